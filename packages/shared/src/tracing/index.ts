@@ -1,0 +1,53 @@
+export type { AttributeList, Attributes, AttributeValue, Redact } from "./attributes.ts";
+export { attributesToObject } from "./attributes.ts";
+export type { BatchOptions } from "./batch.ts";
+export { BatchingExporter } from "./batch.ts";
+export type { SpanContext } from "./context.ts";
+export {
+  formatTraceparent,
+  INVALID_CONTEXT,
+  isSampled,
+  isValidContext,
+  parseTraceparent,
+  TraceFlags,
+} from "./context.ts";
+export type { Diagnostic, DropReason, OnDiagnostic } from "./diagnostics.ts";
+export { exceptionType } from "./exception.ts";
+export type { EncodedBatch, ExporterOptions, SendResult } from "./exporter.ts";
+export { OtlpExporter } from "./exporter.ts";
+export type { IdGenerator } from "./ids.ts";
+export { createRandomIds, isValidSpanId, isValidTraceId } from "./ids.ts";
+export type { SpanLimits } from "./limits.ts";
+export { DEFAULT_LIMITS } from "./limits.ts";
+export type { OpenSpan } from "./open-span.ts";
+export { parseOpenSpan, serialiseSpan } from "./open-span.ts";
+export type { Resource } from "./otlp.ts";
+export { encodeTraces } from "./otlp.ts";
+export type { EnvironmentRecord, HeaderRecord } from "./propagation.ts";
+export {
+  contextHeaders,
+  extractFromEnvironment,
+  extractFromHeaders,
+  injectIntoEnvironment,
+  injectIntoHeaders,
+} from "./propagation.ts";
+export { redactSecrets } from "./redact.ts";
+export { backoffMs, isRetryableStatus, MAX_ATTEMPTS, parseRetryAfter } from "./retry.ts";
+export type { Sampler, SamplingDecision, SamplingResult } from "./sampler.ts";
+export { alwaysOff, alwaysOn, parentBased, recordDropped, traceIdRatio } from "./sampler.ts";
+export type { SpanSink } from "./sink.ts";
+export type { LinkInput, ReadableSpan, Scope, Span, SpanEvent, SpanLink } from "./span.ts";
+export { SpanKind, StatusCode } from "./span.ts";
+export type { AnchoredClock, Clock, EpochTime, TimeInput } from "./time.ts";
+export {
+  compareTimes,
+  createAnchoredClock,
+  formatNanos,
+  millisBetween,
+  strictlyIncreasing,
+  toEpochTime,
+  wallClock,
+} from "./time.ts";
+export type { AnySpan, Parent, SpanShape, StartOptions, TracerOptions } from "./tracer.ts";
+export { Tracer } from "./tracer.ts";
+export { getTracestate, parseTracestate, setTracestate } from "./tracestate.ts";
