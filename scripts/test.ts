@@ -9,7 +9,7 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 
 type Runtime = "node" | "bun";
@@ -38,7 +38,8 @@ function run(command: string, args: string[], env: Record<string, string> = {}, 
 
 /** Vitest on one runtime in the current folder. */
 async function runVitest(runtime: Runtime, files: string[], results: string): Promise<Counts> {
-  const entry = createRequire(join(process.cwd(), "package.json")).resolve("vitest/vitest.mjs");
+  const vitest = createRequire(join(process.cwd(), "package.json")).resolve("vitest/package.json");
+  const entry = join(dirname(vitest), "vitest.mjs");
   const report = join(results, `${process.pid}-${runtime}.json`);
   const command = runtime === "bun" ? ["bun", "--bun"] : [process.execPath];
   const args = [...command.slice(1), entry, "run", "--reporter=default", "--reporter=json", `--outputFile=${report}`];

@@ -10,7 +10,7 @@ export type Diagnostic =
       readonly droppedEvents: number;
       readonly droppedLinks: number;
     }
-  /** A sink or a redactor threw. */
+  /** Code that was handed in threw: a sink, redactor, sampler, clock or id generator, or `scheduleFlush`. */
   | { readonly type: "sink_error"; readonly error: unknown }
   /** An export attempt failed. `retryInMs` is absent when the batch has been given up. */
   | {

@@ -46,7 +46,8 @@ export class OtlpExporter {
 
   /** Encodes spans as one request; `undefined` when that would be larger than OTLP allows. */
   async encode(resource: Resource, spans: readonly ReadableSpan[]): Promise<EncodedBatch | undefined> {
-    const body = new TextEncoder().encode(encodeTraces(resource, spans));
+    // Platforms type it differently; none gives a shared buffer.
+    const body = new TextEncoder().encode(encodeTraces(resource, spans)) as Uint8Array<ArrayBuffer>;
     if (body.length > MAX_REQUEST_BYTES) return undefined;
     if (this.#options.compression === "none" || typeof CompressionStream === "undefined") return { body, gzip: false };
     const stream = new Blob([body]).stream().pipeThrough(new CompressionStream("gzip"));

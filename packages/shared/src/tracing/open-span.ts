@@ -1,6 +1,8 @@
-import { isValidContext } from "./context.ts";
-import type { ReadableSpan } from "./span.ts";
-import { toEpochTime } from "./time.ts";
+import { type AttributeList, type AttributeValue, cleanValue, KEEP_ALL } from "./attributes.ts";
+import { checkContext } from "./check-context.ts";
+import type { SpanContext } from "./context.ts";
+import { isSpanKind, type ReadableSpan, type SpanEvent, type SpanLink } from "./span.ts";
+import { type EpochTime, toEpochTime } from "./time.ts";
 
 /** A span that has begun and not ended, apart from the process that holds it. The scope is that of whoever resumes it. */
 export type OpenSpan = Omit<ReadableSpan, "scope" | "endTime">;
@@ -22,23 +24,110 @@ export function serialiseSpan(span: OpenSpan): string {
   return JSON.stringify({ format: FORMAT, ...open }, wrap);
 }
 
-/** Reads what {@link serialiseSpan} wrote. `undefined` for anything else, also for a format of another version. */
+/**
+ * Reads what {@link serialiseSpan} wrote. `undefined` for anything else, also for a format of another version: whatever the
+ * text, what is returned can be resumed, exported and sent on.
+ */
 export function parseOpenSpan(text: string): OpenSpan | undefined {
   try {
-    const { format, ...open } = JSON.parse(text, unwrap) as OpenSpan & { format: unknown };
-    const valid =
-      format === FORMAT &&
-      typeof open.name === "string" &&
-      isValidContext(open.context) &&
-      toEpochTime(open.startTime) !== undefined &&
-      [open.attributes, open.events, open.links].every(Array.isArray);
-    return valid ? { ...open, parent: open.parent } : undefined;
+    const { format, ...stored } = JSON.parse(text, unwrap);
+    return format === FORMAT ? readSpan(stored) : undefined;
   } catch {
     return undefined;
   }
 }
 
-function wrap(_key: string, value: unknown): unknown {
+/** What {@link check} has not seen yet. Every reader below throws on what it does not expect. */
+type Unchecked<T> = { readonly [K in keyof T]?: unknown };
+
+function readSpan(stored: Unchecked<OpenSpan>): OpenSpan {
+  const { kind, statusCode } = stored;
+  check(isSpanKind(kind) && (statusCode === 0 || statusCode === 1 || statusCode === 2));
+  return {
+    context: readContext(stored.context),
+    parent: stored.parent === undefined ? undefined : readContext(stored.parent),
+    name: readText(stored.name),
+    kind,
+    startTime: readTime(stored.startTime),
+    attributes: readAttributes(stored.attributes),
+    events: readList(stored.events).map(readEvent),
+    links: readList(stored.links).map(readLink),
+    statusCode,
+    statusMessage: readText(stored.statusMessage),
+    droppedAttributes: readCount(stored.droppedAttributes),
+    droppedEvents: readCount(stored.droppedEvents),
+    droppedLinks: readCount(stored.droppedLinks),
+  };
+}
+
+function readEvent(value: unknown): SpanEvent {
+  const event = value as Unchecked<SpanEvent>;
+  return {
+    name: readText(event.name),
+    time: readTime(event.time),
+    attributes: readAttributes(event.attributes),
+    droppedAttributes: readCount(event.droppedAttributes),
+  };
+}
+
+function readLink(value: unknown): SpanLink {
+  const link = value as Unchecked<SpanLink>;
+  return {
+    context: readContext(link.context),
+    attributes: readAttributes(link.attributes),
+    droppedAttributes: readCount(link.droppedAttributes),
+  };
+}
+
+function readAttributes(value: unknown): AttributeList {
+  const list = readList(value);
+  const attributes = new Map<string, AttributeValue>();
+  for (let i = 0; i < list.length; i += 2) {
+    const key = readText(list[i]);
+    const clean = cleanValue(key, list[i + 1], KEEP_ALL);
+    check(key !== "" && clean !== undefined);
+    attributes.set(key, clean);
+  }
+  check(attributes.size * 2 === list.length);
+  return [...attributes].flat() as AttributeList;
+}
+
+function readContext(value: unknown): SpanContext {
+  const context = checkContext(value);
+  check(context !== undefined);
+  return context;
+}
+
+function readTime(value: unknown): EpochTime {
+  const { seconds, nanos } = value as EpochTime;
+  const time = toEpochTime({ seconds, nanos });
+  check(time !== undefined);
+  return time;
+}
+
+function readText(value: unknown): string {
+  check(typeof value === "string");
+  return value;
+}
+
+/** A `uint32`, as which OTLP counts what was dropped. */
+function readCount(value: unknown): number {
+  check(typeof value === "number" && value >>> 0 === value);
+  return value;
+}
+
+function readList(value: unknown): unknown[] {
+  check(Array.isArray(value));
+  return value;
+}
+
+function check(condition: boolean): asserts condition {
+  if (!condition) throw new TypeError("not a serialised span");
+}
+
+/** Reads the raw value from its holder: `BigInt.prototype.toJSON`, which some define, has been applied to `value`. */
+function wrap(this: Readonly<Record<string, unknown>>, key: string): unknown {
+  const value = this[key];
   if (typeof value === "bigint") return { $: "bigint", v: String(value) } satisfies Wrapped;
   if (typeof value === "number" && (!Number.isFinite(value) || Object.is(value, -0))) {
     return { $: "number", v: Object.is(value, -0) ? "-0" : String(value) } satisfies Wrapped;

@@ -1,4 +1,4 @@
-import type { AttributeList, Attributes, AttributeValue } from "./attributes.ts";
+import { type AttributeList, type Attributes, type AttributeValue, KEEP_ALL, putAttributes } from "./attributes.ts";
 import type { SpanContext } from "./context.ts";
 import type { ReadableSpan, Scope, SpanEvent, SpanLink } from "./span.ts";
 import { type EpochTime, formatNanos } from "./time.ts";
@@ -28,9 +28,8 @@ export function encodeTraces(resource: Resource, spans: readonly ReadableSpan[])
     else group.push(span);
   }
   if (groups.size === 0) return '{"resourceSpans":[]}';
-  const memo: Memo = { keys: new Map(), strings: new Map(), seconds: -1, secondsText: "" };
-  const attributes = attributesText(Object.entries(resource).flat() as AttributeList, memo);
-  let text = `{"resourceSpans":[{"resource":{"attributes":${attributes}},"scopeSpans":[`;
+  const memo = createMemo();
+  let text = `{"resourceSpans":[{"resource":${resourceText(resource, memo)},"scopeSpans":[`;
   let scopeEnd = "";
   for (const [scope, group] of groups) {
     text += `${scopeEnd}{"scope":${scopeText(scope)},"spans":[`;
@@ -44,6 +43,21 @@ export function encodeTraces(resource: Resource, spans: readonly ReadableSpan[])
   return `${text}]}]}]}`;
 }
 
+/** One span as it stands within `scopeSpans.spans`, for a store that puts requests together later. */
+export function encodeSpan(span: ReadableSpan): string {
+  return spanText(span, createMemo());
+}
+
+/** A scope as it stands within `scopeSpans`. */
+export function encodeScope(scope: Scope): string {
+  return scopeText(scope);
+}
+
+/** A resource as it stands within `resourceSpans`. */
+export function encodeResource(resource: Resource): string {
+  return resourceText(resource, createMemo());
+}
+
 /** What repeats from span to span within a batch, written already. */
 interface Memo {
   /** Attribute keys, up to their value. */
@@ -54,8 +68,18 @@ interface Memo {
   secondsText: string;
 }
 
+function createMemo(): Memo {
+  return { keys: new Map(), strings: new Map(), seconds: -1, secondsText: "" };
+}
+
 const MAX_MEMO_LENGTH = 64;
 const MAX_MEMO_STRINGS = 2048;
+
+function resourceText(resource: Resource, memo: Memo): string {
+  const list: AttributeList = [];
+  putAttributes(list, resource, KEEP_ALL);
+  return `{"attributes":${attributesText(list, memo)}}`;
+}
 
 function scopeText({ name, version }: Scope): string {
   return `{"name":${quote(name)}${version === undefined ? "" : `,"version":${quote(version)}`}}`;
@@ -118,7 +142,8 @@ function attributesText(list: Readonly<AttributeList>, memo: Memo): string {
     const value = list[i + 1] as AttributeValue;
     let prefix = memo.keys.get(key);
     if (prefix === undefined) {
-      prefix = `{"key":${quote(key)},"value":`;
+      // Keys that are no text are told apart by their escaped form: made well-formed, two of them may become one.
+      prefix = `{"key":${quote(key.isWellFormed() ? key : JSON.stringify(key))},"value":`;
       memo.keys.set(key, prefix);
     }
     if (i > 0) text += ",";

@@ -5,7 +5,9 @@ import {
   type AttributeValue,
   putAttribute,
   putAttributes,
+  textOf,
 } from "./attributes.ts";
+import { checkContext } from "./check-context.ts";
 import type { SpanContext } from "./context.ts";
 import type { OnDiagnostic } from "./diagnostics.ts";
 import { describeException } from "./exception.ts";
@@ -16,6 +18,10 @@ import { type Clock, compareTimes, type EpochTime, type TimeInput, toEpochTime }
 /** The numbers of OTLP's `SpanKind`, one above those of the API. */
 export const SpanKind = { INTERNAL: 1, SERVER: 2, CLIENT: 3, PRODUCER: 4, CONSUMER: 5 } as const;
 export type SpanKind = (typeof SpanKind)[keyof typeof SpanKind];
+
+export function isSpanKind(kind: unknown): kind is SpanKind {
+  return Number.isInteger(kind) && (kind as number) >= SpanKind.INTERNAL && (kind as number) <= SpanKind.CONSUMER;
+}
 
 /** The numbers of OTLP's `Status.StatusCode`. */
 export const StatusCode = { UNSET: 0, OK: 1, ERROR: 2 } as const;
@@ -140,7 +146,7 @@ export class RecordingSpan implements Span, ReadableSpan {
     this.#settings = settings;
     this.context = context;
     this.parent = parent;
-    this.name = name;
+    this.name = textOf(name);
     this.kind = kind;
     this.startTime = startTime;
   }
@@ -148,7 +154,7 @@ export class RecordingSpan implements Span, ReadableSpan {
   /** Takes up a span where its {@link OpenSpan} left off. */
   static resume(settings: SpanSettings, open: OpenSpan): RecordingSpan {
     const span = new RecordingSpan(settings, open.context, open.parent, open.name, open.kind, open.startTime);
-    span.attributes.push(...open.attributes);
+    for (const item of open.attributes) span.attributes.push(item);
     span.events = [...open.events];
     span.links = [...open.links];
     span.statusCode = open.statusCode;
@@ -186,25 +192,27 @@ export class RecordingSpan implements Span, ReadableSpan {
     const list: AttributeList = [];
     const droppedAttributes = putAttributes(list, attributes, this.#settings.eventRules);
     if (this.events === NO_EVENTS) this.events = [];
-    this.events.push({ name, time: this.#timeOf(time), attributes: list, droppedAttributes });
+    this.events.push({ name: textOf(name), time: timeOf(this.#settings, time), attributes: list, droppedAttributes });
   }
 
-  addLink({ context, attributes }: LinkInput): void {
+  addLink(link: LinkInput): void {
     if (!this.isRecording) return;
-    if (this.links.length >= this.#settings.maxLinks) {
+    const context = checkContext(link?.context);
+    if (context === undefined || this.links.length >= this.#settings.maxLinks) {
       this.droppedLinks++;
       return;
     }
     const list: AttributeList = [];
-    const droppedAttributes = putAttributes(list, attributes, this.#settings.linkRules);
+    const droppedAttributes = putAttributes(list, link.attributes, this.#settings.linkRules);
     if (this.links === NO_LINKS) this.links = [];
     this.links.push({ context, attributes: list, droppedAttributes });
   }
 
   setStatus(code: StatusCode, message = ""): void {
-    if (!this.isRecording || code === StatusCode.UNSET || this.statusCode === StatusCode.OK) return;
+    const isKnown = code === StatusCode.OK || code === StatusCode.ERROR;
+    if (!this.isRecording || !isKnown || this.statusCode === StatusCode.OK) return;
     this.statusCode = code;
-    this.statusMessage = code === StatusCode.ERROR ? message : "";
+    this.statusMessage = code === StatusCode.ERROR ? textOf(message) : "";
   }
 
   recordException(exception: unknown, time?: TimeInput): void {
@@ -212,24 +220,28 @@ export class RecordingSpan implements Span, ReadableSpan {
   }
 
   updateName(name: string): void {
-    if (this.isRecording) this.name = name;
+    if (this.isRecording) this.name = textOf(name);
   }
 
   end(time?: TimeInput): void {
     if (!this.isRecording) return;
-    const end = this.#timeOf(time);
+    const end = timeOf(this.#settings, time);
     this.endTime = compareTimes(end, this.startTime) < 0 ? this.startTime : end;
-    const { droppedAttributes, droppedEvents, droppedLinks } = this;
+    const { droppedEvents, droppedLinks } = this;
+    let { droppedAttributes } = this;
+    for (const event of this.events) droppedAttributes += event.droppedAttributes;
+    for (const link of this.links) droppedAttributes += link.droppedAttributes;
     if (droppedAttributes + droppedEvents + droppedLinks > 0) {
       const { onDiagnostic } = this.#settings;
       onDiagnostic({ type: "span_limits", span: this.name, droppedAttributes, droppedEvents, droppedLinks });
     }
     this.#settings.sink.onEnd(this);
   }
+}
 
-  #timeOf(time: TimeInput | undefined): EpochTime {
-    return (time === undefined ? undefined : toEpochTime(time)) ?? this.#settings.clock();
-  }
+/** The time that a caller gives, or now where that is none. */
+export function timeOf({ clock }: SpanSettings, given: TimeInput | undefined): EpochTime {
+  return (given == null ? undefined : toEpochTime(given)) ?? clock();
 }
 
 /** A span that keeps nothing and passes its context on: when tracing is off, or the trace is not sampled. */

@@ -1,4 +1,5 @@
 import type { AttributeRules, Attributes, Redact } from "./attributes.ts";
+import { checkContext } from "./check-context.ts";
 import { INVALID_CONTEXT, type SpanContext, TraceFlags } from "./context.ts";
 import { type OnDiagnostic, quiet } from "./diagnostics.ts";
 import { exceptionType } from "./exception.ts";
@@ -9,17 +10,18 @@ import { redactSecrets } from "./redact.ts";
 import { alwaysOn, parentBased, type Sampler } from "./sampler.ts";
 import type { SpanSink } from "./sink.ts";
 import {
+  isSpanKind,
   type LinkInput,
   PassThroughSpan,
-  type ReadableSpan,
   RecordingSpan,
   type Scope,
   type Span,
   SpanKind,
   type SpanSettings,
   StatusCode,
+  timeOf,
 } from "./span.ts";
-import { type Clock, createAnchoredClock, type TimeInput, toEpochTime } from "./time.ts";
+import { type Clock, createAnchoredClock, type TimeInput, wallClock } from "./time.ts";
 
 /** What a catalogue says of one span name. */
 export interface SpanShape {
@@ -74,6 +76,7 @@ export interface TracerOptions {
   readonly onDiagnostic?: OnDiagnostic | undefined;
 }
 
+const NOTHING = () => {};
 const NO_SPAN = new PassThroughSpan(INVALID_CONTEXT);
 
 /**
@@ -94,12 +97,17 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
   constructor(options: TracerOptions) {
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
     const onDiagnostic = quiet(options.onDiagnostic);
-    const redact = guardRedact(options.redact ?? redactSecrets, onDiagnostic);
+    const report = (error: unknown) => onDiagnostic({ type: "sink_error", error });
+    // What could not be cleaned is not kept.
+    const redact = guard(options.redact ?? redactSecrets, () => "", report);
     const rules = (count: number): AttributeRules => ({ count, valueLength: limits.attributeValueLength, redact });
     this.#settings = {
       scope: options.scope,
-      clock: options.clock ?? createAnchoredClock(),
-      sink: guardSink(options.sink, onDiagnostic),
+      clock: guard(options.clock ?? createAnchoredClock(), wallClock, report),
+      sink: {
+        onStart: guard((span) => options.sink.onStart(span), NOTHING, report),
+        onEnd: guard((span) => options.sink.onEnd(span), NOTHING, report),
+      },
       captureContent: options.captureContent ?? false,
       maxEvents: limits.events,
       maxLinks: limits.links,
@@ -113,17 +121,31 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
     this.#enabled = options.enabled ?? true;
   }
 
-  /** Begins a span. Never throws; what is unusable in the options is left out. */
+  /**
+   * Begins a span. Never throws: what is unusable in the options is left out, and where the sampler or the id generator
+   * throws, nothing is recorded and the parent's context is passed through.
+   */
   startSpan<N extends keyof C & string>(
     name: N,
     ...[options]: OptionsArgument<C[N]>
   ): Span<C[N]["attributes"], C[N]["links"]> {
-    const parent = contextOf(options?.parent);
-    if (!this.#enabled) return parent === undefined ? NO_SPAN : this.#passOn(parent);
+    if (!this.#enabled) return this.#passOn(options?.parent);
+    try {
+      return this.#start(name, options);
+    } catch (error) {
+      this.#settings.onDiagnostic({ type: "sink_error", error });
+      return this.#passOn(options?.parent);
+    }
+  }
 
+  #start(name: string, options: StartOptions | undefined): Span {
+    const settings = this.#settings;
+    // What this tracer made need not be checked again.
+    const given = options?.parent;
+    const parent = given instanceof RecordingSpan ? given.context : checkContext(contextOf(given));
     const givenTraceId = parent === undefined ? validOr(options?.traceId, isValidTraceId) : undefined;
     const traceId = parent?.traceId ?? givenTraceId ?? this.#ids.traceId();
-    const kind = options?.kind ?? SpanKind.INTERNAL;
+    const kind = isSpanKind(options?.kind) ? options.kind : SpanKind.INTERNAL;
     // The order is the specification's: trace id, sampler, span id; a dropped span has an id of its own too.
     const sampling = this.#sampler(traceId, parent, name, kind, options?.attributes);
     const random = parent === undefined ? givenTraceId === undefined : (parent.traceFlags & TraceFlags.RANDOM) !== 0;
@@ -136,13 +158,11 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
     };
     if (sampling.decision === "drop") return new PassThroughSpan(context);
 
-    const settings = this.#settings;
-    const startTime =
-      (options?.startTime === undefined ? undefined : toEpochTime(options.startTime)) ?? settings.clock();
+    const startTime = timeOf(settings, options?.startTime);
     const span = new RecordingSpan(settings, context, parent, name, kind, startTime);
-    if (options?.attributes !== undefined) span.setAttributes(options.attributes);
-    if (sampling.attributes !== undefined) span.setAttributes(sampling.attributes);
-    if (options?.links !== undefined) for (const link of options.links) span.addLink(link);
+    span.setAttributes(options?.attributes);
+    span.setAttributes(sampling.attributes);
+    if (Array.isArray(options?.links)) for (const link of options.links) span.addLink(link);
     settings.sink.onStart(span);
     return span;
   }
@@ -174,7 +194,10 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
     return RecordingSpan.resume(this.#settings, open);
   }
 
-  #passOn(context: SpanContext): PassThroughSpan {
+  #passOn(parent: Parent | undefined): PassThroughSpan {
+    if (parent instanceof PassThroughSpan) return parent;
+    const context = contextOf(parent);
+    if (context === undefined) return NO_SPAN;
     let span = this.#passThrough.get(context);
     if (span === undefined) {
       span = new PassThroughSpan(context);
@@ -185,35 +208,26 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
 }
 
 function contextOf(parent: Parent | undefined): SpanContext | undefined {
-  if (parent === undefined) return undefined;
-  const context = "context" in parent ? parent.context : parent;
-  // A span that never was is no parent. The other ways to be invalid do not get past the parser.
-  return context.traceId === INVALID_CONTEXT.traceId ? undefined : context;
+  const context = (parent as Partial<Span> | undefined)?.context ?? parent;
+  return typeof context === "object" && context !== null ? (context as SpanContext) : undefined;
 }
 
 function validOr(id: string | undefined, isValid: (id: string) => boolean): string | undefined {
-  return id !== undefined && isValid(id) ? id : undefined;
+  return typeof id === "string" && isValid(id) ? id : undefined;
 }
 
-function guardRedact(redact: Redact, onDiagnostic: OnDiagnostic): Redact {
-  return (key, value) => {
+/** `call`, but what it throws is reported, and `instead` takes its place. */
+function guard<A extends unknown[], R>(
+  call: (...args: A) => R,
+  instead: () => R,
+  report: (error: unknown) => void,
+): (...args: A) => R {
+  return (...args) => {
     try {
-      return redact(key, value);
+      return call(...args);
     } catch (error) {
-      onDiagnostic({ type: "sink_error", error });
-      // What could not be cleaned is not kept.
-      return "";
+      report(error);
+      return instead();
     }
   };
-}
-
-function guardSink(sink: SpanSink, onDiagnostic: OnDiagnostic): SpanSink {
-  const call = (method: "onStart" | "onEnd", span: ReadableSpan) => {
-    try {
-      sink[method](span);
-    } catch (error) {
-      onDiagnostic({ type: "sink_error", error });
-    }
-  };
-  return { onStart: (span) => call("onStart", span), onEnd: (span) => call("onEnd", span) };
 }

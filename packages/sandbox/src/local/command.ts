@@ -1,0 +1,32 @@
+import { execFile } from "node:child_process";
+import { SANDBOX_ID_VARIABLE } from "./process-table.ts";
+
+export interface CommandOptions {
+  /** The sandbox that it works for: it counts as one of its processes, so that it does not outlive the broker. */
+  readonly sandboxId: string;
+  /** Kills it. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Runs a tool of the system and returns its output once it has ended.
+ * @throws Error that says how it ended, and nothing of its output, which names files
+ */
+export function runCommand(
+  file: string,
+  args: readonly string[],
+  { sandboxId, signal }: CommandOptions,
+): Promise<string> {
+  const env = { PATH: process.env.PATH, LC_ALL: "C", [SANDBOX_ID_VARIABLE]: sandboxId };
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const child = execFile(file, args, { env }, (error, stdout, stderr) => {
+      signal?.removeEventListener("abort", kill);
+      if (error === null) return resolve(stdout);
+      const hint = stderr.includes("No space left on device") ? ": no space left on the device" : "";
+      reject(new Error(`${file} ended with ${error.signal ?? error.code}${hint}`));
+    });
+    const kill = () => child.kill("SIGKILL");
+    signal?.addEventListener("abort", kill);
+  });
+}

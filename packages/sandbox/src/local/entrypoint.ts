@@ -1,0 +1,46 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import type { EntrypointInput } from "@valet/shared/protocol/sandbox-broker";
+import type { LogFile } from "./log-file.ts";
+import { identify, type ProcessIdentity } from "./process-table.ts";
+
+export interface EntrypointOptions {
+  readonly command: readonly [string, ...string[]];
+  readonly cwd: string;
+  /** The whole environment: nothing of the broker's own is added. */
+  readonly env: Record<string, string>;
+  readonly input: EntrypointInput;
+  readonly log: LogFile;
+}
+
+export interface RunningEntrypoint {
+  readonly identity: ProcessIdentity;
+  /** Resolves when it has ended, however that was. */
+  readonly exited: Promise<void>;
+}
+
+/**
+ * Starts the entrypoint as the leader of a session and process group of its own.
+ * @param onStarted called as soon as it has an identity, before anything else can happen
+ * @throws when it cannot be started
+ */
+export async function startEntrypoint(
+  { command: [file, ...args], cwd, env, input, log }: EntrypointOptions,
+  onStarted: (identity: ProcessIdentity) => void,
+): Promise<RunningEntrypoint> {
+  const child = spawn(file, args, { cwd, env, detached: true, stdio: ["pipe", "pipe", "pipe"] });
+  if (child.pid === undefined) throw await spawnError(child);
+  const identity = identify(child.pid);
+  onStarted(identity);
+  const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  for (const stream of [child.stdout, child.stderr]) void log.drain(stream);
+  // One that ends or closes its input without reading it is seen by its end, not here.
+  child.stdin.on("error", () => {});
+  child.stdin.end(`${JSON.stringify(input)}\n`);
+  return { identity, exited };
+}
+
+async function spawnError(child: ChildProcess): Promise<Error> {
+  const [error] = (await once(child, "error")) as [NodeJS.ErrnoException];
+  return new Error(`the entrypoint cannot be started: ${error.code}`);
+}

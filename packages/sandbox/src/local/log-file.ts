@@ -1,0 +1,46 @@
+import { appendFile, rename, stat } from "node:fs/promises";
+import type { Readable } from "node:stream";
+
+/**
+ * A log that keeps the newest output, at most twice `maxBytes`: the file, and its predecessor as `<path>.1`. It never fails
+ * who writes: a log that cannot be written is lost, the sandbox is not.
+ */
+export class LogFile {
+  readonly #path: string;
+  readonly #maxBytes: number;
+  #size: number | undefined;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(path: string, maxBytes: number) {
+    this.#path = path;
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Writes what comes, no faster than the disk takes it. Resolves at the stream's end. */
+  async drain(stream: Readable): Promise<void> {
+    try {
+      for await (const chunk of stream) await this.#append(chunk as Buffer);
+    } catch {
+      // A pipe that breaks ends the same way as one that is closed.
+    }
+  }
+
+  #append(chunk: Buffer): Promise<void> {
+    this.#writing = this.#writing.then(() => this.#write(chunk)).catch(() => {});
+    return this.#writing;
+  }
+
+  async #write(chunk: Buffer): Promise<void> {
+    this.#size ??= await stat(this.#path).then(
+      ({ size }) => size,
+      () => 0,
+    );
+    if (this.#size + chunk.length > this.#maxBytes) {
+      await rename(this.#path, `${this.#path}.1`).catch(() => {});
+      this.#size = 0;
+    }
+    const kept = chunk.subarray(-this.#maxBytes);
+    await appendFile(this.#path, kept, { mode: 0o600 });
+    this.#size += kept.length;
+  }
+}

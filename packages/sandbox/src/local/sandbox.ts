@@ -1,0 +1,261 @@
+/** One sandbox of the `local` driver, from its first file to its last process. */
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Sandbox } from "@valet/shared/protocol/sandbox-broker";
+import type { CreateOptions, DriverSandbox } from "../driver.ts";
+import { Mutex } from "../mutex.ts";
+import { BrokerError } from "../problem.ts";
+import type { Steps } from "../request-trace.ts";
+import { endProcesses, pauseProcesses } from "./end-processes.ts";
+import { type RunningEntrypoint, startEntrypoint } from "./entrypoint.ts";
+import { LogFile } from "./log-file.ts";
+import { SANDBOX_ID_VARIABLE, type SandboxProcesses } from "./process-table.ts";
+import { restoreSnapshot, type TakenSnapshot, takeSnapshot } from "./snapshots.ts";
+import { newId, removeFolder, type SandboxRecord, type StateDirectory } from "./state-directory.ts";
+
+/** When a dead entrypoint is started again. */
+export interface RestartPolicy {
+  /** It is given up when it has died this often more in a row. */
+  readonly limit: number;
+  /** The wait before the first restart, doubled with each further one. */
+  readonly delayMs: number;
+  readonly maxDelayMs: number;
+  /** One that has lived this long begins a new row. */
+  readonly stableMs: number;
+}
+
+/** What all sandboxes of a driver share. */
+export interface SandboxSettings {
+  readonly state: StateDirectory;
+  readonly brokerId: string;
+  readonly entrypoint: readonly [string, ...string[]];
+  /** The entrypoint's `PATH`. */
+  readonly path: string;
+  /** How long processes may take to end by themselves. */
+  readonly graceMs: number;
+  /** How long they may take to disappear when killed, and to stop when paused. */
+  readonly timeoutMs: number;
+  readonly restart: RestartPolicy;
+  readonly maxLogBytes: number;
+  /** Told of what no caller waits for. */
+  readonly onError: (error: Error) => void;
+}
+
+export class LocalSandbox {
+  readonly #settings: SandboxSettings;
+  /** Starts, snapshots, restarts and removals, one at a time. */
+  readonly #work = new Mutex();
+  /** Aborted, with the reason to tell, when nothing more is to be started. */
+  readonly #ending = new AbortController();
+  readonly #run: Pick<CreateOptions, "env" | "runnerToken">;
+  #record: SandboxRecord;
+  /** Whether its folder is there. */
+  #exists: boolean;
+
+  private constructor(settings: SandboxSettings, record: SandboxRecord, exists: boolean, run: LocalSandbox["#run"]) {
+    this.#settings = settings;
+    this.#record = record;
+    this.#exists = exists;
+    this.#run = run;
+  }
+
+  /** A new one, of which nothing is there before {@link create}. */
+  static plan(settings: SandboxSettings, options: CreateOptions): LocalSandbox {
+    const { sessionId, generation, snapshotId, fingerprint, env, runnerToken } = options;
+    const record: SandboxRecord = {
+      id: newId("sb"),
+      sessionId,
+      generation,
+      state: "starting",
+      createdAt: new Date().toISOString(),
+      ...(snapshotId !== undefined && { snapshotId }),
+      restartCount: 0,
+      fingerprint,
+      brokerId: settings.brokerId,
+    };
+    return new LocalSandbox(settings, record, false, { env, runnerToken });
+  }
+
+  /** One that an earlier broker left behind: its processes have ended, its files are there. */
+  static recover(settings: SandboxSettings, record: SandboxRecord): LocalSandbox {
+    const sandbox = new LocalSandbox(settings, record, true, { env: {}, runnerToken: "" });
+    if (record.state === "running") sandbox.#update({ state: "stopped", stopReason: "broker_lost" });
+    return sandbox;
+  }
+
+  get id(): string {
+    return this.#record.id;
+  }
+
+  /** What callers see of it. */
+  describe(): DriverSandbox {
+    const { id, sessionId, generation, state, createdAt, snapshotId, restartCount, stopReason, fingerprint } = this.#record;
+    const sandbox: Sandbox = {
+      id,
+      sessionId,
+      generation,
+      state,
+      driver: "local",
+      createdAt,
+      restartCount,
+      ...(snapshotId !== undefined && { snapshotId }),
+      ...(stopReason !== undefined && { stopReason }),
+    };
+    return { sandbox, fingerprint };
+  }
+
+  /** @throws BrokerError; nothing is left then */
+  create(steps: Steps): Promise<void> {
+    return this.#work.run(async () => {
+      try {
+        await steps.run("valet.sandbox.prepare", {}, async () => this.#settings.state.makeSandbox(this.#record));
+        this.#exists = true;
+        const { snapshotId } = this.#record;
+        if (snapshotId !== undefined) {
+          await restoreSnapshot(this.#settings.state, snapshotId, this.#folder, this.#command, steps);
+        }
+        const entrypoint = await steps.run("valet.sandbox.process_start", {}, () => this.#startEntrypoint());
+        this.#update({ state: "running" });
+        void this.#supervise(entrypoint);
+      } catch (error) {
+        await this.#remove(steps);
+        throw this.#problem("start_failed", error);
+      }
+    });
+  }
+
+  /** @throws BrokerError */
+  snapshot(steps: Steps): Promise<TakenSnapshot> {
+    return this.#work.run(async () => {
+      try {
+        this.#ending.signal.throwIfAborted();
+        const { timeoutMs, state } = this.#settings;
+        const pause = () => pauseProcesses(this.#processes, timeoutMs);
+        return await takeSnapshot(state, { ...this.#command, sessionId: this.#record.sessionId, pause }, steps);
+      } catch (error) {
+        throw this.#problem("snapshot_failed", error);
+      }
+    });
+  }
+
+  /**
+   * Ends its processes and removes its files, breaking off what else is being done with it. `false`: that had been done.
+   * @throws BrokerError `terminate_failed`: it may be tried again
+   */
+  terminate(steps: Steps): Promise<boolean> {
+    this.#ending.abort(new BrokerError("sandbox_gone"));
+    this.#update({ state: "terminating" });
+    return this.#work.run(() => this.#remove(steps));
+  }
+
+  /** Ends its processes and keeps its files. */
+  close(): Promise<void> {
+    this.#ending.abort(new BrokerError("shutting_down"));
+    return this.#work.run(async () => {
+      await endProcesses(this.#processes, this.#settings);
+      if (this.#record.state === "running") this.#update({ state: "stopped", stopReason: "broker_stopped" });
+    });
+  }
+
+  get #folder(): string {
+    return this.#settings.state.sandbox(this.#record.sessionId);
+  }
+
+  get #processes(): SandboxProcesses {
+    return { sandboxId: this.#record.id, leader: this.#record.leader };
+  }
+
+  get #command() {
+    return { sandboxId: this.#record.id, signal: this.#ending.signal };
+  }
+
+  /** Why `error` came about: because the sandbox is ending, or by itself. */
+  #problem(code: "start_failed" | "snapshot_failed", error: unknown): BrokerError {
+    const { aborted, reason } = this.#ending.signal;
+    if (aborted) return reason as BrokerError;
+    if (error instanceof BrokerError) return error;
+    return new BrokerError(code, error instanceof Error ? error.message : undefined, { cause: error });
+  }
+
+  async #remove(steps: Steps): Promise<boolean> {
+    if (!this.#exists) return false;
+    try {
+      await steps.run("valet.sandbox.process_stop", {}, () => endProcesses(this.#processes, this.#settings));
+      await steps.run("valet.sandbox.remove", {}, () => removeFolder(this.#folder, this.#record.id));
+    } catch (error) {
+      throw new BrokerError("terminate_failed", (error as Error).message, { cause: error });
+    }
+    this.#exists = false;
+    return true;
+  }
+
+  async #startEntrypoint(): Promise<RunningEntrypoint> {
+    this.#ending.signal.throwIfAborted();
+    const { entrypoint, maxLogBytes, path } = this.#settings;
+    const folder = this.#folder;
+    return startEntrypoint(
+      {
+        command: entrypoint,
+        cwd: join(folder, "workspace"),
+        env: {
+          LANG: "C.UTF-8",
+          ...this.#run.env,
+          PATH: path,
+          HOME: join(folder, "home"),
+          TMPDIR: join(folder, "tmp"),
+          [SANDBOX_ID_VARIABLE]: this.#record.id,
+        },
+        input: { token: this.#run.runnerToken, restartCount: this.#record.restartCount },
+        log: new LogFile(join(folder, "log", "entrypoint.log"), maxLogBytes),
+      },
+      (leader) => this.#update({ leader }),
+    );
+  }
+
+  /** Starts the entrypoint again whenever it has died, until the sandbox ends or that has happened too often in a row. */
+  async #supervise(first: RunningEntrypoint): Promise<void> {
+    const { limit, delayMs, maxDelayMs, stableMs } = this.#settings.restart;
+    let entrypoint: RunningEntrypoint | undefined = first;
+    for (let deaths = 0; ; deaths++) {
+      const startedAt = performance.now();
+      await entrypoint?.exited;
+      if (performance.now() - startedAt >= stableMs) deaths = 0;
+      const next = deaths < limit ? {} : ({ state: "stopped", stopReason: "entrypoint_failed" } as const);
+      await this.#work.run(() => this.#clearAway(next));
+      if (deaths >= limit) return;
+      const waitMs = Math.min(delayMs * 2 ** deaths, maxDelayMs);
+      await sleep(waitMs, undefined, { signal: this.#ending.signal }).catch(() => {});
+      if (this.#ending.signal.aborted) return;
+      entrypoint = await this.#work.run(() => this.#restart());
+    }
+  }
+
+  /** Ends what a dead entrypoint left running: its successor starts its own. */
+  async #clearAway(changes: Partial<SandboxRecord>): Promise<void> {
+    if (this.#ending.signal.aborted) return;
+    await endProcesses(this.#processes, this.#settings).catch(this.#settings.onError);
+    if (!this.#ending.signal.aborted) this.#update(changes);
+  }
+
+  async #restart(): Promise<RunningEntrypoint | undefined> {
+    if (this.#ending.signal.aborted) return undefined;
+    this.#update({ restartCount: this.#record.restartCount + 1 });
+    try {
+      return await this.#startEntrypoint();
+    } catch (error) {
+      this.#settings.onError(error as Error);
+      return undefined;
+    }
+  }
+
+  /** What is known here counts; the disk is for the next broker, which finds its way without the newest. */
+  #update(changes: Partial<SandboxRecord>): void {
+    this.#record = { ...this.#record, ...changes };
+    if (!this.#exists) return;
+    try {
+      this.#settings.state.writeRecord(this.#record);
+    } catch (error) {
+      this.#settings.onError(error as Error);
+    }
+  }
+}

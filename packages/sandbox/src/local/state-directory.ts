@@ -1,0 +1,150 @@
+/**
+ * The files of the `local` driver:
+ *
+ * - `sandboxes/<key of the session>/`: `sandbox.json`, `workspace/`, `home/`, `tmp/`, `log/`. A session has one sandbox at a
+ *   time, and each next one the same path: what the agent remembers of a path, or wrote into a file, must still be right
+ *   after a restore.
+ * - `snapshots/<id>/`: `snapshot.json`, `workspace/`, `home/`
+ * - what ends in `.gone` or `.partial` is on its way out or in; after a crash it is removed at the next start
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Generation, BrokerId as Id, SandboxState, SessionId, StopReason } from "@valet/shared/protocol/sandbox-broker";
+import { z } from "zod";
+import { runCommand } from "./command.ts";
+
+/** What is kept of a sandbox on disk: enough to find its processes and to tell what became of it. No token, no environment. */
+export const SandboxRecord = z.object({
+  id: Id,
+  sessionId: SessionId,
+  generation: Generation,
+  state: SandboxState,
+  stopReason: StopReason.optional(),
+  createdAt: z.iso.datetime(),
+  snapshotId: Id.optional(),
+  restartCount: z.int().nonnegative(),
+  fingerprint: z.string(),
+  /** The broker that runs it: one start of a process. */
+  brokerId: z.string(),
+  /** The entrypoint started last. */
+  leader: z.object({ pid: z.int().positive(), startTime: z.string() }).optional(),
+});
+export type SandboxRecord = z.infer<typeof SandboxRecord>;
+
+/** What a snapshot keeps of a sandbox: the agent's files and its own history. Logs and temporary files are not among it. */
+export const KEPT_FOLDERS = ["workspace", "home"] as const;
+const OTHER_FOLDERS = ["tmp", "log"] as const;
+const RECORD_FILE = "sandbox.json";
+const SANDBOX_FOLDER = /^[0-9a-f]{20}$/;
+const LEFT_OVER = /\.(?:gone|partial)$/;
+
+export class StateDirectory {
+  readonly sandboxes: string;
+  readonly snapshots: string;
+
+  constructor(path: string) {
+    this.sandboxes = join(path, "sandboxes");
+    this.snapshots = join(path, "snapshots");
+  }
+
+  make(): void {
+    for (const path of [this.sandboxes, this.snapshots]) mkdirSync(path, { recursive: true, mode: 0o700 });
+  }
+
+  sandbox(sessionId: string): string {
+    return join(this.sandboxes, createHash("sha256").update(sessionId).digest("hex").slice(0, 20));
+  }
+
+  snapshot(id: string): string {
+    return join(this.snapshots, id);
+  }
+
+  /**
+   * Makes a sandbox's folders and its record, or nothing if that fails. The folders to keep are made only where no snapshot
+   * brings them.
+   */
+  makeSandbox(record: SandboxRecord): void {
+    const path = this.sandbox(record.sessionId);
+    mkdirSync(path, { mode: 0o700 });
+    try {
+      this.writeRecord(record);
+      for (const folder of OTHER_FOLDERS) mkdirSync(join(path, folder));
+      if (record.snapshotId === undefined) for (const folder of KEPT_FOLDERS) mkdirSync(join(path, folder));
+    } catch (error) {
+      rmSync(path, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** Synchronous, so that nothing happens between a change and its record. */
+  writeRecord(record: SandboxRecord): void {
+    const path = join(this.sandbox(record.sessionId), RECORD_FILE);
+    writeFileSync(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+  }
+
+  /** All sandboxes on record. Of a folder whose record cannot be read, `onUnreadable` is told. */
+  readRecords(onUnreadable: (folder: string) => void = () => {}): SandboxRecord[] {
+    const folders = foldersIn(this.sandboxes).filter((name) => SANDBOX_FOLDER.test(name));
+    return folders.flatMap((name) => {
+      const folder = join(this.sandboxes, name);
+      try {
+        return SandboxRecord.parse(JSON.parse(readFileSync(join(folder, RECORD_FILE), "utf8")));
+      } catch (error) {
+        // Without a record it was never finished.
+        if ((error as NodeJS.ErrnoException).code !== "ENOENT") onUnreadable(folder);
+        return [];
+      }
+    });
+  }
+
+  /** What a crash left half done or half removed. */
+  leftOvers(): string[] {
+    return [this.sandboxes, this.snapshots].flatMap((parent) =>
+      foldersIn(parent)
+        .filter((name) => LEFT_OVER.test(name) || (SANDBOX_FOLDER.test(name) && isUnfinished(join(parent, name))))
+        .map((name) => join(parent, name)),
+    );
+  }
+}
+
+/** A new id, of a form that needs no escaping anywhere. */
+export function newId(prefix: "sb" | "sn"): string {
+  return `${prefix}-${randomBytes(8).toString("hex")}`;
+}
+
+/** Removes a folder: at once from its path, then from the disk. `false` when there was none. */
+export async function removeFolder(path: string, sandboxId: string): Promise<boolean> {
+  const gone = `${path}.${randomBytes(4).toString("hex")}.gone`;
+  try {
+    await rename(path, gone);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw error;
+  }
+  await deleteFolder(gone, sandboxId);
+  return true;
+}
+
+/** Deletes a folder that nothing refers to. */
+export async function deleteFolder(path: string, sandboxId: string): Promise<void> {
+  try {
+    await rm(path, { recursive: true, force: true });
+  } catch {
+    // Folders that their owner may not write to, as Go's module cache has them, cannot be emptied.
+    await runCommand("chmod", ["-R", "u+rwX", path], { sandboxId }).catch(() => {});
+    await rm(path, { recursive: true, force: true });
+  }
+}
+
+function foldersIn(path: string): string[] {
+  return readdirSync(path, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name);
+}
+
+function isUnfinished(path: string): boolean {
+  return !readdirSync(path).includes(RECORD_FILE);
+}

@@ -1,0 +1,4 @@
+/** Greets a person by name; someone without a name is a stranger. */
+export function greet(name) {
+  return `Hello ${name}`;
+}

@@ -1,0 +1,187 @@
+/**
+ * The scenario format: what a scripted model answers to which request.
+ *
+ * A scenario is a list of rules; the first rule whose conditions all hold answers. A rule gives either one `reply`, a
+ * list of steps that is played whenever the rule matches, or a `turn`, a list of replies of which the nth is played
+ * once the agent has made n - 1 rounds of tool calls since the last user message. Steps are played in order. See
+ * `scenarios/` for examples and the README for every field.
+ */
+import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
+import { parse as parseYaml } from "yaml";
+import { z } from "zod";
+
+const milliseconds = z.int().min(0).max(600_000);
+const tokens = z.int().min(0);
+
+const stepSchemas = {
+  text: z.strictObject({ text: z.string().min(1), chunkMs: milliseconds.optional() }),
+  reasoning: z.strictObject({ reasoning: z.string().min(1), chunkMs: milliseconds.optional() }),
+  tool: z.strictObject({
+    tool: z.string().min(1),
+    /** An object is sent as JSON; a string is sent as it stands, so that a model's broken JSON can be played too. */
+    arguments: z.union([z.record(z.string(), z.json()), z.string()]).default({}),
+    chunkMs: milliseconds.optional(),
+  }),
+  usage: z.strictObject({
+    /** `input` holds the cached tokens and `output` the reasoning tokens, as in the provider's own counting. */
+    usage: z
+      .strictObject({
+        input: tokens,
+        output: tokens,
+        cached: tokens.default(0),
+        reasoning: tokens.default(0),
+      })
+      .refine((usage) => usage.cached <= usage.input, { error: "more tokens than input", path: ["cached"] })
+      .refine((usage) => usage.reasoning <= usage.output, { error: "more tokens than output", path: ["reasoning"] }),
+  }),
+  delayMs: z.strictObject({ delayMs: milliseconds }),
+  finish: z.strictObject({ finish: z.enum(["stop", "length", "tool_calls", "content_filter"]) }),
+  error: z.strictObject({
+    error: z.strictObject({
+      status: z.int().min(400).max(599),
+      message: z.string().optional(),
+      headers: z.record(z.string(), z.coerce.string()).default({}),
+      /** Replaces the OpenAI-shaped error body; a string is sent as it stands. */
+      body: z.json().optional(),
+    }),
+  }),
+} as const;
+
+type StepKind = keyof typeof stepSchemas;
+
+/** One thing that the model does. The bare words: `cut` destroys the connection, `hang` waits until the client goes. */
+export type Step = { [K in StepKind]: z.output<(typeof stepSchemas)[K]> }[StepKind] | "cut" | "hang";
+
+const stepKinds = Object.keys(stepSchemas) as StepKind[];
+const stepHint = `a step is one of ${stepKinds.join(", ")}, or the bare word cut or hang`;
+
+/** Chooses the step's schema by its key, so that an error names the field and not "no member of the union matched". */
+const stepSchema = z.unknown().transform((value, context): Step => {
+  if (value === "cut" || value === "hang") return value;
+  const kind = stepKinds.find((key) => typeof value === "object" && value !== null && key in value);
+  if (kind === undefined) {
+    context.addIssue({ code: "custom", message: stepHint });
+    return z.NEVER;
+  }
+  const result = stepSchemas[kind].safeParse(value);
+  if (result.success) return result.data;
+  for (const issue of result.error.issues) {
+    context.addIssue({ code: "custom", message: issue.message, path: issue.path });
+  }
+  return z.NEVER;
+});
+
+const isEnd = (step: Step) => step === "cut" || step === "hang" || "error" in step;
+const isContent = (step: Step) => typeof step === "object" && ("text" in step || "reasoning" in step || "tool" in step);
+
+const replySchema = z
+  .array(stepSchema)
+  .min(1)
+  .check((context) => {
+    context.value.forEach((step, index) => {
+      const issue = (message: string) =>
+        context.issues.push({ code: "custom", input: step, path: [index], message, continue: true });
+      if (isEnd(step) && index < context.value.length - 1) issue("nothing can follow error, cut or hang");
+      if (typeof step === "object" && "error" in step && context.value.slice(0, index).some(isContent)) {
+        issue("an HTTP error cannot follow content; use cut for a reply that breaks off");
+      }
+    });
+  });
+
+/** The steps of one response. */
+export type Reply = z.output<typeof replySchema>;
+
+const regularExpression = z.string().transform((source, context) => {
+  try {
+    return new RegExp(source, "u");
+  } catch (error) {
+    context.addIssue({ code: "custom", message: error instanceof Error ? error.message : "not a regular expression" });
+    return z.NEVER;
+  }
+});
+
+const conditionsSchema = z.strictObject({
+  /** Who asks. Without it a rule answers only `worker`: a title call repeats the user's text and would match too. */
+  agent: z.enum(["worker", "title", "compaction"]).default("worker"),
+  userContains: z.string().min(1).optional(),
+  userMatches: regularExpression.optional(),
+  model: z.string().min(1).optional(),
+  /** Tool results since the last user message. */
+  toolResults: z.int().min(0).optional(),
+  /** The nth time that this very conversation was sent: 2 is the client's first retry. */
+  attempt: z.int().min(1).optional(),
+});
+
+const ruleSchema = z
+  .strictObject({
+    name: z.string().min(1),
+    when: conditionsSchema.prefault({}),
+    reply: replySchema.optional(),
+    turn: z.array(replySchema).min(1).optional(),
+  })
+  .refine((rule) => (rule.reply === undefined) !== (rule.turn === undefined), {
+    error: "a rule has either reply or turn",
+  });
+
+/** One rule: its conditions and what it answers. */
+export type Rule = z.output<typeof ruleSchema>;
+
+const scenarioSchema = z.strictObject({
+  name: z.string().min(1).optional(),
+  /** What `GET /v1/models` lists. */
+  models: z.array(z.string().min(1)).min(1).default(["scripted-1"]),
+  rules: z.array(ruleSchema).min(1),
+});
+
+/** A checked scenario, ready to be played. */
+export interface Scenario {
+  name: string;
+  models: string[];
+  rules: Rule[];
+}
+
+/** A scenario that cannot be played; the message names its file and, one a line, each place in it that is wrong. */
+export class ScenarioError extends Error {
+  override name = "ScenarioError";
+}
+
+/** `["rules", 0, "turn", 1]` as `rules[0].turn[1]`. */
+function formatPath(path: PropertyKey[]): string {
+  const text = path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
+  return text.replace(/^\./u, "") || "(whole file)";
+}
+
+/**
+ * Checks a scenario written in YAML or JSON (which YAML contains).
+ * @param file names the source in errors, and the scenario if it has no name of its own.
+ * @throws ScenarioError when it is no YAML or breaks the format.
+ */
+export function parseScenario(text: string, file: string): Scenario {
+  let raw: unknown;
+  try {
+    raw = parseYaml(text);
+  } catch (error) {
+    throw new ScenarioError(`${file}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  const result = scenarioSchema.safeParse(raw);
+  if (!result.success) {
+    const lines = result.error.issues.map((issue) => `${file}: ${formatPath(issue.path)}: ${issue.message}`);
+    throw new ScenarioError(lines.join("\n"));
+  }
+  return { ...result.data, name: result.data.name ?? basename(file).replace(/\.(ya?ml|json)$/u, "") };
+}
+
+/**
+ * Reads and checks a scenario file.
+ * @throws ScenarioError when the file cannot be read or breaks the format.
+ */
+export async function loadScenario(file: string): Promise<Scenario> {
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (error) {
+    throw new ScenarioError(`${file}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  return parseScenario(text, file);
+}

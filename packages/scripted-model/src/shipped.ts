@@ -1,0 +1,16 @@
+/** What ships with the package: the scenarios, and the repository and messages of the demo. */
+import { fileURLToPath } from "node:url";
+import { loadScenario, type Scenario } from "./scenario.ts";
+
+const scenarios = new URL("../scenarios/", import.meta.url);
+
+/** A small repository whose test fails until the demo's first message has been worked on; copy it, then `git init`. */
+export const demoRepository = fileURLToPath(new URL("demo-repo", scenarios));
+
+/** The messages that the demo scenario answers, in order. */
+export const demoMessages = ["Make the failing test pass.", "Run the tests.", "What did you change?"] as const;
+
+/** Loads one of the scenarios under `scenarios/`. */
+export function loadShippedScenario(name: "demo" | "failures" | "long-tool" | "subagent"): Promise<Scenario> {
+  return loadScenario(fileURLToPath(new URL(`${name}.yaml`, scenarios)));
+}

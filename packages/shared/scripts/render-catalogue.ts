@@ -1,0 +1,131 @@
+import * as meanings from "../src/spans/meanings.ts";
+import {
+  ATTRIBUTES,
+  type AttributeDefinition,
+  COMMON_ATTRIBUTES,
+  EVENTS,
+  type EventDefinition,
+  RESOURCE_ATTRIBUTES,
+  SPANS,
+  type SpanDefinition,
+} from "../src/spans.ts";
+
+const START = "<!-- catalogue:start -->";
+const END = "<!-- catalogue:end -->";
+
+/**
+ * Puts the catalogue's tables between the markers of the specification.
+ * @throws Error when the document has no such pair of markers, or more than one
+ */
+export function insertCatalogue(document: string): string {
+  const [before, rest, ...moreStarts] = document.split(START);
+  const [, after, ...moreEnds] = rest?.split(END) ?? [];
+  if (after === undefined || moreStarts.length + moreEnds.length > 0) {
+    throw new Error(`the document needs one ${START} and after it one ${END}`);
+  }
+  return `${before}${START}\n${renderCatalogue()}\n${END}${after}`;
+}
+
+/** The catalogue as Markdown. */
+export function renderCatalogue(): string {
+  const spans: [string, SpanDefinition][] = Object.entries(SPANS);
+  return [
+    "### Spans",
+    table(
+      ["span", "kind", "operation", "emitted by", "parent", "links", "what it is"],
+      spans.map(([name, span]) => [
+        code(name),
+        span.kind,
+        span.operation ? "yes" : "",
+        span.emitters.join(", "),
+        span.parents.map(parent).join(", "),
+        codes(span.links),
+        span.meaning,
+      ]),
+    ),
+    "### What each span carries",
+    `Every span may also carry ${codes(COMMON_ATTRIBUTES)}, and every list of error types holds \`_OTHER\` too.`,
+    ...spans.map(spanSection),
+    "### Events",
+    table(["event", "on", "attributes", "what it says"], Object.entries(EVENTS).map(eventRow)),
+    "### Attributes",
+    table(["attribute", "type", "values", "what it says"], Object.entries(ATTRIBUTES).map(attributeRow)),
+    "### Resource attributes",
+    table(["attribute", "type", "values", "what it says"], Object.entries(RESOURCE_ATTRIBUTES).map(attributeRow)),
+    "### Values",
+    "#### `valet.outcome`",
+    meaningTable(meanings.OUTCOME_MEANINGS),
+    "#### `error.type`",
+    table(
+      ["value", "outcome", "meaning"],
+      Object.entries(meanings.ERROR_MEANINGS).map(([type, { outcomes, meaning }]) => [
+        code(type),
+        codes(outcomes),
+        meaning,
+      ]),
+    ),
+    "#### `valet.link.type`",
+    meaningTable(meanings.LINK_MEANINGS),
+    "#### `valet.queue.mode`: what a message does when another is in work",
+    meaningTable(meanings.QUEUE_MODE_MEANINGS),
+    "#### `valet.queue.reason`: what a message waits for",
+    meaningTable(meanings.QUEUE_REASON_MEANINGS),
+    "#### `valet.spawn.reason`, `valet.restore.reason`",
+    meaningTable(meanings.WAKE_REASON_MEANINGS),
+    "#### `valet.sandbox.stage`",
+    meaningTable(meanings.STAGE_MEANINGS),
+    "#### `valet.hibernate.reason`",
+    meaningTable(meanings.HIBERNATE_REASON_MEANINGS),
+    "#### `valet.terminate.reason`",
+    meaningTable(meanings.TERMINATE_REASON_MEANINGS),
+    "#### `valet.llm.start_source`",
+    meaningTable(meanings.START_SOURCE_MEANINGS),
+  ].join("\n\n");
+}
+
+function spanSection([name, span]: [string, SpanDefinition]): string {
+  const fixed = Object.entries(span.fixed ?? {}).map(([key, value]) => `${code(key)} = ${code(value)}`);
+  const outcome = Array.isArray(span.errors) ? ["valet.outcome"] : [];
+  const lines = {
+    always: [...fixed, ...[...outcome, ...span.required].map(code)].join(", "),
+    "where known": codes(span.optional),
+    "`error.type`": typeof span.errors === "string" ? `the ${span.errors} as text` : codes(span.errors ?? []),
+  };
+  const items = Object.entries(lines).filter(([, list]) => list !== "");
+  return [`#### ${code(name)}`, "", ...items.map(([what, list]) => `- ${what}: ${list}`)].join("\n");
+}
+
+function eventRow([name, { spans, attributes, meaning }]: [string, EventDefinition]): string[] {
+  return [code(name), spans === "any" ? "any span" : codes(spans), codes(attributes), meaning];
+}
+
+function attributeRow([key, definition]: [string, AttributeDefinition]): string[] {
+  const { type, values, unit, content, meaning } = definition;
+  const about = [unit && `in ${unit}`, content && "**content**: off unless asked for"].filter(Boolean).join("; ");
+  return [code(key), type, codes(values ?? []), about === "" ? meaning : `${meaning} (${about})`];
+}
+
+function meaningTable(rows: Record<string, string>): string {
+  return table(
+    ["value", "meaning"],
+    Object.entries(rows).map(([value, meaning]) => [code(value), meaning]),
+  );
+}
+
+function parent(name: string): string {
+  if (name === "root") return "none";
+  return name === "caller" ? "the caller's" : code(name);
+}
+
+function codes(words: readonly string[]): string {
+  return words.map(code).join(", ");
+}
+
+function code(word: string): string {
+  return `\`${word}\``;
+}
+
+function table(head: string[], rows: string[][]): string {
+  const line = (cells: string[]) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+  return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
+}

@@ -1,0 +1,240 @@
+/**
+ * The WebSocket between a session's SessionAgent and the runner in its sandbox. One JSON object a text frame, at most
+ * {@link MAX_LINK_FRAME_BYTES}. Unknown fields are ignored and unknown types skipped, so that either side may be older;
+ * what is known must be well-formed.
+ */
+import { z } from "zod";
+
+/** Far below what workerd stops taking. A sender splits, a receiver refuses. */
+export const MAX_LINK_FRAME_BYTES = 512 * 1024;
+/** What the runner sends when it has nothing to say; answered by the platform without waking the object. */
+export const LINK_PING = "ping";
+export const LINK_PONG = "pong";
+
+const id = z.string().min(1).max(128);
+const millis = z.number().nonnegative();
+/** W3C Trace Context; absent from an older peer, and then the work begins a trace of its own. */
+const traceContext = { traceparent: z.string().max(256).optional(), tracestate: z.string().max(1024).optional() };
+
+/** A model as `provider/model`. */
+export const ModelRef = z.string().min(1).max(200);
+
+export const Attachment = z.object({
+  filename: z.string().max(255),
+  mediaType: z.string().max(127),
+  /** A `data:` URL. */
+  url: z.string().max(400_000).startsWith("data:"),
+});
+export type Attachment = z.infer<typeof Attachment>;
+
+/** Everything about one attempt to have a message, or one collected batch, worked on: one object from wire to handler. */
+export const PromptDispatch = z.object({
+  /** This attempt. Never worked on twice. */
+  attemptId: id,
+  /** Which attempt of the message this is, from 1. */
+  attempt: z.number().int().positive(),
+  /** The message; in a collected batch the first. */
+  messageId: id,
+  /** All messages of a collected batch, in order; one for a plain message. */
+  messageIds: z.array(id).min(1).max(1000),
+  content: z.string(),
+  author: z.object({ id: z.string().max(200), name: z.string().max(200).optional() }).optional(),
+  attachments: z.array(Attachment).max(20).default([]),
+  /** Asked for by the message; tried first. */
+  model: ModelRef.optional(),
+  /** The session's preferences, in order; the failover chain. */
+  models: z.array(ModelRef).max(10).default([]),
+  channel: id,
+  threadId: id.optional(),
+  replyChannel: id.optional(),
+  /** The OpenCode session of this channel, if there has been one. */
+  opencodeSessionId: id.optional(),
+  /** What a new OpenCode session should know of what went before. */
+  continuationContext: z.string().optional(),
+  /** How the message waited, which the turn's span repeats. */
+  queue: z.object({
+    waitMs: millis,
+    reason: z.string().max(64),
+    mode: z.string().max(64),
+    collectBufferMs: millis.optional(),
+  }),
+  ...traceContext,
+});
+export type PromptDispatch = z.infer<typeof PromptDispatch>;
+
+/** How to reach models: the `OPENCODE_CONFIG_CONTENT` part that names providers, and the keys it refers to by variable. */
+export const ModelAccess = z.object({
+  /** The model to use when neither message nor session asks for one, as `provider/model`. */
+  model: ModelRef,
+  /** An OpenAI-compatible endpoint; its provider id is `valet`. */
+  openAiCompatible: z.object({ baseUrl: z.url(), apiKey: z.string().optional() }).optional(),
+  /** Keys of providers that OpenCode knows, by environment variable. */
+  providerKeys: z.record(z.string(), z.string()).default({}),
+});
+export type ModelAccess = z.infer<typeof ModelAccess>;
+
+/** What the SessionAgent sends. */
+export const ToRunner = z.discriminatedUnion("type", [
+  /** First after `hello`: what the runner needs to work. */
+  z.object({
+    type: z.literal("config"),
+    sessionId: id,
+    generation: z.number().int().positive(),
+    modelAccess: ModelAccess,
+    captureContent: z.boolean(),
+    /** Whether the session records spans at all. */
+    tracing: z.boolean(),
+    /** How long a turn may go without any event of the agent before it is ended as stuck. */
+    stuckTurnMs: millis,
+  }),
+  /** After `config`, always: what to have in the workspace. Without `repoUrl` it stays empty. */
+  z.object({
+    type: z.literal("repo-config"),
+    repoUrl: z.string().max(2000).optional(),
+    branch: z.string().max(255).optional(),
+    ref: z.string().max(255).optional(),
+    /** For https: kept out of spans, of `.git/config` and of the agent's environment. */
+    credentials: z.object({ username: z.string(), password: z.string() }).optional(),
+    ...traceContext,
+  }),
+  z.object({ type: z.literal("prompt"), dispatch: PromptDispatch }),
+  z.object({ type: z.literal("abort"), attemptId: id, reason: z.enum(["user_abort", "steered", "session_terminated"]) }),
+  /** The answer to a permission request of the agent. */
+  z.object({ type: z.literal("permission-reply"), permissionId: id, reply: z.enum(["once", "always", "reject"]) }),
+  /** Spans up to and with `seq` of this instance are durable. */
+  z.object({ type: z.literal("spans-ack"), instanceId: id, seq: z.number().int().nonnegative() }),
+  /** The `turn-ended` of this attempt is durable. */
+  z.object({ type: z.literal("turn-ended-ack"), attemptId: id }),
+  /** End turns, hand over what is left, exit; `stopped` is the answer. */
+  z.object({ type: z.literal("shutdown"), reason: z.string().max(64) }),
+  z.object({ type: z.literal("refused"), reason: z.enum(["stale_generation", "token_refused", "superseded"]) }),
+]);
+export type ToRunner = z.infer<typeof ToRunner>;
+export type ToRunnerOf<T extends ToRunner["type"]> = Extract<ToRunner, { type: T }>;
+
+/** What one turn cost and gave, from the runner's monotonic clock: durations only. */
+export const TurnSummary = z.object({
+  turnMs: millis,
+  timeToFirstTokenMs: millis.optional(),
+  modelMs: millis,
+  toolMs: millis,
+  permissionWaitMs: millis,
+  modelCalls: z.number().int().nonnegative(),
+  toolCalls: z.number().int().nonnegative(),
+  toolErrors: z.number().int().nonnegative(),
+  retries: z.number().int().nonnegative(),
+  tokens: z.object({
+    /** Cached ones included. */
+    input: millis,
+    /** Reasoning included. */
+    output: millis,
+    cacheRead: millis,
+    cacheWrite: millis,
+    reasoning: millis,
+  }),
+  costUsd: z.number().nonnegative(),
+  /** The model that gave the answer. */
+  model: ModelRef.optional(),
+});
+export type TurnSummary = z.infer<typeof TurnSummary>;
+
+/** A part of the agent's answer, as the conversation keeps it. */
+export const MessagePart = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("text"), id, text: z.string() }),
+  z.object({ type: z.literal("reasoning"), id, text: z.string() }),
+  z.object({
+    type: z.literal("tool"),
+    id,
+    tool: z.string().max(200),
+    status: z.enum(["pending", "running", "completed", "error"]),
+    title: z.string().max(2000).optional(),
+    /** Cut where long. */
+    input: z.string().optional(),
+    output: z.string().optional(),
+  }),
+]);
+export type MessagePart = z.infer<typeof MessagePart>;
+
+/** What the runner sends. */
+export const FromRunner = z.discriminatedUnion("type", [
+  /** First on every connection. */
+  z.object({
+    type: z.literal("hello"),
+    protocol: z.literal(1),
+    instanceId: id,
+    generation: z.number().int().positive(),
+    /** The runner's wall clock, epoch ms: the difference to the object's is `valet.clock.offset_ms`. */
+    clockMs: z.number(),
+    /** Attempts that it is working on or has finished unacknowledged. */
+    attempts: z.array(id).max(1000),
+    /** Whether it has been idle or working before: no bootstrap is to be expected. */
+    ready: z.boolean(),
+    version: z.string().max(64),
+  }),
+  /** How far the bootstrap has come; the object knows the last one when the runner never gets ready. */
+  z.object({
+    type: z.literal("stage"),
+    stage: z.enum(["connected", "opencode_starting", "git_setup", "ready", "failed"]),
+    errorType: z.string().max(64).optional(),
+  }),
+  /**
+   * Work on the attempt begins, or began before this connection. `span` is `valet.turn`, open, as `serialiseSpan` writes
+   * it: the object shows it and seals it if the runner is lost.
+   */
+  z.object({ type: z.literal("prompt-accepted"), attemptId: id, span: z.string().max(65_536).optional() }),
+  z.object({ type: z.literal("prompt-refused"), attemptId: id, errorType: z.string().max(64) }),
+  /** Live view of the answer; the last one of a part id counts. */
+  z.object({ type: z.literal("part"), attemptId: id, part: MessagePart }),
+  z.object({
+    type: z.literal("permission-asked"),
+    attemptId: id,
+    permissionId: id,
+    permission: z.string().max(200),
+    /** What exactly, shown to people, never recorded. */
+    detail: z.string().max(4000),
+  }),
+  /** The agent is idle again. Sent until acknowledged. */
+  z.object({
+    type: z.literal("turn-ended"),
+    attemptId: id,
+    outcome: z.enum(["ok", "error", "aborted"]),
+    errorType: z.string().max(64).optional(),
+    opencodeSessionId: id.optional(),
+    parts: z.array(MessagePart).max(2000),
+    summary: TurnSummary,
+  }),
+  /**
+   * A span frame: an `ExportTraceServiceRequest` as OTLP/JSON text with about 50 ended spans. Numbered from 1 within the
+   * instance, sent in order and again until acknowledged; a successor delivers what its predecessor left under the
+   * predecessor's instance id.
+   */
+  z.object({ type: z.literal("spans"), instanceId: id, seq: z.number().int().positive(), otlp: z.string() }),
+  z.object({ type: z.literal("stopped") }),
+]);
+export type FromRunner = z.infer<typeof FromRunner>;
+export type FromRunnerOf<T extends FromRunner["type"]> = Extract<FromRunner, { type: T }>;
+
+export type Parsed<T> = { readonly ok: true; readonly message: T } | { readonly ok: false; readonly error: string };
+
+/** Reads a frame of the runner. Never throws; the error names the field and never its value. */
+export function parseFromRunner(text: string): Parsed<FromRunner> {
+  return parse(FromRunner, text);
+}
+
+/** Reads a frame of the SessionAgent, likewise. */
+export function parseToRunner(text: string): Parsed<ToRunner> {
+  return parse(ToRunner, text);
+}
+
+function parse<T>(schema: z.ZodType<T>, text: string): Parsed<T> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return { ok: false, error: "not JSON" };
+  }
+  const result = schema.safeParse(json);
+  if (result.success) return { ok: true, message: result.data };
+  const [issue] = result.error.issues;
+  return { ok: false, error: `${issue?.path.join(".") || "type"}: ${issue?.code ?? "invalid"}` };
+}

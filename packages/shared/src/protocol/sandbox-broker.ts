@@ -1,0 +1,177 @@
+/**
+ * The HTTP contract between the Worker and the sandbox broker.
+ *
+ * | call | answer |
+ * | --- | --- |
+ * | `GET /v1/health`, the only one without a token | 200 {@link BrokerHealth} |
+ * | `POST /v1/sandboxes` {@link CreateSandbox} | 201 {@link SandboxAnswer} |
+ * | `GET /v1/sandboxes/:id` | 200 {@link SandboxAnswer} |
+ * | `GET /v1/sandboxes?sessionId=` | 200 {@link SandboxList} |
+ * | `POST /v1/sandboxes/:id/snapshot` | 201 {@link SnapshotAnswer}; 409 when the sandbox is gone |
+ * | `DELETE /v1/sandboxes/:id`, `DELETE /v1/snapshots/:id` | 200 {@link DeleteAnswer}, also when there was nothing left |
+ *
+ * Every other answer is a {@link BrokerProblem}. Requests carry the shared secret as a bearer token, `traceparent` and
+ * `tracestate`, and the session in {@link SESSION_HEADER}. The broker refuses fields it does not know; a caller skips them.
+ */
+import { z } from "zod";
+import { SANDBOX_DRIVERS } from "../spans.ts";
+
+/**
+ * The session that a request is about, for the broker's spans: ids of sandboxes and snapshots do not tell, least of all once
+ * they are gone. `POST /v1/sandboxes` has it in its body.
+ */
+export const SESSION_HEADER = "valet-session-id";
+
+/** The most that a request's body may have. */
+export const MAX_BROKER_REQUEST_BYTES = 256 * 1024;
+
+/** The most that names and values of an environment may have together. */
+const MAX_ENV_BYTES = 128 * 1024;
+const MAX_ENV_ENTRIES = 256;
+
+export const SessionId = z.string().regex(/^[\w.:-]{1,128}$/, "1 to 128 letters, digits, `_`, `.`, `:` or `-`");
+/** An id that the broker made: of a sandbox or of a snapshot. */
+export const BrokerId = z.string().regex(/^[\w-]{1,64}$/, "1 to 64 letters, digits, `_` or `-`");
+export const Generation = z.int().positive();
+
+const EnvName = z
+  .string()
+  .regex(/^[A-Za-z_]\w{0,127}$/, "no name of an environment variable")
+  // Whoever has the endpoint and the key can write what he likes into the telemetry, and the agent can read both.
+  .refine((name) => !name.startsWith("OTEL_EXPORTER_"), "no telemetry backend and no key of one may enter a sandbox");
+const EnvValue = z
+  .string()
+  .max(32 * 1024)
+  .refine((value) => !value.includes("\0"), "holds a NUL character");
+
+/** What the entrypoint finds in its environment, besides what the driver itself sets, which wins. */
+export const SandboxEnv = z
+  .record(EnvName, EnvValue)
+  .refine((env) => Object.keys(env).length <= MAX_ENV_ENTRIES, `more than ${MAX_ENV_ENTRIES} variables`)
+  .refine((env) => byteLength(Object.entries(env).flat()) <= MAX_ENV_BYTES, `more than ${MAX_ENV_BYTES} bytes`);
+
+/**
+ * Asks for the sandbox of this generation of a session; with `snapshotId` it is a restore. The same request again gives the
+ * same sandbox, whatever its state, until it is terminated; `env` may differ then and is not looked at. A sandbox of an
+ * older generation is terminated first, whatever it holds; an older generation than the newest is refused.
+ */
+export const CreateSandbox = z.strictObject({
+  sessionId: SessionId,
+  generation: Generation,
+  env: SandboxEnv,
+  /** Reaches the entrypoint as {@link EntrypointInput} and no environment, disk or span. */
+  runnerToken: z.string().regex(/^[\x21-\x7e]{1,512}$/, "1 to 512 printable ASCII characters without spaces"),
+  snapshotId: BrokerId.optional(),
+});
+export type CreateSandbox = z.infer<typeof CreateSandbox>;
+
+/**
+ * `starting`: files are put in place. `running`: the entrypoint runs or is about to be restarted. `stopped`: it will not run
+ * again; the files are still there to be snapshotted. `terminating`: processes and files are being removed.
+ */
+export const SandboxState = z.enum(["starting", "running", "stopped", "terminating"]);
+export type SandboxState = z.infer<typeof SandboxState>;
+
+/** Why a sandbox stopped: its entrypoint died too often; the broker was shut down; the broker died. */
+export const StopReason = z.enum(["entrypoint_failed", "broker_stopped", "broker_lost"]);
+export type StopReason = z.infer<typeof StopReason>;
+
+export const Sandbox = z.object({
+  id: BrokerId,
+  sessionId: SessionId,
+  generation: Generation,
+  state: SandboxState,
+  driver: z.enum(SANDBOX_DRIVERS),
+  createdAt: z.iso.datetime(),
+  /** The snapshot that it was restored from. */
+  snapshotId: BrokerId.optional(),
+  /** How often its entrypoint has died and was started again. */
+  restartCount: z.int().nonnegative(),
+  /** With the state `stopped` only. */
+  stopReason: StopReason.optional(),
+});
+export type Sandbox = z.infer<typeof Sandbox>;
+
+/**
+ * The broker's ended spans of this request, an `ExportTraceServiceRequest` as OTLP/JSON text, in answers and problems alike.
+ * Absent when the request had no valid `traceparent`. Not sampled where the caller's was not.
+ */
+const spans = { spans: z.string().max(1024 * 1024).optional() };
+
+export const SandboxAnswer = z.object({ sandbox: Sandbox, ...spans });
+export type SandboxAnswer = z.infer<typeof SandboxAnswer>;
+
+export const SandboxList = z.object({ sandboxes: z.array(Sandbox), ...spans });
+export type SandboxList = z.infer<typeof SandboxList>;
+
+export const SnapshotAnswer = z.object({
+  snapshotId: BrokerId,
+  /** What its files hold, where the driver can tell. */
+  sizeBytes: z.int().nonnegative().optional(),
+  ...spans,
+});
+export type SnapshotAnswer = z.infer<typeof SnapshotAnswer>;
+
+/** `alreadyGone`: there was nothing to delete. */
+export const DeleteAnswer = z.object({ alreadyGone: z.boolean(), ...spans });
+export type DeleteAnswer = z.infer<typeof DeleteAnswer>;
+
+export const BrokerHealth = z.object({ status: z.literal("ok"), driver: z.enum(SANDBOX_DRIVERS) });
+export type BrokerHealth = z.infer<typeof BrokerHealth>;
+
+/** What can go wrong, by the word that {@link BrokerProblem} names it with. */
+export const BROKER_PROBLEM_CODES = [
+  /** 400: malformed JSON, an unknown field, a bad value; `errors` says where. */
+  "invalid_request",
+  /** 401: no token, or not the shared secret. */
+  "unauthorized",
+  /** 404: no such route, sandbox or, to be restored, snapshot. */
+  "not_found",
+  /** 409: the sandbox does not exist or ceased to while it was worked on. */
+  "sandbox_gone",
+  /** 409: a sandbox of a newer generation exists. */
+  "stale_generation",
+  /** 409: this generation's sandbox exists and was asked for with another token or snapshot. */
+  "generation_conflict",
+  /** 413: the body is over {@link MAX_BROKER_REQUEST_BYTES}. */
+  "payload_too_large",
+  /** 500: the files could not be put in place or the entrypoint could not be started. */
+  "start_failed",
+  /** 500: the files could not be copied. */
+  "snapshot_failed",
+  /** 500: processes would not end, or files could not be removed. Ask again. */
+  "terminate_failed",
+  /** 500: a bug of the broker's. */
+  "internal",
+  /** 503: the broker is being shut down. */
+  "shutting_down",
+] as const;
+export type BrokerProblemCode = (typeof BROKER_PROBLEM_CODES)[number];
+
+/** An error answer, `application/problem+json` (RFC 9457). No text in it quotes a token, a variable's value or a file. */
+export const BrokerProblem = z.object({
+  /** `urn:valet:broker:` and the code. */
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string().optional(),
+  /** A code of a newer broker counts as `internal`. */
+  code: z.enum(BROKER_PROBLEM_CODES).catch("internal"),
+  /** The fields that are not valid. */
+  errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+  ...spans,
+});
+export type BrokerProblem = z.infer<typeof BrokerProblem>;
+
+/** The one line of JSON that the entrypoint reads from its standard input, which ends after it. */
+export const EntrypointInput = z.object({
+  token: z.string().min(1),
+  /** How often an entrypoint of this sandbox has died before this one. */
+  restartCount: z.int().nonnegative(),
+});
+export type EntrypointInput = z.infer<typeof EntrypointInput>;
+
+function byteLength(texts: string[]): number {
+  const encoder = new TextEncoder();
+  return texts.reduce((sum, text) => sum + encoder.encode(text).length, 0);
+}

@@ -1,0 +1,54 @@
+// The specification says what the catalogue says, and the tests that it names are there. Needs a file system, hence Node.
+import { existsSync, readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { insertCatalogue, renderCatalogue } from "../scripts/render-catalogue.ts";
+import { ATTRIBUTES, ERROR_TYPES, EVENTS, SPANS } from "./spans.ts";
+
+const ROOT = new URL("../../../", import.meta.url);
+const document = readFileSync(new URL("docs/specs/session-tracing.md", ROOT), "utf8");
+const HOW = "docs/specs/session-tracing.md is out of date: pnpm exec node packages/shared/scripts/write-catalogue.ts";
+
+test("the specification's tables are the catalogue's", () => {
+  expect(insertCatalogue(document), HOW).toBe(document);
+});
+
+test("everything in the catalogue is in its tables", () => {
+  const tables = renderCatalogue();
+  for (const name of [...Object.keys(SPANS), ...Object.keys(ATTRIBUTES), ...Object.keys(EVENTS), ...ERROR_TYPES]) {
+    expect(tables).toContain(`| \`${name}\` |`);
+  }
+});
+
+test("tables are replaced between the markers and nowhere else", () => {
+  const [before, after] = ["# Before\n", "\n# After\n"];
+  const written = insertCatalogue(`${before}<!-- catalogue:start -->old<!-- catalogue:end -->${after}`);
+  expect(written).toBe(`${before}<!-- catalogue:start -->\n${renderCatalogue()}\n<!-- catalogue:end -->${after}`);
+  expect(insertCatalogue(written)).toBe(written);
+});
+
+test.each([
+  ["none", "text"],
+  ["no end", "<!-- catalogue:start -->"],
+  ["the wrong way round", "<!-- catalogue:end --><!-- catalogue:start -->"],
+  ["two", "<!-- catalogue:start --><!-- catalogue:end -->".repeat(2)],
+])("markers that leave the place open are an error: %s", (_what, text) => {
+  expect(() => insertCatalogue(text)).toThrow("<!-- catalogue:start -->");
+});
+
+describe("coverage", () => {
+  const rows = document
+    .slice(document.indexOf("\n## Coverage"))
+    .split("\n")
+    .filter((line) => /^\| (?!---|what \||behaviour \|)/.test(line))
+    .map((line) => line.split("|").map((cell) => cell.trim()));
+
+  test("the table is there", () => {
+    expect(rows.length).toBeGreaterThan(20);
+  });
+
+  test.each(rows.map((cells) => [cells[1], ...cells.slice(-3, -1)]))("%s", (_what, state, tests) => {
+    const paths = [...(tests ?? "").matchAll(/`([^`]+)`/g)].map(([, path]) => path as string);
+    expect(paths.filter((path) => !existsSync(new URL(path, ROOT)))).toEqual([]);
+    expect(state).toBe(paths.length > 0 ? "built" : "not yet");
+  });
+});

@@ -1,0 +1,149 @@
+// The catalogue agrees with itself and with the tracer. What code may do with it is in spans.types.test.ts; whether anything
+// emits these spans is for the tests of those who emit.
+import { describe, expect, test } from "vitest";
+import * as meanings from "./spans/meanings.ts";
+import {
+  ATTRIBUTES,
+  type AttributeDefinition,
+  COMMON_ATTRIBUTES,
+  DROP_REASONS,
+  ERROR_TYPES,
+  EVENTS,
+  KINDS,
+  LINK_TYPES,
+  OUTCOMES,
+  RESOURCE_ATTRIBUTES,
+  SPANS,
+  type SpanDefinition,
+} from "./spans.ts";
+import { SpanKind } from "./tracing/index.ts";
+
+const spans: [string, SpanDefinition][] = Object.entries(SPANS);
+const attributes: [string, AttributeDefinition][] = Object.entries(ATTRIBUTES);
+
+/** All that a span may carry, in the order of the catalogue. */
+function keysOf(span: SpanDefinition): string[] {
+  return [...COMMON_ATTRIBUTES, ...Object.keys(span.fixed ?? {}), ...span.required, ...span.optional];
+}
+
+function errorsOf(span: SpanDefinition): readonly string[] {
+  return Array.isArray(span.errors) ? span.errors : [];
+}
+
+function carriersOf(key: string): string[] {
+  return spans.filter(([, span]) => keysOf(span).includes(key)).map(([name]) => name);
+}
+
+test("span kinds are OTLP's", () => {
+  expect(KINDS).toEqual(SpanKind);
+});
+
+describe.each(spans)("%s", (name, span) => {
+  test("has a name in the style of the house or of a convention", () => {
+    expect(name).toMatch(/^(?:valet(?:\.[a-z_]+)+|chat|invoke_agent|execute_tool|\{method\})(?: \{[a-z]+\})?$/);
+  });
+
+  test("lists nothing twice", () => {
+    for (const list of [keysOf(span), errorsOf(span), span.parents, span.links, span.emitters]) {
+      expect(list).toEqual([...new Set(list)]);
+    }
+  });
+
+  test("has parents that exist", () => {
+    expect(span.parents).not.toHaveLength(0);
+    expect([...Object.keys(SPANS), "root", "caller"]).toEqual(expect.arrayContaining([...span.parents]));
+  });
+
+  test("requires no content", () => {
+    const required: readonly string[] = span.required;
+    expect(attributes.filter(([key, { content }]) => content && required.includes(key))).toEqual([]);
+  });
+});
+
+test("every span hangs below one that may begin a trace", () => {
+  const reached = new Set(["root"]);
+  for (let before = 0; before < reached.size; ) {
+    before = reached.size;
+    for (const [name, { parents }] of spans) if (parents.some((each) => reached.has(each))) reached.add(name);
+  }
+  expect([...reached].sort()).toEqual([...Object.keys(SPANS), "root"].sort());
+});
+
+test("the operations are prompt, spawn, restore, hibernate, terminate and workflow", () => {
+  expect(spans.filter(([, { operation }]) => operation).map(([name]) => name)).toEqual([
+    "valet.prompt",
+    "valet.workflow",
+    "valet.sandbox.spawn",
+    "valet.sandbox.restore",
+    "valet.sandbox.hibernate",
+    "valet.sandbox.terminate",
+  ]);
+});
+
+test("every span but requests and the report of drops ends with an outcome", () => {
+  expect(spans.filter(([, { errors }]) => !Array.isArray(errors)).map(([name]) => name)).toEqual([
+    "{method} {route}",
+    "{method}",
+    "valet.trace_plane.dropped",
+  ]);
+});
+
+test("what the sandbox's processes emit can be lost with them", () => {
+  const runnerSpans = spans.filter(([, span]) => span.emitters.includes("runner") && span.errors);
+  for (const [, span] of runnerSpans)
+    expect(errorsOf(span)).toEqual(expect.arrayContaining(["runner_lost", "sandbox_gone"]));
+});
+
+test("tokens and cost stand on model calls alone, so that no sum counts them twice", () => {
+  const bill = Object.keys(ATTRIBUTES).filter((key) => /^gen_ai\.usage\.|cost/.test(key));
+  expect(bill).toHaveLength(6);
+  for (const key of bill) expect(carriersOf(key)).toEqual(["chat {model}"]);
+});
+
+test("the provider is named under its old key wherever it is under the new", () => {
+  expect(carriersOf("gen_ai.system")).toEqual(carriersOf("gen_ai.provider.name"));
+});
+
+test("a turn repeats all that its dispatch says of the wait", () => {
+  const wait = keysOf(SPANS["valet.prompt.dispatch"]).filter((key) => /^valet\.(?:queue|collect)\./.test(key));
+  expect(wait).toHaveLength(6);
+  expect(keysOf(SPANS["valet.turn"])).toEqual(expect.arrayContaining(wait));
+});
+
+test("no attribute, error type, link type or reason for a drop is defined in vain", () => {
+  const events = Object.values(EVENTS).flatMap((event) => [...event.attributes]);
+  const used = [...spans.flatMap(([, span]) => keysOf(span)), ...events];
+  const byRule = ["valet.outcome", "error.type", "valet.link.type"];
+  expect([...new Set([...used, ...byRule])].sort()).toEqual(Object.keys(ATTRIBUTES).sort());
+  expect([...new Set([...spans.flatMap(([, span]) => errorsOf(span)), "_OTHER"])].sort()).toEqual(
+    [...ERROR_TYPES].sort(),
+  );
+  expect([...new Set(spans.flatMap(([, { links }]) => links))].sort()).toEqual([...LINK_TYPES].sort());
+  expect(SPANS["valet.trace_plane.dropped"].optional).toEqual(DROP_REASONS.map((why) => `valet.dropped_spans.${why}`));
+});
+
+test("every outcome but ok has error types that explain it, and ok has none", () => {
+  const explained = new Set(Object.values(meanings.ERROR_MEANINGS).flatMap(({ outcomes }) => outcomes));
+  expect([...explained].sort()).toEqual(OUTCOMES.filter((outcome) => outcome !== "ok").sort());
+});
+
+test("closed lists are of strings, without repeats", () => {
+  for (const [, { type, values }] of attributes.filter(([, { values }]) => values)) {
+    expect(type).toBe("string");
+    expect(values).toEqual([...new Set(values)]);
+  }
+});
+
+test("our own durations, sizes and prices say their unit in their name", () => {
+  const units = { s: /$^/, ms: /_ms$/, bytes: /_bytes$/, USD: /_usd$/ };
+  for (const [key, { unit }] of attributes.filter(([key]) => key.startsWith("valet."))) {
+    if (unit !== undefined && unit in units) expect(key).toMatch(units[unit as keyof typeof units]);
+  }
+  expect(attributes.filter(([key]) => /^valet\..*(?:duration|seconds|_time|delay|wait)$/.test(key))).toEqual([]);
+});
+
+test("an attribute of the resource that spans carry too means the same there", () => {
+  for (const [key, { type }] of Object.entries(RESOURCE_ATTRIBUTES)) {
+    if (key in ATTRIBUTES) expect(ATTRIBUTES[key as keyof typeof ATTRIBUTES].type).toBe(type);
+  }
+});

@@ -1,0 +1,59 @@
+import type { AttributeKey } from "./attributes.ts";
+import type { ErrorType, KINDS, LinkType } from "./values.ts";
+
+/** What the catalogue says of one span. */
+export interface SpanDefinition {
+  readonly meaning: string;
+  readonly kind: keyof typeof KINDS;
+  /** Whether it is an operation: operations are what traces are about and what is counted. */
+  readonly operation?: true;
+  /** The parts that emit it. The Worker's routes and its SessionAgent share a service and differ here. */
+  readonly emitters: readonly ("worker" | "session-agent" | "runner" | "broker")[];
+  /** The spans it may be a child of. `root`: it may begin a trace. `caller`: its parent may be a span that is not ours. */
+  readonly parents: readonly string[];
+  /** Attributes whose value is the same on every such span. */
+  readonly fixed?: { readonly [K in AttributeKey]?: string };
+  /** What every such span has when it ends by itself. A sealed one has what was known by then. */
+  readonly required: readonly AttributeKey[];
+  /** What it may have besides. */
+  readonly optional: readonly AttributeKey[];
+  /**
+   * The `error.type`s it may end with, besides `_OTHER`. A span with such a list ends with `valet.outcome`; one without has
+   * neither, but for HTTP spans, whose `error.type` is the status code as text.
+   */
+  readonly errors?: "status code" | readonly ErrorType[];
+  readonly links: readonly LinkType[];
+}
+
+/**
+ * What every span may carry; the first three are on every span of a session: an id on the root alone finds nothing else of
+ * its trace.
+ */
+export const COMMON_ATTRIBUTES = [
+  "valet.session.id",
+  "session.id",
+  "gen_ai.conversation.id",
+  "valet.generation",
+  "valet.last_seen_ms",
+] as const satisfies readonly AttributeKey[];
+
+// Attributes and errors that come together.
+
+export const QUEUE = ["valet.queue.wait_ms", "valet.queue.reason", "valet.queue.mode"] as const;
+export const DISPATCH = ["valet.dispatch.attempt_id", "valet.dispatch.attempt"] as const;
+export const CHANNEL = ["valet.channel.id", "valet.thread.id"] as const;
+export const COLLECT = ["valet.collect.message_count", "valet.collect.buffer_ms", "valet.collect.message_ids"] as const;
+export const SANDBOX = ["valet.sandbox.id", "valet.sandbox.driver"] as const;
+
+/** The process that did the work is gone. */
+export const LOST = ["runner_lost", "sandbox_gone"] as const;
+/** Somebody, or the session's own life, ended the work. */
+export const STOPPED = ["user_abort", "steered", "session_hibernated", "session_terminated"] as const;
+export const AGENT_FAILED = ["opencode_died", "opencode_error", "opencode_unhealthy", "stuck_turn"] as const;
+export const GIT_FAILED = [
+  "git_clone_failed",
+  "git_auth_failed",
+  "git_ref_not_found",
+  "git_config_failed",
+  "git_timeout",
+] as const;

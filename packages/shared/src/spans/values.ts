@@ -1,0 +1,170 @@
+/**
+ * The closed lists of values that spans carry. Each stands alone, so that a bundle holds only those that its code reads;
+ * what the values mean stands in meanings.ts, which only the specification is made of.
+ */
+
+/** Span kinds and their numbers in OTLP's `SpanKind`. */
+export const KINDS = { INTERNAL: 1, SERVER: 2, CLIENT: 3, PRODUCER: 4, CONSUMER: 5 } as const;
+
+/** `service.name` of those who emit. */
+export const SERVICES = ["valet-worker", "valet-runner", "valet-broker"] as const;
+export type Service = (typeof SERVICES)[number];
+
+/** How a span ended: `valet.outcome`. */
+export const OUTCOMES = ["ok", "error", "aborted", "superseded", "skipped", "lost"] as const;
+export type Outcome = (typeof OUTCOMES)[number];
+
+/** Why one span points at another that is not its parent: `valet.link.type`. */
+export const LINK_TYPES = ["caused_by", "waited_on", "collected", "spawned_by", "follows"] as const;
+export type LinkType = (typeof LINK_TYPES)[number];
+
+/** Why an outcome is not `ok`: `error.type` of every span but those of HTTP requests. */
+export const ERROR_TYPES = [
+  // The sandbox and its broker
+  "spawn_failed",
+  "restore_failed",
+  "snapshot_failed",
+  "sandbox_gone",
+  "broker_unreachable",
+  "broker_timeout",
+  "broker_error",
+  "breaker_open",
+  "stale_generation",
+  // The runner and its link
+  "runner_never_ready",
+  "runner_lost",
+  "runner_replaced",
+  "runner_shutdown",
+  "link_failed",
+  "token_refused",
+  "send_failed",
+  "not_accepted",
+  // The repository
+  "no_repository",
+  "git_clone_failed",
+  "git_auth_failed",
+  "git_ref_not_found",
+  "git_config_failed",
+  "git_timeout",
+  // The agent
+  "opencode_unhealthy",
+  "opencode_died",
+  "opencode_error",
+  "stuck_turn",
+  "tool_failed",
+  "permission_denied",
+  // The model and its provider
+  "model_chain_exhausted",
+  "provider_rate_limited",
+  "provider_overloaded",
+  "provider_unavailable",
+  "provider_timeout",
+  "provider_auth_failed",
+  "provider_bad_request",
+  "provider_stream_cut",
+  "context_overflow",
+  "output_limit",
+  "content_filtered",
+  // What people and the session's own life do to work
+  "user_abort",
+  "steered",
+  "withdrawn",
+  "queue_cleared",
+  "session_busy",
+  "session_hibernated",
+  "session_terminated",
+  // Workflows and child sessions
+  "workflow_invalid",
+  "workflow_step_failed",
+  "command_failed",
+  "previous_step_failed",
+  "child_session_refused",
+  "parent_session_gone",
+  // Anything else is a bug of ours; the word is OpenTelemetry's.
+  "_OTHER",
+] as const;
+export type ErrorType = (typeof ERROR_TYPES)[number];
+
+/** What a message does when another is being worked on: `valet.queue.mode`. */
+export const QUEUE_MODES = ["followup", "steer", "collect"] as const;
+export type QueueMode = (typeof QUEUE_MODES)[number];
+
+/** Why a message was not dispatched when it was accepted, or that it was: `valet.queue.reason`. */
+export const QUEUE_REASONS = [
+  "immediate",
+  "runner_busy",
+  "sandbox_starting",
+  "sandbox_hibernated",
+  "sandbox_restoring",
+  "runner_disconnected",
+  "collect_debounce",
+  "initial_prompt",
+  "system_message",
+] as const;
+export type QueueReason = (typeof QUEUE_REASONS)[number];
+
+/** Who sent a message: `valet.message.source`. */
+export const MESSAGE_SOURCES = ["user", "system"] as const;
+export type MessageSource = (typeof MESSAGE_SOURCES)[number];
+
+/** Why a sandbox was started: `valet.spawn.reason`. */
+export const SPAWN_REASONS = ["session_created", "message_waiting", "requested", "recovery"] as const;
+export type SpawnReason = (typeof SPAWN_REASONS)[number];
+
+/** Why one was restored: `valet.restore.reason`. */
+export const RESTORE_REASONS = ["message_waiting", "requested", "recovery"] as const;
+export type RestoreReason = (typeof RESTORE_REASONS)[number];
+
+/** Why a session was hibernated: `valet.hibernate.reason`. */
+export const HIBERNATE_REASONS = ["idle_timeout", "requested"] as const;
+export type HibernateReason = (typeof HIBERNATE_REASONS)[number];
+
+/** Why a session was terminated: `valet.terminate.reason`. */
+export const TERMINATE_REASONS = ["requested", "sandbox_gone", "snapshot_failed", "parent_session_terminated"] as const;
+export type TerminateReason = (typeof TERMINATE_REASONS)[number];
+
+/** How far a sandbox has come on its way to work: `valet.sandbox.stage`. */
+export const SANDBOX_STAGES = ["requested", "created", "connected", "opencode_starting", "git_setup", "ready"] as const;
+export type SandboxStage = (typeof SANDBOX_STAGES)[number];
+
+/** The engines behind the broker: `valet.sandbox.driver`. */
+export const SANDBOX_DRIVERS = ["local", "modal"] as const;
+export type SandboxDriver = (typeof SANDBOX_DRIVERS)[number];
+
+/** The calls of the broker's contract: `valet.broker.call`. */
+export const BROKER_CALLS = ["create", "snapshot", "restore", "terminate"] as const;
+export type BrokerCall = (typeof BROKER_CALLS)[number];
+
+/** Where a model call's start time was read: `valet.llm.start_source`. */
+export const START_SOURCES = ["hook", "event"] as const;
+export type StartSource = (typeof START_SOURCES)[number];
+
+/** What a person answered: `valet.permission.reply`. */
+export const PERMISSION_REPLIES = ["once", "always", "reject"] as const;
+export type PermissionReply = (typeof PERMISSION_REPLIES)[number];
+
+/** What a workflow step runs: `valet.workflow.step.type`. */
+export const STEP_TYPES = ["prompt", "command"] as const;
+export type StepType = (typeof STEP_TYPES)[number];
+
+/** What a workflow does after a step that failed: `valet.workflow.on_failure`. */
+export const FAILURE_POLICIES = ["stop", "continue"] as const;
+export type FailurePolicy = (typeof FAILURE_POLICIES)[number];
+
+/** What a child session tells its parent: `valet.child_session.event`. */
+export const CHILD_SESSION_EVENTS = ["completed", "error", "terminated"] as const;
+export type ChildSessionEvent = (typeof CHILD_SESSION_EVENTS)[number];
+
+/** `http.request.method`: those that routes answer to, and the convention's word for any other. */
+export const HTTP_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "_OTHER"] as const;
+export type HttpMethod = (typeof HTTP_METHODS)[number];
+
+/** Why spans were lost on their way to the backend: the last part of each `valet.dropped_spans.*`. */
+export const DROP_REASONS = [
+  "queue_full",
+  "rejected",
+  "retries_exhausted",
+  "not_retryable",
+  "too_large",
+  "shutdown",
+] as const;

@@ -1,0 +1,174 @@
+import { textOf } from "./attributes.ts";
+import { type OnDiagnostic, quiet } from "./diagnostics.ts";
+import { DEFAULT_LIMITS, type SpanLimits } from "./limits.ts";
+import type { EnvironmentRecord } from "./propagation.ts";
+import { alwaysOff, alwaysOn, parentBased, type Sampler, traceIdRatio } from "./sampler.ts";
+
+/** What OpenTelemetry's environment variables say. Times are milliseconds, at most 2³¹ − 1: the longest that a timer takes. */
+export interface TracingConfig {
+  /** False with `OTEL_SDK_DISABLED=true`. */
+  readonly enabled: boolean;
+  /** The full URL to POST traces to; without one nothing is exported. From `OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT`. */
+  readonly endpoint: string | undefined;
+  /** Sent with every export, names in lower case; they may hold keys. From `OTEL_EXPORTER_OTLP_[TRACES_]HEADERS`. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** gzip unless `OTEL_EXPORTER_OTLP_[TRACES_]COMPRESSION` says none. */
+  readonly compression: "gzip" | "none";
+  /** For one attempt to export. `OTEL_EXPORTER_OTLP_[TRACES_]TIMEOUT`; its 0, no limit, is 2³¹ − 1 here. */
+  readonly timeoutMs: number;
+  /** `OTEL_RESOURCE_ATTRIBUTES` with `OTEL_SERVICE_NAME` over it. What the program itself knows goes over both. */
+  readonly resource: Readonly<Record<string, string>>;
+  /** From `OTEL_TRACES_SAMPLER` and its `_ARG`. */
+  readonly sampler: Sampler;
+  /** From `OTEL_SPAN_*_LIMIT`, `OTEL_EVENT_*_LIMIT`, `OTEL_LINK_*_LIMIT` and the general `OTEL_ATTRIBUTE_*_LIMIT`. */
+  readonly limits: SpanLimits;
+  /** From `OTEL_BSP_*`. */
+  readonly batch: {
+    readonly scheduleDelayMs: number;
+    /** Its 0, no limit, is 2³¹ − 1 here. */
+    readonly exportTimeoutMs: number;
+    readonly maxQueueSize: number;
+    /** Never more than the queue holds. */
+    readonly maxExportBatchSize: number;
+  };
+  /** Whether telemetry may hold what people, models and tools said. */
+  readonly captureContent: boolean;
+}
+
+/** What a value must be, in words, and how it is read: the function throws or returns `undefined` for any other. */
+type Format<T> = readonly [expected: string, parse: (text: string) => T | undefined];
+
+/**
+ * Reads the environment as the OpenTelemetry specification asks ("Environment Variable Specification", "OTLP Exporter
+ * Configuration"): an empty variable is unset, and one that cannot be used gives one `config_invalid` diagnostic and is
+ * then as if unset, so that the general one or the default applies. The general one stays out where it might bring spans,
+ * keys or content to where they are not meant to go: with an unusable traces endpoint nothing is exported, with unusable
+ * traces headers none are sent, with an unusable `OTEL_CAPTURE_CONTENT` nothing is captured.
+ *
+ * Diagnostics never quote a value, which may be a key. Never throws.
+ */
+export function readTracingConfig(env: EnvironmentRecord, onDiagnostic?: OnDiagnostic): TracingConfig {
+  const tell = quiet(onDiagnostic);
+  // A Worker's variables may be JSON numbers and booleans.
+  const textIn = (variable: string) => textOf(env[variable] ?? "").trim();
+  const read = <T>(variable: string, [expected, parse]: Format<T>, otherwise: T): T => {
+    const text = textIn(variable);
+    if (text === "") return otherwise;
+    try {
+      const value = parse(text);
+      if (value !== undefined) return value;
+    } catch {}
+    tell({ type: "config_invalid", variable, message: `must be ${expected}` });
+    return otherwise;
+  };
+  const firstSet = (specific: string, general: string) => (textIn(specific) ? specific : general);
+  const flag = (variable: string) => read(variable, BOOLEAN, "false") === "true";
+  const limit = (name: string, otherwise: number) => read(`OTEL_${name}_LIMIT`, COUNT, otherwise);
+  const exporter = (name: string) => firstSet(TRACES + name, OTLP + name);
+  const otlp = <T>(name: string, format: Format<T>, otherwise: T) =>
+    read(TRACES + name, format, read(OTLP + name, format, otherwise));
+
+  // Said, not used: we speak one protocol. A general one that is outranked is meant for other signals.
+  read(exporter("PROTOCOL"), PROTOCOL, undefined);
+  const endpoint = exporter("ENDPOINT");
+  const serviceName = textIn("OTEL_SERVICE_NAME");
+  const attributeCount = limit("ATTRIBUTE_COUNT", DEFAULT_LIMITS.attributes);
+  const maxQueueSize = read("OTEL_BSP_MAX_QUEUE_SIZE", SIZE, 2048);
+  return {
+    enabled: !flag("OTEL_SDK_DISABLED"),
+    endpoint: read(endpoint, endpoint.startsWith(TRACES) ? TRACES_URL : BASE_URL, undefined),
+    headers: read(exporter("HEADERS"), HEADERS, {}),
+    compression: otlp("COMPRESSION", COMPRESSION, "gzip"),
+    timeoutMs: otlp("TIMEOUT", COUNT, 10_000) || MAX_INTEGER,
+    resource: {
+      ...read("OTEL_RESOURCE_ATTRIBUTES", ATTRIBUTES, {}),
+      ...(serviceName && { "service.name": serviceName }),
+    },
+    sampler: samplerOf(read("OTEL_TRACES_SAMPLER", SAMPLER, "parentbased_always_on"), () =>
+      read("OTEL_TRACES_SAMPLER_ARG", RATIO, 1),
+    ),
+    limits: {
+      attributes: limit("SPAN_ATTRIBUTE_COUNT", attributeCount),
+      events: limit("SPAN_EVENT_COUNT", DEFAULT_LIMITS.events),
+      links: limit("SPAN_LINK_COUNT", DEFAULT_LIMITS.links),
+      attributesPerEvent: limit("EVENT_ATTRIBUTE_COUNT", attributeCount),
+      attributesPerLink: limit("LINK_ATTRIBUTE_COUNT", attributeCount),
+      attributeValueLength: limit(
+        "SPAN_ATTRIBUTE_VALUE_LENGTH",
+        limit("ATTRIBUTE_VALUE_LENGTH", DEFAULT_LIMITS.attributeValueLength),
+      ),
+    },
+    batch: {
+      scheduleDelayMs: read("OTEL_BSP_SCHEDULE_DELAY", COUNT, 5000),
+      exportTimeoutMs: read("OTEL_BSP_EXPORT_TIMEOUT", COUNT, 30_000) || MAX_INTEGER,
+      maxQueueSize,
+      maxExportBatchSize: Math.min(read("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", SIZE, 512), maxQueueSize),
+    },
+    captureContent: flag(firstSet("OTEL_CAPTURE_CONTENT", "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT")),
+  };
+}
+
+/** @param ratio asked only where it counts: other samplers take no argument, or one that means something else */
+function samplerOf(name: string, ratio: () => number): Sampler {
+  const root = name.endsWith("_on") ? alwaysOn : name.endsWith("_off") ? alwaysOff : traceIdRatio(ratio());
+  return name.startsWith("parentbased_") ? parentBased(root) : root;
+}
+
+const OTLP = "OTEL_EXPORTER_OTLP_";
+const TRACES = `${OTLP}TRACES_`;
+const MAX_INTEGER = 2 ** 31 - 1;
+
+/** Names match in any case. */
+const oneOf = <const T extends string>(...values: T[]): Format<T> => [
+  values.join(" or "),
+  (text) => values.find((value) => value === text.toLowerCase()),
+];
+const BOOLEAN = oneOf("true", "false");
+const COMPRESSION = oneOf("gzip", "none");
+const PROTOCOL = oneOf("http/json");
+const ROOT_SAMPLERS = ["always_on", "always_off", "traceidratio"];
+const SAMPLER = oneOf(...ROOT_SAMPLERS, ...ROOT_SAMPLERS.map((name) => `parentbased_${name}`));
+
+const wholeNumber = (least: number): Format<number> => [
+  `a whole number from ${least} to ${MAX_INTEGER}`,
+  (text) => (/^\d+$/.test(text) && +text >= least && +text <= MAX_INTEGER ? +text : undefined),
+];
+const COUNT = wholeNumber(0);
+const SIZE = wholeNumber(1);
+const RATIO: Format<number> = ["a number from 0 to 1", (text) => (+text >= 0 && +text <= 1 ? +text : undefined)];
+
+/** Without user and password, for `fetch` refuses a URL that holds them. */
+const httpUrl = (path?: string): Format<string> => [
+  "an http or https URL without user and password",
+  (text) => {
+    const url = new URL(text);
+    if (!/^https?:\/\//i.test(text) || url.username || url.password) return undefined;
+    if (path) url.pathname = url.pathname.replace(/\/?$/, path);
+    return url.href;
+  },
+];
+const TRACES_URL = httpUrl();
+const BASE_URL = httpUrl("/v1/traces");
+
+/** Pairs in the form of W3C Baggage, without its metadata. @throws where one member is no such pair: all or none are used */
+function pairsOf(text: string, names: RegExp, values: RegExp): [name: string, value: string][] {
+  const members = text.split(",").filter((member) => member.trim());
+  return members.map((member) => {
+    const [, ...parts] = /^([^=]*)=(.*)$/s.exec(member) as RegExpExecArray;
+    const [name = "", value = ""] = parts.map((part) => decodeURIComponent(part.trim()));
+    if (!names.test(name) || !values.test(value)) throw new SyntaxError();
+    return [name, value];
+  });
+}
+const ATTRIBUTES: Format<Record<string, string>> = [
+  "name=value,name=value, percent-encoded",
+  (text) => Object.fromEntries(pairsOf(text, /./s, /^/)),
+];
+/** Names in lower case: written in two ways, one is still one header. Values are those that every `fetch` takes. */
+const HEADERS: Format<Record<string, string>> = [
+  `${ATTRIBUTES[0]}, of characters that HTTP headers hold`,
+  (text) => {
+    const headers = pairsOf(text, /^[!#$%&'*+.^_`|~\w-]+$/, /^[\t -~]*$/);
+    return Object.fromEntries(headers.map(([name, value]) => [name.toLowerCase(), value]));
+  },
+];

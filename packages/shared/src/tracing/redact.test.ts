@@ -1,0 +1,310 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { redactAlso, redactSecrets } from "./redact.ts";
+
+/** A key that says nothing of its value. */
+const TEXT = "exception.message";
+
+describe("a URL loses", () => {
+  test.each([
+    ["its query", "https://host.example/a/b?key=1&q=2", "https://host.example/a/b"],
+    ["its fragment", "https://host.example/a#part", "https://host.example/a"],
+    ["both", "https://host.example?x#y", "https://host.example"],
+    ["user and password", "https://user:tok@host.example:8443/x.git", "https://host.example:8443/x.git"],
+    ["a token for a user", "https://ghp_abc@host.example/x.git", "https://host.example/x.git"],
+    ["a password without user", "redis://:pw@cache:6379/0", "redis://cache:6379/0"],
+    ["a password with @", "https://user:p@ss@host.example/x", "https://host.example/x"],
+    ["all, for a password with /", "https://user:pa/ss@host.example/x", "https://"],
+    ["all, for a password with ?", "https://user:pa?ss@host.example/x?e=a@b&q", "https://"],
+    ["a user of a domain", "https://DOMAIN\\user:pw@host.example/x", "https://host.example/x"],
+    ["the user of ssh", "ssh://git@host.example/o/r.git", "ssh://host.example/o/r.git"],
+    ["what an outer scheme hides", "jdbc:postgresql://u:pw@db/app?password=x", "jdbc:postgresql://db/app"],
+    ["those of a URL in its path", "https://proxy/https://u:pw@inner/p?q", "https://proxy/https://inner/p"],
+    ["those of a URL in its query", "https://host/r?next=https://u:pw@inner/p", "https://host/r"],
+  ])("%s", (_what, url, expected) => {
+    for (const key of [TEXT, "url.full", "http.url", "vcs.repository.url.full"]) {
+      expect(redactSecrets(key, url)).toBe(expected);
+    }
+  });
+
+  test.each([
+    ["https://hooks.slack.com/services/T012/B345/s3cret", "https://hooks.slack.com/services/T012/B345/REDACTED"],
+    ["https://hooks.slack.com/workflows/T01/A02/345/s3cret", "https://hooks.slack.com/workflows/T01/A02/345/REDACTED"],
+    ["https://hooks.slack.com/triggers/T01/234/s3cret", "https://hooks.slack.com/triggers/T01/234/REDACTED"],
+    ["https://discord.com/api/webhooks/123/s3-c_ret?wait=1", "https://discord.com/api/webhooks/123/REDACTED"],
+    ["https://discord.com/api/webhooks/1/s3cret/messages/2", "https://discord.com/api/webhooks/1/REDACTED/messages/2"],
+    ["https://api.telegram.org/bot123:s3-c_ret/getMe", "https://api.telegram.org/bot123:REDACTED/getMe"],
+    ["https://api.telegram.org/file/bot1%3As3cret/a.jpg", "https://api.telegram.org/file/bot1%3AREDACTED/a.jpg"],
+  ])("the secret in the path of %s", (url, expected) => {
+    expect(redactSecrets("url.full", url)).toBe(expected);
+    expect(redactSecrets(TEXT, `POST ${url} failed`)).toBe(`POST ${expected} failed`);
+    const path = (text: string) => text.slice(text.indexOf("/", "https://".length));
+    expect(redactSecrets("url.path", path(url))).toBe(path(expected));
+  });
+
+  test.each([
+    "https://host.example:8080/a/b;c=1/@scope/pkg@1.2.3",
+    "http://[::1]:4318/v1/traces",
+    "http://[::1]:4318/@scope/pkg",
+    "http://localhost:/@scope",
+    "file:///repo/node_modules/.pnpm/@scope+pkg@1.0.0/index.js:10:5",
+    "https://api.example/services/list/all/items",
+    "https://api.example/webhooks/mine/events",
+  ])("nothing else: %s", (url) => {
+    expect(redactSecrets("url.full", url)).toBe(url);
+    expect(redactSecrets(TEXT, `at ${url} (native)`)).toBe(`at ${url} (native)`);
+  });
+});
+
+describe("in a text", () => {
+  test.each([
+    [
+      "fatal: could not read from https://user:tok@host/x.git?y=z: denied",
+      "fatal: could not read from https://host/x.git denied",
+    ],
+    [
+      "fatal: unable to access 'https://user:tok@host/x.git/': The requested URL returned error: 403",
+      "fatal: unable to access 'https://host/x.git/': The requested URL returned error: 403",
+    ],
+    ["GET http://a/x?k=1 then http://b/y#z, done", "GET http://a/x then http://b/y done"],
+    ["https://u:p@a/x,https://v:q@b/y", "https://a/x,https://b/y"],
+    [
+      "at fn@file:///app/main.js:1:2\nat file:///app/b.js:3:4",
+      "at fn@file:///app/main.js:1:2\nat file:///app/b.js:3:4",
+    ],
+  ])("each URL: %s", (text, expected) => {
+    expect(redactSecrets(TEXT, text)).toBe(expected);
+  });
+
+  test.each([
+    "npm error notarget No matching version for pkg@^2.0.0?",
+    "git@github.com: Permission denied (publickey).",
+    "image:tag@sha256:0123",
+    "bob@mail.example wrote: what? #1",
+    "C:/Users/bob@corp/file?x#y",
+    "",
+  ])("without a URL nothing changes: %s", (text) => {
+    expect(redactSecrets(TEXT, text)).toBe(text);
+  });
+
+  test("JSON stays JSON", () => {
+    const secret = {
+      url: "https://u:p@h/x?q=canary",
+      quote: 'see "https://h/y?canary" and "https://h/z#canary\\"',
+      n: 1,
+    };
+    const clean = { url: "https://h/x", quote: 'see "https://h/y" and "https://h/z\\"', n: 1 };
+    expect(JSON.parse(redactSecrets(TEXT, JSON.stringify(secret)))).toEqual(clean);
+    const nested = JSON.parse(redactSecrets(TEXT, JSON.stringify({ text: JSON.stringify(secret) })));
+    expect(JSON.parse(nested.text)).toEqual(clean);
+  });
+});
+
+describe("the key tells", () => {
+  test.each([
+    ["url.query", "q=canary", ""],
+    ["url.fragment", "canary", ""],
+    ["url.path", "/search?q=canary", "/search"],
+    ["http.target", "/search?q=canary#x", "/search"],
+    ["http.response.header.location", "/callback?code=canary", "/callback"],
+    ["http.request.header.referer", "https://u:canary@h/p?x", "https://h/p"],
+    ["url.full", "https://host/search?q=two words and a canary", "https://host/search"],
+    ["url.full", 'https://user:a "canary@host/', "https://host/"],
+    ["valet.repo.url", "user:canary@host.example:org/repo.git", "host.example:org/repo.git"],
+    ["repo_url", "git@host.example:org/repo.git", "host.example:org/repo.git"],
+    ["url.scheme", "https", "https"],
+  ])("that %s is a URL or a part of one", (key, value, expected) => {
+    expect(redactSecrets(key, value)).toBe(expected);
+  });
+
+  test.each([
+    "http.request.header.authorization",
+    "http.request.header.proxy-authorization",
+    "http.request.header.cookie",
+    "http.response.header.set-cookie",
+    "http.request.header.x-api-key",
+    "http.request.header.X-Auth-Token",
+    "rpc.request.metadata.authorization",
+    "authorization",
+    "Cookie",
+    "x-api-key",
+    "api_key",
+    "apiKey",
+    "db.password",
+    "client_secret",
+    "aws.credentials",
+    "private-key",
+  ])("that the value of %s is a secret", (key) => {
+    expect(redactSecrets(key, "canary")).toBe("REDACTED");
+  });
+
+  test.each(["gen_ai.token.type", "http.request.header.content-type", "valet.session.id", "curl.version", "key", ""])(
+    "nothing of %j",
+    (key) => {
+      expect(redactSecrets(key, "a:b@c?d#e")).toBe("a:b@c?d#e");
+    },
+  );
+
+  test("however many keys there are", () => {
+    for (let i = 0; i < 3000; i++) {
+      expect(redactSecrets(`header.${i}.cookie`, "canary")).toBe("REDACTED");
+      expect(redactSecrets(`header.${i}.name`, "value")).toBe("value");
+    }
+  });
+});
+
+describe("more", () => {
+  const more = redactAlso((key, value) => (key === "card" ? "****" : value.replace("MARK", "https://u:canary@h/")));
+
+  test("is taken out by a rule of one's own", () => {
+    expect(more("card", "4111")).toBe("****");
+  });
+
+  test("never means less", () => {
+    expect(more(TEXT, "to MARK")).toBe("to https://h/");
+    expect(more("authorization", "canary")).toBe("REDACTED");
+  });
+});
+
+const CANARY = "cAnArY";
+/** Anything that does not end a URL in a text. */
+const raw = fc.string({
+  unit: fc.oneof(fc.constantFrom(..."/?#@:\\[]'`<>%&=,;"), fc.string({ minLength: 1, maxLength: 1 })),
+});
+const unbroken = raw.map((text) => text.replace(/[\s"]|:\/\//g, ""));
+const withCanary = fc.tuple(unbroken, unbroken).map(([before, after]) => `${before}${CANARY}${after}.`);
+const user = withCanary.map((text) => text.replace(/[/?#:]/g, ""));
+const password = withCanary.map((text) => text.replace(/[/?#]/g, ""));
+const userInfos = fc.oneof(
+  fc.constant(""),
+  user.map((name) => `${name}@`),
+  fc.tuple(user, password).map((both) => `${both.join(":")}@`),
+);
+const tails = fc.oneof(
+  fc.constant(""),
+  fc.tuple(fc.constantFrom("?", "#", "?a=b&", "?next=https://"), withCanary).map((both) => both.join("")),
+);
+const urls = fc
+  .record({
+    scheme: fc.constantFrom("https", "http", "ssh", "git+https", "postgres", "HTTPS"),
+    userInfo: userInfos,
+    path: fc.constantFrom("", "/", ":8080", ":8080/@scope/pkg", "/org/repo.git", "/@scope/pkg", "/a%20b/c;d"),
+    tail: tails,
+  })
+  .map(({ scheme, userInfo, path, tail }) => ({
+    url: `${scheme}://${userInfo}host.example${path}${tail}`,
+    clean: `${scheme}://host.example${path}`,
+  }));
+/** What no parser takes for a user and a password, but a person may have meant so. */
+const brokenUrls = fc
+  .tuple(unbroken, unbroken, tails)
+  .map(([before, after, tail]) => `https://user:p${before.replaceAll("@", "")}${CANARY}${after}@host.example/${tail}`);
+const words = fc.string().map((text) => text.replaceAll("://", ""));
+/** Strings in which what matters comes often. */
+const hostile = fc
+  .array(
+    fc.oneof(
+      fc.constantFrom("://", "https://", "@", ":", "/", "?", "#", "\\", '"', " ", "u:p@", "h:80", "[::1]"),
+      fc.constantFrom("/services/T1/B2/", "/webhooks/1/", "/bot1:", "s3cret", "\ud800", "\n"),
+      fc.string({ maxLength: 5 }),
+    ),
+  )
+  .map((parts) => parts.join(""));
+const keys = fc.constantFrom(TEXT, "url.full", "url.path", "url.query", "http.target", "authorization", "repo_url", "");
+
+describe("whatever the value", () => {
+  test("user info and query never come out, and the text around them does", () => {
+    fc.assert(
+      fc.property(words, urls, words, (before, { url, clean }, after) => {
+        const text = redactSecrets(TEXT, `${before} ${url} ${after}`);
+        expect(text).toBe(`${before} ${clean} ${after}`);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("nor do they out of a URL alone", () => {
+    fc.assert(
+      fc.property(fc.constantFrom(TEXT, "url.full", "http.url"), urls, (key, { url, clean }) => {
+        expect(redactSecrets(key, url)).toBe(clean);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("a password with raw marks in it does not come out either", () => {
+    fc.assert(
+      fc.property(fc.constantFrom(TEXT, "url.full"), words, brokenUrls, (key, before, url) => {
+        fc.pre(!before.includes(CANARY));
+        expect(redactSecrets(key, `${before} ${url}`)).not.toContain(CANARY);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("a text without URLs stays as it is", () => {
+    fc.assert(
+      fc.property(hostile, (text) => {
+        const plain = text.replaceAll("://", "");
+        fc.pre(!plain.includes("://"));
+        expect(redactSecrets(TEXT, plain)).toBe(plain);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("done twice is as done once", () => {
+    fc.assert(
+      fc.property(keys, hostile, (key, text) => {
+        const once = redactSecrets(key, text);
+        expect(redactSecrets(key, once)).toBe(once);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("JSON stays JSON", () => {
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.oneof(
+            hostile,
+            urls.map(({ url }) => url),
+          ),
+        ),
+        fc.nat(3),
+        (texts, depth) => {
+          let json = JSON.stringify(texts);
+          for (let i = 0; i < depth; i++) json = JSON.stringify(json);
+          let value = JSON.parse(redactSecrets(TEXT, json));
+          for (let i = 0; i < depth; i++) value = JSON.parse(value);
+          expect(value).toHaveLength(texts.length);
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("it never throws", () => {
+    fc.assert(
+      fc.property(fc.oneof(keys, fc.string()), hostile, (key, text) => {
+        expect(typeof redactSecrets(key, text)).toBe("string");
+      }),
+      { numRuns: 10_000 },
+    );
+  });
+
+  // Each of these takes hours where a pattern goes back to try again.
+  test.each([
+    ...["://", ":", "@", "a", "1", "\\", "?", "/", "x:y://", "://u:p@", "http://a:b/", "://\\"],
+    ...["/services/T", "/services/T1/2/", "/bot1", "/webhooks/1", "token", "url."],
+  ])("a megabyte of %j takes linear time", (part) => {
+    const long = part.repeat(Math.ceil(1_000_000 / part.length));
+    for (const text of [long, `https://user:p${long}`, `https://h:1${long}x`]) {
+      for (const key of [TEXT, "url.full"]) {
+        expect(redactSecrets(key, `${text}?${CANARY}`).endsWith(CANARY)).toBe(!text.includes("://") && key === TEXT);
+      }
+    }
+    expect(redactSecrets(long, CANARY)).toBe(part === "token" ? "REDACTED" : CANARY);
+  });
+});

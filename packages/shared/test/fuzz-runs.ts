@@ -1,0 +1,29 @@
+import fc from "fast-check";
+import { test } from "vitest";
+
+declare global {
+  interface ImportMeta {
+    /** Environment variables that begin with `VITE_`, which Vite hands on to every runtime. */
+    readonly env: { readonly VITE_FUZZ_RUNS?: string };
+  }
+}
+
+/** What one test takes: well within its time on the slowest runtime, and small enough to show progress. */
+const RUNS_PER_TEST = 10_000;
+
+/** Inputs a property: those of the ordinary suite unless `pnpm fuzz` sets another number. */
+const RUNS = Number(import.meta.env.VITE_FUZZ_RUNS ?? RUNS_PER_TEST);
+
+/**
+ * Registers the tests that put a property to random inputs, with a new seed each; a failure prints its seed and the smallest
+ * input that shows it.
+ * @param check throws when the property does not hold
+ */
+export function fuzz<T>(name: string, inputs: fc.Arbitrary<T>, check: (input: T) => void): void {
+  const property = fc.property(inputs, check);
+  for (let done = 0; done < RUNS; done += RUNS_PER_TEST) {
+    const numRuns = Math.min(RUNS_PER_TEST, RUNS - done);
+    const title = RUNS > RUNS_PER_TEST ? `${name}, from input ${done + 1}` : name;
+    test(title, { timeout: 60_000 }, () => fc.assert(property, { numRuns, includeErrorInReport: true }));
+  }
+}
