@@ -1,0 +1,254 @@
+/**
+ * Reads OTLP/JSON that somebody else wrote, before it is stored beside our own: one span that a backend cannot decode would
+ * cost the whole segment it lies in. Pure.
+ */
+
+/** The spans of a request that share a resource and a scope, as texts that can be put together again. */
+export interface SpanGroup {
+  /** As within `resourceSpans`. */
+  readonly resource: string;
+  /** As within `scopeSpans`. */
+  readonly scope: string;
+  readonly spans: readonly ReceivedSpan[];
+}
+
+export interface ReceivedSpan extends StoredSpan {
+  /** W3C sampled flag. */
+  readonly sampled: boolean;
+}
+
+/** A span as the log keeps it: its text, and what a list of traces is made of. */
+export interface StoredSpan {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly name: string;
+  /** Microseconds since 1970. */
+  readonly startUs: number;
+  readonly endUs: number;
+  readonly isError: boolean;
+  /** Whether no span of the same process is its parent: the first of these names the trace. */
+  readonly isEntry: boolean;
+  /** The span as JSON text. */
+  readonly text: string;
+}
+
+export interface ReadRequest {
+  readonly groups: readonly SpanGroup[];
+  /** Spans that were malformed or another session's, and are left out. */
+  readonly refused: number;
+}
+
+const SAMPLED = 0x01;
+/** `SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK` of trace.proto. */
+const PARENT_IS_REMOTE = 0x200;
+const STATUS_ERROR = 2;
+const MAX_UINT32 = 2 ** 32;
+const MAX_DEPTH = 32;
+
+/**
+ * Reads an `ExportTraceServiceRequest`. A span that is malformed, or does not say in `valet.session.id` that it is this
+ * session's, is left out and counted; the others stand. `undefined` where the text is no such request at all.
+ */
+export function readRequest(text: string, sessionId: string): ReadRequest | undefined {
+  let request: unknown;
+  try {
+    request = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const resourceSpans = field(request, "resourceSpans");
+  if (!Array.isArray(resourceSpans)) return undefined;
+  const groups: SpanGroup[] = [];
+  let refused = 0;
+  for (const each of resourceSpans) {
+    const resource = field(each, "resource");
+    const resourceOk = resource === undefined || isAttributed(resource);
+    for (const scopeSpans of list(field(each, "scopeSpans"))) {
+      const scope = field(scopeSpans, "scope");
+      const scopeOk = scope === undefined || isScope(scope);
+      const received = list(field(scopeSpans, "spans"));
+      const good = resourceOk && scopeOk ? received.filter((span) => isSpan(span) && isOf(span, sessionId)) : [];
+      refused += received.length - good.length;
+      if (good.length === 0) continue;
+      groups.push({
+        // Absent ones crash some backends.
+        resource: JSON.stringify(resource ?? { attributes: [] }),
+        scope: JSON.stringify(scope ?? { name: "" }),
+        spans: good.map(toReceived),
+      });
+    }
+  }
+  return { groups, refused };
+}
+
+interface CheckedSpan {
+  traceId: string;
+  spanId: string;
+  parentSpanId?: string;
+  name: string;
+  flags?: number;
+  startTimeUnixNano: string;
+  endTimeUnixNano: string;
+  status?: { code?: number };
+  attributes?: { key: string; value: { stringValue?: string } }[];
+}
+
+function toReceived(span: unknown): ReceivedSpan {
+  const { traceId, spanId, parentSpanId, name, flags = 0, status, ...times } = span as CheckedSpan;
+  return {
+    traceId,
+    spanId,
+    name,
+    startUs: toMicros(times.startTimeUnixNano),
+    endUs: toMicros(times.endTimeUnixNano),
+    isError: status?.code === STATUS_ERROR,
+    isEntry: parentSpanId === undefined || (flags & PARENT_IS_REMOTE) !== 0,
+    sampled: (flags & SAMPLED) !== 0,
+    text: JSON.stringify(span),
+  };
+}
+
+/** Whole microseconds fit a number exactly until the year 2255. */
+function toMicros(nanos: string): number {
+  return Number(nanos.slice(0, -3));
+}
+
+function isOf(span: unknown, sessionId: string): boolean {
+  const { attributes = [] } = span as CheckedSpan;
+  return attributes.some(({ key, value }) => key === "valet.session.id" && value.stringValue === sessionId);
+}
+
+function isSpan(span: unknown): boolean {
+  return (
+    isIdentified(span) &&
+    optional(field(span, "parentSpanId"), isSpanIdText) &&
+    typeof field(span, "name") === "string" &&
+    optional(field(span, "kind"), isUint32) &&
+    isNanos(field(span, "startTimeUnixNano")) &&
+    isNanos(field(span, "endTimeUnixNano")) &&
+    isAttributed(span) &&
+    listOf(field(span, "events"), isEvent) &&
+    listOf(field(span, "links"), (link) => isIdentified(link) && isAttributed(link)) &&
+    optional(field(span, "droppedEventsCount"), isUint32) &&
+    optional(field(span, "droppedLinksCount"), isUint32) &&
+    optional(field(span, "status"), isStatus)
+  );
+}
+
+/** What spans and links have in common. */
+function isIdentified(value: unknown): boolean {
+  return (
+    isHex(field(value, "traceId"), 32) &&
+    isSpanIdText(field(value, "spanId")) &&
+    optional(field(value, "traceState"), isText) &&
+    optional(field(value, "flags"), isUint32)
+  );
+}
+
+function isEvent(event: unknown): boolean {
+  return isNanos(field(event, "timeUnixNano")) && optional(field(event, "name"), isText) && isAttributed(event);
+}
+
+function isStatus(status: unknown): boolean {
+  return (
+    isObject(status) &&
+    optional(field(status, "code"), (code) => code === 0 || code === 1 || code === 2) &&
+    optional(field(status, "message"), isText)
+  );
+}
+
+function isScope(scope: unknown): boolean {
+  return isAttributed(scope) && optional(field(scope, "name"), isText) && optional(field(scope, "version"), isText);
+}
+
+function isAttributed(value: unknown): boolean {
+  return (
+    isObject(value) &&
+    listOf(field(value, "attributes"), isKeyValue) &&
+    optional(field(value, "droppedAttributesCount"), isUint32)
+  );
+}
+
+function isKeyValue(attribute: unknown): boolean {
+  return isText(field(attribute, "key")) && isAnyValue(field(attribute, "value"), 0);
+}
+
+/** An `AnyValue`: one of its fields, or none for the empty value. */
+function isAnyValue(value: unknown, depth: number): boolean {
+  if (!isObject(value) || depth > MAX_DEPTH) return false;
+  const keys = Object.keys(value);
+  if (keys.length > 1) return false;
+  const [key] = keys;
+  const content = field(value, key ?? "");
+  switch (key) {
+    case undefined:
+      return true;
+    case "stringValue":
+    case "bytesValue":
+      return isText(content);
+    case "boolValue":
+      return typeof content === "boolean";
+    case "intValue":
+      return isInt64(content);
+    case "doubleValue":
+      return typeof content === "number" || content === "NaN" || content === "Infinity" || content === "-Infinity";
+    case "arrayValue":
+      return isObject(content) && listOf(field(content, "values"), (each) => isAnyValue(each, depth + 1));
+    case "kvlistValue":
+      return (
+        isObject(content) &&
+        listOf(
+          field(content, "values"),
+          (each) => isText(field(each, "key")) && isAnyValue(field(each, "value"), depth + 1),
+        )
+      );
+    default:
+      return false;
+  }
+}
+
+function isInt64(value: unknown): boolean {
+  if (typeof value === "number") return Number.isSafeInteger(value);
+  return typeof value === "string" && /^-?\d{1,19}$/.test(value) && BigInt.asIntN(64, BigInt(value)) === BigInt(value);
+}
+
+/** A `fixed64` as a decimal string; 20 digits hold 2^64. */
+function isNanos(value: unknown): boolean {
+  return typeof value === "string" && /^\d{1,20}$/.test(value) && BigInt.asUintN(64, BigInt(value)) === BigInt(value);
+}
+
+function isSpanIdText(value: unknown): boolean {
+  return isHex(value, 16);
+}
+
+function isHex(value: unknown, digits: number): boolean {
+  return typeof value === "string" && value.length === digits && /^[0-9a-f]*[1-9a-f][0-9a-f]*$/.test(value);
+}
+
+function isUint32(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < MAX_UINT32;
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === "string";
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function field(value: unknown, key: string): unknown {
+  return isObject(value) ? (value as Record<string, unknown>)[key] : undefined;
+}
+
+function list(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function listOf(value: unknown, check: (each: unknown) => boolean): boolean {
+  return value === undefined || (Array.isArray(value) && value.every(check));
+}
+
+function optional(value: unknown, check: (value: unknown) => boolean): boolean {
+  return value === undefined || check(value);
+}

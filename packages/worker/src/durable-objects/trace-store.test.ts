@@ -1,0 +1,266 @@
+import type { ReadableSpan } from "@valet/shared/tracing";
+import { parseOpenSpan, serialiseSpan, Tracer } from "@valet/shared/tracing";
+import { describe, expect, test } from "vitest";
+import { inStorage } from "../../test/in-storage.ts";
+import { attributeOf, makeFrame, makeSpans, SESSION, spansOf, type WireSpan } from "../../test/otlp.ts";
+import { TraceStore } from "./trace-store.ts";
+
+const NOW = 1_700_000_000_000;
+
+function open(storage: DurableObjectStorage, options: { maxBytes?: number; now?: () => number } = {}) {
+  const store = new TraceStore(storage, {
+    sessionId: SESSION,
+    resource: { "service.name": "valet-worker" },
+    segmentDelayMs: 5000,
+    maxBytes: options.maxBytes ?? 1e9,
+    now: options.now ?? (() => NOW),
+  });
+  const tracer = new Tracer({ scope: { name: "test" }, sink: store });
+  return {
+    store,
+    tracer,
+    begin: (name: string) => tracer.startSpan(name, { attributes: { "valet.session.id": SESSION } }),
+  };
+}
+
+function all(store: TraceStore): WireSpan[] {
+  return store.traces().flatMap(({ traceId }) => spansOf(store.trace(traceId)));
+}
+
+function names(store: TraceStore): string[] {
+  return all(store)
+    .map(({ name }) => name)
+    .sort();
+}
+
+function rowCount(storage: DurableObjectStorage, table: string): number {
+  return storage.sql.exec<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`).one().n;
+}
+
+/** An open span as a runner announces it. */
+function openSpan(name: string, sessionId = SESSION) {
+  const started: ReadableSpan[] = [];
+  const tracer = new Tracer({
+    scope: { name: "runner" },
+    sink: { onStart: (span) => started.push(span), onEnd: () => {} },
+  });
+  const span = tracer.startSpan(name, { attributes: { "valet.session.id": sessionId } });
+  const serialised = parseOpenSpan(serialiseSpan(started[0] as ReadableSpan));
+  if (serialised === undefined) throw new Error("the span cannot be read back");
+  return { span, serialised };
+}
+
+describe("the object's own spans", () => {
+  test("are seen open, then ended", () =>
+    inStorage((storage) => {
+      const { store, begin } = open(storage);
+      const span = begin("valet.prompt");
+      expect(all(store)).toMatchObject([{ name: "valet.prompt" }]);
+      expect(all(store)[0]?.endTimeUnixNano).toBeUndefined();
+      span.end();
+      expect(all(store)).toHaveLength(1);
+      expect(all(store)[0]?.endTimeUnixNano).toBeDefined();
+    }));
+
+  test("are written with the state they describe, or not at all", () =>
+    inStorage((storage) => {
+      const { store, begin } = open(storage);
+      const fail = () =>
+        storage.transactionSync(() => {
+          begin("half").end();
+          begin("half open");
+          throw new Error("the state change failed");
+        });
+      expect(fail).toThrow("the state change failed");
+      expect(all(store)).toEqual([]);
+    }));
+
+  test("survive the object, and are taken up again", async () => {
+    const name = crypto.randomUUID();
+    const spanId = await inStorage((storage) => open(storage).begin("valet.prompt").context.spanId, name);
+    await inStorage((storage) => {
+      const { store, tracer } = open(storage);
+      const stored = store.openSpan(spanId);
+      if (stored === undefined) throw new Error("the span is gone");
+      const span = tracer.resumeSpan(stored);
+      span.setAttribute("valet.outcome", "ok");
+      span.end();
+      expect(all(store)).toMatchObject([{ spanId, name: "valet.prompt" }]);
+      expect(attributeOf(all(store)[0], "valet.outcome")).toBe("ok");
+    }, name);
+  });
+});
+
+describe("span frames", () => {
+  test("are acknowledged by number, and repeats are ignored", () =>
+    inStorage((storage) => {
+      const { store } = open(storage);
+      const first = makeFrame({ name: "a" });
+      expect(store.acceptFrame("run_1", 1, first)).toBe(1);
+      expect(store.acceptFrame("run_1", 1, first)).toBe(1);
+      expect(store.acceptFrame("run_1", 2, makeFrame({ name: "b" }))).toBe(2);
+      expect(store.acceptFrame("run_1", 1, first)).toBe(2);
+      expect(names(store)).toEqual(["a", "b"]);
+    }));
+
+  test("of different instances are told apart: a successor delivers what its predecessor left", () =>
+    inStorage((storage) => {
+      const { store } = open(storage);
+      store.acceptFrame("run_1", 1, makeFrame({ name: "a" }));
+      store.acceptFrame("run_2", 1, makeFrame({ name: "b" }));
+      store.acceptFrame("run_1", 2, makeFrame({ name: "left behind" }));
+      expect(names(store)).toEqual(["a", "b", "left behind"]);
+    }));
+
+  test("that are nonsense are acknowledged and counted: sending them again would change nothing", () =>
+    inStorage((storage) => {
+      const { store } = open(storage);
+      expect(store.acceptFrame("run_1", 1, "nonsense")).toBe(1);
+      store.acceptFrame("run_1", 2, makeFrame({ name: "ours" }, { name: "theirs", sessionId: "ses_other" }));
+      store.fold();
+      const report = all(store).find(({ name }) => name === "valet.trace_plane.dropped");
+      expect(attributeOf(report, "valet.dropped_spans.rejected")).toBe("2");
+      expect(names(store)).toEqual(["ours", "valet.trace_plane.dropped"]);
+    }));
+});
+
+describe("open spans of a runner", () => {
+  test("are shown from their announcement to their end", () =>
+    inStorage((storage) => {
+      const { store } = open(storage);
+      const { serialised } = openSpan("valet.turn");
+      store.announce("run_1", serialised);
+      expect(store.traces()).toMatchObject([{ name: "valet.turn", openSpans: 1, spans: 0 }]);
+      const ended = { ...serialised, scope: { name: "runner" } } as ReadableSpan;
+      const text = makeFrame({ name: "valet.turn" }).replace(/"traceId":"\w+","spanId":"\w+"/, ids(ended));
+      store.acceptFrame("run_1", 1, text);
+      expect(store.traces()).toMatchObject([{ name: "valet.turn", openSpans: 0, spans: 1 }]);
+    }));
+
+  test("are sealed when it is lost, at its last sign of life; an end that comes later is counted", () =>
+    inStorage((storage) => {
+      let now = NOW;
+      const { store } = open(storage, { now: () => now });
+      const { serialised } = openSpan("valet.turn");
+      now = Date.now() + 60_000;
+      store.announce("run_1", serialised);
+      const lastSeen = now;
+      now += 30_000;
+      expect(store.seal("run_1", "runner_lost")).toBe(1);
+      expect(store.seal("run_1", "runner_lost")).toBe(0);
+
+      const late = makeFrame({ name: "valet.turn" }).replace(/"traceId":"\w+","spanId":"\w+"/, ids(serialised));
+      store.acceptFrame("run_1", 1, late);
+      const [sealed, ...others] = all(store).filter(({ name }) => name === "valet.turn");
+      expect(others).toEqual([]);
+      expect(attributeOf(sealed, "valet.outcome")).toBe("lost");
+      expect(attributeOf(sealed, "valet.last_seen_ms")).toBe(String(lastSeen));
+      expect(sealed?.endTimeUnixNano).toBe(`${lastSeen}000000`);
+      store.fold();
+      const report = all(store).find(({ name }) => name === "valet.trace_plane.dropped");
+      expect(attributeOf(report, "valet.dropped_spans.rejected")).toBe("1");
+    }));
+
+  test("of another instance are left alone", () =>
+    inStorage((storage) => {
+      const { store } = open(storage);
+      store.announce("run_2", openSpan("valet.turn").serialised);
+      expect(store.seal("run_1", "runner_lost")).toBe(0);
+      expect(store.traces()).toMatchObject([{ openSpans: 1 }]);
+    }));
+});
+
+function ids({ context }: Pick<ReadableSpan, "context">): string {
+  return `"traceId":"${context.traceId}","spanId":"${context.spanId}"`;
+}
+
+describe("segments", () => {
+  test("a span costs a fiftieth of a row or less", () =>
+    inStorage((storage) => {
+      const { store } = open(storage);
+      const [parent] = makeSpans({});
+      for (let seq = 1; seq <= 100; seq++) {
+        store.acceptFrame("run_1", seq, makeFrame(...Array(50).fill({ parent: parent?.context })));
+      }
+      store.fold();
+      expect(rowCount(storage, "trace_segments")).toBe(25);
+      expect(rowCount(storage, "trace_index")).toBe(25);
+      expect(rowCount(storage, "trace_tail")).toBe(0);
+      expect(store.traces()).toMatchObject([{ spans: 5000 }]);
+    }));
+
+  test("close by size before a row could get too large", () =>
+    inStorage((storage) => {
+      const { store } = open(storage);
+      const attributes = { text: crypto.randomUUID().repeat(10_000) };
+      for (let seq = 1; seq <= 4; seq++) store.acceptFrame("run_1", seq, makeFrame({ attributes }));
+      store.fold();
+      expect(rowCount(storage, "trace_segments")).toBeGreaterThanOrEqual(2);
+      expect(all(store)).toHaveLength(4);
+    }));
+
+  test("keep what is not sampled apart from what is exported", () =>
+    inStorage((storage) => {
+      const { store } = open(storage);
+      store.acceptFrame("run_1", 1, makeFrame({ name: "recorded", sampled: false }, { name: "sampled" }));
+      store.fold();
+      const first = store.segments.nextSampled(0);
+      expect(first?.spans).toBe(1);
+      expect(store.segments.nextSampled(first?.id ?? 0)).toBeUndefined();
+      expect(names(store)).toEqual(["recorded", "sampled"]);
+    }));
+
+  test("the tail is due some time after its oldest span, and not when it is empty", () =>
+    inStorage((storage) => {
+      let now = NOW;
+      const { store, begin } = open(storage, { now: () => now });
+      expect(store.dueAtMs()).toBeUndefined();
+      begin("a").end();
+      now += 1000;
+      begin("b").end();
+      expect(store.dueAtMs()).toBe(NOW + 5000);
+      store.fold();
+      expect(store.dueAtMs()).toBeUndefined();
+    }));
+
+  test("past the bound the oldest go first; those not yet exported are counted", () =>
+    inStorage((storage) => {
+      const { store } = open(storage, { maxBytes: 1500 });
+      for (let seq = 1; seq <= 8; seq++) {
+        store.acceptFrame("run_1", seq, makeFrame({ name: `span ${seq}`, attributes: { text: crypto.randomUUID() } }));
+        store.fold(() => false);
+      }
+      const report = all(store).find(({ name }) => name === "valet.trace_plane.dropped");
+      expect(Number(attributeOf(report, "valet.dropped_spans.queue_full"))).toBeGreaterThan(0);
+      expect(names(store)).toContain("span 8");
+      expect(names(store)).not.toContain("span 1");
+    }));
+});
+
+describe("reading", () => {
+  test("a trace is put together from segments, tail and what is open", () =>
+    inStorage((storage) => {
+      const { store, tracer, begin } = open(storage);
+      const root = begin("root");
+      tracer.startSpan("folded", { parent: root }).end();
+      store.fold();
+      tracer.startSpan("in the tail", { parent: root }).end();
+      begin("another trace").end();
+      const spans = spansOf(store.trace(root.context.traceId));
+      expect(spans.map(({ name }) => name)).toEqual(["folded", "in the tail", "root"]);
+    }));
+
+  test("a trace that is not there is none", () =>
+    inStorage((storage) => {
+      expect(open(storage).store.trace("a".repeat(32))).toBeUndefined();
+    }));
+
+  test("every ended span comes as lines of OTLP/JSON", () =>
+    inStorage(async (storage) => {
+      const { store } = open(storage);
+      for (let seq = 1; seq <= 10; seq++) store.acceptFrame("run_1", seq, makeFrame(...Array(50).fill({})));
+      const lines = (await new Response(store.spans()).text()).trimEnd().split("\n");
+      expect(lines.length).toBeGreaterThan(1);
+      expect(lines.flatMap((line) => spansOf(line))).toHaveLength(500);
+    }));
+});

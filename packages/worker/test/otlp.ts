@@ -1,0 +1,57 @@
+import { type Attributes, encodeTraces, type ReadableSpan, type SpanContext, Tracer } from "@valet/shared/tracing";
+
+export const SESSION = "ses_test";
+const SCOPE = { name: "test" };
+
+interface MadeSpan {
+  name?: string;
+  parent?: SpanContext;
+  attributes?: Attributes;
+  sampled?: boolean;
+  sessionId?: string;
+  /** Epoch milliseconds. */
+  start?: number;
+  end?: number;
+}
+
+/** Ended spans of a session, as the runner makes them. */
+export function makeSpans(...spans: MadeSpan[]): ReadableSpan[] {
+  const ended: ReadableSpan[] = [];
+  for (const { name = "work", sampled = true, sessionId = SESSION, ...rest } of spans) {
+    const tracer = new Tracer({
+      scope: SCOPE,
+      sink: { onStart: () => {}, onEnd: (span) => ended.push(span) },
+      sampler: () => ({ decision: sampled ? "sample" : "record" }),
+    });
+    const attributes = { "valet.session.id": sessionId, ...rest.attributes };
+    tracer.startSpan(name, { parent: rest.parent, startTime: rest.start, attributes }).end(rest.end);
+  }
+  return ended;
+}
+
+/** A span frame with these spans. */
+export function makeFrame(...spans: MadeSpan[]): string {
+  return encodeTraces({ "service.name": "valet-runner" }, makeSpans(...spans));
+}
+
+export interface WireSpan {
+  traceId: string;
+  spanId: string;
+  name: string;
+  endTimeUnixNano?: string;
+  attributes?: { key: string; value: Record<string, unknown> }[];
+  status: { code: number; message?: string };
+}
+
+/** The spans of a request, whatever their resource. */
+export function spansOf(text: string | undefined): WireSpan[] {
+  if (text === undefined) return [];
+  const { resourceSpans } = JSON.parse(text) as { resourceSpans: { scopeSpans: { spans: WireSpan[] }[] }[] };
+  return resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans));
+}
+
+/** The value of a span's attribute as text. */
+export function attributeOf(span: WireSpan | undefined, key: string): string | undefined {
+  const value = span?.attributes?.find((each) => each.key === key)?.value;
+  return value === undefined ? undefined : String(Object.values(value)[0]);
+}
