@@ -12,6 +12,8 @@ export {
   TraceFlags,
 } from "./context.ts";
 export type { Diagnostic, DropReason, OnDiagnostic } from "./diagnostics.ts";
+export type { TracingConfig } from "./env.ts";
+export { readTracingConfig } from "./env.ts";
 export { exceptionType } from "./exception.ts";
 export type { EncodedBatch, ExporterOptions, SendResult } from "./exporter.ts";
 export { OtlpExporter } from "./exporter.ts";
@@ -31,7 +33,7 @@ export {
   injectIntoEnvironment,
   injectIntoHeaders,
 } from "./propagation.ts";
-export { redactSecrets } from "./redact.ts";
+export { redactAlso, redactSecrets } from "./redact.ts";
 export { backoffMs, isRetryableStatus, MAX_ATTEMPTS, parseRetryAfter } from "./retry.ts";
 export type { Sampler, SamplingDecision, SamplingResult } from "./sampler.ts";
 export { alwaysOff, alwaysOn, parentBased, recordDropped, traceIdRatio } from "./sampler.ts";

@@ -59,9 +59,13 @@ export function redactAlso(more: Redact): Redact {
 }
 
 function cleanUrl(url: string): string {
-  // Another URL may follow in the path, or after a comma. What is broken goes the way of a query: with all that follows.
-  const parts = url.split("://").map((part) => part.replace(USER_INFO, "").replace(BROKEN_USER_INFO, "?"));
-  return parts.join("://").replace(QUERY_AND_FRAGMENT, "").replace(PATH_SECRET, `$1${REDACTED}`);
+  const anonymous = url.includes("@") ? url.split("://").map(dropUserInfo).join("://") : url;
+  return anonymous.replace(QUERY_AND_FRAGMENT, "").replace(PATH_SECRET, `$1${REDACTED}`);
+}
+
+/** Of every URL, as another may follow in the path or after a comma. A broken one becomes a query: all that follows goes too. */
+function dropUserInfo(part: string): string {
+  return part.replace(USER_INFO, "").replace(BROKEN_USER_INFO, "?");
 }
 
 /** Backslashes at the end stay: in JSON text they escape the quotation mark that follows. */
