@@ -1,0 +1,118 @@
+/** The HTTP API for the commands: typed answers, and errors that say what to do. */
+import {
+  AcceptedChange,
+  type AcceptedMessage,
+  AcceptedMessage as AcceptedMessageSchema,
+  type CreateSession,
+  MessageList,
+  ProblemView,
+  type SendMessage,
+  SessionList,
+  TraceList,
+  type TraceSummaryView,
+  TurnList,
+} from "@valet/shared/protocol/session-api";
+import { type MessageView, SessionView, type TurnRecord } from "@valet/shared/protocol/session-view";
+import { z } from "zod";
+import { UserError } from "./errors.ts";
+import type { Connection } from "./system/state.ts";
+
+/** An answer of the API that is an error. */
+export class ApiError extends UserError {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+const TIMEOUT_MS = 30_000;
+
+export class ApiClient {
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  createSession(request: CreateSession): Promise<SessionView> {
+    return this.#call("POST", "/api/sessions", SessionView, request);
+  }
+
+  session(id: string): Promise<SessionView> {
+    return this.#call("GET", `/api/sessions/${encodeURIComponent(id)}`, SessionView);
+  }
+
+  sessions(): Promise<SessionView[]> {
+    return this.#pages("/api/sessions", SessionList, ({ sessions }) => sessions);
+  }
+
+  sendMessage(id: string, request: SendMessage): Promise<AcceptedMessage> {
+    return this.#call("POST", `/api/sessions/${encodeURIComponent(id)}/messages`, AcceptedMessageSchema, request);
+  }
+
+  messages(id: string): Promise<MessageView[]> {
+    return this.#pages(`/api/sessions/${encodeURIComponent(id)}/messages`, MessageList, ({ messages }) => messages);
+  }
+
+  turns(id: string): Promise<TurnRecord[]> {
+    return this.#pages(`/api/sessions/${encodeURIComponent(id)}/turns`, TurnList, ({ turns }) => turns);
+  }
+
+  traces(id: string): Promise<TraceSummaryView[]> {
+    return this.#pages(`/api/sessions/${encodeURIComponent(id)}/traces`, TraceList, ({ traces }) => traces);
+  }
+
+  /** One trace as OTLP/JSON. */
+  trace(id: string, traceId: string): Promise<unknown> {
+    return this.#call("GET", `/api/sessions/${encodeURIComponent(id)}/traces/${traceId}`, z.unknown());
+  }
+
+  /** Asks for a change of the session's life; it goes on when this has answered. */
+  change(id: string, change: "hibernate" | "wake" | "abort" | "terminate"): Promise<unknown> {
+    return this.#call("POST", `/api/sessions/${encodeURIComponent(id)}/${change}`, AcceptedChange, {});
+  }
+
+  async #pages<P extends { nextCursor?: string | undefined }, T>(
+    path: string,
+    schema: z.ZodType<P>,
+    items: (page: P) => T[],
+  ): Promise<T[]> {
+    const all: T[] = [];
+    let cursor: string | undefined;
+    do {
+      const query: string = cursor === undefined ? "" : `?cursor=${encodeURIComponent(cursor)}`;
+      const page: P = await this.#call("GET", `${path}${query}`, schema);
+      all.push(...items(page));
+      cursor = page.nextCursor;
+    } while (cursor !== undefined);
+    return all;
+  }
+
+  async #call<T>(method: string, path: string, schema: z.ZodType<T>, body?: unknown): Promise<T> {
+    const { url, token } = this.#connection;
+    const response = await fetch(`${url}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    }).catch((error: Error) => {
+      const why = error.name === "TimeoutError" ? `did not answer within ${TIMEOUT_MS / 1000} s` : "does not answer";
+      throw new UserError(`${url} ${why}. Start Valet with \`pnpm valet up\`, or name another with --url.`);
+    });
+    const answer: unknown = await response.json().catch(() => undefined);
+    if (!response.ok) throw new ApiError(response.status, problemText(response.status, answer));
+    const parsed = schema.safeParse(answer);
+    if (!parsed.success) throw new UserError(`${url}${path} answered with something that is not Valet's.`);
+    return parsed.data;
+  }
+}
+
+function problemText(status: number, answer: unknown): string {
+  const problem = ProblemView.safeParse(answer);
+  if (!problem.success) return `The API answered ${status}.`;
+  const { title, detail, errors = [] } = problem.data;
+  const fields = errors.map((each) => Object.values(each).join(": "));
+  return [detail === undefined ? title : `${title}: ${detail}`, ...fields].join("\n  ");
+}

@@ -1,0 +1,37 @@
+#!/usr/bin/env node
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { addDemo } from "./commands/demo.ts";
+import { addDoctor } from "./commands/doctor.ts";
+import { addPrompt } from "./commands/prompt.ts";
+import { addSessions } from "./commands/sessions.ts";
+import { addSmoke } from "./commands/smoke.ts";
+import { addTrace } from "./commands/trace.ts";
+import { addUp } from "./commands/up.ts";
+import { addGlobalOptions, report } from "./context.ts";
+import { ExitCode, UserError } from "./errors.ts";
+
+const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+const program = addGlobalOptions(new Command("valet"))
+  .description("Hosts coding agents, and shows where the time, the money and the failures went.")
+  .version(version)
+  .exitOverride()
+  .configureHelp({ showGlobalOptions: true });
+for (const add of [addUp, addDemo, addPrompt, addSessions, addTrace, addSmoke, addDoctor]) add(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = exitCodeOf(error);
+}
+
+function exitCodeOf(error: unknown): number {
+  // commander has said already what is wrong with the arguments.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;
+  if (error instanceof UserError) {
+    report(`valet: ${error.message}`);
+    return ExitCode.USAGE;
+  }
+  report(`valet: this is a bug of ours: ${error instanceof Error ? error.stack : String(error)}`);
+  return ExitCode.FAILED;
+}

@@ -1,0 +1,15 @@
+import { InvalidArgumentError } from "commander";
+
+/** A port as people type it. */
+export function parsePort(text: string): number {
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new InvalidArgumentError("A port is 1 to 65535.");
+  return port;
+}
+
+/** Seconds as people type them, as milliseconds. */
+export function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds > 0 && Number.isFinite(seconds))) throw new InvalidArgumentError("Seconds are a number above 0.");
+  return seconds * 1000;
+}

@@ -1,0 +1,77 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { ApiClient } from "../api-client.ts";
+import { type GlobalOptions, print, printJson, report } from "../context.ts";
+import { makeDemoRepository } from "../demo/demo-repository.ts";
+import { type DemoResult, runDemo } from "../demo/run-demo.ts";
+import { ExitCode } from "../errors.ts";
+import { startSystem } from "../system/system.ts";
+import { traceLines } from "./trace.ts";
+
+export function addDemo(program: Command): void {
+  program
+    .command("demo")
+    .description("start everything, have an agent work on a small repository, and show the traces of what happened")
+    .option("--keep", "leave it running afterwards, until SIGINT or SIGTERM")
+    .action(async (_options, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions & { keep?: boolean }>();
+      // A demo is nobody's state: it has a folder of its own, unless one is named.
+      const isOwnState = command.parent?.getOptionValueSource("state") === "default";
+      const stateDir = isOwnState ? await mkdtemp(join(tmpdir(), "valet-demo-")) : options.state;
+      const repository = await makeDemoRepository();
+      const stopped = new Promise<void>((resolve) => {
+        process.once("SIGINT", resolve).once("SIGTERM", resolve);
+      });
+      report("Starting the Worker, the sandbox broker and the model …");
+      const system = await startSystem({ stateDir, env: process.env, scenario: "demo" });
+      try {
+        report(
+          `Valet is up at ${system.url}; the model is ${system.isScripted ? "scripted, as no key is set" : "yours"}.`,
+        );
+        // An interrupted demo is no error of ours, and stops what it started.
+        const course = runDemo(new ApiClient(system), repository.url, report);
+        const result = await Promise.race([course, stopped.then(() => undefined)]);
+        if (result === undefined) {
+          process.exitCode = ExitCode.FAILED;
+          return;
+        }
+        show(result, options);
+        if (result.faults.length > 0) process.exitCode = ExitCode.FAILED;
+        if (options.keep) {
+          report(`\nStill running at ${system.url}; Ctrl-C stops it. More of it:
+  pnpm valet --state ${stateDir} trace ${result.sessionId}
+  pnpm valet --state ${stateDir} prompt --session ${result.sessionId} "…"`);
+          await stopped;
+        }
+      } finally {
+        report("Stopping …");
+        await system.stop();
+        await rm(repository.folder, { recursive: true, force: true });
+        if (isOwnState) await rm(stateDir, { recursive: true, force: true });
+      }
+    });
+}
+
+function show({ sessionId, answers, traces, faults }: DemoResult, options: GlobalOptions): void {
+  if (options.json) {
+    printJson({ sessionId, answers, traces: traces.map(({ traceId, otlp }) => ({ traceId, otlp })), faults });
+    return;
+  }
+  for (const { otlp } of traces) {
+    print();
+    for (const line of traceLines(otlp)) print(line);
+  }
+  print();
+  const spans = traces.reduce((sum, trace) => sum + trace.spans.length, 0);
+  if (faults.length === 0) {
+    print(`${spans} spans in ${traces.length} traces: every span that was expected arrived.`);
+    print(
+      `Next: \`pnpm valet demo --keep\` to look around, \`pnpm valet up\` for your own repository and model (see the README).`,
+    );
+  } else {
+    print(`${spans} spans in ${traces.length} traces, and not as expected:`);
+    for (const fault of new Set(faults)) print(`  ${fault}`);
+  }
+}

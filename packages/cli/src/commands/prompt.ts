@@ -1,0 +1,65 @@
+import { type Command, Option } from "commander";
+import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
+import { ExitCode } from "../errors.ts";
+import { answerText, waitForMessage } from "../wait.ts";
+import { parseSeconds } from "./arguments.ts";
+
+interface PromptOptions extends GlobalOptions {
+  readonly session?: string;
+  readonly repo?: string;
+  readonly branch?: string;
+  readonly model?: string;
+  readonly channel?: string;
+  readonly mode?: "followup" | "steer" | "collect";
+  readonly wait: boolean;
+  readonly timeout: number;
+}
+
+export function addPrompt(program: Command): void {
+  program
+    .command("prompt <content>")
+    .description("send a message to a session, or to a new one, and print the answer")
+    .option("--session <id>", "the session; a new one unless given")
+    .option("--repo <url>", "for a new session: https or ssh URL of a git repository")
+    .option("--branch <name>", "for a new session: the branch to check out")
+    .option("--model <provider/model>", "the model to try first")
+    .option("--channel <id>", "the channel; messages of different channels work side by side")
+    .addOption(new Option("--mode <mode>", "if a turn is running").choices(["followup", "steer", "collect"]))
+    .option("--no-wait", "do not wait for the answer")
+    .option("--timeout <seconds>", "how long to wait", parseSeconds, 600_000)
+    .action(async (content: string, _options, command: Command) => {
+      const options = command.optsWithGlobals<PromptOptions>();
+      const api = connect(options);
+      const sessionId = options.session ?? (await api.createSession(newSession(options))).id;
+      if (options.session === undefined) report(`Session ${sessionId}`);
+      const sent = await api.sendMessage(sessionId, {
+        content,
+        ...(options.model === undefined ? {} : { model: options.model }),
+        ...(options.channel === undefined ? {} : { channel: options.channel }),
+        ...(options.mode === undefined ? {} : { queueMode: options.mode }),
+      });
+      if (!options.wait) {
+        if (options.json) printJson({ sessionId, ...sent });
+        else print(`${sent.messageId} ${sent.status}`);
+        return;
+      }
+      const message = await waitForMessage(
+        api,
+        sessionId,
+        sent.messageId,
+        ({ status, queueReason }) => report(`${status}${status === "queued" && queueReason ? `: ${queueReason}` : ""}`),
+        options.timeout,
+      );
+      if (options.json) printJson({ sessionId, message });
+      else print(answerText(message) || `(no text; outcome ${message.outcome})`);
+      if (message.outcome !== "ok") {
+        report(`Outcome: ${message.outcome}${message.errorType === undefined ? "" : `, ${message.errorType}`}.`);
+        process.exitCode = ExitCode.FAILED;
+      }
+      report(`Trace:   pnpm valet trace ${sessionId} ${message.traceId ?? ""}`);
+    });
+}
+
+function newSession({ repo, branch }: PromptOptions) {
+  return { ...(repo === undefined ? {} : { repoUrl: repo }), ...(branch === undefined ? {} : { branch }) };
+}

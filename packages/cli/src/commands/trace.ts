@@ -1,0 +1,55 @@
+import type { Command } from "commander";
+import { type ApiClient, ApiError } from "../api-client.ts";
+import { connect, type GlobalOptions, print, printJson } from "../context.ts";
+import { UserError } from "../errors.ts";
+import { buildTrees, formatMillis, readSpans, renderTrees } from "../trace-tree.ts";
+
+export function addTrace(program: Command): void {
+  program
+    .command("trace <session> [trace]")
+    .description("show one trace of a session as a tree with times, or list its traces")
+    .action(async (sessionId: string, traceId: string | undefined, _options, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const api = connect(options);
+      if (traceId === undefined) await listTraces(api, sessionId, options);
+      else await showTrace(api, sessionId, traceId, options);
+    });
+}
+
+async function listTraces(api: ApiClient, sessionId: string, options: GlobalOptions): Promise<void> {
+  const traces = await api.traces(sessionId);
+  if (options.json) {
+    printJson({ traces });
+    return;
+  }
+  if (traces.length === 0) print("No traces yet.");
+  for (const { traceId, name, startedAt, duration_ms, spans, openSpans, errors } of traces) {
+    const notes = [
+      `${spans} spans`,
+      ...(openSpans > 0 ? [`${openSpans} open`] : []),
+      ...(errors > 0 ? [`${errors} errors`] : []),
+    ];
+    print([traceId, startedAt, formatMillis(duration_ms).padStart(8), name ?? "…", `(${notes.join(", ")})`].join("  "));
+  }
+}
+
+async function showTrace(api: ApiClient, sessionId: string, traceId: string, options: GlobalOptions): Promise<void> {
+  const otlp = await api.trace(sessionId, traceId).catch((error: unknown) => {
+    if (error instanceof ApiError && error.status === 404)
+      throw new UserError(`${error.message} See \`valet trace ${sessionId}\`.`);
+    throw error;
+  });
+  if (options.json) {
+    printJson(otlp);
+    return;
+  }
+  for (const line of traceLines(otlp)) print(line);
+}
+
+/** A trace for people. */
+export function traceLines(otlp: unknown): string[] {
+  const spans = readSpans(otlp);
+  const services = [...new Set(spans.map(({ service }) => service))].sort();
+  const head = `trace ${spans[0]?.traceId ?? ""}: ${spans.length} spans of ${services.join(", ")}`;
+  return [head, ...renderTrees(buildTrees(spans), Date.now())];
+}

@@ -1,0 +1,40 @@
+import type { Command } from "commander";
+import { type GlobalOptions, print, printJson, report } from "../context.ts";
+import { startSystem } from "../system/system.ts";
+import { parsePort } from "./arguments.ts";
+
+export function addUp(program: Command): void {
+  program
+    .command("up")
+    .description("start everything on this machine and keep it running until SIGINT or SIGTERM")
+    .option("--port <n>", "the port of the API; a free one unless given", parsePort)
+    .action(async (_options, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions & { port?: number }>();
+      const stopped = new Promise<void>((resolve) => {
+        process.once("SIGINT", resolve).once("SIGTERM", resolve);
+      });
+      if (!options.json) report("Starting the Worker, the sandbox broker and the model …");
+      const system = await startSystem({
+        stateDir: options.state,
+        port: options.port,
+        env: process.env,
+        scenario: "demo",
+      });
+      if (options.json) {
+        printJson({ url: system.url, token: system.token });
+      } else {
+        print(`Valet is up.
+
+  address  ${system.url}
+  token    ${system.token}
+  state    ${options.state}
+  model    ${system.isScripted ? "scripted: it plays the demo and knows nothing else; see the README for yours" : "as configured"}
+
+Try:  pnpm valet prompt --repo <url> "What does this project do?"
+Stop: Ctrl-C`);
+      }
+      await stopped;
+      if (!options.json) report("Stopping …");
+      await system.stop();
+    });
+}

@@ -1,0 +1,63 @@
+/** Which spans the demo's course must leave. Pure. */
+import type { TraceSpan } from "../trace-tree.ts";
+
+/** A trace of the course, by the operation that it is about. */
+export interface ExpectedTrace {
+  /** The operation's span. */
+  readonly operation: string;
+  /** How many traces of it there are. */
+  readonly count: number;
+  /** Spans that each of them holds, by name; those with a blank end in `*`. */
+  readonly spans: readonly string[];
+}
+
+const TURN = [
+  "valet.queue.wait",
+  "valet.prompt.dispatch",
+  "valet.turn",
+  "invoke_agent *",
+  "chat *",
+  "valet.turn.finalize",
+];
+const BOOT = ["valet.sandbox.create", "valet.runner.bootstrap", "valet.runner.connect", "valet.runner.opencode_start"];
+
+/** Two messages, a hibernation, and a third message that wakes the session. */
+export const DEMO_TRACES: readonly ExpectedTrace[] = [
+  { operation: "valet.sandbox.spawn", count: 1, spans: [...BOOT, "valet.runner.git_setup"] },
+  { operation: "valet.prompt", count: 3, spans: ["POST /api/sessions/:id/messages", ...TURN] },
+  { operation: "valet.sandbox.hibernate", count: 1, spans: ["valet.sandbox.snapshot"] },
+  { operation: "valet.sandbox.restore", count: 1, spans: BOOT },
+];
+
+/** Spans of which at least one must be somewhere in the course: the tools that it makes the agent use. */
+export const DEMO_TOOLS = ["execute_tool read", "execute_tool edit", "execute_tool bash"];
+
+/** Waits on a model, a tool or the network: they take time, or they were not measured. */
+const TIMED = /^(chat |execute_tool |invoke_agent |valet\.sandbox\.|valet\.runner\.|valet\.turn$)/;
+
+/** What is missing or wrong, in words; empty when all is as expected. */
+export function findFaults(traces: readonly (readonly TraceSpan[])[]): string[] {
+  const faults: string[] = [];
+  for (const { operation, count, spans } of DEMO_TRACES) {
+    const found = traces.filter((trace) => trace.some(({ name }) => name === operation));
+    if (found.length !== count) faults.push(`${found.length} traces with ${operation} instead of ${count}`);
+    for (const trace of found) {
+      for (const expected of spans) {
+        if (!trace.some(({ name }) => matches(name, expected)))
+          faults.push(`no ${expected} in a trace with ${operation}`);
+      }
+    }
+  }
+  const all = traces.flat();
+  for (const tool of DEMO_TOOLS) if (!all.some(({ name }) => name === tool)) faults.push(`no ${tool}`);
+  for (const { name, endMs } of all) if (endMs === undefined) faults.push(`${name} is still open`);
+  for (const { name, startMs, endMs } of all) {
+    if (endMs !== undefined && endMs <= startMs && TIMED.test(name)) faults.push(`${name} took no time`);
+  }
+  for (const { name, isError } of all) if (isError) faults.push(`${name} is an error`);
+  return faults;
+}
+
+function matches(name: string, expected: string): boolean {
+  return expected.endsWith("*") ? name.startsWith(expected.slice(0, -1)) : name === expected;
+}

@@ -1,0 +1,76 @@
+/** The demo's course: two messages, a hibernation, a third message that wakes the session. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { demoMessages } from "@valet/scripted-model";
+import type { ApiClient } from "../api-client.ts";
+import { UserError } from "../errors.ts";
+import { readSpans, type TraceSpan } from "../trace-tree.ts";
+import { answerText, waitForMessage, waitForStatus } from "../wait.ts";
+import { findFaults } from "./expected-spans.ts";
+
+export interface DemoResult {
+  readonly sessionId: string;
+  readonly answers: readonly string[];
+  /** The session's traces in order of time, as OTLP/JSON and as spans. */
+  readonly traces: readonly {
+    readonly traceId: string;
+    readonly otlp: unknown;
+    readonly spans: readonly TraceSpan[];
+  }[];
+  /** What is missing in them; empty when the demo has passed. */
+  readonly faults: readonly string[];
+}
+
+const TURN_TIMEOUT_MS = 180_000;
+const LIFECYCLE_TIMEOUT_MS = 60_000;
+/** Spans reach the store shortly after what they describe. */
+const SPANS_TIMEOUT_MS = 15_000;
+
+/** @throws UserError when the session or a turn fails */
+export async function runDemo(api: ApiClient, repoUrl: string, report: (line: string) => void): Promise<DemoResult> {
+  const [first, second, third] = demoMessages;
+  const { id } = await api.createSession({ repoUrl, title: "demo" });
+  report(`Session ${id}: a sandbox starts, clones ${repoUrl} and boots OpenCode …`);
+  const answers = [await converse(api, id, first, report), await converse(api, id, second, report)];
+  report("The session hibernates …");
+  await api.change(id, "hibernate");
+  await waitForStatus(api, id, ["hibernated"], LIFECYCLE_TIMEOUT_MS);
+  report("… and a message wakes it.");
+  answers.push(await converse(api, id, third, report));
+  return { sessionId: id, answers, ...(await collectTraces(api, id)) };
+}
+
+async function converse(api: ApiClient, id: string, content: string, report: (line: string) => void): Promise<string> {
+  report(`> ${content}`);
+  const { messageId } = await api.sendMessage(id, { content });
+  const onChange = ({ status, queueReason }: { status: string; queueReason?: string | undefined }) => {
+    if (status !== "done") report(`  ${status}${status === "queued" && queueReason ? `: ${queueReason}` : ""}`);
+  };
+  const message = await waitForMessage(api, id, messageId, onChange, TURN_TIMEOUT_MS);
+  if (message.outcome !== "ok")
+    throw new UserError(`The turn ended: ${message.outcome}, ${message.errorType ?? "no reason"}.`);
+  const answer = answerText(message);
+  report(
+    answer
+      .split("\n")
+      .map((line) => `< ${line}`)
+      .join("\n"),
+  );
+  return answer;
+}
+
+/** Reads the traces until all is there that is expected, or for as long as it may take. */
+async function collectTraces(api: ApiClient, id: string): Promise<Pick<DemoResult, "traces" | "faults">> {
+  const deadline = Date.now() + SPANS_TIMEOUT_MS;
+  for (;;) {
+    const summaries = (await api.traces(id)).sort((a, b) => a.startedAt.localeCompare(b.startedAt));
+    const traces = await Promise.all(
+      summaries.map(async ({ traceId }) => {
+        const otlp = await api.trace(id, traceId);
+        return { traceId, otlp, spans: readSpans(otlp) };
+      }),
+    );
+    const faults = findFaults(traces.map(({ spans }) => spans));
+    if (faults.length === 0 || Date.now() > deadline) return { traces, faults };
+    await sleep(200);
+  }
+}

@@ -1,0 +1,28 @@
+/** The Worker's D1 database on this machine, made ready. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { D1Database } from "@cloudflare/workers-types";
+import { hashToken } from "@valet/worker/ids";
+import { type Migration, makeToken, migrate } from "@valet/worker/setup";
+
+/** Who owns what a local system does. */
+const LOCAL_OWNER = "local";
+
+/** Brings the database's schema up to date. */
+export async function prepareDatabase(db: D1Database, migrationsDir: string): Promise<void> {
+  const names = readdirSync(migrationsDir).filter((name) => name.endsWith(".sql"));
+  const read = (name: string): Migration => ({ name, sql: readFileSync(join(migrationsDir, name), "utf8") });
+  await migrate(db, names.sort().map(read));
+}
+
+/** The token of the local owner: `known`, if the database knows it, or a new one. */
+export async function ensureToken(db: D1Database, known: string | undefined): Promise<string> {
+  const find = db.prepare("SELECT 1 FROM tokens WHERE hash = ? AND owner_id = ?");
+  if (known !== undefined && (await find.bind(hashToken(known), LOCAL_OWNER).first()) !== null) return known;
+  const { token, statement } = makeToken(LOCAL_OWNER, "valet up");
+  await db
+    .prepare(statement.sql)
+    .bind(...statement.params)
+    .run();
+  return token;
+}

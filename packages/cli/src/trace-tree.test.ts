@@ -1,0 +1,131 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { buildTrees, formatMillis, readSpans, renderTrees, type TraceNode, type TraceSpan } from "./trace-tree.ts";
+
+function span(
+  spanId: string,
+  parentSpanId?: string,
+  times: { startMs?: number; endMs?: number | undefined } = {},
+): TraceSpan {
+  return {
+    traceId: "t",
+    spanId,
+    parentSpanId,
+    name: spanId,
+    service: "test",
+    startMs: times.startMs ?? 0,
+    endMs: "endMs" in times ? times.endMs : 100,
+    attributes: {},
+    links: [],
+    isError: false,
+  };
+}
+
+/** The shape of trees: names, those of children in brackets. */
+function shape(nodes: readonly TraceNode[]): string {
+  return nodes
+    .map(({ span: { name }, children, isOrphan }) => {
+      const below = children.length > 0 ? `(${shape(children)})` : "";
+      return `${isOrphan ? "?" : ""}${name}${below}`;
+    })
+    .join(" ");
+}
+
+describe("trees", () => {
+  test("children lie under their parents in order of time", () => {
+    const spans = [span("late", "root", { startMs: 5 }), span("early", "root", { startMs: 1 }), span("root")];
+    expect(shape(buildTrees(spans))).toBe("root(early late)");
+  });
+
+  test("a span whose parent is missing is shown as such", () => {
+    expect(shape(buildTrees([span("root"), span("lost", "gone", { startMs: 1 })]))).toBe("root ?lost");
+  });
+
+  test("a circle and a span that is its own parent are shown", () => {
+    const spans = [span("a", "b"), span("b", "a"), span("self", "self")];
+    expect(shape(buildTrees(spans))).toBe("?a(b) ?self");
+  });
+
+  test("every span is in exactly one tree, whatever the parents are", () => {
+    const id = fc.constantFrom("a", "b", "c", "d", "e");
+    const arbitrary = fc.record({ id, parent: fc.option(fc.oneof(id, fc.constant("gone")), { nil: undefined }) });
+    fc.assert(
+      fc.property(fc.array(arbitrary, { maxLength: 12 }), (all) => {
+        const spans = all.map(({ id: spanId, parent }, i) => ({ ...span(spanId, parent), name: String(i) }));
+        const names = shape(buildTrees(spans)).match(/\d+/g) ?? [];
+        expect(names.map(Number).sort((a, b) => a - b)).toEqual(spans.map((_, i) => i));
+      }),
+    );
+  });
+});
+
+describe("lines", () => {
+  test("have start, duration, bar and tree", () => {
+    const spans = [
+      span("root", undefined, { startMs: 1000, endMs: 3000 }),
+      {
+        ...span("child", "root", { startMs: 2000, endMs: 3000 }),
+        isError: true,
+        attributes: { "error.type": "tool_failed" },
+      },
+      span("open", "root", { startMs: 2500, endMs: undefined }),
+    ];
+    expect(renderTrees(buildTrees(spans), 3000)).toEqual([
+      "     +0ms     2.00s  ████████████████████████  root",
+      "   +1.00s     1.00s  ············████████████  ├─ ✗ child  (tool_failed)",
+      "   +1.50s      open  ··················██████  └─ … open",
+    ]);
+  });
+
+  test("name the traces that a span links to", () => {
+    const linked = { ...span("root"), links: [{ traceId: "abcdef0123456789", type: "caused_by" }] };
+    expect(renderTrees(buildTrees([linked]), 0)[0]).toContain("(caused_by → abcdef01)");
+  });
+});
+
+test("OTLP/JSON is read with its times exact to the microsecond", () => {
+  const otlp = {
+    resourceSpans: [
+      {
+        resource: { attributes: [{ key: "service.name", value: { stringValue: "valet-runner" } }] },
+        scopeSpans: [
+          {
+            scope: { name: "x" },
+            spans: [
+              {
+                traceId: "t",
+                spanId: "s",
+                name: "chat gpt",
+                startTimeUnixNano: "1700000000123456789",
+                attributes: [
+                  { key: "n", value: { intValue: "7" } },
+                  { key: "l", value: { arrayValue: { values: [{ stringValue: "a" }] } } },
+                ],
+                status: { code: 2 },
+              },
+            ],
+          },
+        ],
+      },
+    ],
+  };
+  expect(readSpans(otlp)).toMatchObject([
+    {
+      service: "valet-runner",
+      startMs: 1_700_000_000_123.456,
+      endMs: undefined,
+      isError: true,
+      attributes: { n: 7, l: ["a"] },
+    },
+  ]);
+});
+
+test.each([
+  [0, "0ms"],
+  [0.44, "0.4ms"],
+  [83.2, "83ms"],
+  [1240, "1.24s"],
+  [125_000, "2m05s"],
+])("%d ms is %s", (ms, text) => {
+  expect(formatMillis(ms)).toBe(text);
+});

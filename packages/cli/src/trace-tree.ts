@@ -1,0 +1,180 @@
+/** A trace as a tree in the terminal, from its OTLP/JSON. Pure. */
+import { z } from "zod";
+
+const Attribute = z.object({ key: z.string(), value: z.record(z.string(), z.unknown()) });
+
+const WireSpan = z.object({
+  traceId: z.string(),
+  spanId: z.string(),
+  parentSpanId: z.string().optional(),
+  name: z.string(),
+  startTimeUnixNano: z.string(),
+  endTimeUnixNano: z.string().optional(),
+  attributes: z.array(Attribute).default([]),
+  links: z.array(z.object({ traceId: z.string(), attributes: z.array(Attribute).default([]) })).default([]),
+  status: z.object({ code: z.number().default(0), message: z.string().optional() }).default({ code: 0 }),
+});
+
+const Request = z.object({
+  resourceSpans: z.array(
+    z.object({
+      resource: z.object({ attributes: z.array(Attribute).default([]) }).default({ attributes: [] }),
+      scopeSpans: z.array(z.object({ spans: z.array(WireSpan) })),
+    }),
+  ),
+});
+
+export interface TraceSpan {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly parentSpanId: string | undefined;
+  readonly name: string;
+  readonly service: string;
+  /** Milliseconds since 1970. */
+  readonly startMs: number;
+  /** `undefined` while the span is open. */
+  readonly endMs: number | undefined;
+  readonly attributes: Readonly<Record<string, unknown>>;
+  readonly links: readonly { readonly traceId: string; readonly type: string }[];
+  readonly isError: boolean;
+}
+
+export interface TraceNode {
+  readonly span: TraceSpan;
+  readonly children: readonly TraceNode[];
+  /** Whether its parent belongs to the trace and is not in what was read: lost, or not yet there. */
+  readonly isOrphan: boolean;
+}
+
+/** Reads the spans of an `ExportTraceServiceRequest`. @throws ZodError for anything else */
+export function readSpans(otlp: unknown): TraceSpan[] {
+  return Request.parse(otlp).resourceSpans.flatMap(({ resource, scopeSpans }) => {
+    const service = String(toRecord(resource.attributes)["service.name"] ?? "unknown");
+    return scopeSpans.flatMap(({ spans }) => spans.map((span) => toSpan(span, service)));
+  });
+}
+
+function toSpan(span: z.infer<typeof WireSpan>, service: string): TraceSpan {
+  return {
+    traceId: span.traceId,
+    spanId: span.spanId,
+    parentSpanId: span.parentSpanId || undefined,
+    name: span.name,
+    service,
+    startMs: toMillis(span.startTimeUnixNano),
+    endMs: span.endTimeUnixNano === undefined ? undefined : toMillis(span.endTimeUnixNano),
+    attributes: toRecord(span.attributes),
+    links: span.links.map(({ traceId, attributes }) => ({
+      traceId,
+      type: String(toRecord(attributes)["valet.link.type"] ?? "link"),
+    })),
+    isError: span.status.code === 2,
+  };
+}
+
+/** Exact to the microsecond, which a number of milliseconds still holds. */
+function toMillis(nanos: string): number {
+  return Number(BigInt(nanos) / 1000n) / 1000;
+}
+
+function toRecord(attributes: readonly z.infer<typeof Attribute>[]): Record<string, unknown> {
+  return Object.fromEntries(attributes.map(({ key, value }) => [key, toValue(value)]));
+}
+
+function toValue(value: Record<string, unknown>): unknown {
+  if ("intValue" in value) return Number(value.intValue);
+  if ("arrayValue" in value) {
+    const { values = [] } = value.arrayValue as { values?: Record<string, unknown>[] };
+    return values.map(toValue);
+  }
+  return Object.values(value)[0];
+}
+
+/** The trees of the spans, in order of time. Every span is in exactly one, cycles and repeated ids included. */
+export function buildTrees(spans: readonly TraceSpan[]): TraceNode[] {
+  const ids = new Set(spans.map(({ spanId }) => spanId));
+  const byParent = Map.groupBy(spans, ({ parentSpanId }) => parentSpanId);
+  const placed = new Set<TraceSpan>();
+  const build = (span: TraceSpan, isOrphan: boolean): TraceNode => {
+    placed.add(span);
+    const children = (byParent.get(span.spanId) ?? []).filter((child) => !placed.has(child));
+    for (const child of children) placed.add(child);
+    return { span, isOrphan, children: children.sort(byStart).map((child) => build(child, false)) };
+  };
+  const roots = spans.filter(({ parentSpanId }) => parentSpanId === undefined || !ids.has(parentSpanId)).sort(byStart);
+  const trees = roots.map((span) => build(span, span.parentSpanId !== undefined));
+  // What is left hangs together in a circle: it is shown all the same.
+  for (const span of [...spans].sort(byStart)) if (!placed.has(span)) trees.push(build(span, true));
+  return trees;
+}
+
+function byStart(a: TraceSpan, b: TraceSpan): number {
+  return a.startMs - b.startMs;
+}
+
+/** What is shown of a span beside its name and times, if it has it. */
+const DETAILS: readonly [key: string, show: (value: unknown) => string][] = [
+  ["valet.outcome", (value) => (value === "ok" ? "" : String(value))],
+  ["error.type", String],
+  ["valet.queue.reason", (value) => `waited: ${value}`],
+  ["gen_ai.usage.input_tokens", (value) => `${value} in`],
+  ["gen_ai.usage.output_tokens", (value) => `${value} out`],
+  ["valet.llm.cost_usd", (value) => (Number(value) > 0 ? `$${Number(value).toFixed(4)}` : "")],
+  ["process.exit.code", (value) => `exit ${value}`],
+];
+
+const BAR_WIDTH = 24;
+
+/**
+ * The trees as lines: start, duration, a bar on the trace's time axis, the tree.
+ * @param nowMs how far open spans reach
+ */
+export function renderTrees(trees: readonly TraceNode[], nowMs: number): string[] {
+  const spans = trees.flatMap(flatten);
+  const startMs = Math.min(...spans.map((span) => span.startMs));
+  const endMs = Math.max(...spans.map((span) => span.endMs ?? nowMs));
+  const lines: string[] = [];
+  const add = ({ span, children, isOrphan }: TraceNode, branch: string, below: string): void => {
+    const end = span.endMs ?? nowMs;
+    const columns = [
+      `+${formatMillis(span.startMs - startMs)}`.padStart(9),
+      (span.endMs === undefined ? "open" : formatMillis(end - span.startMs)).padStart(8),
+      bar(span.startMs - startMs, end - startMs, endMs - startMs),
+      `${branch}${mark(span)}${span.name}`,
+    ];
+    const details = DETAILS.flatMap(([key, show]) => (key in span.attributes ? show(span.attributes[key]) || [] : []));
+    const links = span.links.map(({ type, traceId }) => `${type} → ${traceId.slice(0, 8)}`);
+    const notes = [...details, ...links, ...(isOrphan ? ["parent not here"] : [])];
+    lines.push(`${columns.join("  ")}${notes.length > 0 ? `  (${notes.join(", ")})` : ""}`);
+    children.forEach((child, i) => {
+      const last = i === children.length - 1;
+      add(child, `${below}${last ? "└─ " : "├─ "}`, `${below}${last ? "   " : "│  "}`);
+    });
+  };
+  for (const tree of trees) add(tree, "", "");
+  return lines;
+}
+
+function flatten({ span, children }: TraceNode): TraceSpan[] {
+  return [span, ...children.flatMap(flatten)];
+}
+
+function mark({ isError, endMs }: TraceSpan): string {
+  return isError ? "✗ " : endMs === undefined ? "… " : "";
+}
+
+function bar(from: number, to: number, whole: number): string {
+  const scale = whole > 0 ? BAR_WIDTH / whole : 0;
+  const start = Math.min(BAR_WIDTH - 1, Math.floor(from * scale));
+  const end = Math.max(start + 1, Math.min(BAR_WIDTH, Math.ceil(to * scale)));
+  return `${"·".repeat(start)}${"█".repeat(end - start)}${"·".repeat(BAR_WIDTH - end)}`;
+}
+
+/** Milliseconds for people: `0.4ms`, `83ms`, `1.24s`, `2m05s`. */
+export function formatMillis(ms: number): string {
+  if (ms < 10) return `${Math.round(ms * 10) / 10}ms`;
+  if (ms < 1000) return `${Math.round(ms)}ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(2)}s`;
+  const seconds = Math.round(ms / 1000);
+  return `${Math.floor(seconds / 60)}m${String(seconds % 60).padStart(2, "0")}s`;
+}

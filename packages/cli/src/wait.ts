@@ -1,0 +1,75 @@
+/** Waiting for what a session does, by asking. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { MessageView, SessionView } from "@valet/shared/protocol/session-view";
+import type { ApiClient } from "./api-client.ts";
+import { UserError } from "./errors.ts";
+
+const POLL_MS = 200;
+
+/**
+ * Asks until `done` says so.
+ * @throws UserError when it took longer than `timeoutMs`; `what` names it
+ */
+export async function waitFor<T>(
+  what: string,
+  ask: () => Promise<T>,
+  done: (answer: T) => boolean,
+  timeoutMs: number,
+): Promise<T> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const answer = await ask();
+    if (done(answer)) return answer;
+    if (Date.now() > deadline) throw new UserError(`Waited ${Math.round(timeoutMs / 1000)} s for ${what}; gave up.`);
+    await sleep(POLL_MS);
+  }
+}
+
+/** The session, once its status is one of these. @throws UserError when it has ended in another way */
+export function waitForStatus(
+  api: ApiClient,
+  id: string,
+  statuses: readonly SessionView["status"][],
+  timeoutMs: number,
+): Promise<SessionView> {
+  const ask = async () => {
+    const session = await api.session(id);
+    const ended = session.status === "error" || session.status === "terminated";
+    if (ended && !statuses.includes(session.status)) {
+      const why = session.errorType === undefined ? "" : ` (${session.errorType})`;
+      throw new UserError(`The session is ${session.status}${why}.`);
+    }
+    return session;
+  };
+  return waitFor(
+    `the session to be ${statuses.join(" or ")}`,
+    ask,
+    ({ status }) => statuses.includes(status),
+    timeoutMs,
+  );
+}
+
+/** The message, once it has its outcome. */
+export async function waitForMessage(
+  api: ApiClient,
+  sessionId: string,
+  messageId: string,
+  onChange: (message: MessageView) => void,
+  timeoutMs: number,
+): Promise<MessageView> {
+  let last = "";
+  const ask = async () => {
+    const message = (await api.messages(sessionId)).find(({ id }) => id === messageId);
+    if (message === undefined) throw new UserError(`The session has no message ${messageId}.`);
+    const state = `${message.status} ${message.queueReason ?? ""}`;
+    if (state !== last) onChange(message);
+    last = state;
+    return message;
+  };
+  return waitFor(`message ${messageId}`, ask, ({ status }) => status === "done", timeoutMs);
+}
+
+/** The text of an answer. */
+export function answerText(message: MessageView): string {
+  return message.parts.flatMap((part) => (part.type === "text" ? [part.text] : [])).join("\n");
+}
