@@ -27,7 +27,11 @@ export class BrokerError extends Error {
   readonly detail: string | undefined;
   readonly errors: BrokerProblem["errors"];
 
-  constructor(code: BrokerProblemCode, detail?: string, options: { errors?: BrokerProblem["errors"]; cause?: unknown } = {}) {
+  constructor(
+    code: BrokerProblemCode,
+    detail?: string,
+    options: { errors?: BrokerProblem["errors"]; cause?: unknown } = {},
+  ) {
     super(detail ?? KINDS[code].title, { cause: options.cause });
     this.code = code;
     this.detail = detail;

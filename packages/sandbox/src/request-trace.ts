@@ -8,8 +8,8 @@ import {
   extractFromHeaders,
   parentBased,
   type ReadableSpan,
-  recordDropped,
   type Resource,
+  recordDropped,
   type Span,
   SpanKind,
   StatusCode,
@@ -46,8 +46,8 @@ type SandboxAttributes = {
     | "valet.sandbox.driver"]?: ValetAttributes[K] | undefined;
 };
 type StepAttributes = SandboxAttributes & {
-  readonly [K in "valet.snapshot.id" | "valet.snapshot.size_bytes"]?: ValetAttributes[K] | undefined;
-};
+  readonly [K in "valet.snapshot.id" | "valet.snapshot.size_bytes" | "valet.outcome"]?: ValetAttributes[K] | undefined;
+} & { readonly "error.type"?: "sandbox_gone" | "broker_error" | undefined };
 type StepSpans = {
   readonly [N in StepName]: {
     readonly kind: typeof SpanKind.INTERNAL;
@@ -142,10 +142,17 @@ export class RequestTrace implements Steps {
       describe: (known) => this.describe(known),
     };
     try {
-      return await work(below, span);
+      const result = await work(below, span);
+      span.setAttribute("valet.outcome", "ok");
+      return result;
     } catch (error) {
+      const code = error instanceof BrokerError ? error.code : undefined;
+      span.setAttributes({
+        "valet.outcome": "error",
+        "error.type": code === "sandbox_gone" ? code : "broker_error",
+      });
       span.recordException(error);
-      span.setStatus(StatusCode.ERROR, error instanceof BrokerError ? error.code : exceptionType(error));
+      span.setStatus(StatusCode.ERROR, code ?? exceptionType(error));
       throw error;
     } finally {
       span.end();

@@ -5,4 +5,4 @@ export {
   type ScriptedModelOptions,
   startScriptedModel,
 } from "./server.ts";
-export { demoMessages, demoRepository, loadShippedScenario } from "./shipped.ts";
+export { demoMessages, demoRepository, loadShippedScenario, type ShippedScenario } from "./shipped.ts";

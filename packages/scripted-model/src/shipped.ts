@@ -10,7 +10,9 @@ export const demoRepository = fileURLToPath(new URL("demo-repo", scenarios));
 /** The messages that the demo scenario answers, in order. */
 export const demoMessages = ["Make the failing test pass.", "Run the tests.", "What did you change?"] as const;
 
+export type ShippedScenario = "demo" | "failures" | "long-tool" | "subagent";
+
 /** Loads one of the scenarios under `scenarios/`. */
-export function loadShippedScenario(name: "demo" | "failures" | "long-tool" | "subagent"): Promise<Scenario> {
+export function loadShippedScenario(name: ShippedScenario): Promise<Scenario> {
   return loadScenario(fileURLToPath(new URL(`${name}.yaml`, scenarios)));
 }

@@ -9,7 +9,7 @@ import { endProcesses } from "../local/end-processes.ts";
 import { LocalSandbox, type RestartPolicy, type SandboxSettings } from "../local/sandbox.ts";
 import { deleteSnapshot } from "../local/snapshots.ts";
 import { startGuardian } from "../local/start-guardian.ts";
-import { deleteFolder, removeFolder, type SandboxRecord, StateDirectory } from "../local/state-directory.ts";
+import { deleteFolder, type SandboxRecord, StateDirectory, setAside } from "../local/state-directory.ts";
 import { lockStateDirectory } from "../local/state-lock.ts";
 import { BrokerError } from "../problem.ts";
 import type { Steps } from "../request-trace.ts";
@@ -40,7 +40,9 @@ const TIMEOUT_MS = 10_000;
  */
 export async function startLocalDriver(options: LocalDriverOptions): Promise<Driver> {
   if (!existsSync("/proc/self/stat")) {
-    throw new Error("The local driver needs Linux: it finds a sandbox's processes in /proc, which this system does not have");
+    throw new Error(
+      "The local driver needs Linux: it finds a sandbox's processes in /proc, which this system does not have",
+    );
   }
   mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
   const stateDir = realpathSync(options.stateDir);
@@ -125,7 +127,9 @@ class LocalDriver implements Driver {
   }
 
   deleteSnapshot(id: string, steps: Steps): Promise<boolean> {
-    return steps.run("valet.sandbox.remove", { "valet.snapshot.id": id }, () => deleteSnapshot(this.#settings.state, id));
+    return steps.run("valet.sandbox.remove", { "valet.snapshot.id": id }, () =>
+      deleteSnapshot(this.#settings.state, id),
+    );
   }
 
   async close(): Promise<void> {
@@ -150,10 +154,11 @@ async function recover(settings: SandboxSettings): Promise<{ sandboxes: LocalSan
   );
   // One that was never ready has nothing of its own, one that was being removed shall have nothing.
   const isWorthKeeping = ({ state }: SandboxRecord) => state === "running" || state === "stopped";
-  const worthless = records.filter((record) => !isWorthKeeping(record));
-  const leftOvers = state.leftOvers();
-  await Promise.all(worthless.map(({ id, sessionId }) => removeFolder(state.sandbox(sessionId), id).catch(onError)));
+  for (const record of records) if (!isWorthKeeping(record)) setAside(state.sandbox(record.sessionId));
   // Large ones take their time, and nobody waits for them.
-  const cleaning = Promise.all(leftOvers.map((path) => deleteFolder(path, "left-over").catch(onError)));
-  return { sandboxes: records.filter(isWorthKeeping).map((record) => LocalSandbox.recover(settings, record)), cleaning };
+  const cleaning = Promise.all(state.leftOvers().map((path) => deleteFolder(path, "left-over").catch(onError)));
+  return {
+    sandboxes: records.filter(isWorthKeeping).map((record) => LocalSandbox.recover(settings, record)),
+    cleaning,
+  };
 }

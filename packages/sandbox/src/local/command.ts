@@ -10,7 +10,7 @@ export interface CommandOptions {
 
 /**
  * Runs a tool of the system and returns its output once it has ended.
- * @throws Error that says how it ended, and nothing of its output, which names files
+ * @throws the signal's reason, or an Error that says how it ended, and nothing of its output, which names files
  */
 export function runCommand(
   file: string,
@@ -23,6 +23,7 @@ export function runCommand(
     const child = execFile(file, args, { env }, (error, stdout, stderr) => {
       signal?.removeEventListener("abort", kill);
       if (error === null) return resolve(stdout);
+      if (signal?.aborted) return reject(signal.reason);
       const hint = stderr.includes("No space left on device") ? ": no space left on the device" : "";
       reject(new Error(`${file} ended with ${error.signal ?? error.code}${hint}`));
     });

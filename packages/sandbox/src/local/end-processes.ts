@@ -26,14 +26,18 @@ const PAUSE_RETRY_MS = 250;
  */
 export async function endProcesses(target: SandboxProcesses, { graceMs, timeoutMs }: EndOptions): Promise<void> {
   const { leader } = target;
-  if (graceMs > 0) {
-    const graceEnd = Date.now() + graceMs;
-    if (leader !== undefined && isAlive(leader)) await askToEnd([leader], graceEnd);
-    const others = findProcesses(target);
-    if (others.length > 0 && Date.now() < graceEnd) await askToEnd(others, graceEnd);
+  // What is known before the entrypoint goes is kept in mind: without it, some could not be told any more.
+  let left = findProcesses(target);
+  const graceEnd = Date.now() + graceMs;
+  if (graceMs > 0 && leader !== undefined && isAlive(leader)) {
+    await askToEnd([leader], graceEnd);
+    left = findProcesses(target, left);
   }
-  const end = Date.now() + timeoutMs;
-  for (let left = findProcesses(target); left.length > 0; left = findProcesses(target)) {
+  if (Date.now() < graceEnd) {
+    await askToEnd(left, graceEnd);
+    left = findProcesses(target, left);
+  }
+  for (const end = Date.now() + timeoutMs; left.length > 0; left = findProcesses(target, left)) {
     if (Date.now() > end) throw new Error(`${left.length} processes did not end when killed`);
     kill(left, leader);
     await waitUntilGone(left, Math.min(end, Date.now() + 100));

@@ -64,18 +64,21 @@ export function isStopped(pid: number): boolean {
 
 /**
  * The living processes of a sandbox: those with its marker in the environment they were started with, those in the session
- * of its entrypoint, and the children of both. Not found is what did all of: left the session, outlived its parents, and
- * cleared or overwrote its environment.
+ * of its entrypoint, those of `known` that still live, and the children of all these. A process that wants to stay can:
+ * without the marker, the session (or the entrypoint that led it) and its parents it is not found.
  */
-export function findProcesses({ sandboxId, leader }: SandboxProcesses): ProcessEntry[] {
+export function findProcesses(
+  { sandboxId, leader }: SandboxProcesses,
+  known: readonly ProcessIdentity[] = [],
+): ProcessEntry[] {
   const all = listProcesses();
-  const found = new Set<number>();
+  const found = new Set(known.filter(isAlive).map(({ pid }) => pid));
   const marker = `\0${SANDBOX_ID_VARIABLE}=${sandboxId}\0`;
   for (const { pid } of all) if (readEnvironment(pid).includes(marker)) found.add(pid);
   if (leader !== undefined) {
     const session = all.filter((each) => each.systemSession === leader.pid);
     const leading = session.find((each) => each.pid === leader.pid);
-    // Of a session without its leader nobody knows whether its number has been given anew: the marker tells.
+    // Of a session without its leader nobody knows whether its number has been given anew: one of ours in it tells.
     const isOurs = leading ? leading.startTime === leader.startTime : session.some((each) => found.has(each.pid));
     if (isOurs) for (const { pid } of session) found.add(pid);
   }

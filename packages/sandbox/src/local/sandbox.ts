@@ -11,11 +11,11 @@ import { type RunningEntrypoint, startEntrypoint } from "./entrypoint.ts";
 import { LogFile } from "./log-file.ts";
 import { SANDBOX_ID_VARIABLE, type SandboxProcesses } from "./process-table.ts";
 import { restoreSnapshot, type TakenSnapshot, takeSnapshot } from "./snapshots.ts";
-import { newId, removeFolder, type SandboxRecord, type StateDirectory } from "./state-directory.ts";
+import { deleteFolder, newId, type SandboxRecord, type StateDirectory, setAside } from "./state-directory.ts";
 
 /** When a dead entrypoint is started again. */
 export interface RestartPolicy {
-  /** It is given up when it has died this often more in a row. */
+  /** How many restarts in a row are tried. */
   readonly limit: number;
   /** The wait before the first restart, doubled with each further one. */
   readonly delayMs: number;
@@ -41,22 +41,25 @@ export interface SandboxSettings {
   readonly onError: (error: Error) => void;
 }
 
+/** What only a new sandbox has: it stays in memory, so that a broker's successor cannot run it on. */
+type Secrets = Pick<CreateOptions, "env" | "runnerToken">;
+
 export class LocalSandbox {
   readonly #settings: SandboxSettings;
   /** Starts, snapshots, restarts and removals, one at a time. */
   readonly #work = new Mutex();
   /** Aborted, with the reason to tell, when nothing more is to be started. */
   readonly #ending = new AbortController();
-  readonly #run: Pick<CreateOptions, "env" | "runnerToken">;
+  readonly #secrets: Secrets;
   #record: SandboxRecord;
   /** Whether its folder is there. */
   #exists: boolean;
 
-  private constructor(settings: SandboxSettings, record: SandboxRecord, exists: boolean, run: LocalSandbox["#run"]) {
+  private constructor(settings: SandboxSettings, record: SandboxRecord, exists: boolean, secrets: Secrets) {
     this.#settings = settings;
     this.#record = record;
     this.#exists = exists;
-    this.#run = run;
+    this.#secrets = secrets;
   }
 
   /** A new one, of which nothing is there before {@link create}. */
@@ -89,7 +92,8 @@ export class LocalSandbox {
 
   /** What callers see of it. */
   describe(): DriverSandbox {
-    const { id, sessionId, generation, state, createdAt, snapshotId, restartCount, stopReason, fingerprint } = this.#record;
+    const { id, sessionId, generation, state, createdAt, snapshotId, restartCount, stopReason, fingerprint } =
+      this.#record;
     const sandbox: Sandbox = {
       id,
       sessionId,
@@ -115,6 +119,7 @@ export class LocalSandbox {
           await restoreSnapshot(this.#settings.state, snapshotId, this.#folder, this.#command, steps);
         }
         const entrypoint = await steps.run("valet.sandbox.process_start", {}, () => this.#startEntrypoint());
+        this.#ending.signal.throwIfAborted();
         this.#update({ state: "running" });
         void this.#supervise(entrypoint);
       } catch (error) {
@@ -181,11 +186,14 @@ export class LocalSandbox {
     if (!this.#exists) return false;
     try {
       await steps.run("valet.sandbox.process_stop", {}, () => endProcesses(this.#processes, this.#settings));
-      await steps.run("valet.sandbox.remove", {}, () => removeFolder(this.#folder, this.#record.id));
+      await steps.run("valet.sandbox.remove", {}, async () => {
+        const gone = setAside(this.#folder);
+        this.#exists = false;
+        if (gone !== undefined) await deleteFolder(gone, this.#record.id);
+      });
     } catch (error) {
       throw new BrokerError("terminate_failed", (error as Error).message, { cause: error });
     }
-    this.#exists = false;
     return true;
   }
 
@@ -193,19 +201,21 @@ export class LocalSandbox {
     this.#ending.signal.throwIfAborted();
     const { entrypoint, maxLogBytes, path } = this.#settings;
     const folder = this.#folder;
+    const workspace = join(folder, "workspace");
     return startEntrypoint(
       {
         command: entrypoint,
-        cwd: join(folder, "workspace"),
+        cwd: workspace,
         env: {
           LANG: "C.UTF-8",
-          ...this.#run.env,
+          ...this.#secrets.env,
           PATH: path,
           HOME: join(folder, "home"),
           TMPDIR: join(folder, "tmp"),
+          VALET_WORKSPACE: workspace,
           [SANDBOX_ID_VARIABLE]: this.#record.id,
         },
-        input: { token: this.#run.runnerToken, restartCount: this.#record.restartCount },
+        input: { token: this.#secrets.runnerToken, restartCount: this.#record.restartCount },
         log: new LogFile(join(folder, "log", "entrypoint.log"), maxLogBytes),
       },
       (leader) => this.#update({ leader }),

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { BrokerError } from "../problem.ts";
 import type { Steps } from "../request-trace.ts";
 import { type CommandOptions, runCommand } from "./command.ts";
-import { deleteFolder, KEPT_FOLDERS, newId, removeFolder, type StateDirectory } from "./state-directory.ts";
+import { deleteFolder, KEPT_FOLDERS, newId, type StateDirectory, setAside } from "./state-directory.ts";
 
 /** Copies everything as it is, links as links; shares the disk's blocks where the file system can. */
 const COPY = ["--archive", "--reflink=auto", "--"] as const;
@@ -77,8 +77,11 @@ export async function restoreSnapshot(
 }
 
 /** `false` when there is none. A restore that is copying from it fails. */
-export function deleteSnapshot(state: StateDirectory, snapshotId: string): Promise<boolean> {
-  return removeFolder(state.snapshot(snapshotId), snapshotId);
+export async function deleteSnapshot(state: StateDirectory, snapshotId: string): Promise<boolean> {
+  const gone = setAside(state.snapshot(snapshotId));
+  if (gone === undefined) return false;
+  await deleteFolder(gone, snapshotId);
+  return true;
 }
 
 async function copy(from: string, to: string, options: CommandOptions): Promise<void> {

@@ -24,6 +24,7 @@ export async function startGuardian(stateDir: string, brokerId: string): Promise
   guardian.stdin.on("error", () => {});
   guardian.unref();
   return () => {
+    guardian.ref();
     guardian.stdin.end("\n");
     return exited;
   };

@@ -9,7 +9,7 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { rename, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Generation, BrokerId as Id, SandboxState, SessionId, StopReason } from "@valet/shared/protocol/sandbox-broker";
 import { z } from "zod";
@@ -115,17 +115,16 @@ export function newId(prefix: "sb" | "sn"): string {
   return `${prefix}-${randomBytes(8).toString("hex")}`;
 }
 
-/** Removes a folder: at once from its path, then from the disk. `false` when there was none. */
-export async function removeFolder(path: string, sandboxId: string): Promise<boolean> {
+/** Takes a folder from its path at once, to be deleted from where it is then. `undefined`: there was none. */
+export function setAside(path: string): string | undefined {
   const gone = `${path}.${randomBytes(4).toString("hex")}.gone`;
   try {
-    await rename(path, gone);
+    renameSync(path, gone);
+    return gone;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
   }
-  await deleteFolder(gone, sandboxId);
-  return true;
 }
 
 /** Deletes a folder that nothing refers to. */

@@ -1,6 +1,6 @@
+import { once } from "node:events";
 import { statSync } from "node:fs";
 import { createServer, type Server } from "node:net";
-import { once } from "node:events";
 
 /**
  * Holds a state directory for this process: a name that only one process of the machine can have at a time and that the

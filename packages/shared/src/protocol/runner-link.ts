@@ -62,12 +62,32 @@ export const PromptDispatch = z.object({
 });
 export type PromptDispatch = z.infer<typeof PromptDispatch>;
 
+/** Keys of providers that OpenCode knows, by the variable it reads. */
+export const PROVIDER_KEYS = [
+  "ANTHROPIC_API_KEY",
+  "OPENAI_API_KEY",
+  "GEMINI_API_KEY",
+  "GOOGLE_GENERATIVE_AI_API_KEY",
+  "GROQ_API_KEY",
+  "MISTRAL_API_KEY",
+  "OPENROUTER_API_KEY",
+  "XAI_API_KEY",
+  "DEEPSEEK_API_KEY",
+] as const;
+
 /** How to reach models: the `OPENCODE_CONFIG_CONTENT` part that names providers, and the keys it refers to by variable. */
 export const ModelAccess = z.object({
   /** The model to use when neither message nor session asks for one, as `provider/model`. */
   model: ModelRef,
   /** An OpenAI-compatible endpoint; its provider id is `valet`. */
-  openAiCompatible: z.object({ baseUrl: z.url(), apiKey: z.string().optional() }).optional(),
+  openAiCompatible: z
+    .object({
+      baseUrl: z.url(),
+      apiKey: z.string().optional(),
+      /** Its models besides `model` that may be asked for; OpenCode refuses those it was not told of when it started. */
+      models: z.array(ModelRef).max(50).optional(),
+    })
+    .optional(),
   /** Keys of providers that OpenCode knows, by environment variable. */
   providerKeys: z.record(z.string(), z.string()).default({}),
 });
@@ -86,6 +106,8 @@ export const ToRunner = z.discriminatedUnion("type", [
     tracing: z.boolean(),
     /** How long a turn may go without any event of the agent before it is ended as stuck. */
     stuckTurnMs: millis,
+    /** The runner's clock minus the SessionAgent's, measured at this connection's hello. */
+    clockOffsetMs: z.number().optional(),
   }),
   /** After `config`, always: what to have in the workspace. Without `repoUrl` it stays empty. */
   z.object({
@@ -98,7 +120,7 @@ export const ToRunner = z.discriminatedUnion("type", [
     ...traceContext,
   }),
   z.object({ type: z.literal("prompt"), dispatch: PromptDispatch }),
-  z.object({ type: z.literal("abort"), attemptId: id, reason: z.enum(["user_abort", "steered", "session_terminated"]) }),
+  z.object({ type: z.literal("abort"), attemptId: id, reason: z.enum(["user_abort", "steered", "session_terminated", "stuck_turn"]) }),
   /** The answer to a permission request of the agent. */
   z.object({ type: z.literal("permission-reply"), permissionId: id, reply: z.enum(["once", "always", "reject"]) }),
   /** Spans up to and with `seq` of this instance are durable. */
@@ -107,6 +129,8 @@ export const ToRunner = z.discriminatedUnion("type", [
   z.object({ type: z.literal("turn-ended-ack"), attemptId: id }),
   /** End turns, hand over what is left, exit; `stopped` is the answer. */
   z.object({ type: z.literal("shutdown"), reason: z.string().max(64) }),
+  /** A frame was not understood and is ignored. Names the field, never its value. */
+  z.object({ type: z.literal("error"), error: z.string().max(500) }),
   z.object({ type: z.literal("refused"), reason: z.enum(["stale_generation", "token_refused", "superseded"]) }),
 ]);
 export type ToRunner = z.infer<typeof ToRunner>;

@@ -96,7 +96,12 @@ export type Sandbox = z.infer<typeof Sandbox>;
  * The broker's ended spans of this request, an `ExportTraceServiceRequest` as OTLP/JSON text, in answers and problems alike.
  * Absent when the request had no valid `traceparent`. Not sampled where the caller's was not.
  */
-const spans = { spans: z.string().max(1024 * 1024).optional() };
+const spans = {
+  spans: z
+    .string()
+    .max(1024 * 1024)
+    .optional(),
+};
 
 export const SandboxAnswer = z.object({ sandbox: Sandbox, ...spans });
 export type SandboxAnswer = z.infer<typeof SandboxAnswer>;

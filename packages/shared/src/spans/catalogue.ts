@@ -1,11 +1,15 @@
 import type { AttributeKey } from "./attributes.ts";
+import { BROKER_SPANS } from "./broker-spans.ts";
 import type { SpanDefinition } from "./definition.ts";
 import { SANDBOX_SPANS } from "./sandbox-spans.ts";
 import { SESSION_SPANS } from "./session-spans.ts";
 import { TURN_SPANS } from "./turn-spans.ts";
 
 /** Every span, by its name in the catalogue. What stands in braces is filled in: `chat {model}`. */
-export const SPANS = { ...SESSION_SPANS, ...TURN_SPANS, ...SANDBOX_SPANS } satisfies Record<string, SpanDefinition>;
+export const SPANS = { ...SESSION_SPANS, ...TURN_SPANS, ...SANDBOX_SPANS, ...BROKER_SPANS } satisfies Record<
+  string,
+  SpanDefinition
+>;
 
 /** What the catalogue says of one event. */
 export interface EventDefinition {

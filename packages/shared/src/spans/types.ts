@@ -1,11 +1,12 @@
 import type { ATTRIBUTES, AttributeDefinition, AttributeKey, RESOURCE_ATTRIBUTES } from "./attributes.ts";
+import type { BROKER_SPANS } from "./broker-spans.ts";
 import type { COMMON_ATTRIBUTES, SpanDefinition } from "./definition.ts";
 import type { SANDBOX_SPANS } from "./sandbox-spans.ts";
 import type { SESSION_SPANS } from "./session-spans.ts";
 import type { TURN_SPANS } from "./turn-spans.ts";
 import type { HttpMethod, KINDS } from "./values.ts";
 
-type Definitions = typeof SESSION_SPANS & typeof TURN_SPANS & typeof SANDBOX_SPANS;
+type Definitions = typeof SESSION_SPANS & typeof TURN_SPANS & typeof SANDBOX_SPANS & typeof BROKER_SPANS;
 
 /**
  * The catalogue as a type, for `new Tracer<ValetSpans>(…)`: with it, a name, kind, attribute, value or link that the catalogue

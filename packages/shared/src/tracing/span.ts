@@ -191,8 +191,10 @@ export class RecordingSpan implements Span, ReadableSpan {
     }
     const list: AttributeList = [];
     const droppedAttributes = putAttributes(list, attributes, this.#settings.eventRules);
-    if (this.events === NO_EVENTS) this.events = [];
-    this.events.push({ name: textOf(name), time: timeOf(this.#settings, time), attributes: list, droppedAttributes });
+    const event = { name: textOf(name), time: timeOf(this.#settings, time), attributes: list, droppedAttributes };
+    // A first `push` makes room for 17, in V8: most spans have one event.
+    if (this.events === NO_EVENTS) this.events = [event];
+    else this.events.push(event);
   }
 
   addLink(link: LinkInput): void {
@@ -204,8 +206,9 @@ export class RecordingSpan implements Span, ReadableSpan {
     }
     const list: AttributeList = [];
     const droppedAttributes = putAttributes(list, link.attributes, this.#settings.linkRules);
-    if (this.links === NO_LINKS) this.links = [];
-    this.links.push({ context, attributes: list, droppedAttributes });
+    const kept = { context, attributes: list, droppedAttributes };
+    if (this.links === NO_LINKS) this.links = [kept];
+    else this.links.push(kept);
   }
 
   setStatus(code: StatusCode, message = ""): void {

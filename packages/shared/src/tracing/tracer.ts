@@ -140,7 +140,7 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
 
   #start(name: string, options: StartOptions | undefined): Span {
     const settings = this.#settings;
-    // What this tracer made need not be checked again.
+    // What a tracer made need not be checked again.
     const given = options?.parent;
     const parent = given instanceof RecordingSpan ? given.context : checkContext(contextOf(given));
     const givenTraceId = parent === undefined ? validOr(options?.traceId, isValidTraceId) : undefined;

@@ -1,0 +1,154 @@
+import {
+  type BrokerHealth,
+  BrokerId,
+  CreateSandbox,
+  type DeleteAnswer,
+  MAX_BROKER_REQUEST_BYTES,
+  type SandboxAnswer,
+  type SandboxList,
+  SESSION_HEADER,
+  SessionId,
+  type SnapshotAnswer,
+} from "@valet/shared/protocol/sandbox-broker";
+import { type Context, Hono } from "hono";
+import { z } from "zod";
+import { bearerCheck } from "./auth.ts";
+import type { Driver } from "./driver.ts";
+import { BrokerError, toBrokerError } from "./problem.ts";
+import { RequestTrace, type Steps, sessionAttributes } from "./request-trace.ts";
+import { Sandboxes } from "./sandboxes.ts";
+
+export interface AppOptions {
+  readonly driver: Driver;
+  /** What callers give as their bearer token. */
+  readonly secret: string;
+  /** Told of bugs: what a request ended with that nobody foresaw. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** Answers a request with a body, or throws. */
+type Handler = (c: Context, steps: Steps) => Promise<object>;
+
+const ListQuery = z.strictObject({ sessionId: SessionId });
+
+/** The broker's contract over HTTP, whatever runs the sandboxes. */
+export function createApp({ driver, secret, onError }: AppOptions): Hono {
+  const app = new Hono();
+  const sandboxes = new Sandboxes(driver);
+  const isAuthorised = bearerCheck(secret);
+
+  const respondWithProblem = (c: Context, error: BrokerError, spans?: string) => {
+    if (error.code === "internal") onError(error.cause);
+    if (error.code === "unauthorized") c.header("www-authenticate", "Bearer");
+    const body = { ...error.toProblem(), ...(spans !== undefined && { spans }) };
+    return c.body(JSON.stringify(body), error.status, { "content-type": "application/problem+json" });
+  };
+
+  /** Serves a route within a trace of its own, whose spans the answer carries, be it a problem or not. */
+  const route = (method: string, path: string, status: 200 | 201, handler: Handler) => {
+    app.on(method, path, async (c) => {
+      const trace = new RequestTrace({ method, route: path, url: new URL(c.req.url), headers: c.req.raw.headers });
+      trace.describe({ "valet.sandbox.driver": driver.name });
+      const session = SessionId.safeParse(c.req.header(SESSION_HEADER));
+      if (session.success) trace.describe(sessionAttributes(session.data));
+      try {
+        const body = await handler(c, trace);
+        const spans = trace.end(status);
+        return c.json({ ...body, ...(spans !== undefined && { spans }) }, status);
+      } catch (error) {
+        const problem = toBrokerError(error);
+        return respondWithProblem(c, problem, trace.end(problem.status));
+      }
+    });
+  };
+
+  /** The sandbox that the path names, made known to the trace. */
+  const find = async (c: Context, steps: Steps) => {
+    const id = pathId(c);
+    steps.describe({ "valet.sandbox.id": id });
+    const found = await driver.get(id);
+    if (found !== undefined) {
+      const { sessionId, generation } = found.sandbox;
+      steps.describe({ ...sessionAttributes(sessionId), "valet.generation": generation });
+    }
+    return { id, sandbox: found?.sandbox };
+  };
+
+  app.onError((error, c) => respondWithProblem(c, toBrokerError(error)));
+  app.notFound((c) => respondWithProblem(c, new BrokerError("not_found")));
+
+  app.get("/v1/health", (c) => c.json({ status: "ok", driver: driver.name } satisfies BrokerHealth));
+
+  app.use(async (c, next) => {
+    if (!isAuthorised(c.req.header("authorization"))) throw new BrokerError("unauthorized");
+    await next();
+  });
+
+  route("POST", "/v1/sandboxes", 201, async (c, steps) => {
+    const request = parse(CreateSandbox, await readJson(c));
+    const { sessionId, generation } = request;
+    steps.describe({ ...sessionAttributes(sessionId), "valet.generation": generation });
+    const sandbox = await sandboxes.create(request, steps);
+    steps.describe({ "valet.sandbox.id": sandbox.id });
+    return { sandbox } satisfies SandboxAnswer;
+  });
+
+  route("GET", "/v1/sandboxes", 200, async (c, steps) => {
+    const { sessionId } = parse(ListQuery, c.req.query());
+    steps.describe(sessionAttributes(sessionId));
+    const found = await driver.list(sessionId);
+    return { sandboxes: found.map(({ sandbox }) => sandbox) } satisfies SandboxList;
+  });
+
+  route("GET", "/v1/sandboxes/:id", 200, async (c, steps) => {
+    const { sandbox } = await find(c, steps);
+    if (sandbox === undefined) throw new BrokerError("not_found");
+    return { sandbox } satisfies SandboxAnswer;
+  });
+
+  route("POST", "/v1/sandboxes/:id/snapshot", 201, async (c, steps) => {
+    const { id } = await find(c, steps);
+    return (await driver.snapshot(id, steps)) satisfies SnapshotAnswer;
+  });
+
+  route("DELETE", "/v1/sandboxes/:id", 200, async (c, steps) => {
+    const { id } = await find(c, steps);
+    return { alreadyGone: !(await driver.terminate(id, steps)) } satisfies DeleteAnswer;
+  });
+
+  route("DELETE", "/v1/snapshots/:id", 200, async (c, steps) => {
+    return { alreadyGone: !(await driver.deleteSnapshot(pathId(c), steps)) } satisfies DeleteAnswer;
+  });
+
+  return app;
+}
+
+function pathId(c: Context): string {
+  const id = BrokerId.safeParse(c.req.param("id"));
+  // No id of ours looks like this, so there is nothing of this name; and no path is ever made of it.
+  if (!id.success) throw new BrokerError("not_found");
+  return id.data;
+}
+
+/** Reads no more than the limit, whatever length the caller announced. Where no body is asked for, none is read. */
+async function readJson(c: Context): Promise<unknown> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of c.req.raw.body ?? []) {
+    bytes += chunk.length;
+    if (bytes > MAX_BROKER_REQUEST_BYTES) throw new BrokerError("payload_too_large");
+    chunks.push(chunk);
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString());
+  } catch {
+    throw new BrokerError("invalid_request", "the body is not JSON");
+  }
+}
+
+function parse<T>(schema: z.ZodType<T>, input: unknown): T {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  const errors = result.error.issues.map(({ path, message }) => ({ path: path.join("."), message }));
+  throw new BrokerError("invalid_request", undefined, { errors: errors.slice(0, 20) });
+}

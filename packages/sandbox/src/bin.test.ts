@@ -1,0 +1,57 @@
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
+import { expect, test } from "vitest";
+import {
+  ENTRYPOINT,
+  processesWith,
+  runProgram,
+  startBrokerProcess,
+  temporaryFolder,
+  uniqueSleep,
+  waitFor,
+} from "../test/broker.ts";
+
+async function run(args: readonly string[], env?: Record<string, string>) {
+  const program = runProgram(args, env);
+  if (program.stdout === null || program.stderr === null) throw new Error("no output");
+  const [out, err, [code]] = await Promise.all([text(program.stdout), text(program.stderr), once(program, "exit")]);
+  return { code, out, err };
+}
+
+test("--help says what there is", async () => {
+  const { code, out } = await run(["--help"]);
+  expect(code).toBe(0);
+  for (const word of ["--state DIR", "--port N", "VALET_BROKER_SECRET", "ENTRYPOINT"]) expect(out).toContain(word);
+});
+
+test("what keeps it from starting is told without a stack and ends with 2", async () => {
+  const stateDir = temporaryFolder();
+  await startBrokerProcess(stateDir);
+  const [inUse, noFolder] = await Promise.all([
+    run(["--state", stateDir, "--", ...ENTRYPOINT]),
+    run(["--state", "/dev/null", "--", ...ENTRYPOINT]),
+  ]);
+  expect(inUse).toEqual({
+    code: 2,
+    out: "",
+    err: `valet-sandbox-broker: ${stateDir} is in use by another sandbox broker\n`,
+  });
+  expect(noFolder).toMatchObject({
+    code: 2,
+    out: "",
+    err: expect.stringMatching(/^valet-sandbox-broker: .*\/dev\/null.*\n$/),
+  });
+});
+
+test.each(["SIGTERM", "SIGINT"] as const)("%s ends everything that runs", async (signal) => {
+  const stateDir = temporaryFolder();
+  const broker = await startBrokerProcess(stateDir);
+  const sleep = uniqueSleep();
+  await broker.create("s1", `setsid ${sleep} & exec ${sleep}`);
+  await waitFor(() => processesWith(sleep).length === 2);
+  const exited = once(broker.process, "exit");
+  broker.process.kill(signal);
+  expect(await exited).toEqual([0, null]);
+  expect(processesWith(sleep)).toEqual([]);
+  expect(processesWith(stateDir)).toEqual([]);
+});

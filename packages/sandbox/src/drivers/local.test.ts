@@ -1,0 +1,226 @@
+/** What happens in sandboxes: their environment, their processes' lives and ends, on real processes. */
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import {
+  processesWith,
+  STAY,
+  startBroker,
+  type TestBroker,
+  temporaryFolder,
+  uniqueSleep,
+  waitFor,
+} from "../../test/broker.ts";
+import { findProcesses } from "../local/process-table.ts";
+
+const TOKEN = "token-of-the-runner";
+
+/** What the sandbox's entrypoint has read from its standard input, once for each start. */
+function inputsOf(broker: TestBroker, sessionId: string): unknown[] {
+  const lines = broker.read(sessionId, "workspace/inputs.jsonl").trim().split("\n");
+  return lines.map((line) => JSON.parse(line));
+}
+
+async function stateOf(broker: TestBroker, id: string): Promise<Record<string, unknown>> {
+  return (await broker.call("GET", `/v1/sandboxes/${id}`)).body.sandbox;
+}
+
+describe("the entrypoint", () => {
+  test("gets what the contract passes and nothing else of the broker's environment", async () => {
+    process.env.CANARY_OF_THE_BROKER = "canary";
+    process.env.OTEL_EXPORTER_OTLP_HEADERS = "key=canary";
+    try {
+      const broker = await startBroker({ path: "/usr/bin:/bin" });
+      const env = {
+        TEST_SCRIPT: `env > env; pwd > cwd; ${STAY}`,
+        TRACEPARENT: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        PATH: "/wrong",
+        HOME: "/wrong",
+        VALET_SANDBOX_ID: "wrong",
+        LANG: "de_DE.UTF-8",
+      };
+      const { id } = await broker.create("s1", "", { env });
+      await waitFor(() => broker.read("s1", "workspace/cwd"));
+      const folder = broker.folder("s1");
+      const lines = broker.read("s1", "workspace/env").trim().split("\n");
+      const seen = Object.fromEntries(lines.map((line) => line.split(/=(.*)/s).slice(0, 2)));
+      // The shell's own.
+      for (const name of ["PWD", "OLDPWD", "SHLVL", "_"]) delete seen[name];
+      expect(seen).toEqual({
+        ...env,
+        PATH: "/usr/bin:/bin",
+        HOME: join(folder, "home"),
+        TMPDIR: join(folder, "tmp"),
+        VALET_WORKSPACE: join(folder, "workspace"),
+        VALET_SANDBOX_ID: id,
+      });
+      expect(broker.read("s1", "workspace/cwd").trim()).toBe(join(folder, "workspace"));
+      expect(JSON.stringify(seen)).not.toContain("canary");
+    } finally {
+      delete process.env.CANARY_OF_THE_BROKER;
+      delete process.env.OTEL_EXPORTER_OTLP_HEADERS;
+    }
+  });
+
+  test("gets the runner's token by its input, and neither environment, arguments nor disk hold it", async () => {
+    const broker = await startBroker();
+    const { id } = await broker.create("s1", STAY);
+    expect(await waitFor(() => inputsOf(broker, "s1"))).toEqual([{ token: TOKEN, restartCount: 0 }]);
+    const processes = findProcesses({ sandboxId: id });
+    expect(processes).not.toEqual([]);
+    for (const { pid } of processes) {
+      for (const file of ["environ", "cmdline"])
+        expect(readFileSync(`/proc/${pid}/${file}`, "latin1")).not.toContain(TOKEN);
+    }
+    expect(broker.read("s1", "sandbox.json")).not.toContain(TOKEN);
+    expect(broker.read("s1", "sandbox.json")).not.toContain("sleep");
+    expect(statSync(broker.folder("s1")).mode & 0o077).toBe(0);
+  });
+
+  test("is started again when it dies, with the same token, after what it left behind has ended", async () => {
+    const broker = await startBroker();
+    const left = uniqueSleep();
+    const script = `
+      starts=$(wc -l < inputs.jsonl)
+      if [ "$starts" -lt 4 ]; then ${left} & kill -9 $$; fi
+      ${STAY}`;
+    const { id } = await broker.create("s1", script);
+    const sandbox = await waitFor(async () => {
+      const now = await stateOf(broker, id);
+      return now.restartCount === 3 && now;
+    });
+    expect(sandbox).toMatchObject({ state: "running", generation: 1 });
+    expect(await waitFor(() => inputsOf(broker, "s1").length === 4 && inputsOf(broker, "s1"))).toEqual(
+      [0, 1, 2, 3].map((restartCount) => ({ token: TOKEN, restartCount })),
+    );
+    expect(processesWith(left)).toEqual([]);
+  });
+
+  test("that keeps dying is given up; its files stay and can be snapshotted", async () => {
+    const broker = await startBroker({ restart: { limit: 2 } });
+    const { id } = await broker.create("s1", "echo work > file; exit 1");
+    const sandbox = await waitFor(async () => {
+      const now = await stateOf(broker, id);
+      return now.state === "stopped" && now;
+    });
+    expect(sandbox).toMatchObject({ stopReason: "entrypoint_failed", restartCount: 2 });
+    expect(inputsOf(broker, "s1")).toHaveLength(3);
+    const { body } = await broker.call("POST", `/v1/sandboxes/${id}/snapshot`);
+    await broker.create("s1", STAY, { generation: 2, snapshotId: body.snapshotId });
+    expect(broker.read("s1", "workspace/file")).toBe("work\n");
+  });
+
+  test("that lives long enough in between is never given up", async () => {
+    const broker = await startBroker({ restart: { limit: 1, stableMs: 0 } });
+    const { id } = await broker.create("s1", "exit 1");
+    await waitFor(async () => ((await stateOf(broker, id)).restartCount as number) >= 4);
+  });
+
+  test("has its output kept in a log of bounded size", async () => {
+    const broker = await startBroker({ maxLogBytes: 10_000 });
+    await broker.create("s1", `echo to stderr >&2; until [ -e go ]; do sleep 0.01; done; seq 1 20000; ${STAY}`);
+    const readLog = () => broker.read("s1", "log/entrypoint.log");
+    await waitFor(() => readLog() === "to stderr\n");
+    writeFileSync(join(broker.folder("s1"), "workspace/go"), "");
+    const log = await waitFor(() => readLog().endsWith("\n20000\n") && readLog());
+    expect(log.length).toBeLessThanOrEqual(10_000);
+    expect(broker.read("s1", "log/entrypoint.log.1").length).toBeLessThanOrEqual(10_000);
+  });
+});
+
+describe("terminating", () => {
+  test("ends children, grandchildren and daemons, and removes every file", async () => {
+    const broker = await startBroker({ graceMs: 100 });
+    const sleep = uniqueSleep();
+    const family = [
+      `sh -c '${sleep} & wait' &`,
+      // Out of the session and without a parent: found by its environment.
+      `setsid sh -c '(trap "" TERM; ${sleep}) & exit 0' &`,
+      // Without its environment and out of the session: found by its parent.
+      `env -i setsid -w sh -c '${sleep} & wait' &`,
+      // Without its environment and a parent: found by the session.
+      `env -i sh -c '${sleep} & exit 0' &`,
+    ];
+    const { id } = await broker.create("s1", `${family.join("\n")}\n${STAY}`);
+    const sleeping = () =>
+      processesWith(sleep).filter((pid) => readFileSync(`/proc/${pid}/comm`, "utf8") === "sleep\n");
+    await waitFor(() => sleeping().length === 4);
+    expect((await broker.call("DELETE", `/v1/sandboxes/${id}`)).body).toEqual({ alreadyGone: false });
+    expect(processesWith(sleep)).toEqual([]);
+    expect(findProcesses({ sandboxId: id })).toEqual([]);
+    expect(() => broker.folder("s1")).toThrow("no folder");
+  });
+
+  test("asks the entrypoint first and its children when it is gone", async () => {
+    const broker = await startBroker({ graceMs: 10_000 });
+    const out = join(temporaryFolder(), "order");
+    const child = `(trap 'echo child >> ${out}; exit' TERM; while :; do sleep 0.01; done) &`;
+    // The child is told by nobody before its parent has taken its time.
+    const parent = `trap 'sleep 0.1; echo parent >> ${out}; exit' TERM; touch ready; while :; do sleep 0.01; done`;
+    const { id } = await broker.create("s1", `${child} ${parent}`);
+    await waitFor(() => broker.read("s1", "workspace/ready") === "");
+    await broker.call("DELETE", `/v1/sandboxes/${id}`);
+    expect(readFileSync(out, "utf8")).toBe("parent\nchild\n");
+  });
+
+  test("kills what does not go, after the grace", async () => {
+    const broker = await startBroker({ graceMs: 100 });
+    const sleep = uniqueSleep();
+    const { id } = await broker.create("s1", `trap '' TERM; touch ready; while :; do ${sleep}; done`);
+    await waitFor(() => broker.read("s1", "workspace/ready") === "" && processesWith(sleep).length > 0);
+    const startedAt = performance.now();
+    expect((await broker.call("DELETE", `/v1/sandboxes/${id}`)).status).toBe(200);
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(100);
+    expect(processesWith(sleep)).toEqual([]);
+  });
+
+  test("outruns processes that fork without end", async () => {
+    const broker = await startBroker({ graceMs: 0 });
+    const sleep = uniqueSleep();
+    const hydra = `hydra() { touch ready; ${sleep} & sh -c "exit" & (hydra) & exit 0; }; hydra & ${STAY}`;
+    const { id } = await broker.create("s1", `ulimit -u 4000; ${hydra}`);
+    await waitFor(() => processesWith(sleep).length > 10);
+    expect((await broker.call("DELETE", `/v1/sandboxes/${id}`)).status).toBe(200);
+    expect(processesWith(sleep)).toEqual([]);
+  });
+
+  test("leaves other sandboxes alone, and is safe to ask for twice at a time", async () => {
+    const broker = await startBroker();
+    const [one, two] = [await broker.create("s1", STAY), await broker.create("s2", STAY)];
+    const answers = await Promise.all([1, 2].map(() => broker.call("DELETE", `/v1/sandboxes/${one.id}`)));
+    expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+    expect(answers.map(({ body }) => body.alreadyGone).sort()).toEqual([false, true]);
+    expect(await stateOf(broker, two.id)).toMatchObject({ state: "running", restartCount: 0 });
+    expect(findProcesses({ sandboxId: two.id })).not.toEqual([]);
+  });
+
+  test("ends the restarts of an entrypoint that dies at once", async () => {
+    const broker = await startBroker({ restart: { limit: 1000, delayMs: 1, maxDelayMs: 1 } });
+    const { id } = await broker.create("s1", "exit 1");
+    await waitFor(async () => ((await stateOf(broker, id)).restartCount as number) > 2);
+    expect((await broker.call("DELETE", `/v1/sandboxes/${id}`)).status).toBe(200);
+    expect((await broker.call("GET", `/v1/sandboxes/${id}`)).status).toBe(404);
+    expect(findProcesses({ sandboxId: id })).toEqual([]);
+  });
+});
+
+describe("closing", () => {
+  test("ends every process, keeps the files, and the next broker has the sandboxes stopped", async () => {
+    const broker = await startBroker();
+    const sleep = uniqueSleep();
+    const sandbox = await broker.create("s1", `setsid ${sleep} & echo work > file; ${STAY}`);
+    await waitFor(() => processesWith(sleep).length === 1 && broker.read("s1", "workspace/file"));
+    await Promise.all([broker.close(), broker.close()]);
+    expect(processesWith(sleep)).toEqual([]);
+    expect(findProcesses({ sandboxId: sandbox.id })).toEqual([]);
+    expect(processesWith(broker.stateDir)).toEqual([]);
+
+    const next = await startBroker({ stateDir: broker.stateDir });
+    expect(await stateOf(next, sandbox.id)).toEqual({ ...sandbox, state: "stopped", stopReason: "broker_stopped" });
+    // Asked for again it is the same: a token that is gone cannot be handed over.
+    expect(await next.create("s1", STAY)).toMatchObject({ id: sandbox.id, state: "stopped" });
+    const { body } = await next.call("POST", `/v1/sandboxes/${sandbox.id}/snapshot`);
+    await next.create("s1", STAY, { generation: 2, snapshotId: body.snapshotId });
+    expect(next.read("s1", "workspace/file")).toBe("work\n");
+  });
+});

@@ -1,0 +1,169 @@
+/** Brokers for tests, and what they leave on disk and among the processes. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { onTestFinished } from "vitest";
+import { type SandboxBrokerOptions, startSandboxBroker } from "../src/index.ts";
+
+export const SECRET = "the-secret-of-these-tests";
+export const ENTRYPOINT = ["/bin/sh", fileURLToPath(new URL("./entrypoint.sh", import.meta.url))] as const;
+/** A folder for the front of `PATH`, with which copying begins and never ends. */
+export const SLOW_TOOLS = fileURLToPath(new URL("./slow-tools", import.meta.url));
+/** Stays until it is told to go. */
+export const STAY = "exec sleep 600";
+const WAIT_MS = 10_000;
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  // biome-ignore lint/suspicious/noExplicitAny: what the broker sent; a test says what it expects
+  readonly body: any;
+}
+
+export interface TestBroker {
+  readonly url: string;
+  readonly stateDir: string;
+  call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
+  /** Creates a sandbox that runs a shell script, and fails unless that works. */
+  create(sessionId: string, script: string, more?: object): Promise<Answer["body"]["sandbox"]>;
+  /** The folder of a session's sandbox. */
+  folder(sessionId: string): string;
+  /** Its files, by path. */
+  read(sessionId: string, path: string): string;
+}
+
+/** A folder of its own, removed with the test. */
+export function temporaryFolder(): string {
+  const path = realpathSync(mkdtempSync(join(tmpdir(), "valet-broker-")));
+  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+/** A broker within this process, closed with the test. */
+export async function startBroker(
+  options: Partial<SandboxBrokerOptions> = {},
+): Promise<TestBroker & { close(): Promise<void> }> {
+  const stateDir = options.stateDir ?? temporaryFolder();
+  const restart = { delayMs: 5, maxDelayMs: 20, ...options.restart };
+  const broker = await startSandboxBroker({
+    secret: SECRET,
+    entrypoint: ENTRYPOINT,
+    graceMs: 1_000,
+    ...options,
+    restart,
+    stateDir,
+  });
+  onTestFinished(() => broker.close());
+  return { ...testBroker(broker.url, stateDir), close: () => broker.close() };
+}
+
+export interface BrokerProcess extends TestBroker {
+  readonly process: ChildProcess;
+}
+
+const PROGRAM = fileURLToPath(new URL("../src/bin.ts", import.meta.url));
+/** Halves the time that the program takes to start. */
+const COMPILE_CACHE = fileURLToPath(new URL("../node_modules/.cache/node", import.meta.url));
+
+/** Runs the broker's program, and ends it with the test. */
+export function runProgram(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
+  const program = spawn(process.execPath, [PROGRAM, ...args], {
+    env: { PATH: process.env.PATH, VALET_BROKER_SECRET: SECRET, NODE_COMPILE_CACHE: COMPILE_CACHE, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const exited = once(program, "exit");
+  onTestFinished(async () => {
+    program.kill("SIGTERM");
+    await exited;
+  });
+  return program;
+}
+
+/** A broker as a process of its own, to be killed. */
+export async function startBrokerProcess(stateDir: string, env?: Record<string, string>): Promise<BrokerProcess> {
+  const program = runProgram(["--state", stateDir, "--", ...ENTRYPOINT], env);
+  if (program.stdout === null) throw new Error("no output");
+  const [line] = await once(createInterface(program.stdout), "line");
+  return { ...testBroker(JSON.parse(line).url, stateDir), process: program };
+}
+
+function testBroker(url: string, stateDir: string): TestBroker {
+  const call: TestBroker["call"] = async (method, path, body, headers = {}) => {
+    const response = await fetch(url + path, {
+      method,
+      headers: { authorization: `Bearer ${SECRET}`, ...headers },
+      ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
+    });
+    return { status: response.status, headers: response.headers, body: await response.json() };
+  };
+  const folder = (sessionId: string): string => {
+    const sandboxes = join(stateDir, "sandboxes");
+    const found = readdirSync(sandboxes).find((name) => {
+      return JSON.parse(readFileSync(join(sandboxes, name, "sandbox.json"), "utf8")).sessionId === sessionId;
+    });
+    if (found === undefined) throw new Error(`no folder for ${sessionId}`);
+    return join(sandboxes, found);
+  };
+  return {
+    url,
+    stateDir,
+    call,
+    folder,
+    read: (sessionId, path) => readFileSync(join(folder(sessionId), path), "utf8"),
+    create: async (sessionId, script, more = {}) => {
+      const { status, body } = await call("POST", "/v1/sandboxes", createRequest(sessionId, script, more));
+      if (status !== 201) throw new Error(JSON.stringify(body));
+      return body.sandbox;
+    },
+  };
+}
+
+export function createRequest(sessionId: string, script: string, more: object = {}): Record<string, unknown> {
+  return { sessionId, generation: 1, env: { TEST_SCRIPT: script }, runnerToken: "token-of-the-runner", ...more };
+}
+
+/** Waits for a value that is there; what throws is not there yet. */
+export async function waitFor<T>(read: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {
+  let last: unknown = "nothing came";
+  for (const end = Date.now() + WAIT_MS; Date.now() < end; await sleep(15)) {
+    try {
+      const value = await read();
+      if (value !== undefined && value !== false) return value;
+    } catch (error) {
+      last = error;
+    }
+  }
+  throw new Error(`waited in vain: ${last}`);
+}
+
+/** Of the copies in a folder of copies those that the slow tools have begun. */
+export function halfCopies(path: string): string[] {
+  return readdirSync(path).filter((name) => existsSync(join(path, name, "workspace/half")));
+}
+
+/** The living processes whose command line holds this text, by number. */
+export function processesWith(text: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        // A zombie has no command line.
+        return (
+          pid !== process.pid && readFileSync(`/proc/${pid}/cmdline`, "latin1").replaceAll("\0", " ").includes(text)
+        );
+      } catch {
+        return false;
+      }
+    });
+}
+
+/** A duration that no other `sleep` on this machine has: it marks the processes of one test. */
+export function uniqueSleep(): string {
+  return `sleep 600.${process.pid}${String(Math.random()).slice(2, 12)}`;
+}

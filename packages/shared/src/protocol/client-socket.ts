@@ -1,0 +1,25 @@
+/**
+ * What a client's WebSocket is told about a session, as it happens. One JSON object a text frame. A client sends nothing but
+ * `ping`, which the platform answers with `pong`; everything else goes through the HTTP API.
+ */
+import { z } from "zod";
+import { MessagePart } from "./runner-link.ts";
+import { MessageView, PermissionReply, PermissionView, SessionView, TurnRecord } from "./session-view.ts";
+
+export const ClientEvent = z.discriminatedUnion("type", [
+  /** First on every connection, and after every change. */
+  z.object({ type: z.literal("session"), session: SessionView }),
+  /** A message is new or has changed; the last one of an id counts. */
+  z.object({ type: z.literal("message"), message: MessageView }),
+  /** A part of the answer that is being written; the last one of a part's id counts. */
+  z.object({ type: z.literal("part"), messageId: z.string(), part: MessagePart }),
+  z.object({ type: z.literal("turn"), turn: TurnRecord }),
+  z.object({ type: z.literal("permission-asked"), permission: PermissionView }),
+  /** Without `reply`: the turn ended before anybody answered. */
+  z.object({ type: z.literal("permission-closed"), permissionId: z.string(), reply: PermissionReply.optional() }),
+  /** Spans of these traces have begun or ended. */
+  z.object({ type: z.literal("traces"), traceIds: z.array(z.string()) }),
+  /** What the client sent was not understood. */
+  z.object({ type: z.literal("error"), error: z.string() }),
+]);
+export type ClientEvent = z.infer<typeof ClientEvent>;

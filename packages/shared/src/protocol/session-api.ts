@@ -1,0 +1,176 @@
+/**
+ * The HTTP API: what each request takes and what it is answered with. Requests are strict, so that a field that was misspelt
+ * is refused and not forgotten; whoever reads an answer skips the fields that it does not know. Every error is a
+ * {@link ProblemView}.
+ */
+import { z } from "zod";
+import { QUEUE_MODES } from "../spans.ts";
+import { Attachment } from "./runner-link.ts";
+import { MessageView, PermissionReply, SessionStatus, SessionView, TurnRecord } from "./session-view.ts";
+
+/** The most that a request's body may have, in bytes. */
+export const MAX_REQUEST_BYTES = 1024 * 1024;
+/** The most items that one page of a list has. */
+export const MAX_PAGE = 100;
+
+const MAX_CONTENT_LENGTH = 200_000;
+const DAY_MS = 24 * 60 * 60_000;
+
+export const SessionId = z
+  .string()
+  .regex(/^ses_[0-9a-z]{26}$/, "no id of a session")
+  .describe("The session");
+export const MessageId = z
+  .string()
+  .regex(/^[\w.:-]{1,128}$/, "1 to 128 letters, digits, `_`, `.`, `:` or `-`")
+  .describe("The message; given by the sender, the same id twice is one message");
+export const PermissionId = z.string().regex(/^[\w.:-]{1,128}$/, "no id of a permission request");
+export const TraceId = z.string().regex(/^[0-9a-f]{32}$/, "32 lower-case hex digits");
+const Cursor = z
+  .string()
+  .min(1)
+  .max(200)
+  .describe("`nextCursor` of the page before; its content is nobody's business");
+
+const Model = z
+  .string()
+  .max(200)
+  .regex(/^[\w.-]+\/[\w./:@+-]+$/, "must be `provider/model`")
+  .describe("A model as `provider/model`");
+const Models = z.array(Model).max(10).describe("Models in order of preference: the next is tried where one fails");
+const QueueMode = z
+  .enum(QUEUE_MODES)
+  .describe("What a message does while another is being worked on: wait, take its place, or be merged with others");
+const label = z.string().min(1).max(128);
+
+/** Names that git takes for a branch, tag or commit (git-check-ref-format), and that no command takes for an option. */
+const GitRef = z
+  .string()
+  .min(1)
+  .max(255)
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: git forbids them
+  .regex(/^(?![-/.])(?!.*(?:\.\.|\/\/|@\{|\/\.|\.lock(?:\/|$)))[^\x00-\x20\x7f~^:?*[\\]+(?<![/.])$/, "no name that git takes");
+
+/**
+ * Where a repository is: https, ssh (as URL or as `user@host:path`), or, where the sandboxes run on this machine, `file:`.
+ * Whether that is so, the server knows: {@link isFileUrl}.
+ */
+export const RepoUrl = z
+  .string()
+  .max(2000)
+  .refine(isRepoUrl, "must be an https or ssh URL of a git repository")
+  .describe("https or ssh URL of a git repository; user and password of an https URL are kept apart and shown nowhere");
+
+export const CreateSession = z.strictObject({
+  repoUrl: RepoUrl.optional(),
+  branch: GitRef.optional(),
+  ref: GitRef.optional(),
+  title: z.string().min(1).max(200).optional(),
+  prompt: z.string().min(1).max(MAX_CONTENT_LENGTH).describe("The first message").optional(),
+  model: Model.optional(),
+  models: Models.optional(),
+  queueMode: QueueMode.optional(),
+  idleTimeoutMs: z
+    .int()
+    .positive()
+    .max(7 * DAY_MS)
+    .describe("Without work for this long, the session hibernates")
+    .optional(),
+  parentSessionId: SessionId.optional(),
+});
+export type CreateSession = z.infer<typeof CreateSession>;
+
+export const SendMessage = z.strictObject({
+  content: z.string().min(1).max(MAX_CONTENT_LENGTH),
+  id: MessageId.optional(),
+  model: Model.optional(),
+  models: Models.optional(),
+  channel: label.describe("One turn at a time in each channel; channels work side by side").optional(),
+  threadId: label.optional(),
+  replyChannel: label.optional(),
+  attachments: z.array(z.strictObject(Attachment.shape)).max(20).optional(),
+  queueMode: QueueMode.optional(),
+});
+export type SendMessage = z.infer<typeof SendMessage>;
+
+export const ReplyPermission = z.strictObject({ reply: PermissionReply });
+export const CreateTicket = z.strictObject({ sessionId: SessionId });
+export const Nothing = z.strictObject({});
+
+export const PageQuery = z.strictObject({
+  cursor: Cursor.optional(),
+  limit: z.coerce.number().int().min(1).max(MAX_PAGE).optional(),
+});
+/** For lists whose pages are as long as the server says. */
+export const CursorQuery = PageQuery.pick({ cursor: true });
+export const SocketQuery = z.strictObject({ ticket: z.string().max(200).optional() });
+
+export const AcceptedMessage = z.object({
+  messageId: z.string(),
+  status: MessageView.shape.status,
+  traceId: z.string().optional().describe("The message's own trace; absent where nothing is traced"),
+});
+export type AcceptedMessage = z.infer<typeof AcceptedMessage>;
+
+export const AcceptedChange = z.object({ id: z.string(), status: SessionStatus });
+export const ClearedQueue = z.object({ withdrawn: z.int().nonnegative().describe("Messages that were queued") });
+export const Ticket = z.object({
+  ticket: z.string().describe("Opens the session's WebSocket once: `…/ws?ticket=`"),
+  expiresAt: z.iso.datetime(),
+});
+export const Health = z.object({ status: z.literal("ok") });
+
+const nextCursor = Cursor.optional().describe("Absent on the last page");
+export const SessionList = z.object({ sessions: z.array(SessionView), nextCursor });
+export const MessageList = z.object({ messages: z.array(MessageView), nextCursor });
+export const TurnList = z.object({ turns: z.array(TurnRecord), nextCursor });
+
+export const TraceSummaryView = z.object({
+  traceId: TraceId,
+  name: z.string().optional().describe("Of the span that began it; absent while only inner spans have ended"),
+  startedAt: z.iso.datetime(),
+  /** From the first start to the last end that is known. */
+  duration_ms: z.number().nonnegative(),
+  spans: z.int().nonnegative(),
+  openSpans: z.int().nonnegative(),
+  errors: z.int().nonnegative(),
+});
+export type TraceSummaryView = z.infer<typeof TraceSummaryView>;
+export const TraceList = z.object({ traces: z.array(TraceSummaryView), nextCursor });
+
+/** OTLP/JSON, as `ExportTraceServiceRequest` has it; a span that has not ended has no `endTimeUnixNano`. */
+export const TraceView = z.object({ resourceSpans: z.array(z.looseObject({})) });
+
+/** RFC 9457, "Problem Details for HTTP APIs". */
+export const ProblemView = z.object({
+  type: z.string().describe("Stable; clients tell problems apart by it"),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string().optional(),
+  errors: z
+    .array(z.object({ path: z.string(), message: z.string() }))
+    .optional()
+    .describe("What is wrong with the input, field by field; never what was in it"),
+});
+export type ProblemView = z.infer<typeof ProblemView>;
+
+/** Whether a repository is on the machine of whoever opens the URL. */
+export function isFileUrl(url: string): boolean {
+  return URL.parse(url)?.protocol === "file:";
+}
+
+function isRepoUrl(text: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: no URL has them, and parsers drop some without a word
+  if (/[\x00-\x20\x7f\\]/.test(text)) return false;
+  // A host or user that begins with a dash is an option to ssh.
+  if (/^[\w.][\w.-]*@[\w.][\w.-]*:(?![-/])[^:]+$/.test(text)) return true;
+  const url = URL.parse(text);
+  if (url === null || url.search !== "" || url.hash !== "") return false;
+  if (url.protocol === "file:") return url.host === "" && url.pathname.length > 1;
+  return (
+    ["https:", "ssh:"].includes(url.protocol) &&
+    url.hostname !== "" &&
+    ![url.hostname, url.username].some((text) => /^(?:-|%2d)/i.test(text)) &&
+    url.pathname.length > 1
+  );
+}

@@ -1,0 +1,148 @@
+/** What a session, its messages and its turns look like from outside: in the HTTP API and on clients' sockets alike. */
+import { z } from "zod";
+import {
+  ERROR_TYPES,
+  MESSAGE_SOURCES,
+  OUTCOMES,
+  PERMISSION_REPLIES,
+  QUEUE_MODES,
+  QUEUE_REASONS,
+  SANDBOX_DRIVERS,
+} from "../spans.ts";
+import { MessagePart } from "./runner-link.ts";
+
+const time = z.iso.datetime();
+const count = z.int().nonnegative();
+const amount = z.number().nonnegative();
+const millis = amount;
+
+export const SessionStatus = z.enum([
+  "created",
+  "starting",
+  "running",
+  "hibernating",
+  "hibernated",
+  "restoring",
+  /** The sandbox was lost, and the next attempt to have one is near. */
+  "recovering",
+  "terminating",
+  "terminated",
+  "error",
+]);
+export type SessionStatus = z.infer<typeof SessionStatus>;
+
+/** A request for leave that the agent waits on. */
+export const PermissionView = z.object({
+  id: z.string(),
+  messageId: z.string(),
+  /** What it asks leave for: `bash`, `edit`, … */
+  permission: z.string(),
+  /** What exactly. */
+  detail: z.string(),
+  askedAt: time,
+});
+export type PermissionView = z.infer<typeof PermissionView>;
+
+export const SessionView = z.object({
+  id: z.string(),
+  status: SessionStatus,
+  /** Why the status is `error`. */
+  errorType: z.enum(ERROR_TYPES).optional(),
+  title: z.string().optional(),
+  /** Without credentials. */
+  repoUrl: z.string().optional(),
+  branch: z.string().optional(),
+  ref: z.string().optional(),
+  model: z.string().optional(),
+  models: z.array(z.string()),
+  queueMode: z.enum(QUEUE_MODES),
+  idleTimeoutMs: millis,
+  parentSessionId: z.string().optional(),
+  sandbox: z.object({ id: z.string(), driver: z.enum(SANDBOX_DRIVERS) }).optional(),
+  /** What the agent does: `none` where there is no sandbox, `disconnected` where its runner is not there. */
+  agent: z.enum(["none", "starting", "idle", "busy", "disconnected"]),
+  /** Messages that wait. */
+  queueLength: count,
+  /** Counts the session's sandboxes. */
+  generation: count,
+  permissions: z.array(PermissionView),
+  createdAt: time,
+  updatedAt: time,
+});
+export type SessionView = z.infer<typeof SessionView>;
+
+export const MessageView = z.object({
+  id: z.string(),
+  status: z.enum(["queued", "dispatched", "accepted", "done"]),
+  /** With the status `done`. */
+  outcome: z.enum(OUTCOMES).optional(),
+  errorType: z.enum(ERROR_TYPES).optional(),
+  channel: z.string(),
+  queueMode: z.enum(QUEUE_MODES),
+  source: z.enum(MESSAGE_SOURCES),
+  /** What it waits for, or waited for last. */
+  queueReason: z.enum(QUEUE_REASONS).optional(),
+  content: z.string(),
+  author: z.object({ id: z.string(), name: z.string().optional() }).optional(),
+  attachments: z.array(z.object({ filename: z.string(), mediaType: z.string() })),
+  threadId: z.string().optional(),
+  replyChannel: z.string().optional(),
+  model: z.string().optional(),
+  /** Attempts to have it worked on. */
+  attempts: count,
+  /** Absent where nothing is traced. */
+  traceId: z.string().optional(),
+  acceptedAt: time,
+  dispatchedAt: time.optional(),
+  endedAt: time.optional(),
+  /** The agent's answer; that to a batch is with the batch's last message. */
+  parts: z.array(MessagePart),
+});
+export type MessageView = z.infer<typeof MessageView>;
+
+/**
+ * One turn, in one wide record. Boundaries are read on the SessionAgent's clock; what happens inside are durations that the
+ * runner measured. Names are those of the database's columns.
+ */
+export const TurnRecord = z.object({
+  attempt_id: z.string(),
+  session_id: z.string(),
+  /** Several after a collect. */
+  message_ids: z.array(z.string()),
+  trace_id: z.string(),
+  channel: z.string(),
+  generation: count,
+  attempt: count,
+  model: z.string().nullable(),
+  outcome: z.enum(OUTCOMES),
+  error_type: z.enum(ERROR_TYPES).nullable(),
+  accepted_at: time,
+  dispatched_at: time,
+  ended_at: time,
+  /** From acceptance, or from being taken back, to dispatch; in a batch, of the one that waited longest. */
+  queue_wait_ms: millis,
+  queue_reasons: z.array(z.enum(QUEUE_REASONS)),
+  /** Of the wait: until the broker had made the sandbox. */
+  sandbox_ms: millis,
+  /** Of the wait: from there until the runner was ready. */
+  bootstrap_ms: millis,
+  /** From dispatch to the end. */
+  turn_ms: millis,
+  time_to_first_token_ms: millis.nullable(),
+  model_ms: millis,
+  tool_ms: millis,
+  permission_wait_ms: millis,
+  model_calls: count,
+  tool_calls: count,
+  tool_errors: count,
+  retries: count,
+  tokens_input: amount,
+  tokens_output: amount,
+  tokens_cache_read: amount,
+  tokens_cache_write: amount,
+  tokens_reasoning: amount,
+  cost_usd: amount,
+});
+export type TurnRecord = z.infer<typeof TurnRecord>;
+
+export const PermissionReply = z.enum(PERMISSION_REPLIES);
