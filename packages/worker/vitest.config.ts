@@ -1,8 +1,25 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 // The trace plane is tested in an object that is nothing but storage; everything else in the Worker that is deployed.
 const tracePlane = ["src/durable-objects/trace-*.test.ts", "src/durable-objects/otlp-*.test.ts"];
+
+// The session's object, with a scripted broker behind it.
+const sessionObject = ["src/durable-objects/**/*.test.ts", "src/sandbox-broker/**/*.test.ts"];
+
+/** No server ever answers: the sandboxes of these sessions go on starting. */
+const variables = {
+  PUBLIC_URL: "https://valet.test",
+  SANDBOX_BROKER_URL: "http://broker.test",
+  SANDBOX_BROKER_SECRET: "secret",
+  VALET_MODEL: "valet/test",
+};
+
+function readMigrations() {
+  const names = readdirSync(new URL("migrations", import.meta.url)).sort();
+  return names.map((name) => ({ name, sql: readFileSync(new URL(`migrations/${name}`, import.meta.url), "utf8") }));
+}
 
 export default defineConfig({
   test: {
@@ -19,6 +36,35 @@ export default defineConfig({
           }),
         ],
         test: { name: "worker:trace-plane", include: tracePlane },
+      },
+      {
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: "./wrangler.jsonc" },
+            miniflare: {
+              bindings: { ...variables, MIGRATIONS: readMigrations() },
+              outboundService: () => new Promise<never>(() => {}),
+            },
+          }),
+        ],
+        test: { name: "worker", include: ["src/**/*.test.ts"], exclude: [...tracePlane, ...sessionObject] },
+      },
+      {
+        plugins: [
+          cloudflareTest(({ inject }) => ({
+            wrangler: { configPath: "./wrangler.jsonc" },
+            miniflare: {
+              bindings: { ...variables, SANDBOX_BROKER_URL: inject<string>("broker"), MIGRATIONS: readMigrations() },
+            },
+          })),
+        ],
+        test: {
+          name: "worker:session",
+          include: sessionObject,
+          exclude: tracePlane,
+          globalSetup: "./test/broker.node.ts",
+          setupFiles: "./test/migrate.ts",
+        },
       },
     ],
   },

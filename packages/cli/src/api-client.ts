@@ -1,6 +1,5 @@
 /** The HTTP API for the commands: typed answers, and errors that say what to do. */
 import {
-  AcceptedChange,
   type AcceptedMessage,
   AcceptedMessage as AcceptedMessageSchema,
   type CreateSession,
@@ -71,7 +70,7 @@ export class ApiClient {
 
   /** Asks for a change of the session's life; it goes on when this has answered. */
   change(id: string, change: "hibernate" | "wake" | "abort" | "terminate"): Promise<unknown> {
-    return this.#call("POST", `/api/sessions/${encodeURIComponent(id)}/${change}`, AcceptedChange, {});
+    return this.#call("POST", `/api/sessions/${encodeURIComponent(id)}/${change}`, SessionView);
   }
 
   async #pages<P extends { nextCursor?: string | undefined }, T>(

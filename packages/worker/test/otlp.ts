@@ -37,7 +37,10 @@ export function makeFrame(...spans: MadeSpan[]): string {
 export interface WireSpan {
   traceId: string;
   spanId: string;
+  parentSpanId?: string;
+  traceState?: string;
   name: string;
+  kind: number;
   endTimeUnixNano?: string;
   attributes?: { key: string; value: Record<string, unknown> }[];
   status: { code: number; message?: string };
@@ -54,4 +57,10 @@ export function spansOf(text: string | undefined): WireSpan[] {
 export function attributeOf(span: WireSpan | undefined, key: string): string | undefined {
   const value = span?.attributes?.find((each) => each.key === key)?.value;
   return value === undefined ? undefined : String(Object.values(value)[0]);
+}
+
+/** A span's attributes, values as text. */
+export function attributesOf(span: WireSpan | undefined): Record<string, string> {
+  const entries = span?.attributes?.map(({ key, value }) => [key, String(Object.values(value)[0])]) ?? [];
+  return Object.fromEntries(entries);
 }

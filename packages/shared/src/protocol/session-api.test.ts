@@ -79,12 +79,25 @@ describe("a branch or ref", () => {
     },
   );
 
-  test.each(["", "-a", "--upload-pack=id", "/a", "a/", "a.", ".a", "a/.b", "a..b", "a//b", "a b", "a~1", "a^", "a:b", "a?"])(
-    "may not be %j",
-    (name) => {
-      expect(isOk(name)).toBe(false);
-    },
-  );
+  test.each([
+    "",
+    "-a",
+    "--upload-pack=id",
+    "/a",
+    "a/",
+    "a.",
+    ".a",
+    "a/.b",
+    "a..b",
+    "a//b",
+    "a b",
+    "a~1",
+    "a^",
+    "a:b",
+    "a?",
+  ])("may not be %j", (name) => {
+    expect(isOk(name)).toBe(false);
+  });
 
   test.each(["a*", "a[", "a\\b", "a@{1}", "a.lock", "a.lock/b", "a\u0007", "a\n", "x".repeat(256)])(
     "may not be %j either",

@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { QUEUE_MODES } from "../spans.ts";
 import { Attachment } from "./runner-link.ts";
-import { MessageView, PermissionReply, SessionStatus, SessionView, TurnRecord } from "./session-view.ts";
+import { MessageView, PermissionReply, SessionView, TurnRecord } from "./session-view.ts";
 
 /** The most that a request's body may have, in bytes. */
 export const MAX_REQUEST_BYTES = 1024 * 1024;
@@ -26,11 +26,7 @@ export const MessageId = z
   .describe("The message; given by the sender, the same id twice is one message");
 export const PermissionId = z.string().regex(/^[\w.:-]{1,128}$/, "no id of a permission request");
 export const TraceId = z.string().regex(/^[0-9a-f]{32}$/, "32 lower-case hex digits");
-const Cursor = z
-  .string()
-  .min(1)
-  .max(200)
-  .describe("`nextCursor` of the page before; its content is nobody's business");
+const Cursor = z.string().min(1).max(200).describe("`nextCursor` of the page before; its content is nobody's business");
 
 const Model = z
   .string()
@@ -48,8 +44,10 @@ const GitRef = z
   .string()
   .min(1)
   .max(255)
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: git forbids them
-  .regex(/^(?![-/.])(?!.*(?:\.\.|\/\/|@\{|\/\.|\.lock(?:\/|$)))[^\x00-\x20\x7f~^:?*[\\]+(?<![/.])$/, "no name that git takes");
+  .regex(
+    /^(?![-/.])(?!.*(?:\.\.|\/\/|@\{|\/\.|\.lock(?:\/|$)))[^\p{Cc} ~^:?*[\\]+(?<![/.])$/u,
+    "no name that git takes",
+  );
 
 /**
  * Where a repository is: https, ssh (as URL or as `user@host:path`), or, where the sandboxes run on this machine, `file:`.
@@ -95,7 +93,6 @@ export type SendMessage = z.infer<typeof SendMessage>;
 
 export const ReplyPermission = z.strictObject({ reply: PermissionReply });
 export const CreateTicket = z.strictObject({ sessionId: SessionId });
-export const Nothing = z.strictObject({});
 
 export const PageQuery = z.strictObject({
   cursor: Cursor.optional(),
@@ -112,18 +109,22 @@ export const AcceptedMessage = z.object({
 });
 export type AcceptedMessage = z.infer<typeof AcceptedMessage>;
 
-export const AcceptedChange = z.object({ id: z.string(), status: SessionStatus });
 export const ClearedQueue = z.object({ withdrawn: z.int().nonnegative().describe("Messages that were queued") });
+export type ClearedQueue = z.infer<typeof ClearedQueue>;
 export const Ticket = z.object({
   ticket: z.string().describe("Opens the session's WebSocket once: `…/ws?ticket=`"),
   expiresAt: z.iso.datetime(),
 });
+export type Ticket = z.infer<typeof Ticket>;
 export const Health = z.object({ status: z.literal("ok") });
 
 const nextCursor = Cursor.optional().describe("Absent on the last page");
 export const SessionList = z.object({ sessions: z.array(SessionView), nextCursor });
+export type SessionList = z.infer<typeof SessionList>;
 export const MessageList = z.object({ messages: z.array(MessageView), nextCursor });
+export type MessageList = z.infer<typeof MessageList>;
 export const TurnList = z.object({ turns: z.array(TurnRecord), nextCursor });
+export type TurnList = z.infer<typeof TurnList>;
 
 export const TraceSummaryView = z.object({
   traceId: TraceId,
@@ -137,6 +138,7 @@ export const TraceSummaryView = z.object({
 });
 export type TraceSummaryView = z.infer<typeof TraceSummaryView>;
 export const TraceList = z.object({ traces: z.array(TraceSummaryView), nextCursor });
+export type TraceList = z.infer<typeof TraceList>;
 
 /** OTLP/JSON, as `ExportTraceServiceRequest` has it; a span that has not ended has no `endTimeUnixNano`. */
 export const TraceView = z.object({ resourceSpans: z.array(z.looseObject({})) });
@@ -160,8 +162,8 @@ export function isFileUrl(url: string): boolean {
 }
 
 function isRepoUrl(text: string): boolean {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: no URL has them, and parsers drop some without a word
-  if (/[\x00-\x20\x7f\\]/.test(text)) return false;
+  // No URL has these, and parsers drop some of them without a word.
+  if (/[\p{Cc}\s\\]/u.test(text)) return false;
   // A host or user that begins with a dash is an option to ssh.
   if (/^[\w.][\w.-]*@[\w.][\w.-]*:(?![-/])[^:]+$/.test(text)) return true;
   const url = URL.parse(text);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { makeFrame, SESSION } from "../../test/otlp.ts";
-import { readRequest } from "./otlp-request.ts";
+import { readRequest, writeSpans } from "./otlp-request.ts";
 
 type Json = Record<string, unknown>;
 
@@ -26,9 +26,8 @@ describe("a request as we write it", () => {
       attributes: { list: ["a", 1, true, 2.5, []], bytes: new Uint8Array([1]), nothing: null },
     });
     const [group] = readRequest(text, SESSION)?.groups ?? [];
-    const [span] = group?.spans ?? [];
     const { resourceSpans } = JSON.parse(text);
-    expect(JSON.parse(span?.text ?? "")).toEqual(resourceSpans[0].scopeSpans[0].spans[0]);
+    expect(JSON.parse(writeSpans(group?.spans ?? []) ?? "")).toEqual(resourceSpans[0].scopeSpans[0].spans[0]);
     expect(JSON.parse(group?.resource ?? "")).toEqual(resourceSpans[0].resource);
   });
 

@@ -12,13 +12,15 @@ export interface SpanGroup {
   readonly spans: readonly ReceivedSpan[];
 }
 
-export interface ReceivedSpan extends StoredSpan {
+export interface ReceivedSpan extends SpanFacts {
   /** W3C sampled flag. */
   readonly sampled: boolean;
+  /** As it was parsed. */
+  readonly source: object;
 }
 
-/** A span as the log keeps it: its text, and what a list of traces is made of. */
-export interface StoredSpan {
+/** What the log has to know of a span besides its text. */
+export interface SpanFacts {
   readonly traceId: string;
   readonly spanId: string;
   readonly name: string;
@@ -28,8 +30,6 @@ export interface StoredSpan {
   readonly isError: boolean;
   /** Whether no span of the same process is its parent: the first of these names the trace. */
   readonly isEntry: boolean;
-  /** The span as JSON text. */
-  readonly text: string;
 }
 
 export interface ReadRequest {
@@ -44,6 +44,8 @@ const PARENT_IS_REMOTE = 0x200;
 const STATUS_ERROR = 2;
 const MAX_UINT32 = 2 ** 32;
 const MAX_DEPTH = 32;
+/** Of a resource and of a scope each, in characters: they may be kept once a span. */
+const MAX_ORIGIN_LENGTH = 16 * 1024;
 
 /**
  * Reads an `ExportTraceServiceRequest`. A span that is malformed, or does not say in `valet.session.id` that it is this
@@ -61,24 +63,38 @@ export function readRequest(text: string, sessionId: string): ReadRequest | unde
   const groups: SpanGroup[] = [];
   let refused = 0;
   for (const each of resourceSpans) {
-    const resource = field(each, "resource");
-    const resourceOk = resource === undefined || isAttributed(resource);
+    // Absent ones crash some backends.
+    const resource = originText(field(each, "resource") ?? { attributes: [] }, isAttributed);
     for (const scopeSpans of list(field(each, "scopeSpans"))) {
-      const scope = field(scopeSpans, "scope");
-      const scopeOk = scope === undefined || isScope(scope);
+      const scope = originText(field(scopeSpans, "scope") ?? { name: "" }, isScope);
       const received = list(field(scopeSpans, "spans"));
-      const good = resourceOk && scopeOk ? received.filter((span) => isSpan(span) && isOf(span, sessionId)) : [];
+      const isGood = (span: unknown) => isSpan(span) && isOf(span, sessionId);
+      const good = resource !== undefined && scope !== undefined ? received.filter(isGood) : [];
       refused += received.length - good.length;
-      if (good.length === 0) continue;
-      groups.push({
-        // Absent ones crash some backends.
-        resource: JSON.stringify(resource ?? { attributes: [] }),
-        scope: JSON.stringify(scope ?? { name: "" }),
-        spans: good.map(toReceived),
-      });
+      if (resource === undefined || scope === undefined || good.length === 0) continue;
+      groups.push({ resource, scope, spans: good.map(toReceived) });
     }
   }
   return { groups, refused };
+}
+
+/** Received spans as text within `spans`, without the brackets; `undefined` where one cannot be written. */
+export function writeSpans(spans: readonly ReceivedSpan[]): string | undefined {
+  return write(spans.map(({ source }) => source))?.slice(1, -1);
+}
+
+function originText(origin: unknown, check: (origin: unknown) => boolean): string | undefined {
+  const text = check(origin) ? write(origin) : undefined;
+  return text === undefined || text.length > MAX_ORIGIN_LENGTH ? undefined : text;
+}
+
+/** What is nested deep enough can be parsed and not written: fields that we do not know are not looked at. */
+function write(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined;
+  }
 }
 
 interface CheckedSpan {
@@ -104,7 +120,7 @@ function toReceived(span: unknown): ReceivedSpan {
     isError: status?.code === STATUS_ERROR,
     isEntry: parentSpanId === undefined || (flags & PARENT_IS_REMOTE) !== 0,
     sampled: (flags & SAMPLED) !== 0,
-    text: JSON.stringify(span),
+    source: span as object,
   };
 }
 
@@ -115,14 +131,15 @@ function toMicros(nanos: string): number {
 
 function isOf(span: unknown, sessionId: string): boolean {
   const { attributes = [] } = span as CheckedSpan;
-  return attributes.some(({ key, value }) => key === "valet.session.id" && value.stringValue === sessionId);
+  const named = attributes.filter(({ key }) => key === "valet.session.id");
+  return named.length > 0 && named.every(({ value }) => value.stringValue === sessionId);
 }
 
 function isSpan(span: unknown): boolean {
   return (
     isIdentified(span) &&
     optional(field(span, "parentSpanId"), isSpanIdText) &&
-    typeof field(span, "name") === "string" &&
+    isText(field(span, "name")) &&
     optional(field(span, "kind"), isUint32) &&
     isNanos(field(span, "startTimeUnixNano")) &&
     isNanos(field(span, "endTimeUnixNano")) &&
@@ -191,7 +208,8 @@ function isAnyValue(value: unknown, depth: number): boolean {
     case "intValue":
       return isInt64(content);
     case "doubleValue":
-      return typeof content === "number" || content === "NaN" || content === "Infinity" || content === "-Infinity";
+      // `1e999` is parsed to what is written as null.
+      return Number.isFinite(content) || content === "NaN" || content === "Infinity" || content === "-Infinity";
     case "arrayValue":
       return isObject(content) && listOf(field(content, "values"), (each) => isAnyValue(each, depth + 1));
     case "kvlistValue":
@@ -229,8 +247,9 @@ function isUint32(value: unknown): boolean {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) < MAX_UINT32;
 }
 
+/** A lone surrogate is no text: strict decoders refuse the whole request for one. */
 function isText(value: unknown): boolean {
-  return typeof value === "string";
+  return typeof value === "string" && value.isWellFormed();
 }
 
 function isObject(value: unknown): value is object {

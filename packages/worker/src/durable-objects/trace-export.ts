@@ -21,6 +21,9 @@ export interface TraceExportOptions {
   readonly fetch?: typeof fetch;
 }
 
+/** How long an object that has died waits to be woken where a POST may take for ever. */
+const UNTIMED_MS = 60_000;
+
 interface Cursor extends Record<string, SqlStorageValue> {
   /** The last segment that is settled: delivered, or refused and counted. */
   segment_id: number;
@@ -49,11 +52,17 @@ export class TraceExport {
     `);
   }
 
-  /** When a POST is due, epoch ms; `undefined` when there is nothing to send or one is under way. */
+  /**
+   * When this wants to be started, epoch ms; `undefined` when there is nothing to send. While a POST is under way that is
+   * when it must have ended: an object that dies in the middle of it is woken by nothing but its alarm. Never 0: an alarm
+   * set to that never comes.
+   */
   dueAtMs(): number | undefined {
-    if (this.#exporter === undefined || this.#running !== undefined) return undefined;
+    if (this.#exporter === undefined) return undefined;
     const { segment_id, not_before_ms } = this.#cursor();
-    return this.#store.segments.hasSampledAfter(segment_id) ? not_before_ms : undefined;
+    if (!this.#store.segments.hasSampledAfter(segment_id)) return undefined;
+    const nowMs = this.#options.now();
+    return this.#running === undefined ? Math.max(not_before_ms, nowMs) : nowMs + (this.#options.timeoutMs || UNTIMED_MS);
   }
 
   /** Whether a segment needs no sending any more. Without a backend none ever did. */

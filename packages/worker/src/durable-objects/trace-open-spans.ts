@@ -1,8 +1,11 @@
 /** The spans of a session that have begun and not ended, whoever holds them, so that work in progress is seen. */
 import { type OpenSpan, parseOpenSpan, serialiseSpan } from "@valet/shared/tracing";
 
-/** The object's own; other owners are the instance ids of runners. */
-export const OBJECT = "object";
+/** The object's own; other owners are the instance ids of runners, which are never empty. */
+export const OBJECT = "";
+
+/** Far below what a row can hold (2 MB), in UTF-16 units of up to three bytes. */
+const MAX_LENGTH = 512 * 1024;
 
 export class TraceOpenSpans {
   readonly #sql: SqlStorage;
@@ -16,17 +19,43 @@ export class TraceOpenSpans {
     `);
   }
 
-  /** Keeps a span as it is now, in place of what was kept of it before. */
-  keep(owner: string, span: OpenSpan): void {
+  /**
+   * Keeps a span as it is now, in place of what its owner had kept of it before.
+   * @returns false if it is too large to be kept
+   */
+  keep(owner: string, span: OpenSpan): boolean {
+    const text = serialiseSpan(span);
+    if (text.length > MAX_LENGTH) return false;
     this.#sql.exec(
-      "INSERT OR REPLACE INTO trace_open (span_id, trace_id, owner, span) VALUES (?, ?, ?, ?)",
-      ...[span.context.spanId, span.context.traceId, owner, serialiseSpan(span)],
+      `INSERT INTO trace_open (span_id, trace_id, owner, span) VALUES (?, ?, ?, ?)
+       ON CONFLICT (span_id) DO UPDATE SET span = excluded.span WHERE owner = excluded.owner`,
+      ...[span.context.spanId, span.context.traceId, owner, text],
     );
+    return true;
   }
 
   /** The span has ended. */
   drop(spanId: string): void {
     this.#sql.exec("DELETE FROM trace_open WHERE span_id = ?", spanId);
+  }
+
+  /**
+   * Notes that spans which came from outside have ended.
+   * @returns those that may not: sealed before, or the object's own and still open
+   */
+  endReceived(spanIds: readonly string[]): Set<string> {
+    const ids = JSON.stringify(spanIds);
+    const refused = this.#sql.exec<{ span_id: string }>(
+      `SELECT span_id FROM trace_sealed WHERE span_id IN (SELECT value FROM json_each(?))
+       UNION SELECT span_id FROM trace_open WHERE owner = ? AND span_id IN (SELECT value FROM json_each(?))`,
+      ...[ids, OBJECT, ids],
+    );
+    const found = new Set(refused.toArray().map(({ span_id }) => span_id));
+    this.#sql.exec(
+      "DELETE FROM trace_open WHERE owner <> ? AND span_id IN (SELECT value FROM json_each(?))",
+      ...[OBJECT, ids],
+    );
+    return found;
   }
 
   get(spanId: string): OpenSpan | undefined {

@@ -6,7 +6,7 @@
  * Every call is synchronous and may stand inside a caller's transaction.
  */
 import { gunzipSync, gzipSync } from "node:zlib";
-import type { StoredSpan } from "./otlp-request.ts";
+import type { SpanFacts } from "./otlp-request.ts";
 import { mergeSummaries, summarise, type TraceSummary } from "./trace-summary.ts";
 
 /** Spans that share a resource and a scope, each as its text within `resourceSpans`. */
@@ -15,7 +15,9 @@ export interface TailEntry {
   readonly scope: string;
   /** Not sampled ones are kept for the session's own views and never exported. */
   readonly sampled: boolean;
-  readonly spans: readonly StoredSpan[];
+  readonly spans: readonly SpanFacts[];
+  /** The spans as text, with commas between them. */
+  readonly body: string;
 }
 
 export interface Segment {
@@ -25,51 +27,69 @@ export interface Segment {
   readonly spans: number;
 }
 
+/** A place in the list of traces, which has the newest first. */
+export interface TracePosition {
+  readonly startUs: number;
+  readonly traceId: string;
+}
+
 /** A segment closes with as many spans, or as many bytes before compression: far below what a row can hold (2 MB). */
 const MAX_SPANS = 200;
 const MAX_BYTES = 512 * 1024;
 
-type TailRow = {
-  id: number;
-  resource: string;
-  scope: string;
-  spans: number;
-  summaries: string;
-  body: string;
-};
+/** Part of a request, in the tail or on its way there. */
+interface TailPart {
+  readonly resource: string;
+  readonly scope: string;
+  readonly spans: number;
+  readonly bytes: number;
+  readonly summaries: readonly TraceSummary[];
+  readonly body: string;
+}
 
 export class TraceSegments {
   readonly #sql: SqlStorage;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
+    // What is read by every fold or list stands before the large columns: SQLite then leaves their pages alone.
     sql.exec(`
       CREATE TABLE IF NOT EXISTS trace_tail (
         id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, sampled INTEGER NOT NULL, spans INTEGER NOT NULL,
-        resource TEXT NOT NULL, scope TEXT NOT NULL, summaries TEXT NOT NULL, body TEXT NOT NULL);
+        bytes INTEGER NOT NULL, resource TEXT NOT NULL, scope TEXT NOT NULL, summaries TEXT NOT NULL, body TEXT NOT NULL);
       CREATE TABLE IF NOT EXISTS trace_segments (
         id INTEGER PRIMARY KEY AUTOINCREMENT, closed_ms INTEGER NOT NULL, sampled INTEGER NOT NULL,
-        spans INTEGER NOT NULL, body BLOB NOT NULL);
+        spans INTEGER NOT NULL, end_bytes INTEGER NOT NULL, body BLOB NOT NULL);
       CREATE TABLE IF NOT EXISTS trace_index (
-        trace_id TEXT NOT NULL, segment_id INTEGER NOT NULL, summary TEXT NOT NULL, PRIMARY KEY (trace_id, segment_id)
+        trace_id TEXT NOT NULL, segment_id INTEGER NOT NULL, start_us INTEGER NOT NULL, summary TEXT NOT NULL,
+        PRIMARY KEY (trace_id, segment_id)
       ) WITHOUT ROWID;
     `);
   }
 
-  /** Adds to the tail, and closes segments while it is full. */
-  append({ resource, scope, sampled, spans }: TailEntry, nowMs: number): void {
-    const body = spans.map(({ text }) => text).join(",");
-    const summaries = JSON.stringify(summarise(spans));
+  /** Adds to the tail. What fills it up goes into a segment at once, and is not written twice. */
+  append(entries: readonly TailEntry[], nowMs: number): void {
+    for (const sampled of [true, false]) {
+      const parts = entries.filter((entry) => entry.sampled === sampled).map(toPart);
+      if (parts.length === 0) continue;
+      const tail = this.#sql
+        .exec<{ spans: number | null; bytes: number | null }>(
+          "SELECT SUM(spans) AS spans, SUM(bytes) AS bytes FROM trace_tail WHERE sampled = ?",
+          Number(sampled),
+        )
+        .one();
+      const spans = sum(parts, "spans") + (tail.spans ?? 0);
+      const bytes = sum(parts, "bytes") + (tail.bytes ?? 0);
+      if (spans >= MAX_SPANS || bytes >= MAX_BYTES) this.#close(sampled, nowMs, parts);
+      else for (const part of parts) this.#keep(sampled, nowMs, part);
+    }
+  }
+
+  #keep(sampled: boolean, nowMs: number, { spans, bytes, resource, scope, summaries, body }: TailPart): void {
     this.#sql.exec(
-      "INSERT INTO trace_tail (at_ms, sampled, spans, resource, scope, summaries, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
-      ...[nowMs, Number(sampled), spans.length, resource, scope, summaries, body],
+      "INSERT INTO trace_tail (at_ms, sampled, spans, bytes, resource, scope, summaries, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+      ...[nowMs, Number(sampled), spans, bytes, resource, scope, JSON.stringify(summaries), body],
     );
-    const full = this.#sql.exec<{ spans: number; bytes: number }>(
-      "SELECT SUM(spans) AS spans, SUM(LENGTH(body)) AS bytes FROM trace_tail WHERE sampled = ?",
-      Number(sampled),
-    );
-    const tail = full.one();
-    if (tail.spans >= MAX_SPANS || tail.bytes >= MAX_BYTES) this.#close(sampled, nowMs);
   }
 
   /** When the oldest span of the tail came, epoch ms; `undefined` when it is empty. */
@@ -83,43 +103,33 @@ export class TraceSegments {
     this.#close(false, nowMs);
   }
 
-  #close(sampled: boolean, nowMs: number): void {
-    for (;;) {
-      const rows = this.#takeTail(sampled);
-      const last = rows.at(-1);
-      if (last === undefined) return;
-      const spans = rows.reduce((sum, row) => sum + row.spans, 0);
-      const [segment] = this.#sql.exec<{ id: number }>(
-        "INSERT INTO trace_segments (closed_ms, sampled, spans, body) VALUES (?, ?, ?, ?) RETURNING id",
-        ...[nowMs, Number(sampled), spans, gzipSync(requestOf(rows))],
+  /** Puts the tail, and what comes after it, into segments. */
+  #close(sampled: boolean, nowMs: number, parts: readonly TailPart[] = []): void {
+    const tail = this.#tail("WHERE sampled = ?", Number(sampled));
+    for (const segment of split([...tail, ...parts])) this.#write(sampled, nowMs, segment);
+    this.#sql.exec("DELETE FROM trace_tail WHERE sampled = ?", Number(sampled));
+  }
+
+  #write(sampled: boolean, nowMs: number, parts: readonly TailPart[]): void {
+    const body = gzipSync(requestOf(parts));
+    const { id } = this.#sql
+      .exec<{ id: number }>(
+        "INSERT INTO trace_segments (closed_ms, sampled, spans, end_bytes, body) VALUES (?, ?, ?, ?, ?) RETURNING id",
+        ...[nowMs, Number(sampled), sum(parts, "spans"), this.#extent().end + body.length, body],
+      )
+      .one();
+    for (const summary of mergeSummaries(parts.map(({ summaries }) => summaries))) {
+      this.#sql.exec(
+        "INSERT INTO trace_index (trace_id, segment_id, start_us, summary) VALUES (?, ?, ?, ?)",
+        ...[summary.traceId, id, summary.startUs, JSON.stringify(summary)],
       );
-      for (const summary of mergeSummaries(rows.map(({ summaries }) => JSON.parse(summaries)))) {
-        this.#sql.exec(
-          "INSERT INTO trace_index (trace_id, segment_id, summary) VALUES (?, ?, ?)",
-          ...[summary.traceId, (segment as { id: number }).id, JSON.stringify(summary)],
-        );
-      }
-      this.#sql.exec("DELETE FROM trace_tail WHERE sampled = ? AND id <= ?", Number(sampled), last.id);
     }
   }
 
-  /** The oldest rows of the tail, as many as one segment holds and at least one. */
-  #takeTail(sampled: boolean): TailRow[] {
-    const rows: TailRow[] = [];
-    let spans = 0;
-    let bytes = 0;
-    for (const row of this.#tailRows("WHERE sampled = ?", Number(sampled))) {
-      spans += row.spans;
-      bytes += row.body.length;
-      if (rows.length > 0 && (spans > MAX_SPANS || bytes > MAX_BYTES)) break;
-      rows.push(row);
-    }
-    return rows;
-  }
-
-  #tailRows(where: string, ...bindings: SqlStorageValue[]): TailRow[] {
-    const columns = "id, resource, scope, spans, summaries, body";
-    return this.#sql.exec<TailRow>(`SELECT ${columns} FROM trace_tail ${where} ORDER BY id`, ...bindings).toArray();
+  #tail(where = "", ...bindings: SqlStorageValue[]): TailPart[] {
+    const query = `SELECT resource, scope, spans, bytes, summaries, body FROM trace_tail ${where} ORDER BY id`;
+    const rows = this.#sql.exec<Omit<TailPart, "summaries"> & { summaries: string }>(query, ...bindings);
+    return rows.toArray().map((row) => ({ ...row, summaries: JSON.parse(row.summaries) }));
   }
 
   /** The first sampled segment after `cursor`: the log is the outbox of the export. */
@@ -140,36 +150,70 @@ export class TraceSegments {
 
   /** Bytes of all segments, compressed. */
   bytes(): number {
-    return (
-      this.#sql.exec<{ bytes: number | null }>("SELECT SUM(LENGTH(body)) AS bytes FROM trace_segments").one().bytes ?? 0
-    );
+    const { begin, end } = this.#extent();
+    return end - begin;
+  }
+
+  /** Where the first segment begins and the last one ends, were they in one file: no fold has to add up all of them. */
+  #extent(): { begin: number; end: number } {
+    const at = (order: string) =>
+      this.#sql
+        .exec<{ begin: number; end: number }>(
+          `SELECT end_bytes - LENGTH(body) AS begin, end_bytes AS end FROM trace_segments ORDER BY id ${order} LIMIT 1`,
+        )
+        .toArray()[0];
+    return { begin: at("ASC")?.begin ?? 0, end: at("DESC")?.end ?? 0 };
   }
 
   /** Deletes the oldest segment. @returns what it was, or `undefined` when there is none */
   deleteOldest(): { id: number; spans: number; sampled: boolean } | undefined {
     const query =
-      "DELETE FROM trace_segments WHERE id = (SELECT MIN(id) FROM trace_segments) RETURNING id, spans, sampled";
-    const [row] = this.#sql.exec<{ id: number; spans: number; sampled: number }>(query).toArray();
+      "DELETE FROM trace_segments WHERE id = (SELECT MIN(id) FROM trace_segments) RETURNING id, spans, sampled, body";
+    const rows = this.#sql.exec<{ id: number; spans: number; sampled: number; body: ArrayBuffer }>(query).toArray();
+    const [row] = rows;
     if (row === undefined) return undefined;
-    this.#sql.exec("DELETE FROM trace_index WHERE segment_id = ?", row.id);
-    return { ...row, sampled: row.sampled === 1 };
+    this.#sql.exec(
+      "DELETE FROM trace_index WHERE segment_id = ? AND trace_id IN (SELECT value FROM json_each(?))",
+      ...[row.id, JSON.stringify(traceIdsOf(unpack(new Uint8Array(row.body))))],
+    );
+    return { id: row.id, spans: row.spans, sampled: row.sampled === 1 };
   }
 
-  /** A summary of every trace, or of one, over segments and tail. */
-  summaries(traceId?: string): TraceSummary[] {
-    const [where, bindings] = traceId === undefined ? ["", []] : ["WHERE trace_id = ?", [traceId]];
-    const rows = this.#sql.exec<{ summary: string }>(`SELECT summary FROM trace_index ${where}`, ...bindings).toArray();
-    const folded: TraceSummary[] = rows.map(({ summary }) => JSON.parse(summary));
-    const tail: TraceSummary[][] = this.#tailRows("").map(({ summaries }) => JSON.parse(summaries));
-    return mergeSummaries([folded, ...tail]).filter((each) => traceId === undefined || each.traceId === traceId);
+  /** What segments and tail hold of the traces that are in the tail. */
+  tailSummaries(): TraceSummary[] {
+    const tail = mergeSummaries(this.#tail().map(({ summaries }) => summaries));
+    return mergeSummaries([tail, ...tail.map(({ traceId }) => this.folded(traceId))]);
   }
 
-  /** The requests, as text, in which spans of the trace may be: segments that hold some, and the tail. */
-  requestsOf(traceId: string): string[] {
+  /** What segments hold of a trace: one summary, or none. */
+  folded(traceId: string): TraceSummary[] {
+    const rows = this.#sql.exec<{ summary: string }>("SELECT summary FROM trace_index WHERE trace_id = ?", traceId);
+    return mergeSummaries([rows.toArray().map(({ summary }) => JSON.parse(summary))]);
+  }
+
+  /** The newest traces of the segments, from those after `after`, but for those of `except`. */
+  newestFolded(limit: number, after: TracePosition | undefined, except: readonly string[]): TraceSummary[] {
+    const rows = this.#sql.exec<{ trace_id: string }>(
+      `SELECT trace_id, MIN(start_us) AS start FROM trace_index
+       WHERE trace_id NOT IN (SELECT value FROM json_each(?))
+       GROUP BY trace_id HAVING ?2 IS NULL OR start < ?2 OR (start = ?2 AND trace_id > ?3)
+       ORDER BY start DESC, trace_id LIMIT ?4`,
+      ...[JSON.stringify(except), after?.startUs ?? null, after?.traceId ?? null, limit],
+    );
+    return rows.toArray().flatMap(({ trace_id }) => this.folded(trace_id));
+  }
+
+  /** The segments that hold spans of the trace, in order. */
+  idsOf(traceId: string): number[] {
     const query = "SELECT segment_id AS id FROM trace_index WHERE trace_id = ? ORDER BY segment_id";
-    const ids = this.#sql.exec<{ id: number }>(query, traceId).toArray();
-    const segments = ids.flatMap(({ id }) => this.#segment("WHERE id = ?", id) ?? []);
-    return [...segments.map(({ body }) => unpack(body)), ...this.#tailRequest()];
+    const rows = this.#sql.exec<{ id: number }>(query, traceId).toArray();
+    return rows.map(({ id }) => id);
+  }
+
+  /** A segment's request as text; `undefined` once it is deleted. */
+  text(id: number): string | undefined {
+    const segment = this.#segment("WHERE id = ?", id);
+    return segment === undefined ? undefined : unpack(segment.body);
   }
 
   /** The segment after `cursor` as text, whether sampled or not, and its id. */
@@ -178,24 +222,61 @@ export class TraceSegments {
     return segment === undefined ? undefined : { id: segment.id, text: unpack(segment.body) };
   }
 
-  /** The tail as one request; none when it is empty. */
-  #tailRequest(): string[] {
-    const rows = this.#tailRows("");
-    return rows.length === 0 ? [] : [requestOf(rows)];
+  /** The tail as one request; `undefined` when it is empty. */
+  tailText(): string | undefined {
+    const parts = this.#tail();
+    return parts.length === 0 ? undefined : requestOf(parts);
   }
+}
+
+/** Summaries' names are short, so the bytes of a part are those of its texts. */
+function toPart({ resource, scope, spans, body }: TailEntry): TailPart {
+  const bytes = Buffer.byteLength(resource) + Buffer.byteLength(scope) + Buffer.byteLength(body);
+  return { resource, scope, spans: spans.length, bytes, summaries: summarise(spans), body };
+}
+
+function sum(parts: readonly TailPart[], what: "spans" | "bytes"): number {
+  return parts.reduce((total, part) => total + part[what], 0);
+}
+
+/** Parts, in order, as many to a segment as it holds and at least one. */
+function split(parts: readonly TailPart[]): TailPart[][] {
+  const segments: TailPart[][] = [];
+  let spans = Infinity;
+  let bytes = 0;
+  for (const part of parts) {
+    spans += part.spans;
+    bytes += part.bytes;
+    if (spans > MAX_SPANS || bytes > MAX_BYTES) {
+      segments.push([]);
+      ({ spans, bytes } = part);
+    }
+    segments.at(-1)?.push(part);
+  }
+  return segments;
+}
+
+function traceIdsOf(text: string): string[] {
+  const { resourceSpans } = JSON.parse(text) as {
+    resourceSpans: { scopeSpans: { spans: { traceId: string }[] }[] }[];
+  };
+  const spans = resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap((each) => each.spans));
+  return [...new Set(spans.map(({ traceId }) => traceId))];
 }
 
 function unpack(body: Uint8Array): string {
   return gunzipSync(body).toString("utf8");
 }
 
-/** One request of rows, those of equal resource and scope together. */
-function requestOf(rows: readonly Pick<TailRow, "resource" | "scope" | "body">[]): string {
+/** One request of parts, those of equal resource and scope together. */
+function requestOf(parts: readonly TailPart[]): string {
   const resources = new Map<string, Map<string, string[]>>();
-  for (const { resource, scope, body } of rows) {
+  for (const { resource, scope, body } of parts) {
     const scopes = resources.get(resource) ?? new Map<string, string[]>();
     resources.set(resource, scopes);
-    scopes.set(scope, [...(scopes.get(scope) ?? []), body]);
+    const bodies = scopes.get(scope) ?? [];
+    scopes.set(scope, bodies);
+    bodies.push(body);
   }
   const resourceSpans = [...resources].map(([resource, scopes]) => {
     const scopeSpans = [...scopes].map(([scope, bodies]) => `{"scope":${scope},"spans":[${bodies.join(",")}]}`);

@@ -23,14 +23,18 @@ function open(storage: DurableObjectStorage, options: { maxBytes?: number; now?:
   };
 }
 
-function all(store: TraceStore): WireSpan[] {
-  return store.traces().flatMap(({ traceId }) => spansOf(store.trace(traceId)));
+async function read(store: TraceStore, traceId: string): Promise<WireSpan[]> {
+  const stream = store.trace(traceId);
+  return stream === undefined ? [] : spansOf(await new Response(stream).text());
 }
 
-function names(store: TraceStore): string[] {
-  return all(store)
-    .map(({ name }) => name)
-    .sort();
+async function all(store: TraceStore): Promise<WireSpan[]> {
+  const traces = await Promise.all(store.traces().map(({ traceId }) => read(store, traceId)));
+  return traces.flat();
+}
+
+async function names(store: TraceStore): Promise<string[]> {
+  return (await all(store)).map(({ name }) => name).sort();
 }
 
 function rowCount(storage: DurableObjectStorage, table: string): number {
@@ -52,18 +56,18 @@ function openSpan(name: string, sessionId = SESSION) {
 
 describe("the object's own spans", () => {
   test("are seen open, then ended", () =>
-    inStorage((storage) => {
+    inStorage(async (storage) => {
       const { store, begin } = open(storage);
       const span = begin("valet.prompt");
-      expect(all(store)).toMatchObject([{ name: "valet.prompt" }]);
-      expect(all(store)[0]?.endTimeUnixNano).toBeUndefined();
+      expect(await all(store)).toMatchObject([{ name: "valet.prompt" }]);
+      expect((await all(store))[0]?.endTimeUnixNano).toBeUndefined();
       span.end();
-      expect(all(store)).toHaveLength(1);
-      expect(all(store)[0]?.endTimeUnixNano).toBeDefined();
+      expect(await all(store)).toHaveLength(1);
+      expect((await all(store))[0]?.endTimeUnixNano).toBeDefined();
     }));
 
   test("are written with the state they describe, or not at all", () =>
-    inStorage((storage) => {
+    inStorage(async (storage) => {
       const { store, begin } = open(storage);
       const fail = () =>
         storage.transactionSync(() => {
@@ -72,55 +76,55 @@ describe("the object's own spans", () => {
           throw new Error("the state change failed");
         });
       expect(fail).toThrow("the state change failed");
-      expect(all(store)).toEqual([]);
+      expect(await all(store)).toEqual([]);
     }));
 
   test("survive the object, and are taken up again", async () => {
     const name = crypto.randomUUID();
     const spanId = await inStorage((storage) => open(storage).begin("valet.prompt").context.spanId, name);
-    await inStorage((storage) => {
+    await inStorage(async (storage) => {
       const { store, tracer } = open(storage);
       const stored = store.openSpan(spanId);
       if (stored === undefined) throw new Error("the span is gone");
       const span = tracer.resumeSpan(stored);
       span.setAttribute("valet.outcome", "ok");
       span.end();
-      expect(all(store)).toMatchObject([{ spanId, name: "valet.prompt" }]);
-      expect(attributeOf(all(store)[0], "valet.outcome")).toBe("ok");
+      expect(await all(store)).toMatchObject([{ spanId, name: "valet.prompt" }]);
+      expect(attributeOf((await all(store))[0], "valet.outcome")).toBe("ok");
     }, name);
   });
 });
 
 describe("span frames", () => {
   test("are acknowledged by number, and repeats are ignored", () =>
-    inStorage((storage) => {
+    inStorage(async (storage) => {
       const { store } = open(storage);
       const first = makeFrame({ name: "a" });
       expect(store.acceptFrame("run_1", 1, first)).toBe(1);
       expect(store.acceptFrame("run_1", 1, first)).toBe(1);
       expect(store.acceptFrame("run_1", 2, makeFrame({ name: "b" }))).toBe(2);
       expect(store.acceptFrame("run_1", 1, first)).toBe(2);
-      expect(names(store)).toEqual(["a", "b"]);
+      expect(await names(store)).toEqual(["a", "b"]);
     }));
 
   test("of different instances are told apart: a successor delivers what its predecessor left", () =>
-    inStorage((storage) => {
+    inStorage(async (storage) => {
       const { store } = open(storage);
       store.acceptFrame("run_1", 1, makeFrame({ name: "a" }));
       store.acceptFrame("run_2", 1, makeFrame({ name: "b" }));
       store.acceptFrame("run_1", 2, makeFrame({ name: "left behind" }));
-      expect(names(store)).toEqual(["a", "b", "left behind"]);
+      expect(await names(store)).toEqual(["a", "b", "left behind"]);
     }));
 
   test("that are nonsense are acknowledged and counted: sending them again would change nothing", () =>
-    inStorage((storage) => {
+    inStorage(async (storage) => {
       const { store } = open(storage);
       expect(store.acceptFrame("run_1", 1, "nonsense")).toBe(1);
       store.acceptFrame("run_1", 2, makeFrame({ name: "ours" }, { name: "theirs", sessionId: "ses_other" }));
       store.fold();
-      const report = all(store).find(({ name }) => name === "valet.trace_plane.dropped");
+      const report = (await all(store)).find(({ name }) => name === "valet.trace_plane.dropped");
       expect(attributeOf(report, "valet.dropped_spans.rejected")).toBe("2");
-      expect(names(store)).toEqual(["ours", "valet.trace_plane.dropped"]);
+      expect(await names(store)).toEqual(["ours", "valet.trace_plane.dropped"]);
     }));
 });
 
@@ -138,7 +142,7 @@ describe("open spans of a runner", () => {
     }));
 
   test("are sealed when it is lost, at its last sign of life; an end that comes later is counted", () =>
-    inStorage((storage) => {
+    inStorage(async (storage) => {
       let now = NOW;
       const { store } = open(storage, { now: () => now });
       const { serialised } = openSpan("valet.turn");
@@ -151,13 +155,13 @@ describe("open spans of a runner", () => {
 
       const late = makeFrame({ name: "valet.turn" }).replace(/"traceId":"\w+","spanId":"\w+"/, ids(serialised));
       store.acceptFrame("run_1", 1, late);
-      const [sealed, ...others] = all(store).filter(({ name }) => name === "valet.turn");
+      const [sealed, ...others] = (await all(store)).filter(({ name }) => name === "valet.turn");
       expect(others).toEqual([]);
       expect(attributeOf(sealed, "valet.outcome")).toBe("lost");
       expect(attributeOf(sealed, "valet.last_seen_ms")).toBe(String(lastSeen));
       expect(sealed?.endTimeUnixNano).toBe(`${lastSeen}000000`);
       store.fold();
-      const report = all(store).find(({ name }) => name === "valet.trace_plane.dropped");
+      const report = (await all(store)).find(({ name }) => name === "valet.trace_plane.dropped");
       expect(attributeOf(report, "valet.dropped_spans.rejected")).toBe("1");
     }));
 
@@ -190,24 +194,24 @@ describe("segments", () => {
     }));
 
   test("close by size before a row could get too large", () =>
-    inStorage((storage) => {
+    inStorage(async (storage) => {
       const { store } = open(storage);
       const attributes = { text: crypto.randomUUID().repeat(10_000) };
       for (let seq = 1; seq <= 4; seq++) store.acceptFrame("run_1", seq, makeFrame({ attributes }));
       store.fold();
       expect(rowCount(storage, "trace_segments")).toBeGreaterThanOrEqual(2);
-      expect(all(store)).toHaveLength(4);
+      expect(await all(store)).toHaveLength(4);
     }));
 
   test("keep what is not sampled apart from what is exported", () =>
-    inStorage((storage) => {
+    inStorage(async (storage) => {
       const { store } = open(storage);
       store.acceptFrame("run_1", 1, makeFrame({ name: "recorded", sampled: false }, { name: "sampled" }));
       store.fold();
       const first = store.segments.nextSampled(0);
       expect(first?.spans).toBe(1);
       expect(store.segments.nextSampled(first?.id ?? 0)).toBeUndefined();
-      expect(names(store)).toEqual(["recorded", "sampled"]);
+      expect(await names(store)).toEqual(["recorded", "sampled"]);
     }));
 
   test("the tail is due some time after its oldest span, and not when it is empty", () =>
@@ -224,29 +228,29 @@ describe("segments", () => {
     }));
 
   test("past the bound the oldest go first; those not yet exported are counted", () =>
-    inStorage((storage) => {
+    inStorage(async (storage) => {
       const { store } = open(storage, { maxBytes: 1500 });
       for (let seq = 1; seq <= 8; seq++) {
         store.acceptFrame("run_1", seq, makeFrame({ name: `span ${seq}`, attributes: { text: crypto.randomUUID() } }));
         store.fold(() => false);
       }
-      const report = all(store).find(({ name }) => name === "valet.trace_plane.dropped");
+      const report = (await all(store)).find(({ name }) => name === "valet.trace_plane.dropped");
       expect(Number(attributeOf(report, "valet.dropped_spans.queue_full"))).toBeGreaterThan(0);
-      expect(names(store)).toContain("span 8");
-      expect(names(store)).not.toContain("span 1");
+      expect(await names(store)).toContain("span 8");
+      expect(await names(store)).not.toContain("span 1");
     }));
 });
 
 describe("reading", () => {
   test("a trace is put together from segments, tail and what is open", () =>
-    inStorage((storage) => {
+    inStorage(async (storage) => {
       const { store, tracer, begin } = open(storage);
       const root = begin("root");
       tracer.startSpan("folded", { parent: root }).end();
       store.fold();
       tracer.startSpan("in the tail", { parent: root }).end();
       begin("another trace").end();
-      const spans = spansOf(store.trace(root.context.traceId));
+      const spans = await read(store, root.context.traceId);
       expect(spans.map(({ name }) => name)).toEqual(["folded", "in the tail", "root"]);
     }));
 

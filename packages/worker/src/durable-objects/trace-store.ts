@@ -5,6 +5,7 @@
  */
 import type { ValetSpans } from "@valet/shared/spans";
 import {
+  attributesToObject,
   type DropReason,
   encodeResource,
   encodeScope,
@@ -18,9 +19,9 @@ import {
   Tracer,
   wallClock,
 } from "@valet/shared/tracing";
-import { readRequest, type StoredSpan } from "./otlp-request.ts";
+import { readRequest, type SpanFacts, type SpanGroup, writeSpans } from "./otlp-request.ts";
 import { OBJECT, TraceOpenSpans } from "./trace-open-spans.ts";
-import { TraceSegments } from "./trace-segments.ts";
+import { type TailEntry, type TracePosition, TraceSegments } from "./trace-segments.ts";
 import type { TraceSummary } from "./trace-summary.ts";
 
 export interface TraceStoreOptions {
@@ -38,6 +39,16 @@ export interface TraceStoreOptions {
 export interface ListedTrace extends TraceSummary {
   readonly openSpans: number;
 }
+
+/** A span frame of a runner. */
+export interface SpanFrame {
+  readonly instanceId: string;
+  readonly seq: number;
+  readonly otlp: string;
+}
+
+/** Far below what a row can hold (2 MB), in UTF-16 units of up to three bytes. */
+const MAX_TEXT_LENGTH = 512 * 1024;
 
 export class TraceStore implements SpanSink {
   readonly segments: TraceSegments;
@@ -61,7 +72,7 @@ export class TraceStore implements SpanSink {
 
   /** Keeps the object's open span as it is now; again after a change that must survive an eviction. */
   onStart(span: ReadableSpan): void {
-    this.#open.keep(OBJECT, span);
+    if (!this.#open.keep(OBJECT, span)) this.countDropped("too_large", 1);
   }
 
   onEnd(span: ReadableSpan): void {
@@ -74,11 +85,24 @@ export class TraceStore implements SpanSink {
     return this.#open.get(spanId);
   }
 
-  /** A runner has begun a span: it is shown as open, and sealed if the runner is lost. */
+  /**
+   * A runner has begun a span: it is shown as open, and sealed if the runner is lost. Nothing happens where the span is
+   * another session's, or has ended: an announcement may come again after the end, and after the seal.
+   */
   announce(instanceId: string, span: OpenSpan): void {
-    if (this.#open.isSealed(span.context.spanId)) return;
+    const { traceId, spanId } = span.context;
+    if (attributesToObject(span.attributes)["valet.session.id"] !== this.#options.sessionId) return;
+    if (this.#open.isSealed(spanId) || this.#hasEnded(traceId, spanId)) return;
     this.#open.keep(instanceId, span);
     this.touch(instanceId);
+  }
+
+  #hasEnded(traceId: string, spanId: string): boolean {
+    for (const text of this.#requestsOf(traceId)) {
+      // Looking for the id is quick, and few announcements come twice.
+      if (text.includes(spanId) && spansOf(text).some((span) => span.spanId === spanId)) return true;
+    }
+    return false;
   }
 
   /** The runner has given a sign of life. */
@@ -123,55 +147,75 @@ export class TraceStore implements SpanSink {
    * @returns up to which number the instance's frames are durable
    */
   acceptFrame(instanceId: string, seq: number, otlp: string): number {
-    const lastSeq = this.#instance(instanceId)?.last_seq ?? 0;
-    if (seq <= lastSeq) return lastSeq;
+    return this.acceptFrames([{ instanceId, seq, otlp }]).get(instanceId) ?? seq;
+  }
+
+  /**
+   * Takes several frames as one: together they may fill a segment, which then costs a row where they would cost one each.
+   * @returns up to which number the frames of each instance are durable
+   */
+  acceptFrames(frames: readonly SpanFrame[]): Map<string, number> {
+    const durable = new Map<string, number>();
     this.#storage.transactionSync(() => {
-      this.#acceptRequest(otlp);
-      this.#storage.sql.exec(
-        `INSERT INTO trace_instances (instance_id, last_seq, last_seen_ms) VALUES (?, ?, ?)
-         ON CONFLICT (instance_id) DO UPDATE SET last_seq = excluded.last_seq, last_seen_ms = excluded.last_seen_ms`,
-        ...[instanceId, seq, this.#options.now()],
-      );
+      const requests: string[] = [];
+      for (const { instanceId, seq, otlp } of frames) {
+        const lastSeq = durable.get(instanceId) ?? this.#instance(instanceId)?.last_seq ?? 0;
+        durable.set(instanceId, Math.max(seq, lastSeq));
+        if (seq > lastSeq) requests.push(otlp);
+      }
+      this.#acceptRequests(requests);
+      for (const [instanceId, seq] of requests.length === 0 ? [] : durable) {
+        this.#storage.sql.exec(
+          `INSERT INTO trace_instances (instance_id, last_seq, last_seen_ms) VALUES (?, ?, ?)
+           ON CONFLICT (instance_id) DO UPDATE SET last_seq = excluded.last_seq, last_seen_ms = excluded.last_seen_ms`,
+          ...[instanceId, seq, this.#options.now()],
+        );
+      }
     });
-    return seq;
+    return durable;
   }
 
   /** Takes ended spans that the Worker or the broker made for this session. */
   acceptSpans(otlp: string): void {
-    this.#storage.transactionSync(() => this.#acceptRequest(otlp));
+    this.#storage.transactionSync(() => this.#acceptRequests([otlp]));
   }
 
-  #acceptRequest(otlp: string): void {
-    const request = readRequest(otlp, this.#options.sessionId);
-    // How many spans were in a text that cannot be read, nobody knows; it was one frame.
-    this.countDropped("rejected", request?.refused ?? 1);
-    for (const { resource, scope, spans } of request?.groups ?? []) {
-      const kept = spans.filter(({ spanId }) => !this.#endsTwice(spanId));
-      for (const sampled of [true, false]) {
-        const part = kept.filter((span) => span.sampled === sampled);
-        if (part.length > 0) this.segments.append({ resource, scope, sampled, spans: part }, this.#options.now());
+  #acceptRequests(texts: readonly string[]): void {
+    const entries: TailEntry[] = [];
+    let rejected = 0;
+    for (const text of texts) {
+      // How many spans are in a text that cannot be read, nobody knows; it was one frame.
+      if (text.length > MAX_TEXT_LENGTH) {
+        this.countDropped("too_large", 1);
+        continue;
       }
+      const request = readRequest(text, this.#options.sessionId);
+      rejected += request?.refused ?? 1;
+      for (const group of request?.groups ?? []) rejected += this.#enter(group, entries);
     }
+    this.countDropped("rejected", rejected);
+    if (entries.length > 0) this.segments.append(entries, this.#options.now());
   }
 
-  /** Notes that a span has ended. Of two ends the first counts. */
-  #endsTwice(spanId: string): boolean {
-    if (this.#open.isSealed(spanId)) {
-      this.countDropped("rejected", 1);
-      return true;
+  /** @returns how many of the spans cannot be kept: of two ends of a span the first counts */
+  #enter({ resource, scope, spans }: SpanGroup, entries: TailEntry[]): number {
+    const refused = this.#open.endReceived(spans.map(({ spanId }) => spanId));
+    const kept = refused.size === 0 ? spans : spans.filter(({ spanId }) => !refused.has(spanId));
+    let rejected = spans.length - kept.length;
+    for (const sampled of [true, false]) {
+      const part = kept.filter((span) => span.sampled === sampled);
+      const body = writeSpans(part);
+      if (body === undefined) rejected += part.length;
+      else if (part.length > 0) entries.push({ resource, scope, sampled, spans: part, body });
     }
-    this.#open.drop(spanId);
-    return false;
+    return rejected;
   }
 
   #append(resource: string, span: ReadableSpan): void {
-    const entry = {
-      resource,
-      scope: encodeScope(span.scope),
-      sampled: isSampled(span.context),
-      spans: [toStored(span)],
-    };
-    this.segments.append(entry, this.#options.now());
+    const body = encodeSpan(span);
+    if (body.length > MAX_TEXT_LENGTH) return this.countDropped("too_large", 1);
+    const entry = { resource, scope: encodeScope(span.scope), sampled: isSampled(span.context), spans: [factsOf(span)], body };
+    this.segments.append([entry], this.#options.now());
   }
 
   #instance(instanceId: string): { last_seq: number; last_seen_ms: number } | undefined {
@@ -228,44 +272,77 @@ export class TraceStore implements SpanSink {
     });
   }
 
-  /** The session's traces, the newest first. */
-  traces(): ListedTrace[] {
+  /**
+   * The session's traces, the newest first, and where several began at once by their id.
+   * @param after the last one of the page before
+   * @param limit as many at the most; all unless given
+   */
+  traces(after?: TracePosition, limit = Number.MAX_SAFE_INTEGER): ListedTrace[] {
     const open = Map.groupBy(this.#open.all(), ({ context }) => context.traceId);
-    const ended = this.segments.summaries();
-    const seen = new Set(ended.map(({ traceId }) => traceId));
-    const begun = [...open].filter(([traceId]) => !seen.has(traceId)).map(([, spans]) => summaryOfOpen(spans));
-    return [...ended, ...begun]
-      .map((summary) => ({ ...summary, openSpans: open.get(summary.traceId)?.length ?? 0 }))
-      .sort((a, b) => b.startUs - a.startUs);
+    const begun = [...open.values()].map(summaryOfOpen);
+    const tail = this.segments.tailSummaries();
+    const inTail = new Set(tail.map(({ traceId }) => traceId));
+    // What has ended names a trace, and says when it began.
+    const live = [...open].flatMap(([traceId]) => (inTail.has(traceId) ? [] : this.segments.folded(traceId)));
+    const known = [...tail, ...live];
+    const ended = new Set(known.map(({ traceId }) => traceId));
+    const recent = [...known, ...begun.filter(({ traceId }) => !ended.has(traceId))];
+    const older = this.segments.newestFolded(
+      limit,
+      after,
+      recent.map(({ traceId }) => traceId),
+    );
+    return [...recent.filter((each) => after === undefined || compare(after, each) < 0), ...older]
+      .sort(compare)
+      .slice(0, limit)
+      .map((summary) => ({ ...summary, openSpans: open.get(summary.traceId)?.length ?? 0 }));
   }
 
-  /** One trace as OTLP/JSON; spans that are still open have no `endTimeUnixNano`. `undefined` when there is none of it. */
-  trace(traceId: string): string | undefined {
-    const groups = this.segments.requestsOf(traceId).flatMap((text) => groupsOfTrace(text, traceId));
+  /**
+   * One trace as OTLP/JSON, a segment at a time: the largest ones exceed what an object can hold or hand over at once. Spans
+   * that are still open have no `endTimeUnixNano`. `undefined` when there is nothing of the trace.
+   */
+  trace(traceId: string): ReadableStream<Uint8Array> | undefined {
     const open = this.#open.ofTrace(traceId).map((span) => {
       const text = encodeSpan({ ...span, scope: OPEN_SCOPE, endTime: undefined });
       return `{"resource":${this.#resource},"scopeSpans":[{"scope":${encodeScope(OPEN_SCOPE)},"spans":[${text}]}]}`;
     });
-    const all = [...groups, ...open];
-    return all.length === 0 ? undefined : `{"resourceSpans":[${all.join(",")}]}`;
+    const groups = this.#groupsOf(traceId, open);
+    const first = groups.next().value;
+    return first === undefined ? undefined : streamOf(requestText(first, groups));
   }
 
-  /** Every ended span, as lines of OTLP/JSON, a segment a line, read as fast as they are taken. */
+  /** Elements of `resourceSpans`. What is in the tail now is read now: it may be folded while the rest is taken. */
+  *#groupsOf(traceId: string, open: readonly string[]): Generator<string, undefined> {
+    for (const text of this.#requestsOf(traceId)) yield* groupsOfTrace(text, traceId);
+    yield* open;
+  }
+
+  *#requestsOf(traceId: string): Generator<string, undefined> {
+    const tail = this.segments.tailText();
+    for (const id of this.segments.idsOf(traceId)) {
+      const text = this.segments.text(id);
+      if (text !== undefined) yield text;
+    }
+    if (tail !== undefined) yield tail;
+  }
+
+  /**
+   * Every ended span, as lines of OTLP/JSON, a segment a line, read as fast as they are taken. What ends in the meantime comes
+   * too; what is deleted in the meantime does not.
+   */
   spans(): ReadableStream<Uint8Array> {
-    this.segments.fold(this.#options.now());
+    return streamOf(this.#lines());
+  }
+
+  *#lines(): Generator<string, undefined> {
     let cursor = 0;
-    const encoder = new TextEncoder();
-    return new ReadableStream({
-      pull: (controller) => {
-        const next = this.segments.textAfter(cursor);
-        if (next === undefined) {
-          controller.close();
-          return;
-        }
-        cursor = next.id;
-        controller.enqueue(encoder.encode(`${next.text}\n`));
-      },
-    });
+    for (let next = this.segments.textAfter(cursor); next !== undefined; next = this.segments.textAfter(cursor)) {
+      cursor = next.id;
+      yield `${next.text}\n`;
+    }
+    const tail = this.segments.tailText();
+    if (tail !== undefined) yield `${tail}\n`;
   }
 }
 
@@ -276,7 +353,7 @@ function sessionAttributes(id: string) {
   return { "valet.session.id": id, "session.id": id, "gen_ai.conversation.id": id };
 }
 
-function toStored(span: ReadableSpan): StoredSpan {
+function factsOf(span: ReadableSpan): SpanFacts {
   const { context, parent, name, startTime, endTime = startTime, statusCode } = span;
   return {
     traceId: context.traceId,
@@ -286,7 +363,6 @@ function toStored(span: ReadableSpan): StoredSpan {
     endUs: toMicros(endTime),
     isError: statusCode === StatusCode.ERROR,
     isEntry: parent === undefined || parent.isRemote,
-    text: encodeSpan(span),
   };
 }
 
@@ -309,8 +385,18 @@ function summaryOfOpen(spans: readonly OpenSpan[]): TraceSummary {
   };
 }
 
+/** The newest first. */
+function compare(a: TracePosition, b: TracePosition): number {
+  return b.startUs - a.startUs || (a.traceId < b.traceId ? -1 : Number(a.traceId > b.traceId));
+}
+
 interface WireRequest {
-  resourceSpans: { resource: unknown; scopeSpans: { scope: unknown; spans: { traceId: string }[] }[] }[];
+  resourceSpans: { resource: unknown; scopeSpans: { scope: unknown; spans: { traceId: string; spanId: string }[] }[] }[];
+}
+
+function spansOf(text: string): { traceId: string; spanId: string }[] {
+  const { resourceSpans } = JSON.parse(text) as WireRequest;
+  return resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans));
 }
 
 /** What of a request belongs to the trace, as elements of `resourceSpans`. */
@@ -321,5 +407,24 @@ function groupsOfTrace(text: string, traceId: string): string[] {
       .map(({ scope, spans }) => ({ scope, spans: spans.filter((span) => span.traceId === traceId) }))
       .filter(({ spans }) => spans.length > 0);
     return kept.length === 0 ? [] : [JSON.stringify({ resource, scopeSpans: kept })];
+  });
+}
+
+function* requestText(first: string, others: Generator<string>): Generator<string, undefined> {
+  yield `{"resourceSpans":[${first}`;
+  for (const group of others) yield `,${group}`;
+  yield "]}";
+}
+
+/** Of bytes, as only such a stream leaves an object by RPC. */
+function streamOf(texts: Generator<string>): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  return new ReadableStream({
+    type: "bytes",
+    pull: (controller) => {
+      const { done, value } = texts.next();
+      if (done) controller.close();
+      else controller.enqueue(encoder.encode(value));
+    },
   });
 }

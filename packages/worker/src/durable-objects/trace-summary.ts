@@ -1,5 +1,5 @@
 /** What a list of traces says of each: a handful of figures that can be merged over the parts of a trace. Pure. */
-import type { StoredSpan } from "./otlp-request.ts";
+import type { SpanFacts } from "./otlp-request.ts";
 
 export interface TraceSummary {
   readonly traceId: string;
@@ -13,7 +13,10 @@ export interface TraceSummary {
   readonly errors: number;
 }
 
-export function summarise(spans: readonly StoredSpan[]): TraceSummary[] {
+/** A list needs no more of a name, in characters. */
+const MAX_NAME_LENGTH = 200;
+
+export function summarise(spans: readonly SpanFacts[]): TraceSummary[] {
   return mergeSummaries([spans.map(summaryOf)]);
 }
 
@@ -29,9 +32,9 @@ export function mergeSummaries(parts: readonly (readonly TraceSummary[])[]): Tra
   return [...merged.values()];
 }
 
-function summaryOf({ traceId, name, startUs, endUs, isError, isEntry }: StoredSpan): TraceSummary {
+function summaryOf({ traceId, name, startUs, endUs, isError, isEntry }: SpanFacts): TraceSummary {
   const figures = { traceId, startUs, endUs, spans: 1, errors: isError ? 1 : 0 };
-  return isEntry ? { ...figures, name, nameUs: startUs } : figures;
+  return isEntry ? { ...figures, name: name.slice(0, MAX_NAME_LENGTH), nameUs: startUs } : figures;
 }
 
 function merge(a: TraceSummary, b: TraceSummary): TraceSummary {

@@ -1,0 +1,77 @@
+/** OpenCode's errors as values of `error.type`. Only the class comes through: their texts quote the provider. */
+import type { ErrorType } from "@valet/shared/spans";
+import type { AgentError } from "./events.ts";
+
+/** What a model call may fail with on the provider's side. */
+export const PROVIDER_ERRORS = [
+  "provider_rate_limited",
+  "provider_overloaded",
+  "provider_unavailable",
+  "provider_timeout",
+  "provider_auth_failed",
+  "provider_bad_request",
+  "provider_stream_cut",
+  "context_overflow",
+  "output_limit",
+  "content_filtered",
+] as const satisfies readonly ErrorType[];
+export type ProviderError = (typeof PROVIDER_ERRORS)[number];
+
+/** Why a piece of the agent's work failed. */
+export type AgentErrorType = ProviderError | "opencode_error";
+
+const isProviderError = (type: string): type is ProviderError => (PROVIDER_ERRORS as readonly string[]).includes(type);
+
+/** Whether another model may do better: every failure of this one, but not of the agent. */
+export function invitesFailover(type: string | undefined): boolean {
+  return type !== undefined && isProviderError(type);
+}
+
+/** How OpenCode says that a message was aborted. */
+export function isAbort(error: AgentError | undefined): boolean {
+  return error?.name === "MessageAbortedError";
+}
+
+/** The class of an error that ended a message. */
+export function classifyError({ name, data }: AgentError): AgentErrorType {
+  switch (name) {
+    case "ProviderAuthError":
+      return "provider_auth_failed";
+    case "ContextOverflowError":
+      return "context_overflow";
+    case "MessageOutputLengthError":
+      return "output_limit";
+    case "ContentFilterError":
+      return "content_filtered";
+    case "ProviderModelNotFoundError":
+      return "provider_bad_request";
+    case "APIError":
+      return data?.statusCode === undefined
+        ? classifyMessage(data?.message ?? "", false)
+        : classifyStatus(data.statusCode);
+    default:
+      // OpenCode wraps an unknown model and the like as UnknownError with the original's name in the text.
+      return /ModelNotFound|model not found/i.test(data?.message ?? "") ? "provider_bad_request" : "opencode_error";
+  }
+}
+
+/**
+ * The class of an error that OpenCode will try again, of which it tells only the text.
+ * @param streaming whether the answer had begun
+ */
+export function classifyMessage(message: string, streaming: boolean): ProviderError {
+  if (/rate.?limit|too many requests|quota|\b429\b/i.test(message)) return "provider_rate_limited";
+  if (/overloaded|capacity|\b529\b|\b503\b/i.test(message)) return "provider_overloaded";
+  if (/time.?out|timed out/i.test(message)) return "provider_timeout";
+  return streaming ? "provider_stream_cut" : "provider_unavailable";
+}
+
+/** The class of an HTTP status that a provider answered with. */
+export function classifyStatus(status: number): ProviderError {
+  if (status === 401 || status === 403) return "provider_auth_failed";
+  if (status === 429) return "provider_rate_limited";
+  if (status === 503 || status === 529) return "provider_overloaded";
+  if (status === 408 || status === 504) return "provider_timeout";
+  if (status === 413) return "context_overflow";
+  return status < 500 ? "provider_bad_request" : "provider_unavailable";
+}

@@ -1,0 +1,166 @@
+/** One prompt given to OpenCode, from sending it to the agent's end, with what may cut it short. */
+import type { SpanContext } from "@valet/shared/tracing";
+import { invitesFailover } from "./agent-errors.ts";
+import type { OpenCodeClient, Prompt } from "./client.ts";
+import type { AgentEvent } from "./events.ts";
+import type { Ending, Fact } from "./facts.ts";
+import type { AgentAccess } from "./opencode.ts";
+import type { TurnReducer } from "./turn-reducer.ts";
+
+/** When a prompt is given up. */
+export interface PromptLimits {
+  /** How long there may be no event, unless the agent waits for a person. */
+  readonly stuckMs: number;
+  /** How often the same model call may fail. OpenCode itself goes on for ever. */
+  readonly maxFailures: number;
+  /** The longest wait before OpenCode tries again that is worth waiting for. */
+  readonly maxRetryWaitMs: number;
+  /** How long the agent may take to end what was aborted. */
+  readonly abortTimeoutMs: number;
+}
+
+export interface AgentPromptOptions {
+  readonly agent: AgentAccess;
+  readonly client: OpenCodeClient;
+  readonly reducer: TurnReducer;
+  readonly sessionId: string;
+  readonly prompt: Prompt;
+  /** What goes with every call to OpenCode: the context of the prompt's `invoke_agent` span. */
+  readonly context: SpanContext;
+  readonly limits: PromptLimits;
+  onFacts(facts: Fact[]): void;
+  /** After the reducer has seen it. */
+  onEvent(event: AgentEvent): void;
+}
+
+const DIED: Ending = { outcome: "error", errorType: "opencode_died" };
+const STUCK: Ending = { outcome: "error", errorType: "stuck_turn" };
+const REFUSED: Ending = { outcome: "error", errorType: "opencode_error" };
+
+export class AgentPrompt {
+  readonly #options: AgentPromptOptions;
+  readonly #ended = Promise.withResolvers<void>();
+  #sent: Promise<void> | undefined;
+  #aborting: Promise<void> | undefined;
+  #watchdog: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: AgentPromptOptions) {
+    this.#options = options;
+  }
+
+  /** Sends the prompt and resolves to how it ended. Never rejects. */
+  async run(): Promise<Ending> {
+    const { agent, client, reducer, sessionId, prompt, context } = this.#options;
+    const leave = agent.subscribe({
+      onEvent: (event, readMs) => this.#onEvent(event, readMs),
+      onReconnected: () => void this.#catchUp().catch(() => undefined),
+      onDeath: () => this.#close(DIED),
+    });
+    try {
+      this.#watch();
+      this.#sent = client.prompt(sessionId, prompt, context);
+      await Promise.race([this.#sent.catch(() => this.#refused()), this.#ended.promise]);
+      await this.#ended.promise;
+    } finally {
+      leave();
+      clearTimeout(this.#watchdog);
+    }
+    return reducer.ending;
+  }
+
+  /**
+   * Cuts the prompt short: what ends from now on ends like this. Resolves once the agent has come to rest, or has been given
+   * up because it did not.
+   */
+  abort(ending: Ending): Promise<void> {
+    this.#options.reducer.cut(ending);
+    this.#aborting ??= this.#abort(ending);
+    return this.#aborting;
+  }
+
+  async #abort(ending: Ending): Promise<void> {
+    const { client, reducer, sessionId, context, limits } = this.#options;
+    const timer = setTimeout(() => this.#close(ending), limits.abortTimeoutMs);
+    try {
+      // One that overtakes its prompt would leave the prompt unanswered in the history.
+      await this.#sent?.catch(() => undefined);
+      if (reducer.hasEnded) return;
+      await client.abort(sessionId, context, limits.abortTimeoutMs);
+      await this.#catchUp();
+      this.#take(reducer.abortAnswered(Date.now()));
+      await this.#ended.promise;
+    } catch {
+      // Without an answer the time limit decides.
+      await this.#ended.promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #onEvent(event: AgentEvent, readMs: number): void {
+    const { reducer, onEvent, limits } = this.#options;
+    if (reducer.hasEnded || !reducer.concerns(event)) return;
+    this.#watch();
+    const facts = reducer.apply(event, readMs);
+    onEvent(event);
+    this.#take(facts);
+    const { retry } = reducer;
+    if (retry === undefined || reducer.hasEnded) return;
+    if (retry.failures >= limits.maxFailures || retry.nextMs - readMs > limits.maxRetryWaitMs) {
+      void this.abort({ outcome: "error", errorType: retry.error });
+    }
+  }
+
+  /** Reads from the history what events would have told: they may have been lost, or be on their way still. */
+  async #catchUp(): Promise<void> {
+    const { client, sessionId, context } = this.#options;
+    // In this order: a session that was idle first has told everything then.
+    const statuses = await client.statuses(context);
+    const history = await client.messages(sessionId, context);
+    const now = Date.now();
+    for (const { info, parts } of history) {
+      const isDone = info.role === "assistant" && info.time.completed !== undefined;
+      if (isDone) this.#onEvent(announced(info), now);
+      for (const part of parts) this.#onEvent({ type: "message.part.updated", properties: { part } }, now);
+      this.#onEvent({ type: "message.updated", properties: { info } }, now);
+    }
+    const status = statuses.get(sessionId) ?? { type: "idle" as const };
+    this.#onEvent({ type: "session.status", properties: { sessionID: sessionId, status } }, now);
+  }
+
+  #watch(): void {
+    clearTimeout(this.#watchdog);
+    this.#watchdog = setTimeout(() => {
+      if (this.#options.reducer.isWaiting) this.#watch();
+      else void this.abort(STUCK);
+    }, this.#options.limits.stuckMs);
+  }
+
+  /** The prompt was not taken, as far as is known: without an answer OpenCode may be at work on it all the same. */
+  #refused(): void {
+    const { client, sessionId, context, limits } = this.#options;
+    this.#close(REFUSED);
+    client.abort(sessionId, context, limits.abortTimeoutMs).catch(() => undefined);
+  }
+
+  #close(ending: Ending): void {
+    const { reducer } = this.#options;
+    if (!reducer.hasEnded) this.#take(reducer.close(Date.now(), ending));
+  }
+
+  #take(facts: Fact[]): void {
+    this.#options.onFacts(facts);
+    if (this.#options.reducer.hasEnded) this.#ended.resolve();
+  }
+}
+
+/** Whether the next model of the list may be asked instead. */
+export function mayFailOver({ outcome, errorType }: Ending): boolean {
+  return outcome === "error" && invitesFailover(errorType);
+}
+
+/** A finished message as it was when it was begun, so that its parts find it. */
+function announced(info: Extract<AgentEvent, { type: "message.updated" }>["properties"]["info"]): AgentEvent {
+  const { created } = info.time;
+  return { type: "message.updated", properties: { info: { ...info, time: { created } } } };
+}

@@ -1,0 +1,312 @@
+/**
+ * The agent's work on one prompt in one OpenCode session: the turn's own, or a sub-agent's in a child session. One
+ * `invoke_agent` span with everything below it.
+ */
+import { type AgentErrorType, classifyError, isAbort, type ProviderError } from "./agent-errors.ts";
+import type { AgentError, AgentEvent, AgentEventOf, AssistantMessage, SessionStatus, UserMessage } from "./events.ts";
+import { type Ending, type FactAttributes, type FactLog, OK } from "./facts.ts";
+import { deriveSpanId } from "./ids.ts";
+import { BAD_FINISH, callKey, ModelStep, type StepContext } from "./model-step.ts";
+
+export interface AgentRunOptions {
+  readonly log: FactLog;
+  readonly attemptId: string;
+  readonly sessionId: string;
+  readonly spanId: string;
+  /** The span of the `task` call; the turn's own run has none here. */
+  readonly parentId: string | undefined;
+  /** No user message from before this is its own: earlier ones are updated late. */
+  readonly sinceMs: number;
+  /** The prompt's message id, if the runner made it; then it was sent at `sinceMs`. */
+  readonly userMessageId?: string;
+  readonly attributes?: FactAttributes;
+  cutShort(): Ending | undefined;
+  /** Whether a user message is another turn's: then this one gets no more of them. */
+  isOthers(messageId: string): boolean;
+}
+
+type Asked = AgentEventOf<"permission.asked"> | AgentEventOf<"question.asked">;
+
+/** What a model's provider did last, for who decides whether to go on waiting for it. */
+export interface Retry {
+  readonly error: ProviderError;
+  /** How often the same call has failed in a row. */
+  readonly failures: number;
+  /** When OpenCode tries again. */
+  readonly nextMs: number;
+}
+
+export class AgentRun {
+  readonly sessionId: string;
+  readonly spanId: string;
+  readonly #options: AgentRunOptions;
+  readonly #context: StepContext;
+  readonly #userMessages = new Map<string, { createdMs: number }>();
+  readonly #steps = new Map<string, ModelStep>();
+  /** Compactions by the user message that began them. */
+  readonly #compactions = new Map<string, string>();
+  /** Requests of permission or answers that are open, by their id. */
+  readonly #waits = new Map<string, { spanId: string; asked: Asked; atMs: number; key: string | undefined }>();
+  readonly #denied = new Set<string>();
+  #isIdle = true;
+  /** Whether OpenCode has told of the prompt; errors from before are of what went on in the session until then. */
+  #isAnnounced = false;
+  #isSuperseded = false;
+  #isAbortAnswered = false;
+  #error: { type: AgentErrorType | "aborted"; atMs: number } | undefined;
+  retry: Retry | undefined;
+  hasEnded = false;
+
+  constructor(options: AgentRunOptions) {
+    this.#options = options;
+    this.sessionId = options.sessionId;
+    this.spanId = options.spanId;
+    if (options.userMessageId !== undefined) {
+      this.#userMessages.set(options.userMessageId, { createdMs: options.sinceMs });
+    }
+    this.#context = {
+      log: options.log,
+      attemptId: options.attemptId,
+      parentId: options.spanId,
+      cutShort: options.cutShort,
+      toolBegan: (key, toolSpanId, startMs) => this.#toolBegan(key, toolSpanId, startMs),
+      wasDenied: (key) => this.#denied.has(key),
+    };
+  }
+
+  /** Whether the agent waits for a person, and silence is no sign of trouble. */
+  get isWaiting(): boolean {
+    return this.#waits.size > 0;
+  }
+
+  /** The user messages that are this run's, for its part of the history. */
+  get userMessageIds(): ReadonlySet<string> {
+    return new Set(this.#userMessages.keys());
+  }
+
+  apply(event: AgentEvent, atMs: number): void {
+    switch (event.type) {
+      case "message.updated":
+        if (event.properties.info.role === "user") this.#userMessage(event.properties.info);
+        else this.#assistantMessage(event.properties.info);
+        break;
+      case "message.part.updated":
+        this.#part(event, atMs);
+        break;
+      case "message.part.delta":
+        this.#openStep(event.properties.messageID)?.delta(atMs);
+        break;
+      case "session.status":
+        this.#status(event.properties.status, atMs);
+        break;
+      case "session.error":
+        if (event.properties.error !== undefined && this.#isAnnounced) {
+          this.#error = errorOf(event.properties.error, atMs);
+        }
+        break;
+      case "permission.asked":
+      case "question.asked":
+        this.#asked(event, atMs);
+        break;
+      case "permission.replied":
+        this.#permissionReplied(event, atMs);
+        break;
+      case "question.replied":
+      case "question.rejected":
+        this.#endWait(event.properties.requestID, atMs, {});
+        break;
+    }
+    this.#endIfOver(atMs);
+  }
+
+  /** The span of a tool call, if it has begun. */
+  toolSpan(messageId: string, callId: string): string | undefined {
+    return this.#steps.get(messageId)?.toolSpan(callId);
+  }
+
+  /** OpenCode has answered an abort: a prompt that has no assistant message by then will get none. */
+  abortAnswered(atMs: number): void {
+    this.#isAbortAnswered = true;
+    this.#endIfOver(atMs);
+  }
+
+  /** Ends the run and all that it left open. `fallback` is how, where nothing tells otherwise. */
+  end(atMs: number, fallback: Ending = OK): void {
+    if (this.hasEnded) return;
+    this.hasEnded = true;
+    const { log, cutShort } = this.#options;
+    this.#ensureBegun("agent");
+    const error = this.#error?.type === "aborted" ? undefined : this.#error?.type;
+    for (const step of this.#steps.values()) if (!step.isCompleted) step.close(atMs, atMs, error);
+    this.ending = cutShort() ?? this.#ownEnding() ?? fallback;
+    log.end(this.spanId, atMs, this.ending);
+  }
+
+  /** How it ended; `ok` until then. */
+  ending: Ending = OK;
+
+  #ownEnding(): Ending | undefined {
+    if (this.#error?.type === "aborted") return { outcome: "aborted", errorType: "user_abort" };
+    if (this.#error !== undefined) return { outcome: "error", errorType: this.#error.type };
+    const last = [...this.#steps.values()].at(-1);
+    if (last?.wasDenied) return { outcome: "error", errorType: "permission_denied" };
+    const bad = BAD_FINISH.get(last?.finish ?? "");
+    return bad === undefined ? undefined : { outcome: "error", errorType: bad };
+  }
+
+  /**
+   * The turn is over when it has an assistant message, all of its assistant messages are complete, and the session is idle
+   * or busy with a later prompt. Without any assistant message an error ends it, since OpenCode could not begin, or an abort
+   * that was quicker than the prompt.
+   */
+  #endIfOver(atMs: number): void {
+    if (this.hasEnded || !(this.#isIdle || this.#isSuperseded)) return;
+    const steps = [...this.#steps.values()];
+    const isOver =
+      steps.length > 0 ? steps.every((step) => step.isCompleted) : this.#error !== undefined || this.#isAbortAnswered;
+    if (isOver) this.end(atMs);
+  }
+
+  #userMessage({ id, time, agent }: UserMessage): void {
+    const isOwn = this.#userMessages.has(id);
+    if (!isOwn && time.created < this.#options.sinceMs) return;
+    if (!isOwn && this.#options.isOthers(id)) {
+      this.#isSuperseded = true;
+      return;
+    }
+    if (!isOwn && this.#isSuperseded) return;
+    // An automatic compaction makes user messages of its own, and a child session's prompt is the agent's.
+    if (!isOwn) this.#userMessages.set(id, { createdMs: time.created });
+    this.#isAnnounced = true;
+    this.#ensureBegun(agent);
+  }
+
+  #ensureBegun(agent = "agent"): void {
+    const { log, parentId, sessionId, attributes } = this.#options;
+    const first = [...this.#userMessages.entries()][0];
+    if (first === undefined || log.isOpen(this.spanId)) return;
+    const [messageId, { createdMs }] = first;
+    log.begin(`invoke_agent ${agent}`, this.spanId, parentId, createdMs, {
+      "gen_ai.operation.name": "invoke_agent",
+      "gen_ai.agent.name": agent,
+      "valet.opencode.session.id": sessionId,
+      "valet.opencode.message.id": messageId,
+      ...attributes,
+    });
+  }
+
+  #assistantMessage(info: AssistantMessage): void {
+    if (!this.#userMessages.has(info.parentID)) return;
+    let step = this.#steps.get(info.id);
+    if (step === undefined) {
+      this.#ensureBegun(info.agent);
+      const compaction = this.#compactions.get(info.parentID);
+      const context = compaction === undefined ? this.#context : { ...this.#context, parentId: compaction };
+      step = new ModelStep(info, context);
+      this.#steps.set(info.id, step);
+    }
+    if (info.time.completed === undefined || step.isCompleted) return;
+    if (info.error !== undefined) this.#error ??= errorOf(info.error, info.time.completed);
+    const error = info.error === undefined || isAbort(info.error) ? undefined : classifyError(info.error);
+    step.complete(info, error, this.#error?.atMs);
+    this.retry = undefined;
+    const compaction = this.#compactions.get(info.parentID);
+    if (compaction !== undefined) {
+      const failed: Ending | undefined = error === undefined ? undefined : { outcome: "error", errorType: error };
+      this.#options.log.end(compaction, info.time.completed, this.#options.cutShort() ?? failed ?? OK);
+    }
+  }
+
+  #part({ properties: { part } }: AgentEventOf<"message.part.updated">, atMs: number): void {
+    const user = this.#userMessages.get(part.messageID);
+    if (user === undefined) this.#openStep(part.messageID)?.part(part, atMs);
+    else if (part.type === "compaction") this.#beginCompaction(part.messageID, part.auto, user.createdMs);
+  }
+
+  #beginCompaction(messageId: string, auto: boolean, startMs: number): void {
+    if (this.#compactions.has(messageId)) return;
+    const { log, attemptId, sessionId } = this.#options;
+    const spanId = deriveSpanId(attemptId, sessionId, messageId, "compaction");
+    this.#compactions.set(messageId, spanId);
+    log.begin("valet.compaction", spanId, this.spanId, startMs, {
+      "valet.compaction.auto": auto,
+      "gen_ai.agent.name": "compaction",
+      "valet.opencode.session.id": sessionId,
+      "valet.opencode.message.id": messageId,
+    });
+  }
+
+  /** A step that may still change. */
+  #openStep(messageId: string): ModelStep | undefined {
+    const step = this.#steps.get(messageId);
+    return step?.isCompleted ? undefined : step;
+  }
+
+  #status(status: SessionStatus, atMs: number): void {
+    // A status names no message: with none of this run's in work it is another turn's.
+    const step = [...this.#steps.values()].find(({ isCompleted }) => !isCompleted);
+    this.#isIdle = status.type === "idle";
+    if (step === undefined) return;
+    if (status.type === "busy") step.busy(atMs);
+    else if (status.type === "retry") {
+      this.retry = { error: step.retry(status, atMs), failures: status.attempt, nextMs: status.next };
+    }
+  }
+
+  #asked(asked: Asked, atMs: number): void {
+    const { id, tool, sessionID } = asked.properties;
+    if (this.#waits.has(id) || (tool !== undefined && !this.#steps.has(tool.messageID))) return;
+    const spanId = deriveSpanId(this.#options.attemptId, sessionID, id, "wait");
+    const key = tool === undefined ? undefined : callKey(tool.messageID, tool.callID);
+    this.#waits.set(id, { spanId, asked, atMs, key });
+    const toolSpanId = tool === undefined ? this.spanId : this.toolSpan(tool.messageID, tool.callID);
+    if (toolSpanId !== undefined) this.#beginWait(id, toolSpanId, atMs);
+  }
+
+  /** A tool may ask a moment before OpenCode says that it runs; the wait belongs inside it all the same. */
+  #toolBegan(key: string, toolSpanId: string, startMs: number): void {
+    for (const [id, wait] of this.#waits) {
+      if (wait.key === key) this.#beginWait(id, toolSpanId, Math.max(wait.atMs, startMs));
+    }
+  }
+
+  #beginWait(id: string, parentId: string, startMs: number): void {
+    const wait = this.#waits.get(id);
+    if (wait === undefined) return;
+    const callId = wait.asked.properties.tool?.callID;
+    const { log } = this.#options;
+    if (wait.asked.type === "permission.asked") {
+      log.begin("valet.permission.wait", wait.spanId, parentId, startMs, {
+        "valet.permission.id": id,
+        "valet.permission.type": wait.asked.properties.permission,
+        "gen_ai.tool.call.id": callId,
+      });
+    } else {
+      log.begin("valet.question.wait", wait.spanId, parentId, startMs, {
+        "valet.question.id": id,
+        "valet.question.count": wait.asked.properties.questions.length,
+        "gen_ai.tool.call.id": callId,
+      });
+    }
+  }
+
+  #permissionReplied({ properties }: AgentEventOf<"permission.replied">, atMs: number): void {
+    const { requestID, reply } = properties;
+    const wait = this.#waits.get(requestID);
+    if (reply === "reject" && wait?.key !== undefined) this.#denied.add(wait.key);
+    this.#endWait(requestID, atMs, { "valet.permission.reply": reply });
+  }
+
+  #endWait(requestId: string, atMs: number, attributes: FactAttributes): void {
+    const wait = this.#waits.get(requestId);
+    if (wait === undefined) return;
+    // Answered before the tool began: then it is the run that waited.
+    this.#beginWait(requestId, this.spanId, wait.atMs);
+    this.#waits.delete(requestId);
+    this.#options.log.end(wait.spanId, atMs, OK, attributes);
+  }
+}
+
+function errorOf(error: AgentError, atMs: number): { type: AgentErrorType | "aborted"; atMs: number } {
+  return { type: isAbort(error) ? "aborted" : classifyError(error), atMs };
+}

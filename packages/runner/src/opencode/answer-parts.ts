@@ -1,0 +1,94 @@
+/** The agent's answer as the conversation keeps it: the parts of the turn's own assistant messages. */
+import type { MessagePart } from "@valet/shared/protocol/runner-link";
+import type { HistoryMessage } from "./client.ts";
+import type { AgentEvent, AssistantMessage, Part } from "./events.ts";
+
+/** UTF-16 code units of one tool's input and output, and of one text, that the conversation keeps. */
+const MAX_TOOL_TEXT = 8_000;
+const MAX_TEXT = 100_000;
+/** As many as the link takes; of more, the last. */
+const MAX_PARTS = 2_000;
+const MAX_TITLE = 2_000;
+
+/** Gathers the answer while it comes. */
+export class AnswerParts {
+  readonly #isOwn: (userMessageId: string) => boolean;
+  readonly #sessionId: string;
+  readonly #messages = new Set<string>();
+  readonly #parts = new Map<string, MessagePart>();
+
+  /** @param isOwn whether a user message of the session is the turn's */
+  constructor(sessionId: string, isOwn: (userMessageId: string) => boolean) {
+    this.#sessionId = sessionId;
+    this.#isOwn = isOwn;
+  }
+
+  /** @returns the id of the part that has changed */
+  apply(event: AgentEvent): string | undefined {
+    if (event.type === "message.updated") {
+      const { info } = event.properties;
+      if (info.role === "assistant" && info.sessionID === this.#sessionId && isAnswer(info, this.#isOwn)) {
+        this.#messages.add(info.id);
+      }
+    } else if (event.type === "message.part.updated") {
+      const { part } = event.properties;
+      const answer = this.#messages.has(part.messageID) ? toMessagePart(part) : undefined;
+      if (answer === undefined) return undefined;
+      this.#parts.set(part.id, answer);
+      return part.id;
+    } else if (event.type === "message.part.delta") {
+      const { messageID, partID, field, delta } = event.properties;
+      const part = this.#messages.has(messageID) && field === "text" ? this.#parts.get(partID) : undefined;
+      if (part === undefined || part.type === "tool" || part.text.length >= MAX_TEXT) return undefined;
+      this.#parts.set(partID, { ...part, text: (part.text + delta).slice(0, MAX_TEXT) });
+      return partID;
+    }
+    return undefined;
+  }
+
+  get(partId: string): MessagePart | undefined {
+    return this.#parts.get(partId);
+  }
+
+  all(): MessagePart[] {
+    return [...this.#parts.values()].filter(hasContent).slice(-MAX_PARTS);
+  }
+}
+
+/** The answer as OpenCode's history has it, which lacks what a broken connection left behind. */
+export function partsOfHistory(
+  history: readonly HistoryMessage[],
+  isOwn: (userMessageId: string) => boolean,
+): MessagePart[] {
+  const own = history.filter(({ info }) => info.role === "assistant" && isAnswer(info, isOwn));
+  const parts = own.flatMap((message) => message.parts.flatMap((part) => toMessagePart(part) ?? []));
+  return parts.filter(hasContent).slice(-MAX_PARTS);
+}
+
+/** A summary that the agent wrote for itself is no answer. */
+function isAnswer(info: AssistantMessage, isOwn: (userMessageId: string) => boolean): boolean {
+  return info.agent !== "compaction" && isOwn(info.parentID);
+}
+
+function hasContent(part: MessagePart): boolean {
+  return part.type === "tool" || part.text !== "";
+}
+
+function toMessagePart(part: Part): MessagePart | undefined {
+  if (part.type === "text" || part.type === "reasoning") {
+    return { type: part.type, id: part.id, text: part.text.slice(0, MAX_TEXT) };
+  }
+  if (part.type !== "tool") return undefined;
+  const { state } = part;
+  const output = state.status === "completed" ? state.output : state.status === "error" ? state.error : undefined;
+  const title = "title" in state ? state.title : undefined;
+  return {
+    type: "tool",
+    id: part.id,
+    tool: part.tool.slice(0, 200),
+    status: state.status,
+    ...(title === undefined ? {} : { title: title.slice(0, MAX_TITLE) }),
+    ...(state.status === "pending" ? {} : { input: JSON.stringify(state.input).slice(0, MAX_TOOL_TEXT) }),
+    ...(output === undefined ? {} : { output: output.slice(0, MAX_TOOL_TEXT) }),
+  };
+}

@@ -1,0 +1,142 @@
+/** OpenCode's HTTP API, as far as the runner uses it. Every call has a time limit. */
+import { contextHeaders, type SpanContext } from "@valet/shared/tracing";
+import { z } from "zod";
+import { Message, Part, readStatuses, type SessionStatus } from "./events.ts";
+
+/** OpenCode did not do what it was asked. The text names the call, never its content. */
+export class OpenCodeError extends Error {
+  override readonly name = "OpenCodeError";
+  /** The status that it answered with; none when no answer came. */
+  readonly status: number | undefined;
+
+  constructor(call: string, status: number | undefined, options?: ErrorOptions) {
+    super(`${call}: ${status ?? "no answer"}`, options);
+    this.status = status;
+  }
+}
+
+export interface OpenCodeClientOptions {
+  /** `http://127.0.0.1:PORT`. */
+  readonly url: string;
+  readonly password: string;
+  readonly timeoutMs?: number;
+}
+
+/** A message of OpenCode's history with those of its parts that the runner knows. */
+export interface HistoryMessage {
+  readonly info: z.infer<typeof Message>;
+  readonly parts: readonly Part[];
+}
+
+export interface Prompt {
+  readonly messageID: string;
+  readonly model: { readonly providerID: string; readonly modelID: string };
+  readonly parts: readonly PromptPart[];
+}
+
+export type PromptPart =
+  | { readonly type: "text"; readonly text: string; readonly synthetic?: boolean }
+  | { readonly type: "file"; readonly mime: string; readonly filename: string; readonly url: string };
+
+const TIMEOUT_MS = 15_000;
+const Session = z.object({ id: z.string().min(1) });
+const RawHistory = z.array(z.object({ info: z.unknown(), parts: z.array(z.unknown()) }));
+
+export class OpenCodeClient {
+  readonly url: string;
+  readonly authorization: string;
+  readonly #timeoutMs: number;
+
+  constructor({ url, password, timeoutMs = TIMEOUT_MS }: OpenCodeClientOptions) {
+    this.url = url;
+    // The user name is OpenCode's default.
+    this.authorization = `Basic ${btoa(`opencode:${password}`)}`;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  async health(timeoutMs: number): Promise<{ version: string | undefined }> {
+    const answer = await this.#call("GET", "/global/health", { timeoutMs });
+    return { version: z.object({ version: z.string() }).safeParse(answer).data?.version };
+  }
+
+  /** @returns the new session's id */
+  async createSession(context: SpanContext): Promise<string> {
+    const answer = Session.safeParse(await this.#call("POST", "/session", { body: {}, context }));
+    if (!answer.success) throw new OpenCodeError("POST /session", 200);
+    return answer.data.id;
+  }
+
+  async hasSession(sessionId: string, context: SpanContext): Promise<boolean> {
+    try {
+      await this.#call("GET", `/session/${encodeURIComponent(sessionId)}`, { context });
+      return true;
+    } catch (error) {
+      if (error instanceof OpenCodeError && (error.status === 404 || error.status === 400)) return false;
+      throw error;
+    }
+  }
+
+  /** Resolves once OpenCode has taken the prompt; the work itself shows in events. */
+  async prompt(sessionId: string, prompt: Prompt, context: SpanContext): Promise<void> {
+    await this.#call("POST", `/session/${encodeURIComponent(sessionId)}/prompt_async`, { body: prompt, context });
+  }
+
+  /** Resolves when what the session was doing has been told to stop. */
+  async abort(sessionId: string, context: SpanContext, timeoutMs: number): Promise<void> {
+    await this.#call("POST", `/session/${encodeURIComponent(sessionId)}/abort`, { context, timeoutMs });
+  }
+
+  /** The session's history. What cannot be read of it is left out. */
+  async messages(sessionId: string, context: SpanContext): Promise<HistoryMessage[]> {
+    const answer = await this.#call("GET", `/session/${encodeURIComponent(sessionId)}/message`, { context });
+    return (RawHistory.safeParse(answer).data ?? []).flatMap(({ info, parts }) => {
+      const message = Message.safeParse(info).data;
+      if (message === undefined) return [];
+      return [{ info: message, parts: parts.flatMap((part) => Part.safeParse(part).data ?? []) }];
+    });
+  }
+
+  /** What the sessions do that are not idle. */
+  async statuses(context: SpanContext): Promise<ReadonlyMap<string, SessionStatus>> {
+    return readStatuses(await this.#call("GET", "/session/status", { context }));
+  }
+
+  async replyPermission(permissionId: string, reply: "once" | "always" | "reject"): Promise<void> {
+    await this.#call("POST", `/permission/${encodeURIComponent(permissionId)}/reply`, { body: { reply } });
+  }
+
+  /** Ends every instance and the commands of its tools, which no signal to OpenCode reaches. */
+  async dispose(timeoutMs: number): Promise<void> {
+    await this.#call("POST", "/global/dispose", { body: {}, timeoutMs });
+  }
+
+  async #call(
+    method: "GET" | "POST",
+    path: string,
+    options: { body?: unknown; context?: SpanContext; timeoutMs?: number },
+  ): Promise<unknown> {
+    const { body, context, timeoutMs = this.#timeoutMs } = options;
+    // Ids stay out of errors.
+    const name = `${method} ${path.replace(/\/(?:ses|per)_[^/]*/g, "/:id")}`;
+    let status: number | undefined;
+    try {
+      const response = await fetch(`${this.url}${path}`, {
+        method,
+        signal: AbortSignal.timeout(timeoutMs),
+        headers: {
+          authorization: this.authorization,
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+          ...(context === undefined ? {} : contextHeaders(context)),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      status = response.status;
+      const text = await response.text();
+      if (!response.ok) throw new OpenCodeError(name, status);
+      return text === "" ? undefined : (JSON.parse(text) as unknown);
+    } catch (error) {
+      if (error instanceof OpenCodeError) throw error;
+      throw new OpenCodeError(name, status, { cause: error });
+    }
+  }
+}

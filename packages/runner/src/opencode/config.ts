@@ -1,0 +1,78 @@
+/** What OpenCode is started with: its configuration and its environment. */
+import type { ModelAccess } from "@valet/shared/protocol/runner-link";
+import { splitModel } from "./usage.ts";
+
+/** The provider id of the OpenAI-compatible endpoint of {@link ModelAccess}. */
+export const OWN_PROVIDER = "valet";
+/** Holds that endpoint's key; the configuration, which others may read back from OpenCode, refers to it by name. */
+const OWN_KEY_VARIABLE = "VALET_MODEL_API_KEY";
+
+/** An endpoint does not say how much its model takes; OpenCode must know when to compact. */
+const DEFAULT_LIMIT = { context: 128_000, output: 8_000 };
+
+export type Permission = "allow" | "ask" | "deny";
+
+/**
+ * OpenCode's configuration. Everything is allowed unless told otherwise, since the sandbox is the boundary; but nobody could
+ * answer the `question` tool.
+ * @param permission OpenCode's own setting, by tool
+ */
+export function openCodeConfig(access: ModelAccess, permission: Readonly<Record<string, Permission>> = {}) {
+  const own = access.openAiCompatible;
+  return {
+    model: access.model,
+    share: "disabled",
+    autoupdate: false,
+    permission: { "*": "allow", question: "deny", ...permission },
+    ...(own === undefined ? {} : { provider: { [OWN_PROVIDER]: ownProvider(access.model, own) } }),
+  };
+}
+
+function ownProvider(model: string, own: NonNullable<ModelAccess["openAiCompatible"]>) {
+  const ids = [model, ...(own.models ?? [])].flatMap((ref) => {
+    const { providerID, modelID } = splitModel(ref) ?? {};
+    return providerID === OWN_PROVIDER && modelID !== undefined ? [modelID] : [];
+  });
+  return {
+    npm: "@ai-sdk/openai-compatible",
+    name: "Valet",
+    options: { baseURL: own.baseUrl, ...(own.apiKey === undefined ? {} : { apiKey: `{env:${OWN_KEY_VARIABLE}}` }) },
+    models: Object.fromEntries(
+      ids.map((id) => [id, { name: id, tool_call: true, reasoning: true, limit: DEFAULT_LIMIT }]),
+    ),
+  };
+}
+
+/** Of our own variables, those that tools may see and the broker tells processes by. */
+const PASSED_ON = new Set(["VALET_SANDBOX_ID", "VALET_SESSION_ID", "VALET_GENERATION", "VALET_WORKSPACE"]);
+/** An endpoint in the environment switches on OpenCode's own exporter; a context would be one for all of its turns. */
+const NEVER = /^(?:OTEL_|OPENCODE_|TRACEPARENT$|TRACESTATE$)/;
+
+/**
+ * OpenCode's environment, which its tools' shells inherit.
+ * @param inherited the runner's own, of which nothing about telemetry, the link or its token is passed on
+ */
+export function openCodeEnvironment(
+  inherited: Readonly<Record<string, string | undefined>>,
+  access: ModelAccess,
+  own: { readonly password: string; readonly config: unknown; readonly configDir?: string | undefined },
+): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const [key, value] of Object.entries(inherited)) {
+    if (value === undefined || NEVER.test(key) || (key.startsWith("VALET_") && !PASSED_ON.has(key))) continue;
+    env[key] = value;
+  }
+  for (const [key, value] of Object.entries(access.providerKeys)) {
+    if (!NEVER.test(key) && !key.startsWith("VALET_")) env[key] = value;
+  }
+  if (access.openAiCompatible?.apiKey !== undefined) env[OWN_KEY_VARIABLE] = access.openAiCompatible.apiKey;
+  if (own.configDir !== undefined) env.OPENCODE_CONFIG_DIR = own.configDir;
+  return {
+    ...env,
+    OPENCODE_SERVER_PASSWORD: own.password,
+    OPENCODE_CONFIG_CONTENT: JSON.stringify(own.config),
+    OPENCODE_DISABLE_AUTOUPDATE: "1",
+    OPENCODE_DISABLE_MODELS_FETCH: "1",
+    OPENCODE_DISABLE_LSP_DOWNLOAD: "1",
+  };
+}

@@ -1,0 +1,74 @@
+/** Makes spans of the reducer's facts. */
+import type { LinkType, ValetSpans } from "@valet/shared/spans";
+import { type Span, type SpanContext, SpanKind, type Tracer } from "@valet/shared/tracing";
+import { endWith } from "../tracing.ts";
+import { boundedJson } from "./bounded-json.ts";
+import type { BeginFact, EndFact, Fact } from "./facts.ts";
+
+export interface SpanEmitterOptions {
+  readonly tracer: Tracer<ValetSpans>;
+  /** The span above those of the facts: `valet.turn` or a workflow step. */
+  readonly parent: { readonly context: SpanContext };
+  readonly captureContent: boolean;
+}
+
+/** How long one content attribute may get, in UTF-16 code units. */
+const MAX_CONTENT = 16_384;
+
+const FOLLOWS: LinkType = "follows";
+
+export class SpanEmitter {
+  readonly #options: SpanEmitterOptions;
+  /** Facts were checked against the catalogue where they were made; here any name may come. */
+  readonly #tracer: Tracer;
+  readonly #open = new Map<string, Span>();
+
+  constructor(options: SpanEmitterOptions) {
+    this.#options = options;
+    this.#tracer = options.tracer as unknown as Tracer;
+  }
+
+  /** @param follows the context of the attempt that failed before, which the topmost span links */
+  emit(facts: readonly Fact[], follows?: SpanContext): void {
+    for (const fact of facts) {
+      if (fact.type === "begin") this.#begin(fact, follows);
+      else this.#end(fact);
+    }
+  }
+
+  #begin({ spanId, parentId, name, startMs, attributes }: BeginFact, follows: SpanContext | undefined): void {
+    const parent = parentId === undefined ? this.#options.parent : this.#open.get(parentId);
+    const isTop = parentId === undefined;
+    const span = this.#tracer.startSpan(name, {
+      kind: name.startsWith("chat ") ? SpanKind.CLIENT : SpanKind.INTERNAL,
+      parent: parent ?? this.#options.parent,
+      startTime: startMs,
+      spanId,
+      attributes,
+      links: isTop && follows !== undefined ? [{ context: follows, attributes: { "valet.link.type": FOLLOWS } }] : [],
+    });
+    this.#open.set(spanId, span);
+  }
+
+  #end({ spanId, endMs, outcome, errorType, attributes, content }: EndFact): void {
+    const span = this.#open.get(spanId);
+    if (span === undefined) return;
+    this.#open.delete(spanId);
+    span.setAttributes(attributes);
+    if (this.#options.captureContent) span.setAttributes(contentAttributes(content));
+    endWith(span, outcome, errorType, endMs);
+  }
+}
+
+function contentAttributes(content: EndFact["content"]) {
+  const output = content["gen_ai.output.messages"];
+  const input = content["gen_ai.tool.call.arguments"];
+  return {
+    "gen_ai.tool.call.arguments": input === undefined ? undefined : boundedJson(input, MAX_CONTENT),
+    "gen_ai.tool.call.result": content["gen_ai.tool.call.result"]?.slice(0, MAX_CONTENT),
+    "gen_ai.output.messages":
+      output === undefined || output.length === 0
+        ? undefined
+        : boundedJson([{ role: "assistant", parts: output }], MAX_CONTENT),
+  };
+}

@@ -1,0 +1,99 @@
+import { afterEach, expect, test, vi } from "vitest";
+import { OpenCodeClient } from "./client.ts";
+import { EventStream } from "./event-stream.ts";
+import type { AgentEvent } from "./events.ts";
+
+const CONNECTED = sse({ type: "server.connected", properties: {} });
+const closing: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close();
+});
+
+function sse(value: unknown): string {
+  return `data: ${JSON.stringify(value)}\n\n`;
+}
+
+function status(session: string): unknown {
+  return { type: "session.status", properties: { sessionID: session, status: { type: "busy" } } };
+}
+
+type Sink = ReadableStreamDefaultController<string>;
+
+/** A server that does with each connection what a test says, and a stream that reads from it. */
+function setUp(
+  onConnection: (sink: Sink, count: number) => Response | undefined,
+  options: { silenceMs?: number } = {},
+) {
+  let count = 0;
+  const server = Bun.serve({
+    ...{ port: 0, hostname: "127.0.0.1", idleTimeout: 30 },
+    fetch: () => {
+      const answers: (Response | undefined)[] = [];
+      const body = new ReadableStream<string>({
+        start: (sink) => void answers.push(onConnection(sink, ++count)),
+      });
+      return answers[0] ?? new Response(body.pipeThrough(new TextEncoderStream()));
+    },
+  });
+  const events: AgentEvent[] = [];
+  const onReconnected = vi.fn();
+  const stream = new EventStream({
+    client: new OpenCodeClient({ url: `http://127.0.0.1:${server.port}`, password: "pw" }),
+    onEvent: (event) => events.push(event),
+    onReconnected,
+    connectTimeoutMs: 100,
+    ...options,
+  });
+  closing.push(
+    () => stream.close(),
+    () => server.stop(true),
+  );
+  return { stream, events, onReconnected };
+}
+
+test("a first request that stalls, one that is refused, and then it connects", async () => {
+  const { stream, events, onReconnected } = setUp((sink, count) => {
+    if (count === 1) return undefined;
+    if (count === 2) return new Response("no", { status: 503 });
+    sink.enqueue(CONNECTED);
+    sink.enqueue(sse(status("ses_1")));
+    return undefined;
+  });
+  await stream.connect();
+  await vi.waitFor(() => expect(events).toHaveLength(1));
+  expect(onReconnected).not.toHaveBeenCalled();
+});
+
+test("nobody there: the last error comes through", async () => {
+  const { stream } = setUp(() => new Response("no", { status: 401 }));
+  await expect(stream.connect(2)).rejects.toThrow("401");
+});
+
+test("a stream that ends, or falls silent, is opened again and its owner told", async () => {
+  const { stream, events, onReconnected } = setUp(
+    (sink, count) => {
+      sink.enqueue(CONNECTED);
+      sink.enqueue(sse(status(`ses_${count}`)));
+      if (count === 1) sink.close();
+      return undefined;
+    },
+    { silenceMs: 80 },
+  );
+  await stream.connect();
+  await vi.waitFor(() => expect(onReconnected.mock.calls.length).toBeGreaterThanOrEqual(2), 5_000);
+  expect(events.slice(0, 2)).toMatchObject([
+    { properties: { sessionID: "ses_1" } },
+    { properties: { sessionID: "ses_2" } },
+  ]);
+});
+
+test("nonsense is skipped, and a chunk may end anywhere", async () => {
+  const { stream, events } = setUp((sink) => {
+    const text = `${CONNECTED}data: {nonsense\n\n: a comment\n\nevent: odd\n${sse(42)}${sse(status("ses_ä"))}`;
+    for (const character of text) sink.enqueue(character);
+    return undefined;
+  });
+  await stream.connect();
+  await vi.waitFor(() => expect(events).toHaveLength(1));
+  expect(events[0]).toMatchObject({ properties: { sessionID: "ses_ä" } });
+});

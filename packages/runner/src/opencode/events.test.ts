@@ -1,0 +1,47 @@
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import { loadRecording, recordingNames } from "../../test/recordings.ts";
+import { eventTime, readEvent, readStatuses } from "./events.ts";
+
+/** Those that the runner reads; the rest of the recordings' types are none of its business. */
+const READ = /^(?:server\.connected|session\.(?:created|status|error)|message\.|permission\.|question\.)/;
+
+test("every recorded event of a type that is read can be read, but for parts that are none of an answer's", () => {
+  for (const name of recordingNames) {
+    for (const { event } of loadRecording(name).events) {
+      const type = String(event.type);
+      const part = (event.properties as { part?: { type: string } }).part?.type;
+      expect(readEvent(event) !== undefined, `${name}: ${type} ${part}`).toBe(READ.test(type) && part !== "patch");
+    }
+  }
+});
+
+test("an event's time is the one its id tells, to the millisecond of the times in it", () => {
+  const { startedAt, events } = loadRecording("simple");
+  for (const { at, event } of events) {
+    const created = (event.properties as { time?: number }).time;
+    if (created !== undefined) expect(Math.abs(eventTime(event, startedAt + at) - created)).toBeLessThanOrEqual(3);
+  }
+});
+
+test("ids start again every 2^36 ms: the time is the one nearest to the reading", () => {
+  const id = (ms: number) => `evt_${((BigInt(ms) * 4096n) & 0xffff_ffff_ffffn).toString(16).padStart(12, "0")}abc`;
+  const time = fc.integer({ min: 2 ** 36, max: 2 ** 42 });
+  fc.assert(
+    fc.property(time, fc.integer({ min: -1000, max: 100_000 }), (ms, lateMs) => {
+      expect(eventTime({ id: id(ms) }, ms + lateMs)).toBe(ms);
+    }),
+  );
+  expect(eventTime({}, 5)).toBe(5);
+  expect(eventTime({ id: "evt_zz" }, 5)).toBe(5);
+});
+
+test("nothing that may come is more than unreadable", () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), (value) => {
+      expect(readEvent(value)).toBeUndefined();
+      expect(readEvent({ type: "message.updated", properties: value })).toBeUndefined();
+      expect(readStatuses(value).size).toBe(0);
+    }),
+  );
+});

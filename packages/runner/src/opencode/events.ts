@@ -1,0 +1,183 @@
+/**
+ * What the runner reads of OpenCode's event stream: only the fields it uses. An event of another type, or one whose fields
+ * are not as expected, is no event to it: OpenCode has many more, and another version may change them.
+ */
+import { z } from "zod";
+
+const id = z.string().min(1);
+const ms = z.number();
+
+export const Tokens = z.object({
+  input: z.number(),
+  output: z.number(),
+  reasoning: z.number(),
+  cache: z.object({ read: z.number(), write: z.number() }),
+});
+export type Tokens = z.infer<typeof Tokens>;
+
+/** What went wrong. `data` quotes the provider and must not be recorded. */
+export const AgentError = z.object({
+  name: z.string(),
+  data: z.object({ message: z.string().optional(), statusCode: z.number().optional() }).optional(),
+});
+export type AgentError = z.infer<typeof AgentError>;
+
+const UserMessage = z.object({
+  role: z.literal("user"),
+  id,
+  sessionID: id,
+  time: z.object({ created: ms }),
+  agent: z.string().optional(),
+});
+
+const AssistantMessage = z.object({
+  role: z.literal("assistant"),
+  id,
+  sessionID: id,
+  /** The user message that it answers. */
+  parentID: id,
+  time: z.object({ created: ms, completed: ms.optional() }),
+  agent: z.string().optional(),
+  providerID: z.string(),
+  modelID: z.string(),
+  finish: z.string().optional(),
+  error: AgentError.optional(),
+});
+
+export const Message = z.discriminatedUnion("role", [UserMessage, AssistantMessage]);
+export type UserMessage = z.infer<typeof UserMessage>;
+export type AssistantMessage = z.infer<typeof AssistantMessage>;
+
+const partBase = { id, messageID: id, sessionID: id };
+const input = z.record(z.string(), z.unknown());
+const metadata = z
+  .object({
+    /** `task`: the child session that does the work. */
+    sessionId: z.string().optional().catch(undefined),
+    /** `bash`: the command's exit code. */
+    exit: z.number().nullable().optional().catch(undefined),
+  })
+  .optional()
+  .catch(undefined);
+
+const ToolState = z.discriminatedUnion("status", [
+  z.object({ status: z.literal("pending") }),
+  z.object({
+    status: z.literal("running"),
+    input,
+    title: z.string().optional(),
+    metadata,
+    time: z.object({ start: ms }),
+  }),
+  z.object({
+    status: z.literal("completed"),
+    input,
+    output: z.string(),
+    title: z.string().optional(),
+    metadata,
+    time: z.object({ start: ms, end: ms }),
+  }),
+  z.object({
+    status: z.literal("error"),
+    input,
+    error: z.string(),
+    metadata,
+    time: z.object({ start: ms, end: ms }),
+  }),
+]);
+export type ToolState = z.infer<typeof ToolState>;
+
+const textPart = { ...partBase, text: z.string(), time: z.object({ start: ms, end: ms.optional() }).optional() };
+
+export const Part = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("text"), ...textPart, synthetic: z.boolean().optional() }),
+  z.object({ type: z.literal("reasoning"), ...textPart }),
+  z.object({ type: z.literal("tool"), ...partBase, tool: z.string(), callID: id, state: ToolState }),
+  z.object({ type: z.literal("step-start"), ...partBase }),
+  z.object({ type: z.literal("step-finish"), ...partBase, reason: z.string(), cost: z.number(), tokens: Tokens }),
+  z.object({ type: z.literal("compaction"), ...partBase, auto: z.boolean() }),
+]);
+export type Part = z.infer<typeof Part>;
+export type ToolPart = Extract<Part, { type: "tool" }>;
+
+const SessionStatus = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("idle") }),
+  z.object({ type: z.literal("busy") }),
+  z.object({ type: z.literal("retry"), attempt: z.number(), message: z.string(), next: ms }),
+]);
+export type SessionStatus = z.infer<typeof SessionStatus>;
+
+const askedBy = z.object({ messageID: id, callID: id }).optional();
+const ofSession = { sessionID: id };
+
+const event = <T extends string, P extends z.ZodType>(type: T, properties: P) =>
+  z.object({ id: z.string().optional(), type: z.literal(type), properties });
+
+const KnownEvent = z.discriminatedUnion("type", [
+  event("server.connected", z.object({})),
+  event("session.created", z.object({ ...ofSession, info: z.object({ parentID: z.string().optional() }) })),
+  event("session.status", z.object({ ...ofSession, status: SessionStatus })),
+  event("session.error", z.object({ sessionID: z.string().optional(), error: AgentError.optional() })),
+  event("message.updated", z.object({ info: Message })),
+  event("message.part.updated", z.object({ part: Part })),
+  event(
+    "message.part.delta",
+    z.object({ ...ofSession, messageID: id, partID: id, field: z.string(), delta: z.string() }),
+  ),
+  event(
+    "permission.asked",
+    z.object({
+      ...ofSession,
+      id,
+      permission: z.string(),
+      patterns: z.array(z.string()).catch([]),
+      tool: askedBy,
+    }),
+  ),
+  event("permission.replied", z.object({ ...ofSession, requestID: id, reply: z.enum(["once", "always", "reject"]) })),
+  event("question.asked", z.object({ ...ofSession, id, questions: z.array(z.unknown()).catch([]), tool: askedBy })),
+  event("question.replied", z.object({ ...ofSession, requestID: id })),
+  event("question.rejected", z.object({ ...ofSession, requestID: id })),
+]);
+export type AgentEvent = z.infer<typeof KnownEvent>;
+export type AgentEventOf<T extends AgentEvent["type"]> = Extract<AgentEvent, { type: T }>;
+
+/** Reads an event as OpenCode sent it. `undefined` for what the runner does not know or cannot read. Never throws. */
+export function readEvent(json: unknown): AgentEvent | undefined {
+  return KnownEvent.safeParse(json).data;
+}
+
+/** Reads the answer of `GET /session/status`: sessions that are not idle. Never throws. */
+export function readStatuses(json: unknown): ReadonlyMap<string, SessionStatus> {
+  const entries = Object.entries(z.record(z.string(), z.unknown()).safeParse(json).data ?? {});
+  return new Map(
+    entries.flatMap(([session, value]) => {
+      const status = SessionStatus.safeParse(value).data;
+      return status === undefined ? [] : [[session, status] as const];
+    }),
+  );
+}
+
+/** The OpenCode session that an event is about; none for those of the whole server. */
+export function sessionOf({ type, properties }: AgentEvent): string | undefined {
+  if (type === "message.updated") return properties.info.sessionID;
+  if (type === "message.part.updated") return properties.part.sessionID;
+  return "sessionID" in properties ? properties.sessionID : undefined;
+}
+
+/** Events' ids hold 48 bits of `ms * 4096 + counter`: the time repeats every 2^36 ms, a bit more than two years. */
+const ID_PERIOD_MS = 2 ** 36;
+
+/**
+ * When OpenCode made an event, in epoch milliseconds, which its id tells. Reading is late by up to a second, since events
+ * leave in batches.
+ * @param readMs when it was read, which completes the id's time and stands in where the id has none
+ */
+export function eventTime({ id }: { readonly id?: string | undefined }, readMs: number): number {
+  const digits = /^evt_([0-9a-f]{12})/.exec(id ?? "")?.[1];
+  if (digits === undefined) return readMs;
+  const withinPeriod = Math.floor(Number.parseInt(digits, 16) / 4096);
+  const madeMs = readMs - ((((readMs - withinPeriod) % ID_PERIOD_MS) + ID_PERIOD_MS) % ID_PERIOD_MS);
+  // An id made a moment after the reading's clock would seem to be two years old.
+  return readMs - madeMs > ID_PERIOD_MS / 2 ? madeMs + ID_PERIOD_MS : madeMs;
+}

@@ -1,0 +1,138 @@
+/** What the reducer finds out about spans: plain data, which `emit.ts` makes spans of and tests compare. */
+import type { ErrorType, Outcome, SpanAttributes } from "@valet/shared/spans";
+import type { AttributeValue } from "@valet/shared/tracing";
+
+/** The spans inside a turn that come from the agent's events. */
+export type AgentSpanName =
+  | `invoke_agent ${string}`
+  | `chat ${string}`
+  | `execute_tool ${string}`
+  | "valet.retry.wait"
+  | "valet.permission.wait"
+  | "valet.question.wait"
+  | "valet.compaction";
+
+/** Attributes of any of them; each was checked against its own span's catalogue entry where it was made. */
+export type FactAttributes = { readonly [key: string]: AttributeValue | undefined };
+
+/** What people, models or files said: becomes attributes only where content is captured. */
+export interface FactContent {
+  readonly "gen_ai.tool.call.arguments"?: unknown;
+  readonly "gen_ai.tool.call.result"?: string;
+  readonly "gen_ai.output.messages"?: readonly { readonly type: "text" | "reasoning"; readonly content: string }[];
+}
+
+export interface BeginFact {
+  readonly type: "begin";
+  readonly spanId: string;
+  /** A span of an earlier fact; without one, the span that the turn's owner gave. */
+  readonly parentId: string | undefined;
+  readonly name: AgentSpanName;
+  readonly startMs: number;
+  readonly attributes: FactAttributes;
+}
+
+export interface EndFact {
+  readonly type: "end";
+  readonly spanId: string;
+  readonly endMs: number;
+  readonly outcome: Outcome;
+  readonly errorType: ErrorType | undefined;
+  readonly attributes: FactAttributes;
+  readonly content: FactContent;
+}
+
+export type Fact = BeginFact | EndFact;
+
+/** How something ended. */
+export interface Ending {
+  readonly outcome: Extract<Outcome, "ok" | "error" | "aborted" | "superseded">;
+  /** Absent where the outcome is `ok`. */
+  readonly errorType?: ErrorType;
+}
+
+export const OK: Ending = { outcome: "ok" };
+
+/** Why something ends that ends all below it in the same way; any other reason is a span's own. */
+const OUTSIDE: ReadonlySet<ErrorType | undefined> = new Set([
+  "user_abort",
+  "steered",
+  "session_hibernated",
+  "session_terminated",
+  "runner_shutdown",
+  "opencode_died",
+  "stuck_turn",
+]);
+
+/** OpenCode's times are whole milliseconds: what began and ended within one took about half of it. */
+const WITHIN_ONE_MS = 0.5;
+
+/**
+ * Gathers facts and keeps them well-formed: a span begins within its parent, ends once, after it began and after its
+ * children, and its children are ended with it.
+ */
+export class FactLog {
+  readonly #open = new Map<string, { parentId: string | undefined; startMs: number; latestMs: number }>();
+  readonly #begun = new Set<string>();
+  #facts: Fact[] = [];
+
+  /** Takes what was gathered since the last time. */
+  take(): Fact[] {
+    const facts = this.#facts;
+    this.#facts = [];
+    return facts;
+  }
+
+  isOpen(spanId: string): boolean {
+    return this.#open.has(spanId);
+  }
+
+  /** Begins a span, unless it was begun already. Its start is moved to its parent's where it would be before that. */
+  begin<N extends AgentSpanName>(
+    name: N,
+    spanId: string,
+    parentId: string | undefined,
+    startMs: number,
+    attributes: SpanAttributes<PatternOf<N>>,
+  ): void {
+    if (this.#begun.has(spanId)) return;
+    this.#begun.add(spanId);
+    const parent = parentId === undefined ? undefined : this.#open.get(parentId);
+    const start = Math.max(startMs, parent?.startMs ?? 0);
+    this.#open.set(spanId, { parentId, startMs: start, latestMs: start });
+    this.#facts.push({
+      type: "begin",
+      spanId,
+      parentId,
+      name,
+      startMs: start,
+      attributes: attributes as FactAttributes,
+    });
+  }
+
+  /** Ends an open span and what is still open below it. */
+  end(spanId: string, endMs: number, ending: Ending, attributes: FactAttributes = {}, content: FactContent = {}): void {
+    if (!this.#open.has(spanId)) return;
+    const below = OUTSIDE.has(ending.errorType) ? ending : OK;
+    for (const child of [...this.#open.keys()].reverse()) {
+      if (this.#open.get(child)?.parentId === spanId) this.end(child, endMs, below);
+    }
+    const span = this.#open.get(spanId);
+    if (span === undefined) return;
+    const end = Math.max(endMs, span.latestMs, span.startMs + WITHIN_ONE_MS);
+    this.#open.delete(spanId);
+    const parent = span.parentId === undefined ? undefined : this.#open.get(span.parentId);
+    if (parent !== undefined) parent.latestMs = Math.max(parent.latestMs, end);
+    const { outcome, errorType } = ending;
+    this.#facts.push({ type: "end", spanId, endMs: end, outcome, errorType, attributes, content });
+  }
+}
+
+/** The catalogue's key for a name: the pattern that it was made from. */
+type PatternOf<N extends AgentSpanName> = N extends `invoke_agent ${string}`
+  ? `invoke_agent ${string}`
+  : N extends `chat ${string}`
+    ? `chat ${string}`
+    : N extends `execute_tool ${string}`
+      ? `execute_tool ${string}`
+      : N;

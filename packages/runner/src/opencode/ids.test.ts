@@ -1,0 +1,22 @@
+import { isValidSpanId } from "@valet/shared/tracing";
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import { deriveSpanId, newMessageId } from "./ids.ts";
+
+test("span ids are valid, follow from what they are made of, and tell apart where one part ends", () => {
+  fc.assert(
+    fc.property(fc.array(fc.string()), (parts) => {
+      expect(isValidSpanId(deriveSpanId(...parts))).toBe(true);
+      expect(deriveSpanId(...parts)).toBe(deriveSpanId(...parts));
+    }),
+  );
+  expect(deriveSpanId("ab", "c")).not.toBe(deriveSpanId("a", "bc"));
+});
+
+test("message ids ascend, even within a millisecond and when the clock steps back", () => {
+  const now = Date.now();
+  const ids = [now, now, now + 1, now - 500, now - 500].map(newMessageId);
+  expect(ids.toSorted()).toEqual(ids);
+  expect(new Set(ids).size).toBe(ids.length);
+  expect(ids[0]).toMatch(/^msg_[0-9a-f]{26}$/);
+});

@@ -1,0 +1,125 @@
+/** OpenCode as the rest of the runner sees it: one that is there, comes back when it dies, and tells its events. */
+import type { ValetSpans } from "@valet/shared/spans";
+import type { Parent, Tracer } from "@valet/shared/tracing";
+import { endWith } from "../tracing.ts";
+import type { OpenCodeClient } from "./client.ts";
+import { EventStream } from "./event-stream.ts";
+import type { AgentEvent } from "./events.ts";
+import { OpenCodeServer, OpenCodeStartError, type ServerOptions } from "./server.ts";
+
+/** What a turn needs of the agent; tests have one of their own. */
+export interface AgentAccess {
+  /** Resolves to a healthy OpenCode, started anew if it has died. `parent` is what a start is for. */
+  ready(parent: Parent): Promise<OpenCodeClient>;
+  /** @returns what ends the subscription */
+  subscribe(listener: AgentListener): () => void;
+}
+
+export interface AgentListener {
+  /** @param readMs epoch ms at which the event was read */
+  onEvent(event: AgentEvent, readMs: number): void;
+  /** Events may have been lost: the history has what they told. */
+  onReconnected(): void;
+  onDeath(): void;
+}
+
+export interface OpenCodeOptions extends Omit<ServerOptions, "signal"> {
+  readonly tracer: Tracer<ValetSpans>;
+  /**
+   * Settles when the repository is in place. The process starts before that, and reads the workspace's own configuration
+   * after it.
+   */
+  readonly workspaceReady?: Promise<unknown>;
+}
+
+interface Running {
+  readonly server: OpenCodeServer;
+  readonly stream: EventStream;
+}
+
+export class OpenCode implements AgentAccess {
+  readonly #options: OpenCodeOptions;
+  readonly #listeners = new Set<AgentListener>();
+  readonly #stopping = new AbortController();
+  /** The one that runs, or is being started; none before the first and after one died. */
+  #running: Promise<Running> | undefined;
+  #hasStarted = false;
+
+  constructor(options: OpenCodeOptions) {
+    this.#options = options;
+  }
+
+  /** @throws OpenCodeStartError when it does not become healthy, or is stopped meanwhile */
+  async ready(parent: Parent): Promise<OpenCodeClient> {
+    if (this.#stopping.signal.aborted) throw new OpenCodeStartError("stopped");
+    this.#running ??= this.#start(parent);
+    return (await this.#running).server.client;
+  }
+
+  subscribe(listener: AgentListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Ends OpenCode for good, with all that its tools started, also while it starts. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    const running = await this.#running?.catch(() => undefined);
+    running?.stream.close();
+    await running?.server.stop();
+  }
+
+  async #start(parent: Parent): Promise<Running> {
+    const { tracer, workspaceReady } = this.#options;
+    const { signal } = this.#stopping;
+    const span = tracer.startSpan("valet.runner.opencode_start", {
+      parent,
+      attributes: { "valet.opencode.restart": this.#hasStarted },
+    });
+    this.#hasStarted = true;
+    let server: OpenCodeServer | undefined;
+    try {
+      server = await OpenCodeServer.start({ ...this.#options, signal });
+      await Promise.race([workspaceReady?.catch(() => undefined), aborted(signal), server.exited]);
+      const stream = new EventStream({
+        client: server.client,
+        onEvent: (event, readMs) => this.#tell((listener) => listener.onEvent(event, readMs)),
+        onReconnected: () => this.#tell((listener) => listener.onReconnected()),
+      });
+      await stream.connect();
+      if (signal.aborted) {
+        stream.close();
+        throw new OpenCodeStartError("stopped");
+      }
+      void server.exited.then(() => this.#died(stream));
+      span.setAttribute("valet.opencode.version", server.version);
+      endWith(span, "ok");
+      return { server, stream };
+    } catch (error) {
+      this.#running = undefined;
+      await server?.stop();
+      const reason = error instanceof OpenCodeStartError ? error.reason : "unhealthy";
+      if (signal.aborted) endWith(span, "aborted", "runner_shutdown");
+      else endWith(span, "error", reason === "died" ? "opencode_died" : "opencode_unhealthy");
+      throw new OpenCodeStartError(reason);
+    }
+  }
+
+  #died(stream: EventStream): void {
+    stream.close();
+    this.#running = undefined;
+    if (!this.#stopping.signal.aborted) this.#tell((listener) => listener.onDeath());
+  }
+
+  #tell(what: (listener: AgentListener) => void): void {
+    // A listener may leave while it is told.
+    for (const listener of [...this.#listeners]) what(listener);
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

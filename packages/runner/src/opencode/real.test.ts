@@ -1,0 +1,269 @@
+/**
+ * The runner's agent side on the real OpenCode with a scripted model: its process, its event stream, turns with real tools in
+ * a real repository. Courses that need a certain order of events are prompt.test.ts's.
+ */
+import { execFileSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { demoRepository, parseScenario, type ScriptedModel, startScriptedModel } from "@valet/scripted-model";
+import { PromptDispatch } from "@valet/shared/protocol/runner-link";
+import type { ValetSpans } from "@valet/shared/spans";
+import { attributesToObject, millisBetween, type ReadableSpan, Tracer } from "@valet/shared/tracing";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { PromptRunner } from "../prompt.ts";
+import { OpenCode } from "./opencode.ts";
+
+const root = realpathSync(mkdtempSync(join(tmpdir(), "valet-runner-")));
+const workspace = join(root, "workspace");
+const spans: ReadableSpan[] = [];
+const tracer = new Tracer<ValetSpans>({
+  scope: { name: "test" },
+  sink: { onStart: (span) => spans.push(span), onEnd: () => {} },
+});
+
+const title = { name: "title", when: { agent: "title" }, reply: [{ text: "A title" }] };
+const scenario = parseScenario(
+  JSON.stringify({
+    name: "real",
+    rules: [
+      title,
+      {
+        name: "environment",
+        when: { userContains: "environment" },
+        turn: [
+          [{ tool: "bash", arguments: { command: "env" } }, { usage: { input: 100, cached: 40, output: 20 } }],
+          [{ text: "That is all." }, { usage: { input: 150, output: 5 } }],
+        ],
+      },
+      {
+        name: "delegate",
+        when: { userContains: "sub-agent" },
+        turn: [
+          [
+            {
+              tool: "task",
+              arguments: { description: "Count", prompt: "Count the files.", subagent_type: "general" },
+            },
+            { usage: { input: 10, output: 1 } },
+          ],
+          [{ text: "Counted." }, { usage: { input: 20, output: 2 } }],
+        ],
+      },
+      {
+        name: "count",
+        when: { userContains: "Count the files" },
+        turn: [
+          [{ tool: "bash", arguments: { command: "ls" } }, { usage: { input: 100, output: 10 } }],
+          [{ text: "Three." }, { usage: { input: 200, output: 20 } }],
+        ],
+      },
+      {
+        name: "long",
+        when: { userContains: "long" },
+        reply: [{ tool: "bash", arguments: { command: "sleep 61.5" } }, { usage: { input: 1, output: 1 } }],
+      },
+      { name: "short", reply: [{ text: "Here I am." }, { usage: { input: 1, output: 1 } }] },
+    ],
+  }),
+  "real.test.ts",
+);
+
+let model: ScriptedModel;
+let opencode: OpenCode;
+let runner: PromptRunner;
+
+beforeAll(async () => {
+  cpSync(demoRepository, workspace, { recursive: true });
+  mkdirSync(join(root, "home"));
+  const git = (...args: string[]) => execFileSync("git", args, { cwd: workspace, stdio: "ignore" });
+  git("init", "--quiet");
+  git("add", ".");
+  git("-c", "user.name=test", "-c", "user.email=test@example.invalid", "commit", "--quiet", "--message", "All");
+  model = await startScriptedModel({ scenario });
+  const modelAccess = {
+    model: "valet/scripted-1",
+    openAiCompatible: { baseUrl: model.url, apiKey: "key-of-the-model" },
+    providerKeys: {},
+  };
+  opencode = new OpenCode({
+    ...{ workspace, modelAccess, tracer },
+    env: {
+      PATH: process.env.PATH,
+      HOME: join(root, "home"),
+      VALET_SESSION_ID: "ses_1",
+      VALET_RUNNER_URL: "ws://canary-runner-url",
+      VALET_RUNNER_TOKEN: "canary-runner-token",
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:1",
+      OTEL_EXPORTER_OTLP_HEADERS: "authorization=canary-otlp-key",
+      TRACEPARENT: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    },
+  });
+  runner = new PromptRunner({
+    ...{ agent: opencode, tracer, captureContent: false, defaultModel: modelAccess.model, stuckTurnMs: 20_000 },
+    onPart: () => {},
+    onPermissionAsked: () => {},
+  });
+  await opencode.ready(tracer.startSpan("valet.runner.bootstrap"));
+}, 60_000);
+
+afterAll(async () => {
+  await opencode.stop();
+  await model.close();
+  rmSync(root, { recursive: true, force: true, maxRetries: 5 });
+});
+
+let dispatches = 0;
+function dispatch(content: string, fields: Partial<PromptDispatch> = {}): PromptDispatch {
+  const number = ++dispatches;
+  return PromptDispatch.parse({
+    attemptId: `att_${number}`,
+    attempt: 1,
+    messageId: `msg_${number}`,
+    messageIds: [`msg_${number}`],
+    content,
+    channel: `channel-${number}`,
+    queue: { waitMs: 0, reason: "immediate", mode: "followup" },
+    ...fields,
+  });
+}
+
+/** The spans of a turn, indented; every one of them has ended within its parent and took some time. */
+function treeOf(attemptId: string): string {
+  const isTurn = (span: ReadableSpan) =>
+    attributesToObject([...span.attributes])["valet.dispatch.attempt_id"] === attemptId;
+  const lines: string[] = [];
+  const draw = (span: ReadableSpan, indent: string) => {
+    const { endTime } = span;
+    if (endTime === undefined) throw new Error(`${span.name} is open`);
+    const { "valet.outcome": outcome, "error.type": errorType = "" } = attributesToObject([...span.attributes]);
+    lines.push(`${indent}${span.name} ${outcome} ${errorType}`.trimEnd());
+    expect(millisBetween(span.startTime, endTime), span.name).toBeGreaterThan(0);
+    const children = spans.filter(({ parent }) => parent?.spanId === span.context.spanId);
+    for (const child of children.toSorted((a, b) => millisBetween(b.startTime, a.startTime))) {
+      expect(millisBetween(span.startTime, child.startTime), child.name).toBeGreaterThanOrEqual(0);
+      expect(millisBetween(child.endTime ?? span.startTime, endTime), child.name).toBeGreaterThanOrEqual(0);
+      draw(child, `${indent}  `);
+    }
+  };
+  for (const span of spans.filter(isTurn)) draw(span, "");
+  return `\n${lines.join("\n")}`;
+}
+
+/** Processes whose command line contains a text. */
+function processes(text: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && existsSync(`/proc/${name}/cmdline`))
+    .filter((name) => {
+      try {
+        return readFileSync(`/proc/${name}/cmdline`, "utf8").replaceAll("\0", " ").includes(text);
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+}
+
+/** OpenCode's own process: a child of this one. */
+function pidOfOpenCode(): number {
+  const own = processes("opencode.exe serve").filter((pid) => {
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    return status.includes(`PPid:\t${process.pid}\n`);
+  });
+  expect(own).toHaveLength(1);
+  return own[0] as number;
+}
+
+test("two channels and a sub-agent at once; the tools' environment holds nothing of ours", async () => {
+  const [first, second] = [dispatch("Show the environment."), dispatch("Let a sub-agent count.")];
+  const [environment, delegated] = await Promise.all([runner.run(first).done, runner.run(second).done]);
+  expect(environment).toMatchObject({
+    outcome: "ok",
+    summary: { modelCalls: 2, toolCalls: 1, tokens: { input: 250, output: 25, cacheRead: 40 } },
+  });
+  const [tool, text] = environment.parts;
+  expect(text).toMatchObject({ type: "text", text: "That is all." });
+  const shown = tool?.type === "tool" ? (tool.output ?? "") : "";
+  expect(shown).toContain("VALET_SESSION_ID=ses_1");
+  for (const secret of ["canary", "OTEL_", "TRACEPARENT"]) expect(shown).not.toContain(secret);
+  expect(treeOf(first.attemptId)).toBe(`
+valet.turn ok
+  invoke_agent build ok
+    chat scripted-1 ok
+    execute_tool bash ok
+    chat scripted-1 ok
+  valet.turn.finalize ok`);
+
+  expect(delegated).toMatchObject({
+    outcome: "ok",
+    summary: { modelCalls: 4, toolCalls: 2, tokens: { input: 330, output: 33 } },
+  });
+  expect(delegated.parts.map((part) => (part.type === "tool" ? part.tool : part.type))).toEqual(["task", "text"]);
+  expect(treeOf(second.attemptId)).toBe(`
+valet.turn ok
+  invoke_agent build ok
+    chat scripted-1 ok
+    execute_tool task ok
+      invoke_agent general ok
+        chat scripted-1 ok
+        execute_tool bash ok
+        chat scripted-1 ok
+    chat scripted-1 ok
+  valet.turn.finalize ok`);
+}, 60_000);
+
+test("an abort, and the next message in the same OpenCode session; an unknown model gives way", async () => {
+  const long = dispatch("Something long.");
+  const { done } = runner.run(long);
+  await vi.waitFor(() => expect(processes("sleep 61.5")).not.toEqual([]), 20_000);
+  await runner.abort(long.attemptId, "user_abort");
+  const aborted = await done;
+  expect(aborted).toMatchObject({ outcome: "aborted", errorType: "user_abort" });
+  await vi.waitFor(() => expect(processes("sleep 61.5")).toEqual([]));
+  expect(treeOf(long.attemptId)).toBe(`
+valet.turn aborted user_abort
+  invoke_agent build aborted user_abort
+    chat scripted-1 ok
+    execute_tool bash aborted user_abort
+  valet.turn.finalize ok`);
+
+  const { opencodeSessionId } = aborted;
+  const next = dispatch("And now?", { opencodeSessionId, model: "valet/unknown" });
+  expect(await runner.run(next).done).toMatchObject({ outcome: "ok", opencodeSessionId });
+  expect(treeOf(next.attemptId)).toBe(`
+valet.turn ok
+  invoke_agent build error provider_bad_request
+  invoke_agent build ok
+    chat scripted-1 ok
+  valet.turn.finalize ok`);
+}, 60_000);
+
+test("OpenCode is killed in mid-turn: the turn ends, its tool's command too, and OpenCode comes back", async () => {
+  const long = dispatch("Something long.");
+  const { done } = runner.run(long);
+  await vi.waitFor(() => expect(processes("sleep 61.5")).not.toEqual([]), 20_000);
+  process.kill(pidOfOpenCode(), "SIGKILL");
+  const died = await done;
+  expect(died).toMatchObject({ outcome: "error", errorType: "opencode_died" });
+  await vi.waitFor(() => expect(processes("sleep 61.5")).toEqual([]));
+  expect(treeOf(long.attemptId)).toBe(`
+valet.turn error opencode_died
+  invoke_agent build error opencode_died
+    chat scripted-1 ok
+    execute_tool bash error opencode_died
+  valet.runner.opencode_start ok
+  valet.turn.finalize ok`);
+
+  const next = dispatch("Are you there?", { opencodeSessionId: died.opencodeSessionId });
+  expect(await runner.run(next).done).toMatchObject({ outcome: "ok", parts: [{ text: "Here I am." }] });
+}, 60_000);
+
+test("stop ends OpenCode and its tools' commands", async () => {
+  const { done } = runner.run(dispatch("Something long."));
+  await vi.waitFor(() => expect(processes("sleep 61.5")).not.toEqual([]), 20_000);
+  const pid = pidOfOpenCode();
+  await Promise.all([opencode.stop(), runner.abortAll("runner_shutdown")]);
+  expect(await done).toMatchObject({ outcome: "aborted", errorType: "runner_shutdown" });
+  expect(existsSync(`/proc/${pid}`)).toBe(false);
+  expect(processes("sleep 61.5")).toEqual([]);
+}, 60_000);

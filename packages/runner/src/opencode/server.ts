@@ -1,0 +1,200 @@
+/** The process `opencode serve`. */
+import { randomBytes } from "node:crypto";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { ModelAccess } from "@valet/shared/protocol/runner-link";
+import type { Subprocess } from "bun";
+import { OpenCodeClient } from "./client.ts";
+import { openCodeConfig, openCodeEnvironment, type Permission } from "./config.ts";
+import { killLeftovers } from "./leftovers.ts";
+
+export interface ServerOptions {
+  /** Where the agent works. */
+  readonly workspace: string;
+  readonly modelAccess: ModelAccess;
+  readonly permission?: Readonly<Record<string, Permission>>;
+  /** Its `plugin/*.ts` are loaded. */
+  readonly configDir?: string;
+  /** The runner's environment; `process.env` unless given. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** How long it may take until it is healthy. */
+  readonly startTimeoutMs?: number;
+  /** Gives the start up. */
+  readonly signal?: AbortSignal;
+  /** How long it may take to end when asked to. */
+  readonly stopGraceMs?: number;
+}
+
+const START_TIMEOUT_MS = 30_000;
+const STOP_GRACE_MS = 1_000;
+const DISPOSE_TIMEOUT_MS = 2_000;
+const HEALTH_TRY_MS = 1_000;
+/** In the environment of OpenCode and all that it starts: tells them from everything else. */
+const RUN_VARIABLE = "VALET_OPENCODE_RUN";
+const LISTENING = /listening on (http:\/\/\S+)/;
+
+const START_FAILURES = {
+  died: "OpenCode ended while it started",
+  unhealthy: "OpenCode did not become healthy in time",
+  stopped: "OpenCode was stopped",
+} as const;
+
+/** OpenCode could not be started. */
+export class OpenCodeStartError extends Error {
+  override readonly name = "OpenCodeStartError";
+  readonly reason: keyof typeof START_FAILURES;
+
+  constructor(reason: keyof typeof START_FAILURES) {
+    super(START_FAILURES[reason]);
+    this.reason = reason;
+  }
+}
+
+/** A healthy OpenCode in a process group of its own. */
+export class OpenCodeServer {
+  readonly client: OpenCodeClient;
+  readonly version: string | undefined;
+  /** Resolves when the process has ended, for whatever reason, and its tools' commands with it. */
+  readonly exited: Promise<void>;
+  readonly #process: Subprocess;
+  readonly #stopGraceMs: number;
+  #stopping: Promise<void> | undefined;
+
+  private constructor(
+    child: Subprocess,
+    run: string,
+    client: OpenCodeClient,
+    version: string | undefined,
+    stopGraceMs = STOP_GRACE_MS,
+  ) {
+    this.#process = child;
+    this.client = client;
+    this.version = version;
+    this.#stopGraceMs = stopGraceMs;
+    this.exited = child.exited.then(() => killLeftovers(RUN_VARIABLE, run));
+  }
+
+  /** @throws OpenCodeStartError */
+  static async start(options: ServerOptions): Promise<OpenCodeServer> {
+    const { workspace, modelAccess, permission, configDir, signal, startTimeoutMs = START_TIMEOUT_MS } = options;
+    const deadline = Date.now() + startTimeoutMs;
+    const password = randomBytes(24).toString("base64url");
+    const run = crypto.randomUUID();
+    const environment = openCodeEnvironment(options.env ?? process.env, modelAccess, {
+      password,
+      configDir,
+      config: openCodeConfig(modelAccess, permission),
+    });
+    const child = Bun.spawn([binary(), "serve", "--port", "0", "--hostname", "127.0.0.1"], {
+      cwd: workspace,
+      env: { ...environment, [RUN_VARIABLE]: run },
+      stdin: "ignore",
+      stdout: "pipe",
+      // Its log may quote what the agent reads.
+      stderr: "ignore",
+      detached: true,
+    });
+    try {
+      const url = await before(deadline, child.exited, signal, addressOf(child.stdout));
+      const client = new OpenCodeClient({ url, password });
+      const { version } = await before(deadline, child.exited, signal, waitForHealth(client, child, deadline));
+      return new OpenCodeServer(child, run, client, version, options.stopGraceMs);
+    } catch (error) {
+      killGroup(child.pid, "SIGKILL");
+      await child.exited;
+      throw error;
+    }
+  }
+
+  /**
+   * Ends OpenCode and its tools' commands; resolves when the process is gone. The commands lead process groups of their
+   * own, so that it must end them itself; then it is asked, then killed: for some seconds after a turn it takes no notice of
+   * SIGTERM.
+   */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    const { pid } = this.#process;
+    const hasEnded = () => this.#process.exitCode !== null || this.#process.signalCode !== null;
+    if (!hasEnded()) {
+      await Promise.race([this.client.dispose(DISPOSE_TIMEOUT_MS).catch(() => undefined), this.exited]);
+      killGroup(pid, "SIGTERM");
+      await Promise.race([this.exited, sleep(this.#stopGraceMs)]);
+    }
+    killGroup(pid, "SIGKILL");
+    await this.exited;
+  }
+}
+
+/** The package's own executable: no shell between, whose pid would be the one we hold. */
+function binary(): string {
+  const require = createRequire(import.meta.url);
+  const manifest = require.resolve("opencode-ai/package.json");
+  const { bin } = require(manifest) as { bin: { opencode: string } };
+  return join(dirname(manifest), bin.opencode);
+}
+
+function killGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // Nobody is left in the group.
+  }
+}
+
+/** Reads the address from OpenCode's own line, since it chooses the port, and reads on so that it never waits to write. */
+function addressOf(stdout: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  void (async () => {
+    const decoder = new TextDecoder();
+    let line: string | undefined = "";
+    for await (const chunk of stdout) {
+      if (line === undefined) continue;
+      line += decoder.decode(chunk, { stream: true });
+      const found = LISTENING.exec(line)?.[1];
+      if (found === undefined) continue;
+      line = undefined;
+      resolve(found);
+    }
+  })().catch(() => undefined);
+  return promise;
+}
+
+/** One request in thirty right after "listening" is reset or stalls, so that each has a short time. */
+async function waitForHealth(client: OpenCodeClient, child: Subprocess, deadline: number) {
+  for (;;) {
+    try {
+      return await client.health(HEALTH_TRY_MS);
+    } catch (error) {
+      if (Date.now() >= deadline || child.exitCode !== null || child.signalCode !== null) throw error;
+      await sleep(50);
+    }
+  }
+}
+
+/** @throws OpenCodeStartError when the time is up, the process ends or the start is given up before the work is done */
+async function before<T>(
+  deadline: number,
+  exited: Promise<unknown>,
+  signal: AbortSignal | undefined,
+  work: Promise<T>,
+): Promise<T> {
+  const { promise: failed, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new OpenCodeStartError("unhealthy")), Math.max(0, deadline - Date.now()));
+  const giveUp = () => reject(new OpenCodeStartError("stopped"));
+  signal?.addEventListener("abort", giveUp);
+  if (signal?.aborted) giveUp();
+  void exited.then(() => reject(new OpenCodeStartError("died")));
+  work.catch(() => undefined);
+  failed.catch(() => undefined);
+  try {
+    return await Promise.race([work, failed]);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", giveUp);
+  }
+}

@@ -1,0 +1,300 @@
+/**
+ * What the reducer makes of recordings of the real OpenCode 1.18.33 (recordings/README.md). Not proved here: that OpenCode
+ * still sends such events; real.test.ts does that for the main course.
+ */
+import { type AttributeKey, SPANS, type SpanDefinition } from "@valet/shared/spans";
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { loadRecording, recordingNames, relative, replay, spansOf, treeOf } from "../../test/recordings.ts";
+import { readEvent } from "./events.ts";
+import type { Ending, Fact } from "./facts.ts";
+import { TurnReducer } from "./turn-reducer.ts";
+
+/** Each recording's turns: name, start and end in ms since the recording began, and what tells most. */
+const TREES: Readonly<Record<string, readonly string[]>> = {
+  simple: [
+    `
+invoke_agent build 215–3733
+  chat scripted-1 2221–2348 (100→20 tokens)
+  execute_tool read 2343–2370
+  chat scripted-1 2606–2722 (200→30 tokens)
+  execute_tool edit 2722–2741
+  chat scripted-1 2996–3069 (300→10 tokens)
+  execute_tool bash 3069–3367 (exit 0)
+  chat scripted-1 3552–3639 (400→15 tokens)`,
+  ],
+  "two-channels": [
+    `
+invoke_agent build 211–4934
+  chat scripted-1 2920–3100 (110→11 tokens)
+  execute_tool bash 3093–3685 (exit 0)
+  chat scripted-1 4519–4581 (120→12 tokens)`,
+    `
+invoke_agent build 212–4727
+  chat scripted-1 2916–3057 (210→21 tokens)
+  execute_tool bash 3045–3671 (exit 0)
+  chat scripted-1 3990–4037 (220→22 tokens)`,
+  ],
+  subagent: [
+    `
+invoke_agent build 61–4256
+  chat scripted-1 2548–2660 (8000→70 tokens)
+  execute_tool task 2660–3750
+    invoke_agent general 2667–3746
+      chat scripted-1 2942–3102 (6000→24 tokens)
+      execute_tool bash 3102–3267 (exit 0)
+      chat scripted-1 3520–3556 (6200→9 tokens)
+  chat scripted-1 4010–4044 (8300→9 tokens)`,
+  ],
+  "parallel-tools": [
+    `
+invoke_agent build 49–3770
+  chat scripted-1 2674–2744 (100→30 tokens)
+  execute_tool bash 2712–3254 (exit 0)
+  execute_tool bash 2731–2843 (exit 3)
+  execute_tool read 2744–2783 (error tool_failed)
+  chat scripted-1 3520–3559 (200→12 tokens)`,
+  ],
+  retry: [
+    `
+invoke_agent build 41–4028
+  chat scripted-1 2830–2869 (error provider_rate_limited)
+  valet.retry.wait 2869–3876
+  chat scripted-1 3876–3903 (120→12 tokens)`,
+  ],
+  "cut-stream": [
+    `
+invoke_agent build 69–4494
+  chat scripted-1 1874–1965 (error provider_stream_cut)
+  valet.retry.wait 1965–4364
+  chat scripted-1 4364–4394 (140→9 tokens)`,
+  ],
+  error: [
+    `
+invoke_agent build 17–1859 (error provider_auth_failed)
+  chat scripted-1 1791–1813 (error provider_auth_failed)`,
+  ],
+  "abort-then-prompt": [
+    `
+invoke_agent build 26–2747 (aborted user_abort)
+  chat scripted-1 2252–2314
+  execute_tool bash 2303–2684 (aborted user_abort)`,
+    `
+invoke_agent build 2758–3074
+  chat scripted-1 2939–2977 (8200→8 tokens)`,
+  ],
+  "abort-race": [
+    `
+invoke_agent build 26–2831 (aborted user_abort)
+  chat scripted-1 2325–2393
+  execute_tool bash 2383–2755 (aborted user_abort)`,
+    `
+invoke_agent build 2697–3299
+  chat scripted-1 3027–3096 (8200→8 tokens)`,
+  ],
+  "abort-in-retry": [
+    `
+invoke_agent build 27–2238 (aborted user_abort)
+  chat scripted-1 1780–1802 (error provider_unavailable)
+  valet.retry.wait 1802–2232 (aborted user_abort)`,
+  ],
+  "prompt-while-busy": [
+    `
+invoke_agent build 18–4257
+  chat scripted-1 1926–1988 (8000→30 tokens)
+  execute_tool bash 1980–4117 (exit 0)`,
+    `
+invoke_agent build 2294–4473
+  chat scripted-1 4346–4372 (8200→8 tokens)`,
+  ],
+  permission: [
+    `
+invoke_agent build 186–2948
+  chat scripted-1 2150–2199 (100→10 tokens)
+  execute_tool bash 2199–2622 (exit 0)
+    valet.permission.wait 2283–2598 (once)
+  chat scripted-1 2790–2817 (150→8 tokens)`,
+    `
+invoke_agent build 2961–3658 (error permission_denied)
+  chat scripted-1 3209–3241 (100→10 tokens)
+  execute_tool bash 3241–3590 (error permission_denied)
+    valet.permission.wait 3241–3584 (reject)`,
+  ],
+  question: [
+    `
+invoke_agent build 20–2779
+  chat scripted-1 1894–1952 (100→25 tokens)
+  execute_tool question 1952–2282
+    valet.question.wait 1952–2265
+  chat scripted-1 2612–2658 (150→3 tokens)`,
+  ],
+  compaction: [
+    `
+invoke_agent build 56–2089
+  chat scripted-1 1911–1948 (80→3 tokens)`,
+    `
+invoke_agent build 2434–2791
+  chat scripted-1 2597–2625 (80→3 tokens)`,
+  ],
+  "auto-compaction": [
+    `
+invoke_agent build 20–2665
+  chat scripted-1 1887–1923 (127000→500 tokens)
+  execute_tool bash 1923–2023 (exit 0)
+  valet.compaction 2106–2330 (auto)
+    chat scripted-1 2168–2224 (900→12 tokens)
+  chat scripted-1 2492–2524 (700→9 tokens)`,
+  ],
+};
+
+/** The catalogue's key for a span's name. */
+function patternFor(name: string): keyof typeof SPANS {
+  const pattern = (Object.keys(SPANS) as (keyof typeof SPANS)[]).find((key) => {
+    const brace = key.indexOf("{");
+    return brace < 0 ? key === name : brace > 0 && name.startsWith(key.slice(0, brace));
+  });
+  if (pattern === undefined) throw new Error(`${name} is not in the catalogue`);
+  return pattern;
+}
+
+function expectNested(facts: readonly Fact[]): void {
+  const spans = spansOf(facts);
+  const byId = new Map(spans.map((span) => [span.begin.spanId, span]));
+  expect(byId.size).toBe(spans.length);
+  expect(spans.filter(({ begin }) => begin.parentId === undefined)).toHaveLength(1);
+  for (const { begin, end } of spans) {
+    expect(end?.endMs, begin.name).toBeGreaterThan(begin.startMs);
+    if (begin.parentId === undefined) continue;
+    const parent = byId.get(begin.parentId);
+    expect(parent?.begin.startMs, begin.name).toBeLessThanOrEqual(begin.startMs);
+    expect(parent?.end?.endMs, begin.name).toBeGreaterThanOrEqual(end?.endMs as number);
+  }
+}
+
+function expectCatalogued(facts: readonly Fact[]): void {
+  const spans = spansOf(facts);
+  const patternOf = new Map(spans.map(({ begin }) => [begin.spanId, patternFor(begin.name)]));
+  for (const { begin, end } of spans) {
+    const definition: SpanDefinition = SPANS[patternFor(begin.name)];
+    const parent = begin.parentId === undefined ? "valet.turn" : patternOf.get(begin.parentId);
+    expect(definition.parents, begin.name).toContain(parent);
+    const attributes = { ...begin.attributes, ...end?.attributes };
+    const present = Object.keys(attributes).filter((key) => attributes[key] !== undefined);
+    expect(present, begin.name).toEqual(expect.arrayContaining([...definition.required]));
+    const allowed = [...definition.required, ...definition.optional, ...Object.keys(definition.fixed ?? {})];
+    expect(allowed, begin.name).toEqual(expect.arrayContaining(present));
+    expect(attributes).toMatchObject(definition.fixed ?? {});
+    expect(Object.keys(end?.content ?? {}).filter((key) => !allowed.includes(key as AttributeKey))).toEqual([]);
+    expect(end?.errorType === undefined, begin.name).toBe(end?.outcome === "ok");
+    if (end?.errorType !== undefined) expect(definition.errors, begin.name).toContain(end.errorType);
+  }
+}
+
+test("every recording has its trees here", () => {
+  expect(recordingNames.toSorted()).toEqual(Object.keys(TREES).toSorted());
+});
+
+describe.each(recordingNames)("%s", (name) => {
+  const recording = loadRecording(name);
+  const turns = replay(recording);
+
+  test("the spans of each turn", () => {
+    expect(turns.map(({ facts }) => `\n${treeOf(facts)}`)).toEqual(TREES[name]);
+  });
+
+  test("every span is ended, has a duration, lies within its parent, and keeps to the catalogue", () => {
+    for (const { facts } of turns) {
+      expectNested(facts);
+      expectCatalogued(facts);
+    }
+  });
+
+  test("no message or part of a turn comes after its end", () => {
+    for (const { reducer, endReadMs } of turns) {
+      expect(reducer.hasEnded).toBe(true);
+      const later = recording.events.filter(({ at }) => at > (endReadMs as number));
+      const assistants = new Set<string>();
+      for (const { event } of recording.events) {
+        const read = readEvent(event);
+        if (read?.type !== "message.updated" || read.properties.info.role !== "assistant") continue;
+        if (reducer.userMessageIds.has(read.properties.info.parentID)) assistants.add(read.properties.info.id);
+      }
+      expect(assistants.size).toBeGreaterThan(0);
+      for (const { event } of later) {
+        const read = readEvent(event);
+        if (read?.type === "message.updated") expect(assistants).not.toContain(read.properties.info.id);
+        if (read?.type === "message.part.updated") expect(assistants).not.toContain(read.properties.part.messageID);
+      }
+    }
+  });
+
+  test("events that come twice change nothing", () => {
+    const twice = replay(recording, (events) => events.flatMap((event) => [event, event]));
+    expect(twice.map(({ facts }) => facts)).toEqual(turns.map(({ facts }) => facts));
+  });
+});
+
+test("whatever is lost on the way, and however it is cut short, all spans end, nested and in the catalogue's words", () => {
+  const recordings = recordingNames.map(loadRecording);
+  const endings: Ending[] = [
+    { outcome: "error", errorType: "opencode_died" },
+    { outcome: "error", errorType: "stuck_turn" },
+    { outcome: "error", errorType: "provider_rate_limited" },
+    { outcome: "superseded", errorType: "steered" },
+  ];
+  const course = fc.tuple(
+    fc.constantFrom(...recordings),
+    fc.constantFrom(...endings),
+    fc.double({ min: 0, max: 1, noNaN: true }),
+  );
+  fc.assert(
+    fc.property(course, fc.infiniteStream(fc.nat(15)), ([recording, ending, share], dice) => {
+      const kept = Math.ceil(recording.events.length * share);
+      const turns = replay(recording, (events) => events.slice(0, kept).filter(() => dice.next().value !== 0));
+      const lastMs = recording.startedAt + (recording.events.at(-1)?.at ?? 0);
+      for (const { reducer, facts } of turns) {
+        const all = [...facts, ...reducer.close(lastMs, ending).map((fact) => relative(fact, recording.startedAt))];
+        expectNested(all);
+        expectCatalogued(all);
+        expect(reducer.hasEnded).toBe(true);
+      }
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test.each(["permission", "question", "subagent", "auto-compaction", "retry"])("%s, any one event lost", (name) => {
+  const recording = loadRecording(name);
+  const lastMs = recording.startedAt + (recording.events.at(-1)?.at ?? 0);
+  for (const [lost, { event }] of recording.events.entries()) {
+    if (readEvent(event) === undefined) continue;
+    for (const { reducer, facts } of replay(recording, (events) => events.filter((_, index) => index !== lost))) {
+      const ending: Ending = { outcome: "error", errorType: "stuck_turn" };
+      const all = [...facts, ...reducer.close(lastMs, ending).map((fact) => relative(fact, recording.startedAt))];
+      expectNested(all);
+      expectCatalogued(all);
+    }
+  }
+});
+
+test("ids depend on the attempt and on nothing else that may change", () => {
+  const [turn] = replay(loadRecording("simple"));
+  const [again] = replay(loadRecording("simple"));
+  const ids = turn?.facts.map(({ spanId }) => spanId);
+  expect(again?.facts.map(({ spanId }) => spanId)).toEqual(ids);
+  const make = (attemptId: string) =>
+    new TurnReducer({ attemptId, sessionId: "ses_1", userMessageId: "msg_1", startMs: 0, isOthers: () => false })
+      .spanId;
+  expect(make("att_1")).not.toBe(make("att_2"));
+});
+
+test("no fact's attributes hold what was said", () => {
+  const text = JSON.stringify(
+    replay(loadRecording("simple")).flatMap(({ facts }) =>
+      facts.map((fact) => (fact.type === "end" ? { ...fact, content: undefined } : fact)),
+    ),
+  );
+  for (const said of ["Reading the file", "stranger", "node --test", "greet.js", "before I change it"]) {
+    expect(text).not.toContain(said);
+  }
+});

@@ -1,0 +1,164 @@
+/**
+ * From OpenCode's events to the spans of one prompt: no clock, no I/O, and the same events give the same facts. An event
+ * finds its place by ids alone, so that turns of several channels may read one stream.
+ */
+import { AgentRun, type Retry } from "./agent-run.ts";
+import { type AgentEvent, eventTime, sessionOf } from "./events.ts";
+import { type Ending, type Fact, type FactAttributes, FactLog } from "./facts.ts";
+import { deriveSpanId } from "./ids.ts";
+
+export interface TurnReducerOptions {
+  /** The attempt that the prompt is for. With the message id it makes the derived span ids its own. */
+  readonly attemptId: string;
+  /** The OpenCode session that is prompted. */
+  readonly sessionId: string;
+  /** The id that the prompt is sent with. */
+  readonly userMessageId: string;
+  /** When it is sent, epoch ms. */
+  readonly startMs: number;
+  /** Added to the `invoke_agent` span. */
+  readonly attributes?: FactAttributes;
+  /** Whether a message id was made for another prompt than this one. */
+  isOthers(messageId: string): boolean;
+}
+
+/** How many events of a sub-agent may arrive before the call that it works for is known. */
+const MAX_HELD_EVENTS = 1000;
+
+export class TurnReducer {
+  /** The id of the prompt's `invoke_agent` span, known before the span begins. */
+  readonly spanId: string;
+  readonly #options: TurnReducerOptions;
+  readonly #log = new FactLog();
+  readonly #root: AgentRun;
+  /** Runs by OpenCode session; of a child session that was used twice, the later one. */
+  readonly #runs = new Map<string, AgentRun>();
+  /** Tool calls that have a child session, so that each makes one run. */
+  readonly #tied = new Set<string>();
+  /** Events of child sessions whose call has not been told yet. */
+  readonly #held = new Map<string, { event: AgentEvent; atMs: number }[]>();
+  #cut: Ending | undefined;
+
+  constructor(options: TurnReducerOptions) {
+    const { attemptId, sessionId, userMessageId, startMs, attributes, isOthers } = options;
+    this.#options = options;
+    this.spanId = deriveSpanId(attemptId, sessionId, userMessageId, "run");
+    this.#root = new AgentRun({
+      ...{ log: this.#log, attemptId, sessionId, spanId: this.spanId, parentId: undefined },
+      ...{ sinceMs: startMs, userMessageId, isOthers },
+      ...(attributes === undefined ? {} : { attributes }),
+      cutShort: () => this.#cut,
+    });
+    this.#runs.set(sessionId, this.#root);
+  }
+
+  /** Whether the agent is done with the prompt, by the rule in recordings/README.md. */
+  get hasEnded(): boolean {
+    return this.#root.hasEnded;
+  }
+
+  /** How it ended. */
+  get ending(): Ending {
+    return this.#root.ending;
+  }
+
+  /** Whether the agent, or a sub-agent, waits for a person. */
+  get isWaiting(): boolean {
+    return [...this.#runs.values()].some((run) => !run.hasEnded && run.isWaiting);
+  }
+
+  /** The model call that keeps failing, if one does. */
+  get retry(): Retry | undefined {
+    return [...this.#runs.values()].find((run) => !run.hasEnded && run.retry !== undefined)?.retry;
+  }
+
+  get userMessageIds(): ReadonlySet<string> {
+    return this.#root.userMessageIds;
+  }
+
+  /** Whether an event is about this prompt's sessions. */
+  concerns(event: AgentEvent): boolean {
+    const session = sessionOf(event);
+    if (session === undefined) return false;
+    const isNewChild = event.type === "session.created" && this.#runs.has(event.properties.info.parentID ?? "");
+    return isNewChild || this.#runs.has(session) || this.#held.has(session);
+  }
+
+  /** @param readMs when the event was read, epoch ms */
+  apply(event: AgentEvent, readMs: number): Fact[] {
+    if (this.hasEnded || !this.concerns(event)) return [];
+    this.#route(event, eventTime(event, readMs));
+    return this.#log.take();
+  }
+
+  /**
+   * The work is being cut short, and what ends from now on ends like this. Its first reason counts. The agent's own end is
+   * still awaited.
+   */
+  cut(ending: Ending): void {
+    this.#cut ??= ending;
+  }
+
+  /** OpenCode has answered an abort. */
+  abortAnswered(atMs: number): Fact[] {
+    this.#root.abortAnswered(atMs);
+    return this.#log.take();
+  }
+
+  /** Ends everything now: the agent is gone, or does not end what was cut short. */
+  close(atMs: number, ending: Ending): Fact[] {
+    this.cut(ending);
+    for (const run of [...this.#runs.values()].reverse()) run.end(atMs);
+    return this.#log.take();
+  }
+
+  #route(event: AgentEvent, atMs: number): void {
+    const session = sessionOf(event) as string;
+    if (event.type === "session.created") {
+      if (!this.#runs.has(session)) this.#held.set(session, []);
+      return;
+    }
+    const held = this.#held.get(session);
+    if (held !== undefined) {
+      if (held.length < MAX_HELD_EVENTS) held.push({ event, atMs });
+      return;
+    }
+    const run = this.#runs.get(session);
+    if (run === undefined || run.hasEnded) return;
+    this.#endTaskRun(event, atMs);
+    run.apply(event, atMs);
+    this.#tieChild(run, event);
+  }
+
+  /** The `task` tool names the child session that works for it. */
+  #tieChild(parent: AgentRun, event: AgentEvent): void {
+    if (event.type !== "message.part.updated" || event.properties.part.type !== "tool") return;
+    const { messageID, callID, state } = event.properties.part;
+    if (state.status === "pending") return;
+    const child = state.metadata?.sessionId;
+    const toolSpanId = parent.toolSpan(messageID, callID);
+    if (child === undefined || toolSpanId === undefined || this.#tied.has(toolSpanId)) return;
+    this.#tied.add(toolSpanId);
+    if (!this.#log.isOpen(toolSpanId) || child === this.#root.sessionId) return;
+    const run = new AgentRun({
+      ...{ log: this.#log, attemptId: this.#options.attemptId, sessionId: child, parentId: toolSpanId },
+      sinceMs: state.time.start,
+      spanId: deriveSpanId(this.#options.attemptId, child, toolSpanId, "run"),
+      cutShort: () => this.#cut,
+      isOthers: () => false,
+    });
+    this.#runs.set(child, run);
+    const held = this.#held.get(child) ?? [];
+    this.#held.delete(child);
+    for (const { event: earlier, atMs } of held) this.#route(earlier, atMs);
+  }
+
+  /** A call that has its result waits for its sub-agent no longer. */
+  #endTaskRun(event: AgentEvent, atMs: number): void {
+    if (event.type !== "message.part.updated" || event.properties.part.type !== "tool") return;
+    const { state } = event.properties.part;
+    if (state.status !== "completed" && state.status !== "error") return;
+    const run = this.#runs.get(state.metadata?.sessionId ?? "");
+    if (run !== undefined && run !== this.#root && !run.hasEnded) run.end(Math.min(state.time.end, atMs));
+  }
+}

@@ -1,0 +1,491 @@
+/**
+ * Turns as the rest of the runner and a session's trace see them. OpenCode is a stand-in here that plays recordings of the
+ * real one's events at once (test/fake-opencode.ts): that the real one does what is recorded, and how long things take, is
+ * opencode/real.test.ts's to prove.
+ */
+import { type MessagePart, PromptDispatch } from "@valet/shared/protocol/runner-link";
+import type { ValetSpans } from "@valet/shared/spans";
+import {
+  type AttributeValue,
+  attributesToObject,
+  formatTraceparent,
+  parseOpenSpan,
+  type ReadableSpan,
+  StatusCode,
+  Tracer,
+} from "@valet/shared/tracing";
+import { afterEach, expect, test, vi } from "vitest";
+import { FakeOpenCode, type FakeOptions, type RawEvent } from "../test/fake-opencode.ts";
+import { type PermissionAsked, PromptRunner, type PromptRunnerOptions } from "./prompt.ts";
+
+const disposables: AsyncDisposable[] = [];
+afterEach(async () => {
+  for (const each of disposables.splice(0)) await each[Symbol.asyncDispose]();
+});
+
+function setUp(fake: FakeOptions, options: Partial<PromptRunnerOptions> = {}) {
+  const opencode = new FakeOpenCode(fake);
+  disposables.push(opencode);
+  const started: ReadableSpan[] = [];
+  const ended: ReadableSpan[] = [];
+  const tracer = new Tracer<ValetSpans>({
+    scope: { name: "test" },
+    sink: { onStart: (span) => started.push(span), onEnd: (span) => ended.push(span) },
+  });
+  const parts: [attemptId: string, part: MessagePart][] = [];
+  const asked: PermissionAsked[] = [];
+  const runner = new PromptRunner({
+    agent: opencode,
+    tracer,
+    captureContent: false,
+    defaultModel: "valet/default",
+    stuckTurnMs: 10_000,
+    partIntervalMs: 0,
+    onPart: (attemptId, part) => parts.push([attemptId, part]),
+    onPermissionAsked: (request) => asked.push(request),
+    ...options,
+    limits: { abortTimeoutMs: 500, ...options.limits },
+  });
+  return { opencode, runner, started, ended, parts, asked };
+}
+
+const isIdle = ({ properties }: RawEvent) => properties.status?.type === "idle";
+
+let dispatches = 0;
+
+function dispatch(fields: Partial<PromptDispatch> = {}): PromptDispatch {
+  const number = ++dispatches;
+  return PromptDispatch.parse({
+    attemptId: `att_${number}`,
+    attempt: 1,
+    messageId: `msg_${number}`,
+    messageIds: [`msg_${number}`],
+    content: "Fix the greeting.",
+    channel: "main",
+    queue: { waitMs: 12.4, reason: "runner_busy", mode: "followup" },
+    traceparent: traceparentOf(number),
+    ...fields,
+  });
+}
+
+const traceIdOf = (number: number) => number.toString(16).padStart(32, "a");
+const traceparentOf = (number: number) =>
+  formatTraceparent({
+    traceId: traceIdOf(number),
+    spanId: "b".repeat(16),
+    traceFlags: 1,
+    traceState: "",
+    isRemote: true,
+  });
+
+const attributesOf = (span: ReadableSpan | undefined): Record<string, AttributeValue> =>
+  attributesToObject([...(span?.attributes ?? [])]);
+
+/** `name outcome error`, indented below its parent. */
+function treeOf(spans: readonly ReadableSpan[], traceId?: string): string {
+  const own = spans.filter(({ context }) => traceId === undefined || context.traceId === traceId);
+  const lines: string[] = [];
+  const draw = (parentId: string | undefined, indent: string) => {
+    for (const span of own.filter(({ parent }) => parent?.spanId === parentId)) {
+      const { "valet.outcome": outcome, "error.type": errorType = "" } = attributesOf(span);
+      lines.push(`${indent}${span.name} ${outcome} ${errorType}`.trimEnd());
+      draw(span.context.spanId, `${indent}  `);
+    }
+  };
+  const ids = new Set(own.map(({ context }) => context.spanId));
+  const tops = new Set(own.filter(({ parent }) => !ids.has(parent?.spanId ?? "")).map(({ parent }) => parent?.spanId));
+  for (const top of tops) draw(top, "");
+  return lines.join("\n");
+}
+
+const byStart = (spans: readonly ReadableSpan[]) => spans.filter(({ endTime }) => endTime !== undefined);
+
+test("a turn: its answer, its figures, its spans below the dispatch, its context on every call", async () => {
+  const { opencode, runner, started, parts } = setUp({ onPrompt: (prompt) => void prompt.play("simple") });
+  const input = dispatch({ threadId: "thread" });
+  const { openSpan, done } = runner.run(input);
+  expect(parseOpenSpan(openSpan ?? "")).toMatchObject({ name: "valet.turn", parent: { spanId: "b".repeat(16) } });
+  expect(runner.busy).toEqual([input.attemptId]);
+  const result = await done;
+
+  expect(result).toMatchObject({
+    outcome: "ok",
+    opencodeSessionId: opencode.prompts[0]?.sessionId,
+    summary: {
+      modelCalls: 4,
+      toolCalls: 3,
+      toolErrors: 0,
+      retries: 0,
+      tokens: { input: 1000, output: 75, cacheRead: 640, cacheWrite: 0, reasoning: 5 },
+      model: "valet/default",
+    },
+  });
+  expect(result.summary.costUsd).toBeCloseTo(0.002397, 6);
+  expect(result.parts.map(({ type }) => type)).toEqual(["reasoning", "text", "tool", "tool", "tool", "text"]);
+  expect(result.parts.at(-1)).toMatchObject({ text: "The greeting is fixed and the tests pass." });
+  expect(new Map(parts.map(([, part]) => [part.id, part])).get(result.parts.at(-1)?.id ?? "")).toEqual(
+    result.parts.at(-1),
+  );
+  expect(runner.busy).toEqual([]);
+
+  expect(`\n${treeOf(byStart(started))}`).toBe(`
+valet.turn ok
+  invoke_agent build ok
+    chat scripted-1 ok
+    execute_tool read ok
+    chat scripted-1 ok
+    execute_tool edit ok
+    chat scripted-1 ok
+    execute_tool bash ok
+    chat scripted-1 ok
+  valet.turn.finalize ok`);
+  const [turn, run] = started;
+  expect(turn?.context.traceId).toBe(traceIdOf(dispatches));
+  expect(attributesOf(turn)).toMatchObject({
+    "valet.message.id": input.messageId,
+    "valet.dispatch.attempt_id": input.attemptId,
+    "valet.channel.id": "main",
+    "valet.thread.id": "thread",
+    "valet.queue.wait_ms": 12,
+    "valet.queue.reason": "runner_busy",
+    "valet.queue.mode": "followup",
+    "valet.turn.model_call_count": 4,
+    "valet.opencode.session.id": result.opencodeSessionId,
+  });
+  // What is done for the prompt belongs to its run, the rest to the turn.
+  const ids = { turn: turn?.context.spanId, run: run?.context.spanId };
+  expect(opencode.calls.map(({ path, traceparent }) => [path.split("/").at(-1), traceparent?.split("-")[2]])).toEqual([
+    ["session", ids.turn],
+    ["prompt_async", ids.run],
+    ["message", started.at(-1)?.context.spanId],
+  ]);
+});
+
+test("two channels work side by side, each with its own session, trace and answer", async () => {
+  const rests: (() => void)[] = [];
+  const { opencode, runner, started } = setUp({
+    onPrompt: (prompt) => {
+      const turn = prompt.texts[0] === "first" ? 0 : 1;
+      rests.push(prompt.play("two-channels", { turn, until: isIdle }));
+    },
+  });
+  const [first, second] = [
+    dispatch({ channel: "one", content: "first" }),
+    dispatch({ channel: "two", content: "second" }),
+  ];
+  const turns = [runner.run(first), runner.run(second)];
+  await vi.waitFor(() => expect(rests).toHaveLength(2));
+  for (const rest of rests) rest();
+  const [one, two] = await Promise.all(turns.map(({ done }) => done));
+  expect(one?.opencodeSessionId).not.toBe(two?.opencodeSessionId);
+  expect(one?.summary.tokens).toMatchObject({ input: 230, output: 23 });
+  expect(two?.summary.tokens).toMatchObject({ input: 430, output: 43 });
+  expect(JSON.stringify(one?.parts)).toContain("The first channel is done.");
+  expect(JSON.stringify(two?.parts)).toContain("The second channel is done.");
+  const tree = `
+valet.turn ok
+  invoke_agent build ok
+    chat scripted-1 ok
+    execute_tool bash ok
+    chat scripted-1 ok
+  valet.turn.finalize ok`;
+  for (const { traceparent } of [first, second]) {
+    const traceId = traceparent?.split("-")[1];
+    expect(`\n${treeOf(started, traceId)}`).toBe(tree);
+    const own = started.filter(({ context }) => context.traceId === traceId);
+    expect(opencode.prompts.find((prompt) => prompt.traceparent?.includes(traceId ?? ""))?.sessionId).toBe(
+      attributesOf(own[0])["valet.opencode.session.id"],
+    );
+  }
+});
+
+test("a message of a busy channel waits for the one before it", async () => {
+  let finish = () => {};
+  const { opencode, runner } = setUp({
+    onPrompt: (prompt) => {
+      finish = prompt.play("simple", { until: isIdle });
+      if (opencode.prompts.length === 2) finish();
+    },
+  });
+  const first = runner.run(dispatch());
+  const second = runner.run(dispatch());
+  await vi.waitFor(() => expect(opencode.prompts).toHaveLength(1));
+  finish();
+  expect((await first.done).outcome).toBe("ok");
+  expect((await second.done).outcome).toBe("ok");
+  expect(opencode.prompts).toHaveLength(2);
+});
+
+test("an abort, and at once the next message", async () => {
+  let rest = () => {};
+  const { runner, started } = setUp({
+    onPrompt: (prompt) => {
+      const isFirst = prompt.texts[0] === "Take your time.";
+      rest = prompt.play("abort-then-prompt", {
+        turn: isFirst ? 0 : 1,
+        until: ({ type }) => isFirst && type === "session.error",
+      });
+    },
+    onAbort: () => rest(),
+  });
+  const [first, second] = [dispatch({ content: "Take your time." }), dispatch({ content: "Never mind." })];
+  const aborted = runner.run(first);
+  await vi.waitFor(() => expect(started.some(({ name }) => name === "execute_tool bash")).toBe(true));
+  void runner.abort(first.attemptId, "steered");
+  const next = runner.run(second);
+  expect(await aborted.done).toMatchObject({ outcome: "aborted", errorType: "steered" });
+  expect(await next.done).toMatchObject({ outcome: "ok" });
+  expect(`\n${treeOf(started, first.traceparent?.split("-")[1])}`).toBe(`
+valet.turn superseded steered
+  invoke_agent build superseded steered
+    chat scripted-1 ok
+    execute_tool bash superseded steered
+  valet.turn.finalize ok`);
+  expect(`\n${treeOf(started, second.traceparent?.split("-")[1])}`).toBe(`
+valet.turn ok
+  invoke_agent build ok
+    chat scripted-1 ok
+  valet.turn.finalize ok`);
+  expect(started.filter(({ statusCode }) => statusCode === StatusCode.ERROR)).toEqual([]);
+});
+
+test("an abort that the agent does not heed ends the turn all the same", async () => {
+  const { runner, started, ended } = setUp({
+    onPrompt: (prompt) => void prompt.play("abort-then-prompt", { until: ({ type }) => type === "session.error" }),
+  });
+  const input = dispatch();
+  const { done } = runner.run(input);
+  await vi.waitFor(() => expect(started.some(({ name }) => name === "execute_tool bash")).toBe(true));
+  await runner.abort(input.attemptId, "user_abort");
+  expect(await done).toMatchObject({ outcome: "aborted", errorType: "user_abort" });
+  expect(ended).toHaveLength(started.length);
+});
+
+test("an abort before the agent has been asked: it is never asked", async () => {
+  const { opencode, runner } = setUp({ onPrompt: (prompt) => void prompt.play("simple") });
+  const input = dispatch();
+  const { done } = runner.run(input);
+  await runner.abort(input.attemptId, "session_terminated");
+  expect(await done).toMatchObject({ outcome: "aborted", errorType: "session_terminated", parts: [] });
+  expect(opencode.prompts).toEqual([]);
+});
+
+test("an abort of a prompt that the agent dropped: the turn ends when the abort is answered", async () => {
+  const { opencode, runner } = setUp({ onPrompt: () => {} }, { limits: { abortTimeoutMs: 60_000 } });
+  const input = dispatch();
+  const { done } = runner.run(input);
+  await vi.waitFor(() => expect(opencode.prompts).toHaveLength(1));
+  await runner.abort(input.attemptId, "user_abort");
+  expect(await done).toMatchObject({ outcome: "aborted", errorType: "user_abort" });
+});
+
+test("a model that fails gives way to the next, which links it", async () => {
+  const { opencode, runner, started } = setUp({
+    onPrompt: (prompt) => void prompt.play(prompt.model === "a/good" ? "simple" : "error"),
+  });
+  const { done } = runner.run(dispatch({ model: "a/bad", models: ["a/bad", "a/good", "a/never"] }));
+  expect(await done).toMatchObject({ outcome: "ok", summary: { model: "a/good" } });
+  expect(opencode.prompts.map(({ model }) => model)).toEqual(["a/bad", "a/good"]);
+  expect(new Set(opencode.prompts.map(({ messageId }) => messageId)).size).toBe(2);
+  const runs = started.filter(({ name }) => name.startsWith("invoke_agent "));
+  expect(runs.map((run) => attributesOf(run))).toMatchObject([
+    { "valet.outcome": "error", "error.type": "provider_auth_failed", "valet.failover.attempt": 1 },
+    { "valet.outcome": "ok", "valet.failover.attempt": 2 },
+  ]);
+  expect(runs[1]?.links).toMatchObject([
+    { context: { spanId: runs[0]?.context.spanId }, attributes: ["valet.link.type", "follows"] },
+  ]);
+  expect(runs[1]?.parent).toEqual(started[0]?.context);
+  expect(attributesOf(started[0])).toMatchObject({ "valet.outcome": "ok", "valet.turn.failover_count": 1 });
+});
+
+test("every model fails: the chain is exhausted, and that is an error", async () => {
+  const { opencode, runner, started } = setUp({ onPrompt: (prompt) => void prompt.play("error") });
+  const { done } = runner.run(dispatch({ models: ["a/one", "a/two"] }));
+  expect(await done).toMatchObject({ outcome: "error", errorType: "model_chain_exhausted" });
+  expect(opencode.prompts.map(({ model }) => model)).toEqual(["a/one", "a/two", "valet/default"]);
+  expect(started[0]).toMatchObject({ name: "valet.turn", statusCode: StatusCode.ERROR });
+  expect(attributesOf(started[0])).toMatchObject({ "valet.turn.failover_count": 2 });
+});
+
+test("a provider that OpenCode would try for ever is given up, and the next model answers", async () => {
+  let rest = () => {};
+  const { opencode, runner, started } = setUp(
+    {
+      onPrompt: (prompt) => {
+        if (prompt.model === "a/good") prompt.play("simple");
+        else rest = prompt.play("abort-in-retry", { until: ({ properties }) => properties.info?.time?.completed > 0 });
+      },
+      onAbort: () => rest(),
+    },
+    { limits: { maxFailures: 1 } },
+  );
+  const { done } = runner.run(dispatch({ models: ["a/broken", "a/good"] }));
+  expect(await done).toMatchObject({ outcome: "ok", summary: { model: "a/good" } });
+  expect(opencode.prompts).toHaveLength(2);
+  expect(treeOf(started).split("\n").slice(0, 4)).toEqual([
+    "valet.turn ok",
+    "  invoke_agent build error provider_unavailable",
+    "    chat scripted-1 error provider_unavailable",
+    "    valet.retry.wait ok",
+  ]);
+});
+
+test("the same attempt twice is one turn", async () => {
+  const { opencode, runner, started } = setUp({ onPrompt: (prompt) => void prompt.play("simple") });
+  const input = dispatch();
+  const [first, second] = [runner.run(input), runner.run({ ...input })];
+  expect(await second.done).toBe(await first.done);
+  expect(await runner.run(input).done).toBe(await first.done);
+  expect(opencode.prompts).toHaveLength(1);
+  expect(started.filter(({ name }) => name === "valet.turn")).toHaveLength(1);
+});
+
+test("without a traceparent a turn begins a trace of its own, whatever else is at work", async () => {
+  const { traceparent: _, ...older } = dispatch({ channel: "older" });
+  const { opencode, runner, started } = setUp({
+    onPrompt: (prompt) => {
+      if (opencode.prompts.length === 2) prompt.play("simple");
+    },
+  });
+  const other = dispatch();
+  void runner.run(other);
+  await vi.waitFor(() => expect(opencode.prompts).toHaveLength(1));
+  const result = await runner.run(older).done;
+  expect(result.outcome).toBe("ok");
+  const turn = started.filter(({ name }) => name === "valet.turn")[1];
+  expect(turn?.parent).toBeUndefined();
+  expect(turn?.context.traceId).not.toBe(other.traceparent?.split("-")[1]);
+  await runner.abortAll("runner_shutdown");
+});
+
+test("a turn in which nothing happens any more is ended as stuck", async () => {
+  const { opencode, runner, started, ended } = setUp(
+    { onPrompt: (prompt) => void prompt.play("simple", { until: ({ type }) => type === "message.part.delta" }) },
+    { stuckTurnMs: 50, limits: { abortTimeoutMs: 50 } },
+  );
+  const { done } = runner.run(dispatch());
+  expect(await done).toMatchObject({ outcome: "error", errorType: "stuck_turn" });
+  expect(opencode.calls.some(({ path }) => path.endsWith("/abort"))).toBe(true);
+  expect(ended).toHaveLength(started.length);
+  expect(`\n${treeOf(started)}`).toBe(`
+valet.turn error stuck_turn
+  invoke_agent build error stuck_turn
+    chat scripted-1 error stuck_turn
+  valet.turn.finalize ok`);
+});
+
+test("a question of leave reaches a person, is no standstill, and the answer goes back", async () => {
+  let rest = () => {};
+  const { runner, asked, started } = setUp(
+    {
+      onPrompt: (prompt) => {
+        rest = prompt.play("permission", { until: ({ type }) => type === "permission.replied" });
+      },
+      onPermissionReply: (id, reply) => {
+        expect([id, reply]).toEqual([asked[0]?.permissionId, "once"]);
+        rest();
+      },
+    },
+    { stuckTurnMs: 200 },
+  );
+  const input = dispatch();
+  const { done } = runner.run(input);
+  await vi.waitFor(() => expect(started.some(({ name }) => name === "valet.permission.wait")).toBe(true));
+  expect(asked).toEqual([
+    { attemptId: input.attemptId, permissionId: expect.any(String), permission: "bash", detail: "ls" },
+  ]);
+  // Twice as long as silence may last otherwise.
+  await Bun.sleep(400);
+  expect(runner.busy).toHaveLength(1);
+  await runner.replyPermission("per_unknown", "reject");
+  await runner.replyPermission(asked[0]?.permissionId ?? "", "once");
+  expect(await done).toMatchObject({ outcome: "ok" });
+  const wait = started.find(({ name }) => name === "valet.permission.wait");
+  expect(attributesOf(wait)).toMatchObject({ "valet.permission.reply": "once", "valet.permission.type": "bash" });
+});
+
+test("OpenCode dies in mid-turn: the turn says so, OpenCode comes back, the next turn works", async () => {
+  const { opencode, runner, started, ended } = setUp({
+    onPrompt: (prompt) =>
+      void prompt.play("simple", {
+        until: ({ type }) => opencode.prompts.length === 1 && type === "message.part.delta",
+      }),
+  });
+  const { done } = runner.run(dispatch());
+  await vi.waitFor(() => expect(started.some(({ name }) => name.startsWith("chat "))).toBe(true));
+  await opencode.die();
+  expect(await done).toMatchObject({ outcome: "error", errorType: "opencode_died" });
+  expect(opencode.starts).toBe(2);
+  expect(ended).toHaveLength(started.length);
+  expect(await runner.run(dispatch()).done).toMatchObject({ outcome: "ok" });
+});
+
+test("OpenCode does not take the prompt", async () => {
+  const { runner } = setUp({ onPrompt: () => 500 });
+  expect(await runner.run(dispatch()).done).toMatchObject({ outcome: "error", errorType: "opencode_error" });
+});
+
+test("a broken event stream is made good from the history", async () => {
+  let rest = () => {};
+  const { opencode, runner, started } = setUp({
+    onPrompt: (prompt) => {
+      rest = prompt.play("simple", { until: ({ properties }) => properties.part?.state?.status === "running" });
+    },
+  });
+  const { done } = runner.run(dispatch());
+  await vi.waitFor(() => expect(started.some(({ name }) => name.startsWith("chat "))).toBe(true));
+  opencode.breakStreams();
+  rest();
+  expect(await done).toMatchObject({ outcome: "ok", summary: { modelCalls: 4, toolCalls: 3 } });
+  expect(started.filter(({ name }) => name.startsWith("chat "))).toHaveLength(4);
+});
+
+test("a new OpenCode session hears what went before; a known one is used again", async () => {
+  const { opencode, runner } = setUp({ onPrompt: (prompt) => void prompt.play("simple") });
+  const gone = dispatch({ opencodeSessionId: "ses_gone", continuationContext: "Earlier we fixed a bug." });
+  const first = await runner.run(gone).done;
+  expect(opencode.prompts[0]?.texts).toEqual(["Earlier we fixed a bug.", "Fix the greeting."]);
+  expect(first.opencodeSessionId).not.toBe("ses_gone");
+  const again = dispatch({
+    opencodeSessionId: first.opencodeSessionId,
+    continuationContext: "Earlier we fixed a bug.",
+    attachments: [{ filename: "a.txt", mediaType: "text/plain", url: "data:text/plain,hi" }],
+  });
+  expect(await runner.run(again).done).toMatchObject({ opencodeSessionId: first.opencodeSessionId });
+  const body = opencode.calls.filter(({ path }) => path.endsWith("/prompt_async"))[1]?.body;
+  expect(body).toMatchObject({
+    parts: [
+      { type: "text", text: "Fix the greeting." },
+      { type: "file", mime: "text/plain", filename: "a.txt", url: "data:text/plain,hi" },
+    ],
+  });
+  const [one, two] = opencode.prompts.map(({ messageId }) => messageId);
+  expect((one ?? "") < (two ?? "")).toBe(true);
+});
+
+test("what was said is in no span, unless content is captured", async () => {
+  for (const captureContent of [false, true]) {
+    const { runner, ended } = setUp({ onPrompt: (prompt) => void prompt.play("simple") }, { captureContent });
+    await runner.run(dispatch({ content: "canary-prompt", continuationContext: "canary-context" })).done;
+    const text = JSON.stringify(ended);
+    for (const said of ["canary-prompt", "canary-context"]) expect(text).not.toContain(said);
+    for (const said of ["greeting is fixed", "node --test", "stranger", "I read the file"]) {
+      expect(text.includes(said)).toBe(captureContent);
+    }
+  }
+});
+
+test("with tracing off the work is the same and the caller's context goes on", async () => {
+  const off = new Tracer<ValetSpans>({
+    scope: { name: "test" },
+    sink: { onStart: () => expect.unreachable(), onEnd: () => expect.unreachable() },
+    enabled: false,
+  });
+  const { opencode, runner } = setUp({ onPrompt: (prompt) => void prompt.play("simple") }, { tracer: off });
+  const input = dispatch();
+  const { openSpan, done } = runner.run(input);
+  expect(openSpan).toBeUndefined();
+  expect(await done).toMatchObject({ outcome: "ok", summary: { modelCalls: 4 } });
+  expect(opencode.prompts[0]?.traceparent).toBe(input.traceparent);
+});

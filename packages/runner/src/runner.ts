@@ -1,0 +1,265 @@
+/**
+ * A runner's course: it links up, is configured, puts the repository and the agent in place, and then works on what is
+ * dispatched to it until it is told to stop.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { FromRunner, FromRunnerOf, ToRunnerOf } from "@valet/shared/protocol/runner-link";
+import { extractFromHeaders, type Parent } from "@valet/shared/tracing";
+import { AgentClient, type AgentClientOptions, type LinkHandlers } from "./agent-client.ts";
+import { Attempts, type TurnNews, type Turns } from "./attempts.ts";
+import { Bootstrap, type BootstrapError } from "./bootstrap.ts";
+import { setUpRepository } from "./git-setup.ts";
+import type { Journal } from "./journal.ts";
+import type { Settings } from "./settings.ts";
+import type { SpanOutbox } from "./span-outbox.ts";
+import { RUNNER_VERSION, type RunnerTracer, type Tracing } from "./tracing.ts";
+import type { AbortReason } from "./turn.ts";
+
+/** The agent's process and who gives it work. */
+export interface Agent {
+  readonly turns: Turns;
+  /** Ends the process and all that it started, also while it starts. */
+  stop(): Promise<void>;
+}
+
+export interface AgentStart {
+  readonly config: ToRunnerOf<"config">;
+  readonly tracer: RunnerTracer;
+  /** What the start is part of. */
+  readonly parent: Parent;
+  readonly workspace: string;
+  /** Settles when the repository is in place: until then the agent takes no notice of the workspace. Never rejects. */
+  readonly workspaceReady: Promise<unknown>;
+  tell(news: TurnNews): void;
+}
+
+export interface RunnerOptions {
+  readonly settings: Settings;
+  readonly token: string;
+  readonly restartCount: number;
+  /** This process; a restarted one has another. */
+  readonly instanceId: string;
+  readonly tracing: Tracing;
+  readonly outbox: SpanOutbox;
+  readonly journal: Journal;
+  /** Begins to start the agent. `healthy` rejects when it does not become so. */
+  startAgent(start: AgentStart): { readonly agent: Agent; readonly healthy: Promise<unknown> };
+  /** What goes wrong and is survived; never quotes content. */
+  onProblem(problem: string): void;
+  readonly link?: Partial<
+    Pick<AgentClientOptions, "heartbeatMs" | "firstDelayMs" | "maxDelayMs" | "connectTimeoutMs" | "random">
+  >;
+  readonly gitTimeoutMs?: number;
+  /** For all of a stop. Less than a sandbox has until it is killed. */
+  readonly stopMs?: number;
+}
+
+/** Why a runner is done: it was told to stop, or there is no place for it and another like it would fare no better. */
+export type RunnerEnd = "stopped" | "refused";
+
+const GIT_TIMEOUT_MS = 5 * 60_000;
+const STOP_MS = 4_000;
+const MAX_HELLO_ATTEMPTS = 1000;
+
+/** What a shutdown's reason means to the turns that it ends. */
+const SHUTDOWN_REASONS: { readonly [reason: string]: AbortReason | undefined } = {
+  hibernate: "session_hibernated",
+  terminate: "session_terminated",
+};
+
+export class Runner {
+  readonly #options: RunnerOptions;
+  readonly #client: AgentClient;
+  readonly #bootstrap: Bootstrap;
+  readonly #attempts: Attempts;
+  readonly #stopping = new AbortController();
+  readonly #ended = Promise.withResolvers<RunnerEnd>();
+  #config: ToRunnerOf<"config"> | undefined;
+  #settingUp: Promise<void> | undefined;
+  #agent: Agent | undefined;
+  #isReady = false;
+
+  constructor(options: RunnerOptions) {
+    const { settings, token, instanceId, journal, outbox, tracing, restartCount, link, onProblem } = options;
+    this.#options = options;
+    const send = (frame: FromRunner) => this.#client.send(frame);
+    this.#client = new AgentClient({
+      url: settings.url,
+      token,
+      generation: settings.generation,
+      instanceId,
+      handlers: this.#handlers(),
+      hello: () => this.#hello(),
+      onUp: () => this.#resume(),
+      onDown: () => outbox.disconnect(),
+      onRefused: (reason) => void this.#refused(reason),
+      onProblem,
+      ...link,
+    });
+    this.#bootstrap = new Bootstrap(tracing.base, settings, restartCount, send);
+    this.#attempts = new Attempts({ journal, outbox, tracing, send, onProblem });
+  }
+
+  /** Runs until it is told to stop or is refused. Never rejects. */
+  run(): Promise<RunnerEnd> {
+    this.#attempts.endWhatDied();
+    this.#client.start();
+    return this.#ended.promise;
+  }
+
+  /**
+   * Ends the turns in work, then the agent, hands over what is owed and tells that it is done, all of it within bounds. What
+   * could not be handed over stays on disk.
+   */
+  async stop(reason: AbortReason): Promise<void> {
+    if (this.#stopping.signal.aborted) return;
+    const { outbox, stopMs = STOP_MS } = this.#options;
+    const startMs = performance.now();
+    await this.#windUp(reason);
+    this.#bootstrap.end("runner_shutdown");
+    outbox.flush();
+    const leftMs = Math.max(0, startMs + stopMs - performance.now());
+    if (this.#client.isUp) await within(leftMs, Promise.all([outbox.whenEmpty(leftMs), this.#attempts.whenSettled()]));
+    this.#client.send({ type: "stopped" });
+    this.#end("stopped");
+  }
+
+  /** There is no place for this runner: nothing more can be handed over. */
+  async #refused(reason: ToRunnerOf<"refused">["reason"]): Promise<void> {
+    if (this.#stopping.signal.aborted) return;
+    this.#options.onProblem(`the link was refused: ${reason}`);
+    this.#client.close();
+    await this.#windUp("runner_shutdown");
+    this.#bootstrap.end(reason === "superseded" ? "runner_replaced" : reason);
+    this.#end("refused");
+  }
+
+  /** Ends what is in work, in time for the rest of a stop. */
+  async #windUp(reason: AbortReason): Promise<void> {
+    const { stopMs = STOP_MS } = this.#options;
+    this.#stopping.abort();
+    this.#attempts.close();
+    await within(0.4 * stopMs, this.#attempts.abortAll(reason));
+    await within(0.4 * stopMs, Promise.all([this.#agent?.stop(), this.#settingUp]));
+  }
+
+  #end(end: RunnerEnd): void {
+    this.#client.close();
+    this.#options.outbox.close();
+    this.#options.journal.close();
+    this.#ended.resolve(end);
+  }
+
+  #hello(): FromRunnerOf<"hello"> {
+    const { settings, instanceId } = this.#options;
+    return {
+      type: "hello",
+      protocol: 1,
+      instanceId,
+      generation: settings.generation,
+      clockMs: Date.now(),
+      attempts: this.#attempts.ids.slice(-MAX_HELLO_ATTEMPTS),
+      ready: this.#isReady,
+      version: RUNNER_VERSION,
+    };
+  }
+
+  /** There is a link, for the first time or again: everything that is owed goes onto it, spans before the ends they belong to. */
+  #resume(): void {
+    this.#bootstrap.connected(this.#client.attemptCount);
+    this.#attempts.resendRunning();
+    this.#options.outbox.connect((frame) => this.#client.send({ type: "spans", ...frame }));
+    this.#attempts.resendEnded();
+  }
+
+  #handlers(): LinkHandlers {
+    const { outbox, onProblem } = this.#options;
+    return {
+      config: (config) => this.#configure(config),
+      "repo-config": (repo) => this.#receiveRepository(repo),
+      prompt: ({ dispatch }) => this.#attempts.receive(dispatch),
+      abort: ({ attemptId, reason }) => this.#attempts.abort(attemptId, reason),
+      "permission-reply": ({ permissionId, reply }) => this.#attempts.replyPermission(permissionId, reply),
+      "spans-ack": ({ instanceId, seq }) => outbox.acknowledge(instanceId, seq),
+      "turn-ended-ack": ({ attemptId }) => this.#attempts.acknowledged(attemptId),
+      shutdown: ({ reason }) => void this.stop(SHUTDOWN_REASONS[reason] ?? "runner_shutdown"),
+      error: ({ error }) => onProblem(`the SessionAgent did not understand a frame: ${error}`),
+      refused: ({ reason }) => void this.#refused(reason),
+    };
+  }
+
+  /** The first counts: what comes again with a new connection says the same. */
+  #configure(config: ToRunnerOf<"config">): void {
+    const { settings, outbox, onProblem } = this.#options;
+    if (this.#config !== undefined) return;
+    if (config.sessionId !== settings.sessionId || config.generation !== settings.generation) {
+      onProblem("a configuration for another runner was skipped");
+      return;
+    }
+    this.#config = config;
+    this.#bootstrap.measured(config.clockOffsetMs);
+    if (!config.tracing) outbox.disable();
+  }
+
+  #receiveRepository(repo: ToRunnerOf<"repo-config">): void {
+    if (this.#settingUp !== undefined || this.#stopping.signal.aborted) return;
+    if (this.#config === undefined) this.#options.onProblem("a repository came before the configuration");
+    else this.#settingUp = this.#setUp(this.#config, repo);
+  }
+
+  /** Never rejects. */
+  async #setUp(config: ToRunnerOf<"config">, repo: ToRunnerOf<"repo-config">): Promise<void> {
+    const { tracing, settings, outbox, onProblem, startAgent } = this.#options;
+    const workspaceReady = this.#setUpRepository(repo);
+    const { agent, healthy } = startAgent({
+      config,
+      tracer: tracing.configure({ enabled: config.tracing, captureContent: config.captureContent }),
+      parent: this.#bootstrap.startAgent(),
+      workspace: settings.workspace,
+      workspaceReady,
+      tell: (news) => this.#attempts.tell(news),
+    });
+    this.#agent = agent;
+    const [gitError, agentError] = await Promise.all([workspaceReady, errorOf(healthy)]);
+    if (this.#stopping.signal.aborted) return;
+    if (agentError !== undefined) onProblem(`the agent did not start: ${agentError.name}`);
+    const errorType = gitError ?? (agentError && "opencode_unhealthy");
+    if (errorType === undefined) {
+      this.#attempts.open(agent.turns);
+      this.#isReady = true;
+    }
+    this.#bootstrap.end(errorType);
+    outbox.flush();
+  }
+
+  /** @returns why it failed, if it did */
+  async #setUpRepository(repo: ToRunnerOf<"repo-config">): Promise<BootstrapError | undefined> {
+    const { tracing, settings, gitTimeoutMs = GIT_TIMEOUT_MS } = this.#options;
+    const { traceparent, tracestate } = repo;
+    const result = await setUpRepository({
+      tracer: tracing.base,
+      parent: this.#bootstrap.setUpRepository(extractFromHeaders({ traceparent, tracestate })),
+      workspace: settings.workspace,
+      repo,
+      allowFile: settings.allowFile,
+      env: process.env,
+      timeoutMs: gitTimeoutMs,
+      signal: this.#stopping.signal,
+    });
+    return result.ok ? undefined : result.errorType;
+  }
+}
+
+function errorOf(work: Promise<unknown>): Promise<Error | undefined> {
+  return work.then(
+    () => undefined,
+    (error: Error) => error,
+  );
+}
+
+/** Waits for `work`, but no longer than this; what it rejects with is of no interest any more. */
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  const timeout = new AbortController();
+  await Promise.race([work.catch(() => {}), sleep(ms, undefined, { signal: timeout.signal }).catch(() => {})]);
+  timeout.abort();
+}

@@ -1,0 +1,88 @@
+/** What the sandbox tells the runner when it starts it. */
+import { EntrypointInput, Generation, SessionId } from "@valet/shared/protocol/sandbox-broker";
+import { type EnvironmentRecord, extractFromEnvironment, type SpanContext } from "@valet/shared/tracing";
+import { z } from "zod";
+
+export interface Settings {
+  readonly sessionId: string;
+  readonly generation: number;
+  readonly url: string;
+  readonly workspace: string;
+  readonly home: string;
+  readonly sandboxId: string | undefined;
+  /** Whether repositories of this machine may be cloned: only where sandboxes share the machine with whoever asks. */
+  readonly allowFile: boolean;
+  /** What the bootstrap is part of. */
+  readonly parent: SpanContext | undefined;
+}
+
+/** Something that the runner cannot do without is missing or wrong. Names it and never quotes its value. */
+export class SettingsError extends Error {
+  override readonly name = "SettingsError";
+}
+
+const Environment = z.object({
+  VALET_SESSION_ID: SessionId,
+  VALET_GENERATION: z.string().regex(/^\d+$/, "no whole number").transform(Number).pipe(Generation),
+  VALET_RUNNER_URL: z.url({ protocol: /^wss?$/, error: "no ws or wss URL" }),
+  VALET_WORKSPACE: z.string().startsWith("/", "no absolute path"),
+  HOME: z.string().startsWith("/", "no absolute path"),
+  VALET_SANDBOX_ID: z.string().max(128).optional(),
+  VALET_ALLOW_FILE_REPOS: z.enum(["0", "1"]).default("0"),
+});
+
+/** @throws SettingsError */
+export function readSettings(env: EnvironmentRecord): Settings {
+  const { data, error } = Environment.safeParse(env);
+  if (data === undefined) {
+    const problems = error.issues.map(({ path, message }) =>
+      env[String(path[0])] === undefined ? `${String(path[0])} is missing` : `${String(path[0])}: ${message}`,
+    );
+    throw new SettingsError(problems.join("; "));
+  }
+  return {
+    sessionId: data.VALET_SESSION_ID,
+    generation: data.VALET_GENERATION,
+    url: data.VALET_RUNNER_URL,
+    workspace: data.VALET_WORKSPACE,
+    home: data.HOME,
+    sandboxId: data.VALET_SANDBOX_ID,
+    allowFile: data.VALET_ALLOW_FILE_REPOS === "1",
+    parent: extractFromEnvironment(env),
+  };
+}
+
+const MAX_INPUT_BYTES = 64 * 1024;
+
+/**
+ * Reads the one line of JSON that the broker writes. What follows it is not read.
+ * @throws SettingsError when it does not come in time, or is none
+ */
+export async function readInput(stream: AsyncIterable<Uint8Array>, timeoutMs: number): Promise<EntrypointInput> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new SettingsError("nothing came on standard input")), timeoutMs);
+  try {
+    return parseInput(await Promise.race([readLine(stream), late]));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function readLine(stream: AsyncIterable<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of stream) {
+    text += decoder.decode(chunk, { stream: true });
+    if (text.includes("\n") || text.length > MAX_INPUT_BYTES) break;
+  }
+  return text.split("\n", 1)[0] as string;
+}
+
+function parseInput(line: string): EntrypointInput {
+  try {
+    // A broker that does not count restarts has made none that we know of.
+    return EntrypointInput.parse({ restartCount: 0, ...JSON.parse(line) });
+  } catch {
+    throw new SettingsError('standard input: expected a line {"token": "…"}');
+  }
+}

@@ -1,0 +1,264 @@
+/**
+ * Ended spans on their way to the session's store: kept, in memory and on disk, until the SessionAgent has acknowledged them.
+ */
+import { MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
+import {
+  type DropReason,
+  encodeResource,
+  encodeScope,
+  encodeSpan,
+  type ReadableSpan,
+  type Resource,
+  type SpanSink,
+} from "@valet/shared/tracing";
+import { deleteLeftLog, type LoggedFrame, type LoggedSpan, readLeftLogs, SpanLog } from "./span-log.ts";
+
+/** A span frame as the link takes it. */
+export interface SpanFrame {
+  readonly instanceId: string;
+  readonly seq: number;
+  /** An `ExportTraceServiceRequest` as JSON text. */
+  readonly otlp: string;
+}
+
+export interface SpanOutboxOptions {
+  /** Where spans lie until they are acknowledged; outside of the workspace, and the same for each instance of a sandbox. */
+  readonly folder: string;
+  readonly instanceId: string;
+  readonly resource: Resource;
+  readonly maxFrameSpans?: number;
+  /** How long a span may wait for others to go with it. */
+  readonly frameDelayMs?: number;
+  /** The most that is kept, in bytes of JSON text; the oldest that is not on its way is dropped first. */
+  readonly maxBytes?: number;
+  /** Told of losses when the way is free again, so that a span that tells of them is not lost likewise. */
+  readonly onDropped?: (counts: ReadonlyMap<DropReason, number>) => void;
+  /** Told once when the disk fails: what is sent is not affected, but nothing survives the process any more. */
+  readonly onDiskError?: (error: unknown) => void;
+}
+
+interface Frame extends LoggedFrame {
+  readonly instanceId: string;
+  readonly resource: string;
+  readonly spans: LoggedSpan[];
+  bytes: number;
+}
+
+/** Frames that may be on their way unacknowledged: enough to fill the link, few enough to repeat after it broke. */
+const MAX_FRAMES_IN_FLIGHT = 32;
+/** A frame is closed at this size, far enough below the link's limit that one more field never breaks it. */
+const FRAME_BYTES = MAX_LINK_FRAME_BYTES / 2;
+const MAX_SPAN_BYTES = MAX_LINK_FRAME_BYTES - 16 * 1024;
+/** What may lie acknowledged in the file before it is written anew. */
+const MAX_GARBAGE_BYTES = 256 * 1024;
+
+export class SpanOutbox implements SpanSink {
+  readonly #options: Required<Omit<SpanOutboxOptions, "onDropped" | "onDiskError">> & SpanOutboxOptions;
+  readonly #resource: string;
+  readonly #dropped = new Map<DropReason, number>();
+  #log: SpanLog | undefined;
+  /** Closed and unacknowledged, in order; what earlier instances left comes first. */
+  #frames: Frame[] = [];
+  /** How many of them have been sent over this connection. */
+  #sent = 0;
+  #open: Frame | undefined;
+  #nextSeq = 1;
+  #bytes = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #send: ((frame: SpanFrame) => boolean) | undefined;
+  #isEnabled = true;
+  readonly #waiters = new Set<() => void>();
+
+  constructor(options: SpanOutboxOptions) {
+    this.#options = { maxFrameSpans: 50, frameDelayMs: 200, maxBytes: 16 * 1024 * 1024, ...options };
+    this.#resource = encodeResource(options.resource);
+    for (const left of readLeftLogs(options.folder)) {
+      const { instanceId, resource, frames, brokenLines } = left;
+      for (const frame of frames) this.#enqueue({ instanceId, resource, ...frame, spans: [...frame.spans], bytes: 0 });
+      this.#count("shutdown", brokenLines);
+      if (frames.length === 0) deleteLeftLog(options.folder, instanceId);
+    }
+    this.#onDisk(() => {
+      this.#log = new SpanLog(options.folder, options.instanceId, this.#resource);
+    });
+  }
+
+  onStart(): void {}
+
+  /** Keeps the span: once this returns, it survives the process. */
+  onEnd(span: ReadableSpan): void {
+    if (!this.#isEnabled) return;
+    const entry = { scope: encodeScope(span.scope), span: encodeSpan(span) };
+    const bytes = bytesOf(entry);
+    if (bytes > MAX_SPAN_BYTES) {
+      this.#count("too_large", 1);
+      return;
+    }
+    if (this.#open !== undefined && this.#open.bytes + bytes > FRAME_BYTES) this.flush();
+    if (this.#open === undefined) {
+      this.#open = {
+        instanceId: this.#options.instanceId,
+        resource: this.#resource,
+        seq: this.#nextSeq++,
+        spans: [],
+        bytes: 0,
+      };
+      this.#timer = setTimeout(() => this.flush(), this.#options.frameDelayMs);
+    }
+    const frame = this.#open;
+    frame.spans.push(entry);
+    frame.bytes += bytes;
+    this.#onDisk(() => this.#log?.append(frame.seq, entry));
+    if (frame.spans.length >= this.#options.maxFrameSpans) this.flush();
+  }
+
+  /** Closes the frame that is being filled and sends it, where there is a link: at the end of a turn, before anything else ends. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    if (this.#open === undefined) return;
+    const frame = this.#open;
+    this.#open = undefined;
+    this.#enqueue(frame);
+    this.#pump();
+  }
+
+  /** The session does not record spans: what is here is of no use and nothing more is taken. */
+  disable(): void {
+    this.#isEnabled = false;
+    clearTimeout(this.#timer);
+    this.#open = undefined;
+    this.#remove(() => true);
+  }
+
+  /**
+   * Sends what is unacknowledged, from the oldest, and from then on what comes.
+   * @param send returns false when the frame did not go out
+   */
+  connect(send: (frame: SpanFrame) => boolean): void {
+    this.#send = send;
+    this.#sent = 0;
+    this.#pump();
+  }
+
+  disconnect(): void {
+    this.#send = undefined;
+    this.#sent = 0;
+  }
+
+  /** The frames of this instance up to and with `seq` are durable. What was never sent cannot be, whatever the peer says. */
+  acknowledge(instanceId: string, seq: number): void {
+    const isAcknowledged = (frame: Frame, index: number) =>
+      index < this.#sent && frame.instanceId === instanceId && frame.seq <= seq;
+    this.#remove(isAcknowledged);
+    if (this.#dropped.size > 0) {
+      const counts = new Map(this.#dropped);
+      this.#dropped.clear();
+      this.#options.onDropped?.(counts);
+    }
+    this.#pump();
+  }
+
+  get isEmpty(): boolean {
+    return this.#frames.length === 0 && this.#open === undefined;
+  }
+
+  /** Resolves with true once everything is acknowledged, with false after `timeoutMs`. */
+  whenEmpty(timeoutMs: number): Promise<boolean> {
+    if (this.isEmpty) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const settle = (isEmpty: boolean) => {
+        clearTimeout(timer);
+        this.#waiters.delete(onEmpty);
+        resolve(isEmpty);
+      };
+      const onEmpty = () => settle(true);
+      const timer = setTimeout(() => settle(false), timeoutMs);
+      this.#waiters.add(onEmpty);
+    });
+  }
+
+  /** Lets go of the disk. What is unacknowledged stays there for the next instance. */
+  close(): void {
+    this.flush();
+    this.disconnect();
+    this.#isEnabled = false;
+    const isEmpty = !this.#frames.some(({ instanceId }) => instanceId === this.#options.instanceId);
+    this.#onDisk(() => this.#log?.close(isEmpty));
+    this.#log = undefined;
+  }
+
+  #enqueue(frame: Frame): void {
+    if (frame.bytes === 0) for (const span of frame.spans) frame.bytes += bytesOf(span);
+    this.#frames.push(frame);
+    this.#bytes += frame.bytes;
+    while (this.#bytes > this.#options.maxBytes && this.#frames.length > 1) {
+      const victim = this.#frames[Math.min(this.#sent, this.#frames.length - 1)]!;
+      this.#count("queue_full", victim.spans.length);
+      this.#remove((each) => each === victim);
+    }
+  }
+
+  #pump(): void {
+    while (this.#send !== undefined && this.#sent < Math.min(this.#frames.length, MAX_FRAMES_IN_FLIGHT)) {
+      const { instanceId, seq, resource, spans } = this.#frames[this.#sent]!;
+      // Counted before it is sent: the answer may come while `send` has not returned.
+      this.#sent++;
+      if (this.#send({ instanceId, seq, otlp: encodeFrame(resource, spans) })) continue;
+      this.disconnect();
+    }
+  }
+
+  #remove(isGone: (frame: Frame, index: number) => boolean): void {
+    const gone = new Set(this.#frames.filter(isGone));
+    if (gone.size > 0) {
+      this.#sent -= this.#frames.slice(0, this.#sent).filter((frame) => gone.has(frame)).length;
+      this.#frames = this.#frames.filter((frame) => !gone.has(frame));
+      for (const { bytes } of gone) this.#bytes -= bytes;
+      this.#forgetOnDisk(new Set([...gone].map(({ instanceId }) => instanceId)));
+    }
+    if (this.isEmpty) for (const waiter of [...this.#waiters]) waiter();
+  }
+
+  #forgetOnDisk(instances: ReadonlySet<string>): void {
+    const { folder, instanceId: own } = this.#options;
+    for (const instanceId of instances) {
+      const left = this.#frames.some((frame) => frame.instanceId === instanceId);
+      if (instanceId !== own && !left) this.#onDisk(() => deleteLeftLog(folder, instanceId));
+    }
+    const kept = [...this.#frames, ...(this.#open ? [this.#open] : [])].filter(({ instanceId }) => instanceId === own);
+    const keptBytes = kept.reduce((sum, { bytes }) => sum + bytes, 0);
+    if (this.#log !== undefined && this.#log.sizeBytes > 2 * keptBytes + MAX_GARBAGE_BYTES) {
+      this.#onDisk(() => this.#log?.rewrite(kept));
+    }
+  }
+
+  #count(reason: DropReason, spans: number): void {
+    if (spans > 0) this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + spans);
+  }
+
+  /** A disk that is full or gone must not end the agent's work. */
+  #onDisk(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#log = undefined;
+      this.#options.onDiskError?.(error);
+    }
+  }
+}
+
+function encodeFrame(resource: string, spans: readonly LoggedSpan[]): string {
+  const scopes = new Map<string, string[]>();
+  for (const { scope, span } of spans) {
+    const group = scopes.get(scope);
+    if (group === undefined) scopes.set(scope, [span]);
+    else group.push(span);
+  }
+  const scopeSpans = [...scopes].map(([scope, group]) => `{"scope":${scope},"spans":[${group.join(",")}]}`);
+  return `{"resourceSpans":[{"resource":${resource},"scopeSpans":[${scopeSpans.join(",")}]}]}`;
+}
+
+/** As the frame carries it: JSON text within JSON text. */
+function bytesOf({ scope, span }: LoggedSpan): number {
+  return Buffer.byteLength(JSON.stringify(span)) + scope.length;
+}

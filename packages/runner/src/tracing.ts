@@ -1,0 +1,111 @@
+/**
+ * The runner's tracers. Their spans carry the session and go to the outbox, sampled or not: the session's own store keeps
+ * those that no backend gets.
+ */
+import type { ErrorType, Outcome, SpanAttributes, SpanName, ValetResource, ValetSpans } from "@valet/shared/spans";
+import {
+  type AnchoredClock,
+  alwaysOn,
+  createAnchoredClock,
+  type DropReason,
+  type OnDiagnostic,
+  parentBased,
+  recordDropped,
+  type Sampler,
+  type Span,
+  type SpanSink,
+  StatusCode,
+  type TimeInput,
+  Tracer,
+} from "@valet/shared/tracing";
+
+export type RunnerTracer = Tracer<ValetSpans>;
+export type SpanOf<N extends SpanName> = Span<ValetSpans[N]["attributes"], ValetSpans[N]["links"]>;
+
+/** Whose spans they are. */
+export interface SessionIdentity {
+  readonly sessionId: string;
+  readonly generation: number;
+}
+
+export interface Tracing {
+  /** Of all the tracers; to be anchored anew at the start of each turn. */
+  readonly clock: AnchoredClock;
+  /** What was open when a process of this sandbox died is ended with it, and what the bootstrap does before it is configured. */
+  readonly base: RunnerTracer;
+  /** The tracer to work with once the session has said how. */
+  configure(options: { readonly enabled: boolean; readonly captureContent: boolean }): RunnerTracer;
+  /** Records that spans were lost, in a span of its own. */
+  reportDropped(counts: ReadonlyMap<DropReason, number>): void;
+}
+
+const SCOPE = { name: "@valet/runner" };
+
+export function createTracing(
+  sink: SpanSink,
+  { sessionId, generation }: SessionIdentity,
+  onDiagnostic?: OnDiagnostic,
+): Tracing {
+  const clock = createAnchoredClock();
+  const sampler = withAttributes(recordDropped(parentBased(alwaysOn)), {
+    "valet.session.id": sessionId,
+    "session.id": sessionId,
+    "gen_ai.conversation.id": sessionId,
+    "valet.generation": generation,
+  });
+  const configure: Tracing["configure"] = (options) =>
+    new Tracer<ValetSpans>({ scope: SCOPE, sink, clock, sampler, onDiagnostic, ...options });
+  const base = configure({ enabled: true, captureContent: false });
+  return {
+    clock,
+    base,
+    configure,
+    reportDropped(counts) {
+      const attributes: Record<string, number> = {};
+      for (const [reason, spans] of counts) attributes[`valet.dropped_spans.${reason}`] = spans;
+      base.startSpan("valet.trace_plane.dropped", { attributes }).end();
+    },
+  };
+}
+
+/** What OTLP calls the resource of this process. */
+export function runnerResource({ sessionId, generation }: SessionIdentity, instanceId: string): ValetResource {
+  return {
+    "service.name": "valet-runner",
+    "service.version": RUNNER_VERSION,
+    "service.instance.id": instanceId,
+    "valet.session.id": sessionId,
+    "valet.generation": generation,
+  };
+}
+
+/** The version of this package. */
+export const RUNNER_VERSION = "0.1.0";
+
+/**
+ * Ends a span with its outcome. Only `error` and `lost` are errors to OpenTelemetry: what somebody asked for is none.
+ * @param time when it ended; now unless given
+ */
+export function endWith<E extends ErrorType>(
+  span: Pick<Span<OutcomeAttributes<E>>, "setAttributes" | "setStatus" | "end">,
+  outcome: Outcome,
+  errorType?: E,
+  time?: TimeInput,
+): void {
+  span.setAttributes({ "valet.outcome": outcome, "error.type": outcome === "ok" ? undefined : errorType });
+  if (outcome === "error" || outcome === "lost") span.setStatus(StatusCode.ERROR, errorType);
+  span.end(time);
+}
+
+type OutcomeAttributes<E extends ErrorType> = {
+  readonly "valet.outcome"?: Outcome | undefined;
+  readonly "error.type"?: E | undefined;
+};
+
+/** Puts `attributes` on every span, by the one way that no span can get round. */
+function withAttributes(sampler: Sampler, attributes: SpanAttributes<SpanName>): Sampler {
+  return (...args) => {
+    const result = sampler(...args);
+    return { ...result, attributes: { ...result.attributes, ...attributes } };
+  };
+}

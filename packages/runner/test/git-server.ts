@@ -1,0 +1,106 @@
+import { execFileSync, spawn } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
+
+const pem = (name: string) => join(import.meta.dirname, `localhost.${name}.pem`);
+/** What git must trust to reach the server: `GIT_SSL_CAINFO`. The key is good for nothing else. */
+export const CERTIFICATE = pem("cert");
+
+const AUTHOR = { GIT_AUTHOR_NAME: "A", GIT_AUTHOR_EMAIL: "a@b", GIT_COMMITTER_NAME: "A", GIT_COMMITTER_EMAIL: "a@b" };
+
+export function runGit(cwd: string, ...args: string[]): string {
+  const env = { PATH: process.env.PATH, HOME: cwd, GIT_CONFIG_NOSYSTEM: "1", ...AUTHOR };
+  return execFileSync("git", args, { cwd, env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }).trim();
+}
+
+/** A repository with a branch `main` of two commits, a branch `feature/x`, a tag `v1` and a ref that is neither. */
+export function makeRepository(parent: string) {
+  const folder = join(parent, "repo");
+  mkdirSync(folder);
+  runGit(folder, "init", "--quiet", "--initial-branch=main");
+  const commit = (content: string) => {
+    writeFileSync(join(folder, "file.txt"), content);
+    runGit(folder, "add", ".");
+    runGit(folder, "commit", "--quiet", "--message", content);
+    return runGit(folder, "rev-parse", "HEAD");
+  };
+  const first = commit("first");
+  runGit(folder, "tag", "--annotate", "v1", "--message", "v1");
+  runGit(folder, "checkout", "--quiet", "-b", "feature/x");
+  const feature = commit("feature");
+  runGit(folder, "checkout", "--quiet", "--detach", "main");
+  const pull = commit("pull");
+  runGit(folder, "update-ref", "refs/pull/1/head", pull);
+  runGit(folder, "checkout", "--quiet", "main");
+  const second = commit("second");
+  return { folder, url: `file://${folder}`, first, second, feature, pull };
+}
+export type Repository = ReturnType<typeof makeRepository>;
+
+/** Serves a repository over https as git hosts do, to those who know the password. */
+export function startGitServer(repository: Repository, user = "alice", password = "wonderland") {
+  const wanted = `Basic ${btoa(`${user}:${password}`)}`;
+  const onRequest: (() => void)[] = [];
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    tls: { cert: readFileSync(CERTIFICATE), key: readFileSync(pem("key")) },
+    async fetch(request) {
+      const url = new URL(request.url);
+      if (url.pathname.startsWith("/hang")) return new Promise<Response>(() => {});
+      for (const each of onRequest) each();
+      if (request.headers.get("authorization") !== wanted) {
+        return new Response(null, { status: 401, headers: { "www-authenticate": 'Basic realm="git"' } });
+      }
+      return await runBackend(request, url, repository);
+    },
+  });
+  onTestFinished(() => server.stop(true));
+  return { origin: `https://localhost:${server.port}`, url: `https://localhost:${server.port}/repo`, onRequest };
+}
+
+async function runBackend(request: Request, url: URL, { folder }: Repository): Promise<Response> {
+  const env = {
+    PATH: process.env.PATH,
+    GIT_PROJECT_ROOT: join(folder, ".."),
+    GIT_HTTP_EXPORT_ALL: "1",
+    PATH_INFO: url.pathname,
+    QUERY_STRING: url.search.slice(1),
+    REQUEST_METHOD: request.method,
+    CONTENT_TYPE: request.headers.get("content-type") ?? "",
+    HTTP_CONTENT_ENCODING: request.headers.get("content-encoding") ?? "",
+    GIT_PROTOCOL: request.headers.get("git-protocol") ?? "",
+  };
+  const backend = spawn("git", ["http-backend"], { env, stdio: ["pipe", "pipe", "ignore"] });
+  backend.stdin.end(Buffer.from(await request.arrayBuffer()));
+  const chunks: Buffer[] = [];
+  for await (const chunk of backend.stdout) chunks.push(chunk as Buffer);
+  const output = Buffer.concat(chunks);
+  const end = output.indexOf("\r\n\r\n");
+  const headers = new Headers(
+    output
+      .subarray(0, end)
+      .toString()
+      .split("\r\n")
+      .map((line) => line.split(": ", 2) as [string, string]),
+  );
+  const status = Number.parseInt(headers.get("status") ?? "200", 10);
+  headers.delete("status");
+  return new Response(output.subarray(end + 4), { status, headers });
+}
+
+/** Command lines and environments of all processes whose environment holds `marker`. */
+export function processesOf(marker: string): string[] {
+  const read = (pid: string, file: string) => {
+    try {
+      return readFileSync(`/proc/${pid}/${file}`, "latin1");
+    } catch {
+      return "";
+    }
+  };
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => read(pid, "environ").includes(marker))
+    .map((pid) => `${read(pid, "cmdline")}\n${read(pid, "environ")}`);
+}

@@ -1,0 +1,157 @@
+/** The recordings of real event streams, and what the reducer makes of them. */
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { type AgentEvent, readEvent } from "../src/opencode/events.ts";
+import type { BeginFact, EndFact, Fact } from "../src/opencode/facts.ts";
+import { TurnReducer } from "../src/opencode/turn-reducer.ts";
+
+const folder = fileURLToPath(new URL("../recordings/", import.meta.url));
+
+export interface RecordedCall {
+  at: number;
+  method: string;
+  path: string;
+  body?: { messageID?: string; parts?: { text?: string }[]; reply?: string };
+  answeredAt: number;
+}
+
+export interface Recording {
+  readonly name: string;
+  /** Epoch ms of `at` 0. */
+  readonly startedAt: number;
+  readonly events: readonly { readonly at: number; readonly event: Record<string, unknown> }[];
+  readonly calls: readonly RecordedCall[];
+}
+
+function readLines(file: string): unknown[] {
+  const lines = readFileSync(`${folder}${file}`, "utf8").trim().split("\n");
+  return lines.map((line) => JSON.parse(line) as unknown);
+}
+
+export function loadRecording(name: string): Recording {
+  const [head, ...calls] = readLines(`${name}.calls.jsonl`);
+  return {
+    name,
+    startedAt: (head as { startedAt: number }).startedAt,
+    events: readLines(`${name}.jsonl`) as Recording["events"],
+    calls: calls as RecordedCall[],
+  };
+}
+
+export const recordingNames = readdirSync(folder)
+  .filter((file) => file.endsWith(".jsonl") && !file.endsWith(".calls.jsonl"))
+  .map((file) => file.slice(0, -".jsonl".length));
+
+const sessionInPath = (path: string) => /^\/session\/([^/]+)\//.exec(path)?.[1] as string;
+
+/** One turn of a recording, as the reducer saw it. */
+export interface RecordedTurn {
+  readonly reducer: TurnReducer;
+  readonly startMs: number;
+  readonly facts: Fact[];
+  /** When the event was read that ended it. */
+  endReadMs: number | undefined;
+}
+
+/**
+ * Feeds a recording to one reducer for each prompt, all events to each, with the recorded aborts. Times are milliseconds
+ * since the recording began.
+ */
+export function replay(
+  { startedAt, events, calls }: Recording,
+  transform: (events: Recording["events"]) => Recording["events"] = (same) => same,
+): RecordedTurn[] {
+  const prompts = calls.filter(({ path }) => path.endsWith("/prompt_async"));
+  const minted = prompts.map(({ body }) => body?.messageID as string);
+  type Step = { at: number; run(): void };
+  const turns: RecordedTurn[] = [];
+  const steps: Step[] = [];
+  for (const [index, { at, path, body }] of prompts.entries()) {
+    const own = body?.messageID as string;
+    const reducer = new TurnReducer({
+      attemptId: `att_${index + 1}`,
+      sessionId: sessionInPath(path),
+      userMessageId: own,
+      startMs: startedAt + at,
+      isOthers: (id) => id !== own && minted.includes(id),
+    });
+    const turn: RecordedTurn = { reducer, startMs: at, facts: [], endReadMs: undefined };
+    turns.push(turn);
+    const add = (readMs: number, facts: Fact[]) => {
+      turn.facts.push(...facts.map((fact) => relative(fact, startedAt)));
+      if (reducer.hasEnded) turn.endReadMs ??= readMs;
+    };
+    for (const recorded of transform(events)) {
+      const event = readEvent(recorded.event);
+      if (event === undefined || recorded.at < at) continue;
+      steps.push({ at: recorded.at, run: () => add(recorded.at, apply(reducer, event, startedAt + recorded.at)) });
+    }
+    for (const call of calls) {
+      if (!call.path.endsWith("/abort") || sessionInPath(call.path) !== sessionInPath(path) || call.at < at) continue;
+      if (prompts.indexOf(call) > index || isPromptedBefore(prompts, call, index)) continue;
+      steps.push({ at: call.at, run: () => reducer.cut({ outcome: "aborted", errorType: "user_abort" }) });
+      steps.push({
+        at: call.answeredAt,
+        run: () => add(call.answeredAt, reducer.abortAnswered(startedAt + call.answeredAt)),
+      });
+    }
+  }
+  for (const { run } of steps.toSorted((a, b) => a.at - b.at)) run();
+  return turns;
+}
+
+function apply(reducer: TurnReducer, event: AgentEvent, readMs: number): Fact[] {
+  return reducer.apply(event, readMs);
+}
+
+/** An abort that was sent together with the next prompt is the turn's before it. */
+function isPromptedBefore(prompts: readonly RecordedCall[], abort: RecordedCall, index: number): boolean {
+  return index > 0 && (prompts[index] as RecordedCall).at >= abort.at;
+}
+
+/** A fact with its time in milliseconds since the recording began. */
+export function relative(fact: Fact, startedAt: number): Fact {
+  return fact.type === "begin"
+    ? { ...fact, startMs: fact.startMs - startedAt }
+    : { ...fact, endMs: fact.endMs - startedAt };
+}
+
+export interface FactSpan {
+  readonly begin: BeginFact;
+  readonly end: EndFact | undefined;
+}
+
+export function spansOf(facts: readonly Fact[]): FactSpan[] {
+  const ends = new Map(facts.flatMap((fact) => (fact.type === "end" ? [[fact.spanId, fact] as const] : [])));
+  return facts.flatMap((fact) => (fact.type === "begin" ? [{ begin: fact, end: ends.get(fact.spanId) }] : []));
+}
+
+/** The spans as an indented tree, children by their start, with the attributes that tell most. */
+export function treeOf(facts: readonly Fact[]): string {
+  const spans = spansOf(facts);
+  const lines: string[] = [];
+  const draw = (parentId: string | undefined, indent: string) => {
+    const children = spans.filter(({ begin }) => begin.parentId === parentId);
+    for (const span of children.toSorted((a, b) => a.begin.startMs - b.begin.startMs)) {
+      lines.push(indent + describe(span));
+      draw(span.begin.spanId, `${indent}  `);
+    }
+  };
+  draw(undefined, "");
+  return lines.join("\n");
+}
+
+function describe({ begin, end }: FactSpan): string {
+  const { outcome, errorType } = end ?? {};
+  const attributes = { ...begin.attributes, ...end?.attributes };
+  const input = attributes["gen_ai.usage.input_tokens"];
+  const details = [
+    outcome === "ok" ? undefined : `${outcome ?? "open"} ${errorType ?? ""}`.trim(),
+    input === undefined ? undefined : `${input}→${attributes["gen_ai.usage.output_tokens"]} tokens`,
+    attributes["process.exit.code"] === undefined ? undefined : `exit ${attributes["process.exit.code"]}`,
+    attributes["valet.permission.reply"],
+    attributes["valet.compaction.auto"] === true ? "auto" : undefined,
+  ].filter((detail) => detail !== undefined);
+  const text = details.length === 0 ? "" : ` (${details.join(", ")})`;
+  return `${begin.name} ${begin.startMs}–${end?.endMs ?? "?"}${text}`;
+}

@@ -1,0 +1,17 @@
+/** Makes a bearer token for a deployed Worker: prints it once, and the SQL that puts it on record in D1. */
+import { parseArgs } from "node:util";
+import { makeToken } from "../src/setup.ts";
+
+const HELP = "node scripts/make-token.ts --owner OWNER [--name NAME]\n\nOWNER sees the sessions of OWNER; NAME is what people call the token.\n";
+
+const text = { type: "string" } as const;
+const { values } = parseArgs({ options: { owner: text, name: text, help: { type: "boolean" } } });
+if (values.help || values.owner === undefined) {
+  process.stdout.write(HELP);
+  process.exitCode = values.help ? 0 : 2;
+} else {
+  const { token, statement } = makeToken(values.owner, values.name ?? "unnamed");
+  const literals = statement.params.map((value) => `'${value.replaceAll("'", "''")}'`);
+  const sql = statement.sql.replace(/\?/g, () => literals.shift() ?? "NULL");
+  process.stdout.write(`token: ${token}\nsql:   ${sql}\n`);
+}

@@ -1,0 +1,118 @@
+/**
+ * Calls of the sandbox broker under way. Each is begun in the transaction that decides on it and leaves a row, so that one
+ * whose answer will never come, since the object died, is known; its CLIENT span is open from there to the answer.
+ */
+import type { SpanAttributes } from "@valet/shared/spans";
+import { type SpanContext, SpanKind } from "@valet/shared/tracing";
+import type { BrokerFailure, BrokerResult } from "../sandbox-broker/client.ts";
+import { newId } from "./ids.ts";
+import { endWith, type SessionTracer } from "./session-tracer.ts";
+import type { Transactions } from "./transactions.ts";
+
+type CallSpan = "valet.sandbox.create" | "valet.sandbox.snapshot" | "valet.sandbox.delete";
+
+/** How a call came out, as its span says it. */
+export interface CallEnd<N extends CallSpan> {
+  readonly outcome: "ok" | "error" | "superseded";
+  readonly errorType?: SpanAttributes<N>["error.type"];
+  readonly attributes?: SpanAttributes<N>;
+}
+
+export interface BrokerCall<N extends CallSpan, T> {
+  readonly span: N;
+  readonly parent: SpanContext;
+  readonly attributes: SpanAttributes<N>;
+  readonly perform: (context: SpanContext) => Promise<BrokerResult<T>>;
+  /** What the answer comes to by now. Changes nothing: the call's span ends before what follows from it. */
+  readonly judge: (result: BrokerResult<T>) => CallEnd<N>;
+  readonly settle: (result: BrokerResult<T>, end: CallEnd<N>) => void;
+}
+
+export interface BrokerCallsOptions {
+  readonly sql: SqlStorage;
+  readonly tracer: SessionTracer;
+  readonly transactions: Transactions;
+  /** The broker's address, for the spans. */
+  readonly url: string;
+  /** Keeps the object alive for a promise that never rejects. */
+  readonly background: (work: Promise<void>) => void;
+  /** Takes the broker's own spans. */
+  readonly acceptSpans: (otlp: string) => void;
+  readonly report: (error: unknown) => void;
+}
+
+export class BrokerCalls {
+  readonly #options: BrokerCallsOptions;
+  readonly #server: { readonly "server.address": string; readonly "server.port": number };
+
+  constructor(options: BrokerCallsOptions) {
+    this.#options = options;
+    const { protocol, hostname, port } = new URL(options.url);
+    this.#server = {
+      "server.address": hostname,
+      "server.port": Number(port) || (protocol === "https:" ? 443 : 80),
+    };
+    options.sql.exec(
+      "CREATE TABLE IF NOT EXISTS broker_calls (id TEXT PRIMARY KEY, span TEXT NOT NULL, context TEXT NOT NULL) WITHOUT ROWID",
+    );
+  }
+
+  /** Begins a call, within a transaction; it is made once that has committed. */
+  begin<N extends CallSpan, T>(call: BrokerCall<N, T>): void {
+    const { sql, tracer, transactions, background } = this.#options;
+    const id = newId("op");
+    const { context } = tracer.start<CallSpan>(call.span, {
+      kind: SpanKind.CLIENT,
+      parent: call.parent,
+      attributes: { ...this.#server, ...call.attributes },
+    });
+    sql.exec("INSERT INTO broker_calls VALUES (?, ?, ?)", id, call.span, JSON.stringify(context));
+    transactions.afterCommit(() => background(this.#make(id, context, call)));
+  }
+
+  /** After the object came to life: ends the spans of calls that the one before it made and did not see answered. */
+  abandon(): void {
+    const { sql, tracer } = this.#options;
+    for (const { span, context } of sql.exec("DELETE FROM broker_calls RETURNING span, context").toArray()) {
+      tracer.change(span as CallSpan, JSON.parse(context as string) as SpanContext, (open) => {
+        endWith(open, "error", "broker_timeout");
+      });
+    }
+  }
+
+  async #make<N extends CallSpan, T>(id: string, context: SpanContext, call: BrokerCall<N, T>): Promise<void> {
+    const { sql, tracer, transactions, report } = this.#options;
+    try {
+      const result = await call.perform(context);
+      this.#acceptSpans(result.spans);
+      transactions.run(() => {
+        sql.exec("DELETE FROM broker_calls WHERE id = ?", id);
+        const end = call.judge(result);
+        tracer.change<CallSpan>(call.span, context, (span) => {
+          span.setAttributes({ ...end.attributes, "http.response.status_code": result.status });
+          endWith(span, end.outcome, end.errorType as SpanAttributes<CallSpan>["error.type"]);
+        });
+        call.settle(result, end);
+      });
+    } catch (error) {
+      // A bug of ours. The timer that watches over the operation goes on from here.
+      report(error);
+    }
+  }
+
+  /** Apart from the answer: what the broker tells of itself decides nothing. */
+  #acceptSpans(otlp: string | undefined): void {
+    const { transactions, acceptSpans, report } = this.#options;
+    if (otlp === undefined) return;
+    try {
+      transactions.run(() => acceptSpans(otlp));
+    } catch (error) {
+      report(error);
+    }
+  }
+}
+
+/** What a failure is called on a span: the broker's own words, but for those that the catalogue knows better. */
+export function brokerErrorType(failure: BrokerFailure): "broker_unreachable" | "broker_timeout" | "broker_error" {
+  return failure === "broker_unreachable" || failure === "broker_timeout" ? failure : "broker_error";
+}

@@ -1,0 +1,331 @@
+/**
+ * Between queue, link and sandbox: what waits is dispatched as soon as it may, what the runner says of its attempts is noted,
+ * and what it fails to say is found out by timers.
+ */
+import type { FromRunnerOf, ToRunner } from "@valet/shared/protocol/runner-link";
+import type { QueueReason, SpanAttributes } from "@valet/shared/spans";
+import { parseOpenSpan, type SpanContext } from "@valet/shared/tracing";
+import type { Intervals } from "../env.ts";
+import type { ClientSockets } from "./client-sockets.ts";
+import type { Conversation } from "./conversation.ts";
+import type { AttemptRow, StopReason } from "./message-store.ts";
+import type { Permissions } from "./permissions.ts";
+import type { PromptError, PromptQueue } from "./prompt-queue.ts";
+import { type BatchLimits, planQueue, type WaitingMessage } from "./queue-rules.ts";
+import type { RunnerFrame, RunnerLink } from "./runner-link.ts";
+import type { SandboxLifecycle } from "./sandbox-lifecycle.ts";
+import type { SessionState } from "./session-state.ts";
+import type { SessionTracer } from "./session-tracer.ts";
+import type { Timers } from "./timers.ts";
+import type { TraceStore } from "./trace-store.ts";
+import type { Transactions } from "./transactions.ts";
+
+export type AttemptFrame = Extract<RunnerFrame, { readonly attemptId: string }>;
+
+export interface DispatcherOptions {
+  readonly state: SessionState;
+  readonly queue: PromptQueue;
+  readonly link: RunnerLink;
+  readonly lifecycle: SandboxLifecycle;
+  readonly conversation: Conversation;
+  readonly permissions: Permissions;
+  readonly clients: ClientSockets;
+  readonly tracer: SessionTracer;
+  readonly traces: Pick<TraceStore, "announce">;
+  readonly timers: Timers;
+  readonly transactions: Transactions;
+  readonly intervals: Intervals;
+  readonly limits: BatchLimits;
+  readonly now: () => number;
+}
+
+/** What a turn may end with, besides what ended it from outside. */
+const TURN_ERRORS: readonly string[] = [
+  "opencode_died",
+  "opencode_error",
+  "opencode_unhealthy",
+  "stuck_turn",
+  "model_chain_exhausted",
+  "permission_denied",
+  "user_abort",
+  "steered",
+  "session_hibernated",
+  "session_terminated",
+] satisfies PromptError[];
+
+/** The runner's own watchdog comes first; this one is for a runner that is stuck itself. */
+const STUCK_FACTOR = 2;
+
+export class Dispatcher {
+  readonly #options: DispatcherOptions;
+  /** When the runner last spoke of an attempt. */
+  readonly #heardMs = new Map<string, number>();
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+    const { timers } = options;
+    timers.handle("collect", () => this.pump());
+    timers.handle("queue", () => this.pump());
+    timers.handle("accept", (attemptId) => this.#onNotAccepted(attemptId));
+    timers.handle("abort", (attemptId) => this.#end(attemptId, "aborted"));
+    timers.handle("stuck", (attemptId) => this.#onStuck(attemptId));
+  }
+
+  /** Moves the queue as far as it goes. To be called within every transaction that changed anything. */
+  pump(): void {
+    const { state, queue, link, lifecycle, limits, now } = this.#options;
+    const { state: session } = state.record;
+    const waiting = queue.waiting();
+    if (waiting.length > 0 && (session === "hibernated" || session === "error")) {
+      const causes = waiting.map(({ id }) => queue.store.message(id)?.promptContext as SpanContext);
+      lifecycle.start({ reason: "message_waiting", causes, messageId: waiting[0]?.id ?? "" });
+    }
+    const busy = new Set(queue.inFlight().map(({ channel }) => channel));
+    const { link: linkRecord, state: current } = state.record;
+    const runnerReady = linkRecord.state === "connected" && linkRecord.ready;
+    const plan = planQueue(waiting, { state: current, runnerReady, busy }, limits, now());
+    for (const { messages } of plan.dispatches) this.#dispatch(messages, link);
+    this.#noteReasons(waiting, plan.reasons);
+    this.#setTimers(plan.dueMs, plan.reasons.size > 0, busy.size + plan.dispatches.length > 0);
+  }
+
+  /** Stops attempts: of a channel, or all. @returns how many */
+  stop(reason: StopReason, cause: SpanContext | undefined, channel?: string): number {
+    const { queue } = this.#options;
+    const attempts = queue.inFlight().filter((attempt) => channel === undefined || attempt.channel === channel);
+    const stopped = attempts.filter(({ id }) => queue.stop(id, reason, cause));
+    for (const attempt of stopped) this.#sendAbort(attempt.id, reason);
+    return stopped.length;
+  }
+
+  /** The runner has introduced itself, and told what it works on: our attempts are brought in line with that. */
+  onHello(hello: FromRunnerOf<"hello">, isBack: boolean): void {
+    const { queue } = this.#options;
+    const known = new Set(hello.attempts);
+    for (const attempt of queue.inFlight()) {
+      if (isBack) this.#addPromptEvent(attempt, "valet.runner.reconnected");
+      if (known.has(attempt.id)) {
+        if (attempt.stop !== null) this.#sendAbort(attempt.id, attempt.stop.reason);
+      } else if (attempt.state === "dispatched") {
+        this.#takeBack(attempt.id, "not_accepted");
+      } else {
+        queue.lose(attempt.id);
+      }
+    }
+    for (const id of hello.attempts) this.#refuseIfOver(id);
+  }
+
+  onLinkDown(): void {
+    for (const attempt of this.#options.queue.inFlight()) this.#addPromptEvent(attempt, "valet.runner.disconnected");
+  }
+
+  /** Whoever worked on the attempts is gone. */
+  loseAll(): void {
+    const { queue } = this.#options;
+    for (const { id } of queue.inFlight()) queue.lose(id);
+  }
+
+  /** Ends what waits. @returns how many */
+  endQueued(outcome: "aborted" | "error", errorType: PromptError, cause?: SpanContext): number {
+    const { queue } = this.#options;
+    const waiting = queue.waiting();
+    for (const { id } of waiting) queue.endQueued(id, outcome, errorType, cause);
+    return waiting.length;
+  }
+
+  /** An attempt is over: nothing watches over it any more. */
+  onAttemptEnded({ id }: AttemptRow): void {
+    const { timers, conversation, permissions, clients, transactions } = this.#options;
+    for (const kind of ["accept", "abort", "stuck"]) timers.clear(kind, id);
+    this.#heardMs.delete(id);
+    conversation.breakOff(id);
+    const closed = permissions.closeOf(id);
+    transactions.afterCommit(() => {
+      for (const permissionId of closed) clients.broadcast({ type: "permission-closed", permissionId });
+    });
+  }
+
+  onFrame(frame: AttemptFrame): void {
+    const { queue, now } = this.#options;
+    const attempt = queue.store.attempt(frame.attemptId);
+    if (attempt === undefined || attempt.state === "ended") {
+      if (frame.type === "turn-ended") this.#sendLater({ type: "turn-ended-ack", attemptId: frame.attemptId });
+      else if (frame.type === "prompt-accepted") this.#refuseIfOver(frame.attemptId);
+      return;
+    }
+    this.#heardMs.set(attempt.id, now());
+    switch (frame.type) {
+      case "prompt-accepted":
+        return this.#onAccepted(attempt, frame);
+      case "prompt-refused":
+        return this.#takeBack(attempt.id, "not_accepted");
+      case "part":
+        return this.#onPart(attempt, frame);
+      case "permission-asked":
+        return this.#onPermissionAsked(attempt, frame);
+      case "turn-ended":
+        return this.#onTurnEnded(attempt, frame);
+    }
+  }
+
+  #dispatch(messages: readonly WaitingMessage[], link: RunnerLink): void {
+    const { state, queue, conversation, timers, transactions, intervals, now } = this.#options;
+    const { generation, model, models } = state.record;
+    const channel = messages[0]?.channel ?? "";
+    const session = conversation.agentSession(channel);
+    const dispatch = queue.dispatch(
+      messages.map(({ id }) => id),
+      {
+        ...{ generation, model, models, opencodeSessionId: session?.id },
+        // An agent whose sandbox is new may not have the session after all.
+        continuationContext: session?.generation === generation ? undefined : conversation.digest(channel),
+      },
+    );
+    const { attemptId } = dispatch;
+    timers.set("accept", now() + intervals.acceptMs, { key: attemptId });
+    transactions.afterCommit(() => {
+      if (!link.send({ type: "prompt", dispatch })) transactions.run(() => this.#takeBack(attemptId, "send_failed"));
+    });
+  }
+
+  #noteReasons(waiting: readonly WaitingMessage[], reasons: ReadonlyMap<string, QueueReason>): void {
+    const { state, queue } = this.#options;
+    const { operation, snapshot } = state.record;
+    const turns = new Map(queue.inFlight().map(({ channel, context }) => [channel, context]));
+    const inFront = new Set<string>();
+    for (const { id, channel } of waiting) {
+      const reason = reasons.get(id);
+      if (reason === undefined) continue;
+      const on: { readonly [R in QueueReason]?: SpanContext | undefined } = {
+        runner_busy: turns.get(channel),
+        system_message: turns.get(channel),
+        sandbox_starting: operation?.context,
+        initial_prompt: operation?.context,
+        sandbox_restoring: operation?.context,
+        sandbox_hibernated: operation?.context ?? snapshot?.madeBy,
+      };
+      // Only who is next follows from turn to turn: for all to do so would cost a write for each of them, each time.
+      queue.waitFor(id, reason, on[reason], !inFront.has(channel));
+      inFront.add(channel);
+    }
+  }
+
+  #setTimers(collectDueMs: number | undefined, isWaiting: boolean, isBusy: boolean): void {
+    const { state, timers, intervals, now } = this.#options;
+    if (collectDueMs === undefined) timers.clear("collect");
+    else timers.set("collect", collectDueMs);
+    this.#keepTimer("queue", isWaiting, now() + intervals.queueWatchdogMs);
+    const { state: session, idleTimeoutMs } = state.record;
+    this.#keepTimer("idle", session === "running" && !isWaiting && !isBusy, now() + idleTimeoutMs);
+  }
+
+  /** A timer that runs from when its condition began to hold. */
+  #keepTimer(kind: string, holds: boolean, dueMs: number): void {
+    const { timers } = this.#options;
+    if (!holds) timers.clear(kind);
+    else if (timers.dueMs(kind) === undefined) timers.set(kind, dueMs);
+  }
+
+  #onAccepted(attempt: AttemptRow, { span }: FromRunnerOf<"prompt-accepted">): void {
+    const { state, queue, timers, traces, intervals, now } = this.#options;
+    queue.accepted(attempt.id);
+    timers.clear("accept", attempt.id);
+    timers.set("stuck", now() + STUCK_FACTOR * intervals.stuckTurnMs, { key: attempt.id });
+    const open = span === undefined ? undefined : parseOpenSpan(span);
+    const isTurn = open?.name === "valet.turn" && open.parent?.spanId === attempt.context.spanId;
+    const { instanceId } = state.record.link;
+    if (isTurn && open.context.traceId === attempt.context.traceId && instanceId !== undefined) {
+      traces.announce(instanceId, open);
+    }
+  }
+
+  #onPart(attempt: AttemptRow, { part }: FromRunnerOf<"part">): void {
+    const { conversation, clients, transactions } = this.#options;
+    conversation.addPart(attempt.id, part);
+    const messageId = attempt.messageIds.at(-1) ?? "";
+    transactions.afterCommit(() => clients.broadcast({ type: "part", messageId, part }));
+  }
+
+  #onPermissionAsked(attempt: AttemptRow, frame: FromRunnerOf<"permission-asked">): void {
+    const { permissions, clients, transactions } = this.#options;
+    const permission = permissions.asked(frame, attempt.messageIds.at(-1) ?? "");
+    if (permission === undefined) return;
+    transactions.afterCommit(() => clients.broadcast({ type: "permission-asked", permission }));
+  }
+
+  #onTurnEnded(attempt: AttemptRow, frame: FromRunnerOf<"turn-ended">): void {
+    const { state, queue, conversation } = this.#options;
+    const { outcome, errorType, opencodeSessionId, parts, summary } = frame;
+    if (opencodeSessionId !== undefined) {
+      conversation.setAgentSession(attempt.channel, opencodeSessionId, state.record.generation);
+    }
+    conversation.finish(attempt.id, parts);
+    queue.end(attempt.id, outcome, outcome === "ok" ? undefined : turnErrorType(errorType), summary);
+    this.#sendLater({ type: "turn-ended-ack", attemptId: attempt.id });
+  }
+
+  #onNotAccepted(attemptId: string): void {
+    const { queue, state, timers, intervals, now } = this.#options;
+    if (queue.store.attempt(attemptId)?.state !== "dispatched") return;
+    if (state.record.link.state !== "connected") {
+      // The runner may have it and cannot say so: that is for its hello, or the end of the grace period, to tell.
+      timers.set("accept", now() + intervals.acceptMs, { key: attemptId });
+      return;
+    }
+    // Should it come to it after all, it finds it aborted.
+    this.#sendAbort(attemptId, "user_abort");
+    this.#takeBack(attemptId, "not_accepted");
+  }
+
+  #onStuck(attemptId: string): void {
+    const { timers, intervals, now } = this.#options;
+    const dueMs = (this.#heardMs.get(attemptId) ?? 0) + STUCK_FACTOR * intervals.stuckTurnMs;
+    if (dueMs > now()) {
+      timers.set("stuck", dueMs, { key: attemptId });
+    } else {
+      this.#sendLater({ type: "abort", attemptId, reason: "stuck_turn" });
+      this.#end(attemptId, "error", "stuck_turn");
+    }
+  }
+
+  #takeBack(attemptId: string, errorType: "send_failed" | "not_accepted"): void {
+    this.#options.queue.takeBack(attemptId, errorType);
+  }
+
+  #end(attemptId: string, outcome: "aborted" | "error", errorType?: PromptError): void {
+    this.#options.queue.end(attemptId, outcome, errorType);
+  }
+
+  #sendAbort(attemptId: string, reason: StopReason): void {
+    const { timers, intervals, now } = this.#options;
+    if (timers.dueMs("abort", attemptId) === undefined) {
+      timers.set("abort", now() + intervals.abortMs, { key: attemptId });
+    }
+    this.#sendLater({ type: "abort", attemptId, reason });
+  }
+
+  /** The runner works on what is over for us: taken back, or ended without it. */
+  #refuseIfOver(attemptId: string): void {
+    const attempt = this.#options.queue.store.attempt(attemptId);
+    if (attempt === undefined || attempt.state === "ended") {
+      this.#sendLater({ type: "abort", attemptId, reason: attempt?.stop?.reason ?? "user_abort" });
+    }
+  }
+
+  #sendLater(frame: ToRunner): void {
+    const { link, transactions } = this.#options;
+    transactions.afterCommit(() => link.send(frame));
+  }
+
+  #addPromptEvent(attempt: AttemptRow, event: "valet.runner.disconnected" | "valet.runner.reconnected"): void {
+    const { queue, tracer } = this.#options;
+    for (const id of attempt.messageIds) {
+      const context = queue.store.message(id)?.promptContext;
+      if (context !== undefined) tracer.change("valet.prompt", context, (span) => span.addEvent(event));
+    }
+  }
+}
+
+function turnErrorType(errorType: string | undefined): SpanAttributes<"valet.prompt">["error.type"] {
+  return TURN_ERRORS.includes(errorType ?? "") ? (errorType as PromptError) : "_OTHER";
+}

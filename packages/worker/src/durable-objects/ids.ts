@@ -1,0 +1,30 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+
+/** 32 letters and digits that are hard to mix up: five bits each. */
+const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
+const RANDOM_LENGTH = 26;
+
+/** A new id: the prefix, `_`, and 130 random bits. */
+export function newId(prefix: "ses" | "msg" | "att" | "op" | "con"): string {
+  return `${prefix}_${randomText(RANDOM_LENGTH)}`;
+}
+
+/** A secret of 260 random bits. */
+export function newToken(): string {
+  return `vlt_${randomText(2 * RANDOM_LENGTH)}`;
+}
+
+/** What is stored of a secret. The secret is random, so a plain hash of it tells nothing. */
+export function hashToken(token: string): string {
+  return createHash("sha256").update(token).digest("hex");
+}
+
+/** Takes the same time wherever the two differ. */
+export function isTokenOf(token: string, hash: string): boolean {
+  return timingSafeEqual(Buffer.from(hashToken(token), "hex"), Buffer.from(hash, "hex"));
+}
+
+function randomText(length: number): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(length));
+  return Array.from(bytes, (byte) => ALPHABET[byte & 31]).join("");
+}

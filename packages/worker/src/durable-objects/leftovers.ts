@@ -1,0 +1,93 @@
+/**
+ * Sandboxes and snapshots that the session has no use for any more: sandboxes that came too late or were lost, snapshots that
+ * a newer one replaced. Each is kept until the broker says that it is gone.
+ */
+import type { SpanContext } from "@valet/shared/tracing";
+import type { SandboxBroker } from "../sandbox-broker/client.ts";
+import { type BrokerCalls, brokerErrorType } from "./broker-calls.ts";
+import type { SandboxRef } from "./session-state.ts";
+import type { Timers } from "./timers.ts";
+
+export interface LeftoversOptions {
+  readonly sql: SqlStorage;
+  readonly timers: Timers;
+  readonly calls: BrokerCalls;
+  readonly broker: SandboxBroker;
+  readonly sessionId: () => string;
+  readonly now: () => number;
+  /** Before the second try; it doubles. */
+  readonly retryMs: number;
+  /** In which a call has an answer. */
+  readonly callMs: number;
+  readonly background: (work: Promise<void>) => void;
+}
+
+/** With a wait that doubles from two seconds, the last try is a day after the first: the broker has lost it by then. */
+const MAX_TRIES = 16;
+
+type Kind = "sandbox" | "snapshot";
+
+export class Leftovers {
+  readonly #options: LeftoversOptions;
+
+  constructor(options: LeftoversOptions) {
+    this.#options = options;
+    options.sql.exec(
+      `CREATE TABLE IF NOT EXISTS leftovers (
+         id TEXT PRIMARY KEY, kind TEXT NOT NULL, driver TEXT NOT NULL, parent TEXT NOT NULL, tries INTEGER NOT NULL) WITHOUT ROWID`,
+    );
+    options.timers.handle("leftover", (id) => this.#end(id));
+  }
+
+  /** @param parent the operation that it is left over from */
+  addSandbox(sandbox: SandboxRef, parent: SpanContext): void {
+    this.#add(sandbox.id, "sandbox", sandbox.driver, parent);
+  }
+
+  addSnapshot(snapshotId: string, parent: SpanContext): void {
+    this.#add(snapshotId, "snapshot", "", parent);
+  }
+
+  #add(id: string, kind: Kind, driver: string, parent: SpanContext): void {
+    const { sql, timers, now } = this.#options;
+    sql.exec("INSERT OR IGNORE INTO leftovers VALUES (?, ?, ?, ?, 0)", id, kind, driver, JSON.stringify(parent));
+    timers.set("leftover", now(), { key: id });
+  }
+
+  #end(id: string): void {
+    const { sql, timers, now, retryMs, callMs, calls, broker, sessionId, background } = this.#options;
+    const [row] = sql
+      .exec("UPDATE leftovers SET tries = tries + 1 WHERE id = ? RETURNING kind, driver, parent, tries", id)
+      .toArray();
+    if (row === undefined) return;
+    if ((row.tries as number) > MAX_TRIES) {
+      sql.exec("DELETE FROM leftovers WHERE id = ?", id);
+      return;
+    }
+    // Set before the call is made: it comes, too, if the object does not live to see the answer.
+    timers.set("leftover", now() + callMs + retryMs * 2 ** (row.tries as number), { key: id });
+    const ended = (isGone: boolean) => {
+      if (!isGone) return timers.set("leftover", now() + retryMs * 2 ** ((row.tries as number) - 1), { key: id });
+      sql.exec("DELETE FROM leftovers WHERE id = ?", id);
+      timers.clear("leftover", id);
+    };
+    if (row.kind === "snapshot") {
+      const call = broker.deleteSnapshot(id, { sessionId: sessionId(), context: undefined });
+      background(call.then((result) => ended(result.ok)));
+      return;
+    }
+    calls.begin({
+      span: "valet.sandbox.delete",
+      parent: JSON.parse(row.parent as string) as SpanContext,
+      attributes: {
+        "valet.broker.call": "terminate",
+        "valet.sandbox.id": id,
+        "valet.sandbox.driver": row.driver as SandboxRef["driver"],
+      },
+      perform: (context) => broker.terminate(id, { sessionId: sessionId(), context }),
+      judge: (result) =>
+        result.ok ? { outcome: "ok" } : { outcome: "error", errorType: brokerErrorType(result.failure) },
+      settle: (result) => ended(result.ok),
+    });
+  }
+}

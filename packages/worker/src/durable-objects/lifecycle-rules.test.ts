@@ -1,0 +1,80 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { nextRecovery, SESSION_STATES, type SessionEvent, type SessionState, transition } from "./lifecycle-rules.ts";
+
+const EVENTS: readonly SessionEvent[] = [
+  ...(["spawn", "restore", "ready", "sandbox_lost", "start_failed", "give_up", "hibernate"] as const),
+  ...(["stay_awake", "hibernated", "terminate", "terminated"] as const),
+];
+
+function follow(from: SessionState, ...events: SessionEvent[]): SessionState | undefined {
+  return events.reduce<SessionState | undefined>((state, event) => state && transition(state, event), from);
+}
+
+describe("the states of a session", () => {
+  test("a session is spawned, sleeps, wakes and ends", () => {
+    expect(follow("created", "spawn", "ready", "hibernate", "hibernated", "restore", "ready")).toBe("running");
+    expect(follow("running", "terminate", "terminated")).toBe("terminated");
+  });
+
+  test("one that loses its sandbox is spawned or restored anew, or given up", () => {
+    expect(follow("running", "sandbox_lost", "spawn", "start_failed", "restore", "ready")).toBe("running");
+    expect(follow("running", "sandbox_lost", "give_up", "spawn")).toBe("starting");
+  });
+
+  test("terminate leads to the end from everywhere but the end", () => {
+    for (const state of SESSION_STATES) {
+      const isOver = state === "terminating" || state === "terminated";
+      expect(follow(state, "terminate", "terminated")).toBe(isOver ? undefined : "terminated");
+    }
+  });
+
+  test.each<[SessionState, SessionEvent]>([
+    ["created", "hibernate"],
+    ["starting", "hibernate"],
+    ["hibernated", "hibernate"],
+    ["hibernated", "spawn"],
+    ["running", "spawn"],
+    ["restoring", "restore"],
+    ["hibernating", "sandbox_lost"],
+    ["terminating", "ready"],
+  ])("%s refuses %s", (state, event) => {
+    expect(transition(state, event)).toBeUndefined();
+  });
+
+  test("nothing leaves terminated, whatever happens", () => {
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom(...EVENTS)), (events) => {
+        let state: SessionState = "created";
+        for (const event of events) {
+          const next: SessionState = transition(state, event) ?? state;
+          if (state === "terminated") expect(next).toBe("terminated");
+          state = next;
+        }
+      }),
+    );
+  });
+});
+
+describe("recovery", () => {
+  const rules = { maxAttempts: 3, backoffMs: 100, heldMs: 1000 };
+  const HELD = 5000;
+
+  test("a session whose runner was never ready has nothing to recover", () => {
+    expect(nextRecovery({ attempts: 0, readyMs: 0 }, rules, 10, false)).toBeUndefined();
+  });
+
+  test("a lost sandbox is replaced at once, a start that failed after a wait that doubles", () => {
+    const readyMs = 1;
+    expect(nextRecovery({ attempts: 0, readyMs }, rules, HELD, true)).toEqual({ attempt: 1, delayMs: 0 });
+    expect(nextRecovery({ attempts: 1, readyMs }, rules, HELD, false)).toEqual({ attempt: 2, delayMs: 200 });
+    expect(nextRecovery({ attempts: 2, readyMs }, rules, HELD, false)).toEqual({ attempt: 3, delayMs: 400 });
+    expect(nextRecovery({ attempts: 3, readyMs }, rules, HELD, false)).toBeUndefined();
+  });
+
+  test("a sandbox that held for a while makes the attempts before it forgotten, one that died at once does not", () => {
+    const record = { attempts: 3, readyMs: 1000 };
+    expect(nextRecovery(record, rules, 1000 + rules.heldMs, true)).toEqual({ attempt: 1, delayMs: 0 });
+    expect(nextRecovery(record, rules, 999 + rules.heldMs, true)).toBeUndefined();
+  });
+});

@@ -1,0 +1,90 @@
+/**
+ * The life of a session: which states there are, what leads from one to the next, and what a sandbox that was lost or did
+ * not start leads to. Pure: whoever makes a transition stores it together with the span that tells of it.
+ */
+
+/**
+ * `recovering` has no sandbox and waits for the next attempt to get one. `running` says nothing of work: a session is busy
+ * while an attempt is in flight.
+ */
+export const SESSION_STATES = [
+  "created",
+  "starting",
+  "running",
+  "hibernating",
+  "hibernated",
+  "restoring",
+  "recovering",
+  "terminating",
+  "terminated",
+  "error",
+] as const;
+export type SessionState = (typeof SESSION_STATES)[number];
+
+export type SessionEvent =
+  | "spawn"
+  | "restore"
+  | "ready"
+  | "sandbox_lost"
+  | "start_failed"
+  | "give_up"
+  | "hibernate"
+  | "stay_awake"
+  | "hibernated"
+  | "terminate"
+  | "terminated";
+
+const TRANSITIONS: Record<SessionEvent, { readonly from: readonly SessionState[]; readonly to: SessionState }> = {
+  spawn: { from: ["created", "recovering", "error"], to: "starting" },
+  restore: { from: ["hibernated", "recovering", "error"], to: "restoring" },
+  ready: { from: ["starting", "restoring"], to: "running" },
+  sandbox_lost: { from: ["running"], to: "recovering" },
+  start_failed: { from: ["starting", "restoring"], to: "recovering" },
+  give_up: { from: ["starting", "restoring", "recovering"], to: "error" },
+  hibernate: { from: ["running"], to: "hibernating" },
+  stay_awake: { from: ["hibernating"], to: "running" },
+  hibernated: { from: ["hibernating"], to: "hibernated" },
+  terminate: {
+    from: ["created", "starting", "running", "hibernating", "hibernated", "restoring", "recovering", "error"],
+    to: "terminating",
+  },
+  terminated: { from: ["terminating"], to: "terminated" },
+};
+
+/** The state that an event leads to; `undefined` where it is not legal. */
+export function transition(state: SessionState, event: SessionEvent): SessionState | undefined {
+  const { from, to } = TRANSITIONS[event];
+  return from.includes(state) ? to : undefined;
+}
+
+/** How often the session has tried to get its sandbox back. */
+export interface RecoveryRecord {
+  /** Attempts since it last held. */
+  readonly attempts: number;
+  /** When a runner was last ready; 0 if never. Epoch ms. */
+  readonly readyMs: number;
+}
+
+export interface RecoveryRules {
+  readonly maxAttempts: number;
+  /** After the first start that failed; it doubles. A sandbox that was lost is replaced at once. */
+  readonly backoffMs: number;
+  /** A sandbox that was ready for this long held: what comes later is a new loss and has all attempts again. */
+  readonly heldMs: number;
+}
+
+/**
+ * What follows a sandbox that was lost, or that did not start: the next attempt and the wait before it, or `undefined` to
+ * give up. A session whose runner was never ready has nothing to recover, so its first failure is its last.
+ */
+export function nextRecovery(
+  { attempts, readyMs }: RecoveryRecord,
+  rules: RecoveryRules,
+  nowMs: number,
+  lost: boolean,
+): { readonly attempt: number; readonly delayMs: number } | undefined {
+  if (readyMs === 0) return undefined;
+  const before = lost && nowMs - readyMs >= rules.heldMs ? 0 : attempts;
+  if (before >= rules.maxAttempts) return undefined;
+  return { attempt: before + 1, delayMs: lost ? 0 : rules.backoffMs * 2 ** before };
+}

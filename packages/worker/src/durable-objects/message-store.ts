@@ -1,0 +1,231 @@
+/** The tables of messages and of the attempts to have them worked on. Rows only: what they mean is prompt-queue.ts's. */
+import type { Attachment } from "@valet/shared/protocol/runner-link";
+import type { ErrorType, MessageSource, Outcome, QueueMode, QueueReason } from "@valet/shared/spans";
+import type { SpanContext } from "@valet/shared/tracing";
+
+/** What a message holds for the agent, and where its answer goes. */
+export interface MessageBody {
+  readonly content: string;
+  readonly author?: { readonly id: string; readonly name?: string };
+  readonly attachments: readonly Attachment[];
+  readonly model?: string;
+  readonly models?: readonly string[];
+  readonly threadId?: string;
+  readonly replyChannel?: string;
+}
+
+/** `accepted`: the runner works on it. */
+export type MessageStatus = "queued" | "dispatched" | "accepted" | "done";
+
+export interface MessageRow {
+  readonly id: string;
+  readonly seq: number;
+  readonly channel: string;
+  readonly mode: QueueMode;
+  readonly source: MessageSource;
+  readonly initial: boolean;
+  readonly status: MessageStatus;
+  readonly sizeBytes: number;
+  readonly attachments: number;
+  readonly collectDueMs: number;
+  readonly acceptedMs: number;
+  /** When the wait that goes on, or the last one, began: at acceptance or when an attempt was taken back. */
+  readonly waitingSinceMs: number;
+  readonly dispatchedMs: number | null;
+  readonly endedMs: number | null;
+  /** What it waits for, or waited for last. */
+  readonly reason: QueueReason | null;
+  /** Everything it has waited for, in order. */
+  readonly reasons: readonly QueueReason[];
+  readonly outcome: Outcome | null;
+  readonly errorType: ErrorType | null;
+  readonly promptContext: SpanContext;
+  readonly waitContext: SpanContext;
+  /** The span that its wait was last linked to. */
+  readonly waitedOn: string | null;
+  /** Of the attempt under way, or of the last one. */
+  readonly attemptId: string | null;
+  readonly attempts: number;
+  /** Of those, how many were lost, and how many the runner never took. */
+  readonly lost: number;
+  readonly unaccepted: number;
+  readonly lastDispatch: SpanContext | null;
+}
+
+export type StopReason = "user_abort" | "steered" | "session_terminated";
+
+export interface AttemptRow {
+  readonly id: string;
+  readonly number: number;
+  readonly generation: number;
+  readonly channel: string;
+  readonly state: "dispatched" | "accepted" | "ended";
+  readonly messageIds: readonly string[];
+  readonly context: SpanContext;
+  readonly dispatchedMs: number;
+  readonly acceptedMs: number | null;
+  readonly endedMs: number | null;
+  readonly waitMs: number;
+  /** Why it is being stopped, and the span that asked for it. */
+  readonly stop: { readonly reason: StopReason; readonly cause: SpanContext | null } | null;
+}
+
+type Columns<T> = { readonly [K in keyof T]: "plain" | "json" | "flag" };
+
+const MESSAGE: Columns<MessageRow> = {
+  id: "plain",
+  seq: "plain",
+  channel: "plain",
+  mode: "plain",
+  source: "plain",
+  initial: "flag",
+  status: "plain",
+  sizeBytes: "plain",
+  attachments: "plain",
+  collectDueMs: "plain",
+  acceptedMs: "plain",
+  waitingSinceMs: "plain",
+  dispatchedMs: "plain",
+  endedMs: "plain",
+  reason: "plain",
+  reasons: "json",
+  outcome: "plain",
+  errorType: "plain",
+  promptContext: "json",
+  waitContext: "json",
+  waitedOn: "plain",
+  attemptId: "plain",
+  attempts: "plain",
+  lost: "plain",
+  unaccepted: "plain",
+  lastDispatch: "json",
+};
+
+const ATTEMPT: Columns<AttemptRow> = {
+  id: "plain",
+  number: "plain",
+  generation: "plain",
+  channel: "plain",
+  state: "plain",
+  messageIds: "json",
+  context: "json",
+  dispatchedMs: "plain",
+  acceptedMs: "plain",
+  endedMs: "plain",
+  waitMs: "plain",
+  stop: "json",
+};
+
+export class MessageStore {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+    // The index holds only what is not done: a session gathers thousands of messages and looks at the few that move.
+    sql.exec(`
+      CREATE TABLE IF NOT EXISTS messages (
+        seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, channel TEXT NOT NULL, mode TEXT NOT NULL, source TEXT NOT NULL,
+        initial INTEGER NOT NULL, status TEXT NOT NULL, sizeBytes INTEGER NOT NULL, attachments INTEGER NOT NULL,
+        collectDueMs INTEGER NOT NULL, acceptedMs INTEGER NOT NULL, waitingSinceMs INTEGER NOT NULL, dispatchedMs INTEGER,
+        endedMs INTEGER, reason TEXT, reasons TEXT NOT NULL, outcome TEXT, errorType TEXT, promptContext TEXT NOT NULL,
+        waitContext TEXT NOT NULL, waitedOn TEXT, attemptId TEXT, attempts INTEGER NOT NULL, lost INTEGER NOT NULL,
+        unaccepted INTEGER NOT NULL, lastDispatch TEXT NOT NULL, body TEXT NOT NULL);
+      CREATE INDEX IF NOT EXISTS messages_open ON messages (status, seq) WHERE status <> 'done';
+      CREATE TABLE IF NOT EXISTS attempts (
+        id TEXT PRIMARY KEY, number INTEGER NOT NULL, generation INTEGER NOT NULL, channel TEXT NOT NULL,
+        state TEXT NOT NULL, messageIds TEXT NOT NULL, context TEXT NOT NULL, dispatchedMs INTEGER NOT NULL,
+        acceptedMs INTEGER, endedMs INTEGER, waitMs INTEGER NOT NULL, stop TEXT NOT NULL) WITHOUT ROWID;
+      CREATE INDEX IF NOT EXISTS attempts_open ON attempts (state) WHERE state <> 'ended';
+    `);
+  }
+
+  nextSeq(): number {
+    const [row] = this.#sql.exec("SELECT COALESCE(MAX(seq), 0) + 1 AS seq FROM messages").toArray();
+    return row?.seq as number;
+  }
+
+  addMessage(row: MessageRow, body: MessageBody): void {
+    this.#insert("messages", MESSAGE, row, { body: JSON.stringify(body) });
+  }
+
+  message(id: string): MessageRow | undefined {
+    return this.#select("messages", MESSAGE, "WHERE id = ?", id)[0];
+  }
+
+  body(id: string): MessageBody | undefined {
+    const [row] = this.#sql.exec("SELECT body FROM messages WHERE id = ?", id).toArray();
+    return row === undefined ? undefined : (JSON.parse(row.body as string) as MessageBody);
+  }
+
+  queued(): MessageRow[] {
+    return this.#select("messages", MESSAGE, "WHERE status = 'queued' ORDER BY seq");
+  }
+
+  queuedCount(): number {
+    const [row] = this.#sql.exec("SELECT COUNT(*) AS count FROM messages WHERE status = 'queued'").toArray();
+    return row?.count as number;
+  }
+
+  /** In order of acceptance, those after `seq`. */
+  messagesAfter(seq: number, limit: number): MessageRow[] {
+    return this.#select("messages", MESSAGE, "WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit);
+  }
+
+  /** The last ones of a channel that are done, latest first. */
+  latestMessages(channel: string, limit: number): MessageRow[] {
+    return this.#select("messages", MESSAGE, "WHERE channel = ? AND status = 'done' ORDER BY seq DESC LIMIT ?", channel, limit);
+  }
+
+  updateMessage(id: string, patch: Partial<MessageRow>): void {
+    this.#update("messages", MESSAGE, id, patch);
+  }
+
+  addAttempt(row: AttemptRow): void {
+    this.#insert("attempts", ATTEMPT, row, {});
+  }
+
+  attempt(id: string): AttemptRow | undefined {
+    return this.#select("attempts", ATTEMPT, "WHERE id = ?", id)[0];
+  }
+
+  inFlight(): AttemptRow[] {
+    return this.#select("attempts", ATTEMPT, "WHERE state <> 'ended' ORDER BY dispatchedMs, id");
+  }
+
+  updateAttempt(id: string, patch: Partial<AttemptRow>): void {
+    this.#update("attempts", ATTEMPT, id, patch);
+  }
+
+  #select<T>(table: string, columns: Columns<T>, rest: string, ...values: SqlStorageValue[]): T[] {
+    const rows = this.#sql.exec(`SELECT ${Object.keys(columns).join(", ")} FROM ${table} ${rest}`, ...values).toArray();
+    return rows.map((row) => {
+      const typed = Object.entries(row).map(([name, value]) => [name, read(columns[name as keyof T], value)]);
+      return Object.fromEntries(typed) as T;
+    });
+  }
+
+  #insert<T extends object>(table: string, columns: Columns<T>, row: T, more: Record<string, string>): void {
+    const all = { ...encode(columns, row), ...more };
+    const marks = Object.keys(all).map(() => "?");
+    this.#sql.exec(`INSERT INTO ${table} (${Object.keys(all).join(", ")}) VALUES (${marks.join(", ")})`, ...Object.values(all));
+  }
+
+  #update<T extends object>(table: string, columns: Columns<T>, id: string, patch: Partial<T>): void {
+    const values = encode(columns, patch);
+    const sets = Object.keys(values).map((name) => `${name} = ?`);
+    this.#sql.exec(`UPDATE ${table} SET ${sets.join(", ")} WHERE id = ?`, ...Object.values(values), id);
+  }
+}
+
+function encode<T extends object>(columns: Columns<T>, row: Partial<T>): Record<string, SqlStorageValue> {
+  const entries = Object.entries(row).map(([name, value]) => {
+    const kind = columns[name as keyof T];
+    return [name, kind === "json" ? JSON.stringify(value) : kind === "flag" ? Number(value) : value];
+  });
+  return Object.fromEntries(entries);
+}
+
+function read(kind: "plain" | "json" | "flag", value: unknown): unknown {
+  if (kind === "json") return JSON.parse(value as string);
+  return kind === "flag" ? value === 1 : value;
+}

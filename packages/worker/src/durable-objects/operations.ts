@@ -1,0 +1,70 @@
+/** The lifecycle operation under way: its row in the session's record and its span, which begin and end together. */
+import type { ErrorType, Outcome, SpanAttributes } from "@valet/shared/spans";
+import type { SpanContext } from "@valet/shared/tracing";
+import { newId } from "./ids.ts";
+import type { Operation, SessionPatch, SessionState } from "./session-state.ts";
+import { endWith, type SessionTracer, type SpanOf } from "./session-tracer.ts";
+
+type OperationSpan = `valet.sandbox.${Operation["kind"]}`;
+
+export interface NewOperation<K extends Operation["kind"]> {
+  readonly kind: K;
+  readonly step: Operation["step"];
+  readonly attributes: SpanAttributes<`valet.sandbox.${K}`>;
+  /** Requests and messages that set it off. */
+  readonly causes: readonly SpanContext[];
+  /** What came before it in the sandbox's life. */
+  readonly follows: readonly (SpanContext | undefined)[];
+}
+
+export class Operations {
+  readonly #state: SessionState;
+  readonly #tracer: SessionTracer;
+  readonly #now: () => number;
+
+  constructor(state: SessionState, tracer: SessionTracer, now: () => number) {
+    this.#state = state;
+    this.#tracer = tracer;
+    this.#now = now;
+  }
+
+  get current(): Operation | undefined {
+    return this.#state.record.operation;
+  }
+
+  /**
+   * Makes the transition that begins an operation. Callers have asked whether it is legal; an operation that it takes the
+   * place of has ended.
+   * @param patch what else changes with it
+   */
+  begin<K extends Operation["kind"]>(operation: NewOperation<K>, patch: (context: SpanContext) => SessionPatch): Operation {
+    const { kind, step, attributes, causes, follows } = operation;
+    const link = <T extends string>(context: SpanContext, type: T) => ({ context, attributes: { "valet.link.type": type } });
+    const { context } = this.#tracer.start<OperationSpan>(`valet.sandbox.${kind}`, {
+      attributes,
+      links: [
+        ...causes.map((context) => link(context, "caused_by" as const)),
+        ...follows.flatMap((context) => (context === undefined ? [] : [link(context, "follows" as const)])),
+      ],
+    });
+    const begun: Operation = { id: newId("op"), kind, context, step, startedMs: this.#now() };
+    this.#state.enter(kind, { ...patch(context), operation: begun });
+    return begun;
+  }
+
+  /** Changes the open span of the operation under way, which the caller knows to be of one of these kinds. */
+  change<K extends Operation["kind"]>(change: (span: SpanOf<`valet.sandbox.${K}`>) => void): void {
+    const { current } = this;
+    if (current === undefined) return;
+    this.#tracer.change(`valet.sandbox.${current.kind as K}`, current.context, change);
+  }
+
+  /** Ends the operation under way; the transition that follows from it is the caller's. */
+  end(outcome: Outcome, errorType?: ErrorType, attributes?: SpanAttributes<OperationSpan>): void {
+    this.change<Operation["kind"]>((span) => {
+      span.setAttributes(attributes ?? {});
+      endWith(span, outcome, errorType as SpanAttributes<OperationSpan>["error.type"]);
+    });
+    this.#state.update({ operation: undefined });
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * What the queue does next. Pure: from the messages that wait and the state of the session to the dispatches that are due
+ * and the reasons of everything that goes on waiting.
+ */
+import type { MessageSource, QueueMode, QueueReason } from "@valet/shared/spans";
+import type { SessionState } from "./lifecycle-rules.ts";
+
+/** A message that waits. */
+export interface WaitingMessage {
+  readonly id: string;
+  /** Order of acceptance. */
+  readonly seq: number;
+  readonly channel: string;
+  readonly mode: QueueMode;
+  readonly source: MessageSource;
+  /** Whether the session was created with it. */
+  readonly initial: boolean;
+  /** Collect only: when it stops waiting for others. Epoch ms. */
+  readonly collectDueMs: number;
+  readonly acceptedMs: number;
+  /** Of content and attachments, as they go over the link. */
+  readonly sizeBytes: number;
+  readonly attachments: number;
+}
+
+export interface QueueConditions {
+  readonly state: SessionState;
+  /** Whether the runner is there and takes work. */
+  readonly runnerReady: boolean;
+  /** Channels with an attempt in flight. */
+  readonly busy: ReadonlySet<string>;
+}
+
+export interface BatchLimits {
+  readonly messages: number;
+  readonly bytes: number;
+  readonly attachments: number;
+  /** However many follow, a batch closes this long after its first message. */
+  readonly collectMaxMs: number;
+}
+
+export interface QueuePlan {
+  /** At most one for each channel. */
+  readonly dispatches: readonly { readonly channel: string; readonly messages: readonly WaitingMessage[] }[];
+  /** Of every message that goes on waiting. */
+  readonly reasons: ReadonlyMap<string, QueueReason>;
+  /** When the next batch closes, if one is open and its channel free. */
+  readonly dueMs: number | undefined;
+}
+
+export function planQueue(
+  waiting: readonly WaitingMessage[],
+  conditions: QueueConditions,
+  limits: BatchLimits,
+  nowMs: number,
+): QueuePlan {
+  const dispatches: QueuePlan["dispatches"][number][] = [];
+  const reasons = new Map<string, QueueReason>();
+  let dueMs: number | undefined;
+  for (const [channel, messages] of byChannel(waiting)) {
+    const blocked = blockedBy(conditions, channel);
+    let rest: readonly WaitingMessage[] = messages;
+    if (blocked === undefined) {
+      const batch = nextBatch(messages, limits);
+      if (batch.dueMs <= nowMs) {
+        dispatches.push({ channel, messages: batch.messages });
+        rest = messages.slice(batch.messages.length);
+      } else {
+        dueMs = Math.min(dueMs ?? batch.dueMs, batch.dueMs);
+        for (const { id } of batch.messages) reasons.set(id, "collect_debounce");
+        rest = messages.slice(batch.messages.length);
+      }
+    }
+    for (const message of rest) reasons.set(message.id, reasonFor(message, blocked ?? "runner_busy"));
+  }
+  return { dispatches, reasons, dueMs };
+}
+
+/** In each channel, those that steer come first; otherwise it is first come, first served. */
+function byChannel(waiting: readonly WaitingMessage[]): Map<string, WaitingMessage[]> {
+  const rank = ({ mode }: WaitingMessage) => (mode === "steer" ? 0 : 1);
+  return Map.groupBy(
+    waiting.toSorted((a, b) => rank(a) - rank(b) || a.seq - b.seq),
+    ({ channel }) => channel,
+  );
+}
+
+/** The head of a channel's queue; where that collects, with all that follow it and collect too. */
+function nextBatch(queue: readonly WaitingMessage[], limits: BatchLimits): { messages: WaitingMessage[]; dueMs: number } {
+  const [head] = queue as [WaitingMessage, ...WaitingMessage[]];
+  if (head.mode !== "collect") return { messages: [head], dueMs: 0 };
+  const messages: WaitingMessage[] = [];
+  let [bytes, attachments, full] = [0, 0, false];
+  for (const message of queue) {
+    if (message.mode !== "collect") break;
+    bytes += message.sizeBytes;
+    attachments += message.attachments;
+    full = messages.length >= limits.messages || bytes > limits.bytes || attachments > limits.attachments;
+    if (full && messages.length > 0) break;
+    messages.push(message);
+  }
+  const debounceMs = Math.max(...messages.map(({ collectDueMs }) => collectDueMs));
+  return { messages, dueMs: full ? 0 : Math.min(debounceMs, head.acceptedMs + limits.collectMaxMs) };
+}
+
+/** What keeps a whole channel waiting. */
+function blockedBy({ state, runnerReady, busy }: QueueConditions, channel: string): QueueReason | undefined {
+  switch (state) {
+    case "running":
+      if (!runnerReady) return "runner_disconnected";
+      return busy.has(channel) ? "runner_busy" : undefined;
+    case "hibernating":
+    case "hibernated":
+      return "sandbox_hibernated";
+    case "restoring":
+      return "sandbox_restoring";
+    case "recovering":
+      return "runner_disconnected";
+    default:
+      return "sandbox_starting";
+  }
+}
+
+function reasonFor({ initial, source }: WaitingMessage, reason: QueueReason): QueueReason {
+  if (initial && reason === "sandbox_starting") return "initial_prompt";
+  return source === "system" && reason === "runner_busy" ? "system_message" : reason;
+}

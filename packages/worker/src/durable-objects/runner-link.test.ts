@@ -1,0 +1,298 @@
+/**
+ * The link to the runner, on the real object: the runner's side is spoken by the test (test/fake-runner.ts), the broker is
+ * scripted. What the real runner makes of it is not shown here.
+ */
+import { runInDurableObject } from "cloudflare:test";
+import { MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
+import { encodeTraces, type ReadableSpan, serialiseSpan, Tracer } from "@valet/shared/tracing";
+import { describe, expect, test, vi } from "vitest";
+import { FakeRunner } from "../../test/fake-runner.ts";
+import { CALLER, TestSession, valueOf } from "../../test/session.ts";
+
+/** An ended span of the session, as the runner encodes it. */
+function spanFrame(session: TestSession, name: string): string {
+  const ended: ReadableSpan[] = [];
+  const sink = { onStart: () => {}, onEnd: (span: ReadableSpan) => ended.push(span) };
+  new Tracer({ scope: { name: "test" }, sink }).startSpan(name, { attributes: { "valet.session.id": session.id } }).end();
+  return encodeTraces({ "service.name": "valet-runner" }, ended);
+}
+
+async function refusalOf(runner: FakeRunner): Promise<string> {
+  const { reason } = await runner.next("refused");
+  await vi.waitFor(() => expect(runner.closed).toBeDefined());
+  return reason;
+}
+
+describe("who may connect", () => {
+  test("the runner of the generation, with its token: it gets its configuration and the repository", async () => {
+    const session = new TestSession();
+    await session.create({ repoUrl: "https://user:pass@git.example/a.git", branch: "main" });
+    const runner = await (await session.connect()).hello();
+    expect(await runner.next("config")).toMatchObject({
+      ...{ sessionId: session.id, generation: 1, captureContent: false, tracing: true },
+      modelAccess: { model: "valet/test" },
+    });
+    const repository = await runner.next("repo-config");
+    const spawn = await session.onlySpan("valet.sandbox.spawn");
+    expect(repository).toMatchObject({
+      ...{ repoUrl: "https://git.example/a.git", branch: "main", credentials: { username: "user", password: "pass" } },
+      traceparent: expect.stringContaining(`${spawn.traceId}-${spawn.spanId}`),
+    });
+  });
+
+  test("nobody with another token", async () => {
+    const session = new TestSession();
+    await session.create();
+    const { generation } = await session.credentials();
+    expect(await refusalOf(await FakeRunner.open(session.stub, { token: "vlt_guess", generation }))).toBe("token_refused");
+    expect(await refusalOf(await FakeRunner.open(session.stub, { token: "vlt_guess", generation: 99 }))).toBe("token_refused");
+  });
+
+  test("not the runner of a generation that is over", async () => {
+    const { session, runner } = await TestSession.running();
+    const old = await session.credentials();
+    runner.close();
+    await vi.waitFor(async () => expect(await session.timers()).toContain("grace"));
+    await session.elapse("grace");
+    await vi.waitFor(async () => expect((await session.view()).generation).toBe(2));
+    expect(await refusalOf(await FakeRunner.open(session.stub, old))).toBe("stale_generation");
+    expect(await refusalOf(await FakeRunner.open(session.stub, { ...old, generation: 2 }))).toBe("token_refused");
+  });
+
+  test.each([
+    ["no token", { "x-valet-generation": "1" }, 401],
+    ["no generation", { authorization: "Bearer x" }, 401],
+    ["a generation that is no number", { authorization: "Bearer x", "x-valet-generation": "one" }, 401],
+  ])("nobody who sends %s", async (_name, headers, status) => {
+    const session = new TestSession();
+    await session.create();
+    const request = new Request("https://session/runner", { headers: { upgrade: "websocket", ...headers } });
+    expect((await session.stub.fetch(request)).status).toBe(status);
+  });
+
+  test("and not without a WebSocket, nor to a session that nobody made", async () => {
+    const session = new TestSession();
+    expect((await session.stub.fetch("https://session/runner")).status).toBe(404);
+    await session.create();
+    expect((await session.stub.fetch("https://session/runner")).status).toBe(426);
+  });
+
+  test("the token is stored nowhere, only its hash", async () => {
+    const session = new TestSession();
+    await session.create();
+    const { token } = await session.credentials();
+    const dump = await runInDurableObject(session.stub, (_object, { storage }) => {
+      const tables = storage.sql.exec("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_cf%' ESCAPE '\\'");
+      return JSON.stringify(tables.toArray().map(({ name }) => storage.sql.exec(`SELECT * FROM "${name}"`).toArray()));
+    });
+    expect(dump).toContain(session.id);
+    expect(dump).not.toContain(token);
+  });
+});
+
+describe("two connections", () => {
+  test("the newer one takes the place of the older, whose frames count no more", async () => {
+    const { session, runner: first } = await TestSession.running();
+    const second = await (await session.connect()).hello({ ready: true });
+    expect(await refusalOf(first)).toBe("superseded");
+    expect(second.closed).toBeUndefined();
+    await session.send("hello");
+    const { attemptId } = await second.accept();
+    await second.end(attemptId);
+    expect(first.heard.filter(({ type }) => type === "prompt")).toEqual([]);
+    expect((await session.view()).agent).toBe("idle");
+  });
+
+  test("one that has not said hello changes nothing", async () => {
+    const { session, runner } = await TestSession.running();
+    const silent = await session.connect();
+    await session.send("hello");
+    expect((await runner.next("prompt")).dispatch.content).toBe("hello");
+    expect(silent.heard).toEqual([]);
+  });
+});
+
+describe("what is not understood", () => {
+  test.each([
+    ["no JSON", "{nonsense", "not JSON"],
+    ["a known frame with a bad field", JSON.stringify({ type: "part", attemptId: 7 }), "attemptId"],
+    ["a frame without a type", "{}", "type"],
+    ["null", "null", ""],
+  ])("%s is answered with an error that names it, and the link lives on", async (_name, frame, named) => {
+    const { session, runner } = await TestSession.running();
+    runner.sendRaw(frame);
+    expect((await runner.next("error")).error).toContain(named);
+    await session.send("still there?");
+    expect((await runner.next("prompt")).dispatch.content).toBe("still there?");
+  });
+
+  test("a type that we do not know is skipped: the runner may be newer", async () => {
+    const { session, runner } = await TestSession.running();
+    runner.sendRaw(JSON.stringify({ type: "from-the-future", x: 1 }));
+    await session.send("go on");
+    await runner.next("prompt");
+    expect(runner.heard.filter(({ type }) => type === "error")).toEqual([]);
+  });
+
+  test("anything before hello is refused", async () => {
+    const session = new TestSession();
+    await session.create();
+    const runner = await session.connect();
+    runner.send({ type: "stage", stage: "ready" });
+    expect((await runner.next("error")).error).toContain("hello");
+    expect((await session.view()).status).toBe("starting");
+  });
+
+  test("bytes are no frame; a frame that is too large ends the connection", async () => {
+    const { session, runner } = await TestSession.running();
+    runner.sendRaw(new Uint8Array([1, 2, 3]).buffer);
+    await runner.next("error");
+    runner.sendRaw(JSON.stringify({ type: "stopped", padding: "x".repeat(MAX_LINK_FRAME_BYTES) }));
+    await vi.waitFor(() => expect(runner.closed?.code).toBe(1009));
+    await (await session.connect()).hello({ ready: true });
+    expect((await session.view()).agent).toBe("idle");
+  });
+
+  test("whoever speaks nothing but nonsense is cut off", async () => {
+    const { runner } = await TestSession.running();
+    for (let i = 0; i < 30; i++) runner.sendRaw("{");
+    await vi.waitFor(() => expect(runner.closed?.code).toBe(1008));
+  });
+
+  test("a hello of another generation than the connection's is refused", async () => {
+    const session = new TestSession();
+    await session.create();
+    const runner = await session.connect();
+    runner.send({
+      ...{ type: "hello", protocol: 1, instanceId: "run_1", generation: 7, clockMs: 0, attempts: [] },
+      ...{ ready: false, version: "1" },
+    });
+    expect(await refusalOf(runner)).toBe("stale_generation");
+  });
+});
+
+describe("a link that breaks", () => {
+  test("and comes back within the grace period: the turn goes on", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    const { attemptId } = await runner.accept();
+    await session.messageIs(id, { status: "accepted" });
+    runner.close();
+    await vi.waitFor(async () => expect((await session.view()).agent).toBe("disconnected"));
+    const back = await (await session.connect(runner.instanceId)).hello({ ready: true, attempts: [attemptId] });
+    await back.end(attemptId);
+    expect(await session.message(id)).toMatchObject({ status: "done", outcome: "ok", attempts: 1 });
+    const events = (await session.onlySpan("valet.prompt")).events.map(({ name }) => name);
+    expect(events).toEqual(["valet.runner.disconnected", "valet.runner.reconnected"]);
+    expect(await session.timers()).not.toContain("grace");
+  });
+
+  test("for good: its generation ends, and what it had announced is sealed as lost", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    const { dispatch } = await runner.next("prompt");
+    const started: ReadableSpan[] = [];
+    const dispatched = await session.onlySpan("valet.prompt.dispatch");
+    const tracer = new Tracer({ scope: { name: "runner" }, sink: { onStart: (span) => started.push(span), onEnd: () => {} } });
+    const parent = { traceId: dispatched.traceId, spanId: dispatched.spanId, traceFlags: 1, traceState: "", isRemote: true };
+    tracer.startSpan("valet.turn", { parent, attributes: { "valet.session.id": session.id } });
+    const span = serialiseSpan(started[0] as ReadableSpan);
+    runner.send({ type: "prompt-accepted", attemptId: dispatch.attemptId, span });
+    await session.messageIs(id, { status: "accepted" });
+    expect(await session.onlySpan("valet.turn")).toMatchObject({ isOpen: true });
+
+    runner.close();
+    await vi.waitFor(async () => expect(await session.timers()).toContain("grace"));
+    await session.elapse("grace");
+    expect(await session.onlySpan("valet.turn")).toMatchObject({
+      isOpen: false,
+      attributes: { "valet.outcome": "lost", "error.type": "runner_lost" },
+    });
+    expect((await session.view()).status).toBe("starting");
+  });
+
+  test("without a close is found by its silence", async () => {
+    const { session, runner } = await TestSession.running();
+    await session.elapse("link");
+    expect((await session.view()).agent).toBe("idle");
+    vi.useFakeTimers({ now: Date.now() + 10 * 60_000, toFake: ["Date"] });
+    try {
+      await session.elapse("link");
+    } finally {
+      vi.useRealTimers();
+    }
+    expect((await session.view()).agent).toBe("disconnected");
+    await vi.waitFor(() => expect(runner.closed).toBeDefined());
+  });
+
+  test("with the object: sockets that hibernate go on, sockets that are lost begin the grace period", async () => {
+    const { session, runner } = await TestSession.running();
+    await session.evict("hibernate");
+    await session.send("one");
+    const { attemptId } = await runner.accept();
+    await runner.end(attemptId);
+    await session.evict("close");
+    await vi.waitFor(async () => expect((await session.view()).agent).toBe("disconnected"));
+    expect(await session.timers()).toContain("grace");
+    await (await session.connect(runner.instanceId)).hello({ ready: true });
+    expect((await session.view()).agent).toBe("idle");
+  });
+});
+
+describe("the same frame twice", () => {
+  test("of a turn: it is over once, and acknowledged both times", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    const { attemptId } = await runner.accept();
+    runner.send({ type: "prompt-accepted", attemptId });
+    await runner.end(attemptId);
+    await runner.end(attemptId, { outcome: "error", errorType: "opencode_died" });
+    expect(await session.message(id)).toMatchObject({ outcome: "ok" });
+    expect(valueOf(await session.stub.turns()).turns).toHaveLength(1);
+    expect(await session.spans("valet.prompt")).toHaveLength(1);
+  });
+
+  test("of spans: they are kept once, and acknowledged both times", async () => {
+    const { session, runner } = await TestSession.running();
+    const otlp = spanFrame(session, "valet.runner.bootstrap");
+    for (let i = 0; i < 2; i++) {
+      runner.send({ type: "spans", instanceId: runner.instanceId, seq: 1, otlp });
+      expect(await runner.next("spans-ack")).toMatchObject({ instanceId: runner.instanceId, seq: 1 });
+    }
+    expect(await session.spans("valet.runner.bootstrap")).toHaveLength(1);
+  });
+
+  test("of spans of another session: acknowledged, and kept nowhere", async () => {
+    const { session, runner } = await TestSession.running();
+    runner.send({ type: "spans", instanceId: runner.instanceId, seq: 1, otlp: spanFrame(new TestSession(), "theirs") });
+    await runner.next("spans-ack");
+    expect(await session.spans("theirs")).toEqual([]);
+  });
+});
+
+test("the runner delivers what its predecessor left, under the predecessor's name", async () => {
+  const { session, runner: first } = await TestSession.running();
+  first.close();
+  const second = await (await session.connect()).hello({ ready: true });
+  second.send({ type: "spans", instanceId: first.instanceId, seq: 1, otlp: spanFrame(session, "left") });
+  expect(await second.next("spans-ack")).toMatchObject({ instanceId: first.instanceId });
+  expect(await session.spans("left")).toHaveLength(1);
+});
+
+test("the difference of the clocks is measured at hello and told to the runner", async () => {
+  const session = new TestSession();
+  await session.create();
+  const runner = await (await session.connect()).hello({ clockMs: Date.now() + 60_000 });
+  const { clockOffsetMs } = await runner.next("config");
+  expect(clockOffsetMs).toBeGreaterThan(50_000);
+  expect(clockOffsetMs).toBeLessThanOrEqual(60_000);
+});
+
+test("pings are answered without the object", async () => {
+  const { session, runner } = await TestSession.running();
+  runner.sendRaw("ping");
+  await session.send("work");
+  await runner.next("prompt");
+  expect(runner.heard.filter(({ type }) => type === "error")).toEqual([]);
+  expect(valueOf(await session.stub.abort(CALLER)).agent).toBe("busy");
+});

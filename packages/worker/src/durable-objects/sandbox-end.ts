@@ -1,0 +1,206 @@
+/**
+ * Sandboxes end: hibernated into a snapshot, or terminated with the session. The snapshot comes first and the runner is
+ * stopped after it, since with some engines a sandbox ends with its main process. Until the runner is told to stop, work
+ * that arrives keeps the session awake.
+ */
+import type { DeleteAnswer, SnapshotAnswer } from "@valet/shared/protocol/sandbox-broker";
+import type { HibernateReason, TerminateReason } from "@valet/shared/spans";
+import type { SpanContext } from "@valet/shared/tracing";
+import type { BrokerFailure } from "../sandbox-broker/client.ts";
+import { brokerErrorType } from "./broker-calls.ts";
+import { ok, type Result, refuse } from "./result.ts";
+import type { LifecycleParts } from "./sandbox-lifecycle.ts";
+
+export class SandboxEnd {
+  readonly #parts: LifecycleParts;
+
+  constructor(parts: LifecycleParts) {
+    this.#parts = parts;
+    parts.timers.handle("stop", () => this.onRunnerStopped());
+  }
+
+  /** Begins a hibernate. One that is under way or over is what was asked for. */
+  hibernate(reason: HibernateReason, cause: SpanContext | undefined): Result<void> {
+    const { state, operations, listener } = this.#parts;
+    const { state: now, sandbox, startContext } = state.record;
+    if (now === "hibernating" || now === "hibernated") return ok(undefined);
+    if (!state.allows("hibernate")) return refuse("transition-refused", `A session that is ${now} cannot hibernate.`);
+    if (listener.isBusy()) return refuse("session-busy", "A turn is in work: wait for its end, or abort it.");
+    listener.hibernating();
+    operations.begin(
+      {
+        kind: "hibernate",
+        step: "snapshotting",
+        attributes: {
+          "valet.hibernate.reason": reason,
+          "valet.sandbox.id": sandbox?.id,
+          "valet.sandbox.driver": sandbox?.driver,
+        },
+        causes: cause === undefined ? [] : [cause],
+        follows: [startContext],
+      },
+      () => ({}),
+    );
+    this.snapshot();
+    return ok(undefined);
+  }
+
+  /** Begins the session's end, from whatever state. An operation under way gives way to it. */
+  terminate(reason: TerminateReason, causes: readonly SpanContext[]): void {
+    const { state, operations, timers, listener } = this.#parts;
+    if (!state.allows("terminate")) return;
+    const { sandbox, startContext, operation } = state.record;
+    if (operation !== undefined) operations.end("aborted", "session_terminated");
+    for (const timer of ["start", "recover", "stop"]) timers.clear(timer);
+    operations.begin(
+      {
+        kind: "terminate",
+        step: "stopping",
+        attributes: {
+          "valet.terminate.reason": reason,
+          "valet.sandbox.id": sandbox?.id,
+          "valet.sandbox.driver": sandbox?.driver,
+        },
+        causes,
+        follows: [startContext],
+      },
+      () => ({ errorType: undefined }),
+    );
+    listener.terminating(causes[0]);
+    this.#stopRunner("terminate");
+  }
+
+  /** Asks the broker for a snapshot. */
+  snapshot(): void {
+    const { state, operations, calls, broker, watch } = this.#parts;
+    const { id: sessionId, sandbox } = state.record;
+    const operation = operations.current;
+    if (operation === undefined || sandbox === undefined) return;
+    watch();
+    calls.begin<"valet.sandbox.snapshot", SnapshotAnswer>({
+      span: "valet.sandbox.snapshot",
+      parent: operation.context,
+      attributes: {
+        "valet.broker.call": "snapshot",
+        "valet.sandbox.id": sandbox.id,
+        "valet.sandbox.driver": sandbox.driver,
+      },
+      perform: (context) => broker.snapshot(sandbox.id, { sessionId, context }),
+      judge: (result) => {
+        if (!result.ok) return { outcome: "error", errorType: snapshotErrorType(result.failure) };
+        const { snapshotId, sizeBytes } = result.value;
+        return { outcome: "ok", attributes: { "valet.snapshot.id": snapshotId, "valet.snapshot.size_bytes": sizeBytes } };
+      },
+      settle: (result) => {
+        if (operations.current?.id !== operation.id || operations.current.step !== "snapshotting") {
+          if (result.ok) this.#parts.leftovers.addSnapshot(result.value.snapshotId, operation.context);
+        } else if (result.ok) {
+          this.#onSnapshot(result.value.snapshotId, operation.context);
+        } else {
+          this.#onNoSnapshot(snapshotErrorType(result.failure), operation.context);
+        }
+      },
+    });
+  }
+
+  /** The runner has said that it is done, or has left, or did neither in time. */
+  onRunnerStopped(): void {
+    const { operations, timers, state, link } = this.#parts;
+    if (operations.current?.step !== "stopping") return;
+    timers.clear("stop");
+    link.end();
+    state.update({ tokenHash: undefined });
+    state.updateOperation({ step: "deleting" });
+    this.delete();
+  }
+
+  /** Asks the broker to end the sandbox. */
+  delete(): void {
+    const { state, operations, calls, broker, leftovers, watch } = this.#parts;
+    const { id: sessionId, sandbox } = state.record;
+    const operation = operations.current;
+    if (operation === undefined) return;
+    if (sandbox === undefined) return this.#finish(undefined);
+    watch();
+    calls.begin<"valet.sandbox.delete", DeleteAnswer>({
+      span: "valet.sandbox.delete",
+      parent: operation.context,
+      attributes: {
+        "valet.broker.call": "terminate",
+        "valet.sandbox.id": sandbox.id,
+        "valet.sandbox.driver": sandbox.driver,
+      },
+      perform: (context) => broker.terminate(sandbox.id, { sessionId, context }),
+      judge: (result) =>
+        result.ok ? { outcome: "ok" } : { outcome: "error", errorType: brokerErrorType(result.failure) },
+      settle: (result) => {
+        // The session need not wait for a broker that is away: the sandbox is ended when it is back.
+        if (!result.ok) leftovers.addSandbox(sandbox, operation.context);
+        if (operations.current?.id === operation.id) this.#finish(result.ok ? undefined : brokerErrorType(result.failure));
+      },
+    });
+  }
+
+  #onSnapshot(snapshotId: string, madeBy: SpanContext): void {
+    const { state, operations, leftovers, listener } = this.#parts;
+    const { snapshot, link } = state.record;
+    if (snapshot !== undefined && snapshot.id !== snapshotId) leftovers.addSnapshot(snapshot.id, madeBy);
+    state.update({ snapshot: { id: snapshotId, madeBy } });
+    operations.change<"hibernate">((span) => span.setAttributes({ "valet.snapshot.id": snapshotId }));
+    const isWanted = listener.hasWork() || operations.current?.wakeAfter !== undefined;
+    if (isWanted && link.state === "connected" && link.ready) {
+      operations.end("skipped", "session_busy");
+      state.enter("stay_awake");
+    } else {
+      state.updateOperation({ step: "stopping" });
+      this.#stopRunner("hibernate");
+    }
+  }
+
+  #onNoSnapshot(errorType: ReturnType<typeof snapshotErrorType>, hibernate: SpanContext): void {
+    const { state, operations } = this.#parts;
+    operations.end("error", errorType);
+    if (errorType === "sandbox_gone" || errorType === "snapshot_failed") {
+      this.terminate(errorType, [hibernate]);
+    } else {
+      // The broker is away; the sandbox is not.
+      state.enter("stay_awake");
+    }
+  }
+
+  #stopRunner(reason: "hibernate" | "terminate"): void {
+    const { state, timers, now, intervals, link, transactions, watch } = this.#parts;
+    if (state.record.link.state !== "connected") return this.onRunnerStopped();
+    watch();
+    timers.set("stop", now() + intervals.stopMs);
+    transactions.afterCommit(() => link.send({ type: "shutdown", reason }));
+  }
+
+  #finish(errorType: ReturnType<typeof brokerErrorType> | undefined): void {
+    const { state, operations, start, listener, leftovers, timers, endGeneration } = this.#parts;
+    const operation = operations.current;
+    if (operation === undefined) return;
+    timers.clear("operation");
+    // What could not be deleted is somebody else's to delete: the sandbox is the session's no more.
+    state.update({ sandbox: undefined });
+    endGeneration(operation.context);
+    if (operation.kind === "hibernate") {
+      operations.end("ok");
+      state.enter("hibernated");
+      listener.boundary();
+      const { wakeAfter } = operation;
+      if (wakeAfter !== undefined) start().begin({ reason: "requested", causes: wakeAfter === null ? [] : [wakeAfter] });
+      return;
+    }
+    operations.end(errorType === undefined ? "ok" : "error", errorType);
+    const { snapshot } = state.record;
+    if (snapshot !== undefined) leftovers.addSnapshot(snapshot.id, operation.context);
+    state.enter("terminated", { snapshot: undefined, credentials: undefined });
+    listener.boundary();
+  }
+}
+
+function snapshotErrorType(failure: BrokerFailure) {
+  if (failure === "sandbox_gone" || failure === "not_found") return "sandbox_gone";
+  return failure === "snapshot_failed" ? failure : brokerErrorType(failure);
+}

@@ -1,0 +1,171 @@
+/**
+ * The life of the session's sandbox: sandbox-start.ts and sandbox-end.ts, and what ties them together. One operation at a
+ * time, each with its span: that opens in the transaction of the transition which begins the operation and closes in that
+ * of the one which ends it. A refused transition leaves no trace.
+ *
+ * Calls of the broker are made after the commit and settled by operation and generation: an answer that comes too late
+ * changes nothing. An operation whose call died with the object is taken up by the timer that watches over it.
+ */
+import type { HibernateReason, TerminateReason } from "@valet/shared/spans";
+import type { SpanContext } from "@valet/shared/tracing";
+import type { Intervals } from "../env.ts";
+import type { SandboxBroker } from "../sandbox-broker/client.ts";
+import type { BrokerCalls } from "./broker-calls.ts";
+import type { Leftovers } from "./leftovers.ts";
+import type { Operations } from "./operations.ts";
+import { ok, type Result, refuse } from "./result.ts";
+import type { RunnerFrame, RunnerLink } from "./runner-link.ts";
+import { SandboxEnd } from "./sandbox-end.ts";
+import { SandboxStart, type StartCause } from "./sandbox-start.ts";
+import type { SessionState } from "./session-state.ts";
+import type { Timers } from "./timers.ts";
+import type { Transactions } from "./transactions.ts";
+import type { TurnRecords } from "./turn-records.ts";
+
+/** Told, and asked, within the transaction of a transition. */
+export interface LifecycleListener {
+  isBusy(): boolean;
+  hasWork(): boolean;
+  /** @param isFresh whether the sandbox starts with nothing, rather than from a snapshot */
+  generationBegan(isFresh: boolean): void;
+  /** Its runner is not coming back. */
+  generationEnded(): void;
+  hibernating(): void;
+  /** There will be no sandbox unless somebody asks again. */
+  gaveUp(): void;
+  terminating(cause: SpanContext | undefined): void;
+  /** The object may go idle after this: what was recorded is to be handed to export. */
+  boundary(): void;
+}
+
+export interface LifecycleOptions {
+  readonly state: SessionState;
+  readonly operations: Operations;
+  readonly transactions: Transactions;
+  readonly timers: Timers;
+  readonly link: RunnerLink;
+  readonly broker: SandboxBroker;
+  readonly calls: BrokerCalls;
+  readonly leftovers: Leftovers;
+  readonly records: TurnRecords;
+  readonly intervals: Intervals;
+  readonly now: () => number;
+  /** What the sandbox's entrypoint finds in its environment. */
+  readonly sandboxEnv: (sessionId: string, generation: number) => Record<string, string>;
+  readonly listener: LifecycleListener;
+}
+
+/** What the two halves share. */
+export interface LifecycleParts extends LifecycleOptions {
+  /** Watches over the call that the operation under way is about to make. */
+  readonly watch: () => void;
+  /** @param parent the operation that the sandbox, if there is one, is left over from */
+  readonly endGeneration: (parent: SpanContext) => void;
+  readonly start: () => SandboxStart;
+}
+
+export class SandboxLifecycle {
+  readonly #options: LifecycleOptions;
+  readonly #start: SandboxStart;
+  readonly #end: SandboxEnd;
+
+  constructor(options: LifecycleOptions) {
+    this.#options = options;
+    const parts: LifecycleParts = {
+      ...options,
+      watch: () => this.#watch(),
+      endGeneration: (parent) => this.#endGeneration(parent),
+      start: () => this.#start,
+    };
+    this.#start = new SandboxStart(parts);
+    this.#end = new SandboxEnd(parts);
+    options.timers.handle("operation", () => this.#takeUp());
+    options.timers.handle("idle", () => this.#end.hibernate("idle_timeout", undefined));
+  }
+
+  /** After the object came to life: calls that the one before it made have nobody to answer to. */
+  resume(): void {
+    const { operations, state, calls, timers, now } = this.#options;
+    calls.abandon();
+    const step = state.maybe && operations.current?.step;
+    if (step === "calling" || step === "snapshotting" || step === "deleting") timers.set("operation", now());
+  }
+
+  /** Gets a sandbox. @returns false if the state does not allow it */
+  start(cause: StartCause): boolean {
+    return this.#start.begin(cause);
+  }
+
+  hibernate(reason: HibernateReason, cause: SpanContext | undefined): Result<void> {
+    return this.#end.hibernate(reason, cause);
+  }
+
+  /** Wakes the session. Awake already, or on its way there, is what was asked for. */
+  wake(cause: SpanContext | undefined): Result<void> {
+    const { state } = this.#options;
+    const { state: now } = state.record;
+    if (now === "terminating" || now === "terminated") return refuse("session-ended", "A session that has ended stays so.");
+    if (now === "hibernating") state.updateOperation({ wakeAfter: cause ?? null });
+    else this.#start.begin({ reason: "requested", causes: cause === undefined ? [] : [cause] });
+    return ok(undefined);
+  }
+
+  terminate(reason: TerminateReason, cause: SpanContext | undefined): void {
+    this.#end.terminate(reason, cause === undefined ? [] : [cause]);
+  }
+
+  /** A runner has introduced itself. @param isBack whether the link was down meanwhile */
+  onHello(isBack: boolean): void {
+    if (isBack) this.#noteLink("valet.runner.reconnected");
+    this.#start.completeIfReady();
+  }
+
+  onFrame(frame: Extract<RunnerFrame, { type: "stage" | "stopped" }>): void {
+    if (frame.type === "stage") this.#start.onStage(frame);
+    else this.#end.onRunnerStopped();
+  }
+
+  onLinkDown(): void {
+    const { operations } = this.#options;
+    if (operations.current?.step === "stopping") this.#end.onRunnerStopped();
+    else this.#noteLink("valet.runner.disconnected");
+  }
+
+  onLinkGone(): void {
+    this.#start.lost();
+  }
+
+  #noteLink(event: "valet.runner.disconnected" | "valet.runner.reconnected"): void {
+    const { operations } = this.#options;
+    const { kind } = operations.current ?? {};
+    if (kind === "spawn" || kind === "restore") operations.change<typeof kind>((span) => span.addEvent(event));
+  }
+
+  #watch(): void {
+    const { timers, now, intervals } = this.#options;
+    timers.set("operation", now() + intervals.brokerCallMs + intervals.retryMs);
+  }
+
+  /** The operation under way waits for an answer that is not coming. */
+  #takeUp(): void {
+    switch (this.#options.operations.current?.step) {
+      case "calling":
+        return this.#start.call();
+      case "snapshotting":
+        return this.#end.snapshot();
+      case "stopping":
+        return this.#end.onRunnerStopped();
+      case "deleting":
+        return this.#end.delete();
+    }
+  }
+
+  #endGeneration(parent: SpanContext): void {
+    const { state, link, leftovers, listener } = this.#options;
+    const { sandbox } = state.record;
+    if (sandbox !== undefined) leftovers.addSandbox(sandbox, parent);
+    listener.generationEnded();
+    link.end();
+    state.update({ sandbox: undefined, tokenHash: undefined });
+  }
+}

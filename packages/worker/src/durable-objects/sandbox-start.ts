@@ -1,0 +1,245 @@
+/**
+ * Sandboxes begin: spawned, restored from a snapshot, or recovered. The generation counts up before the call, so that
+ * whatever an older one still does is stale.
+ *
+ * A call that died with the object is made again for a new generation: nobody knows the token of the one before, and the
+ * broker ends that one's sandbox.
+ */
+import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
+import type { SandboxAnswer } from "@valet/shared/protocol/sandbox-broker";
+import type { SpanAttributes, SpawnReason } from "@valet/shared/spans";
+import { injectIntoEnvironment, type SpanContext } from "@valet/shared/tracing";
+import type { BrokerFailure, BrokerResult } from "../sandbox-broker/client.ts";
+import { brokerErrorType, type CallEnd } from "./broker-calls.ts";
+import { hashToken, newToken } from "./ids.ts";
+import { nextRecovery } from "./lifecycle-rules.ts";
+import type { LifecycleParts } from "./sandbox-lifecycle.ts";
+
+type StartError = NonNullable<SpanAttributes<"valet.sandbox.spawn" | "valet.sandbox.restore">["error.type"]>;
+
+/** What a runner may say it failed to start with. */
+const RUNNER_ERRORS: readonly string[] = [
+  "git_clone_failed",
+  "git_auth_failed",
+  "git_ref_not_found",
+  "git_config_failed",
+  "git_timeout",
+  "opencode_unhealthy",
+] satisfies StartError[];
+
+const MAX_RECOVERY_ATTEMPTS = 3;
+
+/** On whose account a sandbox is wanted. */
+export interface StartCause {
+  readonly reason: SpawnReason;
+  readonly causes: readonly SpanContext[];
+  /** The message that needs it. */
+  readonly messageId?: string;
+}
+
+export class SandboxStart {
+  readonly #parts: LifecycleParts;
+
+  constructor(parts: LifecycleParts) {
+    this.#parts = parts;
+    parts.timers.handle("start", () => this.#onDeadline());
+    parts.timers.handle("recover", () => this.#recover());
+  }
+
+  /** Begins a spawn, or a restore where there is a snapshot. @returns false if the state does not allow it */
+  begin({ reason, causes, messageId }: StartCause): boolean {
+    const { state, operations, timers, now, intervals } = this.#parts;
+    const { snapshot, startContext, recovery, generation } = state.record;
+    const kind = snapshot === undefined ? "spawn" : "restore";
+    if (!state.allows(kind)) return false;
+    const isRecovery = reason === "recovery";
+    const attributes = {
+      "valet.generation": generation + 1,
+      "valet.sandbox.stage": "requested" as const,
+      "valet.message.id": messageId,
+      "valet.recovery.attempt": isRecovery ? recovery.attempts : undefined,
+    };
+    const links = { causes, follows: [snapshot?.madeBy, isRecovery ? startContext : undefined] };
+    const patch = (context: SpanContext) => ({
+      startContext: context,
+      errorType: undefined,
+      ...(!isRecovery && { recovery: { ...recovery, attempts: 0 } }),
+    });
+    if (snapshot === undefined) {
+      operations.begin({ kind: "spawn", step: "calling", attributes: { ...attributes, "valet.spawn.reason": reason }, ...links }, patch);
+    } else {
+      const restore = {
+        ...attributes,
+        // A session that has a snapshot is not new.
+        "valet.restore.reason": reason === "session_created" ? "requested" : reason,
+        "valet.snapshot.id": snapshot.id,
+      } as const;
+      operations.begin({ kind: "restore", step: "calling", attributes: restore, ...links }, patch);
+    }
+    timers.clear("recover");
+    timers.set("start", now() + intervals.startMs);
+    this.call();
+    return true;
+  }
+
+  /** Asks the broker for the sandbox of a new generation. */
+  call(): void {
+    const { state, operations, calls, broker, link, records, listener, watch, sandboxEnv } = this.#parts;
+    const { id: sessionId, snapshot, generation: before } = state.record;
+    const operation = operations.current;
+    if (operation === undefined) return;
+    const generation = before + 1;
+    const runnerToken = newToken();
+    state.update({ generation, tokenHash: hashToken(runnerToken), sandbox: undefined });
+    state.updateOperation({ step: "calling" });
+    link.expect();
+    records.startBegan(generation);
+    listener.generationBegan(snapshot === undefined);
+    watch();
+    const isRestore = operation.kind === "restore";
+    const env: Record<string, string> = sandboxEnv(sessionId, generation);
+    injectIntoEnvironment(operation.context, env);
+    calls.begin<"valet.sandbox.create", SandboxAnswer>({
+      span: "valet.sandbox.create",
+      parent: operation.context,
+      attributes: {
+        "valet.broker.call": isRestore ? "restore" : "create",
+        "valet.generation": generation,
+        "valet.snapshot.id": snapshot?.id,
+      },
+      perform: (context) => {
+        const request = { sessionId, generation, env, runnerToken };
+        return broker.create({ ...request, ...(snapshot && { snapshotId: snapshot.id }) }, { sessionId, context });
+      },
+      judge: (result): CallEnd<"valet.sandbox.create"> => {
+        if (!this.#isAwaited(operation.id, generation)) return { outcome: "superseded", errorType: "stale_generation" };
+        if (!result.ok) return { outcome: "error", errorType: createErrorType(result.failure, isRestore) };
+        const { id, driver } = result.value.sandbox;
+        return { outcome: "ok", attributes: { "valet.sandbox.id": id, "valet.sandbox.driver": driver } };
+      },
+      settle: (result, { outcome, errorType }) => {
+        if (outcome === "superseded") this.#discard(result, operation.context);
+        else if (result.ok) this.#onCreated(result.value);
+        else this.fail(errorType ?? "_OTHER");
+      },
+    });
+  }
+
+  /** How far the runner's start has come. */
+  onStage({ stage, errorType }: FromRunnerOf<"stage">): void {
+    const { state, operations, link } = this.#parts;
+    if (stage === "failed") {
+      const type = RUNNER_ERRORS.includes(errorType ?? "") ? (errorType as StartError) : "_OTHER";
+      if (this.#isStarting()) this.fail(type);
+      else if (state.record.state === "running") this.lost();
+      return;
+    }
+    if (stage === "ready") link.ready();
+    if (!this.#isStarting()) return;
+    state.updateOperation({ stage });
+    operations.change<"spawn" | "restore">((span) => {
+      span.setAttribute("valet.sandbox.stage", stage);
+      span.addEvent("valet.sandbox.stage", { "valet.sandbox.stage": stage });
+    });
+    this.completeIfReady();
+  }
+
+  /** The start is over once the broker has answered and the runner is ready, in either order. */
+  completeIfReady(): void {
+    const { state, operations, timers, records, now } = this.#parts;
+    const { sandbox, link, generation, recovery } = state.record;
+    if (operations.current?.step !== "booting" || !link.ready || sandbox === undefined) return;
+    operations.end("ok", undefined, { "valet.sandbox.stage": "ready" });
+    timers.clear("start");
+    records.startEnded(generation);
+    state.enter("ready", { recovery: { ...recovery, readyMs: now() } });
+  }
+
+  /** The start has failed: the next attempt, or the end of attempts. */
+  fail(errorType: StartError): void {
+    const { state, operations, timers, records, now, endGeneration, listener } = this.#parts;
+    const { generation, recovery } = state.record;
+    const operation = operations.current;
+    if (operation === undefined) return;
+    operations.end("error", errorType);
+    timers.clear("start");
+    records.startEnded(generation);
+    endGeneration(operation.context);
+    const next = nextRecovery(recovery, this.#rules, now(), false);
+    if (next === undefined) {
+      state.enter("give_up", { errorType });
+      listener.gaveUp();
+    } else {
+      state.enter("start_failed", { recovery: { ...recovery, attempts: next.attempt } });
+      timers.set("recover", now() + next.delayMs);
+    }
+  }
+
+  /** The sandbox, or its runner, is gone for good. */
+  lost(): void {
+    const { state, timers, now, endGeneration, listener } = this.#parts;
+    const { recovery, startContext } = state.record;
+    if (!state.allows("sandbox_lost") || startContext === undefined) return;
+    const next = nextRecovery(recovery, this.#rules, now(), true);
+    state.enter("sandbox_lost", { recovery: { ...recovery, attempts: next?.attempt ?? recovery.attempts } });
+    endGeneration(startContext);
+    if (next === undefined) {
+      state.enter("give_up", { errorType: "runner_lost" });
+      listener.gaveUp();
+    } else if (next.delayMs === 0) {
+      this.#recover();
+    } else {
+      timers.set("recover", now() + next.delayMs);
+    }
+  }
+
+  #recover(): void {
+    if (this.#parts.state.record.state === "recovering") this.begin({ reason: "recovery", causes: [] });
+  }
+
+  #onDeadline(): void {
+    if (this.#isStarting()) this.fail("runner_never_ready");
+  }
+
+  #onCreated({ sandbox: { id, driver } }: SandboxAnswer): void {
+    const { state, operations, records, timers } = this.#parts;
+    const stage = operations.current?.stage ?? "created";
+    state.update({ sandbox: { id, driver } });
+    state.updateOperation({ step: "booting", stage });
+    records.sandboxMade(state.record.generation);
+    timers.clear("operation");
+    operations.change<"spawn" | "restore">((span) => {
+      span.setAttributes({ "valet.sandbox.id": id, "valet.sandbox.driver": driver, "valet.sandbox.stage": stage });
+      span.addEvent("valet.sandbox.stage", { "valet.sandbox.stage": "created" });
+    });
+    this.completeIfReady();
+  }
+
+  /** Nobody waits for this sandbox any more. */
+  #discard(result: BrokerResult<SandboxAnswer>, parent: SpanContext): void {
+    if (!result.ok) return;
+    const { id, driver } = result.value.sandbox;
+    this.#parts.leftovers.addSandbox({ id, driver }, parent);
+  }
+
+  #isAwaited(operationId: string, generation: number): boolean {
+    const { state, operations } = this.#parts;
+    return operations.current?.id === operationId && operations.current.step === "calling" && state.record.generation === generation;
+  }
+
+  #isStarting(): boolean {
+    const { state } = this.#parts.state.record;
+    return state === "starting" || state === "restoring";
+  }
+
+  get #rules() {
+    const { recoveryBackoffMs, recoveryHeldMs } = this.#parts.intervals;
+    return { maxAttempts: MAX_RECOVERY_ATTEMPTS, backoffMs: recoveryBackoffMs, heldMs: recoveryHeldMs };
+  }
+}
+
+function createErrorType(failure: BrokerFailure, isRestore: boolean) {
+  if (failure === "not_found" && isRestore) return "restore_failed";
+  if (failure === "start_failed") return isRestore ? "restore_failed" : "spawn_failed";
+  return failure === "stale_generation" ? "stale_generation" : brokerErrorType(failure);
+}

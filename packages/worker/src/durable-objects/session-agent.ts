@@ -1,0 +1,277 @@
+/**
+ * The Durable Object of a session: its calls, its sockets and its alarm. What they do is done by the parts; here each becomes
+ * one transaction.
+ */
+import { DurableObject } from "cloudflare:workers";
+import type {
+  AcceptedMessage,
+  ClearedQueue,
+  CreateSession,
+  MessageList,
+  SendMessage,
+  TraceList,
+  TurnList,
+} from "@valet/shared/protocol/session-api";
+import type { MessageView, PermissionReply, SessionView } from "@valet/shared/protocol/session-view";
+import { extractFromHeaders, type SpanContext } from "@valet/shared/tracing";
+import type { z } from "zod";
+import type { Env } from "../env.ts";
+import type { CallContext, SessionCalls } from "../session-calls.ts";
+import { newId } from "./ids.ts";
+import type { MessageBody, MessageRow } from "./message-store.ts";
+import { splitCredentials } from "./repository.ts";
+import { ok, type Result, refuse } from "./result.ts";
+import { listMessages, listTraces, listTurns } from "./session-lists.ts";
+import { BATCH_LIMITS, composeSession, report, type SessionParts } from "./session-parts.ts";
+import { NO_LINK } from "./session-state.ts";
+import { isTraced } from "./session-tracer.ts";
+
+/** Where messages go that name no channel. */
+const MAIN_CHANNEL = "main";
+/** A queue that no person fills. */
+const MAX_QUEUED = 500;
+
+const NOT_FOUND = refuse("session-not-found", "There is no session of this id.");
+
+export class SessionAgent extends DurableObject<Env> implements SessionCalls {
+  readonly #parts: SessionParts;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    const parts = composeSession(ctx, env);
+    this.#parts = parts;
+    if (parts.state.maybe === undefined) return;
+    parts.transactions.run(() => {
+      parts.lifecycle.resume();
+      parts.link.resume();
+      parts.outbox.resume();
+    });
+  }
+
+  /** Makes the session, with its first message if it has one, and starts its sandbox. Once: again is the same session. */
+  async create(input: CreateSession & { readonly id: string }, ctx: CallContext): Promise<Result<SessionView>> {
+    const { state, transactions, lifecycle, intervals, view } = this.#parts;
+    const known = state.maybe;
+    if (known !== undefined) {
+      const isSame = known.id === input.id && known.ownerId === ctx.ownerId;
+      return isSame ? ok(view()) : refuse("session-exists", "There is another session of this id.");
+    }
+    const { prompt, repoUrl, ...settings } = withoutUndefined(input);
+    return transactions.run(() => {
+      state.create({
+        ...{ models: [], queueMode: "followup", idleTimeoutMs: intervals.idleTimeoutMs, ...settings },
+        ...(repoUrl !== undefined && splitCredentials(repoUrl)),
+        ...{ ownerId: ctx.ownerId, state: "created", generation: 0, link: NO_LINK },
+        recovery: { attempts: 0, readyMs: 0 },
+      });
+      const cause = callerOf(ctx);
+      lifecycle.start({ reason: "session_created", causes: cause === undefined ? [] : [cause] });
+      if (prompt !== undefined) this.#accept({ content: prompt, queueMode: "followup" }, cause, true);
+      return ok(view());
+    });
+  }
+
+  async view(): Promise<Result<SessionView>> {
+    return this.#read(({ view }) => ok(view()));
+  }
+
+  /** Takes a message. The same id twice is one message; nothing is asked of the session for the second. */
+  async sendMessage(input: SendMessage, ctx: CallContext): Promise<Result<AcceptedMessage>> {
+    return this.#change(({ state, queue }) => {
+      const known = input.id === undefined ? undefined : queue.store.message(input.id);
+      if (known !== undefined) return ok(acceptedView(known));
+      const { state: session } = state.record;
+      if (session === "terminating" || session === "terminated") {
+        return refuse("session-ended", "A session that has ended takes no messages.");
+      }
+      if (queue.store.queuedCount() >= MAX_QUEUED) {
+        return refuse("queue-full", `At most ${MAX_QUEUED} messages wait in a session.`);
+      }
+      return this.#accept(input, callerOf(ctx), false);
+    });
+  }
+
+  async messages(cursor?: string): Promise<Result<z.infer<typeof MessageList>>> {
+    return this.#read(({ queue, conversation }) => listMessages(queue.store, conversation, cursor));
+  }
+
+  /** Takes a message back that is queued. Again is fine. */
+  async withdraw(messageId: string, ctx: CallContext): Promise<Result<MessageView>> {
+    return this.#change(({ queue, conversation }) => {
+      const row = queue.store.message(messageId);
+      if (row === undefined) return refuse("message-not-found", "The session has no message of this id.");
+      const isWithdrawn = row.errorType === "withdrawn";
+      if (!isWithdrawn && !queue.endQueued(messageId, "aborted", "withdrawn", callerOf(ctx))) {
+        return refuse("message-not-queued", `The message is ${row.status}: abort the turn instead.`);
+      }
+      return ok(conversation.view(queue.store.message(messageId) as MessageRow));
+    });
+  }
+
+  async clearQueue(ctx: CallContext): Promise<Result<z.infer<typeof ClearedQueue>>> {
+    return this.#change(({ dispatcher }) => {
+      return ok({ withdrawn: dispatcher.endQueued("aborted", "queue_cleared", callerOf(ctx)) });
+    });
+  }
+
+  async hibernate(ctx: CallContext): Promise<Result<SessionView>> {
+    return this.#changeSession(({ lifecycle }) => lifecycle.hibernate("requested", callerOf(ctx)));
+  }
+
+  async wake(ctx: CallContext): Promise<Result<SessionView>> {
+    return this.#changeSession(({ lifecycle }) => lifecycle.wake(callerOf(ctx)));
+  }
+
+  /** Stops what the agent works on, in every channel. Queued messages stay. */
+  async abort(ctx: CallContext): Promise<Result<SessionView>> {
+    return this.#changeSession(({ dispatcher }) => {
+      dispatcher.stop("user_abort", callerOf(ctx));
+      return ok(undefined);
+    });
+  }
+
+  async terminate(ctx: CallContext): Promise<Result<SessionView>> {
+    return this.#changeSession(({ lifecycle }) => {
+      lifecycle.terminate("requested", callerOf(ctx));
+      return ok(undefined);
+    });
+  }
+
+  /** Answers the agent's request for leave. */
+  async replyPermission(
+    permissionId: string,
+    reply: z.infer<typeof PermissionReply>,
+    _ctx: CallContext,
+  ): Promise<Result<SessionView>> {
+    return this.#read(({ permissions, link, transactions, clients, view }) => {
+      if (!permissions.open().some(({ id }) => id === permissionId)) {
+        return refuse("permission-not-found", "Nothing of this id waits for an answer.");
+      }
+      if (!link.send({ type: "permission-reply", permissionId, reply })) {
+        return refuse("runner-disconnected", "The agent cannot be told now: try again in a moment.");
+      }
+      transactions.run(() => permissions.close(permissionId));
+      clients.broadcast({ type: "permission-closed", permissionId, reply });
+      return ok(view());
+    });
+  }
+
+  async turns(cursor?: string): Promise<Result<z.infer<typeof TurnList>>> {
+    return this.#read(({ records }) => listTurns(records, cursor));
+  }
+
+  async traces(cursor?: string): Promise<Result<z.infer<typeof TraceList>>> {
+    return this.#read(({ traces }) => listTraces(traces, cursor));
+  }
+
+  /** One trace as OTLP/JSON, streamed; open spans have no end. */
+  async readTrace(traceId: string): Promise<Result<ReadableStream<Uint8Array>>> {
+    return this.#read(({ traces }) => {
+      const otlp = traces.trace(traceId);
+      return otlp === undefined ? refuse("trace-not-found", "The session has no trace of this id.") : ok(otlp);
+    });
+  }
+
+  async spans(): Promise<ReadableStream<Uint8Array>> {
+    return this.#parts.traces.spans();
+  }
+
+  async recordSpans(otlpJson: string): Promise<void> {
+    const { traces, transactions } = this.#parts;
+    transactions.run(() => traces.acceptSpans(otlpJson));
+  }
+
+  /** WebSockets: `/runner` for the sandbox's runner, `/client` for whoever watches. */
+  override async fetch(request: Request): Promise<Response> {
+    const { state, link, clients, view } = this.#parts;
+    if (state.maybe === undefined) return new Response("No such session.", { status: 404 });
+    const { pathname } = new URL(request.url);
+    if (pathname === "/runner") return link.accept(request);
+    if (pathname === "/client") return clients.accept(request, { type: "session", session: view() });
+    return new Response("There is nothing here.", { status: 404 });
+  }
+
+  override webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): void {
+    const { link, clients } = this.#parts;
+    try {
+      if (link.owns(socket)) link.receive(socket, data);
+      else if (clients.owns(socket)) clients.onFrame(socket);
+    } catch (error) {
+      // A bug of ours, met by one frame: it is rolled back, and the object lives on.
+      report(error);
+    }
+  }
+
+  override webSocketClose(socket: WebSocket): void {
+    this.#onSocketGone(socket);
+  }
+
+  override webSocketError(socket: WebSocket): void {
+    this.#onSocketGone(socket);
+  }
+
+  /** Starts what is due and sets the next alarm. Waits for nothing on the network, and never throws. */
+  override alarm(): void {
+    const { timers, traces, exporter, now, background } = this.#parts;
+    try {
+      if ((traces.dueAtMs() ?? Infinity) <= now()) traces.fold((segmentId) => exporter.isSettled(segmentId));
+      if ((exporter.dueAtMs() ?? Infinity) <= now()) background(exporter.start().then(() => timers.arm()));
+    } catch (error) {
+      report(error);
+    }
+    timers.fire();
+  }
+
+  #onSocketGone(socket: WebSocket): void {
+    const { link } = this.#parts;
+    try {
+      if (link.owns(socket)) link.closed(socket);
+    } catch (error) {
+      report(error);
+    }
+  }
+
+  #accept(input: SendMessage, parent: SpanContext | undefined, initial: boolean): Result<AcceptedMessage> {
+    const { state, queue, dispatcher, intervals, now } = this.#parts;
+    const { queueMode, channel = MAIN_CHANNEL, id = newId("msg"), ...rest } = withoutUndefined(input);
+    const body: MessageBody = { ...rest, attachments: rest.attachments ?? [] };
+    const sizeBytes = new TextEncoder().encode(JSON.stringify([body.content, body.attachments])).length;
+    if (sizeBytes > BATCH_LIMITS.bytes) {
+      return refuse("message-too-large", `Content and attachments may have ${BATCH_LIMITS.bytes} bytes together.`);
+    }
+    const mode = queueMode ?? state.record.queueMode;
+    const collectDueMs = mode === "collect" ? now() + intervals.collectDebounceMs : 0;
+    const { row } = queue.accept({ id, channel, mode, source: "user", initial, sizeBytes, collectDueMs, body, parent });
+    if (mode === "steer") dispatcher.stop("steered", row.promptContext, channel);
+    return ok(acceptedView(row));
+  }
+
+  /** Reads the session; nothing is there before it has been created. */
+  #read<T>(read: (parts: SessionParts) => Result<T>): Result<T> {
+    return this.#parts.state.maybe === undefined ? NOT_FOUND : read(this.#parts);
+  }
+
+  /** Changes the session in one transaction. */
+  #change<T>(change: (parts: SessionParts) => Result<T>): Result<T> {
+    return this.#read((parts) => parts.transactions.run(() => change(parts)));
+  }
+
+  #changeSession(change: (parts: SessionParts) => Result<void>): Result<SessionView> {
+    const result = this.#change(change);
+    return result.ok ? ok(this.#parts.view()) : result;
+  }
+}
+
+function callerOf({ traceparent, tracestate }: CallContext): SpanContext | undefined {
+  return extractFromHeaders({ traceparent, tracestate });
+}
+
+function acceptedView({ id, status, promptContext }: MessageRow): AcceptedMessage {
+  return { messageId: id, status, ...(isTraced(promptContext) && { traceId: promptContext.traceId }) };
+}
+
+/** A copy without the fields that hold nothing: what is optional here is absent, not undefined. */
+function withoutUndefined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  const entries = Object.entries(value).filter(([, each]) => each !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
+}

@@ -1,0 +1,216 @@
+/**
+ * Puts the parts of a session together. Whatever happens in a transaction, the queue is moved on within it and what changed
+ * is noted for D1; after the commit it is told to clients and the alarm is set.
+ */
+import type { ValetSpans } from "@valet/shared/spans";
+import { exceptionType, type ReadableSpan, recordDropped, strictlyIncreasing, Tracer, wallClock } from "@valet/shared/tracing";
+import { allowsFileRepos, type Env, parseConfig } from "../env.ts";
+import { SCOPE, warn, workerTracing } from "../http/worker-tracing.ts";
+import { SandboxBroker } from "../sandbox-broker/client.ts";
+import { BrokerCalls } from "./broker-calls.ts";
+import { Changes } from "./changes.ts";
+import { ClientSockets } from "./client-sockets.ts";
+import { Conversation } from "./conversation.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import { Leftovers } from "./leftovers.ts";
+import type { AttemptRow, MessageRow } from "./message-store.ts";
+import { Operations } from "./operations.ts";
+import { Permissions } from "./permissions.ts";
+import { ProjectionOutbox } from "./projection-outbox.ts";
+import { type AttemptEnd, PromptQueue } from "./prompt-queue.ts";
+import { RunnerEvents } from "./runner-events.ts";
+import { RunnerLink } from "./runner-link.ts";
+import { type LifecycleListener, SandboxLifecycle } from "./sandbox-lifecycle.ts";
+import { SessionState } from "./session-state.ts";
+import { SessionTracer, type SpanStore } from "./session-tracer.ts";
+import { viewSession } from "./session-view.ts";
+import { Timers } from "./timers.ts";
+import { TraceExport } from "./trace-export.ts";
+import { TraceStore } from "./trace-store.ts";
+import { Transactions } from "./transactions.ts";
+import { TurnRecords } from "./turn-records.ts";
+
+/** Of a session's spans, gzip'd: about twenty times that as JSON. The object may have 10 GB. */
+const MAX_TRACE_BYTES = 256 * 1024 * 1024;
+
+/** A batch goes over the link in one frame, with room for what stands around it. */
+export const BATCH_LIMITS = { messages: 100, bytes: 400 * 1024, attachments: 20 } as const;
+
+/** What moves a queue on can itself call for another look at it; more often than this would be a bug. */
+const MAX_PUMPS = 8;
+
+export type SessionParts = ReturnType<typeof composeSession>;
+
+export function composeSession(ctx: DurableObjectState, env: Env) {
+  const { publicUrl, broker: brokerConfig, modelAccess, intervals } = parseConfig(env);
+  const { config: tracing, resource } = workerTracing(env);
+  const { storage } = ctx;
+  const { sql } = storage;
+  const now = () => Date.now();
+  const background = (work: Promise<void>) => ctx.waitUntil(work);
+  const changes = new Changes();
+  const state = new SessionState(sql, now, () => changes.session());
+  const sessionId = () => state.maybe?.id ?? ctx.id.name ?? "";
+
+  // The trace plane.
+  const traces = new TraceStore(storage, {
+    sessionId: sessionId(),
+    resource: { ...resource, "valet.session.id": sessionId() },
+    segmentDelayMs: tracing.batch.scheduleDelayMs,
+    maxBytes: MAX_TRACE_BYTES,
+    now,
+  });
+  const exporter = new TraceExport(sql, traces, {
+    ...{ url: tracing.endpoint, headers: tracing.headers, compression: tracing.compression },
+    ...{ timeoutMs: tracing.timeoutMs, now, onDiagnostic: warn },
+  });
+  const sink = noting(traces, changes);
+  const tracer = new SessionTracer(
+    new Tracer<ValetSpans>({
+      ...{ scope: SCOPE, sink, limits: tracing.limits, enabled: tracing.enabled, onDiagnostic: warn },
+      ...{ captureContent: tracing.captureContent, sampler: recordDropped(tracing.sampler) },
+      clock: strictlyIncreasing(wallClock),
+    }),
+    sink,
+    () => ({ id: sessionId(), generation: state.maybe?.generation ?? 0 }),
+  );
+
+  const transactions: Transactions = new Transactions(storage, {
+    beforeCommit: () => beforeCommit(),
+    onCommit: () => timers.arm(),
+    onRollback: () => {
+      state.reload();
+      changes.take();
+    },
+    report,
+  });
+  const timers: Timers = new Timers({
+    ...{ storage, now, report },
+    transact: (work) => transactions.run(work),
+    alsoDueMs: () => earliest(traces.dueAtMs(), exporter.dueAtMs()),
+  });
+
+  // The session.
+  const records = new TurnRecords(sql, now);
+  const permissions = new Permissions(sql, now);
+  const clients = new ClientSockets(ctx);
+  const queue: PromptQueue = new PromptQueue(sql, tracer, now, {
+    messageChanged: (id) => changes.message(id),
+    attemptEnded: (attempt, end) => onAttemptEnded(attempt, end),
+  });
+  const conversation = new Conversation(sql, queue.store);
+  const view = () => viewSession(state.record, queue, permissions);
+  const outbox = new ProjectionOutbox({
+    ...{ sql, db: env.DB, timers, now, retryMs: intervals.retryMs, background, report },
+    session: () => ({ ownerId: state.record.ownerId, view: view() }),
+  });
+  const link: RunnerLink = new RunnerLink({
+    ...{ ctx, state, transactions, timers, now, intervals },
+    events: new RunnerEvents({
+      ...{ state, transactions, traces, changes, modelAccess, captureContent: tracing.captureContent },
+      ...{ tracing: tracing.enabled, stuckTurnMs: intervals.stuckTurnMs },
+      ...{ link: () => link, dispatcher: () => dispatcher, lifecycle: () => lifecycle },
+    }),
+  });
+  const broker = new SandboxBroker({
+    ...{ url: brokerConfig.url, secret: brokerConfig.secret, timeoutMs: intervals.brokerCallMs },
+    fetch: (input, init) => fetch(input, init),
+  });
+  const calls = new BrokerCalls({
+    ...{ sql, tracer, transactions, url: brokerConfig.url, background, report },
+    acceptSpans: (otlp) => traces.acceptSpans(otlp),
+  });
+  const leftovers = new Leftovers({
+    ...{ sql, timers, calls, broker, sessionId, now, background },
+    ...{ retryMs: intervals.retryMs, callMs: intervals.brokerCallMs },
+  });
+  const listener: LifecycleListener = {
+    isBusy: () => queue.inFlight().length > 0,
+    hasWork: () => queue.waiting().length > 0,
+    generationBegan: (isFresh) => {
+      if (isFresh) conversation.forgetAgentSessions();
+    },
+    generationEnded: () => {
+      dispatcher.loseAll();
+      for (const instanceId of state.record.link.instances) traces.seal(instanceId, "runner_lost");
+    },
+    hibernating: () => queue.closeBatches(),
+    gaveUp: () => dispatcher.endQueued("error", "breaker_open"),
+    terminating: (cause) => {
+      dispatcher.endQueued("aborted", "session_terminated", cause);
+      dispatcher.stop("session_terminated", cause);
+    },
+    boundary: () => traces.fold((segmentId) => exporter.isSettled(segmentId)),
+  };
+  const lifecycle: SandboxLifecycle = new SandboxLifecycle({
+    ...{ state, operations: new Operations(state, tracer, now), transactions, timers, link, broker, calls, leftovers },
+    ...{ records, intervals, now, listener },
+    sandboxEnv: (id, generation) => ({
+      VALET_SESSION_ID: id,
+      VALET_GENERATION: String(generation),
+      VALET_RUNNER_URL: `${publicUrl.replace(/^http/, "ws")}/runner/${id}`,
+      ...(allowsFileRepos(env) && { VALET_ALLOW_FILE_REPOS: "1" }),
+    }),
+  });
+  const dispatcher: Dispatcher = new Dispatcher({
+    ...{ state, queue, link, lifecycle, conversation, permissions, clients, tracer, traces, timers, transactions },
+    ...{ intervals, now, limits: { ...BATCH_LIMITS, collectMaxMs: intervals.collectMaxMs } },
+  });
+
+  function onAttemptEnded(attempt: AttemptRow, end: AttemptEnd): void {
+    dispatcher.onAttemptEnded(attempt);
+    // What the runner never took was no turn.
+    if (attempt.acceptedMs === null) return;
+    const messages = attempt.messageIds.map((id) => queue.store.message(id) as MessageRow);
+    const record = records.write(attempt, messages, end, sessionId());
+    outbox.addTurn(record);
+    transactions.afterCommit(() => clients.broadcast({ type: "turn", turn: record }));
+  }
+
+  function beforeCommit(): void {
+    if (state.maybe === undefined) return;
+    for (let pumps = 0; changes.takeMoved() && pumps < MAX_PUMPS; pumps++) dispatcher.pump();
+    const { session, messages, traces: traceIds } = changes.take();
+    if (session) outbox.sessionChanged();
+    transactions.afterCommit(() => {
+      if (clients.isEmpty) return;
+      for (const id of messages) {
+        clients.broadcast({ type: "message", message: conversation.view(queue.store.message(id) as MessageRow) });
+      }
+      if (session) clients.broadcast({ type: "session", session: view() });
+      if (traceIds.length > 0) clients.broadcast({ type: "traces", traceIds: [...traceIds] });
+    });
+  }
+
+  return {
+    ...{ state, transactions, timers, queue, conversation, records, permissions, clients, link, lifecycle, dispatcher },
+    ...{ traces, exporter, outbox, intervals, view, now, background },
+  };
+}
+
+/** A store that says which traces it was given spans of. */
+function noting(store: TraceStore, changes: Changes): SpanStore {
+  const note = (span: ReadableSpan) => changes.trace(span.context.traceId);
+  return {
+    onStart: (span) => {
+      note(span);
+      store.onStart(span);
+    },
+    onEnd: (span) => {
+      note(span);
+      store.onEnd(span);
+    },
+    openSpan: (spanId) => store.openSpan(spanId),
+  };
+}
+
+function earliest(...times: (number | undefined)[]): number | undefined {
+  const known = times.filter((time) => time !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
+}
+
+/** Says that something of ours failed: its kind and where, not its text, which may quote. */
+export function report(error: unknown): void {
+  const frames = String((error as Error)?.stack ?? "").match(/^\s+at .*$/gm) ?? [];
+  console.error(JSON.stringify({ message: "a session failed", error: exceptionType(error), at: frames.slice(0, 8) }));
+}

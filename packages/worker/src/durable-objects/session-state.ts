@@ -1,0 +1,167 @@
+/** What the object knows of its session, but for messages: one row, one typed record, cached. */
+import type { ErrorType, QueueMode, SandboxStage } from "@valet/shared/spans";
+import type { SpanContext } from "@valet/shared/tracing";
+import { type RecoveryRecord, type SessionEvent, type SessionState as State, transition } from "./lifecycle-rules.ts";
+
+/** What a session is made with and keeps. */
+export interface SessionSettings {
+  readonly title?: string;
+  /** Without user and password: those are in {@link SessionRecord.credentials}. */
+  readonly repoUrl?: string;
+  readonly branch?: string;
+  readonly ref?: string;
+  readonly model?: string;
+  readonly models: readonly string[];
+  readonly queueMode: QueueMode;
+  readonly idleTimeoutMs: number;
+  readonly parentSessionId?: string;
+}
+
+export interface SandboxRef {
+  readonly id: string;
+  readonly driver: "local" | "modal";
+}
+
+export interface SnapshotRef {
+  readonly id: string;
+  /** The hibernate that made it. */
+  readonly madeBy: SpanContext;
+}
+
+/**
+ * The link to the runner: `connecting` until the first hello of a generation, `grace` from a disconnect to a hello or to the
+ * end of the grace period, `gone` where no runner is expected.
+ */
+export interface LinkRecord {
+  readonly state: "gone" | "connecting" | "connected" | "grace";
+  /** Of the socket that counts; frames of any other are stale. */
+  readonly connectionId?: string;
+  readonly instanceId?: string;
+  /** Every instance of this generation, whose open spans are sealed when the generation ends. */
+  readonly instances: readonly string[];
+  /** Whether the runner has reported idle in this generation. */
+  readonly ready: boolean;
+  /** The runner's clock minus ours, measured at the last hello. */
+  readonly clockOffsetMs?: number;
+}
+
+/** The lifecycle operation under way; there is at most one. */
+export interface Operation {
+  readonly id: string;
+  readonly kind: "spawn" | "restore" | "hibernate" | "terminate";
+  /** Of its span, which is open. */
+  readonly context: SpanContext;
+  /**
+   * Where it stands. `calling`, `snapshotting` and `deleting` wait for the broker, `booting` for the runner to be ready,
+   * `stopping` for it to end.
+   */
+  readonly step: "calling" | "booting" | "snapshotting" | "stopping" | "deleting";
+  readonly startedMs: number;
+  readonly stage?: SandboxStage;
+  /** Somebody wants the session awake again once it sleeps; the span that asked. */
+  readonly wakeAfter?: SpanContext | null;
+}
+
+export interface SessionRecord extends SessionSettings {
+  readonly id: string;
+  readonly ownerId: string;
+  readonly state: State;
+  /** Why the state is `error`. */
+  readonly errorType?: ErrorType;
+  /** Counts sandboxes, from 1; 0 before the first. */
+  readonly generation: number;
+  readonly sandbox?: SandboxRef;
+  readonly snapshot?: SnapshotRef;
+  /** SHA-256, in hex, of the token of this generation's runner. */
+  readonly tokenHash?: string;
+  readonly link: LinkRecord;
+  readonly operation?: Operation;
+  /** The spawn or restore that began this generation. */
+  readonly startContext?: SpanContext;
+  readonly recovery: RecoveryRecord;
+  /** For cloning over https; shown to nobody. */
+  readonly credentials?: { readonly username: string; readonly password: string };
+  readonly createdMs: number;
+  readonly updatedMs: number;
+}
+
+/** Fields of a patch that are `undefined` are removed. */
+export type SessionPatch = { readonly [K in keyof SessionRecord]?: SessionRecord[K] | undefined };
+
+export const NO_LINK: LinkRecord = { state: "gone", instances: [], ready: false };
+
+export class SessionState {
+  readonly #sql: SqlStorage;
+  readonly #now: () => number;
+  readonly #onChange: () => void;
+  #cached: SessionRecord | undefined;
+
+  /** @param onChange told of every change, in its transaction */
+  constructor(sql: SqlStorage, now: () => number, onChange: () => void) {
+    this.#sql = sql;
+    this.#now = now;
+    this.#onChange = onChange;
+    sql.exec("CREATE TABLE IF NOT EXISTS session (one INTEGER PRIMARY KEY CHECK (one = 1), record TEXT NOT NULL)");
+    this.reload();
+  }
+
+  /** Reads the row anew: what is cached may be of a transaction that was rolled back. */
+  reload(): void {
+    const [row] = this.#sql.exec("SELECT record FROM session").toArray();
+    this.#cached = row === undefined ? undefined : (JSON.parse(row.record as string) as SessionRecord);
+  }
+
+  /** `undefined` as long as the session has not been created. */
+  get maybe(): SessionRecord | undefined {
+    return this.#cached;
+  }
+
+  /** @throws Error if the session has not been created: callers have checked */
+  get record(): SessionRecord {
+    if (this.#cached === undefined) throw new Error("the session has not been created");
+    return this.#cached;
+  }
+
+  create(record: Omit<SessionRecord, "createdMs" | "updatedMs">): void {
+    const nowMs = this.#now();
+    this.#write({ ...record, createdMs: nowMs, updatedMs: nowMs });
+  }
+
+  update(patch: SessionPatch): SessionRecord {
+    const { record } = this;
+    const next = { ...record, ...patch, updatedMs: this.#now() } as SessionRecord;
+    this.#write(next);
+    return next;
+  }
+
+  updateLink(patch: { readonly [K in keyof LinkRecord]?: LinkRecord[K] | undefined }): void {
+    this.update({ link: { ...this.record.link, ...patch } as LinkRecord });
+  }
+
+  updateOperation(patch: Partial<Operation>): void {
+    const { operation } = this.record;
+    if (operation !== undefined) this.update({ operation: { ...operation, ...patch } });
+  }
+
+  /** Whether an event is legal now. */
+  allows(event: SessionEvent): boolean {
+    return transition(this.record.state, event) !== undefined;
+  }
+
+  /**
+   * Makes a transition, and further changes with it.
+   * @throws Error if it is not legal: callers ask {@link allows} first, before they leave any trace of it
+   */
+  enter(event: SessionEvent, patch: SessionPatch = {}): SessionRecord {
+    const { state } = this.record;
+    const next = transition(state, event);
+    if (next === undefined) throw new Error(`no ${event} from ${state}`);
+    return this.update({ ...patch, state: next });
+  }
+
+  #write(record: SessionRecord): void {
+    this.#sql.exec("INSERT OR REPLACE INTO session VALUES (1, ?)", JSON.stringify(record));
+    this.#cached = record;
+    this.#onChange();
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * The session's tracer. Its spans carry the session; those that outlive the event they began in are kept by the trace store
+ * and taken up again by their context, which is stored with the state that they describe.
+ */
+import type { ErrorType, Outcome, SpanName, ValetSpans } from "@valet/shared/spans";
+import {
+  INVALID_CONTEXT,
+  type OpenSpan,
+  type ReadableSpan,
+  type Span,
+  type SpanContext,
+  type SpanSink,
+  type StartOptions,
+  StatusCode,
+  type Tracer,
+} from "@valet/shared/tracing";
+
+/** A sink that keeps open spans: `onStart` again stores what the span holds by now. */
+export interface SpanStore extends SpanSink {
+  openSpan(spanId: string): OpenSpan | undefined;
+}
+
+export type SpanOf<N extends SpanName> = Span<ValetSpans[N]["attributes"], ValetSpans[N]["links"]>;
+
+export class SessionTracer {
+  readonly #tracer: Tracer<ValetSpans>;
+  readonly #store: SpanStore;
+  readonly #session: () => { readonly id: string; readonly generation: number };
+
+  constructor(tracer: Tracer<ValetSpans>, store: SpanStore, session: () => { id: string; generation: number }) {
+    this.#tracer = tracer;
+    this.#store = store;
+    this.#session = session;
+  }
+
+  start<N extends SpanName>(name: N, options: StartOptions<ValetSpans[N]>): SpanOf<N> {
+    const { id, generation } = this.#session();
+    const session = { "valet.session.id": id, "session.id": id, "gen_ai.conversation.id": id };
+    const attributes = { ...session, ...(generation > 0 && { "valet.generation": generation }), ...options.attributes };
+    return this.#tracer.startSpan(name, { ...options, attributes } as never);
+  }
+
+  /**
+   * Takes up an open span, changes it and keeps it: ended if `change` ends it, with its changes otherwise. One that is no
+   * longer open, or was never recorded, is left alone.
+   */
+  change<N extends SpanName>(name: N, context: SpanContext, change: (span: SpanOf<N>) => void): void {
+    const open = this.#store.openSpan(context.spanId);
+    if (open === undefined || open.name !== name) return;
+    const span = this.#tracer.resumeSpan(open);
+    change(span as SpanOf<N>);
+    // What a tracer hands out to record is what its sinks are given.
+    if (span.isRecording) this.#store.onStart(span as unknown as ReadableSpan);
+  }
+}
+
+/** Spans that end with an outcome. */
+type WithOutcome = { readonly "valet.outcome"?: Outcome | undefined; readonly "error.type"?: ErrorType | undefined };
+
+/** Ends a span with its outcome. Only `error` and `lost` are errors to OpenTelemetry: a handled conflict is none. */
+export function endWith<E extends ErrorType>(
+  span: Pick<Span<WithOutcome & { readonly "error.type"?: E | undefined }>, "setAttributes" | "setStatus" | "end">,
+  outcome: Outcome,
+  errorType?: E,
+): void {
+  span.setAttributes({ "valet.outcome": outcome, "error.type": outcome === "ok" ? undefined : errorType });
+  if (outcome === "error" || outcome === "lost") span.setStatus(StatusCode.ERROR, errorType);
+  span.end();
+}
+
+/** A context to store where tracing is off and there was no caller's. */
+export function isTraced(context: SpanContext): boolean {
+  return context.traceId !== INVALID_CONTEXT.traceId;
+}

@@ -1,0 +1,34 @@
+/** The session as it looks from outside. */
+import type { SessionView } from "@valet/shared/protocol/session-view";
+import { isoTime } from "./conversation.ts";
+import type { Permissions } from "./permissions.ts";
+import type { PromptQueue } from "./prompt-queue.ts";
+import type { SessionRecord } from "./session-state.ts";
+
+export function viewSession(record: SessionRecord, queue: PromptQueue, permissions: Permissions): SessionView {
+  const { id, state, title, repoUrl, branch, ref, model, models, queueMode, idleTimeoutMs, parentSessionId } = record;
+  const { errorType, sandbox, generation, createdMs, updatedMs } = record;
+  return {
+    ...{ id, status: state, models: [...models], queueMode, idleTimeoutMs, generation },
+    ...(errorType !== undefined && { errorType }),
+    ...(title !== undefined && { title }),
+    ...(repoUrl !== undefined && { repoUrl }),
+    ...(branch !== undefined && { branch }),
+    ...(ref !== undefined && { ref }),
+    ...(model !== undefined && { model }),
+    ...(parentSessionId !== undefined && { parentSessionId }),
+    ...(sandbox !== undefined && { sandbox }),
+    agent: agentOf(record, queue),
+    queueLength: queue.store.queuedCount(),
+    permissions: permissions.open(),
+    createdAt: isoTime(createdMs),
+    updatedAt: isoTime(updatedMs),
+  };
+}
+
+function agentOf({ state, link }: SessionRecord, queue: PromptQueue): SessionView["agent"] {
+  if (state === "starting" || state === "restoring") return "starting";
+  if (state !== "running" && state !== "hibernating") return "none";
+  if (link.state !== "connected" || !link.ready) return "disconnected";
+  return queue.inFlight().length > 0 ? "busy" : "idle";
+}

@@ -1,0 +1,75 @@
+import { expect, test } from "vitest";
+import { Transactions } from "./transactions.ts";
+
+function record() {
+  const log: string[] = [];
+  const note = (entry: string) => () => {
+    log.push(entry);
+  };
+  const transactions = new Transactions(
+    // The storage rolls back by itself; what is shown here is what happens around it.
+    { transactionSync: (work) => work() },
+    {
+      beforeCommit: note("before commit"),
+      onCommit: note("committed"),
+      onRollback: note("rolled back"),
+      report: (error) => log.push(`reported ${(error as Error).message}`),
+    },
+  );
+  return { log, note, transactions };
+}
+
+test("effects wait for the commit of the outermost transaction and keep their order", () => {
+  const { log, note, transactions } = record();
+  transactions.run(() => {
+    transactions.afterCommit(note("first"));
+    transactions.run(() => transactions.afterCommit(note("second")));
+    log.push("work");
+  });
+  expect(log).toEqual(["work", "before commit", "first", "second", "committed"]);
+});
+
+test("effects of what follows at the end of the transaction happen too", () => {
+  const log: string[] = [];
+  const transactions: Transactions = new Transactions(
+    { transactionSync: (work) => work() },
+    {
+      beforeCommit: () => transactions.afterCommit(() => log.push("pumped")),
+      onCommit: () => {},
+      onRollback: () => {},
+      report: () => {},
+    },
+  );
+  transactions.run(() => {});
+  expect(log).toEqual(["pumped"]);
+});
+
+test("a transaction that fails has no effects, and the next one is as if it had not been", () => {
+  const { log, note, transactions } = record();
+  const fail = () =>
+    transactions.run(() => {
+      transactions.afterCommit(note("effect"));
+      throw new Error("no");
+    });
+  expect(fail).toThrow("no");
+  expect(log).toEqual(["rolled back"]);
+  transactions.run(note("work"));
+  expect(log).toEqual(["rolled back", "work", "before commit", "committed"]);
+});
+
+test("an effect that fails keeps no other from happening, and may begin a transaction of its own", () => {
+  const { log, note, transactions } = record();
+  transactions.run(() => {
+    transactions.afterCommit(() => {
+      throw new Error("first");
+    });
+    transactions.afterCommit(() => transactions.run(note("second")));
+  });
+  expect(log).toEqual(["before commit", "reported first", "second", "before commit", "committed", "committed"]);
+});
+
+test("outside of a transaction an effect is at once", () => {
+  const { log, note, transactions } = record();
+  transactions.afterCommit(note("effect"));
+  expect(log).toEqual(["effect"]);
+});

@@ -1,0 +1,117 @@
+/** One wide record of each turn: the answer to most questions about it, without a trace. */
+import type { TurnSummary } from "@valet/shared/protocol/runner-link";
+import type { TurnRecord } from "@valet/shared/protocol/session-view";
+import { isoTime } from "./conversation.ts";
+import type { AttemptRow, MessageRow } from "./message-store.ts";
+import type { AttemptEnd } from "./prompt-queue.ts";
+
+/** When a sandbox was asked for, was made, and was ready or given up. Epoch ms. */
+export interface SandboxStart {
+  readonly begunMs: number;
+  readonly madeMs: number | null;
+  readonly endedMs: number | null;
+}
+
+/** A message can have waited through this many starts and still know each of them. */
+const STARTS_KEPT = 32;
+
+const NOTHING: TurnSummary = {
+  ...{ turnMs: 0, modelMs: 0, toolMs: 0, permissionWaitMs: 0, modelCalls: 0, toolCalls: 0, toolErrors: 0, retries: 0 },
+  tokens: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, reasoning: 0 },
+  costUsd: 0,
+};
+
+export class TurnRecords {
+  readonly #sql: SqlStorage;
+  readonly #now: () => number;
+
+  constructor(sql: SqlStorage, now: () => number) {
+    this.#sql = sql;
+    this.#now = now;
+    sql.exec(`
+      CREATE TABLE IF NOT EXISTS turns (seq INTEGER PRIMARY KEY, attempt_id TEXT NOT NULL UNIQUE, record TEXT NOT NULL);
+      CREATE TABLE IF NOT EXISTS sandbox_starts (
+        generation INTEGER PRIMARY KEY, begun_ms INTEGER NOT NULL, made_ms INTEGER, ended_ms INTEGER);
+    `);
+  }
+
+  startBegan(generation: number): void {
+    this.#sql.exec("INSERT OR REPLACE INTO sandbox_starts VALUES (?, ?, NULL, NULL)", generation, this.#now());
+    this.#sql.exec("DELETE FROM sandbox_starts WHERE generation <= ?", generation - STARTS_KEPT);
+  }
+
+  sandboxMade(generation: number): void {
+    this.#sql.exec("UPDATE sandbox_starts SET made_ms = ? WHERE generation = ?", this.#now(), generation);
+  }
+
+  startEnded(generation: number): void {
+    this.#sql.exec("UPDATE sandbox_starts SET ended_ms = ? WHERE generation = ?", this.#now(), generation);
+  }
+
+  /**
+   * Writes the record of a turn that is over.
+   * @param messages those that it was about, as they were dispatched
+   */
+  write(
+    attempt: AttemptRow,
+    messages: readonly MessageRow[],
+    { outcome, errorType, summary }: AttemptEnd,
+    sessionId: string,
+  ): TurnRecord {
+    const endedMs = attempt.endedMs ?? this.#now();
+    const waits = messages.map(({ waitingSinceMs }) => waitingSinceMs);
+    const wait = { fromMs: Math.min(attempt.dispatchedMs, ...waits), toMs: attempt.dispatchedMs };
+    const { tokens, ...measured } = summary ?? NOTHING;
+    const record: TurnRecord = {
+      ...{ attempt_id: attempt.id, session_id: sessionId, message_ids: [...attempt.messageIds] },
+      ...{ trace_id: attempt.context.traceId, channel: attempt.channel, generation: attempt.generation },
+      ...{ attempt: attempt.number, model: measured.model ?? null, outcome, error_type: errorType ?? null },
+      accepted_at: isoTime(Math.min(attempt.dispatchedMs, ...messages.map(({ acceptedMs }) => acceptedMs))),
+      ...{ dispatched_at: isoTime(attempt.dispatchedMs), ended_at: isoTime(endedMs), queue_wait_ms: attempt.waitMs },
+      queue_reasons: [...new Set(messages.flatMap(({ reasons }) => reasons))],
+      ...waitParts(wait, this.#starts()),
+      turn_ms: endedMs - attempt.dispatchedMs,
+      time_to_first_token_ms: measured.timeToFirstTokenMs ?? null,
+      ...{ model_ms: measured.modelMs, tool_ms: measured.toolMs, permission_wait_ms: measured.permissionWaitMs },
+      ...{ model_calls: measured.modelCalls, tool_calls: measured.toolCalls, tool_errors: measured.toolErrors },
+      ...{ retries: measured.retries, tokens_input: tokens.input, tokens_output: tokens.output },
+      ...{ tokens_cache_read: tokens.cacheRead, tokens_cache_write: tokens.cacheWrite },
+      ...{ tokens_reasoning: tokens.reasoning, cost_usd: measured.costUsd },
+    };
+    this.#sql.exec("INSERT OR IGNORE INTO turns (attempt_id, record) VALUES (?, ?)", attempt.id, JSON.stringify(record));
+    return record;
+  }
+
+  /** In order of their ends, those after `seq`. */
+  after(seq: number, limit: number): { readonly seq: number; readonly record: TurnRecord }[] {
+    const rows = this.#sql.exec("SELECT seq, record FROM turns WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit).toArray();
+    return rows.map((row) => ({ seq: row.seq as number, record: JSON.parse(row.record as string) as TurnRecord }));
+  }
+
+  #starts(): SandboxStart[] {
+    return this.#sql
+      .exec("SELECT begun_ms, made_ms, ended_ms FROM sandbox_starts")
+      .toArray()
+      .map((row) => ({
+        begunMs: row.begun_ms as number,
+        madeMs: row.made_ms as number | null,
+        endedMs: row.ended_ms as number | null,
+      }));
+  }
+}
+
+/** How much of a wait went by while the broker made a sandbox, and while a runner started in it. */
+export function waitParts(
+  wait: { readonly fromMs: number; readonly toMs: number },
+  starts: readonly SandboxStart[],
+): { readonly sandbox_ms: number; readonly bootstrap_ms: number } {
+  let [sandbox_ms, bootstrap_ms] = [0, 0];
+  const overlap = (fromMs: number, toMs: number) =>
+    Math.max(0, Math.min(toMs, wait.toMs) - Math.max(fromMs, wait.fromMs));
+  for (const { begunMs, madeMs, endedMs } of starts) {
+    const endMs = endedMs ?? wait.toMs;
+    sandbox_ms += overlap(begunMs, madeMs ?? endMs);
+    if (madeMs !== null) bootstrap_ms += overlap(madeMs, endMs);
+  }
+  return { sandbox_ms, bootstrap_ms };
+}

@@ -1,0 +1,120 @@
+/** What the Worker is bound to and configured with, read once and typed. */
+import { ModelAccess, PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
+import type { EnvironmentRecord } from "@valet/shared/tracing";
+import { z } from "zod";
+import type { SessionAgent } from "./durable-objects/session-agent.ts";
+
+/** Bindings, and variables by their names. Variables are text, except where somebody configured JSON. */
+export interface Env {
+  readonly SESSION_AGENT: DurableObjectNamespace<SessionAgent>;
+  readonly DB: D1Database;
+  /** Counts each owner's changes; nothing is limited where it is not bound. */
+  readonly CHANGES_LIMIT?: RateLimit;
+  readonly [variable: string]: unknown;
+}
+
+/**
+ * How long things may take, in milliseconds. Each has its variable: `graceMs` is `VALET_GRACE_MS`. Tests inject short ones.
+ */
+export const INTERVALS = {
+  /** Without work, before the session hibernates; a session may set its own. */
+  idleTimeoutMs: 15 * 60_000,
+  /** From losing the link to the runner to giving it up. */
+  graceMs: 30_000,
+  /** From sending a dispatch to its acceptance. */
+  acceptMs: 20_000,
+  /** From asking for a sandbox to its runner reporting idle. */
+  startMs: 5 * 60_000,
+  /** One call of the broker. */
+  brokerCallMs: 2 * 60_000,
+  /** Without a sign of life, before the link counts as lost. */
+  linkSilenceMs: 90_000,
+  /** Without any event of the agent, before a turn counts as stuck. */
+  stuckTurnMs: 10 * 60_000,
+  /** From asking the runner to abort or to stop to going on without its answer. */
+  abortMs: 20_000,
+  stopMs: 15_000,
+  /** Before the second attempt to recover a sandbox; it doubles. */
+  recoveryBackoffMs: 5000,
+  /** A sandbox that was ready for this long held: its loss is a new one. */
+  recoveryHeldMs: 10 * 60_000,
+  /** From the last message of a batch to its dispatch, and the most from the first. */
+  collectDebounceMs: 1500,
+  collectMaxMs: 15_000,
+  /** How often a queue that does not move is looked at again. */
+  queueWatchdogMs: 60_000,
+  /** Before something that could not be written to D1, or ended at the broker, is tried again; it doubles. */
+  retryMs: 2000,
+} as const;
+export type Intervals = { readonly [K in keyof typeof INTERVALS]: number };
+
+export interface Config {
+  /** Where runners reach the Worker; a runner gets `ws(s)://…/runner/<session>` under it. */
+  readonly publicUrl: string;
+  readonly broker: { readonly url: string; readonly secret: string };
+  readonly modelAccess: ModelAccess;
+  readonly intervals: Intervals;
+}
+
+/** A variable that is missing or unusable. Names it and never quotes its value. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+const httpUrl = z.url({ protocol: /^https?$/ });
+const millis = z.coerce
+  .number()
+  .int()
+  .positive()
+  .max(2 ** 31 - 1);
+
+/** @throws ConfigError that names the first variable that cannot be used */
+export function parseConfig(env: EnvironmentRecord | Env): Config {
+  const read = <T>(name: string, schema: z.ZodType<T>): T => {
+    const value = (env as Record<string, unknown>)[name];
+    const result = schema.safeParse(value === "" ? undefined : value);
+    if (result.success) return result.data;
+    throw new ConfigError(
+      `${name}: ${value === undefined ? "is not set" : (result.error.issues[0]?.message ?? "invalid")}`,
+    );
+  };
+  const intervals = Object.entries(INTERVALS).map(([name, otherwise]) => [
+    name,
+    read(variableOf(name), millis.default(otherwise)),
+  ]);
+  return {
+    publicUrl: read("PUBLIC_URL", httpUrl).replace(/\/$/, ""),
+    broker: {
+      url: read("SANDBOX_BROKER_URL", httpUrl).replace(/\/$/, ""),
+      secret: read("SANDBOX_BROKER_SECRET", z.string().min(1)),
+    },
+    modelAccess: readModelAccess(read),
+    intervals: Object.fromEntries(intervals) as Intervals,
+  };
+}
+
+/**
+ * Whether sessions may clone from `file:` URLs (`VALET_ALLOW_FILE_REPOS`): only where the sandboxes' files are those of whoever
+ * may use the API anyway, which is so with the local driver alone.
+ */
+export function allowsFileRepos(env: Env): boolean {
+  return String(env.VALET_ALLOW_FILE_REPOS) === "true";
+}
+
+/** `graceMs` is `VALET_GRACE_MS`. */
+function variableOf(name: string): string {
+  return `VALET_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+}
+
+function readModelAccess(read: <T>(name: string, schema: z.ZodType<T>) => T): ModelAccess {
+  const baseUrl = read("VALET_MODEL_BASE_URL", httpUrl.optional());
+  const apiKey = read("VALET_MODEL_API_KEY", z.string().optional());
+  const keys = PROVIDER_KEYS.map((name) => [name, read(name, z.string().optional())]).filter(
+    ([, key]) => key !== undefined,
+  );
+  return ModelAccess.parse({
+    model: read("VALET_MODEL", z.string().min(1)),
+    ...(baseUrl !== undefined && { openAiCompatible: { baseUrl, ...(apiKey !== undefined && { apiKey }) } }),
+    providerKeys: Object.fromEntries(keys),
+  });
+}

@@ -1,0 +1,196 @@
+import { ProblemView } from "@valet/shared/protocol/session-api";
+import { beforeAll, describe, expect, test } from "vitest";
+import { type Call, call, createSession, signIn } from "../../test/api.ts";
+
+const UNKNOWN = `ses_${"0".repeat(26)}`;
+const MiB = 1024 * 1024;
+
+let token: string;
+let session: string;
+beforeAll(async () => {
+  token = await signIn();
+  session = `/api/sessions/${(await createSession(token)).id}`;
+});
+
+/** The problem that a call is refused with. */
+async function problemOf(method: string, path: string, options: Call = {}) {
+  const response = await call(method, path, { token, ...options });
+  expect(response.headers.get("content-type")).toBe("application/problem+json");
+  const problem = ProblemView.parse(await response.json());
+  expect(problem.status).toBe(response.status);
+  return { ...problem, headers: response.headers };
+}
+
+/** Every route behind the token, with `:id` for a session of ours. */
+interface Route {
+  readonly method: string;
+  readonly path: string;
+  readonly body?: object;
+}
+const ROUTES: readonly Route[] = [
+  { method: "POST", path: "/api/sessions", body: {} },
+  { method: "GET", path: "/api/sessions" },
+  { method: "GET", path: "/api/sessions/:id" },
+  { method: "POST", path: "/api/sessions/:id/messages", body: { content: "x" } },
+  { method: "GET", path: "/api/sessions/:id/messages" },
+  { method: "DELETE", path: "/api/sessions/:id/messages/msg_1" },
+  { method: "DELETE", path: "/api/sessions/:id/queue" },
+  { method: "POST", path: "/api/sessions/:id/hibernate" },
+  { method: "POST", path: "/api/sessions/:id/wake" },
+  { method: "POST", path: "/api/sessions/:id/abort" },
+  { method: "POST", path: "/api/sessions/:id/terminate" },
+  { method: "POST", path: "/api/sessions/:id/permissions/per_1", body: { reply: "once" } },
+  { method: "GET", path: "/api/sessions/:id/ws" },
+  { method: "GET", path: "/api/sessions/:id/traces" },
+  { method: "GET", path: `/api/sessions/:id/traces/${"a".repeat(32)}` },
+  { method: "GET", path: "/api/sessions/:id/turns" },
+  { method: "GET", path: "/api/sessions/:id/spans" },
+  { method: "POST", path: "/api/tickets", body: { sessionId: UNKNOWN } },
+];
+const OF_A_SESSION = ROUTES.filter(({ path }) => path.includes(":id"));
+const WITH_BODY = ROUTES.filter(({ body }) => body !== undefined);
+
+const here = (path: string) => path.replace("/api/sessions/:id", session);
+
+describe("who may come in", () => {
+  test.each(ROUTES)("$method $path without a token", async ({ method, path, body }) => {
+    const response = await call(method, here(path), { body });
+    expect(response.status).toBe(401);
+    expect(response.headers.get("www-authenticate")).toBe("Bearer");
+    expect(ProblemView.parse(await response.json()).type).toBe("urn:valet:problem:unauthorized");
+  });
+
+  test.each(["vlt_unknown", "", "a b", "é"])("with the token %j, which nobody gave out", async (wrong) => {
+    const { status } = await problemOf("GET", "/api/sessions", {
+      headers: { authorization: `Bearer ${encodeURIComponent(wrong)}` },
+    });
+    expect(status).toBe(401);
+  });
+
+  test("a token is no token of another scheme, or in the URL", async () => {
+    expect((await problemOf("GET", "/api/sessions", { headers: { authorization: `Basic ${token}` } })).status).toBe(
+      401,
+    );
+    const response = await call("GET", `/api/sessions?access_token=${token}`);
+    expect(response.status).toBe(401);
+  });
+
+  test.each(OF_A_SESSION)(
+    "$method $path of somebody else is as if it were not there",
+    async ({ method, path, body }) => {
+      const foreign = await problemOf(method, here(path), { token: await signIn(), body });
+      const unknown = await problemOf(method, path.replace(":id", UNKNOWN), { body });
+      const senseless = await problemOf(method, path.replace(":id", "..%2f"), { body });
+      for (const each of [foreign, unknown, senseless]) {
+        expect(each).toMatchObject({ status: 404, type: "urn:valet:problem:session-not-found" });
+      }
+      expect(foreign.detail).toBe(unknown.detail);
+    },
+  );
+});
+
+describe("bodies", () => {
+  test.each(WITH_BODY)("$method $path that is not JSON", async ({ method, path }) => {
+    for (const body of ["{", "", "{'a': 1}", '{"a": 1}}']) {
+      expect(await problemOf(method, here(path), { body })).toMatchObject({
+        status: 400,
+        type: "urn:valet:problem:malformed-json",
+      });
+    }
+  });
+
+  test.each(WITH_BODY)("$method $path that is no object", async ({ method, path }) => {
+    for (const body of ["null", "[]", '"x"', "1"]) {
+      expect((await problemOf(method, here(path), { body })).type).toBe("urn:valet:problem:invalid-input");
+    }
+  });
+
+  test.each(WITH_BODY)(
+    "$method $path with a field that is not known, which is named",
+    async ({ method, path, body }) => {
+      const { status, errors } = await problemOf(method, here(path), { body: { ...body, promt: "secret" } });
+      expect(status).toBe(400);
+      expect(errors).toContainEqual({ path: "promt", message: "unknown field" });
+      expect(JSON.stringify(errors)).not.toContain("secret");
+    },
+  );
+
+  test.each(WITH_BODY)("$method $path of another type", async ({ method, path, body }) => {
+    for (const type of ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]) {
+      const options = { body: JSON.stringify(body), headers: { "content-type": type } };
+      expect((await problemOf(method, here(path), options)).type).toBe("urn:valet:problem:unsupported-media-type");
+    }
+  });
+
+  test.each(WITH_BODY)("$method $path of 50 MB, whose size is said", async ({ method, path }) => {
+    const body = `{"content": "${"x".repeat(50 * MiB)}"}`;
+    expect((await problemOf(method, here(path), { body })).type).toBe("urn:valet:problem:body-too-large");
+  });
+
+  test("of 50 MB, whose size is not said: it is not read to its end", async () => {
+    let sent = 0;
+    const body = new ReadableStream({
+      pull(controller) {
+        if (sent >= 50 * MiB) return controller.close();
+        controller.enqueue(new Uint8Array(64 * 1024).fill(120));
+        sent += 64 * 1024;
+      },
+    });
+    const path = `${session}/messages`;
+    expect((await problemOf("POST", path, { body })).type).toBe("urn:valet:problem:body-too-large");
+    expect(sent).toBeLessThan(10 * MiB);
+  });
+
+  test("nesting without end is refused, not followed", async () => {
+    const deep = `${"[".repeat(200_000)}${"]".repeat(200_000)}`;
+    const { status } = await problemOf("POST", "/api/sessions", { body: `{"models": ${deep}}` });
+    expect(status).toBe(400);
+  });
+});
+
+describe("addresses", () => {
+  test.each(["/", "/api", "/api/nothing", "/api/sessions/", "//", "/api/sessions/%ff"])(
+    "nothing is at %s",
+    async (path) => {
+      expect((await problemOf("GET", path)).status).toBe(404);
+    },
+  );
+
+  test.each(["POST", "PUT", "DELETE"])("%s on nothing", async (method) => {
+    expect((await problemOf(method, "/api/nothing")).type).toBe("urn:valet:problem:not-found");
+  });
+
+  test.each(ROUTES)("$method $path takes no PATCH", async ({ method, path }) => {
+    const { status, headers } = await problemOf("PATCH", here(path));
+    expect(status).toBe(405);
+    expect(headers.get("allow")?.split(", ")).toContain(method);
+  });
+
+  test("WebSockets alone are for upgrades", async () => {
+    for (const path of [`${session}/ws`, session.replace("/api/sessions", "/runner")]) {
+      const { status, headers } = await problemOf("GET", path);
+      expect(status).toBe(426);
+      expect(headers.get("upgrade")).toBe("websocket");
+    }
+  });
+});
+
+describe("queries", () => {
+  test.each(["limit=0", "limit=101", "limit=x", "limit=1.5", "cursor=", "cursor=x", "cursor=WyJhIl0", "page=2"])(
+    "GET /api/sessions?%s",
+    async (query) => {
+      expect((await problemOf("GET", `/api/sessions?${query}`)).type).toBe("urn:valet:problem:invalid-input");
+    },
+  );
+
+  test.each(["messages", "traces", "turns"])("GET …/%s with a cursor that is none of ours", async (list) => {
+    for (const cursor of ["x", "WyJhIl0", "-1", "9".repeat(30)]) {
+      expect((await problemOf("GET", `${session}/${list}?cursor=${cursor}`)).status).toBe(400);
+    }
+  });
+});
+
+test("after all that the session still answers", async () => {
+  const response = await call("GET", session, { token });
+  expect(response.status).toBe(200);
+});

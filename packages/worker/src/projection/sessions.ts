@@ -1,0 +1,55 @@
+import type { SessionView } from "@valet/shared/protocol/session-view";
+
+export interface ProjectedSession {
+  readonly ownerId: string;
+  /** Counts the session's changes: an older row never replaces a newer one. */
+  readonly version: number;
+  readonly view: SessionView;
+}
+
+/** Brings a session's row up to date; does nothing if it is newer. */
+export function upsertSession(db: D1Database, { ownerId, version, view }: ProjectedSession): D1PreparedStatement {
+  return db
+    .prepare(
+      `INSERT INTO sessions (id, owner_id, status, parent_session_id, created_at, updated_at, version, view)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (id) DO UPDATE SET status = excluded.status, updated_at = excluded.updated_at,
+         version = excluded.version, view = excluded.view
+       WHERE excluded.version > sessions.version`,
+    )
+    .bind(
+      ...[view.id, ownerId, view.status, view.parentSessionId ?? null, view.createdAt, view.updatedAt, version],
+      JSON.stringify(view),
+    );
+}
+
+/** Whether there is a session of this id and it is the owner's. */
+export async function ownsSession(db: D1Database, id: string, ownerId: string): Promise<boolean> {
+  const query = db.prepare("SELECT 1 FROM sessions WHERE id = ? AND owner_id = ?").bind(id, ownerId);
+  return (await query.first()) !== null;
+}
+
+/**
+ * The owner's sessions as they were last projected, the newest first.
+ * @param before where the page before ended
+ */
+export async function listSessions(
+  db: D1Database,
+  ownerId: string,
+  limit: number,
+  before: { readonly createdAt: string; readonly id: string } | undefined,
+): Promise<SessionView[]> {
+  const { results } = await db
+    .prepare(
+      `SELECT view FROM sessions WHERE owner_id = ?1 AND (?2 IS NULL OR (created_at, id) < (?2, ?3))
+       ORDER BY created_at DESC, id DESC LIMIT ?4`,
+    )
+    .bind(ownerId, before?.createdAt ?? null, before?.id ?? null, limit)
+    .all<{ view: string }>();
+  return results.map(({ view }) => JSON.parse(view) as SessionView);
+}
+
+/** Whether there is a session of this id at all. */
+export async function sessionExists(db: D1Database, id: string): Promise<boolean> {
+  return (await db.prepare("SELECT 1 FROM sessions WHERE id = ?").bind(id).first()) !== null;
+}

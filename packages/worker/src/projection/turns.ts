@@ -1,0 +1,11 @@
+import type { TurnRecord } from "@valet/shared/protocol/session-view";
+
+/** Writes a turn's row. A turn's record does not change, so one that is there stays. */
+export function upsertTurn(db: D1Database, ownerId: string, record: TurnRecord): D1PreparedStatement {
+  const columns = { owner_id: ownerId, ...record };
+  const values = Object.values(columns).map((value) => (Array.isArray(value) ? JSON.stringify(value) : value));
+  const marks = values.map(() => "?").join(", ");
+  return db
+    .prepare(`INSERT OR IGNORE INTO turns (${Object.keys(columns).join(", ")}) VALUES (${marks})`)
+    .bind(...values);
+}

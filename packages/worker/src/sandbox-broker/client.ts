@@ -1,0 +1,136 @@
+/** The client of the sandbox broker's HTTP contract: bounded in time, never throwing, answers validated. */
+import {
+  BrokerProblem,
+  type BrokerProblemCode,
+  type CreateSandbox,
+  DeleteAnswer,
+  SandboxAnswer,
+  SESSION_HEADER,
+  SnapshotAnswer,
+} from "@valet/shared/protocol/sandbox-broker";
+import { contextHeaders, type SpanContext } from "@valet/shared/tracing";
+import type { z } from "zod";
+
+export interface BrokerOptions {
+  readonly url: string;
+  readonly secret: string;
+  /** For one call. */
+  readonly timeoutMs: number;
+  readonly fetch: typeof fetch;
+}
+
+/** Why a call came to nothing, in the words of the span catalogue where it has one. */
+export type BrokerFailure = "broker_unreachable" | "broker_timeout" | "broker_error" | BrokerProblemCode;
+
+export type BrokerResult<T> = {
+  /** The HTTP status, if there was an answer. */
+  readonly status: number | undefined;
+  /** The broker's own spans of this call, as OTLP/JSON text. */
+  readonly spans: string | undefined;
+} & ({ readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: BrokerFailure });
+
+/** On whose behalf a call is made. */
+export interface BrokerCaller {
+  readonly sessionId: string;
+  /** Of the CLIENT span; without one the broker records nothing. */
+  readonly context: SpanContext | undefined;
+}
+
+/** An answer holds the broker's spans of one call; anything larger is not from a broker. */
+const MAX_ANSWER_BYTES = 2 * 1024 * 1024;
+
+export class SandboxBroker {
+  readonly #options: BrokerOptions;
+
+  constructor(options: BrokerOptions) {
+    this.#options = options;
+  }
+
+  /** Makes the sandbox of a generation; from a snapshot if the request names one. */
+  create(request: CreateSandbox, caller: BrokerCaller): Promise<BrokerResult<SandboxAnswer>> {
+    return this.#call("POST", "/v1/sandboxes", SandboxAnswer, caller, request);
+  }
+
+  snapshot(sandboxId: string, caller: BrokerCaller): Promise<BrokerResult<SnapshotAnswer>> {
+    return this.#call("POST", `/v1/sandboxes/${encodeURIComponent(sandboxId)}/snapshot`, SnapshotAnswer, caller);
+  }
+
+  /** Ends a sandbox; one that is gone already is fine. */
+  terminate(sandboxId: string, caller: BrokerCaller): Promise<BrokerResult<DeleteAnswer>> {
+    return this.#call("DELETE", `/v1/sandboxes/${encodeURIComponent(sandboxId)}`, DeleteAnswer, caller);
+  }
+
+  deleteSnapshot(snapshotId: string, caller: BrokerCaller): Promise<BrokerResult<DeleteAnswer>> {
+    return this.#call("DELETE", `/v1/snapshots/${encodeURIComponent(snapshotId)}`, DeleteAnswer, caller);
+  }
+
+  async #call<T extends { readonly spans?: string | undefined }>(
+    method: string,
+    path: string,
+    schema: z.ZodType<T>,
+    { sessionId, context }: BrokerCaller,
+    body?: CreateSandbox,
+  ): Promise<BrokerResult<T>> {
+    const { url, secret, timeoutMs, fetch } = this.#options;
+    // Not `AbortSignal.timeout`: its timer outlives the call and would keep the object from hibernating.
+    const controller = new AbortController();
+    const timer = setTimeout(() => controller.abort(), timeoutMs);
+    try {
+      const response = await fetch(url + path, {
+        method,
+        headers: {
+          authorization: `Bearer ${secret}`,
+          [SESSION_HEADER]: sessionId,
+          ...(context !== undefined && contextHeaders(context)),
+          ...(body !== undefined && { "content-type": "application/json" }),
+        },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+        // The secret is for the broker alone, not for wherever it points.
+        redirect: "manual",
+        signal: controller.signal,
+      });
+      return await readAnswer(response, schema);
+    } catch {
+      const failure = controller.signal.aborted ? "broker_timeout" : "broker_unreachable";
+      return { ok: false, status: undefined, spans: undefined, failure };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+async function readAnswer<T extends { readonly spans?: string | undefined }>(
+  response: Response,
+  schema: z.ZodType<T>,
+): Promise<BrokerResult<T>> {
+  const { status } = response;
+  const json = parseJson(await readText(response));
+  if (response.ok) {
+    const answer = schema.safeParse(json);
+    if (answer.success) return { ok: true, status, spans: answer.data.spans, value: answer.data };
+    return { ok: false, status, spans: undefined, failure: "broker_error" };
+  }
+  const problem = BrokerProblem.safeParse(json);
+  if (!problem.success) return { ok: false, status, spans: undefined, failure: "broker_error" };
+  return { ok: false, status, spans: problem.data.spans, failure: problem.data.code };
+}
+
+/** The body; nothing where it is larger than an answer may be. */
+async function readText(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.byteLength;
+    if (bytes > MAX_ANSWER_BYTES) return "";
+    chunks.push(chunk);
+  }
+  return new TextDecoder().decode(await new Blob(chunks as Uint8Array<ArrayBuffer>[]).arrayBuffer());
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,98 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { TestProject } from "vitest/node";
+import type { BrokerAnswer, ReceivedCall } from "./broker.ts";
+
+/**
+ * A scripted sandbox broker over real HTTP, one for the whole run. It speaks the contract of
+ * packages/shared/src/protocol/sandbox-broker.ts and starts no process: the tests play the runner. Besides, for each session,
+ * `PUT /test/{session}` sets what the next calls of a kind are answered with, `GET` tells what came in, `POST` lets go of what
+ * is held back.
+ */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const server = createScriptedBroker();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  project.provide("broker", `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  return async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  };
+}
+
+interface Script {
+  readonly answers: Record<string, BrokerAnswer[]>;
+  readonly received: ReceivedCall[];
+  readonly held: (() => void)[];
+}
+
+function createScriptedBroker(): Server {
+  const scripts = new Map<string, Script>();
+  const scriptOf = (session: string): Script => {
+    const script = scripts.get(session) ?? { answers: {}, received: [], held: [] };
+    scripts.set(session, script);
+    return script;
+  };
+  let made = 0;
+  return createServer(async (request, response) => {
+    const text = await textOf(request).catch(() => undefined);
+    if (text === undefined) return;
+    const { method = "", url = "" } = request;
+    const control = /^\/test\/(.+)$/.exec(url)?.[1];
+    if (control !== undefined) return serveTest(scriptOf(control), method, text, response);
+
+    const body = text === "" ? undefined : JSON.parse(text);
+    const script = scriptOf(body?.sessionId ?? request.headers["valet-session-id"] ?? "");
+    const call = callOf(method, url, body);
+    script.received.push({ call, path: url, body, headers: request.headers as Record<string, string> });
+    const answer = script.answers[call]?.shift() ?? {};
+    if (answer.hold) await new Promise<void>((resolve) => script.held.push(resolve));
+    if (answer.reset) return response.destroy();
+    const [status, value] = answer.problem
+      ? [answer.problem.status, { type: `urn:valet:broker:${answer.problem.code}`, title: "scripted", ...answer.problem }]
+      : succeed(call, body, ++made);
+    const spans = spansOf(request.headers, script);
+    response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify({ ...value, ...spans }));
+  });
+}
+
+function serveTest(script: Script, method: string, text: string, response: ServerResponse): void {
+  if (method === "PUT") Object.assign(script.answers, JSON.parse(text));
+  if (method === "POST") for (const letGo of script.held.splice(0)) letGo();
+  response.end(JSON.stringify({ received: script.received, held: script.held.length }));
+}
+
+function callOf(method: string, url: string, body: { snapshotId?: string } | undefined): ReceivedCall["call"] {
+  if (method === "DELETE") return url.startsWith("/v1/snapshots/") ? "deleteSnapshot" : "terminate";
+  if (url.endsWith("/snapshot")) return "snapshot";
+  return body?.snapshotId === undefined ? "create" : "restore";
+}
+
+function succeed(call: ReceivedCall["call"], body: Record<string, unknown>, made: number): [number, object] {
+  if (call === "snapshot") return [201, { snapshotId: `snp_${made}`, sizeBytes: 1234 }];
+  if (call === "terminate" || call === "deleteSnapshot") return [200, { alreadyGone: false }];
+  const { sessionId, generation, snapshotId } = body;
+  const sandbox = { id: `sbx_${made}`, sessionId, generation, snapshotId, state: "running", driver: "local" };
+  return [201, { sandbox: { ...sandbox, createdAt: new Date().toISOString(), restartCount: 0 } }];
+}
+
+/** One SERVER span of the broker's, child of the caller's, if there was a caller. */
+function spansOf(headers: IncomingMessage["headers"], script: Script): { spans?: string } {
+  const [, traceId, parentSpanId] = /^00-(\w{32})-(\w{16})-/.exec(String(headers.traceparent)) ?? [];
+  const session = headers["valet-session-id"];
+  if (traceId === undefined || session === undefined) return {};
+  const nanos = `${Date.now()}000000`;
+  const spanId = (script.received.length + 0x1000).toString(16).padStart(16, "b");
+  const span = {
+    ...{ traceId, spanId, parentSpanId, name: "POST /v1/sandboxes", kind: 2, flags: 0x301 },
+    ...{ startTimeUnixNano: nanos, endTimeUnixNano: nanos, status: {} },
+    attributes: [{ key: "valet.session.id", value: { stringValue: session } }],
+  };
+  const resource = { attributes: [{ key: "service.name", value: { stringValue: "valet-broker" } }] };
+  return { spans: JSON.stringify({ resourceSpans: [{ resource, scopeSpans: [{ scope: { name: "broker" }, spans: [span] }] }] }) };
+}
+
+async function textOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
+}

@@ -1,0 +1,194 @@
+/** One session of a test: the real object, the scripted broker, and the test as its runner. */
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import type { CreateSession } from "@valet/shared/protocol/session-api";
+import type { MessageView, SessionStatus, SessionView } from "@valet/shared/protocol/session-view";
+import { expect, vi } from "vitest";
+import { newId } from "../src/durable-objects/ids.ts";
+import type { Result } from "../src/durable-objects/result.ts";
+import type { CallContext } from "../src/session-calls.ts";
+import { bindings } from "./bindings.ts";
+import { ScriptedBroker } from "./broker.ts";
+import { FakeRunner } from "./fake-runner.ts";
+
+export const CALLER: CallContext = {
+  ownerId: "own_1",
+  traceparent: "00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb-03",
+};
+
+/** What a call came to that is expected to succeed. */
+export function valueOf<T>(result: Result<T>): T {
+  if (!result.ok) throw new Error(`${result.problem.type}: ${result.problem.detail}`);
+  return result.value;
+}
+
+/** A span as a backend would show it. */
+export interface SeenSpan {
+  readonly name: string;
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly parentSpanId: string | undefined;
+  readonly kind: number;
+  readonly isOpen: boolean;
+  readonly startNs: bigint;
+  readonly endNs: bigint;
+  readonly attributes: Readonly<Record<string, unknown>>;
+  readonly events: readonly { readonly name: string; readonly attributes: Readonly<Record<string, unknown>> }[];
+  /** The span ids it links to, by why. */
+  readonly links: readonly { readonly type: unknown; readonly traceId: string; readonly spanId: string }[];
+  readonly status: number;
+}
+
+export class TestSession {
+  readonly id = newId("ses");
+  readonly stub = bindings.SESSION_AGENT.get(bindings.SESSION_AGENT.idFromName(this.id));
+  readonly broker = new ScriptedBroker(this.id);
+
+  async create(input: CreateSession = {}): Promise<SessionView> {
+    return valueOf(await this.stub.create({ id: this.id, ...input }, CALLER));
+  }
+
+  /** A session whose runner is ready. */
+  static async running(input: CreateSession = {}): Promise<{ session: TestSession; runner: FakeRunner }> {
+    const session = new TestSession();
+    await session.create(input);
+    const runner = await (await session.connect()).ready();
+    await session.reaches("running");
+    return { session, runner };
+  }
+
+  async view(): Promise<SessionView> {
+    return valueOf(await this.stub.view());
+  }
+
+  async reaches(status: SessionStatus): Promise<SessionView> {
+    return vi.waitFor(async () => {
+      const view = await this.view();
+      expect(view.status).toBe(status);
+      return view;
+    });
+  }
+
+  /** Sends a message. @returns its id */
+  async send(content: string, more: Partial<Parameters<TestSession["stub"]["sendMessage"]>[0]> = {}): Promise<string> {
+    const accepted = valueOf(await this.stub.sendMessage({ content, ...more }, CALLER));
+    return accepted.messageId;
+  }
+
+  async message(id: string): Promise<MessageView> {
+    const { messages } = valueOf(await this.stub.messages());
+    const found = messages.find((message) => message.id === id);
+    if (found === undefined) throw new Error(`no message ${id}`);
+    return found;
+  }
+
+  async messageIs(id: string, expected: Partial<MessageView>): Promise<MessageView> {
+    return vi.waitFor(async () => {
+      const message = await this.message(id);
+      expect(message).toMatchObject(expected);
+      return message;
+    });
+  }
+
+  /** The token that the broker was last given. */
+  async credentials(): Promise<{ token: string; generation: number }> {
+    return vi.waitFor(async () => {
+      const { generation } = await this.view();
+      const calls = [...(await this.broker.calls("create")), ...(await this.broker.calls("restore"))];
+      const body = calls.map((call) => call.body).find((each) => each?.generation === generation);
+      if (body === undefined) throw new Error("the broker has not been asked yet");
+      return { token: body.runnerToken, generation };
+    });
+  }
+
+  /** Opens the link as the runner of the generation that is on. */
+  async connect(instanceId?: string): Promise<FakeRunner> {
+    const credentials = await this.credentials();
+    return FakeRunner.open(this.stub, { ...credentials, ...(instanceId !== undefined && { instanceId }) });
+  }
+
+  /** Lets the time of a timer come, as far as the object can tell. */
+  async elapse(kind: string): Promise<void> {
+    await runInDurableObject(this.stub, (object, { storage }) => {
+      const due = storage.sql.exec("UPDATE timers SET due_ms = 0 WHERE kind = ? RETURNING 1", kind).toArray();
+      if (due.length === 0) throw new Error(`no timer "${kind}" is set`);
+      object.alarm();
+    });
+  }
+
+  async timers(): Promise<string[]> {
+    return runInDurableObject(this.stub, (_object, { storage }) => {
+      const rows = storage.sql.exec("SELECT kind FROM timers ORDER BY kind").toArray();
+      return rows.map(({ kind }) => kind as string);
+    });
+  }
+
+  /** The object leaves the memory; its sockets stay, or are lost as in a crash. */
+  evict(webSockets: "hibernate" | "close" = "hibernate"): Promise<void> {
+    return evictDurableObject(this.stub, { webSockets });
+  }
+
+  /** Every span that the session has, open ones too, in order of their starts. */
+  async spans(name?: string): Promise<SeenSpan[]> {
+    const { traces } = valueOf(await this.stub.traces());
+    const read = async (traceId: string) => new Response(valueOf(await this.stub.readTrace(traceId))).text();
+    const texts = await Promise.all(traces.map(({ traceId }) => read(traceId)));
+    const all = texts.flatMap(spansIn).sort((a, b) => (a.startNs < b.startNs ? -1 : 1));
+    return name === undefined ? all : all.filter((span) => span.name === name);
+  }
+
+  async onlySpan(name: string): Promise<SeenSpan> {
+    const [span, ...others] = await this.spans(name);
+    if (span === undefined || others.length > 0) throw new Error(`${others.length + (span ? 1 : 0)} spans ${name}`);
+    return span;
+  }
+}
+
+interface WireSpan {
+  readonly name: string;
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly parentSpanId?: string;
+  readonly kind: number;
+  readonly startTimeUnixNano: string;
+  readonly endTimeUnixNano?: string;
+  readonly attributes?: readonly WireAttribute[];
+  readonly events?: readonly { readonly name: string; readonly attributes?: readonly WireAttribute[] }[];
+  readonly links?: readonly { traceId: string; spanId: string; attributes?: readonly WireAttribute[] }[];
+  readonly status?: { readonly code?: number };
+}
+interface WireAttribute {
+  readonly key: string;
+  readonly value: Record<string, unknown>;
+}
+
+function spansIn(otlp: string): SeenSpan[] {
+  const { resourceSpans } = JSON.parse(otlp) as { resourceSpans: { scopeSpans: { spans: WireSpan[] }[] }[] };
+  return resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans.map(seen)));
+}
+
+function seen(span: WireSpan): SeenSpan {
+  const { name, traceId, spanId, parentSpanId, kind, startTimeUnixNano, endTimeUnixNano } = span;
+  return {
+    ...{ name, traceId, spanId, parentSpanId, kind, isOpen: endTimeUnixNano === undefined },
+    startNs: BigInt(startTimeUnixNano),
+    endNs: BigInt(endTimeUnixNano ?? startTimeUnixNano),
+    attributes: attributesOf(span.attributes),
+    events: (span.events ?? []).map((event) => ({ name: event.name, attributes: attributesOf(event.attributes) })),
+    links: (span.links ?? []).map((link) => {
+      const type = attributesOf(link.attributes)["valet.link.type"];
+      return { type, traceId: link.traceId, spanId: link.spanId };
+    }),
+    status: span.status?.code ?? 0,
+  };
+}
+
+function attributesOf(attributes: readonly WireAttribute[] = []): Record<string, unknown> {
+  return Object.fromEntries(
+    attributes.map(({ key, value }) => {
+      const [kind, held] = Object.entries(value)[0] ?? [];
+      if (kind === "intValue") return [key, Number(held)];
+      if (kind === "arrayValue") return [key, (held as { values: object[] }).values.map((each) => Object.values(each)[0])];
+      return [key, held];
+    }),
+  );
+}

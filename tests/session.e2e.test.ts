@@ -1,0 +1,236 @@
+/**
+ * The whole system on real parts: the Worker in workerd, the sandbox broker with real processes, the runner in Bun, the real
+ * OpenCode with its tools on a real git repository. The model alone is scripted. It plays the demo's course once; every test
+ * looks at what that left at the backend, in the API and in the processes.
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ApiClient } from "../packages/cli/src/api-client.ts";
+import { makeDemoRepository } from "../packages/cli/src/demo/demo-repository.ts";
+import { findFaults } from "../packages/cli/src/demo/expected-spans.ts";
+import { type DemoResult, runDemo } from "../packages/cli/src/demo/run-demo.ts";
+import { type System, startSystem } from "../packages/cli/src/system/system.ts";
+import type { TraceSpan } from "../packages/cli/src/trace-tree.ts";
+import { waitFor, waitForStatus } from "../packages/cli/src/wait.ts";
+import { type OtlpReceiver, startOtlpReceiver } from "./otlp-receiver.ts";
+
+const OTLP_KEY = "canary-otlp-key";
+/** What people, model, files and tools said in the course. */
+const CONTENT = {
+  prompt: "Make the failing test pass",
+  reply: "Both tests pass",
+  reasoning: "I should look at the test",
+  "file content": "someone without a name is a stranger",
+  "tool input": "oldString",
+  "tool output": "greets by name",
+};
+
+let receiver: OtlpReceiver;
+let system: System;
+let stateDir: string;
+let repository: { folder: string; url: string };
+let result: DemoResult;
+let spans: TraceSpan[];
+/** The environments of every process of the sandbox, read while it ran. */
+let environments: string[];
+
+beforeAll(async () => {
+  receiver = await startOtlpReceiver();
+  repository = await makeDemoRepository();
+  stateDir = mkdtempSync(join(tmpdir(), "valet-e2e-"));
+  system = await startSystem({
+    stateDir,
+    scenario: "demo",
+    env: {
+      OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+      OTEL_EXPORTER_OTLP_HEADERS: `x-key=${OTLP_KEY}`,
+      OTEL_BSP_SCHEDULE_DELAY: "200",
+    },
+  });
+  const api = new ApiClient(system);
+  const log: string[] = [];
+  result = await runDemo(api, repository.url, (line) => log.push(line));
+  environments = sandboxEnvironments();
+  await api.change(result.sessionId, "terminate");
+  await waitForStatus(api, result.sessionId, ["terminated"], 30_000);
+  const terminated = () => traces().some((trace) => trace.some(({ name }) => name === "valet.sandbox.terminate"));
+  await waitFor(
+    "the spans at the backend",
+    async () => findFaults(traces()).length === 0 && terminated(),
+    Boolean,
+    20_000,
+  );
+  spans = receiver.spans();
+}, 240_000);
+
+afterAll(async () => {
+  await system?.stop();
+  await receiver?.close();
+  for (const folder of [stateDir, repository?.folder]) if (folder) rmSync(folder, { recursive: true, force: true });
+});
+
+/** What has arrived at the backend, by trace. */
+function traces(): TraceSpan[][] {
+  return [...Map.groupBy(receiver.spans(), ({ traceId }) => traceId).values()];
+}
+
+function named(name: string): TraceSpan[] {
+  return spans.filter((span) => span.name === name);
+}
+
+/** The one trace with a span of this name. */
+function traceOf(name: string): TraceSpan[] {
+  const [span, ...others] = named(name);
+  expect(others).toEqual([]);
+  return spans.filter(({ traceId }) => traceId === span?.traceId);
+}
+
+function parentOf(span: TraceSpan): TraceSpan | undefined {
+  return spans.find(({ spanId }) => spanId === span.parentSpanId);
+}
+
+function sandboxEnvironments(): string[] {
+  return readdirSync("/proc")
+    .filter((pid) => /^\d+$/.test(pid))
+    .map((pid) => {
+      const file = `/proc/${pid}/environ`;
+      return existsSync(file) ? readFileSync(file, "latin1") : "";
+    })
+    .filter((environment) => environment.includes(stateDir) && environment.includes("VALET_SANDBOX_ID="));
+}
+
+describe("the agent's work", () => {
+  test("is real: the file on the disk of its sandbox was mended", () => {
+    const log = execFileSync("git", ["status", "--porcelain"], { cwd: repository.folder, encoding: "utf8" });
+    expect(log).toBe("");
+    expect(result.answers.at(-1)).toContain("src/greet.js");
+  });
+});
+
+describe("the traces at the backend", () => {
+  test("hold every span that is expected, none open, none without time, none an error", () => {
+    expect(findFaults(traces())).toEqual([]);
+  });
+
+  test("are one for each operation", () => {
+    const operations = /^valet\.(prompt|sandbox\.(spawn|restore|hibernate|terminate))$/;
+    for (const trace of traces()) expect(trace.filter(({ name }) => operations.test(name))).toHaveLength(1);
+  });
+
+  test("hold each span once", () => {
+    expect(new Set(spans.map(({ spanId }) => spanId)).size).toBe(spans.length);
+  });
+
+  test("miss no parent", () => {
+    const ids = new Set(spans.map(({ spanId }) => spanId));
+    const orphans = spans.filter(({ parentSpanId }) => parentSpanId !== undefined && !ids.has(parentSpanId));
+    expect(orphans.map(({ name }) => name)).toEqual([]);
+  });
+
+  test("nest as the specification draws them", () => {
+    const parents: Record<string, string> = {
+      "valet.prompt": "POST /api/sessions/:id/messages",
+      "valet.queue.wait": "valet.prompt",
+      "valet.prompt.dispatch": "valet.prompt",
+      "valet.turn": "valet.prompt.dispatch",
+      "valet.turn.finalize": "valet.turn",
+      "valet.runner.connect": "valet.runner.bootstrap",
+      "valet.runner.opencode_start": "valet.runner.bootstrap",
+    };
+    for (const [child, parent] of Object.entries(parents)) {
+      expect(named(child).length, child).toBeGreaterThan(0);
+      for (const span of named(child)) expect(parentOf(span)?.name, child).toBe(parent);
+    }
+    const agents = spans.filter(({ name }) => name.startsWith("invoke_agent "));
+    expect(agents.map((span) => parentOf(span)?.name)).toEqual(["valet.turn", "valet.turn", "valet.turn"]);
+    for (const span of spans.filter(({ name }) => /^(chat|execute_tool) /.test(name))) {
+      expect(parentOf(span)?.name).toMatch(/^invoke_agent /);
+    }
+  });
+
+  test("keep synchronous children inside their parents' time", () => {
+    const synchronous =
+      /^(chat |execute_tool |invoke_agent |valet\.turn\.finalize|valet\.runner\.(connect|opencode_start))/;
+    for (const span of spans.filter(({ name }) => synchronous.test(name))) {
+      const parent = parentOf(span) as TraceSpan;
+      expect(span.startMs, `${span.name} starts`).toBeGreaterThanOrEqual(parent.startMs);
+      expect(span.endMs, `${span.name} ends`).toBeLessThanOrEqual(parent.endMs as number);
+    }
+  });
+
+  test("say of every span whose it is", () => {
+    for (const { name, attributes } of spans) {
+      expect(attributes, name).toMatchObject({
+        "valet.session.id": result.sessionId,
+        "session.id": result.sessionId,
+        "gen_ai.conversation.id": result.sessionId,
+      });
+    }
+  });
+
+  test("say how every operation ended", () => {
+    const ended = /^valet\.(prompt|prompt\.dispatch|turn|sandbox\.(spawn|restore|hibernate|terminate))$/;
+    for (const span of spans.filter(({ name }) => ended.test(name) || name.startsWith("invoke_agent "))) {
+      expect(span.attributes["valet.outcome"], span.name).toBe("ok");
+    }
+  });
+
+  test("link what caused or followed what", () => {
+    const restore = traceOf("valet.sandbox.restore").find(({ name }) => name === "valet.sandbox.restore");
+    const last = named("valet.prompt")
+      .sort((a, b) => a.startMs - b.startMs)
+      .at(-1);
+    const hibernate = named("valet.sandbox.hibernate")[0];
+    expect(restore?.links).toEqual(
+      expect.arrayContaining([
+        { type: "caused_by", traceId: last?.traceId },
+        { type: "follows", traceId: hibernate?.traceId },
+      ]),
+    );
+  });
+
+  test("come from all three services", () => {
+    expect([...new Set(spans.map(({ service }) => service))].sort()).toEqual([
+      "valet-broker",
+      "valet-runner",
+      "valet-worker",
+    ]);
+  });
+
+  test("count tokens with the cache in, and the first turn waited for its sandbox", () => {
+    const chats = spans.filter(({ name }) => name.startsWith("chat "));
+    expect(chats.map(({ attributes }) => attributes["gen_ai.usage.input_tokens"])).toContain(8900);
+    const waits = named("valet.turn").map(({ attributes }) => attributes["valet.queue.reason"]);
+    expect(waits).toContain("sandbox_starting");
+  });
+});
+
+describe("privacy", () => {
+  test.each(Object.entries(CONTENT))("no %s is in any exported byte", (_what, words) => {
+    expect(receiver.deliveries.filter(({ text }) => text.includes(words))).toEqual([]);
+  });
+
+  test("neither the telemetry key nor a token is in any exported byte", () => {
+    for (const { text } of receiver.deliveries) {
+      expect(text).not.toContain(OTLP_KEY);
+      expect(text).not.toMatch(/vlt_/);
+    }
+  });
+
+  test("the backend got the key, the sandbox did not", () => {
+    expect(receiver.deliveries.every(({ headers }) => headers["x-key"] === OTLP_KEY)).toBe(true);
+    // The supervisor's entrypoint and OpenCode at least.
+    expect(environments.length).toBeGreaterThanOrEqual(2);
+    for (const environment of environments) {
+      expect(environment).not.toContain(OTLP_KEY);
+      expect(environment).not.toMatch(/vlt_|OTEL_EXPORTER/);
+    }
+  });
+});
+
+test("nothing of the sandbox runs any more", () => {
+  expect(sandboxEnvironments()).toEqual([]);
+});

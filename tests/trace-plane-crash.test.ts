@@ -1,0 +1,204 @@
+/**
+ * The trace plane in a real workerd that is killed with SIGKILL at every step, counted at a real receiver. What it does not
+ * show: the loss of power, and what Cloudflare's own storage does.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { FromRunner, ToRunnerOf } from "../packages/shared/src/protocol/runner-link.ts";
+import { encodeTraces, type ReadableSpan, Tracer } from "../packages/shared/src/tracing/index.ts";
+import { bundleTracePlane, startTracePlane, type TracePlaneProcess } from "./trace-plane-process.ts";
+import { spansOf, TracePlaneReceiver } from "./trace-plane-receiver.ts";
+
+const SESSION = "ses_crash";
+/** Long enough for an answer to come and the process to be killed before the tail is due. */
+const SEGMENT_DELAY_MS = 500;
+/** After the crash there is nothing to be quicker than. */
+const AGAIN_DELAY_MS = 50;
+const EXPORT_TIMEOUT_MS = 500;
+/** For a process that has to start twice. */
+const TEST_TIMEOUT_MS = 30_000;
+
+let module: string;
+let directory: string;
+let receiver: TracePlaneReceiver;
+let plane: TracePlaneProcess | undefined;
+let logged: string[];
+let onLogged: () => void;
+
+beforeAll(async () => {
+  module = await bundleTracePlane();
+});
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), "valet-trace-plane-"));
+  receiver = await TracePlaneReceiver.start();
+  logged = [];
+  onLogged = () => {};
+});
+
+afterEach(async () => {
+  await plane?.kill();
+  plane = undefined;
+  await receiver.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+async function start(segmentDelayMs = SEGMENT_DELAY_MS): Promise<void> {
+  const config = {
+    sessionId: SESSION,
+    exportUrl: `${receiver.url}/v1/traces`,
+    exportTimeoutMs: EXPORT_TIMEOUT_MS,
+    segmentDelayMs,
+    breakpointUrl: receiver.url,
+  };
+  plane = await startTracePlane(module, directory, config, (message) => {
+    logged.push(message);
+    onLogged();
+  });
+}
+
+async function crash(): Promise<void> {
+  const killed = plane?.kill();
+  plane = undefined;
+  await killed;
+}
+
+async function call(path: string): Promise<Response> {
+  const answer = await fetch(`${plane?.url}${path}`);
+  if (!answer.ok) throw new Error(`${path} was answered with ${answer.status}: ${await answer.text()}`);
+  return answer;
+}
+
+function receivedNames(): string[] {
+  return receiver
+    .spans()
+    .map(({ name }) => name)
+    .sort();
+}
+
+function untilReceived(...names: string[]): Promise<void> {
+  return receiver.until(() => names.every((name) => receivedNames().includes(name)));
+}
+
+/** Acknowledged before each crash: two jobs begun, one of them ended. */
+async function work(): Promise<void> {
+  await call("/begin?job=a");
+  await call("/begin?job=b");
+  await call("/end?job=a");
+}
+
+/** After each crash: everything goes on where it was, and nothing of it comes twice but what is said to. */
+async function expectAllOnce(repeats: number): Promise<void> {
+  // Only the alarm that was set before the crash wakes the object.
+  await untilReceived("begin a", "begin b", "job a");
+  expect(await (await call("/jobs")).json()).toEqual([
+    { name: "a", isDone: true, isOpen: false },
+    { name: "b", isDone: false, isOpen: true },
+  ]);
+  await call("/end?job=b");
+  await untilReceived("job b");
+  expect(receivedNames()).toEqual(["begin a", "begin b", "job a", "job b"]);
+  expect(receiver.repeats()).toBe(repeats);
+}
+
+describe("killed", { timeout: TEST_TIMEOUT_MS }, () => {
+  test("after the transaction, before the fold", async () => {
+    await start();
+    await work();
+    await crash();
+    expect(receiver.posts).toEqual([]);
+    await start(AGAIN_DELAY_MS);
+    await expectAllOnce(0);
+  });
+
+  test("after the fold, before the POST", async () => {
+    receiver.hold("before the POST");
+    await start();
+    await work();
+    await receiver.held();
+    await crash();
+    expect(receiver.posts).toEqual([]);
+    receiver.release();
+    await start(AGAIN_DELAY_MS);
+    await expectAllOnce(0);
+  });
+
+  test.each([
+    ["while the POST is in flight", "POST"],
+    ["after the answer, before the cursor has moved", "after the answer"],
+  ])("%s: that batch comes again, byte for byte", async (_when, point) => {
+    receiver.hold(point);
+    await start();
+    await work();
+    await receiver.held();
+    await crash();
+    expect(receiver.posts).toHaveLength(1);
+    receiver.release();
+    await start(AGAIN_DELAY_MS);
+    await expectAllOnce(1);
+    expect(receiver.posts[1]?.equals(receiver.posts[0] as Buffer)).toBe(true);
+  });
+
+  test("within the transaction: neither the state nor its spans", async () => {
+    await start();
+    await work();
+    const inTransaction = new Promise<void>((resolve) => {
+      onLogged = () => logged.includes("in the transaction") && resolve();
+    });
+    const unanswered = expect(call("/begin?job=never&hang")).rejects.toThrow();
+    await inTransaction;
+    await crash();
+    await unanswered;
+    await start(AGAIN_DELAY_MS);
+    await expectAllOnce(0);
+  });
+});
+
+describe("frames of a runner", { timeout: TEST_TIMEOUT_MS }, () => {
+  const FRAMES = 60;
+  const SPANS = 40;
+
+  function makeFrame(seq: number): string {
+    const spans: ReadableSpan[] = [];
+    const sink = { onStart: () => {}, onEnd: (span: ReadableSpan) => void spans.push(span) };
+    const tracer = new Tracer({ scope: { name: "runner" }, sink });
+    const attributes = { "valet.session.id": SESSION };
+    for (let i = 0; i < SPANS; i++) tracer.startSpan(`frame ${seq}`, { attributes }).end();
+    const otlp = encodeTraces({ "service.name": "valet-runner" }, spans);
+    return JSON.stringify({ type: "spans", instanceId: "run_1", seq, otlp } satisfies FromRunner);
+  }
+
+  /** Sends all frames from `first` on, at once; resolves with the acknowledged number once `enough` says so. */
+  async function send(frames: readonly string[], first: number, enough: (seq: number) => boolean): Promise<number> {
+    const socket = new WebSocket(plane?.webSocketUrl as string);
+    await new Promise((resolve) => socket.addEventListener("open", resolve, { once: true }));
+    return new Promise((resolve) => {
+      socket.addEventListener("message", ({ data }) => {
+        const { seq } = JSON.parse(data) as ToRunnerOf<"spans-ack">;
+        if (enough(seq)) resolve(seq);
+      });
+      for (const frame of frames.slice(first - 1)) socket.send(frame);
+    });
+  }
+
+  test("are there once acknowledged, and not doubled when what was not is sent again", async () => {
+    const frames = Array.from({ length: FRAMES }, (_, i) => makeFrame(i + 1));
+    await start();
+    const acknowledged = await send(frames, 1, (seq) => seq >= FRAMES / 3);
+    await crash();
+
+    await start(AGAIN_DELAY_MS);
+    const stored = (await (await call("/spans")).text()).trimEnd().split("\n").flatMap(spansOf);
+    const names = new Set(stored.map(({ name }) => name));
+    for (let seq = 1; seq <= acknowledged; seq++) expect(names).toContain(`frame ${seq}`);
+
+    // An acknowledgement may have been lost, so what is sent again may be stored already.
+    await send(frames, Math.max(1, acknowledged - 2), (seq) => seq === FRAMES);
+    await receiver.until(() => receiver.spans().length >= FRAMES * SPANS);
+    const spanIds = receiver.spans().map(({ spanId }) => spanId);
+    expect(spanIds).toHaveLength(FRAMES * SPANS);
+    expect(new Set(spanIds).size).toBe(FRAMES * SPANS);
+  });
+});
