@@ -4,7 +4,7 @@
  * looks at what that left at the backend, in the API and in the processes.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -34,6 +34,8 @@ let stateDir: string;
 let repository: { folder: string; url: string };
 let result: DemoResult;
 let spans: TraceSpan[];
+/** What the agent edited, read from its sandbox after the course. */
+let mendedFile: string;
 /** The environments of every process of the sandbox, read while it ran. */
 let environments: string[];
 
@@ -54,6 +56,8 @@ beforeAll(async () => {
   const log: string[] = [];
   result = await runDemo(api, repository.url, (line) => log.push(line));
   environments = sandboxEnvironments();
+  const [file] = globSync("broker/sandboxes/*/workspace/src/greet.js", { cwd: stateDir });
+  mendedFile = readFileSync(join(stateDir, file as string), "utf8");
   await api.change(result.sessionId, "terminate");
   await waitForStatus(api, result.sessionId, ["terminated"], 30_000);
   const terminated = () => traces().some((trace) => trace.some(({ name }) => name === "valet.sandbox.terminate"));
@@ -96,17 +100,26 @@ function sandboxEnvironments(): string[] {
   return readdirSync("/proc")
     .filter((pid) => /^\d+$/.test(pid))
     .map((pid) => {
-      const file = `/proc/${pid}/environ`;
-      return existsSync(file) ? readFileSync(file, "latin1") : "";
+      try {
+        return readFileSync(`/proc/${pid}/environ`, "latin1");
+      } catch {
+        // It has ended, or is another user's.
+        return "";
+      }
     })
     .filter((environment) => environment.includes(stateDir) && environment.includes("VALET_SANDBOX_ID="));
 }
 
 describe("the agent's work", () => {
-  test("is real: the file on the disk of its sandbox was mended", () => {
-    const log = execFileSync("git", ["status", "--porcelain"], { cwd: repository.folder, encoding: "utf8" });
-    expect(log).toBe("");
-    expect(result.answers.at(-1)).toContain("src/greet.js");
+  test("is real: the file in its sandbox was mended, and still is after the hibernation", () => {
+    expect(mendedFile).toContain("stranger");
+    expect(mendedFile).toMatch(/return `Hello, /);
+  });
+
+  test("stays in its sandbox: the repository that it cloned is as it was", () => {
+    const status = execFileSync("git", ["status", "--porcelain"], { cwd: repository.folder, encoding: "utf8" });
+    expect(status).toBe("");
+    expect(readFileSync(join(repository.folder, "src/greet.js"), "utf8")).not.toMatch(/return `Hello, /);
   });
 });
 
@@ -115,9 +128,13 @@ describe("the traces at the backend", () => {
     expect(findFaults(traces())).toEqual([]);
   });
 
-  test("are one for each operation", () => {
+  test("are one for each operation; a request that only causes one has a trace to itself", () => {
     const operations = /^valet\.(prompt|sandbox\.(spawn|restore|hibernate|terminate))$/;
-    for (const trace of traces()) expect(trace.filter(({ name }) => operations.test(name))).toHaveLength(1);
+    for (const trace of traces()) {
+      const found = trace.filter(({ name }) => operations.test(name));
+      if (trace.length === 1) expect(trace[0]?.name).toMatch(/^POST \/api\/sessions/);
+      else expect(found).toHaveLength(1);
+    }
   });
 
   test("hold each span once", () => {
