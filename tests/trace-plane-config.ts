@@ -5,6 +5,8 @@ export interface TracePlaneConfig {
   readonly exportUrl?: string;
   readonly exportTimeoutMs: number;
   readonly segmentDelayMs: number;
+  /** Whether frames that come in quick succession are stored as one, as the SessionAgent does; they are unless this is false. */
+  readonly gather?: boolean;
   /** Is asked, by a GET of `<url>/<name>`, whether to go on at each named point. */
   readonly breakpointUrl?: string;
 }

@@ -132,7 +132,8 @@ export class TracePlane extends DurableObject<Env> {
     const parsed = parseFromRunner(data as string);
     if (!parsed.ok || parsed.message.type !== "spans") return socket.close(1008, "only span frames are taken here");
     this.#socket = socket;
-    this.#frames.add(parsed.message);
+    if (this.env.CONFIG.gather === false) this.#storeFrames([parsed.message]);
+    else this.#frames.add(parsed.message);
   }
 
   #storeFrames(frames: readonly SpanFrame[]): void {

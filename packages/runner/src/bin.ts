@@ -23,7 +23,7 @@ const INPUT_TIMEOUT_MS = 10_000;
 const say = (text: string) => console.error(`valet runner: ${text}`);
 
 async function main(): Promise<number> {
-  const settings = readSettings(process.env);
+  const settings = readSettings(process.env, process.cwd());
   // One context would be that of all the agent's work.
   delete process.env.TRACEPARENT;
   delete process.env.TRACESTATE;

@@ -27,8 +27,7 @@ const tool = (id: string, output: string): MessagePart => ({
   output,
 });
 
-const partsOf = (encoded: string | undefined) =>
-  (JSON.parse(encoded ?? "null") as { parts: MessagePart[] }).parts;
+const partsOf = (encoded: string | undefined) => (JSON.parse(encoded ?? "null") as { parts: MessagePart[] }).parts;
 
 test("what fits is sent as it is", () => {
   const frame = frameWith([text("p1", "hello"), tool("p2", "x".repeat(1000))]);
@@ -36,13 +35,17 @@ test("what fits is sent as it is", () => {
 });
 
 test("tool output is cut before the answer is", () => {
-  const [answer, output] = partsOf(encodeToFit(frameWith([text("p1", "a".repeat(3000)), tool("p2", "x".repeat(9000))]), 6000));
+  const [answer, output] = partsOf(
+    encodeToFit(frameWith([text("p1", "a".repeat(3000)), tool("p2", "x".repeat(9000))]), 6000),
+  );
   expect(answer).toEqual(text("p1", "a".repeat(3000)));
   expect(output).toMatchObject({ output: expect.stringMatching(/^x{1000,}…$/) });
 });
 
 test("the newest parts are kept where not even cut ones fit", () => {
-  const parts = partsOf(encodeToFit(frameWith(Array.from({ length: 500 }, (_, i) => text(`p${i}`, "a".repeat(100)))), 8000));
+  const parts = partsOf(
+    encodeToFit(frameWith(Array.from({ length: 500 }, (_, i) => text(`p${i}`, "a".repeat(100)))), 8000),
+  );
   expect(parts.length).toBeGreaterThan(10);
   expect(parts.at(-1)).toMatchObject({ id: "p499" });
 });

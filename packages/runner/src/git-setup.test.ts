@@ -5,7 +5,8 @@ import type { ReadableSpan } from "@valet/shared/tracing";
 import { attributesToObject, encodeTraces, millisBetween } from "@valet/shared/tracing";
 import { beforeAll, describe, expect, test } from "vitest";
 import { temporaryFolder } from "../test/folder.ts";
-import { CERTIFICATE, makeRepository, processesOf, type Repository, runGit, startGitServer } from "../test/git-server.ts";
+import { CERTIFICATE, makeRepository, type Repository, runGit, startGitServer } from "../test/git-server.ts";
+import { processesOf } from "../test/processes.ts";
 import { type GitSetupOptions, setUpRepository } from "./git-setup.ts";
 import { createTracing } from "./tracing.ts";
 
@@ -193,7 +194,9 @@ describe("credentials", () => {
     const server = startGitServer(repository, "alice", PASSWORD);
     const marker = `VALET_SANDBOX_ID=sbx_${Math.random().toString(36).slice(2)}`;
     const seen: string[] = [];
-    server.onRequest.push(() => seen.push(...processesOf(marker)));
+    server.onRequest.push(() => {
+      for (const { commandLine, environment } of processesOf(marker)) seen.push(commandLine, environment);
+    });
     const repo = isApart
       ? { repoUrl: server.url, credentials: { username: "alice", password: PASSWORD } }
       : { repoUrl: server.url.replace("://", `://alice:${PASSWORD}@`) };
@@ -235,7 +238,8 @@ describe("credentials", () => {
       hostname: "127.0.0.1",
       port: 0,
       tls: { cert: readFileSync(CERTIFICATE), key: readFileSync(CERTIFICATE.replace("cert", "key")) },
-      fetch: (request) => Response.redirect(`${other.origin}${new URL(request.url).pathname}${new URL(request.url).search}`),
+      fetch: (request) =>
+        Response.redirect(`${other.origin}${new URL(request.url).pathname}${new URL(request.url).search}`),
     });
     try {
       const repoUrl = `https://localhost:${redirecting.port}/repo`;

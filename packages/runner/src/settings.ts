@@ -25,14 +25,17 @@ const Environment = z.object({
   VALET_SESSION_ID: SessionId,
   VALET_GENERATION: z.string().regex(/^\d+$/, "no whole number").transform(Number).pipe(Generation),
   VALET_RUNNER_URL: z.url({ protocol: /^wss?$/, error: "no ws or wss URL" }),
-  VALET_WORKSPACE: z.string().startsWith("/", "no absolute path"),
+  VALET_WORKSPACE: z.string().startsWith("/", "no absolute path").optional(),
   HOME: z.string().startsWith("/", "no absolute path"),
   VALET_SANDBOX_ID: z.string().max(128).optional(),
   VALET_ALLOW_FILE_REPOS: z.enum(["0", "1"]).default("0"),
 });
 
-/** @throws SettingsError */
-export function readSettings(env: EnvironmentRecord): Settings {
+/**
+ * @param folder the workspace where `VALET_WORKSPACE` does not name another: where the sandbox starts its entrypoint
+ * @throws SettingsError
+ */
+export function readSettings(env: EnvironmentRecord, folder: string): Settings {
   const { data, error } = Environment.safeParse(env);
   if (data === undefined) {
     const problems = error.issues.map(({ path, message }) =>
@@ -44,7 +47,7 @@ export function readSettings(env: EnvironmentRecord): Settings {
     sessionId: data.VALET_SESSION_ID,
     generation: data.VALET_GENERATION,
     url: data.VALET_RUNNER_URL,
-    workspace: data.VALET_WORKSPACE,
+    workspace: data.VALET_WORKSPACE ?? folder,
     home: data.HOME,
     sandboxId: data.VALET_SANDBOX_ID,
     allowFile: data.VALET_ALLOW_FILE_REPOS === "1",

@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 
@@ -88,19 +88,4 @@ async function runBackend(request: Request, url: URL, { folder }: Repository): P
   const status = Number.parseInt(headers.get("status") ?? "200", 10);
   headers.delete("status");
   return new Response(output.subarray(end + 4), { status, headers });
-}
-
-/** Command lines and environments of all processes whose environment holds `marker`. */
-export function processesOf(marker: string): string[] {
-  const read = (pid: string, file: string) => {
-    try {
-      return readFileSync(`/proc/${pid}/${file}`, "latin1");
-    } catch {
-      return "";
-    }
-  };
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => read(pid, "environ").includes(marker))
-    .map((pid) => `${read(pid, "cmdline")}\n${read(pid, "environ")}`);
 }

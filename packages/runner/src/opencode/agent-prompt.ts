@@ -1,7 +1,8 @@
 /** One prompt given to OpenCode, from sending it to the agent's end, with what may cut it short. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { SpanContext } from "@valet/shared/tracing";
 import { invitesFailover } from "./agent-errors.ts";
-import type { OpenCodeClient, Prompt } from "./client.ts";
+import { type OpenCodeClient, OpenCodeError, type Prompt } from "./client.ts";
 import type { AgentEvent } from "./events.ts";
 import type { Ending, Fact } from "./facts.ts";
 import type { AgentAccess } from "./opencode.ts";
@@ -33,6 +34,9 @@ export interface AgentPromptOptions {
   onEvent(event: AgentEvent): void;
 }
 
+/** From a process's end to the notice of it. */
+const DEATH_NOTICE_MS = 250;
+
 const DIED: Ending = { outcome: "error", errorType: "opencode_died" };
 const STUCK: Ending = { outcome: "error", errorType: "stuck_turn" };
 const REFUSED: Ending = { outcome: "error", errorType: "opencode_error" };
@@ -59,7 +63,7 @@ export class AgentPrompt {
     try {
       this.#watch();
       this.#sent = client.prompt(sessionId, prompt, context);
-      await Promise.race([this.#sent.catch(() => this.#refused()), this.#ended.promise]);
+      await Promise.race([this.#sent.catch((error: unknown) => this.#refused(error)), this.#ended.promise]);
       await this.#ended.promise;
     } finally {
       leave();
@@ -137,8 +141,12 @@ export class AgentPrompt {
   }
 
   /** The prompt was not taken, as far as is known: without an answer OpenCode may be at work on it all the same. */
-  #refused(): void {
+  async #refused(error: unknown): Promise<void> {
     const { client, sessionId, context, limits } = this.#options;
+    const isAnswer = error instanceof OpenCodeError && error.status !== undefined;
+    // A broken connection is often the first sign of a death.
+    if (!isAnswer) await Promise.race([this.#ended.promise, sleep(DEATH_NOTICE_MS)]);
+    if (this.#options.reducer.hasEnded) return;
     this.#close(REFUSED);
     client.abort(sessionId, context, limits.abortTimeoutMs).catch(() => undefined);
   }

@@ -65,7 +65,6 @@ export class OpenCode implements AgentAccess {
   async stop(): Promise<void> {
     this.#stopping.abort();
     const running = await this.#running?.catch(() => undefined);
-    running?.stream.close();
     await running?.server.stop();
   }
 
@@ -81,16 +80,15 @@ export class OpenCode implements AgentAccess {
     try {
       server = await OpenCodeServer.start({ ...this.#options, signal });
       await Promise.race([workspaceReady?.catch(() => undefined), aborted(signal), server.exited]);
+      if (signal.aborted) throw new OpenCodeStartError("stopped");
       const stream = new EventStream({
         client: server.client,
         onEvent: (event, readMs) => this.#tell((listener) => listener.onEvent(event, readMs)),
         onReconnected: () => this.#tell((listener) => listener.onReconnected()),
       });
+      signal.addEventListener("abort", () => stream.close());
       await stream.connect();
-      if (signal.aborted) {
-        stream.close();
-        throw new OpenCodeStartError("stopped");
-      }
+      if (signal.aborted) throw new OpenCodeStartError("stopped");
       void server.exited.then(() => this.#died(stream));
       span.setAttribute("valet.opencode.version", server.version);
       endWith(span, "ok");

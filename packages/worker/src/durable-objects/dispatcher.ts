@@ -8,7 +8,7 @@ import { parseOpenSpan, type SpanContext } from "@valet/shared/tracing";
 import type { Intervals } from "../env.ts";
 import type { ClientSockets } from "./client-sockets.ts";
 import type { Conversation } from "./conversation.ts";
-import type { AttemptRow, StopReason } from "./message-store.ts";
+import type { AttemptRow, QueuedMessage, StopReason } from "./message-store.ts";
 import type { Permissions } from "./permissions.ts";
 import type { PromptError, PromptQueue } from "./prompt-queue.ts";
 import { type BatchLimits, planQueue, type WaitingMessage } from "./queue-rules.ts";
@@ -188,13 +188,14 @@ export class Dispatcher {
     });
   }
 
-  #noteReasons(waiting: readonly WaitingMessage[], reasons: ReadonlyMap<string, QueueReason>): void {
+  #noteReasons(waiting: readonly QueuedMessage[], reasons: ReadonlyMap<string, QueueReason>): void {
     const { state, queue } = this.#options;
     const { operation, snapshot } = state.record;
     const turns = new Map(queue.inFlight().map(({ channel, context }) => [channel, context]));
     const inFront = new Set<string>();
-    for (const { id, channel } of waiting) {
-      const reason = reasons.get(id);
+    for (const message of waiting) {
+      const { channel } = message;
+      const reason = reasons.get(message.id);
       if (reason === undefined) continue;
       const on: { readonly [R in QueueReason]?: SpanContext | undefined } = {
         runner_busy: turns.get(channel),
@@ -205,7 +206,7 @@ export class Dispatcher {
         sandbox_hibernated: operation?.context ?? snapshot?.madeBy,
       };
       // Only who is next follows from turn to turn: for all to do so would cost a write for each of them, each time.
-      queue.waitFor(id, reason, on[reason], !inFront.has(channel));
+      queue.waitFor(message, reason, on[reason], !inFront.has(channel));
       inFront.add(channel);
     }
   }

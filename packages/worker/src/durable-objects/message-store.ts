@@ -2,6 +2,7 @@
 import type { Attachment } from "@valet/shared/protocol/runner-link";
 import type { ErrorType, MessageSource, Outcome, QueueMode, QueueReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
+import type { WaitingMessage } from "./queue-rules.ts";
 
 /** What a message holds for the agent, and where its answer goes. */
 export interface MessageBody {
@@ -70,6 +71,9 @@ export interface AttemptRow {
   readonly stop: { readonly reason: StopReason; readonly cause: SpanContext | null } | null;
 }
 
+/** A message that waits. */
+export type QueuedMessage = WaitingMessage & Pick<MessageRow, "reason" | "waitedOn">;
+
 type Columns<T> = { readonly [K in keyof T]: "plain" | "json" | "flag" };
 
 const MESSAGE: Columns<MessageRow> = {
@@ -99,6 +103,21 @@ const MESSAGE: Columns<MessageRow> = {
   lost: "plain",
   unaccepted: "plain",
   lastDispatch: "json",
+};
+
+const QUEUED: Columns<QueuedMessage> = {
+  id: "plain",
+  seq: "plain",
+  channel: "plain",
+  mode: "plain",
+  source: "plain",
+  initial: "flag",
+  collectDueMs: "plain",
+  acceptedMs: "plain",
+  sizeBytes: "plain",
+  attachments: "plain",
+  reason: "plain",
+  waitedOn: "plain",
 };
 
 const ATTEMPT: Columns<AttemptRow> = {
@@ -157,8 +176,9 @@ export class MessageStore {
     return row === undefined ? undefined : (JSON.parse(row.body as string) as MessageBody);
   }
 
-  queued(): MessageRow[] {
-    return this.#select("messages", MESSAGE, "WHERE status = 'queued' ORDER BY seq");
+  /** What the queue decides by. Not whole rows: it is read with every change, and a queue may be long. */
+  queued(): QueuedMessage[] {
+    return this.#select("messages", QUEUED, "WHERE status = 'queued' ORDER BY seq");
   }
 
   queuedCount(): number {

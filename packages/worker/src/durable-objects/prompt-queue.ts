@@ -14,9 +14,9 @@ import {
   type MessageBody,
   type MessageRow,
   MessageStore,
+  type QueuedMessage,
   type StopReason,
 } from "./message-store.ts";
-import type { WaitingMessage } from "./queue-rules.ts";
 import { endWith, type SessionTracer } from "./session-tracer.ts";
 
 /** An attempt whose runner was lost is followed by one more. */
@@ -108,7 +108,7 @@ export class PromptQueue {
     return { row, isNew: true };
   }
 
-  waiting(): readonly WaitingMessage[] {
+  waiting(): readonly QueuedMessage[] {
     return this.store.queued();
   }
 
@@ -121,16 +121,17 @@ export class PromptQueue {
    * @param on a turn, spawn, restore or hibernate; none while a batch is open
    * @param isNext whether to link also where only `on` is another than before
    */
-  waitFor(id: string, reason: QueueReason, on: SpanContext | undefined, isNext: boolean): void {
-    const row = this.store.message(id);
-    const isLinked = on === undefined || row?.waitedOn === on.spanId;
-    if (row === undefined || (row.reason === reason && (isLinked || !isNext))) return;
-    this.#tracer.change("valet.queue.wait", row.waitContext, (span) => {
-      if (row.reason !== reason) span.addEvent("valet.queue.reason", { "valet.queue.reason": reason });
+  waitFor(message: QueuedMessage, reason: QueueReason, on: SpanContext | undefined, isNext: boolean): void {
+    const isLinked = on === undefined || message.waitedOn === on.spanId;
+    if (message.reason === reason && (isLinked || !isNext)) return;
+    const { id, reasons, waitContext } = this.store.message(message.id) as MessageRow;
+    const isNew = message.reason !== reason;
+    this.#tracer.change("valet.queue.wait", waitContext, (span) => {
+      if (isNew) span.addEvent("valet.queue.reason", { "valet.queue.reason": reason });
       if (!isLinked) span.addLink({ context: on, attributes: { "valet.link.type": "waited_on" } });
     });
-    const reasons = row.reason === reason ? row.reasons : [...row.reasons, reason];
-    this.store.updateMessage(id, { reason, reasons, waitedOn: on?.spanId ?? row.waitedOn });
+    const waitedOn = on?.spanId ?? message.waitedOn;
+    this.store.updateMessage(id, { reason, reasons: isNew ? [...reasons, reason] : reasons, waitedOn });
   }
 
   /** Ends the waiting for others in every open batch. */

@@ -1,0 +1,106 @@
+/** The entrypoint as a process, as a broker starts and kills it, with the real OpenCode in it. */
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { loadShippedScenario, startScriptedModel } from "@valet/scripted-model";
+import type { ToRunner } from "@valet/shared/protocol/runner-link";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { temporaryFolder } from "../test/folder.ts";
+import { makeRepository } from "../test/git-server.ts";
+import { config, dispatch, framesOf, spansOf, startLinkServer } from "../test/link-server.ts";
+import { processesOf } from "../test/processes.ts";
+import { endAll, type RunnerProcessOptions, startRunnerProcess, TOKEN } from "../test/runner-process.ts";
+
+function folders() {
+  const home = temporaryFolder();
+  const workspace = join(home, "workspace");
+  mkdirSync(workspace);
+  return { home, workspace, sandboxId: `sbx_${Math.random().toString(36).slice(2)}` };
+}
+
+const NOBODY = "ws://127.0.0.1:1/runner/ses_1";
+
+describe("a start that cannot go well ends at once and says why", () => {
+  test.each<[string, Partial<RunnerProcessOptions>]>([
+    ["VALET_SESSION_ID is missing", { env: { VALET_SESSION_ID: undefined } }],
+    ["VALET_GENERATION: no whole number", { env: { VALET_GENERATION: "one" } }],
+    ["VALET_RUNNER_URL: no ws or wss URL", { url: "http://localhost" }],
+    ["VALET_WORKSPACE: no absolute path", { env: { VALET_WORKSPACE: "here" } }],
+    ["HOME is missing", { env: { HOME: undefined } }],
+    ['standard input: expected a line {"token": "…"}', { input: "secret\n" }],
+    ['standard input: expected a line {"token": "…"}', { input: "" }],
+  ])("%s", async (problem, options) => {
+    const { exited, log } = startRunnerProcess({ url: NOBODY, ...folders(), ...options });
+    expect(await exited).toBe(78);
+    expect(await log).toBe(`valet runner: ${problem}\n`);
+  });
+
+  test("nor can a refused one", async () => {
+    const server = startLinkServer({ greeting: [{ type: "refused", reason: "stale_generation" }] });
+    expect(await startRunnerProcess({ url: server.url, ...folders() }).exited).toBe(77);
+  });
+});
+
+test("a runner without a link ends when it is told to", async () => {
+  const sandbox = folders();
+  const runner = startRunnerProcess({ url: NOBODY, ...sandbox });
+  await vi.waitFor(() => expect(readFileSync(join(sandbox.home, ".valet-runner/journal.jsonl"), "utf8")).toBe(""));
+  runner.kill("SIGTERM");
+  expect(await runner.exited).toBe(0);
+});
+
+test("a runner that is killed in the middle of a turn is answered for by the next", { timeout: 60_000 }, async () => {
+  const model = await startScriptedModel({ scenario: await loadShippedScenario("long-tool") });
+  onTestFinished(() => model.close());
+  const sandbox = folders();
+  const mark = `VALET_SANDBOX_ID=${sandbox.sandboxId}`;
+  const repository = makeRepository(temporaryFolder());
+  const greeting: ToRunner[] = [
+    config({
+      modelAccess: {
+        model: "valet/scripted",
+        openAiCompatible: { baseUrl: model.url, apiKey: "key" },
+        providerKeys: {},
+      },
+    }),
+    { type: "repo-config", repoUrl: repository.url },
+  ];
+  const first = startLinkServer({ greeting, acknowledges: false });
+  const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03";
+  const killed = startRunnerProcess({ url: first.url, ...sandbox, env: { TRACEPARENT: traceparent } });
+  await first.frame("stage", ({ stage }) => stage === "ready");
+  expect(readFileSync(join(sandbox.workspace, "file.txt"), "utf8")).toBe("second");
+
+  const prompt = { content: "Take your time.", traceparent: traceparent.replace("b7ad", "c7ad") };
+  first.send({ type: "prompt", dispatch: dispatch("att_1", prompt) });
+  await first.frame("part", ({ part }) => part.type === "tool" && part.status === "running");
+  const processes = processesOf(mark);
+  expect(processes.some(({ commandLine }) => commandLine.includes("opencode"))).toBe(true);
+  for (const { pid, commandLine, environment } of processes) {
+    expect(commandLine + environment).not.toContain(TOKEN);
+    if (pid !== killed.pid) expect(environment).not.toMatch(/TRACEPARENT|VALET_RUNNER_URL/);
+  }
+  killed.kill("SIGKILL");
+  expect(await killed.exited).toBe("SIGKILL");
+  endAll(sandbox.sandboxId);
+
+  const second = startLinkServer({ greeting });
+  const runner = startRunnerProcess({ url: second.url, ...sandbox });
+  expect(await second.frame("turn-ended")).toMatchObject({ ...{ attemptId: "att_1", errorType: "runner_lost" } });
+  await second.frame("stage", ({ stage }) => stage === "ready");
+  const [hello] = framesOf(second.received, "hello");
+  expect(hello?.attempts).toEqual(["att_1"]);
+  const left = framesOf(second.received, "spans").filter(({ instanceId }) => instanceId !== hello?.instanceId);
+  // All that had ended, what had not yet been sent among it.
+  expect(spansOf(left).map(({ name }) => name)).toEqual(
+    expect.arrayContaining(["valet.runner.bootstrap", "valet.runner.git_clone"]),
+  );
+  const sent = spansOf(first.received).map(({ spanId }) => spanId);
+  expect(spansOf(left).map(({ spanId }) => spanId)).toEqual(expect.arrayContaining(sent));
+  const lost = spansOf(second.received).find(({ name }) => name === "valet.turn");
+  expect(lost).toMatchObject({ parentSpanId: "c7ad6b7169203331", attributes: { "valet.outcome": "lost" } });
+
+  runner.kill("SIGTERM");
+  expect(await runner.exited).toBe(0);
+  expect(await runner.log).toBe("");
+  expect(processesOf(mark)).toEqual([]);
+});

@@ -1,0 +1,395 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { FromRunner } from "@valet/shared/protocol/runner-link";
+import { parseTraceparent } from "@valet/shared/tracing";
+import { beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { createAgent, DONE } from "../test/agent.ts";
+import { temporaryFolder } from "../test/folder.ts";
+import { makeRepository, type Repository } from "../test/git-server.ts";
+import {
+  config,
+  dispatch,
+  framesOf,
+  type LinkServer,
+  type LinkServerOptions,
+  spansOf,
+  startLinkServer,
+} from "../test/link-server.ts";
+import { Journal } from "./journal.ts";
+import { Runner, type RunnerOptions } from "./runner.ts";
+import { SpanOutbox } from "./span-outbox.ts";
+import { createTracing, runnerResource, type Tracing } from "./tracing.ts";
+
+const TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03";
+
+let repository: Repository;
+beforeAll(() => {
+  const folder = mkdtempSync(join(tmpdir(), "valet-runner-"));
+  repository = makeRepository(folder);
+  return () => rmSync(folder, { recursive: true });
+});
+
+interface SetUpOptions extends LinkServerOptions {
+  readonly home?: string;
+  readonly agent?: ReturnType<typeof createAgent>;
+  readonly instanceId?: string;
+  readonly server?: LinkServer;
+  readonly runner?: Partial<RunnerOptions>;
+}
+
+let instances = 0;
+
+function setUp(options: SetUpOptions = {}) {
+  const { home = temporaryFolder(), agent = createAgent(), instanceId = `instance-${++instances}` } = options;
+  const server = options.server ?? startLinkServer({ greeting: [config(), { type: "repo-config" }], ...options });
+  const identity = { sessionId: "ses_1", generation: 1 };
+  const problems: string[] = [];
+  let tracing: Tracing | undefined;
+  const outbox = new SpanOutbox({
+    folder: join(home, "spans"),
+    instanceId,
+    resource: runnerResource(identity, instanceId),
+    onDropped: (counts) => tracing?.reportDropped(counts),
+    frameDelayMs: 5,
+  });
+  tracing = createTracing(outbox, identity);
+  const workspace = join(home, "workspace");
+  const runner = new Runner({
+    settings: {
+      ...identity,
+      ...{ url: server.url, workspace, home, sandboxId: "sbx_1", allowFile: true },
+      parent: parseTraceparent(TRACEPARENT),
+    },
+    token: "token",
+    restartCount: 0,
+    instanceId,
+    tracing,
+    outbox,
+    journal: new Journal(join(home, "journal.jsonl"), 1),
+    startAgent: agent.startAgent,
+    onProblem: (problem) => problems.push(problem),
+    link: { firstDelayMs: 5, maxDelayMs: 20 },
+    stopMs: 300,
+    ...options.runner,
+  });
+  onTestFinished(() => runner.stop("runner_shutdown"));
+  const ended = runner.run();
+  const ready = () => server.frame("stage", ({ stage }) => stage === "ready");
+  const span = async (name: string) => {
+    const find = () => spansOf(server.received).find((each) => each.name === name);
+    return await server.waitUntil(find);
+  };
+  return { server, runner, agent, ended, ready, span, problems, home, workspace, outbox };
+}
+
+const types = (frames: readonly FromRunner[]) =>
+  frames.filter(({ type }) => type !== "spans").map((frame) => (frame.type === "stage" ? frame.stage : frame.type));
+
+describe("the start", () => {
+  test("goes from hello to ready, with a trace of its own in the one that asked for the sandbox", async () => {
+    const greeting = [config({ clockOffsetMs: 2.5 }), { type: "repo-config", repoUrl: repository.url } as const];
+    const { server, ready, span, workspace, agent } = setUp({ greeting });
+    await ready();
+    expect(types(server.received)).toEqual(["hello", "connected", "git_setup", "opencode_starting", "ready"]);
+    expect(framesOf(server.received, "hello")[0]).toMatchObject({ attempts: [], ready: false, generation: 1 });
+    const bootstrap = await span("valet.runner.bootstrap");
+    expect(bootstrap).toMatchObject({ traceId: TRACEPARENT.split("-")[1], parentSpanId: TRACEPARENT.split("-")[2] });
+    expect(bootstrap.attributes).toEqual({
+      ...{ "valet.session.id": "ses_1", "session.id": "ses_1", "gen_ai.conversation.id": "ses_1" },
+      ...{ "valet.generation": "1", "valet.sandbox.id": "sbx_1", "valet.runner.restart_count": "0" },
+      ...{ "valet.clock.offset_ms": 2.5, "valet.outcome": "ok" },
+    });
+    for (const child of ["valet.runner.connect", "valet.runner.opencode_start", "valet.runner.git_setup"]) {
+      expect(await span(child)).toMatchObject({
+        parentSpanId: bootstrap.spanId,
+        attributes: { "valet.outcome": "ok", "valet.session.id": "ses_1" },
+      });
+    }
+    expect((await span("valet.runner.connect")).attributes).toMatchObject({
+      ...{ "valet.connect.attempt_count": "1", "server.address": "127.0.0.1" },
+    });
+    expect(readFileSync(join(workspace, "file.txt"), "utf8")).toBe("second");
+    // By then the agent may look at it.
+    await agent.start()?.workspaceReady;
+  });
+
+  test("takes the context that comes with the repository, unless it is that of the bootstrap's own trace", async () => {
+    const other = "00-11111111111111111111111111111111-2222222222222222-01";
+    const { ready, span } = setUp({ greeting: [config(), { type: "repo-config", traceparent: other }] });
+    await ready();
+    expect(await span("valet.runner.git_setup")).toMatchObject({
+      traceId: "1".repeat(32),
+      parentSpanId: "2".repeat(16),
+    });
+    const own = setUp({ greeting: [config(), { type: "repo-config", traceparent: TRACEPARENT }] });
+    await own.ready();
+    const bootstrap = await own.span("valet.runner.bootstrap");
+    expect(await own.span("valet.runner.git_setup")).toMatchObject({ parentSpanId: bootstrap.spanId });
+  });
+
+  test("fails when the repository does, and the runner stays to be asked", async () => {
+    const greeting = [config(), { type: "repo-config", repoUrl: "file:///nowhere" } as const];
+    const { server, span } = setUp({ greeting });
+    const failed = { type: "stage", stage: "failed", errorType: "git_clone_failed" };
+    expect(await server.frame("stage", ({ stage }) => stage === "failed")).toEqual(failed);
+    expect(await span("valet.runner.bootstrap")).toMatchObject({
+      status: { code: 2, message: "git_clone_failed" },
+      attributes: { "valet.outcome": "error", "error.type": "git_clone_failed" },
+    });
+    server.send({ type: "prompt", dispatch: dispatch("att_1") });
+    expect(await server.frame("prompt-refused")).toMatchObject({ attemptId: "att_1", errorType: "not_accepted" });
+    // It is told again to who has not heard it.
+    server.drop();
+    await server.waitUntil(() => server.connections[1]?.frames.find(({ type }) => type === "stage"));
+    expect(framesOf(server.connections[1]?.frames ?? [], "stage")).toEqual([failed]);
+  });
+
+  test("fails when the agent does", async () => {
+    const agent = createAgent({ healthy: () => Promise.reject(new TypeError("secret")) });
+    const { server, problems } = setUp({ agent });
+    await server.frame("stage", ({ errorType }) => errorType === "opencode_unhealthy");
+    expect(problems).toEqual(["the agent did not start: TypeError"]);
+  });
+
+  test("is not begun twice by a link that broke in the middle, and goes on without one", async () => {
+    const healthy = Promise.withResolvers<void>();
+    const agent = createAgent({ healthy: () => healthy.promise });
+    const { server, span } = setUp({ agent });
+    await server.frame("stage", ({ stage }) => stage === "opencode_starting");
+    server.settings.status = 503;
+    server.drop();
+    await server.waitUntil(() => (server.connections.length > 2 ? true : undefined));
+    healthy.resolve();
+    await vi.waitFor(() => expect(agent.start()).toBeDefined());
+    delete (server.settings as { status?: number }).status;
+    await server.frame("stage", ({ stage }) => stage === "ready");
+    await server.waitUntil(() => (framesOf(server.received, "hello").length > 1 ? true : undefined));
+    await span("valet.runner.bootstrap");
+    expect(spansOf(server.received).filter(({ name }) => name === "valet.runner.opencode_start").length).toBe(1);
+  });
+
+  test("that is stopped in the middle is not well", async () => {
+    const agent = createAgent({ healthy: () => new Promise(() => {}) });
+    const { server, runner, span, ended } = setUp({ agent });
+    await server.frame("stage", ({ stage }) => stage === "opencode_starting");
+    await runner.stop("runner_shutdown");
+    expect(await ended).toBe("stopped");
+    expect(await span("valet.runner.bootstrap")).toMatchObject({
+      status: { code: 0 },
+      attributes: { "valet.outcome": "aborted", "error.type": "runner_shutdown" },
+    });
+    expect(agent.isStopped()).toBe(true);
+  });
+
+  test("waits for its configuration, and takes none that is another's", async () => {
+    const { server, problems, agent } = setUp({ greeting: [] });
+    await server.hello(0);
+    server.send({ type: "repo-config" });
+    server.send(config({ sessionId: "ses_2" }));
+    server.send(config({ generation: 2 }));
+    server.send({ type: "repo-config" });
+    await vi.waitFor(() => expect(problems.length).toBe(4));
+    expect(agent.start()).toBeUndefined();
+    server.send(config());
+    server.send({ type: "repo-config" });
+    await server.frame("stage", ({ stage }) => stage === "ready");
+  });
+});
+
+describe("a dispatch", () => {
+  test("is accepted with its open span, and its end comes after its spans, until it is acknowledged", async () => {
+    const { server, agent, ready } = setUp();
+    await ready();
+    server.send({ type: "prompt", dispatch: dispatch("att_1", { content: "Say hello." }) });
+    const { span } = await server.frame("prompt-accepted");
+    expect(JSON.parse(span ?? "{}")).toMatchObject({ name: "valet.turn" });
+    expect(agent.runs).toEqual([dispatch("att_1")]);
+    agent.end("att_1");
+    expect(await server.frame("turn-ended")).toEqual({ type: "turn-ended", attemptId: "att_1", ...DONE });
+    const at = server.received.findIndex(({ type }) => type === "turn-ended");
+    expect(spansOf(server.received.slice(0, at)).map(({ name }) => name)).toContain("valet.turn");
+    server.drop();
+    await server.hello(1);
+    server.send({ type: "shutdown", reason: "hibernate" });
+    await server.frame("stopped");
+    expect(framesOf(server.connections[1]!.frames, "hello")[0]?.attempts).toEqual([]);
+    expect(framesOf(server.received, "turn-ended").length).toBe(1);
+  });
+
+  test("that comes again is worked on once, whether it is in work, ended or acknowledged", async () => {
+    const { server, agent, ready, problems } = setUp({ acknowledges: false });
+    await ready();
+    const prompt = { type: "prompt", dispatch: dispatch("att_1") } as const;
+    server.send(prompt);
+    server.send(prompt);
+    await server.waitUntil(() => (framesOf(server.received, "prompt-accepted").length === 2 ? true : undefined));
+    const [first, second] = framesOf(server.received, "prompt-accepted");
+    expect(second).toEqual(first);
+    agent.end("att_1");
+    await server.frame("turn-ended");
+    server.send(prompt);
+    await server.waitUntil(() => (framesOf(server.received, "turn-ended").length === 2 ? true : undefined));
+    server.send({ type: "turn-ended-ack", attemptId: "att_1" });
+    server.send({ type: "turn-ended-ack", attemptId: "att_1" });
+    server.send(prompt);
+    await vi.waitFor(() => expect(problems).toContain("an attempt came again after its end"));
+    expect(agent.runs.length).toBe(1);
+    expect(framesOf(server.received, "turn-ended").length).toBe(2);
+  });
+
+  test("goes on while the link is down; what is owed is told on the new one, spans before ends", async () => {
+    const { server, agent, ready } = setUp({ acknowledges: false });
+    await ready();
+    for (const id of ["att_1", "att_2"]) server.send({ type: "prompt", dispatch: dispatch(id) });
+    await server.frame("prompt-accepted", ({ attemptId }) => attemptId === "att_2");
+    const asked = { type: "permission-asked", attemptId: "att_2", permissionId: "per_1", permission: "bash" } as const;
+    agent.tell({ ...asked, detail: "ls" });
+    await server.frame("permission-asked");
+    server.settings.status = 503;
+    server.drop();
+    await server.waitUntil(() => (server.isUp() ? undefined : true));
+    agent.end("att_1");
+    delete (server.settings as { status?: number }).status;
+    await server.waitUntil(() => (framesOf(server.received, "turn-ended").length > 0 ? true : undefined));
+    const { frames } = server.connections.at(-1)!;
+    expect(frames.filter(({ type }) => type !== "spans").map(({ type }) => type)).toEqual([
+      ...["hello", "stage", "prompt-accepted", "permission-asked", "turn-ended"],
+    ]);
+    expect(framesOf(frames, "hello")[0]).toMatchObject({ attempts: ["att_2", "att_1"], ready: true });
+    expect(framesOf(frames, "prompt-accepted")[0]?.attemptId).toBe("att_2");
+    expect(frames.findLastIndex(({ type }) => type === "spans")).toBeLessThan(
+      frames.findIndex(({ type }) => type === "turn-ended"),
+    );
+    expect(spansOf(frames).filter(({ name }) => name === "valet.turn").length).toBe(1);
+  });
+
+  test("is aborted, and its questions answered", async () => {
+    const { server, agent, ready } = setUp();
+    await ready();
+    server.send({ type: "prompt", dispatch: dispatch("att_1") });
+    await server.frame("prompt-accepted");
+    server.send({ type: "permission-reply", permissionId: "per_1", reply: "once" });
+    server.send({ type: "abort", attemptId: "att_2", reason: "steered" });
+    server.send({ type: "abort", attemptId: "att_1", reason: "user_abort" });
+    expect(await server.frame("turn-ended")).toMatchObject({ outcome: "aborted", errorType: "user_abort" });
+    expect(agent.replies).toEqual([["per_1", "once"]]);
+  });
+
+  test("is refused where it cannot be promised, or not begun", async () => {
+    const agent = createAgent();
+    const { server, ready, problems } = setUp({
+      agent,
+      runner: {
+        startAgent: (start) => {
+          const started = agent.startAgent(start);
+          const run = () => {
+            throw new RangeError("secret");
+          };
+          return { ...started, agent: { ...started.agent, turns: { ...started.agent.turns, run } } };
+        },
+      },
+    });
+    await ready();
+    server.send({ type: "prompt", dispatch: dispatch("att_1") });
+    expect(await server.frame("prompt-refused")).toMatchObject({ attemptId: "att_1", errorType: "_OTHER" });
+    expect(problems).toEqual(["a turn could not begin: RangeError"]);
+  });
+});
+
+describe("a runner that takes the place of one that died", () => {
+  test("delivers its spans under its name, ends what it was working on, and repeats what it had finished", async () => {
+    const home = temporaryFolder();
+    const first = setUp({ home, acknowledges: false, instanceId: "one" });
+    await first.ready();
+    for (const id of ["att_1", "att_2"]) first.server.send({ type: "prompt", dispatch: dispatch(id) });
+    await first.server.frame("prompt-accepted", ({ attemptId }) => attemptId === "att_2");
+    first.agent.end("att_1");
+    await first.server.frame("turn-ended");
+    const { server, agent, ready, span } = setUp({ home, instanceId: "two" });
+    await ready();
+    expect(framesOf(server.received, "hello")[0]).toMatchObject({ instanceId: "two", attempts: ["att_1", "att_2"] });
+    const ends = framesOf(server.received, "turn-ended");
+    expect(ends.map(({ attemptId, outcome, errorType }) => [attemptId, outcome, errorType])).toEqual([
+      ["att_1", "ok", undefined],
+      ["att_2", "error", "runner_lost"],
+    ]);
+    // What it had begun under, it had told.
+    const [, opened] = framesOf(first.server.received, "prompt-accepted");
+    const { context } = JSON.parse(opened?.span ?? "{}");
+    const lost = await server.waitUntil(() =>
+      spansOf(server.received).find(({ attributes }) => attributes["valet.outcome"] === "lost"),
+    );
+    expect(lost).toMatchObject({ name: "valet.turn", spanId: context.spanId, status: { code: 2 } });
+    expect(lost.attributes).toMatchObject({ "error.type": "runner_lost", "valet.dispatch.attempt_id": "att_2" });
+    expect(Number(lost.attributes["valet.last_seen_ms"])).toBeGreaterThan(Date.now() - 60_000);
+    await span("valet.runner.bootstrap");
+    const byInstance = framesOf(server.received, "spans").filter(({ instanceId }) => instanceId === "one");
+    expect(spansOf(byInstance).map(({ name }) => name)).toEqual(spansOf(first.server.received).map(({ name }) => name));
+    server.send({ type: "prompt", dispatch: dispatch("att_2") });
+    server.send({ type: "prompt", dispatch: dispatch("att_3") });
+    await server.frame("prompt-accepted");
+    expect(agent.runs.map(({ attemptId }) => attemptId)).toEqual(["att_3"]);
+  });
+});
+
+describe("the end", () => {
+  test("by shutdown: turns are ended for its reason, everything is handed over, then it is told", async () => {
+    const { server, ended, ready, agent, home } = setUp();
+    await ready();
+    server.send({ type: "prompt", dispatch: dispatch("att_1") });
+    await server.frame("prompt-accepted");
+    server.send({ type: "shutdown", reason: "terminate" });
+    await server.frame("stopped");
+    expect(await ended).toBe("stopped");
+    expect(framesOf(server.received, "turn-ended")[0]).toMatchObject({
+      ...{ outcome: "aborted", errorType: "session_terminated" },
+    });
+    expect(server.received.at(-1)).toEqual({ type: "stopped" });
+    expect(agent.isStopped()).toBe(true);
+    expect(readdirSync(join(home, "spans"))).toEqual([]);
+  });
+
+  test("comes within its bound, whatever hangs, and what could not be handed over is kept", async () => {
+    const agent = createAgent({ hangs: true });
+    const { server, runner, ended, ready, home } = setUp({ agent, acknowledges: false, runner: { stopMs: 100 } });
+    await ready();
+    server.send({ type: "prompt", dispatch: dispatch("att_1") });
+    await server.frame("prompt-accepted");
+    const startMs = performance.now();
+    await runner.stop("runner_shutdown");
+    expect(await ended).toBe("stopped");
+    expect(performance.now() - startMs).toBeLessThan(1000);
+    expect(readdirSync(join(home, "spans")).length).toBe(1);
+  });
+
+  test.each(["stale_generation", "token_refused", "superseded"] as const)("by refusal: %s", async (reason) => {
+    const { server, ended, home } = setUp({ greeting: [{ type: "refused", reason }] });
+    expect(await ended).toBe("refused");
+    expect(server.connections.length).toBe(1);
+    // A later runner delivers why the start came to nothing.
+    const next = startLinkServer();
+    const { span } = setUp({ home, server: next });
+    const { attributes } = await span("valet.runner.bootstrap");
+    expect(attributes).toMatchObject(
+      reason === "token_refused"
+        ? { "valet.outcome": "error", "error.type": "token_refused" }
+        : { "valet.outcome": "superseded" },
+    );
+  });
+});
+
+test("a session without tracing gets no spans, and its turns are as ever", async () => {
+  const { server, agent, ready, home, ended } = setUp({
+    greeting: [config({ tracing: false }), { type: "repo-config" }],
+  });
+  await ready();
+  server.send({ type: "prompt", dispatch: dispatch("att_1") });
+  expect(await server.frame("prompt-accepted")).toEqual({ type: "prompt-accepted", attemptId: "att_1" });
+  agent.end("att_1");
+  await server.frame("turn-ended");
+  server.send({ type: "shutdown", reason: "hibernate" });
+  await ended;
+  expect(spansOf(server.received).filter(({ name }) => name !== "valet.runner.connect")).toEqual([]);
+  expect(readdirSync(join(home, "spans"))).toEqual([]);
+});

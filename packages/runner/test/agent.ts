@@ -1,0 +1,86 @@
+import type { PromptDispatch } from "@valet/shared/protocol/runner-link";
+import { type OpenSpan, SpanKind, serialiseSpan } from "@valet/shared/tracing";
+import type { AgentStart, RunnerOptions } from "../src/runner.ts";
+import { endWith } from "../src/tracing.ts";
+import type { AbortReason, TurnResult } from "../src/turn.ts";
+
+export const DONE: TurnResult = {
+  outcome: "ok",
+  opencodeSessionId: "ses_opencode",
+  parts: [{ type: "text", id: "p1", text: "Hello." }],
+  summary: {
+    turnMs: 1,
+    modelMs: 1,
+    toolMs: 0,
+    permissionWaitMs: 0,
+    modelCalls: 1,
+    toolCalls: 0,
+    toolErrors: 0,
+    retries: 0,
+    tokens: { input: 1, output: 1, cacheRead: 0, cacheWrite: 0, reasoning: 0 },
+    costUsd: 0,
+  },
+};
+
+/** An agent that does what the test says: its turns begin, and end when they are told to. */
+export function createAgent({ healthy = () => Promise.resolve() as Promise<unknown>, hangs = false } = {}) {
+  const ends = new Map<string, (result: TurnResult) => void>();
+  const runs: PromptDispatch[] = [];
+  const replies: [string, string][] = [];
+  let start: AgentStart | undefined;
+  let isStopped = false;
+  const startAgent: RunnerOptions["startAgent"] = (given) => {
+    start = given;
+    const { tracer, parent } = given;
+    const span = tracer.startSpan("valet.runner.opencode_start", { parent });
+    const becomesHealthy = healthy().then(
+      () => endWith(span, "ok"),
+      (error: unknown) => {
+        endWith(span, "error", "opencode_unhealthy");
+        throw error;
+      },
+    );
+    return {
+      healthy: becomesHealthy,
+      agent: {
+        turns: {
+          run(dispatch) {
+            runs.push(dispatch);
+            const { promise, resolve } = Promise.withResolvers<TurnResult>();
+            const turn = tracer.startSpan("valet.turn", {
+              kind: SpanKind.CONSUMER,
+              attributes: { "valet.dispatch.attempt_id": dispatch.attemptId },
+            });
+            ends.set(dispatch.attemptId, (result) => {
+              endWith(turn, result.outcome, result.errorType as "user_abort");
+              resolve(result);
+            });
+            return {
+              openSpan: turn.isRecording ? serialiseSpan(turn as unknown as OpenSpan) : undefined,
+              done: promise,
+            };
+          },
+          async abort(attemptId: string, errorType: AbortReason) {
+            if (!hangs) ends.get(attemptId)?.({ ...DONE, outcome: "aborted", errorType });
+          },
+          async replyPermission(id, reply) {
+            replies.push([id, reply]);
+          },
+        },
+        async stop() {
+          isStopped = true;
+          if (hangs) await new Promise(() => {});
+        },
+      },
+    };
+  };
+  return {
+    startAgent,
+    runs,
+    replies,
+    end: (attemptId: string, result: TurnResult = DONE) => ends.get(attemptId)?.(result),
+    tell: (news: Parameters<AgentStart["tell"]>[0]) => start?.tell(news),
+    start: () => start,
+    isStopped: () => isStopped,
+  };
+}

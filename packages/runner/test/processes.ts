@@ -1,0 +1,24 @@
+import { readdirSync, readFileSync } from "node:fs";
+
+export interface SeenProcess {
+  readonly pid: number;
+  /** Arguments and variables, each ended by NUL. */
+  readonly commandLine: string;
+  readonly environment: string;
+}
+
+/** The processes whose environment holds `marker`. */
+export function processesOf(marker: string): SeenProcess[] {
+  const read = (pid: number, file: string) => {
+    try {
+      return readFileSync(`/proc/${pid}/${file}`, "latin1");
+    } catch {
+      return "";
+    }
+  };
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .map((pid) => ({ pid, commandLine: read(pid, "cmdline"), environment: read(pid, "environ") }))
+    .filter(({ environment }) => environment.includes(marker));
+}

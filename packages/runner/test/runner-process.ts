@@ -1,0 +1,55 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { onTestFinished } from "vitest";
+import { processesOf } from "./processes.ts";
+
+const BIN = join(import.meta.dirname, "../src/bin.ts");
+export const TOKEN = "canary-of-the-runner-token";
+
+export interface RunnerProcessOptions {
+  readonly url: string;
+  readonly home: string;
+  readonly workspace: string;
+  /** Marks all that comes of it. */
+  readonly sandboxId: string;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** What it reads; a token unless given. */
+  readonly input?: string;
+}
+
+/** Starts the entrypoint as a broker does. */
+export function startRunnerProcess({ url, home, workspace, sandboxId, env, input }: RunnerProcessOptions) {
+  const child = spawn(process.execPath, [BIN], {
+    cwd: workspace,
+    env: {
+      PATH: process.env.PATH,
+      HOME: home,
+      VALET_SESSION_ID: "ses_1",
+      VALET_GENERATION: "1",
+      VALET_RUNNER_URL: url,
+      VALET_SANDBOX_ID: sandboxId,
+      VALET_ALLOW_FILE_REPOS: "1",
+      ...env,
+    },
+    stdio: ["pipe", "ignore", "pipe"],
+  });
+  child.stdin.on("error", () => {});
+  child.stdin.end(input ?? `${JSON.stringify({ token: TOKEN, restartCount: 0 })}\n`);
+  const log = text(child.stderr);
+  const exited = once(child, "exit").then(([code, signal]) => (code ?? signal) as number | string);
+  onTestFinished(() => endAll(sandboxId));
+  return { pid: child.pid as number, kill: (signal: NodeJS.Signals) => child.kill(signal), exited, log };
+}
+
+/** Ends what carries the mark. */
+export function endAll(sandboxId: string): void {
+  for (const { pid } of processesOf(`VALET_SANDBOX_ID=${sandboxId}`)) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It has just ended.
+    }
+  }
+}

@@ -1,0 +1,441 @@
+/**
+ * The queue and the rule of attempts, on the real object: what happens to a message whatever the runner does, and what its
+ * spans say of it. The runner's side is spoken by the test (test/fake-runner.ts), the broker is scripted.
+ */
+import { runInDurableObject } from "cloudflare:test";
+import type { MessageView } from "@valet/shared/protocol/session-view";
+import { describe, expect, test, vi } from "vitest";
+import type { FakeRunner } from "../../test/fake-runner.ts";
+import { CALLER, type SeenSpan, TestSession, valueOf } from "../../test/session.ts";
+
+const CALLER_TRACE = "a".repeat(32);
+
+function outcomeOf(span: SeenSpan): [unknown, unknown] {
+  return [span.attributes["valet.outcome"], span.attributes["error.type"]];
+}
+
+function reasonsOf(wait: SeenSpan): unknown[] {
+  return wait.events.map(({ attributes }) => attributes["valet.queue.reason"]);
+}
+
+/** Works on whatever comes next. */
+async function work(runner: FakeRunner) {
+  const dispatch = await runner.accept();
+  await runner.end(dispatch.attemptId);
+  return dispatch;
+}
+
+describe("a message", () => {
+  test("goes from acceptance to its outcome in one trace, the caller's", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("do it", { threadId: "thread-1" });
+    const dispatch = await work(runner);
+    expect(dispatch).toMatchObject({ messageId: id, messageIds: [id], content: "do it", attempt: 1, channel: "main" });
+    expect(await session.message(id)).toMatchObject({
+      ...{ status: "done", outcome: "ok", attempts: 1, traceId: CALLER_TRACE, queueReason: "immediate" },
+      parts: [{ type: "text", text: "done" }],
+    });
+    const prompt = await session.onlySpan("valet.prompt");
+    const wait = await session.onlySpan("valet.queue.wait");
+    const dispatched = await session.onlySpan("valet.prompt.dispatch");
+    expect(prompt).toMatchObject({ traceId: CALLER_TRACE, parentSpanId: "b".repeat(16), kind: 1, status: 0 });
+    expect(wait).toMatchObject({ traceId: CALLER_TRACE, parentSpanId: prompt.spanId });
+    expect(dispatched).toMatchObject({ traceId: CALLER_TRACE, parentSpanId: prompt.spanId, kind: 4 });
+    expect(dispatched.attributes).toMatchObject({
+      ...{ "valet.queue.reason": "immediate", "valet.queue.mode": "followup", "valet.dispatch.sent": true },
+      ...{ "valet.dispatch.id": dispatch.attemptId, "valet.dispatch.attempt": 1, "valet.thread.id": "thread-1" },
+    });
+    expect([prompt, wait, dispatched].map(outcomeOf)).toEqual(Array(3).fill(["ok", undefined]));
+    expect(dispatch.traceparent).toBe(`00-${CALLER_TRACE}-${dispatched.spanId}-03`);
+    for (const inner of [wait, dispatched]) {
+      expect(inner.startNs).toBeGreaterThanOrEqual(prompt.startNs);
+      expect(inner.endNs).toBeLessThanOrEqual(prompt.endNs);
+    }
+    expect(wait.endNs).toBeLessThanOrEqual(dispatched.startNs);
+    for (const span of await session.spans()) {
+      const { attributes } = span;
+      const ids = [attributes["valet.session.id"], attributes["session.id"], attributes["gen_ai.conversation.id"]];
+      if (span.kind !== 2) expect(ids, span.name).toEqual([session.id, session.id, session.id]);
+    }
+  });
+
+  test("that nobody called for begins a trace of its own", async () => {
+    const { session, runner } = await TestSession.running();
+    const { traceId } = valueOf(await session.stub.sendMessage({ content: "x" }, { ownerId: "own_1" }));
+    await work(runner);
+    expect(await session.onlySpan("valet.prompt")).toMatchObject({ traceId, parentSpanId: undefined });
+  });
+
+  test("with the same id twice is one message, whenever it comes again", async () => {
+    const { session, runner } = await TestSession.running();
+    const first = valueOf(await session.stub.sendMessage({ id: "mine", content: "one" }, CALLER));
+    await session.send("two", { id: "mine" });
+    const dispatch = await work(runner);
+    expect(dispatch.content).toBe("one");
+    const again = valueOf(await session.stub.sendMessage({ id: "mine", content: "three" }, CALLER));
+    expect(again).toMatchObject({ messageId: "mine", status: "done", traceId: first.traceId });
+    expect(await session.spans("valet.prompt")).toHaveLength(1);
+    expect((await session.view()).queueLength).toBe(0);
+  });
+
+  test("that is too large is refused and leaves no trace", async () => {
+    const { session } = await TestSession.running();
+    const attachments = [1, 2].map((n) => ({
+      ...{ filename: `${n}.txt`, mediaType: "text/plain", url: `data:,${"x".repeat(300_000)}` },
+    }));
+    const result = await session.stub.sendMessage({ content: "see", attachments }, CALLER);
+    expect(result).toMatchObject({ ok: false, problem: { status: 413 } });
+    expect(await session.spans("valet.prompt")).toEqual([]);
+  });
+
+  test("goes on to the runner with everything that was said of it", async () => {
+    const { session, runner } = await TestSession.running({ models: ["a/b", "c/d"], model: "e/f" });
+    const attachments = [{ filename: "a.txt", mediaType: "text/plain", url: "data:,a" }];
+    await session.send("see", { attachments, model: "g/h", replyChannel: "reply", channel: "side" });
+    expect(await work(runner)).toMatchObject({
+      ...{ attachments, model: "g/h", models: ["a/b", "c/d"], replyChannel: "reply", channel: "side" },
+    });
+    await session.send("next", { channel: "side" });
+    expect(await work(runner)).toMatchObject({ model: "e/f", opencodeSessionId: "oc_1" });
+  });
+});
+
+describe("followup", () => {
+  test("one turn at a time in a channel, channels side by side", async () => {
+    const { session, runner } = await TestSession.running();
+    await session.send("a1", { channel: "a" });
+    const second = await session.send("a2", { channel: "a" });
+    await session.send("b1", { channel: "b" });
+    const [a1, b1] = [await runner.accept(), await runner.accept()];
+    expect([a1.content, b1.content].sort()).toEqual(["a1", "b1"]);
+    expect(await session.message(second)).toMatchObject({ status: "queued", queueReason: "runner_busy" });
+    expect((await session.view()).queueLength).toBe(1);
+    await runner.end(a1.content === "a1" ? a1.attemptId : b1.attemptId);
+    expect(await work(runner)).toMatchObject({ content: "a2", queue: { reason: "runner_busy", mode: "followup" } });
+    const waits = await session.spans("valet.queue.wait");
+    const wait = waits.find(({ attributes }) => attributes["valet.message.id"] === second);
+    const turns = await session.spans("valet.prompt.dispatch");
+    const before = turns.find(({ attributes }) => attributes["valet.dispatch.id"] === a1.attemptId);
+    expect(wait && reasonsOf(wait)).toEqual(["runner_busy"]);
+    expect(wait?.links).toEqual([{ type: "waited_on", traceId: before?.traceId, spanId: before?.spanId }]);
+  });
+
+  test("each message's wait is its own", async () => {
+    const { session, runner } = await TestSession.running();
+    await session.send("first");
+    const first = await runner.accept();
+    const early = await session.send("early");
+    await vi.waitFor(async () => expect(Date.now()).toBeGreaterThan(Date.parse((await session.message(early)).acceptedAt) + 30));
+    const late = await session.send("late");
+    await runner.end(first.attemptId);
+    const earlyDispatch = await work(runner);
+    const lateDispatch = await work(runner);
+    const gapMs = Date.parse((await session.message(late)).acceptedAt) - Date.parse((await session.message(early)).acceptedAt);
+    expect(gapMs).toBeGreaterThan(0);
+    expect(earlyDispatch.queue.waitMs).toBeGreaterThanOrEqual(gapMs);
+    expect(Date.parse((await session.message(late)).dispatchedAt ?? "")).toBeGreaterThan(0);
+    expect(lateDispatch.queue.waitMs).toBeGreaterThanOrEqual(0);
+  });
+});
+
+describe("steer", () => {
+  test("while the channel is idle is like any other", async () => {
+    const { session, runner } = await TestSession.running();
+    await session.send("go", { queueMode: "steer" });
+    expect((await work(runner)).queue).toMatchObject({ mode: "steer", reason: "immediate" });
+    expect(runner.heard.filter(({ type }) => type === "abort")).toEqual([]);
+  });
+
+  test("while it is busy aborts what runs there, and goes first; other channels are left alone", async () => {
+    const { session, runner } = await TestSession.running();
+    const running = await session.send("running");
+    const first = await runner.accept();
+    await session.send("elsewhere", { channel: "other" });
+    const elsewhere = await runner.accept();
+    await session.send("queued before");
+    const steer = await session.send("now", { queueMode: "steer" });
+    expect(await runner.next("abort")).toMatchObject({ attemptId: first.attemptId, reason: "steered" });
+    await runner.end(first.attemptId, { outcome: "aborted", errorType: "steered" });
+    expect((await work(runner)).messageId).toBe(steer);
+    expect((await work(runner)).content).toBe("queued before");
+    expect(await session.message(running)).toMatchObject({ outcome: "superseded", errorType: "steered" });
+    await runner.end(elsewhere.attemptId);
+    const prompts = await session.spans("valet.prompt");
+    const [aborted, steering] = [running, steer].map((id) => prompts.find((span) => span.attributes["valet.message.id"] === id));
+    expect(aborted?.links).toEqual([{ type: "caused_by", traceId: steering?.traceId, spanId: steering?.spanId }]);
+    expect(aborted?.status).toBe(0);
+  });
+
+  test("goes on without the runner's answer when none comes", async () => {
+    const { session, runner } = await TestSession.running();
+    const running = await session.send("running");
+    await runner.accept();
+    await session.messageIs(running, { status: "accepted" });
+    await session.send("now", { queueMode: "steer" });
+    await runner.next("abort");
+    await session.elapse("abort");
+    expect((await work(runner)).content).toBe("now");
+    expect(await session.message(running)).toMatchObject({ outcome: "superseded", errorType: "steered" });
+  });
+});
+
+describe("collect", () => {
+  test("twenty messages are one dispatch in a trace of its own, linked to each; each keeps its own trace and outcome", async () => {
+    const { session, runner } = await TestSession.running({ queueMode: "collect" });
+    const ids: string[] = [];
+    for (let i = 0; i < 20; i++) ids.push(await session.send(`part ${i}`));
+    expect((await session.message(ids[0] ?? "")).queueReason).toBe("collect_debounce");
+    await session.elapse("collect");
+    expect(runner.heard.filter(({ type }) => type === "prompt")).toEqual([]);
+    await runInDurableObject(session.stub, (object, { storage }) => {
+      storage.sql.exec("UPDATE messages SET collectDueMs = 0");
+      storage.sql.exec("UPDATE timers SET due_ms = 0 WHERE kind = 'collect'");
+      object.alarm();
+    });
+    const dispatch = await work(runner);
+    expect(dispatch.messageIds).toEqual(ids);
+    expect(dispatch.content.split("\n\n")).toEqual(ids.map((_id, i) => `part ${i}`));
+    expect(dispatch.queue).toMatchObject({ reason: "collect_debounce", mode: "collect" });
+    const span = await session.onlySpan("valet.prompt.dispatch");
+    const prompts = await session.spans("valet.prompt");
+    expect(span).toMatchObject({ parentSpanId: undefined, attributes: { "valet.collect.message_count": 20 } });
+    expect(span.traceId).not.toBe(CALLER_TRACE);
+    expect(new Set(span.links.map(({ spanId }) => spanId))).toEqual(new Set(prompts.map(({ spanId }) => spanId)));
+    expect(new Set(span.links.map(({ type }) => type))).toEqual(new Set(["collected"]));
+    for (const prompt of prompts) {
+      expect(outcomeOf(prompt)).toEqual(["ok", undefined]);
+      expect(prompt.endNs).toBeGreaterThan(span.endNs);
+    }
+    const [turn, ...others] = valueOf(await session.stub.turns()).turns;
+    expect(others).toEqual([]);
+    expect(turn).toMatchObject({ message_ids: ids, trace_id: span.traceId, queue_reasons: ["collect_debounce"] });
+    const answers = await Promise.all(ids.map(async (id) => (await session.message(id)).parts.length));
+    expect(answers).toEqual([...Array(19).fill(0), 1]);
+  });
+
+  test("one message alone stays in its own trace", async () => {
+    const { session, runner } = await TestSession.running({ queueMode: "collect" });
+    await session.send("alone");
+    valueOf(await session.stub.hibernate(CALLER));
+    const dispatch = await work(runner);
+    expect(dispatch.queue.mode).toBe("collect");
+    expect((await session.onlySpan("valet.prompt.dispatch")).traceId).toBe(CALLER_TRACE);
+  });
+
+  test("a hibernate closes the batch: its messages are worked on, not forgotten", async () => {
+    const { session, runner } = await TestSession.running({ queueMode: "collect" });
+    const ids = [await session.send("a"), await session.send("b")];
+    valueOf(await session.stub.hibernate(CALLER));
+    expect((await work(runner)).messageIds).toEqual(ids);
+    expect(outcomeOf(await session.onlySpan("valet.sandbox.hibernate"))).toEqual(["skipped", "session_busy"]);
+    expect((await session.view()).status).toBe("running");
+  });
+});
+
+describe("an attempt", () => {
+  test("that cannot be sent gives its message back, once", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await runInDurableObject(session.stub, async (object, state) => {
+      // The link stands as far as the object knows; nobody has told it of the close yet.
+      for (const socket of state.getWebSockets("runner")) socket.close(1011, "broken");
+      return valueOf(await object.sendMessage({ content: "work" }, CALLER)).messageId;
+    });
+    await session.messageIs(id, { status: "queued", queueReason: "runner_disconnected", attempts: 1 });
+    const [failed] = await session.spans("valet.prompt.dispatch");
+    expect(failed && outcomeOf(failed)).toEqual(["error", "send_failed"]);
+    expect(failed?.attributes["valet.dispatch.sent"]).toBe(false);
+    expect(runner.heard.filter(({ type }) => type === "prompt")).toEqual([]);
+
+    const back = await (await session.connect(runner.instanceId)).hello({ ready: true });
+    expect(await work(back)).toMatchObject({ attempt: 2, messageId: id });
+    expect(await session.message(id)).toMatchObject({ outcome: "ok", attempts: 2 });
+    const [, second] = await session.spans("valet.prompt.dispatch");
+    expect(second?.links).toEqual([{ type: "follows", traceId: failed?.traceId, spanId: failed?.spanId }]);
+    expect(await session.spans("valet.queue.wait")).toHaveLength(2);
+  });
+
+  test("that the runner does not accept in time is taken back; accepted late, it is aborted", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    const { dispatch: first } = await runner.next("prompt");
+    await session.elapse("accept");
+    await runner.next("abort");
+    const { dispatch: second } = await runner.next("prompt");
+    expect(second).toMatchObject({ messageId: id, attempt: 2 });
+    expect(second.attemptId).not.toBe(first.attemptId);
+    runner.send({ type: "prompt-accepted", attemptId: first.attemptId });
+    expect(await runner.next("abort")).toMatchObject({ attemptId: first.attemptId });
+    runner.send({ type: "prompt-accepted", attemptId: second.attemptId });
+    await runner.end(first.attemptId, { outcome: "aborted" });
+    expect((await session.message(id)).status).toBe("accepted");
+    await runner.end(second.attemptId);
+    expect(await session.message(id)).toMatchObject({ outcome: "ok", attempts: 2 });
+    const [lapsed] = await session.spans("valet.prompt.dispatch");
+    expect(lapsed && outcomeOf(lapsed)).toEqual(["error", "not_accepted"]);
+  });
+
+  test("that nobody accepts, three times over, fails its message", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    for (let i = 0; i < 3; i++) {
+      const { dispatch } = await runner.next("prompt");
+      runner.send({ type: "prompt-refused", attemptId: dispatch.attemptId, errorType: "busy" });
+    }
+    await session.messageIs(id, { status: "done", outcome: "error", errorType: "not_accepted", attempts: 3 });
+    expect(await session.onlySpan("valet.prompt")).toMatchObject({ status: 2, isOpen: false });
+    expect(valueOf(await session.stub.turns()).turns).toEqual([]);
+  });
+
+  test("that the runner never heard of, as its hello shows, is made again at once", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    await runner.next("prompt");
+    runner.close();
+    const back = await (await session.connect(runner.instanceId)).hello({ ready: true });
+    expect(await work(back)).toMatchObject({ messageId: id, attempt: 2 });
+  });
+
+  test("that the runner has accepted is not taken back, whatever the time", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    const { attemptId } = await runner.accept();
+    await session.messageIs(id, { status: "accepted" });
+    expect(await session.timers()).not.toContain("accept");
+    await runner.end(attemptId);
+    expect(await session.message(id)).toMatchObject({ attempts: 1, outcome: "ok" });
+  });
+
+  test("whose runner forgot it is lost and followed by one more; a second loss fails the message", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    const first = await runner.accept();
+    await session.messageIs(id, { status: "accepted" });
+    const second = await (await session.connect()).hello({ ready: true });
+    const retry = await second.accept();
+    expect(retry).toMatchObject({ messageId: id, attempt: 2 });
+    expect(retry.attemptId).not.toBe(first.attemptId);
+    await session.messageIs(id, { status: "accepted" });
+    const third = await (await session.connect()).hello({ ready: true });
+    await session.messageIs(id, { status: "done", outcome: "error", errorType: "runner_lost", attempts: 2 });
+    expect(third.heard.filter(({ type }) => type === "prompt")).toEqual([]);
+    const { turns } = valueOf(await session.stub.turns());
+    expect(turns.map(({ outcome, error_type, attempt }) => [outcome, error_type, attempt])).toEqual([
+      ["lost", "runner_lost", 1],
+      ["lost", "runner_lost", 2],
+    ]);
+    const [, follower] = await session.spans("valet.prompt.dispatch");
+    expect(follower?.links.map(({ type }) => type)).toEqual(["follows"]);
+    expect(await session.onlySpan("valet.prompt")).toMatchObject({ status: 2 });
+  });
+
+  test("in flight when the object is evicted is in flight after it", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    await session.evict();
+    const { attemptId } = await runner.accept();
+    await session.messageIs(id, { status: "accepted" });
+    await session.evict();
+    await runner.end(attemptId);
+    expect(await session.message(id)).toMatchObject({ outcome: "ok", attempts: 1 });
+    const spans = [...(await session.spans("valet.prompt")), ...(await session.spans("valet.prompt.dispatch"))];
+    expect(spans.map(outcomeOf)).toEqual([["ok", undefined], ["ok", undefined]]);
+    expect((await session.spans()).filter(({ isOpen }) => isOpen)).toEqual([]);
+  });
+
+  test.each([
+    ["error", "model_chain_exhausted", ["error", "model_chain_exhausted"], 2],
+    ["error", "made_up", ["error", "_OTHER"], 2],
+    ["aborted", "session_hibernated", ["aborted", "session_hibernated"], 0],
+  ] as const)("that ends with %s %s", async (outcome, errorType, expected, status) => {
+    const { session, runner } = await TestSession.running();
+    await session.send("work");
+    const { attemptId } = await runner.accept();
+    await runner.end(attemptId, { outcome, errorType, parts: [] });
+    const prompt = await session.onlySpan("valet.prompt");
+    expect(outcomeOf(prompt)).toEqual(expected);
+    expect(prompt.status).toBe(status);
+  });
+
+  test("in which nothing happens any more is ended by the watchdog, one that lives is not", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    const { attemptId } = await runner.accept();
+    runner.send({ type: "part", attemptId, part: { type: "text", id: "p1", text: "hm" } });
+    await vi.waitFor(async () => expect((await session.message(id)).parts).toHaveLength(1));
+    await session.elapse("stuck");
+    expect((await session.message(id)).status).toBe("accepted");
+    vi.useFakeTimers({ now: Date.now() + 60 * 60_000, toFake: ["Date"] });
+    try {
+      await session.elapse("stuck");
+    } finally {
+      vi.useRealTimers();
+    }
+    expect(await runner.next("abort")).toMatchObject({ reason: "stuck_turn" });
+    expect(await session.message(id)).toMatchObject({ outcome: "error", errorType: "stuck_turn", parts: [{ text: "hm" }] });
+  });
+});
+
+describe("taking back", () => {
+  async function busy() {
+    const { session, runner } = await TestSession.running();
+    const running = await session.send("running");
+    const { attemptId } = await runner.accept();
+    await session.messageIs(running, { status: "accepted" });
+    return { session, runner, running, attemptId };
+  }
+
+  test("a message that is queued can be withdrawn, again and again; one in work cannot", async () => {
+    const { session, runner, running, attemptId } = await busy();
+    const id = await session.send("never mind");
+    for (let i = 0; i < 2; i++) {
+      const withdrawn: MessageView = valueOf(await session.stub.withdraw(id, CALLER));
+      expect(withdrawn).toMatchObject({ status: "done", outcome: "aborted", errorType: "withdrawn" });
+    }
+    expect(await session.stub.withdraw(running, CALLER)).toMatchObject({ ok: false, problem: { status: 409 } });
+    expect(await session.stub.withdraw("nothing", CALLER)).toMatchObject({ ok: false, problem: { status: 404 } });
+    await runner.end(attemptId);
+    expect(runner.heard).not.toContainEqual(expect.objectContaining({ type: "prompt" }));
+    const waits = await session.spans("valet.queue.wait");
+    expect(waits.map(outcomeOf)).toContainEqual(["aborted", "withdrawn"]);
+  });
+
+  test("the queue can be cleared; what runs goes on", async () => {
+    const { session, runner, running, attemptId } = await busy();
+    const ids = [await session.send("a"), await session.send("b", { channel: "main" })];
+    expect(valueOf(await session.stub.clearQueue(CALLER))).toEqual({ withdrawn: 2 });
+    for (const id of ids) expect(await session.message(id)).toMatchObject({ errorType: "queue_cleared" });
+    await runner.end(attemptId);
+    expect(await session.message(running)).toMatchObject({ outcome: "ok" });
+  });
+
+  test("abort ends what runs in every channel and leaves the queue", async () => {
+    const { session, runner, running, attemptId } = await busy();
+    const next = await session.send("next");
+    valueOf(await session.stub.abort(CALLER));
+    valueOf(await session.stub.abort(CALLER));
+    expect(await runner.next("abort")).toEqual({ type: "abort", attemptId, reason: "user_abort" });
+    await runner.end(attemptId, { outcome: "aborted", errorType: "user_abort" });
+    expect(runner.heard.filter(({ type }) => type === "abort")).toEqual([]);
+    expect(await session.message(running)).toMatchObject({ outcome: "aborted", errorType: "user_abort" });
+    expect((await work(runner)).messageId).toBe(next);
+  });
+
+  test("a turn that ended by itself before the abort came is over as it ended", async () => {
+    const { session, runner, running, attemptId } = await busy();
+    valueOf(await session.stub.abort(CALLER));
+    await runner.end(attemptId);
+    expect(await session.message(running)).toMatchObject({ outcome: "ok" });
+  });
+});
+
+test("a queue takes no more than it can hold", async () => {
+  const { session, runner } = await TestSession.running();
+  await session.send("running");
+  await runner.accept();
+  const refused = await runInDurableObject(session.stub, async (object) => {
+    for (let i = 0; i < 500; i++) await object.sendMessage({ content: "x" }, CALLER);
+    return object.sendMessage({ content: "one too many" }, CALLER);
+  });
+  expect(refused).toMatchObject({ ok: false, problem: { status: 429 } });
+  expect((await session.view()).queueLength).toBe(500);
+});
