@@ -60,6 +60,7 @@ export default defineConfig({
         ],
         test: {
           name: "worker:session",
+          testTimeout: 30_000,
           include: sessionObject,
           exclude: tracePlane,
           globalSetup: "./test/broker.node.ts",

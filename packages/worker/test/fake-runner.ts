@@ -3,7 +3,8 @@
  * agent; that the real runner speaks the same is shown by the tests of the whole system.
  */
 import type { FromRunner, FromRunnerOf, ToRunner, ToRunnerOf } from "@valet/shared/protocol/runner-link";
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
+import { eventually } from "./eventually.ts";
 
 export const NO_WORK: FromRunnerOf<"turn-ended">["summary"] = {
   ...{ turnMs: 5, modelMs: 3, toolMs: 1, permissionWaitMs: 0, modelCalls: 1, toolCalls: 1, toolErrors: 0, retries: 0 },
@@ -67,7 +68,7 @@ export class FakeRunner {
       ...{ type: "hello", protocol: 1, instanceId, generation, clockMs: Date.now(), attempts: [], ready: false, version: "1" },
       ...hello,
     });
-    await vi.waitFor(() => expect(this.heard.slice(known).map(({ type }) => type)).toContain("repo-config"));
+    await eventually(() => expect(this.heard.slice(known).map(({ type }) => type)).toContain("repo-config"));
     return this;
   }
 
@@ -80,7 +81,7 @@ export class FakeRunner {
 
   /** The frame of a type that comes after those that were taken before. */
   async next<T extends ToRunner["type"]>(type: T): Promise<ToRunnerOf<T>> {
-    return vi.waitFor(() => {
+    return eventually(() => {
       const index = this.heard.findIndex((frame) => frame.type === type);
       expect(index, `a frame "${type}"`).toBeGreaterThanOrEqual(0);
       return this.heard.splice(index, 1)[0] as ToRunnerOf<T>;

@@ -2,12 +2,13 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import type { CreateSession } from "@valet/shared/protocol/session-api";
 import type { MessageView, SessionStatus, SessionView } from "@valet/shared/protocol/session-view";
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
 import { newId } from "../src/durable-objects/ids.ts";
 import type { Result } from "../src/durable-objects/result.ts";
 import type { CallContext } from "../src/session-calls.ts";
 import { bindings } from "./bindings.ts";
 import { ScriptedBroker } from "./broker.ts";
+import { eventually } from "./eventually.ts";
 import { FakeRunner } from "./fake-runner.ts";
 
 export const CALLER: CallContext = {
@@ -19,6 +20,10 @@ export const CALLER: CallContext = {
 export function valueOf<T>(result: Result<T>): T {
   if (!result.ok) throw new Error(`${result.problem.type}: ${result.problem.detail}`);
   return result.value;
+}
+
+function stubOf(id: string) {
+  return bindings.SESSION_AGENT.get(bindings.SESSION_AGENT.idFromName(id));
 }
 
 /** A span as a backend would show it. */
@@ -40,7 +45,7 @@ export interface SeenSpan {
 
 export class TestSession {
   readonly id = newId("ses");
-  readonly stub = bindings.SESSION_AGENT.get(bindings.SESSION_AGENT.idFromName(this.id));
+  stub = stubOf(this.id);
   readonly broker = new ScriptedBroker(this.id);
 
   async create(input: CreateSession = {}): Promise<SessionView> {
@@ -61,7 +66,7 @@ export class TestSession {
   }
 
   async reaches(status: SessionStatus): Promise<SessionView> {
-    return vi.waitFor(async () => {
+    return eventually(async () => {
       const view = await this.view();
       expect(view.status).toBe(status);
       return view;
@@ -82,7 +87,7 @@ export class TestSession {
   }
 
   async messageIs(id: string, expected: Partial<MessageView>): Promise<MessageView> {
-    return vi.waitFor(async () => {
+    return eventually(async () => {
       const message = await this.message(id);
       expect(message).toMatchObject(expected);
       return message;
@@ -91,7 +96,7 @@ export class TestSession {
 
   /** The token that the broker was last given. */
   async credentials(): Promise<{ token: string; generation: number }> {
-    return vi.waitFor(async () => {
+    return eventually(async () => {
       const { generation } = await this.view();
       const calls = [...(await this.broker.calls("create")), ...(await this.broker.calls("restore"))];
       const body = calls.map((call) => call.body).find((each) => each?.generation === generation);
@@ -120,6 +125,14 @@ export class TestSession {
       const rows = storage.sql.exec("SELECT kind FROM timers ORDER BY kind").toArray();
       return rows.map(({ kind }) => kind as string);
     });
+  }
+
+  /** The object dies in the middle of what it does. Whoever held one of its sockets finds it closed. */
+  async crash(): Promise<void> {
+    await runInDurableObject(this.stub, (_object, state) => state.abort("the test ends it")).catch(() => {});
+    // The stub stays as broken as the object that it was for.
+    this.stub = stubOf(this.id);
+    await this.view();
   }
 
   /** The object leaves the memory; its sockets stay, or are lost as in a crash. */

@@ -116,7 +116,7 @@ function toReceived(span: unknown): ReceivedSpan {
     spanId,
     name,
     startUs: toMicros(times.startTimeUnixNano),
-    endUs: toMicros(times.endTimeUnixNano),
+    endUs: Math.max(toMicros(times.startTimeUnixNano), toMicros(times.endTimeUnixNano)),
     isError: status?.code === STATUS_ERROR,
     isEntry: parentSpanId === undefined || (flags & PARENT_IS_REMOTE) !== 0,
     sampled: (flags & SAMPLED) !== 0,
@@ -129,10 +129,15 @@ function toMicros(nanos: string): number {
   return Number(nanos.slice(0, -3));
 }
 
+/** Says so once or more, and never another. */
 function isOf(span: unknown, sessionId: string): boolean {
-  const { attributes = [] } = span as CheckedSpan;
-  const named = attributes.filter(({ key }) => key === "valet.session.id");
-  return named.length > 0 && named.every(({ value }) => value.stringValue === sessionId);
+  let isNamed = false;
+  for (const { key, value } of (span as CheckedSpan).attributes ?? []) {
+    if (key !== "valet.session.id") continue;
+    if (value.stringValue !== sessionId) return false;
+    isNamed = true;
+  }
+  return isNamed;
 }
 
 function isSpan(span: unknown): boolean {
@@ -193,10 +198,12 @@ function isKeyValue(attribute: unknown): boolean {
 /** An `AnyValue`: one of its fields, or none for the empty value. */
 function isAnyValue(value: unknown, depth: number): boolean {
   if (!isObject(value) || depth > MAX_DEPTH) return false;
-  const keys = Object.keys(value);
-  if (keys.length > 1) return false;
-  const [key] = keys;
-  const content = field(value, key ?? "");
+  let key: string | undefined;
+  for (const each in value) {
+    if (key !== undefined) return false;
+    key = each;
+  }
+  const content = key === undefined ? undefined : field(value, key);
   switch (key) {
     case undefined:
       return true;
@@ -227,12 +234,15 @@ function isAnyValue(value: unknown, depth: number): boolean {
 
 function isInt64(value: unknown): boolean {
   if (typeof value === "number") return Number.isSafeInteger(value);
-  return typeof value === "string" && /^-?\d{1,19}$/.test(value) && BigInt.asIntN(64, BigInt(value)) === BigInt(value);
+  if (typeof value !== "string" || !/^-?\d{1,19}$/.test(value)) return false;
+  // 18 digits are fewer than 2^63.
+  return value.length <= 18 || BigInt.asIntN(64, BigInt(value)) === BigInt(value);
 }
 
-/** A `fixed64` as a decimal string; 20 digits hold 2^64. */
+/** A `fixed64` as a decimal string; 20 digits hold 2^64, and all of 19 are less. */
 function isNanos(value: unknown): boolean {
-  return typeof value === "string" && /^\d{1,20}$/.test(value) && BigInt.asUintN(64, BigInt(value)) === BigInt(value);
+  if (typeof value !== "string" || !/^\d{1,20}$/.test(value)) return false;
+  return value.length <= 19 || BigInt.asUintN(64, BigInt(value)) === BigInt(value);
 }
 
 function isSpanIdText(value: unknown): boolean {

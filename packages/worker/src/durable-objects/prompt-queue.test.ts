@@ -5,6 +5,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import type { MessageView } from "@valet/shared/protocol/session-view";
 import { describe, expect, test, vi } from "vitest";
+import { eventually } from "../../test/eventually.ts";
 import type { FakeRunner } from "../../test/fake-runner.ts";
 import { CALLER, type SeenSpan, TestSession, valueOf } from "../../test/session.ts";
 
@@ -125,7 +126,7 @@ describe("followup", () => {
     await session.send("first");
     const first = await runner.accept();
     const early = await session.send("early");
-    await vi.waitFor(async () => expect(Date.now()).toBeGreaterThan(Date.parse((await session.message(early)).acceptedAt) + 30));
+    await eventually(async () => expect(Date.now()).toBeGreaterThan(Date.parse((await session.message(early)).acceptedAt) + 30));
     const late = await session.send("late");
     await runner.end(first.attemptId);
     const earlyDispatch = await work(runner);
@@ -361,7 +362,7 @@ describe("an attempt", () => {
     const id = await session.send("work");
     const { attemptId } = await runner.accept();
     runner.send({ type: "part", attemptId, part: { type: "text", id: "p1", text: "hm" } });
-    await vi.waitFor(async () => expect((await session.message(id)).parts).toHaveLength(1));
+    await eventually(async () => expect((await session.message(id)).parts).toHaveLength(1));
     await session.elapse("stuck");
     expect((await session.message(id)).status).toBe("accepted");
     vi.useFakeTimers({ now: Date.now() + 60 * 60_000, toFake: ["Date"] });

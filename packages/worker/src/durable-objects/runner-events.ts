@@ -73,7 +73,8 @@ export class RunnerEvents implements RunnerLinkEvents {
     const { state, transactions, link, modelAccess, captureContent, tracing, stuckTurnMs } = this.#options;
     const { id: sessionId, generation, repoUrl, branch, ref, credentials, startContext, link: linkRecord } = state.record;
     const { clockOffsetMs } = linkRecord;
-    const work = { modelAccess, captureContent, tracing, stuckTurnMs };
+    const asked = [state.record.model, ...state.record.models].filter((model) => model !== undefined);
+    const work = { modelAccess: withModels(modelAccess, asked), captureContent, tracing, stuckTurnMs };
     transactions.afterCommit(() => {
       link().send({
         ...{ type: "config", sessionId, generation, ...work },
@@ -89,4 +90,12 @@ export class RunnerEvents implements RunnerLinkEvents {
       });
     });
   }
+}
+
+/** The agent refuses models of our own provider that it was not told of when it started. */
+function withModels(access: ModelAccess, asked: readonly string[]): ModelAccess {
+  const { openAiCompatible } = access;
+  if (openAiCompatible === undefined) return access;
+  const models = asked.filter((model) => model.startsWith("valet/"));
+  return { ...access, openAiCompatible: { ...openAiCompatible, models } };
 }

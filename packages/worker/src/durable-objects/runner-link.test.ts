@@ -6,6 +6,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
 import { encodeTraces, type ReadableSpan, serialiseSpan, Tracer } from "@valet/shared/tracing";
 import { describe, expect, test, vi } from "vitest";
+import { eventually } from "../../test/eventually.ts";
 import { FakeRunner } from "../../test/fake-runner.ts";
 import { CALLER, TestSession, valueOf } from "../../test/session.ts";
 
@@ -19,7 +20,7 @@ function spanFrame(session: TestSession, name: string): string {
 
 async function refusalOf(runner: FakeRunner): Promise<string> {
   const { reason } = await runner.next("refused");
-  await vi.waitFor(() => expect(runner.closed).toBeDefined());
+  await eventually(() => expect(runner.closed).toBeDefined());
   return reason;
 }
 
@@ -52,9 +53,9 @@ describe("who may connect", () => {
     const { session, runner } = await TestSession.running();
     const old = await session.credentials();
     runner.close();
-    await vi.waitFor(async () => expect(await session.timers()).toContain("grace"));
+    await eventually(async () => expect(await session.timers()).toContain("grace"));
     await session.elapse("grace");
-    await vi.waitFor(async () => expect((await session.view()).generation).toBe(2));
+    await eventually(async () => expect((await session.view()).generation).toBe(2));
     expect(await refusalOf(await FakeRunner.open(session.stub, old))).toBe("stale_generation");
     expect(await refusalOf(await FakeRunner.open(session.stub, { ...old, generation: 2 }))).toBe("token_refused");
   });
@@ -148,7 +149,7 @@ describe("what is not understood", () => {
     runner.sendRaw(new Uint8Array([1, 2, 3]).buffer);
     await runner.next("error");
     runner.sendRaw(JSON.stringify({ type: "stopped", padding: "x".repeat(MAX_LINK_FRAME_BYTES) }));
-    await vi.waitFor(() => expect(runner.closed?.code).toBe(1009));
+    await eventually(() => expect(runner.closed?.code).toBe(1009));
     await (await session.connect()).hello({ ready: true });
     expect((await session.view()).agent).toBe("idle");
   });
@@ -156,7 +157,7 @@ describe("what is not understood", () => {
   test("whoever speaks nothing but nonsense is cut off", async () => {
     const { runner } = await TestSession.running();
     for (let i = 0; i < 30; i++) runner.sendRaw("{");
-    await vi.waitFor(() => expect(runner.closed?.code).toBe(1008));
+    await eventually(() => expect(runner.closed?.code).toBe(1008));
   });
 
   test("a hello of another generation than the connection's is refused", async () => {
@@ -178,7 +179,7 @@ describe("a link that breaks", () => {
     const { attemptId } = await runner.accept();
     await session.messageIs(id, { status: "accepted" });
     runner.close();
-    await vi.waitFor(async () => expect((await session.view()).agent).toBe("disconnected"));
+    await eventually(async () => expect((await session.view()).agent).toBe("disconnected"));
     const back = await (await session.connect(runner.instanceId)).hello({ ready: true, attempts: [attemptId] });
     await back.end(attemptId);
     expect(await session.message(id)).toMatchObject({ status: "done", outcome: "ok", attempts: 1 });
@@ -202,7 +203,7 @@ describe("a link that breaks", () => {
     expect(await session.onlySpan("valet.turn")).toMatchObject({ isOpen: true });
 
     runner.close();
-    await vi.waitFor(async () => expect(await session.timers()).toContain("grace"));
+    await eventually(async () => expect(await session.timers()).toContain("grace"));
     await session.elapse("grace");
     expect(await session.onlySpan("valet.turn")).toMatchObject({
       isOpen: false,
@@ -222,7 +223,7 @@ describe("a link that breaks", () => {
       vi.useRealTimers();
     }
     expect((await session.view()).agent).toBe("disconnected");
-    await vi.waitFor(() => expect(runner.closed).toBeDefined());
+    await eventually(() => expect(runner.closed).toBeDefined());
   });
 
   test("with the object: sockets that hibernate go on, sockets that are lost begin the grace period", async () => {
@@ -232,7 +233,7 @@ describe("a link that breaks", () => {
     const { attemptId } = await runner.accept();
     await runner.end(attemptId);
     await session.evict("close");
-    await vi.waitFor(async () => expect((await session.view()).agent).toBe("disconnected"));
+    await eventually(async () => expect((await session.view()).agent).toBe("disconnected"));
     expect(await session.timers()).toContain("grace");
     await (await session.connect(runner.instanceId)).hello({ ready: true });
     expect((await session.view()).agent).toBe("idle");

@@ -21,6 +21,8 @@ export interface TraceExportOptions {
   readonly fetch?: typeof fetch;
 }
 
+/** How long a segment waits for others to be sent in the same run: each run costs two alarms, which are rows written. */
+const GATHER_MS = 100;
 /** How long an object that has died waits to be woken where a POST may take for ever. */
 const UNTIMED_MS = 60_000;
 
@@ -60,9 +62,10 @@ export class TraceExport {
   dueAtMs(): number | undefined {
     if (this.#exporter === undefined) return undefined;
     const { segment_id, not_before_ms } = this.#cursor();
-    if (!this.#store.segments.hasSampledAfter(segment_id)) return undefined;
-    const nowMs = this.#options.now();
-    return this.#running === undefined ? Math.max(not_before_ms, nowMs) : nowMs + (this.#options.timeoutMs || UNTIMED_MS);
+    const closedMs = this.#store.segments.nextSampledMs(segment_id);
+    if (closedMs === undefined) return undefined;
+    if (this.#running !== undefined) return this.#options.now() + (this.#options.timeoutMs || UNTIMED_MS);
+    return Math.max(not_before_ms, closedMs + GATHER_MS);
   }
 
   /** Whether a segment needs no sending any more. Without a backend none ever did. */

@@ -4,10 +4,10 @@
  */
 import type { SpanFrame } from "./trace-store.ts";
 
-/** In characters: some 200 spans as models and tools have them, about what fills a segment. */
-const FULL_LENGTH = 256 * 1024;
-/** How long a frame may wait for others, in milliseconds: no runner waits for an acknowledgement. */
-const WAIT_MS = 10;
+/** In characters: some 400 spans as models and tools have them, which fill two segments. */
+const FULL_LENGTH = 512 * 1024;
+/** How long a frame may wait for others, in milliseconds: a runner has many on their way at once. */
+const WAIT_MS = 20;
 
 export class TraceFrames {
   readonly #store: (frames: readonly SpanFrame[]) => void;

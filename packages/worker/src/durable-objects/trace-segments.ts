@@ -37,6 +37,9 @@ export interface TracePosition {
 const MAX_SPANS = 200;
 const MAX_BYTES = 512 * 1024;
 
+/** A fifth more bytes than the default level of 6, in a third of its time, which is most of what a segment takes. */
+const GZIP_LEVEL = 3;
+
 /** Part of a request, in the tail or on its way there. */
 interface TailPart {
   readonly resource: string;
@@ -111,7 +114,7 @@ export class TraceSegments {
   }
 
   #write(sampled: boolean, nowMs: number, parts: readonly TailPart[]): void {
-    const body = gzipSync(requestOf(parts));
+    const body = gzipSync(requestOf(parts), { level: GZIP_LEVEL });
     const { id } = this.#sql
       .exec<{ id: number }>(
         "INSERT INTO trace_segments (closed_ms, sampled, spans, end_bytes, body) VALUES (?, ?, ?, ?, ?) RETURNING id",
@@ -137,9 +140,10 @@ export class TraceSegments {
     return this.#segment("WHERE id > ? AND sampled = 1 ORDER BY id LIMIT 1", cursor);
   }
 
-  hasSampledAfter(cursor: number): boolean {
-    const found = this.#sql.exec("SELECT 1 FROM trace_segments WHERE id > ? AND sampled = 1 LIMIT 1", cursor);
-    return found.toArray().length > 0;
+  /** When that segment was closed, epoch ms; `undefined` when there is none. */
+  nextSampledMs(cursor: number): number | undefined {
+    const query = "SELECT closed_ms FROM trace_segments WHERE id > ? AND sampled = 1 ORDER BY id LIMIT 1";
+    return this.#sql.exec<{ closed_ms: number }>(query, cursor).toArray()[0]?.closed_ms;
   }
 
   #segment(where: string, ...bindings: SqlStorageValue[]): Segment | undefined {

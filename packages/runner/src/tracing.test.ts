@@ -1,0 +1,61 @@
+import { attributesToObject, parseTraceparent, type ReadableSpan, SpanKind } from "@valet/shared/tracing";
+import { expect, test } from "vitest";
+import { createTracing, endWith } from "./tracing.ts";
+
+function setUp() {
+  const ended: ReadableSpan[] = [];
+  const sink = { onStart: () => {}, onEnd: (span: ReadableSpan) => void ended.push(span) };
+  const tracing = createTracing(sink, { sessionId: "ses_1", generation: 3 });
+  const attributes = () => ended.map((span) => attributesToObject([...span.attributes]));
+  return { tracing, ended, attributes };
+}
+
+const SESSION = {
+  "valet.session.id": "ses_1",
+  "session.id": "ses_1",
+  "gen_ai.conversation.id": "ses_1",
+  "valet.generation": 3,
+};
+
+test("every span carries the session, also one that is not sampled, which is recorded all the same", () => {
+  const { tracing, ended, attributes } = setUp();
+  const tracer = tracing.configure({ enabled: true, captureContent: false });
+  const parent = parseTraceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00");
+  tracer.startSpan("valet.turn", { kind: SpanKind.CONSUMER, parent }).end();
+  tracing.base.startSpan("valet.runner.bootstrap").end();
+  expect(attributes()).toEqual([SESSION, SESSION]);
+  expect(ended.map(({ context }) => context.traceFlags & 1)).toEqual([0, 1]);
+});
+
+test("without tracing a parent's context is passed on and nothing recorded", () => {
+  const { tracing, ended } = setUp();
+  const parent = parseTraceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  const span = tracing
+    .configure({ enabled: false, captureContent: true })
+    .startSpan("valet.runner.bootstrap", { parent });
+  span.end();
+  expect([span.context, ended]).toEqual([parent, []]);
+});
+
+test("an outcome is an error to OpenTelemetry only where something went wrong", () => {
+  const { tracing, ended, attributes } = setUp();
+  const outcomes = ["ok", "aborted", "superseded", "error", "lost"] as const;
+  for (const outcome of outcomes) endWith(tracing.base.startSpan("valet.runner.bootstrap"), outcome, "runner_lost");
+  expect(ended.map(({ statusCode }) => statusCode)).toEqual([0, 0, 0, 2, 2]);
+  expect(attributes()[0]).toEqual({ ...SESSION, "valet.outcome": "ok" });
+  expect(attributes()[3]).toMatchObject({ "valet.outcome": "error", "error.type": "runner_lost" });
+});
+
+test("lost spans are told of in one that begins a trace of its own", () => {
+  const { tracing, ended, attributes } = setUp();
+  tracing.reportDropped(
+    new Map([
+      ["queue_full", 5],
+      ["too_large", 1],
+    ]),
+  );
+  expect(ended[0]).toMatchObject({ name: "valet.trace_plane.dropped", parent: undefined });
+  expect(attributes()).toEqual([
+    { ...SESSION, "valet.dropped_spans.queue_full": 5, "valet.dropped_spans.too_large": 1 },
+  ]);
+});
