@@ -110,6 +110,17 @@ describe("the entrypoint", () => {
     expect(broker.read("s1", "workspace/file")).toBe("work\n");
   });
 
+  test.each([0, 77, 78])("that ends with %i has ended for good", async (code) => {
+    const broker = await startBroker();
+    const { id } = await broker.create("s1", `exit ${code}`);
+    const sandbox = await waitFor(async () => {
+      const now = await stateOf(broker, id);
+      return now.state === "stopped" && now;
+    });
+    expect(sandbox).toMatchObject({ stopReason: "entrypoint_ended", restartCount: 0 });
+    expect(inputsOf(broker, "s1")).toHaveLength(1);
+  });
+
   test("that lives long enough in between is never given up", async () => {
     const broker = await startBroker({ restart: { limit: 1, stableMs: 0 } });
     const { id } = await broker.create("s1", "exit 1");

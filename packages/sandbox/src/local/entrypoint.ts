@@ -15,8 +15,8 @@ export interface EntrypointOptions {
 
 export interface RunningEntrypoint {
   readonly identity: ProcessIdentity;
-  /** Resolves when it has ended, however that was. */
-  readonly exited: Promise<void>;
+  /** Resolves when it has ended, with its exit code; with `null` when a signal ended it. */
+  readonly exited: Promise<number | null>;
 }
 
 /**
@@ -32,7 +32,7 @@ export async function startEntrypoint(
   if (child.pid === undefined) throw await spawnError(child);
   const identity = identify(child.pid);
   onStarted(identity);
-  const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  const exited = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
   for (const stream of [child.stdout, child.stderr]) void log.drain(stream);
   // One that ends or closes its input without reading it is seen by its end, not here.
   child.stdin.on("error", () => {});

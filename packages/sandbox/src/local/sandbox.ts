@@ -1,7 +1,7 @@
 /** One sandbox of the `local` driver, from its first file to its last process. */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Sandbox } from "@valet/shared/protocol/sandbox-broker";
+import { FINAL_EXIT_CODES, type Sandbox, type StopReason } from "@valet/shared/protocol/sandbox-broker";
 import type { CreateOptions, DriverSandbox } from "../driver.ts";
 import { Mutex } from "../mutex.ts";
 import { BrokerError } from "../problem.ts";
@@ -222,17 +222,20 @@ export class LocalSandbox {
     );
   }
 
-  /** Starts the entrypoint again whenever it has died, until the sandbox ends or that has happened too often in a row. */
+  /**
+   * Starts the entrypoint again whenever it has died, until the sandbox ends, the entrypoint says that it has ended for good, or
+   * it has died too often in a row.
+   */
   async #supervise(first: RunningEntrypoint): Promise<void> {
     const { limit, delayMs, maxDelayMs, stableMs } = this.#settings.restart;
     let entrypoint: RunningEntrypoint | undefined = first;
     for (let deaths = 0; ; deaths++) {
       const startedAt = performance.now();
-      await entrypoint?.exited;
+      const exitCode = (await entrypoint?.exited) ?? null;
       if (performance.now() - startedAt >= stableMs) deaths = 0;
-      const next = deaths < limit ? {} : ({ state: "stopped", stopReason: "entrypoint_failed" } as const);
-      await this.#work.run(() => this.#clearAway(next));
-      if (deaths >= limit) return;
+      const stopReason = stopReasonOf(exitCode, deaths >= limit);
+      await this.#work.run(() => this.#clearAway(stopReason === undefined ? {} : { state: "stopped", stopReason }));
+      if (stopReason !== undefined) return;
       const waitMs = Math.min(delayMs * 2 ** deaths, maxDelayMs);
       await sleep(waitMs, undefined, { signal: this.#ending.signal }).catch(() => {});
       if (this.#ending.signal.aborted) return;
@@ -268,4 +271,9 @@ export class LocalSandbox {
       this.#settings.onError(error as Error);
     }
   }
+}
+
+function stopReasonOf(exitCode: number | null, diedTooOften: boolean): StopReason | undefined {
+  if (exitCode !== null && FINAL_EXIT_CODES.includes(exitCode)) return "entrypoint_ended";
+  return diedTooOften ? "entrypoint_failed" : undefined;
 }

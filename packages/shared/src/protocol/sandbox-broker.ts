@@ -72,8 +72,14 @@ export type CreateSandbox = z.infer<typeof CreateSandbox>;
 export const SandboxState = z.enum(["starting", "running", "stopped", "terminating"]);
 export type SandboxState = z.infer<typeof SandboxState>;
 
-/** Why a sandbox stopped: its entrypoint died too often; the broker was shut down; the broker died. */
-export const StopReason = z.enum(["entrypoint_failed", "broker_stopped", "broker_lost"]);
+/**
+ * Exit codes with which an entrypoint says that another start would end the same way: it was told to stop, there is no place
+ * for it any more (`EX_NOPERM` of sysexits.h), it was started wrongly (`EX_CONFIG`).
+ */
+export const FINAL_EXIT_CODES: readonly number[] = [0, 77, 78];
+
+/** Why a sandbox stopped: its entrypoint ended for good; it died too often; the broker was shut down; the broker died. */
+export const StopReason = z.enum(["entrypoint_ended", "entrypoint_failed", "broker_stopped", "broker_lost"]);
 export type StopReason = z.infer<typeof StopReason>;
 
 export const Sandbox = z.object({
