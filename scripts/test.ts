@@ -97,9 +97,7 @@ if (atRoot && positionals.length > 0) {
 const inherited = process.env[RESULTS];
 const results = inherited ?? mkdtempSync(join(tmpdir(), "valet-test-"));
 try {
-  const total = atRoot
-    ? await testAll(results)
-    : await testPackage(values.runtime as Runtime[], positionals, results);
+  const total = atRoot ? await testAll(results) : await testPackage(values.runtime as Runtime[], positionals, results);
   const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : "";
   if (inherited === undefined) process.stdout.write(`\n${total.passed} passed, ${total.failed} failed${skipped}\n`);
   process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;

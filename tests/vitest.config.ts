@@ -4,5 +4,5 @@ import { defineConfig } from "vitest/config";
 /** Tests that need more than one package, or a process of their own. */
 export default defineConfig({
   root: resolve(import.meta.dirname, ".."),
-  test: { name: "system", include: ["tests/**/*.test.ts"] },
+  test: { name: "system", testTimeout: 30_000, include: ["tests/**/*.test.ts"] },
 });

@@ -2,5 +2,5 @@ import { defineConfig } from "vitest/config";
 
 // Run by Bun, which is what the runner runs in: Vitest's workers there are threads.
 export default defineConfig({
-  test: { name: "runner", include: ["src/**/*.test.ts"], pool: "threads" },
+  test: { name: "runner", include: ["src/**/*.test.ts"], pool: "threads", testTimeout: 30_000 },
 });

@@ -23,4 +23,4 @@ const projects =
         },
       ];
 
-export default defineConfig({ test: { globalSetup: "./test/backend.ts", projects } });
+export default defineConfig({ test: { globalSetup: "./test/backend.ts", testTimeout: 30_000, projects } });

@@ -2,7 +2,8 @@
 import { parseArgs } from "node:util";
 import { makeToken } from "../src/setup.ts";
 
-const HELP = "node scripts/make-token.ts --owner OWNER [--name NAME]\n\nOWNER sees the sessions of OWNER; NAME is what people call the token.\n";
+const HELP =
+  "node scripts/make-token.ts --owner OWNER [--name NAME]\n\nOWNER sees the sessions of OWNER; NAME is what people call the token.\n";
 
 const text = { type: "string" } as const;
 const { values } = parseArgs({ options: { owner: text, name: text, help: { type: "boolean" } } });

@@ -48,7 +48,10 @@ function createScriptedBroker(): Server {
     if (answer.hold) await new Promise<void>((resolve) => script.held.push(resolve));
     if (answer.reset) return response.destroy();
     const [status, value] = answer.problem
-      ? [answer.problem.status, { type: `urn:valet:broker:${answer.problem.code}`, title: "scripted", ...answer.problem }]
+      ? [
+          answer.problem.status,
+          { type: `urn:valet:broker:${answer.problem.code}`, title: "scripted", ...answer.problem },
+        ]
       : succeed(call, body, ++made);
     const spans = spansOf(request.headers, script);
     response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify({ ...value, ...spans }));
@@ -88,7 +91,11 @@ function spansOf(headers: IncomingMessage["headers"], script: Script): { spans?:
     attributes: [{ key: "valet.session.id", value: { stringValue: session } }],
   };
   const resource = { attributes: [{ key: "service.name", value: { stringValue: "valet-broker" } }] };
-  return { spans: JSON.stringify({ resourceSpans: [{ resource, scopeSpans: [{ scope: { name: "broker" }, spans: [span] }] }] }) };
+  return {
+    spans: JSON.stringify({
+      resourceSpans: [{ resource, scopeSpans: [{ scope: { name: "broker" }, spans: [span] }] }],
+    }),
+  };
 }
 
 async function textOf(request: IncomingMessage): Promise<string> {

@@ -41,7 +41,10 @@ export class FakeRunner {
   }
 
   /** Opens the link and says nothing. */
-  static async open(stub: { fetch(request: Request): Promise<Response> }, identity: RunnerIdentity): Promise<FakeRunner> {
+  static async open(
+    stub: { fetch(request: Request): Promise<Response> },
+    identity: RunnerIdentity,
+  ): Promise<FakeRunner> {
     const headers = {
       ...{ upgrade: "websocket", authorization: `Bearer ${identity.token}` },
       ...{ "x-valet-generation": String(identity.generation), "x-valet-instance": identity.instanceId ?? "run_1" },
@@ -65,7 +68,16 @@ export class FakeRunner {
     const { instanceId } = this;
     const known = this.heard.length;
     this.send({
-      ...{ type: "hello", protocol: 1, instanceId, generation, clockMs: Date.now(), attempts: [], ready: false, version: "1" },
+      ...{
+        type: "hello",
+        protocol: 1,
+        instanceId,
+        generation,
+        clockMs: Date.now(),
+        attempts: [],
+        ready: false,
+        version: "1",
+      },
       ...hello,
     });
     await eventually(() => expect(this.heard.slice(known).map(({ type }) => type)).toContain("repo-config"));
@@ -75,7 +87,8 @@ export class FakeRunner {
   /** Introduces itself and has booted. */
   async ready(hello: Hello = {}): Promise<this> {
     await this.hello(hello);
-    for (const stage of ["connected", "opencode_starting", "git_setup", "ready"] as const) this.send({ type: "stage", stage });
+    for (const stage of ["connected", "opencode_starting", "git_setup", "ready"] as const)
+      this.send({ type: "stage", stage });
     return this;
   }
 

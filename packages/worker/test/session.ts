@@ -17,7 +17,7 @@ export const CALLER: CallContext = {
 };
 
 /** What a call came to that is expected to succeed. */
-export function valueOf<T>(result: Result<T>): T {
+export function valueIn<T>(result: Result<T>): T {
   if (!result.ok) throw new Error(`${result.problem.type}: ${result.problem.detail}`);
   return result.value;
 }
@@ -49,7 +49,7 @@ export class TestSession {
   readonly broker = new ScriptedBroker(this.id);
 
   async create(input: CreateSession = {}): Promise<SessionView> {
-    return valueOf(await this.stub.create({ id: this.id, ...input }, CALLER));
+    return valueIn(await this.stub.create({ id: this.id, ...input }, CALLER));
   }
 
   /** A session whose runner is ready. */
@@ -62,7 +62,7 @@ export class TestSession {
   }
 
   async view(): Promise<SessionView> {
-    return valueOf(await this.stub.view());
+    return valueIn(await this.stub.view());
   }
 
   async reaches(status: SessionStatus): Promise<SessionView> {
@@ -75,12 +75,12 @@ export class TestSession {
 
   /** Sends a message. @returns its id */
   async send(content: string, more: Partial<Parameters<TestSession["stub"]["sendMessage"]>[0]> = {}): Promise<string> {
-    const accepted = valueOf(await this.stub.sendMessage({ content, ...more }, CALLER));
+    const accepted = valueIn(await this.stub.sendMessage({ content, ...more }, CALLER));
     return accepted.messageId;
   }
 
   async message(id: string): Promise<MessageView> {
-    const { messages } = valueOf(await this.stub.messages());
+    const { messages } = valueIn(await this.stub.messages());
     const found = messages.find((message) => message.id === id);
     if (found === undefined) throw new Error(`no message ${id}`);
     return found;
@@ -142,8 +142,8 @@ export class TestSession {
 
   /** Every span that the session has, open ones too, in order of their starts. */
   async spans(name?: string): Promise<SeenSpan[]> {
-    const { traces } = valueOf(await this.stub.traces());
-    const read = async (traceId: string) => new Response(valueOf(await this.stub.readTrace(traceId))).text();
+    const { traces } = valueIn(await this.stub.traces());
+    const read = async (traceId: string) => new Response(valueIn(await this.stub.readTrace(traceId))).text();
     const texts = await Promise.all(traces.map(({ traceId }) => read(traceId)));
     const all = texts.flatMap(spansIn).sort((a, b) => (a.startNs < b.startNs ? -1 : 1));
     return name === undefined ? all : all.filter((span) => span.name === name);
@@ -200,7 +200,8 @@ function attributesOf(attributes: readonly WireAttribute[] = []): Record<string,
     attributes.map(({ key, value }) => {
       const [kind, held] = Object.entries(value)[0] ?? [];
       if (kind === "intValue") return [key, Number(held)];
-      if (kind === "arrayValue") return [key, (held as { values: object[] }).values.map((each) => Object.values(each)[0])];
+      if (kind === "arrayValue")
+        return [key, (held as { values: object[] }).values.map((each) => Object.values(each)[0])];
       return [key, held];
     }),
   );

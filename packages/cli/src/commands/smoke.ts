@@ -1,8 +1,10 @@
 import { type Command, Option } from "commander";
 import type { ApiClient } from "../api-client.ts";
+import { BackendQuery } from "../backend-query.ts";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
-import { ExitCode } from "../errors.ts";
-import { readSpans } from "../trace-tree.ts";
+import { missingSpans, TURN } from "../demo/expected-spans.ts";
+import { ExitCode, UserError } from "../errors.ts";
+import { readSpans, type TraceSpan } from "../trace-tree.ts";
 import { waitFor, waitForMessage } from "../wait.ts";
 import { parseSeconds } from "./arguments.ts";
 
@@ -15,13 +17,16 @@ interface SmokeOptions extends GlobalOptions {
 }
 
 /** What a turn must leave behind, wherever it ran. */
-const EXPECTED = ["valet.prompt", "valet.queue.wait", "valet.prompt.dispatch", "valet.turn"];
+const EXPECTED = ["POST /api/sessions/:id/messages", "valet.prompt", ...TURN];
 const PROMPT = "Answer with the single word: ready";
 
-interface Check {
-  readonly name: string;
+interface Finding {
   readonly ok: boolean;
   readonly detail: string;
+}
+
+interface Check extends Finding {
+  readonly name: string;
 }
 
 export function addSmoke(program: Command): void {
@@ -35,85 +40,102 @@ export function addSmoke(program: Command): void {
     .option("--timeout <seconds>", "how long each step may take", parseSeconds, 300_000)
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<SmokeOptions>();
-      const checks = await runChecks(connect(options), options);
+      const api = connect(options);
+      const backend = backendOf(options);
+      // Before a session costs anything.
+      await backend?.check();
+      const checks = await runChecks(api, backend, options);
       if (options.json) printJson({ ok: checks.every(({ ok }) => ok), checks });
       else for (const { name, ok, detail } of checks) print(`${ok ? "ok    " : "FAILED"}  ${name}: ${detail}`);
       if (checks.some(({ ok }) => !ok)) process.exitCode = ExitCode.FAILED;
     });
 }
 
-async function runChecks(api: ApiClient, options: SmokeOptions): Promise<Check[]> {
-  const checks: Check[] = [];
-  const session = await api.createSession(options.repo === undefined ? {} : { repoUrl: options.repo });
-  checks.push({ name: "session", ok: true, detail: session.id });
+function backendOf({ tempoUrl, jaegerUrl, queryHeader }: SmokeOptions): BackendQuery | undefined {
+  const authorization = queryHeader ?? process.env.VALET_QUERY_AUTHORIZATION;
+  if (tempoUrl !== undefined) return new BackendQuery({ kind: "Tempo", url: tempoUrl, authorization });
+  return jaegerUrl === undefined ? undefined : new BackendQuery({ kind: "Jaeger", url: jaegerUrl, authorization });
+}
+
+/** Runs them in order; what hangs on a check that has failed is left out. */
+async function runChecks(
+  api: ApiClient,
+  backend: BackendQuery | undefined,
+  { repo, timeout }: SmokeOptions,
+): Promise<Check[]> {
+  const session = await api.createSession(repo === undefined ? {} : { repoUrl: repo });
+  const checks: Check[] = [{ name: "session", ok: true, detail: session.id }];
   try {
     report(`Session ${session.id}; waiting for its answer …`);
-    const { messageId } = await api.sendMessage(session.id, { content: PROMPT });
-    const message = await waitForMessage(api, session.id, messageId, ({ status }) => report(status), options.timeout);
-    const why = message.errorType === undefined ? "" : ` (${message.errorType})`;
-    checks.push({ name: "turn", ok: message.outcome === "ok", detail: `${message.outcome}${why}` });
-    const { traceId } = message;
-    if (traceId === undefined) {
-      checks.push({
-        name: "spans",
-        ok: false,
-        detail: "the message has no trace: tracing is off (OTEL_SDK_DISABLED?)",
-      });
-      return checks;
-    }
-    checks.push(await findSpans("spans in the session", options.timeout, () => api.trace(session.id, traceId)));
-    const backend = backendQuery(options, traceId);
-    if (backend !== undefined) {
-      checks.push(await findSpans(`spans in ${backend.name}`, options.timeout, backend.ask, backend.read));
-    }
+    const { traceId, ...turn } = await takeTurn(api, session.id, timeout);
+    checks.push({ name: "turn", ...turn });
+    if (traceId === undefined) return checks;
+
+    let spans: TraceSpan[] = [];
+    const inSession = await retry(timeout, async () => {
+      spans = readSpans(await api.trace(session.id, traceId));
+      return judgeTrace(spans);
+    });
+    checks.push({ name: "spans in the session", ...inSession });
+    if (backend === undefined) return checks;
+
+    report(`Waiting for the spans in ${backend.kind} …`);
+    const inBackend = await retry(timeout, async () => {
+      const { spanIds, problem } = await backend.trace(traceId);
+      return problem === undefined ? compareSpans(spans, spanIds) : { ok: false, detail: problem };
+    });
+    checks.push({ name: `spans in ${backend.kind}`, ...inBackend });
     return checks;
   } finally {
     await api.change(session.id, "terminate").catch((error: Error) => report(`Could not terminate: ${error.message}`));
   }
 }
 
-/** Asks until the expected spans are there: they take their time through queues and backends. */
-async function findSpans(
-  name: string,
-  timeoutMs: number,
-  ask: () => Promise<unknown>,
-  read: (answer: unknown) => string[] = (answer) => readSpans(answer).map((span) => span.name),
-): Promise<Check> {
-  let missing = EXPECTED;
-  const look = async () => {
-    const names = read(await ask().catch(() => undefined));
-    missing = EXPECTED.filter((expected) => !names.includes(expected));
-  };
+async function takeTurn(api: ApiClient, sessionId: string, timeoutMs: number): Promise<Finding & { traceId?: string }> {
   try {
-    await waitFor(name, look, () => missing.length === 0, timeoutMs);
-    return { name, ok: true, detail: EXPECTED.join(", ") };
+    const { messageId } = await api.sendMessage(sessionId, { content: PROMPT });
+    const onChange = ({ status }: { status: string }) => report(status);
+    const { outcome, errorType, traceId } = await waitForMessage(api, sessionId, messageId, onChange, timeoutMs);
+    const detail = errorType === undefined ? `${outcome}` : `${outcome} (${errorType})`;
+    if (traceId !== undefined) return { ok: outcome === "ok", detail, traceId };
+    return { ok: false, detail: `${detail}; it has no trace: tracing is off (OTEL_SDK_DISABLED?)` };
   } catch (error) {
-    return { name, ok: false, detail: `${(error as Error).message} Missing: ${missing.join(", ")}.` };
+    if (error instanceof UserError) return { ok: false, detail: error.message };
+    throw error;
   }
 }
 
-interface BackendQuery {
-  readonly name: string;
-  readonly ask: () => Promise<unknown>;
-  readonly read: (answer: unknown) => string[];
+/** Whether the trace is whole, as far as it can tell by itself. */
+function judgeTrace(spans: readonly TraceSpan[]): Finding {
+  const ids = new Set(spans.map(({ spanId }) => spanId));
+  const faults = [
+    ...missingSpans(spans, EXPECTED).map((name) => `no ${name}`),
+    ...spans.flatMap(({ name, endMs }) => (endMs === undefined ? [`${name} is still open`] : [])),
+    ...spans.flatMap(({ name, parentSpanId: id }) => (id && !ids.has(id) ? [`the parent of ${name} is missing`] : [])),
+  ];
+  return { ok: faults.length === 0, detail: faults.length === 0 ? `${spans.length}` : faults.join(", ") };
 }
 
-function backendQuery({ tempoUrl, jaegerUrl, queryHeader }: SmokeOptions, traceId: string): BackendQuery | undefined {
-  const base = (tempoUrl ?? jaegerUrl)?.replace(/\/+$/, "");
-  if (base === undefined) return undefined;
-  const authorization = queryHeader ?? process.env.VALET_QUERY_AUTHORIZATION;
+/** Whether the backend has each span that has ended. */
+function compareSpans(spans: readonly TraceSpan[], found: ReadonlySet<string>): Finding {
+  const ended = spans.filter(({ endMs }) => endMs !== undefined);
+  const missing = ended.filter(({ spanId }) => !found.has(spanId)).map(({ name }) => name);
+  const count = `${ended.length - missing.length} of ${ended.length}`;
+  if (missing.length === 0) return { ok: ended.length > 0, detail: count };
+  // Where some came the rest is late or lost; where none did they go elsewhere, or nowhere.
+  const why =
+    missing.length === ended.length
+      ? "is OTEL_EXPORTER_OTLP_ENDPOINT set where Valet runs, does it name this backend, is the trace sampled?"
+      : `missing: ${missing.join(", ")}`;
+  return { ok: false, detail: `${count}; ${why}` };
+}
+
+/** Looks until it is well: spans take their time through queues and backends. @returns what was seen last */
+async function retry(timeoutMs: number, look: () => Promise<Finding>): Promise<Finding> {
+  let last: Finding = { ok: false, detail: "nothing" };
   const ask = async () => {
-    const headers = { accept: "application/json", ...(authorization === undefined ? {} : { authorization }) };
-    const response = await fetch(`${base}/api/traces/${traceId}`, { headers, signal: AbortSignal.timeout(10_000) });
-    return response.ok ? response.json() : undefined;
+    last = await look().catch((error: Error) => ({ ok: false, detail: error.message }));
+    return last;
   };
-  return { name: tempoUrl === undefined ? "Jaeger" : "Tempo", ask, read: namesIn };
-}
-
-/** Span names of an answer of Tempo (`name`) or Jaeger (`operationName`), wherever they stand in it. */
-function namesIn(answer: unknown): string[] {
-  if (typeof answer !== "object" || answer === null) return [];
-  return Object.entries(answer).flatMap(([key, value]) =>
-    (key === "name" || key === "operationName") && typeof value === "string" ? [value] : namesIn(value),
-  );
+  return waitFor("spans", ask, ({ ok }) => ok, timeoutMs).catch(() => last);
 }

@@ -11,7 +11,8 @@ export interface ExpectedTrace {
   readonly spans: readonly string[];
 }
 
-const TURN = [
+/** What every turn leaves below its `valet.prompt`. */
+export const TURN = [
   "valet.queue.wait",
   "valet.prompt.dispatch",
   "valet.turn",
@@ -42,10 +43,7 @@ export function findFaults(traces: readonly (readonly TraceSpan[])[]): string[] 
     const found = traces.filter((trace) => trace.some(({ name }) => name === operation));
     if (found.length !== count) faults.push(`${found.length} traces with ${operation} instead of ${count}`);
     for (const trace of found) {
-      for (const expected of spans) {
-        if (!trace.some(({ name }) => matches(name, expected)))
-          faults.push(`no ${expected} in a trace with ${operation}`);
-      }
+      for (const missing of missingSpans(trace, spans)) faults.push(`no ${missing} in a trace with ${operation}`);
     }
   }
   const all = traces.flat();
@@ -56,6 +54,11 @@ export function findFaults(traces: readonly (readonly TraceSpan[])[]): string[] 
   }
   for (const { name, isError } of all) if (isError) faults.push(`${name} is an error`);
   return faults;
+}
+
+/** Those of the expected names that no span of the trace has; a `*` at the end stands for anything. */
+export function missingSpans(trace: readonly TraceSpan[], expected: readonly string[]): string[] {
+  return expected.filter((each) => !trace.some(({ name }) => matches(name, each)));
 }
 
 function matches(name: string, expected: string): boolean {

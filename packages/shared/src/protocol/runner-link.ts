@@ -120,7 +120,11 @@ export const ToRunner = z.discriminatedUnion("type", [
     ...traceContext,
   }),
   z.object({ type: z.literal("prompt"), dispatch: PromptDispatch }),
-  z.object({ type: z.literal("abort"), attemptId: id, reason: z.enum(["user_abort", "steered", "session_terminated", "stuck_turn"]) }),
+  z.object({
+    type: z.literal("abort"),
+    attemptId: id,
+    reason: z.enum(["user_abort", "steered", "session_terminated", "stuck_turn"]),
+  }),
   /** The answer to a permission request of the agent. */
   z.object({ type: z.literal("permission-reply"), permissionId: id, reply: z.enum(["once", "always", "reject"]) }),
   /** Spans up to and with `seq` of this instance are durable. */

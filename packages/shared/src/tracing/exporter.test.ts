@@ -162,6 +162,12 @@ describe("a broken backend", () => {
     expect(JSON.stringify(result)).not.toContain("boom");
   });
 
+  test("a fetch that fails without saying why has no connection", async () => {
+    const exporter = new OtlpExporter({ url: "http://127.0.0.1:1/", fetch: failingFetch(new Error("to 127.0.0.1")) });
+    const result = await exporter.send({ body: new Uint8Array(1), gzip: false });
+    expect(result).toEqual({ outcome: "retry", reason: "connection failed" });
+  });
+
   test("a fetch that ignores its signal cannot outlast the timeout", async () => {
     const exporter = new OtlpExporter({
       url: "http://127.0.0.1:1/",

@@ -142,8 +142,13 @@ async function readText(response: Response): Promise<string | undefined> {
   }
 }
 
-/** Why `fetch` failed, as a code: its text may hold the URL. */
+/**
+ * Why `fetch` failed, as a code: its text may hold the URL. In workerd a connection that fails is an error without code or
+ * class.
+ */
 function failureOf(error: unknown): string {
   const { code } = ((error as Error | undefined)?.cause ?? error ?? {}) as { code?: unknown };
-  return typeof code === "string" ? code : exceptionType(error);
+  if (typeof code === "string") return code;
+  const type = exceptionType(error);
+  return type === "Error" ? "connection failed" : type;
 }

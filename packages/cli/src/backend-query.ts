@@ -1,0 +1,95 @@
+/** Asking the backend that spans are exported to what it has of a trace: Tempo or Jaeger, by their query APIs. */
+import { z } from "zod";
+import { UserError } from "./errors.ts";
+
+export interface BackendOptions {
+  readonly kind: "Tempo" | "Jaeger";
+  /** Of its query API, without `/api/traces`. */
+  readonly url: string;
+  /** The value of the `Authorization` header. */
+  readonly authorization: string | undefined;
+}
+
+/** What a backend has of a trace now. */
+export interface BackendTrace {
+  /** Of its spans, lower-case hex; empty while it has none. */
+  readonly spanIds: ReadonlySet<string>;
+  /** Why it could not tell. */
+  readonly problem?: string;
+}
+
+const TIMEOUT_MS = 10_000;
+const NOTHING: ReadonlySet<string> = new Set();
+
+const JaegerAnswer = z.object({ data: z.array(z.object({ spans: z.array(z.object({ spanID: z.string() })) })) });
+const TempoAnswer = z.object({
+  batches: z
+    .array(z.object({ scopeSpans: z.array(z.object({ spans: z.array(z.object({ spanId: z.string() })) })) }))
+    .default([]),
+});
+
+/** The ids of the spans in a backend's answer; `undefined` where it is none of this kind of backend. Pure. */
+export function readSpanIds(kind: BackendOptions["kind"], answer: unknown): ReadonlySet<string> | undefined {
+  if (kind === "Jaeger") {
+    const { data } = JaegerAnswer.safeParse(answer);
+    return data && new Set(data.data.flatMap(({ spans }) => spans.map(({ spanID }) => spanID)));
+  }
+  const { data } = TempoAnswer.safeParse(answer);
+  const spans = data?.batches.flatMap(({ scopeSpans }) => scopeSpans.flatMap((each) => each.spans));
+  return spans && new Set(spans.map(({ spanId }) => Buffer.from(spanId, "base64").toString("hex")));
+}
+
+export class BackendQuery {
+  readonly kind: BackendOptions["kind"];
+  readonly #base: string;
+  readonly #headers: Readonly<Record<string, string>>;
+
+  /** @throws UserError for a URL that is of no use */
+  constructor({ kind, url, authorization }: BackendOptions) {
+    const { protocol = "", username = "", password = "" } = URL.parse(url) ?? {};
+    if (!/^https?:$/.test(protocol) || username !== "" || password !== "")
+      throw new UserError(`The URL of ${kind} must be an http or https URL, without user and password.`);
+    this.kind = kind;
+    this.#base = `${url.replace(/\/+$/, "")}/api/traces`;
+    this.#headers = { accept: "application/json", ...(authorization === undefined ? {} : { authorization }) };
+  }
+
+  /**
+   * Asks for a trace that nobody has, so that a wrong URL or key is told from a trace that is not there.
+   * @throws UserError that says what is wrong
+   */
+  async check(): Promise<void> {
+    const { problem } = await this.trace(crypto.randomUUID().replaceAll("-", ""));
+    if (problem !== undefined) throw new UserError(`${this.kind}: ${problem}.`);
+  }
+
+  /** What the backend has of a trace. Never rejects. */
+  async trace(traceId: string): Promise<BackendTrace> {
+    try {
+      const response = await fetch(`${this.#base}/${traceId}`, {
+        headers: this.#headers,
+        // A redirect is to a page to log in on, or would take the key to another host.
+        redirect: "manual",
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      });
+      const text = await response.text();
+      if (response.status === 404) return { spanIds: NOTHING };
+      if (!response.ok) return this.#problem(`answers HTTP ${response.status}`);
+      const spanIds = readSpanIds(this.kind, JSON.parse(text));
+      return spanIds === undefined ? this.#problem(`is no ${this.kind}`) : { spanIds };
+    } catch (error) {
+      return this.#problem(failureOf(error as Error, this.kind));
+    }
+  }
+
+  #problem(what: string): BackendTrace {
+    return { spanIds: NOTHING, problem: `${this.#base} ${what}` };
+  }
+}
+
+function failureOf(error: Error, kind: BackendOptions["kind"]): string {
+  if (error instanceof SyntaxError) return `is no ${kind}: it answers something else than JSON`;
+  if (error.name === "TimeoutError") return `did not answer within ${TIMEOUT_MS / 1000} s`;
+  const { code } = (error.cause ?? {}) as { code?: unknown };
+  return `does not answer${typeof code === "string" ? ` (${code})` : ""}`;
+}
