@@ -10,7 +10,8 @@ export interface TracePlaneProcess {
   readonly url: string;
   /** Of the `/runner` route. */
   readonly webSocketUrl: string;
-  readonly pid: number;
+  /** The CPU time that it has taken so far, in seconds. */
+  cpuSeconds(): number;
   /** SIGKILL, as a crash would. Resolves when nothing of it runs any more. */
   kill(): Promise<void>;
 }
@@ -67,7 +68,7 @@ export async function startTracePlane(
   return {
     url: `http://${host}`,
     webSocketUrl: `ws://${host}/runner`,
-    pid,
+    cpuSeconds: () => cpuSecondsOf(pid),
     kill: () => {
       process.kill(pid, "SIGKILL");
       // In the same breath, or Miniflare would start another in its place.
@@ -79,6 +80,16 @@ export async function startTracePlane(
 function workerdChildren(): number[] {
   const children = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, "utf8").trim().split(" ");
   return children.filter(Boolean).map(Number).filter(isWorkerd);
+}
+
+/** The kernel counts in ticks of 10 ms. */
+function cpuSecondsOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const [userTicks, systemTicks] = stat
+    .slice(stat.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(11, 13);
+  return (Number(userTicks) + Number(systemTicks)) / 100;
 }
 
 function isWorkerd(pid: number): boolean {

@@ -97,7 +97,7 @@ export class TracePlane extends DurableObject<Env> {
       this.#tracer.startSpan(`begin ${job}`, { parent: span, attributes }).end();
       this.ctx.storage.sql.exec("INSERT INTO jobs VALUES (?, ?, 0)", job, span.context.spanId);
       if (!hang) return;
-      console.log("in the transaction");
+      console.error("in the transaction");
       for (const until = Date.now() + HANG_MS; Date.now() < until; );
     });
     this.#arm();

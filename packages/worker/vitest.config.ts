@@ -64,7 +64,7 @@ export default defineConfig({
           include: sessionObject,
           exclude: tracePlane,
           globalSetup: "./test/broker.node.ts",
-          setupFiles: "./test/migrate.ts",
+          setupFiles: "./test/setup.ts",
         },
       },
     ],

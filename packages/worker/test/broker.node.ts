@@ -7,7 +7,7 @@ import type { BrokerAnswer, ReceivedCall } from "./broker.ts";
  * A scripted sandbox broker over real HTTP, one for the whole run. It speaks the contract of
  * packages/shared/src/protocol/sandbox-broker.ts and starts no process: the tests play the runner. Besides, for each session,
  * `PUT /test/{session}` sets what the next calls of a kind are answered with, `GET` tells what came in, `POST` lets go of what
- * is held back.
+ * is held back. It is a backend for spans, too: `/otlp/{session}`.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const server = createScriptedBroker();
@@ -40,6 +40,12 @@ function createScriptedBroker(): Server {
     const control = /^\/test\/(.+)$/.exec(url)?.[1];
     if (control !== undefined) return serveTest(scriptOf(control), method, text, response);
 
+    const exporter = /^\/otlp\/(.+)\/v1\/traces$/.exec(url)?.[1];
+    if (exporter !== undefined) {
+      const received = { call: "export", path: url, headers: request.headers as Record<string, string> } as const;
+      scriptOf(exporter).received.push(received);
+      return void response.writeHead(200, { "content-type": "application/json" }).end("{}");
+    }
     const body = text === "" ? undefined : JSON.parse(text);
     const script = scriptOf(body?.sessionId ?? request.headers["valet-session-id"] ?? "");
     const call = callOf(method, url, body);

@@ -118,6 +118,7 @@ export class FakeRunner {
   }
 
   close(code = 1000): void {
+    this.closed = { code, reason: "test" };
     this.#socket.close(code, "test");
   }
 }

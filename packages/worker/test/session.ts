@@ -47,8 +47,15 @@ export class TestSession {
   readonly id = newId("ses");
   stub = stubOf(this.id);
   readonly broker = new ScriptedBroker(this.id);
+  static #created: TestSession[] = [];
+
+  /** The sessions that have been created since this was last asked. */
+  static takeCreated(): TestSession[] {
+    return TestSession.#created.splice(0);
+  }
 
   async create(input: CreateSession = {}): Promise<SessionView> {
+    TestSession.#created.push(this);
     return valueIn(await this.stub.create({ id: this.id, ...input }, CALLER));
   }
 

@@ -78,7 +78,9 @@ export class Conversation {
 
   /** The session of the agent that a channel goes on in, and the generation in which it last did. */
   agentSession(channel: string): { readonly id: string; readonly generation: number } | undefined {
-    const [row] = this.#sql.exec("SELECT opencode_session, generation FROM channels WHERE channel = ?", channel).toArray();
+    const [row] = this.#sql
+      .exec("SELECT opencode_session, generation FROM channels WHERE channel = ?", channel)
+      .toArray();
     return row && { id: row.opencode_session as string, generation: row.generation as number };
   }
 

@@ -53,6 +53,9 @@ const TURN_ERRORS: readonly string[] = [
   "session_terminated",
 ] satisfies PromptError[];
 
+/** It was not the turn that came to its end: a runner that restarts, or is told to stop by others than us, says so. */
+const RUNNER_ENDED: readonly string[] = ["runner_lost", "runner_shutdown"];
+
 /** The runner's own watchdog comes first; this one is for a runner that is stuck itself. */
 const STUCK_FACTOR = 2;
 
@@ -154,18 +157,11 @@ export class Dispatcher {
       return;
     }
     this.#heardMs.set(attempt.id, now());
-    switch (frame.type) {
-      case "prompt-accepted":
-        return this.#onAccepted(attempt, frame);
-      case "prompt-refused":
-        return this.#takeBack(attempt.id, "not_accepted");
-      case "part":
-        return this.#onPart(attempt, frame);
-      case "permission-asked":
-        return this.#onPermissionAsked(attempt, frame);
-      case "turn-ended":
-        return this.#onTurnEnded(attempt, frame);
-    }
+    if (frame.type === "prompt-accepted") this.#onAccepted(attempt, frame);
+    else if (frame.type === "prompt-refused") this.#takeBack(attempt.id, "not_accepted");
+    else if (frame.type === "part") this.#onPart(attempt, frame);
+    else if (frame.type === "permission-asked") this.#onPermissionAsked(attempt, frame);
+    else this.#onTurnEnded(attempt, frame);
   }
 
   #dispatch(messages: readonly WaitingMessage[], link: RunnerLink): void {
@@ -261,7 +257,8 @@ export class Dispatcher {
       conversation.setAgentSession(attempt.channel, opencodeSessionId, state.record.generation);
     }
     conversation.finish(attempt.id, parts);
-    queue.end(attempt.id, outcome, outcome === "ok" ? undefined : turnErrorType(errorType), summary);
+    if (outcome !== "ok" && RUNNER_ENDED.includes(errorType ?? "") && attempt.stop === null) queue.lose(attempt.id, summary);
+    else queue.end(attempt.id, outcome, outcome === "ok" ? undefined : turnErrorType(errorType), summary);
     this.#sendLater({ type: "turn-ended-ack", attemptId: attempt.id });
   }
 

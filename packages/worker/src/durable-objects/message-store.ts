@@ -193,7 +193,13 @@ export class MessageStore {
 
   /** The last ones of a channel that are done, latest first. */
   latestMessages(channel: string, limit: number): MessageRow[] {
-    return this.#select("messages", MESSAGE, "WHERE channel = ? AND status = 'done' ORDER BY seq DESC LIMIT ?", channel, limit);
+    return this.#select(
+      "messages",
+      MESSAGE,
+      "WHERE channel = ? AND status = 'done' ORDER BY seq DESC LIMIT ?",
+      channel,
+      limit,
+    );
   }
 
   updateMessage(id: string, patch: Partial<MessageRow>): void {
@@ -227,7 +233,10 @@ export class MessageStore {
   #insert<T extends object>(table: string, columns: Columns<T>, row: T, more: Record<string, string>): void {
     const all = { ...encode(columns, row), ...more };
     const marks = Object.keys(all).map(() => "?");
-    this.#sql.exec(`INSERT INTO ${table} (${Object.keys(all).join(", ")}) VALUES (${marks.join(", ")})`, ...Object.values(all));
+    this.#sql.exec(
+      `INSERT INTO ${table} (${Object.keys(all).join(", ")}) VALUES (${marks.join(", ")})`,
+      ...Object.values(all),
+    );
   }
 
   #update<T extends object>(table: string, columns: Columns<T>, id: string, patch: Partial<T>): void {

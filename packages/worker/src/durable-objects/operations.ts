@@ -37,9 +37,15 @@ export class Operations {
    * place of has ended.
    * @param patch what else changes with it
    */
-  begin<K extends Operation["kind"]>(operation: NewOperation<K>, patch: (context: SpanContext) => SessionPatch): Operation {
+  begin<K extends Operation["kind"]>(
+    operation: NewOperation<K>,
+    patch: (context: SpanContext) => SessionPatch,
+  ): Operation {
     const { kind, step, attributes, causes, follows } = operation;
-    const link = <T extends string>(context: SpanContext, type: T) => ({ context, attributes: { "valet.link.type": type } });
+    const link = <T extends string>(context: SpanContext, type: T) => ({
+      context,
+      attributes: { "valet.link.type": type },
+    });
     const { context } = this.#tracer.start<OperationSpan>(`valet.sandbox.${kind}`, {
       attributes,
       links: [

@@ -27,8 +27,17 @@ describe("a request as we write it", () => {
     });
     const [group] = readRequest(text, SESSION)?.groups ?? [];
     const { resourceSpans } = JSON.parse(text);
-    expect(JSON.parse(writeSpans(group?.spans ?? []) ?? "")).toEqual(resourceSpans[0].scopeSpans[0].spans[0]);
+    expect(JSON.parse(writeSpans(group?.spans ?? []))).toEqual(resourceSpans[0].scopeSpans[0].spans[0]);
     expect(JSON.parse(group?.resource ?? "")).toEqual(resourceSpans[0].resource);
+  });
+
+  test("may be newer: a plain field that we do not know is kept, and one of its origin left out", () => {
+    const request = JSON.parse(makeFrame({}));
+    request.resourceSpans[0].resource.newer = [[]];
+    Object.assign(request.resourceSpans[0].scopeSpans[0].spans[0], { newer: 1 });
+    const [group] = readRequest(JSON.stringify(request), SESSION)?.groups ?? [];
+    expect(JSON.parse(writeSpans(group?.spans ?? []))).toMatchObject({ newer: 1 });
+    expect(JSON.parse(group?.resource ?? "")).toEqual({ attributes: request.resourceSpans[0].resource.attributes });
   });
 
   test("has its sampled flag, times and errors read", () => {
@@ -64,8 +73,32 @@ describe("a span that a backend could not decode is left out, and the others sta
     ["a double that is null", { attributes: [{ key: "a", value: { doubleValue: null } }] }],
     ["an event without a time", { events: [{ name: "e" }] }],
     ["a link without ids", { links: [{}] }],
+    ["a name that is no text", { name: "\ud800" }],
+    ["a value that is no text", { attributes: [{ key: "a", value: { stringValue: "\udc00" } }] }],
   ])("%s", (_what, change) => {
     expect(read(requestWith(change))).toEqual({ names: ["good"], refused: 1 });
+  });
+
+  test("a double that is no number once parsed", () => {
+    const text = requestWith({ attributes: [{ key: "a", value: { doubleValue: 7.25 } }] });
+    expect(read(text.replace("7.25", "1e999")).refused).toBe(1);
+  });
+
+  test("a resource of a size that would be stored with every span costs its spans", () => {
+    const request = JSON.parse(makeFrame({}, {}));
+    request.resourceSpans[0].resource.attributes[0].value.stringValue = "x".repeat(20_000);
+    expect(read(JSON.stringify(request))).toEqual({ names: [], refused: 2 });
+  });
+
+  test("a field that nobody knows and that is nested beyond reason", () => {
+    const deep = `${"[".repeat(20_000)}${"]".repeat(20_000)}`;
+    for (const field of ['"name":"changed"', '"key":"valet.session.id"', '"status":{']) {
+      const text = makeFrame({ name: "changed" });
+      expect(text).toContain(field);
+      const end = field.endsWith("{") ? "" : ",";
+      const deeper = field.endsWith("{") ? `${field}"newer":${deep},` : `"newer":${deep}${end}${field}`;
+      expect(read(text.replace(field, deeper))).toEqual({ names: [], refused: 1 });
+    }
   });
 
   test("an array nested beyond reason", () => {
@@ -87,6 +120,12 @@ describe("nothing of one session gets into another:", () => {
       names: ["ours"],
       refused: 1,
     });
+  });
+
+  test("a span that says both, too", () => {
+    const ids = [SESSION, "ses_other"].map((id) => ({ key: "valet.session.id", value: { stringValue: id } }));
+    expect(read(requestWith({ attributes: ids })).refused).toBe(1);
+    expect(read(requestWith({ attributes: ids.slice(0, 1) })).refused).toBe(0);
   });
 
   test("a span that does not say whose it is, too", () => {

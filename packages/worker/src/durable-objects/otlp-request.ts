@@ -44,6 +44,17 @@ const PARENT_IS_REMOTE = 0x200;
 const STATUS_ERROR = 2;
 const MAX_UINT32 = 2 ** 32;
 const MAX_DEPTH = 32;
+const ATTRIBUTE_FIELDS = ["attributes", "droppedAttributesCount"];
+const ID_FIELDS = ["traceId", "spanId", "traceState", "flags"];
+const SPAN_FIELDS: ReadonlySet<string> = new Set([
+  ...[...ID_FIELDS, ...ATTRIBUTE_FIELDS, "parentSpanId", "name", "kind", "startTimeUnixNano", "endTimeUnixNano"],
+  ...["events", "droppedEventsCount", "links", "droppedLinksCount", "status"],
+]);
+const LINK_FIELDS: ReadonlySet<string> = new Set([...ID_FIELDS, ...ATTRIBUTE_FIELDS]);
+const EVENT_FIELDS: ReadonlySet<string> = new Set(["timeUnixNano", "name", ...ATTRIBUTE_FIELDS]);
+const STATUS_FIELDS: ReadonlySet<string> = new Set(["code", "message"]);
+const KEY_VALUE_FIELDS: ReadonlySet<string> = new Set(["key", "value"]);
+const LIST_FIELDS: ReadonlySet<string> = new Set(["values"]);
 /** Of a resource and of a scope each, in characters: they may be kept once a span. */
 const MAX_ORIGIN_LENGTH = 16 * 1024;
 
@@ -63,10 +74,9 @@ export function readRequest(text: string, sessionId: string): ReadRequest | unde
   const groups: SpanGroup[] = [];
   let refused = 0;
   for (const each of resourceSpans) {
-    // Absent ones crash some backends.
-    const resource = originText(field(each, "resource") ?? { attributes: [] }, isAttributed);
+    const resource = resourceText(field(each, "resource"));
     for (const scopeSpans of list(field(each, "scopeSpans"))) {
-      const scope = originText(field(scopeSpans, "scope") ?? { name: "" }, isScope);
+      const scope = scopeText(field(scopeSpans, "scope"));
       const received = list(field(scopeSpans, "spans"));
       const isGood = (span: unknown) => isSpan(span) && isOf(span, sessionId);
       const good = resource !== undefined && scope !== undefined ? received.filter(isGood) : [];
@@ -78,23 +88,30 @@ export function readRequest(text: string, sessionId: string): ReadRequest | unde
   return { groups, refused };
 }
 
-/** Received spans as text within `spans`, without the brackets; `undefined` where one cannot be written. */
-export function writeSpans(spans: readonly ReceivedSpan[]): string | undefined {
-  return write(spans.map(({ source }) => source))?.slice(1, -1);
+/** Received spans as text within `spans`, without the brackets. */
+export function writeSpans(spans: readonly ReceivedSpan[]): string {
+  return JSON.stringify(spans.map(({ source }) => source)).slice(1, -1);
 }
 
-function originText(origin: unknown, check: (origin: unknown) => boolean): string | undefined {
-  const text = check(origin) ? write(origin) : undefined;
-  return text === undefined || text.length > MAX_ORIGIN_LENGTH ? undefined : text;
+/** A resource or a scope, with the fields that are known. */
+function originText<T extends object>(origin: T, check: (origin: T) => boolean): string | undefined {
+  if (!check(origin)) return undefined;
+  const text = JSON.stringify(origin);
+  return text.length > MAX_ORIGIN_LENGTH ? undefined : text;
 }
 
-/** What is nested deep enough can be parsed and not written: fields that we do not know are not looked at. */
-function write(value: unknown): string | undefined {
-  try {
-    return JSON.stringify(value);
-  } catch {
-    return undefined;
-  }
+function resourceText(resource: unknown): string | undefined {
+  if (resource !== undefined && !isObject(resource)) return undefined;
+  // Absent attributes crash some backends.
+  const attributes = field(resource, "attributes") ?? [];
+  return originText({ attributes, droppedAttributesCount: field(resource, "droppedAttributesCount") }, isAttributed);
+}
+
+function scopeText(scope: unknown): string | undefined {
+  if (scope !== undefined && !isObject(scope)) return undefined;
+  const [attributes, droppedAttributesCount] = [field(scope, "attributes"), field(scope, "droppedAttributesCount")];
+  const name = field(scope, "name") ?? "";
+  return originText({ name, version: field(scope, "version"), attributes, droppedAttributesCount }, isScope);
 }
 
 interface CheckedSpan {
@@ -142,6 +159,7 @@ function isOf(span: unknown, sessionId: string): boolean {
 
 function isSpan(span: unknown): boolean {
   return (
+    isPlainBeside(SPAN_FIELDS, span) &&
     isIdentified(span) &&
     optional(field(span, "parentSpanId"), isSpanIdText) &&
     isText(field(span, "name")) &&
@@ -150,7 +168,7 @@ function isSpan(span: unknown): boolean {
     isNanos(field(span, "endTimeUnixNano")) &&
     isAttributed(span) &&
     listOf(field(span, "events"), isEvent) &&
-    listOf(field(span, "links"), (link) => isIdentified(link) && isAttributed(link)) &&
+    listOf(field(span, "links"), isLink) &&
     optional(field(span, "droppedEventsCount"), isUint32) &&
     optional(field(span, "droppedLinksCount"), isUint32) &&
     optional(field(span, "status"), isStatus)
@@ -167,13 +185,18 @@ function isIdentified(value: unknown): boolean {
   );
 }
 
+function isLink(link: unknown): boolean {
+  return isPlainBeside(LINK_FIELDS, link) && isIdentified(link) && isAttributed(link);
+}
+
 function isEvent(event: unknown): boolean {
+  if (!isPlainBeside(EVENT_FIELDS, event)) return false;
   return isNanos(field(event, "timeUnixNano")) && optional(field(event, "name"), isText) && isAttributed(event);
 }
 
 function isStatus(status: unknown): boolean {
   return (
-    isObject(status) &&
+    isPlainBeside(STATUS_FIELDS, status) &&
     optional(field(status, "code"), (code) => code === 0 || code === 1 || code === 2) &&
     optional(field(status, "message"), isText)
   );
@@ -192,7 +215,12 @@ function isAttributed(value: unknown): boolean {
 }
 
 function isKeyValue(attribute: unknown): boolean {
-  return isText(field(attribute, "key")) && isAnyValue(field(attribute, "value"), 0);
+  return isKeyValueAt(attribute, 0);
+}
+
+function isKeyValueAt(attribute: unknown, depth: number): boolean {
+  if (!isPlainBeside(KEY_VALUE_FIELDS, attribute)) return false;
+  return isText(field(attribute, "key")) && isAnyValue(field(attribute, "value"), depth);
 }
 
 /** An `AnyValue`: one of its fields, or none for the empty value. */
@@ -218,14 +246,12 @@ function isAnyValue(value: unknown, depth: number): boolean {
       // `1e999` is parsed to what is written as null.
       return Number.isFinite(content) || content === "NaN" || content === "Infinity" || content === "-Infinity";
     case "arrayValue":
-      return isObject(content) && listOf(field(content, "values"), (each) => isAnyValue(each, depth + 1));
+      return (
+        isPlainBeside(LIST_FIELDS, content) && listOf(field(content, "values"), (each) => isAnyValue(each, depth + 1))
+      );
     case "kvlistValue":
       return (
-        isObject(content) &&
-        listOf(
-          field(content, "values"),
-          (each) => isText(field(each, "key")) && isAnyValue(field(each, "value"), depth + 1),
-        )
+        isPlainBeside(LIST_FIELDS, content) && listOf(field(content, "values"), (each) => isKeyValueAt(each, depth + 1))
       );
     default:
       return false;
@@ -260,6 +286,20 @@ function isUint32(value: unknown): boolean {
 /** A lone surrogate is no text: strict decoders refuse the whole request for one. */
 function isText(value: unknown): boolean {
   return typeof value === "string" && value.isWellFormed();
+}
+
+/**
+ * Whether a field that we do not know holds neither list nor object: they could be nested beyond what a backend reads, and it
+ * would refuse the whole request.
+ */
+function isPlainBeside(known: ReadonlySet<string>, value: unknown): boolean {
+  if (!isObject(value)) return false;
+  for (const key in value) {
+    if (known.has(key)) continue;
+    const other = field(value, key);
+    if (typeof other === "string" ? !other.isWellFormed() : typeof other === "object" && other !== null) return false;
+  }
+  return true;
 }
 
 function isObject(value: unknown): value is object {

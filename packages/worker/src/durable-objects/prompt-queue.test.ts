@@ -7,7 +7,7 @@ import type { MessageView } from "@valet/shared/protocol/session-view";
 import { describe, expect, test, vi } from "vitest";
 import { eventually } from "../../test/eventually.ts";
 import type { FakeRunner } from "../../test/fake-runner.ts";
-import { CALLER, type SeenSpan, TestSession, valueOf } from "../../test/session.ts";
+import { CALLER, type SeenSpan, TestSession, valueIn } from "../../test/session.ts";
 
 const CALLER_TRACE = "a".repeat(32);
 
@@ -44,7 +44,7 @@ describe("a message", () => {
     expect(dispatched).toMatchObject({ traceId: CALLER_TRACE, parentSpanId: prompt.spanId, kind: 4 });
     expect(dispatched.attributes).toMatchObject({
       ...{ "valet.queue.reason": "immediate", "valet.queue.mode": "followup", "valet.dispatch.sent": true },
-      ...{ "valet.dispatch.id": dispatch.attemptId, "valet.dispatch.attempt": 1, "valet.thread.id": "thread-1" },
+      ...{ "valet.dispatch.attempt_id": dispatch.attemptId, "valet.dispatch.attempt": 1, "valet.thread.id": "thread-1" },
     });
     expect([prompt, wait, dispatched].map(outcomeOf)).toEqual(Array(3).fill(["ok", undefined]));
     expect(dispatch.traceparent).toBe(`00-${CALLER_TRACE}-${dispatched.spanId}-03`);
@@ -62,18 +62,18 @@ describe("a message", () => {
 
   test("that nobody called for begins a trace of its own", async () => {
     const { session, runner } = await TestSession.running();
-    const { traceId } = valueOf(await session.stub.sendMessage({ content: "x" }, { ownerId: "own_1" }));
+    const { traceId } = valueIn(await session.stub.sendMessage({ content: "x" }, { ownerId: "own_1" }));
     await work(runner);
     expect(await session.onlySpan("valet.prompt")).toMatchObject({ traceId, parentSpanId: undefined });
   });
 
   test("with the same id twice is one message, whenever it comes again", async () => {
     const { session, runner } = await TestSession.running();
-    const first = valueOf(await session.stub.sendMessage({ id: "mine", content: "one" }, CALLER));
+    const first = valueIn(await session.stub.sendMessage({ id: "mine", content: "one" }, CALLER));
     await session.send("two", { id: "mine" });
     const dispatch = await work(runner);
     expect(dispatch.content).toBe("one");
-    const again = valueOf(await session.stub.sendMessage({ id: "mine", content: "three" }, CALLER));
+    const again = valueIn(await session.stub.sendMessage({ id: "mine", content: "three" }, CALLER));
     expect(again).toMatchObject({ messageId: "mine", status: "done", traceId: first.traceId });
     expect(await session.spans("valet.prompt")).toHaveLength(1);
     expect((await session.view()).queueLength).toBe(0);
@@ -116,7 +116,7 @@ describe("followup", () => {
     const waits = await session.spans("valet.queue.wait");
     const wait = waits.find(({ attributes }) => attributes["valet.message.id"] === second);
     const turns = await session.spans("valet.prompt.dispatch");
-    const before = turns.find(({ attributes }) => attributes["valet.dispatch.id"] === a1.attemptId);
+    const before = turns.find(({ attributes }) => attributes["valet.dispatch.attempt_id"] === a1.attemptId);
     expect(wait && reasonsOf(wait)).toEqual(["runner_busy"]);
     expect(wait?.links).toEqual([{ type: "waited_on", traceId: before?.traceId, spanId: before?.spanId }]);
   });
@@ -126,12 +126,15 @@ describe("followup", () => {
     await session.send("first");
     const first = await runner.accept();
     const early = await session.send("early");
-    await eventually(async () => expect(Date.now()).toBeGreaterThan(Date.parse((await session.message(early)).acceptedAt) + 30));
+    await eventually(async () =>
+      expect(Date.now()).toBeGreaterThan(Date.parse((await session.message(early)).acceptedAt) + 30),
+    );
     const late = await session.send("late");
     await runner.end(first.attemptId);
     const earlyDispatch = await work(runner);
     const lateDispatch = await work(runner);
-    const gapMs = Date.parse((await session.message(late)).acceptedAt) - Date.parse((await session.message(early)).acceptedAt);
+    const gapMs =
+      Date.parse((await session.message(late)).acceptedAt) - Date.parse((await session.message(early)).acceptedAt);
     expect(gapMs).toBeGreaterThan(0);
     expect(earlyDispatch.queue.waitMs).toBeGreaterThanOrEqual(gapMs);
     expect(Date.parse((await session.message(late)).dispatchedAt ?? "")).toBeGreaterThan(0);
@@ -162,7 +165,9 @@ describe("steer", () => {
     expect(await session.message(running)).toMatchObject({ outcome: "superseded", errorType: "steered" });
     await runner.end(elsewhere.attemptId);
     const prompts = await session.spans("valet.prompt");
-    const [aborted, steering] = [running, steer].map((id) => prompts.find((span) => span.attributes["valet.message.id"] === id));
+    const [aborted, steering] = [running, steer].map((id) =>
+      prompts.find((span) => span.attributes["valet.message.id"] === id),
+    );
     expect(aborted?.links).toEqual([{ type: "caused_by", traceId: steering?.traceId, spanId: steering?.spanId }]);
     expect(aborted?.status).toBe(0);
   });
@@ -207,7 +212,7 @@ describe("collect", () => {
       expect(outcomeOf(prompt)).toEqual(["ok", undefined]);
       expect(prompt.endNs).toBeGreaterThan(span.endNs);
     }
-    const [turn, ...others] = valueOf(await session.stub.turns()).turns;
+    const [turn, ...others] = valueIn(await session.stub.turns()).turns;
     expect(others).toEqual([]);
     expect(turn).toMatchObject({ message_ids: ids, trace_id: span.traceId, queue_reasons: ["collect_debounce"] });
     const answers = await Promise.all(ids.map(async (id) => (await session.message(id)).parts.length));
@@ -217,7 +222,7 @@ describe("collect", () => {
   test("one message alone stays in its own trace", async () => {
     const { session, runner } = await TestSession.running({ queueMode: "collect" });
     await session.send("alone");
-    valueOf(await session.stub.hibernate(CALLER));
+    valueIn(await session.stub.hibernate(CALLER));
     const dispatch = await work(runner);
     expect(dispatch.queue.mode).toBe("collect");
     expect((await session.onlySpan("valet.prompt.dispatch")).traceId).toBe(CALLER_TRACE);
@@ -226,7 +231,7 @@ describe("collect", () => {
   test("a hibernate closes the batch: its messages are worked on, not forgotten", async () => {
     const { session, runner } = await TestSession.running({ queueMode: "collect" });
     const ids = [await session.send("a"), await session.send("b")];
-    valueOf(await session.stub.hibernate(CALLER));
+    valueIn(await session.stub.hibernate(CALLER));
     expect((await work(runner)).messageIds).toEqual(ids);
     expect(outcomeOf(await session.onlySpan("valet.sandbox.hibernate"))).toEqual(["skipped", "session_busy"]);
     expect((await session.view()).status).toBe("running");
@@ -239,7 +244,7 @@ describe("an attempt", () => {
     const id = await runInDurableObject(session.stub, async (object, state) => {
       // The link stands as far as the object knows; nobody has told it of the close yet.
       for (const socket of state.getWebSockets("runner")) socket.close(1011, "broken");
-      return valueOf(await object.sendMessage({ content: "work" }, CALLER)).messageId;
+      return valueIn(await object.sendMessage({ content: "work" }, CALLER)).messageId;
     });
     await session.messageIs(id, { status: "queued", queueReason: "runner_disconnected", attempts: 1 });
     const [failed] = await session.spans("valet.prompt.dispatch");
@@ -284,7 +289,7 @@ describe("an attempt", () => {
     }
     await session.messageIs(id, { status: "done", outcome: "error", errorType: "not_accepted", attempts: 3 });
     expect(await session.onlySpan("valet.prompt")).toMatchObject({ status: 2, isOpen: false });
-    expect(valueOf(await session.stub.turns()).turns).toEqual([]);
+    expect(valueIn(await session.stub.turns()).turns).toEqual([]);
   });
 
   test("that the runner never heard of, as its hello shows, is made again at once", async () => {
@@ -319,7 +324,7 @@ describe("an attempt", () => {
     const third = await (await session.connect()).hello({ ready: true });
     await session.messageIs(id, { status: "done", outcome: "error", errorType: "runner_lost", attempts: 2 });
     expect(third.heard.filter(({ type }) => type === "prompt")).toEqual([]);
-    const { turns } = valueOf(await session.stub.turns());
+    const { turns } = valueIn(await session.stub.turns());
     expect(turns.map(({ outcome, error_type, attempt }) => [outcome, error_type, attempt])).toEqual([
       ["lost", "runner_lost", 1],
       ["lost", "runner_lost", 2],
@@ -327,6 +332,23 @@ describe("an attempt", () => {
     const [, follower] = await session.spans("valet.prompt.dispatch");
     expect(follower?.links.map(({ type }) => type)).toEqual(["follows"]);
     expect(await session.onlySpan("valet.prompt")).toMatchObject({ status: 2 });
+  });
+
+  test.each([
+    ["error", "runner_lost"],
+    ["aborted", "runner_shutdown"],
+  ] as const)("that ended with its runner (%s %s) is tried once more", async (outcome, errorType) => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    const { attemptId } = await runner.accept();
+    await runner.end(attemptId, { outcome, errorType, parts: [] });
+    expect(await work(runner)).toMatchObject({ messageId: id, attempt: 2 });
+    expect(await session.message(id)).toMatchObject({ outcome: "ok" });
+    const { turns } = valueIn(await session.stub.turns());
+    expect(turns.map((turn) => [turn.outcome, turn.error_type])).toEqual([
+      ["lost", "runner_lost"],
+      ["ok", null],
+    ]);
   });
 
   test("in flight when the object is evicted is in flight after it", async () => {
@@ -339,7 +361,10 @@ describe("an attempt", () => {
     await runner.end(attemptId);
     expect(await session.message(id)).toMatchObject({ outcome: "ok", attempts: 1 });
     const spans = [...(await session.spans("valet.prompt")), ...(await session.spans("valet.prompt.dispatch"))];
-    expect(spans.map(outcomeOf)).toEqual([["ok", undefined], ["ok", undefined]]);
+    expect(spans.map(outcomeOf)).toEqual([
+      ["ok", undefined],
+      ["ok", undefined],
+    ]);
     expect((await session.spans()).filter(({ isOpen }) => isOpen)).toEqual([]);
   });
 
@@ -372,7 +397,11 @@ describe("an attempt", () => {
       vi.useRealTimers();
     }
     expect(await runner.next("abort")).toMatchObject({ reason: "stuck_turn" });
-    expect(await session.message(id)).toMatchObject({ outcome: "error", errorType: "stuck_turn", parts: [{ text: "hm" }] });
+    expect(await session.message(id)).toMatchObject({
+      outcome: "error",
+      errorType: "stuck_turn",
+      parts: [{ text: "hm" }],
+    });
   });
 });
 
@@ -389,7 +418,7 @@ describe("taking back", () => {
     const { session, runner, running, attemptId } = await busy();
     const id = await session.send("never mind");
     for (let i = 0; i < 2; i++) {
-      const withdrawn: MessageView = valueOf(await session.stub.withdraw(id, CALLER));
+      const withdrawn: MessageView = valueIn(await session.stub.withdraw(id, CALLER));
       expect(withdrawn).toMatchObject({ status: "done", outcome: "aborted", errorType: "withdrawn" });
     }
     expect(await session.stub.withdraw(running, CALLER)).toMatchObject({ ok: false, problem: { status: 409 } });
@@ -403,7 +432,7 @@ describe("taking back", () => {
   test("the queue can be cleared; what runs goes on", async () => {
     const { session, runner, running, attemptId } = await busy();
     const ids = [await session.send("a"), await session.send("b", { channel: "main" })];
-    expect(valueOf(await session.stub.clearQueue(CALLER))).toEqual({ withdrawn: 2 });
+    expect(valueIn(await session.stub.clearQueue(CALLER))).toEqual({ withdrawn: 2 });
     for (const id of ids) expect(await session.message(id)).toMatchObject({ errorType: "queue_cleared" });
     await runner.end(attemptId);
     expect(await session.message(running)).toMatchObject({ outcome: "ok" });
@@ -412,8 +441,8 @@ describe("taking back", () => {
   test("abort ends what runs in every channel and leaves the queue", async () => {
     const { session, runner, running, attemptId } = await busy();
     const next = await session.send("next");
-    valueOf(await session.stub.abort(CALLER));
-    valueOf(await session.stub.abort(CALLER));
+    valueIn(await session.stub.abort(CALLER));
+    valueIn(await session.stub.abort(CALLER));
     expect(await runner.next("abort")).toEqual({ type: "abort", attemptId, reason: "user_abort" });
     await runner.end(attemptId, { outcome: "aborted", errorType: "user_abort" });
     expect(runner.heard.filter(({ type }) => type === "abort")).toEqual([]);
@@ -423,7 +452,7 @@ describe("taking back", () => {
 
   test("a turn that ended by itself before the abort came is over as it ended", async () => {
     const { session, runner, running, attemptId } = await busy();
-    valueOf(await session.stub.abort(CALLER));
+    valueIn(await session.stub.abort(CALLER));
     await runner.end(attemptId);
     expect(await session.message(running)).toMatchObject({ outcome: "ok" });
   });

@@ -90,7 +90,8 @@ export class PromptQueue {
         "valet.message.attachment_count": body.attachments.length,
         "valet.queue.mode": message.mode,
         "gen_ai.request.model": body.model,
-        ...channelAttributes(message.channel, body.threadId),
+        "valet.channel.id": message.channel,
+        "valet.thread.id": body.threadId,
       },
     });
     const row: MessageRow = {
@@ -157,20 +158,24 @@ export class PromptQueue {
     const reason = head.reason ?? "immediate";
     const attemptId = newId("att");
     const number = Math.max(...rows.map(({ attempts }) => attempts)) + 1;
-    const queue = { waitMs, reason, mode: head.mode, ...(head.mode === "collect" && { collectBufferMs: nowMs - head.acceptedMs }) };
+    const isCollected = head.mode === "collect";
     for (const row of rows) this.#endWait(row, "ok");
     const span = this.#tracer.start("valet.prompt.dispatch", {
       kind: SpanKind.PRODUCER,
       parent: rows.length === 1 ? head.promptContext : undefined,
       attributes: {
-        ...{ "valet.dispatch.id": attemptId, "valet.dispatch.attempt": number, "valet.dispatch.sent": true },
-        ...{ "valet.queue.wait_ms": waitMs, "valet.queue.reason": reason, "valet.queue.mode": head.mode },
-        ...{ "valet.message.id": head.id, ...channelAttributes(head.channel, last.threadId) },
-        ...(head.mode === "collect" && {
-          "valet.collect.message_count": rows.length,
-          "valet.collect.buffer_ms": queue.collectBufferMs,
-          "valet.collect.message_ids": ids,
-        }),
+        "valet.dispatch.attempt_id": attemptId,
+        "valet.dispatch.attempt": number,
+        "valet.dispatch.sent": true,
+        "valet.queue.wait_ms": waitMs,
+        "valet.queue.reason": reason,
+        "valet.queue.mode": head.mode,
+        "valet.message.id": head.id,
+        "valet.channel.id": head.channel,
+        "valet.thread.id": last.threadId,
+        "valet.collect.message_count": isCollected ? rows.length : undefined,
+        "valet.collect.buffer_ms": isCollected ? nowMs - head.acceptedMs : undefined,
+        "valet.collect.message_ids": isCollected ? ids : undefined,
       },
       links: dispatchLinks(rows),
     });
@@ -183,12 +188,21 @@ export class PromptQueue {
     }
     this.store.addAttempt({
       ...{ id: attemptId, number, generation: settings.generation, channel: head.channel, state: "dispatched" },
-      ...{ messageIds: ids, context: span.context, dispatchedMs: nowMs, acceptedMs: null, endedMs: null, waitMs, stop: null },
+      ...{
+        messageIds: ids,
+        context: span.context,
+        dispatchedMs: nowMs,
+        acceptedMs: null,
+        endedMs: null,
+        waitMs,
+        stop: null,
+      },
     });
     const authors = new Set(bodies.map(({ author }) => JSON.stringify(author)));
     const model = last.model ?? settings.model;
     return {
-      ...{ attemptId, attempt: number, messageId: head.id, messageIds: [...ids], channel: head.channel, queue },
+      ...{ attemptId, attempt: number, messageId: head.id, messageIds: [...ids], channel: head.channel },
+      queue: { waitMs, reason, mode: head.mode, ...(isCollected && { collectBufferMs: nowMs - head.acceptedMs }) },
       content: bodies.map(({ content }) => content).join("\n\n"),
       attachments: bodies.flatMap(({ attachments }) => attachments),
       models: [...(last.models ?? settings.models)],
@@ -226,8 +240,10 @@ export class PromptQueue {
   }
 
   /** Whoever worked on the attempt is gone. Its messages are tried once more, then they fail. */
-  lose(attemptId: string): void {
-    const attempt = this.#endAttempt(attemptId, { outcome: "lost", errorType: "runner_lost" });
+  lose(attemptId: string, summary?: TurnSummary): void {
+    // What ended was begun, also where that was not heard of.
+    if (summary !== undefined) this.accepted(attemptId);
+    const attempt = this.#endAttempt(attemptId, { outcome: "lost", errorType: "runner_lost", summary });
     if (attempt === undefined) return;
     for (const row of this.#messagesOf(attempt)) {
       this.store.updateMessage(row.id, { lost: row.lost + 1 });
@@ -256,7 +272,8 @@ export class PromptQueue {
     this.accepted(attemptId);
     const attempt = this.#endAttempt(attemptId, { ...final, summary });
     if (attempt === undefined) return false;
-    for (const row of this.#messagesOf(attempt)) this.#done(row, final.outcome, final.errorType, stop?.cause ?? undefined);
+    for (const row of this.#messagesOf(attempt))
+      this.#done(row, final.outcome, final.errorType, stop?.cause ?? undefined);
     return true;
   }
 
@@ -300,10 +317,16 @@ export class PromptQueue {
   /** Those that are still this attempt's. */
   #messagesOf(attempt: AttemptRow): MessageRow[] {
     const rows = attempt.messageIds.map((id) => this.store.message(id));
-    return rows.filter((row) => row !== undefined && row.attemptId === attempt.id && row.status !== "done") as MessageRow[];
+    return rows.filter(
+      (row) => row !== undefined && row.attemptId === attempt.id && row.status !== "done",
+    ) as MessageRow[];
   }
 
-  #startWait(message: Pick<MessageRow, "id" | "channel" | "mode">, parent: SpanContext, position?: number): SpanContext {
+  #startWait(
+    message: Pick<MessageRow, "id" | "channel" | "mode">,
+    parent: SpanContext,
+    position?: number,
+  ): SpanContext {
     const span = this.#tracer.start("valet.queue.wait", {
       parent,
       attributes: {
@@ -337,14 +360,12 @@ export class PromptQueue {
   }
 }
 
-function channelAttributes(channel: string, threadId: string | undefined) {
-  return { "valet.channel.id": channel, "valet.thread.id": threadId };
-}
-
 /** A batch links to each message; a later attempt to those that were before it. */
 function dispatchLinks(rows: readonly MessageRow[]) {
   const collected = rows.length > 1 ? rows.map(({ promptContext }) => link(promptContext, "collected")) : [];
-  const before = new Map(rows.flatMap(({ lastDispatch }) => (lastDispatch ? [[lastDispatch.spanId, lastDispatch]] : [])));
+  const before = new Map(
+    rows.flatMap(({ lastDispatch }) => (lastDispatch ? [[lastDispatch.spanId, lastDispatch]] : [])),
+  );
   return [...collected, ...Array.from(before.values(), (context) => link(context, "follows"))];
 }
 

@@ -51,7 +51,11 @@ describe("a batch", () => {
   test("closes when its last message has waited long enough, and is dispatched whole", () => {
     const batch = [...collected(1, NOW + 50), ...collected(1, NOW + 100)];
     const ids = batch.map(({ id }) => id);
-    expect(plan(batch)).toMatchObject({ dispatches: [], dueMs: NOW + 100, reasons: { [ids[0] ?? ""]: "collect_debounce" } });
+    expect(plan(batch)).toMatchObject({
+      dispatches: [],
+      dueMs: NOW + 100,
+      reasons: { [ids[0] ?? ""]: "collect_debounce" },
+    });
     expect(plan(batch, {}, NOW + 100).dispatches).toEqual([ids]);
   });
 

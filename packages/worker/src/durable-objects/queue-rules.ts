@@ -86,7 +86,10 @@ function byChannel(waiting: readonly WaitingMessage[]): Map<string, WaitingMessa
 }
 
 /** The head of a channel's queue; where that collects, with all that follow it and collect too. */
-function nextBatch(queue: readonly WaitingMessage[], limits: BatchLimits): { messages: WaitingMessage[]; dueMs: number } {
+function nextBatch(
+  queue: readonly WaitingMessage[],
+  limits: BatchLimits,
+): { messages: WaitingMessage[]; dueMs: number } {
   const [head] = queue as [WaitingMessage, ...WaitingMessage[]];
   if (head.mode !== "collect") return { messages: [head], dueMs: 0 };
   const messages: WaitingMessage[] = [];

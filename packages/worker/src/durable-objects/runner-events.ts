@@ -6,13 +6,14 @@ import type { Dispatcher } from "./dispatcher.ts";
 import type { RunnerFrame, RunnerLink, RunnerLinkEvents } from "./runner-link.ts";
 import type { SandboxLifecycle } from "./sandbox-lifecycle.ts";
 import type { SessionState } from "./session-state.ts";
-import type { TraceStore } from "./trace-store.ts";
+import { TraceFrames } from "./trace-frames.ts";
+import type { SpanFrame, TraceStore } from "./trace-store.ts";
 import type { Transactions } from "./transactions.ts";
 
 export interface RunnerEventsOptions {
   readonly state: SessionState;
   readonly transactions: Transactions;
-  readonly traces: Pick<TraceStore, "acceptFrame" | "touch">;
+  readonly traces: Pick<TraceStore, "acceptFrames" | "touch">;
   readonly changes: Changes;
   readonly link: () => RunnerLink;
   readonly dispatcher: () => Dispatcher;
@@ -21,10 +22,12 @@ export interface RunnerEventsOptions {
   readonly captureContent: boolean;
   readonly tracing: boolean;
   readonly stuckTurnMs: number;
+  readonly report: (error: unknown) => void;
 }
 
 export class RunnerEvents implements RunnerLinkEvents {
   readonly #options: RunnerEventsOptions;
+  readonly #frames = new TraceFrames((frames) => this.#keepSpans(frames));
 
   constructor(options: RunnerEventsOptions) {
     this.#options = options;
@@ -39,39 +42,72 @@ export class RunnerEvents implements RunnerLinkEvents {
 
   onFrame(frame: RunnerFrame): void {
     const { dispatcher, lifecycle } = this.#options;
-    switch (frame.type) {
-      case "spans":
-        return this.#onSpans(frame);
-      case "stage":
-      case "stopped":
-        return lifecycle().onFrame(frame);
-      default:
-        return dispatcher().onFrame(frame);
-    }
+    if (frame.type === "spans") this.#onSpans(frame);
+    else if (frame.type === "stage") lifecycle().onStage(frame);
+    else if (frame.type === "stopped") this.#onStopped();
+    else dispatcher().onFrame(frame);
   }
 
   onDown(isClosed: boolean): void {
     const { state, traces, dispatcher, lifecycle } = this.#options;
+    this.flushSpans();
     const { instanceId } = state.record.link;
     if (isClosed && instanceId !== undefined) traces.touch(instanceId);
     dispatcher().onLinkDown();
     lifecycle().onLinkDown();
   }
 
+  #onStopped(): void {
+    // The link is closed now, and what it brought would be lost.
+    this.flushSpans();
+    this.#options.lifecycle().onStopped();
+  }
+
   onGone(): void {
     this.#options.lifecycle().onLinkGone();
   }
 
-  #onSpans({ instanceId, seq, otlp }: FromRunnerOf<"spans">): void {
-    const { traces, changes, transactions, link } = this.#options;
-    const ackSeq = traces.acceptFrame(instanceId, seq, otlp);
-    for (const [, traceId] of otlp.matchAll(/"traceId"\s*:\s*"([0-9a-f]{32})"/g)) changes.trace(traceId as string);
-    transactions.afterCommit(() => link().send({ type: "spans-ack", instanceId, seq: ackSeq }));
+  /** Stores the spans that have come in and wait for others. */
+  flushSpans(): void {
+    this.#frames.flush();
+  }
+
+  /** With tracing off nothing is kept, though a runner may send what it recorded before it was told. */
+  #onSpans(frame: FromRunnerOf<"spans">): void {
+    if (this.#options.tracing) this.#frames.add(frame);
+    else this.#acknowledge(frame.instanceId, frame.seq);
+  }
+
+  #keepSpans(frames: readonly SpanFrame[]): void {
+    const { traces, changes, transactions, report } = this.#options;
+    try {
+      transactions.run(() => {
+        for (const [instanceId, seq] of traces.acceptFrames(frames)) this.#acknowledge(instanceId, seq);
+        for (const { otlp } of frames) for (const traceId of traceIdsIn(otlp)) changes.trace(traceId);
+      });
+    } catch (error) {
+      // Not acknowledged, so they come again.
+      report(error);
+    }
+  }
+
+  #acknowledge(instanceId: string, seq: number): void {
+    const { transactions, link } = this.#options;
+    transactions.afterCommit(() => link().send({ type: "spans-ack", instanceId, seq }));
   }
 
   #sendConfig(): void {
     const { state, transactions, link, modelAccess, captureContent, tracing, stuckTurnMs } = this.#options;
-    const { id: sessionId, generation, repoUrl, branch, ref, credentials, startContext, link: linkRecord } = state.record;
+    const {
+      id: sessionId,
+      generation,
+      repoUrl,
+      branch,
+      ref,
+      credentials,
+      startContext,
+      link: linkRecord,
+    } = state.record;
     const { clockOffsetMs } = linkRecord;
     const asked = [state.record.model, ...state.record.models].filter((model) => model !== undefined);
     const work = { modelAccess: withModels(modelAccess, asked), captureContent, tracing, stuckTurnMs };
@@ -90,6 +126,10 @@ export class RunnerEvents implements RunnerLinkEvents {
       });
     });
   }
+}
+
+function traceIdsIn(otlp: string): Set<string> {
+  return new Set(Array.from(otlp.matchAll(/"traceId"\s*:\s*"([0-9a-f]{32})"/g), ([, traceId]) => traceId as string));
 }
 
 /** The agent refuses models of our own provider that it was not told of when it started. */

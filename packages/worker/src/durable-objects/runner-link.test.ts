@@ -8,13 +8,15 @@ import { encodeTraces, type ReadableSpan, serialiseSpan, Tracer } from "@valet/s
 import { describe, expect, test, vi } from "vitest";
 import { eventually } from "../../test/eventually.ts";
 import { FakeRunner } from "../../test/fake-runner.ts";
-import { CALLER, TestSession, valueOf } from "../../test/session.ts";
+import { CALLER, TestSession, valueIn } from "../../test/session.ts";
 
 /** An ended span of the session, as the runner encodes it. */
 function spanFrame(session: TestSession, name: string): string {
   const ended: ReadableSpan[] = [];
   const sink = { onStart: () => {}, onEnd: (span: ReadableSpan) => ended.push(span) };
-  new Tracer({ scope: { name: "test" }, sink }).startSpan(name, { attributes: { "valet.session.id": session.id } }).end();
+  new Tracer({ scope: { name: "test" }, sink })
+    .startSpan(name, { attributes: { "valet.session.id": session.id } })
+    .end();
   return encodeTraces({ "service.name": "valet-runner" }, ended);
 }
 
@@ -45,8 +47,12 @@ describe("who may connect", () => {
     const session = new TestSession();
     await session.create();
     const { generation } = await session.credentials();
-    expect(await refusalOf(await FakeRunner.open(session.stub, { token: "vlt_guess", generation }))).toBe("token_refused");
-    expect(await refusalOf(await FakeRunner.open(session.stub, { token: "vlt_guess", generation: 99 }))).toBe("token_refused");
+    expect(await refusalOf(await FakeRunner.open(session.stub, { token: "vlt_guess", generation }))).toBe(
+      "token_refused",
+    );
+    expect(await refusalOf(await FakeRunner.open(session.stub, { token: "vlt_guess", generation: 99 }))).toBe(
+      "token_refused",
+    );
   });
 
   test("not the runner of a generation that is over", async () => {
@@ -83,7 +89,9 @@ describe("who may connect", () => {
     await session.create();
     const { token } = await session.credentials();
     const dump = await runInDurableObject(session.stub, (_object, { storage }) => {
-      const tables = storage.sql.exec("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_cf%' ESCAPE '\\'");
+      const tables = storage.sql.exec(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_cf%' ESCAPE '\\'",
+      );
       return JSON.stringify(tables.toArray().map(({ name }) => storage.sql.exec(`SELECT * FROM "${name}"`).toArray()));
     });
     expect(dump).toContain(session.id);
@@ -194,8 +202,17 @@ describe("a link that breaks", () => {
     const { dispatch } = await runner.next("prompt");
     const started: ReadableSpan[] = [];
     const dispatched = await session.onlySpan("valet.prompt.dispatch");
-    const tracer = new Tracer({ scope: { name: "runner" }, sink: { onStart: (span) => started.push(span), onEnd: () => {} } });
-    const parent = { traceId: dispatched.traceId, spanId: dispatched.spanId, traceFlags: 1, traceState: "", isRemote: true };
+    const tracer = new Tracer({
+      scope: { name: "runner" },
+      sink: { onStart: (span) => started.push(span), onEnd: () => {} },
+    });
+    const parent = {
+      traceId: dispatched.traceId,
+      spanId: dispatched.spanId,
+      traceFlags: 1,
+      traceState: "",
+      isRemote: true,
+    };
     tracer.startSpan("valet.turn", { parent, attributes: { "valet.session.id": session.id } });
     const span = serialiseSpan(started[0] as ReadableSpan);
     runner.send({ type: "prompt-accepted", attemptId: dispatch.attemptId, span });
@@ -249,7 +266,7 @@ describe("the same frame twice", () => {
     await runner.end(attemptId);
     await runner.end(attemptId, { outcome: "error", errorType: "opencode_died" });
     expect(await session.message(id)).toMatchObject({ outcome: "ok" });
-    expect(valueOf(await session.stub.turns()).turns).toHaveLength(1);
+    expect(valueIn(await session.stub.turns()).turns).toHaveLength(1);
     expect(await session.spans("valet.prompt")).toHaveLength(1);
   });
 
@@ -295,5 +312,5 @@ test("pings are answered without the object", async () => {
   await session.send("work");
   await runner.next("prompt");
   expect(runner.heard.filter(({ type }) => type === "error")).toEqual([]);
-  expect(valueOf(await session.stub.abort(CALLER)).agent).toBe("busy");
+  expect(valueIn(await session.stub.abort(CALLER)).agent).toBe("busy");
 });

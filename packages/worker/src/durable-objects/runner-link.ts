@@ -84,7 +84,8 @@ export class RunnerLink {
   /** After the object came to life: a link whose socket did not live through it is down. */
   resume(): void {
     const { state, transactions } = this.#options;
-    if (state.maybe?.link.state === "connected" && this.#current() === undefined) transactions.run(() => this.#down(false));
+    if (state.maybe?.link.state === "connected" && this.#current() === undefined)
+      transactions.run(() => this.#down(false));
   }
 
   owns(socket: WebSocket): boolean {
@@ -119,7 +120,10 @@ export class RunnerLink {
   receive(socket: WebSocket, data: string | ArrayBuffer): void {
     const connection = connectionOf(socket);
     if (connection === undefined) return;
-    if (typeof data !== "string") return this.#bad(socket, connection, "frames are text");
+    if (typeof data !== "string") {
+      this.#bad(socket, connection, "frames are text");
+      return;
+    }
     if (isTooLarge(data)) {
       close(socket, TOO_BIG, `a frame may have ${MAX_LINK_FRAME_BYTES} bytes`);
       return;
@@ -132,10 +136,10 @@ export class RunnerLink {
     }
     this.#lastFrameMs.set(connection.id, this.#options.now());
     const { message } = parsed;
-    if (message.type === "hello") return this.#hello(socket, connection, message);
     const { state, transactions, events } = this.#options;
     const { connectionId } = state.record.link;
-    if (connectionId === connection.id) transactions.run(() => events.onFrame(message));
+    if (message.type === "hello") this.#hello(socket, connection, message);
+    else if (connectionId === connection.id) transactions.run(() => events.onFrame(message));
     else if (connectionId === undefined) this.#bad(socket, connection, "hello comes first");
   }
 
@@ -193,7 +197,8 @@ export class RunnerLink {
     const { generation, link } = state.record;
     // The token was right when it connected; the generation may have ended since.
     if (connection.generation !== generation || hello.generation !== generation || link.state === "gone") {
-      return refuse(socket, "stale_generation");
+      refuse(socket, "stale_generation");
+      return;
     }
     transactions.run(() => {
       state.updateLink({
@@ -233,7 +238,10 @@ export class RunnerLink {
     if (state.record.link.state !== "connected") return;
     const socket = this.#current();
     const connection = socket && connectionOf(socket);
-    if (socket === undefined || connection === undefined) return this.#down(false);
+    if (socket === undefined || connection === undefined) {
+      this.#down(false);
+      return;
+    }
     const pingMs = ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0;
     const lastMs = Math.max(connection.connectedMs, pingMs, this.#lastFrameMs.get(connection.id) ?? 0);
     if (lastMs + intervals.linkSilenceMs > now()) {

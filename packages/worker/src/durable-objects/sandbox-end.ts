@@ -89,7 +89,10 @@ export class SandboxEnd {
       judge: (result) => {
         if (!result.ok) return { outcome: "error", errorType: snapshotErrorType(result.failure) };
         const { snapshotId, sizeBytes } = result.value;
-        return { outcome: "ok", attributes: { "valet.snapshot.id": snapshotId, "valet.snapshot.size_bytes": sizeBytes } };
+        return {
+          outcome: "ok",
+          attributes: { "valet.snapshot.id": snapshotId, "valet.snapshot.size_bytes": sizeBytes },
+        };
       },
       settle: (result) => {
         if (operations.current?.id !== operation.id || operations.current.step !== "snapshotting") {
@@ -120,7 +123,10 @@ export class SandboxEnd {
     const { id: sessionId, sandbox } = state.record;
     const operation = operations.current;
     if (operation === undefined) return;
-    if (sandbox === undefined) return this.#finish(undefined);
+    if (sandbox === undefined) {
+      this.#finish(undefined);
+      return;
+    }
     watch();
     calls.begin<"valet.sandbox.delete", DeleteAnswer>({
       span: "valet.sandbox.delete",
@@ -136,7 +142,8 @@ export class SandboxEnd {
       settle: (result) => {
         // The session need not wait for a broker that is away: the sandbox is ended when it is back.
         if (!result.ok) leftovers.addSandbox(sandbox, operation.context);
-        if (operations.current?.id === operation.id) this.#finish(result.ok ? undefined : brokerErrorType(result.failure));
+        if (operations.current?.id === operation.id)
+          this.#finish(result.ok ? undefined : brokerErrorType(result.failure));
       },
     });
   }
@@ -170,7 +177,10 @@ export class SandboxEnd {
 
   #stopRunner(reason: "hibernate" | "terminate"): void {
     const { state, timers, now, intervals, link, transactions, watch } = this.#parts;
-    if (state.record.link.state !== "connected") return this.onRunnerStopped();
+    if (state.record.link.state !== "connected") {
+      this.onRunnerStopped();
+      return;
+    }
     watch();
     timers.set("stop", now() + intervals.stopMs);
     transactions.afterCommit(() => link.send({ type: "shutdown", reason }));
@@ -189,7 +199,8 @@ export class SandboxEnd {
       state.enter("hibernated");
       listener.boundary();
       const { wakeAfter } = operation;
-      if (wakeAfter !== undefined) start().begin({ reason: "requested", causes: wakeAfter === null ? [] : [wakeAfter] });
+      if (wakeAfter !== undefined)
+        start().begin({ reason: "requested", causes: wakeAfter === null ? [] : [wakeAfter] });
       return;
     }
     operations.end(errorType === undefined ? "ok" : "error", errorType);

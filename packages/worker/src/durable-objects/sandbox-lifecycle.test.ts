@@ -6,7 +6,7 @@
 import { describe, expect, test, vi } from "vitest";
 import { eventually } from "../../test/eventually.ts";
 import { FakeRunner } from "../../test/fake-runner.ts";
-import { CALLER, type SeenSpan, TestSession, valueOf } from "../../test/session.ts";
+import { CALLER, type SeenSpan, TestSession, valueIn } from "../../test/session.ts";
 
 function outcomeOf(span: SeenSpan | undefined): [unknown, unknown] {
   return [span?.attributes["valet.outcome"], span?.attributes["error.type"]];
@@ -18,7 +18,7 @@ function linksOf(span: SeenSpan | undefined, type: string): (string | undefined)
 
 /** Brings a running session to sleep. */
 async function hibernate(session: TestSession, runner: FakeRunner): Promise<void> {
-  valueOf(await session.stub.hibernate(CALLER));
+  valueIn(await session.stub.hibernate(CALLER));
   await runner.next("shutdown");
   runner.send({ type: "stopped" });
   await session.reaches("hibernated");
@@ -46,7 +46,9 @@ async function loseRunner(session: TestSession, runner: FakeRunner): Promise<voi
 /** Every operation that has begun has ended with an outcome, but those named; nothing has a parent that is not there. */
 async function expectSound(session: TestSession, ...open: string[]): Promise<void> {
   const spans = await session.spans();
-  const operations = spans.filter(({ name }) => /^valet\.(prompt$|sandbox\.(spawn|restore|hibernate|terminate)$)/.test(name));
+  const operations = spans.filter(({ name }) =>
+    /^valet\.(prompt$|sandbox\.(spawn|restore|hibernate|terminate)$)/.test(name),
+  );
   expect(operations.filter(({ isOpen }) => isOpen).map(({ name }) => name)).toEqual(open);
   for (const span of spans.filter(({ isOpen }) => !isOpen)) {
     if (span.name.startsWith("valet.")) expect(span.attributes["valet.outcome"], span.name).toBeDefined();
@@ -71,7 +73,11 @@ describe("spawn", () => {
     expect(spawn.events.map(({ attributes }) => attributes["valet.sandbox.stage"])).toEqual([
       ...["created", "connected", "opencode_starting", "git_setup", "ready"],
     ]);
-    expect(create).toMatchObject({ parentSpanId: spawn.spanId, kind: 3, attributes: { "http.response.status_code": 201 } });
+    expect(create).toMatchObject({
+      parentSpanId: spawn.spanId,
+      kind: 3,
+      attributes: { "http.response.status_code": 201 },
+    });
     expect(create.endNs).toBeLessThanOrEqual(spawn.endNs);
     expect(broker).toMatchObject({ parentSpanId: create.spanId, traceId: spawn.traceId });
     const [call] = await session.broker.calls("create");
@@ -101,18 +107,21 @@ describe("spawn", () => {
     ["fails in a way of its own", { problem: { status: 500, code: "internal" } }, "broker_error"],
     ["speaks in a way of the future", { problem: { status: 418, code: "teapot" } }, "broker_error"],
     ["cuts the connection", { reset: true }, "broker_unreachable"],
-  ] as const)("a broker that %s: the first spawn's failure is the session's, and its messages'", async (_name, answer, type) => {
-    const session = new TestSession();
-    await session.broker.script({ create: [answer] });
-    await session.create({ prompt: "hello" });
-    expect(await session.reaches("error")).toMatchObject({ errorType: type });
-    const spawn = await session.onlySpan("valet.sandbox.spawn");
-    expect(outcomeOf(spawn)).toEqual(["error", type]);
-    expect(spawn).toMatchObject({ status: 2, attributes: { "valet.sandbox.stage": "requested" } });
-    expect(outcomeOf(await session.onlySpan("valet.sandbox.create"))).toEqual(["error", type]);
-    expect(outcomeOf(await session.onlySpan("valet.prompt"))).toEqual(["error", "breaker_open"]);
-    await expectSound(session);
-  });
+  ] as const)(
+    "a broker that %s: the first spawn's failure is the session's, and its messages'",
+    async (_name, answer, type) => {
+      const session = new TestSession();
+      await session.broker.script({ create: [answer] });
+      await session.create({ prompt: "hello" });
+      expect(await session.reaches("error")).toMatchObject({ errorType: type });
+      const spawn = await session.onlySpan("valet.sandbox.spawn");
+      expect(outcomeOf(spawn)).toEqual(["error", type]);
+      expect(spawn).toMatchObject({ status: 2, attributes: { "valet.sandbox.stage": "requested" } });
+      expect(outcomeOf(await session.onlySpan("valet.sandbox.create"))).toEqual(["error", type]);
+      expect(outcomeOf(await session.onlySpan("valet.prompt"))).toEqual(["error", "breaker_open"]);
+      await expectSound(session);
+    },
+  );
 
   test("a runner that is never ready: the span ends with the last stage that it reached, and the sandbox is ended", async () => {
     const session = new TestSession();
@@ -149,14 +158,16 @@ describe("spawn", () => {
     await session.broker.script({ create: [failure, failure] });
     await session.create();
     await session.reaches("error");
-    valueOf(await session.stub.wake(CALLER));
+    valueIn(await session.stub.wake(CALLER));
     await session.reaches("error");
     const id = await session.send("again");
     const runner = await boot(session);
     const { attemptId } = await runner.accept();
     await runner.end(attemptId);
     expect(await session.message(id)).toMatchObject({ outcome: "ok", queueReason: "sandbox_starting" });
-    const reasons = (await session.spans("valet.sandbox.spawn")).map(({ attributes }) => attributes["valet.spawn.reason"]);
+    const reasons = (await session.spans("valet.sandbox.spawn")).map(
+      ({ attributes }) => attributes["valet.spawn.reason"],
+    );
     expect(reasons).toEqual(["session_created", "requested", "message_waiting"]);
     expect((await session.view()).errorType).toBeUndefined();
   });
@@ -170,7 +181,7 @@ describe("a result that comes too late", () => {
     await eventually(async () => expect(await session.broker.held()).toBe(1));
     await session.elapse("start");
     await session.reaches("error");
-    valueOf(await session.stub.wake(CALLER));
+    valueIn(await session.stub.wake(CALLER));
     const runner = await boot(session);
     const { sandbox } = await session.view();
     await session.broker.letGo();
@@ -182,7 +193,9 @@ describe("a result that comes too late", () => {
     expect(outcomeOf(late)).toEqual(["superseded", "stale_generation"]);
     expect(late?.status).toBe(0);
     expect(runner.closed).toBeUndefined();
-    await eventually(async () => expect(outcomeOf(await session.onlySpan("valet.sandbox.delete"))).toEqual(["ok", undefined]));
+    await eventually(async () =>
+      expect(outcomeOf(await session.onlySpan("valet.sandbox.delete"))).toEqual(["ok", undefined]),
+    );
     await expectSound(session);
   });
 
@@ -200,14 +213,18 @@ describe("a result that comes too late", () => {
     }
     await eventually(async () => expect(await session.timers()).not.toContain("leftover"));
     const ends = await session.spans("valet.sandbox.delete");
-    expect(ends.map(outcomeOf)).toEqual([["error", "broker_error"], ["error", "broker_unreachable"], ["ok", undefined]]);
+    expect(ends.map(outcomeOf)).toEqual([
+      ["error", "broker_error"],
+      ["error", "broker_unreachable"],
+      ["ok", undefined],
+    ]);
   });
 });
 
 describe("hibernate", () => {
   test("takes a snapshot, stops the runner, ends the sandbox", async () => {
     const { session, runner } = await TestSession.running();
-    valueOf(await session.stub.hibernate(CALLER));
+    valueIn(await session.stub.hibernate(CALLER));
     expect((await session.view()).status).toBe("hibernating");
     expect(await runner.next("shutdown")).toMatchObject({ reason: "hibernate" });
     expect((await session.broker.calls()).map(({ call }) => call)).toEqual(["create", "snapshot"]);
@@ -218,7 +235,11 @@ describe("hibernate", () => {
     const operation = await session.onlySpan("valet.sandbox.hibernate");
     expect(operation).toMatchObject({
       parentSpanId: undefined,
-      attributes: { "valet.hibernate.reason": "requested", "valet.outcome": "ok", "valet.snapshot.id": expect.any(String) },
+      attributes: {
+        "valet.hibernate.reason": "requested",
+        "valet.outcome": "ok",
+        "valet.snapshot.id": expect.any(String),
+      },
     });
     expect(linksOf(operation, "caused_by")).toEqual(["b".repeat(16)]);
     expect(linksOf(operation, "follows")).toEqual([(await session.onlySpan("valet.sandbox.spawn")).spanId]);
@@ -235,7 +256,9 @@ describe("hibernate", () => {
   test("comes by itself when nothing happens for the idle timeout", async () => {
     const { session } = await TestSession.running({ idleTimeoutMs: 50 });
     await session.reaches("hibernating");
-    expect((await session.onlySpan("valet.sandbox.hibernate")).attributes["valet.hibernate.reason"]).toBe("idle_timeout");
+    expect((await session.onlySpan("valet.sandbox.hibernate")).attributes["valet.hibernate.reason"]).toBe(
+      "idle_timeout",
+    );
   });
 
   test("does not come while a turn is in work or a message waits", async () => {
@@ -252,12 +275,12 @@ describe("hibernate", () => {
 
   test("asked for again is one hibernate; asked for where it makes no sense is refused and leaves no trace", async () => {
     const { session, runner } = await TestSession.running();
-    valueOf(await session.stub.hibernate(CALLER));
-    valueOf(await session.stub.hibernate(CALLER));
+    valueIn(await session.stub.hibernate(CALLER));
+    valueIn(await session.stub.hibernate(CALLER));
     await runner.next("shutdown");
     runner.send({ type: "stopped" });
     await session.reaches("hibernated");
-    expect(valueOf(await session.stub.hibernate(CALLER)).status).toBe("hibernated");
+    expect(valueIn(await session.stub.hibernate(CALLER)).status).toBe("hibernated");
     await session.onlySpan("valet.sandbox.hibernate");
 
     const starting = new TestSession();
@@ -270,7 +293,7 @@ describe("hibernate", () => {
 
   test("does not wait for a runner that does not stop, or is not there", async () => {
     const { session, runner } = await TestSession.running();
-    valueOf(await session.stub.hibernate(CALLER));
+    valueIn(await session.stub.hibernate(CALLER));
     await runner.next("shutdown");
     await session.elapse("stop");
     await session.reaches("hibernated");
@@ -278,7 +301,7 @@ describe("hibernate", () => {
     const { session: other, runner: gone } = await TestSession.running();
     gone.close();
     await eventually(async () => expect((await other.view()).agent).toBe("disconnected"));
-    valueOf(await other.stub.hibernate(CALLER));
+    valueIn(await other.stub.hibernate(CALLER));
     await other.reaches("hibernated");
     await expectSound(other);
   });
@@ -286,7 +309,7 @@ describe("hibernate", () => {
   test("of a sandbox that is gone ends the session, and says so", async () => {
     const { session, runner } = await TestSession.running();
     await session.broker.script({ snapshot: [{ problem: { status: 409, code: "sandbox_gone" } }] });
-    valueOf(await session.stub.hibernate(CALLER));
+    valueIn(await session.stub.hibernate(CALLER));
     await runner.next("shutdown");
     runner.close();
     await session.reaches("terminated");
@@ -300,17 +323,19 @@ describe("hibernate", () => {
   test("without a snapshot, where none can be taken, ends the session", async () => {
     const { session, runner } = await TestSession.running();
     await session.broker.script({ snapshot: [{ problem: { status: 500, code: "snapshot_failed" } }] });
-    valueOf(await session.stub.hibernate(CALLER));
+    valueIn(await session.stub.hibernate(CALLER));
     await runner.next("shutdown");
     runner.send({ type: "stopped" });
     await session.reaches("terminated");
-    expect((await session.onlySpan("valet.sandbox.terminate")).attributes["valet.terminate.reason"]).toBe("snapshot_failed");
+    expect((await session.onlySpan("valet.sandbox.terminate")).attributes["valet.terminate.reason"]).toBe(
+      "snapshot_failed",
+    );
   });
 
   test("with the broker away is given up, and the session goes on", async () => {
     const { session, runner } = await TestSession.running();
     await session.broker.script({ snapshot: [{ reset: true }] });
-    valueOf(await session.stub.hibernate(CALLER));
+    valueIn(await session.stub.hibernate(CALLER));
     await session.reaches("running");
     expect(outcomeOf(await session.onlySpan("valet.sandbox.hibernate"))).toEqual(["error", "broker_unreachable"]);
     await session.send("still there?");
@@ -321,7 +346,7 @@ describe("hibernate", () => {
   test("a message that comes before the runner is stopped keeps the session awake", async () => {
     const { session, runner } = await TestSession.running();
     await session.broker.script({ snapshot: [{ hold: true }] });
-    valueOf(await session.stub.hibernate(CALLER));
+    valueIn(await session.stub.hibernate(CALLER));
     await eventually(async () => expect(await session.broker.held()).toBe(1));
     const id = await session.send("wait!");
     expect((await session.message(id)).queueReason).toBe("sandbox_hibernated");
@@ -330,14 +355,16 @@ describe("hibernate", () => {
     await runner.end(attemptId);
     expect(outcomeOf(await session.onlySpan("valet.sandbox.hibernate"))).toEqual(["skipped", "session_busy"]);
     const wait = await session.onlySpan("valet.queue.wait");
-    expect(wait.links.map(({ spanId }) => spanId)).toEqual([(await session.onlySpan("valet.sandbox.hibernate")).spanId]);
+    expect(wait.links.map(({ spanId }) => spanId)).toEqual([
+      (await session.onlySpan("valet.sandbox.hibernate")).spanId,
+    ]);
     await expectSound(session);
   });
 
   test("replaces the snapshot before it, which is deleted", async () => {
     const session = await asleep();
     const [first] = await session.broker.calls("snapshot");
-    valueOf(await session.stub.wake(CALLER));
+    valueIn(await session.stub.wake(CALLER));
     await hibernate(session, await boot(session));
     await eventually(async () => expect(await session.broker.calls("deleteSnapshot")).toHaveLength(1));
     const [restored] = await session.broker.calls("restore");
@@ -350,10 +377,10 @@ describe("hibernate", () => {
 describe("wake", () => {
   test("asked for: a restore from the snapshot, in a trace of its own that follows the hibernate", async () => {
     const session = await asleep();
-    valueOf(await session.stub.wake(CALLER));
-    valueOf(await session.stub.wake(CALLER));
+    valueIn(await session.stub.wake(CALLER));
+    valueIn(await session.stub.wake(CALLER));
     await boot(session);
-    valueOf(await session.stub.wake(CALLER));
+    valueIn(await session.stub.wake(CALLER));
     const restore = await session.onlySpan("valet.sandbox.restore");
     expect(restore).toMatchObject({
       parentSpanId: undefined,
@@ -363,7 +390,10 @@ describe("wake", () => {
     expect(linksOf(restore, "follows")).toEqual([(await session.onlySpan("valet.sandbox.hibernate")).spanId]);
     expect(await session.broker.calls("restore")).toHaveLength(1);
     const [, create] = await session.spans("valet.sandbox.create");
-    expect(create?.attributes).toMatchObject({ "valet.broker.call": "restore", "valet.snapshot.id": expect.any(String) });
+    expect(create?.attributes).toMatchObject({
+      "valet.broker.call": "restore",
+      "valet.snapshot.id": expect.any(String),
+    });
     await expectSound(session);
   });
 
@@ -382,15 +412,17 @@ describe("wake", () => {
     expect(linksOf(restore, "caused_by")).toEqual([first?.spanId]);
     const waits = await session.spans("valet.queue.wait");
     for (const wait of waits) expect(linksOf(wait, "waited_on")[0]).toBe(restore.spanId);
-    const { turns } = valueOf(await session.stub.turns());
+    const { turns } = valueIn(await session.stub.turns());
     expect(turns[0]?.queue_reasons).toEqual(["sandbox_restoring"]);
     expect((turns[0]?.sandbox_ms ?? 0) + (turns[0]?.bootstrap_ms ?? 0)).toBeGreaterThan(0);
-    expect((turns[0]?.sandbox_ms ?? 0) + (turns[0]?.bootstrap_ms ?? 0)).toBeLessThanOrEqual(turns[0]?.queue_wait_ms ?? 0);
+    expect((turns[0]?.sandbox_ms ?? 0) + (turns[0]?.bootstrap_ms ?? 0)).toBeLessThanOrEqual(
+      turns[0]?.queue_wait_ms ?? 0,
+    );
   });
 
   test("a message that comes when the runner is stopping wakes the session again afterwards", async () => {
     const { session, runner } = await TestSession.running();
-    valueOf(await session.stub.hibernate(CALLER));
+    valueIn(await session.stub.hibernate(CALLER));
     await runner.next("shutdown");
     const id = await session.send("too late");
     runner.send({ type: "stopped" });
@@ -409,9 +441,9 @@ describe("wake", () => {
 
   test("asked for while the runner is stopping comes after the sleep", async () => {
     const { session, runner } = await TestSession.running();
-    valueOf(await session.stub.hibernate(CALLER));
+    valueIn(await session.stub.hibernate(CALLER));
     await runner.next("shutdown");
-    valueOf(await session.stub.wake(CALLER));
+    valueIn(await session.stub.wake(CALLER));
     runner.send({ type: "stopped" });
     await session.reaches("restoring");
     expect(linksOf(await session.onlySpan("valet.sandbox.restore"), "caused_by")).toEqual(["b".repeat(16)]);
@@ -419,9 +451,9 @@ describe("wake", () => {
 
   test("a skipped wake does not take the place of the context of the real one", async () => {
     const session = await asleep();
-    valueOf(await session.stub.wake(CALLER));
+    valueIn(await session.stub.wake(CALLER));
     const restore = await session.onlySpan("valet.sandbox.restore");
-    valueOf(await session.stub.wake({ ...CALLER, traceparent: `00-${"c".repeat(32)}-${"d".repeat(16)}-01` }));
+    valueIn(await session.stub.wake({ ...CALLER, traceparent: `00-${"c".repeat(32)}-${"d".repeat(16)}-01` }));
     const runner = await (await session.connect()).hello();
     expect((await runner.next("repo-config")).traceparent).toContain(restore.spanId);
     expect(linksOf(await session.onlySpan("valet.sandbox.restore"), "caused_by")).toEqual(["b".repeat(16)]);
@@ -498,7 +530,9 @@ describe("recovery", () => {
     }
     expect(await session.reaches("error")).toMatchObject({ errorType: "spawn_failed" });
     expect(await session.message(id)).toMatchObject({ outcome: "error", errorType: "breaker_open" });
-    const attempts = (await session.spans("valet.sandbox.spawn")).map(({ attributes }) => attributes["valet.recovery.attempt"]);
+    const attempts = (await session.spans("valet.sandbox.spawn")).map(
+      ({ attributes }) => attributes["valet.recovery.attempt"],
+    );
     expect(attempts).toEqual([undefined, 1, 2, 3]);
   });
 
@@ -528,8 +562,8 @@ describe("terminate", () => {
     const running = await session.send("running");
     const { attemptId } = await runner.accept();
     const queued = await session.send("queued");
-    valueOf(await session.stub.terminate(CALLER));
-    valueOf(await session.stub.terminate(CALLER));
+    valueIn(await session.stub.terminate(CALLER));
+    valueIn(await session.stub.terminate(CALLER));
     expect(await runner.next("abort")).toMatchObject({ attemptId, reason: "session_terminated" });
     await runner.next("shutdown");
     await runner.end(attemptId, { outcome: "aborted", errorType: "session_terminated" });
@@ -546,16 +580,15 @@ describe("terminate", () => {
     expect(await session.stub.sendMessage({ content: "hello?" }, CALLER)).toMatchObject({ problem: { status: 409 } });
     expect(await session.stub.wake(CALLER)).toMatchObject({ problem: { status: 409 } });
     expect(await session.stub.hibernate(CALLER)).toMatchObject({ problem: { status: 409 } });
-    expect(valueOf(await session.stub.terminate(CALLER)).status).toBe("terminated");
+    expect(valueIn(await session.stub.terminate(CALLER)).status).toBe("terminated");
     expect(await session.broker.calls("terminate")).toHaveLength(1);
-    const { token, generation } = { ...(await session.broker.calls("create"))[0]?.body, generation: 1 };
-    const late = await FakeRunner.open(session.stub, { token: String(token), generation });
+    const late = await FakeRunner.open(session.stub, await session.credentials());
     expect((await late.next("refused")).reason).toBe("stale_generation");
   });
 
   test("while it sleeps: its snapshot goes too", async () => {
     const session = await asleep();
-    valueOf(await session.stub.terminate(CALLER));
+    valueIn(await session.stub.terminate(CALLER));
     await session.reaches("terminated");
     await eventually(async () => expect(await session.broker.calls("deleteSnapshot")).toHaveLength(1));
     expect(await session.broker.calls("terminate")).toHaveLength(1);
@@ -566,7 +599,7 @@ describe("terminate", () => {
     await session.broker.script({ create: [{ hold: true }] });
     await session.create({ prompt: "hello" });
     await eventually(async () => expect(await session.broker.held()).toBe(1));
-    valueOf(await session.stub.terminate(CALLER));
+    valueIn(await session.stub.terminate(CALLER));
     await session.reaches("terminated");
     expect(outcomeOf(await session.onlySpan("valet.sandbox.spawn"))).toEqual(["aborted", "session_terminated"]);
     expect(outcomeOf(await session.onlySpan("valet.prompt"))).toEqual(["aborted", "session_terminated"]);
@@ -579,8 +612,8 @@ describe("terminate", () => {
   test("while it hibernates, recovers or is in error", async () => {
     const { session, runner } = await TestSession.running();
     await session.broker.script({ snapshot: [{ hold: true }] });
-    valueOf(await session.stub.hibernate(CALLER));
-    valueOf(await session.stub.terminate(CALLER));
+    valueIn(await session.stub.hibernate(CALLER));
+    valueIn(await session.stub.terminate(CALLER));
     await runner.next("shutdown");
     runner.send({ type: "stopped" });
     await session.reaches("terminated");
@@ -592,7 +625,7 @@ describe("terminate", () => {
     await failed.broker.script({ create: [{ reset: true }] });
     await failed.create();
     await failed.reaches("error");
-    valueOf(await failed.stub.terminate(CALLER));
+    valueIn(await failed.stub.terminate(CALLER));
     await failed.reaches("terminated");
     await expectSound(failed);
   });
@@ -600,7 +633,7 @@ describe("terminate", () => {
   test("with the broker away: the session has ended, its sandbox is ended when the broker is back", async () => {
     const { session, runner } = await TestSession.running();
     await session.broker.script({ terminate: [{ reset: true }] });
-    valueOf(await session.stub.terminate(CALLER));
+    valueIn(await session.stub.terminate(CALLER));
     await runner.next("shutdown");
     runner.send({ type: "stopped" });
     await session.reaches("terminated");
@@ -616,35 +649,42 @@ describe("the object dies", () => {
     await session.create();
     await eventually(async () => expect(await session.broker.held()).toBe(1));
     await session.crash();
+    await eventually(async () => expect((await session.view()).generation).toBe(2));
     await boot(session);
     await session.broker.letGo();
     expect(await session.view()).toMatchObject({ status: "running", generation: 2 });
     const [first, second] = await session.spans("valet.sandbox.create");
     const spawn = await session.onlySpan("valet.sandbox.spawn");
-    expect([outcomeOf(first), outcomeOf(second)]).toEqual([["error", "broker_timeout"], ["ok", undefined]]);
+    expect([outcomeOf(first), outcomeOf(second)]).toEqual([
+      ["error", "broker_timeout"],
+      ["ok", undefined],
+    ]);
     expect([first?.parentSpanId, second?.parentSpanId]).toEqual([spawn.spanId, spawn.spanId]);
     expect(outcomeOf(spawn)).toEqual(["ok", undefined]);
     expect(spawn.attributes["valet.generation"]).toBe(2);
     await expectSound(session);
   });
 
-  test.each(["snapshot", "terminate"] as const)("while it hibernates, at the %s: it goes on from there", async (call) => {
-    const { session, runner } = await TestSession.running();
-    await session.broker.script({ [call]: [{ hold: true }] });
-    valueOf(await session.stub.hibernate(CALLER));
-    if (call === "terminate") {
-      await runner.next("shutdown");
-      runner.send({ type: "stopped" });
-    }
-    await eventually(async () => expect(await session.broker.held()).toBe(1));
-    await session.crash();
-    await session.reaches("hibernated");
-    await session.broker.letGo();
-    const operation = await session.onlySpan("valet.sandbox.hibernate");
-    expect(outcomeOf(operation)).toEqual(["ok", undefined]);
-    expect(await session.broker.calls(call)).toHaveLength(2);
-    await expectSound(session);
-  });
+  test.each(["snapshot", "terminate"] as const)(
+    "while it hibernates, at the %s: it goes on from there",
+    async (call) => {
+      const { session, runner } = await TestSession.running();
+      await session.broker.script({ [call]: [{ hold: true }] });
+      valueIn(await session.stub.hibernate(CALLER));
+      if (call === "terminate") {
+        await runner.next("shutdown");
+        runner.send({ type: "stopped" });
+      }
+      await eventually(async () => expect(await session.broker.held()).toBe(1));
+      await session.crash();
+      await session.reaches("hibernated");
+      await session.broker.letGo();
+      const operation = await session.onlySpan("valet.sandbox.hibernate");
+      expect(outcomeOf(operation)).toEqual(["ok", undefined]);
+      expect(await session.broker.calls(call)).toHaveLength(2);
+      await expectSound(session);
+    },
+  );
 
   test("at any time between: a session that was evicted before every step comes through", async () => {
     const session = new TestSession();
@@ -662,20 +702,20 @@ describe("the object dies", () => {
     await step();
     await runner.end(attemptId);
     await step();
-    valueOf(await session.stub.hibernate(CALLER));
+    valueIn(await session.stub.hibernate(CALLER));
     await runner.next("shutdown");
     await step();
     runner.send({ type: "stopped" });
     await session.reaches("hibernated");
     await step();
-    valueOf(await session.stub.wake(CALLER));
+    valueIn(await session.stub.wake(CALLER));
     const back = await session.connect();
     await session.view();
     await step();
     await back.ready();
     await session.reaches("running");
     await step();
-    valueOf(await session.stub.terminate(CALLER));
+    valueIn(await session.stub.terminate(CALLER));
     await back.next("shutdown");
     await step();
     back.send({ type: "stopped" });

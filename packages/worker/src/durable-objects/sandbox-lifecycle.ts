@@ -6,6 +6,7 @@
  * Calls of the broker are made after the commit and settled by operation and generation: an answer that comes too late
  * changes nothing. An operation whose call died with the object is taken up by the timer that watches over it.
  */
+import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { HibernateReason, TerminateReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { Intervals } from "../env.ts";
@@ -14,7 +15,7 @@ import type { BrokerCalls } from "./broker-calls.ts";
 import type { Leftovers } from "./leftovers.ts";
 import type { Operations } from "./operations.ts";
 import { ok, type Result, refuse } from "./result.ts";
-import type { RunnerFrame, RunnerLink } from "./runner-link.ts";
+import type { RunnerLink } from "./runner-link.ts";
 import { SandboxEnd } from "./sandbox-end.ts";
 import { SandboxStart, type StartCause } from "./sandbox-start.ts";
 import type { SessionState } from "./session-state.ts";
@@ -104,7 +105,8 @@ export class SandboxLifecycle {
   wake(cause: SpanContext | undefined): Result<void> {
     const { state } = this.#options;
     const { state: now } = state.record;
-    if (now === "terminating" || now === "terminated") return refuse("session-ended", "A session that has ended stays so.");
+    if (now === "terminating" || now === "terminated")
+      return refuse("session-ended", "A session that has ended stays so.");
     if (now === "hibernating") state.updateOperation({ wakeAfter: cause ?? null });
     else this.#start.begin({ reason: "requested", causes: cause === undefined ? [] : [cause] });
     return ok(undefined);
@@ -120,9 +122,13 @@ export class SandboxLifecycle {
     this.#start.completeIfReady();
   }
 
-  onFrame(frame: Extract<RunnerFrame, { type: "stage" | "stopped" }>): void {
-    if (frame.type === "stage") this.#start.onStage(frame);
-    else this.#end.onRunnerStopped();
+  onStage(stage: FromRunnerOf<"stage">): void {
+    this.#start.onStage(stage);
+  }
+
+  /** The runner has ended, as it was told to. */
+  onStopped(): void {
+    this.#end.onRunnerStopped();
   }
 
   onLinkDown(): void {
@@ -148,16 +154,11 @@ export class SandboxLifecycle {
 
   /** The operation under way waits for an answer that is not coming. */
   #takeUp(): void {
-    switch (this.#options.operations.current?.step) {
-      case "calling":
-        return this.#start.call();
-      case "snapshotting":
-        return this.#end.snapshot();
-      case "stopping":
-        return this.#end.onRunnerStopped();
-      case "deleting":
-        return this.#end.delete();
-    }
+    const { step } = this.#options.operations.current ?? {};
+    if (step === "calling") this.#start.call();
+    else if (step === "snapshotting") this.#end.snapshot();
+    else if (step === "stopping") this.#end.onRunnerStopped();
+    else if (step === "deleting") this.#end.delete();
   }
 
   #endGeneration(parent: SpanContext): void {

@@ -53,9 +53,10 @@ export class SandboxStart {
     const kind = snapshot === undefined ? "spawn" : "restore";
     if (!state.allows(kind)) return false;
     const isRecovery = reason === "recovery";
-    const attributes = {
+    // What spawn and restore have in common.
+    const attributes: SpanAttributes<"valet.sandbox.spawn"> & SpanAttributes<"valet.sandbox.restore"> = {
       "valet.generation": generation + 1,
-      "valet.sandbox.stage": "requested" as const,
+      "valet.sandbox.stage": "requested",
       "valet.message.id": messageId,
       "valet.recovery.attempt": isRecovery ? recovery.attempts : undefined,
     };
@@ -66,14 +67,17 @@ export class SandboxStart {
       ...(!isRecovery && { recovery: { ...recovery, attempts: 0 } }),
     });
     if (snapshot === undefined) {
-      operations.begin({ kind: "spawn", step: "calling", attributes: { ...attributes, "valet.spawn.reason": reason }, ...links }, patch);
+      operations.begin(
+        { kind: "spawn", step: "calling", attributes: { ...attributes, "valet.spawn.reason": reason }, ...links },
+        patch,
+      );
     } else {
-      const restore = {
+      const restore: SpanAttributes<"valet.sandbox.restore"> = {
         ...attributes,
         // A session that has a snapshot is not new.
         "valet.restore.reason": reason === "session_created" ? "requested" : reason,
         "valet.snapshot.id": snapshot.id,
-      } as const;
+      };
       operations.begin({ kind: "restore", step: "calling", attributes: restore, ...links }, patch);
     }
     timers.clear("recover");
@@ -209,7 +213,13 @@ export class SandboxStart {
     records.sandboxMade(state.record.generation);
     timers.clear("operation");
     operations.change<"spawn" | "restore">((span) => {
-      span.setAttributes({ "valet.sandbox.id": id, "valet.sandbox.driver": driver, "valet.sandbox.stage": stage });
+      span.setAttributes({
+        "valet.sandbox.id": id,
+        "valet.sandbox.driver": driver,
+        "valet.sandbox.stage": stage,
+        // Another than it began with, where the call had to be made again.
+        "valet.generation": state.record.generation,
+      });
       span.addEvent("valet.sandbox.stage", { "valet.sandbox.stage": "created" });
     });
     this.completeIfReady();
@@ -224,7 +234,11 @@ export class SandboxStart {
 
   #isAwaited(operationId: string, generation: number): boolean {
     const { state, operations } = this.#parts;
-    return operations.current?.id === operationId && operations.current.step === "calling" && state.record.generation === generation;
+    return (
+      operations.current?.id === operationId &&
+      operations.current.step === "calling" &&
+      state.record.generation === generation
+    );
   }
 
   #isStarting(): boolean {

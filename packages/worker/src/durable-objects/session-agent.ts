@@ -31,6 +31,7 @@ const MAIN_CHANNEL = "main";
 /** A queue that no person fills. */
 const MAX_QUEUED = 500;
 
+const TOO_LARGE = refuse("message-too-large", `Content and attachments may have ${BATCH_LIMITS.bytes} bytes together.`);
 const NOT_FOUND = refuse("session-not-found", "There is no session of this id.");
 
 export class SessionAgent extends DurableObject<Env> implements SessionCalls {
@@ -57,6 +58,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
       return isSame ? ok(view()) : refuse("session-exists", "There is another session of this id.");
     }
     const { prompt, repoUrl, ...settings } = withoutUndefined(input);
+    if (prompt !== undefined && sizeOf(prompt, []) > BATCH_LIMITS.bytes) return TOO_LARGE;
     return transactions.run(() => {
       state.create({
         ...{ models: [], queueMode: "followup", idleTimeoutMs: intervals.idleTimeoutMs, ...settings },
@@ -235,10 +237,8 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     const { state, queue, dispatcher, intervals, now } = this.#parts;
     const { queueMode, channel = MAIN_CHANNEL, id = newId("msg"), ...rest } = withoutUndefined(input);
     const body: MessageBody = { ...rest, attachments: rest.attachments ?? [] };
-    const sizeBytes = new TextEncoder().encode(JSON.stringify([body.content, body.attachments])).length;
-    if (sizeBytes > BATCH_LIMITS.bytes) {
-      return refuse("message-too-large", `Content and attachments may have ${BATCH_LIMITS.bytes} bytes together.`);
-    }
+    const sizeBytes = sizeOf(body.content, body.attachments);
+    if (sizeBytes > BATCH_LIMITS.bytes) return TOO_LARGE;
     const mode = queueMode ?? state.record.queueMode;
     const collectDueMs = mode === "collect" ? now() + intervals.collectDebounceMs : 0;
     const { row } = queue.accept({ id, channel, mode, source: "user", initial, sizeBytes, collectDueMs, body, parent });
@@ -264,6 +264,11 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
 function callerOf({ traceparent, tracestate }: CallContext): SpanContext | undefined {
   return extractFromHeaders({ traceparent, tracestate });
+}
+
+/** What a message takes of a frame to the runner, in bytes. */
+function sizeOf(content: string, attachments: MessageBody["attachments"]): number {
+  return new TextEncoder().encode(JSON.stringify([content, attachments])).length;
 }
 
 function acceptedView({ id, status, promptContext }: MessageRow): AcceptedMessage {

@@ -16,18 +16,26 @@ export function listMessages(
   conversation: Conversation,
   cursor: string | undefined,
 ): Result<z.infer<typeof MessageList>> {
-  return pageOf(cursor, (seq) => store.messagesAfter(seq, PAGE + 1), (rows, next) => ({
-    messages: rows.map((row) => conversation.view(row)),
-    ...next,
-  }));
+  return pageOf(
+    cursor,
+    (seq) => store.messagesAfter(seq, PAGE + 1),
+    (rows, next) => ({
+      messages: rows.map((row) => conversation.view(row)),
+      ...next,
+    }),
+  );
 }
 
 /** Turns that are over, the oldest first. */
 export function listTurns(records: TurnRecords, cursor: string | undefined): Result<z.infer<typeof TurnList>> {
-  return pageOf(cursor, (seq) => records.after(seq, PAGE + 1), (rows, next) => ({
-    turns: rows.map(({ record }) => record),
-    ...next,
-  }));
+  return pageOf(
+    cursor,
+    (seq) => records.after(seq, PAGE + 1),
+    (rows, next) => ({
+      turns: rows.map(({ record }) => record),
+      ...next,
+    }),
+  );
 }
 
 /** Traces, the newest first. */
@@ -46,7 +54,14 @@ export function listTraces(store: TraceStore, cursor: string | undefined): Resul
 }
 
 function toTraceView({ traceId, name, startUs, endUs, spans, openSpans, errors }: ListedTrace): TraceSummaryView {
-  const figures = { traceId, startedAt: isoTime(startUs / 1000), duration_ms: (endUs - startUs) / 1000, spans, openSpans, errors };
+  const figures = {
+    traceId,
+    startedAt: isoTime(startUs / 1000),
+    duration_ms: (endUs - startUs) / 1000,
+    spans,
+    openSpans,
+    errors,
+  };
   return name === undefined ? figures : { ...figures, name };
 }
 

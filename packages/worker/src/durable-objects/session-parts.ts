@@ -3,7 +3,14 @@
  * is noted for D1; after the commit it is told to clients and the alarm is set.
  */
 import type { ValetSpans } from "@valet/shared/spans";
-import { exceptionType, type ReadableSpan, recordDropped, strictlyIncreasing, Tracer, wallClock } from "@valet/shared/tracing";
+import {
+  exceptionType,
+  type ReadableSpan,
+  recordDropped,
+  strictlyIncreasing,
+  Tracer,
+  wallClock,
+} from "@valet/shared/tracing";
 import { allowsFileRepos, type Env, parseConfig } from "../env.ts";
 import { SCOPE, warn, workerTracing } from "../http/worker-tracing.ts";
 import { SandboxBroker } from "../sandbox-broker/client.ts";
@@ -104,14 +111,12 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     ...{ sql, db: env.DB, timers, now, retryMs: intervals.retryMs, background, report },
     session: () => ({ ownerId: state.record.ownerId, view: view() }),
   });
-  const link: RunnerLink = new RunnerLink({
-    ...{ ctx, state, transactions, timers, now, intervals },
-    events: new RunnerEvents({
-      ...{ state, transactions, traces, changes, modelAccess, captureContent: tracing.captureContent },
-      ...{ tracing: tracing.enabled, stuckTurnMs: intervals.stuckTurnMs },
-      ...{ link: () => link, dispatcher: () => dispatcher, lifecycle: () => lifecycle },
-    }),
+  const events = new RunnerEvents({
+    ...{ state, transactions, traces, changes, modelAccess, captureContent: tracing.captureContent },
+    ...{ tracing: tracing.enabled, stuckTurnMs: intervals.stuckTurnMs },
+    ...{ link: () => link, dispatcher: () => dispatcher, lifecycle: () => lifecycle, report },
   });
+  const link: RunnerLink = new RunnerLink({ ctx, state, transactions, timers, now, intervals, events });
   const broker = new SandboxBroker({
     ...{ url: brokerConfig.url, secret: brokerConfig.secret, timeoutMs: intervals.brokerCallMs },
     fetch: (input, init) => fetch(input, init),
@@ -131,6 +136,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
       if (isFresh) conversation.forgetAgentSessions();
     },
     generationEnded: () => {
+      events.flushSpans();
       dispatcher.loseAll();
       for (const instanceId of state.record.link.instances) traces.seal(instanceId, "runner_lost");
     },

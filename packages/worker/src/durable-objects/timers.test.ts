@@ -86,6 +86,9 @@ test("the alarm is set for the earliest and not written again for what is later"
     clock.alsoDueMs = 1500;
     timers.arm();
     expect(alarms).toEqual([2000, 1500]);
+    clock.alsoDueMs = 0;
+    timers.arm();
+    expect(alarms).toEqual([2000, 1500, clock.ms]);
   }));
 
 test("a handler that fails is rolled back, comes again later, and keeps no other from running", () =>

@@ -54,7 +54,9 @@ export class Timers {
   /** Sets the alarm to what is due first. Later than set is left as it is: that alarm finds nothing due and sets the next. */
   arm(): void {
     const [row] = this.#sql.exec("SELECT MIN(due_ms) AS due_ms FROM timers").toArray();
-    const due = Math.min((row?.due_ms as number | null) ?? Infinity, this.#options.alsoDueMs() ?? Infinity);
+    const first = Math.min((row?.due_ms as number | null) ?? Infinity, this.#options.alsoDueMs() ?? Infinity);
+    // What is overdue is due now: there are times that no alarm takes, such as 0.
+    const due = Math.max(first, this.#options.now());
     if (due === Infinity || (this.#armedMs !== undefined && this.#armedMs <= due)) return;
     this.#armedMs = due;
     // A storage that fails resets the whole object; there is nothing to add to that.

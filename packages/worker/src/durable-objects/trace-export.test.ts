@@ -83,6 +83,21 @@ describe("the cursor", () => {
       expect(sent[1]?.bytes).toEqual(sent[0]?.bytes);
     }));
 
+  test("wants the alarm while a POST is under way: nothing else would wake an object that dies of it", () =>
+    inStorage(async (storage) => {
+      let answer = (_response: Response) => {};
+      const held: Answer = () => new Promise((resolve) => (answer = resolve));
+      const { exporting, end, pass, now } = setUp(storage, [held]);
+      end("a");
+      expect(exporting.dueAtMs()).toBeGreaterThanOrEqual(now());
+      pass(1000);
+      const run = exporting.start();
+      expect(exporting.dueAtMs()).toBeGreaterThan(now());
+      answer(new Response());
+      await run;
+      expect(exporting.dueAtMs()).toBeUndefined();
+    }));
+
   test("survives the object", async () => {
     const name = crypto.randomUUID();
     await inStorage(async (storage) => {

@@ -7,7 +7,7 @@ import type { SpanFrame } from "./trace-store.ts";
 /** In characters: some 400 spans as models and tools have them, which fill two segments. */
 const FULL_LENGTH = 512 * 1024;
 /** How long a frame may wait for others, in milliseconds: a runner has many on their way at once. */
-const WAIT_MS = 20;
+const WAIT_MS = 50;
 
 export class TraceFrames {
   readonly #store: (frames: readonly SpanFrame[]) => void;

@@ -8,6 +8,7 @@
 import { gunzipSync, gzipSync } from "node:zlib";
 import type { SpanFacts } from "./otlp-request.ts";
 import { mergeSummaries, summarise, type TraceSummary } from "./trace-summary.ts";
+import { REQUEST_END, REQUEST_HEAD, spansOf } from "./trace-text.ts";
 
 /** Spans that share a resource and a scope, each as its text within `resourceSpans`. */
 export interface TailEntry {
@@ -61,7 +62,7 @@ export class TraceSegments {
         id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, sampled INTEGER NOT NULL, spans INTEGER NOT NULL,
         bytes INTEGER NOT NULL, resource TEXT NOT NULL, scope TEXT NOT NULL, summaries TEXT NOT NULL, body TEXT NOT NULL);
       CREATE TABLE IF NOT EXISTS trace_segments (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, closed_ms INTEGER NOT NULL, sampled INTEGER NOT NULL,
+        id INTEGER PRIMARY KEY, closed_ms INTEGER NOT NULL, sampled INTEGER NOT NULL,
         spans INTEGER NOT NULL, end_bytes INTEGER NOT NULL, body BLOB NOT NULL);
       CREATE TABLE IF NOT EXISTS trace_index (
         trace_id TEXT NOT NULL, segment_id INTEGER NOT NULL, start_us INTEGER NOT NULL, summary TEXT NOT NULL,
@@ -73,7 +74,7 @@ export class TraceSegments {
   /** Adds to the tail. What fills it up goes into a segment at once, and is not written twice. */
   append(entries: readonly TailEntry[], nowMs: number): void {
     for (const sampled of [true, false]) {
-      const parts = entries.filter((entry) => entry.sampled === sampled).map(toPart);
+      const parts = merge(entries.filter((entry) => entry.sampled === sampled)).map(toPart);
       if (parts.length === 0) continue;
       const tail = this.#sql
         .exec<{ spans: number | null; bytes: number | null }>(
@@ -169,16 +170,23 @@ export class TraceSegments {
     return { begin: at("ASC")?.begin ?? 0, end: at("DESC")?.end ?? 0 };
   }
 
-  /** Deletes the oldest segment. @returns what it was, or `undefined` when there is none */
+  /**
+   * Deletes the oldest segment, but never the newest: the next one takes its id from that, and no id may come twice.
+   * @returns what it was, or `undefined` when there is none to delete
+   */
   deleteOldest(): { id: number; spans: number; sampled: boolean } | undefined {
-    const query =
-      "DELETE FROM trace_segments WHERE id = (SELECT MIN(id) FROM trace_segments) RETURNING id, spans, sampled, body";
+    const query = `DELETE FROM trace_segments
+      WHERE id = (SELECT MIN(id) FROM trace_segments) AND id < (SELECT MAX(id) FROM trace_segments)
+      RETURNING id, spans, sampled, body`;
     const rows = this.#sql.exec<{ id: number; spans: number; sampled: number; body: ArrayBuffer }>(query).toArray();
     const [row] = rows;
     if (row === undefined) return undefined;
     this.#sql.exec(
       "DELETE FROM trace_index WHERE segment_id = ? AND trace_id IN (SELECT value FROM json_each(?))",
-      ...[row.id, JSON.stringify(traceIdsOf(unpack(new Uint8Array(row.body))))],
+      ...[
+        row.id,
+        JSON.stringify([...new Set(spansOf(unpack(new Uint8Array(row.body))).map(({ traceId }) => traceId))]),
+      ],
     );
     return { id: row.id, spans: row.spans, sampled: row.sampled === 1 };
   }
@@ -207,11 +215,14 @@ export class TraceSegments {
     return rows.toArray().flatMap(({ trace_id }) => this.folded(trace_id));
   }
 
-  /** The segments that hold spans of the trace, in order. */
-  idsOf(traceId: string): number[] {
-    const query = "SELECT segment_id AS id FROM trace_index WHERE trace_id = ? ORDER BY segment_id";
-    const rows = this.#sql.exec<{ id: number }>(query, traceId).toArray();
-    return rows.map(({ id }) => id);
+  /** The segments that hold spans of the trace, in order, and whether they hold no others. */
+  holding(traceId: string): { id: number; isWhole: boolean }[] {
+    const rows = this.#sql.exec<{ id: number; whole: number }>(
+      `SELECT id, spans = json_extract(summary, '$.spans') AS whole FROM trace_index
+       JOIN trace_segments ON id = segment_id WHERE trace_id = ? ORDER BY id`,
+      traceId,
+    );
+    return rows.toArray().map(({ id, whole }) => ({ id, isWhole: whole === 1 }));
   }
 
   /** A segment's request as text; `undefined` once it is deleted. */
@@ -231,6 +242,25 @@ export class TraceSegments {
     const parts = this.#tail();
     return parts.length === 0 ? undefined : requestOf(parts);
   }
+}
+
+/** Entries of the same origin as one, as long as a segment could hold it: each is a row of the tail. */
+function merge(entries: readonly TailEntry[]): TailEntry[] {
+  const merged: TailEntry[] = [];
+  for (const entry of entries) {
+    const last = merged.at(-1);
+    const isSame = last?.resource === entry.resource && last.scope === entry.scope;
+    if (last !== undefined && isSame && last.spans.length + entry.spans.length <= MAX_SPANS) {
+      merged[merged.length - 1] = {
+        ...entry,
+        spans: [...last.spans, ...entry.spans],
+        body: `${last.body},${entry.body}`,
+      };
+    } else {
+      merged.push(entry);
+    }
+  }
+  return merged;
 }
 
 /** Summaries' names are short, so the bytes of a part are those of its texts. */
@@ -260,14 +290,6 @@ function split(parts: readonly TailPart[]): TailPart[][] {
   return segments;
 }
 
-function traceIdsOf(text: string): string[] {
-  const { resourceSpans } = JSON.parse(text) as {
-    resourceSpans: { scopeSpans: { spans: { traceId: string }[] }[] }[];
-  };
-  const spans = resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap((each) => each.spans));
-  return [...new Set(spans.map(({ traceId }) => traceId))];
-}
-
 function unpack(body: Uint8Array): string {
   return gunzipSync(body).toString("utf8");
 }
@@ -286,5 +308,5 @@ function requestOf(parts: readonly TailPart[]): string {
     const scopeSpans = [...scopes].map(([scope, bodies]) => `{"scope":${scope},"spans":[${bodies.join(",")}]}`);
     return `{"resource":${resource},"scopeSpans":[${scopeSpans.join(",")}]}`;
   });
-  return `{"resourceSpans":[${resourceSpans.join(",")}]}`;
+  return `${REQUEST_HEAD}${resourceSpans.join(",")}${REQUEST_END}`;
 }

@@ -37,6 +37,17 @@ async function names(store: TraceStore): Promise<string[]> {
   return (await all(store)).map(({ name }) => name).sort();
 }
 
+function acceptFrame(store: TraceStore, instanceId: string, seq: number, otlp: string): number | undefined {
+  return store.acceptFrames([{ instanceId, seq, otlp }]).get(instanceId);
+}
+
+/** How many spans were counted as lost for this reason, once the tail is folded. */
+async function dropped(store: TraceStore, reason: string): Promise<number> {
+  store.fold();
+  const reports = (await all(store)).filter(({ name }) => name === "valet.trace_plane.dropped");
+  return reports.reduce((sum, each) => sum + Number(attributeOf(each, `valet.dropped_spans.${reason}`) ?? 0), 0);
+}
+
 function rowCount(storage: DurableObjectStorage, table: string): number {
   return storage.sql.exec<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`).one().n;
 }
@@ -100,27 +111,58 @@ describe("span frames", () => {
     inStorage(async (storage) => {
       const { store } = open(storage);
       const first = makeFrame({ name: "a" });
-      expect(store.acceptFrame("run_1", 1, first)).toBe(1);
-      expect(store.acceptFrame("run_1", 1, first)).toBe(1);
-      expect(store.acceptFrame("run_1", 2, makeFrame({ name: "b" }))).toBe(2);
-      expect(store.acceptFrame("run_1", 1, first)).toBe(2);
+      expect(acceptFrame(store, "run_1", 1, first)).toBe(1);
+      expect(acceptFrame(store, "run_1", 1, first)).toBe(1);
+      expect(acceptFrame(store, "run_1", 2, makeFrame({ name: "b" }))).toBe(2);
+      expect(acceptFrame(store, "run_1", 1, first)).toBe(2);
       expect(await names(store)).toEqual(["a", "b"]);
     }));
 
   test("of different instances are told apart: a successor delivers what its predecessor left", () =>
     inStorage(async (storage) => {
       const { store } = open(storage);
-      store.acceptFrame("run_1", 1, makeFrame({ name: "a" }));
-      store.acceptFrame("run_2", 1, makeFrame({ name: "b" }));
-      store.acceptFrame("run_1", 2, makeFrame({ name: "left behind" }));
+      acceptFrame(store, "run_1", 1, makeFrame({ name: "a" }));
+      acceptFrame(store, "run_2", 1, makeFrame({ name: "b" }));
+      acceptFrame(store, "run_1", 2, makeFrame({ name: "left behind" }));
       expect(await names(store)).toEqual(["a", "b", "left behind"]);
+    }));
+
+  test("may be taken together: repeats among them are ignored, and each instance has its number", () =>
+    inStorage(async (storage) => {
+      const { store } = open(storage);
+      const frame = (instanceId: string, seq: number) => ({
+        ...{ instanceId, seq, otlp: makeFrame({ name: `${instanceId}/${seq}` }) },
+      });
+      acceptFrame(store, "run_1", 1, makeFrame({ name: "before" }));
+      const frames = [frame("run_1", 1), frame("run_1", 2), frame("run_2", 7), frame("run_1", 2)];
+      expect([...store.acceptFrames(frames)]).toEqual([
+        ["run_1", 2],
+        ["run_2", 7],
+      ]);
+      expect(await names(store)).toEqual(["before", "run_1/2", "run_2/7"]);
+    }));
+
+  test("do not end a span that the object itself holds open", () =>
+    inStorage(async (storage) => {
+      const { store, begin } = open(storage);
+      const span = begin("valet.prompt");
+      acceptFrame(
+        store,
+        "run_1",
+        1,
+        makeFrame({ name: "forged" }).replace(/"traceId":"\w+","spanId":"\w+"/, ids(span)),
+      );
+      expect(store.openSpan(span.context.spanId)?.name).toBe("valet.prompt");
+      expect(await dropped(store, "rejected")).toBe(1);
+      span.end();
+      expect(await names(store)).toEqual(["valet.prompt", "valet.trace_plane.dropped"]);
     }));
 
   test("that are nonsense are acknowledged and counted: sending them again would change nothing", () =>
     inStorage(async (storage) => {
       const { store } = open(storage);
-      expect(store.acceptFrame("run_1", 1, "nonsense")).toBe(1);
-      store.acceptFrame("run_1", 2, makeFrame({ name: "ours" }, { name: "theirs", sessionId: "ses_other" }));
+      expect(acceptFrame(store, "run_1", 1, "nonsense")).toBe(1);
+      acceptFrame(store, "run_1", 2, makeFrame({ name: "ours" }, { name: "theirs", sessionId: "ses_other" }));
       store.fold();
       const report = (await all(store)).find(({ name }) => name === "valet.trace_plane.dropped");
       expect(attributeOf(report, "valet.dropped_spans.rejected")).toBe("2");
@@ -137,7 +179,7 @@ describe("open spans of a runner", () => {
       expect(store.traces()).toMatchObject([{ name: "valet.turn", openSpans: 1, spans: 0 }]);
       const ended = { ...serialised, scope: { name: "runner" } } as ReadableSpan;
       const text = makeFrame({ name: "valet.turn" }).replace(/"traceId":"\w+","spanId":"\w+"/, ids(ended));
-      store.acceptFrame("run_1", 1, text);
+      acceptFrame(store, "run_1", 1, text);
       expect(store.traces()).toMatchObject([{ name: "valet.turn", openSpans: 0, spans: 1 }]);
     }));
 
@@ -154,7 +196,7 @@ describe("open spans of a runner", () => {
       expect(store.seal("run_1", "runner_lost")).toBe(0);
 
       const late = makeFrame({ name: "valet.turn" }).replace(/"traceId":"\w+","spanId":"\w+"/, ids(serialised));
-      store.acceptFrame("run_1", 1, late);
+      acceptFrame(store, "run_1", 1, late);
       const [sealed, ...others] = (await all(store)).filter(({ name }) => name === "valet.turn");
       expect(others).toEqual([]);
       expect(attributeOf(sealed, "valet.outcome")).toBe("lost");
@@ -163,6 +205,35 @@ describe("open spans of a runner", () => {
       store.fold();
       const report = (await all(store)).find(({ name }) => name === "valet.trace_plane.dropped");
       expect(attributeOf(report, "valet.dropped_spans.rejected")).toBe("1");
+    }));
+
+  test("are not shown again when they are announced after their end", () =>
+    inStorage(async (storage) => {
+      const { store } = open(storage);
+      const { serialised } = openSpan("valet.turn");
+      store.announce("run_1", serialised);
+      acceptFrame(
+        store,
+        "run_1",
+        1,
+        makeFrame({ name: "valet.turn" }).replace(/"traceId":"\w+","spanId":"\w+"/, ids(serialised)),
+      );
+      for (const fold of [false, true]) {
+        if (fold) store.fold();
+        store.announce("run_1", serialised);
+        expect(store.traces()).toMatchObject([{ openSpans: 0, spans: 1 }]);
+      }
+    }));
+
+  test("of another session are not shown, and none takes the place of the object's own", () =>
+    inStorage(async (storage) => {
+      const { store, begin } = open(storage);
+      store.announce("run_1", openSpan("theirs", "ses_other").serialised);
+      const own = begin("valet.prompt");
+      const { serialised } = openSpan("forged");
+      store.announce("run_1", { ...serialised, context: own.context });
+      expect(store.seal("run_1", "runner_lost")).toBe(0);
+      expect(await names(store)).toEqual(["valet.prompt"]);
     }));
 
   test("of another instance are left alone", () =>
@@ -184,7 +255,7 @@ describe("segments", () => {
       const { store } = open(storage);
       const [parent] = makeSpans({});
       for (let seq = 1; seq <= 100; seq++) {
-        store.acceptFrame("run_1", seq, makeFrame(...Array(50).fill({ parent: parent?.context })));
+        acceptFrame(store, "run_1", seq, makeFrame(...Array(50).fill({ parent: parent?.context })));
       }
       store.fold();
       expect(rowCount(storage, "trace_segments")).toBe(25);
@@ -197,16 +268,68 @@ describe("segments", () => {
     inStorage(async (storage) => {
       const { store } = open(storage);
       const attributes = { text: crypto.randomUUID().repeat(10_000) };
-      for (let seq = 1; seq <= 4; seq++) store.acceptFrame("run_1", seq, makeFrame({ attributes }));
+      for (let seq = 1; seq <= 4; seq++) acceptFrame(store, "run_1", seq, makeFrame({ attributes }));
       store.fold();
       expect(rowCount(storage, "trace_segments")).toBeGreaterThanOrEqual(2);
       expect(await all(store)).toHaveLength(4);
     }));
 
+  test("close by bytes where characters have several", () =>
+    inStorage(async (storage) => {
+      const { store } = open(storage);
+      const attributes = { text: "語".repeat(70_000) };
+      for (let seq = 1; seq <= 6; seq++) acceptFrame(store, "run_1", seq, makeFrame({ attributes }));
+      expect(rowCount(storage, "trace_segments")).toBeGreaterThanOrEqual(2);
+      expect(await all(store)).toHaveLength(6);
+    }));
+
+  test("leave out a span that is too large for a row, open or ended, and count it", () =>
+    inStorage(async (storage) => {
+      const { store, tracer, begin } = open(storage);
+      const large = { "valet.session.id": SESSION, text: "語".repeat(800_000) };
+      tracer.startSpan("too large to be kept open", { attributes: large }).end();
+      const span = begin("grows");
+      span.setAttributes(large);
+      span.end();
+      begin("small").end();
+      expect(await dropped(store, "too_large")).toBe(3);
+      expect(await names(store)).toEqual(["small", "valet.trace_plane.dropped"]);
+    }));
+
+  test("are undone with the transaction that they were closed in", () =>
+    inStorage(async (storage) => {
+      const { store, begin } = open(storage);
+      begin("before").end();
+      const fail = () =>
+        storage.transactionSync(() => {
+          begin("within").end();
+          store.fold();
+          throw new Error("the state change failed");
+        });
+      expect(fail).toThrow("the state change failed");
+      expect(rowCount(storage, "trace_segments")).toBe(0);
+      expect(await names(store)).toEqual(["before"]);
+    }));
+
+  test("have ids that never come twice, whatever is deleted", () =>
+    inStorage(async (storage) => {
+      const { store, begin } = open(storage, { maxBytes: 0 });
+      const ids = new Set<number>();
+      for (let i = 0; i < 5; i++) {
+        begin("work").end();
+        store.fold();
+        const { id } = storage.sql.exec<{ id: number }>("SELECT MAX(id) AS id FROM trace_segments").one();
+        ids.add(id);
+      }
+      expect(ids.size).toBe(5);
+      expect(rowCount(storage, "trace_segments")).toBe(1);
+      expect(rowCount(storage, "trace_index")).toBe(1);
+    }));
+
   test("keep what is not sampled apart from what is exported", () =>
     inStorage(async (storage) => {
       const { store } = open(storage);
-      store.acceptFrame("run_1", 1, makeFrame({ name: "recorded", sampled: false }, { name: "sampled" }));
+      acceptFrame(store, "run_1", 1, makeFrame({ name: "recorded", sampled: false }, { name: "sampled" }));
       store.fold();
       const first = store.segments.nextSampled(0);
       expect(first?.spans).toBe(1);
@@ -231,7 +354,7 @@ describe("segments", () => {
     inStorage(async (storage) => {
       const { store } = open(storage, { maxBytes: 1500 });
       for (let seq = 1; seq <= 8; seq++) {
-        store.acceptFrame("run_1", seq, makeFrame({ name: `span ${seq}`, attributes: { text: crypto.randomUUID() } }));
+        acceptFrame(store, "run_1", seq, makeFrame({ name: `span ${seq}`, attributes: { text: crypto.randomUUID() } }));
         store.fold(() => false);
       }
       const report = (await all(store)).find(({ name }) => name === "valet.trace_plane.dropped");
@@ -254,6 +377,61 @@ describe("reading", () => {
       expect(spans.map(({ name }) => name)).toEqual(["folded", "in the tail", "root"]);
     }));
 
+  test("what is folded while a trace is read comes once", () =>
+    inStorage(async (storage) => {
+      const { store, tracer, begin } = open(storage);
+      const root = begin("root");
+      for (let i = 0; i < 3; i++) {
+        tracer.startSpan("folded", { parent: root }).end();
+        store.fold();
+      }
+      tracer.startSpan("in the tail", { parent: root }).end();
+      const stream = store.trace(root.context.traceId) as ReadableStream<Uint8Array>;
+      store.fold();
+      const spans = spansOf(await new Response(stream).text());
+      expect(spans.map(({ name }) => name)).toEqual(["folded", "folded", "folded", "in the tail", "root"]);
+    }));
+
+  test("traces come page by page, the newest first, wherever their spans are", () =>
+    inStorage((storage) => {
+      const { store, tracer } = open(storage);
+      const attributes = { "valet.session.id": SESSION };
+      // Two begin at each instant; some are folded, some in the tail, some open, one in all three.
+      for (let i = 0; i < 20; i++) {
+        const span = tracer.startSpan(`trace ${i}`, { attributes, startTime: NOW + Math.floor(i / 2) });
+        if (i === 3 || i === 18) tracer.startSpan("child", { parent: span, startTime: NOW + 50 }).end();
+        if (i % 5 !== 0) span.end();
+        if (i === 12) store.fold();
+        if (i === 15) tracer.startSpan("child", { parent: span, startTime: NOW + 50 }).end();
+      }
+      const whole = store.traces();
+      expect(whole).toHaveLength(20);
+      expect(whole.map(({ startUs }) => startUs)).toEqual(whole.map(({ startUs }) => startUs).sort((a, b) => b - a));
+      const paged: typeof whole = [];
+      for (;;) {
+        const page = store.traces(paged.at(-1), 3);
+        paged.push(...page);
+        if (page.length < 3) break;
+      }
+      expect(paged).toEqual(whole);
+    }));
+
+  test("spans that end while they are streamed come too, and each comes once", () =>
+    inStorage(async (storage) => {
+      const { store, begin } = open(storage);
+      begin("folded").end();
+      store.fold();
+      begin("in the tail").end();
+      const reader = store.spans().getReader();
+      const decoder = new TextDecoder();
+      let text = decoder.decode((await reader.read()).value);
+      store.fold();
+      begin("later").end();
+      for (let next = await reader.read(); !next.done; next = await reader.read()) text += decoder.decode(next.value);
+      const lines = text.trimEnd().split("\n");
+      expect(lines.flatMap(spansOf).map(({ name }) => name)).toEqual(["folded", "in the tail", "later"]);
+    }));
+
   test("a trace that is not there is none", () =>
     inStorage((storage) => {
       expect(open(storage).store.trace("a".repeat(32))).toBeUndefined();
@@ -262,7 +440,7 @@ describe("reading", () => {
   test("every ended span comes as lines of OTLP/JSON", () =>
     inStorage(async (storage) => {
       const { store } = open(storage);
-      for (let seq = 1; seq <= 10; seq++) store.acceptFrame("run_1", seq, makeFrame(...Array(50).fill({})));
+      for (let seq = 1; seq <= 10; seq++) acceptFrame(store, "run_1", seq, makeFrame(...Array(50).fill({})));
       const lines = (await new Response(store.spans()).text()).trimEnd().split("\n");
       expect(lines.length).toBeGreaterThan(1);
       expect(lines.flatMap((line) => spansOf(line))).toHaveLength(500);

@@ -23,6 +23,7 @@ import { readRequest, type SpanFacts, type SpanGroup, writeSpans } from "./otlp-
 import { OBJECT, TraceOpenSpans } from "./trace-open-spans.ts";
 import { type TailEntry, type TracePosition, TraceSegments } from "./trace-segments.ts";
 import type { TraceSummary } from "./trace-summary.ts";
+import { groupsOfTrace, REQUEST_END, REQUEST_HEAD, requestText, spansOf, streamOf } from "./trace-text.ts";
 
 export interface TraceStoreOptions {
   readonly sessionId: string;
@@ -98,7 +99,7 @@ export class TraceStore implements SpanSink {
   }
 
   #hasEnded(traceId: string, spanId: string): boolean {
-    for (const text of this.#requestsOf(traceId)) {
+    for (const { text } of this.#requestsOf(traceId)) {
       // Looking for the id is quick, and few announcements come twice.
       if (text.includes(spanId) && spansOf(text).some((span) => span.spanId === spanId)) return true;
     }
@@ -142,16 +143,9 @@ export class TraceStore implements SpanSink {
   }
 
   /**
-   * Takes a span frame of a runner. Repeats are ignored, and so is every span that cannot be kept: it is counted, and the frame
-   * acknowledged, since sending it again would change nothing.
-   * @returns up to which number the instance's frames are durable
-   */
-  acceptFrame(instanceId: string, seq: number, otlp: string): number {
-    return this.acceptFrames([{ instanceId, seq, otlp }]).get(instanceId) ?? seq;
-  }
-
-  /**
-   * Takes several frames as one: together they may fill a segment, which then costs a row where they would cost one each.
+   * Takes span frames of runners, several as one: together they may fill a segment, which costs a row where they would cost one
+   * each. Repeats are ignored, and so is every span that cannot be kept: it is counted, and its frame acknowledged, since
+   * sending it again would change nothing.
    * @returns up to which number the frames of each instance are durable
    */
   acceptFrames(frames: readonly SpanFrame[]): Map<string, number> {
@@ -181,40 +175,42 @@ export class TraceStore implements SpanSink {
   }
 
   #acceptRequests(texts: readonly string[]): void {
-    const entries: TailEntry[] = [];
+    const groups: SpanGroup[] = [];
     let rejected = 0;
+    let tooLarge = 0;
     for (const text of texts) {
+      const request = text.length > MAX_TEXT_LENGTH ? undefined : readRequest(text, this.#options.sessionId);
       // How many spans are in a text that cannot be read, nobody knows; it was one frame.
-      if (text.length > MAX_TEXT_LENGTH) {
-        this.countDropped("too_large", 1);
-        continue;
+      if (text.length > MAX_TEXT_LENGTH) tooLarge++;
+      else rejected += request?.refused ?? 1;
+      groups.push(...(request?.groups ?? []));
+    }
+    // Of two ends of a span the first counts.
+    const refused = this.#open.endReceived(groups.flatMap(({ spans }) => spans.map(({ spanId }) => spanId)));
+    const entries: TailEntry[] = [];
+    for (const { resource, scope, spans } of groups) {
+      const kept = refused.size === 0 ? spans : spans.filter(({ spanId }) => !refused.has(spanId));
+      rejected += spans.length - kept.length;
+      for (const sampled of [true, false]) {
+        const part = kept.filter((span) => span.sampled === sampled);
+        if (part.length > 0) entries.push({ resource, scope, sampled, spans: part, body: writeSpans(part) });
       }
-      const request = readRequest(text, this.#options.sessionId);
-      rejected += request?.refused ?? 1;
-      for (const group of request?.groups ?? []) rejected += this.#enter(group, entries);
     }
     this.countDropped("rejected", rejected);
+    this.countDropped("too_large", tooLarge);
     if (entries.length > 0) this.segments.append(entries, this.#options.now());
-  }
-
-  /** @returns how many of the spans cannot be kept: of two ends of a span the first counts */
-  #enter({ resource, scope, spans }: SpanGroup, entries: TailEntry[]): number {
-    const refused = this.#open.endReceived(spans.map(({ spanId }) => spanId));
-    const kept = refused.size === 0 ? spans : spans.filter(({ spanId }) => !refused.has(spanId));
-    let rejected = spans.length - kept.length;
-    for (const sampled of [true, false]) {
-      const part = kept.filter((span) => span.sampled === sampled);
-      const body = writeSpans(part);
-      if (body === undefined) rejected += part.length;
-      else if (part.length > 0) entries.push({ resource, scope, sampled, spans: part, body });
-    }
-    return rejected;
   }
 
   #append(resource: string, span: ReadableSpan): void {
     const body = encodeSpan(span);
     if (body.length > MAX_TEXT_LENGTH) return this.countDropped("too_large", 1);
-    const entry = { resource, scope: encodeScope(span.scope), sampled: isSampled(span.context), spans: [factsOf(span)], body };
+    const entry = {
+      resource,
+      scope: encodeScope(span.scope),
+      sampled: isSampled(span.context),
+      spans: [factsOf(span)],
+      body,
+    };
     this.segments.append([entry], this.#options.now());
   }
 
@@ -314,17 +310,21 @@ export class TraceStore implements SpanSink {
 
   /** Elements of `resourceSpans`. What is in the tail now is read now: it may be folded while the rest is taken. */
   *#groupsOf(traceId: string, open: readonly string[]): Generator<string, undefined> {
-    for (const text of this.#requestsOf(traceId)) yield* groupsOfTrace(text, traceId);
+    for (const { text, isWhole } of this.#requestsOf(traceId)) {
+      if (isWhole) yield text.slice(REQUEST_HEAD.length, -REQUEST_END.length);
+      else yield* groupsOfTrace(text, traceId);
+    }
     yield* open;
   }
 
-  *#requestsOf(traceId: string): Generator<string, undefined> {
+  /** Requests that hold spans of the trace, or may, and whether they hold no others. */
+  *#requestsOf(traceId: string): Generator<{ text: string; isWhole: boolean }, undefined> {
     const tail = this.segments.tailText();
-    for (const id of this.segments.idsOf(traceId)) {
+    for (const { id, isWhole } of this.segments.holding(traceId)) {
       const text = this.segments.text(id);
-      if (text !== undefined) yield text;
+      if (text !== undefined) yield { text, isWhole };
     }
-    if (tail !== undefined) yield tail;
+    if (tail !== undefined) yield { text: tail, isWhole: false };
   }
 
   /**
@@ -388,43 +388,4 @@ function summaryOfOpen(spans: readonly OpenSpan[]): TraceSummary {
 /** The newest first. */
 function compare(a: TracePosition, b: TracePosition): number {
   return b.startUs - a.startUs || (a.traceId < b.traceId ? -1 : Number(a.traceId > b.traceId));
-}
-
-interface WireRequest {
-  resourceSpans: { resource: unknown; scopeSpans: { scope: unknown; spans: { traceId: string; spanId: string }[] }[] }[];
-}
-
-function spansOf(text: string): { traceId: string; spanId: string }[] {
-  const { resourceSpans } = JSON.parse(text) as WireRequest;
-  return resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans));
-}
-
-/** What of a request belongs to the trace, as elements of `resourceSpans`. */
-function groupsOfTrace(text: string, traceId: string): string[] {
-  const { resourceSpans } = JSON.parse(text) as WireRequest;
-  return resourceSpans.flatMap(({ resource, scopeSpans }) => {
-    const kept = scopeSpans
-      .map(({ scope, spans }) => ({ scope, spans: spans.filter((span) => span.traceId === traceId) }))
-      .filter(({ spans }) => spans.length > 0);
-    return kept.length === 0 ? [] : [JSON.stringify({ resource, scopeSpans: kept })];
-  });
-}
-
-function* requestText(first: string, others: Generator<string>): Generator<string, undefined> {
-  yield `{"resourceSpans":[${first}`;
-  for (const group of others) yield `,${group}`;
-  yield "]}";
-}
-
-/** Of bytes, as only such a stream leaves an object by RPC. */
-function streamOf(texts: Generator<string>): ReadableStream<Uint8Array> {
-  const encoder = new TextEncoder();
-  return new ReadableStream({
-    type: "bytes",
-    pull: (controller) => {
-      const { done, value } = texts.next();
-      if (done) controller.close();
-      else controller.enqueue(encoder.encode(value));
-    },
-  });
 }

@@ -43,15 +43,14 @@ export class Transactions {
       throw error;
     }
     this.#effects = undefined;
-    for (const effect of effects) {
-      // One that fails must not keep the others from happening: the state says they have.
+    for (const effect of [...effects, () => this.#hooks.onCommit()]) {
+      // One that fails must not keep the others from happening, nor its caller from its answer: the state says they have.
       try {
         effect();
       } catch (error) {
         this.#hooks.report(error);
       }
     }
-    this.#hooks.onCommit();
     return result;
   }
 

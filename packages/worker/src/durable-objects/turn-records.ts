@@ -78,13 +78,19 @@ export class TurnRecords {
       ...{ tokens_cache_read: tokens.cacheRead, tokens_cache_write: tokens.cacheWrite },
       ...{ tokens_reasoning: tokens.reasoning, cost_usd: measured.costUsd },
     };
-    this.#sql.exec("INSERT OR IGNORE INTO turns (attempt_id, record) VALUES (?, ?)", attempt.id, JSON.stringify(record));
+    this.#sql.exec(
+      "INSERT OR IGNORE INTO turns (attempt_id, record) VALUES (?, ?)",
+      attempt.id,
+      JSON.stringify(record),
+    );
     return record;
   }
 
   /** In order of their ends, those after `seq`. */
   after(seq: number, limit: number): { readonly seq: number; readonly record: TurnRecord }[] {
-    const rows = this.#sql.exec("SELECT seq, record FROM turns WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit).toArray();
+    const rows = this.#sql
+      .exec("SELECT seq, record FROM turns WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
+      .toArray();
     return rows.map((row) => ({ seq: row.seq as number, record: JSON.parse(row.record as string) as TurnRecord }));
   }
 

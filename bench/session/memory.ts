@@ -1,0 +1,49 @@
+/** The memory of a system with many sessions that do nothing. */
+import { residentBytes } from "./processes.ts";
+import { Session } from "./session.ts";
+import type { Surroundings } from "./surroundings.ts";
+import type { Valet } from "./valet.ts";
+
+/** Memory in RAM, bytes; agents and their runners apart. */
+export interface Memory {
+  readonly workerd: number;
+  /** `valet up` itself: the broker is in it, beside the CLI and Miniflare. */
+  readonly up: number;
+  /** What else `valet up` started. */
+  readonly others: number;
+}
+
+/** An agent has some 600 MB. */
+const MAX_AWAKE = 3;
+
+/** Before the first session, and with as many as are wanted: each has taken a turn, the last three are awake, the others hibernate. */
+export async function measureMemory(
+  surroundings: Surroundings,
+  sessions: number,
+  progress: (line: string) => void,
+): Promise<{ readonly empty: Memory; readonly full: Memory }> {
+  const valet = await surroundings.startValet(true);
+  const empty = memoryOf(valet);
+  let awake: Session[] = [];
+  for (let made = 0; made < sessions; made += awake.length) {
+    progress(`memory: ${made} of ${sessions} sessions`);
+    await Promise.all(awake.map((session) => session.hibernate()));
+    for (const session of awake) session.leave();
+    const next = Math.min(MAX_AWAKE, (sessions - made) % MAX_AWAKE || MAX_AWAKE);
+    awake = await Promise.all(Array.from({ length: next }, () => Session.create(valet, surroundings.repoUrl)));
+    await Promise.all(awake.map((session) => session.turn("Answer in one line.")));
+  }
+  const full = memoryOf(valet);
+  for (const session of awake) session.leave();
+  await valet.stop();
+  return { empty, full };
+}
+
+function memoryOf(valet: Valet): Memory {
+  const { workerd, up, others } = valet.processes();
+  return {
+    workerd: residentBytes(workerd),
+    up: residentBytes(up),
+    others: others.reduce((sum, pid) => sum + residentBytes(pid), 0),
+  };
+}

@@ -1,0 +1,69 @@
+/** A session's WebSocket as a client has it, and when it said what. */
+import { once } from "node:events";
+import { ClientEvent } from "@valet/shared/protocol/client-socket";
+import { Ticket } from "@valet/shared/protocol/session-api";
+import type { Connection } from "../../packages/cli/src/system/state.ts";
+
+export interface Seen<T> {
+  readonly value: T;
+  /** By `performance.now()`. */
+  readonly atMs: number;
+}
+
+const TIMEOUT_MS = 60_000;
+
+export class SessionSocket {
+  readonly #socket: WebSocket;
+  readonly #watchers = new Set<(event: ClientEvent, atMs: number) => void>();
+
+  private constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.addEventListener("message", ({ data }) => {
+      const atMs = performance.now();
+      const event = ClientEvent.parse(JSON.parse(data as string));
+      for (const watch of [...this.#watchers]) watch(event, atMs);
+    });
+  }
+
+  static async open({ url, token }: Connection, sessionId: string): Promise<SessionSocket> {
+    const answer = await fetch(`${url}/api/tickets`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      body: JSON.stringify({ sessionId }),
+    });
+    const { ticket } = Ticket.parse(await answer.json());
+    const socket = new WebSocket(`${url.replace(/^http/, "ws")}/api/sessions/${sessionId}/ws?ticket=${ticket}`);
+    const opened = new SessionSocket(socket);
+    await once(socket, "open", { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    return opened;
+  }
+
+  /**
+   * Waits for an event from now on.
+   * @param pick what is wanted of an event; `undefined` waits on, what it throws ends the wait
+   */
+  when<T>(what: string, pick: (event: ClientEvent) => T | undefined): Promise<Seen<T>> {
+    return new Promise((resolve, reject) => {
+      const settle = (act: () => void) => {
+        clearTimeout(timer);
+        this.#watchers.delete(watch);
+        act();
+      };
+      const late = () => reject(new Error(`waited ${TIMEOUT_MS / 1000} s for ${what}`));
+      const timer = setTimeout(() => settle(late), TIMEOUT_MS);
+      const watch = (event: ClientEvent, atMs: number) => {
+        try {
+          const value = pick(event);
+          if (value !== undefined) settle(() => resolve({ value, atMs }));
+        } catch (error) {
+          settle(() => reject(error));
+        }
+      };
+      this.#watchers.add(watch);
+    });
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}

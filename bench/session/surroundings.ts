@@ -1,0 +1,53 @@
+/** What stands around the systems that are measured: a model that costs no time, a repository, backends for their traces. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { makeDemoRepository } from "../../packages/cli/src/demo/demo-repository.ts";
+import { loadScenario, startScriptedModel } from "../../packages/scripted-model/src/index.ts";
+import { startOtlpReceiver } from "../../tests/otlp-receiver.ts";
+import { Valet } from "./valet.ts";
+
+const SCENARIO = fileURLToPath(new URL("one-line.yaml", import.meta.url));
+
+export type Surroundings = Awaited<ReturnType<typeof startSurroundings>>;
+
+export async function startSurroundings() {
+  const closes: (() => Promise<unknown>)[] = [];
+  const model = await startScriptedModel({ scenario: await loadScenario(SCENARIO) });
+  closes.push(() => model.close());
+  // A backend for each, so that what comes from a system with tracing off is seen.
+  const [backend, untracedBackend] = [await startOtlpReceiver(), await startOtlpReceiver()];
+  closes.push(
+    () => backend.close(),
+    () => untracedBackend.close(),
+  );
+  const repository = await makeDemoRepository();
+  const states = await mkdtemp(join(tmpdir(), "valet-bench-"));
+  for (const folder of [repository.folder, states]) closes.push(() => rm(folder, { recursive: true, force: true }));
+  let systems = 0;
+
+  return {
+    repoUrl: repository.url,
+    backend,
+    untracedBackend,
+
+    /** A system on a state of its own, fresh as after an installation. It is ended with the surroundings at the latest. */
+    async startValet(isTraced: boolean): Promise<Valet> {
+      const valet = await Valet.start(join(states, `${systems++}`), {
+        VALET_MODEL_BASE_URL: model.url,
+        VALET_MODEL: "scripted-1",
+        VALET_MODEL_API_KEY: "none",
+        OTEL_EXPORTER_OTLP_ENDPOINT: (isTraced ? backend : untracedBackend).url,
+        OTEL_SDK_DISABLED: `${!isTraced}`,
+      });
+      closes.push(() => valet.stop());
+      return valet;
+    },
+
+    /** Ends all of it, what was started last first. */
+    async close(): Promise<void> {
+      for (const each of closes.reverse()) await each();
+    },
+  };
+}

@@ -1,0 +1,96 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import type { ToRunnerOf } from "../../packages/shared/src/protocol/runner-link.ts";
+import { startTracePlane } from "../../tests/trace-plane-process.ts";
+import { spansOf, TracePlaneReceiver } from "../../tests/trace-plane-receiver.ts";
+import { FRAME_SPANS, type Load, SESSION_ID } from "./frames.ts";
+
+/** What one run of one contender gave. */
+export interface Figures {
+  readonly spansPerSecond: number;
+  /** Of workerd, export included, in microseconds a span. */
+  readonly cpuUs: number;
+  /** Every row that the trace plane wrote until all was exported, alarms included, per 50 spans. */
+  readonly rows: number;
+  /** Per 50 spans. */
+  readonly posts: number;
+  /** From the request to the last byte of the trace, in milliseconds. */
+  readonly readMs: number;
+}
+
+/** As many frames as the runner has on their way at once. */
+const IN_FLIGHT = 32;
+
+/**
+ * Sends a load to a fresh object in a fresh workerd, waits until all of it is exported, and reads it back. The first fifth is
+ * for the engine to compile what is measured: an object lives for days.
+ */
+export async function run(module: string, { frames, traceId }: Load, gather: boolean): Promise<Figures> {
+  const directory = mkdtempSync(join(tmpdir(), "valet-bench-"));
+  const receiver = await TracePlaneReceiver.start();
+  const config = { sessionId: SESSION_ID, exportTimeoutMs: 10_000, segmentDelayMs: 5000, gather };
+  const plane = await startTracePlane(module, directory, { ...config, exportUrl: `${receiver.url}/v1/traces` });
+  try {
+    const warmUp = Math.floor(frames.length / 5);
+    await send(plane.webSocketUrl, frames, 0, warmUp);
+    const cpuBefore = plane.cpuSeconds();
+    const seconds = await send(plane.webSocketUrl, frames, warmUp, frames.length);
+    await (await fetch(`${plane.url}/fold`)).body?.cancel();
+    await untilExported(receiver, frames.length * FRAME_SPANS);
+    const cpuSeconds = plane.cpuSeconds() - cpuBefore;
+    const written = (await (await fetch(`${plane.url}/written`)).json()) as { rows: number; alarms: number };
+    const started = performance.now();
+    const trace = await (await fetch(`${plane.url}/trace?id=${traceId}`)).text();
+    const readMs = performance.now() - started;
+    const found = spansOf(trace).length;
+    if (found !== frames.length * FRAME_SPANS) throw new Error(`the trace has ${found} spans`);
+    const measured = (frames.length - warmUp) * FRAME_SPANS;
+    return {
+      spansPerSecond: measured / seconds,
+      cpuUs: (cpuSeconds * 1e6) / measured,
+      rows: (written.rows + written.alarms) / frames.length,
+      posts: receiver.posts.length / frames.length,
+      readMs,
+    };
+  } finally {
+    await plane.kill();
+    await receiver.close();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Sends the frames from index `from` to before `to`.
+ * @returns seconds from the first frame to the acknowledgement of the last
+ */
+async function send(url: string, frames: readonly string[], from: number, to: number): Promise<number> {
+  const socket = new WebSocket(url);
+  await new Promise((resolve) => socket.addEventListener("open", resolve, { once: true }));
+  const started = performance.now();
+  await new Promise<void>((resolve, reject) => {
+    let sent = from;
+    const pump = (acknowledged: number) => {
+      for (; sent < Math.min(acknowledged + IN_FLIGHT, to); sent++) socket.send(frames[sent] as string);
+      if (acknowledged === to) resolve();
+    };
+    socket.addEventListener("message", ({ data }) => pump((JSON.parse(data) as ToRunnerOf<"spans-ack">).seq));
+    socket.addEventListener("close", ({ code, reason }) => reject(new Error(`closed with ${code} ${reason}`)));
+    pump(from);
+  });
+  const seconds = (performance.now() - started) / 1000;
+  socket.close();
+  return seconds;
+}
+
+async function untilExported(receiver: TracePlaneReceiver, spans: number): Promise<void> {
+  let counted = 0;
+  let received = 0;
+  await receiver.until(() => {
+    for (; counted < receiver.posts.length; counted++) {
+      received += spansOf(gunzipSync(receiver.posts[counted] as Buffer).toString()).length;
+    }
+    return received === spans;
+  });
+}

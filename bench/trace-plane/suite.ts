@@ -1,0 +1,58 @@
+import { bundleTracePlane } from "../../tests/trace-plane-process.ts";
+import { alternate } from "../lib/rounds.ts";
+import type { Suite } from "../lib/suite.ts";
+import { type Bound, compare, type Measurement, type Samples } from "../lib/table.ts";
+import { FRAME_SPANS, makeLoad } from "./frames.ts";
+import { type Figures, run } from "./run.ts";
+
+const OURS = "frames gathered";
+const CONTENDERS = [
+  { name: OURS, gather: true },
+  { name: "frame by frame", gather: false },
+] as const;
+
+const MEASURES: readonly { name: string; unit: Measurement["unit"]; of: keyof Figures; bound?: Bound }[] = [
+  {
+    ...{ name: "from the runner to the durable acknowledgement", unit: "spans/s", of: "spansPerSecond" },
+    bound: { of: "ours", atLeast: 30_000 },
+  },
+  { name: "CPU time of workerd a span, export included", unit: "µs", of: "cpuUs" },
+  {
+    ...{ name: "rows written per 50 spans, export included", unit: "rows", of: "rows" },
+    bound: { of: "ours", atMost: 1 },
+  },
+  { ...{ name: "export per 50 spans", unit: "POSTs", of: "posts" }, bound: { of: "ours", atMost: 1 } },
+  { name: "read the trace of all spans", unit: "ms", of: "readMs" },
+];
+
+/** The session's object in a local workerd, with a real WebSocket before it and a real receiver behind it. */
+export const tracePlane: Suite = {
+  name: "trace-plane",
+  summary: "span frames through local workerd: rate, rows written, export, reading a trace",
+
+  async run({ quick, progress }) {
+    const frames = quick ? 100 : 1000;
+    const load = makeLoad(frames);
+    const module = await bundleTracePlane();
+    const figures: Record<string, Figures[]> = {};
+    const rates = await alternate(
+      CONTENDERS,
+      quick ? { rounds: 1, warmUp: 0 } : { rounds: 3, warmUp: 1 },
+      async (each) => {
+        progress(`${frames * FRAME_SPANS} spans, ${each.name}`);
+        const result = await run(module, load, each.gather);
+        figures[each.name] = [...(figures[each.name] ?? []), result];
+        return result.spansPerSecond;
+      },
+    );
+    const rounds = rates[OURS]?.length ?? 0;
+    const samplesOf = (of: keyof Figures): Samples =>
+      Object.fromEntries(
+        Object.entries(figures).map(([name, all]) => [name, all.slice(-rounds).map((each) => each[of])]),
+      );
+    const rows = MEASURES.flatMap(({ name, unit, of, bound }) =>
+      compare({ name, unit, samples: samplesOf(of) }, OURS, () => bound),
+    );
+    return [{ title: `Trace plane, ${(frames * FRAME_SPANS).toLocaleString("en")} spans`, rows }];
+  },
+};

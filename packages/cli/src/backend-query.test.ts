@@ -1,0 +1,130 @@
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, describe, expect, test } from "vitest";
+import { BackendQuery, readSpanIds } from "./backend-query.ts";
+
+const TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736";
+const SPAN_ID = "00f067aa0ba902b7";
+const PARENT_ID = "53995c3f42cd8ad8";
+
+/** A span whose parent and link are other spans, as each backend writes it. */
+const JAEGER = {
+  data: [
+    {
+      traceID: TRACE_ID,
+      spans: [
+        {
+          traceID: TRACE_ID,
+          spanID: SPAN_ID,
+          operationName: "valet.turn",
+          references: [{ refType: "CHILD_OF", traceID: TRACE_ID, spanID: PARENT_ID }],
+        },
+      ],
+    },
+  ],
+  errors: null,
+};
+const base64 = (hex: string) => Buffer.from(hex, "hex").toString("base64");
+const TEMPO = {
+  batches: [
+    {
+      resource: { attributes: [] },
+      scopeSpans: [
+        {
+          scope: { name: "@valet/runner" },
+          spans: [
+            {
+              traceId: base64(TRACE_ID),
+              spanId: base64(SPAN_ID),
+              parentSpanId: base64(PARENT_ID),
+              name: "valet.turn",
+              links: [{ traceId: base64(TRACE_ID), spanId: base64(PARENT_ID) }],
+            },
+          ],
+        },
+      ],
+    },
+  ],
+};
+
+describe("the ids of spans", () => {
+  test.each([
+    ["Jaeger", JAEGER],
+    ["Tempo", TEMPO],
+  ] as const)("of %s are those of the spans alone: parents and links are not there for being named", (kind, answer) => {
+    expect(readSpanIds(kind, answer)).toEqual(new Set([SPAN_ID]));
+  });
+
+  test("are none where the trace is not there yet", () => {
+    expect(readSpanIds("Jaeger", { data: [] })).toEqual(new Set());
+    expect(readSpanIds("Tempo", {})).toEqual(new Set());
+  });
+
+  test.each([null, "text", 3, [], { data: [{ spans: [{ spanID: 7 }] }] }, { data: null }])(
+    "are unknown in %j",
+    (answer) => {
+      expect(readSpanIds("Jaeger", answer)).toBeUndefined();
+    },
+  );
+});
+
+describe("a query", () => {
+  const servers: Server[] = [];
+
+  afterEach(async () => {
+    for (const server of servers.splice(0)) {
+      server.closeAllConnections();
+      await new Promise((closed) => server.close(closed));
+    }
+  });
+
+  /** A backend that gives one answer. @returns its URL, and what it was asked */
+  async function backend(status: number, body: string): Promise<{ url: string; asked: string[] }> {
+    const asked: string[] = [];
+    const server = createServer(({ url, headers }, response) => {
+      asked.push(`${url} ${headers.authorization}`);
+      response.writeHead(status, { location: "/login" }).end(body);
+    }).listen(0, "127.0.0.1");
+    servers.push(server);
+    await once(server, "listening");
+    return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
+  }
+
+  const query = (url: string) => new BackendQuery({ kind: "Jaeger", url, authorization: undefined });
+
+  test("asks under the URL's path, with the key", async () => {
+    const { url, asked } = await backend(200, JSON.stringify(JAEGER));
+    const jaeger = new BackendQuery({ kind: "Jaeger", url: `${url}/jaeger/`, authorization: "Basic a2V5" });
+    expect(await jaeger.trace(TRACE_ID)).toEqual({ spanIds: new Set([SPAN_ID]) });
+    expect(asked).toEqual([`/jaeger/api/traces/${TRACE_ID} Basic a2V5`]);
+  });
+
+  test("of a trace that is not there finds nothing, and the backend is well", async () => {
+    const { url } = await backend(404, '{"data":null,"errors":[{"code":404,"msg":"trace not found"}]}');
+    expect(await query(url).trace(TRACE_ID)).toEqual({ spanIds: new Set() });
+    await query(url).check();
+  });
+
+  test.each<[status: number, body: string, problem: string]>([
+    [401, "", "answers HTTP 401"],
+    [302, "", "answers HTTP 302"],
+    [503, "{}", "answers HTTP 503"],
+    [200, "<!doctype html>", "is no Jaeger: it answers something else than JSON"],
+    [200, "{}", "is no Jaeger"],
+  ])("says what is wrong with HTTP %i %s", async (status, body, problem) => {
+    const { url } = await backend(status, body);
+    expect(await query(url).trace(TRACE_ID)).toEqual({ spanIds: new Set(), problem: `${url}/api/traces ${problem}` });
+    await expect(query(url).check()).rejects.toThrow(`Jaeger: ${url}/api/traces ${problem}.`);
+  });
+
+  test("says so where nobody listens", async () => {
+    const { url } = await backend(200, "");
+    await new Promise((closed) => servers.pop()?.close(closed));
+    await expect(query(url).check()).rejects.toThrow(`${url}/api/traces does not answer (ECONNREFUSED).`);
+  });
+
+  test.each(["", "jaeger:16686", "ftp://jaeger", "http://user:secret@jaeger"])("refuses the URL %j", (url) => {
+    expect(() => query(url)).toThrow("must be an http or https URL, without user and password");
+  });
+});

@@ -1,0 +1,320 @@
+/** The object of a session as the Worker calls it: lists, permissions, sockets of clients, and what is told to D1. */
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { ClientEvent } from "@valet/shared/protocol/client-socket";
+import { TurnRecord } from "@valet/shared/protocol/session-view";
+import { describe, expect, inject, test } from "vitest";
+import { bindings } from "../../test/bindings.ts";
+import { eventually } from "../../test/eventually.ts";
+import { CALLER, TestSession, valueIn } from "../../test/session.ts";
+import { listSessions } from "../projection/sessions.ts";
+import { newId } from "./ids.ts";
+import { SessionAgent } from "./session-agent.ts";
+
+/** Opens a client's socket and keeps what it is told. */
+async function watch(session: TestSession) {
+  const request = new Request("https://session/client", { headers: { upgrade: "websocket" } });
+  const { webSocket } = await session.stub.fetch(request);
+  if (webSocket === null) throw new Error("no socket");
+  const told: ClientEvent[] = [];
+  const closed: number[] = [];
+  webSocket.addEventListener("message", ({ data }) => {
+    if (data !== "pong") told.push(ClientEvent.parse(JSON.parse(data as string)));
+  });
+  webSocket.addEventListener("close", ({ code }) => {
+    closed.push(code);
+  });
+  webSocket.accept();
+  return { told, closed, socket: webSocket };
+}
+
+describe("a session", () => {
+  test("is made once, by one owner; and there is none before", async () => {
+    const session = new TestSession();
+    expect(await session.stub.view()).toMatchObject({ ok: false, problem: { status: 404 } });
+    expect(await session.stub.sendMessage({ content: "x" }, CALLER)).toMatchObject({ problem: { status: 404 } });
+    const made = await session.create({ title: "Mine", repoUrl: "https://u:p@git.example/a.git", model: "a/b" });
+    expect(made).toMatchObject({
+      title: "Mine",
+      repoUrl: "https://git.example/a.git",
+      model: "a/b",
+      status: "starting",
+    });
+    expect((await session.create({ title: "Again" })).title).toBe("Mine");
+    const theirs = await session.stub.create({ id: session.id }, { ownerId: "own_2" });
+    expect(theirs).toMatchObject({ ok: false, problem: { status: 409 } });
+    expect(await session.broker.calls("create")).toHaveLength(1);
+  });
+
+  test("whose first message is too large is not made", async () => {
+    const session = new TestSession();
+    const made = await session.stub.create({ id: session.id, prompt: "\u{1f600}".repeat(110_000) }, CALLER);
+    expect(made).toMatchObject({ ok: false, problem: { status: 413 } });
+    expect(await session.stub.view()).toMatchObject({ ok: false, problem: { status: 404 } });
+  });
+
+  test("that is shown shows no credentials", async () => {
+    const session = new TestSession();
+    const view = await session.create({ repoUrl: "https://user:canary@git.example/a.git" });
+    const { traces } = valueIn(await session.stub.traces());
+    const spans = await Promise.all(traces.map(({ traceId }) => session.stub.readTrace(traceId)));
+    expect(spans).toHaveLength(1);
+    expect(JSON.stringify([view, spans])).not.toContain("canary");
+  });
+
+  test("works the same with tracing off; contexts are passed on", async () => {
+    const id = newId("ses");
+    const stub = bindings.SESSION_AGENT.get(bindings.SESSION_AGENT.idFromName(id));
+    await runInDurableObject(stub, async (_object, ctx) => {
+      const agent = new SessionAgent(ctx, { ...bindings, OTEL_SDK_DISABLED: "true" });
+      valueIn(await agent.create({ id }, CALLER));
+      const accepted = valueIn(await agent.sendMessage({ id: "m", content: "x" }, CALLER));
+      expect(accepted.traceId).toBe("a".repeat(32));
+      expect(valueIn(await agent.sendMessage({ content: "y" }, { ownerId: "own_1" })).traceId).toBeUndefined();
+      expect(valueIn(await agent.withdraw("m", CALLER))).toMatchObject({ outcome: "aborted" });
+      valueIn(await agent.terminate(CALLER));
+      expect(valueIn(await agent.traces()).traces).toEqual([]);
+    });
+    // The object that the platform made knows nothing of this one.
+    await evictDurableObject(stub);
+  });
+});
+
+describe("lists", () => {
+  test("of messages come page by page, in order", async () => {
+    const { session } = await TestSession.running();
+    const ids = await runInDurableObject(session.stub, async (object) => {
+      const sent: string[] = [];
+      for (let i = 0; i < 60; i++) sent.push(valueIn(await object.sendMessage({ content: `${i}` }, CALLER)).messageId);
+      return sent;
+    });
+    const first = valueIn(await session.stub.messages());
+    const second = valueIn(await session.stub.messages(first.nextCursor));
+    expect([...first.messages, ...second.messages].map(({ id }) => id)).toEqual(ids);
+    expect(second.nextCursor).toBeUndefined();
+  });
+
+  test("of traces come newest first; a trace that is not there is not found", async () => {
+    const { session, runner } = await TestSession.running();
+    valueIn(await session.stub.hibernate(CALLER));
+    await runner.next("shutdown");
+    const under = valueIn(await session.stub.traces()).traces;
+    expect(under.map(({ openSpans }) => openSpans)).toEqual([1, 0]);
+    runner.send({ type: "stopped" });
+    await session.reaches("hibernated");
+    const { traces } = valueIn(await session.stub.traces());
+    expect(traces.map(({ name, openSpans }) => [name, openSpans])).toEqual([
+      ["valet.sandbox.hibernate", 0],
+      ["valet.sandbox.spawn", 0],
+    ]);
+    expect(await session.stub.readTrace("f".repeat(32))).toMatchObject({ ok: false, problem: { status: 404 } });
+  });
+
+  test.each(["nonsense", "WzFd", btoa('["x"]'), btoa('["1","2","3"]')])("refuse the cursor %j", async (cursor) => {
+    const { session } = await TestSession.running();
+    const { stub } = session;
+    for (const result of [await stub.messages(cursor), await stub.turns(cursor), await stub.traces(cursor)]) {
+      expect(result).toMatchObject({ ok: false, problem: { status: 400 } });
+    }
+  });
+
+  test("of turns hold what the runner measured and what the session saw", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work", { channel: "side" });
+    const { attemptId } = await runner.accept();
+    await runner.end(attemptId);
+    const [turn] = valueIn(await session.stub.turns()).turns;
+    expect(TurnRecord.parse(turn)).toMatchObject({
+      ...{ attempt_id: attemptId, message_ids: [id], session_id: session.id, channel: "side", outcome: "ok" },
+      ...{ trace_id: "a".repeat(32), error_type: null, model: "valet/scripted", generation: 1, attempt: 1 },
+      ...{ model_calls: 1, tool_calls: 1, tokens_input: 100, tokens_cache_read: 50, cost_usd: 0.01 },
+      ...{ time_to_first_token_ms: 2, model_ms: 3, tool_ms: 1, sandbox_ms: 0, bootstrap_ms: 0 },
+    });
+  });
+
+  test("every span comes as lines of OTLP", async () => {
+    const { session } = await TestSession.running();
+    const text = await new Response(await session.stub.spans()).text();
+    const lines = text
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(lines.every(({ resourceSpans }) => Array.isArray(resourceSpans))).toBe(true);
+    expect(text).toContain("valet.sandbox.spawn");
+  });
+});
+
+describe("leave that the agent asks for", () => {
+  async function asking() {
+    const { session, runner } = await TestSession.running();
+    const messageId = await session.send("work");
+    const { attemptId } = await runner.accept();
+    runner.send({
+      type: "permission-asked",
+      attemptId,
+      permissionId: "per_1",
+      permission: "bash",
+      detail: "rm -rf build",
+    });
+    await eventually(async () => expect((await session.view()).permissions).toHaveLength(1));
+    return { session, runner, messageId, attemptId };
+  }
+
+  test("is shown, and answered once", async () => {
+    const { session, runner, messageId } = await asking();
+    const { permissions } = await session.view();
+    expect(permissions[0]).toMatchObject({ id: "per_1", messageId, permission: "bash", detail: "rm -rf build" });
+    expect(valueIn(await session.stub.replyPermission("per_1", "once", CALLER)).permissions).toEqual([]);
+    expect(await runner.next("permission-reply")).toMatchObject({ permissionId: "per_1", reply: "once" });
+    expect(await session.stub.replyPermission("per_1", "once", CALLER)).toMatchObject({ problem: { status: 404 } });
+  });
+
+  test("is no longer asked for when its turn is over", async () => {
+    const { session, runner, attemptId } = await asking();
+    await runner.end(attemptId);
+    expect((await session.view()).permissions).toEqual([]);
+  });
+
+  test("cannot be given to a runner that is away, and can be given when it is back", async () => {
+    const { session, runner, attemptId } = await asking();
+    runner.close();
+    await eventually(async () => expect((await session.view()).agent).toBe("disconnected"));
+    expect(await session.stub.replyPermission("per_1", "always", CALLER)).toMatchObject({ problem: { status: 409 } });
+    const back = await (await session.connect(runner.instanceId)).hello({ ready: true, attempts: [attemptId] });
+    valueIn(await session.stub.replyPermission("per_1", "always", CALLER));
+    expect(await back.next("permission-reply")).toMatchObject({ reply: "always" });
+  });
+});
+
+describe("a client's socket", () => {
+  test("is told of the session, its messages, the answer as it is written, and the turn", async () => {
+    const { session, runner } = await TestSession.running();
+    const { told } = await watch(session);
+    await eventually(() =>
+      expect(told[0]).toMatchObject({ type: "session", session: { id: session.id, agent: "idle" } }),
+    );
+    const id = await session.send("work");
+    const { attemptId } = await runner.accept();
+    runner.send({ type: "part", attemptId, part: { type: "text", id: "p1", text: "thin" } });
+    runner.send({ type: "part", attemptId, part: { type: "text", id: "p1", text: "thinking" } });
+    await runner.end(attemptId);
+    await eventually(() => expect(told).toContainEqual(expect.objectContaining({ type: "turn" })));
+    const states = told.flatMap((event) => (event.type === "message" ? [event.message.status] : []));
+    expect([...new Set(states)]).toEqual(["dispatched", "accepted", "done"]);
+    expect(told).toContainEqual({ type: "part", messageId: id, part: { type: "text", id: "p1", text: "thinking" } });
+    const agents = told.flatMap((event) => (event.type === "session" ? [event.session.agent] : []));
+    expect(agents).toContain("busy");
+    expect(agents.at(-1)).toBe("idle");
+    const traces = told.flatMap((event) => (event.type === "traces" ? event.traceIds : []));
+    expect(traces).toContain("a".repeat(32));
+  });
+
+  test("lives through an eviction", async () => {
+    const { session } = await TestSession.running();
+    const { told } = await watch(session);
+    await session.evict();
+    await session.send("work");
+    await eventually(() => expect(told).toContainEqual(expect.objectContaining({ type: "message" })));
+  });
+
+  test("that speaks is told to be quiet, then closed; others and the object go on", async () => {
+    const { session } = await TestSession.running();
+    const [loud, quiet] = [await watch(session), await watch(session)];
+    loud.socket.send("ping");
+    loud.socket.send("{nonsense");
+    await eventually(() => expect(loud.told).toContainEqual(expect.objectContaining({ type: "error" })));
+    for (let i = 0; i < 30; i++) loud.socket.send(new Uint8Array([1]));
+    await eventually(() => expect(loud.closed).toEqual([1008]));
+    await session.send("work");
+    await eventually(() => expect(quiet.told).toContainEqual(expect.objectContaining({ type: "message" })));
+    expect(quiet.closed).toEqual([]);
+  });
+
+  test("is no socket without an upgrade, and not the hundredth", async () => {
+    const { session } = await TestSession.running();
+    expect((await session.stub.fetch("https://session/client")).status).toBe(426);
+    for (let i = 0; i < 64; i++) await watch(session);
+    await expect(watch(session)).rejects.toThrow("no socket");
+  });
+});
+
+describe("the alarm", () => {
+  test("hands what was recorded to the backend, and comes again until it is taken", async () => {
+    const { session } = await TestSession.running();
+    await runInDurableObject(session.stub, async (_object, ctx) => {
+      const endpoint = `${inject("broker")}/otlp/${session.id}`;
+      const agent = new SessionAgent(ctx, { ...bindings, OTEL_EXPORTER_OTLP_ENDPOINT: endpoint });
+      valueIn(await agent.sendMessage({ content: "x" }, CALLER));
+      ctx.storage.sql.exec("UPDATE trace_tail SET at_ms = 0");
+      agent.alarm();
+      expect(await ctx.storage.getAlarm()).not.toBeNull();
+      agent.alarm();
+      await eventually(async () => expect(await session.broker.calls("export")).toHaveLength(1));
+    });
+    const [call] = await session.broker.calls("export");
+    expect(call?.headers).toMatchObject({ "content-encoding": "gzip", "content-type": "application/json" });
+    await session.evict();
+  });
+});
+
+describe("an answer", () => {
+  test("that is being written outlives an eviction, up to its last part", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    const { attemptId } = await runner.accept();
+    for (const part of ["one", "two", "three"]) {
+      runner.send({ type: "part", attemptId, part: { type: "text", id: part, text: part } });
+    }
+    await eventually(async () => expect((await session.message(id)).parts).toHaveLength(3));
+    await session.evict();
+    expect((await session.message(id)).parts.map((part) => part.id)).toEqual(["one", "two"]);
+    await runner.end(attemptId, { parts: [{ type: "text", id: "all", text: "all of it" }] });
+    expect((await session.message(id)).parts.map((part) => part.id)).toEqual(["all"]);
+  });
+});
+
+describe("D1", () => {
+  const OWNER = "own_projection";
+
+  async function projected(session: TestSession) {
+    return (await listSessions(bindings.DB, OWNER, 100, undefined)).find(({ id }) => id === session.id);
+  }
+
+  test("follows the session and its turns", async () => {
+    const session = new TestSession();
+    valueIn(await session.stub.create({ id: session.id, title: "Listed" }, { ownerId: OWNER }));
+    await eventually(async () =>
+      expect(await projected(session)).toMatchObject({ title: "Listed", status: "starting" }),
+    );
+    const runner = await (await session.connect()).ready();
+    await session.send("work");
+    const { attemptId } = await runner.accept();
+    await runner.end(attemptId);
+    await eventually(async () => {
+      expect(await projected(session)).toMatchObject({ status: "running", agent: "idle" });
+      const turn = await bindings.DB.prepare("SELECT * FROM turns WHERE attempt_id = ?").bind(attemptId).first();
+      expect(turn).toMatchObject({ owner_id: OWNER, session_id: session.id, outcome: "ok", tokens_input: 100 });
+    });
+    await eventually(async () => expect(await session.timers()).not.toContain("projection"));
+  });
+
+  test("gets what it could not take, once it can", async () => {
+    const session = new TestSession();
+    await bindings.DB.prepare("ALTER TABLE sessions RENAME TO away").run();
+    try {
+      valueIn(await session.stub.create({ id: session.id }, { ownerId: OWNER }));
+      await session.elapse("projection");
+    } finally {
+      await bindings.DB.prepare("ALTER TABLE away RENAME TO sessions").run();
+    }
+    await session.evict();
+    await session.view();
+    await eventually(async () => expect(await projected(session)).toMatchObject({ id: session.id }));
+  });
+});
+
+test("spans that the Worker made are the session's; what is none of it is left out", async () => {
+  const { session } = await TestSession.running();
+  await session.stub.recordSpans("{nonsense");
+  await session.stub.recordSpans('{"resourceSpans":[]}');
+  expect((await session.view()).status).toBe("running");
+});

@@ -1,0 +1,209 @@
+/**
+ * Random courses of a session: messages, lifecycle requests, a runner that comes and goes, a broker that fails, timers that
+ * run out, and the object dying in between. Afterwards everything is brought to its end, and whatever the course was: no
+ * message is lost, no attempt was made twice, every operation has ended, once, with an outcome.
+ */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { expectCatalogued } from "../../test/catalogue.ts";
+import { eventually } from "../../test/eventually.ts";
+import { FakeRunner, NO_WORK } from "../../test/fake-runner.ts";
+import { CALLER, TestSession, valueIn } from "../../test/session.ts";
+
+const RUNS = 12;
+const STEPS = 25;
+
+type Step =
+  | { readonly do: "send"; readonly mode: "followup" | "steer" | "collect"; readonly channel: "a" | "b" }
+  | { readonly do: "elapse"; readonly timer: string }
+  | { readonly do: "fail"; readonly call: "create" | "restore" | "snapshot" | "terminate" }
+  | { readonly do: "again" | "hibernate" | "wake" | "abort" | "withdraw" | "clear" | "boot" | "accept" | "finish" }
+  | { readonly do: "twice" | "drop" | "return" | "restart" | "stop" | "evict" | "crash" };
+
+const anyStep: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 5, arbitrary: fc.record({ do: fc.constant("send" as const), mode: fc.constantFrom("followup" as const, "steer" as const, "collect" as const), channel: fc.constantFrom("a" as const, "b" as const) }) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constantFrom("boot" as const, "accept" as const, "finish" as const, "stop" as const) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("again" as const, "hibernate" as const, "wake" as const, "abort" as const, "withdraw" as const, "clear" as const) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("twice" as const, "drop" as const, "return" as const, "restart" as const) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("evict" as const, "crash" as const) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("elapse" as const), timer: fc.constantFrom("grace", "accept", "abort", "stuck", "collect", "idle", "start", "recover", "stop", "operation", "leftover", "link") }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("fail" as const), call: fc.constantFrom("create" as const, "restore" as const, "snapshot" as const, "terminate" as const) }) },
+);
+
+/** The session's world: its runner, as far as there is one, and what has been sent. */
+class World {
+  readonly session = new TestSession();
+  readonly sent: string[] = [];
+  readonly dispatched: string[] = [];
+  runner: FakeRunner | undefined;
+  /** What the runner works on, and what it has ended. */
+  working = new Set<string>();
+  ended: string[] = [];
+  #taken = 0;
+
+  async step(step: Step): Promise<void> {
+    const { session, runner } = this;
+    switch (step.do) {
+      case "send": {
+        const result = await session.stub.sendMessage({ content: "x", queueMode: step.mode, channel: step.channel }, CALLER);
+        // A hibernate that finds no snapshot ends the session, and it takes no more.
+        if (result.ok) this.sent.push(result.value.messageId);
+        else expect(result.problem.type).toBe("urn:valet:problem:session-ended");
+        return;
+      }
+      case "again":
+        if (this.sent[0] !== undefined) await session.send("again", { id: this.sent[0] });
+        return;
+      case "hibernate":
+      case "wake":
+      case "abort":
+        await session.stub[step.do](CALLER);
+        return;
+      case "withdraw":
+        if (this.sent.length > 0) await session.stub.withdraw(this.sent.at(-1) as string, CALLER);
+        return;
+      case "clear":
+        await session.stub.clearQueue(CALLER);
+        return;
+      case "boot":
+        return this.boot();
+      case "restart":
+        this.working.clear();
+        return this.#connect(undefined, true);
+      case "return":
+        return this.#connect(runner?.instanceId, true);
+      case "drop":
+        runner?.close();
+        return;
+      case "accept":
+        return this.accept();
+      case "finish":
+        return this.finish();
+      case "twice": {
+        const attemptId = this.ended.at(-1);
+        if (attemptId !== undefined && this.#isUp) this.#end(attemptId);
+        return;
+      }
+      case "stop":
+        return this.stop();
+      case "evict":
+        return session.evict().catch(() => {});
+      case "crash":
+        return session.crash();
+      case "elapse":
+        return session.elapse(step.timer).catch(() => {});
+      case "fail":
+        return session.broker.script({ [step.call]: [{ problem: { status: 500, code: step.call === "snapshot" ? "snapshot_failed" : "start_failed" } }] });
+    }
+  }
+
+  get #isUp(): boolean {
+    return this.runner !== undefined && this.runner.closed === undefined;
+  }
+
+  /** A runner comes up if one is expected. */
+  async boot(): Promise<void> {
+    const { status, agent } = await this.session.view();
+    if (!["starting", "restoring"].includes(status) && agent !== "disconnected") return;
+    if (status === "starting" || status === "restoring") this.working.clear();
+    await this.#connect(undefined, false);
+  }
+
+  async #connect(instanceId: string | undefined, ready: boolean): Promise<void> {
+    const { status } = await this.session.view();
+    if (!["starting", "restoring", "running", "hibernating"].includes(status)) return;
+    const calls = [...(await this.session.broker.calls("create")), ...(await this.session.broker.calls("restore"))];
+    const { generation } = await this.session.view();
+    const body = calls.map((call) => call.body).find((each) => each?.generation === generation);
+    if (body === undefined) return;
+    const identity = { token: body.runnerToken, generation, ...(instanceId !== undefined && { instanceId }) };
+    const runner = await FakeRunner.open(this.session.stub, identity);
+    const hello = { instanceId: runner.instanceId, generation, ready, attempts: [...this.working] };
+    runner.send({ ...hello, type: "hello", protocol: 1, clockMs: Date.now(), version: "1" });
+    if (!ready) runner.send({ type: "stage", stage: "ready" });
+    await eventually(() => expect(runner.heard.length).toBeGreaterThan(0));
+    if (runner.heard[0]?.type === "refused") return;
+    this.runner = runner;
+    this.#taken = 0;
+  }
+
+  /** Takes every prompt that has come, and ends what is to be aborted. */
+  async accept(): Promise<void> {
+    const { runner } = this;
+    if (runner === undefined) return;
+    for (const frame of runner.heard.slice(this.#taken)) {
+      if (frame.type === "prompt") {
+        this.dispatched.push(frame.dispatch.attemptId);
+        this.working.add(frame.dispatch.attemptId);
+        if (this.#isUp) runner.send({ type: "prompt-accepted", attemptId: frame.dispatch.attemptId });
+      }
+      if (frame.type === "abort" && this.working.has(frame.attemptId) && this.#isUp) {
+        this.#end(frame.attemptId, "aborted");
+      }
+    }
+    this.#taken = runner.heard.length;
+  }
+
+  async finish(): Promise<void> {
+    await this.accept();
+    if (this.#isUp) for (const attemptId of this.working) this.#end(attemptId);
+  }
+
+  async stop(): Promise<void> {
+    await this.finish();
+    if (this.#isUp && this.runner?.heard.some(({ type }) => type === "shutdown")) this.runner.send({ type: "stopped" });
+  }
+
+  #end(attemptId: string, outcome: "ok" | "aborted" = "ok"): void {
+    this.working.delete(attemptId);
+    this.ended.push(attemptId);
+    this.runner?.send({ type: "turn-ended", attemptId, outcome, parts: [], summary: NO_WORK });
+  }
+
+  /** Everything is allowed to come to its end. */
+  async settle(): Promise<void> {
+    const { session } = this;
+    await session.broker.script({ create: [], restore: [], snapshot: [], terminate: [] });
+    await eventually(async () => {
+      const { status, agent, queueLength } = await session.view();
+      for (const timer of ["recover", "collect", "operation", "leftover"]) await session.elapse(timer).catch(() => {});
+      if (agent === "disconnected" || status === "starting" || status === "restoring") await this.boot();
+      await this.stop();
+      if (agent === "disconnected") await session.elapse("grace").catch(() => {});
+      expect([queueLength, agent]).toEqual([0, agent === "none" ? "none" : "idle"]);
+    });
+  }
+}
+
+test("whatever happens, every message ends once and every operation has an outcome", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(anyStep, { minLength: 5, maxLength: STEPS }), async (steps) => {
+      const world = new World();
+      const { session } = world;
+      await session.create({ prompt: "first" });
+      for (const step of steps) await world.step(step);
+      const { status } = await session.view();
+      if (status !== "terminated" && status !== "terminating") await world.settle();
+      const { messages } = valueIn(await session.stub.messages());
+      expect(messages.filter((message) => message.status !== "done" || message.outcome === undefined)).toEqual([]);
+      expect(messages.map(({ id }) => id).slice(1)).toEqual(world.sent);
+      expect(new Set(world.dispatched).size).toBe(world.dispatched.length);
+
+      valueIn(await session.stub.terminate(CALLER));
+      await eventually(async () => {
+        await world.stop();
+        await session.elapse("stop").catch(() => {});
+        expect((await session.view()).status).toBe("terminated");
+      });
+      await eventually(async () => {
+        await session.elapse("leftover").catch(() => {});
+        expect((await session.spans()).filter(({ isOpen }) => isOpen)).toEqual([]);
+      });
+      const spans = await session.spans();
+      expectCatalogued(session.id, spans);
+      expect(spans.filter(({ name }) => name === "valet.prompt")).toHaveLength(messages.length);
+      expect(spans.filter(({ name }) => name === "valet.sandbox.terminate")).toHaveLength(1);
+    }),
+    { numRuns: RUNS, endOnFailure: true },
+  );
+}, 120_000);

@@ -1,0 +1,67 @@
+/** The broker's client against answers that no broker should give. What a broker does right is shown with the lifecycle. */
+import { INVALID_CONTEXT } from "@valet/shared/tracing";
+import { describe, expect, test } from "vitest";
+import { SandboxBroker } from "./client.ts";
+
+const CALLER = { sessionId: "ses_1", context: { ...INVALID_CONTEXT, traceId: "a".repeat(32), spanId: "b".repeat(16) } };
+
+function brokerThat(answer: (request: Request) => Response | Promise<Response>, timeoutMs = 5000) {
+  const seen: Request[] = [];
+  const broker = new SandboxBroker({
+    ...{ url: "http://broker.test", secret: "secret", timeoutMs },
+    fetch: async (input, init) => {
+      const request = new Request(input as string, init as RequestInit);
+      seen.push(request);
+      return answer(request);
+    },
+  });
+  return { broker, seen };
+}
+
+describe("an answer that is none", () => {
+  test.each([
+    ["an empty body", () => new Response(null, { status: 201 }), 201, "broker_error"],
+    ["a page of HTML", () => new Response("<html>", { status: 200 }), 200, "broker_error"],
+    ["the wrong fields", () => Response.json({ snapshot: 1 }), 200, "broker_error"],
+    [
+      "a redirect",
+      () => new Response(null, { status: 302, headers: { location: "http://elsewhere.test" } }),
+      302,
+      "broker_error",
+    ],
+    ["an error without a problem", () => new Response("no", { status: 500 }), 500, "broker_error"],
+    ["a body without end", () => new Response(new Blob([new Uint8Array(3 * 1024 * 1024)])), 200, "broker_error"],
+  ] as const)("%s", async (_name, answer, status, failure) => {
+    const { broker } = brokerThat(answer);
+    expect(await broker.snapshot("sbx_1", CALLER)).toMatchObject({ ok: false, status, failure });
+  });
+
+  test("none at all, or none in time", async () => {
+    const refused = brokerThat(() => Promise.reject(new TypeError("connection refused")));
+    expect(await refused.broker.terminate("sbx_1", CALLER)).toMatchObject({ ok: false, failure: "broker_unreachable" });
+    const slow = brokerThat(
+      ({ signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
+      20,
+    );
+    expect(await slow.broker.terminate("sbx_1", CALLER)).toMatchObject({ ok: false, failure: "broker_timeout" });
+  });
+});
+
+test("a problem keeps its code and the broker's spans; one of a newer broker is an internal one", async () => {
+  const problem = (code: string) =>
+    brokerThat(() => Response.json({ type: "t", title: "t", status: 409, code, spans: "{}" }, { status: 409 }));
+  const known = await problem("sandbox_gone").broker.snapshot("sbx_1", CALLER);
+  expect(known).toMatchObject({ ok: false, status: 409, failure: "sandbox_gone", spans: "{}" });
+  expect(await problem("from_the_future").broker.snapshot("sbx_1", CALLER)).toMatchObject({ failure: "internal" });
+});
+
+test("a call says who asks, for which session and in which trace; an id is no path", async () => {
+  const { broker, seen } = brokerThat(() => Response.json({ alreadyGone: true }));
+  expect(await broker.terminate("../health", CALLER)).toMatchObject({ ok: true, value: { alreadyGone: true } });
+  const [request] = seen;
+  expect(request?.method).toBe("DELETE");
+  expect(new URL(request?.url ?? "").pathname).toBe("/v1/sandboxes/..%2Fhealth");
+  const headers = Object.fromEntries(request?.headers ?? []);
+  expect(headers).toMatchObject({ authorization: "Bearer secret", "valet-session-id": "ses_1" });
+  expect(headers.traceparent).toContain(CALLER.context.traceId);
+});

@@ -1,0 +1,12 @@
+/** Before each file of tests its database gets its tables; after each test the spans of its sessions are looked at. */
+import { afterEach } from "vitest";
+import { migrate } from "../src/setup.ts";
+import { bindings } from "./bindings.ts";
+import { expectCatalogued } from "./catalogue.ts";
+import { TestSession } from "./session.ts";
+
+await migrate(bindings.DB, bindings.MIGRATIONS);
+
+afterEach(async () => {
+  for (const session of TestSession.takeCreated()) expectCatalogued(session.id, await session.spans());
+});
