@@ -137,13 +137,15 @@ async function one(name: string, unit: Measurement["unit"], samples: Promise<Sam
 }
 
 const recordEffort = (quick: boolean): Effort =>
-  quick ? { rounds: 3, warmUp: 1, batches: 8 } : { rounds: 15, warmUp: 5, batches: 24 };
+  quick ? { rounds: 3, warmUp: 1, batches: 8 } : { rounds: 13, warmUp: 4, batches: 24 };
 const allocationEffort = (quick: boolean): Effort =>
   quick ? { rounds: 1, warmUp: 1, batches: 8 } : { rounds: 3, warmUp: 3, batches: 12 };
 const retentionEffort = (quick: boolean): Effort =>
-  quick ? { rounds: 1, warmUp: 1, batches: 8 } : { rounds: 5, warmUp: 1, batches: 32 };
+  quick ? { rounds: 1, warmUp: 1, batches: 8 } : { rounds: 3, warmUp: 1, batches: 32 };
 const disabledEffort = (quick: boolean): Effort =>
-  quick ? { rounds: 3, warmUp: 2, batches: 200 } : { rounds: 15, warmUp: 5, batches: 1000 };
+  quick ? { rounds: 3, warmUp: 2, batches: 200 } : { rounds: 15, warmUp: 4, batches: 500 };
+const disabledAllocationEffort = (quick: boolean): Effort =>
+  quick ? { rounds: 1, warmUp: 2, batches: 200 } : { rounds: 3, warmUp: 4, batches: 400 };
 const encodeEffort = (quick: boolean): Effort =>
   quick ? { rounds: 2, warmUp: 1, batches: 4 } : { rounds: 11, warmUp: 4, batches: 6 };
 
@@ -159,7 +161,7 @@ export const MEASURES = {
   retain: (quick) => one("ended and kept: retained", "bytes", retain(retentionEffort(quick))),
   disabled: (quick) => one("tracing off: time", "ns", disabled("run", nanoseconds, disabledEffort(quick))),
   "allocate-disabled": (quick) =>
-    one("tracing off: allocated", "bytes", disabled("runWithSharedOptions", bytes, disabledEffort(quick))),
+    one("tracing off: allocated", "bytes", disabled("runWithSharedOptions", bytes, disabledAllocationEffort(quick))),
   async encode(quick) {
     const { micros, megabytes } = await encode(encodeEffort(quick));
     return [

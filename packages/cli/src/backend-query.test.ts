@@ -67,6 +67,11 @@ describe("the ids of spans", () => {
       expect(readSpanIds("Jaeger", answer)).toBeUndefined();
     },
   );
+
+  test("are unknown in the answer of the other kind", () => {
+    expect(readSpanIds("Jaeger", TEMPO)).toBeUndefined();
+    expect(readSpanIds("Tempo", JAEGER)).toBeUndefined();
+  });
 });
 
 describe("a query", () => {
@@ -110,6 +115,7 @@ describe("a query", () => {
     [401, "", "answers HTTP 401"],
     [302, "", "answers HTTP 302"],
     [503, "{}", "answers HTTP 503"],
+    [404, "404 page not found", "answers HTTP 404"],
     [200, "<!doctype html>", "is no Jaeger: it answers something else than JSON"],
     [200, "{}", "is no Jaeger"],
   ])("says what is wrong with HTTP %i %s", async (status, body, problem) => {

@@ -22,11 +22,13 @@ const TIMEOUT_MS = 10_000;
 const NOTHING: ReadonlySet<string> = new Set();
 
 const JaegerAnswer = z.object({ data: z.array(z.object({ spans: z.array(z.object({ spanID: z.string() })) })) });
-const TempoAnswer = z.object({
-  batches: z
-    .array(z.object({ scopeSpans: z.array(z.object({ spans: z.array(z.object({ spanId: z.string() })) })) }))
-    .default([]),
-});
+/** A trace without spans is an empty object. */
+const TempoAnswer = z.union([
+  z.object({
+    batches: z.array(z.object({ scopeSpans: z.array(z.object({ spans: z.array(z.object({ spanId: z.string() })) })) })),
+  }),
+  z.strictObject({ batches: z.undefined() }),
+]);
 
 /** The ids of the spans in a backend's answer; `undefined` where it is none of this kind of backend. Pure. */
 export function readSpanIds(kind: BackendOptions["kind"], answer: unknown): ReadonlySet<string> | undefined {
@@ -35,8 +37,8 @@ export function readSpanIds(kind: BackendOptions["kind"], answer: unknown): Read
     return data && new Set(data.data.flatMap(({ spans }) => spans.map(({ spanID }) => spanID)));
   }
   const { data } = TempoAnswer.safeParse(answer);
-  const spans = data?.batches.flatMap(({ scopeSpans }) => scopeSpans.flatMap((each) => each.spans));
-  return spans && new Set(spans.map(({ spanId }) => Buffer.from(spanId, "base64").toString("hex")));
+  const spans = data?.batches?.flatMap(({ scopeSpans }) => scopeSpans.flatMap((each) => each.spans)) ?? [];
+  return data && new Set(spans.map(({ spanId }) => Buffer.from(spanId, "base64").toString("hex")));
 }
 
 export class BackendQuery {
@@ -73,7 +75,7 @@ export class BackendQuery {
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });
       const text = await response.text();
-      if (response.status === 404) return { spanIds: NOTHING };
+      if (response.status === 404 && isNotFound(this.kind, text)) return { spanIds: NOTHING };
       if (!response.ok) return this.#problem(`answers HTTP ${response.status}`);
       const spanIds = readSpanIds(this.kind, JSON.parse(text));
       return spanIds === undefined ? this.#problem(`is no ${this.kind}`) : { spanIds };
@@ -85,6 +87,11 @@ export class BackendQuery {
   #problem(what: string): BackendTrace {
     return { spanIds: NOTHING, problem: `${this.#base} ${what}` };
   }
+}
+
+/** Whether a 404 is about the trace. Jaeger says so in JSON; what says anything else is another server, or another port of it. */
+function isNotFound(kind: BackendOptions["kind"], text: string): boolean {
+  return kind === "Tempo" || /"msg":\s*"trace not found"/.test(text);
 }
 
 function failureOf(error: Error, kind: BackendOptions["kind"]): string {

@@ -145,6 +145,22 @@ describe("the start", () => {
     expect(framesOf(server.connections[1]?.frames ?? [], "stage")).toEqual([failed]);
   });
 
+  test("that failed is told of after its spans, on every link: nothing more is taken of it then", async () => {
+    const greeting = [config(), { type: "repo-config", repoUrl: "file:///nowhere" } as const];
+    const { server } = setUp({ greeting, acknowledges: false });
+    const isFailure = (frame: FromRunner) => frame.type === "stage" && frame.stage === "failed";
+    for (const nth of [0, 1]) {
+      const before = await server.waitUntil(() => {
+        const frames = server.connections[nth]?.frames ?? [];
+        const end = frames.findIndex(isFailure);
+        return end < 0 ? undefined : frames.slice(0, end);
+      });
+      const names = spansOf(before).map(({ name }) => name.replace("valet.runner.", ""));
+      expect(names.sort()).toEqual(["bootstrap", "connect", "git_clone", "git_setup", "opencode_start"]);
+      server.drop();
+    }
+  });
+
   test("fails when the agent does", async () => {
     const agent = createAgent({ healthy: () => Promise.reject(new TypeError("secret")) });
     const { server, problems } = setUp({ agent });

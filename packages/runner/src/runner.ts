@@ -96,7 +96,11 @@ export class Runner {
       onProblem,
       ...link,
     });
-    this.#bootstrap = new Bootstrap(tracing.base, settings, restartCount, send);
+    this.#bootstrap = new Bootstrap(tracing.base, settings, restartCount, (stage) => {
+      // After a failure the SessionAgent takes nothing more of this sandbox, the spans of that failure included.
+      if (stage.stage === "failed") outbox.flush();
+      send(stage);
+    });
     this.#attempts = new Attempts({ journal, outbox, tracing, send, onProblem });
   }
 
@@ -166,9 +170,9 @@ export class Runner {
 
   /** There is a link, for the first time or again: everything that is owed goes onto it, spans before the ends they belong to. */
   #resume(): void {
+    this.#options.outbox.connect((frame) => this.#client.send({ type: "spans", ...frame }));
     this.#bootstrap.connected(this.#client.attemptCount);
     this.#attempts.resendRunning();
-    this.#options.outbox.connect((frame) => this.#client.send({ type: "spans", ...frame }));
     this.#attempts.resendEnded();
   }
 

@@ -59,6 +59,6 @@ export class ScriptedBroker {
   }
 
   async #state(): Promise<{ received: ReceivedCall[]; held: number }> {
-    return (await fetch(this.#url)).json();
+    return (await (await fetch(this.#url)).json()) as { received: ReceivedCall[]; held: number };
   }
 }

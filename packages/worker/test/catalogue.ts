@@ -1,5 +1,5 @@
 /** Holds spans to the catalogue, which types alone cannot do for what is missing or comes from a variable. */
-import { COMMON_ATTRIBUTES, EVENTS, KINDS, type SpanDefinition, SPANS } from "@valet/shared/spans";
+import { COMMON_ATTRIBUTES, EVENTS, KINDS, SPANS, type SpanDefinition } from "@valet/shared/spans";
 import { expect } from "vitest";
 import type { SeenSpan } from "./session.ts";
 
@@ -15,7 +15,10 @@ export function expectCatalogued(sessionId: string, spans: readonly SeenSpan[]):
     const { kind, required, optional, errors = [], links, parents } = definition;
     const { attributes, parentSpanId, isOpen, name } = span;
     const allowed = new Set<string>([...COMMON_ATTRIBUTES, ...required, ...optional, "valet.outcome", "error.type"]);
-    expect(Object.keys(attributes).filter((key) => !allowed.has(key)), name).toEqual([]);
+    expect(
+      Object.keys(attributes).filter((key) => !allowed.has(key)),
+      name,
+    ).toEqual([]);
     for (const key of SESSION_KEYS) expect(attributes[key], `${name} ${key}`).toBe(sessionId);
     expect(span.kind, name).toBe(KINDS[kind]);
     for (const link of span.links) expect(links, name).toContain(link.type);
@@ -27,7 +30,10 @@ export function expectCatalogued(sessionId: string, spans: readonly SeenSpan[]):
     // A parent that is not among them is the caller's, who is the test.
     if (parent !== undefined) expect(parents, name).toContain(parent);
     if (isOpen) continue;
-    expect(required.filter((key) => attributes[key] === undefined), name).toEqual([]);
+    expect(
+      required.filter((key) => attributes[key] === undefined),
+      name,
+    ).toEqual([]);
     const { "valet.outcome": outcome, "error.type": errorType } = attributes;
     expect(outcome, name).toBeDefined();
     if (outcome === "ok") expect(errorType, name).toBeUndefined();

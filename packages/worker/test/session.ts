@@ -127,6 +127,14 @@ export class TestSession {
     });
   }
 
+  /** Lets the time come for what is queued and waits for nothing else. */
+  async ripen(): Promise<void> {
+    await runInDurableObject(this.stub, (_object, { storage }) => {
+      storage.sql.exec("UPDATE messages SET notBeforeMs = 0");
+    });
+    await this.elapse("collect");
+  }
+
   async timers(): Promise<string[]> {
     return runInDurableObject(this.stub, (_object, { storage }) => {
       const rows = storage.sql.exec("SELECT kind FROM timers ORDER BY kind").toArray();

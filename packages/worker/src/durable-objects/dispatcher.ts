@@ -158,7 +158,7 @@ export class Dispatcher {
     }
     this.#heardMs.set(attempt.id, now());
     if (frame.type === "prompt-accepted") this.#onAccepted(attempt, frame);
-    else if (frame.type === "prompt-refused") this.#takeBack(attempt.id, "not_accepted");
+    else if (frame.type === "prompt-refused") this.#onRefused(attempt);
     else if (frame.type === "part") this.#onPart(attempt, frame);
     else if (frame.type === "permission-asked") this.#onPermissionAsked(attempt, frame);
     else this.#onTurnEnded(attempt, frame);
@@ -207,10 +207,10 @@ export class Dispatcher {
     }
   }
 
-  #setTimers(collectDueMs: number | undefined, isWaiting: boolean, isBusy: boolean): void {
+  #setTimers(nextDueMs: number | undefined, isWaiting: boolean, isBusy: boolean): void {
     const { state, timers, intervals, now } = this.#options;
-    if (collectDueMs === undefined) timers.clear("collect");
-    else timers.set("collect", collectDueMs);
+    if (nextDueMs === undefined) timers.clear("collect");
+    else timers.set("collect", nextDueMs);
     this.#keepTimer("queue", isWaiting, now() + intervals.queueWatchdogMs);
     const { state: session, idleTimeoutMs } = state.record;
     this.#keepTimer("idle", session === "running" && !isWaiting && !isBusy, now() + idleTimeoutMs);
@@ -257,7 +257,8 @@ export class Dispatcher {
       conversation.setAgentSession(attempt.channel, opencodeSessionId, state.record.generation);
     }
     conversation.finish(attempt.id, parts);
-    if (outcome !== "ok" && RUNNER_ENDED.includes(errorType ?? "") && attempt.stop === null) queue.lose(attempt.id, summary);
+    if (outcome !== "ok" && RUNNER_ENDED.includes(errorType ?? "") && attempt.stop === null)
+      queue.lose(attempt.id, summary);
     else queue.end(attempt.id, outcome, outcome === "ok" ? undefined : turnErrorType(errorType), summary);
     this.#sendLater({ type: "turn-ended-ack", attemptId: attempt.id });
   }
@@ -287,7 +288,13 @@ export class Dispatcher {
   }
 
   #takeBack(attemptId: string, errorType: "send_failed" | "not_accepted"): void {
-    this.#options.queue.takeBack(attemptId, errorType);
+    this.#options.queue.takeBack(attemptId, errorType, 0);
+  }
+
+  /** It may be about to end, and would refuse the next attempt as quickly as this one. */
+  #onRefused({ id }: AttemptRow): void {
+    const { queue, intervals } = this.#options;
+    queue.takeBack(id, "not_accepted", intervals.retryMs);
   }
 
   #end(attemptId: string, outcome: "aborted" | "error", errorType?: PromptError): void {

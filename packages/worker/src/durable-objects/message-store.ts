@@ -28,7 +28,7 @@ export interface MessageRow {
   readonly status: MessageStatus;
   readonly sizeBytes: number;
   readonly attachments: number;
-  readonly collectDueMs: number;
+  readonly notBeforeMs: number;
   readonly acceptedMs: number;
   /** When the wait that goes on, or the last one, began: at acceptance or when an attempt was taken back. */
   readonly waitingSinceMs: number;
@@ -86,7 +86,7 @@ const MESSAGE: Columns<MessageRow> = {
   status: "plain",
   sizeBytes: "plain",
   attachments: "plain",
-  collectDueMs: "plain",
+  notBeforeMs: "plain",
   acceptedMs: "plain",
   waitingSinceMs: "plain",
   dispatchedMs: "plain",
@@ -112,8 +112,8 @@ const QUEUED: Columns<QueuedMessage> = {
   mode: "plain",
   source: "plain",
   initial: "flag",
-  collectDueMs: "plain",
-  acceptedMs: "plain",
+  notBeforeMs: "plain",
+  waitingSinceMs: "plain",
   sizeBytes: "plain",
   attachments: "plain",
   reason: "plain",
@@ -145,7 +145,7 @@ export class MessageStore {
       CREATE TABLE IF NOT EXISTS messages (
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, channel TEXT NOT NULL, mode TEXT NOT NULL, source TEXT NOT NULL,
         initial INTEGER NOT NULL, status TEXT NOT NULL, sizeBytes INTEGER NOT NULL, attachments INTEGER NOT NULL,
-        collectDueMs INTEGER NOT NULL, acceptedMs INTEGER NOT NULL, waitingSinceMs INTEGER NOT NULL, dispatchedMs INTEGER,
+        notBeforeMs INTEGER NOT NULL, acceptedMs INTEGER NOT NULL, waitingSinceMs INTEGER NOT NULL, dispatchedMs INTEGER,
         endedMs INTEGER, reason TEXT, reasons TEXT NOT NULL, outcome TEXT, errorType TEXT, promptContext TEXT NOT NULL,
         waitContext TEXT NOT NULL, waitedOn TEXT, attemptId TEXT, attempts INTEGER NOT NULL, lost INTEGER NOT NULL,
         unaccepted INTEGER NOT NULL, lastDispatch TEXT NOT NULL, body TEXT NOT NULL);

@@ -44,7 +44,11 @@ describe("a message", () => {
     expect(dispatched).toMatchObject({ traceId: CALLER_TRACE, parentSpanId: prompt.spanId, kind: 4 });
     expect(dispatched.attributes).toMatchObject({
       ...{ "valet.queue.reason": "immediate", "valet.queue.mode": "followup", "valet.dispatch.sent": true },
-      ...{ "valet.dispatch.attempt_id": dispatch.attemptId, "valet.dispatch.attempt": 1, "valet.thread.id": "thread-1" },
+      ...{
+        "valet.dispatch.attempt_id": dispatch.attemptId,
+        "valet.dispatch.attempt": 1,
+        "valet.thread.id": "thread-1",
+      },
     });
     expect([prompt, wait, dispatched].map(outcomeOf)).toEqual(Array(3).fill(["ok", undefined]));
     expect(dispatch.traceparent).toBe(`00-${CALLER_TRACE}-${dispatched.spanId}-03`);
@@ -193,11 +197,7 @@ describe("collect", () => {
     expect((await session.message(ids[0] ?? "")).queueReason).toBe("collect_debounce");
     await session.elapse("collect");
     expect(runner.heard.filter(({ type }) => type === "prompt")).toEqual([]);
-    await runInDurableObject(session.stub, (object, { storage }) => {
-      storage.sql.exec("UPDATE messages SET collectDueMs = 0");
-      storage.sql.exec("UPDATE timers SET due_ms = 0 WHERE kind = 'collect'");
-      object.alarm();
-    });
+    await session.ripen();
     const dispatch = await work(runner);
     expect(dispatch.messageIds).toEqual(ids);
     expect(dispatch.content.split("\n\n")).toEqual(ids.map((_id, i) => `part ${i}`));
@@ -285,7 +285,9 @@ describe("an attempt", () => {
     const id = await session.send("work");
     for (let i = 0; i < 3; i++) {
       const { dispatch } = await runner.next("prompt");
-      runner.send({ type: "prompt-refused", attemptId: dispatch.attemptId, errorType: "busy" });
+      runner.send({ type: "prompt-refused", attemptId: dispatch.attemptId, errorType: "not_accepted" });
+      await session.messageIs(id, i < 2 ? { status: "queued", queueReason: "runner_busy" } : { status: "done" });
+      if (i < 2) await session.ripen();
     }
     await session.messageIs(id, { status: "done", outcome: "error", errorType: "not_accepted", attempts: 3 });
     expect(await session.onlySpan("valet.prompt")).toMatchObject({ status: 2, isOpen: false });

@@ -33,8 +33,8 @@ export interface NewMessage {
   readonly source: MessageSource;
   readonly initial: boolean;
   readonly sizeBytes: number;
-  /** Collect only. */
-  readonly collectDueMs: number;
+  /** When it may be dispatched: in the mode collect once no others are waited for. */
+  readonly notBeforeMs: number;
   readonly body: MessageBody;
   /** The request that brought it; without one its trace begins here. */
   readonly parent: SpanContext | undefined;
@@ -97,7 +97,7 @@ export class PromptQueue {
     const row: MessageRow = {
       ...{ id: message.id, seq: this.store.nextSeq(), channel: message.channel, mode: message.mode },
       ...{ source: message.source, initial: message.initial, status: "queued", sizeBytes: message.sizeBytes },
-      ...{ attachments: body.attachments.length, collectDueMs: message.collectDueMs, acceptedMs: nowMs },
+      ...{ attachments: body.attachments.length, notBeforeMs: message.notBeforeMs, acceptedMs: nowMs },
       ...{ waitingSinceMs: nowMs, dispatchedMs: null, endedMs: null, reason: null, reasons: [], outcome: null },
       ...{ errorType: null, promptContext: prompt.context, waitedOn: null, attemptId: null, attempts: 0, lost: 0 },
       waitContext: this.#startWait(message, prompt.context, this.store.queuedCount()),
@@ -139,7 +139,7 @@ export class PromptQueue {
   closeBatches(): void {
     const nowMs = this.#now();
     for (const row of this.store.queued()) {
-      if (row.mode === "collect" && row.collectDueMs > nowMs) this.store.updateMessage(row.id, { collectDueMs: nowMs });
+      if (row.mode === "collect" && row.notBeforeMs > nowMs) this.store.updateMessage(row.id, { notBeforeMs: nowMs });
     }
   }
 
@@ -229,12 +229,16 @@ export class PromptQueue {
     return true;
   }
 
-  /** The runner never took the attempt: its messages are queued again, those that were not taken too often fail. */
-  takeBack(attemptId: string, errorType: "send_failed" | "not_accepted"): void {
+  /**
+   * The runner never took the attempt: its messages are queued again, those that were not taken too often fail.
+   * @param pauseMs before the next attempt; it doubles
+   */
+  takeBack(attemptId: string, errorType: "send_failed" | "not_accepted", pauseMs: number): void {
     const attempt = this.#endAttempt(attemptId, { outcome: "error", errorType });
     if (attempt === undefined) return;
     for (const row of this.#messagesOf(attempt)) {
-      this.store.updateMessage(row.id, { unaccepted: row.unaccepted + 1 });
+      const notBeforeMs = this.#now() + pauseMs * 2 ** row.unaccepted;
+      this.store.updateMessage(row.id, { unaccepted: row.unaccepted + 1, notBeforeMs });
       this.#again(row, attempt, row.unaccepted + 1 < MAX_UNACCEPTED ? undefined : errorType);
     }
   }

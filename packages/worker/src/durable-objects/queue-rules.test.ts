@@ -11,13 +11,13 @@ function message(more: Partial<WaitingMessage> = {}): WaitingMessage {
   seq++;
   return {
     ...{ id: `m${seq}`, seq, channel: "main", mode: "followup", source: "user", initial: false },
-    ...{ collectDueMs: 0, acceptedMs: NOW, sizeBytes: 10, attachments: 0 },
+    ...{ notBeforeMs: 0, waitingSinceMs: NOW, sizeBytes: 10, attachments: 0 },
     ...more,
   };
 }
 
-function collected(count: number, collectDueMs: number, more: Partial<WaitingMessage> = {}): WaitingMessage[] {
-  return Array.from({ length: count }, () => message({ mode: "collect", collectDueMs, ...more }));
+function collected(count: number, notBeforeMs: number, more: Partial<WaitingMessage> = {}): WaitingMessage[] {
+  return Array.from({ length: count }, () => message({ mode: "collect", notBeforeMs, ...more }));
 }
 
 function plan(waiting: readonly WaitingMessage[], conditions: Partial<QueueConditions> = {}, nowMs = NOW) {
@@ -40,6 +40,13 @@ describe("what is dispatched", () => {
     expect(plan([a, b], { busy: new Set(["main"]) })).toMatchObject({ dispatches: [[b.id]] });
   });
 
+  test("a message that the runner refused not before its time; it keeps its place", () => {
+    const [a, b] = [message({ notBeforeMs: NOW + 100 }), message()];
+    const reasons = { [a.id]: "runner_busy", [b.id]: "runner_busy" };
+    expect(plan([a, b])).toEqual({ dispatches: [], reasons, dueMs: NOW + 100 });
+    expect(plan([a, b], {}, NOW + 100).dispatches).toEqual([[a.id]]);
+  });
+
   test("what steers before what was there first; among themselves in order", () => {
     const [a, b, c] = [message(), message({ mode: "steer" }), message({ mode: "steer" })];
     expect(plan([a, b, c]).dispatches).toEqual([[b.id]]);
@@ -60,7 +67,7 @@ describe("a batch", () => {
   });
 
   test("does not stay open for ever, however many follow", () => {
-    const batch = collected(3, NOW + 10_000, { acceptedMs: NOW - LIMITS.collectMaxMs });
+    const batch = collected(3, NOW + 10_000, { waitingSinceMs: NOW - LIMITS.collectMaxMs });
     expect(plan(batch).dispatches).toEqual([batch.map(({ id }) => id)]);
   });
 
@@ -103,7 +110,7 @@ describe("why a message waits", () => {
     [{ busy: new Set(["main"]) }, {}, "runner_busy"],
     [{ busy: new Set(["main"]) }, { source: "system" }, "system_message"],
     [{ state: "hibernated" }, { source: "system" }, "sandbox_hibernated"],
-    [{ state: "starting" }, { mode: "collect", collectDueMs: NOW + 1 }, "sandbox_starting"],
+    [{ state: "starting" }, { mode: "collect", notBeforeMs: NOW + 1 }, "sandbox_starting"],
   ])("%j %j: %s", (conditions, more, reason) => {
     const one = message(more);
     expect(plan([one], conditions)).toEqual({ dispatches: [], reasons: { [one.id]: reason }, dueMs: undefined });
@@ -115,7 +122,7 @@ test("whatever waits is either dispatched or has a reason, and never two of a ch
     channel: fc.constantFrom("a", "b", "c"),
     mode: fc.constantFrom("followup" as const, "steer" as const, "collect" as const),
     source: fc.constantFrom("user" as const, "system" as const),
-    collectDueMs: fc.integer({ min: NOW - 100, max: NOW + 100 }),
+    notBeforeMs: fc.integer({ min: NOW - 100, max: NOW + 100 }),
     sizeBytes: fc.integer({ min: 1, max: 1000 }),
     attachments: fc.integer({ min: 0, max: 5 }),
   });

@@ -15,9 +15,9 @@ export interface WaitingMessage {
   readonly source: MessageSource;
   /** Whether the session was created with it. */
   readonly initial: boolean;
-  /** Collect only: when it stops waiting for others. Epoch ms. */
-  readonly collectDueMs: number;
-  readonly acceptedMs: number;
+  /** When it may be dispatched: in the mode collect once no others are waited for, or after the runner refused it. Epoch ms. */
+  readonly notBeforeMs: number;
+  readonly waitingSinceMs: number;
   /** Of content and attachments, as they go over the link. */
   readonly sizeBytes: number;
   readonly attachments: number;
@@ -44,7 +44,7 @@ export interface QueuePlan {
   readonly dispatches: readonly { readonly channel: string; readonly messages: readonly WaitingMessage[] }[];
   /** Of every message that goes on waiting. */
   readonly reasons: ReadonlyMap<string, QueueReason>;
-  /** When the next batch closes, if one is open and its channel free. */
+  /** When the next message or batch may be dispatched that nothing but time keeps back. */
   readonly dueMs: number | undefined;
 }
 
@@ -67,7 +67,8 @@ export function planQueue(
         rest = messages.slice(batch.messages.length);
       } else {
         dueMs = Math.min(dueMs ?? batch.dueMs, batch.dueMs);
-        for (const { id } of batch.messages) reasons.set(id, "collect_debounce");
+        for (const { id, mode } of batch.messages)
+          reasons.set(id, mode === "collect" ? "collect_debounce" : "runner_busy");
         rest = messages.slice(batch.messages.length);
       }
     }
@@ -91,7 +92,7 @@ function nextBatch(
   limits: BatchLimits,
 ): { messages: WaitingMessage[]; dueMs: number } {
   const [head] = queue as [WaitingMessage, ...WaitingMessage[]];
-  if (head.mode !== "collect") return { messages: [head], dueMs: 0 };
+  if (head.mode !== "collect") return { messages: [head], dueMs: head.notBeforeMs };
   const messages: WaitingMessage[] = [];
   let [bytes, attachments, full] = [0, 0, false];
   for (const message of queue) {
@@ -102,8 +103,8 @@ function nextBatch(
     if (full && messages.length > 0) break;
     messages.push(message);
   }
-  const debounceMs = Math.max(...messages.map(({ collectDueMs }) => collectDueMs));
-  return { messages, dueMs: full ? 0 : Math.min(debounceMs, head.acceptedMs + limits.collectMaxMs) };
+  const debounceMs = Math.max(...messages.map(({ notBeforeMs }) => notBeforeMs));
+  return { messages, dueMs: full ? 0 : Math.min(debounceMs, head.waitingSinceMs + limits.collectMaxMs) };
 }
 
 /** What keeps a whole channel waiting. */

@@ -240,8 +240,8 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     const sizeBytes = sizeOf(body.content, body.attachments);
     if (sizeBytes > BATCH_LIMITS.bytes) return TOO_LARGE;
     const mode = queueMode ?? state.record.queueMode;
-    const collectDueMs = mode === "collect" ? now() + intervals.collectDebounceMs : 0;
-    const { row } = queue.accept({ id, channel, mode, source: "user", initial, sizeBytes, collectDueMs, body, parent });
+    const notBeforeMs = mode === "collect" ? now() + intervals.collectDebounceMs : 0;
+    const { row } = queue.accept({ id, channel, mode, source: "user", initial, sizeBytes, notBeforeMs, body, parent });
     if (mode === "steer") dispatcher.stop("steered", row.promptContext, channel);
     return ok(acceptedView(row));
   }

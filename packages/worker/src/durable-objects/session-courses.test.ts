@@ -21,13 +21,67 @@ type Step =
   | { readonly do: "twice" | "drop" | "return" | "restart" | "stop" | "evict" | "crash" };
 
 const anyStep: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 5, arbitrary: fc.record({ do: fc.constant("send" as const), mode: fc.constantFrom("followup" as const, "steer" as const, "collect" as const), channel: fc.constantFrom("a" as const, "b" as const) }) },
-  { weight: 6, arbitrary: fc.record({ do: fc.constantFrom("boot" as const, "accept" as const, "finish" as const, "stop" as const) }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("again" as const, "hibernate" as const, "wake" as const, "abort" as const, "withdraw" as const, "clear" as const) }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("twice" as const, "drop" as const, "return" as const, "restart" as const) }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      do: fc.constant("send" as const),
+      mode: fc.constantFrom("followup" as const, "steer" as const, "collect" as const),
+      channel: fc.constantFrom("a" as const, "b" as const),
+    }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constantFrom("boot" as const, "accept" as const, "finish" as const, "stop" as const),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constantFrom(
+        "again" as const,
+        "hibernate" as const,
+        "wake" as const,
+        "abort" as const,
+        "withdraw" as const,
+        "clear" as const,
+      ),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constantFrom("twice" as const, "drop" as const, "return" as const, "restart" as const),
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("evict" as const, "crash" as const) }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant("elapse" as const), timer: fc.constantFrom("grace", "accept", "abort", "stuck", "collect", "idle", "start", "recover", "stop", "operation", "leftover", "link") }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("fail" as const), call: fc.constantFrom("create" as const, "restore" as const, "snapshot" as const, "terminate" as const) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("elapse" as const),
+      timer: fc.constantFrom(
+        "grace",
+        "accept",
+        "abort",
+        "stuck",
+        "collect",
+        "idle",
+        "start",
+        "recover",
+        "stop",
+        "operation",
+        "leftover",
+        "link",
+      ),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant("fail" as const),
+      call: fc.constantFrom("create" as const, "restore" as const, "snapshot" as const, "terminate" as const),
+    }),
+  },
 );
 
 /** The session's world: its runner, as far as there is one, and what has been sent. */
@@ -45,7 +99,10 @@ class World {
     const { session, runner } = this;
     switch (step.do) {
       case "send": {
-        const result = await session.stub.sendMessage({ content: "x", queueMode: step.mode, channel: step.channel }, CALLER);
+        const result = await session.stub.sendMessage(
+          { content: "x", queueMode: step.mode, channel: step.channel },
+          CALLER,
+        );
         // A hibernate that finds no snapshot ends the session, and it takes no more.
         if (result.ok) this.sent.push(result.value.messageId);
         else expect(result.problem.type).toBe("urn:valet:problem:session-ended");
@@ -93,7 +150,11 @@ class World {
       case "elapse":
         return session.elapse(step.timer).catch(() => {});
       case "fail":
-        return session.broker.script({ [step.call]: [{ problem: { status: 500, code: step.call === "snapshot" ? "snapshot_failed" : "start_failed" } }] });
+        return session.broker.script({
+          [step.call]: [
+            { problem: { status: 500, code: step.call === "snapshot" ? "snapshot_failed" : "start_failed" } },
+          ],
+        });
     }
   }
 

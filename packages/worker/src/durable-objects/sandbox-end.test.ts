@@ -1,0 +1,249 @@
+/**
+ * How sandboxes end, on the real object with a scripted broker (test/broker.node.ts): every operation with its span and its
+ * outcome, also where the broker fails or answers late. No process is started here; what the broker's drivers do is shown in
+ * their own tests.
+ */
+import { describe, expect, test } from "vitest";
+import { eventually } from "../../test/eventually.ts";
+import { FakeRunner } from "../../test/fake-runner.ts";
+import { asleep, boot, expectSound, hibernate, linksOf, outcomeOf } from "../../test/sandbox.ts";
+import { CALLER, TestSession, valueIn } from "../../test/session.ts";
+
+describe("hibernate", () => {
+  test("takes a snapshot, stops the runner, ends the sandbox", async () => {
+    const { session, runner } = await TestSession.running();
+    valueIn(await session.stub.hibernate(CALLER));
+    expect((await session.view()).status).toBe("hibernating");
+    expect(await runner.next("shutdown")).toMatchObject({ reason: "hibernate" });
+    expect((await session.broker.calls()).map(({ call }) => call)).toEqual(["create", "snapshot"]);
+    runner.send({ type: "stopped" });
+    const view = await session.reaches("hibernated");
+    expect([view.agent, view.sandbox]).toEqual(["none", undefined]);
+    expect((await session.broker.calls()).map(({ call }) => call)).toEqual(["create", "snapshot", "terminate"]);
+    const operation = await session.onlySpan("valet.sandbox.hibernate");
+    expect(operation).toMatchObject({
+      parentSpanId: undefined,
+      attributes: {
+        "valet.hibernate.reason": "requested",
+        "valet.outcome": "ok",
+        "valet.snapshot.id": expect.any(String),
+      },
+    });
+    expect(linksOf(operation, "caused_by")).toEqual(["b".repeat(16)]);
+    expect(linksOf(operation, "follows")).toEqual([(await session.onlySpan("valet.sandbox.spawn")).spanId]);
+    for (const name of ["valet.sandbox.snapshot", "valet.sandbox.delete"]) {
+      const call = await session.onlySpan(name);
+      expect(call).toMatchObject({ parentSpanId: operation.spanId, kind: 3, attributes: { "valet.outcome": "ok" } });
+      expect(call.endNs).toBeLessThanOrEqual(operation.endNs);
+    }
+    expect((await session.onlySpan("valet.sandbox.snapshot")).attributes["valet.snapshot.size_bytes"]).toBe(1234);
+    await eventually(() => expect(runner.closed).toBeDefined());
+    await expectSound(session);
+  });
+
+  test("comes by itself when nothing happens for the idle timeout", async () => {
+    const { session } = await TestSession.running({ idleTimeoutMs: 50 });
+    await session.reaches("hibernating");
+    expect((await session.onlySpan("valet.sandbox.hibernate")).attributes["valet.hibernate.reason"]).toBe(
+      "idle_timeout",
+    );
+  });
+
+  test("does not come while a turn is in work or a message waits", async () => {
+    const { session, runner } = await TestSession.running();
+    expect(await session.timers()).toContain("idle");
+    await session.send("work");
+    const { attemptId } = await runner.accept();
+    expect(await session.timers()).not.toContain("idle");
+    expect(await session.stub.hibernate(CALLER)).toMatchObject({ ok: false, problem: { status: 409 } });
+    expect(await session.spans("valet.sandbox.hibernate")).toEqual([]);
+    await runner.end(attemptId);
+    expect(await session.timers()).toContain("idle");
+  });
+
+  test("asked for again is one hibernate; asked for where it makes no sense is refused and leaves no trace", async () => {
+    const { session, runner } = await TestSession.running();
+    valueIn(await session.stub.hibernate(CALLER));
+    valueIn(await session.stub.hibernate(CALLER));
+    await runner.next("shutdown");
+    runner.send({ type: "stopped" });
+    await session.reaches("hibernated");
+    expect(valueIn(await session.stub.hibernate(CALLER)).status).toBe("hibernated");
+    await session.onlySpan("valet.sandbox.hibernate");
+
+    const starting = new TestSession();
+    await starting.create();
+    expect(await starting.stub.hibernate(CALLER)).toMatchObject({
+      problem: { status: 409, detail: expect.stringContaining("starting") },
+    });
+    expect(await starting.spans("valet.sandbox.hibernate")).toEqual([]);
+  });
+
+  test("does not wait for a runner that does not stop, or is not there", async () => {
+    const { session, runner } = await TestSession.running();
+    valueIn(await session.stub.hibernate(CALLER));
+    await runner.next("shutdown");
+    await session.elapse("stop");
+    await session.reaches("hibernated");
+
+    const { session: other, runner: gone } = await TestSession.running();
+    gone.close();
+    await eventually(async () => expect((await other.view()).agent).toBe("disconnected"));
+    valueIn(await other.stub.hibernate(CALLER));
+    await other.reaches("hibernated");
+    await expectSound(other);
+  });
+
+  test("of a sandbox that is gone ends the session, and says so", async () => {
+    const { session, runner } = await TestSession.running();
+    await session.broker.script({ snapshot: [{ problem: { status: 409, code: "sandbox_gone" } }] });
+    valueIn(await session.stub.hibernate(CALLER));
+    await runner.next("shutdown");
+    runner.close();
+    await session.reaches("terminated");
+    const operation = await session.onlySpan("valet.sandbox.hibernate");
+    const end = await session.onlySpan("valet.sandbox.terminate");
+    expect(outcomeOf(operation)).toEqual(["error", "sandbox_gone"]);
+    expect(end.attributes).toMatchObject({ "valet.terminate.reason": "sandbox_gone", "valet.outcome": "ok" });
+    expect(linksOf(end, "caused_by")).toEqual([operation.spanId]);
+  });
+
+  test("without a snapshot, where none can be taken, ends the session", async () => {
+    const { session, runner } = await TestSession.running();
+    await session.broker.script({ snapshot: [{ problem: { status: 500, code: "snapshot_failed" } }] });
+    valueIn(await session.stub.hibernate(CALLER));
+    await runner.next("shutdown");
+    runner.send({ type: "stopped" });
+    await session.reaches("terminated");
+    expect((await session.onlySpan("valet.sandbox.terminate")).attributes["valet.terminate.reason"]).toBe(
+      "snapshot_failed",
+    );
+  });
+
+  test("with the broker away is given up, and the session goes on", async () => {
+    const { session, runner } = await TestSession.running();
+    await session.broker.script({ snapshot: [{ reset: true }] });
+    valueIn(await session.stub.hibernate(CALLER));
+    await session.reaches("running");
+    expect(outcomeOf(await session.onlySpan("valet.sandbox.hibernate"))).toEqual(["error", "broker_unreachable"]);
+    await session.send("still there?");
+    await runner.next("prompt");
+    expect(await session.timers()).not.toContain("idle");
+  });
+
+  test("a message that comes before the runner is stopped keeps the session awake", async () => {
+    const { session, runner } = await TestSession.running();
+    await session.broker.script({ snapshot: [{ hold: true }] });
+    valueIn(await session.stub.hibernate(CALLER));
+    await eventually(async () => expect(await session.broker.held()).toBe(1));
+    const id = await session.send("wait!");
+    expect((await session.message(id)).queueReason).toBe("sandbox_hibernated");
+    await session.broker.letGo();
+    const { attemptId } = await runner.accept();
+    await runner.end(attemptId);
+    expect(outcomeOf(await session.onlySpan("valet.sandbox.hibernate"))).toEqual(["skipped", "session_busy"]);
+    const wait = await session.onlySpan("valet.queue.wait");
+    expect(wait.links.map(({ spanId }) => spanId)).toEqual([
+      (await session.onlySpan("valet.sandbox.hibernate")).spanId,
+    ]);
+    await expectSound(session);
+  });
+
+  test("replaces the snapshot before it, which is deleted", async () => {
+    const session = await asleep();
+    const [first] = await session.broker.calls("snapshot");
+    valueIn(await session.stub.wake(CALLER));
+    await hibernate(session, await boot(session));
+    await eventually(async () => expect(await session.broker.calls("deleteSnapshot")).toHaveLength(1));
+    const [restored] = await session.broker.calls("restore");
+    const [deleted] = await session.broker.calls("deleteSnapshot");
+    expect(deleted?.path).toContain(restored?.body?.snapshotId);
+    expect(first).toBeDefined();
+  });
+});
+
+describe("terminate", () => {
+  test("ends everything, once, for good", async () => {
+    const { session, runner } = await TestSession.running();
+    const running = await session.send("running");
+    const { attemptId } = await runner.accept();
+    const queued = await session.send("queued");
+    valueIn(await session.stub.terminate(CALLER));
+    valueIn(await session.stub.terminate(CALLER));
+    expect(await runner.next("abort")).toMatchObject({ attemptId, reason: "session_terminated" });
+    await runner.next("shutdown");
+    await runner.end(attemptId, { outcome: "aborted", errorType: "session_terminated" });
+    runner.send({ type: "stopped" });
+    await session.reaches("terminated");
+    for (const id of [running, queued]) {
+      expect(await session.message(id)).toMatchObject({ outcome: "aborted", errorType: "session_terminated" });
+    }
+    const end = await session.onlySpan("valet.sandbox.terminate");
+    expect(end).toMatchObject({ attributes: { "valet.terminate.reason": "requested", "valet.outcome": "ok" } });
+    expect((await session.onlySpan("valet.sandbox.delete")).parentSpanId).toBe(end.spanId);
+    await expectSound(session);
+
+    expect(await session.stub.sendMessage({ content: "hello?" }, CALLER)).toMatchObject({ problem: { status: 409 } });
+    expect(await session.stub.wake(CALLER)).toMatchObject({ problem: { status: 409 } });
+    expect(await session.stub.hibernate(CALLER)).toMatchObject({ problem: { status: 409 } });
+    expect(valueIn(await session.stub.terminate(CALLER)).status).toBe("terminated");
+    expect(await session.broker.calls("terminate")).toHaveLength(1);
+    const late = await FakeRunner.open(session.stub, await session.credentials());
+    expect((await late.next("refused")).reason).toBe("stale_generation");
+  });
+
+  test("while it sleeps: its snapshot goes too", async () => {
+    const session = await asleep();
+    valueIn(await session.stub.terminate(CALLER));
+    await session.reaches("terminated");
+    await eventually(async () => expect(await session.broker.calls("deleteSnapshot")).toHaveLength(1));
+    expect(await session.broker.calls("terminate")).toHaveLength(1);
+  });
+
+  test("while it starts: the spawn is aborted, and the sandbox that comes too late is ended", async () => {
+    const session = new TestSession();
+    await session.broker.script({ create: [{ hold: true }] });
+    await session.create({ prompt: "hello" });
+    await eventually(async () => expect(await session.broker.held()).toBe(1));
+    valueIn(await session.stub.terminate(CALLER));
+    await session.reaches("terminated");
+    expect(outcomeOf(await session.onlySpan("valet.sandbox.spawn"))).toEqual(["aborted", "session_terminated"]);
+    expect(outcomeOf(await session.onlySpan("valet.prompt"))).toEqual(["aborted", "session_terminated"]);
+    await session.broker.letGo();
+    await eventually(async () => expect(await session.broker.calls("terminate")).toHaveLength(1));
+    await eventually(async () => expect((await session.spans()).filter(({ isOpen }) => isOpen)).toEqual([]));
+    await expectSound(session);
+  });
+
+  test("while it hibernates, recovers or is in error", async () => {
+    const { session, runner } = await TestSession.running();
+    await session.broker.script({ snapshot: [{ hold: true }] });
+    valueIn(await session.stub.hibernate(CALLER));
+    valueIn(await session.stub.terminate(CALLER));
+    await runner.next("shutdown");
+    runner.send({ type: "stopped" });
+    await session.reaches("terminated");
+    expect(outcomeOf(await session.onlySpan("valet.sandbox.hibernate"))).toEqual(["aborted", "session_terminated"]);
+    await session.broker.letGo();
+    await eventually(async () => expect(await session.broker.calls("deleteSnapshot")).toHaveLength(1));
+
+    const failed = new TestSession();
+    await failed.broker.script({ create: [{ reset: true }] });
+    await failed.create();
+    await failed.reaches("error");
+    valueIn(await failed.stub.terminate(CALLER));
+    await failed.reaches("terminated");
+    await expectSound(failed);
+  });
+
+  test("with the broker away: the session has ended, its sandbox is ended when the broker is back", async () => {
+    const { session, runner } = await TestSession.running();
+    await session.broker.script({ terminate: [{ reset: true }] });
+    valueIn(await session.stub.terminate(CALLER));
+    await runner.next("shutdown");
+    runner.send({ type: "stopped" });
+    await session.reaches("terminated");
+    expect(outcomeOf(await session.onlySpan("valet.sandbox.terminate"))).toEqual(["error", "broker_unreachable"]);
+    await eventually(async () => expect(await session.broker.calls("terminate")).toHaveLength(2));
+  });
+});

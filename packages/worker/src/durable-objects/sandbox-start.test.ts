@@ -1,0 +1,355 @@
+/**
+ * How sandboxes begin, on the real object with a scripted broker (test/broker.node.ts): every operation with its span and its
+ * outcome, also where the broker fails or answers late. No process is started here; what the broker's drivers do is shown in
+ * their own tests.
+ */
+import { describe, expect, test } from "vitest";
+import { eventually } from "../../test/eventually.ts";
+import { asleep, boot, expectSound, linksOf, loseRunner, outcomeOf } from "../../test/sandbox.ts";
+import { CALLER, TestSession, valueIn } from "../../test/session.ts";
+
+describe("spawn", () => {
+  test("a trace of its own, caused by the request, from asking for the sandbox to its runner being ready", async () => {
+    const { session } = await TestSession.running();
+    const spawn = await session.onlySpan("valet.sandbox.spawn");
+    const create = await session.onlySpan("valet.sandbox.create");
+    const broker = await session.onlySpan("POST /v1/sandboxes");
+    expect(spawn).toMatchObject({ parentSpanId: undefined, kind: 1, status: 0 });
+    expect(spawn.traceId).not.toBe("a".repeat(32));
+    expect(linksOf(spawn, "caused_by")).toEqual(["b".repeat(16)]);
+    expect(spawn.attributes).toMatchObject({
+      ...{ "valet.spawn.reason": "session_created", "valet.sandbox.stage": "ready", "valet.outcome": "ok" },
+      ...{ "valet.generation": 1, "valet.sandbox.driver": "local" },
+    });
+    expect(spawn.events.map(({ attributes }) => attributes["valet.sandbox.stage"])).toEqual([
+      ...["created", "connected", "opencode_starting", "git_setup", "ready"],
+    ]);
+    expect(create).toMatchObject({
+      parentSpanId: spawn.spanId,
+      kind: 3,
+      attributes: { "http.response.status_code": 201 },
+    });
+    expect(create.endNs).toBeLessThanOrEqual(spawn.endNs);
+    expect(broker).toMatchObject({ parentSpanId: create.spanId, traceId: spawn.traceId });
+    const [call] = await session.broker.calls("create");
+    expect(call?.headers.traceparent).toContain(`${create.traceId}-${create.spanId}`);
+    expect(call?.headers.authorization).toBe("Bearer secret");
+    expect(call?.body?.env).toEqual({
+      ...{ VALET_SESSION_ID: session.id, VALET_GENERATION: "1" },
+      VALET_RUNNER_URL: `wss://valet.test/runner/${session.id}`,
+      TRACEPARENT: `00-${spawn.traceId}-${spawn.spanId}-03`,
+    });
+    await expectSound(session);
+  });
+
+  test("the runner may be ready before the broker has answered", async () => {
+    const session = new TestSession();
+    await session.broker.script({ create: [{ hold: true }] });
+    await session.create();
+    await (await session.connect()).ready();
+    await eventually(async () => expect(await session.broker.held()).toBe(1));
+    expect((await session.view()).status).toBe("starting");
+    await session.broker.letGo();
+    expect((await session.reaches("running")).sandbox).toBeDefined();
+  });
+
+  test.each([
+    ["refuses", { problem: { status: 500, code: "start_failed" } }, "spawn_failed"],
+    ["fails in a way of its own", { problem: { status: 500, code: "internal" } }, "broker_error"],
+    ["speaks in a way of the future", { problem: { status: 418, code: "teapot" } }, "broker_error"],
+    ["cuts the connection", { reset: true }, "broker_unreachable"],
+  ] as const)(
+    "a broker that %s: the first spawn's failure is the session's, and its messages'",
+    async (_name, answer, type) => {
+      const session = new TestSession();
+      await session.broker.script({ create: [answer] });
+      await session.create({ prompt: "hello" });
+      expect(await session.reaches("error")).toMatchObject({ errorType: type });
+      const spawn = await session.onlySpan("valet.sandbox.spawn");
+      expect(outcomeOf(spawn)).toEqual(["error", type]);
+      expect(spawn).toMatchObject({ status: 2, attributes: { "valet.sandbox.stage": "requested" } });
+      expect(outcomeOf(await session.onlySpan("valet.sandbox.create"))).toEqual(["error", type]);
+      expect(outcomeOf(await session.onlySpan("valet.prompt"))).toEqual(["error", "breaker_open"]);
+      await expectSound(session);
+    },
+  );
+
+  test("a runner that is never ready: the span ends with the last stage that it reached, and the sandbox is ended", async () => {
+    const session = new TestSession();
+    await session.create();
+    const runner = await (await session.connect()).hello();
+    runner.send({ type: "stage", stage: "git_setup" });
+    await eventually(async () => {
+      const spawn = await session.onlySpan("valet.sandbox.spawn");
+      expect(spawn.events.at(-1)?.attributes["valet.sandbox.stage"]).toBe("git_setup");
+    });
+    await session.elapse("start");
+    expect(await session.reaches("error")).toMatchObject({ errorType: "runner_never_ready" });
+    expect((await session.onlySpan("valet.sandbox.spawn")).attributes).toMatchObject({
+      ...{ "error.type": "runner_never_ready", "valet.sandbox.stage": "git_setup" },
+    });
+    await eventually(async () => expect(await session.broker.calls("terminate")).toHaveLength(1));
+    await eventually(() => expect(runner.closed).toBeDefined());
+    await eventually(async () => expect(await session.spans("valet.sandbox.delete")).toHaveLength(1));
+    await expectSound(session);
+  });
+
+  test("a clone that fails is said to have failed", async () => {
+    const session = new TestSession();
+    await session.create({ repoUrl: "https://git.example/none.git" });
+    const runner = await (await session.connect()).hello();
+    runner.send({ type: "stage", stage: "failed", errorType: "git_clone_failed" });
+    expect(await session.reaches("error")).toMatchObject({ errorType: "git_clone_failed" });
+    expect(outcomeOf(await session.onlySpan("valet.sandbox.spawn"))).toEqual(["error", "git_clone_failed"]);
+  });
+
+  test("after an error, a message or a wake tries again", async () => {
+    const session = new TestSession();
+    const failure = { problem: { status: 500, code: "start_failed" } };
+    await session.broker.script({ create: [failure, failure] });
+    await session.create();
+    await session.reaches("error");
+    valueIn(await session.stub.wake(CALLER));
+    await session.reaches("error");
+    const id = await session.send("again");
+    const runner = await boot(session);
+    const { attemptId } = await runner.accept();
+    await runner.end(attemptId);
+    expect(await session.message(id)).toMatchObject({ outcome: "ok", queueReason: "sandbox_starting" });
+    const reasons = (await session.spans("valet.sandbox.spawn")).map(
+      ({ attributes }) => attributes["valet.spawn.reason"],
+    );
+    expect(reasons).toEqual(["session_created", "requested", "message_waiting"]);
+    expect((await session.view()).errorType).toBeUndefined();
+  });
+});
+
+describe("a result that comes too late", () => {
+  test("of a spawn: it is discarded, and its sandbox ended", async () => {
+    const session = new TestSession();
+    await session.broker.script({ create: [{ hold: true }] });
+    await session.create();
+    await eventually(async () => expect(await session.broker.held()).toBe(1));
+    await session.elapse("start");
+    await session.reaches("error");
+    valueIn(await session.stub.wake(CALLER));
+    const runner = await boot(session);
+    const { sandbox } = await session.view();
+    await session.broker.letGo();
+    await eventually(async () => expect(await session.broker.calls("terminate")).toHaveLength(1));
+    expect(await session.view()).toMatchObject({ status: "running", generation: 2, sandbox });
+    const [call] = await session.broker.calls("terminate");
+    expect(call?.path).not.toContain(sandbox?.id);
+    const [late] = await session.spans("valet.sandbox.create");
+    expect(outcomeOf(late)).toEqual(["superseded", "stale_generation"]);
+    expect(late?.status).toBe(0);
+    expect(runner.closed).toBeUndefined();
+    await eventually(async () =>
+      expect(outcomeOf(await session.onlySpan("valet.sandbox.delete"))).toEqual(["ok", undefined]),
+    );
+    await expectSound(session);
+  });
+
+  test("an orphan that cannot be ended at once is ended later", async () => {
+    const session = new TestSession();
+    const away = { problem: { status: 503, code: "shutting_down" } };
+    await session.broker.script({ create: [{ hold: true }], terminate: [away, { reset: true }] });
+    await session.create();
+    await eventually(async () => expect(await session.broker.held()).toBe(1));
+    await session.elapse("start");
+    await session.broker.letGo();
+    for (const tries of [1, 2]) {
+      await eventually(async () => expect(await session.spans("valet.sandbox.delete")).toHaveLength(tries));
+      await session.elapse("leftover");
+    }
+    await eventually(async () => expect(await session.timers()).not.toContain("leftover"));
+    const ends = await session.spans("valet.sandbox.delete");
+    expect(ends.map(outcomeOf)).toEqual([
+      ["error", "broker_error"],
+      ["error", "broker_unreachable"],
+      ["ok", undefined],
+    ]);
+  });
+});
+
+describe("wake", () => {
+  test("asked for: a restore from the snapshot, in a trace of its own that follows the hibernate", async () => {
+    const session = await asleep();
+    valueIn(await session.stub.wake(CALLER));
+    valueIn(await session.stub.wake(CALLER));
+    await boot(session);
+    valueIn(await session.stub.wake(CALLER));
+    const restore = await session.onlySpan("valet.sandbox.restore");
+    expect(restore).toMatchObject({
+      parentSpanId: undefined,
+      attributes: { "valet.restore.reason": "requested", "valet.outcome": "ok", "valet.generation": 2 },
+    });
+    expect(linksOf(restore, "caused_by")).toEqual(["b".repeat(16)]);
+    expect(linksOf(restore, "follows")).toEqual([(await session.onlySpan("valet.sandbox.hibernate")).spanId]);
+    expect(await session.broker.calls("restore")).toHaveLength(1);
+    const [, create] = await session.spans("valet.sandbox.create");
+    expect(create?.attributes).toMatchObject({
+      "valet.broker.call": "restore",
+      "valet.snapshot.id": expect.any(String),
+    });
+    await expectSound(session);
+  });
+
+  test("two messages wake the session once; both wait for the restore and are worked on in order", async () => {
+    const session = await asleep();
+    const ids = [await session.send("one"), await session.send("two")];
+    const runner = await boot(session);
+    for (const id of ids) {
+      const dispatch = await runner.accept();
+      expect(dispatch.messageId).toBe(id);
+      await runner.end(dispatch.attemptId);
+    }
+    const restore = await session.onlySpan("valet.sandbox.restore");
+    const [first] = await session.spans("valet.prompt");
+    expect(restore.attributes).toMatchObject({ "valet.restore.reason": "message_waiting", "valet.message.id": ids[0] });
+    expect(linksOf(restore, "caused_by")).toEqual([first?.spanId]);
+    const waits = await session.spans("valet.queue.wait");
+    for (const wait of waits) expect(linksOf(wait, "waited_on")[0]).toBe(restore.spanId);
+    const { turns } = valueIn(await session.stub.turns());
+    expect(turns[0]?.queue_reasons).toEqual(["sandbox_restoring"]);
+    expect((turns[0]?.sandbox_ms ?? 0) + (turns[0]?.bootstrap_ms ?? 0)).toBeGreaterThan(0);
+    expect((turns[0]?.sandbox_ms ?? 0) + (turns[0]?.bootstrap_ms ?? 0)).toBeLessThanOrEqual(
+      turns[0]?.queue_wait_ms ?? 0,
+    );
+  });
+
+  test("a message that comes when the runner is stopping wakes the session again afterwards", async () => {
+    const { session, runner } = await TestSession.running();
+    valueIn(await session.stub.hibernate(CALLER));
+    await runner.next("shutdown");
+    const id = await session.send("too late");
+    runner.send({ type: "stopped" });
+    await session.reaches("restoring");
+    const back = await boot(session);
+    const { attemptId } = await back.accept();
+    await back.end(attemptId);
+    expect(await session.message(id)).toMatchObject({ outcome: "ok" });
+    const wait = await session.onlySpan("valet.queue.wait");
+    expect(wait.events.map(({ attributes }) => attributes["valet.queue.reason"])).toEqual([
+      ...["sandbox_hibernated", "sandbox_restoring"],
+    ]);
+    expect(outcomeOf(await session.onlySpan("valet.sandbox.hibernate"))).toEqual(["ok", undefined]);
+    await expectSound(session);
+  });
+
+  test("asked for while the runner is stopping comes after the sleep", async () => {
+    const { session, runner } = await TestSession.running();
+    valueIn(await session.stub.hibernate(CALLER));
+    await runner.next("shutdown");
+    valueIn(await session.stub.wake(CALLER));
+    runner.send({ type: "stopped" });
+    await session.reaches("restoring");
+    expect(linksOf(await session.onlySpan("valet.sandbox.restore"), "caused_by")).toEqual(["b".repeat(16)]);
+  });
+
+  test("a skipped wake does not take the place of the context of the real one", async () => {
+    const session = await asleep();
+    valueIn(await session.stub.wake(CALLER));
+    const restore = await session.onlySpan("valet.sandbox.restore");
+    valueIn(await session.stub.wake({ ...CALLER, traceparent: `00-${"c".repeat(32)}-${"d".repeat(16)}-01` }));
+    const runner = await (await session.connect()).hello();
+    expect((await runner.next("repo-config")).traceparent).toContain(restore.spanId);
+    expect(linksOf(await session.onlySpan("valet.sandbox.restore"), "caused_by")).toEqual(["b".repeat(16)]);
+  });
+
+  test("from a snapshot that is gone is tried three times more, then given up; its messages are told", async () => {
+    const session = await asleep();
+    const gone = { problem: { status: 404, code: "not_found" } };
+    await session.broker.script({ restore: [gone, gone, gone, gone] });
+    const id = await session.send("wake up");
+    for (let i = 0; i < 3; i++) {
+      await session.reaches("recovering");
+      await session.elapse("recover");
+    }
+    expect(await session.reaches("error")).toMatchObject({ errorType: "restore_failed" });
+    expect(await session.message(id)).toMatchObject({ outcome: "error", errorType: "breaker_open" });
+    const restores = await session.spans("valet.sandbox.restore");
+    expect(restores.map(outcomeOf)).toEqual(Array(4).fill(["error", "restore_failed"]));
+    expect(restores.map(({ attributes }) => attributes["valet.recovery.attempt"])).toEqual([undefined, 1, 2, 3]);
+    await expectSound(session);
+  });
+});
+
+describe("recovery", () => {
+  test("a lost sandbox is replaced by one with another token; the message in work is tried once more", async () => {
+    const { session, runner } = await TestSession.running();
+    const before = await session.credentials();
+    const id = await session.send("work");
+    await runner.accept();
+    await session.messageIs(id, { status: "accepted" });
+    await loseRunner(session, runner);
+    await session.messageIs(id, { status: "queued", queueReason: "sandbox_starting" });
+    const after = await session.credentials();
+    expect(after.generation).toBe(2);
+    expect(after.token).not.toBe(before.token);
+    const back = await boot(session);
+    const dispatch = await back.accept();
+    expect(dispatch).toMatchObject({ messageId: id, attempt: 2 });
+    expect(dispatch.opencodeSessionId).toBeUndefined();
+    await back.end(dispatch.attemptId);
+    const [first, second] = await session.spans("valet.sandbox.spawn");
+    expect(second?.attributes).toMatchObject({ "valet.spawn.reason": "recovery", "valet.recovery.attempt": 1 });
+    expect(linksOf(second, "follows")).toEqual([first?.spanId]);
+    const [lost, again] = await session.spans("valet.prompt.dispatch");
+    expect(linksOf(again, "follows")).toEqual([lost?.spanId]);
+    await eventually(async () => expect(await session.broker.calls("terminate")).toHaveLength(1));
+    await expectSound(session);
+  });
+
+  test("what was said before is told to an agent that starts anew", async () => {
+    const { session, runner } = await TestSession.running();
+    await session.send("remember: blue");
+    const { attemptId } = await runner.accept();
+    await runner.end(attemptId);
+    await loseRunner(session, runner);
+    const back = await boot(session);
+    await session.send("which colour?");
+    const { continuationContext } = await back.accept();
+    expect(continuationContext).toBe("User: remember: blue\nAssistant: done\n");
+  });
+
+  test("three failures open the breaker", async () => {
+    const { session, runner } = await TestSession.running();
+    const failure = { problem: { status: 500, code: "start_failed" } };
+    await session.broker.script({ create: [failure, failure, failure] });
+    const id = await session.send("work");
+    await runner.accept();
+    await session.messageIs(id, { status: "accepted" });
+    await loseRunner(session, runner);
+    for (let i = 0; i < 2; i++) {
+      await session.reaches("recovering");
+      expect(await session.timers()).toContain("recover");
+      await session.elapse("recover");
+    }
+    expect(await session.reaches("error")).toMatchObject({ errorType: "spawn_failed" });
+    expect(await session.message(id)).toMatchObject({ outcome: "error", errorType: "breaker_open" });
+    const attempts = (await session.spans("valet.sandbox.spawn")).map(
+      ({ attributes }) => attributes["valet.recovery.attempt"],
+    );
+    expect(attempts).toEqual([undefined, 1, 2, 3]);
+  });
+
+  test("a sandbox that dies as soon as it is ready, again and again, is given up too", async () => {
+    const { session, runner } = await TestSession.running();
+    await loseRunner(session, runner);
+    for (let i = 0; i < 3; i++) await loseRunner(session, await boot(session));
+    expect(await session.reaches("error")).toMatchObject({ errorType: "runner_lost" });
+  });
+
+  test("a runner that restarts boots anew in the same generation, and work waits for it", async () => {
+    const { session, runner } = await TestSession.running();
+    runner.close();
+    const restarted = await (await session.connect()).hello();
+    const id = await session.send("work");
+    expect((await session.message(id)).queueReason).toBe("runner_disconnected");
+    restarted.send({ type: "stage", stage: "ready" });
+    expect((await restarted.next("prompt")).dispatch.messageId).toBe(id);
+    expect((await session.view()).generation).toBe(1);
+    expect(await session.spans("valet.sandbox.spawn")).toHaveLength(1);
+  });
+});

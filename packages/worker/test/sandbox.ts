@@ -1,0 +1,54 @@
+/** What tests of the sandbox's life have in common. */
+import { expect } from "vitest";
+import { eventually } from "./eventually.ts";
+import type { FakeRunner } from "./fake-runner.ts";
+import { CALLER, type SeenSpan, TestSession, valueIn } from "./session.ts";
+
+export function outcomeOf(span: SeenSpan | undefined): [unknown, unknown] {
+  return [span?.attributes["valet.outcome"], span?.attributes["error.type"]];
+}
+
+export function linksOf(span: SeenSpan | undefined, type: string): (string | undefined)[] {
+  return (span?.links ?? []).filter((link) => link.type === type).map(({ spanId }) => spanId);
+}
+
+/** Brings a running session to sleep. */
+export async function hibernate(session: TestSession, runner: FakeRunner): Promise<void> {
+  valueIn(await session.stub.hibernate(CALLER));
+  await runner.next("shutdown");
+  runner.send({ type: "stopped" });
+  await session.reaches("hibernated");
+}
+
+export async function asleep(input = {}): Promise<TestSession> {
+  const { session, runner } = await TestSession.running(input);
+  await hibernate(session, runner);
+  return session;
+}
+
+/** The runner of the generation that is on boots. */
+export async function boot(session: TestSession): Promise<FakeRunner> {
+  const runner = await (await session.connect()).ready();
+  await session.reaches("running");
+  return runner;
+}
+
+export async function loseRunner(session: TestSession, runner: FakeRunner): Promise<void> {
+  runner.close();
+  await eventually(async () => expect(await session.timers()).toContain("grace"));
+  await session.elapse("grace");
+}
+
+/** Every operation that has begun has ended with an outcome, but those named; nothing has a parent that is not there. */
+export async function expectSound(session: TestSession, ...open: string[]): Promise<void> {
+  const spans = await session.spans();
+  const operations = spans.filter(({ name }) =>
+    /^valet\.(prompt$|sandbox\.(spawn|restore|hibernate|terminate)$)/.test(name),
+  );
+  expect(operations.filter(({ isOpen }) => isOpen).map(({ name }) => name)).toEqual(open);
+  for (const span of spans.filter(({ isOpen }) => !isOpen)) {
+    if (span.name.startsWith("valet.")) expect(span.attributes["valet.outcome"], span.name).toBeDefined();
+    const isRoot = span.parentSpanId === undefined || span.parentSpanId === "b".repeat(16);
+    expect(isRoot || spans.some(({ spanId }) => spanId === span.parentSpanId), span.name).toBe(true);
+  }
+}
