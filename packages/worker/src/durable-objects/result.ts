@@ -29,7 +29,6 @@ const PROBLEMS = {
   "runner-disconnected": [409, "The runner is not connected"],
   "trace-not-found": [404, "No such trace"],
   "invalid-cursor": [400, "The cursor is not one of ours"],
-  "invalid-input": [400, "The input is not valid"],
 } as const satisfies Record<string, readonly [number, string]>;
 export type ProblemName = keyof typeof PROBLEMS;
 

@@ -242,7 +242,8 @@ describe("the alarm", () => {
     const { session } = await TestSession.running();
     await runInDurableObject(session.stub, async (_object, ctx) => {
       const endpoint = `${inject("broker")}/otlp/${session.id}`;
-      const agent = new SessionAgent(ctx, { ...bindings, OTEL_EXPORTER_OTLP_ENDPOINT: endpoint });
+      const variables = { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_BSP_SCHEDULE_DELAY: "1" };
+      const agent = new SessionAgent(ctx, { ...bindings, ...variables });
       valueIn(await agent.sendMessage({ content: "x" }, CALLER));
       // The platform's alarms go to the object that it made, so this one is told by hand.
       await eventually(async () => {

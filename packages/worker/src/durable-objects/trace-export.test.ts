@@ -137,6 +137,18 @@ describe("what is lost is counted, and the backend is told", () => {
       expect(diagnostics).toMatchObject([{ type: "export_failed", status: 400, spans: 1 }]);
     }));
 
+  test("what a refused report would have told is told by the next", () =>
+    inStorage(async (storage) => {
+      const { exporting, sent, end } = setUp(storage, [refused, refused, refused, ok]);
+      for (const name of ["a", "b", "c", "d"]) {
+        end(name);
+        await exporting.start();
+      }
+      // a, b and c, and the two reports that went with b and c.
+      const reports = spansOf(gunzipSync(sent[3]?.bytes as Uint8Array).toString()).filter(({ name }) => name !== "d");
+      expect(reports.map((each) => attributeOf(each, "valet.dropped_spans.not_retryable"))).toEqual(["5"]);
+    }));
+
   test("what the backend rejected of a segment, too", () =>
     inStorage(async (storage) => {
       const partial: Answer = () => new Response('{"partialSuccess":{"rejectedSpans":"1","errorMessage":"old"}}');

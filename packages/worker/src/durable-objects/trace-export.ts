@@ -113,7 +113,7 @@ export class TraceExport {
     }
     if (outcome === "refused") {
       onDiagnostic({ type: "export_failed", ...details, reason: result.reason, spans: segment.spans });
-      this.#store.countDropped("not_retryable", segment.spans);
+      this.#store.countLost("not_retryable", segment);
     } else if (result.rejectedSpans > 0 || result.message !== "") {
       onDiagnostic({ type: "partial_success", rejectedSpans: result.rejectedSpans, message: result.message });
       this.#store.countDropped("rejected", Math.min(result.rejectedSpans, segment.spans));

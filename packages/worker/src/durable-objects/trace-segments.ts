@@ -174,21 +174,20 @@ export class TraceSegments {
    * Deletes the oldest segment, but never the newest: the next one takes its id from that, and no id may come twice.
    * @returns what it was, or `undefined` when there is none to delete
    */
-  deleteOldest(): { id: number; spans: number; sampled: boolean } | undefined {
+  deleteOldest(): (Segment & { readonly sampled: boolean }) | undefined {
     const query = `DELETE FROM trace_segments
       WHERE id = (SELECT MIN(id) FROM trace_segments) AND id < (SELECT MAX(id) FROM trace_segments)
       RETURNING id, spans, sampled, body`;
     const rows = this.#sql.exec<{ id: number; spans: number; sampled: number; body: ArrayBuffer }>(query).toArray();
     const [row] = rows;
     if (row === undefined) return undefined;
+    const body = new Uint8Array(row.body);
+    const traceIds = new Set(spansOf(unpack(body)).map(({ traceId }) => traceId));
     this.#sql.exec(
       "DELETE FROM trace_index WHERE segment_id = ? AND trace_id IN (SELECT value FROM json_each(?))",
-      ...[
-        row.id,
-        JSON.stringify([...new Set(spansOf(unpack(new Uint8Array(row.body))).map(({ traceId }) => traceId))]),
-      ],
+      ...[row.id, JSON.stringify([...traceIds])],
     );
-    return { id: row.id, spans: row.spans, sampled: row.sampled === 1 };
+    return { id: row.id, spans: row.spans, body, sampled: row.sampled === 1 };
   }
 
   /** What segments and tail hold of the traces that are in the tail. */
@@ -290,7 +289,8 @@ function split(parts: readonly TailPart[]): TailPart[][] {
   return segments;
 }
 
-function unpack(body: Uint8Array): string {
+/** A segment's request as text. */
+export function unpack(body: Uint8Array): string {
   return gunzipSync(body).toString("utf8");
 }
 

@@ -16,14 +16,23 @@ import {
   type Resource,
   type SpanSink,
   StatusCode,
+  strictlyIncreasing,
   Tracer,
   wallClock,
 } from "@valet/shared/tracing";
 import { readRequest, type SpanFacts, type SpanGroup, writeSpans } from "./otlp-request.ts";
 import { OBJECT, TraceOpenSpans } from "./trace-open-spans.ts";
-import { type TailEntry, type TracePosition, TraceSegments } from "./trace-segments.ts";
+import { type Segment, type TailEntry, type TracePosition, TraceSegments, unpack } from "./trace-segments.ts";
 import type { TraceSummary } from "./trace-summary.ts";
-import { groupsOfTrace, REQUEST_END, REQUEST_HEAD, requestText, spansOf, streamOf } from "./trace-text.ts";
+import {
+  groupsOfTrace,
+  REQUEST_END,
+  REQUEST_HEAD,
+  reportedDrops,
+  requestText,
+  spansOf,
+  streamOf,
+} from "./trace-text.ts";
 
 export interface TraceStoreOptions {
   readonly sessionId: string;
@@ -228,6 +237,12 @@ export class TraceStore implements SpanSink {
     );
   }
 
+  /** Counts a segment that the backend will not get, and what the reports in it would have told. */
+  countLost(reason: DropReason, segment: Segment): void {
+    this.countDropped(reason, segment.spans);
+    for (const drop of reportedDrops(unpack(segment.body))) this.countDropped(drop.reason, drop.spans);
+  }
+
   /** Puts what was counted into a span of the tail, and begins to count anew. */
   #reportDrops(): void {
     const drops = this.#storage.sql.exec<{ reason: DropReason; spans: number }>("DELETE FROM trace_drops RETURNING *");
@@ -242,7 +257,8 @@ export class TraceStore implements SpanSink {
   /** A tracer whose spans go straight to the tail. */
   #tracerTo(resource: string, scope: string): Tracer<ValetSpans> {
     const onEnd = (span: ReadableSpan) => this.#append(resource, span);
-    return new Tracer<ValetSpans>({ scope: { name: scope }, clock: wallClock, sink: { onStart: () => {}, onEnd } });
+    const clock = strictlyIncreasing(wallClock);
+    return new Tracer<ValetSpans>({ scope: { name: scope }, clock, sink: { onStart: () => {}, onEnd } });
   }
 
   /** When the tail is due to be folded, epoch ms; `undefined` when it is empty. */
@@ -263,7 +279,7 @@ export class TraceStore implements SpanSink {
       while (this.segments.bytes() > this.#options.maxBytes) {
         const oldest = this.segments.deleteOldest();
         if (oldest === undefined) return;
-        if (oldest.sampled && !isExported(oldest.id)) this.countDropped("queue_full", oldest.spans);
+        if (oldest.sampled && !isExported(oldest.id)) this.countLost("queue_full", oldest);
       }
     });
   }

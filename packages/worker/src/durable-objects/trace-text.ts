@@ -1,4 +1,6 @@
 /** Requests of the log as text: what they hold, what of them is one trace, and how they leave the object. Pure. */
+import { DROP_REASONS } from "@valet/shared/spans";
+import type { DropReason } from "@valet/shared/tracing";
 
 /** What stands around the elements of `resourceSpans` in every request of the log. */
 export const REQUEST_HEAD = '{"resourceSpans":[';
@@ -15,6 +17,27 @@ interface WireRequest {
 export function spansOf(text: string): { traceId: string; spanId: string }[] {
   const { resourceSpans } = JSON.parse(text) as WireRequest;
   return resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans));
+}
+
+interface WireReport {
+  name: string;
+  attributes?: { key: string; value: { intValue?: unknown } }[];
+}
+
+/** What a request's own reports say was dropped: whoever loses the request has to say it again. */
+export function reportedDrops(text: string): { reason: DropReason; spans: number }[] {
+  const { resourceSpans } = JSON.parse(text) as { resourceSpans: { scopeSpans: { spans: WireReport[] }[] }[] };
+  const spans = resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap((each) => each.spans));
+  const reports = spans.filter(({ name }) => name === "valet.trace_plane.dropped");
+  return reports
+    .flatMap(({ attributes = [] }) => attributes)
+    .flatMap(({ key, value: { intValue } }) => {
+      const reason = DROP_REASONS.find((each) => key === `valet.dropped_spans.${each}`);
+      // A runner may write what it likes.
+      return reason !== undefined && Number.isSafeInteger(Number(intValue)) && Number(intValue) > 0
+        ? [{ reason, spans: Number(intValue) }]
+        : [];
+    });
 }
 
 /** What of a request belongs to the trace, as elements of `resourceSpans`. */
