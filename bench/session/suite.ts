@@ -5,7 +5,7 @@ import type { Reading, Readings } from "./readings.ts";
 import { startSurroundings } from "./surroundings.ts";
 import { measureTurns, OFF, OFF_AGAIN, ON } from "./turns.ts";
 
-const FULL = { phases: 2, rounds: 10, warmUp: 3, sessions: 10 };
+const FULL = { phases: 2, rounds: 10, warmUp: 2, sessions: 10 };
 const QUICK = { phases: 1, rounds: 3, warmUp: 1, sessions: 2 };
 
 const READY: Bound = { of: "ours", atMost: 3000 };

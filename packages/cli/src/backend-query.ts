@@ -27,7 +27,7 @@ const TempoAnswer = z.union([
   z.object({
     batches: z.array(z.object({ scopeSpans: z.array(z.object({ spans: z.array(z.object({ spanId: z.string() })) })) })),
   }),
-  z.strictObject({ batches: z.undefined() }),
+  z.strictObject({ batches: z.undefined().optional() }),
 ]);
 
 /** The ids of the spans in a backend's answer; `undefined` where it is none of this kind of backend. Pure. */

@@ -1,0 +1,81 @@
+/** `valet smoke` as a process of its own, against the real system and a backend that takes spans and is asked for them. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { ApiClient } from "../packages/cli/src/api-client.ts";
+import { type System, startSystem } from "../packages/cli/src/system/system.ts";
+import { type OtlpReceiver, startOtlpReceiver } from "./otlp-receiver.ts";
+
+const CLI = resolve(import.meta.dirname, "../packages/cli/src/bin.ts");
+
+let stateDir: string;
+let receiver: OtlpReceiver;
+let query: Server;
+let queryUrl: string;
+let system: System;
+
+beforeAll(async () => {
+  stateDir = mkdtempSync(join(tmpdir(), "valet-smoke-"));
+  receiver = await startOtlpReceiver();
+  // Answers for what the receiver has, as Jaeger does.
+  query = createServer(({ url = "" }, response) => {
+    const traceId = /^\/api\/traces\/(.*)/.exec(url)?.[1];
+    const spans = receiver.spans().filter((span) => span.traceId === traceId);
+    const errors = [{ code: 404, msg: "trace not found" }];
+    if (traceId === undefined) response.writeHead(404).end("404 page not found");
+    else if (spans.length === 0) response.writeHead(404).end(JSON.stringify({ data: null, errors }));
+    else response.end(JSON.stringify({ data: [{ spans: spans.map(({ spanId }) => ({ spanID: spanId })) }] }));
+  }).listen(0, "127.0.0.1");
+  await once(query, "listening");
+  queryUrl = `http://127.0.0.1:${(query.address() as AddressInfo).port}`;
+  const env = { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_BSP_SCHEDULE_DELAY: "200" };
+  system = await startSystem({ stateDir, scenario: "demo", env });
+}, 60_000);
+
+afterAll(async () => {
+  await system?.stop();
+  await receiver?.close();
+  query?.closeAllConnections();
+  query?.close();
+  rmSync(stateDir, { recursive: true, force: true });
+});
+
+async function smoke(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const to = ["--url", system.url, "--token", system.token, "--json"];
+  const child = spawn(process.execPath, [CLI, ...to, "smoke", ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  const output = { stdout: "", stderr: "" };
+  child.stdout.on("data", (chunk) => (output.stdout += chunk));
+  child.stderr.on("data", (chunk) => (output.stderr += chunk));
+  const [code] = await once(child, "close");
+  return { code, ...output };
+}
+
+test("a query URL that leads elsewhere ends it before there is a session", async () => {
+  const { code, stdout, stderr } = await smoke("--jaeger-url", `${queryUrl}/elsewhere`);
+  expect(stderr).toContain(`Jaeger: ${queryUrl}/elsewhere/api/traces answers HTTP 404.`);
+  expect(stdout).toBe("");
+  expect(code).toBe(2);
+  expect(await new ApiClient(system).sessions()).toEqual([]);
+}, 30_000);
+
+test("finds every span of a turn in the session and at the backend, and ends the session", async () => {
+  const { code, stdout, stderr } = await smoke("--jaeger-url", queryUrl, "--timeout", "60");
+  const { ok, checks } = JSON.parse(stdout);
+  const count = checks[2].detail;
+  expect(checks, stderr).toEqual([
+    { name: "session", ok: true, detail: expect.stringMatching(/^ses_/) },
+    { name: "turn", ok: true, detail: "ok" },
+    { name: "spans in the session", ok: true, detail: expect.stringMatching(/^\d+$/) },
+    { name: "spans in Jaeger", ok: true, detail: `${count} of ${count}` },
+  ]);
+  expect(Number(count)).toBeGreaterThanOrEqual(8);
+  expect(ok).toBe(true);
+  expect(code).toBe(0);
+  const { status } = await new ApiClient(system).session(checks[0].detail);
+  expect(status).toMatch(/^terminat/);
+}, 150_000);
