@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The sandbox broker as a program: serves until SIGINT or SIGTERM; prints `{"url": …}` when it is ready. */
-import { startSandboxBroker } from "./broker.ts";
+import { startModalBroker, startSandboxBroker } from "./broker.ts";
 import { HELP, readSettings } from "./settings.ts";
 
 async function main(): Promise<void> {
@@ -9,7 +9,7 @@ async function main(): Promise<void> {
     process.stdout.write(HELP);
     return;
   }
-  const broker = await startSandboxBroker(settings);
+  const broker = await (settings.driver === "modal" ? startModalBroker(settings) : startSandboxBroker(settings));
   const stop = () => void broker.close();
   process.once("SIGINT", stop).once("SIGTERM", stop);
   process.stdout.write(`${JSON.stringify({ url: broker.url })}\n`);

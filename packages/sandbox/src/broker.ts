@@ -4,20 +4,27 @@ import { createAdaptorServer } from "@hono/node-server";
 import { createApp } from "./app.ts";
 import type { Driver } from "./driver.ts";
 import { type LocalDriverOptions, startLocalDriver } from "./drivers/local.ts";
+import type { ModalDriverOptions } from "./drivers/modal.ts";
 
-export interface SandboxBrokerOptions extends LocalDriverOptions {
+interface ServerOptions {
   /** 0, the default, takes a free one. */
   readonly port?: number | undefined;
   /** `127.0.0.1` unless given. */
   readonly host?: string | undefined;
   /** What callers must give as their bearer token: at least 16 characters, none of them a space. */
   readonly secret: string;
+  /** Told of what goes wrong when no caller waits for it; unless given, it is written to standard error. */
+  readonly onError?: ((error: Error) => void) | undefined;
 }
+
+export interface SandboxBrokerOptions extends ServerOptions, LocalDriverOptions {}
+
+export interface ModalBrokerOptions extends ServerOptions, Omit<ModalDriverOptions, "onError"> {}
 
 export interface SandboxBroker {
   /** Without a slash at the end. */
   readonly url: string;
-  /** Stops serving and ends all processes of all sandboxes, whose files stay. May be called again. */
+  /** Stops serving. Ends all processes of sandboxes on this machine, whose files stay. May be called again. */
   close(): Promise<void>;
 }
 
@@ -25,14 +32,33 @@ export interface SandboxBroker {
 const FLUSH_MS = 500;
 
 /**
- * Starts a sandbox broker on this machine.
+ * Starts a sandbox broker whose sandboxes run on this machine.
  * @throws when an option is unusable, the address is taken, or another broker uses the state directory
  */
-export async function startSandboxBroker(options: SandboxBrokerOptions): Promise<SandboxBroker> {
+export function startSandboxBroker(options: SandboxBrokerOptions): Promise<SandboxBroker> {
+  return serve(options, (onError) => startLocalDriver({ ...options, onError }));
+}
+
+/**
+ * Starts a sandbox broker whose sandboxes run at Modal.
+ * @throws when an option is unusable, the address is taken, or Modal cannot be used
+ */
+export function startModalBroker(options: ModalBrokerOptions): Promise<SandboxBroker> {
+  return serve(options, async (onError) => {
+    // Its library is large, and those whose sandboxes run here need not wait for it.
+    const { startModalDriver } = await import("./drivers/modal.ts");
+    return startModalDriver({ ...options, onError });
+  });
+}
+
+async function serve(
+  options: ServerOptions,
+  startDriver: (onError: (error: Error) => void) => Promise<Driver>,
+): Promise<SandboxBroker> {
   const { secret, host = "127.0.0.1", port = 0 } = options;
   if (!/^\S{16,}$/.test(secret)) throw new Error("The secret must have at least 16 characters and no spaces");
   const onError = options.onError ?? ((error: Error) => console.error(`sandbox broker: ${error.message}`));
-  const driver = await startLocalDriver({ ...options, onError });
+  const driver = await startDriver(onError);
   const app = createApp({ driver, secret, onError: (error) => onError(error as Error) });
   const server = createAdaptorServer({ fetch: app.fetch, overrideGlobalObjects: false });
   server.listen(port, host);

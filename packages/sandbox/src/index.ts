@@ -1,2 +1,8 @@
-export { type SandboxBroker, type SandboxBrokerOptions, startSandboxBroker } from "./broker.ts";
+export {
+  type ModalBrokerOptions,
+  type SandboxBroker,
+  type SandboxBrokerOptions,
+  startModalBroker,
+  startSandboxBroker,
+} from "./broker.ts";
 export { identify, isAlive, type ProcessIdentity } from "./local/process-table.ts";

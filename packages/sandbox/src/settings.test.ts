@@ -6,6 +6,7 @@ const SECRET = { VALET_BROKER_SECRET: "the-secret-of-these-tests" };
 test("arguments come before the environment, and that before the defaults", () => {
   const secret = SECRET.VALET_BROKER_SECRET;
   expect(readSettings(["--", "bun", "--smol", "bin.ts"], SECRET)).toEqual({
+    driver: "local",
     stateDir: ".valet/broker",
     host: "127.0.0.1",
     port: 0,
@@ -13,9 +14,19 @@ test("arguments come before the environment, and that before the defaults", () =
     entrypoint: ["bun", "--smol", "bin.ts"],
   });
   const env = { ...SECRET, VALET_BROKER_STATE: "/env", VALET_BROKER_HOST: "::1", VALET_BROKER_PORT: "1" };
-  expect(readSettings(["true"], env)).toEqual({ stateDir: "/env", host: "::1", port: 1, secret, entrypoint: ["true"] });
+  const local = { driver: "local", secret, entrypoint: ["true"] };
+  expect(readSettings(["true"], env)).toEqual({ ...local, stateDir: "/env", host: "::1", port: 1 });
   const args = ["--state", "/arg", "--host", "0.0.0.0", "--port", "2", "true"];
-  expect(readSettings(args, env)).toEqual({ stateDir: "/arg", host: "0.0.0.0", port: 2, secret, entrypoint: ["true"] });
+  expect(readSettings(args, env)).toEqual({ ...local, stateDir: "/arg", host: "0.0.0.0", port: 2 });
+});
+
+test("the driver is chosen by argument or environment, and modal brings its own settings", () => {
+  const env = { ...SECRET, MODAL_TOKEN_ID: "ak-1", MODAL_TOKEN_SECRET: "as-1", VALET_MODAL_IMAGE: "im-1" };
+  const modal = { driver: "modal", app: "valet", image: "im-1", tokenId: "ak-1", tokenSecret: "as-1" };
+  expect(readSettings(["--driver", "modal", "true"], env)).toMatchObject(modal);
+  const chosen = { ...env, VALET_BROKER_DRIVER: "modal", VALET_MODAL_APP: "other" };
+  expect(readSettings(["--image", "im-2", "true"], chosen)).toMatchObject({ ...modal, app: "other", image: "im-2" });
+  expect(readSettings(["--driver", "local", "true"], chosen)).toMatchObject({ driver: "local" });
 });
 
 test.each<[string, string[], Record<string, string>, string]>([
@@ -23,6 +34,9 @@ test.each<[string, string[], Record<string, string>, string]>([
   ["no entrypoint", [], SECRET, "ENTRYPOINT is missing"],
   ["a port that is none", ["--port", "http", "true"], SECRET, "from 0 to 65535"],
   ["a port that cannot be", ["true"], { ...SECRET, VALET_BROKER_PORT: "65536" }, "from 0 to 65535"],
+  ["an unknown driver", ["--driver", "docker", "true"], SECRET, "local or modal"],
+  ["no image for modal", ["--driver", "modal", "true"], SECRET, "VALET_MODAL_IMAGE"],
+  ["no token for modal", ["--driver", "modal", "--image", "im-1", "true"], SECRET, "MODAL_TOKEN_ID is not set"],
   ["an unknown option", ["--prot", "1", "true"], SECRET, "--prot"],
 ])("%s is named", (_, args, env, message) => {
   expect(() => readSettings(args, env)).toThrow(message);

@@ -2,27 +2,51 @@ import { parseArgs } from "node:util";
 import { z } from "zod";
 
 /** What the program prints for `--help`. */
-export const HELP = `valet-sandbox-broker [--state DIR] [--host HOST] [--port N] -- ENTRYPOINT [ARGUMENT…]
+export const HELP = `valet-sandbox-broker [OPTION…] -- ENTRYPOINT [ARGUMENT…]
 
-Runs sandboxes on this machine. In each it starts ENTRYPOINT, whose path must be absolute or in PATH.
+Runs sandboxes, and in each of them ENTRYPOINT, whose path must be absolute or in PATH.
 
-  --state DIR   where sandboxes and snapshots are kept   VALET_BROKER_STATE   .valet/broker
-  --host HOST   the address to listen on                 VALET_BROKER_HOST    127.0.0.1
-  --port N      its port, 0 for a free one               VALET_BROKER_PORT    0
-  --help        this text
+  --driver NAME  local: on this machine; modal: at Modal  VALET_BROKER_DRIVER  local
+  --host HOST    the address to listen on                 VALET_BROKER_HOST    127.0.0.1
+  --port N       its port, 0 for a free one               VALET_BROKER_PORT    0
+  --help         this text
+
+With the driver local:
+  --state DIR    where sandboxes and snapshots are kept   VALET_BROKER_STATE   .valet/broker
+
+With the driver modal, which reads MODAL_TOKEN_ID and MODAL_TOKEN_SECRET:
+  --app NAME     the app that the sandboxes belong to     VALET_MODAL_APP      valet
+  --image IMAGE  an image's id or its registry tag        VALET_MODAL_IMAGE
 
 VALET_BROKER_SECRET must be set: the bearer token of whoever may call, at least 16 characters.
 `;
 
 const PORT = "a port is a whole number from 0 to 65535";
 
-const Settings = z.object({
-  stateDir: z.string().min(1).default(".valet/broker"),
+const server = {
   host: z.string().min(1).default("127.0.0.1"),
   port: z.coerce.number(PORT).int(PORT).min(0, PORT).max(65_535, PORT).default(0),
   secret: z.string({ error: "VALET_BROKER_SECRET is not set" }),
   entrypoint: z.tuple([z.string({ error: "ENTRYPOINT is missing; see --help" })], z.string()),
-});
+};
+/** An empty variable counts as one that is not set. */
+const required = (error: string) => z.string({ error }).min(1, error);
+
+const Settings = z.discriminatedUnion(
+  "driver",
+  [
+    z.object({ driver: z.literal("local"), ...server, stateDir: z.string().min(1).default(".valet/broker") }),
+    z.object({
+      driver: z.literal("modal"),
+      ...server,
+      app: z.string().min(1).default("valet"),
+      image: required("neither --image nor VALET_MODAL_IMAGE is given"),
+      tokenId: required("MODAL_TOKEN_ID is not set"),
+      tokenSecret: required("MODAL_TOKEN_SECRET is not set"),
+    }),
+  ],
+  { error: "the driver is local or modal" },
+);
 export type Settings = z.infer<typeof Settings>;
 
 /**
@@ -33,12 +57,20 @@ export function readSettings(args: readonly string[], env: Record<string, string
   const option = { type: "string" } as const;
   const { values, positionals } = parseArgs({
     args: [...args],
-    options: { state: option, host: option, port: option, help: { type: "boolean" } },
+    options: {
+      ...{ driver: option, host: option, port: option, state: option, app: option, image: option },
+      help: { type: "boolean" },
+    },
     allowPositionals: true,
   });
   if (values.help) return "help";
   const result = Settings.safeParse({
+    driver: values.driver ?? env.VALET_BROKER_DRIVER ?? "local",
     stateDir: values.state ?? env.VALET_BROKER_STATE,
+    app: values.app ?? env.VALET_MODAL_APP,
+    image: values.image ?? env.VALET_MODAL_IMAGE,
+    tokenId: env.MODAL_TOKEN_ID,
+    tokenSecret: env.MODAL_TOKEN_SECRET,
     host: values.host ?? env.VALET_BROKER_HOST,
     port: values.port ?? env.VALET_BROKER_PORT,
     secret: env.VALET_BROKER_SECRET,

@@ -92,7 +92,7 @@ export async function startBrokerProcess(stateDir: string, env?: Record<string, 
   return { ...testBroker(JSON.parse(line).url, stateDir), process: program };
 }
 
-function testBroker(url: string, stateDir: string): TestBroker {
+export function testBroker(url: string, stateDir: string): TestBroker {
   const call: TestBroker["call"] = async (method, path, body, headers = {}) => {
     const response = await fetch(url + path, {
       method,

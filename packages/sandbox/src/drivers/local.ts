@@ -6,13 +6,14 @@ import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, realpathSync, renameSync } from "node:fs";
 import type { CreateOptions, Driver, DriverSandbox, SnapshotResult } from "../driver.ts";
 import { endProcesses } from "../local/end-processes.ts";
-import { LocalSandbox, type RestartPolicy, type SandboxSettings } from "../local/sandbox.ts";
+import { LocalSandbox, type SandboxSettings } from "../local/sandbox.ts";
 import { deleteSnapshot } from "../local/snapshots.ts";
 import { startGuardian } from "../local/start-guardian.ts";
 import { deleteFolder, type SandboxRecord, StateDirectory, setAside } from "../local/state-directory.ts";
 import { lockStateDirectory } from "../local/state-lock.ts";
 import { BrokerError } from "../problem.ts";
 import type { Steps } from "../request-trace.ts";
+import { RESTART, type RestartPolicy } from "../restart.ts";
 
 export interface LocalDriverOptions {
   /** Where sandboxes and snapshots are kept; made if missing, and used by one broker at a time. */
@@ -30,7 +31,6 @@ export interface LocalDriverOptions {
   readonly onError?: ((error: Error) => void) | undefined;
 }
 
-const RESTART: RestartPolicy = { limit: 5, delayMs: 500, maxDelayMs: 10_000, stableMs: 60_000 };
 const TIMEOUT_MS = 10_000;
 
 /**

@@ -6,23 +6,13 @@ import type { CreateOptions, DriverSandbox } from "../driver.ts";
 import { Mutex } from "../mutex.ts";
 import { BrokerError } from "../problem.ts";
 import type { Steps } from "../request-trace.ts";
+import type { RestartPolicy } from "../restart.ts";
 import { endProcesses, pauseProcesses } from "./end-processes.ts";
 import { type RunningEntrypoint, startEntrypoint } from "./entrypoint.ts";
 import { LogFile } from "./log-file.ts";
 import { SANDBOX_ID_VARIABLE, type SandboxProcesses } from "./process-table.ts";
 import { restoreSnapshot, type TakenSnapshot, takeSnapshot } from "./snapshots.ts";
 import { deleteFolder, newId, type SandboxRecord, type StateDirectory, setAside } from "./state-directory.ts";
-
-/** When a dead entrypoint is started again. */
-export interface RestartPolicy {
-  /** How many restarts in a row are tried. */
-  readonly limit: number;
-  /** The wait before the first restart, doubled with each further one. */
-  readonly delayMs: number;
-  readonly maxDelayMs: number;
-  /** One that has lived this long begins a new row. */
-  readonly stableMs: number;
-}
 
 /** What all sandboxes of a driver share. */
 export interface SandboxSettings {

@@ -1,0 +1,290 @@
+/**
+ * Sandboxes of Modal: each a container of its own, made from an image or from a snapshot of an earlier one's files. What must
+ * be known of them Modal keeps, as tags, and their entrypoints are restarted from within: brokers may come and go.
+ */
+import { randomUUID } from "node:crypto";
+import type { App, Image, Sandbox as ModalSandbox } from "modal";
+import { AlreadyExistsError, ModalClient, NotFoundError } from "modal";
+import type { CreateOptions, Driver, DriverSandbox, SnapshotResult } from "../driver.ts";
+import { supervisorCommand, supervisorInput } from "../modal/supervisor.ts";
+import { isSameAttempt, nameOf, readTags, sessionTag, tagsOf } from "../modal/tags.ts";
+import { BrokerError } from "../problem.ts";
+import type { Steps } from "../request-trace.ts";
+import { RESTART, type RestartPolicy } from "../restart.ts";
+
+export interface ModalDriverOptions {
+  readonly tokenId: string;
+  readonly tokenSecret: string;
+  /** The Modal app that the sandboxes belong to, made if missing. Brokers with the same app share its sandboxes. */
+  readonly app: string;
+  /** What sandboxes are made of: the id of a built image (`im-…`), or a tag in a public registry. */
+  readonly image: string;
+  /** The program that is started in each sandbox, and its arguments. */
+  readonly entrypoint: readonly [string, ...string[]];
+  readonly restart?: Partial<RestartPolicy> | undefined;
+  /** Told of what goes wrong when no caller waits for it. */
+  readonly onError: (error: Error) => void;
+}
+
+/** Modal's own limit. */
+const LIFETIME_MS = 24 * 3600 * 1000;
+const TERMINATE_TIMEOUT_MS = 30_000;
+/** Where the image has a folder for the work, which belongs to the user that the entrypoint runs as. */
+const WORKSPACE = "/workspace";
+
+/**
+ * Starts the driver, and ends in its app what earlier brokers left half replaced: of a session with several sandboxes, all but
+ * the newest generation's.
+ * @throws when Modal cannot be reached, refuses the credentials, or has no such image
+ */
+export async function startModalDriver(options: ModalDriverOptions): Promise<Driver> {
+  const { tokenId, tokenSecret } = options;
+  const modal = new ModalClient({ tokenId, tokenSecret });
+  try {
+    const app = await modal.apps.fromName(options.app, { createIfMissing: true });
+    const image = /^im-/.test(options.image)
+      ? await modal.images.fromId(options.image)
+      : await modal.images.fromRegistry(options.image).build(app);
+    const driver = new ModalDriver(options, modal, app, image.imageId);
+    await driver.endStale();
+    return driver;
+  } catch (error) {
+    modal.close();
+    throw new Error(`Modal cannot be used: ${describeError(error)}`, { cause: error });
+  }
+}
+
+class ModalDriver implements Driver {
+  readonly name = "modal";
+  readonly #options: ModalDriverOptions;
+  readonly #modal: ModalClient;
+  readonly #app: App;
+  readonly #imageId: string;
+  /** What this broker is doing with sandboxes; of all others it knows only that they run. */
+  readonly #underWay = new Map<string, "starting" | "terminating">();
+  readonly #calls = new Set<Promise<unknown>>();
+  #isClosed = false;
+
+  constructor(options: ModalDriverOptions, modal: ModalClient, app: App, imageId: string) {
+    this.#options = options;
+    this.#modal = modal;
+    this.#app = app;
+    this.#imageId = imageId;
+  }
+
+  create(options: CreateOptions, steps: Steps): Promise<DriverSandbox> {
+    return this.#call("start_failed", () => this.#create(options, steps));
+  }
+
+  get(id: string): Promise<DriverSandbox | undefined> {
+    return this.#call("internal", () => this.#describe(id));
+  }
+
+  list(sessionId: string): Promise<DriverSandbox[]> {
+    return this.#call("internal", () => this.#list(sessionTag(sessionId)));
+  }
+
+  snapshot(id: string, steps: Steps): Promise<SnapshotResult> {
+    return this.#call("snapshot_failed", async () => {
+      await this.#mustBeThere(id);
+      return steps.run("valet.sandbox.commit", {}, async (_, span) => {
+        try {
+          // The sessions' object deletes its snapshots; one that it still needs must not expire.
+          const image = await this.#using(id, (sandbox) => sandbox.snapshotFilesystem({ ttlMs: null }));
+          span.setAttributes({ "valet.snapshot.id": image.imageId });
+          return { snapshotId: image.imageId };
+        } catch (error) {
+          await this.#mustBeThere(id);
+          throw error;
+        }
+      });
+    });
+  }
+
+  terminate(id: string, steps: Steps): Promise<boolean> {
+    return this.#call("terminate_failed", async () => {
+      if ((await this.#describe(id)) === undefined) return false;
+      await steps.run("valet.sandbox.process_stop", {}, () => this.#end(id));
+      return true;
+    });
+  }
+
+  deleteSnapshot(id: string, steps: Steps): Promise<boolean> {
+    return this.#call("internal", async () => {
+      // An image's id is a snapshot's, but for the one that all sandboxes are made of.
+      if (!/^im-/.test(id) || id === this.#imageId) return false;
+      return steps.run("valet.sandbox.remove", { "valet.snapshot.id": id }, async () => {
+        try {
+          await this.#modal.images.delete(id);
+          return true;
+        } catch (error) {
+          if (error instanceof NotFoundError) return false;
+          throw error;
+        }
+      });
+    });
+  }
+
+  /** Sandboxes run on; the next broker finds them. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.allSettled(this.#calls);
+    this.#modal.close();
+  }
+
+  async endStale(): Promise<void> {
+    const newest = new Map<string, number>();
+    const all = await this.#list({});
+    for (const { sandbox } of all) {
+      newest.set(sandbox.sessionId, Math.max(sandbox.generation, newest.get(sandbox.sessionId) ?? 0));
+    }
+    const stale = all.filter(({ sandbox }) => sandbox.generation !== newest.get(sandbox.sessionId));
+    const results = await Promise.allSettled(stale.map(({ sandbox }) => this.#end(sandbox.id)));
+    for (const result of results) if (result.status === "rejected") this.#options.onError(result.reason);
+  }
+
+  async #create(options: CreateOptions, steps: Steps): Promise<DriverSandbox> {
+    const tags = tagsOf(options, Date.now(), randomUUID());
+    const image = await this.#image(options.snapshotId);
+    const created = await steps.run("valet.sandbox.prepare", {}, () => this.#make(options, image, tags));
+    if (created === undefined) return this.#existing(options);
+    const id = created.sandboxId;
+    this.#underWay.set(id, "starting");
+    steps.describe({ "valet.sandbox.id": id });
+    try {
+      await steps.run("valet.sandbox.process_start", {}, async () => {
+        const input = created.stdin.getWriter();
+        await input.write(supervisorInput(id, options.runnerToken));
+        await input.close();
+      });
+      if (this.#underWay.get(id) === "terminating") throw new BrokerError("sandbox_gone");
+      if (this.#isClosed) throw new BrokerError("shutting_down");
+    } catch (error) {
+      await this.#end(id);
+      throw error;
+    } finally {
+      if (this.#underWay.get(id) === "starting") this.#underWay.delete(id);
+      created.detach();
+    }
+    return readTags(id, tags, "running") as DriverSandbox;
+  }
+
+  /** `undefined`: there is one of this name already, and somebody else made it. */
+  async #make(options: CreateOptions, image: Image, tags: Record<string, string>): Promise<ModalSandbox | undefined> {
+    const name = nameOf(options);
+    try {
+      return await this.#modal.sandboxes.create(this.#app, image, {
+        ...{ name, tags, timeoutMs: LIFETIME_MS },
+        env: { LANG: "C.UTF-8", ...options.env, VALET_WORKSPACE: WORKSPACE },
+        command: supervisorCommand(this.#options.entrypoint, { ...RESTART, ...this.#options.restart }),
+      });
+    } catch (error) {
+      // An answer may have been lost, and the library asks again then: the name may be that of this very call's sandbox.
+      const holder = await this.#modal.sandboxes.fromName(this.#options.app, name).catch(() => undefined);
+      if (holder !== undefined && isSameAttempt(await holder.getTags(), tags)) return holder;
+      if (error instanceof AlreadyExistsError) return undefined;
+      throw error;
+    }
+  }
+
+  async #image(snapshotId: string | undefined) {
+    try {
+      return await this.#modal.images.fromId(snapshotId ?? this.#imageId);
+    } catch (error) {
+      if (error instanceof NotFoundError && snapshotId !== undefined) {
+        throw new BrokerError("not_found", `no snapshot ${snapshotId}`);
+      }
+      throw error;
+    }
+  }
+
+  /** The sandbox that another broker has made of the same generation. */
+  async #existing(options: CreateOptions): Promise<DriverSandbox> {
+    const { sandboxId } = await this.#modal.sandboxes.fromName(this.#options.app, nameOf(options));
+    const existing = await this.#mustBeThere(sandboxId);
+    if (existing.fingerprint !== options.fingerprint) throw new BrokerError("generation_conflict");
+    return existing;
+  }
+
+  async #list(tags: Record<string, string>): Promise<DriverSandbox[]> {
+    const ids = new Set<string>();
+    for await (const { sandboxId } of this.#modal.sandboxes.list({ appId: this.#app.appId, tags })) ids.add(sandboxId);
+    const found = await Promise.all([...ids].map((id) => this.#describe(id)));
+    return found.filter((each) => each !== undefined);
+  }
+
+  async #mustBeThere(id: string): Promise<DriverSandbox> {
+    const found = await this.#describe(id);
+    if (found === undefined || found.sandbox.state === "terminating") throw new BrokerError("sandbox_gone");
+    return found;
+  }
+
+  /** `undefined` when it has ended, or never was one of ours. */
+  async #describe(id: string): Promise<DriverSandbox | undefined> {
+    if (!/^sb-/.test(id)) return undefined;
+    try {
+      return await this.#using(id, async (sandbox) => {
+        const [tags, exitCode] = await Promise.all([sandbox.getTags(), sandbox.poll()]);
+        if (exitCode !== null) return undefined;
+        return readTags(id, tags, this.#underWay.get(id) ?? "running");
+      });
+    } catch (error) {
+      if (statusOf(error) === "NOT_FOUND") return undefined;
+      throw error;
+    }
+  }
+
+  /** Resolves once it has ended. Its name is free then. */
+  async #end(id: string): Promise<void> {
+    this.#underWay.set(id, "terminating");
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () => late.reject(new BrokerError("terminate_failed", "Modal did not end it in time")),
+      TERMINATE_TIMEOUT_MS,
+    );
+    try {
+      await Promise.race([this.#using(id, (sandbox) => sandbox.terminate({ wait: true })), late.promise]);
+    } catch (error) {
+      if (statusOf(error) !== "NOT_FOUND") throw error;
+    } finally {
+      clearTimeout(timer);
+      this.#underWay.delete(id);
+    }
+  }
+
+  /** Works with a sandbox on a connection that is given up afterwards. */
+  async #using<T>(id: string, work: (sandbox: ModalSandbox) => Promise<T>): Promise<T> {
+    const sandbox = await this.#modal.sandboxes.fromId(id);
+    try {
+      return await work(sandbox);
+    } finally {
+      sandbox.detach();
+    }
+  }
+
+  /** Runs a call that {@link close} waits for, whose unforeseen errors are told without what they may quote. */
+  async #call<T>(code: "start_failed" | "snapshot_failed" | "terminate_failed" | "internal", work: () => Promise<T>) {
+    if (this.#isClosed) throw new BrokerError("shutting_down");
+    const call = work().catch((error: unknown) => {
+      if (error instanceof BrokerError) throw error;
+      throw new BrokerError(code, describeError(error), { cause: error });
+    });
+    this.#calls.add(call);
+    try {
+      return await call;
+    } finally {
+      this.#calls.delete(call);
+    }
+  }
+}
+
+/** The status that Modal answered with, such as `NOT_FOUND`; gRPC's errors begin with the method and it. */
+function statusOf(error: unknown): string | undefined {
+  return error instanceof Error ? /^\/\S+ ([A-Z_]+):/.exec(error.message)?.[1] : undefined;
+}
+
+function describeError(error: unknown): string {
+  const status = statusOf(error);
+  if (status !== undefined) return `Modal answered ${status}`;
+  return error instanceof Error ? error.constructor.name : "unknown error";
+}
