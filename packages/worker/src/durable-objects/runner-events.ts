@@ -41,11 +41,17 @@ export class RunnerEvents implements RunnerLinkEvents {
   }
 
   onFrame(frame: RunnerFrame): void {
-    const { dispatcher, lifecycle } = this.#options;
+    const { dispatcher } = this.#options;
     if (frame.type === "spans") this.#onSpans(frame);
-    else if (frame.type === "stage") lifecycle().onStage(frame);
+    else if (frame.type === "stage") this.#onStage(frame);
     else if (frame.type === "stopped") this.#onStopped();
     else dispatcher().onFrame(frame);
+  }
+
+  #onStage(frame: FromRunnerOf<"stage">): void {
+    // After a failed start the link is closed, and what it brought would be lost.
+    if (frame.stage === "failed") this.flushSpans();
+    this.#options.lifecycle().onStage(frame);
   }
 
   onDown(isClosed: boolean): void {
