@@ -35,7 +35,7 @@ export default defineConfig({
             },
           }),
         ],
-        test: { name: "worker:trace-plane", include: tracePlane },
+        test: { name: "worker:trace-plane", testTimeout: 30_000, include: tracePlane },
       },
       {
         plugins: [
@@ -47,7 +47,12 @@ export default defineConfig({
             },
           }),
         ],
-        test: { name: "worker", include: ["src/**/*.test.ts"], exclude: [...tracePlane, ...sessionObject] },
+        test: {
+          name: "worker",
+          testTimeout: 30_000,
+          include: ["src/**/*.test.ts"],
+          exclude: [...tracePlane, ...sessionObject],
+        },
       },
       {
         plugins: [

@@ -105,7 +105,7 @@ beforeAll(async () => {
     onPermissionAsked: () => {},
   });
   await opencode.ready(tracer.startSpan("valet.runner.bootstrap"));
-}, 60_000);
+}, 90_000);
 
 afterAll(async () => {
   await opencode.stop();

@@ -26,7 +26,7 @@ export interface ServerOptions {
   readonly stopGraceMs?: number;
 }
 
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 60_000;
 const STOP_GRACE_MS = 1_000;
 const DISPOSE_TIMEOUT_MS = 2_000;
 const HEALTH_TRY_MS = 1_000;
