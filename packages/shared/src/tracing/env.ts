@@ -1,3 +1,4 @@
+import { textOf } from "./attributes.ts";
 import { type OnDiagnostic, quiet } from "./diagnostics.ts";
 import { DEFAULT_LIMITS, type SpanLimits } from "./limits.ts";
 import type { EnvironmentRecord } from "./propagation.ts";
@@ -105,14 +106,6 @@ export function readTracingConfig(env: EnvironmentRecord, onDiagnostic?: OnDiagn
     },
     captureContent: flag(firstSet("OTEL_CAPTURE_CONTENT", "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT")),
   };
-}
-
-function textOf(value: unknown): string {
-  try {
-    return String(value);
-  } catch {
-    return "";
-  }
 }
 
 /** @param ratio asked only where it counts: other samplers take no argument, or one that means something else */

@@ -126,6 +126,15 @@ describe("an engine that writes no text above the frames", () => {
   });
 });
 
+test("an exception that throws when it is read is described as far as it goes", () => {
+  const hostile = new Error("x");
+  const get = () => {
+    throw new Error("hostile");
+  };
+  for (const field of ["stack", "name", "message", "code"]) Object.defineProperty(hostile, field, { get });
+  for (const content of [true, false]) expect(describeException(hostile, content)["exception.type"]).toBe("Error");
+});
+
 function jsonError(text: string): unknown {
   try {
     return JSON.parse(text);

@@ -1,4 +1,4 @@
-import type { Attributes } from "./attributes.ts";
+import { type Attributes, textOf } from "./attributes.ts";
 
 /**
  * The attributes of an `exception` event (OpenTelemetry semantic conventions, "Exceptions").
@@ -7,9 +7,8 @@ import type { Attributes } from "./attributes.ts";
  */
 export function describeException(exception: unknown, captureContent: boolean): Attributes {
   const isError = exception instanceof Error;
-  // Objects have no text of their own, and some none at all.
-  const message = textIn(isError ? exception.message : typeof exception !== "object" && String(exception));
-  const stack = textIn(isError && exception.stack);
+  const message = isError ? read(exception, "message") : textOf(exception);
+  const stack = isError ? read(exception, "stack") : "";
   return {
     "exception.type": exceptionType(exception),
     "exception.message": captureContent ? message : undefined,
@@ -20,16 +19,21 @@ export function describeException(exception: unknown, captureContent: boolean): 
 /** The name of an exception's class, or its code where a class says nothing: never its text. */
 export function exceptionType(exception: unknown): string {
   if (!(exception instanceof Error)) return typeof exception;
-  const name = textIn(exception.name);
-  const code = textIn((exception as { code?: unknown }).code);
+  const name = read(exception, "name");
+  const code = read(exception, "code");
   if (name === "Error" && /^[A-Z][A-Z0-9_]+$/.test(code)) return code;
   // A name is a field like any other, and some put sentences there.
   return /^[\w$.]+$/.test(name) ? name : "Error";
 }
 
-/** The fields of an exception may be of any type. */
-function textIn(value: unknown): string {
-  return typeof value === "string" ? value : "";
+/** A text of an exception, which may be of any type, or a getter that throws. */
+function read(exception: Error, field: "name" | "message" | "stack" | "code"): string {
+  try {
+    const value = (exception as Error & { code?: unknown })[field];
+    return typeof value === "string" ? value : "";
+  } catch {
+    return "";
+  }
 }
 
 const FRAME = /^(?:\s+at .+|[^\s@]*@\S*):\d+(?::\d+)?\)?$/;
@@ -40,9 +44,13 @@ const FRAME = /^(?:\s+at .+|[^\s@]*@\S*):\d+(?::\d+)?\)?$/;
  * nothing of that is kept.
  */
 function framesOf(stack: string, message: string): string {
-  const text = /^[\w$.[\] ]*(?:: )?/.exec(stack)![0] + message;
-  const isKnown = `${stack}\n`.startsWith(`${text}\n`);
-  const lines = stack.slice(isKnown ? text.length : 0).split("\n");
-  const frames = lines.filter((line) => FRAME.test(line));
-  return isKnown || frames[0] === lines[0] ? frames.join("\n") : "";
+  const nameEnd = (/^[\w$.[\] ]*(?:: )?/.exec(stack) as RegExpExecArray)[0].length;
+  const messageEnd = nameEnd + message.length;
+  const isKnown = stack.startsWith(message, nameEnd) && /^\n?$/.test(stack.charAt(messageEnd));
+  if (!isKnown && new Error("\0").stack?.includes("\0")) return "";
+  const below = stack.slice(isKnown ? messageEnd : 0);
+  return below
+    .split("\n")
+    .filter((line) => FRAME.test(line))
+    .join("\n");
 }

@@ -15,5 +15,5 @@ export const DEFAULT_LIMITS: SpanLimits = {
   links: 128,
   attributesPerEvent: 128,
   attributesPerLink: 128,
-  attributeValueLength: Infinity,
+  attributeValueLength: Number.POSITIVE_INFINITY,
 };

@@ -270,13 +270,15 @@ describe("envelopes", () => {
   test("a resource is held to the same rules as a span's attributes", () => {
     const cyclic: unknown[] = [];
     cyclic.push(cyclic);
-    const resource = untyped<Attributes>({
-      a: undefined,
-      b: { toJSON: () => 1 },
-      c: cyclic,
-      "": 1,
-      d: ["x", undefined],
+    const getter = Object.defineProperty({}, "g", {
+      enumerable: true,
+      get: () => {
+        throw new Error("hostile");
+      },
     });
+    const resource = untyped<Attributes>(
+      Object.assign(getter, { a: undefined, b: { toJSON: () => 1 }, c: cyclic, "": 1, d: ["x", undefined] }),
+    );
     const text = encodeTraces(resource, [spanOf({ name: "test" }, "work")]);
     expect(JSON.parse(text).resourceSpans[0].resource).toEqual({
       attributes: [{ key: "d", value: { arrayValue: { values: [{ stringValue: "x" }, {}] } } }],

@@ -1,5 +1,4 @@
 import type { Redact } from "./attributes.ts";
-import { remember } from "./remember.ts";
 
 /** What stands where a secret stood. */
 const REDACTED = "REDACTED";
@@ -15,27 +14,28 @@ const QUERY_AND_FRAGMENT = /[?#].*/s;
 /** Slack's webhooks (`/services/T…/B…/SECRET`), workflows and triggers, Discord's webhooks, Telegram's bots. */
 const PATH_SECRET =
   /(\/(?:services|workflows|triggers)\/T\w*\/\w+\/(?:\d+\/)?|\/webhooks\/\d+\/|\/bot\d+(?::|%3[Aa]))[^/]+/g;
-/**
- * From `://` to white space or, so that JSON stays valid, a quotation mark and the backslashes that escape it. Other marks may
- * be part of a password.
- */
-const URL_IN_TEXT = /:\/\/(?:[^\s"]*[^\s"\\])?/g;
+/** From `://` to white space or, so that JSON stays valid, a quotation mark. Other marks may be part of a password. */
+const URL_IN_TEXT = /:\/\/[^\s"]*/g;
 
-const SECRET_KEY =
-  /(?:authorization|cookie|token|secret|passw(?:or)?d|credentials?|(?:api|access|private|secret)[-_]?key)$/i;
-const QUERY_KEY = /(?:^|\.)url\.(?:query|fragment)$/;
-/** Of one URL, or a part of one, from end to end. */
-const URL_KEY = /(?:^|[._-])ur[il](?:$|[._-])|^http\.target$|\.(?:location|referer)$/i;
+/** What becomes of a value, by its key; the first that fits. */
+const RULES: readonly (readonly [key: RegExp, clean: (value: string) => string])[] = [
+  [
+    /(?:authorization|cookie|token|secret|passw(?:or)?d|credentials?|(?:api|access|private|secret)[-_]?key)$/i,
+    () => REDACTED,
+  ],
+  [/(?:^|\.)url\.(?:query|fragment)$/, () => ""],
+  // One URL, or a part of one, from end to end.
+  [/(?:^|[._-])ur[il](?:$|[._-])|^http\.target$|\.(?:location|referer)$/i, cleanUrl],
+  [/^/, (text) => (text.includes("://") ? text.replace(URL_IN_TEXT, cleanUrlInText) : text)],
+];
 
 /** What a URL holds at least that has something to be taken out. */
 const SUSPECT = /[@?#]|\/(?:services|workflows|triggers|webhooks|bot\d)/i;
 
-/** What becomes of a value, by its key. */
-const ruleOf = remember((key): ((value: string) => string) => {
-  if (SECRET_KEY.test(key)) return () => REDACTED;
-  if (QUERY_KEY.test(key)) return () => "";
-  return URL_KEY.test(key) ? cleanUrl : cleanText;
-});
+/** The rule of each key seen lately, for looking it up costs more than all else. */
+const ruleOf = new Map<string, (value: string) => string>();
+const MAX_KEYS = 1000;
+const MAX_KEY_LENGTH = 128;
 
 /**
  * Takes the secrets out of attributes; what tracers use unless told otherwise. Takes linear time, and done twice it is as
@@ -46,22 +46,36 @@ const ruleOf = remember((key): ((value: string) => string) => {
  *   a URL; in a text it looks like too much else, and ssh takes no password there.
  * - Values of keys that name a credential or a cookie are replaced altogether.
  */
-export const redactSecrets: Redact = (key, value) => ruleOf(key)(value);
+export const redactSecrets: Redact = (key, value) => {
+  let clean = ruleOf.get(key);
+  if (clean === undefined) {
+    clean = RULES.find(([pattern]) => pattern.test(key))![1];
+    if (ruleOf.size >= MAX_KEYS) ruleOf.clear();
+    if (key.length <= MAX_KEY_LENGTH) ruleOf.set(key, clean);
+  }
+  return clean(value);
+};
 
 /** {@link redactSecrets} after `more`, whose results are thus as clean. */
 export function redactAlso(more: Redact): Redact {
   return (key, value) => redactSecrets(key, more(key, value));
 }
 
-function cleanText(text: string): string {
-  return text.includes("://") ? text.replace(URL_IN_TEXT, cleanUrl) : text;
-}
-
 function cleanUrl(url: string): string {
   // Most URLs have nothing to hide: one look costs a third of three.
   if (!SUSPECT.test(url)) return url;
-  // Of every URL, as another may follow in the path or after a comma. A broken one becomes a query: all that follows goes too.
-  const dropUserInfo = (part: string) => part.replace(USER_INFO, "").replace(BROKEN_USER_INFO, "?");
   const anonymous = url.includes("@") ? url.split("://").map(dropUserInfo).join("://") : url;
   return anonymous.replace(QUERY_AND_FRAGMENT, "").replace(PATH_SECRET, `$1${REDACTED}`);
+}
+
+/** Of every URL, as another may follow in the path or after a comma. A broken one becomes a query: all that follows goes too. */
+function dropUserInfo(part: string): string {
+  return part.replace(USER_INFO, "").replace(BROKEN_USER_INFO, "?");
+}
+
+/** Backslashes at the end stay: in JSON text they escape the quotation mark that follows. */
+function cleanUrlInText(url: string): string {
+  let end = url.length;
+  while (url[end - 1] === "\\") end--;
+  return cleanUrl(url.slice(0, end)) + url.slice(end);
 }

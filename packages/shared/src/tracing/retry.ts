@@ -1,5 +1,6 @@
 /** When to try an export again (OTLP, "OTLP/HTTP Response", "OTLP/HTTP Throttling"). Pure; times are milliseconds. */
 
+const RETRYABLE = [429, 502, 503, 504];
 const FIRST_DELAY_MS = 1000;
 const LONGEST_DELAY_MS = 30_000;
 /** A backend may silence us for this long and no longer: what it asks for beyond is a mistake, or hostile. */
@@ -10,7 +11,7 @@ export const MAX_ATTEMPTS = 6;
 
 /** Whether the backend may take later what it answered with this status. No other 4xx or 5xx is to be tried again. */
 export function isRetryableStatus(status: number): boolean {
-  return [429, 502, 503, 504].includes(status);
+  return RETRYABLE.includes(status);
 }
 
 /**

@@ -377,6 +377,7 @@ describe.each<[string, () => Clock]>([
       [null, "null"],
       [undefined, "undefined"],
       [Symbol("s"), "Symbol(s)"],
+      [{ toString: fail }, ""],
     ])("the name %o becomes the text %o", (name, text) => {
       const { tracer, ended } = record();
       const span = tracer.startSpan(untyped<string>(name));
@@ -421,11 +422,21 @@ describe.each<[string, () => Clock]>([
       ]);
     });
 
-    test("attributes that are none change nothing", () => {
-      const { span, recorded } = begin();
+    test("attributes and exceptions that throw when they are read cost only themselves", () => {
+      const { span, ended } = begin();
+      const hostile = Object.defineProperty({ a: 1 }, "b", { get: fail, enumerable: true });
+      span.setAttributes(hostile);
+      span.addEvent("event", hostile);
+      span.addLink({ context: OTHER, attributes: hostile });
+      span.recordException(Object.defineProperty(new Error("x"), "message", { get: fail }));
       span.setAttributes(untyped(null));
-      span.addEvent("event", untyped(null));
-      expect(recorded).toMatchObject({ attributes: [], droppedAttributes: 0, events: [{ attributes: [] }] });
+      span.end();
+      expect(only(ended)).toMatchObject({
+        attributes: ["a", 1],
+        droppedAttributes: 1,
+        events: [{ attributes: ["a", 1], droppedAttributes: 1 }, { name: "exception" }],
+        links: [{ attributes: ["a", 1], droppedAttributes: 1 }],
+      });
     });
   });
 

@@ -284,7 +284,12 @@ describe("withSpan", () => {
 
   test("what is thrown is the same object, whatever it is", async () => {
     const { tracer, ended } = createRecorder();
-    for (const thrown of [new Error("x"), undefined, null, "text", Object.create(null), {}]) {
+    const hostile = Object.defineProperty(new Error("x"), "name", {
+      get: () => {
+        throw new Error("hostile");
+      },
+    });
+    for (const thrown of [hostile, undefined, null, "text", Object.create(null), {}]) {
       const caught = await tracer.withSpan("work", {}, () => Promise.reject(thrown)).catch((error) => ({ error }));
       expect(caught.error).toBe(thrown);
     }
