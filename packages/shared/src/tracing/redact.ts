@@ -11,9 +11,12 @@ const USER_INFO = /^[^/?#]*@/;
  */
 const BROKEN_USER_INFO = /^[^/?#:[]*:(?!\d*(?:[/?#]|$)).*@.*/s;
 const QUERY_AND_FRAGMENT = /[?#].*/s;
-/** Slack's webhooks (`/services/T…/B…/SECRET`), workflows and triggers, Discord's webhooks, Telegram's bots. */
+/**
+ * Slack's webhooks (`/services/T…/B…/SECRET`), workflows and triggers, Discord's webhooks, Telegram's bots. A secret ends
+ * before `://`: taking its colon away would join two URLs into one.
+ */
 const PATH_SECRET =
-  /(\/(?:services|workflows|triggers)\/T\w*\/\w+\/(?:\d+\/)?|\/webhooks\/\d+\/|\/bot\d+(?::|%3[Aa]))[^/]+/g;
+  /(\/(?:services|workflows|triggers)\/T\w*\/\w+\/(?:\d+\/)?|\/webhooks\/\d+\/|\/bot\d+(?::|%3[Aa]))(?:(?!:\/\/)[^/])+/g;
 /** From `://` to white space or, so that JSON stays valid, a quotation mark. Other marks may be part of a password. */
 const URL_IN_TEXT = /:\/\/[^\s"]*/g;
 
