@@ -145,6 +145,13 @@ describe("the start", () => {
     expect(framesOf(server.connections[1]?.frames ?? [], "stage")).toEqual([failed]);
   });
 
+  test("that has no repository does not wait for an agent that starts slowly", async () => {
+    const agent = createAgent({ healthy: () => new Promise(() => {}) });
+    const { server } = setUp({ agent, greeting: [config(), { type: "repo-config", repoUrl: "file:///nowhere" }] });
+    await server.frame("stage", ({ errorType }) => errorType === "git_clone_failed");
+    expect(agent.isStopped()).toBe(true);
+  });
+
   test("that failed is told of after its spans, on every link: nothing more is taken of it then", async () => {
     const greeting = [config(), { type: "repo-config", repoUrl: "file:///nowhere" } as const];
     const { server } = setUp({ greeting, acknowledges: false });

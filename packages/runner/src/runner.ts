@@ -59,6 +59,8 @@ export type RunnerEnd = "stopped" | "refused";
 
 const GIT_TIMEOUT_MS = 5 * 60_000;
 const STOP_MS = 4_000;
+/** Of a stop: what its turns may take, and again what the agent may. */
+const AGENT_SHARE = 0.4;
 const MAX_HELLO_ATTEMPTS = 1000;
 
 /** What a shutdown's reason means to the turns that it ends. */
@@ -143,8 +145,8 @@ export class Runner {
     const { stopMs = STOP_MS } = this.#options;
     this.#stopping.abort();
     this.#attempts.close();
-    await within(0.4 * stopMs, this.#attempts.abortAll(reason));
-    await within(0.4 * stopMs, Promise.all([this.#agent?.stop(), this.#settingUp]));
+    await within(AGENT_SHARE * stopMs, this.#attempts.abortAll(reason));
+    await within(AGENT_SHARE * stopMs, Promise.all([this.#agent?.stop(), this.#settingUp]));
   }
 
   #end(end: RunnerEnd): void {
@@ -213,7 +215,7 @@ export class Runner {
 
   /** Never rejects. */
   async #setUp(config: ToRunnerOf<"config">, repo: ToRunnerOf<"repo-config">): Promise<void> {
-    const { tracing, settings, outbox, onProblem, startAgent } = this.#options;
+    const { tracing, settings, outbox, onProblem, startAgent, stopMs = STOP_MS } = this.#options;
     const workspaceReady = this.#setUpRepository(repo);
     const { agent, healthy } = startAgent({
       config,
@@ -224,7 +226,11 @@ export class Runner {
       tell: (news) => this.#attempts.tell(news),
     });
     this.#agent = agent;
-    const [gitError, agentError] = await Promise.all([workspaceReady, errorOf(healthy)]);
+    const started = errorOf(healthy);
+    const gitError = await workspaceReady;
+    // Without a repository this start has failed: it does not wait for the agent's, whose spans end here.
+    if (gitError !== undefined) await within(AGENT_SHARE * stopMs, agent.stop());
+    const agentError = gitError === undefined ? await started : undefined;
     if (this.#stopping.signal.aborted) return;
     if (agentError !== undefined) onProblem(`the agent did not start: ${agentError.name}`);
     const errorType = gitError ?? (agentError && "opencode_unhealthy");

@@ -57,7 +57,7 @@ export const ATTRIBUTES = {
   "valet.thread.id": { type: "string", meaning: "the thread that the sender named" },
   "valet.queue.wait_ms": {
     type: "int",
-    meaning: "from acceptance to dispatch; in a batch, of the one that waited longest",
+    meaning: "to dispatch, from acceptance or from being taken back; in a batch, of the one that waited longest",
   },
   "valet.queue.reason": { type: "string", values: QUEUE_REASONS, meaning: "what it waited for last" },
   "valet.queue.mode": { type: "string", values: QUEUE_MODES, meaning: "what it does when another is in work" },

@@ -173,6 +173,7 @@ export class SandboxStart {
     if (next === undefined) {
       state.enter("give_up", { errorType });
       listener.gaveUp();
+      listener.boundary();
     } else {
       state.enter("start_failed", { recovery: { ...recovery, attempts: next.attempt } });
       timers.set("recover", now() + next.delayMs);
@@ -190,6 +191,7 @@ export class SandboxStart {
     if (next === undefined) {
       state.enter("give_up", { errorType: "runner_lost" });
       listener.gaveUp();
+      listener.boundary();
     } else if (next.delayMs === 0) {
       this.#recover();
     } else {
