@@ -11,7 +11,12 @@ import {
   type TraceSummaryView,
   TurnList,
 } from "@valet/shared/protocol/session-api";
-import { type MessageView, SessionView, type TurnRecord } from "@valet/shared/protocol/session-view";
+import {
+  type MessageView,
+  type PermissionReply,
+  SessionView,
+  type TurnRecord,
+} from "@valet/shared/protocol/session-view";
 import { z } from "zod";
 import { UserError } from "./errors.ts";
 import type { Connection } from "./system/state.ts";
@@ -71,6 +76,17 @@ export class ApiClient {
   /** Asks for a change of the session's life; it goes on when this has answered. */
   change(id: string, change: "hibernate" | "wake" | "abort" | "terminate"): Promise<unknown> {
     return this.#call("POST", `/api/sessions/${encodeURIComponent(id)}/${change}`, SessionView);
+  }
+
+  replyPermission(id: string, requestId: string, reply: PermissionReply): Promise<SessionView> {
+    const path = `/api/sessions/${encodeURIComponent(id)}/permissions/${encodeURIComponent(requestId)}`;
+    return this.#call("POST", path, SessionView, { reply });
+  }
+
+  /** @param answers to each question its own; `null` declines to answer */
+  replyQuestion(id: string, requestId: string, answers: string[][] | null): Promise<SessionView> {
+    const path = `/api/sessions/${encodeURIComponent(id)}/questions/${encodeURIComponent(requestId)}`;
+    return this.#call("POST", path, SessionView, { answers });
   }
 
   async #pages<P extends { nextCursor?: string | undefined }, T>(

@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 import { addDemo } from "./commands/demo.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addPrompt } from "./commands/prompt.ts";
+import { addReply } from "./commands/reply.ts";
 import { addSessions } from "./commands/sessions.ts";
 import { addSmoke } from "./commands/smoke.ts";
 import { addTrace } from "./commands/trace.ts";
@@ -17,7 +18,7 @@ const program = addGlobalOptions(new Command("valet"))
   .version(version)
   .exitOverride()
   .configureHelp({ showGlobalOptions: true });
-for (const add of [addUp, addDemo, addPrompt, addSessions, addTrace, addSmoke, addDoctor]) add(program);
+for (const add of [addUp, addDemo, addPrompt, addReply, addSessions, addTrace, addSmoke, addDoctor]) add(program);
 
 try {
   await program.parseAsync();

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { MessageView, SessionView } from "@valet/shared/protocol/session-view";
 import type { ApiClient } from "./api-client.ts";
+import { askedFor } from "./asked.ts";
 import { UserError } from "./errors.ts";
 
 const POLL_MS = 200;
@@ -49,21 +50,28 @@ export function waitForStatus(
   );
 }
 
-/** The message, once it has its outcome. */
+/** The message, once it has its outcome. @param report told what it waits for meanwhile, and what the agent asks */
 export async function waitForMessage(
   api: ApiClient,
   sessionId: string,
   messageId: string,
-  onChange: (message: MessageView) => void,
+  report: (line: string) => void,
   timeoutMs: number,
 ): Promise<MessageView> {
+  const told = new Set<string>();
   let last = "";
   const ask = async () => {
     const message = (await api.messages(sessionId)).find(({ id }) => id === messageId);
     if (message === undefined) throw new UserError(`The session has no message ${messageId}.`);
-    const state = `${message.status} ${message.queueReason ?? ""}`;
-    if (state !== last) onChange(message);
+    const { status, queueReason } = message;
+    const state = status === "queued" && queueReason !== undefined ? `${status}: ${queueReason}` : status;
+    if (state !== last && status !== "done") report(state);
     last = state;
+    const asked = status === "accepted" ? askedFor(await api.session(sessionId), messageId) : [];
+    for (const { id, lines } of asked) {
+      if (!told.has(id)) lines.forEach(report);
+      told.add(id);
+    }
     return message;
   };
   return waitFor(`message ${messageId}`, ask, ({ status }) => status === "done", timeoutMs);

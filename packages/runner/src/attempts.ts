@@ -9,17 +9,18 @@ import type { Journal, RunningAttempt, TurnEnded } from "./journal.ts";
 import type { RunningTurn } from "./prompt.ts";
 import type { SpanOutbox } from "./span-outbox.ts";
 import { endWith, type SpanOf, type Tracing } from "./tracing.ts";
-import type { AbortReason, TurnResult } from "./turn.ts";
+import type { AbortReason, AgentAsks, AgentReply, TurnResult } from "./turn.ts";
 
 /** What a turn tells while it is in work. */
-export type TurnNews = FromRunnerOf<"part"> | FromRunnerOf<"permission-asked">;
+export type TurnNews = FromRunnerOf<"part"> | AgentAsks;
 
 /** Works on dispatches, one turn each, those of different channels side by side. */
 export interface Turns {
   run(dispatch: PromptDispatch): RunningTurn;
   /** Ends the turn of this attempt, if there is one. */
   abort(attemptId: string, reason: AbortReason): Promise<void>;
-  replyPermission(permissionId: string, reply: "once" | "always" | "reject"): Promise<void>;
+  /** Passes on what a person said to what the agent asked. */
+  reply(reply: AgentReply): Promise<void>;
 }
 
 export interface AttemptsOptions {
@@ -50,8 +51,8 @@ export class Attempts {
   readonly #options: AttemptsOptions;
   /** Turns in work, by attempt. */
   readonly #running = new Map<string, Promise<void>>();
-  /** Permissions that the agent waits for, by their id. */
-  readonly #asked = new Map<string, FromRunnerOf<"permission-asked">>();
+  /** What the agent waits for a person to answer, by its id. */
+  readonly #asked = new Map<string, AgentAsks>();
   #turns: Turns | undefined;
   #isOpen = false;
   #onSettled: (() => void) | undefined;
@@ -124,10 +125,10 @@ export class Attempts {
     await Promise.all(this.#running.values());
   }
 
-  replyPermission(permissionId: string, reply: "once" | "always" | "reject"): void {
-    this.#asked.delete(permissionId);
-    this.#turns?.replyPermission(permissionId, reply).catch((error: Error) => {
-      this.#options.onProblem(`a permission could not be answered: ${error.name}`);
+  reply(reply: AgentReply): void {
+    this.#asked.delete(reply.type === "permission-reply" ? reply.permissionId : reply.questionId);
+    this.#turns?.reply(reply).catch((error: Error) => {
+      this.#options.onProblem(`the agent could not be told what a person answered: ${error.name}`);
     });
   }
 
@@ -150,6 +151,7 @@ export class Attempts {
   /** Passes on what a turn tells. What a person is asked is asked again on a new link. */
   tell(news: TurnNews): void {
     if (news.type === "permission-asked") this.#asked.set(news.permissionId, news);
+    else if (news.type === "question-asked") this.#asked.set(news.questionId, news);
     this.#options.send(news);
   }
 

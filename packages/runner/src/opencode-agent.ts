@@ -13,7 +13,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, workspac
   const turns = new PromptRunner({
     ...{ agent: opencode, tracer, captureContent, stuckTurnMs, defaultModel: modelAccess.model },
     onPart: (attemptId, part) => tell({ type: "part", attemptId, part }),
-    onPermissionAsked: (asked) => tell({ type: "permission-asked", ...asked }),
+    onAsked: (asked) => tell(asked),
   });
   return { agent: { turns, stop: () => opencode.stop() }, healthy: opencode.ready(parent) };
 }

@@ -16,7 +16,7 @@ import {
 } from "@valet/shared/tracing";
 import { afterEach, expect, test, vi } from "vitest";
 import { FakeOpenCode, type FakeOptions, type RawEvent } from "../test/fake-opencode.ts";
-import { type PermissionAsked, PromptRunner, type PromptRunnerOptions } from "./prompt.ts";
+import { type AgentAsks, PromptRunner, type PromptRunnerOptions } from "./prompt.ts";
 
 const disposables: AsyncDisposable[] = [];
 afterEach(async () => {
@@ -33,7 +33,7 @@ function setUp(fake: FakeOptions, options: Partial<PromptRunnerOptions> = {}) {
     sink: { onStart: (span) => started.push(span), onEnd: (span) => ended.push(span) },
   });
   const parts: [attemptId: string, part: MessagePart][] = [];
-  const asked: PermissionAsked[] = [];
+  const asked: AgentAsks[] = [];
   const runner = new PromptRunner({
     agent: opencode,
     tracer,
@@ -42,7 +42,7 @@ function setUp(fake: FakeOptions, options: Partial<PromptRunnerOptions> = {}) {
     stuckTurnMs: 10_000,
     partIntervalMs: 0,
     onPart: (attemptId, part) => parts.push([attemptId, part]),
-    onPermissionAsked: (request) => asked.push(request),
+    onAsked: (request) => asked.push(request),
     ...options,
     limits: { abortTimeoutMs: 500, ...options.limits },
   });
@@ -377,32 +377,70 @@ valet.turn error stuck_turn
 
 test("a question of leave reaches a person, is no standstill, and the answer goes back", async () => {
   let rest = () => {};
+  const replied: [string, string][] = [];
   const { runner, asked, started } = setUp(
     {
       onPrompt: (prompt) => {
         rest = prompt.play("permission", { until: ({ type }) => type === "permission.replied" });
       },
-      onPermissionReply: (id, reply) => {
-        expect([id, reply]).toEqual([asked[0]?.permissionId, "once"]);
+      onPermissionReply: (...reply) => {
+        replied.push(reply);
         rest();
       },
     },
     { stuckTurnMs: 200 },
   );
-  const input = dispatch();
-  const { done } = runner.run(input);
+  const { attemptId, ...input } = dispatch();
+  const { done } = runner.run({ attemptId, ...input });
   await vi.waitFor(() => expect(started.some(({ name }) => name === "valet.permission.wait")).toBe(true));
-  expect(asked).toEqual([
-    { attemptId: input.attemptId, permissionId: expect.any(String), permission: "bash", detail: "ls" },
-  ]);
+  const [question] = asked;
+  if (question?.type !== "permission-asked") throw new Error("nothing was asked");
+  const { permissionId } = question;
+  expect(asked).toEqual([{ type: "permission-asked", attemptId, permissionId, permission: "bash", detail: "ls" }]);
   // Twice as long as silence may last otherwise.
   await Bun.sleep(400);
   expect(runner.busy).toHaveLength(1);
-  await runner.replyPermission("per_unknown", "reject");
-  await runner.replyPermission(asked[0]?.permissionId ?? "", "once");
+  await runner.reply({ type: "permission-reply", permissionId: "per_unknown", reply: "reject" });
+  await runner.reply({ type: "permission-reply", permissionId, reply: "once" });
   expect(await done).toMatchObject({ outcome: "ok" });
+  expect(replied).toEqual([[permissionId, "once"]]);
   const wait = started.find(({ name }) => name === "valet.permission.wait");
   expect(attributesOf(wait)).toMatchObject({ "valet.permission.reply": "once", "valet.permission.type": "bash" });
+});
+
+test.each([
+  ["are answered", [["Good day"]]],
+  ["are declined", null],
+])("questions of the agent reach a person with their options, and %s", async (_what, answers) => {
+  let rest = () => {};
+  const replied: unknown[] = [];
+  const { runner, asked, started } = setUp({
+    onPrompt: (prompt) => {
+      rest = prompt.play("question", { until: ({ type }) => type === "question.replied" });
+    },
+    onQuestionReply: (_id, given) => {
+      replied.push(given ?? null);
+      rest();
+    },
+  });
+  const { done } = runner.run(dispatch());
+  await vi.waitFor(() => expect(asked).toHaveLength(1));
+  const [question] = asked;
+  if (question?.type !== "question-asked") throw new Error("nothing was asked");
+  expect(question.questions).toEqual([
+    {
+      question: "Which greeting do you prefer?",
+      header: "Greeting",
+      options: [
+        { label: "Hello", description: "The usual one" },
+        { label: "Good day", description: "The formal one" },
+      ],
+    },
+  ]);
+  await runner.reply({ type: "question-reply", questionId: question.questionId, answers });
+  expect(await done).toMatchObject({ outcome: "ok" });
+  expect(replied).toEqual([answers]);
+  expect(started.some(({ name }) => name === "valet.question.wait")).toBe(true);
 });
 
 test("OpenCode dies in mid-turn: the turn says so, OpenCode comes back, the next turn works", async () => {

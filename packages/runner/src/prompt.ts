@@ -1,9 +1,9 @@
 /** Takes dispatches to the agent: turns of different channels side by side, those of one channel in order, none twice. */
 import type { PromptDispatch } from "@valet/shared/protocol/runner-link";
 import type { PromptLimits } from "./opencode/agent-prompt.ts";
-import { type AbortReason, Turn, type TurnOptions, type TurnResult } from "./turn.ts";
+import { type AbortReason, type AgentReply, Turn, type TurnOptions, type TurnResult } from "./turn.ts";
 
-export type { AbortReason, PermissionAsked, TurnResult } from "./turn.ts";
+export type { AbortReason, AgentAsks, AgentReply, TurnResult } from "./turn.ts";
 
 export interface PromptRunnerOptions extends Omit<TurnOptions, "limits" | "messageIds" | "partIntervalMs"> {
   /** How long a turn may go without any event of the agent before it is ended as stuck. */
@@ -94,10 +94,8 @@ export class PromptRunner {
    * Passes on what a person answered. An answer to what no turn at work has asked for is dropped.
    * @throws OpenCodeError when OpenCode does not take it
    */
-  async replyPermission(permissionId: string, reply: "once" | "always" | "reject"): Promise<void> {
-    for (const attemptId of this.#busy) {
-      await this.#turns.get(attemptId)?.turn.replyPermission(permissionId, reply);
-    }
+  async reply(reply: AgentReply): Promise<void> {
+    for (const attemptId of this.#busy) await this.#turns.get(attemptId)?.turn.reply(reply);
   }
 
   #forget(): void {

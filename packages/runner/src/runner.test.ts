@@ -268,7 +268,9 @@ describe("a dispatch", () => {
     await server.frame("prompt-accepted", ({ attemptId }) => attemptId === "att_2");
     const asked = { type: "permission-asked", attemptId: "att_2", permissionId: "per_1", permission: "bash" } as const;
     agent.tell({ ...asked, detail: "ls" });
-    await server.frame("permission-asked");
+    const question = { question: "Which?", header: "", options: [] };
+    agent.tell({ type: "question-asked", attemptId: "att_2", questionId: "que_1", questions: [question] });
+    await server.frame("question-asked");
     server.settings.status = 503;
     server.drop();
     await server.waitUntil(() => (server.isUp() ? undefined : true));
@@ -277,7 +279,7 @@ describe("a dispatch", () => {
     await server.waitUntil(() => (framesOf(server.received, "turn-ended").length > 0 ? true : undefined));
     const { frames } = server.connections.at(-1)!;
     expect(frames.filter(({ type }) => type !== "spans").map(({ type }) => type)).toEqual([
-      ...["hello", "stage", "prompt-accepted", "permission-asked", "turn-ended"],
+      ...["hello", "stage", "prompt-accepted", "permission-asked", "question-asked", "turn-ended"],
     ]);
     expect(framesOf(frames, "hello")[0]).toMatchObject({ attempts: ["att_2", "att_1"], ready: true });
     expect(framesOf(frames, "prompt-accepted")[0]?.attemptId).toBe("att_2");
@@ -292,11 +294,15 @@ describe("a dispatch", () => {
     await ready();
     server.send({ type: "prompt", dispatch: dispatch("att_1") });
     await server.frame("prompt-accepted");
-    server.send({ type: "permission-reply", permissionId: "per_1", reply: "once" });
+    const replies = [
+      { type: "permission-reply", permissionId: "per_1", reply: "once" },
+      { type: "question-reply", questionId: "que_1", answers: [["Hello"]] },
+    ] as const;
+    for (const reply of replies) server.send(reply as never);
     server.send({ type: "abort", attemptId: "att_2", reason: "steered" });
     server.send({ type: "abort", attemptId: "att_1", reason: "user_abort" });
     expect(await server.frame("turn-ended")).toMatchObject({ outcome: "aborted", errorType: "user_abort" });
-    expect(agent.replies).toEqual([["per_1", "once"]]);
+    expect(agent.replies).toEqual(replies);
   });
 
   test("is refused where it cannot be promised, or not begun", async () => {

@@ -1,5 +1,11 @@
 /** The runner's work on one dispatch: one model after the other until one has answered, then the report. */
-import type { MessagePart, PromptDispatch, TurnSummary } from "@valet/shared/protocol/runner-link";
+import type {
+  FromRunnerOf,
+  MessagePart,
+  PromptDispatch,
+  ToRunnerOf,
+  TurnSummary,
+} from "@valet/shared/protocol/runner-link";
 import { type ErrorType, QUEUE_MODES, QUEUE_REASONS, type ValetSpans } from "@valet/shared/spans";
 import {
   type AnchoredClock,
@@ -13,6 +19,7 @@ import {
 } from "@valet/shared/tracing";
 import { AgentPrompt, mayFailOver, type PromptLimits } from "./opencode/agent-prompt.ts";
 import { AnswerParts, partsOfHistory } from "./opencode/answer-parts.ts";
+import { askedFrame } from "./opencode/asked-frame.ts";
 import type { OpenCodeClient, PromptPart } from "./opencode/client.ts";
 import { OWN_PROVIDER } from "./opencode/config.ts";
 import { SpanEmitter } from "./opencode/emit.ts";
@@ -41,13 +48,10 @@ export interface TurnResult {
   readonly summary: TurnSummary;
 }
 
-export interface PermissionAsked {
-  readonly attemptId: string;
-  readonly permissionId: string;
-  readonly permission: string;
-  /** What exactly; shown to people, never recorded. */
-  readonly detail: string;
-}
+/** What the agent asks of a person: leave, or an answer. */
+export type AgentAsks = FromRunnerOf<"permission-asked" | "question-asked">;
+/** What the person says to it. */
+export type AgentReply = ToRunnerOf<"permission-reply" | "question-reply">;
 
 export interface TurnOptions {
   readonly agent: AgentAccess;
@@ -61,10 +65,9 @@ export interface TurnOptions {
   /** Message ids made for prompts of this runner, whosever. */
   readonly messageIds: Set<string>;
   onPart(attemptId: string, part: MessagePart): void;
-  onPermissionAsked(asked: PermissionAsked): void;
+  onAsked(asked: AgentAsks): void;
 }
 
-const MAX_DETAIL = 4_000;
 /** Those that are no mere end of the work. */
 const CUT_OUTCOMES: { readonly [R in AbortReason]?: Ending["outcome"] } = {
   steered: "superseded",
@@ -85,8 +88,8 @@ export class Turn {
   #cut: AbortReason | undefined;
   #failovers = 0;
   #model: string | undefined;
-  /** Permission requests that are this turn's and unanswered. */
-  readonly #permissions = new Map<string, OpenCodeClient>();
+  /** Who waits for the answers to this turn's requests, by the request's id. */
+  readonly #asked = new Map<string, OpenCodeClient>();
 
   constructor(options: TurnOptions, dispatch: PromptDispatch) {
     this.#options = options;
@@ -139,8 +142,12 @@ export class Turn {
   }
 
   /** Passes on a person's answer, if it is this turn that asked. */
-  async replyPermission(permissionId: string, reply: "once" | "always" | "reject"): Promise<void> {
-    await this.#permissions.get(permissionId)?.replyPermission(permissionId, reply);
+  async reply(reply: AgentReply): Promise<void> {
+    if (reply.type === "permission-reply") {
+      await this.#asked.get(reply.permissionId)?.replyPermission(reply.permissionId, reply.reply);
+    } else {
+      await this.#asked.get(reply.questionId)?.replyQuestion(reply.questionId, reply.answers);
+    }
   }
 
   #cutEnding(): Ending | undefined {
@@ -228,13 +235,11 @@ export class Turn {
   }
 
   #onEvent(event: AgentEvent, answer: AnswerParts, client: OpenCodeClient): void {
-    if (event.type === "permission.asked") {
-      const { id, permission, patterns } = event.properties;
-      if (this.#permissions.has(id)) return;
-      this.#permissions.set(id, client);
-      const detail = patterns.join("\n").slice(0, MAX_DETAIL);
-      const { attemptId } = this.#dispatch;
-      this.#options.onPermissionAsked({ attemptId, permissionId: id, permission: permission.slice(0, 200), detail });
+    if (event.type === "permission.asked" || event.type === "question.asked") {
+      const { id } = event.properties;
+      if (this.#asked.has(id)) return;
+      this.#asked.set(id, client);
+      this.#options.onAsked(askedFrame(event, this.#dispatch.attemptId));
     }
     const changed = answer.apply(event);
     if (changed === undefined) return;

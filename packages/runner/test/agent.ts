@@ -2,7 +2,7 @@ import type { PromptDispatch } from "@valet/shared/protocol/runner-link";
 import { type OpenSpan, SpanKind, serialiseSpan } from "@valet/shared/tracing";
 import type { AgentStart, RunnerOptions } from "../src/runner.ts";
 import { endWith } from "../src/tracing.ts";
-import type { AbortReason, TurnResult } from "../src/turn.ts";
+import type { AbortReason, AgentReply, TurnResult } from "../src/turn.ts";
 
 export const DONE: TurnResult = {
   outcome: "ok",
@@ -26,7 +26,7 @@ export const DONE: TurnResult = {
 export function createAgent({ healthy = () => Promise.resolve() as Promise<unknown>, hangs = false } = {}) {
   const ends = new Map<string, (result: TurnResult) => void>();
   const runs: PromptDispatch[] = [];
-  const replies: [string, string][] = [];
+  const replies: AgentReply[] = [];
   let start: AgentStart | undefined;
   let isStopped = false;
   const startAgent: RunnerOptions["startAgent"] = (given) => {
@@ -63,8 +63,8 @@ export function createAgent({ healthy = () => Promise.resolve() as Promise<unkno
           async abort(attemptId: string, errorType: AbortReason) {
             if (!hangs) ends.get(attemptId)?.({ ...DONE, outcome: "aborted", errorType });
           },
-          async replyPermission(id, reply) {
-            replies.push([id, reply]);
+          async reply(reply) {
+            replies.push(reply);
           },
         },
         async stop() {

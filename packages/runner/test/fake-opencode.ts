@@ -42,6 +42,8 @@ export interface FakeOptions {
   onPrompt(prompt: FakePrompt): number | void;
   onAbort?(sessionId: string): void;
   onPermissionReply?(permissionId: string, reply: string): void;
+  /** @param answers none where they were declined */
+  onQuestionReply?(questionId: string, answers: string[][] | undefined): void;
 }
 
 const PASSWORD = "fake";
@@ -134,6 +136,10 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
     if (path === "/session/status") return Response.json(Object.fromEntries(this.#statuses));
     if (root === "permission") {
       this.#options.onPermissionReply?.(id, body.reply);
+      return Response.json(true);
+    }
+    if (root === "question") {
+      this.#options.onQuestionReply?.(id, action === "reject" ? undefined : body.answers);
       return Response.json(true);
     }
     if (path === "/session") {

@@ -5,10 +5,10 @@ import packageJson from "../package.json" with { type: "json" };
 import { createRoutes } from "./http/context.ts";
 import { limitBody, limitChanges, requireSession, requireTicket, requireToken } from "./http/middleware.ts";
 import { problem, toApiError, toResponse } from "./http/problem.ts";
+import { agentRequests } from "./routes/agent-requests.ts";
 import { health } from "./routes/health.ts";
 import { lifecycle } from "./routes/lifecycle.ts";
 import { messages } from "./routes/messages.ts";
-import { permissions } from "./routes/permissions.ts";
 import { sessions } from "./routes/sessions.ts";
 import { clientSocket, runnerSocket } from "./routes/sockets.ts";
 import { tickets } from "./routes/tickets.ts";
@@ -51,7 +51,7 @@ export function createApp() {
   );
   app.use("/api/*", limitChanges, limitBody);
   app.use("/api/sessions/:id/*", requireSession);
-  for (const routes of [sessions, messages, lifecycle, permissions, traces, turns, tickets, clientSocket]) {
+  for (const routes of [sessions, messages, lifecycle, agentRequests, traces, turns, tickets, clientSocket]) {
     app.route("/", routes);
   }
   return app;

@@ -1,4 +1,5 @@
 /** What the Worker asks of a session's object. Plain data both ways; a failure that is expected is a value. */
+import type { QuestionAnswers } from "@valet/shared/protocol/runner-link";
 import type {
   AcceptedMessage,
   ClearedQueue,
@@ -9,7 +10,6 @@ import type {
   TurnList,
 } from "@valet/shared/protocol/session-api";
 import type { MessageView, PermissionReply, SessionView } from "@valet/shared/protocol/session-view";
-import type { z } from "zod";
 import type { Result } from "./durable-objects/result.ts";
 
 /** On whose behalf a call is made, and the span of the request that it is part of. */
@@ -33,7 +33,8 @@ export interface SessionCalls {
   wake(ctx: CallContext): Answer<SessionView>;
   abort(ctx: CallContext): Answer<SessionView>;
   terminate(ctx: CallContext): Answer<SessionView>;
-  replyPermission(permissionId: string, reply: z.infer<typeof PermissionReply>, ctx: CallContext): Answer<SessionView>;
+  replyPermission(permissionId: string, reply: PermissionReply, ctx: CallContext): Answer<SessionView>;
+  replyQuestion(questionId: string, answers: QuestionAnswers | null, ctx: CallContext): Answer<SessionView>;
   turns(cursor?: string): Answer<TurnList>;
   traces(cursor?: string): Answer<TraceList>;
   /** OTLP/JSON text. Not named `trace`: the platform keeps that name to itself and no call of it arrives. */

@@ -43,13 +43,7 @@ export function addPrompt(program: Command): void {
         else print(`${sent.messageId} ${sent.status}`);
         return;
       }
-      const message = await waitForMessage(
-        api,
-        sessionId,
-        sent.messageId,
-        ({ status, queueReason }) => report(`${status}${status === "queued" && queueReason ? `: ${queueReason}` : ""}`),
-        options.timeout,
-      );
+      const message = await waitForMessage(api, sessionId, sent.messageId, report, options.timeout);
       if (options.json) printJson({ sessionId, message });
       else print(answerText(message) || `(no text; outcome ${message.outcome})`);
       if (message.outcome !== "ok") {

@@ -94,8 +94,7 @@ async function runChecks(
 async function takeTurn(api: ApiClient, sessionId: string, timeoutMs: number): Promise<Finding & { traceId?: string }> {
   try {
     const { messageId } = await api.sendMessage(sessionId, { content: PROMPT });
-    const onChange = ({ status }: { status: string }) => report(status);
-    const { outcome, errorType, traceId } = await waitForMessage(api, sessionId, messageId, onChange, timeoutMs);
+    const { outcome, errorType, traceId } = await waitForMessage(api, sessionId, messageId, report, timeoutMs);
     const detail = errorType === undefined ? `${outcome}` : `${outcome} (${errorType})`;
     if (traceId !== undefined) return { ok: outcome === "ok", detail, traceId };
     return { ok: false, detail: `${detail}; it has no trace: tracing is off (OTEL_SDK_DISABLED?)` };

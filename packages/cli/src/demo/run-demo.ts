@@ -42,10 +42,7 @@ export async function runDemo(api: ApiClient, repoUrl: string, report: (line: st
 async function converse(api: ApiClient, id: string, content: string, report: (line: string) => void): Promise<string> {
   report(`> ${content}`);
   const { messageId } = await api.sendMessage(id, { content });
-  const onChange = ({ status, queueReason }: { status: string; queueReason?: string | undefined }) => {
-    if (status !== "done") report(`  ${status}${status === "queued" && queueReason ? `: ${queueReason}` : ""}`);
-  };
-  const message = await waitForMessage(api, id, messageId, onChange, TURN_TIMEOUT_MS);
+  const message = await waitForMessage(api, id, messageId, (line) => report(`  ${line}`), TURN_TIMEOUT_MS);
   if (message.outcome !== "ok")
     throw new UserError(`The turn ended: ${message.outcome}, ${message.errorType ?? "no reason"}.`);
   const answer = answerText(message);

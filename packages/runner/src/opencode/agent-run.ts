@@ -112,7 +112,10 @@ export class AgentRun {
         this.#permissionReplied(event, atMs);
         break;
       case "question.replied":
+        this.#endWait(event.properties.requestID, atMs, {});
+        break;
       case "question.rejected":
+        this.#noteDenied(event.properties.requestID);
         this.#endWait(event.properties.requestID, atMs, {});
         break;
     }
@@ -292,9 +295,14 @@ export class AgentRun {
 
   #permissionReplied({ properties }: AgentEventOf<"permission.replied">, atMs: number): void {
     const { requestID, reply } = properties;
-    const wait = this.#waits.get(requestID);
-    if (reply === "reject" && wait?.key !== undefined) this.#denied.add(wait.key);
+    if (reply === "reject") this.#noteDenied(requestID);
     this.#endWait(requestID, atMs, { "valet.permission.reply": reply });
+  }
+
+  /** A person said no, and the agent stops there. */
+  #noteDenied(requestId: string): void {
+    const key = this.#waits.get(requestId)?.key;
+    if (key !== undefined) this.#denied.add(key);
   }
 
   #endWait(requestId: string, atMs: number, attributes: FactAttributes): void {

@@ -105,6 +105,13 @@ export class OpenCodeClient {
     await this.#call("POST", `/permission/${encodeURIComponent(permissionId)}/reply`, { body: { reply } });
   }
 
+  /** @param answers those to each question, in order; `null` where nobody is going to answer */
+  async replyQuestion(questionId: string, answers: readonly (readonly string[])[] | null): Promise<void> {
+    const path = `/question/${encodeURIComponent(questionId)}`;
+    if (answers === null) await this.#call("POST", `${path}/reject`, { body: {} });
+    else await this.#call("POST", `${path}/reply`, { body: { answers } });
+  }
+
   /** Ends every instance and the commands of its tools, which no signal to OpenCode reaches. */
   async dispose(timeoutMs: number): Promise<void> {
     await this.#call("POST", "/global/dispose", { body: {}, timeoutMs });
@@ -117,7 +124,7 @@ export class OpenCodeClient {
   ): Promise<unknown> {
     const { body, context, timeoutMs = this.#timeoutMs } = options;
     // Ids stay out of errors.
-    const name = `${method} ${path.replace(/\/(?:ses|per)_[^/]*/g, "/:id")}`;
+    const name = `${method} ${path.replace(/\/(?:ses|per|que)_[^/]*/g, "/:id")}`;
     let status: number | undefined;
     try {
       const response = await fetch(`${this.url}${path}`, {

@@ -12,7 +12,7 @@ test("the endpoint's models are named, its key is not", () => {
   const config = openCodeConfig(access);
   expect(config).toMatchObject({
     model: "valet/org/model:7b",
-    permission: { "*": "allow", question: "deny" },
+    permission: { "*": "allow" },
     provider: { valet: { options: { baseURL: "http://127.0.0.1:9/v1", apiKey: "{env:VALET_MODEL_API_KEY}" } } },
   });
   expect(Object.keys(config.provider?.valet.models ?? {})).toEqual(["org/model:7b", "other"]);

@@ -13,8 +13,7 @@ const DEFAULT_LIMIT = { context: 128_000, output: 8_000 };
 export type Permission = "allow" | "ask" | "deny";
 
 /**
- * OpenCode's configuration. Everything is allowed unless told otherwise, since the sandbox is the boundary; but nobody could
- * answer the `question` tool.
+ * OpenCode's configuration. Everything is allowed unless told otherwise, since the sandbox is the boundary.
  * @param permission OpenCode's own setting, by tool
  */
 export function openCodeConfig(access: ModelAccess, permission: Readonly<Record<string, Permission>> = {}) {
@@ -23,7 +22,7 @@ export function openCodeConfig(access: ModelAccess, permission: Readonly<Record<
     model: access.model,
     share: "disabled",
     autoupdate: false,
-    permission: { "*": "allow", question: "deny", ...permission },
+    permission: { "*": "allow", ...permission },
     ...(own === undefined ? {} : { provider: { [OWN_PROVIDER]: ownProvider(access.model, own) } }),
   };
 }

@@ -107,6 +107,14 @@ const SessionStatus = z.discriminatedUnion("type", [
 ]);
 export type SessionStatus = z.infer<typeof SessionStatus>;
 
+const Question = z.object({
+  question: z.string(),
+  header: z.string().catch(""),
+  options: z.array(z.object({ label: z.string(), description: z.string().catch("") })).catch([]),
+  multiple: z.boolean().optional().catch(undefined),
+});
+export type Question = z.infer<typeof Question>;
+
 const askedBy = z.object({ messageID: id, callID: id }).optional();
 const ofSession = { sessionID: id };
 
@@ -135,7 +143,7 @@ const KnownEvent = z.discriminatedUnion("type", [
     }),
   ),
   event("permission.replied", z.object({ ...ofSession, requestID: id, reply: z.enum(["once", "always", "reject"]) })),
-  event("question.asked", z.object({ ...ofSession, id, questions: z.array(z.unknown()).catch([]), tool: askedBy })),
+  event("question.asked", z.object({ ...ofSession, id, questions: z.array(Question), tool: askedBy })),
   event("question.replied", z.object({ ...ofSession, requestID: id })),
   event("question.rejected", z.object({ ...ofSession, requestID: id })),
 ]);

@@ -11,7 +11,7 @@ import { PromptDispatch } from "@valet/shared/protocol/runner-link";
 import type { ValetSpans } from "@valet/shared/spans";
 import { attributesToObject, millisBetween, type ReadableSpan, Tracer } from "@valet/shared/tracing";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { PromptRunner } from "../prompt.ts";
+import { type AgentAsks, PromptRunner } from "../prompt.ts";
 import { OpenCode } from "./opencode.ts";
 
 const root = realpathSync(mkdtempSync(join(tmpdir(), "valet-runner-")));
@@ -22,6 +22,14 @@ const tracer = new Tracer<ValetSpans>({
   sink: { onStart: (span) => spans.push(span), onEnd: () => {} },
 });
 
+const QUESTION = {
+  question: "Which greeting?",
+  header: "Greeting",
+  options: [
+    { label: "Hello", description: "The usual one" },
+    { label: "Hi", description: "The short one" },
+  ],
+};
 const title = { name: "title", when: { agent: "title" }, reply: [{ text: "A title" }] };
 const scenario = parseScenario(
   JSON.stringify({
@@ -56,6 +64,14 @@ const scenario = parseScenario(
         turn: [
           [{ tool: "bash", arguments: { command: "ls" } }, { usage: { input: 100, output: 10 } }],
           [{ text: "Three." }, { usage: { input: 200, output: 20 } }],
+        ],
+      },
+      {
+        name: "ask",
+        when: { userContains: "Ask me" },
+        turn: [
+          [{ tool: "question", arguments: { questions: [QUESTION] } }, { usage: { input: 10, output: 1 } }],
+          [{ text: "Noted." }, { usage: { input: 20, output: 2 } }],
         ],
       },
       {
@@ -102,7 +118,7 @@ beforeAll(async () => {
   runner = new PromptRunner({
     ...{ agent: opencode, tracer, captureContent: false, defaultModel: modelAccess.model, stuckTurnMs: 20_000 },
     onPart: () => {},
-    onPermissionAsked: () => {},
+    onAsked: (request) => asked.push(request),
   });
   await opencode.ready(tracer.startSpan("valet.runner.bootstrap"));
 }, 90_000);
@@ -113,6 +129,7 @@ afterAll(async () => {
   rmSync(root, { recursive: true, force: true, maxRetries: 5 });
 });
 
+const asked: AgentAsks[] = [];
 let dispatches = 0;
 function dispatch(content: string, fields: Partial<PromptDispatch> = {}): PromptDispatch {
   const number = ++dispatches;
@@ -211,6 +228,40 @@ valet.turn ok
     chat scripted-1 ok
   valet.turn.finalize ok`);
 }, 60_000);
+
+test.each([
+  ["answers", [["Hi"]], "ok", ["execute_tool question ok", "  valet.question.wait ok", "chat scripted-1 ok"]],
+  [
+    "declines to answer",
+    null,
+    "error permission_denied",
+    ["execute_tool question error permission_denied", "  valet.question.wait ok"],
+  ],
+])(
+  "the agent asks a person, who %s",
+  async (_what, answers, ending, spansAfter) => {
+    const question = dispatch("Ask me something.");
+    const { done } = runner.run(question);
+    const { questionId, questions } = await vi.waitFor(() => {
+      const request = asked.find(({ attemptId }) => attemptId === question.attemptId);
+      if (request?.type !== "question-asked") throw new Error("nothing was asked");
+      return request;
+    }, 20_000);
+    expect(questions).toEqual([QUESTION]);
+    await runner.reply({ type: "question-reply", questionId, answers });
+    const { parts } = await done;
+    const [tool, ...others] = parts;
+    expect(tool?.type === "tool" && tool.output?.includes('="Hi"')).toBe(answers !== null);
+    expect(others).toMatchObject(answers === null ? [] : [{ text: "Noted." }]);
+    expect(treeOf(question.attemptId)).toBe(`
+valet.turn ${ending}
+  invoke_agent build ${ending}
+    chat scripted-1 ok
+    ${spansAfter.join("\n    ")}
+  valet.turn.finalize ok`);
+  },
+  60_000,
+);
 
 test("an abort, and the next message in the same OpenCode session; an unknown model gives way", async () => {
   const long = dispatch("Something long.");

@@ -3,8 +3,8 @@
  * `ping`, which the platform answers with `pong`; everything else goes through the HTTP API.
  */
 import { z } from "zod";
-import { MessagePart } from "./runner-link.ts";
-import { MessageView, PermissionReply, PermissionView, SessionView, TurnRecord } from "./session-view.ts";
+import { MessagePart, QuestionAnswers } from "./runner-link.ts";
+import { MessageView, PermissionReply, PermissionView, QuestionView, SessionView, TurnRecord } from "./session-view.ts";
 
 export const ClientEvent = z.discriminatedUnion("type", [
   /** First on every connection, and after every change. */
@@ -17,6 +17,9 @@ export const ClientEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("permission-asked"), permission: PermissionView }),
   /** Without `reply`: the turn ended before anybody answered. */
   z.object({ type: z.literal("permission-closed"), permissionId: z.string(), reply: PermissionReply.optional() }),
+  z.object({ type: z.literal("question-asked"), question: QuestionView }),
+  /** With `null` somebody declined to answer; without `answers` the turn ended before anybody did. */
+  z.object({ type: z.literal("question-closed"), questionId: z.string(), answers: QuestionAnswers.nullish() }),
   /** Spans of these traces have begun or ended. */
   z.object({ type: z.literal("traces"), traceIds: z.array(z.string()) }),
   /** What the client sent was not understood. */

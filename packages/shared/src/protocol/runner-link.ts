@@ -93,6 +93,22 @@ export const ModelAccess = z.object({
 });
 export type ModelAccess = z.infer<typeof ModelAccess>;
 
+/** A question of the agent to a person, and the answers that it offers; others may be given too. */
+export const AgentQuestion = z.object({
+  question: z.string().max(2000),
+  /** A few words for it. */
+  header: z.string().max(200),
+  options: z.array(z.object({ label: z.string().max(200), description: z.string().max(500) })).max(20),
+  /** Whether more than one answer may be given. */
+  multiple: z.boolean().optional(),
+});
+export type AgentQuestion = z.infer<typeof AgentQuestion>;
+const MAX_QUESTIONS = 10;
+
+/** To each question its answers, in their order. */
+export const QuestionAnswers = z.array(z.array(z.string().max(2000)).max(20)).max(MAX_QUESTIONS);
+export type QuestionAnswers = z.infer<typeof QuestionAnswers>;
+
 /** What the SessionAgent sends. */
 export const ToRunner = z.discriminatedUnion("type", [
   /** First after `hello`: what the runner needs to work. */
@@ -127,6 +143,8 @@ export const ToRunner = z.discriminatedUnion("type", [
   }),
   /** The answer to a permission request of the agent. */
   z.object({ type: z.literal("permission-reply"), permissionId: id, reply: z.enum(["once", "always", "reject"]) }),
+  /** The answers to what the agent asked; `null` where the person declines to answer. */
+  z.object({ type: z.literal("question-reply"), questionId: id, answers: QuestionAnswers.nullable() }),
   /** Spans up to and with `seq` of this instance are durable. */
   z.object({ type: z.literal("spans-ack"), instanceId: id, seq: z.number().int().nonnegative() }),
   /** The `turn-ended` of this attempt is durable. */
@@ -220,6 +238,13 @@ export const FromRunner = z.discriminatedUnion("type", [
     permission: z.string().max(200),
     /** What exactly, shown to people, never recorded. */
     detail: z.string().max(4000),
+  }),
+  z.object({
+    type: z.literal("question-asked"),
+    attemptId: id,
+    questionId: id,
+    /** Shown to people, never recorded. */
+    questions: z.array(AgentQuestion).min(1).max(MAX_QUESTIONS),
   }),
   /** The agent is idle again. Sent until acknowledged. */
   z.object({

@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import { QUEUE_MODES } from "../spans.ts";
-import { Attachment } from "./runner-link.ts";
+import { Attachment, QuestionAnswers } from "./runner-link.ts";
 import { MessageView, PermissionReply, SessionView, TurnRecord } from "./session-view.ts";
 
 /** The most that a request's body may have, in bytes. */
@@ -24,7 +24,8 @@ export const MessageId = z
   .string()
   .regex(/^[\w.:-]{1,128}$/, "1 to 128 letters, digits, `_`, `.`, `:` or `-`")
   .describe("The message; given by the sender, the same id twice is one message");
-export const PermissionId = z.string().regex(/^[\w.:-]{1,128}$/, "no id of a permission request");
+/** What the agent asks: leave, or an answer. */
+export const AgentRequestId = z.string().regex(/^[\w.:-]{1,128}$/, "no id of a request of the agent");
 export const TraceId = z.string().regex(/^[0-9a-f]{32}$/, "32 lower-case hex digits");
 const Cursor = z.string().min(1).max(200).describe("`nextCursor` of the page before; its content is nobody's business");
 
@@ -92,6 +93,9 @@ export const SendMessage = z.strictObject({
 export type SendMessage = z.infer<typeof SendMessage>;
 
 export const ReplyPermission = z.strictObject({ reply: PermissionReply });
+export const ReplyQuestion = z.strictObject({
+  answers: QuestionAnswers.nullable().describe("To each question its answers, in order; `null` declines to answer"),
+});
 export const CreateTicket = z.strictObject({ sessionId: SessionId });
 
 export const PageQuery = z.strictObject({

@@ -9,7 +9,7 @@ import {
   QUEUE_REASONS,
   SANDBOX_DRIVERS,
 } from "../spans.ts";
-import { MessagePart } from "./runner-link.ts";
+import { AgentQuestion, MessagePart } from "./runner-link.ts";
 
 const time = z.iso.datetime();
 const count = z.int().nonnegative();
@@ -43,6 +43,15 @@ export const PermissionView = z.object({
 });
 export type PermissionView = z.infer<typeof PermissionView>;
 
+/** Questions that the agent waits to have answered. */
+export const QuestionView = z.object({
+  id: z.string(),
+  messageId: z.string(),
+  questions: z.array(AgentQuestion),
+  askedAt: time,
+});
+export type QuestionView = z.infer<typeof QuestionView>;
+
 export const SessionView = z.object({
   id: z.string(),
   status: SessionStatus,
@@ -66,6 +75,7 @@ export const SessionView = z.object({
   /** Counts the session's sandboxes. */
   generation: count,
   permissions: z.array(PermissionView),
+  questions: z.array(QuestionView),
   createdAt: time,
   updatedAt: time,
 });
@@ -146,3 +156,4 @@ export const TurnRecord = z.object({
 export type TurnRecord = z.infer<typeof TurnRecord>;
 
 export const PermissionReply = z.enum(PERMISSION_REPLIES);
+export type PermissionReply = z.infer<typeof PermissionReply>;

@@ -6,10 +6,10 @@ import type { FromRunnerOf, ToRunner } from "@valet/shared/protocol/runner-link"
 import type { QueueReason, SpanAttributes } from "@valet/shared/spans";
 import { parseOpenSpan, type SpanContext } from "@valet/shared/tracing";
 import type { Intervals } from "../env.ts";
+import type { AgentRequests } from "./agent-requests.ts";
 import type { ClientSockets } from "./client-sockets.ts";
 import type { Conversation } from "./conversation.ts";
 import type { AttemptRow, QueuedMessage, StopReason } from "./message-store.ts";
-import type { Permissions } from "./permissions.ts";
 import type { PromptError, PromptQueue } from "./prompt-queue.ts";
 import { type BatchLimits, planQueue, type WaitingMessage } from "./queue-rules.ts";
 import type { RunnerFrame, RunnerLink } from "./runner-link.ts";
@@ -28,7 +28,7 @@ export interface DispatcherOptions {
   readonly link: RunnerLink;
   readonly lifecycle: SandboxLifecycle;
   readonly conversation: Conversation;
-  readonly permissions: Permissions;
+  readonly requests: AgentRequests;
   readonly clients: ClientSockets;
   readonly tracer: SessionTracer;
   readonly traces: Pick<TraceStore, "announce">;
@@ -61,8 +61,6 @@ const STUCK_FACTOR = 2;
 
 export class Dispatcher {
   readonly #options: DispatcherOptions;
-  /** When the runner last spoke of an attempt. */
-  readonly #heardMs = new Map<string, number>();
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -138,29 +136,42 @@ export class Dispatcher {
 
   /** An attempt is over: nothing watches over it any more. */
   onAttemptEnded({ id }: AttemptRow): void {
-    const { timers, conversation, permissions, clients, transactions } = this.#options;
+    const { timers, conversation, requests, clients, transactions } = this.#options;
     for (const kind of ["accept", "abort", "stuck"]) timers.clear(kind, id);
-    this.#heardMs.delete(id);
     conversation.breakOff(id);
-    const closed = permissions.closeOf(id);
+    const closed = requests.closeOf(id);
     transactions.afterCommit(() => {
-      for (const permissionId of closed) clients.broadcast({ type: "permission-closed", permissionId });
+      for (const { id, kind } of closed) {
+        if (kind === "permission") clients.broadcast({ type: "permission-closed", permissionId: id });
+        else clients.broadcast({ type: "question-closed", questionId: id });
+      }
     });
   }
 
+  /** There is a sign of life of an attempt, or an answer that it has waited for: its watchdog begins anew. */
+  heard(attemptId: string): void {
+    const { queue, timers, intervals, now } = this.#options;
+    if (queue.store.attempt(attemptId)?.state !== "accepted") return;
+    const dueMs = now() + STUCK_FACTOR * intervals.stuckTurnMs;
+    // The timer is all that is known after an eviction. A frame is not worth a write each time.
+    const soonMs = dueMs - intervals.stuckTurnMs / 10;
+    if ((timers.dueMs("stuck", attemptId) ?? 0) < soonMs) timers.set("stuck", dueMs, { key: attemptId });
+  }
+
   onFrame(frame: AttemptFrame): void {
-    const { queue, now } = this.#options;
+    const { queue } = this.#options;
     const attempt = queue.store.attempt(frame.attemptId);
     if (attempt === undefined || attempt.state === "ended") {
       if (frame.type === "turn-ended") this.#sendLater({ type: "turn-ended-ack", attemptId: frame.attemptId });
       else if (frame.type === "prompt-accepted") this.#refuseIfOver(frame.attemptId);
       return;
     }
-    this.#heardMs.set(attempt.id, now());
+    this.heard(attempt.id);
     if (frame.type === "prompt-accepted") this.#onAccepted(attempt, frame);
     else if (frame.type === "prompt-refused") this.#onRefused(attempt);
     else if (frame.type === "part") this.#onPart(attempt, frame);
     else if (frame.type === "permission-asked") this.#onPermissionAsked(attempt, frame);
+    else if (frame.type === "question-asked") this.#onQuestionAsked(attempt, frame);
     else this.#onTurnEnded(attempt, frame);
   }
 
@@ -224,10 +235,10 @@ export class Dispatcher {
   }
 
   #onAccepted(attempt: AttemptRow, { span }: FromRunnerOf<"prompt-accepted">): void {
-    const { state, queue, timers, traces, intervals, now } = this.#options;
+    const { state, queue, timers, traces } = this.#options;
     queue.accepted(attempt.id);
     timers.clear("accept", attempt.id);
-    timers.set("stuck", now() + STUCK_FACTOR * intervals.stuckTurnMs, { key: attempt.id });
+    this.heard(attempt.id);
     const open = span === undefined ? undefined : parseOpenSpan(span);
     const isTurn = open?.name === "valet.turn" && open.parent?.spanId === attempt.context.spanId;
     const { instanceId } = state.record.link;
@@ -244,10 +255,17 @@ export class Dispatcher {
   }
 
   #onPermissionAsked(attempt: AttemptRow, frame: FromRunnerOf<"permission-asked">): void {
-    const { permissions, clients, transactions } = this.#options;
-    const permission = permissions.asked(frame, attempt.messageIds.at(-1) ?? "");
+    const { requests, clients, transactions } = this.#options;
+    const permission = requests.askedLeave(frame, attempt.messageIds.at(-1) ?? "");
     if (permission === undefined) return;
     transactions.afterCommit(() => clients.broadcast({ type: "permission-asked", permission }));
+  }
+
+  #onQuestionAsked(attempt: AttemptRow, frame: FromRunnerOf<"question-asked">): void {
+    const { requests, clients, transactions } = this.#options;
+    const question = requests.askedQuestion(frame, attempt.messageIds.at(-1) ?? "");
+    if (question === undefined) return;
+    transactions.afterCommit(() => clients.broadcast({ type: "question-asked", question }));
   }
 
   #onTurnEnded(attempt: AttemptRow, frame: FromRunnerOf<"turn-ended">): void {
@@ -277,10 +295,9 @@ export class Dispatcher {
   }
 
   #onStuck(attemptId: string): void {
-    const { timers, intervals, now } = this.#options;
-    const dueMs = (this.#heardMs.get(attemptId) ?? 0) + STUCK_FACTOR * intervals.stuckTurnMs;
-    if (dueMs > now()) {
-      timers.set("stuck", dueMs, { key: attemptId });
+    if (this.#options.requests.isWaiting(attemptId)) {
+      // Until a person has answered there is nothing to be heard.
+      this.heard(attemptId);
     } else {
       this.#sendLater({ type: "abort", attemptId, reason: "stuck_turn" });
       this.#end(attemptId, "error", "stuck_turn");

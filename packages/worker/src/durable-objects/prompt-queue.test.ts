@@ -384,17 +384,37 @@ describe("an attempt", () => {
     expect(prompt.status).toBe(status);
   });
 
-  test("in which nothing happens any more is ended by the watchdog, one that lives is not", async () => {
+  test("in which nothing happens any more is ended by the watchdog; one that was heard of is not, evicted or not", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");
     const { attemptId } = await runner.accept();
-    runner.send({ type: "part", attemptId, part: { type: "text", id: "p1", text: "hm" } });
-    await eventually(async () => expect((await session.message(id)).parts).toHaveLength(1));
-    await session.elapse("stuck");
-    expect((await session.message(id)).status).toBe("accepted");
-    vi.useFakeTimers({ now: Date.now() + 60 * 60_000, toFake: ["Date"] });
+    await session.messageIs(id, { status: "accepted" });
+    /** Minutes pass, in which the link lives. */
+    const pass = async (minutes: number) => {
+      vi.setSystemTime(Date.now() + minutes * 60_000);
+      runner.send({
+        type: "permission-asked",
+        attemptId: "att_of_nobody",
+        permissionId: "per_1",
+        permission: "",
+        detail: "",
+      });
+      await session.view();
+      await runInDurableObject(session.stub, (object) => object.alarm());
+    };
+    const write = async (text: string) => {
+      runner.send({ type: "part", attemptId, part: { type: "text", id: "p1", text } });
+      await vi.waitFor(async () => expect((await session.message(id)).parts).toMatchObject([{ text }]));
+    };
+    vi.useFakeTimers({ toFake: ["Date"] });
     try {
-      await session.elapse("stuck");
+      await pass(15);
+      await write("hm");
+      await session.evict();
+      await pass(15);
+      expect((await session.message(id)).status).toBe("accepted");
+      await write("hm, so");
+      await pass(21);
     } finally {
       vi.useRealTimers();
     }
@@ -402,7 +422,7 @@ describe("an attempt", () => {
     expect(await session.message(id)).toMatchObject({
       outcome: "error",
       errorType: "stuck_turn",
-      parts: [{ text: "hm" }],
+      parts: [{ text: "hm, so" }],
     });
   });
 });

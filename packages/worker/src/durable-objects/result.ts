@@ -25,7 +25,7 @@ const PROBLEMS = {
   "message-not-queued": [409, "The message is not queued any more"],
   "message-too-large": [413, "The message is too large"],
   "queue-full": [429, "The queue is full"],
-  "permission-not-found": [404, "No such permission request"],
+  "request-not-found": [404, "No such request of the agent"],
   "runner-disconnected": [409, "The runner is not connected"],
   "trace-not-found": [404, "No such trace"],
   "invalid-cursor": [400, "The cursor is not one of ours"],

@@ -185,6 +185,50 @@ describe("leave that the agent asks for", () => {
   });
 });
 
+describe("questions of the agent", () => {
+  const questions = [{ question: "Which?", header: "Greeting", options: [{ label: "Hello", description: "" }] }];
+
+  async function asking() {
+    const { session, runner } = await TestSession.running();
+    const messageId = await session.send("work");
+    const { attemptId } = await runner.accept();
+    runner.send({ type: "question-asked", attemptId, questionId: "que_1", questions });
+    await eventually(async () => expect((await session.view()).questions).toMatchObject([{ id: "que_1", messageId }]));
+    return { session, runner, attemptId };
+  }
+
+  test.each([["answered", [["Hello"]]] as const, ["declined", null] as const])(
+    "are shown, and %s once",
+    async (_how, answers) => {
+      const { session, runner } = await asking();
+      expect((await session.view()).questions[0]).toMatchObject({ questions });
+      const reply = answers as string[][] | null;
+      expect(valueIn(await session.stub.replyQuestion("que_1", reply, CALLER)).questions).toEqual([]);
+      expect(await runner.next("question-reply")).toMatchObject({ questionId: "que_1", answers });
+      expect(await session.stub.replyQuestion("que_1", reply, CALLER)).toMatchObject({ problem: { status: 404 } });
+    },
+  );
+
+  test("are no requests of leave, and are asked again after a reconnect that lost the answer", async () => {
+    const { session, runner, attemptId } = await asking();
+    expect(await session.stub.replyPermission("que_1", "once", CALLER)).toMatchObject({ problem: { status: 404 } });
+    valueIn(await session.stub.replyQuestion("que_1", [["Hello"]], CALLER));
+    runner.close();
+    const back = await (await session.connect(runner.instanceId)).hello({ ready: true, attempts: [attemptId] });
+    back.send({ type: "question-asked", attemptId, questionId: "que_1", questions });
+    await eventually(async () => expect((await session.view()).questions).toHaveLength(1));
+  });
+
+  test("are over with their turn, and however long they wait, the turn is not stuck", async () => {
+    const { session, runner, attemptId } = await asking();
+    await session.elapse("stuck");
+    await session.elapse("stuck");
+    expect((await session.view()).agent).toBe("busy");
+    await runner.end(attemptId);
+    expect((await session.view()).questions).toEqual([]);
+  });
+});
+
 describe("a client's socket", () => {
   test("is told of the session, its messages, the answer as it is written, and the turn", async () => {
     const { session, runner } = await TestSession.running();

@@ -3,6 +3,8 @@
  * one transaction.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { ClientEvent } from "@valet/shared/protocol/client-socket";
+import type { QuestionAnswers, ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import type {
   AcceptedMessage,
   ClearedQueue,
@@ -140,22 +142,19 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   /** Answers the agent's request for leave. */
-  async replyPermission(
-    permissionId: string,
-    reply: z.infer<typeof PermissionReply>,
+  async replyPermission(permissionId: string, reply: PermissionReply, _ctx: CallContext): Promise<Result<SessionView>> {
+    const frame = { type: "permission-reply", permissionId, reply } as const;
+    return this.#reply("permission", permissionId, frame, { type: "permission-closed", permissionId, reply });
+  }
+
+  /** Answers the agent's questions; with `null` it is told that nobody will. */
+  async replyQuestion(
+    questionId: string,
+    answers: QuestionAnswers | null,
     _ctx: CallContext,
   ): Promise<Result<SessionView>> {
-    return this.#read(({ permissions, link, transactions, clients, view }) => {
-      if (!permissions.open().some(({ id }) => id === permissionId)) {
-        return refuse("permission-not-found", "Nothing of this id waits for an answer.");
-      }
-      if (!link.send({ type: "permission-reply", permissionId, reply })) {
-        return refuse("runner-disconnected", "The agent cannot be told now: try again in a moment.");
-      }
-      transactions.run(() => permissions.close(permissionId));
-      clients.broadcast({ type: "permission-closed", permissionId, reply });
-      return ok(view());
-    });
+    const frame = { type: "question-reply", questionId, answers } as const;
+    return this.#reply("question", questionId, frame, { type: "question-closed", questionId, answers });
   }
 
   async turns(cursor?: string): Promise<Result<z.infer<typeof TurnList>>> {
@@ -244,6 +243,26 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     const { row } = queue.accept({ id, channel, mode, source: "user", initial, sizeBytes, notBeforeMs, body, parent });
     if (mode === "steer") dispatcher.stop("steered", row.promptContext, channel);
     return ok(acceptedView(row));
+  }
+
+  #reply(
+    kind: "permission" | "question",
+    id: string,
+    frame: ToRunnerOf<"permission-reply" | "question-reply">,
+    news: ClientEvent,
+  ): Result<SessionView> {
+    return this.#read(({ requests, dispatcher, link, transactions, clients, view }) => {
+      if (!requests.isOpen(kind, id)) return refuse("request-not-found", "Nothing of this id waits for an answer.");
+      if (!link.send(frame)) {
+        return refuse("runner-disconnected", "The agent cannot be told now: try again in a moment.");
+      }
+      transactions.run(() => {
+        const attemptId = requests.close(id);
+        if (attemptId !== undefined) dispatcher.heard(attemptId);
+      });
+      clients.broadcast(news);
+      return ok(view());
+    });
   }
 
   /** Reads the session; nothing is there before it has been created. */

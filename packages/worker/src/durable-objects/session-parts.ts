@@ -14,6 +14,7 @@ import {
 import { allowsFileRepos, type Env, parseConfig } from "../env.ts";
 import { SCOPE, warn, workerTracing } from "../http/worker-tracing.ts";
 import { SandboxBroker } from "../sandbox-broker/client.ts";
+import { AgentRequests } from "./agent-requests.ts";
 import { BrokerCalls } from "./broker-calls.ts";
 import { Changes } from "./changes.ts";
 import { ClientSockets } from "./client-sockets.ts";
@@ -22,7 +23,6 @@ import { Dispatcher } from "./dispatcher.ts";
 import { Leftovers } from "./leftovers.ts";
 import type { AttemptRow, MessageRow } from "./message-store.ts";
 import { Operations } from "./operations.ts";
-import { Permissions } from "./permissions.ts";
 import { ProjectionOutbox } from "./projection-outbox.ts";
 import { type AttemptEnd, PromptQueue } from "./prompt-queue.ts";
 import { RunnerEvents } from "./runner-events.ts";
@@ -99,14 +99,14 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
 
   // The session.
   const records = new TurnRecords(sql, now);
-  const permissions = new Permissions(sql, now);
+  const requests = new AgentRequests(sql, now);
   const clients = new ClientSockets(ctx);
   const queue: PromptQueue = new PromptQueue(sql, tracer, now, {
     messageChanged: (id) => changes.message(id),
     attemptEnded: (attempt, end) => onAttemptEnded(attempt, end),
   });
   const conversation = new Conversation(sql, queue.store);
-  const view = () => viewSession(state.record, queue, permissions);
+  const view = () => viewSession(state.record, queue, requests);
   const outbox = new ProjectionOutbox({
     ...{ sql, db: env.DB, timers, now, retryMs: intervals.retryMs, background, report },
     session: () => ({ ownerId: state.record.ownerId, view: view() }),
@@ -159,7 +159,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     }),
   });
   const dispatcher: Dispatcher = new Dispatcher({
-    ...{ state, queue, link, lifecycle, conversation, permissions, clients, tracer, traces, timers, transactions },
+    ...{ state, queue, link, lifecycle, conversation, requests, clients, tracer, traces, timers, transactions },
     ...{ intervals, now, limits: { ...BATCH_LIMITS, collectMaxMs: intervals.collectMaxMs } },
   });
 
@@ -189,7 +189,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   }
 
   return {
-    ...{ state, transactions, timers, queue, conversation, records, permissions, clients, link, lifecycle, dispatcher },
+    ...{ state, transactions, timers, queue, conversation, records, requests, clients, link, lifecycle, dispatcher },
     ...{ traces, exporter, outbox, intervals, view, now, background },
   };
 }

@@ -1,11 +1,11 @@
 /** The session as it looks from outside. */
 import type { SessionView } from "@valet/shared/protocol/session-view";
+import type { AgentRequests } from "./agent-requests.ts";
 import { isoTime } from "./conversation.ts";
-import type { Permissions } from "./permissions.ts";
 import type { PromptQueue } from "./prompt-queue.ts";
 import type { SessionRecord } from "./session-state.ts";
 
-export function viewSession(record: SessionRecord, queue: PromptQueue, permissions: Permissions): SessionView {
+export function viewSession(record: SessionRecord, queue: PromptQueue, requests: AgentRequests): SessionView {
   const { id, state, title, repoUrl, branch, ref, model, models, queueMode, idleTimeoutMs, parentSessionId } = record;
   const { errorType, sandbox, generation, createdMs, updatedMs } = record;
   return {
@@ -20,7 +20,8 @@ export function viewSession(record: SessionRecord, queue: PromptQueue, permissio
     ...(sandbox !== undefined && { sandbox }),
     agent: agentOf(record, queue),
     queueLength: queue.store.queuedCount(),
-    permissions: permissions.open(),
+    permissions: requests.open("permission"),
+    questions: requests.open("question"),
     createdAt: isoTime(createdMs),
     updatedAt: isoTime(updatedMs),
   };

@@ -40,6 +40,7 @@ const ROUTES: readonly Route[] = [
   { method: "POST", path: "/api/sessions/:id/abort" },
   { method: "POST", path: "/api/sessions/:id/terminate" },
   { method: "POST", path: "/api/sessions/:id/permissions/per_1", body: { reply: "once" } },
+  { method: "POST", path: "/api/sessions/:id/questions/que_1", body: { answers: [["Hello"]] } },
   { method: "GET", path: "/api/sessions/:id/ws" },
   { method: "GET", path: "/api/sessions/:id/traces" },
   { method: "GET", path: `/api/sessions/:id/traces/${"a".repeat(32)}` },

@@ -36,10 +36,13 @@ test("what the session's state does not allow is a conflict", async () => {
   expect(response.headers.get("content-type")).toBe("application/problem+json");
 });
 
-test("nobody waits for leave that nobody asked for", async () => {
+test("nobody waits for leave, or an answer, that nobody asked for", async () => {
   const token = await signIn();
   const session = `/api/sessions/${(await createSession(token)).id}`;
   const reply = (body: object) => call("POST", `${session}/permissions/per_1`, { token, body });
   expect((await reply({ reply: "once" })).status).toBe(404);
   expect((await reply({ reply: "maybe" })).status).toBe(400);
+  const answer = (body: object) => call("POST", `${session}/questions/que_1`, { token, body });
+  for (const body of [{ answers: [["Hello"]] }, { answers: null }]) expect((await answer(body)).status).toBe(404);
+  for (const body of [{}, { answers: "Hello" }]) expect((await answer(body)).status).toBe(400);
 });

@@ -1,0 +1,44 @@
+/** What the agent asks of a person, as the link takes it: cut to its bounds. */
+import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
+import type { AgentEventOf, Question } from "./events.ts";
+
+/** In UTF-16 code units, and in items. Each is within the frame's own bound, and all of them together within a frame. */
+const MAX = {
+  permission: 200,
+  detail: 4000,
+  questions: 10,
+  question: 2000,
+  header: 200,
+  options: 20,
+  label: 200,
+  text: 500,
+};
+
+export function askedFrame(
+  { type, properties }: AgentEventOf<"permission.asked"> | AgentEventOf<"question.asked">,
+  attemptId: string,
+): FromRunnerOf<"permission-asked" | "question-asked"> {
+  if (type === "question.asked") {
+    const questions = properties.questions.slice(0, MAX.questions).map(cutQuestion);
+    return { type: "question-asked", attemptId, questionId: properties.id, questions };
+  }
+  const { id, permission, patterns } = properties;
+  return {
+    type: "permission-asked",
+    attemptId,
+    permissionId: id,
+    permission: permission.slice(0, MAX.permission),
+    detail: patterns.join("\n").slice(0, MAX.detail),
+  };
+}
+
+function cutQuestion({ question, header, options, multiple }: Question) {
+  return {
+    question: question.slice(0, MAX.question),
+    header: header.slice(0, MAX.header),
+    options: options.slice(0, MAX.options).map(({ label, description }) => {
+      return { label: label.slice(0, MAX.label), description: description.slice(0, MAX.text) };
+    }),
+    ...(multiple !== undefined && { multiple }),
+  };
+}
