@@ -1,5 +1,5 @@
 /** What the Worker is bound to and configured with, read once and typed. */
-import { ModelAccess, PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
+import { ModelAccess, type ModelPrices, PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
 import type { EnvironmentRecord } from "@valet/shared/tracing";
 import { z } from "zod";
 import type { SessionAgent } from "./durable-objects/session-agent.ts";
@@ -68,6 +68,23 @@ const millis = z.coerce
   .positive()
   .max(2 ** 31 - 1);
 
+/** `input/output[/cache read[/cache write]]`. */
+const modelPrices = z
+  .string()
+  .regex(
+    /^\d+(?:\.\d+)?(?:\/\d+(?:\.\d+)?){1,3}$/,
+    "must be INPUT/OUTPUT[/CACHE_READ[/CACHE_WRITE]], in USD for a million tokens",
+  )
+  .transform((text): ModelPrices => {
+    const [input = 0, output = 0, cacheRead, cacheWrite] = text.split("/").map(Number);
+    return {
+      input,
+      output,
+      ...(cacheRead !== undefined && { cacheRead }),
+      ...(cacheWrite !== undefined && { cacheWrite }),
+    };
+  });
+
 /** @throws ConfigError that names the first variable that cannot be used */
 export function parseConfig(env: EnvironmentRecord | Env): Config {
   const read = <T>(name: string, schema: z.ZodType<T>): T => {
@@ -109,12 +126,15 @@ function variableOf(name: string): string {
 function readModelAccess(read: <T>(name: string, schema: z.ZodType<T>) => T): ModelAccess {
   const baseUrl = read("VALET_MODEL_BASE_URL", httpUrl.optional());
   const apiKey = read("VALET_MODEL_API_KEY", z.string().optional());
+  const prices = read("VALET_MODEL_PRICES", modelPrices.optional());
   const keys = PROVIDER_KEYS.map((name) => [name, read(name, z.string().optional())]).filter(
     ([, key]) => key !== undefined,
   );
   return ModelAccess.parse({
     model: read("VALET_MODEL", z.string().min(1)),
-    ...(baseUrl !== undefined && { openAiCompatible: { baseUrl, ...(apiKey !== undefined && { apiKey }) } }),
+    ...(baseUrl !== undefined && {
+      openAiCompatible: { baseUrl, ...(apiKey !== undefined && { apiKey }), ...(prices !== undefined && { prices }) },
+    }),
     providerKeys: Object.fromEntries(keys),
   });
 }

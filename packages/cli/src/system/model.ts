@@ -28,7 +28,13 @@ const DEFAULT_MODELS: Readonly<Record<string, string>> = {
  * @throws UserError when what is set does not suffice
  */
 export async function setUpModel(env: Environment, scenario: ShippedScenario): Promise<ModelSetup> {
-  const variables = pick(env, ["VALET_MODEL", "VALET_MODEL_BASE_URL", "VALET_MODEL_API_KEY", ...PROVIDER_KEYS]);
+  const variables = pick(env, [
+    "VALET_MODEL",
+    "VALET_MODEL_BASE_URL",
+    "VALET_MODEL_API_KEY",
+    "VALET_MODEL_PRICES",
+    ...PROVIDER_KEYS,
+  ]);
   const keys = PROVIDER_KEYS.filter((key) => key in variables);
   if (variables.VALET_MODEL_BASE_URL !== undefined) {
     if (variables.VALET_MODEL === undefined) throw new UserError("VALET_MODEL_BASE_URL is set; set VALET_MODEL too.");

@@ -1,4 +1,4 @@
-import type { ModelAccess } from "@valet/shared/protocol/runner-link";
+import type { ModelAccess, ModelPrices } from "@valet/shared/protocol/runner-link";
 import { expect, test } from "vitest";
 import { openCodeConfig, openCodeEnvironment } from "./config.ts";
 
@@ -17,6 +17,21 @@ test("the endpoint's models are named, its key is not", () => {
   });
   expect(Object.keys(config.provider?.valet.models ?? {})).toEqual(["org/model:7b", "other"]);
   expect(JSON.stringify(config)).not.toContain("secret");
+});
+
+test("its models cost what they are said to cost", () => {
+  const costOf = (prices?: ModelPrices) => {
+    const config = openCodeConfig({
+      ...access,
+      openAiCompatible: { baseUrl: "http://127.0.0.1:9/v1", prices } as never,
+    });
+    const model: { cost?: object } | undefined = config.provider?.valet.models["org/model:7b"];
+    return model?.cost;
+  };
+  expect(costOf()).toBeUndefined();
+  expect(costOf({ input: 2, output: 8 })).toEqual({ input: 2, output: 8, cache_read: 2, cache_write: 2 });
+  const all = { input: 2, output: 8, cacheRead: 0.2, cacheWrite: 2.5 };
+  expect(costOf(all)).toEqual({ input: 2, output: 8, cache_read: 0.2, cache_write: 2.5 });
 });
 
 test("without an endpoint there is no provider of ours", () => {

@@ -1,5 +1,5 @@
 /** What OpenCode is started with: its configuration and its environment. */
-import type { ModelAccess } from "@valet/shared/protocol/runner-link";
+import type { ModelAccess, ModelPrices } from "@valet/shared/protocol/runner-link";
 import { splitModel } from "./usage.ts";
 
 /** The provider id of the OpenAI-compatible endpoint of {@link ModelAccess}. */
@@ -37,9 +37,19 @@ function ownProvider(model: string, own: NonNullable<ModelAccess["openAiCompatib
     name: "Valet",
     options: { baseURL: own.baseUrl, ...(own.apiKey === undefined ? {} : { apiKey: `{env:${OWN_KEY_VARIABLE}}` }) },
     models: Object.fromEntries(
-      ids.map((id) => [id, { name: id, tool_call: true, reasoning: true, limit: DEFAULT_LIMIT }]),
+      ids.map((id) => [
+        id,
+        { name: id, tool_call: true, reasoning: true, limit: DEFAULT_LIMIT, ...costOf(own.prices) },
+      ]),
     ),
   };
+}
+
+/** As OpenCode wants them. What is cached costs as much as other input, unless it has a price of its own. */
+function costOf(prices: ModelPrices | undefined) {
+  if (prices === undefined) return {};
+  const { input, output, cacheRead = input, cacheWrite = input } = prices;
+  return { cost: { input, output, cache_read: cacheRead, cache_write: cacheWrite } };
 }
 
 /** Of our own variables, those that tools may see and the broker tells processes by. */

@@ -258,7 +258,8 @@ export class ModelStep {
     // The step's end is that of its tools; the model had finished with its last text or call.
     this.#endCall(this.#call?.lastContentMs ?? atMs, ending, {
       ...usageAttributes(part.tokens),
-      "valet.llm.cost_usd": part.cost,
+      // OpenCode says 0 where it knows no price.
+      "valet.llm.cost_usd": part.cost > 0 ? part.cost : undefined,
       "gen_ai.response.finish_reasons": [part.reason],
     });
   }

@@ -99,7 +99,11 @@ beforeAll(async () => {
   model = await startScriptedModel({ scenario });
   const modelAccess = {
     model: "valet/scripted-1",
-    openAiCompatible: { baseUrl: model.url, apiKey: "key-of-the-model" },
+    openAiCompatible: {
+      baseUrl: model.url,
+      apiKey: "key-of-the-model",
+      prices: { input: 1, output: 2, cacheRead: 0.5 },
+    },
     providerKeys: {},
   };
   opencode = new OpenCode({
@@ -198,6 +202,7 @@ test("two channels and a sub-agent at once; the tools' environment holds nothing
     outcome: "ok",
     summary: { modelCalls: 2, toolCalls: 1, tokens: { input: 250, output: 25, cacheRead: 40 } },
   });
+  expect(environment.summary.costUsd).toBeCloseTo((60 + 40 * 0.5 + 20 * 2 + 150 + 5 * 2) / 1e6, 12);
   const [tool, text] = environment.parts;
   expect(text).toMatchObject({ type: "text", text: "That is all." });
   const shown = tool?.type === "tool" ? (tool.output ?? "") : "";

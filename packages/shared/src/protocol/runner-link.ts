@@ -75,6 +75,15 @@ export const PROVIDER_KEYS = [
   "DEEPSEEK_API_KEY",
 ] as const;
 
+/** In USD for a million tokens. */
+export const ModelPrices = z.object({
+  input: z.number().nonnegative(),
+  output: z.number().nonnegative(),
+  cacheRead: z.number().nonnegative().optional(),
+  cacheWrite: z.number().nonnegative().optional(),
+});
+export type ModelPrices = z.infer<typeof ModelPrices>;
+
 /** How to reach models: the `OPENCODE_CONFIG_CONTENT` part that names providers, and the keys it refers to by variable. */
 export const ModelAccess = z.object({
   /** The model to use when neither message nor session asks for one, as `provider/model`. */
@@ -86,6 +95,8 @@ export const ModelAccess = z.object({
       apiKey: z.string().optional(),
       /** Its models besides `model` that may be asked for; OpenCode refuses those it was not told of when it started. */
       models: z.array(ModelRef).max(50).optional(),
+      /** What its models cost, in USD for a million tokens; without it a call's cost is not known. */
+      prices: ModelPrices.optional(),
     })
     .optional(),
   /** Keys of providers that OpenCode knows, by environment variable. */

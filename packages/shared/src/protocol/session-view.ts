@@ -151,6 +151,7 @@ export const TurnRecord = z.object({
   tokens_cache_read: amount,
   tokens_cache_write: amount,
   tokens_reasoning: amount,
+  /** 0 where no price is known. */
   cost_usd: amount,
 });
 export type TurnRecord = z.infer<typeof TurnRecord>;

@@ -99,7 +99,11 @@ export const ATTRIBUTES = {
   "gen_ai.usage.cache_read.input_tokens": { type: "int", meaning: "of the tokens in: read from the cache" },
   "gen_ai.usage.cache_creation.input_tokens": { type: "int", meaning: "of the tokens in: written to the cache" },
   "gen_ai.usage.reasoning.output_tokens": { type: "int", meaning: "of the tokens out: reasoning" },
-  "valet.llm.cost_usd": { type: "double", unit: "USD", meaning: "what the call cost; no convention has a key for it" },
+  "valet.llm.cost_usd": {
+    type: "double",
+    unit: "USD",
+    meaning: "what the call cost, where prices are known; no convention has a key for it",
+  },
   "valet.llm.attempt": { type: "int", meaning: "which try of the same call this is, from 1" },
   "valet.llm.start_source": { type: "string", values: START_SOURCES, meaning: "how exact the start is" },
   "valet.retry.delay_ms": { type: "int", meaning: "the wait that was announced" },

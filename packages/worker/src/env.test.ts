@@ -1,0 +1,45 @@
+import { expect, test } from "vitest";
+import { ConfigError, parseConfig } from "./env.ts";
+
+const needed = {
+  PUBLIC_URL: "https://valet.example/",
+  SANDBOX_BROKER_URL: "https://broker.example",
+  SANDBOX_BROKER_SECRET: "secret",
+  VALET_MODEL: "valet/small",
+  VALET_MODEL_BASE_URL: "https://models.example/v1",
+};
+
+test("what is needed suffices", () => {
+  const { publicUrl, modelAccess, intervals } = parseConfig(needed);
+  expect(publicUrl).toBe("https://valet.example");
+  expect(modelAccess).toMatchObject({
+    model: "valet/small",
+    openAiCompatible: { baseUrl: "https://models.example/v1" },
+  });
+  expect(intervals.graceMs).toBe(30_000);
+});
+
+test.each([
+  ["0.6/2.4", { input: 0.6, output: 2.4 }],
+  ["1/2/0.5", { input: 1, output: 2, cacheRead: 0.5 }],
+  ["1/2/0.5/1.25", { input: 1, output: 2, cacheRead: 0.5, cacheWrite: 1.25 }],
+  ["", undefined],
+])("the prices %j", (text, prices) => {
+  const { openAiCompatible } = parseConfig({ ...needed, VALET_MODEL_PRICES: text }).modelAccess;
+  expect(openAiCompatible?.prices).toEqual(prices);
+});
+
+test.each([
+  ["PUBLIC_URL", undefined, "is not set"],
+  ["SANDBOX_BROKER_URL", "ftp://canary", "Invalid URL"],
+  ["VALET_GRACE_MS", "canary", "expected number"],
+  ["VALET_MODEL_PRICES", "cheap-canary", "must be INPUT/OUTPUT"],
+  ["VALET_MODEL_PRICES", "1", "must be INPUT/OUTPUT"],
+  ["VALET_MODEL_PRICES", "1/2/3/4/5", "must be INPUT/OUTPUT"],
+])("%s as %j is refused by its name, without its value", (name, value, why) => {
+  const parse = () => parseConfig({ ...needed, [name]: value });
+  expect(parse).toThrow(ConfigError);
+  expect(parse).toThrow(name);
+  expect(parse).toThrow(why);
+  expect(parse).not.toThrow("canary");
+});
