@@ -1,6 +1,6 @@
 import { MAX_LINK_FRAME_BYTES, type ToRunner } from "@valet/shared/protocol/runner-link";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { dispatch, framesOf, type LinkServerOptions, startLinkServer } from "../test/link-server.ts";
+import { dispatch, framesOf, type LinkServerOptions, startLinkServer, workflowDispatch } from "../test/link-server.ts";
 import { AgentClient, type AgentClientOptions, type LinkHandlers } from "./agent-client.ts";
 
 function setUp(serverOptions: LinkServerOptions = {}, options: Partial<AgentClientOptions> = {}) {
@@ -120,6 +120,12 @@ describe("frames that cannot be used", () => {
     server.sendRaw(JSON.stringify({ type: "prompt", dispatch: broken }));
     expect(await server.frame("prompt-refused")).toEqual({
       ...{ type: "prompt-refused", attemptId: "att_1", errorType: "_OTHER" },
+    });
+    // A newer SessionAgent may know steps that we do not.
+    const newer = { ...workflowDispatch("att_2"), steps: [{ name: "x", fetch: "https://example.invalid" }] };
+    server.sendRaw(JSON.stringify({ type: "workflow-execute", dispatch: newer }));
+    expect(await server.frame("prompt-refused", ({ attemptId }) => attemptId === "att_2")).toMatchObject({
+      ...{ errorType: "workflow_invalid" },
     });
   });
 

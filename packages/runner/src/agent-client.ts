@@ -12,6 +12,7 @@ import {
   type ToRunner,
   type ToRunnerOf,
 } from "@valet/shared/protocol/runner-link";
+import type { ErrorType } from "@valet/shared/spans";
 import { encodeToFit } from "./fit-frame.ts";
 
 /** What is done with each type of frame. What a handler throws is reported, and the link goes on. */
@@ -166,7 +167,7 @@ export class AgentClient {
     const parsed = parseToRunner(data);
     if (!parsed.ok) {
       this.#options.onProblem(`a frame was skipped: ${parsed.error}`);
-      this.#refusePrompt(data);
+      this.#refuseDispatch(data);
       return;
     }
     // The other side means it: only now has the link held.
@@ -177,9 +178,9 @@ export class AgentClient {
   }
 
   /** A dispatch that cannot be read is refused, where it can be told which: its queue need not wait for nothing. */
-  #refusePrompt(data: string): void {
-    const attemptId = attemptIdOf(data);
-    if (attemptId !== undefined) this.send({ type: "prompt-refused", attemptId, errorType: "_OTHER" });
+  #refuseDispatch(data: string): void {
+    const refused = dispatchIn(data);
+    if (refused !== undefined) this.send({ type: "prompt-refused", ...refused });
   }
 
   #lost(): void {
@@ -212,11 +213,19 @@ export class AgentClient {
   }
 }
 
-function attemptIdOf(data: string): string | undefined {
+/** Why each kind of dispatch is refused that cannot be read. */
+const UNREADABLE: { readonly [type: string]: ErrorType | undefined } = {
+  prompt: "_OTHER",
+  "workflow-execute": "workflow_invalid",
+};
+
+function dispatchIn(data: string): { attemptId: string; errorType: ErrorType } | undefined {
   try {
     const { type, dispatch } = JSON.parse(data) as { type?: unknown; dispatch?: { attemptId?: unknown } };
     const attemptId = dispatch?.attemptId;
-    return type === "prompt" && typeof attemptId === "string" && /^.{1,128}$/.test(attemptId) ? attemptId : undefined;
+    const errorType = UNREADABLE[String(type)];
+    if (errorType === undefined || typeof attemptId !== "string" || !/^.{1,128}$/.test(attemptId)) return undefined;
+    return { attemptId, errorType };
   } catch {
     return undefined;
   }

@@ -2,22 +2,36 @@
  * The attempts that were dispatched to this sandbox: what is promised and owed for each, from its acceptance to the
  * acknowledgement of its end, also across the death of a runner.
  */
-import type { FromRunner, FromRunnerOf, PromptDispatch, TurnSummary } from "@valet/shared/protocol/runner-link";
+import type {
+  FromRunner,
+  FromRunnerOf,
+  PromptDispatch,
+  ToRunnerOf,
+  WorkflowDispatch,
+} from "@valet/shared/protocol/runner-link";
 import type { ErrorType } from "@valet/shared/spans";
 import { parseOpenSpan } from "@valet/shared/tracing";
-import type { Journal, RunningAttempt, TurnEnded } from "./journal.ts";
-import type { RunningTurn } from "./prompt.ts";
+import type { AbortReason, AgentAsks, AgentReply } from "./agent-task.ts";
+import { killCommandsOf } from "./command.ts";
+import type { AttemptEnded, Journal, RunningAttempt, StepFrame } from "./journal.ts";
+import type { RunningTurn, RunningWorkflow } from "./prompt.ts";
 import type { SpanOutbox } from "./span-outbox.ts";
+import { NO_SUMMARY } from "./summary.ts";
 import { endWith, type SpanOf, type Tracing } from "./tracing.ts";
-import type { AbortReason, AgentAsks, AgentReply, TurnResult } from "./turn.ts";
+import type { TurnResult } from "./turn.ts";
+import type { WorkflowResult } from "./workflow.ts";
 
-/** What a turn tells while it is in work. */
-export type TurnNews = FromRunnerOf<"part"> | AgentAsks;
+/** What work tells while it goes on. */
+export type TurnNews = FromRunnerOf<"part"> | AgentAsks | StepFrame;
 
-/** Works on dispatches, one turn each, those of different channels side by side. */
+/** What is to be worked on. */
+export type Work = ToRunnerOf<"prompt"> | ToRunnerOf<"workflow-execute">;
+
+/** Works on dispatches, those of different channels side by side. */
 export interface Turns {
   run(dispatch: PromptDispatch): RunningTurn;
-  /** Ends the turn of this attempt, if there is one. */
+  execute(dispatch: WorkflowDispatch): RunningWorkflow;
+  /** Ends the work on this attempt, if there is any. */
   abort(attemptId: string, reason: AbortReason): Promise<void>;
   /** Passes on what a person said to what the agent asked. */
   reply(reply: AgentReply): Promise<void>;
@@ -33,23 +47,9 @@ export interface AttemptsOptions {
   onProblem(problem: string): void;
 }
 
-/** A turn of which nothing is known. */
-const NO_SUMMARY: TurnSummary = {
-  turnMs: 0,
-  modelMs: 0,
-  toolMs: 0,
-  permissionWaitMs: 0,
-  modelCalls: 0,
-  toolCalls: 0,
-  toolErrors: 0,
-  retries: 0,
-  tokens: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, reasoning: 0 },
-  costUsd: 0,
-};
-
 export class Attempts {
   readonly #options: AttemptsOptions;
-  /** Turns in work, by attempt. */
+  /** What is in work, by attempt. */
   readonly #running = new Map<string, Promise<void>>();
   /** What the agent waits for a person to answer, by its id. */
   readonly #asked = new Map<string, AgentAsks>();
@@ -69,17 +69,23 @@ export class Attempts {
 
   /** What the runner before this one was working on went with it: it is reported, and its span ended. */
   endWhatDied(): void {
-    const { journal, tracing } = this.#options;
-    for (const { attemptId, span } of journal.running()) {
-      const open = span === undefined ? undefined : parseOpenSpan(span);
-      if (open !== undefined) {
-        const turn = tracing.base.resumeSpan(open) as SpanOf<"valet.turn">;
-        const { lastWriteMs } = journal;
-        if (lastWriteMs !== undefined) turn.setAttribute("valet.last_seen_ms", Math.floor(lastWriteMs));
-        endWith(turn, "lost", "runner_lost");
-      }
-      this.#finish(attemptId, failure("runner_lost"));
+    for (const { attemptId, span, steps } of this.#options.journal.running()) {
+      if (steps !== undefined) killCommandsOf(attemptId);
+      for (const step of steps ?? []) if (step.state.status === "running") this.#endLost(step.span);
+      this.#endLost(span);
+      this.#finish(attemptId, failure("runner_lost", steps));
     }
+  }
+
+  #endLost(text: string | undefined): void {
+    const { journal, tracing } = this.#options;
+    const open = text === undefined ? undefined : parseOpenSpan(text);
+    if (open === undefined) return;
+    // Of a workflow or a step, too: in what is done to it here they do not differ.
+    const span = tracing.base.resumeSpan(open) as SpanOf<"valet.turn">;
+    const { lastWriteMs } = journal;
+    if (lastWriteMs !== undefined) span.setAttribute("valet.last_seen_ms", Math.floor(lastWriteMs));
+    endWith(span, "lost", "runner_lost");
   }
 
   /** From now on attempts are accepted. */
@@ -94,9 +100,9 @@ export class Attempts {
   }
 
   /** Begins to work on a dispatch. One that came before is not worked on again; what is known of it is told again. */
-  receive(dispatch: PromptDispatch): void {
+  receive(work: Work): void {
     const { journal, onProblem } = this.#options;
-    const { attemptId } = dispatch;
+    const { attemptId } = work.dispatch;
     switch (journal.stateOf(attemptId)) {
       case "running":
         for (const running of journal.running()) if (running.attemptId === attemptId) this.#sendAccepted(running);
@@ -108,18 +114,18 @@ export class Attempts {
         onProblem("an attempt came again after its end");
         break;
       case undefined:
-        if (this.#turns !== undefined && this.#isOpen) this.#begin(this.#turns, dispatch);
+        if (this.#turns !== undefined && this.#isOpen) this.#begin(this.#turns, work);
         else this.#refuse(attemptId, "not_accepted");
     }
   }
 
   abort(attemptId: string, reason: AbortReason): void {
     this.#turns?.abort(attemptId, reason).catch((error: Error) => {
-      this.#options.onProblem(`a turn could not be aborted: ${error.name}`);
+      this.#options.onProblem(`an attempt could not be aborted: ${error.name}`);
     });
   }
 
-  /** Ends all turns. Resolves when they have ended. */
+  /** Ends all work. Resolves when it has ended. */
   async abortAll(reason: AbortReason): Promise<void> {
     for (const attemptId of this.#running.keys()) this.abort(attemptId, reason);
     await Promise.all(this.#running.values());
@@ -136,7 +142,7 @@ export class Attempts {
   acknowledged(attemptId: string): void {
     const { journal, onProblem } = this.#options;
     if (journal.stateOf(attemptId) === "ended") this.#write(() => journal.settle(attemptId));
-    else onProblem("a turn was acknowledged that had not ended");
+    else onProblem("an attempt was acknowledged that had not ended");
     if (journal.unacknowledged().length === 0) this.#onSettled?.();
   }
 
@@ -148,8 +154,9 @@ export class Attempts {
     });
   }
 
-  /** Passes on what a turn tells. What a person is asked is asked again on a new link. */
+  /** Passes on what work tells. What a person is asked, and how far steps have come, is told again on a new link. */
   tell(news: TurnNews): void {
+    if (news.type === "workflow-step") this.#write(() => this.#options.journal.step(news));
     if (news.type === "permission-asked") this.#asked.set(news.permissionId, news);
     else if (news.type === "question-asked") this.#asked.set(news.questionId, news);
     this.#options.send(news);
@@ -166,53 +173,59 @@ export class Attempts {
     for (const frame of this.#options.journal.unacknowledged()) this.#options.send(frame);
   }
 
-  #begin(turns: Turns, dispatch: PromptDispatch): void {
+  #begin(turns: Turns, work: Work): void {
     const { journal, tracing, onProblem } = this.#options;
-    const { attemptId } = dispatch;
+    const { attemptId } = work.dispatch;
+    const isWorkflow = work.type === "workflow-execute";
     tracing.clock.anchor();
-    let turn: RunningTurn;
+    let running: RunningTurn | RunningWorkflow;
     try {
-      journal.accept(attemptId);
-      turn = turns.run(dispatch);
+      journal.accept(attemptId, isWorkflow);
+      running = isWorkflow ? turns.execute(work.dispatch) : turns.run(work.dispatch);
     } catch (error) {
-      onProblem(`a turn could not begin: ${(error as Error).name}`);
+      onProblem(`an attempt could not begin: ${(error as Error).name}`);
       this.#write(() => journal.settle(attemptId));
       this.#refuse(attemptId, "_OTHER");
       return;
     }
-    const { openSpan } = turn;
+    const { openSpan, done } = running;
     if (openSpan !== undefined) this.#write(() => journal.begin(attemptId, openSpan));
     this.#sendAccepted({ attemptId, span: openSpan });
-    const finished = turn.done.then(
+    const finished = (done as Promise<TurnResult | WorkflowResult>).then(
       (result) => this.#finish(attemptId, result),
       (error: Error) => {
-        onProblem(`a turn failed: ${error.name}`);
-        this.#finish(attemptId, failure("_OTHER"));
+        onProblem(`an attempt failed: ${error.name}`);
+        this.#finish(attemptId, failure("_OTHER", isWorkflow ? [] : undefined));
       },
     );
     this.#running.set(attemptId, finished);
   }
 
-  /** The turn's spans go first: whoever hears of its end finds them. */
-  #finish(attemptId: string, result: TurnResult): void {
+  /** The spans of the work go first: whoever hears of its end finds them. */
+  #finish(attemptId: string, result: TurnResult | WorkflowResult): void {
     const { journal, outbox, send } = this.#options;
     this.#running.delete(attemptId);
     for (const [id, asked] of this.#asked) if (asked.attemptId === attemptId) this.#asked.delete(id);
-    const frame: TurnEnded = { ...result, type: "turn-ended", attemptId };
+    const frame: AttemptEnded =
+      "steps" in result
+        ? { ...result, type: "workflow-ended", attemptId }
+        : { ...result, type: "turn-ended", attemptId };
     outbox.flush();
     this.#write(() => journal.end(frame));
     send(frame);
   }
 
-  #sendAccepted({ attemptId, span }: RunningAttempt): void {
+  /** With how far its steps have come, where it is a workflow that goes on. */
+  #sendAccepted({ attemptId, span, steps = [] }: RunningAttempt): void {
     this.#options.send({ type: "prompt-accepted", attemptId, ...(span !== undefined && { span }) });
+    for (const step of steps) this.#options.send(step);
   }
 
   #refuse(attemptId: string, errorType: ErrorType): void {
     this.#options.send({ type: "prompt-refused", attemptId, errorType });
   }
 
-  /** A disk that fails in the middle of a turn costs what a crash would lose, not the turn. */
+  /** A disk that fails in the middle of work costs what a crash would lose, not the work. */
   #write(write: () => void): void {
     try {
       write();
@@ -222,6 +235,12 @@ export class Attempts {
   }
 }
 
-function failure(errorType: ErrorType): TurnResult {
-  return { outcome: "error", errorType, parts: [], summary: NO_SUMMARY };
+/** @param steps of a workflow: those that were told of; what was in work among them is lost */
+function failure(errorType: ErrorType, steps?: readonly StepFrame[]): TurnResult | WorkflowResult {
+  const failed = { outcome: "error", errorType, summary: NO_SUMMARY } as const;
+  if (steps === undefined) return { ...failed, parts: [] };
+  const states = steps.map(({ state }) =>
+    state.status === "done" ? state : ({ index: state.index, status: "done", outcome: "lost", errorType } as const),
+  );
+  return { ...failed, steps: states };
 }

@@ -1,7 +1,14 @@
-import { type FromRunner, FromRunner as FromRunnerSchema, type MessagePart } from "@valet/shared/protocol/runner-link";
+import {
+  type FromRunner,
+  FromRunner as FromRunnerSchema,
+  MAX_LINK_FRAME_BYTES,
+  type MessagePart,
+} from "@valet/shared/protocol/runner-link";
+import { MAX_STEP_OUTPUT, MAX_WORKFLOW_STEPS, type WorkflowStepState } from "@valet/shared/protocol/workflow";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { encodeToFit } from "./fit-frame.ts";
+import { NO_SUMMARY } from "./summary.ts";
 
 const frameWith = (parts: MessagePart[]): FromRunner => ({
   type: "turn-ended",
@@ -68,4 +75,17 @@ test("whatever the parts hold, the frame fits and is well-formed", () => {
     }),
     { numRuns: 50 },
   );
+});
+
+test("of what a workflow's steps gave, the ends are kept", () => {
+  const output = (index: number) => `begin ${"\u0000".repeat(MAX_STEP_OUTPUT - 20)} end ${index}`;
+  const steps = Array.from({ length: MAX_WORKFLOW_STEPS }, (_, index) => ({
+    ...{ index, status: "done", outcome: "ok", output: output(index) },
+  })) as WorkflowStepState[];
+  const frame: FromRunner = { type: "workflow-ended", attemptId: "a", outcome: "ok", steps, summary: NO_SUMMARY };
+  const encoded = encodeToFit(frame) ?? "";
+  expect(Buffer.byteLength(encoded)).toBeLessThanOrEqual(MAX_LINK_FRAME_BYTES);
+  const read = FromRunnerSchema.parse(JSON.parse(encoded)) as typeof frame;
+  expect(read.steps.map(({ index }) => index)).toEqual(steps.map(({ index }) => index));
+  for (const step of read.steps) expect(step.output).toMatch(new RegExp(`^….* end ${step.index}$`, "s"));
 });

@@ -1,18 +1,25 @@
 /** Makes frames fit the link. Pure. */
-import { type FromRunner, MAX_LINK_FRAME_BYTES, type MessagePart } from "@valet/shared/protocol/runner-link";
+import {
+  type FromRunner,
+  type FromRunnerOf,
+  MAX_LINK_FRAME_BYTES,
+  type MessagePart,
+} from "@valet/shared/protocol/runner-link";
+import { cutEnd, cutStart } from "./cut-text.ts";
 
 /** How much of each text is kept, in UTF-16 code units: the first that fits is taken. */
 const CAPS = [64 * 1024, 16 * 1024, 4096, 1024, 256, 64];
-const CUT = "…";
 
 /**
  * The frame as JSON text of at most `maxBytes` bytes. Parts are cut where they are too long for that: what tools took and
- * gave and what the model thought first, then the answer; at last the oldest parts are left out.
+ * gave and what the model thought first, then the answer; at last the oldest parts are left out. Of what a workflow's steps
+ * gave, the ends are kept.
  * @returns `undefined` when nothing in it can be cut
  */
 export function encodeToFit(frame: FromRunner, maxBytes = MAX_LINK_FRAME_BYTES): string | undefined {
   const whole = JSON.stringify(frame);
   if (Buffer.byteLength(whole) <= maxBytes) return whole;
+  if (frame.type === "workflow-ended") return encodeSteps(frame, maxBytes);
   const parts = frame.type === "turn-ended" ? frame.parts : frame.type === "part" ? [frame.part] : undefined;
   if (parts === undefined) return undefined;
   const encode = (kept: MessagePart[]) => {
@@ -35,17 +42,23 @@ export function encodeToFit(frame: FromRunner, maxBytes = MAX_LINK_FRAME_BYTES):
   return undefined;
 }
 
+function encodeSteps(frame: FromRunnerOf<"workflow-ended">, maxBytes: number): string | undefined {
+  for (const cap of CAPS) {
+    const steps = frame.steps.map(({ output, ...step }) =>
+      output === undefined ? step : { ...step, output: cutStart(output, cap) },
+    );
+    const text = JSON.stringify({ ...frame, steps });
+    if (Buffer.byteLength(text) <= maxBytes) return text;
+  }
+  return undefined;
+}
+
 function cutPart(part: MessagePart, cap: number): MessagePart {
-  if (part.type !== "tool") return { ...part, text: cut(part.text, cap) };
+  if (part.type !== "tool") return { ...part, text: cutEnd(part.text, cap) };
   const { input, output, ...rest } = part;
   return {
     ...rest,
-    ...(input !== undefined && { input: cut(input, cap) }),
-    ...(output !== undefined && { output: cut(output, cap) }),
+    ...(input !== undefined && { input: cutEnd(input, cap) }),
+    ...(output !== undefined && { output: cutEnd(output, cap) }),
   };
-}
-
-function cut(text: string, cap: number): string {
-  // Half of a surrogate pair at the end would be no text.
-  return text.length <= cap ? text : text.slice(0, cap - CUT.length).toWellFormed() + CUT;
 }

@@ -1,7 +1,8 @@
 /** Runs git by itself: nothing asks, nothing is inherited that it does not need, and a secret goes by a pipe that only it holds. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import type { Writable } from "node:stream";
 import type { ErrorType } from "@valet/shared/spans";
+import { collectEnd, killGroup } from "./child-processes.ts";
 
 export type GitErrorType = Extract<
   ErrorType,
@@ -70,10 +71,10 @@ export async function git(args: readonly string[], failure: GitErrorType, option
     detached: true,
     stdio: ["ignore", "pipe", "pipe", credentials === undefined ? "ignore" : "pipe"],
   });
-  const stdout = collect(child.stdout);
-  const stderr = collect(child.stderr);
+  const stdout = collectEnd([child.stdout], MAX_OUTPUT);
+  const stderr = collectEnd([child.stderr], MAX_OUTPUT);
   if (credentials !== undefined) giveCredentials(child.stdio[3] as Writable, credentials);
-  const end = () => killGroup(child);
+  const end = () => killGroup(child.pid);
   signal.addEventListener("abort", end, { once: true });
   const code = await new Promise<number | undefined>((resolve) => {
     child.once("error", () => resolve(undefined));
@@ -122,23 +123,6 @@ function giveCredentials(pipe: Writable, { username, password }: Credentials): v
   // Git may end without having asked.
   pipe.on("error", () => {});
   pipe.end(`username=${username}\npassword=${password}\n`);
-}
-
-function collect(stream: NodeJS.ReadableStream | null): () => string {
-  let text = "";
-  stream?.setEncoding("utf8");
-  stream?.on("data", (chunk: string) => {
-    text = (text + chunk).slice(-MAX_OUTPUT);
-  });
-  return () => text;
-}
-
-function killGroup({ pid }: ChildProcess): void {
-  try {
-    if (pid !== undefined) process.kill(-pid, "SIGKILL");
-  } catch {
-    // It has just ended.
-  }
 }
 
 function reasonOf(signal: AbortSignal): GitErrorType {

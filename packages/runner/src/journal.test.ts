@@ -2,14 +2,14 @@ import { appendFileSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../test/folder.ts";
-import { Journal, type TurnEnded } from "./journal.ts";
+import { type AttemptEnded, Journal, type StepFrame } from "./journal.ts";
 
 const open = (path = join(temporaryFolder(), "state", "journal.jsonl"), generation = 1) => ({
   path,
   journal: new Journal(path, generation),
 });
 
-const ended = (attemptId: string, text = "done"): TurnEnded => ({
+const ended = (attemptId: string, text = "done"): AttemptEnded => ({
   type: "turn-ended",
   attemptId,
   outcome: "ok",
@@ -40,6 +40,28 @@ describe("a runner that takes over knows", () => {
       { attemptId: "two", span: undefined },
     ]);
     expect(next.lastWriteMs).toBeGreaterThan(Date.now() - 60_000);
+  });
+
+  test("how far the steps of a workflow had come", () => {
+    const { path, journal } = open();
+    const step = (index: number, status: "running" | "done"): StepFrame => ({
+      ...{ type: "workflow-step", attemptId: "one", state: { index, status } },
+      ...(status === "running" && { span: `span ${index}` }),
+    });
+    journal.accept("one", true);
+    journal.begin("one", "span");
+    for (const frame of [step(0, "running"), step(0, "done"), step(1, "running")]) journal.step(frame);
+    const expected = [{ attemptId: "one", span: "span", steps: [step(0, "done"), step(1, "running")] }];
+    expect(journal.running()).toEqual(expected);
+    // Nor does the one after the next forget.
+    expect(new Journal(path, 1).running()).toEqual(expected);
+    expect(new Journal(path, 1).running()).toEqual(expected);
+  });
+
+  test("that a workflow of which nothing was told yet is one", () => {
+    const { path, journal } = open();
+    journal.accept("one", true);
+    expect(new Journal(path, 1).running()).toEqual([{ attemptId: "one", span: undefined, steps: [] }]);
   });
 
   test("what has ended and is not acknowledged", () => {

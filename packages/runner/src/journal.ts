@@ -7,26 +7,39 @@ import { dirname } from "node:path";
 import { FromRunner, type FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import { z } from "zod";
 
-export type TurnEnded = FromRunnerOf<"turn-ended">;
+/** How an attempt ended: what is owed until it is acknowledged. */
+export type AttemptEnded = FromRunnerOf<"turn-ended"> | FromRunnerOf<"workflow-ended">;
+export type StepFrame = FromRunnerOf<"workflow-step">;
 
 /** An attempt that is being worked on, or was when the runner before this one died. */
 export interface RunningAttempt {
   readonly attemptId: string;
-  /** Its `valet.turn`, open, as `serialiseSpan` writes it; none if the runner died before there was one. */
+  /** Its `valet.turn` or `valet.workflow.execute`, open, as `serialiseSpan` writes it; none if the runner died before it. */
   readonly span: string | undefined;
+  /** Of a workflow: the last that was told of each step, in order. */
+  readonly steps?: readonly StepFrame[];
 }
 
 const Line = z.discriminatedUnion("is", [
-  z.object({ is: z.literal("accepted"), attemptId: z.string(), generation: z.number() }),
+  z.object({
+    is: z.literal("accepted"),
+    attemptId: z.string(),
+    generation: z.number(),
+    isWorkflow: z.boolean().optional(),
+  }),
   z.object({ is: z.literal("begun"), attemptId: z.string(), span: z.string() }),
+  z.object({ is: z.literal("step"), frame: z.string() }),
   z.object({ is: z.literal("ended"), frame: z.string() }),
   z.object({ is: z.literal("settled"), attemptId: z.string() }),
 ]);
 type Line = z.infer<typeof Line>;
 
+/** The steps that were told of, by their index. */
+type Steps = ReadonlyMap<number, StepFrame>;
+
 type Attempt =
-  | { readonly is: "running"; readonly span: string | undefined }
-  | { readonly is: "ended"; readonly frame: TurnEnded }
+  | { readonly is: "running"; readonly span: string | undefined; readonly steps: Steps | undefined }
+  | { readonly is: "ended"; readonly frame: AttemptEnded }
   | { readonly is: "settled" };
 
 /** Settled attempts that are remembered, so that a dispatch that comes again finds itself done. */
@@ -62,19 +75,26 @@ export class Journal {
   }
 
   /** Promises the work. @throws what the file system says; then it is not promised */
-  accept(attemptId: string): void {
-    this.#write({ is: "accepted", attemptId, generation: this.#generation });
-    this.#attempts.set(attemptId, { is: "running", span: undefined });
+  accept(attemptId: string, isWorkflow = false): void {
+    this.#write(acceptedLine(attemptId, this.#generation, isWorkflow));
+    this.#attempts.set(attemptId, begun(isWorkflow));
   }
 
   /** The work has begun under this span. @throws what the file system says */
   begin(attemptId: string, span: string): void {
-    this.#attempts.set(attemptId, { is: "running", span });
+    this.#replay({ is: "begun", attemptId, span });
     this.#write({ is: "begun", attemptId, span });
   }
 
+  /** A step of a workflow in work has begun or ended. @throws what the file system says; it is kept in memory */
+  step(frame: StepFrame): void {
+    const line: Line = { is: "step", frame: JSON.stringify(frame) };
+    this.#replay(line);
+    this.#write(line);
+  }
+
   /** The work is done, and its result kept until it is acknowledged. @throws what the file system says; it is kept in memory */
-  end(frame: TurnEnded): void {
+  end(frame: AttemptEnded): void {
     this.#attempts.set(frame.attemptId, { is: "ended", frame });
     this.#write({ is: "ended", frame: JSON.stringify(frame) });
   }
@@ -97,12 +117,12 @@ export class Journal {
 
   running(): RunningAttempt[] {
     return [...this.#attempts].flatMap(([attemptId, attempt]) =>
-      attempt.is === "running" ? [{ attemptId, span: attempt.span }] : [],
+      attempt.is === "running" ? [runningAttempt(attemptId, attempt)] : [],
     );
   }
 
   /** Results that have not been acknowledged, in order. */
-  unacknowledged(): TurnEnded[] {
+  unacknowledged(): AttemptEnded[] {
     return [...this.#attempts.values()].flatMap((attempt) => (attempt.is === "ended" ? [attempt.frame] : []));
   }
 
@@ -127,15 +147,25 @@ export class Journal {
   #replay(line: Line): void {
     switch (line.is) {
       case "accepted":
-        if (line.generation === this.#generation)
-          this.#attempts.set(line.attemptId, { is: "running", span: undefined });
+        if (line.generation === this.#generation) this.#attempts.set(line.attemptId, begun(line.isWorkflow === true));
         break;
-      case "begun":
-        if (this.#attempts.has(line.attemptId)) this.#attempts.set(line.attemptId, { is: "running", span: line.span });
+      case "begun": {
+        const attempt = this.#attempts.get(line.attemptId);
+        if (attempt?.is === "running") this.#attempts.set(line.attemptId, { ...attempt, span: line.span });
         break;
+      }
+      case "step": {
+        const frame = readFrame(line.frame);
+        const attempt = frame?.type === "workflow-step" ? this.#attempts.get(frame.attemptId) : undefined;
+        if (frame?.type !== "workflow-step" || attempt?.is !== "running") break;
+        const steps = new Map(attempt.steps).set(frame.state.index, frame);
+        this.#attempts.set(frame.attemptId, { ...attempt, steps });
+        break;
+      }
       case "ended": {
         const frame = readFrame(line.frame);
-        if (frame !== undefined && this.#attempts.has(frame.attemptId)) {
+        const isEnd = frame?.type === "turn-ended" || frame?.type === "workflow-ended";
+        if (isEnd && this.#attempts.has(frame.attemptId)) {
           this.#attempts.set(frame.attemptId, { is: "ended", frame });
         }
         break;
@@ -164,11 +194,27 @@ export class Journal {
   }
 }
 
+function begun(isWorkflow: boolean): Attempt {
+  return { is: "running", span: undefined, steps: isWorkflow ? new Map() : undefined };
+}
+
+function runningAttempt(attemptId: string, { span, steps }: Attempt & { is: "running" }): RunningAttempt {
+  return { attemptId, span, ...(steps !== undefined && { steps: [...steps.values()] }) };
+}
+
+function acceptedLine(attemptId: string, generation: number, isWorkflow: boolean): Line {
+  return { is: "accepted", attemptId, generation, ...(isWorkflow && { isWorkflow }) };
+}
+
 function linesOf(attemptId: string, attempt: Attempt, generation: number): Line[] {
-  const accepted: Line = { is: "accepted", attemptId, generation };
+  const isWorkflow = attempt.is === "running" && attempt.steps !== undefined;
+  const accepted = acceptedLine(attemptId, generation, isWorkflow);
   switch (attempt.is) {
-    case "running":
-      return attempt.span === undefined ? [accepted] : [accepted, { is: "begun", attemptId, span: attempt.span }];
+    case "running": {
+      const begun: Line[] = attempt.span === undefined ? [] : [{ is: "begun", attemptId, span: attempt.span }];
+      const steps = [...(attempt.steps?.values() ?? [])];
+      return [accepted, ...begun, ...steps.map((step): Line => ({ is: "step", frame: JSON.stringify(step) }))];
+    }
     case "ended":
       return [accepted, { is: "ended", frame: JSON.stringify(attempt.frame) }];
     case "settled":
@@ -185,10 +231,9 @@ function readLine(text: string): Line | undefined {
   }
 }
 
-function readFrame(text: string): TurnEnded | undefined {
+function readFrame(text: string): FromRunner | undefined {
   try {
-    const { data } = FromRunner.safeParse(JSON.parse(text));
-    return data?.type === "turn-ended" ? data : undefined;
+    return FromRunner.safeParse(JSON.parse(text)).data;
   } catch {
     return undefined;
   }

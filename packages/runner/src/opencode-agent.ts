@@ -12,7 +12,10 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, workspac
   const opencode = new OpenCode({ workspace, modelAccess, tracer, workspaceReady });
   const turns = new PromptRunner({
     ...{ agent: opencode, tracer, captureContent, stuckTurnMs, defaultModel: modelAccess.model },
+    ...{ workspace, env: process.env },
     onPart: (attemptId, part) => tell({ type: "part", attemptId, part }),
+    onStep: (attemptId, state, span) =>
+      tell({ type: "workflow-step", attemptId, state, ...(span !== undefined && { span }) }),
     onAsked: (asked) => tell(asked),
   });
   return { agent: { turns, stop: () => opencode.stop() }, healthy: opencode.ready(parent) };

@@ -16,7 +16,8 @@ import {
 } from "@valet/shared/tracing";
 import { afterEach, expect, test, vi } from "vitest";
 import { FakeOpenCode, type FakeOptions, type RawEvent } from "../test/fake-opencode.ts";
-import { type AgentAsks, PromptRunner, type PromptRunnerOptions } from "./prompt.ts";
+import type { AgentAsks } from "./agent-task.ts";
+import { PromptRunner, type PromptRunnerOptions } from "./prompt.ts";
 
 const disposables: AsyncDisposable[] = [];
 afterEach(async () => {
@@ -41,6 +42,9 @@ function setUp(fake: FakeOptions, options: Partial<PromptRunnerOptions> = {}) {
     defaultModel: "valet/default",
     stuckTurnMs: 10_000,
     partIntervalMs: 0,
+    workspace: "/nowhere",
+    env: {},
+    onStep: () => {},
     onPart: (attemptId, part) => parts.push([attemptId, part]),
     onAsked: (request) => asked.push(request),
     ...options,

@@ -1,23 +1,34 @@
-/** Takes dispatches to the agent: turns of different channels side by side, those of one channel in order, none twice. */
-import type { PromptDispatch } from "@valet/shared/protocol/runner-link";
+/** Takes dispatches to the agent: work in different channels side by side, that of one channel in order, none twice. */
+import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
+import type { AbortReason, AgentReply } from "./agent-task.ts";
 import type { PromptLimits } from "./opencode/agent-prompt.ts";
-import { type AbortReason, type AgentReply, Turn, type TurnOptions, type TurnResult } from "./turn.ts";
+import { Turn, type TurnResult } from "./turn.ts";
+import { Workflow, type WorkflowOptions, type WorkflowResult } from "./workflow.ts";
 
-export type { AbortReason, AgentAsks, AgentReply, TurnResult } from "./turn.ts";
-
-export interface PromptRunnerOptions extends Omit<TurnOptions, "limits" | "messageIds" | "partIntervalMs"> {
-  /** How long a turn may go without any event of the agent before it is ended as stuck. */
+export interface PromptRunnerOptions
+  extends Omit<WorkflowOptions, "limits" | "messageIds" | "partIntervalMs" | "commandTimeoutMs"> {
+  /** How long a turn may go without any event of the agent, and a command of a workflow at all, before it is ended. */
   readonly stuckTurnMs: number;
   readonly limits?: Partial<Omit<PromptLimits, "stuckMs">>;
   readonly partIntervalMs?: number;
 }
 
-/** A turn that has begun. */
-export interface RunningTurn {
-  /** `valet.turn`, open, as `serialiseSpan` writes it; none where nothing is recorded. */
+/** Work that has begun. */
+export interface Running<R> {
+  /** Its span, open, as `serialiseSpan` writes it; none where nothing is recorded. */
   readonly openSpan: string | undefined;
   /** Never rejects. */
-  readonly done: Promise<TurnResult>;
+  readonly done: Promise<R>;
+}
+export type RunningTurn = Running<TurnResult>;
+export type RunningWorkflow = Running<WorkflowResult>;
+
+/** A turn or a workflow. */
+interface Work<R> {
+  readonly openSpan: string | undefined;
+  run(before: Promise<unknown>): Promise<R>;
+  abort(reason: AbortReason): Promise<void>;
+  reply(reply: AgentReply): Promise<void>;
 }
 
 /** With 2, 4 and 8 s between them. */
@@ -29,9 +40,9 @@ const PART_INTERVAL_MS = 100;
 const MAX_FINISHED = 100;
 
 export class PromptRunner {
-  readonly #options: TurnOptions;
-  readonly #turns = new Map<string, RunningTurn & { readonly turn: Turn }>();
-  /** The last turn of each channel that has one at work. */
+  readonly #options: WorkflowOptions;
+  readonly #begun = new Map<string, Running<unknown> & { readonly work: Work<unknown> }>();
+  /** The last work of each channel that has one under way. */
   readonly #channels = new Map<string, Promise<unknown>>();
   readonly #busy = new Set<string>();
 
@@ -40,6 +51,7 @@ export class PromptRunner {
     this.#options = {
       ...rest,
       partIntervalMs,
+      commandTimeoutMs: stuckTurnMs,
       messageIds: new Set(),
       limits: {
         stuckMs: stuckTurnMs,
@@ -58,13 +70,22 @@ export class PromptRunner {
 
   /** Begins to work on an attempt; one that was taken before is not worked on again, and its turn is returned. */
   run(dispatch: PromptDispatch): RunningTurn {
-    const { attemptId, channel } = dispatch;
-    const known = this.#turns.get(attemptId);
+    return this.#begin(dispatch, () => new Turn(this.#options, dispatch));
+  }
+
+  /** Begins to execute a workflow, likewise. */
+  execute(dispatch: WorkflowDispatch): RunningWorkflow {
+    return this.#begin(dispatch, () => new Workflow(this.#options, dispatch));
+  }
+
+  #begin<R>({ attemptId, channel }: PromptDispatch | WorkflowDispatch, make: () => Work<R>): Running<R> {
+    // An attempt is of one kind.
+    const known = this.#begun.get(attemptId) as Running<R> | undefined;
     if (known !== undefined) return known;
-    const turn = new Turn(this.#options, dispatch);
-    const done = turn.run(this.#channels.get(channel) ?? Promise.resolve());
-    const running = { turn, openSpan: turn.openSpan, done };
-    this.#turns.set(attemptId, running);
+    const work = make();
+    const done = work.run(this.#channels.get(channel) ?? Promise.resolve());
+    const running = { work, openSpan: work.openSpan, done };
+    this.#begun.set(attemptId, running);
     this.#busy.add(attemptId);
     this.#channels.set(channel, done);
     void done.then(() => {
@@ -77,31 +98,31 @@ export class PromptRunner {
 
   /**
    * Cuts an attempt short; nothing if it is not being worked on. Resolves when the agent has come to rest, shortly before the
-   * turn's own promise does.
+   * work's own promise does.
    */
   async abort(attemptId: string, reason: AbortReason): Promise<void> {
-    if (this.#busy.has(attemptId)) await this.#turns.get(attemptId)?.turn.abort(reason);
+    if (this.#busy.has(attemptId)) await this.#begun.get(attemptId)?.work.abort(reason);
   }
 
-  /** Cuts everything short and waits until all turns have ended. */
+  /** Cuts everything short and waits until all work has ended. */
   async abortAll(reason: AbortReason): Promise<void> {
-    const ended = this.busy.map((attemptId) => this.#turns.get(attemptId)?.done);
+    const ended = this.busy.map((attemptId) => this.#begun.get(attemptId)?.done);
     await Promise.all(this.busy.map((attemptId) => this.abort(attemptId, reason)));
     await Promise.all(ended);
   }
 
   /**
-   * Passes on what a person answered. An answer to what no turn at work has asked for is dropped.
+   * Passes on what a person answered. An answer to what nothing at work has asked for is dropped.
    * @throws OpenCodeError when OpenCode does not take it
    */
   async reply(reply: AgentReply): Promise<void> {
-    for (const attemptId of this.#busy) await this.#turns.get(attemptId)?.turn.reply(reply);
+    for (const attemptId of this.#busy) await this.#begun.get(attemptId)?.work.reply(reply);
   }
 
   #forget(): void {
-    for (const attemptId of this.#turns.keys()) {
-      if (this.#turns.size - this.#busy.size <= MAX_FINISHED) return;
-      if (!this.#busy.has(attemptId)) this.#turns.delete(attemptId);
+    for (const attemptId of this.#begun.keys()) {
+      if (this.#begun.size - this.#busy.size <= MAX_FINISHED) return;
+      if (!this.#busy.has(attemptId)) this.#begun.delete(attemptId);
     }
   }
 }

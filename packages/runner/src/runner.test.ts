@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { FromRunner } from "@valet/shared/protocol/runner-link";
@@ -15,11 +15,13 @@ import {
   type LinkServerOptions,
   spansOf,
   startLinkServer,
+  workflowDispatch,
 } from "../test/link-server.ts";
+import { runCommand } from "./command.ts";
 import { Journal } from "./journal.ts";
 import { Runner, type RunnerOptions } from "./runner.ts";
 import { SpanOutbox } from "./span-outbox.ts";
-import { createTracing, runnerResource, type Tracing } from "./tracing.ts";
+import { createTracing, openSpanText, type RunnerTracer, runnerResource, type Tracing } from "./tracing.ts";
 
 const TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03";
 
@@ -322,7 +324,7 @@ describe("a dispatch", () => {
     await ready();
     server.send({ type: "prompt", dispatch: dispatch("att_1") });
     expect(await server.frame("prompt-refused")).toMatchObject({ attemptId: "att_1", errorType: "_OTHER" });
-    expect(problems).toEqual(["a turn could not begin: RangeError"]);
+    expect(problems).toEqual(["an attempt could not begin: RangeError"]);
   });
 });
 
@@ -359,6 +361,86 @@ describe("a runner that takes the place of one that died", () => {
     server.send({ type: "prompt", dispatch: dispatch("att_3") });
     await server.frame("prompt-accepted");
     expect(agent.runs.map(({ attemptId }) => attemptId)).toEqual(["att_3"]);
+  });
+});
+
+describe("a workflow", () => {
+  const running = { index: 0, status: "running" } as const;
+  const done = { index: 0, status: "done", outcome: "ok", output: "built" } as const;
+
+  test("is accepted with its open span; its steps are told, on a new link again; its end until it is acknowledged", async () => {
+    const { server, agent, ready } = setUp({ acknowledges: false });
+    await ready();
+    server.send({ type: "workflow-execute", dispatch: workflowDispatch("att_1") });
+    const { span } = await server.frame("prompt-accepted");
+    expect(JSON.parse(span ?? "{}")).toMatchObject({ name: "valet.workflow.execute" });
+    expect(agent.executions).toEqual([workflowDispatch("att_1")]);
+    for (const state of [running, done, { ...running, index: 1 }]) {
+      agent.tell({ type: "workflow-step", attemptId: "att_1", state });
+    }
+    await server.frame("workflow-step", ({ state }) => state.index === 1);
+    server.drop();
+    await server.hello(1);
+    await server.waitUntil(() => server.connections[1]?.frames.find(({ type }) => type === "workflow-step"));
+    const again = () => framesOf(server.connections[1]?.frames ?? [], "workflow-step").map(({ state }) => state);
+    await vi.waitFor(() => expect(again()).toEqual([done, { ...running, index: 1 }]));
+    agent.endWorkflow("att_1", { steps: [done] });
+    const ended = { type: "workflow-ended", attemptId: "att_1", outcome: "ok", steps: [done], summary: DONE.summary };
+    expect(await server.frame("workflow-ended")).toEqual(ended);
+    const at = server.received.findIndex(({ type }) => type === "workflow-ended");
+    expect(spansOf(server.received.slice(0, at)).map(({ name }) => name)).toContain("valet.workflow.execute");
+    server.drop();
+    await server.hello(2);
+    await vi.waitFor(() => expect(framesOf(server.received, "workflow-ended")).toEqual([ended, ended]));
+    server.send({ type: "turn-ended-ack", attemptId: "att_1" });
+    server.drop();
+    expect((await server.hello(3)).attempts).toEqual([]);
+  });
+
+  test("that comes again is executed once", async () => {
+    const { server, agent, ready, problems } = setUp({ acknowledges: false });
+    await ready();
+    const frame = { type: "workflow-execute", dispatch: workflowDispatch("att_1") } as const;
+    server.send(frame);
+    server.send(frame);
+    await vi.waitFor(() => expect(framesOf(server.received, "prompt-accepted")).toHaveLength(2));
+    agent.endWorkflow("att_1");
+    await server.frame("workflow-ended");
+    server.send(frame);
+    await vi.waitFor(() => expect(framesOf(server.received, "workflow-ended")).toHaveLength(2));
+    server.send({ type: "turn-ended-ack", attemptId: "att_1" });
+    server.send(frame);
+    await vi.waitFor(() => expect(problems).toContain("an attempt came again after its end"));
+    expect(agent.executions).toHaveLength(1);
+  });
+
+  test("of a runner that died is ended by the next: what was done stays done, what was in work is lost and killed", async () => {
+    const home = temporaryFolder();
+    const first = setUp({ home, acknowledges: false, instanceId: "one" });
+    await first.ready();
+    first.server.send({ type: "workflow-execute", dispatch: workflowDispatch("att_1") });
+    await first.server.frame("prompt-accepted");
+    const tracer = first.agent.start()?.tracer as RunnerTracer;
+    const attributes = { "valet.workflow.step.name": "deploy" };
+    const step = tracer.startSpan("valet.workflow.step deploy", { attributes });
+    first.agent.tell({ type: "workflow-step", attemptId: "att_1", state: done });
+    const span = openSpanText(step) as string;
+    first.agent.tell({ type: "workflow-step", attemptId: "att_1", state: { ...running, index: 1 }, span });
+    const ending = new AbortController();
+    const command = runCommand({
+      ...{ run: "touch begun; sleep 61.31", workspace: home, env: process.env, attemptId: "att_1" },
+      ...{ context: step.context, timeoutMs: 60_000, signal: ending.signal },
+    });
+    await vi.waitFor(() => expect(existsSync(join(home, "begun"))).toBe(true));
+    const { server, span: spanNamed } = setUp({ home, instanceId: "two" });
+    const ended = await server.frame("workflow-ended");
+    expect(ended).toMatchObject({ attemptId: "att_1", outcome: "error", errorType: "runner_lost" });
+    expect(ended.steps).toEqual([done, { index: 1, status: "done", outcome: "lost", errorType: "runner_lost" }]);
+    expect(await command).toMatchObject({ exitCode: undefined });
+    const lost = await spanNamed("valet.workflow.step deploy");
+    expect(lost).toMatchObject({ spanId: step.context.spanId, status: { code: 2 } });
+    expect(lost.attributes).toMatchObject({ "valet.outcome": "lost", "error.type": "runner_lost" });
+    expect((await spanNamed("valet.workflow.execute")).attributes).toMatchObject({ "valet.outcome": "lost" });
   });
 });
 

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { FromRunner, FromRunnerOf, ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import { extractFromHeaders, type Parent } from "@valet/shared/tracing";
 import { AgentClient, type AgentClientOptions, type LinkHandlers } from "./agent-client.ts";
+import type { AbortReason } from "./agent-task.ts";
 import { Attempts, type TurnNews, type Turns } from "./attempts.ts";
 import { Bootstrap, type BootstrapError } from "./bootstrap.ts";
 import { setUpRepository } from "./git-setup.ts";
@@ -13,7 +14,6 @@ import type { Journal } from "./journal.ts";
 import type { Settings } from "./settings.ts";
 import type { SpanOutbox } from "./span-outbox.ts";
 import { RUNNER_VERSION, type RunnerTracer, type Tracing } from "./tracing.ts";
-import type { AbortReason } from "./turn.ts";
 
 /** The agent's process and who gives it work. */
 export interface Agent {
@@ -183,7 +183,8 @@ export class Runner {
     return {
       config: (config) => this.#configure(config),
       "repo-config": (repo) => this.#receiveRepository(repo),
-      prompt: ({ dispatch }) => this.#attempts.receive(dispatch),
+      prompt: (work) => this.#attempts.receive(work),
+      "workflow-execute": (work) => this.#attempts.receive(work),
       abort: ({ attemptId, reason }) => this.#attempts.abort(attemptId, reason),
       "permission-reply": (reply) => this.#attempts.reply(reply),
       "question-reply": (reply) => this.#attempts.reply(reply),

@@ -9,12 +9,14 @@ import {
   createAnchoredClock,
   type DropReason,
   type OnDiagnostic,
+  type OpenSpan,
   parentBased,
   recordDropped,
   type Sampler,
   type Span,
   type SpanSink,
   StatusCode,
+  serialiseSpan,
   type TimeInput,
   Tracer,
 } from "@valet/shared/tracing";
@@ -77,6 +79,21 @@ export function runnerResource({ sessionId, generation }: SessionIdentity, insta
     "valet.session.id": sessionId,
     "valet.generation": generation,
   };
+}
+
+/** Epoch milliseconds with their fractions, for one piece of work: durations in it are monotonic. */
+export function createMillisClock(): () => number {
+  const clock = createAnchoredClock();
+  return () => {
+    const { seconds, nanos } = clock();
+    return seconds * 1000 + nanos / 1e6;
+  };
+}
+
+/** An open span as it is now, for who must end it should this process die; none where nothing is recorded. */
+export function openSpanText(span: { readonly isRecording: boolean }): string | undefined {
+  // A span that records can be read.
+  return span.isRecording ? serialiseSpan(span as unknown as OpenSpan) : undefined;
 }
 
 /** The version of this package. */

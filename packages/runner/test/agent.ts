@@ -1,8 +1,10 @@
-import type { PromptDispatch } from "@valet/shared/protocol/runner-link";
-import { type OpenSpan, SpanKind, serialiseSpan } from "@valet/shared/tracing";
+import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
+import { SpanKind } from "@valet/shared/tracing";
+import type { AbortReason, AgentReply } from "../src/agent-task.ts";
 import type { AgentStart, RunnerOptions } from "../src/runner.ts";
-import { endWith } from "../src/tracing.ts";
-import type { AbortReason, AgentReply, TurnResult } from "../src/turn.ts";
+import { endWith, openSpanText } from "../src/tracing.ts";
+import type { TurnResult } from "../src/turn.ts";
+import type { WorkflowResult } from "../src/workflow.ts";
 
 export const DONE: TurnResult = {
   outcome: "ok",
@@ -25,7 +27,9 @@ export const DONE: TurnResult = {
 /** An agent that does what the test says: its turns begin, and end when they are told to. */
 export function createAgent({ healthy = () => Promise.resolve() as Promise<unknown>, hangs = false } = {}) {
   const ends = new Map<string, (result: TurnResult) => void>();
+  const workflowEnds = new Map<string, (result: WorkflowResult) => void>();
   const runs: PromptDispatch[] = [];
+  const executions: WorkflowDispatch[] = [];
   const replies: AgentReply[] = [];
   let start: AgentStart | undefined;
   let isStopped = false;
@@ -56,9 +60,22 @@ export function createAgent({ healthy = () => Promise.resolve() as Promise<unkno
               resolve(result);
             });
             return {
-              openSpan: turn.isRecording ? serialiseSpan(turn as unknown as OpenSpan) : undefined,
+              openSpan: openSpanText(turn),
               done: promise,
             };
+          },
+          execute(dispatch) {
+            executions.push(dispatch);
+            const { promise, resolve } = Promise.withResolvers<WorkflowResult>();
+            const execution = tracer.startSpan("valet.workflow.execute", {
+              kind: SpanKind.CONSUMER,
+              attributes: { "valet.dispatch.attempt_id": dispatch.attemptId },
+            });
+            workflowEnds.set(dispatch.attemptId, (result) => {
+              endWith(execution, result.outcome, result.errorType as "user_abort");
+              resolve(result);
+            });
+            return { openSpan: openSpanText(execution), done: promise };
           },
           async abort(attemptId: string, errorType: AbortReason) {
             if (!hangs) ends.get(attemptId)?.({ ...DONE, outcome: "aborted", errorType });
@@ -77,8 +94,11 @@ export function createAgent({ healthy = () => Promise.resolve() as Promise<unkno
   return {
     startAgent,
     runs,
+    executions,
     replies,
     end: (attemptId: string, result: TurnResult = DONE) => ends.get(attemptId)?.(result),
+    endWorkflow: (attemptId: string, result: Partial<WorkflowResult> = {}) =>
+      workflowEnds.get(attemptId)?.({ outcome: "ok", steps: [], summary: DONE.summary, ...result }),
     tell: (news: Parameters<AgentStart["tell"]>[0]) => start?.tell(news),
     start: () => start,
     isStopped: () => isStopped,

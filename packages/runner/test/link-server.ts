@@ -5,6 +5,7 @@ import {
   LINK_PONG,
   type PromptDispatch,
   type ToRunner,
+  WorkflowDispatch,
 } from "@valet/shared/protocol/runner-link";
 import type { ServerWebSocket } from "bun";
 import { onTestFinished } from "vitest";
@@ -64,7 +65,7 @@ export function startLinkServer(options: LinkServerOptions = {}) {
         if (settings.acknowledges && frame.type === "spans") {
           answers.push({ type: "spans-ack", instanceId: frame.instanceId, seq: frame.seq });
         }
-        if (settings.acknowledges && frame.type === "turn-ended") {
+        if (settings.acknowledges && (frame.type === "turn-ended" || frame.type === "workflow-ended")) {
           answers.push({ type: "turn-ended-ack", attemptId: frame.attemptId });
         }
         for (const answer of answers) from.send(JSON.stringify(answer));
@@ -179,4 +180,14 @@ export function dispatch(attemptId: string, overrides: Partial<PromptDispatch> =
     queue: { waitMs: 3, reason: "immediate", mode: "followup" },
     ...overrides,
   };
+}
+
+export function workflowDispatch(attemptId: string, overrides: Partial<WorkflowDispatch> = {}): WorkflowDispatch {
+  return WorkflowDispatch.parse({
+    ...{ attemptId, attempt: 1, executionId: `wfl_${attemptId}`, name: "release", channel: "main" },
+    steps: [{ name: "test", run: "true" }],
+    onFailure: "stop",
+    queue: { waitMs: 3, reason: "immediate", mode: "followup" },
+    ...overrides,
+  });
 }

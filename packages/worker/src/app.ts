@@ -14,6 +14,7 @@ import { clientSocket, runnerSocket } from "./routes/sockets.ts";
 import { tickets } from "./routes/tickets.ts";
 import { traces } from "./routes/traces.ts";
 import { turns } from "./routes/turns.ts";
+import { workflows } from "./routes/workflows.ts";
 
 const DESCRIPTION = `Hosted coding-agent sessions. Bodies are JSON, at most ${MAX_REQUEST_BYTES} bytes; times are ISO 8601 UTC,
 durations milliseconds in fields that end in \`_ms\` or \`Ms\`. Send \`traceparent\` and the session's trace goes on from yours.`;
@@ -51,7 +52,9 @@ export function createApp() {
   );
   app.use("/api/*", limitChanges, limitBody);
   app.use("/api/sessions/:id/*", requireSession);
-  for (const routes of [sessions, messages, lifecycle, agentRequests, traces, turns, tickets, clientSocket]) {
+  for (const routes of [
+    ...[sessions, messages, workflows, lifecycle, agentRequests, traces, turns, tickets, clientSocket],
+  ]) {
     app.route("/", routes);
   }
   return app;

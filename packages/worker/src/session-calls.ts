@@ -2,14 +2,17 @@
 import type { QuestionAnswers } from "@valet/shared/protocol/runner-link";
 import type {
   AcceptedMessage,
+  AcceptedWorkflow,
   ClearedQueue,
   CreateSession,
   MessageList,
   SendMessage,
+  StartWorkflow,
   TraceList,
   TurnList,
+  WorkflowList,
 } from "@valet/shared/protocol/session-api";
-import type { MessageView, PermissionReply, SessionView } from "@valet/shared/protocol/session-view";
+import type { MessageView, PermissionReply, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
 import type { Result } from "./durable-objects/result.ts";
 
 /** On whose behalf a call is made, and the span of the request that it is part of. */
@@ -28,6 +31,10 @@ export interface SessionCalls {
   sendMessage(input: SendMessage, ctx: CallContext): Answer<AcceptedMessage>;
   messages(cursor?: string): Answer<MessageList>;
   withdraw(messageId: string, ctx: CallContext): Answer<MessageView>;
+  startWorkflow(input: StartWorkflow, ctx: CallContext): Answer<AcceptedWorkflow>;
+  workflows(cursor?: string): Answer<WorkflowList>;
+  workflow(executionId: string): Answer<WorkflowView>;
+  withdrawWorkflow(executionId: string, ctx: CallContext): Answer<WorkflowView>;
   clearQueue(ctx: CallContext): Answer<ClearedQueue>;
   hibernate(ctx: CallContext): Answer<SessionView>;
   wake(ctx: CallContext): Answer<SessionView>;

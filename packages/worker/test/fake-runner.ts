@@ -3,6 +3,7 @@
  * agent; that the real runner speaks the same is shown by the tests of the whole system.
  */
 import type { FromRunner, FromRunnerOf, ToRunner, ToRunnerOf } from "@valet/shared/protocol/runner-link";
+import type { WorkflowStepState } from "@valet/shared/protocol/workflow";
 import { expect } from "vitest";
 import { eventually } from "./eventually.ts";
 
@@ -114,6 +115,22 @@ export class FakeRunner {
       parts: [{ type: "text", id: `prt_${attemptId}`, text: "done" }],
       ...more,
     });
+    await this.next("turn-ended-ack");
+  }
+
+  /** Waits for a workflow and takes it. */
+  async acceptWorkflow(): Promise<ToRunnerOf<"workflow-execute">["dispatch"]> {
+    const { dispatch } = await this.next("workflow-execute");
+    this.send({ type: "prompt-accepted", attemptId: dispatch.attemptId });
+    return dispatch;
+  }
+
+  step(attemptId: string, state: WorkflowStepState): void {
+    this.send({ type: "workflow-step", attemptId, state });
+  }
+
+  async endWorkflow(attemptId: string, more: Partial<FromRunnerOf<"workflow-ended">> = {}): Promise<void> {
+    this.send({ ...{ type: "workflow-ended", attemptId, outcome: "ok", steps: [], summary: NO_WORK }, ...more });
     await this.next("turn-ended-ack");
   }
 

@@ -1,7 +1,7 @@
 /** One session of a test: the real object, the scripted broker, and the test as its runner. */
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
-import type { CreateSession } from "@valet/shared/protocol/session-api";
-import type { MessageView, SessionStatus, SessionView } from "@valet/shared/protocol/session-view";
+import type { CreateSession, StartWorkflow } from "@valet/shared/protocol/session-api";
+import type { MessageView, SessionStatus, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
 import { expect } from "vitest";
 import { newId } from "../src/durable-objects/ids.ts";
 import type { Result } from "../src/durable-objects/result.ts";
@@ -98,6 +98,23 @@ export class TestSession {
       const message = await this.message(id);
       expect(message).toMatchObject(expected);
       return message;
+    });
+  }
+
+  /** Sends a workflow. @returns its execution's id */
+  async startWorkflow(workflow: StartWorkflow): Promise<string> {
+    return valueIn(await this.stub.startWorkflow(workflow, CALLER)).executionId;
+  }
+
+  async workflow(id: string): Promise<WorkflowView> {
+    return valueIn(await this.stub.workflow(id));
+  }
+
+  async workflowIs(id: string, expected: Partial<WorkflowView>): Promise<WorkflowView> {
+    return eventually(async () => {
+      const workflow = await this.workflow(id);
+      expect(workflow).toMatchObject(expected);
+      return workflow;
     });
   }
 

@@ -57,20 +57,26 @@ const PASSED_ON = new Set(["VALET_SANDBOX_ID", "VALET_SESSION_ID", "VALET_GENERA
 /** An endpoint in the environment switches on OpenCode's own exporter; a context would be one for all of its turns. */
 const NEVER = /^(?:OTEL_|OPENCODE_|TRACEPARENT$|TRACESTATE$)/;
 
+/** The runner's environment without anything about telemetry, a turn's context, the link or its token. */
+export function withoutOurs(inherited: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const [key, value] of Object.entries(inherited)) {
+    if (value === undefined || NEVER.test(key) || (key.startsWith("VALET_") && !PASSED_ON.has(key))) continue;
+    env[key] = value;
+  }
+  return env;
+}
+
 /**
  * OpenCode's environment, which its tools' shells inherit.
- * @param inherited the runner's own, of which nothing about telemetry, the link or its token is passed on
+ * @param inherited the runner's own
  */
 export function openCodeEnvironment(
   inherited: Readonly<Record<string, string | undefined>>,
   access: ModelAccess,
   own: { readonly password: string; readonly config: unknown; readonly configDir?: string | undefined },
 ): Record<string, string> {
-  const env: Record<string, string> = {};
-  for (const [key, value] of Object.entries(inherited)) {
-    if (value === undefined || NEVER.test(key) || (key.startsWith("VALET_") && !PASSED_ON.has(key))) continue;
-    env[key] = value;
-  }
+  const env = withoutOurs(inherited);
   for (const [key, value] of Object.entries(access.providerKeys)) {
     if (!NEVER.test(key) && !key.startsWith("VALET_")) env[key] = value;
   }

@@ -11,7 +11,8 @@ import { PromptDispatch } from "@valet/shared/protocol/runner-link";
 import type { ValetSpans } from "@valet/shared/spans";
 import { attributesToObject, millisBetween, type ReadableSpan, Tracer } from "@valet/shared/tracing";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { type AgentAsks, PromptRunner } from "../prompt.ts";
+import type { AgentAsks } from "../agent-task.ts";
+import { PromptRunner } from "../prompt.ts";
 import { OpenCode } from "./opencode.ts";
 
 const root = realpathSync(mkdtempSync(join(tmpdir(), "valet-runner-")));
@@ -121,7 +122,9 @@ beforeAll(async () => {
   });
   runner = new PromptRunner({
     ...{ agent: opencode, tracer, captureContent: false, defaultModel: modelAccess.model, stuckTurnMs: 20_000 },
+    ...{ workspace, env: process.env },
     onPart: () => {},
+    onStep: () => {},
     onAsked: (request) => asked.push(request),
   });
   await opencode.ready(tracer.startSpan("valet.runner.bootstrap"));

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ModelAccess } from "@valet/shared/protocol/runner-link";
 import type { Subprocess } from "bun";
+import { killGroup } from "../child-processes.ts";
 import { OpenCodeClient } from "./client.ts";
 import { openCodeConfig, openCodeEnvironment, type Permission } from "./config.ts";
 import { killLeftovers } from "./leftovers.ts";
@@ -136,14 +137,6 @@ function binary(): string {
   const manifest = require.resolve("opencode-ai/package.json");
   const { bin } = require(manifest) as { bin: { opencode: string } };
   return join(dirname(manifest), bin.opencode);
-}
-
-function killGroup(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-pid, signal);
-  } catch {
-    // Nobody is left in the group.
-  }
 }
 
 /** Reads the address from OpenCode's own line, since it chooses the port, and reads on so that it never waits to write. */

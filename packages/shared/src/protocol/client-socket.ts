@@ -4,15 +4,33 @@
  */
 import { z } from "zod";
 import { MessagePart, QuestionAnswers } from "./runner-link.ts";
-import { MessageView, PermissionReply, PermissionView, QuestionView, SessionView, TurnRecord } from "./session-view.ts";
+import {
+  MessageView,
+  PermissionReply,
+  PermissionView,
+  QuestionView,
+  SessionView,
+  TurnRecord,
+  WorkflowStepView,
+  WorkflowView,
+} from "./session-view.ts";
 
 export const ClientEvent = z.discriminatedUnion("type", [
   /** First on every connection, and after every change. */
   z.object({ type: z.literal("session"), session: SessionView }),
   /** A message is new or has changed; the last one of an id counts. */
   z.object({ type: z.literal("message"), message: MessageView }),
-  /** A part of the answer that is being written; the last one of a part's id counts. */
+  /** A part of the answer that is being written, in a workflow that of the step in work; the last one of a part's id counts. */
   z.object({ type: z.literal("part"), messageId: z.string(), part: MessagePart }),
+  /** A workflow is new or has changed; without what its steps gave. */
+  z.object({ type: z.literal("workflow"), workflow: WorkflowView }),
+  /** A step of a workflow has begun or ended; the last one of an index counts. */
+  z.object({
+    type: z.literal("workflow-step"),
+    executionId: z.string(),
+    index: z.int().nonnegative(),
+    step: WorkflowStepView,
+  }),
   z.object({ type: z.literal("turn"), turn: TurnRecord }),
   z.object({ type: z.literal("permission-asked"), permission: PermissionView }),
   /** Without `reply`: the turn ended before anybody answered. */

@@ -4,6 +4,8 @@
  * what is known must be well-formed.
  */
 import { z } from "zod";
+import { FAILURE_POLICIES } from "../spans.ts";
+import { MAX_WORKFLOW_STEPS, WorkflowStep, WorkflowStepState } from "./workflow.ts";
 
 /** Far below what workerd stops taking. A sender splits, a receiver refuses. */
 export const MAX_LINK_FRAME_BYTES = 512 * 1024;
@@ -27,31 +29,22 @@ export const Attachment = z.object({
 });
 export type Attachment = z.infer<typeof Attachment>;
 
-/** Everything about one attempt to have a message, or one collected batch, worked on: one object from wire to handler. */
-export const PromptDispatch = z.object({
+/** What every attempt comes with, whatever it is an attempt at. */
+const attempt = {
   /** This attempt. Never worked on twice. */
   attemptId: id,
-  /** Which attempt of the message this is, from 1. */
+  /** Which attempt of the message or workflow this is, from 1. */
   attempt: z.number().int().positive(),
-  /** The message; in a collected batch the first. */
-  messageId: id,
-  /** All messages of a collected batch, in order; one for a plain message. */
-  messageIds: z.array(id).min(1).max(1000),
-  content: z.string(),
-  author: z.object({ id: z.string().max(200), name: z.string().max(200).optional() }).optional(),
-  attachments: z.array(Attachment).max(20).default([]),
   /** Asked for by the message; tried first. */
   model: ModelRef.optional(),
   /** The session's preferences, in order; the failover chain. */
   models: z.array(ModelRef).max(10).default([]),
   channel: id,
-  threadId: id.optional(),
-  replyChannel: id.optional(),
   /** The OpenCode session of this channel, if there has been one. */
   opencodeSessionId: id.optional(),
   /** What a new OpenCode session should know of what went before. */
   continuationContext: z.string().optional(),
-  /** How the message waited, which the turn's span repeats. */
+  /** How it waited, which the span of its work repeats. */
   queue: z.object({
     waitMs: millis,
     reason: z.string().max(64),
@@ -59,8 +52,34 @@ export const PromptDispatch = z.object({
     collectBufferMs: millis.optional(),
   }),
   ...traceContext,
+};
+
+/** Everything about one attempt to have a message, or one collected batch, worked on: one object from wire to handler. */
+export const PromptDispatch = z.object({
+  ...attempt,
+  /** The message; in a collected batch the first. */
+  messageId: id,
+  /** All messages of a collected batch, in order; one for a plain message. */
+  messageIds: z.array(id).min(1).max(1000),
+  content: z.string(),
+  author: z.object({ id: z.string().max(200), name: z.string().max(200).optional() }).optional(),
+  attachments: z.array(Attachment).max(20).default([]),
+  threadId: id.optional(),
+  replyChannel: id.optional(),
 });
 export type PromptDispatch = z.infer<typeof PromptDispatch>;
+
+/** Everything about one attempt to have a workflow executed. */
+export const WorkflowDispatch = z.object({
+  ...attempt,
+  executionId: id,
+  name: z.string().min(1).max(128),
+  steps: z.array(WorkflowStep).min(1).max(MAX_WORKFLOW_STEPS),
+  onFailure: z.enum(FAILURE_POLICIES),
+  /** Where to begin, from 0: what comes before has been done in an earlier attempt. */
+  firstStep: z.number().int().nonnegative().default(0),
+});
+export type WorkflowDispatch = z.infer<typeof WorkflowDispatch>;
 
 /** Keys of providers that OpenCode knows, by the variable it reads. */
 export const PROVIDER_KEYS = [
@@ -147,6 +166,7 @@ export const ToRunner = z.discriminatedUnion("type", [
     ...traceContext,
   }),
   z.object({ type: z.literal("prompt"), dispatch: PromptDispatch }),
+  z.object({ type: z.literal("workflow-execute"), dispatch: WorkflowDispatch }),
   z.object({
     type: z.literal("abort"),
     attemptId: id,
@@ -158,7 +178,7 @@ export const ToRunner = z.discriminatedUnion("type", [
   z.object({ type: z.literal("question-reply"), questionId: id, answers: QuestionAnswers.nullable() }),
   /** Spans up to and with `seq` of this instance are durable. */
   z.object({ type: z.literal("spans-ack"), instanceId: id, seq: z.number().int().nonnegative() }),
-  /** The `turn-ended` of this attempt is durable. */
+  /** The `turn-ended` or `workflow-ended` of this attempt is durable. */
   z.object({ type: z.literal("turn-ended-ack"), attemptId: id }),
   /** End turns, hand over what is left, exit; `stopped` is the answer. */
   z.object({ type: z.literal("shutdown"), reason: z.string().max(64) }),
@@ -235,8 +255,8 @@ export const FromRunner = z.discriminatedUnion("type", [
     errorType: z.string().max(64).optional(),
   }),
   /**
-   * Work on the attempt begins, or began before this connection. `span` is `valet.turn`, open, as `serialiseSpan` writes
-   * it: the object shows it and seals it if the runner is lost.
+   * Work on the attempt, also one of a workflow, begins, or began before this connection. `span` is `valet.turn` or
+   * `valet.workflow.execute`, open, as `serialiseSpan` writes it: the object shows it and seals it if the runner is lost.
    */
   z.object({ type: z.literal("prompt-accepted"), attemptId: id, span: z.string().max(65_536).optional() }),
   z.object({ type: z.literal("prompt-refused"), attemptId: id, errorType: z.string().max(64) }),
@@ -265,6 +285,28 @@ export const FromRunner = z.discriminatedUnion("type", [
     errorType: z.string().max(64).optional(),
     opencodeSessionId: id.optional(),
     parts: z.array(MessagePart).max(2000),
+    summary: TurnSummary,
+  }),
+  /**
+   * How far a step has come; the last one of an index counts. `span` is the step's own, open, where it has just begun.
+   * Told again on a new connection; all that must not be lost is in `workflow-ended`.
+   */
+  z.object({
+    type: z.literal("workflow-step"),
+    attemptId: id,
+    state: WorkflowStepState,
+    span: z.string().max(65_536).optional(),
+  }),
+  /** No step is in work any more. Sent until acknowledged. */
+  z.object({
+    type: z.literal("workflow-ended"),
+    attemptId: id,
+    outcome: z.enum(["ok", "error", "aborted"]),
+    errorType: z.string().max(64).optional(),
+    opencodeSessionId: id.optional(),
+    /** Of the steps that this attempt has begun or skipped, in order. */
+    steps: z.array(WorkflowStepState).max(MAX_WORKFLOW_STEPS),
+    /** Of all prompt steps together. */
     summary: TurnSummary,
   }),
   /**

@@ -4,9 +4,10 @@
  * {@link ProblemView}.
  */
 import { z } from "zod";
-import { QUEUE_MODES } from "../spans.ts";
+import { FAILURE_POLICIES, QUEUE_MODES } from "../spans.ts";
 import { Attachment, QuestionAnswers } from "./runner-link.ts";
-import { MessageView, PermissionReply, SessionView, TurnRecord } from "./session-view.ts";
+import { MessageView, PermissionReply, SessionView, TurnRecord, WorkflowView } from "./session-view.ts";
+import { CommandStep, MAX_WORKFLOW_STEPS, PromptStep } from "./workflow.ts";
 
 /** The most that a request's body may have, in bytes. */
 export const MAX_REQUEST_BYTES = 1024 * 1024;
@@ -24,6 +25,10 @@ export const MessageId = z
   .string()
   .regex(/^[\w.:-]{1,128}$/, "1 to 128 letters, digits, `_`, `.`, `:` or `-`")
   .describe("The message; given by the sender, the same id twice is one message");
+export const ExecutionId = z
+  .string()
+  .regex(/^[\w.:-]{1,128}$/, "1 to 128 letters, digits, `_`, `.`, `:` or `-`")
+  .describe("The execution of a workflow; given by the sender, the same id twice is one execution");
 /** What the agent asks: leave, or an answer. */
 export const AgentRequestId = z.string().regex(/^[\w.:-]{1,128}$/, "no id of a request of the agent");
 export const TraceId = z.string().regex(/^[0-9a-f]{32}$/, "32 lower-case hex digits");
@@ -92,6 +97,26 @@ export const SendMessage = z.strictObject({
 });
 export type SendMessage = z.infer<typeof SendMessage>;
 
+export const StartWorkflow = z.strictObject({
+  name: z.string().min(1).max(128),
+  steps: z
+    .array(
+      z.union([z.strictObject(PromptStep.shape), z.strictObject(CommandStep.shape)], {
+        error: "a step has a name and either `prompt` or `run`",
+      }),
+    )
+    .min(1)
+    .max(MAX_WORKFLOW_STEPS)
+    .describe("Done in order: `prompt` is said to the agent, `run` is a command for the shell in the workspace"),
+  onFailure: z
+    .enum(FAILURE_POLICIES)
+    .describe("What happens after a step that failed: `stop`, unless given, skips the others")
+    .optional(),
+  channel: label.describe("As of a message: one thing at a time in each channel").optional(),
+  id: ExecutionId.optional(),
+});
+export type StartWorkflow = z.infer<typeof StartWorkflow>;
+
 export const ReplyPermission = z.strictObject({ reply: PermissionReply });
 export const ReplyQuestion = z.strictObject({
   answers: QuestionAnswers.nullable().describe("To each question its answers, in order; `null` declines to answer"),
@@ -113,7 +138,16 @@ export const AcceptedMessage = z.object({
 });
 export type AcceptedMessage = z.infer<typeof AcceptedMessage>;
 
-export const ClearedQueue = z.object({ withdrawn: z.int().nonnegative().describe("Messages that were queued") });
+export const AcceptedWorkflow = z.object({
+  executionId: z.string(),
+  status: WorkflowView.shape.status,
+  traceId: z.string().optional().describe("The execution's own trace; absent where nothing is traced"),
+});
+export type AcceptedWorkflow = z.infer<typeof AcceptedWorkflow>;
+
+export const ClearedQueue = z.object({
+  withdrawn: z.int().nonnegative().describe("Messages and workflows that were queued"),
+});
 export type ClearedQueue = z.infer<typeof ClearedQueue>;
 export const Ticket = z.object({
   ticket: z.string().describe("Opens the session's WebSocket once: `…/ws?ticket=`"),
@@ -127,6 +161,8 @@ export const SessionList = z.object({ sessions: z.array(SessionView), nextCursor
 export type SessionList = z.infer<typeof SessionList>;
 export const MessageList = z.object({ messages: z.array(MessageView), nextCursor });
 export type MessageList = z.infer<typeof MessageList>;
+export const WorkflowList = z.object({ workflows: z.array(WorkflowView), nextCursor });
+export type WorkflowList = z.infer<typeof WorkflowList>;
 export const TurnList = z.object({ turns: z.array(TurnRecord), nextCursor });
 export type TurnList = z.infer<typeof TurnList>;
 

@@ -2,12 +2,14 @@
 import { z } from "zod";
 import {
   ERROR_TYPES,
+  FAILURE_POLICIES,
   MESSAGE_SOURCES,
   OUTCOMES,
   PERMISSION_REPLIES,
   QUEUE_MODES,
   QUEUE_REASONS,
   SANDBOX_DRIVERS,
+  STEP_TYPES,
 } from "../spans.ts";
 import { AgentQuestion, MessagePart } from "./runner-link.ts";
 
@@ -70,7 +72,7 @@ export const SessionView = z.object({
   sandbox: z.object({ id: z.string(), driver: z.enum(SANDBOX_DRIVERS) }).optional(),
   /** What the agent does: `none` where there is no sandbox, `disconnected` where its runner is not there. */
   agent: z.enum(["none", "starting", "idle", "busy", "disconnected"]),
-  /** Messages that wait. */
+  /** Messages and workflows that wait. */
   queueLength: count,
   /** Counts the session's sandboxes. */
   generation: count,
@@ -110,14 +112,52 @@ export const MessageView = z.object({
 });
 export type MessageView = z.infer<typeof MessageView>;
 
+export const WorkflowStepView = z.object({
+  name: z.string(),
+  type: z.enum(STEP_TYPES),
+  status: z.enum(["waiting", "running", "done"]),
+  /** With the status `done`; `skipped` where the workflow ended before it came to the step. */
+  outcome: z.enum(OUTCOMES).optional(),
+  errorType: z.enum(ERROR_TYPES).optional(),
+  /** Of a command that ended by itself. */
+  exitCode: z.int().optional(),
+  duration_ms: millis.optional(),
+  /** The agent's answer, or the end of what the command wrote; not in lists. */
+  output: z.string().optional(),
+});
+export type WorkflowStepView = z.infer<typeof WorkflowStepView>;
+
+/** One execution of a workflow. */
+export const WorkflowView = z.object({
+  id: z.string(),
+  name: z.string(),
+  status: z.enum(["queued", "dispatched", "accepted", "done"]),
+  /** With the status `done`. */
+  outcome: z.enum(OUTCOMES).optional(),
+  errorType: z.enum(ERROR_TYPES).optional(),
+  onFailure: z.enum(FAILURE_POLICIES),
+  channel: z.string(),
+  /** What it waits for, or waited for last. */
+  queueReason: z.enum(QUEUE_REASONS).optional(),
+  /** Attempts to have it executed. */
+  attempts: count,
+  /** Absent where nothing is traced. */
+  traceId: z.string().optional(),
+  acceptedAt: time,
+  dispatchedAt: time.optional(),
+  endedAt: time.optional(),
+  steps: z.array(WorkflowStepView),
+});
+export type WorkflowView = z.infer<typeof WorkflowView>;
+
 /**
- * One turn, in one wide record. Boundaries are read on the SessionAgent's clock; what happens inside are durations that the
+ * One turn, or one attempt at a workflow, in one wide record. Boundaries are read on the SessionAgent's clock; what happens inside are durations that the
  * runner measured. Names are those of the database's columns.
  */
 export const TurnRecord = z.object({
   attempt_id: z.string(),
   session_id: z.string(),
-  /** Several after a collect. */
+  /** Several after a collect; of a workflow its execution. */
   message_ids: z.array(z.string()),
   trace_id: z.string(),
   channel: z.string(),

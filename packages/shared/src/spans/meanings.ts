@@ -78,6 +78,7 @@ export const ERROR_MEANINGS: Record<values.ErrorType, { outcomes: readonly value
   workflow_invalid: { outcomes: ["error"], meaning: "the runner could not make sense of the workflow" },
   workflow_step_failed: { outcomes: ["error"], meaning: "a step failed" },
   command_failed: { outcomes: ["error"], meaning: "a step's command ended with another code than 0" },
+  command_timeout: { outcomes: ["error"], meaning: "a step's command did not end in time and was killed" },
   previous_step_failed: { outcomes: ["skipped"], meaning: "an earlier step failed and the workflow stops then" },
   child_session_refused: { outcomes: ["error"], meaning: "no child session was made" },
   parent_session_gone: { outcomes: ["skipped"], meaning: "the parent session takes no more messages" },

@@ -1,6 +1,6 @@
 import { GIT_FAILED, LOST, SANDBOX, type SpanDefinition } from "./definition.ts";
 
-const WAKING = [...SANDBOX, "valet.recovery.attempt", "valet.message.id"] as const;
+const WAKING = [...SANDBOX, "valet.recovery.attempt", "valet.message.id", "valet.workflow.execution.id"] as const;
 const BROKER_CALL = ["http.response.status_code", "server.address", "server.port"] as const;
 const BROKER_FAILED = ["broker_unreachable", "broker_timeout", "broker_error"] as const;
 const START_FAILED = ["runner_never_ready", "opencode_unhealthy", "breaker_open", "stale_generation"] as const;
@@ -114,7 +114,7 @@ export const SANDBOX_SPANS = {
     meaning: "OpenCode starts, until it is healthy: at boot, or in the middle of work after it died.",
     kind: "INTERNAL",
     emitters: ["runner"],
-    parents: ["valet.runner.bootstrap", "valet.turn", "valet.workflow.execute"],
+    parents: ["valet.runner.bootstrap", "valet.turn", "valet.workflow.step {name}"],
     required: ["valet.opencode.restart"],
     optional: ["valet.opencode.version"],
     errors: [...LOST, "opencode_unhealthy", "opencode_died", "runner_shutdown"],

@@ -71,7 +71,7 @@ export const SESSION_SPANS = {
     parents: ["valet.prompt", "valet.workflow"],
     required: QUEUE,
     optional: [...CHANNEL, "valet.message.id", "valet.workflow.execution.id", "valet.queue.position"],
-    errors: [...TAKEN_BACK, "user_abort", "session_terminated", "breaker_open"],
+    errors: [...TAKEN_BACK, "user_abort", "session_terminated", "breaker_open", "runner_lost"],
     links: ["waited_on"],
   },
   "valet.prompt.dispatch": {

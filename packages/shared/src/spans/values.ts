@@ -77,6 +77,7 @@ export const ERROR_TYPES = [
   "workflow_invalid",
   "workflow_step_failed",
   "command_failed",
+  "command_timeout",
   "previous_step_failed",
   "child_session_refused",
   "parent_session_gone",

@@ -3,22 +3,24 @@
  * and what it fails to say is found out by timers.
  */
 import type { FromRunnerOf, ToRunner } from "@valet/shared/protocol/runner-link";
-import type { QueueReason, SpanAttributes } from "@valet/shared/spans";
-import { parseOpenSpan, type SpanContext } from "@valet/shared/tracing";
+import type { WorkflowStepState } from "@valet/shared/protocol/workflow";
+import type { QueueReason } from "@valet/shared/spans";
+import { type OpenSpan, parseOpenSpan, type SpanContext } from "@valet/shared/tracing";
 import type { Intervals } from "../env.ts";
 import type { AgentRequests } from "./agent-requests.ts";
 import type { ClientSockets } from "./client-sockets.ts";
 import type { Conversation } from "./conversation.ts";
 import type { AttemptRow, QueuedMessage, StopReason } from "./message-store.ts";
-import type { PromptError, PromptQueue } from "./prompt-queue.ts";
+import type { PromptQueue } from "./prompt-queue.ts";
 import { type BatchLimits, planQueue, type WaitingMessage } from "./queue-rules.ts";
+import type { WorkError } from "./queue-spans.ts";
 import type { RunnerFrame, RunnerLink } from "./runner-link.ts";
 import type { SandboxLifecycle } from "./sandbox-lifecycle.ts";
 import type { SessionState } from "./session-state.ts";
-import type { SessionTracer } from "./session-tracer.ts";
 import type { Timers } from "./timers.ts";
 import type { TraceStore } from "./trace-store.ts";
 import type { Transactions } from "./transactions.ts";
+import { outcomeOf } from "./workflow-rules.ts";
 
 export type AttemptFrame = Extract<RunnerFrame, { readonly attemptId: string }>;
 
@@ -30,7 +32,6 @@ export interface DispatcherOptions {
   readonly conversation: Conversation;
   readonly requests: AgentRequests;
   readonly clients: ClientSockets;
-  readonly tracer: SessionTracer;
   readonly traces: Pick<TraceStore, "announce">;
   readonly timers: Timers;
   readonly transactions: Transactions;
@@ -39,8 +40,8 @@ export interface DispatcherOptions {
   readonly now: () => number;
 }
 
-/** What a turn may end with, besides what ended it from outside. */
-const TURN_ERRORS: readonly string[] = [
+/** What work may end with by itself or because it was asked to. */
+const WORK_ERRORS: readonly string[] = [
   "opencode_died",
   "opencode_error",
   "opencode_unhealthy",
@@ -51,7 +52,11 @@ const TURN_ERRORS: readonly string[] = [
   "steered",
   "session_hibernated",
   "session_terminated",
-] satisfies PromptError[];
+  "workflow_invalid",
+] satisfies WorkError[];
+
+/** The span of the runner's work on an attempt. */
+const WORK_SPANS = { message: "valet.turn", workflow: "valet.workflow.execute" } as const;
 
 /** It was not the turn that came to its end: a runner that restarts, or is told to stop by others than us, says so. */
 const RUNNER_ENDED: readonly string[] = ["runner_lost", "runner_shutdown"];
@@ -79,7 +84,12 @@ export class Dispatcher {
     const waiting = queue.waiting();
     if (waiting.length > 0 && (session === "hibernated" || session === "error")) {
       const causes = waiting.map(({ id }) => queue.store.message(id)?.promptContext as SpanContext);
-      lifecycle.start({ reason: "message_waiting", causes, messageId: waiting[0]?.id ?? "" });
+      const { kind, id = "" } = waiting[0] ?? {};
+      lifecycle.start({
+        reason: "message_waiting",
+        causes,
+        ...(kind === "workflow" ? { executionId: id } : { messageId: id }),
+      });
     }
     const busy = new Set(queue.inFlight().map(({ channel }) => channel));
     const { link: linkRecord, state: current } = state.record;
@@ -110,7 +120,7 @@ export class Dispatcher {
       } else if (attempt.state === "dispatched") {
         this.#takeBack(attempt.id, "not_accepted");
       } else {
-        queue.lose(attempt.id);
+        queue.lose(attempt.id, false);
       }
     }
     for (const id of hello.attempts) this.#refuseIfOver(id);
@@ -120,14 +130,8 @@ export class Dispatcher {
     for (const attempt of this.#options.queue.inFlight()) this.#addPromptEvent(attempt, "valet.runner.disconnected");
   }
 
-  /** Whoever worked on the attempts is gone. */
-  loseAll(): void {
-    const { queue } = this.#options;
-    for (const { id } of queue.inFlight()) queue.lose(id);
-  }
-
   /** Ends what waits. @returns how many */
-  endQueued(outcome: "aborted" | "error", errorType: PromptError, cause?: SpanContext): number {
+  endQueued(outcome: "aborted" | "error", errorType: WorkError, cause?: SpanContext): number {
     const { queue } = this.#options;
     const waiting = queue.waiting();
     for (const { id } of waiting) queue.endQueued(id, outcome, errorType, cause);
@@ -162,17 +166,18 @@ export class Dispatcher {
     const { queue } = this.#options;
     const attempt = queue.store.attempt(frame.attemptId);
     if (attempt === undefined || attempt.state === "ended") {
-      if (frame.type === "turn-ended") this.#sendLater({ type: "turn-ended-ack", attemptId: frame.attemptId });
+      if (isEnd(frame)) this.#sendLater({ type: "turn-ended-ack", attemptId: frame.attemptId });
       else if (frame.type === "prompt-accepted") this.#refuseIfOver(frame.attemptId);
       return;
     }
     this.heard(attempt.id);
     if (frame.type === "prompt-accepted") this.#onAccepted(attempt, frame);
-    else if (frame.type === "prompt-refused") this.#onRefused(attempt);
+    else if (frame.type === "prompt-refused") this.#onRefused(attempt, frame);
     else if (frame.type === "part") this.#onPart(attempt, frame);
     else if (frame.type === "permission-asked") this.#onPermissionAsked(attempt, frame);
     else if (frame.type === "question-asked") this.#onQuestionAsked(attempt, frame);
-    else this.#onTurnEnded(attempt, frame);
+    else if (frame.type === "workflow-step") this.#onStep(attempt, frame);
+    else this.#onEnded(attempt, frame);
   }
 
   #dispatch(messages: readonly WaitingMessage[], link: RunnerLink): void {
@@ -180,7 +185,7 @@ export class Dispatcher {
     const { generation, model, models } = state.record;
     const channel = messages[0]?.channel ?? "";
     const session = conversation.agentSession(channel);
-    const dispatch = queue.dispatch(
+    const frame = queue.dispatch(
       messages.map(({ id }) => id),
       {
         ...{ generation, model, models, opencodeSessionId: session?.id },
@@ -188,10 +193,10 @@ export class Dispatcher {
         continuationContext: session?.generation === generation ? undefined : conversation.digest(channel),
       },
     );
-    const { attemptId } = dispatch;
+    const { attemptId } = frame.dispatch;
     timers.set("accept", now() + intervals.acceptMs, { key: attemptId });
     transactions.afterCommit(() => {
-      if (!link.send({ type: "prompt", dispatch })) transactions.run(() => this.#takeBack(attemptId, "send_failed"));
+      if (!link.send(frame)) transactions.run(() => this.#takeBack(attemptId, "send_failed"));
     });
   }
 
@@ -235,23 +240,43 @@ export class Dispatcher {
   }
 
   #onAccepted(attempt: AttemptRow, { span }: FromRunnerOf<"prompt-accepted">): void {
-    const { state, queue, timers, traces } = this.#options;
+    const { queue, timers } = this.#options;
     queue.accepted(attempt.id);
     timers.clear("accept", attempt.id);
     this.heard(attempt.id);
-    const open = span === undefined ? undefined : parseOpenSpan(span);
-    const isTurn = open?.name === "valet.turn" && open.parent?.spanId === attempt.context.spanId;
+    const isOwn = ({ name, parent }: OpenSpan) =>
+      name === WORK_SPANS[queue.kindOf(attempt)] && parent?.spanId === attempt.context.spanId;
+    this.#announce(attempt, span, isOwn);
+  }
+
+  /** Shows a span that the runner has begun, if it is of the attempt's trace and is what it should be. */
+  #announce(attempt: AttemptRow, text: string | undefined, isExpected: (span: OpenSpan) => boolean): void {
+    const { state, traces } = this.#options;
+    const span = text === undefined ? undefined : parseOpenSpan(text);
     const { instanceId } = state.record.link;
-    if (isTurn && open.context.traceId === attempt.context.traceId && instanceId !== undefined) {
-      traces.announce(instanceId, open);
-    }
+    if (span === undefined || instanceId === undefined || !isExpected(span)) return;
+    if (span.context.traceId === attempt.context.traceId) traces.announce(instanceId, span);
   }
 
   #onPart(attempt: AttemptRow, { part }: FromRunnerOf<"part">): void {
-    const { conversation, clients, transactions } = this.#options;
-    conversation.addPart(attempt.id, part);
+    const { queue, conversation, clients, transactions } = this.#options;
+    if (queue.kindOf(attempt) === "message") conversation.addPart(attempt.id, part);
     const messageId = attempt.messageIds.at(-1) ?? "";
     transactions.afterCommit(() => clients.broadcast({ type: "part", messageId, part }));
+  }
+
+  #onStep(attempt: AttemptRow, { state, span }: FromRunnerOf<"workflow-step">): void {
+    this.#recordStep(attempt, state);
+    this.#announce(attempt, span, ({ name }) => name.startsWith("valet.workflow.step "));
+  }
+
+  #recordStep({ messageIds }: AttemptRow, state: WorkflowStepState): void {
+    const { queue, clients, transactions } = this.#options;
+    const executionId = messageIds[0] ?? "";
+    const step = queue.workflows.record(executionId, state);
+    if (step === undefined) return;
+    const { index } = state;
+    transactions.afterCommit(() => clients.broadcast({ type: "workflow-step", executionId, index, step }));
   }
 
   #onPermissionAsked(attempt: AttemptRow, frame: FromRunnerOf<"permission-asked">): void {
@@ -268,16 +293,23 @@ export class Dispatcher {
     transactions.afterCommit(() => clients.broadcast({ type: "question-asked", question }));
   }
 
-  #onTurnEnded(attempt: AttemptRow, frame: FromRunnerOf<"turn-ended">): void {
+  #onEnded(attempt: AttemptRow, frame: EndFrame): void {
     const { state, queue, conversation } = this.#options;
-    const { outcome, errorType, opencodeSessionId, parts, summary } = frame;
+    const { outcome, errorType, opencodeSessionId, summary } = frame;
     if (opencodeSessionId !== undefined) {
       conversation.setAgentSession(attempt.channel, opencodeSessionId, state.record.generation);
     }
-    conversation.finish(attempt.id, parts);
-    if (outcome !== "ok" && RUNNER_ENDED.includes(errorType ?? "") && attempt.stop === null)
-      queue.lose(attempt.id, summary);
-    else queue.end(attempt.id, outcome, outcome === "ok" ? undefined : turnErrorType(errorType), summary);
+    if (frame.type === "turn-ended") conversation.finish(attempt.id, frame.parts);
+    else for (const step of frame.steps) this.#recordStep(attempt, step);
+    if (outcome !== "ok" && RUNNER_ENDED.includes(errorType ?? "") && attempt.stop === null) {
+      queue.lose(attempt.id, false, summary);
+    } else if (frame.type === "workflow-ended" && (outcome === "ok" || errorType === "workflow_step_failed")) {
+      // Steps of an earlier attempt count, too.
+      const own = outcomeOf(queue.workflows.states(attempt.messageIds[0] ?? ""));
+      queue.end(attempt.id, own.outcome, own.errorType, summary);
+    } else {
+      queue.end(attempt.id, outcome, outcome === "ok" ? undefined : workError(errorType), summary);
+    }
     this.#sendLater({ type: "turn-ended-ack", attemptId: attempt.id });
   }
 
@@ -309,12 +341,13 @@ export class Dispatcher {
   }
 
   /** It may be about to end, and would refuse the next attempt as quickly as this one. */
-  #onRefused({ id }: AttemptRow): void {
+  #onRefused({ id }: AttemptRow, { errorType }: FromRunnerOf<"prompt-refused">): void {
     const { queue, intervals } = this.#options;
-    queue.takeBack(id, "not_accepted", intervals.retryMs);
+    if (errorType === "workflow_invalid") queue.refuse(id, errorType);
+    else queue.takeBack(id, "not_accepted", intervals.retryMs);
   }
 
-  #end(attemptId: string, outcome: "aborted" | "error", errorType?: PromptError): void {
+  #end(attemptId: string, outcome: "aborted" | "error", errorType?: WorkError): void {
     this.#options.queue.end(attemptId, outcome, errorType);
   }
 
@@ -340,14 +373,16 @@ export class Dispatcher {
   }
 
   #addPromptEvent(attempt: AttemptRow, event: "valet.runner.disconnected" | "valet.runner.reconnected"): void {
-    const { queue, tracer } = this.#options;
-    for (const id of attempt.messageIds) {
-      const context = queue.store.message(id)?.promptContext;
-      if (context !== undefined) tracer.change("valet.prompt", context, (span) => span.addEvent(event));
-    }
+    for (const id of attempt.messageIds) this.#options.queue.addEvent(id, event);
   }
 }
 
-function turnErrorType(errorType: string | undefined): SpanAttributes<"valet.prompt">["error.type"] {
-  return TURN_ERRORS.includes(errorType ?? "") ? (errorType as PromptError) : "_OTHER";
+type EndFrame = FromRunnerOf<"turn-ended"> | FromRunnerOf<"workflow-ended">;
+
+function isEnd(frame: AttemptFrame): frame is EndFrame {
+  return frame.type === "turn-ended" || frame.type === "workflow-ended";
+}
+
+function workError(errorType: string | undefined): WorkError {
+  return WORK_ERRORS.includes(errorType ?? "") ? (errorType as WorkError) : "_OTHER";
 }

@@ -1,6 +1,10 @@
-/** The tables of messages and of the attempts to have them worked on. Rows only: what they mean is prompt-queue.ts's. */
+/**
+ * The tables of messages and workflows, which wait in one queue, and of the attempts to have them worked on. Rows only: what
+ * they mean is prompt-queue.ts's.
+ */
 import type { Attachment } from "@valet/shared/protocol/runner-link";
-import type { ErrorType, MessageSource, Outcome, QueueMode, QueueReason } from "@valet/shared/spans";
+import type { WorkflowStep } from "@valet/shared/protocol/workflow";
+import type { ErrorType, FailurePolicy, MessageSource, Outcome, QueueMode, QueueReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { WaitingMessage } from "./queue-rules.ts";
 
@@ -15,11 +19,23 @@ export interface MessageBody {
   readonly replyChannel?: string;
 }
 
+/** What a workflow is to do. */
+export interface WorkflowBody {
+  readonly name: string;
+  readonly steps: readonly WorkflowStep[];
+  readonly onFailure: FailurePolicy;
+}
+
+/** What waits in the queue: something said to the agent, or a list of steps. */
+export type QueueKind = "message" | "workflow";
+
 /** `accepted`: the runner works on it. */
 export type MessageStatus = "queued" | "dispatched" | "accepted" | "done";
 
+/** A message or a workflow, as far as the queue is concerned. */
 export interface MessageRow {
   readonly id: string;
+  readonly kind: QueueKind;
   readonly seq: number;
   readonly channel: string;
   readonly mode: QueueMode;
@@ -40,6 +56,7 @@ export interface MessageRow {
   readonly reasons: readonly QueueReason[];
   readonly outcome: Outcome | null;
   readonly errorType: ErrorType | null;
+  /** Of its `valet.prompt` or `valet.workflow`. */
   readonly promptContext: SpanContext;
   readonly waitContext: SpanContext;
   /** The span that its wait was last linked to. */
@@ -71,13 +88,14 @@ export interface AttemptRow {
   readonly stop: { readonly reason: StopReason; readonly cause: SpanContext | null } | null;
 }
 
-/** A message that waits. */
-export type QueuedMessage = WaitingMessage & Pick<MessageRow, "reason" | "waitedOn">;
+/** A message or workflow that waits. */
+export type QueuedMessage = WaitingMessage & Pick<MessageRow, "kind" | "reason" | "waitedOn">;
 
 type Columns<T> = { readonly [K in keyof T]: "plain" | "json" | "flag" };
 
 const MESSAGE: Columns<MessageRow> = {
   id: "plain",
+  kind: "plain",
   seq: "plain",
   channel: "plain",
   mode: "plain",
@@ -107,6 +125,7 @@ const MESSAGE: Columns<MessageRow> = {
 
 const QUEUED: Columns<QueuedMessage> = {
   id: "plain",
+  kind: "plain",
   seq: "plain",
   channel: "plain",
   mode: "plain",
@@ -148,7 +167,8 @@ export class MessageStore {
         notBeforeMs INTEGER NOT NULL, acceptedMs INTEGER NOT NULL, waitingSinceMs INTEGER NOT NULL, dispatchedMs INTEGER,
         endedMs INTEGER, reason TEXT, reasons TEXT NOT NULL, outcome TEXT, errorType TEXT, promptContext TEXT NOT NULL,
         waitContext TEXT NOT NULL, waitedOn TEXT, attemptId TEXT, attempts INTEGER NOT NULL, lost INTEGER NOT NULL,
-        unaccepted INTEGER NOT NULL, lastDispatch TEXT NOT NULL, body TEXT NOT NULL);
+        unaccepted INTEGER NOT NULL, lastDispatch TEXT NOT NULL, body TEXT NOT NULL,
+        kind TEXT NOT NULL DEFAULT 'message');
       CREATE INDEX IF NOT EXISTS messages_open ON messages (status, seq) WHERE status <> 'done';
       CREATE TABLE IF NOT EXISTS attempts (
         id TEXT PRIMARY KEY, number INTEGER NOT NULL, generation INTEGER NOT NULL, channel TEXT NOT NULL,
@@ -156,6 +176,11 @@ export class MessageStore {
         acceptedMs INTEGER, endedMs INTEGER, waitMs INTEGER NOT NULL, stop TEXT NOT NULL) WITHOUT ROWID;
       CREATE INDEX IF NOT EXISTS attempts_open ON attempts (state) WHERE state <> 'ended';
     `);
+    // Sessions live longer than versions: those from before there were workflows have messages only.
+    const columns = sql.exec("SELECT name FROM pragma_table_info('messages')").toArray();
+    if (!columns.some(({ name }) => name === "kind")) {
+      sql.exec("ALTER TABLE messages ADD COLUMN kind TEXT NOT NULL DEFAULT 'message'");
+    }
   }
 
   nextSeq(): number {
@@ -163,7 +188,7 @@ export class MessageStore {
     return row?.seq as number;
   }
 
-  addMessage(row: MessageRow, body: MessageBody): void {
+  addMessage(row: MessageRow, body: MessageBody | WorkflowBody): void {
     this.#insert("messages", MESSAGE, row, { body: JSON.stringify(body) });
   }
 
@@ -171,9 +196,19 @@ export class MessageStore {
     return this.#select("messages", MESSAGE, "WHERE id = ?", id)[0];
   }
 
+  /** @param id of a message */
   body(id: string): MessageBody | undefined {
-    const [row] = this.#sql.exec("SELECT body FROM messages WHERE id = ?", id).toArray();
-    return row === undefined ? undefined : (JSON.parse(row.body as string) as MessageBody);
+    return this.#body(id, "message") as MessageBody | undefined;
+  }
+
+  /** @param id of a workflow's execution */
+  workflow(id: string): WorkflowBody | undefined {
+    return this.#body(id, "workflow") as WorkflowBody | undefined;
+  }
+
+  #body(id: string, kind: QueueKind): unknown {
+    const [row] = this.#sql.exec("SELECT body FROM messages WHERE id = ? AND kind = ?", id, kind).toArray();
+    return row === undefined ? undefined : JSON.parse(row.body as string);
   }
 
   /** What the queue decides by. Not whole rows: it is read with every change, and a queue may be long. */
@@ -187,8 +222,8 @@ export class MessageStore {
   }
 
   /** In order of acceptance, those after `seq`. */
-  messagesAfter(seq: number, limit: number): MessageRow[] {
-    return this.#select("messages", MESSAGE, "WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit);
+  messagesAfter(kind: QueueKind, seq: number, limit: number): MessageRow[] {
+    return this.#select("messages", MESSAGE, "WHERE kind = ? AND seq > ? ORDER BY seq LIMIT ?", kind, seq, limit);
   }
 
   /** The last ones of a channel that are done, latest first. */
@@ -196,7 +231,7 @@ export class MessageStore {
     return this.#select(
       "messages",
       MESSAGE,
-      "WHERE channel = ? AND status = 'done' ORDER BY seq DESC LIMIT ?",
+      "WHERE kind = 'message' AND channel = ? AND status = 'done' ORDER BY seq DESC LIMIT ?",
       channel,
       limit,
     );

@@ -1,13 +1,15 @@
 /**
- * The queue: messages, the attempts to have them worked on, and the spans of both. Every method is one step that the caller
- * runs in a transaction; nothing here sends, waits or decides what is due (queue-rules.ts does).
+ * The queue: messages and workflows, the attempts to have them worked on, and the spans of all. Every method is one step that
+ * the caller runs in a transaction; nothing here sends, waits or decides what is due (queue-rules.ts does).
  *
  * A message is queued, dispatched in an attempt, accepted by the runner, and done with exactly one outcome. An attempt that
- * was not accepted, or was lost, gives its messages back to the queue, up to {@link MAX_UNACCEPTED} and {@link MAX_LOST}.
+ * was not accepted, or was lost, gives its messages back to the queue, up to {@link MAX_UNACCEPTED} and {@link MAX_LOST}. The
+ * same goes for a workflow, but that one which was lost is tried again only where that is safe (workflow-rules.ts).
  */
-import type { PromptDispatch, TurnSummary } from "@valet/shared/protocol/runner-link";
-import type { ErrorType, MessageSource, Outcome, QueueMode, QueueReason, SpanAttributes } from "@valet/shared/spans";
-import { contextHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
+import type { ToRunnerOf, TurnSummary } from "@valet/shared/protocol/runner-link";
+import type { ErrorType, MessageSource, Outcome, QueueMode, QueueReason } from "@valet/shared/spans";
+import type { SpanContext } from "@valet/shared/tracing";
+import { type DispatchSettings, promptDispatch, workflowDispatch } from "./dispatch-frames.ts";
 import { newId } from "./ids.ts";
 import {
   type AttemptRow,
@@ -15,39 +17,46 @@ import {
   type MessageRow,
   MessageStore,
   type QueuedMessage,
+  type QueueKind,
   type StopReason,
+  type WorkflowBody,
 } from "./message-store.ts";
-import { endWith, type SessionTracer } from "./session-tracer.ts";
+import { type NewAttempt, QueueSpans, type WorkError } from "./queue-spans.ts";
+import type { SessionTracer } from "./session-tracer.ts";
+import { afterLoss, failedSteps, outcomeOf } from "./workflow-rules.ts";
+import { Workflows } from "./workflows.ts";
 
 /** An attempt whose runner was lost is followed by one more. */
 const MAX_LOST = 2;
 /** Attempts that the runner never took: any more would not be taken either. */
 const MAX_UNACCEPTED = 3;
 
-export type PromptError = NonNullable<SpanAttributes<"valet.prompt">["error.type"]>;
-
-export interface NewMessage {
+interface NewEntry {
   readonly id: string;
   readonly channel: string;
-  readonly mode: QueueMode;
-  readonly source: MessageSource;
-  readonly initial: boolean;
   readonly sizeBytes: number;
-  /** When it may be dispatched: in the mode collect once no others are waited for. */
-  readonly notBeforeMs: number;
-  readonly body: MessageBody;
   /** The request that brought it; without one its trace begins here. */
   readonly parent: SpanContext | undefined;
 }
 
-/** What the runner needs besides the message. */
-export interface DispatchSettings {
-  readonly generation: number;
-  readonly model: string | undefined;
-  readonly models: readonly string[];
-  readonly opencodeSessionId: string | undefined;
-  readonly continuationContext: string | undefined;
+export interface NewMessage extends NewEntry {
+  readonly mode: QueueMode;
+  readonly source: MessageSource;
+  readonly initial: boolean;
+  /** When it may be dispatched: in the mode collect once no others are waited for. */
+  readonly notBeforeMs: number;
+  readonly body: MessageBody;
 }
+
+export interface NewWorkflow extends NewEntry {
+  readonly body: WorkflowBody;
+}
+
+/** What becomes a row; the rest of it is the same for all that is new. */
+type EntryRow = Pick<
+  MessageRow,
+  "id" | "kind" | "channel" | "mode" | "source" | "initial" | "sizeBytes" | "attachments" | "notBeforeMs"
+>;
 
 export interface AttemptEnd {
   readonly outcome: Outcome;
@@ -56,7 +65,7 @@ export interface AttemptEnd {
   readonly summary?: TurnSummary | undefined;
 }
 
-/** Told of every message that is done, and of every attempt that is over, in the same transaction. */
+/** Told of every message and workflow that changes, and of every attempt that is over, in the same transaction. */
 export interface QueueListener {
   messageChanged(id: string): void;
   attemptEnded(attempt: AttemptRow, end: AttemptEnd): void;
@@ -64,44 +73,54 @@ export interface QueueListener {
 
 export class PromptQueue {
   readonly store: MessageStore;
-  readonly #tracer: SessionTracer;
+  readonly workflows: Workflows;
+  readonly #spans: QueueSpans;
   readonly #now: () => number;
   readonly #listener: QueueListener;
 
   constructor(sql: SqlStorage, tracer: SessionTracer, now: () => number, listener: QueueListener) {
     this.store = new MessageStore(sql);
-    this.#tracer = tracer;
+    this.workflows = new Workflows(sql, this.store);
+    this.#spans = new QueueSpans(tracer);
     this.#now = now;
     this.#listener = listener;
   }
 
   /** Takes a message. One whose id is there already is the same message: it is left as it is. */
   accept(message: NewMessage): { readonly row: MessageRow; readonly isNew: boolean } {
-    const known = this.store.message(message.id);
+    const { id, channel, mode, source, initial, sizeBytes, notBeforeMs, body, parent } = message;
+    const known = this.store.message(id);
     if (known !== undefined) return { row: known, isNew: false };
+    const attachments = body.attachments.length;
+    return this.#add(
+      { id, kind: "message", channel, mode, source, initial, sizeBytes, attachments, notBeforeMs },
+      body,
+      this.#spans.startMessage(message, body, parent),
+    );
+  }
+
+  /** Takes a workflow, likewise. It waits its turn in its channel. */
+  acceptWorkflow({ id, channel, sizeBytes, body, parent }: NewWorkflow): {
+    readonly row: MessageRow;
+    readonly isNew: boolean;
+  } {
+    const known = this.store.message(id);
+    if (known !== undefined) return { row: known, isNew: false };
+    const entry = { id, channel, sizeBytes, mode: "followup" } as const;
+    return this.#add(
+      { ...entry, kind: "workflow", source: "user", initial: false, attachments: 0, notBeforeMs: 0 },
+      body,
+      this.#spans.startWorkflow(entry, body, parent),
+    );
+  }
+
+  #add(entry: EntryRow, body: MessageBody | WorkflowBody, context: SpanContext) {
     const nowMs = this.#now();
-    const { body } = message;
-    const prompt = this.#tracer.start("valet.prompt", {
-      parent: message.parent,
-      attributes: {
-        "valet.message.id": message.id,
-        "valet.message.source": message.source,
-        "valet.message.content_length": body.content.length,
-        "valet.message.attachment_count": body.attachments.length,
-        "valet.queue.mode": message.mode,
-        "gen_ai.request.model": body.model,
-        "valet.channel.id": message.channel,
-        "valet.thread.id": body.threadId,
-      },
-    });
     const row: MessageRow = {
-      ...{ id: message.id, seq: this.store.nextSeq(), channel: message.channel, mode: message.mode },
-      ...{ source: message.source, initial: message.initial, status: "queued", sizeBytes: message.sizeBytes },
-      ...{ attachments: body.attachments.length, notBeforeMs: message.notBeforeMs, acceptedMs: nowMs },
-      ...{ waitingSinceMs: nowMs, dispatchedMs: null, endedMs: null, reason: null, reasons: [], outcome: null },
-      ...{ errorType: null, promptContext: prompt.context, waitedOn: null, attemptId: null, attempts: 0, lost: 0 },
-      waitContext: this.#startWait(message, prompt.context, this.store.queuedCount()),
-      unaccepted: 0,
+      ...{ ...entry, seq: this.store.nextSeq(), status: "queued", acceptedMs: nowMs, waitingSinceMs: nowMs },
+      ...{ dispatchedMs: null, endedMs: null, reason: null, reasons: [], outcome: null, errorType: null },
+      ...{ promptContext: context, waitedOn: null, attemptId: null, attempts: 0, lost: 0, unaccepted: 0 },
+      waitContext: this.#spans.startWait(entry, context, this.store.queuedCount()),
       lastDispatch: null,
     };
     this.store.addMessage(row, body);
@@ -127,10 +146,7 @@ export class PromptQueue {
     if (message.reason === reason && (isLinked || !isNext)) return;
     const { id, reasons, waitContext } = this.store.message(message.id) as MessageRow;
     const isNew = message.reason !== reason;
-    this.#tracer.change("valet.queue.wait", waitContext, (span) => {
-      if (isNew) span.addEvent("valet.queue.reason", { "valet.queue.reason": reason });
-      if (!isLinked) span.addLink({ context: on, attributes: { "valet.link.type": "waited_on" } });
-    });
+    this.#spans.noteWait(waitContext, isNew ? reason : undefined, isLinked ? undefined : on);
     const waitedOn = on?.spanId ?? message.waitedOn;
     this.store.updateMessage(id, { reason, reasons: isNew ? [...reasons, reason] : reasons, waitedOn });
   }
@@ -145,75 +161,54 @@ export class PromptQueue {
 
   /**
    * Begins an attempt: from here on its messages count as dispatched, sent or not.
-   * @param ids messages that are queued, of one channel; several are a collected batch
+   * @param ids what is queued, of one channel: a workflow, a message, or several that are a collected batch
    * @returns what to send
    */
-  dispatch(ids: readonly string[], settings: DispatchSettings): PromptDispatch {
-    const rows = ids.map((id) => this.store.message(id) as MessageRow);
-    const bodies = ids.map((id) => this.store.body(id) as MessageBody);
-    const head = rows[0] as MessageRow;
-    const last = bodies.at(-1) as MessageBody;
+  dispatch(ids: readonly string[], settings: DispatchSettings): ToRunnerOf<"prompt"> | ToRunnerOf<"workflow-execute"> {
+    const rows = ids.map((id) => this.store.message(id)) as [MessageRow, ...MessageRow[]];
+    const [head] = rows;
     const nowMs = this.#now();
-    const waitMs = Math.max(...rows.map(({ waitingSinceMs }) => nowMs - waitingSinceMs), 0);
-    const reason = head.reason ?? "immediate";
-    const attemptId = newId("att");
-    const number = Math.max(...rows.map(({ attempts }) => attempts)) + 1;
-    const isCollected = head.mode === "collect";
-    for (const row of rows) this.#endWait(row, "ok");
-    const span = this.#tracer.start("valet.prompt.dispatch", {
-      kind: SpanKind.PRODUCER,
-      parent: rows.length === 1 ? head.promptContext : undefined,
-      attributes: {
-        "valet.dispatch.attempt_id": attemptId,
-        "valet.dispatch.attempt": number,
-        "valet.dispatch.sent": true,
-        "valet.queue.wait_ms": waitMs,
-        "valet.queue.reason": reason,
-        "valet.queue.mode": head.mode,
-        "valet.message.id": head.id,
-        "valet.channel.id": head.channel,
-        "valet.thread.id": last.threadId,
-        "valet.collect.message_count": isCollected ? rows.length : undefined,
-        "valet.collect.buffer_ms": isCollected ? nowMs - head.acceptedMs : undefined,
-        "valet.collect.message_ids": isCollected ? ids : undefined,
-      },
-      links: dispatchLinks(rows),
-    });
+    const attempt: NewAttempt = {
+      id: newId("att"),
+      number: Math.max(...rows.map(({ attempts }) => attempts)) + 1,
+      waitMs: Math.max(...rows.map(({ waitingSinceMs }) => nowMs - waitingSinceMs), 0),
+      reason: head.reason ?? "immediate",
+      nowMs,
+    };
+    for (const row of rows) this.#spans.endWait(row, nowMs, "ok");
+    if (head.kind === "workflow") {
+      const body = this.workflows.body(head.id);
+      const firstStep = this.workflows.begin(head.id);
+      const context = this.#spans.startWorkflowDispatch(attempt, head, body);
+      this.#addAttempt(attempt, rows, settings.generation, context);
+      return {
+        type: "workflow-execute",
+        dispatch: workflowDispatch(attempt, head, body, firstStep, settings, context),
+      };
+    }
+    const bodies = ids.map((id) => this.store.body(id) as MessageBody);
+    const context = this.#spans.startPromptDispatch(attempt, rows, bodies.at(-1)?.threadId);
+    this.#addAttempt(attempt, rows, settings.generation, context);
+    return { type: "prompt", dispatch: promptDispatch(attempt, rows, bodies, settings, context) };
+  }
+
+  #addAttempt(
+    { id, number, waitMs, reason, nowMs }: NewAttempt,
+    rows: readonly [MessageRow, ...MessageRow[]],
+    generation: number,
+    context: SpanContext,
+  ): void {
     for (const row of rows) {
       this.store.updateMessage(row.id, {
-        ...{ status: "dispatched", attemptId, attempts: row.attempts + 1, dispatchedMs: nowMs },
-        ...{ reason, reasons: row.reasons.length === 0 ? [reason] : row.reasons, lastDispatch: span.context },
+        ...{ status: "dispatched", attemptId: id, attempts: row.attempts + 1, dispatchedMs: nowMs },
+        ...{ reason, reasons: row.reasons.length === 0 ? [reason] : row.reasons, lastDispatch: context },
       });
       this.#listener.messageChanged(row.id);
     }
     this.store.addAttempt({
-      ...{ id: attemptId, number, generation: settings.generation, channel: head.channel, state: "dispatched" },
-      ...{
-        messageIds: ids,
-        context: span.context,
-        dispatchedMs: nowMs,
-        acceptedMs: null,
-        endedMs: null,
-        waitMs,
-        stop: null,
-      },
+      ...{ id, number, generation, channel: rows[0].channel, state: "dispatched", context, dispatchedMs: nowMs },
+      ...{ messageIds: rows.map((row) => row.id), acceptedMs: null, endedMs: null, waitMs, stop: null },
     });
-    const authors = new Set(bodies.map(({ author }) => JSON.stringify(author)));
-    const model = last.model ?? settings.model;
-    return {
-      ...{ attemptId, attempt: number, messageId: head.id, messageIds: [...ids], channel: head.channel },
-      queue: { waitMs, reason, mode: head.mode, ...(isCollected && { collectBufferMs: nowMs - head.acceptedMs }) },
-      content: bodies.map(({ content }) => content).join("\n\n"),
-      attachments: bodies.flatMap(({ attachments }) => attachments),
-      models: [...(last.models ?? settings.models)],
-      ...(authors.size === 1 && last.author !== undefined && { author: last.author }),
-      ...(model !== undefined && { model }),
-      ...(last.threadId !== undefined && { threadId: last.threadId }),
-      ...(last.replyChannel !== undefined && { replyChannel: last.replyChannel }),
-      ...(settings.opencodeSessionId !== undefined && { opencodeSessionId: settings.opencodeSessionId }),
-      ...(settings.continuationContext !== undefined && { continuationContext: settings.continuationContext }),
-      ...contextHeaders(span.context),
-    };
   }
 
   /** The runner has the attempt. @returns false if that changes nothing: it is known, or over */
@@ -221,7 +216,7 @@ export class PromptQueue {
     const attempt = this.store.attempt(attemptId);
     if (attempt?.state !== "dispatched") return false;
     this.store.updateAttempt(attemptId, { state: "accepted", acceptedMs: this.#now() });
-    this.#tracer.change("valet.prompt.dispatch", attempt.context, (span) => endWith(span, "ok"));
+    this.#spans.endDispatch(this.kindOf(attempt), attempt.context, "ok");
     for (const id of attempt.messageIds) {
       this.store.updateMessage(id, { status: "accepted" });
       this.#listener.messageChanged(id);
@@ -243,16 +238,54 @@ export class PromptQueue {
     }
   }
 
-  /** Whoever worked on the attempt is gone. Its messages are tried once more, then they fail. */
-  lose(attemptId: string, summary?: TurnSummary): void {
+  /** The runner cannot make sense of the work: no other attempt would fare better. */
+  refuse(attemptId: string, errorType: "workflow_invalid"): void {
+    const attempt = this.#endAttempt(attemptId, { outcome: "error", errorType });
+    if (attempt === undefined) return;
+    for (const row of this.#messagesOf(attempt)) this.#done(row, "error", errorType);
+  }
+
+  /** The link to the runner that works on it broke, or is back. */
+  addEvent(id: string, event: "valet.runner.disconnected" | "valet.runner.reconnected"): void {
+    const row = this.store.message(id);
+    if (row !== undefined) this.#spans.addEvent(row, event);
+  }
+
+  /**
+   * Whoever worked on the attempt is gone. Its messages are tried once more, then they fail; a workflow may have come to its
+   * end.
+   * @param isSandboxGone whether the files went, too
+   */
+  lose(attemptId: string, isSandboxGone: boolean, summary?: TurnSummary): void {
     // What ended was begun, also where that was not heard of.
     if (summary !== undefined) this.accepted(attemptId);
     const attempt = this.#endAttempt(attemptId, { outcome: "lost", errorType: "runner_lost", summary });
     if (attempt === undefined) return;
     for (const row of this.#messagesOf(attempt)) {
       this.store.updateMessage(row.id, { lost: row.lost + 1 });
-      this.#again(row, attempt, row.lost + 1 < MAX_LOST ? undefined : "runner_lost");
+      const after = this.#afterLoss(row, isSandboxGone);
+      if (after === "done") {
+        const { outcome, errorType } = outcomeOf(this.workflows.states(row.id));
+        this.#done(row, outcome, errorType);
+      } else {
+        this.#again(row, attempt, after === "again" && row.lost + 1 < MAX_LOST ? undefined : "runner_lost");
+      }
     }
+  }
+
+  /** The sandbox is gone, and with it all that was worked on there; also for workflows that waited to go on in it. */
+  loseAll(): void {
+    for (const { id } of this.inFlight()) this.lose(id, true);
+    for (const { id, kind } of this.waiting()) {
+      const row = kind === "workflow" ? this.store.message(id) : undefined;
+      const isOver = row !== undefined && row.lost > 0 && this.#afterLoss(row, true) === "over";
+      if (isOver) this.endQueued(id, "error", "runner_lost");
+    }
+  }
+
+  #afterLoss({ id, kind }: MessageRow, isSandboxGone: boolean): ReturnType<typeof afterLoss> {
+    if (kind === "message") return "again";
+    return afterLoss(this.workflows.body(id), this.workflows.states(id), isSandboxGone);
   }
 
   /** Asks for the end of an attempt; it ends when the runner says so, or without it. @returns false if it is being stopped or over */
@@ -263,11 +296,11 @@ export class PromptQueue {
     return true;
   }
 
-  /** The turn is over, and with it the messages. @returns false if it was over before */
+  /** The work is over, and with it the messages, or the workflow. @returns false if it was over before */
   end(
     attemptId: string,
     outcome: "ok" | "error" | "aborted",
-    errorType: PromptError | undefined,
+    errorType: WorkError | undefined,
     summary?: TurnSummary,
   ): boolean {
     const stop = this.store.attempt(attemptId)?.stop ?? null;
@@ -281,16 +314,21 @@ export class PromptQueue {
     return true;
   }
 
-  /** Ends a message that is queued. @returns false if it is not */
-  endQueued(id: string, outcome: Outcome, errorType: PromptError, cause?: SpanContext): boolean {
+  /** Ends what is queued. @returns false if it is not */
+  endQueued(id: string, outcome: Outcome, errorType: WorkError, cause?: SpanContext): boolean {
     const row = this.store.message(id);
     if (row?.status !== "queued") return false;
-    this.#endWait(row, outcome, errorType);
+    this.#spans.endWait(row, this.#now(), outcome, errorType);
     this.#done(row, outcome, errorType, cause);
     return true;
   }
 
-  #again(row: MessageRow, attempt: AttemptRow, failure: PromptError | undefined): void {
+  /** What an attempt is at. */
+  kindOf({ messageIds }: AttemptRow): QueueKind {
+    return this.store.message(messageIds[0] ?? "")?.kind ?? "message";
+  }
+
+  #again(row: MessageRow, attempt: AttemptRow, failure: WorkError | undefined): void {
     if (attempt.stop !== null) {
       const { outcome, errorType } = stopped(attempt.stop.reason);
       this.#done(row, outcome, errorType, attempt.stop.cause ?? undefined);
@@ -299,7 +337,7 @@ export class PromptQueue {
     } else {
       this.store.updateMessage(row.id, {
         ...{ status: "queued", waitingSinceMs: this.#now(), reason: null, waitedOn: null },
-        waitContext: this.#startWait(row, row.promptContext),
+        waitContext: this.#spans.startWait(row, row.promptContext),
       });
       this.#listener.messageChanged(row.id);
     }
@@ -310,10 +348,7 @@ export class PromptQueue {
     if (attempt === undefined || attempt.state === "ended") return undefined;
     const ended = { ...attempt, state: "ended", endedMs: this.#now() } as const;
     this.store.updateAttempt(attemptId, { state: "ended", endedMs: ended.endedMs });
-    this.#tracer.change("valet.prompt.dispatch", attempt.context, (span) => {
-      if (end.errorType === "send_failed") span.setAttribute("valet.dispatch.sent", false);
-      endWith(span, end.outcome, end.errorType as SpanAttributes<"valet.prompt.dispatch">["error.type"]);
-    });
+    this.#spans.endDispatch(this.kindOf(attempt), attempt.context, end.outcome, end.errorType);
     this.#listener.attemptEnded(ended, end);
     return ended;
   }
@@ -326,57 +361,18 @@ export class PromptQueue {
     ) as MessageRow[];
   }
 
-  #startWait(
-    message: Pick<MessageRow, "id" | "channel" | "mode">,
-    parent: SpanContext,
-    position?: number,
-  ): SpanContext {
-    const span = this.#tracer.start("valet.queue.wait", {
-      parent,
-      attributes: {
-        "valet.message.id": message.id,
-        "valet.channel.id": message.channel,
-        "valet.queue.mode": message.mode,
-        "valet.queue.position": position,
-      },
-    });
-    return span.context;
-  }
-
-  #endWait(row: MessageRow, outcome: Outcome, errorType?: PromptError): void {
-    this.#tracer.change("valet.queue.wait", row.waitContext, (span) => {
-      span.setAttributes({
-        "valet.queue.wait_ms": this.#now() - row.waitingSinceMs,
-        "valet.queue.reason": row.reason ?? "immediate",
-      });
-      endWith(span, outcome, errorType as SpanAttributes<"valet.queue.wait">["error.type"]);
-    });
-  }
-
-  #done(row: MessageRow, outcome: Outcome, errorType: PromptError | undefined, cause?: SpanContext): void {
+  #done(row: MessageRow, outcome: Outcome, errorType: WorkError | undefined, cause?: SpanContext): void {
     this.store.updateMessage(row.id, { status: "done", endedMs: this.#now(), outcome, errorType: errorType ?? null });
-    this.#tracer.change("valet.prompt", row.promptContext, (span) => {
-      span.setAttribute("valet.dispatch.attempt", row.attempts > 0 ? row.attempts : undefined);
-      if (cause !== undefined) span.addLink({ context: cause, attributes: { "valet.link.type": "caused_by" } });
-      endWith(span, outcome, errorType);
-    });
+    if (row.kind === "message") {
+      this.#spans.endMessage(row, outcome, errorType, cause);
+    } else {
+      this.workflows.end(row.id, outcome, errorType);
+      this.#spans.endWorkflow(row, outcome, errorType, cause, failedSteps(this.workflows.states(row.id)));
+    }
     this.#listener.messageChanged(row.id);
   }
 }
 
-/** A batch links to each message; a later attempt to those that were before it. */
-function dispatchLinks(rows: readonly MessageRow[]) {
-  const collected = rows.length > 1 ? rows.map(({ promptContext }) => link(promptContext, "collected")) : [];
-  const before = new Map(
-    rows.flatMap(({ lastDispatch }) => (lastDispatch ? [[lastDispatch.spanId, lastDispatch]] : [])),
-  );
-  return [...collected, ...Array.from(before.values(), (context) => link(context, "follows"))];
-}
-
-function link<T extends string>(context: SpanContext, type: T) {
-  return { context, attributes: { "valet.link.type": type } };
-}
-
-function stopped(reason: StopReason): { readonly outcome: Outcome; readonly errorType: PromptError } {
+function stopped(reason: StopReason): { readonly outcome: Outcome; readonly errorType: StopReason } {
   return { outcome: reason === "steered" ? "superseded" : "aborted", errorType: reason };
 }

@@ -33,8 +33,9 @@ const MAX_RECOVERY_ATTEMPTS = 3;
 export interface StartCause {
   readonly reason: SpawnReason;
   readonly causes: readonly SpanContext[];
-  /** The message that needs it. */
+  /** The message or workflow that needs it. */
   readonly messageId?: string;
+  readonly executionId?: string;
 }
 
 export class SandboxStart {
@@ -47,7 +48,7 @@ export class SandboxStart {
   }
 
   /** Begins a spawn, or a restore where there is a snapshot. @returns false if the state does not allow it */
-  begin({ reason, causes, messageId }: StartCause): boolean {
+  begin({ reason, causes, messageId, executionId }: StartCause): boolean {
     const { state, operations, timers, now, intervals } = this.#parts;
     const { snapshot, startContext, recovery, generation } = state.record;
     const kind = snapshot === undefined ? "spawn" : "restore";
@@ -58,6 +59,7 @@ export class SandboxStart {
       "valet.generation": generation + 1,
       "valet.sandbox.stage": "requested",
       "valet.message.id": messageId,
+      "valet.workflow.execution.id": executionId,
       "valet.recovery.attempt": isRecovery ? recovery.attempts : undefined,
     };
     const links = { causes, follows: [snapshot?.madeBy, isRecovery ? startContext : undefined] };

@@ -7,23 +7,26 @@ import type { ClientEvent } from "@valet/shared/protocol/client-socket";
 import type { QuestionAnswers, ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import type {
   AcceptedMessage,
+  AcceptedWorkflow,
   ClearedQueue,
   CreateSession,
   MessageList,
   SendMessage,
+  StartWorkflow,
   TraceList,
   TurnList,
+  WorkflowList,
 } from "@valet/shared/protocol/session-api";
-import type { MessageView, PermissionReply, SessionView } from "@valet/shared/protocol/session-view";
+import type { MessageView, PermissionReply, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
 import { extractFromHeaders, type SpanContext } from "@valet/shared/tracing";
 import type { z } from "zod";
 import type { Env } from "../env.ts";
 import type { CallContext, SessionCalls } from "../session-calls.ts";
 import { newId } from "./ids.ts";
-import type { MessageBody, MessageRow } from "./message-store.ts";
+import type { MessageBody, MessageRow, WorkflowBody } from "./message-store.ts";
 import { splitCredentials } from "./repository.ts";
 import { ok, type Result, refuse } from "./result.ts";
-import { listMessages, listTraces, listTurns } from "./session-lists.ts";
+import { listMessages, listTraces, listTurns, listWorkflows } from "./session-lists.ts";
 import { BATCH_LIMITS, composeSession, report, type SessionParts } from "./session-parts.ts";
 import { NO_LINK } from "./session-state.ts";
 import { isTraced } from "./session-tracer.ts";
@@ -34,6 +37,12 @@ const MAIN_CHANNEL = "main";
 const MAX_QUEUED = 500;
 
 const TOO_LARGE = refuse("message-too-large", `Content and attachments may have ${BATCH_LIMITS.bytes} bytes together.`);
+const WORKFLOW_TOO_LARGE = refuse("workflow-too-large", `All steps together may have ${BATCH_LIMITS.bytes} bytes.`);
+const NO_WORKFLOW = refuse("workflow-not-found", "The session has no execution of this id.");
+const ID_TAKEN = refuse(
+  "id-taken",
+  "The session has a message or an execution of this id, and it is not what was sent.",
+);
 const NOT_FOUND = refuse("session-not-found", "There is no session of this id.");
 
 export class SessionAgent extends DurableObject<Env> implements SessionCalls {
@@ -81,17 +90,10 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Takes a message. The same id twice is one message; nothing is asked of the session for the second. */
   async sendMessage(input: SendMessage, ctx: CallContext): Promise<Result<AcceptedMessage>> {
-    return this.#change(({ state, queue }) => {
+    return this.#change(({ queue }) => {
       const known = input.id === undefined ? undefined : queue.store.message(input.id);
-      if (known !== undefined) return ok(acceptedView(known));
-      const { state: session } = state.record;
-      if (session === "terminating" || session === "terminated") {
-        return refuse("session-ended", "A session that has ended takes no messages.");
-      }
-      if (queue.store.queuedCount() >= MAX_QUEUED) {
-        return refuse("queue-full", `At most ${MAX_QUEUED} messages wait in a session.`);
-      }
-      return this.#accept(input, callerOf(ctx), false);
+      if (known !== undefined) return known.kind === "message" ? ok(acceptedView(known)) : ID_TAKEN;
+      return this.#refusal() ?? this.#accept(input, callerOf(ctx), false);
     });
   }
 
@@ -103,12 +105,52 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   async withdraw(messageId: string, ctx: CallContext): Promise<Result<MessageView>> {
     return this.#change(({ queue, conversation }) => {
       const row = queue.store.message(messageId);
-      if (row === undefined) return refuse("message-not-found", "The session has no message of this id.");
+      if (row?.kind !== "message") return refuse("message-not-found", "The session has no message of this id.");
       const isWithdrawn = row.errorType === "withdrawn";
       if (!isWithdrawn && !queue.endQueued(messageId, "aborted", "withdrawn", callerOf(ctx))) {
         return refuse("message-not-queued", `The message is ${row.status}: abort the turn instead.`);
       }
       return ok(conversation.view(queue.store.message(messageId) as MessageRow));
+    });
+  }
+
+  /** Takes a workflow. The same id twice is one execution. */
+  async startWorkflow(input: StartWorkflow, ctx: CallContext): Promise<Result<AcceptedWorkflow>> {
+    const { name, steps, onFailure = "stop", channel = MAIN_CHANNEL, id = newId("wfl") } = withoutUndefined(input);
+    return this.#change(({ queue }) => {
+      const known = queue.store.message(id);
+      if (known !== undefined) return known.kind === "workflow" ? ok(acceptedWorkflow(known)) : ID_TAKEN;
+      const sizeBytes = sizeOf(name, steps);
+      if (sizeBytes > BATCH_LIMITS.bytes) return WORKFLOW_TOO_LARGE;
+      const body: WorkflowBody = { name, steps, onFailure };
+      const refusal = this.#refusal();
+      if (refusal !== undefined) return refusal;
+      return ok(acceptedWorkflow(queue.acceptWorkflow({ id, channel, sizeBytes, body, parent: callerOf(ctx) }).row));
+    });
+  }
+
+  async workflows(cursor?: string): Promise<Result<z.infer<typeof WorkflowList>>> {
+    return this.#read(({ queue }) => listWorkflows(queue.store, queue.workflows, cursor));
+  }
+
+  /** One execution, with what its steps gave. */
+  async workflow(executionId: string): Promise<Result<WorkflowView>> {
+    return this.#read(({ queue }) => {
+      const row = queue.store.message(executionId);
+      return row?.kind === "workflow" ? ok(queue.workflows.view(row, true)) : NO_WORKFLOW;
+    });
+  }
+
+  /** Takes a workflow back that is queued. Again is fine. */
+  async withdrawWorkflow(executionId: string, ctx: CallContext): Promise<Result<WorkflowView>> {
+    return this.#change(({ queue }) => {
+      const row = queue.store.message(executionId);
+      if (row?.kind !== "workflow") return NO_WORKFLOW;
+      const isWithdrawn = row.errorType === "withdrawn";
+      if (!isWithdrawn && !queue.endQueued(executionId, "aborted", "withdrawn", callerOf(ctx))) {
+        return refuse("workflow-not-queued", `The workflow is ${row.status}: abort the session's work instead.`);
+      }
+      return ok(queue.workflows.view(queue.store.message(executionId) as MessageRow));
     });
   }
 
@@ -265,6 +307,19 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     });
   }
 
+  /** Why nothing new is taken; `undefined` where it is. */
+  #refusal() {
+    const { state, queue } = this.#parts;
+    const { state: session } = state.record;
+    if (session === "terminating" || session === "terminated") {
+      return refuse("session-ended", "A session that has ended takes no messages and no workflows.");
+    }
+    if (queue.store.queuedCount() >= MAX_QUEUED) {
+      return refuse("queue-full", `At most ${MAX_QUEUED} messages and workflows wait in a session.`);
+    }
+    return undefined;
+  }
+
   /** Reads the session; nothing is there before it has been created. */
   #read<T>(read: (parts: SessionParts) => Result<T>): Result<T> {
     return this.#parts.state.maybe === undefined ? NOT_FOUND : read(this.#parts);
@@ -285,13 +340,17 @@ function callerOf({ traceparent, tracestate }: CallContext): SpanContext | undef
   return extractFromHeaders({ traceparent, tracestate });
 }
 
-/** What a message takes of a frame to the runner, in bytes. */
-function sizeOf(content: string, attachments: MessageBody["attachments"]): number {
-  return new TextEncoder().encode(JSON.stringify([content, attachments])).length;
+/** What a message or workflow takes of a frame to the runner, in bytes. */
+function sizeOf(text: string, more: MessageBody["attachments"] | WorkflowBody["steps"]): number {
+  return new TextEncoder().encode(JSON.stringify([text, more])).length;
 }
 
 function acceptedView({ id, status, promptContext }: MessageRow): AcceptedMessage {
   return { messageId: id, status, ...(isTraced(promptContext) && { traceId: promptContext.traceId }) };
+}
+
+function acceptedWorkflow({ id, status, promptContext }: MessageRow): AcceptedWorkflow {
+  return { executionId: id, status, ...(isTraced(promptContext) && { traceId: promptContext.traceId }) };
 }
 
 /** A copy without the fields that hold nothing: what is optional here is absent, not undefined. */

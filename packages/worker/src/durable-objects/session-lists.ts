@@ -1,5 +1,11 @@
 /** What a session has, page by page. Reading writes nothing. */
-import type { MessageList, TraceList, TraceSummaryView, TurnList } from "@valet/shared/protocol/session-api";
+import type {
+  MessageList,
+  TraceList,
+  TraceSummaryView,
+  TurnList,
+  WorkflowList,
+} from "@valet/shared/protocol/session-api";
 import type { z } from "zod";
 import { decodeCursor, encodeCursor } from "../http/cursor.ts";
 import { type Conversation, isoTime } from "./conversation.ts";
@@ -7,6 +13,7 @@ import type { MessageStore } from "./message-store.ts";
 import { ok, type Result, refuse } from "./result.ts";
 import type { ListedTrace, TraceStore } from "./trace-store.ts";
 import type { TurnRecords } from "./turn-records.ts";
+import type { Workflows } from "./workflows.ts";
 
 const PAGE = 50;
 
@@ -18,9 +25,25 @@ export function listMessages(
 ): Result<z.infer<typeof MessageList>> {
   return pageOf(
     cursor,
-    (seq) => store.messagesAfter(seq, PAGE + 1),
+    (seq) => store.messagesAfter("message", seq, PAGE + 1),
     (rows, next) => ({
       messages: rows.map((row) => conversation.view(row)),
+      ...next,
+    }),
+  );
+}
+
+/** Executions of workflows, the oldest first, without what their steps gave. */
+export function listWorkflows(
+  store: MessageStore,
+  workflows: Workflows,
+  cursor: string | undefined,
+): Result<z.infer<typeof WorkflowList>> {
+  return pageOf(
+    cursor,
+    (seq) => store.messagesAfter("workflow", seq, PAGE + 1),
+    (rows, next) => ({
+      workflows: rows.map((row) => workflows.view(row)),
       ...next,
     }),
   );

@@ -137,7 +137,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     },
     generationEnded: () => {
       events.flushSpans();
-      dispatcher.loseAll();
+      queue.loseAll();
       for (const instanceId of state.record.link.instances) traces.seal(instanceId, "runner_lost");
     },
     hibernating: () => queue.closeBatches(),
@@ -159,7 +159,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     }),
   });
   const dispatcher: Dispatcher = new Dispatcher({
-    ...{ state, queue, link, lifecycle, conversation, requests, clients, tracer, traces, timers, transactions },
+    ...{ state, queue, link, lifecycle, conversation, requests, clients, traces, timers, transactions },
     ...{ intervals, now, limits: { ...BATCH_LIMITS, collectMaxMs: intervals.collectMaxMs } },
   });
 
@@ -181,7 +181,9 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     transactions.afterCommit(() => {
       if (clients.isEmpty) return;
       for (const id of messages) {
-        clients.broadcast({ type: "message", message: conversation.view(queue.store.message(id) as MessageRow) });
+        const row = queue.store.message(id) as MessageRow;
+        if (row.kind === "message") clients.broadcast({ type: "message", message: conversation.view(row) });
+        else clients.broadcast({ type: "workflow", workflow: queue.workflows.view(row) });
       }
       if (session) clients.broadcast({ type: "session", session: view() });
       if (traceIds.length > 0) clients.broadcast({ type: "traces", traceIds: [...traceIds] });

@@ -60,7 +60,7 @@ messages.openapi(
   createRoute({
     method: "delete",
     path: `${SESSION_PATH}/queue`,
-    summary: "Withdraws every message that is queued",
+    summary: "Withdraws every message and workflow that is queued",
     request: { params: SessionParams },
     responses: { 200: answer(ClearedQueue, "How many there were"), default: PROBLEM },
   }),

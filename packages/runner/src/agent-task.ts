@@ -1,0 +1,339 @@
+/** One thing asked of the agent: one model after the other until one has answered, then the answer is read. */
+import type {
+  Attachment,
+  FromRunnerOf,
+  MessagePart,
+  ToRunnerOf,
+  TurnSummary,
+} from "@valet/shared/protocol/runner-link";
+import type { ErrorType, SpanAttributes, ValetSpans } from "@valet/shared/spans";
+import type { SpanContext, Tracer } from "@valet/shared/tracing";
+import { AgentPrompt, mayFailOver, type PromptLimits } from "./opencode/agent-prompt.ts";
+import { AnswerParts, partsOfHistory } from "./opencode/answer-parts.ts";
+import { askedFrame } from "./opencode/asked-frame.ts";
+import type { OpenCodeClient, PromptPart } from "./opencode/client.ts";
+import { OWN_PROVIDER } from "./opencode/config.ts";
+import { SpanEmitter } from "./opencode/emit.ts";
+import type { AgentEvent } from "./opencode/events.ts";
+import type { Ending } from "./opencode/facts.ts";
+import { newMessageId } from "./opencode/ids.ts";
+import type { AgentAccess } from "./opencode/opencode.ts";
+import { TurnReducer } from "./opencode/turn-reducer.ts";
+import { TurnTally } from "./opencode/turn-tally.ts";
+import { providerAttributes, splitModel } from "./opencode/usage.ts";
+import { endWith } from "./tracing.ts";
+
+/** Why work may be cut short from outside. */
+export type AbortReason = Extract<
+  ErrorType,
+  "user_abort" | "steered" | "stuck_turn" | "session_hibernated" | "session_terminated" | "runner_shutdown"
+>;
+
+/** What the agent asks of a person: leave, or an answer. */
+export type AgentAsks = FromRunnerOf<"permission-asked" | "question-asked">;
+/** What the person says to it. */
+export type AgentReply = ToRunnerOf<"permission-reply" | "question-reply">;
+
+export interface AgentTaskOptions {
+  readonly agent: AgentAccess;
+  readonly tracer: Tracer<ValetSpans>;
+  readonly captureContent: boolean;
+  /** Tried when neither message nor session asks for a model, and last when they do, as `provider/model`. */
+  readonly defaultModel: string;
+  readonly limits: PromptLimits;
+  /** At most one update of a part in this time. */
+  readonly partIntervalMs: number;
+  /** Message ids made for prompts of this runner, whosever. */
+  readonly messageIds: Set<string>;
+  onPart(attemptId: string, part: MessagePart): void;
+  onAsked(asked: AgentAsks): void;
+}
+
+/** What is asked, and in which of the agent's sessions. */
+export interface Task {
+  readonly attemptId: string;
+  readonly content: string;
+  readonly attachments: readonly Attachment[];
+  /** Tried first. */
+  readonly model?: string | undefined;
+  readonly models: readonly string[];
+  readonly opencodeSessionId?: string | undefined;
+  readonly continuationContext?: string | undefined;
+  /** What the span of its finalizing carries. */
+  readonly attributes: SpanAttributes<"valet.turn.finalize">;
+}
+
+/** What it is part of: its spans hang below that, and its times are read from that clock. */
+export interface TaskFrame {
+  readonly span: { readonly context: SpanContext; readonly isRecording: boolean };
+  readonly startMs: number;
+  nowMs(): number;
+}
+
+export interface TaskResult {
+  readonly outcome: Ending["outcome"];
+  /** Absent where the outcome is `ok`. */
+  readonly errorType?: TaskErrorType;
+  readonly opencodeSessionId?: string;
+  readonly parts: MessagePart[];
+  readonly summary: TurnSummary;
+  readonly failovers: number;
+}
+
+/** Those that are no mere end of the work. */
+const CUT_OUTCOMES: { readonly [R in AbortReason]?: Ending["outcome"] } = {
+  steered: "superseded",
+  stuck_turn: "error",
+};
+
+/** How work ends that is cut short. */
+export function cutEnding(reason: AbortReason) {
+  return { outcome: CUT_OUTCOMES[reason] ?? "aborted", errorType: reason } as const;
+}
+
+export class AgentTask {
+  readonly #options: AgentTaskOptions;
+  readonly #task: Task;
+  readonly #frame: TaskFrame;
+  readonly #tally = new TurnTally();
+  readonly #changedParts = new Set<string>();
+  #partTimer: ReturnType<typeof setTimeout> | undefined;
+  #prompt: AgentPrompt | undefined;
+  #answer: AnswerParts | undefined;
+  #cut: AbortReason | undefined;
+  #failovers = 0;
+  #model: string | undefined;
+  /** Who waits for the answers to this task's requests, by the request's id. */
+  readonly #asked = new Map<string, OpenCodeClient>();
+
+  constructor(options: AgentTaskOptions, task: Task, frame: TaskFrame) {
+    this.#options = options;
+    this.#task = task;
+    this.#frame = frame;
+  }
+
+  /** Never rejects. */
+  async run(): Promise<TaskResult> {
+    const { span } = this.#frame;
+    let ending: Ending;
+    let session: { id: string; client: OpenCodeClient } | undefined;
+    let isOwn: (userMessageId: string) => boolean = () => false;
+    try {
+      const client = await this.#options.agent.ready(span);
+      const { id, isNew } = await this.#openSession(client);
+      session = { id, client };
+      const { ending: last, userMessageIds } = await this.#tryModels(client, id, isNew);
+      ending = last;
+      isOwn = (userMessageId) => userMessageIds.has(userMessageId);
+    } catch {
+      // Nothing but the two calls above fails: OpenCode is not there, or does not answer.
+      ending = this.#cutEnding() ?? { outcome: "error", errorType: "opencode_unhealthy" };
+    }
+    clearTimeout(this.#partTimer);
+    this.#tellParts();
+    if (ending.errorType === "opencode_died") session = await this.#revive(session);
+    const parts = await this.#finalize(session, isOwn);
+    return this.#result(ending, session?.id, parts);
+  }
+
+  /** Cuts it short. Its promise settles once the agent has come to rest. The first reason counts. */
+  async abort(reason: AbortReason): Promise<void> {
+    this.#cut ??= reason;
+    await this.#prompt?.abort(this.#cutEnding() as Ending);
+  }
+
+  /** Passes on a person's answer, if it is this task that asked. */
+  async reply(reply: AgentReply): Promise<void> {
+    if (reply.type === "permission-reply") {
+      await this.#asked.get(reply.permissionId)?.replyPermission(reply.permissionId, reply.reply);
+    } else {
+      await this.#asked.get(reply.questionId)?.replyQuestion(reply.questionId, reply.answers);
+    }
+  }
+
+  #cutEnding(): Ending | undefined {
+    return this.#cut && cutEnding(this.#cut);
+  }
+
+  /** The channel's OpenCode session, or a new one where there is none, or none any more. */
+  async #openSession(client: OpenCodeClient): Promise<{ id: string; isNew: boolean }> {
+    const { context } = this.#frame.span;
+    const known = this.#task.opencodeSessionId;
+    if (known !== undefined && (await client.hasSession(known, context))) return { id: known, isNew: false };
+    return { id: await client.createSession(context), isNew: true };
+  }
+
+  async #tryModels(client: OpenCodeClient, sessionId: string, isNewSession: boolean) {
+    const { model, models } = this.#task;
+    const chain = [...new Set([model, ...models, this.#options.defaultModel])].filter((ref) => ref !== undefined);
+    let follows: SpanContext | undefined;
+    let failed: Ending | undefined;
+    let userMessageIds: ReadonlySet<string> = new Set();
+    for (const [index, ref] of chain.entries()) {
+      const cut = this.#cutEnding();
+      if (cut !== undefined) return { ending: cut, userMessageIds };
+      if (failed !== undefined) this.#failovers++;
+      const attempt = this.#startPrompt(
+        client,
+        sessionId,
+        ref,
+        index + 1,
+        follows,
+        isNewSession && failed === undefined,
+      );
+      const ending = await attempt.prompt.run();
+      userMessageIds = attempt.reducer.userMessageIds;
+      this.#model = ref;
+      if (!mayFailOver(ending)) return { ending, userMessageIds };
+      failed = ending;
+      follows = attempt.context;
+    }
+    return { ending: { outcome: "error", errorType: "model_chain_exhausted" } satisfies Ending, userMessageIds };
+  }
+
+  /** @param place the model's in the list of preference, from 1 */
+  #startPrompt(
+    client: OpenCodeClient,
+    sessionId: string,
+    ref: string,
+    place: number,
+    follows: SpanContext | undefined,
+    isFirst: boolean,
+  ) {
+    const { agent, tracer, captureContent, limits, messageIds } = this.#options;
+    // A name without a provider can only be the endpoint's own; OpenCode says if it is not.
+    const model = splitModel(ref) ?? { providerID: OWN_PROVIDER, modelID: ref };
+    const messageID = newMessageId(this.#frame.nowMs());
+    messageIds.add(messageID);
+    const reducer = new TurnReducer({
+      attemptId: this.#task.attemptId,
+      sessionId,
+      userMessageId: messageID,
+      startMs: Math.floor(this.#frame.nowMs()),
+      attributes: {
+        ...providerAttributes(model.providerID),
+        "gen_ai.request.model": model.modelID,
+        "valet.failover.attempt": place,
+      },
+      isOthers: (id) => id !== messageID && messageIds.has(id),
+    });
+    const emitter = new SpanEmitter({ tracer, parent: this.#frame.span, captureContent });
+    const answer = new AnswerParts(sessionId, (id) => reducer.userMessageIds.has(id));
+    this.#answer = answer;
+    const { span } = this.#frame;
+    const context = span.isRecording ? { ...span.context, spanId: reducer.spanId } : span.context;
+    const prompt = new AgentPrompt({
+      ...{ agent, client, reducer, sessionId, context, limits },
+      prompt: { messageID, model, parts: promptParts(this.#task, isFirst) },
+      onFacts: (facts) => {
+        this.#tally.add(facts);
+        emitter.emit(facts, follows);
+      },
+      onEvent: (event) => this.#onEvent(event, answer, client),
+    });
+    this.#prompt = prompt;
+    return { prompt, reducer, context };
+  }
+
+  #onEvent(event: AgentEvent, answer: AnswerParts, client: OpenCodeClient): void {
+    if (event.type === "permission.asked" || event.type === "question.asked") {
+      const { id } = event.properties;
+      if (this.#asked.has(id)) return;
+      this.#asked.set(id, client);
+      this.#options.onAsked(askedFrame(event, this.#task.attemptId));
+    }
+    const changed = answer.apply(event);
+    if (changed === undefined) return;
+    this.#changedParts.add(changed);
+    this.#partTimer ??= setTimeout(() => this.#tellParts(), this.#options.partIntervalMs);
+  }
+
+  #tellParts(): void {
+    this.#partTimer = undefined;
+    for (const id of this.#changedParts) {
+      const part = this.#answer?.get(id);
+      if (part !== undefined) this.#options.onPart(this.#task.attemptId, part);
+    }
+    this.#changedParts.clear();
+  }
+
+  /** OpenCode died: what is asked next needs it, and its history may still hold the answer so far. */
+  async #revive(session: { id: string } | undefined) {
+    try {
+      const client = await this.#options.agent.ready(this.#frame.span);
+      return session === undefined ? undefined : { id: session.id, client };
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The answer as OpenCode's history has it; as it was seen to come, where OpenCode does not answer. */
+  async #finalize(
+    session: { id: string; client: OpenCodeClient } | undefined,
+    isOwn: (userMessageId: string) => boolean,
+  ): Promise<MessagePart[]> {
+    const seen = this.#answer?.all() ?? [];
+    const span = this.#options.tracer.startSpan("valet.turn.finalize", {
+      parent: this.#frame.span,
+      startTime: this.#frame.nowMs(),
+      attributes: this.#task.attributes,
+    });
+    let parts = seen;
+    let errorType: "opencode_unhealthy" | undefined;
+    if (session !== undefined && this.#answer !== undefined) {
+      try {
+        parts = partsOfHistory(await session.client.messages(session.id, span.context), isOwn);
+      } catch {
+        errorType = "opencode_unhealthy";
+      }
+    }
+    const length = parts.reduce((total, part) => total + (part.type === "text" ? part.text.length : 0), 0);
+    span.setAttribute("valet.turn.response_length", length);
+    endWith(span, errorType === undefined ? "ok" : "error", errorType, this.#frame.nowMs());
+    return parts;
+  }
+
+  #result(ending: Ending, opencodeSessionId: string | undefined, parts: MessagePart[]): TaskResult {
+    const errorType = taskErrorType(ending);
+    return {
+      outcome: ending.outcome,
+      ...(errorType === undefined ? {} : { errorType }),
+      ...(opencodeSessionId === undefined ? {} : { opencodeSessionId }),
+      parts,
+      summary: this.#tally.summary(this.#frame.startMs, this.#frame.nowMs(), this.#model),
+      failovers: this.#failovers,
+    };
+  }
+}
+
+type TaskErrorType = Exclude<ValetSpans["valet.turn"]["attributes"]["error.type"], undefined>;
+
+/** The errors that a turn or a step may end with, of those that the agent's work in it may end with. */
+const TASK_ERRORS: readonly TaskErrorType[] = [
+  "user_abort",
+  "steered",
+  "session_hibernated",
+  "session_terminated",
+  "runner_shutdown",
+  "opencode_died",
+  "opencode_unhealthy",
+  "stuck_turn",
+  "model_chain_exhausted",
+  "permission_denied",
+];
+
+function taskErrorType({ outcome, errorType }: Ending): TaskErrorType | undefined {
+  if (outcome === "ok") return undefined;
+  return TASK_ERRORS.find((type) => type === errorType) ?? "opencode_error";
+}
+
+/** @param isFirst whether the OpenCode session knows nothing of what went before */
+function promptParts({ content, attachments, continuationContext }: Task, isFirst: boolean): PromptPart[] {
+  return [
+    ...(isFirst && continuationContext !== undefined
+      ? [{ type: "text" as const, text: continuationContext, synthetic: true }]
+      : []),
+    { type: "text", text: content },
+    ...attachments.map(({ filename, mediaType, url }) => ({ type: "file" as const, mime: mediaType, filename, url })),
+  ];
+}

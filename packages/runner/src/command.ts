@@ -1,0 +1,98 @@
+/** Commands of workflows: run by a shell in the workspace, bounded in time and in what is kept of their output. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
+import { MAX_STEP_OUTPUT } from "@valet/shared/protocol/workflow";
+import { injectIntoEnvironment, type SpanContext } from "@valet/shared/tracing";
+import { collectEnd, killGroup } from "./child-processes.ts";
+import { cutStart } from "./cut-text.ts";
+import { withoutOurs } from "./opencode/config.ts";
+import { killLeftovers } from "./opencode/leftovers.ts";
+
+export interface CommandOptions {
+  /** What the shell is given. */
+  readonly run: string;
+  readonly workspace: string;
+  /** The runner's environment. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The attempt that it is run for. */
+  readonly attemptId: string;
+  /** What the command's own spans hang below. */
+  readonly context: SpanContext;
+  readonly timeoutMs: number;
+  /** Ends it and all that it started. */
+  readonly signal: AbortSignal;
+}
+
+export interface CommandResult {
+  /** Absent where it did not end by itself, or could not be started. */
+  readonly exitCode: number | undefined;
+  readonly isTimeout: boolean;
+  /** What it wrote to standard output and standard error, or the end of that. */
+  readonly output: string;
+}
+
+/** In the environment of a command and all that it starts: tells them from everything else. */
+const ATTEMPT_VARIABLE = "VALET_WORKFLOW_ATTEMPT";
+/** For the rest of its output after a command's end: what it left running may hold the pipes for ever. */
+const DRAIN_MS = 250;
+const SHELL = Bun.which("bash") ?? "sh";
+
+/** Runs a command to its end. What it leaves running in the background goes on, but for an abort or a timeout. Never rejects. */
+export async function runCommand({
+  run,
+  workspace,
+  attemptId,
+  timeoutMs,
+  signal,
+  ...rest
+}: CommandOptions): Promise<CommandResult> {
+  let child: ChildProcess;
+  try {
+    child = spawn(SHELL, ["-c", run], {
+      cwd: workspace,
+      env: environment(rest.env, attemptId, rest.context),
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+  } catch {
+    // Too much for the system to begin, say.
+    return { exitCode: undefined, isTimeout: false, output: "" };
+  }
+  // One more than is kept shows that there was more.
+  const output = collectEnd([child.stdout, child.stderr], MAX_STEP_OUTPUT + 1);
+  const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
+  const ended = new Promise<number | undefined>((resolve) => {
+    child.once("error", () => resolve(undefined));
+    child.once("exit", (code) => resolve(code ?? undefined));
+  });
+  const kill = () => {
+    killGroup(child.pid);
+    killCommandsOf(attemptId);
+  };
+  let isTimeout = false;
+  const timer = setTimeout(() => {
+    isTimeout = true;
+    kill();
+  }, timeoutMs);
+  signal.addEventListener("abort", kill, { once: true });
+  if (signal.aborted) kill();
+  const exitCode = await ended;
+  clearTimeout(timer);
+  signal.removeEventListener("abort", kill);
+  await Promise.race([closed, sleep(DRAIN_MS)]);
+  return { exitCode, isTimeout, output: cutStart(output(), MAX_STEP_OUTPUT) };
+}
+
+/** Kills what commands of an attempt left running, also those of a runner that died. */
+export function killCommandsOf(attemptId: string): void {
+  killLeftovers(ATTEMPT_VARIABLE, attemptId);
+}
+
+/** As the agent's own shells have it, and without the keys of models, for which a command has no use. */
+function environment(env: CommandOptions["env"], attemptId: string, context: SpanContext): Record<string, string> {
+  const own: Record<string, string> = { ...withoutOurs(env), [ATTEMPT_VARIABLE]: attemptId };
+  for (const key of PROVIDER_KEYS) delete own[key];
+  injectIntoEnvironment(context, own);
+  return own;
+}

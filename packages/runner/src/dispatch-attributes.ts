@@ -1,0 +1,14 @@
+import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
+import { QUEUE_MODES, QUEUE_REASONS } from "@valet/shared/spans";
+
+/** What the span of work repeats of its dispatch, whatever that is of. */
+export function dispatchAttributes({ attemptId, attempt, channel, queue }: PromptDispatch | WorkflowDispatch) {
+  return {
+    "valet.dispatch.attempt_id": attemptId,
+    "valet.dispatch.attempt": attempt,
+    "valet.channel.id": channel,
+    "valet.queue.wait_ms": Math.round(queue.waitMs),
+    "valet.queue.reason": QUEUE_REASONS.find((reason) => reason === queue.reason),
+    "valet.queue.mode": QUEUE_MODES.find((mode) => mode === queue.mode),
+  };
+}

@@ -1,0 +1,115 @@
+/** What the session knows of its workflows' steps, and what executions look like from outside. */
+
+import type { WorkflowStepView, WorkflowView } from "@valet/shared/protocol/session-view";
+import { stepType, type WorkflowStepState } from "@valet/shared/protocol/workflow";
+import { ERROR_TYPES, type ErrorType, type Outcome } from "@valet/shared/spans";
+import { isoTime } from "./conversation.ts";
+import type { MessageRow, MessageStore, WorkflowBody } from "./message-store.ts";
+import { isTraced } from "./session-tracer.ts";
+import { cutStep, nextStep, type StepStates } from "./workflow-rules.ts";
+
+const NOTHING: WorkflowBody = { name: "", steps: [], onFailure: "stop" };
+
+export class Workflows {
+  readonly #sql: SqlStorage;
+  readonly #store: MessageStore;
+
+  constructor(sql: SqlStorage, store: MessageStore) {
+    this.#sql = sql;
+    this.#store = store;
+    sql.exec(`
+      CREATE TABLE IF NOT EXISTS workflow_steps (
+        execution_id TEXT NOT NULL, step INTEGER NOT NULL, state TEXT NOT NULL,
+        PRIMARY KEY (execution_id, step)) WITHOUT ROWID;
+    `);
+  }
+
+  body(executionId: string): WorkflowBody {
+    return this.#store.workflow(executionId) ?? NOTHING;
+  }
+
+  states(executionId: string): StepStates {
+    const rows = this.#sql.exec("SELECT step, state FROM workflow_steps WHERE execution_id = ?", executionId).toArray();
+    return new Map(rows.map(({ step, state }) => [step as number, JSON.parse(state as string) as WorkflowStepState]));
+  }
+
+  /** An attempt begins: what an earlier one left without a result is forgotten. @returns the step to begin with */
+  begin(executionId: string): number {
+    const first = nextStep(this.body(executionId), this.states(executionId)) ?? 0;
+    this.#sql.exec("DELETE FROM workflow_steps WHERE execution_id = ? AND step >= ?", executionId, first);
+    return first;
+  }
+
+  /**
+   * Takes what a runner says of a step. The first end counts.
+   * @returns the step as it is now; `undefined` where that changed nothing, or there is no such step
+   */
+  record(executionId: string, state: WorkflowStepState): WorkflowStepView | undefined {
+    const step = this.body(executionId).steps[state.index];
+    const known = this.states(executionId).get(state.index);
+    if (step === undefined || known?.status === "done" || JSON.stringify(known) === JSON.stringify(state)) {
+      return undefined;
+    }
+    this.#put(executionId, state);
+    return viewStep(step, state, false, true);
+  }
+
+  /** The workflow has ended: a step that was in work has, too. */
+  end(executionId: string, outcome: Outcome, errorType: ErrorType | undefined): void {
+    for (const state of this.states(executionId).values()) {
+      if (state.status === "running") this.#put(executionId, cutStep(state, outcome, errorType));
+    }
+  }
+
+  /** @param detailed with what the steps gave */
+  view(row: MessageRow, detailed = false): WorkflowView {
+    const { name, steps, onFailure } = this.body(row.id);
+    const states = this.states(row.id);
+    return {
+      ...{ id: row.id, name, status: row.status, onFailure, channel: row.channel, attempts: row.attempts },
+      ...(row.outcome !== null && { outcome: row.outcome }),
+      ...(row.errorType !== null && { errorType: row.errorType }),
+      ...(row.reason !== null && { queueReason: row.reason }),
+      ...(isTraced(row.promptContext) && { traceId: row.promptContext.traceId }),
+      acceptedAt: isoTime(row.acceptedMs),
+      ...(row.dispatchedMs !== null && { dispatchedAt: isoTime(row.dispatchedMs) }),
+      ...(row.endedMs !== null && { endedAt: isoTime(row.endedMs) }),
+      steps: steps.map((step, index) => viewStep(step, states.get(index), row.status === "done", detailed)),
+    };
+  }
+
+  #put(executionId: string, state: WorkflowStepState): void {
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO workflow_steps VALUES (?, ?, ?)",
+      executionId,
+      state.index,
+      JSON.stringify(state),
+    );
+  }
+}
+
+/** @param isOver whether the workflow has ended: what it did not come to has been skipped */
+function viewStep(
+  step: WorkflowBody["steps"][number],
+  state: WorkflowStepState | undefined,
+  isOver: boolean,
+  detailed: boolean,
+): WorkflowStepView {
+  const what = { name: step.name, type: stepType(step) };
+  if (state === undefined) {
+    return isOver ? { ...what, status: "done", outcome: "skipped" } : { ...what, status: "waiting" };
+  }
+  const { status, outcome, errorType, exitCode, durationMs, output } = state;
+  return {
+    ...{ ...what, status },
+    ...(outcome !== undefined && { outcome }),
+    ...(errorType !== undefined && { errorType: knownError(errorType) }),
+    ...(exitCode !== undefined && { exitCode }),
+    ...(durationMs !== undefined && { duration_ms: durationMs }),
+    ...(detailed && output !== undefined && { output }),
+  };
+}
+
+function knownError(text: string): ErrorType {
+  return ERROR_TYPES.find((type) => type === text) ?? "_OTHER";
+}
