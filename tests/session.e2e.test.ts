@@ -3,10 +3,11 @@
  * OpenCode with its tools on a real git repository. The model alone is scripted. It plays the demo's course once; every test
  * looks at what that left at the backend, in the API and in the processes.
  */
-import { execFileSync } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ApiClient } from "../packages/cli/src/api-client.ts";
 import { makeDemoRepository } from "../packages/cli/src/demo/demo-repository.ts";
@@ -15,6 +16,7 @@ import { type DemoResult, runDemo } from "../packages/cli/src/demo/run-demo.ts";
 import { type System, startSystem } from "../packages/cli/src/system/system.ts";
 import type { TraceSpan } from "../packages/cli/src/trace-tree.ts";
 import { waitFor, waitForStatus } from "../packages/cli/src/wait.ts";
+import { WorkflowView } from "../packages/shared/src/protocol/session-view.ts";
 import { type OtlpReceiver, startOtlpReceiver } from "./otlp-receiver.ts";
 
 const OTLP_KEY = "canary-otlp-key";
@@ -26,6 +28,15 @@ const CONTENT = {
   "file content": "someone without a name is a stranger",
   "tool input": "oldString",
   "tool output": "greets by name",
+  command: "canary-command",
+  "command output": "canary-output",
+};
+const WORKFLOW = {
+  name: "check",
+  steps: [
+    { name: "tests", prompt: "Run the tests." },
+    { name: "context", run: "echo canary-output; : canary-command; env; git status --porcelain" },
+  ],
 };
 
 let receiver: OtlpReceiver;
@@ -38,6 +49,8 @@ let spans: TraceSpan[];
 let mendedFile: string;
 /** The environments of every process of the sandbox, read while it ran. */
 let environments: string[];
+/** How `valet workflow` ended on {@link WORKFLOW}, and what it printed. */
+let command: { code: number; workflow: WorkflowView; stderr: string };
 
 beforeAll(async () => {
   receiver = await startOtlpReceiver();
@@ -55,6 +68,7 @@ beforeAll(async () => {
   const api = new ApiClient(system);
   const log: string[] = [];
   result = await runDemo(api, repository.url, (line) => log.push(line));
+  command = await runWorkflow();
   environments = sandboxEnvironments();
   const [file] = globSync("broker/sandboxes/*/workspace/src/greet.js", { cwd: stateDir });
   mendedFile = readFileSync(join(stateDir, file as string), "utf8");
@@ -69,6 +83,21 @@ beforeAll(async () => {
   );
   spans = receiver.spans();
 }, 240_000);
+
+/** Has {@link WORKFLOW} done by the command, as a person would. */
+async function runWorkflow(): Promise<typeof command> {
+  const cli = resolve(import.meta.dirname, "../packages/cli/src/bin.ts");
+  const { url, token } = system;
+  const args = [cli, "workflow", result.sessionId, "-", "--json", "--url", url, "--token", token];
+  const running = promisify(execFile)(process.execPath, args);
+  running.child.stdin?.end(JSON.stringify(WORKFLOW));
+  const ended = await running.then(
+    (output) => ({ ...output, code: 0 }),
+    (error: { stdout: string; stderr: string; code: number }) => error,
+  );
+  const { stdout, stderr, code } = ended;
+  return { code, stderr, workflow: WorkflowView.parse(JSON.parse(stdout).workflow) };
+}
 
 afterAll(async () => {
   await system?.stop();
@@ -123,13 +152,33 @@ describe("the agent's work", () => {
   });
 });
 
+describe("a workflow", () => {
+  test("was done step by step, where the agent works, and the command says so", () => {
+    expect(command.workflow).toMatchObject({ name: "check", status: "done", outcome: "ok", attempts: 1 });
+    const [tests, context] = command.workflow.steps;
+    expect(tests).toMatchObject({ type: "prompt", outcome: "ok", output: expect.stringContaining(CONTENT.reply) });
+    expect(context).toMatchObject({ type: "command", outcome: "ok", exitCode: 0 });
+    expect(context?.output).toContain(" M src/greet.js\n");
+    expect(command.stderr).toMatch(/^1\/2 tests: ok, \d/m);
+    expect(command.code).toBe(0);
+  });
+
+  test("gives its commands the context of their step, and no key, token or address of ours", () => {
+    const output = command.workflow.steps[1]?.output ?? "";
+    const [step] = named("valet.workflow.step context");
+    expect(output).toMatch(new RegExp(`^TRACEPARENT=00-${step?.traceId}-${step?.spanId}-0[13]$`, "m"));
+    expect(output).toContain(`VALET_SESSION_ID=${result.sessionId}`);
+    expect(output).not.toMatch(/vlt_|^(?:OTEL_|OPENCODE_|VALET_RUNNER_|VALET_MODEL_|\w+_API_KEY=)/m);
+  });
+});
+
 describe("the traces at the backend", () => {
   test("hold every span that is expected, none open, none without time, none an error", () => {
     expect(findFaults(traces())).toEqual([]);
   });
 
   test("are one for each operation; a request that only causes one has a trace to itself", () => {
-    const operations = /^valet\.(prompt|sandbox\.(spawn|restore|hibernate|terminate))$/;
+    const operations = /^valet\.(prompt|workflow|sandbox\.(spawn|restore|hibernate|terminate))$/;
     for (const trace of traces()) {
       const found = trace.filter(({ name }) => operations.test(name));
       if (trace.length === 1) expect(trace[0]?.name).toMatch(/^POST \/api\/sessions/);
@@ -150,10 +199,13 @@ describe("the traces at the backend", () => {
   test("nest as the specification draws them", () => {
     const parents: Record<string, string> = {
       "valet.prompt": "POST /api/sessions/:id/messages",
-      "valet.queue.wait": "valet.prompt",
       "valet.prompt.dispatch": "valet.prompt",
       "valet.turn": "valet.prompt.dispatch",
-      "valet.turn.finalize": "valet.turn",
+      "valet.workflow": "POST /api/sessions/:id/workflows",
+      "valet.workflow.dispatch": "valet.workflow",
+      "valet.workflow.execute": "valet.workflow.dispatch",
+      "valet.workflow.step tests": "valet.workflow.execute",
+      "valet.workflow.step context": "valet.workflow.execute",
       "valet.runner.connect": "valet.runner.bootstrap",
       "valet.runner.opencode_start": "valet.runner.bootstrap",
     };
@@ -162,7 +214,13 @@ describe("the traces at the backend", () => {
       for (const span of named(child)) expect(parentOf(span)?.name, child).toBe(parent);
     }
     const agents = spans.filter(({ name }) => name.startsWith("invoke_agent "));
-    expect(agents.map((span) => parentOf(span)?.name)).toEqual(["valet.turn", "valet.turn", "valet.turn"]);
+    expect(agents.map((span) => parentOf(span)?.name).sort()).toEqual([
+      ...["valet.turn", "valet.turn", "valet.turn", "valet.workflow.step tests"],
+    ]);
+    for (const span of named("valet.queue.wait")) expect(parentOf(span)?.name).toMatch(/^valet\.(prompt|workflow)$/);
+    for (const span of named("valet.turn.finalize")) {
+      expect(parentOf(span)?.name).toMatch(/^valet\.(turn|workflow\.step tests)$/);
+    }
     for (const span of spans.filter(({ name }) => /^(chat|execute_tool) /.test(name))) {
       expect(parentOf(span)?.name).toMatch(/^invoke_agent /);
     }
@@ -189,7 +247,8 @@ describe("the traces at the backend", () => {
   });
 
   test("say how every operation ended", () => {
-    const ended = /^valet\.(prompt|prompt\.dispatch|turn|sandbox\.(spawn|restore|hibernate|terminate))$/;
+    const ended =
+      /^valet\.((?:prompt|workflow)(?:\.dispatch)?|turn|workflow\.execute|workflow\.step .*|sandbox\.(spawn|restore|hibernate|terminate))$/;
     for (const span of spans.filter(({ name }) => ended.test(name) || name.startsWith("invoke_agent "))) {
       expect(span.attributes["valet.outcome"], span.name).toBe("ok");
     }

@@ -118,6 +118,8 @@ describe("bad input", () => {
     ["a bad port", ["up", "--port", "99999"], "A port is 1 to 65535."],
     ["a URL without a token", ["sessions", "--url", "http://127.0.0.1:1"], "Give the token"],
     ["nothing running", ["--state", "/nonexistent", "sessions"], "Nothing runs on /nonexistent"],
+    ["no file", ["workflow", "ses_x", "/nonexistent.json", "--url", "http://127.0.0.1:1", "--token", "x"], "ENOENT"],
+    ["no JSON", ["workflow", "ses_x", CLI, "--url", "http://127.0.0.1:1", "--token", "x"], "holds no JSON"],
     ["nobody there", ["sessions", "--url", "http://127.0.0.1:1", "--token", "x"], "does not answer"],
   ])("%s ends with 2 and says what is wrong", async (_what, args, message) => {
     const { code, stdout, stderr } = await run(...args);

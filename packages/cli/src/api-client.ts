@@ -2,6 +2,7 @@
 import {
   type AcceptedMessage,
   AcceptedMessage as AcceptedMessageSchema,
+  AcceptedWorkflow,
   type CreateSession,
   MessageList,
   ProblemView,
@@ -16,6 +17,7 @@ import {
   type PermissionReply,
   SessionView,
   type TurnRecord,
+  WorkflowView,
 } from "@valet/shared/protocol/session-view";
 import { z } from "zod";
 import { UserError } from "./errors.ts";
@@ -58,6 +60,16 @@ export class ApiClient {
 
   messages(id: string): Promise<MessageView[]> {
     return this.#pages(`/api/sessions/${encodeURIComponent(id)}/messages`, MessageList, ({ messages }) => messages);
+  }
+
+  /** @param request as `StartWorkflow` has it; the API says what is wrong with it */
+  startWorkflow(id: string, request: unknown): Promise<AcceptedWorkflow> {
+    return this.#call("POST", `/api/sessions/${encodeURIComponent(id)}/workflows`, AcceptedWorkflow, request);
+  }
+
+  workflow(id: string, executionId: string): Promise<WorkflowView> {
+    const path = `/api/sessions/${encodeURIComponent(id)}/workflows/${encodeURIComponent(executionId)}`;
+    return this.#call("GET", path, WorkflowView);
   }
 
   turns(id: string): Promise<TurnRecord[]> {

@@ -6,9 +6,9 @@ export interface AskedLines {
   readonly lines: readonly string[];
 }
 
-/** What is asked for the sake of a message. */
-export function askedFor({ id, permissions, questions }: SessionView, messageId: string): AskedLines[] {
-  const isIts = (request: { readonly messageId: string }) => request.messageId === messageId;
+/** What is asked for the sake of a message or a workflow. */
+export function askedFor({ id, permissions, questions }: SessionView, workId: string): AskedLines[] {
+  const isIts = ({ messageId }: { readonly messageId: string }) => messageId === workId;
   const command = (requestId: string, answer: string) => `  pnpm valet reply ${id} ${requestId} ${answer}`;
   return [
     ...permissions.filter(isIts).map((asked) => {

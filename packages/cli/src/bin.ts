@@ -9,6 +9,7 @@ import { addSessions } from "./commands/sessions.ts";
 import { addSmoke } from "./commands/smoke.ts";
 import { addTrace } from "./commands/trace.ts";
 import { addUp } from "./commands/up.ts";
+import { addWorkflow } from "./commands/workflow.ts";
 import { addGlobalOptions, report } from "./context.ts";
 import { ExitCode, UserError } from "./errors.ts";
 
@@ -18,7 +19,8 @@ const program = addGlobalOptions(new Command("valet"))
   .version(version)
   .exitOverride()
   .configureHelp({ showGlobalOptions: true });
-for (const add of [addUp, addDemo, addPrompt, addReply, addSessions, addTrace, addSmoke, addDoctor]) add(program);
+for (const add of [addUp, addDemo, addPrompt, addReply, addWorkflow, addSessions, addTrace, addSmoke, addDoctor])
+  add(program);
 
 try {
   await program.parseAsync();

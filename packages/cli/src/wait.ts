@@ -1,6 +1,6 @@
 /** Waiting for what a session does, by asking. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { MessageView, SessionView } from "@valet/shared/protocol/session-view";
+import type { MessageView, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
 import type { ApiClient } from "./api-client.ts";
 import { askedFor } from "./asked.ts";
 import { UserError } from "./errors.ts";
@@ -58,7 +58,7 @@ export async function waitForMessage(
   report: (line: string) => void,
   timeoutMs: number,
 ): Promise<MessageView> {
-  const told = new Set<string>();
+  const tellAsked = createAskedReport(api, sessionId, messageId, report);
   let last = "";
   const ask = async () => {
     const message = (await api.messages(sessionId)).find(({ id }) => id === messageId);
@@ -67,14 +67,45 @@ export async function waitForMessage(
     const state = status === "queued" && queueReason !== undefined ? `${status}: ${queueReason}` : status;
     if (state !== last && status !== "done") report(state);
     last = state;
-    const asked = status === "accepted" ? askedFor(await api.session(sessionId), messageId) : [];
-    for (const { id, lines } of asked) {
-      if (!told.has(id)) lines.forEach(report);
-      told.add(id);
-    }
+    if (status === "accepted") await tellAsked();
     return message;
   };
   return waitFor(`message ${messageId}`, ask, ({ status }) => status === "done", timeoutMs);
+}
+
+/** Tells what the agent asks for the sake of a message or a workflow, each thing once. */
+function createAskedReport(
+  api: ApiClient,
+  sessionId: string,
+  workId: string,
+  report: (line: string) => void,
+): () => Promise<void> {
+  const told = new Set<string>();
+  return async () => {
+    for (const { id, lines } of askedFor(await api.session(sessionId), workId)) {
+      if (!told.has(id)) lines.forEach(report);
+      told.add(id);
+    }
+  };
+}
+
+/** The workflow, once it has its outcome. @param report told what the agent asks @param onLook given it at each look */
+export function waitForWorkflow(
+  api: ApiClient,
+  sessionId: string,
+  executionId: string,
+  report: (line: string) => void,
+  onLook: (workflow: WorkflowView) => void,
+  timeoutMs: number,
+): Promise<WorkflowView> {
+  const tellAsked = createAskedReport(api, sessionId, executionId, report);
+  const ask = async () => {
+    const workflow = await api.workflow(sessionId, executionId);
+    onLook(workflow);
+    if (workflow.status === "accepted") await tellAsked();
+    return workflow;
+  };
+  return waitFor(`workflow ${executionId}`, ask, ({ status }) => status === "done", timeoutMs);
 }
 
 /** The text of an answer. */

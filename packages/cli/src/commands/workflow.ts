@@ -1,0 +1,61 @@
+import { readFileSync } from "node:fs";
+import { text } from "node:stream/consumers";
+import type { Command } from "commander";
+import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
+import { ExitCode, UserError } from "../errors.ts";
+import { waitForWorkflow } from "../wait.ts";
+import { createProgress } from "../workflow-progress.ts";
+import { parseSeconds } from "./arguments.ts";
+
+interface WorkflowOptions extends GlobalOptions {
+  readonly wait: boolean;
+  readonly timeout: number;
+}
+
+export function addWorkflow(program: Command): void {
+  program
+    .command("workflow <session> <file>")
+    .description("have a list of steps done in a session, and print what each gives")
+    .addHelpText(
+      "after",
+      `
+The file, or standard input for -, holds what the API takes:
+  {"name": "release", "onFailure": "stop", "steps": [
+    {"name": "mend", "prompt": "Make the failing test pass."},
+    {"name": "test", "run": "npm test"}]}`,
+    )
+    .option("--no-wait", "do not wait for its end")
+    .option("--timeout <seconds>", "how long to wait", parseSeconds, 3_600_000)
+    .action(async (sessionId: string, file: string, _options, command: Command) => {
+      const options = command.optsWithGlobals<WorkflowOptions>();
+      const api = connect(options);
+      const started = await api.startWorkflow(sessionId, await readWorkflow(file));
+      const { executionId } = started;
+      if (!options.wait) {
+        if (options.json) printJson({ sessionId, ...started });
+        else print(`${executionId} ${started.status}`);
+        return;
+      }
+      const progress = createProgress(report, options.json ? () => {} : print);
+      const workflow = await waitForWorkflow(api, sessionId, executionId, report, progress, options.timeout);
+      if (options.json) printJson({ sessionId, workflow });
+      if (workflow.outcome !== "ok") process.exitCode = ExitCode.FAILED;
+      report(`Outcome: ${[workflow.outcome, workflow.errorType].filter(Boolean).join(", ")}.`);
+      report(`Trace:   pnpm valet trace ${sessionId} ${workflow.traceId ?? ""}`);
+    });
+}
+
+/** @throws UserError when there is nothing to read, or no JSON */
+async function readWorkflow(file: string): Promise<unknown> {
+  let json: string;
+  try {
+    json = file === "-" ? await text(process.stdin) : readFileSync(file, "utf8");
+  } catch (error) {
+    throw new UserError(`${file} cannot be read: ${(error as NodeJS.ErrnoException).code}.`);
+  }
+  try {
+    return JSON.parse(json);
+  } catch {
+    throw new UserError(`${file === "-" ? "Standard input" : file} holds no JSON.`);
+  }
+}
