@@ -1,23 +1,38 @@
-/** Puts every property in `*.fuzz.test.ts` of `@valet/shared` to many more random inputs than the ordinary suite does. */
+/** Puts every property in `*.fuzz.test.ts` to many more random inputs than the ordinary suite does. */
 import { availableParallelism } from "node:os";
 import { basename, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { type Reporter, startVitest, type TestModule } from "vitest/node";
 
 const DEFAULT_RUNS = 1_000_000;
-const HELP = `Usage: pnpm fuzz [--runs N]
+const DEFAULT_COURSES = 100_000;
+const HELP = `Usage: pnpm fuzz [--runs N] [--courses N]
 
-Puts every property to N random inputs (${DEFAULT_RUNS.toLocaleString("en")} unless given), in Node. Ends with 0 if all hold.
-The first that does not hold ends the run: its smallest failing input and its seed are printed.
+Puts every property of @valet/shared to N random inputs (${DEFAULT_RUNS.toLocaleString("en")} unless given), in Node, and then the
+sessions of @valet/worker to N random courses (${DEFAULT_COURSES.toLocaleString("en")} unless given), in workerd; 0 leaves them out. Ends with
+0 if all hold. The first that does not hold ends the run: its smallest failing input and its seed are printed.
 `;
 
-function readArguments(): { runs: number; help: boolean } {
-  const options = { runs: { type: "string" }, help: { type: "boolean", short: "h" } } as const;
+interface Arguments {
+  readonly runs: number;
+  readonly courses: number;
+  readonly help: boolean;
+}
+
+function readArguments(): Arguments {
+  const options = {
+    runs: { type: "string", default: String(DEFAULT_RUNS) },
+    courses: { type: "string", default: String(DEFAULT_COURSES) },
+    help: { type: "boolean", short: "h", default: false },
+  } as const;
   const { values } = parseArgs({ options });
-  const runs = values.runs === undefined ? DEFAULT_RUNS : Number(values.runs);
-  if (!Number.isSafeInteger(runs) || runs < 1)
-    throw new TypeError(`--runs takes a whole number from 1, not "${values.runs}"`);
-  return { runs, help: values.help ?? false };
+  const read = (name: "runs" | "courses") => {
+    const count = Number(values[name]);
+    if (values[name] === "" || !Number.isSafeInteger(count) || count < 0)
+      throw new TypeError(`--${name} takes a whole number from 0, not "${values[name]}"`);
+    return count;
+  };
+  return { runs: read("runs"), courses: read("courses"), help: values.help };
 }
 
 /** How far each file is: one line, rewritten, on a terminal; a line every ten percent elsewhere. */
@@ -57,22 +72,29 @@ function progressReporter(): Reporter {
   };
 }
 
+/** @returns whether all properties of a package hold */
+async function fuzz(name: string, project: string, maxWorkers: number): Promise<boolean> {
+  const vitest = await startVitest([".fuzz.test.ts"], {
+    root: resolve(import.meta.dirname, "../packages", name),
+    project,
+    watch: false,
+    bail: 1,
+    maxWorkers,
+    reporters: [progressReporter()],
+  });
+  await vitest.close();
+  return !process.exitCode;
+}
+
 try {
-  const { runs, help } = readArguments();
+  const { runs, courses, help } = readArguments();
   if (help) {
     process.stdout.write(HELP);
   } else {
     process.env.VITE_FUZZ_RUNS = String(runs);
-    const root = resolve(import.meta.dirname, "../packages/shared");
-    const vitest = await startVitest([".fuzz.test.ts"], {
-      root,
-      project: "shared:node",
-      watch: false,
-      bail: 1,
-      maxWorkers: availableParallelism(),
-      reporters: [progressReporter()],
-    });
-    await vitest.close();
+    process.env.VITE_FUZZ_COURSES = String(courses);
+    const holds = runs === 0 || (await fuzz("shared", "shared:node", availableParallelism()));
+    if (holds && courses > 0) await fuzz("worker", "worker:trace-plane", 1);
   }
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);

@@ -2,8 +2,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
-// The trace plane is tested in an object that is nothing but storage; everything else in the Worker that is deployed.
-const tracePlane = ["src/durable-objects/trace-*.test.ts", "src/durable-objects/otlp-*.test.ts"];
+// The trace plane, and the courses of whole sessions, are tested in an object that is nothing but storage; everything else in the
+// Worker that is deployed.
+const tracePlane = ["trace-*", "otlp-*", "*.fuzz"].map((name) => `src/durable-objects/${name}.test.ts`);
 
 // The session's object, with a scripted broker behind it.
 const sessionObject = ["src/durable-objects/**/*.test.ts", "src/sandbox-broker/**/*.test.ts"];

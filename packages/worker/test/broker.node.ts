@@ -71,12 +71,14 @@ function serveTest(script: Script, method: string, text: string, response: Serve
 }
 
 function callOf(method: string, url: string, body: { snapshotId?: string } | undefined): ReceivedCall["call"] {
+  if (method === "GET") return "list";
   if (method === "DELETE") return url.startsWith("/v1/snapshots/") ? "deleteSnapshot" : "terminate";
   if (url.endsWith("/snapshot")) return "snapshot";
   return body?.snapshotId === undefined ? "create" : "restore";
 }
 
 function succeed(call: ReceivedCall["call"], body: Record<string, unknown>, made: number): [number, object] {
+  if (call === "list") return [200, { sandboxes: [] }];
   if (call === "snapshot") return [201, { snapshotId: `snp_${made}`, sizeBytes: 1234 }];
   if (call === "terminate" || call === "deleteSnapshot") return [200, { alreadyGone: false }];
   const { sessionId, generation, snapshotId } = body;

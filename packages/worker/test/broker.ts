@@ -17,7 +17,7 @@ export interface BrokerAnswer {
   readonly problem?: { readonly status: number; readonly code: string };
 }
 
-export type BrokerCallKind = "create" | "restore" | "snapshot" | "terminate" | "deleteSnapshot" | "export";
+export type BrokerCallKind = "create" | "restore" | "snapshot" | "terminate" | "deleteSnapshot" | "list" | "export";
 
 export interface ReceivedCall {
   readonly call: BrokerCallKind;

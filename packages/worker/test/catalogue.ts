@@ -8,35 +8,53 @@ const SESSION_KEYS = ["valet.session.id", "session.id", "gen_ai.conversation.id"
 
 /** The SessionAgent's spans of a session are as the catalogue has them: names, attributes, outcomes, links, events, parents. */
 export function expectCatalogued(sessionId: string, spans: readonly SeenSpan[]): void {
+  expect(uncatalogued(sessionId, spans)).toEqual([]);
+}
+
+/** Everything about the SessionAgent's spans that is not as the catalogue has it. */
+export function uncatalogued(sessionId: string, spans: readonly SeenSpan[]): string[] {
   const names = new Map(spans.map(({ spanId, name }) => [spanId, name]));
-  for (const span of spans) {
+  return spans.flatMap((span) => {
     const definition = DEFINITIONS[span.name];
-    if (definition === undefined || !definition.emitters.includes("session-agent")) continue;
-    const { kind, required, optional, errors = [], links, parents } = definition;
-    const { attributes, parentSpanId, isOpen, name } = span;
-    const allowed = new Set<string>([...COMMON_ATTRIBUTES, ...required, ...optional, "valet.outcome", "error.type"]);
-    expect(
-      Object.keys(attributes).filter((key) => !allowed.has(key)),
-      name,
-    ).toEqual([]);
-    for (const key of SESSION_KEYS) expect(attributes[key], `${name} ${key}`).toBe(sessionId);
-    expect(span.kind, name).toBe(KINDS[kind]);
-    for (const link of span.links) expect(links, name).toContain(link.type);
-    for (const event of span.events) {
-      const { spans: holders } = EVENTS[event.name as keyof typeof EVENTS] ?? { spans: [] };
-      expect(holders === "any" || (holders as readonly string[]).includes(name), `${name} ${event.name}`).toBe(true);
-    }
-    const parent = parentSpanId === undefined ? "root" : names.get(parentSpanId);
+    if (definition === undefined || !definition.emitters.includes("session-agent")) return [];
     // A parent that is not among them is the caller's, who is the test.
-    if (parent !== undefined) expect(parents, name).toContain(parent);
-    if (isOpen) continue;
-    expect(
-      required.filter((key) => attributes[key] === undefined),
-      name,
-    ).toEqual([]);
-    const { "valet.outcome": outcome, "error.type": errorType } = attributes;
-    expect(outcome, name).toBeDefined();
-    if (outcome === "ok") expect(errorType, name).toBeUndefined();
-    else expect([...errors, "_OTHER"], name).toContain(errorType);
+    const parent = span.parentSpanId === undefined ? "root" : names.get(span.parentSpanId);
+    const wrong = [...wrongIn(span, definition, sessionId), ...(span.isOpen ? [] : missingAtEnd(span, definition))];
+    if (parent !== undefined && !definition.parents.includes(parent)) wrong.push(`below ${parent}`);
+    return wrong.map((what) => `${span.name}: ${what}`);
+  });
+}
+
+function wrongIn({ name, attributes, ...span }: SeenSpan, definition: SpanDefinition, sessionId: string): string[] {
+  const { kind, links } = definition;
+  const allowed = allowedIn(definition);
+  const wrong = Object.keys(attributes).filter((key) => !allowed.has(key));
+  for (const key of SESSION_KEYS) if (attributes[key] !== sessionId) wrong.push(`${key} is ${attributes[key]}`);
+  if (span.kind !== KINDS[kind]) wrong.push(`kind ${span.kind}`);
+  for (const { type } of span.links) if (!(links as readonly unknown[]).includes(type)) wrong.push(`link ${type}`);
+  for (const event of span.events) {
+    const { spans: holders } = EVENTS[event.name as keyof typeof EVENTS] ?? { spans: [] };
+    if (holders !== "any" && !(holders as readonly string[]).includes(name)) wrong.push(`event ${event.name}`);
   }
+  return wrong;
+}
+
+function missingAtEnd({ attributes }: SeenSpan, { required, errors = [] }: SpanDefinition): string[] {
+  const wrong: string[] = required.filter((key) => attributes[key] === undefined).map((key) => `no ${key}`);
+  const { "valet.outcome": outcome, "error.type": errorType } = attributes;
+  if (outcome === undefined) wrong.push("no outcome");
+  const isKnown = outcome === "ok" ? errorType === undefined : [...errors, "_OTHER"].includes(errorType as string);
+  if (!isKnown) wrong.push(`${outcome} with ${errorType}`);
+  return wrong;
+}
+
+const allowedKeys = new Map<SpanDefinition, ReadonlySet<string>>();
+
+function allowedIn(definition: SpanDefinition): ReadonlySet<string> {
+  const known = allowedKeys.get(definition);
+  if (known !== undefined) return known;
+  const { required, optional } = definition;
+  const allowed = new Set<string>([...COMMON_ATTRIBUTES, ...required, ...optional, "valet.outcome", "error.type"]);
+  allowedKeys.set(definition, allowed);
+  return allowed;
 }

@@ -206,7 +206,8 @@ interface WireAttribute {
   readonly value: Record<string, unknown>;
 }
 
-function spansIn(otlp: string): SeenSpan[] {
+/** The spans of a request. */
+export function spansIn(otlp: string): SeenSpan[] {
   const { resourceSpans } = JSON.parse(otlp) as { resourceSpans: { scopeSpans: { spans: WireSpan[] }[] }[] };
   return resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans.map(seen)));
 }

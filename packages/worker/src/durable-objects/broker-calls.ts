@@ -70,14 +70,19 @@ export class BrokerCalls {
     transactions.afterCommit(() => background(this.#make(id, context, call)));
   }
 
-  /** After the object came to life: ends the spans of calls that the one before it made and did not see answered. */
-  abandon(): void {
+  /**
+   * After the object came to life: ends the spans of calls that the one before it made and did not see answered.
+   * @returns what they are called
+   */
+  abandon(): string[] {
     const { sql, tracer } = this.#options;
-    for (const { span, context } of sql.exec("DELETE FROM broker_calls RETURNING span, context").toArray()) {
+    const calls = sql.exec("DELETE FROM broker_calls RETURNING span, context").toArray();
+    for (const { span, context } of calls) {
       tracer.change(span as CallSpan, JSON.parse(context as string) as SpanContext, (open) => {
         endWith(open, "error", "broker_timeout");
       });
     }
+    return calls.map(({ span }) => span as string);
   }
 
   async #make<N extends CallSpan, T>(id: string, context: SpanContext, call: BrokerCall<N, T>): Promise<void> {
@@ -110,6 +115,11 @@ export class BrokerCalls {
       report(error);
     }
   }
+}
+
+/** Whether the broker may have done what it was asked all the same. */
+export function isUnheard(failure: BrokerFailure): boolean {
+  return failure === "broker_unreachable" || failure === "broker_timeout";
 }
 
 /** What a failure is called on a span: the broker's own words, but for those that the catalogue knows better. */

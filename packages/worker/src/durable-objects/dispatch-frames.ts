@@ -29,7 +29,7 @@ export function promptDispatch(
   const model = last.model ?? settings.model;
   return {
     ...{ ...common, messageId: head.id, messageIds: rows.map(({ id }) => id) },
-    queue: { ...queue, ...(isCollected && { collectBufferMs: attempt.nowMs - head.acceptedMs }) },
+    queue: { ...queue, ...(isCollected && { collectBufferMs: Math.max(attempt.nowMs - head.acceptedMs, 0) }) },
     content: bodies.map(({ content }) => content).join("\n\n"),
     attachments: bodies.flatMap(({ attachments }) => attachments),
     models: [...(last.models ?? settings.models)],

@@ -301,8 +301,12 @@ export class Dispatcher {
     }
     if (frame.type === "turn-ended") conversation.finish(attempt.id, frame.parts);
     else for (const step of frame.steps) this.#recordStep(attempt, step);
-    if (outcome !== "ok" && RUNNER_ENDED.includes(errorType ?? "") && attempt.stop === null) {
+    const isRunnerEnd = outcome !== "ok" && RUNNER_ENDED.includes(errorType ?? "");
+    if (isRunnerEnd && attempt.stop === null) {
       queue.lose(attempt.id, false, summary);
+    } else if (isRunnerEnd) {
+      // Whatever ended it, its end had been asked for.
+      queue.end(attempt.id, "aborted", undefined, summary);
     } else if (frame.type === "workflow-ended" && (outcome === "ok" || errorType === "workflow_step_failed")) {
       // Steps of an earlier attempt count, too.
       const own = outcomeOf(queue.workflows.states(attempt.messageIds[0] ?? ""));

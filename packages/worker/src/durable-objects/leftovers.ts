@@ -1,16 +1,18 @@
 /**
- * Sandboxes and snapshots that the session has no use for any more: sandboxes that came too late or were lost, snapshots that
- * a newer one replaced. Each is kept until the broker says that it is gone.
+ * Sandboxes and snapshots that the session has no use for any more: sandboxes that came too late, were lost or were never
+ * heard of, snapshots that a newer one replaced. Each is kept until the broker says that it is gone.
  */
 import type { SpanContext } from "@valet/shared/tracing";
 import type { SandboxBroker } from "../sandbox-broker/client.ts";
 import { type BrokerCalls, brokerErrorType } from "./broker-calls.ts";
 import type { SandboxRef } from "./session-state.ts";
 import type { Timers } from "./timers.ts";
+import type { Transactions } from "./transactions.ts";
 
 export interface LeftoversOptions {
   readonly sql: SqlStorage;
   readonly timers: Timers;
+  readonly transactions: Transactions;
   readonly calls: BrokerCalls;
   readonly broker: SandboxBroker;
   readonly sessionId: () => string;
@@ -25,7 +27,8 @@ export interface LeftoversOptions {
 /** With a wait that doubles from two seconds, the last try is a day after the first: the broker has lost it by then. */
 const MAX_TRIES = 16;
 
-type Kind = "sandbox" | "snapshot";
+/** `unheard`: whatever the broker made for a generation without our hearing of it. */
+type Kind = "sandbox" | "snapshot" | "unheard";
 
 export class Leftovers {
   readonly #options: LeftoversOptions;
@@ -48,14 +51,22 @@ export class Leftovers {
     this.#add(snapshotId, "snapshot", "", parent);
   }
 
-  #add(id: string, kind: Kind, driver: string, parent: SpanContext): void {
+  /**
+   * The broker was asked for the sandbox of this generation and its answer was not heard: there may be one. It is looked for
+   * once the broker must be done with the call.
+   */
+  addUnheard(generation: number, parent: SpanContext): void {
+    this.#add(String(generation), "unheard", "", parent, this.#options.callMs);
+  }
+
+  #add(id: string, kind: Kind, driver: string, parent: SpanContext, delayMs = 0): void {
     const { sql, timers, now } = this.#options;
     sql.exec("INSERT OR IGNORE INTO leftovers VALUES (?, ?, ?, ?, 0)", id, kind, driver, JSON.stringify(parent));
-    timers.set("leftover", now(), { key: id });
+    timers.set("leftover", now() + delayMs, { key: id });
   }
 
   #end(id: string): void {
-    const { sql, timers, now, retryMs, callMs, calls, broker, sessionId, background } = this.#options;
+    const { sql, timers, now, retryMs, callMs, calls, broker, sessionId, background, transactions } = this.#options;
     const [row] = sql
       .exec("UPDATE leftovers SET tries = tries + 1 WHERE id = ? RETURNING kind, driver, parent, tries", id)
       .toArray();
@@ -76,9 +87,23 @@ export class Leftovers {
       background(call.then((result) => ended(result.ok)));
       return;
     }
+    const parent = JSON.parse(row.parent as string) as SpanContext;
+    if (row.kind === "unheard") {
+      const call = broker.list(sessionId(), { sessionId: sessionId(), context: undefined });
+      background(
+        call.then((result) =>
+          transactions.run(() => {
+            const found = result.ok ? result.value.sandboxes : [];
+            for (const sandbox of found) if (sandbox.generation <= Number(id)) this.addSandbox(sandbox, parent);
+            ended(result.ok);
+          }),
+        ),
+      );
+      return;
+    }
     calls.begin({
       span: "valet.sandbox.delete",
-      parent: JSON.parse(row.parent as string) as SpanContext,
+      parent,
       attributes: {
         "valet.broker.call": "terminate",
         "valet.sandbox.id": id,

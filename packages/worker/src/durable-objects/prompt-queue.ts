@@ -305,8 +305,8 @@ export class PromptQueue {
   ): boolean {
     const stop = this.store.attempt(attemptId)?.stop ?? null;
     const final = outcome === "aborted" && stop !== null ? stopped(stop.reason) : { outcome, errorType };
-    // A turn can end before its acceptance was heard of: then it was accepted all the same.
-    this.accepted(attemptId);
+    // A turn can end before its acceptance was heard of: then it was accepted all the same. What ends without the runner was not.
+    if (summary !== undefined) this.accepted(attemptId);
     const attempt = this.#endAttempt(attemptId, { ...final, summary });
     if (attempt === undefined) return false;
     for (const row of this.#messagesOf(attempt))

@@ -120,7 +120,7 @@ export class QueueSpans {
         "valet.message.id": head.id,
         "valet.thread.id": threadId,
         "valet.collect.message_count": isCollected ? rows.length : undefined,
-        "valet.collect.buffer_ms": isCollected ? attempt.nowMs - head.acceptedMs : undefined,
+        "valet.collect.buffer_ms": isCollected ? Math.max(attempt.nowMs - head.acceptedMs, 0) : undefined,
         "valet.collect.message_ids": isCollected ? rows.map(({ id }) => id) : undefined,
       },
       links: [...(rows.length > 1 ? rows.map(collectedLink) : []), ...followsLinks(rows)],

@@ -174,16 +174,22 @@ export class RunnerLink {
     this.#options.state.updateLink({ ready: true });
   }
 
+  /** The runner is wanted after all: a grace period that ended while it was not has ended now. */
+  want(): void {
+    const { state, timers, now } = this.#options;
+    if (state.record.link.state === "grace" && timers.dueMs("grace") === undefined) timers.set("grace", now());
+  }
+
   /** A new generation: its runner is expected, no other is. */
   expect(): void {
     this.end();
-    this.#options.state.updateLink({ state: "connecting" });
+    this.#options.state.update({ link: { ...NO_LINK, state: "connecting" } });
   }
 
-  /** No runner is expected any more. */
+  /** No runner is expected any more. Which there were is known until the generation has ended. */
   end(): void {
     const { ctx, state, timers, transactions } = this.#options;
-    state.update({ link: NO_LINK });
+    state.update({ link: { ...NO_LINK, instances: state.record.link.instances } });
     timers.clear("grace");
     timers.clear("link");
     const sockets = ctx.getWebSockets(TAG);

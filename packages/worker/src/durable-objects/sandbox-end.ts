@@ -165,13 +165,14 @@ export class SandboxEnd {
   }
 
   #onNoSnapshot(errorType: ReturnType<typeof snapshotErrorType>, hibernate: SpanContext): void {
-    const { state, operations } = this.#parts;
+    const { state, operations, link } = this.#parts;
     operations.end("error", errorType);
     if (errorType === "sandbox_gone" || errorType === "snapshot_failed") {
       this.terminate(errorType, [hibernate]);
     } else {
       // The broker is away; the sandbox is not.
       state.enter("stay_awake");
+      link.want();
     }
   }
 

@@ -18,7 +18,7 @@ import { ok, type Result, refuse } from "./result.ts";
 import type { RunnerLink } from "./runner-link.ts";
 import { SandboxEnd } from "./sandbox-end.ts";
 import { SandboxStart, type StartCause } from "./sandbox-start.ts";
-import type { SessionState } from "./session-state.ts";
+import { NO_LINK, type SessionState } from "./session-state.ts";
 import type { Timers } from "./timers.ts";
 import type { Transactions } from "./transactions.ts";
 import type { TurnRecords } from "./turn-records.ts";
@@ -86,9 +86,13 @@ export class SandboxLifecycle {
 
   /** After the object came to life: calls that the one before it made have nobody to answer to. */
   resume(): void {
-    const { operations, state, calls, timers, now } = this.#options;
-    calls.abandon();
-    const step = state.maybe && operations.current?.step;
+    const { operations, state, calls, timers, now, leftovers } = this.#options;
+    const abandoned = calls.abandon();
+    const { generation, startContext } = state.record;
+    if (abandoned.includes("valet.sandbox.create") && startContext !== undefined) {
+      leftovers.addUnheard(generation, startContext);
+    }
+    const step = operations.current?.step;
     if (step === "calling" || step === "snapshotting" || step === "deleting") timers.set("operation", now());
   }
 
@@ -167,6 +171,6 @@ export class SandboxLifecycle {
     if (sandbox !== undefined) leftovers.addSandbox(sandbox, parent);
     listener.generationEnded();
     link.end();
-    state.update({ sandbox: undefined, tokenHash: undefined });
+    state.update({ sandbox: undefined, tokenHash: undefined, link: NO_LINK });
   }
 }

@@ -10,7 +10,7 @@ import type { SandboxAnswer } from "@valet/shared/protocol/sandbox-broker";
 import type { SpanAttributes, SpawnReason } from "@valet/shared/spans";
 import { injectIntoEnvironment, type SpanContext } from "@valet/shared/tracing";
 import type { BrokerFailure, BrokerResult } from "../sandbox-broker/client.ts";
-import { brokerErrorType, type CallEnd } from "./broker-calls.ts";
+import { brokerErrorType, type CallEnd, isUnheard } from "./broker-calls.ts";
 import { hashToken, newToken } from "./ids.ts";
 import { nextRecovery } from "./lifecycle-rules.ts";
 import type { LifecycleParts } from "./sandbox-lifecycle.ts";
@@ -90,7 +90,7 @@ export class SandboxStart {
 
   /** Asks the broker for the sandbox of a new generation. */
   call(): void {
-    const { state, operations, calls, broker, link, records, listener, watch, sandboxEnv } = this.#parts;
+    const { state, operations, calls, broker, link, records, leftovers, listener, watch, sandboxEnv } = this.#parts;
     const { id: sessionId, snapshot, generation: before } = state.record;
     const operation = operations.current;
     if (operation === undefined) return;
@@ -124,6 +124,7 @@ export class SandboxStart {
         return { outcome: "ok", attributes: { "valet.sandbox.id": id, "valet.sandbox.driver": driver } };
       },
       settle: (result, { outcome, errorType }) => {
+        if (!result.ok && isUnheard(result.failure)) leftovers.addUnheard(generation, operation.context);
         if (outcome === "superseded") this.#discard(result, operation.context);
         else if (result.ok) this.#onCreated(result.value);
         else this.fail(errorType ?? "_OTHER");

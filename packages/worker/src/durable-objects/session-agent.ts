@@ -48,9 +48,9 @@ const NOT_FOUND = refuse("session-not-found", "There is no session of this id.")
 export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   readonly #parts: SessionParts;
 
-  constructor(ctx: DurableObjectState, env: Env) {
+  /** @param parts put together otherwise by tests alone */
+  constructor(ctx: DurableObjectState, env: Env, parts: SessionParts = composeSession(ctx, env)) {
     super(ctx, env);
-    const parts = composeSession(ctx, env);
     this.#parts = parts;
     if (parts.state.maybe === undefined) return;
     parts.transactions.run(() => {

@@ -126,7 +126,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     acceptSpans: (otlp) => traces.acceptSpans(otlp),
   });
   const leftovers = new Leftovers({
-    ...{ sql, timers, calls, broker, sessionId, now, background },
+    ...{ sql, timers, transactions, calls, broker, sessionId, now, background },
     ...{ retryMs: intervals.retryMs, callMs: intervals.brokerCallMs },
   });
   const listener: LifecycleListener = {

@@ -5,6 +5,7 @@ import {
   type CreateSandbox,
   DeleteAnswer,
   SandboxAnswer,
+  SandboxList,
   SESSION_HEADER,
   SnapshotAnswer,
 } from "@valet/shared/protocol/sandbox-broker";
@@ -53,6 +54,11 @@ export class SandboxBroker {
 
   snapshot(sandboxId: string, caller: BrokerCaller): Promise<BrokerResult<SnapshotAnswer>> {
     return this.#call("POST", `/v1/sandboxes/${encodeURIComponent(sandboxId)}/snapshot`, SnapshotAnswer, caller);
+  }
+
+  /** What there is of a session. */
+  list(sessionId: string, caller: BrokerCaller): Promise<BrokerResult<SandboxList>> {
+    return this.#call("GET", `/v1/sandboxes?sessionId=${encodeURIComponent(sessionId)}`, SandboxList, caller);
   }
 
   /** Ends a sandbox; one that is gone already is fine. */

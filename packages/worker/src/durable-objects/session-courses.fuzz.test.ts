@@ -1,0 +1,92 @@
+/**
+ * Random courses of a session beside a model of it: messages, lifecycle requests, runners and sandboxes that fail in every way,
+ * a broker that answers late or never, time passing, and the object dying in between. Whatever the course was: no message is
+ * lost, no attempt is worked on twice, no state is illegal, and every operation has one span with an outcome.
+ */
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import fc from "fast-check";
+import { describe, test } from "vitest";
+import { runCourse } from "../../test/course/course.ts";
+import { anyStep, type Step } from "../../test/course/steps.ts";
+
+declare global {
+  interface ImportMeta {
+    /** Variables that begin with `VITE_`, which Vite hands on to every runtime. */
+    readonly env: { readonly VITE_FUZZ_COURSES?: string };
+  }
+}
+
+/** What one test takes: within its time on a busy machine, and small enough to show progress. */
+const COURSES_PER_TEST = 1000;
+/** Those of the ordinary suite unless `pnpm fuzz` sets another number. */
+const COURSES = Number(import.meta.env.VITE_FUZZ_COURSES ?? COURSES_PER_TEST);
+const MAX_STEPS = 40;
+/** After so many courses what they wrote is committed. */
+const COMMIT_AFTER = 50;
+
+const { STORAGE } = env as unknown as { STORAGE: DurableObjectNamespace };
+const storage = STORAGE.get(STORAGE.idFromName("courses"));
+
+for (let done = 0; done < COURSES; done += COURSES_PER_TEST) {
+  const numRuns = Math.min(COURSES_PER_TEST, COURSES - done);
+  const from = COURSES > COURSES_PER_TEST ? `, from course ${done + 1}` : "";
+  test(
+    `whatever happens, every message ends once and every operation has an outcome${from}`,
+    { timeout: 240_000 },
+    () =>
+      runInDurableObject(storage, async (_object, state) => {
+        let courses = 0;
+        const steps = fc.array(anyStep, { maxLength: MAX_STEPS, size: "max" });
+        const property = fc.asyncProperty(steps, async (steps) => {
+          await runCourse(state, steps);
+          if (++courses % COMMIT_AFTER === 0) await scheduler.wait(0);
+        });
+        await fc.assert(property, { numRuns, includeErrorInReport: true });
+      }),
+  );
+}
+
+/** Courses that once went wrong. */
+describe("once and for all", () => {
+  const started: Step[] = [{ do: "answer", nth: 0, how: "ok" }, { do: "boot" }];
+  const message: Step = { do: "send", channel: "a", mode: "followup" };
+
+  test.each<[string, Step[]]>([
+    [
+      "an attempt that the runner never took and that is stopped is no turn",
+      [...started, { ...message, dies: 0 }, { ...message, mode: "steer" }, { do: "pass", ms: 130_000 }],
+    ],
+    [
+      "a turn that is open when its runner hangs is sealed though the sandbox is ended in order",
+      [...started, message, { do: "take" }, { do: "hang" }, { do: "terminate" }],
+    ],
+    [
+      "a sandbox that was asked for by an object that died is ended though the session ends first",
+      [{ do: "terminate", dies: 0 }],
+    ],
+    [
+      "a sandbox that the broker made without our hearing of it is ended",
+      [{ do: "answer", nth: 0, how: "reset" }, { do: "terminate" }],
+    ],
+    [
+      "a turn that was steered away is superseded, also where its runner dies before it can say so",
+      [...started, message, { do: "take" }, { do: "restart", dies: 0 }, { ...message, mode: "steer", dies: 0 }],
+    ],
+    [
+      "a grace period that ends while the session goes to sleep is over when the sleep comes to nothing",
+      [
+        { do: "answer", nth: 0, how: "ok" },
+        { do: "boot", dies: 0 },
+        { do: "vanish" },
+        { do: "hibernate", dies: 0 },
+        { do: "pass", ms: 310_000 },
+        message,
+      ],
+    ],
+    [
+      "a batch is dispatched though the clock is set back",
+      [...started, { ...message, mode: "collect" }, { do: "set-back", ms: 6000 }, { do: "hibernate" }, { do: "take" }],
+    ],
+  ])("%s", (_what, steps) => runInDurableObject(storage, (_object, state) => runCourse(state, steps)));
+});

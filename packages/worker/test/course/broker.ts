@@ -1,0 +1,166 @@
+/**
+ * The sandbox broker, in memory: it keeps to the contract of packages/shared/src/protocol/sandbox-broker.ts, and every call
+ * waits until the course answers it. What it is asked for it does when it answers, also where nobody hears that any more.
+ */
+import type { CreateSandbox } from "@valet/shared/protocol/sandbox-broker";
+
+export type BrokerAnswer = "ok" | "refuse" | "reset";
+
+export interface StandInSandbox {
+  readonly id: string;
+  readonly sessionId: string;
+  readonly generation: number;
+  readonly token: string;
+  isAlive: boolean;
+}
+
+interface PendingCall {
+  readonly method: string;
+  readonly path: string;
+  readonly body: CreateSandbox | undefined;
+  readonly sinceMs: number;
+  /** Whoever waits for the answer; nobody after a death. */
+  settle: { resolve(response: Response): void; reject(error: Error): void } | undefined;
+}
+
+/** The broker takes no longer for one. */
+const CALL_MS = 60_000;
+
+const REFUSALS = {
+  list: "internal",
+  create: "start_failed",
+  snapshot: "snapshot_failed",
+  delete: "terminate_failed",
+} as const;
+
+export class StandInBroker {
+  readonly sandboxes: StandInSandbox[] = [];
+  readonly #snapshots = new Set<string>();
+  /** Those of them that the object was told of. */
+  readonly snapshots = new Set<string>();
+  /** Span ids of the callers, as their headers told. */
+  readonly callers: string[] = [];
+  readonly #pending: PendingCall[] = [];
+  readonly #onMade: (sandbox: StandInSandbox) => void;
+  #made = 0;
+
+  constructor(onMade: (sandbox: StandInSandbox) => void) {
+    this.#onMade = onMade;
+  }
+
+  get pending(): number {
+    return this.#pending.length;
+  }
+
+  /** How many calls somebody waits for. */
+  get awaited(): number {
+    return this.#pending.filter(({ settle }) => settle !== undefined).length;
+  }
+
+  /** Takes a call. @param leaves whether it gets as far as here */
+  readonly fetch = (url: string, init: RequestInit, leaves: () => boolean): Promise<Response> =>
+    new Promise((resolve, reject) => {
+      init.signal?.addEventListener("abort", () => reject(new Error("aborted")));
+      if (!leaves()) return;
+      const call: PendingCall = {
+        method: init.method ?? "GET",
+        path: new URL(url).pathname,
+        sinceMs: Date.now(),
+        body: init.body === undefined ? undefined : (JSON.parse(init.body as string) as CreateSandbox),
+        settle: { resolve, reject },
+      };
+      init.signal?.addEventListener("abort", () => {
+        call.settle = undefined;
+      });
+      const traceparent = new Headers(init.headers).get("traceparent");
+      if (traceparent !== null) this.callers.push(traceparent.split("-")[2] as string);
+      this.#pending.push(call);
+    });
+
+  /** Nobody waits for what is pending any more. */
+  orphan(): void {
+    for (const call of this.#pending) call.settle = undefined;
+  }
+
+  /** What nobody waits for has been done by then. */
+  until(ms: number): void {
+    for (const call of this.#pending.filter(({ settle, sinceMs }) => settle === undefined && ms - sinceMs > CALL_MS)) {
+      this.#pending.splice(this.#pending.indexOf(call), 1);
+      this.#perform(call);
+    }
+  }
+
+  /** Answers one call, the oldest first. `reset`: it is done, and the connection breaks before that is said. */
+  answer(nth: number, how: BrokerAnswer): void {
+    const [call] = this.#pending.splice(nth % Math.max(1, this.#pending.length), 1);
+    if (call === undefined) return;
+    const [status, body] = how === "refuse" ? problem(500, REFUSALS[kindOf(call)]) : this.#perform(call);
+    if (status === 201 && "snapshotId" in body && how === "ok" && call.settle !== undefined) {
+      this.snapshots.add(body.snapshotId as string);
+    }
+    if (how === "reset") call.settle?.reject(new Error("reset"));
+    else call.settle?.resolve(responseOf(status, body));
+  }
+
+  /** A sandbox is gone, and nobody has been told. */
+  lose(id: string): void {
+    this.#end((sandbox) => sandbox.id === id);
+  }
+
+  #perform({ method, path, body }: PendingCall): readonly [number, object] {
+    const [, , kind, id = ""] = path.split("/");
+    if (body !== undefined) return this.#create(body);
+    if (method === "POST") {
+      if (!this.sandboxes.some((sandbox) => sandbox.id === id)) return problem(409, "sandbox_gone");
+      const snapshotId = `snp_${++this.#made}`;
+      this.#snapshots.add(snapshotId);
+      return [201, { snapshotId, sizeBytes: 1 }];
+    }
+    if (method === "GET") return [200, { sandboxes: this.sandboxes.map(shown) }];
+    if (kind === "snapshots") {
+      this.snapshots.delete(id);
+      return [200, { alreadyGone: !this.#snapshots.delete(id) }];
+    }
+    return [200, { alreadyGone: !this.#end((sandbox) => sandbox.id === id) }];
+  }
+
+  #create({ sessionId, generation, runnerToken: token, snapshotId }: CreateSandbox): readonly [number, object] {
+    if (this.sandboxes.some((sandbox) => sandbox.generation > generation)) return problem(409, "stale_generation");
+    if (snapshotId !== undefined && !this.#snapshots.has(snapshotId)) return problem(404, "not_found");
+    this.#end((sandbox) => sandbox.generation < generation);
+    const sandbox: StandInSandbox = { id: `sbx_${++this.#made}`, sessionId, generation, token, isAlive: true };
+    this.sandboxes.push(sandbox);
+    this.#onMade(sandbox);
+    return [201, { sandbox: shown(sandbox) }];
+  }
+
+  #end(isOne: (sandbox: StandInSandbox) => boolean): boolean {
+    const ended = this.sandboxes.filter(isOne);
+    for (const sandbox of ended) {
+      sandbox.isAlive = false;
+      this.sandboxes.splice(this.sandboxes.indexOf(sandbox), 1);
+    }
+    return ended.length > 0;
+  }
+}
+
+function shown({ id, sessionId, generation }: StandInSandbox) {
+  const createdAt = new Date().toISOString();
+  return { id, sessionId, generation, state: "running", driver: "local", restartCount: 0, createdAt };
+}
+
+function kindOf({ method, body }: PendingCall): keyof typeof REFUSALS {
+  if (method === "GET") return "list";
+  if (method === "DELETE") return "delete";
+  return body === undefined ? "snapshot" : "create";
+}
+
+function problem(status: number, code: string): readonly [number, object] {
+  return [status, { type: `urn:valet:broker:${code}`, title: "stand-in", status, code }];
+}
+
+/** Not a real one: its body would be read by the event loop, which does not turn within a course. */
+function responseOf(status: number, body: object): Response {
+  const bytes = new TextEncoder().encode(JSON.stringify(body));
+  return { ok: status < 400, status, body: [bytes] } as unknown as Response;
+}

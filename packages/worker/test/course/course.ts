@@ -1,0 +1,307 @@
+/** One course of a session: what happens to it, step by step, beside the model; then everything is brought to its end. */
+import { vi } from "vitest";
+import type { Result } from "../../src/durable-objects/result.ts";
+import type { SessionRecord } from "../../src/durable-objects/session-state.ts";
+import { CALLER } from "../session.ts";
+import { StandInBroker, type StandInSandbox } from "./broker.ts";
+import { checkSpans } from "./check-spans.ts";
+import { DatabaseAway } from "./database.ts";
+import { Host } from "./host.ts";
+import { check, type MessageSeen, Model } from "./model.ts";
+import { StandInRunner } from "./runner.ts";
+import type { Step } from "./steps.ts";
+
+export const SESSION_ID = "ses_course";
+const START_MS = Date.UTC(2026, 0, 1);
+/** A stuck turn is ended after twice the interval. */
+const STUCK_MS = 1_200_000;
+/** By then whatever is to come to an end has. */
+const MAX_ROUNDS = 200;
+const ROUND_MS = 31_000;
+
+/** Runs a course over an object's storage, which it empties. @throws Wrong, or what the object throws */
+export async function runCourse(real: DurableObjectState, steps: readonly Step[]): Promise<void> {
+  empty(real.storage.sql);
+  vi.useFakeTimers({ now: START_MS, toFake: ["Date", "setTimeout", "clearTimeout"] });
+  const course = new Course(real);
+  const platform = { fetch, Response, WebSocketPair };
+  const said = vi.spyOn(console, "error").mockImplementation((text) => course.host.failures.push(String(text)));
+  Object.assign(globalThis, course.host.globals);
+  try {
+    await course.create();
+    for (const step of steps) await course.step(step);
+    await course.finish();
+  } finally {
+    Object.assign(globalThis, platform);
+    said.mockRestore();
+    vi.useRealTimers();
+  }
+}
+
+/** Rows, and not tables: to make those takes longer than a course. */
+function empty(sql: SqlStorage): void {
+  const tables = sql.exec("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\'");
+  for (const { name } of tables.toArray()) sql.exec(`DELETE FROM "${name}"`);
+}
+
+class Course {
+  readonly host: Host;
+  readonly model = new Model();
+  readonly #sql: SqlStorage;
+  readonly #runners: StandInRunner[] = [];
+  /** When turns began, by attempt. */
+  readonly #begun = new Map<string, number>();
+
+  readonly #delivered = new Set<string>();
+
+  constructor(real: DurableObjectState) {
+    this.#sql = real.storage.sql;
+    this.host = new Host(real, new StandInBroker((sandbox) => this.#onSandbox(sandbox)));
+    this.host.onFrame = (text) => this.#onFrame(text);
+  }
+
+  async create(): Promise<void> {
+    const result = await this.host.agent.create({ id: SESSION_ID }, CALLER);
+    check(result.ok, "a session is created");
+    await this.#observe();
+  }
+
+  async step(step: Step): Promise<void> {
+    const { host } = this;
+    const { dies } = step;
+    if (dies !== undefined) host.doom(dies);
+    await this.#do(step);
+    await host.settle();
+    if (dies !== undefined) await host.crash();
+    else await host.pass(1);
+    this.#observe();
+  }
+
+  async #do(step: Step): Promise<void> {
+    const { host, model } = this;
+    const { agent } = host;
+    const runner = this.#runner;
+    switch (step.do) {
+      case "send":
+        return this.#send(step.channel, step.mode);
+      case "again":
+      case "withdraw":
+        return step.do === "again" ? this.#again(step.nth) : this.#withdraw(step.nth);
+      case "clear": {
+        const queued = model.queued;
+        model.gives("queue_cleared", ({ status }) => status === "queued");
+        const result = await agent.clearQueue(CALLER);
+        return check(result.ok && result.value.withdrawn === queued, "clearing takes what is queued, and all of it");
+      }
+      case "abort":
+        model.gives("user_abort", ({ status }) => status !== "queued");
+        return check((await agent.abort(CALLER)).ok, "an abort is always taken");
+      case "hibernate": {
+        const isThere = model.state === "hibernating" || model.state === "hibernated";
+        const isLegal = isThere || (model.state === "running" && !model.isBusy);
+        return this.#request(() => agent.hibernate(CALLER), isLegal);
+      }
+      case "wake":
+        return this.#request(() => agent.wake(CALLER), !model.hasEnded);
+      case "terminate":
+        return this.#request(() => agent.terminate(CALLER), true);
+      case "answer":
+        return host.broker.answer(step.nth, step.how);
+      case "boot":
+        await runner?.connect();
+        return runner?.stage("ready");
+      case "connect":
+        return runner?.connect();
+      case "fail-start":
+        await runner?.connect();
+        return runner?.stage("failed");
+      case "stale": {
+        const old = this.#runners.find(({ sandbox }) => sandbox.generation < model.generation);
+        await old?.connect();
+        old?.stage("ready");
+        return check(old === undefined || !old.isUp, "an older sandbox's runner is refused");
+      }
+      case "finish": {
+        const attemptId = [...(runner?.working.keys() ?? [])].at(step.nth % Math.max(1, runner?.working.size ?? 0));
+        return attemptId === undefined
+          ? undefined
+          : runner?.end(attemptId, step.outcome, step.outcome === "error" ? "opencode_error" : undefined);
+      }
+      case "take":
+      case "refuse":
+      case "drop":
+      case "silence":
+      case "hang":
+      case "restart":
+      case "repeat":
+        return runner?.[step.do]();
+      case "vanish":
+        if (runner !== undefined) host.broker.lose(runner.sandbox.id);
+        return runner?.drop();
+      case "fail-send":
+        return host.failNextSend();
+      case "database":
+        host.database.isAway = !host.database.isAway;
+        return;
+      case "evict":
+      case "crash":
+        return host[step.do]();
+      case "pass":
+        return this.#pass(step.ms);
+      case "set-back":
+        vi.setSystemTime(Date.now() - step.ms);
+        return;
+    }
+  }
+
+  async #send(channel: string, mode: "followup" | "steer" | "collect"): Promise<void> {
+    const { model, host } = this;
+    const id = `msg_${model.messages.length}`;
+    const isTaken = !model.hasEnded;
+    if (isTaken) model.accepts(id, channel, mode);
+    const result = await host.agent.sendMessage({ content: "x", id, channel, queueMode: mode }, CALLER);
+    check(result.ok === isTaken, "a session takes messages until it ends");
+  }
+
+  async #again(nth: number): Promise<void> {
+    const message = this.model.messages[nth];
+    if (message === undefined) return;
+    const result = await this.host.agent.sendMessage({ content: "other", id: message.id, queueMode: "steer" }, CALLER);
+    check(result.ok && result.value.messageId === message.id, "a message that comes again is the same");
+  }
+
+  async #withdraw(nth: number): Promise<void> {
+    const message = this.model.messages.at(-1 - nth);
+    if (message === undefined) return;
+    const isLegal = message.status === "queued" || message.end === "aborted withdrawn";
+    if (message.status === "queued") message.causes.add("withdrawn");
+    const result = await this.host.agent.withdraw(message.id, CALLER);
+    check(result.ok === isLegal, "what is queued can be withdrawn, and nothing else");
+  }
+
+  /** A transition that is refused leaves no trace. */
+  async #request(ask: () => Promise<Result<unknown>>, isLegal: boolean): Promise<void> {
+    const written = this.host.records.length;
+    const result = await ask();
+    check(result.ok === isLegal, `while ${this.model.state}: ${isLegal ? "refused" : "not refused"}`);
+    check(result.ok || this.host.records.length === written, "what is refused changes nothing");
+  }
+
+  async #pass(ms: number): Promise<void> {
+    const nowMs = Date.now() + ms;
+    const isStuck = [...this.#begun.values()].some((begunMs) => nowMs - begunMs >= STUCK_MS);
+    if (isStuck) this.model.gives("stuck_turn", ({ status }) => status !== "queued");
+    await this.host.pass(ms);
+  }
+
+  get #runner(): StandInRunner | undefined {
+    return this.#runners.findLast(({ canRun }) => canRun);
+  }
+
+  #onSandbox(sandbox: StandInSandbox): void {
+    const runner = new StandInRunner(this.host, sandbox, SESSION_ID, {
+      delivers: (spanId) => this.#delivered.add(spanId),
+      begins: (attemptId) => {
+        check(!this.#begun.has(attemptId), "no attempt is worked on twice");
+        this.#begun.set(attemptId, Date.now());
+      },
+      ends: (attemptId, outcome, errorType) => {
+        const ids = this.#idsOf(attemptId);
+        if (errorType !== "runner_lost") this.model.gives(errorType ?? outcome, ({ id }) => ids.includes(id));
+      },
+    });
+    this.#runners.push(runner);
+  }
+
+  #idsOf(attemptId: string): readonly string[] {
+    const [row] = this.#sql.exec("SELECT messageIds FROM attempts WHERE id = ?", attemptId).toArray();
+    return row === undefined ? [] : (JSON.parse(row.messageIds as string) as string[]);
+  }
+
+  #onFrame(text: string): void {
+    if (!text.startsWith('{"type":"prompt"')) return;
+    const { attemptId, messageIds } = JSON.parse(text).dispatch as { attemptId: string; messageIds: string[] };
+    this.#readRecords();
+    const waiting = this.#sql.exec("SELECT id FROM messages WHERE status = 'queued'").toArray();
+    this.model.dispatches(
+      attemptId,
+      messageIds,
+      waiting.map(({ id }) => id as string),
+    );
+  }
+
+  #readRecords(): void {
+    this.model.transitions(this.host.records.splice(0).map((text) => JSON.parse(text) as SessionRecord));
+  }
+
+  /** What has happened is what may happen. */
+  #observe(): void {
+    const { host, model } = this;
+    const failures = host.failures.filter((text) => !text.includes(DatabaseAway.name));
+    check(failures.length === 0, `the object reports a bug: ${failures[0]}`);
+    this.#readRecords();
+    model.sees(
+      this.#sql
+        .exec("SELECT id, status, outcome, errorType, attempts FROM messages ORDER BY seq")
+        .toArray() as unknown as MessageSeen[],
+    );
+    const open = this.#sql.exec("SELECT channel, messageIds FROM attempts WHERE state <> 'ended'").toArray();
+    check(new Set(open.map(({ channel }) => channel)).size === open.length, "a channel has one turn at a time");
+    const inFlight = open.flatMap(({ messageIds }) => JSON.parse(messageIds as string) as string[]).sort();
+    const seen = model.messages.filter(({ status }) => status === "dispatched" || status === "accepted");
+    check(
+      inFlight.join() ===
+        seen
+          .map(({ id }) => id)
+          .sort()
+          .join(),
+      "who is in flight has an attempt that is",
+    );
+    const isWaiting = this.#sql.exec("SELECT 1 FROM timers LIMIT 1").toArray().length > 0;
+    check(!isWaiting || host.alarmMs !== undefined, "what waits for its time has an alarm");
+  }
+
+  /** Everything is allowed to come to its end: no message is left over, then nothing at all is. */
+  async finish(): Promise<void> {
+    const { host, model } = this;
+    host.database.isAway = false;
+    await this.#until(() => model.queued === 0 && !model.isBusy, "every message ends");
+    await this.#request(() => host.agent.terminate(CALLER), true);
+    await host.settle();
+    const isOver = () => model.state === "terminated" && host.alarmMs === undefined && host.broker.pending === 0;
+    await this.#until(isOver, "a session ends");
+    check(this.#sql.exec("SELECT 1 FROM timers").toArray().length === 0, "no timer is left");
+    check(host.database.session?.status === "terminated", "D1 has the session's last state");
+    checkSpans(host, model, this.#sql, this.#begun, this.#delivered);
+    check(host.broker.sandboxes.length === 0, "no sandbox is left");
+    check(host.broker.snapshots.size === 0, "no snapshot is left that was heard of");
+  }
+
+  async #until(isSo: () => boolean, what: string): Promise<void> {
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      this.#observe();
+      if (isSo()) return;
+      await this.#help();
+      const { alarmMs = 0 } = this.host;
+      await this.#pass(Math.max(ROUND_MS, alarmMs - Date.now()));
+    }
+    check(false, `${what}, in time: ${this.model.state}, ${JSON.stringify(this.model.messages.at(-1))}`);
+  }
+
+  /** Whoever is asked for something does it. */
+  async #help(): Promise<void> {
+    const { host } = this;
+    while (host.broker.pending > 0) {
+      host.broker.answer(0, "ok");
+      await host.settle();
+    }
+    const runner = this.#runner;
+    if (runner === undefined) return;
+    if (!runner.isUp) await runner.connect();
+    runner.stage("ready");
+    runner.take();
+    for (const attemptId of [...runner.working.keys()]) runner.end(attemptId, "ok");
+    runner.take();
+    await host.settle();
+  }
+}

@@ -1,0 +1,36 @@
+/** D1 as far as a session's projection uses it: it keeps the newest version of the session and every turn, or is away. */
+import type { SessionView } from "@valet/shared/protocol/session-view";
+
+interface Statement {
+  readonly query: string;
+  readonly values: readonly unknown[];
+}
+
+export class Database {
+  session: SessionView | undefined;
+  readonly turns = new Set<string>();
+  isAway = false;
+  #version = 0;
+
+  get binding(): D1Database {
+    const binding = {
+      prepare: (query: string) => ({ bind: (...values: unknown[]): Statement => ({ query, values }) }),
+      batch: async (statements: readonly Statement[]) => {
+        if (this.isAway) throw new DatabaseAway();
+        for (const { query, values } of statements) {
+          if (query.includes("INTO turns")) this.turns.add(values[1] as string);
+          else if ((values[6] as number) > this.#version) {
+            this.#version = values[6] as number;
+            this.session = JSON.parse(values[7] as string) as SessionView;
+          }
+        }
+      },
+    };
+    return binding as unknown as D1Database;
+  }
+}
+
+/** The one failure that a course makes on purpose and that the object reports. */
+export class DatabaseAway extends Error {
+  override readonly name = "DatabaseAway";
+}

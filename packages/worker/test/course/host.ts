@@ -1,0 +1,275 @@
+/**
+ * The platform under a SessionAgent, for a course of a session: real SQLite, and everything else in the course's hands. Time is
+ * Vitest's fake clock, the alarm is fired when that passes it, WebSockets are two lists, and the object can be evicted or die.
+ *
+ * Death comes between events: workerd holds back what an event sends until what it wrote is durable, so an event has happened
+ * whole or not at all. But of what it sent, only the beginning may have left.
+ */
+import { vi } from "vitest";
+import { SessionAgent } from "../../src/durable-objects/session-agent.ts";
+import { composeSession, type SessionParts } from "../../src/durable-objects/session-parts.ts";
+import type { Env } from "../../src/env.ts";
+import type { StandInBroker } from "./broker.ts";
+import { Database } from "./database.ts";
+
+/** One side of a link: what the object's socket does arrives here. */
+export interface LinkEnd {
+  onText(text: string): void;
+  onClosed(code: number): void;
+}
+
+interface Link {
+  readonly socket: WebSocket;
+  tags: readonly string[];
+  readonly end: LinkEnd;
+  attachment: string | null;
+  /** The peer pings, as far as the object can tell. */
+  lastPingMs: number | undefined;
+}
+
+interface Globals {
+  readonly fetch: unknown;
+  readonly Response: unknown;
+  readonly WebSocketPair: unknown;
+}
+
+/** More alarms than this in one go are a loop. */
+const MAX_ALARMS = 500;
+/** An answer of the broker has come to its end by then. */
+const MICROTASKS = 40;
+
+export class Host {
+  readonly broker: StandInBroker;
+  readonly database = new Database();
+  /** What the object said that failed, which is always a bug of its own. */
+  readonly failures: string[] = [];
+  /** Told of every frame that the object sends, whether it arrives or not. */
+  onFrame: (text: string) => void = () => {};
+  /** Records of the session, in the order they were written. */
+  readonly records: string[] = [];
+  agent!: SessionAgent;
+  parts!: SessionParts;
+  readonly #real: DurableObjectState;
+  readonly #env: Env;
+  readonly #links: Link[] = [];
+  readonly #closing: Link[] = [];
+  #alarmMs: number | undefined;
+  /** What may still leave the object; everything, but for the last event before its death. */
+  #left = Infinity;
+  #failingSends = 0;
+  #connecting: LinkEnd | undefined;
+  #opening: Link | undefined;
+
+  constructor(real: DurableObjectState, broker: StandInBroker) {
+    this.#real = real;
+    this.broker = broker;
+    this.#env = {
+      DB: this.database.binding,
+      ...{
+        PUBLIC_URL: "https://valet.test",
+        SANDBOX_BROKER_URL: "http://broker.test",
+        SANDBOX_BROKER_SECRET: "secret",
+      },
+      VALET_MODEL: "valet/test",
+      // Segments close at boundaries, and once more at the end: to pack and unpack many takes most of a course.
+      OTEL_BSP_SCHEDULE_DELAY: "86400000",
+    } as unknown as Env;
+    this.#live();
+  }
+
+  /** Opens a link as the runner that has this token does. @returns a way to send and to close; `undefined` if it was refused */
+  async connect(token: string, generation: number, end: LinkEnd): Promise<HostLink | undefined> {
+    this.#connecting = end;
+    const headers = {
+      upgrade: "websocket",
+      authorization: `Bearer ${token}`,
+      "x-valet-generation": String(generation),
+    };
+    await this.agent.fetch(new Request("https://session/runner", { headers }));
+    const link = this.#links.find((each) => each.end === end);
+    if (link === undefined) return undefined;
+    return {
+      send: (text) => {
+        if (this.#links.includes(link)) this.agent.webSocketMessage(link.socket, text);
+      },
+      close: () => {
+        if (this.#drop(link)) this.agent.webSocketClose(link.socket);
+      },
+      silence: () => {
+        link.lastPingMs = Date.now();
+      },
+    };
+  }
+
+  /** What stands in for the platform's own while a course runs. */
+  get globals(): Globals {
+    const makeSocket = () => this.#makeSocket();
+    return {
+      fetch: (url: string, init: RequestInit) => this.broker.fetch(url, init, () => this.#left-- > 0),
+      // The real one takes no socket but a real one.
+      Response: class {
+        readonly status: number;
+        constructor(_body: unknown, init: ResponseInit) {
+          this.status = init.status ?? 200;
+        }
+      },
+      WebSocketPair: class {
+        readonly 1 = makeSocket();
+      },
+    };
+  }
+
+  /** The next frame that the object sends finds the socket broken. */
+  failNextSend(): void {
+    this.#failingSends++;
+  }
+
+  /** From here on only so much leaves the object: its end is near. */
+  doom(effects: number): void {
+    this.#left = effects;
+  }
+
+  /** The object dies: sockets are cut, answers find nobody. It comes to life again when it is next needed, which is now. */
+  async crash(): Promise<void> {
+    const nowMs = Date.now();
+    // It takes the clock back, too.
+    vi.clearAllTimers();
+    vi.setSystemTime(nowMs);
+    this.broker.orphan();
+    for (const link of this.#links.splice(0)) link.end.onClosed(1006);
+    this.#closing.length = 0;
+    this.#left = Infinity;
+    this.#failingSends = 0;
+    this.#live();
+    await this.settle();
+  }
+
+  /** The object leaves the memory, if nothing keeps it there; its sockets stay. */
+  async evict(): Promise<void> {
+    if (this.broker.awaited > 0 || vi.getTimerCount() > 0) return;
+    this.#live();
+    await this.settle();
+  }
+
+  /** Time passes, and every alarm comes that is set in it. */
+  async pass(ms: number): Promise<void> {
+    const untilMs = Date.now() + ms;
+    for (let alarms = 0; this.#alarmMs !== undefined && this.#alarmMs <= untilMs; alarms++) {
+      if (alarms > MAX_ALARMS) throw new Error(`more than ${MAX_ALARMS} alarms in ${ms} ms`);
+      vi.advanceTimersByTime(Math.max(0, this.#alarmMs - Date.now()));
+      this.broker.until(Date.now());
+      await this.settle();
+      const dueMs: number = this.#alarmMs;
+      if (dueMs > Date.now()) continue;
+      this.#alarmMs = undefined;
+      this.agent.alarm();
+      // One that is cut short by the end of the process comes again.
+      if (this.#left < Infinity) this.#alarmMs ??= dueMs;
+      await this.settle();
+      if (this.#left < Infinity) return;
+    }
+    vi.advanceTimersByTime(Math.max(0, untilMs - Date.now()));
+    await this.settle();
+  }
+
+  /** Everything that does not wait for somebody outside has happened. */
+  async settle(): Promise<void> {
+    for (let task = 0; task < MICROTASKS; task++) await undefined;
+    for (let link = this.#closing.shift(); link !== undefined; link = this.#closing.shift()) {
+      this.agent.webSocketClose(link.socket);
+    }
+  }
+
+  /** When the alarm is set to, epoch ms. */
+  get alarmMs(): number | undefined {
+    return this.#alarmMs;
+  }
+
+  #live(): void {
+    const ctx = this.#context();
+    this.parts = composeSession(ctx, this.#env);
+    this.agent = new SessionAgent(this.#real, this.#env, this.parts);
+  }
+
+  /** What the object has of its platform in one life. */
+  #context(): DurableObjectState {
+    const { storage } = this.#real;
+    const exec = (query: string, ...values: SqlStorageValue[]) => {
+      if (query.startsWith("INSERT OR REPLACE INTO session ")) this.records.push(values[0] as string);
+      return storage.sql.exec(query, ...values);
+    };
+    const context = {
+      id: { name: "ses_course" },
+      storage: {
+        sql: { exec },
+        transactionSync: <T>(work: () => T) => storage.transactionSync(work),
+        setAlarm: async (dueMs: number) => {
+          this.#alarmMs = dueMs;
+        },
+      },
+      waitUntil: (work: Promise<void>) => void work.catch((error) => this.failures.push(String(error))),
+      setWebSocketAutoResponse: () => {},
+      getWebSocketAutoResponseTimestamp: (socket: WebSocket) =>
+        new Date(this.#links.find((link) => link.socket === socket)?.lastPingMs ?? Date.now()),
+      getWebSockets: (tag: string) => this.#links.filter(({ tags }) => tags.includes(tag)).map(({ socket }) => socket),
+      acceptWebSocket: (_socket: WebSocket, tags: string[]) => {
+        if (this.#opening !== undefined) this.#links.push(Object.assign(this.#opening, { tags }));
+      },
+    };
+    return context as unknown as DurableObjectState;
+  }
+
+  /** The object's end of a link that is being opened; it is one once the object accepts it. */
+  #makeSocket(): WebSocket {
+    const end = this.#connecting;
+    if (end === undefined) throw new Error("nobody connects");
+    const methods = {
+      accept: () => {},
+      send: (text: string) => {
+        if (this.#failingSends > 0 && this.#links.includes(link)) {
+          this.#failingSends--;
+          this.#close(link, 1006);
+        }
+        if (!this.#links.includes(link)) throw new Error("the socket is closed");
+        this.onFrame(text);
+        this.#effect(() => end.onText(text));
+      },
+      close: (code: number) => this.#effect(() => this.#close(link, code)),
+      serializeAttachment: (value: unknown) => {
+        link.attachment = JSON.stringify(value);
+      },
+      deserializeAttachment: () => (link.attachment === null ? null : JSON.parse(link.attachment)),
+    };
+    const link: Link = {
+      socket: methods as unknown as WebSocket,
+      tags: [],
+      end,
+      attachment: null,
+      lastPingMs: undefined,
+    };
+    this.#opening = link;
+    return link.socket;
+  }
+
+  #close(link: Link, code: number): void {
+    if (this.#drop(link)) this.#closing.push(link);
+    link.end.onClosed(code);
+  }
+
+  #effect(effect: () => void): void {
+    if (this.#left-- > 0) effect();
+  }
+
+  #drop(link: Link): boolean {
+    const index = this.#links.indexOf(link);
+    if (index >= 0) this.#links.splice(index, 1);
+    return index >= 0;
+  }
+}
+
+export interface HostLink {
+  send(text: string): void;
+  close(): void;
+  /** No pings come any more. */
+  silence(): void;
+}

@@ -1,0 +1,267 @@
+/**
+ * A sandbox's runner, in memory, which keeps the promises of the real one: it takes an attempt once, tells again what it owes
+ * when it has a new link, and its successor answers for what it had begun. It runs no agent: the course says what a turn comes to.
+ */
+import { type FromRunner, parseToRunner, type ToRunnerOf } from "@valet/shared/protocol/runner-link";
+import type { ValetSpans } from "@valet/shared/spans";
+import {
+  encodeTraces,
+  extractFromHeaders,
+  type OpenSpan,
+  parseOpenSpan,
+  type ReadableSpan,
+  type Span,
+  SpanKind,
+  StatusCode,
+  serialiseSpan,
+  strictlyIncreasing,
+  Tracer,
+  wallClock,
+} from "@valet/shared/tracing";
+import { NO_WORK } from "../fake-runner.ts";
+import type { StandInSandbox } from "./broker.ts";
+import type { Host, HostLink } from "./host.ts";
+
+type Dispatch = ToRunnerOf<"prompt">["dispatch"];
+type Ended = Extract<FromRunner, { type: "turn-ended" }>;
+export type TurnOutcome = "ok" | "error" | "aborted";
+
+/** Told of every turn that begins or ends, and of every span that need not be kept any more. */
+export interface RunnerWitness {
+  begins(attemptId: string): void;
+  ends(attemptId: string, outcome: TurnOutcome, errorType: string | undefined): void;
+  delivers(spanId: string): void;
+}
+
+/** Close codes of refusals. */
+const [TOKEN_REFUSED, STALE, SUPERSEDED] = [4401, 4409, 4410];
+
+let instances = 0;
+
+export class StandInRunner {
+  readonly sandbox: StandInSandbox;
+  readonly working = new Map<string, { readonly dispatch: Dispatch; readonly span: string }>();
+  readonly #owed = new Map<string, Ended>();
+  readonly #settled = new Set<string>();
+  readonly #spans = new Map<
+    number,
+    { readonly spanId: string; readonly frame: Extract<FromRunner, { type: "spans" }> }
+  >();
+  readonly #host: Host;
+  readonly #sessionId: string;
+  readonly #witness: RunnerWitness;
+  #tracer!: Tracer<ValetSpans>;
+  #instanceId = "";
+  #isReady = false;
+  #seq = 0;
+  #inbox: string[] = [];
+  #link: HostLink | undefined;
+  #last: FromRunner | undefined;
+  /** It was told that there is no place for it. */
+  isOver = false;
+
+  constructor(host: Host, sandbox: StandInSandbox, sessionId: string, witness: RunnerWitness) {
+    this.#host = host;
+    this.sandbox = sandbox;
+    this.#sessionId = sessionId;
+    this.#witness = witness;
+    this.#begin();
+  }
+
+  get isUp(): boolean {
+    return this.#link !== undefined;
+  }
+
+  get canRun(): boolean {
+    return !this.isOver && this.sandbox.isAlive;
+  }
+
+  get instanceId(): string {
+    return this.#instanceId;
+  }
+
+  /** Opens the link, introduces itself, and tells what it owes. */
+  async connect(): Promise<void> {
+    this.#link?.close();
+    this.#link = undefined;
+    this.#inbox = [];
+    const { token, generation } = this.sandbox;
+    let link: HostLink | undefined;
+    link = await this.#host.connect(token, generation, {
+      onText: (text) => this.#inbox.push(text),
+      onClosed: (code) => {
+        // A link that was given up is heard of no more.
+        if (this.#link !== link) return;
+        this.#link = undefined;
+        if (code === TOKEN_REFUSED || code === STALE || code === SUPERSEDED) this.isOver = true;
+      },
+    });
+    if (link === undefined) {
+      this.isOver = true;
+      return;
+    }
+    this.#link = link;
+    const attempts = [...this.working.keys(), ...this.#owed.keys()];
+    const identity = { instanceId: this.#instanceId, generation, clockMs: Date.now(), ready: this.#isReady };
+    this.#send({ type: "hello", protocol: 1, ...identity, attempts, version: "1" });
+    for (const { frame } of this.#spans.values()) this.#send(frame);
+    for (const [attemptId, { span }] of this.working) this.#send({ type: "prompt-accepted", attemptId, span });
+    for (const frame of this.#owed.values()) this.#send(frame);
+  }
+
+  /** How far its start has come; `ready` is the end of it. */
+  stage(stage: "git_setup" | "ready" | "failed"): void {
+    if (stage === "ready") this.#isReady = true;
+    this.#send({ type: "stage", stage, ...(stage === "failed" && { errorType: "git_clone_failed" }) });
+    if (stage === "failed") this.isOver = true;
+  }
+
+  /** Reads what has come in, and does what it says. */
+  take(): void {
+    for (const text of this.#inbox.splice(0)) {
+      const parsed = parseToRunner(text);
+      if (!parsed.ok) throw new Error(`the runner does not understand: ${parsed.error}`);
+      const { message } = parsed;
+      if (message.type === "prompt") this.#receive(message.dispatch);
+      else if (message.type === "abort") this.end(message.attemptId, "aborted", message.reason);
+      else if (message.type === "spans-ack") this.#acknowledge(message.seq);
+      else if (message.type === "turn-ended-ack" && this.#owed.delete(message.attemptId)) {
+        this.#settled.add(message.attemptId);
+      } else if (message.type === "refused") this.isOver = true;
+      else if (message.type === "shutdown") this.#stop(message.reason);
+      else if (message.type === "error") throw new Error(`the object does not understand: ${message.error}`);
+    }
+  }
+
+  /** Says no to what has come in and is not begun. */
+  refuse(): void {
+    for (const text of this.#inbox.splice(0)) {
+      const parsed = parseToRunner(text);
+      if (!parsed.ok || parsed.message.type !== "prompt") continue;
+      const { attemptId } = parsed.message.dispatch;
+      this.#send({ type: "prompt-refused", attemptId, errorType: "not_accepted" });
+    }
+  }
+
+  /** A turn comes to its end. */
+  end(attemptId: string, outcome: TurnOutcome, errorType?: string): void {
+    const turn = this.working.get(attemptId);
+    if (turn === undefined) return;
+    this.working.delete(attemptId);
+    const span = this.#tracer.resumeSpan(parseOpenSpan(turn.span) as OpenSpan) as unknown as Span;
+    const isLost = errorType === "runner_lost";
+    span.setAttributes({
+      "valet.outcome": isLost ? "lost" : outcome,
+      ...(errorType !== undefined && { "error.type": errorType }),
+    });
+    if (outcome === "error") span.setStatus(StatusCode.ERROR, errorType);
+    span.end();
+    this.#owed.set(attemptId, {
+      ...{ type: "turn-ended", attemptId, outcome, opencodeSessionId: "oc_1", summary: NO_WORK },
+      parts: [{ type: "text", id: `prt_${attemptId}`, text: "done" }],
+      ...(errorType !== undefined && { errorType }),
+    });
+    this.#witness.ends(attemptId, outcome, errorType);
+    this.#send(this.#owed.get(attemptId) as Ended);
+  }
+
+  /** The link breaks, and both ends see it. */
+  drop(): void {
+    const link = this.#link;
+    this.#link = undefined;
+    link?.close();
+  }
+
+  /** The link breaks, and neither end sees it. */
+  silence(): void {
+    this.#link?.silence();
+    this.#link = undefined;
+  }
+
+  /** The process does nothing any more, and nobody sees it. */
+  hang(): void {
+    this.silence();
+    this.isOver = true;
+  }
+
+  /** The process dies; its successor finds the journal. */
+  restart(): void {
+    this.drop();
+    this.#isReady = false;
+    this.#begin();
+    for (const attemptId of [...this.working.keys()]) this.end(attemptId, "error", "runner_lost");
+  }
+
+  /** The last frame goes out again. */
+  repeat(): void {
+    if (this.#last !== undefined) this.#send(this.#last);
+  }
+
+  #begin(): void {
+    this.#instanceId = `run_${++instances}`;
+    this.#seq = 0;
+    this.#spans.clear();
+    this.#last = undefined;
+    this.#tracer = new Tracer<ValetSpans>({
+      scope: { name: "runner" },
+      clock: strictlyIncreasing(wallClock),
+      sink: { onStart: () => {}, onEnd: (span) => this.#record(span) },
+    });
+  }
+
+  #receive(dispatch: Dispatch): void {
+    const { attemptId } = dispatch;
+    if (this.working.has(attemptId) || this.#owed.has(attemptId) || this.#settled.has(attemptId)) return;
+    if (!this.#isReady) {
+      this.#send({ type: "prompt-refused", attemptId, errorType: "not_accepted" });
+      return;
+    }
+    this.#witness.begins(attemptId);
+    const { queue, traceparent, tracestate } = dispatch;
+    const id = this.#sessionId;
+    const span = this.#tracer.startSpan("valet.turn", {
+      kind: SpanKind.CONSUMER,
+      parent: extractFromHeaders({ traceparent, tracestate }),
+      attributes: {
+        ...{ "valet.session.id": id, "session.id": id, "gen_ai.conversation.id": id },
+        "valet.queue.wait_ms": queue.waitMs,
+        "valet.queue.reason": queue.reason as "immediate",
+        "valet.queue.mode": queue.mode as "followup",
+        "valet.dispatch.attempt_id": attemptId,
+        "valet.dispatch.attempt": dispatch.attempt,
+        "valet.message.id": dispatch.messageId,
+      },
+    });
+    const open = serialiseSpan(span as unknown as OpenSpan);
+    this.working.set(attemptId, { dispatch, span: open });
+    this.#send({ type: "prompt-accepted", attemptId, span: open });
+  }
+
+  #record(span: ReadableSpan): void {
+    const otlp = encodeTraces({ "service.name": "valet-runner", "service.instance.id": this.#instanceId }, [span]);
+    const frame = { type: "spans", instanceId: this.#instanceId, seq: ++this.#seq, otlp } as const;
+    this.#spans.set(frame.seq, { spanId: span.context.spanId, frame });
+    this.#send(frame);
+  }
+
+  #acknowledge(seq: number): void {
+    for (const [known, { spanId }] of this.#spans) {
+      if (known > seq) continue;
+      this.#spans.delete(known);
+      this.#witness.delivers(spanId);
+    }
+  }
+
+  #stop(reason: string): void {
+    const why = reason === "terminate" ? "session_terminated" : "session_hibernated";
+    for (const attemptId of [...this.working.keys()]) this.end(attemptId, "aborted", why);
+    this.#send({ type: "stopped" });
+    this.isOver = true;
+    this.drop();
+  }
+
+  #send(frame: FromRunner): void {
+    this.#last = frame;
+    this.#link?.send(JSON.stringify(frame));
+  }
+}

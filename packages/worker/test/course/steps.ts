@@ -1,0 +1,94 @@
+/** What can happen to a session, as data: a course is a list of these, so that one that failed can be kept as it stands. */
+import fc from "fast-check";
+
+const CHANNELS = ["a", "b"] as const;
+const MODES = ["followup", "steer", "collect"] as const;
+
+/** In which something that waits comes due: a debounce, a grace period, a wait for the broker, idleness, a stuck turn. */
+const WAITS_MS = [50, 2000, 6000, 31_000, 100_000, 130_000, 310_000, 910_000, 1_300_000] as const;
+
+export type Step = (
+  | { readonly do: "send"; readonly channel: (typeof CHANNELS)[number]; readonly mode: (typeof MODES)[number] }
+  /** The same message comes again. */
+  | { readonly do: "again" | "withdraw"; readonly nth: number }
+  | { readonly do: "clear" | "abort" | "hibernate" | "wake" | "terminate" }
+  /** One of the broker's calls is answered. */
+  | { readonly do: "answer"; readonly nth: number; readonly how: "ok" | "refuse" | "reset" }
+  /** Of the newest sandbox's runner: it comes up whole, or only introduces itself, or its start fails. */
+  | { readonly do: "boot" | "connect" | "fail-start" }
+  /** It reads what it was sent; refuses what it was sent; ends a turn. */
+  | { readonly do: "take" | "refuse" }
+  | { readonly do: "finish"; readonly nth: number; readonly outcome: "ok" | "error" }
+  /** Its link breaks, seen or unseen; its process hangs, or dies; its sandbox is gone; its last frame comes again. */
+  | { readonly do: "drop" | "silence" | "hang" | "restart" | "vanish" | "repeat" }
+  /** The runner of an older sandbox comes back. */
+  | { readonly do: "stale" }
+  /** The next frame cannot be sent; D1 goes away, or comes back. */
+  | { readonly do: "fail-send" | "database" }
+  | { readonly do: "evict" | "crash" }
+  | { readonly do: "pass"; readonly ms: number }
+  /** The object's clock is set back. */
+  | { readonly do: "set-back"; readonly ms: number }
+) & {
+  /** The object dies right after it, and only so much of what it sent has left. */
+  readonly dies?: number;
+};
+
+const one = <T extends Step["do"]>(...names: T[]) => fc.constantFrom(...names).map((name) => ({ do: name }) as Step);
+const nth = fc.nat({ max: 4 });
+
+const weighted: { weight: number; arbitrary: fc.Arbitrary<Step> }[] = [
+  {
+    weight: 10,
+    arbitrary: fc.record({
+      do: fc.constant("send" as const),
+      channel: fc.constantFrom(...CHANNELS),
+      mode: fc.constantFrom(...MODES),
+    }),
+  },
+  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("again" as const, "withdraw" as const), nth }) },
+  { weight: 6, arbitrary: one("clear", "abort", "hibernate", "hibernate", "hibernate", "wake") },
+  { weight: 1, arbitrary: one("terminate") },
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      do: fc.constant("answer" as const),
+      nth,
+      how: fc.constantFrom(
+        "ok" as const,
+        "ok" as const,
+        "ok" as const,
+        "ok" as const,
+        "refuse" as const,
+        "reset" as const,
+      ),
+    }),
+  },
+  { weight: 10, arbitrary: one("boot") },
+  { weight: 2, arbitrary: one("connect", "fail-start", "stale") },
+  { weight: 12, arbitrary: one("take") },
+  { weight: 1, arbitrary: one("refuse") },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      do: fc.constant("finish" as const),
+      nth,
+      outcome: fc.constantFrom("ok" as const, "ok" as const, "error" as const),
+    }),
+  },
+  { weight: 6, arbitrary: one("drop", "silence", "hang", "restart", "vanish", "repeat", "repeat", "fail-send") },
+  { weight: 1, arbitrary: one("database") },
+  { weight: 4, arbitrary: one("evict", "crash") },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("set-back" as const), ms: fc.constantFrom(50, 6000) }) },
+  { weight: 10, arbitrary: fc.record({ do: fc.constant("pass" as const), ms: fc.constantFrom(...WAITS_MS) }) },
+];
+
+/** One step in twelve is the last of its object's life. */
+const anyDeath = fc.oneof(
+  { weight: 11, arbitrary: fc.constant(undefined) },
+  { weight: 1, arbitrary: fc.nat({ max: 3 }) },
+);
+
+export const anyStep: fc.Arbitrary<Step> = fc
+  .tuple(fc.oneof(...weighted), anyDeath)
+  .map(([step, dies]) => (dies === undefined ? step : { ...step, dies }));
