@@ -379,6 +379,15 @@ valet.turn error stuck_turn
   valet.turn.finalize ok`);
 });
 
+test("an error of the agent that no idle follows ends the turn all the same", async () => {
+  const { runner, started, ended } = setUp(
+    { onPrompt: (prompt) => void prompt.play("error", { until: ({ type }) => type === "session.error" }) },
+    { stuckTurnMs: 50, limits: { abortTimeoutMs: 50 } },
+  );
+  expect(await runner.run(dispatch()).done).toMatchObject({ outcome: "error" });
+  expect(ended).toHaveLength(started.length);
+});
+
 test("a question of leave reaches a person, is no standstill, and the answer goes back", async () => {
   let rest = () => {};
   const replied: [string, string][] = [];

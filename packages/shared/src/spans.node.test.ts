@@ -52,3 +52,26 @@ describe("coverage", () => {
     expect(state).toBe(paths.length > 0 ? "built" : "not yet");
   });
 });
+
+describe("hosting behaviours", () => {
+  const table = readFileSync(new URL("docs/specs/hosting-behaviours.md", ROOT), "utf8");
+  const rows = table
+    .split("\n")
+    .filter((line) => /^\| (?!---|behaviour \||mistake \|)/.test(line))
+    .map((line) => line.split("|").map((cell) => cell.trim()));
+
+  test("the tables are there", () => {
+    expect(rows.length).toBeGreaterThan(50);
+  });
+
+  test.each(rows.map((cells) => [cells[1], cells.at(-2) as string]))("%s", (_what, tests) => {
+    if (tests.startsWith("*not yet: ")) return;
+    const named = tests.split(/(?<="); (?=`)/).flatMap((each) => {
+      const [, path, names = ""] = /^`([^`]+)`: (".+")$/.exec(each) ?? [];
+      expect(path, each).toBeDefined();
+      const source = readFileSync(new URL(path as string, ROOT), "utf8");
+      return names.split('", "').map((name) => ({ name: name.replaceAll(/^"|"$/g, ""), source }));
+    });
+    expect(named.filter(({ name, source }) => !source.includes(`"${name}"`)).map(({ name }) => name)).toEqual([]);
+  });
+});

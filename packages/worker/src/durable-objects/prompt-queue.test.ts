@@ -260,6 +260,24 @@ describe("an attempt", () => {
     expect(await session.spans("valet.queue.wait")).toHaveLength(2);
   });
 
+  test("of the session's first message that cannot be sent gives it back like any other", async () => {
+    const session = new TestSession();
+    await session.create({ prompt: "first" });
+    const runner = await (await session.connect()).hello();
+    await runInDurableObject(session.stub, (object, state) => {
+      for (const socket of state.getWebSockets("runner")) {
+        socket.close(1011, "broken");
+        object.webSocketMessage(socket, JSON.stringify({ type: "stage", stage: "ready" }));
+      }
+    });
+    const { attributes } = await session.onlySpan("valet.prompt.dispatch");
+    expect(attributes).toMatchObject({ "valet.dispatch.sent": false, "error.type": "send_failed" });
+
+    const back = await (await session.connect(runner.instanceId)).hello({ ready: true });
+    expect(await work(back)).toMatchObject({ attempt: 2, content: "first" });
+    expect(outcomeOf(await session.onlySpan("valet.prompt"))).toEqual(["ok", undefined]);
+  });
+
   test("that the runner does not accept in time is taken back; accepted late, it is aborted", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");
