@@ -1,6 +1,6 @@
 import {
   BatchingExporter,
-  encodeTraces,
+  encodeTracesAsBytes,
   OtlpExporter,
   type ReadableSpan,
   type Span,
@@ -77,8 +77,7 @@ export const valet: Contender = {
   },
   async encoder(inputs) {
     const spans = recordSpans(inputs);
-    const encoder = new TextEncoder();
-    return () => encoder.encode(encodeTraces(RESOURCE, spans));
+    return () => encodeTracesAsBytes(RESOURCE, spans);
   },
 };
 

@@ -1,5 +1,5 @@
 import { exceptionType } from "./exception.ts";
-import { encodeTraces, type Resource } from "./otlp.ts";
+import { encodeTracesAsBytes, type Resource } from "./otlp.ts";
 import { isRetryableStatus, parseRetryAfter } from "./retry.ts";
 import type { ReadableSpan } from "./span.ts";
 
@@ -46,8 +46,7 @@ export class OtlpExporter {
 
   /** Encodes spans as one request; `undefined` when that would be larger than OTLP allows. */
   async encode(resource: Resource, spans: readonly ReadableSpan[]): Promise<EncodedBatch | undefined> {
-    // Platforms type it differently; none gives a shared buffer.
-    const body = new TextEncoder().encode(encodeTraces(resource, spans)) as Uint8Array<ArrayBuffer>;
+    const body = encodeTracesAsBytes(resource, spans);
     if (body.length > MAX_REQUEST_BYTES) return undefined;
     if (this.#options.compression === "none" || typeof CompressionStream === "undefined") return { body, gzip: false };
     const stream = new Blob([body]).stream().pipeThrough(new CompressionStream("gzip"));

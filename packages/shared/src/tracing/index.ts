@@ -24,7 +24,7 @@ export { DEFAULT_LIMITS } from "./limits.ts";
 export type { OpenSpan } from "./open-span.ts";
 export { parseOpenSpan, serialiseSpan } from "./open-span.ts";
 export type { Resource } from "./otlp.ts";
-export { encodeResource, encodeScope, encodeSpan, encodeTraces } from "./otlp.ts";
+export { encodeResource, encodeScope, encodeSpan, encodeTraces, encodeTracesAsBytes } from "./otlp.ts";
 export type { EnvironmentRecord, HeaderRecord } from "./propagation.ts";
 export {
   contextHeaders,

@@ -1,7 +1,8 @@
 import { type AttributeList, type Attributes, type AttributeValue, KEEP_ALL, putAttributes } from "./attributes.ts";
 import type { SpanContext } from "./context.ts";
+import { bytesOf, endItems, part, textOf, writeDigits, writePart, writePlain, writeText } from "./json-writer.ts";
 import type { ReadableSpan, Scope, SpanEvent, SpanLink } from "./span.ts";
-import { type EpochTime, formatNanos } from "./time.ts";
+import type { EpochTime } from "./time.ts";
 
 /** Who emits: at least `service.name`. */
 export type Resource = Attributes;
@@ -14,186 +15,295 @@ const W3C_FLAGS = 0xff;
 const INT64_BOUND = 2 ** 63;
 
 /**
- * Spans as the JSON text of one `ExportTraceServiceRequest` (OTLP, "JSON Protobuf Encoding"). Resource, scope and status
- * are always present: backends have crashed on their absence.
- *
- * The text is one growing concatenation rather than objects for `JSON.stringify`: engines keep it as a rope that is
- * written once, and text that repeats from span to span is escaped once a batch.
+ * Spans as one `ExportTraceServiceRequest` in JSON (OTLP, "JSON Protobuf Encoding"), as the bytes to be sent. Resource, scope
+ * and status are always present: backends have crashed on their absence.
  */
+export function encodeTracesAsBytes(resource: Resource, spans: readonly ReadableSpan[]): Uint8Array<ArrayBuffer> {
+  return bytesOf(() => writeTraces(resource, spans));
+}
+
+/** {@link encodeTracesAsBytes}, as text. */
 export function encodeTraces(resource: Resource, spans: readonly ReadableSpan[]): string {
-  const groups = new Map<Scope, ReadableSpan[]>();
-  for (const span of spans) {
-    const group = groups.get(span.scope);
-    if (group === undefined) groups.set(span.scope, [span]);
-    else group.push(span);
-  }
-  if (groups.size === 0) return '{"resourceSpans":[]}';
-  const memo = createMemo();
-  let text = `{"resourceSpans":[{"resource":${resourceText(resource, memo)},"scopeSpans":[`;
-  let scopeEnd = "";
-  for (const [scope, group] of groups) {
-    text += `${scopeEnd}{"scope":${scopeText(scope)},"spans":[`;
-    scopeEnd = "]},";
-    let comma = "";
-    for (const span of group) {
-      text += comma + spanText(span, memo);
-      comma = ",";
-    }
-  }
-  return `${text}]}]}]}`;
+  return textOf(() => writeTraces(resource, spans));
 }
 
 /** One span as it stands within `scopeSpans.spans`, for a store that puts requests together later. */
 export function encodeSpan(span: ReadableSpan): string {
-  return spanText(span, createMemo());
+  return textOf(() => writeSpan(span));
 }
 
 /** A scope as it stands within `scopeSpans`. */
 export function encodeScope(scope: Scope): string {
-  return scopeText(scope);
+  return textOf(() => writeScope(scope));
 }
 
 /** A resource as it stands within `resourceSpans`. */
 export function encodeResource(resource: Resource): string {
-  return resourceText(resource, createMemo());
+  return textOf(() => writeResource(resource));
 }
 
-/** What repeats from span to span within a batch, written already. */
-interface Memo {
-  /** Attribute keys, up to their value. */
-  readonly keys: Map<string, string>;
-  /** Short strings, quoted. */
-  readonly strings: Map<string, string>;
-  seconds: number;
-  secondsText: string;
+function writeTraces(resource: Resource, spans: readonly ReadableSpan[]): void {
+  const scopes = [...new Set(spans.map(({ scope }) => scope))];
+  writePlain('{"resourceSpans":[');
+  if (scopes.length > 0) {
+    writePlain('{"resource":');
+    writeResource(resource);
+    writePlain(',"scopeSpans":[');
+    writeList(scopes, (scope) => {
+      writePlain('{"scope":');
+      writeScope(scope);
+      writePlain(',"spans":[');
+      writeList(
+        spans.filter((span) => span.scope === scope),
+        writeSpan,
+      );
+      writePlain("]}");
+    });
+    writePlain("]}");
+  }
+  writePlain("]}");
 }
 
-function createMemo(): Memo {
-  return { keys: new Map(), strings: new Map(), seconds: -1, secondsText: "" };
-}
-
-const MAX_MEMO_LENGTH = 64;
-const MAX_MEMO_STRINGS = 2048;
-
-function resourceText(resource: Resource, memo: Memo): string {
+function writeResource(resource: Resource): void {
   const list: AttributeList = [];
   putAttributes(list, resource, KEEP_ALL);
-  return `{"attributes":${attributesText(list, memo)}}`;
+  writePlain('{"attributes":[');
+  writeAttributeList(list);
+  writePlain("]}");
 }
 
-function scopeText({ name, version }: Scope): string {
-  return `{"name":${quote(name)}${version === undefined ? "" : `,"version":${quote(version)}`}}`;
+function writeScope({ name, version }: Scope): void {
+  writePlain('{"name":"');
+  writeText(name);
+  if (version !== undefined) {
+    writePlain('","version":"');
+    writeText(version);
+  }
+  writePlain('"}');
 }
 
-function spanText(span: ReadableSpan, memo: Memo): string {
-  const { context, parent, attributes, events, links } = span;
-  let text = `{"traceId":"${context.traceId}","spanId":"${context.spanId}"`;
-  if (context.traceState !== "") text += `,"traceState":${quote(context.traceState)}`;
-  if (parent !== undefined) text += `,"parentSpanId":"${parent.spanId}"`;
+const TRACE_ID = part('{"traceId":"');
+const SPAN_ID = part('","spanId":"');
+const TRACE_STATE = part('","traceState":"');
+const PARENT_SPAN_ID = part('","parentSpanId":"');
+const FLAGS = part('","flags":');
+const NAME = part(',"name":"');
+const KIND = part('","kind":');
+const START_TIME = part(',"startTimeUnixNano":"');
+const END_TIME = part('","endTimeUnixNano":"');
+const EVENTS = part(',"events":[');
+const EVENT_TIME = part('{"timeUnixNano":"');
+const EVENT_NAME = part('","name":"');
+const LINKS = part(',"links":[');
+const STATUS = part(',"status":{"code":');
+const ATTRIBUTES = part(',"attributes":[');
+const QUOTE = part('"');
+const COMMA = part(",");
+const END_LIST = part("]");
+const END_OBJECT = part("}");
+
+function writeSpan(span: ReadableSpan): void {
+  const { parent, endTime } = span;
+  writeIds(span.context);
+  if (parent !== undefined) {
+    writePart(PARENT_SPAN_ID);
+    writePlain(parent.spanId);
+  }
   // The W3C flags are the span's own; the remote bits tell of its parent, and a root's is known not to be remote.
-  text += `,"flags":${flagsOf(context, parent?.isRemote ?? false)},"name":${memoQuote(span.name, memo)}`;
-  text += `,"kind":${span.kind},"startTimeUnixNano":${timeText(span.startTime, memo)}`;
-  if (span.endTime !== undefined) text += `,"endTimeUnixNano":${timeText(span.endTime, memo)}`;
-  if (attributes.length > 0) text += `,"attributes":${attributesText(attributes, memo)}`;
-  if (span.droppedAttributes > 0) text += `,"droppedAttributesCount":${span.droppedAttributes}`;
-  if (events.length > 0) text += `,"events":[${events.map((event) => eventText(event, memo)).join(",")}]`;
-  if (span.droppedEvents > 0) text += `,"droppedEventsCount":${span.droppedEvents}`;
-  if (links.length > 0) text += `,"links":[${links.map((link) => linkText(link, memo)).join(",")}]`;
-  if (span.droppedLinks > 0) text += `,"droppedLinksCount":${span.droppedLinks}`;
-  const message = span.statusMessage === "" ? "" : `,"message":${quote(span.statusMessage)}`;
-  return `${text},"status":{"code":${span.statusCode}${message}}}`;
-}
-
-function eventText({ name, time, attributes, droppedAttributes }: SpanEvent, memo: Memo): string {
-  const head = `{"timeUnixNano":${timeText(time, memo)},"name":${memoQuote(name, memo)}`;
-  return `${head}${partAttributesText(attributes, droppedAttributes, memo)}}`;
-}
-
-function linkText({ context, attributes, droppedAttributes }: SpanLink, memo: Memo): string {
-  let head = `{"traceId":"${context.traceId}","spanId":"${context.spanId}"`;
-  if (context.traceState !== "") head += `,"traceState":${quote(context.traceState)}`;
-  head += `,"flags":${flagsOf(context, context.isRemote)}`;
-  return `${head}${partAttributesText(attributes, droppedAttributes, memo)}}`;
-}
-
-function partAttributesText(list: Readonly<AttributeList>, dropped: number, memo: Memo): string {
-  const attributes = list.length > 0 ? `,"attributes":${attributesText(list, memo)}` : "";
-  return dropped > 0 ? `${attributes},"droppedAttributesCount":${dropped}` : attributes;
-}
-
-function flagsOf(context: SpanContext, isRemote: boolean): number {
-  return (context.traceFlags & W3C_FLAGS) | HAS_IS_REMOTE | (isRemote ? IS_REMOTE : 0);
-}
-
-/** A time, quoted. Spans of a batch share their seconds. */
-function timeText(time: EpochTime, memo: Memo): string {
-  if (time.seconds !== memo.seconds) {
-    memo.seconds = time.seconds;
-    memo.secondsText = time.seconds > 0 ? `"${time.seconds}` : "";
+  writeFlags(span.context, parent?.isRemote ?? false);
+  writePart(NAME);
+  writeText(span.name);
+  writePart(KIND);
+  writePlain(String(span.kind));
+  writePart(START_TIME);
+  writeTime(span.startTime);
+  if (endTime !== undefined) {
+    writePart(END_TIME);
+    writeTime(endTime);
   }
-  if (memo.secondsText === "") return `"${formatNanos(time)}"`;
-  return `${memo.secondsText}${String(1e9 + time.nanos).slice(1)}"`;
+  writePart(QUOTE);
+  writeAttributes(span);
+  if (span.events.length > 0) {
+    writePart(EVENTS);
+    writeList(span.events, writeEvent);
+    writePart(END_LIST);
+  }
+  writeCount("Events", span.droppedEvents);
+  if (span.links.length > 0) {
+    writePart(LINKS);
+    writeList(span.links, writeLink);
+    writePart(END_LIST);
+  }
+  writeCount("Links", span.droppedLinks);
+  writePart(STATUS);
+  writePlain(String(span.statusCode));
+  if (span.statusMessage !== "") {
+    writePlain(',"message":"');
+    writeText(span.statusMessage);
+    writePart(QUOTE);
+  }
+  writePlain("}}");
 }
 
-function attributesText(list: Readonly<AttributeList>, memo: Memo): string {
-  let text = "[";
-  for (let i = 0; i < list.length; i += 2) {
-    const key = list[i] as string;
-    const value = list[i + 1] as AttributeValue;
-    let prefix = memo.keys.get(key);
-    if (prefix === undefined) {
+function writeEvent(event: SpanEvent): void {
+  writePart(EVENT_TIME);
+  writeTime(event.time);
+  writePart(EVENT_NAME);
+  writeText(event.name);
+  writePart(QUOTE);
+  writeAttributes(event);
+  writePart(END_OBJECT);
+}
+
+function writeLink(link: SpanLink): void {
+  writeIds(link.context);
+  writeFlags(link.context, link.context.isRemote);
+  writeAttributes(link);
+  writePart(END_OBJECT);
+}
+
+function writeIds({ traceId, spanId, traceState }: SpanContext): void {
+  writePart(TRACE_ID);
+  writePlain(traceId);
+  writePart(SPAN_ID);
+  writePlain(spanId);
+  if (traceState !== "") {
+    writePart(TRACE_STATE);
+    writeText(traceState);
+  }
+}
+
+function writeFlags({ traceFlags }: SpanContext, isRemote: boolean): void {
+  writePart(FLAGS);
+  writePlain(String((traceFlags & W3C_FLAGS) | HAS_IS_REMOTE | (isRemote ? IS_REMOTE : 0)));
+}
+
+/** Epoch nanoseconds: a decimal string without zeros before it. */
+function writeTime({ seconds, nanos }: EpochTime): void {
+  if (seconds === 0) {
+    writePlain(String(nanos));
+  } else {
+    writePlain(String(seconds));
+    writeDigits(nanos, 9);
+  }
+}
+
+/** What spans, events and links have alike. */
+function writeAttributes({
+  attributes,
+  droppedAttributes,
+}: Pick<ReadableSpan, "attributes" | "droppedAttributes">): void {
+  if (attributes.length > 0) {
+    writePart(ATTRIBUTES);
+    writeAttributeList(attributes);
+    writePart(END_LIST);
+  }
+  writeCount("Attributes", droppedAttributes);
+}
+
+function writeCount(name: string, dropped: number): void {
+  if (dropped > 0) writePlain(`,"dropped${name}Count":${dropped}`);
+}
+
+function writeList<T>(items: readonly T[], write: (item: T) => void): void {
+  for (let i = 0; i < items.length; i++) {
+    if (i > 0) writePart(COMMA);
+    write(items[i] as T);
+  }
+}
+
+function writeAttributeList(list: Readonly<AttributeList>): void {
+  for (let i = 0; i < list.length; i += 2) writeValue(list[i + 1], list[i] as string, IN_ATTRIBUTE);
+  endItems();
+}
+
+/** How values of a kind begin, by the key of their attribute: a program has few, and uses them for ever. */
+type Opening = (key: string) => Uint8Array;
+const MAX_KEYS = 1000;
+const MAX_KEY_LENGTH = 128;
+/** No attribute's: what is in an array has none. */
+const NO_KEY = "";
+
+function opening(value: string): Opening {
+  const known = new Map([[NO_KEY, part(value)]]);
+  return (key) => {
+    let bytes = known.get(key);
+    if (bytes === undefined) {
       // Keys that are no text are told apart by their escaped form: made well-formed, two of them may become one.
-      prefix = `{"key":${quote(key.isWellFormed() ? key : JSON.stringify(key))},"value":`;
-      memo.keys.set(key, prefix);
+      bytes = part(`{"key":${JSON.stringify(key.isWellFormed() ? key : JSON.stringify(key))},"value":${value}`);
+      if (key.length <= MAX_KEY_LENGTH && known.size < MAX_KEYS) known.set(key, bytes);
     }
-    if (i > 0) text += ",";
-    if (typeof value === "string") text += `${prefix}{"stringValue":${memoQuote(value, memo)}}}`;
-    else text += `${prefix}${valueText(value)}}`;
+    return bytes;
+  };
+}
+
+const STRING = opening('{"stringValue":"');
+const INT = opening('{"intValue":"');
+const DOUBLE = opening('{"doubleValue":');
+const TRUE = opening('{"boolValue":true');
+const FALSE = opening('{"boolValue":false');
+const BYTES = opening('{"bytesValue":"');
+const ARRAY = opening('{"arrayValue":{"values":[');
+const EMPTY = opening("{");
+
+/** How values end, by where they are, up to the next. */
+interface Ending {
+  readonly plain: Uint8Array;
+  readonly quoted: Uint8Array;
+}
+
+const IN_ATTRIBUTE: Ending = { plain: part("}},"), quoted: part('"}},') };
+const IN_ARRAY: Ending = { plain: part("},"), quoted: part('"},') };
+
+function writeValue(value: AttributeValue | undefined, key: string, ending: Ending): void {
+  if (typeof value === "string") {
+    writePart(STRING(key));
+    writeText(value);
+    writePart(ending.quoted);
+  } else if (typeof value === "number") {
+    writeNumber(value, key, ending);
+  } else if (typeof value === "boolean") {
+    writePart((value ? TRUE : FALSE)(key));
+    writePart(ending.plain);
+  } else {
+    writeRare(value, key, ending);
   }
-  return `${text}]`;
 }
 
-function valueText(value: AttributeValue): string {
-  switch (typeof value) {
-    case "string":
-      return `{"stringValue":${quote(value)}}`;
-    case "boolean":
-      return `{"boolValue":${value}}`;
-    case "number":
-      return numberText(value);
-    case "bigint":
-      // What does not fit is kept to the digit as text (OpenTelemetry specification, "Mapping to AnyValue").
-      return BigInt.asIntN(64, value) === value ? `{"intValue":"${value}"}` : `{"stringValue":"${value}"}`;
+function writeNumber(value: number, key: string, { plain, quoted }: Ending): void {
+  if (Number.isInteger(value) && Math.abs(value) < INT64_BOUND && !Object.is(value, -0)) {
+    writePart(INT(key));
+    // Beyond 2^53 a number prints rounded digits, which as an int64 would be another number.
+    writePlain(String(Number.isSafeInteger(value) ? value : BigInt(value)));
+    writePart(quoted);
+  } else {
+    writePart(DOUBLE(key));
+    writePlain(Object.is(value, -0) ? "-0.0" : Number.isFinite(value) ? String(value) : `"${value}"`);
+    writePart(plain);
   }
-  if (value === null || value === undefined) return "{}";
-  if (value instanceof Uint8Array) return `{"bytesValue":"${toBase64(value)}"}`;
-  return `{"arrayValue":{"values":[${value.map(valueText).join(",")}]}}`;
 }
 
-function numberText(value: number): string {
-  if (Object.is(value, -0)) return '{"doubleValue":-0.0}';
-  if (Number.isSafeInteger(value)) return `{"intValue":"${value}"}`;
-  // Beyond 2^53 a number prints rounded digits, which as an int64 would be another number.
-  if (Number.isInteger(value) && Math.abs(value) < INT64_BOUND) return `{"intValue":"${BigInt(value)}"}`;
-  return Number.isFinite(value) ? `{"doubleValue":${value}}` : `{"doubleValue":"${value}"}`;
-}
-
-/** Looking a short string up costs less than looking through it. */
-function memoQuote(text: string, memo: Memo): string {
-  let quoted = memo.strings.get(text);
-  if (quoted === undefined) {
-    quoted = quote(text);
-    if (text.length <= MAX_MEMO_LENGTH && memo.strings.size < MAX_MEMO_STRINGS) memo.strings.set(text, quoted);
+function writeRare(value: AttributeValue | undefined, key: string, { plain, quoted }: Ending): void {
+  if (typeof value === "bigint") {
+    // What does not fit is kept to the digit as text (OpenTelemetry specification, "Mapping to AnyValue").
+    writePart((BigInt.asIntN(64, value) === value ? INT : STRING)(key));
+    writePlain(String(value));
+    writePart(quoted);
+  } else if (value instanceof Uint8Array) {
+    writePart(BYTES(key));
+    writePlain(toBase64(value));
+    writePart(quoted);
+  } else if (Array.isArray(value)) {
+    writePart(ARRAY(key));
+    for (const each of value) writeValue(each, NO_KEY, IN_ARRAY);
+    endItems();
+    writePart(END_LIST);
+    writePart(END_OBJECT);
+    writePart(plain);
+  } else {
+    writePart(EMPTY(key));
+    writePart(plain);
   }
-  return quoted;
-}
-
-/** A JSON string. Most need no escape, and looking costs less than `JSON.stringify`. */
-function quote(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what JSON wants escaped
-  if (!/["\\\u0000-\u001f\ud800-\udfff]/.test(text)) return `"${text}"`;
-  // A lone surrogate is no text: strict decoders refuse the whole request for one.
-  return JSON.stringify(text.toWellFormed());
 }
 
 function toBase64(bytes: Uint8Array): string {
