@@ -98,6 +98,22 @@ describe("when it is sent", () => {
     expect((await receivedNames(backend)).map((names) => names.length)).toEqual([50]);
   });
 
+  test("not while the span that is one too many ends", async () => {
+    let encoded = 0;
+    class CountingExporter extends OtlpExporter {
+      override encode(...batch: Parameters<OtlpExporter["encode"]>): Promise<EncodedBatch | undefined> {
+        encoded++;
+        return super.encode(...batch);
+      }
+    }
+    const exporter = new CountingExporter({ url: "http://127.0.0.1:1/", fetch: async () => new Response() });
+    const sink = new BatchingExporter({ exporter, resource: RESOURCE, maxQueuedSpans: 1 });
+    sink.onEnd(endedSpan());
+    expect(encoded).toBe(0);
+    await sink.flush();
+    expect(encoded).toBe(1);
+  });
+
   test("after the delay, when fewer come", async () => {
     const { backend, end } = await start([OK], { scheduleDelayMs: 1 });
     end(1);

@@ -1,5 +1,8 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { contexts } from "../../test/w3c-arbitraries.ts";
 import {
+  checkContext,
   formatTraceparent,
   INVALID_CONTEXT,
   isSampled,
@@ -108,5 +111,53 @@ describe("contexts", () => {
     expect(isValidContext({ ...withFlags(0), spanId: ZERO_SPAN_ID })).toBe(false);
     expect(isValidContext({ ...withFlags(0), spanId: TRACE_ID })).toBe(false);
     expect(isValidContext(INVALID_CONTEXT)).toBe(false);
+  });
+});
+
+describe("checkContext", () => {
+  const WHOLE: SpanContext = { ...withFlags(3), traceState: "vendor=1" };
+
+  test("a valid context comes out as a copy, and nothing else of it", () => {
+    expect(checkContext({ ...WHOLE, extra: 1 })).toStrictEqual(WHOLE);
+    expect(checkContext(WHOLE)).not.toBe(WHOLE);
+    fc.assert(
+      fc.property(contexts, (context) => {
+        expect(checkContext(context)).toStrictEqual(context);
+      }),
+    );
+  });
+
+  test.each([
+    [undefined],
+    [null],
+    ["text"],
+    [[]],
+    [{}],
+    [INVALID_CONTEXT],
+    [{ ...WHOLE, traceId: "0".repeat(32) }],
+    [{ ...WHOLE, traceId: WHOLE.traceId.toUpperCase() }],
+    [{ ...WHOLE, traceId: [WHOLE.traceId] }],
+    [{ ...WHOLE, spanId: `${WHOLE.spanId}\n` }],
+    [{ ...WHOLE, spanId: 1 }],
+  ])("%o is no context", (input) => {
+    expect(checkContext(input)).toBeUndefined();
+  });
+
+  describe("what is unusable beside valid ids becomes nothing", () => {
+    test.each([
+      ["traceFlags", 0xff, 3],
+      ["traceFlags", 4, 0],
+      ["traceFlags", "1", 0],
+      ["traceFlags", 1n, 0],
+      ["traceFlags", 0.5, 0],
+      ["traceFlags", undefined, 0],
+      ["traceState", "a=1\r\nx: y", ""],
+      ["traceState", { get: () => "" }, ""],
+      ["traceState", undefined, ""],
+      ["isRemote", 1, false],
+      ["isRemote", undefined, false],
+    ])("%s %o", (field, value, expected) => {
+      expect(checkContext({ ...WHOLE, [field]: value })).toStrictEqual({ ...WHOLE, [field]: expected });
+    });
   });
 });

@@ -1,4 +1,6 @@
-import { isValidSpanId, isValidTraceId } from "./ids.ts";
+import { KNOWN_FLAGS, RANDOM, SAMPLED } from "./codes.ts";
+import { isValidSpanId, isValidTraceId, ZEROS } from "./ids.ts";
+import { parseTracestate } from "./tracestate.ts";
 
 /** What crosses a process boundary of a span: W3C Trace Context Level 2. */
 export interface SpanContext {
@@ -15,20 +17,12 @@ export interface SpanContext {
 }
 
 /** Trace Context Level 2, section 3.2.2.5. */
-export const TraceFlags = {
-  /** The caller may have recorded this trace. */
-  SAMPLED: 0x01,
-  /** The trace id's right 7 bytes are random. */
-  RANDOM: 0x02,
-} as const;
-
-const KNOWN_FLAGS = TraceFlags.SAMPLED | TraceFlags.RANDOM;
-const VERSION_00_LENGTH = 55;
+export const TraceFlags = { SAMPLED, RANDOM } as const;
 
 /** The context of nothing: what a span that was never started carries. Not valid, so never sent. */
-export const INVALID_CONTEXT: SpanContext = Object.freeze({
-  traceId: "0".repeat(32),
-  spanId: "0".repeat(16),
+export const INVALID_CONTEXT: SpanContext = /* @__PURE__ */ Object.freeze({
+  traceId: ZEROS,
+  spanId: ZEROS.slice(16),
   traceFlags: 0,
   traceState: "",
   isRemote: false,
@@ -39,21 +33,37 @@ export function isValidContext(context: SpanContext): boolean {
 }
 
 export function isSampled(context: SpanContext): boolean {
-  return (context.traceFlags & TraceFlags.SAMPLED) !== 0;
+  return (context.traceFlags & SAMPLED) !== 0;
 }
+
+/**
+ * A copy of a context that came from a caller, who may have no types, or from stored text: fit to be exported and to be
+ * sent on. `undefined` where its ids are not valid.
+ */
+export function checkContext(input: unknown): SpanContext | undefined {
+  const { traceId, spanId, traceFlags, traceState, isRemote } = (input ?? {}) as SpanContext;
+  if (!isValidTraceId(traceId) || !isValidSpanId(spanId)) return undefined;
+  return {
+    traceId,
+    spanId,
+    traceFlags: Number.isInteger(traceFlags) ? traceFlags & KNOWN_FLAGS : 0,
+    traceState: typeof traceState === "string" && traceState ? parseTracestate(traceState) : "",
+    isRemote: isRemote === true,
+  };
+}
+
+/** Version 00 has no suffix, version ff is none. What the ids must be, {@link checkContext} knows. */
+const TRACEPARENT = /^(?!00.{54}|ff)[0-9a-f]{2}-(\w+)-(\w+)-([0-9a-f]{2})(?:$|-)/s;
 
 /**
  * Reads a `traceparent`. `undefined` for anything that Level 2 section 3.2 forbids: upper-case hex, version ff, all-zero
  * ids, a version 00 with a suffix, a higher version whose 55 characters are not followed by the end or by `-`.
  * Flags that Level 2 does not know are dropped, so that they go out as zero.
+ * @param traceState the `tracestate` that came along
  */
-export function parseTraceparent(header: string): SpanContext | undefined {
-  const match = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:$|-)/.exec(header);
-  if (match === null) return undefined;
-  const [, version, traceId, spanId, flags] = match as unknown as [string, string, string, string, string];
-  if (version === "ff" || (version === "00" && header.length !== VERSION_00_LENGTH)) return undefined;
-  if (!isValidTraceId(traceId) || !isValidSpanId(spanId)) return undefined;
-  return { traceId, spanId, traceFlags: Number.parseInt(flags, 16) & KNOWN_FLAGS, traceState: "", isRemote: true };
+export function parseTraceparent(header: string, traceState = ""): SpanContext | undefined {
+  const [, traceId, spanId, flags] = TRACEPARENT.exec(header) ?? [];
+  return checkContext({ traceId, spanId, traceFlags: Number(`0x${flags}`), traceState, isRemote: true });
 }
 
 /** Writes a `traceparent`, always of version 00. */

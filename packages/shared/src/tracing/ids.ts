@@ -6,6 +6,8 @@ export interface IdGenerator {
 
 /** Bytes drawn at a time, enough for 256 span ids: the fixed cost of a draw is spread, and an id that is kept holds on to 4 KB. */
 const POOL_BYTES = 2048;
+/** What no id is, and all others come after. */
+export const ZEROS = "0".repeat(32);
 
 type FillRandom = (bytes: Uint8Array<ArrayBuffer>) => void;
 
@@ -16,53 +18,38 @@ type FillRandom = (bytes: Uint8Array<ArrayBuffer>) => void;
  * @param fill fills the array with random bytes; the platform's generator unless a test gives another
  */
 export function createRandomIds(fill: FillRandom = (bytes) => crypto.getRandomValues(bytes)): IdGenerator {
-  const draw = hexSource(fill);
+  // The two digits of every byte as they lie in memory, so that the pool is decoded as text at once.
+  const digit = (value: number) => value.toString(16).charCodeAt(0);
+  const pairs = Uint16Array.from({ length: 256 }, (_, byte) => digit(byte >> 4) | (digit(byte & 15) << 8));
+  const bytes = new Uint8Array(POOL_BYTES);
+  const hex = new Uint16Array(POOL_BYTES);
+  const decoder = new TextDecoder();
   let pool = "";
   let next = 0;
   const take = (digits: number): string => {
-    for (;;) {
-      if (next + digits > pool.length) {
-        pool = draw();
-        next = 0;
-      }
-      const id = pool.substring(next, next + digits);
-      next += digits;
-      if (!isAllZero(id)) return id;
+    if (next + digits > pool.length) {
+      fill(bytes);
+      for (let i = 0; i < POOL_BYTES; i++) hex[i] = pairs[bytes[i]!]!;
+      pool = decoder.decode(hex);
+      next = 0;
     }
+    const id = pool.slice(next, next + digits);
+    next += digits;
+    return id > ZEROS ? id : take(digits);
   };
   return { traceId: () => take(32), spanId: () => take(16) };
 }
 
-/** Draws {@link POOL_BYTES} as hex: two digits at a time from a table, decoded as text at once. */
-function hexSource(fill: FillRandom): () => string {
-  const pairs = new Uint16Array(256);
-  const digits = new Uint8Array(pairs.buffer);
-  for (let byte = 0; byte < 256; byte++) {
-    const pair = byte.toString(16).padStart(2, "0");
-    digits[2 * byte] = pair.charCodeAt(0);
-    digits[2 * byte + 1] = pair.charCodeAt(1);
-  }
-  const decoder = new TextDecoder();
-  return () => {
-    const bytes = new Uint8Array(POOL_BYTES);
-    fill(bytes);
-    const hex = new Uint16Array(POOL_BYTES);
-    for (let i = 0; i < POOL_BYTES; i++) hex[i] = pairs[bytes[i] as number] as number;
-    return decoder.decode(hex);
-  };
-}
-
-function isAllZero(id: string): boolean {
-  // An id that begins with a digit other than 0 needs no second look: 15 of 16.
-  return id.charCodeAt(0) === 48 && /^0+$/.test(id);
-}
-
 /** A trace id as W3C Trace Context demands: 32 lower-case hex digits, not all zero. */
-export function isValidTraceId(id: string): boolean {
-  return /^[0-9a-f]{32}$/.test(id) && !isAllZero(id);
+export function isValidTraceId(id: unknown): id is string {
+  return isHex(id, 32);
 }
 
 /** A span id (`parent-id`): 16 lower-case hex digits, not all zero. */
-export function isValidSpanId(id: string): boolean {
-  return /^[0-9a-f]{16}$/.test(id) && !isAllZero(id);
+export function isValidSpanId(id: unknown): id is string {
+  return isHex(id, 16);
+}
+
+function isHex(id: unknown, digits: number): id is string {
+  return typeof id === "string" && id.length === digits && /^(?!0*$)[0-9a-f]*$/.test(id);
 }

@@ -1,6 +1,5 @@
 import { type AttributeList, type AttributeValue, cleanValue, KEEP_ALL } from "./attributes.ts";
-import { checkContext } from "./check-context.ts";
-import type { SpanContext } from "./context.ts";
+import { checkContext, type SpanContext } from "./context.ts";
 import { isSpanKind, type ReadableSpan, type SpanEvent, type SpanLink } from "./span.ts";
 import { type EpochTime, toEpochTime } from "./time.ts";
 

@@ -1,4 +1,5 @@
 import { type AttributeList, type Attributes, type AttributeValue, KEEP_ALL, putAttributes } from "./attributes.ts";
+import { HAS_IS_REMOTE, IS_REMOTE } from "./codes.ts";
 import type { SpanContext } from "./context.ts";
 import { bytesOf, endItems, part, textOf, writeDigits, writePart, writePlain, writeText } from "./json-writer.ts";
 import type { ReadableSpan, Scope, SpanEvent, SpanLink } from "./span.ts";
@@ -6,11 +7,6 @@ import type { EpochTime } from "./time.ts";
 
 /** Who emits: at least `service.name`. */
 export type Resource = Attributes;
-
-/** `SpanFlags` of trace.proto: whether it is known that the context is remote, and whether it is. */
-const HAS_IS_REMOTE = 0x100;
-const IS_REMOTE = 0x200;
-const W3C_FLAGS = 0xff;
 
 const INT64_BOUND = 2 ** 63;
 
@@ -175,7 +171,7 @@ function writeIds({ traceId, spanId, traceState }: SpanContext): void {
 
 function writeFlags({ traceFlags }: SpanContext, isRemote: boolean): void {
   writePart(FLAGS);
-  writePlain(String((traceFlags & W3C_FLAGS) | HAS_IS_REMOTE | (isRemote ? IS_REMOTE : 0)));
+  writePlain(String(traceFlags | HAS_IS_REMOTE | (isRemote ? IS_REMOTE : 0)));
 }
 
 /** Epoch nanoseconds: a decimal string without zeros before it. */

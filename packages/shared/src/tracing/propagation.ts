@@ -1,5 +1,5 @@
 import { formatTraceparent, isValidContext, parseTraceparent, type SpanContext } from "./context.ts";
-import { parseTracestate, trimOws } from "./tracestate.ts";
+import { trimOws } from "./tracestate.ts";
 
 /** Headers as Node gives them (`string[]` for a repeated one) or as a plain record. */
 export type HeaderRecord = Record<string, string | readonly string[] | undefined>;
@@ -32,11 +32,11 @@ export function injectIntoHeaders(context: SpanContext, headers: Headers | Heade
   for (const name of ["traceparent", "tracestate"] as const) {
     const value = values[name];
     if (isHeaders(headers)) {
-      if (value === undefined) headers.delete(name);
-      else headers.set(name, value);
+      headers.delete(name);
+      if (value) headers.set(name, value);
     } else {
       for (const key of keysOf(headers, name)) delete headers[key];
-      assign(headers, name, value);
+      if (value) headers[name] = value;
     }
   }
 }
@@ -44,16 +44,15 @@ export function injectIntoHeaders(context: SpanContext, headers: Headers | Heade
 /** Sets `TRACEPARENT` and `TRACESTATE`, in place, and removes those of another context that it held. */
 export function injectIntoEnvironment(context: SpanContext, env: EnvironmentRecord): void {
   const { traceparent, tracestate } = contextHeaders(context);
-  assign(env, "TRACEPARENT", traceparent);
-  assign(env, "TRACESTATE", tracestate);
+  delete env.TRACEPARENT;
+  delete env.TRACESTATE;
+  if (traceparent) env.TRACEPARENT = traceparent;
+  if (tracestate) env.TRACESTATE = tracestate;
 }
 
 function extract(traceparent: string, tracestate: string): SpanContext | undefined {
   // A comma means that several fields have been joined, here or by whoever read them.
-  const context = traceparent.includes(",") ? undefined : parseTraceparent(trimOws(traceparent));
-  if (context === undefined) return undefined;
-  const traceState = parseTracestate(tracestate);
-  return traceState === "" ? context : { ...context, traceState };
+  return traceparent.includes(",") ? undefined : parseTraceparent(trimOws(traceparent), tracestate);
 }
 
 /** All fields of a name as one: joined by commas, in order (RFC 9110, section 5.3). Empty when there is none. */
@@ -71,9 +70,4 @@ function isHeaders(headers: Headers | HeaderRecord): headers is Headers {
 
 function keysOf(record: HeaderRecord, name: string): string[] {
   return Object.keys(record).filter((key) => key.toLowerCase() === name);
-}
-
-function assign(record: HeaderRecord | EnvironmentRecord, key: string, value: string | undefined): void {
-  if (value === undefined) delete record[key];
-  else record[key] = value;
 }

@@ -7,24 +7,25 @@ import {
   putAttributes,
   textOf,
 } from "./attributes.ts";
-import { checkContext } from "./check-context.ts";
-import type { SpanContext } from "./context.ts";
+import { CONSUMER, ERROR, INTERNAL, OK, UNSET } from "./codes.ts";
+import { checkContext, type SpanContext } from "./context.ts";
 import type { OnDiagnostic } from "./diagnostics.ts";
 import { describeException } from "./exception.ts";
+import type { SpanLimits } from "./limits.ts";
 import type { OpenSpan } from "./open-span.ts";
 import type { SpanSink } from "./sink.ts";
 import { type Clock, compareTimes, type EpochTime, type TimeInput, toEpochTime } from "./time.ts";
 
 /** The numbers of OTLP's `SpanKind`, one above those of the API. */
-export const SpanKind = { INTERNAL: 1, SERVER: 2, CLIENT: 3, PRODUCER: 4, CONSUMER: 5 } as const;
+export const SpanKind = { INTERNAL, SERVER: 2, CLIENT: 3, PRODUCER: 4, CONSUMER } as const;
 export type SpanKind = (typeof SpanKind)[keyof typeof SpanKind];
 
 export function isSpanKind(kind: unknown): kind is SpanKind {
-  return Number.isInteger(kind) && (kind as number) >= SpanKind.INTERNAL && (kind as number) <= SpanKind.CONSUMER;
+  return Number.isInteger(kind) && (kind as number) >= INTERNAL && (kind as number) <= CONSUMER;
 }
 
 /** The numbers of OTLP's `Status.StatusCode`. */
-export const StatusCode = { UNSET: 0, OK: 1, ERROR: 2 } as const;
+export const StatusCode = { UNSET, OK, ERROR } as const;
 export type StatusCode = (typeof StatusCode)[keyof typeof StatusCode];
 
 /** The library or module that made a span. */
@@ -101,34 +102,30 @@ export interface Span<A extends Attributes = Attributes, L extends Attributes = 
 }
 
 /** What every span of one tracer shares. */
-export interface SpanSettings {
+export interface SpanSettings extends SpanLimits, AttributeRules {
   readonly scope: Scope;
   readonly clock: Clock;
-  readonly sink: SpanSink;
+  /** Calls the sink. */
+  readonly notify: (call: keyof SpanSink, span: ReadableSpan) => void;
   readonly captureContent: boolean;
-  readonly maxEvents: number;
-  readonly maxLinks: number;
-  readonly attributeRules: AttributeRules;
-  readonly eventRules: AttributeRules;
-  readonly linkRules: AttributeRules;
   readonly onDiagnostic: OnDiagnostic;
 }
 
-const NO_EVENTS: SpanEvent[] = [];
-const NO_LINKS: SpanLink[] = [];
+/** What lists are before their first item. */
+const NONE: never[] = [];
 
 /** A span that records. Fields are public for the sinks that read them as {@link ReadableSpan}; code under trace sees {@link Span}. */
 export class RecordingSpan implements Span, ReadableSpan {
-  readonly context: SpanContext;
-  readonly parent: SpanContext | undefined;
-  readonly kind: SpanKind;
-  readonly startTime: EpochTime;
+  declare readonly context: SpanContext;
+  declare readonly parent: SpanContext | undefined;
+  declare readonly kind: SpanKind;
+  declare readonly startTime: EpochTime;
+  declare name: string;
   readonly attributes: AttributeList = [];
-  name: string;
-  endTime: EpochTime | undefined = undefined;
-  events: SpanEvent[] = NO_EVENTS;
-  links: SpanLink[] = NO_LINKS;
-  statusCode: StatusCode = StatusCode.UNSET;
+  endTime: EpochTime | undefined;
+  events: SpanEvent[] = NONE;
+  links: SpanLink[] = NONE;
+  statusCode: StatusCode = UNSET;
   statusMessage = "";
   droppedAttributes = 0;
   droppedEvents = 0;
@@ -154,15 +151,10 @@ export class RecordingSpan implements Span, ReadableSpan {
   /** Takes up a span where its {@link OpenSpan} left off. */
   static resume(settings: SpanSettings, open: OpenSpan): RecordingSpan {
     const span = new RecordingSpan(settings, open.context, open.parent, open.name, open.kind, open.startTime);
-    for (const item of open.attributes) span.attributes.push(item);
-    span.events = [...open.events];
-    span.links = [...open.links];
-    span.statusCode = open.statusCode;
-    span.statusMessage = open.statusMessage;
-    span.droppedAttributes = open.droppedAttributes;
-    span.droppedEvents = open.droppedEvents;
-    span.droppedLinks = open.droppedLinks;
-    return span;
+    const { attributes, events, links, statusCode, statusMessage, droppedAttributes, droppedEvents, droppedLinks } =
+      open;
+    const lists = { attributes: [...attributes], events: [...events], links: [...links] };
+    return Object.assign(span, lists, { statusCode, statusMessage, droppedAttributes, droppedEvents, droppedLinks });
   }
 
   get scope(): Scope {
@@ -175,47 +167,44 @@ export class RecordingSpan implements Span, ReadableSpan {
 
   setAttribute(key: string, value: AttributeValue | undefined): void {
     if (!this.isRecording) return;
-    this.droppedAttributes += putAttribute(this.attributes, key, value, this.#settings.attributeRules);
+    this.droppedAttributes += putAttribute(this.attributes, key, value, this.#settings, this.#settings.attributes);
   }
 
   setAttributes(attributes: Attributes | undefined): void {
     if (!this.isRecording) return;
-    this.droppedAttributes += putAttributes(this.attributes, attributes, this.#settings.attributeRules);
+    this.droppedAttributes += putAttributes(this.attributes, attributes, this.#settings, this.#settings.attributes);
   }
 
   addEvent(name: string, attributes?: Attributes, time?: TimeInput): void {
     if (!this.isRecording) return;
-    if (this.events.length >= this.#settings.maxEvents) {
+    const settings = this.#settings;
+    if (this.events.length >= settings.events) {
       this.droppedEvents++;
       return;
     }
     const list: AttributeList = [];
-    const droppedAttributes = putAttributes(list, attributes, this.#settings.eventRules);
-    const event = { name: textOf(name), time: timeOf(this.#settings, time), attributes: list, droppedAttributes };
-    // A first `push` makes room for 17, in V8: most spans have one event.
-    if (this.events === NO_EVENTS) this.events = [event];
-    else this.events.push(event);
+    const droppedAttributes = putAttributes(list, attributes, settings, settings.attributesPerEvent);
+    const event = { name: textOf(name), time: timeOf(settings, time), attributes: list, droppedAttributes };
+    this.events = append(this.events, event);
   }
 
   addLink(link: LinkInput): void {
     if (!this.isRecording) return;
+    const settings = this.#settings;
     const context = checkContext(link?.context);
-    if (context === undefined || this.links.length >= this.#settings.maxLinks) {
+    if (!context || this.links.length >= settings.links) {
       this.droppedLinks++;
       return;
     }
     const list: AttributeList = [];
-    const droppedAttributes = putAttributes(list, link.attributes, this.#settings.linkRules);
-    const kept = { context, attributes: list, droppedAttributes };
-    if (this.links === NO_LINKS) this.links = [kept];
-    else this.links.push(kept);
+    const droppedAttributes = putAttributes(list, link.attributes, settings, settings.attributesPerLink);
+    this.links = append(this.links, { context, attributes: list, droppedAttributes });
   }
 
   setStatus(code: StatusCode, message = ""): void {
-    const isKnown = code === StatusCode.OK || code === StatusCode.ERROR;
-    if (!this.isRecording || !isKnown || this.statusCode === StatusCode.OK) return;
+    if (!this.isRecording || this.statusCode === OK || (code !== OK && code !== ERROR)) return;
     this.statusCode = code;
-    this.statusMessage = code === StatusCode.ERROR ? textOf(message) : "";
+    this.statusMessage = code === ERROR ? textOf(message) : "";
   }
 
   recordException(exception: unknown, time?: TimeInput): void {
@@ -230,16 +219,25 @@ export class RecordingSpan implements Span, ReadableSpan {
     if (!this.isRecording) return;
     const end = timeOf(this.#settings, time);
     this.endTime = compareTimes(end, this.startTime) < 0 ? this.startTime : end;
-    const { droppedEvents, droppedLinks } = this;
-    let { droppedAttributes } = this;
-    for (const event of this.events) droppedAttributes += event.droppedAttributes;
-    for (const link of this.links) droppedAttributes += link.droppedAttributes;
+    const { name, droppedEvents, droppedLinks } = this;
+    const { onDiagnostic, notify } = this.#settings;
+    const droppedAttributes = this.links.reduce(addDropped, this.events.reduce(addDropped, this.droppedAttributes));
     if (droppedAttributes + droppedEvents + droppedLinks > 0) {
-      const { onDiagnostic } = this.#settings;
-      onDiagnostic({ type: "span_limits", span: this.name, droppedAttributes, droppedEvents, droppedLinks });
+      onDiagnostic({ type: "span_limits", span: name, droppedAttributes, droppedEvents, droppedLinks });
     }
-    this.#settings.sink.onEnd(this);
+    notify("onEnd", this);
   }
+}
+
+/** A list's first `push` makes room for 17, in V8: most spans have one event. */
+function append<T>(list: T[], item: T): T[] {
+  if (list.length === 0) return [item];
+  list.push(item);
+  return list;
+}
+
+function addDropped(sum: number, { droppedAttributes }: SpanEvent | SpanLink): number {
+  return sum + droppedAttributes;
 }
 
 /** The time that a caller gives, or now where that is none. */

@@ -32,7 +32,7 @@ function fromMillis(ms: number, base = 0): EpochTime {
   const whole = Math.floor(ms);
   const seconds = Math.floor((base + whole) / 1000);
   const nanos = (base + whole - seconds * 1000) * NANOS_PER_MS + Math.round((ms - whole) * NANOS_PER_MS);
-  return nanos < NANOS_PER_SECOND ? { seconds, nanos } : { seconds: seconds + 1, nanos: nanos - NANOS_PER_SECOND };
+  return nanos < NANOS_PER_SECOND ? { seconds, nanos } : { seconds: seconds + 1, nanos: 0 };
 }
 
 /** The wall clock alone, in whole milliseconds: the clock for Workers, where nothing finer exists. */

@@ -1,6 +1,6 @@
-import type { AttributeRules, Attributes, Redact } from "./attributes.ts";
-import { checkContext } from "./check-context.ts";
-import { INVALID_CONTEXT, type SpanContext, TraceFlags } from "./context.ts";
+import type { Attributes, Redact } from "./attributes.ts";
+import { ERROR, INTERNAL, RANDOM, SAMPLED } from "./codes.ts";
+import { checkContext, INVALID_CONTEXT, type SpanContext } from "./context.ts";
 import { type OnDiagnostic, quiet } from "./diagnostics.ts";
 import { exceptionType } from "./exception.ts";
 import { createRandomIds, type IdGenerator, isValidSpanId, isValidTraceId } from "./ids.ts";
@@ -16,12 +16,11 @@ import {
   RecordingSpan,
   type Scope,
   type Span,
-  SpanKind,
+  type SpanKind,
   type SpanSettings,
-  StatusCode,
   timeOf,
 } from "./span.ts";
-import { type Clock, createAnchoredClock, type TimeInput, wallClock } from "./time.ts";
+import { type Clock, createAnchoredClock, type TimeInput } from "./time.ts";
 
 /** What a catalogue says of one span name. */
 export interface SpanShape {
@@ -76,8 +75,14 @@ export interface TracerOptions {
   readonly onDiagnostic?: OnDiagnostic | undefined;
 }
 
-const NOTHING = () => {};
-const NO_SPAN = new PassThroughSpan(INVALID_CONTEXT);
+interface TracerSettings extends SpanSettings {
+  readonly sampler: Sampler;
+  readonly ids: IdGenerator;
+  readonly enabled: boolean;
+}
+
+/** With tracing off, one span a context, however many are started from it. */
+const passThrough = new WeakMap<SpanContext, PassThroughSpan>();
 
 /**
  * Makes spans. There is no current span and no global: a child is given its parent.
@@ -87,38 +92,49 @@ const NO_SPAN = new PassThroughSpan(INVALID_CONTEXT);
  * ```
  */
 export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> {
-  readonly #settings: SpanSettings;
-  readonly #sampler: Sampler;
-  readonly #ids: IdGenerator;
-  readonly #enabled: boolean;
-  /** With tracing off, one span a context, however many are started from it. */
-  readonly #passThrough = new WeakMap<SpanContext, PassThroughSpan>();
+  readonly #settings: TracerSettings;
 
-  constructor(options: TracerOptions) {
-    const limits = { ...DEFAULT_LIMITS, ...options.limits };
-    const onDiagnostic = quiet(options.onDiagnostic);
-    const report = (error: unknown) => onDiagnostic({ type: "sink_error", error });
-    // What could not be cleaned is not kept.
-    const redact = guard(options.redact ?? redactSecrets, () => "", report);
-    const rules = (count: number): AttributeRules => ({ count, valueLength: limits.attributeValueLength, redact });
+  constructor({
+    scope,
+    sink,
+    sampler = parentBased(alwaysOn),
+    limits,
+    clock = createAnchoredClock(),
+    ids = createRandomIds(),
+    enabled = true,
+    captureContent = false,
+    redact = redactSecrets,
+    onDiagnostic,
+  }: TracerOptions) {
+    const tell = quiet(onDiagnostic);
+    // `call`, but what it throws is reported, and `instead` takes its place.
+    const guard =
+      <A extends unknown[], R>(call: (...args: A) => R, instead: () => R) =>
+      (...args: A): R => {
+        try {
+          return call(...args);
+        } catch (error) {
+          tell({ type: "sink_error", error });
+          return instead();
+        }
+      };
     this.#settings = {
-      scope: options.scope,
-      clock: guard(options.clock ?? createAnchoredClock(), wallClock, report),
-      sink: {
-        onStart: guard((span) => options.sink.onStart(span), NOTHING, report),
-        onEnd: guard((span) => options.sink.onEnd(span), NOTHING, report),
-      },
-      captureContent: options.captureContent ?? false,
-      maxEvents: limits.events,
-      maxLinks: limits.links,
-      attributeRules: rules(limits.attributes),
-      eventRules: rules(limits.attributesPerEvent),
-      linkRules: rules(limits.attributesPerLink),
-      onDiagnostic,
+      ...DEFAULT_LIMITS,
+      ...limits,
+      scope,
+      sampler,
+      ids,
+      enabled,
+      captureContent,
+      clock: guard(clock, createAnchoredClock()),
+      // What could not be cleaned is not kept.
+      redact: guard(redact, () => ""),
+      notify: guard(
+        (call, span) => sink[call](span),
+        () => {},
+      ),
+      onDiagnostic: tell,
     };
-    this.#sampler = options.sampler ?? parentBased(alwaysOn);
-    this.#ids = options.ids ?? createRandomIds();
-    this.#enabled = options.enabled ?? true;
   }
 
   /**
@@ -129,41 +145,42 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
     name: N,
     ...[options]: OptionsArgument<C[N]>
   ): Span<C[N]["attributes"], C[N]["links"]> {
-    if (!this.#enabled) return this.#passOn(options?.parent);
     try {
-      return this.#start(name, options);
+      if (this.#settings.enabled) return this.#start(name, options);
     } catch (error) {
       this.#settings.onDiagnostic({ type: "sink_error", error });
-      return this.#passOn(options?.parent);
     }
+    return passOn(options?.parent);
   }
 
-  #start(name: string, options: StartOptions | undefined): Span {
+  #start(name: string, options: StartOptions = {}): Span {
     const settings = this.#settings;
+    const { parent: given, traceId: givenId, spanId, attributes, links } = options;
     // What a tracer made need not be checked again.
-    const given = options?.parent;
     const parent = given instanceof RecordingSpan ? given.context : checkContext(contextOf(given));
-    const givenTraceId = parent === undefined ? validOr(options?.traceId, isValidTraceId) : undefined;
-    const traceId = parent?.traceId ?? givenTraceId ?? this.#ids.traceId();
-    const kind = isSpanKind(options?.kind) ? options.kind : SpanKind.INTERNAL;
+    const isGiven = isValidTraceId(givenId);
+    const { traceId, traceFlags, traceState } = parent ?? {
+      traceId: isGiven ? givenId : settings.ids.traceId(),
+      traceFlags: isGiven ? 0 : RANDOM,
+      traceState: "",
+    };
+    const kind = isSpanKind(options.kind) ? options.kind : INTERNAL;
     // The order is the specification's: trace id, sampler, span id; a dropped span has an id of its own too.
-    const sampling = this.#sampler(traceId, parent, name, kind, options?.attributes);
-    const random = parent === undefined ? givenTraceId === undefined : (parent.traceFlags & TraceFlags.RANDOM) !== 0;
+    const sampling = settings.sampler(traceId, parent, name, kind, attributes);
     const context: SpanContext = {
       traceId,
-      spanId: validOr(options?.spanId, isValidSpanId) ?? this.#ids.spanId(),
-      traceFlags: (sampling.decision === "sample" ? TraceFlags.SAMPLED : 0) | (random ? TraceFlags.RANDOM : 0),
-      traceState: sampling.traceState ?? parent?.traceState ?? "",
+      spanId: isValidSpanId(spanId) ? spanId : settings.ids.spanId(),
+      traceFlags: (traceFlags & RANDOM) | (sampling.decision === "sample" ? SAMPLED : 0),
+      traceState: sampling.traceState ?? traceState,
       isRemote: false,
     };
     if (sampling.decision === "drop") return new PassThroughSpan(context);
 
-    const startTime = timeOf(settings, options?.startTime);
-    const span = new RecordingSpan(settings, context, parent, name, kind, startTime);
-    span.setAttributes(options?.attributes);
+    const span = new RecordingSpan(settings, context, parent, name, kind, timeOf(settings, options.startTime));
+    span.setAttributes(attributes);
     span.setAttributes(sampling.attributes);
-    if (Array.isArray(options?.links)) for (const link of options.links) span.addLink(link);
-    settings.sink.onStart(span);
+    if (Array.isArray(links)) for (const link of links) span.addLink(link);
+    settings.notify("onStart", span);
     return span;
   }
 
@@ -181,7 +198,7 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
       return await work(span);
     } catch (error) {
       span.recordException(error);
-      span.setStatus(StatusCode.ERROR, exceptionType(error));
+      span.setStatus(ERROR, exceptionType(error));
       throw error;
     } finally {
       span.end();
@@ -190,44 +207,22 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
 
   /** Goes on with a span that another process began, or this one before it was evicted. Sinks are not told a second time. */
   resumeSpan(open: OpenSpan): Span {
-    if (!this.#enabled) return this.#passOn(open.context);
-    return RecordingSpan.resume(this.#settings, open);
+    return this.#settings.enabled ? RecordingSpan.resume(this.#settings, open) : passOn(open.context);
   }
+}
 
-  #passOn(parent: Parent | undefined): PassThroughSpan {
-    if (parent instanceof PassThroughSpan) return parent;
-    const context = contextOf(parent);
-    if (context === undefined) return NO_SPAN;
-    let span = this.#passThrough.get(context);
-    if (span === undefined) {
-      span = new PassThroughSpan(context);
-      this.#passThrough.set(context, span);
-    }
-    return span;
+function passOn(parent: Parent | undefined): PassThroughSpan {
+  if (parent instanceof PassThroughSpan) return parent;
+  const context = contextOf(parent) ?? INVALID_CONTEXT;
+  let span = passThrough.get(context);
+  if (!span) {
+    span = new PassThroughSpan(context);
+    passThrough.set(context, span);
   }
+  return span;
 }
 
 function contextOf(parent: Parent | undefined): SpanContext | undefined {
   const context = (parent as Partial<Span> | undefined)?.context ?? parent;
   return typeof context === "object" && context !== null ? (context as SpanContext) : undefined;
-}
-
-function validOr(id: string | undefined, isValid: (id: string) => boolean): string | undefined {
-  return typeof id === "string" && isValid(id) ? id : undefined;
-}
-
-/** `call`, but what it throws is reported, and `instead` takes its place. */
-function guard<A extends unknown[], R>(
-  call: (...args: A) => R,
-  instead: () => R,
-  report: (error: unknown) => void,
-): (...args: A) => R {
-  return (...args) => {
-    try {
-      return call(...args);
-    } catch (error) {
-      report(error);
-      return instead();
-    }
-  };
 }

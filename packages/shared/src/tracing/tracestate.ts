@@ -11,7 +11,7 @@ const LONG_MEMBER = 128;
 
 // Level 2 allows a digit first in every key and drops the tenant form, whose `@` it allows anywhere after the first.
 // A value has 1 to 256 printable ASCII characters but `,` and `=`, the last no space.
-const MEMBER = /^([a-z0-9][a-z0-9_*/@-]{0,255})=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]$/;
+const MEMBER = /^([a-z0-9][a-z0-9_*/@-]{0,255})=(?!.*[,=])[ -~]{0,255}[!-~]$/;
 
 /**
  * Reads and cleans a `tracestate`: optional white space and empty members go, of a repeated key all but the first go, the
@@ -33,7 +33,7 @@ export function parseTracestate(header: string): string {
 
 /** The value of a member, or `undefined`. */
 export function getTracestate(state: string, key: string): string | undefined {
-  const member = split(state).find((each) => each.startsWith(`${key}=`));
+  const member = state.split(",").find((each) => each.startsWith(`${key}=`));
   return member?.slice(key.length + 1);
 }
 
@@ -42,7 +42,7 @@ export function getTracestate(state: string, key: string): string | undefined {
  * what exceeds 512 characters is cut. A key or value that breaks the grammar changes nothing. `undefined` removes the member.
  */
 export function setTracestate(state: string, key: string, value: string | undefined): string {
-  const others = split(state).filter((each) => !each.startsWith(`${key}=`));
+  const others = state.split(",").filter((each) => each && !each.startsWith(`${key}=`));
   if (value === undefined) return others.join(",");
   const member = `${key}=${value}`;
   return MEMBER.test(member) ? cut([member, ...others].slice(0, MAX_MEMBERS)) : state;
@@ -50,27 +50,15 @@ export function setTracestate(state: string, key: string, value: string | undefi
 
 /** Removes the optional white space around a field value or list member. Takes linear time: a trimming regex does not. */
 export function trimOws(text: string): string {
-  let start = 0;
-  let end = text.length;
-  while (isOws(text[start])) start++;
-  while (end > start && isOws(text[end - 1])) end--;
-  return text.slice(start, end);
-}
-
-function isOws(char: string | undefined): boolean {
-  return char === " " || char === "\t";
-}
-
-function split(state: string): string[] {
-  return state === "" ? [] : state.split(",");
+  return /^[ \t]*(.*[^ \t]|)/s.exec(text)![1]!;
 }
 
 /** Whole members go until the rest fits: those over 128 characters first, then from the right ("tracestate Limits"). */
 function cut(members: string[]): string {
-  const fits = () => members.join(",").length <= MAX_LENGTH;
-  for (let i = members.length - 1; i >= 0 && !fits(); i--) {
-    if ((members[i] as string).length > LONG_MEMBER) members.splice(i, 1);
+  for (const most of [LONG_MEMBER, 0]) {
+    for (let i = members.length; i-- && members.join(",").length > MAX_LENGTH; ) {
+      if (members[i]!.length > most) members.splice(i, 1);
+    }
   }
-  while (!fits()) members.pop();
   return members.join(",");
 }
