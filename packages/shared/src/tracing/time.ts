@@ -31,7 +31,8 @@ const SECONDS_END = 18_446_744_073;
 function fromMillis(ms: number, base = 0): EpochTime {
   const whole = Math.floor(ms);
   const seconds = Math.floor((base + whole) / 1000);
-  const nanos = (base + whole - seconds * 1000) * NANOS_PER_MS + Math.round((ms - whole) * NANOS_PER_MS);
+  // `| 0`: told that it is small, V8 keeps it in place; a number that it takes for a fraction costs 16 bytes more.
+  const nanos = ((base + whole - seconds * 1000) * NANOS_PER_MS + Math.round((ms - whole) * NANOS_PER_MS)) | 0;
   return nanos < NANOS_PER_SECOND ? { seconds, nanos } : { seconds: seconds + 1, nanos: 0 };
 }
 
