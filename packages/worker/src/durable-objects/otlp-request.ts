@@ -94,7 +94,7 @@ export function writeSpans(spans: readonly ReceivedSpan[]): string {
 }
 
 /** A resource or a scope, with the fields that are known. */
-function originText<T extends object>(origin: T, check: (origin: T) => boolean): string | undefined {
+function originText(origin: Fields, check: (origin: Fields) => boolean): string | undefined {
   if (!check(origin)) return undefined;
   const text = JSON.stringify(origin);
   return text.length > MAX_ORIGIN_LENGTH ? undefined : text;
@@ -113,6 +113,9 @@ function scopeText(scope: unknown): string | undefined {
   const name = field(scope, "name") ?? "";
   return originText({ name, version: field(scope, "version"), attributes, droppedAttributesCount }, isScope);
 }
+
+/** A JSON object. Which fields it has, and what is in them, is to be seen. */
+type Fields = { readonly [key: string]: unknown };
 
 interface CheckedSpan {
   traceId: string;
@@ -157,61 +160,59 @@ function isOf(span: unknown, sessionId: string): boolean {
   return isNamed;
 }
 
-function isSpan(span: unknown): boolean {
+function isSpan(span: unknown): span is Fields {
   return (
-    isPlainBeside(SPAN_FIELDS, span) &&
+    isObject(span) &&
     isIdentified(span) &&
-    optional(field(span, "parentSpanId"), isSpanIdText) &&
-    isText(field(span, "name")) &&
-    optional(field(span, "kind"), isUint32) &&
-    isNanos(field(span, "startTimeUnixNano")) &&
-    isNanos(field(span, "endTimeUnixNano")) &&
+    optional(span.parentSpanId, isSpanIdText) &&
+    isText(span.name) &&
+    optional(span.kind, isUint32) &&
+    isNanos(span.startTimeUnixNano) &&
+    isNanos(span.endTimeUnixNano) &&
     isAttributed(span) &&
-    listOf(field(span, "events"), isEvent) &&
-    listOf(field(span, "links"), isLink) &&
-    optional(field(span, "droppedEventsCount"), isUint32) &&
-    optional(field(span, "droppedLinksCount"), isUint32) &&
-    optional(field(span, "status"), isStatus)
+    listOf(span.events, isEvent) &&
+    listOf(span.links, isLink) &&
+    optional(span.droppedEventsCount, isUint32) &&
+    optional(span.droppedLinksCount, isUint32) &&
+    optional(span.status, isStatus) &&
+    isPlainBeside(SPAN_FIELDS, span)
   );
 }
 
 /** What spans and links have in common. */
-function isIdentified(value: unknown): boolean {
-  return (
-    isHex(field(value, "traceId"), 32) &&
-    isSpanIdText(field(value, "spanId")) &&
-    optional(field(value, "traceState"), isText) &&
-    optional(field(value, "flags"), isUint32)
-  );
+function isIdentified({ traceId, spanId, traceState, flags }: Fields): boolean {
+  return isHex(traceId, 32) && isSpanIdText(spanId) && optional(traceState, isText) && optional(flags, isUint32);
 }
 
 function isLink(link: unknown): boolean {
-  return isPlainBeside(LINK_FIELDS, link) && isIdentified(link) && isAttributed(link);
+  return isObject(link) && isIdentified(link) && isAttributed(link) && isPlainBeside(LINK_FIELDS, link);
 }
 
 function isEvent(event: unknown): boolean {
-  if (!isPlainBeside(EVENT_FIELDS, event)) return false;
-  return isNanos(field(event, "timeUnixNano")) && optional(field(event, "name"), isText) && isAttributed(event);
+  return (
+    isObject(event) &&
+    isNanos(event.timeUnixNano) &&
+    optional(event.name, isText) &&
+    isAttributed(event) &&
+    isPlainBeside(EVENT_FIELDS, event)
+  );
 }
 
 function isStatus(status: unknown): boolean {
   return (
-    isPlainBeside(STATUS_FIELDS, status) &&
-    optional(field(status, "code"), (code) => code === 0 || code === 1 || code === 2) &&
-    optional(field(status, "message"), isText)
+    isObject(status) &&
+    optional(status.code, (code) => code === 0 || code === 1 || code === 2) &&
+    optional(status.message, isText) &&
+    isPlainBeside(STATUS_FIELDS, status)
   );
 }
 
-function isScope(scope: unknown): boolean {
-  return isAttributed(scope) && optional(field(scope, "name"), isText) && optional(field(scope, "version"), isText);
+function isScope(scope: Fields): boolean {
+  return isAttributed(scope) && optional(scope.name, isText) && optional(scope.version, isText);
 }
 
-function isAttributed(value: unknown): boolean {
-  return (
-    isObject(value) &&
-    listOf(field(value, "attributes"), isKeyValue) &&
-    optional(field(value, "droppedAttributesCount"), isUint32)
-  );
+function isAttributed({ attributes, droppedAttributesCount }: Fields): boolean {
+  return listOf(attributes, isKeyValue) && optional(droppedAttributesCount, isUint32);
 }
 
 function isKeyValue(attribute: unknown): boolean {
@@ -219,8 +220,8 @@ function isKeyValue(attribute: unknown): boolean {
 }
 
 function isKeyValueAt(attribute: unknown, depth: number): boolean {
-  if (!isPlainBeside(KEY_VALUE_FIELDS, attribute)) return false;
-  return isText(field(attribute, "key")) && isAnyValue(field(attribute, "value"), depth);
+  if (!isObject(attribute) || !isText(attribute.key) || !isAnyValue(attribute.value, depth)) return false;
+  return isPlainBeside(KEY_VALUE_FIELDS, attribute);
 }
 
 /** An `AnyValue`: one of its fields, or none for the empty value. */
@@ -231,10 +232,9 @@ function isAnyValue(value: unknown, depth: number): boolean {
     if (key !== undefined) return false;
     key = each;
   }
-  const content = key === undefined ? undefined : field(value, key);
+  if (key === undefined) return true;
+  const content = value[key];
   switch (key) {
-    case undefined:
-      return true;
     case "stringValue":
     case "bytesValue":
       return isText(content);
@@ -246,16 +246,17 @@ function isAnyValue(value: unknown, depth: number): boolean {
       // `1e999` is parsed to what is written as null.
       return Number.isFinite(content) || content === "NaN" || content === "Infinity" || content === "-Infinity";
     case "arrayValue":
-      return (
-        isPlainBeside(LIST_FIELDS, content) && listOf(field(content, "values"), (each) => isAnyValue(each, depth + 1))
-      );
+      return isList(content, (each) => isAnyValue(each, depth + 1));
     case "kvlistValue":
-      return (
-        isPlainBeside(LIST_FIELDS, content) && listOf(field(content, "values"), (each) => isKeyValueAt(each, depth + 1))
-      );
+      return isList(content, (each) => isKeyValueAt(each, depth + 1));
     default:
       return false;
   }
+}
+
+/** An `ArrayValue` or a `KeyValueList`. */
+function isList(content: unknown, check: (each: unknown) => boolean): boolean {
+  return isObject(content) && listOf(content.values, check) && isPlainBeside(LIST_FIELDS, content);
 }
 
 function isInt64(value: unknown): boolean {
@@ -292,22 +293,21 @@ function isText(value: unknown): boolean {
  * Whether a field that we do not know holds neither list nor object: they could be nested beyond what a backend reads, and it
  * would refuse the whole request.
  */
-function isPlainBeside(known: ReadonlySet<string>, value: unknown): boolean {
-  if (!isObject(value)) return false;
-  for (const key in value) {
+function isPlainBeside(known: ReadonlySet<string>, fields: Fields): boolean {
+  for (const key in fields) {
     if (known.has(key)) continue;
-    const other = field(value, key);
+    const other = fields[key];
     if (typeof other === "string" ? !other.isWellFormed() : typeof other === "object" && other !== null) return false;
   }
   return true;
 }
 
-function isObject(value: unknown): value is object {
+function isObject(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function field(value: unknown, key: string): unknown {
-  return isObject(value) ? (value as Record<string, unknown>)[key] : undefined;
+  return isObject(value) ? value[key] : undefined;
 }
 
 function list(value: unknown): unknown[] {
