@@ -107,17 +107,8 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
     onDiagnostic,
   }: TracerOptions) {
     const tell = quiet(onDiagnostic);
-    // `call`, but what it throws is reported, and `instead` takes its place.
-    const guard =
-      <A extends unknown[], R>(call: (...args: A) => R, instead: () => R) =>
-      (...args: A): R => {
-        try {
-          return call(...args);
-        } catch (error) {
-          tell({ type: "sink_error", error });
-          return instead();
-        }
-      };
+    const report = (error: unknown) => tell({ type: "sink_error", error });
+    const spare = createAnchoredClock();
     this.#settings = {
       ...DEFAULT_LIMITS,
       ...limits,
@@ -126,13 +117,31 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
       ids,
       enabled,
       captureContent,
-      clock: guard(clock, createAnchoredClock()),
-      // What could not be cleaned is not kept.
-      redact: guard(redact, () => ""),
-      notify: guard(
-        (call, span) => sink[call](span),
-        () => {},
-      ),
+      // What was handed in may throw. No wrapper for all of it: taking any arguments, it costs Bun a twentieth of a span.
+      clock() {
+        try {
+          return clock();
+        } catch (error) {
+          report(error);
+          return spare();
+        }
+      },
+      redact(key, value) {
+        try {
+          return redact(key, value);
+        } catch (error) {
+          report(error);
+          // What could not be cleaned is not kept.
+          return "";
+        }
+      },
+      notify(call, span) {
+        try {
+          sink[call](span);
+        } catch (error) {
+          report(error);
+        }
+      },
       onDiagnostic: tell,
     };
   }
