@@ -12,7 +12,7 @@ import type {
 import type { ErrorType } from "@valet/shared/spans";
 import { parseOpenSpan } from "@valet/shared/tracing";
 import type { AbortReason, AgentAsks, AgentReply } from "./agent-task.ts";
-import { killCommandsOf } from "./command.ts";
+import { killCommandOf, stepIdOf } from "./command.ts";
 import type { AttemptEnded, Journal, RunningAttempt, StepFrame } from "./journal.ts";
 import type { RunningTurn, RunningWorkflow } from "./prompt.ts";
 import type { SpanOutbox } from "./span-outbox.ts";
@@ -70,8 +70,11 @@ export class Attempts {
   /** What the runner before this one was working on went with it: it is reported, and its span ended. */
   endWhatDied(): void {
     for (const { attemptId, span, steps } of this.#options.journal.running()) {
-      if (steps !== undefined) killCommandsOf(attemptId);
-      for (const step of steps ?? []) if (step.state.status === "running") this.#endLost(step.span);
+      for (const { state, span: stepSpan } of steps ?? []) {
+        if (state.status !== "running") continue;
+        killCommandOf(stepIdOf(attemptId, state.index));
+        this.#endLost(stepSpan);
+      }
       this.#endLost(span);
       this.#finish(attemptId, failure("runner_lost", steps));
     }

@@ -15,8 +15,8 @@ export interface CommandOptions {
   readonly workspace: string;
   /** The runner's environment. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** The attempt that it is run for. */
-  readonly attemptId: string;
+  /** The step that it is run for: {@link stepIdOf}. */
+  readonly stepId: string;
   /** What the command's own spans hang below. */
   readonly context: SpanContext;
   readonly timeoutMs: number;
@@ -33,7 +33,7 @@ export interface CommandResult {
 }
 
 /** In the environment of a command and all that it starts: tells them from everything else. */
-const ATTEMPT_VARIABLE = "VALET_WORKFLOW_ATTEMPT";
+const STEP_VARIABLE = "VALET_WORKFLOW_STEP";
 /** For the rest of its output after a command's end: what it left running may hold the pipes for ever. */
 const DRAIN_MS = 250;
 const SHELL = Bun.which("bash") ?? "sh";
@@ -42,7 +42,7 @@ const SHELL = Bun.which("bash") ?? "sh";
 export async function runCommand({
   run,
   workspace,
-  attemptId,
+  stepId,
   timeoutMs,
   signal,
   ...rest
@@ -51,7 +51,7 @@ export async function runCommand({
   try {
     child = spawn(SHELL, ["-c", run], {
       cwd: workspace,
-      env: environment(rest.env, attemptId, rest.context),
+      env: environment(rest.env, stepId, rest.context),
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -68,7 +68,7 @@ export async function runCommand({
   });
   const kill = () => {
     killGroup(child.pid);
-    killCommandsOf(attemptId);
+    killCommandOf(stepId);
   };
   let isTimeout = false;
   const timer = setTimeout(() => {
@@ -84,14 +84,19 @@ export async function runCommand({
   return { exitCode, isTimeout, output: cutStart(output(), MAX_STEP_OUTPUT) };
 }
 
-/** Kills what commands of an attempt left running, also those of a runner that died. */
-export function killCommandsOf(attemptId: string): void {
-  killLeftovers(ATTEMPT_VARIABLE, attemptId);
+/** What tells a step's processes from those of all others. */
+export function stepIdOf(attemptId: string, index: number): string {
+  return `${attemptId}/${index}`;
+}
+
+/** Kills what the command of a step left running, also that of a runner that died. */
+export function killCommandOf(stepId: string): void {
+  killLeftovers(STEP_VARIABLE, stepId);
 }
 
 /** As the agent's own shells have it, and without the keys of models, for which a command has no use. */
-function environment(env: CommandOptions["env"], attemptId: string, context: SpanContext): Record<string, string> {
-  const own: Record<string, string> = { ...withoutOurs(env), [ATTEMPT_VARIABLE]: attemptId };
+function environment(env: CommandOptions["env"], stepId: string, context: SpanContext): Record<string, string> {
+  const own: Record<string, string> = { ...withoutOurs(env), [STEP_VARIABLE]: stepId };
   for (const key of PROVIDER_KEYS) delete own[key];
   injectIntoEnvironment(context, own);
   return own;

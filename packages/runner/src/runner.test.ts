@@ -428,7 +428,7 @@ describe("a workflow", () => {
     first.agent.tell({ type: "workflow-step", attemptId: "att_1", state: { ...running, index: 1 }, span });
     const ending = new AbortController();
     const command = runCommand({
-      ...{ run: "touch begun; sleep 61.31", workspace: home, env: process.env, attemptId: "att_1" },
+      ...{ run: "touch begun; sleep 61.31", workspace: home, env: process.env, stepId: "att_1/1" },
       ...{ context: step.context, timeoutMs: 60_000, signal: ending.signal },
     });
     await vi.waitFor(() => expect(existsSync(join(home, "begun"))).toBe(true));

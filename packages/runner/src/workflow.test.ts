@@ -13,7 +13,7 @@ import { temporaryFolder } from "../test/folder.ts";
 import { workflowDispatch } from "../test/link-server.ts";
 import { processesOf } from "../test/processes.ts";
 import type { AgentAsks } from "./agent-task.ts";
-import { killCommandsOf } from "./command.ts";
+import { killCommandOf, stepIdOf } from "./command.ts";
 import { PromptRunner, type PromptRunnerOptions } from "./prompt.ts";
 
 const TRACE = "a".repeat(32);
@@ -222,12 +222,12 @@ describe("a command", () => {
     await vi.waitFor(() => expect(processesOf(attemptId)).toEqual([]));
   });
 
-  test("is over when its shell is, whatever it left running", async () => {
-    const { start } = setUp();
-    const { attemptId, done } = start([command("sleep 61.23 & echo done")]);
-    expect((await done).steps).toMatchObject([{ outcome: "ok", output: "done\n" }]);
+  test("is over when its shell is; what it left running goes on, also when another is killed", async () => {
+    const { start } = setUp({ stuckTurnMs: 300 });
+    const { attemptId, done } = start([command("sleep 61.23 & echo done"), command("sleep 61.24")]);
+    expect((await done).steps).toMatchObject([{ outcome: "ok", output: "done\n" }, { errorType: "command_timeout" }]);
     expect(processesOf(attemptId)).toHaveLength(1);
-    killCommandsOf(attemptId);
+    killCommandOf(stepIdOf(attemptId, 0));
     await vi.waitFor(() => expect(processesOf(attemptId)).toEqual([]));
   });
 

@@ -11,7 +11,7 @@ import {
   cutEnding,
   type TaskResult,
 } from "./agent-task.ts";
-import { type CommandResult, runCommand } from "./command.ts";
+import { type CommandResult, runCommand, stepIdOf } from "./command.ts";
 import { cutStart } from "./cut-text.ts";
 import { dispatchAttributes } from "./dispatch-attributes.ts";
 import { addSummaries, NO_SUMMARY } from "./summary.ts";
@@ -141,7 +141,7 @@ export class Workflow {
     const span = this.#startSpan(index, step, startMs);
     this.#options.onStep(this.#dispatch.attemptId, { index, status: "running" }, openSpanText(span));
     const { outcome, errorType, exitCode, output } =
-      "prompt" in step ? await this.#ask(step.prompt, span, startMs) : await this.#command(step.run, span);
+      "prompt" in step ? await this.#ask(step.prompt, span, startMs) : await this.#command(index, step.run, span);
     this.#current = undefined;
     const endMs = this.#nowMs();
     span.setAttribute("process.exit.code", exitCode);
@@ -171,12 +171,12 @@ export class Workflow {
     return { outcome: result.outcome, errorType: result.errorType, output: answerOf(result) };
   }
 
-  async #command(run: string, span: StepSpan): Promise<StepEnd> {
+  async #command(index: number, run: string, span: StepSpan): Promise<StepEnd> {
     const { workspace, env, commandTimeoutMs: timeoutMs } = this.#options;
     const aborting = new AbortController();
-    const { attemptId } = this.#dispatch;
+    const stepId = stepIdOf(this.#dispatch.attemptId, index);
     const { context } = span;
-    const running = runCommand({ run, workspace, env, attemptId, context, timeoutMs, signal: aborting.signal });
+    const running = runCommand({ run, workspace, env, stepId, context, timeoutMs, signal: aborting.signal });
     this.#current = {
       async abort() {
         aborting.abort();

@@ -36,6 +36,7 @@ export type SessionStatus = z.infer<typeof SessionStatus>;
 /** A request for leave that the agent waits on. */
 export const PermissionView = z.object({
   id: z.string(),
+  /** The message or workflow that it is asked for. */
   messageId: z.string(),
   /** What it asks leave for: `bash`, `edit`, … */
   permission: z.string(),
@@ -48,6 +49,7 @@ export type PermissionView = z.infer<typeof PermissionView>;
 /** Questions that the agent waits to have answered. */
 export const QuestionView = z.object({
   id: z.string(),
+  /** The message or workflow that it is asked for. */
   messageId: z.string(),
   questions: z.array(AgentQuestion),
   askedAt: time,

@@ -20,7 +20,6 @@ import type { SessionState } from "./session-state.ts";
 import type { Timers } from "./timers.ts";
 import type { TraceStore } from "./trace-store.ts";
 import type { Transactions } from "./transactions.ts";
-import { outcomeOf } from "./workflow-rules.ts";
 
 export type AttemptFrame = Extract<RunnerFrame, { readonly attemptId: string }>;
 
@@ -309,7 +308,7 @@ export class Dispatcher {
       queue.end(attempt.id, "aborted", undefined, summary);
     } else if (frame.type === "workflow-ended" && (outcome === "ok" || errorType === "workflow_step_failed")) {
       // Steps of an earlier attempt count, too.
-      const own = outcomeOf(queue.workflows.states(attempt.messageIds[0] ?? ""));
+      const own = queue.workflows.outcome(attempt.messageIds[0] ?? "");
       queue.end(attempt.id, own.outcome, own.errorType, summary);
     } else {
       queue.end(attempt.id, outcome, outcome === "ok" ? undefined : workError(errorType), summary);
@@ -327,7 +326,7 @@ export class Dispatcher {
     }
     // Should it come to it after all, it finds it aborted.
     this.#sendAbort(attemptId, "user_abort");
-    this.#takeBack(attemptId, "not_accepted");
+    queue.takeBack(attemptId, "not_accepted", 0, true);
   }
 
   #onStuck(attemptId: string): void {

@@ -23,7 +23,7 @@ import {
 } from "./message-store.ts";
 import { type NewAttempt, QueueSpans, type WorkError } from "./queue-spans.ts";
 import type { SessionTracer } from "./session-tracer.ts";
-import { afterLoss, failedSteps, outcomeOf } from "./workflow-rules.ts";
+import { afterLoss, failedSteps } from "./workflow-rules.ts";
 import { Workflows } from "./workflows.ts";
 
 /** An attempt whose runner was lost is followed by one more. */
@@ -227,14 +227,16 @@ export class PromptQueue {
   /**
    * The runner never took the attempt: its messages are queued again, those that were not taken too often fail.
    * @param pauseMs before the next attempt; it doubles
+   * @param mayHaveBegun whether the runner may be about to take it all the same: no command may be begun twice
    */
-  takeBack(attemptId: string, errorType: "send_failed" | "not_accepted", pauseMs: number): void {
+  takeBack(attemptId: string, errorType: "send_failed" | "not_accepted", pauseMs: number, mayHaveBegun = false): void {
     const attempt = this.#endAttempt(attemptId, { outcome: "error", errorType });
     if (attempt === undefined) return;
     for (const row of this.#messagesOf(attempt)) {
       const notBeforeMs = this.#now() + pauseMs * 2 ** row.unaccepted;
       this.store.updateMessage(row.id, { unaccepted: row.unaccepted + 1, notBeforeMs });
-      this.#again(row, attempt, row.unaccepted + 1 < MAX_UNACCEPTED ? undefined : errorType);
+      const isOver = mayHaveBegun && this.#afterLoss(row, false) !== "again";
+      this.#again(row, attempt, !isOver && row.unaccepted + 1 < MAX_UNACCEPTED ? undefined : errorType);
     }
   }
 
@@ -265,7 +267,7 @@ export class PromptQueue {
       this.store.updateMessage(row.id, { lost: row.lost + 1 });
       const after = this.#afterLoss(row, isSandboxGone);
       if (after === "done") {
-        const { outcome, errorType } = outcomeOf(this.workflows.states(row.id));
+        const { outcome, errorType } = this.workflows.outcome(row.id);
         this.#done(row, outcome, errorType);
       } else {
         this.#again(row, attempt, after === "again" && row.lost + 1 < MAX_LOST ? undefined : "runner_lost");

@@ -17,6 +17,7 @@ type Step =
   | { readonly do: "elapse"; readonly timer: string }
   | { readonly do: "fail"; readonly call: "create" | "restore" | "snapshot" | "terminate" }
   | { readonly do: "again" | "hibernate" | "wake" | "abort" | "withdraw" | "clear" | "boot" | "accept" | "finish" }
+  | { readonly do: "workflow"; readonly step: "prompt" | "command"; readonly channel: "a" | "b" }
   | { readonly do: "twice" | "drop" | "return" | "restart" | "stop" | "evict" | "crash" };
 
 const anyStep: fc.Arbitrary<Step> = fc.oneof(
@@ -25,6 +26,14 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant("send" as const),
       mode: fc.constantFrom("followup" as const, "steer" as const, "collect" as const),
+      channel: fc.constantFrom("a" as const, "b" as const),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("workflow" as const),
+      step: fc.constantFrom("prompt" as const, "command" as const),
       channel: fc.constantFrom("a" as const, "b" as const),
     }),
   },
@@ -87,10 +96,14 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
 class World {
   readonly session = new TestSession();
   readonly sent: string[] = [];
+  readonly started: string[] = [];
   readonly dispatched: string[] = [];
+  /** Executions whose command has begun. */
+  readonly commanded: string[] = [];
   runner: FakeRunner | undefined;
   /** What the runner works on, and what it has ended. */
   working = new Set<string>();
+  readonly workflows = new Set<string>();
   ended: string[] = [];
   #taken = 0;
 
@@ -104,6 +117,14 @@ class World {
         );
         // A hibernate that finds no snapshot ends the session, and it takes no more.
         if (result.ok) this.sent.push(result.value.messageId);
+        else expect(result.problem.type).toBe("urn:valet:problem:session-ended");
+        return;
+      }
+      case "workflow": {
+        const prompt = { name: "ask", prompt: "x" };
+        const steps = step.step === "prompt" ? [prompt] : [{ name: "run", run: "x" }, prompt];
+        const result = await session.stub.startWorkflow({ name: "w", steps, channel: step.channel }, CALLER);
+        if (result.ok) this.started.push(result.value.executionId);
         else expect(result.problem.type).toBe("urn:valet:problem:session-ended");
         return;
       }
@@ -197,6 +218,14 @@ class World {
         this.working.add(frame.dispatch.attemptId);
         if (this.#isUp) runner.send({ type: "prompt-accepted", attemptId: frame.dispatch.attemptId });
       }
+      if (frame.type === "workflow-execute") {
+        const { attemptId, executionId, steps, firstStep } = frame.dispatch;
+        this.dispatched.push(attemptId);
+        this.working.add(attemptId);
+        this.workflows.add(attemptId);
+        if (firstStep === 0 && "run" in (steps[0] ?? {})) this.commanded.push(executionId);
+        if (this.#isUp) runner.send({ type: "prompt-accepted", attemptId });
+      }
       if (frame.type === "abort" && this.working.has(frame.attemptId) && this.#isUp) {
         this.#end(frame.attemptId, "aborted");
       }
@@ -217,7 +246,9 @@ class World {
   #end(attemptId: string, outcome: "ok" | "aborted" = "ok"): void {
     this.working.delete(attemptId);
     this.ended.push(attemptId);
-    this.runner?.send({ type: "turn-ended", attemptId, outcome, parts: [], summary: NO_WORK });
+    const end = { attemptId, outcome, summary: NO_WORK };
+    if (this.workflows.has(attemptId)) this.runner?.send({ type: "workflow-ended", ...end, steps: [] });
+    else this.runner?.send({ type: "turn-ended", ...end, parts: [] });
   }
 
   /** Everything is allowed to come to its end. */
@@ -248,6 +279,10 @@ test("whatever happens, every message ends once and every operation has an outco
       expect(messages.filter((message) => message.status !== "done" || message.outcome === undefined)).toEqual([]);
       expect(messages.map(({ id }) => id).slice(1)).toEqual(world.sent);
       expect(new Set(world.dispatched).size).toBe(world.dispatched.length);
+      const { workflows } = valueIn(await session.stub.workflows());
+      expect(workflows.filter((workflow) => workflow.status !== "done" || workflow.outcome === undefined)).toEqual([]);
+      expect(workflows.map(({ id }) => id)).toEqual(world.started);
+      expect(new Set(world.commanded).size).toBe(world.commanded.length);
 
       valueIn(await session.stub.terminate(CALLER));
       await eventually(async () => {
@@ -262,6 +297,7 @@ test("whatever happens, every message ends once and every operation has an outco
       const spans = await session.spans();
       expectCatalogued(session.id, spans);
       expect(spans.filter(({ name }) => name === "valet.prompt")).toHaveLength(messages.length);
+      expect(spans.filter(({ name }) => name === "valet.workflow")).toHaveLength(workflows.length);
       expect(spans.filter(({ name }) => name === "valet.sandbox.terminate")).toHaveLength(1);
     }),
     { numRuns: RUNS, endOnFailure: true },

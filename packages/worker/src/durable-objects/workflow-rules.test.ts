@@ -70,9 +70,14 @@ describe("after its runner was lost, a workflow", () => {
   });
 });
 
-test("a workflow has failed when a step has, whatever came after it", () => {
-  expect(outcomeOf(states("ok", "skipped"))).toEqual({ outcome: "ok", errorType: undefined });
-  expect(outcomeOf(states("error", "ok"))).toEqual({ outcome: "error", errorType: "workflow_step_failed" });
+test("a workflow has failed when a step has, whatever came after it, and is not well without all its results", () => {
+  const failed = { outcome: "error", errorType: "workflow_step_failed" };
+  expect(outcomeOf(workflow([prompt, command]), states("ok", "ok"))).toEqual({ outcome: "ok" });
+  expect(outcomeOf(workflow([prompt, command]), states("error", "skipped"))).toEqual(failed);
+  expect(outcomeOf(workflow([prompt, command], "continue"), states("error", "ok"))).toEqual(failed);
+  for (const known of [states("ok"), states("ok", "running"), states("ok", "lost")]) {
+    expect(outcomeOf(workflow([prompt, command]), known)).toEqual({ outcome: "error", errorType: "_OTHER" });
+  }
 });
 
 test.each([

@@ -37,13 +37,11 @@ export function afterLoss(
   return next === 0 || !isSandboxGone ? "again" : "over";
 }
 
-/** How a workflow ended that came to its end. */
-export function outcomeOf(states: StepStates): {
-  outcome: "ok" | "error";
-  errorType: "workflow_step_failed" | undefined;
-} {
-  const isOk = failedSteps(states) === 0;
-  return isOk ? { outcome: "ok", errorType: undefined } : { outcome: "error", errorType: "workflow_step_failed" };
+/** How a workflow ended that is said to have come to its end. One that has not, whoever says so, is not well. */
+export function outcomeOf(workflow: WorkflowBody, states: StepStates) {
+  if (nextStep(workflow, states) !== undefined) return { outcome: "error", errorType: "_OTHER" } as const;
+  if (failedSteps(states) > 0) return { outcome: "error", errorType: "workflow_step_failed" } as const;
+  return { outcome: "ok", errorType: undefined } as const;
 }
 
 /** The state of a step that was in work when its workflow ended otherwise. */

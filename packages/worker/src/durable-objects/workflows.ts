@@ -6,7 +6,7 @@ import { ERROR_TYPES, type ErrorType, type Outcome } from "@valet/shared/spans";
 import { isoTime } from "./conversation.ts";
 import type { MessageRow, MessageStore, WorkflowBody } from "./message-store.ts";
 import { isTraced } from "./session-tracer.ts";
-import { cutStep, nextStep, type StepStates } from "./workflow-rules.ts";
+import { cutStep, nextStep, outcomeOf, type StepStates } from "./workflow-rules.ts";
 
 const NOTHING: WorkflowBody = { name: "", steps: [], onFailure: "stop" };
 
@@ -31,6 +31,11 @@ export class Workflows {
   states(executionId: string): StepStates {
     const rows = this.#sql.exec("SELECT step, state FROM workflow_steps WHERE execution_id = ?", executionId).toArray();
     return new Map(rows.map(({ step, state }) => [step as number, JSON.parse(state as string) as WorkflowStepState]));
+  }
+
+  /** How an execution ended that is said to have come to its end. */
+  outcome(executionId: string): ReturnType<typeof outcomeOf> {
+    return outcomeOf(this.body(executionId), this.states(executionId));
   }
 
   /** An attempt begins: what an earlier one left without a result is forgotten. @returns the step to begin with */
