@@ -2,6 +2,7 @@
  * A few random courses of a session on the platform itself, with its sockets, its evictions and a broker over HTTP; thousands
  * run in session-courses.fuzz.test.ts, on a stand-in for those.
  */
+import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { expectCatalogued } from "../../test/catalogue.ts";
@@ -104,6 +105,8 @@ class World {
   /** What the runner works on, and what it has ended. */
   working = new Set<string>();
   readonly workflows = new Set<string>();
+  /** Of those, what is told until it is acknowledged. Ends of turns are told once, as by a runner that forgets. */
+  readonly owed = new Map<string, FromRunnerOf<"workflow-ended">>();
   ended: string[] = [];
   #taken = 0;
 
@@ -145,6 +148,7 @@ class World {
       case "boot":
         return this.boot();
       case "restart":
+        for (const id of this.working) if (this.workflows.has(id)) this.#end(id, "error", "runner_lost");
         this.working.clear();
         return this.#connect(undefined, true);
       case "return":
@@ -186,7 +190,10 @@ class World {
   async boot(): Promise<void> {
     const { status, agent } = await this.session.view();
     if (!["starting", "restoring"].includes(status) && agent !== "disconnected") return;
-    if (status === "starting" || status === "restoring") this.working.clear();
+    if (status === "starting" || status === "restoring") {
+      this.working.clear();
+      this.owed.clear();
+    }
     await this.#connect(undefined, false);
   }
 
@@ -199,8 +206,14 @@ class World {
     if (body === undefined) return;
     const identity = { token: body.runnerToken, generation, ...(instanceId !== undefined && { instanceId }) };
     const runner = await FakeRunner.open(this.session.stub, identity);
-    const hello = { instanceId: runner.instanceId, generation, ready, attempts: [...this.working] };
+    const hello = {
+      instanceId: runner.instanceId,
+      generation,
+      ready,
+      attempts: [...this.working, ...this.owed.keys()],
+    };
     runner.send({ ...hello, type: "hello", protocol: 1, clockMs: Date.now(), version: "1" });
+    for (const end of this.owed.values()) runner.send(end);
     if (!ready) runner.send({ type: "stage", stage: "ready" });
     await eventually(() => expect(runner.heard.length).toBeGreaterThan(0));
     if (runner.heard[0]?.type === "refused") return;
@@ -226,6 +239,7 @@ class World {
         if (firstStep === 0 && "run" in (steps[0] ?? {})) this.commanded.push(executionId);
         if (this.#isUp) runner.send({ type: "prompt-accepted", attemptId });
       }
+      if (frame.type === "turn-ended-ack") this.owed.delete(frame.attemptId);
       if (frame.type === "abort" && this.working.has(frame.attemptId) && this.#isUp) {
         this.#end(frame.attemptId, "aborted");
       }
@@ -243,12 +257,18 @@ class World {
     if (this.#isUp && this.runner?.heard.some(({ type }) => type === "shutdown")) this.runner.send({ type: "stopped" });
   }
 
-  #end(attemptId: string, outcome: "ok" | "aborted" = "ok"): void {
+  #end(attemptId: string, outcome: "ok" | "aborted" | "error" = "ok", errorType?: "runner_lost"): void {
     this.working.delete(attemptId);
     this.ended.push(attemptId);
     const end = { attemptId, outcome, summary: NO_WORK };
-    if (this.workflows.has(attemptId)) this.runner?.send({ type: "workflow-ended", ...end, steps: [] });
-    else this.runner?.send({ type: "turn-ended", ...end, parts: [] });
+    if (this.workflows.has(attemptId)) {
+      const frame: FromRunnerOf<"workflow-ended"> = { ...end, type: "workflow-ended", steps: [] };
+      if (errorType !== undefined) frame.errorType = errorType;
+      this.owed.set(attemptId, frame);
+      if (this.#isUp) this.runner?.send(frame);
+    } else {
+      this.runner?.send({ type: "turn-ended", ...end, parts: [] });
+    }
   }
 
   /** Everything is allowed to come to its end. */

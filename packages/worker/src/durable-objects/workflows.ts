@@ -1,5 +1,4 @@
 /** What the session knows of its workflows' steps, and what executions look like from outside. */
-
 import type { WorkflowStepView, WorkflowView } from "@valet/shared/protocol/session-view";
 import { stepType, type WorkflowStepState } from "@valet/shared/protocol/workflow";
 import { ERROR_TYPES, type ErrorType, type Outcome } from "@valet/shared/spans";
