@@ -431,7 +431,7 @@ describe("a workflow", () => {
       ...{ run: "touch begun; sleep 61.31", workspace: home, env: process.env, stepId: "att_1/1" },
       ...{ context: step.context, timeoutMs: 60_000, signal: ending.signal },
     });
-    await vi.waitFor(() => expect(existsSync(join(home, "begun"))).toBe(true));
+    await vi.waitFor(() => expect(existsSync(join(home, "begun"))).toBe(true), { timeout: 20_000 });
     const { server, span: spanNamed } = setUp({ home, instanceId: "two" });
     const ended = await server.frame("workflow-ended");
     expect(ended).toMatchObject({ attemptId: "att_1", outcome: "error", errorType: "runner_lost" });
