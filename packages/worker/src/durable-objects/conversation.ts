@@ -3,6 +3,7 @@ import type { MessagePart } from "@valet/shared/protocol/runner-link";
 import type { MessageView } from "@valet/shared/protocol/session-view";
 import type { MessageRow, MessageStore } from "./message-store.ts";
 import { isTraced } from "./session-tracer.ts";
+import type { Workflows } from "./workflows.ts";
 
 /** What a new session of the agent is told of what went before, at the most. */
 const DIGEST_MESSAGES = 20;
@@ -19,12 +20,14 @@ interface LiveAnswer {
 export class Conversation {
   readonly #sql: SqlStorage;
   readonly #messages: MessageStore;
+  readonly #workflows: Workflows;
   /** Answers that are being written. Each is stored whenever it comes to its next part, so an eviction costs one part. */
   readonly #live = new Map<string, LiveAnswer>();
 
-  constructor(sql: SqlStorage, messages: MessageStore) {
+  constructor(sql: SqlStorage, messages: MessageStore, workflows: Workflows) {
     this.#sql = sql;
     this.#messages = messages;
+    this.#workflows = workflows;
     sql.exec(`
       CREATE TABLE IF NOT EXISTS answers (attempt_id TEXT PRIMARY KEY, parts TEXT NOT NULL) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS channels (
@@ -100,14 +103,20 @@ export class Conversation {
     let text = "";
     const rows = this.#messages.latestMessages(channel, DIGEST_MESSAGES);
     for (const row of rows) {
-      const answer = this.#answerTo(row)
-        .flatMap((part) => (part.type === "text" ? [part.text] : []))
-        .join("\n");
-      const said = `User: ${this.#messages.body(row.id)?.content ?? ""}${answer && `\nAssistant: ${answer}`}\n`;
+      const said = this.#exchanges(row)
+        .map(([content, answer]) => `User: ${content}${answer && `\nAssistant: ${answer}`}\n`)
+        .join("");
       if (said.length + text.length > DIGEST_LENGTH) break;
       text = said + text;
     }
     return text === "" ? undefined : text;
+  }
+
+  /** What was said to the agent, and what it answered: in a workflow once for each prompt that it came to. */
+  #exchanges(row: MessageRow): (readonly [content: string, answer: string])[] {
+    if (row.kind === "workflow") return this.#workflows.exchanges(row.id);
+    const texts = this.#answerTo(row).flatMap((part) => (part.type === "text" ? [part.text] : []));
+    return [[this.#messages.body(row.id)?.content ?? "", texts.join("\n")]];
   }
 
   #answerTo({ id, attemptId }: MessageRow): MessagePart[] {

@@ -226,12 +226,12 @@ export class MessageStore {
     return this.#select("messages", MESSAGE, "WHERE kind = ? AND seq > ? ORDER BY seq LIMIT ?", kind, seq, limit);
   }
 
-  /** The last ones of a channel that are done, latest first. */
+  /** The last ones of a channel that are done, workflows included, latest first. */
   latestMessages(channel: string, limit: number): MessageRow[] {
     return this.#select(
       "messages",
       MESSAGE,
-      "WHERE kind = 'message' AND channel = ? AND status = 'done' ORDER BY seq DESC LIMIT ?",
+      "WHERE channel = ? AND status = 'done' ORDER BY seq DESC LIMIT ?",
       channel,
       limit,
     );

@@ -105,7 +105,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     messageChanged: (id) => changes.message(id),
     attemptEnded: (attempt, end) => onAttemptEnded(attempt, end),
   });
-  const conversation = new Conversation(sql, queue.store);
+  const conversation = new Conversation(sql, queue.store, queue.workflows);
   const view = () => viewSession(state.record, queue, requests);
   const outbox = new ProjectionOutbox({
     ...{ sql, db: env.DB, timers, now, retryMs: intervals.retryMs, background, report },

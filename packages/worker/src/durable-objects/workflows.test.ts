@@ -156,6 +156,20 @@ describe("a workflow", () => {
     expect(restore.links).toContainEqual({ type: "caused_by", traceId: workflow.traceId, spanId: workflow.spanId });
   });
 
+  test("is part of what a new agent is told of its channel: what was said in it, and answered", async () => {
+    const second = { name: "say", prompt: "Say more." };
+    const { session, runner, attemptId } = await working({ steps: [PROMPT, COMMAND, second] });
+    const skipped = { index: 2, status: "done", outcome: "skipped", errorType: "previous_step_failed" } as const;
+    const failed = { index: 1, status: "done", outcome: "error", errorType: "command_failed" } as const;
+    await runner.endWorkflow(attemptId, {
+      ...{ outcome: "error", errorType: "workflow_step_failed" },
+      steps: [{ ...OK, index: 0, output: "Mended." }, failed, skipped],
+    });
+    await session.send("next");
+    const { continuationContext } = await runner.accept();
+    expect(continuationContext).toBe("User: Mend the test.\nAssistant: Mended.\n");
+  });
+
   test("shows the runner's spans while they are open", async () => {
     const { session, runner } = await TestSession.running();
     await session.startWorkflow({ name: "w", steps: [COMMAND] });

@@ -37,6 +37,16 @@ export class Workflows {
     return outcomeOf(this.body(executionId), this.states(executionId));
   }
 
+  /** What was said to the agent in the prompt steps that were begun, and what it answered. */
+  exchanges(executionId: string): (readonly [content: string, answer: string])[] {
+    const states = this.states(executionId);
+    return this.body(executionId).steps.flatMap((step, index) => {
+      const state = states.get(index);
+      const wasSaid = "prompt" in step && state !== undefined && state.outcome !== "skipped";
+      return wasSaid ? [[step.prompt, state.output ?? ""] as const] : [];
+    });
+  }
+
   /** An attempt begins: what an earlier one left without a result is forgotten. @returns the step to begin with */
   begin(executionId: string): number {
     const first = nextStep(this.body(executionId), this.states(executionId)) ?? 0;
