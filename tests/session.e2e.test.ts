@@ -1,7 +1,8 @@
 /**
  * The whole system on real parts: the Worker in workerd, the sandbox broker with real processes, the runner in Bun, the real
- * OpenCode with its tools on a real git repository. The model alone is scripted. It plays the demo's course once; every test
- * looks at what that left at the backend, in the API and in the processes.
+ * OpenCode with its tools on a real git repository. The model alone is scripted. It plays the demo's course once, and then one
+ * in which the agent gives work to a child session; every test looks at what that left at the backend, in the API and in the
+ * processes.
  */
 import { execFile, execFileSync } from "node:child_process";
 import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -15,7 +16,9 @@ import { findFaults } from "../packages/cli/src/demo/expected-spans.ts";
 import { type DemoResult, runDemo } from "../packages/cli/src/demo/run-demo.ts";
 import { type System, startSystem } from "../packages/cli/src/system/system.ts";
 import type { TraceSpan } from "../packages/cli/src/trace-tree.ts";
-import { waitFor, waitForStatus } from "../packages/cli/src/wait.ts";
+import { answerText, waitFor, waitForMessage, waitForStatus } from "../packages/cli/src/wait.ts";
+import type { FamilyView } from "../packages/shared/src/protocol/session-api.ts";
+import type { MessageView } from "../packages/shared/src/protocol/session-view.ts";
 import { WorkflowView } from "../packages/shared/src/protocol/session-view.ts";
 import { type OtlpReceiver, startOtlpReceiver } from "./otlp-receiver.ts";
 
@@ -30,6 +33,10 @@ const CONTENT = {
   "tool output": "greets by name",
   command: "canary-command",
   "command output": "canary-output",
+  "task of a child session": "Count the tests",
+  "title of a child session": "Counting",
+  "answer of a child session": "two of them",
+  "report of a child session": "has completed",
 };
 const WORKFLOW = {
   name: "check",
@@ -44,7 +51,12 @@ let system: System;
 let stateDir: string;
 let repository: { folder: string; url: string };
 let result: DemoResult;
+/** Of the demo's course. */
 let spans: TraceSpan[];
+/** What came after it: the child session's course, and the end of both. */
+let familySpans: TraceSpan[];
+let family: FamilyView;
+let report: MessageView;
 /** What the agent edited, read from its sandbox after the course. */
 let mendedFile: string;
 /** The environments of every process of the sandbox, read while it ran. */
@@ -69,20 +81,37 @@ beforeAll(async () => {
   const log: string[] = [];
   result = await runDemo(api, repository.url, (line) => log.push(line));
   command = await runWorkflow();
-  environments = sandboxEnvironments();
   const [file] = globSync("broker/sandboxes/*/workspace/src/greet.js", { cwd: stateDir });
   mendedFile = readFileSync(join(stateDir, file as string), "utf8");
+  const isComplete = (all: TraceSpan[]) => {
+    const isWorkflowThere = all.some(({ name }) => name === "valet.workflow");
+    return findFaults(tracesOf(all)).length === 0 && isWorkflowThere && orphansIn(all).length === 0;
+  };
+  spans = await waitFor("the spans at the backend", async () => receiver.spans(), isComplete, 20_000);
+
+  report = await giveWorkAway(api, result.sessionId);
+  environments = sandboxEnvironments();
+  const isCounted = ({ sessions }: FamilyView) => sessions.every(({ turns }) => turns > 0);
+  family = await waitFor("the family's costs", () => api.family(result.sessionId), isCounted, 10_000);
   await api.change(result.sessionId, "terminate");
-  await waitForStatus(api, result.sessionId, ["terminated"], 30_000);
-  const terminated = () => traces().some((trace) => trace.some(({ name }) => name === "valet.sandbox.terminate"));
-  await waitFor(
-    "the spans at the backend",
-    async () => findFaults(traces()).length === 0 && terminated(),
-    Boolean,
-    20_000,
-  );
-  spans = receiver.spans();
-}, 240_000);
+  for (const { id } of family.sessions) await waitForStatus(api, id, ["terminated"], 30_000);
+  const known = new Set(spans.map(({ spanId }) => spanId));
+  const later = async () => receiver.spans().filter(({ spanId }) => !known.has(spanId));
+  const isWhole = (all: TraceSpan[]) => {
+    const ends = all.filter(({ name }) => name === "valet.sandbox.terminate");
+    return ends.length === 2 && orphansIn(all).length === 0;
+  };
+  familySpans = await waitFor("the ends at the backend", later, isWhole, 20_000);
+}, 300_000);
+
+/** The agent spawns a session, which works in a sandbox of its own. @returns the report of it, once the agent has answered */
+async function giveWorkAway(api: ApiClient, sessionId: string): Promise<MessageView> {
+  const { messageId } = await api.sendMessage(sessionId, { content: "Ask another session to count the tests." });
+  await waitForMessage(api, sessionId, messageId, () => {}, 60_000);
+  const told = async () => (await api.messages(sessionId)).find(({ source }) => source === "system");
+  const found = await waitFor("the child's report", told, (message) => message?.status === "done", 120_000);
+  return found as MessageView;
+}
 
 /** Has {@link WORKFLOW} done by the command, as a person would. */
 async function runWorkflow(): Promise<typeof command> {
@@ -105,9 +134,14 @@ afterAll(async () => {
   for (const folder of [stateDir, repository?.folder]) if (folder) rmSync(folder, { recursive: true, force: true });
 });
 
-/** What has arrived at the backend, by trace. */
-function traces(): TraceSpan[][] {
-  return [...Map.groupBy(receiver.spans(), ({ traceId }) => traceId).values()];
+function tracesOf(spans: readonly TraceSpan[]): TraceSpan[][] {
+  return [...Map.groupBy(spans, ({ traceId }) => traceId).values()];
+}
+
+/** Those whose parent is not among them. */
+function orphansIn(spans: readonly TraceSpan[]): TraceSpan[] {
+  const ids = new Set(spans.map(({ spanId }) => spanId));
+  return spans.filter(({ parentSpanId }) => parentSpanId !== undefined && !ids.has(parentSpanId));
 }
 
 function named(name: string): TraceSpan[] {
@@ -174,12 +208,12 @@ describe("a workflow", () => {
 
 describe("the traces at the backend", () => {
   test("hold every span that is expected, none open, none without time, none an error", () => {
-    expect(findFaults(traces())).toEqual([]);
+    expect(findFaults(tracesOf(spans))).toEqual([]);
   });
 
   test("are one for each operation; a request that only causes one has a trace to itself", () => {
     const operations = /^valet\.(prompt|workflow|sandbox\.(spawn|restore|hibernate|terminate))$/;
-    for (const trace of traces()) {
+    for (const trace of tracesOf(spans)) {
       const found = trace.filter(({ name }) => operations.test(name));
       if (trace.length === 1) expect(trace[0]?.name).toMatch(/^POST \/api\/sessions/);
       else expect(found).toHaveLength(1);
@@ -191,9 +225,7 @@ describe("the traces at the backend", () => {
   });
 
   test("miss no parent", () => {
-    const ids = new Set(spans.map(({ spanId }) => spanId));
-    const orphans = spans.filter(({ parentSpanId }) => parentSpanId !== undefined && !ids.has(parentSpanId));
-    expect(orphans.map(({ name }) => name)).toEqual([]);
+    expect(orphansIn(spans).map(({ name }) => name)).toEqual([]);
   });
 
   test("nest as the specification draws them", () => {
@@ -284,6 +316,71 @@ describe("the traces at the backend", () => {
   });
 });
 
+describe("a child session", () => {
+  const spansOf = (sessionId: string) =>
+    familySpans.filter(({ attributes }) => attributes["valet.session.id"] === sessionId);
+  const childId = () => family.sessions[1]?.id as string;
+  const only = (sessionId: string, name: string): TraceSpan => {
+    const [span, ...others] = spansOf(sessionId).filter((each) => each.name === name);
+    expect([span?.name, others]).toEqual([name, []]);
+    return span as TraceSpan;
+  };
+
+  test("did its work in a sandbox of its own, and its parent's agent answered its report", () => {
+    expect(report).toMatchObject({ source: "system", outcome: "ok", channel: "main" });
+    expect(report.content).toContain(childId());
+    expect(report.content).toContain("It has two of them.");
+    expect(answerText(report)).toBe("The other session has counted them.");
+    const [tool] = spansOf(childId()).filter(({ name }) => name === "execute_tool bash");
+    expect(tool?.attributes["valet.outcome"]).toBe("ok");
+    expect(only(childId(), "valet.sandbox.spawn").attributes["valet.outcome"]).toBe("ok");
+    expect(spansOf(childId()).map(({ name }) => name)).toContain("valet.runner.git_clone");
+  });
+
+  test("is listed below its parent, with its costs in the sum", () => {
+    const [parent, child, ...others] = family.sessions;
+    expect(others).toEqual([]);
+    expect(child).toMatchObject({ parentSessionId: parent?.id, depth: 1, title: "Counting", turns: 1 });
+    expect(child?.tokens_input).toBeGreaterThan(0);
+    expect(family.total.tokens_input).toBe((parent?.tokens_input ?? 0) + (child?.tokens_input ?? 0));
+    expect(family.total.turns).toBe((parent?.turns ?? 0) + 1);
+  });
+
+  test("hangs together with its parent in the traces, both ways", () => {
+    const parentId = result.sessionId;
+    const toolCall = only(parentId, "execute_tool spawn_session");
+    const spawn = only(parentId, "valet.child_session.spawn");
+    expect(spawn).toMatchObject({ traceId: toolCall.traceId, parentSpanId: toolCall.spanId });
+    expect(spawn.attributes["valet.child_session.id"]).toBe(childId());
+    const first = only(childId(), "valet.prompt");
+    expect(first.parentSpanId).toBeUndefined();
+    expect(first.links).toEqual([{ type: "spawned_by", traceId: toolCall.traceId }]);
+    expect(only(childId(), "valet.sandbox.spawn").links).toEqual([{ type: "caused_by", traceId: spawn.traceId }]);
+    const told = spansOf(childId()).find(
+      ({ name, attributes }) =>
+        name === "valet.child_session.report" && attributes["valet.child_session.event"] === "completed",
+    );
+    expect(told).toMatchObject({ traceId: first.traceId, parentSpanId: first.spanId });
+    const answered = spansOf(parentId).find(
+      ({ name, attributes }) => name === "valet.prompt" && attributes["valet.message.source"] === "system",
+    );
+    expect(answered?.links).toEqual([{ type: "caused_by", traceId: told?.traceId }]);
+    expect(answered?.attributes["valet.child_session.id"]).toBe(childId());
+  });
+
+  test("ended with its parent", () => {
+    const [own, parents] = [childId(), result.sessionId].map((id) => only(id, "valet.sandbox.terminate"));
+    expect(own?.attributes["valet.terminate.reason"]).toBe("parent_session_terminated");
+    expect(own?.links).toContainEqual({ type: "caused_by", traceId: parents?.traceId });
+  });
+
+  test("leaves no span without its parent, none open and none twice", () => {
+    expect(new Set(familySpans.map(({ spanId }) => spanId)).size).toBe(familySpans.length);
+    expect(orphansIn(familySpans).map(({ name }) => name)).toEqual([]);
+    expect(familySpans.filter(({ endMs }) => endMs === undefined)).toEqual([]);
+  });
+});
+
 describe("privacy", () => {
   test.each(Object.entries(CONTENT))("no %s is in any exported byte", (_what, words) => {
     expect(receiver.deliveries.filter(({ text }) => text.includes(words))).toEqual([]);
@@ -298,8 +395,8 @@ describe("privacy", () => {
 
   test("the backend got the key, the sandbox did not", () => {
     expect(receiver.deliveries.every(({ headers }) => headers["x-key"] === OTLP_KEY)).toBe(true);
-    // The supervisor's entrypoint and OpenCode at least.
-    expect(environments.length).toBeGreaterThanOrEqual(2);
+    // The supervisor's entrypoint and OpenCode at least, of both sessions.
+    expect(environments.length).toBeGreaterThanOrEqual(4);
     for (const environment of environments) {
       expect(environment).not.toContain(OTLP_KEY);
       expect(environment).not.toMatch(/vlt_|OTEL_EXPORTER/);

@@ -4,6 +4,7 @@ import {
   AcceptedMessage as AcceptedMessageSchema,
   AcceptedWorkflow,
   type CreateSession,
+  FamilyView,
   MessageList,
   ProblemView,
   type SendMessage,
@@ -52,6 +53,10 @@ export class ApiClient {
 
   sessions(): Promise<SessionView[]> {
     return this.#pages("/api/sessions", SessionList, ({ sessions }) => sessions);
+  }
+
+  family(id: string): Promise<FamilyView> {
+    return this.#call("GET", `/api/sessions/${encodeURIComponent(id)}/family`, FamilyView);
   }
 
   sendMessage(id: string, request: SendMessage): Promise<AcceptedMessage> {

@@ -16,7 +16,7 @@ import { OWN_PROVIDER } from "./opencode/config.ts";
 import { SpanEmitter } from "./opencode/emit.ts";
 import type { AgentEvent } from "./opencode/events.ts";
 import type { Ending } from "./opencode/facts.ts";
-import { newMessageId } from "./opencode/ids.ts";
+import { newMessageId, toolSpanId } from "./opencode/ids.ts";
 import type { AgentAccess } from "./opencode/opencode.ts";
 import { TurnReducer } from "./opencode/turn-reducer.ts";
 import { TurnTally } from "./opencode/turn-tally.ts";
@@ -33,6 +33,13 @@ export type AbortReason = Extract<
 export type AgentAsks = FromRunnerOf<"permission-asked" | "question-asked">;
 /** What the person says to it. */
 export type AgentReply = ToRunnerOf<"permission-reply" | "question-reply">;
+
+/** A tool call, by OpenCode's own ids. */
+export interface ToolCallRef {
+  readonly opencodeSessionId: string;
+  readonly messageId: string;
+  readonly callId: string;
+}
 
 export interface AgentTaskOptions {
   readonly agent: AgentAccess;
@@ -99,6 +106,7 @@ export class AgentTask {
   readonly #changedParts = new Set<string>();
   #partTimer: ReturnType<typeof setTimeout> | undefined;
   #prompt: AgentPrompt | undefined;
+  #reducer: TurnReducer | undefined;
   #answer: AnswerParts | undefined;
   #cut: AbortReason | undefined;
   #failovers = 0;
@@ -134,6 +142,14 @@ export class AgentTask {
     if (ending.errorType === "opencode_died") session = await this.#revive(session);
     const parts = await this.#finalize(session, isOwn);
     return this.#result(ending, session?.id, parts);
+  }
+
+  /** The span of a tool call of its agent or one of its sub-agents, told or not; `undefined` if it is not one of those. */
+  toolContext({ opencodeSessionId, messageId, callId }: ToolCallRef): SpanContext | undefined {
+    if (!this.#reducer?.has(opencodeSessionId)) return undefined;
+    const { context, isRecording } = this.#frame.span;
+    const { attemptId } = this.#task;
+    return isRecording ? { ...context, spanId: toolSpanId(attemptId, opencodeSessionId, messageId, callId) } : context;
   }
 
   /** Cuts it short. Its promise settles once the agent has come to rest. The first reason counts. */
@@ -232,6 +248,7 @@ export class AgentTask {
       onEvent: (event) => this.#onEvent(event, answer, client),
     });
     this.#prompt = prompt;
+    this.#reducer = reducer;
     return { prompt, reducer, context };
   }
 

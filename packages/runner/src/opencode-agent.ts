@@ -1,15 +1,25 @@
-/** OpenCode as the agent that the runner starts and gives its turns to. */
+/** OpenCode as the agent that the runner starts and gives its turns to, with the tools by which it asks the runner. */
+import { createHash } from "node:crypto";
+import type { ChildSessionAnswer, ToolCall } from "@valet/shared/protocol/child-sessions";
+import { contextHeaders } from "@valet/shared/tracing";
 import { OpenCode } from "./opencode/opencode.ts";
 import { PromptRunner } from "./prompt.ts";
 import type { Agent, AgentStart } from "./runner.ts";
+import { startToolServer } from "./tool-server.ts";
+
+const PLUGIN = import.meta.resolve("@valet/opencode-plugin");
 
 /** Begins to start OpenCode. `healthy` rejects when it does not become so. */
-export function startOpenCodeAgent({ config, tracer, parent, workspace, workspaceReady, tell }: AgentStart): {
+export function startOpenCodeAgent({ config, tracer, parent, workspace, workspaceReady, tell, ask }: AgentStart): {
   readonly agent: Agent;
   readonly healthy: Promise<unknown>;
 } {
   const { modelAccess, captureContent, stuckTurnMs } = config;
-  const opencode = new OpenCode({ workspace, modelAccess, tracer, workspaceReady });
+  const server = startToolServer({ answer: (call, signal) => answer(call, signal) });
+  const opencode = new OpenCode({
+    ...{ workspace, modelAccess, tracer, workspaceReady },
+    tools: { plugin: PLUGIN, url: server.url, secret: server.secret },
+  });
   const turns = new PromptRunner({
     ...{ agent: opencode, tracer, captureContent, stuckTurnMs, defaultModel: modelAccess.model },
     ...{ workspace, env: process.env },
@@ -18,5 +28,27 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, workspac
       tell({ type: "workflow-step", attemptId, state, ...(span !== undefined && { span }) }),
     onAsked: (asked) => tell(asked),
   });
-  return { agent: { turns, stop: () => opencode.stop() }, healthy: opencode.ready(parent) };
+
+  function answer(call: ToolCall, signal: AbortSignal): Promise<ChildSessionAnswer> {
+    const turn = turns.findToolCall(call);
+    const { request } = call;
+    return ask(
+      {
+        ...{ requestId: requestIdOf(call), request },
+        ...(turn !== undefined && { attemptId: turn.attemptId, ...contextHeaders(turn.context) }),
+      },
+      signal,
+    );
+  }
+
+  const stop = async () => {
+    await Promise.all([opencode.stop(), server.stop()]);
+  };
+  return { agent: { turns, stop }, healthy: opencode.ready(parent) };
+}
+
+/** The same call asking for the same is the same request, however often it asks. */
+function requestIdOf({ opencodeSessionId, messageId, callId, request }: ToolCall): string {
+  const identity = JSON.stringify([opencodeSessionId, messageId, callId, request]);
+  return `req_${createHash("sha256").update(identity).digest("hex").slice(0, 32)}`;
 }

@@ -1,6 +1,7 @@
 /** Takes dispatches to the agent: work in different channels side by side, that of one channel in order, none twice. */
 import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
-import type { AbortReason, AgentReply } from "./agent-task.ts";
+import type { SpanContext } from "@valet/shared/tracing";
+import type { AbortReason, AgentReply, ToolCallRef } from "./agent-task.ts";
 import type { PromptLimits } from "./opencode/agent-prompt.ts";
 import { Turn, type TurnResult } from "./turn.ts";
 import { Workflow, type WorkflowOptions, type WorkflowResult } from "./workflow.ts";
@@ -29,6 +30,7 @@ interface Work<R> {
   run(before: Promise<unknown>): Promise<R>;
   abort(reason: AbortReason): Promise<void>;
   reply(reply: AgentReply): Promise<void>;
+  toolContext(call: ToolCallRef): SpanContext | undefined;
 }
 
 /** With 2, 4 and 8 s between them. */
@@ -117,6 +119,15 @@ export class PromptRunner {
    */
   async reply(reply: AgentReply): Promise<void> {
     for (const attemptId of this.#busy) await this.#begun.get(attemptId)?.work.reply(reply);
+  }
+
+  /** The work that a tool call belongs to, and the call's span. */
+  findToolCall(call: ToolCallRef): { readonly attemptId: string; readonly context: SpanContext } | undefined {
+    for (const attemptId of this.#busy) {
+      const context = this.#begun.get(attemptId)?.work.toolContext(call);
+      if (context !== undefined) return { attemptId, context };
+    }
+    return undefined;
   }
 
   #forget(): void {

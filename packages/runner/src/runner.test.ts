@@ -88,6 +88,38 @@ function setUp(options: SetUpOptions = {}) {
 const types = (frames: readonly FromRunner[]) =>
   frames.filter(({ type }) => type !== "spans").map((frame) => (frame.type === "stage" ? frame.stage : frame.type));
 
+describe("what the agent asks about its child sessions", () => {
+  const request = { requestId: "req_1", request: { action: "list" } } as const;
+  const answer = { ok: true as const, sessions: [{ id: "ses_2" }] };
+
+  test("goes over the link and its answer comes back", async () => {
+    const { server, ready, agent } = setUp();
+    await ready();
+    const traced = { ...request, attemptId: "att_1", traceparent: TRACEPARENT };
+    const asking = agent.start()?.ask(traced, new AbortController().signal);
+    expect(await server.frame("child-session-request")).toEqual({ type: "child-session-request", ...traced });
+    server.send({ type: "child-session-response", requestId: "req_other", answer: { ok: false, error: "no" } });
+    server.send({ type: "child-session-response", requestId: "req_1", answer });
+    expect(await asking).toEqual(answer);
+  });
+
+  test("is asked again over the next link, with the same id, until it is answered", async () => {
+    const { server, ready, agent } = setUp();
+    await ready();
+    const asking = agent.start()?.ask(request, new AbortController().signal);
+    await server.frame("child-session-request");
+    server.drop();
+    await server.hello(1);
+    await server.waitUntil(() => (framesOf(server.received, "child-session-request").length === 2 ? true : undefined));
+    server.send({ type: "child-session-response", requestId: "req_1", answer });
+    expect(await asking).toEqual(answer);
+    server.drop();
+    await server.hello(2);
+    await server.waitUntil(() => server.connections[2]?.frames.find(({ type }) => type === "stage"));
+    expect(framesOf(server.connections[2]?.frames ?? [], "child-session-request")).toEqual([]);
+  });
+});
+
 describe("the start", () => {
   test("goes from hello to ready, with a trace of its own in the one that asked for the sandbox", async () => {
     const greeting = [config({ clockOffsetMs: 2.5 }), { type: "repo-config", repoUrl: repository.url } as const];

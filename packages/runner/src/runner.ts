@@ -3,12 +3,14 @@
  * dispatched to it until it is told to stop.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import type { ChildSessionAnswer } from "@valet/shared/protocol/child-sessions";
 import type { FromRunner, FromRunnerOf, ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import { extractFromHeaders, type Parent } from "@valet/shared/tracing";
 import { AgentClient, type AgentClientOptions, type LinkHandlers } from "./agent-client.ts";
 import type { AbortReason } from "./agent-task.ts";
 import { Attempts, type TurnNews, type Turns } from "./attempts.ts";
 import { Bootstrap, type BootstrapError } from "./bootstrap.ts";
+import { type ChildRequest, ChildRequests } from "./child-requests.ts";
 import { setUpRepository } from "./git-setup.ts";
 import type { Journal } from "./journal.ts";
 import type { Settings } from "./settings.ts";
@@ -31,6 +33,8 @@ export interface AgentStart {
   /** Settles when the repository is in place: until then the agent takes no notice of the workspace. Never rejects. */
   readonly workspaceReady: Promise<unknown>;
   tell(news: TurnNews): void;
+  /** Asks the SessionAgent on the agent's account. Never rejects. */
+  ask(request: ChildRequest, signal: AbortSignal): Promise<ChildSessionAnswer>;
 }
 
 export interface RunnerOptions {
@@ -74,6 +78,7 @@ export class Runner {
   readonly #client: AgentClient;
   readonly #bootstrap: Bootstrap;
   readonly #attempts: Attempts;
+  readonly #childRequests: ChildRequests;
   readonly #stopping = new AbortController();
   readonly #ended = Promise.withResolvers<RunnerEnd>();
   #config: ToRunnerOf<"config"> | undefined;
@@ -103,6 +108,7 @@ export class Runner {
       if (stage.stage === "failed") outbox.flush();
       send(stage);
     });
+    this.#childRequests = new ChildRequests(send);
     this.#attempts = new Attempts({ journal, outbox, tracing, send, onProblem });
   }
 
@@ -175,6 +181,7 @@ export class Runner {
     this.#options.outbox.connect((frame) => this.#client.send({ type: "spans", ...frame }));
     this.#bootstrap.connected(this.#client.attemptCount);
     this.#attempts.resendRunning();
+    this.#childRequests.resend();
     this.#attempts.resendEnded();
   }
 
@@ -190,6 +197,7 @@ export class Runner {
       "question-reply": (reply) => this.#attempts.reply(reply),
       "spans-ack": ({ instanceId, seq }) => outbox.acknowledge(instanceId, seq),
       "turn-ended-ack": ({ attemptId }) => this.#attempts.acknowledged(attemptId),
+      "child-session-response": ({ requestId, answer }) => this.#childRequests.answered(requestId, answer),
       shutdown: ({ reason }) => void this.stop(SHUTDOWN_REASONS[reason] ?? "runner_shutdown"),
       error: ({ error }) => onProblem(`the SessionAgent did not understand a frame: ${error}`),
       refused: ({ reason }) => void this.#refused(reason),
@@ -226,6 +234,7 @@ export class Runner {
       workspace: settings.workspace,
       workspaceReady,
       tell: (news) => this.#attempts.tell(news),
+      ask: (request, signal) => this.#childRequests.ask(request, signal),
     });
     this.#agent = agent;
     const started = errorOf(healthy);

@@ -1,8 +1,15 @@
 /** The runner's work on one dispatched message or batch: what is asked of the agent, under `valet.turn`. */
 import type { MessagePart, PromptDispatch, TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { ErrorType, ValetSpans } from "@valet/shared/spans";
-import { extractFromHeaders, SpanKind } from "@valet/shared/tracing";
-import { type AbortReason, type AgentReply, AgentTask, type AgentTaskOptions, type TaskResult } from "./agent-task.ts";
+import { extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
+import {
+  type AbortReason,
+  type AgentReply,
+  AgentTask,
+  type AgentTaskOptions,
+  type TaskResult,
+  type ToolCallRef,
+} from "./agent-task.ts";
 import { dispatchAttributes } from "./dispatch-attributes.ts";
 import { createMillisClock, endWith, openSpanText, type SpanOf } from "./tracing.ts";
 
@@ -56,6 +63,10 @@ export class Turn {
   /** Passes on a person's answer, if it is this turn that asked. */
   reply(reply: AgentReply): Promise<void> {
     return this.#task.reply(reply);
+  }
+
+  toolContext(call: ToolCallRef): SpanContext | undefined {
+    return this.#task.toolContext(call);
   }
 
   #end({ outcome, errorType, opencodeSessionId, summary, failovers }: TaskResult): void {

@@ -2,7 +2,7 @@
 import type { TurnSummary, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
 import { MAX_STEP_OUTPUT, stepType, type WorkflowStep, type WorkflowStepState } from "@valet/shared/protocol/workflow";
 import type { ErrorType, Outcome, SpanAttributes } from "@valet/shared/spans";
-import { extractFromHeaders, SpanKind } from "@valet/shared/tracing";
+import { extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
 import {
   type AbortReason,
   type AgentReply,
@@ -10,6 +10,7 @@ import {
   type AgentTaskOptions,
   cutEnding,
   type TaskResult,
+  type ToolCallRef,
 } from "./agent-task.ts";
 import { type CommandResult, runCommand, stepIdOf } from "./command.ts";
 import { cutStart } from "./cut-text.ts";
@@ -51,6 +52,7 @@ interface StepEnd {
 interface Current {
   abort(reason: AbortReason): Promise<void>;
   reply(reply: AgentReply): Promise<void>;
+  toolContext(call: ToolCallRef): SpanContext | undefined;
 }
 
 export class Workflow {
@@ -111,6 +113,11 @@ export class Workflow {
   /** Passes on a person's answer, if it is the step in work that asked. */
   async reply(reply: AgentReply): Promise<void> {
     await this.#current?.reply(reply);
+  }
+
+  /** The span of a tool call of a prompt step's agent, likewise. */
+  toolContext(call: ToolCallRef): SpanContext | undefined {
+    return this.#current?.toolContext(call);
   }
 
   get #failed(): number {
@@ -183,6 +190,7 @@ export class Workflow {
         await running;
       },
       async reply() {},
+      toolContext: () => undefined,
     };
     return this.#commandEnd(await running);
   }

@@ -13,7 +13,10 @@ import type {
   WorkflowList,
 } from "@valet/shared/protocol/session-api";
 import type { MessageView, PermissionReply, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
+import type { TerminateReason } from "@valet/shared/spans";
+import type { ChildOrigin, ChildReport, ParentMessage } from "./durable-objects/family.ts";
 import type { Result } from "./durable-objects/result.ts";
+import type { Env } from "./env.ts";
 
 /** On whose behalf a call is made, and the span of the request that it is part of. */
 export interface CallContext {
@@ -22,11 +25,17 @@ export interface CallContext {
   readonly tracestate?: string;
 }
 
+export interface NewSession extends CreateSession {
+  readonly id: string;
+  /** Of a session that has a parent. */
+  readonly origin?: ChildOrigin;
+}
+
 type Answer<T> = Promise<Result<T>>;
 
 /** Lists take the cursor of their next page as they gave it. */
 export interface SessionCalls {
-  create(input: CreateSession & { readonly id: string }, ctx: CallContext): Answer<SessionView>;
+  create(input: NewSession, ctx: CallContext): Answer<SessionView>;
   view(): Answer<SessionView>;
   sendMessage(input: SendMessage, ctx: CallContext): Answer<AcceptedMessage>;
   messages(cursor?: string): Answer<MessageList>;
@@ -50,6 +59,22 @@ export interface SessionCalls {
   spans(): Promise<ReadableStream<Uint8Array>>;
   /** Takes spans of the session that the Worker made, as OTLP/JSON text. */
   recordSpans(otlpJson: string): Promise<void>;
+
+  // What sessions of one family ask of each other. Each call may come twice.
+
+  /** Takes a session that a person makes into its parent's family, before it is made. */
+  adoptChild(childId: string, ctx: CallContext): Answer<{ readonly depth: number }>;
+  /** It was not made after all. */
+  releaseChild(childId: string, ctx: CallContext): Answer<void>;
+  takeChildReport(report: ChildReport, ctx: CallContext): Answer<void>;
+  takeParentMessage(message: ParentMessage, ctx: CallContext): Answer<void>;
+  /** Terminates the session for its parent, or sees to it that it is never made. */
+  endAsChild(parentSessionId: string, reason: TerminateReason, ctx: CallContext): Answer<void>;
+
   /** WebSockets: `/client` and `/runner`. */
   fetch(request: Request): Promise<Response>;
+}
+
+export function stubOf(env: Env, sessionId: string): SessionCalls {
+  return env.SESSION_AGENT.get(env.SESSION_AGENT.idFromName(sessionId));
 }

@@ -1,4 +1,5 @@
 /** What tests of the sandbox's life have in common. */
+import { runInDurableObject } from "cloudflare:test";
 import { expect } from "vitest";
 import { eventually } from "./eventually.ts";
 import type { FakeRunner } from "./fake-runner.ts";
@@ -51,4 +52,11 @@ export async function expectSound(session: TestSession, ...open: string[]): Prom
     const isRoot = span.parentSpanId === undefined || span.parentSpanId === "b".repeat(16);
     expect(isRoot || spans.some(({ spanId }) => spanId === span.parentSpanId), span.name).toBe(true);
   }
+}
+
+/** The ended spans that are in no segment yet. */
+export function tailOf(session: TestSession): Promise<number> {
+  return runInDurableObject(session.stub, (_object, { storage }) => {
+    return storage.sql.exec("SELECT COUNT(*) AS spans FROM trace_tail").one().spans as number;
+  });
 }

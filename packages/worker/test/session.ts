@@ -44,10 +44,23 @@ export interface SeenSpan {
 }
 
 export class TestSession {
-  readonly id = newId("ses");
-  stub = stubOf(this.id);
-  readonly broker = new ScriptedBroker(this.id);
+  readonly id: string;
+  stub: ReturnType<typeof stubOf>;
+  readonly broker: ScriptedBroker;
   static #created: TestSession[] = [];
+
+  constructor(id = newId("ses")) {
+    this.id = id;
+    this.stub = stubOf(id);
+    this.broker = new ScriptedBroker(id);
+  }
+
+  /** A session that another has made. */
+  static of(id: string): TestSession {
+    const session = new TestSession(id);
+    TestSession.#created.push(session);
+    return session;
+  }
 
   /** The sessions that have been created since this was last asked. */
   static takeCreated(): TestSession[] {

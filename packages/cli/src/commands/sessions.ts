@@ -1,21 +1,65 @@
+import type { FamilyView } from "@valet/shared/protocol/session-api";
 import type { Command } from "commander";
+import { type ApiClient, ApiError } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
+import { UserError } from "../errors.ts";
+import { placeSessions, type TreeSession } from "../session-tree.ts";
 
 export function addSessions(program: Command): void {
   program
-    .command("sessions")
-    .description("list the sessions, the newest first")
-    .action(async (_options, command: Command) => {
+    .command("sessions [session]")
+    .description("list the sessions, the newest first, or one with all that descend from it and what they have cost")
+    .action(async (sessionId: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      const sessions = await connect(options).sessions();
-      if (options.json) {
-        printJson({ sessions });
-        return;
-      }
-      if (sessions.length === 0) print("No sessions yet.");
-      for (const { id, status, agent, queueLength, createdAt, title, repoUrl } of sessions) {
-        const queued = queueLength > 0 ? `, ${queueLength} queued` : "";
-        print([id, `${status} (${agent}${queued})`.padEnd(24), createdAt, title ?? repoUrl ?? ""].join("  ").trimEnd());
-      }
+      const api = connect(options);
+      if (sessionId === undefined) await listSessions(api, options);
+      else await showFamily(api, sessionId, options);
     });
+}
+
+async function listSessions(api: ApiClient, options: GlobalOptions): Promise<void> {
+  const sessions = await api.sessions();
+  if (options.json) {
+    printJson({ sessions });
+    return;
+  }
+  if (sessions.length === 0) print("No sessions yet.");
+  for (const line of sessionLines(sessions, ({ title, repoUrl }) => title ?? repoUrl ?? "")) print(line);
+}
+
+async function showFamily(api: ApiClient, sessionId: string, options: GlobalOptions): Promise<void> {
+  const family = await api.family(sessionId).catch((error: unknown) => {
+    if (error instanceof ApiError && error.status === 404)
+      throw new UserError(`${error.message} See \`valet sessions\`.`);
+    throw error;
+  });
+  if (options.json) printJson(family);
+  else for (const line of familyLines(family)) print(line);
+}
+
+/** A family for people: what each has cost, and all together. */
+export function familyLines({ sessions, total }: FamilyView): string[] {
+  const lines = sessionLines(sessions, ({ title = "", ...spent }) => `${costOf(spent)}  ${title}`);
+  return [...lines, `all together: ${costOf(total)}`];
+}
+
+function costOf({ turns, cost_usd, tokens_input, tokens_output }: FamilyView["total"]): string {
+  return `$${cost_usd.toFixed(4)} in ${turns} turns (${tokens_input} tokens in, ${tokens_output} out)`;
+}
+
+interface ListedSession extends TreeSession {
+  readonly status: string;
+  readonly agent: string;
+  readonly queueLength: number;
+  readonly createdAt: string;
+}
+
+/** One line a session, children below their parents and set in. */
+function sessionLines<S extends ListedSession>(sessions: readonly S[], more: (session: S) => string): string[] {
+  return placeSessions(sessions).map(({ session, depth }) => {
+    const { id, status, agent, queueLength, createdAt } = session;
+    const queued = queueLength > 0 ? `, ${queueLength} queued` : "";
+    const name = depth === 0 ? id : `${"   ".repeat(depth - 1)}└─ ${id}`;
+    return [name, `${status} (${agent}${queued})`.padEnd(24), createdAt, more(session)].join("  ").trimEnd();
+  });
 }

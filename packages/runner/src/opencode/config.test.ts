@@ -34,6 +34,19 @@ test("its models cost what they are said to cost", () => {
   expect(costOf(all)).toEqual({ input: 2, output: 8, cache_read: 0.2, cache_write: 2.5 });
 });
 
+test("the plugin is named where there are tools, and what they show the runner is in the environment alone", () => {
+  const tools = { plugin: "file:///plugin.ts", url: "http://127.0.0.1:1/", secret: "secret-of-tools" };
+  const config = openCodeConfig(access, {}, tools);
+  expect(config).toMatchObject({ plugin: [tools.plugin] });
+  expect(JSON.stringify(config)).not.toContain(tools.secret);
+  const inherited = { VALET_TOOLS_URL: "another's", VALET_TOOLS_SECRET: "another's" };
+  const own = { password: "pw", config };
+  expect(openCodeEnvironment(inherited, access, { ...own, tools })).toMatchObject({
+    ...{ VALET_TOOLS_URL: tools.url, VALET_TOOLS_SECRET: tools.secret },
+  });
+  expect(openCodeEnvironment(inherited, access, own)).not.toHaveProperty("VALET_TOOLS_SECRET");
+});
+
 test("without an endpoint there is no provider of ours", () => {
   expect(openCodeConfig({ model: "anthropic/claude", providerKeys: {} })).not.toHaveProperty("provider");
 });

@@ -1,4 +1,5 @@
 /** What OpenCode is started with: its configuration and its environment. */
+import { TOOLS_SECRET_VARIABLE, TOOLS_URL_VARIABLE } from "@valet/shared/protocol/child-sessions";
 import type { ModelAccess, ModelPrices } from "@valet/shared/protocol/runner-link";
 import { splitModel } from "./usage.ts";
 
@@ -12,17 +13,30 @@ const DEFAULT_LIMIT = { context: 128_000, output: 8_000 };
 
 export type Permission = "allow" | "ask" | "deny";
 
+/** Where our tools inside OpenCode ask, and the plugin that they are in. */
+export interface ToolAccess {
+  /** `file:` URL of the plugin. */
+  readonly plugin: string;
+  readonly url: string;
+  readonly secret: string;
+}
+
 /**
  * OpenCode's configuration. Everything is allowed unless told otherwise, since the sandbox is the boundary.
  * @param permission OpenCode's own setting, by tool
  */
-export function openCodeConfig(access: ModelAccess, permission: Readonly<Record<string, Permission>> = {}) {
+export function openCodeConfig(
+  access: ModelAccess,
+  permission: Readonly<Record<string, Permission>> = {},
+  tools?: Pick<ToolAccess, "plugin">,
+) {
   const own = access.openAiCompatible;
   return {
     model: access.model,
     share: "disabled",
     autoupdate: false,
     permission: { "*": "allow", ...permission },
+    ...(tools === undefined ? {} : { plugin: [tools.plugin] }),
     ...(own === undefined ? {} : { provider: { [OWN_PROVIDER]: ownProvider(access.model, own) } }),
   };
 }
@@ -74,14 +88,17 @@ export function withoutOurs(inherited: Readonly<Record<string, string | undefine
 export function openCodeEnvironment(
   inherited: Readonly<Record<string, string | undefined>>,
   access: ModelAccess,
-  own: { readonly password: string; readonly config: unknown; readonly configDir?: string | undefined },
+  own: { readonly password: string; readonly config: unknown; readonly tools?: ToolAccess | undefined },
 ): Record<string, string> {
   const env = withoutOurs(inherited);
   for (const [key, value] of Object.entries(access.providerKeys)) {
     if (!NEVER.test(key) && !key.startsWith("VALET_")) env[key] = value;
   }
   if (access.openAiCompatible?.apiKey !== undefined) env[OWN_KEY_VARIABLE] = access.openAiCompatible.apiKey;
-  if (own.configDir !== undefined) env.OPENCODE_CONFIG_DIR = own.configDir;
+  if (own.tools !== undefined) {
+    env[TOOLS_URL_VARIABLE] = own.tools.url;
+    env[TOOLS_SECRET_VARIABLE] = own.tools.secret;
+  }
   return {
     ...env,
     OPENCODE_SERVER_PASSWORD: own.password,

@@ -6,7 +6,7 @@ import { type AgentErrorType, classifyMessage, invitesFailover, type ProviderErr
 import type { AssistantMessage, Part, SessionStatus, ToolPart } from "./events.ts";
 import type { Ending, FactLog } from "./facts.ts";
 import { OK } from "./facts.ts";
-import { deriveSpanId } from "./ids.ts";
+import { deriveSpanId, toolSpanId } from "./ids.ts";
 import { providerAttributes, usageAttributes } from "./usage.ts";
 
 /** What a step shares with the run it belongs to. */
@@ -219,7 +219,7 @@ export class ModelStep {
     if (this.#tools.has(callID)) return;
     const { log, attemptId, parentId } = this.#context;
     const { id, sessionID, agent } = this.info;
-    const spanId = deriveSpanId(attemptId, sessionID, id, "tool", callID);
+    const spanId = toolSpanId(attemptId, sessionID, id, callID);
     this.#tools.set(callID, spanId);
     log.begin(`execute_tool ${tool}`, spanId, parentId, startMs, {
       "gen_ai.operation.name": "execute_tool",

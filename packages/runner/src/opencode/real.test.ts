@@ -7,12 +7,14 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { demoRepository, parseScenario, type ScriptedModel, startScriptedModel } from "@valet/scripted-model";
+import type { ToolCall } from "@valet/shared/protocol/child-sessions";
 import { PromptDispatch } from "@valet/shared/protocol/runner-link";
 import type { ValetSpans } from "@valet/shared/spans";
 import { attributesToObject, millisBetween, type ReadableSpan, Tracer } from "@valet/shared/tracing";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import type { AgentAsks } from "../agent-task.ts";
 import { PromptRunner } from "../prompt.ts";
+import { startToolServer, type ToolServer } from "../tool-server.ts";
 import { OpenCode } from "./opencode.ts";
 
 const root = realpathSync(mkdtempSync(join(tmpdir(), "valet-runner-")));
@@ -64,6 +66,7 @@ const scenario = parseScenario(
         when: { userContains: "Count the files" },
         turn: [
           [{ tool: "bash", arguments: { command: "ls" } }, { usage: { input: 100, output: 10 } }],
+          [{ tool: "list_sessions" }, { usage: { input: 100, output: 10 } }],
           [{ text: "Three." }, { usage: { input: 200, output: 20 } }],
         ],
       },
@@ -73,6 +76,18 @@ const scenario = parseScenario(
         turn: [
           [{ tool: "question", arguments: { questions: [QUESTION] } }, { usage: { input: 10, output: 1 } }],
           [{ text: "Noted." }, { usage: { input: 20, output: 2 } }],
+        ],
+      },
+      {
+        name: "spawn",
+        when: { userContains: "another session" },
+        turn: [
+          [
+            { tool: "spawn_session", arguments: { prompt: "Count.", title: "Counting", branch: "main" } },
+            { usage: { input: 1, output: 1 } },
+          ],
+          [{ tool: "end_session", arguments: { session: "ses_gone" } }, { usage: { input: 1, output: 1 } }],
+          [{ text: "It counts." }, { usage: { input: 1, output: 1 } }],
         ],
       },
       {
@@ -89,6 +104,9 @@ const scenario = parseScenario(
 let model: ScriptedModel;
 let opencode: OpenCode;
 let runner: PromptRunner;
+let server: ToolServer;
+/** What the tools have asked, and the turn that it was taken to be of. */
+const calls: { call: ToolCall; turn: ReturnType<PromptRunner["findToolCall"]> }[] = [];
 
 beforeAll(async () => {
   cpSync(demoRepository, workspace, { recursive: true });
@@ -107,9 +125,20 @@ beforeAll(async () => {
     },
     providerKeys: {},
   };
+  server = startToolServer({
+    answer: async (call) => {
+      calls.push({ call, turn: runner.findToolCall(call) });
+      if (call.request.action === "end") return { ok: false, error: "There is no such session." };
+      return { ok: true, sessions: [{ id: "ses_child", status: "running" }] };
+    },
+  });
+  const { url, secret } = server;
   opencode = new OpenCode({
     ...{ workspace, modelAccess, tracer },
+    tools: { plugin: import.meta.resolve("@valet/opencode-plugin"), url, secret },
     env: {
+      // Nothing may have to be installed.
+      npm_config_registry: "http://127.0.0.1:1",
       PATH: process.env.PATH,
       HOME: join(root, "home"),
       VALET_SESSION_ID: "ses_1",
@@ -132,6 +161,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await opencode.stop();
+  await server.stop();
   await model.close();
   rmSync(root, { recursive: true, force: true, maxRetries: 5 });
 });
@@ -210,7 +240,7 @@ test("two channels and a sub-agent at once; the tools' environment holds nothing
   expect(text).toMatchObject({ type: "text", text: "That is all." });
   const shown = tool?.type === "tool" ? (tool.output ?? "") : "";
   expect(shown).toContain("VALET_SESSION_ID=ses_1");
-  for (const secret of ["canary", "OTEL_", "TRACEPARENT"]) expect(shown).not.toContain(secret);
+  for (const secret of ["canary", "OTEL_", "TRACEPARENT", "VALET_TOOLS"]) expect(shown).not.toContain(secret);
   expect(treeOf(first.attemptId)).toBe(`
 valet.turn ok
   invoke_agent build ok
@@ -221,7 +251,7 @@ valet.turn ok
 
   expect(delegated).toMatchObject({
     outcome: "ok",
-    summary: { modelCalls: 4, toolCalls: 2, tokens: { input: 330, output: 33 } },
+    summary: { modelCalls: 5, toolCalls: 3, tokens: { input: 430, output: 43 } },
   });
   expect(delegated.parts.map((part) => (part.type === "tool" ? part.tool : part.type))).toEqual(["task", "text"]);
   expect(treeOf(second.attemptId)).toBe(`
@@ -233,8 +263,50 @@ valet.turn ok
         chat scripted-1 ok
         execute_tool bash ok
         chat scripted-1 ok
+        execute_tool list_sessions ok
+        chat scripted-1 ok
     chat scripted-1 ok
   valet.turn.finalize ok`);
+  // A sub-agent's tool asks as well; its call is known by its span.
+  expect(calls.map(({ call, turn }) => [call.request.action, turn?.attemptId])).toEqual([["list", second.attemptId]]);
+  expect(calls[0]?.turn?.context).toMatchObject(contextOf("execute_tool list_sessions"));
+}, 60_000);
+
+/** The one span of this name, as its context. */
+function contextOf(name: string) {
+  const found = spans.filter((span) => span.name === name);
+  expect(found).toHaveLength(1);
+  const { traceId, spanId } = (found[0] as ReadableSpan).context;
+  return { traceId, spanId };
+}
+
+test("the agent's tools ask the runner, each with its call's span, and hear of a refusal", async () => {
+  calls.length = 0;
+  const spawn = dispatch("Let another session count.");
+  const { parts } = await runner.run(spawn).done;
+  expect(parts).toMatchObject([
+    { type: "tool", tool: "spawn_session", status: "completed", output: expect.stringContaining("ses_child") },
+    { type: "tool", tool: "end_session", status: "error", output: expect.stringContaining("no such session") },
+    { type: "text", text: "It counts." },
+  ]);
+  expect(calls.map(({ call }) => call.request)).toEqual([
+    { action: "spawn", prompt: "Count.", title: "Counting", branch: "main" },
+    { action: "end", session: "ses_gone" },
+  ]);
+  for (const [index, name] of ["execute_tool spawn_session", "execute_tool end_session"].entries()) {
+    expect(calls[index]?.turn).toMatchObject({ attemptId: spawn.attemptId, context: contextOf(name) });
+  }
+  expect(treeOf(spawn.attemptId)).toBe(`
+valet.turn ok
+  invoke_agent build ok
+    chat scripted-1 ok
+    execute_tool spawn_session ok
+    chat scripted-1 ok
+    execute_tool end_session error tool_failed
+    chat scripted-1 ok
+  valet.turn.finalize ok`);
+  // What has ended is nobody's turn any more.
+  expect(runner.findToolCall(calls[0]?.call as ToolCall)).toBeUndefined();
 }, 60_000);
 
 test.each([

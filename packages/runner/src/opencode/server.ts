@@ -7,16 +7,17 @@ import type { ModelAccess } from "@valet/shared/protocol/runner-link";
 import type { Subprocess } from "bun";
 import { killGroup } from "../child-processes.ts";
 import { OpenCodeClient } from "./client.ts";
-import { openCodeConfig, openCodeEnvironment, type Permission } from "./config.ts";
+import { openCodeConfig, openCodeEnvironment, type Permission, type ToolAccess } from "./config.ts";
 import { killLeftovers } from "./leftovers.ts";
+import { preparePlugins } from "./plugin-folder.ts";
 
 export interface ServerOptions {
   /** Where the agent works. */
   readonly workspace: string;
   readonly modelAccess: ModelAccess;
   readonly permission?: Readonly<Record<string, Permission>>;
-  /** Its `plugin/*.ts` are loaded. */
-  readonly configDir?: string;
+  /** For our own tools; there are none without. */
+  readonly tools?: ToolAccess;
   /** The runner's environment; `process.env` unless given. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** How long it may take until it is healthy. */
@@ -78,15 +79,16 @@ export class OpenCodeServer {
 
   /** @throws OpenCodeStartError */
   static async start(options: ServerOptions): Promise<OpenCodeServer> {
-    const { workspace, modelAccess, permission, configDir, signal, startTimeoutMs = START_TIMEOUT_MS } = options;
+    const { workspace, modelAccess, permission, tools, signal, startTimeoutMs = START_TIMEOUT_MS } = options;
     const deadline = Date.now() + startTimeoutMs;
     const password = randomBytes(24).toString("base64url");
     const run = crypto.randomUUID();
     const environment = openCodeEnvironment(options.env ?? process.env, modelAccess, {
       password,
-      configDir,
-      config: openCodeConfig(modelAccess, permission),
+      tools,
+      config: openCodeConfig(modelAccess, permission, tools),
     });
+    if (tools !== undefined) preparePlugins(environment);
     const child = Bun.spawn([binary(), "serve", "--port", "0", "--hostname", "127.0.0.1"], {
       cwd: workspace,
       env: { ...environment, [RUN_VARIABLE]: run },

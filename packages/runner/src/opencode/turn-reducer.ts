@@ -76,6 +76,11 @@ export class TurnReducer {
     return this.#root.userMessageIds;
   }
 
+  /** Whether an OpenCode session works for this prompt: the prompted one, or a sub-agent's. */
+  has(sessionId: string): boolean {
+    return this.#runs.has(sessionId);
+  }
+
   /** Whether an event is about this prompt's sessions. */
   concerns(event: AgentEvent): boolean {
     const session = sessionOf(event);

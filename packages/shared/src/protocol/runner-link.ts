@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import { FAILURE_POLICIES } from "../spans.ts";
+import { ChildSessionAnswer, ChildSessionRequest } from "./child-sessions.ts";
 import { MAX_WORKFLOW_STEPS, WorkflowStep, WorkflowStepState } from "./workflow.ts";
 
 /** Far below what workerd stops taking. A sender splits, a receiver refuses. */
@@ -180,6 +181,8 @@ export const ToRunner = z.discriminatedUnion("type", [
   z.object({ type: z.literal("spans-ack"), instanceId: id, seq: z.number().int().nonnegative() }),
   /** The `turn-ended` or `workflow-ended` of this attempt is durable. */
   z.object({ type: z.literal("turn-ended-ack"), attemptId: id }),
+  /** The answer to the agent's request of this id; again if the request came again. */
+  z.object({ type: z.literal("child-session-response"), requestId: id, answer: ChildSessionAnswer }),
   /** End turns, hand over what is left, exit; `stopped` is the answer. */
   z.object({ type: z.literal("shutdown"), reason: z.string().max(64) }),
   /** A frame was not understood and is ignored. Names the field, never its value. */
@@ -276,6 +279,18 @@ export const FromRunner = z.discriminatedUnion("type", [
     questionId: id,
     /** Shown to people, never recorded. */
     questions: z.array(AgentQuestion).min(1).max(MAX_QUESTIONS),
+  }),
+  /**
+   * The agent asks for something about its child sessions. Sent until answered; the same id is the same request. The context
+   * is that of the tool call that asks.
+   */
+  z.object({
+    type: z.literal("child-session-request"),
+    requestId: id,
+    /** The attempt whose agent asks, if that is known: its channel is told what becomes of the child. */
+    attemptId: id.optional(),
+    request: ChildSessionRequest,
+    ...traceContext,
   }),
   /** The agent is idle again. Sent until acknowledged. */
   z.object({

@@ -127,6 +127,9 @@ export const PageQuery = z.strictObject({
   cursor: Cursor.optional(),
   limit: z.coerce.number().int().min(1).max(MAX_PAGE).optional(),
 });
+export const SessionsQuery = PageQuery.extend({
+  parentSessionId: SessionId.describe("Only the children of this session").optional(),
+});
 /** For lists whose pages are as long as the server says. */
 export const CursorQuery = PageQuery.pick({ cursor: true });
 export const SocketQuery = z.strictObject({ ticket: z.string().max(200).optional() });
@@ -159,6 +162,29 @@ export const Health = z.object({ status: z.literal("ok") });
 const nextCursor = Cursor.optional().describe("Absent on the last page");
 export const SessionList = z.object({ sessions: z.array(SessionView), nextCursor });
 export type SessionList = z.infer<typeof SessionList>;
+
+/** What turns have cost together. Names are those of {@link TurnRecord}. */
+const Spent = z.object({
+  turns: z.int().nonnegative(),
+  cost_usd: z.number().nonnegative(),
+  tokens_input: z.number().nonnegative(),
+  tokens_output: z.number().nonnegative(),
+});
+
+export const FamilyMember = Spent.extend({
+  ...SessionView.pick({ id: true, parentSessionId: true, title: true, status: true, agent: true }).shape,
+  ...SessionView.pick({ queueLength: true, createdAt: true }).shape,
+  depth: z.int().nonnegative().describe("Below the session that was asked about, which has 0"),
+});
+export type FamilyMember = z.infer<typeof FamilyMember>;
+
+/** A session and all that descend from it. */
+export const FamilyView = z.object({
+  sessions: z.array(FamilyMember).describe("Parents before their children, at most 1000"),
+  total: Spent.describe("Of the whole family"),
+});
+export type FamilyView = z.infer<typeof FamilyView>;
+
 export const MessageList = z.object({ messages: z.array(MessageView), nextCursor });
 export type MessageList = z.infer<typeof MessageList>;
 export const WorkflowList = z.object({ workflows: z.array(WorkflowView), nextCursor });

@@ -119,7 +119,7 @@ export const SESSION_SPANS = {
     meaning: "The SessionAgent makes the session that a tool call asked for.",
     kind: "CLIENT",
     emitters: ["session-agent"],
-    parents: ["execute_tool {tool}"],
+    parents: ["execute_tool {tool}", "root"],
     required: [],
     optional: ["valet.child_session.id"],
     errors: ["child_session_refused", "session_terminated"],

@@ -2,17 +2,9 @@
  * What was recorded has been handed to export before the object may go idle: every ended span is in a segment, which the
  * export's cursor reaches, and none waits for the tail's own timer.
  */
-import { runInDurableObject } from "cloudflare:test";
 import { expect, test } from "vitest";
-import { asleep, hibernate, outcomeOf } from "../../test/sandbox.ts";
+import { asleep, hibernate, outcomeOf, tailOf } from "../../test/sandbox.ts";
 import { CALLER, TestSession, valueIn } from "../../test/session.ts";
-
-/** The ended spans that are in no segment yet. */
-function tailOf(session: TestSession): Promise<number> {
-  return runInDurableObject(session.stub, (_object, { storage }) => {
-    return storage.sql.exec("SELECT COUNT(*) AS spans FROM trace_tail").one().spans as number;
-  });
-}
 
 async function ended(session: TestSession, operation: string): Promise<[unknown, unknown][]> {
   return (await session.spans(operation)).map(outcomeOf);

@@ -21,7 +21,7 @@ import {
   type StopReason,
   type WorkflowBody,
 } from "./message-store.ts";
-import { type NewAttempt, QueueSpans, type WorkError } from "./queue-spans.ts";
+import { type MessageOrigin, type NewAttempt, QueueSpans, type WorkError } from "./queue-spans.ts";
 import type { SessionTracer } from "./session-tracer.ts";
 import { afterLoss, failedSteps } from "./workflow-rules.ts";
 import { Workflows } from "./workflows.ts";
@@ -46,6 +46,7 @@ export interface NewMessage extends NewEntry {
   /** When it may be dispatched: in the mode collect once no others are waited for. */
   readonly notBeforeMs: number;
   readonly body: MessageBody;
+  readonly origin?: MessageOrigin | undefined;
 }
 
 export interface NewWorkflow extends NewEntry {

@@ -12,6 +12,15 @@ export type WorkflowError = NonNullable<SpanAttributes<"valet.workflow">["error.
 /** What a message or a workflow may end with. */
 export type WorkError = PromptError | WorkflowError;
 
+/** What a message of the system comes from: another session of the family. */
+export interface MessageOrigin {
+  readonly link: "caused_by" | "spawned_by";
+  /** What it is linked to, in that session's traces. */
+  readonly context: SpanContext | undefined;
+  readonly parentSessionId?: string;
+  readonly childSessionId?: string;
+}
+
 type Waiting = Pick<MessageRow, "id" | "kind" | "channel" | "mode">;
 
 /** What an attempt is and how long it waited. */
@@ -34,10 +43,11 @@ export class QueueSpans {
   }
 
   startMessage(
-    message: Pick<MessageRow, "id" | "source" | "channel" | "mode">,
+    message: Pick<MessageRow, "id" | "source" | "channel" | "mode"> & { readonly origin?: MessageOrigin | undefined },
     body: MessageBody,
     parent: SpanContext | undefined,
   ): SpanContext {
+    const { origin } = message;
     const span = this.#tracer.start("valet.prompt", {
       parent,
       attributes: {
@@ -49,7 +59,13 @@ export class QueueSpans {
         "gen_ai.request.model": body.model,
         "valet.channel.id": message.channel,
         "valet.thread.id": body.threadId,
+        "valet.parent_session.id": origin?.parentSessionId,
+        "valet.child_session.id": origin?.childSessionId,
       },
+      links:
+        origin?.context === undefined
+          ? []
+          : [{ context: origin.context, attributes: { "valet.link.type": origin.link } }],
     });
     return span.context;
   }

@@ -29,6 +29,7 @@ const PROBLEMS = {
   "message-not-queued": [409, "The message is not queued any more"],
   "message-too-large": [413, "The message is too large"],
   "queue-full": [429, "The queue is full"],
+  "child-session-refused": [409, "No child session can be made"],
   "request-not-found": [404, "No such request of the agent"],
   "runner-disconnected": [409, "The runner is not connected"],
   "trace-not-found": [404, "No such trace"],

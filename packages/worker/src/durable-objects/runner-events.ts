@@ -2,6 +2,7 @@
 import type { FromRunnerOf, ModelAccess } from "@valet/shared/protocol/runner-link";
 import { contextHeaders } from "@valet/shared/tracing";
 import type { Changes } from "./changes.ts";
+import type { ChildSessions } from "./child-sessions.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { RunnerFrame, RunnerLink, RunnerLinkEvents } from "./runner-link.ts";
 import type { SandboxLifecycle } from "./sandbox-lifecycle.ts";
@@ -18,6 +19,7 @@ export interface RunnerEventsOptions {
   readonly link: () => RunnerLink;
   readonly dispatcher: () => Dispatcher;
   readonly lifecycle: () => SandboxLifecycle;
+  readonly children: () => ChildSessions;
   readonly modelAccess: ModelAccess;
   readonly captureContent: boolean;
   readonly tracing: boolean;
@@ -45,6 +47,7 @@ export class RunnerEvents implements RunnerLinkEvents {
     if (frame.type === "spans") this.#onSpans(frame);
     else if (frame.type === "stage") this.#onStage(frame);
     else if (frame.type === "stopped") this.#onStopped();
+    else if (frame.type === "child-session-request") this.#options.children().onRequest(frame);
     else dispatcher().onFrame(frame);
   }
 

@@ -64,7 +64,7 @@ export class SandboxEnd {
         causes,
         follows: [startContext],
       },
-      () => ({ errorType: undefined }),
+      (context) => ({ errorType: undefined, endContext: context }),
     );
     listener.terminating(causes[0]);
     this.#stopRunner("terminate");

@@ -321,7 +321,7 @@ describe("D1", () => {
   const OWNER = "own_projection";
 
   async function projected(session: TestSession) {
-    return (await listSessions(bindings.DB, OWNER, 100, undefined)).find(({ id }) => id === session.id);
+    return (await listSessions(bindings.DB, OWNER, 100)).find(({ id }) => id === session.id);
   }
 
   test("follows the session and its turns", async () => {

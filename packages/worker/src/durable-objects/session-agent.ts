@@ -9,7 +9,6 @@ import type {
   AcceptedMessage,
   AcceptedWorkflow,
   ClearedQueue,
-  CreateSession,
   MessageList,
   SendMessage,
   StartWorkflow,
@@ -18,21 +17,22 @@ import type {
   WorkflowList,
 } from "@valet/shared/protocol/session-api";
 import type { MessageView, PermissionReply, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
+import type { TerminateReason } from "@valet/shared/spans";
 import { extractFromHeaders, type SpanContext } from "@valet/shared/tracing";
 import type { z } from "zod";
 import type { Env } from "../env.ts";
-import type { CallContext, SessionCalls } from "../session-calls.ts";
+import type { CallContext, NewSession, SessionCalls } from "../session-calls.ts";
+import { type Carrier, type ChildReport, type ParentMessage, reportText } from "./family.ts";
 import { newId } from "./ids.ts";
 import type { MessageBody, MessageRow, WorkflowBody } from "./message-store.ts";
+import type { MessageOrigin } from "./queue-spans.ts";
 import { splitCredentials } from "./repository.ts";
 import { ok, type Result, refuse } from "./result.ts";
 import { listMessages, listTraces, listTurns, listWorkflows } from "./session-lists.ts";
-import { BATCH_LIMITS, composeSession, report, type SessionParts } from "./session-parts.ts";
+import { BATCH_LIMITS, composeSession, MAIN_CHANNEL, report, type SessionParts } from "./session-parts.ts";
 import { NO_LINK } from "./session-state.ts";
 import { isTraced } from "./session-tracer.ts";
 
-/** Where messages go that name no channel. */
-const MAIN_CHANNEL = "main";
 /** A queue that no person fills. */
 const MAX_QUEUED = 500;
 
@@ -57,29 +57,38 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
       parts.lifecycle.resume();
       parts.link.resume();
       parts.outbox.resume();
+      parts.children.resume();
+      parts.reports.resume();
     });
   }
 
   /** Makes the session, with its first message if it has one, and starts its sandbox. Once: again is the same session. */
-  async create(input: CreateSession & { readonly id: string }, ctx: CallContext): Promise<Result<SessionView>> {
-    const { state, transactions, lifecycle, intervals, view } = this.#parts;
+  async create({ origin, ...input }: NewSession, ctx: CallContext): Promise<Result<SessionView>> {
+    const { state, transactions, lifecycle, reports, intervals, view } = this.#parts;
     const known = state.maybe;
     if (known !== undefined) {
       const isSame = known.id === input.id && known.ownerId === ctx.ownerId;
       return isSame ? ok(view()) : refuse("session-exists", "There is another session of this id.");
     }
+    if (reports.isNeverMade) return refuse("session-ended", "Its parent ended before it was made.");
     const { prompt, repoUrl, ...settings } = withoutUndefined(input);
     if (prompt !== undefined && sizeOf(prompt, []) > BATCH_LIMITS.bytes) return TOO_LARGE;
     return transactions.run(() => {
       state.create({
         ...{ models: [], queueMode: "followup", idleTimeoutMs: intervals.idleTimeoutMs, ...settings },
         ...(repoUrl !== undefined && splitCredentials(repoUrl)),
+        ...(origin !== undefined && { depth: origin.depth }),
+        ...(origin?.credentials !== undefined && { credentials: origin.credentials }),
         ...{ ownerId: ctx.ownerId, state: "created", generation: 0, link: NO_LINK },
         recovery: { attempts: 0, readyMs: 0 },
       });
       const cause = callerOf(ctx);
       lifecycle.start({ reason: "session_created", causes: cause === undefined ? [] : [cause] });
-      if (prompt !== undefined) this.#accept({ content: prompt, queueMode: "followup" }, cause, true);
+      if (prompt !== undefined) {
+        const spawned = originOf("spawned_by", origin?.spawnedBy, settings.parentSessionId);
+        const parent = spawned === undefined ? cause : undefined;
+        this.#accept({ content: prompt, queueMode: "followup" }, { parent, initial: true, origin: spawned });
+      }
       return ok(view());
     });
   }
@@ -90,11 +99,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Takes a message. The same id twice is one message; nothing is asked of the session for the second. */
   async sendMessage(input: SendMessage, ctx: CallContext): Promise<Result<AcceptedMessage>> {
-    return this.#change(({ queue }) => {
-      const known = input.id === undefined ? undefined : queue.store.message(input.id);
-      if (known !== undefined) return known.kind === "message" ? ok(acceptedView(known)) : ID_TAKEN;
-      return this.#refusal() ?? this.#accept(input, callerOf(ctx), false);
-    });
+    return this.#change(() => this.#takeMessage(input, { parent: callerOf(ctx) }));
   }
 
   async messages(cursor?: string): Promise<Result<z.infer<typeof MessageList>>> {
@@ -224,6 +229,45 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     transactions.run(() => traces.acceptSpans(otlpJson));
   }
 
+  async adoptChild(childId: string, ctx: CallContext): Promise<Result<{ readonly depth: number }>> {
+    return this.#changeFamily(ctx, ({ children }) => children.adopt(childId));
+  }
+
+  async releaseChild(childId: string, ctx: CallContext): Promise<Result<void>> {
+    return this.#changeFamily(ctx, ({ children }) => ok(children.release(childId)));
+  }
+
+  /** Takes what a child tells: a message for the agent, which wakes the session as any other does. */
+  async takeChildReport(told: ChildReport, ctx: CallContext): Promise<Result<void>> {
+    return this.#changeFamily(ctx, ({ children }) => {
+      const channel = children.takeReport(told);
+      if (channel === undefined) return ok(undefined);
+      const { childSessionId, reportedBy } = told;
+      const origin = { link: "caused_by", context: extractFromHeaders({ ...reportedBy }), childSessionId } as const;
+      const message: SendMessage = { id: told.id, content: reportText(told), channel, queueMode: "followup" };
+      const taken = this.#takeMessage(message, { origin });
+      return taken.ok ? ok(undefined) : taken;
+    });
+  }
+
+  async takeParentMessage({ id, parentSessionId, content, sentBy }: ParentMessage, ctx: CallContext) {
+    return this.#changeFamily(ctx, ({ state }) => {
+      if (state.record.parentSessionId !== parentSessionId) return NOT_FOUND;
+      const origin = originOf("caused_by", sentBy, parentSessionId);
+      const taken = this.#takeMessage({ id, content, queueMode: "followup" }, { origin });
+      return taken.ok ? ok(undefined) : taken;
+    });
+  }
+
+  async endAsChild(parentSessionId: string, reason: TerminateReason, ctx: CallContext): Promise<Result<void>> {
+    const { state, transactions, reports } = this.#parts;
+    if (state.maybe === undefined) return ok(transactions.run(() => reports.neverMake()));
+    return this.#changeFamily(ctx, ({ lifecycle }) => {
+      if (state.record.parentSessionId !== parentSessionId) return NOT_FOUND;
+      return ok(lifecycle.terminate(reason, callerOf(ctx)));
+    });
+  }
+
   /** WebSockets: `/runner` for the sandbox's runner, `/client` for whoever watches. */
   override async fetch(request: Request): Promise<Response> {
     const { state, link, clients, view } = this.#parts;
@@ -274,15 +318,27 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     }
   }
 
-  #accept(input: SendMessage, parent: SpanContext | undefined, initial: boolean): Result<AcceptedMessage> {
-    const { state, queue, dispatcher, intervals, now } = this.#parts;
+  /** Takes a message unless the session takes none, now or any more. One that is there already is the same. */
+  #takeMessage(input: SendMessage, source: Source): Result<AcceptedMessage> {
+    const known = input.id === undefined ? undefined : this.#parts.queue.store.message(input.id);
+    if (known !== undefined) return known.kind === "message" ? ok(acceptedView(known)) : ID_TAKEN;
+    return this.#refusal() ?? this.#accept(input, source);
+  }
+
+  #accept(input: SendMessage, { parent, initial = false, origin }: Source): Result<AcceptedMessage> {
+    const { state, queue, dispatcher, reports, intervals, now } = this.#parts;
     const { queueMode, channel = MAIN_CHANNEL, id = newId("msg"), ...rest } = withoutUndefined(input);
     const body: MessageBody = { ...rest, attachments: rest.attachments ?? [] };
     const sizeBytes = sizeOf(body.content, body.attachments);
     if (sizeBytes > BATCH_LIMITS.bytes) return TOO_LARGE;
     const mode = queueMode ?? state.record.queueMode;
     const notBeforeMs = mode === "collect" ? now() + intervals.collectDebounceMs : 0;
-    const { row } = queue.accept({ id, channel, mode, source: "user", initial, sizeBytes, notBeforeMs, body, parent });
+    const source = origin === undefined ? "user" : "system";
+    const { row } = queue.accept({
+      ...{ id, channel, mode, source, initial, sizeBytes, notBeforeMs, body, parent, origin },
+    });
+    const isForParent = initial || origin?.parentSessionId !== undefined;
+    if (isForParent && state.record.parentSessionId !== undefined) reports.expect(id);
     if (mode === "steer") dispatcher.stop("steered", row.promptContext, channel);
     return ok(acceptedView(row));
   }
@@ -330,10 +386,35 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#read((parts) => parts.transactions.run(() => change(parts)));
   }
 
+  /** Changes the session for another of its family, which is its owner's too. */
+  #changeFamily<T>(ctx: CallContext, change: (parts: SessionParts) => Result<T>): Result<T> {
+    return this.#change((parts) => (parts.state.record.ownerId === ctx.ownerId ? change(parts) : NOT_FOUND));
+  }
+
   #changeSession(change: (parts: SessionParts) => Result<void>): Result<SessionView> {
     const result = this.#change(change);
     return result.ok ? ok(this.#parts.view()) : result;
   }
+}
+
+/** Where a message comes from. */
+interface Source {
+  /** The request that brought it. */
+  readonly parent?: SpanContext | undefined;
+  /** Whether the session is made with it. */
+  readonly initial?: boolean;
+  /** The other session that it is of; a user's has none. */
+  readonly origin?: MessageOrigin | undefined;
+}
+
+/** @param carrier of the tool call of the parent's agent; without one no agent sent it */
+function originOf(
+  link: MessageOrigin["link"],
+  carrier: Carrier | undefined,
+  parentSessionId: string | undefined,
+): MessageOrigin | undefined {
+  if (carrier === undefined || parentSessionId === undefined) return undefined;
+  return { link, context: extractFromHeaders({ ...carrier }), parentSessionId };
 }
 
 function callerOf({ traceparent, tracestate }: CallContext): SpanContext | undefined {

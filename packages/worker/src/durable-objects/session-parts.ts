@@ -14,15 +14,18 @@ import {
 import { allowsFileRepos, type Env, parseConfig } from "../env.ts";
 import { SCOPE, warn, workerTracing } from "../http/worker-tracing.ts";
 import { SandboxBroker } from "../sandbox-broker/client.ts";
+import { stubOf } from "../session-calls.ts";
 import { AgentRequests } from "./agent-requests.ts";
 import { BrokerCalls } from "./broker-calls.ts";
 import { Changes } from "./changes.ts";
+import { ChildSessions } from "./child-sessions.ts";
 import { ClientSockets } from "./client-sockets.ts";
 import { Conversation } from "./conversation.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { Leftovers } from "./leftovers.ts";
 import type { AttemptRow, MessageRow } from "./message-store.ts";
 import { Operations } from "./operations.ts";
+import { ParentReports } from "./parent-reports.ts";
 import { ProjectionOutbox } from "./projection-outbox.ts";
 import { type AttemptEnd, PromptQueue } from "./prompt-queue.ts";
 import { RunnerEvents } from "./runner-events.ts";
@@ -42,6 +45,9 @@ const MAX_TRACE_BYTES = 256 * 1024 * 1024;
 
 /** A batch goes over the link in one frame, with room for what stands around it. */
 export const BATCH_LIMITS = { messages: 100, bytes: 400 * 1024, attachments: 20 } as const;
+
+/** Where messages go that name no channel. */
+export const MAIN_CHANNEL = "main";
 
 /** What moves a queue on can itself call for another look at it; more often than this would be a bug. */
 const MAX_PUMPS = 8;
@@ -114,7 +120,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const events = new RunnerEvents({
     ...{ state, transactions, traces, changes, modelAccess, captureContent: tracing.captureContent },
     ...{ tracing: tracing.enabled, stuckTurnMs: intervals.stuckTurnMs },
-    ...{ link: () => link, dispatcher: () => dispatcher, lifecycle: () => lifecycle, report },
+    ...{ link: () => link, dispatcher: () => dispatcher, lifecycle: () => lifecycle, children: () => children, report },
   });
   const link: RunnerLink = new RunnerLink({ ctx, state, transactions, timers, now, intervals, events });
   const broker = new SandboxBroker({
@@ -129,6 +135,19 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     ...{ sql, timers, transactions, calls, broker, sessionId, now, background },
     ...{ retryMs: intervals.retryMs, callMs: intervals.brokerCallMs },
   });
+  const boundary = () => {
+    traces.fold((segmentId) => exporter.isSettled(segmentId));
+  };
+  const family = {
+    ...{ sql, state, tracer, transactions, timers, now, retryMs: intervals.retryMs, background, report },
+    peer: (id: string) => stubOf(env, id),
+  };
+  const children = new ChildSessions({
+    ...{ ...family, db: env.DB, allowsFileRepos: allowsFileRepos(env) },
+    channelOf: (attemptId) => queue.store.attempt(attemptId ?? "")?.channel ?? MAIN_CHANNEL,
+    respond: (requestId, answer) => link.send({ type: "child-session-response", requestId, answer }),
+  });
+  const reports = new ParentReports({ ...family, queue, conversation, records, boundary });
   const listener: LifecycleListener = {
     isBusy: () => queue.inFlight().length > 0,
     hasWork: () => queue.waiting().length > 0,
@@ -145,8 +164,9 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     terminating: (cause) => {
       dispatcher.endQueued("aborted", "session_terminated", cause);
       dispatcher.stop("session_terminated", cause);
+      children.endAll();
     },
-    boundary: () => traces.fold((segmentId) => exporter.isSettled(segmentId)),
+    boundary,
   };
   const lifecycle: SandboxLifecycle = new SandboxLifecycle({
     ...{ state, operations: new Operations(state, tracer, now), transactions, timers, link, broker, calls, leftovers },
@@ -176,6 +196,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   function beforeCommit(): void {
     if (state.maybe === undefined) return;
     for (let pumps = 0; changes.takeMoved() && pumps < MAX_PUMPS; pumps++) dispatcher.pump();
+    reports.note();
     const { session, messages, traces: traceIds } = changes.take();
     if (session) outbox.sessionChanged();
     transactions.afterCommit(() => {
@@ -192,7 +213,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
 
   return {
     ...{ state, transactions, timers, queue, conversation, records, requests, clients, link, lifecycle, dispatcher },
-    ...{ traces, exporter, outbox, intervals, view, now, background },
+    ...{ traces, exporter, outbox, children, reports, intervals, view, now, background },
   };
 }
 

@@ -15,6 +15,8 @@ export interface SessionSettings {
   readonly queueMode: QueueMode;
   readonly idleTimeoutMs: number;
   readonly parentSessionId?: string;
+  /** How far down its family it is: 1 for the child of a session that has no parent. Absent without a parent. */
+  readonly depth?: number;
 }
 
 export interface SandboxRef {
@@ -78,6 +80,8 @@ export interface SessionRecord extends SessionSettings {
   readonly operation?: Operation;
   /** The spawn or restore that began this generation. */
   readonly startContext?: SpanContext;
+  /** The terminate that has ended the session, or is about to. */
+  readonly endContext?: SpanContext;
   readonly recovery: RecoveryRecord;
   /** For cloning over https; shown to nobody. */
   readonly credentials?: { readonly username: string; readonly password: string };

@@ -94,6 +94,12 @@ export class TurnRecords {
     return rows.map((row) => ({ seq: row.seq as number, record: JSON.parse(row.record as string) as TurnRecord }));
   }
 
+  /** What all turns together have cost. */
+  costUsd(): number {
+    const [row] = this.#sql.exec("SELECT TOTAL(json_extract(record, '$.cost_usd')) AS cost FROM turns").toArray();
+    return row?.cost as number;
+  }
+
   #starts(): SandboxStart[] {
     return this.#sql
       .exec("SELECT begun_ms, made_ms, ended_ms FROM sandbox_starts")

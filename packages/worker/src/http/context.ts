@@ -39,7 +39,3 @@ export function agentOf(c: AppContext): SessionCalls {
   if (c.var.agent === undefined) throw new Error("the route is not behind the check of its session");
   return c.var.agent;
 }
-
-export function stubOf(env: Env, sessionId: string): SessionCalls {
-  return env.SESSION_AGENT.get(env.SESSION_AGENT.idFromName(sessionId));
-}

@@ -29,22 +29,27 @@ export async function ownsSession(db: D1Database, id: string, ownerId: string): 
   return (await query.first()) !== null;
 }
 
-/**
- * The owner's sessions as they were last projected, the newest first.
- * @param before where the page before ended
- */
+export interface SessionFilter {
+  /** Where the page before ended. */
+  readonly before?: { readonly createdAt: string; readonly id: string } | undefined;
+  /** Only the children of this session. */
+  readonly parentSessionId?: string | undefined;
+}
+
+/** The owner's sessions as they were last projected, the newest first. */
 export async function listSessions(
   db: D1Database,
   ownerId: string,
   limit: number,
-  before: { readonly createdAt: string; readonly id: string } | undefined,
+  { before, parentSessionId }: SessionFilter = {},
 ): Promise<SessionView[]> {
   const { results } = await db
     .prepare(
       `SELECT view FROM sessions WHERE owner_id = ?1 AND (?2 IS NULL OR (created_at, id) < (?2, ?3))
+         AND (?5 IS NULL OR parent_session_id = ?5)
        ORDER BY created_at DESC, id DESC LIMIT ?4`,
     )
-    .bind(ownerId, before?.createdAt ?? null, before?.id ?? null, limit)
+    .bind(ownerId, before?.createdAt ?? null, before?.id ?? null, limit, parentSessionId ?? null)
     .all<{ view: string }>();
   return results.map(({ view }) => JSON.parse(view) as SessionView);
 }

@@ -1,13 +1,22 @@
 import { createRoute } from "@hono/zod-openapi";
-import { CreateSession, isFileUrl, MAX_PAGE, PageQuery, SessionList } from "@valet/shared/protocol/session-api";
+import {
+  CreateSession,
+  FamilyView,
+  isFileUrl,
+  MAX_PAGE,
+  SessionList,
+  SessionsQuery,
+} from "@valet/shared/protocol/session-api";
 import { SessionView } from "@valet/shared/protocol/session-view";
 import { newId } from "../durable-objects/ids.ts";
 import { allowsFileRepos, type Env } from "../env.ts";
-import { agentOf, callContext, createRoutes, stubOf } from "../http/context.ts";
+import { type AppContext, agentOf, callContext, createRoutes } from "../http/context.ts";
 import { decodeCursor, encodeCursor } from "../http/cursor.ts";
 import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../http/openapi.ts";
 import { problem, unwrap } from "../http/problem.ts";
+import { readFamily } from "../projection/family.ts";
 import { listSessions, ownsSession, upsertSession } from "../projection/sessions.ts";
+import { type NewSession, stubOf } from "../session-calls.ts";
 
 export const sessions = createRoutes();
 
@@ -25,7 +34,7 @@ sessions.openapi(
     const id = newId("ses");
     const agent = stubOf(c.env, id);
     c.var.trace?.describeSession(id);
-    const view = unwrap(await agent.create({ id, ...input }, callContext(c)));
+    const view = await create(c, { id, ...input });
     c.set("agent", agent);
     await project(c.env.DB, c.var.ownerId, view);
     return c.json(view, 201, { location: `/api/sessions/${id}` });
@@ -38,15 +47,15 @@ sessions.openapi(
     path: "/api/sessions",
     summary: "Lists your sessions, the newest first",
     description: "Each as it was a moment ago; the session's own address has it as it is.",
-    request: { query: PageQuery },
+    request: { query: SessionsQuery },
     responses: { 200: answer(SessionList, "A page of sessions"), default: PROBLEM },
   }),
   async (c) => {
-    const { cursor, limit = MAX_PAGE } = c.req.valid("query");
+    const { cursor, limit = MAX_PAGE, parentSessionId } = c.req.valid("query");
     const [createdAt, after] = cursor === undefined ? [] : decodeCursor(cursor, 2);
     const before = createdAt === undefined || after === undefined ? undefined : { createdAt, id: after };
     // One more than asked for tells whether there is a next page.
-    const found = await listSessions(c.env.DB, c.var.ownerId, limit + 1, before);
+    const found = await listSessions(c.env.DB, c.var.ownerId, limit + 1, { before, parentSessionId });
     const page = found.slice(0, limit);
     const last = page.at(-1);
     const isLast = found.length <= limit || last === undefined;
@@ -64,6 +73,34 @@ sessions.openapi(
   }),
   async (c) => c.json(unwrap(await agentOf(c).view()), 200),
 );
+
+sessions.openapi(
+  createRoute({
+    method: "get",
+    path: `${SESSION_PATH}/family`,
+    summary: "Shows a session and all that descend from it, and what they have cost",
+    description: "Each as it was a moment ago.",
+    request: { params: SessionParams },
+    responses: { 200: answer(FamilyView, "The family"), default: PROBLEM },
+  }),
+  async (c) => {
+    const family = await readFamily(c.env.DB, c.req.valid("param").id, c.var.ownerId);
+    if (family === undefined) throw problem("session-not-found");
+    return c.json(family, 200);
+  },
+);
+
+/** Makes the session, and as one of its parent's family if it has a parent. */
+async function create(c: AppContext, input: NewSession): Promise<SessionView> {
+  const { id, parentSessionId } = input;
+  const ctx = callContext(c);
+  if (parentSessionId === undefined) return unwrap(await stubOf(c.env, id).create(input, ctx));
+  const parent = stubOf(c.env, parentSessionId);
+  const origin = unwrap(await parent.adoptChild(id, ctx));
+  const created = await stubOf(c.env, id).create({ ...input, origin }, ctx);
+  if (!created.ok) await parent.releaseChild(id, ctx);
+  return unwrap(created);
+}
 
 /** What a schema cannot know: where this Worker's sandboxes run, and whose the other session is. */
 async function checkReferences(env: Env, { repoUrl, parentSessionId }: CreateSession, ownerId: string): Promise<void> {

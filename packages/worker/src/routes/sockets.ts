@@ -1,12 +1,13 @@
 import { createRoute } from "@hono/zod-openapi";
 import { SessionId, SocketQuery } from "@valet/shared/protocol/session-api";
 import { Hono } from "hono";
-import { type AppContext, type AppEnv, agentOf, createRoutes, stubOf } from "../http/context.ts";
+import { type AppContext, type AppEnv, agentOf, createRoutes } from "../http/context.ts";
 import { isUpgrade, upgradeRequired } from "../http/middleware.ts";
 import { PROBLEM, SESSION_PATH, SessionParams } from "../http/openapi.ts";
 import { problem } from "../http/problem.ts";
 import { sessionExists } from "../projection/sessions.ts";
 import type { SessionCalls } from "../session-calls.ts";
+import { stubOf } from "../session-calls.ts";
 
 export const clientSocket = createRoutes();
 

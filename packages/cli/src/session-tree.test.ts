@@ -1,0 +1,32 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { placeSessions } from "./session-tree.ts";
+
+const placed = (sessions: Parameters<typeof placeSessions>[0]) =>
+  placeSessions(sessions).map(({ session, depth }) => `${" ".repeat(depth)}${session.id}`);
+
+test("children are below their parents, in the order that they came in", () => {
+  const sessions = [
+    { id: "d", parentSessionId: "b" },
+    { id: "c", parentSessionId: "a" },
+    { id: "b", parentSessionId: "a" },
+    { id: "a" },
+    { id: "z" },
+  ];
+  expect(placed(sessions)).toEqual(["a", " c", " b", "  d", "z"]);
+});
+
+test("one whose parent is not among them stands by itself", () => {
+  expect(placed([{ id: "a", parentSessionId: "elsewhere" }])).toEqual(["a"]);
+});
+
+test("however they hang together, each is there once", () => {
+  const id = fc.constantFrom("a", "b", "c", "d", "e", "f");
+  const session = fc.record({ id, parentSessionId: fc.option(id, { nil: undefined }) });
+  fc.assert(
+    fc.property(fc.uniqueArray(session, { selector: (each) => each.id }), (sessions) => {
+      const found = placeSessions(sessions).map((each) => each.session.id);
+      expect(found.toSorted()).toEqual(sessions.map((each) => each.id).toSorted());
+    }),
+  );
+});

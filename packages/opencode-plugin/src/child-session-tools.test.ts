@@ -1,0 +1,102 @@
+/** The tools against a runner that is played by the test over real HTTP; OpenCode itself calls them in the runner's tests. */
+import { once } from "node:events";
+import { createServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { json } from "node:stream/consumers";
+import { ChildSessionAnswer, ToolCall } from "@valet/shared/protocol/child-sessions";
+import { expect, onTestFinished, test } from "vitest";
+import { childSessionTools, type ToolContext } from "./child-session-tools.ts";
+import { askRunner, takeAccess } from "./runner-access.ts";
+
+const CONTEXT: ToolContext = {
+  ...{ sessionID: "ses_a", messageID: "msg_a", callID: "call_1", abort: new AbortController().signal },
+};
+
+/** A runner that answers so; what it was asked is read as the real one reads it. */
+async function runner(answer: unknown, respond = (response: ServerResponse, text: string) => void response.end(text)) {
+  const asked: { authorization: string | undefined; call: ToolCall }[] = [];
+  const server = createServer(async (request, response) => {
+    asked.push({ authorization: request.headers.authorization, call: ToolCall.parse(await json(request)) });
+    respond(response, JSON.stringify(answer));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const access = { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, secret: "secret" };
+  return { asked, access, tools: childSessionTools(access) };
+}
+
+const CHILD = { id: "ses_1", title: "Counting", status: "running", agent: "idle", queueLength: 2, costUsd: 0.0123 };
+
+test("a session is spawned for the call that asks", async () => {
+  const { asked, tools } = await runner({ ok: true, sessions: [{ id: "ses_1" }] });
+  expect(await tools.spawn_session.execute({ prompt: "Count.", title: "Counting" }, CONTEXT)).toContain("ses_1");
+  expect(asked).toEqual([
+    {
+      authorization: "Bearer secret",
+      call: {
+        ...{ opencodeSessionId: "ses_a", messageId: "msg_a", callId: "call_1" },
+        request: { action: "spawn", prompt: "Count.", title: "Counting" },
+      },
+    },
+  ]);
+});
+
+test("sessions are listed in words", async () => {
+  const { tools } = await runner({ ok: true, sessions: [CHILD, { id: "ses_2", status: "terminated", costUsd: 0 }] });
+  expect(await tools.list_sessions.execute({}, CONTEXT)).toBe(
+    'ses_1 "Counting": running, agent idle, 2 messages waiting, $0.0123\nses_2: terminated, $0.0000',
+  );
+});
+
+test("none is said to be none", async () => {
+  const { tools } = await runner({ ok: true, sessions: [] });
+  expect(await tools.list_sessions.execute({}, CONTEXT)).toContain("no sessions");
+});
+
+test("a message and an end name their session", async () => {
+  const { asked, tools } = await runner({ ok: true, sessions: [{ id: "ses_1" }] });
+  expect(await tools.message_session.execute({ session: "ses_1", message: "Hello." }, CONTEXT)).toContain("ses_1");
+  expect(await tools.end_session.execute({ session: "ses_1" }, CONTEXT)).toContain("ses_1");
+  expect(asked.map(({ call }) => call.request)).toEqual([
+    { action: "message", session: "ses_1", message: "Hello." },
+    { action: "end", session: "ses_1" },
+  ]);
+});
+
+test("a refusal is the agent's to read", async () => {
+  const refused: ChildSessionAnswer = { ok: false, error: "End one first." };
+  const { tools } = await runner(ChildSessionAnswer.parse(refused));
+  await expect(tools.spawn_session.execute({ prompt: "Count." }, CONTEXT)).rejects.toThrow("End one first.");
+});
+
+test.each([
+  ["nonsense", (response: ServerResponse) => void response.end("<html>")],
+  ["something else", (response: ServerResponse) => void response.end('{"ok":"maybe"}')],
+  ["a broken connection", (response: ServerResponse) => void response.destroy()],
+  ["a redirect", (response: ServerResponse) => void response.writeHead(307, { location: "http://x.invalid/" }).end()],
+])("%s is no answer", async (_what, respond) => {
+  const { tools } = await runner({}, respond);
+  await expect(tools.list_sessions.execute({}, CONTEXT)).rejects.toThrow(/^Valet/);
+});
+
+test("silence ends the asking, and so does an abort of the call", async () => {
+  const { access, tools, asked } = await runner({}, () => {});
+  const call = { opencodeSessionId: "a", messageId: "b", callId: "c", request: { action: "list" as const } };
+  await expect(askRunner(access, call, CONTEXT.abort, 20)).rejects.toThrow("does not answer");
+  const abort = new AbortController();
+  const aborted = tools.list_sessions.execute({}, { ...CONTEXT, abort: abort.signal });
+  await expect.poll(() => asked.length).toBe(2);
+  abort.abort();
+  await expect(aborted).rejects.toThrow("aborted");
+});
+
+test("what opens the runner is taken out of the environment", () => {
+  const env = { VALET_TOOLS_URL: "http://127.0.0.1:1/", VALET_TOOLS_SECRET: "secret", PATH: "/bin" };
+  expect(takeAccess(env)).toEqual({ url: "http://127.0.0.1:1/", secret: "secret" });
+  expect(env).toEqual({ PATH: "/bin" });
+  expect(takeAccess(env)).toBeUndefined();
+});

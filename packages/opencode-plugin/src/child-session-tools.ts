@@ -1,0 +1,90 @@
+/**
+ * The tools by which an agent gives work to other sessions. What a session comes to its parent is told in a message, so that
+ * none of the tools waits for work: spawn, look, say, end is all there is.
+ */
+import {
+  type ChildSession,
+  type ChildSessionRequest,
+  EndSession,
+  MessageSession,
+  SpawnSession,
+} from "@valet/shared/protocol/child-sessions";
+import type { z } from "zod";
+import { askRunner, type RunnerAccess } from "./runner-access.ts";
+
+/** What OpenCode tells a tool of the call, as far as it is needed here. */
+export interface ToolContext {
+  readonly sessionID: string;
+  readonly messageID: string;
+  readonly callID?: string;
+  readonly abort: AbortSignal;
+}
+
+/** A tool as OpenCode takes it: arguments by name, each a Zod schema. */
+export interface Tool<S extends z.ZodRawShape> {
+  readonly description: string;
+  readonly args: S;
+  /** @throws Error that the agent is told of */
+  execute(args: z.infer<z.ZodObject<S>>, context: ToolContext): Promise<string>;
+}
+
+export function childSessionTools(access: RunnerAccess) {
+  const ask = async (request: ChildSessionRequest, { sessionID, messageID, callID, abort }: ToolContext) => {
+    const call = { opencodeSessionId: sessionID, messageId: messageID, callId: callID ?? messageID, request };
+    const answer = await askRunner(access, call, abort);
+    if (!answer.ok) throw new Error(answer.error);
+    return answer.sessions;
+  };
+  const define = <S extends z.ZodRawShape>(
+    description: string,
+    schema: z.ZodObject<S>,
+    execute: Tool<S>["execute"],
+  ): Tool<S> => ({ description, args: schema.shape, execute });
+
+  return {
+    spawn_session: define(
+      "Starts another agent session with a sandbox and a clone of the repository of its own, and gives it a task. It works " +
+        "beside you: do not wait for it. When its work is done, has failed or was ended, you get a message. Its files are not " +
+        "yours: have it push or tell what you need, and push what it needs.",
+      SpawnSession,
+      async (args, context) => {
+        const [session] = await ask({ action: "spawn", ...args }, context);
+        return `Session ${session?.id} starts and works on its task. You get a message when there is news of it.`;
+      },
+    ),
+    list_sessions: define(
+      "Lists the sessions that you have started: what each is doing and what it has cost.",
+      EndSession.omit({ session: true }),
+      async (_args, context) => {
+        const sessions = await ask({ action: "list" }, context);
+        return sessions.length === 0 ? "You have started no sessions." : sessions.map(describe).join("\n");
+      },
+    ),
+    message_session: define(
+      "Sends a message to a session that you have started. You get a message when it has dealt with it.",
+      MessageSession,
+      async (args, context) => {
+        await ask({ action: "message", ...args }, context);
+        return `Session ${args.session} has the message.`;
+      },
+    ),
+    end_session: define(
+      "Ends a session that you have started, with its sandbox and all files in it. Do so when you need it no more.",
+      EndSession,
+      async (args, context) => {
+        await ask({ action: "end", ...args }, context);
+        return `Session ${args.session} is being ended.`;
+      },
+    ),
+  };
+}
+
+function describe({ id, title, status, agent, queueLength = 0, costUsd }: ChildSession): string {
+  const facts = [
+    status,
+    agent === undefined ? undefined : `agent ${agent}`,
+    queueLength > 0 ? `${queueLength} messages waiting` : undefined,
+    costUsd === undefined ? undefined : `$${costUsd.toFixed(4)}`,
+  ];
+  return `${id}${title === undefined ? "" : ` "${title}"`}: ${facts.filter((fact) => fact !== undefined).join(", ")}`;
+}

@@ -1,0 +1,57 @@
+/** The runner that started this OpenCode: where it is asked, and how. */
+import {
+  ChildSessionAnswer,
+  TOOLS_SECRET_VARIABLE,
+  TOOLS_URL_VARIABLE,
+  type ToolCall,
+} from "@valet/shared/protocol/child-sessions";
+
+export interface RunnerAccess {
+  readonly url: string;
+  readonly secret: string;
+}
+
+/** The runner itself gives up earlier. */
+const TIMEOUT_MS = 90_000;
+
+/**
+ * Reads from the environment what the runner has put there, and takes it out: the shells of the agent's tools inherit what
+ * is left. `undefined` where no runner has.
+ */
+export function takeAccess(env: Record<string, string | undefined>): RunnerAccess | undefined {
+  const { [TOOLS_URL_VARIABLE]: url, [TOOLS_SECRET_VARIABLE]: secret } = env;
+  delete env[TOOLS_URL_VARIABLE];
+  delete env[TOOLS_SECRET_VARIABLE];
+  return url === undefined || secret === undefined ? undefined : { url, secret };
+}
+
+/**
+ * Asks the runner.
+ * @throws Error with a text for the agent when it does not answer, or not in time; or when `signal` ends the asking
+ */
+export async function askRunner(
+  { url, secret }: RunnerAccess,
+  call: ToolCall,
+  signal: AbortSignal,
+  timeoutMs = TIMEOUT_MS,
+): Promise<ChildSessionAnswer> {
+  let answer: unknown;
+  try {
+    const response = await fetch(url, {
+      method: "POST",
+      headers: { authorization: `Bearer ${secret}`, "content-type": "application/json" },
+      body: JSON.stringify(call),
+      redirect: "error",
+      signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+    });
+    answer = await response.json();
+  } catch (error) {
+    const isAborted = signal.aborted;
+    throw new Error(
+      isAborted ? "It was aborted." : `Valet does not answer (${(error as Error).name}). Try again later.`,
+    );
+  }
+  const parsed = ChildSessionAnswer.safeParse(answer);
+  if (!parsed.success) throw new Error("Valet's answer was not understood.");
+  return parsed.data;
+}

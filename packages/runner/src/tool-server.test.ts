@@ -1,0 +1,86 @@
+import type { ToolCall } from "@valet/shared/protocol/child-sessions";
+import { expect, onTestFinished, test } from "vitest";
+import { startToolServer, type ToolServerOptions } from "./tool-server.ts";
+
+const CALL: ToolCall = { opencodeSessionId: "a", messageId: "b", callId: "c", request: { action: "list" } };
+
+function setUp(options: Partial<ToolServerOptions> = {}) {
+  const asked: ToolCall[] = [];
+  const server = startToolServer({
+    answer: async (call) => {
+      asked.push(call);
+      return { ok: true, sessions: [] };
+    },
+    ...options,
+  });
+  onTestFinished(() => server.stop());
+  const post = (body: string, headers: Record<string, string> = { authorization: `Bearer ${server.secret}` }) =>
+    fetch(server.url, { method: "POST", body, headers });
+  return { server, asked, post };
+}
+
+test("listens on loopback alone and answers whoever has the secret", async () => {
+  const { server, asked, post } = setUp();
+  expect(server.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/$/);
+  const response = await post(JSON.stringify(CALL));
+  expect([response.status, await response.json()]).toEqual([200, { ok: true, sessions: [] }]);
+  expect(asked).toEqual([CALL]);
+});
+
+test.each([
+  ["no secret", {}],
+  ["a wrong one", { authorization: "Bearer x" }],
+  ["one of the same length", { authorization: `Bearer ${"x".repeat(43)}` }],
+])("with %s nothing is asked", async (_what, headers) => {
+  const { asked, post } = setUp();
+  const response = await post(JSON.stringify(CALL), headers as Record<string, string>);
+  expect([response.status, await response.json()]).toEqual([401, { ok: false, error: expect.any(String) }]);
+  expect(asked).toEqual([]);
+});
+
+test.each([
+  ["nonsense", "<html>"],
+  ["an unknown action", JSON.stringify({ ...CALL, request: { action: "format-disk" } })],
+  ["a text without end", JSON.stringify({ ...CALL, request: { action: "spawn", prompt: "x".repeat(60_000) } })],
+])("%s is refused", async (_what, body) => {
+  const { asked, post } = setUp();
+  expect((await post(body)).status).toBe(400);
+  expect(asked).toEqual([]);
+});
+
+test("a body that is too large is refused, and another method", async () => {
+  const { server, asked, post } = setUp();
+  expect((await post("x".repeat(600 * 1024))).status).toBe(413);
+  const headers = { authorization: `Bearer ${server.secret}` };
+  expect((await fetch(server.url, { headers })).status).toBe(405);
+  expect(asked).toEqual([]);
+});
+
+test("only so many are open at once", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const { post } = setUp({ maxOpen: 1, answer: () => promise.then(() => ({ ok: true, sessions: [] })) });
+  const first = post(JSON.stringify(CALL));
+  await expect.poll(async () => (await post(JSON.stringify(CALL))).status).toBe(429);
+  resolve();
+  expect((await first).status).toBe(200);
+});
+
+test("whoever asked no longer waits: the asking is ended", async () => {
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+  const { server } = setUp({
+    answer: async (_call, signal) => {
+      signal.addEventListener("abort", () => resolve());
+      begin();
+      await ended;
+      return { ok: true, sessions: [] };
+    },
+  });
+  const abort = new AbortController();
+  const headers = { authorization: `Bearer ${server.secret}` };
+  const asking = fetch(server.url, { method: "POST", body: JSON.stringify(CALL), headers, signal: abort.signal });
+  await begun;
+  abort.abort();
+  await expect(asking).rejects.toThrow();
+  await ended;
+});

@@ -1,0 +1,79 @@
+/**
+ * What a session's agent may ask about the sessions that it spawns. A tool inside OpenCode asks the runner on loopback
+ * ({@link ToolCall}), and the runner asks the SessionAgent over the link; both are answered alike. What is no repository or
+ * branch the SessionAgent says, as it does to whoever calls the API.
+ */
+import { z } from "zod";
+
+/** However it is escaped, it fits a frame of the link. */
+const MAX_TEXT_LENGTH = 50_000;
+
+const id = z.string().min(1).max(128);
+const text = z.string().min(1).max(MAX_TEXT_LENGTH);
+
+/** What a child session is spawned with. */
+export const SpawnSession = z.object({
+  prompt: text.describe(
+    "What it is to do. It knows nothing of this conversation: say everything that it needs to know",
+  ),
+  title: z.string().min(1).max(200).describe("A few words by which to tell it from others").optional(),
+  repo: z
+    .string()
+    .min(1)
+    .max(2000)
+    .describe("https or ssh URL of the git repository it works on; the one you work on unless given")
+    .optional(),
+  branch: z.string().min(1).max(255).describe("The branch that it begins with").optional(),
+});
+
+export const MessageSession = z.object({
+  session: id.describe("The id of the session"),
+  message: text.describe("What to say to it"),
+});
+
+export const EndSession = z.object({ session: id.describe("The id of the session") });
+
+export const ChildSessionRequest = z.discriminatedUnion("action", [
+  SpawnSession.extend({ action: z.literal("spawn") }),
+  z.object({ action: z.literal("list") }),
+  MessageSession.extend({ action: z.literal("message") }),
+  EndSession.extend({ action: z.literal("end") }),
+]);
+export type ChildSessionRequest = z.infer<typeof ChildSessionRequest>;
+export type ChildSessionRequestOf<A extends ChildSessionRequest["action"]> = Extract<
+  ChildSessionRequest,
+  { action: A }
+>;
+
+/** A child session, as its parent's agent sees it. */
+export const ChildSession = z.object({
+  id,
+  title: z.string().max(200).optional(),
+  /** As the API has it; none where it was not looked up. */
+  status: z.string().max(64).optional(),
+  agent: z.string().max(64).optional(),
+  queueLength: z.int().nonnegative().optional(),
+  costUsd: z.number().nonnegative().optional(),
+});
+export type ChildSession = z.infer<typeof ChildSession>;
+
+export const ChildSessionAnswer = z.discriminatedUnion("ok", [
+  /** Those that the request was about. */
+  z.object({ ok: z.literal(true), sessions: z.array(ChildSession).max(100) }),
+  /** For the agent to read; never quotes what it sent. */
+  z.object({ ok: z.literal(false), error: z.string().max(1000) }),
+]);
+export type ChildSessionAnswer = z.infer<typeof ChildSessionAnswer>;
+
+/** The body of a tool's request to the runner: which call of which of OpenCode's sessions asks for what. */
+export const ToolCall = z.object({
+  opencodeSessionId: id,
+  messageId: id,
+  callId: id,
+  request: ChildSessionRequest,
+});
+export type ToolCall = z.infer<typeof ToolCall>;
+
+/** Where the tools find the runner, and what they show it: variables of OpenCode's environment. */
+export const TOOLS_URL_VARIABLE = "VALET_TOOLS_URL";
+export const TOOLS_SECRET_VARIABLE = "VALET_TOOLS_SECRET";

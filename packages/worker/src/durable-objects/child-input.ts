@@ -1,0 +1,38 @@
+/** What a child is made with: its parent's settings and repository, unless the agent names another. Pure. */
+import type { SpawnSession } from "@valet/shared/protocol/child-sessions";
+import { CreateSession, isFileUrl } from "@valet/shared/protocol/session-api";
+import type { z } from "zod";
+import type { SessionRecord } from "./session-state.ts";
+
+export type ChildInput =
+  | { readonly ok: true; readonly input: CreateSession; readonly isOwnRepo: boolean }
+  /** What is wrong with it, for the agent to read. */
+  | { readonly ok: false; readonly error: string };
+
+export function childInput(
+  { prompt, title, repo, branch }: z.infer<typeof SpawnSession>,
+  parent: SessionRecord,
+  allowsFileRepos: boolean,
+): ChildInput {
+  const { id, repoUrl, branch: ownBranch, ref, models, model, idleTimeoutMs } = parent;
+  const isOwnRepo = repo === undefined || repo === repoUrl;
+  const ownRepo = {
+    ...(repoUrl !== undefined && { repoUrl }),
+    ...(ownBranch !== undefined && { branch: ownBranch }),
+    // A ref is of the branch that it was given with.
+    ...(ref !== undefined && branch === undefined && { ref }),
+  };
+  const input: CreateSession = {
+    ...{ prompt, models: [...models], idleTimeoutMs, parentSessionId: id },
+    ...(title !== undefined && { title }),
+    ...(model !== undefined && { model }),
+    ...(isOwnRepo ? ownRepo : { repoUrl: repo }),
+    ...(branch !== undefined && { branch }),
+  };
+  const [issue] = CreateSession.safeParse(input).error?.issues ?? [];
+  if (issue !== undefined) return { ok: false, error: `${issue.path.join(".")}: ${issue.message}` };
+  if (!isOwnRepo && isFileUrl(repo) && !allowsFileRepos) {
+    return { ok: false, error: "repoUrl: must be an https or ssh URL of a git repository" };
+  }
+  return { ok: true, input, isOwnRepo };
+}

@@ -1,0 +1,300 @@
+/** What a session's agent asks about its children, on real objects: the parent's and each child's. The test plays the runners. */
+import { describe, expect, test, vi } from "vitest";
+import { bindings } from "../../test/bindings.ts";
+import { eventually } from "../../test/eventually.ts";
+import { FakeRunner } from "../../test/fake-runner.ts";
+import { ask, childrenOf, requestOf, sessionIn, spawned, TOOL_CALL, working } from "../../test/family.ts";
+import { boot, expectSound, linksOf, outcomeOf } from "../../test/sandbox.ts";
+import { CALLER, TestSession, valueIn } from "../../test/session.ts";
+import { listSessions } from "../projection/sessions.ts";
+import { MAX_DEPTH, MAX_OPEN_CHILDREN } from "./family.ts";
+import { SessionAgent } from "./session-agent.ts";
+
+const SPAWN = { action: "spawn", prompt: "count", title: "Counting" } as const;
+
+describe("a child that is spawned", () => {
+  test("is a session of the same owner with the parent's repository and models", async () => {
+    const repo = { repoUrl: "https://user:secret@github.com/org/repo", branch: "main" };
+    const { parent, child } = await spawned({ ...repo, model: "valet/big", models: ["valet/small"] });
+    const view = await child.view();
+    expect(view).toMatchObject({
+      ...{ parentSessionId: parent.id, title: "Counting", repoUrl: "https://github.com/org/repo", branch: "main" },
+      ...{ model: "valet/big", models: ["valet/small"], status: "starting" },
+    });
+    const listed = await listSessions(bindings.DB, CALLER.ownerId, 10, { parentSessionId: parent.id });
+    expect(listed.map(({ id }) => id)).toEqual([child.id]);
+    // What opens the repository for the parent opens it for the child.
+    const runner = await (await child.connect()).hello();
+    const { credentials } = await runner.next("repo-config");
+    expect(credentials).toEqual({ username: "user", password: "secret" });
+  });
+
+  test("works on another repository without what opens the parent's", async () => {
+    const { session, runner } = await TestSession.running({ repoUrl: "https://user:secret@github.com/org/repo" });
+    const other = { ...SPAWN, repo: "https://github.com/other/repo", branch: "next" };
+    const child = TestSession.of(sessionIn(await ask(runner, other)));
+    expect(await child.view()).toMatchObject({ repoUrl: other.repo, branch: "next", parentSessionId: session.id });
+    const repo = await (await (await child.connect()).hello()).next("repo-config");
+    expect(repo).not.toHaveProperty("credentials");
+  });
+
+  test("is linked to the tool call that asked for it, and its sandbox to the spawn", async () => {
+    const { parent, child } = await spawned();
+    const spawn = await parent.onlySpan("valet.child_session.spawn");
+    expect(spawn).toMatchObject({ ...{ traceId: TOOL_CALL.traceId, parentSpanId: TOOL_CALL.spanId, kind: 3 } });
+    expect(spawn.attributes).toMatchObject({ "valet.outcome": "ok", "valet.child_session.id": child.id });
+    const { runner } = await working(child);
+    const prompt = await child.onlySpan("valet.prompt");
+    expect(prompt).toMatchObject({
+      parentSpanId: undefined,
+      attributes: { "valet.message.source": "system", "valet.parent_session.id": parent.id },
+      links: [{ type: "spawned_by", ...TOOL_CALL }],
+    });
+    expect(linksOf(await child.onlySpan("valet.sandbox.spawn"), "caused_by")).toEqual([spawn.spanId]);
+    expect((await child.spans("valet.queue.wait"))[0]?.attributes["valet.queue.reason"]).toBe("initial_prompt");
+    expect(runner.closed).toBeUndefined();
+  });
+
+  test("is one, however often the request comes, and each time it is answered", async () => {
+    const { session, runner } = await TestSession.running();
+    const frame = requestOf(SPAWN);
+    runner.send(frame);
+    runner.send(frame);
+    const { answer } = await runner.next("child-session-response");
+    runner.send(frame);
+    expect((await runner.next("child-session-response")).answer).toEqual(answer);
+    TestSession.of(sessionIn(answer));
+    expect(Object.keys(await childrenOf(session))).toEqual([sessionIn(answer)]);
+    expect(await session.spans("valet.child_session.spawn")).toHaveLength(1);
+  });
+
+  test("is one though the parent's object dies in the middle", async () => {
+    const { session, runner } = await TestSession.running();
+    const { generation, token } = await session.credentials();
+    const frame = requestOf(SPAWN);
+    runner.send(frame);
+    await eventually(async () => expect(Object.keys(await childrenOf(session))).toHaveLength(1));
+    await session.crash();
+    const again = await FakeRunner.open(session.stub, { token, generation, instanceId: runner.instanceId });
+    await again.hello({ ready: true });
+    again.send(frame);
+    const { answer } = await again.next("child-session-response");
+    const child = TestSession.of(sessionIn(answer));
+    expect(await childrenOf(session)).toEqual({ [child.id]: "open" });
+    expect(await child.view()).toMatchObject({ parentSessionId: session.id, queueLength: 1 });
+    await expectSound(session);
+  });
+
+  test("is one though the parent's object leaves the memory and the answer has gone nowhere", async () => {
+    const { session, runner } = await TestSession.running();
+    const frame = requestOf(SPAWN);
+    runner.send(frame);
+    await eventually(async () => expect(Object.values(await childrenOf(session))).toEqual(["open"]));
+    runner.close();
+    await session.evict();
+    const { generation, token } = await session.credentials();
+    const again = await FakeRunner.open(session.stub, { token, generation, instanceId: runner.instanceId });
+    await again.hello({ ready: true });
+    again.send(frame);
+    TestSession.of(sessionIn((await again.next("child-session-response")).answer));
+    expect(Object.keys(await childrenOf(session))).toHaveLength(1);
+    expect(outcomeOf(await session.onlySpan("valet.child_session.spawn"))).toEqual(["ok", undefined]);
+  });
+});
+
+describe("a child whose object does not answer", () => {
+  const broken = () => Promise.reject(new Error("the test breaks it"));
+
+  test("is made once it does, with the id that was chosen for it", async () => {
+    const { session, runner } = await TestSession.running();
+    const create = vi.spyOn(SessionAgent.prototype, "create").mockImplementation(broken);
+    runner.send(requestOf(SPAWN));
+    await eventually(() => expect(create).toHaveBeenCalledTimes(1));
+    const [id] = Object.keys(await childrenOf(session));
+    create.mockRestore();
+    await session.elapse("child-request");
+    const child = TestSession.of(sessionIn((await runner.next("child-session-response")).answer));
+    expect(child.id).toBe(id);
+    expect(await childrenOf(session)).toEqual({ [child.id]: "open" });
+  });
+
+  test("is given up after some tries, and ended should it have been made all the same", async () => {
+    const { session, runner } = await TestSession.running();
+    const create = vi.spyOn(SessionAgent.prototype, "create").mockImplementation(broken);
+    runner.send(requestOf(SPAWN));
+    await eventually(async () => {
+      await session.elapse("child-request").catch(() => {});
+      expect(runner.heard.some(({ type }) => type === "child-session-response")).toBe(true);
+    });
+    create.mockRestore();
+    const { answer } = await runner.next("child-session-response");
+    expect(answer).toEqual({ ok: false, error: expect.stringContaining("reached") });
+    expect(outcomeOf(await session.onlySpan("valet.child_session.spawn"))).toEqual(["error", "child_session_refused"]);
+    const [id] = Object.keys(await childrenOf(session));
+    await eventually(async () => expect(await childrenOf(session)).toEqual({ [id as string]: "ended" }));
+    const late = new TestSession(id);
+    const again = await late.stub.create({ id: late.id, parentSessionId: session.id, origin: { depth: 1 } }, CALLER);
+    expect(again).toMatchObject({ ok: false });
+  });
+
+  test("is told of its parent's end once it does", async () => {
+    const { parent, child } = await spawned();
+    const end = vi.spyOn(SessionAgent.prototype, "endAsChild").mockImplementation(broken);
+    valueIn(await parent.stub.terminate(CALLER));
+    await eventually(() => expect(end).toHaveBeenCalled());
+    end.mockRestore();
+    expect((await child.view()).status).toBe("starting");
+    await parent.elapse("child-end");
+    await child.reaches("terminated");
+  });
+});
+
+describe("a request is refused, with the reason for the agent to read,", () => {
+  test("when a session has as many children as it may have, until one has ended", async () => {
+    const { session, runner } = await TestSession.running();
+    const ids: string[] = [];
+    for (let i = 0; i < MAX_OPEN_CHILDREN; i++) ids.push(sessionIn(await ask(runner, SPAWN)));
+    expect(await ask(runner, SPAWN)).toEqual({ ok: false, error: expect.stringContaining("open children") });
+    const refused = (await session.spans("valet.child_session.spawn")).at(-1);
+    expect(outcomeOf(refused)).toEqual(["error", "child_session_refused"]);
+    expect(refused?.parentSpanId).toBe(TOOL_CALL.spanId);
+    expect(await ask(runner, { action: "end", session: ids[0] as string })).toMatchObject({ ok: true });
+    const next = sessionIn(await ask(runner, SPAWN));
+    expect(ids).not.toContain(next);
+  });
+
+  test("when it asks again and again", async () => {
+    const { session, runner } = await TestSession.running();
+    const frames = Array.from({ length: 200 }, () => requestOf({ action: "end", session: "ses_other" }));
+    for (const frame of frames) runner.send(frame);
+    const answers = await eventually(() => {
+      const heard = runner.heard.filter((frame) => frame.type === "child-session-response");
+      expect(heard).toHaveLength(frames.length);
+      return heard.map(({ answer }) => (answer.ok ? "" : answer.error));
+    });
+    expect(answers.filter((error) => error.includes("Too many"))).toHaveLength(140);
+    expect((await session.view()).status).toBe("running");
+  });
+
+  test("when the family is as deep as it may be", async () => {
+    let { session, runner } = await TestSession.running();
+    for (let depth = 1; depth <= MAX_DEPTH; depth++) {
+      session = TestSession.of(sessionIn(await ask(runner, SPAWN)));
+      runner = await boot(session);
+    }
+    expect(await ask(runner, SPAWN)).toEqual({ ok: false, error: expect.stringContaining("deep") });
+  });
+
+  test.each([
+    [{ ...SPAWN, repo: "ext::sh -c id" }, "repoUrl"],
+    [{ ...SPAWN, repo: "file:///etc" }, "repoUrl"],
+    [{ ...SPAWN, branch: "--upload-pack=id" }, "branch"],
+    [{ action: "message", session: "ses_other", message: "hello" } as const, "no open child"],
+    [{ action: "end", session: "ses_other" } as const, "no open child"],
+  ])("when it is %j", async (request, words) => {
+    const { session, runner } = await TestSession.running();
+    expect(await ask(runner, request)).toEqual({ ok: false, error: expect.stringContaining(words) });
+    expect(await childrenOf(session)).toEqual({});
+  });
+});
+
+describe("a child that is open", () => {
+  test("is listed with what it does and what it has cost", async () => {
+    const { runner, child } = await spawned();
+    const { runner: childRunner, attemptId } = await working(child);
+    await childRunner.end(attemptId);
+    await eventually(async () => {
+      expect(await ask(runner, { action: "list" })).toEqual({
+        ok: true,
+        sessions: [
+          { id: child.id, title: "Counting", status: "running", agent: "idle", queueLength: 0, costUsd: 0.01 },
+        ],
+      });
+    });
+  });
+
+  test("gets a message of its parent's agent once, linked to the tool call", async () => {
+    const { parent, runner, child } = await spawned();
+    const { runner: childRunner, attemptId } = await working(child);
+    await childRunner.end(attemptId);
+    const frame = requestOf({ action: "message", session: child.id, message: "again" });
+    runner.send(frame);
+    runner.send(frame);
+    expect((await runner.next("child-session-response")).answer).toMatchObject({ ok: true });
+    const dispatch = await childRunner.accept();
+    expect(dispatch).toMatchObject({ content: "again", channel: "main" });
+    const prompt = (await child.spans("valet.prompt")).at(-1);
+    expect(prompt).toMatchObject({
+      parentSpanId: undefined,
+      attributes: { "valet.parent_session.id": parent.id },
+      links: [{ type: "caused_by", ...TOOL_CALL }],
+    });
+    expect(valueIn(await child.stub.messages()).messages).toHaveLength(2);
+  });
+
+  test("is terminated when its parent's agent says so, which hears no more of it", async () => {
+    const { parent, runner, child } = await spawned();
+    const { runner: childRunner } = await working(child);
+    expect(await ask(runner, { action: "end", session: child.id })).toMatchObject({ ok: true });
+    expect(await childRunner.next("shutdown")).toMatchObject({ reason: "terminate" });
+    childRunner.send({ type: "stopped" });
+    await child.reaches("terminated");
+    await eventually(async () => {
+      expect(outcomeOf(await child.onlySpan("valet.child_session.report"))).toEqual(["ok", undefined]);
+    });
+    expect(valueIn(await parent.stub.messages()).messages).toEqual([]);
+    expect(await ask(runner, { action: "message", session: child.id, message: "hello" })).toMatchObject({ ok: false });
+  });
+
+  test("ends with its parent, and reports to nobody", async () => {
+    const { parent, runner, child } = await spawned();
+    const { runner: childRunner } = await working(child);
+    valueIn(await parent.stub.terminate(CALLER));
+    await childRunner.next("shutdown");
+    childRunner.send({ type: "stopped" });
+    await child.reaches("terminated");
+    const terminate = await child.onlySpan("valet.sandbox.terminate");
+    expect(terminate.attributes["valet.terminate.reason"]).toBe("parent_session_terminated");
+    expect(linksOf(terminate, "caused_by")).toEqual([(await parent.onlySpan("valet.sandbox.terminate")).spanId]);
+    await eventually(async () => {
+      const report = await child.onlySpan("valet.child_session.report");
+      expect(outcomeOf(report)).toEqual(["skipped", "parent_session_gone"]);
+      expect(report.parentSpanId).toBe(terminate.spanId);
+    });
+    runner.send({ type: "stopped" });
+    await parent.reaches("terminated");
+    await eventually(async () => expect(await childrenOf(parent)).toEqual({ [child.id]: "ended" }));
+  });
+
+  test("ends with its parent though the parent's object dies before it has said so", async () => {
+    const { parent, child } = await spawned();
+    valueIn(await parent.stub.terminate(CALLER));
+    await parent.crash();
+    await eventually(async () => expect((await child.view()).status).toBe("terminated"));
+  });
+});
+
+test("a session whose parent ended before it was made is never made", async () => {
+  const never = new TestSession();
+  const { session: parent } = await TestSession.running();
+  valueIn(await never.stub.endAsChild(parent.id, "parent_session_terminated", CALLER));
+  const created = await never.stub.create({ id: never.id, parentSessionId: parent.id, origin: { depth: 1 } }, CALLER);
+  expect(created).toMatchObject({ ok: false, problem: { status: 409 } });
+  expect(await never.stub.view()).toMatchObject({ ok: false, problem: { status: 404 } });
+});
+
+test("what is asked of another owner's session, or of one that is not in the family, is refused", async () => {
+  const { session } = await TestSession.running();
+  const stranger = { ownerId: "own_2" };
+  const message = { id: "msg_1", parentSessionId: "ses_other", content: "hello", sentBy: {} };
+  const report = { id: "rep_1", childSessionId: "ses_x", event: "terminated", costUsd: 0, reportedBy: {} } as const;
+  for (const result of [
+    await session.stub.adoptChild("ses_x", stranger),
+    await session.stub.takeChildReport(report, stranger),
+    await session.stub.takeParentMessage(message, CALLER),
+    await session.stub.endAsChild("ses_other", "requested", CALLER),
+  ]) {
+    expect(result).toMatchObject({ ok: false, problem: { status: 404 } });
+  }
+  expect((await session.view()).status).toBe("running");
+});

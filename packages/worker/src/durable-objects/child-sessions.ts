@@ -1,0 +1,332 @@
+/**
+ * A session's children, from the parent's side: what its agent asks about them, and what they report. The id of a child is
+ * chosen, and everything that it takes to make it is written, in the transaction that takes the request; only then is the
+ * other object called. A timer calls again until there is an answer, and every call may come twice: so each child is made
+ * once, whichever object dies in between.
+ */
+import type { ChildSession, ChildSessionAnswer, ChildSessionRequestOf } from "@valet/shared/protocol/child-sessions";
+import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
+import type { SessionView } from "@valet/shared/protocol/session-view";
+import { contextHeaders, extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
+import { readFamily } from "../projection/family.ts";
+import { upsertSession } from "../projection/sessions.ts";
+import type { CallContext } from "../session-calls.ts";
+import { ChildEndings } from "./child-endings.ts";
+import { type ChildInput, childInput } from "./child-input.ts";
+import { type ChildRow, ChildStore, type PeerCall, type RequestRow } from "./child-store.ts";
+import {
+  type Carrier,
+  type ChildOrigin,
+  type ChildReport,
+  type FamilyOptions,
+  MAX_DEPTH,
+  MAX_OPEN_CHILDREN,
+  PEER_CALL_MS,
+} from "./family.ts";
+import { newId } from "./ids.ts";
+import { ok, type Problem, type Result, refuse } from "./result.ts";
+import { endWith } from "./session-tracer.ts";
+
+type Request = FromRunnerOf<"child-session-request">;
+
+export interface ChildSessionsOptions extends FamilyOptions {
+  readonly db: D1Database;
+  readonly allowsFileRepos: boolean;
+  /** The channel of an attempt; where messages go that name none, if there is no such attempt. */
+  readonly channelOf: (attemptId: string | undefined) => string;
+  /** Sends the answer if there is a link; the request comes again if not. */
+  readonly respond: (requestId: string, answer: ChildSessionAnswer) => void;
+}
+
+/** With a wait that doubles from two seconds, a minute: by then the agent has long been told that nothing came of it. */
+const MAX_TRIES = 6;
+/** What an agent can have use for; more is a loop, or somebody else who found the way here. */
+const MAX_REQUESTS_A_MINUTE = 60;
+/** Children that an agent is told of, the newest. */
+const MAX_LISTED = 100;
+
+export class ChildSessions {
+  readonly #options: ChildSessionsOptions;
+  readonly #store: ChildStore;
+  readonly #endings: ChildEndings;
+  /** Lost with the memory, which an object that is asked things all the time keeps. */
+  #minute = { sinceMs: 0, requests: 0 };
+
+  constructor(options: ChildSessionsOptions) {
+    this.#options = options;
+    this.#store = new ChildStore(options.sql);
+    options.timers.handle("child-request", (id) => this.#call(id));
+    this.#endings = new ChildEndings(options, this.#store);
+  }
+
+  /** After the object came to life: calls that the one before it made have nobody to answer to. */
+  resume(): void {
+    const { timers, now } = this.#options;
+    for (const { id } of this.#store.unanswered()) timers.set("child-request", now(), { key: id });
+    this.#endings.resume();
+  }
+
+  /** What the agent asks. One that came before is answered as it was then. */
+  onRequest(frame: Request): void {
+    const { requestId, request } = frame;
+    const known = this.#store.request(requestId);
+    if (known?.answer) this.#respond(requestId, known.answer);
+    if (known !== undefined) return;
+    if (!this.#isWithinRate()) this.#respond(requestId, refusal("Too many requests: try again in a minute."));
+    else if (request.action === "list") this.#list(requestId);
+    else if (request.action === "spawn") this.#spawn(frame, request);
+    else if (request.action === "message") this.#message(frame, request);
+    else this.#end(frame, request);
+  }
+
+  /** Makes a place for a session that somebody else makes below this one. Again is fine. */
+  adopt(childId: string): Result<{ readonly depth: number }> {
+    if (this.#store.child(childId) === undefined) {
+      const refusal = this.#refusal();
+      if (refusal !== undefined) return refuse("child-session-refused", refusal);
+      this.#store.addChild(childId, "open", this.#options.channelOf(undefined));
+    }
+    return ok({ depth: this.#childDepth });
+  }
+
+  /** It was not made after all. */
+  release(childId: string): void {
+    this.#store.removeChild(childId);
+  }
+
+  /**
+   * Takes what a child tells.
+   * @returns the channel in which the agent is told of it; `undefined` if it has no need to, since it ended the child itself
+   */
+  takeReport({ childSessionId, event }: ChildReport): string | undefined {
+    const { channelOf } = this.#options;
+    this.#store.addChild(childSessionId, "open", channelOf(undefined));
+    const { state, channel, reason } = this.#store.child(childSessionId) as ChildRow;
+    if (event !== "terminated") return channel;
+    if (state !== "ended") this.#store.updateChild(childSessionId, { state: "ended" });
+    return reason === "requested" ? undefined : channel;
+  }
+
+  /** The session ends, and its children with it. */
+  endAll(): void {
+    for (const { id, call } of this.#store.unanswered()) {
+      if (call?.action === "spawn") this.#endSpan(call.span, "aborted", "session_terminated");
+      this.#answer(id, refusal("The session is being terminated."));
+    }
+    for (const child of this.#store.children()) this.#endings.begin(child, "parent_session_terminated");
+  }
+
+  #spawn(frame: Request, request: ChildSessionRequestOf<"spawn">): void {
+    const { tracer, state, channelOf, allowsFileRepos } = this.#options;
+    const { requestId, attemptId } = frame;
+    const toolCall = contextOf(frame);
+    const childId = newId("ses");
+    const refused = this.#refusal();
+    const made: ChildInput =
+      refused === undefined ? childInput(request, state.record, allowsFileRepos) : { ok: false, error: refused };
+    const span = tracer.start("valet.child_session.spawn", {
+      kind: SpanKind.CLIENT,
+      parent: toolCall,
+      attributes: { "valet.child_session.id": made.ok ? childId : undefined },
+    });
+    if (!made.ok) {
+      endWith(span, "error", "child_session_refused");
+      this.#refuse(requestId, made.error);
+      return;
+    }
+    const { input, isOwnRepo } = made;
+    const { credentials } = state.record;
+    const origin: ChildOrigin = {
+      depth: this.#childDepth,
+      spawnedBy: carrierOf(toolCall),
+      ...(credentials !== undefined && isOwnRepo && { credentials }),
+    };
+    this.#store.addChild(childId, "spawning", channelOf(attemptId));
+    this.#begin(requestId, { action: "spawn", childId, input, origin, span: span.context });
+  }
+
+  #message(frame: Request, { session, message: content }: ChildSessionRequestOf<"message">): void {
+    const { requestId } = frame;
+    const child = this.#openChild(session);
+    if (child === undefined) return this.#refuse(requestId, NO_SUCH_CHILD);
+    const { id: parentSessionId } = this.#options.state.record;
+    const message = { id: newId("msg"), parentSessionId, content, sentBy: carrierOf(contextOf(frame)) };
+    this.#begin(requestId, { action: "message", childId: child.id, message });
+  }
+
+  #end({ requestId }: Request, { session }: ChildSessionRequestOf<"end">): void {
+    const child = this.#openChild(session);
+    if (child === undefined) return this.#refuse(requestId, NO_SUCH_CHILD);
+    this.#endings.begin(child, "requested");
+    const answer = answerOf({ id: child.id, status: "terminating" });
+    this.#store.addRequest(requestId, null, answer);
+    this.#respond(requestId, answer);
+  }
+
+  /** Reads, and keeps nothing: asked again, it is read again. */
+  #list(requestId: string): void {
+    const { db, state, transactions, background, report, respond } = this.#options;
+    const { id, ownerId } = state.record;
+    const read = async () => {
+      const { sessions = [] } = (await readFamily(db, id, ownerId)) ?? {};
+      const children = sessions.filter(({ depth }) => depth === 1).slice(-MAX_LISTED);
+      respond(requestId, answerOf(...children.map((child) => ({ ...childView(child), costUsd: child.cost_usd }))));
+    };
+    const fail = (error: unknown) => {
+      report(error);
+      respond(requestId, refusal("The sessions cannot be read now: try again in a moment."));
+    };
+    transactions.afterCommit(() => background(read().catch(fail)));
+  }
+
+  #begin(requestId: string, call: PeerCall): void {
+    this.#store.addRequest(requestId, call, null);
+    this.#call(requestId);
+  }
+
+  /** Makes the call that a request stands for, after the commit; and again, by the timer, if nothing comes of it. */
+  #call(requestId: string): void {
+    const { timers, now, transactions, background, report } = this.#options;
+    const row = this.#store.request(requestId);
+    if (row === undefined || row.call === null || row.answer !== null) return;
+    const { call } = row;
+    timers.set("child-request", now() + PEER_CALL_MS, { key: requestId });
+    const settle = (work: () => void) => transactions.run(work);
+    const make = () =>
+      this.#make(call).then(
+        (result) => settle(() => this.#settle(requestId, call, result)),
+        (error: unknown) => {
+          report(error);
+          settle(() => this.#retry(requestId));
+        },
+      );
+    transactions.afterCommit(() => background(make().catch(report)));
+  }
+
+  async #make(call: PeerCall): Promise<Result<ChildSession>> {
+    const { peer, db, state, report } = this.#options;
+    const { ownerId } = state.record;
+    const agent = peer(call.childId);
+    if (call.action === "message") {
+      const result = await agent.takeParentMessage(call.message, { ownerId });
+      return result.ok ? ok({ id: call.childId }) : result;
+    }
+    const ctx: CallContext = { ownerId, ...contextHeaders(call.span) };
+    const result = await agent.create({ ...call.input, id: call.childId, origin: call.origin }, ctx);
+    if (!result.ok) return result;
+    const { value: view } = result;
+    // It does so itself a moment later; but its parent's agent may look for it at once.
+    await upsertSession(db, { ownerId, version: 0, view }).run().catch(report);
+    return ok(childView(view));
+  }
+
+  #settle(requestId: string, call: PeerCall, result: Result<ChildSession>): void {
+    const child = this.#store.child(call.childId);
+    if (this.#store.request(requestId)?.answer !== null) return;
+    if (call.action === "spawn") {
+      if (!result.ok) this.#store.removeChild(call.childId);
+      else if (child?.state === "spawning") this.#store.updateChild(call.childId, { state: "open" });
+      this.#endSpan(call.span, result.ok ? "ok" : "error", result.ok ? undefined : "child_session_refused");
+    }
+    this.#answer(requestId, result.ok ? answerOf(result.value) : refusal(textOf(result.problem)));
+  }
+
+  #retry(requestId: string): void {
+    const { timers, now, retryMs } = this.#options;
+    const row = this.#store.request(requestId);
+    if (row === undefined || row.call === null || row.answer !== null) return;
+    const tries = this.#store.countTry(requestId);
+    if (tries < MAX_TRIES) timers.set("child-request", now() + retryMs * 2 ** (tries - 1), { key: requestId });
+    else this.#giveUp(row, row.call);
+  }
+
+  /** Nobody knows what became of it: a child that was made all the same is terminated. */
+  #giveUp({ id }: RequestRow, call: PeerCall): void {
+    const child = this.#store.child(call.childId);
+    if (call.action === "spawn") {
+      this.#endSpan(call.span, "error", "child_session_refused");
+      if (child !== undefined) this.#endings.begin(child, "requested");
+    }
+    this.#answer(id, refusal("The other session cannot be reached."));
+  }
+
+  /** Why there can be no other child now, if so. */
+  #refusal(): string | undefined {
+    const { state } = this.#options.state.record;
+    if (state === "terminating" || state === "terminated") return "A session that has ended has no children.";
+    if (this.#childDepth > MAX_DEPTH) {
+      return `Sessions may be ${MAX_DEPTH} deep below the first, and this one is: do the work here.`;
+    }
+    const open = this.#store.children().filter((child) => child.state !== "ending").length;
+    if (open < MAX_OPEN_CHILDREN) return undefined;
+    return `A session may have ${MAX_OPEN_CHILDREN} open children: end one that is done.`;
+  }
+
+  #isWithinRate(): boolean {
+    const nowMs = this.#options.now();
+    if (nowMs - this.#minute.sinceMs >= 60_000) this.#minute = { sinceMs: nowMs, requests: 0 };
+    return ++this.#minute.requests <= MAX_REQUESTS_A_MINUTE;
+  }
+
+  get #childDepth(): number {
+    return (this.#options.state.record.depth ?? 0) + 1;
+  }
+
+  #openChild(id: string): ChildRow | undefined {
+    const child = this.#store.child(id);
+    return child?.state === "open" || child?.state === "spawning" ? child : undefined;
+  }
+
+  #endSpan(context: SpanContext, ...end: SpawnEnd): void {
+    this.#options.tracer.change("valet.child_session.spawn", context, (span) => endWith(span, ...end));
+  }
+
+  #refuse(requestId: string, error: string): void {
+    this.#store.addRequest(requestId, null, refusal(error));
+    this.#respond(requestId, refusal(error));
+  }
+
+  #answer(requestId: string, answer: ChildSessionAnswer): void {
+    this.#options.timers.clear("child-request", requestId);
+    this.#store.answerRequest(requestId, answer);
+    this.#respond(requestId, answer);
+  }
+
+  #respond(requestId: string, answer: ChildSessionAnswer): void {
+    const { transactions, respond } = this.#options;
+    transactions.afterCommit(() => respond(requestId, answer));
+  }
+}
+
+type SpawnEnd = [
+  outcome: "ok" | "error" | "aborted",
+  errorType?: "child_session_refused" | "session_terminated" | undefined,
+];
+
+const NO_SUCH_CHILD = "You have no open child session of this id.";
+
+function contextOf({ traceparent, tracestate }: Request): SpanContext | undefined {
+  return extractFromHeaders({ traceparent, tracestate });
+}
+
+function carrierOf(context: SpanContext | undefined): Carrier {
+  return context === undefined ? {} : contextHeaders(context);
+}
+
+function answerOf(...sessions: ChildSession[]): ChildSessionAnswer {
+  return { ok: true, sessions };
+}
+
+function refusal(error: string): ChildSessionAnswer {
+  return { ok: false, error };
+}
+
+function textOf({ title, detail }: Problem): string {
+  return `${title}: ${detail}`;
+}
+
+type Viewed = Pick<SessionView, "id" | "title" | "status" | "agent" | "queueLength">;
+
+function childView({ id, title, status, agent, queueLength }: Viewed): ChildSession {
+  return { id, status, agent, queueLength, ...(title !== undefined && { title }) };
+}

@@ -1,0 +1,224 @@
+/** What a child tells its parent, on the real objects of both, whatever the parent does meanwhile. */
+import { runInDurableObject } from "cloudflare:test";
+import { describe, expect, test, vi } from "vitest";
+import { eventually } from "../../test/eventually.ts";
+import { NO_WORK } from "../../test/fake-runner.ts";
+import { ask, sessionIn, spawned, systemMessage, working } from "../../test/family.ts";
+import { boot, expectSound, hibernate, linksOf, loseRunner, outcomeOf, tailOf } from "../../test/sandbox.ts";
+import { CALLER, TestSession, valueIn } from "../../test/session.ts";
+import { SessionAgent } from "./session-agent.ts";
+
+const ANSWER = [{ type: "text" as const, id: "prt_1", text: "There are three." }];
+
+describe("a child's message is over:", () => {
+  test("its agent's answer reaches the parent's agent, which answers, with the traces of both linked", async () => {
+    const { parent, runner, child } = await spawned();
+    const { runner: childRunner, attemptId } = await working(child);
+    await childRunner.end(attemptId, { parts: ANSWER });
+
+    const { dispatch } = await runner.next("prompt");
+    runner.send({ type: "prompt-accepted", attemptId: dispatch.attemptId });
+    for (const words of [child.id, "Counting", "completed", "$0.0100", "There are three."]) {
+      expect(dispatch.content).toContain(words);
+    }
+    await runner.end(dispatch.attemptId);
+    const message = await systemMessage(parent, child.id);
+    expect(message).toMatchObject({ status: "done", outcome: "ok", channel: "main" });
+
+    const report = await child.onlySpan("valet.child_session.report");
+    const [first] = await child.spans("valet.prompt");
+    expect(report).toMatchObject({ parentSpanId: first?.spanId, traceId: first?.traceId, kind: 4 });
+    expect(report.attributes).toMatchObject({
+      ...{ "valet.parent_session.id": parent.id, "valet.child_session.event": "completed", "valet.outcome": "ok" },
+    });
+    const prompt = await parent.onlySpan("valet.prompt");
+    expect(prompt).toMatchObject({
+      parentSpanId: undefined,
+      attributes: { "valet.message.source": "system", "valet.child_session.id": child.id },
+      links: [{ type: "caused_by", traceId: report.traceId, spanId: report.spanId }],
+    });
+    await expectSound(parent);
+    await expectSound(child);
+  });
+
+  test("goes to the channel that the child was spawned from, and waits for the turn there", async () => {
+    const { session: parent, runner } = await TestSession.running();
+    await parent.send("spawn one", { channel: "side" });
+    const turn = await runner.accept();
+    const answer = await ask(runner, { action: "spawn", prompt: "count" }, turn.attemptId);
+    const child = TestSession.of(sessionIn(answer));
+    const { runner: childRunner, attemptId } = await working(child);
+    await childRunner.end(attemptId);
+    const { id } = await systemMessage(parent, child.id);
+    await parent.messageIs(id, { status: "queued", queueReason: "system_message", channel: "side" });
+    await runner.end(turn.attemptId);
+    expect(await runner.accept()).toMatchObject({ messageId: id, channel: "side" });
+    await parent.messageIs(id, { status: "accepted" });
+  });
+
+  test("only when nothing is left to do, and once for all that the parent had said", async () => {
+    const { parent, child } = await spawned();
+    const { runner: childRunner, attemptId } = await working(child);
+    const second = { id: "msg_second", parentSessionId: parent.id, content: "and more", sentBy: {} };
+    valueIn(await child.stub.takeParentMessage(second, CALLER));
+    await child.send("a person's own question");
+    await childRunner.end(attemptId);
+    for (let turn = 0; turn < 2; turn++) {
+      expect(await child.spans("valet.child_session.report")).toEqual([]);
+      await childRunner.end((await childRunner.accept()).attemptId, { parts: ANSWER });
+    }
+    await systemMessage(parent, child.id);
+    expect(await child.spans("valet.child_session.report")).toHaveLength(1);
+  });
+
+  test("a person's messages to the child are none of the parent's business", async () => {
+    const { parent, child } = await spawned();
+    const { runner: childRunner, attemptId } = await working(child);
+    await childRunner.end(attemptId);
+    await systemMessage(parent, child.id);
+    await child.send("another question");
+    await childRunner.end((await childRunner.accept()).attemptId);
+    expect(await child.spans("valet.child_session.report")).toHaveLength(1);
+    expect(valueIn(await parent.stub.messages()).messages).toHaveLength(1);
+  });
+
+  test("with an error, which is said, and what was recorded by then is handed to export", async () => {
+    const { parent, child } = await spawned();
+    const { runner: childRunner, attemptId } = await working(child);
+    await childRunner.end(attemptId, { outcome: "error", errorType: "model_chain_exhausted", parts: [] });
+    const { content } = await systemMessage(parent, child.id);
+    expect(content).toContain("error, model_chain_exhausted");
+    await eventually(async () => {
+      const report = await child.onlySpan("valet.child_session.report");
+      expect([report.isOpen, report.attributes["valet.child_session.event"]]).toEqual([false, "error"]);
+    });
+    expect(await tailOf(child)).toBe(0);
+  });
+});
+
+describe("a child fails or ends:", () => {
+  test("its sandbox does not start", async () => {
+    const { parent, child } = await spawned();
+    const childRunner = await (await child.connect()).hello();
+    childRunner.send({ type: "stage", stage: "failed", errorType: "git_clone_failed" });
+    await child.reaches("error");
+    const { content } = await systemMessage(parent, child.id);
+    expect(content).toContain("error, git_clone_failed");
+    const report = await child.onlySpan("valet.child_session.report");
+    expect(report.parentSpanId).toBe((await child.onlySpan("valet.sandbox.spawn")).spanId);
+    await eventually(async () => expect(outcomeOf(await child.onlySpan(report.name))).toEqual(["ok", undefined]));
+    expect(await tailOf(child)).toBe(0);
+  });
+
+  test("it is terminated by a person while the parent sleeps, which wakes it", async () => {
+    const { parent, runner, child } = await spawned();
+    const { runner: childRunner } = await working(child);
+    await hibernate(parent, runner);
+    valueIn(await child.stub.terminate(CALLER));
+    await childRunner.next("shutdown");
+    childRunner.send({ type: "stopped" });
+    await child.reaches("terminated");
+    const { id, content } = await systemMessage(parent, child.id);
+    expect(content).toContain("terminated");
+    const awake = await boot(parent);
+    expect(await awake.accept()).toMatchObject({ messageId: id });
+    const prompt = await parent.onlySpan("valet.prompt");
+    const restore = await parent.onlySpan("valet.sandbox.restore");
+    expect(linksOf(restore, "caused_by")).toEqual([prompt.spanId]);
+    const report = await child.onlySpan("valet.child_session.report");
+    expect(linksOf(prompt, "caused_by")).toEqual([report.spanId]);
+    expect(report.parentSpanId).toBe((await child.onlySpan("valet.sandbox.terminate")).spanId);
+    expect(await tailOf(child)).toBe(0);
+  });
+
+  test("it fails while the parent sleeps", async () => {
+    const { parent, runner, child } = await spawned();
+    const { runner: childRunner, attemptId } = await working(child);
+    await hibernate(parent, runner);
+    await childRunner.end(attemptId, { outcome: "error", errorType: "stuck_turn", parts: [] });
+    await systemMessage(parent, "stuck_turn");
+    expect((await parent.view()).status).toBe("restoring");
+  });
+
+  test("the loss of its runner is no failure as long as its message is tried again", async () => {
+    const { child } = await spawned();
+    const { runner: childRunner } = await working(child);
+    await loseRunner(child, childRunner);
+    const again = await boot(child);
+    expect(await child.spans("valet.child_session.report")).toEqual([]);
+    await again.end((await again.accept()).attemptId);
+    await eventually(async () => {
+      const { attributes } = await child.onlySpan("valet.child_session.report");
+      expect(attributes["valet.child_session.event"]).toBe("completed");
+    });
+  });
+});
+
+test("what the parent could not take is told again, and in order", async () => {
+  const { parent, child } = await spawned();
+  const { runner: childRunner, attemptId } = await working(child);
+  const take = vi.spyOn(SessionAgent.prototype, "takeChildReport").mockRejectedValue(new Error("the test breaks it"));
+  await childRunner.end(attemptId, { parts: ANSWER });
+  await eventually(() => expect(take).toHaveBeenCalled());
+  valueIn(await child.stub.terminate(CALLER));
+  await childRunner.next("shutdown");
+  childRunner.send({ type: "stopped" });
+  await child.reaches("terminated");
+  expect(valueIn(await parent.stub.messages()).messages).toEqual([]);
+  take.mockRestore();
+  await child.elapse("parent-report");
+  await systemMessage(parent, "terminated");
+  const { messages } = valueIn(await parent.stub.messages());
+  expect(messages.map(({ content }) => /completed|terminated/.exec(content)?.[0])).toEqual(["completed", "terminated"]);
+  await eventually(async () => expect(await child.timers()).not.toContain("parent-report"));
+});
+
+describe("the same is told once", () => {
+  test("though the report comes twice", async () => {
+    const { parent, child } = await spawned();
+    const { runner: childRunner, attemptId } = await working(child);
+    await childRunner.end(attemptId);
+    const { id } = await systemMessage(parent, child.id);
+    const told = { id, childSessionId: child.id, event: "completed", costUsd: 0, reportedBy: {} } as const;
+    valueIn(await parent.stub.takeChildReport(told, CALLER));
+    expect(valueIn(await parent.stub.messages()).messages).toHaveLength(1);
+  });
+
+  test.each(["crash", "evict"] as const)(
+    "and not lost though the child's object goes (%s) before it is",
+    async (how) => {
+      const { parent, child } = await spawned();
+      const { runner: childRunner, attemptId } = await working(child);
+      // As if the parent had not answered before the object went: what it had said is said again.
+      await childRunner.end(attemptId, { parts: ANSWER });
+      await systemMessage(parent, child.id);
+      const { traceId, spanId } = await child.onlySpan("valet.child_session.report");
+      await runInDurableObject(child.stub, (_object, { storage }) => {
+        const told = { id: `${child.id}:again`, childSessionId: child.id, event: "error", costUsd: 0, reportedBy: {} };
+        storage.sql.exec(
+          "INSERT INTO parent_reports (id, report, context) VALUES (?, ?, ?)",
+          ...[told.id, JSON.stringify(told), JSON.stringify({ traceId, spanId })],
+        );
+      });
+      await (how === "crash" ? child.crash() : child.evict("close"));
+      await child.view();
+      await systemMessage(parent, "did not complete");
+      await eventually(async () => expect(await child.timers()).not.toContain("parent-report"));
+    },
+  );
+
+  test("and not lost though the child's object dies as it is to be told", async () => {
+    const { parent, child } = await spawned();
+    const { runner: childRunner, attemptId } = await working(child);
+    childRunner.send({
+      ...{ type: "turn-ended", attemptId, outcome: "ok", parts: ANSWER },
+      summary: NO_WORK,
+    });
+    await eventually(async () => expect(await child.spans("valet.child_session.report")).toHaveLength(1));
+    await child.crash();
+    await systemMessage(parent, "There are three.");
+    await eventually(async () => {
+      expect(outcomeOf(await child.onlySpan("valet.child_session.report"))).toEqual(["ok", undefined]);
+    });
+  });
+});

@@ -1,0 +1,196 @@
+/**
+ * What a child session tells its parent: that the work it was given is over, that it failed, that it has ended. Read off the
+ * session's state at the end of each transaction, so that nothing that leads there can forget it; kept in an outbox until
+ * the parent has taken it, or is no more.
+ */
+import type { ChildSessionEvent } from "@valet/shared/spans";
+import { contextHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
+import type { Conversation } from "./conversation.ts";
+import { type ChildReport, type FamilyOptions, PEER_CALL_MS } from "./family.ts";
+import type { MessageRow } from "./message-store.ts";
+import type { PromptQueue } from "./prompt-queue.ts";
+import type { Result } from "./result.ts";
+import type { SessionRecord } from "./session-state.ts";
+import { endWith } from "./session-tracer.ts";
+import type { TurnRecords } from "./turn-records.ts";
+
+export interface ParentReportsOptions extends FamilyOptions {
+  readonly queue: PromptQueue;
+  readonly conversation: Conversation;
+  readonly records: TurnRecords;
+  /** Hands what was recorded to export: the object may go idle after a report. */
+  readonly boundary: () => void;
+}
+
+const MAX_ANSWER_LENGTH = 8000;
+const MAX_DOUBLINGS = 8;
+const TIMER = "parent-report";
+
+type Note = Pick<ChildReport, "id" | "event" | "outcome" | "errorType" | "answer"> & {
+  /** The operation that it is about. */
+  readonly operation: SpanContext | undefined;
+};
+
+export class ParentReports {
+  readonly #options: ParentReportsOptions;
+  #failures = 0;
+
+  constructor(options: ParentReportsOptions) {
+    this.#options = options;
+    options.sql.exec(`
+      CREATE TABLE IF NOT EXISTS parent_messages (id TEXT PRIMARY KEY) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS parent_reports (
+        seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, report TEXT, context TEXT NOT NULL);
+      CREATE TABLE IF NOT EXISTS parent_refused (one INTEGER PRIMARY KEY CHECK (one = 1));
+    `);
+    options.timers.handle(TIMER, () => this.#start());
+  }
+
+  /** After the object came to life: nobody sends what waits. */
+  resume(): void {
+    const { timers, now } = this.#options;
+    if (this.#next() !== undefined) timers.set(TIMER, now());
+  }
+
+  /** The parent waits for the outcome of this message. */
+  expect(messageId: string): void {
+    this.#options.sql.exec("INSERT OR IGNORE INTO parent_messages VALUES (?)", messageId);
+  }
+
+  /** The parent has ended before it had made this session: it is not to be made any more, should that still be asked. */
+  neverMake(): void {
+    this.#options.sql.exec("INSERT OR IGNORE INTO parent_refused VALUES (1)");
+  }
+
+  get isNeverMade(): boolean {
+    return this.#options.sql.exec("SELECT 1 FROM parent_refused").toArray().length > 0;
+  }
+
+  /** Notes what there is to tell by now. To be called at the end of every transaction that changed anything. */
+  note(): void {
+    const { state } = this.#options;
+    const { record } = state;
+    if (record.parentSessionId === undefined || record.state === "terminating") return;
+    const note = this.#due(record);
+    if (note === undefined) return;
+    this.#options.sql.exec("DELETE FROM parent_messages");
+    this.#add(note, record.parentSessionId, record);
+  }
+
+  #due({ id, state, errorType, generation, startContext, endContext }: SessionRecord): Note | undefined {
+    if (state === "terminated")
+      return this.#once({ id: `${id}:terminated`, event: "terminated", operation: endContext });
+    if (state === "error") {
+      const why = errorType === undefined ? {} : { errorType };
+      const note = { id: `${id}:error:${generation}`, event: "error", outcome: "error", ...why } as const;
+      return this.#once({ ...note, operation: startContext }) ?? this.#messagesDone(id);
+    }
+    return this.#messagesDone(id);
+  }
+
+  /** The last of the parent's messages, once all are done and nothing else is left to do. */
+  #messagesDone(sessionId: string): Note | undefined {
+    const { sql, queue, conversation } = this.#options;
+    const ids = sql.exec("SELECT id FROM parent_messages").toArray();
+    if (ids.length === 0 || queue.waiting().length > 0 || queue.inFlight().length > 0) return undefined;
+    const rows = ids.flatMap(({ id }) => queue.store.message(id as string) ?? []);
+    const last = rows.toSorted((a, b) => a.seq - b.seq).at(-1);
+    if (last === undefined || last.outcome === null) return undefined;
+    const event: ChildSessionEvent = last.outcome === "ok" ? "completed" : "error";
+    const answer = answerTo(last, conversation);
+    return this.#once({
+      ...{ id: `${sessionId}:${last.id}`, event, outcome: last.outcome, operation: last.promptContext },
+      ...(last.errorType !== null && { errorType: last.errorType }),
+      ...(answer !== "" && { answer }),
+    });
+  }
+
+  #once(note: Note): Note | undefined {
+    const known = this.#options.sql.exec("SELECT 1 FROM parent_reports WHERE id = ?", note.id).toArray();
+    return known.length === 0 ? note : undefined;
+  }
+
+  #add({ operation, ...note }: Note, parentSessionId: string, { id, title }: SessionRecord): void {
+    const { sql, tracer, records, timers, now, transactions, boundary } = this.#options;
+    const { context } = tracer.start("valet.child_session.report", {
+      kind: SpanKind.PRODUCER,
+      parent: operation,
+      attributes: { "valet.parent_session.id": parentSessionId, "valet.child_session.event": note.event },
+    });
+    const report: ChildReport = {
+      ...{ ...note, childSessionId: id, costUsd: records.costUsd(), reportedBy: contextHeaders(context) },
+      ...(title !== undefined && { title }),
+    };
+    sql.exec(
+      "INSERT INTO parent_reports (id, report, context) VALUES (?, ?, ?)",
+      ...[report.id, JSON.stringify(report), JSON.stringify(context)],
+    );
+    if (note.event !== "completed") boundary();
+    if (timers.dueMs(TIMER) !== undefined) return;
+    timers.set(TIMER, now() + PEER_CALL_MS);
+    transactions.afterCommit(() => this.#send());
+  }
+
+  #start(): void {
+    const { timers, now, transactions } = this.#options;
+    // Comes, too, if the object does not live to see the answer.
+    timers.set(TIMER, now() + PEER_CALL_MS);
+    transactions.afterCommit(() => this.#send());
+  }
+
+  #send(): void {
+    const { background, report } = this.#options;
+    background(this.#sendNext().catch(report));
+  }
+
+  /** Sends the oldest report, then the next: the parent hears of things in their order. */
+  async #sendNext(): Promise<void> {
+    const { state, peer, timers, now, retryMs, transactions, report } = this.#options;
+    for (let next = this.#next(); next !== undefined; next = this.#next()) {
+      const { parentSessionId = "", ownerId } = state.record;
+      const result = await peer(parentSessionId)
+        .takeChildReport(next.report, { ownerId })
+        .catch((error: unknown) => {
+          report(error);
+          return undefined;
+        });
+      const isGone = isRefused(result, "session-ended") || isRefused(result, "session-not-found");
+      if (result?.ok || isGone) {
+        this.#failures = 0;
+        const { report, context } = next;
+        transactions.run(() => this.#done(report, context, isGone));
+      } else {
+        const delayMs = retryMs * 2 ** Math.min(this.#failures++, MAX_DOUBLINGS);
+        transactions.run(() => timers.set(TIMER, now() + delayMs));
+        return;
+      }
+    }
+    transactions.run(() => timers.clear(TIMER));
+  }
+
+  #done({ id, event }: ChildReport, context: SpanContext, isGone: boolean): void {
+    const { sql, tracer, boundary } = this.#options;
+    sql.exec("UPDATE parent_reports SET report = NULL WHERE id = ?", id);
+    tracer.change("valet.child_session.report", context, (span) => {
+      endWith(span, isGone ? "skipped" : "ok", isGone ? "parent_session_gone" : undefined);
+    });
+    if (event !== "completed") boundary();
+  }
+
+  #next(): { readonly report: ChildReport; readonly context: SpanContext } | undefined {
+    const [row] = this.#options.sql
+      .exec("SELECT report, context FROM parent_reports WHERE report IS NOT NULL ORDER BY seq LIMIT 1")
+      .toArray();
+    return row && { report: JSON.parse(row.report as string), context: JSON.parse(row.context as string) };
+  }
+}
+
+function isRefused(result: Result<unknown> | undefined, name: string): boolean {
+  return result !== undefined && !result.ok && result.problem.type === `urn:valet:problem:${name}`;
+}
+
+function answerTo(row: MessageRow, conversation: Conversation): string {
+  const texts = conversation.view(row).parts.flatMap((part) => (part.type === "text" ? [part.text] : []));
+  const text = texts.join("\n");
+  return text.length <= MAX_ANSWER_LENGTH ? text : `${text.slice(0, MAX_ANSWER_LENGTH)} … (cut)`;
+}

@@ -1,0 +1,86 @@
+/** What tests of a session's family have in common: the parent's runner, asking as its agent's tools do. */
+import { runInDurableObject } from "cloudflare:test";
+import type { ChildSessionAnswer, ChildSessionRequest } from "@valet/shared/protocol/child-sessions";
+import type { CreateSession } from "@valet/shared/protocol/session-api";
+import { expect } from "vitest";
+import { eventually } from "./eventually.ts";
+import type { FakeRunner } from "./fake-runner.ts";
+import { boot } from "./sandbox.ts";
+import { TestSession } from "./session.ts";
+
+/** The span of a tool call, as the runner says it; here it is the test's. */
+export const TOOL_CALL = { traceId: "c".repeat(32), spanId: "b".repeat(16) };
+
+let requests = 0;
+
+/** What the parent's agent asks; the frame can be sent again. */
+export function requestOf(request: ChildSessionRequest, attemptId?: string) {
+  return {
+    type: "child-session-request" as const,
+    requestId: `req_${++requests}`,
+    request,
+    traceparent: `00-${TOOL_CALL.traceId}-${TOOL_CALL.spanId}-03`,
+    ...(attemptId !== undefined && { attemptId }),
+  };
+}
+
+/** Asks, and waits for the answer. */
+export async function ask(
+  runner: FakeRunner,
+  request: ChildSessionRequest,
+  attemptId?: string,
+): Promise<ChildSessionAnswer> {
+  const frame = requestOf(request, attemptId);
+  runner.send(frame);
+  const { requestId, answer } = await runner.next("child-session-response");
+  expect(requestId).toBe(frame.requestId);
+  return answer;
+}
+
+/** The one session that a request was about. */
+export function sessionIn(answer: ChildSessionAnswer): string {
+  if (!answer.ok) throw new Error(answer.error);
+  const [session, ...others] = answer.sessions;
+  if (session === undefined || others.length > 0) throw new Error(`${answer.sessions.length} sessions`);
+  return session.id;
+}
+
+export interface Family {
+  readonly parent: TestSession;
+  readonly runner: FakeRunner;
+  readonly child: TestSession;
+}
+
+/** A session that runs and the child that its agent has spawned, whose sandbox starts. */
+export async function spawned(input: CreateSession = {}): Promise<Family> {
+  const { session: parent, runner } = await TestSession.running(input);
+  const child = TestSession.of(sessionIn(await ask(runner, { action: "spawn", prompt: "count", title: "Counting" })));
+  return { parent, runner, child };
+}
+
+/** The child's runner boots, and works on the first message. */
+export async function working(child: TestSession): Promise<{ runner: FakeRunner; attemptId: string }> {
+  const runner = await boot(child);
+  const { attemptId } = await runner.accept();
+  return { runner, attemptId };
+}
+
+/** The children that the object has on record, and how far they are. */
+export function childrenOf(session: TestSession): Promise<Record<string, string>> {
+  return runInDurableObject(session.stub, (_object, { storage }) => {
+    const rows = storage.sql.exec("SELECT id, state FROM children").toArray();
+    return Object.fromEntries(rows.map(({ id, state }) => [id as string, state as string]));
+  });
+}
+
+/** The message that a session has been told something with. */
+export async function systemMessage(session: TestSession, part: string) {
+  return eventually(async () => {
+    const result = await session.stub.messages();
+    const found = result.ok ? result.value.messages.filter(({ content }) => content.includes(part)) : [];
+    expect(found).toHaveLength(1);
+    const [message] = found as [(typeof found)[number]];
+    expect(message.source).toBe("system");
+    return message;
+  });
+}
