@@ -1,0 +1,146 @@
+/** Runs many sessions with faults for a long time, and then looks whether anything is missing, left over, or has grown. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { waitFor } from "../packages/cli/src/wait.ts";
+import { startScriptedModel } from "../packages/scripted-model/src/index.ts";
+import { type Backend, startBackend } from "../tests/soak/backend.ts";
+import { faultsIn } from "../tests/soak/check-traces.ts";
+import { scenario } from "../tests/soak/scenario.ts";
+import { runSession, type SessionEnd, type SoakWorld } from "../tests/soak/session-course.ts";
+import { ValetProcess } from "../tests/soak/valet-process.ts";
+
+const DEFAULTS = { sessions: 30, messages: 10, awake: 6 };
+const HELP = `Usage: pnpm soak [--sessions N] [--messages N] [--awake N] [--json]
+
+Runs N sessions (${DEFAULTS.sessions} unless given) with N messages each (${DEFAULTS.messages}), at most N at a time (${DEFAULTS.awake}; each takes some 600 MB), on
+real parts and a scripted model. Runners, agents and workerd are killed, sessions put to sleep, messages sent twice, and the
+backend refuses for a while. Ends with 0 if every message has one outcome, every span is complete, no process or folder is
+left, and neither broker nor workerd has grown.
+`;
+
+/** Between the first sessions and the last; what is more is a leak. Garbage collectors take what they are given. */
+const MAX_GROWTH_MB = 100;
+const SPANS_TIMEOUT_MS = 60_000;
+
+interface Arguments {
+  readonly sessions: number;
+  readonly messages: number;
+  readonly awake: number;
+  readonly json: boolean;
+  readonly help: boolean;
+}
+
+function readArguments(): Arguments {
+  const number = { type: "string" } as const;
+  const { values } = parseArgs({
+    options: {
+      ...{ sessions: number, messages: number, awake: number },
+      json: { type: "boolean", default: false },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  });
+  const read = (name: keyof typeof DEFAULTS) => {
+    const count = Number(values[name] ?? DEFAULTS[name]);
+    if (!Number.isSafeInteger(count) || count < 1) {
+      throw new TypeError(`--${name} takes a whole number from 1, not "${values[name]}"`);
+    }
+    return count;
+  };
+  return {
+    ...{ sessions: read("sessions"), messages: read("messages"), awake: read("awake") },
+    ...{ json: values.json, help: values.help },
+  };
+}
+
+async function soak({ sessions, messages, awake, json }: Arguments): Promise<boolean> {
+  const startMs = Date.now();
+  const seconds = () => Math.round((Date.now() - startMs) / 1000);
+  const report = (line: string) => json || process.stdout.write(`${String(seconds()).padStart(5)} s  ${line}\n`);
+  const stateDir = mkdtempSync(join(tmpdir(), "valet-soak-"));
+  const backend = await startBackend();
+  const model = await startScriptedModel({ scenario });
+  const valet = await ValetProcess.start(stateDir, {
+    ...{ VALET_MODEL_BASE_URL: model.url, VALET_MODEL: "scripted", VALET_MODEL_API_KEY: "none" },
+    ...{ OTEL_EXPORTER_OTLP_ENDPOINT: backend.url, OTEL_BSP_SCHEDULE_DELAY: "500", VALET_GRACE_MS: "10000" },
+  });
+  try {
+    const ended: SessionEnd[] = [];
+    // The first third is for workerd to be killed and for everything to warm up.
+    const warmUp = Math.ceil(sessions / 3);
+    let warm: ReturnType<ValetProcess["memory"]> | undefined;
+    const world: SoakWorld = { valet, backend, report, mayKillWorkerd: () => ended.length < warmUp };
+    await inParallel(sessions, awake, async (number) => {
+      ended.push(await runSession(world, number, messages));
+      const memory = valet.memory();
+      if (ended.length === warmUp + awake || ended.length === sessions) warm ??= memory;
+      report(
+        `${ended.length} of ${sessions} sessions have ended; broker ${memory.broker} MB, workerd ${memory.workerd} MB`,
+      );
+    });
+    const faults = await faultsOf(valet, backend, ended, messages);
+    const memory = { warm: warm ?? valet.memory(), end: valet.memory() };
+    for (const part of ["broker", "workerd"] as const) {
+      const growth = memory.end[part] - memory.warm[part];
+      if (growth > MAX_GROWTH_MB) faults.push(`${part} has grown by ${growth} MB`);
+    }
+    const outcomes = countBy(ended.flatMap((end) => end.messages.map(({ outcome }) => String(outcome))));
+    const injected = countBy(ended.flatMap((end) => end.faults));
+    const figures = { seconds: seconds(), sessions, messages: sessions * messages, outcomes, injected };
+    const result = { ...figures, spans: backend.spans.size, refusedRequests: backend.refused(), memory, faults };
+    process.stdout.write(`${json ? JSON.stringify(result) : JSON.stringify(result, undefined, 2)}\n`);
+    return faults.length === 0;
+  } finally {
+    await valet.stop();
+    await model.close();
+    await backend.close();
+    rmSync(stateDir, { recursive: true, force: true });
+  }
+}
+
+/** Everything that is wrong once all is over. */
+async function faultsOf(
+  valet: ValetProcess,
+  backend: Backend,
+  ended: SessionEnd[],
+  messages: number,
+): Promise<string[]> {
+  const ids = ended.flatMap((end) => end.messages.map(({ id }) => id));
+  const inSpans = () => faultsIn([...backend.spans.values()], ids);
+  await waitFor(
+    "the spans",
+    async () => inSpans(),
+    (faults) => faults.length === 0,
+    SPANS_TIMEOUT_MS,
+  ).catch(() => {});
+  const faults = inSpans();
+  for (const { id, messages: had } of ended) {
+    if (had.length !== messages) faults.push(`${id} has ${had.length} messages of ${messages}`);
+    for (const message of had) if (message.outcome === undefined) faults.push(`${message.id} has no outcome`);
+  }
+  return [...faults, ...valet.left().map((left) => `left over: ${left}`)];
+}
+
+/** Runs `work` for 0 to `count`, at most `width` at a time. */
+async function inParallel(count: number, width: number, work: (number: number) => Promise<void>): Promise<void> {
+  let next = 0;
+  const lane = async () => {
+    while (next < count) await work(next++);
+  };
+  await Promise.all(Array.from({ length: Math.min(width, count) }, lane));
+}
+
+function countBy(values: readonly string[]): Record<string, number> {
+  const groups = [...Map.groupBy(values, (value) => value)];
+  return Object.fromEntries(groups.map(([value, each]) => [value, each.length]));
+}
+
+try {
+  const given = readArguments();
+  if (given.help) process.stdout.write(HELP);
+  else if (!(await soak(given))) process.exitCode = 1;
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}
