@@ -88,9 +88,10 @@ export class SandboxLifecycle {
   resume(): void {
     const { operations, state, calls, timers, now, leftovers } = this.#options;
     const abandoned = calls.abandon();
-    const { generation, startContext } = state.record;
+    const { generation, sandbox, startContext } = state.record;
     if (abandoned.includes("valet.sandbox.create") && startContext !== undefined) {
-      leftovers.addUnheard(generation, startContext);
+      // Where there is a sandbox, this generation's call was answered, and it was an older one's that was not.
+      leftovers.addUnheard(sandbox === undefined ? generation : generation - 1, startContext);
     }
     const step = operations.current?.step;
     if (step === "calling" || step === "snapshotting" || step === "deleting") timers.set("operation", now());
