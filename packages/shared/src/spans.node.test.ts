@@ -65,7 +65,6 @@ describe("hosting behaviours", () => {
   });
 
   test.each(rows.map((cells) => [cells[1], cells.at(-2) as string]))("%s", (_what, tests) => {
-    if (tests.startsWith("*not yet: ")) return;
     const named = tests.split(/(?<="); (?=`)/).flatMap((each) => {
       const [, path, names = ""] = /^`([^`]+)`: (".+")$/.exec(each) ?? [];
       expect(path, each).toBeDefined();
