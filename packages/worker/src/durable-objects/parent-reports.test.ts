@@ -131,6 +131,15 @@ describe("a child fails or ends:", () => {
     expect(await tailOf(child)).toBe(0);
   });
 
+  test("it completes while the parent sleeps", async () => {
+    const { parent, runner, child } = await spawned();
+    const { runner: childRunner, attemptId } = await working(child);
+    await hibernate(parent, runner);
+    await childRunner.end(attemptId, { parts: ANSWER });
+    await systemMessage(parent, "There are three.");
+    expect((await parent.view()).status).toBe("restoring");
+  });
+
   test("it fails while the parent sleeps", async () => {
     const { parent, runner, child } = await spawned();
     const { runner: childRunner, attemptId } = await working(child);
