@@ -23,26 +23,14 @@ import type { z } from "zod";
 import type { Env } from "../env.ts";
 import type { CallContext, NewSession, SessionCalls } from "../session-calls.ts";
 import { type Carrier, type ChildReport, type ParentMessage, reportText } from "./family.ts";
-import { newId } from "./ids.ts";
-import type { MessageBody, MessageRow, WorkflowBody } from "./message-store.ts";
 import type { MessageOrigin } from "./queue-spans.ts";
 import { splitCredentials } from "./repository.ts";
 import { ok, type Result, refuse } from "./result.ts";
 import { listMessages, listTraces, listTurns, listWorkflows } from "./session-lists.ts";
-import { BATCH_LIMITS, composeSession, MAIN_CHANNEL, report, type SessionParts } from "./session-parts.ts";
+import { composeSession, report, type SessionParts } from "./session-parts.ts";
 import { NO_LINK } from "./session-state.ts";
-import { isTraced } from "./session-tracer.ts";
+import { withoutUndefined } from "./without-undefined.ts";
 
-/** A queue that no person fills. */
-const MAX_QUEUED = 500;
-
-const TOO_LARGE = refuse("message-too-large", `Content and attachments may have ${BATCH_LIMITS.bytes} bytes together.`);
-const WORKFLOW_TOO_LARGE = refuse("workflow-too-large", `All steps together may have ${BATCH_LIMITS.bytes} bytes.`);
-const NO_WORKFLOW = refuse("workflow-not-found", "The session has no execution of this id.");
-const ID_TAKEN = refuse(
-  "id-taken",
-  "The session has a message or an execution of this id, and it is not what was sent.",
-);
 const NOT_FOUND = refuse("session-not-found", "There is no session of this id.");
 
 export class SessionAgent extends DurableObject<Env> implements SessionCalls {
@@ -64,7 +52,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Makes the session, with its first message if it has one, and starts its sandbox. Once: again is the same session. */
   async create({ origin, ...input }: NewSession, ctx: CallContext): Promise<Result<SessionView>> {
-    const { state, transactions, lifecycle, reports, intervals, view } = this.#parts;
+    const { state, transactions, lifecycle, reports, intake, intervals, view } = this.#parts;
     const known = state.maybe;
     if (known !== undefined) {
       const isSame = known.id === input.id && known.ownerId === ctx.ownerId;
@@ -72,7 +60,8 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     }
     if (reports.isNeverMade) return refuse("session-ended", "Its parent ended before it was made.");
     const { prompt, repoUrl, ...settings } = withoutUndefined(input);
-    if (prompt !== undefined && sizeOf(prompt, []) > BATCH_LIMITS.bytes) return TOO_LARGE;
+    const refusal = prompt === undefined ? undefined : intake.refuseFirst(prompt);
+    if (refusal !== undefined) return refusal;
     return transactions.run(() => {
       state.create({
         ...{ models: [], queueMode: "followup", idleTimeoutMs: intervals.idleTimeoutMs, ...settings },
@@ -87,7 +76,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
       if (prompt !== undefined) {
         const spawned = originOf("spawned_by", origin?.spawnedBy, settings.parentSessionId);
         const parent = spawned === undefined ? cause : undefined;
-        this.#accept({ content: prompt, queueMode: "followup" }, { parent, initial: true, origin: spawned });
+        intake.takeMessage({ content: prompt, queueMode: "followup" }, { parent, initial: true, origin: spawned });
       }
       return ok(view());
     });
@@ -99,7 +88,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Takes a message. The same id twice is one message; nothing is asked of the session for the second. */
   async sendMessage(input: SendMessage, ctx: CallContext): Promise<Result<AcceptedMessage>> {
-    return this.#change(() => this.#takeMessage(input, { parent: callerOf(ctx) }));
+    return this.#change(({ intake }) => intake.takeMessage(input, { parent: callerOf(ctx) }));
   }
 
   async messages(cursor?: string): Promise<Result<z.infer<typeof MessageList>>> {
@@ -108,30 +97,15 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Takes a message back that is queued. Again is fine. */
   async withdraw(messageId: string, ctx: CallContext): Promise<Result<MessageView>> {
-    return this.#change(({ queue, conversation }) => {
-      const row = queue.store.message(messageId);
-      if (row?.kind !== "message") return refuse("message-not-found", "The session has no message of this id.");
-      const isWithdrawn = row.errorType === "withdrawn";
-      if (!isWithdrawn && !queue.endQueued(messageId, "aborted", "withdrawn", callerOf(ctx))) {
-        return refuse("message-not-queued", `The message is ${row.status}: abort the turn instead.`);
-      }
-      return ok(conversation.view(queue.store.message(messageId) as MessageRow));
+    return this.#change(({ intake, conversation }) => {
+      const row = intake.withdraw("message", messageId, callerOf(ctx));
+      return row.ok ? ok(conversation.view(row.value)) : row;
     });
   }
 
   /** Takes a workflow. The same id twice is one execution. */
   async startWorkflow(input: StartWorkflow, ctx: CallContext): Promise<Result<AcceptedWorkflow>> {
-    const { name, steps, onFailure = "stop", channel = MAIN_CHANNEL, id = newId("wfl") } = withoutUndefined(input);
-    return this.#change(({ queue }) => {
-      const known = queue.store.message(id);
-      if (known !== undefined) return known.kind === "workflow" ? ok(acceptedWorkflow(known)) : ID_TAKEN;
-      const sizeBytes = sizeOf(name, steps);
-      if (sizeBytes > BATCH_LIMITS.bytes) return WORKFLOW_TOO_LARGE;
-      const body: WorkflowBody = { name, steps, onFailure };
-      const refusal = this.#refusal();
-      if (refusal !== undefined) return refusal;
-      return ok(acceptedWorkflow(queue.acceptWorkflow({ id, channel, sizeBytes, body, parent: callerOf(ctx) }).row));
-    });
+    return this.#change(({ intake }) => intake.takeWorkflow(input, callerOf(ctx)));
   }
 
   async workflows(cursor?: string): Promise<Result<z.infer<typeof WorkflowList>>> {
@@ -140,22 +114,17 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** One execution, with what its steps gave. */
   async workflow(executionId: string): Promise<Result<WorkflowView>> {
-    return this.#read(({ queue }) => {
-      const row = queue.store.message(executionId);
-      return row?.kind === "workflow" ? ok(queue.workflows.view(row, true)) : NO_WORKFLOW;
+    return this.#read(({ intake, queue }) => {
+      const row = intake.find("workflow", executionId);
+      return row.ok ? ok(queue.workflows.view(row.value, true)) : row;
     });
   }
 
   /** Takes a workflow back that is queued. Again is fine. */
   async withdrawWorkflow(executionId: string, ctx: CallContext): Promise<Result<WorkflowView>> {
-    return this.#change(({ queue }) => {
-      const row = queue.store.message(executionId);
-      if (row?.kind !== "workflow") return NO_WORKFLOW;
-      const isWithdrawn = row.errorType === "withdrawn";
-      if (!isWithdrawn && !queue.endQueued(executionId, "aborted", "withdrawn", callerOf(ctx))) {
-        return refuse("workflow-not-queued", `The workflow is ${row.status}: abort the session's work instead.`);
-      }
-      return ok(queue.workflows.view(queue.store.message(executionId) as MessageRow));
+    return this.#change(({ intake, queue }) => {
+      const row = intake.withdraw("workflow", executionId, callerOf(ctx));
+      return row.ok ? ok(queue.workflows.view(row.value)) : row;
     });
   }
 
@@ -239,22 +208,22 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Takes what a child tells: a message for the agent, which wakes the session as any other does. */
   async takeChildReport(told: ChildReport, ctx: CallContext): Promise<Result<void>> {
-    return this.#changeFamily(ctx, ({ children }) => {
+    return this.#changeFamily(ctx, ({ children, intake }) => {
       const channel = children.takeReport(told);
       if (channel === undefined) return ok(undefined);
       const { childSessionId, reportedBy } = told;
       const origin = { link: "caused_by", context: extractFromHeaders({ ...reportedBy }), childSessionId } as const;
       const message: SendMessage = { id: told.id, content: reportText(told), channel, queueMode: "followup" };
-      const taken = this.#takeMessage(message, { origin });
+      const taken = intake.takeMessage(message, { origin });
       return taken.ok ? ok(undefined) : taken;
     });
   }
 
   async takeParentMessage({ id, parentSessionId, content, sentBy }: ParentMessage, ctx: CallContext) {
-    return this.#changeFamily(ctx, ({ state }) => {
+    return this.#changeFamily(ctx, ({ state, intake }) => {
       if (state.record.parentSessionId !== parentSessionId) return NOT_FOUND;
       const origin = originOf("caused_by", sentBy, parentSessionId);
-      const taken = this.#takeMessage({ id, content, queueMode: "followup" }, { origin });
+      const taken = intake.takeMessage({ id, content, queueMode: "followup" }, { origin });
       return taken.ok ? ok(undefined) : taken;
     });
   }
@@ -318,31 +287,6 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     }
   }
 
-  /** Takes a message unless the session takes none, now or any more. One that is there already is the same. */
-  #takeMessage(input: SendMessage, source: Source): Result<AcceptedMessage> {
-    const known = input.id === undefined ? undefined : this.#parts.queue.store.message(input.id);
-    if (known !== undefined) return known.kind === "message" ? ok(acceptedView(known)) : ID_TAKEN;
-    return this.#refusal() ?? this.#accept(input, source);
-  }
-
-  #accept(input: SendMessage, { parent, initial = false, origin }: Source): Result<AcceptedMessage> {
-    const { state, queue, dispatcher, reports, intervals, now } = this.#parts;
-    const { queueMode, channel = MAIN_CHANNEL, id = newId("msg"), ...rest } = withoutUndefined(input);
-    const body: MessageBody = { ...rest, attachments: rest.attachments ?? [] };
-    const sizeBytes = sizeOf(body.content, body.attachments);
-    if (sizeBytes > BATCH_LIMITS.bytes) return TOO_LARGE;
-    const mode = queueMode ?? state.record.queueMode;
-    const notBeforeMs = mode === "collect" ? now() + intervals.collectDebounceMs : 0;
-    const source = origin === undefined ? "user" : "system";
-    const { row } = queue.accept({
-      ...{ id, channel, mode, source, initial, sizeBytes, notBeforeMs, body, parent, origin },
-    });
-    const isForParent = initial || origin?.parentSessionId !== undefined;
-    if (isForParent && state.record.parentSessionId !== undefined) reports.expect(id);
-    if (mode === "steer") dispatcher.stop("steered", row.promptContext, channel);
-    return ok(acceptedView(row));
-  }
-
   #reply(
     kind: "permission" | "question",
     id: string,
@@ -361,19 +305,6 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
       clients.broadcast(news);
       return ok(view());
     });
-  }
-
-  /** Why nothing new is taken; `undefined` where it is. */
-  #refusal() {
-    const { state, queue } = this.#parts;
-    const { state: session } = state.record;
-    if (session === "terminating" || session === "terminated") {
-      return refuse("session-ended", "A session that has ended takes no messages and no workflows.");
-    }
-    if (queue.store.queuedCount() >= MAX_QUEUED) {
-      return refuse("queue-full", `At most ${MAX_QUEUED} messages and workflows wait in a session.`);
-    }
-    return undefined;
   }
 
   /** Reads the session; nothing is there before it has been created. */
@@ -397,16 +328,6 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 }
 
-/** Where a message comes from. */
-interface Source {
-  /** The request that brought it. */
-  readonly parent?: SpanContext | undefined;
-  /** Whether the session is made with it. */
-  readonly initial?: boolean;
-  /** The other session that it is of; a user's has none. */
-  readonly origin?: MessageOrigin | undefined;
-}
-
 /** @param carrier of the tool call of the parent's agent; without one no agent sent it */
 function originOf(
   link: MessageOrigin["link"],
@@ -419,23 +340,4 @@ function originOf(
 
 function callerOf({ traceparent, tracestate }: CallContext): SpanContext | undefined {
   return extractFromHeaders({ traceparent, tracestate });
-}
-
-/** What a message or workflow takes of a frame to the runner, in bytes. */
-function sizeOf(text: string, more: MessageBody["attachments"] | WorkflowBody["steps"]): number {
-  return new TextEncoder().encode(JSON.stringify([text, more])).length;
-}
-
-function acceptedView({ id, status, promptContext }: MessageRow): AcceptedMessage {
-  return { messageId: id, status, ...(isTraced(promptContext) && { traceId: promptContext.traceId }) };
-}
-
-function acceptedWorkflow({ id, status, promptContext }: MessageRow): AcceptedWorkflow {
-  return { executionId: id, status, ...(isTraced(promptContext) && { traceId: promptContext.traceId }) };
-}
-
-/** A copy without the fields that hold nothing: what is optional here is absent, not undefined. */
-function withoutUndefined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  const entries = Object.entries(value).filter(([, each]) => each !== undefined);
-  return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
 }

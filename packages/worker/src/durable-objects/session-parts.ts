@@ -22,6 +22,7 @@ import { ChildSessions } from "./child-sessions.ts";
 import { ClientSockets } from "./client-sockets.ts";
 import { Conversation } from "./conversation.ts";
 import { Dispatcher } from "./dispatcher.ts";
+import { Intake } from "./intake.ts";
 import { Leftovers } from "./leftovers.ts";
 import type { AttemptRow, MessageRow } from "./message-store.ts";
 import { Operations } from "./operations.ts";
@@ -31,6 +32,7 @@ import { type AttemptEnd, PromptQueue } from "./prompt-queue.ts";
 import { RunnerEvents } from "./runner-events.ts";
 import { RunnerLink } from "./runner-link.ts";
 import { type LifecycleListener, SandboxLifecycle } from "./sandbox-lifecycle.ts";
+import { BATCH_LIMITS, MAIN_CHANNEL } from "./session-limits.ts";
 import { SessionState } from "./session-state.ts";
 import { SessionTracer, type SpanStore } from "./session-tracer.ts";
 import { viewSession } from "./session-view.ts";
@@ -42,12 +44,6 @@ import { TurnRecords } from "./turn-records.ts";
 
 /** Of a session's spans, gzip'd: about twenty times that as JSON. The object may have 10 GB. */
 const MAX_TRACE_BYTES = 256 * 1024 * 1024;
-
-/** A batch goes over the link in one frame, with room for what stands around it. */
-export const BATCH_LIMITS = { messages: 100, bytes: 400 * 1024, attachments: 20 } as const;
-
-/** Where messages go that name no channel. */
-export const MAIN_CHANNEL = "main";
 
 /** What moves a queue on can itself call for another look at it; more often than this would be a bug. */
 const MAX_PUMPS = 8;
@@ -183,6 +179,8 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     ...{ intervals, now, limits: { ...BATCH_LIMITS, collectMaxMs: intervals.collectMaxMs } },
   });
 
+  const intake = new Intake({ state, queue, dispatcher, reports, intervals, now });
+
   function onAttemptEnded(attempt: AttemptRow, end: AttemptEnd): void {
     dispatcher.onAttemptEnded(attempt);
     // What the runner never took was no turn.
@@ -213,7 +211,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
 
   return {
     ...{ state, transactions, timers, queue, conversation, records, requests, clients, link, lifecycle, dispatcher },
-    ...{ traces, exporter, outbox, children, reports, intervals, view, now, background },
+    ...{ traces, exporter, outbox, intake, children, reports, intervals, view, now, background },
   };
 }
 
