@@ -17,7 +17,7 @@ const HELP = `Usage: pnpm soak [--sessions N] [--messages N] [--awake N] [--json
 Runs N sessions (${DEFAULTS.sessions} unless given) with N messages each (${DEFAULTS.messages}), at most N at a time (${DEFAULTS.awake}; each takes some 600 MB), on
 real parts and a scripted model. Runners, agents and workerd are killed, sessions put to sleep, messages sent twice, and the
 backend refuses for a while. Ends with 0 if every message has one outcome, every span is complete, no process or folder is
-left, and neither broker nor workerd has grown.
+left, and neither broker nor workerd has grown. Progress goes to standard error; --json puts the result on one line.
 `;
 
 /**
@@ -62,7 +62,7 @@ function readArguments(): Arguments {
 async function soak({ sessions, messages, awake, json }: Arguments): Promise<boolean> {
   const startMs = Date.now();
   const seconds = () => Math.round((Date.now() - startMs) / 1000);
-  const report = (line: string) => json || process.stdout.write(`${String(seconds()).padStart(5)} s  ${line}\n`);
+  const report = (line: string): void => void process.stderr.write(`${String(seconds()).padStart(5)} s  ${line}\n`);
   const stateDir = mkdtempSync(join(tmpdir(), "valet-soak-"));
   const backend = await startBackend();
   const model = await startScriptedModel({ scenario });
