@@ -1,4 +1,6 @@
 /** One thing asked of the agent: one model after the other until one has answered, then the answer is read. */
+
+import { endWith } from "@valet/shared/outcome";
 import type {
   Attachment,
   FromRunnerOf,
@@ -21,7 +23,6 @@ import type { AgentAccess } from "./opencode/opencode.ts";
 import { TurnReducer } from "./opencode/turn-reducer.ts";
 import { TurnTally } from "./opencode/turn-tally.ts";
 import { providerAttributes, splitModel } from "./opencode/usage.ts";
-import { endWith } from "./tracing.ts";
 
 /** Why work may be cut short from outside. */
 export type AbortReason = Extract<

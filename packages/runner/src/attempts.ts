@@ -2,6 +2,8 @@
  * The attempts that were dispatched to this sandbox: what is promised and owed for each, from its acceptance to the
  * acknowledgement of its end, also across the death of a runner.
  */
+
+import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type {
   FromRunner,
   FromRunnerOf,
@@ -17,7 +19,7 @@ import type { AttemptEnded, Journal, RunningAttempt, StepFrame } from "./journal
 import type { RunningTurn, RunningWorkflow } from "./prompt.ts";
 import type { SpanOutbox } from "./span-outbox.ts";
 import { NO_SUMMARY } from "./summary.ts";
-import { endWith, type SpanOf, type Tracing } from "./tracing.ts";
+import type { Tracing } from "./tracing.ts";
 import type { TurnResult } from "./turn.ts";
 import type { WorkflowResult } from "./workflow.ts";
 

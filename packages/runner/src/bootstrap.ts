@@ -1,9 +1,11 @@
 /** The runner's start as spans and as stages that the SessionAgent is told of, each once it is reached and again on a new link. */
+
+import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { ErrorType } from "@valet/shared/spans";
 import { isValidContext, type SpanContext } from "@valet/shared/tracing";
 import type { Settings } from "./settings.ts";
-import { endWith, type RunnerTracer, type SpanOf } from "./tracing.ts";
+import type { RunnerTracer } from "./tracing.ts";
 
 type Stage = FromRunnerOf<"stage">;
 

@@ -4,12 +4,13 @@
  */
 import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { SpanAttributes } from "@valet/shared/spans";
 import type { Parent } from "@valet/shared/tracing";
 import { GitError, type GitErrorType, type GitOptions, git } from "./git-command.ts";
 import { type Repository, readRepository } from "./repo-url.ts";
-import { endWith, type RunnerTracer, type SpanOf } from "./tracing.ts";
+import type { RunnerTracer } from "./tracing.ts";
 
 export interface GitSetupOptions {
   readonly tracer: RunnerTracer;

@@ -1,6 +1,6 @@
 import { attributesToObject, parseTraceparent, type ReadableSpan, SpanKind } from "@valet/shared/tracing";
 import { expect, test } from "vitest";
-import { createTracing, endWith } from "./tracing.ts";
+import { createTracing } from "./tracing.ts";
 
 function setUp() {
   const ended: ReadableSpan[] = [];
@@ -35,15 +35,6 @@ test("without tracing a parent's context is passed on and nothing recorded", () 
     .startSpan("valet.runner.bootstrap", { parent });
   span.end();
   expect([span.context, ended]).toEqual([parent, []]);
-});
-
-test("an outcome is an error to OpenTelemetry only where something went wrong", () => {
-  const { tracing, ended, attributes } = setUp();
-  const outcomes = ["ok", "aborted", "superseded", "error", "lost"] as const;
-  for (const outcome of outcomes) endWith(tracing.base.startSpan("valet.runner.bootstrap"), outcome, "runner_lost");
-  expect(ended.map(({ statusCode }) => statusCode)).toEqual([0, 0, 0, 2, 2]);
-  expect(attributes()[0]).toEqual({ ...SESSION, "valet.outcome": "ok" });
-  expect(attributes()[3]).toMatchObject({ "valet.outcome": "error", "error.type": "runner_lost" });
 });
 
 test("lost spans are told of in one that begins a trace of its own", () => {

@@ -2,7 +2,7 @@
  * The runner's tracers. Their spans carry the session and go to the outbox, sampled or not: the session's own store keeps
  * those that no backend gets.
  */
-import type { ErrorType, Outcome, SpanAttributes, SpanName, ValetResource, ValetSpans } from "@valet/shared/spans";
+import type { SpanAttributes, SpanName, ValetResource, ValetSpans } from "@valet/shared/spans";
 import {
   type AnchoredClock,
   alwaysOn,
@@ -13,16 +13,12 @@ import {
   parentBased,
   recordDropped,
   type Sampler,
-  type Span,
   type SpanSink,
-  StatusCode,
   serialiseSpan,
-  type TimeInput,
   Tracer,
 } from "@valet/shared/tracing";
 
 export type RunnerTracer = Tracer<ValetSpans>;
-export type SpanOf<N extends SpanName> = Span<ValetSpans[N]["attributes"], ValetSpans[N]["links"]>;
 
 /** Whose spans they are. */
 export interface SessionIdentity {
@@ -98,26 +94,6 @@ export function openSpanText(span: { readonly isRecording: boolean }): string | 
 
 /** The version of this package. */
 export const RUNNER_VERSION = "0.1.0";
-
-/**
- * Ends a span with its outcome. Only `error` and `lost` are errors to OpenTelemetry: what somebody asked for is none.
- * @param time when it ended; now unless given
- */
-export function endWith<E extends ErrorType>(
-  span: Pick<Span<OutcomeAttributes<E>>, "setAttributes" | "setStatus" | "end">,
-  outcome: Outcome,
-  errorType?: E,
-  time?: TimeInput,
-): void {
-  span.setAttributes({ "valet.outcome": outcome, "error.type": outcome === "ok" ? undefined : errorType });
-  if (outcome === "error" || outcome === "lost") span.setStatus(StatusCode.ERROR, errorType);
-  span.end(time);
-}
-
-type OutcomeAttributes<E extends ErrorType> = {
-  readonly "valet.outcome"?: Outcome | undefined;
-  readonly "error.type"?: E | undefined;
-};
 
 /** Puts `attributes` on every span, by the one way that no span can get round. */
 function withAttributes(sampler: Sampler, attributes: SpanAttributes<SpanName>): Sampler {

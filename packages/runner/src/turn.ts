@@ -1,4 +1,6 @@
 /** The runner's work on one dispatched message or batch: what is asked of the agent, under `valet.turn`. */
+
+import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { MessagePart, PromptDispatch, TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { ErrorType, ValetSpans } from "@valet/shared/spans";
 import { extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
@@ -11,7 +13,7 @@ import {
   type ToolCallRef,
 } from "./agent-task.ts";
 import { dispatchAttributes } from "./dispatch-attributes.ts";
-import { createMillisClock, endWith, openSpanText, type SpanOf } from "./tracing.ts";
+import { createMillisClock, openSpanText } from "./tracing.ts";
 
 /** What becomes of a turn: the `turn-ended` frame without its envelope. */
 export interface TurnResult {

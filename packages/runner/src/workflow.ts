@@ -1,4 +1,6 @@
 /** The runner's work on one dispatched workflow: its steps in order, under `valet.workflow.execute`. */
+
+import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { TurnSummary, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
 import { MAX_STEP_OUTPUT, stepType, type WorkflowStep, type WorkflowStepState } from "@valet/shared/protocol/workflow";
 import type { ErrorType, Outcome, SpanAttributes } from "@valet/shared/spans";
@@ -16,7 +18,7 @@ import { type CommandResult, runCommand, stepIdOf } from "./command.ts";
 import { cutStart } from "./cut-text.ts";
 import { dispatchAttributes } from "./dispatch-attributes.ts";
 import { addSummaries, NO_SUMMARY } from "./summary.ts";
-import { createMillisClock, endWith, openSpanText, type SpanOf } from "./tracing.ts";
+import { createMillisClock, openSpanText } from "./tracing.ts";
 
 export interface WorkflowOptions extends AgentTaskOptions {
   /** Where commands run. */

@@ -1,8 +1,9 @@
+import { endWith } from "@valet/shared/outcome";
 import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
 import { SpanKind } from "@valet/shared/tracing";
 import type { AbortReason, AgentReply } from "../src/agent-task.ts";
 import type { AgentStart, RunnerOptions } from "../src/runner.ts";
-import { endWith, openSpanText } from "../src/tracing.ts";
+import { openSpanText } from "../src/tracing.ts";
 import type { TurnResult } from "../src/turn.ts";
 import type { WorkflowResult } from "../src/workflow.ts";
 

@@ -1,7 +1,8 @@
 /** Makes spans of the reducer's facts. */
+
+import { endWith } from "@valet/shared/outcome";
 import type { LinkType, ValetSpans } from "@valet/shared/spans";
 import { type Span, type SpanContext, SpanKind, type Tracer } from "@valet/shared/tracing";
-import { endWith } from "../tracing.ts";
 import { boundedJson } from "./bounded-json.ts";
 import type { BeginFact, EndFact, Fact } from "./facts.ts";
 

@@ -1,7 +1,8 @@
 /** OpenCode as the rest of the runner sees it: one that is there, comes back when it dies, and tells its events. */
+
+import { endWith } from "@valet/shared/outcome";
 import type { ValetSpans } from "@valet/shared/spans";
 import type { Parent, Tracer } from "@valet/shared/tracing";
-import { endWith } from "../tracing.ts";
 import type { OpenCodeClient } from "./client.ts";
 import { EventStream } from "./event-stream.ts";
 import type { AgentEvent } from "./events.ts";

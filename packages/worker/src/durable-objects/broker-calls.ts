@@ -2,11 +2,13 @@
  * Calls of the sandbox broker under way. Each is begun in the transaction that decides on it and leaves a row, so that one
  * whose answer will never come, since the object died, is known; its CLIENT span is open from there to the answer.
  */
+
+import { endWith } from "@valet/shared/outcome";
 import type { SpanAttributes } from "@valet/shared/spans";
 import { type SpanContext, SpanKind } from "@valet/shared/tracing";
 import type { BrokerFailure, BrokerResult } from "../sandbox-broker/client.ts";
 import { newId } from "./ids.ts";
-import { endWith, type SessionTracer } from "./session-tracer.ts";
+import type { SessionTracer } from "./session-tracer.ts";
 import type { Transactions } from "./transactions.ts";
 
 type CallSpan = "valet.sandbox.create" | "valet.sandbox.snapshot" | "valet.sandbox.delete";

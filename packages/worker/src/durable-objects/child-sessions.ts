@@ -4,6 +4,8 @@
  * other object called. A timer calls again until there is an answer, and every call may come twice: so each child is made
  * once, whichever object dies in between.
  */
+
+import { endWith } from "@valet/shared/outcome";
 import type { ChildSession, ChildSessionAnswer, ChildSessionRequestOf } from "@valet/shared/protocol/child-sessions";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { SessionView } from "@valet/shared/protocol/session-view";
@@ -25,7 +27,6 @@ import {
 } from "./family.ts";
 import { newId } from "./ids.ts";
 import { ok, type Problem, type Result, refuse } from "./result.ts";
-import { endWith } from "./session-tracer.ts";
 
 type Request = FromRunnerOf<"child-session-request">;
 

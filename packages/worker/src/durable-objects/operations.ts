@@ -1,9 +1,11 @@
 /** The lifecycle operation under way: its row in the session's record and its span, which begin and end together. */
+
+import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { ErrorType, Outcome, SpanAttributes } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import { newId } from "./ids.ts";
 import type { Operation, SessionPatch, SessionState } from "./session-state.ts";
-import { endWith, type SessionTracer, type SpanOf } from "./session-tracer.ts";
+import type { SessionTracer } from "./session-tracer.ts";
 
 type OperationSpan = `valet.sandbox.${Operation["kind"]}`;
 

@@ -3,6 +3,8 @@
  * session's state at the end of each transaction, so that nothing that leads there can forget it; kept in an outbox until
  * the parent has taken it, or is no more.
  */
+
+import { endWith } from "@valet/shared/outcome";
 import type { ChildSessionEvent } from "@valet/shared/spans";
 import { contextHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
 import type { Conversation } from "./conversation.ts";
@@ -11,7 +13,6 @@ import type { MessageRow } from "./message-store.ts";
 import type { PromptQueue } from "./prompt-queue.ts";
 import type { Result } from "./result.ts";
 import type { SessionRecord } from "./session-state.ts";
-import { endWith } from "./session-tracer.ts";
 import type { TurnRecords } from "./turn-records.ts";
 
 export interface ParentReportsOptions extends FamilyOptions {

@@ -2,10 +2,12 @@
  * The spans of the queue: of each message and workflow, of its waits and of the attempts at it. They are begun and ended in the
  * transaction of the rows that they describe, by prompt-queue.ts.
  */
+
+import { endWith } from "@valet/shared/outcome";
 import type { ErrorType, Outcome, QueueReason, SpanAttributes } from "@valet/shared/spans";
 import { type SpanContext, SpanKind } from "@valet/shared/tracing";
 import type { MessageBody, MessageRow, QueueKind, WorkflowBody } from "./message-store.ts";
-import { endWith, type SessionTracer } from "./session-tracer.ts";
+import type { SessionTracer } from "./session-tracer.ts";
 
 export type PromptError = NonNullable<SpanAttributes<"valet.prompt">["error.type"]>;
 export type WorkflowError = NonNullable<SpanAttributes<"valet.workflow">["error.type"]>;

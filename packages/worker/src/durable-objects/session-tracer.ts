@@ -2,16 +2,15 @@
  * The session's tracer. Its spans carry the session; those that outlive the event they began in are kept by the trace store
  * and taken up again by their context, which is stored with the state that they describe.
  */
-import type { ErrorType, Outcome, SpanName, ValetSpans } from "@valet/shared/spans";
+import type { SpanOf } from "@valet/shared/outcome";
+import type { SpanName, ValetSpans } from "@valet/shared/spans";
 import {
   INVALID_CONTEXT,
   type OpenSpan,
   type ReadableSpan,
-  type Span,
   type SpanContext,
   type SpanSink,
   type StartOptions,
-  StatusCode,
   type Tracer,
 } from "@valet/shared/tracing";
 
@@ -19,8 +18,6 @@ import {
 export interface SpanStore extends SpanSink {
   openSpan(spanId: string): OpenSpan | undefined;
 }
-
-export type SpanOf<N extends SpanName> = Span<ValetSpans[N]["attributes"], ValetSpans[N]["links"]>;
 
 export class SessionTracer {
   readonly #tracer: Tracer<ValetSpans>;
@@ -52,20 +49,6 @@ export class SessionTracer {
     // What a tracer hands out to record is what its sinks are given.
     if (span.isRecording) this.#store.onStart(span as unknown as ReadableSpan);
   }
-}
-
-/** Spans that end with an outcome. */
-type WithOutcome = { readonly "valet.outcome"?: Outcome | undefined; readonly "error.type"?: ErrorType | undefined };
-
-/** Ends a span with its outcome. Only `error` and `lost` are errors to OpenTelemetry: a handled conflict is none. */
-export function endWith<E extends ErrorType>(
-  span: Pick<Span<WithOutcome & { readonly "error.type"?: E | undefined }>, "setAttributes" | "setStatus" | "end">,
-  outcome: Outcome,
-  errorType?: E,
-): void {
-  span.setAttributes({ "valet.outcome": outcome, "error.type": outcome === "ok" ? undefined : errorType });
-  if (outcome === "error" || outcome === "lost") span.setStatus(StatusCode.ERROR, errorType);
-  span.end();
 }
 
 /** A context to store where tracing is off and there was no caller's. */
