@@ -401,7 +401,7 @@ test("a question of leave reaches a person, is no standstill, and the answer goe
         rest();
       },
     },
-    { stuckTurnMs: 200 },
+    { stuckTurnMs: 600 },
   );
   const { attemptId, ...input } = dispatch();
   const { done } = runner.run({ attemptId, ...input });
@@ -411,7 +411,7 @@ test("a question of leave reaches a person, is no standstill, and the answer goe
   const { permissionId } = question;
   expect(asked).toEqual([{ type: "permission-asked", attemptId, permissionId, permission: "bash", detail: "ls" }]);
   // Twice as long as silence may last otherwise.
-  await Bun.sleep(400);
+  await Bun.sleep(1200);
   expect(runner.busy).toHaveLength(1);
   await runner.reply({ type: "permission-reply", permissionId: "per_unknown", reply: "reject" });
   await runner.reply({ type: "permission-reply", permissionId, reply: "once" });

@@ -184,9 +184,9 @@ describe("R7 R11 a failed export", () => {
   });
 
   test("is kept for the next flush when its retry lies beyond this one", async () => {
-    const { backend, sink, diagnostics, end } = await start([{ status: 429 }, OK]);
+    const { backend, sink, diagnostics, end } = await start([{ status: 429, headers: { "retry-after": "2" } }, OK]);
     end(1);
-    expect(await sink.flush(20)).toBe(false);
+    expect(await sink.flush(1000)).toBe(false);
     expect(diagnostics).toMatchObject([{ type: "export_failed", status: 429, spans: 1 }]);
     expect(await sink.flush()).toBe(true);
     expect(await backend.received()).toHaveLength(2);
