@@ -16,6 +16,7 @@ const PROBLEMS = {
   "upgrade-required": [426, "This address takes WebSockets"],
   "too-many-requests": [429, "Too many requests"],
   internal: [500, "The server failed"],
+  unavailable: [503, "The session cannot be reached now"],
 } as const satisfies Record<string, readonly [number, string]>;
 export type ProblemName = keyof typeof PROBLEMS;
 
@@ -70,7 +71,16 @@ export function toApiError(error: unknown): ApiError {
   // What the router's validators throw before they look at a field.
   if (error instanceof HTTPException && error.status === 400) return problem("malformed-json");
   if (error instanceof HTTPException && error.status === 415) return problem("unsupported-media-type");
+  const { overloaded, retryable } = (error ?? {}) as ObjectError;
+  if (overloaded) return problem("unavailable", { detail: "It has too much to do." }, { "retry-after": "10" });
+  if (retryable) return problem("unavailable", { detail: "Try again." }, { "retry-after": "1" });
   return problem("internal");
+}
+
+/** How the platform says that a call did not reach its object (Durable Objects, "Error handling"). */
+interface ObjectError {
+  readonly overloaded?: boolean;
+  readonly retryable?: boolean;
 }
 
 export function toResponse({ problem, headers }: ApiError): Response {
