@@ -1,6 +1,6 @@
 import { createExecutionContext } from "cloudflare:test";
 import { Health } from "@valet/shared/protocol/session-api";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { call, ORIGIN, signIn } from "../test/api.ts";
 import { bindings } from "../test/bindings.ts";
 import { createApp } from "./app.ts";
@@ -67,7 +67,8 @@ describe("an owner who makes too many changes", () => {
   });
 });
 
-test("what nobody foresaw says nothing of itself", async () => {
+test("what nobody foresaw says nothing of itself, to the caller or in the log", async () => {
+  const log = vi.spyOn(console, "error").mockImplementation(() => {});
   const DB = { prepare: () => ({ bind: () => ({ first: () => Promise.reject(new Error("SELECT secret FROM t")) }) }) };
   const env = { ...bindings, DB } as unknown as typeof bindings;
   const request = new Request(`${ORIGIN}/api/sessions`, { headers: { authorization: "Bearer x" } });
@@ -79,4 +80,7 @@ test("what nobody foresaw says nothing of itself", async () => {
     title: "The server failed",
     status: 500,
   });
+  expect(log.mock.calls.flat().join()).toContain('"error":"Error"');
+  expect(log.mock.calls.flat().join()).not.toContain("SELECT");
+  log.mockRestore();
 });

@@ -1,10 +1,12 @@
 /** The Worker's HTTP side: who may come in, what each address does, and what the documentation says of it. */
+
 import { MAX_REQUEST_BYTES } from "@valet/shared/protocol/session-api";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import packageJson from "../package.json" with { type: "json" };
 import { createRoutes } from "./http/context.ts";
 import { limitBody, limitChanges, requireSession, requireTicket, requireToken } from "./http/middleware.ts";
 import { problem, toApiError, toResponse } from "./http/problem.ts";
+import { logFailure } from "./log-failure.ts";
 import { agentRequests } from "./routes/agent-requests.ts";
 import { health } from "./routes/health.ts";
 import { lifecycle } from "./routes/lifecycle.ts";
@@ -23,7 +25,7 @@ export function createApp() {
   const app = createRoutes();
   app.onError((error) => {
     const known = toApiError(error);
-    if (known.problem.status >= 500) console.error(JSON.stringify({ message: "a request failed", error: error.stack }));
+    if (known.problem.status >= 500) logFailure("a request failed", error);
     return toResponse(known);
   });
   app.notFound(() => toResponse(problem("not-found")));

@@ -3,16 +3,10 @@
  * is noted for D1; after the commit it is told to clients and the alarm is set.
  */
 import type { ValetSpans } from "@valet/shared/spans";
-import {
-  exceptionType,
-  type ReadableSpan,
-  recordDropped,
-  strictlyIncreasing,
-  Tracer,
-  wallClock,
-} from "@valet/shared/tracing";
+import { type ReadableSpan, recordDropped, strictlyIncreasing, Tracer, wallClock } from "@valet/shared/tracing";
 import { allowsFileRepos, type Env, parseConfig } from "../env.ts";
 import { SCOPE, warn, workerTracing } from "../http/worker-tracing.ts";
+import { logFailure } from "../log-failure.ts";
 import { SandboxBroker } from "../sandbox-broker/client.ts";
 import { stubOf } from "../session-calls.ts";
 import { AgentRequests } from "./agent-requests.ts";
@@ -236,8 +230,6 @@ function earliest(...times: (number | undefined)[]): number | undefined {
   return known.length === 0 ? undefined : Math.min(...known);
 }
 
-/** Says that something of ours failed: its kind and where, not its text, which may quote. */
 export function report(error: unknown): void {
-  const frames = String((error as Error)?.stack ?? "").match(/^\s+at .*$/gm) ?? [];
-  console.error(JSON.stringify({ message: "a session failed", error: exceptionType(error), at: frames.slice(0, 8) }));
+  logFailure("a session failed", error);
 }

@@ -1,4 +1,5 @@
 /** The SERVER span of one request, and where it goes: to the session that the request reached, or straight to the backend. */
+
 import { HTTP_METHODS, type SpanAttributes, type ValetSpans } from "@valet/shared/spans";
 import {
   BatchingExporter,
@@ -16,6 +17,7 @@ import {
   Tracer,
   wallClock,
 } from "@valet/shared/tracing";
+import { logFailure } from "../log-failure.ts";
 import type { SessionCalls } from "../session-calls.ts";
 import { SCOPE, type WorkerTracing, warn } from "./worker-tracing.ts";
 
@@ -100,7 +102,7 @@ export class RequestTrace {
       if (session !== undefined) await session.recordSpans(encodeTraces(this.#tracing.resource, this.#ended));
       else await this.#export();
     } catch (error) {
-      console.error(JSON.stringify({ message: "the span of a request is lost", error: (error as Error)?.name }));
+      logFailure("the span of a request is lost", error);
     }
   }
 

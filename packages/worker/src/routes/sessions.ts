@@ -14,6 +14,7 @@ import { type AppContext, agentOf, callContext, createRoutes } from "../http/con
 import { decodeCursor, encodeCursor } from "../http/cursor.ts";
 import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../http/openapi.ts";
 import { problem, unwrap } from "../http/problem.ts";
+import { logFailure } from "../log-failure.ts";
 import { readFamily } from "../projection/family.ts";
 import { listSessions, ownsSession, upsertSession } from "../projection/sessions.ts";
 import { type NewSession, stubOf } from "../session-calls.ts";
@@ -124,6 +125,6 @@ async function project(db: D1Database, ownerId: string, view: SessionView): Prom
   try {
     await upsertSession(db, { ownerId, version: 0, view }).run();
   } catch (error) {
-    console.error(JSON.stringify({ message: "a session is not projected yet", error: (error as Error)?.name }));
+    logFailure("a session is not projected yet", error);
   }
 }
