@@ -1,5 +1,4 @@
 /** The Worker's HTTP side: who may come in, what each address does, and what the documentation says of it. */
-
 import { MAX_REQUEST_BYTES } from "@valet/shared/protocol/session-api";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import packageJson from "../package.json" with { type: "json" };
