@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 
 // The trace plane, and the courses of whole sessions, are tested in an object that is nothing but storage; everything else in the
 // Worker that is deployed.
-const tracePlane = ["trace-*", "otlp-*", "*.fuzz"].map((name) => `src/durable-objects/${name}.test.ts`);
+const tracePlane = ["src/durable-objects/trace-plane/*.test.ts", "src/durable-objects/*.fuzz.test.ts"];
 
 // The session's object, with a scripted broker behind it.
 const sessionObject = ["src/durable-objects/**/*.test.ts", "src/sandbox-broker/**/*.test.ts"];

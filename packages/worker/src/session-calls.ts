@@ -14,7 +14,7 @@ import type {
 } from "@valet/shared/protocol/session-api";
 import type { MessageView, PermissionReply, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
 import type { TerminateReason } from "@valet/shared/spans";
-import type { ChildOrigin, ChildReport, ParentMessage } from "./durable-objects/family.ts";
+import type { ChildOrigin, ChildReport, ParentMessage } from "./durable-objects/family/family.ts";
 import type { Result } from "./durable-objects/result.ts";
 import type { Env } from "./env.ts";
 

@@ -1,7 +1,7 @@
 /** What the agent asks of a person, leave or an answer, until it has one or its turn ends. */
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { PermissionView, QuestionView } from "@valet/shared/protocol/session-view";
-import { isoTime } from "./conversation.ts";
+import { isoTime } from "./iso-time.ts";
 
 /** More open requests than an agent has turns and tools for; any more would only fill the storage. */
 const MAX_OPEN = 200;

@@ -1,6 +1,8 @@
 /** What was said: messages with the agent's answers, and which of the agent's own sessions each channel goes on in. */
+
 import type { MessagePart } from "@valet/shared/protocol/runner-link";
 import type { MessageView } from "@valet/shared/protocol/session-view";
+import { isoTime } from "./iso-time.ts";
 import type { MessageRow, MessageStore } from "./message-store.ts";
 import { isTraced } from "./session-tracer.ts";
 import type { Workflows } from "./workflows.ts";
@@ -140,8 +142,4 @@ export class Conversation {
   #store(attemptId: string, parts: readonly MessagePart[]): void {
     this.#sql.exec("INSERT OR REPLACE INTO answers VALUES (?, ?)", attemptId, JSON.stringify(parts));
   }
-}
-
-export function isoTime(ms: number): string {
-  return new Date(ms).toISOString();
 }

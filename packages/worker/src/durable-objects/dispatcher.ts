@@ -15,10 +15,10 @@ import type { PromptQueue } from "./prompt-queue.ts";
 import { type BatchLimits, planQueue, type WaitingMessage } from "./queue-rules.ts";
 import type { WorkError } from "./queue-spans.ts";
 import type { RunnerFrame, RunnerLink } from "./runner-link.ts";
-import type { SandboxLifecycle } from "./sandbox-lifecycle.ts";
+import type { SandboxLifecycle } from "./sandbox/sandbox-lifecycle.ts";
 import type { SessionState } from "./session-state.ts";
 import type { Timers } from "./timers.ts";
-import type { TraceStore } from "./trace-store.ts";
+import type { TraceStore } from "./trace-plane/trace-store.ts";
 import type { Transactions } from "./transactions.ts";
 
 export type AttemptFrame = Extract<RunnerFrame, { readonly attemptId: string }>;

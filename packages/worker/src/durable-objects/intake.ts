@@ -6,9 +6,9 @@ import type { AcceptedMessage, AcceptedWorkflow, SendMessage, StartWorkflow } fr
 import type { SpanContext } from "@valet/shared/tracing";
 import type { Intervals } from "../env.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import type { ParentReports } from "./family/parent-reports.ts";
 import { newId } from "./ids.ts";
 import type { MessageBody, MessageRow, QueueKind, WorkflowBody } from "./message-store.ts";
-import type { ParentReports } from "./parent-reports.ts";
 import type { PromptQueue } from "./prompt-queue.ts";
 import type { MessageOrigin } from "./queue-spans.ts";
 import { ok, type Result, refuse } from "./result.ts";

@@ -3,7 +3,7 @@
  * and the reasons of everything that goes on waiting.
  */
 import type { MessageSource, QueueMode, QueueReason } from "@valet/shared/spans";
-import type { SessionState } from "./lifecycle-rules.ts";
+import type { SessionState } from "./sandbox/lifecycle-rules.ts";
 
 /** A message that waits. */
 export interface WaitingMessage {

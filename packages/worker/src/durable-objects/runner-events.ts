@@ -2,13 +2,13 @@
 import type { FromRunnerOf, ModelAccess } from "@valet/shared/protocol/runner-link";
 import { contextHeaders } from "@valet/shared/tracing";
 import type { Changes } from "./changes.ts";
-import type { ChildSessions } from "./child-sessions.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import type { ChildSessions } from "./family/child-sessions.ts";
 import type { RunnerFrame, RunnerLink, RunnerLinkEvents } from "./runner-link.ts";
-import type { SandboxLifecycle } from "./sandbox-lifecycle.ts";
+import type { SandboxLifecycle } from "./sandbox/sandbox-lifecycle.ts";
 import type { SessionState } from "./session-state.ts";
-import { TraceFrames } from "./trace-frames.ts";
-import type { SpanFrame, TraceStore } from "./trace-store.ts";
+import { TraceFrames } from "./trace-plane/trace-frames.ts";
+import type { SpanFrame, TraceStore } from "./trace-plane/trace-store.ts";
 import type { Transactions } from "./transactions.ts";
 
 export interface RunnerEventsOptions {

@@ -22,7 +22,7 @@ import { extractFromHeaders, type SpanContext } from "@valet/shared/tracing";
 import type { z } from "zod";
 import type { Env } from "../env.ts";
 import type { CallContext, NewSession, SessionCalls } from "../session-calls.ts";
-import { type Carrier, type ChildReport, type ParentMessage, reportText } from "./family.ts";
+import { type Carrier, type ChildReport, type ParentMessage, reportText } from "./family/family.ts";
 import type { MessageOrigin } from "./queue-spans.ts";
 import { splitCredentials } from "./repository.ts";
 import { ok, type Result, refuse } from "./result.ts";

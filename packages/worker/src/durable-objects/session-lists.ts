@@ -8,10 +8,11 @@ import type {
 } from "@valet/shared/protocol/session-api";
 import type { z } from "zod";
 import { decodeCursor, encodeCursor } from "../http/cursor.ts";
-import { type Conversation, isoTime } from "./conversation.ts";
+import type { Conversation } from "./conversation.ts";
+import { isoTime } from "./iso-time.ts";
 import type { MessageStore } from "./message-store.ts";
 import { ok, type Result, refuse } from "./result.ts";
-import type { ListedTrace, TraceStore } from "./trace-store.ts";
+import type { ListedTrace, TraceStore } from "./trace-plane/trace-store.ts";
 import type { TurnRecords } from "./turn-records.ts";
 import type { Workflows } from "./workflows.ts";
 

@@ -1,7 +1,7 @@
 /** The session as it looks from outside. */
 import type { SessionView } from "@valet/shared/protocol/session-view";
 import type { AgentRequests } from "./agent-requests.ts";
-import { isoTime } from "./conversation.ts";
+import { isoTime } from "./iso-time.ts";
 import type { PromptQueue } from "./prompt-queue.ts";
 import type { SessionRecord } from "./session-state.ts";
 

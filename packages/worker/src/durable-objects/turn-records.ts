@@ -1,7 +1,7 @@
 /** One wide record of each turn: the answer to most questions about it, without a trace. */
 import type { TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
-import { isoTime } from "./conversation.ts";
+import { isoTime } from "./iso-time.ts";
 import type { AttemptRow, MessageRow } from "./message-store.ts";
 import type { AttemptEnd } from "./prompt-queue.ts";
 

@@ -2,7 +2,7 @@
 import type { WorkflowStepView, WorkflowView } from "@valet/shared/protocol/session-view";
 import { stepType, type WorkflowStepState } from "@valet/shared/protocol/workflow";
 import { ERROR_TYPES, type ErrorType, type Outcome } from "@valet/shared/spans";
-import { isoTime } from "./conversation.ts";
+import { isoTime } from "./iso-time.ts";
 import type { MessageRow, MessageStore, WorkflowBody } from "./message-store.ts";
 import { isTraced } from "./session-tracer.ts";
 import { cutStep, nextStep, outcomeOf, type StepStates } from "./workflow-rules.ts";

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { call, createSession, signIn } from "../../test/api.ts";
 import { bindings } from "../../test/bindings.ts";
 import { eventually } from "../../test/eventually.ts";
-import { MAX_DEPTH, MAX_OPEN_CHILDREN } from "../durable-objects/family.ts";
+import { MAX_DEPTH, MAX_OPEN_CHILDREN } from "../durable-objects/family/family.ts";
 import { upsertTurn } from "../projection/turns.ts";
 
 /** A turn that the session's object has projected, as far as its cost goes. */

@@ -9,9 +9,9 @@ import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { SandboxAnswer } from "@valet/shared/protocol/sandbox-broker";
 import type { SpanAttributes, SpawnReason } from "@valet/shared/spans";
 import { injectIntoEnvironment, type SpanContext } from "@valet/shared/tracing";
-import type { BrokerFailure, BrokerResult } from "../sandbox-broker/client.ts";
+import type { BrokerFailure, BrokerResult } from "../../sandbox-broker/client.ts";
+import { hashToken, newToken } from "../ids.ts";
 import { brokerErrorType, type CallEnd, isUnheard } from "./broker-calls.ts";
-import { hashToken, newToken } from "./ids.ts";
 import { nextRecovery } from "./lifecycle-rules.ts";
 import type { LifecycleParts } from "./sandbox-lifecycle.ts";
 

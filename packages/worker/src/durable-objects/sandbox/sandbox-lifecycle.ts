@@ -9,19 +9,19 @@
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { HibernateReason, TerminateReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
-import type { Intervals } from "../env.ts";
-import type { SandboxBroker } from "../sandbox-broker/client.ts";
+import type { Intervals } from "../../env.ts";
+import type { SandboxBroker } from "../../sandbox-broker/client.ts";
+import { ok, type Result, refuse } from "../result.ts";
+import type { RunnerLink } from "../runner-link.ts";
+import { NO_LINK, type SessionState } from "../session-state.ts";
+import type { Timers } from "../timers.ts";
+import type { Transactions } from "../transactions.ts";
+import type { TurnRecords } from "../turn-records.ts";
 import type { BrokerCalls } from "./broker-calls.ts";
 import type { Leftovers } from "./leftovers.ts";
 import type { Operations } from "./operations.ts";
-import { ok, type Result, refuse } from "./result.ts";
-import type { RunnerLink } from "./runner-link.ts";
 import { SandboxEnd } from "./sandbox-end.ts";
 import { SandboxStart, type StartCause } from "./sandbox-start.ts";
-import { NO_LINK, type SessionState } from "./session-state.ts";
-import type { Timers } from "./timers.ts";
-import type { Transactions } from "./transactions.ts";
-import type { TurnRecords } from "./turn-records.ts";
 
 /** Told, and asked, within the transaction of a transition. */
 export interface LifecycleListener {

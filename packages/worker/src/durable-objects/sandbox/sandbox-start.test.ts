@@ -4,9 +4,9 @@
  * their own tests.
  */
 import { describe, expect, test } from "vitest";
-import { eventually } from "../../test/eventually.ts";
-import { asleep, boot, expectSound, linksOf, loseRunner, outcomeOf } from "../../test/sandbox.ts";
-import { CALLER, TestSession, valueIn } from "../../test/session.ts";
+import { eventually } from "../../../test/eventually.ts";
+import { asleep, boot, expectSound, linksOf, loseRunner, outcomeOf } from "../../../test/sandbox.ts";
+import { CALLER, TestSession, valueIn } from "../../../test/session.ts";
 
 describe("spawn", () => {
   test("a trace of its own, caused by the request, from asking for the sandbox to its runner being ready", async () => {

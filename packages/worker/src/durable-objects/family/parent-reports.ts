@@ -7,13 +7,13 @@
 import { endWith } from "@valet/shared/outcome";
 import type { ChildSessionEvent } from "@valet/shared/spans";
 import { contextHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
-import type { Conversation } from "./conversation.ts";
+import type { Conversation } from "../conversation.ts";
+import type { MessageRow } from "../message-store.ts";
+import type { PromptQueue } from "../prompt-queue.ts";
+import type { Result } from "../result.ts";
+import type { SessionRecord } from "../session-state.ts";
+import type { TurnRecords } from "../turn-records.ts";
 import { type ChildReport, type FamilyOptions, PEER_CALL_MS } from "./family.ts";
-import type { MessageRow } from "./message-store.ts";
-import type { PromptQueue } from "./prompt-queue.ts";
-import type { Result } from "./result.ts";
-import type { SessionRecord } from "./session-state.ts";
-import type { TurnRecords } from "./turn-records.ts";
 
 export interface ParentReportsOptions extends FamilyOptions {
   readonly queue: PromptQueue;

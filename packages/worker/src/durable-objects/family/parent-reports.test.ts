@@ -1,12 +1,12 @@
 /** What a child tells its parent, on the real objects of both, whatever the parent does meanwhile. */
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, test, vi } from "vitest";
-import { eventually } from "../../test/eventually.ts";
-import { NO_WORK } from "../../test/fake-runner.ts";
-import { ask, sessionIn, spawned, systemMessage, working } from "../../test/family.ts";
-import { boot, expectSound, hibernate, linksOf, loseRunner, outcomeOf, tailOf } from "../../test/sandbox.ts";
-import { CALLER, TestSession, valueIn } from "../../test/session.ts";
-import { SessionAgent } from "./session-agent.ts";
+import { eventually } from "../../../test/eventually.ts";
+import { NO_WORK } from "../../../test/fake-runner.ts";
+import { ask, sessionIn, spawned, systemMessage, working } from "../../../test/family.ts";
+import { boot, expectSound, hibernate, linksOf, loseRunner, outcomeOf, tailOf } from "../../../test/sandbox.ts";
+import { CALLER, TestSession, valueIn } from "../../../test/session.ts";
+import { SessionAgent } from "../session-agent.ts";
 
 const ANSWER = [{ type: "text" as const, id: "prt_1", text: "There are three." }];
 

@@ -4,9 +4,9 @@
  * their own tests.
  */
 import { describe, expect, test, vi } from "vitest";
-import { eventually } from "../../test/eventually.ts";
-import { boot, expectSound, outcomeOf } from "../../test/sandbox.ts";
-import { CALLER, TestSession, valueIn } from "../../test/session.ts";
+import { eventually } from "../../../test/eventually.ts";
+import { boot, expectSound, outcomeOf } from "../../../test/sandbox.ts";
+import { CALLER, TestSession, valueIn } from "../../../test/session.ts";
 
 describe("the object dies", () => {
   test("while the broker makes a sandbox: it is asked again, for a generation of its own, in the same spawn", async () => {

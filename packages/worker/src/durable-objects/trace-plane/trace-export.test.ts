@@ -1,8 +1,8 @@
 import { gunzipSync } from "node:zlib";
 import { type Diagnostic, Tracer } from "@valet/shared/tracing";
 import { describe, expect, test } from "vitest";
-import { inStorage } from "../../test/in-storage.ts";
-import { attributeOf, SESSION, spansOf } from "../../test/otlp.ts";
+import { inStorage } from "../../../test/in-storage.ts";
+import { attributeOf, SESSION, spansOf } from "../../../test/otlp.ts";
 import { TraceExport } from "./trace-export.ts";
 import { TraceStore } from "./trace-store.ts";
 

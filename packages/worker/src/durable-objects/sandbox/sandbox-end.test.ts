@@ -4,10 +4,10 @@
  * their own tests.
  */
 import { describe, expect, test } from "vitest";
-import { eventually } from "../../test/eventually.ts";
-import { FakeRunner } from "../../test/fake-runner.ts";
-import { asleep, boot, expectSound, hibernate, linksOf, outcomeOf } from "../../test/sandbox.ts";
-import { CALLER, TestSession, valueIn } from "../../test/session.ts";
+import { eventually } from "../../../test/eventually.ts";
+import { FakeRunner } from "../../../test/fake-runner.ts";
+import { asleep, boot, expectSound, hibernate, linksOf, outcomeOf } from "../../../test/sandbox.ts";
+import { CALLER, TestSession, valueIn } from "../../../test/session.ts";
 
 describe("hibernate", () => {
   test("takes a snapshot, stops the runner, ends the sandbox", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { makeFrame, SESSION } from "../../test/otlp.ts";
+import { makeFrame, SESSION } from "../../../test/otlp.ts";
 import { readRequest, writeSpans } from "./otlp-request.ts";
 
 type Json = Record<string, unknown>;

@@ -3,11 +3,11 @@
  * heard of, snapshots that a newer one replaced. Each is kept until the broker says that it is gone.
  */
 import type { SpanContext } from "@valet/shared/tracing";
-import type { SandboxBroker } from "../sandbox-broker/client.ts";
+import type { SandboxBroker } from "../../sandbox-broker/client.ts";
+import type { SandboxRef } from "../session-state.ts";
+import type { Timers } from "../timers.ts";
+import type { Transactions } from "../transactions.ts";
 import { type BrokerCalls, brokerErrorType } from "./broker-calls.ts";
-import type { SandboxRef } from "./session-state.ts";
-import type { Timers } from "./timers.ts";
-import type { Transactions } from "./transactions.ts";
 
 export interface LeftoversOptions {
   readonly sql: SqlStorage;

@@ -1,14 +1,14 @@
 /** What a session's agent asks about its children, on real objects: the parent's and each child's. The test plays the runners. */
 import { describe, expect, test, vi } from "vitest";
-import { bindings } from "../../test/bindings.ts";
-import { eventually } from "../../test/eventually.ts";
-import { FakeRunner } from "../../test/fake-runner.ts";
-import { ask, childrenOf, requestOf, sessionIn, spawned, TOOL_CALL, working } from "../../test/family.ts";
-import { boot, expectSound, linksOf, outcomeOf } from "../../test/sandbox.ts";
-import { CALLER, TestSession, valueIn } from "../../test/session.ts";
-import { listSessions } from "../projection/sessions.ts";
+import { bindings } from "../../../test/bindings.ts";
+import { eventually } from "../../../test/eventually.ts";
+import { FakeRunner } from "../../../test/fake-runner.ts";
+import { ask, childrenOf, requestOf, sessionIn, spawned, TOOL_CALL, working } from "../../../test/family.ts";
+import { boot, expectSound, linksOf, outcomeOf } from "../../../test/sandbox.ts";
+import { CALLER, TestSession, valueIn } from "../../../test/session.ts";
+import { listSessions } from "../../projection/sessions.ts";
+import { SessionAgent } from "../session-agent.ts";
 import { MAX_DEPTH, MAX_OPEN_CHILDREN } from "./family.ts";
-import { SessionAgent } from "./session-agent.ts";
 
 const SPAWN = { action: "spawn", prompt: "count", title: "Counting" } as const;
 

@@ -5,11 +5,11 @@
  */
 import fc from "fast-check";
 import { afterEach, expect, test, vi } from "vitest";
-import { eventually } from "../../test/eventually.ts";
-import { FakeRunner, NO_WORK } from "../../test/fake-runner.ts";
-import { childrenOf, requestOf } from "../../test/family.ts";
-import { TestSession, valueIn } from "../../test/session.ts";
-import { SessionAgent } from "./session-agent.ts";
+import { eventually } from "../../../test/eventually.ts";
+import { FakeRunner, NO_WORK } from "../../../test/fake-runner.ts";
+import { childrenOf, requestOf } from "../../../test/family.ts";
+import { TestSession, valueIn } from "../../../test/session.ts";
+import { SessionAgent } from "../session-agent.ts";
 
 const RUNS = 6;
 const STEPS = 14;

@@ -1,8 +1,8 @@
 import type { ReadableSpan } from "@valet/shared/tracing";
 import { parseOpenSpan, serialiseSpan, Tracer } from "@valet/shared/tracing";
 import { describe, expect, test } from "vitest";
-import { inStorage } from "../../test/in-storage.ts";
-import { attributeOf, makeFrame, makeSpans, SESSION, spansOf, type WireSpan } from "../../test/otlp.ts";
+import { inStorage } from "../../../test/in-storage.ts";
+import { attributeOf, makeFrame, makeSpans, SESSION, spansOf, type WireSpan } from "../../../test/otlp.ts";
 import { TraceStore } from "./trace-store.ts";
 
 const NOW = 1_700_000_000_000;

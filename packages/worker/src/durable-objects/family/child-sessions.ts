@@ -10,9 +10,11 @@ import type { ChildSession, ChildSessionAnswer, ChildSessionRequestOf } from "@v
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { SessionView } from "@valet/shared/protocol/session-view";
 import { contextHeaders, extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
-import { readFamily } from "../projection/family.ts";
-import { upsertSession } from "../projection/sessions.ts";
-import type { CallContext } from "../session-calls.ts";
+import { readFamily } from "../../projection/family.ts";
+import { upsertSession } from "../../projection/sessions.ts";
+import type { CallContext } from "../../session-calls.ts";
+import { newId } from "../ids.ts";
+import { ok, type Problem, type Result, refuse } from "../result.ts";
 import { ChildEndings } from "./child-endings.ts";
 import { type ChildInput, childInput } from "./child-input.ts";
 import { type ChildRow, ChildStore, type PeerCall, type RequestRow } from "./child-store.ts";
@@ -25,8 +27,6 @@ import {
   MAX_OPEN_CHILDREN,
   PEER_CALL_MS,
 } from "./family.ts";
-import { newId } from "./ids.ts";
-import { ok, type Problem, type Result, refuse } from "./result.ts";
 
 type Request = FromRunnerOf<"child-session-request">;
 

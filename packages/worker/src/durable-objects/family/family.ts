@@ -1,10 +1,10 @@
 /** What the sessions of a family tell each other, as plain data that goes from one object to another, and within what bounds. */
 import type { ChildSessionEvent, ErrorType, Outcome } from "@valet/shared/spans";
-import type { SessionCalls } from "../session-calls.ts";
-import type { SessionState } from "./session-state.ts";
-import type { SessionTracer } from "./session-tracer.ts";
-import type { Timers } from "./timers.ts";
-import type { Transactions } from "./transactions.ts";
+import type { SessionCalls } from "../../session-calls.ts";
+import type { SessionState } from "../session-state.ts";
+import type { SessionTracer } from "../session-tracer.ts";
+import type { Timers } from "../timers.ts";
+import type { Transactions } from "../transactions.ts";
 
 /** How many sessions there may be below one that has no parent, one under the other. */
 export const MAX_DEPTH = 2;
