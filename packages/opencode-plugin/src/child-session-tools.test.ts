@@ -89,7 +89,7 @@ test("silence ends the asking, and so does an abort of the call", async () => {
   await expect(askRunner(access, call, CONTEXT.abort, 20)).rejects.toThrow("does not answer");
   const abort = new AbortController();
   const aborted = tools.list_sessions.execute({}, { ...CONTEXT, abort: abort.signal });
-  await expect.poll(() => asked.length).toBe(2);
+  await expect.poll(() => asked.length, { timeout: 20_000 }).toBe(2);
   abort.abort();
   await expect(aborted).rejects.toThrow("aborted");
 });

@@ -47,7 +47,7 @@ test("a connection says who it is, begins with hello, and then carries frames bo
   expect(client.send(stage)).toBe(true);
   await server.frame("stage");
   server.send({ type: "spans-ack", instanceId: "a", seq: 1 });
-  await vi.waitFor(() => expect(handled).toEqual([{ type: "spans-ack", instanceId: "a", seq: 1 }]));
+  await vi.waitFor(() => expect(handled).toEqual([{ type: "spans-ack", instanceId: "a", seq: 1 }]), 20_000);
   expect(server.received.map(({ type }) => type)).toEqual(["hello", "stage"]);
   expect(ups).toEqual([1]);
 });
@@ -108,7 +108,7 @@ describe("frames that cannot be used", () => {
     ];
     for (const data of hostile) server.sendRaw(data);
     server.send({ type: "shutdown", reason: "hibernate" });
-    await vi.waitFor(() => expect(handled).toEqual([{ type: "shutdown", reason: "hibernate" }]));
+    await vi.waitFor(() => expect(handled).toEqual([{ type: "shutdown", reason: "hibernate" }]), 20_000);
     expect(problems.length).toBe(hostile.length);
     expect(server.connections.length).toBe(1);
   });
@@ -139,7 +139,7 @@ describe("frames that cannot be used", () => {
     await server.hello(0);
     server.send({ type: "shutdown", reason: "x" });
     server.send({ type: "error", error: "x" });
-    await vi.waitFor(() => expect(handled).toEqual(["error"]));
+    await vi.waitFor(() => expect(handled).toEqual(["error"]), 20_000);
     expect(problems).toEqual(["handling shutdown failed: TypeError"]);
   });
 });
@@ -153,13 +153,13 @@ describe("a refusal is not tried again", () => {
     const { server, refusals } = setUp();
     await server.hello(0);
     server.close(code);
-    await vi.waitFor(() => expect(refusals).toEqual([reason]));
+    await vi.waitFor(() => expect(refusals).toEqual([reason]), 20_000);
     expect(server.connections.length).toBe(1);
   });
 
   test.each([401, 403])("by status %i", async (status) => {
     const { refusals } = setUp({ status });
-    await vi.waitFor(() => expect(refusals[0]).toBe("token_refused"));
+    await vi.waitFor(() => expect(refusals[0]).toBe("token_refused"), 20_000);
   });
 });
 

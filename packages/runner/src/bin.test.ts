@@ -43,7 +43,10 @@ describe("a start that cannot go well ends at once and says why", () => {
 test("a runner without a link ends when it is told to", async () => {
   const sandbox = folders();
   const runner = startRunnerProcess({ url: NOBODY, ...sandbox });
-  await vi.waitFor(() => expect(readFileSync(join(sandbox.home, ".valet-runner/journal.jsonl"), "utf8")).toBe(""));
+  await vi.waitFor(
+    () => expect(readFileSync(join(sandbox.home, ".valet-runner/journal.jsonl"), "utf8")).toBe(""),
+    20_000,
+  );
   runner.kill("SIGTERM");
   expect(await runner.exited).toBe(0);
 });

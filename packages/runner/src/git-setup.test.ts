@@ -291,7 +291,7 @@ describe("a failure is told by its kind", () => {
     );
     expect(result).toEqual({ ok: false, errorType: "git_timeout" });
     expect(shown[0]).toEqual([CLONE, "error", "git_timeout"]);
-    await expect.poll(() => processesOf(marker)).toEqual([]);
+    await expect.poll(() => processesOf(marker), { timeout: 20_000 }).toEqual([]);
   });
 
   test("the runner's own end", async () => {

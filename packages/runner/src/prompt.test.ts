@@ -178,7 +178,7 @@ test("two channels work side by side, each with its own session, trace and answe
     dispatch({ channel: "two", content: "second" }),
   ];
   const turns = [runner.run(first), runner.run(second)];
-  await vi.waitFor(() => expect(rests).toHaveLength(2));
+  await vi.waitFor(() => expect(rests).toHaveLength(2), 20_000);
   for (const rest of rests) rest();
   const [one, two] = await Promise.all(turns.map(({ done }) => done));
   expect(one?.opencodeSessionId).not.toBe(two?.opencodeSessionId);
@@ -213,7 +213,7 @@ test("a message of a busy channel waits for the one before it", async () => {
   });
   const first = runner.run(dispatch());
   const second = runner.run(dispatch());
-  await vi.waitFor(() => expect(opencode.prompts).toHaveLength(1));
+  await vi.waitFor(() => expect(opencode.prompts).toHaveLength(1), 20_000);
   finish();
   expect((await first.done).outcome).toBe("ok");
   expect((await second.done).outcome).toBe("ok");
@@ -234,7 +234,7 @@ test("an abort, and at once the next message", async () => {
   });
   const [first, second] = [dispatch({ content: "Take your time." }), dispatch({ content: "Never mind." })];
   const aborted = runner.run(first);
-  await vi.waitFor(() => expect(started.some(({ name }) => name === "execute_tool bash")).toBe(true));
+  await vi.waitFor(() => expect(started.some(({ name }) => name === "execute_tool bash")).toBe(true), 20_000);
   void runner.abort(first.attemptId, "steered");
   const next = runner.run(second);
   expect(await aborted.done).toMatchObject({ outcome: "aborted", errorType: "steered" });
@@ -259,7 +259,7 @@ test("an abort that the agent does not heed ends the turn all the same", async (
   });
   const input = dispatch();
   const { done } = runner.run(input);
-  await vi.waitFor(() => expect(started.some(({ name }) => name === "execute_tool bash")).toBe(true));
+  await vi.waitFor(() => expect(started.some(({ name }) => name === "execute_tool bash")).toBe(true), 20_000);
   await runner.abort(input.attemptId, "user_abort");
   expect(await done).toMatchObject({ outcome: "aborted", errorType: "user_abort" });
   expect(ended).toHaveLength(started.length);
@@ -278,7 +278,7 @@ test("an abort of a prompt that the agent dropped: the turn ends when the abort 
   const { opencode, runner } = setUp({ onPrompt: () => {} }, { limits: { abortTimeoutMs: 60_000 } });
   const input = dispatch();
   const { done } = runner.run(input);
-  await vi.waitFor(() => expect(opencode.prompts).toHaveLength(1));
+  await vi.waitFor(() => expect(opencode.prompts).toHaveLength(1), 20_000);
   await runner.abort(input.attemptId, "user_abort");
   expect(await done).toMatchObject({ outcome: "aborted", errorType: "user_abort" });
 });
@@ -354,7 +354,7 @@ test("without a traceparent a turn begins a trace of its own, whatever else is a
   });
   const other = dispatch();
   void runner.run(other);
-  await vi.waitFor(() => expect(opencode.prompts).toHaveLength(1));
+  await vi.waitFor(() => expect(opencode.prompts).toHaveLength(1), 20_000);
   const result = await runner.run(older).done;
   expect(result.outcome).toBe("ok");
   const turn = started.filter(({ name }) => name === "valet.turn")[1];
@@ -405,7 +405,7 @@ test("a question of leave reaches a person, is no standstill, and the answer goe
   );
   const { attemptId, ...input } = dispatch();
   const { done } = runner.run({ attemptId, ...input });
-  await vi.waitFor(() => expect(started.some(({ name }) => name === "valet.permission.wait")).toBe(true));
+  await vi.waitFor(() => expect(started.some(({ name }) => name === "valet.permission.wait")).toBe(true), 20_000);
   const [question] = asked;
   if (question?.type !== "permission-asked") throw new Error("nothing was asked");
   const { permissionId } = question;
@@ -437,7 +437,7 @@ test.each([
     },
   });
   const { done } = runner.run(dispatch());
-  await vi.waitFor(() => expect(asked).toHaveLength(1));
+  await vi.waitFor(() => expect(asked).toHaveLength(1), 20_000);
   const [question] = asked;
   if (question?.type !== "question-asked") throw new Error("nothing was asked");
   expect(question.questions).toEqual([
@@ -464,7 +464,7 @@ test("OpenCode dies in mid-turn: the turn says so, OpenCode comes back, the next
       }),
   });
   const { done } = runner.run(dispatch());
-  await vi.waitFor(() => expect(started.some(({ name }) => name.startsWith("chat "))).toBe(true));
+  await vi.waitFor(() => expect(started.some(({ name }) => name.startsWith("chat "))).toBe(true), 20_000);
   await opencode.die();
   expect(await done).toMatchObject({ outcome: "error", errorType: "opencode_died" });
   expect(opencode.starts).toBe(2);
@@ -485,7 +485,7 @@ test("a broken event stream is made good from the history", async () => {
     },
   });
   const { done } = runner.run(dispatch());
-  await vi.waitFor(() => expect(started.some(({ name }) => name.startsWith("chat "))).toBe(true));
+  await vi.waitFor(() => expect(started.some(({ name }) => name.startsWith("chat "))).toBe(true), 20_000);
   opencode.breakStreams();
   rest();
   expect(await done).toMatchObject({ outcome: "ok", summary: { modelCalls: 4, toolCalls: 3 } });

@@ -218,7 +218,7 @@ describe("the start", () => {
     server.drop();
     await server.waitUntil(() => (server.connections.length > 2 ? true : undefined));
     healthy.resolve();
-    await vi.waitFor(() => expect(agent.start()).toBeDefined());
+    await vi.waitFor(() => expect(agent.start()).toBeDefined(), 20_000);
     delete (server.settings as { status?: number }).status;
     await server.frame("stage", ({ stage }) => stage === "ready");
     await server.waitUntil(() => (framesOf(server.received, "hello").length > 1 ? true : undefined));
@@ -246,7 +246,7 @@ describe("the start", () => {
     server.send(config({ sessionId: "ses_2" }));
     server.send(config({ generation: 2 }));
     server.send({ type: "repo-config" });
-    await vi.waitFor(() => expect(problems.length).toBe(4));
+    await vi.waitFor(() => expect(problems.length).toBe(4), 20_000);
     expect(agent.start()).toBeUndefined();
     server.send(config());
     server.send({ type: "repo-config" });
@@ -290,7 +290,7 @@ describe("a dispatch", () => {
     server.send({ type: "turn-ended-ack", attemptId: "att_1" });
     server.send({ type: "turn-ended-ack", attemptId: "att_1" });
     server.send(prompt);
-    await vi.waitFor(() => expect(problems).toContain("an attempt came again after its end"));
+    await vi.waitFor(() => expect(problems).toContain("an attempt came again after its end"), 20_000);
     expect(agent.runs.length).toBe(1);
     expect(framesOf(server.received, "turn-ended").length).toBe(2);
   });
@@ -415,7 +415,7 @@ describe("a workflow", () => {
     await server.hello(1);
     await server.waitUntil(() => server.connections[1]?.frames.find(({ type }) => type === "workflow-step"));
     const again = () => framesOf(server.connections[1]?.frames ?? [], "workflow-step").map(({ state }) => state);
-    await vi.waitFor(() => expect(again()).toEqual([done, { ...running, index: 1 }]));
+    await vi.waitFor(() => expect(again()).toEqual([done, { ...running, index: 1 }]), 20_000);
     agent.endWorkflow("att_1", { steps: [done] });
     const ended = { type: "workflow-ended", attemptId: "att_1", outcome: "ok", steps: [done], summary: DONE.summary };
     expect(await server.frame("workflow-ended")).toEqual(ended);
@@ -423,7 +423,7 @@ describe("a workflow", () => {
     expect(spansOf(server.received.slice(0, at)).map(({ name }) => name)).toContain("valet.workflow.execute");
     server.drop();
     await server.hello(2);
-    await vi.waitFor(() => expect(framesOf(server.received, "workflow-ended")).toEqual([ended, ended]));
+    await vi.waitFor(() => expect(framesOf(server.received, "workflow-ended")).toEqual([ended, ended]), 20_000);
     server.send({ type: "turn-ended-ack", attemptId: "att_1" });
     server.drop();
     expect((await server.hello(3)).attempts).toEqual([]);
@@ -435,14 +435,14 @@ describe("a workflow", () => {
     const frame = { type: "workflow-execute", dispatch: workflowDispatch("att_1") } as const;
     server.send(frame);
     server.send(frame);
-    await vi.waitFor(() => expect(framesOf(server.received, "prompt-accepted")).toHaveLength(2));
+    await vi.waitFor(() => expect(framesOf(server.received, "prompt-accepted")).toHaveLength(2), 20_000);
     agent.endWorkflow("att_1");
     await server.frame("workflow-ended");
     server.send(frame);
-    await vi.waitFor(() => expect(framesOf(server.received, "workflow-ended")).toHaveLength(2));
+    await vi.waitFor(() => expect(framesOf(server.received, "workflow-ended")).toHaveLength(2), 20_000);
     server.send({ type: "turn-ended-ack", attemptId: "att_1" });
     server.send(frame);
-    await vi.waitFor(() => expect(problems).toContain("an attempt came again after its end"));
+    await vi.waitFor(() => expect(problems).toContain("an attempt came again after its end"), 20_000);
     expect(agent.executions).toHaveLength(1);
   });
 

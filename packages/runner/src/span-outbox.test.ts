@@ -51,7 +51,7 @@ describe("frames", () => {
     const { end, sent, connect } = setUp({ frameDelayMs: 5 });
     connect();
     end("alone");
-    await vi.waitFor(() => expect(sent.map(shown)).toEqual([["a", 1, "alone"]]));
+    await vi.waitFor(() => expect(sent.map(shown)).toEqual([["a", 1, "alone"]]), 20_000);
   });
 
   test("carry resource and scope, and spans that are not sampled", () => {

@@ -60,7 +60,7 @@ test("only so many are open at once", async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
   const { post } = setUp({ maxOpen: 1, answer: () => promise.then(() => ({ ok: true, sessions: [] })) });
   const first = post(JSON.stringify(CALL));
-  await expect.poll(async () => (await post(JSON.stringify(CALL))).status).toBe(429);
+  await expect.poll(async () => (await post(JSON.stringify(CALL))).status, { timeout: 20_000 }).toBe(429);
   resolve();
   expect((await first).status).toBe(200);
 });

@@ -164,7 +164,7 @@ describe("a streamed answer", () => {
     expect(model.requests()[0]?.outcome).toBe("open");
     client.abort();
     await reader?.closed.catch(() => undefined);
-    await vi.waitFor(() => expect(model.requests()[0]?.outcome).toBe("client_gone"));
+    await vi.waitFor(() => expect(model.requests()[0]?.outcome).toBe("client_gone"), 20_000);
   });
 
   test("that hangs does not hold up close", async () => {
@@ -277,7 +277,7 @@ describe("an HTTP error", () => {
     expect(await response.json()).toEqual({
       error: { message: "Too many", type: "rate_limit_error", param: null, code: null },
     });
-    await vi.waitFor(() => expect(model.requests()[0]).toMatchObject({ status: 429, outcome: "done" }));
+    await vi.waitFor(() => expect(model.requests()[0]).toMatchObject({ status: 429, outcome: "done" }), 20_000);
   });
 
   test("can have any body", async () => {
@@ -329,7 +329,7 @@ test("records headers, body and times of each request", async () => {
   const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
   const response = await post({ model: "scripted-1", messages: [user("slow")], seed: 7 }, { traceparent });
   await response.text();
-  await vi.waitFor(() => expect(model.requests()[0]?.endedAt).toBeDefined());
+  await vi.waitFor(() => expect(model.requests()[0]?.endedAt).toBeDefined(), 20_000);
   const record = model.requests()[0];
   expect(record).toMatchObject({
     method: "POST",

@@ -60,7 +60,7 @@ test("a first request that stalls, one that is refused, and then it connects", a
     return undefined;
   });
   await stream.connect();
-  await vi.waitFor(() => expect(events).toHaveLength(1));
+  await vi.waitFor(() => expect(events).toHaveLength(1), 20_000);
   expect(onReconnected).not.toHaveBeenCalled();
 });
 
@@ -94,6 +94,6 @@ test("nonsense is skipped, and a chunk may end anywhere", async () => {
     return undefined;
   });
   await stream.connect();
-  await vi.waitFor(() => expect(events).toHaveLength(1));
+  await vi.waitFor(() => expect(events).toHaveLength(1), 20_000);
   expect(events[0]).toMatchObject({ properties: { sessionID: "ses_ä" } });
 });

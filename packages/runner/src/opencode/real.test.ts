@@ -350,7 +350,7 @@ test("an abort, and the next message in the same OpenCode session; an unknown mo
   await runner.abort(long.attemptId, "user_abort");
   const aborted = await done;
   expect(aborted).toMatchObject({ outcome: "aborted", errorType: "user_abort" });
-  await vi.waitFor(() => expect(processes("sleep 61.5")).toEqual([]));
+  await vi.waitFor(() => expect(processes("sleep 61.5")).toEqual([]), 20_000);
   expect(treeOf(long.attemptId)).toBe(`
 valet.turn aborted user_abort
   invoke_agent build aborted user_abort
@@ -376,7 +376,7 @@ test("OpenCode is killed in mid-turn: the turn ends, its tool's command too, and
   process.kill(pidOfOpenCode(), "SIGKILL");
   const died = await done;
   expect(died).toMatchObject({ outcome: "error", errorType: "opencode_died" });
-  await vi.waitFor(() => expect(processes("sleep 61.5")).toEqual([]));
+  await vi.waitFor(() => expect(processes("sleep 61.5")).toEqual([]), 20_000);
   expect(treeOf(long.attemptId)).toBe(`
 valet.turn error opencode_died
   invoke_agent build error opencode_died

@@ -117,7 +117,7 @@ describe("when it is sent", () => {
   test("after the delay, when fewer come", async () => {
     const { backend, end } = await start([OK], { scheduleDelayMs: 1 });
     end(1);
-    await vi.waitFor(async () => expect(await backend.received()).toHaveLength(1));
+    await vi.waitFor(async () => expect(await backend.received()).toHaveLength(1), 20_000);
   });
 
   test("a scheduleFlush that throws is reported and the spans are sent", async () => {
@@ -256,7 +256,7 @@ describe("bounds", () => {
       timeoutMs: 0,
     });
     end(5);
-    await vi.waitFor(async () => expect(await backend.received()).toHaveLength(1));
+    await vi.waitFor(async () => expect(await backend.received()).toHaveLength(1), 20_000);
     end(4);
     await sink.shutdown(1);
     await backend.letGo();

@@ -30,7 +30,7 @@ test("later runs the work, once", async () => {
   const work = vi.fn();
   later(1, work);
   expect(work).not.toHaveBeenCalled();
-  await vi.waitFor(() => expect(work).toHaveBeenCalledTimes(1));
+  await vi.waitFor(() => expect(work).toHaveBeenCalledTimes(1), 20_000);
 });
 
 test("later can be called off", async () => {

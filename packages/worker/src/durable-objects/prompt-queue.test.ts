@@ -422,7 +422,7 @@ describe("an attempt", () => {
     };
     const write = async (text: string) => {
       runner.send({ type: "part", attemptId, part: { type: "text", id: "p1", text } });
-      await vi.waitFor(async () => expect((await session.message(id)).parts).toMatchObject([{ text }]));
+      await vi.waitFor(async () => expect((await session.message(id)).parts).toMatchObject([{ text }]), 20_000);
     };
     vi.useFakeTimers({ toFake: ["Date"] });
     try {

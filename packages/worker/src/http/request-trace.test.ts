@@ -30,7 +30,7 @@ async function sendMessage(headers: Record<string, string>): Promise<{ accepted:
     );
     if (found === undefined) throw new Error("not there yet");
     return found;
-  });
+  }, 20_000);
   return { accepted, span };
 }
 

@@ -25,7 +25,7 @@ test("traces are listed, one of each operation", async () => {
     const names = traces.map(({ name }) => name).sort();
     expect(names).toEqual(["POST /api/sessions", "POST /api/sessions/:id/messages", "valet.sandbox.spawn"]);
     expect(traces.find((trace) => trace.traceId === traceId)?.openSpans).toBe(2);
-  });
+  }, 20_000);
 });
 
 test("a trace is shown with what is open in it", async () => {
@@ -52,7 +52,7 @@ test("spans are streamed as lines of OTLP", async () => {
       .split("\n");
     const names = lines.flatMap((line) => spansOf(line)).map(({ name }) => name);
     expect(names).toEqual(expect.arrayContaining(["POST /api/sessions", "POST /api/sessions/:id/messages"]));
-  });
+  }, 20_000);
 });
 
 test("turns that are not over are not listed", async () => {
