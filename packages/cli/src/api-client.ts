@@ -146,5 +146,5 @@ function problemText(status: number, answer: unknown): string {
   if (!problem.success) return `The API answered ${status}.`;
   const { title, detail, errors = [] } = problem.data;
   const fields = errors.map((each) => Object.values(each).join(": "));
-  return [detail === undefined ? title : `${title}: ${detail}`, ...fields].join("\n  ");
+  return [detail === undefined ? `${title}.` : `${title}: ${detail}`, ...fields].join("\n  ");
 }

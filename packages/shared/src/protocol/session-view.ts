@@ -18,6 +18,7 @@ const count = z.int().nonnegative();
 const amount = z.number().nonnegative();
 const millis = amount;
 
+/** `running` says nothing of work: a session is busy while an attempt is in flight. */
 export const SessionStatus = z.enum([
   "created",
   "starting",

@@ -2,8 +2,8 @@
  * What the queue does next. Pure: from the messages that wait and the state of the session to the dispatches that are due
  * and the reasons of everything that goes on waiting.
  */
+import type { SessionStatus } from "@valet/shared/protocol/session-view";
 import type { MessageSource, QueueMode, QueueReason } from "@valet/shared/spans";
-import type { SessionState } from "./sandbox/lifecycle-rules.ts";
 
 /** A message that waits. */
 export interface WaitingMessage {
@@ -24,7 +24,7 @@ export interface WaitingMessage {
 }
 
 export interface QueueConditions {
-  readonly state: SessionState;
+  readonly state: SessionStatus;
   /** Whether the runner is there and takes work. */
   readonly runnerReady: boolean;
   /** Channels with an attempt in flight. */

@@ -1,12 +1,8 @@
 /** What the object knows of its session, but for messages: one row, one typed record, cached. */
+import type { SessionStatus as State } from "@valet/shared/protocol/session-view";
 import type { ErrorType, QueueMode, SandboxStage } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
-import {
-  type RecoveryRecord,
-  type SessionEvent,
-  type SessionState as State,
-  transition,
-} from "./sandbox/lifecycle-rules.ts";
+import { type RecoveryRecord, type SessionEvent, transition } from "./sandbox/lifecycle-rules.ts";
 
 /** What a session is made with and keeps. */
 export interface SessionSettings {

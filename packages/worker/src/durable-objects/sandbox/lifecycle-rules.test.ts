@@ -1,14 +1,15 @@
+import { SessionStatus } from "@valet/shared/protocol/session-view";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { nextRecovery, SESSION_STATES, type SessionEvent, type SessionState, transition } from "./lifecycle-rules.ts";
+import { nextRecovery, type SessionEvent, transition } from "./lifecycle-rules.ts";
 
 const EVENTS: readonly SessionEvent[] = [
   ...(["spawn", "restore", "ready", "sandbox_lost", "start_failed", "give_up", "hibernate"] as const),
   ...(["stay_awake", "hibernated", "terminate", "terminated"] as const),
 ];
 
-function follow(from: SessionState, ...events: SessionEvent[]): SessionState | undefined {
-  return events.reduce<SessionState | undefined>((state, event) => state && transition(state, event), from);
+function follow(from: SessionStatus, ...events: SessionEvent[]): SessionStatus | undefined {
+  return events.reduce<SessionStatus | undefined>((state, event) => state && transition(state, event), from);
 }
 
 describe("the states of a session", () => {
@@ -23,13 +24,13 @@ describe("the states of a session", () => {
   });
 
   test("terminate leads to the end from everywhere but the end", () => {
-    for (const state of SESSION_STATES) {
+    for (const state of SessionStatus.options) {
       const isOver = state === "terminating" || state === "terminated";
       expect(follow(state, "terminate", "terminated")).toBe(isOver ? undefined : "terminated");
     }
   });
 
-  test.each<[SessionState, SessionEvent]>([
+  test.each<[SessionStatus, SessionEvent]>([
     ["created", "hibernate"],
     ["starting", "hibernate"],
     ["hibernated", "hibernate"],
@@ -45,9 +46,9 @@ describe("the states of a session", () => {
   test("nothing leaves terminated, whatever happens", () => {
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...EVENTS)), (events) => {
-        let state: SessionState = "created";
+        let state: SessionStatus = "created";
         for (const event of events) {
-          const next: SessionState = transition(state, event) ?? state;
+          const next: SessionStatus = transition(state, event) ?? state;
           if (state === "terminated") expect(next).toBe("terminated");
           state = next;
         }

@@ -2,24 +2,7 @@
  * The life of a session: which states there are, what leads from one to the next, and what a sandbox that was lost or did
  * not start leads to. Pure: whoever makes a transition stores it together with the span that tells of it.
  */
-
-/**
- * `recovering` has no sandbox and waits for the next attempt to get one. `running` says nothing of work: a session is busy
- * while an attempt is in flight.
- */
-export const SESSION_STATES = [
-  "created",
-  "starting",
-  "running",
-  "hibernating",
-  "hibernated",
-  "restoring",
-  "recovering",
-  "terminating",
-  "terminated",
-  "error",
-] as const;
-export type SessionState = (typeof SESSION_STATES)[number];
+import type { SessionStatus } from "@valet/shared/protocol/session-view";
 
 export type SessionEvent =
   | "spawn"
@@ -34,7 +17,7 @@ export type SessionEvent =
   | "terminate"
   | "terminated";
 
-const TRANSITIONS: Record<SessionEvent, { readonly from: readonly SessionState[]; readonly to: SessionState }> = {
+const TRANSITIONS: Record<SessionEvent, { readonly from: readonly SessionStatus[]; readonly to: SessionStatus }> = {
   spawn: { from: ["created", "recovering", "error"], to: "starting" },
   restore: { from: ["hibernated", "recovering", "error"], to: "restoring" },
   ready: { from: ["starting", "restoring"], to: "running" },
@@ -52,7 +35,7 @@ const TRANSITIONS: Record<SessionEvent, { readonly from: readonly SessionState[]
 };
 
 /** The state that an event leads to; `undefined` where it is not legal. */
-export function transition(state: SessionState, event: SessionEvent): SessionState | undefined {
+export function transition(state: SessionStatus, event: SessionEvent): SessionStatus | undefined {
   const { from, to } = TRANSITIONS[event];
   return from.includes(state) ? to : undefined;
 }
