@@ -51,6 +51,32 @@ test("a runner without a link ends when it is told to", async () => {
   expect(await runner.exited).toBe(0);
 });
 
+/** Whether a process catches SIGTERM by now (`SigCgt` in proc_pid_status(5), signal n is bit n - 1). */
+function catchesSigterm(pid: number): boolean {
+  const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "0";
+  return ((BigInt(`0x${caught}`) >> 14n) & 1n) === 1n;
+}
+
+describe("a signal that comes while the runner is loaded or waits for its input", () => {
+  test("ends it as one that comes later does", async () => {
+    for (let round = 0; round < 5; round++) {
+      const runner = startRunnerProcess({ url: NOBODY, ...folders(), input: null });
+      await vi.waitFor(() => expect(catchesSigterm(runner.pid)).toBe(true), { timeout: 20_000, interval: 1 });
+      runner.kill("SIGTERM");
+      expect(await runner.exited).toBe(0);
+      expect(await runner.log).toBe("");
+    }
+  });
+
+  test("is caught before anything of the runner is loaded", () => {
+    // What an entrypoint imports statically is loaded and evaluated before its own first line.
+    const imports = (file: string) =>
+      readFileSync(join(import.meta.dirname, file), "utf8").match(/^import .* from .*/gm);
+    expect(imports("bin.ts")).toEqual(['import { stopRequested } from "./stop-signals.ts";']);
+    expect(imports("stop-signals.ts")).toBeNull();
+  });
+});
+
 test("a runner that is killed in the middle of a turn is answered for by the next", { timeout: 60_000 }, async () => {
   const model = await startScriptedModel({ scenario: await loadShippedScenario("long-tool") });
   onTestFinished(() => model.close());

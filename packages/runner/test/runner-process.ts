@@ -15,8 +15,8 @@ export interface RunnerProcessOptions {
   /** Marks all that comes of it. */
   readonly sandboxId: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** What it reads; a token unless given. */
-  readonly input?: string;
+  /** What it reads; a token unless given. With `null` its standard input stays open and empty. */
+  readonly input?: string | null;
 }
 
 /** Starts the entrypoint as a broker does. */
@@ -36,7 +36,7 @@ export function startRunnerProcess({ url, home, workspace, sandboxId, env, input
     stdio: ["pipe", "ignore", "pipe"],
   });
   child.stdin.on("error", () => {});
-  child.stdin.end(input ?? `${JSON.stringify({ token: TOKEN, restartCount: 0 })}\n`);
+  if (input !== null) child.stdin.end(input ?? `${JSON.stringify({ token: TOKEN, restartCount: 0 })}\n`);
   const log = text(child.stderr);
   const exited = once(child, "exit").then(([code, signal]) => (code ?? signal) as number | string);
   onTestFinished(() => endAll(sandboxId));

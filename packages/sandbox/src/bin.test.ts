@@ -1,4 +1,6 @@
 import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import {
@@ -53,5 +55,16 @@ test.each(["SIGTERM", "SIGINT"] as const)("%s ends everything that runs", async 
   broker.process.kill(signal);
   expect(await exited).toEqual([0, null]);
   expect(processesWith(sleep)).toEqual([]);
+  expect(processesWith(stateDir)).toEqual([]);
+});
+
+test("a signal that comes while it starts ends it in good order, too", async () => {
+  const stateDir = temporaryFolder();
+  const program = runProgram(["--state", stateDir, "--", ...ENTRYPOINT]);
+  const exited = once(program, "exit");
+  // The first that a start leaves behind; the guardian and the server come after it.
+  await waitFor(() => existsSync(join(stateDir, "sandboxes")));
+  program.kill("SIGTERM");
+  expect(await exited).toEqual([0, null]);
   expect(processesWith(stateDir)).toEqual([]);
 });

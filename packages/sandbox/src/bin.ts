@@ -9,9 +9,11 @@ async function main(): Promise<void> {
     process.stdout.write(HELP);
     return;
   }
+  // Before the start, which puts processes and a lock into the world: a signal that comes meanwhile is followed after it.
+  const stopped = Promise.withResolvers<void>();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stopped.resolve());
   const broker = await (settings.driver === "modal" ? startModalBroker(settings) : startSandboxBroker(settings));
-  const stop = () => void broker.close();
-  process.once("SIGINT", stop).once("SIGTERM", stop);
+  void stopped.promise.then(() => broker.close());
   process.stdout.write(`${JSON.stringify({ url: broker.url })}\n`);
 }
 

@@ -1,0 +1,64 @@
+/** The runner as a process: reads its settings, runs, and exits with a code that says how it ended (see bin.ts). */
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
+import { exceptionType } from "@valet/shared/tracing";
+import { Journal } from "./journal.ts";
+import { startOpenCodeAgent } from "./opencode-agent.ts";
+import { Runner, type RunnerEnd } from "./runner.ts";
+import { readInput, readSettings, SettingsError } from "./settings.ts";
+import { SpanOutbox } from "./span-outbox.ts";
+import { createTracing, runnerResource, type Tracing } from "./tracing.ts";
+
+const EXIT_CODES: Record<RunnerEnd, number> = { stopped: 0, refused: 77 };
+const BUG = 70;
+const FOLDER_UNUSABLE = 74;
+const WRONG_START = 78;
+const INPUT_TIMEOUT_MS = 10_000;
+
+const say = (text: string) => console.error(`valet runner: ${text}`);
+
+/** Runs until the runner ends or `stopRequested` resolves. Never returns: the process exits. */
+export async function main(stopRequested: Promise<void>): Promise<never> {
+  // Names of errors only: their texts may quote what people, models and files said.
+  for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+    process.on(event, (error: unknown) => {
+      say(`${event}: ${exceptionType(error)}`);
+      process.exit(BUG);
+    });
+  }
+  try {
+    process.exit(await run(stopRequested));
+  } catch (error) {
+    say(error instanceof SettingsError ? error.message : `its folder cannot be used: ${exceptionType(error)}`);
+    process.exit(error instanceof SettingsError ? WRONG_START : FOLDER_UNUSABLE);
+  }
+}
+
+async function run(stopRequested: Promise<void>): Promise<number> {
+  const settings = readSettings(process.env, process.cwd());
+  // One context would be that of all the agent's work.
+  delete process.env.TRACEPARENT;
+  delete process.env.TRACESTATE;
+  const stopped = stopRequested.then(() => undefined);
+  const input = await Promise.race([readInput(Bun.stdin.stream(), INPUT_TIMEOUT_MS), stopped]);
+  if (input === undefined) return EXIT_CODES.stopped;
+  const { token, restartCount } = input;
+  const instanceId = randomUUID();
+  const folder = join(settings.home, ".valet-runner");
+  const journal = new Journal(join(folder, "journal.jsonl"), settings.generation);
+  let tracing: Tracing | undefined;
+  const outbox = new SpanOutbox({
+    folder: join(folder, "spans"),
+    instanceId,
+    resource: runnerResource(settings, instanceId),
+    onDropped: (counts) => tracing?.reportDropped(counts),
+    onDiskError: (error) => say(`spans are kept in memory only: ${exceptionType(error)}`),
+  });
+  tracing = createTracing(outbox, settings);
+  const runner = new Runner({
+    ...{ settings, token, restartCount, instanceId, tracing, outbox, journal, startAgent: startOpenCodeAgent },
+    onProblem: say,
+  });
+  void stopRequested.then(() => runner.stop("runner_shutdown"));
+  return EXIT_CODES[await runner.run()];
+}
