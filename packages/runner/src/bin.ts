@@ -1,4 +1,4 @@
-#!/usr/bin/env bun
+#!/usr/bin/env -S bun --no-env-file --config=/dev/null --no-install
 /**
  * The sandbox's entrypoint. It exits with 0 when it was told to stop, and otherwise with a code of sysexits.h: 77 when there is
  * no place for this runner, 78 when it was started wrongly, 74 when its folder cannot be used, 70 for a bug of its own. After 0,

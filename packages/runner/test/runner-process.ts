@@ -19,13 +19,17 @@ export interface RunnerProcessOptions {
   readonly input?: string | null;
 }
 
+/** As the drivers and the image have it. */
+const BUN_FLAGS = ["--no-env-file", "--config=/dev/null", "--no-install"];
+
 /** Starts the entrypoint as a broker does. */
 export function startRunnerProcess({ url, home, workspace, sandboxId, env, input }: RunnerProcessOptions) {
-  const child = spawn(process.execPath, [BIN], {
-    cwd: workspace,
+  const child = spawn(process.execPath, [...BUN_FLAGS, BIN], {
+    cwd: "/",
     env: {
       PATH: process.env.PATH,
       HOME: home,
+      VALET_WORKSPACE: workspace,
       VALET_SESSION_ID: "ses_1",
       VALET_GENERATION: "1",
       VALET_RUNNER_URL: url,

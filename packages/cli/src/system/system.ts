@@ -7,7 +7,7 @@ import { UserError } from "../errors.ts";
 import { ensureToken, prepareDatabase } from "./database.ts";
 import { setUpModel } from "./model.ts";
 import { freePort } from "./ports.ts";
-import { BUN, RUNNER } from "./programs.ts";
+import { BUN, BUN_FLAGS, RUNNER } from "./programs.ts";
 import {
   type Connection,
   openStateDirectory,
@@ -57,7 +57,7 @@ export async function startSystem({ stateDir, port, env, scenario }: SystemOptio
     const broker = await startSandboxBroker({
       stateDir: state.broker,
       secret: brokerSecret,
-      entrypoint: [BUN, RUNNER],
+      entrypoint: [BUN, ...BUN_FLAGS, RUNNER],
     }).catch((error: Error) => {
       throw /in use/.test(error.message) ? alreadyRunning(stateDir) : error;
     });

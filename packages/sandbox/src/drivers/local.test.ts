@@ -32,7 +32,7 @@ describe("the entrypoint", () => {
     try {
       const broker = await startBroker({ path: "/usr/bin:/bin" });
       const env = {
-        TEST_SCRIPT: `env > env; pwd > cwd; ${STAY}`,
+        TEST_SCRIPT: `env > env; echo "$OLDPWD" > cwd; ${STAY}`,
         TRACEPARENT: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         PATH: "/wrong",
         HOME: "/wrong",
@@ -54,7 +54,8 @@ describe("the entrypoint", () => {
         VALET_WORKSPACE: join(folder, "workspace"),
         VALET_SANDBOX_ID: id,
       });
-      expect(broker.read("s1", "workspace/cwd").trim()).toBe(join(folder, "workspace"));
+      // Not the workspace: what stands there must not configure the entrypoint's runtime.
+      expect(broker.read("s1", "workspace/cwd").trim()).toBe("/");
       expect(JSON.stringify(seen)).not.toContain("canary");
     } finally {
       delete process.env.CANARY_OF_THE_BROKER;

@@ -31,6 +31,8 @@ const LIFETIME_MS = 24 * 3600 * 1000;
 const TERMINATE_TIMEOUT_MS = 30_000;
 /** Where the image has a folder for the work, which belongs to the user that the entrypoint runs as. */
 const WORKSPACE = "/workspace";
+/** Where the entrypoint starts: runtimes read configuration from their folder, and the workspace's is the repository's. */
+const WORKING_FOLDER = "/";
 
 /**
  * Starts the driver, and ends in its app what earlier brokers left half replaced: of a session with several sandboxes, all but
@@ -174,7 +176,7 @@ class ModalDriver implements Driver {
     const name = nameOf(options);
     try {
       return await this.#modal.sandboxes.create(this.#app, image, {
-        ...{ name, tags, timeoutMs: LIFETIME_MS },
+        ...{ name, tags, timeoutMs: LIFETIME_MS, workdir: WORKING_FOLDER },
         env: { LANG: "C.UTF-8", ...options.env, VALET_WORKSPACE: WORKSPACE },
         command: supervisorCommand(this.#options.entrypoint, { ...RESTART, ...this.#options.restart }),
       });

@@ -6,7 +6,6 @@ import { identify, type ProcessIdentity } from "./process-table.ts";
 
 export interface EntrypointOptions {
   readonly command: readonly [string, ...string[]];
-  readonly cwd: string;
   /** The whole environment: nothing of the broker's own is added. */
   readonly env: Record<string, string>;
   readonly input: EntrypointInput;
@@ -20,15 +19,21 @@ export interface RunningEntrypoint {
 }
 
 /**
+ * Where the entrypoint starts: in no folder that the agent works in, because runtimes read configuration from theirs (Bun its
+ * `bunfig.toml`, `tsconfig.json` and `.env`), and that would be the repository's.
+ */
+const WORKING_FOLDER = "/";
+
+/**
  * Starts the entrypoint as the leader of a session and process group of its own.
  * @param onStarted called as soon as it has an identity, before anything else can happen
  * @throws when it cannot be started
  */
 export async function startEntrypoint(
-  { command: [file, ...args], cwd, env, input, log }: EntrypointOptions,
+  { command: [file, ...args], env, input, log }: EntrypointOptions,
   onStarted: (identity: ProcessIdentity) => void,
 ): Promise<RunningEntrypoint> {
-  const child = spawn(file, args, { cwd, env, detached: true, stdio: ["pipe", "pipe", "pipe"] });
+  const child = spawn(file, args, { cwd: WORKING_FOLDER, env, detached: true, stdio: ["pipe", "pipe", "pipe"] });
   if (child.pid === undefined) throw await spawnError(child);
   const identity = identify(child.pid);
   onStarted(identity);

@@ -195,7 +195,6 @@ export class LocalSandbox {
     return startEntrypoint(
       {
         command: entrypoint,
-        cwd: workspace,
         env: {
           LANG: "C.UTF-8",
           ...this.#secrets.env,
