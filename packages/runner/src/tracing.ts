@@ -2,7 +2,13 @@
  * The runner's tracers. Their spans carry the session and go to the outbox, sampled or not: the session's own store keeps
  * those that no backend gets.
  */
-import type { SpanAttributes, SpanName, ValetResource, ValetSpans } from "@valet/shared/spans";
+import {
+  DOUBLE_KEYS,
+  type SpanAttributes,
+  type SpanName,
+  type ValetResource,
+  type ValetSpans,
+} from "@valet/shared/spans";
 import {
   type AnchoredClock,
   alwaysOn,
@@ -52,7 +58,10 @@ export function createTracing(
     "valet.generation": generation,
   });
   const configure: Tracing["configure"] = (options) =>
-    new Tracer<ValetSpans>({ scope: SCOPE, sink, clock, sampler, onDiagnostic, ...options });
+    new Tracer<ValetSpans>({
+      ...{ scope: SCOPE, sink, clock, sampler, onDiagnostic, doubleKeys: DOUBLE_KEYS },
+      ...options,
+    });
   const base = configure({ enabled: true, captureContent: false });
   return {
     clock,

@@ -1,6 +1,12 @@
 /** The trace of one request: it goes on from the caller's and returns to the caller in the answer. */
 import { randomUUID } from "node:crypto";
-import { HTTP_METHODS, type SpanAttributes, type ValetAttributes, type ValetSpans } from "@valet/shared/spans";
+import {
+  DOUBLE_KEYS,
+  HTTP_METHODS,
+  type SpanAttributes,
+  type ValetAttributes,
+  type ValetSpans,
+} from "@valet/shared/spans";
 import {
   alwaysOn,
   encodeTraces,
@@ -96,6 +102,7 @@ export class RequestTrace implements Steps {
       enabled: caller !== undefined,
       // The caller keeps what it does not sample, in the session's own store, and wants the broker's part there too.
       sampler: recordDropped(parentBased(alwaysOn)),
+      doubleKeys: DOUBLE_KEYS,
     });
     const known = HTTP_METHODS.find((each) => each === method);
     this.#span = this.#tracer.startSpan(`${known === undefined || known === "_OTHER" ? "HTTP" : known} ${route}`, {

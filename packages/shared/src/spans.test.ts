@@ -6,6 +6,7 @@ import {
   ATTRIBUTES,
   type AttributeDefinition,
   COMMON_ATTRIBUTES,
+  DOUBLE_KEYS,
   DROP_REASONS,
   ERROR_TYPES,
   EVENTS,
@@ -33,6 +34,15 @@ function errorsOf(span: SpanDefinition): readonly string[] {
 function carriersOf(key: string): string[] {
   return spans.filter(([, span]) => keysOf(span).includes(key)).map(([name]) => name);
 }
+
+test("the keys that are written as doubles are those that the catalogue declares so", () => {
+  expect([...DOUBLE_KEYS].sort()).toEqual(
+    attributes
+      .filter(([, { type }]) => type === "double")
+      .map(([key]) => key)
+      .sort(),
+  );
+});
 
 test("span kinds are OTLP's", () => {
   expect(KINDS).toEqual(SpanKind);

@@ -12,5 +12,6 @@ export type { EventDefinition } from "./spans/catalogue.ts";
 export { EVENTS, SPANS } from "./spans/catalogue.ts";
 export type { SpanDefinition } from "./spans/definition.ts";
 export { COMMON_ATTRIBUTES } from "./spans/definition.ts";
+export { DOUBLE_KEYS } from "./spans/doubles.ts";
 export type { SpanAttributes, SpanName, ValetAttributes, ValetResource, ValetSpans } from "./spans/types.ts";
 export * from "./spans/values.ts";

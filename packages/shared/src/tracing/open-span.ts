@@ -3,8 +3,8 @@ import { checkContext, type SpanContext } from "./context.ts";
 import { isSpanKind, type ReadableSpan, type SpanEvent, type SpanLink } from "./span.ts";
 import { type EpochTime, toEpochTime } from "./time.ts";
 
-/** A span that has begun and not ended, apart from the process that holds it. The scope is that of whoever resumes it. */
-export type OpenSpan = Omit<ReadableSpan, "scope" | "endTime">;
+/** A span that has begun and not ended, apart from the process that holds it. Scope and `doubleKeys` are those of whoever resumes it. */
+export type OpenSpan = Omit<ReadableSpan, "scope" | "endTime" | "doubleKeys">;
 
 /** Written into every serialised span; a reader takes no other. */
 const FORMAT = 1;

@@ -4,9 +4,10 @@ import { createRecorder, only, untyped } from "../../test/recorder.ts";
 import { spans as anySpans } from "../../test/span-arbitraries.ts";
 import type { Attributes, AttributeValue } from "./attributes.ts";
 import type { SpanContext } from "./context.ts";
+import { type OpenSpan, parseOpenSpan, serialiseSpan } from "./open-span.ts";
 import { encodeResource, encodeScope, encodeSpan as encodeSpanText, encodeTraces } from "./otlp.ts";
 import { alwaysOff, recordDropped } from "./sampler.ts";
-import { type Scope, SpanKind, StatusCode } from "./span.ts";
+import { type ReadableSpan, type Scope, SpanKind, StatusCode } from "./span.ts";
 import type { StartOptions } from "./tracer.ts";
 
 const RESOURCE = { "service.name": "test" };
@@ -130,6 +131,48 @@ describe("R2 values", () => {
     ],
   ])("%s", (_name, value, text) => {
     expect(encodeValue(value)).toBe(text);
+  });
+
+  test.each<[string, AttributeValue, object]>([
+    ["an integral number", 0, { doubleValue: 0 }],
+    ["a negative one", -3, { doubleValue: -3 }],
+    ["a fraction, as ever", 0.5, { doubleValue: 0.5 }],
+    ["-0, as ever", -0, { doubleValue: -0 }],
+    ["NaN, as ever", Number.NaN, { doubleValue: "NaN" }],
+    ["a bigint", 7n, { doubleValue: 7 }],
+    ["text is left as it is", "7", { stringValue: "7" }],
+  ])("of a key that is declared double: %s, also in an event and a link", (_name, value, expected) => {
+    const { tracer, ended } = createRecorder({ doubleKeys: new Set(["cost"]) });
+    const span = tracer.startSpan("work", { attributes: { cost: value, count: 3 } });
+    span.addEvent("paid", { cost: value, count: 3 });
+    span.addLink({ context: OTHER, attributes: { cost: value, count: 3 } });
+    span.end();
+    const [written] = JSON.parse(encodeTraces({ cost: 1 }, ended)).resourceSpans[0].scopeSpans[0].spans;
+    const attributes = [
+      { key: "cost", value: expected },
+      { key: "count", value: { intValue: "3" } },
+    ];
+    for (const each of [written, written.events[0], written.links[0]]) expect(each.attributes).toEqual(attributes);
+  });
+
+  test("a key is double for the spans of its tracer alone", () => {
+    const { tracer, ended } = createRecorder({ doubleKeys: new Set(["cost"]) });
+    const other = createRecorder();
+    for (const each of [tracer, other.tracer, tracer]) each.startSpan("work", { attributes: { cost: 1 } }).end();
+    const spans = [ended[0], other.ended[0], ended[1]].map((span) => JSON.parse(encodeSpanText(span as ReadableSpan)));
+    const types = spans.map(({ attributes }) => Object.keys(attributes[0].value)[0]);
+    expect(types).toEqual(["doubleValue", "intValue", "doubleValue"]);
+    const resource = JSON.parse(encodeTraces({ cost: 1 }, ended)).resourceSpans[0].resource;
+    expect(resource.attributes[0].value).toEqual({ intValue: "1" });
+  });
+
+  test("a span that is resumed keeps to what its new tracer declares", () => {
+    const first = createRecorder();
+    first.tracer.startSpan("work", { attributes: { cost: 1 } });
+    const open = parseOpenSpan(serialiseSpan(only(first.started)));
+    const second = createRecorder({ doubleKeys: new Set(["cost"]) });
+    second.tracer.resumeSpan(open as OpenSpan).end();
+    expect(JSON.parse(encodeSpanText(only(second.ended))).attributes[0].value).toEqual({ doubleValue: 1 });
   });
 
   test("times are decimal strings from the first nanosecond to the last", () => {

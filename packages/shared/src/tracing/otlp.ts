@@ -61,6 +61,7 @@ function writeTraces(resource: Resource, spans: readonly ReadableSpan[]): void {
 }
 
 function writeResource(resource: Resource): void {
+  doubles = undefined;
   const list: AttributeList = [];
   putAttributes(list, resource, KEEP_ALL);
   writePlain('{"attributes":[');
@@ -98,8 +99,12 @@ const COMMA = part(",");
 const END_LIST = part("]");
 const END_OBJECT = part("}");
 
+/** Of the span that is being written: it, its events and its links. */
+let doubles: ReadonlySet<string> | undefined;
+
 function writeSpan(span: ReadableSpan): void {
   const { parent, endTime } = span;
+  doubles = span.doubleKeys;
   writeIds(span.context);
   if (parent !== undefined) {
     writePart(PARENT_SPAN_ID);
@@ -267,7 +272,7 @@ function writeValue(value: AttributeValue | undefined, key: string, ending: Endi
 }
 
 function writeNumber(value: number, key: string, { plain, quoted }: Ending): void {
-  if (Number.isInteger(value) && Math.abs(value) < INT64_BOUND && !Object.is(value, -0)) {
+  if (Number.isInteger(value) && Math.abs(value) < INT64_BOUND && !Object.is(value, -0) && !doubles?.has(key)) {
     writePart(INT(key));
     // Beyond 2^53 a number prints rounded digits, which as an int64 would be another number.
     writePlain(String(Number.isSafeInteger(value) ? value : BigInt(value)));
@@ -279,8 +284,11 @@ function writeNumber(value: number, key: string, { plain, quoted }: Ending): voi
   }
 }
 
-function writeRare(value: AttributeValue | undefined, key: string, { plain, quoted }: Ending): void {
-  if (typeof value === "bigint") {
+function writeRare(value: AttributeValue | undefined, key: string, ending: Ending): void {
+  const { plain, quoted } = ending;
+  if (typeof value === "bigint" && doubles?.has(key)) {
+    writeNumber(Number(value), key, ending);
+  } else if (typeof value === "bigint") {
     // What does not fit is kept to the digit as text (OpenTelemetry specification, "Mapping to AnyValue").
     writePart((BigInt.asIntN(64, value) === value ? INT : STRING)(key));
     writePlain(String(value));

@@ -66,6 +66,8 @@ export interface ReadableSpan {
   readonly droppedAttributes: number;
   readonly droppedEvents: number;
   readonly droppedLinks: number;
+  /** Attributes, also of events and links, whose numbers are written as doubles where they are integral. None unless given. */
+  readonly doubleKeys?: ReadonlySet<string> | undefined;
 }
 
 /** A link as callers give it. */
@@ -108,6 +110,7 @@ export interface SpanSettings extends SpanLimits, AttributeRules {
   /** Calls the sink. */
   readonly notify: (call: keyof SpanSink, span: ReadableSpan) => void;
   readonly captureContent: boolean;
+  readonly doubleKeys: ReadonlySet<string> | undefined;
   readonly onDiagnostic: OnDiagnostic;
 }
 
@@ -159,6 +162,10 @@ export class RecordingSpan implements Span, ReadableSpan {
 
   get scope(): Scope {
     return this.#settings.scope;
+  }
+
+  get doubleKeys(): ReadonlySet<string> | undefined {
+    return this.#settings.doubleKeys;
   }
 
   get isRecording(): boolean {

@@ -70,6 +70,11 @@ export interface TracerOptions {
   readonly enabled?: boolean | undefined;
   /** Whether exceptions keep their own text. Off unless given. */
   readonly captureContent?: boolean | undefined;
+  /**
+   * Keys of the attributes that are declared as doubles: their numbers are encoded as `doubleValue`, integral ones too. A backend
+   * that knows a key as both types finds half of its values. Without, integral numbers are encoded as `intValue`.
+   */
+  readonly doubleKeys?: ReadonlySet<string> | undefined;
   /** Rewrites every string value before it is kept; `redactSecrets` unless given. */
   readonly redact?: Redact | undefined;
   readonly onDiagnostic?: OnDiagnostic | undefined;
@@ -103,6 +108,7 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
     ids = createRandomIds(),
     enabled = true,
     captureContent = false,
+    doubleKeys,
     redact = redactSecrets,
     onDiagnostic,
   }: TracerOptions) {
@@ -117,6 +123,7 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
       ids,
       enabled,
       captureContent,
+      doubleKeys,
       // What was handed in may throw. No wrapper for all of it: taking any arguments, it costs Bun a twentieth of a span.
       clock() {
         try {

@@ -2,7 +2,7 @@
  * Puts the parts of a session together. Whatever happens in a transaction, the queue is moved on within it and what changed
  * is noted for D1; after the commit it is told to clients and the alarm is set.
  */
-import type { ValetSpans } from "@valet/shared/spans";
+import { DOUBLE_KEYS, type ValetSpans } from "@valet/shared/spans";
 import { type ReadableSpan, recordDropped, strictlyIncreasing, Tracer, wallClock } from "@valet/shared/tracing";
 import { allowsFileRepos, type Env, parseConfig } from "../env.ts";
 import { SCOPE, warn, workerTracing } from "../http/worker-tracing.ts";
@@ -72,7 +72,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     new Tracer<ValetSpans>({
       ...{ scope: SCOPE, sink, limits: tracing.limits, enabled: tracing.enabled, onDiagnostic: warn },
       ...{ captureContent: tracing.captureContent, sampler: recordDropped(tracing.sampler) },
-      clock: strictlyIncreasing(wallClock),
+      ...{ clock: strictlyIncreasing(wallClock), doubleKeys: DOUBLE_KEYS },
     }),
     sink,
     () => ({ id: sessionId(), generation: state.maybe?.generation ?? 0 }),

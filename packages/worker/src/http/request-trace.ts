@@ -1,6 +1,6 @@
 /** The SERVER span of one request, and where it goes: to the session that the request reached, or straight to the backend. */
 
-import { HTTP_METHODS, type SpanAttributes, type ValetSpans } from "@valet/shared/spans";
+import { DOUBLE_KEYS, HTTP_METHODS, type SpanAttributes, type ValetSpans } from "@valet/shared/spans";
 import {
   BatchingExporter,
   contextHeaders,
@@ -51,6 +51,7 @@ export class RequestTrace {
       clock: wallClock,
       enabled: config.enabled,
       captureContent: config.captureContent,
+      doubleKeys: DOUBLE_KEYS,
       onDiagnostic: warn,
     });
     const known = HTTP_METHODS.find((each) => each === method) ?? "_OTHER";

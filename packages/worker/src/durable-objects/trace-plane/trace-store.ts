@@ -3,7 +3,7 @@
  * frames, the Worker's and the broker's by the requests that they hand over. What the object records is written in the
  * caller's transaction, with the state that it describes.
  */
-import type { ValetSpans } from "@valet/shared/spans";
+import { DOUBLE_KEYS, type ValetSpans } from "@valet/shared/spans";
 import {
   attributesToObject,
   type DropReason,
@@ -21,6 +21,7 @@ import {
   wallClock,
 } from "@valet/shared/tracing";
 import { readRequest, type SpanFacts, type SpanGroup, writeSpans } from "./otlp-request.ts";
+import { stampGroup } from "./stamp.ts";
 import { OBJECT, TraceOpenSpans } from "./trace-open-spans.ts";
 import { type Segment, type TailEntry, type TracePosition, TraceSegments, unpack } from "./trace-segments.ts";
 import type { TraceSummary } from "./trace-summary.ts";
@@ -55,6 +56,12 @@ export interface SpanFrame {
   readonly instanceId: string;
   readonly seq: number;
   readonly otlp: string;
+}
+
+/** OTLP/JSON of others: of a runner, or of the Worker or the broker. */
+interface ReceivedRequest {
+  readonly otlp: string;
+  readonly runnerInstanceId?: string;
 }
 
 /** Far below what a row can hold (2 MB), in UTF-16 units of up to three bytes. */
@@ -160,11 +167,11 @@ export class TraceStore implements SpanSink {
   acceptFrames(frames: readonly SpanFrame[]): Map<string, number> {
     const durable = new Map<string, number>();
     this.#storage.transactionSync(() => {
-      const requests: string[] = [];
+      const requests: ReceivedRequest[] = [];
       for (const { instanceId, seq, otlp } of frames) {
         const lastSeq = durable.get(instanceId) ?? this.#instance(instanceId)?.last_seq ?? 0;
         durable.set(instanceId, Math.max(seq, lastSeq));
-        if (seq > lastSeq) requests.push(otlp);
+        if (seq > lastSeq) requests.push({ otlp, runnerInstanceId: instanceId });
       }
       this.#acceptRequests(requests);
       for (const [instanceId, seq] of requests.length === 0 ? [] : durable) {
@@ -180,19 +187,21 @@ export class TraceStore implements SpanSink {
 
   /** Takes ended spans that the Worker or the broker made for this session. */
   acceptSpans(otlp: string): void {
-    this.#storage.transactionSync(() => this.#acceptRequests([otlp]));
+    this.#storage.transactionSync(() => this.#acceptRequests([{ otlp }]));
   }
 
-  #acceptRequests(texts: readonly string[]): void {
+  #acceptRequests(requests: readonly ReceivedRequest[]): void {
+    const { sessionId, resource } = this.#options;
     const groups: SpanGroup[] = [];
     let rejected = 0;
     let tooLarge = 0;
-    for (const text of texts) {
-      const request = text.length > MAX_TEXT_LENGTH ? undefined : readRequest(text, this.#options.sessionId);
+    for (const { otlp: text, runnerInstanceId } of requests) {
+      const request = text.length > MAX_TEXT_LENGTH ? undefined : readRequest(text, sessionId);
       // How many spans are in a text that cannot be read, nobody knows; it was one frame.
       if (text.length > MAX_TEXT_LENGTH) tooLarge++;
       else rejected += request?.refused ?? 1;
-      groups.push(...(request?.groups ?? []));
+      const stamp = { sessionId, resource, runnerInstanceId };
+      groups.push(...(request?.groups ?? []).map((group) => stampGroup(group, stamp)));
     }
     // Of two ends of a span the first counts.
     const refused = this.#open.endReceived(groups.flatMap(({ spans }) => spans.map(({ spanId }) => spanId)));
@@ -258,7 +267,8 @@ export class TraceStore implements SpanSink {
   #tracerTo(resource: string, scope: string): Tracer<ValetSpans> {
     const onEnd = (span: ReadableSpan) => this.#append(resource, span);
     const clock = strictlyIncreasing(wallClock);
-    return new Tracer<ValetSpans>({ scope: { name: scope }, clock, sink: { onStart: () => {}, onEnd } });
+    const sink = { onStart: () => {}, onEnd };
+    return new Tracer<ValetSpans>({ scope: { name: scope }, clock, sink, doubleKeys: DOUBLE_KEYS });
   }
 
   /** When the tail is due to be folded, epoch ms; `undefined` when it is empty. */
@@ -316,7 +326,7 @@ export class TraceStore implements SpanSink {
    */
   trace(traceId: string): ReadableStream<Uint8Array> | undefined {
     const open = this.#open.ofTrace(traceId).map((span) => {
-      const text = encodeSpan({ ...span, scope: OPEN_SCOPE, endTime: undefined });
+      const text = encodeSpan({ ...span, scope: OPEN_SCOPE, endTime: undefined, doubleKeys: DOUBLE_KEYS });
       return `{"resource":${this.#resource},"scopeSpans":[{"scope":${encodeScope(OPEN_SCOPE)},"spans":[${text}]}]}`;
     });
     const groups = this.#groupsOf(traceId, open);

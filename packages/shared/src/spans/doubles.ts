@@ -1,0 +1,17 @@
+import type { ATTRIBUTES } from "./attributes.ts";
+
+type DoubleKey = {
+  [K in keyof typeof ATTRIBUTES]: (typeof ATTRIBUTES)[K]["type"] extends "double" ? K : never;
+}[keyof typeof ATTRIBUTES];
+
+const DOUBLES: Readonly<Record<DoubleKey, true>> = {
+  "gen_ai.response.time_to_first_chunk": true,
+  "valet.llm.cost_usd": true,
+  "valet.clock.offset_ms": true,
+};
+
+/**
+ * The attributes that the catalogue declares `double`, for tracers (`doubleKeys`) and stores. A list of its own, so that a
+ * bundle with it holds none of the catalogue's text; one that is missing here does not compile.
+ */
+export const DOUBLE_KEYS: ReadonlySet<string> = new Set(Object.keys(DOUBLES));

@@ -1,0 +1,218 @@
+import { gunzipSync } from "node:zlib";
+import {
+  type AttributeValue,
+  attributesToObject,
+  encodeTraces,
+  type ReadableSpan,
+  Tracer,
+} from "@valet/shared/tracing";
+import { describe, expect, test } from "vitest";
+import { inStorage } from "../../../test/in-storage.ts";
+import { makeFrame, SESSION } from "../../../test/otlp.ts";
+import { TraceStore } from "./trace-store.ts";
+
+interface KeyValue {
+  key: string;
+  value: Record<string, unknown>;
+}
+interface Stored {
+  resource: KeyValue[];
+  attributes: KeyValue[];
+  events?: { attributes: KeyValue[] }[];
+  links?: { attributes: KeyValue[] }[];
+}
+
+const DEPLOYMENT = { "deployment.environment.name": "production", team: "platform", "cloud.region": "eu" };
+
+function openStore(storage: DurableObjectStorage): TraceStore {
+  const resource = { "service.name": "valet-worker", "service.version": "1", "service.instance.id": "worker_1" };
+  return new TraceStore(storage, {
+    sessionId: SESSION,
+    resource: { ...resource, ...DEPLOYMENT, "valet.session.id": SESSION },
+    segmentDelayMs: 5000,
+    maxBytes: 1e9,
+    now: () => 1_700_000_000_000,
+  });
+}
+
+/** The one span of the segment, as the backend is sent it. */
+function exported(store: TraceStore): Stored {
+  store.fold();
+  const { resourceSpans } = JSON.parse(gunzipSync(store.segments.nextSampled(0)?.body as Uint8Array).toString());
+  return { resource: resourceSpans[0].resource.attributes, ...resourceSpans[0].scopeSpans[0].spans[0] };
+}
+
+function toObject(attributes: readonly KeyValue[]): Record<string, unknown> {
+  const list = attributes.flatMap(({ key, value }) => [key, Object.values(value)[0] as AttributeValue]);
+  // Each key once, or a backend may take the other one.
+  expect(new Set(attributes.map(({ key }) => key)).size).toBe(attributes.length);
+  return attributesToObject(list);
+}
+
+/** A request of one span, with its resource as given. */
+function requestOf(resource: Record<string, string | number>): string {
+  const request = JSON.parse(makeFrame({}));
+  request.resourceSpans[0].resource.attributes = Object.entries(resource).map(([key, value]) => ({
+    key,
+    value: typeof value === "string" ? { stringValue: value } : { intValue: String(value) },
+  }));
+  return JSON.stringify(request);
+}
+
+describe("the deployment's resource attributes", () => {
+  test("are on a runner's spans, beside its own", () =>
+    inStorage((storage) => {
+      const store = openStore(storage);
+      const otlp = requestOf({ "service.name": "valet-runner", "service.version": "7", "valet.generation": 3 });
+      store.acceptFrames([{ instanceId: "run_1", seq: 1, otlp }]);
+      expect(toObject(exported(store).resource)).toEqual({
+        ...DEPLOYMENT,
+        "service.name": "valet-runner",
+        "service.version": "7",
+        "service.instance.id": "run_1",
+        "valet.session.id": SESSION,
+        "valet.generation": "3",
+      });
+    }));
+
+  test("are on the broker's, which keeps its name, and on a resource that was empty", () =>
+    inStorage((storage) => {
+      const store = openStore(storage);
+      store.acceptSpans(requestOf({ "service.name": "valet-broker", "service.instance.id": "b", team: "other" }));
+      const broker = { ...DEPLOYMENT, "service.name": "valet-broker", "service.instance.id": "b" };
+      expect(toObject(exported(store).resource)).toEqual(broker);
+    }));
+
+  test("are on the Worker's requests once", () =>
+    inStorage((storage) => {
+      const store = openStore(storage);
+      const resource = { "service.name": "valet-worker", "service.instance.id": "w", ...DEPLOYMENT };
+      store.acceptSpans(requestOf(resource));
+      expect(toObject(exported(store).resource)).toEqual(resource);
+    }));
+
+  test("are on what the object seals for a lost runner", () =>
+    inStorage((storage) => {
+      const store = openStore(storage);
+      const open: ReadableSpan[] = [];
+      const sink = { onStart: (span: ReadableSpan) => open.push(span), onEnd: () => {} };
+      new Tracer({ scope: { name: "runner" }, sink }).startSpan("valet.turn", {
+        attributes: { "valet.session.id": SESSION },
+      });
+      store.announce("run_1", open[0] as ReadableSpan);
+      store.seal("run_1", "runner_lost");
+      expect(toObject(exported(store).resource)).toMatchObject({
+        ...DEPLOYMENT,
+        "service.name": "valet-runner",
+        "service.instance.id": "run_1",
+      });
+    }));
+});
+
+describe("a sandbox cannot choose", () => {
+  test("whose spans they are, who emitted them, or what the deployment says of itself", () =>
+    inStorage((storage) => {
+      const store = openStore(storage);
+      const forged = {
+        ...{ "service.name": "valet-worker", "service.instance.id": "worker_1", "service.namespace": "theirs" },
+        ...{ "valet.session.id": "ses_other", "session.id": "ses_other", "gen_ai.conversation.id": "ses_other" },
+        ...{
+          "user.id": "root",
+          "enduser.id": "root",
+          "valet.user": "root",
+          "vcs.repository.url.full": "https://other",
+        },
+        ...{ team: "theirs", "deployment.environment.name": "staging", "deployment.id": "theirs", "process.pid": 7 },
+      };
+      store.acceptFrames([{ instanceId: "run_1", seq: 1, otlp: requestOf(forged) }]);
+      expect(toObject(exported(store).resource)).toEqual({
+        ...DEPLOYMENT,
+        "service.name": "valet-runner",
+        "service.instance.id": "run_1",
+        "valet.session.id": SESSION,
+        "process.pid": "7",
+      });
+    }));
+
+  test("by saying it twice", () =>
+    inStorage((storage) => {
+      const store = openStore(storage);
+      const request = JSON.parse(requestOf({}));
+      const twice = ["a", "b"].map((stringValue) => ({ key: "service.name", value: { stringValue } }));
+      request.resourceSpans[0].resource.attributes = twice;
+      store.acceptFrames([{ instanceId: "run_1", seq: 1, otlp: JSON.stringify(request) }]);
+      expect(toObject(exported(store).resource)["service.name"]).toBe("valet-runner");
+    }));
+
+  test("another session on the span itself, by any of the names that tools group by", () =>
+    inStorage((storage) => {
+      const store = openStore(storage);
+      const others = { "session.id": "ses_other", "gen_ai.conversation.id": "ses_other" };
+      store.acceptFrames([{ instanceId: "run_1", seq: 1, otlp: makeFrame({ attributes: others }) }]);
+      expect(toObject(exported(store).attributes)).toEqual({
+        "valet.session.id": SESSION,
+        "session.id": SESSION,
+        "gen_ai.conversation.id": SESSION,
+      });
+    }));
+});
+
+describe("what the catalogue declares double", () => {
+  /** A span with a cost that is integral, as one whose tracer was not told writes it. */
+  function paid(): string {
+    const ended: ReadableSpan[] = [];
+    const sink = { onStart: () => {}, onEnd: (span: ReadableSpan) => ended.push(span) };
+    const attributes = { "valet.llm.cost_usd": 2, "gen_ai.usage.input_tokens": 7 };
+    const tracer = new Tracer({ scope: { name: "runner" }, sink });
+    const span = tracer.startSpan("chat m", { attributes: { "valet.session.id": SESSION, ...attributes } });
+    span.addEvent("paid", attributes);
+    span.addLink({ context: span.context, attributes });
+    span.end();
+    return encodeTraces({ "service.name": "valet-runner" }, ended);
+  }
+
+  const isDouble = (span: Stored) => {
+    for (const attributes of [span.attributes, span.events?.[0]?.attributes, span.links?.[0]?.attributes]) {
+      const values = Object.fromEntries((attributes ?? []).map(({ key, value }) => [key, value]));
+      expect(values["valet.llm.cost_usd"]).toEqual({ doubleValue: 2 });
+      expect(values["gen_ai.usage.input_tokens"]).toEqual({ intValue: "7" });
+    }
+  };
+
+  test("is so in what a runner sends, in its events and links", () =>
+    inStorage((storage) => {
+      const store = openStore(storage);
+      store.acceptFrames([{ instanceId: "run_1", seq: 1, otlp: paid() }]);
+      isDouble(exported(store));
+    }));
+
+  test("and in what the Worker and the broker hand over", () =>
+    inStorage((storage) => {
+      const store = openStore(storage);
+      store.acceptSpans(paid());
+      isDouble(exported(store));
+    }));
+
+  test("a value of another type is left as it is", () =>
+    inStorage((storage) => {
+      const store = openStore(storage);
+      store.acceptSpans(makeFrame({ attributes: { "valet.llm.cost_usd": "2" } }));
+      expect(exported(store).attributes).toContainEqual({ key: "valet.llm.cost_usd", value: { stringValue: "2" } });
+    }));
+
+  test("is so where a lost runner's span is sealed, and while it is open", () =>
+    inStorage(async (storage) => {
+      const store = openStore(storage);
+      const open: ReadableSpan[] = [];
+      const sink = { onStart: (span: ReadableSpan) => open.push(span), onEnd: () => {} };
+      const span = new Tracer({ scope: { name: "runner" }, sink }).startSpan("chat m", {
+        attributes: { "valet.session.id": SESSION, "valet.llm.cost_usd": 2 },
+      });
+      store.announce("run_1", open[0] as ReadableSpan);
+      const cost = { key: "valet.llm.cost_usd", value: { doubleValue: 2 } };
+      const text = await new Response(store.trace(span.context.traceId)).text();
+      expect(JSON.parse(text).resourceSpans[0].scopeSpans[0].spans[0].attributes).toContainEqual(cost);
+      store.seal("run_1", "runner_lost");
+      expect(exported(store).attributes).toContainEqual(cost);
+    }));
+});
