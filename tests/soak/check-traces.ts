@@ -15,8 +15,9 @@ export function faultsIn(delivered: readonly TraceSpan[], messageIds: readonly s
     const says = (what: string) => faults.push(`${name} in ${traceId}: ${what}`);
     if (endMs === undefined) says("open");
     const outcome = attributes["valet.outcome"];
+    const why = attributes["error.type"] ?? attributes["valet.outcome.reason"];
     if (outcome === undefined && !WITHOUT_OUTCOME.test(name)) says("no outcome");
-    if (outcome !== undefined && outcome !== "ok" && attributes["error.type"] === undefined) says("no error type");
+    if (outcome !== undefined && outcome !== "ok" && why === undefined) says("no reason");
     // The request's own span is handed over when it has been answered: a Worker that is killed before takes it along.
     const mayLack = name === "valet.prompt";
     if (parentSpanId !== undefined && !known.has(parentSpanId) && !mayLack) says("no parent");

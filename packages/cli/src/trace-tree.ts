@@ -116,6 +116,7 @@ function byStart(a: TraceSpan, b: TraceSpan): number {
 const DETAILS: readonly [key: string, show: (value: unknown) => string][] = [
   ["valet.outcome", (value) => (value === "ok" ? "" : String(value))],
   ["error.type", String],
+  ["valet.outcome.reason", String],
   ["valet.queue.reason", (value) => `waited: ${value}`],
   ["gen_ai.usage.input_tokens", (value) => `${value} in`],
   ["gen_ai.usage.output_tokens", (value) => `${value} out`],

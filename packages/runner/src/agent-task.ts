@@ -8,7 +8,7 @@ import type {
   ToRunnerOf,
   TurnSummary,
 } from "@valet/shared/protocol/runner-link";
-import type { ErrorType, SpanAttributes, ValetSpans } from "@valet/shared/spans";
+import { type EndedBy, ERRORS, endedBy, type Marked, type SpanAttributes, type ValetSpans } from "@valet/shared/spans";
 import type { SpanContext, Tracer } from "@valet/shared/tracing";
 import { AgentPrompt, mayFailOver, type PromptLimits } from "./opencode/agent-prompt.ts";
 import { AnswerParts, partsOfHistory } from "./opencode/answer-parts.ts";
@@ -25,10 +25,7 @@ import { TurnTally } from "./opencode/turn-tally.ts";
 import { providerAttributes, splitModel } from "./opencode/usage.ts";
 
 /** Why work may be cut short from outside. */
-export type AbortReason = Extract<
-  ErrorType,
-  "user_abort" | "steered" | "stuck_turn" | "session_hibernated" | "session_terminated" | "runner_shutdown"
->;
+export type AbortReason = Marked<"aborts">;
 
 /** What the agent asks of a person: leave, or an answer. */
 export type AgentAsks = FromRunnerOf<"permission-asked" | "question-asked">;
@@ -88,15 +85,9 @@ export interface TaskResult {
   readonly failovers: number;
 }
 
-/** Those that are no mere end of the work. */
-const CUT_OUTCOMES: { readonly [R in AbortReason]?: Ending["outcome"] } = {
-  steered: "superseded",
-  stuck_turn: "error",
-};
-
 /** How work ends that is cut short. */
 export function cutEnding(reason: AbortReason) {
-  return { outcome: CUT_OUTCOMES[reason] ?? "aborted", errorType: reason } as const;
+  return { outcome: ERRORS[reason].outcomes[0], errorType: reason } as const;
 }
 
 export class AgentTask {
@@ -324,21 +315,9 @@ export class AgentTask {
   }
 }
 
-type TaskErrorType = Exclude<ValetSpans["valet.turn"]["attributes"]["error.type"], undefined>;
-
-/** The errors that a turn or a step may end with, of those that the agent's work in it may end with. */
-const TASK_ERRORS: readonly TaskErrorType[] = [
-  "user_abort",
-  "steered",
-  "session_hibernated",
-  "session_terminated",
-  "runner_shutdown",
-  "opencode_died",
-  "opencode_unhealthy",
-  "stuck_turn",
-  "model_chain_exhausted",
-  "permission_denied",
-];
+/** What a turn may end with, and a step of a workflow likewise, of those that the agent's work in it may end with. */
+type TaskErrorType = Extract<EndedBy<"turn">, EndedBy<"step">>;
+const TASK_ERRORS = endedBy("turn").filter((type) => (endedBy("step") as string[]).includes(type)) as TaskErrorType[];
 
 function taskErrorType({ outcome, errorType }: Ending): TaskErrorType | undefined {
   if (outcome === "ok") return undefined;

@@ -2,7 +2,7 @@
 
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
-import type { ErrorType } from "@valet/shared/spans";
+import { type EndedBy, ERRORS } from "@valet/shared/spans";
 import { isValidContext, type SpanContext } from "@valet/shared/tracing";
 import type { Settings } from "./settings.ts";
 import type { RunnerTracer } from "./tracing.ts";
@@ -10,19 +10,7 @@ import type { RunnerTracer } from "./tracing.ts";
 type Stage = FromRunnerOf<"stage">;
 
 /** Why a start did not come to its end. */
-export type BootstrapError = Extract<
-  ErrorType,
-  | "stale_generation"
-  | "token_refused"
-  | "runner_replaced"
-  | "runner_shutdown"
-  | "opencode_unhealthy"
-  | "git_clone_failed"
-  | "git_auth_failed"
-  | "git_ref_not_found"
-  | "git_config_failed"
-  | "git_timeout"
->;
+export type BootstrapError = Exclude<EndedBy<"bootstrap">, "runner_lost" | "sandbox_gone" | "link_failed">;
 
 export class Bootstrap {
   readonly #send: (frame: Stage) => unknown;
@@ -103,17 +91,7 @@ export class Bootstrap {
 }
 
 function outcomeOf(errorType: BootstrapError | undefined) {
-  switch (errorType) {
-    case undefined:
-      return "ok";
-    case "runner_shutdown":
-      return "aborted";
-    case "stale_generation":
-    case "runner_replaced":
-      return "superseded";
-    default:
-      return "error";
-  }
+  return errorType === undefined ? "ok" : ERRORS[errorType].outcomes[0];
 }
 
 /** Only what happens before there is a link ends the connecting. */

@@ -1,12 +1,12 @@
 /** Runs git by itself: nothing asks, nothing is inherited that it does not need, and a secret goes by a pipe that only it holds. */
 import { spawn } from "node:child_process";
 import type { Writable } from "node:stream";
-import type { ErrorType } from "@valet/shared/spans";
+import type { EndedBy } from "@valet/shared/spans";
 import { collectEnd, killGroup } from "./child-processes.ts";
 
-export type GitErrorType = Extract<
-  ErrorType,
-  "git_clone_failed" | "git_auth_failed" | "git_ref_not_found" | "git_config_failed" | "git_timeout" | "runner_shutdown"
+export type GitErrorType = Exclude<
+  EndedBy<"git_clone" | "git_checkout" | "git_config">,
+  "runner_lost" | "sandbox_gone"
 >;
 
 export interface Credentials {

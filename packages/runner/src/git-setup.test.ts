@@ -39,7 +39,8 @@ async function setUp(repo: GitSetupOptions["repo"], options: SetUpOptions = {}) 
   });
   const find = (name: string) => spans.find((span) => span.name === name);
   const shown = spans.map(({ name, attributes }) => {
-    const { "valet.outcome": outcome, "error.type": errorType } = attributesToObject([...attributes]);
+    const { "valet.outcome": outcome, ...why } = attributesToObject([...attributes]);
+    const errorType = why["error.type"] ?? why["valet.outcome.reason"];
     return errorType === undefined ? [name, outcome] : [name, outcome, errorType];
   });
   return { result, spans, find, shown, workspace, parent };

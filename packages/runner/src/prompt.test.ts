@@ -91,7 +91,8 @@ function treeOf(spans: readonly ReadableSpan[], traceId?: string): string {
   const lines: string[] = [];
   const draw = (parentId: string | undefined, indent: string) => {
     for (const span of own.filter(({ parent }) => parent?.spanId === parentId)) {
-      const { "valet.outcome": outcome, "error.type": errorType = "" } = attributesOf(span);
+      const { "valet.outcome": outcome, ...why } = attributesOf(span);
+      const errorType = why["error.type"] ?? why["valet.outcome.reason"] ?? "";
       lines.push(`${indent}${span.name} ${outcome} ${errorType}`.trimEnd());
       draw(span.context.spanId, `${indent}  `);
     }

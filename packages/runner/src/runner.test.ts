@@ -234,7 +234,7 @@ describe("the start", () => {
     expect(await ended).toBe("stopped");
     expect(await span("valet.runner.bootstrap")).toMatchObject({
       status: { code: 0 },
-      attributes: { "valet.outcome": "aborted", "error.type": "runner_shutdown" },
+      attributes: { "valet.outcome": "aborted", "valet.outcome.reason": "runner_shutdown" },
     });
     expect(agent.isStopped()).toBe(true);
   });

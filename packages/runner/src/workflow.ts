@@ -3,7 +3,7 @@
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { TurnSummary, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
 import { MAX_STEP_OUTPUT, stepType, type WorkflowStep, type WorkflowStepState } from "@valet/shared/protocol/workflow";
-import type { ErrorType, Outcome, SpanAttributes } from "@valet/shared/spans";
+import type { EndReason, ErrorType, Outcome } from "@valet/shared/spans";
 import { extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
 import {
   type AbortReason,
@@ -41,7 +41,7 @@ export interface WorkflowResult {
 }
 
 type StepSpan = SpanOf<`valet.workflow.step ${string}`>;
-type StepErrorType = NonNullable<SpanAttributes<`valet.workflow.step ${string}`>["error.type"]>;
+type StepErrorType = EndReason<`valet.workflow.step ${string}`>;
 
 interface StepEnd {
   readonly outcome: Extract<Outcome, "ok" | "error" | "aborted" | "superseded">;

@@ -3,8 +3,11 @@ import {
   ATTRIBUTES,
   type AttributeDefinition,
   COMMON_ATTRIBUTES,
+  ERRORS,
+  type ErrorDefinition,
   EVENTS,
   type EventDefinition,
+  isFailureType,
   RESOURCE_ATTRIBUTES,
   SPANS,
   type SpanDefinition,
@@ -55,13 +58,16 @@ export function renderCatalogue(): string {
     "### Values",
     "#### `valet.outcome`",
     meaningTable(meanings.OUTCOME_MEANINGS),
-    "#### `error.type`",
+    "#### `error.type` with the outcomes `error` and `lost`, `valet.outcome.reason` with any other",
     table(
-      ["value", "outcome", "meaning"],
-      Object.entries(meanings.ERROR_MEANINGS).map(([type, { outcomes, meaning }]) => [
+      ["value", "outcome", "reported by", "cuts what is below", "meaning", "what to do"],
+      Object.entries<ErrorDefinition>(ERRORS).map(([type, { outcomes, reporters, cuts, meaning, remedy }]) => [
         code(type),
         codes(outcomes),
+        reporters.join(", "),
+        cuts ? "yes" : "",
         meaning,
+        remedy ?? "",
       ]),
     ),
     "#### `valet.link.type`",
@@ -85,11 +91,14 @@ export function renderCatalogue(): string {
 
 function spanSection([name, span]: [string, SpanDefinition]): string {
   const fixed = Object.entries(span.fixed ?? {}).map(([key, value]) => `${code(key)} = ${code(value)}`);
-  const outcome = Array.isArray(span.errors) ? ["valet.outcome"] : [];
+  const errors = typeof span.errors === "object" ? span.errors : [];
+  const outcome = typeof span.errors === "object" ? ["valet.outcome"] : [];
   const lines = {
     always: [...fixed, ...[...outcome, ...span.required].map(code)].join(", "),
     "where known": codes(span.optional),
-    "`error.type`": typeof span.errors === "string" ? `the ${span.errors} as text` : codes(span.errors ?? []),
+    "`error.type`":
+      typeof span.errors === "string" ? `the ${span.errors} as text` : codes(errors.filter(isFailureType)),
+    "`valet.outcome.reason`": codes(errors.filter((type) => !isFailureType(type))),
   };
   const items = Object.entries(lines).filter(([, list]) => list !== "");
   return [`#### ${code(name)}`, "", ...items.map(([what, list]) => `- ${what}: ${list}`)].join("\n");

@@ -1,28 +1,51 @@
 import { expect, test } from "vitest";
-import { endWith } from "./outcome.ts";
-import { OUTCOMES, type ValetSpans } from "./spans.ts";
-import { attributesToObject, type ReadableSpan, Tracer, toEpochTime } from "./tracing/index.ts";
+import { endWith, whyOf } from "./outcome.ts";
+import {
+  ERROR_TYPES,
+  ERRORS,
+  type ErrorType,
+  isFailureType,
+  OUTCOMES,
+  type Outcome,
+  type ValetSpans,
+} from "./spans.ts";
+import { attributesToObject, type ReadableSpan, SpanKind, Tracer, toEpochTime } from "./tracing/index.ts";
 
-const ended: ReadableSpan[] = [];
-const tracer = new Tracer<ValetSpans>({
-  scope: { name: "test" },
-  sink: { onStart: () => {}, onEnd: (span) => ended.push(span) },
+/** Ends a turn and returns what its span says. */
+function ending(outcome: Outcome, reason?: ErrorType) {
+  const ended: ReadableSpan[] = [];
+  const tracer = new Tracer<ValetSpans>({
+    scope: { name: "test" },
+    sink: { onStart: () => {}, onEnd: (span) => ended.push(span) },
+  });
+  endWith(
+    tracer.startSpan("valet.turn", { kind: SpanKind.CONSUMER }),
+    outcome,
+    reason as "runner_lost",
+    1_800_000_000_000,
+  );
+  const [span] = ended as [ReadableSpan];
+  const { attributes, statusCode, statusMessage, endTime } = span;
+  return { ...attributesToObject([...attributes]), statusCode, statusMessage, endTime };
+}
+
+test.each(OUTCOMES)("an outcome is an error to OpenTelemetry only where something went wrong", (outcome) => {
+  const isFailure = outcome === "error" || outcome === "lost";
+  expect(ending(outcome).statusCode).toBe(isFailure ? 2 : 0);
+  expect(ending(outcome).endTime).toEqual(toEpochTime(1_800_000_000_000));
 });
 
-test("an outcome is an error to OpenTelemetry only where something went wrong", () => {
-  for (const outcome of OUTCOMES)
-    endWith(tracer.startSpan("valet.turn.finalize"), outcome, "runner_lost", 1_800_000_000_000);
-  const seen = ended.map(({ statusCode, statusMessage, attributes }) => {
-    const { "valet.outcome": outcome, "error.type": errorType } = attributesToObject([...attributes]);
-    return [outcome, errorType, statusCode, statusMessage];
-  });
-  expect(seen).toEqual([
-    ["ok", undefined, 0, ""],
-    ["error", "runner_lost", 2, "runner_lost"],
-    ["aborted", "runner_lost", 0, ""],
-    ["superseded", "runner_lost", 0, ""],
-    ["skipped", "runner_lost", 0, ""],
-    ["lost", "runner_lost", 2, "runner_lost"],
-  ]);
-  expect(ended[0]?.endTime).toEqual(toEpochTime(1_800_000_000_000));
+test.each(ERROR_TYPES)("%s is error.type with its failures and a reason with its other outcomes", (type) => {
+  for (const outcome of ERRORS[type].outcomes) {
+    const { statusCode, statusMessage, endTime: _, ...attributes } = ending(outcome, type);
+    const why = isFailureType(type) ? { "error.type": type } : { "valet.outcome.reason": type };
+    expect(attributes).toEqual({ "valet.outcome": outcome, ...why });
+    expect([statusCode, statusMessage]).toEqual(isFailureType(type) ? [2, type] : [0, ""]);
+  }
+});
+
+test("a reason that does not go with the outcome makes no error of it, and no failure is without a type", () => {
+  expect(whyOf("aborted", "runner_lost")).toEqual({});
+  expect(whyOf("error", "user_abort")).toEqual({ errorType: "_OTHER" });
+  expect(whyOf("ok", "user_abort")).toEqual({});
 });

@@ -1,27 +1,56 @@
 /** How Valet's own spans end. */
-import type { ErrorType, Outcome, SpanName, ValetSpans } from "./spans.ts";
+import {
+  type ErrorType,
+  type FailureType,
+  isFailureType,
+  type Outcome,
+  type OutcomeReason,
+  type SpanName,
+  type ValetSpans,
+} from "./spans.ts";
 import { type Span, StatusCode, type TimeInput } from "./tracing/index.ts";
 
 /** A span of the catalogue. */
 export type SpanOf<N extends SpanName> = Span<ValetSpans[N]["attributes"], ValetSpans[N]["links"]>;
 
-type OutcomeAttributes<E extends ErrorType> = {
+type OutcomeAttributes = {
   readonly "valet.outcome"?: Outcome | undefined;
-  readonly "error.type"?: E | undefined;
+  readonly "error.type"?: ErrorType | undefined;
+  readonly "valet.outcome.reason"?: ErrorType | undefined;
 };
 
 /**
- * Ends a span with its outcome. Only `error` and `lost` are errors to OpenTelemetry: what somebody asked for, or a conflict
- * that was handled, is none.
+ * Ends a span with its outcome. Only `error` and `lost` are errors to OpenTelemetry, and only they have an `error.type`: what
+ * somebody asked for, or a conflict that was handled, is none, and its reason is `valet.outcome.reason`.
  * @param time when it ended; now unless given
  */
-export function endWith<E extends ErrorType>(
-  span: Pick<Span<OutcomeAttributes<E>>, "setAttributes" | "setStatus" | "end">,
+export function endWith<A extends OutcomeAttributes>(
+  span: Pick<Span<A>, "setAttributes" | "setStatus" | "end">,
   outcome: Outcome,
-  errorType?: E,
+  reason?: NonNullable<A["error.type"] | A["valet.outcome.reason"]>,
   time?: TimeInput,
 ): void {
-  span.setAttributes({ "valet.outcome": outcome, "error.type": outcome === "ok" ? undefined : errorType });
-  if (outcome === "error" || outcome === "lost") span.setStatus(StatusCode.ERROR, errorType);
+  const { errorType, outcomeReason } = whyOf(outcome, reason);
+  (span as Pick<Span<OutcomeAttributes>, "setAttributes">).setAttributes({
+    "valet.outcome": outcome,
+    "error.type": errorType,
+    "valet.outcome.reason": outcomeReason,
+  });
+  if (isFailure(outcome)) span.setStatus(StatusCode.ERROR, errorType);
   span.end(time);
+}
+
+/** The reason for an outcome under the name that it has there, as spans, views and records show it. */
+export function whyOf(
+  outcome: Outcome,
+  reason: ErrorType | null | undefined,
+): { readonly errorType?: FailureType; readonly outcomeReason?: OutcomeReason } {
+  if (outcome === "ok" || reason === null || reason === undefined) return {};
+  if (isFailure(outcome)) return { errorType: isFailureType(reason) ? reason : "_OTHER" };
+  return isFailureType(reason) ? {} : { outcomeReason: reason };
+}
+
+/** Whether OpenTelemetry counts it as an error. */
+function isFailure(outcome: Outcome): boolean {
+  return outcome === "error" || outcome === "lost";
 }

@@ -1,7 +1,6 @@
 // The catalogue agrees with itself and with the tracer. What code may do with it is in spans.types.test.ts; whether anything
 // emits these spans is for the tests of those who emit.
 import { describe, expect, test } from "vitest";
-import * as meanings from "./spans/meanings.ts";
 import {
   ATTRIBUTES,
   type AttributeDefinition,
@@ -9,9 +8,16 @@ import {
   DOUBLE_KEYS,
   DROP_REASONS,
   ERROR_TYPES,
+  ERRORS,
+  type ErrorDefinition,
   EVENTS,
+  endedBy,
+  FAILURE_TYPES,
   KINDS,
+  knownErrorType,
   LINK_TYPES,
+  marked,
+  OUTCOME_REASONS,
   OUTCOMES,
   RESOURCE_ATTRIBUTES,
   SPANS,
@@ -123,7 +129,7 @@ test("a turn repeats all that its dispatch says of the wait", () => {
 test("no attribute, error type, link type or reason for a drop is defined in vain", () => {
   const events = Object.values(EVENTS).flatMap((event) => [...event.attributes]);
   const used = [...spans.flatMap(([, span]) => keysOf(span)), ...events];
-  const byRule = ["valet.outcome", "error.type", "valet.link.type"];
+  const byRule = ["valet.outcome", "valet.outcome.reason", "error.type", "valet.link.type"];
   expect([...new Set([...used, ...byRule])].sort()).toEqual(Object.keys(ATTRIBUTES).sort());
   expect([...new Set([...spans.flatMap(([, span]) => errorsOf(span)), "_OTHER"])].sort()).toEqual(
     [...ERROR_TYPES].sort(),
@@ -132,9 +138,42 @@ test("no attribute, error type, link type or reason for a drop is defined in vai
   expect(SPANS["valet.trace_plane.dropped"].optional).toEqual(DROP_REASONS.map((why) => `valet.dropped_spans.${why}`));
 });
 
-test("every outcome but ok has error types that explain it, and ok has none", () => {
-  const explained = new Set(Object.values(meanings.ERROR_MEANINGS).flatMap(({ outcomes }) => outcomes));
-  expect([...explained].sort()).toEqual(OUTCOMES.filter((outcome) => outcome !== "ok").sort());
+describe("the table of error types", () => {
+  const rows = Object.entries<ErrorDefinition>(ERRORS);
+
+  test("explains every outcome but ok", () => {
+    const explained = new Set<string>(rows.flatMap(([, { outcomes }]) => outcomes));
+    expect([...explained].sort()).toEqual(OUTCOMES.filter((outcome) => outcome !== "ok").sort());
+  });
+
+  test.each(rows)("%s explains failures or other outcomes, never both", (_type, { outcomes }) => {
+    const failures = outcomes.filter((outcome) => outcome === "error" || outcome === "lost");
+    expect([0, outcomes.length]).toContain(failures.length);
+  });
+
+  test.each(rows)("%s says what happened, and what to do in whole sentences", (_type, { meaning, remedy }) => {
+    expect(meaning).not.toMatch(/[.]$/);
+    if (remedy !== null) expect(remedy).toMatch(/^[A-Z].*\.$/);
+  });
+
+  test("is what attributes are made from, each value under one key", () => {
+    expect([...FAILURE_TYPES, ...OUTCOME_REASONS].sort()).toEqual([...ERROR_TYPES].sort());
+    expect(ATTRIBUTES["error.type"].values).toEqual(FAILURE_TYPES);
+    expect(ATTRIBUTES["valet.outcome.reason"].values).toEqual(OUTCOME_REASONS);
+  });
+
+  test("what may abort an attempt cuts what is below and may end all of an agent's work", () => {
+    const work = ["turn", "execution", "step", "agent", "call", "retry", "tool", "request", "compaction"] as const;
+    for (const type of marked("aborts")) {
+      expect(marked("cuts")).toContain(type);
+      for (const each of work) expect(endedBy(each)).toContain(type);
+    }
+  });
+
+  test("an unknown name is none of ours", () => {
+    expect(knownErrorType("opencode_died")).toBe("opencode_died");
+    expect(knownErrorType("toString")).toBe("_OTHER");
+  });
 });
 
 test("closed lists are of strings, without repeats", () => {

@@ -13,5 +13,7 @@ export { EVENTS, SPANS } from "./spans/catalogue.ts";
 export type { SpanDefinition } from "./spans/definition.ts";
 export { COMMON_ATTRIBUTES } from "./spans/definition.ts";
 export { DOUBLE_KEYS } from "./spans/doubles.ts";
-export type { SpanAttributes, SpanName, ValetAttributes, ValetResource, ValetSpans } from "./spans/types.ts";
+export * from "./spans/error-types.ts";
+export * from "./spans/outcomes.ts";
+export type { EndReason, SpanAttributes, SpanName, ValetAttributes, ValetResource, ValetSpans } from "./spans/types.ts";
 export * from "./spans/values.ts";

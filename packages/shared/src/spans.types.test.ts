@@ -190,14 +190,15 @@ describe("error types", () => {
   test("one helper can end any span that has an outcome", () => {
     type Ending = Pick<SpanAttributes<"valet.prompt">, "valet.outcome"> & {
       readonly "error.type"?: string | undefined;
+      readonly "valet.outcome.reason"?: string | undefined;
     };
     const settle = (span: Span<Ending>) =>
-      span.setAttributes({ "valet.outcome": "aborted", "error.type": "user_abort" });
+      span.setAttributes({ "valet.outcome": "aborted", "valet.outcome.reason": "user_abort" });
     settle(tracer.startSpan("valet.prompt"));
     settle(tracer.startSpan(`invoke_agent ${text("build")}`));
     expect(started.map(({ attributes }) => attributes)).toEqual([
-      ["valet.outcome", "aborted", "error.type", "user_abort"],
-      ["valet.outcome", "aborted", "error.type", "user_abort"],
+      ["valet.outcome", "aborted", "valet.outcome.reason", "user_abort"],
+      ["valet.outcome", "aborted", "valet.outcome.reason", "user_abort"],
     ]);
   });
 });

@@ -41,10 +41,12 @@ function wrongIn({ name, attributes, ...span }: SeenSpan, definition: SpanDefini
 
 function missingAtEnd({ attributes }: SeenSpan, { required, errors = [] }: SpanDefinition): string[] {
   const wrong: string[] = required.filter((key) => attributes[key] === undefined).map((key) => `no ${key}`);
-  const { "valet.outcome": outcome, "error.type": errorType } = attributes;
+  const { "valet.outcome": outcome, "error.type": errorType, "valet.outcome.reason": reason } = attributes;
   if (outcome === undefined) wrong.push("no outcome");
-  const isKnown = outcome === "ok" ? errorType === undefined : [...errors, "_OTHER"].includes(errorType as string);
-  if (!isKnown) wrong.push(`${outcome} with ${errorType}`);
+  const why = outcome === "error" || outcome === "lost" ? errorType : reason;
+  const other = outcome === "error" || outcome === "lost" ? reason : errorType;
+  const isKnown = outcome === "ok" ? why === undefined : [...errors, "_OTHER"].includes(why as string);
+  if (!isKnown || other !== undefined) wrong.push(`${outcome} with ${errorType} and ${reason}`);
   return wrong;
 }
 
@@ -54,7 +56,14 @@ function allowedIn(definition: SpanDefinition): ReadonlySet<string> {
   const known = allowedKeys.get(definition);
   if (known !== undefined) return known;
   const { required, optional } = definition;
-  const allowed = new Set<string>([...COMMON_ATTRIBUTES, ...required, ...optional, "valet.outcome", "error.type"]);
+  const allowed = new Set<string>([
+    ...COMMON_ATTRIBUTES,
+    ...required,
+    ...optional,
+    "valet.outcome",
+    "valet.outcome.reason",
+    "error.type",
+  ]);
   allowedKeys.set(definition, allowed);
   return allowed;
 }

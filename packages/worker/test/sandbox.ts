@@ -6,7 +6,10 @@ import type { FakeRunner } from "./fake-runner.ts";
 import { CALLER, type SeenSpan, TestSession, valueIn } from "./session.ts";
 
 export function outcomeOf(span: SeenSpan | undefined): [unknown, unknown] {
-  return [span?.attributes["valet.outcome"], span?.attributes["error.type"]];
+  return [
+    span?.attributes["valet.outcome"],
+    span?.attributes["error.type"] ?? span?.attributes["valet.outcome.reason"],
+  ];
 }
 
 export function linksOf(span: SeenSpan | undefined, type: string): (string | undefined)[] {

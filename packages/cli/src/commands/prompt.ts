@@ -47,7 +47,7 @@ export function addPrompt(program: Command): void {
       if (options.json) printJson({ sessionId, message });
       else print(answerText(message) || `(no text; outcome ${message.outcome})`);
       if (message.outcome !== "ok") {
-        report(`Outcome: ${message.outcome}${message.errorType === undefined ? "" : `, ${message.errorType}`}.`);
+        report(`Outcome: ${[message.outcome, message.errorType ?? message.outcomeReason].filter(Boolean).join(", ")}.`);
         process.exitCode = ExitCode.FAILED;
       }
       report(`Trace:   pnpm valet trace ${sessionId} ${message.traceId ?? ""}`);

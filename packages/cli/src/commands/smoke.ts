@@ -94,7 +94,8 @@ async function runChecks(
 async function takeTurn(api: ApiClient, sessionId: string, timeoutMs: number): Promise<Finding & { traceId?: string }> {
   try {
     const { messageId } = await api.sendMessage(sessionId, { content: PROMPT });
-    const { outcome, errorType, traceId } = await waitForMessage(api, sessionId, messageId, report, timeoutMs);
+    const { traceId, ...message } = await waitForMessage(api, sessionId, messageId, report, timeoutMs);
+    const { outcome, errorType = message.outcomeReason } = message;
     const detail = errorType === undefined ? `${outcome}` : `${outcome} (${errorType})`;
     if (traceId !== undefined) return { ok: outcome === "ok", detail, traceId };
     return { ok: false, detail: `${detail}; it has no trace: tracing is off (OTEL_SDK_DISABLED?)` };

@@ -40,7 +40,9 @@ The file, or standard input for -, holds what the API takes:
       const workflow = await waitForWorkflow(api, sessionId, executionId, report, progress, options.timeout);
       if (options.json) printJson({ sessionId, workflow });
       if (workflow.outcome !== "ok") process.exitCode = ExitCode.FAILED;
-      report(`Outcome: ${[workflow.outcome, workflow.errorType].filter(Boolean).join(", ")}.`);
+      report(
+        `Outcome: ${[workflow.outcome, workflow.errorType ?? workflow.outcomeReason].filter(Boolean).join(", ")}.`,
+      );
       report(`Trace:   pnpm valet trace ${sessionId} ${workflow.traceId ?? ""}`);
     });
 }

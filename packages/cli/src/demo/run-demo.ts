@@ -44,7 +44,9 @@ async function converse(api: ApiClient, id: string, content: string, report: (li
   const { messageId } = await api.sendMessage(id, { content });
   const message = await waitForMessage(api, id, messageId, (line) => report(`  ${line}`), TURN_TIMEOUT_MS);
   if (message.outcome !== "ok")
-    throw new UserError(`The turn ended: ${message.outcome}, ${message.errorType ?? "no reason"}.`);
+    throw new UserError(
+      `The turn ended: ${message.outcome}, ${message.errorType ?? message.outcomeReason ?? "no reason"}.`,
+    );
   const answer = answerText(message);
   report(
     answer

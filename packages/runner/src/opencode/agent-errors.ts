@@ -1,30 +1,17 @@
 /** OpenCode's errors as values of `error.type`. Only the class comes through: their texts quote the provider. */
-import type { ErrorType } from "@valet/shared/spans";
+import { type Marked, marked } from "@valet/shared/spans";
 import type { AgentError } from "./events.ts";
 
 /** What a model call may fail with on the provider's side. */
-export const PROVIDER_ERRORS = [
-  "provider_rate_limited",
-  "provider_overloaded",
-  "provider_unavailable",
-  "provider_timeout",
-  "provider_auth_failed",
-  "provider_bad_request",
-  "provider_stream_cut",
-  "context_overflow",
-  "output_limit",
-  "content_filtered",
-] as const satisfies readonly ErrorType[];
-export type ProviderError = (typeof PROVIDER_ERRORS)[number];
+export type ProviderError = Marked<"failsOver">;
+const PROVIDER_ERRORS: readonly string[] = marked("failsOver");
 
 /** Why a piece of the agent's work failed. */
 export type AgentErrorType = ProviderError | "opencode_error";
 
-const isProviderError = (type: string): type is ProviderError => (PROVIDER_ERRORS as readonly string[]).includes(type);
-
 /** Whether another model may do better: every failure of this one, but not of the agent. */
 export function invitesFailover(type: string | undefined): boolean {
-  return type !== undefined && isProviderError(type);
+  return type !== undefined && PROVIDER_ERRORS.includes(type);
 }
 
 /** How OpenCode says that a message was aborted. */

@@ -1,5 +1,5 @@
 /** What the reducer finds out about spans: plain data, which `emit.ts` makes spans of and tests compare. */
-import type { ErrorType, Outcome, SpanAttributes } from "@valet/shared/spans";
+import { type ErrorType, marked, type Outcome, type SpanAttributes } from "@valet/shared/spans";
 import type { AttributeValue } from "@valet/shared/tracing";
 
 /** The spans inside a turn that come from the agent's events. */
@@ -54,15 +54,7 @@ export interface Ending {
 export const OK: Ending = { outcome: "ok" };
 
 /** Why something ends that ends all below it in the same way; any other reason is a span's own. */
-const OUTSIDE: ReadonlySet<ErrorType | undefined> = new Set([
-  "user_abort",
-  "steered",
-  "session_hibernated",
-  "session_terminated",
-  "runner_shutdown",
-  "opencode_died",
-  "stuck_turn",
-]);
+const OUTSIDE: ReadonlySet<ErrorType | undefined> = new Set(marked("cuts"));
 
 /** OpenCode's times are whole milliseconds: what began and ended within one took about half of it. */
 const WITHIN_ONE_MS = 0.5;

@@ -190,7 +190,9 @@ function treeOf(attemptId: string): string {
   const draw = (span: ReadableSpan, indent: string) => {
     const { endTime } = span;
     if (endTime === undefined) throw new Error(`${span.name} is open`);
-    const { "valet.outcome": outcome, "error.type": errorType = "" } = attributesToObject([...span.attributes]);
+    const attributes = attributesToObject([...span.attributes]);
+    const { "valet.outcome": outcome, "error.type": failure, "valet.outcome.reason": reason } = attributes;
+    const errorType = failure ?? reason ?? "";
     lines.push(`${indent}${span.name} ${outcome} ${errorType}`.trimEnd());
     expect(millisBetween(span.startTime, endTime), span.name).toBeGreaterThan(0);
     const children = spans.filter(({ parent }) => parent?.spanId === span.context.spanId);

@@ -4,7 +4,7 @@
  * what is known must be well-formed.
  */
 import { z } from "zod";
-import { FAILURE_POLICIES } from "../spans.ts";
+import { FAILURE_POLICIES, marked } from "../spans.ts";
 import { ChildSessionAnswer, ChildSessionRequest } from "./child-sessions.ts";
 import { MAX_WORKFLOW_STEPS, WorkflowStep, WorkflowStepState } from "./workflow.ts";
 
@@ -171,7 +171,7 @@ export const ToRunner = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("abort"),
     attemptId: id,
-    reason: z.enum(["user_abort", "steered", "session_terminated", "stuck_turn"]),
+    reason: z.enum(marked("aborts")),
   }),
   /** The answer to a permission request of the agent. */
   z.object({ type: z.literal("permission-reply"), permissionId: id, reply: z.enum(["once", "always", "reject"]) }),

@@ -1,9 +1,10 @@
 /** What a session, its messages and its turns look like from outside: in the HTTP API and on clients' sockets alike. */
 import { z } from "zod";
 import {
-  ERROR_TYPES,
   FAILURE_POLICIES,
+  FAILURE_TYPES,
   MESSAGE_SOURCES,
+  OUTCOME_REASONS,
   OUTCOMES,
   PERMISSION_REPLIES,
   QUEUE_MODES,
@@ -61,7 +62,7 @@ export const SessionView = z.object({
   id: z.string(),
   status: SessionStatus,
   /** Why the status is `error`. */
-  errorType: z.enum(ERROR_TYPES).optional(),
+  errorType: z.enum(FAILURE_TYPES).optional(),
   title: z.string().optional(),
   /** Without credentials. */
   repoUrl: z.string().optional(),
@@ -91,7 +92,10 @@ export const MessageView = z.object({
   status: z.enum(["queued", "dispatched", "accepted", "done"]),
   /** With the status `done`. */
   outcome: z.enum(OUTCOMES).optional(),
-  errorType: z.enum(ERROR_TYPES).optional(),
+  /** Where the outcome is `error` or `lost`. */
+  errorType: z.enum(FAILURE_TYPES).optional(),
+  /** Where it is another. */
+  outcomeReason: z.enum(OUTCOME_REASONS).optional(),
   channel: z.string(),
   queueMode: z.enum(QUEUE_MODES),
   source: z.enum(MESSAGE_SOURCES),
@@ -121,7 +125,8 @@ export const WorkflowStepView = z.object({
   status: z.enum(["waiting", "running", "done"]),
   /** With the status `done`; `skipped` where the workflow ended before it came to the step. */
   outcome: z.enum(OUTCOMES).optional(),
-  errorType: z.enum(ERROR_TYPES).optional(),
+  errorType: z.enum(FAILURE_TYPES).optional(),
+  outcomeReason: z.enum(OUTCOME_REASONS).optional(),
   /** Of a command that ended by itself. */
   exitCode: z.int().optional(),
   duration_ms: millis.optional(),
@@ -137,7 +142,8 @@ export const WorkflowView = z.object({
   status: z.enum(["queued", "dispatched", "accepted", "done"]),
   /** With the status `done`. */
   outcome: z.enum(OUTCOMES).optional(),
-  errorType: z.enum(ERROR_TYPES).optional(),
+  errorType: z.enum(FAILURE_TYPES).optional(),
+  outcomeReason: z.enum(OUTCOME_REASONS).optional(),
   onFailure: z.enum(FAILURE_POLICIES),
   channel: z.string(),
   /** What it waits for, or waited for last. */
@@ -168,7 +174,10 @@ export const TurnRecord = z.object({
   attempt: count,
   model: z.string().nullable(),
   outcome: z.enum(OUTCOMES),
-  error_type: z.enum(ERROR_TYPES).nullable(),
+  /** Only where the outcome is `error` or `lost`. */
+  error_type: z.enum(FAILURE_TYPES).nullable(),
+  /** Why the outcome is none of `ok`, `error` and `lost`. Turns recorded by older versions have none. */
+  outcome_reason: z.enum(OUTCOME_REASONS).nullable().default(null),
   accepted_at: time,
   dispatched_at: time,
   ended_at: time,

@@ -1,13 +1,13 @@
+import { FAILURE_TYPES, OUTCOME_REASONS } from "./error-types.ts";
+import { OUTCOMES } from "./outcomes.ts";
 import {
   BROKER_CALLS,
   CHILD_SESSION_EVENTS,
-  ERROR_TYPES,
   FAILURE_POLICIES,
   HIBERNATE_REASONS,
   HTTP_METHODS,
   LINK_TYPES,
   MESSAGE_SOURCES,
-  OUTCOMES,
   PERMISSION_REPLIES,
   QUEUE_MODES,
   QUEUE_REASONS,
@@ -45,7 +45,16 @@ export const ATTRIBUTES = {
     meaning: "the last sign of life of whoever left this span open; only where the outcome is `lost`",
   },
   "valet.outcome": { type: "string", values: OUTCOMES, meaning: "how it ended" },
-  "error.type": { type: "string", values: ERROR_TYPES, meaning: "why the outcome is not `ok`; absent where it is" },
+  "error.type": {
+    type: "string",
+    values: FAILURE_TYPES,
+    meaning: "why it failed; only where the outcome is `error` or `lost`. Of a request: its status, from 500 on",
+  },
+  "valet.outcome.reason": {
+    type: "string",
+    values: OUTCOME_REASONS,
+    meaning: "why it came to another outcome than `ok`, `error` and `lost`",
+  },
   "valet.link.type": { type: "string", values: LINK_TYPES, meaning: "on a link: why it is there" },
 
   // Messages, queue and dispatch

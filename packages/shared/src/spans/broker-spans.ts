@@ -1,10 +1,8 @@
 import { SANDBOX, type SpanDefinition } from "./definition.ts";
+import { endedBy } from "./error-types.ts";
 
 /** What a step is told of, as far as it is known. */
 const STEP = [...SANDBOX, "valet.snapshot.id"] as const;
-
-/** Broken off because the sandbox is being terminated; or else failed. */
-const FAILED = ["sandbox_gone", "broker_error"] as const;
 
 /** What the sandbox broker spends a request's time on. */
 export const BROKER_SPANS = {
@@ -15,7 +13,7 @@ export const BROKER_SPANS = {
     parents: ["{method} {route}"],
     required: [],
     optional: STEP,
-    errors: FAILED,
+    errors: endedBy("broker_step"),
     links: [],
   },
   "valet.sandbox.copy": {
@@ -25,7 +23,7 @@ export const BROKER_SPANS = {
     parents: ["{method} {route}", "valet.sandbox.pause"],
     required: ["valet.snapshot.id"],
     optional: SANDBOX,
-    errors: FAILED,
+    errors: endedBy("broker_step"),
     links: [],
   },
   "valet.sandbox.process_start": {
@@ -35,7 +33,7 @@ export const BROKER_SPANS = {
     parents: ["{method} {route}"],
     required: [],
     optional: STEP,
-    errors: FAILED,
+    errors: endedBy("broker_step"),
     links: [],
   },
   "valet.sandbox.pause": {
@@ -45,7 +43,7 @@ export const BROKER_SPANS = {
     parents: ["{method} {route}"],
     required: [],
     optional: STEP,
-    errors: FAILED,
+    errors: endedBy("broker_step"),
     links: [],
   },
   "valet.sandbox.commit": {
@@ -55,7 +53,7 @@ export const BROKER_SPANS = {
     parents: ["{method} {route}"],
     required: ["valet.snapshot.id"],
     optional: [...SANDBOX, "valet.snapshot.size_bytes"],
-    errors: FAILED,
+    errors: endedBy("broker_step"),
     links: [],
   },
   "valet.sandbox.process_stop": {
@@ -65,7 +63,7 @@ export const BROKER_SPANS = {
     parents: ["{method} {route}"],
     required: [],
     optional: STEP,
-    errors: FAILED,
+    errors: endedBy("broker_step"),
     links: [],
   },
   "valet.sandbox.remove": {
@@ -75,7 +73,7 @@ export const BROKER_SPANS = {
     parents: ["{method} {route}"],
     required: [],
     optional: STEP,
-    errors: FAILED,
+    errors: endedBy("broker_step"),
     links: [],
   },
 } as const satisfies Record<string, SpanDefinition>;

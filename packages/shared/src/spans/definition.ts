@@ -1,5 +1,6 @@
 import type { AttributeKey } from "./attributes.ts";
-import type { ErrorType, KINDS, LinkType } from "./values.ts";
+import type { ErrorType } from "./error-types.ts";
+import type { KINDS, LinkType } from "./values.ts";
 
 /** What the catalogue says of one span. */
 export interface SpanDefinition {
@@ -18,8 +19,9 @@ export interface SpanDefinition {
   /** What it may have besides. */
   readonly optional: readonly AttributeKey[];
   /**
-   * The `error.type`s it may end with, besides `_OTHER`. A span with such a list ends with `valet.outcome`; one without has
-   * neither, but for HTTP spans, whose `error.type` is the status code as text.
+   * What it may end with, besides `_OTHER`: `error.type` where the outcome is `error` or `lost`, `valet.outcome.reason` where it
+   * is another. A span with such a list ends with `valet.outcome`; one without has none of the three, but for HTTP spans, whose
+   * `error.type` is the status code as text.
    */
   readonly errors?: "status code" | readonly ErrorType[];
   readonly links: readonly LinkType[];
@@ -37,23 +39,10 @@ export const COMMON_ATTRIBUTES = [
   "valet.last_seen_ms",
 ] as const satisfies readonly AttributeKey[];
 
-// Attributes and errors that come together.
+// Attributes that come together.
 
 export const QUEUE = ["valet.queue.wait_ms", "valet.queue.reason", "valet.queue.mode"] as const;
 export const DISPATCH = ["valet.dispatch.attempt_id", "valet.dispatch.attempt"] as const;
 export const CHANNEL = ["valet.channel.id", "valet.thread.id"] as const;
 export const COLLECT = ["valet.collect.message_count", "valet.collect.buffer_ms", "valet.collect.message_ids"] as const;
 export const SANDBOX = ["valet.sandbox.id", "valet.sandbox.driver"] as const;
-
-/** The process that did the work is gone. */
-export const LOST = ["runner_lost", "sandbox_gone"] as const;
-/** Somebody, or the session's own life, ended the work. */
-export const STOPPED = ["user_abort", "steered", "session_hibernated", "session_terminated"] as const;
-export const AGENT_FAILED = ["opencode_died", "opencode_error", "opencode_unhealthy", "stuck_turn"] as const;
-export const GIT_FAILED = [
-  "git_clone_failed",
-  "git_auth_failed",
-  "git_ref_not_found",
-  "git_config_failed",
-  "git_timeout",
-] as const;

@@ -1,3 +1,4 @@
+import type { Outcome } from "./outcomes.ts";
 import type * as values from "./values.ts";
 
 /**
@@ -5,7 +6,7 @@ import type * as values from "./values.ts";
  * emits spans has no use for it.
  */
 
-export const OUTCOME_MEANINGS: Record<values.Outcome, string> = {
+export const OUTCOME_MEANINGS: Record<Outcome, string> = {
   ok: "It did what it was for.",
   error: "It failed.",
   aborted: "Somebody, or the session's own life, ended it.",
@@ -21,68 +22,6 @@ export const LINK_MEANINGS: Record<values.LinkType, string> = {
   spawned_by: "the tool call that spawned this child session, from its first message",
   follows:
     "what came before it of the same kind or the same life: the lost attempt, the hibernate that made the snapshot",
-};
-
-/** The outcomes an error type goes with, and what it says. */
-export const ERROR_MEANINGS: Record<values.ErrorType, { outcomes: readonly values.Outcome[]; meaning: string }> = {
-  spawn_failed: { outcomes: ["error"], meaning: "the broker could not make a sandbox" },
-  restore_failed: { outcomes: ["error"], meaning: "the broker could not make one from the snapshot" },
-  snapshot_failed: { outcomes: ["error"], meaning: "the broker could not take a snapshot" },
-  sandbox_gone: { outcomes: ["error", "lost"], meaning: "the sandbox no longer exists" },
-  broker_unreachable: { outcomes: ["error"], meaning: "no connection to the broker" },
-  broker_timeout: { outcomes: ["error"], meaning: "the broker did not answer in time" },
-  broker_error: { outcomes: ["error"], meaning: "the broker answered with an error that has no name of its own" },
-  breaker_open: { outcomes: ["error"], meaning: "recovery failed too often and was given up" },
-  stale_generation: { outcomes: ["superseded"], meaning: "a newer sandbox had taken over" },
-  runner_never_ready: { outcomes: ["error"], meaning: "the sandbox ran, its runner did not report idle in time" },
-  runner_lost: { outcomes: ["lost", "error"], meaning: "the runner left for longer than the grace period" },
-  runner_replaced: { outcomes: ["superseded"], meaning: "another runner of the same sandbox has the link" },
-  runner_shutdown: { outcomes: ["aborted"], meaning: "the runner was told to stop" },
-  link_failed: { outcomes: ["error"], meaning: "the runner could not reach the SessionAgent" },
-  token_refused: { outcomes: ["error"], meaning: "the runner's token was not accepted" },
-  send_failed: { outcomes: ["error"], meaning: "the link broke while sending" },
-  not_accepted: { outcomes: ["error"], meaning: "the runner refused the dispatch, or did not answer it in time" },
-  no_repository: { outcomes: ["skipped"], meaning: "the session has no repository" },
-  git_clone_failed: { outcomes: ["error"], meaning: "the clone or fetch failed" },
-  git_auth_failed: { outcomes: ["error"], meaning: "the remote refused the credentials, or there were none" },
-  git_ref_not_found: { outcomes: ["error"], meaning: "the branch or ref does not exist" },
-  git_config_failed: { outcomes: ["error"], meaning: "git could not be configured" },
-  git_timeout: { outcomes: ["error"], meaning: "git did not end in time" },
-  opencode_unhealthy: { outcomes: ["error"], meaning: "OpenCode did not become healthy in time" },
-  opencode_died: { outcomes: ["error"], meaning: "the OpenCode process ended by itself" },
-  opencode_error: { outcomes: ["error"], meaning: "OpenCode reported an error that has no name of its own" },
-  stuck_turn: { outcomes: ["error"], meaning: "the watchdog ended a turn in which nothing happened any more" },
-  tool_failed: { outcomes: ["error"], meaning: "the tool gave back an error" },
-  permission_denied: { outcomes: ["error"], meaning: "a person said no" },
-  model_chain_exhausted: { outcomes: ["error"], meaning: "every model of the preference list failed" },
-  provider_rate_limited: { outcomes: ["error"], meaning: "429, or the provider's word for it" },
-  provider_overloaded: { outcomes: ["error"], meaning: "503 or 529, or the provider's word for it" },
-  provider_unavailable: { outcomes: ["error"], meaning: "no connection, or another 5xx" },
-  provider_timeout: { outcomes: ["error"], meaning: "no answer in time" },
-  provider_auth_failed: { outcomes: ["error"], meaning: "401 or 403" },
-  provider_bad_request: {
-    outcomes: ["error"],
-    meaning: "another 4xx: the model is unknown, or refuses the request's form",
-  },
-  provider_stream_cut: { outcomes: ["error"], meaning: "the answer broke off" },
-  context_overflow: { outcomes: ["error"], meaning: "more input than the model takes" },
-  output_limit: { outcomes: ["error"], meaning: "the answer was cut at the token limit and is of no use" },
-  content_filtered: { outcomes: ["error"], meaning: "the provider withheld the answer" },
-  user_abort: { outcomes: ["aborted"], meaning: "a person aborted it" },
-  steered: { outcomes: ["superseded"], meaning: "a message in mode `steer` took its place" },
-  withdrawn: { outcomes: ["aborted"], meaning: "its sender took the message back" },
-  queue_cleared: { outcomes: ["aborted"], meaning: "the queue was cleared" },
-  session_busy: { outcomes: ["skipped"], meaning: "work arrived before it was too late to stay awake" },
-  session_hibernated: { outcomes: ["aborted"], meaning: "the session was hibernated meanwhile" },
-  session_terminated: { outcomes: ["aborted"], meaning: "the session was terminated meanwhile" },
-  workflow_invalid: { outcomes: ["error"], meaning: "the runner could not make sense of the workflow" },
-  workflow_step_failed: { outcomes: ["error"], meaning: "a step failed" },
-  command_failed: { outcomes: ["error"], meaning: "a step's command ended with another code than 0" },
-  command_timeout: { outcomes: ["error"], meaning: "a step's command did not end in time and was killed" },
-  previous_step_failed: { outcomes: ["skipped"], meaning: "an earlier step failed and the workflow stops then" },
-  child_session_refused: { outcomes: ["error"], meaning: "no child session was made" },
-  parent_session_gone: { outcomes: ["skipped"], meaning: "the parent session takes no more messages" },
-  _OTHER: { outcomes: ["error", "lost"], meaning: "none of these: a bug in Valet" },
 };
 
 export const QUEUE_MODE_MEANINGS: Record<values.QueueMode, string> = {

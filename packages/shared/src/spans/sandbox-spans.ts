@@ -1,10 +1,8 @@
-import { GIT_FAILED, LOST, SANDBOX, type SpanDefinition } from "./definition.ts";
+import { SANDBOX, type SpanDefinition } from "./definition.ts";
+import { endedBy } from "./error-types.ts";
 
 const WAKING = [...SANDBOX, "valet.recovery.attempt", "valet.message.id", "valet.workflow.execution.id"] as const;
 const BROKER_CALL = ["http.response.status_code", "server.address", "server.port"] as const;
-const BROKER_FAILED = ["broker_unreachable", "broker_timeout", "broker_error"] as const;
-const START_FAILED = ["runner_never_ready", "opencode_unhealthy", "breaker_open", "stale_generation"] as const;
-
 /** A sandbox's life as the SessionAgent sees it, and the runner's start inside. */
 export const SANDBOX_SPANS = {
   "valet.sandbox.spawn": {
@@ -15,7 +13,7 @@ export const SANDBOX_SPANS = {
     parents: ["root"],
     required: ["valet.spawn.reason", "valet.sandbox.stage"],
     optional: WAKING,
-    errors: [...LOST, ...START_FAILED, ...BROKER_FAILED, ...GIT_FAILED, "spawn_failed", "session_terminated"],
+    errors: endedBy("start"),
     links: ["caused_by", "follows"],
   },
   "valet.sandbox.restore": {
@@ -26,7 +24,7 @@ export const SANDBOX_SPANS = {
     parents: ["root"],
     required: ["valet.restore.reason", "valet.sandbox.stage", "valet.snapshot.id"],
     optional: WAKING,
-    errors: [...LOST, ...START_FAILED, ...BROKER_FAILED, ...GIT_FAILED, "restore_failed", "session_terminated"],
+    errors: endedBy("start"),
     links: ["caused_by", "follows"],
   },
   "valet.sandbox.hibernate": {
@@ -37,7 +35,7 @@ export const SANDBOX_SPANS = {
     parents: ["root"],
     required: ["valet.hibernate.reason"],
     optional: [...SANDBOX, "valet.snapshot.id"],
-    errors: [...BROKER_FAILED, "snapshot_failed", "sandbox_gone", "session_busy", "session_terminated"],
+    errors: endedBy("hibernate"),
     links: ["caused_by", "follows"],
   },
   "valet.sandbox.terminate": {
@@ -48,7 +46,7 @@ export const SANDBOX_SPANS = {
     parents: ["root"],
     required: ["valet.terminate.reason"],
     optional: SANDBOX,
-    errors: BROKER_FAILED,
+    errors: endedBy("terminate"),
     links: ["caused_by", "follows"],
   },
   "valet.sandbox.create": {
@@ -58,7 +56,7 @@ export const SANDBOX_SPANS = {
     parents: ["valet.sandbox.spawn", "valet.sandbox.restore"],
     required: ["valet.broker.call"],
     optional: [...SANDBOX, ...BROKER_CALL, "valet.snapshot.id"],
-    errors: [...BROKER_FAILED, "spawn_failed", "restore_failed", "stale_generation"],
+    errors: endedBy("create"),
     links: [],
   },
   "valet.sandbox.snapshot": {
@@ -68,7 +66,7 @@ export const SANDBOX_SPANS = {
     parents: ["valet.sandbox.hibernate"],
     required: ["valet.broker.call", "valet.sandbox.id"],
     optional: [...BROKER_CALL, "valet.sandbox.driver", "valet.snapshot.id", "valet.snapshot.size_bytes"],
-    errors: [...BROKER_FAILED, "snapshot_failed", "sandbox_gone"],
+    errors: endedBy("snapshot"),
     links: [],
   },
   "valet.sandbox.delete": {
@@ -78,7 +76,7 @@ export const SANDBOX_SPANS = {
     parents: ["valet.sandbox.spawn", "valet.sandbox.restore", "valet.sandbox.hibernate", "valet.sandbox.terminate"],
     required: ["valet.broker.call", "valet.sandbox.id"],
     optional: [...BROKER_CALL, "valet.sandbox.driver"],
-    errors: [...BROKER_FAILED, "sandbox_gone"],
+    errors: endedBy("delete"),
     links: [],
   },
   "valet.runner.bootstrap": {
@@ -88,16 +86,7 @@ export const SANDBOX_SPANS = {
     parents: ["valet.sandbox.spawn", "valet.sandbox.restore"],
     required: [],
     optional: ["valet.sandbox.id", "valet.runner.restart_count", "valet.clock.offset_ms"],
-    errors: [
-      ...LOST,
-      ...GIT_FAILED,
-      "link_failed",
-      "token_refused",
-      "stale_generation",
-      "opencode_unhealthy",
-      "runner_replaced",
-      "runner_shutdown",
-    ],
+    errors: endedBy("bootstrap"),
     links: [],
   },
   "valet.runner.connect": {
@@ -107,7 +96,7 @@ export const SANDBOX_SPANS = {
     parents: ["valet.runner.bootstrap"],
     required: ["valet.connect.attempt_count"],
     optional: ["valet.clock.offset_ms", "server.address", "server.port"],
-    errors: [...LOST, "link_failed", "token_refused", "stale_generation", "runner_replaced", "runner_shutdown"],
+    errors: endedBy("connect"),
     links: [],
   },
   "valet.runner.opencode_start": {
@@ -117,7 +106,7 @@ export const SANDBOX_SPANS = {
     parents: ["valet.runner.bootstrap", "valet.turn", "valet.workflow.step {name}"],
     required: ["valet.opencode.restart"],
     optional: ["valet.opencode.version"],
-    errors: [...LOST, "opencode_unhealthy", "opencode_died", "runner_shutdown"],
+    errors: endedBy("opencode_start"),
     links: [],
   },
   "valet.runner.git_setup": {
@@ -127,7 +116,7 @@ export const SANDBOX_SPANS = {
     parents: ["valet.runner.bootstrap"],
     required: [],
     optional: ["vcs.repository.url.full", "vcs.ref.head.name", "vcs.ref.head.revision"],
-    errors: [...LOST, ...GIT_FAILED, "no_repository", "runner_shutdown"],
+    errors: endedBy("git_setup"),
     links: [],
   },
   "valet.runner.git_clone": {
@@ -137,7 +126,7 @@ export const SANDBOX_SPANS = {
     parents: ["valet.runner.git_setup"],
     required: ["vcs.repository.url.full"],
     optional: ["process.exit.code"],
-    errors: [...LOST, "git_clone_failed", "git_auth_failed", "git_timeout", "runner_shutdown"],
+    errors: endedBy("git_clone"),
     links: [],
   },
   "valet.runner.git_checkout": {
@@ -147,7 +136,7 @@ export const SANDBOX_SPANS = {
     parents: ["valet.runner.git_setup"],
     required: [],
     optional: ["vcs.ref.head.name", "vcs.ref.head.revision", "process.exit.code"],
-    errors: [...LOST, "git_ref_not_found", "git_auth_failed", "git_timeout", "runner_shutdown"],
+    errors: endedBy("git_checkout"),
     links: [],
   },
   "valet.runner.git_config": {
@@ -157,7 +146,7 @@ export const SANDBOX_SPANS = {
     parents: ["valet.runner.git_setup"],
     required: [],
     optional: ["process.exit.code"],
-    errors: [...LOST, "git_config_failed", "git_timeout", "runner_shutdown"],
+    errors: endedBy("git_config"),
     links: [],
   },
 } as const satisfies Record<string, SpanDefinition>;

@@ -1,18 +1,7 @@
-import {
-  AGENT_FAILED,
-  CHANNEL,
-  COLLECT,
-  DISPATCH,
-  LOST,
-  QUEUE,
-  SANDBOX,
-  type SpanDefinition,
-  STOPPED,
-} from "./definition.ts";
+import { CHANNEL, COLLECT, DISPATCH, QUEUE, SANDBOX, type SpanDefinition } from "./definition.ts";
+import { endedBy } from "./error-types.ts";
 
 const REQUEST = ["http.request.body.size", "server.address", "server.port", "user_agent.original"] as const;
-const TAKEN_BACK = ["withdrawn", "queue_cleared"] as const;
-
 /** Requests, messages, workflows and child sessions: what a session is asked, and what becomes of it. */
 export const SESSION_SPANS = {
   "{method} {route}": {
@@ -51,17 +40,7 @@ export const SESSION_SPANS = {
       "valet.parent_session.id",
       "valet.child_session.id",
     ],
-    errors: [
-      ...STOPPED,
-      ...TAKEN_BACK,
-      ...LOST,
-      ...AGENT_FAILED,
-      "model_chain_exhausted",
-      "permission_denied",
-      "send_failed",
-      "not_accepted",
-      "breaker_open",
-    ],
+    errors: endedBy("message"),
     links: ["caused_by", "spawned_by"],
   },
   "valet.queue.wait": {
@@ -71,7 +50,7 @@ export const SESSION_SPANS = {
     parents: ["valet.prompt", "valet.workflow"],
     required: QUEUE,
     optional: [...CHANNEL, "valet.message.id", "valet.workflow.execution.id", "valet.queue.position"],
-    errors: [...TAKEN_BACK, "user_abort", "session_terminated", "breaker_open", "runner_lost"],
+    errors: endedBy("wait"),
     links: ["waited_on"],
   },
   "valet.prompt.dispatch": {
@@ -81,7 +60,7 @@ export const SESSION_SPANS = {
     parents: ["valet.prompt", "root"],
     required: [...QUEUE, ...DISPATCH, "valet.dispatch.sent", "valet.message.id"],
     optional: [...CHANNEL, ...COLLECT],
-    errors: [...LOST, ...STOPPED, "send_failed", "not_accepted", "stale_generation"],
+    errors: endedBy("dispatch"),
     links: ["collected", "follows"],
   },
   "valet.workflow": {
@@ -92,17 +71,7 @@ export const SESSION_SPANS = {
     parents: ["{method} {route}", "root"],
     required: ["valet.workflow.execution.id", "valet.workflow.name", "valet.workflow.step_count", "valet.queue.mode"],
     optional: [...CHANNEL, "valet.dispatch.attempt", "valet.workflow.on_failure", "valet.workflow.failed_step_count"],
-    errors: [
-      ...STOPPED,
-      ...TAKEN_BACK,
-      ...LOST,
-      ...AGENT_FAILED,
-      "workflow_invalid",
-      "workflow_step_failed",
-      "send_failed",
-      "not_accepted",
-      "breaker_open",
-    ],
+    errors: endedBy("workflow"),
     links: ["caused_by"],
   },
   "valet.workflow.dispatch": {
@@ -112,7 +81,7 @@ export const SESSION_SPANS = {
     parents: ["valet.workflow"],
     required: [...QUEUE, ...DISPATCH, "valet.dispatch.sent", "valet.workflow.execution.id"],
     optional: [...CHANNEL, "valet.workflow.name"],
-    errors: [...LOST, ...STOPPED, "send_failed", "not_accepted", "stale_generation", "workflow_invalid"],
+    errors: endedBy("dispatch"),
     links: ["follows"],
   },
   "valet.child_session.spawn": {
@@ -122,7 +91,7 @@ export const SESSION_SPANS = {
     parents: ["execute_tool {tool}", "root"],
     required: [],
     optional: ["valet.child_session.id"],
-    errors: ["child_session_refused", "session_terminated"],
+    errors: endedBy("child_spawn"),
     links: [],
   },
   "valet.child_session.report": {
@@ -138,7 +107,7 @@ export const SESSION_SPANS = {
     ],
     required: ["valet.parent_session.id", "valet.child_session.event"],
     optional: [],
-    errors: ["parent_session_gone"],
+    errors: endedBy("child_report"),
     links: [],
   },
   "valet.trace_plane.dropped": {

@@ -1,23 +1,8 @@
-import { AGENT_FAILED, CHANNEL, COLLECT, DISPATCH, LOST, QUEUE, type SpanDefinition, STOPPED } from "./definition.ts";
+import { CHANNEL, COLLECT, DISPATCH, QUEUE, type SpanDefinition } from "./definition.ts";
+import { endedBy } from "./error-types.ts";
 
 const AGENT = ["gen_ai.agent.name", "valet.opencode.session.id", "valet.opencode.message.id"] as const;
 const CONTENT = ["gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions"] as const;
-const MODEL_FAILED = [
-  "provider_rate_limited",
-  "provider_overloaded",
-  "provider_unavailable",
-  "provider_timeout",
-  "provider_auth_failed",
-  "provider_bad_request",
-  "provider_stream_cut",
-  "context_overflow",
-  "output_limit",
-  "content_filtered",
-] as const;
-
-/** The work did not come to its own end. */
-const CUT_SHORT = [...LOST, ...STOPPED, "runner_shutdown"] as const;
-
 /** The runner's work on what is dispatched to it: turns, workflow executions, and the agent's model and tool calls in them. */
 export const TURN_SPANS = {
   "valet.turn": {
@@ -38,7 +23,7 @@ export const TURN_SPANS = {
       "valet.opencode.session.id",
       "valet.clock.offset_ms",
     ],
-    errors: [...CUT_SHORT, ...AGENT_FAILED, "model_chain_exhausted", "permission_denied"],
+    errors: endedBy("turn"),
     links: [],
   },
   "valet.turn.finalize": {
@@ -48,7 +33,7 @@ export const TURN_SPANS = {
     parents: ["valet.turn", "valet.workflow.step {name}"],
     required: [],
     optional: ["valet.message.id", "valet.workflow.execution.id", "valet.turn.response_length"],
-    errors: [...LOST, "opencode_died", "opencode_unhealthy", "send_failed"],
+    errors: endedBy("finalize"),
     links: [],
   },
   "valet.workflow.execute": {
@@ -58,7 +43,7 @@ export const TURN_SPANS = {
     parents: ["valet.workflow.dispatch"],
     required: [...QUEUE, ...DISPATCH, "valet.workflow.execution.id", "valet.workflow.step_count"],
     optional: [...CHANNEL, "valet.workflow.name", "valet.workflow.failed_step_count", "valet.clock.offset_ms"],
-    errors: [...CUT_SHORT, ...AGENT_FAILED, "workflow_invalid", "workflow_step_failed"],
+    errors: endedBy("execution"),
     links: [],
   },
   "valet.workflow.step {name}": {
@@ -68,15 +53,7 @@ export const TURN_SPANS = {
     parents: ["valet.workflow.execute"],
     required: ["valet.workflow.step.name", "valet.workflow.step.index", "valet.workflow.step.type"],
     optional: ["valet.workflow.execution.id", "process.exit.code"],
-    errors: [
-      ...CUT_SHORT,
-      ...AGENT_FAILED,
-      "command_failed",
-      "command_timeout",
-      "model_chain_exhausted",
-      "permission_denied",
-      "previous_step_failed",
-    ],
+    errors: endedBy("step"),
     links: [],
   },
   "invoke_agent {agent}": {
@@ -95,7 +72,7 @@ export const TURN_SPANS = {
       "valet.opencode.session.id",
       "valet.opencode.message.id",
     ],
-    errors: [...CUT_SHORT, ...AGENT_FAILED, ...MODEL_FAILED, "permission_denied"],
+    errors: endedBy("agent"),
     links: ["follows"],
   },
   "chat {model}": {
@@ -123,7 +100,7 @@ export const TURN_SPANS = {
       "server.address",
       "server.port",
     ],
-    errors: [...CUT_SHORT, ...MODEL_FAILED, "opencode_died", "opencode_error", "stuck_turn"],
+    errors: endedBy("call"),
     links: [],
   },
   "valet.retry.wait": {
@@ -133,7 +110,7 @@ export const TURN_SPANS = {
     parents: ["invoke_agent {agent}", "valet.compaction"],
     required: ["valet.llm.attempt"],
     optional: ["valet.retry.delay_ms", "gen_ai.request.model"],
-    errors: [...CUT_SHORT, "opencode_died", "stuck_turn"],
+    errors: endedBy("retry"),
     links: [],
   },
   "execute_tool {tool}": {
@@ -153,7 +130,7 @@ export const TURN_SPANS = {
       "process.exit.code",
       "valet.child_session.id",
     ],
-    errors: [...CUT_SHORT, "tool_failed", "permission_denied", "child_session_refused", "opencode_died", "stuck_turn"],
+    errors: endedBy("tool"),
     links: [],
   },
   "valet.permission.wait": {
@@ -163,7 +140,7 @@ export const TURN_SPANS = {
     parents: ["invoke_agent {agent}", "execute_tool {tool}"],
     required: ["valet.permission.id", "valet.permission.type"],
     optional: ["valet.permission.reply", "gen_ai.tool.call.id"],
-    errors: [...CUT_SHORT, "opencode_died", "stuck_turn"],
+    errors: endedBy("request"),
     links: [],
   },
   "valet.question.wait": {
@@ -173,7 +150,7 @@ export const TURN_SPANS = {
     parents: ["invoke_agent {agent}", "execute_tool {tool}"],
     required: ["valet.question.id"],
     optional: ["valet.question.count", "gen_ai.tool.call.id"],
-    errors: [...CUT_SHORT, "opencode_died", "stuck_turn"],
+    errors: endedBy("request"),
     links: [],
   },
   "valet.compaction": {
@@ -183,7 +160,7 @@ export const TURN_SPANS = {
     parents: ["invoke_agent {agent}"],
     required: ["valet.compaction.auto"],
     optional: AGENT,
-    errors: [...CUT_SHORT, ...MODEL_FAILED, "opencode_died", "opencode_error", "stuck_turn"],
+    errors: endedBy("compaction"),
     links: [],
   },
 } as const satisfies Record<string, SpanDefinition>;

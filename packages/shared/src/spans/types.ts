@@ -1,6 +1,7 @@
 import type { ATTRIBUTES, AttributeDefinition, AttributeKey, RESOURCE_ATTRIBUTES } from "./attributes.ts";
 import type { BROKER_SPANS } from "./broker-spans.ts";
 import type { COMMON_ATTRIBUTES, SpanDefinition } from "./definition.ts";
+import type { FailureType, OutcomeReason } from "./error-types.ts";
 import type { SANDBOX_SPANS } from "./sandbox-spans.ts";
 import type { SESSION_SPANS } from "./session-spans.ts";
 import type { TURN_SPANS } from "./turn-spans.ts";
@@ -20,6 +21,10 @@ export type SpanName = keyof ValetSpans;
 /** What a span of this name may carry. */
 export type SpanAttributes<N extends SpanName> = ValetSpans[N]["attributes"];
 
+/** Why a span of this name may end otherwise than `ok`. */
+export type EndReason<N extends SpanName> = NonNullable<
+  ValetSpans[N]["attributes"] extends infer A ? A[keyof A & ("error.type" | "valet.outcome.reason")] : never
+>;
 /** What each attribute may hold, wherever it is. */
 export type ValetAttributes = Values<typeof ATTRIBUTES>;
 
@@ -61,7 +66,9 @@ type KeysOf<D extends SpanDefinition> =
   | D["required"][number]
   | D["optional"][number]
   | Extract<keyof FixedOf<D>, AttributeKey>
-  | (D extends { readonly errors: readonly unknown[] } ? "valet.outcome" | "error.type" : never)
+  | (D extends { readonly errors: readonly unknown[] }
+      ? "valet.outcome" | "valet.outcome.reason" | "error.type"
+      : never)
   | (D extends { readonly errors: "status code" } ? "error.type" : never);
 
 type FixedOf<D extends SpanDefinition> = D extends { readonly fixed: infer F } ? F : unknown;
@@ -70,8 +77,14 @@ type ValueOf<D extends SpanDefinition, K extends AttributeKey> = K extends keyof
   ? FixedOf<D>[K]
   : K extends "error.type"
     ? ErrorOf<D>
-    : ValetAttributes[K];
+    : K extends "valet.outcome.reason"
+      ? ReasonOf<D>
+      : ValetAttributes[K];
 
 type ErrorOf<D extends SpanDefinition> = D extends { readonly errors: readonly (infer E)[] }
-  ? E | "_OTHER"
+  ? Extract<E, FailureType> | "_OTHER"
   : `${number}`;
+
+type ReasonOf<D extends SpanDefinition> = D extends { readonly errors: readonly (infer E)[] }
+  ? Extract<E, OutcomeReason>
+  : never;

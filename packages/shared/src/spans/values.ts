@@ -10,81 +10,9 @@ export const KINDS = { INTERNAL: 1, SERVER: 2, CLIENT: 3, PRODUCER: 4, CONSUMER:
 export const SERVICES = ["valet-worker", "valet-runner", "valet-broker"] as const;
 export type Service = (typeof SERVICES)[number];
 
-/** How a span ended: `valet.outcome`. */
-export const OUTCOMES = ["ok", "error", "aborted", "superseded", "skipped", "lost"] as const;
-export type Outcome = (typeof OUTCOMES)[number];
-
 /** Why one span points at another that is not its parent: `valet.link.type`. */
 export const LINK_TYPES = ["caused_by", "waited_on", "collected", "spawned_by", "follows"] as const;
 export type LinkType = (typeof LINK_TYPES)[number];
-
-/** Why an outcome is not `ok`: `error.type` of every span but those of HTTP requests. */
-export const ERROR_TYPES = [
-  // The sandbox and its broker
-  "spawn_failed",
-  "restore_failed",
-  "snapshot_failed",
-  "sandbox_gone",
-  "broker_unreachable",
-  "broker_timeout",
-  "broker_error",
-  "breaker_open",
-  "stale_generation",
-  // The runner and its link
-  "runner_never_ready",
-  "runner_lost",
-  "runner_replaced",
-  "runner_shutdown",
-  "link_failed",
-  "token_refused",
-  "send_failed",
-  "not_accepted",
-  // The repository
-  "no_repository",
-  "git_clone_failed",
-  "git_auth_failed",
-  "git_ref_not_found",
-  "git_config_failed",
-  "git_timeout",
-  // The agent
-  "opencode_unhealthy",
-  "opencode_died",
-  "opencode_error",
-  "stuck_turn",
-  "tool_failed",
-  "permission_denied",
-  // The model and its provider
-  "model_chain_exhausted",
-  "provider_rate_limited",
-  "provider_overloaded",
-  "provider_unavailable",
-  "provider_timeout",
-  "provider_auth_failed",
-  "provider_bad_request",
-  "provider_stream_cut",
-  "context_overflow",
-  "output_limit",
-  "content_filtered",
-  // What people and the session's own life do to work
-  "user_abort",
-  "steered",
-  "withdrawn",
-  "queue_cleared",
-  "session_busy",
-  "session_hibernated",
-  "session_terminated",
-  // Workflows and child sessions
-  "workflow_invalid",
-  "workflow_step_failed",
-  "command_failed",
-  "command_timeout",
-  "previous_step_failed",
-  "child_session_refused",
-  "parent_session_gone",
-  // Anything else is a bug of ours; the word is OpenTelemetry's.
-  "_OTHER",
-] as const;
-export type ErrorType = (typeof ERROR_TYPES)[number];
 
 /** What a message does when another is being worked on: `valet.queue.mode`. */
 export const QUEUE_MODES = ["followup", "steer", "collect"] as const;

@@ -4,7 +4,7 @@
  */
 import type { FromRunnerOf, ToRunner } from "@valet/shared/protocol/runner-link";
 import type { WorkflowStepState } from "@valet/shared/protocol/workflow";
-import type { QueueReason } from "@valet/shared/spans";
+import { endedBy, isSaidBy, type QueueReason } from "@valet/shared/spans";
 import { type OpenSpan, parseOpenSpan, type SpanContext } from "@valet/shared/tracing";
 import type { Intervals } from "../env.ts";
 import type { AgentRequests } from "./agent-requests.ts";
@@ -39,20 +39,8 @@ export interface DispatcherOptions {
   readonly now: () => number;
 }
 
-/** What work may end with by itself or because it was asked to. */
-const WORK_ERRORS: readonly string[] = [
-  "opencode_died",
-  "opencode_error",
-  "opencode_unhealthy",
-  "stuck_turn",
-  "model_chain_exhausted",
-  "permission_denied",
-  "user_abort",
-  "steered",
-  "session_hibernated",
-  "session_terminated",
-  "workflow_invalid",
-] satisfies WorkError[];
+/** What a runner may say that work ended with: by itself, or because it was asked to. */
+const WORK_ERRORS: readonly WorkError[] = endedBy("message", "workflow").filter((type) => isSaidBy(type, "runner"));
 
 /** The span of the runner's work on an attempt. */
 const WORK_SPANS = { message: "valet.turn", workflow: "valet.workflow.execute" } as const;
@@ -387,5 +375,5 @@ function isEnd(frame: AttemptFrame): frame is EndFrame {
 }
 
 function workError(errorType: string | undefined): WorkError {
-  return WORK_ERRORS.includes(errorType ?? "") ? (errorType as WorkError) : "_OTHER";
+  return WORK_ERRORS.find((type) => type === errorType) ?? "_OTHER";
 }

@@ -12,7 +12,8 @@ import { CALLER, type SeenSpan, TestSession, valueIn } from "../../test/session.
 const CALLER_TRACE = "a".repeat(32);
 
 function outcomeOf(span: SeenSpan): [unknown, unknown] {
-  return [span.attributes["valet.outcome"], span.attributes["error.type"]];
+  const { "valet.outcome": outcome, "error.type": errorType, "valet.outcome.reason": reason } = span.attributes;
+  return [outcome, errorType ?? reason];
 }
 
 function reasonsOf(wait: SeenSpan): unknown[] {
@@ -166,7 +167,7 @@ describe("steer", () => {
     await runner.end(first.attemptId, { outcome: "aborted", errorType: "steered" });
     expect((await work(runner)).messageId).toBe(steer);
     expect((await work(runner)).content).toBe("queued before");
-    expect(await session.message(running)).toMatchObject({ outcome: "superseded", errorType: "steered" });
+    expect(await session.message(running)).toMatchObject({ outcome: "superseded", outcomeReason: "steered" });
     await runner.end(elsewhere.attemptId);
     const prompts = await session.spans("valet.prompt");
     const [aborted, steering] = [running, steer].map((id) =>
@@ -185,7 +186,7 @@ describe("steer", () => {
     await runner.next("abort");
     await session.elapse("abort");
     expect((await work(runner)).content).toBe("now");
-    expect(await session.message(running)).toMatchObject({ outcome: "superseded", errorType: "steered" });
+    expect(await session.message(running)).toMatchObject({ outcome: "superseded", outcomeReason: "steered" });
   });
 });
 
@@ -459,7 +460,7 @@ describe("taking back", () => {
     const id = await session.send("never mind");
     for (let i = 0; i < 2; i++) {
       const withdrawn: MessageView = valueIn(await session.stub.withdraw(id, CALLER));
-      expect(withdrawn).toMatchObject({ status: "done", outcome: "aborted", errorType: "withdrawn" });
+      expect(withdrawn).toMatchObject({ status: "done", outcome: "aborted", outcomeReason: "withdrawn" });
     }
     expect(await session.stub.withdraw(running, CALLER)).toMatchObject({ ok: false, problem: { status: 409 } });
     expect(await session.stub.withdraw("nothing", CALLER)).toMatchObject({ ok: false, problem: { status: 404 } });
@@ -473,7 +474,7 @@ describe("taking back", () => {
     const { session, runner, running, attemptId } = await busy();
     const ids = [await session.send("a"), await session.send("b", { channel: "main" })];
     expect(valueIn(await session.stub.clearQueue(CALLER))).toEqual({ withdrawn: 2 });
-    for (const id of ids) expect(await session.message(id)).toMatchObject({ errorType: "queue_cleared" });
+    for (const id of ids) expect(await session.message(id)).toMatchObject({ outcomeReason: "queue_cleared" });
     await runner.end(attemptId);
     expect(await session.message(running)).toMatchObject({ outcome: "ok" });
   });
@@ -486,7 +487,7 @@ describe("taking back", () => {
     expect(await runner.next("abort")).toEqual({ type: "abort", attemptId, reason: "user_abort" });
     await runner.end(attemptId, { outcome: "aborted", errorType: "user_abort" });
     expect(runner.heard.filter(({ type }) => type === "abort")).toEqual([]);
-    expect(await session.message(running)).toMatchObject({ outcome: "aborted", errorType: "user_abort" });
+    expect(await session.message(running)).toMatchObject({ outcome: "aborted", outcomeReason: "user_abort" });
     expect((await work(runner)).messageId).toBe(next);
   });
 

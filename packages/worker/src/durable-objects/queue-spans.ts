@@ -4,15 +4,13 @@
  */
 
 import { endWith } from "@valet/shared/outcome";
-import type { ErrorType, Outcome, QueueReason, SpanAttributes } from "@valet/shared/spans";
+import type { EndedBy, EndReason, ErrorType, Outcome, QueueReason } from "@valet/shared/spans";
 import { type SpanContext, SpanKind } from "@valet/shared/tracing";
 import type { MessageBody, MessageRow, QueueKind, WorkflowBody } from "./message-store.ts";
 import type { SessionTracer } from "./session-tracer.ts";
 
-export type PromptError = NonNullable<SpanAttributes<"valet.prompt">["error.type"]>;
-export type WorkflowError = NonNullable<SpanAttributes<"valet.workflow">["error.type"]>;
 /** What a message or a workflow may end with. */
-export type WorkError = PromptError | WorkflowError;
+export type WorkError = EndedBy<"message" | "workflow"> | "_OTHER";
 
 /** What a message of the system comes from: another session of the family. */
 export interface MessageOrigin {
@@ -118,7 +116,7 @@ export class QueueSpans {
         "valet.queue.wait_ms": nowMs - row.waitingSinceMs,
         "valet.queue.reason": row.reason ?? "immediate",
       });
-      endWith(span, outcome, errorType as SpanAttributes<"valet.queue.wait">["error.type"]);
+      endWith(span, outcome, errorType as EndReason<"valet.queue.wait"> | undefined);
     });
   }
 
@@ -163,7 +161,7 @@ export class QueueSpans {
   endDispatch(kind: QueueKind, context: SpanContext, outcome: Outcome, errorType?: ErrorType): void {
     this.#tracer.change(DISPATCH[kind], context, (span) => {
       if (errorType === "send_failed") span.setAttribute("valet.dispatch.sent", false);
-      endWith(span, outcome, errorType as SpanAttributes<"valet.workflow.dispatch">["error.type"]);
+      endWith(span, outcome, errorType as EndReason<"valet.workflow.dispatch"> | undefined);
     });
   }
 
@@ -171,7 +169,7 @@ export class QueueSpans {
     this.#tracer.change("valet.prompt", row.promptContext, (span) => {
       span.setAttribute("valet.dispatch.attempt", row.attempts > 0 ? row.attempts : undefined);
       if (cause !== undefined) span.addLink(causedBy(cause));
-      endWith(span, outcome, errorType as PromptError | undefined);
+      endWith(span, outcome, errorType as EndReason<"valet.prompt"> | undefined);
     });
   }
 
@@ -183,7 +181,7 @@ export class QueueSpans {
         "valet.workflow.failed_step_count": row.attempts > 0 ? failed : undefined,
       });
       if (cause !== undefined) span.addLink(causedBy(cause));
-      endWith(span, outcome, errorType as WorkflowError | undefined);
+      endWith(span, outcome, errorType as EndReason<"valet.workflow"> | undefined);
     });
   }
 

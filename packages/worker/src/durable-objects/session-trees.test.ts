@@ -34,7 +34,9 @@ function tree(spans: readonly SeenSpan[], traceId: string): string {
 }
 
 function line({ name, attributes, links, isOpen }: SeenSpan): string {
-  const how = [attributes["valet.outcome"], attributes["error.type"]].filter(Boolean).join(" ");
+  const how = [attributes["valet.outcome"], attributes["error.type"] ?? attributes["valet.outcome.reason"]]
+    .filter(Boolean)
+    .join(" ");
   const linked = links.map(({ type, traceId }) => `${type} → ${numbers.get(traceId) ?? "its request"}`);
   return [name, ...(isOpen ? ["open"] : how ? [how] : []), ...linked].join(", ");
 }

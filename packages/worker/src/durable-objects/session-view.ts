@@ -1,4 +1,5 @@
 /** The session as it looks from outside. */
+import { whyOf } from "@valet/shared/outcome";
 import type { SessionView } from "@valet/shared/protocol/session-view";
 import type { AgentRequests } from "./agent-requests.ts";
 import { isoTime } from "./iso-time.ts";
@@ -10,7 +11,7 @@ export function viewSession(record: SessionRecord, queue: PromptQueue, requests:
   const { errorType, sandbox, generation, createdMs, updatedMs } = record;
   return {
     ...{ id, status: state, models: [...models], queueMode, idleTimeoutMs, generation },
-    ...(errorType !== undefined && { errorType }),
+    ...whyOf("error", errorType),
     ...(title !== undefined && { title }),
     ...(repoUrl !== undefined && { repoUrl }),
     ...(branch !== undefined && { branch }),

@@ -1,6 +1,8 @@
 /** One wide record of each turn: the answer to most questions about it, without a trace. */
+import { whyOf } from "@valet/shared/outcome";
 import type { TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
+import type { ErrorType, Outcome } from "@valet/shared/spans";
 import { isoTime } from "./iso-time.ts";
 import type { AttemptRow, MessageRow } from "./message-store.ts";
 import type { AttemptEnd } from "./prompt-queue.ts";
@@ -65,7 +67,8 @@ export class TurnRecords {
     const record: TurnRecord = {
       ...{ attempt_id: attempt.id, session_id: sessionId, message_ids: [...attempt.messageIds] },
       ...{ trace_id: attempt.context.traceId, channel: attempt.channel, generation: attempt.generation },
-      ...{ attempt: attempt.number, model: measured.model ?? null, outcome, error_type: errorType ?? null },
+      ...{ attempt: attempt.number, model: measured.model ?? null, outcome },
+      ...reasonColumns(outcome, errorType),
       accepted_at: isoTime(Math.min(attempt.dispatchedMs, ...messages.map(({ acceptedMs }) => acceptedMs))),
       ...{ dispatched_at: isoTime(attempt.dispatchedMs), ended_at: isoTime(endedMs), queue_wait_ms: attempt.waitMs },
       queue_reasons: [...new Set(messages.flatMap(({ reasons }) => reasons))],
@@ -110,6 +113,11 @@ export class TurnRecords {
         endedMs: row.ended_ms as number | null,
       }));
   }
+}
+
+function reasonColumns(outcome: Outcome, reason: ErrorType | undefined) {
+  const { errorType, outcomeReason } = whyOf(outcome, reason);
+  return { error_type: errorType ?? null, outcome_reason: outcomeReason ?? null };
 }
 
 /** How much of a wait went by while the broker made a sandbox, and while a runner started in it. */

@@ -17,7 +17,8 @@ const COMMAND = { name: "test", run: "npm test" };
 const OK = { status: "done", outcome: "ok" } as const;
 
 function outcomeOf(span: SeenSpan): [unknown, unknown] {
-  return [span.attributes["valet.outcome"], span.attributes["error.type"]];
+  const { "valet.outcome": outcome, "error.type": errorType, "valet.outcome.reason": reason } = span.attributes;
+  return [outcome, errorType ?? reason];
 }
 
 /** A session whose runner works on this workflow. */
@@ -240,7 +241,7 @@ describe("a step that fails", () => {
     expect(view).toMatchObject({ status: "done", outcome: "error", errorType: "workflow_step_failed" });
     expect(view.steps).toMatchObject([
       { outcome: "error", errorType: "command_failed", exitCode: 2 },
-      { outcome: "skipped", errorType: "previous_step_failed" },
+      { outcome: "skipped", outcomeReason: "previous_step_failed" },
     ]);
     const span = await session.onlySpan("valet.workflow");
     expect(outcomeOf(span)).toEqual(["error", "workflow_step_failed"]);
@@ -444,7 +445,7 @@ describe("ending a workflow", () => {
     const id = await session.startWorkflow({ name: "w", steps: [PROMPT, COMMAND] });
     for (let i = 0; i < 2; i++) {
       const view = valueIn(await session.stub.withdrawWorkflow(id, CALLER));
-      expect(view).toMatchObject({ status: "done", outcome: "aborted", errorType: "withdrawn", attempts: 0 });
+      expect(view).toMatchObject({ status: "done", outcome: "aborted", outcomeReason: "withdrawn", attempts: 0 });
       expect(view.steps.map(({ outcome }) => outcome)).toEqual(["skipped", "skipped"]);
     }
     expect(await session.stub.withdrawWorkflow(running, CALLER)).toMatchObject({ ok: false, problem: { status: 409 } });
@@ -455,7 +456,7 @@ describe("ending a workflow", () => {
     const id = await session.startWorkflow({ name: "w", steps: [PROMPT] });
     await session.send("hello");
     expect(valueIn(await session.stub.clearQueue(CALLER))).toEqual({ withdrawn: 2 });
-    expect(await session.workflow(id)).toMatchObject({ outcome: "aborted", errorType: "queue_cleared" });
+    expect(await session.workflow(id)).toMatchObject({ outcome: "aborted", outcomeReason: "queue_cleared" });
   });
 
   test("abort ends the one in work and leaves those that are queued", async () => {
@@ -467,7 +468,7 @@ describe("ending a workflow", () => {
     const aborted = { index: 0, status: "done", outcome: "aborted", errorType: "user_abort" } as const;
     await runner.endWorkflow(attemptId, { outcome: "aborted", errorType: "user_abort", steps: [aborted] });
     const view = await session.workflow(id);
-    expect(view).toMatchObject({ outcome: "aborted", errorType: "user_abort" });
+    expect(view).toMatchObject({ outcome: "aborted", outcomeReason: "user_abort" });
     expect(view.steps.map(({ outcome }) => outcome)).toEqual(["aborted", "skipped"]);
     expect((await runner.acceptWorkflow()).executionId).toBe(next);
     const [span] = await session.spans("valet.workflow");
@@ -488,7 +489,7 @@ describe("ending a workflow", () => {
     await session.send("now", { queueMode: "steer" });
     expect(await runner.next("abort")).toMatchObject({ attemptId, reason: "steered" });
     await runner.endWorkflow(attemptId, { outcome: "aborted", errorType: "steered" });
-    expect(await session.workflow(id)).toMatchObject({ outcome: "superseded", errorType: "steered" });
+    expect(await session.workflow(id)).toMatchObject({ outcome: "superseded", outcomeReason: "steered" });
     expect((await runner.accept()).content).toBe("now");
   });
 
@@ -496,12 +497,12 @@ describe("ending a workflow", () => {
     const { session, runner, id, attemptId } = await working();
     const queued = await session.startWorkflow({ name: "w", steps: [PROMPT] });
     valueIn(await session.stub.terminate(CALLER));
-    expect(await session.workflow(queued)).toMatchObject({ outcome: "aborted", errorType: "session_terminated" });
+    expect(await session.workflow(queued)).toMatchObject({ outcome: "aborted", outcomeReason: "session_terminated" });
     await runner.next("shutdown");
     await runner.endWorkflow(attemptId, { outcome: "aborted", errorType: "session_terminated" });
     runner.send({ type: "stopped" });
     await session.reaches("terminated");
-    expect(await session.workflow(id)).toMatchObject({ outcome: "aborted", errorType: "session_terminated" });
+    expect(await session.workflow(id)).toMatchObject({ outcome: "aborted", outcomeReason: "session_terminated" });
     const refused = await session.stub.startWorkflow({ name: "w", steps: [PROMPT] }, CALLER);
     expect(refused).toMatchObject({ ok: false, problem: { type: "urn:valet:problem:session-ended" } });
   });

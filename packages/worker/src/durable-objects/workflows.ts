@@ -1,7 +1,8 @@
 /** What the session knows of its workflows' steps, and what executions look like from outside. */
+import { whyOf } from "@valet/shared/outcome";
 import type { WorkflowStepView, WorkflowView } from "@valet/shared/protocol/session-view";
 import { stepType, type WorkflowStepState } from "@valet/shared/protocol/workflow";
-import { ERROR_TYPES, type ErrorType, type Outcome } from "@valet/shared/spans";
+import { type ErrorType, knownErrorType, type Outcome } from "@valet/shared/spans";
 import { isoTime } from "./iso-time.ts";
 import type { MessageRow, MessageStore, WorkflowBody } from "./message-store.ts";
 import { isTraced } from "./session-tracer.ts";
@@ -81,8 +82,7 @@ export class Workflows {
     const states = this.states(row.id);
     return {
       ...{ id: row.id, name, status: row.status, onFailure, channel: row.channel, attempts: row.attempts },
-      ...(row.outcome !== null && { outcome: row.outcome }),
-      ...(row.errorType !== null && { errorType: row.errorType }),
+      ...(row.outcome !== null && { outcome: row.outcome, ...whyOf(row.outcome, row.errorType) }),
       ...(row.reason !== null && { queueReason: row.reason }),
       ...(isTraced(row.promptContext) && { traceId: row.promptContext.traceId }),
       acceptedAt: isoTime(row.acceptedMs),
@@ -116,14 +116,12 @@ function viewStep(
   const { status, outcome, errorType, exitCode, durationMs, output } = state;
   return {
     ...{ ...what, status },
-    ...(outcome !== undefined && { outcome }),
-    ...(errorType !== undefined && { errorType: knownError(errorType) }),
+    ...(outcome !== undefined && {
+      outcome,
+      ...whyOf(outcome, errorType === undefined ? undefined : knownErrorType(errorType)),
+    }),
     ...(exitCode !== undefined && { exitCode }),
     ...(durationMs !== undefined && { duration_ms: durationMs }),
     ...(detailed && output !== undefined && { output }),
   };
-}
-
-function knownError(text: string): ErrorType {
-  return ERROR_TYPES.find((type) => type === text) ?? "_OTHER";
 }

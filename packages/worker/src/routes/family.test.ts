@@ -12,7 +12,16 @@ async function spend(ownerId: string, sessionId: string, cost_usd: number): Prom
   const at = new Date(0).toISOString();
   const record: TurnRecord = {
     ...{ attempt_id: crypto.randomUUID(), session_id: sessionId, message_ids: ["m"], trace_id: "t", channel: "main" },
-    ...{ generation: 1, attempt: 1, model: null, outcome: "ok", error_type: null, accepted_at: at, dispatched_at: at },
+    ...{
+      generation: 1,
+      attempt: 1,
+      model: null,
+      outcome: "ok",
+      error_type: null,
+      outcome_reason: null,
+      accepted_at: at,
+      dispatched_at: at,
+    },
     ...{ ended_at: at, queue_wait_ms: 0, queue_reasons: [], sandbox_ms: 0, bootstrap_ms: 0, turn_ms: 1 },
     ...{ time_to_first_token_ms: null, model_ms: 0, tool_ms: 0, permission_wait_ms: 0, model_calls: 1, tool_calls: 0 },
     ...{ tool_errors: 0, retries: 0, tokens_input: 100, tokens_output: 10, tokens_cache_read: 0 },

@@ -96,7 +96,7 @@ describe("the queue", () => {
       const response = await call("DELETE", `${session}/messages/${messageId}`, { token });
       expect(response.status).toBe(200);
       const view = MessageView.parse(await response.json());
-      expect(view).toMatchObject({ id: messageId, status: "done", outcome: "aborted", errorType: "withdrawn" });
+      expect(view).toMatchObject({ id: messageId, status: "done", outcome: "aborted", outcomeReason: "withdrawn" });
     }
     const unknown = await call("DELETE", `${session}/messages/msg_0`, { token });
     expect(unknown.status).toBe(404);

@@ -58,7 +58,10 @@ describe("a workflow", () => {
     for (const _ of [1, 2]) {
       const response = await call("DELETE", `${session}/workflows/${executionId}`, { token });
       expect(response.status).toBe(200);
-      expect(WorkflowView.parse(await response.json())).toMatchObject({ outcome: "aborted", errorType: "withdrawn" });
+      expect(WorkflowView.parse(await response.json())).toMatchObject({
+        outcome: "aborted",
+        outcomeReason: "withdrawn",
+      });
     }
     for (const method of ["GET", "DELETE"]) {
       expect((await call(method, `${session}/workflows/wfl_0`, { token })).status).toBe(404);
@@ -116,5 +119,5 @@ test("the queue is cleared of workflows and messages alike", async () => {
   expect(await response.json()).toEqual({ withdrawn: 2 });
   const messages = await call("GET", `${session}/messages`, { token });
   expect(MessageList.parse(await messages.json()).messages).toMatchObject([{ outcome: "aborted" }]);
-  expect(await list()).toMatchObject([{ outcome: "aborted", errorType: "queue_cleared" }]);
+  expect(await list()).toMatchObject([{ outcome: "aborted", outcomeReason: "queue_cleared" }]);
 });

@@ -54,7 +54,8 @@ export function checkSpans(
   check(prompts.size === messages.length && named("valet.prompt").length === messages.length, "a message has one span");
   const waits = Map.groupBy(named("valet.queue.wait"), ({ attributes }) => attributes["valet.message.id"]);
   for (const { id, end } of messages) {
-    const { "valet.outcome": outcome, "error.type": errorType = "" } = prompts.get(id)?.attributes ?? {};
+    const { "valet.outcome": outcome, ...attributes } = prompts.get(id)?.attributes ?? {};
+    const errorType = attributes["error.type"] ?? attributes["valet.outcome.reason"] ?? "";
     check(`${outcome} ${errorType}` === end, `the span of a message says how it ended: ${end}`);
     const dispatched = (waits.get(id) ?? []).filter(({ attributes }) => attributes["valet.outcome"] === "ok").length;
     const [row] = sql.exec("SELECT attempts FROM messages WHERE id = ?", id).toArray();

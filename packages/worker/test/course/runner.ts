@@ -152,7 +152,9 @@ export class StandInRunner {
     const isLost = errorType === "runner_lost";
     span.setAttributes({
       "valet.outcome": isLost ? "lost" : outcome,
-      ...(errorType !== undefined && { "error.type": errorType }),
+      ...(errorType !== undefined && {
+        [outcome === "error" || isLost ? "error.type" : "valet.outcome.reason"]: errorType,
+      }),
     });
     if (outcome === "error") span.setStatus(StatusCode.ERROR, errorType);
     span.end();

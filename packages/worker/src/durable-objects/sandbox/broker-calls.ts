@@ -4,7 +4,7 @@
  */
 
 import { endWith } from "@valet/shared/outcome";
-import type { SpanAttributes } from "@valet/shared/spans";
+import type { EndReason, SpanAttributes } from "@valet/shared/spans";
 import { type SpanContext, SpanKind } from "@valet/shared/tracing";
 import type { BrokerFailure, BrokerResult } from "../../sandbox-broker/client.ts";
 import { newId } from "../ids.ts";
@@ -16,7 +16,7 @@ type CallSpan = "valet.sandbox.create" | "valet.sandbox.snapshot" | "valet.sandb
 /** How a call came out, as its span says it. */
 export interface CallEnd<N extends CallSpan> {
   readonly outcome: "ok" | "error" | "superseded";
-  readonly errorType?: SpanAttributes<N>["error.type"];
+  readonly errorType?: EndReason<N>;
   readonly attributes?: SpanAttributes<N>;
 }
 
@@ -97,7 +97,7 @@ export class BrokerCalls {
         const end = call.judge(result);
         tracer.change<CallSpan>(call.span, context, (span) => {
           span.setAttributes({ ...end.attributes, "http.response.status_code": result.status });
-          endWith(span, end.outcome, end.errorType as SpanAttributes<CallSpan>["error.type"]);
+          endWith(span, end.outcome, end.errorType as EndReason<CallSpan> | undefined);
         });
         call.settle(result, end);
       });

@@ -1,7 +1,7 @@
 /** The lifecycle operation under way: its row in the session's record and its span, which begin and end together. */
 
 import { endWith, type SpanOf } from "@valet/shared/outcome";
-import type { ErrorType, Outcome, SpanAttributes } from "@valet/shared/spans";
+import type { EndReason, ErrorType, Outcome, SpanAttributes } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import { newId } from "../ids.ts";
 import type { Operation, SessionPatch, SessionState } from "../session-state.ts";
@@ -71,7 +71,7 @@ export class Operations {
   end(outcome: Outcome, errorType?: ErrorType, attributes?: SpanAttributes<OperationSpan>): void {
     this.change<Operation["kind"]>((span) => {
       span.setAttributes(attributes ?? {});
-      endWith(span, outcome, errorType as SpanAttributes<OperationSpan>["error.type"]);
+      endWith(span, outcome, errorType as EndReason<OperationSpan> | undefined);
     });
     this.#state.update({ operation: undefined });
   }

@@ -176,7 +176,7 @@ describe("terminate", () => {
     runner.send({ type: "stopped" });
     await session.reaches("terminated");
     for (const id of [running, queued]) {
-      expect(await session.message(id)).toMatchObject({ outcome: "aborted", errorType: "session_terminated" });
+      expect(await session.message(id)).toMatchObject({ outcome: "aborted", outcomeReason: "session_terminated" });
     }
     const end = await session.onlySpan("valet.sandbox.terminate");
     expect(end).toMatchObject({ attributes: { "valet.terminate.reason": "requested", "valet.outcome": "ok" } });

@@ -7,7 +7,7 @@
  */
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { SandboxAnswer } from "@valet/shared/protocol/sandbox-broker";
-import type { SpanAttributes, SpawnReason } from "@valet/shared/spans";
+import { endedBy, isFailureType, isSaidBy, type SpanAttributes, type SpawnReason } from "@valet/shared/spans";
 import { injectIntoEnvironment, type SpanContext } from "@valet/shared/tracing";
 import type { BrokerFailure, BrokerResult } from "../../sandbox-broker/client.ts";
 import { hashToken, newToken } from "../ids.ts";
@@ -18,14 +18,9 @@ import type { LifecycleParts } from "./sandbox-lifecycle.ts";
 type StartError = NonNullable<SpanAttributes<"valet.sandbox.spawn" | "valet.sandbox.restore">["error.type"]>;
 
 /** What a runner may say it failed to start with. */
-const RUNNER_ERRORS: readonly string[] = [
-  "git_clone_failed",
-  "git_auth_failed",
-  "git_ref_not_found",
-  "git_config_failed",
-  "git_timeout",
-  "opencode_unhealthy",
-] satisfies StartError[];
+const RUNNER_ERRORS = endedBy("start").filter(
+  (type) => isFailureType(type) && isSaidBy(type, "runner"),
+) as StartError[];
 
 const MAX_RECOVERY_ATTEMPTS = 3;
 
@@ -127,7 +122,7 @@ export class SandboxStart {
         if (!result.ok && isUnheard(result.failure)) leftovers.addUnheard(generation, operation.context);
         if (outcome === "superseded") this.#discard(result, operation.context);
         else if (result.ok) this.#onCreated(result.value);
-        else this.fail(errorType ?? "_OTHER");
+        else this.fail(errorType !== undefined && errorType !== "stale_generation" ? errorType : "_OTHER");
       },
     });
   }
@@ -136,7 +131,7 @@ export class SandboxStart {
   onStage({ stage, errorType }: FromRunnerOf<"stage">): void {
     const { state, operations, link } = this.#parts;
     if (stage === "failed") {
-      const type = RUNNER_ERRORS.includes(errorType ?? "") ? (errorType as StartError) : "_OTHER";
+      const type = RUNNER_ERRORS.find((each) => each === errorType) ?? "_OTHER";
       if (this.#isStarting()) this.fail(type);
       else if (state.record.state === "running") this.lost();
       return;

@@ -1,0 +1,565 @@
+/**
+ * Every reason for an outcome other than `ok`, once. Lists that name error types are made from this table: those that a span
+ * may end with, those that abort an attempt, those that move on to the next model, those that work ends with. A row that is
+ * added here is in every list that it belongs to, or the code that must handle it does not compile.
+ */
+import type { Outcome } from "./outcomes.ts";
+
+/** What an error type may end. Each is a span of the catalogue, or several that end alike. */
+export type Ended =
+  | "message"
+  | "workflow"
+  | "wait"
+  | "dispatch"
+  | "turn"
+  | "execution"
+  | "step"
+  | "finalize"
+  | "agent"
+  | "call"
+  | "retry"
+  | "tool"
+  | "request"
+  | "compaction"
+  | "start"
+  | "hibernate"
+  | "terminate"
+  | "create"
+  | "snapshot"
+  | "delete"
+  | "bootstrap"
+  | "connect"
+  | "opencode_start"
+  | "git_setup"
+  | "git_clone"
+  | "git_checkout"
+  | "git_config"
+  | "child_spawn"
+  | "child_report"
+  | "broker_step";
+
+/** What the table says of one error type. */
+export interface ErrorDefinition {
+  /**
+   * The outcomes that it explains. With `error` and `lost` it is `error.type`; with any other outcome it is
+   * `valet.outcome.reason`. No error type explains outcomes of both kinds.
+   */
+  readonly outcomes: readonly Exclude<Outcome, "ok">[];
+  /** The parts that may be the first to say so. */
+  readonly reporters: readonly ("session-agent" | "runner" | "broker")[];
+  readonly ends: readonly Ended[];
+  /** Whether what is still open below ends with it, in the same way. */
+  readonly cuts?: true;
+  /** Whether the runner can be asked to end an attempt for this reason. */
+  readonly aborts?: true;
+  /** Whether the next model of the list is tried. */
+  readonly failsOver?: true;
+  /** What happened. */
+  readonly meaning: string;
+  /** What a person can do about it; `null` where there is nothing to do. */
+  readonly remedy: string | null;
+}
+
+/** What an attempt consists of while the agent works; an abort cuts it. */
+const WORK = ["turn", "execution", "step", "agent", "call", "retry", "tool", "request", "compaction"] as const;
+/** What the runner does before it is ready. */
+const BOOT = [
+  "bootstrap",
+  "connect",
+  "opencode_start",
+  "git_setup",
+  "git_clone",
+  "git_checkout",
+  "git_config",
+] as const;
+/** What a job ends with that its session cannot be started for. */
+const JOB_AND_START = ["message", "workflow", "wait", "start"] as const;
+
+export const ERRORS = {
+  // The sandbox and its broker
+  spawn_failed: {
+    outcomes: ["error"],
+    reporters: ["broker", "session-agent"],
+    ends: [...JOB_AND_START, "create"],
+    meaning: "the broker could not make a sandbox",
+    remedy: "Read the broker's log, then send the message again.",
+  },
+  restore_failed: {
+    outcomes: ["error"],
+    reporters: ["broker", "session-agent"],
+    ends: [...JOB_AND_START, "create"],
+    meaning: "the broker could not make a sandbox from the snapshot",
+    remedy: "Read the broker's log, then send the message again.",
+  },
+  snapshot_failed: {
+    outcomes: ["error"],
+    reporters: ["broker", "session-agent"],
+    ends: ["hibernate", "snapshot"],
+    meaning: "the broker could not take a snapshot",
+    remedy: "Read the broker's log: the disk may be full, or a file in the workspace cannot be copied.",
+  },
+  sandbox_gone: {
+    outcomes: ["error", "lost"],
+    reporters: ["broker", "session-agent"],
+    ends: [
+      ...JOB_AND_START,
+      "dispatch",
+      ...WORK,
+      "finalize",
+      ...BOOT,
+      "hibernate",
+      "snapshot",
+      "delete",
+      "broker_step",
+    ],
+    cuts: true,
+    meaning: "the sandbox no longer exists",
+    remedy: "Send the message again: the session starts a new sandbox.",
+  },
+  broker_unreachable: {
+    outcomes: ["error"],
+    reporters: ["session-agent"],
+    ends: [...JOB_AND_START, "hibernate", "terminate", "create", "snapshot", "delete"],
+    meaning: "no connection to the broker",
+    remedy: "Check that the broker runs and that SANDBOX_BROKER_URL names it.",
+  },
+  broker_timeout: {
+    outcomes: ["error"],
+    reporters: ["session-agent"],
+    ends: [...JOB_AND_START, "hibernate", "terminate", "create", "snapshot", "delete"],
+    meaning: "the broker did not answer in time",
+    remedy: "Check the load of the broker's machine and its log.",
+  },
+  broker_error: {
+    outcomes: ["error"],
+    reporters: ["session-agent", "broker"],
+    ends: [...JOB_AND_START, "hibernate", "terminate", "create", "snapshot", "delete", "broker_step"],
+    meaning: "the broker answered with an error that has no name of its own",
+    remedy: "Read the broker's log.",
+  },
+  breaker_open: {
+    outcomes: ["error"],
+    reporters: ["session-agent"],
+    ends: JOB_AND_START,
+    meaning: "recovery failed too often and was given up",
+    remedy: "Send a message to try again.",
+  },
+  stale_generation: {
+    outcomes: ["superseded"],
+    reporters: ["session-agent"],
+    ends: ["dispatch", "start", "create", "bootstrap", "connect"],
+    meaning: "a newer sandbox had taken over",
+    remedy: null,
+  },
+  // The runner and its link
+  runner_never_ready: {
+    outcomes: ["error"],
+    reporters: ["session-agent"],
+    ends: JOB_AND_START,
+    meaning: "the sandbox ran, its runner did not report idle in time",
+    remedy: "Look at the last stage that was reached, and at the runner's log in the sandbox.",
+  },
+  runner_lost: {
+    outcomes: ["error", "lost"],
+    reporters: ["session-agent"],
+    ends: [...JOB_AND_START, "dispatch", ...WORK, "finalize", ...BOOT],
+    cuts: true,
+    meaning: "the runner left for longer than the grace period",
+    remedy: "Send the message again. If it recurs, the sandbox may be out of memory.",
+  },
+  runner_replaced: {
+    outcomes: ["superseded"],
+    reporters: ["session-agent"],
+    ends: ["bootstrap", "connect"],
+    meaning: "another runner of the same sandbox has the link",
+    remedy: null,
+  },
+  runner_shutdown: {
+    outcomes: ["aborted"],
+    reporters: ["runner"],
+    ends: [...WORK, ...BOOT],
+    cuts: true,
+    aborts: true,
+    meaning: "the runner was told to stop",
+    remedy: null,
+  },
+  link_failed: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["bootstrap", "connect"],
+    meaning: "the runner could not reach the SessionAgent",
+    remedy: "Check that sandboxes can reach the Worker's PUBLIC_URL.",
+  },
+  token_refused: {
+    outcomes: ["error"],
+    reporters: ["session-agent"],
+    ends: ["bootstrap", "connect"],
+    meaning: "the runner's token was not accepted",
+    remedy: null,
+  },
+  send_failed: {
+    outcomes: ["error"],
+    reporters: ["session-agent"],
+    ends: ["message", "workflow", "dispatch", "finalize"],
+    meaning: "the link broke while sending",
+    remedy: "Send the message again.",
+  },
+  not_accepted: {
+    outcomes: ["error"],
+    reporters: ["session-agent", "runner"],
+    ends: ["message", "workflow", "dispatch"],
+    meaning: "the runner refused the dispatch, or did not answer it in time",
+    remedy: "Send the message again. If it recurs, the sandbox's runner may be of an older version.",
+  },
+  // The repository
+  no_repository: {
+    outcomes: ["skipped"],
+    reporters: ["runner"],
+    ends: ["git_setup"],
+    meaning: "the session has no repository",
+    remedy: null,
+  },
+  git_clone_failed: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone"],
+    meaning: "the clone or fetch failed",
+    remedy: "Check the repository's URL, and that sandboxes can reach its host.",
+  },
+  git_auth_failed: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone", "git_checkout"],
+    meaning: "the remote refused the credentials, or there were none",
+    remedy: "Create the session with credentials that may read the repository.",
+  },
+  git_ref_not_found: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone", "git_checkout"],
+    meaning: "the branch or ref does not exist",
+    remedy: "Check the spelling of the branch or ref, and create the session again.",
+  },
+  git_config_failed: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_config"],
+    meaning: "git could not be configured",
+    remedy: "Check that the sandbox's disk is writable and not full.",
+  },
+  git_timeout: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone", "git_checkout", "git_config"],
+    meaning: "git did not end in time",
+    remedy: "Check that the repository's host answers sandboxes; a very large repository needs a longer limit.",
+  },
+  // The agent
+  opencode_unhealthy: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: [...JOB_AND_START, "turn", "execution", "step", "agent", "finalize", "bootstrap", "opencode_start"],
+    meaning: "OpenCode did not become healthy in time",
+    remedy: "Check the load of the sandbox's machine, and the repository's configuration of OpenCode.",
+  },
+  opencode_died: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["message", "workflow", ...WORK, "finalize", "opencode_start"],
+    cuts: true,
+    meaning: "the OpenCode process ended by itself",
+    remedy: "Send the message again. If it recurs, the sandbox may be out of memory.",
+  },
+  opencode_error: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["message", "workflow", "turn", "execution", "step", "agent", "call", "compaction"],
+    meaning: "OpenCode reported an error that has no name of its own",
+    remedy: "Read OpenCode's log in the sandbox.",
+  },
+  stuck_turn: {
+    outcomes: ["error"],
+    reporters: ["runner", "session-agent"],
+    ends: ["message", "workflow", ...WORK],
+    cuts: true,
+    aborts: true,
+    meaning: "the watchdog ended a turn in which nothing happened any more",
+    remedy: "Look at the span that was open longest: it is what did not answer.",
+  },
+  tool_failed: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["tool"],
+    meaning: "the tool returned an error",
+    remedy: null,
+  },
+  permission_denied: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["message", "workflow", "turn", "step", "agent", "tool"],
+    meaning: "a person said no",
+    remedy: null,
+  },
+  // The model and its provider
+  model_chain_exhausted: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["message", "workflow", "turn", "step"],
+    meaning: "every model of the preference list failed",
+    remedy: "Look at why the last model failed.",
+  },
+  provider_rate_limited: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["agent", "call", "compaction", "retry"],
+    failsOver: true,
+    meaning: "429, or the provider's word for it",
+    remedy: "Wait, or add another model to the session's list.",
+  },
+  provider_overloaded: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["agent", "call", "compaction", "retry"],
+    failsOver: true,
+    meaning: "503 or 529, or the provider's word for it",
+    remedy: "Wait, or add another model to the session's list.",
+  },
+  provider_unavailable: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["agent", "call", "compaction", "retry"],
+    failsOver: true,
+    meaning: "no connection, or another 5xx",
+    remedy: "Check that sandboxes can reach the provider.",
+  },
+  provider_timeout: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["agent", "call", "compaction", "retry"],
+    failsOver: true,
+    meaning: "no answer in time",
+    remedy: "Check the provider's status, or add another model to the session's list.",
+  },
+  provider_auth_failed: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["agent", "call", "compaction", "retry"],
+    failsOver: true,
+    meaning: "401 or 403",
+    remedy: "Check the provider's key.",
+  },
+  provider_bad_request: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["agent", "call", "compaction", "retry"],
+    failsOver: true,
+    meaning: "another 4xx: the model is unknown, or refuses the request's form",
+    remedy: "Check the model's name.",
+  },
+  provider_stream_cut: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["agent", "call", "compaction", "retry"],
+    failsOver: true,
+    meaning: "the answer broke off",
+    remedy: "Send the message again.",
+  },
+  context_overflow: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["agent", "call", "compaction", "retry"],
+    failsOver: true,
+    meaning: "more input than the model takes",
+    remedy: "Use a model with a larger context, or a new session.",
+  },
+  output_limit: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["agent", "call", "compaction", "retry"],
+    failsOver: true,
+    meaning: "the answer was cut at the token limit and is of no use",
+    remedy: "Ask for less at once.",
+  },
+  content_filtered: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["agent", "call", "compaction", "retry"],
+    failsOver: true,
+    meaning: "the provider withheld the answer",
+    remedy: null,
+  },
+  // What people and the session's own life do to work
+  user_abort: {
+    outcomes: ["aborted"],
+    reporters: ["session-agent"],
+    ends: ["message", "workflow", "wait", "dispatch", ...WORK],
+    cuts: true,
+    aborts: true,
+    meaning: "a person aborted it",
+    remedy: null,
+  },
+  steered: {
+    outcomes: ["superseded"],
+    reporters: ["session-agent"],
+    ends: ["message", "workflow", "dispatch", ...WORK],
+    cuts: true,
+    aborts: true,
+    meaning: "a message in mode `steer` took its place",
+    remedy: null,
+  },
+  withdrawn: {
+    outcomes: ["aborted"],
+    reporters: ["session-agent"],
+    ends: ["message", "workflow", "wait"],
+    meaning: "its sender took the message back",
+    remedy: null,
+  },
+  queue_cleared: {
+    outcomes: ["aborted"],
+    reporters: ["session-agent"],
+    ends: ["message", "workflow", "wait"],
+    meaning: "the queue was cleared",
+    remedy: null,
+  },
+  session_busy: {
+    outcomes: ["skipped"],
+    reporters: ["session-agent"],
+    ends: ["hibernate"],
+    meaning: "work arrived before it was too late to stay awake",
+    remedy: null,
+  },
+  session_hibernated: {
+    outcomes: ["aborted"],
+    reporters: ["session-agent"],
+    ends: ["message", "workflow", "dispatch", ...WORK],
+    cuts: true,
+    aborts: true,
+    meaning: "the session was hibernated meanwhile",
+    remedy: null,
+  },
+  session_terminated: {
+    outcomes: ["aborted"],
+    reporters: ["session-agent"],
+    ends: [...JOB_AND_START, "dispatch", ...WORK, "hibernate", "child_spawn"],
+    cuts: true,
+    aborts: true,
+    meaning: "the session was terminated meanwhile",
+    remedy: null,
+  },
+  // Workflows and child sessions
+  workflow_invalid: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["workflow", "dispatch", "execution"],
+    meaning: "the runner could not make sense of the workflow",
+    remedy: "Check that sandboxes run the same version as the Worker.",
+  },
+  workflow_step_failed: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["workflow", "execution"],
+    meaning: "a step failed",
+    remedy: "Look at the step that failed first.",
+  },
+  command_failed: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["step"],
+    meaning: "a step's command ended with another exit code than 0",
+    remedy: "Read the step's output.",
+  },
+  command_timeout: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["step"],
+    meaning: "a step's command did not end in time and was killed",
+    remedy: "Read the step's output; split the command, or let it end sooner.",
+  },
+  previous_step_failed: {
+    outcomes: ["skipped"],
+    reporters: ["runner", "session-agent"],
+    ends: ["step"],
+    meaning: "an earlier step failed and the workflow stops then",
+    remedy: null,
+  },
+  child_session_refused: {
+    outcomes: ["error"],
+    reporters: ["session-agent", "runner"],
+    ends: ["tool", "child_spawn"],
+    meaning: "no child session was made",
+    remedy: null,
+  },
+  parent_session_gone: {
+    outcomes: ["skipped"],
+    reporters: ["session-agent"],
+    ends: ["child_report"],
+    meaning: "the parent session takes no more messages",
+    remedy: null,
+  },
+  // The word is OpenTelemetry's.
+  _OTHER: {
+    outcomes: ["error", "lost"],
+    reporters: ["session-agent", "runner", "broker"],
+    ends: [],
+    meaning: "none of these: a bug in Valet",
+    remedy: "Please report it, with the trace.",
+  },
+} as const satisfies Record<string, ErrorDefinition>;
+
+/** Why an outcome is not `ok`. */
+export type ErrorType = keyof typeof ERRORS;
+type Rows = typeof ERRORS;
+
+/** Those that explain `error` and `lost`, and so are `error.type`. */
+export type FailureType = {
+  [E in ErrorType]: Extract<Rows[E]["outcomes"][number], "error" | "lost"> extends never ? never : E;
+}[ErrorType];
+/** Those that explain any other outcome, and so are `valet.outcome.reason`. */
+export type OutcomeReason = Exclude<ErrorType, FailureType>;
+
+/** Those that may end one of these. */
+export type EndedBy<W extends Ended> = {
+  [E in ErrorType]: Extract<Rows[E]["ends"][number], W> extends never ? never : E;
+}[ErrorType];
+/** Those with a mark of the table. */
+export type Marked<M extends "cuts" | "aborts" | "failsOver"> = {
+  [E in ErrorType]: Rows[E] extends { readonly [K in M]: true } ? E : never;
+}[ErrorType];
+
+const rows: Readonly<Record<ErrorType, ErrorDefinition>> = ERRORS;
+
+export const ERROR_TYPES = Object.keys(ERRORS) as [ErrorType, ...ErrorType[]];
+export const FAILURE_TYPES = ERROR_TYPES.filter(isFailureType);
+export const OUTCOME_REASONS = ERROR_TYPES.filter((type) => !isFailureType(type)) as OutcomeReason[];
+
+/** Whether it is `error.type`, and no mere reason. */
+export function isFailureType(type: ErrorType): type is FailureType {
+  return rows[type].outcomes.some((outcome) => outcome === "error" || outcome === "lost");
+}
+
+/** Those that may end one of these, in the table's order. */
+export function endedBy<W extends Ended>(...what: W[]): EndedBy<W>[] {
+  return ERROR_TYPES.filter((type) => rows[type].ends.some((each) => (what as Ended[]).includes(each))) as EndedBy<W>[];
+}
+
+/** Those with a mark of the table, in the table's order. */
+export function marked<M extends "cuts" | "aborts" | "failsOver">(mark: M) {
+  return ERROR_TYPES.filter((type) => rows[type][mark] === true) as [Marked<M>, ...Marked<M>[]];
+}
+
+/** Those that this part may be the first to say, or that it repeats because it was asked to abort for them. */
+export function isSaidBy(type: ErrorType, reporter: ErrorDefinition["reporters"][number]): boolean {
+  return rows[type].reporters.includes(reporter) || (reporter === "runner" && rows[type].aborts === true);
+}
+
+/** The error type of this name; `_OTHER` for a name that this version does not know. */
+export function knownErrorType(name: string): ErrorType {
+  return ERROR_TYPES.find((type) => type === name) ?? "_OTHER";
+}
+
+/** What happened and what a person can do, in one or two sentences. */
+export function explain(type: ErrorType): string {
+  const { meaning, remedy } = rows[type];
+  const sentence = `${meaning.charAt(0).toUpperCase()}${meaning.slice(1)}.`;
+  return remedy === null ? sentence : `${sentence} ${remedy}`;
+}
