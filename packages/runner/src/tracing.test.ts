@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+import { isOwnTraceId } from "@valet/shared/protocol/own-trace-ids";
 import { attributesToObject, parseTraceparent, type ReadableSpan, SpanKind } from "@valet/shared/tracing";
 import { expect, test } from "vitest";
 import { createTracing } from "./tracing.ts";
@@ -49,4 +51,14 @@ test("lost spans are told of in one that begins a trace of its own", () => {
   expect(attributes()).toEqual([
     { ...SESSION, "valet.dropped_spans.queue_full": 5, "valet.dropped_spans.too_large": 1 },
   ]);
+});
+
+test("a trace of its own has an id that was drawn for the session, and for no other", () => {
+  const { tracing, ended } = setUp();
+  for (let i = 0; i < 20; i++) tracing.base.startSpan("valet.runner.bootstrap").end();
+  const ids = ended.map(({ context }) => context.traceId);
+  const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
+  expect(new Set(ids).size).toBe(20);
+  expect(ids.every((id) => isOwnTraceId(id, "ses_1", sha256))).toBe(true);
+  expect(ids.some((id) => isOwnTraceId(id, "ses_2", sha256))).toBe(false);
 });

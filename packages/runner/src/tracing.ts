@@ -2,6 +2,8 @@
  * The runner's tracers. Their spans carry the session and go to the outbox, sampled or not: the session's own store keeps
  * those that no backend gets.
  */
+import { createHash } from "node:crypto";
+import { ownTraceId } from "@valet/shared/protocol/own-trace-ids";
 import {
   DOUBLE_KEYS,
   type SpanAttributes,
@@ -13,7 +15,9 @@ import {
   type AnchoredClock,
   alwaysOn,
   createAnchoredClock,
+  createRandomIds,
   type DropReason,
+  type IdGenerator,
   type OnDiagnostic,
   type OpenSpan,
   parentBased,
@@ -57,9 +61,10 @@ export function createTracing(
     "gen_ai.conversation.id": sessionId,
     "valet.generation": generation,
   });
+  const ids = createOwnIds(sessionId);
   const configure: Tracing["configure"] = (options) =>
     new Tracer<ValetSpans>({
-      ...{ scope: SCOPE, sink, clock, sampler, onDiagnostic, doubleKeys: DOUBLE_KEYS },
+      ...{ scope: SCOPE, sink, clock, sampler, ids, onDiagnostic, doubleKeys: DOUBLE_KEYS },
       ...options,
     });
   const base = configure({ enabled: true, captureContent: false });
@@ -73,6 +78,13 @@ export function createTracing(
       base.startSpan("valet.trace_plane.dropped", { attributes }).end();
     },
   };
+}
+
+/** Ids whose traces the session takes from its sandbox, in whatever order their spans arrive. */
+function createOwnIds(sessionId: string): IdGenerator {
+  const random = createRandomIds();
+  const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
+  return { spanId: random.spanId, traceId: () => ownTraceId(sessionId, random.spanId(), sha256) };
 }
 
 /** What OTLP calls the resource of this process. */

@@ -8,33 +8,38 @@ import type { FakeRunner } from "./fake-runner.ts";
 import { boot } from "./sandbox.ts";
 import { TestSession } from "./session.ts";
 
-/** The span of a tool call, as the runner says it; here it is the test's. */
+/** The span of a tool call, as the runner says it. Here it is the test's: in no trace of the session unless one is given. */
 export const TOOL_CALL = { traceId: "c".repeat(32), spanId: "b".repeat(16) };
 
 let requests = 0;
 
 /** What the parent's agent asks; the frame can be sent again. */
-export function requestOf(request: ChildSessionRequest, attemptId?: string) {
+export function requestOf(request: ChildSessionRequest, attemptId?: string, traceId = TOOL_CALL.traceId) {
   return {
     type: "child-session-request" as const,
     requestId: `req_${++requests}`,
     request,
-    traceparent: `00-${TOOL_CALL.traceId}-${TOOL_CALL.spanId}-03`,
+    traceparent: `00-${traceId}-${TOOL_CALL.spanId}-03`,
     ...(attemptId !== undefined && { attemptId }),
   };
 }
 
-/** Asks, and waits for the answer. */
+/** Asks in the trace that the runner was started in, and waits for the answer. */
 export async function ask(
   runner: FakeRunner,
   request: ChildSessionRequest,
   attemptId?: string,
 ): Promise<ChildSessionAnswer> {
-  const frame = requestOf(request, attemptId);
+  const frame = requestOf(request, attemptId, startTraceOf(runner));
   runner.send(frame);
   const { requestId, answer } = await runner.next("child-session-response");
   expect(requestId).toBe(frame.requestId);
   return answer;
+}
+
+function startTraceOf(runner: FakeRunner): string | undefined {
+  const traceparents = runner.heard.flatMap((frame) => (frame.type === "repo-config" ? [frame.traceparent] : []));
+  return traceparents[0]?.split("-")[1];
 }
 
 /** The one session that a request was about. */

@@ -2,7 +2,10 @@
  * The link to the runner, on the real object: the runner's side is spoken by the test (test/fake-runner.ts), the broker is
  * scripted. What the real runner makes of it is not shown here.
  */
+
 import { runInDurableObject } from "cloudflare:test";
+import { createHash } from "node:crypto";
+import { ownTraceId } from "@valet/shared/protocol/own-trace-ids";
 import { MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
 import { encodeTraces, type ReadableSpan, serialiseSpan, Tracer } from "@valet/shared/tracing";
 import { describe, expect, test, vi } from "vitest";
@@ -19,6 +22,8 @@ function spanFrame(session: TestSession, name: string): string {
     .end();
   return encodeTraces({ "service.name": "valet-runner" }, ended);
 }
+
+const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
 
 async function refusalOf(runner: FakeRunner): Promise<string> {
   const { reason } = await runner.next("refused");
@@ -177,6 +182,113 @@ describe("what is not understood", () => {
       ...{ ready: false, version: "1" },
     });
     expect(await refusalOf(runner)).toBe("stale_generation");
+  });
+});
+
+describe("whoever has stolen the token", () => {
+  /** A hello as the generation's runner says it. */
+  const hello = (instanceId: string, generation = 1) => ({
+    ...{ type: "hello" as const, protocol: 1 as const, instanceId, generation, clockMs: Date.now(), attempts: [] },
+    ...{ ready: true, version: "1" },
+  });
+
+  /** How much is stored of the session itself, and how many runner processes it knows. */
+  const stored = (session: TestSession) =>
+    runInDurableObject(session.stub, (_object, { storage }) => {
+      const count = (sql: string) => storage.sql.exec(sql).one().n as number;
+      return {
+        session: count("SELECT LENGTH(record) AS n FROM session"),
+        instances: count("SELECT COUNT(*) AS n FROM trace_instances"),
+      };
+    });
+
+  test("says hello once a connection: a flood of them is cut off at the second, and the session is served on", async () => {
+    const { session } = await TestSession.running();
+    const before = await stored(session);
+    const thief = await session.connect();
+    for (let i = 0; i < 8000; i++) thief.send(hello(`run_${i}`));
+    await eventually(() => expect(thief.closed?.code).toBe(1008));
+    expect(thief.heard.filter(({ type }) => type === "config")).toHaveLength(1);
+    expect((await stored(session)).session).toBeLessThan(before.session + 500);
+    await (await session.connect()).ready();
+    await eventually(async () => expect((await session.view()).agent).toBe("idle"));
+  });
+
+  test("names so many instances and no more, and opens so many connections in a minute", async () => {
+    const { session } = await TestSession.running();
+    const { token, generation } = await session.credentials();
+    const opened: FakeRunner[] = [];
+    let refused = "";
+    for (let i = 0; i < 200 && refused === ""; i++) {
+      const thief = await FakeRunner.open(session.stub, { token, generation }).catch((error: Error) => {
+        refused = error.message;
+      });
+      if (!thief) break;
+      thief.send(hello(`run_${i}`));
+      opened.push(thief);
+    }
+    expect(refused).toMatch(/^429: /);
+    expect(opened.length).toBeLessThan(100);
+    const instances = await runInDurableObject(session.stub, (_object, { storage }) => {
+      return JSON.parse(storage.sql.exec("SELECT record FROM session").one().record as string).link.instances.length;
+    });
+    expect(instances).toBeLessThanOrEqual(64);
+  });
+
+  test("sends so many frames and no more, whatever they are, over all connections", async () => {
+    const { session, runner } = await TestSession.running();
+    for (let i = 0; i < 5000; i++) runner.send({ type: "stage", stage: "connected" });
+    await eventually(() => expect(runner.closed?.code).toBe(1008));
+    expect((await session.view()).agent).toBe("disconnected");
+    const again = await session.connect();
+    for (let i = 0; i < 5000; i++) again.sendRaw("{");
+    await eventually(() => expect(again.closed?.code).toBe(1008));
+  });
+
+  test("fills no table with the names of runners that there are not", async () => {
+    const { session, runner } = await TestSession.running();
+    for (let i = 0; i < 1500; i++) {
+      runner.send({ type: "spans", instanceId: `run_${i}`, seq: 1, otlp: '{"resourceSpans":[]}' });
+    }
+    await eventually(() => expect(runner.heard.filter(({ type }) => type === "spans-ack")).toHaveLength(1500));
+    expect((await stored(session)).instances).toBeLessThanOrEqual(1000);
+  });
+
+  test("writes no spans into the traces of others, as nobody else, and for no other session", async () => {
+    const { session, runner } = await TestSession.running();
+    const spawn = await session.onlySpan("valet.sandbox.spawn");
+    const made: ReadableSpan[] = [];
+    const tracer = new Tracer({
+      scope: { name: "thief" },
+      sink: { onStart: () => {}, onEnd: (span) => made.push(span) },
+    });
+    const within = (traceId: string) => ({
+      traceId,
+      spanId: "b".repeat(16),
+      traceFlags: 1,
+      traceState: "",
+      isRemote: true,
+    });
+    const own = { "valet.session.id": session.id };
+    tracer.startSpan("foreign", { parent: within("f".repeat(32)), attributes: own }).end();
+    tracer.startSpan("operation", { parent: within(spawn.traceId), attributes: own }).end();
+    tracer.startSpan("root", { attributes: own }).end();
+    tracer.startSpan("double", { attributes: { ...own, "session.id": "ses_other" } }).end();
+    const id = ownTraceId(session.id, "0123456789abcdef", sha256);
+    tracer.startSpan("drawn", { parent: within(id), attributes: own }).end();
+    const resource = { "service.name": "bank", "deployment.environment.name": "production", "valet.generation": 1 };
+    const otlp = encodeTraces(resource, made);
+    runner.send({ type: "spans", instanceId: runner.instanceId, seq: 1, otlp });
+    await runner.next("spans-ack");
+
+    const names = (await session.spans()).map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(["operation", "root", "drawn"]));
+    expect(names).not.toContain("foreign");
+    expect((await session.onlySpan("double")).attributes["session.id"]).toBe(session.id);
+    const text = await new Response(valueIn(await session.stub.readTrace(id))).text();
+    expect(text).toContain('"valet-runner"');
+    expect(text).toContain(runner.instanceId);
+    expect(text).not.toMatch(/bank|production/);
   });
 });
 

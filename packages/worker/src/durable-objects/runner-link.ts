@@ -15,6 +15,7 @@ import {
 } from "@valet/shared/protocol/runner-link";
 import type { Intervals } from "../env.ts";
 import { isTokenOf, newId } from "./ids.ts";
+import { type BudgetLimits, RateBudget } from "./rate-budget.ts";
 import { NO_LINK, type SessionRecord, type SessionState } from "./session-state.ts";
 import type { Timers } from "./timers.ts";
 import type { Transactions } from "./transactions.ts";
@@ -54,11 +55,26 @@ interface Connection {
   readonly generation: number;
   readonly connectedMs: number;
   readonly badFrames: number;
+  /** Whether it has said hello. */
+  readonly greeted?: boolean;
+  /** It was closed for what it did: frames that were on their way are not read. */
+  readonly isCut?: boolean;
 }
 
 const TAG = "runner";
 /** A runner that speaks nonsense this often is not one of ours. */
 const MAX_BAD_FRAMES = 20;
+/** Open sockets of runners at once: one that counts, one that takes its place, and some whose end nobody has seen. */
+const MAX_SOCKETS = 8;
+/** Processes of a generation. The broker gives up on a runner that dies again and again long before. */
+const MAX_INSTANCES = 64;
+/**
+ * What all connections of a session's runner may do together. A runner sends some twenty frames a second at the most; what it
+ * kept while the link was down (32 frames unacknowledged, 16 MB) comes in one go.
+ */
+const CONNECTIONS: BudgetLimits = { burst: 60, perSecond: 1 };
+const FRAMES: BudgetLimits = { burst: 2000, perSecond: 200 };
+const CODE_UNITS: BudgetLimits = { burst: 64 * 1024 * 1024, perSecond: 2 * 1024 * 1024 };
 const KNOWN_TYPES = new Set<unknown>(FromRunnerSchema.options.map(({ shape }) => shape.type.value));
 
 const NORMAL = 1000;
@@ -72,6 +88,9 @@ export class RunnerLink {
   readonly #options: RunnerLinkOptions;
   /** When frames last came in, by connection. Pings are counted by the platform. */
   readonly #lastFrameMs = new Map<string, number>();
+  readonly #connections = new RateBudget(CONNECTIONS);
+  readonly #frames = new RateBudget(FRAMES);
+  readonly #codeUnits = new RateBudget(CODE_UNITS);
 
   constructor(options: RunnerLinkOptions) {
     this.#options = options;
@@ -103,9 +122,17 @@ export class RunnerLink {
       return new Response("A runner's token and generation are needed.", { status: 401 });
     }
     const { ctx, state, now } = this.#options;
-    const { 0: client, 1: server } = new WebSocketPair();
     const refusal = refusalOf(state.record, token, generation);
+    // Only whoever has the token uses up what its runner may do.
+    if (refusal === undefined && !this.#connections.spend(1, now())) {
+      return new Response("Too many connections: try again in a moment.", {
+        status: 429,
+        headers: { "retry-after": "1" },
+      });
+    }
+    const { 0: client, 1: server } = new WebSocketPair();
     if (refusal === undefined) {
+      this.#makeRoom();
       ctx.acceptWebSocket(server, [TAG]);
       const connection: Connection = { role: "runner", id: newId("con"), generation, connectedMs: now(), badFrames: 0 };
       server.serializeAttachment(connection);
@@ -119,13 +146,19 @@ export class RunnerLink {
   /** A frame has come in. Whatever it holds, the object lives on. */
   receive(socket: WebSocket, data: string | ArrayBuffer): void {
     const connection = connectionOf(socket);
-    if (connection === undefined) return;
+    if (connection === undefined || connection.isCut) return;
+    const length = typeof data === "string" ? data.length : data.byteLength;
+    const nowMs = this.#options.now();
+    if (!this.#frames.spend(1, nowMs) || !this.#codeUnits.spend(length, nowMs)) {
+      this.#cut(socket, connection, POLICY_VIOLATION, "too many frames");
+      return;
+    }
     if (typeof data !== "string") {
       this.#bad(socket, connection, "frames are text");
       return;
     }
     if (isTooLarge(data)) {
-      close(socket, TOO_BIG, `a frame may have ${MAX_LINK_FRAME_BYTES} bytes`);
+      this.#cut(socket, connection, TOO_BIG, `a frame may have ${MAX_LINK_FRAME_BYTES} bytes`);
       return;
     }
     const parsed = parseFromRunner(data);
@@ -206,12 +239,22 @@ export class RunnerLink {
       refuse(socket, "stale_generation");
       return;
     }
+    if (connection.greeted) {
+      this.#cut(socket, connection, POLICY_VIOLATION, "one hello a connection");
+      return;
+    }
+    const instances = new Set([...link.instances, hello.instanceId]);
+    if (instances.size > MAX_INSTANCES) {
+      this.#cut(socket, connection, POLICY_VIOLATION, "too many instances of the runner");
+      return;
+    }
+    socket.serializeAttachment({ ...connection, greeted: true } satisfies Connection);
     transactions.run(() => {
       state.updateLink({
         state: "connected",
         connectionId: connection.id,
         instanceId: hello.instanceId,
-        instances: [...new Set([...link.instances, hello.instanceId])],
+        instances: [...instances],
         ready: hello.ready,
         clockOffsetMs: hello.clockMs - now(),
       });
@@ -265,9 +308,29 @@ export class RunnerLink {
     return ctx.getWebSockets(TAG).find((socket) => connectionOf(socket)?.id === connectionId);
   }
 
+  /** Closes sockets that nobody uses, the oldest first, so that there is room for one more. */
+  #makeRoom(): void {
+    const { ctx, state } = this.#options;
+    const idle = ctx
+      .getWebSockets(TAG)
+      .map((socket) => ({ socket, connection: connectionOf(socket) }))
+      .filter(({ connection }) => connection?.id !== state.record.link.connectionId)
+      .sort((a, b) => (a.connection?.connectedMs ?? 0) - (b.connection?.connectedMs ?? 0));
+    for (const { socket } of idle.slice(0, Math.max(0, idle.length - MAX_SOCKETS + 2))) refuse(socket, "superseded");
+  }
+
+  /** Closes a connection for what it did. Nothing more is read from it, and it need not answer for the link to be down. */
+  #cut(socket: WebSocket, connection: Connection, code: number, reason: string): void {
+    const { state, transactions } = this.#options;
+    socket.serializeAttachment({ ...connection, isCut: true } satisfies Connection);
+    close(socket, code, reason);
+    this.#lastFrameMs.delete(connection.id);
+    if (state.record.link.connectionId === connection.id) transactions.run(() => this.#down(true));
+  }
+
   #bad(socket: WebSocket, connection: Connection, error: string): void {
     if (connection.badFrames >= MAX_BAD_FRAMES) {
-      close(socket, POLICY_VIOLATION, "too many frames that are not understood");
+      this.#cut(socket, connection, POLICY_VIOLATION, "too many frames that are not understood");
       return;
     }
     socket.serializeAttachment({ ...connection, badFrames: connection.badFrames + 1 } satisfies Connection);

@@ -61,6 +61,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     resource: { ...resource, "valet.session.id": sessionId() },
     segmentDelayMs: tracing.batch.scheduleDelayMs,
     maxBytes: MAX_TRACE_BYTES,
+    ownTracesOnly: true,
     now,
   });
   const exporter = new TraceExport(sql, traces, {
@@ -134,6 +135,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   };
   const children = new ChildSessions({
     ...{ ...family, db: env.DB, allowsFileRepos: allowsFileRepos(env) },
+    isOwnTrace: (traceId) => traces.isOwnTrace(traceId),
     channelOf: (attemptId) => queue.store.attempt(attemptId ?? "")?.channel ?? MAIN_CHANNEL,
     respond: (requestId, answer) => link.send({ type: "child-session-response", requestId, answer }),
   });

@@ -41,18 +41,27 @@ describe("a child that is spawned", () => {
   test("is linked to the tool call that asked for it, and its sandbox to the spawn", async () => {
     const { parent, child } = await spawned();
     const spawn = await parent.onlySpan("valet.child_session.spawn");
-    expect(spawn).toMatchObject({ ...{ traceId: TOOL_CALL.traceId, parentSpanId: TOOL_CALL.spanId, kind: 3 } });
+    const { traceId } = await parent.onlySpan("valet.sandbox.spawn");
+    expect(spawn).toMatchObject({ ...{ traceId, parentSpanId: TOOL_CALL.spanId, kind: 3 } });
     expect(spawn.attributes).toMatchObject({ "valet.outcome": "ok", "valet.child_session.id": child.id });
     const { runner } = await working(child);
     const prompt = await child.onlySpan("valet.prompt");
     expect(prompt).toMatchObject({
       parentSpanId: undefined,
       attributes: { "valet.message.source": "system", "valet.parent_session.id": parent.id },
-      links: [{ type: "spawned_by", ...TOOL_CALL }],
+      links: [{ type: "spawned_by", traceId, spanId: TOOL_CALL.spanId }],
     });
     expect(linksOf(await child.onlySpan("valet.sandbox.spawn"), "caused_by")).toEqual([spawn.spanId]);
     expect((await child.spans("valet.queue.wait"))[0]?.attributes["valet.queue.reason"]).toBe("initial_prompt");
     expect(runner.closed).toBeUndefined();
+  });
+
+  test("does not get its spawn into a trace that is not the session's, whatever the runner says", async () => {
+    const { session, runner } = await TestSession.running();
+    runner.send(requestOf(SPAWN));
+    TestSession.of(sessionIn((await runner.next("child-session-response")).answer));
+    const spawn = await session.onlySpan("valet.child_session.spawn");
+    expect(spawn).toMatchObject({ parentSpanId: undefined, traceId: expect.not.stringContaining(TOOL_CALL.traceId) });
   });
 
   test("is one, however often the request comes, and each time it is answered", async () => {
@@ -217,7 +226,8 @@ describe("a child that is open", () => {
     const { parent, runner, child } = await spawned();
     const { runner: childRunner, attemptId } = await working(child);
     await childRunner.end(attemptId);
-    const frame = requestOf({ action: "message", session: child.id, message: "again" });
+    const { traceId } = await parent.onlySpan("valet.sandbox.spawn");
+    const frame = requestOf({ action: "message", session: child.id, message: "again" }, undefined, traceId);
     runner.send(frame);
     runner.send(frame);
     expect((await runner.next("child-session-response")).answer).toMatchObject({ ok: true });
@@ -227,7 +237,7 @@ describe("a child that is open", () => {
     expect(prompt).toMatchObject({
       parentSpanId: undefined,
       attributes: { "valet.parent_session.id": parent.id },
-      links: [{ type: "caused_by", ...TOOL_CALL }],
+      links: [{ type: "caused_by", traceId, spanId: TOOL_CALL.spanId }],
     });
     expect(valueIn(await child.stub.messages()).messages).toHaveLength(2);
   });

@@ -35,6 +35,8 @@ export interface ChildSessionsOptions extends FamilyOptions {
   readonly allowsFileRepos: boolean;
   /** The channel of an attempt; where messages go that name none, if there is no such attempt. */
   readonly channelOf: (attemptId: string | undefined) => string;
+  /** Whether the session has spans of a trace, or may begin it: a sandbox has no say in others. */
+  readonly isOwnTrace: (traceId: string) => boolean;
   /** Sends the answer if there is a link; the request comes again if not. */
   readonly respond: (requestId: string, answer: ChildSessionAnswer) => void;
 }
@@ -120,7 +122,7 @@ export class ChildSessions {
   #spawn(frame: Request, request: ChildSessionRequestOf<"spawn">): void {
     const { tracer, state, channelOf, allowsFileRepos } = this.#options;
     const { requestId, attemptId } = frame;
-    const toolCall = contextOf(frame);
+    const toolCall = this.#contextOf(frame);
     const childId = newId("ses");
     const refused = this.#refusal();
     const made: ChildInput =
@@ -151,7 +153,7 @@ export class ChildSessions {
     const child = this.#openChild(session);
     if (child === undefined) return this.#refuse(requestId, NO_SUCH_CHILD);
     const { id: parentSessionId } = this.#options.state.record;
-    const message = { id: newId("msg"), parentSessionId, content, sentBy: carrierOf(contextOf(frame)) };
+    const message = { id: newId("msg"), parentSessionId, content, sentBy: carrierOf(this.#contextOf(frame)) };
     this.#begin(requestId, { action: "message", childId: child.id, message });
   }
 
@@ -278,6 +280,12 @@ export class ChildSessions {
     return child?.state === "open" || child?.state === "spawning" ? child : undefined;
   }
 
+  /** The tool call that asks, if it is in a trace of the session. */
+  #contextOf({ traceparent, tracestate }: Request): SpanContext | undefined {
+    const context = extractFromHeaders({ traceparent, tracestate });
+    return context !== undefined && this.#options.isOwnTrace(context.traceId) ? context : undefined;
+  }
+
   #endSpan(context: SpanContext, ...end: SpawnEnd): void {
     this.#options.tracer.change("valet.child_session.spawn", context, (span) => endWith(span, ...end));
   }
@@ -305,10 +313,6 @@ type SpawnEnd = [
 ];
 
 const NO_SUCH_CHILD = "You have no open child session of this id.";
-
-function contextOf({ traceparent, tracestate }: Request): SpanContext | undefined {
-  return extractFromHeaders({ traceparent, tracestate });
-}
 
 function carrierOf(context: SpanContext | undefined): Carrier {
   return context === undefined ? {} : contextHeaders(context);

@@ -23,6 +23,7 @@ import {
 import { readRequest, type SpanFacts, type SpanGroup, writeSpans } from "./otlp-request.ts";
 import { stampGroup } from "./stamp.ts";
 import { OBJECT, TraceOpenSpans } from "./trace-open-spans.ts";
+import { TraceOrigin } from "./trace-origin.ts";
 import { type Segment, type TailEntry, type TracePosition, TraceSegments, unpack } from "./trace-segments.ts";
 import type { TraceSummary } from "./trace-summary.ts";
 import {
@@ -43,6 +44,8 @@ export interface TraceStoreOptions {
   readonly segmentDelayMs: number;
   /** Compressed bytes kept at the most; the oldest segments go first. */
   readonly maxBytes: number;
+  /** Whether a runner's spans must be in traces of the session. Not where there is no session, as on the trace plane's own bench. */
+  readonly ownTracesOnly?: boolean;
   readonly now: () => number;
 }
 
@@ -66,12 +69,15 @@ interface ReceivedRequest {
 
 /** Far below what a row can hold (2 MB), in UTF-16 units of up to three bytes. */
 const MAX_TEXT_LENGTH = 512 * 1024;
+/** Runner processes that are remembered, the latest: each costs a row, and whoever has a runner's token may name as many as they like. */
+const MAX_INSTANCES = 1000;
 
 export class TraceStore implements SpanSink {
   readonly segments: TraceSegments;
   readonly #storage: DurableObjectStorage;
   readonly #options: TraceStoreOptions;
   readonly #open: TraceOpenSpans;
+  readonly #origin: TraceOrigin;
   readonly #resource: string;
 
   constructor(storage: DurableObjectStorage, options: TraceStoreOptions) {
@@ -80,6 +86,7 @@ export class TraceStore implements SpanSink {
     this.#resource = encodeResource(options.resource);
     this.segments = new TraceSegments(storage.sql);
     this.#open = new TraceOpenSpans(storage.sql);
+    this.#origin = new TraceOrigin(storage.sql, options.sessionId);
     storage.sql.exec(`
       CREATE TABLE IF NOT EXISTS trace_instances (
         instance_id TEXT PRIMARY KEY, last_seq INTEGER NOT NULL, last_seen_ms INTEGER NOT NULL) WITHOUT ROWID;
@@ -112,6 +119,11 @@ export class TraceStore implements SpanSink {
     if (this.#open.isSealed(spanId) || this.#hasEnded(traceId, spanId)) return;
     this.#open.keep(instanceId, span);
     this.touch(instanceId);
+  }
+
+  /** Whether the session has spans of the trace, or its sandbox may begin it. */
+  isOwnTrace(traceId: string): boolean {
+    return this.#origin.isOwn(traceId);
   }
 
   #hasEnded(traceId: string, spanId: string): boolean {
@@ -181,6 +193,7 @@ export class TraceStore implements SpanSink {
           ...[instanceId, seq, this.#options.now()],
         );
       }
+      if (requests.length > 0) this.#forgetInstances();
     });
     return durable;
   }
@@ -190,8 +203,17 @@ export class TraceStore implements SpanSink {
     this.#storage.transactionSync(() => this.#acceptRequests([{ otlp }]));
   }
 
+  /** Deletes what is known of the instances that were heard of longest ago, where there are too many. */
+  #forgetInstances(): void {
+    this.#storage.sql.exec(
+      `DELETE FROM trace_instances WHERE instance_id IN (
+         SELECT instance_id FROM trace_instances ORDER BY last_seen_ms DESC, instance_id LIMIT -1 OFFSET ?)`,
+      MAX_INSTANCES,
+    );
+  }
+
   #acceptRequests(requests: readonly ReceivedRequest[]): void {
-    const { sessionId, resource } = this.#options;
+    const { sessionId, resource, ownTracesOnly } = this.#options;
     const groups: SpanGroup[] = [];
     let rejected = 0;
     let tooLarge = 0;
@@ -200,8 +222,12 @@ export class TraceStore implements SpanSink {
       // How many spans are in a text that cannot be read, nobody knows; it was one frame.
       if (text.length > MAX_TEXT_LENGTH) tooLarge++;
       else rejected += request?.refused ?? 1;
+      const received = request?.groups ?? [];
+      const mayBeForeign = ownTracesOnly && runnerInstanceId !== undefined;
+      const own = mayBeForeign ? this.#origin.keepOwn(received) : { groups: received, refused: 0 };
+      rejected += own.refused;
       const stamp = { sessionId, resource, runnerInstanceId };
-      groups.push(...(request?.groups ?? []).map((group) => stampGroup(group, stamp)));
+      groups.push(...own.groups.map((group) => stampGroup(group, stamp)));
     }
     // Of two ends of a span the first counts.
     const refused = this.#open.endReceived(groups.flatMap(({ spans }) => spans.map(({ spanId }) => spanId)));

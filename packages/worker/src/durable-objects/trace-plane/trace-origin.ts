@@ -1,0 +1,67 @@
+/**
+ * Which traces a sandbox may write into. Whoever has a runner's token may write spans of that session, and into the session's own
+ * traces only; who emitted them is for `stamp.ts` to say.
+ */
+import { createHash } from "node:crypto";
+import { isOwnTraceId } from "@valet/shared/protocol/own-trace-ids";
+import type { ReceivedSpan, SpanGroup } from "./otlp-request.ts";
+
+const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
+/** Traces that were found to be the session's are remembered, so that most frames cost no look-up. */
+const MAX_REMEMBERED = 1000;
+
+export interface OwnSpans {
+  readonly groups: readonly SpanGroup[];
+  /** Spans of other traces, which are left out. */
+  readonly refused: number;
+}
+
+export class TraceOrigin {
+  readonly #sql: SqlStorage;
+  readonly #sessionId: string;
+  readonly #known = new Set<string>();
+
+  constructor(sql: SqlStorage, sessionId: string) {
+    this.#sql = sql;
+    this.#sessionId = sessionId;
+  }
+
+  /**
+   * The spans that may be kept: those in traces of this session, in traces whose id was drawn for it, and in those that begin
+   * in the same request.
+   */
+  keepOwn(groups: readonly SpanGroup[]): OwnSpans {
+    const spans = groups.flatMap((group) => group.spans);
+    const begun = new Set(spans.filter(isRoot).map(({ traceId }) => traceId));
+    const foreign = new Set(spans.map(({ traceId }) => traceId).filter((id) => !begun.has(id) && !this.isOwn(id)));
+    if (foreign.size === 0) return { groups, refused: 0 };
+    const isOwn = ({ traceId }: ReceivedSpan) => !foreign.has(traceId);
+    return {
+      groups: groups.map((group) => ({ ...group, spans: group.spans.filter(isOwn) })),
+      refused: spans.filter((span) => !isOwn(span)).length,
+    };
+  }
+
+  /** Whether the session has spans of the trace, or the id was drawn for it. */
+  isOwn(traceId: string): boolean {
+    if (this.#known.has(traceId)) return true;
+    if (!isOwnTraceId(traceId, this.#sessionId, sha256) && !this.#hasSpans(traceId)) return false;
+    if (this.#known.size >= MAX_REMEMBERED) this.#known.clear();
+    this.#known.add(traceId);
+    return true;
+  }
+
+  #hasSpans(traceId: string): boolean {
+    const found = this.#sql.exec(
+      `SELECT 1 FROM trace_index WHERE trace_id = ?1
+       UNION ALL SELECT 1 FROM trace_open WHERE trace_id = ?1
+       UNION ALL SELECT 1 FROM trace_tail WHERE INSTR(summaries, ?1) > 0 LIMIT 1`,
+      traceId,
+    );
+    return found.toArray().length > 0;
+  }
+}
+
+function isRoot({ source }: ReceivedSpan): boolean {
+  return (source as { parentSpanId?: unknown }).parentSpanId === undefined;
+}
