@@ -16,6 +16,7 @@ export class Bootstrap {
   readonly #send: (frame: Stage) => unknown;
   readonly #span: SpanOf<"valet.runner.bootstrap">;
   readonly #connect: SpanOf<"valet.runner.connect">;
+  readonly #isRestart: boolean;
   #stage: Stage | undefined;
   #isConnected = false;
   #hasEnded = false;
@@ -28,8 +29,12 @@ export class Bootstrap {
   ) {
     this.#send = send;
     const { hostname, port } = new URL(url);
+    const isRestart = restartCount > 0;
+    this.#isRestart = isRestart;
     this.#span = tracer.startSpan("valet.runner.bootstrap", {
-      parent,
+      // The start that a restarted runner finds in its environment may have ended long ago.
+      parent: isRestart ? undefined : parent,
+      links: isRestart && parent !== undefined ? [{ context: parent, attributes: { "valet.link.type": "follows" } }] : [],
       attributes: { "valet.sandbox.id": sandboxId, "valet.runner.restart_count": restartCount },
     });
     this.#connect = tracer.startSpan("valet.runner.connect", {
@@ -63,12 +68,14 @@ export class Bootstrap {
 
   /**
    * @param context that came with the repository
-   * @returns what setting it up is part of: the bootstrap, where both belong to the same trace, since that is the nearer one
+   * @returns what setting it up is part of: the bootstrap, where both belong to the same trace, since that is the nearer one,
+   * and after a restart, since the session's own start has ended
    */
   setUpRepository(context: SpanContext | undefined): SpanContext {
     this.#report({ type: "stage", stage: "git_setup" });
     const own = this.#span.context;
-    return context === undefined || !isValidContext(context) || context.traceId === own.traceId ? own : context;
+    if (this.#isRestart || context === undefined || !isValidContext(context)) return own;
+    return context.traceId === own.traceId ? own : context;
   }
 
   /** The first end counts. Without an error the runner is ready. */

@@ -162,6 +162,22 @@ describe("the start", () => {
     expect(await own.span("valet.runner.git_setup")).toMatchObject({ parentSpanId: bootstrap.spanId });
   });
 
+  test("of a runner that was restarted is a trace of its own, whose repository is part of it, and follows the sandbox's start", async () => {
+    const greeting = [config(), { type: "repo-config", traceparent: TRACEPARENT } as const];
+    const { ready, span } = setUp({ greeting, runner: { restartCount: 1 } });
+    await ready();
+    const [, traceId, spanId] = TRACEPARENT.split("-");
+    const bootstrap = await span("valet.runner.bootstrap");
+    expect(bootstrap.parentSpanId ?? "").toBe("");
+    expect(bootstrap.traceId).not.toBe(traceId);
+    expect(bootstrap.links).toMatchObject([
+      { traceId, spanId, attributes: [{ key: "valet.link.type", value: { stringValue: "follows" } }] },
+    ]);
+    for (const child of ["valet.runner.connect", "valet.runner.opencode_start", "valet.runner.git_setup"]) {
+      expect(await span(child)).toMatchObject({ traceId: bootstrap.traceId, parentSpanId: bootstrap.spanId });
+    }
+  });
+
   test("fails when the repository does, and the runner stays to be asked", async () => {
     const greeting = [config(), { type: "repo-config", repoUrl: "file:///nowhere" } as const];
     const { server, span } = setUp({ greeting });

@@ -3,6 +3,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { expect } from "vitest";
 import { eventually } from "./eventually.ts";
 import type { FakeRunner } from "./fake-runner.ts";
+import { misnested } from "./nesting.ts";
 import { CALLER, type SeenSpan, TestSession, valueIn } from "./session.ts";
 
 export function outcomeOf(span: SeenSpan | undefined): [unknown, unknown] {
@@ -43,7 +44,7 @@ export async function loseRunner(session: TestSession, runner: FakeRunner): Prom
   await session.elapse("grace");
 }
 
-/** Every operation that has begun has ended with an outcome, but those named; nothing has a parent that is not there. */
+/** Every operation that has begun has ended with an outcome, but those named; nothing has a parent that is not there, or ended before it. */
 export async function expectSound(session: TestSession, ...open: string[]): Promise<void> {
   const spans = await session.spans();
   const operations = spans.filter(({ name }) =>
@@ -55,6 +56,7 @@ export async function expectSound(session: TestSession, ...open: string[]): Prom
     const isRoot = span.parentSpanId === undefined || span.parentSpanId === "b".repeat(16);
     expect(isRoot || spans.some(({ spanId }) => spanId === span.parentSpanId), span.name).toBe(true);
   }
+  expect(misnested(spans)).toEqual([]);
 }
 
 /** The ended spans that are in no segment yet. */

@@ -440,7 +440,7 @@ export const ERRORS = {
   session_terminated: {
     outcomes: ["aborted"],
     reporters: ["session-agent"],
-    ends: [...JOB_AND_START, "dispatch", ...WORK, "hibernate", "child_spawn"],
+    ends: [...JOB_AND_START, "dispatch", ...WORK, "hibernate", "create", "snapshot", "delete", "child_spawn"],
     cuts: true,
     aborts: true,
     meaning: "the session was terminated meanwhile",

@@ -114,9 +114,11 @@ export class RunnerEvents implements RunnerLinkEvents {
       branch,
       ref,
       credentials,
-      startContext,
+      operation,
       link: linkRecord,
     } = state.record;
+    // A runner that comes to a session that has long been started sets up its repository on its own account.
+    const isStarting = operation?.kind === "spawn" || operation?.kind === "restore";
     const { clockOffsetMs } = linkRecord;
     const asked = [state.record.model, ...state.record.models].filter((model) => model !== undefined);
     const work = { modelAccess: withModels(modelAccess, asked), captureContent, tracing, stuckTurnMs };
@@ -131,7 +133,7 @@ export class RunnerEvents implements RunnerLinkEvents {
         ...(branch !== undefined && { branch }),
         ...(ref !== undefined && { ref }),
         ...(credentials !== undefined && { credentials }),
-        ...(startContext !== undefined && contextHeaders(startContext)),
+        ...(isStarting && contextHeaders(operation.context)),
       });
     });
   }

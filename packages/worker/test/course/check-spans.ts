@@ -1,5 +1,6 @@
 /** What holds of the spans of a session that has come to its end, whatever its course was. */
 import { uncatalogued } from "../catalogue.ts";
+import { misnested } from "../nesting.ts";
 import { CALLER, type SeenSpan, spansIn } from "../session.ts";
 import type { Host } from "./host.ts";
 import { check, type Model } from "./model.ts";
@@ -11,6 +12,7 @@ const WITHOUT_OUTCOME = new Set(["valet.trace_plane.dropped"]);
 /**
  * @param begun attempts that a runner began to work on
  * @param delivered ids of spans that a runner was told to be durable
+ * @param isOneClock whether the clock only ever went forward
  */
 export function checkSpans(
   { parts, broker, database }: Host,
@@ -18,6 +20,7 @@ export function checkSpans(
   sql: SqlStorage,
   begun: ReadonlyMap<string, number>,
   delivered: ReadonlySet<string>,
+  isOneClock: boolean,
 ): void {
   const { segments } = parts.traces;
   const spans: SeenSpan[] = [];
@@ -42,6 +45,9 @@ export function checkSpans(
   }
   const [first] = uncatalogued("ses_course", spans);
   check(first === undefined, `every span is in the catalogue: ${first}`);
+
+  const [fault] = isOneClock ? misnested(spans) : [];
+  check(fault === undefined, `every span lies in its parent: ${fault}`);
 
   const named = (name: string) => spans.filter((span) => span.name === name);
   const sandboxes = spans.filter(({ name }) => OPERATION.test(name));

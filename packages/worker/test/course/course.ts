@@ -53,6 +53,7 @@ class Course {
   readonly #begun = new Map<string, number>();
 
   readonly #delivered = new Set<string>();
+  #isOneClock = true;
 
   constructor(real: DurableObjectState) {
     this.#sql = real.storage.sql;
@@ -149,6 +150,7 @@ class Course {
       case "pass":
         return this.#pass(step.ms);
       case "set-back":
+        this.#isOneClock = false;
         vi.setSystemTime(Date.now() - step.ms);
         return;
     }
@@ -272,7 +274,7 @@ class Course {
     await this.#until(isOver, "a session ends");
     check(this.#sql.exec("SELECT 1 FROM timers").toArray().length === 0, "no timer is left");
     check(host.database.session?.status === "terminated", "D1 has the session's last state");
-    checkSpans(host, model, this.#sql, this.#begun, this.#delivered);
+    checkSpans(host, model, this.#sql, this.#begun, this.#delivered, this.#isOneClock);
     check(host.broker.sandboxes.length === 0, "no sandbox is left");
     check(host.broker.snapshots.size === 0, "no snapshot is left that was heard of");
   }

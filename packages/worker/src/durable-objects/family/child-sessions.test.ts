@@ -269,7 +269,8 @@ describe("a child that is open", () => {
     await eventually(async () => {
       const report = await child.onlySpan("valet.child_session.report");
       expect(outcomeOf(report)).toEqual(["skipped", "parent_session_gone"]);
-      expect(report.parentSpanId).toBe(terminate.spanId);
+      expect(report.parentSpanId).toBeUndefined();
+      expect(linksOf(report, "caused_by")).toEqual([terminate.spanId]);
     });
     runner.send({ type: "stopped" });
     await parent.reaches("terminated");

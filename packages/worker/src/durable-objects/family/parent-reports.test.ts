@@ -27,7 +27,9 @@ describe("a child's message is over:", () => {
 
     const report = await child.onlySpan("valet.child_session.report");
     const [first] = await child.spans("valet.prompt");
-    expect(report).toMatchObject({ parentSpanId: first?.spanId, traceId: first?.traceId, kind: 4 });
+    expect(report).toMatchObject({ parentSpanId: undefined, kind: 4 });
+    expect(report.traceId).not.toBe(first?.traceId);
+    expect(linksOf(report, "caused_by")).toEqual([first?.spanId]);
     expect(report.attributes).toMatchObject({
       ...{ "valet.parent_session.id": parent.id, "valet.child_session.event": "completed", "valet.outcome": "ok" },
     });
@@ -105,7 +107,8 @@ describe("a child fails or ends:", () => {
     const { content } = await systemMessage(parent, child.id);
     expect(content).toContain("error, git_clone_failed");
     const report = await child.onlySpan("valet.child_session.report");
-    expect(report.parentSpanId).toBe((await child.onlySpan("valet.sandbox.spawn")).spanId);
+    expect(report.parentSpanId).toBeUndefined();
+    expect(linksOf(report, "caused_by")).toEqual([(await child.onlySpan("valet.sandbox.spawn")).spanId]);
     await eventually(async () => expect(outcomeOf(await child.onlySpan(report.name))).toEqual(["ok", undefined]));
     expect(await tailOf(child)).toBe(0);
   });
@@ -127,7 +130,8 @@ describe("a child fails or ends:", () => {
     expect(linksOf(restore, "caused_by")).toEqual([prompt.spanId]);
     const report = await child.onlySpan("valet.child_session.report");
     expect(linksOf(prompt, "caused_by")).toEqual([report.spanId]);
-    expect(report.parentSpanId).toBe((await child.onlySpan("valet.sandbox.terminate")).spanId);
+    expect(report.parentSpanId).toBeUndefined();
+    expect(linksOf(report, "caused_by")).toEqual([(await child.onlySpan("valet.sandbox.terminate")).spanId]);
     expect(await tailOf(child)).toBe(0);
   });
 

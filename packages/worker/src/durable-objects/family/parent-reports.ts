@@ -115,8 +115,9 @@ export class ParentReports {
     const { sql, tracer, records, timers, now, transactions, boundary } = this.#options;
     const { context } = tracer.start("valet.child_session.report", {
       kind: SpanKind.PRODUCER,
-      parent: operation,
       attributes: { "valet.parent_session.id": parentSessionId, "valet.child_session.event": note.event },
+      // It has ended: the report begins a trace of its own.
+      links: operation === undefined ? [] : [{ context: operation, attributes: { "valet.link.type": "caused_by" } }],
     });
     const report: ChildReport = {
       ...{ ...note, childSessionId: id, costUsd: records.costUsd(), reportedBy: contextHeaders(context) },

@@ -4,7 +4,7 @@
  */
 
 import { endWith } from "@valet/shared/outcome";
-import type { EndReason, SpanAttributes } from "@valet/shared/spans";
+import type { EndReason, Outcome, SpanAttributes } from "@valet/shared/spans";
 import { type SpanContext, SpanKind } from "@valet/shared/tracing";
 import type { BrokerFailure, BrokerResult } from "../../sandbox-broker/client.ts";
 import { newId } from "../ids.ts";
@@ -22,7 +22,10 @@ export interface CallEnd<N extends CallSpan> {
 
 export interface BrokerCall<N extends CallSpan, T> {
   readonly span: N;
-  readonly parent: SpanContext;
+  /** The operation that the call is a step of. Without one the call begins a trace of its own. */
+  readonly parent?: SpanContext;
+  /** What set it off, where that has ended: a link. */
+  readonly cause?: SpanContext;
   readonly attributes: SpanAttributes<N>;
   readonly perform: (context: SpanContext) => Promise<BrokerResult<T>>;
   /** What the answer comes to by now. Changes nothing: the call's span ends before what follows from it. */
@@ -54,22 +57,46 @@ export class BrokerCalls {
       "server.address": hostname,
       "server.port": Number(port) || (protocol === "https:" ? 443 : 80),
     };
-    options.sql.exec(
-      "CREATE TABLE IF NOT EXISTS broker_calls (id TEXT PRIMARY KEY, span TEXT NOT NULL, context TEXT NOT NULL) WITHOUT ROWID",
+    const { sql } = options;
+    sql.exec(
+      `CREATE TABLE IF NOT EXISTS broker_calls (
+         id TEXT PRIMARY KEY, span TEXT NOT NULL, context TEXT NOT NULL, parent TEXT) WITHOUT ROWID`,
     );
+    // Databases of versions that did not note what a call is a step of.
+    const columns = sql.exec("SELECT name FROM pragma_table_info('broker_calls')").toArray();
+    if (!columns.some(({ name }) => name === "parent")) sql.exec("ALTER TABLE broker_calls ADD COLUMN parent TEXT");
   }
 
   /** Begins a call, within a transaction; it is made once that has committed. */
   begin<N extends CallSpan, T>(call: BrokerCall<N, T>): void {
     const { sql, tracer, transactions, background } = this.#options;
+    const { parent, cause } = call;
     const id = newId("op");
     const { context } = tracer.start<CallSpan>(call.span, {
       kind: SpanKind.CLIENT,
-      parent: call.parent,
+      parent,
       attributes: { ...this.#server, ...call.attributes },
+      links: cause === undefined ? [] : [{ context: cause, attributes: { "valet.link.type": "caused_by" } }],
     });
-    sql.exec("INSERT INTO broker_calls VALUES (?, ?, ?)", id, call.span, JSON.stringify(context));
+    sql.exec(
+      "INSERT INTO broker_calls (id, span, context, parent) VALUES (?, ?, ?, ?)",
+      ...[id, call.span, JSON.stringify(context), parent?.spanId ?? null],
+    );
     transactions.afterCommit(() => background(this.#make(id, context, call)));
+  }
+
+  /**
+   * Ends the spans of the calls that are steps of an operation which is about to end: a child ends within its parent. What the
+   * broker answers later is still acted on.
+   * @param operation the operation's span @param outcome what it ends with
+   */
+  cut(operation: SpanContext, outcome: Outcome): void {
+    const { sql, tracer } = this.#options;
+    const calls = sql.exec("SELECT span, context FROM broker_calls WHERE parent = ?", operation.spanId).toArray();
+    for (const { span, context } of calls) {
+      const name = span as CallSpan;
+      tracer.change(name, JSON.parse(context as string) as SpanContext, (open) => endWith(open, ...cutEnd(name, outcome)));
+    }
   }
 
   /**
@@ -117,6 +144,14 @@ export class BrokerCalls {
       report(error);
     }
   }
+}
+
+/** How a call's span ends whose operation ends, like this, before the broker has answered. */
+function cutEnd(call: CallSpan, operation: Outcome) {
+  if (operation === "aborted") return ["aborted", "session_terminated"] as const;
+  // The next start, if there is one, is of a newer generation.
+  if (call === "valet.sandbox.create") return ["superseded", "stale_generation"] as const;
+  return ["error", "broker_timeout"] as const;
 }
 
 /** Whether the broker may have done what it was asked all the same. */

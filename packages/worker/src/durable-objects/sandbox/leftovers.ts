@@ -1,6 +1,7 @@
 /**
  * Sandboxes and snapshots that the session has no use for any more: sandboxes that came too late, were lost or were never
- * heard of, snapshots that a newer one replaced. Each is kept until the broker says that it is gone.
+ * heard of, snapshots that a newer one replaced. Each is kept until the broker says that it is gone. What they are left over from
+ * has ended by then: each call begins a trace of its own, which links to that.
  */
 import type { SpanContext } from "@valet/shared/tracing";
 import type { SandboxBroker } from "../../sandbox-broker/client.ts";
@@ -42,26 +43,26 @@ export class Leftovers {
     options.timers.handle("leftover", (id) => this.#end(id));
   }
 
-  /** @param parent the operation that it is left over from */
-  addSandbox(sandbox: SandboxRef, parent: SpanContext): void {
-    this.#add(sandbox.id, "sandbox", sandbox.driver, parent);
+  /** @param from the operation that it is left over from */
+  addSandbox(sandbox: SandboxRef, from: SpanContext): void {
+    this.#add(sandbox.id, "sandbox", sandbox.driver, from);
   }
 
-  addSnapshot(snapshotId: string, parent: SpanContext): void {
-    this.#add(snapshotId, "snapshot", "", parent);
+  addSnapshot(snapshotId: string, from: SpanContext): void {
+    this.#add(snapshotId, "snapshot", "", from);
   }
 
   /**
    * The broker was asked for the sandbox of this generation and its answer was not heard: there may be one. It is looked for
    * once the broker must be done with the call.
    */
-  addUnheard(generation: number, parent: SpanContext): void {
-    this.#add(String(generation), "unheard", "", parent, this.#options.callMs);
+  addUnheard(generation: number, from: SpanContext): void {
+    this.#add(String(generation), "unheard", "", from, this.#options.callMs);
   }
 
-  #add(id: string, kind: Kind, driver: string, parent: SpanContext, delayMs = 0): void {
+  #add(id: string, kind: Kind, driver: string, from: SpanContext, delayMs = 0): void {
     const { sql, timers, now } = this.#options;
-    sql.exec("INSERT OR IGNORE INTO leftovers VALUES (?, ?, ?, ?, 0)", id, kind, driver, JSON.stringify(parent));
+    sql.exec("INSERT OR IGNORE INTO leftovers VALUES (?, ?, ?, ?, 0)", id, kind, driver, JSON.stringify(from));
     timers.set("leftover", now() + delayMs, { key: id });
   }
 
@@ -87,14 +88,14 @@ export class Leftovers {
       background(call.then((result) => ended(result.ok)));
       return;
     }
-    const parent = JSON.parse(row.parent as string) as SpanContext;
+    const from = JSON.parse(row.parent as string) as SpanContext;
     if (row.kind === "unheard") {
       const call = broker.list(sessionId(), { sessionId: sessionId(), context: undefined });
       background(
         call.then((result) =>
           transactions.run(() => {
             const found = result.ok ? result.value.sandboxes : [];
-            for (const sandbox of found) if (sandbox.generation <= Number(id)) this.addSandbox(sandbox, parent);
+            for (const sandbox of found) if (sandbox.generation <= Number(id)) this.addSandbox(sandbox, from);
             ended(result.ok);
           }),
         ),
@@ -103,7 +104,7 @@ export class Leftovers {
     }
     calls.begin({
       span: "valet.sandbox.delete",
-      parent,
+      cause: from,
       attributes: {
         "valet.broker.call": "terminate",
         "valet.sandbox.id": id,

@@ -6,6 +6,7 @@ import type { SpanContext } from "@valet/shared/tracing";
 import { newId } from "../ids.ts";
 import type { Operation, SessionPatch, SessionState } from "../session-state.ts";
 import type { SessionTracer } from "../session-tracer.ts";
+import type { BrokerCalls } from "./broker-calls.ts";
 
 type OperationSpan = `valet.sandbox.${Operation["kind"]}`;
 
@@ -22,11 +23,13 @@ export interface NewOperation<K extends Operation["kind"]> {
 export class Operations {
   readonly #state: SessionState;
   readonly #tracer: SessionTracer;
+  readonly #calls: Pick<BrokerCalls, "cut">;
   readonly #now: () => number;
 
-  constructor(state: SessionState, tracer: SessionTracer, now: () => number) {
+  constructor(state: SessionState, tracer: SessionTracer, calls: Pick<BrokerCalls, "cut">, now: () => number) {
     this.#state = state;
     this.#tracer = tracer;
+    this.#calls = calls;
     this.#now = now;
   }
 
@@ -67,8 +70,9 @@ export class Operations {
     this.#tracer.change(`valet.sandbox.${current.kind as K}`, current.context, change);
   }
 
-  /** Ends the operation under way; the transition that follows from it is the caller's. */
+  /** Ends the operation under way, and the spans of its calls that are open; the transition that follows from it is the caller's. */
   end(outcome: Outcome, errorType?: ErrorType, attributes?: SpanAttributes<OperationSpan>): void {
+    if (this.current !== undefined) this.#calls.cut(this.current.context, outcome);
     this.change<Operation["kind"]>((span) => {
       span.setAttributes(attributes ?? {});
       endWith(span, outcome, errorType as EndReason<OperationSpan> | undefined);
