@@ -85,6 +85,9 @@ export interface TaskResult {
   readonly failovers: number;
 }
 
+/** How long the history may take once work has failed: an OpenCode that hangs must not keep that from being told. */
+const FAILED_READ_MS = 2_000;
+
 /** How work ends that is cut short. */
 export function cutEnding(reason: AbortReason) {
   return { outcome: ERRORS[reason].outcomes[0], errorType: reason } as const;
@@ -131,8 +134,10 @@ export class AgentTask {
     }
     clearTimeout(this.#partTimer);
     this.#tellParts();
-    if (ending.errorType === "opencode_died") session = await this.#revive(session);
-    const parts = await this.#finalize(session, isOwn);
+    const hasDied = ending.errorType === "opencode_died";
+    // What is asked next needs it; who asked for this is told at once.
+    if (hasDied) this.#options.agent.restart(span.context);
+    const parts = await this.#finalize(hasDied ? undefined : session, isOwn, ending.outcome === "ok" ? undefined : FAILED_READ_MS);
     return this.#result(ending, session?.id, parts);
   }
 
@@ -266,20 +271,14 @@ export class AgentTask {
     this.#changedParts.clear();
   }
 
-  /** OpenCode died: what is asked next needs it, and its history may still hold the answer so far. */
-  async #revive(session: { id: string } | undefined) {
-    try {
-      const client = await this.#options.agent.ready(this.#frame.span);
-      return session === undefined ? undefined : { id: session.id, client };
-    } catch {
-      return undefined;
-    }
-  }
-
-  /** The answer as OpenCode's history has it; as it was seen to come, where OpenCode does not answer. */
+  /**
+   * The answer as OpenCode's history has it; as it was seen to come, where OpenCode does not answer.
+   * @param timeoutMs how long OpenCode may take; as long as for any call unless given
+   */
   async #finalize(
     session: { id: string; client: OpenCodeClient } | undefined,
     isOwn: (userMessageId: string) => boolean,
+    timeoutMs: number | undefined,
   ): Promise<MessagePart[]> {
     const seen = this.#answer?.all() ?? [];
     const span = this.#options.tracer.startSpan("valet.turn.finalize", {
@@ -291,7 +290,7 @@ export class AgentTask {
     let errorType: "opencode_unhealthy" | undefined;
     if (session !== undefined && this.#answer !== undefined) {
       try {
-        parts = partsOfHistory(await session.client.messages(session.id, span.context), isOwn);
+        parts = partsOfHistory(await session.client.messages(session.id, span.context, timeoutMs), isOwn);
       } catch {
         errorType = "opencode_unhealthy";
       }

@@ -466,9 +466,15 @@ test("OpenCode dies in mid-turn: the turn says so, OpenCode comes back, the next
   });
   const { done } = runner.run(dispatch());
   await vi.waitFor(() => expect(started.some(({ name }) => name.startsWith("chat "))).toBe(true), 20_000);
+  const mayStart = Promise.withResolvers<void>();
+  opencode.mayStart = mayStart.promise;
   await opencode.die();
+  // Nobody has to wait for OpenCode to hear of its death.
   expect(await done).toMatchObject({ outcome: "error", errorType: "opencode_died" });
   expect(opencode.starts).toBe(2);
+  const turn = started.find(({ name }) => name === "valet.turn");
+  expect(opencode.restartCauses.map(({ spanId }) => spanId)).toEqual([turn?.context.spanId]);
+  mayStart.resolve();
   expect(ended).toHaveLength(started.length);
   expect(await runner.run(dispatch()).done).toMatchObject({ outcome: "ok" });
 });

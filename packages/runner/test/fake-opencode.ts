@@ -2,6 +2,7 @@
  * A stand-in for OpenCode's HTTP API and event stream that plays recordings of the real one. It answers a prompt with the
  * events of a recorded turn, their ids and times made the prompt's own, as fast as they can be read.
  */
+import type { SpanContext } from "@valet/shared/tracing";
 import type { Server } from "bun";
 import { OpenCodeClient } from "../src/opencode/client.ts";
 import { EventStream } from "../src/opencode/event-stream.ts";
@@ -54,6 +55,9 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
   readonly prompts: FakePrompt[] = [];
   /** How often it was started. */
   starts = 0;
+  /** What starts wait for. */
+  mayStart: Promise<unknown> = Promise.resolve();
+  readonly restartCauses: SpanContext[] = [];
   readonly #options: FakeOptions;
   readonly #server: Server<undefined>;
   readonly #listeners = new Set<AgentListener>();
@@ -83,6 +87,11 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
     return (await this.#running).client;
   }
 
+  restart(cause: SpanContext): void {
+    this.restartCauses.push(cause);
+    this.#running ??= this.#start();
+  }
+
   subscribe(listener: AgentListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -104,6 +113,7 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
 
   async #start() {
     this.starts++;
+    await this.mayStart;
     const client = new OpenCodeClient({ url: `http://127.0.0.1:${this.#server.port}`, password: PASSWORD });
     const stream = new EventStream({
       client,

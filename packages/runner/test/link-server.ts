@@ -126,6 +126,8 @@ export interface ReceivedSpan {
   readonly startTimeUnixNano: string;
   readonly endTimeUnixNano: string;
   readonly attributes: Readonly<Record<string, unknown>>;
+  /** As OTLP has them. */
+  readonly links?: readonly { readonly traceId: string; readonly spanId: string; readonly attributes: unknown }[];
   readonly status: { readonly code: number; readonly message?: string };
 }
 

@@ -87,8 +87,8 @@ export class OpenCodeClient {
   }
 
   /** The session's history. What cannot be read of it is left out. */
-  async messages(sessionId: string, context: SpanContext): Promise<HistoryMessage[]> {
-    const answer = await this.#call("GET", `/session/${encodeURIComponent(sessionId)}/message`, { context });
+  async messages(sessionId: string, context: SpanContext, timeoutMs = this.#timeoutMs): Promise<HistoryMessage[]> {
+    const answer = await this.#call("GET", `/session/${encodeURIComponent(sessionId)}/message`, { context, timeoutMs });
     return (RawHistory.safeParse(answer).data ?? []).flatMap(({ info, parts }) => {
       const message = Message.safeParse(info).data;
       if (message === undefined) return [];

@@ -2,7 +2,7 @@
 
 import { endWith } from "@valet/shared/outcome";
 import type { ValetSpans } from "@valet/shared/spans";
-import type { Parent, Tracer } from "@valet/shared/tracing";
+import { isValidContext, type Parent, type SpanContext, type StartOptions, type Tracer } from "@valet/shared/tracing";
 import type { OpenCodeClient } from "./client.ts";
 import { EventStream } from "./event-stream.ts";
 import type { AgentEvent } from "./events.ts";
@@ -10,8 +10,13 @@ import { OpenCodeServer, OpenCodeStartError, type ServerOptions } from "./server
 
 /** What a turn needs of the agent; tests have one of their own. */
 export interface AgentAccess {
-  /** Resolves to a healthy OpenCode, started anew if it has died. `parent` is what a start is for. */
+  /** Resolves to a healthy OpenCode, started anew if it has died. `parent` is what a start, or the wait for one, is part of. */
   ready(parent: Parent): Promise<OpenCodeClient>;
+  /**
+   * Begins to start OpenCode anew if it has died, and does not wait for it: nobody's work is waiting yet.
+   * @param cause what it died in
+   */
+  restart(cause: SpanContext): void;
   /** @returns what ends the subscription */
   subscribe(listener: AgentListener): () => void;
 }
@@ -44,6 +49,8 @@ export class OpenCode implements AgentAccess {
   readonly #stopping = new AbortController();
   /** The one that runs, or is being started; none before the first and after one died. */
   #running: Promise<Running> | undefined;
+  /** The span of the start that goes on; none while OpenCode runs, or is gone. */
+  #starting: SpanContext | undefined;
   #hasStarted = false;
 
   constructor(options: OpenCodeOptions) {
@@ -53,8 +60,32 @@ export class OpenCode implements AgentAccess {
   /** @throws OpenCodeStartError when it does not become healthy, or is stopped meanwhile */
   async ready(parent: Parent): Promise<OpenCodeClient> {
     if (this.#stopping.signal.aborted) throw new OpenCodeStartError("stopped");
-    this.#running ??= this.#start(parent);
+    if (this.#running !== undefined && this.#starting !== undefined) await this.#wait(this.#running, this.#starting, parent);
+    this.#running ??= this.#start({ parent });
     return (await this.#running).server.client;
+  }
+
+  restart(cause: SpanContext): void {
+    if (this.#stopping.signal.aborted) return;
+    const links = isValidContext(cause) ? [{ context: cause, attributes: { "valet.link.type": "caused_by" } } as const] : [];
+    this.#running ??= this.#start({ links });
+    // Its span says what became of it; work that needs OpenCode tries again.
+    this.#running.catch(() => undefined);
+  }
+
+  /** Waits for a start that others began. Should it fail, that is no failure of who waits: {@link ready} starts anew then. */
+  async #wait(running: Promise<Running>, start: SpanContext, parent: Parent): Promise<void> {
+    const span = this.#options.tracer.startSpan("valet.runner.opencode_wait", {
+      parent,
+      links: [{ context: start, attributes: { "valet.link.type": "waited_on" } }],
+    });
+    const isHealthy = await running.then(
+      () => true,
+      () => false,
+    );
+    if (isHealthy) endWith(span, "ok");
+    else if (this.#stopping.signal.aborted) endWith(span, "aborted", "runner_shutdown");
+    else endWith(span, "error", "opencode_unhealthy");
   }
 
   subscribe(listener: AgentListener): () => void {
@@ -69,14 +100,15 @@ export class OpenCode implements AgentAccess {
     await running?.server.stop();
   }
 
-  async #start(parent: Parent): Promise<Running> {
+  async #start(begins: Pick<StartOptions<ValetSpans["valet.runner.opencode_start"]>, "parent" | "links">): Promise<Running> {
     const { tracer, workspaceReady } = this.#options;
     const { signal } = this.#stopping;
     const span = tracer.startSpan("valet.runner.opencode_start", {
-      parent,
+      ...begins,
       attributes: { "valet.opencode.restart": this.#hasStarted },
     });
     this.#hasStarted = true;
+    this.#starting = span.context;
     let server: OpenCodeServer | undefined;
     try {
       server = await OpenCodeServer.start({ ...this.#options, signal });
@@ -101,6 +133,8 @@ export class OpenCode implements AgentAccess {
       if (signal.aborted) endWith(span, "aborted", "runner_shutdown");
       else endWith(span, "error", reason === "died" ? "opencode_died" : "opencode_unhealthy");
       throw new OpenCodeStartError(reason);
+    } finally {
+      this.#starting = undefined;
     }
   }
 

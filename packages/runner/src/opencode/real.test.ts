@@ -378,17 +378,18 @@ test("OpenCode is killed in mid-turn: the turn ends, its tool's command too, and
   process.kill(pidOfOpenCode(), "SIGKILL");
   const died = await done;
   expect(died).toMatchObject({ outcome: "error", errorType: "opencode_died" });
+  // It is told at once: OpenCode comes back afterwards, in a trace of its own, and the next message waits for that.
+  const next = dispatch("Are you there?", { opencodeSessionId: died.opencodeSessionId });
+  const answered = runner.run(next).done;
   await vi.waitFor(() => expect(processes("sleep 61.5")).toEqual([]), 20_000);
   expect(treeOf(long.attemptId)).toBe(`
 valet.turn error opencode_died
   invoke_agent build error opencode_died
     chat scripted-1 ok
     execute_tool bash error opencode_died
-  valet.runner.opencode_start ok
   valet.turn.finalize ok`);
-
-  const next = dispatch("Are you there?", { opencodeSessionId: died.opencodeSessionId });
-  expect(await runner.run(next).done).toMatchObject({ outcome: "ok", parts: [{ text: "Here I am." }] });
+  expect(await answered).toMatchObject({ outcome: "ok", parts: [{ text: "Here I am." }] });
+  expect(treeOf(next.attemptId)).toMatch(/^\nvalet\.turn ok\n {2}valet\.runner\.opencode_wait ok\n {2}invoke_agent build ok/);
 }, 60_000);
 
 test("stop ends OpenCode and its tools' commands", async () => {

@@ -101,14 +101,25 @@ export const SANDBOX_SPANS = {
     links: [],
   },
   "valet.runner.opencode_start": {
-    meaning: "OpenCode starts, until it is healthy: at boot, or in the middle of work after it died.",
+    meaning:
+      "OpenCode starts, until it is healthy: at boot; in a trace of its own after it died in the middle of work; or at the beginning of work that finds none.",
     kind: "INTERNAL",
     emitters: ["runner"],
-    parents: ["valet.runner.bootstrap", "valet.turn", "valet.workflow.step {name}"],
+    parents: ["valet.runner.bootstrap", "valet.turn", "valet.workflow.step {name}", "root"],
     required: ["valet.opencode.restart"],
     optional: ["valet.opencode.version"],
     errors: endedBy("opencode_start"),
-    links: [],
+    links: ["caused_by"],
+  },
+  "valet.runner.opencode_wait": {
+    meaning: "Work waits for an OpenCode that is starting already.",
+    kind: "INTERNAL",
+    emitters: ["runner"],
+    parents: ["valet.turn", "valet.workflow.step {name}"],
+    required: [],
+    optional: [],
+    errors: endedBy("opencode_start"),
+    links: ["waited_on"],
   },
   "valet.runner.git_setup": {
     meaning: "The repository is put in place.",
