@@ -137,7 +137,11 @@ export class AgentTask {
     const hasDied = ending.errorType === "opencode_died";
     // What is asked next needs it; who asked for this is told at once.
     if (hasDied) this.#options.agent.restart(span.context);
-    const parts = await this.#finalize(hasDied ? undefined : session, isOwn, ending.outcome === "ok" ? undefined : FAILED_READ_MS);
+    const parts = await this.#finalize(
+      hasDied ? undefined : session,
+      isOwn,
+      ending.outcome === "ok" ? undefined : FAILED_READ_MS,
+    );
     return this.#result(ending, session?.id, parts);
   }
 

@@ -34,7 +34,8 @@ export class Bootstrap {
     this.#span = tracer.startSpan("valet.runner.bootstrap", {
       // The start that a restarted runner finds in its environment may have ended long ago.
       parent: isRestart ? undefined : parent,
-      links: isRestart && parent !== undefined ? [{ context: parent, attributes: { "valet.link.type": "follows" } }] : [],
+      links:
+        isRestart && parent !== undefined ? [{ context: parent, attributes: { "valet.link.type": "follows" } }] : [],
       attributes: { "valet.sandbox.id": sandboxId, "valet.runner.restart_count": restartCount },
     });
     this.#connect = tracer.startSpan("valet.runner.connect", {

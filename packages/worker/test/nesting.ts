@@ -1,7 +1,10 @@
 /** How spans lie in their parents, on one clock (docs/specs/session-tracing.md, "Trace model"). */
 import type { SeenSpan } from "./session.ts";
 
-type Nested = Pick<SeenSpan, "name" | "spanId" | "parentSpanId" | "kind" | "isOpen" | "startNs" | "endNs" | "attributes">;
+type Nested = Pick<
+  SeenSpan,
+  "name" | "spanId" | "parentSpanId" | "kind" | "isOpen" | "startNs" | "endNs" | "attributes"
+>;
 
 const [SERVER, CLIENT, PRODUCER, CONSUMER] = [2, 3, 4, 5];
 
@@ -20,7 +23,8 @@ export function misnested(spans: readonly Nested[]): string[] {
     const of = `${span.name} in ${parent.name}`;
     const faults: string[] = [];
     if (ms(span.startNs) < ms(parent.startNs)) faults.push(`${of} begins before it`);
-    if (!parent.isOpen && ms(span.startNs) > ms(parent.endNs) && !isTakenLate(span, parent)) faults.push(`${of} begins after it`);
+    if (!parent.isOpen && ms(span.startNs) > ms(parent.endNs) && !isTakenLate(span, parent))
+      faults.push(`${of} begins after it`);
     const endsLate = !parent.isOpen && (span.isOpen || ms(span.endNs) > ms(parent.endNs));
     if (endsLate && !isHandedOver(span, parent)) faults.push(`${of} ends after it`);
     return faults;

@@ -60,14 +60,17 @@ export class OpenCode implements AgentAccess {
   /** @throws OpenCodeStartError when it does not become healthy, or is stopped meanwhile */
   async ready(parent: Parent): Promise<OpenCodeClient> {
     if (this.#stopping.signal.aborted) throw new OpenCodeStartError("stopped");
-    if (this.#running !== undefined && this.#starting !== undefined) await this.#wait(this.#running, this.#starting, parent);
+    if (this.#running !== undefined && this.#starting !== undefined)
+      await this.#wait(this.#running, this.#starting, parent);
     this.#running ??= this.#start({ parent });
     return (await this.#running).server.client;
   }
 
   restart(cause: SpanContext): void {
     if (this.#stopping.signal.aborted) return;
-    const links = isValidContext(cause) ? [{ context: cause, attributes: { "valet.link.type": "caused_by" } } as const] : [];
+    const links = isValidContext(cause)
+      ? [{ context: cause, attributes: { "valet.link.type": "caused_by" } } as const]
+      : [];
     this.#running ??= this.#start({ links });
     // Its span says what became of it; work that needs OpenCode tries again.
     this.#running.catch(() => undefined);
@@ -100,7 +103,9 @@ export class OpenCode implements AgentAccess {
     await running?.server.stop();
   }
 
-  async #start(begins: Pick<StartOptions<ValetSpans["valet.runner.opencode_start"]>, "parent" | "links">): Promise<Running> {
+  async #start(
+    begins: Pick<StartOptions<ValetSpans["valet.runner.opencode_start"]>, "parent" | "links">,
+  ): Promise<Running> {
     const { tracer, workspaceReady } = this.#options;
     const { signal } = this.#stopping;
     const span = tracer.startSpan("valet.runner.opencode_start", {

@@ -389,7 +389,9 @@ valet.turn error opencode_died
     execute_tool bash error opencode_died
   valet.turn.finalize ok`);
   expect(await answered).toMatchObject({ outcome: "ok", parts: [{ text: "Here I am." }] });
-  expect(treeOf(next.attemptId)).toMatch(/^\nvalet\.turn ok\n {2}valet\.runner\.opencode_wait ok\n {2}invoke_agent build ok/);
+  expect(treeOf(next.attemptId)).toMatch(
+    /^\nvalet\.turn ok\n {2}valet\.runner\.opencode_wait ok\n {2}invoke_agent build ok/,
+  );
 }, 60_000);
 
 test("stop ends OpenCode and its tools' commands", async () => {

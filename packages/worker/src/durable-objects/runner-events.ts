@@ -107,16 +107,7 @@ export class RunnerEvents implements RunnerLinkEvents {
 
   #sendConfig(): void {
     const { state, transactions, link, modelAccess, captureContent, tracing, stuckTurnMs } = this.#options;
-    const {
-      id: sessionId,
-      generation,
-      repoUrl,
-      branch,
-      ref,
-      credentials,
-      operation,
-      link: linkRecord,
-    } = state.record;
+    const { id: sessionId, generation, repoUrl, branch, ref, credentials, operation, link: linkRecord } = state.record;
     // A runner that comes to a session that has long been started sets up its repository on its own account.
     const isStarting = operation?.kind === "spawn" || operation?.kind === "restore";
     const { clockOffsetMs } = linkRecord;

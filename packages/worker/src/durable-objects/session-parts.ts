@@ -161,7 +161,16 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     boundary,
   };
   const lifecycle: SandboxLifecycle = new SandboxLifecycle({
-    ...{ state, operations: new Operations(state, tracer, calls, now), transactions, timers, link, broker, calls, leftovers },
+    ...{
+      state,
+      operations: new Operations(state, tracer, calls, now),
+      transactions,
+      timers,
+      link,
+      broker,
+      calls,
+      leftovers,
+    },
     ...{ records, intervals, now, listener },
     sandboxEnv: (id, generation) => ({
       VALET_SESSION_ID: id,

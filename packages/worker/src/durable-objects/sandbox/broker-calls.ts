@@ -4,7 +4,7 @@
  */
 
 import { endWith } from "@valet/shared/outcome";
-import type { EndReason, Outcome, SpanAttributes } from "@valet/shared/spans";
+import type { EndReason, ErrorType, Outcome, SpanAttributes } from "@valet/shared/spans";
 import { type SpanContext, SpanKind } from "@valet/shared/tracing";
 import type { BrokerFailure, BrokerResult } from "../../sandbox-broker/client.ts";
 import { newId } from "../ids.ts";
@@ -95,7 +95,10 @@ export class BrokerCalls {
     const calls = sql.exec("SELECT span, context FROM broker_calls WHERE parent = ?", operation.spanId).toArray();
     for (const { span, context } of calls) {
       const name = span as CallSpan;
-      tracer.change(name, JSON.parse(context as string) as SpanContext, (open) => endWith(open, ...cutEnd(name, outcome)));
+      const end = cutEnd(name, outcome);
+      tracer.change(name, JSON.parse(context as string) as SpanContext, (open) => {
+        endWith(open, end.outcome, end.reason as EndReason<CallSpan>);
+      });
     }
   }
 
@@ -146,12 +149,12 @@ export class BrokerCalls {
   }
 }
 
-/** How a call's span ends whose operation ends, like this, before the broker has answered. */
-function cutEnd(call: CallSpan, operation: Outcome) {
-  if (operation === "aborted") return ["aborted", "session_terminated"] as const;
+/** How a call's span ends whose operation ends, with this outcome, before the broker has answered. */
+function cutEnd(call: CallSpan, operation: Outcome): { readonly outcome: Outcome; readonly reason: ErrorType } {
+  if (operation === "aborted") return { outcome: "aborted", reason: "session_terminated" };
   // The next start, if there is one, is of a newer generation.
-  if (call === "valet.sandbox.create") return ["superseded", "stale_generation"] as const;
-  return ["error", "broker_timeout"] as const;
+  if (call === "valet.sandbox.create") return { outcome: "superseded", reason: "stale_generation" };
+  return { outcome: "error", reason: "broker_timeout" };
 }
 
 /** Whether the broker may have done what it was asked all the same. */

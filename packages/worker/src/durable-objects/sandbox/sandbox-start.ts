@@ -122,7 +122,7 @@ export class SandboxStart {
         if (!result.ok && isUnheard(result.failure)) leftovers.addUnheard(generation, operation.context);
         if (outcome === "superseded") this.#discard(result, operation.context);
         else if (result.ok) this.#onCreated(result.value);
-        else this.fail(errorType !== undefined && errorType !== "stale_generation" ? errorType : "_OTHER");
+        else this.fail(errorType !== undefined && isFailureType(errorType) ? errorType : "_OTHER");
       },
     });
   }
