@@ -147,6 +147,9 @@ describe("a result that comes too late", () => {
     await eventually(async () =>
       expect(outcomeOf(await session.onlySpan("valet.sandbox.delete"))).toEqual(["ok", undefined]),
     );
+    const [spawn] = await session.spans("valet.sandbox.spawn");
+    const end = await session.onlySpan("valet.sandbox.delete");
+    expect([end.parentSpanId, linksOf(end, "caused_by")]).toEqual([undefined, [spawn?.spanId]]);
     await expectSound(session);
   });
 
