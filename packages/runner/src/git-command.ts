@@ -1,12 +1,19 @@
-/** Runs git by itself: nothing asks, nothing is inherited that it does not need, and a secret goes by a pipe that only it holds. */
+/**
+ * Runs git by itself: nothing asks, nothing is inherited that it does not need, and a secret goes by a pipe that only it holds.
+ * It reads no configuration of the user or the machine, and what a repository's own configuration names to be executed (hooks,
+ * a file system monitor, credential helpers, ssh, editors, pagers) is not: an agent may have written it.
+ */
 import { spawn } from "node:child_process";
 import type { Writable } from "node:stream";
 import type { EndedBy } from "@valet/shared/spans";
 import { collectEnd, killGroup } from "./child-processes.ts";
 
+/** Why a step had nothing to do. */
+export type GitSkipReason = "repository_empty" | "git_unusable";
+
 export type GitErrorType = Exclude<
-  EndedBy<"git_clone" | "git_checkout" | "git_config">,
-  "runner_lost" | "sandbox_gone"
+  EndedBy<"git_clone" | "git_checkout" | "git_submodules" | "git_config">,
+  "runner_lost" | "sandbox_gone" | GitSkipReason
 >;
 
 export interface Credentials {
@@ -24,10 +31,16 @@ export interface GitOptions {
   readonly cwd: string;
   /** The environment to pick from what git may need to find its way: PATH, HOME, proxies, certificates, ssh's agent. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly allowFile: boolean;
+  /** The repository's own folder; git looks for none by itself, and so finds no other. Absent for a clone. */
+  readonly gitDir?: string | undefined;
+  /** Which transports it may use. */
+  readonly transports: readonly Transport[];
+  /** Only for what speaks to the remote: everything that git starts inherits the pipe that they come by. */
   readonly credentials?: ScopedCredentials | undefined;
   readonly signal: AbortSignal;
 }
+
+export type Transport = "https" | "ssh" | "file";
 
 /** Git did not do what it was asked. Its own words are left out: they name files and hosts, and may quote what they were given. */
 export class GitError extends Error {
@@ -47,10 +60,31 @@ const PASSED_ON =
 /** No question on a terminal that nobody sees; an unknown host is taken as it is the first time, and never changed. */
 const SSH = "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o ConnectTimeout=20";
 /**
- * Git runs this to learn user and password: what comes first on file descriptor 3, which it hands down to it. The empty one
- * before it takes those away that the machine's own configuration names.
+ * Git runs this to learn user and password, which come as two lines on file descriptor 3, handed down to it: one pair for each
+ * time it asks. The shell reads no more of the pipe than the lines.
  */
-const CREDENTIAL_HELPER = '!f() { test "$1" != get || cat <&3; }; f';
+const CREDENTIAL_HELPER =
+  '!f() { test "$1" != get || { IFS= read -r u <&3 && IFS= read -r p <&3 && printf "%s\\n" "$u" "$p"; }; }; f';
+/** A clone of many submodules asks once for each. */
+const MAX_CREDENTIAL_REQUESTS = 500;
+/**
+ * Overrides what a repository's own configuration says; ssh, editor and pager are overridden by the environment. The empty
+ * credential helper takes all that are named before it away.
+ */
+const OVERRIDES = [
+  "core.hooksPath=/dev/null",
+  "core.fsmonitor=false",
+  "core.alternateRefsCommand=true",
+  "credential.helper=",
+  "diff.external=",
+  "gc.auto=0",
+  "maintenance.auto=false",
+  "protocol.ext.allow=never",
+  "safe.bareRepository=explicit",
+  "submodule.recurse=false",
+  "fetch.recurseSubmodules=false",
+  "commit.gpgSign=false",
+];
 const MAX_OUTPUT = 64 * 1024;
 
 /**
@@ -62,9 +96,9 @@ const MAX_OUTPUT = 64 * 1024;
 export async function git(args: readonly string[], failure: GitErrorType, options: GitOptions): Promise<string> {
   const { cwd, credentials, signal } = options;
   if (signal.aborted) throw new GitError(reasonOf(signal));
-  const helper =
-    credentials === undefined ? [] : ["-c", `credential.${credentials.origin}.helper=${CREDENTIAL_HELPER}`];
-  const child = spawn("git", ["-c", "credential.helper=", ...helper, ...args], {
+  const settings = [...OVERRIDES];
+  if (credentials !== undefined) settings.push(`credential.${credentials.origin}.helper=${CREDENTIAL_HELPER}`);
+  const child = spawn("git", [...settings.flatMap((each) => ["-c", each]), ...args], {
     cwd,
     env: environment(options),
     // Its helpers end with it, not one by one.
@@ -104,7 +138,7 @@ export function classify(stderr: string): GitErrorType | undefined {
   return undefined;
 }
 
-function environment({ env, allowFile }: GitOptions): Record<string, string> {
+function environment({ env, transports, gitDir, cwd }: GitOptions): Record<string, string> {
   const own: Record<string, string> = {};
   for (const [key, value] of Object.entries(env)) if (value !== undefined && PASSED_ON.test(key)) own[key] = value;
   return {
@@ -114,15 +148,24 @@ function environment({ env, allowFile }: GitOptions): Record<string, string> {
     GIT_TERMINAL_PROMPT: "0",
     GIT_ASKPASS: "",
     SSH_ASKPASS: "",
-    // Also for redirects: others run programs or read what is on this machine.
-    GIT_ALLOW_PROTOCOL: allowFile ? "https:ssh:file" : "https:ssh",
+    GIT_CONFIG_GLOBAL: "/dev/null",
+    GIT_CONFIG_SYSTEM: "/dev/null",
+    GIT_CONFIG_NOSYSTEM: "1",
+    GIT_ATTR_NOSYSTEM: "1",
+    GIT_EDITOR: "true",
+    GIT_PAGER: "cat",
+    // A partial clone would otherwise fetch what is missing, by whatever its configuration names.
+    GIT_NO_LAZY_FETCH: "1",
+    // Also for redirects: others run programs or read what is on this machine. Of this name there is none.
+    GIT_ALLOW_PROTOCOL: transports.length === 0 ? "none" : transports.join(":"),
+    ...(gitDir === undefined ? { GIT_CEILING_DIRECTORIES: cwd } : { GIT_DIR: gitDir, GIT_WORK_TREE: cwd }),
   };
 }
 
 function giveCredentials(pipe: Writable, { username, password }: Credentials): void {
   // Git may end without having asked.
   pipe.on("error", () => {});
-  pipe.end(`username=${username}\npassword=${password}\n`);
+  pipe.end(`username=${username}\npassword=${password}\n`.repeat(MAX_CREDENTIAL_REQUESTS));
 }
 
 function reasonOf(signal: AbortSignal): GitErrorType {

@@ -1,15 +1,17 @@
 /**
- * Puts the session's repository into the workspace. What is there already, from a snapshot or an earlier runner, holds work
- * and is kept as it is; a setup that was cut short goes on where it was.
+ * Puts the session's repository into the workspace. A workspace that was set up before holds somebody's work: nothing is cloned
+ * or checked out there again, and git is best effort, because the agent may have done anything to its repository. A setup that
+ * was cut short goes on where it was.
  */
-import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { SpanAttributes } from "@valet/shared/spans";
 import type { Parent } from "@valet/shared/tracing";
-import { GitError, type GitErrorType, type GitOptions, git } from "./git-command.ts";
+import { GitError, type GitErrorType, type GitOptions, type GitSkipReason, git, type Transport } from "./git-command.ts";
 import { type Repository, readRepository } from "./repo-url.ts";
+import type { RepositoryProgress } from "./repository-progress.ts";
 import type { RunnerTracer } from "./tracing.ts";
 
 export interface GitSetupOptions {
@@ -17,6 +19,9 @@ export interface GitSetupOptions {
   readonly parent: Parent;
   readonly workspace: string;
   readonly repo: Pick<ToRunnerOf<"repo-config">, "repoUrl" | "branch" | "ref" | "credentials">;
+  readonly progress: RepositoryProgress;
+  /** Whether the workspace came from a snapshot. */
+  readonly isRestored: boolean;
   /** Whether repositories of this machine may be cloned. */
   readonly allowFile: boolean;
   /** What git may find in its environment is picked from this. */
@@ -25,6 +30,8 @@ export interface GitSetupOptions {
   readonly timeoutMs: number;
   /** Ends it before its time. */
   readonly signal: AbortSignal;
+  /** What went wrong and does not keep the agent from working; never quotes content. */
+  onProblem(problem: string): void;
 }
 
 export type GitSetupResult = { readonly ok: true } | { readonly ok: false; readonly errorType: GitErrorType };
@@ -33,8 +40,8 @@ export type GitSetupResult = { readonly ok: true } | { readonly ok: false; reado
 const AUTHOR = { "user.name": "Valet", "user.email": "valet@localhost" };
 /** Where a clone is made; once it is complete, its `.git` takes its place. */
 const UNFINISHED_CLONE = ".valet-clone";
-/** In `.git`, until the checkout is done. */
-const UNFINISHED_CHECKOUT = "valet-checkout";
+/** For all that git is asked in a workspace that was kept: what an agent left there may hang, a named pipe for one. */
+const KEPT_TIMEOUT_MS = 10_000;
 
 /** Never throws; what git said is nowhere, only its class of failure. */
 export async function setUpRepository(options: GitSetupOptions): Promise<GitSetupResult> {
@@ -48,9 +55,14 @@ export async function setUpRepository(options: GitSetupOptions): Promise<GitSetu
     const repository = readRepository(repo.repoUrl, repo.credentials, options.allowFile);
     if (repository === undefined) throw new GitError("git_clone_failed");
     span.setAttributes({ "vcs.repository.url.full": repository.url, "vcs.ref.head.name": repo.ref ?? repo.branch });
-    const revision = await new GitSetup(options, repository, span).run();
-    span.setAttribute("vcs.ref.head.revision", revision);
-    endWith(span, "ok");
+    const setup = new GitSetup(options, repository, span);
+    if (isKept(options)) {
+      const isUsable = await setup.useKept();
+      endWith(span, isUsable ? "ok" : "skipped", isUsable ? undefined : "git_unusable");
+    } else {
+      await setup.run();
+      endWith(span, "ok");
+    }
     return { ok: true };
   } catch (error) {
     if (!(error instanceof GitError)) span.recordException(error);
@@ -60,89 +72,156 @@ export async function setUpRepository(options: GitSetupOptions): Promise<GitSetu
   }
 }
 
-type Step = "valet.runner.git_clone" | "valet.runner.git_checkout" | "valet.runner.git_config";
+/** Whether the workspace holds work of an agent, or may. */
+function isKept({ workspace, progress, isRestored }: GitSetupOptions): boolean {
+  if (progress.isUnfinished) return false;
+  if (progress.isKnown || exists(join(workspace, ".git"))) return true;
+  return isRestored && exists(workspace) && !isEmpty(workspace);
+}
+
+type Step =
+  | "valet.runner.git_clone"
+  | "valet.runner.git_checkout"
+  | "valet.runner.git_submodules"
+  | "valet.runner.git_config";
 
 class GitSetup {
   readonly #options: GitSetupOptions;
   readonly #repository: Repository;
-  readonly #parent: Parent;
+  readonly #span: SpanOf<"valet.runner.git_setup">;
   readonly #git: GitOptions;
 
-  constructor(options: GitSetupOptions, repository: Repository, parent: Parent) {
-    const { workspace, env, allowFile, timeoutMs, signal } = options;
+  constructor(options: GitSetupOptions, repository: Repository, span: SpanOf<"valet.runner.git_setup">) {
+    const { workspace, env, timeoutMs, signal } = options;
     this.#options = options;
     this.#repository = repository;
-    this.#parent = parent;
+    this.#span = span;
+    const limitMs = isKept(options) ? Math.min(timeoutMs, KEPT_TIMEOUT_MS) : timeoutMs;
     this.#git = {
-      cwd: workspace,
-      env,
-      allowFile,
-      credentials: repository.credentials,
-      signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+      ...{ cwd: workspace, gitDir: join(workspace, ".git"), env, transports: [] },
+      signal: AbortSignal.any([signal, AbortSignal.timeout(limitMs)]),
     };
   }
 
-  /** @returns the commit that is checked out; `undefined` in a repository without any */
-  async run(): Promise<string | undefined> {
-    const { workspace, repo } = this.#options;
-    const { url } = this.#repository;
-    const unfinished = join(workspace, ".git", UNFINISHED_CHECKOUT);
-    if (!exists(join(workspace, ".git"))) {
-      await this.#step("valet.runner.git_clone", { "vcs.repository.url.full": url }, () => this.#clone());
-    }
-    if (exists(unfinished)) {
-      await this.#step(
-        "valet.runner.git_checkout",
-        { "vcs.ref.head.name": repo.ref ?? repo.branch },
-        async (span: SpanOf<"valet.runner.git_checkout">) => {
-          await this.#checkOut();
-          span.setAttribute("vcs.ref.head.revision", await this.#revisionOf("HEAD"));
-        },
+  /** Sets the repository up, or goes on where that was cut short. @throws GitError */
+  async run(): Promise<void> {
+    const { workspace, repo, progress } = this.#options;
+    if (!progress.isUnfinished || !exists(join(workspace, ".git"))) {
+      await this.#step("valet.runner.git_clone", { "vcs.repository.url.full": this.#repository.url }, () =>
+        this.#clone(),
       );
-      rmSync(unfinished);
     }
+    await this.#step(
+      "valet.runner.git_checkout",
+      { "vcs.ref.head.name": repo.ref ?? repo.branch },
+      async (span: SpanOf<"valet.runner.git_checkout">) => {
+        if (!(await this.#checkOut())) return "repository_empty";
+        span.setAttribute("vcs.ref.head.revision", await this.#revisionOf("HEAD"));
+        return undefined;
+      },
+    );
+    await this.#checkOutSubmodules();
     await this.#step("valet.runner.git_config", {}, () => this.#configure());
-    return this.#revisionOf("HEAD");
+    this.#span.setAttribute("vcs.ref.head.revision", await this.#revisionOf("HEAD"));
+    progress.write("done");
+  }
+
+  /**
+   * Looks at the repository of a workspace that was kept, and changes nothing but a missing author. What git fails at there is
+   * no reason to end the session.
+   * @returns whether git can read the repository
+   * @throws GitError `runner_shutdown`
+   */
+  async useKept(): Promise<boolean> {
+    const { workspace, progress, onProblem } = this.#options;
+    let isUsable = false;
+    await this.#step("valet.runner.git_config", {}, async () => {
+      try {
+        if (!isOwnRepository(workspace)) return "git_unusable" as const;
+        await this.#run("git_config_failed", "rev-parse", "--git-dir");
+        await this.#configure();
+        this.#span.setAttribute("vcs.ref.head.revision", await this.#revisionOf("HEAD"));
+        isUsable = true;
+        return undefined;
+      } catch (error) {
+        if (this.#options.signal.aborted) throw error;
+        return "git_unusable" as const;
+      }
+    });
+    if (!isUsable) onProblem("git cannot use the repository of the workspace; it is left as it is");
+    if (!progress.isKnown) progress.write("done");
+    return isUsable;
   }
 
   async #clone(): Promise<void> {
-    const { workspace } = this.#options;
+    const { workspace, progress } = this.#options;
     const clone = join(workspace, UNFINISHED_CLONE);
     mkdirSync(workspace, { recursive: true });
     rmSync(clone, { recursive: true, force: true });
     // Somebody's files: neither to be overwritten nor to be mistaken for the repository's.
     if (readdirSync(workspace).length > 0) throw new GitError("git_clone_failed");
     try {
-      await this.#run("git_clone_failed", "clone", "--quiet", "--no-checkout", "--", this.#repository.url, clone);
-      writeFileSync(join(clone, ".git", UNFINISHED_CHECKOUT), "");
+      const args = ["clone", "--quiet", "--no-checkout", "--", this.#repository.url, clone];
+      await git(args, "git_clone_failed", { ...this.#remote(), gitDir: undefined });
+      // First: a repository that nothing is known of is taken for the agent's.
+      progress.write("cloned");
       renameSync(join(clone, ".git"), join(workspace, ".git"));
     } finally {
       rmSync(clone, { recursive: true, force: true });
     }
   }
 
-  async #checkOut(): Promise<void> {
+  /** @returns whether there was anything to check out: a repository may be empty */
+  async #checkOut(): Promise<boolean> {
     const { branch, ref } = this.#options.repo;
-    const wanted = ref ?? branch;
+    let wanted = ref ?? branch;
     if (wanted === undefined) {
-      // The remote's own choice; an empty repository has nothing to check out.
+      // The remote's own choice.
       if ((await this.#revisionOf("HEAD")) !== undefined) {
         await this.#run("git_ref_not_found", "checkout", "--quiet", "--force");
+        return true;
       }
-      return;
+      const branches = await this.#remoteBranches();
+      if (branches.length === 0) return false;
+      if (branches.length > 1) throw new GitError("git_no_default_branch");
+      wanted = branches[0] as string;
     }
     const revision = await this.#find(wanted);
     const isBranch = (await this.#revisionOf(`refs/remotes/origin/${wanted}`)) === revision;
     const local = branch ?? (isBranch ? wanted : undefined);
     if (local === undefined) {
       await this.#checkOutRevision("--detach", revision);
-      return;
+      return true;
     }
     if (!isSafeRef(local)) throw new GitError("git_ref_not_found");
     await this.#checkOutRevision("--no-track", "-B", local, revision);
     if ((await this.#revisionOf(`refs/remotes/origin/${local}`)) !== undefined) {
       await this.#run("git_config_failed", "branch", "--quiet", `--set-upstream-to=origin/${local}`, local);
     }
+    return true;
+  }
+
+  async #remoteBranches(): Promise<string[]> {
+    const prefix = "refs/remotes/origin/";
+    const refs = await this.#run("git_ref_not_found", "for-each-ref", "--count=100", "--format=%(refname)", prefix);
+    return refs
+      .split("\n")
+      .filter((ref) => ref.startsWith(prefix) && ref !== `${prefix}HEAD`)
+      .map((ref) => ref.slice(prefix.length));
+  }
+
+  /** One that cannot be had is said, and no reason to keep the agent from the rest. */
+  async #checkOutSubmodules(): Promise<void> {
+    const { workspace, onProblem, signal } = this.#options;
+    if (!isPlainFile(join(workspace, ".gitmodules"))) return;
+    await this.#step("valet.runner.git_submodules", {}, async () => {
+      // As one checks out files: a repository could name a program to do it with.
+      const args = ["submodule", "--quiet", "update", "--init", "--recursive", "--checkout", "--jobs", "1"];
+      await git(args, "git_submodule_failed", this.#remote());
+    }).catch((error: unknown) => {
+      if (signal.aborted || this.#git.signal.aborted) throw error;
+      onProblem("not all submodules could be checked out");
+    });
   }
 
   #checkOutRevision(...args: string[]): Promise<string> {
@@ -159,7 +238,7 @@ class GitSetup {
       if (revision !== undefined) return revision;
     }
     // A clone brings branches and tags only.
-    await this.#run("git_ref_not_found", "fetch", "--quiet", "origin", "--", wanted);
+    await git(["fetch", "--quiet", "origin", "--", wanted], "git_ref_not_found", this.#remote());
     const fetched = await this.#revisionOf("FETCH_HEAD");
     if (fetched === undefined) throw new GitError("git_ref_not_found");
     return fetched;
@@ -167,9 +246,30 @@ class GitSetup {
 
   async #configure(): Promise<void> {
     for (const [key, value] of Object.entries(AUTHOR)) {
-      const isSet = await this.#run("git_config_failed", "config", "--get", key).catch(this.#unlessStopped);
-      if (!isSet) await this.#run("git_config_failed", "config", "--local", key, value);
+      if (!(await this.#isSet(key))) await this.#run("git_config_failed", "config", "--local", key, value);
     }
+  }
+
+  /** In the repository, or where the agent's own git looks, which ours does not: there it is read as data. */
+  async #isSet(key: string): Promise<boolean> {
+    const { HOME, XDG_CONFIG_HOME } = this.#options.env;
+    const own = HOME === undefined ? [] : [join(HOME, ".gitconfig"), join(HOME, ".config/git/config")];
+    if (XDG_CONFIG_HOME) own.push(join(XDG_CONFIG_HOME, "git/config"));
+    const files = [...own, "/etc/gitconfig"].filter(isPlainFile);
+    const places = [["--local"], ...files.map((file) => ["--file", file, "--no-includes"])];
+    for (const place of places) {
+      if (await this.#run("git_config_failed", "config", ...place, "--get", key).catch(this.#unlessStopped)) return true;
+    }
+    return false;
+  }
+
+  /** How git is run where it speaks to the remote. */
+  #remote(): GitOptions {
+    const { allowFile } = this.#options;
+    // A repository from elsewhere must not name one of this machine as its submodule.
+    const mayUseFiles = allowFile && this.#repository.url.startsWith("file:");
+    const transports: Transport[] = mayUseFiles ? ["https", "ssh", "file"] : ["https", "ssh"];
+    return { ...this.#git, transports, credentials: this.#repository.credentials };
   }
 
   async #revisionOf(ref: string): Promise<string | undefined> {
@@ -187,15 +287,20 @@ class GitSetup {
     return git(args, failure, this.#git);
   }
 
-  async #step<N extends Step>(name: N, attributes: SpanAttributes<N>, work: (span: SpanOf<N>) => Promise<unknown>) {
+  /** @param work resolves to why there was nothing to do, if so */
+  async #step<N extends Step>(
+    name: N,
+    attributes: SpanAttributes<N>,
+    work: (span: SpanOf<N>) => Promise<GitSkipReason | undefined | void>,
+  ) {
     const { tracer } = this.#options;
     const span = (tracer.startSpan as (name: string, options: object) => SpanOf<Step>)(name, {
-      parent: this.#parent,
+      parent: this.#span,
       attributes,
     });
     try {
-      await work(span as unknown as SpanOf<N>);
-      endWith(span, "ok");
+      const skipped = await work(span as unknown as SpanOf<N>);
+      endWith(span, skipped === undefined ? "ok" : "skipped", skipped as never);
     } catch (error) {
       const errorType = error instanceof GitError ? error.errorType : "_OTHER";
       if (error instanceof GitError) span.setAttribute("process.exit.code", error.exitCode);
@@ -215,6 +320,24 @@ function isSafeRef(name: string): boolean {
   return /^[^-/\0-\x20~^:?*[\\\x7f][^\0-\x20~^:?*[\\\x7f]*$/.test(name) && !/\.\.|@\{|\.lock$|\/\/|\/$|^@$/.test(name);
 }
 
+/** Whether there is a repository that is the workspace's own: no link to another, none whose configuration is no file. */
+function isOwnRepository(workspace: string): boolean {
+  const git = join(workspace, ".git");
+  return lstatSync(git, { throwIfNoEntry: false })?.isDirectory() === true && isPlainFile(join(git, "config"));
+}
+
+function isEmpty(folder: string): boolean {
+  try {
+    return readdirSync(folder).length === 0;
+  } catch {
+    return false;
+  }
+}
+
+function isPlainFile(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isFile() === true;
+}
+
 function exists(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }

@@ -5,8 +5,9 @@ import { exceptionType } from "@valet/shared/tracing";
 import { Journal } from "./journal.ts";
 import { startOpenCodeAgent } from "./opencode-agent.ts";
 import { Runner, type RunnerEnd } from "./runner.ts";
-import { readInput, readSettings, SettingsError } from "./settings.ts";
+import { earlierStateFolder, readInput, readSettings, SettingsError } from "./settings.ts";
 import { SpanOutbox } from "./span-outbox.ts";
+import { JOURNAL_FILE, openStateFolder, SPANS_FOLDER, setAside } from "./state-folder.ts";
 import { createTracing, runnerResource, type Tracing } from "./tracing.ts";
 
 const EXIT_CODES: Record<RunnerEnd, number> = { stopped: 0, refused: 77 };
@@ -44,11 +45,15 @@ async function run(stopRequested: Promise<void>): Promise<number> {
   if (input === undefined) return EXIT_CODES.stopped;
   const { token, restartCount } = input;
   const instanceId = randomUUID();
-  const folder = join(settings.home, ".valet-runner");
-  const journal = new Journal(join(folder, "journal.jsonl"), settings.generation);
+  const folder = openStateFolder({
+    path: settings.stateFolder,
+    earlierPath: earlierStateFolder(settings.home),
+    onProblem: say,
+  });
+  const journal = openJournal(folder, settings.generation);
   let tracing: Tracing | undefined;
   const outbox = new SpanOutbox({
-    folder: join(folder, "spans"),
+    folder: join(folder, SPANS_FOLDER),
     instanceId,
     resource: runnerResource(settings, instanceId),
     onDropped: (counts) => tracing?.reportDropped(counts),
@@ -57,8 +62,21 @@ async function run(stopRequested: Promise<void>): Promise<number> {
   tracing = createTracing(outbox, settings);
   const runner = new Runner({
     ...{ settings, token, restartCount, instanceId, tracing, outbox, journal, startAgent: startOpenCodeAgent },
+    stateFolder: folder,
     onProblem: say,
   });
   void stopRequested.then(() => runner.stop("runner_shutdown"));
   return EXIT_CODES[await runner.run()];
+}
+
+/** A journal that cannot be used is set aside: what it promised is lost with it, the session is not. */
+function openJournal(folder: string, generation: number): Journal {
+  const open = () => new Journal(join(folder, JOURNAL_FILE), generation);
+  try {
+    return open();
+  } catch (error) {
+    say(`its journal cannot be used and is set aside: ${exceptionType(error)}`);
+    setAside(folder, JOURNAL_FILE);
+    return open();
+  }
 }

@@ -13,6 +13,7 @@ import { Bootstrap, type BootstrapError } from "./bootstrap.ts";
 import { type ChildRequest, ChildRequests } from "./child-requests.ts";
 import { setUpRepository } from "./git-setup.ts";
 import type { Journal } from "./journal.ts";
+import { RepositoryProgress } from "./repository-progress.ts";
 import type { Settings } from "./settings.ts";
 import type { SpanOutbox } from "./span-outbox.ts";
 import { RUNNER_VERSION, type RunnerTracer, type Tracing } from "./tracing.ts";
@@ -43,6 +44,8 @@ export interface RunnerOptions {
   readonly restartCount: number;
   /** This process; a restarted one has another. */
   readonly instanceId: string;
+  /** Where it keeps what its successor needs. */
+  readonly stateFolder: string;
   readonly tracing: Tracing;
   readonly outbox: SpanOutbox;
   readonly journal: Journal;
@@ -262,10 +265,13 @@ export class Runner {
       parent: this.#bootstrap.setUpRepository(extractFromHeaders({ traceparent, tracestate })),
       workspace: settings.workspace,
       repo,
+      progress: new RepositoryProgress(this.#options.stateFolder, settings.generation),
+      isRestored: settings.isRestored,
       allowFile: settings.allowFile,
       env: process.env,
       timeoutMs: gitTimeoutMs,
       signal: this.#stopping.signal,
+      onProblem: this.#options.onProblem,
     });
     return result.ok ? undefined : result.errorType;
   }

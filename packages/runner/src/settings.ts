@@ -1,4 +1,5 @@
 /** What the sandbox tells the runner when it starts it. */
+import { join } from "node:path";
 import { EntrypointInput, Generation, SessionId } from "@valet/shared/protocol/sandbox-broker";
 import { type EnvironmentRecord, extractFromEnvironment, type SpanContext } from "@valet/shared/tracing";
 import { z } from "zod";
@@ -9,6 +10,10 @@ export interface Settings {
   readonly url: string;
   readonly workspace: string;
   readonly home: string;
+  /** Where the runner keeps what its successor needs. */
+  readonly stateFolder: string;
+  /** Whether the sandbox was made from a snapshot: what is in its workspace is somebody's work. */
+  readonly isRestored: boolean;
   readonly sandboxId: string | undefined;
   /** Whether repositories of this machine may be cloned: only where sandboxes share the machine with whoever asks. */
   readonly allowFile: boolean;
@@ -27,6 +32,8 @@ const Environment = z.object({
   VALET_RUNNER_URL: z.url({ protocol: /^wss?$/, error: "no ws or wss URL" }),
   VALET_WORKSPACE: z.string().startsWith("/", "no absolute path").optional(),
   HOME: z.string().startsWith("/", "no absolute path"),
+  VALET_RUNNER_STATE: z.string().startsWith("/", "no absolute path").optional(),
+  VALET_RESTORED: z.enum(["0", "1"]).default("0"),
   VALET_SANDBOX_ID: z.string().max(128).optional(),
   VALET_ALLOW_FILE_REPOS: z.enum(["0", "1"]).default("0"),
 });
@@ -49,10 +56,18 @@ export function readSettings(env: EnvironmentRecord, folder: string): Settings {
     url: data.VALET_RUNNER_URL,
     workspace: data.VALET_WORKSPACE ?? folder,
     home: data.HOME,
+    // Drivers that do not know of it start runners in a home that the agent shares.
+    stateFolder: data.VALET_RUNNER_STATE ?? earlierStateFolder(data.HOME),
+    isRestored: data.VALET_RESTORED === "1",
     sandboxId: data.VALET_SANDBOX_ID,
     allowFile: data.VALET_ALLOW_FILE_REPOS === "1",
     parent: extractFromEnvironment(env),
   };
+}
+
+/** Where runners kept their state before it had a place outside the agent's home. */
+export function earlierStateFolder(home: string): string {
+  return join(home, ".valet-runner");
 }
 
 const MAX_INPUT_BYTES = 64 * 1024;

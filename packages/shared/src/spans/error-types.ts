@@ -33,6 +33,7 @@ export type Ended =
   | "git_setup"
   | "git_clone"
   | "git_checkout"
+  | "git_submodules"
   | "git_config"
   | "child_spawn"
   | "child_report"
@@ -70,6 +71,7 @@ const BOOT = [
   "git_setup",
   "git_clone",
   "git_checkout",
+  "git_submodules",
   "git_config",
 ] as const;
 /** What a job ends with that its session cannot be started for. */
@@ -229,16 +231,44 @@ export const ERRORS = {
   git_auth_failed: {
     outcomes: ["error"],
     reporters: ["runner"],
-    ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone", "git_checkout"],
+    ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone", "git_checkout", "git_submodules"],
     meaning: "the remote refused the credentials, or there were none",
     remedy: "Create the session with credentials that may read the repository.",
   },
   git_ref_not_found: {
     outcomes: ["error"],
     reporters: ["runner"],
-    ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone", "git_checkout"],
+    ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone", "git_checkout", "git_submodules"],
     meaning: "the branch or ref does not exist",
     remedy: "Check the spelling of the branch or ref, and create the session again.",
+  },
+  git_no_default_branch: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_checkout"],
+    meaning: "the remote's HEAD names no branch, and the session asks for none",
+    remedy: "Create the session with the branch to check out, or mend the HEAD of the remote.",
+  },
+  git_submodule_failed: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["git_submodules"],
+    meaning: "not all submodules could be checked out; the agent works without them",
+    remedy: "Check their URLs: https and ssh are allowed, and credentials are only for the repository's own host.",
+  },
+  repository_empty: {
+    outcomes: ["skipped"],
+    reporters: ["runner"],
+    ends: ["git_checkout"],
+    meaning: "the remote repository has no branch yet",
+    remedy: null,
+  },
+  git_unusable: {
+    outcomes: ["skipped"],
+    reporters: ["runner"],
+    ends: ["git_setup", "git_config"],
+    meaning: "git cannot read the repository of a workspace that was kept; the agent works on in it as it is",
+    remedy: "Ask the agent to mend the repository.",
   },
   git_config_failed: {
     outcomes: ["error"],
@@ -250,7 +280,7 @@ export const ERRORS = {
   git_timeout: {
     outcomes: ["error"],
     reporters: ["runner"],
-    ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone", "git_checkout", "git_config"],
+    ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone", "git_checkout", "git_submodules", "git_config"],
     meaning: "git did not end in time",
     remedy: "Check that the repository's host answers sandboxes; a very large repository needs a longer limit.",
   },

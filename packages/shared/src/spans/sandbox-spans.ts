@@ -132,7 +132,7 @@ export const SANDBOX_SPANS = {
     links: [],
   },
   "valet.runner.git_clone": {
-    meaning: "The repository is cloned, or fetched where its directory is there already.",
+    meaning: "The repository is cloned.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["valet.runner.git_setup"],
@@ -151,8 +151,18 @@ export const SANDBOX_SPANS = {
     errors: endedBy("git_checkout"),
     links: [],
   },
+  "valet.runner.git_submodules": {
+    meaning: "The repository's submodules are checked out, where it has any.",
+    kind: "INTERNAL",
+    emitters: ["runner"],
+    parents: ["valet.runner.git_setup"],
+    required: [],
+    optional: ["process.exit.code"],
+    errors: endedBy("git_submodules"),
+    links: [],
+  },
   "valet.runner.git_config": {
-    meaning: "Author and credential helper are set.",
+    meaning: "The author of commits is set where there is none.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["valet.runner.git_setup"],
