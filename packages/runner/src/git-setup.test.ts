@@ -1,14 +1,12 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ReadableSpan } from "@valet/shared/tracing";
 import { attributesToObject, encodeTraces, millisBetween } from "@valet/shared/tracing";
 import { beforeAll, describe, expect, test } from "vitest";
 import { temporaryFolder } from "../test/folder.ts";
 import { CERTIFICATE, makeRepository, type Repository, runGit, startGitServer } from "../test/git-server.ts";
+import { setUp } from "../test/git-setup.ts";
 import { processesOf } from "../test/processes.ts";
-import { type GitSetupOptions, setUpRepository } from "./git-setup.ts";
-import { createTracing } from "./tracing.ts";
 
 let repository: Repository;
 beforeAll(() => {
@@ -16,35 +14,6 @@ beforeAll(() => {
   repository = makeRepository(folder);
   return () => rmSync(folder, { recursive: true });
 });
-
-type SetUpOptions = Partial<Omit<GitSetupOptions, "tracer" | "parent">>;
-
-/** Sets a repository up in a workspace of its own. */
-async function setUp(repo: GitSetupOptions["repo"], options: SetUpOptions = {}) {
-  const spans: ReadableSpan[] = [];
-  const sink = { onStart: () => {}, onEnd: (span: ReadableSpan) => void spans.push(span) };
-  const { base: tracer } = createTracing(sink, { sessionId: "ses_1", generation: 1 });
-  const parent = tracer.startSpan("valet.runner.bootstrap");
-  const workspace = options.workspace ?? join(temporaryFolder(), "workspace");
-  const result = await setUpRepository({
-    tracer,
-    parent,
-    workspace,
-    repo,
-    allowFile: true,
-    env: { PATH: process.env.PATH, HOME: temporaryFolder(), GIT_SSL_CAINFO: CERTIFICATE },
-    timeoutMs: 20_000,
-    signal: new AbortController().signal,
-    ...options,
-  });
-  const find = (name: string) => spans.find((span) => span.name === name);
-  const shown = spans.map(({ name, attributes }) => {
-    const { "valet.outcome": outcome, ...why } = attributesToObject([...attributes]);
-    const errorType = why["error.type"] ?? why["valet.outcome.reason"];
-    return errorType === undefined ? [name, outcome] : [name, outcome, errorType];
-  });
-  return { result, spans, find, shown, workspace, parent };
-}
 
 const head = (workspace: string) => runGit(workspace, "rev-parse", "HEAD");
 const branch = (workspace: string) => runGit(workspace, "rev-parse", "--abbrev-ref", "HEAD");
@@ -143,11 +112,11 @@ describe("a repository", () => {
 describe("what is in the workspace already", () => {
   test("is kept: commits, changes, and the branch that work is on", async () => {
     const { url } = repository;
-    const { workspace } = await setUp({ repoUrl: url });
+    const { workspace, state } = await setUp({ repoUrl: url });
     runGit(workspace, "checkout", "--quiet", "-b", "mine");
     writeFileSync(join(workspace, "file.txt"), "changed");
     writeFileSync(join(workspace, "new.txt"), "new");
-    const again = await setUp({ repoUrl: url, branch: "feature/x" }, { workspace });
+    const again = await setUp({ repoUrl: url, branch: "feature/x" }, { workspace, state });
     expect(again.result).toEqual({ ok: true });
     expect(again.shown).toEqual([
       [CONFIG, "ok"],
@@ -159,19 +128,20 @@ describe("what is in the workspace already", () => {
 
   test("and needs no remote that is still there", async () => {
     const repository = makeRepository(temporaryFolder());
-    const { workspace } = await setUp({ repoUrl: repository.url });
+    const { workspace, state } = await setUp({ repoUrl: repository.url });
     rmSync(repository.folder, { recursive: true });
-    expect((await setUp({ repoUrl: repository.url }, { workspace })).result).toEqual({ ok: true });
+    expect((await setUp({ repoUrl: repository.url }, { workspace, state })).result).toEqual({ ok: true });
   });
 
   test("is finished where a setup was cut short: in the clone, or before the checkout was done", async () => {
     const { url, feature } = repository;
     const workspace = temporaryFolder();
     mkdirSync(join(workspace, ".valet-clone", ".git"), { recursive: true });
-    const afterClone = await setUp({ repoUrl: url, branch: "nowhere" }, { workspace });
+    const state = temporaryFolder();
+    const afterClone = await setUp({ repoUrl: url, branch: "nowhere" }, { workspace, state });
     expect(afterClone.result).toEqual({ ok: false, errorType: "git_ref_not_found" });
     writeFileSync(join(workspace, "file.txt"), "half written");
-    const { result } = await setUp({ repoUrl: url, branch: "feature/x" }, { workspace });
+    const { result } = await setUp({ repoUrl: url, branch: "feature/x" }, { workspace, state });
     expect(result).toEqual({ ok: true });
     expect([head(workspace), runGit(workspace, "status", "--porcelain")]).toEqual([feature, ""]);
   });

@@ -9,7 +9,14 @@ import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { SpanAttributes } from "@valet/shared/spans";
 import type { Parent } from "@valet/shared/tracing";
-import { GitError, type GitErrorType, type GitOptions, type GitSkipReason, git, type Transport } from "./git-command.ts";
+import {
+  GitError,
+  type GitErrorType,
+  type GitOptions,
+  type GitSkipReason,
+  git,
+  type Transport,
+} from "./git-command.ts";
 import { type Repository, readRepository } from "./repo-url.ts";
 import type { RepositoryProgress } from "./repository-progress.ts";
 import type { RunnerTracer } from "./tracing.ts";
@@ -34,7 +41,10 @@ export interface GitSetupOptions {
   onProblem(problem: string): void;
 }
 
-export type GitSetupResult = { readonly ok: true } | { readonly ok: false; readonly errorType: GitErrorType };
+export type GitSetupResult = { readonly ok: true } | { readonly ok: false; readonly errorType: SetupErrorType };
+
+/** Why a repository is not in place: a submodule that is missing is no reason. */
+type SetupErrorType = Exclude<GitErrorType, "git_submodule_failed">;
 
 /** Who the agent's commits are by, where nobody else is named. */
 const AUTHOR = { "user.name": "Valet", "user.email": "valet@localhost" };
@@ -66,7 +76,7 @@ export async function setUpRepository(options: GitSetupOptions): Promise<GitSetu
     return { ok: true };
   } catch (error) {
     if (!(error instanceof GitError)) span.recordException(error);
-    const errorType = error instanceof GitError ? error.errorType : "git_clone_failed";
+    const errorType = setupErrorOf(error);
     endWith(span, outcomeOf(errorType), errorType);
     return { ok: false, errorType };
   }
@@ -107,9 +117,10 @@ class GitSetup {
   async run(): Promise<void> {
     const { workspace, repo, progress } = this.#options;
     if (!progress.isUnfinished || !exists(join(workspace, ".git"))) {
-      await this.#step("valet.runner.git_clone", { "vcs.repository.url.full": this.#repository.url }, () =>
-        this.#clone(),
-      );
+      await this.#step("valet.runner.git_clone", { "vcs.repository.url.full": this.#repository.url }, async () => {
+        await this.#clone();
+        return undefined;
+      });
     }
     await this.#step(
       "valet.runner.git_checkout",
@@ -121,7 +132,10 @@ class GitSetup {
       },
     );
     await this.#checkOutSubmodules();
-    await this.#step("valet.runner.git_config", {}, () => this.#configure());
+    await this.#step("valet.runner.git_config", {}, async () => {
+      await this.#configure();
+      return undefined;
+    });
     this.#span.setAttribute("vcs.ref.head.revision", await this.#revisionOf("HEAD"));
     progress.write("done");
   }
@@ -218,6 +232,7 @@ class GitSetup {
       // As one checks out files: a repository could name a program to do it with.
       const args = ["submodule", "--quiet", "update", "--init", "--recursive", "--checkout", "--jobs", "1"];
       await git(args, "git_submodule_failed", this.#remote());
+      return undefined;
     }).catch((error: unknown) => {
       if (signal.aborted || this.#git.signal.aborted) throw error;
       onProblem("not all submodules could be checked out");
@@ -258,7 +273,8 @@ class GitSetup {
     const files = [...own, "/etc/gitconfig"].filter(isPlainFile);
     const places = [["--local"], ...files.map((file) => ["--file", file, "--no-includes"])];
     for (const place of places) {
-      if (await this.#run("git_config_failed", "config", ...place, "--get", key).catch(this.#unlessStopped)) return true;
+      if (await this.#run("git_config_failed", "config", ...place, "--get", key).catch(this.#unlessStopped))
+        return true;
     }
     return false;
   }
@@ -291,7 +307,7 @@ class GitSetup {
   async #step<N extends Step>(
     name: N,
     attributes: SpanAttributes<N>,
-    work: (span: SpanOf<N>) => Promise<GitSkipReason | undefined | void>,
+    work: (span: SpanOf<N>) => Promise<GitSkipReason | undefined>,
   ) {
     const { tracer } = this.#options;
     const span = (tracer.startSpan as (name: string, options: object) => SpanOf<Step>)(name, {
@@ -309,6 +325,11 @@ class GitSetup {
       throw error;
     }
   }
+}
+
+function setupErrorOf(error: unknown): SetupErrorType {
+  const errorType = error instanceof GitError ? error.errorType : undefined;
+  return errorType === undefined || errorType === "git_submodule_failed" ? "git_clone_failed" : errorType;
 }
 
 function outcomeOf(errorType: GitErrorType | "_OTHER"): "aborted" | "error" {

@@ -36,7 +36,7 @@ export async function main(stopRequested: Promise<void>): Promise<never> {
 }
 
 async function run(stopRequested: Promise<void>): Promise<number> {
-  const settings = readSettings(process.env, process.cwd());
+  const given = readSettings(process.env, process.cwd());
   // One context would be that of all the agent's work.
   delete process.env.TRACEPARENT;
   delete process.env.TRACESTATE;
@@ -46,10 +46,11 @@ async function run(stopRequested: Promise<void>): Promise<number> {
   const { token, restartCount } = input;
   const instanceId = randomUUID();
   const folder = openStateFolder({
-    path: settings.stateFolder,
-    earlierPath: earlierStateFolder(settings.home),
+    path: given.stateFolder,
+    earlierPath: earlierStateFolder(given.home),
     onProblem: say,
   });
+  const settings = { ...given, stateFolder: folder };
   const journal = openJournal(folder, settings.generation);
   let tracing: Tracing | undefined;
   const outbox = new SpanOutbox({
@@ -62,7 +63,6 @@ async function run(stopRequested: Promise<void>): Promise<number> {
   tracing = createTracing(outbox, settings);
   const runner = new Runner({
     ...{ settings, token, restartCount, instanceId, tracing, outbox, journal, startAgent: startOpenCodeAgent },
-    stateFolder: folder,
     onProblem: say,
   });
   void stopRequested.then(() => runner.stop("runner_shutdown"));

@@ -60,7 +60,8 @@ function setUp(options: SetUpOptions = {}) {
   const runner = new Runner({
     settings: {
       ...identity,
-      ...{ url: server.url, workspace, home, sandboxId: "sbx_1", allowFile: true },
+      ...{ url: server.url, workspace, home, sandboxId: "sbx_1", allowFile: true, stateFolder: home },
+      isRestored: false,
       parent: parseTraceparent(TRACEPARENT),
     },
     token: "token",

@@ -44,8 +44,6 @@ export interface RunnerOptions {
   readonly restartCount: number;
   /** This process; a restarted one has another. */
   readonly instanceId: string;
-  /** Where it keeps what its successor needs. */
-  readonly stateFolder: string;
   readonly tracing: Tracing;
   readonly outbox: SpanOutbox;
   readonly journal: Journal;
@@ -265,7 +263,7 @@ export class Runner {
       parent: this.#bootstrap.setUpRepository(extractFromHeaders({ traceparent, tracestate })),
       workspace: settings.workspace,
       repo,
-      progress: new RepositoryProgress(this.#options.stateFolder, settings.generation),
+      progress: new RepositoryProgress(settings.stateFolder, settings.generation),
       isRestored: settings.isRestored,
       allowFile: settings.allowFile,
       env: process.env,

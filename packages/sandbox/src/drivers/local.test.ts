@@ -52,6 +52,8 @@ describe("the entrypoint", () => {
         HOME: join(folder, "home"),
         TMPDIR: join(folder, "tmp"),
         VALET_WORKSPACE: join(folder, "workspace"),
+        VALET_RUNNER_STATE: join(folder, "runner"),
+        VALET_RESTORED: "0",
         VALET_SANDBOX_ID: id,
       });
       // Not the workspace: what stands there must not configure the entrypoint's runtime.

@@ -31,6 +31,8 @@ const LIFETIME_MS = 24 * 3600 * 1000;
 const TERMINATE_TIMEOUT_MS = 30_000;
 /** Where the image has a folder for the work, which belongs to the user that the entrypoint runs as. */
 const WORKSPACE = "/workspace";
+/** Where the image has a folder for what the runner keeps for its successor. */
+const RUNNER_STATE = "/var/lib/valet-runner";
 /** Where the entrypoint starts: runtimes read configuration from their folder, and the workspace's is the repository's. */
 const WORKING_FOLDER = "/";
 
@@ -177,7 +179,10 @@ class ModalDriver implements Driver {
     try {
       return await this.#modal.sandboxes.create(this.#app, image, {
         ...{ name, tags, timeoutMs: LIFETIME_MS, workdir: WORKING_FOLDER },
-        env: { LANG: "C.UTF-8", ...options.env, VALET_WORKSPACE: WORKSPACE },
+        env: {
+          ...{ LANG: "C.UTF-8", ...options.env, VALET_WORKSPACE: WORKSPACE, VALET_RUNNER_STATE: RUNNER_STATE },
+          VALET_RESTORED: options.snapshotId === undefined ? "0" : "1",
+        },
         command: supervisorCommand(this.#options.entrypoint, { ...RESTART, ...this.#options.restart }),
       });
     } catch (error) {

@@ -12,7 +12,14 @@ import { type RunningEntrypoint, startEntrypoint } from "./entrypoint.ts";
 import { LogFile } from "./log-file.ts";
 import { SANDBOX_ID_VARIABLE, type SandboxProcesses } from "./process-table.ts";
 import { restoreSnapshot, type TakenSnapshot, takeSnapshot } from "./snapshots.ts";
-import { deleteFolder, newId, type SandboxRecord, type StateDirectory, setAside } from "./state-directory.ts";
+import {
+  deleteFolder,
+  newId,
+  RUNNER_FOLDER,
+  type SandboxRecord,
+  type StateDirectory,
+  setAside,
+} from "./state-directory.ts";
 
 /** What all sandboxes of a driver share. */
 export interface SandboxSettings {
@@ -202,6 +209,8 @@ export class LocalSandbox {
           HOME: join(folder, "home"),
           TMPDIR: join(folder, "tmp"),
           VALET_WORKSPACE: workspace,
+          VALET_RUNNER_STATE: join(folder, RUNNER_FOLDER),
+          VALET_RESTORED: this.#record.snapshotId === undefined ? "0" : "1",
           [SANDBOX_ID_VARIABLE]: this.#record.id,
         },
         input: { token: this.#secrets.runnerToken, restartCount: this.#record.restartCount },

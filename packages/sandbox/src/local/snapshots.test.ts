@@ -73,6 +73,18 @@ test("workspace and home come back as they were, at the same path, also after th
   ]);
 });
 
+test("what the runner keeps for its successor comes back, where an earlier version has made none", async () => {
+  const broker = await startBroker();
+  const { id } = await broker.create("s1", `touch ready; ${STAY}`);
+  await waitFor(() => broker.read("s1", "workspace/ready") === "");
+  const without = await snapshot(broker, id);
+  const script = `[ "$VALET_RESTORED" = 1 ] && mkdir "$VALET_RUNNER_STATE" && touch "$VALET_RUNNER_STATE/journal" done; ${STAY}`;
+  const second = await broker.create("s1", script, { generation: 2, snapshotId: without });
+  await waitFor(() => broker.read("s1", "workspace/done") === "");
+  await broker.create("s1", STAY, { generation: 3, snapshotId: await snapshot(broker, second.id) });
+  expect(broker.read("s1", "runner/journal")).toBe("");
+});
+
 test("one snapshot serves many sandboxes, none of which changes it", async () => {
   const broker = await startBroker();
   const { id } = await broker.create("s1", `echo one > file; ${STAY}`);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { BrokerError } from "../problem.ts";
 import type { Steps } from "../request-trace.ts";
 import { type CommandOptions, runCommand } from "./command.ts";
-import { deleteFolder, KEPT_FOLDERS, newId, type StateDirectory, setAside } from "./state-directory.ts";
+import { deleteFolder, KEPT_FOLDERS, newId, RUNNER_FOLDER, type StateDirectory, setAside } from "./state-directory.ts";
 
 /** Copies everything as it is, links as links; shares the disk's blocks where the file system can. */
 const COPY = ["--archive", "--reflink=auto", "--"] as const;
@@ -85,7 +85,10 @@ export async function deleteSnapshot(state: StateDirectory, snapshotId: string):
 }
 
 async function copy(from: string, to: string, options: CommandOptions): Promise<void> {
-  await runCommand("cp", [...COPY, ...KEPT_FOLDERS.map((folder) => join(from, folder)), to], options);
+  const folders = KEPT_FOLDERS.map((folder) => join(from, folder));
+  const runner = join(from, RUNNER_FOLDER);
+  if (existsSync(runner)) folders.push(runner);
+  await runCommand("cp", [...COPY, ...folders, to], options);
 }
 
 async function measure(path: string, options: CommandOptions): Promise<number> {

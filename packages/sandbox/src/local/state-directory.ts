@@ -1,10 +1,10 @@
 /**
  * The files of the `local` driver:
  *
- * - `sandboxes/<key of the session>/`: `sandbox.json`, `workspace/`, `home/`, `tmp/`, `log/`. A session has one sandbox at a
+ * - `sandboxes/<key of the session>/`: `sandbox.json`, `workspace/`, `home/`, `runner/`, `tmp/`, `log/`. A session has one sandbox at a
  *   time, and each next one the same path: what the agent remembers of a path, or wrote into a file, must still be right
  *   after a restore.
- * - `snapshots/<id>/`: `snapshot.json`, `workspace/`, `home/`
+ * - `snapshots/<id>/`: `snapshot.json`, `workspace/`, `home/`, `runner/`
  * - what ends in `.gone` or `.partial` is on its way out or in; after a crash it is removed at the next start
  */
 import { createHash, randomBytes } from "node:crypto";
@@ -35,6 +35,11 @@ export type SandboxRecord = z.infer<typeof SandboxRecord>;
 
 /** What a snapshot keeps of a sandbox: the agent's files and its own history. Logs and temporary files are not among it. */
 export const KEPT_FOLDERS = ["workspace", "home"] as const;
+/**
+ * Made by the runner, where the agent does not work, for what its successor needs. A snapshot keeps it; sandboxes and snapshots
+ * of earlier versions have none.
+ */
+export const RUNNER_FOLDER = "runner";
 const OTHER_FOLDERS = ["tmp", "log"] as const;
 const RECORD_FILE = "sandbox.json";
 const SANDBOX_FOLDER = /^[0-9a-f]{20}$/;

@@ -1,0 +1,46 @@
+import { join } from "node:path";
+import type { ReadableSpan } from "@valet/shared/tracing";
+import { attributesToObject } from "@valet/shared/tracing";
+import { type GitSetupOptions, setUpRepository } from "../src/git-setup.ts";
+import { RepositoryProgress } from "../src/repository-progress.ts";
+import { createTracing } from "../src/tracing.ts";
+import { temporaryFolder } from "./folder.ts";
+import { CERTIFICATE } from "./git-server.ts";
+
+interface SetUpOptions extends Partial<Omit<GitSetupOptions, "tracer" | "parent" | "progress" | "onProblem">> {
+  /** The runner's folder; another one each time unless given. */
+  readonly state?: string;
+  readonly generation?: number;
+}
+
+/** Sets a repository up, in a workspace of its own unless given. */
+export async function setUp(repo: GitSetupOptions["repo"], options: SetUpOptions = {}) {
+  const spans: ReadableSpan[] = [];
+  const sink = { onStart: () => {}, onEnd: (span: ReadableSpan) => void spans.push(span) };
+  const { base: tracer } = createTracing(sink, { sessionId: "ses_1", generation: 1 });
+  const parent = tracer.startSpan("valet.runner.bootstrap");
+  const { state = temporaryFolder(), generation = 1, ...rest } = options;
+  const workspace = options.workspace ?? join(temporaryFolder(), "workspace");
+  const problems: string[] = [];
+  const result = await setUpRepository({
+    tracer,
+    parent,
+    workspace,
+    repo,
+    allowFile: true,
+    env: { PATH: process.env.PATH, HOME: temporaryFolder(), GIT_SSL_CAINFO: CERTIFICATE },
+    timeoutMs: 20_000,
+    signal: new AbortController().signal,
+    progress: new RepositoryProgress(state, generation),
+    isRestored: false,
+    onProblem: (problem) => problems.push(problem),
+    ...rest,
+  });
+  const find = (name: string) => spans.find((span) => span.name === name);
+  const shown = spans.map(({ name, attributes }) => {
+    const { "valet.outcome": outcome, ...why } = attributesToObject([...attributes]);
+    const errorType = why["error.type"] ?? why["valet.outcome.reason"];
+    return errorType === undefined ? [name, outcome] : [name, outcome, errorType];
+  });
+  return { result, spans, find, shown, workspace, state, parent, problems };
+}
