@@ -12,7 +12,9 @@ import { addUp } from "./commands/up.ts";
 import { addWorkflow } from "./commands/workflow.ts";
 import { addGlobalOptions, report } from "./context.ts";
 import { ExitCode, UserError } from "./errors.ts";
+import { surviveOutputErrors } from "./output.ts";
 
+surviveOutputErrors();
 const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
 const program = addGlobalOptions(new Command("valet"))
   .description("Hosts coding agents, and shows where the time, the money and the failures went.")

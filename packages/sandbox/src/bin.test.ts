@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
@@ -67,4 +67,31 @@ test("a signal that comes while it starts ends it in good order, too", async () 
   program.kill("SIGTERM");
   expect(await exited).toEqual([0, null]);
   expect(processesWith(stateDir)).toEqual([]);
+});
+
+test("its folder is closed to other users, also when it was there and open; what agents make has the usual modes", async () => {
+  const stateDir = temporaryFolder();
+  chmodSync(stateDir, 0o755);
+  const broker = await startBrokerProcess(stateDir);
+  expect(statSync(stateDir).mode & 0o777).toBe(0o700);
+  await broker.create("s1", `echo work > made && exec ${uniqueSleep()}`);
+  const made = await waitFor(() => statSync(join(broker.folder("s1"), "workspace/made")));
+  expect(made.mode & 0o777).toBe(0o644);
+  for (const path of ["sandboxes", "snapshots"]) expect(statSync(join(stateDir, path)).mode & 0o077).toBe(0);
+  const log = statSync(join(broker.folder("s1"), "log"));
+  expect(log.mode & 0o077).toBe(0);
+});
+
+test("agents find its secret in no process' environment", async () => {
+  const secret = `secret-${process.pid}-of-this-test`;
+  const stateDir = temporaryFolder();
+  const broker = await startBrokerProcess(stateDir, { VALET_BROKER_SECRET: secret });
+  const environment = () => readFileSync(`/proc/${broker.process.pid}/environ`, "latin1");
+  expect(environment()).not.toContain(secret);
+  expect(environment()).toContain("PATH=");
+  // It still takes calls with it.
+  const answer = await broker.call("GET", "/v1/sandboxes?sessionId=s1", undefined, {
+    authorization: `Bearer ${secret}`,
+  });
+  expect(answer.status).toBe(200);
 });

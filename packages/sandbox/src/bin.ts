@@ -1,14 +1,20 @@
 #!/usr/bin/env node
 /** The sandbox broker as a program: serves until SIGINT or SIGTERM; prints `{"url": …}` when it is ready. */
 import { startModalBroker, startSandboxBroker } from "./broker.ts";
+import { hideEnvironment } from "./local/hide-environment.ts";
 import { HELP, readSettings } from "./settings.ts";
 
 async function main(): Promise<void> {
+  // A log that cannot be written, for want of space or of a reader, is lost; the sandboxes are not.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   const settings = readSettings(process.argv.slice(2), process.env);
   if (settings === "help") {
     process.stdout.write(HELP);
     return;
   }
+  process.umask(0o077);
+  // Agents run beside it, as the same user.
+  if (settings.driver === "local") hideEnvironment();
   // Before the start, which puts processes and a lock into the world: a signal that comes meanwhile is followed after it.
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stopped.resolve());

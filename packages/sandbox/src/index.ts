@@ -5,4 +5,7 @@ export {
   startModalBroker,
   startSandboxBroker,
 } from "./broker.ts";
-export { identify, isAlive, type ProcessIdentity } from "./local/process-table.ts";
+export { hideEnvironment } from "./local/hide-environment.ts";
+export { makePrivateDirectory } from "./local/private-directory.ts";
+export { findProcessesWith, isAlive, listProcesses, type ProcessIdentity } from "./local/process-table.ts";
+export { lockDirectory } from "./local/state-lock.ts";

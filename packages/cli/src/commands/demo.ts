@@ -7,6 +7,7 @@ import { type GlobalOptions, print, printJson, report } from "../context.ts";
 import { makeDemoRepository } from "../demo/demo-repository.ts";
 import { type DemoResult, runDemo } from "../demo/run-demo.ts";
 import { ExitCode } from "../errors.ts";
+import { becomeHost } from "../system/host-process.ts";
 import { startSystem } from "../system/system.ts";
 import { traceLines } from "./trace.ts";
 
@@ -20,12 +21,13 @@ export function addDemo(program: Command): void {
       // A demo is nobody's state: it has a folder of its own, unless one is named.
       const isOwnState = command.parent?.getOptionValueSource("state") === "default";
       const stateDir = isOwnState ? await mkdtemp(join(tmpdir(), "valet-demo-")) : options.state;
+      const env = becomeHost();
       const repository = await makeDemoRepository();
       const stopped = new Promise<void>((resolve) => {
         process.once("SIGINT", resolve).once("SIGTERM", resolve);
       });
       report("Starting the Worker, the sandbox broker and the model …");
-      const system = await startSystem({ stateDir, env: process.env, scenario: "demo" });
+      const system = await startSystem({ stateDir, env, report, scenario: "demo" });
       try {
         report(
           `Valet is up at ${system.url}; the model is ${system.isScripted ? "scripted, as no key is set" : "yours"}.`,

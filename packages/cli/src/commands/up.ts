@@ -1,5 +1,7 @@
 import type { Command } from "commander";
 import { type GlobalOptions, print, printJson, report } from "../context.ts";
+import { ExitCode } from "../errors.ts";
+import { becomeHost } from "../system/host-process.ts";
 import { startSystem } from "../system/system.ts";
 import { parsePort } from "./arguments.ts";
 
@@ -10,14 +12,16 @@ export function addUp(program: Command): void {
     .option("--port <n>", "the port of the API; a free one unless given", parsePort)
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { port?: number }>();
+      const env = becomeHost();
       const stopped = new Promise<void>((resolve) => {
-        process.once("SIGINT", resolve).once("SIGTERM", resolve);
+        process.once("SIGINT", () => resolve()).once("SIGTERM", () => resolve());
       });
       if (!options.json) report("Starting the Worker, the sandbox broker and the model …");
       const system = await startSystem({
         stateDir: options.state,
         port: options.port,
-        env: process.env,
+        env,
+        report,
         scenario: "demo",
       });
       if (options.json) {
@@ -33,7 +37,10 @@ export function addUp(program: Command): void {
 Try:  pnpm valet prompt --repo <url> "What does this project do?"
 Stop: Ctrl-C`);
       }
-      await stopped;
+      const failure = await Promise.race([stopped, system.failed]);
+      // Whether its output could be written is no matter of its result.
+      process.exitCode = failure === undefined ? ExitCode.OK : ExitCode.FAILED;
+      if (failure !== undefined) report(`valet: the Worker crashed and cannot be started again: ${failure.message}`);
       if (!options.json) report("Stopping …");
       await system.stop();
     });

@@ -1,24 +1,18 @@
 /** The whole of Valet on this machine: the Worker in workerd, the sandbox broker, and a model if none is configured. */
 import { join } from "node:path";
-import { startSandboxBroker } from "@valet/sandbox";
+import { lockDirectory, startSandboxBroker } from "@valet/sandbox";
 import type { ShippedScenario } from "@valet/scripted-model";
-import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import { UserError } from "../errors.ts";
 import { ensureToken, prepareDatabase } from "./database.ts";
 import { setUpModel } from "./model.ts";
 import { freePort } from "./ports.ts";
 import { BUN, BUN_FLAGS, RUNNER } from "./programs.ts";
-import {
-  type Connection,
-  openStateDirectory,
-  readConnection,
-  readSecrets,
-  type StateDirectory,
-  writeConnection,
-  writeSecrets,
-} from "./state.ts";
-import { bundleWorker, WORKER_DIR } from "./worker-bundle.ts";
-import { endLeftWorkerd, forgetWorkerd, rememberWorkerd } from "./workerd-processes.ts";
+import { type Connection, readConnection, readSecrets, writeConnection, writeSecrets } from "./state.ts";
+import { openStateDirectory } from "./state-directory.ts";
+import { upgradeState } from "./state-format.ts";
+import { startWorker } from "./worker.ts";
+import { WORKER_DIR } from "./worker-bundle.ts";
+import { endLeftWorkerd } from "./worker-process.ts";
 
 export interface SystemOptions {
   readonly stateDir: string;
@@ -28,44 +22,53 @@ export interface SystemOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The scenario that the scripted model plays where no model is configured. */
   readonly scenario: ShippedScenario;
+  /** Takes what is logged while it runs; standard error unless given. */
+  readonly report?: ((line: string) => void) | undefined;
 }
 
 export interface System extends Connection {
   /** Whether a scripted model stands in for a real one. */
   readonly isScripted: boolean;
+  /** Resolves, to the reason, if the Worker ends and cannot be started again. */
+  readonly failed: Promise<Error>;
   /** Stops all that was started. May be called again. */
   stop(): Promise<void>;
 }
 
-const EXIT_EVENTS = ["SIGINT", "SIGTERM", "exit"] as const;
-
 /**
  * Starts everything, and resolves when the API answers.
- * @throws UserError when a port is taken, a variable does not suffice, or a system already runs on the state
+ * @throws UserError when a port is taken, a variable does not suffice, the state cannot be used, or a system already runs on it
  */
-export async function startSystem({ stateDir, port, env, scenario }: SystemOptions): Promise<System> {
+export async function startSystem(options: SystemOptions): Promise<System> {
+  const { stateDir, port: wantedPort, env, scenario, report = console.error } = options;
   const state = openStateDirectory(stateDir);
-  const secrets = readSecrets(state);
-  const { brokerSecret } = secrets;
-  const stops: (() => Promise<unknown>)[] = [];
+  const unlock = await lockDirectory(state.path, "valet-up");
+  if (unlock === undefined) throw alreadyRunning(stateDir);
+  const stops: (() => unknown)[] = [unlock];
   const stop = async () => {
     // The last started first: the Worker still speaks to the broker while it goes.
     for (const each of stops.splice(0).reverse()) await each();
   };
   try {
-    const url = `http://127.0.0.1:${await freePort(port)}`;
+    upgradeState(state.path);
+    const secrets = readSecrets(state);
+    const { brokerSecret } = secrets;
     const broker = await startSandboxBroker({
       stateDir: state.broker,
       secret: brokerSecret,
       entrypoint: [BUN, ...BUN_FLAGS, RUNNER],
+      onError: ({ message }) => report(`sandbox broker: ${message}`),
     }).catch((error: Error) => {
       throw /in use/.test(error.message) ? alreadyRunning(stateDir) : error;
     });
     stops.push(() => broker.close());
-    // Only now is it sure that no other system runs on this state.
-    endLeftWorkerd(state.path);
+    // Versions without a lock of their own hold the broker's: only now is it sure that no other system runs on this state.
+    await endLeftWorkerd(state);
+    // A Worker that was left may have had it.
+    const port = await freePort(wantedPort);
+    const url = `http://127.0.0.1:${port}`;
     const model = await setUpModel(env, scenario);
-    if (model.scripted !== undefined) stops.push(() => model.scripted?.close() ?? Promise.resolve());
+    if (model.scripted !== undefined) stops.push(() => model.scripted?.close());
     const bindings = {
       ...workerVariables(env),
       ...model.variables,
@@ -74,17 +77,15 @@ export async function startSystem({ stateDir, port, env, scenario }: SystemOptio
       SANDBOX_BROKER_SECRET: brokerSecret,
       VALET_ALLOW_FILE_REPOS: "true",
     };
-    const miniflare = await startWorker(url, state, bindings);
-    stops.push(async () => {
-      await miniflare.dispose();
-      forgetWorkerd(state.path);
-    });
+    const failure = Promise.withResolvers<Error>();
+    const miniflare = await startWorker({ port, state, bindings, report, onFailure: failure.resolve });
+    stops.push(() => miniflare.dispose());
     const db = await miniflare.getD1Database("DB");
     await prepareDatabase(db, join(WORKER_DIR, "migrations"));
     const token = await ensureToken(db, secrets.token);
     writeSecrets(state, { ...secrets, token });
     writeConnection(state, { url, token });
-    return { url, token, isScripted: model.scripted !== undefined, stop };
+    return { url, token, isScripted: model.scripted !== undefined, failed: failure.promise, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -100,35 +101,4 @@ function alreadyRunning(stateDir: string): UserError {
 function workerVariables(env: SystemOptions["env"]): Record<string, string> {
   const ours = Object.entries(env).filter(([name]) => /^(OTEL_|VALET_\w+_MS$)/.test(name));
   return Object.fromEntries(ours.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
-}
-
-async function startWorker(url: string, state: StateDirectory, bindings: Record<string, string>): Promise<Miniflare> {
-  const known = new Map(EXIT_EVENTS.map((event) => [event, new Set(process.listeners(event as "exit"))]));
-  const miniflare = new Miniflare(
-    convertV4MiniflareOptions({
-      host: "127.0.0.1",
-      port: Number(new URL(url).port),
-      resourcePersistencePath: state.storage,
-      cf: false,
-      telemetry: { enabled: false },
-      workers: [
-        {
-          name: "valet",
-          modules: [{ type: "ESModule", path: "index.js", contents: await bundleWorker() }],
-          compatibilityDate: "2026-10-01",
-          compatibilityFlags: ["nodejs_compat"],
-          durableObjects: { SESSION_AGENT: { className: "SessionAgent", useSQLite: true } },
-          d1Databases: { DB: "valet" },
-          bindings,
-        },
-      ],
-    }),
-  );
-  await miniflare.ready;
-  // Miniflare ends the whole process on a signal; what else was started has to be stopped first.
-  for (const event of EXIT_EVENTS) {
-    for (const each of process.listeners(event as "exit")) if (!known.get(event)?.has(each)) process.off(event, each);
-  }
-  rememberWorkerd(state.path);
-  return miniflare;
 }

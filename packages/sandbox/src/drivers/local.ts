@@ -3,9 +3,10 @@
  * security boundary: an agent can read and end whatever the broker's own user can.
  */
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, realpathSync, renameSync } from "node:fs";
+import { existsSync, renameSync } from "node:fs";
 import type { CreateOptions, Driver, DriverSandbox, SnapshotResult } from "../driver.ts";
 import { endProcesses } from "../local/end-processes.ts";
+import { makePrivateDirectory } from "../local/private-directory.ts";
 import { LocalSandbox, type SandboxSettings } from "../local/sandbox.ts";
 import { deleteSnapshot } from "../local/snapshots.ts";
 import { startGuardian } from "../local/start-guardian.ts";
@@ -44,8 +45,7 @@ export async function startLocalDriver(options: LocalDriverOptions): Promise<Dri
       "The local driver needs Linux: it finds a sandbox's processes in /proc, which this system does not have",
     );
   }
-  mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
-  const stateDir = realpathSync(options.stateDir);
+  const stateDir = makePrivateDirectory(options.stateDir);
   const state = new StateDirectory(stateDir);
   const unlock = await lockStateDirectory(stateDir);
   try {
@@ -62,7 +62,7 @@ export async function startLocalDriver(options: LocalDriverOptions): Promise<Dri
       onError: options.onError ?? ((error) => console.error(`sandbox broker: ${error.message}`)),
     };
     const { sandboxes, cleaning } = await recover(settings);
-    const dismissGuardian = await startGuardian(stateDir, settings.brokerId);
+    const dismissGuardian = await startGuardian(stateDir, settings.brokerId, settings.onError);
     return new LocalDriver(settings, sandboxes, async () => {
       await cleaning;
       await dismissGuardian();

@@ -25,16 +25,24 @@ async function kill({ process: broker }: BrokerProcess): Promise<void> {
   await exited;
 }
 
+function guardiansOf(broker: BrokerProcess): number[] {
+  return processesWith("valet-sandbox-guardian").filter((pid) => isChildOf(pid, broker.process.pid));
+}
+
 /** Kills the broker together with what waits for its death. */
 async function killWithGuardian(broker: BrokerProcess): Promise<void> {
-  const guardians = processesWith("valet-sandbox-guardian").filter((pid) => isChildOf(pid, broker.process.pid));
+  const guardians = guardiansOf(broker);
   expect(guardians).toHaveLength(1);
   for (const pid of guardians) process.kill(pid, "SIGKILL");
   await kill(broker);
 }
 
 function isChildOf(pid: number, parent: number | undefined): boolean {
-  return readFileSync(`/proc/${pid}/status`, "latin1").includes(`\nPPid:\t${parent}\n`);
+  try {
+    return readFileSync(`/proc/${pid}/status`, "latin1").includes(`\nPPid:\t${parent}\n`);
+  } catch {
+    return false;
+  }
 }
 
 /** An entrypoint with a child in its session and a daemon out of it. */
@@ -78,6 +86,17 @@ test("when what waits for the broker's death is killed too, the next broker ends
   await startBroker({ stateDir });
   expect(processesWith(sleep)).toEqual([]);
   expect(findProcesses({ sandboxId: id })).toEqual([]);
+});
+
+test("what waits for the broker's death is followed by another when it is killed, and that one ends the sandboxes", async () => {
+  const stateDir = temporaryFolder();
+  const broker = await startBrokerProcess(stateDir);
+  const { id, sleep } = await createFamily(broker, "s1");
+  const [first] = guardiansOf(broker);
+  process.kill(first as number, "SIGKILL");
+  await waitFor(() => guardiansOf(broker).some((pid) => pid !== first));
+  await kill(broker);
+  await waitFor(() => processesWith(sleep).length + findProcesses({ sandboxId: id }).length === 0);
 });
 
 test("a number that was given anew to another process does not make it a sandbox's", async () => {

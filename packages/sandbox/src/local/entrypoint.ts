@@ -18,6 +18,8 @@ export interface RunningEntrypoint {
   readonly exited: Promise<number | null>;
 }
 
+const USUAL_UMASK = 0o022;
+
 /**
  * Where the entrypoint starts: in no folder that the agent works in, because runtimes read configuration from theirs (Bun its
  * `bunfig.toml`, `tsconfig.json` and `.env`), and that would be the repository's.
@@ -33,7 +35,10 @@ export async function startEntrypoint(
   { command: [file, ...args], env, input, log }: EntrypointOptions,
   onStarted: (identity: ProcessIdentity) => void,
 ): Promise<RunningEntrypoint> {
+  // Ours is for our own files. The agent's have the usual modes, in a directory that nobody else may enter.
+  const umask = process.umask(USUAL_UMASK);
   const child = spawn(file, args, { cwd: WORKING_FOLDER, env, detached: true, stdio: ["pipe", "pipe", "pipe"] });
+  process.umask(umask);
   if (child.pid === undefined) throw await spawnError(child);
   const identity = identify(child.pid);
   onStarted(identity);

@@ -73,8 +73,7 @@ export function findProcesses(
 ): ProcessEntry[] {
   const all = listProcesses();
   const found = new Set(known.filter(isAlive).map(({ pid }) => pid));
-  const marker = `\0${SANDBOX_ID_VARIABLE}=${sandboxId}\0`;
-  for (const { pid } of all) if (readEnvironment(pid).includes(marker)) found.add(pid);
+  for (const { pid } of all) if (hasVariable(pid, SANDBOX_ID_VARIABLE, sandboxId)) found.add(pid);
   if (leader !== undefined) {
     const session = all.filter((each) => each.systemSession === leader.pid);
     const leading = session.find((each) => each.pid === leader.pid);
@@ -87,7 +86,13 @@ export function findProcesses(
   return all.filter((each) => found.has(each.pid) && each.pid !== process.pid);
 }
 
-function listProcesses(): ProcessEntry[] {
+/** The living processes that were started with this variable in their environment. Other users' are not found. */
+export function findProcessesWith(variable: string, value: string): ProcessEntry[] {
+  return listProcesses().filter(({ pid }) => hasVariable(pid, variable, value));
+}
+
+/** All living processes. */
+export function listProcesses(): ProcessEntry[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .flatMap((name) => readProcess(Number(name)) ?? []);
@@ -109,6 +114,10 @@ function readEntry(pid: number, thread?: number): ProcessEntry | undefined {
     // Field 22 of all, the twentieth from the state on.
     startTime: `${bootId}/${fields[19]}`,
   };
+}
+
+function hasVariable(pid: number, variable: string, value: string): boolean {
+  return readEnvironment(pid).includes(`\0${variable}=${value}\0`);
 }
 
 /** The environment a process was started with, each entry between NULs; empty when it is not ours to read. */

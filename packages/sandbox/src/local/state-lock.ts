@@ -9,15 +9,26 @@ import { createServer, type Server } from "node:net";
  * @throws when another broker holds it
  */
 export async function lockStateDirectory(stateDir: string): Promise<() => void> {
-  const { dev, ino } = statSync(stateDir);
+  const unlock = await lockDirectory(stateDir, "valet-sandbox-broker");
+  if (unlock === undefined) throw new Error(`${stateDir} is in use by another sandbox broker`);
+  return unlock;
+}
+
+/**
+ * Locks a directory for this process, until it is unlocked or the process ends.
+ * @param role what it is locked as: one process for each role may hold a directory
+ * @returns what unlocks it; `undefined` when another process holds it
+ */
+export async function lockDirectory(path: string, role: string): Promise<(() => void) | undefined> {
+  const { dev, ino } = statSync(path);
   const server: Server = createServer((socket) => socket.destroy());
   try {
     // A name that begins with NUL is in Linux' abstract namespace: no file (unix(7)).
-    server.listen({ path: `\0valet-sandbox-broker/${dev}/${ino}` });
+    server.listen({ path: `\0${role}/${dev}/${ino}` });
     await once(server, "listening");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
-    throw new Error(`${stateDir} is in use by another sandbox broker`);
+    return undefined;
   }
   server.unref();
   return () => server.close();

@@ -1,0 +1,24 @@
+import { join, resolve } from "node:path";
+import { makePrivateDirectory } from "@valet/sandbox";
+import { UserError } from "../errors.ts";
+
+export interface StateDirectory {
+  readonly path: string;
+  /** For the sandbox broker. */
+  readonly broker: string;
+  /** For the Worker's databases. */
+  readonly storage: string;
+}
+
+/**
+ * Makes the directory, or takes the one that is there, readable by its owner only: it holds tokens and what agents work on.
+ * @throws UserError when that cannot be
+ */
+export function openStateDirectory(path: string): StateDirectory {
+  try {
+    const real = makePrivateDirectory(resolve(path));
+    return { path: real, broker: join(real, "broker"), storage: join(real, "storage") };
+  } catch (error) {
+    throw new UserError(`The state directory cannot be used: ${(error as Error).message}`);
+  }
+}

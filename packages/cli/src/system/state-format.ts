@@ -1,0 +1,54 @@
+/**
+ * Which format a state directory has: what its files are called and what is in them. It counts up when a change makes a
+ * directory unreadable for older versions, or asks for work when an older one is opened. Tables of sessions and of D1 bring
+ * themselves up to date and are not counted here, as long as this version reads what the format's first version wrote.
+ *
+ * | format | written by |
+ * | --- | --- |
+ * | 0 | versions that wrote no `format.json`; opened as it is |
+ * | 1 | this version: with `format.json` |
+ */
+import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { UserError } from "../errors.ts";
+import { readJson, writeJson } from "./json-file.ts";
+
+/** The format that this version writes. */
+export const STATE_FORMAT = 1;
+
+const FILE = "format.json";
+const Format = z.object({ format: z.int().positive() });
+
+/**
+ * The format of a state directory; `undefined` where nothing has been written yet.
+ * @throws UserError when its file cannot be read
+ */
+export function readFormat(path: string): number | undefined {
+  const file = join(path, FILE);
+  if (!existsSync(file)) return existsSync(join(path, "secrets.json")) ? 0 : undefined;
+  const format = readJson(file, Format)?.format;
+  if (format === undefined) {
+    throw new UserError(
+      `${file} cannot be read. Restore it from a backup, or use another state directory with --state.`,
+    );
+  }
+  return format;
+}
+
+/**
+ * Brings a state directory to this version's format. To be called by whoever holds its lock.
+ * @throws UserError when a newer version wrote it, or its format cannot be told
+ */
+export function upgradeState(path: string): void {
+  const found = readFormat(path);
+  if (found !== undefined && found > STATE_FORMAT) {
+    throw new UserError(
+      `A newer version of Valet wrote ${path} (format ${found}; this version reads up to ${STATE_FORMAT}). ` +
+        "Use that version, or another state directory with --state.",
+    );
+  }
+  // What format 0 kept of its Worker's process; it is found by other means now.
+  if (found === 0) rmSync(join(path, "workerd.json"), { force: true });
+  if (found !== STATE_FORMAT) writeJson(join(path, FILE), { format: STATE_FORMAT });
+}

@@ -1,0 +1,42 @@
+import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
+
+/** Variables that hold no secret and that libraries in a process, or programs that it starts, may need. */
+const HARMLESS: readonly string[] = [
+  ...["PATH", "HOME", "USER", "SHELL", "TERM", "TZ", "LANG", "LC_ALL", "TMPDIR", "FORCE_COLOR", "NO_COLOR"],
+  ...["LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"],
+  ...["NODE_ENV", "NODE_OPTIONS", "NODE_EXTRA_CA_CERTS", "NODE_COMPILE_CACHE", "NODE_NO_WARNINGS"],
+];
+
+/**
+ * Removes from this process' environment all but harmless variables, also from what `/proc/<pid>/environ` shows to other
+ * processes of the same user, such as agents: there the kernel shows the memory that the process was started with, which a
+ * removal leaves as it is. Where there is no such file, or the memory cannot be written, the variables are only removed.
+ * @param alsoKept names of further variables that stay
+ */
+export function hideEnvironment(...alsoKept: readonly string[]): void {
+  const kept = new Set([...HARMLESS, ...alsoKept]);
+  for (const name of Object.keys(process.env)) if (!kept.has(name)) delete process.env[name];
+  try {
+    blankInitialEnvironment(kept);
+  } catch {
+    // A system without /proc, or one that forbids it.
+  }
+}
+
+function blankInitialEnvironment(kept: ReadonlySet<string>): void {
+  const stat = readFileSync("/proc/self/stat", "latin1");
+  // proc_pid_stat(5): field 50, env_start. The second field is in parentheses and may hold spaces; the third is the first here.
+  const start = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[50 - 3]);
+  if (!(start > 0)) return;
+  const memory = openSync("/proc/self/mem", "r+");
+  try {
+    let offset = start;
+    for (const entry of readFileSync("/proc/self/environ", "latin1").split("\0")) {
+      const name = entry.slice(0, Math.max(0, entry.indexOf("=")));
+      if (entry !== "" && !kept.has(name)) writeSync(memory, Buffer.alloc(entry.length), 0, entry.length, offset);
+      offset += entry.length + 1;
+    }
+  } finally {
+    closeSync(memory);
+  }
+}

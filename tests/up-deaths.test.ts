@@ -1,0 +1,191 @@
+/** Exactly one Worker serves a state directory, whatever died before: `up`, its workerd, or the guardian of its sandboxes. */
+import { mkdirSync, readdirSync, symlinkSync } from "node:fs";
+import { createServer } from "node:net";
+import { loadavg } from "node:os";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import {
+  endUp,
+  guardiansOf,
+  hasEnded,
+  startUp,
+  temporaryState,
+  type UpProcess,
+  until,
+  valet,
+  workersOf,
+} from "./up-process.ts";
+
+type Part = "up" | "workerd" | "guardian";
+
+const ORDERS: readonly (readonly Part[])[] = [
+  ["up"],
+  ["workerd"],
+  ["guardian"],
+  ["workerd", "up"],
+  ["up", "workerd"],
+  ["workerd", "workerd", "up"],
+  ["guardian", "up"],
+  ["up", "guardian"],
+  ["workerd", "guardian", "up"],
+  ["workerd", "up", "guardian"],
+  ["guardian", "workerd", "up"],
+  ["guardian", "up", "workerd"],
+  ["up", "workerd", "guardian"],
+  ["up", "guardian", "workerd"],
+];
+
+const answers = async ({ url, token }: UpProcess): Promise<boolean> => {
+  const headers = { authorization: `Bearer ${token}` };
+  return fetch(`${url}/api/sessions`, { headers }).then(
+    ({ status }) => status === 200,
+    () => false,
+  );
+};
+
+async function kill(part: Part, up: UpProcess, state: string): Promise<void> {
+  if (part === "up") {
+    await endUp(up, "SIGKILL");
+    return;
+  }
+  const pids = part === "workerd" ? workersOf(state) : guardiansOf(state);
+  for (const pid of pids) process.kill(pid, "SIGKILL");
+  await until(`the ${part}'s death`, () => pids.every((pid) => !livesAs(part, state).includes(pid)));
+  // While `up` lives, workerd comes back: in the middle of an order it has.
+  if (part === "workerd" && !hasEnded(up.child)) await until("another workerd", () => answers(up));
+}
+
+function livesAs(part: Part, state: string): number[] {
+  return part === "workerd" ? workersOf(state) : guardiansOf(state);
+}
+
+/** A folder with the programs that the start needs, but for some. */
+function pathWithout(folder: string, ...missing: string[]): string {
+  mkdirSync(folder);
+  for (const bin of ["/usr/bin", "/bin"]) {
+    for (const name of readdirSync(bin)) {
+      if (missing.includes(name)) continue;
+      try {
+        symlinkSync(join(bin, name), join(folder, name));
+      } catch {
+        // It is in both.
+      }
+    }
+  }
+  return folder;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await until("a port", () => server.listening);
+  const { port } = server.address() as { port: number };
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
+
+describe("one Worker serves a state", () => {
+  test("after every order of deaths: at the same port, and what was stored is there", async () => {
+    const state = temporaryState();
+    const port = await freePort();
+    let up = await startUp(state, { args: ["--port", String(port)] });
+    const { token } = up;
+    for (const order of ORDERS) {
+      const after = `after the death of ${order.join(", then ")}`;
+      for (const part of order) await kill(part, up, state);
+      if (!hasEnded(up.child)) {
+        await until(`an answer ${after}`, () => answers(up));
+        await until(`one guardian ${after}`, () => guardiansOf(state).length === 1);
+        expect(workersOf(state), after).toHaveLength(1);
+        await endUp(up, "SIGKILL");
+      }
+      up = await startUp(state, { args: ["--port", String(port)] });
+      expect(up, after).toMatchObject({ url: `http://127.0.0.1:${port}`, token });
+      expect(await answers(up), after).toBe(true);
+      expect(workersOf(state), after).toHaveLength(1);
+      expect(guardiansOf(state), after).toHaveLength(1);
+    }
+    expect(await endUp(up)).toBe(0);
+    await until("the end of all", () => workersOf(state).length + guardiansOf(state).length === 0);
+  }, 400_000);
+
+  test("also where several start at once: one does, the others say who", async () => {
+    const state = temporaryState();
+    const starts = await Promise.allSettled([startUp(state), startUp(state), startUp(state)]);
+    const [up, ...more] = starts.flatMap((start) => (start.status === "fulfilled" ? [start.value] : []));
+    expect(more).toEqual([]);
+    for (const start of starts) {
+      if (start.status === "rejected") expect(start.reason.message).toMatch(/ended with 2: .*already runs on/s);
+    }
+    expect(workersOf(state)).toHaveLength(1);
+    expect(await answers(up as UpProcess)).toBe(true);
+  }, 60_000);
+});
+
+describe("a Worker's end", () => {
+  test.each([
+    ["by the kernel", []],
+    ["where the kernel is not asked", ["setpriv"]],
+    ["without a lock on files either", ["setpriv", "flock"]],
+  ])(
+    "comes with its `up`'s, within two seconds, %s",
+    async (_how, missing) => {
+      const state = temporaryState();
+      const PATH = pathWithout(join(state, "bin"), ...missing);
+      const up = await startUp(join(state, "state"), { env: { ...process.env, PATH } });
+      const [pid] = workersOf(join(state, "state"));
+      expect(pid).toBeDefined();
+      await endUp(up, "SIGKILL");
+      const endedMs = Date.now();
+      await until("the Worker's end", () => workersOf(join(state, "state")).length === 0);
+      // Of CPU time that others take, none counts.
+      expect(Date.now() - endedMs).toBeLessThan(2000 * Math.max(1, loadavg()[0] ?? 1));
+    },
+    60_000,
+  );
+
+  test("is logged when it was a crash, and the Worker serves again", async () => {
+    const state = temporaryState();
+    const up = await startUp(state);
+    await kill("workerd", up, state);
+    await until("the line", () => up.log().includes("The Worker runs again."));
+    expect(up.log()).toContain("The Worker (workerd) crashed and is started again.");
+    expect(await answers(up)).toBe(true);
+  }, 60_000);
+
+  test("is `up`'s, with a reason, when it cannot be started again", async () => {
+    const state = temporaryState();
+    const up = await startUp(state);
+    const blocker = createServer();
+    const port = Number(new URL(up.url).port);
+    const [pid] = workersOf(state);
+    // Whoever takes the port in between keeps workerd from coming back.
+    const taken = until("the port", async () => {
+      blocker
+        .removeAllListeners()
+        .listen(port, "127.0.0.1")
+        .on("error", () => {});
+      await new Promise((tried) => blocker.once("listening", tried).once("error", tried));
+      return blocker.listening;
+    });
+    process.kill(pid as number, "SIGKILL");
+    await taken;
+    await until("the end", () => hasEnded(up.child));
+    blocker.close();
+    expect(up.child.exitCode).toBe(1);
+    expect(up.log()).toContain("the Worker crashed and cannot be started again");
+  }, 60_000);
+
+  test("a port that another program has is said to be taken", async () => {
+    const state = temporaryState();
+    const other = createServer().listen(0, "127.0.0.1");
+    await until("the port", () => other.listening);
+    const { port } = other.address() as { port: number };
+    const child = valet(["--state", state, "up", "--port", String(port)]);
+    let said = "";
+    child.stderr?.on("data", (chunk) => (said += chunk));
+    await until("the end", () => hasEnded(child));
+    other.close();
+    expect(child.exitCode).toBe(2);
+    expect(said).toContain(`Port ${port} is taken.`);
+  }, 60_000);
+});

@@ -1,0 +1,148 @@
+/** What `valet up` does with its state directory, its environment and its log. */
+
+import { spawn } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import {
+  CLI,
+  endUp,
+  environmentOf,
+  guardiansOf,
+  hasEnded,
+  processesAbout,
+  startUp,
+  temporaryState,
+  until,
+  valet,
+  workersOf,
+} from "./up-process.ts";
+
+const TIMEOUT_MS = 60_000;
+
+async function refusal(state: string): Promise<string> {
+  const child = valet(["--state", state, "up", "--json"]);
+  let said = "";
+  child.stderr?.on("data", (chunk) => (said += chunk));
+  await new Promise((closed) => child.once("close", closed));
+  expect(child.exitCode).toBe(2);
+  return said;
+}
+
+describe("the state directory", () => {
+  test(
+    "is closed to other users, also when it was there and open, and all that the Worker writes is its owner's",
+    async () => {
+      const state = temporaryState();
+      chmodSync(state, 0o755);
+      mkdirSync(join(state, "broker"), { mode: 0o755 });
+      await startUp(state);
+      for (const path of [state, join(state, "broker")]) expect(statSync(path).mode & 0o777).toBe(0o700);
+      for (const file of ["secrets.json", "connection.json", "format.json", "worker.lock"]) {
+        expect(statSync(join(state, file)).mode & 0o077, file).toBe(0);
+      }
+      expect(statSync(join(state, "storage/d1")).mode & 0o077).toBe(0);
+    },
+    TIMEOUT_MS,
+  );
+
+  test("is not made of a place that others need", async () => {
+    const shared = join(temporaryState(), "shared");
+    mkdirSync(shared);
+    chmodSync(shared, 0o1777);
+    expect(await refusal(shared)).toContain(`${shared} cannot be closed to other users`);
+    expect(statSync(shared).mode & 0o7777).toBe(0o1777);
+  });
+
+  test.each([
+    ["a newer version's", { format: 99 }, "A newer version of Valet wrote"],
+    ["one whose format cannot be read", "nonsense", "format.json cannot be read"],
+  ])("is refused with a sentence: %s", async (_what, format, sentence) => {
+    const state = temporaryState();
+    writeFileSync(join(state, "format.json"), JSON.stringify(format));
+    expect(await refusal(state)).toContain(sentence);
+    // Nothing of it was touched.
+    expect(existsSync(join(state, "secrets.json"))).toBe(false);
+  });
+
+  test("is refused with a sentence where it cannot be made", async () => {
+    const state = join(temporaryState(), "file");
+    writeFileSync(state, "");
+    expect(await refusal(state)).toContain("The state directory cannot be used");
+  });
+});
+
+describe("the environment", () => {
+  test(
+    "of no process that `up` starts, nor its own, shows what is secret, also after a restart of the Worker",
+    async () => {
+      const secret = `secret-${process.pid}-${Date.now()}`;
+      const state = temporaryState();
+      const env = {
+        ...process.env,
+        ...{ VALET_MODEL_BASE_URL: "http://127.0.0.1:9", VALET_MODEL: "m", VALET_MODEL_API_KEY: `${secret}-model` },
+        ...{ OTEL_EXPORTER_OTLP_HEADERS: `authorization=${secret}-export`, UNRELATED_TOKEN: `${secret}-other` },
+      };
+      const up = await startUp(state, { env });
+      const [before] = workersOf(state);
+      expect(guardiansOf(state)).toHaveLength(1);
+      expect(processesAbout(secret)).toEqual([]);
+      expect(environmentOf(before as number)).toContain("PATH=");
+      process.kill(before as number, "SIGKILL");
+      await until("another Worker", () => up.log().includes("runs again"));
+      expect(workersOf(state)).not.toEqual([before]);
+      expect(processesAbout(secret)).toEqual([]);
+      expect(await endUp(up)).toBe(0);
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe("a log that cannot be written", () => {
+  /** Starts `up` with its output where the test says. */
+  async function upInto(output: "pipe" | number) {
+    const state = temporaryState();
+    const child = spawn(process.execPath, [CLI, "--state", state, "up", "--json"], {
+      stdio: ["ignore", output, output],
+    });
+    onTestFinished(() => void (hasEnded(child) || child.kill("SIGKILL")));
+    await until("the start", () => hasEnded(child) || existsSync(join(state, "connection.json")));
+    const { url, token } = JSON.parse(readFileSync(join(state, "connection.json"), "utf8"));
+    return { state, child, pid: child.pid as number, url, token, log: () => "" };
+  }
+
+  test.each([
+    ["since the disk is full", () => openSync("/dev/full", "w")],
+    ["since nobody reads it any more", () => "pipe" as const],
+  ])(
+    "does not end `up`: %s",
+    async (_why, output) => {
+      const up = await upInto(output());
+      up.child.stdout?.destroy();
+      up.child.stderr?.destroy();
+      for (let crashes = 0; crashes < 2; crashes++) {
+        const [pid] = workersOf(up.state);
+        process.kill(pid as number, "SIGKILL");
+        await until("another Worker", () => hasEnded(up.child) || workersOf(up.state).some((each) => each !== pid));
+      }
+      const headers = { authorization: `Bearer ${up.token}` };
+      await until("an answer", () => fetch(`${up.url}/api/sessions`, { headers }).catch(() => undefined));
+      expect(hasEnded(up.child)).toBe(false);
+      expect(await endUp(up)).toBe(0);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "fails a command whose result is lost with it, and says so",
+    async () => {
+      const child = spawn(process.execPath, [CLI, "doctor"], { stdio: ["ignore", openSync("/dev/full", "w"), "pipe"] });
+      let said = "";
+      child.stderr?.on("data", (chunk) => (said += chunk));
+      await new Promise((closed) => child.once("close", closed));
+      expect(said).toContain("standard output cannot be written (ENOSPC)");
+      expect(child.exitCode).not.toBe(0);
+    },
+    TIMEOUT_MS,
+  );
+});
