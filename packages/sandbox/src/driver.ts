@@ -15,6 +15,8 @@ export interface DriverSandbox {
 export interface SnapshotResult {
   readonly snapshotId: string;
   readonly sizeBytes?: number;
+  /** How many files it does not hold. */
+  readonly leftOut?: number;
 }
 
 /**

@@ -52,7 +52,11 @@ type SandboxAttributes = {
     | "valet.sandbox.driver"]?: ValetAttributes[K] | undefined;
 };
 type StepAttributes = SandboxAttributes & {
-  readonly [K in "valet.snapshot.id" | "valet.snapshot.size_bytes" | "valet.outcome"]?: ValetAttributes[K] | undefined;
+  readonly [K in
+    | "valet.snapshot.id"
+    | "valet.snapshot.size_bytes"
+    | "valet.snapshot.left_out_count"
+    | "valet.outcome"]?: ValetAttributes[K] | undefined;
 } & { readonly "error.type"?: "sandbox_gone" | "broker_error" | undefined };
 type StepSpans = {
   readonly [N in StepName]: {

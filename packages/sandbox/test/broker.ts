@@ -1,7 +1,7 @@
 /** Brokers for tests, and what they leave on disk and among the processes. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -71,8 +71,9 @@ const PROGRAM = fileURLToPath(new URL("../src/bin.ts", import.meta.url));
 const COMPILE_CACHE = fileURLToPath(new URL("../node_modules/.cache/node", import.meta.url));
 
 /** Runs the broker's program, and ends it with the test. */
-export function runProgram(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
+export function runProgram(args: readonly string[], env: Record<string, string> = {}, user?: number): ChildProcess {
   const program = spawn(process.execPath, [PROGRAM, ...args], {
+    ...(user !== undefined && { uid: user, gid: user }),
     env: { PATH: process.env.PATH, VALET_BROKER_SECRET: SECRET, NODE_COMPILE_CACHE: COMPILE_CACHE, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -85,12 +86,26 @@ export function runProgram(args: readonly string[], env: Record<string, string> 
 }
 
 /** A broker as a process of its own, to be killed. */
-export async function startBrokerProcess(stateDir: string, env?: Record<string, string>): Promise<BrokerProcess> {
-  const program = runProgram(["--state", stateDir, "--", ...ENTRYPOINT], env);
+export async function startBrokerProcess(
+  stateDir: string,
+  env?: Record<string, string>,
+  user?: number,
+): Promise<BrokerProcess> {
+  const program = runProgram(["--state", stateDir, "--", ...ENTRYPOINT], env, user);
   if (program.stdout === null) throw new Error("no output");
   const [line] = await once(createInterface(program.stdout), "line");
   return { ...testBroker(JSON.parse(line).url, stateDir), process: program };
 }
+
+/** A broker of a user who is not root: the permissions of files are nothing to root. */
+export function startOrdinaryBroker(): Promise<BrokerProcess> {
+  const stateDir = temporaryFolder();
+  if (process.getuid?.() !== 0) return startBrokerProcess(stateDir);
+  chownSync(stateDir, NOBODY, NOBODY);
+  // Nobody's home has no room for Node.js' cache.
+  return startBrokerProcess(stateDir, { NODE_COMPILE_CACHE: "" }, NOBODY);
+}
+const NOBODY = 65_534;
 
 export function testBroker(url: string, stateDir: string): TestBroker {
   const call: TestBroker["call"] = async (method, path, body, headers = {}) => {

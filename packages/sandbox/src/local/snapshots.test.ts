@@ -199,7 +199,7 @@ test("what cannot be copied is a failed snapshot, and the sandbox goes on", asyn
   rmSync(home, { recursive: true });
   expect(await broker.call("POST", `/v1/sandboxes/${id}/snapshot`)).toMatchObject({
     status: 500,
-    body: { code: "snapshot_failed", detail: "cp ended with 1" },
+    body: { code: "snapshot_failed", detail: "the sandbox's home is no longer a folder" },
   });
   expect(readdirSync(join(broker.stateDir, "snapshots"))).toEqual([]);
   expect(findProcesses({ sandboxId: id }).every(({ pid }) => !isStopped(pid))).toBe(true);

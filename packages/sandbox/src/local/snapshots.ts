@@ -1,18 +1,21 @@
 /** Copies of what a sandbox keeps. A snapshot is there as a whole or not at all. */
-import { existsSync } from "node:fs";
+import { existsSync, lstatSync } from "node:fs";
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BrokerError } from "../problem.ts";
 import type { Steps } from "../request-trace.ts";
 import { type CommandOptions, runCommand } from "./command.ts";
+import { copyFolders } from "./copy-tree.ts";
 import { deleteFolder, KEPT_FOLDERS, newId, RUNNER_FOLDER, type StateDirectory, setAside } from "./state-directory.ts";
 
-/** Copies everything as it is, links as links; shares the disk's blocks where the file system can. */
-const COPY = ["--archive", "--reflink=auto", "--"] as const;
+/** How much of what a snapshot lacks is named in its `snapshot.json`. */
+const MAX_NAMED = 100;
 
 export interface TakenSnapshot {
   readonly snapshotId: string;
   readonly sizeBytes: number;
+  /** How many files it lacks: sockets, devices, other users' files. The first of them are named in its `snapshot.json`. */
+  readonly leftOut: number;
 }
 
 export interface SnapshotOptions extends CommandOptions {
@@ -32,27 +35,29 @@ export async function takeSnapshot(
   const partial = `${path}.partial`;
   await mkdir(partial, { mode: 0o700 });
   try {
-    await steps.run("valet.sandbox.pause", {}, async (within) => {
+    const { leftOut, sizeBytes } = await steps.run("valet.sandbox.pause", {}, async (within) => {
       const resume = await options.pause();
       try {
-        await within.run("valet.sandbox.copy", { "valet.snapshot.id": snapshotId }, () =>
-          copy(state.sandbox(options.sessionId), partial, options),
-        );
+        return await within.run("valet.sandbox.copy", { "valet.snapshot.id": snapshotId }, async () => {
+          const from = state.sandbox(options.sessionId);
+          refuseReplaced(from);
+          return copyFolders(from, partial, foldersOf(from), options);
+        });
       } finally {
         resume();
       }
     });
     return await steps.run("valet.sandbox.commit", { "valet.snapshot.id": snapshotId }, async (_, span) => {
-      // A socket is of no use to anyone once the process behind it is gone.
-      await runCommand("find", [partial, "-type", "s", "-delete"], options);
-      const sizeBytes = await measure(partial, options);
-      span.setAttribute("valet.snapshot.size_bytes", sizeBytes);
-      const manifest = { id: snapshotId, sessionId: options.sessionId, createdAt: new Date().toISOString(), sizeBytes };
+      span.setAttributes({ "valet.snapshot.size_bytes": sizeBytes, "valet.snapshot.left_out_count": leftOut.length });
+      const manifest = {
+        ...{ id: snapshotId, sessionId: options.sessionId, createdAt: new Date().toISOString(), sizeBytes },
+        ...(leftOut.length > 0 && { leftOutCount: leftOut.length, leftOut: leftOut.slice(0, MAX_NAMED) }),
+      };
       await writeFile(join(partial, "snapshot.json"), JSON.stringify(manifest), { mode: 0o600 });
       // The sandbox is often removed next: the copy must survive a power failure before it may take the sandbox's place.
       await runCommand("sync", ["--file-system", partial], options);
       await rename(partial, path);
-      return { snapshotId, sizeBytes };
+      return { snapshotId, sizeBytes, leftOut: leftOut.length };
     });
   } catch (error) {
     await deleteFolder(partial, options.sandboxId);
@@ -73,7 +78,9 @@ export async function restoreSnapshot(
 ): Promise<void> {
   const from = state.snapshot(snapshotId);
   if (!existsSync(from)) throw new BrokerError("not_found", `no snapshot ${snapshotId}`);
-  await steps.run("valet.sandbox.copy", { "valet.snapshot.id": snapshotId }, () => copy(from, to, options));
+  await steps.run("valet.sandbox.copy", { "valet.snapshot.id": snapshotId }, async () => {
+    await copyFolders(from, to, foldersOf(from), options);
+  });
 }
 
 /** `false` when there is none. A restore that is copying from it fails. */
@@ -84,14 +91,23 @@ export async function deleteSnapshot(state: StateDirectory, snapshotId: string):
   return true;
 }
 
-async function copy(from: string, to: string, options: CommandOptions): Promise<void> {
-  const folders = KEPT_FOLDERS.map((folder) => join(from, folder));
-  const runner = join(from, RUNNER_FOLDER);
-  if (existsSync(runner)) folders.push(runner);
-  await runCommand("cp", [...COPY, ...folders, to], options);
+/**
+ * A link in the place of a folder would have somebody else's files copied and its own left behind.
+ * @throws BrokerError `snapshot_failed`
+ */
+function refuseReplaced(sandbox: string): void {
+  for (const folder of KEPT_FOLDERS) {
+    if (!isFolder(join(sandbox, folder))) {
+      throw new BrokerError("snapshot_failed", `the sandbox's ${folder} is no longer a folder`);
+    }
+  }
 }
 
-async function measure(path: string, options: CommandOptions): Promise<number> {
-  const output = await runCommand("du", ["--summarize", "--bytes", path], options);
-  return Number.parseInt(output, 10);
+/** The runner's is kept where there is one: it has no work of the agent's. */
+function foldersOf(path: string): string[] {
+  return [...KEPT_FOLDERS, ...(isFolder(join(path, RUNNER_FOLDER)) ? [RUNNER_FOLDER] : [])];
+}
+
+function isFolder(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }

@@ -9,7 +9,6 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Generation, BrokerId as Id, SandboxState, SessionId, StopReason } from "@valet/shared/protocol/sandbox-broker";
 import { z } from "zod";
@@ -134,12 +133,14 @@ export function setAside(path: string): string | undefined {
 
 /** Deletes a folder that nothing refers to. */
 export async function deleteFolder(path: string, sandboxId: string): Promise<void> {
+  // rm(1) goes to any depth.
+  const remove = () => runCommand("rm", ["-rf", "--", path], { sandboxId });
   try {
-    await rm(path, { recursive: true, force: true });
+    await remove();
   } catch {
     // Folders that their owner may not write to, as Go's module cache has them, cannot be emptied.
-    await runCommand("chmod", ["-R", "u+rwX", path], { sandboxId }).catch(() => {});
-    await rm(path, { recursive: true, force: true });
+    await runCommand("chmod", ["-R", "u+rwX", "--", path], { sandboxId }).catch(() => {});
+    await remove();
   }
 }
 

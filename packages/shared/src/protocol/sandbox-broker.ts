@@ -119,6 +119,8 @@ export const SnapshotAnswer = z.object({
   snapshotId: BrokerId,
   /** What its files hold, where the driver can tell. */
   sizeBytes: z.int().nonnegative().optional(),
+  /** How many files it does not hold, where the driver can tell: sockets, devices, other users' files. */
+  leftOut: z.int().nonnegative().optional(),
   ...spans,
 });
 export type SnapshotAnswer = z.infer<typeof SnapshotAnswer>;

@@ -141,6 +141,11 @@ export const ATTRIBUTES = {
   "valet.sandbox.stage": { type: "string", values: SANDBOX_STAGES, meaning: "the last stage that was reached" },
   "valet.snapshot.id": { type: "string", meaning: "the snapshot taken or restored" },
   "valet.snapshot.size_bytes": { type: "int", unit: "bytes", meaning: "its size" },
+  "valet.snapshot.left_out_count": {
+    type: "int",
+    meaning:
+      "files that it does not hold: sockets, devices, other users' files; the broker's snapshot.json names the first",
+  },
   "valet.spawn.reason": { type: "string", values: SPAWN_REASONS, meaning: "why a sandbox was needed" },
   "valet.restore.reason": { type: "string", values: RESTORE_REASONS, meaning: "why it was woken" },
   "valet.hibernate.reason": { type: "string", values: HIBERNATE_REASONS, meaning: "why it was put to sleep" },

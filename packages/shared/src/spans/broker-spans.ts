@@ -52,7 +52,7 @@ export const BROKER_SPANS = {
     emitters: ["broker"],
     parents: ["{method} {route}"],
     required: ["valet.snapshot.id"],
-    optional: [...SANDBOX, "valet.snapshot.size_bytes"],
+    optional: [...SANDBOX, "valet.snapshot.size_bytes", "valet.snapshot.left_out_count"],
     errors: endedBy("broker_step"),
     links: [],
   },

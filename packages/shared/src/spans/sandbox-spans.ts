@@ -65,7 +65,10 @@ export const SANDBOX_SPANS = {
     emitters: ["session-agent"],
     parents: ["valet.sandbox.hibernate"],
     required: ["valet.broker.call", "valet.sandbox.id"],
-    optional: [...BROKER_CALL, "valet.sandbox.driver", "valet.snapshot.id", "valet.snapshot.size_bytes"],
+    optional: [
+      ...BROKER_CALL,
+      ...["valet.sandbox.driver", "valet.snapshot.id", "valet.snapshot.size_bytes", "valet.snapshot.left_out_count"],
+    ],
     errors: endedBy("snapshot"),
     links: [],
   },

@@ -88,10 +88,14 @@ export class SandboxEnd {
       perform: (context) => broker.snapshot(sandbox.id, { sessionId, context }),
       judge: (result) => {
         if (!result.ok) return { outcome: "error", errorType: snapshotErrorType(result.failure) };
-        const { snapshotId, sizeBytes } = result.value;
+        const { snapshotId, sizeBytes, leftOut } = result.value;
         return {
           outcome: "ok",
-          attributes: { "valet.snapshot.id": snapshotId, "valet.snapshot.size_bytes": sizeBytes },
+          attributes: {
+            "valet.snapshot.id": snapshotId,
+            "valet.snapshot.size_bytes": sizeBytes,
+            "valet.snapshot.left_out_count": leftOut,
+          },
         };
       },
       settle: (result) => {
