@@ -152,7 +152,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
       for (const instanceId of state.record.link.instances) traces.seal(instanceId, "runner_lost");
     },
     hibernating: () => queue.closeBatches(),
-    gaveUp: () => dispatcher.endQueued("error", "breaker_open"),
+    gaveUp: (errorType, failure) => dispatcher.endQueued("error", errorType, undefined, failure),
     terminating: (cause) => {
       dispatcher.endQueued("aborted", "session_terminated", cause);
       dispatcher.stop("session_terminated", cause);

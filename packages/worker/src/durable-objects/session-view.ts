@@ -1,5 +1,6 @@
 /** The session as it looks from outside. */
 import { whyOf } from "@valet/shared/outcome";
+import { type FailureView, viewFailure } from "@valet/shared/protocol/failure";
 import type { SessionView } from "@valet/shared/protocol/session-view";
 import type { AgentRequests } from "./agent-requests.ts";
 import { isoTime } from "./iso-time.ts";
@@ -9,9 +10,11 @@ import type { SessionRecord } from "./session-state.ts";
 export function viewSession(record: SessionRecord, queue: PromptQueue, requests: AgentRequests): SessionView {
   const { id, state, title, repoUrl, branch, ref, model, models, queueMode, idleTimeoutMs, parentSessionId } = record;
   const { errorType, sandbox, generation, createdMs, updatedMs } = record;
+  const failure = failureOfSession(record);
   return {
     ...{ id, status: state, models: [...models], queueMode, idleTimeoutMs, generation },
     ...whyOf("error", errorType),
+    ...(failure !== undefined && { failure }),
     ...(title !== undefined && { title }),
     ...(repoUrl !== undefined && { repoUrl }),
     ...(branch !== undefined && { branch }),
@@ -26,6 +29,14 @@ export function viewSession(record: SessionRecord, queue: PromptQueue, requests:
     createdAt: isoTime(createdMs),
     updatedAt: isoTime(updatedMs),
   };
+}
+
+/** Why there is no sandbox, or why the starts before the one under way failed. */
+function failureOfSession({ errorType, failure, recovery }: SessionRecord): FailureView | undefined {
+  if (errorType !== undefined) return viewFailure(errorType, failure);
+  const { failures } = recovery;
+  if (failures === undefined) return undefined;
+  return viewFailure(failures.errorType, failures.stage === undefined ? {} : { stage: failures.stage });
 }
 
 function agentOf({ state, link }: SessionRecord, queue: PromptQueue): SessionView["agent"] {
