@@ -60,6 +60,18 @@ export const QuestionView = z.object({
 });
 export type QuestionView = z.infer<typeof QuestionView>;
 
+/** Spans of a session that do not reach the backend. */
+export const ExportProblemView = z.object({
+  /** Of the first attempt that failed, or of when the oldest span that waits could have been sent. */
+  since: time,
+  /** Why the last attempt failed: `HTTP` and a status, `web page`, `timeout`, another code; `waiting` where none has. */
+  reason: z.string(),
+  waitingSpans: count,
+  /** The session tries no more by itself: it goes on with its next span, or when it is asked to. */
+  stopped: z.boolean(),
+});
+export type ExportProblemView = z.infer<typeof ExportProblemView>;
+
 export const SessionView = z.object({
   id: z.string(),
   status: SessionStatus,
@@ -86,6 +98,8 @@ export const SessionView = z.object({
   generation: count,
   permissions: z.array(PermissionView),
   questions: z.array(QuestionView),
+  /** Where spans have not reached the backend for over a minute; absent while they do. */
+  exportProblem: ExportProblemView.optional(),
   createdAt: time,
   updatedAt: time,
 });

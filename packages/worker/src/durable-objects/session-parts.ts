@@ -5,7 +5,7 @@
 import { DOUBLE_KEYS, type ValetSpans } from "@valet/shared/spans";
 import { type ReadableSpan, recordDropped, strictlyIncreasing, Tracer, wallClock } from "@valet/shared/tracing";
 import { allowsFileRepos, type Env, parseConfig } from "../env.ts";
-import { SCOPE, warn, workerTracing } from "../http/worker-tracing.ts";
+import { SCOPE, warn, warnOfExport, workerTracing } from "../http/worker-tracing.ts";
 import { logFailure } from "../log-failure.ts";
 import { SandboxBroker } from "../sandbox-broker/client.ts";
 import { stubOf } from "../session-calls.ts";
@@ -46,7 +46,8 @@ export type SessionParts = ReturnType<typeof composeSession>;
 
 export function composeSession(ctx: DurableObjectState, env: Env) {
   const { publicUrl, broker: brokerConfig, modelAccess, intervals } = parseConfig(env);
-  const { config: tracing, resource } = workerTracing(env);
+  const workersTracing = workerTracing(env);
+  const { config: tracing, resource } = workersTracing;
   const { storage } = ctx;
   const { sql } = storage;
   const now = () => Date.now();
@@ -66,7 +67,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   });
   const exporter = new TraceExport(sql, traces, {
     ...{ url: tracing.endpoint, headers: tracing.headers, compression: tracing.compression },
-    ...{ timeoutMs: tracing.timeoutMs, now, onDiagnostic: warn },
+    ...{ timeoutMs: tracing.timeoutMs, now, onDiagnostic: warnOfExport(workersTracing), sessionId: sessionId() },
   });
   const sink = noting(traces, changes);
   const tracer = new SessionTracer(
@@ -91,7 +92,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const timers: Timers = new Timers({
     ...{ storage, now, report },
     transact: (work) => transactions.run(work),
-    alsoDueMs: () => earliest(traces.dueAtMs(), exporter.dueAtMs()),
+    alsoDueMs: () => earliest(traces.dueAtMs(), exporter.dueAtMs(), exporter.problemDueAtMs()),
   });
 
   // The session.
@@ -103,7 +104,20 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     attemptEnded: (attempt, end) => onAttemptEnded(attempt, end),
   });
   const conversation = new Conversation(sql, queue.store, queue.workflows);
-  const view = () => viewSession(state.record, queue, requests);
+  const view = () => viewSession(state.record, queue, requests, exporter.problem());
+  /** Where spans begin or cease to be late, the session says so. */
+  const noteExport = () => {
+    if (state.maybe === undefined) return;
+    transactions.run(() => {
+      if (exporter.problemChanged()) changes.session();
+    });
+  };
+  /** Sends what is due. Never rejects. */
+  const runExport = async () => {
+    await exporter.start();
+    noteExport();
+    timers.arm();
+  };
   const outbox = new ProjectionOutbox({
     ...{ sql, db: env.DB, timers, now, retryMs: intervals.retryMs, background, report },
     session: () => ({ ownerId: state.record.ownerId, view: view() }),
@@ -216,7 +230,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
 
   return {
     ...{ state, transactions, timers, queue, conversation, records, requests, clients, link, lifecycle, dispatcher },
-    ...{ traces, exporter, outbox, intake, children, reports, intervals, view, now, background },
+    ...{ traces, exporter, noteExport, runExport, outbox, intake, children, reports, intervals, view, now, background },
   };
 }
 

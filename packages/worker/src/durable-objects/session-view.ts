@@ -1,13 +1,20 @@
 /** The session as it looks from outside. */
 import { whyOf } from "@valet/shared/outcome";
 import { type FailureView, viewFailure } from "@valet/shared/protocol/failure";
-import type { SessionView } from "@valet/shared/protocol/session-view";
+import type { ExportProblemView, SessionView } from "@valet/shared/protocol/session-view";
 import type { AgentRequests } from "./agent-requests.ts";
 import { isoTime } from "./iso-time.ts";
 import type { PromptQueue } from "./prompt-queue.ts";
 import type { SessionRecord } from "./session-state.ts";
+import type { ExportProblem } from "./trace-plane/trace-export.ts";
 
-export function viewSession(record: SessionRecord, queue: PromptQueue, requests: AgentRequests): SessionView {
+/** @param exportProblem of its spans, where they do not arrive */
+export function viewSession(
+  record: SessionRecord,
+  queue: PromptQueue,
+  requests: AgentRequests,
+  exportProblem: ExportProblem | undefined,
+): SessionView {
   const { id, state, title, repoUrl, branch, ref, model, models, queueMode, idleTimeoutMs, parentSessionId } = record;
   const { errorType, sandbox, generation, createdMs, updatedMs } = record;
   const failure = failureOfSession(record);
@@ -26,6 +33,7 @@ export function viewSession(record: SessionRecord, queue: PromptQueue, requests:
     queueLength: queue.store.queuedCount(),
     permissions: requests.open("permission"),
     questions: requests.open("question"),
+    ...(exportProblem !== undefined && { exportProblem: viewExportProblem(exportProblem) }),
     createdAt: isoTime(createdMs),
     updatedAt: isoTime(updatedMs),
   };
@@ -37,6 +45,10 @@ function failureOfSession({ errorType, failure, recovery }: SessionRecord): Fail
   const { failures } = recovery;
   if (failures === undefined) return undefined;
   return viewFailure(failures.errorType, failures.stage === undefined ? {} : { stage: failures.stage });
+}
+
+export function viewExportProblem({ sinceMs, reason, waitingSpans, isStopped }: ExportProblem): ExportProblemView {
+  return { since: isoTime(sinceMs), reason, waitingSpans, stopped: isStopped };
 }
 
 function agentOf({ state, link }: SessionRecord, queue: PromptQueue): SessionView["agent"] {
