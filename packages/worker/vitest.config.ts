@@ -15,6 +15,8 @@ const variables = {
   SANDBOX_BROKER_URL: "http://broker.test",
   SANDBOX_BROKER_SECRET: "secret",
   VALET_MODEL: "valet/test",
+  VALET_MODEL_BASE_URL: "http://model.test/v1",
+  VALET_MODEL_API_KEY: "key-canary",
 };
 
 function readMigrations() {

@@ -8,15 +8,7 @@ import type {
   ToRunnerOf,
   TurnSummary,
 } from "@valet/shared/protocol/runner-link";
-import {
-  type EndedBy,
-  ERRORS,
-  type ErrorType,
-  endedBy,
-  type Marked,
-  type SpanAttributes,
-  type ValetSpans,
-} from "@valet/shared/spans";
+import { type EndedBy, ERRORS, endedBy, type Marked, type SpanAttributes, type ValetSpans } from "@valet/shared/spans";
 import type { SpanContext, Tracer } from "@valet/shared/tracing";
 import { AgentPrompt, mayFailOver, type PromptLimits } from "./opencode/agent-prompt.ts";
 import { AnswerParts, partsOfHistory } from "./opencode/answer-parts.ts";
@@ -87,8 +79,6 @@ export interface TaskResult {
   readonly outcome: Ending["outcome"];
   /** Absent where the outcome is `ok`. */
   readonly errorType?: TaskErrorType;
-  readonly cause?: ErrorType;
-  readonly causeOf?: string;
   readonly opencodeSessionId?: string;
   readonly parts: MessagePart[];
   readonly summary: TurnSummary;
@@ -215,12 +205,7 @@ export class AgentTask {
       failed = ending;
       follows = attempt.context;
     }
-    const ending: Ending = {
-      ...{ outcome: "error", errorType: "model_chain_exhausted" },
-      ...(failed?.errorType !== undefined && { cause: failed.errorType }),
-      ...(this.#model !== undefined && { causeOf: this.#model }),
-    };
-    return { ending, userMessageIds };
+    return { ending: { outcome: "error", errorType: "model_chain_exhausted" } satisfies Ending, userMessageIds };
   }
 
   /** @param place the model's in the list of preference, from 1 */
@@ -325,8 +310,6 @@ export class AgentTask {
     return {
       outcome: ending.outcome,
       ...(errorType === undefined ? {} : { errorType }),
-      ...(ending.cause === undefined ? {} : { cause: ending.cause }),
-      ...(ending.causeOf === undefined ? {} : { causeOf: ending.causeOf }),
       ...(opencodeSessionId === undefined ? {} : { opencodeSessionId }),
       parts,
       summary: this.#tally.summary(this.#frame.startMs, this.#frame.nowMs(), this.#model),

@@ -6,6 +6,7 @@
 import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { endWith, type SpanOf } from "@valet/shared/outcome";
+import { shownRepoUrl } from "@valet/shared/protocol/repo-url";
 import type { ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { SpanAttributes } from "@valet/shared/spans";
 import type { Parent } from "@valet/shared/tracing";
@@ -64,7 +65,10 @@ export async function setUpRepository(options: GitSetupOptions): Promise<GitSetu
   try {
     const repository = readRepository(repo.repoUrl, repo.credentials, options.allowFile);
     if (repository === undefined) throw new GitError("git_clone_failed");
-    span.setAttributes({ "vcs.repository.url.full": repository.url, "vcs.ref.head.name": repo.ref ?? repo.branch });
+    span.setAttributes({
+      "vcs.repository.url.full": shownRepoUrl(repository.url),
+      "vcs.ref.head.name": repo.ref ?? repo.branch,
+    });
     const setup = new GitSetup(options, repository, span);
     if (isKept(options)) {
       const isUsable = await setup.useKept();
@@ -117,10 +121,14 @@ class GitSetup {
   async run(): Promise<void> {
     const { workspace, repo, progress } = this.#options;
     if (!progress.isUnfinished || !exists(join(workspace, ".git"))) {
-      await this.#step("valet.runner.git_clone", { "vcs.repository.url.full": this.#repository.url }, async () => {
-        await this.#clone();
-        return undefined;
-      });
+      await this.#step(
+        "valet.runner.git_clone",
+        { "vcs.repository.url.full": shownRepoUrl(this.#repository.url) },
+        async () => {
+          await this.#clone();
+          return undefined;
+        },
+      );
     }
     await this.#step(
       "valet.runner.git_checkout",

@@ -121,6 +121,35 @@ describe("what the agent asks about its child sessions", () => {
   });
 });
 
+describe("keys that are given once", () => {
+  const repoUrl = "https://git.example/none.git";
+  const secret = config({ modelAccess: { model: "valet/m", providerKeys: { OPENAI_API_KEY: "canary" } } });
+  const bare = config({ modelAccess: { model: "valet/m", providerKeys: {} }, hasSecrets: true });
+
+  test("are there for the runner that comes after one that died", async () => {
+    const home = temporaryFolder();
+    const first = setUp({ home, greeting: [secret, { type: "repo-config" }] });
+    await first.ready();
+    await first.runner.stop("runner_shutdown");
+    const { ready, agent, problems } = setUp({ home, greeting: [bare, { type: "repo-config" }] });
+    await ready();
+    expect(agent.start()?.config.modelAccess.providerKeys).toEqual({ OPENAI_API_KEY: "canary" });
+    expect(problems).toEqual([]);
+  });
+
+  test("are not there once the sandbox was stopped in order, or in another sandbox: that start fails, and says why", async () => {
+    const home = temporaryFolder();
+    const first = setUp({ home, greeting: [secret, { type: "repo-config" }] });
+    await first.ready();
+    await first.runner.stop("session_hibernated");
+    const { server, agent, span } = setUp({ home, greeting: [bare, { type: "repo-config", repoUrl }] });
+    const { errorType } = await server.frame("stage", ({ stage }) => stage === "failed");
+    expect(errorType).toBe("secrets_lost");
+    expect((await span("valet.runner.bootstrap")).attributes).toMatchObject({ "error.type": "secrets_lost" });
+    expect(agent.start()).toBeUndefined();
+  });
+});
+
 describe("the start", () => {
   test("goes from hello to ready, with a trace of its own in the one that asked for the sandbox", async () => {
     const greeting = [config({ clockOffsetMs: 2.5 }), { type: "repo-config", repoUrl: repository.url } as const];

@@ -4,8 +4,8 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ChildSessionAnswer } from "@valet/shared/protocol/child-sessions";
-import type { FromRunner, FromRunnerOf, ToRunnerOf } from "@valet/shared/protocol/runner-link";
-import { extractFromHeaders, type Parent } from "@valet/shared/tracing";
+import type { FromRunner, FromRunnerOf, ModelAccess, ToRunnerOf } from "@valet/shared/protocol/runner-link";
+import { exceptionType, extractFromHeaders, type Parent } from "@valet/shared/tracing";
 import { AgentClient, type AgentClientOptions, type LinkHandlers } from "./agent-client.ts";
 import type { AbortReason } from "./agent-task.ts";
 import { Attempts, type TurnNews, type Turns } from "./attempts.ts";
@@ -13,6 +13,7 @@ import { Bootstrap, type BootstrapError } from "./bootstrap.ts";
 import { type ChildRequest, ChildRequests } from "./child-requests.ts";
 import { setUpRepository } from "./git-setup.ts";
 import type { Journal } from "./journal.ts";
+import { type Kept, KeptSecrets } from "./kept-secrets.ts";
 import { RepositoryProgress } from "./repository-progress.ts";
 import type { Settings } from "./settings.ts";
 import type { SpanOutbox } from "./span-outbox.ts";
@@ -80,6 +81,9 @@ export class Runner {
   readonly #bootstrap: Bootstrap;
   readonly #attempts: Attempts;
   readonly #childRequests: ChildRequests;
+  readonly #secrets: KeptSecrets;
+  /** What a runner before this one was told, in this sandbox; `undefined` where this one is told it. */
+  #kept: Kept | undefined;
   readonly #stopping = new AbortController();
   readonly #ended = Promise.withResolvers<RunnerEnd>();
   #config: ToRunnerOf<"config"> | undefined;
@@ -90,6 +94,8 @@ export class Runner {
   constructor(options: RunnerOptions) {
     const { settings, token, instanceId, journal, outbox, tracing, restartCount, link, onProblem } = options;
     this.#options = options;
+    const { sessionId, generation, stateFolder: folder } = settings;
+    this.#secrets = new KeptSecrets({ folder, token, sessionId, generation });
     const send = (frame: FromRunner) => this.#client.send(frame);
     this.#client = new AgentClient({
       url: settings.url,
@@ -134,6 +140,7 @@ export class Runner {
     const leftMs = Math.max(0, startMs + stopMs - performance.now());
     if (this.#client.isUp) await within(leftMs, Promise.all([outbox.whenEmpty(leftMs), this.#attempts.whenSettled()]));
     this.#client.send({ type: "stopped" });
+    if (reason !== "runner_shutdown") this.#secrets.forget();
     this.#end("stopped");
   }
 
@@ -213,15 +220,35 @@ export class Runner {
       onProblem("a configuration for another runner was skipped");
       return;
     }
-    this.#config = config;
     this.#bootstrap.measured(config.clockOffsetMs);
     if (!config.tracing) outbox.disable();
+    this.#kept = config.hasSecrets ? this.#secrets.read() : undefined;
+    if (config.hasSecrets && this.#kept === undefined) {
+      this.#bootstrap.end("secrets_lost");
+      return;
+    }
+    this.#config = { ...config, modelAccess: { ...config.modelAccess, ...this.#kept?.modelAccess } };
   }
 
   #receiveRepository(repo: ToRunnerOf<"repo-config">): void {
     if (this.#settingUp !== undefined || this.#stopping.signal.aborted) return;
-    if (this.#config === undefined) this.#options.onProblem("a repository came before the configuration");
-    else this.#settingUp = this.#setUp(this.#config, repo);
+    if (this.#config === undefined) {
+      this.#options.onProblem("a repository came without a configuration to go with it");
+      return;
+    }
+    const { repoUrl, credentials } = this.#kept ?? repo;
+    if (this.#kept === undefined) this.#keepSecrets(this.#config.modelAccess, repo);
+    this.#settingUp = this.#setUp(this.#config, { ...repo, repoUrl, credentials });
+  }
+
+  /** Before any stage that tells the SessionAgent that they have arrived. */
+  #keepSecrets(modelAccess: ModelAccess, repo: ToRunnerOf<"repo-config">): void {
+    try {
+      this.#secrets.keep(modelAccess, repo);
+    } catch (error) {
+      // Then a restart of this runner costs the sandbox.
+      this.#options.onProblem(`keys could not be kept for a restart: ${exceptionType(error)}`);
+    }
   }
 
   /** Never rejects. */

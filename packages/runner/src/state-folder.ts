@@ -31,10 +31,14 @@ export interface StateFolderOptions {
 export const JOURNAL_FILE = "journal.jsonl";
 export const SPANS_FOLDER = "spans";
 export const REPOSITORY_FILE = "repository.json";
+export const SECRETS_FILE = "secrets";
 const SPANS_EXTENSION = ".spans";
 /** Says that the earlier path was looked at. */
 const TAKEN_OVER_FILE = "taken-over";
-const PLAIN_FILES = [JOURNAL_FILE, `${JOURNAL_FILE}.new`, REPOSITORY_FILE, TAKEN_OVER_FILE];
+const PLAIN_FILES = [
+  ...[JOURNAL_FILE, `${JOURNAL_FILE}.new`, REPOSITORY_FILE, TAKEN_OVER_FILE],
+  ...[SECRETS_FILE, `${SECRETS_FILE}.new`],
+];
 /** No file of the runner comes near it: what is larger was not written by it, and reading it could take all memory. */
 const MAX_FILE_BYTES = 64 * 1024 * 1024;
 

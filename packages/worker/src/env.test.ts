@@ -29,6 +29,14 @@ test.each([
   expect(openAiCompatible?.prices).toEqual(prices);
 });
 
+test("keys for credentials are a list, the newest first, in either alphabet of base64", () => {
+  const [one, two] = [Buffer.alloc(32, 0xff), Buffer.alloc(32, 0xfb)];
+  const text = `${one.toString("base64url")}, ${two.toString("base64")}\n`;
+  const { credentialKeys } = parseConfig({ ...needed, VALET_CREDENTIAL_KEYS: text });
+  expect(credentialKeys.map((key) => Buffer.from(key))).toEqual([one, two]);
+  expect(parseConfig(needed).credentialKeys).toEqual([]);
+});
+
 test.each([
   ["PUBLIC_URL", undefined, "is not set"],
   ["SANDBOX_BROKER_URL", "ftp://canary", "Invalid URL"],
@@ -36,6 +44,8 @@ test.each([
   ["VALET_MODEL_PRICES", "cheap-canary", "must be INPUT/OUTPUT"],
   ["VALET_MODEL_PRICES", "1", "must be INPUT/OUTPUT"],
   ["VALET_MODEL_PRICES", "1/2/3/4/5", "must be INPUT/OUTPUT"],
+  ["VALET_CREDENTIAL_KEYS", "canary", "must be keys of 32 bytes"],
+  ["VALET_CREDENTIAL_KEYS", `${btoa("k".repeat(32))},`, "must be keys of 32 bytes"],
 ])("%s as %j is refused by its name, without its value", (name, value, why) => {
   const parse = () => parseConfig({ ...needed, [name]: value });
   expect(parse).toThrow(ConfigError);

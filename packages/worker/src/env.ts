@@ -2,6 +2,7 @@
 import { ModelAccess, type ModelPrices, PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
 import type { EnvironmentRecord } from "@valet/shared/tracing";
 import { z } from "zod";
+import { KEY_BYTES } from "./durable-objects/credential-keys.ts";
 import type { SessionAgent } from "./durable-objects/session-agent.ts";
 
 /** Bindings, and variables by their names. Variables are text, except where somebody configured JSON. */
@@ -53,6 +54,8 @@ export interface Config {
   readonly publicUrl: string;
   readonly broker: { readonly url: string; readonly secret: string };
   readonly modelAccess: ModelAccess;
+  /** Seal git credentials at rest, the newest first. */
+  readonly credentialKeys: readonly Uint8Array<ArrayBuffer>[];
   readonly intervals: Intervals;
 }
 
@@ -67,6 +70,15 @@ const millis = z.coerce
   .int()
   .positive()
   .max(2 ** 31 - 1);
+
+/** A list with commas between, each 32 bytes in base64 or base64url. */
+const credentialKeys = z
+  .string()
+  .transform((text) => text.split(",").map((key) => new Uint8Array(Buffer.from(key.trim(), "base64"))))
+  .refine(
+    (keys) => keys.every(({ length }) => length === KEY_BYTES),
+    "must be keys of 32 bytes in base64, with commas between",
+  );
 
 /** `input/output[/cache read[/cache write]]`. */
 const modelPrices = z
@@ -106,6 +118,7 @@ export function parseConfig(env: EnvironmentRecord | Env): Config {
       secret: read("SANDBOX_BROKER_SECRET", z.string().min(1)),
     },
     modelAccess: readModelAccess(read),
+    credentialKeys: read("VALET_CREDENTIAL_KEYS", credentialKeys.optional()) ?? [],
     intervals: Object.fromEntries(intervals) as Intervals,
   };
 }

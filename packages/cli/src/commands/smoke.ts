@@ -96,8 +96,7 @@ async function takeTurn(api: ApiClient, sessionId: string, timeoutMs: number): P
     const { messageId } = await api.sendMessage(sessionId, { content: PROMPT });
     const { traceId, ...message } = await waitForMessage(api, sessionId, messageId, report, timeoutMs);
     const { outcome, errorType = message.outcomeReason } = message;
-    const why = message.failure === undefined ? "" : `: ${message.failure.message}`;
-    const detail = errorType === undefined ? `${outcome}` : `${outcome} (${errorType})${why}`;
+    const detail = errorType === undefined ? `${outcome}` : `${outcome} (${errorType})`;
     if (traceId !== undefined) return { ok: outcome === "ok", detail, traceId };
     return { ok: false, detail: `${detail}; it has no trace: tracing is off (OTEL_SDK_DISABLED?)` };
   } catch (error) {

@@ -15,14 +15,22 @@ const Secrets = z.object({
   /** Of the API; absent before the first start is complete. */
   token: z.string().optional(),
   brokerSecret: z.string(),
+  /** Seal git credentials at rest, the newest first; 32 bytes in base64 each. None yet in the states of older versions. */
+  credentialKeys: z.array(z.string()).default([]),
 });
 export type Secrets = z.infer<typeof Secrets>;
 
-/** The secrets of this state: made at the first start, the same ever after. */
+const CREDENTIAL_KEY_BYTES = 32;
+
+/** The secrets of this state: made at the first start that needs them, the same ever after. */
 export function readSecrets(state: StateDirectory): Secrets {
   const stored = readJson(join(state.path, "secrets.json"), Secrets);
-  if (stored !== undefined) return stored;
-  const made = { brokerSecret: randomBytes(24).toString("hex") };
+  if (stored !== undefined && stored.credentialKeys.length > 0) return stored;
+  const made = {
+    brokerSecret: randomBytes(24).toString("hex"),
+    ...stored,
+    credentialKeys: [randomBytes(CREDENTIAL_KEY_BYTES).toString("base64")],
+  };
   writeSecrets(state, made);
   return made;
 }

@@ -52,7 +52,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   try {
     upgradeState(state.path);
     const secrets = readSecrets(state);
-    const { brokerSecret } = secrets;
+    const { brokerSecret, credentialKeys } = secrets;
     const broker = await startSandboxBroker({
       stateDir: state.broker,
       secret: brokerSecret,
@@ -75,6 +75,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       PUBLIC_URL: url,
       SANDBOX_BROKER_URL: broker.url,
       SANDBOX_BROKER_SECRET: brokerSecret,
+      VALET_CREDENTIAL_KEYS: credentialKeys.join(","),
       VALET_ALLOW_FILE_REPOS: "true",
     };
     const failure = Promise.withResolvers<Error>();

@@ -155,6 +155,11 @@ export const ToRunner = z.discriminatedUnion("type", [
     stuckTurnMs: millis,
     /** The runner's clock minus the SessionAgent's, measured at this connection's hello. */
     clockOffsetMs: z.number().optional(),
+    /**
+     * The generation's first runner has reached a stage that it takes secrets for: model keys and the repository's credentials
+     * are not sent again. A successor in the same sandbox takes those that its predecessor kept.
+     */
+    hasSecrets: z.boolean().optional(),
   }),
   /** After `config`, always: what to have in the workspace. Without `repoUrl` it stays empty. */
   z.object({
@@ -298,9 +303,6 @@ export const FromRunner = z.discriminatedUnion("type", [
     attemptId: id,
     outcome: z.enum(["ok", "error", "aborted"]),
     errorType: z.string().max(64).optional(),
-    /** Where every model failed: why the last one did, and which that was. */
-    cause: z.string().max(64).optional(),
-    causeOf: ModelRef.optional(),
     opencodeSessionId: id.optional(),
     parts: z.array(MessagePart).max(2000),
     summary: TurnSummary,
@@ -321,9 +323,6 @@ export const FromRunner = z.discriminatedUnion("type", [
     attemptId: id,
     outcome: z.enum(["ok", "error", "aborted"]),
     errorType: z.string().max(64).optional(),
-    /** What lies behind it, as in `turn-ended`. */
-    cause: z.string().max(64).optional(),
-    causeOf: ModelRef.optional(),
     opencodeSessionId: id.optional(),
     /** Of the steps that this attempt has begun or skipped, in order. */
     steps: z.array(WorkflowStepState).max(MAX_WORKFLOW_STEPS),

@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import { FAILURE_POLICIES, QUEUE_MODES } from "../spans.ts";
+import { repoUrlProblem } from "./repo-url.ts";
 import { Attachment, QuestionAnswers } from "./runner-link.ts";
 import { MessageView, PermissionReply, SessionView, TurnRecord, WorkflowView } from "./session-view.ts";
 import { CommandStep, MAX_WORKFLOW_STEPS, PromptStep } from "./workflow.ts";
@@ -62,8 +63,14 @@ const GitRef = z
 export const RepoUrl = z
   .string()
   .max(2000)
-  .refine(isRepoUrl, "must be an https or ssh URL of a git repository")
-  .describe("https or ssh URL of a git repository; user and password of an https URL are kept apart and shown nowhere");
+  .superRefine((text, ctx) => {
+    const message = repoUrlProblem(text);
+    if (message !== undefined) ctx.addIssue({ code: "custom", message });
+  })
+  .describe(
+    "https or ssh URL of a git repository. User and password of an https URL, and what in a path looks like a token, are " +
+      "kept apart and shown nowhere; an ssh URL takes no password",
+  );
 
 export const CreateSession = z.strictObject({
   repoUrl: RepoUrl.optional(),
@@ -129,7 +136,6 @@ export const PageQuery = z.strictObject({
 });
 export const SessionsQuery = PageQuery.extend({
   parentSessionId: SessionId.describe("Only the children of this session").optional(),
-  exportProblem: z.literal("true").describe("Only those whose spans do not reach the backend").optional(),
 });
 /** For lists whose pages are as long as the server says. */
 export const CursorQuery = PageQuery.pick({ cursor: true });
@@ -158,32 +164,7 @@ export const Ticket = z.object({
   expiresAt: z.iso.datetime(),
 });
 export type Ticket = z.infer<typeof Ticket>;
-export const Health = z.object({
-  status: z.literal("ok"),
-  export: z
-    .object({
-      sessions: z.int().nonnegative().describe("Sessions whose spans have not reached the backend for over a minute"),
-      waitingSpans: z.int().nonnegative(),
-      since: z.iso.datetime().optional().describe("Of the oldest of these problems"),
-      reason: z.string().optional().describe("Its reason: `HTTP` and a status, `web page`, `timeout`, another code"),
-    })
-    .optional()
-    .describe(
-      "Spans on their way to the backend, as the sessions last said; absent where the database does not answer",
-    ),
-});
-export type Health = z.infer<typeof Health>;
-
-/** What came of asking a session to send what waits. */
-export const ResentSpans = z.object({
-  exported: z.boolean().describe("Whether there is a backend at all"),
-  waitingSpans: z.int().nonnegative().describe("What has not been sent, or not yet"),
-  reason: z
-    .string()
-    .optional()
-    .describe("Why the last attempt failed, or `waiting`; absent where nothing failed or waits"),
-});
-export type ResentSpans = z.infer<typeof ResentSpans>;
+export const Health = z.object({ status: z.literal("ok") });
 
 const nextCursor = Cursor.optional().describe("Absent on the last page");
 export const SessionList = z.object({ sessions: z.array(SessionView), nextCursor });
@@ -199,7 +180,7 @@ const Spent = z.object({
 
 export const FamilyMember = Spent.extend({
   ...SessionView.pick({ id: true, parentSessionId: true, title: true, status: true, agent: true }).shape,
-  ...SessionView.pick({ queueLength: true, createdAt: true, failure: true }).shape,
+  ...SessionView.pick({ queueLength: true, createdAt: true }).shape,
   depth: z.int().nonnegative().describe("Below the session that was asked about, which has 0"),
 });
 export type FamilyMember = z.infer<typeof FamilyMember>;
@@ -251,20 +232,4 @@ export type ProblemView = z.infer<typeof ProblemView>;
 /** Whether a repository is on the machine of whoever opens the URL. */
 export function isFileUrl(url: string): boolean {
   return URL.parse(url)?.protocol === "file:";
-}
-
-function isRepoUrl(text: string): boolean {
-  // No URL has these, and parsers drop some of them without a word.
-  if (/[\p{Cc}\s\\]/u.test(text)) return false;
-  // A host or user that begins with a dash is an option to ssh.
-  if (/^[\w.][\w.-]*@[\w.][\w.-]*:(?![-/])[^:]+$/.test(text)) return true;
-  const url = URL.parse(text);
-  if (url === null || url.search !== "" || url.hash !== "") return false;
-  if (url.protocol === "file:") return url.host === "" && url.pathname.length > 1;
-  return (
-    ["https:", "ssh:"].includes(url.protocol) &&
-    url.hostname !== "" &&
-    ![url.hostname, url.username].some((text) => /^(?:-|%2d)/i.test(text)) &&
-    url.pathname.length > 1
-  );
 }

@@ -142,8 +142,8 @@ export const ERRORS = {
   breaker_open: {
     outcomes: ["error"],
     reporters: ["session-agent"],
-    ends: ["message", "workflow", "wait"],
-    meaning: "starting failed too often and was given up, as older versions said instead of why it failed",
+    ends: JOB_AND_START,
+    meaning: "recovery failed too often and was given up",
     remedy: "Send a message to try again.",
   },
   stale_generation: {
@@ -283,6 +283,14 @@ export const ERRORS = {
     ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone", "git_checkout", "git_submodules", "git_config"],
     meaning: "git did not end in time",
     remedy: "Check that the repository's host answers sandboxes; a very large repository needs a longer limit.",
+  },
+  secrets_lost: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: [...JOB_AND_START, "bootstrap"],
+    meaning: "a runner that was restarted did not find the keys that are given to a sandbox once",
+    remedy:
+      "Nothing, unless it happens again: the session gets a new sandbox. Then look whether the sandbox's disk is full.",
   },
   // The agent
   opencode_unhealthy: {

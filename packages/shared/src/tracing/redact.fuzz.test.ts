@@ -46,6 +46,7 @@ const hostile = fc
   .array(
     fc.oneof(
       fc.constantFrom("://", "https://", "@", ":", "/", "?", "#", "\\", '"', " ", "u:p@", "h:80", "[::1]"),
+      fc.constantFrom("/ghp_0123456789abcdef", ";token=", "%3Bapi_key%3D", "/eyJ", "="),
       fc.constantFrom("/services/T1/B2/", "/webhooks/1/", "/bot1:", "s3cret", "\ud800", "\n"),
       fc.string({ maxLength: 5 }),
     ),

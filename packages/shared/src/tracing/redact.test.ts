@@ -34,6 +34,13 @@ describe("a URL loses", () => {
     ["https://discord.com/api/webhooks/1/s3cret/messages/2", "https://discord.com/api/webhooks/1/REDACTED/messages/2"],
     ["https://api.telegram.org/bot123:s3-c_ret/getMe", "https://api.telegram.org/bot123:REDACTED/getMe"],
     ["https://api.telegram.org/file/bot1%3As3cret/a.jpg", "https://api.telegram.org/file/bot1%3AREDACTED/a.jpg"],
+    ["https://git.example/ghp_0123456789abcdefghij/r.git", "https://git.example/REDACTED/r.git"],
+    ["https://git.example/a/github_pat_11ABCDEFG0abcdefghij_x/r", "https://git.example/a/REDACTED/r"],
+    ["https://git.example/glpat-abcdefghijklmnopqrst/r", "https://git.example/REDACTED/r"],
+    ["https://proxy.example/x%2Fghp_0123456789abcdefghij/r", "https://proxy.example/x%2FREDACTED/r"],
+    ["https://h.example/eyJhbGciOiJI.eyJzdWIiOiIx.c2ln/r", "https://h.example/REDACTED/r"],
+    ["https://h.example/r;token=hunter2;v=1/x", "https://h.example/r;token=REDACTED;v=1/x"],
+    ["https://h.example/access_token=hunter2/x", "https://h.example/access_token=REDACTED/x"],
   ])("the secret in the path of %s", (url, expected) => {
     expect(redactSecrets("url.full", url)).toBe(expected);
     expect(redactSecrets(TEXT, `POST ${url} failed`)).toBe(`POST ${expected} failed`);
@@ -49,6 +56,9 @@ describe("a URL loses", () => {
     "file:///repo/node_modules/.pnpm/@scope+pkg@1.0.0/index.js:10:5",
     "https://api.example/services/list/all/items",
     "https://api.example/webhooks/mine/events",
+    "https://api.example/ghp_short/oauth/token/refresh",
+    "https://api.example/sessions/ses_0123456789abcdefghijklmnop/traces/0af7651916cd43dd8448eb211c80319c",
+    "https://api.example/a;version=2/tokenizer=x",
   ])("nothing else: %s", (url) => {
     expect(redactSecrets("url.full", url)).toBe(url);
     expect(redactSecrets(TEXT, `at ${url} (native)`)).toBe(`at ${url} (native)`);
@@ -175,7 +185,18 @@ describe("one scp-like or broken URL after another", () => {
 // Each of these takes hours where a pattern goes back to try again.
 test.each([
   ...["://", ":", "@", "a", "1", "\\", "?", "/", "x:y://", "://u:p@", "http://a:b/", "://\\"],
-  ...["/services/T", "/services/T1/2/", "/bot1", "/webhooks/1", "token", "url."],
+  ...[
+    "/ghp_",
+    "/access_token=",
+    ";token=",
+    "a_",
+    "/services/T",
+    "/services/T1/2/",
+    "/bot1",
+    "/webhooks/1",
+    "token",
+    "url.",
+  ],
 ])("a megabyte of %j takes linear time", (part) => {
   const long = part.repeat(Math.ceil(1_000_000 / part.length));
   for (const text of [long, `https://user:p${long}`, `https://h:1${long}x`]) {

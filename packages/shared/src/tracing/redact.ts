@@ -17,6 +17,12 @@ const QUERY_AND_FRAGMENT = /[?#].*/s;
  */
 const PATH_SECRET =
   /(\/(?:services|workflows|triggers)\/T\w*\/\w+\/(?:\d+\/)?|\/webhooks\/\d+\/|\/bot\d+(?::|%3[Aa]))(?:(?!:\/\/)[^/])+/g;
+/** Tokens by the prefixes that hosts give them (GitHub, GitLab, Slack, Atlassian, npm, PyPI, Hugging Face, Docker), and JWTs. */
+const PATH_TOKEN =
+  /(\/|%2[Ff])(?:gh[a-z]_|github_pat_|gl(?:pat|dt|rt|cbt|ptt|ft|soat|imt|agent|ffct|oas)-|xox[a-z]-|AT(?:BB|ATT|CTT)|sk-|npm_|pypi-|hf_|dckr_pat_|eyJ)[\w.=-]{16,}/g;
+/** A parameter of a path that says itself what it is: `/repo;token=…`. */
+const PATH_PARAMETER =
+  /((?:[;,&/]|%3[Bb])(?:[\w-]*[_-])?(?:token|secret|passw(?:or)?d|api[-_]?key|access[-_]?key)(?:=|%3[Dd]))[^/;,&]+/gi;
 /** From `://` to white space or, so that JSON stays valid, a quotation mark. Other marks may be part of a password. */
 const URL_IN_TEXT = /:\/\/[^\s"]*/g;
 
@@ -33,7 +39,8 @@ const RULES: readonly (readonly [key: RegExp, clean: (value: string) => string])
 ];
 
 /** What a URL holds at least that has something to be taken out. */
-const SUSPECT = /[@?#]|\/(?:services|workflows|triggers|webhooks|bot\d)/i;
+const SUSPECT =
+  /[@?#=]|%3d|\/(?:services|workflows|triggers|webhooks|bot\d)|(?:\/|%2f)(?:gh[a-z]_|github_pat_|gl[a-z]+-|xox|at[bac]|sk-|npm_|pypi-|hf_|dckr_|eyj)/i;
 
 /** The rule of each key seen lately, for looking it up costs more than all else. */
 const ruleOf = new Map<string, (value: string) => string>();
@@ -44,8 +51,8 @@ const MAX_KEY_LENGTH = 128;
  * Takes the secrets out of attributes; what tracers use unless told otherwise. Takes linear time, and done twice it is as
  * done once.
  *
- * - Every URL, alone or in a text, loses user and password, query string and fragment, and the secret in the path of a
- *   webhook known for having one. An scp-like git URL (`user@host:path`) loses its user where the key says that the value is
+ * - Every URL, alone or in a text, loses user and password, query string and fragment, the secret in the path of a webhook known
+ *   for having one, and tokens in its path that say by prefix or name what they are. An scp-like git URL (`user@host:path`) loses its user where the key says that the value is
  *   a URL; in a text it looks like too much else, and ssh takes no password there.
  * - Values of keys that name a credential or a cookie are replaced altogether.
  */
@@ -68,7 +75,11 @@ function cleanUrl(url: string): string {
   // Most URLs have nothing to hide: one look costs a third of three.
   if (!SUSPECT.test(url)) return url;
   const anonymous = url.includes("@") ? url.split("://").map(dropUserInfo).join("://") : url;
-  return anonymous.replace(QUERY_AND_FRAGMENT, "").replace(PATH_SECRET, `$1${REDACTED}`);
+  return anonymous
+    .replace(QUERY_AND_FRAGMENT, "")
+    .replace(PATH_SECRET, `$1${REDACTED}`)
+    .replace(PATH_TOKEN, `$1${REDACTED}`)
+    .replace(PATH_PARAMETER, `$1${REDACTED}`);
 }
 
 /** Of every URL, as another may follow in the path or after a comma. A broken one becomes a query: all that follows goes too. */

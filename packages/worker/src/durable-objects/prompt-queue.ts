@@ -6,7 +6,6 @@
  * was not accepted, or was lost, gives its messages back to the queue, up to {@link MAX_UNACCEPTED} and {@link MAX_LOST}. The
  * same goes for a workflow, but that one which was lost is tried again only where that is safe (workflow-rules.ts).
  */
-import type { Failure } from "@valet/shared/protocol/failure";
 import type { ToRunnerOf, TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { ErrorType, MessageSource, Outcome, QueueMode, QueueReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
@@ -65,8 +64,6 @@ export interface AttemptEnd {
   readonly errorType?: ErrorType | undefined;
   /** What the runner measured, if it came to the end. */
   readonly summary?: TurnSummary | undefined;
-  /** What else is known of why it failed. */
-  readonly failure?: Failure | undefined;
 }
 
 /** Told of every message and workflow that changes, and of every attempt that is over, in the same transaction. */
@@ -122,15 +119,7 @@ export class PromptQueue {
     const nowMs = this.#now();
     const row: MessageRow = {
       ...{ ...entry, seq: this.store.nextSeq(), status: "queued", acceptedMs: nowMs, waitingSinceMs: nowMs },
-      ...{
-        dispatchedMs: null,
-        endedMs: null,
-        reason: null,
-        reasons: [],
-        outcome: null,
-        errorType: null,
-        failure: null,
-      },
+      ...{ dispatchedMs: null, endedMs: null, reason: null, reasons: [], outcome: null, errorType: null },
       ...{ promptContext: context, waitedOn: null, attemptId: null, attempts: 0, lost: 0, unaccepted: 0 },
       waitContext: this.#spans.startWait(entry, context, this.store.queuedCount()),
       lastDispatch: null,
@@ -279,8 +268,8 @@ export class PromptQueue {
       this.store.updateMessage(row.id, { lost: row.lost + 1 });
       const after = this.#afterLoss(row, isSandboxGone);
       if (after === "done") {
-        const { outcome, errorType, failure } = this.workflows.outcome(row.id);
-        this.#done(row, outcome, errorType, undefined, failure);
+        const { outcome, errorType } = this.workflows.outcome(row.id);
+        this.#done(row, outcome, errorType);
       } else {
         this.#again(row, attempt, after === "again" && row.lost + 1 < MAX_LOST ? undefined : "runner_lost");
       }
@@ -316,25 +305,24 @@ export class PromptQueue {
     outcome: "ok" | "error" | "aborted",
     errorType: WorkError | undefined,
     summary?: TurnSummary,
-    failure?: Failure,
   ): boolean {
     const stop = this.store.attempt(attemptId)?.stop ?? null;
     const final = outcome === "aborted" && stop !== null ? stopped(stop.reason) : { outcome, errorType };
     // A turn can end before its acceptance was heard of: then it was accepted all the same. What ends without the runner was not.
     if (summary !== undefined) this.accepted(attemptId);
-    const attempt = this.#endAttempt(attemptId, { ...final, summary, failure });
+    const attempt = this.#endAttempt(attemptId, { ...final, summary });
     if (attempt === undefined) return false;
     for (const row of this.#messagesOf(attempt))
-      this.#done(row, final.outcome, final.errorType, stop?.cause ?? undefined, failure);
+      this.#done(row, final.outcome, final.errorType, stop?.cause ?? undefined);
     return true;
   }
 
   /** Ends what is queued. @returns false if it is not */
-  endQueued(id: string, outcome: Outcome, errorType: WorkError, cause?: SpanContext, failure?: Failure): boolean {
+  endQueued(id: string, outcome: Outcome, errorType: WorkError, cause?: SpanContext): boolean {
     const row = this.store.message(id);
     if (row?.status !== "queued") return false;
-    this.#spans.endWait(row, this.#now(), outcome, errorType, failure);
-    this.#done(row, outcome, errorType, cause, failure);
+    this.#spans.endWait(row, this.#now(), outcome, errorType);
+    this.#done(row, outcome, errorType, cause);
     return true;
   }
 
@@ -376,22 +364,13 @@ export class PromptQueue {
     ) as MessageRow[];
   }
 
-  #done(
-    row: MessageRow,
-    outcome: Outcome,
-    errorType: WorkError | undefined,
-    cause?: SpanContext,
-    failure: Failure | null = null,
-  ): void {
-    this.store.updateMessage(row.id, {
-      ...{ status: "done", endedMs: this.#now(), outcome, errorType: errorType ?? null, failure },
-    });
+  #done(row: MessageRow, outcome: Outcome, errorType: WorkError | undefined, cause?: SpanContext): void {
+    this.store.updateMessage(row.id, { status: "done", endedMs: this.#now(), outcome, errorType: errorType ?? null });
     if (row.kind === "message") {
-      this.#spans.endMessage(row, outcome, errorType, cause, failure);
+      this.#spans.endMessage(row, outcome, errorType, cause);
     } else {
       this.workflows.end(row.id, outcome, errorType);
-      const failed = failedSteps(this.workflows.states(row.id));
-      this.#spans.endWorkflow(row, outcome, errorType, cause, failure, failed);
+      this.#spans.endWorkflow(row, outcome, errorType, cause, failedSteps(this.workflows.states(row.id)));
     }
     this.#listener.messageChanged(row.id);
   }

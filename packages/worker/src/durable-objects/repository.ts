@@ -1,21 +1,37 @@
-/** A repository's URL, and what opens it. */
+/** A repository's URL, and what opens it. Pure. */
+import { shownRepoUrl } from "@valet/shared/protocol/repo-url";
+
+/** What it takes to clone a repository and is shown to nobody. */
+export interface GitCredentials {
+  /** Of an https URL. */
+  readonly username?: string;
+  readonly password?: string;
+  /** The URL itself, where something in it is a secret, too. */
+  readonly url?: string;
+}
 
 export interface Repository {
+  /** As it may be shown and recorded. */
   readonly repoUrl: string;
-  readonly credentials?: { readonly username: string; readonly password: string };
+  readonly credentials?: GitCredentials;
 }
 
 /**
- * Takes user and password out of an https URL, so that everything that shows or records the URL does without them. Other URLs
- * stay as they are: the user of an ssh URL is part of the address.
+ * Takes the secrets out of a URL, so that everything that shows or records it does without them: user and password of an https
+ * URL, and what in a path looks like a token. The user of an ssh URL is part of the address.
  */
-export function splitCredentials(repoUrl: string): Repository {
-  const url = URL.parse(repoUrl);
-  if (url === null || url.protocol !== "https:" || (url.username === "" && url.password === "")) return { repoUrl };
-  const credentials = { username: decode(url.username), password: decode(url.password) };
-  url.username = "";
-  url.password = "";
-  return { repoUrl: url.href, credentials };
+export function splitCredentials(given: string): Repository {
+  const url = URL.parse(given);
+  const hasUser = url?.protocol === "https:" && (url.username !== "" || url.password !== "");
+  const user = hasUser && { username: decode(url.username), password: decode(url.password) };
+  if (hasUser) {
+    url.username = "";
+    url.password = "";
+  }
+  const clean = hasUser ? url.href : given;
+  const repoUrl = shownRepoUrl(clean);
+  const credentials = { ...user, ...(repoUrl !== clean && { url: clean }) };
+  return Object.keys(credentials).length === 0 ? { repoUrl } : { repoUrl, credentials };
 }
 
 function decode(text: string): string {

@@ -4,8 +4,10 @@ import { contextHeaders } from "@valet/shared/tracing";
 import type { Changes } from "./changes.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { ChildSessions } from "./family/child-sessions.ts";
+import type { GitCredentials } from "./repository.ts";
 import type { RunnerFrame, RunnerLink, RunnerLinkEvents } from "./runner-link.ts";
 import type { SandboxLifecycle } from "./sandbox/sandbox-lifecycle.ts";
+import type { SessionCredentials } from "./session-credentials.ts";
 import type { SessionState } from "./session-state.ts";
 import { TraceFrames } from "./trace-plane/trace-frames.ts";
 import type { SpanFrame, TraceStore } from "./trace-plane/trace-store.ts";
@@ -24,8 +26,13 @@ export interface RunnerEventsOptions {
   readonly captureContent: boolean;
   readonly tracing: boolean;
   readonly stuckTurnMs: number;
+  readonly credentials: Pick<SessionCredentials, "isEmpty" | "open">;
+  readonly background: (work: Promise<void>) => void;
   readonly report: (error: unknown) => void;
 }
+
+/** Stages that a runner only comes to with its configuration, which it keeps for its successors in this sandbox. */
+const HAS_SECRETS: ReadonlySet<string> = new Set(["opencode_starting", "git_setup", "ready"]);
 
 export class RunnerEvents implements RunnerLinkEvents {
   readonly #options: RunnerEventsOptions;
@@ -54,6 +61,7 @@ export class RunnerEvents implements RunnerLinkEvents {
   #onStage(frame: FromRunnerOf<"stage">): void {
     // After a failed start the link is closed, and what it brought would be lost.
     if (frame.stage === "failed") this.flushSpans();
+    if (HAS_SECRETS.has(frame.stage)) this.#options.link().noteSecrets();
     this.#options.lifecycle().onStage(frame);
   }
 
@@ -105,28 +113,54 @@ export class RunnerEvents implements RunnerLinkEvents {
     transactions.afterCommit(() => link().send({ type: "spans-ack", instanceId, seq }));
   }
 
+  /** Secrets go to a generation's runner once: whoever comes later with its token is told that it has them. */
   #sendConfig(): void {
     const { state, transactions, link, modelAccess, captureContent, tracing, stuckTurnMs } = this.#options;
-    const { id: sessionId, generation, repoUrl, branch, ref, credentials, operation, link: linkRecord } = state.record;
-    // A runner that comes to a session that has long been started sets up its repository on its own account.
-    const isStarting = operation?.kind === "spawn" || operation?.kind === "restore";
-    const { clockOffsetMs } = linkRecord;
+    const { id: sessionId, generation, link: linkRecord } = state.record;
+    const { clockOffsetMs, hasSecrets = false } = linkRecord;
     const asked = [state.record.model, ...state.record.models].filter((model) => model !== undefined);
-    const work = { modelAccess: withModels(modelAccess, asked), captureContent, tracing, stuckTurnMs };
+    const access = withModels(modelAccess, asked);
+    const work = { modelAccess: hasSecrets ? withoutKeys(access) : access, captureContent, tracing, stuckTurnMs };
     transactions.afterCommit(() => {
       link().send({
         ...{ type: "config", sessionId, generation, ...work },
         ...(clockOffsetMs !== undefined && { clockOffsetMs }),
+        ...(hasSecrets && { hasSecrets }),
       });
+      this.#sendRepository(hasSecrets);
+    });
+  }
+
+  #sendRepository(hasSecrets: boolean): void {
+    const { state, link, credentials, background, report } = this.#options;
+    const { generation, repoUrl, branch, ref, operation } = state.record;
+    // A runner that comes to a session that has long been started sets up its repository on its own account.
+    const isStarting = operation?.kind === "spawn" || operation?.kind === "restore";
+    const send = (open: GitCredentials | undefined) => {
+      const { url = repoUrl, username, password } = open ?? {};
       link().send({
         type: "repo-config",
-        ...(repoUrl !== undefined && { repoUrl }),
+        ...(url !== undefined && { repoUrl: url }),
         ...(branch !== undefined && { branch }),
         ...(ref !== undefined && { ref }),
-        ...(credentials !== undefined && { credentials }),
+        ...(username !== undefined && password !== undefined && { credentials: { username, password } }),
         ...(isStarting && contextHeaders(operation.context)),
       });
+    };
+    if (hasSecrets || credentials.isEmpty) {
+      send(undefined);
+      return;
+    }
+    const opened = credentials.open().catch((error: unknown) => {
+      // The clone fails for want of them, and says so.
+      report(error);
+      return undefined;
     });
+    background(
+      opened.then((open) => {
+        if (state.record.generation === generation) send(open);
+      }),
+    );
   }
 }
 
@@ -140,4 +174,13 @@ function withModels(access: ModelAccess, asked: readonly string[]): ModelAccess 
   if (openAiCompatible === undefined) return access;
   const models = asked.filter((model) => model.startsWith("valet/"));
   return { ...access, openAiCompatible: { ...openAiCompatible, models } };
+}
+
+function withoutKeys({ openAiCompatible, ...access }: ModelAccess): ModelAccess {
+  const { apiKey, ...endpoint } = openAiCompatible ?? {};
+  return {
+    ...access,
+    providerKeys: {},
+    ...(openAiCompatible !== undefined && { openAiCompatible: endpoint as typeof openAiCompatible }),
+  };
 }

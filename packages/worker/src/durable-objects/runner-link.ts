@@ -207,6 +207,12 @@ export class RunnerLink {
     this.#options.state.updateLink({ ready: true });
   }
 
+  /** The generation's runner has its secrets: no other connection gets them. */
+  noteSecrets(): void {
+    const { state } = this.#options;
+    if (!state.record.link.hasSecrets) state.updateLink({ hasSecrets: true });
+  }
+
   /** The runner is wanted after all: a grace period that ended while it was not has ended now. */
   want(): void {
     const { state, timers, now } = this.#options;

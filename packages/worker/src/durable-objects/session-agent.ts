@@ -10,7 +10,6 @@ import type {
   AcceptedWorkflow,
   ClearedQueue,
   MessageList,
-  ResentSpans,
   SendMessage,
   StartWorkflow,
   TraceList,
@@ -32,9 +31,6 @@ import { composeSession, report, type SessionParts } from "./session-parts.ts";
 import { NO_LINK } from "./session-state.ts";
 import { withoutUndefined } from "./without-undefined.ts";
 
-/** How long whoever asks for spans to be sent waits for that; an attempt may take longer, and goes on. */
-const RESEND_WAIT_MS = 12_000;
-
 const NOT_FOUND = refuse("session-not-found", "There is no session of this id.");
 
 export class SessionAgent extends DurableObject<Env> implements SessionCalls {
@@ -52,26 +48,29 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
       parts.children.resume();
       parts.reports.resume();
     });
+    parts.credentials.resume();
   }
 
   /** Makes the session, with its first message if it has one, and starts its sandbox. Once: again is the same session. */
   async create({ origin, ...input }: NewSession, ctx: CallContext): Promise<Result<SessionView>> {
-    const { state, transactions, lifecycle, reports, intake, intervals, view } = this.#parts;
-    const known = state.maybe;
-    if (known !== undefined) {
-      const isSame = known.id === input.id && known.ownerId === ctx.ownerId;
-      return isSame ? ok(view()) : refuse("session-exists", "There is another session of this id.");
-    }
-    if (reports.isNeverMade) return refuse("session-ended", "Its parent ended before it was made.");
+    const { state, transactions, lifecycle, intake, intervals, credentials, view } = this.#parts;
+    const before = this.#answerToCreate(input.id, ctx);
+    if (before !== undefined) return before;
     const { prompt, repoUrl, ...settings } = withoutUndefined(input);
     const refusal = prompt === undefined ? undefined : intake.refuseFirst(prompt);
     if (refusal !== undefined) return refusal;
+    const repository = repoUrl === undefined ? undefined : splitCredentials(repoUrl);
+    const open = origin?.credentials ?? repository?.credentials;
+    const sealed = open && (await credentials.seal(open, input.id));
+    // The same call may have come again while the credentials were being sealed.
+    const meanwhile = this.#answerToCreate(input.id, ctx);
+    if (meanwhile !== undefined) return meanwhile;
     return transactions.run(() => {
       state.create({
         ...{ models: [], queueMode: "followup", idleTimeoutMs: intervals.idleTimeoutMs, ...settings },
-        ...(repoUrl !== undefined && splitCredentials(repoUrl)),
+        ...(repository !== undefined && { repoUrl: repository.repoUrl }),
+        ...(sealed !== undefined && { credentials: sealed }),
         ...(origin !== undefined && { depth: origin.depth }),
-        ...(origin?.credentials !== undefined && { credentials: origin.credentials }),
         ...{ ownerId: ctx.ownerId, state: "created", generation: 0, link: NO_LINK },
         recovery: { attempts: 0, readyMs: 0 },
       });
@@ -84,6 +83,17 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
       }
       return ok(view());
     });
+  }
+
+  /** What a call to create the session is answered with that cannot create it: it is there, or never will be. */
+  #answerToCreate(id: string, { ownerId }: CallContext): Result<SessionView> | undefined {
+    const { state, reports, view } = this.#parts;
+    const known = state.maybe;
+    if (known !== undefined) {
+      const isSame = known.id === id && known.ownerId === ownerId;
+      return isSame ? ok(view()) : refuse("session-exists", "There is another session of this id.");
+    }
+    return reports.isNeverMade ? refuse("session-ended", "Its parent ended before it was made.") : undefined;
   }
 
   async view(): Promise<Result<SessionView>> {
@@ -197,24 +207,6 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#parts.traces.spans();
   }
 
-  async resend(): Promise<Result<ResentSpans>> {
-    const { state, transactions, traces, exporter, runExport, background } = this.#parts;
-    if (state.maybe === undefined) return NOT_FOUND;
-    transactions.run(() => {
-      traces.fold((segmentId) => exporter.isSettled(segmentId));
-      exporter.tryAgain();
-    });
-    const run = runExport();
-    background(run);
-    await Promise.race([run, scheduler.wait(RESEND_WAIT_MS)]);
-    const left = exporter.shortfall();
-    return ok({
-      exported: exporter.isConfigured,
-      waitingSpans: left?.waitingSpans ?? 0,
-      ...(left !== undefined && { reason: left.reason }),
-    });
-  }
-
   async recordSpans(otlpJson: string): Promise<void> {
     const { traces, transactions } = this.#parts;
     transactions.run(() => traces.acceptSpans(otlpJson));
@@ -290,11 +282,10 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Starts what is due and sets the next alarm. Waits for nothing on the network, and never throws. */
   override alarm(): void {
-    const { timers, traces, exporter, noteExport, runExport, now, background } = this.#parts;
+    const { timers, traces, exporter, now, background } = this.#parts;
     try {
       if ((traces.dueAtMs() ?? Infinity) <= now()) traces.fold((segmentId) => exporter.isSettled(segmentId));
-      if ((exporter.dueAtMs() ?? Infinity) <= now()) background(runExport());
-      noteExport();
+      if ((exporter.dueAtMs() ?? Infinity) <= now()) background(exporter.start().then(() => timers.arm()));
     } catch (error) {
       report(error);
     }

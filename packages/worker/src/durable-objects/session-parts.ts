@@ -5,7 +5,7 @@
 import { DOUBLE_KEYS, type ValetSpans } from "@valet/shared/spans";
 import { type ReadableSpan, recordDropped, strictlyIncreasing, Tracer, wallClock } from "@valet/shared/tracing";
 import { allowsFileRepos, type Env, parseConfig } from "../env.ts";
-import { SCOPE, warn, warnOfExport, workerTracing } from "../http/worker-tracing.ts";
+import { SCOPE, warn, workerTracing } from "../http/worker-tracing.ts";
 import { logFailure } from "../log-failure.ts";
 import { SandboxBroker } from "../sandbox-broker/client.ts";
 import { stubOf } from "../session-calls.ts";
@@ -13,6 +13,7 @@ import { AgentRequests } from "./agent-requests.ts";
 import { Changes } from "./changes.ts";
 import { ClientSockets } from "./client-sockets.ts";
 import { Conversation } from "./conversation.ts";
+import { CredentialKeys } from "./credential-keys.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { ChildSessions } from "./family/child-sessions.ts";
 import { ParentReports } from "./family/parent-reports.ts";
@@ -26,6 +27,7 @@ import { BrokerCalls } from "./sandbox/broker-calls.ts";
 import { Leftovers } from "./sandbox/leftovers.ts";
 import { Operations } from "./sandbox/operations.ts";
 import { type LifecycleListener, SandboxLifecycle } from "./sandbox/sandbox-lifecycle.ts";
+import { SessionCredentials } from "./session-credentials.ts";
 import { BATCH_LIMITS, MAIN_CHANNEL } from "./session-limits.ts";
 import { SessionState } from "./session-state.ts";
 import { SessionTracer, type SpanStore } from "./session-tracer.ts";
@@ -45,9 +47,8 @@ const MAX_PUMPS = 8;
 export type SessionParts = ReturnType<typeof composeSession>;
 
 export function composeSession(ctx: DurableObjectState, env: Env) {
-  const { publicUrl, broker: brokerConfig, modelAccess, intervals } = parseConfig(env);
-  const workersTracing = workerTracing(env);
-  const { config: tracing, resource } = workersTracing;
+  const { publicUrl, broker: brokerConfig, modelAccess, credentialKeys, intervals } = parseConfig(env);
+  const { config: tracing, resource } = workerTracing(env);
   const { storage } = ctx;
   const { sql } = storage;
   const now = () => Date.now();
@@ -67,7 +68,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   });
   const exporter = new TraceExport(sql, traces, {
     ...{ url: tracing.endpoint, headers: tracing.headers, compression: tracing.compression },
-    ...{ timeoutMs: tracing.timeoutMs, now, onDiagnostic: warnOfExport(workersTracing), sessionId: sessionId() },
+    ...{ timeoutMs: tracing.timeoutMs, now, onDiagnostic: warn },
   });
   const sink = noting(traces, changes);
   const tracer = new SessionTracer(
@@ -92,7 +93,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const timers: Timers = new Timers({
     ...{ storage, now, report },
     transact: (work) => transactions.run(work),
-    alsoDueMs: () => earliest(traces.dueAtMs(), exporter.dueAtMs(), exporter.problemDueAtMs()),
+    alsoDueMs: () => earliest(traces.dueAtMs(), exporter.dueAtMs()),
   });
 
   // The session.
@@ -104,27 +105,18 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     attemptEnded: (attempt, end) => onAttemptEnded(attempt, end),
   });
   const conversation = new Conversation(sql, queue.store, queue.workflows);
-  const view = () => viewSession(state.record, queue, requests, exporter.problem());
-  /** Where spans begin or cease to be late, the session says so. */
-  const noteExport = () => {
-    if (state.maybe === undefined) return;
-    transactions.run(() => {
-      if (exporter.problemChanged()) changes.session();
-    });
-  };
-  /** Sends what is due. Never rejects. */
-  const runExport = async () => {
-    await exporter.start();
-    noteExport();
-    timers.arm();
-  };
+  const view = () => viewSession(state.record, queue, requests);
   const outbox = new ProjectionOutbox({
     ...{ sql, db: env.DB, timers, now, retryMs: intervals.retryMs, background, report },
     session: () => ({ ownerId: state.record.ownerId, view: view() }),
   });
+  const credentials = new SessionCredentials({
+    ...{ state, transactions, background, report },
+    keys: new CredentialKeys(credentialKeys, brokerConfig.secret),
+  });
   const events = new RunnerEvents({
     ...{ state, transactions, traces, changes, modelAccess, captureContent: tracing.captureContent },
-    ...{ tracing: tracing.enabled, stuckTurnMs: intervals.stuckTurnMs },
+    ...{ tracing: tracing.enabled, stuckTurnMs: intervals.stuckTurnMs, credentials, background },
     ...{ link: () => link, dispatcher: () => dispatcher, lifecycle: () => lifecycle, children: () => children, report },
   });
   const link: RunnerLink = new RunnerLink({ ctx, state, transactions, timers, now, intervals, events });
@@ -149,6 +141,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   };
   const children = new ChildSessions({
     ...{ ...family, db: env.DB, allowsFileRepos: allowsFileRepos(env) },
+    openCredentials: () => credentials.open(),
     isOwnTrace: (traceId) => traces.isOwnTrace(traceId),
     channelOf: (attemptId) => queue.store.attempt(attemptId ?? "")?.channel ?? MAIN_CHANNEL,
     respond: (requestId, answer) => link.send({ type: "child-session-response", requestId, answer }),
@@ -166,7 +159,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
       for (const instanceId of state.record.link.instances) traces.seal(instanceId, "runner_lost");
     },
     hibernating: () => queue.closeBatches(),
-    gaveUp: (errorType, failure) => dispatcher.endQueued("error", errorType, undefined, failure),
+    gaveUp: () => dispatcher.endQueued("error", "breaker_open"),
     terminating: (cause) => {
       dispatcher.endQueued("aborted", "session_terminated", cause);
       dispatcher.stop("session_terminated", cause);
@@ -230,7 +223,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
 
   return {
     ...{ state, transactions, timers, queue, conversation, records, requests, clients, link, lifecycle, dispatcher },
-    ...{ traces, exporter, noteExport, runExport, outbox, intake, children, reports, intervals, view, now, background },
+    ...{ traces, exporter, outbox, intake, credentials, children, reports, intervals, view, now, background },
   };
 }
 

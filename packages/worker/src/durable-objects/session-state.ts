@@ -1,14 +1,14 @@
 /** What the object knows of its session, but for messages: one row, one typed record, cached. */
-import type { Failure } from "@valet/shared/protocol/failure";
 import type { SessionStatus as State } from "@valet/shared/protocol/session-view";
 import type { ErrorType, QueueMode, SandboxStage } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import { type RecoveryRecord, type SessionEvent, transition } from "./sandbox/lifecycle-rules.ts";
+import type { StoredCredentials } from "./session-credentials.ts";
 
 /** What a session is made with and keeps. */
 export interface SessionSettings {
   readonly title?: string;
-  /** Without user and password: those are in {@link SessionRecord.credentials}. */
+  /** Without user, password and token: those are in {@link SessionRecord.credentials}. */
   readonly repoUrl?: string;
   readonly branch?: string;
   readonly ref?: string;
@@ -45,6 +45,8 @@ export interface LinkRecord {
   readonly instances: readonly string[];
   /** Whether the runner has reported idle in this generation. */
   readonly ready: boolean;
+  /** Whether this generation's runner has what only it may know: model keys and the repository's credentials are sent once. */
+  readonly hasSecrets?: boolean;
   /** The runner's clock minus ours, measured at the last hello. */
   readonly clockOffsetMs?: number;
 }
@@ -72,8 +74,6 @@ export interface SessionRecord extends SessionSettings {
   readonly state: State;
   /** Why the state is `error`. */
   readonly errorType?: ErrorType;
-  /** What else is known of that. */
-  readonly failure?: Failure;
   /** Counts sandboxes, from 1; 0 before the first. */
   readonly generation: number;
   readonly sandbox?: SandboxRef;
@@ -87,8 +87,8 @@ export interface SessionRecord extends SessionSettings {
   /** The terminate that has ended the session, or is about to. */
   readonly endContext?: SpanContext;
   readonly recovery: RecoveryRecord;
-  /** For cloning over https; shown to nobody. */
-  readonly credentials?: { readonly username: string; readonly password: string };
+  /** For cloning; sealed, and shown to nobody. */
+  readonly credentials?: StoredCredentials;
   readonly createdMs: number;
   readonly updatedMs: number;
 }

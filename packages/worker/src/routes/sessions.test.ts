@@ -43,6 +43,8 @@ describe("a session is made", () => {
     ["repoUrl", "git://git.example/a.git"],
     ["repoUrl", "ext::sh -c id"],
     ["repoUrl", "ssh://-oProxyCommand=id/x"],
+    ["repoUrl", "ssh://user:pw@git.example/a.git"],
+    ["repoUrl", "https://git.example/https%3A%2F%2Fuser%3Apw%40other/a.git"],
     ["repoUrl", "/etc"],
     ["branch", "--upload-pack=id"],
     ["ref", "a..b"],

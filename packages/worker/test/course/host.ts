@@ -60,8 +60,7 @@ export class Host {
   #connecting: LinkEnd | undefined;
   #opening: Link | undefined;
 
-  /** @param variables of the Worker, besides those that it cannot do without */
-  constructor(real: DurableObjectState, broker: StandInBroker, variables: Readonly<Record<string, string>> = {}) {
+  constructor(real: DurableObjectState, broker: StandInBroker) {
     this.#real = real;
     this.broker = broker;
     this.#env = {
@@ -74,7 +73,6 @@ export class Host {
       VALET_MODEL: "valet/test",
       // Segments close at boundaries, and once more at the end: to pack and unpack many takes most of a course.
       OTEL_BSP_SCHEDULE_DELAY: "86400000",
-      ...variables,
     } as unknown as Env;
     this.#live();
   }

@@ -14,6 +14,7 @@ import { readFamily } from "../../projection/family.ts";
 import { upsertSession } from "../../projection/sessions.ts";
 import type { CallContext } from "../../session-calls.ts";
 import { newId } from "../ids.ts";
+import type { GitCredentials } from "../repository.ts";
 import { ok, type Problem, type Result, refuse } from "../result.ts";
 import { ChildEndings } from "./child-endings.ts";
 import { type ChildInput, childInput } from "./child-input.ts";
@@ -35,6 +36,8 @@ export interface ChildSessionsOptions extends FamilyOptions {
   readonly allowsFileRepos: boolean;
   /** The channel of an attempt; where messages go that name none, if there is no such attempt. */
   readonly channelOf: (attemptId: string | undefined) => string;
+  /** What opens the session's repository. */
+  readonly openCredentials: () => Promise<GitCredentials | undefined>;
   /** Whether the session has spans of a trace, or may begin it: a sandbox has no say in others. */
   readonly isOwnTrace: (traceId: string) => boolean;
   /** Sends the answer if there is a link; the request comes again if not. */
@@ -138,14 +141,9 @@ export class ChildSessions {
       return;
     }
     const { input, isOwnRepo } = made;
-    const { credentials } = state.record;
-    const origin: ChildOrigin = {
-      depth: this.#childDepth,
-      spawnedBy: carrierOf(toolCall),
-      ...(credentials !== undefined && isOwnRepo && { credentials }),
-    };
+    const origin: ChildOrigin = { depth: this.#childDepth, spawnedBy: carrierOf(toolCall) };
     this.#store.addChild(childId, "spawning", channelOf(attemptId));
-    this.#begin(requestId, { action: "spawn", childId, input, origin, span: span.context });
+    this.#begin(requestId, { action: "spawn", childId, input, origin, isOwnRepo, span: span.context });
   }
 
   #message(frame: Request, { session, message: content }: ChildSessionRequestOf<"message">): void {
@@ -207,7 +205,7 @@ export class ChildSessions {
   }
 
   async #make(call: PeerCall): Promise<Result<ChildSession>> {
-    const { peer, db, state, report } = this.#options;
+    const { peer, db, state, openCredentials, report } = this.#options;
     const { ownerId } = state.record;
     const agent = peer(call.childId);
     if (call.action === "message") {
@@ -215,7 +213,9 @@ export class ChildSessions {
       return result.ok ? ok({ id: call.childId }) : result;
     }
     const ctx: CallContext = { ownerId, ...contextHeaders(call.span) };
-    const result = await agent.create({ ...call.input, id: call.childId, origin: call.origin }, ctx);
+    const credentials = call.isOwnRepo ? await openCredentials() : undefined;
+    const origin = { ...call.origin, ...(credentials !== undefined && { credentials }) };
+    const result = await agent.create({ ...call.input, id: call.childId, origin }, ctx);
     if (!result.ok) return result;
     const { value: view } = result;
     // It does so itself a moment later; but its parent's agent may look for it at once.

@@ -26,6 +26,8 @@ export type PeerCall =
       readonly childId: string;
       readonly input: CreateSession;
       readonly origin: ChildOrigin;
+      /** Whether the child works on the parent's repository, with what opens it: that is taken when the call is made. */
+      readonly isOwnRepo?: boolean;
       /** Of `valet.child_session.spawn`, which is open. */
       readonly span: SpanContext;
     }

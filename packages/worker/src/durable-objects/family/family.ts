@@ -1,6 +1,7 @@
 /** What the sessions of a family tell each other, as plain data that goes from one object to another, and within what bounds. */
 import type { ChildSessionEvent, ErrorType, Outcome } from "@valet/shared/spans";
 import type { SessionCalls } from "../../session-calls.ts";
+import type { GitCredentials } from "../repository.ts";
 import type { SessionState } from "../session-state.ts";
 import type { SessionTracer } from "../session-tracer.ts";
 import type { Timers } from "../timers.ts";
@@ -41,7 +42,7 @@ export interface ChildOrigin {
   /** The parent's agent, by a tool call with this context, rather than a person through the API. */
   readonly spawnedBy?: Carrier;
   /** Of the parent's repository, where the child works on that. */
-  readonly credentials?: { readonly username: string; readonly password: string };
+  readonly credentials?: GitCredentials;
 }
 
 /** What a parent's agent says to a child. */
@@ -63,8 +64,6 @@ export interface ChildReport {
   readonly event: ChildSessionEvent;
   readonly outcome?: Outcome;
   readonly errorType?: ErrorType;
-  /** What happened and what to do about it, in sentences; of a failure only. */
-  readonly why?: string;
   /** Of all its turns so far. */
   readonly costUsd: number;
   /** The text of the answer to the message that is over; cut where it is long. */
@@ -74,21 +73,12 @@ export interface ChildReport {
 }
 
 /** The report as the parent's agent reads it. */
-export function reportText({
-  childSessionId,
-  title,
-  event,
-  outcome,
-  errorType,
-  why: failure,
-  costUsd,
-  answer,
-}: ChildReport): string {
+export function reportText({ childSessionId, title, event, outcome, errorType, costUsd, answer }: ChildReport): string {
   const name = `Child session ${childSessionId}${title === undefined ? "" : ` ("${title}")`}`;
   const why = [outcome, errorType].filter((each) => each !== undefined && each !== "ok").join(", ");
   const happened = {
     completed: "has completed its work.",
-    error: [`did not complete its work: ${why}.`, failure].filter(Boolean).join(" "),
+    error: `did not complete its work: ${why}.`,
     terminated: "was terminated and takes no more messages.",
   }[event];
   const cost = `It has cost $${costUsd.toFixed(4)} so far.`;

@@ -5,7 +5,6 @@
  * A call that died with the object is made again for a new generation: nobody knows the token of the one before, and the
  * broker ends that one's sandbox.
  */
-import type { Failure } from "@valet/shared/protocol/failure";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { SandboxAnswer } from "@valet/shared/protocol/sandbox-broker";
 import { endedBy, isFailureType, isSaidBy, type SpanAttributes, type SpawnReason } from "@valet/shared/spans";
@@ -13,8 +12,10 @@ import { injectIntoEnvironment, type SpanContext } from "@valet/shared/tracing";
 import type { BrokerFailure, BrokerResult } from "../../sandbox-broker/client.ts";
 import { hashToken, newToken } from "../ids.ts";
 import { brokerErrorType, type CallEnd, isUnheard } from "./broker-calls.ts";
-import { addFailure, failureOf, nextRecovery, type StartError } from "./lifecycle-rules.ts";
+import { nextRecovery } from "./lifecycle-rules.ts";
 import type { LifecycleParts } from "./sandbox-lifecycle.ts";
+
+type StartError = NonNullable<SpanAttributes<"valet.sandbox.spawn" | "valet.sandbox.restore">["error.type"]>;
 
 /** What a runner may say it failed to start with. */
 const RUNNER_ERRORS = endedBy("start").filter(
@@ -60,8 +61,7 @@ export class SandboxStart {
     const patch = (context: SpanContext) => ({
       startContext: context,
       errorType: undefined,
-      failure: undefined,
-      ...(!isRecovery && { recovery: { ...recovery, attempts: 0, failures: undefined } }),
+      ...(!isRecovery && { recovery: { ...recovery, attempts: 0 } }),
     });
     if (snapshot === undefined) {
       operations.begin(
@@ -154,12 +154,12 @@ export class SandboxStart {
     operations.end("ok", undefined, { "valet.sandbox.stage": "ready" });
     timers.clear("start");
     records.startEnded(generation);
-    state.enter("ready", { recovery: { ...recovery, readyMs: now(), failures: undefined } });
+    state.enter("ready", { recovery: { ...recovery, readyMs: now() } });
   }
 
   /** The start has failed: the next attempt, or the end of attempts. */
   fail(errorType: StartError): void {
-    const { state, operations, timers, records, now, endGeneration } = this.#parts;
+    const { state, operations, timers, records, now, endGeneration, listener } = this.#parts;
     const { generation, recovery } = state.record;
     const operation = operations.current;
     if (operation === undefined) return;
@@ -167,26 +167,29 @@ export class SandboxStart {
     timers.clear("start");
     records.startEnded(generation);
     endGeneration(operation.context);
-    const failures = addFailure(recovery.failures, errorType, operation.stage);
     const next = nextRecovery(recovery, this.#rules, now(), false);
     if (next === undefined) {
-      this.#giveUp(failures.errorType, failureOf(failures));
+      state.enter("give_up", { errorType });
+      listener.gaveUp();
+      listener.boundary();
     } else {
-      state.enter("start_failed", { recovery: { ...recovery, attempts: next.attempt, failures } });
+      state.enter("start_failed", { recovery: { ...recovery, attempts: next.attempt } });
       timers.set("recover", now() + next.delayMs);
     }
   }
 
   /** The sandbox, or its runner, is gone for good. */
   lost(): void {
-    const { state, timers, now, endGeneration } = this.#parts;
+    const { state, timers, now, endGeneration, listener } = this.#parts;
     const { recovery, startContext } = state.record;
     if (!state.allows("sandbox_lost") || startContext === undefined) return;
     const next = nextRecovery(recovery, this.#rules, now(), true);
     state.enter("sandbox_lost", { recovery: { ...recovery, attempts: next?.attempt ?? recovery.attempts } });
     endGeneration(startContext);
     if (next === undefined) {
-      this.#giveUp("runner_lost", failureOf({ stage: undefined, count: recovery.attempts }));
+      state.enter("give_up", { errorType: "runner_lost" });
+      listener.gaveUp();
+      listener.boundary();
     } else if (next.delayMs === 0) {
       this.#recover();
     } else {
@@ -194,22 +197,12 @@ export class SandboxStart {
     }
   }
 
-  /** No other start is tried. The session, and what waits in it, end with why the first one failed. */
-  #giveUp(errorType: StartError, failure: Failure): void {
-    const { state, listener } = this.#parts;
-    state.enter("give_up", { errorType, failure });
-    listener.gaveUp(errorType, failure);
-    listener.boundary();
-  }
-
   #recover(): void {
     if (this.#parts.state.record.state === "recovering") this.begin({ reason: "recovery", causes: [] });
   }
 
   #onDeadline(): void {
-    if (!this.#isStarting()) return;
-    // Without an answer of the broker there was no runner to be ready.
-    this.fail(this.#parts.operations.current?.step === "calling" ? "broker_timeout" : "runner_never_ready");
+    if (this.#isStarting()) this.fail("runner_never_ready");
   }
 
   #onCreated({ sandbox: { id, driver } }: SandboxAnswer): void {

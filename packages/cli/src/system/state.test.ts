@@ -1,0 +1,29 @@
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { readSecrets, writeSecrets } from "./state.ts";
+import { openStateDirectory } from "./state-directory.ts";
+
+function setUp() {
+  const folder = mkdtempSync(join(tmpdir(), "valet-state-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  return { state: openStateDirectory(folder), file: join(folder, "secrets.json") };
+}
+
+test("a key for credentials is made once, and only its owner can read it", () => {
+  const { state, file } = setUp();
+  const first = readSecrets(state);
+  expect(first.credentialKeys.map((key) => Buffer.from(key, "base64").length)).toEqual([32]);
+  writeSecrets(state, { ...first, token: "vlt_1" });
+  expect(readSecrets(state)).toEqual({ ...first, token: "vlt_1" });
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+});
+
+test("a state of a version that had none gets one, and keeps what it has", () => {
+  const { state, file } = setUp();
+  writeFileSync(file, JSON.stringify({ token: "vlt_1", brokerSecret: "s" }));
+  const secrets = readSecrets(state);
+  expect(secrets).toMatchObject({ token: "vlt_1", brokerSecret: "s", credentialKeys: [expect.any(String)] });
+  expect(JSON.parse(readFileSync(file, "utf8"))).toEqual(secrets);
+});
