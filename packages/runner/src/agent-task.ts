@@ -52,6 +52,8 @@ export interface AgentTaskOptions {
   readonly messageIds: Set<string>;
   onPart(attemptId: string, part: MessagePart): void;
   onAsked(asked: AgentAsks): void;
+  /** The agent is silent for long, and that is as it should be: it waits for a person, or for a tool with a limit of its own. */
+  onQuiet(attemptId: string): void;
 }
 
 /** What is asked, and in which of the agent's sessions. */
@@ -247,6 +249,7 @@ export class AgentTask {
         emitter.emit(facts, follows);
       },
       onEvent: (event) => this.#onEvent(event, answer, client),
+      onQuiet: () => this.#options.onQuiet(this.#task.attemptId),
     });
     this.#prompt = prompt;
     this.#reducer = reducer;

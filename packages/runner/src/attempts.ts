@@ -24,7 +24,7 @@ import type { TurnResult } from "./turn.ts";
 import type { WorkflowResult } from "./workflow.ts";
 
 /** What work tells while it goes on. */
-export type TurnNews = FromRunnerOf<"part"> | AgentAsks | StepFrame;
+export type TurnNews = FromRunnerOf<"part" | "working"> | AgentAsks | StepFrame;
 
 /** What is to be worked on. */
 export type Work = ToRunnerOf<"prompt"> | ToRunnerOf<"workflow-execute">;

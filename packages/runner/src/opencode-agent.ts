@@ -27,6 +27,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, workspac
     onStep: (attemptId, state, span) =>
       tell({ type: "workflow-step", attemptId, state, ...(span !== undefined && { span }) }),
     onAsked: (asked) => tell(asked),
+    onQuiet: (attemptId) => tell({ type: "working", attemptId }),
   });
 
   function answer(call: ToolCall, signal: AbortSignal): Promise<ChildSessionAnswer> {

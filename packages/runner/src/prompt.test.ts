@@ -35,6 +35,7 @@ function setUp(fake: FakeOptions, options: Partial<PromptRunnerOptions> = {}) {
   });
   const parts: [attemptId: string, part: MessagePart][] = [];
   const asked: AgentAsks[] = [];
+  const quiet: string[] = [];
   const runner = new PromptRunner({
     agent: opencode,
     tracer,
@@ -47,10 +48,11 @@ function setUp(fake: FakeOptions, options: Partial<PromptRunnerOptions> = {}) {
     onStep: () => {},
     onPart: (attemptId, part) => parts.push([attemptId, part]),
     onAsked: (request) => asked.push(request),
+    onQuiet: (attemptId) => quiet.push(attemptId),
     ...options,
     limits: { abortTimeoutMs: 500, ...options.limits },
   });
-  return { opencode, runner, started, ended, parts, asked };
+  return { opencode, runner, started, ended, parts, asked, quiet };
 }
 
 const isIdle = ({ properties }: RawEvent) => properties.status?.type === "idle";
@@ -378,6 +380,33 @@ valet.turn error stuck_turn
   invoke_agent build error stuck_turn
     chat scripted-1 error stuck_turn
   valet.turn.finalize ok`);
+});
+
+test("a silent command within a time limit of its own is not stuck, and the object hears that it is worked on", async () => {
+  let rest = () => {};
+  const { runner, quiet } = setUp(
+    {
+      onPrompt: (prompt) => {
+        const isRun = (event: RawEvent) => event.properties.part?.state?.status === "running";
+        let hasBegun = false;
+        // Up to the event after that which says that the command runs.
+        rest = prompt.play("parallel-tools", {
+          until: (event) => {
+            const isOver = hasBegun;
+            hasBegun ||= isRun(event) && event.properties.part.tool === "bash";
+            return isOver;
+          },
+        });
+      },
+    },
+    { stuckTurnMs: 100 },
+  );
+  const { attemptId, ...input } = dispatch();
+  const { done } = runner.run({ attemptId, ...input });
+  await vi.waitFor(() => expect(quiet.length).toBeGreaterThan(2), 20_000);
+  expect(new Set(quiet)).toEqual(new Set([attemptId]));
+  rest();
+  expect(await done).toMatchObject({ outcome: "ok" });
 });
 
 test("an error of the agent that no idle follows ends the turn all the same", async () => {

@@ -45,6 +45,7 @@ function setUp({ fake = { onPrompt: () => 500 }, enabled = true, ...options }: S
     ...{ agent: opencode, tracer, captureContent: false, defaultModel: "valet/default", stuckTurnMs: 10_000 },
     ...{ workspace, env: { PATH: process.env.PATH }, partIntervalMs: 0, onPart: () => {} },
     onAsked: (request) => asked.push(request),
+    onQuiet: () => {},
     onStep: (_attemptId, state, span) => told.push({ state, span }),
     ...options,
     limits: { abortTimeoutMs: 500, ...options.limits },

@@ -6,11 +6,12 @@ import { type OpenCodeClient, OpenCodeError, type Prompt } from "./client.ts";
 import type { AgentEvent } from "./events.ts";
 import type { Ending, Fact } from "./facts.ts";
 import type { AgentAccess } from "./opencode.ts";
+import { ToolLimits } from "./tool-limits.ts";
 import type { TurnReducer } from "./turn-reducer.ts";
 
 /** When a prompt is given up. */
 export interface PromptLimits {
-  /** How long there may be no event, unless the agent waits for a person. */
+  /** How long there may be no event, unless the agent waits for a person, or for a tool that has a time limit of its own. */
   readonly stuckMs: number;
   /** How often the same model call may fail. OpenCode itself goes on for ever. */
   readonly maxFailures: number;
@@ -32,6 +33,8 @@ export interface AgentPromptOptions {
   onFacts(facts: Fact[]): void;
   /** After the reducer has seen it. */
   onEvent(event: AgentEvent): void;
+  /** Nothing was heard for as long as there may be no event otherwise, and that is as it should be. */
+  onQuiet(): void;
 }
 
 /** From a process's end to the notice of it. */
@@ -47,6 +50,7 @@ export class AgentPrompt {
   #sent: Promise<void> | undefined;
   #aborting: Promise<void> | undefined;
   #watchdog: ReturnType<typeof setTimeout> | undefined;
+  readonly #toolLimits = new ToolLimits();
 
   constructor(options: AgentPromptOptions) {
     this.#options = options;
@@ -105,6 +109,7 @@ export class AgentPrompt {
     const { reducer, onEvent, limits } = this.#options;
     if (reducer.hasEnded || !reducer.concerns(event)) return;
     this.#watch();
+    this.#toolLimits.note(event);
     const facts = reducer.apply(event, readMs);
     onEvent(event);
     this.#take(facts);
@@ -133,11 +138,17 @@ export class AgentPrompt {
   }
 
   #watch(): void {
+    const { reducer, limits, onQuiet } = this.#options;
     clearTimeout(this.#watchdog);
     this.#watchdog = setTimeout(() => {
-      if (this.#options.reducer.isWaiting) this.#watch();
-      else void this.abort(STUCK);
-    }, this.#options.limits.stuckMs);
+      const mayBeQuiet = reducer.isWaiting || this.#toolLimits.quietUntilMs > Date.now();
+      if (!mayBeQuiet) {
+        void this.abort(STUCK);
+        return;
+      }
+      onQuiet();
+      this.#watch();
+    }, limits.stuckMs);
   }
 
   /** The prompt was not taken, as far as is known: without an answer OpenCode may be at work on it all the same. */

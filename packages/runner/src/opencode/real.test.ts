@@ -155,6 +155,7 @@ beforeAll(async () => {
     onPart: () => {},
     onStep: () => {},
     onAsked: (request) => asked.push(request),
+    onQuiet: () => {},
   });
   await opencode.ready(tracer.startSpan("valet.runner.bootstrap"));
 }, 90_000);

@@ -270,6 +270,11 @@ export const FromRunner = z.discriminatedUnion("type", [
   z.object({ type: z.literal("prompt-refused"), attemptId: id, errorType: z.string().max(64) }),
   /** Live view of the answer; the last one of a part id counts. */
   z.object({ type: z.literal("part"), attemptId: id, part: MessagePart }),
+  /**
+   * The attempt is worked on though nothing else is heard of it: its agent waits for a person, or for a tool that has a time limit
+   * of its own. Sent whenever the runner's own watchdog finds that silence right, so that the object's does too.
+   */
+  z.object({ type: z.literal("working"), attemptId: id }),
   z.object({
     type: z.literal("permission-asked"),
     attemptId: id,

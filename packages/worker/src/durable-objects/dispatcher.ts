@@ -158,6 +158,7 @@ export class Dispatcher {
       return;
     }
     this.heard(attempt.id);
+    if (frame.type === "working") return;
     if (frame.type === "prompt-accepted") this.#onAccepted(attempt, frame);
     else if (frame.type === "prompt-refused") this.#onRefused(attempt, frame);
     else if (frame.type === "part") this.#onPart(attempt, frame);

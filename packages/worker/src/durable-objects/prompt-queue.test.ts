@@ -425,6 +425,10 @@ describe("an attempt", () => {
       runner.send({ type: "part", attemptId, part: { type: "text", id: "p1", text } });
       await vi.waitFor(async () => expect((await session.message(id)).parts).toMatchObject([{ text }]), 20_000);
     };
+    const dueMs = () =>
+      runInDurableObject(session.stub, (_object, { storage }) => {
+        return storage.sql.exec("SELECT due_ms FROM timers WHERE kind = 'stuck'").one().due_ms as number;
+      });
     vi.useFakeTimers({ toFake: ["Date"] });
     try {
       await pass(15);
@@ -433,7 +437,14 @@ describe("an attempt", () => {
       await pass(15);
       expect((await session.message(id)).status).toBe("accepted");
       await write("hm, so");
-      await pass(21);
+      await pass(15);
+      // A command of its agent is silent, and may be.
+      const before = await dueMs();
+      runner.send({ type: "working", attemptId });
+      await vi.waitFor(async () => expect(await dueMs()).toBeGreaterThan(before), 20_000);
+      await pass(15);
+      expect((await session.message(id)).status).toBe("accepted");
+      await pass(6);
     } finally {
       vi.useRealTimers();
     }

@@ -1,0 +1,48 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { type AgentEvent, readEvent } from "./events.ts";
+import { ToolLimits } from "./tool-limits.ts";
+
+const START = 1_000_000;
+const GRACE = 5_000;
+
+function event(id: string, tool: string, state: object): AgentEvent {
+  const part = { type: "tool", id, messageID: "msg_1", sessionID: "ses_1", tool, callID: `call_${id}`, state };
+  const read = readEvent({ type: "message.part.updated", properties: { part } });
+  if (read === undefined) throw new Error("no event");
+  return read;
+}
+const running = (id: string, tool: string, input: object) =>
+  event(id, tool, { status: "running", input, time: { start: START } });
+const completed = (id: string, tool: string) =>
+  event(id, tool, { status: "completed", input: {}, output: "", time: { start: START, end: START + 1 } });
+
+test.each([
+  ["a command that names its time", "bash", { command: "x", timeout: 600_000 }, 600_000],
+  ["a command that names none", "bash", { command: "x" }, 120_000],
+  ["a command that names nonsense", "bash", { command: "x", timeout: "long" }, 120_000],
+  ["a page, in seconds", "webfetch", { url: "x", timeout: 60 }, 60_000],
+  ["a tool that has no limit", "grep", { timeout: 600_000 }, undefined],
+])("%s", (_what, tool, input, limitMs) => {
+  const limits = new ToolLimits();
+  limits.note(running("prt_1", tool, input));
+  expect(limits.quietUntilMs).toBe(limitMs === undefined ? 0 : START + limitMs + GRACE);
+  limits.note(completed("prt_1", tool));
+  expect(limits.quietUntilMs).toBe(0);
+});
+
+test("of several tools the one counts that may take longest, as long as it runs", () => {
+  const call = fc.record({ id: fc.constantFrom("a", "b", "c"), timeout: fc.nat({ max: 1e6 }), ends: fc.boolean() });
+  fc.assert(
+    fc.property(fc.array(call), (calls) => {
+      const limits = new ToolLimits();
+      const open = new Map<string, number>();
+      for (const { id, timeout, ends } of calls) {
+        limits.note(ends ? completed(id, "bash") : running(id, "bash", { timeout: timeout + 1 }));
+        if (ends) open.delete(id);
+        else open.set(id, START + timeout + 1 + GRACE);
+        expect(limits.quietUntilMs).toBe(Math.max(0, ...open.values()));
+      }
+    }),
+  );
+});
