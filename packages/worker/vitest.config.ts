@@ -6,6 +6,9 @@ import { defineConfig } from "vitest/config";
 // Worker that is deployed.
 const tracePlane = ["src/durable-objects/trace-plane/*.test.ts", "src/durable-objects/*.fuzz.test.ts"];
 
+// Sessions that share few slots, with the capacity object that leases them.
+const capacityObject = ["src/durable-objects/capacity/*.test.ts"];
+
 // The session's object, with a scripted broker behind it.
 const sessionObject = ["src/durable-objects/**/*.test.ts", "src/sandbox-broker/**/*.test.ts"];
 
@@ -70,7 +73,27 @@ export default defineConfig({
           name: "worker:session",
           testTimeout: 30_000,
           include: sessionObject,
-          exclude: tracePlane,
+          exclude: [...tracePlane, ...capacityObject],
+          globalSetup: "./test/broker.node.ts",
+          setupFiles: "./test/setup.ts",
+        },
+      },
+      {
+        plugins: [
+          cloudflareTest(({ inject }) => ({
+            wrangler: { configPath: "./wrangler.jsonc" },
+            miniflare: {
+              bindings: {
+                ...{ ...variables, SANDBOX_BROKER_URL: inject<string>("broker"), MIGRATIONS: readMigrations() },
+                ...{ VALET_MAX_AWAKE: "3", VALET_MAX_STARTING: "2" },
+              },
+            },
+          })),
+        ],
+        test: {
+          name: "worker:capacity",
+          testTimeout: 120_000,
+          include: capacityObject,
           globalSetup: "./test/broker.node.ts",
           setupFiles: "./test/setup.ts",
         },

@@ -33,7 +33,7 @@ export interface CommandResult {
 }
 
 /** In the environment of a command and all that it starts: tells them from everything else. */
-const STEP_VARIABLE = "VALET_WORKFLOW_STEP";
+export const STEP_VARIABLE = "VALET_WORKFLOW_STEP";
 /** For the rest of its output after a command's end: what it left running may hold the pipes for ever. */
 const DRAIN_MS = 250;
 const SHELL = Bun.which("bash") ?? "sh";

@@ -9,6 +9,7 @@ import { exceptionType, extractFromHeaders, type Parent } from "@valet/shared/tr
 import { AgentClient, type AgentClientOptions, type LinkHandlers } from "./agent-client.ts";
 import type { AbortReason } from "./agent-task.ts";
 import { Attempts, type TurnNews, type Turns } from "./attempts.ts";
+import { countBackgroundProcesses } from "./background.ts";
 import { Bootstrap, type BootstrapError } from "./bootstrap.ts";
 import { type ChildRequest, ChildRequests } from "./child-requests.ts";
 import { setUpRepository } from "./git-setup.ts";
@@ -205,11 +206,17 @@ export class Runner {
       "question-reply": (reply) => this.#attempts.reply(reply),
       "spans-ack": ({ instanceId, seq }) => outbox.acknowledge(instanceId, seq),
       "turn-ended-ack": ({ attemptId }) => this.#attempts.acknowledged(attemptId),
+      "background-check": ({ requestId }) => this.#countBackground(requestId),
       "child-session-response": ({ requestId, answer }) => this.#childRequests.answered(requestId, answer),
       shutdown: ({ reason }) => void this.stop(SHUTDOWN_REASONS[reason] ?? "runner_shutdown"),
       error: ({ error }) => onProblem(`the SessionAgent did not understand a frame: ${error}`),
       refused: ({ reason }) => void this.#refused(reason),
     };
+  }
+
+  #countBackground(requestId: string): void {
+    const processes = countBackgroundProcesses(this.#options.settings.sandboxId);
+    this.#client.send({ type: "background", requestId, processes });
   }
 
   /** The first counts: what comes again with a new connection says the same. */

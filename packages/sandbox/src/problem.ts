@@ -16,6 +16,7 @@ const KINDS: Record<BrokerProblemCode, Kind> = {
   start_failed: { status: 500, title: "The sandbox could not be started" },
   snapshot_failed: { status: 500, title: "The snapshot could not be taken" },
   terminate_failed: { status: 500, title: "The sandbox could not be removed" },
+  capacity: { status: 503, title: "There are as many sandboxes as this broker takes" },
   internal: { status: 500, title: "The broker failed" },
   shutting_down: { status: 503, title: "The broker is shutting down" },
 };

@@ -2,12 +2,15 @@
 import { ModelAccess, type ModelPrices, PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
 import type { EnvironmentRecord } from "@valet/shared/tracing";
 import { z } from "zod";
+import type { Capacity } from "./durable-objects/capacity/capacity.ts";
+import type { CapacityLimits } from "./durable-objects/capacity/capacity-rules.ts";
 import { KEY_BYTES } from "./durable-objects/credential-keys.ts";
 import type { SessionAgent } from "./durable-objects/session-agent.ts";
 
 /** Bindings, and variables by their names. Variables are text, except where somebody configured JSON. */
 export interface Env {
   readonly SESSION_AGENT: DurableObjectNamespace<SessionAgent>;
+  readonly CAPACITY: DurableObjectNamespace<Capacity>;
   readonly DB: D1Database;
   /** Counts each owner's changes; nothing is limited where it is not bound. */
   readonly CHANGES_LIMIT?: RateLimit;
@@ -97,9 +100,11 @@ const modelPrices = z
     };
   });
 
-/** @throws ConfigError that names the first variable that cannot be used */
-export function parseConfig(env: EnvironmentRecord | Env): Config {
-  const read = <T>(name: string, schema: z.ZodType<T>): T => {
+type Read = <T>(name: string, schema: z.ZodType<T>) => T;
+
+/** @returns reads one variable, or throws a ConfigError that names it */
+function reader(env: EnvironmentRecord | Env): Read {
+  return (name, schema) => {
     const value = (env as Record<string, unknown>)[name];
     const result = schema.safeParse(value === "" ? undefined : value);
     if (result.success) return result.data;
@@ -107,6 +112,22 @@ export function parseConfig(env: EnvironmentRecord | Env): Config {
       `${name}: ${value === undefined ? "is not set" : (result.error.issues[0]?.message ?? "invalid")}`,
     );
   };
+}
+
+/**
+ * How many sandboxes the broker may have awake, and starting, at once (`VALET_MAX_AWAKE`, `VALET_MAX_STARTING`). Without a
+ * variable nothing but the broker's own bound limits them.
+ * @throws ConfigError that names the variable that cannot be used
+ */
+export function parseCapacity(env: EnvironmentRecord | Env): CapacityLimits {
+  const read = reader(env);
+  const limit = z.coerce.number().int().positive().default(Infinity);
+  return { awake: read("VALET_MAX_AWAKE", limit), starting: read("VALET_MAX_STARTING", limit) };
+}
+
+/** @throws ConfigError that names the first variable that cannot be used */
+export function parseConfig(env: EnvironmentRecord | Env): Config {
+  const read = reader(env);
   const intervals = Object.entries(INTERVALS).map(([name, otherwise]) => [
     name,
     read(variableOf(name), millis.default(otherwise)),
@@ -136,7 +157,7 @@ function variableOf(name: string): string {
   return `VALET_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
 }
 
-function readModelAccess(read: <T>(name: string, schema: z.ZodType<T>) => T): ModelAccess {
+function readModelAccess(read: Read): ModelAccess {
   const baseUrl = read("VALET_MODEL_BASE_URL", httpUrl.optional());
   const apiKey = read("VALET_MODEL_API_KEY", z.string().optional());
   const prices = read("VALET_MODEL_PRICES", modelPrices.optional());

@@ -14,6 +14,7 @@ import type {
 } from "@valet/shared/protocol/session-api";
 import type { MessageView, PermissionReply, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
 import type { TerminateReason } from "@valet/shared/spans";
+import type { CapacityHolder } from "./durable-objects/capacity/capacity-calls.ts";
 import type { ChildOrigin, ChildReport, ParentMessage } from "./durable-objects/family/family.ts";
 import type { Result } from "./durable-objects/result.ts";
 import type { Env } from "./env.ts";
@@ -34,7 +35,7 @@ export interface NewSession extends CreateSession {
 type Answer<T> = Promise<Result<T>>;
 
 /** Lists take the cursor of their next page as they gave it. */
-export interface SessionCalls {
+export interface SessionCalls extends CapacityHolder {
   create(input: NewSession, ctx: CallContext): Answer<SessionView>;
   view(): Answer<SessionView>;
   sendMessage(input: SendMessage, ctx: CallContext): Answer<AcceptedMessage>;

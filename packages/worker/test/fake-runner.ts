@@ -26,6 +26,8 @@ export class FakeRunner {
   readonly instanceId: string;
   readonly #identity: RunnerIdentity;
   readonly #socket: WebSocket;
+  /** What it says goes on in the background; `undefined` where it does not say. */
+  background: number | undefined = 0;
   closed: { readonly code: number; readonly reason: string } | undefined;
 
   private constructor(socket: WebSocket, identity: RunnerIdentity) {
@@ -33,7 +35,12 @@ export class FakeRunner {
     this.#identity = identity;
     this.instanceId = identity.instanceId ?? `run_${crypto.randomUUID()}`;
     socket.addEventListener("message", ({ data }) => {
-      if (data !== "pong") this.heard.push(JSON.parse(data as string));
+      if (data === "pong") return;
+      const frame = JSON.parse(data as string) as ToRunner;
+      this.heard.push(frame);
+      if (frame.type === "background-check" && this.background !== undefined) {
+        this.send({ type: "background", requestId: frame.requestId, processes: this.background });
+      }
     });
     socket.addEventListener("close", ({ code, reason }) => {
       this.closed = { code, reason };

@@ -40,7 +40,10 @@ export async function startWorker(options: WorkerOptions): Promise<Miniflare> {
           modules: [{ type: "ESModule", path: "index.js", contents: await bundleWorker() }],
           compatibilityDate: "2026-10-01",
           compatibilityFlags: ["nodejs_compat"],
-          durableObjects: { SESSION_AGENT: { className: "SessionAgent", useSQLite: true } },
+          durableObjects: {
+            SESSION_AGENT: { className: "SessionAgent", useSQLite: true },
+            CAPACITY: { className: "Capacity", useSQLite: true },
+          },
           d1Databases: { DB: "valet" },
           bindings,
         },

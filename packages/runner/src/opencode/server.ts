@@ -33,7 +33,7 @@ const STOP_GRACE_MS = 1_000;
 const DISPOSE_TIMEOUT_MS = 2_000;
 const HEALTH_TRY_MS = 1_000;
 /** In the environment of OpenCode and all that it starts: tells them from everything else. */
-const RUN_VARIABLE = "VALET_OPENCODE_RUN";
+export const RUN_VARIABLE = "VALET_OPENCODE_RUN";
 const LISTENING = /listening on (http:\/\/\S+)/;
 
 const START_FAILURES = {

@@ -188,6 +188,8 @@ export const ToRunner = z.discriminatedUnion("type", [
   z.object({ type: z.literal("turn-ended-ack"), attemptId: id }),
   /** The answer to the agent's request of this id; again if the request came again. */
   z.object({ type: z.literal("child-session-response"), requestId: id, answer: ChildSessionAnswer }),
+  /** Asks what goes on in the background: `background` is the answer. */
+  z.object({ type: z.literal("background-check"), requestId: id }),
   /** End turns, hand over what is left, exit; `stopped` is the answer. */
   z.object({ type: z.literal("shutdown"), reason: z.string().max(64) }),
   /** A frame was not understood and is ignored. Names the field, never its value. */
@@ -340,6 +342,8 @@ export const FromRunner = z.discriminatedUnion("type", [
    * predecessor's instance id.
    */
   z.object({ type: z.literal("spans"), instanceId: id, seq: z.number().int().positive(), otlp: z.string() }),
+  /** How many processes that the agent or a command has started go on without them. */
+  z.object({ type: z.literal("background"), requestId: id, processes: z.number().int().nonnegative() }),
   z.object({ type: z.literal("stopped") }),
 ]);
 export type FromRunner = z.infer<typeof FromRunner>;

@@ -156,6 +156,8 @@ export const BROKER_PROBLEM_CODES = [
   "terminate_failed",
   /** 500: a bug of the broker's. */
   "internal",
+  /** 503: there are as many sandboxes as the broker takes. Nothing is wrong: ask again when one has ended. */
+  "capacity",
   /** 503: the broker is being shut down. */
   "shutting_down",
 ] as const;

@@ -78,6 +78,8 @@ export const SessionView = z.object({
   agent: z.enum(["none", "starting", "idle", "busy", "disconnected"]),
   /** Messages and workflows that wait. */
   queueLength: count,
+  /** Its place among the sessions that wait for a sandbox, from 1; only while it waits. */
+  capacityPlace: z.int().positive().optional(),
   /** Counts the session's sandboxes. */
   generation: count,
   permissions: z.array(PermissionView),
@@ -101,6 +103,8 @@ export const MessageView = z.object({
   source: z.enum(MESSAGE_SOURCES),
   /** What it waits for, or waited for last. */
   queueReason: z.enum(QUEUE_REASONS).optional(),
+  /** With the reason `capacity`: the session's place among those that wait for a sandbox, from 1. */
+  capacityPlace: z.int().positive().optional(),
   content: z.string(),
   author: z.object({ id: z.string(), name: z.string().optional() }).optional(),
   attachments: z.array(z.object({ filename: z.string(), mediaType: z.string() })),
@@ -148,6 +152,8 @@ export const WorkflowView = z.object({
   channel: z.string(),
   /** What it waits for, or waited for last. */
   queueReason: z.enum(QUEUE_REASONS).optional(),
+  /** With the reason `capacity`: the session's place among those that wait for a sandbox, from 1. */
+  capacityPlace: z.int().positive().optional(),
   /** Attempts to have it executed. */
   attempts: count,
   /** Absent where nothing is traced. */

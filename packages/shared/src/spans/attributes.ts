@@ -71,6 +71,10 @@ export const ATTRIBUTES = {
   "valet.queue.reason": { type: "string", values: QUEUE_REASONS, meaning: "what it waited for last" },
   "valet.queue.mode": { type: "string", values: QUEUE_MODES, meaning: "what it does when another is in work" },
   "valet.queue.position": { type: "int", meaning: "how many were before it when it was accepted" },
+  "valet.capacity.place": {
+    type: "int",
+    meaning: "place among the sessions that wait for a sandbox, from 1",
+  },
   "valet.collect.message_count": { type: "int", meaning: "messages merged into the dispatch" },
   "valet.collect.buffer_ms": { type: "int", meaning: "from the first message of the batch to its dispatch" },
   "valet.collect.message_ids": { type: "string[]", meaning: "the messages of the batch, in order" },

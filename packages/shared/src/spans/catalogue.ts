@@ -29,7 +29,12 @@ export const EVENTS = {
   "valet.queue.reason": {
     meaning: "From here on the message waits for this.",
     spans: ["valet.queue.wait"],
-    attributes: ["valet.queue.reason"],
+    attributes: ["valet.queue.reason", "valet.capacity.place"],
+  },
+  "valet.capacity.place": {
+    meaning: "The session has moved up in the line for a sandbox.",
+    spans: ["valet.queue.wait", "valet.capacity.wait"],
+    attributes: ["valet.capacity.place"],
   },
   "valet.sandbox.stage": {
     meaning: "The sandbox has come this far.",

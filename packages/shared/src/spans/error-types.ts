@@ -22,6 +22,7 @@ export type Ended =
   | "request"
   | "compaction"
   | "start"
+  | "capacity_wait"
   | "hibernate"
   | "terminate"
   | "create"
@@ -138,6 +139,13 @@ export const ERRORS = {
     ends: [...JOB_AND_START, "hibernate", "terminate", "create", "snapshot", "delete", "broker_step"],
     meaning: "the broker answered with an error that has no name of its own",
     remedy: "Read the broker's log.",
+  },
+  broker_full: {
+    outcomes: ["error"],
+    reporters: ["session-agent"],
+    ends: ["create"],
+    meaning: "the broker has as many sandboxes as it takes; the start waits for its turn and goes on",
+    remedy: "Nothing has failed. Give the broker more memory, or let sessions hibernate sooner, if they wait for long.",
   },
   breaker_open: {
     outcomes: ["error"],
@@ -478,7 +486,17 @@ export const ERRORS = {
   session_terminated: {
     outcomes: ["aborted"],
     reporters: ["session-agent"],
-    ends: [...JOB_AND_START, "dispatch", ...WORK, "hibernate", "create", "snapshot", "delete", "child_spawn"],
+    ends: [
+      ...JOB_AND_START,
+      "capacity_wait",
+      "dispatch",
+      ...WORK,
+      "hibernate",
+      "create",
+      "snapshot",
+      "delete",
+      "child_spawn",
+    ],
     cuts: true,
     aborts: true,
     meaning: "the session was terminated meanwhile",

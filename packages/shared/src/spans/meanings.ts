@@ -39,6 +39,7 @@ export const QUEUE_REASON_MEANINGS: Record<values.QueueReason, string> = {
   runner_disconnected: "the runner to come back",
   collect_debounce: "the batch to close",
   initial_prompt: "the first start of the session that it was created with",
+  capacity: "a sandbox of another session to end: there are as many awake, or starting, as there may be",
   system_message: "its turn, as a message of the system for which nobody sits and waits",
 };
 
@@ -52,6 +53,7 @@ export const WAKE_REASON_MEANINGS: Record<values.SpawnReason | values.RestoreRea
 export const HIBERNATE_REASON_MEANINGS: Record<values.HibernateReason, string> = {
   idle_timeout: "nothing happened for the session's idle timeout",
   requested: "somebody asked",
+  capacity: "it had nothing to do, longer than others, and another session waited for a sandbox",
 };
 
 export const STAGE_MEANINGS: Record<values.SandboxStage, string> = {

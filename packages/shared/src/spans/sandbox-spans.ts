@@ -49,6 +49,16 @@ export const SANDBOX_SPANS = {
     errors: endedBy("terminate"),
     links: ["caused_by", "follows"],
   },
+  "valet.capacity.wait": {
+    meaning: "The session waits for its turn: there are as many sandboxes awake, or starting, as there may be.",
+    kind: "INTERNAL",
+    emitters: ["session-agent"],
+    parents: ["valet.sandbox.spawn", "valet.sandbox.restore"],
+    required: ["valet.capacity.place"],
+    optional: [],
+    errors: endedBy("capacity_wait"),
+    links: [],
+  },
   "valet.sandbox.create": {
     meaning: "The broker is asked for a sandbox: a new one, or one from a snapshot.",
     kind: "CLIENT",

@@ -29,6 +29,7 @@ export const QUEUE_REASONS = [
   "collect_debounce",
   "initial_prompt",
   "system_message",
+  "capacity",
 ] as const;
 export type QueueReason = (typeof QUEUE_REASONS)[number];
 
@@ -45,7 +46,7 @@ export const RESTORE_REASONS = ["message_waiting", "requested", "recovery"] as c
 export type RestoreReason = (typeof RESTORE_REASONS)[number];
 
 /** Why a session was hibernated: `valet.hibernate.reason`. */
-export const HIBERNATE_REASONS = ["idle_timeout", "requested"] as const;
+export const HIBERNATE_REASONS = ["idle_timeout", "requested", "capacity"] as const;
 export type HibernateReason = (typeof HIBERNATE_REASONS)[number];
 
 /** Why a session was terminated: `valet.terminate.reason`. */

@@ -6,7 +6,7 @@ import type { MessageView } from "@valet/shared/protocol/session-view";
 import { isoTime } from "./iso-time.ts";
 import type { MessageRow, MessageStore } from "./message-store.ts";
 import { isTraced } from "./session-tracer.ts";
-import type { Workflows } from "./workflows.ts";
+import { placeOf, type Workflows } from "./workflows.ts";
 
 /** What a new session of the agent is told of what went before, at the most. */
 const DIGEST_MESSAGES = 20;
@@ -24,13 +24,16 @@ export class Conversation {
   readonly #sql: SqlStorage;
   readonly #messages: MessageStore;
   readonly #workflows: Workflows;
+  readonly #capacityPlace: () => number | undefined;
   /** Answers that are being written. Each is stored whenever it comes to its next part, so an eviction costs one part. */
   readonly #live = new Map<string, LiveAnswer>();
 
-  constructor(sql: SqlStorage, messages: MessageStore, workflows: Workflows) {
+  /** @param capacityPlace the session's place in the line for a sandbox, where it stands in it */
+  constructor(sql: SqlStorage, messages: MessageStore, workflows: Workflows, capacityPlace: () => number | undefined) {
     this.#sql = sql;
     this.#messages = messages;
     this.#workflows = workflows;
+    this.#capacityPlace = capacityPlace;
     sql.exec(`
       CREATE TABLE IF NOT EXISTS answers (attempt_id TEXT PRIMARY KEY, parts TEXT NOT NULL) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS channels (
@@ -70,6 +73,7 @@ export class Conversation {
       attachments: body.attachments.map(({ filename, mediaType }) => ({ filename, mediaType })),
       ...(row.outcome !== null && { outcome: row.outcome, ...whyOf(row.outcome, row.errorType) }),
       ...(row.reason !== null && { queueReason: row.reason }),
+      ...placeOf(row, this.#capacityPlace()),
       ...(body.author !== undefined && { author: body.author }),
       ...(body.threadId !== undefined && { threadId: body.threadId }),
       ...(body.replyChannel !== undefined && { replyChannel: body.replyChannel }),

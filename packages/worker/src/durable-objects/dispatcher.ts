@@ -15,6 +15,7 @@ import type { PromptQueue } from "./prompt-queue.ts";
 import { type BatchLimits, planQueue, type WaitingMessage } from "./queue-rules.ts";
 import type { WorkError } from "./queue-spans.ts";
 import type { RunnerFrame, RunnerLink } from "./runner-link.ts";
+import type { CapacityLease } from "./sandbox/capacity-lease.ts";
 import type { SandboxLifecycle } from "./sandbox/sandbox-lifecycle.ts";
 import type { SessionState } from "./session-state.ts";
 import type { Timers } from "./timers.ts";
@@ -28,6 +29,7 @@ export interface DispatcherOptions {
   readonly queue: PromptQueue;
   readonly link: RunnerLink;
   readonly lifecycle: SandboxLifecycle;
+  readonly lease: Pick<CapacityLease, "place">;
   readonly conversation: Conversation;
   readonly requests: AgentRequests;
   readonly clients: ClientSockets;
@@ -66,7 +68,7 @@ export class Dispatcher {
 
   /** Moves the queue as far as it goes. To be called within every transaction that changed anything. */
   pump(): void {
-    const { state, queue, link, lifecycle, limits, now } = this.#options;
+    const { state, queue, link, lifecycle, lease, limits, now } = this.#options;
     const { state: session } = state.record;
     const waiting = queue.waiting();
     if (waiting.length > 0 && (session === "hibernated" || session === "error")) {
@@ -81,10 +83,32 @@ export class Dispatcher {
     const busy = new Set(queue.inFlight().map(({ channel }) => channel));
     const { link: linkRecord, state: current } = state.record;
     const runnerReady = linkRecord.state === "connected" && linkRecord.ready;
-    const plan = planQueue(waiting, { state: current, runnerReady, busy }, limits, now());
+    const isInLine = lease.place !== undefined;
+    const plan = planQueue(waiting, { state: current, runnerReady, isInLine, busy }, limits, now());
     for (const { messages } of plan.dispatches) this.#dispatch(messages, link);
     this.#noteReasons(waiting, plan.reasons);
     this.#setTimers(plan.dueMs, plan.reasons.size > 0, busy.size + plan.dispatches.length > 0);
+  }
+
+  /** The session has another place in the line for a sandbox: what is next in each channel waits there. */
+  onPlace(place: number): void {
+    const { queue } = this.#options;
+    const channels = new Set<string>();
+    for (const { id, channel, reason } of queue.waiting()) {
+      if (reason === "capacity" && !channels.has(channel)) queue.placed(id, place);
+      channels.add(channel);
+    }
+  }
+
+  /**
+   * Since when the session has had nothing to do, epoch ms; `undefined` while something is queued or running, and where the
+   * runner is not there. What the agent asks a person belongs to a turn that is running.
+   */
+  get idleSinceMs(): number | undefined {
+    const { state, timers } = this.#options;
+    const { link, idleTimeoutMs } = state.record;
+    const dueMs = link.state === "connected" && link.ready ? timers.dueMs("idle") : undefined;
+    return dueMs === undefined ? undefined : dueMs - idleTimeoutMs;
   }
 
   /** Stops attempts: of a channel, or all. @returns how many */
@@ -189,7 +213,7 @@ export class Dispatcher {
   }
 
   #noteReasons(waiting: readonly QueuedMessage[], reasons: ReadonlyMap<string, QueueReason>): void {
-    const { state, queue } = this.#options;
+    const { state, queue, lease } = this.#options;
     const { operation, snapshot } = state.record;
     const turns = new Map(queue.inFlight().map(({ channel, context }) => [channel, context]));
     const inFront = new Set<string>();
@@ -202,11 +226,12 @@ export class Dispatcher {
         system_message: turns.get(channel),
         sandbox_starting: operation?.context,
         initial_prompt: operation?.context,
+        capacity: operation?.context,
         sandbox_restoring: operation?.context,
         sandbox_hibernated: operation?.context ?? snapshot?.madeBy,
       };
       // Only who is next follows from turn to turn: for all to do so would cost a write for each of them, each time.
-      queue.waitFor(message, reason, on[reason], !inFront.has(channel));
+      queue.waitFor(message, reason, on[reason], !inFront.has(channel), lease.place);
       inFront.add(channel);
     }
   }

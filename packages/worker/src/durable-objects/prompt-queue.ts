@@ -79,9 +79,16 @@ export class PromptQueue {
   readonly #now: () => number;
   readonly #listener: QueueListener;
 
-  constructor(sql: SqlStorage, tracer: SessionTracer, now: () => number, listener: QueueListener) {
+  /** @param capacityPlace the session's place in the line for a sandbox, where it stands in it */
+  constructor(
+    sql: SqlStorage,
+    tracer: SessionTracer,
+    now: () => number,
+    listener: QueueListener,
+    capacityPlace: () => number | undefined,
+  ) {
     this.store = new MessageStore(sql);
-    this.workflows = new Workflows(sql, this.store);
+    this.workflows = new Workflows(sql, this.store, capacityPlace);
     this.#spans = new QueueSpans(tracer);
     this.#now = now;
     this.#listener = listener;
@@ -141,15 +148,30 @@ export class PromptQueue {
    * Notes what a message waits for, and links its wait to that.
    * @param on a turn, spawn, restore or hibernate; none while a batch is open
    * @param isNext whether to link also where only `on` is another than before
+   * @param place of the session in the line for a sandbox, where it stands in it
    */
-  waitFor(message: QueuedMessage, reason: QueueReason, on: SpanContext | undefined, isNext: boolean): void {
+  waitFor(
+    message: QueuedMessage,
+    reason: QueueReason,
+    on: SpanContext | undefined,
+    isNext: boolean,
+    place?: number,
+  ): void {
     const isLinked = on === undefined || message.waitedOn === on.spanId;
     if (message.reason === reason && (isLinked || !isNext)) return;
     const { id, reasons, waitContext } = this.store.message(message.id) as MessageRow;
     const isNew = message.reason !== reason;
-    this.#spans.noteWait(waitContext, isNew ? reason : undefined, isLinked ? undefined : on);
+    this.#spans.noteWait(waitContext, isNew ? reason : undefined, isLinked ? undefined : on, place);
     const waitedOn = on?.spanId ?? message.waitedOn;
     this.store.updateMessage(id, { reason, reasons: isNew ? [...reasons, reason] : reasons, waitedOn });
+  }
+
+  /** The session has another place in the line for a sandbox, for which the message waits. */
+  placed(id: string, place: number): void {
+    const row = this.store.message(id);
+    if (row === undefined) return;
+    this.#spans.notePlace(row.waitContext, place);
+    this.#listener.messageChanged(id);
   }
 
   /** Ends the waiting for others in every open batch. */

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { type BatchLimits, planQueue, type QueueConditions, type WaitingMessage } from "./queue-rules.ts";
 
 const LIMITS: BatchLimits = { messages: 10, bytes: 1000, attachments: 5, collectMaxMs: 500 };
-const READY: QueueConditions = { state: "running", runnerReady: true, busy: new Set() };
+const READY: QueueConditions = { state: "running", runnerReady: true, isInLine: false, busy: new Set() };
 const NOW = 10_000;
 
 let seq = 0;
@@ -129,6 +129,7 @@ test("whatever waits is either dispatched or has a reason, and never two of a ch
   const anyConditions = fc.record({
     state: fc.constantFrom("running" as const, "starting" as const, "hibernated" as const),
     runnerReady: fc.boolean(),
+    isInLine: fc.constant(false),
     busy: fc.subarray(["a", "b", "c"]).map((channels) => new Set(channels)),
   });
   fc.assert(

@@ -27,6 +27,8 @@ export interface QueueConditions {
   readonly state: SessionStatus;
   /** Whether the runner is there and takes work. */
   readonly runnerReady: boolean;
+  /** Whether the session stands in line for a sandbox, because there are as many as there may be. */
+  readonly isInLine: boolean;
   /** Channels with an attempt in flight. */
   readonly busy: ReadonlySet<string>;
 }
@@ -108,7 +110,9 @@ function nextBatch(
 }
 
 /** What keeps a whole channel waiting. */
-function blockedBy({ state, runnerReady, busy }: QueueConditions, channel: string): QueueReason | undefined {
+function blockedBy(conditions: QueueConditions, channel: string): QueueReason | undefined {
+  const { state, runnerReady, busy, isInLine } = conditions;
+  if (isInLine) return "capacity";
   switch (state) {
     case "running":
       if (!runnerReady) return "runner_disconnected";

@@ -102,11 +102,29 @@ export class QueueSpans {
     return span.context;
   }
 
-  /** @param reason what it waits for from now on, if that is new @param on what it is linked to from now on */
-  noteWait(waitContext: SpanContext, reason: QueueReason | undefined, on: SpanContext | undefined): void {
+  /**
+   * @param reason what it waits for from now on, if that is new
+   * @param on what it is linked to from now on
+   * @param place of the session in the line for a sandbox, where it stands in it
+   */
+  noteWait(
+    waitContext: SpanContext,
+    reason: QueueReason | undefined,
+    on: SpanContext | undefined,
+    place: number | undefined,
+  ): void {
     this.#tracer.change("valet.queue.wait", waitContext, (span) => {
-      if (reason !== undefined) span.addEvent("valet.queue.reason", { "valet.queue.reason": reason });
+      if (reason !== undefined) {
+        span.addEvent("valet.queue.reason", { "valet.queue.reason": reason, "valet.capacity.place": place });
+      }
       if (on !== undefined) span.addLink({ context: on, attributes: { "valet.link.type": "waited_on" } });
+    });
+  }
+
+  /** The session has another place in the line for a sandbox. */
+  notePlace(waitContext: SpanContext, place: number): void {
+    this.#tracer.change("valet.queue.wait", waitContext, (span) => {
+      span.addEvent("valet.capacity.place", { "valet.capacity.place": place });
     });
   }
 

@@ -1,6 +1,7 @@
 /** What the runner says, told to whom it concerns: attempts to the dispatcher, the sandbox's life to the lifecycle, spans to the store. */
 import type { FromRunnerOf, ModelAccess } from "@valet/shared/protocol/runner-link";
 import { contextHeaders } from "@valet/shared/tracing";
+import type { BackgroundCheck } from "./background-check.ts";
 import type { Changes } from "./changes.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { ChildSessions } from "./family/child-sessions.ts";
@@ -22,6 +23,7 @@ export interface RunnerEventsOptions {
   readonly dispatcher: () => Dispatcher;
   readonly lifecycle: () => SandboxLifecycle;
   readonly children: () => ChildSessions;
+  readonly backgroundCheck: BackgroundCheck;
   readonly modelAccess: ModelAccess;
   readonly captureContent: boolean;
   readonly tracing: boolean;
@@ -54,6 +56,7 @@ export class RunnerEvents implements RunnerLinkEvents {
     if (frame.type === "spans") this.#onSpans(frame);
     else if (frame.type === "stage") this.#onStage(frame);
     else if (frame.type === "stopped") this.#onStopped();
+    else if (frame.type === "background") this.#options.backgroundCheck.answered(frame);
     else if (frame.type === "child-session-request") this.#options.children().onRequest(frame);
     else dispatcher().onFrame(frame);
   }

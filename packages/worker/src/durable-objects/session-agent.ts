@@ -22,6 +22,7 @@ import { extractFromHeaders, type SpanContext } from "@valet/shared/tracing";
 import type { z } from "zod";
 import type { Env } from "../env.ts";
 import type { CallContext, NewSession, SessionCalls } from "../session-calls.ts";
+import type { CapacityStanding, CapacityState } from "./capacity/capacity-calls.ts";
 import { type Carrier, type ChildReport, type ParentMessage, reportText } from "./family/family.ts";
 import type { MessageOrigin } from "./queue-spans.ts";
 import { splitCredentials } from "./repository.ts";
@@ -43,6 +44,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     if (parts.state.maybe === undefined) return;
     parts.transactions.run(() => {
       parts.lifecycle.resume();
+      parts.lease.resume();
       parts.link.resume();
       parts.outbox.resume();
       parts.children.resume();
@@ -251,6 +253,30 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     });
   }
 
+  /** Takes where the session stands with its broker, and says what it needs by now. May come twice, or late. */
+  async capacity(name: string, standing?: CapacityStanding): Promise<CapacityState | null> {
+    const { state, transactions, lease, dispatcher } = this.#parts;
+    if (state.maybe === undefined) return null;
+    if (standing !== undefined) transactions.run(() => lease.take(name, standing));
+    const report = lease.stateFor(name);
+    if (report === null) return null;
+    return {
+      ...{ ...report, sessionId: state.record.id, idleSinceMs: dispatcher.idleSinceMs ?? null },
+      isLeaving: this.#isLeaving,
+    };
+  }
+
+  /** Goes to sleep for a session that waits for a sandbox, if there is nothing to do here and nothing in the background. */
+  async yieldSlot(name: string): Promise<boolean> {
+    const { state, lease, dispatcher, backgroundCheck, lifecycle } = this.#parts;
+    if (state.maybe === undefined || lease.stateFor(name) === null) return false;
+    if (this.#isLeaving) return true;
+    if (dispatcher.idleSinceMs === undefined || (await backgroundCheck.count()) !== 0) return false;
+    // Work may have come while the runner was asked.
+    if (dispatcher.idleSinceMs === undefined) return false;
+    return this.#change(() => lifecycle.hibernate("capacity", undefined)).ok;
+  }
+
   /** WebSockets: `/runner` for the sandbox's runner, `/client` for whoever watches. */
   override async fetch(request: Request): Promise<Response> {
     const { state, link, clients, view } = this.#parts;
@@ -299,6 +325,11 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     } catch (error) {
       report(error);
     }
+  }
+
+  get #isLeaving(): boolean {
+    const { state } = this.#parts.state.record;
+    return state === "hibernating" || state === "terminating";
   }
 
   #reply(

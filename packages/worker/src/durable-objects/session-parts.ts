@@ -4,12 +4,13 @@
  */
 import { DOUBLE_KEYS, type ValetSpans } from "@valet/shared/spans";
 import { type ReadableSpan, recordDropped, strictlyIncreasing, Tracer, wallClock } from "@valet/shared/tracing";
-import { allowsFileRepos, type Env, parseConfig } from "../env.ts";
+import { allowsFileRepos, type Env, parseCapacity, parseConfig } from "../env.ts";
 import { SCOPE, warn, workerTracing } from "../http/worker-tracing.ts";
 import { logFailure } from "../log-failure.ts";
 import { SandboxBroker } from "../sandbox-broker/client.ts";
 import { stubOf } from "../session-calls.ts";
 import { AgentRequests } from "./agent-requests.ts";
+import { BackgroundCheck } from "./background-check.ts";
 import { Changes } from "./changes.ts";
 import { ClientSockets } from "./client-sockets.ts";
 import { Conversation } from "./conversation.ts";
@@ -24,6 +25,7 @@ import { type AttemptEnd, PromptQueue } from "./prompt-queue.ts";
 import { RunnerEvents } from "./runner-events.ts";
 import { RunnerLink } from "./runner-link.ts";
 import { BrokerCalls } from "./sandbox/broker-calls.ts";
+import { CapacityLease } from "./sandbox/capacity-lease.ts";
 import { Leftovers } from "./sandbox/leftovers.ts";
 import { Operations } from "./sandbox/operations.ts";
 import { type LifecycleListener, SandboxLifecycle } from "./sandbox/sandbox-lifecycle.ts";
@@ -86,6 +88,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     onCommit: () => timers.arm(),
     onRollback: () => {
       state.reload();
+      lease.reload();
       changes.take();
     },
     report,
@@ -100,12 +103,14 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const records = new TurnRecords(sql, now);
   const requests = new AgentRequests(sql, now);
   const clients = new ClientSockets(ctx);
-  const queue: PromptQueue = new PromptQueue(sql, tracer, now, {
-    messageChanged: (id) => changes.message(id),
-    attemptEnded: (attempt, end) => onAttemptEnded(attempt, end),
-  });
-  const conversation = new Conversation(sql, queue.store, queue.workflows);
-  const view = () => viewSession(state.record, queue, requests);
+  const capacityPlace = () => lease.place;
+  const queueListener = {
+    messageChanged: (id: string) => changes.message(id),
+    attemptEnded: (attempt: AttemptRow, end: AttemptEnd) => onAttemptEnded(attempt, end),
+  };
+  const queue: PromptQueue = new PromptQueue(sql, tracer, now, queueListener, capacityPlace);
+  const conversation = new Conversation(sql, queue.store, queue.workflows, capacityPlace);
+  const view = () => viewSession(state.record, queue, requests, lease.place);
   const outbox = new ProjectionOutbox({
     ...{ sql, db: env.DB, timers, now, retryMs: intervals.retryMs, background, report },
     session: () => ({ ownerId: state.record.ownerId, view: view() }),
@@ -114,10 +119,12 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     ...{ state, transactions, background, report },
     keys: new CredentialKeys(credentialKeys, brokerConfig.secret),
   });
+  const backgroundCheck = new BackgroundCheck((frame) => link.send(frame));
   const events = new RunnerEvents({
     ...{ state, transactions, traces, changes, modelAccess, captureContent: tracing.captureContent },
     ...{ tracing: tracing.enabled, stuckTurnMs: intervals.stuckTurnMs, credentials, background },
     ...{ link: () => link, dispatcher: () => dispatcher, lifecycle: () => lifecycle, children: () => children, report },
+    backgroundCheck,
   });
   const link: RunnerLink = new RunnerLink({ ctx, state, transactions, timers, now, intervals, events });
   const broker = new SandboxBroker({
@@ -167,18 +174,22 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     },
     boundary,
   };
-  const lifecycle: SandboxLifecycle = new SandboxLifecycle({
-    ...{
-      state,
-      operations: new Operations(state, tracer, calls, now),
-      transactions,
-      timers,
-      link,
-      broker,
-      calls,
-      leftovers,
+  const operations = new Operations(state, tracer, calls, now);
+  const lease: CapacityLease = new CapacityLease({
+    ...{ sql, state, timers, transactions, now, retryMs: intervals.retryMs, background, report },
+    brokerUrl: brokerConfig.url,
+    capacity: (name) => env.CAPACITY.get(env.CAPACITY.idFromName(name)),
+    onGranted: () => lifecycle.onTurn(),
+    onPlace: (place) => {
+      changes.session();
+      operations.waitAt(place);
+      dispatcher.onPlace(place);
     },
-    ...{ records, intervals, now, listener },
+  });
+  const { awake, starting } = parseCapacity(env);
+  const lifecycle: SandboxLifecycle = new SandboxLifecycle({
+    ...{ state, operations, transactions, timers, link, broker, calls, leftovers },
+    ...{ records, intervals, now, listener, mustWait: awake < Infinity || starting < Infinity },
     sandboxEnv: (id, generation) => ({
       VALET_SESSION_ID: id,
       VALET_GENERATION: String(generation),
@@ -187,7 +198,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     }),
   });
   const dispatcher: Dispatcher = new Dispatcher({
-    ...{ state, queue, link, lifecycle, conversation, requests, clients, traces, timers, transactions },
+    ...{ state, queue, link, lifecycle, lease, conversation, requests, clients, traces, timers, transactions },
     ...{ intervals, now, limits: { ...BATCH_LIMITS, collectMaxMs: intervals.collectMaxMs } },
   });
 
@@ -207,6 +218,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     if (state.maybe === undefined) return;
     for (let pumps = 0; changes.takeMoved() && pumps < MAX_PUMPS; pumps++) dispatcher.pump();
     reports.note();
+    lease.note();
     const { session, messages, traces: traceIds } = changes.take();
     if (session) outbox.sessionChanged();
     transactions.afterCommit(() => {
@@ -224,6 +236,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   return {
     ...{ state, transactions, timers, queue, conversation, records, requests, clients, link, lifecycle, dispatcher },
     ...{ traces, exporter, outbox, intake, credentials, children, reports, intervals, view, now, background },
+    ...{ lease, backgroundCheck },
   };
 }
 

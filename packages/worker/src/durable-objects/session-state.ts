@@ -58,12 +58,16 @@ export interface Operation {
   /** Of its span, which is open. */
   readonly context: SpanContext;
   /**
-   * Where it stands. `calling`, `snapshotting` and `deleting` wait for the broker, `booting` for the runner to be ready,
-   * `stopping` for it to end.
+   * Where it stands. `waiting` waits for its turn to start a sandbox, `calling`, `snapshotting` and `deleting` for the broker,
+   * `booting` for the runner to be ready, `stopping` for it to end.
    */
-  readonly step: "calling" | "booting" | "snapshotting" | "stopping" | "deleting";
+  readonly step: "waiting" | "calling" | "booting" | "snapshotting" | "stopping" | "deleting";
   readonly startedMs: number;
   readonly stage?: SandboxStage;
+  /** How often the broker had no room for this start. */
+  readonly refusals?: number;
+  /** Of the span of the wait for a turn, while that is known to take its time. */
+  readonly waitContext?: SpanContext;
   /** Somebody wants the session awake again once it sleeps; the span that asked. */
   readonly wakeAfter?: SpanContext | null;
 }
@@ -146,9 +150,9 @@ export class SessionState {
     this.update({ link: { ...this.record.link, ...patch } as LinkRecord });
   }
 
-  updateOperation(patch: Partial<Operation>): void {
+  updateOperation(patch: { readonly [K in keyof Operation]?: Operation[K] | undefined }): void {
     const { operation } = this.record;
-    if (operation !== undefined) this.update({ operation: { ...operation, ...patch } });
+    if (operation !== undefined) this.update({ operation: { ...operation, ...patch } as Operation });
   }
 
   /** Whether an event is legal now. */

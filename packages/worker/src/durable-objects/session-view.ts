@@ -7,7 +7,13 @@ import { isoTime } from "./iso-time.ts";
 import type { PromptQueue } from "./prompt-queue.ts";
 import type { SessionRecord } from "./session-state.ts";
 
-export function viewSession(record: SessionRecord, queue: PromptQueue, requests: AgentRequests): SessionView {
+/** @param capacityPlace its place among the sessions that wait for a sandbox, where it does */
+export function viewSession(
+  record: SessionRecord,
+  queue: PromptQueue,
+  requests: AgentRequests,
+  capacityPlace: number | undefined,
+): SessionView {
   const { id, state, title, repoUrl, branch, ref, model, models, queueMode, idleTimeoutMs, parentSessionId } = record;
   const { errorType, sandbox, generation, createdMs, updatedMs } = record;
   return {
@@ -22,6 +28,7 @@ export function viewSession(record: SessionRecord, queue: PromptQueue, requests:
     ...(parentSessionId !== undefined && { parentSessionId }),
     ...(sandbox !== undefined && { sandbox }),
     agent: agentOf(record, queue),
+    ...(capacityPlace !== undefined && { capacityPlace }),
     queueLength: queue.store.queuedCount(),
     permissions: requests.open("permission"),
     questions: requests.open("question"),

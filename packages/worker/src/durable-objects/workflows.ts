@@ -13,10 +13,13 @@ const NOTHING: WorkflowBody = { name: "", steps: [], onFailure: "stop" };
 export class Workflows {
   readonly #sql: SqlStorage;
   readonly #store: MessageStore;
+  readonly #capacityPlace: () => number | undefined;
 
-  constructor(sql: SqlStorage, store: MessageStore) {
+  /** @param capacityPlace the session's place in the line for a sandbox, where it stands in it */
+  constructor(sql: SqlStorage, store: MessageStore, capacityPlace: () => number | undefined) {
     this.#sql = sql;
     this.#store = store;
+    this.#capacityPlace = capacityPlace;
     sql.exec(`
       CREATE TABLE IF NOT EXISTS workflow_steps (
         execution_id TEXT NOT NULL, step INTEGER NOT NULL, state TEXT NOT NULL,
@@ -84,6 +87,7 @@ export class Workflows {
       ...{ id: row.id, name, status: row.status, onFailure, channel: row.channel, attempts: row.attempts },
       ...(row.outcome !== null && { outcome: row.outcome, ...whyOf(row.outcome, row.errorType) }),
       ...(row.reason !== null && { queueReason: row.reason }),
+      ...placeOf(row, this.#capacityPlace()),
       ...(isTraced(row.promptContext) && { traceId: row.promptContext.traceId }),
       acceptedAt: isoTime(row.acceptedMs),
       ...(row.dispatchedMs !== null && { dispatchedAt: isoTime(row.dispatchedMs) }),
@@ -100,6 +104,11 @@ export class Workflows {
       JSON.stringify(state),
     );
   }
+}
+
+/** Its place in the line for a sandbox, if that is what it waits for. */
+export function placeOf({ status, reason }: MessageRow, capacityPlace: number | undefined) {
+  return status === "queued" && reason === "capacity" && capacityPlace !== undefined ? { capacityPlace } : {};
 }
 
 /** @param isOver whether the workflow has ended: what it did not come to has been skipped */

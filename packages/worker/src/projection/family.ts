@@ -38,10 +38,11 @@ export async function readFamily(db: D1Database, id: string, ownerId: string): P
   return { sessions, total: sums.results[0] as Spent };
 }
 
-function summary({ id, parentSessionId, title, status, agent, queueLength, createdAt }: SessionView) {
+function summary({ id, parentSessionId, title, status, agent, queueLength, capacityPlace, createdAt }: SessionView) {
   return {
     ...{ id, status, agent, queueLength, createdAt },
     ...(parentSessionId !== undefined && { parentSessionId }),
     ...(title !== undefined && { title }),
+    ...(capacityPlace !== undefined && { capacityPlace }),
   };
 }

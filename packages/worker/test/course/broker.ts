@@ -4,7 +4,8 @@
  */
 import type { CreateSandbox } from "@valet/shared/protocol/sandbox-broker";
 
-export type BrokerAnswer = "ok" | "refuse" | "reset";
+/** `full`: it has no room for another sandbox, and refuses whatever else it is asked. */
+export type BrokerAnswer = "ok" | "refuse" | "reset" | "full";
 
 export interface StandInSandbox {
   readonly id: string;
@@ -42,10 +43,13 @@ export class StandInBroker {
   readonly callers: string[] = [];
   readonly #pending: PendingCall[] = [];
   readonly #onMade: (sandbox: StandInSandbox) => void;
+  readonly #onAsked: () => void;
   #made = 0;
 
-  constructor(onMade: (sandbox: StandInSandbox) => void) {
+  /** @param onAsked told when a sandbox is asked for */
+  constructor(onMade: (sandbox: StandInSandbox) => void, onAsked: () => void) {
     this.#onMade = onMade;
+    this.#onAsked = onAsked;
   }
 
   get pending(): number {
@@ -72,6 +76,7 @@ export class StandInBroker {
       init.signal?.addEventListener("abort", () => {
         call.settle = undefined;
       });
+      if (call.body !== undefined) this.#onAsked();
       const traceparent = new Headers(init.headers).get("traceparent");
       if (traceparent !== null) this.callers.push(traceparent.split("-")[2] as string);
       this.#pending.push(call);
@@ -94,7 +99,12 @@ export class StandInBroker {
   answer(nth: number, how: BrokerAnswer): void {
     const [call] = this.#pending.splice(nth % Math.max(1, this.#pending.length), 1);
     if (call === undefined) return;
-    const [status, body] = how === "refuse" ? problem(500, REFUSALS[kindOf(call)]) : this.#perform(call);
+    const [status, body] =
+      how === "full" && kindOf(call) === "create"
+        ? problem(503, "capacity")
+        : how === "refuse" || how === "full"
+          ? problem(500, REFUSALS[kindOf(call)])
+          : this.#perform(call);
     if (status === 201 && "snapshotId" in body && how === "ok" && call.settle !== undefined) {
       this.snapshots.add(body.snapshotId as string);
     }

@@ -12,6 +12,8 @@ import { StandInRunner } from "./runner.ts";
 import type { Step } from "./steps.ts";
 
 export const SESSION_ID = "ses_course";
+/** The name of the broker's capacity object. */
+const BROKER = "broker.test";
 const START_MS = Date.UTC(2026, 0, 1);
 /** A stuck turn is ended after twice the interval. */
 const STUCK_MS = 1_200_000;
@@ -57,13 +59,16 @@ class Course {
 
   constructor(real: DurableObjectState) {
     this.#sql = real.storage.sql;
-    this.host = new Host(real, new StandInBroker((sandbox) => this.#onSandbox(sandbox)));
+    const onAsked = () => check(this.host.capacity.holds(SESSION_ID), "a sandbox is asked for by who has a slot");
+    this.host = new Host(real, new StandInBroker((sandbox) => this.#onSandbox(sandbox), onAsked));
     this.host.onFrame = (text) => this.#onFrame(text);
   }
 
   async create(): Promise<void> {
     const result = await this.host.agent.create({ id: SESSION_ID }, CALLER);
     check(result.ok, "a session is created");
+    // It is its turn to start a sandbox.
+    await this.host.settle();
     await this.#observe();
   }
 
@@ -108,6 +113,11 @@ class Course {
         return this.#request(() => agent.terminate(CALLER), true);
       case "answer":
         return host.broker.answer(step.nth, step.how);
+      case "crowd":
+        return host.capacity.crowd();
+      case "room":
+        host.capacity.room();
+        return step.tells ? this.#tellTurn() : undefined;
       case "boot":
         await runner?.connect();
         return runner?.stage("ready");
@@ -154,6 +164,12 @@ class Course {
         vi.setSystemTime(Date.now() - step.ms);
         return;
     }
+  }
+
+  /** The capacity object tells the session where it stands. */
+  async #tellTurn(): Promise<void> {
+    const standing = this.host.capacity.standing(SESSION_ID);
+    if (standing !== undefined) await this.host.agent.capacity(BROKER, standing);
   }
 
   async #send(channel: string, mode: "followup" | "steer" | "collect"): Promise<void> {
@@ -276,6 +292,7 @@ class Course {
     check(host.database.session?.status === "terminated", "D1 has the session's last state");
     checkSpans(host, model, this.#sql, this.#begun, this.#delivered, this.#isOneClock);
     check(host.broker.sandboxes.length === 0, "no sandbox is left");
+    check(!host.capacity.holds(SESSION_ID), "no slot is kept");
     check(host.broker.snapshots.size === 0, "no snapshot is left that was heard of");
   }
 
@@ -293,6 +310,7 @@ class Course {
   /** Whoever is asked for something does it. */
   async #help(): Promise<void> {
     const { host } = this;
+    host.capacity.room();
     while (host.broker.pending > 0) {
       host.broker.answer(0, "ok");
       await host.settle();

@@ -10,6 +10,7 @@ import { SessionAgent } from "../../src/durable-objects/session-agent.ts";
 import { composeSession, type SessionParts } from "../../src/durable-objects/session-parts.ts";
 import type { Env } from "../../src/env.ts";
 import type { StandInBroker } from "./broker.ts";
+import { StandInCapacity } from "./capacity.ts";
 import { Database } from "./database.ts";
 
 /** One side of a link: what the object's socket does arrives here. */
@@ -41,6 +42,7 @@ const MICROTASKS = 40;
 export class Host {
   readonly broker: StandInBroker;
   readonly database = new Database();
+  readonly capacity = new StandInCapacity();
   /** What the object said that failed, which is always a bug of its own. */
   readonly failures: string[] = [];
   /** Told of every frame that the object sends, whether it arrives or not. */
@@ -54,6 +56,8 @@ export class Host {
   readonly #links: Link[] = [];
   readonly #closing: Link[] = [];
   #alarmMs: number | undefined;
+  /** Counts the times that the object came to life. */
+  #life = 0;
   /** What may still leave the object; everything, but for the last event before its death. */
   #left = Infinity;
   #failingSends = 0;
@@ -71,6 +75,7 @@ export class Host {
         SANDBOX_BROKER_SECRET: "secret",
       },
       VALET_MODEL: "valet/test",
+      ...this.capacity.variables,
       // Segments close at boundaries, and once more at the end: to pack and unpack many takes most of a course.
       OTEL_BSP_SCHEDULE_DELAY: "86400000",
     } as unknown as Env;
@@ -187,8 +192,14 @@ export class Host {
 
   #live(): void {
     const ctx = this.#context();
-    this.parts = composeSession(ctx, this.#env);
-    this.agent = new SessionAgent(this.#real, this.#env, this.parts);
+    const life = ++this.#life;
+    const CAPACITY = this.capacity.binding(
+      () => this.#left-- > 0,
+      () => this.#life === life,
+    );
+    const env = { ...this.#env, CAPACITY } as unknown as Env;
+    this.parts = composeSession(ctx, env);
+    this.agent = new SessionAgent(this.#real, env, this.parts);
   }
 
   /** What the object has of its platform in one life. */

@@ -181,11 +181,13 @@ export class Model {
   }
 }
 
-function checkRecord({ state, operation, sandbox, snapshot, tokenHash, link }: SessionRecord): void {
+function checkRecord(record: SessionRecord): void {
+  const { state, operation, sandbox, snapshot, tokenHash, link } = record;
+  const isInLine = operation?.step === "waiting";
   check(operation?.kind === OPERATIONS[state], `${state} has the operation ${operation?.kind}`);
   const hasRunner = state === "starting" || state === "restoring" || state === "running" || state === "hibernating";
   const mayHaveRunner = hasRunner || state === "terminating";
-  if (state !== "hibernating" && hasRunner) check(tokenHash !== undefined, `${state} expects a runner`);
+  if (state !== "hibernating" && hasRunner && !isInLine) check(tokenHash !== undefined, `${state} expects a runner`);
   if (!mayHaveRunner) check(tokenHash === undefined && link.state === "gone", `${state} expects no runner`);
   if (!mayHaveRunner) check(sandbox === undefined, `${state} has no sandbox`);
   if (state === "running") check(sandbox !== undefined, "running has a sandbox");

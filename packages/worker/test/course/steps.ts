@@ -13,7 +13,10 @@ export type Step = (
   | { readonly do: "again" | "withdraw"; readonly nth: number }
   | { readonly do: "clear" | "abort" | "hibernate" | "wake" | "terminate" }
   /** One of the broker's calls is answered. */
-  | { readonly do: "answer"; readonly nth: number; readonly how: "ok" | "refuse" | "reset" }
+  | { readonly do: "answer"; readonly nth: number; readonly how: "ok" | "refuse" | "reset" | "full" }
+  /** Another session takes the slot for a sandbox, or gives it back; the session is told that it is its turn, or not. */
+  | { readonly do: "crowd" }
+  | { readonly do: "room"; readonly tells: boolean }
   /** Of the newest sandbox's runner: it comes up whole, or only introduces itself, or its start fails. */
   | { readonly do: "boot" | "connect" | "fail-start" }
   /** It reads what it was sent; refuses what it was sent; ends a turn. */
@@ -61,6 +64,7 @@ const weighted: { weight: number; arbitrary: fc.Arbitrary<Step> }[] = [
         "ok" as const,
         "refuse" as const,
         "reset" as const,
+        "full" as const,
       ),
     }),
   },
@@ -77,6 +81,8 @@ const weighted: { weight: number; arbitrary: fc.Arbitrary<Step> }[] = [
     }),
   },
   { weight: 6, arbitrary: one("drop", "silence", "hang", "restart", "vanish", "repeat", "repeat", "fail-send") },
+  { weight: 3, arbitrary: one("crowd") },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("room" as const), tells: fc.boolean() }) },
   { weight: 1, arbitrary: one("database") },
   { weight: 4, arbitrary: one("evict", "crash") },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("set-back" as const), ms: fc.constantFrom(50, 6000) }) },

@@ -70,9 +70,36 @@ export class Operations {
     this.#tracer.change(`valet.sandbox.${current.kind as K}`, current.context, change);
   }
 
+  /** The operation under way waits for its turn, at this place: a span of its own, from the first time that is known. */
+  waitAt(place: number): void {
+    const { current } = this;
+    if (current === undefined) return;
+    if (current.waitContext === undefined) {
+      const { context } = this.#tracer.start("valet.capacity.wait", {
+        parent: current.context,
+        attributes: { "valet.capacity.place": place },
+      });
+      this.#state.updateOperation({ waitContext: context });
+      return;
+    }
+    this.#tracer.change("valet.capacity.wait", current.waitContext, (span) => {
+      span.setAttribute("valet.capacity.place", place);
+      span.addEvent("valet.capacity.place", { "valet.capacity.place": place });
+    });
+  }
+
+  /** The operation under way waits no more. */
+  endWait(outcome: "ok" | "aborted", errorType?: "session_terminated"): void {
+    const { waitContext } = this.current ?? {};
+    if (waitContext === undefined) return;
+    this.#tracer.change("valet.capacity.wait", waitContext, (span) => endWith(span, outcome, errorType));
+    this.#state.updateOperation({ waitContext: undefined });
+  }
+
   /** Ends the operation under way, and the spans of its calls that are open; the transition that follows from it is the caller's. */
   end(outcome: Outcome, errorType?: ErrorType, attributes?: SpanAttributes<OperationSpan>): void {
     if (this.current !== undefined) this.#calls.cut(this.current.context, outcome);
+    this.endWait("aborted", "session_terminated");
     this.change<Operation["kind"]>((span) => {
       span.setAttributes(attributes ?? {});
       endWith(span, outcome, errorType as EndReason<OperationSpan> | undefined);

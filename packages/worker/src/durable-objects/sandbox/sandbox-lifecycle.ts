@@ -54,6 +54,8 @@ export interface LifecycleOptions {
   /** What the sandbox's entrypoint finds in its environment. */
   readonly sandboxEnv: (sessionId: string, generation: number) => Record<string, string>;
   readonly listener: LifecycleListener;
+  /** Whether a start waits until it is told that it is its turn. */
+  readonly mustWait: boolean;
 }
 
 /** What the two halves share. */
@@ -100,6 +102,11 @@ export class SandboxLifecycle {
   /** Gets a sandbox. @returns false if the state does not allow it */
   start(cause: StartCause): boolean {
     return this.#start.begin(cause);
+  }
+
+  /** It is this session's turn to start the sandbox that it waits for. */
+  onTurn(): void {
+    this.#start.onTurn();
   }
 
   hibernate(reason: HibernateReason, cause: SpanContext | undefined): Result<void> {

@@ -44,7 +44,7 @@ export class SandboxStart {
 
   /** Begins a spawn, or a restore where there is a snapshot. @returns false if the state does not allow it */
   begin({ reason, causes, messageId, executionId }: StartCause): boolean {
-    const { state, operations, timers, now, intervals } = this.#parts;
+    const { state, operations, timers } = this.#parts;
     const { snapshot, startContext, recovery, generation } = state.record;
     const kind = snapshot === undefined ? "spawn" : "restore";
     if (!state.allows(kind)) return false;
@@ -65,7 +65,7 @@ export class SandboxStart {
     });
     if (snapshot === undefined) {
       operations.begin(
-        { kind: "spawn", step: "calling", attributes: { ...attributes, "valet.spawn.reason": reason }, ...links },
+        { kind: "spawn", step: "waiting", attributes: { ...attributes, "valet.spawn.reason": reason }, ...links },
         patch,
       );
     } else {
@@ -75,12 +75,27 @@ export class SandboxStart {
         "valet.restore.reason": reason === "session_created" ? "requested" : reason,
         "valet.snapshot.id": snapshot.id,
       };
-      operations.begin({ kind: "restore", step: "calling", attributes: restore, ...links }, patch);
+      operations.begin({ kind: "restore", step: "waiting", attributes: restore, ...links }, patch);
     }
     timers.clear("recover");
+    if (!this.#parts.mustWait) this.onTurn();
+    return true;
+  }
+
+  /** It is this session's turn to start a sandbox: its time runs from here. */
+  onTurn(): void {
+    const { operations, timers, now, intervals } = this.#parts;
+    if (operations.current?.step !== "waiting") return;
+    operations.endWait("ok");
     timers.set("start", now() + intervals.startMs);
     this.call();
-    return true;
+  }
+
+  /** The broker has no room: the start waits for its turn again, at the place that it had. */
+  #wait(): void {
+    const { state, operations, timers } = this.#parts;
+    for (const timer of ["start", "operation"]) timers.clear(timer);
+    state.updateOperation({ step: "waiting", refusals: (operations.current?.refusals ?? 0) + 1 });
   }
 
   /** Asks the broker for the sandbox of a new generation. */
@@ -122,7 +137,8 @@ export class SandboxStart {
         if (!result.ok && isUnheard(result.failure)) leftovers.addUnheard(generation, operation.context);
         if (outcome === "superseded") this.#discard(result, operation.context);
         else if (result.ok) this.#onCreated(result.value);
-        else this.fail(errorType !== undefined && isFailureType(errorType) ? errorType : "_OTHER");
+        else if (result.failure === "capacity") this.#wait();
+        else this.fail(isStartError(errorType) ? errorType : "_OTHER");
       },
     });
   }
@@ -252,8 +268,15 @@ export class SandboxStart {
   }
 }
 
+type CreateError = CallEnd<"valet.sandbox.create">["errorType"];
+
+function isStartError(errorType: CreateError): errorType is Exclude<CreateError, undefined> & StartError {
+  return errorType !== undefined && isFailureType(errorType) && errorType !== "broker_full";
+}
+
 function createErrorType(failure: BrokerFailure, isRestore: boolean) {
   if (failure === "not_found" && isRestore) return "restore_failed";
+  if (failure === "capacity") return "broker_full";
   if (failure === "start_failed") return isRestore ? "restore_failed" : "spawn_failed";
   return failure === "stale_generation" ? "stale_generation" : brokerErrorType(failure);
 }

@@ -1,0 +1,294 @@
+/** Sessions that share three slots for sandboxes awake and two for starts: the real objects, the scripted broker. */
+import { afterEach, describe, expect, test } from "vitest";
+import { begin, capacityStub, crashCapacity, end, entries, expireLeases, stops } from "../../../test/capacity.ts";
+import { eventually } from "../../../test/eventually.ts";
+import type { FakeRunner } from "../../../test/fake-runner.ts";
+import { boot, linksOf, loseRunner, outcomeOf } from "../../../test/sandbox.ts";
+import { TestSession, valueIn } from "../../../test/session.ts";
+
+const AWAKE = 3;
+
+const made: TestSession[] = [];
+afterEach(async () => {
+  await end(...made.splice(0));
+  await eventually(async () => expect(await entries()).toEqual([]));
+});
+
+async function start(prompt?: string): Promise<TestSession> {
+  const session = await begin(prompt);
+  made.push(session);
+  return session;
+}
+
+/** A session that is awake and has nothing to do. */
+async function awake(): Promise<{ session: TestSession; runner: FakeRunner }> {
+  const session = await start();
+  return { session, runner: await boot(session) };
+}
+
+/** As many as there may be, each busy with a message. */
+async function fill() {
+  const busy = [];
+  for (let nth = 0; nth < AWAKE; nth++) {
+    const { session, runner } = await awake();
+    await session.send("work");
+    const { attemptId } = await runner.accept();
+    busy.push({ session, runner, attemptId });
+  }
+  return busy as [(typeof busy)[0], (typeof busy)[0], (typeof busy)[0]];
+}
+
+const firstMessage = async (session: TestSession) => {
+  const [message] = valueIn(await session.stub.messages()).messages;
+  if (message === undefined) throw new Error("no message");
+  return message;
+};
+
+const waitsAt = (session: TestSession, capacityPlace: number) =>
+  eventually(async () => expect(await session.view()).toMatchObject({ capacityPlace, status: "starting" }));
+
+describe("a session that finds every slot taken", () => {
+  test("waits with its place, which is in its view, its messages' and its spans, and goes on when one ends", async () => {
+    const [{ session: first }] = await fill();
+    const [a, b] = [await start("one"), await start("two")];
+    await waitsAt(a, 1);
+    await waitsAt(b, 2);
+    const message = await firstMessage(b);
+    await b.messageIs(message.id, { status: "queued", queueReason: "capacity", capacityPlace: 2 });
+    // Its time runs from its turn on, not while it waits.
+    expect(await a.timers()).not.toContain("start");
+    expect(await a.broker.calls("create")).toHaveLength(0);
+
+    await end(first);
+    const runner = await boot(a);
+    await waitsAt(b, 1);
+    await b.messageIs(message.id, { queueReason: "capacity", capacityPlace: 1 });
+    const { attemptId } = await runner.accept();
+    await runner.end(attemptId);
+    await stops(runner);
+    await boot(b);
+    expect((await b.view()).capacityPlace).toBeUndefined();
+    expect((await b.message(message.id)).capacityPlace).toBeUndefined();
+
+    const spawn = await b.onlySpan("valet.sandbox.spawn");
+    const turn = await b.onlySpan("valet.capacity.wait");
+    expect(turn).toMatchObject({ parentSpanId: spawn.spanId, attributes: { "valet.capacity.place": 1 } });
+    expect(outcomeOf(turn)[0]).toBe("ok");
+    const wait = await b.onlySpan("valet.queue.wait");
+    expect(linksOf(wait, "waited_on")).toContain(spawn.spanId);
+    const places = wait.events.map(({ name, attributes }) => [name, attributes["valet.capacity.place"]]);
+    expect(places).toContainEqual(["valet.queue.reason", 2]);
+    expect(places).toContainEqual(["valet.capacity.place", 1]);
+    // The slot that it waited for is that of a session which had nothing more to do.
+    expect((await a.onlySpan("valet.sandbox.hibernate")).attributes["valet.hibernate.reason"]).toBe("capacity");
+  });
+
+  test("and is terminated, leaves the line", async () => {
+    const [{ session: first }] = await fill();
+    const [a, b] = [await start("one"), await start("two")];
+    await waitsAt(b, 2);
+    await end(a);
+    await waitsAt(b, 1);
+    expect(await a.broker.calls("create")).toHaveLength(0);
+    expect(outcomeOf(await a.onlySpan("valet.capacity.wait"))[0]).toBe("aborted");
+    await end(first);
+    await boot(b);
+  });
+
+  test.each(["its own object dies", "the capacity object dies", "both die"])("has its turn though %s", async (who) => {
+    const [{ session: first }] = await fill();
+    const a = await start("one");
+    await waitsAt(a, 1);
+    if (who !== "the capacity object dies") await a.crash();
+    if (who !== "its own object dies") await crashCapacity();
+    await end(first);
+    await boot(a);
+    expect(await a.broker.calls("create")).toHaveLength(1);
+  });
+});
+
+describe("who is asked to sleep", () => {
+  test("is the session that has had nothing to do for the longest, and no more than one for one that waits", async () => {
+    const [oldest, middle, newest] = [await awake(), await awake(), await awake()];
+    const waiting = await start("one");
+    await stops(oldest.runner);
+    await oldest.session.reaches("hibernated");
+    await boot(waiting);
+    for (const { session } of [middle, newest]) expect((await session.view()).status).toBe("running");
+  });
+
+  test("is nobody who has a job, a question, a workflow or something in the background", async () => {
+    const [job, question, background] = [await awake(), await awake(), await awake()];
+    await job.session.startWorkflow({ name: "w", steps: [{ name: "s", run: "true" }] });
+    const { attemptId: workflowAttempt } = await job.runner.acceptWorkflow();
+    await question.session.send("ask");
+    const { attemptId } = await question.runner.accept();
+    const questions = [{ question: "Which?", header: "Which", options: [] }];
+    question.runner.send({ type: "question-asked", attemptId, questionId: "que_1", questions });
+    await eventually(async () => expect((await question.session.view()).questions).toHaveLength(1));
+    background.runner.background = 1;
+    const waiting = await start("one");
+    await waitsAt(waiting, 1);
+    // It was asked, and would not.
+    await background.runner.next("background-check");
+    await eventually(async () => expect((await entries()).filter(({ need }) => need === "awake")).toHaveLength(AWAKE));
+    for (const { session } of [job, question, background]) expect((await session.view()).status).toBe("running");
+
+    await job.runner.endWorkflow(workflowAttempt);
+    await stops(job.runner);
+    await boot(waiting);
+    for (const { session } of [question, background]) expect((await session.view()).status).toBe("running");
+  });
+
+  test("is nobody whose runner does not say what goes on in the background", async () => {
+    const [silent, next, last] = [await awake(), await awake(), await awake()];
+    silent.runner.background = undefined;
+    const waiting = await start("one");
+    await stops(next.runner);
+    await boot(waiting);
+    expect(silent.runner.heard.map(({ type }) => type)).toContain("background-check");
+    for (const { session } of [silent, last]) expect((await session.view()).status).toBe("running");
+  });
+});
+
+describe("a slot is given back", () => {
+  const next = async () => {
+    const session = await start("one");
+    await waitsAt(session, 1);
+    return session;
+  };
+
+  test("by a session that hibernates, and one that is asleep and is terminated gives back none that is not its own", async () => {
+    const [{ session, runner, attemptId }] = await fill();
+    const waiting = await next();
+    await runner.end(attemptId);
+    await stops(runner);
+    await boot(waiting);
+    expect((await entries()).filter(({ isAwake }) => isAwake)).toHaveLength(AWAKE);
+    await end(session);
+    expect((await entries()).filter(({ isAwake }) => isAwake)).toHaveLength(AWAKE);
+    await waitsAt(await start("two"), 1);
+  });
+
+  test("by a session whose start has failed for good", async () => {
+    const [first] = await fill();
+    const failing = await start("one");
+    await failing.broker.script({ create: [{ problem: { status: 500, code: "start_failed" } }] });
+    const waiting = await start("two");
+    await waitsAt(waiting, 2);
+    await end(first.session);
+    await failing.reaches("error");
+    await boot(waiting);
+  });
+
+  test("never by one that recovers: it keeps its slot and starts before those who wait for one", async () => {
+    const [{ session, runner }] = await fill();
+    const waiting = await next();
+    await loseRunner(session, runner);
+    await eventually(async () => expect((await session.view()).generation).toBe(2));
+    await boot(session);
+    await waitsAt(waiting, 1);
+    expect(await waiting.broker.calls("create")).toHaveLength(0);
+  });
+
+  test("by a holder that is there no more", async () => {
+    const gone = new TestSession();
+    await fillBut(gone);
+    expect((await entries()).map(({ sessionId }) => sessionId)).toContain(gone.id);
+    await expireLeases(gone.id);
+    await eventually(async () => expect((await entries()).map(({ sessionId }) => sessionId)).not.toContain(gone.id));
+    await boot(await start("one"));
+  });
+
+  test("never by a holder that is alive: its lease is renewed when it expires", async () => {
+    const [{ session }] = await fill();
+    const waiting = await next();
+    await expireLeases(session.id);
+    await eventually(async () => {
+      const entry = (await entries()).find(({ sessionId }) => sessionId === session.id);
+      expect(entry).toMatchObject({ isAwake: true, misses: 0 });
+      expect(entry?.expiresMs).toBeGreaterThan(Date.now());
+    });
+    expect((await waiting.view()).capacityPlace).toBe(1);
+  });
+});
+
+/** One slot is taken by a session that does not exist. */
+async function fillBut(gone: TestSession): Promise<void> {
+  await capacityStub().report({ sessionId: gone.id, generation: 1, version: 1, need: "awake", refusals: 0 });
+  for (let nth = 1; nth < AWAKE; nth++) {
+    const { session, runner } = await awake();
+    await session.send("work");
+    await runner.accept();
+  }
+}
+
+describe("the broker's own bound", () => {
+  test("fails nobody: the start waits, and goes on", async () => {
+    const full = { problem: { status: 503, code: "capacity" } };
+    const session = new TestSession();
+    made.push(session);
+    await session.broker.script({ create: [full, full] });
+    await session.create({ prompt: "one" });
+    await waitsAt(session, 1);
+    const message = await firstMessage(session);
+    await session.messageIs(message.id, { status: "queued", queueReason: "capacity", capacityPlace: 1 });
+    await eventually(async () => expect(await session.broker.calls("create")).toHaveLength(3));
+    const runner = await boot(session);
+    const { attemptId } = await runner.accept();
+    await runner.end(attemptId);
+    await session.messageIs(message.id, { outcome: "ok" });
+    const creates = await session.spans("valet.sandbox.create");
+    expect(creates.map((span) => outcomeOf(span).join(" ").trim())).toEqual([
+      "error broker_full",
+      "error broker_full",
+      "ok",
+    ]);
+    expect(outcomeOf(await session.onlySpan("valet.sandbox.spawn"))[0]).toBe("ok");
+  });
+});
+
+describe("thirty sessions at once", () => {
+  test("are all answered in the order they came, with never more sandboxes than slots", async () => {
+    const order: string[] = [];
+    let [awakeNow, awakeMost] = [0, 0];
+    const sessions: TestSession[] = [];
+    for (let nth = 0; nth < 30; nth++) sessions.push(await start(`message ${nth}`));
+    const work = sessions.map(async (session) => {
+      await eventuallyLong(async () => expect(await session.broker.calls("create")).toHaveLength(1));
+      order.push(session.id);
+      awakeNow++;
+      awakeMost = Math.max(awakeMost, awakeNow);
+      const runner = await boot(session);
+      const { attemptId } = await runner.accept();
+      await runner.end(attemptId);
+      // It sleeps when it is asked to, or stays where nobody waits.
+      await eventuallyLong(async () => {
+        const isAsked = runner.heard.some(({ type }) => type === "shutdown");
+        const isOver = (await entries()).every(({ need }) => need === "awake");
+        expect(isAsked || isOver).toBe(true);
+      });
+      if (!runner.heard.some(({ type }) => type === "shutdown")) return;
+      awakeNow--;
+      await stops(runner);
+      await session.reaches("hibernated");
+    });
+    await Promise.all(work);
+    expect(awakeMost).toBeLessThanOrEqual(AWAKE);
+    for (const session of sessions) expect(await firstMessage(session)).toMatchObject({ outcome: "ok" });
+    // Two start side by side; nobody is further ahead of its place than that.
+    for (const [place, id] of order.entries()) {
+      expect(Math.abs(place - sessions.findIndex((session) => session.id === id))).toBeLessThanOrEqual(1);
+    }
+  });
+});
+
+async function eventuallyLong(check: () => Promise<void>): Promise<void> {
+  for (;;) {
+    try {
+      return await check();
+    } catch {
+      await scheduler.wait(50);
+    }
+  }
+}
