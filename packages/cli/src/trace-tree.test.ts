@@ -1,6 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { buildTrees, formatMillis, readSpans, renderTrees, type TraceNode, type TraceSpan } from "./trace-tree.ts";
+import {
+  buildTrees,
+  formatAge,
+  formatMillis,
+  readSpans,
+  renderTrees,
+  type TraceNode,
+  type TraceSpan,
+} from "./trace-tree.ts";
 
 function span(
   spanId: string,
@@ -73,8 +81,28 @@ describe("lines", () => {
     expect(renderTrees(buildTrees(spans), 3000)).toEqual([
       "     +0ms     2.00s  ████████████████████████  root",
       "   +1.00s     1.00s  ············████████████  ├─ ✗ child  (tool_failed)",
-      "   +1.50s      open  ··················██████  └─ … open",
+      "   +1.50s      open  ··················██████  └─ … open  open 0 s",
     ]);
+  });
+
+  test("say of what is open how long it has been, and what was heard last", () => {
+    const open = (name: string, attributes: TraceSpan["attributes"] = {}) => ({
+      ...span(name, undefined, { startMs: 10_000, endMs: undefined }),
+      attributes,
+    });
+    const notes = (each: TraceSpan) => renderTrees(buildTrees([each]), 56_400)[0]?.split("… ")[1];
+    expect(notes(open("chat mock-1"))).toBe("chat mock-1  open 46 s, no byte yet");
+    expect(notes(open("chat mock-1", { "valet.last_heard_ms": 50_000 }))).toBe(
+      "chat mock-1  open 46 s, last byte 6 s ago",
+    );
+    expect(notes(open("execute_tool bash"))).toBe("execute_tool bash  open 46 s, no output yet");
+    expect(notes(open("valet.turn", { "valet.last_seen_ms": 12_000 }))).toBe(
+      "valet.turn  open 46 s, runner silent for 44 s",
+    );
+    expect(notes(open("valet.turn", { "valet.last_seen_ms": 50_000 }))).toBe("valet.turn  open 46 s");
+    expect(notes(open("valet.queue.wait", { "valet.queue.reason": "runner_busy" }))).toBe(
+      "valet.queue.wait  open 46 s  (waits for: runner_busy)",
+    );
   });
 
   test("name the traces that a span links to", () => {
@@ -118,6 +146,15 @@ test("OTLP/JSON is read with its times exact to the microsecond", () => {
       attributes: { n: 7, l: ["a"] },
     },
   ]);
+});
+
+test.each([
+  [0, "0 s"],
+  [59_999, "59 s"],
+  [200_000, "3 min 20 s"],
+  [7_500_000, "2 h 5 min"],
+])("an age of %d ms is %s", (ms, text) => {
+  expect(formatAge(ms)).toBe(text);
 });
 
 test.each([

@@ -113,11 +113,11 @@ function byStart(a: TraceSpan, b: TraceSpan): number {
 }
 
 /** What is shown of a span beside its name and times, if it has it. */
-const DETAILS: readonly [key: string, show: (value: unknown) => string][] = [
+const DETAILS: readonly [key: string, show: (value: unknown, isWaiting: boolean) => string][] = [
   ["valet.outcome", (value) => (value === "ok" ? "" : String(value))],
   ["error.type", String],
   ["valet.outcome.reason", String],
-  ["valet.queue.reason", (value) => `waited: ${value}`],
+  ["valet.queue.reason", (value, isWaiting) => `${isWaiting ? "waits for" : "waited"}: ${value}`],
   ["gen_ai.usage.input_tokens", (value) => `${value} in`],
   ["gen_ai.usage.output_tokens", (value) => `${value} out`],
   ["valet.llm.cost_usd", (value) => (Number(value) > 0 ? `$${Number(value).toFixed(4)}` : "")],
@@ -141,9 +141,12 @@ export function renderTrees(trees: readonly TraceNode[], nowMs: number): string[
       `+${formatMillis(span.startMs - startMs)}`.padStart(9),
       (span.endMs === undefined ? "open" : formatMillis(end - span.startMs)).padStart(8),
       bar(span.startMs - startMs, end - startMs, endMs - startMs),
-      `${branch}${mark(span)}${span.name}`,
+      `${branch}${mark(span)}${span.name}${span.endMs === undefined ? `  ${openNote(span, nowMs)}` : ""}`,
     ];
-    const details = DETAILS.flatMap(([key, show]) => (key in span.attributes ? show(span.attributes[key]) || [] : []));
+    const isWaiting = span.endMs === undefined && span.name === "valet.queue.wait";
+    const details = DETAILS.flatMap(([key, show]) =>
+      key in span.attributes ? show(span.attributes[key], isWaiting) || [] : [],
+    );
     const links = span.links.map(({ type, traceId }) => `${type} → ${traceId.slice(0, 8)}`);
     const notes = [...details, ...links, ...(isOrphan ? ["parent not here"] : [])];
     lines.push(`${columns.join("  ")}${notes.length > 0 ? `  (${notes.join(", ")})` : ""}`);
@@ -155,6 +158,28 @@ export function renderTrees(trees: readonly TraceNode[], nowMs: number): string[
   for (const tree of trees) add(tree, "", "");
   return lines;
 }
+
+/** A runner says that it is there every 15 seconds. */
+const SILENT_MS = 20_000;
+
+/** How long a span has been open, and what was heard last of what it waits for. */
+function openNote({ name, startMs, attributes }: TraceSpan, nowMs: number): string {
+  const age = (sinceMs: number) => formatAge(Math.max(0, nowMs - sinceMs));
+  const { "valet.last_heard_ms": heardMs, "valet.last_seen_ms": seenMs } = attributes;
+  const [what] = WAITED_FOR.find(([, pattern]) => pattern.test(name)) ?? [];
+  const notes = [`open ${age(startMs)}`];
+  if (typeof heardMs === "number") notes.push(`last ${what ?? "news"} ${age(heardMs)} ago`);
+  else if (what !== undefined) notes.push(`no ${what} yet`);
+  if (typeof seenMs === "number" && nowMs - seenMs > SILENT_MS) notes.push(`runner silent for ${age(seenMs)}`);
+  return notes.join(", ");
+}
+
+/** What comes while a span is open, where anything does. */
+const WAITED_FOR: readonly (readonly [what: string, name: RegExp])[] = [
+  ["byte", /^chat /],
+  ["output", /^execute_tool /],
+  ["answer", /^valet\.(?:permission|question)\.wait$/],
+];
 
 function flatten({ span, children }: TraceNode): TraceSpan[] {
   return [span, ...children.flatMap(flatten)];
@@ -169,6 +194,14 @@ function bar(from: number, to: number, whole: number): string {
   const start = Math.min(BAR_WIDTH - 1, Math.floor(from * scale));
   const end = Math.max(start + 1, Math.min(BAR_WIDTH, Math.ceil(to * scale)));
   return `${"·".repeat(start)}${"█".repeat(end - start)}${"·".repeat(BAR_WIDTH - end)}`;
+}
+
+/** An age for people, to the second: `46 s`, `3 min 20 s`, `2 h 5 min`. */
+export function formatAge(ms: number): string {
+  const seconds = Math.floor(ms / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }
 
 /** Milliseconds for people: `0.4ms`, `83ms`, `1.24s`, `2m05s`. */

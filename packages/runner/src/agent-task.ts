@@ -51,6 +51,8 @@ export interface AgentTaskOptions {
   /** Message ids made for prompts of this runner, whosever. */
   readonly messageIds: Set<string>;
   onPart(attemptId: string, part: MessagePart): void;
+  /** Something came from what the span waits for. @param atMs epoch ms */
+  onHeard?(spanId: string, atMs: number): void;
   onAsked(asked: AgentAsks): void;
   /** The agent is silent for long, and that is as it should be: it waits for a person, or for a tool with a limit of its own. */
   onQuiet(attemptId: string): void;
@@ -147,6 +149,11 @@ export class AgentTask {
     return this.#result(ending, session?.id, parts);
   }
 
+  /** What it has come to so far. */
+  progress(): TurnSummary {
+    return this.#tally.summary(this.#frame.startMs, this.#frame.nowMs(), this.#model);
+  }
+
   /** The span of a tool call of its agent or one of its sub-agents, told or not; `undefined` if it is not one of those. */
   toolContext({ opencodeSessionId, messageId, callId }: ToolCallRef): SpanContext | undefined {
     if (!this.#reducer?.has(opencodeSessionId)) return undefined;
@@ -236,7 +243,8 @@ export class AgentTask {
       },
       isOthers: (id) => id !== messageID && messageIds.has(id),
     });
-    const emitter = new SpanEmitter({ tracer, parent: this.#frame.span, captureContent });
+    const onHeard = (spanId: string, atMs: number) => this.#options.onHeard?.(spanId, atMs);
+    const emitter = new SpanEmitter({ tracer, parent: this.#frame.span, captureContent, onHeard });
     const answer = new AnswerParts(sessionId, (id) => reducer.userMessageIds.has(id));
     this.#answer = answer;
     const { span } = this.#frame;
@@ -315,7 +323,7 @@ export class AgentTask {
       ...(errorType === undefined ? {} : { errorType }),
       ...(opencodeSessionId === undefined ? {} : { opencodeSessionId }),
       parts,
-      summary: this.#tally.summary(this.#frame.startMs, this.#frame.nowMs(), this.#model),
+      summary: this.progress(),
       failovers: this.#failovers,
     };
   }

@@ -9,6 +9,7 @@ import type {
   FromRunnerOf,
   PromptDispatch,
   ToRunnerOf,
+  TurnSummary,
   WorkflowDispatch,
 } from "@valet/shared/protocol/runner-link";
 import type { ErrorType } from "@valet/shared/spans";
@@ -17,11 +18,13 @@ import type { AbortReason, AgentAsks, AgentReply } from "./agent-task.ts";
 import { killCommandOf, stepIdOf } from "./command.ts";
 import type { AttemptEnded, Journal, RunningAttempt, StepFrame } from "./journal.ts";
 import type { RunningTurn, RunningWorkflow } from "./prompt.ts";
-import type { SpanOutbox } from "./span-outbox.ts";
+import type { Progress, SpanOutbox } from "./span-outbox.ts";
 import { NO_SUMMARY } from "./summary.ts";
 import type { Tracing } from "./tracing.ts";
 import type { TurnResult } from "./turn.ts";
 import type { WorkflowResult } from "./workflow.ts";
+
+const NOTHING_DONE = JSON.stringify(NO_SUMMARY);
 
 /** What work tells while it goes on. */
 export type TurnNews = FromRunnerOf<"part" | "working"> | AgentAsks | StepFrame;
@@ -52,9 +55,11 @@ export interface AttemptsOptions {
 export class Attempts {
   readonly #options: AttemptsOptions;
   /** What is in work, by attempt. */
-  readonly #running = new Map<string, Promise<void>>();
+  readonly #running = new Map<string, { readonly finished: Promise<void>; progress(): TurnSummary; told: string }>();
   /** What the agent waits for a person to answer, by its id. */
   readonly #asked = new Map<string, AgentAsks>();
+  /** Spans of an earlier runner that were ended in its place. */
+  readonly #ended = new Set<string>();
   #turns: Turns | undefined;
   #isOpen = false;
   #onSettled: (() => void) | undefined;
@@ -69,8 +74,23 @@ export class Attempts {
     return [...journal.running(), ...journal.unacknowledged()].map(({ attemptId }) => attemptId);
   }
 
-  /** What the runner before this one was working on went with it: it is reported, and its span ended. */
+  /** Figures of what is in work, where they have changed since this was asked last. */
+  progress(): Progress {
+    const changed: Progress = [];
+    for (const [attemptId, running] of this.#running) {
+      const summary = running.progress();
+      // Time goes by in any case.
+      const figures = JSON.stringify({ ...summary, turnMs: 0, modelMs: 0, toolMs: 0, permissionWaitMs: 0 });
+      if (figures === running.told) continue;
+      running.told = figures;
+      changed.push({ attemptId, summary });
+    }
+    return changed;
+  }
+
+  /** What the runner before this one was working on went with it: it is reported, and its spans ended. */
   endWhatDied(): void {
+    this.#options.outbox.endLeftOpen((span, lastWriteMs) => this.#endLost(span, lastWriteMs));
     for (const { attemptId, span, steps } of this.#options.journal.running()) {
       for (const { state, span: stepSpan } of steps ?? []) {
         if (state.status !== "running") continue;
@@ -82,14 +102,16 @@ export class Attempts {
     }
   }
 
-  #endLost(text: string | undefined): void {
+  /** Of two that know of a span, the outbox's file and the journal, the first ends it. */
+  #endLost(text: string | undefined, lastWriteMs = 0): void {
     const { journal, tracing } = this.#options;
     const open = text === undefined ? undefined : parseOpenSpan(text);
-    if (open === undefined) return;
+    if (open === undefined || this.#ended.has(open.context.spanId)) return;
+    this.#ended.add(open.context.spanId);
     // Of a workflow or a step, too: in what is done to it here they do not differ.
     const span = tracing.base.resumeSpan(open) as SpanOf<"valet.turn">;
-    const { lastWriteMs } = journal;
-    if (lastWriteMs !== undefined) span.setAttribute("valet.last_seen_ms", Math.floor(lastWriteMs));
+    const lastSeenMs = Math.max(lastWriteMs, journal.lastWriteMs ?? 0);
+    if (lastSeenMs > 0) span.setAttribute("valet.last_seen_ms", Math.floor(lastSeenMs));
     endWith(span, "lost", "runner_lost");
   }
 
@@ -133,7 +155,7 @@ export class Attempts {
   /** Ends all work. Resolves when it has ended. */
   async abortAll(reason: AbortReason): Promise<void> {
     for (const attemptId of this.#running.keys()) this.abort(attemptId, reason);
-    await Promise.all(this.#running.values());
+    await Promise.all(Array.from(this.#running.values(), ({ finished }) => finished));
   }
 
   reply(reply: AgentReply): void {
@@ -203,7 +225,7 @@ export class Attempts {
         this.#finish(attemptId, failure("_OTHER", isWorkflow ? [] : undefined));
       },
     );
-    this.#running.set(attemptId, finished);
+    this.#running.set(attemptId, { finished, progress: () => running.progress(), told: NOTHING_DONE });
   }
 
   /** The spans of the work go first: whoever hears of its end finds them. */

@@ -10,7 +10,16 @@ import { startToolServer } from "./tool-server.ts";
 const PLUGIN = import.meta.resolve("@valet/opencode-plugin");
 
 /** Begins to start OpenCode. `healthy` rejects when it does not become so. */
-export function startOpenCodeAgent({ config, tracer, parent, workspace, workspaceReady, tell, ask }: AgentStart): {
+export function startOpenCodeAgent({
+  config,
+  tracer,
+  parent,
+  workspace,
+  workspaceReady,
+  tell,
+  ask,
+  heard,
+}: AgentStart): {
   readonly agent: Agent;
   readonly healthy: Promise<unknown>;
 } {
@@ -28,6 +37,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, workspac
       tell({ type: "workflow-step", attemptId, state, ...(span !== undefined && { span }) }),
     onAsked: (asked) => tell(asked),
     onQuiet: (attemptId) => tell({ type: "working", attemptId }),
+    onHeard: heard,
   });
 
   function answer(call: ToolCall, signal: AbortSignal): Promise<ChildSessionAnswer> {

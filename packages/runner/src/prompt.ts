@@ -1,5 +1,5 @@
 /** Takes dispatches to the agent: work in different channels side by side, that of one channel in order, none twice. */
-import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
+import type { PromptDispatch, TurnSummary, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { AbortReason, AgentReply, ToolCallRef } from "./agent-task.ts";
 import type { PromptLimits } from "./opencode/agent-prompt.ts";
@@ -18,6 +18,8 @@ export interface PromptRunnerOptions
 export interface Running<R> {
   /** Its span, open, as `serialiseSpan` writes it; none where nothing is recorded. */
   readonly openSpan: string | undefined;
+  /** What it has come to so far. */
+  progress(): TurnSummary;
   /** Never rejects. */
   readonly done: Promise<R>;
 }
@@ -27,6 +29,7 @@ export type RunningWorkflow = Running<WorkflowResult>;
 /** A turn or a workflow. */
 interface Work<R> {
   readonly openSpan: string | undefined;
+  progress(): TurnSummary;
   run(before: Promise<unknown>): Promise<R>;
   abort(reason: AbortReason): Promise<void>;
   reply(reply: AgentReply): Promise<void>;
@@ -86,7 +89,7 @@ export class PromptRunner {
     if (known !== undefined) return known;
     const work = make();
     const done = work.run(this.#channels.get(channel) ?? Promise.resolve());
-    const running = { work, openSpan: work.openSpan, done };
+    const running = { work, openSpan: work.openSpan, progress: () => work.progress(), done };
     this.#begun.set(attemptId, running);
     this.#busy.add(attemptId);
     this.#channels.set(channel, done);

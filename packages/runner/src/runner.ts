@@ -38,6 +38,8 @@ export interface AgentStart {
   tell(news: TurnNews): void;
   /** Asks the SessionAgent on the agent's account. Never rejects. */
   ask(request: ChildRequest, signal: AbortSignal): Promise<ChildSessionAnswer>;
+  /** Something came from what the span waits for. @param atMs epoch ms */
+  heard(spanId: string, atMs: number): void;
 }
 
 export interface RunnerOptions {
@@ -118,6 +120,7 @@ export class Runner {
     });
     this.#childRequests = new ChildRequests(send);
     this.#attempts = new Attempts({ journal, outbox, tracing, send, onProblem });
+    outbox.onProgress(() => this.#attempts.progress());
   }
 
   /** Runs until it is told to stop or is refused. Never rejects. */
@@ -270,6 +273,7 @@ export class Runner {
       workspaceReady,
       tell: (news) => this.#attempts.tell(news),
       ask: (request, signal) => this.#childRequests.ask(request, signal),
+      heard: (spanId, atMs) => outbox.heard(spanId, atMs),
     });
     this.#agent = agent;
     const started = errorOf(healthy);

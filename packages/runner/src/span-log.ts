@@ -15,6 +15,7 @@ import {
   writeSync,
 } from "node:fs";
 import { basename, join } from "node:path";
+import { parseOpenSpan } from "@valet/shared/tracing";
 
 /** A span as OTLP/JSON text, and its scope likewise. */
 export interface LoggedSpan {
@@ -33,11 +34,17 @@ export interface LeftLog {
   readonly instanceId: string;
   readonly resource: string;
   readonly frames: readonly LoggedFrame[];
+  /** Spans that the session was told of and that had not ended, as `serialiseSpan` writes them. */
+  readonly open: readonly string[];
+  /** When it was last written to, epoch ms. */
+  readonly lastWriteMs: number;
   /** Lines that cannot be read. */
   readonly brokenLines: number;
 }
 
 const FORMAT = "1";
+/** Stands where another line has the number of its frame. */
+const OPEN = "open";
 const EXTENSION = ".spans";
 const UNFINISHED = ".new";
 
@@ -66,10 +73,15 @@ export class SpanLog {
     this.#write(lineOf(seq, span));
   }
 
-  /** Forgets all but these frames. @throws what the file system says; then the old ones are still there */
-  rewrite(frames: readonly LoggedFrame[]): void {
-    const text =
-      this.#header + frames.map(({ seq, spans }) => spans.map((span) => lineOf(seq, span)).join("")).join("");
+  /** Notes that the session is told of a span that is open. @throws what the file system says */
+  appendOpen(span: string): void {
+    this.#write(openLine(span));
+  }
+
+  /** Forgets all but these frames and open spans. @throws what the file system says; then the old ones are still there */
+  rewrite(frames: readonly LoggedFrame[], open: readonly string[]): void {
+    const lines = frames.flatMap(({ seq, spans }) => spans.map((span) => lineOf(seq, span)));
+    const text = this.#header + open.map(openLine).join("") + lines.join("");
     const next = this.#path + UNFINISHED;
     const file = openSync(next, "w", 0o600);
     try {
@@ -123,21 +135,31 @@ function readLog(path: string): LeftLog | undefined {
   } catch {
     return undefined;
   }
+  const lastWriteMs = mtimeOf(path);
   const lines = text.split("\n");
   // What follows the last line end was being written.
   const torn = lines.pop() === "" ? 0 : 1;
   const [format, resource = ""] = (lines.shift() ?? "").split("\t");
   if (format !== FORMAT || !isJson(resource)) {
-    return { instanceId: basename(path, EXTENSION), resource: "{}", frames: [], brokenLines: lines.length + torn };
+    const nothing = { resource: "{}", frames: [], open: [], lastWriteMs };
+    return { ...nothing, instanceId: basename(path, EXTENSION), brokenLines: lines.length + torn };
   }
   const frames = new Map<number, LoggedSpan[]>();
+  const open = new Map<string, string>();
   let brokenLines = torn;
   for (const line of lines) {
     const [number = "", scope = "", span = ""] = line.split("\t");
+    if (number === OPEN) {
+      const spanId = openSpanId(scope);
+      if (spanId === undefined) brokenLines++;
+      else open.set(spanId, scope);
+      continue;
+    }
     if (!/^[1-9]\d{0,14}$/.test(number) || !isJson(scope) || !isJson(span)) {
       brokenLines++;
       continue;
     }
+    open.delete((JSON.parse(span) as { spanId?: string } | null)?.spanId ?? "");
     const seq = Number(number);
     const spans = frames.get(seq);
     if (spans === undefined) frames.set(seq, [{ scope, span }]);
@@ -147,13 +169,23 @@ function readLog(path: string): LeftLog | undefined {
     instanceId: basename(path, EXTENSION),
     resource,
     frames: [...frames].sort(([a], [b]) => a - b).map(([seq, spans]) => ({ seq, spans })),
-    brokenLines,
+    open: [...open.values()],
+    ...{ lastWriteMs, brokenLines },
   };
 }
 
 /** JSON text holds neither a raw tab nor a raw line end. */
 function lineOf(seq: number, { scope, span }: LoggedSpan): string {
   return `${seq}\t${scope}\t${span}\n`;
+}
+
+/** What `serialiseSpan` writes holds neither of them raw, either. */
+function openLine(span: string): string {
+  return `${OPEN}\t${span}\n`;
+}
+
+function openSpanId(text: string): string | undefined {
+  return parseOpenSpan(text)?.context.spanId;
 }
 
 /** @returns how many bytes that were */

@@ -1,12 +1,14 @@
 import { appendFileSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
-import { alwaysOff, type DropReason, recordDropped, Tracer } from "@valet/shared/tracing";
+import { alwaysOff, type DropReason, parseOpenSpan, recordDropped, Tracer } from "@valet/shared/tracing";
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { temporaryFolder } from "../test/folder.ts";
 import { readSpans } from "../test/link-server.ts";
+import { OpenSpans } from "./open-spans.ts";
 import { type SpanFrame, SpanOutbox, type SpanOutboxOptions } from "./span-outbox.ts";
+import { NO_SUMMARY } from "./summary.ts";
 
 function setUp(options: Partial<SpanOutboxOptions> = {}) {
   const folder = options.folder ?? temporaryFolder();
@@ -148,6 +150,99 @@ describe("what is unacknowledged", () => {
     const empty = outbox.whenEmpty(10_000);
     outbox.acknowledge("a", 1);
     expect(await empty).toBe(true);
+  });
+});
+
+describe("spans that are open", () => {
+  const openOf = ({ seq, open = [] }: SpanFrame) => [seq, ...open.map((text) => parseOpenSpan(text)?.name)];
+  const atOnce = () => new OpenSpans({ minAgeMs: 0 });
+
+  test("go with the next frame of ended ones, or in one of their own", async () => {
+    const { outbox, tracer, end, sent, connect } = setUp({ openSpans: atOnce() });
+    connect();
+    const turn = tracer.startSpan("turn");
+    end("step");
+    outbox.flush();
+    expect(sent.map(openOf)).toEqual([[1, "turn"]]);
+    const chat = tracer.startSpan("chat");
+    outbox.flush();
+    expect(sent.map(openOf)).toEqual([
+      [1, "turn"],
+      [2, "chat"],
+    ]);
+    expect(readSpans(sent[1]?.otlp ?? "")).toEqual([]);
+    chat.end();
+    turn.end();
+    outbox.flush();
+    expect(sent.map(openOf).at(-1)).toEqual([3]);
+  });
+
+  test("are told of by themselves, where nothing ends", async () => {
+    const { tracer, sent, connect } = setUp({ frameDelayMs: 5, openSpans: atOnce() });
+    connect();
+    tracer.startSpan("hangs");
+    await vi.waitFor(() => expect(sent.map(openOf)).toEqual([[1, "hangs"]]), 20_000);
+  });
+
+  test("cost at most two frames a second, however many begin, are heard of and end", () => {
+    vi.useFakeTimers();
+    try {
+      const { outbox, tracer, sent, connect } = setUp({ frameDelayMs: 500, openSpans: new OpenSpans() });
+      connect();
+      for (let ms = 0; ms < 10_000; ms += 20) {
+        const span = tracer.startSpan("chat");
+        outbox.heard(span.context.spanId, Date.now());
+        if (ms % 200 !== 0) span.end();
+        vi.advanceTimersByTime(20);
+      }
+      // 450 have ended, 50 a frame: what fills a frame does not wait.
+      expect(sent.length).toBeLessThanOrEqual(21 + 450 / 50);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test("are sent again, in order, where the link broke; their ends come after them", () => {
+    const { outbox, tracer, sent, connect } = setUp({ openSpans: atOnce() });
+    connect();
+    const span = tracer.startSpan("chat");
+    outbox.flush();
+    span.end();
+    outbox.flush();
+    outbox.disconnect();
+    connect();
+    expect(sent.slice(2).map((frame) => [...openOf(frame), ...readSpans(frame.otlp).map(({ name }) => name)])).toEqual([
+      [1, "chat"],
+      [2, "chat"],
+    ]);
+  });
+
+  test("tell with each frame what attempts have come to", () => {
+    const { outbox, end, sent, connect } = setUp();
+    connect();
+    const progress = [{ attemptId: "att_1", summary: NO_SUMMARY }];
+    outbox.onProgress(() => progress);
+    end("one");
+    outbox.flush();
+    expect(sent[0]?.progress).toEqual(progress);
+  });
+
+  test("of an instance that was killed are ended by the next one, once", () => {
+    const folder = temporaryFolder();
+    const killed = setUp({ folder, openSpans: atOnce(), maxFrameSpans: 1 });
+    killed.tracer.startSpan("turn");
+    const chat = killed.tracer.startSpan("chat");
+    killed.outbox.flush();
+    chat.end();
+    const next = setUp({ folder, instanceId: "b" });
+    const left: (string | undefined)[] = [];
+    next.outbox.endLeftOpen((text) => left.push(parseOpenSpan(text)?.name));
+    next.outbox.endLeftOpen((text) => left.push(text));
+    expect(left).toEqual(["turn"]);
+    next.connect();
+    next.outbox.acknowledge("a", 2);
+    next.outbox.close();
+    expect(readdirSync(folder)).toEqual([]);
   });
 });
 

@@ -1,7 +1,8 @@
 /**
- * Ended spans on their way to the session's store: kept, in memory and on disk, until the SessionAgent has acknowledged them.
+ * Spans on their way to the session's store: kept, in memory and on disk, until the SessionAgent has acknowledged them. Those that
+ * are open for a while go along with those that have ended, in the same numbered frames.
  */
-import { MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
+import { type FromRunnerOf, MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
 import {
   type DropReason,
   encodeResource,
@@ -11,15 +12,13 @@ import {
   type Resource,
   type SpanSink,
 } from "@valet/shared/tracing";
-import { deleteLeftLog, type LoggedFrame, type LoggedSpan, readLeftLogs, SpanLog } from "./span-log.ts";
+import { OpenSpans } from "./open-spans.ts";
+import { deleteLeftLog, type LeftLog, type LoggedFrame, type LoggedSpan, readLeftLogs, SpanLog } from "./span-log.ts";
 
-/** A span frame as the link takes it. */
-export interface SpanFrame {
-  readonly instanceId: string;
-  readonly seq: number;
-  /** An `ExportTraceServiceRequest` as JSON text. */
-  readonly otlp: string;
-}
+/** A span frame as the link takes it, without its type. */
+export type SpanFrame = Omit<FromRunnerOf<"spans">, "type">;
+/** What attempts have come to so far. */
+export type Progress = NonNullable<SpanFrame["progress"]>;
 
 export interface SpanOutboxOptions {
   /** Where spans lie until they are acknowledged; outside of the workspace, and the same for each instance of a sandbox. */
@@ -27,8 +26,9 @@ export interface SpanOutboxOptions {
   readonly instanceId: string;
   readonly resource: Resource;
   readonly maxFrameSpans?: number;
-  /** How long a span may wait for others to go with it. */
+  /** How long a span may wait for others to go with it: there are no more frames than one in this time, unless they are full. */
   readonly frameDelayMs?: number;
+  readonly openSpans?: OpenSpans;
   /** The most that is kept, in bytes of JSON text; the oldest that is not on its way is dropped first. */
   readonly maxBytes?: number;
   /** Told of losses when the way is free again, so that a span that tells of them is not lost likewise. */
@@ -41,6 +41,8 @@ interface Frame extends LoggedFrame {
   readonly instanceId: string;
   readonly resource: string;
   readonly spans: LoggedSpan[];
+  open: readonly string[];
+  progress: Progress;
   bytes: number;
 }
 
@@ -53,7 +55,8 @@ const MAX_SPAN_BYTES = MAX_LINK_FRAME_BYTES - 16 * 1024;
 const MAX_GARBAGE_BYTES = 256 * 1024;
 
 export class SpanOutbox implements SpanSink {
-  readonly #options: Required<Omit<SpanOutboxOptions, "onDropped" | "onDiskError">> & SpanOutboxOptions;
+  readonly #options: Required<Omit<SpanOutboxOptions, "onDropped" | "onDiskError" | "openSpans">> & SpanOutboxOptions;
+  readonly #openSpans: OpenSpans;
   readonly #resource: string;
   readonly #dropped = new Map<DropReason, number>();
   #log: SpanLog | undefined;
@@ -68,25 +71,60 @@ export class SpanOutbox implements SpanSink {
   #send: ((frame: SpanFrame) => boolean) | undefined;
   #isEnabled = true;
   readonly #waiters = new Set<() => void>();
+  #progress: () => Progress = () => [];
+  /** What earlier instances had open when they died. */
+  #left: LeftLog[];
 
   constructor(options: SpanOutboxOptions) {
-    this.#options = { maxFrameSpans: 50, frameDelayMs: 200, maxBytes: 16 * 1024 * 1024, ...options };
+    this.#options = { maxFrameSpans: 50, frameDelayMs: 500, maxBytes: 16 * 1024 * 1024, ...options };
+    this.#openSpans = options.openSpans ?? new OpenSpans();
     this.#resource = encodeResource(options.resource);
-    for (const left of readLeftLogs(options.folder)) {
-      const { instanceId, resource, frames, brokenLines } = left;
-      for (const frame of frames) this.#enqueue({ instanceId, resource, ...frame, spans: [...frame.spans], bytes: 0 });
+    this.#left = readLeftLogs(options.folder);
+    for (const { instanceId, resource, frames, open, brokenLines } of this.#left) {
+      const nothing = { open: [], progress: [], bytes: 0 };
+      for (const { seq, spans } of frames) this.#enqueue({ instanceId, resource, seq, spans: [...spans], ...nothing });
       this.#count("shutdown", brokenLines);
-      if (frames.length === 0) deleteLeftLog(options.folder, instanceId);
+      if (frames.length === 0 && open.length === 0) deleteLeftLog(options.folder, instanceId);
     }
     this.#onDisk(() => {
       this.#log = new SpanLog(options.folder, options.instanceId, this.#resource);
     });
   }
 
-  onStart(): void {}
+  onStart(span: ReadableSpan): void {
+    if (!this.#isEnabled) return;
+    this.#openSpans.begun(span);
+    this.#arm();
+  }
+
+  /** Something came from what the span waits for. @param atMs epoch ms */
+  heard(spanId: string, atMs: number): void {
+    this.#openSpans.heard(spanId, atMs);
+    this.#arm();
+  }
+
+  /** @param progress asked with each frame what has changed since it was asked last */
+  onProgress(progress: () => Progress): void {
+    this.#progress = progress;
+  }
+
+  /**
+   * Takes what earlier instances had open when they died, once. Whatever `end` ends of it is on disk when it returns, and only
+   * then are their files removed.
+   * @param end gets a span as `serialiseSpan` writes it, and when its runner last wrote anything, epoch ms
+   */
+  endLeftOpen(end: (span: string, lastWriteMs: number) => void): void {
+    const left = this.#left;
+    this.#left = [];
+    for (const { instanceId, open, frames, lastWriteMs } of left) {
+      for (const span of open) end(span, lastWriteMs);
+      if (open.length > 0 && frames.length === 0) this.#onDisk(() => deleteLeftLog(this.#options.folder, instanceId));
+    }
+  }
 
   /** Keeps the span: once this returns, it survives the process. */
   onEnd(span: ReadableSpan): void {
+    this.#openSpans.ended(span.context.spanId);
     if (!this.#isEnabled) return;
     const entry = { scope: encodeScope(span.scope), span: encodeSpan(span) };
     const bytes = bytesOf(entry);
@@ -96,14 +134,8 @@ export class SpanOutbox implements SpanSink {
     }
     if (this.#open !== undefined && this.#open.bytes + bytes > FRAME_BYTES) this.flush();
     if (this.#open === undefined) {
-      this.#open = {
-        instanceId: this.#options.instanceId,
-        resource: this.#resource,
-        seq: this.#nextSeq++,
-        spans: [],
-        bytes: 0,
-      };
-      this.#timer = setTimeout(() => this.flush(), this.#options.frameDelayMs);
+      this.#open = this.#newFrame();
+      this.#arm();
     }
     const frame = this.#open;
     frame.spans.push(entry);
@@ -115,17 +147,46 @@ export class SpanOutbox implements SpanSink {
   /** Closes the frame that is being filled and sends it, where there is a link: at the end of a turn, before anything else ends. */
   flush(): void {
     clearTimeout(this.#timer);
-    if (this.#open === undefined) return;
-    const frame = this.#open;
+    this.#timer = undefined;
+    // Beside a span that fills the frame alone there is no room; then they go with the next one.
+    const hasRoom = this.#isEnabled && (this.#open?.bytes ?? 0) <= FRAME_BYTES;
+    const open = hasRoom ? this.#openSpans.take() : [];
+    const frame = this.#open ?? (open.length > 0 ? this.#newFrame() : undefined);
     this.#open = undefined;
-    this.#enqueue(frame);
-    this.#pump();
+    if (frame !== undefined) {
+      frame.open = open;
+      frame.progress = this.#progress();
+      for (const span of open) {
+        frame.bytes += textBytes(span);
+        this.#onDisk(() => this.#log?.appendOpen(span));
+      }
+      this.#enqueue(frame);
+      this.#pump();
+    }
+    this.#arm();
+  }
+
+  #newFrame(): Frame {
+    const { instanceId } = this.#options;
+    return {
+      ...{ instanceId, resource: this.#resource, seq: this.#nextSeq++ },
+      ...{ spans: [], open: [], progress: [], bytes: 0 },
+    };
+  }
+
+  /** Sees to it that what waits to be told is told in time. */
+  #arm(): void {
+    if (this.#timer !== undefined || !this.#isEnabled) return;
+    const dueMs = this.#open === undefined ? this.#openSpans.dueInMs() : 0;
+    if (dueMs === undefined) return;
+    this.#timer = setTimeout(() => this.flush(), Math.max(dueMs, this.#options.frameDelayMs));
   }
 
   /** The session does not record spans: what is here is of no use and nothing more is taken. */
   disable(): void {
     this.#isEnabled = false;
     clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.#open = undefined;
     this.#remove(() => true);
   }
@@ -180,6 +241,7 @@ export class SpanOutbox implements SpanSink {
   /** Lets go of the disk. What is unacknowledged stays there for the next instance. */
   close(): void {
     this.flush();
+    clearTimeout(this.#timer);
     this.disconnect();
     this.#isEnabled = false;
     const isEmpty = !this.#frames.some(({ instanceId }) => instanceId === this.#options.instanceId);
@@ -200,10 +262,15 @@ export class SpanOutbox implements SpanSink {
 
   #pump(): void {
     while (this.#send !== undefined && this.#sent < Math.min(this.#frames.length, MAX_FRAMES_IN_FLIGHT)) {
-      const { instanceId, seq, resource, spans } = this.#frames[this.#sent]!;
+      const { instanceId, seq, resource, spans, open, progress } = this.#frames[this.#sent]!;
       // Counted before it is sent: the answer may come while `send` has not returned.
       this.#sent++;
-      if (this.#send({ instanceId, seq, otlp: encodeFrame(resource, spans) })) continue;
+      const isSent = this.#send({
+        ...{ instanceId, seq, otlp: encodeFrame(resource, spans) },
+        ...(open.length > 0 && { open: [...open] }),
+        ...(progress.length > 0 && { progress }),
+      });
+      if (isSent) continue;
       this.disconnect();
     }
   }
@@ -228,7 +295,7 @@ export class SpanOutbox implements SpanSink {
     const kept = [...this.#frames, ...(this.#open ? [this.#open] : [])].filter(({ instanceId }) => instanceId === own);
     const keptBytes = kept.reduce((sum, { bytes }) => sum + bytes, 0);
     if (this.#log !== undefined && this.#log.sizeBytes > 2 * keptBytes + MAX_GARBAGE_BYTES) {
-      this.#onDisk(() => this.#log?.rewrite(kept));
+      this.#onDisk(() => this.#log?.rewrite(kept, this.#openSpans.told()));
     }
   }
 
@@ -248,6 +315,7 @@ export class SpanOutbox implements SpanSink {
 }
 
 function encodeFrame(resource: string, spans: readonly LoggedSpan[]): string {
+  if (spans.length === 0) return `{"resourceSpans":[]}`;
   const scopes = new Map<string, string[]>();
   for (const { scope, span } of spans) {
     const group = scopes.get(scope);
@@ -260,5 +328,9 @@ function encodeFrame(resource: string, spans: readonly LoggedSpan[]): string {
 
 /** As the frame carries it: JSON text within JSON text. */
 function bytesOf({ scope, span }: LoggedSpan): number {
-  return Buffer.byteLength(JSON.stringify(span)) + scope.length;
+  return textBytes(span) + scope.length;
+}
+
+function textBytes(text: string): number {
+  return Buffer.byteLength(JSON.stringify(text));
 }

@@ -48,6 +48,10 @@ export class Turn {
     return openSpanText(this.#span);
   }
 
+  progress(): TurnSummary {
+    return this.#task.progress();
+  }
+
   /** @param before what must have ended first: the work before in the same channel */
   async run(before: Promise<unknown>): Promise<TurnResult> {
     await before;

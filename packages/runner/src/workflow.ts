@@ -52,6 +52,8 @@ interface StepEnd {
 
 /** What is in work. */
 interface Current {
+  /** Only an agent has figures. */
+  progress?(): TurnSummary;
   abort(reason: AbortReason): Promise<void>;
   reply(reply: AgentReply): Promise<void>;
   toolContext(call: ToolCallRef): SpanContext | undefined;
@@ -91,6 +93,13 @@ export class Workflow {
   /** `valet.workflow.execute` as it is now, for who must end it should this process die; none where nothing is recorded. */
   get openSpan(): string | undefined {
     return openSpanText(this.#span);
+  }
+
+  /** What its prompt steps have come to so far. */
+  progress(): TurnSummary {
+    const current = this.#current?.progress?.();
+    const sum = current === undefined ? this.#summary : addSummaries(this.#summary, current);
+    return { ...sum, turnMs: this.#nowMs() - this.#startMs };
   }
 
   /** @param before what must have ended first: the work before in the same channel */
@@ -175,6 +184,7 @@ export class Workflow {
     );
     this.#current = task;
     const result = await task.run();
+    this.#current = undefined;
     this.#opencodeSessionId = result.opencodeSessionId ?? this.#opencodeSessionId;
     this.#summary = addSummaries(this.#summary, result.summary);
     return { outcome: result.outcome, errorType: result.errorType, output: answerOf(result) };
@@ -220,7 +230,7 @@ export class Workflow {
       ...(ending !== undefined && { errorType: ending.errorType }),
       ...(this.#opencodeSessionId !== undefined && { opencodeSessionId: this.#opencodeSessionId }),
       steps: this.#states,
-      summary: { ...this.#summary, turnMs: endMs - this.#startMs },
+      summary: this.progress(),
     };
   }
 }

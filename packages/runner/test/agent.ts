@@ -62,6 +62,7 @@ export function createAgent({ healthy = () => Promise.resolve() as Promise<unkno
             });
             return {
               openSpan: openSpanText(turn),
+              progress: () => DONE.summary,
               done: promise,
             };
           },
@@ -76,7 +77,7 @@ export function createAgent({ healthy = () => Promise.resolve() as Promise<unkno
               endWith(execution, result.outcome, result.errorType as "user_abort");
               resolve(result);
             });
-            return { openSpan: openSpanText(execution), done: promise };
+            return { openSpan: openSpanText(execution), progress: () => DONE.summary, done: promise };
           },
           async abort(attemptId: string, errorType: AbortReason) {
             if (!hangs) ends.get(attemptId)?.({ ...DONE, outcome: "aborted", errorType });

@@ -78,7 +78,8 @@ export function replay(
     const turn: RecordedTurn = { reducer, startMs: at, facts: [], endReadMs: undefined };
     turns.push(turn);
     const add = (readMs: number, facts: Fact[]) => {
-      turn.facts.push(...facts.map((fact) => relative(fact, startedAt)));
+      // What was heard meanwhile is no fact of a span that has ended.
+      turn.facts.push(...facts.filter(({ type }) => type !== "heard").map((fact) => relative(fact, startedAt)));
       if (reducer.hasEnded) turn.endReadMs ??= readMs;
     };
     for (const recorded of transform(events)) {
@@ -111,9 +112,14 @@ function isPromptedBefore(prompts: readonly RecordedCall[], abort: RecordedCall,
 
 /** A fact with its time in milliseconds since the recording began. */
 export function relative(fact: Fact, startedAt: number): Fact {
-  return fact.type === "begin"
-    ? { ...fact, startMs: fact.startMs - startedAt }
-    : { ...fact, endMs: fact.endMs - startedAt };
+  switch (fact.type) {
+    case "begin":
+      return { ...fact, startMs: fact.startMs - startedAt };
+    case "end":
+      return { ...fact, endMs: fact.endMs - startedAt };
+    case "heard":
+      return { ...fact, atMs: fact.atMs - startedAt };
+  }
 }
 
 export interface FactSpan {

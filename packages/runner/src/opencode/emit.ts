@@ -11,6 +11,8 @@ export interface SpanEmitterOptions {
   /** The span above those of the facts: `valet.turn` or a workflow step. */
   readonly parent: { readonly context: SpanContext };
   readonly captureContent: boolean;
+  /** Something came from what the span waits for. @param atMs epoch ms */
+  onHeard(spanId: string, atMs: number): void;
 }
 
 /** How long one content attribute may get, in UTF-16 code units. */
@@ -33,7 +35,8 @@ export class SpanEmitter {
   emit(facts: readonly Fact[], follows?: SpanContext): void {
     for (const fact of facts) {
       if (fact.type === "begin") this.#begin(fact, follows);
-      else this.#end(fact);
+      else if (fact.type === "end") this.#end(fact);
+      else this.#options.onHeard(fact.spanId, fact.atMs);
     }
   }
 

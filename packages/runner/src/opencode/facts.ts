@@ -42,7 +42,14 @@ export interface EndFact {
   readonly content: FactContent;
 }
 
-export type Fact = BeginFact | EndFact;
+/** Something came from what an open span waits for: a piece of the model's answer, output of the tool. */
+export interface HeardFact {
+  readonly type: "heard";
+  readonly spanId: string;
+  readonly atMs: number;
+}
+
+export type Fact = BeginFact | EndFact | HeardFact;
 
 /** How something ended. */
 export interface Ending {
@@ -100,6 +107,11 @@ export class FactLog {
       startMs: start,
       attributes: attributes as FactAttributes,
     });
+  }
+
+  /** Notes that something came from what the span waits for. */
+  heard(spanId: string, atMs: number): void {
+    if (this.#open.has(spanId)) this.#facts.push({ type: "heard", spanId, atMs });
   }
 
   /** Ends an open span and what is still open below it. */

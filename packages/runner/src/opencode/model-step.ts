@@ -113,6 +113,7 @@ export class ModelStep {
     if (this.#call === undefined) return;
     this.#call.firstChunkMs ??= atMs;
     this.#call.lastContentMs = Math.max(this.#call.lastContentMs ?? 0, atMs);
+    this.#context.log.heard(this.#call.spanId, atMs);
   }
 
   /** The message is complete: whatever it left open ends with it. */
@@ -188,6 +189,7 @@ export class ModelStep {
     if (call === undefined) return;
     const { start = atMs, end } = part.time ?? {};
     call.firstChunkMs ??= start;
+    this.#context.log.heard(call.spanId, atMs);
     call.output.set(part.id, { type: part.type, content: part.text });
     if (end === undefined) call.unfinished.add(part.id);
     else {
@@ -203,6 +205,7 @@ export class ModelStep {
       if (call === undefined || this.#tools.has(callID)) return;
       call.firstChunkMs ??= atMs;
       call.unfinished.add(callID);
+      this.#context.log.heard(call.spanId, atMs);
       return;
     }
     if (call !== undefined) {
@@ -211,7 +214,10 @@ export class ModelStep {
       // The model had told the whole call when the tool began.
       if (!this.#tools.has(callID)) call.lastContentMs = Math.max(call.lastContentMs ?? 0, state.time.start);
     }
+    const isMore = this.#tools.has(callID);
     this.#beginTool(part, state.time.start);
+    // OpenCode tells of a running tool again when its command has written something.
+    if (isMore) this.#context.log.heard(this.#tools.get(callID) as string, atMs);
     if (state.status === "completed" || state.status === "error") this.#endTool(part, state);
   }
 

@@ -24,6 +24,7 @@ export class TurnTally {
         if (fact.name.startsWith("invoke_agent ") && fact.parentId !== undefined) this.#delegating.add(fact.parentId);
         continue;
       }
+      if (fact.type === "heard") continue;
       const begun = this.#begun.get(fact.spanId);
       if (begun === undefined) continue;
       this.#begun.delete(fact.spanId);

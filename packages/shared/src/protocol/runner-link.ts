@@ -14,6 +14,9 @@ export const MAX_LINK_FRAME_BYTES = 512 * 1024;
 export const LINK_PING = "ping";
 export const LINK_PONG = "pong";
 
+/** Open spans in one frame, and of one runner in all: a runner with more is not one of ours. */
+export const MAX_OPEN_SPANS = 500;
+
 const id = z.string().min(1).max(128);
 const millis = z.number().nonnegative();
 /** W3C Trace Context; absent from an older peer, and then the work begins a trace of its own. */
@@ -266,7 +269,8 @@ export const FromRunner = z.discriminatedUnion("type", [
   }),
   /**
    * Work on the attempt, also one of a workflow, begins, or began before this connection. `span` is `valet.turn` or
-   * `valet.workflow.execute`, open, as `serialiseSpan` writes it: the object shows it and seals it if the runner is lost.
+   * `valet.workflow.execute`, open, as `serialiseSpan` writes it, so that the object shows it at once; only the first counts, since
+   * from then on span frames say what is open.
    */
   z.object({ type: z.literal("prompt-accepted"), attemptId: id, span: z.string().max(65_536).optional() }),
   z.object({ type: z.literal("prompt-refused"), attemptId: id, errorType: z.string().max(64) }),
@@ -337,11 +341,26 @@ export const FromRunner = z.discriminatedUnion("type", [
     summary: TurnSummary,
   }),
   /**
-   * A span frame: an `ExportTraceServiceRequest` as OTLP/JSON text with about 50 ended spans. Numbered from 1 within the
+   * A span frame: an `ExportTraceServiceRequest` as OTLP/JSON text with about 50 ended spans, or none. Numbered from 1 within the
    * instance, sent in order and again until acknowledged; a successor delivers what its predecessor left under the
    * predecessor's instance id.
    */
-  z.object({ type: z.literal("spans"), instanceId: id, seq: z.number().int().positive(), otlp: z.string() }),
+  z.object({
+    type: z.literal("spans"),
+    instanceId: id,
+    seq: z.number().int().positive(),
+    otlp: z.string(),
+    /**
+     * Spans that are open by now and have been for a while, as `serialiseSpan` writes them; the last one of a span id counts.
+     * They are in order with the ends: none of them has ended in this frame or one before it.
+     */
+    open: z.array(z.string().max(65_536)).max(MAX_OPEN_SPANS).optional(),
+    /** What attempts have cost and done so far, where that has changed; kept if the runner is lost. */
+    progress: z
+      .array(z.object({ attemptId: id, summary: TurnSummary }))
+      .max(100)
+      .optional(),
+  }),
   /** How many processes that the agent or a command has started go on without them. */
   z.object({ type: z.literal("background"), requestId: id, processes: z.number().int().nonnegative() }),
   z.object({ type: z.literal("stopped") }),

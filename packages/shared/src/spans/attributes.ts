@@ -42,7 +42,14 @@ export const ATTRIBUTES = {
   "valet.last_seen_ms": {
     type: "int",
     unit: "ms since 1970",
-    meaning: "the last sign of life of whoever left this span open; only where the outcome is `lost`",
+    meaning:
+      "the last sign of life of whoever has this span open, or left it open; only while it is open, and where the outcome is `lost`",
+  },
+  "valet.last_heard_ms": {
+    type: "int",
+    unit: "ms since 1970",
+    meaning:
+      "when something last came from what the span waits for: a byte of the answer, output of the tool; only while it is open, or where it was left open",
   },
   "valet.outcome": { type: "string", values: OUTCOMES, meaning: "how it ended" },
   "error.type": {

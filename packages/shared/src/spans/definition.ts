@@ -37,6 +37,7 @@ export const COMMON_ATTRIBUTES = [
   "gen_ai.conversation.id",
   "valet.generation",
   "valet.last_seen_ms",
+  "valet.last_heard_ms",
 ] as const satisfies readonly AttributeKey[];
 
 // Attributes that come together.

@@ -257,6 +257,8 @@ export class Dispatcher {
     queue.accepted(attempt.id);
     timers.clear("accept", attempt.id);
     this.heard(attempt.id);
+    // Told again, it may have ended: by then span frames say what is open, in order with the ends.
+    if (attempt.state !== "dispatched") return;
     const isOwn = ({ name, parent }: OpenSpan) =>
       name === WORK_SPANS[queue.kindOf(attempt)] && parent?.spanId === attempt.context.spanId;
     this.#announce(attempt, span, isOwn);
@@ -279,17 +281,19 @@ export class Dispatcher {
   }
 
   #onStep(attempt: AttemptRow, { state, span }: FromRunnerOf<"workflow-step">): void {
-    this.#recordStep(attempt, state);
-    this.#announce(attempt, span, ({ name }) => name.startsWith("valet.workflow.step "));
+    const isNew = this.#recordStep(attempt, state);
+    if (isNew) this.#announce(attempt, span, ({ name }) => name.startsWith("valet.workflow.step "));
   }
 
-  #recordStep({ messageIds }: AttemptRow, state: WorkflowStepState): void {
+  /** @returns whether that said anything new */
+  #recordStep({ messageIds }: AttemptRow, state: WorkflowStepState): boolean {
     const { queue, clients, transactions } = this.#options;
     const executionId = messageIds[0] ?? "";
     const step = queue.workflows.record(executionId, state);
-    if (step === undefined) return;
+    if (step === undefined) return false;
     const { index } = state;
     transactions.afterCommit(() => clients.broadcast({ type: "workflow-step", executionId, index, step }));
+    return true;
   }
 
   #onPermissionAsked(attempt: AttemptRow, frame: FromRunnerOf<"permission-asked">): void {

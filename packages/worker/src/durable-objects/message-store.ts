@@ -2,7 +2,7 @@
  * The tables of messages and workflows, which wait in one queue, and of the attempts to have them worked on. Rows only: what
  * they mean is prompt-queue.ts's.
  */
-import type { Attachment } from "@valet/shared/protocol/runner-link";
+import type { Attachment, TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { WorkflowStep } from "@valet/shared/protocol/workflow";
 import type { ErrorType, FailurePolicy, MessageSource, Outcome, QueueMode, QueueReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
@@ -86,6 +86,8 @@ export interface AttemptRow {
   readonly waitMs: number;
   /** Why it is being stopped, and the span that asked for it. */
   readonly stop: { readonly reason: StopReason; readonly cause: SpanContext | null } | null;
+  /** What it had come to when its runner last said so; `null` before. Stands for the whole where the runner is lost. */
+  readonly progress: TurnSummary | null;
 }
 
 /** A message or workflow that waits. */
@@ -152,6 +154,7 @@ const ATTEMPT: Columns<AttemptRow> = {
   endedMs: "plain",
   waitMs: "plain",
   stop: "json",
+  progress: "json",
 };
 
 export class MessageStore {
@@ -173,14 +176,13 @@ export class MessageStore {
       CREATE TABLE IF NOT EXISTS attempts (
         id TEXT PRIMARY KEY, number INTEGER NOT NULL, generation INTEGER NOT NULL, channel TEXT NOT NULL,
         state TEXT NOT NULL, messageIds TEXT NOT NULL, context TEXT NOT NULL, dispatchedMs INTEGER NOT NULL,
-        acceptedMs INTEGER, endedMs INTEGER, waitMs INTEGER NOT NULL, stop TEXT NOT NULL) WITHOUT ROWID;
+        acceptedMs INTEGER, endedMs INTEGER, waitMs INTEGER NOT NULL, stop TEXT NOT NULL,
+        progress TEXT NOT NULL DEFAULT 'null') WITHOUT ROWID;
       CREATE INDEX IF NOT EXISTS attempts_open ON attempts (state) WHERE state <> 'ended';
     `);
     // Sessions live longer than versions: those from before there were workflows have messages only.
-    const columns = sql.exec("SELECT name FROM pragma_table_info('messages')").toArray();
-    if (!columns.some(({ name }) => name === "kind")) {
-      sql.exec("ALTER TABLE messages ADD COLUMN kind TEXT NOT NULL DEFAULT 'message'");
-    }
+    addColumn(sql, "messages", "kind", "TEXT NOT NULL DEFAULT 'message'");
+    addColumn(sql, "attempts", "progress", "TEXT NOT NULL DEFAULT 'null'");
   }
 
   nextSeq(): number {
@@ -279,6 +281,11 @@ export class MessageStore {
     const sets = Object.keys(values).map((name) => `${name} = ?`);
     this.#sql.exec(`UPDATE ${table} SET ${sets.join(", ")} WHERE id = ?`, ...Object.values(values), id);
   }
+}
+
+function addColumn(sql: SqlStorage, table: string, column: string, type: string): void {
+  const columns = sql.exec("SELECT name FROM pragma_table_info(?)", table).toArray();
+  if (!columns.some(({ name }) => name === column)) sql.exec(`ALTER TABLE ${table} ADD COLUMN ${column} ${type}`);
 }
 
 function encode<T extends object>(columns: Columns<T>, row: Partial<T>): Record<string, SqlStorageValue> {

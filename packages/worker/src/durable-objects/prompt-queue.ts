@@ -230,7 +230,7 @@ export class PromptQueue {
     }
     this.store.addAttempt({
       ...{ id, number, generation, channel: rows[0].channel, state: "dispatched", context, dispatchedMs: nowMs },
-      ...{ messageIds: rows.map((row) => row.id), acceptedMs: null, endedMs: null, waitMs, stop: null },
+      ...{ messageIds: rows.map((row) => row.id), acceptedMs: null, endedMs: null, waitMs, stop: null, progress: null },
     });
   }
 
@@ -284,7 +284,9 @@ export class PromptQueue {
   lose(attemptId: string, isSandboxGone: boolean, summary?: TurnSummary): void {
     // What ended was begun, also where that was not heard of.
     if (summary !== undefined) this.accepted(attemptId);
-    const attempt = this.#endAttempt(attemptId, { outcome: "lost", errorType: "runner_lost", summary });
+    // A runner that takes another's place knows less of its work than the other had said.
+    const known = this.store.attempt(attemptId)?.progress ?? summary;
+    const attempt = this.#endAttempt(attemptId, { outcome: "lost", errorType: "runner_lost", summary: known });
     if (attempt === undefined) return;
     for (const row of this.#messagesOf(attempt)) {
       this.store.updateMessage(row.id, { lost: row.lost + 1 });
@@ -311,6 +313,12 @@ export class PromptQueue {
   #afterLoss({ id, kind }: MessageRow, isSandboxGone: boolean): ReturnType<typeof afterLoss> {
     if (kind === "message") return "again";
     return afterLoss(this.workflows.body(id), this.workflows.states(id), isSandboxGone);
+  }
+
+  /** Notes what an attempt has come to so far. */
+  noteProgress(attemptId: string, progress: TurnSummary): void {
+    const attempt = this.store.attempt(attemptId);
+    if (attempt !== undefined && attempt.state !== "ended") this.store.updateAttempt(attemptId, { progress });
   }
 
   /** Asks for the end of an attempt; it ends when the runner says so, or without it. @returns false if it is being stopped or over */
@@ -374,7 +382,7 @@ export class PromptQueue {
     const ended = { ...attempt, state: "ended", endedMs: this.#now() } as const;
     this.store.updateAttempt(attemptId, { state: "ended", endedMs: ended.endedMs });
     this.#spans.endDispatch(this.kindOf(attempt), attempt.context, end.outcome, end.errorType);
-    this.#listener.attemptEnded(ended, end);
+    this.#listener.attemptEnded(ended, { ...end, summary: end.summary ?? attempt.progress ?? undefined });
     return ended;
   }
 

@@ -115,6 +115,8 @@ export class QueueSpans {
   ): void {
     this.#tracer.change("valet.queue.wait", waitContext, (span) => {
       if (reason !== undefined) {
+        // While it waits this is what it waits for, and in the end what it waited for last.
+        span.setAttribute("valet.queue.reason", reason);
         span.addEvent("valet.queue.reason", { "valet.queue.reason": reason, "valet.capacity.place": place });
       }
       if (on !== undefined) span.addLink({ context: on, attributes: { "valet.link.type": "waited_on" } });

@@ -5,19 +5,21 @@ import type { BackgroundCheck } from "./background-check.ts";
 import type { Changes } from "./changes.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { ChildSessions } from "./family/child-sessions.ts";
+import type { PromptQueue } from "./prompt-queue.ts";
 import type { GitCredentials } from "./repository.ts";
 import type { RunnerFrame, RunnerLink, RunnerLinkEvents } from "./runner-link.ts";
 import type { SandboxLifecycle } from "./sandbox/sandbox-lifecycle.ts";
 import type { SessionCredentials } from "./session-credentials.ts";
 import type { SessionState } from "./session-state.ts";
-import { TraceFrames } from "./trace-plane/trace-frames.ts";
-import type { SpanFrame, TraceStore } from "./trace-plane/trace-store.ts";
+import { type ReceivedFrame, TraceFrames } from "./trace-plane/trace-frames.ts";
+import type { TraceStore } from "./trace-plane/trace-store.ts";
 import type { Transactions } from "./transactions.ts";
 
 export interface RunnerEventsOptions {
   readonly state: SessionState;
   readonly transactions: Transactions;
   readonly traces: Pick<TraceStore, "acceptFrames" | "touch">;
+  readonly queue: Pick<PromptQueue, "noteProgress">;
   readonly changes: Changes;
   readonly link: () => RunnerLink;
   readonly dispatcher: () => Dispatcher;
@@ -98,12 +100,15 @@ export class RunnerEvents implements RunnerLinkEvents {
     else this.#acknowledge(frame.instanceId, frame.seq);
   }
 
-  #keepSpans(frames: readonly SpanFrame[]): void {
-    const { traces, changes, transactions, report } = this.#options;
+  #keepSpans(frames: readonly ReceivedFrame[]): void {
+    const { traces, queue, changes, transactions, report } = this.#options;
     try {
       transactions.run(() => {
         for (const [instanceId, seq] of traces.acceptFrames(frames)) this.#acknowledge(instanceId, seq);
-        for (const { otlp } of frames) for (const traceId of traceIdsIn(otlp)) changes.trace(traceId);
+        for (const { otlp, open = [], progress = [] } of frames) {
+          for (const traceId of traceIdsIn(otlp, ...open)) changes.trace(traceId);
+          for (const { attemptId, summary } of progress) queue.noteProgress(attemptId, summary);
+        }
       });
     } catch (error) {
       // Not acknowledged, so they come again.
@@ -167,8 +172,9 @@ export class RunnerEvents implements RunnerLinkEvents {
   }
 }
 
-function traceIdsIn(otlp: string): Set<string> {
-  return new Set(Array.from(otlp.matchAll(/"traceId"\s*:\s*"([0-9a-f]{32})"/g), ([, traceId]) => traceId as string));
+function traceIdsIn(...texts: string[]): Set<string> {
+  const ids = texts.flatMap((text) => Array.from(text.matchAll(/"traceId"\s*:\s*"([0-9a-f]{32})"/g), ([, id]) => id));
+  return new Set(ids as string[]);
 }
 
 /** The agent refuses models of our own provider that it was not told of when it started. */

@@ -289,7 +289,7 @@ export class RunnerLink {
 
   /** A peer that vanished without a close is found by its silence. */
   #checkSilence(): void {
-    const { ctx, state, timers, now, intervals, transactions } = this.#options;
+    const { state, timers, now, intervals, transactions } = this.#options;
     if (state.record.link.state !== "connected") return;
     const socket = this.#current();
     const connection = socket && connectionOf(socket);
@@ -297,14 +297,25 @@ export class RunnerLink {
       this.#down(false);
       return;
     }
-    const pingMs = ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0;
-    const lastMs = Math.max(connection.connectedMs, pingMs, this.#lastFrameMs.get(connection.id) ?? 0);
+    const lastMs = this.#lastSignMs(socket, connection);
     if (lastMs + intervals.linkSilenceMs > now()) {
       timers.set("link", lastMs + intervals.linkSilenceMs);
     } else {
       this.#down(false);
       transactions.afterCommit(() => close(socket, SILENT, "no sign of life"));
     }
+  }
+
+  #lastSignMs(socket: WebSocket, { id, connectedMs }: Connection): number {
+    const pingMs = this.#options.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0;
+    return Math.max(connectedMs, pingMs, this.#lastFrameMs.get(id) ?? 0);
+  }
+
+  /** Returns when the runner with the link last gave a sign of life, epoch ms; `undefined` where another runner has it, or none. */
+  lastSeenMs(instanceId: string): number | undefined {
+    const socket = this.#options.state.record.link.instanceId === instanceId ? this.#current() : undefined;
+    const connection = socket && connectionOf(socket);
+    return socket && connection && this.#lastSignMs(socket, connection);
   }
 
   #current(): WebSocket | undefined {

@@ -199,8 +199,8 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** One trace as OTLP/JSON, streamed; open spans have no end. */
   async readTrace(traceId: string): Promise<Result<ReadableStream<Uint8Array>>> {
-    return this.#read(({ traces }) => {
-      const otlp = traces.trace(traceId);
+    return this.#read(({ traces, link }) => {
+      const otlp = traces.trace(traceId, (instanceId) => link.lastSeenMs(instanceId));
       return otlp === undefined ? refuse("trace-not-found", "The session has no trace of this id.") : ok(otlp);
     });
   }

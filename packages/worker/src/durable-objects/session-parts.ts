@@ -121,7 +121,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   });
   const backgroundCheck = new BackgroundCheck((frame) => link.send(frame));
   const events = new RunnerEvents({
-    ...{ state, transactions, traces, changes, modelAccess, captureContent: tracing.captureContent },
+    ...{ state, transactions, traces, queue, changes, modelAccess, captureContent: tracing.captureContent },
     ...{ tracing: tracing.enabled, stuckTurnMs: intervals.stuckTurnMs, credentials, background },
     ...{ link: () => link, dispatcher: () => dispatcher, lifecycle: () => lifecycle, children: () => children, report },
     backgroundCheck,

@@ -2,7 +2,9 @@
  * Gathers the span frames that come in quick succession, so that they are stored as one: 200 spans then cost one segment, where
  * each frame would cost rows of its own. What is gathered needs no care: it is not acknowledged, and comes again if it is lost.
  */
-import type { SpanFrame } from "./trace-store.ts";
+import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
+
+export type ReceivedFrame = Omit<FromRunnerOf<"spans">, "type">;
 
 /** In characters: some 400 spans as models and tools have them, which fill two segments. */
 const FULL_LENGTH = 512 * 1024;
@@ -10,17 +12,17 @@ const FULL_LENGTH = 512 * 1024;
 const WAIT_MS = 50;
 
 export class TraceFrames {
-  readonly #store: (frames: readonly SpanFrame[]) => void;
-  #gathered: SpanFrame[] = [];
+  readonly #store: (frames: readonly ReceivedFrame[]) => void;
+  #gathered: ReceivedFrame[] = [];
   #length = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param store stores frames, in the order they came, and acknowledges them. Must not throw: nobody would hear it */
-  constructor(store: (frames: readonly SpanFrame[]) => void) {
+  constructor(store: (frames: readonly ReceivedFrame[]) => void) {
     this.#store = store;
   }
 
-  add(frame: SpanFrame): void {
+  add(frame: ReceivedFrame): void {
     this.#gathered.push(frame);
     this.#length += frame.otlp.length;
     if (this.#length >= FULL_LENGTH) this.flush();

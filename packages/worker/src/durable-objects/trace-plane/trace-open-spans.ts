@@ -66,8 +66,21 @@ export class TraceOpenSpans {
     return this.#read("WHERE owner = ?", owner);
   }
 
-  ofTrace(traceId: string): OpenSpan[] {
-    return this.#read("WHERE trace_id = ?", traceId);
+  /** With whose they are. */
+  ofTrace(traceId: string): { readonly owner: string; readonly span: OpenSpan }[] {
+    const query = "SELECT owner, span FROM trace_open WHERE trace_id = ?";
+    const rows = this.#sql.exec<{ owner: string; span: string }>(query, traceId).toArray();
+    return rows.flatMap(({ owner, span: text }) => {
+      const span = parseOpenSpan(text);
+      return span === undefined ? [] : [{ owner, span }];
+    });
+  }
+
+  count(owner: string): number {
+    const [row] = this.#sql
+      .exec<{ n: number }>("SELECT COUNT(*) AS n FROM trace_open WHERE owner = ?", owner)
+      .toArray();
+    return row?.n ?? 0;
   }
 
   all(): OpenSpan[] {

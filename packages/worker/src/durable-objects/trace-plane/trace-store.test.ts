@@ -1,3 +1,4 @@
+import { MAX_OPEN_SPANS } from "@valet/shared/protocol/runner-link";
 import type { ReadableSpan } from "@valet/shared/tracing";
 import { parseOpenSpan, serialiseSpan, Tracer } from "@valet/shared/tracing";
 import { describe, expect, test } from "vitest";
@@ -207,22 +208,52 @@ describe("open spans of a runner", () => {
       expect(attributeOf(report, "valet.dropped_spans.rejected")).toBe("1");
     }));
 
-  test("are not shown again when they are announced after their end", () =>
+  test("travel in span frames, in order with the ends: neither together nor when they come again is an ended span open", () =>
+    inStorage((storage) => {
+      const { store } = open(storage);
+      const { serialised } = openSpan("chat mock-1");
+      const begins = { instanceId: "run_1", seq: 1, otlp: NO_SPANS, open: [serialiseSpan(serialised)] };
+      const text = makeFrame({ name: "chat mock-1" }).replace(/"traceId":"\w+","spanId":"\w+"/, ids(serialised));
+      store.acceptFrames([begins]);
+      expect(store.traces()).toMatchObject([{ name: "chat mock-1", openSpans: 1, spans: 0 }]);
+      store.acceptFrames([{ instanceId: "run_1", seq: 2, otlp: text }]);
+      expect(store.traces()).toMatchObject([{ openSpans: 0, spans: 1 }]);
+      store.acceptFrames([begins, { ...begins, seq: 2 }]);
+      expect(store.traces()).toMatchObject([{ openSpans: 0, spans: 1 }]);
+      const other = openSpan("execute_tool bash").serialised;
+      const ended = makeFrame({ name: "execute_tool bash" }).replace(/"traceId":"\w+","spanId":"\w+"/, ids(other));
+      store.acceptFrames([
+        { ...begins, seq: 3, open: [serialiseSpan(other)] },
+        { instanceId: "run_1", seq: 4, otlp: ended },
+      ]);
+      expect(store.traces().map(({ openSpans, spans }) => [openSpans, spans])).toEqual([
+        [0, 1],
+        [0, 1],
+      ]);
+    }));
+
+  test("are served as their runner's, with when it was last heard of", () =>
     inStorage(async (storage) => {
       const { store } = open(storage);
-      const { serialised } = openSpan("valet.turn");
-      store.announce("run_1", serialised);
-      acceptFrame(
-        store,
-        "run_1",
-        1,
-        makeFrame({ name: "valet.turn" }).replace(/"traceId":"\w+","spanId":"\w+"/, ids(serialised)),
-      );
-      for (const fold of [false, true]) {
-        if (fold) store.fold();
-        store.announce("run_1", serialised);
-        expect(store.traces()).toMatchObject([{ openSpans: 0, spans: 1 }]);
+      const { serialised } = openSpan("chat mock-1");
+      const frame = { instanceId: "run_1", seq: 1, otlp: NO_SPANS, open: [serialiseSpan(serialised), "nonsense"] };
+      store.acceptFrames([frame]);
+      const stream = store.trace(serialised.context.traceId, () => NOW + 5) as ReadableStream;
+      const text = await new Response(stream).text();
+      expect(text).toContain('"service.name","value":{"stringValue":"valet-runner"}');
+      const [shown] = spansOf(text);
+      expect(attributeOf(shown, "valet.last_seen_ms")).toBe(String(NOW + 5));
+      expect(shown).not.toHaveProperty("endTimeUnixNano");
+    }));
+
+  test("are bounded: a runner does not fill the session's storage with them", () =>
+    inStorage((storage) => {
+      const { store } = open(storage);
+      for (let seq = 1; seq <= 3; seq++) {
+        const spans = Array.from({ length: MAX_OPEN_SPANS }, () => serialiseSpan(openSpan("chat mock-1").serialised));
+        store.acceptFrames([{ instanceId: "run_1", seq, otlp: NO_SPANS, open: spans }]);
       }
+      expect(rowCount(storage, "trace_open")).toBe(MAX_OPEN_SPANS);
     }));
 
   test("of another session are not shown, and none takes the place of the object's own", () =>
@@ -244,6 +275,8 @@ describe("open spans of a runner", () => {
       expect(store.traces()).toMatchObject([{ openSpans: 1 }]);
     }));
 });
+
+const NO_SPANS = '{"resourceSpans":[]}';
 
 function ids({ context }: Pick<ReadableSpan, "context">): string {
   return `"traceId":"${context.traceId}","spanId":"${context.spanId}"`;

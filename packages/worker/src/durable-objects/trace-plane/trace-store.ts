@@ -3,6 +3,7 @@
  * frames, the Worker's and the broker's by the requests that they hand over. What the object records is written in the
  * caller's transaction, with the state that it describes.
  */
+import { MAX_OPEN_SPANS } from "@valet/shared/protocol/runner-link";
 import { DOUBLE_KEYS, type ValetSpans } from "@valet/shared/spans";
 import {
   attributesToObject,
@@ -12,6 +13,7 @@ import {
   encodeSpan,
   isSampled,
   type OpenSpan,
+  parseOpenSpan,
   type ReadableSpan,
   type Resource,
   type SpanSink,
@@ -26,15 +28,7 @@ import { OBJECT, TraceOpenSpans } from "./trace-open-spans.ts";
 import { TraceOrigin } from "./trace-origin.ts";
 import { type Segment, type TailEntry, type TracePosition, TraceSegments, unpack } from "./trace-segments.ts";
 import type { TraceSummary } from "./trace-summary.ts";
-import {
-  groupsOfTrace,
-  REQUEST_END,
-  REQUEST_HEAD,
-  reportedDrops,
-  requestText,
-  spansOf,
-  streamOf,
-} from "./trace-text.ts";
+import { groupsOfTrace, REQUEST_END, REQUEST_HEAD, reportedDrops, requestText, streamOf } from "./trace-text.ts";
 
 export interface TraceStoreOptions {
   readonly sessionId: string;
@@ -59,6 +53,8 @@ export interface SpanFrame {
   readonly instanceId: string;
   readonly seq: number;
   readonly otlp: string;
+  /** Spans that are open by then, as `serialiseSpan` writes them. */
+  readonly open?: readonly string[] | undefined;
 }
 
 /** OTLP/JSON of others: of a runner, or of the Worker or the broker. */
@@ -110,28 +106,29 @@ export class TraceStore implements SpanSink {
   }
 
   /**
-   * A runner has begun a span: it is shown as open, and sealed if the runner is lost. Nothing happens where the span is
-   * another session's, or has ended: an announcement may come again after the end, and after the seal.
+   * Keeps a span that a runner has begun: it is shown as open, and sealed if the runner is lost. Ignores spans of other sessions
+   * and spans that were sealed. The caller knows that the span has not ended: announcements come in order with the ends.
    */
   announce(instanceId: string, span: OpenSpan): void {
-    const { traceId, spanId } = span.context;
-    if (attributesToObject(span.attributes)["valet.session.id"] !== this.#options.sessionId) return;
-    if (this.#open.isSealed(spanId) || this.#hasEnded(traceId, spanId)) return;
-    this.#open.keep(instanceId, span);
+    this.#keepOpen(instanceId, [span]);
     this.touch(instanceId);
+  }
+
+  #keepOpen(instanceId: string, spans: readonly OpenSpan[]): void {
+    const { sessionId, ownTracesOnly } = this.#options;
+    for (const { context, parent, ...span } of spans) {
+      const isOwn = attributesToObject(span.attributes)["valet.session.id"] === sessionId;
+      const isForeign = ownTracesOnly && parent !== undefined && !this.isOwnTrace(context.traceId);
+      if (!isOwn || isForeign || this.#open.isSealed(context.spanId)) continue;
+      // A runner that has more of them is not one of ours.
+      if (this.#open.count(instanceId) >= MAX_OPEN_SPANS && this.#open.get(context.spanId) === undefined) continue;
+      this.#open.keep(instanceId, { context, parent, ...span });
+    }
   }
 
   /** Whether the session has spans of the trace, or its sandbox may begin it. */
   isOwnTrace(traceId: string): boolean {
     return this.#origin.isOwn(traceId);
-  }
-
-  #hasEnded(traceId: string, spanId: string): boolean {
-    for (const { text } of this.#requestsOf(traceId)) {
-      // Looking for the id is quick, and few announcements come twice.
-      if (text.includes(spanId) && spansOf(text).some((span) => span.spanId === spanId)) return true;
-    }
-    return false;
   }
 
   /** The runner has given a sign of life. */
@@ -150,12 +147,7 @@ export class TraceStore implements SpanSink {
    */
   seal(instanceId: string, errorType: string): number {
     const lastSeenMs = this.#instance(instanceId)?.last_seen_ms ?? this.#options.now();
-    const resource = encodeResource({
-      ...this.#options.resource,
-      "service.name": "valet-runner",
-      "service.instance.id": instanceId,
-    });
-    const tracer = this.#tracerTo(resource, "@valet/runner");
+    const tracer = this.#tracerTo(this.#runnerResource(instanceId), "@valet/runner");
     const open = this.#open.of(instanceId);
     this.#storage.transactionSync(() => {
       for (const each of open) {
@@ -180,10 +172,14 @@ export class TraceStore implements SpanSink {
     const durable = new Map<string, number>();
     this.#storage.transactionSync(() => {
       const requests: ReceivedRequest[] = [];
-      for (const { instanceId, seq, otlp } of frames) {
+      for (const { instanceId, seq, otlp, open = [] } of frames) {
         const lastSeq = durable.get(instanceId) ?? this.#instance(instanceId)?.last_seq ?? 0;
         durable.set(instanceId, Math.max(seq, lastSeq));
-        if (seq > lastSeq) requests.push({ otlp, runnerInstanceId: instanceId });
+        if (seq <= lastSeq) continue;
+        requests.push({ otlp, runnerInstanceId: instanceId });
+        // Before the ends, which may be in a later one of these frames.
+        const spans = open.flatMap((text) => parseOpenSpan(text) ?? []);
+        this.#keepOpen(instanceId, spans);
       }
       this.#acceptRequests(requests);
       for (const [instanceId, seq] of requests.length === 0 ? [] : durable) {
@@ -261,6 +257,15 @@ export class TraceStore implements SpanSink {
   #instance(instanceId: string): { last_seq: number; last_seen_ms: number } | undefined {
     const query = "SELECT last_seq, last_seen_ms FROM trace_instances WHERE instance_id = ?";
     return this.#storage.sql.exec<{ last_seq: number; last_seen_ms: number }>(query, instanceId).toArray()[0];
+  }
+
+  #lastSeenMs(instanceId: string, seenMs = 0): number | undefined {
+    return Math.max(seenMs, this.#instance(instanceId)?.last_seen_ms ?? 0) || undefined;
+  }
+
+  #runnerResource(instanceId: string): string {
+    const runner = { "service.name": "valet-runner", "service.instance.id": instanceId };
+    return encodeResource({ ...this.#options.resource, ...runner });
   }
 
   /** Counts spans that are lost: the next segment says so to the backend. */
@@ -348,12 +353,21 @@ export class TraceStore implements SpanSink {
 
   /**
    * One trace as OTLP/JSON, a segment at a time: the largest ones exceed what an object can hold or hand over at once. Spans
-   * that are still open have no `endTimeUnixNano`. `undefined` when there is nothing of the trace.
+   * that are still open have no `endTimeUnixNano`; those of a runner say when it was last heard of. `undefined` when there is
+   * nothing of the trace.
+   * @param seenMs when a runner gave a sign of life that is not stored, by its instance id
    */
-  trace(traceId: string): ReadableStream<Uint8Array> | undefined {
-    const open = this.#open.ofTrace(traceId).map((span) => {
-      const text = encodeSpan({ ...span, scope: OPEN_SCOPE, endTime: undefined, doubleKeys: DOUBLE_KEYS });
-      return `{"resource":${this.#resource},"scopeSpans":[{"scope":${encodeScope(OPEN_SCOPE)},"spans":[${text}]}]}`;
+  trace(
+    traceId: string,
+    seenMs: (instanceId: string) => number | undefined = () => undefined,
+  ): ReadableStream<Uint8Array> | undefined {
+    const open = this.#open.ofTrace(traceId).map(({ owner, span }) => {
+      const lastSeenMs = owner === OBJECT ? undefined : this.#lastSeenMs(owner, seenMs(owner));
+      const seen = lastSeenMs === undefined ? [] : ["valet.last_seen_ms", lastSeenMs];
+      const attributes = [...span.attributes, ...seen];
+      const text = encodeSpan({ ...span, attributes, scope: OPEN_SCOPE, endTime: undefined, doubleKeys: DOUBLE_KEYS });
+      const resource = owner === OBJECT ? this.#resource : this.#runnerResource(owner);
+      return `{"resource":${resource},"scopeSpans":[{"scope":${encodeScope(OPEN_SCOPE)},"spans":[${text}]}]}`;
     });
     const groups = this.#groupsOf(traceId, open);
     const first = groups.next().value;

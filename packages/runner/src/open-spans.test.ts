@@ -1,0 +1,82 @@
+import { parseOpenSpan, Tracer } from "@valet/shared/tracing";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { OpenSpans } from "./open-spans.ts";
+
+/** Open spans on a clock of the test's. */
+function setUp() {
+  let nowMs = 0;
+  const spans = new OpenSpans({ now: () => nowMs });
+  const tracer = new Tracer({
+    scope: { name: "test" },
+    sink: { onStart: (span) => spans.begun(span), onEnd: ({ context }) => spans.ended(context.spanId) },
+  });
+  return { spans, begin: (name: string) => tracer.startSpan(name), at: (ms: number) => (nowMs = ms) };
+}
+
+const names = (texts: readonly string[]) => texts.map((text) => parseOpenSpan(text)?.name);
+
+describe("open spans", () => {
+  test("are told of once they have been open for 250 ms, parents first, each once", () => {
+    const { spans, begin, at } = setUp();
+    expect(spans.dueInMs()).toBeUndefined();
+    begin("valet.turn");
+    at(100);
+    begin("chat mock-1");
+    begin("short").end();
+    expect(spans.dueInMs()).toBe(150);
+    expect(spans.take()).toEqual([]);
+    at(250);
+    expect(names(spans.take())).toEqual(["valet.turn"]);
+    at(350);
+    expect(names(spans.take())).toEqual(["chat mock-1"]);
+    expect(spans.dueInMs()).toBeUndefined();
+    expect(names(spans.told())).toEqual(["valet.turn", "chat mock-1"]);
+  });
+
+  test("are told as they are by then", () => {
+    const { spans, begin, at } = setUp();
+    const span = begin("chat mock-1");
+    span.setAttribute("gen_ai.request.model", "mock-1");
+    at(300);
+    expect(spans.take()[0]).toContain("mock-1");
+  });
+
+  test("are told of again when something was heard, every 5 s at the most", () => {
+    const { spans, begin, at } = setUp();
+    const { spanId } = begin("chat mock-1").context;
+    at(300);
+    spans.take();
+    for (const ms of [400, 500, 600]) spans.heard(spanId, ms);
+    expect(spans.dueInMs()).toBe(5_000);
+    at(5_300);
+    expect(parseOpenSpan(spans.take()[0] ?? "")?.attributes).toEqual(["valet.last_heard_ms", 600]);
+    expect(spans.dueInMs()).toBeUndefined();
+  });
+
+  test("that have ended are never told of", () => {
+    const step = fc.record({
+      index: fc.nat(5),
+      ms: fc.nat(400),
+      what: fc.constantFrom("begin", "end", "heard", "take"),
+    });
+    fc.assert(
+      fc.property(fc.array(step), (steps) => {
+        const { spans, begin, at } = setUp();
+        const open = new Map<number, ReturnType<typeof begin>>();
+        let now = 0;
+        for (const { index, ms, what } of steps) {
+          now += ms;
+          at(now);
+          const span = open.get(index);
+          if (what === "begin" && span === undefined) open.set(index, begin(String(index)));
+          else if (what === "heard" && span !== undefined) spans.heard(span.context.spanId, now);
+          else if (what === "end") {
+            span?.end();
+            open.delete(index);
+          } else for (const name of names(spans.take())) expect([...open.keys()]).toContain(Number(name));
+        }
+      }),
+    );
+  });
+});

@@ -1,0 +1,96 @@
+// What tracing costs the object a turn: transactions and rows written, counted at the real database. A turn like the demo's,
+// with its spans known as open while it runs.
+import { runInDurableObject } from "cloudflare:test";
+import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
+import { encodeTraces, type ReadableSpan, SpanKind, serialiseSpan, Tracer } from "@valet/shared/tracing";
+import { expect, test } from "vitest";
+import { eventually } from "../../test/eventually.ts";
+import type { FakeRunner } from "../../test/fake-runner.ts";
+import { TestSession } from "../../test/session.ts";
+
+interface Costs {
+  commits: number;
+  rows: number;
+}
+
+/** Counts, from now on, what the object of a session does with its database. */
+async function count(session: TestSession): Promise<() => Promise<Costs>> {
+  const costs: Costs = { commits: 0, rows: 0 };
+  await runInDurableObject(session.stub, (_object, { storage }) => {
+    const { sql } = storage;
+    const exec = sql.exec.bind(sql);
+    sql.exec = ((query: string, ...values: unknown[]) => {
+      const cursor = exec(query, ...values);
+      if (!/^\s*(?:SELECT|WITH)\b/i.test(query)) costs.rows += cursor.rowsWritten;
+      return cursor;
+    }) as typeof sql.exec;
+    const transactionSync = storage.transactionSync.bind(storage);
+    let depth = 0;
+    storage.transactionSync = ((work: () => unknown) => {
+      const rows = costs.rows;
+      depth++;
+      try {
+        return transactionSync(work);
+      } finally {
+        depth--;
+        // One that writes nothing costs nothing.
+        if (depth === 0 && costs.rows > rows) costs.commits++;
+      }
+    }) as typeof storage.transactionSync;
+  });
+  return () => runInDurableObject(session.stub, () => ({ ...costs }));
+}
+
+/** The runner's spans of a turn, told of in `frames` span frames: each tells of an open one and ends the one before. */
+function turnFrames(session: TestSession, traceparent: string, instanceId: string, frames: number) {
+  const [, traceId = "", spanId = ""] = traceparent.split("-");
+  const ended: ReadableSpan[] = [];
+  const tracer = new Tracer({
+    scope: { name: "@valet/runner" },
+    sink: { onStart: () => {}, onEnd: (span) => ended.push(span) },
+  });
+  const parent = { traceId, spanId, traceFlags: 3, traceState: "", isRemote: true };
+  const attributes = { "valet.session.id": session.id };
+  const turn = tracer.startSpan("valet.turn", { kind: SpanKind.CONSUMER, parent, attributes });
+  return Array.from({ length: frames }, (_, index): FromRunnerOf<"spans"> => {
+    const open = tracer.startSpan(index % 2 === 0 ? "chat scripted" : "execute_tool read", {
+      parent: turn,
+      attributes,
+    });
+    const otlp = encodeTraces({ "service.name": "valet-runner" }, ended.splice(0));
+    const spans = index === 0 ? [turn, open] : [open];
+    const texts = spans.map((span) => serialiseSpan(span as unknown as ReadableSpan));
+    open.end();
+    return { type: "spans", instanceId, seq: index + 1, otlp, open: texts };
+  });
+}
+
+async function takeTurn(session: TestSession, runner: FakeRunner, frames: number, seen: (costs: Costs) => void) {
+  const read = await count(session);
+  await session.send("go");
+  const { attemptId, traceparent = "" } = await runner.accept();
+  for (const frame of turnFrames(session, traceparent, runner.instanceId, frames)) {
+    runner.send(frame);
+    // As far apart as the runner keeps them: none is stored together with another.
+    await eventually(() =>
+      expect(runner.heard).toContainEqual(expect.objectContaining({ type: "spans-ack", seq: frame.seq })),
+    );
+  }
+  await runner.end(attemptId);
+  await eventually(async () => expect((await session.view()).agent).toBe("idle"));
+  seen(await read());
+}
+
+test("a span frame costs one commit and a handful of rows, whatever it tells of open spans", async () => {
+  const costs: Costs[] = [];
+  for (const frames of [1, 13]) {
+    const { session, runner } = await TestSession.running();
+    await takeTurn(session, runner, frames, (each) => costs.push(each));
+  }
+  const [short, long] = costs as [Costs, Costs];
+  // A commit of another origin, the projection's, may fall into the longer turn.
+  expect(long.commits - short.commits).toBeLessThanOrEqual(12 + 2);
+  expect((long.rows - short.rows) / 12).toBeLessThanOrEqual(5);
+  expect(short.commits).toBeLessThanOrEqual(6);
+  expect(short.rows).toBeLessThanOrEqual(45);
+});
