@@ -367,7 +367,10 @@ describe("a child session", () => {
       ({ name, attributes }) =>
         name === "valet.child_session.report" && attributes["valet.child_session.event"] === "completed",
     );
-    expect(told).toMatchObject({ traceId: first.traceId, parentSpanId: first.spanId });
+    expect(told).toMatchObject({
+      parentSpanId: undefined,
+      links: [{ type: "caused_by", traceId: first.traceId }],
+    });
     const answered = spansOf(parentId).find(
       ({ name, attributes }) => name === "valet.prompt" && attributes["valet.message.source"] === "system",
     );

@@ -40,6 +40,7 @@ export class TracePlane extends DurableObject<Env> {
       now: Date.now,
     });
     this.#export = new TraceExport(storage.sql, this.#store, {
+      sessionId,
       url: exportUrl,
       headers: {},
       compression: "gzip",

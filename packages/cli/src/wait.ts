@@ -38,7 +38,9 @@ export function waitForStatus(
     const ended = session.status === "error" || session.status === "terminated";
     if (ended && !statuses.includes(session.status)) {
       const why = session.errorType === undefined ? "" : ` (${session.errorType})`;
-      throw new UserError(`The session is ${session.status}${why}.`);
+      throw new UserError(
+        [`The session is ${session.status}${why}.`, session.failure?.message].filter(Boolean).join(" "),
+      );
     }
     return session;
   };
@@ -106,6 +108,18 @@ export function waitForWorkflow(
     return workflow;
   };
   return waitFor(`workflow ${executionId}`, ask, ({ status }) => status === "done", timeoutMs);
+}
+
+/** How a message or workflow ended, in lines for people: none where all is well. */
+export function outcomeLines({
+  outcome,
+  errorType,
+  outcomeReason,
+  failure,
+}: Pick<MessageView, "outcome" | "errorType" | "outcomeReason" | "failure">): string[] {
+  if (outcome === "ok") return [];
+  const lines = [`Outcome: ${[outcome, errorType ?? outcomeReason].filter(Boolean).join(", ")}.`];
+  return failure === undefined ? lines : [...lines, failure.message];
 }
 
 /** The text of an answer. */

@@ -27,9 +27,18 @@ export function createProgress(
   };
 }
 
-function stateOf({ status, outcome, errorType, outcomeReason, exitCode, duration_ms }: WorkflowStepView): string {
+function stateOf({
+  status,
+  outcome,
+  errorType,
+  outcomeReason,
+  failure,
+  exitCode,
+  duration_ms,
+}: WorkflowStepView): string {
   if (status === "running") return status;
   const code = exitCode === undefined || exitCode === 0 ? undefined : `exit code ${exitCode}`;
   const time = duration_ms === undefined ? undefined : `${(duration_ms / 1000).toFixed(1)} s`;
-  return [outcome, errorType ?? outcomeReason, code, time].filter(Boolean).join(", ");
+  const cause = failure?.cause === undefined ? undefined : `the last model: ${failure.cause}`;
+  return [outcome, errorType ?? outcomeReason, cause, code, time].filter(Boolean).join(", ");
 }

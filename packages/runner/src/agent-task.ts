@@ -8,7 +8,15 @@ import type {
   ToRunnerOf,
   TurnSummary,
 } from "@valet/shared/protocol/runner-link";
-import { type EndedBy, ERRORS, endedBy, type Marked, type SpanAttributes, type ValetSpans } from "@valet/shared/spans";
+import {
+  type EndedBy,
+  ERRORS,
+  type ErrorType,
+  endedBy,
+  type Marked,
+  type SpanAttributes,
+  type ValetSpans,
+} from "@valet/shared/spans";
 import type { SpanContext, Tracer } from "@valet/shared/tracing";
 import { AgentPrompt, mayFailOver, type PromptLimits } from "./opencode/agent-prompt.ts";
 import { AnswerParts, partsOfHistory } from "./opencode/answer-parts.ts";
@@ -83,6 +91,8 @@ export interface TaskResult {
   readonly outcome: Ending["outcome"];
   /** Absent where the outcome is `ok`. */
   readonly errorType?: TaskErrorType;
+  readonly cause?: ErrorType;
+  readonly causeOf?: string;
   readonly opencodeSessionId?: string;
   readonly parts: MessagePart[];
   readonly summary: TurnSummary;
@@ -214,7 +224,12 @@ export class AgentTask {
       failed = ending;
       follows = attempt.context;
     }
-    return { ending: { outcome: "error", errorType: "model_chain_exhausted" } satisfies Ending, userMessageIds };
+    const ending: Ending = {
+      ...{ outcome: "error", errorType: "model_chain_exhausted" },
+      ...(failed?.errorType !== undefined && { cause: failed.errorType }),
+      ...(this.#model !== undefined && { causeOf: this.#model }),
+    };
+    return { ending, userMessageIds };
   }
 
   /** @param place the model's in the list of preference, from 1 */
@@ -321,6 +336,8 @@ export class AgentTask {
     return {
       outcome: ending.outcome,
       ...(errorType === undefined ? {} : { errorType }),
+      ...(ending.cause === undefined ? {} : { cause: ending.cause }),
+      ...(ending.causeOf === undefined ? {} : { causeOf: ending.causeOf }),
       ...(opencodeSessionId === undefined ? {} : { opencodeSessionId }),
       parts,
       summary: this.progress(),

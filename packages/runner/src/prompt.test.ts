@@ -309,7 +309,12 @@ test("a model that fails gives way to the next, which links it", async () => {
 test("every model fails: the chain is exhausted, and that is an error", async () => {
   const { opencode, runner, started } = setUp({ onPrompt: (prompt) => void prompt.play("error") });
   const { done } = runner.run(dispatch({ models: ["a/one", "a/two"] }));
-  expect(await done).toMatchObject({ outcome: "error", errorType: "model_chain_exhausted" });
+  const result = await done;
+  expect(result).toMatchObject({ outcome: "error", errorType: "model_chain_exhausted", causeOf: "valet/default" });
+  // Why the last model failed is what a person needs to know.
+  const last = started.filter(({ name }) => name.startsWith("invoke_agent ")).at(-1);
+  expect(result.cause).toBe(attributesOf(last)["error.type"]);
+  expect(attributesOf(started[0])["valet.error.cause"]).toBe(result.cause);
   expect(opencode.prompts.map(({ model }) => model)).toEqual(["a/one", "a/two", "valet/default"]);
   expect(started[0]).toMatchObject({ name: "valet.turn", statusCode: StatusCode.ERROR });
   expect(attributesOf(started[0])).toMatchObject({ "valet.turn.failover_count": 2 });

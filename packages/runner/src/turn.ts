@@ -20,6 +20,9 @@ export interface TurnResult {
   readonly outcome: "ok" | "error" | "aborted";
   /** Absent where the outcome is `ok`. */
   readonly errorType?: ErrorType;
+  /** Where every model failed: why the last one did, and which that was. */
+  readonly cause?: ErrorType;
+  readonly causeOf?: string;
   readonly opencodeSessionId?: string;
   readonly parts: MessagePart[];
   readonly summary: TurnSummary;
@@ -75,10 +78,11 @@ export class Turn {
     return this.#task.toolContext(call);
   }
 
-  #end({ outcome, errorType, opencodeSessionId, summary, failovers }: TaskResult): void {
+  #end({ outcome, errorType, cause, opencodeSessionId, summary, failovers }: TaskResult): void {
     const { timeToFirstTokenMs } = summary;
     this.#span.setAttributes({
       "valet.opencode.session.id": opencodeSessionId,
+      "valet.error.cause": cause,
       "valet.turn.failover_count": failovers,
       "valet.turn.model_call_count": summary.modelCalls,
       "valet.turn.retry_count": summary.retries,

@@ -46,6 +46,8 @@ type StepErrorType = EndReason<`valet.workflow.step ${string}`>;
 interface StepEnd {
   readonly outcome: Extract<Outcome, "ok" | "error" | "aborted" | "superseded">;
   readonly errorType?: StepErrorType | undefined;
+  readonly cause?: ErrorType | undefined;
+  readonly causeOf?: string | undefined;
   readonly exitCode?: number | undefined;
   readonly output: string;
 }
@@ -158,15 +160,17 @@ export class Workflow {
     const startMs = this.#nowMs();
     const span = this.#startSpan(index, step, startMs);
     this.#options.onStep(this.#dispatch.attemptId, { index, status: "running" }, openSpanText(span));
-    const { outcome, errorType, exitCode, output } =
+    const { outcome, errorType, cause, causeOf, exitCode, output } =
       "prompt" in step ? await this.#ask(step.prompt, span, startMs) : await this.#command(index, step.run, span);
     this.#current = undefined;
     const endMs = this.#nowMs();
-    span.setAttribute("process.exit.code", exitCode);
+    span.setAttributes({ "process.exit.code": exitCode, "valet.error.cause": cause });
     endWith(span, outcome, errorType, endMs);
     this.#tell({
       ...{ index, status: "done", outcome: outcome === "superseded" ? "aborted" : outcome },
       ...(errorType !== undefined && { errorType }),
+      ...(cause !== undefined && { cause }),
+      ...(causeOf !== undefined && { causeOf }),
       ...(exitCode !== undefined && { exitCode }),
       ...(output !== "" && { output }),
       durationMs: endMs - startMs,
@@ -187,7 +191,8 @@ export class Workflow {
     this.#current = undefined;
     this.#opencodeSessionId = result.opencodeSessionId ?? this.#opencodeSessionId;
     this.#summary = addSummaries(this.#summary, result.summary);
-    return { outcome: result.outcome, errorType: result.errorType, output: answerOf(result) };
+    const { outcome, errorType, cause, causeOf } = result;
+    return { outcome, errorType, cause, causeOf, output: answerOf(result) };
   }
 
   async #command(index: number, run: string, span: StepSpan): Promise<StepEnd> {

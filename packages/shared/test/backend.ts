@@ -69,7 +69,8 @@ function answer(script: Script, response: ServerResponse): void {
   if ("behaviour" in next) {
     misbehave(next.behaviour, script, response);
   } else {
-    response.writeHead(next.status, next.headers).end(next.body);
+    const body = next.base64 === undefined ? next.body : Buffer.from(next.base64, "base64");
+    response.writeHead(next.status, next.headers).end(body);
   }
 }
 

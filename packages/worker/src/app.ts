@@ -10,6 +10,7 @@ import { agentRequests } from "./routes/agent-requests.ts";
 import { health } from "./routes/health.ts";
 import { lifecycle } from "./routes/lifecycle.ts";
 import { messages } from "./routes/messages.ts";
+import { resend } from "./routes/resend.ts";
 import { sessions } from "./routes/sessions.ts";
 import { clientSocket, runnerSocket } from "./routes/sockets.ts";
 import { tickets } from "./routes/tickets.ts";
@@ -54,7 +55,7 @@ export function createApp() {
   app.use("/api/*", limitChanges, limitBody);
   app.use("/api/sessions/:id/*", requireSession);
   for (const routes of [
-    ...[sessions, messages, workflows, lifecycle, agentRequests, traces, turns, tickets, clientSocket],
+    ...[sessions, messages, workflows, lifecycle, agentRequests, traces, turns, resend, tickets, clientSocket],
   ]) {
     app.route("/", routes);
   }

@@ -6,6 +6,7 @@ import type {
   ClearedQueue,
   CreateSession,
   MessageList,
+  ResentSpans,
   SendMessage,
   StartWorkflow,
   TraceList,
@@ -58,6 +59,8 @@ export interface SessionCalls extends CapacityHolder {
   readTrace(traceId: string): Answer<ReadableStream<Uint8Array>>;
   /** Lines of OTLP/JSON. */
   spans(): Promise<ReadableStream<Uint8Array>>;
+  /** Sends what waits for the backend, also after the session has given up; waits for that for some seconds. */
+  resend(): Answer<ResentSpans>;
   /** Takes spans of the session that the Worker made, as OTLP/JSON text. */
   recordSpans(otlpJson: string): Promise<void>;
 

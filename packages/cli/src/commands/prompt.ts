@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
-import { answerText, waitForMessage } from "../wait.ts";
+import { answerText, outcomeLines, waitForMessage } from "../wait.ts";
 import { parseSeconds } from "./arguments.ts";
 
 interface PromptOptions extends GlobalOptions {
@@ -47,7 +47,7 @@ export function addPrompt(program: Command): void {
       if (options.json) printJson({ sessionId, message });
       else print(answerText(message) || `(no text; outcome ${message.outcome})`);
       if (message.outcome !== "ok") {
-        report(`Outcome: ${[message.outcome, message.errorType ?? message.outcomeReason].filter(Boolean).join(", ")}.`);
+        outcomeLines(message).forEach(report);
         process.exitCode = ExitCode.FAILED;
       }
       report(`Trace:   pnpm valet trace ${sessionId} ${message.traceId ?? ""}`);

@@ -1,5 +1,16 @@
+import { viewFailure } from "@valet/shared/protocol/failure";
 import { expect, test } from "vitest";
 import { familyLines } from "./sessions.ts";
+
+test("below a session that has no sandbox stands why, and what to do", () => {
+  const failure = viewFailure("git_ref_not_found", { stage: "git_setup", attempts: 1 });
+  const spent = { turns: 0, cost_usd: 0, tokens_input: 0, tokens_output: 0 };
+  const session = { status: "error", agent: "none", createdAt: "2026-01-01T00:00:00.000Z", queueLength: 0 } as const;
+  const [, why] = familyLines({ sessions: [{ ...session, ...spent, id: "ses_a", depth: 0, failure }], total: spent });
+  expect(why).toBe(
+    "   git_ref_not_found: The branch or ref does not exist. Check the spelling of the branch or ref, and create the session again. The start had come to the stage `git_setup`. Valet gave up after 1 attempt.",
+  );
+});
 
 test("a family is drawn as a tree with its costs and their sum", () => {
   const at = { status: "running", agent: "idle", createdAt: "2026-01-01T00:00:00.000Z" } as const;

@@ -1,3 +1,4 @@
+import type { FailureView } from "@valet/shared/protocol/failure";
 import type { FamilyView } from "@valet/shared/protocol/session-api";
 import type { Command } from "commander";
 import { type ApiClient, ApiError } from "../api-client.ts";
@@ -52,14 +53,16 @@ interface ListedSession extends TreeSession {
   readonly agent: string;
   readonly queueLength: number;
   readonly createdAt: string;
+  readonly failure?: FailureView | undefined;
 }
 
-/** One line a session, children below their parents and set in. */
+/** One line a session, children below their parents and set in; below one that has no sandbox, why. */
 function sessionLines<S extends ListedSession>(sessions: readonly S[], more: (session: S) => string): string[] {
-  return placeSessions(sessions).map(({ session, depth }) => {
-    const { id, status, agent, queueLength, createdAt } = session;
+  return placeSessions(sessions).flatMap(({ session, depth }) => {
+    const { id, status, agent, queueLength, createdAt, failure } = session;
     const queued = queueLength > 0 ? `, ${queueLength} queued` : "";
     const name = depth === 0 ? id : `${"   ".repeat(depth - 1)}└─ ${id}`;
-    return [name, `${status} (${agent}${queued})`.padEnd(24), createdAt, more(session)].join("  ").trimEnd();
+    const line = [name, `${status} (${agent}${queued})`.padEnd(24), createdAt, more(session)].join("  ").trimEnd();
+    return failure === undefined ? [line] : [line, `${"   ".repeat(depth)}   ${failure.type}: ${failure.message}`];
   });
 }

@@ -96,7 +96,8 @@ async function takeTurn(api: ApiClient, sessionId: string, timeoutMs: number): P
     const { messageId } = await api.sendMessage(sessionId, { content: PROMPT });
     const { traceId, ...message } = await waitForMessage(api, sessionId, messageId, report, timeoutMs);
     const { outcome, errorType = message.outcomeReason } = message;
-    const detail = errorType === undefined ? `${outcome}` : `${outcome} (${errorType})`;
+    const why = message.failure === undefined ? "" : `: ${message.failure.message}`;
+    const detail = errorType === undefined ? `${outcome}` : `${outcome} (${errorType})${why}`;
     if (traceId !== undefined) return { ok: outcome === "ok", detail, traceId };
     return { ok: false, detail: `${detail}; it has no trace: tracing is off (OTEL_SDK_DISABLED?)` };
   } catch (error) {

@@ -3,7 +3,7 @@ import { text } from "node:stream/consumers";
 import type { Command } from "commander";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { ExitCode, UserError } from "../errors.ts";
-import { waitForWorkflow } from "../wait.ts";
+import { outcomeLines, waitForWorkflow } from "../wait.ts";
 import { createProgress } from "../workflow-progress.ts";
 import { parseSeconds } from "./arguments.ts";
 
@@ -40,9 +40,8 @@ The file, or standard input for -, holds what the API takes:
       const workflow = await waitForWorkflow(api, sessionId, executionId, report, progress, options.timeout);
       if (options.json) printJson({ sessionId, workflow });
       if (workflow.outcome !== "ok") process.exitCode = ExitCode.FAILED;
-      report(
-        `Outcome: ${[workflow.outcome, workflow.errorType ?? workflow.outcomeReason].filter(Boolean).join(", ")}.`,
-      );
+      if (workflow.outcome === "ok") report("Outcome: ok.");
+      else outcomeLines(workflow).forEach(report);
       report(`Trace:   pnpm valet trace ${sessionId} ${workflow.traceId ?? ""}`);
     });
 }

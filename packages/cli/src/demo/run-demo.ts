@@ -4,7 +4,7 @@ import { demoMessages } from "@valet/scripted-model";
 import type { ApiClient } from "../api-client.ts";
 import { UserError } from "../errors.ts";
 import { readSpans, type TraceSpan } from "../trace-tree.ts";
-import { answerText, waitForMessage, waitForStatus } from "../wait.ts";
+import { answerText, outcomeLines, waitForMessage, waitForStatus } from "../wait.ts";
 import { findFaults } from "./expected-spans.ts";
 
 export interface DemoResult {
@@ -43,10 +43,7 @@ async function converse(api: ApiClient, id: string, content: string, report: (li
   report(`> ${content}`);
   const { messageId } = await api.sendMessage(id, { content });
   const message = await waitForMessage(api, id, messageId, (line) => report(`  ${line}`), TURN_TIMEOUT_MS);
-  if (message.outcome !== "ok")
-    throw new UserError(
-      `The turn ended: ${message.outcome}, ${message.errorType ?? message.outcomeReason ?? "no reason"}.`,
-    );
+  if (message.outcome !== "ok") throw new UserError(["The turn did not end well.", ...outcomeLines(message)].join(" "));
   const answer = answerText(message);
   report(
     answer

@@ -56,6 +56,9 @@ export interface Ending {
   readonly outcome: Extract<Outcome, "ok" | "error" | "aborted" | "superseded">;
   /** Absent where the outcome is `ok`. */
   readonly errorType?: ErrorType;
+  /** Where every model failed: why the last one did, and which that was, as `provider/model`. */
+  readonly cause?: ErrorType;
+  readonly causeOf?: string;
 }
 
 export const OK: Ending = { outcome: "ok" };

@@ -314,6 +314,9 @@ export const FromRunner = z.discriminatedUnion("type", [
     attemptId: id,
     outcome: z.enum(["ok", "error", "aborted"]),
     errorType: z.string().max(64).optional(),
+    /** Where every model failed: why the last one did, and which that was. */
+    cause: z.string().max(64).optional(),
+    causeOf: ModelRef.optional(),
     opencodeSessionId: id.optional(),
     parts: z.array(MessagePart).max(2000),
     summary: TurnSummary,
@@ -334,6 +337,9 @@ export const FromRunner = z.discriminatedUnion("type", [
     attemptId: id,
     outcome: z.enum(["ok", "error", "aborted"]),
     errorType: z.string().max(64).optional(),
+    /** What lies behind it, as in `turn-ended`. */
+    cause: z.string().max(64).optional(),
+    causeOf: ModelRef.optional(),
     opencodeSessionId: id.optional(),
     /** Of the steps that this attempt has begun or skipped, in order. */
     steps: z.array(WorkflowStepState).max(MAX_WORKFLOW_STEPS),

@@ -136,6 +136,7 @@ export const PageQuery = z.strictObject({
 });
 export const SessionsQuery = PageQuery.extend({
   parentSessionId: SessionId.describe("Only the children of this session").optional(),
+  exportProblem: z.literal("true").describe("Only those whose spans do not reach the backend").optional(),
 });
 /** For lists whose pages are as long as the server says. */
 export const CursorQuery = PageQuery.pick({ cursor: true });
@@ -164,7 +165,32 @@ export const Ticket = z.object({
   expiresAt: z.iso.datetime(),
 });
 export type Ticket = z.infer<typeof Ticket>;
-export const Health = z.object({ status: z.literal("ok") });
+export const Health = z.object({
+  status: z.literal("ok"),
+  export: z
+    .object({
+      sessions: z.int().nonnegative().describe("Sessions whose spans have not reached the backend for over a minute"),
+      waitingSpans: z.int().nonnegative(),
+      since: z.iso.datetime().optional().describe("Of the oldest of these problems"),
+      reason: z.string().optional().describe("Its reason: `HTTP` and a status, `web page`, `timeout`, another code"),
+    })
+    .optional()
+    .describe(
+      "Spans on their way to the backend, as the sessions last said; absent where the database does not answer",
+    ),
+});
+export type Health = z.infer<typeof Health>;
+
+/** What came of asking a session to send what waits. */
+export const ResentSpans = z.object({
+  exported: z.boolean().describe("Whether there is a backend at all"),
+  waitingSpans: z.int().nonnegative().describe("What has not been sent, or not yet"),
+  reason: z
+    .string()
+    .optional()
+    .describe("Why the last attempt failed, or `waiting`; absent where nothing failed or waits"),
+});
+export type ResentSpans = z.infer<typeof ResentSpans>;
 
 const nextCursor = Cursor.optional().describe("Absent on the last page");
 export const SessionList = z.object({ sessions: z.array(SessionView), nextCursor });
@@ -180,7 +206,7 @@ const Spent = z.object({
 
 export const FamilyMember = Spent.extend({
   ...SessionView.pick({ id: true, parentSessionId: true, title: true, status: true, agent: true }).shape,
-  ...SessionView.pick({ queueLength: true, capacityPlace: true, createdAt: true }).shape,
+  ...SessionView.pick({ queueLength: true, capacityPlace: true, createdAt: true, failure: true }).shape,
   depth: z.int().nonnegative().describe("Below the session that was asked about, which has 0"),
 });
 export type FamilyMember = z.infer<typeof FamilyMember>;

@@ -1,6 +1,7 @@
 /** What a session, its messages and its turns look like from outside: in the HTTP API and on clients' sockets alike. */
 import { z } from "zod";
 import {
+  ERROR_TYPES,
   FAILURE_POLICIES,
   FAILURE_TYPES,
   MESSAGE_SOURCES,
@@ -12,6 +13,7 @@ import {
   SANDBOX_DRIVERS,
   STEP_TYPES,
 } from "../spans.ts";
+import { FailureView } from "./failure.ts";
 import { AgentQuestion, MessagePart } from "./runner-link.ts";
 
 const time = z.iso.datetime();
@@ -58,11 +60,25 @@ export const QuestionView = z.object({
 });
 export type QuestionView = z.infer<typeof QuestionView>;
 
+/** Spans of a session that do not reach the backend. */
+export const ExportProblemView = z.object({
+  /** Of the first attempt that failed, or of when the oldest span that waits could have been sent. */
+  since: time,
+  /** Why the last attempt failed: `HTTP` and a status, `web page`, `timeout`, another code; `waiting` where none has. */
+  reason: z.string(),
+  waitingSpans: count,
+  /** The session tries no more by itself: it goes on with its next span, or when it is asked to. */
+  stopped: z.boolean(),
+});
+export type ExportProblemView = z.infer<typeof ExportProblemView>;
+
 export const SessionView = z.object({
   id: z.string(),
   status: SessionStatus,
   /** Why the status is `error`. */
   errorType: z.enum(FAILURE_TYPES).optional(),
+  /** What happened and what to do; also while it recovers, of the starts that have failed by then. */
+  failure: FailureView.optional(),
   title: z.string().optional(),
   /** Without credentials. */
   repoUrl: z.string().optional(),
@@ -84,6 +100,8 @@ export const SessionView = z.object({
   generation: count,
   permissions: z.array(PermissionView),
   questions: z.array(QuestionView),
+  /** Where spans have not reached the backend for over a minute; absent while they do. */
+  exportProblem: ExportProblemView.optional(),
   createdAt: time,
   updatedAt: time,
 });
@@ -98,6 +116,8 @@ export const MessageView = z.object({
   errorType: z.enum(FAILURE_TYPES).optional(),
   /** Where it is another. */
   outcomeReason: z.enum(OUTCOME_REASONS).optional(),
+  /** With `errorType`: what happened and what to do. */
+  failure: FailureView.optional(),
   channel: z.string(),
   queueMode: z.enum(QUEUE_MODES),
   source: z.enum(MESSAGE_SOURCES),
@@ -131,6 +151,8 @@ export const WorkflowStepView = z.object({
   outcome: z.enum(OUTCOMES).optional(),
   errorType: z.enum(FAILURE_TYPES).optional(),
   outcomeReason: z.enum(OUTCOME_REASONS).optional(),
+  /** With `errorType`: what happened and what to do. */
+  failure: FailureView.optional(),
   /** Of a command that ended by itself. */
   exitCode: z.int().optional(),
   duration_ms: millis.optional(),
@@ -148,6 +170,8 @@ export const WorkflowView = z.object({
   outcome: z.enum(OUTCOMES).optional(),
   errorType: z.enum(FAILURE_TYPES).optional(),
   outcomeReason: z.enum(OUTCOME_REASONS).optional(),
+  /** With `errorType`: what happened and what to do. */
+  failure: FailureView.optional(),
   onFailure: z.enum(FAILURE_POLICIES),
   channel: z.string(),
   /** What it waits for, or waited for last. */
@@ -184,6 +208,8 @@ export const TurnRecord = z.object({
   error_type: z.enum(FAILURE_TYPES).nullable(),
   /** Why the outcome is none of `ok`, `error` and `lost`. Turns recorded by older versions have none. */
   outcome_reason: z.enum(OUTCOME_REASONS).nullable().default(null),
+  /** What lies behind the error: why the last model failed, or the first step. Turns recorded by older versions have none. */
+  error_cause: z.enum(ERROR_TYPES).nullable().default(null),
   accepted_at: time,
   dispatched_at: time,
   ended_at: time,

@@ -36,6 +36,9 @@ export const WorkflowStepState = z.object({
   /** With the status `done`. `lost`: the runner died while it ran. */
   outcome: z.enum(["ok", "error", "aborted", "skipped", "lost"]).optional(),
   errorType: z.string().max(64).optional(),
+  /** Of a prompt for which every model failed: why the last one did, and which that was. */
+  cause: z.string().max(64).optional(),
+  causeOf: z.string().max(200).optional(),
   /** Of a command that ended by itself. */
   exitCode: z.number().int().optional(),
   /** The agent's answer, or what the command wrote. */

@@ -1,4 +1,4 @@
-import { FAILURE_TYPES, OUTCOME_REASONS } from "./error-types.ts";
+import { ERROR_TYPES, FAILURE_TYPES, OUTCOME_REASONS } from "./error-types.ts";
 import { OUTCOMES } from "./outcomes.ts";
 import {
   BROKER_CALLS,
@@ -61,6 +61,15 @@ export const ATTRIBUTES = {
     type: "string",
     values: OUTCOME_REASONS,
     meaning: "why it came to another outcome than `ok`, `error` and `lost`",
+  },
+  "valet.error.cause": {
+    type: "string",
+    values: ERROR_TYPES,
+    meaning: "what lies behind the `error.type`: why the last model failed, or the first step of a workflow",
+  },
+  "valet.start.attempt_count": {
+    type: "int",
+    meaning: "how many starts had failed when no other was tried, and what waited for one with them",
   },
   "valet.link.type": { type: "string", values: LINK_TYPES, meaning: "on a link: why it is there" },
 

@@ -47,3 +47,7 @@ export const DISPATCH = ["valet.dispatch.attempt_id", "valet.dispatch.attempt"] 
 export const CHANNEL = ["valet.channel.id", "valet.thread.id"] as const;
 export const COLLECT = ["valet.collect.message_count", "valet.collect.buffer_ms", "valet.collect.message_ids"] as const;
 export const SANDBOX = ["valet.sandbox.id", "valet.sandbox.driver"] as const;
+/** Of what waited for a sandbox that did not start. */
+export const NO_START = ["valet.sandbox.stage", "valet.start.attempt_count"] as const;
+/** Of work that failed: what lies behind it. */
+export const FAILED = [...NO_START, "valet.error.cause"] as const;

@@ -150,8 +150,8 @@ export const ERRORS = {
   breaker_open: {
     outcomes: ["error"],
     reporters: ["session-agent"],
-    ends: JOB_AND_START,
-    meaning: "recovery failed too often and was given up",
+    ends: ["message", "workflow", "wait"],
+    meaning: "starting failed too often and was given up, as older versions said instead of why it failed",
     remedy: "Send a message to try again.",
   },
   stale_generation: {

@@ -1,4 +1,4 @@
-import { CHANNEL, COLLECT, DISPATCH, QUEUE, SANDBOX, type SpanDefinition } from "./definition.ts";
+import { CHANNEL, COLLECT, DISPATCH, FAILED, NO_START, QUEUE, SANDBOX, type SpanDefinition } from "./definition.ts";
 import { endedBy } from "./error-types.ts";
 
 const REQUEST = ["http.request.body.size", "server.address", "server.port", "user_agent.original"] as const;
@@ -36,6 +36,7 @@ export const SESSION_SPANS = {
       "valet.message.content_length",
       "valet.message.attachment_count",
       "valet.dispatch.attempt",
+      ...FAILED,
       "gen_ai.request.model",
       "valet.parent_session.id",
       "valet.child_session.id",
@@ -49,7 +50,7 @@ export const SESSION_SPANS = {
     emitters: ["session-agent"],
     parents: ["valet.prompt", "valet.workflow"],
     required: QUEUE,
-    optional: [...CHANNEL, "valet.message.id", "valet.workflow.execution.id", "valet.queue.position"],
+    optional: [...CHANNEL, ...NO_START, "valet.message.id", "valet.workflow.execution.id", "valet.queue.position"],
     errors: endedBy("wait"),
     links: ["waited_on"],
   },
@@ -70,7 +71,13 @@ export const SESSION_SPANS = {
     emitters: ["session-agent"],
     parents: ["{method} {route}", "root"],
     required: ["valet.workflow.execution.id", "valet.workflow.name", "valet.workflow.step_count", "valet.queue.mode"],
-    optional: [...CHANNEL, "valet.dispatch.attempt", "valet.workflow.on_failure", "valet.workflow.failed_step_count"],
+    optional: [
+      ...CHANNEL,
+      ...FAILED,
+      "valet.dispatch.attempt",
+      "valet.workflow.on_failure",
+      "valet.workflow.failed_step_count",
+    ],
     errors: endedBy("workflow"),
     links: ["caused_by"],
   },

@@ -2,9 +2,10 @@ import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { type Answer, type Backend, scriptBackend } from "../../test/backend-client.ts";
 import { endedSpan } from "../../test/spans.ts";
+import type { SendResult } from "./answer.ts";
 import { BatchingExporter, type BatchOptions } from "./batch.ts";
 import type { Diagnostic } from "./diagnostics.ts";
-import { type EncodedBatch, OtlpExporter, type SendResult } from "./exporter.ts";
+import { type EncodedBatch, OtlpExporter } from "./exporter.ts";
 import { alwaysOff, alwaysOn, recordDropped } from "./sampler.ts";
 
 const RESOURCE = { "service.name": "test" };
@@ -203,6 +204,42 @@ describe("R7 R11 a failed export", () => {
     const texts = (await backend.received()).map(({ text }) => text);
     expect(texts).toHaveLength(7);
     expect(reportedDrops(texts)).toEqual({ retries_exhausted: 2 });
+  });
+
+  test.each<[string, Answer]>([
+    ["a page to log in on", { status: 200, headers: { "content-type": "text/html" }, body: "<html>" }],
+    ["a wrong token", { status: 401 }],
+    ["a redirect", { status: 302, headers: { location: "/login" } }],
+  ])("is kept where %s answers, and sent again", async (_what, answer) => {
+    const { backend, sink, diagnostics, end } = await start([answer, OK]);
+    end(1);
+    expect(await sink.flush(10_000)).toBe(true);
+    const texts = (await backend.received()).map(({ text }) => text);
+    expect(texts).toEqual([texts[0], texts[0]]);
+    expect(diagnostics).toMatchObject([{ type: "export_failed", spans: 1, retryInMs: expect.any(Number) }]);
+  });
+
+  test("is halved where it is too large for the backend, until it fits or is the one span that does not", async () => {
+    const large: Answer = { status: 413 };
+    const { backend, sink, diagnostics, end } = await start([large, large, OK, large, large, OK]);
+    for (const name of ["a", "b", "c", "d"]) end(1, name);
+    expect(await sink.flush()).toBe(true);
+    const names = await receivedNames(backend);
+    expect(names.slice(0, 5)).toEqual([["a", "b", "c", "d"], ["a", "b"], ["a"], ["b", "c"], ["b"]]);
+    const others = names.slice(5).flat();
+    expect(others.filter((name) => name.length === 1)).toEqual(["c", "d"]);
+    expect(diagnostics).toContainEqual({ type: "spans_dropped", reason: "too_large", spans: 1 });
+    expect(reportedDrops((await backend.received()).map(({ text }) => text))).toEqual({ too_large: 1 });
+  });
+
+  test("whose answer is odd is delivered, with one warning for all of them", async () => {
+    const { backend, sink, diagnostics, end } = await start([{ status: 200, body: "OK" }]);
+    for (const name of ["a", "b"]) {
+      end(1, name);
+      expect(await sink.flush()).toBe(true);
+    }
+    expect(await receivedNames(backend)).toEqual([["a"], ["b"]]);
+    expect(diagnostics).toEqual([{ type: "unexpected_answer", message: "neither JSON nor protobuf" }]);
   });
 
   test("is given up at once when it is refused", async () => {

@@ -27,6 +27,9 @@ export interface BatchOptions {
   readonly onDiagnostic?: OnDiagnostic | undefined;
 }
 
+/** HTTP "Content Too Large". */
+const TOO_LARGE = 413;
+
 /** How many spans were lost, by the attribute that reports it: `valet.dropped_spans.{reason}`. */
 type DropCounts = Record<string, number>;
 
@@ -62,6 +65,9 @@ export class BatchingExporter implements SpanSink {
   #deadlineMs = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #shutdown: Promise<void> | undefined;
+  #hasWarned = false;
+  /** Spans in a request at the most since the backend answered 413: halved by each, doubled by each success. */
+  #mostSpans = Number.POSITIVE_INFINITY;
 
   constructor(options: BatchOptions) {
     this.#options = options;
@@ -154,7 +160,7 @@ export class BatchingExporter implements SpanSink {
   /** @param reportAlone whether drops are worth a batch without spans */
   async #encodeNext(
     reportAlone: boolean,
-    most = this.#options.maxExportBatchSize ?? 512,
+    most = Math.min(this.#options.maxExportBatchSize ?? 512, this.#mostSpans),
   ): Promise<HeldBatch | undefined> {
     this.#countOverflow();
     const spans = this.#queue.slice(0, most);
@@ -183,21 +189,38 @@ export class BatchingExporter implements SpanSink {
         this.#drops[key]! -= reported[key]!;
         if (this.#drops[key] === 0) delete this.#drops[key];
       }
-      const { rejectedSpans, message } = result;
-      if (rejectedSpans > 0 || message) this.#tell({ type: "partial_success", rejectedSpans, message });
+      const { rejectedSpans, message, isUnexpected } = result;
+      if (isUnexpected) this.#warnOnce(message);
+      else if (rejectedSpans > 0 || message) this.#tell({ type: "partial_success", rejectedSpans, message });
       this.#drop("rejected", Math.min(rejectedSpans, spans));
+      this.#mostSpans *= 2;
       return true;
     }
     const { outcome, ...failure } = result;
-    if (outcome === "retry" && ++held.attempts < MAX_ATTEMPTS) {
-      const retryInMs = result.retryAfterMs ?? backoffMs(held.attempts, Math.random());
+    if (failure.status === TOO_LARGE && spans > 1) {
+      this.#tell({ type: "export_failed", ...failure, spans, retryInMs: 0 });
+      this.#mostSpans = spans >> 1;
+      this.#held = undefined;
+      return false;
+    }
+    // Memory is no place to hold spans for long: what is held is tried as often as what failed.
+    if (outcome !== "refused" && ++held.attempts < MAX_ATTEMPTS) {
+      const retryInMs =
+        (outcome === "retry" ? result.retryAfterMs : undefined) ?? backoffMs(held.attempts, Math.random());
       held.notBeforeMs = Date.now() + retryInMs;
       this.#tell({ type: "export_failed", ...failure, spans, retryInMs });
     } else {
       this.#tell({ type: "export_failed", ...failure, spans });
-      this.#drop(outcome === "retry" ? "retries_exhausted" : "not_retryable", this.#release(spans));
+      const refusal = failure.status === TOO_LARGE ? "too_large" : "not_retryable";
+      this.#drop(outcome === "refused" ? refusal : "retries_exhausted", this.#release(spans));
     }
     return false;
+  }
+
+  #warnOnce(message: string): void {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    this.#tell({ type: "unexpected_answer", message });
   }
 
   /** Lets go of what is held and of the first spans, whose number it returns. */

@@ -22,6 +22,8 @@ export type Diagnostic =
     }
   /** The backend took a batch and had something to say about it: a warning where `rejectedSpans` is 0. */
   | { readonly type: "partial_success"; readonly rejectedSpans: number; readonly message: string }
+  /** The backend said 2xx in a way that no OTLP backend does: it may be none. Once for each exporter. */
+  | { readonly type: "unexpected_answer"; readonly message: string }
   /** Spans were lost for good. */
   | { readonly type: "spans_dropped"; readonly reason: DropReason; readonly spans: number };
 

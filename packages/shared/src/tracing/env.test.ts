@@ -91,6 +91,8 @@ const BAD_VALUES: Record<string, string[]> = {
   [`${OTLP}TRACES_COMPRESSION`]: ["deflate", "gzip,none"],
   [`${OTLP}TIMEOUT`]: ["10s", "-1", "1.5", "NaN", "Infinity", "1e3", "0x10", "2147483648", "9".repeat(400)],
   [`${OTLP}TRACES_TIMEOUT`]: ["soon", "+5"],
+  OTEL_TRACES_EXPORTER: ["console", "zipkin", "canary", "none,console"],
+  OTEL_PROPAGATORS: ["b3", "tracecontext,b3", "none", "canary"],
   [`${OTLP}PROTOCOL`]: ["grpc", "http/protobuf"],
   [`${OTLP}TRACES_PROTOCOL`]: ["grpc", "json"],
   OTEL_RESOURCE_ATTRIBUTES: ["canary", "a=1,canary", "=canary", "a=%canary", "a=1, =2"],
@@ -295,6 +297,51 @@ describe("R15 headers, compression and protocol", () => {
   test("http/json is the protocol; a general one that is outranked is another signal's", () => {
     expect(readWell({ [`${OTLP}PROTOCOL`]: "http/json" })).toEqual(DEFAULTS);
     expect(readWell({ [`${OTLP}TRACES_PROTOCOL`]: "http/json", [`${OTLP}PROTOCOL`]: "grpc" })).toEqual(DEFAULTS);
+  });
+});
+
+describe("OTEL_TRACES_EXPORTER", () => {
+  const endpoint = { [`${OTLP}ENDPOINT`]: "http://h" };
+
+  test.each(["otlp", "OTLP", "otlp,none"])("%s exports", (value) => {
+    expect(readWell({ ...endpoint, OTEL_TRACES_EXPORTER: value }).endpoint).toBe("http://h/v1/traces");
+  });
+
+  test("none does not, whatever endpoint is set", () => {
+    expect(readWell({ ...endpoint, OTEL_TRACES_EXPORTER: "none" })).toEqual(DEFAULTS);
+  });
+
+  test("one that there is not gets nothing, and one beside otlp is named", () => {
+    for (const [value, expected] of [
+      ["console", undefined],
+      ["console, otlp", "http://h/v1/traces"],
+    ]) {
+      const { endpoint: found, variables } = read({ ...endpoint, OTEL_TRACES_EXPORTER: value });
+      expect(found).toBe(expected);
+      expect(variables).toEqual(["OTEL_TRACES_EXPORTER"]);
+    }
+  });
+});
+
+describe("standard variables that are not honoured", () => {
+  test.each([
+    ...["CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE", "INSECURE"].flatMap((name) => [
+      OTLP + name,
+      `${OTLP}TRACES_${name}`,
+    ]),
+    ...["OTEL_EXPORTER_ZIPKIN_ENDPOINT", "OTEL_EXPORTER_JAEGER_AGENT_HOST", "OTEL_CONFIG_FILE"],
+    ...["OTEL_EXPERIMENTAL_CONFIG_FILE", "OTEL_ENTITIES", "OTEL_LOG_LEVEL"],
+  ])("%s is named, and its value is not", (variable) => {
+    const { variables, diagnostics, ...config } = read({ [variable]: "/canary" });
+    expect(config).toEqual(DEFAULTS);
+    expect(diagnostics).toEqual([{ type: "config_invalid", variable, message: "is not honoured" }]);
+    expect(readWell({ [variable]: " " })).toEqual(DEFAULTS);
+  });
+
+  test("what is for other signals, or ours by default, is not", () => {
+    const others = { OTEL_METRICS_EXPORTER: "none", OTEL_LOGS_EXPORTER: "otlp", OTEL_BLRP_SCHEDULE_DELAY: "1" };
+    const metrics = { [`${OTLP}METRICS_CERTIFICATE`]: "/ca.pem", OTEL_PROPAGATORS: "tracecontext, baggage" };
+    expect(readWell({ ...others, ...metrics })).toEqual(DEFAULTS);
   });
 });
 

@@ -8,7 +8,10 @@ import { alwaysOff, alwaysOn, parentBased, type Sampler, traceIdRatio } from "./
 export interface TracingConfig {
   /** False with `OTEL_SDK_DISABLED=true`. */
   readonly enabled: boolean;
-  /** The full URL to POST traces to; without one nothing is exported. From `OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT`. */
+  /**
+   * The full URL to POST traces to; without one nothing is exported. From `OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT`, and none where
+   * `OTEL_TRACES_EXPORTER` does not name `otlp`.
+   */
   readonly endpoint: string | undefined;
   /** Sent with every export, names in lower case; they may hold keys. From `OTEL_EXPORTER_OTLP_[TRACES_]HEADERS`. */
   readonly headers: Readonly<Record<string, string>>;
@@ -45,6 +48,8 @@ type Format<T> = readonly [expected: string, parse: (text: string) => T | undefi
  * keys or content to where they are not meant to go: with an unusable traces endpoint nothing is exported, with unusable
  * traces headers none are sent, with an unusable `OTEL_CAPTURE_CONTENT` nothing is captured.
  *
+ * A variable of these specifications that would change what is sent, and that is not honoured, gives a diagnostic too.
+ *
  * Diagnostics never quote a value, which may be a key. Never throws.
  */
 export function readTracingConfig(env: EnvironmentRecord, onDiagnostic?: OnDiagnostic): TracingConfig {
@@ -68,15 +73,26 @@ export function readTracingConfig(env: EnvironmentRecord, onDiagnostic?: OnDiagn
   const otlp = <T>(name: string, format: Format<T>, otherwise: T) =>
     read(TRACES + name, format, read(OTLP + name, format, otherwise));
 
+  for (const variable in env) {
+    if (NOT_HONOURED.test(variable) && textIn(variable)) {
+      tell({ type: "config_invalid", variable, message: "is not honoured" });
+    }
+  }
+  // Said, not used: there is one format of contexts.
+  read("OTEL_PROPAGATORS", PROPAGATORS, []);
+  // With an exporter that there is not, spans do not go where another signal's are meant to.
+  read("OTEL_TRACES_EXPORTER", EXPORTERS, []);
+  const exporters = listOf(textIn("OTEL_TRACES_EXPORTER"));
   // Said, not used: we speak one protocol. A general one that is outranked is meant for other signals.
   read(exporter("PROTOCOL"), PROTOCOL, undefined);
   const endpoint = exporter("ENDPOINT");
+  const url = read(endpoint, endpoint.startsWith(TRACES) ? TRACES_URL : BASE_URL, undefined);
   const serviceName = textIn("OTEL_SERVICE_NAME");
   const attributeCount = limit("ATTRIBUTE_COUNT", DEFAULT_LIMITS.attributes);
   const maxQueueSize = read("OTEL_BSP_MAX_QUEUE_SIZE", SIZE, 2048);
   return {
     enabled: !flag("OTEL_SDK_DISABLED"),
-    endpoint: read(endpoint, endpoint.startsWith(TRACES) ? TRACES_URL : BASE_URL, undefined),
+    endpoint: exporters.length === 0 || exporters.includes("otlp") ? url : undefined,
     headers: read(exporter("HEADERS"), HEADERS, {}),
     compression: otlp("COMPRESSION", COMPRESSION, "gzip"),
     timeoutMs: otlp("TIMEOUT", COUNT, 10_000) || MAX_INTEGER,
@@ -128,6 +144,21 @@ const COMPRESSION = oneOf("gzip", "none");
 const PROTOCOL = oneOf("http/json");
 const ROOT_SAMPLERS = ["always_on", "always_off", "traceidratio"];
 const SAMPLER = oneOf(...ROOT_SAMPLERS, ...ROOT_SAMPLERS.map((name) => `parentbased_${name}`));
+
+/** Comma-separated names, in lower case. */
+function listOf(text: string): string[] {
+  return text.split(",").flatMap((name) => name.trim().toLowerCase() || []);
+}
+
+const allOf = (...values: string[]): Format<string[]> => [
+  values.join(" or "),
+  (text) => (listOf(text).every((name) => values.includes(name)) ? listOf(text) : undefined),
+];
+const EXPORTERS = allOf("otlp", "none");
+const PROPAGATORS = allOf("tracecontext", "baggage");
+/** What would change where spans go, or how, and is not built: TLS of our own, other exporters, a configuration file. */
+const NOT_HONOURED =
+  /^OTEL_(?:EXPORTER_OTLP_(?:TRACES_)?(?:CERTIFICATE|CLIENT_KEY|CLIENT_CERTIFICATE|INSECURE)|EXPORTER_(?:ZIPKIN|JAEGER)_\w+|(?:EXPERIMENTAL_)?CONFIG_FILE|ENTITIES|LOG_LEVEL)$/;
 
 const wholeNumber = (least: number): Format<number> => [
   `a whole number from ${least} to ${MAX_INTEGER}`,

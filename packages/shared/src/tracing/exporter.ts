@@ -1,6 +1,6 @@
+import { type Answer, judgeAnswer, judgeRefusal, readBody, type SendResult } from "./answer.ts";
 import { exceptionType } from "./exception.ts";
 import { encodeTracesAsBytes, type Resource } from "./otlp.ts";
-import { isRetryableStatus, parseRetryAfter } from "./retry.ts";
 import type { ReadableSpan } from "./span.ts";
 import { within } from "./timers.ts";
 
@@ -10,28 +10,12 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 const NO_TIMEOUT_MS = 2 ** 31 - 1;
 /** OTLP, "OTLP/HTTP Request": senders stay under this, counted before compression. */
 const MAX_REQUEST_BYTES = 64 * 1024 * 1024;
-/** OTLP, "OTLP/HTTP Response": clients need not read more. */
-const MAX_RESPONSE_BYTES = 4 * 1024 * 1024;
 
 /** One request's body, encoded once and sent as often as it takes. */
 export interface EncodedBatch {
   readonly body: Uint8Array<ArrayBuffer>;
   readonly gzip: boolean;
 }
-
-/** What came of one attempt. */
-export type SendResult =
-  /** The backend has the batch. `message` is its warning, or what was wrong with its answer; empty if nothing. */
-  | { readonly outcome: "delivered"; readonly rejectedSpans: number; readonly message: string }
-  /** Try again, after `retryAfterMs` if the backend named a time. */
-  | {
-      readonly outcome: "retry";
-      readonly reason: string;
-      readonly status?: number;
-      readonly retryAfterMs?: number | undefined;
-    }
-  /** The backend will never take this batch. */
-  | { readonly outcome: "refused"; readonly reason: string; readonly status?: number };
 
 export interface ExporterOptions {
   /** The full URL of the traces endpoint. */
@@ -66,12 +50,10 @@ export class OtlpExporter {
   send({ body, gzip }: EncodedBatch, stop = new AbortController().signal): Promise<SendResult> {
     const { url, headers, timeoutMs = DEFAULT_TIMEOUT_MS, fetch: send = fetch } = this.#options;
     const abort = new AbortController();
-    let accepted = false;
-    // Once the backend has said 2xx it has the spans: sending them again because the rest was lost would double them.
+    let answer: Answer | undefined;
+    // Once a backend has said 2xx it has the spans: sending them again because the rest was lost would double them.
     const broken = (reason: string): SendResult =>
-      accepted
-        ? { outcome: "delivered", rejectedSpans: 0, message: `unreadable answer: ${reason}` }
-        : { outcome: "retry", reason };
+      answer ? judgeAnswer(answer, reason) : { outcome: "retry", reason };
     const post = async (): Promise<SendResult> => {
       const response = await send(url, {
         method: "POST",
@@ -86,45 +68,15 @@ export class OtlpExporter {
         },
         body,
       });
-      accepted = response.ok;
-      return accepted ? readAnswer(response) : refusal(response);
+      if (!response.ok) return judgeRefusal(response);
+      answer = { status: response.status, contentType: response.headers.get("content-type") ?? "", text: "" };
+      await readBody(response, answer);
+      return judgeAnswer(answer);
     };
     return within(timeoutMs || NO_TIMEOUT_MS, post(), () => broken("timeout"))
       .catch((error) => broken(failureOf(error)))
       .finally(() => abort.abort());
   }
-}
-
-function refusal({ status, headers, body }: Response): SendResult {
-  // An unread body would hold the connection.
-  body?.cancel().catch(() => {});
-  return {
-    outcome: isRetryableStatus(status) ? "retry" : "refused",
-    reason: `HTTP ${status}`,
-    status,
-    retryAfterMs: parseRetryAfter(headers.get("retry-after"), Date.now()),
-  };
-}
-
-/** Reads an `ExportTraceServiceResponse`. @throws what is wrong with it: the spans are delivered all the same */
-async function readAnswer({ body }: Response): Promise<SendResult> {
-  let left = MAX_RESPONSE_BYTES;
-  const bound = new TransformStream<Uint8Array, Uint8Array>({
-    transform(chunk, controller) {
-      left -= chunk.length;
-      if (left < 0) throw new RangeError();
-      controller.enqueue(chunk);
-    },
-  });
-  const text = await new Response(body?.pipeThrough(bound)).text();
-  const { rejectedSpans, errorMessage } = JSON.parse(text || "{}")?.partialSuccess ?? {};
-  // A 64-bit number is a string in JSON.
-  const rejected = Number(rejectedSpans);
-  return {
-    outcome: "delivered",
-    rejectedSpans: rejected > 0 && Number.isSafeInteger(rejected) ? rejected : 0,
-    message: String(errorMessage ?? ""),
-  };
 }
 
 /**

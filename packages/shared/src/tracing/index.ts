@@ -1,3 +1,4 @@
+export type { SendResult } from "./answer.ts";
 export type { AttributeList, Attributes, AttributeValue, Redact } from "./attributes.ts";
 export { attributesToObject } from "./attributes.ts";
 export type { BatchOptions } from "./batch.ts";
@@ -15,7 +16,9 @@ export type { Diagnostic, DropReason, OnDiagnostic } from "./diagnostics.ts";
 export type { TracingConfig } from "./env.ts";
 export { readTracingConfig } from "./env.ts";
 export { exceptionType } from "./exception.ts";
-export type { EncodedBatch, ExporterOptions, SendResult } from "./exporter.ts";
+export type { ExportFailure } from "./export-hint.ts";
+export { exportHint, hostOf } from "./export-hint.ts";
+export type { EncodedBatch, ExporterOptions } from "./exporter.ts";
 export { OtlpExporter } from "./exporter.ts";
 export type { IdGenerator } from "./ids.ts";
 export { createRandomIds, isValidSpanId, isValidTraceId } from "./ids.ts";
@@ -34,7 +37,7 @@ export {
   injectIntoHeaders,
 } from "./propagation.ts";
 export { redactAlso, redactSecrets } from "./redact.ts";
-export { backoffMs, isRetryableStatus, MAX_ATTEMPTS, parseRetryAfter } from "./retry.ts";
+export { backoffMs, isHeldStatus, isRetryableStatus, MAX_ATTEMPTS, parseRetryAfter } from "./retry.ts";
 export type { Sampler, SamplingDecision, SamplingResult } from "./sampler.ts";
 export { alwaysOff, alwaysOn, parentBased, recordDropped, traceIdRatio } from "./sampler.ts";
 export type { SpanSink } from "./sink.ts";

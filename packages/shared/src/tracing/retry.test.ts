@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { backoffMs, isRetryableStatus, parseRetryAfter } from "./retry.ts";
+import { backoffMs, isHeldStatus, isRetryableStatus, parseRetryAfter } from "./retry.ts";
 
 const NOW = Date.UTC(2026, 0, 1);
 
@@ -8,6 +8,13 @@ describe("R7 which answers are tried again", () => {
   test("429, 502, 503 and 504, and no other status", () => {
     const retryable = Array.from({ length: 600 }, (_, status) => status).filter(isRetryableStatus);
     expect(retryable).toEqual([429, 502, 503, 504]);
+  });
+});
+
+describe("R7 which answers want a person", () => {
+  test("401, 403, 404, 405 and redirects, and no other status", () => {
+    const held = Array.from({ length: 600 }, (_, status) => status).filter(isHeldStatus);
+    expect(held).toEqual([...Array.from({ length: 100 }, (_, i) => 300 + i), 401, 403, 404, 405]);
   });
 });
 
@@ -41,6 +48,12 @@ describe("R8 backoff", () => {
   test("doubles from a second to half a minute", () => {
     expect([1, 2, 3, 4, 5, 6, 50].map((attempts) => backoffMs(attempts, 0.5))).toEqual([
       1000, 2000, 4000, 8000, 16_000, 30_000, 30_000,
+    ]);
+  });
+
+  test("doubles to a longest delay of the caller's", () => {
+    expect([1, 12, 13, 5000].map((attempts) => backoffMs(attempts, 0.5, 3_600_000))).toEqual([
+      1000, 2_048_000, 3_600_000, 3_600_000,
     ]);
   });
 

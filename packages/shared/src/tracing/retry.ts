@@ -15,6 +15,14 @@ export function isRetryableStatus(status: number): boolean {
 }
 
 /**
+ * Whether a person has to change something before the backend takes the batch: its path, its token, or where a redirect leads,
+ * which we do not follow. Nothing is wrong with the batch itself.
+ */
+export function isHeldStatus(status: number): boolean {
+  return [401, 403, 404, 405].includes(status) || (status >= 300 && status < 400);
+}
+
+/**
  * The delay that a `Retry-After` asks for (RFC 9110, section 10.2.3): seconds or an HTTP date, at most an hour.
  * `undefined` for a missing or malformed one.
  */
@@ -33,7 +41,8 @@ export function parseRetryAfter(header: string | null, nowMs: number): number | 
  * The delay before the next attempt when the backend named none: doubling, with a fifth of jitter to either side.
  * @param attempts how many have failed, from 1
  * @param random 0 to 1
+ * @param longestMs where it stops to double
  */
-export function backoffMs(attempts: number, random: number): number {
-  return Math.min(FIRST_DELAY_MS * 2 ** (attempts - 1), LONGEST_DELAY_MS) * (0.8 + 0.4 * random);
+export function backoffMs(attempts: number, random: number, longestMs = LONGEST_DELAY_MS): number {
+  return Math.min(FIRST_DELAY_MS * 2 ** (attempts - 1), longestMs) * (0.8 + 0.4 * random);
 }

@@ -1,8 +1,8 @@
 /** What was said: messages with the agent's answers, and which of the agent's own sessions each channel goes on in. */
 
-import { whyOf } from "@valet/shared/outcome";
 import type { MessagePart } from "@valet/shared/protocol/runner-link";
 import type { MessageView } from "@valet/shared/protocol/session-view";
+import { failedAs } from "./failed-as.ts";
 import { isoTime } from "./iso-time.ts";
 import type { MessageRow, MessageStore } from "./message-store.ts";
 import { isTraced } from "./session-tracer.ts";
@@ -71,7 +71,7 @@ export class Conversation {
       ...{ id: row.id, status: row.status, channel: row.channel, queueMode: row.mode, source: row.source },
       ...{ content: body.content, attempts: row.attempts, acceptedAt: isoTime(row.acceptedMs) },
       attachments: body.attachments.map(({ filename, mediaType }) => ({ filename, mediaType })),
-      ...(row.outcome !== null && { outcome: row.outcome, ...whyOf(row.outcome, row.errorType) }),
+      ...(row.outcome !== null && { outcome: row.outcome, ...failedAs(row.outcome, row.errorType, row.failure) }),
       ...(row.reason !== null && { queueReason: row.reason }),
       ...placeOf(row, this.#capacityPlace()),
       ...(body.author !== undefined && { author: body.author }),

@@ -2,6 +2,7 @@
  * Between queue, link and sandbox: what waits is dispatched as soon as it may, what the runner says of its attempts is noted,
  * and what it fails to say is found out by timers.
  */
+import type { Failure } from "@valet/shared/protocol/failure";
 import type { FromRunnerOf, ToRunner } from "@valet/shared/protocol/runner-link";
 import type { WorkflowStepState } from "@valet/shared/protocol/workflow";
 import { endedBy, isSaidBy, type QueueReason } from "@valet/shared/spans";
@@ -10,6 +11,7 @@ import type { Intervals } from "../env.ts";
 import type { AgentRequests } from "./agent-requests.ts";
 import type { ClientSockets } from "./client-sockets.ts";
 import type { Conversation } from "./conversation.ts";
+import { failureIn } from "./failed-as.ts";
 import type { AttemptRow, QueuedMessage, StopReason } from "./message-store.ts";
 import type { PromptQueue } from "./prompt-queue.ts";
 import { type BatchLimits, planQueue, type WaitingMessage } from "./queue-rules.ts";
@@ -142,10 +144,10 @@ export class Dispatcher {
   }
 
   /** Ends what waits. @returns how many */
-  endQueued(outcome: "aborted" | "error", errorType: WorkError, cause?: SpanContext): number {
+  endQueued(outcome: "aborted" | "error", errorType: WorkError, cause?: SpanContext, failure?: Failure): number {
     const { queue } = this.#options;
     const waiting = queue.waiting();
-    for (const { id } of waiting) queue.endQueued(id, outcome, errorType, cause);
+    for (const { id } of waiting) queue.endQueued(id, outcome, errorType, cause, failure);
     return waiting.length;
   }
 
@@ -327,9 +329,9 @@ export class Dispatcher {
     } else if (frame.type === "workflow-ended" && (outcome === "ok" || errorType === "workflow_step_failed")) {
       // Steps of an earlier attempt count, too.
       const own = queue.workflows.outcome(attempt.messageIds[0] ?? "");
-      queue.end(attempt.id, own.outcome, own.errorType, summary);
+      queue.end(attempt.id, own.outcome, own.errorType, summary, own.failure);
     } else {
-      queue.end(attempt.id, outcome, outcome === "ok" ? undefined : workError(errorType), summary);
+      queue.end(attempt.id, outcome, outcome === "ok" ? undefined : workError(errorType), summary, failureIn(frame));
     }
     this.#sendLater({ type: "turn-ended-ack", attemptId: attempt.id });
   }

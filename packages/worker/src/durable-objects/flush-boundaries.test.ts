@@ -39,6 +39,6 @@ test("an error that nothing recovers from", async () => {
   await session.broker.script({ create: [{ problem: { status: 500, code: "start_failed" } }] });
   await session.create({ prompt: "work" });
   await session.reaches("error");
-  expect(await ended(session, "valet.prompt")).toEqual([["error", "breaker_open"]]);
+  expect(await ended(session, "valet.prompt")).toEqual([["error", "spawn_failed"]]);
   expect(await tailOf(session)).toBe(0);
 });

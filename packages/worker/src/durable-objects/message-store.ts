@@ -2,6 +2,7 @@
  * The tables of messages and workflows, which wait in one queue, and of the attempts to have them worked on. Rows only: what
  * they mean is prompt-queue.ts's.
  */
+import type { Failure } from "@valet/shared/protocol/failure";
 import type { Attachment, TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { WorkflowStep } from "@valet/shared/protocol/workflow";
 import type { ErrorType, FailurePolicy, MessageSource, Outcome, QueueMode, QueueReason } from "@valet/shared/spans";
@@ -56,6 +57,8 @@ export interface MessageRow {
   readonly reasons: readonly QueueReason[];
   readonly outcome: Outcome | null;
   readonly errorType: ErrorType | null;
+  /** What else is known of why it failed. */
+  readonly failure: Failure | null;
   /** Of its `valet.prompt` or `valet.workflow`. */
   readonly promptContext: SpanContext;
   readonly waitContext: SpanContext;
@@ -115,6 +118,7 @@ const MESSAGE: Columns<MessageRow> = {
   reasons: "json",
   outcome: "plain",
   errorType: "plain",
+  failure: "json",
   promptContext: "json",
   waitContext: "json",
   waitedOn: "plain",
@@ -171,7 +175,7 @@ export class MessageStore {
         endedMs INTEGER, reason TEXT, reasons TEXT NOT NULL, outcome TEXT, errorType TEXT, promptContext TEXT NOT NULL,
         waitContext TEXT NOT NULL, waitedOn TEXT, attemptId TEXT, attempts INTEGER NOT NULL, lost INTEGER NOT NULL,
         unaccepted INTEGER NOT NULL, lastDispatch TEXT NOT NULL, body TEXT NOT NULL,
-        kind TEXT NOT NULL DEFAULT 'message');
+        kind TEXT NOT NULL DEFAULT 'message', failure TEXT NOT NULL DEFAULT 'null');
       CREATE INDEX IF NOT EXISTS messages_open ON messages (status, seq) WHERE status <> 'done';
       CREATE TABLE IF NOT EXISTS attempts (
         id TEXT PRIMARY KEY, number INTEGER NOT NULL, generation INTEGER NOT NULL, channel TEXT NOT NULL,
@@ -180,8 +184,9 @@ export class MessageStore {
         progress TEXT NOT NULL DEFAULT 'null') WITHOUT ROWID;
       CREATE INDEX IF NOT EXISTS attempts_open ON attempts (state) WHERE state <> 'ended';
     `);
-    // Sessions live longer than versions: those from before there were workflows have messages only.
+    // Sessions live longer than versions: there was a time before workflows, and one before the causes of failures were kept.
     addColumn(sql, "messages", "kind", "TEXT NOT NULL DEFAULT 'message'");
+    addColumn(sql, "messages", "failure", "TEXT NOT NULL DEFAULT 'null'");
     addColumn(sql, "attempts", "progress", "TEXT NOT NULL DEFAULT 'null'");
   }
 

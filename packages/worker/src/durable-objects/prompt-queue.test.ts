@@ -403,6 +403,30 @@ describe("an attempt", () => {
     expect(prompt.status).toBe(status);
   });
 
+  test("for which every model failed says why the last one did: in the message, its span and the turn's record", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    const { attemptId } = await runner.accept();
+    const why = { cause: "provider_auth_failed", causeOf: "valet/last" };
+    await runner.end(attemptId, { outcome: "error", errorType: "model_chain_exhausted", ...why, parts: [] });
+    const { failure } = await session.message(id);
+    expect(failure).toMatchObject({ type: "model_chain_exhausted", cause: "provider_auth_failed", of: "valet/last" });
+    expect(failure?.message).toBe(
+      "Every model of the preference list failed. The last one, valet/last, ended with `provider_auth_failed`: 401 or 403. Check the provider's key.",
+    );
+    expect((await session.onlySpan("valet.prompt")).attributes["valet.error.cause"]).toBe("provider_auth_failed");
+    const { turns } = valueIn(await session.stub.turns());
+    expect(turns).toMatchObject([{ error_type: "model_chain_exhausted", error_cause: "provider_auth_failed" }]);
+  });
+
+  test("a cause that this version does not know is none that it makes up", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    const { attemptId } = await runner.accept();
+    await runner.end(attemptId, { outcome: "error", errorType: "model_chain_exhausted", cause: "made_up", parts: [] });
+    expect((await session.message(id)).failure).toMatchObject({ cause: "_OTHER" });
+  });
+
   test("in which nothing happens any more is ended by the watchdog; one that was heard of is not, evicted or not", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");

@@ -6,6 +6,7 @@
  * was not accepted, or was lost, gives its messages back to the queue, up to {@link MAX_UNACCEPTED} and {@link MAX_LOST}. The
  * same goes for a workflow, but that one which was lost is tried again only where that is safe (workflow-rules.ts).
  */
+import type { Failure } from "@valet/shared/protocol/failure";
 import type { ToRunnerOf, TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { ErrorType, MessageSource, Outcome, QueueMode, QueueReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
@@ -64,6 +65,8 @@ export interface AttemptEnd {
   readonly errorType?: ErrorType | undefined;
   /** What the runner measured, if it came to the end. */
   readonly summary?: TurnSummary | undefined;
+  /** What else is known of why it failed. */
+  readonly failure?: Failure | undefined;
 }
 
 /** Told of every message and workflow that changes, and of every attempt that is over, in the same transaction. */
@@ -126,7 +129,15 @@ export class PromptQueue {
     const nowMs = this.#now();
     const row: MessageRow = {
       ...{ ...entry, seq: this.store.nextSeq(), status: "queued", acceptedMs: nowMs, waitingSinceMs: nowMs },
-      ...{ dispatchedMs: null, endedMs: null, reason: null, reasons: [], outcome: null, errorType: null },
+      ...{
+        dispatchedMs: null,
+        endedMs: null,
+        reason: null,
+        reasons: [],
+        outcome: null,
+        errorType: null,
+        failure: null,
+      },
       ...{ promptContext: context, waitedOn: null, attemptId: null, attempts: 0, lost: 0, unaccepted: 0 },
       waitContext: this.#spans.startWait(entry, context, this.store.queuedCount()),
       lastDispatch: null,
@@ -292,8 +303,8 @@ export class PromptQueue {
       this.store.updateMessage(row.id, { lost: row.lost + 1 });
       const after = this.#afterLoss(row, isSandboxGone);
       if (after === "done") {
-        const { outcome, errorType } = this.workflows.outcome(row.id);
-        this.#done(row, outcome, errorType);
+        const { outcome, errorType, failure } = this.workflows.outcome(row.id);
+        this.#done(row, outcome, errorType, undefined, failure);
       } else {
         this.#again(row, attempt, after === "again" && row.lost + 1 < MAX_LOST ? undefined : "runner_lost");
       }
@@ -335,24 +346,25 @@ export class PromptQueue {
     outcome: "ok" | "error" | "aborted",
     errorType: WorkError | undefined,
     summary?: TurnSummary,
+    failure?: Failure,
   ): boolean {
     const stop = this.store.attempt(attemptId)?.stop ?? null;
     const final = outcome === "aborted" && stop !== null ? stopped(stop.reason) : { outcome, errorType };
     // A turn can end before its acceptance was heard of: then it was accepted all the same. What ends without the runner was not.
     if (summary !== undefined) this.accepted(attemptId);
-    const attempt = this.#endAttempt(attemptId, { ...final, summary });
+    const attempt = this.#endAttempt(attemptId, { ...final, summary, failure });
     if (attempt === undefined) return false;
     for (const row of this.#messagesOf(attempt))
-      this.#done(row, final.outcome, final.errorType, stop?.cause ?? undefined);
+      this.#done(row, final.outcome, final.errorType, stop?.cause ?? undefined, failure);
     return true;
   }
 
   /** Ends what is queued. @returns false if it is not */
-  endQueued(id: string, outcome: Outcome, errorType: WorkError, cause?: SpanContext): boolean {
+  endQueued(id: string, outcome: Outcome, errorType: WorkError, cause?: SpanContext, failure?: Failure): boolean {
     const row = this.store.message(id);
     if (row?.status !== "queued") return false;
-    this.#spans.endWait(row, this.#now(), outcome, errorType);
-    this.#done(row, outcome, errorType, cause);
+    this.#spans.endWait(row, this.#now(), outcome, errorType, failure);
+    this.#done(row, outcome, errorType, cause, failure);
     return true;
   }
 
@@ -394,13 +406,22 @@ export class PromptQueue {
     ) as MessageRow[];
   }
 
-  #done(row: MessageRow, outcome: Outcome, errorType: WorkError | undefined, cause?: SpanContext): void {
-    this.store.updateMessage(row.id, { status: "done", endedMs: this.#now(), outcome, errorType: errorType ?? null });
+  #done(
+    row: MessageRow,
+    outcome: Outcome,
+    errorType: WorkError | undefined,
+    cause?: SpanContext,
+    failure: Failure | null = null,
+  ): void {
+    this.store.updateMessage(row.id, {
+      ...{ status: "done", endedMs: this.#now(), outcome, errorType: errorType ?? null, failure },
+    });
     if (row.kind === "message") {
-      this.#spans.endMessage(row, outcome, errorType, cause);
+      this.#spans.endMessage(row, outcome, errorType, cause, failure);
     } else {
       this.workflows.end(row.id, outcome, errorType);
-      this.#spans.endWorkflow(row, outcome, errorType, cause, failedSteps(this.workflows.states(row.id)));
+      const failed = failedSteps(this.workflows.states(row.id));
+      this.#spans.endWorkflow(row, outcome, errorType, cause, failure, failed);
     }
     this.#listener.messageChanged(row.id);
   }

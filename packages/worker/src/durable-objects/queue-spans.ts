@@ -4,6 +4,7 @@
  */
 
 import { endWith } from "@valet/shared/outcome";
+import type { Failure } from "@valet/shared/protocol/failure";
 import type { EndedBy, EndReason, ErrorType, Outcome, QueueReason } from "@valet/shared/spans";
 import { type SpanContext, SpanKind } from "@valet/shared/tracing";
 import type { MessageBody, MessageRow, QueueKind, WorkflowBody } from "./message-store.ts";
@@ -130,11 +131,12 @@ export class QueueSpans {
     });
   }
 
-  endWait(row: MessageRow, nowMs: number, outcome: Outcome, errorType?: WorkError): void {
+  endWait(row: MessageRow, nowMs: number, outcome: Outcome, errorType?: WorkError, failure?: Failure): void {
     this.#tracer.change("valet.queue.wait", row.waitContext, (span) => {
       span.setAttributes({
         "valet.queue.wait_ms": nowMs - row.waitingSinceMs,
         "valet.queue.reason": row.reason ?? "immediate",
+        ...startAttributes(failure),
       });
       endWith(span, outcome, errorType as EndReason<"valet.queue.wait"> | undefined);
     });
@@ -185,20 +187,39 @@ export class QueueSpans {
     });
   }
 
-  endMessage(row: MessageRow, outcome: Outcome, errorType?: WorkError, cause?: SpanContext): void {
+  endMessage(
+    row: MessageRow,
+    outcome: Outcome,
+    errorType?: WorkError,
+    cause?: SpanContext,
+    failure?: Failure | null,
+  ): void {
     this.#tracer.change("valet.prompt", row.promptContext, (span) => {
-      span.setAttribute("valet.dispatch.attempt", row.attempts > 0 ? row.attempts : undefined);
+      span.setAttributes({
+        "valet.dispatch.attempt": row.attempts > 0 ? row.attempts : undefined,
+        "valet.error.cause": failure?.cause,
+        ...startAttributes(failure),
+      });
       if (cause !== undefined) span.addLink(causedBy(cause));
       endWith(span, outcome, errorType as EndReason<"valet.prompt"> | undefined);
     });
   }
 
   /** @param failed how many of its steps failed */
-  endWorkflow(row: MessageRow, outcome: Outcome, errorType?: WorkError, cause?: SpanContext, failed?: number): void {
+  endWorkflow(
+    row: MessageRow,
+    outcome: Outcome,
+    errorType?: WorkError,
+    cause?: SpanContext,
+    failure?: Failure | null,
+    failed?: number,
+  ): void {
     this.#tracer.change("valet.workflow", row.promptContext, (span) => {
       span.setAttributes({
         "valet.dispatch.attempt": row.attempts > 0 ? row.attempts : undefined,
         "valet.workflow.failed_step_count": row.attempts > 0 ? failed : undefined,
+        "valet.error.cause": failure?.cause,
+        ...startAttributes(failure),
       });
       if (cause !== undefined) span.addLink(causedBy(cause));
       endWith(span, outcome, errorType as EndReason<"valet.workflow"> | undefined);
@@ -221,6 +242,11 @@ function dispatchAttributes({ id, number, waitMs, reason }: NewAttempt, { mode, 
     "valet.queue.mode": mode,
     "valet.channel.id": channel,
   } as const;
+}
+
+/** How the starts went that came to nothing. */
+function startAttributes(failure: Failure | null | undefined) {
+  return { "valet.sandbox.stage": failure?.stage, "valet.start.attempt_count": failure?.attempts } as const;
 }
 
 /** What ended a message or workflow that did not end by itself. */

@@ -10,6 +10,7 @@ import type {
   AcceptedWorkflow,
   ClearedQueue,
   MessageList,
+  ResentSpans,
   SendMessage,
   StartWorkflow,
   TraceList,
@@ -31,6 +32,9 @@ import { listMessages, listTraces, listTurns, listWorkflows } from "./session-li
 import { composeSession, report, type SessionParts } from "./session-parts.ts";
 import { NO_LINK } from "./session-state.ts";
 import { withoutUndefined } from "./without-undefined.ts";
+
+/** How long whoever asks for spans to be sent waits for that; an attempt may take longer, and goes on. */
+const RESEND_WAIT_MS = 12_000;
 
 const NOT_FOUND = refuse("session-not-found", "There is no session of this id.");
 
@@ -209,6 +213,24 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#parts.traces.spans();
   }
 
+  async resend(): Promise<Result<ResentSpans>> {
+    const { state, transactions, traces, exporter, runExport, background } = this.#parts;
+    if (state.maybe === undefined) return NOT_FOUND;
+    transactions.run(() => {
+      traces.fold((segmentId) => exporter.isSettled(segmentId));
+      exporter.tryAgain();
+    });
+    const run = runExport();
+    background(run);
+    await Promise.race([run, scheduler.wait(RESEND_WAIT_MS)]);
+    const left = exporter.shortfall();
+    return ok({
+      exported: exporter.isConfigured,
+      waitingSpans: left?.waitingSpans ?? 0,
+      ...(left !== undefined && { reason: left.reason }),
+    });
+  }
+
   async recordSpans(otlpJson: string): Promise<void> {
     const { traces, transactions } = this.#parts;
     transactions.run(() => traces.acceptSpans(otlpJson));
@@ -308,10 +330,11 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Starts what is due and sets the next alarm. Waits for nothing on the network, and never throws. */
   override alarm(): void {
-    const { timers, traces, exporter, now, background } = this.#parts;
+    const { timers, traces, exporter, noteExport, runExport, now, background } = this.#parts;
     try {
       if ((traces.dueAtMs() ?? Infinity) <= now()) traces.fold((segmentId) => exporter.isSettled(segmentId));
-      if ((exporter.dueAtMs() ?? Infinity) <= now()) background(exporter.start().then(() => timers.arm()));
+      if ((exporter.dueAtMs() ?? Infinity) <= now()) background(runExport());
+      noteExport();
     } catch (error) {
       report(error);
     }

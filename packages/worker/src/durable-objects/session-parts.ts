@@ -5,7 +5,7 @@
 import { DOUBLE_KEYS, type ValetSpans } from "@valet/shared/spans";
 import { type ReadableSpan, recordDropped, strictlyIncreasing, Tracer, wallClock } from "@valet/shared/tracing";
 import { allowsFileRepos, type Env, parseCapacity, parseConfig } from "../env.ts";
-import { SCOPE, warn, workerTracing } from "../http/worker-tracing.ts";
+import { SCOPE, warn, warnOfExport, workerTracing } from "../http/worker-tracing.ts";
 import { logFailure } from "../log-failure.ts";
 import { SandboxBroker } from "../sandbox-broker/client.ts";
 import { stubOf } from "../session-calls.ts";
@@ -50,7 +50,8 @@ export type SessionParts = ReturnType<typeof composeSession>;
 
 export function composeSession(ctx: DurableObjectState, env: Env) {
   const { publicUrl, broker: brokerConfig, modelAccess, credentialKeys, intervals } = parseConfig(env);
-  const { config: tracing, resource } = workerTracing(env);
+  const workersTracing = workerTracing(env);
+  const { config: tracing, resource } = workersTracing;
   const { storage } = ctx;
   const { sql } = storage;
   const now = () => Date.now();
@@ -70,7 +71,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   });
   const exporter = new TraceExport(sql, traces, {
     ...{ url: tracing.endpoint, headers: tracing.headers, compression: tracing.compression },
-    ...{ timeoutMs: tracing.timeoutMs, now, onDiagnostic: warn },
+    ...{ timeoutMs: tracing.timeoutMs, now, onDiagnostic: warnOfExport(workersTracing), sessionId: sessionId() },
   });
   const sink = noting(traces, changes);
   const tracer = new SessionTracer(
@@ -96,7 +97,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const timers: Timers = new Timers({
     ...{ storage, now, report },
     transact: (work) => transactions.run(work),
-    alsoDueMs: () => earliest(traces.dueAtMs(), exporter.dueAtMs()),
+    alsoDueMs: () => earliest(traces.dueAtMs(), exporter.dueAtMs(), exporter.problemDueAtMs()),
   });
 
   // The session.
@@ -110,7 +111,20 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   };
   const queue: PromptQueue = new PromptQueue(sql, tracer, now, queueListener, capacityPlace);
   const conversation = new Conversation(sql, queue.store, queue.workflows, capacityPlace);
-  const view = () => viewSession(state.record, queue, requests, lease.place);
+  const view = () => viewSession(state.record, queue, requests, lease.place, exporter.problem());
+  /** Where spans begin or cease to be late, the session says so. */
+  const noteExport = () => {
+    if (state.maybe === undefined) return;
+    transactions.run(() => {
+      if (exporter.problemChanged()) changes.session();
+    });
+  };
+  /** Sends what is due. Never rejects. */
+  const runExport = async () => {
+    await exporter.start();
+    noteExport();
+    timers.arm();
+  };
   const outbox = new ProjectionOutbox({
     ...{ sql, db: env.DB, timers, now, retryMs: intervals.retryMs, background, report },
     session: () => ({ ownerId: state.record.ownerId, view: view() }),
@@ -166,7 +180,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
       for (const instanceId of state.record.link.instances) traces.seal(instanceId, "runner_lost");
     },
     hibernating: () => queue.closeBatches(),
-    gaveUp: () => dispatcher.endQueued("error", "breaker_open"),
+    gaveUp: (errorType, failure) => dispatcher.endQueued("error", errorType, undefined, failure),
     terminating: (cause) => {
       dispatcher.endQueued("aborted", "session_terminated", cause);
       dispatcher.stop("session_terminated", cause);
@@ -235,8 +249,8 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
 
   return {
     ...{ state, transactions, timers, queue, conversation, records, requests, clients, link, lifecycle, dispatcher },
-    ...{ traces, exporter, outbox, intake, credentials, children, reports, intervals, view, now, background },
-    ...{ lease, backgroundCheck },
+    ...{ traces, exporter, noteExport, runExport, outbox, intake, credentials, children, reports, intervals, view },
+    ...{ now, background, lease, backgroundCheck },
   };
 }
 

@@ -1,4 +1,5 @@
 /** What the object knows of its session, but for messages: one row, one typed record, cached. */
+import type { Failure } from "@valet/shared/protocol/failure";
 import type { SessionStatus as State } from "@valet/shared/protocol/session-view";
 import type { ErrorType, QueueMode, SandboxStage } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
@@ -78,6 +79,8 @@ export interface SessionRecord extends SessionSettings {
   readonly state: State;
   /** Why the state is `error`. */
   readonly errorType?: ErrorType;
+  /** What else is known of that. */
+  readonly failure?: Failure;
   /** Counts sandboxes, from 1; 0 before the first. */
   readonly generation: number;
   readonly sandbox?: SandboxRef;

@@ -1,24 +1,32 @@
 /** The session as it looks from outside. */
 import { whyOf } from "@valet/shared/outcome";
+import { type FailureView, viewFailure } from "@valet/shared/protocol/failure";
 import { shownRepoUrl } from "@valet/shared/protocol/repo-url";
-import type { SessionView } from "@valet/shared/protocol/session-view";
+import type { ExportProblemView, SessionView } from "@valet/shared/protocol/session-view";
 import type { AgentRequests } from "./agent-requests.ts";
 import { isoTime } from "./iso-time.ts";
 import type { PromptQueue } from "./prompt-queue.ts";
 import type { SessionRecord } from "./session-state.ts";
+import type { ExportProblem } from "./trace-plane/trace-export.ts";
 
-/** @param capacityPlace its place among the sessions that wait for a sandbox, where it does */
+/**
+ * @param capacityPlace its place among the sessions that wait for a sandbox, where it does
+ * @param exportProblem of its spans, where they do not arrive
+ */
 export function viewSession(
   record: SessionRecord,
   queue: PromptQueue,
   requests: AgentRequests,
   capacityPlace: number | undefined,
+  exportProblem: ExportProblem | undefined,
 ): SessionView {
   const { id, state, title, repoUrl, branch, ref, model, models, queueMode, idleTimeoutMs, parentSessionId } = record;
   const { errorType, sandbox, generation, createdMs, updatedMs } = record;
+  const failure = failureOfSession(record);
   return {
     ...{ id, status: state, models: [...models], queueMode, idleTimeoutMs, generation },
     ...whyOf("error", errorType),
+    ...(failure !== undefined && { failure }),
     ...(title !== undefined && { title }),
     // What an older version took may still hold what it should not.
     ...(repoUrl !== undefined && { repoUrl: shownRepoUrl(repoUrl) }),
@@ -32,9 +40,22 @@ export function viewSession(
     queueLength: queue.store.queuedCount(),
     permissions: requests.open("permission"),
     questions: requests.open("question"),
+    ...(exportProblem !== undefined && { exportProblem: viewExportProblem(exportProblem) }),
     createdAt: isoTime(createdMs),
     updatedAt: isoTime(updatedMs),
   };
+}
+
+/** Why there is no sandbox, or why the starts before the one under way failed. */
+function failureOfSession({ errorType, failure, recovery }: SessionRecord): FailureView | undefined {
+  if (errorType !== undefined) return viewFailure(errorType, failure);
+  const { failures } = recovery;
+  if (failures === undefined) return undefined;
+  return viewFailure(failures.errorType, failures.stage === undefined ? {} : { stage: failures.stage });
+}
+
+export function viewExportProblem({ sinceMs, reason, waitingSpans, isStopped }: ExportProblem): ExportProblemView {
+  return { since: isoTime(sinceMs), reason, waitingSpans, stopped: isStopped };
 }
 
 function agentOf({ state, link }: SessionRecord, queue: PromptQueue): SessionView["agent"] {

@@ -57,7 +57,7 @@ export class TurnRecords {
   write(
     attempt: AttemptRow,
     messages: readonly MessageRow[],
-    { outcome, errorType, summary }: AttemptEnd,
+    { outcome, errorType, summary, failure }: AttemptEnd,
     sessionId: string,
   ): TurnRecord {
     const endedMs = attempt.endedMs ?? this.#now();
@@ -69,6 +69,7 @@ export class TurnRecords {
       ...{ trace_id: attempt.context.traceId, channel: attempt.channel, generation: attempt.generation },
       ...{ attempt: attempt.number, model: measured.model ?? null, outcome },
       ...reasonColumns(outcome, errorType),
+      error_cause: failure?.cause ?? null,
       accepted_at: isoTime(Math.min(attempt.dispatchedMs, ...messages.map(({ acceptedMs }) => acceptedMs))),
       ...{ dispatched_at: isoTime(attempt.dispatchedMs), ended_at: isoTime(endedMs), queue_wait_ms: attempt.waitMs },
       queue_reasons: [...new Set(messages.flatMap(({ reasons }) => reasons))],

@@ -239,6 +239,7 @@ describe("a step that fails", () => {
     });
     const view = await session.workflow(id);
     expect(view).toMatchObject({ status: "done", outcome: "error", errorType: "workflow_step_failed" });
+    expect(view.failure?.message).toContain(`The first that failed, ${view.failure?.of}, ended with`);
     expect(view.steps).toMatchObject([
       { outcome: "error", errorType: "command_failed", exitCode: 2 },
       { outcome: "skipped", outcomeReason: "previous_step_failed" },
@@ -551,7 +552,9 @@ describe("the object's death", () => {
     const message = await session.send("old");
     await runner.end((await runner.accept()).attemptId);
     await runInDurableObject(session.stub, (_object, { storage }) => {
-      storage.sql.exec("ALTER TABLE messages DROP COLUMN kind; DROP TABLE workflow_steps;");
+      storage.sql.exec(
+        "ALTER TABLE messages DROP COLUMN kind; ALTER TABLE messages DROP COLUMN failure; DROP TABLE workflow_steps;",
+      );
     });
     await session.evict();
     const id = await session.startWorkflow({ name: "w", steps: [PROMPT] });

@@ -1,8 +1,9 @@
 /** What the session knows of its workflows' steps, and what executions look like from outside. */
-import { whyOf } from "@valet/shared/outcome";
+import type { Failure } from "@valet/shared/protocol/failure";
 import type { WorkflowStepView, WorkflowView } from "@valet/shared/protocol/session-view";
 import { stepType, type WorkflowStepState } from "@valet/shared/protocol/workflow";
 import { type ErrorType, knownErrorType, type Outcome } from "@valet/shared/spans";
+import { failedAs, failureIn } from "./failed-as.ts";
 import { isoTime } from "./iso-time.ts";
 import type { MessageRow, MessageStore, WorkflowBody } from "./message-store.ts";
 import { isTraced } from "./session-tracer.ts";
@@ -37,8 +38,13 @@ export class Workflows {
   }
 
   /** How an execution ended that is said to have come to its end. */
-  outcome(executionId: string): ReturnType<typeof outcomeOf> {
-    return outcomeOf(this.body(executionId), this.states(executionId));
+  outcome(executionId: string): ReturnType<typeof outcomeOf> & { readonly failure?: Failure } {
+    const [body, states] = [this.body(executionId), this.states(executionId)];
+    const outcome = outcomeOf(body, states);
+    const first = [...states.values()].find((state) => state.outcome === "error");
+    if (outcome.errorType !== "workflow_step_failed" || first === undefined) return outcome;
+    const of = body.steps[first.index]?.name;
+    return { ...outcome, failure: { cause: knownErrorType(first.errorType ?? ""), ...(of !== undefined && { of }) } };
   }
 
   /** What was said to the agent in the prompt steps that were begun, and what it answered. */
@@ -85,7 +91,7 @@ export class Workflows {
     const states = this.states(row.id);
     return {
       ...{ id: row.id, name, status: row.status, onFailure, channel: row.channel, attempts: row.attempts },
-      ...(row.outcome !== null && { outcome: row.outcome, ...whyOf(row.outcome, row.errorType) }),
+      ...(row.outcome !== null && { outcome: row.outcome, ...failedAs(row.outcome, row.errorType, row.failure) }),
       ...(row.reason !== null && { queueReason: row.reason }),
       ...placeOf(row, this.#capacityPlace()),
       ...(isTraced(row.promptContext) && { traceId: row.promptContext.traceId }),
@@ -123,11 +129,12 @@ function viewStep(
     return isOver ? { ...what, status: "done", outcome: "skipped" } : { ...what, status: "waiting" };
   }
   const { status, outcome, errorType, exitCode, durationMs, output } = state;
+  const failure = failureIn(state);
   return {
     ...{ ...what, status },
     ...(outcome !== undefined && {
       outcome,
-      ...whyOf(outcome, errorType === undefined ? undefined : knownErrorType(errorType)),
+      ...failedAs(outcome, errorType === undefined ? undefined : knownErrorType(errorType), failure),
     }),
     ...(exitCode !== undefined && { exitCode }),
     ...(durationMs !== undefined && { duration_ms: durationMs }),

@@ -19,7 +19,7 @@ import {
 } from "@valet/shared/tracing";
 import { logFailure } from "../log-failure.ts";
 import type { SessionCalls } from "../session-calls.ts";
-import { SCOPE, type WorkerTracing, warn } from "./worker-tracing.ts";
+import { SCOPE, type WorkerTracing, warn, warnOfExport } from "./worker-tracing.ts";
 
 export interface RequestInfo {
   readonly method: string;
@@ -115,7 +115,7 @@ export class RequestTrace {
       exporter: new OtlpExporter({ ...config, url: config.endpoint }),
       resource,
       scheduleDelayMs: Number.POSITIVE_INFINITY,
-      onDiagnostic: warn,
+      onDiagnostic: warnOfExport(this.#tracing),
     });
     for (const span of this.#ended) exporter.onEnd(span);
     await exporter.flush(EXPORT_TIMEOUT_MS);

@@ -38,9 +38,11 @@ export async function readFamily(db: D1Database, id: string, ownerId: string): P
   return { sessions, total: sums.results[0] as Spent };
 }
 
-function summary({ id, parentSessionId, title, status, agent, queueLength, capacityPlace, createdAt }: SessionView) {
+function summary(view: SessionView) {
+  const { id, parentSessionId, title, status, failure, agent, queueLength, capacityPlace, createdAt } = view;
   return {
     ...{ id, status, agent, queueLength, createdAt },
+    ...(failure !== undefined && { failure }),
     ...(parentSessionId !== undefined && { parentSessionId }),
     ...(title !== undefined && { title }),
     ...(capacityPlace !== undefined && { capacityPlace }),

@@ -35,6 +35,8 @@ export interface SessionFilter {
   readonly before?: { readonly createdAt: string; readonly id: string } | undefined;
   /** Only the children of this session. */
   readonly parentSessionId?: string | undefined;
+  /** Only those whose spans do not reach the backend. */
+  readonly hasExportProblem?: boolean | undefined;
 }
 
 /** The owner's sessions as they were last projected, the newest first. */
@@ -42,15 +44,22 @@ export async function listSessions(
   db: D1Database,
   ownerId: string,
   limit: number,
-  { before, parentSessionId }: SessionFilter = {},
+  { before, parentSessionId, hasExportProblem = false }: SessionFilter = {},
 ): Promise<SessionView[]> {
   const { results } = await db
     .prepare(
       `SELECT view FROM sessions WHERE owner_id = ?1 AND (?2 IS NULL OR (created_at, id) < (?2, ?3))
-         AND (?5 IS NULL OR parent_session_id = ?5)
+         AND (?5 IS NULL OR parent_session_id = ?5) AND (?6 = 0 OR export_problem IS NOT NULL)
        ORDER BY created_at DESC, id DESC LIMIT ?4`,
     )
-    .bind(ownerId, before?.createdAt ?? null, before?.id ?? null, limit, parentSessionId ?? null)
+    .bind(
+      ownerId,
+      before?.createdAt ?? null,
+      before?.id ?? null,
+      limit,
+      parentSessionId ?? null,
+      Number(hasExportProblem),
+    )
     .all<{ view: string }>();
   return results.map(({ view }) => withoutSecrets(JSON.parse(view) as SessionView));
 }
@@ -58,6 +67,27 @@ export async function listSessions(
 /** Whether there is a session of this id at all. */
 export async function sessionExists(db: D1Database, id: string): Promise<boolean> {
   return (await db.prepare("SELECT 1 FROM sessions WHERE id = ?").bind(id).first()) !== null;
+}
+
+/** Sessions whose spans do not reach the backend, whoever owns them. */
+export interface ExportProblems {
+  readonly sessions: number;
+  readonly waitingSpans: number;
+  /** Of the oldest problem; ISO 8601. */
+  readonly since?: string;
+  readonly reason?: string;
+}
+
+export async function countExportProblems(db: D1Database): Promise<ExportProblems> {
+  const row = await db
+    .prepare(
+      `SELECT COUNT(*) AS sessions, COALESCE(SUM(json_extract(export_problem, '$.waitingSpans')), 0) AS waitingSpans,
+         MIN(json_extract(export_problem, '$.since')) AS since, json_extract(export_problem, '$.reason') AS reason
+       FROM sessions WHERE export_problem IS NOT NULL`,
+    )
+    .first<{ sessions: number; waitingSpans: number; since: string | null; reason: string | null }>();
+  const { sessions = 0, waitingSpans = 0, since, reason } = row ?? {};
+  return { sessions, waitingSpans, ...(since && { since }), ...(reason && { reason }) };
 }
 
 /** Rows of older versions may hold a password or a token in the repository's URL. */

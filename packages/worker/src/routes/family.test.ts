@@ -19,6 +19,7 @@ async function spend(ownerId: string, sessionId: string, cost_usd: number): Prom
       outcome: "ok",
       error_type: null,
       outcome_reason: null,
+      error_cause: null,
       accepted_at: at,
       dispatched_at: at,
     },

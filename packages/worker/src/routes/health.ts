@@ -2,6 +2,8 @@ import { createRoute } from "@hono/zod-openapi";
 import { Health } from "@valet/shared/protocol/session-api";
 import { createRoutes } from "../http/context.ts";
 import { answer } from "../http/openapi.ts";
+import { logFailure } from "../log-failure.ts";
+import { countExportProblems } from "../projection/sessions.ts";
 
 export const health = createRoutes();
 
@@ -9,9 +11,14 @@ health.openapi(
   createRoute({
     method: "get",
     path: "/api/health",
-    summary: "Whether the Worker serves",
+    summary: "Whether the Worker serves, and whether spans reach the backend",
     security: [],
     responses: { 200: answer(Health, "It does") },
   }),
-  (c) => c.json({ status: "ok" as const }, 200),
+  async (c) => {
+    const problems = await countExportProblems(c.env.DB).catch((error: unknown) => {
+      logFailure("the export's state cannot be read", error);
+    });
+    return c.json({ status: "ok" as const, ...(problems !== undefined && { export: problems }) }, 200);
+  },
 );

@@ -52,11 +52,12 @@ sessions.openapi(
     responses: { 200: answer(SessionList, "A page of sessions"), default: PROBLEM },
   }),
   async (c) => {
-    const { cursor, limit = MAX_PAGE, parentSessionId } = c.req.valid("query");
+    const { cursor, limit = MAX_PAGE, parentSessionId, exportProblem } = c.req.valid("query");
     const [createdAt, after] = cursor === undefined ? [] : decodeCursor(cursor, 2);
     const before = createdAt === undefined || after === undefined ? undefined : { createdAt, id: after };
     // One more than asked for tells whether there is a next page.
-    const found = await listSessions(c.env.DB, c.var.ownerId, limit + 1, { before, parentSessionId });
+    const filter = { before, parentSessionId, hasExportProblem: exportProblem !== undefined };
+    const found = await listSessions(c.env.DB, c.var.ownerId, limit + 1, filter);
     const page = found.slice(0, limit);
     const last = page.at(-1);
     const isLast = found.length <= limit || last === undefined;

@@ -64,7 +64,8 @@ export class Host {
   #connecting: LinkEnd | undefined;
   #opening: Link | undefined;
 
-  constructor(real: DurableObjectState, broker: StandInBroker) {
+  /** @param variables of the Worker, besides those that it cannot do without */
+  constructor(real: DurableObjectState, broker: StandInBroker, variables: Readonly<Record<string, string>> = {}) {
     this.#real = real;
     this.broker = broker;
     this.#env = {
@@ -78,6 +79,7 @@ export class Host {
       ...this.capacity.variables,
       // Segments close at boundaries, and once more at the end: to pack and unpack many takes most of a course.
       OTEL_BSP_SCHEDULE_DELAY: "86400000",
+      ...variables,
     } as unknown as Env;
     this.#live();
   }

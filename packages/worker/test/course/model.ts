@@ -127,14 +127,15 @@ export class Model {
 
   /** The records that an event has written, in order; the last one holds. */
   transitions(records: readonly SessionRecord[]): void {
-    for (const { state, generation, operation } of records) {
+    for (const { state, generation, operation, errorType } of records) {
       const isLegal = state === this.state || NEXT[this.state].includes(state);
       check(isLegal, `no state follows another that may not: ${this.state} → ${state}`);
       check(generation >= this.generation, "generations count up");
       this.state = state;
       this.generation = generation;
       if (operation !== undefined) this.operations.set(operation.context.spanId, `valet.sandbox.${operation.kind}`);
-      if (state === "error") this.gives("breaker_open");
+      // What waits for a sandbox ends with why there is none.
+      if (state === "error") this.gives(errorType ?? "no cause");
       if (state === "terminating") this.gives("session_terminated");
     }
     const record = records.at(-1);
@@ -160,10 +161,15 @@ export class Model {
 
   #ends({ id, causes }: ModelMessage, outcome: string, errorType: string | null, attempts: number): void {
     const cause = errorType ?? outcome;
+    if (causes.has(cause)) return this.#endsAs(id, outcome, errorType);
     if (cause === "runner_lost") check(attempts >= 2, `${id}: what is lost is tried once more`);
     else if (cause === "not_accepted" || cause === "send_failed") {
       check(attempts >= 3, `${id}: what is not taken is tried again`);
-    } else check(causes.has(cause), `${id}: nothing has given cause for ${cause}`);
+    } else check(false, `${id}: nothing has given cause for ${cause}`);
+    this.#endsAs(id, outcome, errorType);
+  }
+
+  #endsAs(id: string, outcome: string, errorType: string | null): void {
     const expected = errorType === null ? "ok" : (OUTCOMES[errorType] ?? "error");
     check(outcome === expected, `${id}: ${errorType} is ${expected}, not ${outcome}`);
   }

@@ -64,6 +64,8 @@ export interface ChildReport {
   readonly event: ChildSessionEvent;
   readonly outcome?: Outcome;
   readonly errorType?: ErrorType;
+  /** What happened and what to do about it, in sentences; of a failure only. */
+  readonly why?: string;
   /** Of all its turns so far. */
   readonly costUsd: number;
   /** The text of the answer to the message that is over; cut where it is long. */
@@ -73,12 +75,21 @@ export interface ChildReport {
 }
 
 /** The report as the parent's agent reads it. */
-export function reportText({ childSessionId, title, event, outcome, errorType, costUsd, answer }: ChildReport): string {
+export function reportText({
+  childSessionId,
+  title,
+  event,
+  outcome,
+  errorType,
+  why: failure,
+  costUsd,
+  answer,
+}: ChildReport): string {
   const name = `Child session ${childSessionId}${title === undefined ? "" : ` ("${title}")`}`;
   const why = [outcome, errorType].filter((each) => each !== undefined && each !== "ok").join(", ");
   const happened = {
     completed: "has completed its work.",
-    error: `did not complete its work: ${why}.`,
+    error: [`did not complete its work: ${why}.`, failure].filter(Boolean).join(" "),
     terminated: "was terminated and takes no more messages.",
   }[event];
   const cost = `It has cost $${costUsd.toFixed(4)} so far.`;

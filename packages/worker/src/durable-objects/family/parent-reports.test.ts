@@ -87,9 +87,11 @@ describe("a child's message is over:", () => {
   test("with an error, which is said, and what was recorded by then is handed to export", async () => {
     const { parent, child } = await spawned();
     const { runner: childRunner, attemptId } = await working(child);
-    await childRunner.end(attemptId, { outcome: "error", errorType: "model_chain_exhausted", parts: [] });
+    const failed = { outcome: "error", errorType: "model_chain_exhausted", cause: "provider_timeout" } as const;
+    await childRunner.end(attemptId, { ...failed, parts: [] });
     const { content } = await systemMessage(parent, child.id);
     expect(content).toContain("error, model_chain_exhausted");
+    expect(content).toContain("`provider_timeout`");
     await eventually(async () => {
       const report = await child.onlySpan("valet.child_session.report");
       expect([report.isOpen, report.attributes["valet.child_session.event"]]).toEqual([false, "error"]);
@@ -105,7 +107,7 @@ describe("a child fails or ends:", () => {
     childRunner.send({ type: "stage", stage: "failed", errorType: "git_clone_failed" });
     await child.reaches("error");
     const { content } = await systemMessage(parent, child.id);
-    expect(content).toContain("error, git_clone_failed");
+    expect(content).toContain("error, git_clone_failed. The clone or fetch failed. Check the repository's URL");
     const report = await child.onlySpan("valet.child_session.report");
     expect(report.parentSpanId).toBeUndefined();
     expect(linksOf(report, "caused_by")).toEqual([(await child.onlySpan("valet.sandbox.spawn")).spanId]);

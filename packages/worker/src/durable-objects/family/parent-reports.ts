@@ -5,7 +5,8 @@
  */
 
 import { endWith } from "@valet/shared/outcome";
-import type { ChildSessionEvent } from "@valet/shared/spans";
+import { viewFailure } from "@valet/shared/protocol/failure";
+import { type ChildSessionEvent, isFailureType } from "@valet/shared/spans";
 import { contextHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
 import type { Conversation } from "../conversation.ts";
 import type { MessageRow } from "../message-store.ts";
@@ -27,7 +28,7 @@ const MAX_ANSWER_LENGTH = 8000;
 const MAX_DOUBLINGS = 8;
 const TIMER = "parent-report";
 
-type Note = Pick<ChildReport, "id" | "event" | "outcome" | "errorType" | "answer"> & {
+type Note = Pick<ChildReport, "id" | "event" | "outcome" | "errorType" | "why" | "answer"> & {
   /** The operation that it is about. */
   readonly operation: SpanContext | undefined;
 };
@@ -78,11 +79,11 @@ export class ParentReports {
     this.#add(note, record.parentSessionId, record);
   }
 
-  #due({ id, state, errorType, generation, startContext, endContext }: SessionRecord): Note | undefined {
+  #due({ id, state, errorType, failure, generation, startContext, endContext }: SessionRecord): Note | undefined {
     if (state === "terminated")
       return this.#once({ id: `${id}:terminated`, event: "terminated", operation: endContext });
     if (state === "error") {
-      const why = errorType === undefined ? {} : { errorType };
+      const why = errorType === undefined ? {} : { errorType, why: viewFailure(errorType, failure).message };
       const note = { id: `${id}:error:${generation}`, event: "error", outcome: "error", ...why } as const;
       return this.#once({ ...note, operation: startContext }) ?? this.#messagesDone(id);
     }
@@ -102,6 +103,8 @@ export class ParentReports {
     return this.#once({
       ...{ id: `${sessionId}:${last.id}`, event, outcome: last.outcome, operation: last.promptContext },
       ...(last.errorType !== null && { errorType: last.errorType }),
+      ...(last.errorType !== null &&
+        isFailureType(last.errorType) && { why: viewFailure(last.errorType, last.failure).message }),
       ...(answer !== "" && { answer }),
     });
   }

@@ -2,7 +2,9 @@
  * The life of a session: which states there are, what leads from one to the next, and what a sandbox that was lost or did
  * not start leads to. Pure: whoever makes a transition stores it together with the span that tells of it.
  */
+import type { Failure } from "@valet/shared/protocol/failure";
 import type { SessionStatus } from "@valet/shared/protocol/session-view";
+import type { EndedBy, FailureType, SandboxStage } from "@valet/shared/spans";
 
 export type SessionEvent =
   | "spawn"
@@ -46,6 +48,33 @@ export interface RecoveryRecord {
   readonly attempts: number;
   /** When a runner was last ready; 0 if never. Epoch ms. */
   readonly readyMs: number;
+  /** Starts that failed one after the other; absent as long as the last one came to its end. */
+  readonly failures?: StartFailures | undefined;
+}
+
+/** What a start fails with. */
+export type StartError = Extract<EndedBy<"start">, FailureType> | "_OTHER";
+
+/** A row of starts that failed. The first one is the cause of all that follows, whatever the later ones fail with. */
+export interface StartFailures {
+  readonly errorType: StartError;
+  /** How far the first one had come. */
+  readonly stage: SandboxStage | undefined;
+  readonly count: number;
+}
+
+/** The row with one more start. */
+export function addFailure(
+  before: StartFailures | undefined,
+  errorType: StartError,
+  stage: SandboxStage | undefined,
+): StartFailures {
+  return before === undefined ? { errorType, stage, count: 1 } : { ...before, count: before.count + 1 };
+}
+
+/** What is known of why there is no sandbox. */
+export function failureOf({ stage, count }: Omit<StartFailures, "errorType">): Failure {
+  return { ...(stage !== undefined && { stage }), attempts: count };
 }
 
 export interface RecoveryRules {

@@ -64,7 +64,7 @@ export class SandboxEnd {
         causes,
         follows: [startContext],
       },
-      (context) => ({ errorType: undefined, endContext: context }),
+      (context) => ({ errorType: undefined, failure: undefined, endContext: context }),
     );
     listener.terminating(causes[0]);
     this.#stopRunner("terminate");

@@ -6,6 +6,7 @@
  * Calls of the broker are made after the commit and settled by operation and generation: an answer that comes too late
  * changes nothing. An operation whose call died with the object is taken up by the timer that watches over it.
  */
+import type { Failure } from "@valet/shared/protocol/failure";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { HibernateReason, TerminateReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
@@ -19,6 +20,7 @@ import type { Transactions } from "../transactions.ts";
 import type { TurnRecords } from "../turn-records.ts";
 import type { BrokerCalls } from "./broker-calls.ts";
 import type { Leftovers } from "./leftovers.ts";
+import type { StartError } from "./lifecycle-rules.ts";
 import type { Operations } from "./operations.ts";
 import { SandboxEnd } from "./sandbox-end.ts";
 import { SandboxStart, type StartCause } from "./sandbox-start.ts";
@@ -32,8 +34,8 @@ export interface LifecycleListener {
   /** Its runner is not coming back. */
   generationEnded(): void;
   hibernating(): void;
-  /** There will be no sandbox unless somebody asks again. */
-  gaveUp(): void;
+  /** There will be no sandbox unless somebody asks again. @param errorType why the first start failed */
+  gaveUp(errorType: StartError, failure: Failure): void;
   terminating(cause: SpanContext | undefined): void;
   /** The object may go idle after this: what was recorded is to be handed to export. */
   boundary(): void;

@@ -69,7 +69,16 @@ describe("spawn", () => {
       expect(outcomeOf(spawn)).toEqual(["error", type]);
       expect(spawn).toMatchObject({ status: 2, attributes: { "valet.sandbox.stage": "requested" } });
       expect(outcomeOf(await session.onlySpan("valet.sandbox.create"))).toEqual(["error", type]);
-      expect(outcomeOf(await session.onlySpan("valet.prompt"))).toEqual(["error", "breaker_open"]);
+      for (const name of ["valet.prompt", "valet.queue.wait"]) {
+        const span = await session.onlySpan(name);
+        expect(outcomeOf(span)).toEqual(["error", type]);
+        expect(span.attributes["valet.start.attempt_count"]).toBe(1);
+      }
+      const { messages } = valueIn(await session.stub.messages());
+      expect(messages).toMatchObject([{ outcome: "error", errorType: type, failure: { type, attempts: 1 } }]);
+      const { failure } = await session.view();
+      expect(failure).toEqual(messages[0]?.failure);
+      expect(failure?.message).toMatch(/^[A-Z].*\. [A-Z].*\. Valet gave up after 1 attempt\.$/);
       await expectSound(session);
     },
   );
@@ -269,8 +278,9 @@ describe("wake", () => {
       await session.reaches("recovering");
       await session.elapse("recover");
     }
-    expect(await session.reaches("error")).toMatchObject({ errorType: "restore_failed" });
-    expect(await session.message(id)).toMatchObject({ outcome: "error", errorType: "breaker_open" });
+    const failure = { type: "restore_failed", attempts: 4 } as const;
+    expect(await session.reaches("error")).toMatchObject({ errorType: "restore_failed", failure });
+    expect(await session.message(id)).toMatchObject({ outcome: "error", errorType: "restore_failed", failure });
     const restores = await session.spans("valet.sandbox.restore");
     expect(restores.map(outcomeOf)).toEqual(Array(4).fill(["error", "restore_failed"]));
     expect(restores.map(({ attributes }) => attributes["valet.recovery.attempt"])).toEqual([undefined, 1, 2, 3]);
@@ -330,11 +340,50 @@ describe("recovery", () => {
       await session.elapse("recover");
     }
     expect(await session.reaches("error")).toMatchObject({ errorType: "spawn_failed" });
-    expect(await session.message(id)).toMatchObject({ outcome: "error", errorType: "breaker_open" });
+    const why = { type: "spawn_failed", attempts: 3 } as const;
+    expect(await session.message(id)).toMatchObject({ outcome: "error", errorType: "spawn_failed", failure: why });
     const attempts = (await session.spans("valet.sandbox.spawn")).map(
       ({ attributes }) => attributes["valet.recovery.attempt"],
     );
     expect(attempts).toEqual([undefined, 1, 2, 3]);
+  });
+
+  test("the first failure stays the cause, whatever comes of the starts after it, and is told meanwhile", async () => {
+    const { session, runner } = await TestSession.running();
+    const reset = { reset: true } as const;
+    await session.broker.script({ create: [reset, { problem: { status: 500, code: "start_failed" } }] });
+    const id = await session.send("work", { channel: "a" });
+    const workflow = await session.startWorkflow({ name: "w", steps: [{ name: "s", run: "true" }], channel: "a" });
+    await runner.next("prompt");
+    await loseRunner(session, runner);
+    const recovering = await session.reaches("recovering");
+    expect(recovering.errorType).toBeUndefined();
+    expect(recovering.failure).toMatchObject({ type: "broker_unreachable" });
+    await session.elapse("recover");
+    await session.reaches("recovering");
+    await session.elapse("recover");
+    const last = await (await session.connect()).hello();
+    last.send({ type: "stage", stage: "git_setup" });
+    await eventually(async () => {
+      const spawn = (await session.spans("valet.sandbox.spawn")).at(-1);
+      expect(spawn?.attributes["valet.sandbox.stage"]).toBe("git_setup");
+    });
+    await session.elapse("start");
+    const failure = { type: "broker_unreachable", attempts: 3 } as const;
+    const view = await session.reaches("error");
+    expect(view).toMatchObject({ errorType: "broker_unreachable", failure });
+    expect(view.failure?.stage).toBeUndefined();
+    expect(await session.message(id)).toMatchObject({ errorType: "broker_unreachable", failure });
+    expect(await session.workflow(workflow)).toMatchObject({ errorType: "broker_unreachable", failure });
+    for (const name of ["valet.prompt", "valet.workflow"]) {
+      const { attributes } = await session.onlySpan(name);
+      expect(attributes).toMatchObject({ "error.type": "broker_unreachable", "valet.start.attempt_count": 3 });
+    }
+    // A start that comes to its end is a new beginning.
+    valueIn(await session.stub.wake(CALLER));
+    expect((await session.view()).failure).toBeUndefined();
+    await loseRunner(session, await boot(session));
+    expect((await session.view()).failure).toBeUndefined();
   });
 
   test("a sandbox that dies as soon as it is ready, again and again, is given up too", async () => {

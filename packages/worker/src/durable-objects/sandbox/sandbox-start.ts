@@ -5,6 +5,7 @@
  * A call that died with the object is made again for a new generation: nobody knows the token of the one before, and the
  * broker ends that one's sandbox.
  */
+import type { Failure } from "@valet/shared/protocol/failure";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { SandboxAnswer } from "@valet/shared/protocol/sandbox-broker";
 import { endedBy, isFailureType, isSaidBy, type SpanAttributes, type SpawnReason } from "@valet/shared/spans";
@@ -12,10 +13,8 @@ import { injectIntoEnvironment, type SpanContext } from "@valet/shared/tracing";
 import type { BrokerFailure, BrokerResult } from "../../sandbox-broker/client.ts";
 import { hashToken, newToken } from "../ids.ts";
 import { brokerErrorType, type CallEnd, isUnheard } from "./broker-calls.ts";
-import { nextRecovery } from "./lifecycle-rules.ts";
+import { addFailure, failureOf, nextRecovery, type StartError } from "./lifecycle-rules.ts";
 import type { LifecycleParts } from "./sandbox-lifecycle.ts";
-
-type StartError = NonNullable<SpanAttributes<"valet.sandbox.spawn" | "valet.sandbox.restore">["error.type"]>;
 
 /** What a runner may say it failed to start with. */
 const RUNNER_ERRORS = endedBy("start").filter(
@@ -61,7 +60,8 @@ export class SandboxStart {
     const patch = (context: SpanContext) => ({
       startContext: context,
       errorType: undefined,
-      ...(!isRecovery && { recovery: { ...recovery, attempts: 0 } }),
+      failure: undefined,
+      ...(!isRecovery && { recovery: { ...recovery, attempts: 0, failures: undefined } }),
     });
     if (snapshot === undefined) {
       operations.begin(
@@ -170,12 +170,12 @@ export class SandboxStart {
     operations.end("ok", undefined, { "valet.sandbox.stage": "ready" });
     timers.clear("start");
     records.startEnded(generation);
-    state.enter("ready", { recovery: { ...recovery, readyMs: now() } });
+    state.enter("ready", { recovery: { ...recovery, readyMs: now(), failures: undefined } });
   }
 
   /** The start has failed: the next attempt, or the end of attempts. */
   fail(errorType: StartError): void {
-    const { state, operations, timers, records, now, endGeneration, listener } = this.#parts;
+    const { state, operations, timers, records, now, endGeneration } = this.#parts;
     const { generation, recovery } = state.record;
     const operation = operations.current;
     if (operation === undefined) return;
@@ -183,29 +183,26 @@ export class SandboxStart {
     timers.clear("start");
     records.startEnded(generation);
     endGeneration(operation.context);
+    const failures = addFailure(recovery.failures, errorType, operation.stage);
     const next = nextRecovery(recovery, this.#rules, now(), false);
     if (next === undefined) {
-      state.enter("give_up", { errorType });
-      listener.gaveUp();
-      listener.boundary();
+      this.#giveUp(failures.errorType, failureOf(failures));
     } else {
-      state.enter("start_failed", { recovery: { ...recovery, attempts: next.attempt } });
+      state.enter("start_failed", { recovery: { ...recovery, attempts: next.attempt, failures } });
       timers.set("recover", now() + next.delayMs);
     }
   }
 
   /** The sandbox, or its runner, is gone for good. */
   lost(): void {
-    const { state, timers, now, endGeneration, listener } = this.#parts;
+    const { state, timers, now, endGeneration } = this.#parts;
     const { recovery, startContext } = state.record;
     if (!state.allows("sandbox_lost") || startContext === undefined) return;
     const next = nextRecovery(recovery, this.#rules, now(), true);
     state.enter("sandbox_lost", { recovery: { ...recovery, attempts: next?.attempt ?? recovery.attempts } });
     endGeneration(startContext);
     if (next === undefined) {
-      state.enter("give_up", { errorType: "runner_lost" });
-      listener.gaveUp();
-      listener.boundary();
+      this.#giveUp("runner_lost", failureOf({ stage: undefined, count: recovery.attempts }));
     } else if (next.delayMs === 0) {
       this.#recover();
     } else {
@@ -213,12 +210,22 @@ export class SandboxStart {
     }
   }
 
+  /** No other start is tried. The session, and what waits in it, end with why the first one failed. */
+  #giveUp(errorType: StartError, failure: Failure): void {
+    const { state, listener } = this.#parts;
+    state.enter("give_up", { errorType, failure });
+    listener.gaveUp(errorType, failure);
+    listener.boundary();
+  }
+
   #recover(): void {
     if (this.#parts.state.record.state === "recovering") this.begin({ reason: "recovery", causes: [] });
   }
 
   #onDeadline(): void {
-    if (this.#isStarting()) this.fail("runner_never_ready");
+    if (!this.#isStarting()) return;
+    // Without an answer of the broker there was no runner to be ready.
+    this.fail(this.#parts.operations.current?.step === "calling" ? "broker_timeout" : "runner_never_ready");
   }
 
   #onCreated({ sandbox: { id, driver } }: SandboxAnswer): void {

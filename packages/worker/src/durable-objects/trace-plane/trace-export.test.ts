@@ -16,11 +16,16 @@ const refused: Answer = () => new Response(null, { status: 400 });
 function setUp(
   storage: DurableObjectStorage,
   answers: Answer[],
-  options: { url?: string; compression?: "gzip" | "none" } = {},
+  options: {
+    url?: string;
+    headers?: Record<string, string>;
+    compression?: "gzip" | "none";
+    judge?: (body: Uint8Array) => Response;
+  } = {},
 ) {
   let now = 1_700_000_000_000;
   const diagnostics: Diagnostic[] = [];
-  const sent: { encoding: string | null; bytes: Uint8Array }[] = [];
+  const sent: { encoding: string | null; bytes: Uint8Array; status?: number }[] = [];
   const store = new TraceStore(storage, {
     sessionId: SESSION,
     resource: { "service.name": "valet-worker" },
@@ -30,12 +35,19 @@ function setUp(
   });
   const fetch = async (_url: unknown, init?: RequestInit) => {
     const headers = new Headers(init?.headers);
-    sent.push({ encoding: headers.get("content-encoding"), bytes: new Uint8Array(init?.body as Uint8Array) });
+    const bytes = new Uint8Array(init?.body as Uint8Array);
+    if (options.judge !== undefined) {
+      const answer = options.judge(bytes);
+      sent.push({ encoding: headers.get("content-encoding"), bytes, status: answer.status });
+      return answer;
+    }
+    sent.push({ encoding: headers.get("content-encoding"), bytes });
     return (answers.length > 1 ? (answers.shift() as Answer) : (answers[0] as Answer))();
   };
   const exporting = new TraceExport(storage.sql, store, {
+    sessionId: SESSION,
     url: "url" in options ? options.url : "http://127.0.0.1:1/v1/traces",
-    headers: {},
+    headers: options.headers ?? {},
     compression: options.compression ?? "gzip",
     timeoutMs: 1000,
     now: () => now,
@@ -44,14 +56,21 @@ function setUp(
   });
   const tracer = new Tracer({ scope: { name: "test" }, sink: store });
   /** Each in a segment of its own. */
+  const endTogether = (...names: string[]) => {
+    for (const name of names) tracer.startSpan(name, { attributes: { "valet.session.id": SESSION } }).end();
+    store.fold((id) => exporting.isSettled(id));
+  };
   const end = (...names: string[]) => {
     for (const name of names) {
       tracer.startSpan(name, { attributes: { "valet.session.id": SESSION } }).end();
       store.fold((id) => exporting.isSettled(id));
     }
   };
-  return { store, exporting, sent, diagnostics, end, pass: (ms: number) => (now += ms), now: () => now };
+  const pass = (ms: number) => (now += ms);
+  return { store, exporting, sent, answers, diagnostics, end, endTogether, pass, now: () => now };
 }
+type SetUp = ReturnType<typeof setUp>;
+const HOUR_MS = 3_600_000;
 
 function sentNames(sent: { bytes: Uint8Array }[]): string[][] {
   return sent.map(({ bytes }) => spansOf(gunzipSync(bytes).toString()).map(({ name }) => name));
@@ -161,9 +180,299 @@ describe("what is lost is counted, and the backend is told", () => {
         ({ name }) => name !== "later",
       );
       expect(attributeOf(report, "valet.dropped_spans.rejected")).toBe("1");
-      expect(diagnostics).toEqual([{ type: "partial_success", rejectedSpans: 1, message: "old" }]);
+      expect(diagnostics).toEqual([{ type: "partial_success", session: SESSION, rejectedSpans: 1, message: "old" }]);
     }));
 });
+
+/** Sends whatever becomes due, with the clock at the time it wants, until nothing does or `untilMs` has come. */
+async function follow({ exporting, pass, now }: SetUp, untilMs: number): Promise<number[]> {
+  const attempts: number[] = [];
+  for (let due = exporting.dueAtMs(); due !== undefined && due <= untilMs; due = exporting.dueAtMs()) {
+    pass(Math.max(due - now(), 0));
+    attempts.push(now());
+    await exporting.start();
+  }
+  return attempts;
+}
+
+describe("what only a person can change holds the cursor:", () => {
+  const page: Answer = () => new Response("<!doctype html>", { headers: { "content-type": "text/html" } });
+  const status =
+    (code: number): Answer =>
+    () =>
+      new Response(null, { status: code });
+
+  test.each<[string, Answer]>([
+    ["401", status(401)],
+    ["403", status(403)],
+    ["404", status(404)],
+    ["405", status(405)],
+    ["301", status(301)],
+    ["307", status(307)],
+    ["a web page", page],
+  ])("%s loses nothing, and all arrives once it is changed", (_what, answer) =>
+    inStorage(async (storage) => {
+      const wrong = setUp(storage, [answer]);
+      wrong.end("a", "b");
+      await follow(wrong, wrong.now() + 2 * HOUR_MS);
+      expect(wrong.exporting.isSettled(1)).toBe(false);
+      expect(wrong.diagnostics).toContainEqual(
+        expect.objectContaining({ type: "export_failed", session: SESSION, spans: 1, retryInMs: expect.any(Number) }),
+      );
+      // The object comes to life with another key.
+      const right = setUp(storage, [ok], { headers: { authorization: "right" } });
+      expect(right.exporting.dueAtMs()).toBeLessThanOrEqual(right.now() + 100);
+      right.pass(100);
+      await right.exporting.start();
+      expect(sentNames(right.sent)).toEqual([["a"], ["b"]]);
+      expect(right.exporting.shortfall()).toBeUndefined();
+    }),
+  );
+
+  test("another endpoint counts as a change, the same one does not, and the order of headers is none", () =>
+    inStorage(async (storage) => {
+      const headers = { a: "1", b: "2" };
+      const first = setUp(storage, [status(401)], { headers });
+      first.end("a");
+      await follow(first, first.now() + 2 * HOUR_MS);
+      const due = first.exporting.dueAtMs();
+      expect(setUp(storage, [ok], { headers: { b: "2", a: "1" } }).exporting.dueAtMs()).toBe(due);
+      const elsewhere = setUp(storage, [ok], { headers, url: "http://127.0.0.1:2/v1/traces" });
+      expect(elsewhere.exporting.dueAtMs()).toBeLessThan(due as number);
+    }));
+
+  test("no key is kept, only whether it is the same", () =>
+    inStorage(async (storage) => {
+      setUp(storage, [ok], { headers: { authorization: "canary" } });
+      expect(JSON.stringify(storage.sql.exec("SELECT * FROM trace_export").one())).not.toContain("canary");
+    }));
+
+  test("the wait doubles to an hour, give or take a fifth, and differs between sessions", () =>
+    inStorage(async (storage) => {
+      const all = setUp(storage, [status(401)]);
+      all.end("a");
+      const attempts = await follow(all, all.now() + 20 * HOUR_MS);
+      const waits = attempts.slice(1).map((at, i) => at - (attempts[i] as number));
+      waits.forEach((wait, i) => {
+        const middle = Math.min(1000 * 2 ** i, HOUR_MS);
+        expect(wait).toBeGreaterThanOrEqual(0.8 * middle);
+        expect(wait).toBeLessThanOrEqual(1.2 * middle + 1);
+      });
+      expect(waits.length).toBeGreaterThan(25);
+      expect(new Set(waits.slice(13)).size).toBeGreaterThan(5);
+    }));
+
+  test("a backend that asks to be tried again at once is not tried in a loop", () =>
+    inStorage(async (storage) => {
+      const all = setUp(storage, [() => new Response(null, { status: 503, headers: { "retry-after": "0" } })]);
+      all.end("a");
+      await all.exporting.start();
+      expect(all.sent).toHaveLength(1);
+      expect(all.exporting.dueAtMs()).toBeGreaterThanOrEqual(all.now() + 500);
+    }));
+});
+
+describe("after a day of failures a session stops by itself", () => {
+  const away: Answer = () => {
+    throw new TypeError("fetch failed");
+  };
+
+  /** A session that has stopped, its clock where that was. */
+  async function stopped(storage: DurableObjectStorage, answer: Answer) {
+    const all = setUp(storage, [answer]);
+    all.end("a");
+    const began = all.now();
+    const attempts = await follow(all, began + 100 * HOUR_MS);
+    expect(all.exporting.dueAtMs()).toBeUndefined();
+    const lasted = (attempts.at(-1) as number) - began;
+    expect(lasted).toBeGreaterThanOrEqual(24 * HOUR_MS);
+    expect(lasted).toBeLessThan(26 * HOUR_MS);
+    expect(all.exporting.problem()).toMatchObject({ isStopped: true, waitingSpans: 1 });
+    all.answers.splice(0, 1, ok);
+    return all;
+  }
+
+  test.each<[string, Answer]>([
+    ["a wrong key", () => new Response(null, { status: 401 })],
+    ["a backend that is away", away],
+  ])("with %s, and goes on with its next span", (_what, answer) =>
+    inStorage(async (storage) => {
+      const all = await stopped(storage, answer);
+      await all.exporting.start();
+      expect(sentNames(all.sent).slice(-1)).toEqual([["a"]]);
+      const before = all.sent.length;
+      all.end("b");
+      await follow(all, all.now() + HOUR_MS);
+      expect(sentNames(all.sent).slice(before)).toEqual([["a"], ["b"]]);
+      expect(all.exporting.problem()).toBeUndefined();
+    }),
+  );
+
+  test("the next span gives it another day", () =>
+    inStorage(async (storage) => {
+      const all = await stopped(storage, away);
+      all.answers.splice(0, 1, away);
+      all.end("b");
+      const began = all.now();
+      const attempts = await follow(all, began + 100 * HOUR_MS);
+      expect((attempts.at(-1) as number) - began).toBeGreaterThanOrEqual(24 * HOUR_MS);
+      expect(all.exporting.problem()).toMatchObject({ sinceMs: expect.any(Number), waitingSpans: 2, isStopped: true });
+    }));
+
+  test("or when it is asked to, also in another life of the object", () =>
+    inStorage(async (storage) => {
+      await stopped(storage, away);
+      const all = setUp(storage, [ok]);
+      all.pass(30 * HOUR_MS);
+      expect(all.exporting.dueAtMs()).toBeUndefined();
+      all.exporting.tryAgain();
+      expect(all.exporting.dueAtMs()).toBeLessThanOrEqual(all.now());
+      await all.exporting.start();
+      expect(sentNames(all.sent)).toEqual([["a"]]);
+    }));
+});
+
+describe("a segment that is too large for the backend", () => {
+  const names = (count: number) => Array.from({ length: count }, (_, i) => `s${i}`);
+
+  /** A backend that takes as many spans in a request. */
+  const upTo = (most: number) => (body: Uint8Array) =>
+    new Response(null, { status: spansOf(gunzipSync(body).toString()).length > most ? 413 : 200 });
+
+  test.each([1, 2, 3, 5, 7])("is halved until it fits, %i spans a request", (most) =>
+    inStorage(async (storage) => {
+      const all = setUp(storage, [], { judge: upTo(most) });
+      all.endTogether(...names(11));
+      all.endTogether(...names(11));
+      await all.exporting.start();
+      const taken = all.sent.flatMap(({ bytes, status }) =>
+        status === 200 ? spansOf(gunzipSync(bytes).toString()).map(({ name }) => name) : [],
+      );
+      expect(taken).toEqual([...names(11), ...names(11)]);
+      expect(all.exporting.shortfall()).toBeUndefined();
+      expect(all.exporting.dueAtMs()).toBeUndefined();
+    }),
+  );
+
+  test("is gone through span by span where only one of them is too large, which is dropped and counted", () =>
+    inStorage(async (storage) => {
+      const judge = (body: Uint8Array) =>
+        new Response(null, { status: gunzipSync(body).toString().includes('"s2"') ? 413 : 200 });
+      const all = setUp(storage, [], { judge });
+      all.endTogether(...names(5));
+      await all.exporting.start();
+      all.end("later");
+      await all.exporting.start();
+      const taken = all.sent
+        .filter(({ status }) => status === 200)
+        .flatMap(({ bytes }) => spansOf(gunzipSync(bytes).toString()));
+      const report = taken.find(({ name }) => name === "valet.trace_plane.dropped");
+      expect(taken.filter((span) => span !== report).map(({ name }) => name)).toEqual([
+        "s0",
+        "s1",
+        "s3",
+        "s4",
+        "later",
+      ]);
+      expect(attributeOf(report, "valet.dropped_spans.too_large")).toBe("1");
+    }));
+
+  test("goes on where it was, in another life of the object", () =>
+    inStorage(async (storage) => {
+      const first = setUp(storage, [], {
+        judge: (body) => {
+          const count = spansOf(gunzipSync(body).toString()).length;
+          return new Response(null, { status: count > 3 ? 413 : first.sent.length > 2 ? 503 : 200 });
+        },
+      });
+      first.endTogether(...names(12));
+      await first.exporting.start();
+      expect(first.exporting.shortfall()).toMatchObject({ waitingSpans: 9, reason: "HTTP 503" });
+      const second = setUp(storage, [ok]);
+      second.pass(60_000);
+      await second.exporting.start();
+      expect(sentNames(second.sent).flat()).toEqual(names(12).slice(3));
+    }));
+
+  test("is sent without compression where that is configured, in parts too", () =>
+    inStorage(async (storage) => {
+      const judge = (body: Uint8Array) =>
+        new Response(null, { status: spansOf(new TextDecoder().decode(body)).length > 1 ? 413 : 200 });
+      const all = setUp(storage, [], { judge, compression: "none" });
+      all.endTogether("a", "b");
+      await all.exporting.start();
+      expect(all.sent.map(({ status }) => status)).toEqual([413, 200, 200]);
+    }));
+});
+
+describe("a problem", () => {
+  const no: Answer = () => new Response(null, { status: 401 });
+
+  test("is one after a minute, is told of once, and is over when the spans have arrived", () =>
+    inStorage(async (storage) => {
+      const all = setUp(storage, [no]);
+      all.end("a");
+      const began = all.now();
+      await follow(all, began + 60_000);
+      expect(all.exporting.problem()).toBeUndefined();
+      expect(all.exporting.problemChanged()).toBe(false);
+      expect(all.exporting.shortfall()).toMatchObject({ reason: "HTTP 401", waitingSpans: 1 });
+      all.pass((all.exporting.problemDueAtMs() as number) - all.now());
+      expect(all.now()).toBeLessThanOrEqual(began + 60_001);
+      expect(all.exporting.problemChanged()).toBe(true);
+      expect(all.exporting.problemChanged()).toBe(false);
+      expect(all.exporting.problemDueAtMs()).toBeUndefined();
+      expect(all.exporting.problem()).toEqual({
+        ...{ sinceMs: began, reason: "HTTP 401", waitingSpans: 1, isStopped: false },
+      });
+      all.answers.splice(0, 1, ok);
+      await follow(all, all.now() + HOUR_MS);
+      expect(all.exporting.problemChanged()).toBe(true);
+      expect(all.exporting.problem()).toBeUndefined();
+    }));
+
+  test("is also that nothing answers at all", () =>
+    inStorage(async (storage) => {
+      const all = setUp(storage, [() => new Promise(() => {})]);
+      all.end("a");
+      void all.exporting.start();
+      all.pass(61_000);
+      expect(all.exporting.problem()).toMatchObject({ reason: "waiting", waitingSpans: 1 });
+    }));
+
+  test("is also a backend that refuses all it gets, until somebody has taken notice", () =>
+    inStorage(async (storage) => {
+      const all = setUp(storage, [refused]);
+      all.end("a");
+      await all.exporting.start();
+      all.pass(61_000);
+      expect(all.exporting.problem()).toMatchObject({ reason: "HTTP 400", waitingSpans: 0 });
+      all.exporting.tryAgain();
+      expect(all.exporting.problem()).toBeUndefined();
+    }));
+
+  test("is none without a backend", () =>
+    inStorage(async (storage) => {
+      const all = setUp(storage, [ok], { url: undefined as never });
+      all.end("a");
+      all.pass(61_000);
+      expect(all.exporting.problem()).toBeUndefined();
+      expect(all.exporting.problemDueAtMs()).toBeUndefined();
+    }));
+});
+
+test("a database of the first version is taken over", () =>
+  inStorage(async (storage) => {
+    storage.sql.exec(`
+      CREATE TABLE trace_export (
+        id INTEGER PRIMARY KEY CHECK (id = 1), segment_id INTEGER NOT NULL, attempts INTEGER NOT NULL,
+        not_before_ms INTEGER NOT NULL);
+      INSERT OR IGNORE INTO trace_export VALUES (1, 1, 3, 0);`);
+    const { exporting, sent, end } = setUp(storage, [ok]);
+    end("sent before", "waits");
+    await exporting.start();
+    expect(sentNames(sent)).toEqual([["waits"]]);
+  }));
 
 test("compression none sends plain JSON", () =>
   inStorage(async (storage) => {

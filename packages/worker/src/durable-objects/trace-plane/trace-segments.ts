@@ -141,6 +141,24 @@ export class TraceSegments {
     return this.#segment("WHERE id > ? AND sampled = 1 ORDER BY id LIMIT 1", cursor);
   }
 
+  /** Its id; `undefined` when there is none. */
+  nextSampledId(cursor: number): number | undefined {
+    const query = "SELECT id FROM trace_segments WHERE id > ? AND sampled = 1 ORDER BY id LIMIT 1";
+    return this.#sql.exec<{ id: number }>(query, cursor).toArray()[0]?.id;
+  }
+
+  /** Of the newest sampled segment; `undefined` when there is none. */
+  newestSampledId(): number | undefined {
+    const query = "SELECT id FROM trace_segments WHERE sampled = 1 ORDER BY id DESC LIMIT 1";
+    return this.#sql.exec<{ id: number }>(query).toArray()[0]?.id;
+  }
+
+  /** How many spans the sampled segments after `cursor` hold. */
+  sampledSpans(cursor: number): number {
+    const query = "SELECT SUM(spans) AS spans FROM trace_segments WHERE id > ? AND sampled = 1";
+    return this.#sql.exec<{ spans: number | null }>(query, cursor).one().spans ?? 0;
+  }
+
   /** When that segment was closed, epoch ms; `undefined` when there is none. */
   nextSampledMs(cursor: number): number | undefined {
     const query = "SELECT closed_ms FROM trace_segments WHERE id > ? AND sampled = 1 ORDER BY id LIMIT 1";

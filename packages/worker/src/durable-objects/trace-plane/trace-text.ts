@@ -51,6 +51,32 @@ export function groupsOfTrace(text: string, traceId: string): string[] {
   });
 }
 
+/**
+ * Some of a request's spans, in their order, as a request of their own.
+ * @param first how many stand before them
+ * @returns how many they are, and how many come after them
+ */
+export function partOfRequest(
+  text: string,
+  first: number,
+  most: number,
+): { text: string; spans: number; left: number } {
+  const { resourceSpans } = JSON.parse(text) as WireRequest;
+  let place = 0;
+  const isOfPart = () => place++ >= first && place <= first + most;
+  const groups = resourceSpans.flatMap(({ resource, scopeSpans }) => {
+    const kept = scopeSpans.map(({ scope, spans }) => ({ scope, spans: spans.filter(isOfPart) }));
+    const held = kept.filter(({ spans }) => spans.length > 0);
+    return held.length === 0 ? [] : [JSON.stringify({ resource, scopeSpans: held })];
+  });
+  const end = Math.min(place, first + most);
+  return {
+    text: `${REQUEST_HEAD}${groups.join(",")}${REQUEST_END}`,
+    spans: Math.max(end - first, 0),
+    left: place - end,
+  };
+}
+
 /** A request, an element of `resourceSpans` at a time. */
 export function* requestText(first: string, others: Generator<string>): Generator<string, undefined> {
   yield `${REQUEST_HEAD}${first}`;

@@ -1,0 +1,22 @@
+/** Why something ended otherwise than `ok`, as views show it. */
+import { whyOf } from "@valet/shared/outcome";
+import { type Failure, viewFailure } from "@valet/shared/protocol/failure";
+import { type ErrorType, knownErrorType, type Outcome } from "@valet/shared/spans";
+
+/** What the runner says of why something failed; `undefined` where it says nothing. */
+export function failureIn({
+  cause,
+  causeOf,
+}: {
+  readonly cause?: string | undefined;
+  readonly causeOf?: string | undefined;
+}): Failure | undefined {
+  if (cause === undefined) return undefined;
+  return { cause: knownErrorType(cause), ...(causeOf !== undefined && { of: causeOf }) };
+}
+
+/** The reason under the name that it has for the outcome, and for a failure what happened and what to do. */
+export function failedAs(outcome: Outcome, reason: ErrorType | null | undefined, failure: Failure | null | undefined) {
+  const why = whyOf(outcome, reason);
+  return { ...why, ...(why.errorType !== undefined && { failure: viewFailure(why.errorType, failure) }) };
+}

@@ -1,0 +1,173 @@
+/** A session whose spans do not arrive, with its clock and its backend in the test's hands: what it says of that, and when. */
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import type { SessionView } from "@valet/shared/protocol/session-view";
+import { expect, test, vi } from "vitest";
+import { StandInBroker } from "../../../test/course/broker.ts";
+import { Host } from "../../../test/course/host.ts";
+import { CALLER, valueIn } from "../../../test/session.ts";
+
+const { STORAGE } = env as unknown as { STORAGE: DurableObjectNamespace };
+const HOST = "otlp.test:4317";
+const VARIABLES = {
+  OTEL_EXPORTER_OTLP_ENDPOINT: `https://${HOST}/otlp`,
+  OTEL_EXPORTER_OTLP_HEADERS: "authorization=canary",
+  OTEL_BSP_SCHEDULE_DELAY: "1000",
+};
+const NOW = Date.UTC(2026, 0, 1);
+
+interface Setting {
+  readonly host: Host;
+  /** What the backend answers from now on. */
+  readonly answers: { next: () => Response };
+  /** The lines that the Worker has logged. */
+  readonly said: Record<string, unknown>[];
+  readonly posts: () => number;
+  /** What D1 was last told of the session. */
+  readonly projected: () => SessionView["exportProblem"];
+}
+
+const RealResponse = Response;
+const answer = (status: number, body: string | null = null, headers: Record<string, string> = {}) => {
+  return new RealResponse(body, { status, headers });
+};
+
+/** Runs a test with a session that has been created, and so has spans. */
+async function withSession(work: (setting: Setting) => Promise<void>): Promise<void> {
+  await runInDurableObject(STORAGE.get(STORAGE.newUniqueId()), async (_object, real) => {
+    vi.useFakeTimers({ now: NOW, toFake: ["Date", "setTimeout", "clearTimeout"] });
+    const said: Record<string, unknown>[] = [];
+    const log = vi.spyOn(console, "error").mockImplementation((line) => said.push(JSON.parse(line)));
+    const host = new Host(
+      real,
+      new StandInBroker(
+        () => {},
+        () => {},
+      ),
+      VARIABLES,
+    );
+    const platform = { fetch, Response, WebSocketPair };
+    const answers = { next: () => answer(200) };
+    let posts = 0;
+    const { globals } = host;
+    const toBroker = globals.fetch as typeof fetch;
+    Object.assign(globalThis, globals, {
+      fetch: async (url: string, init: RequestInit) => {
+        if (!url.startsWith("https://otlp.test")) return toBroker(url, init);
+        posts++;
+        return answers.next();
+      },
+    });
+    try {
+      valueIn(await host.agent.create({ id: "ses_course" }, CALLER));
+      await host.settle();
+      const projected = () => host.database.session?.exportProblem;
+      await work({ host, answers, said, posts: () => posts, projected });
+    } finally {
+      Object.assign(globalThis, platform);
+      log.mockRestore();
+      vi.useRealTimers();
+    }
+  });
+}
+
+/** A span of the session ends and waits to be sent. */
+async function endSpan(host: Host): Promise<void> {
+  const { messageId } = valueIn(await host.agent.sendMessage({ content: "work" }, CALLER));
+  valueIn(await host.agent.withdraw(messageId, CALLER));
+}
+
+test("after a minute the session's row says so, and no more once the spans have arrived", () =>
+  withSession(async ({ host, answers, said, projected }) => {
+    answers.next = () => answer(401);
+    await endSpan(host);
+    await host.pass(59_000);
+    expect(projected()).toBeUndefined();
+    await host.pass(4000);
+    const problem = projected();
+    expect(problem).toEqual({
+      since: expect.any(String),
+      reason: "HTTP 401",
+      waitingSpans: expect.any(Number),
+      stopped: false,
+    });
+    expect(problem?.waitingSpans).toBeGreaterThan(0);
+    expect(Date.parse(problem?.since ?? "") - NOW).toBeLessThan(5000);
+    expect(valueIn(await host.agent.view()).exportProblem).toEqual(problem);
+
+    const failures = said.filter(({ type }) => type === "export_failed");
+    expect(failures[0]).toMatchObject({
+      host: HOST,
+      session: "ses_course",
+      status: 401,
+      hint: expect.stringMatching(/gRPC/),
+    });
+    expect(JSON.stringify(said)).not.toContain("canary");
+    expect(JSON.stringify(said)).not.toContain("/otlp");
+
+    answers.next = () => answer(200);
+    await host.pass(3_600_000);
+    expect(projected()).toBeUndefined();
+    expect(host.database.session).toMatchObject({ id: "ses_course" });
+  }));
+
+test("what is asked to be sent again is sent at once, also after the session has given up", () =>
+  withSession(async ({ host, answers, posts, projected }) => {
+    answers.next = () => answer(200, null, { "content-type": "text/html" });
+    await endSpan(host);
+    for (let hours = 0; hours < 30; hours++) await host.pass(3_600_000);
+    expect(projected()).toMatchObject({ reason: "web page", stopped: true });
+    const before = posts();
+    for (let hours = 0; hours < 30; hours++) await host.pass(3_600_000);
+    expect(posts()).toBe(before);
+
+    const waits = valueIn(await host.agent.resend());
+    expect(waits).toEqual({ exported: true, waitingSpans: expect.any(Number), reason: "web page" });
+    expect(posts()).toBe(before + 1);
+
+    answers.next = () => answer(200, "{}");
+    expect(valueIn(await host.agent.resend())).toEqual({ exported: true, waitingSpans: 0 });
+    await host.pass(1000);
+    expect(projected()).toBeUndefined();
+    // Once more finds nothing to do.
+    expect(valueIn(await host.agent.resend())).toEqual({ exported: true, waitingSpans: 0 });
+  }));
+
+test("what is in the tail goes along: nothing waits for its timer", () =>
+  withSession(async ({ host, posts }) => {
+    await endSpan(host);
+    expect(posts()).toBe(0);
+    expect(valueIn(await host.agent.resend())).toEqual({ exported: true, waitingSpans: 0 });
+    expect(posts()).toBe(1);
+  }));
+
+test("the object that died with a problem shown takes it back in its next life", () =>
+  withSession(async ({ host, answers, projected }) => {
+    answers.next = () => answer(404);
+    await endSpan(host);
+    await host.pass(70_000);
+    expect(projected()).toMatchObject({ reason: "HTTP 404" });
+    await host.crash();
+    answers.next = () => answer(200);
+    await host.pass(3_600_000);
+    expect(projected()).toBeUndefined();
+  }));
+
+test("a host that answers as no backend does is warned of once, whichever session met it", async () => {
+  const said: Record<string, unknown>[] = [];
+  const odd = async (setting: Setting) => {
+    setting.answers.next = () => answer(200, "thanks");
+    for (const posts of [1, 2]) {
+      await endSpan(setting.host);
+      await setting.host.pass(2000);
+      expect(setting.posts()).toBe(posts);
+      // Its body comes by real events.
+      while (valueIn(await setting.host.agent.resend()).waitingSpans > 0) await scheduler.wait(1);
+    }
+    said.push(...setting.said);
+  };
+  await withSession(odd);
+  await withSession(odd);
+  const warnings = said.filter(({ type }) => type === "unexpected_answer");
+  expect(warnings).toEqual([expect.objectContaining({ host: HOST, session: "ses_course" })]);
+});
