@@ -7,6 +7,7 @@ import {
   FamilyView,
   MessageList,
   ProblemView,
+  ResentSpans,
   type SendMessage,
   SessionList,
   TraceList,
@@ -53,6 +54,16 @@ export class ApiClient {
 
   sessions(): Promise<SessionView[]> {
     return this.#pages("/api/sessions", SessionList, ({ sessions }) => sessions);
+  }
+
+  /** Those whose spans have not reached the backend for over a minute, as they last said. */
+  sessionsWithExportProblem(): Promise<SessionView[]> {
+    return this.#pages("/api/sessions?exportProblem=true", SessionList, ({ sessions }) => sessions);
+  }
+
+  /** Asks a session to send the spans that wait. */
+  resend(id: string): Promise<ResentSpans> {
+    return this.#call("POST", `/api/sessions/${encodeURIComponent(id)}/resend`, ResentSpans);
   }
 
   family(id: string): Promise<FamilyView> {
@@ -114,7 +125,8 @@ export class ApiClient {
     const all: T[] = [];
     let cursor: string | undefined;
     do {
-      const query: string = cursor === undefined ? "" : `?cursor=${encodeURIComponent(cursor)}`;
+      const sign = path.includes("?") ? "&" : "?";
+      const query: string = cursor === undefined ? "" : `${sign}cursor=${encodeURIComponent(cursor)}`;
       const page: P = await this.#call("GET", `${path}${query}`, schema);
       all.push(...items(page));
       cursor = page.nextCursor;

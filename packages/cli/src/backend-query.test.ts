@@ -124,6 +124,47 @@ describe("a query", () => {
     await expect(query(url).check()).rejects.toThrow(`Jaeger: ${url}/api/traces ${problem}.`);
   });
 
+  describe("of Tempo", () => {
+    const tempo = (url: string) => new BackendQuery({ kind: "Tempo", url, authorization: "Basic a2V5" });
+
+    /** A server that answers by path. */
+    async function server(paths: Record<string, [status: number, body: string]>, other: [number, string] = [404, ""]) {
+      const listening = createServer(({ url = "" }, response) => {
+        const [status, body] = Object.entries(paths).find(([path]) => url.startsWith(path))?.[1] ?? other;
+        response.writeHead(status).end(body);
+      }).listen(0, "127.0.0.1");
+      servers.push(listening);
+      await once(listening, "listening");
+      return `http://127.0.0.1:${(listening.address() as AddressInfo).port}`;
+    }
+
+    test("is well where a trace that is not there is a 404 and the echo answers", async () => {
+      const url = await server({ "/tempo/api/traces/": [404, ""], "/tempo/api/echo": [200, "echo"] });
+      await tempo(`${url}/tempo/`).check();
+      expect(await tempo(`${url}/tempo`).trace(TRACE_ID)).toEqual({ spanIds: new Set() });
+    });
+
+    test.each<[string, [number, string]]>([
+      ["a page", [404, "<html>Not Found</html>"]],
+      ["Go's own text", [404, "404 page not found\n"]],
+      ["Jaeger's JSON", [404, '{"data":null,"errors":[{"code":404,"msg":"trace not found"}]}']],
+    ])("is none where a 404 comes with %s", async (_what, answer) => {
+      const url = await server({}, answer);
+      await expect(tempo(url).check()).rejects.toThrow(`Tempo: ${url}/api/traces answers HTTP 404.`);
+    });
+
+    test("is none where every path is a 404 without a word", async () => {
+      const url = await server({});
+      const problem = `Tempo: ${url}/api/echo answers HTTP 404: is this the URL of Tempo's query API?`;
+      await expect(tempo(url).check()).rejects.toThrow(new RegExp(`^${problem.replaceAll(/[.?]/g, "\\$&")}$`));
+    });
+
+    test("is none where something else answers for the echo", async () => {
+      const url = await server({ "/api/echo": [200, "<html>"] });
+      await expect(tempo(url).check()).rejects.toThrow("does not answer as Tempo does");
+    });
+  });
+
   test("says so where nobody listens", async () => {
     const { url } = await backend(200, "");
     await new Promise((closed) => servers.pop()?.close(closed));

@@ -61,19 +61,37 @@ export class BackendQuery {
    * @throws UserError that says what is wrong
    */
   async check(): Promise<void> {
-    const { problem } = await this.trace(crypto.randomUUID().replaceAll("-", ""));
-    if (problem !== undefined) throw new UserError(`${this.kind}: ${problem}.`);
+    const { problem = await this.#checkEcho() } = await this.trace(crypto.randomUUID().replaceAll("-", ""));
+    if (problem !== undefined) throw new UserError(`${this.kind}: ${problem.replace(/([^.?])$/, "$1.")}`);
+  }
+
+  /** Tempo says of a trace that it does not have no more than any server of any page: 404. Only Tempo has an echo. */
+  async #checkEcho(): Promise<string | undefined> {
+    if (this.kind !== "Tempo") return undefined;
+    const url = this.#base.replace(/traces$/, "echo");
+    try {
+      const response = await this.#get(url);
+      const text = await response.text();
+      if (response.ok && text.trim() === "echo") return undefined;
+      return `${url} ${response.ok ? "does not answer as Tempo does" : `answers HTTP ${response.status}`}: is this the URL of Tempo's query API?`;
+    } catch (error) {
+      return `${url} ${failureOf(error as Error, this.kind)}`;
+    }
+  }
+
+  #get(url: string): Promise<Response> {
+    return fetch(url, {
+      headers: this.#headers,
+      // A redirect is to a page to log in on, or would take the key to another host.
+      redirect: "manual",
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
   }
 
   /** What the backend has of a trace. Never rejects. */
   async trace(traceId: string): Promise<BackendTrace> {
     try {
-      const response = await fetch(`${this.#base}/${traceId}`, {
-        headers: this.#headers,
-        // A redirect is to a page to log in on, or would take the key to another host.
-        redirect: "manual",
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-      });
+      const response = await this.#get(`${this.#base}/${traceId}`);
       const text = await response.text();
       if (response.status === 404 && isNotFound(this.kind, text)) return { spanIds: NOTHING };
       if (!response.ok) return this.#problem(`answers HTTP ${response.status}`);
@@ -89,9 +107,12 @@ export class BackendQuery {
   }
 }
 
-/** Whether a 404 is about the trace. Jaeger says so in JSON; what says anything else is another server, or another port of it. */
+/**
+ * Whether a 404 is about the trace. Jaeger says so in JSON, Tempo by saying nothing; what says anything else is another server,
+ * or another port of it.
+ */
 function isNotFound(kind: BackendOptions["kind"], text: string): boolean {
-  return kind === "Tempo" || /"msg":\s*"trace not found"/.test(text);
+  return kind === "Tempo" ? /^\s*(?:trace not found\s*)?$/i.test(text) : /"msg":\s*"trace not found"/.test(text);
 }
 
 function failureOf(error: Error, kind: BackendOptions["kind"]): string {

@@ -5,6 +5,7 @@ import { addDemo } from "./commands/demo.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addPrompt } from "./commands/prompt.ts";
 import { addReply } from "./commands/reply.ts";
+import { addResend } from "./commands/resend.ts";
 import { addSessions } from "./commands/sessions.ts";
 import { addSmoke } from "./commands/smoke.ts";
 import { addTrace } from "./commands/trace.ts";
@@ -21,7 +22,18 @@ const program = addGlobalOptions(new Command("valet"))
   .version(version)
   .exitOverride()
   .configureHelp({ showGlobalOptions: true });
-for (const add of [addUp, addDemo, addPrompt, addReply, addWorkflow, addSessions, addTrace, addSmoke, addDoctor])
+for (const add of [
+  addUp,
+  addDemo,
+  addPrompt,
+  addReply,
+  addWorkflow,
+  addSessions,
+  addTrace,
+  addResend,
+  addSmoke,
+  addDoctor,
+])
   add(program);
 
 try {

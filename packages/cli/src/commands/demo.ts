@@ -7,6 +7,7 @@ import { type GlobalOptions, print, printJson, report } from "../context.ts";
 import { makeDemoRepository } from "../demo/demo-repository.ts";
 import { type DemoResult, runDemo } from "../demo/run-demo.ts";
 import { ExitCode } from "../errors.ts";
+import { flushBeforeStop } from "../flush-spans.ts";
 import { becomeHost } from "../system/host-process.ts";
 import { startSystem } from "../system/system.ts";
 import { traceLines } from "./trace.ts";
@@ -49,6 +50,7 @@ export function addDemo(program: Command): void {
         }
       } finally {
         report("Stopping …");
+        await flushBeforeStop(system, env);
         await system.stop();
         await rm(repository.folder, { recursive: true, force: true });
         if (isOwnState) await rm(stateDir, { recursive: true, force: true });

@@ -3,18 +3,13 @@ import { realpathSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { Health } from "@valet/shared/protocol/session-api";
 import type { Command } from "commander";
+import { checkTelemetry, type Finding } from "../check-telemetry.ts";
 import { type GlobalOptions, print, printJson } from "../context.ts";
 import { ExitCode } from "../errors.ts";
 import { BUN, RUNNER } from "../system/programs.ts";
 import { readConnection } from "../system/state.ts";
-
-interface Finding {
-  readonly name: string;
-  /** `note`: Valet works without it. */
-  readonly state: "ok" | "note" | "missing";
-  readonly detail: string;
-}
 
 const run = promisify(execFile);
 
@@ -24,7 +19,7 @@ export function addDoctor(program: Command): void {
     .description("say what is missing on this machine, and how to get it")
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      const findings = await Promise.all([
+      const findings = await Promise.all<Finding>([
         checkNode(),
         checkProgram("git", "git", ["--version"], "install git"),
         checkProgram("Bun", BUN, ["--version"], "run `npx --yes pnpm@12 install`: it comes from the lockfile"),
@@ -36,7 +31,7 @@ export function addDoctor(program: Command): void {
         ),
         checkRipgrep(),
         checkModel(),
-        checkBackend(),
+        ...checkTelemetry(process.env),
         checkSystem(options.state),
       ]);
       if (options.json) printJson({ ok: findings.every(({ state }) => state !== "missing"), findings });
@@ -87,30 +82,18 @@ async function checkModel(): Promise<Finding> {
   return { name: "model", state: "note", detail };
 }
 
-async function checkBackend(): Promise<Finding> {
-  const endpoint = process.env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT || process.env.OTEL_EXPORTER_OTLP_ENDPOINT;
-  if (!endpoint) {
-    return {
-      name: "backend",
-      state: "note",
-      detail: "spans stay in Valet: set OTEL_EXPORTER_OTLP_ENDPOINT to export them",
-    };
-  }
-  try {
-    await fetch(endpoint, { method: "HEAD", signal: AbortSignal.timeout(5000) });
-    return { name: "backend", state: "ok", detail: "OTEL_EXPORTER_OTLP_ENDPOINT answers" };
-  } catch {
-    return { name: "backend", state: "missing", detail: "nothing answers at OTEL_EXPORTER_OTLP_ENDPOINT" };
-  }
-}
-
 async function checkSystem(stateDir: string): Promise<Finding> {
   const connection = readConnection(stateDir);
   const idle: Finding = { name: "system", state: "note", detail: `nothing runs on ${stateDir}: pnpm valet up` };
   if (connection === undefined) return idle;
   try {
-    const { ok } = await fetch(`${connection.url}/api/health`, { signal: AbortSignal.timeout(5000) });
-    return ok ? { name: "system", state: "ok", detail: `runs at ${connection.url}` } : idle;
+    const response = await fetch(`${connection.url}/api/health`, { signal: AbortSignal.timeout(5000) });
+    const health = Health.safeParse(await response.json());
+    if (!health.success) return idle;
+    const { sessions = 0, waitingSpans = 0, since = "", reason = "" } = health.data.export ?? {};
+    if (sessions === 0) return { name: "system", state: "ok", detail: `runs at ${connection.url}` };
+    const detail = `runs at ${connection.url}; spans of ${sessions} ${sessions === 1 ? "session" : "sessions"} do not reach the backend since ${since} (${reason}; ${waitingSpans} wait): mend what \`backend\` says, then \`pnpm valet resend --all\``;
+    return { name: "system", state: "missing", detail };
   } catch {
     return idle;
   }

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { type GlobalOptions, print, printJson, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
+import { flushBeforeStop } from "../flush-spans.ts";
 import { becomeHost } from "../system/host-process.ts";
 import { startSystem } from "../system/system.ts";
 import { parsePort } from "./arguments.ts";
@@ -42,6 +43,7 @@ Stop: Ctrl-C`);
       process.exitCode = failure === undefined ? ExitCode.OK : ExitCode.FAILED;
       if (failure !== undefined) report(`valet: the Worker crashed and cannot be started again: ${failure.message}`);
       if (!options.json) report("Stopping …");
+      if (failure === undefined) await flushBeforeStop(system, env);
       await system.stop();
     });
 }

@@ -189,6 +189,7 @@ export const ResentSpans = z.object({
     .string()
     .optional()
     .describe("Why the last attempt failed, or `waiting`; absent where nothing failed or waits"),
+  hint: z.string().optional().describe("What most likely is to be done about it"),
 });
 export type ResentSpans = z.infer<typeof ResentSpans>;
 

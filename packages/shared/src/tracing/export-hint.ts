@@ -25,6 +25,10 @@ export function exportHint({ host, reason, status = 0 }: ExportFailure): string 
   }
   if (status === 415) return "the backend does not take OTLP as JSON";
   if (reason === "ECONNREFUSED") return "nothing listens there";
+  // workerd says no more than that.
+  if (reason === "connection failed") {
+    return "nothing answers there, or, with https, its certificate is not trusted: locally, name its authority's file in NODE_EXTRA_CA_CERTS";
+  }
   if (reason === "ENOTFOUND") return "there is no such host";
   if (/CERT|SELF_SIGNED|UNABLE_TO_/.test(reason)) {
     return "the certificate is not trusted: locally, name its authority's file in NODE_EXTRA_CA_CERTS";

@@ -19,7 +19,7 @@ import type {
 } from "@valet/shared/protocol/session-api";
 import type { MessageView, PermissionReply, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
 import type { TerminateReason } from "@valet/shared/spans";
-import { extractFromHeaders, type SpanContext } from "@valet/shared/tracing";
+import { exportHint, extractFromHeaders, type SpanContext } from "@valet/shared/tracing";
 import type { z } from "zod";
 import type { Env } from "../env.ts";
 import type { CallContext, NewSession, SessionCalls } from "../session-calls.ts";
@@ -224,10 +224,11 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     background(run);
     await Promise.race([run, scheduler.wait(RESEND_WAIT_MS)]);
     const left = exporter.shortfall();
+    const hint = left && exportHint({ ...left, host: exporter.host });
     return ok({
-      exported: exporter.isConfigured,
-      waitingSpans: left?.waitingSpans ?? 0,
+      ...{ exported: exporter.isConfigured, waitingSpans: left?.waitingSpans ?? 0 },
       ...(left !== undefined && { reason: left.reason }),
+      ...(hint !== undefined && { hint }),
     });
   }
 

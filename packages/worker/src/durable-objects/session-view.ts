@@ -54,7 +54,7 @@ function failureOfSession({ errorType, failure, recovery }: SessionRecord): Fail
   return viewFailure(failures.errorType, failures.stage === undefined ? {} : { stage: failures.stage });
 }
 
-export function viewExportProblem({ sinceMs, reason, waitingSpans, isStopped }: ExportProblem): ExportProblemView {
+function viewExportProblem({ sinceMs, reason, waitingSpans, isStopped }: ExportProblem): ExportProblemView {
   return { since: isoTime(sinceMs), reason, waitingSpans, stopped: isStopped };
 }
 

@@ -90,11 +90,12 @@ export function settle(
     return { state: { ...state, ...TRY_AGAIN, ...failing, stopped_at: newestSegment } };
   }
   const attempts = state.attempts + 1;
-  const retryInMs =
+  const delayMs =
     result.outcome === "held"
       ? backoffMs(attempts, random, LONGEST_HOLD_MS)
       : Math.max(result.retryAfterMs ?? backoffMs(attempts, random), SHORTEST_DELAY_MS);
-  const next = { attempts, not_before_ms: Math.ceil(nowMs + retryInMs), trying_since_ms: tryingSinceMs };
+  const retryInMs = Math.ceil(delayMs);
+  const next = { attempts, not_before_ms: nowMs + retryInMs, trying_since_ms: tryingSinceMs };
   return { state: { ...state, ...failing, ...next }, retryInMs };
 }
 

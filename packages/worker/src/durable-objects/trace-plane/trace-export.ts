@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { type Diagnostic, OtlpExporter, type SendResult } from "@valet/shared/tracing";
+import { type Diagnostic, hostOf, OtlpExporter, type SendResult } from "@valet/shared/tracing";
 import { ExportLedger } from "./export-ledger.ts";
 import { type ExportState, type SentPart, settle, TRY_AGAIN } from "./export-rules.ts";
 import { type Segment, unpack } from "./trace-segments.ts";
@@ -35,6 +35,8 @@ export interface ExportProblem {
   readonly sinceMs: number;
   /** Why the last attempt failed: a code, or `HTTP` and a status; `waiting` where none has. */
   readonly reason: string;
+  /** Of the backend's last answer, if that was a failure. */
+  readonly status?: number;
   readonly waitingSpans: number;
   /** Whether the session tries no more by itself: it goes on with its next span, or when it is asked to. */
   readonly isStopped: boolean;
@@ -101,6 +103,11 @@ export class TraceExport {
     return this.#exporter !== undefined;
   }
 
+  /** Of the backend, with its port. */
+  get host(): string {
+    return hostOf(this.#options.url ?? "");
+  }
+
   /** Makes what waits due now, whatever has failed before, also after the export has stopped by itself. */
   tryAgain(): void {
     const nothingWaits = this.#waitingSpans() === 0;
@@ -112,8 +119,9 @@ export class TraceExport {
     const state = this.#ledger.read();
     const sinceMs = this.#sinceMs(state);
     if (sinceMs === undefined) return undefined;
-    const { reason } = state;
+    const { reason, status } = state;
     return {
+      ...(status !== null && { status }),
       ...{ sinceMs, reason: reason === "" ? "waiting" : reason },
       ...{ waitingSpans: this.#waitingSpans(), isStopped: this.#isStopped(state) },
     };

@@ -1,0 +1,99 @@
+import { once } from "node:events";
+import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { gunzipSync } from "node:zlib";
+import { afterEach, describe, expect, test } from "vitest";
+import { checkTelemetry, type Finding } from "./check-telemetry.ts";
+
+const servers: Server[] = [];
+afterEach(() => {
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
+interface Received {
+  readonly method: string | undefined;
+  readonly url: string | undefined;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+}
+
+async function backend(status: number, headers: Record<string, string> = {}, body = "") {
+  const received: Received[] = [];
+  const server = createServer(async (request, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const bytes = Buffer.concat(chunks);
+    const text = (request.headers["content-encoding"] === "gzip" ? gunzipSync(bytes) : bytes).toString();
+    received.push({ method: request.method, url: request.url, headers: request.headers, text });
+    response.writeHead(status, headers).end(body);
+  }).listen(0, "127.0.0.1");
+  servers.push(server);
+  await once(server, "listening");
+  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return { host, url: `http://${host}`, received };
+}
+
+async function check(env: Record<string, string>): Promise<Finding[]> {
+  return Promise.all(checkTelemetry(env));
+}
+
+test("without an endpoint spans stay in Valet", async () => {
+  expect(await check({})).toEqual([{ name: "backend", state: "note", detail: expect.stringMatching(/spans stay/) }]);
+});
+
+test("the backend is asked as an export asks it: an empty request, with the configured headers", async () => {
+  const { url, host, received } = await backend(200, { "content-type": "application/json" }, "{}");
+  const env = { OTEL_EXPORTER_OTLP_ENDPOINT: url, OTEL_EXPORTER_OTLP_HEADERS: "authorization=Basic%20a2V5" };
+  expect(await check(env)).toEqual([{ name: "backend", state: "ok", detail: `${host} takes spans` }]);
+  expect(received).toMatchObject([{ method: "POST", url: "/v1/traces", text: '{"resourceSpans":[]}' }]);
+  expect(received[0]?.headers).toMatchObject({ authorization: "Basic a2V5", "content-type": "application/json" });
+});
+
+describe("what would keep spans away is said, with what to do", () => {
+  test.each<[string, number, Record<string, string>, string, Finding["state"], RegExp]>([
+    ["a wrong key", 401, {}, "", "missing", /HTTP 401; spans would be held: .*OTEL_EXPORTER_OTLP_HEADERS/],
+    ["a wrong path", 404, {}, "", "missing", /HTTP 404; spans would be held: .*\/v1\/traces/],
+    ["a redirect", 302, { location: "/login" }, "", "missing", /HTTP 302; spans would be held: redirects/],
+    ["a page to log in on", 200, { "content-type": "text/html" }, "<html>", "missing", /web page; spans would be held/],
+    ["a backend that is busy", 503, {}, "", "missing", /HTTP 503; spans would wait/],
+    ["one that takes no JSON", 415, {}, "", "missing", /HTTP 415; spans would be dropped: .*JSON/],
+    ["one that finds the empty request malformed", 400, {}, "", "note", /refuses an empty request/],
+    ["text of somebody's", 200, {}, "hello", "note", /is it an OTLP endpoint/],
+  ])("%s", async (_what, status, headers, body, state, detail) => {
+    const { url, host } = await backend(status, headers, body);
+    const [finding] = await check({ OTEL_EXPORTER_OTLP_ENDPOINT: url });
+    expect(finding).toMatchObject({ name: "backend", state, detail: expect.stringMatching(detail) });
+    expect(finding?.detail).toContain(host);
+  });
+
+  test("nobody there", async () => {
+    const { url, host } = await backend(200);
+    await new Promise((closed) => servers.pop()?.close(closed));
+    const [finding] = await check({ OTEL_EXPORTER_OTLP_ENDPOINT: url });
+    const detail = `${host}: ECONNREFUSED; spans would wait: nothing listens there`;
+    expect(finding).toEqual({ name: "backend", state: "missing", detail });
+  });
+
+  test("the port of gRPC", async () => {
+    const [finding] = await check({ OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:4317" });
+    expect(finding).toMatchObject({ state: "missing", detail: expect.stringMatching(/gRPC/) });
+  });
+});
+
+test("variables that cannot be used, or are not honoured, are named without their values", async () => {
+  const findings = await check({
+    OTEL_EXPORTER_OTLP_CERTIFICATE: "/canary.pem",
+    OTEL_EXPORTER_OTLP_PROTOCOL: "canary",
+    OTEL_TRACES_EXPORTER: "none",
+  });
+  expect(findings.map(({ name, state }) => [name, state]).toSorted()).toEqual([
+    ["OTEL_EXPORTER_OTLP_CERTIFICATE", "note"],
+    ["OTEL_EXPORTER_OTLP_PROTOCOL", "note"],
+    ["backend", "note"],
+  ]);
+  expect(JSON.stringify(findings)).not.toContain("canary");
+  expect(JSON.stringify(findings)).toContain("NODE_EXTRA_CA_CERTS");
+});

@@ -1,0 +1,63 @@
+/** Whether spans would reach the backend that this environment names: it is asked, as an export asks it. */
+import { type EnvironmentRecord, exportHint, hostOf, OtlpExporter, readTracingConfig } from "@valet/shared/tracing";
+
+export interface Finding {
+  readonly name: string;
+  /** `note`: Valet works without it. */
+  readonly state: "ok" | "note" | "missing";
+  readonly detail: string;
+}
+
+const TIMEOUT_MS = 10_000;
+/** What is said of variables that Valet does not act on, beside that. */
+const INSTEAD = "for a backend's certificate, name its authority's file in NODE_EXTRA_CA_CERTS where `valet up` runs";
+
+/** A finding for each variable that cannot be used, and one for the backend. */
+export function checkTelemetry(env: EnvironmentRecord): (Finding | Promise<Finding>)[] {
+  const variables: Finding[] = [];
+  const config = readTracingConfig(env, (diagnostic) => {
+    if (diagnostic.type !== "config_invalid") return;
+    const { variable: name, message } = diagnostic;
+    const detail = name.endsWith("CERTIFICATE") ? `${message}; ${INSTEAD}` : message;
+    variables.push({ name, state: "note", detail });
+  });
+  return [...variables, checkBackend(config)];
+}
+
+/** POSTs an empty request, with the configured headers: it is taken, or refused, for the reasons that spans would be. */
+async function checkBackend({
+  endpoint: url,
+  headers,
+  compression,
+}: ReturnType<typeof readTracingConfig>): Promise<Finding> {
+  const name = "backend";
+  if (url === undefined) {
+    return { name, state: "note", detail: "spans stay in Valet: set OTEL_EXPORTER_OTLP_ENDPOINT to export them" };
+  }
+  const exporter = new OtlpExporter({ url, headers, compression, timeoutMs: TIMEOUT_MS });
+  const request = await exporter.encode({}, []);
+  if (request === undefined) throw new Error("an empty request is too large");
+  const result = await exporter.send(request);
+  const host = hostOf(url);
+  if (result.outcome === "delivered") {
+    const { message, isUnexpected } = result;
+    if (!isUnexpected)
+      return { name, state: "ok", detail: `${host} takes spans${message && `, and says: ${message}`}` };
+    return {
+      name,
+      state: "note",
+      detail: `${host} answers with ${message}: is it an OTLP endpoint? Spans would count as delivered`,
+    };
+  }
+  const { reason, status } = result;
+  // Some find an empty request malformed; what they would say of spans is not known.
+  if (status === 400) return { name, state: "note", detail: `${host} refuses an empty request (HTTP 400)` };
+  const hint = exportHint({ host, reason, status });
+  const fate =
+    result.outcome === "held"
+      ? "spans would be held"
+      : result.outcome === "retry"
+        ? "spans would wait"
+        : "spans would be dropped";
+  return { name, state: "missing", detail: `${host}: ${reason}; ${fate}${hint === undefined ? "" : `: ${hint}`}` };
+}

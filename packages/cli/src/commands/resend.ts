@@ -1,0 +1,59 @@
+import type { ResentSpans } from "@valet/shared/protocol/session-api";
+import type { Command } from "commander";
+import { type ApiClient, ApiError } from "../api-client.ts";
+import { connect, type GlobalOptions, print, printJson } from "../context.ts";
+import { ExitCode, UserError } from "../errors.ts";
+
+interface ResendOptions extends GlobalOptions {
+  readonly all?: boolean;
+}
+
+interface Resent extends ResentSpans {
+  readonly sessionId: string;
+}
+
+export function addResend(program: Command): void {
+  program
+    .command("resend [session]")
+    .description("send the spans that wait in a session to the backend now, also where it has given up")
+    .option("--all", "of every session whose spans have not arrived for over a minute")
+    .action(async (sessionId: string | undefined, _options, command: Command) => {
+      const options = command.optsWithGlobals<ResendOptions>();
+      if ((sessionId === undefined) !== (options.all === true)) throw new UserError("Name one session, or give --all.");
+      const api = connect(options);
+      const ids = sessionId === undefined ? (await api.sessionsWithExportProblem()).map(({ id }) => id) : [sessionId];
+      const resent: Resent[] = [];
+      // One after the other: a backend that comes back is not to be run over.
+      for (const id of ids) resent.push({ sessionId: id, ...(await resend(api, id, options.all === true)) });
+      if (options.json) printJson({ sessions: resent });
+      else for (const line of linesOf(resent)) print(line);
+      if (resent.some(isUndelivered)) process.exitCode = ExitCode.FAILED;
+    });
+}
+
+/** @param goesOn whether one session's failure is its result, and keeps nobody from asking the others */
+async function resend(api: ApiClient, id: string, goesOn: boolean): Promise<ResentSpans> {
+  const resent = await api.resend(id).catch((error: unknown) => {
+    if (!(error instanceof ApiError)) throw error;
+    if (goesOn) return { exported: true, waitingSpans: 0, reason: error.message };
+    throw error.status === 404 ? new UserError(`${error.message} See \`valet sessions\`.`) : error;
+  });
+  if (!resent.exported) {
+    throw new UserError("That Valet exports no spans: OTEL_EXPORTER_OTLP_ENDPOINT is not set where it runs.");
+  }
+  return resent;
+}
+
+function linesOf(resent: readonly Resent[]): string[] {
+  if (resent.length === 0) return ["No session has spans that do not arrive."];
+  return resent.map((each) => `${each.sessionId}  ${isUndelivered(each) ? whyNot(each) : "sent"}`);
+}
+
+function isUndelivered({ waitingSpans, reason }: ResentSpans): boolean {
+  return waitingSpans > 0 || reason !== undefined;
+}
+
+function whyNot({ waitingSpans, reason = "waiting", hint }: ResentSpans): string {
+  const what = waitingSpans === 0 ? "not sent" : `${waitingSpans} ${waitingSpans === 1 ? "span waits" : "spans wait"}`;
+  return `${what}: ${reason}${hint === undefined ? "" : ` (${hint})`}`;
+}
