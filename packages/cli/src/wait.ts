@@ -4,6 +4,7 @@ import type { MessageView, SessionView, WorkflowView } from "@valet/shared/proto
 import type { ApiClient } from "./api-client.ts";
 import { askedFor } from "./asked.ts";
 import { UserError } from "./errors.ts";
+import { queueText } from "./queue-text.ts";
 
 const POLL_MS = 200;
 
@@ -65,8 +66,8 @@ export async function waitForMessage(
   const ask = async () => {
     const message = (await api.messages(sessionId)).find(({ id }) => id === messageId);
     if (message === undefined) throw new UserError(`The session has no message ${messageId}.`);
-    const { status, queueReason } = message;
-    const state = status === "queued" && queueReason !== undefined ? `${status}: ${queueReason}` : status;
+    const { status } = message;
+    const state = status === "queued" ? queueText(message) : status;
     if (state !== last && status !== "done") report(state);
     last = state;
     if (status === "accepted") await tellAsked();

@@ -1,5 +1,7 @@
 /** How far a workflow has come, in lines for whoever watches. */
+
 import type { WorkflowStepView, WorkflowView } from "@valet/shared/protocol/session-view";
+import { queueText } from "./queue-text.ts";
 
 /**
  * @param report takes what goes on
@@ -17,8 +19,9 @@ export function createProgress(
     report(line);
     return true;
   };
-  return ({ status, queueReason, steps }) => {
-    if (status === "queued") tell("queue", `queued${queueReason === undefined ? "" : `: ${queueReason}`}`);
+  return (workflow) => {
+    const { status, steps } = workflow;
+    if (status === "queued") tell("queue", queueText(workflow));
     for (const [index, step] of steps.entries()) {
       if (step.status === "waiting") continue;
       const isNew = tell(String(index), `${index + 1}/${steps.length} ${step.name}: ${stateOf(step)}`);

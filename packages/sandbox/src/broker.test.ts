@@ -11,7 +11,7 @@ import {
   SandboxList,
   SnapshotAnswer,
 } from "@valet/shared/protocol/sandbox-broker";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { createRequest, SECRET, STAY, startBroker, temporaryFolder } from "../test/broker.ts";
 
 const UNKNOWN = "sb-0123456789abcdef";
@@ -83,6 +83,24 @@ describe("sandboxes", () => {
     const sandboxes = await Promise.all(sessions.map((each) => broker.create(each, STAY)));
     expect(new Set(sandboxes.map(({ id }) => id)).size).toBe(8);
     expect(sandboxes.every(({ state }) => state === "running")).toBe(true);
+  });
+
+  test("that are more than it takes are refused until one has ended, and those that are stopped do not count", async () => {
+    const broker = await startBroker({ maxSandboxes: 2 });
+    const [first] = await Promise.all([broker.create("s1", STAY), broker.create("s2", "exit 0")]);
+    await vi.waitFor(async () => {
+      const { body } = await broker.call("GET", "/v1/sandboxes?sessionId=s2");
+      expect(body.sandboxes).toMatchObject([{ state: "stopped" }]);
+    });
+    await broker.create("s3", STAY);
+    const ask = () => broker.call("POST", "/v1/sandboxes", createRequest("s4", STAY));
+    const refused = await ask();
+    expect(refused.status).toBe(503);
+    expect(BrokerProblem.parse(refused.body)).toMatchObject({ code: "capacity" });
+    // What is there already is no other sandbox.
+    expect(await broker.create("s1", STAY)).toMatchObject({ id: first?.id });
+    await broker.call("DELETE", `/v1/sandboxes/${first?.id}`);
+    expect(await ask()).toMatchObject({ status: 201 });
   });
 
   test("that cannot be started leave nothing behind", async () => {

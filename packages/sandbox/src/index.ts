@@ -5,6 +5,7 @@ export {
   startModalBroker,
   startSandboxBroker,
 } from "./broker.ts";
+export { capacityOf, type MachineCapacity, machineCapacity } from "./capacity.ts";
 export { hideEnvironment } from "./local/hide-environment.ts";
 export { makePrivateDirectory } from "./local/private-directory.ts";
 export { findProcessesWith, isAlive, listProcesses, type ProcessIdentity } from "./local/process-table.ts";

@@ -16,6 +16,9 @@ test("arguments come before the environment, and that before the defaults", () =
   const env = { ...SECRET, VALET_BROKER_STATE: "/env", VALET_BROKER_HOST: "::1", VALET_BROKER_PORT: "1" };
   const local = { driver: "local", secret, entrypoint: ["true"] };
   expect(readSettings(["true"], env)).toEqual({ ...local, stateDir: "/env", host: "::1", port: 1 });
+  const limited = { ...env, VALET_BROKER_MAX_SANDBOXES: "5" };
+  expect(readSettings(["true"], limited)).toMatchObject({ maxSandboxes: 5 });
+  expect(readSettings(["--max-sandboxes", "6", "true"], limited)).toMatchObject({ maxSandboxes: 6 });
   const args = ["--state", "/arg", "--host", "0.0.0.0", "--port", "2", "true"];
   expect(readSettings(args, env)).toEqual({ ...local, stateDir: "/arg", host: "0.0.0.0", port: 2 });
 });
@@ -34,6 +37,7 @@ test.each<[string, string[], Record<string, string>, string]>([
   ["no entrypoint", [], SECRET, "ENTRYPOINT is missing"],
   ["a port that is none", ["--port", "http", "true"], SECRET, "from 0 to 65535"],
   ["a port that cannot be", ["true"], { ...SECRET, VALET_BROKER_PORT: "65536" }, "from 0 to 65535"],
+  ["no sandbox at all", ["--max-sandboxes", "0", "true"], SECRET, "a whole number above 0"],
   ["an unknown driver", ["--driver", "docker", "true"], SECRET, "local or modal"],
   ["no image for modal", ["--driver", "modal", "true"], SECRET, "VALET_MODAL_IMAGE"],
   ["no token for modal", ["--driver", "modal", "--image", "im-1", "true"], SECRET, "MODAL_TOKEN_ID is not set"],

@@ -13,6 +13,8 @@ Runs sandboxes, and in each of them ENTRYPOINT, whose path must be absolute or i
 
 With the driver local:
   --state DIR    where sandboxes and snapshots are kept   VALET_BROKER_STATE   .valet/broker
+  --max-sandboxes N                                       VALET_BROKER_MAX_SANDBOXES
+                 how many may be awake at once; as many as memory allows unless given
 
 With the driver modal, which reads MODAL_TOKEN_ID and MODAL_TOKEN_SECRET:
   --app NAME     the app that the sandboxes belong to     VALET_MODAL_APP      valet
@@ -21,6 +23,7 @@ With the driver modal, which reads MODAL_TOKEN_ID and MODAL_TOKEN_SECRET:
 VALET_BROKER_SECRET must be set: the bearer token of whoever may call, at least 16 characters.
 `;
 
+const LIMIT = "a number of sandboxes is a whole number above 0";
 const PORT = "a port is a whole number from 0 to 65535";
 
 const server = {
@@ -35,7 +38,12 @@ const required = (error: string) => z.string({ error }).min(1, error);
 const Settings = z.discriminatedUnion(
   "driver",
   [
-    z.object({ driver: z.literal("local"), ...server, stateDir: z.string().min(1).default(".valet/broker") }),
+    z.object({
+      driver: z.literal("local"),
+      ...server,
+      stateDir: z.string().min(1).default(".valet/broker"),
+      maxSandboxes: z.coerce.number(LIMIT).int(LIMIT).positive(LIMIT).optional(),
+    }),
     z.object({
       driver: z.literal("modal"),
       ...server,
@@ -59,6 +67,7 @@ export function readSettings(args: readonly string[], env: Record<string, string
     args: [...args],
     options: {
       ...{ driver: option, host: option, port: option, state: option, app: option, image: option },
+      "max-sandboxes": option,
       help: { type: "boolean" },
     },
     allowPositionals: true,
@@ -67,6 +76,7 @@ export function readSettings(args: readonly string[], env: Record<string, string
   const result = Settings.safeParse({
     driver: values.driver ?? env.VALET_BROKER_DRIVER ?? "local",
     stateDir: values.state ?? env.VALET_BROKER_STATE,
+    maxSandboxes: values["max-sandboxes"] ?? env.VALET_BROKER_MAX_SANDBOXES,
     app: values.app ?? env.VALET_MODAL_APP,
     image: values.image ?? env.VALET_MODAL_IMAGE,
     tokenId: env.MODAL_TOKEN_ID,

@@ -54,6 +54,8 @@ export async function startBroker(
     secret: SECRET,
     entrypoint: ENTRYPOINT,
     graceMs: 1_000,
+    // Whatever the machine has room for.
+    maxSandboxes: 100,
     ...options,
     restart,
     stateDir,

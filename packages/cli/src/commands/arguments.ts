@@ -7,6 +7,13 @@ export function parsePort(text: string): number {
   return port;
 }
 
+/** How many of something there may be. */
+export function parseLimit(text: string): number {
+  const limit = Number(text);
+  if (!Number.isSafeInteger(limit) || limit < 1) throw new InvalidArgumentError("A limit is a whole number above 0.");
+  return limit;
+}
+
 /** Seconds as people type them, as milliseconds. */
 export function parseSeconds(text: string): number {
   const seconds = Number(text);

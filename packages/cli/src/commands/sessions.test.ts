@@ -25,3 +25,12 @@ test("a family is drawn as a tree with its costs and their sum", () => {
     "all together: $0.7500 in 3 turns (100 tokens in, 10 out)",
   ]);
 });
+
+test("a session that waits for a sandbox shows its place", () => {
+  const spent = { turns: 0, cost_usd: 0, tokens_input: 0, tokens_output: 0 };
+  const session = { status: "starting", agent: "starting", createdAt: "2026-01-01T00:00:00.000Z" } as const;
+  const sessions = [{ ...session, ...spent, id: "ses_a", depth: 0, queueLength: 1, capacityPlace: 3 }];
+  expect(familyLines({ sessions, total: spent })[0]).toContain(
+    "ses_a  starting (place 3 in line for a sandbox, 1 queued)",
+  );
+});

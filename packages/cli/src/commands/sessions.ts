@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { type ApiClient, ApiError } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
 import { UserError } from "../errors.ts";
+import { placeText } from "../queue-text.ts";
 import { placeSessions, type TreeSession } from "../session-tree.ts";
 
 export function addSessions(program: Command): void {
@@ -52,6 +53,7 @@ interface ListedSession extends TreeSession {
   readonly status: string;
   readonly agent: string;
   readonly queueLength: number;
+  readonly capacityPlace?: number | undefined;
   readonly createdAt: string;
   readonly failure?: FailureView | undefined;
 }
@@ -59,10 +61,11 @@ interface ListedSession extends TreeSession {
 /** One line a session, children below their parents and set in; below one that has no sandbox, why. */
 function sessionLines<S extends ListedSession>(sessions: readonly S[], more: (session: S) => string): string[] {
   return placeSessions(sessions).flatMap(({ session, depth }) => {
-    const { id, status, agent, queueLength, createdAt, failure } = session;
+    const { id, status, agent, queueLength, capacityPlace, createdAt, failure } = session;
     const queued = queueLength > 0 ? `, ${queueLength} queued` : "";
+    const does = capacityPlace === undefined ? agent : placeText(capacityPlace);
     const name = depth === 0 ? id : `${"   ".repeat(depth - 1)}└─ ${id}`;
-    const line = [name, `${status} (${agent}${queued})`.padEnd(24), createdAt, more(session)].join("  ").trimEnd();
+    const line = [name, `${status} (${does}${queued})`.padEnd(24), createdAt, more(session)].join("  ").trimEnd();
     return failure === undefined ? [line] : [line, `${"   ".repeat(depth)}   ${failure.type}: ${failure.message}`];
   });
 }

@@ -4,15 +4,31 @@ import { ExitCode } from "../errors.ts";
 import { flushBeforeStop } from "../flush-spans.ts";
 import { becomeHost } from "../system/host-process.ts";
 import { startSystem } from "../system/system.ts";
-import { parsePort } from "./arguments.ts";
+import { parseLimit, parsePort } from "./arguments.ts";
+
+interface UpOptions extends GlobalOptions {
+  readonly port?: number;
+  readonly maxAwake?: number;
+  readonly maxStarting?: number;
+}
 
 export function addUp(program: Command): void {
   program
     .command("up")
     .description("start everything on this machine and keep it running until SIGINT or SIGTERM")
     .option("--port <n>", "the port of the API; a free one unless given", parsePort)
+    .option(
+      "--max-awake <n>",
+      "sandboxes awake at once (VALET_MAX_AWAKE); as many as memory allows unless given",
+      parseLimit,
+    )
+    .option(
+      "--max-starting <n>",
+      "sandboxes starting at once (VALET_MAX_STARTING); one for each core unless given",
+      parseLimit,
+    )
     .action(async (_options, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions & { port?: number }>();
+      const options = command.optsWithGlobals<UpOptions>();
       const env = becomeHost();
       const stopped = new Promise<void>((resolve) => {
         process.once("SIGINT", () => resolve()).once("SIGTERM", () => resolve());
@@ -21,6 +37,7 @@ export function addUp(program: Command): void {
       const system = await startSystem({
         stateDir: options.state,
         port: options.port,
+        capacity: { awake: options.maxAwake, starting: options.maxStarting },
         env,
         report,
         scenario: "demo",
@@ -33,6 +50,7 @@ export function addUp(program: Command): void {
   address  ${system.url}
   token    ${system.token}
   state    ${options.state}
+  room     ${system.capacity.awake} sandboxes awake at once, ${system.capacity.starting} starting; more wait for their turn
   model    ${system.isScripted ? "scripted: it plays the demo and knows nothing else; see the README for yours" : "as configured"}
 
 Try:  pnpm valet prompt --repo <url> "What does this project do?"

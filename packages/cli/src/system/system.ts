@@ -1,8 +1,9 @@
 /** The whole of Valet on this machine: the Worker in workerd, the sandbox broker, and a model if none is configured. */
 import { join } from "node:path";
-import { lockDirectory, startSandboxBroker } from "@valet/sandbox";
+import { lockDirectory, type MachineCapacity, machineCapacity, startSandboxBroker } from "@valet/sandbox";
 import type { ShippedScenario } from "@valet/scripted-model";
 import { UserError } from "../errors.ts";
+import { capacityVariables, chooseCapacity, type WantedCapacity } from "./capacity.ts";
 import { ensureToken, prepareDatabase } from "./database.ts";
 import { setUpModel } from "./model.ts";
 import { freePort } from "./ports.ts";
@@ -18,6 +19,8 @@ export interface SystemOptions {
   readonly stateDir: string;
   /** Of the Worker; a free one unless given. */
   readonly port?: number | undefined;
+  /** How many sandboxes there may be; what the environment says, or the machine has room for, unless given. */
+  readonly capacity?: WantedCapacity | undefined;
   /** Where the model, the telemetry and the Worker's own variables are looked up. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The scenario that the scripted model plays where no model is configured. */
@@ -27,6 +30,8 @@ export interface SystemOptions {
 }
 
 export interface System extends Connection {
+  /** How many sandboxes there may be. */
+  readonly capacity: MachineCapacity;
   /** Whether a scripted model stands in for a real one. */
   readonly isScripted: boolean;
   /** Resolves, to the reason, if the Worker ends and cannot be started again. */
@@ -41,6 +46,7 @@ export interface System extends Connection {
  */
 export async function startSystem(options: SystemOptions): Promise<System> {
   const { stateDir, port: wantedPort, env, scenario, report = console.error } = options;
+  const capacity = chooseCapacity(options.capacity ?? {}, env, machineCapacity());
   const state = openStateDirectory(stateDir);
   const unlock = await lockDirectory(state.path, "valet-up");
   if (unlock === undefined) throw alreadyRunning(stateDir);
@@ -57,6 +63,8 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       stateDir: state.broker,
       secret: brokerSecret,
       entrypoint: [BUN, ...BUN_FLAGS, RUNNER],
+      // One that falls asleep may still be there while the next starts.
+      maxSandboxes: capacity.awake + capacity.starting,
       onError: ({ message }) => report(`sandbox broker: ${message}`),
     }).catch((error: Error) => {
       throw /in use/.test(error.message) ? alreadyRunning(stateDir) : error;
@@ -71,6 +79,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     if (model.scripted !== undefined) stops.push(() => model.scripted?.close());
     const bindings = {
       ...workerVariables(env),
+      ...capacityVariables(capacity),
       ...model.variables,
       PUBLIC_URL: url,
       SANDBOX_BROKER_URL: broker.url,
@@ -86,7 +95,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     const token = await ensureToken(db, secrets.token);
     writeSecrets(state, { ...secrets, token });
     writeConnection(state, { url, token });
-    return { url, token, isScripted: model.scripted !== undefined, failed: failure.promise, stop };
+    return { url, token, capacity, isScripted: model.scripted !== undefined, failed: failure.promise, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { existsSync, renameSync } from "node:fs";
+import { machineCapacity } from "../capacity.ts";
 import type { CreateOptions, Driver, DriverSandbox, SnapshotResult } from "../driver.ts";
 import { endProcesses } from "../local/end-processes.ts";
 import { makePrivateDirectory } from "../local/private-directory.ts";
@@ -23,6 +24,11 @@ export interface LocalDriverOptions {
   readonly entrypoint: readonly [string, ...string[]];
   /** The sandboxes' `PATH`; this process' own unless given. */
   readonly path?: string | undefined;
+  /**
+   * How many sandboxes may be awake at once; what this machine has room for unless given. One more is refused with `capacity`.
+   * Those that are stopped do not count: they are files only.
+   */
+  readonly maxSandboxes?: number | undefined;
   /** How long a sandbox's processes may take to end by themselves, in ms; 5,000 unless given. */
   readonly graceMs?: number | undefined;
   readonly restart?: Partial<RestartPolicy> | undefined;
@@ -63,7 +69,8 @@ export async function startLocalDriver(options: LocalDriverOptions): Promise<Dri
     };
     const { sandboxes, cleaning } = await recover(settings);
     const dismissGuardian = await startGuardian(stateDir, settings.brokerId, settings.onError);
-    return new LocalDriver(settings, sandboxes, async () => {
+    const maxSandboxes = options.maxSandboxes ?? machineCapacity().awake;
+    return new LocalDriver(settings, maxSandboxes, sandboxes, async () => {
       await cleaning;
       await dismissGuardian();
       unlock();
@@ -77,18 +84,27 @@ export async function startLocalDriver(options: LocalDriverOptions): Promise<Dri
 class LocalDriver implements Driver {
   readonly name = "local";
   readonly #settings: SandboxSettings;
+  readonly #maxSandboxes: number;
   readonly #sandboxes: Map<string, LocalSandbox>;
   readonly #release: () => Promise<void>;
   #isClosed = false;
 
-  constructor(settings: SandboxSettings, sandboxes: readonly LocalSandbox[], release: () => Promise<void>) {
+  constructor(
+    settings: SandboxSettings,
+    maxSandboxes: number,
+    sandboxes: readonly LocalSandbox[],
+    release: () => Promise<void>,
+  ) {
     this.#settings = settings;
+    this.#maxSandboxes = maxSandboxes;
     this.#sandboxes = new Map(sandboxes.map((each) => [each.id, each]));
     this.#release = release;
   }
 
   async create(options: CreateOptions, steps: Steps): Promise<DriverSandbox> {
     if (this.#isClosed) throw new BrokerError("shutting_down");
+    const awake = [...this.#sandboxes.values()].filter((each) => each.describe().sandbox.state !== "stopped");
+    if (awake.length >= this.#maxSandboxes) throw new BrokerError("capacity");
     const sandbox = LocalSandbox.plan(this.#settings, options);
     steps.describe({ "valet.sandbox.id": sandbox.id });
     this.#sandboxes.set(sandbox.id, sandbox);
