@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from "commander";
+import { InvalidArgumentError, Option } from "commander";
 
 /** A port as people type it. */
 export function parsePort(text: string): number {
@@ -14,8 +14,14 @@ export function parseLimit(text: string): number {
   return limit;
 }
 
+/** An option `--timeout <seconds>`, whose value is milliseconds. */
+export function timeoutOption(description: string, defaultMs: number): Option {
+  const option = new Option("--timeout <seconds>", description).argParser(parseSeconds);
+  return option.default(defaultMs, String(defaultMs / 1000));
+}
+
 /** Seconds as people type them, as milliseconds. */
-export function parseSeconds(text: string): number {
+function parseSeconds(text: string): number {
   const seconds = Number(text);
   if (!(seconds > 0 && Number.isFinite(seconds))) throw new InvalidArgumentError("Seconds are a number above 0.");
   return seconds * 1000;

@@ -2,7 +2,7 @@ import { type Command, Option } from "commander";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
 import { answerText, outcomeLines, waitForMessage } from "../wait.ts";
-import { parseSeconds } from "./arguments.ts";
+import { timeoutOption } from "./arguments.ts";
 
 interface PromptOptions extends GlobalOptions {
   readonly session?: string;
@@ -26,7 +26,7 @@ export function addPrompt(program: Command): void {
     .option("--channel <id>", "the channel; messages of different channels work side by side")
     .addOption(new Option("--mode <mode>", "if a turn is running").choices(["followup", "steer", "collect"]))
     .option("--no-wait", "do not wait for the answer")
-    .option("--timeout <seconds>", "how long to wait", parseSeconds, 600_000)
+    .addOption(timeoutOption("how long to wait", 600_000))
     .action(async (content: string, _options, command: Command) => {
       const options = command.optsWithGlobals<PromptOptions>();
       const api = connect(options);

@@ -6,7 +6,7 @@ import { missingSpans, TURN } from "../demo/expected-spans.ts";
 import { ExitCode, UserError } from "../errors.ts";
 import { readSpans, type TraceSpan } from "../trace-tree.ts";
 import { waitFor, waitForMessage } from "../wait.ts";
-import { parseSeconds } from "./arguments.ts";
+import { timeoutOption } from "./arguments.ts";
 
 interface SmokeOptions extends GlobalOptions {
   readonly repo?: string;
@@ -37,7 +37,7 @@ export function addSmoke(program: Command): void {
     .addOption(new Option("--tempo-url <url>", "look for the spans in this Tempo too").conflicts("jaegerUrl"))
     .option("--jaeger-url <url>", "look for the spans in this Jaeger too")
     .option("--query-header <value>", "the Authorization header for Tempo or Jaeger (VALET_QUERY_AUTHORIZATION)")
-    .option("--timeout <seconds>", "how long each step may take", parseSeconds, 300_000)
+    .addOption(timeoutOption("how long each step may take", 300_000))
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<SmokeOptions>();
       const api = connect(options);

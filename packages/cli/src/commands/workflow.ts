@@ -5,7 +5,7 @@ import { connect, type GlobalOptions, print, printJson, report } from "../contex
 import { ExitCode, UserError } from "../errors.ts";
 import { outcomeLines, waitForWorkflow } from "../wait.ts";
 import { createProgress } from "../workflow-progress.ts";
-import { parseSeconds } from "./arguments.ts";
+import { timeoutOption } from "./arguments.ts";
 
 interface WorkflowOptions extends GlobalOptions {
   readonly wait: boolean;
@@ -25,7 +25,7 @@ The file, or standard input for -, holds what the API takes:
     {"name": "test", "run": "npm test"}]}`,
     )
     .option("--no-wait", "do not wait for its end")
-    .option("--timeout <seconds>", "how long to wait", parseSeconds, 3_600_000)
+    .addOption(timeoutOption("how long to wait", 3_600_000))
     .action(async (sessionId: string, file: string, _options, command: Command) => {
       const options = command.optsWithGlobals<WorkflowOptions>();
       const api = connect(options);
