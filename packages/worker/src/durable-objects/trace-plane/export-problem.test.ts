@@ -122,7 +122,8 @@ test("what is asked to be sent again is sent at once, also after the session has
     expect(posts()).toBe(before);
 
     const waits = valueIn(await host.agent.resend());
-    expect(waits).toEqual({ exported: true, waitingSpans: expect.any(Number), reason: "web page" });
+    const hint = expect.stringMatching(/gRPC/);
+    expect(waits).toEqual({ exported: true, waitingSpans: expect.any(Number), reason: "web page", hint });
     expect(posts()).toBe(before + 1);
 
     answers.next = () => answer(200, "{}");
