@@ -58,7 +58,7 @@ function createScriptedBroker(): Server {
           answer.problem.status,
           { type: `urn:valet:broker:${answer.problem.code}`, title: "scripted", ...answer.problem },
         ]
-      : succeed(call, body, ++made);
+      : succeed(call, body, ++made, url, answer.sandbox);
     const spans = spansOf(request.headers, script);
     response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify({ ...value, ...spans }));
   });
@@ -71,14 +71,24 @@ function serveTest(script: Script, method: string, text: string, response: Serve
 }
 
 function callOf(method: string, url: string, body: { snapshotId?: string } | undefined): ReceivedCall["call"] {
-  if (method === "GET") return "list";
+  if (method === "GET") return url.startsWith("/v1/sandboxes/") ? "get" : "list";
   if (method === "DELETE") return url.startsWith("/v1/snapshots/") ? "deleteSnapshot" : "terminate";
   if (url.endsWith("/snapshot")) return "snapshot";
   return body?.snapshotId === undefined ? "create" : "restore";
 }
 
-function succeed(call: ReceivedCall["call"], body: Record<string, unknown>, made: number): [number, object] {
+function succeed(
+  call: ReceivedCall["call"],
+  body: Record<string, unknown>,
+  made: number,
+  url: string,
+  found: BrokerAnswer["sandbox"],
+): [number, object] {
   if (call === "list") return [200, { sandboxes: [] }];
+  if (call === "get") {
+    const sandbox = { id: url.split("/").at(-1), sessionId: "any", generation: 1, driver: "local", restartCount: 0 };
+    return [200, { sandbox: { ...sandbox, createdAt: new Date().toISOString(), state: "running", ...found } }];
+  }
   if (call === "snapshot") return [201, { snapshotId: `snp_${made}`, sizeBytes: 1234 }];
   if (call === "terminate" || call === "deleteSnapshot") return [200, { alreadyGone: false }];
   const { sessionId, generation, snapshotId } = body;

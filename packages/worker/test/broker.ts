@@ -15,9 +15,19 @@ export interface BrokerAnswer {
   /** The connection is cut instead. */
   readonly reset?: boolean;
   readonly problem?: { readonly status: number; readonly code: string };
+  /** What the broker says of a sandbox that it is asked about; that it runs unless it says otherwise. */
+  readonly sandbox?: { readonly state: string; readonly stopReason?: string };
 }
 
-export type BrokerCallKind = "create" | "restore" | "snapshot" | "terminate" | "deleteSnapshot" | "list" | "export";
+export type BrokerCallKind =
+  | "create"
+  | "restore"
+  | "snapshot"
+  | "terminate"
+  | "deleteSnapshot"
+  | "list"
+  | "get"
+  | "export";
 
 export interface ReceivedCall {
   readonly call: BrokerCallKind;

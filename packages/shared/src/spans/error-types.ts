@@ -174,7 +174,7 @@ export const ERRORS = {
     reporters: ["session-agent"],
     ends: [...JOB_AND_START, "dispatch", ...WORK, "finalize", ...BOOT],
     cuts: true,
-    meaning: "the runner left for longer than the grace period",
+    meaning: "the runner left for longer than the grace period, or its sandbox has stopped",
     remedy: "Send the message again. If it recurs, the sandbox may be out of memory.",
   },
   runner_replaced: {

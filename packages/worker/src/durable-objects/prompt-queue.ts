@@ -311,9 +311,13 @@ export class PromptQueue {
     }
   }
 
-  /** The sandbox is gone, and with it all that was worked on there; also for workflows that waited to go on in it. */
-  loseAll(): void {
-    for (const { id } of this.inFlight()) this.lose(id, true);
+  /**
+   * The runner is gone, and with it all that was worked on there.
+   * @param isSandboxGone whether its files are gone, too: then also for workflows that waited to go on in it
+   */
+  loseAll(isSandboxGone: boolean): void {
+    for (const { id } of this.inFlight()) this.lose(id, isSandboxGone);
+    if (!isSandboxGone) return;
     for (const { id, kind } of this.waiting()) {
       const row = kind === "workflow" ? this.store.message(id) : undefined;
       const isOver = row !== undefined && row.lost > 0 && this.#afterLoss(row, true) === "over";

@@ -174,9 +174,9 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     generationBegan: (isFresh) => {
       if (isFresh) conversation.forgetAgentSessions();
     },
-    generationEnded: () => {
+    generationEnded: (keptFiles) => {
       events.flushSpans();
-      queue.loseAll();
+      queue.loseAll(!keptFiles);
       for (const instanceId of state.record.link.instances) traces.seal(instanceId, "runner_lost");
     },
     hibernating: () => queue.closeBatches(),
@@ -203,7 +203,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const { awake, starting } = parseCapacity(env);
   const lifecycle: SandboxLifecycle = new SandboxLifecycle({
     ...{ state, operations, transactions, timers, link, broker, calls, leftovers },
-    ...{ records, intervals, now, listener, mustWait: awake < Infinity || starting < Infinity },
+    ...{ records, intervals, now, listener, background, report, mustWait: awake < Infinity || starting < Infinity },
     sandboxEnv: (id, generation) => ({
       VALET_SESSION_ID: id,
       VALET_GENERATION: String(generation),

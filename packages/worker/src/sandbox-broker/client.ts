@@ -52,6 +52,11 @@ export class SandboxBroker {
     return this.#call("POST", "/v1/sandboxes", SandboxAnswer, caller, request);
   }
 
+  /** What a sandbox is doing. */
+  get(sandboxId: string, caller: BrokerCaller): Promise<BrokerResult<SandboxAnswer>> {
+    return this.#call("GET", `/v1/sandboxes/${encodeURIComponent(sandboxId)}`, SandboxAnswer, caller);
+  }
+
   snapshot(sandboxId: string, caller: BrokerCaller): Promise<BrokerResult<SnapshotAnswer>> {
     return this.#call("POST", `/v1/sandboxes/${encodeURIComponent(sandboxId)}/snapshot`, SnapshotAnswer, caller);
   }

@@ -126,7 +126,11 @@ export class StandInBroker {
       this.#snapshots.add(snapshotId);
       return [201, { snapshotId, sizeBytes: 1 }];
     }
-    if (method === "GET") return [200, { sandboxes: this.sandboxes.map(shown) }];
+    if (method === "GET" && id === "") return [200, { sandboxes: this.sandboxes.map(shown) }];
+    if (method === "GET") {
+      const found = this.sandboxes.find((sandbox) => sandbox.id === id);
+      return found === undefined ? problem(404, "not_found") : [200, { sandbox: shown(found) }];
+    }
     if (kind === "snapshots") {
       this.snapshots.delete(id);
       return [200, { alreadyGone: !this.#snapshots.delete(id) }];

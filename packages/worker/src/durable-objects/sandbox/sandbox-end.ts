@@ -45,6 +45,30 @@ export class SandboxEnd {
     return ok(undefined);
   }
 
+  /** The sandbox has stopped by itself and its files are there: the session sleeps, with them, until it is needed. */
+  keep(): void {
+    const { state, operations, listener, link } = this.#parts;
+    const { sandbox, startContext } = state.record;
+    if (!state.allows("hibernate")) return;
+    listener.generationEnded(true);
+    link.end();
+    operations.begin(
+      {
+        kind: "hibernate",
+        step: "snapshotting",
+        attributes: {
+          "valet.hibernate.reason": "sandbox_stopped",
+          "valet.sandbox.id": sandbox?.id,
+          "valet.sandbox.driver": sandbox?.driver,
+        },
+        causes: [],
+        follows: [startContext],
+      },
+      () => ({}),
+    );
+    this.snapshot();
+  }
+
   /** Begins the session's end, from whatever state. An operation under way gives way to it. */
   terminate(reason: TerminateReason, causes: readonly SpanContext[]): void {
     const { state, operations, timers, listener } = this.#parts;
@@ -169,7 +193,7 @@ export class SandboxEnd {
   }
 
   #onNoSnapshot(errorType: ReturnType<typeof snapshotErrorType>, hibernate: SpanContext): void {
-    const { state, operations, link } = this.#parts;
+    const { state, operations, link, timers, now, intervals } = this.#parts;
     operations.end("error", errorType);
     if (errorType === "sandbox_gone" || errorType === "snapshot_failed") {
       this.terminate(errorType, [hibernate]);
@@ -177,6 +201,8 @@ export class SandboxEnd {
       // The broker is away; the sandbox is not.
       state.enter("stay_awake");
       link.want();
+      // Without a runner, there is nothing to stay awake for: the broker is asked again what has become of the sandbox.
+      if (state.record.link.state === "gone") timers.set("check", now() + intervals.retryMs);
     }
   }
 
@@ -198,7 +224,7 @@ export class SandboxEnd {
     timers.clear("operation");
     // What could not be deleted is somebody else's to delete: the sandbox is the session's no more.
     state.update({ sandbox: undefined });
-    endGeneration(operation.context);
+    endGeneration(operation.context, operation.kind === "hibernate");
     if (operation.kind === "hibernate") {
       operations.end("ok");
       state.enter("hibernated");

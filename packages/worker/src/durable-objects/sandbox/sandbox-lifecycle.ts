@@ -22,6 +22,7 @@ import type { BrokerCalls } from "./broker-calls.ts";
 import type { Leftovers } from "./leftovers.ts";
 import type { StartError } from "./lifecycle-rules.ts";
 import type { Operations } from "./operations.ts";
+import { SandboxCheck } from "./sandbox-check.ts";
 import { SandboxEnd } from "./sandbox-end.ts";
 import { SandboxStart, type StartCause } from "./sandbox-start.ts";
 
@@ -31,8 +32,8 @@ export interface LifecycleListener {
   hasWork(): boolean;
   /** @param isFresh whether the sandbox starts with nothing, rather than from a snapshot */
   generationBegan(isFresh: boolean): void;
-  /** Its runner is not coming back. */
-  generationEnded(): void;
+  /** Its runner is not coming back. @param keptFiles whether the next generation has the files of this one */
+  generationEnded(keptFiles: boolean): void;
   hibernating(): void;
   /** There will be no sandbox unless somebody asks again. @param errorType why the first start failed */
   gaveUp(errorType: StartError, failure: Failure): void;
@@ -58,14 +59,20 @@ export interface LifecycleOptions {
   readonly listener: LifecycleListener;
   /** Whether a start waits until it is told that it is its turn. */
   readonly mustWait: boolean;
+  /** Keeps the object alive for a promise that never rejects. */
+  readonly background: (work: Promise<void>) => void;
+  readonly report: (error: unknown) => void;
 }
 
 /** What the two halves share. */
 export interface LifecycleParts extends LifecycleOptions {
   /** Watches over the call that the operation under way is about to make. */
   readonly watch: () => void;
-  /** @param parent the operation that the sandbox, if there is one, is left over from */
-  readonly endGeneration: (parent: SpanContext) => void;
+  /**
+   * @param parent the operation that the sandbox, if there is one, is left over from
+   * @param keptFiles whether the next generation has the files of this one
+   */
+  readonly endGeneration: (parent: SpanContext, keptFiles?: boolean) => void;
   readonly start: () => SandboxStart;
 }
 
@@ -73,17 +80,24 @@ export class SandboxLifecycle {
   readonly #options: LifecycleOptions;
   readonly #start: SandboxStart;
   readonly #end: SandboxEnd;
+  readonly #check: SandboxCheck;
 
   constructor(options: LifecycleOptions) {
     this.#options = options;
     const parts: LifecycleParts = {
       ...options,
       watch: () => this.#watch(),
-      endGeneration: (parent) => this.#endGeneration(parent),
+      endGeneration: (parent, keptFiles) => this.#endGeneration(parent, keptFiles),
       start: () => this.#start,
     };
     this.#start = new SandboxStart(parts);
     this.#end = new SandboxEnd(parts);
+    this.#check = new SandboxCheck(parts, {
+      onStopped: () => this.#end.keep(),
+      onStartCut: () => this.#start.startAnew(),
+      onGone: () => this.#start.lost(),
+      onGoneWhileStarting: () => this.#start.fail("sandbox_gone"),
+    });
     options.timers.handle("operation", () => this.#takeUp());
     options.timers.handle("idle", () => this.#end.hibernate("idle_timeout", undefined));
   }
@@ -99,6 +113,7 @@ export class SandboxLifecycle {
     }
     const step = operations.current?.step;
     if (step === "calling" || step === "snapshotting" || step === "deleting") timers.set("operation", now());
+    this.#check.begin();
   }
 
   /** Gets a sandbox. @returns false if the state does not allow it */
@@ -148,7 +163,10 @@ export class SandboxLifecycle {
   onLinkDown(): void {
     const { operations } = this.#options;
     if (operations.current?.step === "stopping") this.#end.onRunnerStopped();
-    else this.#noteLink("valet.runner.disconnected");
+    else {
+      this.#noteLink("valet.runner.disconnected");
+      this.#check.begin();
+    }
   }
 
   onLinkGone(): void {
@@ -175,11 +193,11 @@ export class SandboxLifecycle {
     else if (step === "deleting") this.#end.delete();
   }
 
-  #endGeneration(parent: SpanContext): void {
+  #endGeneration(parent: SpanContext, keptFiles = false): void {
     const { state, link, leftovers, listener } = this.#options;
     const { sandbox } = state.record;
     if (sandbox !== undefined) leftovers.addSandbox(sandbox, parent);
-    listener.generationEnded();
+    listener.generationEnded(keptFiles);
     link.end();
     state.update({ sandbox: undefined, tokenHash: undefined, link: NO_LINK });
   }

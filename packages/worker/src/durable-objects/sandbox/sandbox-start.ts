@@ -193,6 +193,18 @@ export class SandboxStart {
     }
   }
 
+  /** The sandbox ended with the broker before its runner was ready: the same start goes on with another one. */
+  startAnew(): void {
+    const { state, operations, timers, now, intervals, listener, leftovers } = this.#parts;
+    const { sandbox } = state.record;
+    const operation = operations.current;
+    if (operation?.step !== "booting") return;
+    listener.generationEnded(false);
+    if (sandbox !== undefined) leftovers.addSandbox(sandbox, operation.context);
+    timers.set("start", now() + intervals.startMs);
+    this.call();
+  }
+
   /** The sandbox, or its runner, is gone for good. */
   lost(): void {
     const { state, timers, now, endGeneration } = this.#parts;

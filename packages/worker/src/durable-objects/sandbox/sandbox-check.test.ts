@@ -1,0 +1,181 @@
+/** What becomes of a session when its host restarts, or its sandbox ends unheard: on the real object with a scripted broker. */
+import { runInDurableObject } from "cloudflare:test";
+import { describe, expect, test } from "vitest";
+import { eventually } from "../../../test/eventually.ts";
+import { boot, expectSound, linksOf, outcomeOf } from "../../../test/sandbox.ts";
+import { TestSession } from "../../../test/session.ts";
+
+const LOST = { sandbox: { state: "stopped", stopReason: "broker_lost" } } as const;
+const STOPPED = { sandbox: { state: "stopped", stopReason: "broker_stopped" } } as const;
+const FAILED = { sandbox: { state: "stopped", stopReason: "entrypoint_failed" } } as const;
+const GONE = { problem: { status: 404, code: "not_found" } } as const;
+
+describe("after a restart of the host", () => {
+  test.each([
+    ["was killed", LOST],
+    ["was stopped", STOPPED],
+  ])(
+    "that %s, a session that was awake sleeps with its files, and its first message wakes it at once",
+    async (_, found) => {
+      const { session } = await TestSession.running();
+      await session.broker.script({ get: [found] });
+      await session.evict("close");
+      const id = await session.send("work");
+      await session.reaches("restoring");
+      const runner = await boot(session);
+      await runner.end((await runner.accept()).attemptId);
+      await session.messageIs(id, { outcome: "ok", attempts: 1 });
+      const [sleep] = await session.spans("valet.sandbox.hibernate");
+      expect(outcomeOf(sleep)).toEqual(["ok", undefined]);
+      expect(sleep?.attributes["valet.hibernate.reason"]).toBe("sandbox_stopped");
+      const [restore] = await session.spans("valet.sandbox.restore");
+      expect(restore?.attributes["valet.restore.reason"]).toBe("message_waiting");
+      expect(restore?.attributes["valet.snapshot.id"]).toBe(sleep?.attributes["valet.snapshot.id"]);
+      expect(await session.timers()).not.toContain("grace");
+      await expectSound(session);
+    },
+  );
+
+  test("any number of restarts uses up no attempt to recover", async () => {
+    const { session } = await TestSession.running();
+    await session.broker.script({ get: Array(6).fill(LOST) });
+    for (let restarts = 0; restarts < 6; restarts++) {
+      await session.evict("close");
+      const id = await session.send("work");
+      await session.reaches("restoring");
+      const runner = await boot(session);
+      await runner.end((await runner.accept()).attemptId);
+      await session.messageIs(id, { outcome: "ok", attempts: 1 });
+    }
+    expect((await session.view()).status).toBe("running");
+    const restores = await session.spans("valet.sandbox.restore");
+    expect(restores.map(({ attributes }) => attributes["valet.recovery.attempt"])).toEqual(Array(6).fill(undefined));
+  });
+
+  test("a turn that ran is lost, and its message is tried once more in the same files", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    const first = await runner.accept();
+    await session.messageIs(id, { status: "accepted" });
+    await session.broker.script({ get: [LOST] });
+    await session.evict("close");
+    await session.reaches("restoring");
+    const back = await boot(session);
+    const second = await back.accept();
+    expect(second).toMatchObject({ messageId: id, attempt: 2 });
+    expect(second.attemptId).not.toBe(first.attemptId);
+    await back.end(second.attemptId);
+    await session.messageIs(id, { outcome: "ok", attempts: 2 });
+    const [lost, again] = await session.spans("valet.prompt.dispatch");
+    expect(linksOf(again, "follows")).toEqual([lost?.spanId]);
+    await expectSound(session);
+  });
+
+  test("a workflow goes on where it was: the files of its first steps are there", async () => {
+    const { session, runner } = await TestSession.running();
+    const steps = [
+      { name: "one", run: "true" },
+      { name: "two", prompt: "say" },
+    ];
+    const id = await session.startWorkflow({ name: "w", steps });
+    const { attemptId } = await runner.acceptWorkflow();
+    runner.send({ type: "workflow-step", attemptId, state: { index: 0, status: "done", outcome: "ok" } });
+    await session.workflowIs(id, { steps: [{ status: "done" }, {}] } as never);
+    await session.broker.script({ get: [LOST] });
+    await session.evict("close");
+    await session.reaches("restoring");
+    const back = await boot(session);
+    expect(await back.acceptWorkflow()).toMatchObject({ attempt: 2 });
+  });
+
+  test("a sandbox that still runs has its grace period, and its runner comes back", async () => {
+    const { session, runner } = await TestSession.running();
+    await session.evict("close");
+    await session.send("work");
+    await eventually(async () => expect(await session.broker.calls("get")).toHaveLength(1));
+    expect(await session.timers()).toContain("grace");
+    const back = await (await session.connect(runner.instanceId)).hello({ ready: true });
+    await back.end((await back.accept()).attemptId);
+    expect(await session.view()).toMatchObject({ status: "running", generation: 1 });
+  });
+
+  test("a broker that does not answer yet is asked again", async () => {
+    const { session } = await TestSession.running();
+    await session.broker.script({ get: [{ reset: true }, { reset: true }, LOST] });
+    await session.evict("close");
+    await session.send("work");
+    for (let tries = 0; tries < 2; tries++) {
+      await eventually(async () => expect(await session.timers()).toContain("check"));
+      await session.elapse("check");
+    }
+    await session.reaches("restoring");
+  });
+
+  test("a snapshot that cannot be taken for want of the broker is asked for again, and the files wait for it", async () => {
+    const { session } = await TestSession.running();
+    await session.broker.script({ get: [LOST, LOST], snapshot: [{ reset: true }] });
+    await session.evict("close");
+    await session.send("work");
+    await eventually(async () => expect(await session.timers()).toContain("check"));
+    expect(await session.broker.calls("terminate")).toEqual([]);
+    await session.elapse("check");
+    await session.reaches("restoring");
+    expect((await session.spans("valet.sandbox.hibernate")).map(outcomeOf)).toEqual([
+      ["error", "broker_unreachable"],
+      ["ok", undefined],
+    ]);
+  });
+
+  test("a sandbox that the broker does not know is replaced at once", async () => {
+    const { session } = await TestSession.running();
+    await session.broker.script({ get: [GONE] });
+    await session.evict("close");
+    const id = await session.send("work");
+    await session.reaches("starting");
+    const runner = await boot(session);
+    await runner.end((await runner.accept()).attemptId);
+    await session.messageIs(id, { outcome: "ok" });
+  });
+
+  test("a start that it cut goes on in the same operation with another sandbox, however long the host was away", async () => {
+    const session = new TestSession();
+    await session.create();
+    await (await session.connect()).hello();
+    await session.broker.script({ get: [LOST] });
+    const id = await session.send("work");
+    // Its deadline passes meanwhile.
+    await runInDurableObject(session.stub, (_object, { storage }) => {
+      storage.sql.exec("UPDATE timers SET due_ms = 1 WHERE kind = 'start'");
+    });
+    await session.evict("close");
+    await eventually(async () => expect((await session.view()).generation).toBe(2));
+    const runner = await boot(session);
+    await runner.end((await runner.accept()).attemptId);
+    await session.messageIs(id, { outcome: "ok" });
+    const spawn = await session.onlySpan("valet.sandbox.spawn");
+    expect(outcomeOf(spawn)).toEqual(["ok", undefined]);
+    expect(spawn.attributes["valet.recovery.attempt"]).toBeUndefined();
+    await expectSound(session);
+  });
+});
+
+describe("without a restart", () => {
+  test("a sandbox that has stopped since its runner died too often is not waited for, and its files are kept", async () => {
+    const { session, runner } = await TestSession.running();
+    await session.broker.script({ get: [FAILED] });
+    runner.close();
+    await session.reaches("hibernated");
+    const [sleep] = await session.spans("valet.sandbox.hibernate");
+    const [spawn] = await session.spans("valet.sandbox.spawn");
+    expect(linksOf(sleep, "follows")).toEqual([spawn?.spanId]);
+    expect(await session.broker.calls("snapshot")).toHaveLength(1);
+  });
+
+  test("a runner that only drops is not lost for it", async () => {
+    const { session, runner } = await TestSession.running();
+    runner.close();
+    await eventually(async () => expect(await session.broker.calls("get")).toHaveLength(1));
+    await (await session.connect(runner.instanceId)).hello({ ready: true });
+    expect(await session.view()).toMatchObject({ status: "running", agent: "idle", generation: 1 });
+  });
+});
