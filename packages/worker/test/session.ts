@@ -157,6 +157,11 @@ export class TestSession {
     });
   }
 
+  /** Runs what is due by now. */
+  async alarm(): Promise<void> {
+    await runInDurableObject(this.stub, (object) => object.alarm());
+  }
+
   /** Lets the time come for what is queued and waits for nothing else. */
   async ripen(): Promise<void> {
     await runInDurableObject(this.stub, (_object, { storage }) => {

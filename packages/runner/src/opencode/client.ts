@@ -1,4 +1,5 @@
 /** OpenCode's HTTP API, as far as the runner uses it. Every call has a time limit. */
+import { realpathSync } from "node:fs";
 import { contextHeaders, type SpanContext } from "@valet/shared/tracing";
 import { z } from "zod";
 import { Message, Part, readStatuses, type SessionStatus } from "./events.ts";
@@ -19,6 +20,8 @@ export interface OpenCodeClientOptions {
   /** `http://127.0.0.1:PORT`. */
   readonly url: string;
   readonly password: string;
+  /** Where the agent works; sessions of other folders do not count then. */
+  readonly directory?: string;
   readonly timeoutMs?: number;
 }
 
@@ -39,16 +42,18 @@ export type PromptPart =
   | { readonly type: "file"; readonly mime: string; readonly filename: string; readonly url: string };
 
 const TIMEOUT_MS = 15_000;
-const Session = z.object({ id: z.string().min(1) });
+const Session = z.object({ id: z.string().min(1), directory: z.string().optional() });
 const RawHistory = z.array(z.object({ info: z.unknown(), parts: z.array(z.unknown()) }));
 
 export class OpenCodeClient {
   readonly url: string;
   readonly authorization: string;
   readonly #timeoutMs: number;
+  readonly #directory: string | undefined;
 
-  constructor({ url, password, timeoutMs = TIMEOUT_MS }: OpenCodeClientOptions) {
+  constructor({ url, password, directory, timeoutMs = TIMEOUT_MS }: OpenCodeClientOptions) {
     this.url = url;
+    this.#directory = directory;
     // The user name is OpenCode's default.
     this.authorization = `Basic ${btoa(`opencode:${password}`)}`;
     this.#timeoutMs = timeoutMs;
@@ -66,10 +71,15 @@ export class OpenCodeClient {
     return answer.data.id;
   }
 
+  /**
+   * Whether OpenCode knows the session as one of this folder. It works on a session where that was begun, and tells only those
+   * who watch that folder: after the state was moved, nothing would be heard of it, or the wrong files be changed.
+   */
   async hasSession(sessionId: string, context: SpanContext): Promise<boolean> {
     try {
-      await this.#call("GET", `/session/${encodeURIComponent(sessionId)}`, { context });
-      return true;
+      const answer = await this.#call("GET", `/session/${encodeURIComponent(sessionId)}`, { context });
+      const directory = Session.safeParse(answer).data?.directory;
+      return directory === undefined || this.#directory === undefined || isSameFolder(directory, this.#directory);
     } catch (error) {
       if (error instanceof OpenCodeError && (error.status === 404 || error.status === 400)) return false;
       throw error;
@@ -145,5 +155,13 @@ export class OpenCodeClient {
       if (error instanceof OpenCodeError) throw error;
       throw new OpenCodeError(name, status, { cause: error });
     }
+  }
+}
+
+function isSameFolder(one: string, other: string): boolean {
+  try {
+    return realpathSync(one) === realpathSync(other);
+  } catch {
+    return false;
   }
 }

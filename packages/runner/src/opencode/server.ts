@@ -100,7 +100,7 @@ export class OpenCodeServer {
     });
     try {
       const url = await before(deadline, child.exited, signal, addressOf(child.stdout));
-      const client = new OpenCodeClient({ url, password });
+      const client = new OpenCodeClient({ url, password, directory: workspace });
       const { version } = await before(deadline, child.exited, signal, waitForHealth(client, child, deadline));
       return new OpenCodeServer(child, run, client, version, options.stopGraceMs);
     } catch (error) {

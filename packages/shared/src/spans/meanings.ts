@@ -54,6 +54,7 @@ export const HIBERNATE_REASON_MEANINGS: Record<values.HibernateReason, string> =
   idle_timeout: "nothing happened for the session's idle timeout",
   requested: "somebody asked",
   capacity: "it had nothing to do, longer than others, and another session waited for a sandbox",
+  sandbox_stopped: "its sandbox had stopped, with its host or by itself; its files were kept",
 };
 
 export const STAGE_MEANINGS: Record<values.SandboxStage, string> = {

@@ -129,6 +129,7 @@ export class Dispatcher {
     for (const attempt of queue.inFlight()) {
       if (isBack) this.#addPromptEvent(attempt, "valet.runner.reconnected");
       if (known.has(attempt.id)) {
+        this.heard(attempt.id);
         if (attempt.stop !== null) this.#sendAbort(attempt.id, attempt.stop.reason);
       } else if (attempt.state === "dispatched") {
         this.#takeBack(attempt.id, "not_accepted");
@@ -350,8 +351,9 @@ export class Dispatcher {
   }
 
   #onStuck(attemptId: string): void {
-    if (this.#options.requests.isWaiting(attemptId)) {
-      // Until a person has answered there is nothing to be heard.
+    const { requests, state } = this.#options;
+    // Until a person has answered there is nothing to be heard; nor while the runner is away, which may end the turn by itself.
+    if (requests.isWaiting(attemptId) || state.record.link.state !== "connected") {
       this.heard(attemptId);
     } else {
       this.#sendLater({ type: "abort", attemptId, reason: "stuck_turn" });

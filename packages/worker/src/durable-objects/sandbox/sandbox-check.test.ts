@@ -99,6 +99,24 @@ describe("after a restart of the host", () => {
     expect(await session.view()).toMatchObject({ status: "running", generation: 1 });
   });
 
+  test("a turn is not stuck for the time that the host was away: its runner comes back with it", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    const { attemptId } = await runner.accept();
+    await session.messageIs(id, { status: "accepted" });
+    // Its watchdog's time passes meanwhile.
+    const overdue = "UPDATE timers SET due_ms = 1 WHERE kind = 'stuck' RETURNING 1";
+    const due = await runInDurableObject(session.stub, (_object, { storage }) => storage.sql.exec(overdue).toArray());
+    expect(due).toHaveLength(1);
+    await session.evict("close");
+    await eventually(async () => expect(await session.broker.calls("get")).toHaveLength(1));
+    await session.alarm();
+    expect(await session.message(id)).toMatchObject({ status: "accepted" });
+    const back = await (await session.connect(runner.instanceId)).hello({ ready: true, attempts: [attemptId] });
+    await back.end(attemptId);
+    await session.messageIs(id, { outcome: "ok", attempts: 1 });
+  });
+
   test("a broker that does not answer yet is asked again", async () => {
     const { session } = await TestSession.running();
     await session.broker.script({ get: [{ reset: true }, { reset: true }, LOST] });
