@@ -74,6 +74,8 @@ export interface Task {
   /** Tried first. */
   readonly model?: string | undefined;
   readonly models: readonly string[];
+  /** Whether a model that OpenCode does not know ends it. */
+  readonly refuseUnknownModels?: boolean | undefined;
   readonly opencodeSessionId?: string | undefined;
   readonly continuationContext?: string | undefined;
   /** What the span of its finalizing carries. */
@@ -200,7 +202,7 @@ export class AgentTask {
   }
 
   async #tryModels(client: OpenCodeClient, sessionId: string, isNewSession: boolean) {
-    const { model, models } = this.#task;
+    const { model, models, refuseUnknownModels } = this.#task;
     const chain = [...new Set([model, ...models, this.#options.defaultModel])].filter((ref) => ref !== undefined);
     let follows: SpanContext | undefined;
     let failed: Ending | undefined;
@@ -217,10 +219,19 @@ export class AgentTask {
         follows,
         isNewSession && failed === undefined,
       );
+      const { modelCalls } = this.progress();
       const ending = await attempt.prompt.run();
       userMessageIds = attempt.reducer.userMessageIds;
       this.#model = ref;
       if (!mayFailOver(ending)) return { ending, userMessageIds };
+      // A provider refuses a call; without one it is OpenCode that knows no such model.
+      const isUnknown = ending.errorType === "provider_bad_request" && this.progress().modelCalls === modelCalls;
+      if (isUnknown && refuseUnknownModels === true) {
+        return {
+          ending: { outcome: "error", errorType: "model_unknown", causeOf: ref } satisfies Ending,
+          userMessageIds,
+        };
+      }
       failed = ending;
       follows = attempt.context;
     }

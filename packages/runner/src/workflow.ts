@@ -178,9 +178,15 @@ export class Workflow {
   }
 
   async #ask(content: string, span: StepSpan, startMs: number): Promise<StepEnd> {
-    const { attemptId, executionId, model, models, continuationContext } = this.#dispatch;
+    const { attemptId, executionId, model, models, refuseUnknownModels, continuationContext } = this.#dispatch;
     const attributes = { "valet.workflow.execution.id": executionId };
-    const agent = { model, models, continuationContext, opencodeSessionId: this.#opencodeSessionId };
+    const agent = {
+      model,
+      models,
+      refuseUnknownModels,
+      continuationContext,
+      opencodeSessionId: this.#opencodeSessionId,
+    };
     const task = new AgentTask(
       this.#options,
       { attemptId, content, attachments: [], attributes, ...agent },

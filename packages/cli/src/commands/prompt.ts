@@ -22,7 +22,10 @@ export function addPrompt(program: Command): void {
     .option("--session <id>", "the session; a new one unless given")
     .option("--repo <url>", "for a new session: https or ssh URL of a git repository")
     .option("--branch <name>", "for a new session: the branch to check out")
-    .option("--model <provider/model>", "the model to try first")
+    .option(
+      "--model <provider/model>",
+      "the model to try first; an existing session knows those of the deployment's endpoint that it was made with",
+    )
     .option("--channel <id>", "the channel; messages of different channels work side by side")
     .addOption(new Option("--mode <mode>", "if a turn is running").choices(["followup", "steer", "collect"]))
     .option("--no-wait", "do not wait for the answer")
@@ -54,6 +57,11 @@ export function addPrompt(program: Command): void {
     });
 }
 
-function newSession({ repo, branch }: PromptOptions) {
-  return { ...(repo === undefined ? {} : { repoUrl: repo }), ...(branch === undefined ? {} : { branch }) };
+/** What a new session is made with; of models its agent knows those from the start. */
+function newSession({ repo, branch, model }: PromptOptions) {
+  return {
+    ...(repo === undefined ? {} : { repoUrl: repo }),
+    ...(branch === undefined ? {} : { branch }),
+    ...(model === undefined ? {} : { model }),
+  };
 }

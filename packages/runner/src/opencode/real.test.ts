@@ -372,6 +372,20 @@ valet.turn ok
   valet.turn.finalize ok`);
 }, 60_000);
 
+test("what is asked for by name is not answered by another model", async () => {
+  for (const model of ["valet/unknown", "nobody/knows"]) {
+    const asked = dispatch("Who answers?", { model, refuseUnknownModels: true });
+    const refused = { outcome: "error", errorType: "model_unknown", causeOf: model, parts: [] };
+    expect(await runner.run(asked).done).toMatchObject(refused);
+    expect(treeOf(asked.attemptId)).toBe(`
+valet.turn error model_unknown
+  invoke_agent build error provider_bad_request
+  valet.turn.finalize ok`);
+  }
+  const second = dispatch("And now?", { models: ["valet/scripted-1", "valet/unknown"], refuseUnknownModels: true });
+  expect(await runner.run(second).done).toMatchObject({ outcome: "ok" });
+}, 60_000);
+
 test("OpenCode is killed in mid-turn: the turn ends, its tool's command too, and OpenCode comes back", async () => {
   const long = dispatch("Something long.");
   const { done } = runner.run(long);

@@ -31,6 +31,7 @@ export function viewFailure(type: ErrorType, failure: Failure | null | undefined
 
 function messageOf(type: ErrorType, { cause, of, stage, attempts }: Failure): string {
   const sentences = cause === undefined ? [explain(type)] : [happened(type), because(type, cause, of)];
+  if (cause === undefined && of !== undefined) sentences.push(`It is about \`${of}\`.`);
   if (stage !== undefined) sentences.push(`The start had come to the stage \`${stage}\`.`);
   if (attempts !== undefined)
     sentences.push(`Valet gave up after ${attempts === 1 ? "1 attempt" : `${attempts} attempts`}.`);

@@ -43,6 +43,8 @@ const attempt = {
   model: ModelRef.optional(),
   /** The session's preferences, in order; the failover chain. */
   models: z.array(ModelRef).max(10).default([]),
+  /** Whether a model that the agent does not know ends the work: what was asked for by name is not answered by another. */
+  refuseUnknownModels: z.boolean().optional(),
   channel: id,
   /** The OpenCode session of this channel, if there has been one. */
   opencodeSessionId: id.optional(),

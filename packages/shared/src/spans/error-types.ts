@@ -354,6 +354,13 @@ export const ERRORS = {
     meaning: "every model of the preference list failed",
     remedy: "Look at why the last model failed.",
   },
+  model_unknown: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["message", "workflow", "turn", "step"],
+    meaning: "the agent knows no such model, or its provider has no key",
+    remedy: "Check the model's name, and that its provider's key is configured; or make a session with another model.",
+  },
   provider_rate_limited: {
     outcomes: ["error"],
     reporters: ["runner"],
@@ -399,7 +406,7 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
-    meaning: "another 4xx: the model is unknown, or refuses the request's form",
+    meaning: "another 4xx: the provider does not know the model, or refuses the request's form",
     remedy: "Check the model's name.",
   },
   provider_stream_cut: {

@@ -64,7 +64,7 @@ function anyDispatch(
   context: SpanContext,
 ) {
   return {
-    ...{ attemptId: id, attempt: number, channel, queue: { waitMs, reason, mode } },
+    ...{ attemptId: id, attempt: number, channel, queue: { waitMs, reason, mode }, refuseUnknownModels: true },
     ...(opencodeSessionId !== undefined && { opencodeSessionId }),
     ...(continuationContext !== undefined && { continuationContext }),
     ...contextHeaders(context),

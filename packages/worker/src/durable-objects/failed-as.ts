@@ -11,8 +11,11 @@ export function failureIn({
   readonly cause?: string | undefined;
   readonly causeOf?: string | undefined;
 }): Failure | undefined {
-  if (cause === undefined) return undefined;
-  return { cause: knownErrorType(cause), ...(causeOf !== undefined && { of: causeOf }) };
+  if (cause === undefined && causeOf === undefined) return undefined;
+  return {
+    ...(cause !== undefined && { cause: knownErrorType(cause) }),
+    ...(causeOf !== undefined && { of: causeOf }),
+  };
 }
 
 /** The reason under the name that it has for the outcome, and for a failure what happened and what to do. */

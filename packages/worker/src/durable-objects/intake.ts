@@ -8,6 +8,7 @@ import type { Intervals } from "../env.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { ParentReports } from "./family/parent-reports.ts";
 import { newId } from "./ids.ts";
+import { refuseModels } from "./known-models.ts";
 import type { MessageBody, MessageRow, QueueKind, WorkflowBody } from "./message-store.ts";
 import type { PromptQueue } from "./prompt-queue.ts";
 import type { MessageOrigin } from "./queue-spans.ts";
@@ -23,6 +24,8 @@ export interface IntakeOptions {
   readonly dispatcher: Dispatcher;
   readonly reports: ParentReports;
   readonly intervals: Pick<Intervals, "collectDebounceMs">;
+  /** The deployment's, as `provider/model`. */
+  readonly defaultModel: string;
   readonly now: () => number;
 }
 
@@ -63,12 +66,14 @@ export class Intake {
   takeMessage(input: SendMessage, sender: MessageSender): Result<AcceptedMessage> {
     const known = input.id === undefined ? undefined : this.#options.queue.store.message(input.id);
     if (known !== undefined) return known.kind === "message" ? ok(acceptedMessage(known)) : ID_TAKEN;
-    const { state, queue, dispatcher, reports, intervals, now } = this.#options;
+    const { state, queue, dispatcher, reports, intervals, defaultModel, now } = this.#options;
     const { queueMode, channel = MAIN_CHANNEL, id = newId("msg"), ...rest } = withoutUndefined(input);
     const body: MessageBody = { ...rest, attachments: rest.attachments ?? [] };
     const sizeBytes = sizeOf(body.content, body.attachments);
     const refusal = this.#refusal("message", sizeBytes);
     if (refusal !== undefined) return refusal;
+    const unknown = refuseModels(input, state.record, defaultModel);
+    if (unknown !== undefined) return refuse("model-not-known", unknown);
     const mode = queueMode ?? state.record.queueMode;
     const notBeforeMs = mode === "collect" ? now() + intervals.collectDebounceMs : 0;
     const { parent, initial = false, origin } = sender;

@@ -59,6 +59,8 @@ export interface MessageRow {
   readonly errorType: ErrorType | null;
   /** What else is known of why it failed. */
   readonly failure: Failure | null;
+  /** The models that a message asks for itself, as text; empty where it asks for none. */
+  readonly asksFor: string;
   /** Of its `valet.prompt` or `valet.workflow`. */
   readonly promptContext: SpanContext;
   readonly waitContext: SpanContext;
@@ -119,6 +121,7 @@ const MESSAGE: Columns<MessageRow> = {
   outcome: "plain",
   errorType: "plain",
   failure: "json",
+  asksFor: "plain",
   promptContext: "json",
   waitContext: "json",
   waitedOn: "plain",
@@ -141,6 +144,7 @@ const QUEUED: Columns<QueuedMessage> = {
   waitingSinceMs: "plain",
   sizeBytes: "plain",
   attachments: "plain",
+  asksFor: "plain",
   reason: "plain",
   waitedOn: "plain",
 };
@@ -175,7 +179,7 @@ export class MessageStore {
         endedMs INTEGER, reason TEXT, reasons TEXT NOT NULL, outcome TEXT, errorType TEXT, promptContext TEXT NOT NULL,
         waitContext TEXT NOT NULL, waitedOn TEXT, attemptId TEXT, attempts INTEGER NOT NULL, lost INTEGER NOT NULL,
         unaccepted INTEGER NOT NULL, lastDispatch TEXT NOT NULL, body TEXT NOT NULL,
-        kind TEXT NOT NULL DEFAULT 'message', failure TEXT NOT NULL DEFAULT 'null');
+        kind TEXT NOT NULL DEFAULT 'message', failure TEXT NOT NULL DEFAULT 'null', asksFor TEXT NOT NULL DEFAULT '');
       CREATE INDEX IF NOT EXISTS messages_open ON messages (status, seq) WHERE status <> 'done';
       CREATE TABLE IF NOT EXISTS attempts (
         id TEXT PRIMARY KEY, number INTEGER NOT NULL, generation INTEGER NOT NULL, channel TEXT NOT NULL,
@@ -187,6 +191,7 @@ export class MessageStore {
     // Sessions live longer than versions: there was a time before workflows, and one before the causes of failures were kept.
     addColumn(sql, "messages", "kind", "TEXT NOT NULL DEFAULT 'message'");
     addColumn(sql, "messages", "failure", "TEXT NOT NULL DEFAULT 'null'");
+    addColumn(sql, "messages", "asksFor", "TEXT NOT NULL DEFAULT ''");
     addColumn(sql, "attempts", "progress", "TEXT NOT NULL DEFAULT 'null'");
   }
 

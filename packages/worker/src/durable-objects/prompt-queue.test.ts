@@ -106,6 +106,30 @@ describe("a message", () => {
   });
 });
 
+test("a batch holds what asks for the same models: none is answered by the one that another asked for", async () => {
+  const { session, runner } = await TestSession.running({ queueMode: "collect", models: ["valet/a", "valet/b"] });
+  for (const [content, model] of [
+    ["one", "valet/a"],
+    ["two", "valet/a"],
+    ["three", "valet/b"],
+    ["four", undefined],
+  ] as const) {
+    await session.send(content, model === undefined ? {} : { model });
+  }
+  const seen: unknown[] = [];
+  for (let batch = 0; batch < 3; batch++) {
+    await session.ripen();
+    const { attemptId, content, model } = await runner.accept();
+    seen.push([content, model]);
+    await runner.end(attemptId);
+  }
+  expect(seen).toEqual([
+    ["one\n\ntwo", "valet/a"],
+    ["three", "valet/b"],
+    ["four", undefined],
+  ]);
+});
+
 describe("followup", () => {
   test("one turn at a time in a channel, channels side by side", async () => {
     const { session, runner } = await TestSession.running();

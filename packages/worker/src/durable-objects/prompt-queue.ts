@@ -57,7 +57,7 @@ export interface NewWorkflow extends NewEntry {
 /** What becomes a row; the rest of it is the same for all that is new. */
 type EntryRow = Pick<
   MessageRow,
-  "id" | "kind" | "channel" | "mode" | "source" | "initial" | "sizeBytes" | "attachments" | "notBeforeMs"
+  "id" | "kind" | "channel" | "mode" | "source" | "initial" | "sizeBytes" | "attachments" | "notBeforeMs" | "asksFor"
 >;
 
 export interface AttemptEnd {
@@ -104,7 +104,18 @@ export class PromptQueue {
     if (known !== undefined) return { row: known, isNew: false };
     const attachments = body.attachments.length;
     return this.#add(
-      { id, kind: "message", channel, mode, source, initial, sizeBytes, attachments, notBeforeMs },
+      {
+        id,
+        kind: "message",
+        channel,
+        mode,
+        source,
+        initial,
+        sizeBytes,
+        attachments,
+        notBeforeMs,
+        asksFor: asksFor(body),
+      },
       body,
       this.#spans.startMessage(message, body, parent),
     );
@@ -119,7 +130,7 @@ export class PromptQueue {
     if (known !== undefined) return { row: known, isNew: false };
     const entry = { id, channel, sizeBytes, mode: "followup" } as const;
     return this.#add(
-      { ...entry, kind: "workflow", source: "user", initial: false, attachments: 0, notBeforeMs: 0 },
+      { ...entry, kind: "workflow", source: "user", initial: false, attachments: 0, notBeforeMs: 0, asksFor: "" },
       body,
       this.#spans.startWorkflow(entry, body, parent),
     );
@@ -429,6 +440,11 @@ export class PromptQueue {
     }
     this.#listener.messageChanged(row.id);
   }
+}
+
+/** Messages that ask for the same models ask for the same text. */
+function asksFor({ model, models }: MessageBody): string {
+  return model === undefined && models === undefined ? "" : JSON.stringify([model ?? null, models ?? null]);
 }
 
 function stopped(reason: StopReason): { readonly outcome: Outcome; readonly errorType: StopReason } {

@@ -11,7 +11,7 @@ function message(more: Partial<WaitingMessage> = {}): WaitingMessage {
   seq++;
   return {
     ...{ id: `m${seq}`, seq, channel: "main", mode: "followup", source: "user", initial: false },
-    ...{ notBeforeMs: 0, waitingSinceMs: NOW, sizeBytes: 10, attachments: 0 },
+    ...{ notBeforeMs: 0, waitingSinceMs: NOW, sizeBytes: 10, attachments: 0, asksFor: "" },
     ...more,
   };
 }
@@ -124,6 +124,7 @@ test("whatever waits is either dispatched or has a reason, and never two of a ch
     source: fc.constantFrom("user" as const, "system" as const),
     notBeforeMs: fc.integer({ min: NOW - 100, max: NOW + 100 }),
     sizeBytes: fc.integer({ min: 1, max: 1000 }),
+    asksFor: fc.constantFrom("", "a"),
     attachments: fc.integer({ min: 0, max: 5 }),
   });
   const anyConditions = fc.record({
@@ -142,6 +143,7 @@ test("whatever waits is either dispatched or has a reason, and never two of a ch
       for (const { channel, messages } of dispatches) {
         expect(conditions.busy.has(channel) || conditions.state !== "running" || !conditions.runnerReady).toBe(false);
         expect(messages.length === 1 || messages.every(({ mode }) => mode === "collect")).toBe(true);
+        expect(new Set(messages.map(({ asksFor }) => asksFor)).size).toBe(1);
       }
     }),
   );

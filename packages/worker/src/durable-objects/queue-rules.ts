@@ -21,6 +21,8 @@ export interface WaitingMessage {
   /** Of content and attachments, as they go over the link. */
   readonly sizeBytes: number;
   readonly attachments: number;
+  /** The models that it asks for itself, as text; empty where it asks for none. What asks for others is no part of its batch. */
+  readonly asksFor: string;
 }
 
 export interface QueueConditions {
@@ -98,7 +100,7 @@ function nextBatch(
   const messages: WaitingMessage[] = [];
   let [bytes, attachments, full] = [0, 0, false];
   for (const message of queue) {
-    if (message.mode !== "collect") break;
+    if (message.mode !== "collect" || message.asksFor !== head.asksFor) break;
     bytes += message.sizeBytes;
     attachments += message.attachments;
     full = messages.length >= limits.messages || bytes > limits.bytes || attachments > limits.attachments;

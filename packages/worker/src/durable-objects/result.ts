@@ -28,6 +28,7 @@ const PROBLEMS = {
   "id-taken": [409, "The id is that of something else"],
   "message-not-queued": [409, "The message is not queued any more"],
   "message-too-large": [413, "The message is too large"],
+  "model-not-known": [422, "The session does not know the model"],
   "queue-full": [429, "The queue is full"],
   "child-session-refused": [409, "No child session can be made"],
   "request-not-found": [404, "No such request of the agent"],

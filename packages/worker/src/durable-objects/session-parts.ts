@@ -216,7 +216,10 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     ...{ intervals, now, limits: { ...BATCH_LIMITS, collectMaxMs: intervals.collectMaxMs } },
   });
 
-  const intake = new Intake({ state, queue, dispatcher, reports, intervals, now });
+  const intake = new Intake({
+    ...{ state, queue, dispatcher, reports, intervals, now },
+    defaultModel: modelAccess.model,
+  });
 
   function onAttemptEnded(attempt: AttemptRow, end: AttemptEnd): void {
     dispatcher.onAttemptEnded(attempt);
