@@ -121,6 +121,13 @@ describe("what the agent asks about its child sessions", () => {
   });
 });
 
+test("says what goes on in the background when it is asked", async () => {
+  const { server, ready } = setUp();
+  await ready();
+  server.send({ type: "background-check", requestId: "op_1" });
+  expect(await server.frame("background")).toEqual({ type: "background", requestId: "op_1", processes: 0 });
+});
+
 describe("keys that are given once", () => {
   const repoUrl = "https://git.example/none.git";
   const secret = config({ modelAccess: { model: "valet/m", providerKeys: { OPENAI_API_KEY: "canary" } } });

@@ -115,6 +115,8 @@ class Course {
         return host.broker.answer(step.nth, step.how);
       case "crowd":
         return host.capacity.crowd();
+      case "yield":
+        return this.#yield();
       case "room":
         host.capacity.room();
         return step.tells ? this.#tellTurn() : undefined;
@@ -164,6 +166,19 @@ class Course {
         vi.setSystemTime(Date.now() - step.ms);
         return;
     }
+  }
+
+  /** The capacity object asks the session to hibernate. A runner that hangs never says what goes on in the background. */
+  async #yield(): Promise<void> {
+    const { host, model } = this;
+    this.#readRecords();
+    const mayNot = model.state === "running" && (model.isBusy || model.queued > 0);
+    void host.agent.yieldSlot(BROKER);
+    await host.settle();
+    this.#runner?.take();
+    await host.settle();
+    this.#readRecords();
+    check(!mayNot || model.state !== "hibernating", "nobody is put to sleep who has something to do");
   }
 
   /** The capacity object tells the session where it stands. */

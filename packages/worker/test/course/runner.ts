@@ -128,7 +128,9 @@ export class StandInRunner {
       else if (message.type === "turn-ended-ack" && this.#owed.delete(message.attemptId)) {
         this.#settled.add(message.attemptId);
       } else if (message.type === "refused") this.isOver = true;
-      else if (message.type === "shutdown") this.#stop(message.reason);
+      else if (message.type === "background-check") {
+        this.#send({ type: "background", requestId: message.requestId, processes: 0 });
+      } else if (message.type === "shutdown") this.#stop(message.reason);
       else if (message.type === "error") throw new Error(`the object does not understand: ${message.error}`);
     }
   }

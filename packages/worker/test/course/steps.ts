@@ -14,8 +14,11 @@ export type Step = (
   | { readonly do: "clear" | "abort" | "hibernate" | "wake" | "terminate" }
   /** One of the broker's calls is answered. */
   | { readonly do: "answer"; readonly nth: number; readonly how: "ok" | "refuse" | "reset" | "full" }
-  /** Another session takes the slot for a sandbox, or gives it back; the session is told that it is its turn, or not. */
-  | { readonly do: "crowd" }
+  /**
+   * Another session takes the slot for a sandbox; the session is asked to hibernate for it; the other gives the slot back, and
+   * the session is told that it is its turn, or not.
+   */
+  | { readonly do: "crowd" | "yield" }
   | { readonly do: "room"; readonly tells: boolean }
   /** Of the newest sandbox's runner: it comes up whole, or only introduces itself, or its start fails. */
   | { readonly do: "boot" | "connect" | "fail-start" }
@@ -81,7 +84,7 @@ const weighted: { weight: number; arbitrary: fc.Arbitrary<Step> }[] = [
     }),
   },
   { weight: 6, arbitrary: one("drop", "silence", "hang", "restart", "vanish", "repeat", "repeat", "fail-send") },
-  { weight: 3, arbitrary: one("crowd") },
+  { weight: 3, arbitrary: one("crowd", "yield") },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("room" as const), tells: fc.boolean() }) },
   { weight: 1, arbitrary: one("database") },
   { weight: 4, arbitrary: one("evict", "crash") },

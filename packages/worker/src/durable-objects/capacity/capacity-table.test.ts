@@ -196,6 +196,19 @@ describe("whatever sessions report", () => {
     );
   });
 
+  test("everybody is told where it stands", () => {
+    fc.assert(
+      fc.property(anyCourse, ([limits, steps]) => {
+        const world = new World(limits);
+        for (const step of steps) take(world, step);
+        const starting = ids.filter((id) => world.needOf(id) === "start");
+        const standings = world.table.startStandings();
+        expect([...standings.keys()].sort()).toEqual(starting);
+        for (const id of starting) expect(standings.get(id)).toEqual(world.table.standing(id));
+      }),
+    );
+  });
+
   test("what is stored is all that it takes to go on", () => {
     fc.assert(
       fc.property(anyCourse, ([limits, steps]) => {

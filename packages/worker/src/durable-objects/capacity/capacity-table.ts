@@ -12,6 +12,7 @@ import {
   isWaiting,
   shortage,
   standingOf,
+  waitingLine,
 } from "./capacity-rules.ts";
 
 /** What stays of a session that needs nothing: enough to know a late report of it. */
@@ -79,9 +80,16 @@ export class CapacityTable {
     return entry && standingOf(this.entries, entry);
   }
 
-  /** The sessions that wait or start: those who are told where they stand. */
-  get starts(): CapacityEntry[] {
-    return this.entries.filter(({ need }) => need === "start");
+  /** Where the sessions stand that wait or start: those who are told. */
+  startStandings(): Map<string, CapacityStanding> {
+    const starts = this.entries.filter(({ need }) => need === "start");
+    const line = waitingLine(starts).map(({ sessionId, generation }, index) => {
+      return [sessionId, { generation, granted: false, place: index + 1 }] as const;
+    });
+    const granted = starts
+      .filter((entry) => !isWaiting(entry))
+      .map(({ sessionId, generation }) => [sessionId, { generation, granted: true }] as const);
+    return new Map<string, CapacityStanding>([...granted, ...line]);
   }
 
   /** The sessions whose sandbox is awake: those who may be asked to hibernate. */

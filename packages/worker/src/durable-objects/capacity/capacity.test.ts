@@ -140,6 +140,16 @@ describe("who is asked to sleep", () => {
     for (const { session } of [question, background]) expect((await session.view()).status).toBe("running");
   });
 
+  test("is the next one where the first cannot, and the first is not asked over and over", async () => {
+    const [first, next] = [await awake(), await awake(), await awake()];
+    await first.session.broker.script({ snapshot: [{ problem: { status: 500, code: "internal" } }] });
+    const waiting = await start("one");
+    await stops(next.runner);
+    await boot(waiting);
+    expect((await first.session.view()).status).toBe("running");
+    expect(await first.session.broker.calls("snapshot")).toHaveLength(1);
+  });
+
   test("is nobody whose runner does not say what goes on in the background", async () => {
     const [silent, next, last] = [await awake(), await awake(), await awake()];
     silent.runner.background = undefined;

@@ -51,12 +51,11 @@ export class Notices {
   look(): void {
     const { table, now } = this.#options;
     const nowMs = now();
-    const { starts } = table;
-    this.#forgetOthers(new Set(starts.map(({ sessionId }) => sessionId)));
+    const standings = table.startStandings();
+    this.#forgetOthers(standings);
     for (const [id, dueMs] of this.#retryMs) if (dueMs <= nowMs) this.#retryMs.delete(id);
-    const outdated = starts.flatMap(({ sessionId }) => {
-      const standing = table.standing(sessionId);
-      const isKnown = standing === undefined || this.#confirmed.get(sessionId) === JSON.stringify(standing);
+    const outdated = [...standings].flatMap(([sessionId, standing]) => {
+      const isKnown = this.#confirmed.get(sessionId) === JSON.stringify(standing);
       return isKnown || this.#calling.has(sessionId) || this.#retryMs.has(sessionId) ? [] : [{ sessionId, standing }];
     });
     for (const { sessionId, standing } of outdated) if (standing.granted) this.#tell(sessionId, standing);
@@ -71,9 +70,9 @@ export class Notices {
     }
   }
 
-  #forgetOthers(ids: ReadonlySet<string>): void {
-    for (const id of this.#confirmed.keys()) if (!ids.has(id)) this.#confirmed.delete(id);
-    for (const id of this.#retryMs.keys()) if (!ids.has(id)) this.#retryMs.delete(id);
+  #forgetOthers(known: ReadonlyMap<string, unknown>): void {
+    for (const id of this.#confirmed.keys()) if (!known.has(id)) this.#confirmed.delete(id);
+    for (const id of this.#retryMs.keys()) if (!known.has(id)) this.#retryMs.delete(id);
   }
 
   #tell(sessionId: string, standing: CapacityStanding): void {

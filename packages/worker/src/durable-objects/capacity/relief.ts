@@ -10,6 +10,8 @@ const POLL_MS = 1000;
 const POLL_MS_EACH = 20;
 /** A session that would not sleep is not asked to for this long: what it has in the background may go on. */
 const DECLINED_MS = 15_000;
+/** One that would and could not, since no snapshot can be taken, say, is left alone for longer. */
+const FAILED_MS = 2 * 60_000;
 
 export interface ReliefOptions {
   readonly table: CapacityTable;
@@ -26,7 +28,8 @@ export interface ReliefOptions {
 
 export class Relief {
   readonly #options: ReliefOptions;
-  readonly #declinedUntilMs = new Map<string, number>();
+  /** Until when a sandbox is not asked for, by session and generation. Epoch ms. */
+  readonly #restsUntilMs = new Map<string, number>();
   #isRunning = false;
   #nextMs = 0;
 
@@ -55,19 +58,20 @@ export class Relief {
       const states = await this.#ask();
       const isLeaving = states.filter((state) => state.isLeaving).length;
       const idle = states
-        .filter(({ sessionId }) => (this.#declinedUntilMs.get(sessionId) ?? 0) <= now())
-        .flatMap(({ sessionId, idleSinceMs }) => (idleSinceMs === null ? [] : [{ sessionId, idleSinceMs }]))
+        .flatMap(({ idleSinceMs, ...state }) => (idleSinceMs === null ? [] : [{ ...state, idleSinceMs }]))
+        .filter((state) => (this.#restsUntilMs.get(sandboxKey(state)) ?? 0) <= now())
         .sort((a, b) => a.idleSinceMs - b.idleSinceMs);
       let leaving = isLeaving;
-      for (const { sessionId } of idle) {
+      for (const state of idle) {
         if (table.shortage(leaving, now()) === 0) break;
-        if (await this.#yield(sessionId)) leaving++;
-        else this.#declinedUntilMs.set(sessionId, now() + DECLINED_MS);
+        const isGoing = await this.#yield(state.sessionId);
+        if (isGoing) leaving++;
+        this.#restsUntilMs.set(sandboxKey(state), now() + (isGoing ? FAILED_MS : DECLINED_MS));
       }
     } finally {
       this.#isRunning = false;
       this.#nextMs = now() + Math.max(POLL_MS, POLL_MS_EACH * table.awake.length);
-      for (const [id, untilMs] of this.#declinedUntilMs) if (untilMs <= now()) this.#declinedUntilMs.delete(id);
+      for (const [key, untilMs] of this.#restsUntilMs) if (untilMs <= now()) this.#restsUntilMs.delete(key);
     }
   }
 
@@ -86,4 +90,8 @@ export class Relief {
   #yield(sessionId: string): Promise<boolean> {
     return this.#options.yieldSlot(sessionId).catch(() => false);
   }
+}
+
+function sandboxKey({ sessionId, generation }: CapacityState): string {
+  return `${sessionId}/${generation}`;
 }
