@@ -5,6 +5,7 @@ import {
   AcceptedWorkflow,
   type CreateSession,
   FamilyView,
+  Health,
   MessageList,
   ProblemView,
   ResentSpans,
@@ -42,6 +43,10 @@ export class ApiClient {
 
   constructor(connection: Connection) {
     this.#connection = connection;
+  }
+
+  health(): Promise<Health> {
+    return this.#call("GET", "/api/health", Health);
   }
 
   createSession(request: CreateSession): Promise<SessionView> {

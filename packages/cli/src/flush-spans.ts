@@ -24,6 +24,16 @@ const RECENT_MS = 60 * 60_000;
 /** Asked side by side. */
 const CONCURRENCY = 8;
 
+/** Reports what sessions said before the last stop of spans that wait: what kept them may have been mended. Never rejects. */
+export async function reportWaiting(system: Connection, env: EnvironmentRecord): Promise<void> {
+  if (readTracingConfig(env).endpoint === undefined) return;
+  const health = await new ApiClient(system).health().catch(() => undefined);
+  const { sessions = 0, waitingSpans = 0 } = health?.export ?? {};
+  if (sessions === 0) return;
+  const what = `${counted(waitingSpans, "span")} of ${counted(sessions, "session")}`;
+  report(`${what} did not reach the backend before; \`pnpm valet resend --all\` sends them now.`);
+}
+
 /** Flushes a system that exports spans, and reports what is left. Never rejects. */
 export async function flushBeforeStop(system: Connection, env: EnvironmentRecord): Promise<void> {
   if (readTracingConfig(env).endpoint === undefined) return;

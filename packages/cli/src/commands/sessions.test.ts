@@ -1,6 +1,6 @@
 import { viewFailure } from "@valet/shared/protocol/failure";
 import { expect, test } from "vitest";
-import { familyLines } from "./sessions.ts";
+import { familyLines, sessionLines } from "./sessions.ts";
 
 test("below a session that has no sandbox stands why, and what to do", () => {
   const failure = viewFailure("git_ref_not_found", { stage: "git_setup", attempts: 1 });
@@ -24,6 +24,16 @@ test("a family is drawn as a tree with its costs and their sum", () => {
     "└─ ses_b  running (idle, 2 queued)  2026-01-01T00:00:00.000Z  $0.2500 in 1 turns (100 tokens in, 10 out)",
     "all together: $0.7500 in 3 turns (100 tokens in, 10 out)",
   ]);
+});
+
+test("a session whose spans do not reach the backend says since when and why", () => {
+  const since = "2026-01-01T00:00:00.000Z";
+  const problem = { since, reason: "HTTP 401", waitingSpans: 12, stopped: true };
+  const session = { id: "ses_a", status: "hibernated", agent: "none", createdAt: since, queueLength: 0 };
+  const [, line] = sessionLines([{ ...session, exportProblem: problem }], () => "");
+  expect(line).toBe(
+    `   spans do not reach the backend since ${since}: HTTP 401, 12 wait; it has stopped trying: \`valet resend\``,
+  );
 });
 
 test("a session that waits for a sandbox shows its place", () => {

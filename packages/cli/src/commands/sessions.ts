@@ -1,5 +1,6 @@
 import type { FailureView } from "@valet/shared/protocol/failure";
 import type { FamilyView } from "@valet/shared/protocol/session-api";
+import type { ExportProblemView } from "@valet/shared/protocol/session-view";
 import type { Command } from "commander";
 import { type ApiClient, ApiError } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
@@ -56,16 +57,27 @@ interface ListedSession extends TreeSession {
   readonly capacityPlace?: number | undefined;
   readonly createdAt: string;
   readonly failure?: FailureView | undefined;
+  readonly exportProblem?: ExportProblemView | undefined;
 }
 
-/** One line a session, children below their parents and set in; below one that has no sandbox, why. */
-function sessionLines<S extends ListedSession>(sessions: readonly S[], more: (session: S) => string): string[] {
+/**
+ * One line a session, children below their parents and set in; below one that has no sandbox, why, and below one whose spans do
+ * not reach the backend, since when.
+ */
+export function sessionLines<S extends ListedSession>(sessions: readonly S[], more: (session: S) => string): string[] {
   return placeSessions(sessions).flatMap(({ session, depth }) => {
-    const { id, status, agent, queueLength, capacityPlace, createdAt, failure } = session;
+    const { id, status, agent, queueLength, capacityPlace, createdAt, failure, exportProblem } = session;
     const queued = queueLength > 0 ? `, ${queueLength} queued` : "";
     const does = capacityPlace === undefined ? agent : placeText(capacityPlace);
     const name = depth === 0 ? id : `${"   ".repeat(depth - 1)}└─ ${id}`;
     const line = [name, `${status} (${does}${queued})`.padEnd(24), createdAt, more(session)].join("  ").trimEnd();
-    return failure === undefined ? [line] : [line, `${"   ".repeat(depth)}   ${failure.type}: ${failure.message}`];
+    const indent = "   ".repeat(depth + 1);
+    const lines = failure === undefined ? [line] : [line, `${indent}${failure.type}: ${failure.message}`];
+    return exportProblem === undefined ? lines : [...lines, `${indent}${exportProblemText(exportProblem)}`];
   });
+}
+
+function exportProblemText({ since, reason, waitingSpans, stopped }: ExportProblemView): string {
+  const goesOn = stopped ? "; it has stopped trying: `valet resend`" : "";
+  return `spans do not reach the backend since ${since}: ${reason}, ${waitingSpans} wait${goesOn}`;
 }

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { type GlobalOptions, print, printJson, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
-import { flushBeforeStop } from "../flush-spans.ts";
+import { flushBeforeStop, reportWaiting } from "../flush-spans.ts";
 import { becomeHost } from "../system/host-process.ts";
 import { startSystem } from "../system/system.ts";
 import { parseLimit, parsePort } from "./arguments.ts";
@@ -56,6 +56,7 @@ export function addUp(program: Command): void {
 Try:  pnpm valet prompt --repo <url> "What does this project do?"
 Stop: Ctrl-C`);
       }
+      await reportWaiting(system, env);
       const failure = await Promise.race([stopped, system.failed]);
       // Whether its output could be written is no matter of its result.
       process.exitCode = failure === undefined ? ExitCode.OK : ExitCode.FAILED;

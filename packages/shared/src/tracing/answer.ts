@@ -96,9 +96,9 @@ function partialSuccess(json: { partialSuccess?: { rejectedSpans?: unknown; erro
   };
 }
 
-/** A 204 has no body, whatever its headers say of one. In UTF-16 there are zeros and unreadable marks around a page's `<`. */
+/** A 204 and a 205 have no body, whatever their headers say of one. In UTF-16 there are zeros and unreadable marks around a page's `<`. */
 function isPage({ status, contentType, text }: Answer): boolean {
-  if (status === 204 || isProtobuf(contentType)) return false;
+  if (status === 204 || status === 205 || isProtobuf(contentType)) return false;
   return /^\s*(?:text\/html|application\/xhtml)/i.test(contentType) || /^[\s\0\ufeff\ufffd]*</.test(text);
 }
 
