@@ -13,6 +13,8 @@ import {
   SessionList,
   TraceList,
   type TraceSummaryView,
+  type TraceView,
+  TraceView as TraceViewSchema,
   TurnList,
 } from "@valet/shared/protocol/session-api";
 import {
@@ -22,7 +24,7 @@ import {
   type TurnRecord,
   WorkflowView,
 } from "@valet/shared/protocol/session-view";
-import { z } from "zod";
+import type { z } from "zod";
 import { UserError } from "./errors.ts";
 import type { Connection } from "./system/state.ts";
 
@@ -83,6 +85,18 @@ export class ApiClient {
     return this.#pages(`/api/sessions/${encodeURIComponent(id)}/messages`, MessageList, ({ messages }) => messages);
   }
 
+  /** A message, which is looked for from the end of the conversation: who waits for one has just sent it. */
+  async message(id: string, messageId: string): Promise<MessageView | undefined> {
+    const path = `/api/sessions/${encodeURIComponent(id)}/messages`;
+    let query = "?order=desc";
+    for (;;) {
+      const { messages, nextCursor } = await this.#call("GET", `${path}${query}`, MessageList);
+      const found = messages.find((message) => message.id === messageId);
+      if (found !== undefined || nextCursor === undefined) return found;
+      query = `?cursor=${encodeURIComponent(nextCursor)}`;
+    }
+  }
+
   /** @param request as `StartWorkflow` has it; the API says what is wrong with it */
   startWorkflow(id: string, request: unknown): Promise<AcceptedWorkflow> {
     return this.#call("POST", `/api/sessions/${encodeURIComponent(id)}/workflows`, AcceptedWorkflow, request);
@@ -101,9 +115,10 @@ export class ApiClient {
     return this.#pages(`/api/sessions/${encodeURIComponent(id)}/traces`, TraceList, ({ traces }) => traces);
   }
 
-  /** One trace as OTLP/JSON. */
-  trace(id: string, traceId: string): Promise<unknown> {
-    return this.#call("GET", `/api/sessions/${encodeURIComponent(id)}/traces/${traceId}`, z.unknown());
+  /** One trace as OTLP/JSON, all of its pages as one. */
+  async trace(id: string, traceId: string): Promise<TraceView> {
+    const path = `/api/sessions/${encodeURIComponent(id)}/traces/${traceId}`;
+    return { resourceSpans: await this.#pages(path, TraceViewSchema, ({ resourceSpans }) => resourceSpans) };
   }
 
   /** Asks for a change of the session's life; it goes on when this has answered. */

@@ -64,7 +64,7 @@ export async function waitForMessage(
   const tellAsked = createAskedReport(api, sessionId, messageId, report);
   let last = "";
   const ask = async () => {
-    const message = (await api.messages(sessionId)).find(({ id }) => id === messageId);
+    const message = await api.message(sessionId, messageId);
     if (message === undefined) throw new UserError(`The session has no message ${messageId}.`);
     const { status } = message;
     const state = status === "queued" ? queueText(message) : status;

@@ -40,7 +40,8 @@ export interface SessionCalls extends CapacityHolder {
   create(input: NewSession, ctx: CallContext): Answer<SessionView>;
   view(): Answer<SessionView>;
   sendMessage(input: SendMessage, ctx: CallContext): Answer<AcceptedMessage>;
-  messages(cursor?: string): Answer<MessageList>;
+  /** @param order which end a first page begins at: the oldest message unless it is `desc` */
+  messages(cursor?: string, order?: "asc" | "desc"): Answer<MessageList>;
   withdraw(messageId: string, ctx: CallContext): Answer<MessageView>;
   startWorkflow(input: StartWorkflow, ctx: CallContext): Answer<AcceptedWorkflow>;
   workflows(cursor?: string): Answer<WorkflowList>;
@@ -56,9 +57,9 @@ export interface SessionCalls extends CapacityHolder {
   turns(cursor?: string): Answer<TurnList>;
   traces(cursor?: string): Answer<TraceList>;
   /** OTLP/JSON text. Not named `trace`: the platform keeps that name to itself and no call of it arrives. */
-  readTrace(traceId: string): Answer<ReadableStream<Uint8Array>>;
+  readTrace(traceId: string, cursor?: string): Answer<ReadableStream<Uint8Array>>;
   /** Lines of OTLP/JSON. */
-  spans(): Promise<ReadableStream<Uint8Array>>;
+  spans(cursor?: string): Promise<ReadableStream<Uint8Array>>;
   /** Sends what waits for the backend, also after the session has given up; waits for that for some seconds. */
   resend(): Answer<ResentSpans>;
   /** Takes spans of the session that the Worker made, as OTLP/JSON text. */

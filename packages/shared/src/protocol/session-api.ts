@@ -140,6 +140,12 @@ export const SessionsQuery = PageQuery.extend({
 });
 /** For lists whose pages are as long as the server says. */
 export const CursorQuery = PageQuery.pick({ cursor: true });
+export const MessagesQuery = CursorQuery.extend({
+  order: z
+    .enum(["asc", "desc"])
+    .describe("Where the first page begins: `asc`, unless given, with the oldest message, `desc` with the newest")
+    .optional(),
+});
 export const SocketQuery = z.strictObject({ ticket: z.string().max(200).optional() });
 
 export const AcceptedMessage = z.object({
@@ -241,7 +247,8 @@ export const TraceList = z.object({ traces: z.array(TraceSummaryView), nextCurso
 export type TraceList = z.infer<typeof TraceList>;
 
 /** OTLP/JSON, as `ExportTraceServiceRequest` has it; a span that has not ended has no `endTimeUnixNano`. */
-export const TraceView = z.object({ resourceSpans: z.array(z.looseObject({})) });
+export const TraceView = z.object({ resourceSpans: z.array(z.looseObject({})), nextCursor });
+export type TraceView = z.infer<typeof TraceView>;
 
 /** RFC 9457, "Problem Details for HTTP APIs". */
 export const ProblemView = z.object({

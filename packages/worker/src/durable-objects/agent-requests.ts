@@ -5,6 +5,8 @@ import { isoTime } from "./iso-time.ts";
 
 /** More open requests than an agent has turns and tools for; any more would only fill the storage. */
 const MAX_OPEN = 200;
+/** All of them together, in characters of JSON: they are part of the session's view, which is one row in D1 (2 MB). */
+const MAX_OPEN_LENGTH = 384 * 1024;
 
 interface Views {
   permission: PermissionView;
@@ -68,14 +70,19 @@ export class AgentRequests {
   }
 
   #add<K extends Kind>(kind: K, attemptId: string, view: Views[K]): Views[K] | undefined {
-    const { count } = this.#sql.exec<{ count: number }>("SELECT COUNT(*) AS count FROM agent_requests").one();
-    if (count >= MAX_OPEN) return undefined;
+    const text = JSON.stringify(view);
+    const { count, length } = this.#sql
+      .exec<{ count: number; length: number }>(
+        "SELECT COUNT(*) AS count, COALESCE(SUM(LENGTH(view)), 0) AS length FROM agent_requests",
+      )
+      .one();
+    if (count >= MAX_OPEN || (count > 0 && length + text.length > MAX_OPEN_LENGTH)) return undefined;
     const added = this.#sql.exec(
       "INSERT INTO agent_requests VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1",
       view.id,
       kind,
       attemptId,
-      JSON.stringify(view),
+      text,
     );
     return added.toArray().length > 0 ? view : undefined;
   }

@@ -238,6 +238,11 @@ export class MessageStore {
     return this.#select("messages", MESSAGE, "WHERE kind = ? AND seq > ? ORDER BY seq LIMIT ?", kind, seq, limit);
   }
 
+  /** The latest first, those before `seq`. */
+  messagesBefore(kind: QueueKind, seq: number, limit: number): MessageRow[] {
+    return this.#select("messages", MESSAGE, "WHERE kind = ? AND seq < ? ORDER BY seq DESC LIMIT ?", kind, seq, limit);
+  }
+
   /** The last ones of a channel that are done, workflows included, latest first. */
   latestMessages(channel: string, limit: number): MessageRow[] {
     return this.#select(

@@ -93,6 +93,50 @@ describe("lists", () => {
     expect(second.nextCursor).toBeUndefined();
   });
 
+  test("of messages that are more than a call can carry close by bytes, from either end", async () => {
+    const { session } = await TestSession.running();
+    const ids = await runInDurableObject(session.stub, async (object, { storage }) => {
+      const sent: string[] = [];
+      for (let i = 0; i < 50; i++) sent.push(valueIn(await object.sendMessage({ content: `${i}` }, CALLER)).messageId);
+      // As long as answers, and what was asked, may get together: 50 MB in all.
+      storage.sql.exec("UPDATE messages SET body = json_set(body, '$.content', ?)", "語".repeat(350_000));
+      return sent;
+    });
+    for (const order of ["asc", "desc"] as const) {
+      const seen: string[] = [];
+      let page = valueIn(await session.stub.messages(undefined, order));
+      let pages = 1;
+      for (; page.nextCursor !== undefined; pages++) {
+        seen.push(...page.messages.map(({ id }) => id));
+        page = valueIn(await session.stub.messages(page.nextCursor));
+      }
+      seen.push(...page.messages.map(({ id }) => id));
+      expect(seen).toEqual(order === "asc" ? ids : ids.toReversed());
+      expect(pages).toBeGreaterThan(5);
+    }
+  });
+
+  test("of messages may begin at the end, and their cursors hold while others come", async () => {
+    const { session } = await TestSession.running();
+    const send = (count: number) =>
+      runInDurableObject(session.stub, async (object) => {
+        const sent: string[] = [];
+        for (let i = 0; i < count; i++) {
+          sent.push(valueIn(await object.sendMessage({ content: `${i}` }, CALLER)).messageId);
+        }
+        return sent;
+      });
+    const ids = await send(60);
+    const first = valueIn(await session.stub.messages(undefined, "desc"));
+    await send(5);
+    const second = valueIn(await session.stub.messages(first.nextCursor, "desc"));
+    expect([...first.messages, ...second.messages].map(({ id }) => id)).toEqual(ids.toReversed());
+    expect(second.nextCursor).toBeUndefined();
+    expect(await session.stub.messages(first.nextCursor, "asc")).toMatchObject({ problem: { status: 400 } });
+    const oldest = valueIn(await session.stub.messages());
+    expect(await session.stub.messages(oldest.nextCursor, "desc")).toMatchObject({ problem: { status: 400 } });
+  });
+
   test("of traces come newest first; a trace that is not there is not found", async () => {
     const { session, runner } = await TestSession.running();
     valueIn(await session.stub.hibernate(CALLER));
@@ -183,6 +227,18 @@ describe("leave that the agent asks for", () => {
     valueIn(await session.stub.replyPermission("per_1", "always", CALLER));
     expect(await back.next("permission-reply")).toMatchObject({ reply: "always" });
   });
+});
+
+test("what the agent asks is not more than the session's row can hold", async () => {
+  const { session, runner } = await TestSession.running();
+  await session.send("work");
+  const { attemptId } = await runner.accept();
+  const questions = Array(10).fill({ question: "q".repeat(2000), header: "h", options: [] });
+  for (let i = 0; i < 100; i++) runner.send({ type: "question-asked", attemptId, questionId: `que_${i}`, questions });
+  await runner.end(attemptId, { outcome: "error", errorType: "opencode_error" });
+  expect((await session.view()).questions).toEqual([]);
+  const rows = await bindings.DB.prepare("SELECT LENGTH(view) AS n FROM sessions WHERE id = ?").bind(session.id).all();
+  expect(Number((rows.results[0] as { n: number } | undefined)?.n ?? 0)).toBeLessThan(1_000_000);
 });
 
 describe("questions of the agent", () => {

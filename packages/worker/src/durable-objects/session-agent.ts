@@ -28,7 +28,15 @@ import { type Carrier, type ChildReport, type ParentMessage, reportText } from "
 import type { MessageOrigin } from "./queue-spans.ts";
 import { splitCredentials } from "./repository.ts";
 import { ok, type Result, refuse } from "./result.ts";
-import { listMessages, listTraces, listTurns, listWorkflows } from "./session-lists.ts";
+import {
+  badCursor,
+  type ListOrder,
+  listMessages,
+  listTraces,
+  listTurns,
+  listWorkflows,
+  segmentAfter,
+} from "./session-lists.ts";
 import { composeSession, report, type SessionParts } from "./session-parts.ts";
 import { NO_LINK } from "./session-state.ts";
 import { withoutUndefined } from "./without-undefined.ts";
@@ -111,8 +119,8 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#change(({ intake }) => intake.takeMessage(input, { parent: callerOf(ctx) }));
   }
 
-  async messages(cursor?: string): Promise<Result<z.infer<typeof MessageList>>> {
-    return this.#read(({ queue, conversation }) => listMessages(queue.store, conversation, cursor));
+  async messages(cursor?: string, order?: ListOrder): Promise<Result<z.infer<typeof MessageList>>> {
+    return this.#read(({ queue, conversation }) => listMessages(queue.store, conversation, cursor, order));
   }
 
   /** Takes a message back that is queued. Again is fine. */
@@ -201,16 +209,18 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#read(({ traces }) => listTraces(traces, cursor));
   }
 
-  /** One trace as OTLP/JSON, streamed; open spans have no end. */
-  async readTrace(traceId: string): Promise<Result<ReadableStream<Uint8Array>>> {
+  /** A page of one trace as OTLP/JSON, streamed; open spans have no end. */
+  async readTrace(traceId: string, cursor?: string): Promise<Result<ReadableStream<Uint8Array>>> {
     return this.#read(({ traces, link }) => {
-      const otlp = traces.trace(traceId, (instanceId) => link.lastSeenMs(instanceId));
+      const after = segmentAfter(cursor);
+      if (after === undefined) return badCursor();
+      const otlp = traces.trace(traceId, (instanceId) => link.lastSeenMs(instanceId), after);
       return otlp === undefined ? refuse("trace-not-found", "The session has no trace of this id.") : ok(otlp);
     });
   }
 
-  async spans(): Promise<ReadableStream<Uint8Array>> {
-    return this.#parts.traces.spans();
+  async spans(cursor?: string): Promise<ReadableStream<Uint8Array>> {
+    return this.#parts.traces.spans(segmentAfter(cursor) ?? 0);
   }
 
   async resend(): Promise<Result<ResentSpans>> {

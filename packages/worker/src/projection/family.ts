@@ -23,7 +23,7 @@ export async function readFamily(db: D1Database, id: string, ownerId: string): P
   const [members, sums] = (await db.batch([
     db
       .prepare(
-        `${FAMILY} SELECT family.level AS depth, sessions.view AS view, ${SPENT}
+        `${FAMILY} SELECT family.level AS depth, json_remove(sessions.view, '$.permissions', '$.questions') AS view, ${SPENT}
          FROM family JOIN sessions ON sessions.id = family.id LEFT JOIN turns ON turns.session_id = family.id
          GROUP BY family.id ORDER BY family.level, sessions.created_at, family.id LIMIT ${MAX_LISTED}`,
       )

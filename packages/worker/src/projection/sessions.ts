@@ -39,7 +39,10 @@ export interface SessionFilter {
   readonly hasExportProblem?: boolean | undefined;
 }
 
-/** The owner's sessions as they were last projected, the newest first. */
+/** Of one page, in characters: what goes past it is the last of its rows. */
+export const MAX_LISTED_LENGTH = 8 * 1024 * 1024;
+
+/** The owner's sessions as they were last projected, the newest first, until they fill {@link MAX_LISTED_LENGTH}. */
 export async function listSessions(
   db: D1Database,
   ownerId: string,
@@ -48,9 +51,14 @@ export async function listSessions(
 ): Promise<SessionView[]> {
   const { results } = await db
     .prepare(
-      `SELECT view FROM sessions WHERE owner_id = ?1 AND (?2 IS NULL OR (created_at, id) < (?2, ?3))
-         AND (?5 IS NULL OR parent_session_id = ?5) AND (?6 = 0 OR export_problem IS NOT NULL)
-       ORDER BY created_at DESC, id DESC LIMIT ?4`,
+      `WITH page AS (
+         SELECT created_at, id, view FROM sessions WHERE owner_id = ?1 AND (?2 IS NULL OR (created_at, id) < (?2, ?3))
+           AND (?5 IS NULL OR parent_session_id = ?5) AND (?6 = 0 OR export_problem IS NOT NULL)
+         ORDER BY created_at DESC, id DESC LIMIT ?4),
+       sized AS (
+         SELECT view, created_at, id, SUM(LENGTH(view)) OVER (
+           ORDER BY created_at DESC, id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM page)
+       SELECT view FROM sized WHERE COALESCE(before, 0) < ${MAX_LISTED_LENGTH} ORDER BY created_at DESC, id DESC`,
     )
     .bind(
       ownerId,

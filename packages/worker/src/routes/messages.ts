@@ -2,9 +2,9 @@ import { createRoute } from "@hono/zod-openapi";
 import {
   AcceptedMessage,
   ClearedQueue,
-  CursorQuery,
   MessageId,
   MessageList,
+  MessagesQuery,
   SendMessage,
 } from "@valet/shared/protocol/session-api";
 import { MessageView } from "@valet/shared/protocol/session-view";
@@ -34,11 +34,16 @@ messages.openapi(
   createRoute({
     method: "get",
     path: `${SESSION_PATH}/messages`,
-    summary: "Shows the conversation, the oldest message first",
-    request: { params: SessionParams, query: CursorQuery },
+    summary: "Shows the conversation, the oldest message first or the newest",
+    description:
+      "A cursor goes on in the order of its list; messages that come meanwhile change no page that is older.",
+    request: { params: SessionParams, query: MessagesQuery },
     responses: { 200: answer(MessageList, "A page of messages with the agent's answers"), default: PROBLEM },
   }),
-  async (c) => c.json(unwrap(await agentOf(c).messages(c.req.valid("query").cursor)), 200),
+  async (c) => {
+    const { cursor, order } = c.req.valid("query");
+    return c.json(unwrap(await agentOf(c).messages(cursor, order)), 200);
+  },
 );
 
 messages.openapi(

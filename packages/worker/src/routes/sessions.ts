@@ -9,6 +9,7 @@ import {
 } from "@valet/shared/protocol/session-api";
 import { SessionView } from "@valet/shared/protocol/session-view";
 import { newId } from "../durable-objects/ids.ts";
+import { fillPage } from "../durable-objects/page-bytes.ts";
 import { allowsFileRepos, type Env } from "../env.ts";
 import { type AppContext, agentOf, callContext, createRoutes } from "../http/context.ts";
 import { decodeCursor, encodeCursor } from "../http/cursor.ts";
@@ -58,9 +59,9 @@ sessions.openapi(
     // One more than asked for tells whether there is a next page.
     const filter = { before, parentSessionId, hasExportProblem: exportProblem !== undefined };
     const found = await listSessions(c.env.DB, c.var.ownerId, limit + 1, filter);
-    const page = found.slice(0, limit);
+    const page = fillPage(found.slice(0, limit), (view) => view);
     const last = page.at(-1);
-    const isLast = found.length <= limit || last === undefined;
+    const isLast = found.length === page.length || last === undefined;
     return c.json({ sessions: page, ...(!isLast && { nextCursor: encodeCursor([last.createdAt, last.id]) }) }, 200);
   },
 );

@@ -470,6 +470,59 @@ describe("reading", () => {
       expect(lines.flatMap(spansOf).map(({ name }) => name)).toEqual(["folded", "in the tail", "later"]);
     }));
 
+  test("a trace that is too large for one answer comes page by page, each span once, and so does the whole log", () =>
+    inStorage(async (storage) => {
+      const { store, begin } = open(storage);
+      const root = begin("root");
+      const names: string[] = [];
+      const add = (count: number) => {
+        for (let i = 0; i < count; i++) {
+          const name = `span ${names.length}`;
+          names.push(name);
+          const attributes = { text: "x".repeat(450_000) };
+          acceptFrame(store, "run_1", names.length, makeFrame({ name, parent: root.context, attributes }));
+        }
+      };
+      add(60);
+      type Page = { nextCursor?: string };
+      const pagesOf = async (read: (after: number) => Promise<string>, meanwhile: () => void) => {
+        const pages: string[] = [];
+        let after: number | undefined = 0;
+        while (after !== undefined) {
+          pages.push(await read(after));
+          const cursor = (JSON.parse(pages.at(-1)?.trim().split("\n").at(-1) ?? "{}") as Page).nextCursor;
+          after = cursor === undefined ? undefined : Number(JSON.parse(atob(cursor))[0]);
+          if (pages.length === 1) meanwhile();
+        }
+        return pages;
+      };
+      const textOf = (stream: ReadableStream<Uint8Array> | undefined) => new Response(stream).text();
+      const ofTrace = await pagesOf(
+        (after) => textOf(store.trace(root.context.traceId, () => undefined, after)),
+        () => {
+          // What ends meanwhile, and the fold of the tail, repeat nothing and lose nothing.
+          add(1);
+          store.fold();
+        },
+      );
+      expect(ofTrace.length).toBeGreaterThan(1);
+      for (const page of ofTrace) expect(page.length).toBeLessThan(20 * 1024 * 1024);
+      const found = ofTrace.flatMap((page) => spansOf(page)).map(({ name }) => name);
+      expect(found.sort()).toEqual([...names, "root"].sort());
+      const lines = await pagesOf(
+        (after) => textOf(store.spans(after)),
+        () => {},
+      );
+      expect(lines.length).toBeGreaterThan(1);
+      const logged = lines.flatMap((page) =>
+        page
+          .trim()
+          .split("\n")
+          .flatMap((line) => spansOf(line)),
+      );
+      expect(logged.map(({ name }) => name).sort()).toEqual(names.toSorted());
+    }));
+
   test("a trace that is not there is none", () =>
     inStorage((storage) => {
       expect(open(storage).store.trace("a".repeat(32))).toBeUndefined();

@@ -22,13 +22,22 @@ import {
   Tracer,
   wallClock,
 } from "@valet/shared/tracing";
+import { encodeCursor } from "../../http/cursor.ts";
 import { readRequest, type SpanFacts, type SpanGroup, writeSpans } from "./otlp-request.ts";
 import { stampGroup } from "./stamp.ts";
 import { OBJECT, TraceOpenSpans } from "./trace-open-spans.ts";
 import { TraceOrigin } from "./trace-origin.ts";
 import { type Segment, type TailEntry, type TracePosition, TraceSegments, unpack } from "./trace-segments.ts";
 import type { TraceSummary } from "./trace-summary.ts";
-import { groupsOfTrace, REQUEST_END, REQUEST_HEAD, reportedDrops, requestText, streamOf } from "./trace-text.ts";
+import {
+  fullPage,
+  groupsOfTrace,
+  REQUEST_END,
+  REQUEST_HEAD,
+  reportedDrops,
+  requestText,
+  streamOf,
+} from "./trace-text.ts";
 
 export interface TraceStoreOptions {
   readonly sessionId: string;
@@ -67,6 +76,8 @@ interface ReceivedRequest {
 const MAX_TEXT_LENGTH = 512 * 1024;
 /** Runner processes that are remembered, the latest: each costs a row, and whoever has a runner's token may name as many as they like. */
 const MAX_INSTANCES = 1000;
+/** Of one page of spans as text, in UTF-16 units: what goes past it is the page\'s last segment. */
+const MAX_PAGE_LENGTH = 16 * 1024 * 1024;
 
 export class TraceStore implements SpanSink {
   readonly segments: TraceSegments;
@@ -356,10 +367,12 @@ export class TraceStore implements SpanSink {
    * that are still open have no `endTimeUnixNano`; those of a runner say when it was last heard of. `undefined` when there is
    * nothing of the trace.
    * @param seenMs when a runner gave a sign of life that is not stored, by its instance id
+   * @param after the last segment of the page before: a page that is full ends with `nextCursor`, which names its last
    */
   trace(
     traceId: string,
     seenMs: (instanceId: string) => number | undefined = () => undefined,
+    after = 0,
   ): ReadableStream<Uint8Array> | undefined {
     const open = this.#open.ofTrace(traceId).map(({ owner, span }) => {
       const lastSeenMs = owner === OBJECT ? undefined : this.#lastSeenMs(owner, seenMs(owner));
@@ -369,47 +382,63 @@ export class TraceStore implements SpanSink {
       const resource = owner === OBJECT ? this.#resource : this.#runnerResource(owner);
       return `{"resource":${resource},"scopeSpans":[{"scope":${encodeScope(OPEN_SCOPE)},"spans":[${text}]}]}`;
     });
-    const groups = this.#groupsOf(traceId, open);
-    const first = groups.next().value;
-    return first === undefined ? undefined : streamOf(requestText(first, groups));
+    const groups = this.#groupsOf(traceId, open, after);
+    const first = groups.next();
+    if (first.done) return after === 0 ? undefined : streamOf(requestText("", groups));
+    return streamOf(requestText(first.value, groups));
   }
 
-  /** Elements of `resourceSpans`. What is in the tail now is read now: it may be folded while the rest is taken. */
-  *#groupsOf(traceId: string, open: readonly string[]): Generator<string, undefined> {
-    for (const { text, isWhole } of this.#requestsOf(traceId)) {
+  /**
+   * Elements of `resourceSpans`. What is in the tail now is read now: it may be folded while the rest is taken.
+   * @returns the cursor of the next page, where this one is full
+   */
+  *#groupsOf(traceId: string, open: readonly string[], after: number): Generator<string, string | undefined> {
+    const tail = this.segments.tailText();
+    let [length, last] = [0, after];
+    const isFull = () => length >= MAX_PAGE_LENGTH;
+    for (const { id, isWhole } of this.segments.holding(traceId)) {
+      if (id <= after) continue;
+      if (isFull()) return segmentCursor(last);
+      const text = this.segments.text(id) ?? `${REQUEST_HEAD}${REQUEST_END}`;
       if (isWhole) yield text.slice(REQUEST_HEAD.length, -REQUEST_END.length);
       else yield* groupsOfTrace(text, traceId);
+      length += text.length;
+      last = id;
     }
+    if (isFull()) return segmentCursor(last);
+    if (tail !== undefined) yield* groupsOfTrace(tail, traceId);
     yield* open;
-  }
-
-  /** Requests that hold spans of the trace, or may, and whether they hold no others. */
-  *#requestsOf(traceId: string): Generator<{ text: string; isWhole: boolean }, undefined> {
-    const tail = this.segments.tailText();
-    for (const { id, isWhole } of this.segments.holding(traceId)) {
-      const text = this.segments.text(id);
-      if (text !== undefined) yield { text, isWhole };
-    }
-    if (tail !== undefined) yield { text: tail, isWhole: false };
+    return undefined;
   }
 
   /**
    * Every ended span, as lines of OTLP/JSON, a segment a line, read as fast as they are taken. What ends in the meantime comes
-   * too; what is deleted in the meantime does not.
+   * too; what is deleted in the meantime does not. A page that is full ends with a line that holds no span and `nextCursor`.
+   * @param after the last segment of the page before
    */
-  spans(): ReadableStream<Uint8Array> {
-    return streamOf(this.#lines());
+  spans(after = 0): ReadableStream<Uint8Array> {
+    return streamOf(this.#lines(after));
   }
 
-  *#lines(): Generator<string, undefined> {
-    let cursor = 0;
+  *#lines(after: number): Generator<string, undefined> {
+    let [cursor, length] = [after, 0];
     for (let next = this.segments.textAfter(cursor); next !== undefined; next = this.segments.textAfter(cursor)) {
+      if (length >= MAX_PAGE_LENGTH) {
+        yield `${fullPage(segmentCursor(cursor))}\n`;
+        return;
+      }
       cursor = next.id;
+      length += next.text.length;
       yield `${next.text}\n`;
     }
     const tail = this.segments.tailText();
     if (tail !== undefined) yield `${tail}\n`;
   }
+}
+
+/** Where a page of spans ended. */
+function segmentCursor(segmentId: number): string {
+  return encodeCursor([String(segmentId)]);
 }
 
 /** Open spans do not say who holds them; this says what they are. */

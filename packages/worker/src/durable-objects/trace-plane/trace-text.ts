@@ -77,11 +77,27 @@ export function partOfRequest(
   };
 }
 
-/** A request, an element of `resourceSpans` at a time. */
-export function* requestText(first: string, others: Generator<string>): Generator<string, undefined> {
+/**
+ * A request, an element of `resourceSpans` at a time.
+ * @param others the elements after the first; returns the cursor of the page after this one, if there is one
+ */
+export function* requestText(
+  first: string,
+  others: Generator<string, string | undefined>,
+): Generator<string, undefined> {
   yield `${REQUEST_HEAD}${first}`;
-  for (const group of others) yield `,${group}`;
-  yield REQUEST_END;
+  let next = others.next();
+  for (; !next.done; next = others.next()) yield `,${next.value}`;
+  yield next.value === undefined ? REQUEST_END : `]${cursorField(next.value)}}`;
+}
+
+/** What says that a page is full: a request without spans, which every reader of requests takes. */
+export function fullPage(nextCursor: string): string {
+  return `${REQUEST_HEAD}]${cursorField(nextCursor)}}`;
+}
+
+function cursorField(nextCursor: string): string {
+  return `,"nextCursor":${JSON.stringify(nextCursor)}`;
 }
 
 /** Of bytes, as only such a stream leaves an object by RPC. */
