@@ -339,7 +339,7 @@ test("a provider that OpenCode would try for ever is given up, and the next mode
     "valet.turn ok",
     "  invoke_agent build error provider_unavailable",
     "    chat scripted-1 error provider_unavailable",
-    "    valet.retry.wait ok",
+    "    valet.retry.wait error provider_unavailable",
   ]);
 });
 

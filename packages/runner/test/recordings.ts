@@ -110,6 +110,38 @@ function isPromptedBefore(prompts: readonly RecordedCall[], abort: RecordedCall,
   return index > 0 && (prompts[index] as RecordedCall).at >= abort.at;
 }
 
+/**
+ * The events as OpenCode sends them when it is slow to send: it serialises a message when the event's batch leaves, so that
+ * the first event of it may already tell what only later ones announce. Events keep their order and their ids, and parts are
+ * told as they were.
+ * @param batches how many events each batch has, and how many later events have happened by the time that it leaves
+ */
+export function serialisedLate(
+  events: Recording["events"],
+  batches: Iterator<readonly [size: number, lateBy: number]>,
+): Recording["events"] {
+  const late: { at: number; event: Record<string, unknown> }[] = [];
+  let knownTo = 0;
+  while (late.length < events.length) {
+    const [size, lateBy] = batches.next().value as readonly [number, number];
+    const end = Math.min(events.length, late.length + Math.max(1, size));
+    // What has happened has happened: no batch tells less than the one before it.
+    knownTo = Math.max(knownTo, Math.min(events.length, end + lateBy));
+    for (const recorded of events.slice(late.length, end)) {
+      const message = messageOf(recorded.event);
+      const newest = events.slice(0, knownTo).findLast(({ event }) => messageOf(event) === message);
+      const { id } = recorded.event;
+      late.push(message === undefined || newest === undefined ? recorded : { ...recorded, event: { ...newest.event, id } });
+    }
+  }
+  return late;
+}
+
+function messageOf(event: Record<string, unknown>): string | undefined {
+  const read = readEvent(event);
+  return read?.type === "message.updated" ? read.properties.info.id : undefined;
+}
+
 /** A fact with its time in milliseconds since the recording began. */
 export function relative(fact: Fact, startedAt: number): Fact {
   switch (fact.type) {

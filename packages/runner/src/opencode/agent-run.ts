@@ -51,7 +51,8 @@ export class AgentRun {
   #isIdle = true;
   /** Whether OpenCode has told of the prompt; errors from before are of what went on in the session until then. */
   #isAnnounced = false;
-  #isSuperseded = false;
+  /** When a later prompt of the session was told; then this one gets no more messages. */
+  #supersededMs: number | undefined;
   #isAbortAnswered = false;
   #error: { type: AgentErrorType | "aborted"; atMs: number } | undefined;
   retry: Retry | undefined;
@@ -71,6 +72,11 @@ export class AgentRun {
       cutShort: options.cutShort,
       toolBegan: (key, toolSpanId, startMs) => this.#toolBegan(key, toolSpanId, startMs),
       wasDenied: (key) => this.#denied.has(key),
+      sessionError: () => {
+        const { type, atMs } = this.#error ?? {};
+        return atMs === undefined ? undefined : { type: type === "aborted" ? undefined : type, atMs };
+      },
+      settled: (step, error) => this.#stepSettled(step, error),
     };
   }
 
@@ -79,15 +85,21 @@ export class AgentRun {
     return this.#waits.size > 0;
   }
 
+  /** Whether the session is idle, or busy with another prompt. */
+  get #isAtRest(): boolean {
+    return this.#isIdle || this.#supersededMs !== undefined;
+  }
+
   /** The user messages that are this run's, for its part of the history. */
   get userMessageIds(): ReadonlySet<string> {
     return new Set(this.#userMessages.keys());
   }
 
   apply(event: AgentEvent, atMs: number): void {
+    const wasAtRest = this.#isAtRest;
     switch (event.type) {
       case "message.updated":
-        if (event.properties.info.role === "user") this.#userMessage(event.properties.info);
+        if (event.properties.info.role === "user") this.#userMessage(event.properties.info, atMs);
         else this.#assistantMessage(event.properties.info);
         break;
       case "message.part.updated":
@@ -119,7 +131,7 @@ export class AgentRun {
         this.#endWait(event.properties.requestID, atMs, {});
         break;
     }
-    this.#endIfOver(atMs);
+    this.#endIfOver(atMs, wasAtRest && this.#isFinal(event));
   }
 
   /** The span of a tool call, if it has begun. */
@@ -130,7 +142,7 @@ export class AgentRun {
   /** OpenCode has answered an abort: a prompt that has no assistant message by then will get none. */
   abortAnswered(atMs: number): void {
     this.#isAbortAnswered = true;
-    this.#endIfOver(atMs);
+    this.#endIfOver(atMs, false);
   }
 
   /** Ends the run and all that it left open. `fallback` is how, where nothing tells otherwise. */
@@ -140,7 +152,10 @@ export class AgentRun {
     const { log, cutShort } = this.#options;
     this.#ensureBegun("agent");
     const error = this.#error?.type === "aborted" ? undefined : this.#error?.type;
-    for (const step of this.#steps.values()) if (!step.isCompleted) step.close(atMs, atMs, error);
+    for (const step of this.#steps.values()) {
+      if (step.isCompleted) step.settle();
+      else step.close(atMs, atMs, error);
+    }
     this.ending = cutShort() ?? this.#ownEnding() ?? fallback;
     log.end(this.spanId, atMs, this.ending);
   }
@@ -161,23 +176,39 @@ export class AgentRun {
    * The turn is over when it has an assistant message, all of its assistant messages are complete, and the session is idle
    * or busy with a later prompt. Without any assistant message an error ends it, since OpenCode could not begin, or an abort
    * that was quicker than the prompt.
+   * @param isFinal whether OpenCode has said, after it came to rest, that it is done
    */
-  #endIfOver(atMs: number): void {
-    if (this.hasEnded || !(this.#isIdle || this.#isSuperseded)) return;
+  #endIfOver(atMs: number, isFinal: boolean): void {
+    if (this.hasEnded || !this.#isAtRest) return;
     const steps = [...this.#steps.values()];
-    const isOver =
-      steps.length > 0 ? steps.every((step) => step.isCompleted) : this.#error !== undefined || this.#isAbortAnswered;
-    if (isOver) this.end(atMs);
+    if (steps.length === 0) {
+      if (this.#error !== undefined || this.#isAbortAnswered) this.end(atMs);
+      return;
+    }
+    if (!steps.every((step) => step.isCompleted)) return;
+    // After an error it goes idle first, then ends what was open, and tells of the message once more. Behind a later prompt
+    // a message that seems to be complete may have been told ahead of its parts.
+    const isSure = isFinal || steps.every(({ info, isSettled }) => isSettled || (this.#isIdle && info.error === undefined));
+    if (!isSure) return;
+    const completedMs = Math.max(...steps.map(({ info }) => info.time.completed ?? 0));
+    this.end(this.#isIdle ? atMs : Math.max(this.#supersededMs ?? 0, completedMs));
   }
 
-  #userMessage({ id, time, agent }: UserMessage): void {
+  /** Whether an event says that the work on one of this run's messages is done, or that there is no work. */
+  #isFinal({ type, properties }: AgentEvent): boolean {
+    if (type === "session.status") return properties.status.type === "idle";
+    if (type !== "message.updated" || properties.info.role !== "assistant") return false;
+    return properties.info.time.completed !== undefined && this.#steps.has(properties.info.id);
+  }
+
+  #userMessage({ id, time, agent }: UserMessage, atMs: number): void {
     const isOwn = this.#userMessages.has(id);
     if (!isOwn && time.created < this.#options.sinceMs) return;
     if (!isOwn && this.#options.isOthers(id)) {
-      this.#isSuperseded = true;
+      this.#supersededMs ??= atMs;
       return;
     }
-    if (!isOwn && this.#isSuperseded) return;
+    if (!isOwn && this.#supersededMs !== undefined) return;
     // An automatic compaction makes user messages of its own, and a child session's prompt is the agent's.
     if (!isOwn) this.#userMessages.set(id, { createdMs: time.created });
     this.#isAnnounced = true;
@@ -203,21 +234,25 @@ export class AgentRun {
     let step = this.#steps.get(info.id);
     if (step === undefined) {
       this.#ensureBegun(info.agent);
+      // The agent goes on: what came before is over, and an error that it has survived is not how it ends.
+      for (const earlier of this.#steps.values()) earlier.settle();
+      this.#error = undefined;
       const compaction = this.#compactions.get(info.parentID);
       const context = compaction === undefined ? this.#context : { ...this.#context, parentId: compaction };
       step = new ModelStep(info, context);
       this.#steps.set(info.id, step);
     }
-    if (info.time.completed === undefined || step.isCompleted) return;
-    if (info.error !== undefined) this.#error ??= errorOf(info.error, info.time.completed);
-    const error = info.error === undefined || isAbort(info.error) ? undefined : classifyError(info.error);
-    step.complete(info, error, this.#error?.atMs);
+    step.told(info);
+  }
+
+  #stepSettled({ info }: ModelStep, error: AgentErrorType | undefined): void {
+    const completedMs = info.time.completed as number;
+    if (info.error !== undefined) this.#error ??= errorOf(info.error, completedMs);
     this.retry = undefined;
     const compaction = this.#compactions.get(info.parentID);
-    if (compaction !== undefined) {
-      const failed: Ending | undefined = error === undefined ? undefined : { outcome: "error", errorType: error };
-      this.#options.log.end(compaction, info.time.completed, this.#options.cutShort() ?? failed ?? OK);
-    }
+    if (compaction === undefined) return;
+    const failed: Ending | undefined = error === undefined ? undefined : { outcome: "error", errorType: error };
+    this.#options.log.end(compaction, completedMs, this.#options.cutShort() ?? failed ?? OK);
   }
 
   #part({ properties: { part } }: AgentEventOf<"message.part.updated">, atMs: number): void {
@@ -242,12 +277,12 @@ export class AgentRun {
   /** A step that may still change. */
   #openStep(messageId: string): ModelStep | undefined {
     const step = this.#steps.get(messageId);
-    return step?.isCompleted ? undefined : step;
+    return step?.isSettled ? undefined : step;
   }
 
   #status(status: SessionStatus, atMs: number): void {
     // A status names no message: with none of this run's in work it is another turn's.
-    const step = [...this.#steps.values()].find(({ isCompleted }) => !isCompleted);
+    const step = [...this.#steps.values()].findLast(({ isSettled }) => !isSettled);
     this.#isIdle = status.type === "idle";
     if (step === undefined) return;
     if (status.type === "busy") step.busy(atMs);

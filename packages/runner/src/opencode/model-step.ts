@@ -2,7 +2,14 @@
  * One step of the agent, which in OpenCode is one assistant message: a call of the model, its retries, and the tools that
  * the answer asks for.
  */
-import { type AgentErrorType, classifyMessage, invitesFailover, type ProviderError } from "./agent-errors.ts";
+import {
+  type AgentErrorType,
+  classifyError,
+  classifyMessage,
+  invitesFailover,
+  isAbort,
+  type ProviderError,
+} from "./agent-errors.ts";
 import type { AssistantMessage, Part, SessionStatus, ToolPart } from "./events.ts";
 import type { Ending, FactLog } from "./facts.ts";
 import { OK } from "./facts.ts";
@@ -21,13 +28,17 @@ export interface StepContext {
   toolBegan(callKey: string, toolSpanId: string, startMs: number): void;
   /** Whether leave for this call was refused. */
   wasDenied(callKey: string): boolean;
+  /** The session's last error while this step was in work; its type is absent where it was an abort. */
+  sessionError(): { readonly type: AgentErrorType | undefined; readonly atMs: number } | undefined;
+  /** A step is over for good. `error` is what it failed with. */
+  settled(step: ModelStep, error: AgentErrorType | undefined): void;
 }
 
 interface ModelCall {
   readonly spanId: string;
   readonly startMs: number;
-  firstChunkMs?: number;
-  lastContentMs?: number;
+  firstChunkMs: number | undefined;
+  lastContentMs: number | undefined;
   /** Texts and tool calls whose end has not been seen. */
   readonly unfinished: Set<string>;
   readonly output: Map<string, { type: "text" | "reasoning"; content: string }>;
@@ -43,24 +54,53 @@ export const BAD_FINISH: ReadonlyMap<string, ProviderError> = new Map([
 ]);
 
 export class ModelStep {
-  readonly info: AssistantMessage;
   readonly #context: StepContext;
+  /** As it was told last, which may be ahead of what its parts have told so far: OpenCode serialises late. */
+  #info: AssistantMessage;
   /** How many times the model was called for this step. */
   #attempts = 0;
   #call: ModelCall | undefined;
   #retryWaitId: string | undefined;
   readonly #tools = new Map<string, string>();
+  /** Tool calls that have no result yet. */
+  readonly #openTools = new Set<string>();
   #lastCallEndMs = 0;
-  /** Step parts that were taken already: the history gives them again after a lost connection. */
-  readonly #seen = new Set<string>();
-  isCompleted = false;
-  finish: string | undefined;
+  /** Parts that were taken already, by the attempt that they are of: the history gives them again after a lost connection. */
+  readonly #seen = new Map<string, number>();
+  /** The reason by which the model's last answer ended, once it has. */
+  #finish: string | undefined;
+  /** Nothing more comes of it: what it left open is ended. */
+  isSettled = false;
   /** Whether it ended with a tool call that was refused: OpenCode goes no further then. */
   wasDenied = false;
 
   constructor(info: AssistantMessage, context: StepContext) {
-    this.info = info;
+    this.#info = info;
     this.#context = context;
+  }
+
+  get info(): AssistantMessage {
+    return this.#info;
+  }
+
+  /** Whether OpenCode has said that the message is complete. Parts that were told of earlier may still be on their way. */
+  get isCompleted(): boolean {
+    return this.#info.time.completed !== undefined;
+  }
+
+  /** Whether a text or a tool call of it has an end to come. */
+  get hasOpenParts(): boolean {
+    return this.#openTools.size > 0 || (this.#call?.unfinished.size ?? 0) > 0;
+  }
+
+  get finish(): string | undefined {
+    return this.#finish ?? this.#info.finish;
+  }
+
+  /** The message as it is told now; one that was complete stays so. */
+  told(info: AssistantMessage): void {
+    if (!this.isCompleted || info.time.completed !== undefined) this.#info = info;
+    this.#settleIfDone();
   }
 
   /** The span of a tool call of this step, if it has begun. */
@@ -70,6 +110,7 @@ export class ModelStep {
 
   /** A busy status while this step is open: the request to the model goes out now, for the first time or again. */
   busy(atMs: number): void {
+    if (this.isSettled) return;
     if (this.#retryWaitId !== undefined) {
       this.#context.log.end(this.#retryWaitId, atMs, OK);
       this.#retryWaitId = undefined;
@@ -85,7 +126,7 @@ export class ModelStep {
     if (this.#retryWaitId !== undefined) return error;
     if (call !== undefined) this.#endCall(atMs, { outcome: "error", errorType: error });
     const { log, attemptId, parentId } = this.#context;
-    const { id, sessionID, modelID } = this.info;
+    const { id, sessionID, modelID } = this.#info;
     this.#retryWaitId = deriveSpanId(attemptId, sessionID, id, "retry", attempt);
     log.begin("valet.retry.wait", this.#retryWaitId, parentId, atMs, {
       "valet.llm.attempt": this.#attempts + 1,
@@ -97,62 +138,89 @@ export class ModelStep {
 
   /** @param atMs when the part was told, for parts that hold no time */
   part(part: Part, atMs: number): void {
-    if (part.type === "step-start" || part.type === "step-finish") {
-      if (this.#seen.has(part.id)) return;
-      this.#seen.add(part.id);
-    }
+    if (this.isSettled) return;
+    const attempt = this.#seen.get(part.id);
+    const isKnown = attempt !== undefined;
+    // What an earlier try has said is over with it.
+    if (isKnown && attempt < this.#attempts && part.type !== "tool") return;
     if (part.type === "step-start") {
-      if (this.#call === undefined) this.#beginCall(this.#attempts === 0 ? this.info.time.created : atMs);
-    } else if (part.type === "text" || part.type === "reasoning") this.#text(part, atMs);
-    else if (part.type === "tool") this.#tool(part, atMs);
-    else if (part.type === "step-finish") this.#stepFinish(part, atMs);
+      if (!isKnown && this.#call === undefined) this.#beginMissedCall(atMs);
+    } else if (part.type === "text" || part.type === "reasoning") {
+      if (!isKnown) this.#beginMissedCall(atMs);
+      this.#text(part, atMs);
+    } else if (part.type === "tool") this.#tool(part, atMs);
+    else if (part.type === "step-finish" && !isKnown) {
+      this.#beginMissedCall(atMs);
+      this.#stepFinish(part, atMs);
+    }
+    if (!isKnown) this.#seen.set(part.id, this.#attempts);
+    this.#settleIfDone();
   }
 
   /** A piece of a text. Which text does not matter: a delta comes between its beginning and its end. */
   delta(atMs: number): void {
     if (this.#call === undefined) return;
-    this.#call.firstChunkMs ??= atMs;
-    this.#call.lastContentMs = Math.max(this.#call.lastContentMs ?? 0, atMs);
+    this.#call.firstChunkMs = earlier(this.#call.firstChunkMs, atMs);
+    this.#call.lastContentMs = later(this.#call.lastContentMs, atMs);
     this.#context.log.heard(this.#call.spanId, atMs);
   }
 
-  /** The message is complete: whatever it left open ends with it. */
-  complete(info: AssistantMessage, error: AgentErrorType | undefined, errorAtMs: number | undefined): void {
-    const endMs = info.time.completed;
-    if (this.isCompleted || endMs === undefined) return;
-    this.isCompleted = true;
-    this.finish = info.finish;
-    this.close(endMs, errorAtMs ?? endMs, error);
+  /** The message is complete and nothing more comes of it: whatever it left open ends with it. */
+  settle(): void {
+    const { time, error } = this.#info;
+    if (this.isSettled || time.completed === undefined) return;
+    const told = this.#context.sessionError();
+    const type = error === undefined || isAbort(error) ? told?.type : classifyError(error);
+    this.close(time.completed, told?.atMs ?? time.completed, type);
+    this.#context.settled(this, type);
   }
 
   /** Ends what is open. An error is the model call's if one is open; then it was over when the error came. */
   close(endMs: number, errorAtMs: number, error: AgentErrorType | undefined): void {
+    if (this.isSettled) return;
+    this.isSettled = true;
     const { log } = this.#context;
     const cut = this.#context.cutShort();
     const failed: Ending | undefined = error === undefined ? undefined : { outcome: "error", errorType: error };
     const call = this.#call;
     if (call !== undefined) {
       // With tools at work and no text unfinished the model has had its say, whatever ended the tools.
-      const hasAnswered = call.unfinished.size === 0 && this.#tools.size > 0 && call.lastContentMs !== undefined;
-      if (hasAnswered) this.#endCall(call.lastContentMs as number, OK);
+      const hasAnswered = failed === undefined && call.unfinished.size === 0 && this.#tools.size > 0;
+      if (hasAnswered && call.lastContentMs !== undefined) this.#endCall(call.lastContentMs, OK);
       else this.#endCall(Math.min(endMs, errorAtMs), cut ?? failed ?? OK);
     }
-    // What the provider did is the call's error: a wait for it was only given up, and a tool lost who had asked for it.
-    const outside = invitesFailover(cut?.errorType) ? undefined : cut;
-    if (this.#retryWaitId !== undefined) log.end(this.#retryWaitId, endMs, outside ?? OK);
+    // A wait that was given up was in vain: the provider's error is its own, too.
+    if (this.#retryWaitId !== undefined) log.end(this.#retryWaitId, endMs, cut ?? failed ?? OK);
     this.#retryWaitId = undefined;
+    // What the provider did is the call's error: a tool lost who had asked for it.
+    const outside = invitesFailover(cut?.errorType) ? undefined : cut;
     for (const spanId of this.#tools.values()) {
       log.end(spanId, endMs, outside ?? { outcome: "error", errorType: "tool_failed" });
     }
   }
 
+  /** OpenCode says that a message is complete after all of its parts; said earlier, it waits for them. */
+  #settleIfDone(): void {
+    if (this.isCompleted && this.#finish !== undefined && this.#call === undefined && !this.hasOpenParts) this.settle();
+  }
+
+  /** A call whose beginning was not told, or not yet. */
+  #beginMissedCall(atMs: number): void {
+    if (this.#call !== undefined || this.#finish !== undefined) return;
+    if (this.#retryWaitId !== undefined) this.busy(atMs);
+    else this.#beginCall(this.#attempts === 0 ? this.#info.time.created : atMs);
+  }
+
   #beginCall(startMs: number): void {
     const { log, attemptId, parentId } = this.#context;
-    const { id, sessionID, agent, providerID, modelID } = this.info;
+    const { id, sessionID, agent, providerID, modelID } = this.#info;
     this.#attempts++;
     const spanId = deriveSpanId(attemptId, sessionID, id, "chat", this.#attempts);
     const start = Math.max(startMs, this.#lastCallEndMs);
-    this.#call = { spanId, startMs: start, unfinished: new Set(), output: new Map() };
+    this.#call = {
+      ...{ spanId, startMs: start, firstChunkMs: undefined, lastContentMs: undefined },
+      ...{ unfinished: new Set(), output: new Map() },
+    };
     log.begin(`chat ${modelID}`, spanId, parentId, start, {
       "gen_ai.operation.name": "chat",
       ...providerAttributes(providerID),
@@ -188,43 +256,48 @@ export class ModelStep {
     const call = this.#call;
     if (call === undefined) return;
     const { start = atMs, end } = part.time ?? {};
-    call.firstChunkMs ??= start;
+    call.firstChunkMs = earlier(call.firstChunkMs, start);
     this.#context.log.heard(call.spanId, atMs);
     call.output.set(part.id, { type: part.type, content: part.text });
     if (end === undefined) call.unfinished.add(part.id);
     else {
       call.unfinished.delete(part.id);
-      call.lastContentMs = Math.max(call.lastContentMs ?? 0, end);
+      call.lastContentMs = later(call.lastContentMs, end);
     }
   }
 
   #tool(part: ToolPart, atMs: number): void {
     const { state, callID } = part;
     const call = this.#call;
+    const isNew = !this.#tools.has(callID) && !this.#openTools.has(callID);
+    if (call !== undefined && isNew) call.firstChunkMs = earlier(call.firstChunkMs, atMs);
     if (state.status === "pending") {
       if (call === undefined || this.#tools.has(callID)) return;
-      call.firstChunkMs ??= atMs;
+      this.#openTools.add(callID);
       call.unfinished.add(callID);
       this.#context.log.heard(call.spanId, atMs);
       return;
     }
     if (call !== undefined) {
-      call.firstChunkMs ??= state.time.start;
+      call.firstChunkMs = earlier(call.firstChunkMs, state.time.start);
       call.unfinished.delete(callID);
       // The model had told the whole call when the tool began.
-      if (!this.#tools.has(callID)) call.lastContentMs = Math.max(call.lastContentMs ?? 0, state.time.start);
+      if (!this.#tools.has(callID)) call.lastContentMs = later(call.lastContentMs, state.time.start);
     }
     const isMore = this.#tools.has(callID);
+    const isOver = state.status === "completed" || state.status === "error";
+    if (isOver) this.#openTools.delete(callID);
+    else this.#openTools.add(callID);
     this.#beginTool(part, state.time.start);
     // OpenCode tells of a running tool again when its command has written something.
     if (isMore) this.#context.log.heard(this.#tools.get(callID) as string, atMs);
-    if (state.status === "completed" || state.status === "error") this.#endTool(part, state);
+    if (isOver) this.#endTool(part, state);
   }
 
   #beginTool({ tool, callID, state }: ToolPart, startMs: number): void {
     if (this.#tools.has(callID)) return;
     const { log, attemptId, parentId } = this.#context;
-    const { id, sessionID, agent } = this.info;
+    const { id, sessionID, agent } = this.#info;
     const spanId = toolSpanId(attemptId, sessionID, id, callID);
     this.#tools.set(callID, spanId);
     log.begin(`execute_tool ${tool}`, spanId, parentId, startMs, {
@@ -243,7 +316,7 @@ export class ModelStep {
   #endTool({ callID }: ToolPart, state: Extract<ToolPart["state"], { status: "completed" | "error" }>): void {
     const spanId = this.#tools.get(callID) as string;
     const output = state.status === "completed" ? state.output : state.error;
-    const denied = this.#context.wasDenied(callKey(this.info.id, callID));
+    const denied = this.#context.wasDenied(callKey(this.#info.id, callID));
     if (denied) this.wasDenied = true;
     let ending = this.#context.cutShort() ?? OK;
     if (ending === OK && state.status === "error") {
@@ -259,6 +332,7 @@ export class ModelStep {
   }
 
   #stepFinish(part: Extract<Part, { type: "step-finish" }>, atMs: number): void {
+    this.#finish = part.reason;
     const bad = BAD_FINISH.get(part.reason);
     const ending: Ending = bad === undefined ? OK : { outcome: "error", errorType: bad };
     // The step's end is that of its tools; the model had finished with its last text or call.
@@ -270,3 +344,6 @@ export class ModelStep {
     });
   }
 }
+
+const earlier = (a: number | undefined, b: number) => (a === undefined ? b : Math.min(a, b));
+const later = (a: number | undefined, b: number) => (a === undefined ? b : Math.max(a, b));

@@ -5,7 +5,16 @@
 import { type AttributeKey, SPANS, type SpanDefinition } from "@valet/shared/spans";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { loadRecording, recordingNames, relative, replay, spansOf, treeOf } from "../../test/recordings.ts";
+import {
+  loadRecording,
+  type RecordedTurn,
+  recordingNames,
+  relative,
+  replay,
+  serialisedLate,
+  spansOf,
+  treeOf,
+} from "../../test/recordings.ts";
 import { readEvent } from "./events.ts";
 import type { Ending, Fact } from "./facts.ts";
 import { TurnReducer } from "./turn-reducer.ts";
@@ -275,6 +284,22 @@ test.each(["permission", "question", "subagent", "auto-compaction", "retry"])("%
       expectCatalogued(all);
     }
   }
+});
+
+const byId = (a: Fact, b: Fact) => `${a.spanId}${a.type}`.localeCompare(`${b.spanId}${b.type}`);
+const factsOf = (turns: readonly RecordedTurn[]) => turns.map(({ facts }) => facts.toSorted(byId));
+
+test.each(recordingNames)("%s, told as late as OpenCode can, has the same facts", (name) => {
+  const recording = loadRecording(name);
+  const expected = factsOf(replay(recording));
+  const count = recording.events.length;
+  const batch = fc.tuple(fc.integer({ min: 1, max: count }), fc.oneof(fc.constant(0), fc.nat(count)));
+  fc.assert(
+    fc.property(fc.infiniteStream(batch), (batches) => {
+      expect(factsOf(replay(recording, (events) => serialisedLate(events, batches)))).toEqual(expected);
+    }),
+    { numRuns: 60 },
+  );
 });
 
 test("ids depend on the attempt and on nothing else that may change", () => {
