@@ -79,12 +79,12 @@ export function childSessionTools(access: RunnerAccess) {
   };
 }
 
-function describe({ id, title, status, agent, queueLength = 0, costUsd }: ChildSession): string {
+function describe({ id, title, status, agent, queueLength = 0, costUsd, isCostPartial }: ChildSession): string {
   const facts = [
     status,
     agent === undefined ? undefined : `agent ${agent}`,
     queueLength > 0 ? `${queueLength} messages waiting` : undefined,
-    costUsd === undefined ? undefined : `$${costUsd.toFixed(4)}`,
+    costUsd === undefined ? undefined : `${isCostPartial ? "at least " : ""}$${costUsd.toFixed(4)}`,
   ];
   return `${id}${title === undefined ? "" : ` "${title}"`}: ${facts.filter((fact) => fact !== undefined).join(", ")}`;
 }

@@ -6,6 +6,7 @@ import type {
   FromRunnerOf,
   MessagePart,
   ToRunnerOf,
+  TurnBounds,
   TurnSummary,
 } from "@valet/shared/protocol/runner-link";
 import {
@@ -54,6 +55,7 @@ export interface AgentTaskOptions {
   /** Tried when neither message nor session asks for a model, and last when they do, as `provider/model`. */
   readonly defaultModel: string;
   readonly limits: PromptLimits;
+  readonly turnBounds: TurnBounds;
   /** At most one update of a part in this time. */
   readonly partIntervalMs: number;
   /** Message ids made for prompts of this runner, whosever. */
@@ -119,7 +121,8 @@ export class AgentTask {
   #prompt: AgentPrompt | undefined;
   #reducer: TurnReducer | undefined;
   #answer: AnswerParts | undefined;
-  #cut: AbortReason | undefined;
+  /** Why it is cut short, by whoever asked or by a bound. */
+  #cut: Ending | undefined;
   #failovers = 0;
   #model: string | undefined;
   /** Who waits for the answers to this task's requests, by the request's id. */
@@ -137,6 +140,7 @@ export class AgentTask {
     let ending: Ending;
     let session: { id: string; client: OpenCodeClient } | undefined;
     let isOwn: (userMessageId: string) => boolean = () => false;
+    const overtime = this.#watchTime();
     try {
       const client = await this.#options.agent.ready(span);
       const { id, isNew } = await this.#openSession(client);
@@ -146,8 +150,9 @@ export class AgentTask {
       isOwn = (userMessageId) => userMessageIds.has(userMessageId);
     } catch {
       // Nothing but the two calls above fails: OpenCode is not there, or does not answer.
-      ending = this.#cutEnding() ?? { outcome: "error", errorType: "opencode_unhealthy" };
+      ending = this.#cut ?? { outcome: "error", errorType: "opencode_unhealthy" };
     }
+    overtime.stop();
     clearTimeout(this.#partTimer);
     this.#tellParts();
     const hasDied = ending.errorType === "opencode_died";
@@ -176,8 +181,30 @@ export class AgentTask {
 
   /** Cuts it short. Its promise settles once the agent has come to rest. The first reason counts. */
   async abort(reason: AbortReason): Promise<void> {
-    this.#cut ??= reason;
-    await this.#prompt?.abort(this.#cutEnding() as Ending);
+    await this.#cutShort(cutEnding(reason));
+  }
+
+  async #cutShort(ending: Ending): Promise<void> {
+    this.#cut ??= ending;
+    await this.#prompt?.abort(this.#cut);
+  }
+
+  /** Cuts it short when it has taken as long as it may. While it waits for a person it is not cut. */
+  #watchTime(): { stop(): void } {
+    let timer: ReturnType<typeof setTimeout>;
+    const check = () => {
+      if (this.#reducer?.isWaiting) timer = setTimeout(check, WAITING_CHECK_MS);
+      else void this.#cutShort({ outcome: "error", errorType: "turn_time_limit" });
+    };
+    timer = setTimeout(check, this.#options.turnBounds.maxTurnMs);
+    return { stop: () => clearTimeout(timer) };
+  }
+
+  /** Cuts it short when it has made as many model calls as it may, unless the last of them has answered. */
+  #watchCalls(): void {
+    const { maxModelCalls } = this.#options.turnBounds;
+    const calls = this.#tally.callsBegun + (this.#tally.isAnotherCallDue ? 1 : 0);
+    if (calls > maxModelCalls) void this.#cutShort({ outcome: "error", errorType: "model_call_limit" });
   }
 
   /** Passes on a person's answer, if it is this task that asked. */
@@ -187,10 +214,6 @@ export class AgentTask {
     } else {
       await this.#asked.get(reply.questionId)?.replyQuestion(reply.questionId, reply.answers);
     }
-  }
-
-  #cutEnding(): Ending | undefined {
-    return this.#cut && cutEnding(this.#cut);
   }
 
   /** The channel's OpenCode session, or a new one where there is none, or none any more. */
@@ -208,8 +231,7 @@ export class AgentTask {
     let failed: Ending | undefined;
     let userMessageIds: ReadonlySet<string> = new Set();
     for (const [index, ref] of chain.entries()) {
-      const cut = this.#cutEnding();
-      if (cut !== undefined) return { ending: cut, userMessageIds };
+      if (this.#cut !== undefined) return { ending: this.#cut, userMessageIds };
       if (failed !== undefined) this.#failovers++;
       const attempt = this.#startPrompt(
         client,
@@ -252,7 +274,7 @@ export class AgentTask {
     follows: SpanContext | undefined,
     isFirst: boolean,
   ) {
-    const { agent, tracer, captureContent, limits, messageIds } = this.#options;
+    const { agent, tracer, captureContent, limits, messageIds, turnBounds } = this.#options;
     // A name without a provider can only be the endpoint's own; OpenCode says if it is not.
     const model = splitModel(ref) ?? { providerID: OWN_PROVIDER, modelID: ref };
     const messageID = newMessageId(this.#frame.nowMs());
@@ -267,6 +289,7 @@ export class AgentTask {
         "gen_ai.request.model": model.modelID,
         "valet.failover.attempt": place,
       },
+      pollingTools: new Set(turnBounds.pollingTools),
       isOthers: (id) => id !== messageID && messageIds.has(id),
     });
     const onHeard = (spanId: string, atMs: number) => this.#options.onHeard?.(spanId, atMs);
@@ -281,6 +304,7 @@ export class AgentTask {
       onFacts: (facts) => {
         this.#tally.add(facts);
         emitter.emit(facts, follows);
+        this.#watchCalls();
       },
       onEvent: (event) => this.#onEvent(event, answer, client),
       onQuiet: () => this.#options.onQuiet(this.#task.attemptId),
@@ -356,6 +380,9 @@ export class AgentTask {
     };
   }
 }
+
+/** How often it is looked whether a person has answered by whom work is waited for beyond its time. */
+const WAITING_CHECK_MS = 60_000;
 
 /** What a turn may end with, and a step of a workflow likewise, of those that the agent's work in it may end with. */
 type TaskErrorType = Extract<EndedBy<"turn">, EndedBy<"step">>;

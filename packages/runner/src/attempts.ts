@@ -229,7 +229,7 @@ export class Attempts {
   }
 
   /** The spans of the work go first: whoever hears of its end finds them. */
-  #finish(attemptId: string, result: TurnResult | WorkflowResult): void {
+  #finish(attemptId: string, result: TurnResult | WorkflowResult | Failure): void {
     const { journal, outbox, send } = this.#options;
     this.#running.delete(attemptId);
     for (const [id, asked] of this.#asked) if (asked.attemptId === attemptId) this.#asked.delete(id);
@@ -262,9 +262,15 @@ export class Attempts {
   }
 }
 
-/** @param steps of a workflow: those that were told of; what was in work among them is lost */
-function failure(errorType: ErrorType, steps?: readonly StepFrame[]): TurnResult | WorkflowResult {
-  const failed = { outcome: "error", errorType, summary: NO_SUMMARY } as const;
+/** Of which nobody knows what it has cost. */
+type Failure = Omit<TurnResult, "summary"> | Omit<WorkflowResult, "summary">;
+
+/**
+ * Work that failed outside of the agent, so that nothing is known of what it cost.
+ * @param steps of a workflow: those that were told of; what was in work among them is lost
+ */
+function failure(errorType: ErrorType, steps?: readonly StepFrame[]): Failure {
+  const failed = { outcome: "error", errorType } as const;
   if (steps === undefined) return { ...failed, parts: [] };
   const states = steps.map(({ state }) =>
     state.status === "done" ? state : ({ index: state.index, status: "done", outcome: "lost", errorType } as const),

@@ -23,14 +23,14 @@ export function startOpenCodeAgent({
   readonly agent: Agent;
   readonly healthy: Promise<unknown>;
 } {
-  const { modelAccess, captureContent, stuckTurnMs } = config;
+  const { modelAccess, captureContent, stuckTurnMs, turnBounds } = config;
   const server = startToolServer({ answer: (call, signal) => answer(call, signal) });
   const opencode = new OpenCode({
     ...{ workspace, modelAccess, tracer, workspaceReady },
     tools: { plugin: PLUGIN, url: server.url, secret: server.secret },
   });
   const turns = new PromptRunner({
-    ...{ agent: opencode, tracer, captureContent, stuckTurnMs, defaultModel: modelAccess.model },
+    ...{ agent: opencode, tracer, captureContent, stuckTurnMs, turnBounds, defaultModel: modelAccess.model },
     ...{ workspace, env: process.env },
     onPart: (attemptId, part) => tell({ type: "part", attemptId, part }),
     onStep: (attemptId, state, span) =>

@@ -138,6 +138,7 @@ test("a turn: its answer, its figures, its spans below the dispatch, its context
   expect(`\n${treeOf(byStart(started))}`).toBe(`
 valet.turn ok
   invoke_agent build ok
+    valet.agent.prepare ok
     chat scripted-1 ok
     execute_tool read ok
     chat scripted-1 ok
@@ -192,6 +193,7 @@ test("two channels work side by side, each with its own session, trace and answe
   const tree = `
 valet.turn ok
   invoke_agent build ok
+    valet.agent.prepare ok
     chat scripted-1 ok
     execute_tool bash ok
     chat scripted-1 ok
@@ -245,12 +247,14 @@ test("an abort, and at once the next message", async () => {
   expect(`\n${treeOf(started, first.traceparent?.split("-")[1])}`).toBe(`
 valet.turn superseded steered
   invoke_agent build superseded steered
+    valet.agent.prepare ok
     chat scripted-1 ok
     execute_tool bash superseded steered
   valet.turn.finalize ok`);
   expect(`\n${treeOf(started, second.traceparent?.split("-")[1])}`).toBe(`
 valet.turn ok
   invoke_agent build ok
+    valet.agent.prepare ok
     chat scripted-1 ok
   valet.turn.finalize ok`);
   expect(started.filter(({ statusCode }) => statusCode === StatusCode.ERROR)).toEqual([]);
@@ -335,9 +339,10 @@ test("a provider that OpenCode would try for ever is given up, and the next mode
   const { done } = runner.run(dispatch({ models: ["a/broken", "a/good"] }));
   expect(await done).toMatchObject({ outcome: "ok", summary: { model: "a/good" } });
   expect(opencode.prompts).toHaveLength(2);
-  expect(treeOf(started).split("\n").slice(0, 4)).toEqual([
+  expect(treeOf(started).split("\n").slice(0, 5)).toEqual([
     "valet.turn ok",
     "  invoke_agent build error provider_unavailable",
+    "    valet.agent.prepare ok",
     "    chat scripted-1 error provider_unavailable",
     "    valet.retry.wait error provider_unavailable",
   ]);
@@ -383,6 +388,7 @@ test("a turn in which nothing happens any more is ended as stuck", async () => {
   expect(`\n${treeOf(started)}`).toBe(`
 valet.turn error stuck_turn
   invoke_agent build error stuck_turn
+    valet.agent.prepare ok
     chat scripted-1 error stuck_turn
   valet.turn.finalize ok`);
 });

@@ -1,5 +1,11 @@
 /** Takes dispatches to the agent: work in different channels side by side, that of one channel in order, none twice. */
-import type { PromptDispatch, TurnSummary, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
+import {
+  DEFAULT_TURN_BOUNDS,
+  type PromptDispatch,
+  type TurnBounds,
+  type TurnSummary,
+  type WorkflowDispatch,
+} from "@valet/shared/protocol/runner-link";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { AbortReason, AgentReply, ToolCallRef } from "./agent-task.ts";
 import type { PromptLimits } from "./opencode/agent-prompt.ts";
@@ -7,10 +13,11 @@ import { Turn, type TurnResult } from "./turn.ts";
 import { Workflow, type WorkflowOptions, type WorkflowResult } from "./workflow.ts";
 
 export interface PromptRunnerOptions
-  extends Omit<WorkflowOptions, "limits" | "messageIds" | "partIntervalMs" | "commandTimeoutMs"> {
+  extends Omit<WorkflowOptions, "limits" | "turnBounds" | "messageIds" | "partIntervalMs" | "commandTimeoutMs"> {
   /** How long a turn may go without any event of the agent, and a command of a workflow at all, before it is ended. */
   readonly stuckTurnMs: number;
   readonly limits?: Partial<Omit<PromptLimits, "stuckMs">>;
+  readonly turnBounds?: Partial<TurnBounds> | undefined;
   readonly partIntervalMs?: number;
 }
 
@@ -52,11 +59,12 @@ export class PromptRunner {
   readonly #busy = new Set<string>();
 
   constructor(options: PromptRunnerOptions) {
-    const { stuckTurnMs, limits, partIntervalMs = PART_INTERVAL_MS, ...rest } = options;
+    const { stuckTurnMs, limits, turnBounds, partIntervalMs = PART_INTERVAL_MS, ...rest } = options;
     this.#options = {
       ...rest,
       partIntervalMs,
       commandTimeoutMs: stuckTurnMs,
+      turnBounds: { ...DEFAULT_TURN_BOUNDS, ...turnBounds },
       messageIds: new Set(),
       limits: {
         stuckMs: stuckTurnMs,

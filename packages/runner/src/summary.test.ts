@@ -16,3 +16,12 @@ test("everything that counts is added up; the first token is the first's, the mo
     ...{ costUsd: 1, timeToFirstTokenMs: 14, model: "c/d" },
   });
 });
+
+test("what is not known of one piece of work is not 0 in the sum, and not everything where the other is known", () => {
+  const tokens = { input: null, output: null, cacheRead: null, cacheWrite: null, reasoning: null };
+  const unknown = { ...SOME, tokens, costUsd: null, callsWithoutUsage: 5, callsWithoutCost: 5 };
+  expect(addSummaries(unknown, NO_SUMMARY)).toMatchObject({ tokens, costUsd: null, callsWithoutUsage: 5 });
+  expect(addSummaries(NO_SUMMARY, unknown)).toMatchObject({ tokens, costUsd: null, callsWithoutCost: 5 });
+  expect(addSummaries(unknown, unknown)).toMatchObject({ tokens, costUsd: null, callsWithoutUsage: 10 });
+  expect(addSummaries(unknown, SOME)).toMatchObject({ tokens: SOME.tokens, costUsd: 0.5, callsWithoutCost: 5 });
+});

@@ -1,6 +1,6 @@
 import type { TurnSummary } from "@valet/shared/protocol/runner-link";
 
-/** Of work of which nothing is known, or none has been done. */
+/** Of work of which none has been done. */
 export const NO_SUMMARY: TurnSummary = {
   turnMs: 0,
   modelMs: 0,
@@ -18,6 +18,14 @@ export const NO_SUMMARY: TurnSummary = {
 export function addSummaries(first: TurnSummary, second: TurnSummary): TurnSummary {
   const timeToFirstTokenMs = first.timeToFirstTokenMs ?? second.timeToFirstTokenMs;
   const model = second.model ?? first.model;
+  const sum = (read: (summary: TurnSummary) => number | null) => {
+    const [one, other] = [read(first), read(second)];
+    // What is not known of one is known of both together as far as the other has called a model.
+    if (one === null) return second.modelCalls > 0 ? other : null;
+    if (other === null) return first.modelCalls > 0 ? one : null;
+    return one + other;
+  };
+  const prepareMs = first.prepareMs ?? second.prepareMs;
   return {
     turnMs: first.turnMs + second.turnMs,
     modelMs: first.modelMs + second.modelMs,
@@ -28,14 +36,26 @@ export function addSummaries(first: TurnSummary, second: TurnSummary): TurnSumma
     toolErrors: first.toolErrors + second.toolErrors,
     retries: first.retries + second.retries,
     tokens: {
-      input: first.tokens.input + second.tokens.input,
-      output: first.tokens.output + second.tokens.output,
-      cacheRead: first.tokens.cacheRead + second.tokens.cacheRead,
-      cacheWrite: first.tokens.cacheWrite + second.tokens.cacheWrite,
-      reasoning: first.tokens.reasoning + second.tokens.reasoning,
+      input: sum(({ tokens }) => tokens.input),
+      output: sum(({ tokens }) => tokens.output),
+      cacheRead: sum(({ tokens }) => tokens.cacheRead),
+      cacheWrite: sum(({ tokens }) => tokens.cacheWrite),
+      reasoning: sum(({ tokens }) => tokens.reasoning),
     },
-    costUsd: first.costUsd + second.costUsd,
+    costUsd: sum(({ costUsd }) => costUsd),
+    ...lacking("callsWithoutUsage", first, second),
+    ...lacking("callsWithoutCost", first, second),
+    ...lacking("callsWithOddUsage", first, second),
+    ...(prepareMs !== undefined && { prepareMs: (first.prepareMs ?? 0) + (second.prepareMs ?? 0) }),
     ...(timeToFirstTokenMs !== undefined && { timeToFirstTokenMs }),
     ...(model !== undefined && { model }),
   };
+}
+
+type Lack = "callsWithoutUsage" | "callsWithoutCost" | "callsWithOddUsage";
+
+/** One of the counts of what sums lack, over several pieces of work; absent where it is 0. */
+export function lacking<L extends Lack>(key: L, ...work: readonly { readonly [K in L]?: number | undefined }[]) {
+  const count = work.reduce((total, each) => total + (each[key] ?? 0), 0);
+  return count === 0 ? {} : ({ [key]: count } as { [K in L]: number });
 }

@@ -79,7 +79,6 @@ export class Turn {
   }
 
   #end({ outcome, errorType, cause, opencodeSessionId, summary, failovers }: TaskResult): void {
-    const { timeToFirstTokenMs } = summary;
     this.#span.setAttributes({
       "valet.opencode.session.id": opencodeSessionId,
       "valet.error.cause": cause,
@@ -88,8 +87,8 @@ export class Turn {
       "valet.turn.retry_count": summary.retries,
       "valet.turn.tool_call_count": summary.toolCalls,
       "valet.turn.tool_error_count": summary.toolErrors,
-      "valet.turn.time_to_first_token_ms":
-        timeToFirstTokenMs === undefined ? undefined : Math.round(timeToFirstTokenMs),
+      "valet.turn.time_to_first_token_ms": summary.timeToFirstTokenMs,
+      "valet.turn.prepare_ms": summary.prepareMs,
     });
     endWith(this.#span, outcome, errorType, this.#nowMs());
   }

@@ -131,7 +131,9 @@ export function serialisedLate(
       const message = messageOf(recorded.event);
       const newest = events.slice(0, knownTo).findLast(({ event }) => messageOf(event) === message);
       const { id } = recorded.event;
-      late.push(message === undefined || newest === undefined ? recorded : { ...recorded, event: { ...newest.event, id } });
+      late.push(
+        message === undefined || newest === undefined ? recorded : { ...recorded, event: { ...newest.event, id } },
+      );
     }
   }
   return late;

@@ -1,11 +1,11 @@
 /** The two shapes of an answer: a stream of server-sent events, or one JSON object. */
 import type { ServerResponse } from "node:http";
-import type { Delta, ToolCallDelta, Usage } from "./frames.ts";
+import type { Delta, ToolCallDelta, UsageSent } from "./frames.ts";
 
 /** Takes the parts of an answer as they come. */
 export interface CompletionWriter {
   delta(delta: Delta): Promise<void>;
-  finish(reason: string, usage: Usage | undefined): Promise<void>;
+  finish(reason: string | undefined, usage: UsageSent | undefined): Promise<void>;
 }
 
 /** What every chunk, or the one object, begins with. */
@@ -26,7 +26,7 @@ function write(response: ServerResponse, text: string): Promise<void> {
 
 /** Streams `chat.completion.chunk` events. The headers go out with the first of them: a delay before it is a slow model. */
 export function streamWriter(response: ServerResponse, head: CompletionHead, includeUsage: boolean): CompletionWriter {
-  const send = (choices: unknown[], usage?: Usage) => {
+  const send = (choices: unknown[], usage?: UsageSent) => {
     if (!response.headersSent) {
       response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" });
     }
@@ -40,7 +40,7 @@ export function streamWriter(response: ServerResponse, head: CompletionHead, inc
       role = undefined;
     },
     async finish(reason, usage) {
-      await send([{ index: 0, delta: {}, finish_reason: reason }]);
+      if (reason !== undefined) await send([{ index: 0, delta: {}, finish_reason: reason }]);
       if (includeUsage && usage) await send([], usage);
       await write(response, "data: [DONE]\n\n");
       response.end();

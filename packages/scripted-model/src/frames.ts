@@ -29,7 +29,7 @@ export interface Usage {
 export type Frame =
   | { type: "delta"; delta: Delta }
   | { type: "wait"; ms: number }
-  | { type: "finish"; reason: string; usage: Usage | undefined }
+  | { type: "finish"; reason: string | undefined; usage: UsageSent | undefined }
   | { type: "error"; status: number; headers: Record<string, string>; body: unknown }
   | { type: "cut" }
   | { type: "hang" };
@@ -61,6 +61,9 @@ function toolDeltas(step: Extract<Step, { tool: string }>, index: number, id: st
   return [first, ...rest].map((call) => ({ tool_calls: [call] }));
 }
 
+/** Usage as it is sent: the providers' own shape, or what a scenario has in its place. */
+export type UsageSent = Usage | Readonly<Record<string, unknown>>;
+
 type UsageStep = Extract<Step, { usage: unknown }>["usage"];
 
 function usageOf({ input, output, cached, reasoning }: UsageStep): Usage {
@@ -80,7 +83,7 @@ function usageOf({ input, output, cached, reasoning }: UsageStep): Usage {
 export function* framesOf(reply: Reply, newCallId: () => string): Generator<Frame> {
   let calls = 0;
   let finish: string | undefined;
-  let usage: Usage | undefined;
+  let usage: UsageSent | undefined;
   for (const step of reply) {
     if (step === "cut" || step === "hang") {
       yield { type: step };
@@ -97,20 +100,27 @@ export function* framesOf(reply: Reply, newCallId: () => string): Generator<Fram
         step.chunkMs,
       );
     } else if ("tool" in step) {
-      yield* paced(toolDeltas(step, calls++, newCallId()), step.chunkMs);
+      yield* paced(toolDeltas(step, calls++, step.id ?? newCallId()), step.chunkMs);
     } else if ("delayMs" in step) {
       yield { type: "wait", ms: step.delayMs };
     } else if ("usage" in step) {
       usage = usageOf(step.usage);
+    } else if ("rawUsage" in step) {
+      usage = step.rawUsage;
     } else if ("finish" in step) {
       finish = step.finish;
+    } else if ("page" in step) {
+      const { contentType, body } = step.page;
+      yield { type: "error", status: 200, headers: { "content-type": contentType }, body };
+      return;
     } else {
       const { status, headers, message, body } = step.error;
       yield { type: "error", status, headers, body: body ?? errorBody(status, message ?? `scripted ${status}`) };
       return;
     }
   }
-  yield { type: "finish", reason: finish ?? (calls > 0 ? "tool_calls" : "stop"), usage };
+  const reason = finish === "none" ? undefined : (finish ?? (calls > 0 ? "tool_calls" : "stop"));
+  yield { type: "finish", reason, usage };
 }
 
 /** An error in the shape that OpenAI-compatible providers use. */

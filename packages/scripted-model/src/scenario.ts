@@ -19,6 +19,8 @@ const stepSchemas = {
   reasoning: z.strictObject({ reasoning: z.string().min(1), chunkMs: milliseconds.optional() }),
   tool: z.strictObject({
     tool: z.string().min(1),
+    /** Of the call; one of its own unless given. Some servers give an empty one. */
+    id: z.string().optional(),
     /** An object is sent as JSON; a string is sent as it stands, so that a model's broken JSON can be played too. */
     arguments: z.union([z.record(z.string(), z.json()), z.string()]).default({}),
     chunkMs: milliseconds.optional(),
@@ -36,7 +38,14 @@ const stepSchemas = {
       .refine((usage) => usage.reasoning <= usage.output, { error: "more tokens than output", path: ["reasoning"] }),
   }),
   delayMs: z.strictObject({ delayMs: milliseconds }),
-  finish: z.strictObject({ finish: z.enum(["stop", "length", "tool_calls", "content_filter"]) }),
+  /** As it stands in the answer, for providers whose counts are partial or odd. */
+  rawUsage: z.strictObject({ rawUsage: z.record(z.string(), z.json()) }),
+  /** The providers' words, another, or `none`: then the stream ends without a reason. */
+  finish: z.strictObject({ finish: z.string().min(1) }),
+  /** Answers 200 with something that is no completion: a login page, say. */
+  page: z.strictObject({
+    page: z.strictObject({ contentType: z.string().default("text/html; charset=utf-8"), body: z.string() }),
+  }),
   error: z.strictObject({
     error: z.strictObject({
       status: z.int().min(400).max(599),
@@ -72,7 +81,7 @@ const stepSchema = z.unknown().transform((value, context): Step => {
   return z.NEVER;
 });
 
-const isEnd = (step: Step) => step === "cut" || step === "hang" || "error" in step;
+const isEnd = (step: Step) => step === "cut" || step === "hang" || "error" in step || "page" in step;
 const isContent = (step: Step) => typeof step === "object" && ("text" in step || "reasoning" in step || "tool" in step);
 
 const replySchema = z
@@ -83,7 +92,11 @@ const replySchema = z
       const issue = (message: string) =>
         context.issues.push({ code: "custom", input: step, path: [index], message, continue: true });
       if (isEnd(step) && index < context.value.length - 1) issue("nothing can follow error, cut or hang");
-      if (typeof step === "object" && "error" in step && context.value.slice(0, index).some(isContent)) {
+      if (
+        typeof step === "object" &&
+        ("error" in step || "page" in step) &&
+        context.value.slice(0, index).some(isContent)
+      ) {
         issue("an HTTP error cannot follow content; use cut for a reply that breaks off");
       }
     });

@@ -37,7 +37,22 @@ test("keys for credentials are a list, the newest first, in either alphabet of b
   expect(parseConfig(needed).credentialKeys).toEqual([]);
 });
 
+test("the bounds of a turn have defaults, and variables", () => {
+  expect(parseConfig(needed).turnBounds).toEqual({
+    ...{ maxModelCalls: 500, maxTurnMs: 6 * 3_600_000, pollingTools: ["list_sessions"] },
+  });
+  const variables = {
+    VALET_MAX_MODEL_CALLS: "20",
+    VALET_MAX_TURN_MS: "60000",
+    VALET_POLLING_TOOLS: "wait_for, ci_status",
+  };
+  expect(parseConfig({ ...needed, ...variables }).turnBounds).toEqual({
+    ...{ maxModelCalls: 20, maxTurnMs: 60_000, pollingTools: ["wait_for", "ci_status"] },
+  });
+});
+
 test.each([
+  ["VALET_MAX_MODEL_CALLS", "0", "expected number"],
   ["PUBLIC_URL", undefined, "is not set"],
   ["SANDBOX_BROKER_URL", "ftp://canary", "Invalid URL"],
   ["VALET_GRACE_MS", "canary", "expected number"],

@@ -1,5 +1,11 @@
 /** What the Worker is bound to and configured with, read once and typed. */
-import { ModelAccess, type ModelPrices, PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
+import {
+  DEFAULT_TURN_BOUNDS,
+  ModelAccess,
+  type ModelPrices,
+  PROVIDER_KEYS,
+  TurnBounds,
+} from "@valet/shared/protocol/runner-link";
 import type { EnvironmentRecord } from "@valet/shared/tracing";
 import { z } from "zod";
 import type { Capacity } from "./durable-objects/capacity/capacity.ts";
@@ -60,6 +66,7 @@ export interface Config {
   /** Seal git credentials at rest, the newest first. */
   readonly credentialKeys: readonly Uint8Array<ArrayBuffer>[];
   readonly intervals: Intervals;
+  readonly turnBounds: TurnBounds;
 }
 
 /** A variable that is missing or unusable. Names it and never quotes its value. */
@@ -82,6 +89,17 @@ const credentialKeys = z
     (keys) => keys.every(({ length }) => length === KEY_BYTES),
     "must be keys of 32 bytes in base64, with commas between",
   );
+const count = z.coerce.number().int().positive().max(1_000_000);
+/** Separated by commas. */
+const names = z
+  .string()
+  .transform((text) =>
+    text
+      .split(",")
+      .map((name) => name.trim())
+      .filter((name) => name !== ""),
+  )
+  .pipe(TurnBounds.shape.pollingTools);
 
 /** `input/output[/cache read[/cache write]]`. */
 const modelPrices = z
@@ -141,6 +159,11 @@ export function parseConfig(env: EnvironmentRecord | Env): Config {
     modelAccess: readModelAccess(read),
     credentialKeys: read("VALET_CREDENTIAL_KEYS", credentialKeys.optional()) ?? [],
     intervals: Object.fromEntries(intervals) as Intervals,
+    turnBounds: {
+      maxModelCalls: read("VALET_MAX_MODEL_CALLS", count.default(DEFAULT_TURN_BOUNDS.maxModelCalls)),
+      maxTurnMs: read("VALET_MAX_TURN_MS", millis.default(DEFAULT_TURN_BOUNDS.maxTurnMs)),
+      pollingTools: read("VALET_POLLING_TOOLS", names.default(DEFAULT_TURN_BOUNDS.pollingTools)),
+    },
   };
 }
 

@@ -2,12 +2,12 @@
  * The runner's end of the link, spoken by the test itself: it says what it is told to and keeps what it hears. It runs no
  * agent; that the real runner speaks the same is shown by the tests of the whole system.
  */
-import type { FromRunner, FromRunnerOf, ToRunner, ToRunnerOf } from "@valet/shared/protocol/runner-link";
+import type { FromRunner, FromRunnerOf, ToRunner, ToRunnerOf, TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { WorkflowStepState } from "@valet/shared/protocol/workflow";
 import { expect } from "vitest";
 import { eventually } from "./eventually.ts";
 
-export const NO_WORK: FromRunnerOf<"turn-ended">["summary"] = {
+export const NO_WORK: TurnSummary = {
   ...{ turnMs: 5, modelMs: 3, toolMs: 1, permissionWaitMs: 0, modelCalls: 1, toolCalls: 1, toolErrors: 0, retries: 0 },
   tokens: { input: 100, output: 10, cacheRead: 50, cacheWrite: 0, reasoning: 0 },
   ...{ costUsd: 0.01, model: "valet/scripted", timeToFirstTokenMs: 2 },

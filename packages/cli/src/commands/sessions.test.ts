@@ -44,3 +44,18 @@ test("a session that waits for a sandbox shows its place", () => {
     "ses_a  starting (place 3 in line for a sandbox, 1 queued)",
   );
 });
+
+test("what is not known is not $0, and a sum that lacks something says so", () => {
+  const at = { status: "running", agent: "idle", createdAt: "2026-01-01T00:00:00.000Z" } as const;
+  const unknown = { turns: 1, cost_usd: null, tokens_input: null, tokens_output: null };
+  const total = { turns: 2, cost_usd: 0.5, tokens_input: 100, tokens_output: 10 };
+  expect(
+    familyLines({
+      sessions: [{ ...at, ...unknown, id: "ses_a", depth: 0, queueLength: 0 }],
+      total: { ...total, turns_without_cost: 1, turns_without_usage: 1 },
+    }),
+  ).toEqual([
+    "ses_a  running (idle)            2026-01-01T00:00:00.000Z  cost unknown in 1 turns (tokens unknown)",
+    "all together: at least $0.5000 in 2 turns (at least 100 tokens in, 10 out)",
+  ]);
+});

@@ -46,9 +46,18 @@ export function familyLines({ sessions, total }: FamilyView): string[] {
   return [...lines, `all together: ${costOf(total)}`];
 }
 
-function costOf({ turns, cost_usd, tokens_input, tokens_output }: FamilyView["total"]): string {
-  return `$${cost_usd.toFixed(4)} in ${turns} turns (${tokens_input} tokens in, ${tokens_output} out)`;
+function costOf(spent: FamilyView["total"]): string {
+  const { turns, cost_usd, tokens_input, tokens_output, turns_without_cost = 0, turns_without_usage = 0 } = spent;
+  const cost = cost_usd === null ? "cost unknown" : atLeast(`$${cost_usd.toFixed(4)}`, turns_without_cost);
+  const tokens =
+    tokens_input === null && tokens_output === null
+      ? "tokens unknown"
+      : atLeast(`${tokens_input ?? "?"} tokens in, ${tokens_output ?? "?"} out`, turns_without_usage);
+  return `${cost} in ${turns} turns (${tokens})`;
 }
+
+/** A sum for people; it says so where not everything is in it. */
+const atLeast = (sum: string, turnsWithout: number) => (turnsWithout > 0 ? `at least ${sum}` : sum);
 
 interface ListedSession extends TreeSession {
   readonly status: string;

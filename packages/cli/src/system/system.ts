@@ -109,6 +109,8 @@ function alreadyRunning(stateDir: string): UserError {
 
 /** The variables that configure the Worker itself: telemetry, and intervals. */
 function workerVariables(env: SystemOptions["env"]): Record<string, string> {
-  const ours = Object.entries(env).filter(([name]) => /^(OTEL_|VALET_\w+_MS$)/.test(name));
+  const ours = Object.entries(env).filter(([name]) =>
+    /^(OTEL_|VALET_(\w+_MS|MAX_MODEL_CALLS|POLLING_TOOLS)$)/.test(name),
+  );
   return Object.fromEntries(ours.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 }

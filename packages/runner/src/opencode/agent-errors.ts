@@ -7,7 +7,7 @@ export type ProviderError = Marked<"failsOver">;
 const PROVIDER_ERRORS: readonly string[] = marked("failsOver");
 
 /** Why a piece of the agent's work failed. */
-export type AgentErrorType = ProviderError | "opencode_error";
+export type AgentErrorType = ProviderError | "empty_answer" | "opencode_error";
 
 /** Whether another model may do better: every failure of this one, but not of the agent. */
 export function invitesFailover(type: string | undefined): boolean {

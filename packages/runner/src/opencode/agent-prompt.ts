@@ -37,6 +37,9 @@ export interface AgentPromptOptions {
   onQuiet(): void;
 }
 
+/** How long OpenCode's own answer is waited for of what it has done with a prompt that it has told nothing of. */
+const CHECK_DELAY_MS = 250;
+
 /** From a process's end to the notice of it. */
 const DEATH_NOTICE_MS = 250;
 
@@ -51,6 +54,8 @@ export class AgentPrompt {
   #aborting: Promise<void> | undefined;
   #watchdog: ReturnType<typeof setTimeout> | undefined;
   readonly #toolLimits = new ToolLimits();
+  /** Under way while it is looked up what OpenCode has done with a prompt. */
+  #checking: Promise<void> | undefined;
 
   constructor(options: AgentPromptOptions) {
     this.#options = options;
@@ -113,8 +118,11 @@ export class AgentPrompt {
     const facts = reducer.apply(event, readMs);
     onEvent(event);
     this.#take(facts);
+    if (reducer.hasEnded) return;
+    if (reducer.verdict !== undefined) void this.abort(reducer.verdict);
+    if (reducer.unanswered !== undefined) this.#checking ??= this.#check();
     const { retry } = reducer;
-    if (retry === undefined || reducer.hasEnded) return;
+    if (retry === undefined) return;
     if (retry.failures >= limits.maxFailures || retry.nextMs - readMs > limits.maxRetryWaitMs) {
       void this.abort({ outcome: "error", errorType: retry.error });
     }
@@ -135,6 +143,27 @@ export class AgentPrompt {
     }
     const status = statuses.get(sessionId) ?? { type: "idle" as const };
     this.#onEvent({ type: "session.status", properties: { sessionID: sessionId, status } }, now);
+  }
+
+  /**
+   * OpenCode has gone idle, or said that something failed, and has told of no work on the prompt. Where its history and its
+   * status say the same, there will be none.
+   */
+  async #check(): Promise<void> {
+    const { reducer } = this.#options;
+    try {
+      await this.#sent;
+      await this.#catchUp();
+      // What it was about to do when it was asked shows in a moment.
+      await sleep(CHECK_DELAY_MS);
+      await this.#catchUp();
+      const { unanswered } = reducer;
+      if (unanswered !== undefined) this.#close(unanswered);
+    } catch {
+      // A prompt that was refused ends otherwise; an OpenCode that does not answer is the watchdog's.
+    } finally {
+      this.#checking = undefined;
+    }
   }
 
   #watch(): void {

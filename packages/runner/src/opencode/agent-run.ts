@@ -6,7 +6,8 @@ import { type AgentErrorType, classifyError, isAbort, type ProviderError } from 
 import type { AgentError, AgentEvent, AgentEventOf, AssistantMessage, SessionStatus, UserMessage } from "./events.ts";
 import { type Ending, type FactAttributes, type FactLog, OK } from "./facts.ts";
 import { deriveSpanId } from "./ids.ts";
-import { BAD_FINISH, callKey, ModelStep, type StepContext } from "./model-step.ts";
+import { LoopGuard } from "./loop-guard.ts";
+import { callKey, ModelStep, type StepContext } from "./model-step.ts";
 
 export interface AgentRunOptions {
   readonly log: FactLog;
@@ -23,6 +24,8 @@ export interface AgentRunOptions {
   cutShort(): Ending | undefined;
   /** Whether a user message is another turn's: then this one gets no more of them. */
   isOthers(messageId: string): boolean;
+  /** Tools that may be asked for the same again and again. */
+  readonly pollingTools: ReadonlySet<string>;
 }
 
 type Asked = AgentEventOf<"permission.asked"> | AgentEventOf<"question.asked">;
@@ -49,6 +52,12 @@ export class AgentRun {
   readonly #waits = new Map<string, { spanId: string; asked: Asked; atMs: number; key: string | undefined }>();
   readonly #denied = new Set<string>();
   #isIdle = true;
+  /** Whether the session has been busy since OpenCode told of the prompt. */
+  #hasBegunWork = false;
+  /** The first error of a prompt that OpenCode has told nothing else of. */
+  #refusal: AgentErrorType | undefined;
+  readonly #guard: LoopGuard;
+  readonly #prepareSpanId: string;
   /** Whether OpenCode has told of the prompt; errors from before are of what went on in the session until then. */
   #isAnnounced = false;
   /** When a later prompt of the session was told; then this one gets no more messages. */
@@ -77,7 +86,12 @@ export class AgentRun {
         return atMs === undefined ? undefined : { type: type === "aborted" ? undefined : type, atMs };
       },
       settled: (step, error) => this.#stepSettled(step, error),
+      callBegan: (startMs) => options.log.end(this.#prepareSpanId, startMs, OK),
+      answered: (answer) => this.#guard.answered(answer),
+      toolEnded: (call) => this.#guard.toolEnded(call),
     };
+    this.#guard = new LoopGuard(options.pollingTools);
+    this.#prepareSpanId = deriveSpanId(options.attemptId, options.sessionId, options.spanId, "prepare");
   }
 
   /** Whether the agent waits for a person, and silence is no sign of trouble. */
@@ -88,6 +102,24 @@ export class AgentRun {
   /** Whether the session is idle, or busy with another prompt. */
   get #isAtRest(): boolean {
     return this.#isIdle || this.#supersededMs !== undefined;
+  }
+
+  /** Why the run goes in circles and must be ended, if it does. */
+  get verdict(): Ending | undefined {
+    const { verdict } = this.#guard;
+    return verdict === undefined ? undefined : { outcome: "error", errorType: verdict };
+  }
+
+  /**
+   * How the run ends if what OpenCode has told is all that it has done: it refused the prompt before it told of it, or it
+   * went back to idle without asking a model. The events of one that does work may only be late.
+   */
+  get unanswered(): Ending | undefined {
+    if (this.hasEnded || this.#steps.size > 0) return undefined;
+    if (!this.#isAnnounced) {
+      return this.#refusal === undefined ? undefined : { outcome: "error", errorType: this.#refusal };
+    }
+    return this.#hasBegunWork && this.#isIdle ? { outcome: "error", errorType: "no_model_call" } : undefined;
   }
 
   /** The user messages that are this run's, for its part of the history. */
@@ -106,15 +138,13 @@ export class AgentRun {
         this.#part(event, atMs);
         break;
       case "message.part.delta":
-        this.#openStep(event.properties.messageID)?.delta(atMs);
+        this.#openStep(event.properties.messageID)?.delta(event.properties.partID, event.properties.delta, atMs);
         break;
       case "session.status":
         this.#status(event.properties.status, atMs);
         break;
       case "session.error":
-        if (event.properties.error !== undefined && this.#isAnnounced) {
-          this.#error = errorOf(event.properties.error, atMs);
-        }
+        if (event.properties.error !== undefined) this.#sessionError(errorOf(event.properties.error, atMs));
         break;
       case "permission.asked":
       case "question.asked":
@@ -157,6 +187,7 @@ export class AgentRun {
       else step.close(atMs, atMs, error);
     }
     this.ending = cutShort() ?? this.#ownEnding() ?? fallback;
+    log.end(this.#prepareSpanId, atMs, this.ending);
     log.end(this.spanId, atMs, this.ending);
   }
 
@@ -168,8 +199,7 @@ export class AgentRun {
     if (this.#error !== undefined) return { outcome: "error", errorType: this.#error.type };
     const last = [...this.#steps.values()].at(-1);
     if (last?.wasDenied) return { outcome: "error", errorType: "permission_denied" };
-    const bad = BAD_FINISH.get(last?.finish ?? "");
-    return bad === undefined ? undefined : { outcome: "error", errorType: bad };
+    return last?.problem === undefined ? undefined : { outcome: "error", errorType: last.problem };
   }
 
   /**
@@ -188,7 +218,8 @@ export class AgentRun {
     if (!steps.every((step) => step.isCompleted)) return;
     // After an error it goes idle first, then ends what was open, and tells of the message once more. Behind a later prompt
     // a message that seems to be complete may have been told ahead of its parts.
-    const isSure = isFinal || steps.every(({ info, isSettled }) => isSettled || (this.#isIdle && info.error === undefined));
+    const isSure =
+      isFinal || steps.every(({ info, isSettled }) => isSettled || (this.#isIdle && info.error === undefined));
     if (!isSure) return;
     const completedMs = Math.max(...steps.map(({ info }) => info.time.completed ?? 0));
     this.end(this.#isIdle ? atMs : Math.max(this.#supersededMs ?? 0, completedMs));
@@ -227,6 +258,11 @@ export class AgentRun {
       "valet.opencode.message.id": messageId,
       ...attributes,
     });
+    log.begin("valet.agent.prepare", this.#prepareSpanId, this.spanId, createdMs, {
+      "gen_ai.agent.name": agent,
+      "valet.opencode.session.id": sessionId,
+      "valet.opencode.message.id": messageId,
+    });
   }
 
   #assistantMessage(info: AssistantMessage): void {
@@ -253,6 +289,12 @@ export class AgentRun {
     if (compaction === undefined) return;
     const failed: Ending | undefined = error === undefined ? undefined : { outcome: "error", errorType: error };
     this.#options.log.end(compaction, completedMs, this.#options.cutShort() ?? failed ?? OK);
+  }
+
+  /** Before OpenCode has told of the prompt, errors may be of what went on in the session until then. */
+  #sessionError(error: { type: AgentErrorType | "aborted"; atMs: number }): void {
+    if (this.#isAnnounced) this.#error = error;
+    else if (error.type !== "aborted" && error.atMs >= this.#options.sinceMs) this.#refusal ??= error.type;
   }
 
   #part({ properties: { part } }: AgentEventOf<"message.part.updated">, atMs: number): void {
@@ -284,6 +326,7 @@ export class AgentRun {
     // A status names no message: with none of this run's in work it is another turn's.
     const step = [...this.#steps.values()].findLast(({ isSettled }) => !isSettled);
     this.#isIdle = status.type === "idle";
+    if (this.#isAnnounced && !this.#isIdle) this.#hasBegunWork = true;
     if (step === undefined) return;
     if (status.type === "busy") step.busy(atMs);
     else if (status.type === "retry") {

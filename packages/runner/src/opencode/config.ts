@@ -36,6 +36,8 @@ export function openCodeConfig(
     share: "disabled",
     autoupdate: false,
     permission: { "*": "allow", ...permission },
+    // It calls the model beside the first turn for a title that nobody sees, and no event of the turn tells of it.
+    agent: { title: { disable: true } },
     ...(tools === undefined ? {} : { plugin: [tools.plugin] }),
     ...(own === undefined ? {} : { provider: { [OWN_PROVIDER]: ownProvider(access.model, own) } }),
   };

@@ -45,3 +45,15 @@ test("nothing that may come is more than unreadable", () => {
     }),
   );
 });
+
+test("a tool call may have an empty id, and a step may have cost what is no number", () => {
+  const ids = { id: "prt_1", messageID: "msg_1", sessionID: "ses_1" };
+  const told = (part: object) => readEvent({ type: "message.part.updated", properties: { part: { ...ids, ...part } } });
+  expect(told({ type: "tool", tool: "bash", callID: "", state: { status: "pending" } })).toMatchObject({
+    properties: { part: { callID: "" } },
+  });
+  const tokens = { input: null, output: 1, reasoning: -1, cache: { read: 0, write: null } };
+  expect(told({ type: "step-finish", reason: "stop", cost: null, tokens })).toMatchObject({
+    properties: { part: { cost: 0, tokens: { input: 0, output: 1, reasoning: 0, cache: { read: 0, write: 0 } } } },
+  });
+});

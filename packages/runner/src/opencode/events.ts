@@ -6,12 +6,19 @@ import { z } from "zod";
 
 const id = z.string().min(1);
 const ms = z.number();
+/** The model's own. Some servers give none, and OpenCode takes an empty one. */
+const callId = z.string();
+
+/** What is no number is one that nobody knows: OpenCode's sums of those are `null` as JSON. */
+const amount = z.number().nonnegative().catch(0);
 
 export const Tokens = z.object({
-  input: z.number(),
-  output: z.number(),
-  reasoning: z.number(),
-  cache: z.object({ read: z.number(), write: z.number() }),
+  /** As the provider counted, where it did. */
+  total: z.number().nonnegative().optional().catch(undefined),
+  input: amount,
+  output: amount,
+  reasoning: amount,
+  cache: z.object({ read: amount, write: amount }),
 });
 export type Tokens = z.infer<typeof Tokens>;
 
@@ -92,9 +99,9 @@ const textPart = { ...partBase, text: z.string(), time: z.object({ start: ms, en
 export const Part = z.discriminatedUnion("type", [
   z.object({ type: z.literal("text"), ...textPart, synthetic: z.boolean().optional() }),
   z.object({ type: z.literal("reasoning"), ...textPart }),
-  z.object({ type: z.literal("tool"), ...partBase, tool: z.string(), callID: id, state: ToolState }),
+  z.object({ type: z.literal("tool"), ...partBase, tool: z.string(), callID: callId, state: ToolState }),
   z.object({ type: z.literal("step-start"), ...partBase }),
-  z.object({ type: z.literal("step-finish"), ...partBase, reason: z.string(), cost: z.number(), tokens: Tokens }),
+  z.object({ type: z.literal("step-finish"), ...partBase, reason: z.string(), cost: amount, tokens: Tokens }),
   z.object({ type: z.literal("compaction"), ...partBase, auto: z.boolean() }),
 ]);
 export type Part = z.infer<typeof Part>;
@@ -115,7 +122,7 @@ const Question = z.object({
 });
 export type Question = z.infer<typeof Question>;
 
-const askedBy = z.object({ messageID: id, callID: id }).optional();
+const askedBy = z.object({ messageID: id, callID: callId }).optional();
 const ofSession = { sessionID: id };
 
 const event = <T extends string, P extends z.ZodType>(type: T, properties: P) =>

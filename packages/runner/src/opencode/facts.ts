@@ -7,6 +7,7 @@ export type AgentSpanName =
   | `invoke_agent ${string}`
   | `chat ${string}`
   | `execute_tool ${string}`
+  | "valet.agent.prepare"
   | "valet.retry.wait"
   | "valet.permission.wait"
   | "valet.question.wait"

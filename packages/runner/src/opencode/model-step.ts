@@ -10,10 +10,13 @@ import {
   isAbort,
   type ProviderError,
 } from "./agent-errors.ts";
+import { type Answer, answerProblem, finishProblem } from "./answer.ts";
 import type { AssistantMessage, Part, SessionStatus, ToolPart } from "./events.ts";
 import type { Ending, FactLog } from "./facts.ts";
 import { OK } from "./facts.ts";
 import { deriveSpanId, toolSpanId } from "./ids.ts";
+import type { EndedToolCall } from "./loop-guard.ts";
+import { toolName, toolProblem } from "./tool-result.ts";
 import { providerAttributes, usageAttributes } from "./usage.ts";
 
 /** What a step shares with the run it belongs to. */
@@ -32,6 +35,9 @@ export interface StepContext {
   sessionError(): { readonly type: AgentErrorType | undefined; readonly atMs: number } | undefined;
   /** A step is over for good. `error` is what it failed with. */
   settled(step: ModelStep, error: AgentErrorType | undefined): void;
+  callBegan(startMs: number): void;
+  answered(answer: Answer): void;
+  toolEnded(call: EndedToolCall): void;
 }
 
 interface ModelCall {
@@ -42,16 +48,12 @@ interface ModelCall {
   /** Texts and tool calls whose end has not been seen. */
   readonly unfinished: Set<string>;
   readonly output: Map<string, { type: "text" | "reasoning"; content: string }>;
+  /** Texts of which a piece has come that is more than blank. */
+  readonly filled: Set<string>;
 }
 
 /** A tool call within its OpenCode session. */
 export const callKey = (messageId: string, callId: string) => `${messageId} ${callId}`;
-
-/** Finish reasons that make an answer useless; others are how an answer ends. */
-export const BAD_FINISH: ReadonlyMap<string, ProviderError> = new Map([
-  ["length", "output_limit"],
-  ["content-filter", "content_filtered"],
-]);
 
 export class ModelStep {
   readonly #context: StepContext;
@@ -67,8 +69,8 @@ export class ModelStep {
   #lastCallEndMs = 0;
   /** Parts that were taken already, by the attempt that they are of: the history gives them again after a lost connection. */
   readonly #seen = new Map<string, number>();
-  /** The reason by which the model's last answer ended, once it has. */
-  #finish: string | undefined;
+  /** The model's answer, once it has ended. */
+  #answer: Answer | undefined;
   /** Nothing more comes of it: what it left open is ended. */
   isSettled = false;
   /** Whether it ended with a tool call that was refused: OpenCode goes no further then. */
@@ -93,8 +95,9 @@ export class ModelStep {
     return this.#openTools.size > 0 || (this.#call?.unfinished.size ?? 0) > 0;
   }
 
-  get finish(): string | undefined {
-    return this.#finish ?? this.#info.finish;
+  /** What is wrong with the model's answer, if something is. */
+  get problem(): AgentErrorType | undefined {
+    return this.#answer === undefined ? finishProblem(this.#info.finish) : answerProblem(this.#answer);
   }
 
   /** The message as it is told now; one that was complete stays so. */
@@ -157,9 +160,10 @@ export class ModelStep {
     this.#settleIfDone();
   }
 
-  /** A piece of a text. Which text does not matter: a delta comes between its beginning and its end. */
-  delta(atMs: number): void {
+  /** A piece of a text: it comes between the text's beginning and its end. */
+  delta(partId: string, piece: string, atMs: number): void {
     if (this.#call === undefined) return;
+    if (piece.trim() !== "") this.#call.filled.add(partId);
     this.#call.firstChunkMs = earlier(this.#call.firstChunkMs, atMs);
     this.#call.lastContentMs = later(this.#call.lastContentMs, atMs);
     this.#context.log.heard(this.#call.spanId, atMs);
@@ -201,12 +205,12 @@ export class ModelStep {
 
   /** OpenCode says that a message is complete after all of its parts; said earlier, it waits for them. */
   #settleIfDone(): void {
-    if (this.isCompleted && this.#finish !== undefined && this.#call === undefined && !this.hasOpenParts) this.settle();
+    if (this.isCompleted && this.#answer !== undefined && this.#call === undefined && !this.hasOpenParts) this.settle();
   }
 
   /** A call whose beginning was not told, or not yet. */
   #beginMissedCall(atMs: number): void {
-    if (this.#call !== undefined || this.#finish !== undefined) return;
+    if (this.#call !== undefined || this.#answer !== undefined) return;
     if (this.#retryWaitId !== undefined) this.busy(atMs);
     else this.#beginCall(this.#attempts === 0 ? this.#info.time.created : atMs);
   }
@@ -219,8 +223,9 @@ export class ModelStep {
     const start = Math.max(startMs, this.#lastCallEndMs);
     this.#call = {
       ...{ spanId, startMs: start, firstChunkMs: undefined, lastContentMs: undefined },
-      ...{ unfinished: new Set(), output: new Map() },
+      ...{ unfinished: new Set(), output: new Map(), filled: new Set() },
     };
+    this.#context.callBegan(start);
     log.begin(`chat ${modelID}`, spanId, parentId, start, {
       "gen_ai.operation.name": "chat",
       ...providerAttributes(providerID),
@@ -259,6 +264,7 @@ export class ModelStep {
     call.firstChunkMs = earlier(call.firstChunkMs, start);
     this.#context.log.heard(call.spanId, atMs);
     call.output.set(part.id, { type: part.type, content: part.text });
+    if (part.text.trim() !== "") call.filled.add(part.id);
     if (end === undefined) call.unfinished.add(part.id);
     else {
       call.unfinished.delete(part.id);
@@ -294,15 +300,17 @@ export class ModelStep {
     if (isOver) this.#endTool(part, state);
   }
 
-  #beginTool({ tool, callID, state }: ToolPart, startMs: number): void {
+  #beginTool(part: ToolPart, startMs: number): void {
+    const { callID, state } = part;
     if (this.#tools.has(callID)) return;
     const { log, attemptId, parentId } = this.#context;
     const { id, sessionID, agent } = this.#info;
     const spanId = toolSpanId(attemptId, sessionID, id, callID);
     this.#tools.set(callID, spanId);
-    log.begin(`execute_tool ${tool}`, spanId, parentId, startMs, {
+    const name = toolName(part);
+    log.begin(`execute_tool ${name}`, spanId, parentId, startMs, {
       "gen_ai.operation.name": "execute_tool",
-      "gen_ai.tool.name": tool,
+      "gen_ai.tool.name": name,
       "gen_ai.tool.call.id": callID,
       "gen_ai.tool.type": "function",
       "gen_ai.agent.name": agent,
@@ -313,35 +321,46 @@ export class ModelStep {
     this.#context.toolBegan(callKey(id, callID), spanId, startMs);
   }
 
-  #endTool({ callID }: ToolPart, state: Extract<ToolPart["state"], { status: "completed" | "error" }>): void {
+  #endTool(part: ToolPart, state: Extract<ToolPart["state"], { status: "completed" | "error" }>): void {
+    const { callID, tool } = part;
     const spanId = this.#tools.get(callID) as string;
+    const { log, cutShort, wasDenied, toolEnded } = this.#context;
+    if (!log.isOpen(spanId)) return;
     const output = state.status === "completed" ? state.output : state.error;
-    const denied = this.#context.wasDenied(callKey(this.#info.id, callID));
+    const denied = wasDenied(callKey(this.#info.id, callID));
     if (denied) this.wasDenied = true;
-    let ending = this.#context.cutShort() ?? OK;
-    if (ending === OK && state.status === "error") {
-      ending = { outcome: "error", errorType: denied ? "permission_denied" : "tool_failed" };
-    }
-    this.#context.log.end(
+    const problem = denied && state.status === "error" ? "permission_denied" : toolProblem(part);
+    const failed: Ending | undefined = problem === undefined ? undefined : { outcome: "error", errorType: problem };
+    log.end(
       spanId,
       state.time.end,
-      ending,
+      cutShort() ?? failed ?? OK,
       { "valet.tool.output_length": output.length, "process.exit.code": state.metadata?.exit ?? undefined },
       { "gen_ai.tool.call.arguments": state.input, "gen_ai.tool.call.result": output },
     );
+    toolEnded({ tool, input: state.input, output });
   }
 
   #stepFinish(part: Extract<Part, { type: "step-finish" }>, atMs: number): void {
-    this.#finish = part.reason;
-    const bad = BAD_FINISH.get(part.reason);
-    const ending: Ending = bad === undefined ? OK : { outcome: "error", errorType: bad };
+    const call = this.#call;
+    const has = (type: "text" | "reasoning") =>
+      [...(call?.output ?? [])].some(([id, output]) => output.type === type && call?.filled.has(id));
+    const hasToolCall = this.#tools.size > 0 || this.#openTools.size > 0;
+    const answer: Answer = {
+      ...{ finish: part.reason, hasText: has("text"), hasReasoning: has("reasoning"), hasToolCall },
+    };
+    this.#answer = answer;
+    const problem = answerProblem(answer);
+    const ending: Ending = problem === undefined ? OK : { outcome: "error", errorType: problem };
+    const hasContent = answer.hasText || answer.hasReasoning || hasToolCall;
     // The step's end is that of its tools; the model had finished with its last text or call.
-    this.#endCall(this.#call?.lastContentMs ?? atMs, ending, {
-      ...usageAttributes(part.tokens),
+    this.#endCall(call?.lastContentMs ?? atMs, ending, {
+      ...usageAttributes(part.tokens, hasContent),
       // OpenCode says 0 where it knows no price.
       "valet.llm.cost_usd": part.cost > 0 ? part.cost : undefined,
       "gen_ai.response.finish_reasons": [part.reason],
     });
+    this.#context.answered(answer);
   }
 }
 

@@ -247,6 +247,7 @@ test("two channels and a sub-agent at once; the tools' environment holds nothing
   expect(treeOf(first.attemptId)).toBe(`
 valet.turn ok
   invoke_agent build ok
+    valet.agent.prepare ok
     chat scripted-1 ok
     execute_tool bash ok
     chat scripted-1 ok
@@ -260,9 +261,11 @@ valet.turn ok
   expect(treeOf(second.attemptId)).toBe(`
 valet.turn ok
   invoke_agent build ok
+    valet.agent.prepare ok
     chat scripted-1 ok
     execute_tool task ok
       invoke_agent general ok
+        valet.agent.prepare ok
         chat scripted-1 ok
         execute_tool bash ok
         chat scripted-1 ok
@@ -302,6 +305,7 @@ test("the agent's tools ask the runner, each with its call's span, and hear of a
   expect(treeOf(spawn.attemptId)).toBe(`
 valet.turn ok
   invoke_agent build ok
+    valet.agent.prepare ok
     chat scripted-1 ok
     execute_tool spawn_session ok
     chat scripted-1 ok
@@ -339,6 +343,7 @@ test.each([
     expect(treeOf(question.attemptId)).toBe(`
 valet.turn ${ending}
   invoke_agent build ${ending}
+    valet.agent.prepare ok
     chat scripted-1 ok
     ${spansAfter.join("\n    ")}
   valet.turn.finalize ok`);
@@ -357,6 +362,7 @@ test("an abort, and the next message in the same OpenCode session; an unknown mo
   expect(treeOf(long.attemptId)).toBe(`
 valet.turn aborted user_abort
   invoke_agent build aborted user_abort
+    valet.agent.prepare ok
     chat scripted-1 ok
     execute_tool bash aborted user_abort
   valet.turn.finalize ok`);
@@ -367,7 +373,9 @@ valet.turn aborted user_abort
   expect(treeOf(next.attemptId)).toBe(`
 valet.turn ok
   invoke_agent build error provider_bad_request
+    valet.agent.prepare error provider_bad_request
   invoke_agent build ok
+    valet.agent.prepare ok
     chat scripted-1 ok
   valet.turn.finalize ok`);
 }, 60_000);
@@ -400,6 +408,7 @@ test("OpenCode is killed in mid-turn: the turn ends, its tool's command too, and
   expect(treeOf(long.attemptId)).toBe(`
 valet.turn error opencode_died
   invoke_agent build error opencode_died
+    valet.agent.prepare ok
     chat scripted-1 ok
     execute_tool bash error opencode_died
   valet.turn.finalize ok`);

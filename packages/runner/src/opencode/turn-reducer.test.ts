@@ -24,6 +24,7 @@ const TREES: Readonly<Record<string, readonly string[]>> = {
   simple: [
     `
 invoke_agent build 215–3733
+  valet.agent.prepare 215–2221
   chat scripted-1 2221–2348 (100→20 tokens)
   execute_tool read 2343–2370
   chat scripted-1 2606–2722 (200→30 tokens)
@@ -35,11 +36,13 @@ invoke_agent build 215–3733
   "two-channels": [
     `
 invoke_agent build 211–4934
+  valet.agent.prepare 211–2920
   chat scripted-1 2920–3100 (110→11 tokens)
   execute_tool bash 3093–3685 (exit 0)
   chat scripted-1 4519–4581 (120→12 tokens)`,
     `
 invoke_agent build 212–4727
+  valet.agent.prepare 212–2916
   chat scripted-1 2916–3057 (210→21 tokens)
   execute_tool bash 3045–3671 (exit 0)
   chat scripted-1 3990–4037 (220→22 tokens)`,
@@ -47,9 +50,11 @@ invoke_agent build 212–4727
   subagent: [
     `
 invoke_agent build 61–4256
+  valet.agent.prepare 61–2548
   chat scripted-1 2548–2660 (8000→70 tokens)
   execute_tool task 2660–3750
     invoke_agent general 2667–3746
+      valet.agent.prepare 2667–2942
       chat scripted-1 2942–3102 (6000→24 tokens)
       execute_tool bash 3102–3267 (exit 0)
       chat scripted-1 3520–3556 (6200→9 tokens)
@@ -58,6 +63,7 @@ invoke_agent build 61–4256
   "parallel-tools": [
     `
 invoke_agent build 49–3770
+  valet.agent.prepare 49–2674
   chat scripted-1 2674–2744 (100→30 tokens)
   execute_tool bash 2712–3254 (exit 0)
   execute_tool bash 2731–2843 (exit 3)
@@ -67,6 +73,7 @@ invoke_agent build 49–3770
   retry: [
     `
 invoke_agent build 41–4028
+  valet.agent.prepare 41–2830
   chat scripted-1 2830–2869 (error provider_rate_limited)
   valet.retry.wait 2869–3876
   chat scripted-1 3876–3903 (120→12 tokens)`,
@@ -74,6 +81,7 @@ invoke_agent build 41–4028
   "cut-stream": [
     `
 invoke_agent build 69–4494
+  valet.agent.prepare 69–1874
   chat scripted-1 1874–1965 (error provider_stream_cut)
   valet.retry.wait 1965–4364
   chat scripted-1 4364–4394 (140→9 tokens)`,
@@ -81,50 +89,60 @@ invoke_agent build 69–4494
   error: [
     `
 invoke_agent build 17–1859 (error provider_auth_failed)
+  valet.agent.prepare 17–1791
   chat scripted-1 1791–1813 (error provider_auth_failed)`,
   ],
   "abort-then-prompt": [
     `
 invoke_agent build 26–2747 (aborted user_abort)
+  valet.agent.prepare 26–2252
   chat scripted-1 2252–2314
   execute_tool bash 2303–2684 (aborted user_abort)`,
     `
 invoke_agent build 2758–3074
+  valet.agent.prepare 2758–2939
   chat scripted-1 2939–2977 (8200→8 tokens)`,
   ],
   "abort-race": [
     `
 invoke_agent build 26–2831 (aborted user_abort)
+  valet.agent.prepare 26–2325
   chat scripted-1 2325–2393
   execute_tool bash 2383–2755 (aborted user_abort)`,
     `
 invoke_agent build 2697–3299
+  valet.agent.prepare 2697–3027
   chat scripted-1 3027–3096 (8200→8 tokens)`,
   ],
   "abort-in-retry": [
     `
 invoke_agent build 27–2238 (aborted user_abort)
+  valet.agent.prepare 27–1780
   chat scripted-1 1780–1802 (error provider_unavailable)
   valet.retry.wait 1802–2232 (aborted user_abort)`,
   ],
   "prompt-while-busy": [
     `
 invoke_agent build 18–4257
+  valet.agent.prepare 18–1926
   chat scripted-1 1926–1988 (8000→30 tokens)
   execute_tool bash 1980–4117 (exit 0)`,
     `
 invoke_agent build 2294–4473
+  valet.agent.prepare 2294–4346
   chat scripted-1 4346–4372 (8200→8 tokens)`,
   ],
   permission: [
     `
 invoke_agent build 186–2948
+  valet.agent.prepare 186–2150
   chat scripted-1 2150–2199 (100→10 tokens)
   execute_tool bash 2199–2622 (exit 0)
     valet.permission.wait 2283–2598 (once)
   chat scripted-1 2790–2817 (150→8 tokens)`,
     `
 invoke_agent build 2961–3658 (error permission_denied)
+  valet.agent.prepare 2961–3209
   chat scripted-1 3209–3241 (100→10 tokens)
   execute_tool bash 3241–3590 (error permission_denied)
     valet.permission.wait 3241–3584 (reject)`,
@@ -132,6 +150,7 @@ invoke_agent build 2961–3658 (error permission_denied)
   question: [
     `
 invoke_agent build 20–2779
+  valet.agent.prepare 20–1894
   chat scripted-1 1894–1952 (100→25 tokens)
   execute_tool question 1952–2282
     valet.question.wait 1952–2265
@@ -140,14 +159,17 @@ invoke_agent build 20–2779
   compaction: [
     `
 invoke_agent build 56–2089
+  valet.agent.prepare 56–1911
   chat scripted-1 1911–1948 (80→3 tokens)`,
     `
 invoke_agent build 2434–2791
+  valet.agent.prepare 2434–2597
   chat scripted-1 2597–2625 (80→3 tokens)`,
   ],
   "auto-compaction": [
     `
 invoke_agent build 20–2665
+  valet.agent.prepare 20–1887
   chat scripted-1 1887–1923 (127000→500 tokens)
   execute_tool bash 1923–2023 (exit 0)
   valet.compaction 2106–2330 (auto)

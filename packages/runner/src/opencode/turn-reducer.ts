@@ -18,6 +18,8 @@ export interface TurnReducerOptions {
   readonly startMs: number;
   /** Added to the `invoke_agent` span. */
   readonly attributes?: FactAttributes;
+  /** Tools that may be asked for the same again and again. */
+  readonly pollingTools?: ReadonlySet<string>;
   /** Whether a message id was made for another prompt than this one. */
   isOthers(messageId: string): boolean;
 }
@@ -37,15 +39,17 @@ export class TurnReducer {
   readonly #tied = new Set<string>();
   /** Events of child sessions whose call has not been told yet. */
   readonly #held = new Map<string, { event: AgentEvent; atMs: number }[]>();
+  readonly #pollingTools: ReadonlySet<string>;
   #cut: Ending | undefined;
 
   constructor(options: TurnReducerOptions) {
     const { attemptId, sessionId, userMessageId, startMs, attributes, isOthers } = options;
     this.#options = options;
+    this.#pollingTools = options.pollingTools ?? new Set();
     this.spanId = deriveSpanId(attemptId, sessionId, userMessageId, "run");
     this.#root = new AgentRun({
       ...{ log: this.#log, attemptId, sessionId, spanId: this.spanId, parentId: undefined },
-      ...{ sinceMs: startMs, userMessageId, isOthers },
+      ...{ sinceMs: startMs, userMessageId, isOthers, pollingTools: this.#pollingTools },
       ...(attributes === undefined ? {} : { attributes }),
       cutShort: () => this.#cut,
     });
@@ -70,6 +74,17 @@ export class TurnReducer {
   /** The model call that keeps failing, if one does. */
   get retry(): Retry | undefined {
     return [...this.#runs.values()].find((run) => !run.hasEnded && run.retry !== undefined)?.retry;
+  }
+
+  /** Why the work goes in circles and must be ended, if it does. */
+  get verdict(): Ending | undefined {
+    for (const run of this.#runs.values()) if (!run.hasEnded && run.verdict !== undefined) return run.verdict;
+    return undefined;
+  }
+
+  /** How the prompt ends if OpenCode has done no more with it than it has told. */
+  get unanswered(): Ending | undefined {
+    return this.#root.unanswered;
   }
 
   get userMessageIds(): ReadonlySet<string> {
@@ -151,6 +166,7 @@ export class TurnReducer {
       spanId: deriveSpanId(this.#options.attemptId, child, toolSpanId, "run"),
       cutShort: () => this.#cut,
       isOthers: () => false,
+      pollingTools: this.#pollingTools,
     });
     this.#runs.set(child, run);
     const held = this.#held.get(child) ?? [];

@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import { loadRecording, replay } from "../../test/recordings.ts";
+import { loadRecording, relative, replay } from "../../test/recordings.ts";
+import { readEvent } from "./events.ts";
+import type { Ending } from "./facts.ts";
 import { TurnTally } from "./turn-tally.ts";
 
 function summaryOf(recording: string, turn = 0) {
@@ -14,7 +16,9 @@ test("simple: every call, tool and token", () => {
   const { costUsd, ...summary } = summaryOf("simple");
   expect(summary).toEqual({
     turnMs: 3526,
-    timeToFirstTokenMs: 2308 - 215,
+    // The model's alone: what the agent did before it is a figure of its own.
+    timeToFirstTokenMs: 2308 - 2221,
+    prepareMs: 2221 - 215,
     modelMs: 127 + 116 + 73 + 87,
     toolMs: 27 + 19 + 298,
     permissionWaitMs: 0,
@@ -47,4 +51,44 @@ test("a sub-agent's calls and tools count, the call that waits for it does not c
 
 test("a retry is a call of its own", () => {
   expect(summaryOf("retry")).toMatchObject({ modelCalls: 2, retries: 1 });
+});
+
+/** The figures of a recording's turn of which only a part of the events has come. */
+function summaryUntil(recording: string, until: (event: Record<string, unknown>) => boolean, ending: Ending) {
+  const loaded = loadRecording(recording);
+  const stop = loaded.events.findLastIndex(({ event }) => until(event));
+  const [turn] = replay(loaded, (events) => events.slice(0, stop + 1));
+  if (turn === undefined) throw new Error(`${recording} has no turn`);
+  const tally = new TurnTally();
+  tally.add(turn.facts);
+  tally.add(turn.reducer.close(loaded.startedAt + 60_000, ending).map((fact) => relative(fact, loaded.startedAt)));
+  return tally.summary(0, 60_000, undefined);
+}
+const isTool = (status: string) => (event: Record<string, unknown>) => {
+  const read = readEvent(event);
+  const part = read?.type === "message.part.updated" ? read.properties.part : undefined;
+  return part?.type === "tool" && part.tool === "bash" && part.state.status === status;
+};
+const DIED: Ending = { outcome: "error", errorType: "opencode_died" };
+
+test("a call whose tool step is cut short has answered, and what it used is not known", () => {
+  expect(summaryUntil("two-channels", isTool("running"), DIED)).toMatchObject({
+    ...{ modelCalls: 1, callsWithoutUsage: 1, callsWithoutCost: 1, costUsd: null },
+    tokens: { input: null, output: null, cacheRead: null, cacheWrite: null, reasoning: null },
+    // The model's time is not the tool's.
+    modelMs: expect.toSatisfy((ms: number) => ms < 1000),
+  });
+});
+
+test("with calls before it of which it is known, the sum is of those and says what it lacks", () => {
+  const { tokens, costUsd, ...summary } = summaryUntil("simple", isTool("running"), DIED);
+  expect(summary).toMatchObject({ modelCalls: 3, callsWithoutUsage: 1, callsWithoutCost: 1 });
+  expect(tokens).toMatchObject({ input: 300, output: 50 });
+  expect(costUsd).toBeCloseTo(0.000492 + 0.00078, 9);
+});
+
+test("a call that the provider refused has used nothing", () => {
+  const { tokens, costUsd, ...summary } = summaryOf("error");
+  expect([tokens.input, costUsd]).toEqual([0, 0]);
+  expect(summary).not.toHaveProperty("callsWithoutUsage");
 });

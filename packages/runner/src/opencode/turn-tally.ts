@@ -1,6 +1,9 @@
 /** One turn's figures, from the facts of its spans. */
 import type { TurnSummary } from "@valet/shared/protocol/runner-link";
-import type { BeginFact, Fact } from "./facts.ts";
+import type { ErrorType } from "@valet/shared/spans";
+import { lacking } from "../summary.ts";
+import { isFinal } from "./answer.ts";
+import type { BeginFact, EndFact, Fact } from "./facts.ts";
 
 type Interval = readonly [startMs: number, endMs: number];
 
@@ -12,15 +15,33 @@ export class TurnTally {
   readonly #waits: Interval[] = [];
   /** Tool calls that a sub-agent works for: their time is its model calls' and tools'. */
   readonly #delegating = new Set<string>();
-  readonly #tokens = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, reasoning: 0 };
-  #counts = { modelCalls: 0, toolCalls: 0, toolErrors: 0, retries: 0 };
-  #costUsd = 0;
-  #firstTokenMs: number | undefined;
+  readonly #prepares: Interval[] = [];
+  readonly #tokens = {
+    input: new KnownSum(),
+    output: new KnownSum(),
+    cacheRead: new KnownSum(),
+    cacheWrite: new KnownSum(),
+    reasoning: new KnownSum(),
+  };
+  readonly #costUsd = new KnownSum();
+  readonly #counts = { modelCalls: 0, toolCalls: 0, toolErrors: 0, retries: 0 };
+  readonly #lacks = { callsWithoutUsage: 0, callsWithoutCost: 0, callsWithOddUsage: 0 };
+  /** Of the first call that has answered. */
+  #firstToken: { readonly startMs: number; readonly waitMs: number } | undefined;
+
+  /** Model calls that have begun. */
+  callsBegun = 0;
+  /** Whether the model's last answer was not the end of the work, so that it is asked again. */
+  isAnotherCallDue = false;
 
   add(facts: readonly Fact[]): void {
     for (const fact of facts) {
       if (fact.type === "begin") {
         this.#begun.set(fact.spanId, fact);
+        if (fact.name.startsWith("chat ")) {
+          this.callsBegun++;
+          this.isAnotherCallDue = false;
+        }
         if (fact.name.startsWith("invoke_agent ") && fact.parentId !== undefined) this.#delegating.add(fact.parentId);
         continue;
       }
@@ -33,16 +54,22 @@ export class TurnTally {
         this.#models.push(interval);
         this.#counts.modelCalls++;
         if (Number(begun.attributes["valet.llm.attempt"]) > 1) this.#counts.retries++;
-        this.#addUsage(fact.attributes);
+        this.#addUsage(fact);
+        const reasons = fact.attributes["gen_ai.response.finish_reasons"];
+        this.isAnotherCallDue = Array.isArray(reasons) && !reasons.some(isFinal);
         const firstChunkS = fact.attributes["gen_ai.response.time_to_first_chunk"];
-        if (typeof firstChunkS === "number") {
-          const atMs = begun.startMs + firstChunkS * 1000;
-          this.#firstTokenMs = Math.min(this.#firstTokenMs ?? atMs, atMs);
+        if (
+          typeof firstChunkS === "number" &&
+          begun.startMs < (this.#firstToken?.startMs ?? Number.POSITIVE_INFINITY)
+        ) {
+          this.#firstToken = { startMs: begun.startMs, waitMs: Math.round(firstChunkS * 1000) };
         }
       } else if (begun.name.startsWith("execute_tool ")) {
         this.#counts.toolCalls++;
         if (fact.outcome === "error") this.#counts.toolErrors++;
         if (!this.#delegating.has(fact.spanId)) this.#tools.push(interval);
+      } else if (begun.name === "valet.agent.prepare") {
+        this.#prepares.push(interval);
       } else if (begun.name === "valet.permission.wait" || begun.name === "valet.question.wait") {
         this.#waits.push(interval);
       }
@@ -56,32 +83,85 @@ export class TurnTally {
    */
   summary(startMs: number, endMs: number, model: string | undefined): TurnSummary {
     const waits = lengthOf(this.#waits);
+    // While work goes on: what a call that is still open uses is not known yet.
+    const open = this.callsBegun - this.#counts.modelCalls;
+    const lacks = { callsWithoutUsage: open, callsWithoutCost: open };
+    const known = (sum: KnownSum) => sum.value(open);
     return {
       turnMs: Math.max(0, endMs - startMs),
-      ...(this.#firstTokenMs === undefined ? {} : { timeToFirstTokenMs: Math.max(0, this.#firstTokenMs - startMs) }),
+      ...(this.#firstToken === undefined ? {} : { timeToFirstTokenMs: this.#firstToken.waitMs }),
+      prepareMs: Math.round(lengthOf(this.#prepares)),
       modelMs: lengthOf(this.#models),
       toolMs: lengthOf([...this.#tools, ...this.#waits]) - waits,
       permissionWaitMs: waits,
       ...this.#counts,
-      tokens: { ...this.#tokens },
-      costUsd: this.#costUsd,
+      modelCalls: this.callsBegun,
+      tokens: {
+        input: known(this.#tokens.input),
+        output: known(this.#tokens.output),
+        cacheRead: known(this.#tokens.cacheRead),
+        cacheWrite: known(this.#tokens.cacheWrite),
+        reasoning: known(this.#tokens.reasoning),
+      },
+      costUsd: known(this.#costUsd),
+      ...lacking("callsWithoutUsage", this.#lacks, lacks),
+      ...lacking("callsWithoutCost", this.#lacks, lacks),
+      ...lacking("callsWithOddUsage", this.#lacks),
       ...(model === undefined ? {} : { model }),
     };
   }
 
-  #addUsage(attributes: BeginFact["attributes"]): void {
-    const count = (key: string) => {
+  #addUsage({ outcome, errorType, attributes }: EndFact): void {
+    const read = (key: string) => {
       const value = attributes[key];
-      return typeof value === "number" && value > 0 ? value : 0;
+      return typeof value === "number" ? value : undefined;
     };
-    this.#tokens.input += count("gen_ai.usage.input_tokens");
-    this.#tokens.output += count("gen_ai.usage.output_tokens");
-    this.#tokens.cacheRead += count("gen_ai.usage.cache_read.input_tokens");
-    this.#tokens.cacheWrite += count("gen_ai.usage.cache_creation.input_tokens");
-    this.#tokens.reasoning += count("gen_ai.usage.reasoning.output_tokens");
-    this.#costUsd += count("valet.llm.cost_usd");
+    const input = read("gen_ai.usage.input_tokens");
+    const output = read("gen_ai.usage.output_tokens");
+    const hasBegun = attributes["gen_ai.response.time_to_first_chunk"] !== undefined;
+    if (outcome === "error" && !hasBegun && UNCHARGED.has(errorType)) return;
+    const costUsd = read("valet.llm.cost_usd");
+    this.#tokens.input.add(input);
+    this.#tokens.output.add(output);
+    this.#tokens.cacheRead.add(read("gen_ai.usage.cache_read.input_tokens"));
+    this.#tokens.cacheWrite.add(read("gen_ai.usage.cache_creation.input_tokens"));
+    this.#tokens.reasoning.add(read("gen_ai.usage.reasoning.output_tokens"));
+    this.#costUsd.add(costUsd);
+    if (input === undefined || output === undefined) this.#lacks.callsWithoutUsage++;
+    if (costUsd === undefined) this.#lacks.callsWithoutCost++;
+    if (attributes["valet.llm.usage_inconsistent"] === true) this.#lacks.callsWithOddUsage++;
   }
 }
+
+/** A sum over what is known; `null` if nothing is of all that was to be added. */
+class KnownSum {
+  #total = 0;
+  #known = 0;
+  #unknown = 0;
+
+  add(value: number | undefined): void {
+    if (value === undefined) this.#unknown++;
+    else {
+      this.#known++;
+      this.#total += value;
+    }
+  }
+
+  /** @param unknown how much else there is that is not known */
+  value(unknown: number): number | null {
+    return this.#known === 0 && this.#unknown + unknown > 0 ? null : this.#total;
+  }
+}
+
+/** How a call fails that no model has worked on: nobody charges for it. */
+const UNCHARGED: ReadonlySet<ErrorType | undefined> = new Set([
+  "provider_rate_limited",
+  "provider_overloaded",
+  "provider_unavailable",
+  "provider_auth_failed",
+  "provider_bad_request",
+  "context_overflow",
+]);
 
 /** How much time the intervals cover together. */
 function lengthOf(intervals: readonly Interval[]): number {

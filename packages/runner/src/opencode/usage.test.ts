@@ -1,5 +1,6 @@
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { providerAttributes, splitModel, usageAttributes } from "./usage.ts";
+import { providerAttributes, readUsage, splitModel, usageAttributes } from "./usage.ts";
 
 test("100 in, 40 of them cached, 20 out, 5 of them reasoning", () => {
   const tokens = { input: 60, output: 15, reasoning: 5, cache: { read: 40, write: 0 } };
@@ -15,6 +16,82 @@ test("100 in, 40 of them cached, 20 out, 5 of them reasoning", () => {
 test("what is written to the cache is input too", () => {
   const tokens = { input: 1, output: 0, reasoning: 0, cache: { read: 10, write: 100 } };
   expect(usageAttributes(tokens)["gen_ai.usage.input_tokens"]).toBe(111);
+});
+
+test("a stream without usage is not known to have used nothing", () => {
+  const nothing = { input: 0, output: 0, reasoning: 0, cache: { read: 0, write: 0 } };
+  expect(usageAttributes(nothing, true)).toEqual({});
+  expect(usageAttributes({ ...nothing, total: 0 }, true)).toEqual({});
+});
+
+test("half of it is known where the provider told half", () => {
+  const onlyOutput = { input: 0, output: 7, reasoning: 0, cache: { read: 0, write: 0 } };
+  expect(usageAttributes(onlyOutput, true)).toMatchObject({
+    ...{ "gen_ai.usage.input_tokens": undefined, "gen_ai.usage.output_tokens": 7 },
+  });
+  const onlyInput = { input: 7, output: 0, reasoning: 0, cache: { read: 0, write: 0 } };
+  expect(usageAttributes(onlyInput, true)).toMatchObject({
+    ...{ "gen_ai.usage.input_tokens": 7, "gen_ai.usage.output_tokens": undefined },
+  });
+  // An answer that says nothing has no tokens.
+  expect(usageAttributes(onlyInput, false)["gen_ai.usage.output_tokens"]).toBe(0);
+});
+
+test("more cached than the whole, or more reasoning than the whole, is cut to the whole and said to be odd", () => {
+  // 150 of 100 cached, 20 out, as OpenCode tells it.
+  expect(
+    usageAttributes({ total: 120, input: 0, output: 20, reasoning: 0, cache: { read: 150, write: 0 } }, true),
+  ).toEqual({
+    "gen_ai.usage.input_tokens": 100,
+    "gen_ai.usage.output_tokens": 20,
+    "gen_ai.usage.cache_read.input_tokens": 100,
+    "gen_ai.usage.cache_creation.input_tokens": 0,
+    "gen_ai.usage.reasoning.output_tokens": 0,
+    "valet.llm.usage_inconsistent": true,
+  });
+  // 100 in, 50 of 20 out reasoning.
+  expect(
+    usageAttributes({ total: 120, input: 100, output: 0, reasoning: 50, cache: { read: 0, write: 0 } }, true),
+  ).toEqual({
+    "gen_ai.usage.input_tokens": 100,
+    "gen_ai.usage.output_tokens": 20,
+    "gen_ai.usage.cache_read.input_tokens": 0,
+    "gen_ai.usage.cache_creation.input_tokens": 0,
+    "gen_ai.usage.reasoning.output_tokens": 20,
+    "valet.llm.usage_inconsistent": true,
+  });
+});
+
+test("whatever a provider counts, parts are no larger than their wholes", () => {
+  const amount = fc.nat(1000);
+  const told = fc.record({
+    prompt: amount,
+    completion: amount,
+    cacheRead: amount,
+    cacheWrite: amount,
+    reasoning: amount,
+  });
+  fc.assert(
+    fc.property(told, fc.boolean(), ({ prompt, completion, cacheRead, cacheWrite, reasoning }, hasTotal) => {
+      // As OpenCode 1.18 tells it.
+      const tokens = {
+        ...(hasTotal && { total: prompt + completion }),
+        input: Math.max(0, prompt - cacheRead - cacheWrite),
+        output: Math.max(0, completion - reasoning),
+        reasoning,
+        cache: { read: cacheRead, write: cacheWrite },
+      };
+      const usage = readUsage(tokens, true);
+      if (usage === undefined) return;
+      const { input = 0, output = 0 } = usage;
+      expect((usage.cacheRead ?? 0) + (usage.cacheWrite ?? 0)).toBeLessThanOrEqual(input);
+      expect(usage.reasoning).toBeLessThanOrEqual(output);
+      const isConsistent = cacheRead + cacheWrite <= prompt && reasoning <= completion;
+      if (hasTotal && prompt + completion > 0) expect(usage.isConsistent).toBe(isConsistent);
+      if (isConsistent && prompt > 0 && completion > 0)
+        expect(usage).toMatchObject({ input: prompt, output: completion });
+    }),
+  );
 });
 
 test("providers have the conventions' names, under both keys", () => {

@@ -1,17 +1,63 @@
 /** Tokens, providers and models in the GenAI conventions' words. */
 import type { Tokens } from "./events.ts";
 
+/** What one call of a model used, as far as its provider said. */
+export interface Usage {
+  /** Cached tokens included. */
+  readonly input: number | undefined;
+  /** Reasoning included. */
+  readonly output: number | undefined;
+  readonly cacheRead: number | undefined;
+  readonly cacheWrite: number | undefined;
+  readonly reasoning: number | undefined;
+  /** Whether no part that the provider counted was larger than the whole. Where one was, it is cut to the whole. */
+  readonly isConsistent: boolean;
+}
+
 /**
- * OpenCode counts apart what the conventions count together: cached tokens in its input, reasoning in its output.
+ * Reads the tokens of a step. OpenCode counts apart what the conventions count together (cached tokens and input, reasoning
+ * and output), says 0 for what it was not told, and cuts at 0 what would be less. Only `total` is as the provider gave it.
+ * @param hasContent whether the answer held anything
+ * @returns `undefined` where the provider has said nothing
  */
-export function usageAttributes(tokens: Tokens) {
-  const { input, output, reasoning, cache } = tokens;
+export function readUsage(tokens: Tokens, hasContent: boolean): Usage | undefined {
+  const { read: cacheRead, write: cacheWrite } = tokens.cache;
+  const cached = cacheRead + cacheWrite;
+  const output = tokens.output + tokens.reasoning;
+  const sum = tokens.input + cached + output;
+  if (sum === 0) return undefined;
+  const { total = sum } = tokens;
+  // A whole that was smaller than its part is 0 here, and the sum is more than the provider's.
+  const isConsistent = total <= 0 || sum <= total;
+  const isInputCut = !isConsistent && tokens.input === 0 && cached > 0;
+  const isOutputCut = !isConsistent && tokens.output === 0 && tokens.reasoning > 0;
+  // With one of the two in order, the total tells the other.
+  const input = isInputCut && !isOutputCut ? Math.max(0, total - output) : tokens.input + cached;
+  const wholeOutput = isOutputCut && !isInputCut ? Math.max(0, total - input) : output;
   return {
-    "gen_ai.usage.input_tokens": input + cache.read + cache.write,
-    "gen_ai.usage.output_tokens": output + reasoning,
-    "gen_ai.usage.cache_read.input_tokens": cache.read,
-    "gen_ai.usage.cache_creation.input_tokens": cache.write,
-    "gen_ai.usage.reasoning.output_tokens": reasoning,
+    // No call takes nothing in, and none that has said something gives nothing out.
+    input: input === 0 && !isInputCut ? undefined : input,
+    output: wholeOutput === 0 && hasContent && !isOutputCut ? undefined : wholeOutput,
+    cacheRead: Math.min(cacheRead, input),
+    cacheWrite: Math.min(cacheWrite, Math.max(0, input - cacheRead)),
+    reasoning: Math.min(tokens.reasoning, wholeOutput),
+    isConsistent,
+  };
+}
+
+/**
+ * A step's tokens in the conventions' words; what is not known is left out.
+ * @param hasContent whether the answer held anything
+ */
+export function usageAttributes(tokens: Tokens, hasContent = false) {
+  const usage = readUsage(tokens, hasContent);
+  return {
+    "gen_ai.usage.input_tokens": usage?.input,
+    "gen_ai.usage.output_tokens": usage?.output,
+    "gen_ai.usage.cache_read.input_tokens": usage?.cacheRead,
+    "gen_ai.usage.cache_creation.input_tokens": usage?.cacheWrite,
+    "gen_ai.usage.reasoning.output_tokens": usage?.reasoning,
+    "valet.llm.usage_inconsistent": usage?.isConsistent === false ? true : undefined,
   } as const;
 }
 

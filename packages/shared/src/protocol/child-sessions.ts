@@ -53,7 +53,10 @@ export const ChildSession = z.object({
   status: z.string().max(64).optional(),
   agent: z.string().max(64).optional(),
   queueLength: z.int().nonnegative().optional(),
+  /** As far as it is known; absent where it is not known at all. */
   costUsd: z.number().nonnegative().optional(),
+  /** Whether some of its calls are not in the cost. */
+  isCostPartial: z.boolean().optional(),
 });
 export type ChildSession = z.infer<typeof ChildSession>;
 
@@ -69,7 +72,8 @@ export type ChildSessionAnswer = z.infer<typeof ChildSessionAnswer>;
 export const ToolCall = z.object({
   opencodeSessionId: id,
   messageId: id,
-  callId: id,
+  /** The model's own; some servers give an empty one. */
+  callId: z.string().max(128),
   request: ChildSessionRequest,
 });
 export type ToolCall = z.infer<typeof ToolCall>;

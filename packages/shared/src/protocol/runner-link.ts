@@ -109,6 +109,23 @@ export const ModelPrices = z.object({
 });
 export type ModelPrices = z.infer<typeof ModelPrices>;
 
+/** What a turn may take at the most, and what is no sign that it goes in circles. */
+export const TurnBounds = z.object({
+  /** Model calls, retries and those of sub-agents included. */
+  maxModelCalls: z.number().int().positive(),
+  maxTurnMs: z.number().positive(),
+  /** Tools that an agent may ask for the same again and again. */
+  pollingTools: z.array(z.string().min(1).max(200)).max(100),
+});
+export type TurnBounds = z.infer<typeof TurnBounds>;
+
+export const DEFAULT_TURN_BOUNDS: TurnBounds = {
+  maxModelCalls: 500,
+  maxTurnMs: 6 * 3_600_000,
+  // How an agent looks after the work of its child sessions.
+  pollingTools: ["list_sessions"],
+};
+
 /** How to reach models: the `OPENCODE_CONFIG_CONTENT` part that names providers, and the keys it refers to by variable. */
 export const ModelAccess = z.object({
   /** The model to use when neither message nor session asks for one, as `provider/model`. */
@@ -158,6 +175,8 @@ export const ToRunner = z.discriminatedUnion("type", [
     tracing: z.boolean(),
     /** How long a turn may go without any event of the agent before it is ended as stuck. */
     stuckTurnMs: millis,
+    /** The runner's own defaults where an older peer says nothing. */
+    turnBounds: TurnBounds.optional(),
     /** The runner's clock minus the SessionAgent's, measured at this connection's hello. */
     clockOffsetMs: z.number().optional(),
     /**
@@ -204,27 +223,42 @@ export const ToRunner = z.discriminatedUnion("type", [
 export type ToRunner = z.infer<typeof ToRunner>;
 export type ToRunnerOf<T extends ToRunner["type"]> = Extract<ToRunner, { type: T }>;
 
-/** What one turn cost and gave, from the runner's monotonic clock: durations only. */
+const countOf = z.number().int().nonnegative();
+
+/**
+ * What one turn cost and gave, from the runner's monotonic clock: durations only. Tokens and cost are sums over the calls of
+ * which they are known, and `null` where they are known of none; the three counts at the end say what the sums lack, and are absent where
+ * they are 0.
+ */
 export const TurnSummary = z.object({
   turnMs: millis,
+  /** From the start of the first model call that answered to its first token. Whole milliseconds. */
   timeToFirstTokenMs: millis.optional(),
+  /** Until a model was first called: what the agent does before that. Absent from an older peer. */
+  prepareMs: millis.optional(),
   modelMs: millis,
   toolMs: millis,
   permissionWaitMs: millis,
-  modelCalls: z.number().int().nonnegative(),
-  toolCalls: z.number().int().nonnegative(),
-  toolErrors: z.number().int().nonnegative(),
-  retries: z.number().int().nonnegative(),
+  modelCalls: countOf,
+  toolCalls: countOf,
+  toolErrors: countOf,
+  retries: countOf,
   tokens: z.object({
     /** Cached ones included. */
-    input: millis,
+    input: millis.nullable(),
     /** Reasoning included. */
-    output: millis,
-    cacheRead: millis,
-    cacheWrite: millis,
-    reasoning: millis,
+    output: millis.nullable(),
+    cacheRead: millis.nullable(),
+    cacheWrite: millis.nullable(),
+    reasoning: millis.nullable(),
   }),
-  costUsd: z.number().nonnegative(),
+  costUsd: z.number().nonnegative().nullable(),
+  /** Model calls that may have been charged, of which the provider has not said what they used. */
+  callsWithoutUsage: countOf.optional(),
+  /** Those, and those whose price is not known. */
+  callsWithoutCost: countOf.optional(),
+  /** Calls of which the provider counted a part as larger than its whole. */
+  callsWithOddUsage: countOf.optional(),
   /** The model that gave the answer. */
   model: ModelRef.optional(),
 });
@@ -321,7 +355,8 @@ export const FromRunner = z.discriminatedUnion("type", [
     causeOf: ModelRef.optional(),
     opencodeSessionId: id.optional(),
     parts: z.array(MessagePart).max(2000),
-    summary: TurnSummary,
+    /** Absent where nothing is known of the work. */
+    summary: TurnSummary.optional(),
   }),
   /**
    * How far a step has come; the last one of an index counts. `span` is the step's own, open, where it has just begun.
@@ -345,8 +380,8 @@ export const FromRunner = z.discriminatedUnion("type", [
     opencodeSessionId: id.optional(),
     /** Of the steps that this attempt has begun or skipped, in order. */
     steps: z.array(WorkflowStepState).max(MAX_WORKFLOW_STEPS),
-    /** Of all prompt steps together. */
-    summary: TurnSummary,
+    /** Of all prompt steps together; absent where nothing is known of them. */
+    summary: TurnSummary.optional(),
   }),
   /**
    * A span frame: an `ExportTraceServiceRequest` as OTLP/JSON text with about 50 ended spans, or none. Numbered from 1 within the

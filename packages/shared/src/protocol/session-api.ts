@@ -206,9 +206,15 @@ export type SessionList = z.infer<typeof SessionList>;
 /** What turns have cost together. Names are those of {@link TurnRecord}. */
 const Spent = z.object({
   turns: z.int().nonnegative(),
-  cost_usd: z.number().nonnegative(),
-  tokens_input: z.number().nonnegative(),
-  tokens_output: z.number().nonnegative(),
+  cost_usd: z.number().nonnegative().nullable().describe("As far as it is known; null where it is known of no turn"),
+  tokens_input: z.number().nonnegative().nullable().describe("Likewise"),
+  tokens_output: z.number().nonnegative().nullable().describe("Likewise"),
+  turns_without_cost: z
+    .int()
+    .positive()
+    .optional()
+    .describe("Turns whose cost is not, or not all, in the sum; absent where all is"),
+  turns_without_usage: z.int().positive().optional().describe("The same of their tokens"),
 });
 
 export const FamilyMember = Spent.extend({

@@ -222,21 +222,32 @@ export const TurnRecord = z.object({
   bootstrap_ms: millis,
   /** From dispatch to the end. */
   turn_ms: millis,
+  /** From the start of the first model call that answered to its first token. */
   time_to_first_token_ms: millis.nullable(),
-  model_ms: millis,
-  tool_ms: millis,
-  permission_wait_ms: millis,
-  model_calls: count,
-  tool_calls: count,
-  tool_errors: count,
-  retries: count,
-  tokens_input: amount,
-  tokens_output: amount,
-  tokens_cache_read: amount,
-  tokens_cache_write: amount,
-  tokens_reasoning: amount,
-  /** 0 where no price is known. */
-  cost_usd: amount,
+  // What follows is `null` where nothing is known of the work: its runner was lost, or did not end it in time.
+  /** Until a model was first called: what the agent does before that. */
+  prepare_ms: millis.nullable(),
+  model_ms: millis.nullable(),
+  tool_ms: millis.nullable(),
+  permission_wait_ms: millis.nullable(),
+  model_calls: count.nullable(),
+  tool_calls: count.nullable(),
+  tool_errors: count.nullable(),
+  retries: count.nullable(),
+  /** Of the model calls of which it is known, as all the tokens; `null` where it is known of none. */
+  tokens_input: amount.nullable(),
+  tokens_output: amount.nullable(),
+  tokens_cache_read: amount.nullable(),
+  tokens_cache_write: amount.nullable(),
+  tokens_reasoning: amount.nullable(),
+  /** Of the model calls of which it is known; `null` where no price is known. */
+  cost_usd: amount.nullable(),
+  /** Model calls that may have been charged and are not in the tokens: with any, those are the least that was used. */
+  calls_without_usage: count.nullable(),
+  /** Those that are not in the cost, likewise. */
+  calls_without_cost: count.nullable(),
+  /** Those of which the provider counted a part (cached, reasoning) as larger than its whole. */
+  calls_with_odd_usage: count.nullable(),
 });
 export type TurnRecord = z.infer<typeof TurnRecord>;
 

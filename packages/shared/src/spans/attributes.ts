@@ -100,11 +100,15 @@ export const ATTRIBUTES = {
 
   // Turns and agents
   "valet.turn.failover_count": { type: "int", meaning: "models that were given up for the next of the list" },
-  "valet.turn.model_call_count": { type: "int", meaning: "model calls, those of sub-agents and titles included" },
+  "valet.turn.model_call_count": { type: "int", meaning: "model calls, those of sub-agents included" },
   "valet.turn.tool_call_count": { type: "int", meaning: "tool calls, those of sub-agents included" },
   "valet.turn.tool_error_count": { type: "int", meaning: "tool calls that failed" },
   "valet.turn.retry_count": { type: "int", meaning: "model calls that were tries after the first" },
-  "valet.turn.time_to_first_token_ms": { type: "int", meaning: "from accepted to the first token of the answer" },
+  "valet.turn.time_to_first_token_ms": {
+    type: "int",
+    meaning: "from the start of the first model call that answered to its first token",
+  },
+  "valet.turn.prepare_ms": { type: "int", meaning: "before the agent called a model, in which it prepared to" },
   "valet.turn.response_length": { type: "int", unit: "UTF-16 code units", meaning: "length of the answer" },
   "valet.failover.attempt": { type: "int", meaning: "place of this model in the list of preference, from 1" },
   "valet.opencode.session.id": { type: "string", meaning: "the agent's own session" },
@@ -132,6 +136,10 @@ export const ATTRIBUTES = {
     type: "double",
     unit: "USD",
     meaning: "what the call cost, where prices are known; no convention has a key for it",
+  },
+  "valet.llm.usage_inconsistent": {
+    type: "boolean",
+    meaning: "whether the provider counted a part as larger than its whole; the part is cut to the whole then",
   },
   "valet.llm.attempt": { type: "int", meaning: "which try of the same call this is, from 1" },
   "valet.llm.start_source": { type: "string", values: START_SOURCES, meaning: "how exact the start is" },

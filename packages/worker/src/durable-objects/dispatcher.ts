@@ -315,7 +315,7 @@ export class Dispatcher {
 
   #onEnded(attempt: AttemptRow, frame: EndFrame): void {
     const { state, queue, conversation } = this.#options;
-    const { outcome, errorType, opencodeSessionId, summary } = frame;
+    const { outcome, errorType, opencodeSessionId, summary = null } = frame;
     if (opencodeSessionId !== undefined) {
       conversation.setAgentSession(attempt.channel, opencodeSessionId, state.record.generation);
     }

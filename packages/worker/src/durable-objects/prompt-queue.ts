@@ -64,7 +64,8 @@ export interface AttemptEnd {
   readonly outcome: Outcome;
   readonly errorType?: ErrorType | undefined;
   /** What the runner measured, if it came to the end. */
-  readonly summary?: TurnSummary | undefined;
+  /** What the runner has measured; `null` where it worked and nothing is known of it, absent where it has said nothing. */
+  readonly summary?: TurnSummary | null | undefined;
   /** What else is known of why it failed. */
   readonly failure?: Failure | undefined;
 }
@@ -303,7 +304,7 @@ export class PromptQueue {
    * end.
    * @param isSandboxGone whether the files went, too
    */
-  lose(attemptId: string, isSandboxGone: boolean, summary?: TurnSummary): void {
+  lose(attemptId: string, isSandboxGone: boolean, summary?: TurnSummary | null): void {
     // What ended was begun, also where that was not heard of.
     if (summary !== undefined) this.accepted(attemptId);
     // A runner that takes another's place knows less of its work than the other had said.
@@ -360,7 +361,7 @@ export class PromptQueue {
     attemptId: string,
     outcome: "ok" | "error" | "aborted",
     errorType: WorkError | undefined,
-    summary?: TurnSummary,
+    summary?: TurnSummary | null,
     failure?: Failure,
   ): boolean {
     const stop = this.store.attempt(attemptId)?.stop ?? null;

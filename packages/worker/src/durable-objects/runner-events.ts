@@ -1,5 +1,5 @@
 /** What the runner says, told to whom it concerns: attempts to the dispatcher, the sandbox's life to the lifecycle, spans to the store. */
-import type { FromRunnerOf, ModelAccess } from "@valet/shared/protocol/runner-link";
+import type { FromRunnerOf, ModelAccess, TurnBounds } from "@valet/shared/protocol/runner-link";
 import { contextHeaders } from "@valet/shared/tracing";
 import type { BackgroundCheck } from "./background-check.ts";
 import type { Changes } from "./changes.ts";
@@ -32,6 +32,7 @@ export interface RunnerEventsOptions {
   readonly stuckTurnMs: number;
   readonly credentials: Pick<SessionCredentials, "isEmpty" | "open">;
   readonly background: (work: Promise<void>) => void;
+  readonly turnBounds: TurnBounds;
   readonly report: (error: unknown) => void;
 }
 
@@ -123,12 +124,18 @@ export class RunnerEvents implements RunnerLinkEvents {
 
   /** Secrets go to a generation's runner once: whoever comes later with its token is told that it has them. */
   #sendConfig(): void {
-    const { state, transactions, link, modelAccess, captureContent, tracing, stuckTurnMs } = this.#options;
+    const { state, transactions, link, modelAccess, captureContent, tracing, stuckTurnMs, turnBounds } = this.#options;
     const { id: sessionId, generation, link: linkRecord } = state.record;
     const { clockOffsetMs, hasSecrets = false } = linkRecord;
     const asked = [state.record.model, ...state.record.models].filter((model) => model !== undefined);
     const access = withModels(modelAccess, asked);
-    const work = { modelAccess: hasSecrets ? withoutKeys(access) : access, captureContent, tracing, stuckTurnMs };
+    const work = {
+      modelAccess: hasSecrets ? withoutKeys(access) : access,
+      captureContent,
+      tracing,
+      stuckTurnMs,
+      turnBounds,
+    };
     transactions.afterCommit(() => {
       link().send({
         ...{ type: "config", sessionId, generation, ...work },

@@ -5,6 +5,7 @@ import { TurnRecord } from "@valet/shared/protocol/session-view";
 import { describe, expect, inject, test, vi } from "vitest";
 import { bindings } from "../../test/bindings.ts";
 import { eventually } from "../../test/eventually.ts";
+import { NO_WORK } from "../../test/fake-runner.ts";
 import { CALLER, TestSession, valueIn } from "../../test/session.ts";
 import { listSessions } from "../projection/sessions.ts";
 import { newId } from "./ids.ts";
@@ -172,6 +173,35 @@ describe("lists", () => {
       ...{ trace_id: "a".repeat(32), error_type: null, model: "valet/scripted", generation: 1, attempt: 1 },
       ...{ model_calls: 1, tool_calls: 1, tokens_input: 100, tokens_cache_read: 50, cost_usd: 0.01 },
       ...{ time_to_first_token_ms: 2, model_ms: 3, tool_ms: 1, sandbox_ms: 0, bootstrap_ms: 0 },
+    });
+  });
+
+  test("of turns say what is not known of them, and keep what the sums lack", async () => {
+    const { session, runner } = await TestSession.running();
+    const tokens = { input: 100, output: null, cacheRead: 0, cacheWrite: 0, reasoning: 0 };
+    await session.send("one");
+    await runner.end((await runner.accept()).attemptId, {
+      summary: { ...NO_WORK, tokens, costUsd: null, callsWithoutUsage: 1, callsWithoutCost: 1, prepareMs: 7 },
+    });
+    await session.send("two");
+    const { attemptId } = await runner.accept();
+    runner.send({ type: "turn-ended", attemptId, outcome: "error", errorType: "_OTHER", parts: [] });
+    await runner.next("turn-ended-ack");
+    const [first, second] = valueIn(await session.stub.turns()).turns;
+    expect(TurnRecord.parse(first)).toMatchObject({
+      ...{ tokens_input: 100, tokens_output: null, cost_usd: null, prepare_ms: 7, model_calls: 1 },
+      ...{ calls_without_usage: 1, calls_without_cost: 1, calls_with_odd_usage: 0 },
+    });
+    expect(TurnRecord.parse(second)).toMatchObject({
+      ...{ model_ms: null, tool_ms: null, permission_wait_ms: null, model_calls: null, tool_calls: null },
+      ...{ tool_errors: null, retries: null, tokens_input: null, tokens_output: null, tokens_cache_read: null },
+      ...{ tokens_cache_write: null, tokens_reasoning: null, cost_usd: null, prepare_ms: null },
+      ...{ time_to_first_token_ms: null, calls_without_usage: null, calls_without_cost: null },
+    });
+    // Into D1, too.
+    await eventually(async () => {
+      const row = await bindings.DB.prepare("SELECT * FROM turns WHERE attempt_id = ?").bind(attemptId).first();
+      expect(row).toMatchObject({ tokens_input: null, cost_usd: null, model_calls: null });
     });
   });
 

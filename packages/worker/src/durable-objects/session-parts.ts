@@ -49,7 +49,7 @@ const MAX_PUMPS = 8;
 export type SessionParts = ReturnType<typeof composeSession>;
 
 export function composeSession(ctx: DurableObjectState, env: Env) {
-  const { publicUrl, broker: brokerConfig, modelAccess, credentialKeys, intervals } = parseConfig(env);
+  const { publicUrl, broker: brokerConfig, modelAccess, credentialKeys, intervals, turnBounds } = parseConfig(env);
   const workersTracing = workerTracing(env);
   const { config: tracing, resource } = workersTracing;
   const { storage } = ctx;
@@ -136,7 +136,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const backgroundCheck = new BackgroundCheck((frame) => link.send(frame));
   const events = new RunnerEvents({
     ...{ state, transactions, traces, queue, changes, modelAccess, captureContent: tracing.captureContent },
-    ...{ tracing: tracing.enabled, stuckTurnMs: intervals.stuckTurnMs, credentials, background },
+    ...{ tracing: tracing.enabled, stuckTurnMs: intervals.stuckTurnMs, turnBounds, credentials, background },
     ...{ link: () => link, dispatcher: () => dispatcher, lifecycle: () => lifecycle, children: () => children, report },
     backgroundCheck,
   });

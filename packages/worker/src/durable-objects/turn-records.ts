@@ -17,10 +17,24 @@ export interface SandboxStart {
 /** A message can have waited through this many starts and still know each of them. */
 const STARTS_KEPT = 32;
 
-const NOTHING: TurnSummary = {
-  ...{ turnMs: 0, modelMs: 0, toolMs: 0, permissionWaitMs: 0, modelCalls: 0, toolCalls: 0, toolErrors: 0, retries: 0 },
-  tokens: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, reasoning: 0 },
-  costUsd: 0,
+/** A summary of which some may not be known. */
+type Measured = Partial<{ readonly [K in keyof Omit<TurnSummary, "tokens">]: TurnSummary[K] | null }> & {
+  readonly tokens: { readonly [K in keyof TurnSummary["tokens"]]: number | null };
+};
+
+/** What is known of work of which nothing was heard: its runner was lost, or did not end it in time. */
+const UNKNOWN: Measured = {
+  tokens: { input: null, output: null, cacheRead: null, cacheWrite: null, reasoning: null },
+  ...{ callsWithoutUsage: null, callsWithoutCost: null, callsWithOddUsage: null },
+};
+/** Records that an earlier version wrote do not have these. */
+const ADDED_LATER: Partial<TurnRecord> = {
+  outcome_reason: null,
+  error_cause: null,
+  prepare_ms: null,
+  calls_without_usage: null,
+  calls_without_cost: null,
+  calls_with_odd_usage: null,
 };
 
 export class TurnRecords {
@@ -63,7 +77,7 @@ export class TurnRecords {
     const endedMs = attempt.endedMs ?? this.#now();
     const waits = messages.map(({ waitingSinceMs }) => waitingSinceMs);
     const wait = { fromMs: Math.min(attempt.dispatchedMs, ...waits), toMs: attempt.dispatchedMs };
-    const { tokens, ...measured } = summary ?? NOTHING;
+    const { tokens, ...measured }: Measured = summary ?? UNKNOWN;
     const record: TurnRecord = {
       ...{ attempt_id: attempt.id, session_id: sessionId, message_ids: [...attempt.messageIds] },
       ...{ trace_id: attempt.context.traceId, channel: attempt.channel, generation: attempt.generation },
@@ -76,11 +90,20 @@ export class TurnRecords {
       ...waitParts(wait, this.#starts()),
       turn_ms: endedMs - attempt.dispatchedMs,
       time_to_first_token_ms: measured.timeToFirstTokenMs ?? null,
-      ...{ model_ms: measured.modelMs, tool_ms: measured.toolMs, permission_wait_ms: measured.permissionWaitMs },
-      ...{ model_calls: measured.modelCalls, tool_calls: measured.toolCalls, tool_errors: measured.toolErrors },
-      ...{ retries: measured.retries, tokens_input: tokens.input, tokens_output: tokens.output },
-      ...{ tokens_cache_read: tokens.cacheRead, tokens_cache_write: tokens.cacheWrite },
-      ...{ tokens_reasoning: tokens.reasoning, cost_usd: measured.costUsd },
+      prepare_ms: measured.prepareMs ?? null,
+      model_ms: measured.modelMs ?? null,
+      tool_ms: measured.toolMs ?? null,
+      permission_wait_ms: measured.permissionWaitMs ?? null,
+      model_calls: measured.modelCalls ?? null,
+      tool_calls: measured.toolCalls ?? null,
+      tool_errors: measured.toolErrors ?? null,
+      retries: measured.retries ?? null,
+      ...{ tokens_input: tokens.input, tokens_output: tokens.output, tokens_cache_read: tokens.cacheRead },
+      ...{ tokens_cache_write: tokens.cacheWrite, tokens_reasoning: tokens.reasoning },
+      cost_usd: measured.costUsd ?? null,
+      calls_without_usage: countOf(measured.callsWithoutUsage),
+      calls_without_cost: countOf(measured.callsWithoutCost),
+      calls_with_odd_usage: countOf(measured.callsWithOddUsage),
     };
     this.#sql.exec(
       "INSERT OR IGNORE INTO turns (attempt_id, record) VALUES (?, ?)",
@@ -95,13 +118,23 @@ export class TurnRecords {
     const rows = this.#sql
       .exec("SELECT seq, record FROM turns WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
       .toArray();
-    return rows.map((row) => ({ seq: row.seq as number, record: JSON.parse(row.record as string) as TurnRecord }));
+    return rows.map((row) => ({
+      seq: row.seq as number,
+      record: { ...ADDED_LATER, ...(JSON.parse(row.record as string) as TurnRecord) },
+    }));
   }
 
-  /** What all turns together have cost. */
-  costUsd(): number {
-    const [row] = this.#sql.exec("SELECT TOTAL(json_extract(record, '$.cost_usd')) AS cost FROM turns").toArray();
-    return row?.cost as number;
+  /** What all turns together have cost, as far as that is known; `null` where it is known of none. */
+  cost(): { readonly usd: number | null; readonly isPartial: boolean } {
+    const [row] = this.#sql
+      .exec(
+        `SELECT COUNT(*) AS turns, COUNT(cost) AS known, TOTAL(cost) AS usd, TOTAL(cost IS NULL OR lacking > 0) AS partial
+         FROM (SELECT json_extract(record, '$.cost_usd') AS cost, json_extract(record, '$.calls_without_cost') AS lacking
+           FROM turns)`,
+      )
+      .toArray();
+    const { turns, known, usd, partial } = row as Record<"turns" | "known" | "usd" | "partial", number>;
+    return { usd: turns > 0 && known === 0 ? null : usd, isPartial: partial > 0 };
   }
 
   #starts(): SandboxStart[] {
@@ -120,6 +153,9 @@ function reasonColumns(outcome: Outcome, reason: ErrorType | undefined) {
   const { errorType, outcomeReason } = whyOf(outcome, reason);
   return { error_type: errorType ?? null, outcome_reason: outcomeReason ?? null };
 }
+
+/** A count that is left out where it is 0. */
+const countOf = (count: number | null | undefined) => (count === null ? null : (count ?? 0));
 
 /** How much of a wait went by while the broker made a sandbox, and while a runner started in it. */
 export function waitParts(

@@ -1,4 +1,4 @@
-import type { FamilyMember, FamilyView } from "@valet/shared/protocol/session-api";
+import type { FamilyView } from "@valet/shared/protocol/session-api";
 import type { SessionView } from "@valet/shared/protocol/session-view";
 
 /** However the rows may hang together, no query runs for ever. */
@@ -10,10 +10,19 @@ const FAMILY = `WITH RECURSIVE family (id, level) AS (
     UNION ALL
     SELECT child.id, level + 1 FROM sessions AS child JOIN family ON child.parent_session_id = family.id
     WHERE child.owner_id = ?2 AND level < ${MAX_LEVELS})`;
-const SPENT = `COUNT(turns.attempt_id) AS turns, TOTAL(cost_usd) AS cost_usd, TOTAL(tokens_input) AS tokens_input,
-    TOTAL(tokens_output) AS tokens_output`;
+/** A sum of what is known of turns; NULL where it is known of none of them. */
+const sum = (column: string) =>
+  `CASE WHEN COUNT(turns.attempt_id) > 0 AND COUNT(${column}) = 0 THEN NULL ELSE TOTAL(${column}) END AS ${column}`;
+const lacking = (column: string, calls: string) =>
+  `COUNT(CASE WHEN turns.attempt_id IS NOT NULL AND (${column} IS NULL OR ${calls} > 0) THEN 1 END)`;
+const SPENT = `COUNT(turns.attempt_id) AS turns, ${sum("cost_usd")}, ${sum("tokens_input")}, ${sum("tokens_output")},
+    ${lacking("cost_usd", "calls_without_cost")} AS turns_without_cost,
+    ${lacking("tokens_input", "calls_without_usage")} AS turns_without_usage`;
 
-type Spent = Pick<FamilyMember, "turns" | "cost_usd" | "tokens_input" | "tokens_output">;
+interface Spent extends Omit<FamilyView["total"], "turns_without_cost" | "turns_without_usage"> {
+  readonly turns_without_cost: number;
+  readonly turns_without_usage: number;
+}
 
 /**
  * A session and all that descend from it, as they were last projected, the oldest first, and what they have cost. The sum is of
@@ -31,11 +40,20 @@ export async function readFamily(db: D1Database, id: string, ownerId: string): P
     db.prepare(`${FAMILY} SELECT ${SPENT} FROM family JOIN turns ON turns.session_id = family.id`).bind(id, ownerId),
   ])) as [D1Result<Spent & { depth: number; view: string }>, D1Result<Spent>];
   if (members.results.length === 0) return undefined;
-  const sessions = members.results.map(({ view, ...rest }) => ({
+  const sessions = members.results.map(({ view, depth, ...spent }) => ({
     ...summary(JSON.parse(view) as SessionView),
-    ...rest,
+    ...{ depth, ...withoutZeros(spent) },
   }));
-  return { sessions, total: sums.results[0] as Spent };
+  return { sessions, total: withoutZeros(sums.results[0] as Spent) };
+}
+
+/** The counts of what sums lack are there only where they lack something. */
+function withoutZeros({ turns_without_cost, turns_without_usage, ...sums }: Spent): FamilyView["total"] {
+  return {
+    ...sums,
+    ...(turns_without_cost > 0 && { turns_without_cost }),
+    ...(turns_without_usage > 0 && { turns_without_usage }),
+  };
 }
 
 function summary(view: SessionView) {

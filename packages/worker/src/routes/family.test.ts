@@ -8,7 +8,12 @@ import { MAX_DEPTH, MAX_OPEN_CHILDREN } from "../durable-objects/family/family.t
 import { upsertTurn } from "../projection/turns.ts";
 
 /** A turn that the session's object has projected, as far as its cost goes. */
-async function spend(ownerId: string, sessionId: string, cost_usd: number): Promise<void> {
+async function spend(
+  ownerId: string,
+  sessionId: string,
+  cost_usd: number | null,
+  known: Partial<TurnRecord> = {},
+): Promise<void> {
   const at = new Date(0).toISOString();
   const record: TurnRecord = {
     ...{ attempt_id: crypto.randomUUID(), session_id: sessionId, message_ids: ["m"], trace_id: "t", channel: "main" },
@@ -26,10 +31,35 @@ async function spend(ownerId: string, sessionId: string, cost_usd: number): Prom
     ...{ ended_at: at, queue_wait_ms: 0, queue_reasons: [], sandbox_ms: 0, bootstrap_ms: 0, turn_ms: 1 },
     ...{ time_to_first_token_ms: null, model_ms: 0, tool_ms: 0, permission_wait_ms: 0, model_calls: 1, tool_calls: 0 },
     ...{ tool_errors: 0, retries: 0, tokens_input: 100, tokens_output: 10, tokens_cache_read: 0 },
-    ...{ tokens_cache_write: 0, tokens_reasoning: 0, cost_usd },
+    ...{ tokens_cache_write: 0, tokens_reasoning: 0, cost_usd, prepare_ms: null },
+    ...{ calls_without_usage: 0, calls_without_cost: 0, calls_with_odd_usage: 0 },
+    ...known,
   };
   await upsertTurn(bindings.DB, ownerId, record).run();
 }
+
+test("what is not known of turns is not 0, and a sum of what is known of some says so", async () => {
+  const ownerId = crypto.randomUUID();
+  const token = await signIn(ownerId);
+  const known = await createSession(token);
+  const partial = await createSession(token);
+  const unknown = await createSession(token);
+  const nothing = { tokens_input: null, tokens_output: null, model_calls: null, calls_without_cost: null };
+  await spend(ownerId, known.id, 0.5);
+  await spend(ownerId, partial.id, 0.25, { model_calls: 2, calls_without_usage: 1, calls_without_cost: 1 });
+  await spend(ownerId, partial.id, null, nothing);
+  await spend(ownerId, unknown.id, null, nothing);
+  const totalOf = async (id: string) => (await familyOf(token, id)).total;
+  expect(await totalOf(known.id)).toEqual({ turns: 1, cost_usd: 0.5, tokens_input: 100, tokens_output: 10 });
+  expect(await totalOf(partial.id)).toEqual({
+    ...{ turns: 2, cost_usd: 0.25, tokens_input: 100, tokens_output: 10 },
+    ...{ turns_without_cost: 2, turns_without_usage: 2 },
+  });
+  expect(await totalOf(unknown.id)).toEqual({
+    ...{ turns: 1, cost_usd: null, tokens_input: null, tokens_output: null },
+    ...{ turns_without_cost: 1, turns_without_usage: 1 },
+  });
+});
 
 async function familyOf(token: string, id: string): Promise<FamilyView> {
   return (await call("GET", `/api/sessions/${id}/family`, { token })).json();

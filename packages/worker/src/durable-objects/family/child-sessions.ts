@@ -8,6 +8,7 @@
 import { endWith } from "@valet/shared/outcome";
 import type { ChildSession, ChildSessionAnswer, ChildSessionRequestOf } from "@valet/shared/protocol/child-sessions";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
+import type { FamilyMember } from "@valet/shared/protocol/session-api";
 import type { SessionView } from "@valet/shared/protocol/session-view";
 import { contextHeaders, extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
 import { readFamily } from "../../projection/family.ts";
@@ -171,7 +172,7 @@ export class ChildSessions {
     const read = async () => {
       const { sessions = [] } = (await readFamily(db, id, ownerId)) ?? {};
       const children = sessions.filter(({ depth }) => depth === 1).slice(-MAX_LISTED);
-      respond(requestId, answerOf(...children.map((child) => ({ ...childView(child), costUsd: child.cost_usd }))));
+      respond(requestId, answerOf(...children.map((child) => ({ ...childView(child), ...costOf(child) }))));
     };
     const fail = (error: unknown) => {
       report(error);
@@ -334,4 +335,8 @@ type Viewed = Pick<SessionView, "id" | "title" | "status" | "agent" | "queueLeng
 
 function childView({ id, title, status, agent, queueLength }: Viewed): ChildSession {
   return { id, status, agent, queueLength, ...(title !== undefined && { title }) };
+}
+
+function costOf({ cost_usd, turns_without_cost = 0 }: FamilyMember): Pick<ChildSession, "costUsd" | "isCostPartial"> {
+  return cost_usd === null ? {} : { costUsd: cost_usd, ...(turns_without_cost > 0 && { isCostPartial: true }) };
 }

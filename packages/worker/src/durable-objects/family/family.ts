@@ -66,8 +66,10 @@ export interface ChildReport {
   readonly errorType?: ErrorType;
   /** What happened and what to do about it, in sentences; of a failure only. */
   readonly why?: string;
-  /** Of all its turns so far. */
-  readonly costUsd: number;
+  /** Of all its turns so far, as far as it is known; `null` where it is known of none. */
+  readonly costUsd: number | null;
+  /** Whether not all of it is known. */
+  readonly isCostPartial?: boolean;
   /** The text of the answer to the message that is over; cut where it is long. */
   readonly answer?: string;
   /** The span of the report. */
@@ -75,16 +77,8 @@ export interface ChildReport {
 }
 
 /** The report as the parent's agent reads it. */
-export function reportText({
-  childSessionId,
-  title,
-  event,
-  outcome,
-  errorType,
-  why: failure,
-  costUsd,
-  answer,
-}: ChildReport): string {
+export function reportText(report: ChildReport): string {
+  const { childSessionId, title, event, outcome, errorType, why: failure, costUsd, isCostPartial, answer } = report;
   const name = `Child session ${childSessionId}${title === undefined ? "" : ` ("${title}")`}`;
   const why = [outcome, errorType].filter((each) => each !== undefined && each !== "ok").join(", ");
   const happened = {
@@ -92,6 +86,9 @@ export function reportText({
     error: [`did not complete its work: ${why}.`, failure].filter(Boolean).join(" "),
     terminated: "was terminated and takes no more messages.",
   }[event];
-  const cost = `It has cost $${costUsd.toFixed(4)} so far.`;
+  const cost =
+    costUsd === null
+      ? "What it has cost so far is not known."
+      : `It has cost ${isCostPartial ? "at least " : ""}$${costUsd.toFixed(4)} so far.`;
   return [`${name} ${happened} ${cost}`, ...(answer === undefined ? [] : [`Its last answer:\n\n${answer}`])].join("\n");
 }

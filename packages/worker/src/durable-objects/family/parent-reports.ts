@@ -122,8 +122,10 @@ export class ParentReports {
       // It has ended: the report begins a trace of its own.
       links: operation === undefined ? [] : [{ context: operation, attributes: { "valet.link.type": "caused_by" } }],
     });
+    const cost = records.cost();
     const report: ChildReport = {
-      ...{ ...note, childSessionId: id, costUsd: records.costUsd(), reportedBy: contextHeaders(context) },
+      ...{ ...note, childSessionId: id, costUsd: cost.usd, reportedBy: contextHeaders(context) },
+      ...(cost.isPartial && { isCostPartial: true }),
       ...(title !== undefined && { title }),
     };
     sql.exec(

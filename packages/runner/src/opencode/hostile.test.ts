@@ -1,0 +1,264 @@
+/**
+ * Models, providers and prompts that mean no good, or do none, on the real OpenCode: what becomes of the turn, of the record
+ * and of the spans. Each request that the scripted model gets must be in exactly one span.
+ */
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { demoRepository, parseScenario, type ScriptedModel, startScriptedModel } from "@valet/scripted-model";
+import { type ModelPrices, PromptDispatch } from "@valet/shared/protocol/runner-link";
+import type { ValetSpans } from "@valet/shared/spans";
+import { attributesToObject, type ReadableSpan, Tracer } from "@valet/shared/tracing";
+import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
+import { PromptRunner } from "../prompt.ts";
+import { OpenCode } from "./opencode.ts";
+
+const root = realpathSync(mkdtempSync(join(tmpdir(), "valet-hostile-")));
+const workspace = join(root, "workspace");
+const spans: ReadableSpan[] = [];
+const tracer = new Tracer<ValetSpans>({
+  scope: { name: "test" },
+  sink: { onStart: (span) => spans.push(span), onEnd: () => {} },
+});
+
+const usage = { usage: { input: 100, output: 10 } };
+const done = [{ text: "Done." }, usage];
+const bash = (command: string, more = {}) => ({ tool: "bash", arguments: { command, ...more } });
+const rules: { name: string; when: object; reply?: unknown; turn?: unknown }[] = [];
+/** A rule for prompts that hold its name. */
+function rule(name: string, what: { reply: unknown } | { turn: unknown }): void {
+  rules.push({ name, when: { userContains: `[${name}]` }, ...what });
+}
+rule("page", { reply: [{ page: { body: "<!doctype html><title>Sign in</title>" } }] });
+rule("json", { reply: [{ page: { contentType: "application/json", body: '{"choices":[]}' } }] });
+rule("no-finish", { reply: [{ text: "I think that" }, { finish: "none" }] });
+rule("nothing", { reply: [{ finish: "none" }] });
+rule("no-tool", { reply: [{ text: "I call it now." }, { finish: "tool_calls" }, usage] });
+rule("same-tool", { reply: [bash("echo the same"), usage] });
+rule("turns", { reply: [{ tool: "read", arguments: { filePath: "README.md" } }, bash("echo the same"), usage] });
+rule("counter", { reply: [bash("date +%s%N"), usage] });
+rule("blank", { reply: [{ text: "  \n " }, usage] });
+rule("thinks", { reply: [{ reasoning: "Hm, what might be the answer?" }, usage] });
+rule("stop", { reply: [{ finish: "stop" }, usage] });
+rule("no-usage", { reply: [{ text: "That is all." }] });
+rule("half-usage", { reply: [{ text: "That is all." }, { rawUsage: { completion_tokens: 7 } }] });
+rule("odd-usage", {
+  reply: [
+    { text: "That is all." },
+    {
+      rawUsage: {
+        ...{ prompt_tokens: 100, completion_tokens: 20, total_tokens: 120 },
+        prompt_tokens_details: { cached_tokens: 150 },
+      },
+    },
+  ],
+});
+rule("odd-reasoning", {
+  reply: [
+    { text: "That is all." },
+    {
+      rawUsage: {
+        ...{ prompt_tokens: 100, completion_tokens: 20, total_tokens: 120 },
+        completion_tokens_details: { reasoning_tokens: 50 },
+      },
+    },
+  ],
+});
+rule("empty-id", { turn: [[{ ...bash("echo one"), id: "" }, usage], done] });
+rule("no-json", { turn: [[{ tool: "bash", arguments: '{"command": "echo' }, usage], done] });
+rule("no-such-tool", { turn: [[{ tool: "frobnicate", arguments: { path: "a" } }, usage], done] });
+rule("timeout", { turn: [[bash("sleep 71.25", { timeout: 500 }), usage], done] });
+rule("long", { turn: [[{ text: "I wait." }, bash("sleep 72.25"), usage], done] });
+rule("silent", { reply: ["hang"] });
+rule("ok", { reply: done });
+
+let model: ScriptedModel;
+let opencode: OpenCode;
+const prices: ModelPrices = { input: 1, output: 2, cacheRead: 0.5 };
+
+beforeAll(async () => {
+  cpSync(demoRepository, workspace, { recursive: true });
+  mkdirSync(join(root, "home"));
+  const git = (...args: string[]) => execFileSync("git", args, { cwd: workspace, stdio: "ignore" });
+  git("init", "--quiet");
+  git("add", ".");
+  git("-c", "user.name=test", "-c", "user.email=test@example.invalid", "commit", "--quiet", "--message", "All");
+  model = await startScriptedModel({ scenario: parseScenario(JSON.stringify({ name: "hostile", rules }), "hostile") });
+  opencode = new OpenCode({
+    ...{ workspace, tracer },
+    modelAccess: {
+      model: "valet/scripted-1",
+      openAiCompatible: { baseUrl: model.url, apiKey: "key-of-the-model", prices },
+      providerKeys: {},
+    },
+    env: { npm_config_registry: "http://127.0.0.1:1", PATH: process.env.PATH, HOME: join(root, "home") },
+  });
+  const bootstrap = tracer.startSpan("valet.runner.bootstrap");
+  await opencode.ready(bootstrap);
+  bootstrap.end();
+}, 90_000);
+
+afterAll(async () => {
+  await opencode.stop();
+  await model.close();
+  rmSync(root, { recursive: true, force: true, maxRetries: 5 });
+});
+
+let runner: PromptRunner;
+function makeRunner(options: { maxModelCalls?: number; maxTurnMs?: number; pollingTools?: string[] } = {}): void {
+  runner = new PromptRunner({
+    ...{ agent: opencode, tracer, captureContent: false, defaultModel: "valet/scripted-1", stuckTurnMs: 20_000 },
+    ...{ workspace, env: process.env, turnBounds: options },
+    onPart: () => {},
+    onStep: () => {},
+    onQuiet: () => {},
+    onAsked: () => {},
+  });
+}
+
+let dispatches = 0;
+function dispatch(content: string, fields: Partial<PromptDispatch> = {}): PromptDispatch {
+  const number = ++dispatches;
+  return PromptDispatch.parse({
+    attemptId: `att_${number}`,
+    attempt: 1,
+    messageId: `msg_${number}`,
+    messageIds: [`msg_${number}`],
+    content,
+    channel: `channel-${number}`,
+    queue: { waitMs: 0, reason: "immediate", mode: "followup" },
+    ...fields,
+  });
+}
+
+const requestCount = () => model.requests().filter(({ method }) => method === "POST").length;
+const attributesOf = (span: ReadableSpan) => attributesToObject([...span.attributes]);
+const isChat = ({ name }: ReadableSpan) => name.startsWith("chat ");
+
+/** Runs a turn; what it came to, its spans, and the requests that the model has had for it. */
+async function run(name: string, options: Parameters<typeof makeRunner>[0] = {}, fields: Partial<PromptDispatch> = {}) {
+  makeRunner(options);
+  const [from, before] = [spans.length, requestCount()];
+  const result = await runner.run(dispatch(`[${name}]`, fields)).done;
+  const own = spans.slice(from);
+  return { result, spans: own, chats: own.filter(isChat), requests: requestCount() - before };
+}
+
+afterEach(() => {
+  for (const span of spans) expect(span.endTime, span.name).toBeDefined();
+  // Titles, too: there are none.
+  expect(spans.filter(isChat)).toHaveLength(requestCount());
+});
+
+test.each(["page", "json", "no-finish", "nothing", "no-tool"])(
+  "a provider that answers with %s is asked three times",
+  async (name) => {
+    const { result, requests, chats } = await run(name);
+    expect(result).toMatchObject({ outcome: "error", errorType: "useless_answers" });
+    // The abort takes a moment, in which OpenCode may have asked once more.
+    expect(requests).toBeLessThanOrEqual(5);
+    expect(chats.length).toBe(requests);
+  },
+  60_000,
+);
+
+test.each(["same-tool", "turns"])(
+  "%s that gives nothing new ends the turn as a loop",
+  async (name) => {
+    const { result, requests } = await run(name);
+    expect(result).toMatchObject({ outcome: "error", errorType: "agent_loop" });
+    expect(requests).toBeLessThanOrEqual(8);
+  },
+  60_000,
+);
+
+test("a tool that may be polled is no loop; the turn has a bound on model calls", async () => {
+  const { result, requests } = await run("same-tool", { pollingTools: ["bash"], maxModelCalls: 7 });
+  expect(result).toMatchObject({ outcome: "error", errorType: "model_call_limit", summary: { modelCalls: 7 } });
+  expect(requests).toBe(7);
+}, 60_000);
+
+test("a turn has a bound on time", async () => {
+  const { result } = await run("counter", { maxTurnMs: 3000 });
+  expect(result).toMatchObject({ outcome: "error", errorType: "turn_time_limit" });
+}, 60_000);
+
+test.each(["blank", "thinks", "stop"])(
+  "an answer that is %s is no success",
+  async (name) => {
+    const { result, chats } = await run(name);
+    expect(result).toMatchObject({ outcome: "error", errorType: "empty_answer" });
+    expect(attributesOf(chats[0] as ReadableSpan)).toMatchObject({ "error.type": "empty_answer" });
+  },
+  60_000,
+);
+
+test("a stream without usage has used nobody knows what", async () => {
+  const { result, chats } = await run("no-usage");
+  expect(result).toMatchObject({
+    outcome: "ok",
+    summary: { costUsd: null, modelCalls: 1, callsWithoutUsage: 1, tokens: { input: null, output: null } },
+  });
+  const attributes = Object.keys(attributesOf(chats[0] as ReadableSpan));
+  expect(attributes.filter((key) => key.startsWith("gen_ai.usage.") || key.includes("cost"))).toEqual([]);
+}, 60_000);
+
+test("half of the usage is known", async () => {
+  const { result } = await run("half-usage");
+  expect(result.summary).toMatchObject({ callsWithoutUsage: 1, tokens: { input: null, output: 7 } });
+}, 60_000);
+
+test.each([
+  ["odd-usage", { input: 100, output: 20, cacheRead: 100, reasoning: 0 }],
+  ["odd-reasoning", { input: 100, output: 20, cacheRead: 0, reasoning: 20 }],
+])(
+  "%s: the record is consistent, and says that the provider's was not",
+  async (name, tokens) => {
+    const { result, chats } = await run(name);
+    expect(result.summary).toMatchObject({ callsWithOddUsage: 1, tokens });
+    expect(attributesOf(chats[0] as ReadableSpan)).toMatchObject({ "valet.llm.usage_inconsistent": true });
+  },
+  60_000,
+);
+
+test.each([
+  ["empty-id", "execute_tool bash", "ok", undefined],
+  ["no-json", "execute_tool bash", "error", "tool_call_invalid"],
+  ["no-such-tool", "execute_tool frobnicate", "error", "tool_call_invalid"],
+  ["timeout", "execute_tool bash", "error", "tool_timeout"],
+])(
+  "a tool call with %s is %s: %s",
+  async (name, span, outcome, errorType) => {
+    const { result, spans: own } = await run(name);
+    expect(result).toMatchObject({ outcome: "ok", summary: { toolCalls: 1, toolErrors: outcome === "ok" ? 0 : 1 } });
+    const tools = own.filter((each) => each.name.startsWith("execute_tool "));
+    expect(tools.map((each) => each.name)).toEqual([span]);
+    const attributes = attributesOf(tools[0] as ReadableSpan);
+    expect([attributes["valet.outcome"], attributes["error.type"]]).toEqual([outcome, errorType]);
+  },
+  60_000,
+);
+
+test("the time to the first token is the model's; preparing is a figure and a span of its own", async () => {
+  const { result, spans: own } = await run("ok");
+  const { timeToFirstTokenMs = 0, prepareMs = 0, turnMs } = result.summary;
+  expect(Number.isInteger(timeToFirstTokenMs) && Number.isInteger(prepareMs)).toBe(true);
+  expect(timeToFirstTokenMs + prepareMs).toBeLessThanOrEqual(turnMs);
+  expect(own.filter(({ name }) => name === "valet.agent.prepare")).toHaveLength(1);
+}, 60_000);
+
+test("an abort in the middle of a tool: the model had answered, and what it used is not 0", async () => {
+  makeRunner();
+  const from = spans.length;
+  const long = dispatch("[long]");
+  const { done: ended } = runner.run(long);
+  await vi.waitFor(() => expect(spans.slice(from).some(({ name }) => name === "execute_tool bash")).toBe(true), 20_000);
+  await runner.abort(long.attemptId, "steered");
+  const { summary } = await ended;
+  expect(summary).toMatchObject({ modelCalls: 1 });
+  expect(summary.tokens.input).not.toBe(0);
+  expect(summary.costUsd).not.toBe(0);
+  const chat = spans.slice(from).find(isChat) as ReadableSpan;
+  expect(attributesOf(chat)["valet.outcome"]).toBe("ok");
+}, 60_000);

@@ -1,0 +1,60 @@
+/** Notices work that goes in circles, in one run of an agent. Pure. */
+import { createHash } from "node:crypto";
+import { type Answer, isUseless } from "./answer.ts";
+
+export interface EndedToolCall {
+  readonly tool: string;
+  readonly input: unknown;
+  readonly output: string;
+}
+
+/** Useless answers in a row after which the model is asked no more. */
+const MAX_USELESS = 3;
+/** How often a call may give the same. */
+const MAX_REPETITIONS = 5;
+
+export class LoopGuard {
+  readonly #pollingTools: ReadonlySet<string>;
+  #useless = 0;
+  /** How often each call with its result has come since something new did. */
+  readonly #repetitions = new Map<string, number>();
+  /** Why the run must end, once it must. */
+  verdict: "useless_answers" | "agent_loop" | undefined;
+
+  /** @param pollingTools tools that are meant to be asked again and again */
+  constructor(pollingTools: ReadonlySet<string>) {
+    this.#pollingTools = pollingTools;
+  }
+
+  answered(answer: Answer): void {
+    this.#useless = isUseless(answer) ? this.#useless + 1 : 0;
+    if (this.#useless >= MAX_USELESS) this.verdict ??= "useless_answers";
+  }
+
+  /** A call with a result that has not been seen in this run is progress: what was repeated before it counts anew. */
+  toolEnded({ tool, input, output }: EndedToolCall): void {
+    if (this.#pollingTools.has(tool)) return;
+    const call = createHash("sha256")
+      .update(JSON.stringify([tool, inOrder(input), output]))
+      .digest("base64");
+    const count = this.#repetitions.get(call);
+    if (count === undefined) {
+      for (const known of this.#repetitions.keys()) this.#repetitions.set(known, 0);
+      this.#repetitions.set(call, 1);
+      return;
+    }
+    this.#repetitions.set(call, count + 1);
+    if (count + 1 >= MAX_REPETITIONS) this.verdict ??= "agent_loop";
+  }
+}
+
+/** A value with the keys of its objects in order: the same arguments may come in another. */
+function inOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inOrder);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, inner]) => [key, inOrder(inner)]),
+  );
+}
