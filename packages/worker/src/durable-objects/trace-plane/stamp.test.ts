@@ -157,6 +157,22 @@ describe("a sandbox cannot choose", () => {
     }));
 });
 
+test("nor on a span that it has only begun, while it is open and when it is sealed", () =>
+  inStorage(async (storage) => {
+    const store = openStore(storage);
+    const open: ReadableSpan[] = [];
+    const sink = { onStart: (span: ReadableSpan) => open.push(span), onEnd: () => {} };
+    const forged = { "valet.session.id": SESSION, "session.id": "ses_other", "valet.llm.cost_usd": 3 };
+    const span = new Tracer({ scope: { name: "runner" }, sink }).startSpan("valet.turn", { attributes: forged });
+    store.announce("run_1", open[0] as ReadableSpan);
+    const ids = { "valet.session.id": SESSION, "session.id": SESSION, "gen_ai.conversation.id": SESSION };
+    const text = await new Response(store.trace(span.context.traceId)).text();
+    expect(toObject(JSON.parse(text).resourceSpans[0].scopeSpans[0].spans[0].attributes)).toMatchObject(ids);
+    store.seal("run_1", "runner_lost");
+    expect(toObject(exported(store).attributes)).toMatchObject(ids);
+    expect(exported(store).attributes).toContainEqual({ key: "valet.llm.cost_usd", value: { doubleValue: 3 } });
+  }));
+
 describe("what the catalogue declares double", () => {
   /** A span with a cost that is integral, as one whose tracer was not told writes it. */
   function paid(): string {

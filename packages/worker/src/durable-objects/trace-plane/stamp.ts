@@ -4,7 +4,13 @@
  * What is declared `double` becomes one on the way. Pure.
  */
 import { DOUBLE_KEYS } from "@valet/shared/spans";
-import { encodeResource, type Resource } from "@valet/shared/tracing";
+import {
+  type AttributeList,
+  attributesToObject,
+  encodeResource,
+  type OpenSpan,
+  type Resource,
+} from "@valet/shared/tracing";
 import type { ReceivedSpan, SpanGroup } from "./otlp-request.ts";
 
 export interface Stamp {
@@ -39,6 +45,13 @@ const IDENTITY =
 export function stampGroup(group: SpanGroup, stamp: Stamp): SpanGroup {
   for (const span of group.spans) stampSpan(span, stamp.sessionId);
   return { ...group, resource: stampResource(group.resource, stamp) };
+}
+
+/** Likewise of a span that a runner has begun: it is shown while it is open, and exported if it is sealed. */
+export function stampOpenSpan(span: OpenSpan, sessionId: string): OpenSpan {
+  const ids = Object.fromEntries(SESSION_KEYS.map((key) => [key, sessionId]));
+  const attributes = Object.entries({ ...attributesToObject(span.attributes), ...ids });
+  return { ...span, attributes: attributes.flat() as AttributeList };
 }
 
 function stampResource(text: string, { sessionId, resource, runnerInstanceId }: Stamp): string {

@@ -24,7 +24,7 @@ import {
 } from "@valet/shared/tracing";
 import { encodeCursor } from "../../http/cursor.ts";
 import { readRequest, type SpanFacts, type SpanGroup, writeSpans } from "./otlp-request.ts";
-import { stampGroup } from "./stamp.ts";
+import { stampGroup, stampOpenSpan } from "./stamp.ts";
 import { OBJECT, TraceOpenSpans } from "./trace-open-spans.ts";
 import { TraceOrigin } from "./trace-origin.ts";
 import { type Segment, type TailEntry, type TracePosition, TraceSegments, unpack } from "./trace-segments.ts";
@@ -133,7 +133,7 @@ export class TraceStore implements SpanSink {
       if (!isOwn || isForeign || this.#open.isSealed(context.spanId)) continue;
       // A runner that has more of them is not one of ours.
       if (this.#open.count(instanceId) >= MAX_OPEN_SPANS && this.#open.get(context.spanId) === undefined) continue;
-      this.#open.keep(instanceId, { context, parent, ...span });
+      this.#open.keep(instanceId, stampOpenSpan({ context, parent, ...span }, sessionId));
     }
   }
 
