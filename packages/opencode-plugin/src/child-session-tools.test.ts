@@ -6,7 +6,7 @@ import { json } from "node:stream/consumers";
 import { ChildSessionAnswer, ToolCall } from "@valet/shared/protocol/child-sessions";
 import { expect, onTestFinished, test } from "vitest";
 import { childSessionTools, type ToolContext } from "./child-session-tools.ts";
-import { askRunner, takeAccess } from "./runner-access.ts";
+import { askRunner, takeAccess, takeBlanks } from "./runner-access.ts";
 
 const CONTEXT: ToolContext = {
   ...{ sessionID: "ses_a", messageID: "msg_a", callID: "call_1", abort: new AbortController().signal },
@@ -99,4 +99,11 @@ test("what opens the runner is taken out of the environment", () => {
   expect(takeAccess(env)).toEqual({ url: "http://127.0.0.1:1/", secret: "secret" });
   expect(env).toEqual({ PATH: "/bin" });
   expect(takeAccess(env)).toBeUndefined();
+});
+
+test("what shells must not see is a list of names, which is taken out of the environment", () => {
+  const env = { VALET_SECRET_VARIABLES: "A_KEY,OPENCODE_SERVER_PASSWORD", A_KEY: "secret" };
+  expect(takeBlanks(env)).toStrictEqual({ A_KEY: undefined, OPENCODE_SERVER_PASSWORD: undefined });
+  expect(env).toEqual({ A_KEY: "secret" });
+  expect(takeBlanks({})).toEqual({});
 });

@@ -1,10 +1,18 @@
 /**
  * What OpenCode loads into its own process. It takes every function that this module exports for a plugin, so that there is
- * one export and no other. Without a runner to ask there are no tools.
+ * one export and no other. Without a runner to ask there are no tools; what shells must not see is blank in any case.
  */
 import { childSessionTools } from "./child-session-tools.ts";
-import { takeAccess } from "./runner-access.ts";
+import { refuseForeignCode } from "./foreign-code.ts";
+import { takeAccess, takeBlanks, takeTrust } from "./runner-access.ts";
 
 const access = takeAccess(process.env);
+const blanks = takeBlanks(process.env);
+if (!takeTrust(process.env)) refuseForeignCode();
 
-export const ValetPlugin = async () => (access === undefined ? {} : { tool: childSessionTools(access) });
+export const ValetPlugin = async () => ({
+  ...(access !== undefined && { tool: childSessionTools(access) }),
+  "shell.env": async (_input: unknown, output: { env: Record<string, string | undefined> }) => {
+    Object.assign(output.env, blanks);
+  },
+});

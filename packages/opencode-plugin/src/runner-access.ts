@@ -1,9 +1,11 @@
 /** The runner that started this OpenCode: where it is asked, and how. */
 import {
   ChildSessionAnswer,
+  SECRET_VARIABLES_VARIABLE,
   TOOLS_SECRET_VARIABLE,
   TOOLS_URL_VARIABLE,
   type ToolCall,
+  TRUST_VARIABLE,
 } from "@valet/shared/protocol/child-sessions";
 
 export interface RunnerAccess {
@@ -23,6 +25,23 @@ export function takeAccess(env: Record<string, string | undefined>): RunnerAcces
   delete env[TOOLS_URL_VARIABLE];
   delete env[TOOLS_SECRET_VARIABLE];
   return url === undefined || secret === undefined ? undefined : { url, secret };
+}
+
+/**
+ * Reads which variables nothing may see that the agent starts, and takes the list out.
+ * @returns what takes each of them out of a shell's environment
+ */
+export function takeBlanks(env: Record<string, string | undefined>): Record<string, undefined> {
+  const { [SECRET_VARIABLES_VARIABLE]: names = "" } = env;
+  delete env[SECRET_VARIABLES_VARIABLE];
+  return Object.fromEntries(names.split(",").flatMap((name) => (name === "" ? [] : [[name, undefined]])));
+}
+
+/** Reads whether the session trusts its repository with code that runs in this process, and takes that out. */
+export function takeTrust(env: Record<string, string | undefined>): boolean {
+  const { [TRUST_VARIABLE]: trust } = env;
+  delete env[TRUST_VARIABLE];
+  return trust === "1";
 }
 
 /**

@@ -10,23 +10,16 @@ import { startToolServer } from "./tool-server.ts";
 const PLUGIN = import.meta.resolve("@valet/opencode-plugin");
 
 /** Begins to start OpenCode. `healthy` rejects when it does not become so. */
-export function startOpenCodeAgent({
-  config,
-  tracer,
-  parent,
-  workspace,
-  workspaceReady,
-  tell,
-  ask,
-  heard,
-}: AgentStart): {
+export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, ask, heard, ...rest }: AgentStart): {
   readonly agent: Agent;
   readonly healthy: Promise<unknown>;
 } {
   const { modelAccess, captureContent, stuckTurnMs, turnBounds } = config;
   const server = startToolServer({ answer: (call, signal) => answer(call, signal) });
   const opencode = new OpenCode({
-    ...{ workspace, modelAccess, tracer, workspaceReady },
+    ...{ workspace, modelAccess, tracer },
+    ...{ stateFolder: rest.stateFolder, workspaceReady: rest.workspaceReady, onProblem: rest.onProblem },
+    trustsRepository: config.trustRepositoryConfig === true,
     tools: { plugin: PLUGIN, url: server.url, secret: server.secret },
   });
   const turns = new PromptRunner({

@@ -33,6 +33,8 @@ export interface AgentStart {
   /** What the start is part of. */
   readonly parent: Parent;
   readonly workspace: string;
+  /** The runner's. */
+  readonly stateFolder: string;
   /** Settles when the repository is in place: until then the agent takes no notice of the workspace. Never rejects. */
   readonly workspaceReady: Promise<unknown>;
   tell(news: TurnNews): void;
@@ -40,6 +42,8 @@ export interface AgentStart {
   ask(request: ChildRequest, signal: AbortSignal): Promise<ChildSessionAnswer>;
   /** Something came from what the span waits for. @param atMs epoch ms */
   heard(spanId: string, atMs: number): void;
+  /** What goes wrong and is survived; never quotes content. */
+  onProblem(problem: string): void;
 }
 
 export interface RunnerOptions {
@@ -270,7 +274,9 @@ export class Runner {
       tracer: tracing.configure({ enabled: config.tracing, captureContent: config.captureContent }),
       parent: this.#bootstrap.startAgent(),
       workspace: settings.workspace,
+      stateFolder: settings.stateFolder,
       workspaceReady,
+      onProblem,
       tell: (news) => this.#attempts.tell(news),
       ask: (request, signal) => this.#childRequests.ask(request, signal),
       heard: (spanId, atMs) => outbox.heard(spanId, atMs),

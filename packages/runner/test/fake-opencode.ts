@@ -114,7 +114,8 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
   async #start() {
     this.starts++;
     await this.mayStart;
-    const client = new OpenCodeClient({ url: `http://127.0.0.1:${this.#server.port}`, password: PASSWORD });
+    const url = `http://127.0.0.1:${this.#server.port}`;
+    const client = new OpenCodeClient({ url, password: PASSWORD });
     const stream = new EventStream({
       client,
       onEvent: (event, readMs) => {

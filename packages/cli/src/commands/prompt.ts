@@ -8,6 +8,7 @@ interface PromptOptions extends GlobalOptions {
   readonly session?: string;
   readonly repo?: string;
   readonly branch?: string;
+  readonly trustRepositoryConfig?: boolean;
   readonly model?: string;
   readonly channel?: string;
   readonly mode?: "followup" | "steer" | "collect";
@@ -22,6 +23,10 @@ export function addPrompt(program: Command): void {
     .option("--session <id>", "the session; a new one unless given")
     .option("--repo <url>", "for a new session: https or ssh URL of a git repository")
     .option("--branch <name>", "for a new session: the branch to check out")
+    .option(
+      "--trust-repository-config",
+      "for a new session: let the repository's opencode.json, plugins and MCP servers count",
+    )
     .option(
       "--model <provider/model>",
       "the model to try first; an existing session knows those of the deployment's endpoint that it was made with",
@@ -58,10 +63,11 @@ export function addPrompt(program: Command): void {
 }
 
 /** What a new session is made with; of models its agent knows those from the start. */
-function newSession({ repo, branch, model }: PromptOptions) {
+function newSession({ repo, branch, model, trustRepositoryConfig }: PromptOptions) {
   return {
     ...(repo === undefined ? {} : { repoUrl: repo }),
     ...(branch === undefined ? {} : { branch }),
     ...(model === undefined ? {} : { model }),
+    ...(trustRepositoryConfig === true ? { trustRepositoryConfig } : {}),
   };
 }

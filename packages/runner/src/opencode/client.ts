@@ -20,7 +20,7 @@ export interface OpenCodeClientOptions {
   /** `http://127.0.0.1:PORT`. */
   readonly url: string;
   readonly password: string;
-  /** Where the agent works; sessions of other folders do not count then. */
+  /** Where the agent works: OpenCode itself runs elsewhere, and sessions of other folders do not count then. */
   readonly directory?: string;
   readonly timeoutMs?: number;
 }
@@ -47,7 +47,8 @@ const RawHistory = z.array(z.object({ info: z.unknown(), parts: z.array(z.unknow
 
 export class OpenCodeClient {
   readonly url: string;
-  readonly authorization: string;
+  /** Of every request. */
+  readonly headers: Readonly<Record<string, string>>;
   readonly #timeoutMs: number;
   readonly #directory: string | undefined;
 
@@ -55,7 +56,11 @@ export class OpenCodeClient {
     this.url = url;
     this.#directory = directory;
     // The user name is OpenCode's default.
-    this.authorization = `Basic ${btoa(`opencode:${password}`)}`;
+    const authorization = `Basic ${btoa(`opencode:${password}`)}`;
+    this.headers = {
+      authorization,
+      ...(directory !== undefined && { "x-opencode-directory": encodeURIComponent(directory) }),
+    };
     this.#timeoutMs = timeoutMs;
   }
 
@@ -141,7 +146,7 @@ export class OpenCodeClient {
         method,
         signal: AbortSignal.timeout(timeoutMs),
         headers: {
-          authorization: this.authorization,
+          ...this.headers,
           ...(body === undefined ? {} : { "content-type": "application/json" }),
           ...(context === undefined ? {} : contextHeaders(context)),
         },

@@ -1,6 +1,12 @@
 /** What OpenCode is started with: its configuration and its environment. */
-import { TOOLS_SECRET_VARIABLE, TOOLS_URL_VARIABLE } from "@valet/shared/protocol/child-sessions";
-import type { ModelAccess, ModelPrices } from "@valet/shared/protocol/runner-link";
+import {
+  SECRET_VARIABLES_VARIABLE,
+  TOOLS_SECRET_VARIABLE,
+  TOOLS_URL_VARIABLE,
+  TRUST_VARIABLE,
+} from "@valet/shared/protocol/child-sessions";
+import { type ModelAccess, type ModelPrices, PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
+import { ConfigFolder } from "./config-folder.ts";
 import { splitModel } from "./usage.ts";
 
 /** The provider id of the OpenAI-compatible endpoint of {@link ModelAccess}. */
@@ -68,6 +74,12 @@ function costOf(prices: ModelPrices | undefined) {
   return { cost: { input, output, cache_read: cacheRead, cache_write: cacheWrite } };
 }
 
+const OWN_VARIABLES = [
+  ...[OWN_KEY_VARIABLE, TOOLS_URL_VARIABLE, TOOLS_SECRET_VARIABLE, SECRET_VARIABLES_VARIABLE, TRUST_VARIABLE],
+  ...["OPENCODE_SERVER_PASSWORD", "OPENCODE_CONFIG_CONTENT", ...ConfigFolder.VARIABLES],
+  ...["OPENCODE_DISABLE_AUTOUPDATE", "OPENCODE_DISABLE_MODELS_FETCH", "OPENCODE_DISABLE_LSP_DOWNLOAD"],
+];
+
 /** Of our own variables, those that tools may see and the broker tells processes by. */
 const PASSED_ON = new Set(["VALET_SANDBOX_ID", "VALET_SESSION_ID", "VALET_GENERATION", "VALET_WORKSPACE"]);
 /** An endpoint in the environment switches on OpenCode's own exporter; a context would be one for all of its turns. */
@@ -81,6 +93,14 @@ export function withoutOurs(inherited: Readonly<Record<string, string | undefine
     env[key] = value;
   }
   return env;
+}
+
+/**
+ * The variables of OpenCode's environment that nothing it starts may see: keys, and what opens or configures OpenCode itself.
+ * @returns their names, whether they are set or not
+ */
+export function secretVariables({ providerKeys }: ModelAccess): string[] {
+  return [...new Set([...PROVIDER_KEYS, ...Object.keys(providerKeys), ...OWN_VARIABLES])];
 }
 
 /**

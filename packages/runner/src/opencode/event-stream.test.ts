@@ -38,7 +38,7 @@ function setUp(
   const events: AgentEvent[] = [];
   const onReconnected = vi.fn();
   const stream = new EventStream({
-    client: new OpenCodeClient({ url: `http://127.0.0.1:${server.port}`, password: "pw" }),
+    client: new OpenCodeClient({ url: `http://127.0.0.1:${server.port}`, password: "pw", directory: "/" }),
     onEvent: (event) => events.push(event),
     onReconnected,
     connectTimeoutMs: 100,
@@ -67,6 +67,16 @@ test("a first request that stalls, one that is refused, and then it connects", a
 test("nobody there: the last error comes through", async () => {
   const { stream } = setUp(() => new Response("no", { status: 401 }));
   await expect(stream.connect(2)).rejects.toThrow("401");
+});
+
+test("OpenCode that loads its configuration for long is waited for, as long as there is time", async () => {
+  const { stream } = setUp((sink, count) => {
+    if (count > 3) sink.enqueue(CONNECTED);
+    return undefined;
+  });
+  await stream.connect();
+  const silent = setUp(() => undefined);
+  await expect(silent.stream.connect(undefined, 200)).rejects.toThrow();
 });
 
 test("a stream that ends, or falls silent, is opened again and its owner told", async () => {

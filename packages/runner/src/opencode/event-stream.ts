@@ -10,7 +10,7 @@ export interface EventStreamOptions {
   onEvent(event: AgentEvent, readMs: number): void;
   /** The stream is back after a break in which events may have been lost. */
   onReconnected(): void;
-  /** How long one try may take until OpenCode says that it is connected. */
+  /** How long one try may take until OpenCode says that it is connected; the first, where there are several. */
   readonly connectTimeoutMs?: number;
   /** OpenCode sends a heartbeat every 10 s: after this long without a byte, the connection is given up. */
   readonly silenceMs?: number;
@@ -18,9 +18,22 @@ export interface EventStreamOptions {
 
 /** Longer than a stall of the server's start, short enough for several tries. */
 const CONNECT_TIMEOUT_MS = 2_000;
+/** For all tries of the first connection. */
+const CONNECT_TOTAL_MS = 60_000;
+/** One may be a stumble of its start; it fails for good when it cannot load its configuration. */
+const MAX_REFUSALS = 2;
 const SILENCE_MS = 30_000;
 const FIRST_DELAY_MS = 100;
 const MAX_DELAY_MS = 2_000;
+
+/** OpenCode answered, and not with its events. */
+export class EventStreamRefused extends Error {
+  override readonly name = "EventStreamRefused";
+
+  constructor(status: number) {
+    super(`GET /event: ${status}`);
+  }
+}
 
 interface Connection {
   /** Resolves when the connection has ended, however it did. */
@@ -37,17 +50,27 @@ export class EventStream {
 
   /**
    * Resolves with the first `server.connected` and reads on in the background until {@link close}. A request right after the
-   * server's start may stall or be reset, so that there are several tries.
-   * @throws what the last try failed with
+   * server's start may stall or be reset, so that there are several tries; and OpenCode answers none before it has loaded its
+   * configuration, for which it may install packages, so that each try has more time than the one before.
+   * @param tries at most; as many as there is time for unless given
+   * @param timeoutMs for all of them together
+   * @throws what the last try failed with; at once {@link EventStreamRefused} when OpenCode refuses twice
    */
-  async connect(tries = 5): Promise<void> {
+  async connect(tries = Number.POSITIVE_INFINITY, timeoutMs = CONNECT_TOTAL_MS): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    let tryMs = this.#options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+    let refusals = 0;
     for (let attempt = 1; ; attempt++) {
+      const leftMs = deadline - performance.now();
       try {
-        void this.#keepOpen(await this.#open());
+        void this.#keepOpen(await this.#open(Math.min(tryMs, leftMs)));
         return;
       } catch (error) {
-        if (attempt >= tries || this.#closed.signal.aborted) throw error;
+        if (error instanceof EventStreamRefused) refusals++;
+        const isLast = attempt >= tries || performance.now() + FIRST_DELAY_MS >= deadline;
+        if (isLast || refusals >= MAX_REFUSALS || this.#closed.signal.aborted) throw error;
         await sleep(FIRST_DELAY_MS);
+        tryMs *= 2;
       }
     }
   }
@@ -75,18 +98,18 @@ export class EventStream {
   }
 
   /** Resolves once connected. */
-  async #open(): Promise<Connection> {
-    const { client, onEvent, connectTimeoutMs = CONNECT_TIMEOUT_MS, silenceMs = SILENCE_MS } = this.#options;
+  async #open(timeoutMs = this.#options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS): Promise<Connection> {
+    const { client, onEvent, silenceMs = SILENCE_MS } = this.#options;
     const connection = new AbortController();
     const signal = AbortSignal.any([this.#closed.signal, connection.signal]);
-    let timer = setTimeout(() => connection.abort(), connectTimeoutMs);
+    let timer = setTimeout(() => connection.abort(), timeoutMs);
     const alive = () => {
       clearTimeout(timer);
       timer = setTimeout(() => connection.abort(), silenceMs);
     };
     try {
-      const response = await fetch(`${client.url}/event`, { signal, headers: { authorization: client.authorization } });
-      if (!response.ok || response.body === null) throw new Error(`GET /event: ${response.status}`);
+      const response = await fetch(`${client.url}/event`, { signal, headers: client.headers });
+      if (!response.ok || response.body === null) throw new EventStreamRefused(response.status);
       const reader = response.body
         .pipeThrough(new TextDecoderStream())
         .pipeThrough(new EventSourceParserStream())

@@ -1,12 +1,17 @@
 /** OpenCode as the rest of the runner sees it: one that is there, comes back when it dies, and tells its events. */
 
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { endWith } from "@valet/shared/outcome";
 import type { ValetSpans } from "@valet/shared/spans";
 import { isValidContext, type Parent, type SpanContext, type StartOptions, type Tracer } from "@valet/shared/tracing";
 import type { OpenCodeClient } from "./client.ts";
+import { secretVariables } from "./config.ts";
+import { ConfigFolder, type WrittenConfig } from "./config-folder.ts";
 import { EventStream } from "./event-stream.ts";
 import type { AgentEvent } from "./events.ts";
-import { OpenCodeServer, OpenCodeStartError, type ServerOptions } from "./server.ts";
+import { OpenCodeServer, OpenCodeStartError, type ServerOptions, START_TIMEOUT_MS } from "./server.ts";
 
 /** What a turn needs of the agent; tests have one of their own. */
 export interface AgentAccess {
@@ -29,8 +34,14 @@ export interface AgentListener {
   onDeath(): void;
 }
 
-export interface OpenCodeOptions extends Omit<ServerOptions, "signal"> {
+export interface OpenCodeOptions extends Omit<ServerOptions, "signal" | "configFolder" | "runsRepositoryCode"> {
   readonly tracer: Tracer<ValetSpans>;
+  /** The runner's; a new one unless given. */
+  readonly stateFolder?: string;
+  /** Whether all of the repository's configuration counts; only its text unless given. */
+  readonly trustsRepository?: boolean;
+  /** Told what of the repository's configuration does not count, and why; never quotes content. */
+  readonly onProblem?: (problem: string) => void;
   /**
    * Settles when the repository is in place. The process starts before that, and reads the workspace's own configuration
    * after it.
@@ -43,8 +54,12 @@ interface Running {
   readonly stream: EventStream;
 }
 
+/** What a start is part of, or follows from. */
+type Begins = Pick<StartOptions<ValetSpans["valet.runner.opencode_start"]>, "parent" | "links">;
+
 export class OpenCode implements AgentAccess {
   readonly #options: OpenCodeOptions;
+  readonly #configFolder: ConfigFolder;
   readonly #listeners = new Set<AgentListener>();
   readonly #stopping = new AbortController();
   /** The one that runs, or is being started; none before the first and after one died. */
@@ -55,6 +70,7 @@ export class OpenCode implements AgentAccess {
 
   constructor(options: OpenCodeOptions) {
     this.#options = options;
+    this.#configFolder = new ConfigFolder(options.stateFolder ?? mkdtempSync(join(tmpdir(), "valet-runner-")));
   }
 
   /** @throws OpenCodeStartError when it does not become healthy, or is stopped meanwhile */
@@ -103,10 +119,30 @@ export class OpenCode implements AgentAccess {
     await running?.server.stop();
   }
 
-  async #start(
-    begins: Pick<StartOptions<ValetSpans["valet.runner.opencode_start"]>, "parent" | "links">,
-  ): Promise<Running> {
-    const { tracer, workspaceReady } = this.#options;
+  /** Without the repository's configuration if it does not become healthy with it. */
+  async #start(begins: Begins): Promise<Running> {
+    let isOfRepository = false;
+    try {
+      return await this.#tryStart(begins, (written) => {
+        isOfRepository = written.isOfRepository;
+      }).catch((error: unknown) => {
+        if (!isOfRepository || this.#stopping.signal.aborted) throw error;
+        this.#options.onProblem?.(
+          "OpenCode did not start with the repository's configuration, and is started without it",
+        );
+        return this.#tryStart(begins);
+      });
+    } catch (error) {
+      this.#running = undefined;
+      throw error;
+    } finally {
+      this.#starting = undefined;
+    }
+  }
+
+  /** @param onWritten told of the repository's configuration; without it, that does not count */
+  async #tryStart(begins: Begins, onWritten?: (written: WrittenConfig) => void): Promise<Running> {
+    const { tracer, workspaceReady, startTimeoutMs = START_TIMEOUT_MS } = this.#options;
     const { signal } = this.#stopping;
     const span = tracer.startSpan("valet.runner.opencode_start", {
       ...begins,
@@ -115,32 +151,63 @@ export class OpenCode implements AgentAccess {
     this.#hasStarted = true;
     this.#starting = span.context;
     let server: OpenCodeServer | undefined;
+    let stream: EventStream | undefined;
     try {
-      server = await OpenCodeServer.start({ ...this.#options, signal });
+      this.#configFolder.clear();
+      server = await OpenCodeServer.start({
+        ...{ ...this.#options, configFolder: this.#configFolder, signal },
+        runsRepositoryCode: onWritten !== undefined && this.#options.trustsRepository === true,
+      });
       await Promise.race([workspaceReady?.catch(() => undefined), aborted(signal), server.exited]);
       if (signal.aborted) throw new OpenCodeStartError("stopped");
-      const stream = new EventStream({
-        client: server.client,
-        onEvent: (event, readMs) => this.#tell((listener) => listener.onEvent(event, readMs)),
-        onReconnected: () => this.#tell((listener) => listener.onReconnected()),
-      });
-      signal.addEventListener("abort", () => stream.close());
-      await stream.connect();
-      if (signal.aborted) throw new OpenCodeStartError("stopped");
-      void server.exited.then(() => this.#died(stream));
+      span.setAttribute("valet.opencode.repository_config", this.#writeConfig(onWritten));
+      stream = this.#openStream(server);
+      await this.#connect(server, stream, startTimeoutMs);
+      const running = { server, stream };
+      void server.exited.then(() => this.#died(running.stream));
       span.setAttribute("valet.opencode.version", server.version);
       endWith(span, "ok");
-      return { server, stream };
+      return running;
     } catch (error) {
-      this.#running = undefined;
+      stream?.close();
       await server?.stop();
       const reason = error instanceof OpenCodeStartError ? error.reason : "unhealthy";
       if (signal.aborted) endWith(span, "aborted", "runner_shutdown");
       else endWith(span, "error", reason === "died" ? "opencode_died" : "opencode_unhealthy");
       throw new OpenCodeStartError(reason);
-    } finally {
-      this.#starting = undefined;
     }
+  }
+
+  #writeConfig(onWritten: ((written: WrittenConfig) => void) | undefined): "text" | "trusted" | "dropped" {
+    if (onWritten === undefined) return "dropped";
+    const { workspace, modelAccess, trustsRepository = false, onProblem } = this.#options;
+    const written = this.#configFolder.write({
+      ...{ workspace, isTrusted: trustsRepository, secretVariables: secretVariables(modelAccess) },
+    });
+    for (const problem of written.problems) onProblem?.(problem);
+    onWritten(written);
+    return trustsRepository ? "trusted" : "text";
+  }
+
+  #openStream({ client }: OpenCodeServer): EventStream {
+    const stream = new EventStream({
+      client,
+      onEvent: (event, readMs) => this.#tell((listener) => listener.onEvent(event, readMs)),
+      onReconnected: () => this.#tell((listener) => listener.onReconnected()),
+    });
+    this.#stopping.signal.addEventListener("abort", () => stream.close());
+    return stream;
+  }
+
+  /** @throws OpenCodeStartError, or what the stream could not be connected for */
+  async #connect(server: OpenCodeServer, stream: EventStream, timeoutMs: number): Promise<void> {
+    let isConnected = false;
+    const died = server.exited.then(() => {
+      if (!isConnected) throw new OpenCodeStartError("died");
+    });
+    await Promise.race([stream.connect(Number.POSITIVE_INFINITY, timeoutMs), died]);
+    isConnected = true;
+    if (this.#stopping.signal.aborted) throw new OpenCodeStartError("stopped");
   }
 
   #died(stream: EventStream): void {

@@ -3,19 +3,24 @@ import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { SECRET_VARIABLES_VARIABLE, TRUST_VARIABLE } from "@valet/shared/protocol/child-sessions";
 import type { ModelAccess } from "@valet/shared/protocol/runner-link";
 import type { Subprocess } from "bun";
 import { killGroup } from "../child-processes.ts";
 import { OpenCodeClient } from "./client.ts";
-import { openCodeConfig, openCodeEnvironment, type Permission, type ToolAccess } from "./config.ts";
+import { openCodeConfig, openCodeEnvironment, type Permission, secretVariables, type ToolAccess } from "./config.ts";
+import type { ConfigFolder } from "./config-folder.ts";
 import { killLeftovers } from "./leftovers.ts";
-import { preparePlugins } from "./plugin-folder.ts";
 
 export interface ServerOptions {
   /** Where the agent works. */
   readonly workspace: string;
   readonly modelAccess: ModelAccess;
+  /** Where its configuration comes from. */
+  readonly configFolder: ConfigFolder;
   readonly permission?: Readonly<Record<string, Permission>>;
+  /** Whether plugins of the repository may run in OpenCode's process. */
+  readonly runsRepositoryCode: boolean;
   /** For our own tools; there are none without. */
   readonly tools?: ToolAccess;
   /** The runner's environment; `process.env` unless given. */
@@ -28,7 +33,9 @@ export interface ServerOptions {
   readonly stopGraceMs?: number;
 }
 
-const START_TIMEOUT_MS = 60_000;
+/** Not the workspace: a `tsconfig.json` there would say which code our plugin imports. */
+const WORKING_FOLDER = "/";
+export const START_TIMEOUT_MS = 60_000;
 const STOP_GRACE_MS = 1_000;
 const DISPOSE_TIMEOUT_MS = 2_000;
 const HEALTH_TRY_MS = 1_000;
@@ -79,7 +86,15 @@ export class OpenCodeServer {
 
   /** @throws OpenCodeStartError */
   static async start(options: ServerOptions): Promise<OpenCodeServer> {
-    const { workspace, modelAccess, permission, tools, signal, startTimeoutMs = START_TIMEOUT_MS } = options;
+    const {
+      workspace,
+      modelAccess,
+      configFolder,
+      permission,
+      tools,
+      signal,
+      startTimeoutMs = START_TIMEOUT_MS,
+    } = options;
     const deadline = Date.now() + startTimeoutMs;
     const password = randomBytes(24).toString("base64url");
     const run = crypto.randomUUID();
@@ -88,10 +103,13 @@ export class OpenCodeServer {
       tools,
       config: openCodeConfig(modelAccess, permission, tools),
     });
-    if (tools !== undefined) preparePlugins(environment);
     const child = Bun.spawn([binary(), "serve", "--port", "0", "--hostname", "127.0.0.1"], {
-      cwd: workspace,
-      env: { ...environment, [RUN_VARIABLE]: run },
+      cwd: WORKING_FOLDER,
+      env: {
+        ...{ ...environment, ...configFolder.environment(), [RUN_VARIABLE]: run },
+        [TRUST_VARIABLE]: options.runsRepositoryCode ? "1" : "0",
+        [SECRET_VARIABLES_VARIABLE]: secretVariables(modelAccess).join(","),
+      },
       stdin: "ignore",
       stdout: "pipe",
       // Its log may quote what the agent reads.

@@ -81,3 +81,7 @@ export type ToolCall = z.infer<typeof ToolCall>;
 /** Where the tools find the runner, and what they show it: variables of OpenCode's environment. */
 export const TOOLS_URL_VARIABLE = "VALET_TOOLS_URL";
 export const TOOLS_SECRET_VARIABLE = "VALET_TOOLS_SECRET";
+/** Names, with commas between, of the variables that nothing may see that the agent starts. */
+export const SECRET_VARIABLES_VARIABLE = "VALET_SECRET_VARIABLES";
+/** `1` where the session trusts its repository: its code may run in the agent's process. */
+export const TRUST_VARIABLE = "VALET_TRUSTS_REPOSITORY";

@@ -173,6 +173,8 @@ export const ToRunner = z.discriminatedUnion("type", [
     captureContent: z.boolean(),
     /** Whether the session records spans at all. */
     tracing: z.boolean(),
+    /** Whether all of the repository's configuration of OpenCode counts, its plugins included. */
+    trustRepositoryConfig: z.boolean().optional(),
     /** How long a turn may go without any event of the agent before it is ended as stuck. */
     stuckTurnMs: millis,
     /** The runner's own defaults where an older peer says nothing. */

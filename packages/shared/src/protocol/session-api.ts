@@ -76,6 +76,13 @@ export const CreateSession = z.strictObject({
   repoUrl: RepoUrl.optional(),
   branch: GitRef.optional(),
   ref: GitRef.optional(),
+  trustRepositoryConfig: z
+    .boolean()
+    .describe(
+      "Whether all of the configuration of OpenCode that the repository holds counts: its plugins, tools, MCP servers and " +
+        "providers run beside the keys of models. Otherwise only its text does: instructions, commands, agents, skills",
+    )
+    .optional(),
   title: z.string().min(1).max(200).optional(),
   prompt: z.string().min(1).max(MAX_CONTENT_LENGTH).describe("The first message").optional(),
   model: Model.optional(),

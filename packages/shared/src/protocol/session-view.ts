@@ -84,6 +84,8 @@ export const SessionView = z.object({
   repoUrl: z.string().optional(),
   branch: z.string().optional(),
   ref: z.string().optional(),
+  /** Whether all of the repository's configuration of the agent counts; absent where only its text does. */
+  trustRepositoryConfig: z.boolean().optional(),
   model: z.string().optional(),
   models: z.array(z.string()),
   queueMode: z.enum(QUEUE_MODES),

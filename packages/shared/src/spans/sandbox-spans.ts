@@ -120,7 +120,7 @@ export const SANDBOX_SPANS = {
     emitters: ["runner"],
     parents: ["valet.runner.bootstrap", "valet.turn", "valet.workflow.step {name}", "root"],
     required: ["valet.opencode.restart"],
-    optional: ["valet.opencode.version"],
+    optional: ["valet.opencode.version", "valet.opencode.repository_config"],
     errors: endedBy("opencode_start"),
     links: ["caused_by"],
   },

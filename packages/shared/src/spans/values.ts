@@ -66,6 +66,12 @@ export const BROKER_CALLS = ["create", "snapshot", "restore", "terminate"] as co
 export type BrokerCall = (typeof BROKER_CALLS)[number];
 
 /** Where a model call's start time was read: `valet.llm.start_source`. */
+/**
+ * What of a repository's configuration OpenCode was started with: its text, all of it because the session trusts it, or nothing
+ * because OpenCode did not start with it.
+ */
+export const REPOSITORY_CONFIGS = ["text", "trusted", "dropped"] as const;
+
 export const START_SOURCES = ["hook", "event"] as const;
 export type StartSource = (typeof START_SOURCES)[number];
 

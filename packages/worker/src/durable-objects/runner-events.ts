@@ -126,6 +126,7 @@ export class RunnerEvents implements RunnerLinkEvents {
   #sendConfig(): void {
     const { state, transactions, link, modelAccess, captureContent, tracing, stuckTurnMs, turnBounds } = this.#options;
     const { id: sessionId, generation, link: linkRecord } = state.record;
+    const { trustRepositoryConfig } = state.record;
     const { clockOffsetMs, hasSecrets = false } = linkRecord;
     const asked = [state.record.model, ...state.record.models].filter((model) => model !== undefined);
     const access = withModels(modelAccess, asked);
@@ -139,6 +140,7 @@ export class RunnerEvents implements RunnerLinkEvents {
     transactions.afterCommit(() => {
       link().send({
         ...{ type: "config", sessionId, generation, ...work },
+        ...(trustRepositoryConfig === true && { trustRepositoryConfig }),
         ...(clockOffsetMs !== undefined && { clockOffsetMs }),
         ...(hasSecrets && { hasSecrets }),
       });

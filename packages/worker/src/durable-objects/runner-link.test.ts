@@ -48,6 +48,17 @@ describe("who may connect", () => {
     });
   });
 
+  test("it is told that the repository's configuration counts only where the session says so", async () => {
+    const [trusting, other] = [new TestSession(), new TestSession()];
+    await trusting.create({ repoUrl: "https://git.example/a.git", trustRepositoryConfig: true });
+    await other.create({ repoUrl: "https://git.example/a.git" });
+    expect(await (await (await trusting.connect()).hello()).next("config")).toMatchObject({
+      trustRepositoryConfig: true,
+    });
+    expect(await trusting.view()).toMatchObject({ trustRepositoryConfig: true });
+    expect(await (await (await other.connect()).hello()).next("config")).not.toHaveProperty("trustRepositoryConfig");
+  });
+
   test("nobody with another token", async () => {
     const session = new TestSession();
     await session.create();

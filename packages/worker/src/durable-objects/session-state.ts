@@ -13,6 +13,8 @@ export interface SessionSettings {
   readonly repoUrl?: string;
   readonly branch?: string;
   readonly ref?: string;
+  /** Whether all of the repository's configuration of the agent counts. */
+  readonly trustRepositoryConfig?: boolean;
   readonly model?: string;
   readonly models: readonly string[];
   readonly queueMode: QueueMode;

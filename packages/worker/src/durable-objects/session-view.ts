@@ -21,7 +21,7 @@ export function viewSession(
   exportProblem: ExportProblem | undefined,
 ): SessionView {
   const { id, state, title, repoUrl, branch, ref, model, models, queueMode, idleTimeoutMs, parentSessionId } = record;
-  const { errorType, sandbox, generation, createdMs, updatedMs } = record;
+  const { errorType, trustRepositoryConfig, sandbox, generation, createdMs, updatedMs } = record;
   const failure = failureOfSession(record);
   return {
     ...{ id, status: state, models: [...models], queueMode, idleTimeoutMs, generation },
@@ -32,6 +32,7 @@ export function viewSession(
     ...(repoUrl !== undefined && { repoUrl: shownRepoUrl(repoUrl) }),
     ...(branch !== undefined && { branch }),
     ...(ref !== undefined && { ref }),
+    ...(trustRepositoryConfig === true && { trustRepositoryConfig }),
     ...(model !== undefined && { model }),
     ...(parentSessionId !== undefined && { parentSessionId }),
     ...(sandbox !== undefined && { sandbox }),

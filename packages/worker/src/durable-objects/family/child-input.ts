@@ -28,6 +28,8 @@ export function childInput(
     ...(model !== undefined && { model }),
     ...(isOwnRepo ? ownRepo : { repoUrl: repo }),
     ...(branch !== undefined && { branch }),
+    // What the agent names is not what the person has trusted.
+    ...(isOwnRepo && branch === undefined && parent.trustRepositoryConfig === true && { trustRepositoryConfig: true }),
   };
   const [issue] = CreateSession.safeParse(input).error?.issues ?? [];
   if (issue !== undefined) return { ok: false, error: `${issue.path.join(".")}: ${issue.message}` };

@@ -1,0 +1,283 @@
+/**
+ * What counts of the configuration of OpenCode that a repository holds. OpenCode itself never reads it: it would send our keys
+ * where the repository says, run its plugins beside them and write into it. The runner reads it and writes what counts into
+ * OpenCode's own folder, which takes precedence over nothing of ours.
+ *
+ * Of a repository that the session does not trust that is text: instructions, commands and agents. Of one that it trusts it is
+ * all but what would send our keys elsewhere or decide what the agent may do.
+ */
+import { lstatSync, readdirSync, readFileSync, realpathSync } from "node:fs";
+import { isAbsolute, join, relative, resolve, sep } from "node:path";
+import { pathToFileURL } from "node:url";
+
+type Json = Record<string, unknown>;
+
+/** Markdown files that OpenCode reads from a folder of configuration, by their place there. */
+export type TextFiles = ReadonlyMap<string, string>;
+
+export interface RepositoryConfig {
+  /** For `opencode.json`. */
+  readonly settings: Json;
+  readonly files: TextFiles;
+  /** Files that could not be read, from the repository's root. */
+  readonly unreadable: readonly string[];
+}
+
+const FOLDER = ".opencode";
+const CONFIG_FILES = ["opencode.json", "opencode.jsonc"];
+/** The first that is there is read, as OpenCode does. */
+const INSTRUCTIONS = ["AGENTS.md", "CLAUDE.md", "CONTEXT.md"];
+const SKILL_FOLDERS = ["skill", "skills"];
+/** What a text may say besides itself: nothing of models, permissions or tools. */
+const TEXT_FIELDS = {
+  command: ["description", "agent", "subtask"],
+  agent: ["description", "mode", "temperature", "top_p"],
+} as const;
+/** What is wrong with a field is no reason for OpenCode to fail at all of its configuration. */
+const IS_VALID: Readonly<Record<string, (value: unknown) => boolean>> = {
+  description: (value) => typeof value === "string",
+  agent: (value) => typeof value === "string",
+  subtask: (value) => typeof value === "boolean",
+  mode: (value) => value === "primary" || value === "subagent" || value === "all",
+  temperature: (value) => typeof value === "number" && value >= 0 && value <= 2,
+  top_p: (value) => typeof value === "number" && value >= 0 && value <= 1,
+};
+/** OpenCode's own agents keep their part in it, whatever a text says. */
+const BUILT_IN_AGENTS = new Set(["build", "plan", "general", "explore", "title", "summary", "compaction"]);
+const TEXT_FOLDERS: Readonly<Record<string, keyof typeof TEXT_FIELDS>> = {
+  ...{ command: "command", commands: "command" },
+  ...{ agent: "agent", agents: "agent" },
+};
+const MAX_FILE_BYTES = 256 * 1024;
+const MAX_FILES = 500;
+const MAX_DEPTH = 8;
+/** Keys of a repository's configuration that count for no session. What is left out of providers: {@link ownProviders}. */
+const PINNED = [
+  "small_model",
+  "permission",
+  "tools",
+  "server",
+  "enterprise",
+  "disabled_providers",
+  "enabled_providers",
+];
+const PINNED_OF_AGENTS = ["permission", "tools"];
+/** The providers that we have keys for. */
+const OUR_PROVIDERS = new Set([
+  ...["valet", "anthropic", "openai", "google", "groq", "mistral", "openrouter", "xai", "deepseek"],
+]);
+
+export interface ReadOptions {
+  readonly workspace: string;
+  readonly isTrusted: boolean;
+  /** Environment variables that hold secrets of ours. */
+  readonly secretVariables: readonly string[];
+}
+
+/** Reads what counts. Never throws. */
+export function readRepositoryConfig(options: ReadOptions): RepositoryConfig {
+  const { workspace, isTrusted } = options;
+  const unreadable: string[] = [];
+  const settings: Json = { instructions: instructionsOf(workspace), skills: { paths: skillsOf(workspace) } };
+  const files = new Map(isTrusted ? [] : textFilesOf(workspace));
+  for (const name of configFiles(workspace)) {
+    const text = readInside(workspace, name);
+    const parsed =
+      text === undefined ? undefined : parseConfig(isTrusted ? resolveVariables(text, name, options) : text);
+    if (parsed === undefined) unreadable.push(name);
+    else if (isTrusted) merge(settings, trustedSettings(parsed, name, workspace));
+    else for (const [path, content] of inlineTexts(parsed)) if (!files.has(path)) files.set(path, content);
+  }
+  return { settings, files, unreadable };
+}
+
+function configFiles(workspace: string): string[] {
+  return ["", FOLDER]
+    .flatMap((folder) => CONFIG_FILES.map((name) => join(folder, name)))
+    .filter((name) => lstatSync(join(workspace, name), { throwIfNoEntry: false }) !== undefined);
+}
+
+function instructionsOf(workspace: string): string[] {
+  const name = INSTRUCTIONS.find((each) => readInside(workspace, each) !== undefined);
+  return name === undefined ? [] : [join(workspace, name)];
+}
+
+function skillsOf(workspace: string): string[] {
+  return SKILL_FOLDERS.map((name) => join(workspace, FOLDER, name)).filter((path) => isInside(workspace, path));
+}
+
+/** Its commands and agents as files, without what is not text. */
+function* textFilesOf(workspace: string): Generator<[string, string]> {
+  let count = 0;
+  for (const [folder, kind] of Object.entries(TEXT_FOLDERS)) {
+    for (const path of markdownIn(join(workspace, FOLDER, folder))) {
+      const text = readInside(workspace, join(FOLDER, folder, path));
+      if (text === undefined || count++ >= MAX_FILES) continue;
+      const { data, body } = splitFrontMatter(text);
+      yield [join(folder, path), textFile(kind, path.slice(0, -".md".length), data, body)];
+    }
+  }
+}
+
+/** Commands and agents that stand in a file of configuration. What refers to variables or files is no mere text. */
+function* inlineTexts(config: Json): Generator<[string, string]> {
+  for (const [kind, body] of [
+    ["command", "template"],
+    ["agent", "prompt"],
+  ] as const) {
+    for (const [name, each] of Object.entries(objectOf(config[kind]))) {
+      const definition = objectOf(each);
+      const text = definition[body];
+      if (typeof text !== "string" || !/^[\w-]{1,100}$/.test(name) || /\{(?:env|file):/.test(text)) continue;
+      yield [`${kind}/${name}.md`, textFile(kind, name, definition, text)];
+    }
+  }
+}
+
+function textFile(kind: keyof typeof TEXT_FIELDS, name: string, data: Json, body: string): string {
+  const isBuiltIn = kind === "agent" && BUILT_IN_AGENTS.has(name);
+  const kept = TEXT_FIELDS[kind].filter((field) => IS_VALID[field]?.(data[field]) && !(isBuiltIn && field === "mode"));
+  return markdown(Object.fromEntries(kept.map((field) => [field, data[field]])), body);
+}
+
+/** JSON is YAML. */
+function markdown(data: Json, body: string): string {
+  const lines = Object.entries(data).map(([field, value]) => `${JSON.stringify(field)}: ${JSON.stringify(value)}\n`);
+  return `---\n${lines.join("")}---\n${body}`;
+}
+
+/** An agent's file of a trusted repository without what is not the repository's to decide. */
+export function withoutPinned(text: string): string {
+  const { data, body } = splitFrontMatter(text);
+  return PINNED_OF_AGENTS.some((key) => key in data) ? markdown(without(data, PINNED_OF_AGENTS), body) : text;
+}
+
+function splitFrontMatter(text: string): { data: Json; body: string } {
+  const match = /^---\r?\n(.*?)\r?\n?---[ \t]*(?:\r?\n|$)(.*)$/s.exec(text);
+  if (match === null) return { data: {}, body: text };
+  try {
+    return { data: objectOf(Bun.YAML.parse(match[1] as string)), body: match[2] as string };
+  } catch {
+    return { data: {}, body: match[2] as string };
+  }
+}
+
+function trustedSettings(config: Json, name: string, workspace: string): Json {
+  const kept: Json = Object.fromEntries(Object.entries(config).filter(([key]) => !PINNED.includes(key)));
+  for (const key of ["agent", "mode"]) {
+    if (kept[key] !== undefined)
+      kept[key] = mapValues(objectOf(kept[key]), (agent) => without(agent, PINNED_OF_AGENTS));
+  }
+  if (kept.provider !== undefined) kept.provider = ownProviders(objectOf(kept.provider));
+  const folder = join(workspace, name, "..");
+  if (Array.isArray(kept.plugin)) kept.plugin = kept.plugin.map((plugin) => absolutePlugin(plugin, folder));
+  if (Array.isArray(kept.instructions)) {
+    kept.instructions = kept.instructions.flatMap((pattern) => absoluteInstructions(pattern, workspace));
+  }
+  return kept;
+}
+
+/** Providers of the repository's own, which read no key of ours from the environment. */
+function ownProviders(providers: Json): Json {
+  const own = Object.entries(providers).filter(([id]) => !OUR_PROVIDERS.has(id));
+  return Object.fromEntries(own.map(([id, provider]) => [id, { ...objectOf(provider), env: [] }]));
+}
+
+function absolutePlugin(plugin: unknown, folder: string): unknown {
+  if (Array.isArray(plugin)) return [absolutePlugin(plugin[0], folder), ...plugin.slice(1)];
+  if (typeof plugin !== "string" || !/^\.{1,2}\//.test(plugin)) return plugin;
+  return pathToFileURL(resolve(folder, plugin)).href;
+}
+
+/** OpenCode looks for relative ones in its own folder only. */
+function absoluteInstructions(pattern: unknown, workspace: string): unknown[] {
+  if (typeof pattern !== "string") return [];
+  if (isAbsolute(pattern) || pattern.startsWith("~/") || /^https?:/.test(pattern)) return [pattern];
+  try {
+    return [...new Bun.Glob(pattern).scanSync({ cwd: workspace, dot: true })]
+      .sort()
+      .map((path) => join(workspace, path));
+  } catch {
+    return [];
+  }
+}
+
+/** Files that it names are taken from where it stands; variables that hold our secrets are empty. */
+function resolveVariables(text: string, name: string, { workspace, secretVariables }: ReadOptions): string {
+  const folder = join(workspace, name, "..");
+  return text
+    .replace(/\{env:([^}]+)\}/g, (whole, variable: string) => (secretVariables.includes(variable) ? "" : whole))
+    .replace(/\{file:(?!~\/|\/)([^}]+)\}/g, (_, path: string) => `{file:${resolve(folder, path)}}`);
+}
+
+function parseConfig(text: string): Json | undefined {
+  try {
+    const parsed: unknown = Bun.JSONC.parse(text);
+    return typeof parsed === "object" && parsed !== null && !Array.isArray(parsed) ? (parsed as Json) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Lists are joined, objects merged, all else replaced. */
+function merge(into: Json, from: Json): void {
+  for (const [key, value] of Object.entries(from)) {
+    const old = into[key];
+    if (Array.isArray(old) && Array.isArray(value)) into[key] = [...new Set([...old, ...value])];
+    else if (isObject(old) && isObject(value)) merge(old, value);
+    else into[key] = value;
+  }
+}
+
+/** A file of the workspace: no link out of it, nothing that is no file. */
+function readInside(workspace: string, name: string): string | undefined {
+  const path = join(workspace, name);
+  try {
+    if (!isInside(workspace, path)) return undefined;
+    const stats = lstatSync(realpathSync(path));
+    return stats.isFile() && stats.size <= MAX_FILE_BYTES ? readFileSync(path, "utf8") : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isInside(workspace: string, path: string): boolean {
+  try {
+    const place = relative(realpathSync(workspace), realpathSync(path));
+    return place !== ".." && !place.startsWith(`..${sep}`) && !isAbsolute(place);
+  } catch {
+    return false;
+  }
+}
+
+function markdownIn(folder: string, depth = 0): string[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true })
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
+      .flatMap((entry) => {
+        if (entry.isDirectory() && depth < MAX_DEPTH) {
+          return markdownIn(join(folder, entry.name), depth + 1).map((path) => join(entry.name, path));
+        }
+        return entry.isFile() && entry.name.endsWith(".md") ? [entry.name] : [];
+      })
+      .slice(0, MAX_FILES);
+  } catch {
+    return [];
+  }
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function objectOf(value: unknown): Json {
+  return isObject(value) ? value : {};
+}
+
+function mapValues(object: Json, map: (value: Json) => Json): Json {
+  return Object.fromEntries(Object.entries(object).map(([key, value]) => [key, map(objectOf(value))]));
+}
+
+function without(object: Json, keys: readonly string[]): Json {
+  return Object.fromEntries(Object.entries(object).filter(([key]) => !keys.includes(key)));
+}

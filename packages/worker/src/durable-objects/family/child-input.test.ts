@@ -1,0 +1,15 @@
+import { expect, test } from "vitest";
+import type { SessionRecord } from "../session-state.ts";
+import { childInput } from "./child-input.ts";
+
+const parent = {
+  ...{ id: "ses_01arz3ndektsv4rrffq69g5fav", repoUrl: "https://git.example/a.git", models: [], idleTimeoutMs: 1000 },
+  ...{ branch: "main", trustRepositoryConfig: true },
+} as unknown as SessionRecord;
+const inputOf = (request: object) => childInput({ prompt: "Count.", ...request }, parent, false);
+
+test("a child trusts the repository's configuration where its parent does and the agent names nothing else", () => {
+  expect(inputOf({})).toMatchObject({ ok: true, input: { trustRepositoryConfig: true } });
+  expect(inputOf({ branch: "other" })).not.toHaveProperty("input.trustRepositoryConfig");
+  expect(inputOf({ repo: "https://git.example/b.git" })).not.toHaveProperty("input.trustRepositoryConfig");
+});
