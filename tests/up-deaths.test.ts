@@ -152,6 +152,19 @@ describe("a Worker's end", () => {
     expect(await answers(up)).toBe(true);
   }, 60_000);
 
+  test("is not for the terminal to bring about: Ctrl-C reaches `up` and its Worker, and only `up` acts on it", async () => {
+    const state = temporaryState();
+    const up = await startUp(state);
+    const [pid] = workersOf(state);
+    process.kill(pid as number, "SIGINT");
+    process.kill(pid as number, "SIGHUP");
+    expect(await answers(up)).toBe(true);
+    expect(workersOf(state)).toEqual([pid]);
+    expect(await endUp(up, "SIGINT")).toBe(0);
+    expect(up.log()).not.toContain("crashed");
+    expect(workersOf(state)).toEqual([]);
+  }, 60_000);
+
   test("is `up`'s, with a reason, when it cannot be started again", async () => {
     const state = temporaryState();
     const up = await startUp(state);

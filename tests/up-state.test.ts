@@ -29,6 +29,15 @@ async function refusal(state: string): Promise<string> {
   return said;
 }
 
+/** What `valet doctor` says of the system that runs on a state. */
+async function systemFinding(state: string): Promise<{ state: string; detail: string }> {
+  const child = valet(["--state", state, "doctor", "--json"]);
+  let output = "";
+  child.stdout?.on("data", (chunk) => (output += chunk));
+  await new Promise((closed) => child.once("close", closed));
+  return JSON.parse(output).findings.find(({ name }: { name: string }) => name === "system");
+}
+
 describe("the state directory", () => {
   test(
     "is closed to other users, also when it was there and open, and all that the Worker writes is its owner's",
@@ -61,6 +70,7 @@ describe("the state directory", () => {
     const state = temporaryState();
     writeFileSync(join(state, "format.json"), JSON.stringify(format));
     expect(await refusal(state)).toContain(sentence);
+    expect((await systemFinding(state)).detail).toContain(sentence);
     // Nothing of it was touched.
     expect(existsSync(join(state, "secrets.json"))).toBe(false);
   });
@@ -70,6 +80,30 @@ describe("the state directory", () => {
     writeFileSync(state, "");
     expect(await refusal(state)).toContain("The state directory cannot be used");
   });
+});
+
+describe("doctor", () => {
+  test(
+    "tells a system that runs from one that hangs and from none",
+    async () => {
+      const state = temporaryState();
+      const up = await startUp(state);
+      expect(await systemFinding(state)).toMatchObject({ state: "ok" });
+      const [pid] = workersOf(state);
+      process.kill(pid as number, "SIGSTOP");
+      expect(await systemFinding(state)).toMatchObject({
+        state: "missing",
+        detail: expect.stringContaining(`runs on ${state}, but does not answer`),
+      });
+      await endUp(up, "SIGKILL");
+      await until("the Worker's end", () => workersOf(state).length === 0);
+      expect(await systemFinding(state)).toMatchObject({
+        state: "note",
+        detail: expect.stringContaining("nothing runs"),
+      });
+    },
+    TIMEOUT_MS,
+  );
 });
 
 describe("the environment", () => {

@@ -44,10 +44,19 @@ export class ValetProcess {
     return new ValetProcess(child, stateDir, new ApiClient(JSON.parse(String(line))));
   }
 
-  async stop(): Promise<void> {
-    if (this.#child.exitCode !== null) return;
+  stop(): Promise<void> {
+    return this.#end("SIGTERM");
+  }
+
+  /** Kills `valet up` itself; what it started ends by other means. */
+  crash(): Promise<void> {
+    return this.#end("SIGKILL");
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const ended = once(this.#child, "exit");
-    this.#child.kill("SIGTERM");
+    this.#child.kill(signal);
     await ended;
   }
 

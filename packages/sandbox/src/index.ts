@@ -9,4 +9,4 @@ export { capacityOf, type MachineCapacity, machineCapacity } from "./capacity.ts
 export { hideEnvironment } from "./local/hide-environment.ts";
 export { makePrivateDirectory } from "./local/private-directory.ts";
 export { findProcessesWith, isAlive, listProcesses, type ProcessIdentity } from "./local/process-table.ts";
-export { lockDirectory } from "./local/state-lock.ts";
+export { isDirectoryLocked, lockDirectory } from "./local/state-lock.ts";

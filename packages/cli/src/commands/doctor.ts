@@ -1,8 +1,9 @@
 import { execFile } from "node:child_process";
-import { realpathSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { isDirectoryLocked } from "@valet/sandbox";
 import { Health } from "@valet/shared/protocol/session-api";
 import type { Command } from "commander";
 import { checkTelemetry, type Finding } from "../check-telemetry.ts";
@@ -10,6 +11,8 @@ import { type GlobalOptions, print, printJson } from "../context.ts";
 import { ExitCode } from "../errors.ts";
 import { BUN, RUNNER } from "../system/programs.ts";
 import { readConnection } from "../system/state.ts";
+import { UP_ROLE } from "../system/state-directory.ts";
+import { openableFormat } from "../system/state-format.ts";
 
 const run = promisify(execFile);
 
@@ -85,6 +88,12 @@ async function checkModel(): Promise<Finding> {
 async function checkSystem(stateDir: string): Promise<Finding> {
   const connection = readConnection(stateDir);
   const idle: Finding = { name: "system", state: "note", detail: `nothing runs on ${stateDir}: pnpm valet up` };
+  if (!existsSync(stateDir)) return idle;
+  try {
+    openableFormat(stateDir);
+  } catch (error) {
+    return { name: "system", state: "missing", detail: (error as Error).message };
+  }
   if (connection === undefined) return idle;
   try {
     const response = await fetch(`${connection.url}/api/health`, { signal: AbortSignal.timeout(5000) });
@@ -95,6 +104,8 @@ async function checkSystem(stateDir: string): Promise<Finding> {
     const detail = `runs at ${connection.url}; spans of ${sessions} ${sessions === 1 ? "session" : "sessions"} do not reach the backend since ${since} (${reason}; ${waitingSpans} wait): mend what \`backend\` says, then \`pnpm valet resend --all\``;
     return { name: "system", state: "missing", detail };
   } catch {
-    return idle;
+    if (!(await isDirectoryLocked(stateDir, UP_ROLE))) return idle;
+    const detail = `\`valet up\` runs on ${stateDir}, but does not answer at ${connection.url}: see what it prints, or end it and start it again`;
+    return { name: "system", state: "missing", detail };
   }
 }

@@ -12,7 +12,9 @@ export async function freePort(wanted = 0): Promise<number> {
   try {
     await once(server, "listening");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EADDRINUSE") throw new UserError(`Port ${wanted} is taken.`);
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EADDRINUSE") throw new UserError(`Port ${wanted} is taken.`);
+    if (code === "EACCES") throw new UserError(`Port ${wanted} may not be used by this user. Name one above 1023.`);
     throw error;
   }
   const { port } = server.address() as AddressInfo;

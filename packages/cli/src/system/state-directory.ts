@@ -2,6 +2,9 @@ import { join, resolve } from "node:path";
 import { makePrivateDirectory } from "@valet/sandbox";
 import { UserError } from "../errors.ts";
 
+/** As what `up` holds its state directory. */
+export const UP_ROLE = "valet-up";
+
 export interface StateDirectory {
   readonly path: string;
   /** For the sandbox broker. */

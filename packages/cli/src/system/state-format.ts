@@ -24,7 +24,7 @@ const Format = z.object({ format: z.int().positive() });
  * The format of a state directory; `undefined` where nothing has been written yet.
  * @throws UserError when its file cannot be read
  */
-export function readFormat(path: string): number | undefined {
+function readFormat(path: string): number | undefined {
   const file = join(path, FILE);
   if (!existsSync(file)) return existsSync(join(path, "secrets.json")) ? 0 : undefined;
   const format = readJson(file, Format)?.format;
@@ -37,10 +37,10 @@ export function readFormat(path: string): number | undefined {
 }
 
 /**
- * Brings a state directory to this version's format. To be called by whoever holds its lock.
+ * The format of a state directory that this version can open.
  * @throws UserError when a newer version wrote it, or its format cannot be told
  */
-export function upgradeState(path: string): void {
+export function openableFormat(path: string): number | undefined {
   const found = readFormat(path);
   if (found !== undefined && found > STATE_FORMAT) {
     throw new UserError(
@@ -48,6 +48,15 @@ export function upgradeState(path: string): void {
         "Use that version, or another state directory with --state.",
     );
   }
+  return found;
+}
+
+/**
+ * Brings a state directory to this version's format. To be called by whoever holds its lock.
+ * @throws UserError as {@link openableFormat}
+ */
+export function upgradeState(path: string): void {
+  const found = openableFormat(path);
   // What format 0 kept of its Worker's process; it is found by other means now.
   if (found === 0) rmSync(join(path, "workerd.json"), { force: true });
   if (found !== STATE_FORMAT) writeJson(join(path, FILE), { format: STATE_FORMAT });

@@ -5,11 +5,12 @@ import type { ShippedScenario } from "@valet/scripted-model";
 import { UserError } from "../errors.ts";
 import { capacityVariables, chooseCapacity, type WantedCapacity } from "./capacity.ts";
 import { ensureToken, prepareDatabase } from "./database.ts";
+import { diskError } from "./disk-error.ts";
 import { setUpModel } from "./model.ts";
 import { freePort } from "./ports.ts";
 import { BUN, BUN_FLAGS, RUNNER } from "./programs.ts";
 import { type Connection, readConnection, readSecrets, writeConnection, writeSecrets } from "./state.ts";
-import { openStateDirectory } from "./state-directory.ts";
+import { openStateDirectory, UP_ROLE } from "./state-directory.ts";
 import { upgradeState } from "./state-format.ts";
 import { startWorker } from "./worker.ts";
 import { WORKER_DIR } from "./worker-bundle.ts";
@@ -48,7 +49,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   const { stateDir, port: wantedPort, env, scenario, report = console.error } = options;
   const capacity = chooseCapacity(options.capacity ?? {}, env, machineCapacity());
   const state = openStateDirectory(stateDir);
-  const unlock = await lockDirectory(state.path, "valet-up");
+  const unlock = await lockDirectory(state.path, UP_ROLE);
   if (unlock === undefined) throw alreadyRunning(stateDir);
   const stops: (() => unknown)[] = [unlock];
   const stop = async () => {
@@ -98,7 +99,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     return { url, token, capacity, isScripted: model.scripted !== undefined, failed: failure.promise, stop };
   } catch (error) {
     await stop();
-    throw error;
+    throw diskError(state.path, error) ?? error;
   }
 }
 

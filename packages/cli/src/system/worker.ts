@@ -83,7 +83,8 @@ class WorkerLog extends Log {
   }
 
   override error(error: Error): void {
-    if (error instanceof MiniflareCoreError && error.code === "ERR_RUNTIME_FAILURE") this.#options.onFailure(error);
+    const isFailure = error instanceof MiniflareCoreError && error.code === "ERR_RUNTIME_FAILURE";
+    if (isFailure) this.#options.onFailure(error.cause instanceof Error ? error.cause : error);
     else this.#options.report(error.message);
   }
 }

@@ -53,4 +53,7 @@ if command -v flock >/dev/null; then
   done
 fi
 
+# A terminal sends these to the whole group; it is `up` that decides on the end, and workerd serves until then.
+trap '' INT HUP
+
 exec "$VALET_WORKERD" "$@"

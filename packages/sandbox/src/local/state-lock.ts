@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { statSync } from "node:fs";
-import { createServer, type Server } from "node:net";
+import { connect, createServer, type Server } from "node:net";
 
 /**
  * Holds a state directory for this process: a name that only one process of the machine can have at a time and that the
@@ -20,11 +20,9 @@ export async function lockStateDirectory(stateDir: string): Promise<() => void> 
  * @returns what unlocks it; `undefined` when another process holds it
  */
 export async function lockDirectory(path: string, role: string): Promise<(() => void) | undefined> {
-  const { dev, ino } = statSync(path);
   const server: Server = createServer((socket) => socket.destroy());
   try {
-    // A name that begins with NUL is in Linux' abstract namespace: no file (unix(7)).
-    server.listen({ path: `\0${role}/${dev}/${ino}` });
+    server.listen({ path: lockName(path, role) });
     await once(server, "listening");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
@@ -32,4 +30,24 @@ export async function lockDirectory(path: string, role: string): Promise<(() => 
   }
   server.unref();
   return () => server.close();
+}
+
+/** Whether a process holds the directory, in this role. */
+export async function isDirectoryLocked(path: string, role: string): Promise<boolean> {
+  const socket = connect({ path: lockName(path, role) });
+  try {
+    await once(socket, "connect");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** @throws where there is no such directory */
+function lockName(path: string, role: string): string {
+  const { dev, ino } = statSync(path);
+  // A name that begins with NUL is in Linux' abstract namespace: no file (unix(7)).
+  return `\0${role}/${dev}/${ino}`;
 }
