@@ -3,8 +3,9 @@ import { MAX_REQUEST_BYTES } from "@valet/shared/protocol/session-api";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import packageJson from "../package.json" with { type: "json" };
 import { createRoutes } from "./http/context.ts";
-import { limitBody, limitChanges, requireSession, requireTicket, requireToken } from "./http/middleware.ts";
+import { limitChanges, requireSession, requireTicket, requireToken } from "./http/middleware.ts";
 import { problem, toApiError, toResponse } from "./http/problem.ts";
+import { readBody } from "./http/request-body.ts";
 import { logFailure } from "./log-failure.ts";
 import { agentRequests } from "./routes/agent-requests.ts";
 import { health } from "./routes/health.ts";
@@ -21,11 +22,16 @@ import { workflows } from "./routes/workflows.ts";
 const DESCRIPTION = `Hosted coding-agent sessions. Bodies are JSON, at most ${MAX_REQUEST_BYTES} bytes; times are ISO 8601 UTC,
 durations milliseconds in fields that end in \`_ms\` or \`Ms\`. Send \`traceparent\` and the session's trace goes on from yours.`;
 
+/** What the log says of an answer, where it can say more than that a request failed. */
+const WHAT_FAILED: { readonly [status: number]: string | undefined } = {
+  507: "a request was refused: there is no room on the disk or in the database",
+};
+
 export function createApp() {
   const app = createRoutes();
   app.onError((error) => {
     const known = toApiError(error);
-    if (known.problem.status >= 500) logFailure("a request failed", error);
+    if (known.problem.status >= 500) logFailure(WHAT_FAILED[known.problem.status] ?? "a request failed", error);
     return toResponse(known);
   });
   app.notFound(() => toResponse(problem("not-found")));
@@ -52,7 +58,7 @@ export function createApp() {
       onMethodNotAllowed: (_, methods) => toResponse(problem("method-not-allowed", {}, { allow: methods.join(", ") })),
     }),
   );
-  app.use("/api/*", limitChanges, limitBody);
+  app.use("/api/*", limitChanges, readBody);
   app.use("/api/sessions/:id/*", requireSession);
   for (const routes of [
     ...[sessions, messages, workflows, lifecycle, agentRequests, traces, turns, resend, tickets, clientSocket],

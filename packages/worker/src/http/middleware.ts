@@ -1,7 +1,6 @@
 /** What every request of the API goes through before its route. */
-import { MAX_REQUEST_BYTES, SessionId } from "@valet/shared/protocol/session-api";
+import { SessionId } from "@valet/shared/protocol/session-api";
 import { wallClock } from "@valet/shared/tracing";
-import { bodyLimit } from "hono/body-limit";
 import { matchedRoutes } from "hono/route";
 import { redeemTicket } from "../auth/tickets.ts";
 import { bearerToken, ownerOfToken } from "../auth/tokens.ts";
@@ -72,14 +71,6 @@ export const requireSession: AppMiddleware = async (c, next) => {
   c.var.trace?.describeSession(id.data);
   await next();
 };
-
-/** Refuses a body that is too large without holding it. */
-export const limitBody: AppMiddleware = bodyLimit({
-  maxSize: MAX_REQUEST_BYTES,
-  onError: () => {
-    throw problem("body-too-large", { detail: `at most ${MAX_REQUEST_BYTES} bytes` });
-  },
-});
 
 export function isUpgrade(c: AppContext): boolean {
   return c.req.header("upgrade")?.toLowerCase() === "websocket";

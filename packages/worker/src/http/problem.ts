@@ -3,6 +3,7 @@ import type { ProblemView } from "@valet/shared/protocol/session-api";
 import { HTTPException } from "hono/http-exception";
 import type { ZodError } from "zod";
 import type { Problem, Result } from "../durable-objects/result.ts";
+import { isStorageFull, isStorageLost } from "./storage-full.ts";
 
 const PROBLEMS = {
   "invalid-input": [400, "The input is not valid"],
@@ -10,13 +11,17 @@ const PROBLEMS = {
   unauthorized: [401, "A valid bearer token is needed"],
   "not-found": [404, "There is nothing here"],
   "session-not-found": [404, "No such session"],
+  "request-timeout": [408, "The body took too long to arrive"],
   "method-not-allowed": [405, "The method is not allowed here"],
   "body-too-large": [413, "The body is too large"],
   "unsupported-media-type": [415, "The body must be application/json"],
   "upgrade-required": [426, "This address takes WebSockets"],
   "too-many-requests": [429, "Too many requests"],
+  // Nobody reads this one. The status is nginx's, and is known for it.
+  "client-closed-request": [499, "The request ended before it was complete"],
   internal: [500, "The server failed"],
   unavailable: [503, "The session cannot be reached now"],
+  "storage-full": [507, "The server has no room to store anything"],
 } as const satisfies Record<string, readonly [number, string]>;
 export type ProblemName = keyof typeof PROBLEMS;
 
@@ -71,11 +76,16 @@ export function toApiError(error: unknown): ApiError {
   // What the router's validators throw before they look at a field.
   if (error instanceof HTTPException && error.status === 400) return problem("malformed-json");
   if (error instanceof HTTPException && error.status === 415) return problem("unsupported-media-type");
+  if (isStorageFull(error)) return problem("storage-full", { detail: `Its disk or database is full. ${NOT_KEPT}` });
+  if (isStorageLost(error))
+    return problem("storage-full", { detail: `Its storage failed: the disk may be full. ${NOT_KEPT}` });
   const { overloaded, retryable } = (error ?? {}) as ObjectError;
   if (overloaded) return problem("unavailable", { detail: "It has too much to do." }, { "retry-after": "10" });
   if (retryable) return problem("unavailable", { detail: "Try again." }, { "retry-after": "1" });
   return problem("internal");
 }
+
+const NOT_KEPT = "Nothing of this request was kept, and nothing else is lost: make room and send it again.";
 
 /** How the platform says that a call did not reach its object (Durable Objects, "Error handling"). */
 interface ObjectError {

@@ -1,0 +1,79 @@
+/** A disk without room. The texts are what workerd said on one (SQLite in an object, and D1 as it is locally). */
+import { createExecutionContext, runInDurableObject, waitOnExecutionContext } from "cloudflare:test";
+import { ProblemView } from "@valet/shared/protocol/session-api";
+import { expect, test, vi } from "vitest";
+import { call, createSession, ORIGIN, signIn } from "../../test/api.ts";
+import { bindings } from "../../test/bindings.ts";
+import { createApp } from "../app.ts";
+import { toApiError } from "./problem.ts";
+
+const failed = (message: string, more: object = {}) => Object.assign(new Error(message), more);
+
+test.each([
+  failed("database or disk is full: SQLITE_FULL", { durableObjectReset: true }),
+  failed("D1_ERROR: database or disk is full: SQLITE_FULL"),
+  failed("D1_ERROR: Exceeded maximum DB size"),
+  failed("ENOSPC: no space left on device, write", { code: "ENOSPC" }),
+  failed("the session failed", { cause: failed("database or disk is full: SQLITE_FULL") }),
+  failed("internal error; reference = h8ffp6uu38nnve8unp9rpojo", { remote: true, durableObjectReset: true }),
+])("%s is a 507 that says why", (error) => {
+  const { problem } = toApiError(error);
+  expect(problem).toMatchObject({ status: 507, type: "urn:valet:problem:storage-full" });
+  expect(problem.detail).toMatch(/full.*Nothing of this request was kept/s);
+});
+
+test.each([
+  failed("internal error; reference = h8ffp6uu38nnve8unp9rpojo"),
+  failed("Durable Object reset because its code was updated.", { durableObjectReset: true }),
+  failed("a disk is a disk"),
+])("%s is not", (error) => {
+  expect(toApiError(error).problem.status).not.toBe(507);
+});
+
+test("a message that finds the disk full is refused as such, and nothing of the session is lost", async () => {
+  const token = await signIn();
+  const { id } = await createSession(token, { prompt: "first" });
+  const path = `/api/sessions/${id}/messages`;
+  const stub = bindings.SESSION_AGENT.get(bindings.SESSION_AGENT.idFromName(id));
+  // SQLite says so itself once a database may not grow.
+  const full = await runInDurableObject(stub, (_object, { storage }) => {
+    const transaction = vi.spyOn(storage, "transactionSync").mockImplementation(() => {
+      throw failed("database or disk is full: SQLITE_FULL");
+    });
+    return transaction;
+  });
+  const log = vi.spyOn(console, "error").mockImplementation(() => {});
+  try {
+    const response = await call("POST", path, { token, body: { id: "m", content: "second" } });
+    expect(response.status).toBe(507);
+    expect(ProblemView.parse(await response.json()).type).toBe("urn:valet:problem:storage-full");
+    expect(log.mock.calls.flat().join("\n")).toContain("no room");
+  } finally {
+    full.mockRestore();
+    log.mockRestore();
+  }
+  const shown = async () => {
+    const { messages } = (await (await call("GET", path, { token })).json()) as { messages: { content: string }[] };
+    return messages.map(({ content }) => content);
+  };
+  expect(await shown()).toEqual(["first"]);
+  expect((await call("POST", path, { token, body: { id: "m", content: "second" } })).status).toBe(202);
+  expect(await shown()).toEqual(["first", "second"]);
+});
+
+test("so is a ticket that D1 has no room for", async () => {
+  const token = await signIn();
+  const { id } = await createSession(token);
+  const DB = {
+    prepare: bindings.DB.prepare.bind(bindings.DB),
+    batch: () => Promise.reject(failed("D1_ERROR: database or disk is full: SQLITE_FULL")),
+  };
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+  const request = new Request(`${ORIGIN}/api/tickets`, {
+    ...{ method: "POST", headers, body: JSON.stringify({ sessionId: id }) },
+  });
+  const ctx = createExecutionContext();
+  const response = await createApp().fetch(request, { ...bindings, DB } as never, ctx);
+  await waitOnExecutionContext(ctx);
+  expect(response.status).toBe(507);
+});
