@@ -12,6 +12,23 @@ test("below a session that has no sandbox stands why, and what to do", () => {
   );
 });
 
+test("below a session that cannot be put to sleep stands why, and when it is tried again", () => {
+  const times = { since: "2026-01-01T00:00:00.000Z", retryAt: "2026-01-01T00:03:00.000Z" };
+  const full = { errorType: "snapshot_failed", detail: "no space left on device", failures: 2, ...times } as const;
+  const spent = { turns: 0, cost_usd: 0, tokens_input: 0, tokens_output: 0 };
+  const session = {
+    status: "running",
+    agent: "idle",
+    createdAt: times.since,
+    queueLength: 0,
+    sleepProblem: full,
+  } as const;
+  const [, why] = familyLines({ sessions: [{ ...session, ...spent, id: "ses_a", depth: 0 }], total: spent });
+  expect(why).toBe(
+    "   stays awake: snapshot_failed (2 times): no space left on device. Tried again at 2026-01-01T00:03:00.000Z. Read the broker's log: the disk may be full, or a file in the workspace cannot be copied.",
+  );
+});
+
 test("a family is drawn as a tree with its costs and their sum", () => {
   const at = { status: "running", agent: "idle", createdAt: "2026-01-01T00:00:00.000Z" } as const;
   const spent = (turns: number, cost_usd: number) => ({ turns, cost_usd, tokens_input: 100, tokens_output: 10 });

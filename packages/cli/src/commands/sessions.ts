@@ -1,6 +1,7 @@
 import type { FailureView } from "@valet/shared/protocol/failure";
 import type { FamilyView } from "@valet/shared/protocol/session-api";
-import type { ExportProblemView } from "@valet/shared/protocol/session-view";
+import type { ExportProblemView, SessionView } from "@valet/shared/protocol/session-view";
+import { ERRORS } from "@valet/shared/spans";
 import type { Command } from "commander";
 import { type ApiClient, ApiError } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
@@ -66,24 +67,36 @@ interface ListedSession extends TreeSession {
   readonly capacityPlace?: number | undefined;
   readonly createdAt: string;
   readonly failure?: FailureView | undefined;
+  readonly sleepProblem?: SessionView["sleepProblem"] | undefined;
   readonly exportProblem?: ExportProblemView | undefined;
 }
 
 /**
- * One line a session, children below their parents and set in; below one that has no sandbox, why, and below one whose spans do
- * not reach the backend, since when.
+ * One line a session, children below their parents and set in; below one that has no sandbox, or cannot sleep, why, and below one
+ * whose spans do not reach the backend, since when.
  */
 export function sessionLines<S extends ListedSession>(sessions: readonly S[], more: (session: S) => string): string[] {
   return placeSessions(sessions).flatMap(({ session, depth }) => {
-    const { id, status, agent, queueLength, capacityPlace, createdAt, failure, exportProblem } = session;
+    const { id, status, agent, queueLength, capacityPlace, createdAt, failure, sleepProblem, exportProblem } = session;
     const queued = queueLength > 0 ? `, ${queueLength} queued` : "";
     const does = capacityPlace === undefined ? agent : placeText(capacityPlace);
     const name = depth === 0 ? id : `${"   ".repeat(depth - 1)}└─ ${id}`;
     const line = [name, `${status} (${does}${queued})`.padEnd(24), createdAt, more(session)].join("  ").trimEnd();
     const indent = "   ".repeat(depth + 1);
-    const lines = failure === undefined ? [line] : [line, `${indent}${failure.type}: ${failure.message}`];
-    return exportProblem === undefined ? lines : [...lines, `${indent}${exportProblemText(exportProblem)}`];
+    return [
+      line,
+      ...(failure === undefined ? [] : [`${indent}${failure.type}: ${failure.message}`]),
+      ...(sleepProblem === undefined ? [] : [indent + sleepProblemText(sleepProblem)]),
+      ...(exportProblem === undefined ? [] : [indent + exportProblemText(exportProblem)]),
+    ];
   });
+}
+
+/** Why a session stays awake, and what a person can do about it. */
+function sleepProblemText({ errorType, detail, failures, retryAt }: NonNullable<SessionView["sleepProblem"]>): string {
+  const { meaning, remedy } = ERRORS[errorType];
+  const times = failures === 1 ? "" : ` (${failures} times)`;
+  return `stays awake: ${errorType}${times}: ${detail ?? meaning}. Tried again at ${retryAt}. ${remedy ?? ""}`.trimEnd();
 }
 
 function exportProblemText({ since, reason, waitingSpans, stopped }: ExportProblemView): string {

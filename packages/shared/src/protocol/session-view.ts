@@ -91,6 +91,21 @@ export const SessionView = z.object({
   queueMode: z.enum(QUEUE_MODES),
   idleTimeoutMs: millis,
   parentSessionId: z.string().optional(),
+  /**
+   * Why a session that was to hibernate is still awake: no snapshot could be taken, and without one its files would be lost. It is
+   * tried again at `retryAt`, and each time it is asked to.
+   */
+  sleepProblem: z
+    .object({
+      errorType: z.enum(ERROR_TYPES),
+      /** The broker's own sentence. */
+      detail: z.string().optional(),
+      /** How often it has failed in a row, and since when. */
+      failures: count,
+      since: time,
+      retryAt: time,
+    })
+    .optional(),
   sandbox: z.object({ id: z.string(), driver: z.enum(SANDBOX_DRIVERS) }).optional(),
   /** What the agent does: `none` where there is no sandbox, `disconnected` where its runner is not there. */
   agent: z.enum(["none", "starting", "idle", "busy", "disconnected"]),

@@ -55,6 +55,7 @@ export const HIBERNATE_REASON_MEANINGS: Record<values.HibernateReason, string> =
   requested: "somebody asked",
   capacity: "it had nothing to do, longer than others, and another session waited for a sandbox",
   sandbox_stopped: "its sandbox had stopped, with its host or by itself; its files were kept",
+  retry: "one that could take no snapshot is tried again",
 };
 
 export const STAGE_MEANINGS: Record<values.SandboxStage, string> = {
@@ -69,7 +70,6 @@ export const STAGE_MEANINGS: Record<values.SandboxStage, string> = {
 export const TERMINATE_REASON_MEANINGS: Record<values.TerminateReason, string> = {
   requested: "somebody asked",
   sandbox_gone: "the sandbox was gone when it was to be hibernated",
-  snapshot_failed: "no snapshot could be taken",
   parent_session_terminated: "the parent session was terminated",
 };
 

@@ -70,17 +70,18 @@ export const SANDBOX_SPANS = {
     links: [],
   },
   "valet.sandbox.snapshot": {
-    meaning: "The broker is asked for a snapshot.",
+    meaning:
+      "The broker is asked for a snapshot: to hibernate, or, in a trace of its own, of a sandbox whose runner was lost.",
     kind: "CLIENT",
     emitters: ["session-agent"],
-    parents: ["valet.sandbox.hibernate"],
+    parents: ["valet.sandbox.hibernate", "root"],
     required: ["valet.broker.call", "valet.sandbox.id"],
     optional: [
       ...BROKER_CALL,
       ...["valet.sandbox.driver", "valet.snapshot.id", "valet.snapshot.size_bytes", "valet.snapshot.left_out_count"],
     ],
     errors: endedBy("snapshot"),
-    links: [],
+    links: ["caused_by"],
   },
   "valet.sandbox.delete": {
     meaning:

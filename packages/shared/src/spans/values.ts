@@ -46,11 +46,11 @@ export const RESTORE_REASONS = ["message_waiting", "requested", "recovery"] as c
 export type RestoreReason = (typeof RESTORE_REASONS)[number];
 
 /** Why a session was hibernated: `valet.hibernate.reason`. */
-export const HIBERNATE_REASONS = ["idle_timeout", "requested", "capacity", "sandbox_stopped"] as const;
+export const HIBERNATE_REASONS = ["idle_timeout", "requested", "capacity", "sandbox_stopped", "retry"] as const;
 export type HibernateReason = (typeof HIBERNATE_REASONS)[number];
 
 /** Why a session was terminated: `valet.terminate.reason`. */
-export const TERMINATE_REASONS = ["requested", "sandbox_gone", "snapshot_failed", "parent_session_terminated"] as const;
+export const TERMINATE_REASONS = ["requested", "sandbox_gone", "parent_session_terminated"] as const;
 export type TerminateReason = (typeof TERMINATE_REASONS)[number];
 
 /** How far a sandbox has come on its way to work: `valet.sandbox.stage`. */

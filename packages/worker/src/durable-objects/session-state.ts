@@ -1,7 +1,7 @@
 /** What the object knows of its session, but for messages: one row, one typed record, cached. */
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { SessionStatus as State } from "@valet/shared/protocol/session-view";
-import type { ErrorType, QueueMode, SandboxStage } from "@valet/shared/spans";
+import type { ErrorType, FailureType, QueueMode, SandboxStage } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import { type RecoveryRecord, type SessionEvent, transition } from "./sandbox/lifecycle-rules.ts";
 import type { StoredCredentials } from "./session-credentials.ts";
@@ -75,6 +75,18 @@ export interface Operation {
   readonly wakeAfter?: SpanContext | null;
 }
 
+/** Why a session that was to hibernate is still awake. It is tried again until it works, or the session ends. */
+export interface SleepProblem {
+  readonly errorType: FailureType;
+  /** The broker's own sentence, where it gave one. */
+  readonly detail?: string;
+  /** How often it has failed in a row. */
+  readonly failures: number;
+  /** When it failed first; and before when it is not tried by itself. Epoch ms. */
+  readonly sinceMs: number;
+  readonly retryMs: number;
+}
+
 export interface SessionRecord extends SessionSettings {
   readonly id: string;
   readonly ownerId: string;
@@ -87,6 +99,7 @@ export interface SessionRecord extends SessionSettings {
   readonly generation: number;
   readonly sandbox?: SandboxRef;
   readonly snapshot?: SnapshotRef;
+  readonly sleepProblem?: SleepProblem;
   /** SHA-256, in hex, of the token of this generation's runner. */
   readonly tokenHash?: string;
   readonly link: LinkRecord;

@@ -6,7 +6,7 @@ import type { ExportProblemView, SessionView } from "@valet/shared/protocol/sess
 import type { AgentRequests } from "./agent-requests.ts";
 import { isoTime } from "./iso-time.ts";
 import type { PromptQueue } from "./prompt-queue.ts";
-import type { SessionRecord } from "./session-state.ts";
+import type { SessionRecord, SleepProblem } from "./session-state.ts";
 import type { ExportProblem } from "./trace-plane/trace-export.ts";
 
 /**
@@ -21,7 +21,7 @@ export function viewSession(
   exportProblem: ExportProblem | undefined,
 ): SessionView {
   const { id, state, title, repoUrl, branch, ref, model, models, queueMode, idleTimeoutMs, parentSessionId } = record;
-  const { errorType, trustRepositoryConfig, sandbox, generation, createdMs, updatedMs } = record;
+  const { errorType, trustRepositoryConfig, sandbox, sleepProblem, generation, createdMs, updatedMs } = record;
   const failure = failureOfSession(record);
   return {
     ...{ id, status: state, models: [...models], queueMode, idleTimeoutMs, generation },
@@ -35,6 +35,7 @@ export function viewSession(
     ...(trustRepositoryConfig === true && { trustRepositoryConfig }),
     ...(model !== undefined && { model }),
     ...(parentSessionId !== undefined && { parentSessionId }),
+    ...(sleepProblem !== undefined && { sleepProblem: viewSleepProblem(sleepProblem) }),
     ...(sandbox !== undefined && { sandbox }),
     agent: agentOf(record, queue),
     ...(capacityPlace !== undefined && { capacityPlace }),
@@ -57,6 +58,10 @@ function failureOfSession({ errorType, failure, recovery }: SessionRecord): Fail
 
 function viewExportProblem({ sinceMs, reason, waitingSpans, isStopped }: ExportProblem): ExportProblemView {
   return { since: isoTime(sinceMs), reason, waitingSpans, stopped: isStopped };
+}
+
+function viewSleepProblem({ sinceMs, retryMs, ...problem }: SleepProblem): NonNullable<SessionView["sleepProblem"]> {
+  return { ...problem, since: isoTime(sinceMs), retryAt: isoTime(retryMs) };
 }
 
 function agentOf({ state, link }: SessionRecord, queue: PromptQueue): SessionView["agent"] {

@@ -28,7 +28,14 @@ export type BrokerResult<T> = {
   readonly status: number | undefined;
   /** The broker's own spans of this call, as OTLP/JSON text. */
   readonly spans: string | undefined;
-} & ({ readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: BrokerFailure });
+} & (
+  | { readonly ok: true; readonly value: T }
+  /** `detail`: the broker's own sentence, which quotes no token, variable or file; bounded. */
+  | { readonly ok: false; readonly failure: BrokerFailure; readonly detail?: string }
+);
+
+/** Of the broker's sentence, in UTF-16 code units. */
+const MAX_DETAIL = 300;
 
 /** On whose behalf a call is made. */
 export interface BrokerCaller {
@@ -123,7 +130,14 @@ async function readAnswer<T extends { readonly spans?: string | undefined }>(
   }
   const problem = BrokerProblem.safeParse(json);
   if (!problem.success) return { ok: false, status, spans: undefined, failure: "broker_error" };
-  return { ok: false, status, spans: problem.data.spans, failure: problem.data.code };
+  const { spans, code, detail } = problem.data;
+  return {
+    ok: false,
+    status,
+    spans,
+    failure: code,
+    ...(detail !== undefined && { detail: detail.slice(0, MAX_DETAIL) }),
+  };
 }
 
 /** The body; nothing where it is larger than an answer may be. */

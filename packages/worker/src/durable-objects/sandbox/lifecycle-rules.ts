@@ -15,6 +15,7 @@ export type SessionEvent =
   | "give_up"
   | "hibernate"
   | "stay_awake"
+  | "rescue"
   | "hibernated"
   | "terminate"
   | "terminated";
@@ -29,6 +30,7 @@ const TRANSITIONS: Record<SessionEvent, { readonly from: readonly SessionStatus[
   hibernate: { from: ["running"], to: "hibernating" },
   stay_awake: { from: ["hibernating"], to: "running" },
   hibernated: { from: ["hibernating"], to: "hibernated" },
+  rescue: { from: ["error"], to: "recovering" },
   terminate: {
     from: ["created", "starting", "running", "hibernating", "hibernated", "restoring", "recovering", "error"],
     to: "terminating",
@@ -99,4 +101,12 @@ export function nextRecovery(
   const before = lost && nowMs - readyMs >= rules.heldMs ? 0 : attempts;
   if (before >= rules.maxAttempts) return undefined;
   return { attempt: before + 1, delayMs: lost ? 0 : rules.backoffMs * 2 ** before };
+}
+
+const FIRST_SLEEP_RETRY_MS = 60_000;
+const LONGEST_SLEEP_RETRY_MS = 60 * 60_000;
+
+/** The wait before a hibernate that found no snapshot is tried again, after so many failures in a row. In ms. */
+export function sleepRetryMs(failures: number): number {
+  return Math.min(FIRST_SLEEP_RETRY_MS * 2 ** (failures - 1), LONGEST_SLEEP_RETRY_MS);
 }

@@ -108,16 +108,79 @@ describe("hibernate", () => {
     expect(linksOf(end, "caused_by")).toEqual([operation.spanId]);
   });
 
-  test("without a snapshot, where none can be taken, ends the session", async () => {
-    const { session, runner } = await TestSession.running();
-    await session.broker.script({ snapshot: [{ problem: { status: 500, code: "snapshot_failed" } }] });
-    valueIn(await session.stub.hibernate(CALLER));
-    await runner.next("shutdown");
-    runner.send({ type: "stopped" });
-    await session.reaches("terminated");
-    expect((await session.onlySpan("valet.sandbox.terminate")).attributes["valet.terminate.reason"]).toBe(
-      "snapshot_failed",
+  describe("for which no snapshot can be taken", () => {
+    const full = {
+      problem: { status: 500, code: "snapshot_failed", detail: "files could not be copied: no space left on device" },
+    };
+
+    test.each([
+      ["somebody asks for", "requested"],
+      ["the idle timeout begins", "idle_timeout"],
+    ] as const)(
+      "that %s: the session stays awake, says why, and is tried again until it works",
+      async (_who, reason) => {
+        const { session, runner } = await TestSession.running();
+        await session.broker.script({ snapshot: [full, full] });
+        if (reason === "requested") valueIn(await session.stub.hibernate(CALLER));
+        else await session.elapse("idle");
+        const awake = await eventually(async () => {
+          const view = await session.view();
+          expect(view).toMatchObject({ status: "running", sleepProblem: { failures: 1 } });
+          return view;
+        });
+        expect(awake.sleepProblem).toMatchObject({ errorType: "snapshot_failed", detail: full.problem.detail });
+        expect(Date.parse(awake.sleepProblem?.retryAt ?? "")).toBeGreaterThan(Date.now());
+        expect(await session.broker.calls("terminate")).toEqual([]);
+        // It is told to nobody's runner to stop, and works as before.
+        const id = await session.send("still there?");
+        const { attemptId } = await runner.accept();
+        // A retry does not disturb it.
+        await session.elapse("sleep");
+        expect(await session.broker.calls("snapshot")).toHaveLength(1);
+        await runner.end(attemptId);
+        expect((await session.message(id)).outcome).toBe("ok");
+
+        // What is due survives the object; each further wait is longer.
+        valueIn(await session.stub.hibernate(CALLER));
+        const again = await eventually(async () => {
+          const view = await session.view();
+          expect(view).toMatchObject({ status: "running", sleepProblem: { failures: 2 } });
+          return view;
+        });
+        expect(again.sleepProblem?.since).toBe(awake.sleepProblem?.since);
+        await session.evict();
+        expect(await session.timers()).toContain("sleep");
+        // Idle again before that, it waits all the same.
+        await session.elapse("idle");
+        expect(await session.broker.calls("snapshot")).toHaveLength(2);
+        await session.elapse("sleep");
+        await runner.next("shutdown");
+        runner.send({ type: "stopped" });
+        const asleep = await session.reaches("hibernated");
+        expect(asleep.sleepProblem).toBeUndefined();
+        expect(await session.timers()).not.toContain("sleep");
+        const hibernates = await session.spans("valet.sandbox.hibernate");
+        expect(hibernates.map((span) => [span.attributes["valet.hibernate.reason"], ...outcomeOf(span)])).toEqual([
+          [reason, "error", "snapshot_failed"],
+          ["requested", "error", "snapshot_failed"],
+          ["retry", "ok", undefined],
+        ]);
+        expect(await session.spans("valet.sandbox.terminate")).toEqual([]);
+        await expectSound(session);
+      },
     );
+
+    test("a person's terminate ends the session, and what it could not sleep for", async () => {
+      const { session, runner } = await TestSession.running();
+      await session.broker.script({ snapshot: [full] });
+      valueIn(await session.stub.hibernate(CALLER));
+      await eventually(async () => expect((await session.view()).sleepProblem).toBeDefined());
+      valueIn(await session.stub.terminate(CALLER));
+      await runner.next("shutdown");
+      runner.send({ type: "stopped" });
+      expect((await session.reaches("terminated")).sleepProblem).toBeUndefined();
+      expect(await session.timers()).not.toContain("sleep");
+    });
   });
 
   test("with the broker away is given up, and the session goes on", async () => {

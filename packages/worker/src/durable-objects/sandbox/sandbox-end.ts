@@ -9,6 +9,7 @@ import type { SpanContext } from "@valet/shared/tracing";
 import type { BrokerFailure } from "../../sandbox-broker/client.ts";
 import { ok, type Result, refuse } from "../result.ts";
 import { brokerErrorType } from "./broker-calls.ts";
+import { sleepRetryMs } from "./lifecycle-rules.ts";
 import type { LifecycleParts } from "./sandbox-lifecycle.ts";
 
 export class SandboxEnd {
@@ -17,6 +18,8 @@ export class SandboxEnd {
   constructor(parts: LifecycleParts) {
     this.#parts = parts;
     parts.timers.handle("stop", () => this.onRunnerStopped());
+    parts.timers.handle("idle", () => this.#onIdle());
+    parts.timers.handle("sleep", () => this.#sleepAgain());
   }
 
   /** Begins a hibernate. One that is under way or over is what was asked for. */
@@ -69,13 +72,24 @@ export class SandboxEnd {
     this.snapshot();
   }
 
+  /** Nothing has happened for the idle timeout. A hibernate that failed has its own time to be tried again. */
+  #onIdle(): void {
+    const { state, now } = this.#parts;
+    if ((state.record.sleepProblem?.retryMs ?? 0) <= now()) this.hibernate("idle_timeout", undefined);
+  }
+
+  /** Tries a hibernate again that failed. A session that is at work meanwhile is left to the idle timeout. */
+  #sleepAgain(): void {
+    if (!this.#parts.listener.hasWork()) this.hibernate("retry", undefined);
+  }
+
   /** Begins the session's end, from whatever state. An operation under way gives way to it. */
   terminate(reason: TerminateReason, causes: readonly SpanContext[]): void {
     const { state, operations, timers, listener } = this.#parts;
     if (!state.allows("terminate")) return;
     const { sandbox, startContext, operation } = state.record;
     if (operation !== undefined) operations.end("aborted", "session_terminated");
-    for (const timer of ["start", "recover", "stop"]) timers.clear(timer);
+    for (const timer of ["start", "recover", "stop", "sleep"]) timers.clear(timer);
     operations.begin(
       {
         kind: "terminate",
@@ -88,7 +102,7 @@ export class SandboxEnd {
         causes,
         follows: [startContext],
       },
-      (context) => ({ errorType: undefined, failure: undefined, endContext: context }),
+      (context) => ({ errorType: undefined, failure: undefined, sleepProblem: undefined, endContext: context }),
     );
     listener.terminating(causes[0]);
     this.#stopRunner("terminate");
@@ -128,7 +142,7 @@ export class SandboxEnd {
         } else if (result.ok) {
           this.#onSnapshot(result.value.snapshotId, operation.context);
         } else {
-          this.#onNoSnapshot(snapshotErrorType(result.failure), operation.context);
+          this.#onNoSnapshot(snapshotErrorType(result.failure), result.detail, operation.context);
         }
       },
     });
@@ -177,10 +191,11 @@ export class SandboxEnd {
   }
 
   #onSnapshot(snapshotId: string, madeBy: SpanContext): void {
-    const { state, operations, leftovers, listener } = this.#parts;
+    const { state, operations, leftovers, listener, timers } = this.#parts;
     const { snapshot, link } = state.record;
+    timers.clear("sleep");
     if (snapshot !== undefined && snapshot.id !== snapshotId) leftovers.addSnapshot(snapshot.id, madeBy);
-    state.update({ snapshot: { id: snapshotId, madeBy } });
+    state.update({ snapshot: { id: snapshotId, madeBy }, sleepProblem: undefined });
     operations.change<"hibernate">((span) => span.setAttributes({ "valet.snapshot.id": snapshotId }));
     const isWanted = listener.hasWork() || operations.current?.wakeAfter !== undefined;
     if (isWanted && link.state === "connected" && link.ready) {
@@ -192,18 +207,26 @@ export class SandboxEnd {
     }
   }
 
-  #onNoSnapshot(errorType: ReturnType<typeof snapshotErrorType>, hibernate: SpanContext): void {
+  /** Only a sandbox that is gone ends the session: from one that is there nothing may be lost, so it stays awake. */
+  #onNoSnapshot(errorType: SnapshotError, detail: string | undefined, hibernate: SpanContext): void {
     const { state, operations, link, timers, now, intervals } = this.#parts;
     operations.end("error", errorType);
-    if (errorType === "sandbox_gone" || errorType === "snapshot_failed") {
+    if (errorType === "sandbox_gone") {
       this.terminate(errorType, [hibernate]);
-    } else {
-      // The broker is away; the sandbox is not.
-      state.enter("stay_awake");
-      link.want();
-      // Without a runner, there is nothing to stay awake for: the broker is asked again what has become of the sandbox.
-      if (state.record.link.state === "gone") timers.set("check", now() + intervals.retryMs);
+      return;
     }
+    const { failures = 0, sinceMs = now() } = state.record.sleepProblem ?? {};
+    const retryMs = now() + sleepRetryMs(failures + 1);
+    state.enter("stay_awake", {
+      sleepProblem: {
+        ...{ errorType, failures: failures + 1, sinceMs, retryMs },
+        ...(detail !== undefined && { detail }),
+      },
+    });
+    timers.set("sleep", retryMs);
+    link.want();
+    // Without a runner, there is nothing to stay awake for: the broker is asked again what has become of the sandbox.
+    if (state.record.link.state === "gone") timers.set("check", now() + intervals.retryMs);
   }
 
   #stopRunner(reason: "hibernate" | "terminate"): void {
@@ -242,7 +265,9 @@ export class SandboxEnd {
   }
 }
 
-function snapshotErrorType(failure: BrokerFailure) {
+type SnapshotError = "sandbox_gone" | "snapshot_failed" | ReturnType<typeof brokerErrorType>;
+
+export function snapshotErrorType(failure: BrokerFailure): SnapshotError {
   if (failure === "sandbox_gone" || failure === "not_found") return "sandbox_gone";
   return failure === "snapshot_failed" ? failure : brokerErrorType(failure);
 }

@@ -99,7 +99,6 @@ export class SandboxLifecycle {
       onGoneWhileStarting: () => this.#start.fail("sandbox_gone"),
     });
     options.timers.handle("operation", () => this.#takeUp());
-    options.timers.handle("idle", () => this.#end.hibernate("idle_timeout", undefined));
   }
 
   /** After the object came to life: calls that the one before it made have nobody to answer to. */
