@@ -113,6 +113,17 @@ describe("the entrypoint", () => {
     expect(broker.read("s1", "workspace/file")).toBe("work\n");
   });
 
+  test("that keeps dying: the last that it wrote is told, without its token and others' passwords", async () => {
+    const broker = await startBroker({ restart: { limit: 1 } });
+    const script = `echo "before"; printf '\\033[31mwhy: %s of https://user:password@git.example/x.git\\033[0m\\n\\n' "$(tail -1 inputs.jsonl)" >&2; exit 1`;
+    const { id } = await broker.create("s1", script, { runnerToken: TOKEN });
+    const sandbox = await waitFor(async () => {
+      const now = await stateOf(broker, id);
+      return now.state === "stopped" && now;
+    });
+    expect(sandbox.lastLogLine).toBe('why: {"token":"REDACTED","restartCount":1} of https://git.example/x.git');
+  });
+
   test.each([0, 77, 78])("that ends with %i has ended for good", async (code) => {
     const broker = await startBroker();
     const { id } = await broker.create("s1", `exit ${code}`);

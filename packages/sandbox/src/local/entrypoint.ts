@@ -16,6 +16,8 @@ export interface RunningEntrypoint {
   readonly identity: ProcessIdentity;
   /** Resolves when it has ended, with its exit code; with `null` when a signal ended it. */
   readonly exited: Promise<number | null>;
+  /** Resolves when all that it wrote is in the log: once nobody has its output open any more. */
+  readonly logged: Promise<unknown>;
 }
 
 const USUAL_UMASK = 0o022;
@@ -43,11 +45,11 @@ export async function startEntrypoint(
   const identity = identify(child.pid);
   onStarted(identity);
   const exited = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
-  for (const stream of [child.stdout, child.stderr]) void log.drain(stream);
+  const logged = Promise.all([child.stdout, child.stderr].map((stream) => log.drain(stream)));
   // One that ends or closes its input without reading it is seen by its end, not here.
   child.stdin.on("error", () => {});
   child.stdin.end(`${JSON.stringify(input)}\n`);
-  return { identity, exited };
+  return { identity, exited, logged };
 }
 
 async function spawnError(child: ChildProcess): Promise<Error> {

@@ -9,6 +9,7 @@ import type { Steps } from "../request-trace.ts";
 import type { RestartPolicy } from "../restart.ts";
 import { endProcesses, pauseProcesses } from "./end-processes.ts";
 import { type RunningEntrypoint, startEntrypoint } from "./entrypoint.ts";
+import { lastLogLine } from "./last-line.ts";
 import { LogFile } from "./log-file.ts";
 import { SANDBOX_ID_VARIABLE, type SandboxProcesses } from "./process-table.ts";
 import { restoreSnapshot, type TakenSnapshot, takeSnapshot } from "./snapshots.ts";
@@ -37,6 +38,9 @@ export interface SandboxSettings {
   /** Told of what no caller waits for. */
   readonly onError: (error: Error) => void;
 }
+
+/** For what a dead entrypoint wrote last to be in the log, in ms. */
+const LOG_PATIENCE_MS = 1_000;
 
 /** What only a new sandbox has: it stays in memory, so that a broker's successor cannot run it on. */
 type Secrets = Pick<CreateOptions, "env" | "runnerToken">;
@@ -89,7 +93,7 @@ export class LocalSandbox {
 
   /** What callers see of it. */
   describe(): DriverSandbox {
-    const { id, sessionId, generation, state, createdAt, snapshotId, restartCount, stopReason, fingerprint } =
+    const { id, sessionId, generation, state, createdAt, snapshotId, restartCount, stopReason, lastLogLine } =
       this.#record;
     const sandbox: Sandbox = {
       id,
@@ -101,8 +105,9 @@ export class LocalSandbox {
       restartCount,
       ...(snapshotId !== undefined && { snapshotId }),
       ...(stopReason !== undefined && { stopReason }),
+      ...(lastLogLine !== undefined && { lastLogLine }),
     };
-    return { sandbox, fingerprint };
+    return { sandbox, fingerprint: this.#record.fingerprint };
   }
 
   /** @throws BrokerError; nothing is left then */
@@ -163,6 +168,10 @@ export class LocalSandbox {
     return this.#settings.state.sandbox(this.#record.sessionId);
   }
 
+  get #logPath(): string {
+    return join(this.#folder, "log", "entrypoint.log");
+  }
+
   get #processes(): SandboxProcesses {
     return { sandboxId: this.#record.id, leader: this.#record.leader };
   }
@@ -214,7 +223,7 @@ export class LocalSandbox {
           [SANDBOX_ID_VARIABLE]: this.#record.id,
         },
         input: { token: this.#secrets.runnerToken, restartCount: this.#record.restartCount },
-        log: new LogFile(join(folder, "log", "entrypoint.log"), maxLogBytes),
+        log: new LogFile(this.#logPath, maxLogBytes),
       },
       (leader) => this.#update({ leader }),
     );
@@ -232,7 +241,7 @@ export class LocalSandbox {
       const exitCode = (await entrypoint?.exited) ?? null;
       if (performance.now() - startedAt >= stableMs) deaths = 0;
       const stopReason = stopReasonOf(exitCode, deaths >= limit);
-      await this.#work.run(() => this.#clearAway(stopReason === undefined ? {} : { state: "stopped", stopReason }));
+      await this.#work.run(() => this.#clearAway(entrypoint, stopReason));
       if (stopReason !== undefined) return;
       const waitMs = Math.min(delayMs * 2 ** deaths, maxDelayMs);
       await sleep(waitMs, undefined, { signal: this.#ending.signal }).catch(() => {});
@@ -241,11 +250,15 @@ export class LocalSandbox {
     }
   }
 
-  /** Ends what a dead entrypoint left running: its successor starts its own. */
-  async #clearAway(changes: Partial<SandboxRecord>): Promise<void> {
+  /** Ends what a dead entrypoint left running: its successor, unless there is a reason to stop, starts its own. */
+  async #clearAway(entrypoint: RunningEntrypoint | undefined, stopReason: StopReason | undefined): Promise<void> {
     if (this.#ending.signal.aborted) return;
     await endProcesses(this.#processes, this.#settings).catch(this.#settings.onError);
-    if (!this.#ending.signal.aborted) this.#update(changes);
+    if (stopReason === undefined) return;
+    await Promise.race([entrypoint?.logged, sleep(LOG_PATIENCE_MS)]);
+    if (this.#ending.signal.aborted) return;
+    const lastLine = lastLogLine(this.#logPath, [this.#secrets.runnerToken]);
+    this.#update({ state: "stopped", stopReason, ...(lastLine !== undefined && { lastLogLine: lastLine }) });
   }
 
   async #restart(): Promise<RunningEntrypoint | undefined> {

@@ -21,6 +21,7 @@ export const SandboxRecord = z.object({
   generation: Generation,
   state: SandboxState,
   stopReason: StopReason.optional(),
+  lastLogLine: z.string().optional(),
   createdAt: z.iso.datetime(),
   snapshotId: Id.optional(),
   restartCount: z.int().nonnegative(),

@@ -95,6 +95,8 @@ export const Sandbox = z.object({
   restartCount: z.int().nonnegative(),
   /** With the state `stopped` only. */
   stopReason: StopReason.optional(),
+  /** With the state `stopped`: the last line that its entrypoint wrote, bounded, and without the secrets that the broker knows. */
+  lastLogLine: z.string().max(1000).optional(),
 });
 export type Sandbox = z.infer<typeof Sandbox>;
 

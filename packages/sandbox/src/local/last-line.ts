@@ -1,0 +1,46 @@
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { redactSecrets } from "@valet/shared/tracing";
+
+/** Of a log's end: a longer last line loses its beginning. */
+const READ_BYTES = 8 * 1024;
+/** UTF-16 code units. */
+const MAX_LENGTH = 300;
+/** Shorter values are no secrets: what happens to hold them would be made unreadable. */
+const MIN_SECRET_LENGTH = 8;
+/** Escape sequences of terminals and other control characters. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: it is they that are to go
+const CONTROL = /\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x1f\x7f-\x9f]/g;
+
+/**
+ * The last line of a log that says something, for whoever wants to know why an entrypoint died.
+ * @param secrets values that are replaced where the line holds them
+ * @returns at most 300 UTF-16 code units; `undefined` where there is no line
+ */
+export function lastLogLine(path: string, secrets: readonly string[]): string | undefined {
+  const line = readEnd(path)
+    .split("\n")
+    .map((each) => each.replace(CONTROL, "").trim())
+    .findLast((each) => each !== "");
+  if (line === undefined) return undefined;
+  let clean = redactSecrets("log", line);
+  for (const secret of secrets) if (secret.length >= MIN_SECRET_LENGTH) clean = clean.replaceAll(secret, "REDACTED");
+  return clean.length > MAX_LENGTH ? `${clean.slice(0, MAX_LENGTH - 1)}…` : clean;
+}
+
+function readEnd(path: string): string {
+  let file: number;
+  try {
+    file = openSync(path, "r");
+  } catch {
+    // Nothing was written, or it cannot be read: there is nothing to tell.
+    return "";
+  }
+  try {
+    const { size } = fstatSync(file);
+    const bytes = Buffer.alloc(Math.min(size, READ_BYTES));
+    const read = readSync(file, bytes, 0, bytes.length, size - bytes.length);
+    return bytes.toString("utf8", 0, read);
+  } finally {
+    closeSync(file);
+  }
+}
