@@ -1,4 +1,5 @@
 /** The runner that started this OpenCode: where it is asked, and how. */
+import { LIMITS } from "@valet/shared/limits";
 import {
   ChildSessionAnswer,
   SECRET_VARIABLES_VARIABLE,
@@ -12,9 +13,6 @@ export interface RunnerAccess {
   readonly url: string;
   readonly secret: string;
 }
-
-/** The runner itself gives up earlier. */
-const TIMEOUT_MS = 90_000;
 
 /**
  * Reads from the environment what the runner has put there, and takes it out: the shells of the agent's tools inherit what
@@ -52,7 +50,7 @@ export async function askRunner(
   { url, secret }: RunnerAccess,
   call: ToolCall,
   signal: AbortSignal,
-  timeoutMs = TIMEOUT_MS,
+  timeoutMs: number = LIMITS.toolCallMs,
 ): Promise<ChildSessionAnswer> {
   let answer: unknown;
   try {

@@ -2,6 +2,7 @@
  * The runner's end of the link: a WebSocket to the session's SessionAgent that is made anew whenever it breaks. What must not
  * be lost is kept by its owners, who are told when there is a link to send it over.
  */
+import { LIMITS } from "@valet/shared/limits";
 import {
   type FromRunner,
   type FromRunnerOf,
@@ -64,10 +65,10 @@ export class AgentClient {
 
   constructor(options: AgentClientOptions) {
     this.#options = {
-      heartbeatMs: 15_000,
-      connectTimeoutMs: 10_000,
+      heartbeatMs: LIMITS.heartbeatMs,
+      connectTimeoutMs: LIMITS.connectMs,
       firstDelayMs: 250,
-      maxDelayMs: 10_000,
+      maxDelayMs: LIMITS.reconnectDelayMs,
       random: Math.random,
       ...options,
     };

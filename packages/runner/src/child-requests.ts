@@ -1,4 +1,5 @@
 /** What the agent has asked the SessionAgent about its child sessions and is not answered yet: sent again with each new link. */
+import { LIMITS } from "@valet/shared/limits";
 import type { ChildSessionAnswer } from "@valet/shared/protocol/child-sessions";
 import type { FromRunner, FromRunnerOf } from "@valet/shared/protocol/runner-link";
 
@@ -8,8 +9,6 @@ interface Pending {
   readonly request: ChildRequest;
   readonly waiters: Set<(answer: ChildSessionAnswer) => void>;
 }
-
-const TIMEOUT_MS = 60_000;
 
 const NO_ANSWER: ChildSessionAnswer = {
   ok: false,
@@ -22,7 +21,7 @@ export class ChildRequests {
   readonly #pending = new Map<string, Pending>();
 
   /** @param send sends a frame if there is a link */
-  constructor(send: (frame: FromRunner) => unknown, timeoutMs = TIMEOUT_MS) {
+  constructor(send: (frame: FromRunner) => unknown, timeoutMs: number = LIMITS.childRequestMs) {
     this.#send = send;
     this.#timeoutMs = timeoutMs;
   }

@@ -17,7 +17,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
   const { modelAccess, captureContent, stuckTurnMs, turnBounds } = config;
   const server = startToolServer({ answer: (call, signal) => answer(call, signal) });
   const opencode = new OpenCode({
-    ...{ workspace, modelAccess, tracer },
+    ...{ workspace, modelAccess, tracer, startTimeoutMs: rest.startTimeoutMs },
     ...{ stateFolder: rest.stateFolder, workspaceReady: rest.workspaceReady, onProblem: rest.onProblem },
     trustsRepository: config.trustRepositoryConfig === true,
     tools: { plugin: PLUGIN, url: server.url, secret: server.secret },

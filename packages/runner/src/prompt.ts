@@ -1,4 +1,5 @@
 /** Takes dispatches to the agent: work in different channels side by side, that of one channel in order, none twice. */
+import { LIMITS } from "@valet/shared/limits";
 import {
   DEFAULT_TURN_BOUNDS,
   type PromptDispatch,
@@ -46,7 +47,7 @@ interface Work<R> {
 /** With 2, 4 and 8 s between them. */
 const MAX_FAILURES = 4;
 const MAX_RETRY_WAIT_MS = 60_000;
-const ABORT_TIMEOUT_MS = 5_000;
+const ABORT_TIMEOUT_MS = LIMITS.agentAbortMs;
 const PART_INTERVAL_MS = 100;
 /** Finished attempts that are remembered, should their dispatch come again. */
 const MAX_FINISHED = 100;

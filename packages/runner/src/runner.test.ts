@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { FromRunner } from "@valet/shared/protocol/runner-link";
@@ -260,6 +262,25 @@ describe("the start", () => {
     const { server, problems } = setUp({ agent });
     await server.frame("stage", ({ errorType }) => errorType === "opencode_unhealthy");
     expect(problems).toEqual(["the agent did not start: TypeError"]);
+  });
+
+  test("ends a clone that hangs before the session's own limit does, and says at what it was", async () => {
+    // It takes the connection and never says a word.
+    const silent = createServer(() => {}).listen(0, "127.0.0.1");
+    onTestFinished(() => void silent.close());
+    await once(silent, "listening");
+    const { port } = silent.address() as AddressInfo;
+    const startMs = 5_000;
+    const begunMs = performance.now();
+    const { server, span } = setUp({
+      greeting: [config({ startMs }), { type: "repo-config", repoUrl: `https://127.0.0.1:${port}/x.git` }],
+    });
+    await server.frame("stage", ({ stage, errorType }) => stage === "failed" && errorType === "git_timeout");
+    expect(performance.now() - begunMs).toBeLessThan(startMs);
+    const failed = { "valet.outcome": "error", "error.type": "git_timeout" };
+    for (const name of ["valet.runner.git_clone", "valet.runner.git_setup", "valet.runner.bootstrap"]) {
+      expect((await span(name)).attributes).toMatchObject(failed);
+    }
   });
 
   test("is not begun twice by a link that broke in the middle, and goes on without one", async () => {

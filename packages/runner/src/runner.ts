@@ -3,6 +3,7 @@
  * dispatched to it until it is told to stop.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { LIMITS, startShares } from "@valet/shared/limits";
 import type { ChildSessionAnswer } from "@valet/shared/protocol/child-sessions";
 import type { FromRunner, FromRunnerOf, ModelAccess, ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import { exceptionType, extractFromHeaders, type Parent } from "@valet/shared/tracing";
@@ -37,6 +38,8 @@ export interface AgentStart {
   readonly stateFolder: string;
   /** Settles when the repository is in place: until then the agent takes no notice of the workspace. Never rejects. */
   readonly workspaceReady: Promise<unknown>;
+  /** How long the agent's own part of the start may take: until it is healthy, and again until it can be heard. */
+  readonly startTimeoutMs: number;
   tell(news: TurnNews): void;
   /** Asks the SessionAgent on the agent's account. Never rejects. */
   ask(request: ChildRequest, signal: AbortSignal): Promise<ChildSessionAnswer>;
@@ -62,7 +65,6 @@ export interface RunnerOptions {
   readonly link?: Partial<
     Pick<AgentClientOptions, "heartbeatMs" | "firstDelayMs" | "maxDelayMs" | "connectTimeoutMs" | "random">
   >;
-  readonly gitTimeoutMs?: number;
   /** For all of a stop. Less than a sandbox has until it is killed. */
   readonly stopMs?: number;
 }
@@ -70,10 +72,8 @@ export interface RunnerOptions {
 /** Why a runner is done: it was told to stop, or there is no place for it and another like it would fare no better. */
 export type RunnerEnd = "stopped" | "refused";
 
-const GIT_TIMEOUT_MS = 5 * 60_000;
-const STOP_MS = 4_000;
 /** Of a stop: what its turns may take, and again what the agent may. */
-const AGENT_SHARE = 0.4;
+const AGENT_SHARE = LIMITS.agentStopMs / LIMITS.runnerStopMs;
 const MAX_HELLO_ATTEMPTS = 1000;
 
 /** What a shutdown's reason means to the turns that it ends. */
@@ -140,7 +140,7 @@ export class Runner {
    */
   async stop(reason: AbortReason): Promise<void> {
     if (this.#stopping.signal.aborted) return;
-    const { outbox, stopMs = STOP_MS } = this.#options;
+    const { outbox, stopMs = LIMITS.runnerStopMs } = this.#options;
     const startMs = performance.now();
     await this.#windUp(reason);
     this.#bootstrap.end("runner_shutdown");
@@ -164,7 +164,7 @@ export class Runner {
 
   /** Ends what is in work, in time for the rest of a stop. */
   async #windUp(reason: AbortReason): Promise<void> {
-    const { stopMs = STOP_MS } = this.#options;
+    const { stopMs = LIMITS.runnerStopMs } = this.#options;
     this.#stopping.abort();
     this.#attempts.close();
     await within(AGENT_SHARE * stopMs, this.#attempts.abortAll(reason));
@@ -267,8 +267,9 @@ export class Runner {
 
   /** Never rejects. */
   async #setUp(config: ToRunnerOf<"config">, repo: ToRunnerOf<"repo-config">): Promise<void> {
-    const { tracing, settings, outbox, onProblem, startAgent, stopMs = STOP_MS } = this.#options;
-    const workspaceReady = this.#setUpRepository(repo);
+    const { tracing, settings, outbox, onProblem, startAgent, stopMs = LIMITS.runnerStopMs } = this.#options;
+    const { gitMs, agentMs } = startShares(config.startMs ?? LIMITS.startMs);
+    const workspaceReady = this.#setUpRepository(repo, gitMs);
     const { agent, healthy } = startAgent({
       config,
       tracer: tracing.configure({ enabled: config.tracing, captureContent: config.captureContent }),
@@ -277,6 +278,7 @@ export class Runner {
       stateFolder: settings.stateFolder,
       workspaceReady,
       onProblem,
+      startTimeoutMs: agentMs,
       tell: (news) => this.#attempts.tell(news),
       ask: (request, signal) => this.#childRequests.ask(request, signal),
       heard: (spanId, atMs) => outbox.heard(spanId, atMs),
@@ -299,8 +301,8 @@ export class Runner {
   }
 
   /** @returns why it failed, if it did */
-  async #setUpRepository(repo: ToRunnerOf<"repo-config">): Promise<BootstrapError | undefined> {
-    const { tracing, settings, gitTimeoutMs = GIT_TIMEOUT_MS } = this.#options;
+  async #setUpRepository(repo: ToRunnerOf<"repo-config">, timeoutMs: number): Promise<BootstrapError | undefined> {
+    const { tracing, settings } = this.#options;
     const { traceparent, tracestate } = repo;
     const result = await setUpRepository({
       tracer: tracing.base,
@@ -311,7 +313,7 @@ export class Runner {
       isRestored: settings.isRestored,
       allowFile: settings.allowFile,
       env: process.env,
-      timeoutMs: gitTimeoutMs,
+      timeoutMs,
       signal: this.#stopping.signal,
       onProblem: this.#options.onProblem,
     });

@@ -3,6 +3,7 @@ import {
   BrokerId,
   CreateSandbox,
   type DeleteAnswer,
+  LIMIT_HEADER,
   MAX_BROKER_REQUEST_BYTES,
   type SandboxAnswer,
   type SandboxList,
@@ -17,6 +18,7 @@ import type { Driver } from "./driver.ts";
 import { BrokerError, toBrokerError } from "./problem.ts";
 import { RequestTrace, type Steps, sessionAttributes } from "./request-trace.ts";
 import { Sandboxes } from "./sandboxes.ts";
+import { withinLimit } from "./work-limit.ts";
 
 export interface AppOptions {
   readonly driver: Driver;
@@ -88,7 +90,7 @@ export function createApp({ driver, secret, onError }: AppOptions): Hono {
     const request = parse(CreateSandbox, await readJson(c));
     const { sessionId, generation } = request;
     steps.describe({ ...sessionAttributes(sessionId), "valet.generation": generation });
-    const sandbox = await sandboxes.create(request, steps);
+    const sandbox = await withinLimit(c.req.header(LIMIT_HEADER), (limit) => sandboxes.create(request, steps, limit));
     steps.describe({ "valet.sandbox.id": sandbox.id });
     return { sandbox } satisfies SandboxAnswer;
   });
@@ -108,7 +110,8 @@ export function createApp({ driver, secret, onError }: AppOptions): Hono {
 
   route("POST", "/v1/sandboxes/:id/snapshot", 201, async (c, steps) => {
     const { id } = await find(c, steps);
-    return (await driver.snapshot(id, steps)) satisfies SnapshotAnswer;
+    const taken = await withinLimit(c.req.header(LIMIT_HEADER), (limit) => driver.snapshot(id, steps, limit));
+    return taken satisfies SnapshotAnswer;
   });
 
   route("DELETE", "/v1/sandboxes/:id", 200, async (c, steps) => {

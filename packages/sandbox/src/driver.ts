@@ -21,19 +21,20 @@ export interface SnapshotResult {
 
 /**
  * An engine that runs sandboxes. It sees to single sandboxes; generations, idempotence and everything HTTP are seen to
- * above it. Steps that take time are spans of their own, made with `steps`. Every method but `close` may be called at any
+ * above it. Steps that take time are spans of their own, made with `steps`; work is given up when its `limit` is aborted, and ends
+ * with that signal's reason. Every method but `close` may be called at any
  * time, also for a sandbox that another call is at work on, and throws {@link BrokerError} for what the caller should know.
  */
 export interface Driver {
   readonly name: Sandbox["driver"];
   /** Makes a sandbox and starts its entrypoint. On an error nothing of it is left. */
-  create(options: CreateOptions, steps: Steps): Promise<DriverSandbox>;
+  create(options: CreateOptions, steps: Steps, limit: AbortSignal): Promise<DriverSandbox>;
   /** The sandbox, unless it is gone. */
   get(id: string): Promise<DriverSandbox | undefined>;
   /** All sandboxes of a session, those being created or terminated included. */
   list(sessionId: string): Promise<DriverSandbox[]>;
   /** @throws BrokerError `sandbox_gone` */
-  snapshot(id: string, steps: Steps): Promise<SnapshotResult>;
+  snapshot(id: string, steps: Steps, limit: AbortSignal): Promise<SnapshotResult>;
   /** Ends a sandbox, also one that is being created or snapshotted. Resolves once nothing of it is left; `false`: there was nothing. */
   terminate(id: string, steps: Steps): Promise<boolean>;
   /** `false`: there was none. */

@@ -1,7 +1,7 @@
 import type { BrokerProblem, BrokerProblemCode } from "@valet/shared/protocol/sandbox-broker";
 
 interface Kind {
-  readonly status: 400 | 401 | 404 | 409 | 413 | 500 | 503;
+  readonly status: 400 | 401 | 404 | 409 | 413 | 500 | 503 | 504;
   readonly title: string;
 }
 
@@ -15,6 +15,7 @@ const KINDS: Record<BrokerProblemCode, Kind> = {
   payload_too_large: { status: 413, title: "The request is too large" },
   start_failed: { status: 500, title: "The sandbox could not be started" },
   snapshot_failed: { status: 500, title: "The snapshot could not be taken" },
+  limit_exceeded: { status: 504, title: "It took longer than the caller allows" },
   terminate_failed: { status: 500, title: "The sandbox could not be removed" },
   capacity: { status: 503, title: "There are as many sandboxes as this broker takes" },
   internal: { status: 500, title: "The broker failed" },

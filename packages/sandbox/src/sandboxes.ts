@@ -15,14 +15,14 @@ export class Sandboxes {
   }
 
   /** The sandbox that {@link CreateSandbox} asks for: made now, or made before. */
-  async create(request: CreateSandbox, steps: Steps): Promise<Sandbox> {
+  async create(request: CreateSandbox, steps: Steps, limit: AbortSignal): Promise<Sandbox> {
     const fingerprint = fingerprintOf(request);
     // At once: one that is still being made holds the session's turn.
     await this.#endOlder(request, steps);
     const { sandbox } = await this.#sessions.run(request.sessionId, async () => {
       await this.#endOlder(request, steps);
       const [existing] = await this.#driver.list(request.sessionId);
-      if (existing === undefined) return this.#driver.create({ ...request, fingerprint }, steps);
+      if (existing === undefined) return this.#driver.create({ ...request, fingerprint }, steps, limit);
       return sameOrRefuse(existing, request.generation, fingerprint);
     });
     return sandbox;

@@ -1,4 +1,5 @@
 /** What the Worker is bound to and configured with, read once and typed. */
+import { innerLimit, LIMITS } from "@valet/shared/limits";
 import {
   DEFAULT_TURN_BOUNDS,
   ModelAccess,
@@ -30,20 +31,22 @@ export const INTERVALS = {
   /** Without work, before the session hibernates; a session may set its own. */
   idleTimeoutMs: 15 * 60_000,
   /** From losing the link to the runner to giving it up. */
-  graceMs: 30_000,
+  graceMs: LIMITS.graceMs,
   /** From sending a dispatch to its acceptance. */
   acceptMs: 20_000,
   /** From asking for a sandbox to its runner reporting idle. */
-  startMs: 5 * 60_000,
-  /** One call of the broker. */
-  brokerCallMs: 2 * 60_000,
+  startMs: LIMITS.startMs,
+  /** One call of the broker, never more than a start leaves room for. */
+  brokerCallMs: LIMITS.brokerCallMs,
+  /** A call for a snapshot. */
+  snapshotMs: LIMITS.snapshotMs,
   /** Without a sign of life, before the link counts as lost. */
-  linkSilenceMs: 90_000,
+  linkSilenceMs: LIMITS.linkSilenceMs,
   /** Without any event of the agent, before a turn counts as stuck. */
   stuckTurnMs: 10 * 60_000,
   /** From asking the runner to abort or to stop to going on without its answer. */
-  abortMs: 20_000,
-  stopMs: 15_000,
+  abortMs: LIMITS.abortMs,
+  stopMs: LIMITS.stopMs,
   /** Before the second attempt to recover a sandbox; it doubles. */
   recoveryBackoffMs: 5000,
   /** A sandbox that was ready for this long held: its loss is a new one. */
@@ -146,10 +149,9 @@ export function parseCapacity(env: EnvironmentRecord | Env): CapacityLimits {
 /** @throws ConfigError that names the first variable that cannot be used */
 export function parseConfig(env: EnvironmentRecord | Env): Config {
   const read = reader(env);
-  const intervals = Object.entries(INTERVALS).map(([name, otherwise]) => [
-    name,
-    read(variableOf(name), millis.default(otherwise)),
-  ]);
+  const intervals = Object.fromEntries(
+    Object.entries(INTERVALS).map(([name, otherwise]) => [name, read(variableOf(name), millis.default(otherwise))]),
+  ) as Intervals;
   return {
     publicUrl: read("PUBLIC_URL", httpUrl).replace(/\/$/, ""),
     broker: {
@@ -158,7 +160,7 @@ export function parseConfig(env: EnvironmentRecord | Env): Config {
     },
     modelAccess: readModelAccess(read),
     credentialKeys: read("VALET_CREDENTIAL_KEYS", credentialKeys.optional()) ?? [],
-    intervals: Object.fromEntries(intervals) as Intervals,
+    intervals: { ...intervals, brokerCallMs: Math.min(intervals.brokerCallMs, innerLimit(intervals.startMs)) },
     turnBounds: {
       maxModelCalls: read("VALET_MAX_MODEL_CALLS", count.default(DEFAULT_TURN_BOUNDS.maxModelCalls)),
       maxTurnMs: read("VALET_MAX_TURN_MS", millis.default(DEFAULT_TURN_BOUNDS.maxTurnMs)),

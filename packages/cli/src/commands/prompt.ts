@@ -1,3 +1,4 @@
+import { LIMITS } from "@valet/shared/limits";
 import { type Command, Option } from "commander";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
@@ -34,7 +35,7 @@ export function addPrompt(program: Command): void {
     .option("--channel <id>", "the channel; messages of different channels work side by side")
     .addOption(new Option("--mode <mode>", "if a turn is running").choices(["followup", "steer", "collect"]))
     .option("--no-wait", "do not wait for the answer")
-    .addOption(timeoutOption("how long to wait", 600_000))
+    .addOption(timeoutOption("how long to wait", LIMITS.commandWaitMs))
     .action(async (content: string, _options, command: Command) => {
       const options = command.optsWithGlobals<PromptOptions>();
       const api = connect(options);

@@ -1,3 +1,4 @@
+import { LIMITS } from "@valet/shared/limits";
 import { type Command, Option } from "commander";
 import type { ApiClient } from "../api-client.ts";
 import { BackendQuery } from "../backend-query.ts";
@@ -37,7 +38,7 @@ export function addSmoke(program: Command): void {
     .addOption(new Option("--tempo-url <url>", "look for the spans in this Tempo too").conflicts("jaegerUrl"))
     .option("--jaeger-url <url>", "look for the spans in this Jaeger too")
     .option("--query-header <value>", "the Authorization header for Tempo or Jaeger (VALET_QUERY_AUTHORIZATION)")
-    .addOption(timeoutOption("how long each step may take", 300_000))
+    .addOption(timeoutOption("how long each step may take", LIMITS.commandWaitMs))
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<SmokeOptions>();
       const api = connect(options);

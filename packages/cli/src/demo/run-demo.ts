@@ -1,6 +1,7 @@
 /** The demo's course: two messages, a hibernation, a third message that wakes the session. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { demoMessages } from "@valet/scripted-model";
+import { LIMITS } from "@valet/shared/limits";
 import type { ApiClient } from "../api-client.ts";
 import { UserError } from "../errors.ts";
 import { readSpans, type TraceSpan } from "../trace-tree.ts";
@@ -20,8 +21,6 @@ export interface DemoResult {
   readonly faults: readonly string[];
 }
 
-const TURN_TIMEOUT_MS = 180_000;
-const LIFECYCLE_TIMEOUT_MS = 60_000;
 /** Spans reach the store shortly after what they describe. */
 const SPANS_TIMEOUT_MS = 15_000;
 
@@ -33,7 +32,7 @@ export async function runDemo(api: ApiClient, repoUrl: string, report: (line: st
   const answers = [await converse(api, id, first, report), await converse(api, id, second, report)];
   report("The session hibernates …");
   await api.change(id, "hibernate");
-  await waitForStatus(api, id, ["hibernated"], LIFECYCLE_TIMEOUT_MS);
+  await waitForStatus(api, id, ["hibernated"], LIMITS.commandWaitMs);
   report("… and a message wakes it.");
   answers.push(await converse(api, id, third, report));
   return { sessionId: id, answers, ...(await collectTraces(api, id)) };
@@ -42,7 +41,7 @@ export async function runDemo(api: ApiClient, repoUrl: string, report: (line: st
 async function converse(api: ApiClient, id: string, content: string, report: (line: string) => void): Promise<string> {
   report(`> ${content}`);
   const { messageId } = await api.sendMessage(id, { content });
-  const message = await waitForMessage(api, id, messageId, (line) => report(`  ${line}`), TURN_TIMEOUT_MS);
+  const message = await waitForMessage(api, id, messageId, (line) => report(`  ${line}`), LIMITS.commandWaitMs);
   if (message.outcome !== "ok") throw new UserError(["The turn did not end well.", ...outcomeLines(message)].join(" "));
   const answer = answerText(message);
   report(

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { LIMITS, startShares } from "@valet/shared/limits";
 import { SECRET_VARIABLES_VARIABLE, TRUST_VARIABLE } from "@valet/shared/protocol/child-sessions";
 import type { ModelAccess } from "@valet/shared/protocol/runner-link";
 import type { Subprocess } from "bun";
@@ -35,9 +36,8 @@ export interface ServerOptions {
 
 /** Not the workspace: a `tsconfig.json` there would say which code our plugin imports. */
 const WORKING_FOLDER = "/";
-export const START_TIMEOUT_MS = 60_000;
-const STOP_GRACE_MS = 1_000;
-const DISPOSE_TIMEOUT_MS = 2_000;
+/** Unless the runner's own start leaves it another time. */
+export const START_TIMEOUT_MS = startShares(LIMITS.startMs).agentMs;
 const HEALTH_TRY_MS = 1_000;
 /** In the environment of OpenCode and all that it starts: tells them from everything else. */
 export const RUN_VARIABLE = "VALET_OPENCODE_RUN";
@@ -75,7 +75,7 @@ export class OpenCodeServer {
     run: string,
     client: OpenCodeClient,
     version: string | undefined,
-    stopGraceMs = STOP_GRACE_MS,
+    stopGraceMs: number = LIMITS.agentEndMs,
   ) {
     this.#process = child;
     this.client = client;
@@ -142,7 +142,7 @@ export class OpenCodeServer {
     const { pid } = this.#process;
     const hasEnded = () => this.#process.exitCode !== null || this.#process.signalCode !== null;
     if (!hasEnded()) {
-      await Promise.race([this.client.dispose(DISPOSE_TIMEOUT_MS).catch(() => undefined), this.exited]);
+      await Promise.race([this.client.dispose(LIMITS.agentDisposeMs).catch(() => undefined), this.exited]);
       killGroup(pid, "SIGTERM");
       await Promise.race([this.exited, sleep(this.#stopGraceMs)]);
     }

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { existsSync, renameSync } from "node:fs";
+import { LIMITS } from "@valet/shared/limits";
 import { machineCapacity } from "../capacity.ts";
 import type { CreateOptions, Driver, DriverSandbox, SnapshotResult } from "../driver.ts";
 import { endProcesses } from "../local/end-processes.ts";
@@ -38,8 +39,6 @@ export interface LocalDriverOptions {
   readonly onError?: ((error: Error) => void) | undefined;
 }
 
-const TIMEOUT_MS = 10_000;
-
 /**
  * Starts the driver. What an earlier broker left running on the same directory is ended first; sandboxes that were running
  * are `stopped` then, with their files.
@@ -61,8 +60,8 @@ export async function startLocalDriver(options: LocalDriverOptions): Promise<Dri
       brokerId: randomUUID(),
       entrypoint: options.entrypoint,
       path: options.path ?? process.env.PATH ?? "/usr/local/bin:/usr/bin:/bin",
-      graceMs: options.graceMs ?? 5_000,
-      timeoutMs: TIMEOUT_MS,
+      graceMs: options.graceMs ?? LIMITS.processGraceMs,
+      timeoutMs: LIMITS.killMs,
       restart: { ...RESTART, ...options.restart },
       maxLogBytes: options.maxLogBytes ?? 1024 * 1024,
       onError: options.onError ?? ((error) => console.error(`sandbox broker: ${error.message}`)),
@@ -101,7 +100,7 @@ class LocalDriver implements Driver {
     this.#release = release;
   }
 
-  async create(options: CreateOptions, steps: Steps): Promise<DriverSandbox> {
+  async create(options: CreateOptions, steps: Steps, limit: AbortSignal): Promise<DriverSandbox> {
     if (this.#isClosed) throw new BrokerError("shutting_down");
     const awake = [...this.#sandboxes.values()].filter((each) => each.describe().sandbox.state !== "stopped");
     if (awake.length >= this.#maxSandboxes) throw new BrokerError("capacity");
@@ -109,7 +108,7 @@ class LocalDriver implements Driver {
     steps.describe({ "valet.sandbox.id": sandbox.id });
     this.#sandboxes.set(sandbox.id, sandbox);
     try {
-      await sandbox.create(steps);
+      await sandbox.create(steps, limit);
     } catch (error) {
       // What could not be removed is kept in mind, so that it can be terminated.
       if (!(error instanceof BrokerError && error.code === "terminate_failed")) this.#sandboxes.delete(sandbox.id);
@@ -128,10 +127,10 @@ class LocalDriver implements Driver {
       .filter(({ sandbox }) => sandbox.sessionId === sessionId);
   }
 
-  async snapshot(id: string, steps: Steps): Promise<SnapshotResult> {
+  async snapshot(id: string, steps: Steps, limit: AbortSignal): Promise<SnapshotResult> {
     const sandbox = this.#sandboxes.get(id);
     if (sandbox === undefined) throw new BrokerError("sandbox_gone");
-    return sandbox.snapshot(steps);
+    return sandbox.snapshot(steps, limit);
   }
 
   async terminate(id: string, steps: Steps): Promise<boolean> {

@@ -3,6 +3,7 @@
  * be known of them Modal keeps, as tags, and their entrypoints are restarted from within: brokers may come and go.
  */
 import { randomUUID } from "node:crypto";
+import { LIMITS } from "@valet/shared/limits";
 import type { App, Image, Sandbox as ModalSandbox } from "modal";
 import { AlreadyExistsError, ModalClient, NotFoundError } from "modal";
 import type { CreateOptions, Driver, DriverSandbox, SnapshotResult } from "../driver.ts";
@@ -28,7 +29,6 @@ export interface ModalDriverOptions {
 
 /** Modal's own limit. */
 const LIFETIME_MS = 24 * 3600 * 1000;
-const TERMINATE_TIMEOUT_MS = 30_000;
 /** Where the image has a folder for the work, which belongs to the user that the entrypoint runs as. */
 const WORKSPACE = "/workspace";
 /** Where the image has a folder for what the runner keeps for its successor. */
@@ -76,8 +76,8 @@ class ModalDriver implements Driver {
     this.#imageId = imageId;
   }
 
-  create(options: CreateOptions, steps: Steps): Promise<DriverSandbox> {
-    return this.#call("start_failed", () => this.#create(options, steps));
+  create(options: CreateOptions, steps: Steps, limit: AbortSignal): Promise<DriverSandbox> {
+    return this.#call("start_failed", () => this.#create(options, steps, limit));
   }
 
   get(id: string): Promise<DriverSandbox | undefined> {
@@ -88,17 +88,19 @@ class ModalDriver implements Driver {
     return this.#call("internal", () => this.#list(sessionTag(sessionId)));
   }
 
-  snapshot(id: string, steps: Steps): Promise<SnapshotResult> {
+  snapshot(id: string, steps: Steps, limit: AbortSignal): Promise<SnapshotResult> {
     return this.#call("snapshot_failed", async () => {
       await this.#mustBeThere(id);
       return steps.run("valet.sandbox.commit", {}, async (_, span) => {
         try {
           // The sessions' object deletes its snapshots; one that it still needs must not expire.
-          const image = await this.#using(id, (sandbox) => sandbox.snapshotFilesystem({ ttlMs: null }));
+          const image = await this.#using(id, (sandbox) =>
+            unlessAborted(limit, sandbox.snapshotFilesystem({ ttlMs: null })),
+          );
           span.setAttributes({ "valet.snapshot.id": image.imageId });
           return { snapshotId: image.imageId };
         } catch (error) {
-          await this.#mustBeThere(id);
+          if (!limit.aborted) await this.#mustBeThere(id);
           throw error;
         }
       });
@@ -147,7 +149,7 @@ class ModalDriver implements Driver {
     for (const result of results) if (result.status === "rejected") this.#options.onError(result.reason);
   }
 
-  async #create(options: CreateOptions, steps: Steps): Promise<DriverSandbox> {
+  async #create(options: CreateOptions, steps: Steps, limit: AbortSignal): Promise<DriverSandbox> {
     const tags = tagsOf(options, Date.now(), randomUUID());
     const image = await this.#image(options.snapshotId);
     const created = await steps.run("valet.sandbox.prepare", {}, () => this.#make(options, image, tags));
@@ -163,6 +165,7 @@ class ModalDriver implements Driver {
       });
       if (this.#underWay.get(id) === "terminating") throw new BrokerError("sandbox_gone");
       if (this.#isClosed) throw new BrokerError("shutting_down");
+      limit.throwIfAborted();
     } catch (error) {
       await this.#end(id);
       throw error;
@@ -247,7 +250,7 @@ class ModalDriver implements Driver {
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(
       () => late.reject(new BrokerError("terminate_failed", "Modal did not end it in time")),
-      TERMINATE_TIMEOUT_MS,
+      LIMITS.remoteKillMs,
     );
     try {
       await Promise.race([this.#using(id, (sandbox) => sandbox.terminate({ wait: true })), late.promise]);
@@ -282,6 +285,19 @@ class ModalDriver implements Driver {
     } finally {
       this.#calls.delete(call);
     }
+  }
+}
+
+/** Waits for what cannot be broken off, but no longer than until the signal. @throws the signal's reason */
+async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  signal.throwIfAborted();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const giveUp = () => reject(signal.reason);
+  signal.addEventListener("abort", giveUp, { once: true });
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener("abort", giveUp);
   }
 }
 

@@ -111,36 +111,37 @@ export class LocalSandbox {
   }
 
   /** @throws BrokerError; nothing is left then */
-  create(steps: Steps): Promise<void> {
+  create(steps: Steps, limit: AbortSignal): Promise<void> {
     return this.#work.run(async () => {
       try {
         await steps.run("valet.sandbox.prepare", {}, async () => this.#settings.state.makeSandbox(this.#record));
         this.#exists = true;
         const { snapshotId } = this.#record;
         if (snapshotId !== undefined) {
-          await restoreSnapshot(this.#settings.state, snapshotId, this.#folder, this.#command, steps);
+          await restoreSnapshot(this.#settings.state, snapshotId, this.#folder, this.#command(limit), steps);
         }
         const entrypoint = await steps.run("valet.sandbox.process_start", {}, () => this.#startEntrypoint());
         this.#ending.signal.throwIfAborted();
+        limit.throwIfAborted();
         this.#update({ state: "running" });
         void this.#supervise(entrypoint);
       } catch (error) {
         await this.#remove(steps);
-        throw this.#problem("start_failed", error);
+        throw this.#problem("start_failed", error, limit);
       }
     });
   }
 
   /** @throws BrokerError */
-  snapshot(steps: Steps): Promise<TakenSnapshot> {
+  snapshot(steps: Steps, limit: AbortSignal): Promise<TakenSnapshot> {
     return this.#work.run(async () => {
       try {
         this.#ending.signal.throwIfAborted();
         const { timeoutMs, state } = this.#settings;
         const pause = () => pauseProcesses(this.#processes, timeoutMs);
-        return await takeSnapshot(state, { ...this.#command, sessionId: this.#record.sessionId, pause }, steps);
+        return await takeSnapshot(state, { ...this.#command(limit), sessionId: this.#record.sessionId, pause }, steps);
       } catch (error) {
-        throw this.#problem("snapshot_failed", error);
+        throw this.#problem("snapshot_failed", error, limit);
       }
     });
   }
@@ -176,14 +177,13 @@ export class LocalSandbox {
     return { sandboxId: this.#record.id, leader: this.#record.leader };
   }
 
-  get #command() {
-    return { sandboxId: this.#record.id, signal: this.#ending.signal };
+  #command(limit: AbortSignal) {
+    return { sandboxId: this.#record.id, signal: AbortSignal.any([this.#ending.signal, limit]) };
   }
 
-  /** Why `error` came about: because the sandbox is ending, or by itself. */
-  #problem(code: "start_failed" | "snapshot_failed", error: unknown): BrokerError {
-    const { aborted, reason } = this.#ending.signal;
-    if (aborted) return reason as BrokerError;
+  /** Why `error` came about: because the sandbox is ending, because the time is up, or by itself. */
+  #problem(code: "start_failed" | "snapshot_failed", error: unknown, limit: AbortSignal): BrokerError {
+    for (const { aborted, reason } of [this.#ending.signal, limit]) if (aborted) return reason as BrokerError;
     if (error instanceof BrokerError) return error;
     return new BrokerError(code, error instanceof Error ? error.message : undefined, { cause: error });
   }

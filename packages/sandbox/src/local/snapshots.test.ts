@@ -192,6 +192,24 @@ describe("a copy that is broken off", () => {
   });
 });
 
+test("a copy that takes longer than the caller allows is given up, and the sandbox goes on", async () => {
+  const broker = await startBroker();
+  const { id } = await broker.create("s1", `touch ready; ${STAY}`);
+  await waitFor(() => broker.read("s1", "workspace/ready") === "");
+  const snapshotId = await snapshot(broker, id);
+  copyWith(SLOW_TOOLS);
+  const limit = { "valet-limit-ms": "300" };
+  expect(await broker.call("POST", `/v1/sandboxes/${id}/snapshot`, undefined, limit)).toMatchObject({
+    status: 504,
+    body: { code: "limit_exceeded", detail: "it took longer than 300 ms" },
+  });
+  expect(readdirSync(join(broker.stateDir, "snapshots"))).toEqual([snapshotId]);
+  expect(findProcesses({ sandboxId: id }).every(({ pid }) => !isStopped(pid))).toBe(true);
+  const restore = createRequest("s2", STAY, { snapshotId });
+  expect(await broker.call("POST", "/v1/sandboxes", restore, limit)).toMatchObject({ status: 504 });
+  expect((await broker.call("GET", "/v1/sandboxes?sessionId=s2")).body.sandboxes).toEqual([]);
+});
+
 test("what cannot be copied is a failed snapshot, and the sandbox goes on", async () => {
   const broker = await startBroker();
   const { id } = await broker.create("s1", STAY);

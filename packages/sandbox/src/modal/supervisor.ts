@@ -1,4 +1,6 @@
 /** What runs first in a sandbox of the `modal` driver: it starts the entrypoint, and again whenever that has died. */
+
+import { LIMITS } from "@valet/shared/limits";
 import { FINAL_EXIT_CODES } from "@valet/shared/protocol/sandbox-broker";
 import type { RestartPolicy } from "../restart.ts";
 
@@ -39,8 +41,8 @@ while :; do
 done
 `;
 
-/** How long the first line may take to come: after that, the broker that made the sandbox is gone. */
-const PATIENCE_S = 120;
+/** How long the first line may take to come. After that the broker that made the sandbox is gone: it has less time for it all. */
+const PATIENCE_S = Math.ceil((1.5 * LIMITS.brokerCallMs) / 1000);
 
 /** The sandbox' command; it needs bash, grep and setsid. The sandbox ends with it, when the entrypoint is not started again. */
 export function supervisorCommand(entrypoint: readonly string[], restart: RestartPolicy): string[] {

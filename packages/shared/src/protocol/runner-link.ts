@@ -179,6 +179,8 @@ export const ToRunner = z.discriminatedUnion("type", [
     stuckTurnMs: millis,
     /** The runner's own defaults where an older peer says nothing. */
     turnBounds: TurnBounds.optional(),
+    /** What is left of the time that the sandbox has to be ready. Absent where none runs: the sandbox has been ready before. */
+    startMs: millis.optional(),
     /** The runner's clock minus the SessionAgent's, measured at this connection's hello. */
     clockOffsetMs: z.number().optional(),
     /**

@@ -11,7 +11,7 @@
  * | `DELETE /v1/sandboxes/:id`, `DELETE /v1/snapshots/:id` | 200 {@link DeleteAnswer}, also when there was nothing left |
  *
  * Every other answer is a {@link BrokerProblem}. Requests carry the shared secret as a bearer token, `traceparent` and
- * `tracestate`, and the session in {@link SESSION_HEADER}. The broker refuses fields it does not know; a caller skips them.
+ * `tracestate`, the session in {@link SESSION_HEADER} and the time in {@link LIMIT_HEADER}. The broker refuses fields it does not know; a caller skips them.
  */
 import { z } from "zod";
 import { SANDBOX_DRIVERS } from "../spans.ts";
@@ -21,6 +21,9 @@ import { SANDBOX_DRIVERS } from "../spans.ts";
  * they are gone. `POST /v1/sandboxes` has it in its body.
  */
 export const SESSION_HEADER = "valet-session-id";
+
+/** How long the broker may work on a request, in ms: less than its caller waits. Without it the broker takes the time that it takes. */
+export const LIMIT_HEADER = "valet-limit-ms";
 
 /** The most that a request's body may have. */
 export const MAX_BROKER_REQUEST_BYTES = 256 * 1024;
@@ -154,6 +157,8 @@ export const BROKER_PROBLEM_CODES = [
   "start_failed",
   /** 500: the files could not be copied. */
   "snapshot_failed",
+  /** 504: the work took longer than the caller allows it, and was given up. */
+  "limit_exceeded",
   /** 500: processes would not end, or files could not be removed. Ask again. */
   "terminate_failed",
   /** 500: a bug of the broker's. */

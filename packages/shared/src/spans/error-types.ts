@@ -119,6 +119,14 @@ export const ERRORS = {
     meaning: "the sandbox no longer exists",
     remedy: "Send the message again: the session starts a new sandbox.",
   },
+  sandbox_timeout: {
+    outcomes: ["error"],
+    reporters: ["broker", "session-agent"],
+    ends: [...JOB_AND_START, "create", "hibernate", "snapshot"],
+    meaning: "the broker gave up making a sandbox, or its snapshot, that took too long",
+    remedy:
+      "Look at the load of the broker's disk and at the size of the workspace; VALET_BROKER_CALL_MS and VALET_SNAPSHOT_MS allow more.",
+  },
   broker_unreachable: {
     outcomes: ["error"],
     reporters: ["session-agent"],

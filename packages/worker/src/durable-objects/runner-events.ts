@@ -124,10 +124,12 @@ export class RunnerEvents implements RunnerLinkEvents {
 
   /** Secrets go to a generation's runner once: whoever comes later with its token is told that it has them. */
   #sendConfig(): void {
-    const { state, transactions, link, modelAccess, captureContent, tracing, stuckTurnMs, turnBounds } = this.#options;
+    const { state, transactions, link, lifecycle, modelAccess, captureContent, tracing, stuckTurnMs, turnBounds } =
+      this.#options;
     const { id: sessionId, generation, link: linkRecord } = state.record;
     const { trustRepositoryConfig } = state.record;
     const { clockOffsetMs, hasSecrets = false } = linkRecord;
+    const startMs = lifecycle().startLeftMs();
     const asked = [state.record.model, ...state.record.models].filter((model) => model !== undefined);
     const access = withModels(modelAccess, asked);
     const work = {
@@ -142,6 +144,7 @@ export class RunnerEvents implements RunnerLinkEvents {
         ...{ type: "config", sessionId, generation, ...work },
         ...(trustRepositoryConfig === true && { trustRepositoryConfig }),
         ...(clockOffsetMs !== undefined && { clockOffsetMs }),
+        ...(startMs !== undefined && { startMs }),
         ...(hasSecrets && { hasSecrets }),
       });
       this.#sendRepository(hasSecrets);

@@ -143,6 +143,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const link: RunnerLink = new RunnerLink({ ctx, state, transactions, timers, now, intervals, events });
   const broker = new SandboxBroker({
     ...{ url: brokerConfig.url, secret: brokerConfig.secret, timeoutMs: intervals.brokerCallMs },
+    snapshotMs: intervals.snapshotMs,
     fetch: (input, init) => fetch(input, init),
   });
   const calls = new BrokerCalls({

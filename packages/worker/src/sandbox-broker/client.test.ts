@@ -8,7 +8,7 @@ const CALLER = { sessionId: "ses_1", context: { ...INVALID_CONTEXT, traceId: "a"
 function brokerThat(answer: (request: Request) => Response | Promise<Response>, timeoutMs = 5000) {
   const seen: Request[] = [];
   const broker = new SandboxBroker({
-    ...{ url: "http://broker.test", secret: "secret", timeoutMs },
+    ...{ url: "http://broker.test", secret: "secret", timeoutMs, snapshotMs: 3 * timeoutMs },
     fetch: async (input, init) => {
       const request = new Request(input as string, init as RequestInit);
       seen.push(request);
@@ -63,5 +63,6 @@ test("a call says who asks, for which session and in which trace; an id is no pa
   expect(new URL(request?.url ?? "").pathname).toBe("/v1/sandboxes/..%2Fhealth");
   const headers = Object.fromEntries(request?.headers ?? []);
   expect(headers).toMatchObject({ authorization: "Bearer secret", "valet-session-id": "ses_1" });
+  expect(headers).toMatchObject({ "valet-limit-ms": "4000" });
   expect(headers.traceparent).toContain(CALLER.context.traceId);
 });

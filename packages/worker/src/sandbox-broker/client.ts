@@ -1,9 +1,11 @@
 /** The client of the sandbox broker's HTTP contract: bounded in time, never throwing, answers validated. */
+import { innerLimit } from "@valet/shared/limits";
 import {
   BrokerProblem,
   type BrokerProblemCode,
   type CreateSandbox,
   DeleteAnswer,
+  LIMIT_HEADER,
   SandboxAnswer,
   SandboxList,
   SESSION_HEADER,
@@ -15,8 +17,9 @@ import type { z } from "zod";
 export interface BrokerOptions {
   readonly url: string;
   readonly secret: string;
-  /** For one call. */
+  /** For one call, and for one that asks for a snapshot. */
   readonly timeoutMs: number;
+  readonly snapshotMs: number;
   readonly fetch: typeof fetch;
 }
 
@@ -65,7 +68,8 @@ export class SandboxBroker {
   }
 
   snapshot(sandboxId: string, caller: BrokerCaller): Promise<BrokerResult<SnapshotAnswer>> {
-    return this.#call("POST", `/v1/sandboxes/${encodeURIComponent(sandboxId)}/snapshot`, SnapshotAnswer, caller);
+    const path = `/v1/sandboxes/${encodeURIComponent(sandboxId)}/snapshot`;
+    return this.#call("POST", path, SnapshotAnswer, caller, undefined, this.#options.snapshotMs);
   }
 
   /** What there is of a session. */
@@ -88,8 +92,9 @@ export class SandboxBroker {
     schema: z.ZodType<T>,
     { sessionId, context }: BrokerCaller,
     body?: CreateSandbox,
+    timeoutMs = this.#options.timeoutMs,
   ): Promise<BrokerResult<T>> {
-    const { url, secret, timeoutMs, fetch } = this.#options;
+    const { url, secret, fetch } = this.#options;
     // Not `AbortSignal.timeout`: its timer outlives the call and would keep the object from hibernating.
     const controller = new AbortController();
     const timer = setTimeout(() => controller.abort(), timeoutMs);
@@ -99,6 +104,7 @@ export class SandboxBroker {
         headers: {
           authorization: `Bearer ${secret}`,
           [SESSION_HEADER]: sessionId,
+          [LIMIT_HEADER]: String(innerLimit(timeoutMs)),
           ...(context !== undefined && contextHeaders(context)),
           ...(body !== undefined && { "content-type": "application/json" }),
         },

@@ -1,4 +1,5 @@
 /** What the sessions of a family tell each other, as plain data that goes from one object to another, and within what bounds. */
+import { LIMITS } from "@valet/shared/limits";
 import type { ChildSessionEvent, ErrorType, Outcome } from "@valet/shared/spans";
 import type { SessionCalls } from "../../session-calls.ts";
 import type { GitCredentials } from "../repository.ts";
@@ -12,7 +13,7 @@ export const MAX_DEPTH = 2;
 /** How many children of a session may be open: each may have a sandbox. */
 export const MAX_OPEN_CHILDREN = 5;
 /** One session's call of another takes longer only if either object died in the middle of it. */
-export const PEER_CALL_MS = 30_000;
+export const PEER_CALL_MS = LIMITS.peerCallMs;
 
 /** What it takes to call another session again and again until it has answered. */
 export interface FamilyOptions {

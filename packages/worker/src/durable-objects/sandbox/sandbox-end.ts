@@ -110,11 +110,11 @@ export class SandboxEnd {
 
   /** Asks the broker for a snapshot. */
   snapshot(): void {
-    const { state, operations, calls, broker, watch } = this.#parts;
+    const { state, operations, calls, broker, watch, intervals } = this.#parts;
     const { id: sessionId, sandbox } = state.record;
     const operation = operations.current;
     if (operation === undefined || sandbox === undefined) return;
-    watch();
+    watch(intervals.snapshotMs);
     calls.begin<"valet.sandbox.snapshot", SnapshotAnswer>({
       span: "valet.sandbox.snapshot",
       parent: operation.context,
@@ -265,9 +265,10 @@ export class SandboxEnd {
   }
 }
 
-type SnapshotError = "sandbox_gone" | "snapshot_failed" | ReturnType<typeof brokerErrorType>;
+type SnapshotError = "sandbox_gone" | "snapshot_failed" | "sandbox_timeout" | ReturnType<typeof brokerErrorType>;
 
 export function snapshotErrorType(failure: BrokerFailure): SnapshotError {
   if (failure === "sandbox_gone" || failure === "not_found") return "sandbox_gone";
+  if (failure === "limit_exceeded") return "sandbox_timeout";
   return failure === "snapshot_failed" ? failure : brokerErrorType(failure);
 }

@@ -66,8 +66,8 @@ export interface LifecycleOptions {
 
 /** What the two halves share. */
 export interface LifecycleParts extends LifecycleOptions {
-  /** Watches over the call that the operation under way is about to make. */
-  readonly watch: () => void;
+  /** Watches over the call that the operation under way is about to make. @param limitMs of a call that takes another time than most */
+  readonly watch: (limitMs?: number) => void;
   /**
    * @param parent the operation that the sandbox, if there is one, is left over from
    * @param keptFiles whether the next generation has the files of this one
@@ -86,7 +86,7 @@ export class SandboxLifecycle {
     this.#options = options;
     const parts: LifecycleParts = {
       ...options,
-      watch: () => this.#watch(),
+      watch: (limitMs) => this.#watch(limitMs),
       endGeneration: (parent, keptFiles) => this.#endGeneration(parent, keptFiles),
       start: () => this.#start,
     };
@@ -144,6 +144,13 @@ export class SandboxLifecycle {
     this.#end.terminate(reason, cause === undefined ? [] : [cause]);
   }
 
+  /** What is left of the start under way, in ms; `undefined` where there is none. */
+  startLeftMs(): number | undefined {
+    const { timers, now } = this.#options;
+    const dueMs = timers.dueMs("start");
+    return dueMs === undefined ? undefined : Math.max(0, dueMs - now());
+  }
+
   /** A runner has introduced itself. @param isBack whether the link was down meanwhile */
   onHello(isBack: boolean): void {
     if (isBack) this.#noteLink("valet.runner.reconnected");
@@ -178,9 +185,9 @@ export class SandboxLifecycle {
     if (kind === "spawn" || kind === "restore") operations.change<typeof kind>((span) => span.addEvent(event));
   }
 
-  #watch(): void {
+  #watch(limitMs = this.#options.intervals.brokerCallMs): void {
     const { timers, now, intervals } = this.#options;
-    timers.set("operation", now() + intervals.brokerCallMs + intervals.retryMs);
+    timers.set("operation", now() + limitMs + intervals.retryMs);
   }
 
   /** The operation under way waits for an answer that is not coming. */

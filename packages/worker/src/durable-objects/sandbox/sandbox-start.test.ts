@@ -7,6 +7,7 @@ import { describe, expect, test } from "vitest";
 import { eventually } from "../../../test/eventually.ts";
 import { asleep, boot, expectSound, linksOf, loseRunner, outcomeOf } from "../../../test/sandbox.ts";
 import { CALLER, TestSession, valueIn } from "../../../test/session.ts";
+import { INTERVALS } from "../../env.ts";
 
 describe("spawn", () => {
   test("a trace of its own, caused by the request, from asking for the sandbox to its runner being ready", async () => {
@@ -103,13 +104,38 @@ describe("spawn", () => {
     await expectSound(session);
   });
 
+  test("the runner is told what is left of the start, and one that comes later that there is no hurry", async () => {
+    const session = new TestSession();
+    await session.create();
+    const runner = await (await session.connect()).hello();
+    const { startMs } = await runner.next("config");
+    expect(startMs).toBeGreaterThan(0);
+    expect(startMs).toBeLessThanOrEqual(INTERVALS.startMs);
+    const { session: running, runner: first } = await TestSession.running();
+    first.close();
+    const later = await (await running.connect()).hello();
+    expect((await later.next("config")).startMs).toBeUndefined();
+  });
+
+  test.each([
+    ["that it took too long", { problem: { status: 504, code: "limit_exceeded" } }, "sandbox_timeout"],
+  ] as const)("a broker that says %s", async (_what, answer, type) => {
+    const session = new TestSession();
+    await session.broker.script({ create: [answer] });
+    await session.create();
+    expect(await session.reaches("error")).toMatchObject({ errorType: type });
+    expect(outcomeOf(await session.onlySpan("valet.sandbox.create"))).toEqual(["error", type]);
+  });
+
   test("a clone that fails is said to have failed", async () => {
     const session = new TestSession();
     await session.create({ repoUrl: "https://git.example/none.git" });
     const runner = await (await session.connect()).hello();
     runner.send({ type: "stage", stage: "failed", errorType: "git_clone_failed" });
     expect(await session.reaches("error")).toMatchObject({ errorType: "git_clone_failed" });
-    expect(outcomeOf(await session.onlySpan("valet.sandbox.spawn"))).toEqual(["error", "git_clone_failed"]);
+    const spawn = await session.onlySpan("valet.sandbox.spawn");
+    expect(outcomeOf(spawn)).toEqual(["error", "git_clone_failed"]);
+    expect(spawn.attributes["valet.sandbox.stage"]).toBe("git_setup");
   });
 
   test("after an error, a message or a wake tries again", async () => {

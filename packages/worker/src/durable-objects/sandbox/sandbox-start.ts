@@ -8,7 +8,14 @@
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { SandboxAnswer } from "@valet/shared/protocol/sandbox-broker";
-import { endedBy, isFailureType, isSaidBy, type SpanAttributes, type SpawnReason } from "@valet/shared/spans";
+import {
+  endedBy,
+  isFailureType,
+  isSaidBy,
+  type SandboxStage,
+  type SpanAttributes,
+  type SpawnReason,
+} from "@valet/shared/spans";
 import { injectIntoEnvironment, type SpanContext } from "@valet/shared/tracing";
 import type { BrokerFailure, BrokerResult } from "../../sandbox-broker/client.ts";
 import { hashToken, newToken } from "../ids.ts";
@@ -148,18 +155,26 @@ export class SandboxStart {
     const { state, operations, link } = this.#parts;
     if (stage === "failed") {
       const type = RUNNER_ERRORS.find((each) => each === errorType) ?? "_OTHER";
+      // Repository and agent are put in place side by side: which of them failed is not what was told last.
+      if (this.#isStarting()) this.#reached(stageOf(type));
       if (this.#isStarting()) this.fail(type);
       else if (state.record.state === "running") this.lost();
       return;
     }
     if (stage === "ready") link.ready();
     if (!this.#isStarting()) return;
-    state.updateOperation({ stage });
+    this.#reached(stage);
     operations.change<"spawn" | "restore">((span) => {
-      span.setAttribute("valet.sandbox.stage", stage);
       span.addEvent("valet.sandbox.stage", { "valet.sandbox.stage": stage });
     });
     this.completeIfReady();
+  }
+
+  #reached(stage: SandboxStage | undefined): void {
+    const { state, operations } = this.#parts;
+    if (stage === undefined) return;
+    state.updateOperation({ stage });
+    operations.change<"spawn" | "restore">((span) => span.setAttribute("valet.sandbox.stage", stage));
   }
 
   /** The start is over once the broker has answered and the runner is ready, in either order. */
@@ -287,6 +302,12 @@ export class SandboxStart {
   }
 }
 
+/** The stage of a start that an error belongs to, where its name tells. */
+function stageOf(type: StartError): SandboxStage | undefined {
+  if (type.startsWith("git_")) return "git_setup";
+  return type.startsWith("opencode_") ? "opencode_starting" : undefined;
+}
+
 type CreateError = CallEnd<"valet.sandbox.create">["errorType"];
 
 function isStartError(errorType: CreateError): errorType is Exclude<CreateError, undefined> & StartError {
@@ -296,6 +317,7 @@ function isStartError(errorType: CreateError): errorType is Exclude<CreateError,
 function createErrorType(failure: BrokerFailure, isRestore: boolean) {
   if (failure === "not_found" && isRestore) return "restore_failed";
   if (failure === "capacity") return "broker_full";
+  if (failure === "limit_exceeded") return "sandbox_timeout";
   if (failure === "start_failed") return isRestore ? "restore_failed" : "spawn_failed";
   return failure === "stale_generation" ? "stale_generation" : brokerErrorType(failure);
 }

@@ -1,0 +1,27 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { innerLimit, LIMITS, NESTED, startShares } from "./limits.ts";
+
+test.each(NESTED.map(([inside, around]) => [inside.join(" + "), around, inside] as const))(
+  "%s end clearly before %s does",
+  (_name, around, inside) => {
+    const sum = inside.reduce((ms, name) => ms + LIMITS[name], 0);
+    expect(sum).toBeLessThanOrEqual(Math.ceil(0.86 * LIMITS[around]));
+  },
+);
+
+test("every limit is compared with another", () => {
+  const compared = new Set(NESTED.flatMap(([inside, around]) => [...inside, around]));
+  expect(Object.keys(LIMITS).filter((name) => !compared.has(name as keyof typeof LIMITS))).toEqual([]);
+});
+
+test("the parts of a start end before it does, however much is left of it", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 100, max: 3_600_000 }), (leftMs) => {
+      const { gitMs, agentMs } = startShares(leftMs);
+      expect(gitMs + agentMs).toBeLessThan(leftMs);
+      expect(Math.min(gitMs, agentMs)).toBeGreaterThan(0);
+      expect(innerLimit(leftMs)).toBeLessThan(leftMs);
+    }),
+  );
+});
