@@ -24,6 +24,10 @@ const MAX_DOUBLINGS = 5;
 type Need = Pick<CapacityReport, "need" | "generation" | "refusals">;
 
 interface LeaseRow extends Need {
+  /** Of the capacity object that it counts in. */
+  readonly name: string;
+  /** Of one that it counted in before, and that is yet to be told that it does so no more. */
+  readonly left?: string;
   /** Of the report that says so. */
   readonly version: number;
   readonly isConfirmed: boolean;
@@ -88,8 +92,14 @@ export class CapacityLease {
   note(): void {
     const { state } = this.#options;
     const needed = needOf(state.record);
-    if (this.#row === undefined ? needed.need === "none" : isSame(this.#row, needed)) return;
-    this.#write({ ...needed, version: (this.#row?.version ?? 0) + 1, isConfirmed: false });
+    const row = this.#row;
+    const name = this.#name;
+    if (row === undefined ? needed.need === "none" : isSame(row, needed) && row.name === name) return;
+    const left = row === undefined || row.name === name ? row?.left : row.name;
+    this.#write({
+      ...{ ...needed, name, version: (row?.version ?? 0) + 1, isConfirmed: false },
+      ...(left !== undefined && left !== name && { left }),
+    });
     this.#sendLater();
   }
 
@@ -140,9 +150,13 @@ export class CapacityLease {
     const { capacity, transactions, timers, now, retryMs, report } = this.#options;
     try {
       for (let sent: number | undefined; this.#row !== undefined && this.#row.version !== sent; ) {
-        const { need, generation, refusals, version } = this.#row;
+        const { need, generation, refusals, version, left } = this.#row;
         sent = version;
         const { id: sessionId } = this.#options.state.record;
+        if (left !== undefined) {
+          // No two objects count the same session.
+          await withinCall(capacity(left).report({ sessionId, generation, version, need: "none", refusals: 0 }));
+        }
         const standing = await withinCall(
           capacity(this.#name).report({ sessionId, generation, version, need, refusals }),
         );
@@ -160,7 +174,10 @@ export class CapacityLease {
 
   #onConfirmed(version: number, standing: CapacityStanding): void {
     if (this.#row?.version !== version) return;
-    if (!this.#row.isConfirmed) this.#write({ ...this.#row, isConfirmed: true });
+    if (!this.#row.isConfirmed) {
+      const { left: _left, ...row } = this.#row;
+      this.#write({ ...row, isConfirmed: true });
+    }
     this.#options.timers.clear("capacity");
     this.#apply(standing);
   }
