@@ -19,6 +19,7 @@ import {
   type ValetSpans,
 } from "@valet/shared/spans";
 import type { SpanContext, Tracer } from "@valet/shared/tracing";
+import { attachmentParts } from "./attachments.ts";
 import { AgentPrompt, mayFailOver, type PromptLimits } from "./opencode/agent-prompt.ts";
 import { AnswerParts, partsOfHistory } from "./opencode/answer-parts.ts";
 import { askedFrame } from "./opencode/asked-frame.ts";
@@ -56,6 +57,8 @@ export interface AgentTaskOptions {
   readonly defaultModel: string;
   readonly limits: PromptLimits;
   readonly turnBounds: TurnBounds;
+  /** Where the agent works. */
+  readonly workspace: string;
   /** At most one update of a part in this time. */
   readonly partIntervalMs: number;
   /** Message ids made for prompts of this runner, whosever. */
@@ -124,6 +127,7 @@ export class AgentTask {
   /** Why it is cut short, by whoever asked or by a bound. */
   #cut: Ending | undefined;
   #failovers = 0;
+  #attachedParts: PromptPart[] | undefined;
   #model: string | undefined;
   /** Who waits for the answers to this task's requests, by the request's id. */
   readonly #asked = new Map<string, OpenCodeClient>();
@@ -300,7 +304,7 @@ export class AgentTask {
     const context = span.isRecording ? { ...span.context, spanId: reducer.spanId } : span.context;
     const prompt = new AgentPrompt({
       ...{ agent, client, reducer, sessionId, context, limits },
-      prompt: { messageID, model, parts: promptParts(this.#task, isFirst) },
+      prompt: { messageID, model, parts: promptParts(this.#task, this.#attached(), isFirst) },
       onFacts: (facts) => {
         this.#tally.add(facts);
         emitter.emit(facts, follows);
@@ -312,6 +316,13 @@ export class AgentTask {
     this.#prompt = prompt;
     this.#reducer = reducer;
     return { prompt, reducer, context };
+  }
+
+  /** What the task brings along; files that go into the workspace are written once, whatever models are tried. */
+  #attached(): PromptPart[] {
+    const { attemptId, attachments } = this.#task;
+    this.#attachedParts ??= attachmentParts(attachments, { workspace: this.#options.workspace, attemptId });
+    return this.#attachedParts;
   }
 
   #onEvent(event: AgentEvent, answer: AnswerParts, client: OpenCodeClient): void {
@@ -394,12 +405,12 @@ function taskErrorType({ outcome, errorType }: Ending): TaskErrorType | undefine
 }
 
 /** @param isFirst whether the OpenCode session knows nothing of what went before */
-function promptParts({ content, attachments, continuationContext }: Task, isFirst: boolean): PromptPart[] {
+function promptParts({ content, continuationContext }: Task, attached: PromptPart[], isFirst: boolean): PromptPart[] {
   return [
     ...(isFirst && continuationContext !== undefined
       ? [{ type: "text" as const, text: continuationContext, synthetic: true }]
       : []),
     { type: "text", text: content },
-    ...attachments.map(({ filename, mediaType, url }) => ({ type: "file" as const, mime: mediaType, filename, url })),
+    ...attached,
   ];
 }

@@ -21,8 +21,6 @@ import { addSummaries, NO_SUMMARY } from "./summary.ts";
 import { createMillisClock, openSpanText } from "./tracing.ts";
 
 export interface WorkflowOptions extends AgentTaskOptions {
-  /** Where commands run. */
-  readonly workspace: string;
   /** The runner's environment; commands get what of it is no business of ours. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly commandTimeoutMs: number;

@@ -7,7 +7,7 @@ export type ProviderError = Marked<"failsOver">;
 const PROVIDER_ERRORS: readonly string[] = marked("failsOver");
 
 /** Why a piece of the agent's work failed. */
-export type AgentErrorType = ProviderError | "empty_answer" | "opencode_error";
+export type AgentErrorType = ProviderError | "attachment_unreadable" | "empty_answer" | "opencode_error";
 
 /** Whether another model may do better: every failure of this one, but not of the agent. */
 export function invitesFailover(type: string | undefined): boolean {
@@ -38,6 +38,7 @@ export function classifyError({ name, data }: AgentError): AgentErrorType {
         : classifyStatus(data.statusCode);
     default:
       // OpenCode wraps an unknown model and the like as UnknownError with the original's name in the text.
+      if (/^ImageDecodeError\b/.test(data?.message ?? "")) return "attachment_unreadable";
       return /ModelNotFound|model not found/i.test(data?.message ?? "") ? "provider_bad_request" : "opencode_error";
   }
 }

@@ -3,7 +3,7 @@
  * and of the spans. Each request that the scripted model gets must be in exactly one span.
  */
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { demoRepository, parseScenario, type ScriptedModel, startScriptedModel } from "@valet/scripted-model";
@@ -261,4 +261,29 @@ test("an abort in the middle of a tool: the model had answered, and what it used
   expect(summary.costUsd).not.toBe(0);
   const chat = spans.slice(from).find(isChat) as ReadableSpan;
   expect(attributesOf(chat)["valet.outcome"]).toBe("ok");
+}, 60_000);
+
+const attachment = (filename: string, mediaType: string, hex: string) => ({
+  ...{ filename, mediaType, url: `data:${mediaType};base64,${Buffer.from(hex, "hex").toString("base64")}` },
+});
+
+test("an image that cannot be decoded ends its turn at once, and the channel goes on", async () => {
+  // The beginning of a picture, and nothing else.
+  const attachments = [attachment("torn.png", "image/png", "89504e470d0a1a0a0000000d49484452")];
+  const { result, requests } = await run("ok", {}, { attachments });
+  expect(result).toMatchObject({ outcome: "error", errorType: "attachment_unreadable" });
+  expect(requests).toBe(0);
+  const { opencodeSessionId } = result;
+  expect((await run("ok", {}, { opencodeSessionId })).result).toMatchObject({ outcome: "ok", opencodeSessionId });
+}, 60_000);
+
+test("a file that no model takes goes into the workspace, is named, and spoils no later message", async () => {
+  const attachments = [attachment("data.zip", "application/zip", "504b0304140000000800")];
+  const { result } = await run("ok", {}, { attachments });
+  expect(result).toMatchObject({ outcome: "ok" });
+  const sent = JSON.stringify(model.requests().at(-1)?.body);
+  const path = /\.valet\/attachments\/[\w.-]+\/1-data\.zip/.exec(sent)?.[0] ?? "";
+  expect(readFileSync(join(workspace, path)).toString("hex")).toBe("504b0304140000000800");
+  const { opencodeSessionId } = result;
+  expect((await run("ok", {}, { opencodeSessionId })).result).toMatchObject({ outcome: "ok", opencodeSessionId });
 }, 60_000);

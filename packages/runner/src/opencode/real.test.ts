@@ -388,6 +388,7 @@ test("what is asked for by name is not answered by another model", async () => {
     expect(treeOf(asked.attemptId)).toBe(`
 valet.turn error model_unknown
   invoke_agent build error provider_bad_request
+    valet.agent.prepare error provider_bad_request
   valet.turn.finalize ok`);
   }
   const second = dispatch("And now?", { models: ["valet/scripted-1", "valet/unknown"], refuseUnknownModels: true });

@@ -376,6 +376,13 @@ export const ERRORS = {
     meaning: "the agent took the prompt and asked no model",
     remedy: "Send the message again. If it recurs, begin a new session.",
   },
+  attachment_unreadable: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["message", "workflow", "turn", "step", "agent", "call", "compaction"],
+    meaning: "the agent cannot read an attachment: an image that is damaged, say",
+    remedy: "Send the file in another form.",
+  },
   empty_answer: {
     outcomes: ["error"],
     reporters: ["runner"],
