@@ -18,6 +18,7 @@ let backend: Server;
 let endpoint: string;
 /** The keys that spans were sent with, and the spans that were taken. */
 const keys: (string | undefined)[] = [];
+const answers = { hang: false, hanging: 0 };
 const taken = new Map<string, TraceSpan>();
 const children: ChildProcess[] = [];
 
@@ -26,6 +27,10 @@ beforeAll(async () => {
   backend = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
+    if (answers.hang) {
+      answers.hanging++;
+      return;
+    }
     keys.push(request.headers.authorization);
     if (request.headers.authorization !== "right") {
       response.writeHead(401).end();
@@ -157,6 +162,17 @@ test("a wrong key is named, loses nothing, and all arrives once it is right", as
   await stop(last);
   expect(new Set(keys)).toEqual(new Set(["wrong", "right"]));
 }, 180_000);
+
+test("up that is stopped beside a backend that never answers is over in time, and says what waits", async () => {
+  answers.hang = true;
+  const running = await up("right");
+  await new ApiClient(running).createSession({});
+  await vi.waitFor(() => expect(answers.hanging).toBeGreaterThan(0), { timeout: 30_000, interval: 50 });
+  await stop(running);
+  expect(running.child.exitCode).toBe(0);
+  expect(running.errors()).toMatch(/\d+ spans of \d sessions? did not reach the backend: waiting/);
+  answers.hang = false;
+}, 120_000);
 
 test("resend --all finds nothing where all arrives, and bad arguments are told", async () => {
   const running = await up("right");

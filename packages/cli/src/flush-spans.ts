@@ -1,5 +1,5 @@
 /** The last that a system does before it stops: what its sessions have not sent yet goes to the backend, if that takes it in time. */
-import type { ResentSpans } from "@valet/shared/protocol/session-api";
+import { RESEND_WAIT_MS, type ResentSpans } from "@valet/shared/protocol/session-api";
 import type { SessionView } from "@valet/shared/protocol/session-view";
 import { type EnvironmentRecord, readTracingConfig } from "@valet/shared/tracing";
 import { ApiClient } from "./api-client.ts";
@@ -17,8 +17,8 @@ export interface LeftSpans {
   readonly unanswered: number;
 }
 
-/** How long a system that is to stop waits for the backend. */
-const FLUSH_MS = 5000;
+/** How long a system that is to stop waits for the backend: sessions that wait for it in vain have said so by then. */
+const FLUSH_MS = RESEND_WAIT_MS + 2000;
 /** A session of which nothing has been heard for longer has sent what it had, or says that it has not. */
 const RECENT_MS = 60 * 60_000;
 /** Asked side by side. */

@@ -194,6 +194,9 @@ export const Health = z.object({
 });
 export type Health = z.infer<typeof Health>;
 
+/** How long a session that is asked to send what waits lets the asker wait for that, in milliseconds; it goes on afterwards. */
+export const RESEND_WAIT_MS = 4000;
+
 /** What came of asking a session to send what waits. */
 export const ResentSpans = z.object({
   exported: z.boolean().describe("Whether there is a backend at all"),

@@ -5,17 +5,18 @@
 import { DurableObject } from "cloudflare:workers";
 import type { ClientEvent } from "@valet/shared/protocol/client-socket";
 import type { QuestionAnswers, ToRunnerOf } from "@valet/shared/protocol/runner-link";
-import type {
-  AcceptedMessage,
-  AcceptedWorkflow,
-  ClearedQueue,
-  MessageList,
-  ResentSpans,
-  SendMessage,
-  StartWorkflow,
-  TraceList,
-  TurnList,
-  WorkflowList,
+import {
+  type AcceptedMessage,
+  type AcceptedWorkflow,
+  type ClearedQueue,
+  type MessageList,
+  RESEND_WAIT_MS,
+  type ResentSpans,
+  type SendMessage,
+  type StartWorkflow,
+  type TraceList,
+  type TurnList,
+  type WorkflowList,
 } from "@valet/shared/protocol/session-api";
 import type { MessageView, PermissionReply, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
 import type { TerminateReason } from "@valet/shared/spans";
@@ -40,9 +41,6 @@ import {
 import { composeSession, report, type SessionParts } from "./session-parts.ts";
 import { NO_LINK } from "./session-state.ts";
 import { withoutUndefined } from "./without-undefined.ts";
-
-/** How long whoever asks for spans to be sent waits for that; an attempt may take longer, and goes on. */
-const RESEND_WAIT_MS = 12_000;
 
 const NOT_FOUND = refuse("session-not-found", "There is no session of this id.");
 
