@@ -12,6 +12,7 @@ export interface StandInSandbox {
   readonly sessionId: string;
   readonly generation: number;
   readonly token: string;
+  /** Whether it runs. One that has stopped is still there, with its files, until it is ended. */
   isAlive: boolean;
 }
 
@@ -112,6 +113,11 @@ export class StandInBroker {
     else call.settle?.resolve(responseOf(status, body));
   }
 
+  /** The host restarts: what ran has stopped, with its files, and nobody has been told. */
+  stopAll(): void {
+    for (const sandbox of this.sandboxes) sandbox.isAlive = false;
+  }
+
   /** A sandbox is gone, and nobody has been told. */
   lose(id: string): void {
     this.#end((sandbox) => sandbox.id === id);
@@ -158,9 +164,10 @@ export class StandInBroker {
   }
 }
 
-function shown({ id, sessionId, generation }: StandInSandbox) {
+function shown({ id, sessionId, generation, isAlive }: StandInSandbox) {
   const createdAt = new Date().toISOString();
-  return { id, sessionId, generation, state: "running", driver: "local", restartCount: 0, createdAt };
+  const state = isAlive ? { state: "running" } : { state: "stopped", stopReason: "broker_lost" };
+  return { id, sessionId, generation, ...state, driver: "local", restartCount: 0, createdAt };
 }
 
 function kindOf({ method, body }: PendingCall): keyof typeof REFUSALS {

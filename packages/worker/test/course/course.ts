@@ -159,6 +159,9 @@ class Course {
       case "evict":
       case "crash":
         return host[step.do]();
+      case "restart-host":
+        host.broker.stopAll();
+        return host.crash();
       case "pass":
         return this.#pass(step.ms);
       case "set-back":

@@ -31,7 +31,8 @@ export type Step = (
   | { readonly do: "stale" }
   /** The next frame cannot be sent; D1 goes away, or comes back. */
   | { readonly do: "fail-send" | "database" }
-  | { readonly do: "evict" | "crash" }
+  /** The object leaves the memory, or dies; the host restarts, with all that runs on it. */
+  | { readonly do: "evict" | "crash" | "restart-host" }
   | { readonly do: "pass"; readonly ms: number }
   /** The object's clock is set back. */
   | { readonly do: "set-back"; readonly ms: number }
@@ -87,7 +88,7 @@ const weighted: { weight: number; arbitrary: fc.Arbitrary<Step> }[] = [
   { weight: 3, arbitrary: one("crowd", "yield") },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("room" as const), tells: fc.boolean() }) },
   { weight: 1, arbitrary: one("database") },
-  { weight: 4, arbitrary: one("evict", "crash") },
+  { weight: 5, arbitrary: one("evict", "crash", "restart-host") },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("set-back" as const), ms: fc.constantFrom(50, 6000) }) },
   { weight: 10, arbitrary: fc.record({ do: fc.constant("pass" as const), ms: fc.constantFrom(...WAITS_MS) }) },
 ];
