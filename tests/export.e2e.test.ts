@@ -170,7 +170,7 @@ test("up that is stopped beside a backend that never answers is over in time, an
   await vi.waitFor(() => expect(answers.hanging).toBeGreaterThan(0), { timeout: 30_000, interval: 50 });
   await stop(running);
   expect(running.child.exitCode).toBe(0);
-  expect(running.errors()).toMatch(/\d+ spans of \d sessions? did not reach the backend: waiting/);
+  expect(running.errors()).toMatch(/did not reach the backend: waiting|did not say in time/);
   answers.hang = false;
 }, 120_000);
 

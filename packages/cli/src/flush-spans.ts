@@ -34,10 +34,13 @@ export async function reportWaiting(system: Connection, env: EnvironmentRecord):
   report(`${what} did not reach the backend before; \`pnpm valet resend --all\` sends them now.`);
 }
 
-/** Flushes a system that exports spans, and reports what is left. Never rejects. */
-export async function flushBeforeStop(system: Connection, env: EnvironmentRecord): Promise<void> {
+/**
+ * Flushes a system that exports spans, and reports what is left. Never rejects.
+ * @param isKept whether the state outlives the system
+ */
+export async function flushBeforeStop(system: Connection, env: EnvironmentRecord, isKept = true): Promise<void> {
   if (readTracingConfig(env).endpoint === undefined) return;
-  for (const line of leftLines(await flushSpans(new ApiClient(system), FLUSH_MS))) report(line);
+  for (const line of leftLines(await flushSpans(new ApiClient(system), FLUSH_MS), isKept)) report(line);
 }
 
 /** Asks every session that may have spans left to send them, and waits for that no longer than `timeoutMs`. Never rejects. */
@@ -72,8 +75,11 @@ export async function flushSpans(api: Pick<ApiClient, "sessions" | "resend">, ti
   };
 }
 
+const KEPT = "What waits is kept, and sent when Valet runs again; `valet resend --all` sends what has been given up.";
+const LOST = "What waits is lost with the state, which was for this run alone: name one with --state to keep it.";
+
 /** What to tell whoever stops the system; nothing where all has arrived. */
-export function leftLines({ sessions, waitingSpans, reason, hint, unanswered }: LeftSpans): string[] {
+export function leftLines({ sessions, waitingSpans, reason, hint, unanswered }: LeftSpans, isKept: boolean): string[] {
   const lines: string[] = [];
   if (waitingSpans > 0) {
     const why = reason === undefined ? "" : `: ${reason}${hint === undefined ? "" : ` (${hint})`}`;
@@ -82,10 +88,7 @@ export function leftLines({ sessions, waitingSpans, reason, hint, unanswered }: 
   if (unanswered > 0) {
     lines.push(`${counted(unanswered, "session")} did not say in time whether all spans have reached the backend.`);
   }
-  if (lines.length > 0)
-    lines.push(
-      "What waits is kept, and sent when Valet runs again; `valet resend --all` sends what has been given up.",
-    );
+  if (lines.length > 0) lines.push(isKept ? KEPT : LOST);
   return lines;
 }
 

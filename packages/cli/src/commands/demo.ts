@@ -50,7 +50,7 @@ export function addDemo(program: Command): void {
         }
       } finally {
         report("Stopping …");
-        await flushBeforeStop(system, env);
+        await flushBeforeStop(system, env, !isOwnState);
         await system.stop();
         await rm(repository.folder, { recursive: true, force: true });
         if (isOwnState) await rm(stateDir, { recursive: true, force: true });
