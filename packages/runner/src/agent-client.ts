@@ -36,6 +36,10 @@ export interface AgentClientOptions {
   onProblem(problem: string): void;
   /** How often the other side is asked whether it is there; unanswered twice, the link counts as broken. */
   readonly heartbeatMs?: number;
+  /** Whether there is work: then the other side hears more often that this process lives. */
+  isWorking?(): boolean;
+  /** How often, in milliseconds. */
+  readonly signMs?: number;
   readonly connectTimeoutMs?: number;
   readonly firstDelayMs?: number;
   readonly maxDelayMs?: number;
@@ -43,6 +47,8 @@ export interface AgentClientOptions {
   readonly random?: () => number;
 }
 
+/** How often it is said that this process lives, while it works. */
+const SIGN_MS = 1_000;
 const MAX_SILENT_BEATS = 2;
 /** What the SessionAgent closes a link with that it will not have. */
 const REFUSAL_CODES = new Map<number, ToRunnerOf<"refused">["reason"]>([
@@ -52,7 +58,7 @@ const REFUSAL_CODES = new Map<number, ToRunnerOf<"refused">["reason"]>([
 ]);
 
 export class AgentClient {
-  readonly #options: Required<AgentClientOptions>;
+  readonly #options: Required<Omit<AgentClientOptions, "isWorking">> & AgentClientOptions;
   #socket: WebSocket | undefined;
   /** Tries since the link last held. */
   #failures = 0;
@@ -62,10 +68,12 @@ export class AgentClient {
   #silentBeats = 0;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #heartbeat: ReturnType<typeof setInterval> | undefined;
+  #signs: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: AgentClientOptions) {
     this.#options = {
       heartbeatMs: LIMITS.heartbeatMs,
+      signMs: SIGN_MS,
       connectTimeoutMs: LIMITS.connectMs,
       firstDelayMs: 250,
       maxDelayMs: LIMITS.reconnectDelayMs,
@@ -144,6 +152,7 @@ export class AgentClient {
     this.#isUp = true;
     this.#silentBeats = 0;
     this.#heartbeat = setInterval(() => this.#beat(socket), this.#options.heartbeatMs);
+    this.#signs = setInterval(() => this.#sign(socket), this.#options.signMs);
     this.send(this.#options.hello());
     this.#guard("reconnecting", () => this.#options.onUp());
   }
@@ -155,6 +164,11 @@ export class AgentClient {
     } else {
       socket.send(LINK_PING);
     }
+  }
+
+  /** The platform takes it without waking the object, which looks now and then when the last one came. */
+  #sign(socket: WebSocket): void {
+    if (this.#options.isWorking?.() === true && socket.readyState === WebSocket.OPEN) socket.send(LINK_PING);
   }
 
   #received(data: unknown): void {
@@ -198,6 +212,7 @@ export class AgentClient {
     const socket = this.#socket;
     this.#socket = undefined;
     clearInterval(this.#heartbeat);
+    clearInterval(this.#signs);
     // Bun sends what is buffered before it closes; a peer that does not answer is not waited for.
     socket?.close();
     if (!this.#isUp) return;

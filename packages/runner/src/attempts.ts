@@ -68,6 +68,10 @@ export class Attempts {
     this.#options = options;
   }
 
+  get isWorking(): boolean {
+    return this.#running.size > 0;
+  }
+
   /** Those in work, and those whose end is not acknowledged. */
   get ids(): string[] {
     const { journal } = this.#options;

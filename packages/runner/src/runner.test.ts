@@ -159,6 +159,16 @@ describe("keys that are given once", () => {
   });
 });
 
+test("as long as there is work the other side hears often that the runner lives", async () => {
+  const { server, ready, agent } = setUp({ runner: { link: { firstDelayMs: 5, maxDelayMs: 20, signMs: 5 } } });
+  await ready();
+  expect(server.connections[0]?.pings).toBe(0);
+  server.send({ type: "prompt", dispatch: dispatch("att_1") });
+  await server.waitUntil(() => ((server.connections[0]?.pings ?? 0) > 3 ? true : undefined));
+  agent.end("att_1");
+  await server.frame("turn-ended");
+});
+
 describe("the start", () => {
   test("goes from hello to ready, with a trace of its own in the one that asked for the sandbox", async () => {
     const greeting = [config({ clockOffsetMs: 2.5 }), { type: "repo-config", repoUrl: repository.url } as const];

@@ -63,7 +63,7 @@ export interface RunnerOptions {
   /** What goes wrong and is survived; never quotes content. */
   onProblem(problem: string): void;
   readonly link?: Partial<
-    Pick<AgentClientOptions, "heartbeatMs" | "firstDelayMs" | "maxDelayMs" | "connectTimeoutMs" | "random">
+    Pick<AgentClientOptions, "heartbeatMs" | "signMs" | "firstDelayMs" | "maxDelayMs" | "connectTimeoutMs" | "random">
   >;
   /** For all of a stop. Less than a sandbox has until it is killed. */
   readonly stopMs?: number;
@@ -111,6 +111,7 @@ export class Runner {
       instanceId,
       handlers: this.#handlers(),
       hello: () => this.#hello(),
+      isWorking: () => this.#attempts.isWorking,
       onUp: () => this.#resume(),
       onDown: () => outbox.disconnect(),
       onRefused: (reason) => void this.#refused(reason),

@@ -20,6 +20,7 @@ import type { RunnerFrame, RunnerLink } from "./runner-link.ts";
 import type { CapacityLease } from "./sandbox/capacity-lease.ts";
 import type { SandboxLifecycle } from "./sandbox/sandbox-lifecycle.ts";
 import type { SessionState } from "./session-state.ts";
+import type { SignsOfLife } from "./signs-of-life.ts";
 import type { Timers } from "./timers.ts";
 import type { TraceStore } from "./trace-plane/trace-store.ts";
 import type { Transactions } from "./transactions.ts";
@@ -37,6 +38,7 @@ export interface DispatcherOptions {
   readonly clients: ClientSockets;
   readonly traces: Pick<TraceStore, "announce">;
   readonly timers: Timers;
+  readonly signs: SignsOfLife;
   readonly transactions: Transactions;
   readonly intervals: Intervals;
   readonly limits: BatchLimits;
@@ -124,7 +126,7 @@ export class Dispatcher {
 
   /** The runner has introduced itself, and told what it works on: our attempts are brought in line with that. */
   onHello(hello: FromRunnerOf<"hello">, isBack: boolean): void {
-    const { queue } = this.#options;
+    const { queue, signs } = this.#options;
     const known = new Set(hello.attempts);
     for (const attempt of queue.inFlight()) {
       if (isBack) this.#addPromptEvent(attempt, "valet.runner.reconnected");
@@ -134,7 +136,7 @@ export class Dispatcher {
       } else if (attempt.state === "dispatched") {
         this.#takeBack(attempt.id, "not_accepted");
       } else {
-        queue.lose(attempt.id, false);
+        queue.lose(attempt.id, false, signs.lastMs(hello.instanceId));
       }
     }
     for (const id of hello.attempts) this.#refuseIfOver(id);
@@ -240,12 +242,13 @@ export class Dispatcher {
   }
 
   #setTimers(nextDueMs: number | undefined, isWaiting: boolean, isBusy: boolean): void {
-    const { state, timers, intervals, now } = this.#options;
+    const { state, timers, signs, intervals, now } = this.#options;
     if (nextDueMs === undefined) timers.clear("collect");
     else timers.set("collect", nextDueMs);
     this.#keepTimer("queue", isWaiting, now() + intervals.queueWatchdogMs);
     const { state: session, idleTimeoutMs } = state.record;
     this.#keepTimer("idle", session === "running" && !isWaiting && !isBusy, now() + idleTimeoutMs);
+    signs.watch(isBusy);
   }
 
   /** A timer that runs from when its condition began to hold. */
@@ -314,7 +317,7 @@ export class Dispatcher {
   }
 
   #onEnded(attempt: AttemptRow, frame: EndFrame): void {
-    const { state, queue, conversation } = this.#options;
+    const { state, queue, conversation, signs, now } = this.#options;
     const { outcome, errorType, opencodeSessionId, summary = null } = frame;
     if (opencodeSessionId !== undefined) {
       conversation.setAgentSession(attempt.channel, opencodeSessionId, state.record.generation);
@@ -323,7 +326,9 @@ export class Dispatcher {
     else for (const step of frame.steps) this.#recordStep(attempt, step);
     const isRunnerEnd = outcome !== "ok" && RUNNER_ENDED.includes(errorType ?? "");
     if (isRunnerEnd && attempt.stop === null) {
-      queue.lose(attempt.id, false, summary);
+      // A runner that takes another's place answers for that one's work.
+      const lostMs = errorType === "runner_lost" ? signs.lastMs(state.record.link.instanceId) : now();
+      queue.lose(attempt.id, false, lostMs, summary);
     } else if (isRunnerEnd) {
       // Whatever ended it, its end had been asked for.
       queue.end(attempt.id, "aborted", undefined, summary);

@@ -117,8 +117,8 @@ test("a batch holds what asks for the same models: none is answered by the one t
     await session.send(content, model === undefined ? {} : { model });
   }
   const seen: unknown[] = [];
+  await session.ripen();
   for (let batch = 0; batch < 3; batch++) {
-    await session.ripen();
     const { attemptId, content, model } = await runner.accept();
     seen.push([content, model]);
     await runner.end(attemptId);

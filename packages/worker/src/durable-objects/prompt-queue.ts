@@ -303,13 +303,14 @@ export class PromptQueue {
    * Whoever worked on the attempt is gone. Its messages are tried once more, then they fail; a workflow may have come to its
    * end.
    * @param isSandboxGone whether the files went, too
+   * @param lostMs when it was last heard, epoch ms: there the attempt has ended, and the next wait begins
    */
-  lose(attemptId: string, isSandboxGone: boolean, summary?: TurnSummary | null): void {
+  lose(attemptId: string, isSandboxGone: boolean, lostMs: number, summary?: TurnSummary | null): void {
     // What ended was begun, also where that was not heard of.
     if (summary !== undefined) this.accepted(attemptId);
     // A runner that takes another's place knows less of its work than the other had said.
     const known = this.store.attempt(attemptId)?.progress ?? summary;
-    const attempt = this.#endAttempt(attemptId, { outcome: "lost", errorType: "runner_lost", summary: known });
+    const attempt = this.#endAttempt(attemptId, { outcome: "lost", errorType: "runner_lost", summary: known }, lostMs);
     if (attempt === undefined) return;
     for (const row of this.#messagesOf(attempt)) {
       this.store.updateMessage(row.id, { lost: row.lost + 1 });
@@ -318,7 +319,8 @@ export class PromptQueue {
         const { outcome, errorType, failure } = this.workflows.outcome(row.id);
         this.#done(row, outcome, errorType, undefined, failure);
       } else {
-        this.#again(row, attempt, after === "again" && row.lost + 1 < MAX_LOST ? undefined : "runner_lost");
+        const failure = after === "again" && row.lost + 1 < MAX_LOST ? undefined : "runner_lost";
+        this.#again(row, attempt, failure, "runner_disconnected");
       }
     }
   }
@@ -327,8 +329,8 @@ export class PromptQueue {
    * The runner is gone, and with it all that was worked on there.
    * @param isSandboxGone whether its files are gone, too: then also for workflows that waited to go on in it
    */
-  loseAll(isSandboxGone: boolean): void {
-    for (const { id } of this.inFlight()) this.lose(id, isSandboxGone);
+  loseAll(isSandboxGone: boolean, lostMs: number): void {
+    for (const { id } of this.inFlight()) this.lose(id, isSandboxGone, lostMs);
     if (!isSandboxGone) return;
     for (const { id, kind } of this.waiting()) {
       const row = kind === "workflow" ? this.store.message(id) : undefined;
@@ -389,27 +391,32 @@ export class PromptQueue {
     return this.store.message(messageIds[0] ?? "")?.kind ?? "message";
   }
 
-  #again(row: MessageRow, attempt: AttemptRow, failure: WorkError | undefined): void {
+  /** @param reason what the message waits for from the attempt's end on, where that is known */
+  #again(row: MessageRow, attempt: AttemptRow, failure: WorkError | undefined, reason?: QueueReason): void {
     if (attempt.stop !== null) {
       const { outcome, errorType } = stopped(attempt.stop.reason);
       this.#done(row, outcome, errorType, attempt.stop.cause ?? undefined);
     } else if (failure !== undefined) {
       this.#done(row, "error", failure);
     } else {
+      const sinceMs = attempt.endedMs ?? this.#now();
       this.store.updateMessage(row.id, {
-        ...{ status: "queued", waitingSinceMs: this.#now(), reason: null, waitedOn: null },
-        waitContext: this.#spans.startWait(row, row.promptContext),
+        ...{ status: "queued", waitingSinceMs: sinceMs, reason: reason ?? null, waitedOn: null },
+        ...(reason !== undefined && { reasons: [...row.reasons, reason] }),
+        waitContext: this.#spans.startWaitAgain(row, row.promptContext, sinceMs, reason),
       });
       this.#listener.messageChanged(row.id);
     }
   }
 
-  #endAttempt(attemptId: string, end: AttemptEnd): AttemptRow | undefined {
+  /** @param atMs when it ended, epoch ms: now unless given, and not before it began */
+  #endAttempt(attemptId: string, end: AttemptEnd, atMs = this.#now()): AttemptRow | undefined {
     const attempt = this.store.attempt(attemptId);
     if (attempt === undefined || attempt.state === "ended") return undefined;
-    const ended = { ...attempt, state: "ended", endedMs: this.#now() } as const;
-    this.store.updateAttempt(attemptId, { state: "ended", endedMs: ended.endedMs });
-    this.#spans.endDispatch(this.kindOf(attempt), attempt.context, end.outcome, end.errorType);
+    const endedMs = Math.max(Math.min(atMs, this.#now()), attempt.acceptedMs ?? attempt.dispatchedMs);
+    const ended = { ...attempt, state: "ended", endedMs } as const;
+    this.store.updateAttempt(attemptId, { state: "ended", endedMs });
+    this.#spans.endDispatch(this.kindOf(attempt), attempt.context, end.outcome, end.errorType, endedMs);
     this.#listener.attemptEnded(ended, { ...end, summary: end.summary ?? attempt.progress ?? undefined });
     return ended;
   }

@@ -90,9 +90,16 @@ export class QueueSpans {
     return span.context;
   }
 
-  startWait({ id, kind, channel, mode }: Waiting, parent: SpanContext, position?: number): SpanContext {
+  /** @param sinceMs when it began, epoch ms; now unless given */
+  startWait(
+    { id, kind, channel, mode }: Waiting,
+    parent: SpanContext,
+    position?: number,
+    sinceMs?: number,
+  ): SpanContext {
     const span = this.#tracer.start("valet.queue.wait", {
       parent,
+      ...(sinceMs !== undefined && { startTime: sinceMs }),
       attributes: {
         ...(kind === "message" ? { "valet.message.id": id } : { "valet.workflow.execution.id": id }),
         "valet.channel.id": channel,
@@ -101,6 +108,17 @@ export class QueueSpans {
       },
     });
     return span.context;
+  }
+
+  /** Begins the wait after an attempt. @param sinceMs when that ended, epoch ms @param reason what is waited for since then */
+  startWaitAgain(row: Waiting, parent: SpanContext, sinceMs: number, reason: QueueReason | undefined): SpanContext {
+    const context = this.startWait(row, parent, undefined, sinceMs);
+    if (reason === undefined) return context;
+    this.#tracer.change("valet.queue.wait", context, (span) => {
+      span.setAttribute("valet.queue.reason", reason);
+      span.addEvent("valet.queue.reason", { "valet.queue.reason": reason }, sinceMs);
+    });
+    return context;
   }
 
   /**
@@ -180,10 +198,11 @@ export class QueueSpans {
     return span.context;
   }
 
-  endDispatch(kind: QueueKind, context: SpanContext, outcome: Outcome, errorType?: ErrorType): void {
+  /** @param endMs when, epoch ms; now unless given */
+  endDispatch(kind: QueueKind, context: SpanContext, outcome: Outcome, errorType?: ErrorType, endMs?: number): void {
     this.#tracer.change(DISPATCH[kind], context, (span) => {
       if (errorType === "send_failed") span.setAttribute("valet.dispatch.sent", false);
-      endWith(span, outcome, errorType as EndReason<"valet.workflow.dispatch"> | undefined);
+      endWith(span, outcome, errorType as EndReason<"valet.workflow.dispatch"> | undefined, endMs);
     });
   }
 

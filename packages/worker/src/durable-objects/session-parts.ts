@@ -34,6 +34,7 @@ import { BATCH_LIMITS, MAIN_CHANNEL } from "./session-limits.ts";
 import { SessionState } from "./session-state.ts";
 import { SessionTracer, type SpanStore } from "./session-tracer.ts";
 import { viewSession } from "./session-view.ts";
+import { SignsOfLife } from "./signs-of-life.ts";
 import { Timers } from "./timers.ts";
 import { TraceExport } from "./trace-plane/trace-export.ts";
 import { TraceStore } from "./trace-plane/trace-store.ts";
@@ -177,7 +178,8 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     },
     generationEnded: (keptFiles) => {
       events.flushSpans();
-      queue.loseAll(!keptFiles);
+      signs.store();
+      queue.loseAll(!keptFiles, signs.lastMs());
       for (const instanceId of state.record.link.instances) traces.seal(instanceId, "runner_lost");
     },
     hibernating: () => queue.closeBatches(),
@@ -212,8 +214,12 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
       ...(allowsFileRepos(env) && { VALET_ALLOW_FILE_REPOS: "1" }),
     }),
   });
+  const signs = new SignsOfLife({
+    ...{ state, timers, link, traces, now },
+    isWorking: () => queue.inFlight().length > 0,
+  });
   const dispatcher: Dispatcher = new Dispatcher({
-    ...{ state, queue, link, lifecycle, lease, conversation, requests, clients, traces, timers, transactions },
+    ...{ state, queue, link, lifecycle, lease, conversation, requests, clients, traces, timers, signs, transactions },
     ...{ intervals, now, limits: { ...BATCH_LIMITS, collectMaxMs: intervals.collectMaxMs } },
   });
 

@@ -142,13 +142,20 @@ export class TraceStore implements SpanSink {
     return this.#origin.isOwn(traceId);
   }
 
-  /** The runner has given a sign of life. */
-  touch(instanceId: string): void {
+  /** The runner has given a sign of life. @param atMs when, epoch ms; now unless given. Earlier than known changes nothing */
+  touch(instanceId: string, atMs = this.#options.now()): void {
     this.#storage.sql.exec(
       `INSERT INTO trace_instances (instance_id, last_seq, last_seen_ms) VALUES (?, 0, ?)
-       ON CONFLICT (instance_id) DO UPDATE SET last_seen_ms = excluded.last_seen_ms`,
-      ...[instanceId, this.#options.now()],
+       ON CONFLICT (instance_id) DO UPDATE SET last_seen_ms = excluded.last_seen_ms
+       WHERE excluded.last_seen_ms > last_seen_ms`,
+      ...[instanceId, atMs],
     );
+  }
+
+  /** When the last of these runners gave its last sign of life that is stored, epoch ms; `undefined` where there is none. */
+  lastSeenMs(instanceIds: readonly string[]): number | undefined {
+    const known = instanceIds.flatMap((id) => this.#instance(id)?.last_seen_ms ?? []);
+    return known.length === 0 ? undefined : Math.max(...known);
   }
 
   /**
