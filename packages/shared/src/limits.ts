@@ -47,6 +47,16 @@ export const LIMITS = {
   abortMs: 20_000,
   agentAbortMs: 5_000,
 
+  /** A session that waits for its turn asks for its place this often; it counts as waiting for longer without. */
+  capacityAskMs: 60_000,
+  startLeaseMs: 2 * 60_000,
+  /** A holder whose lease has expired is asked again, or a report made again, after this long. */
+  leaseRetryMs: 20_000,
+  reportRetryMs: 15_000,
+  /** One call between a session and the capacity object; a session that is to sleep asks its runner meanwhile. */
+  capacityCallMs: 10_000,
+  backgroundCheckMs: 3_000,
+
   /** An agent's tool asks the runner, which asks the object, which asks the other session's. */
   toolCallMs: 90_000,
   childRequestMs: 60_000,
@@ -68,6 +78,10 @@ export const NESTED: readonly (readonly [inside: readonly (keyof typeof LIMITS)[
   [["agentStopMs", "agentStopMs"], "runnerStopMs"],
   [["agentDisposeMs", "agentEndMs"], "agentStopMs"],
   [["agentAbortMs"], "abortMs"],
+  [["capacityAskMs"], "startLeaseMs"],
+  [["capacityCallMs"], "leaseRetryMs"],
+  [["capacityCallMs"], "reportRetryMs"],
+  [["backgroundCheckMs"], "capacityCallMs"],
   [["childRequestMs"], "toolCallMs"],
   [["peerCallMs"], "childRequestMs"],
 ];

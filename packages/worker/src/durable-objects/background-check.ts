@@ -1,9 +1,7 @@
 /** Asks the runner what goes on in the background of its sandbox: what ends with the sandbox though no turn is running. */
+import { LIMITS } from "@valet/shared/limits";
 import type { FromRunnerOf, ToRunner } from "@valet/shared/protocol/runner-link";
 import { newId } from "./ids.ts";
-
-/** A runner that gives no answer for this long does not know the question, or hangs. */
-const ANSWER_MS = 3000;
 
 export class BackgroundCheck {
   readonly #send: (frame: ToRunner) => boolean;
@@ -18,7 +16,8 @@ export class BackgroundCheck {
   async count(): Promise<number | undefined> {
     const requestId = newId("op");
     const { promise, resolve } = Promise.withResolvers<number | undefined>();
-    const timer = setTimeout(() => resolve(undefined), ANSWER_MS);
+    // A runner that gives no answer does not know the question, or hangs.
+    const timer = setTimeout(() => resolve(undefined), LIMITS.backgroundCheckMs);
     this.#asked.set(requestId, resolve);
     try {
       if (!this.#send({ type: "background-check", requestId })) return undefined;

@@ -286,25 +286,25 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Takes where the session stands with its broker, and says what it needs by now. May come twice, or late. */
   async capacity(name: string, standing?: CapacityStanding): Promise<CapacityState | null> {
-    const { state, transactions, lease, dispatcher } = this.#parts;
+    const { state, transactions, lease } = this.#parts;
     if (state.maybe === undefined) return null;
     if (standing !== undefined) transactions.run(() => lease.take(name, standing));
     const report = lease.stateFor(name);
     if (report === null) return null;
     return {
-      ...{ ...report, sessionId: state.record.id, idleSinceMs: dispatcher.idleSinceMs ?? null },
+      ...{ ...report, sessionId: state.record.id, idleSinceMs: this.#idleSinceMs ?? null },
       isLeaving: this.#isLeaving,
     };
   }
 
   /** Goes to sleep for a session that waits for a sandbox, if there is nothing to do here and nothing in the background. */
   async yieldSlot(name: string): Promise<boolean> {
-    const { state, lease, dispatcher, backgroundCheck, lifecycle } = this.#parts;
+    const { state, lease, backgroundCheck, lifecycle } = this.#parts;
     if (state.maybe === undefined || lease.stateFor(name) === null) return false;
     if (this.#isLeaving) return true;
-    if (dispatcher.idleSinceMs === undefined || (await backgroundCheck.count()) !== 0) return false;
+    if (this.#idleSinceMs === undefined || (await backgroundCheck.count()) !== 0) return false;
     // Work may have come while the runner was asked.
-    if (dispatcher.idleSinceMs === undefined) return false;
+    if (this.#idleSinceMs === undefined) return false;
     return this.#change(() => lifecycle.hibernate("capacity", undefined)).ok;
   }
 
@@ -357,6 +357,12 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     } catch (error) {
       report(error);
     }
+  }
+
+  /** Since when the session may be put to sleep; a hibernate that failed has its own time to be tried again. */
+  get #idleSinceMs(): number | undefined {
+    const { state, dispatcher, now } = this.#parts;
+    return (state.record.sleepProblem?.retryMs ?? 0) > now() ? undefined : dispatcher.idleSinceMs;
   }
 
   get #isLeaving(): boolean {

@@ -7,6 +7,7 @@
  * which it keeps until its runner is ready. A session whose sandbox was lost has kept the first and waits for the second only,
  * so that it may pass those who wait for a sandbox to fall asleep, and nobody else.
  */
+import { LIMITS } from "@valet/shared/limits";
 import type { CapacityNeed, CapacityReport, CapacityStanding } from "./capacity-calls.ts";
 
 /** How many sandboxes there may be; `Infinity` where nothing limits them. */
@@ -42,9 +43,9 @@ export interface CapacityEntry {
 /** How long a session counts without being asked. */
 export const LEASE_MS = 10 * 60_000;
 /** A session that waits or starts moves soon: its lease is shorter. */
-export const START_LEASE_MS = 2 * 60_000;
+export const START_LEASE_MS = LIMITS.startLeaseMs;
 /** A holder that gives no answer is asked again after this long, and has lost its lease when it gave none so many times. */
-export const MISS_RETRY_MS = 20_000;
+export const MISS_RETRY_MS = LIMITS.leaseRetryMs;
 export const MAX_MISSES = 3;
 /** After a refusal of the broker; it doubles. */
 const REFUSED_MS = 2000;

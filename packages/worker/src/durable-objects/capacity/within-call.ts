@@ -1,5 +1,4 @@
-/** Another object that gives no answer for this long gives none. */
-const CALL_MS = 10_000;
+import { LIMITS } from "@valet/shared/limits";
 
 /**
  * Waits for the answer of another object.
@@ -7,7 +6,7 @@ const CALL_MS = 10_000;
  */
 export async function withinCall<T>(call: Promise<T>): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error("another object gave no answer")), CALL_MS);
+  const timer = setTimeout(() => reject(new Error("another object gave no answer")), LIMITS.capacityCallMs);
   try {
     return await Promise.race([call, late]);
   } finally {

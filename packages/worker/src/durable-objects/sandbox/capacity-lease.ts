@@ -2,6 +2,7 @@
  * The session's side of its lease: what it needs of its broker is read off its state at the end of each transaction, and
  * reported to the broker's capacity object until that has confirmed it. A start waits for its turn here.
  */
+import { LIMITS } from "@valet/shared/limits";
 import {
   type CapacityCalls,
   type CapacityNeed,
@@ -14,10 +15,7 @@ import type { SessionRecord, SessionState } from "../session-state.ts";
 import type { Timers } from "../timers.ts";
 import type { Transactions } from "../transactions.ts";
 
-/** A session that waits asks on its own this often: the capacity object tells it, but may have lost its memory or its way. */
-const ASK_MS = 60_000;
-/** A report whose answer does not come is made again after this long; after failures in a row the wait doubles. */
-const CALL_MS = 15_000;
+/** The wait before a report that failed is made again doubles so often. */
 const MAX_DOUBLINGS = 5;
 
 /** What a session needs, and of which generation. */
@@ -128,7 +126,8 @@ export class CapacityLease {
       onGranted();
       return;
     }
-    timers.set("capacity", now() + ASK_MS);
+    // It is told, too, but what tells it may have lost its memory or its way.
+    timers.set("capacity", now() + LIMITS.capacityAskMs);
     if (place === undefined || place === row.place) return;
     this.#write({ ...row, place });
     onPlace(place);
@@ -137,7 +136,7 @@ export class CapacityLease {
   /** The timer comes, too, if the object does not live to see the answer. */
   #sendLater(): void {
     const { timers, transactions, now } = this.#options;
-    timers.set("capacity", now() + CALL_MS);
+    timers.set("capacity", now() + LIMITS.reportRetryMs);
     transactions.afterCommit(() => {
       if (this.#isSending) return;
       this.#isSending = true;
