@@ -116,6 +116,13 @@ export class OpenCodeClient {
     return readStatuses(await this.#call("GET", "/session/status", { context }));
   }
 
+  /** Connects the MCP servers that are configured, if that has not been done. @returns the status of each, by its name */
+  async mcpServers(timeoutMs: number): Promise<ReadonlyMap<string, string>> {
+    const answer = await this.#call("GET", "/mcp", { timeoutMs });
+    const servers = z.record(z.string(), z.object({ status: z.string() })).safeParse(answer).data ?? {};
+    return new Map(Object.entries(servers).map(([name, { status }]) => [name, status]));
+  }
+
   async replyPermission(permissionId: string, reply: "once" | "always" | "reject"): Promise<void> {
     await this.#call("POST", `/permission/${encodeURIComponent(permissionId)}/reply`, { body: { reply } });
   }

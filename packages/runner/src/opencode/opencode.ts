@@ -6,11 +6,13 @@ import { join } from "node:path";
 import { endWith } from "@valet/shared/outcome";
 import type { ValetSpans } from "@valet/shared/spans";
 import { isValidContext, type Parent, type SpanContext, type StartOptions, type Tracer } from "@valet/shared/tracing";
+import { createMillisClock } from "../tracing.ts";
 import type { OpenCodeClient } from "./client.ts";
 import { secretVariables } from "./config.ts";
 import { ConfigFolder, type WrittenConfig } from "./config-folder.ts";
 import { EventStream } from "./event-stream.ts";
 import type { AgentEvent } from "./events.ts";
+import { checkMcpServers } from "./mcp-check.ts";
 import { OpenCodeServer, OpenCodeStartError, type ServerOptions, START_TIMEOUT_MS } from "./server.ts";
 
 /** What a turn needs of the agent; tests have one of their own. */
@@ -160,13 +162,14 @@ export class OpenCode implements AgentAccess {
       });
       await Promise.race([workspaceReady?.catch(() => undefined), aborted(signal), server.exited]);
       if (signal.aborted) throw new OpenCodeStartError("stopped");
-      span.setAttribute("valet.opencode.repository_config", this.#writeConfig(onWritten));
+      span.setAttribute("valet.opencode.repository_config", this.#writeConfig(onWritten, span.context));
       stream = this.#openStream(server);
       await this.#connect(server, stream, startTimeoutMs);
       const running = { server, stream };
       void server.exited.then(() => this.#died(running.stream));
       span.setAttribute("valet.opencode.version", server.version);
       endWith(span, "ok");
+      if (onWritten !== undefined && this.#options.trustsRepository) this.#checkMcpServers(server, span.context);
       return running;
     } catch (error) {
       stream?.close();
@@ -178,13 +181,25 @@ export class OpenCode implements AgentAccess {
     }
   }
 
-  #writeConfig(onWritten: ((written: WrittenConfig) => void) | undefined): "text" | "trusted" | "dropped" {
+  /** Only a repository that is trusted may configure servers. */
+  #checkMcpServers({ client }: OpenCodeServer, start: SpanContext): void {
+    void checkMcpServers({ client, tracer: this.#options.tracer, start, nowMs: createMillisClock() });
+  }
+
+  #writeConfig(
+    onWritten: ((written: WrittenConfig) => void) | undefined,
+    parent: SpanContext,
+  ): "text" | "trusted" | "dropped" {
     if (onWritten === undefined) return "dropped";
-    const { workspace, modelAccess, trustsRepository = false, onProblem } = this.#options;
+    const { workspace, modelAccess, tracer, trustsRepository = false, onProblem } = this.#options;
     const written = this.#configFolder.write({
       ...{ workspace, isTrusted: trustsRepository, secretVariables: secretVariables(modelAccess) },
     });
     for (const problem of written.problems) onProblem?.(problem);
+    if (written.problems.length > 0) {
+      const span = tracer.startSpan("valet.runner.repository_config", { parent });
+      endWith(span, "error", "repository_config_invalid");
+    }
     onWritten(written);
     return trustsRepository ? "trusted" : "text";
   }

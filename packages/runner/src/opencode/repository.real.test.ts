@@ -6,7 +6,7 @@ import { parseScenario, type ScriptedModel, startScriptedModel } from "@valet/sc
 import type { MessagePart } from "@valet/shared/protocol/runner-link";
 import type { ValetSpans } from "@valet/shared/spans";
 import { attributesToObject, type ReadableSpan, Tracer } from "@valet/shared/tracing";
-import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { temporaryFolder } from "../../test/folder.ts";
 import { dispatch } from "../../test/link-server.ts";
 import { PromptRunner } from "../prompt.ts";
@@ -309,3 +309,30 @@ test("OpenCode leaves nothing outside the sandbox's folders", { timeout: 60_000 
   expect(readdirSync(root).sort()).toEqual(["home", "marks", "state", "tmp", "workspace"]);
   expect(readFileSync(join(root, "workspace/.opencode/plugin/p.ts"), "utf8")).toContain("export");
 });
+
+test("MCP servers that fail, and a configuration that cannot be read, say so", { timeout: 120_000 }, async () => {
+  const mcp = {
+    "no-such-command": { type: "local", command: ["/nonexistent"], enabled: true },
+    "never-answers": { type: "local", command: ["sleep", "73.25"], timeout: 2000, enabled: true },
+    off: { type: "local", command: ["/nonexistent"], enabled: false },
+  };
+  const files = { "opencode.json": JSON.stringify({ mcp }), ".opencode/opencode.json": "{ broken" };
+  const { root } = makeWorkspace(files);
+  const { spans } = await start(root, { trustsRepository: true });
+  const named = (name: string) => spans.filter((span) => span.name === name).map(describeSpan);
+  await vi.waitFor(() => expect(named("valet.agent.mcp_connect")).toHaveLength(2), 60_000);
+  expect(named("valet.agent.mcp_connect").toSorted()).toEqual([
+    "never-answers error mcp_server_failed",
+    "no-such-command error mcp_server_failed",
+  ]);
+  expect(named("valet.runner.repository_config")).toEqual([" error repository_config_invalid"]);
+});
+
+function describeSpan({ attributes }: ReadableSpan): string {
+  const {
+    "valet.mcp.server.name": server = "",
+    "valet.outcome": outcome,
+    "error.type": type,
+  } = attributesToObject([...attributes]);
+  return `${server} ${outcome} ${type}`;
+}

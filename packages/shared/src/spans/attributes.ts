@@ -121,6 +121,7 @@ export const ATTRIBUTES = {
     values: REPOSITORY_CONFIGS,
     meaning: "what of the repository's configuration it was started with",
   },
+  "valet.mcp.server.name": { type: "string", meaning: "the MCP server, by its name in the configuration" },
   "valet.compaction.auto": { type: "boolean", meaning: "whether the agent began it by itself" },
   "gen_ai.operation.name": { type: "string", meaning: "what kind of GenAI span this is" },
   "gen_ai.agent.name": { type: "string", meaning: "the agent that works or calls" },

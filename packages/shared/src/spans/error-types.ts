@@ -31,6 +31,8 @@ export type Ended =
   | "bootstrap"
   | "connect"
   | "opencode_start"
+  | "repository_config"
+  | "mcp"
   | "git_setup"
   | "git_clone"
   | "git_checkout"
@@ -69,6 +71,8 @@ const BOOT = [
   "bootstrap",
   "connect",
   "opencode_start",
+  "repository_config",
+  "mcp",
   "git_setup",
   "git_clone",
   "git_checkout",
@@ -315,6 +319,21 @@ export const ERRORS = {
     ends: [...JOB_AND_START, "turn", "execution", "step", "agent", "finalize", "bootstrap", "opencode_start"],
     meaning: "OpenCode did not become healthy in time",
     remedy: "Check the load of the sandbox's machine, and the repository's configuration of OpenCode.",
+  },
+  repository_config_invalid: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["repository_config"],
+    meaning: "the repository's configuration of OpenCode cannot be read, or not all of it",
+    remedy: "Mend the files that the runner's log names, `opencode.json` say.",
+  },
+  mcp_server_failed: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["mcp"],
+    meaning:
+      "an MCP server of the repository's configuration did not start or did not answer: the agent lacks its tools",
+    remedy: "Check the server's command or URL, and whether the sandbox can run or reach it.",
   },
   opencode_died: {
     outcomes: ["error"],

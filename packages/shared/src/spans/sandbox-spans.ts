@@ -125,6 +125,27 @@ export const SANDBOX_SPANS = {
     errors: endedBy("opencode_start"),
     links: ["caused_by"],
   },
+  "valet.runner.repository_config": {
+    meaning: "Some of the repository's configuration of OpenCode does not count, since it cannot be read.",
+    kind: "INTERNAL",
+    emitters: ["runner"],
+    parents: ["valet.runner.opencode_start"],
+    required: [],
+    optional: [],
+    errors: endedBy("repository_config"),
+    links: [],
+  },
+  "valet.agent.mcp_connect": {
+    meaning:
+      "The agent connects an MCP server that the repository configures; no start waits for it, but a first prompt may.",
+    kind: "INTERNAL",
+    emitters: ["runner"],
+    parents: ["root"],
+    required: ["valet.mcp.server.name"],
+    optional: [],
+    errors: endedBy("mcp"),
+    links: ["caused_by"],
+  },
   "valet.runner.opencode_wait": {
     meaning: "Work waits for an OpenCode that is starting already.",
     kind: "INTERNAL",
