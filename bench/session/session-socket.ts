@@ -1,6 +1,6 @@
 /** A session's WebSocket as a client has it, and when it said what. */
 import { once } from "node:events";
-import { ClientEvent } from "@valet/shared/protocol/client-socket";
+import { ClientEvent, type ClientMessage } from "@valet/shared/protocol/client-socket";
 import { Ticket } from "@valet/shared/protocol/session-api";
 import type { Connection } from "../../packages/cli/src/system/state.ts";
 
@@ -21,6 +21,8 @@ export class SessionSocket {
     socket.addEventListener("message", ({ data }) => {
       const atMs = performance.now();
       const event = ClientEvent.parse(JSON.parse(data as string));
+      if (event.type === "sync")
+        socket.send(JSON.stringify({ type: "synced", read: event.read } satisfies ClientMessage));
       for (const watch of [...this.#watchers]) watch(event, atMs);
     });
   }

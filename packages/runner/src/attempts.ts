@@ -27,7 +27,7 @@ import type { WorkflowResult } from "./workflow.ts";
 const NOTHING_DONE = JSON.stringify(NO_SUMMARY);
 
 /** What work tells while it goes on. */
-export type TurnNews = FromRunnerOf<"part" | "working"> | AgentAsks | StepFrame;
+export type TurnNews = FromRunnerOf<"part" | "part-delta" | "working"> | AgentAsks | StepFrame;
 
 /** What is to be worked on. */
 export type Work = ToRunnerOf<"prompt"> | ToRunnerOf<"workflow-execute">;

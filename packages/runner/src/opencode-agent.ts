@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { ChildSessionAnswer, ToolCall } from "@valet/shared/protocol/child-sessions";
 import { contextHeaders } from "@valet/shared/tracing";
 import { OpenCode } from "./opencode/opencode.ts";
+import { PartStream } from "./part-stream.ts";
 import { PromptRunner } from "./prompt.ts";
 import type { Agent, AgentStart } from "./runner.ts";
 import { startToolServer } from "./tool-server.ts";
@@ -15,6 +16,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
   readonly healthy: Promise<unknown>;
 } {
   const { modelAccess, captureContent, stuckTurnMs, turnBounds } = config;
+  const parts = new PartStream();
   const server = startToolServer({ answer: (call, signal) => answer(call, signal) });
   const opencode = new OpenCode({
     ...{ workspace, modelAccess, tracer, startTimeoutMs: rest.startTimeoutMs },
@@ -25,7 +27,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
   const turns = new PromptRunner({
     ...{ agent: opencode, tracer, captureContent, stuckTurnMs, turnBounds, defaultModel: modelAccess.model },
     ...{ workspace, env: process.env },
-    onPart: (attemptId, part) => tell({ type: "part", attemptId, part }),
+    onPart: (attemptId, part) => tell(parts.frame(attemptId, part)),
     onStep: (attemptId, state, span) =>
       tell({ type: "workflow-step", attemptId, state, ...(span !== undefined && { span }) }),
     onAsked: (asked) => tell(asked),

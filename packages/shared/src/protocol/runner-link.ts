@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { FAILURE_POLICIES, marked } from "../spans.ts";
 import { ChildSessionAnswer, ChildSessionRequest } from "./child-sessions.ts";
+import { PartDelta } from "./part-delta.ts";
 import { MAX_WORKFLOW_STEPS, WorkflowStep, WorkflowStepState } from "./workflow.ts";
 
 /** Far below what workerd stops taking. A sender splits, a receiver refuses. */
@@ -316,6 +317,8 @@ export const FromRunner = z.discriminatedUnion("type", [
   z.object({ type: z.literal("prompt-refused"), attemptId: id, errorType: z.string().max(64) }),
   /** Live view of the answer; the last one of a part id counts. */
   z.object({ type: z.literal("part"), attemptId: id, part: MessagePart }),
+  /** What was added to a part, which is told whole again every few seconds: whoever has less of it than `from` waits for that. */
+  z.object({ type: z.literal("part-delta"), attemptId: id, delta: PartDelta }),
   /**
    * The attempt is worked on though nothing else is heard of it: its agent waits for a person, or for a tool that has a time limit
    * of its own. Sent whenever the runner's own watchdog finds that silence right, so that the object's does too.

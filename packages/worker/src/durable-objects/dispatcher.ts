@@ -13,6 +13,7 @@ import type { ClientSockets } from "./client-sockets.ts";
 import type { Conversation } from "./conversation.ts";
 import { failureIn } from "./failed-as.ts";
 import type { AttemptRow, QueuedMessage, StopReason } from "./message-store.ts";
+import type { PartFeed } from "./part-feed.ts";
 import type { PromptQueue } from "./prompt-queue.ts";
 import { type BatchLimits, planQueue, type WaitingMessage } from "./queue-rules.ts";
 import type { WorkError } from "./queue-spans.ts";
@@ -36,6 +37,7 @@ export interface DispatcherOptions {
   readonly conversation: Conversation;
   readonly requests: AgentRequests;
   readonly clients: ClientSockets;
+  readonly parts: PartFeed;
   readonly traces: Pick<TraceStore, "announce">;
   readonly timers: Timers;
   readonly signs: SignsOfLife;
@@ -156,9 +158,10 @@ export class Dispatcher {
 
   /** An attempt is over: nothing watches over it any more. */
   onAttemptEnded({ id }: AttemptRow): void {
-    const { timers, conversation, requests, clients, transactions } = this.#options;
+    const { timers, conversation, requests, clients, parts, transactions } = this.#options;
     for (const kind of ["accept", "abort", "stuck"]) timers.clear(kind, id);
     conversation.breakOff(id);
+    parts.forget(id);
     const closed = requests.closeOf(id);
     transactions.afterCommit(() => {
       for (const { id, kind } of closed) {
@@ -190,7 +193,7 @@ export class Dispatcher {
     if (frame.type === "working") return;
     if (frame.type === "prompt-accepted") this.#onAccepted(attempt, frame);
     else if (frame.type === "prompt-refused") this.#onRefused(attempt, frame);
-    else if (frame.type === "part") this.#onPart(attempt, frame);
+    else if (frame.type === "part" || frame.type === "part-delta") this.#onPart(attempt, frame);
     else if (frame.type === "permission-asked") this.#onPermissionAsked(attempt, frame);
     else if (frame.type === "question-asked") this.#onQuestionAsked(attempt, frame);
     else if (frame.type === "workflow-step") this.#onStep(attempt, frame);
@@ -279,11 +282,12 @@ export class Dispatcher {
     if (span.context.traceId === attempt.context.traceId) traces.announce(instanceId, span);
   }
 
-  #onPart(attempt: AttemptRow, { part }: FromRunnerOf<"part">): void {
-    const { queue, conversation, clients, transactions } = this.#options;
-    if (queue.kindOf(attempt) === "message") conversation.addPart(attempt.id, part);
-    const messageId = attempt.messageIds.at(-1) ?? "";
-    transactions.afterCommit(() => clients.broadcast({ type: "part", messageId, part }));
+  #onPart(attempt: AttemptRow, frame: FromRunnerOf<"part" | "part-delta">): void {
+    const { queue, conversation, clients, parts, transactions } = this.#options;
+    const heard = parts.hear(attempt.messageIds.at(-1) ?? "", frame);
+    if (heard === undefined) return;
+    if (queue.kindOf(attempt) === "message") conversation.addPart(attempt.id, heard.part);
+    transactions.afterCommit(() => clients.broadcast(heard.event));
   }
 
   #onStep(attempt: AttemptRow, { state, span }: FromRunnerOf<"workflow-step">): void {

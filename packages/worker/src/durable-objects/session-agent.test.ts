@@ -1,6 +1,8 @@
 /** The object of a session as the Worker calls it: lists, permissions, sockets of clients, and what is told to D1. */
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { ClientEvent } from "@valet/shared/protocol/client-socket";
+import { applyPartDelta } from "@valet/shared/protocol/part-delta";
+import type { MessagePart } from "@valet/shared/protocol/runner-link";
 import { TurnRecord } from "@valet/shared/protocol/session-view";
 import { describe, expect, inject, test, vi } from "vitest";
 import { bindings } from "../../test/bindings.ts";
@@ -336,6 +338,99 @@ describe("a client's socket", () => {
     expect(agents.at(-1)).toBe("idle");
     const traces = told.flatMap((event) => (event.type === "traces" ? event.traceIds : []));
     expect(traces).toContain("a".repeat(32));
+  });
+
+  /** What a client makes of the parts that it is told of. */
+  function follow(told: readonly ClientEvent[]): Map<string, MessagePart> {
+    const parts = new Map<string, MessagePart>();
+    for (const event of told) {
+      if (event.type === "part") parts.set(event.part.id, event.part);
+      if (event.type !== "part-delta") continue;
+      const part = applyPartDelta(parts.get(event.delta.partId), event.delta);
+      if (part !== undefined) parts.set(part.id, part);
+    }
+    return parts;
+  }
+
+  test("is told of a long answer what is added to it, also when it comes in the middle, or the runner tells it so", async () => {
+    const { session, runner } = await TestSession.running();
+    const first = await watch(session);
+    await session.send("work");
+    const { attemptId } = await runner.accept();
+    let text = "x".repeat(2000);
+    let second: Awaited<ReturnType<typeof watch>> | undefined;
+    for (let i = 0; i < 100; i++) {
+      const from = text.length;
+      text += `word ${i} `.repeat(20);
+      if (i % 10 === 0) runner.send({ type: "part", attemptId, part: { type: "text", id: "p1", text } });
+      else {
+        const delta = { partId: "p1", field: "text" as const, from, text: text.slice(from) };
+        runner.send({ type: "part-delta", attemptId, delta });
+      }
+      if (i === 49) second = await watch(session);
+    }
+    const whole = { type: "text", id: "p1", text };
+    await eventually(() => expect(follow(first.told).get("p1")).toEqual(whole));
+    await eventually(() => expect(follow(second?.told ?? []).get("p1")).toEqual(whole));
+    const bytes = JSON.stringify(first.told).length;
+    expect(bytes).toBeLessThan(3 * text.length);
+    const messages = valueIn(await session.stub.messages()).messages;
+    expect(messages.at(-1)?.parts).toEqual([whole]);
+  });
+
+  test("that misses the beginning of a part has it whole with the next one that the runner tells whole", async () => {
+    const { session, runner } = await TestSession.running();
+    const { told } = await watch(session);
+    await session.send("work");
+    const { attemptId } = await runner.accept();
+    const text = "x".repeat(5000);
+    runner.send({
+      ...{ type: "part-delta", attemptId },
+      delta: { partId: "p1", field: "text", from: 4000, text: "y" },
+    });
+    runner.send({ type: "part", attemptId, part: { type: "text", id: "p1", text } });
+    await eventually(() => expect(follow(told).get("p1")).toEqual({ type: "text", id: "p1", text }));
+    expect(told.filter(({ type }) => type === "part-delta")).toEqual([]);
+  });
+
+  test("that does not read is closed, and one that says that it does is not", async () => {
+    const { session, runner } = await TestSession.running();
+    const [silent, reader] = [await watch(session), await watch(session)];
+    reader.socket.addEventListener("message", ({ data }) => {
+      const event = ClientEvent.parse(JSON.parse(data as string));
+      if (event.type === "sync") reader.socket.send(JSON.stringify({ type: "synced", read: event.read }));
+    });
+    await session.send("work");
+    const { attemptId } = await runner.accept();
+    const told = (watcher: typeof reader) => watcher.told.filter(({ type }) => type === "part").length;
+    let sent = 0;
+    const send = async (count: number) => {
+      for (let i = 0; i < count; i++) {
+        const part = { type: "text" as const, id: `p${sent++}`, text: "x".repeat(90_000) };
+        runner.send({ type: "part", attemptId, part });
+        await eventually(() => expect(told(reader)).toBe(sent));
+      }
+    };
+    await send(30);
+    expect(silent.closed).toEqual([]);
+    vi.useFakeTimers({ now: Date.now() + 60_000, toFake: ["Date"] });
+    try {
+      await send(1);
+    } finally {
+      vi.useRealTimers();
+    }
+    await eventually(() => expect(silent.closed).toEqual([1013]));
+    await send(30);
+    expect(reader.closed).toEqual([]);
+    expect(told(silent)).toBeLessThan(40);
+  });
+
+  test("says nothing else, also not that it has read what was never sent", async () => {
+    const { session } = await TestSession.running();
+    const { told, socket } = await watch(session);
+    socket.send(JSON.stringify({ type: "synced", read: 10 ** 12 }));
+    socket.send(JSON.stringify({ type: "synced", read: "all" }));
+    await eventually(() => expect(told.filter(({ type }) => type === "error")).toHaveLength(1));
   });
 
   test("lives through an eviction", async () => {

@@ -310,11 +310,12 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** WebSockets: `/runner` for the sandbox's runner, `/client` for whoever watches. */
   override async fetch(request: Request): Promise<Response> {
-    const { state, link, clients, view } = this.#parts;
+    const { state, link, clients, parts, view } = this.#parts;
     if (state.maybe === undefined) return new Response("No such session.", { status: 404 });
     const { pathname } = new URL(request.url);
     if (pathname === "/runner") return link.accept(request);
-    if (pathname === "/client") return clients.accept(request, { type: "session", session: view() });
+    if (pathname === "/client")
+      return clients.accept(request, { type: "session", session: view() }, ...parts.snapshot());
     return new Response("There is nothing here.", { status: 404 });
   }
 
@@ -322,7 +323,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     const { link, clients } = this.#parts;
     try {
       if (link.owns(socket)) link.receive(socket, data);
-      else if (clients.owns(socket)) clients.onFrame(socket);
+      else if (clients.owns(socket)) clients.onFrame(socket, data);
     } catch (error) {
       // A bug of ours, met by one frame: it is rolled back, and the object lives on.
       report(error);

@@ -20,6 +20,7 @@ import { ChildSessions } from "./family/child-sessions.ts";
 import { ParentReports } from "./family/parent-reports.ts";
 import { Intake } from "./intake.ts";
 import type { AttemptRow, MessageRow } from "./message-store.ts";
+import { PartFeed } from "./part-feed.ts";
 import { ProjectionOutbox } from "./projection-outbox.ts";
 import { type AttemptEnd, PromptQueue } from "./prompt-queue.ts";
 import { RunnerEvents } from "./runner-events.ts";
@@ -104,7 +105,8 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   // The session.
   const records = new TurnRecords(sql, now);
   const requests = new AgentRequests(sql, now);
-  const clients = new ClientSockets(ctx);
+  const clients = new ClientSockets(ctx, now);
+  const parts = new PartFeed();
   const capacityPlace = () => lease.place;
   const queueListener = {
     messageChanged: (id: string) => changes.message(id),
@@ -219,7 +221,8 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     isWorking: () => queue.inFlight().length > 0,
   });
   const dispatcher: Dispatcher = new Dispatcher({
-    ...{ state, queue, link, lifecycle, lease, conversation, requests, clients, traces, timers, signs, transactions },
+    ...{ state, queue, link, lifecycle, lease, conversation, requests, clients, parts, traces, timers },
+    ...{ signs, transactions },
     ...{ intervals, now, limits: { ...BATCH_LIMITS, collectMaxMs: intervals.collectMaxMs } },
   });
 
@@ -258,7 +261,20 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   }
 
   return {
-    ...{ state, transactions, timers, queue, conversation, records, requests, clients, link, lifecycle, dispatcher },
+    ...{
+      state,
+      transactions,
+      timers,
+      queue,
+      conversation,
+      records,
+      requests,
+      clients,
+      parts,
+      link,
+      lifecycle,
+      dispatcher,
+    },
     ...{ traces, exporter, noteExport, runExport, outbox, intake, credentials, children, reports, intervals, view },
     ...{ now, background, lease, backgroundCheck },
   };

@@ -16,7 +16,10 @@ clientSocket.openapi(
     method: "get",
     path: `${SESSION_PATH}/ws`,
     summary: "WebSocket: the session, its messages, turns and traces, as they change",
-    description: "Opened with a ticket where a token cannot be sent as a header.",
+    description:
+      "Opened with a ticket where a token cannot be sent as a header. A long part of an answer is told by what is added to it " +
+      '(`part-delta`). Answer `{"type":"sync","read":n}` with `{"type":"synced","read":n}`: a client of which 2 MiB are unread ' +
+      "is closed with the code 1013.",
     request: { params: SessionParams, query: SocketQuery },
     responses: { 101: { description: "Events, one JSON object a frame" }, default: PROBLEM },
   }),
