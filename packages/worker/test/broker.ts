@@ -14,9 +14,9 @@ export interface BrokerAnswer {
   readonly hold?: boolean;
   /** The connection is cut instead. */
   readonly reset?: boolean;
-  readonly problem?: { readonly status: number; readonly code: string };
+  readonly problem?: { readonly status: number; readonly code: string; readonly detail?: string };
   /** What the broker says of a sandbox that it is asked about; that it runs unless it says otherwise. */
-  readonly sandbox?: { readonly state: string; readonly stopReason?: string };
+  readonly sandbox?: { readonly state: string; readonly stopReason?: string; readonly lastLogLine?: string };
 }
 
 export type BrokerCallKind =

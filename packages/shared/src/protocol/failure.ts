@@ -10,6 +10,8 @@ export const Failure = z.object({
   of: z.string().optional(),
   /** How far the sandbox had come that did not start. */
   stage: z.enum(SANDBOX_STAGES).optional(),
+  /** The last line of the log of a runner that died: bounded, without the secrets that the broker knows. */
+  logLine: z.string().max(1000).optional(),
   /** How many starts had failed when no other was tried. */
   attempts: z.int().positive().optional(),
 });
@@ -29,10 +31,11 @@ export function viewFailure(type: ErrorType, failure: Failure | null | undefined
   return { ...known, type, message: messageOf(type, known) };
 }
 
-function messageOf(type: ErrorType, { cause, of, stage, attempts }: Failure): string {
+function messageOf(type: ErrorType, { cause, of, stage, logLine, attempts }: Failure): string {
   const sentences = cause === undefined ? [explain(type)] : [happened(type), because(type, cause, of)];
   if (cause === undefined && of !== undefined) sentences.push(`It is about \`${of}\`.`);
   if (stage !== undefined) sentences.push(`The start had come to the stage \`${stage}\`.`);
+  if (logLine !== undefined) sentences.push(`The runner's log ends with: ${logLine}`);
   if (attempts !== undefined)
     sentences.push(`Valet gave up after ${attempts === 1 ? "1 attempt" : `${attempts} attempts`}.`);
   return sentences.join(" ");

@@ -123,6 +123,20 @@ export const ERRORS = {
     meaning: "the sandbox no longer exists",
     remedy: "Send the message again: the session starts a new sandbox.",
   },
+  entrypoint_failed: {
+    outcomes: ["error"],
+    reporters: ["broker", "session-agent"],
+    ends: JOB_AND_START,
+    meaning: "the runner died each time it was started, until the broker started it no more",
+    remedy: "Read the end of the runner's log, and whether the machine has memory left.",
+  },
+  entrypoint_ended: {
+    outcomes: ["error"],
+    reporters: ["broker", "session-agent"],
+    ends: JOB_AND_START,
+    meaning: "the runner ended before it was ready, in a way that another start would not change",
+    remedy: "Read the end of the runner's log: its settings may be wrong, or of another version.",
+  },
   sandbox_timeout: {
     outcomes: ["error"],
     reporters: ["broker", "session-agent"],

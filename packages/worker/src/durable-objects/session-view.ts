@@ -6,6 +6,7 @@ import type { ExportProblemView, SessionView } from "@valet/shared/protocol/sess
 import type { AgentRequests } from "./agent-requests.ts";
 import { isoTime } from "./iso-time.ts";
 import type { PromptQueue } from "./prompt-queue.ts";
+import { failureOf } from "./sandbox/lifecycle-rules.ts";
 import type { SessionRecord, SleepProblem } from "./session-state.ts";
 import type { ExportProblem } from "./trace-plane/trace-export.ts";
 
@@ -53,7 +54,9 @@ function failureOfSession({ errorType, failure, recovery }: SessionRecord): Fail
   if (errorType !== undefined) return viewFailure(errorType, failure);
   const { failures } = recovery;
   if (failures === undefined) return undefined;
-  return viewFailure(failures.errorType, failures.stage === undefined ? {} : { stage: failures.stage });
+  // Starts are still being tried: how often is no end of it yet.
+  const { attempts: _, ...known } = failureOf(failures);
+  return viewFailure(failures.errorType, known);
 }
 
 function viewExportProblem({ sinceMs, reason, waitingSpans, isStopped }: ExportProblem): ExportProblemView {

@@ -62,6 +62,8 @@ export interface StartFailures {
   readonly errorType: StartError;
   /** How far the first one had come. */
   readonly stage: SandboxStage | undefined;
+  /** What its runner wrote last, where the broker told. */
+  readonly logLine?: string | undefined;
   readonly count: number;
 }
 
@@ -70,13 +72,14 @@ export function addFailure(
   before: StartFailures | undefined,
   errorType: StartError,
   stage: SandboxStage | undefined,
+  logLine?: string,
 ): StartFailures {
-  return before === undefined ? { errorType, stage, count: 1 } : { ...before, count: before.count + 1 };
+  return before === undefined ? { errorType, stage, logLine, count: 1 } : { ...before, count: before.count + 1 };
 }
 
 /** What is known of why there is no sandbox. */
-export function failureOf({ stage, count }: Omit<StartFailures, "errorType">): Failure {
-  return { ...(stage !== undefined && { stage }), attempts: count };
+export function failureOf({ stage, logLine, count }: Omit<StartFailures, "errorType">): Failure {
+  return { ...(stage !== undefined && { stage }), ...(logLine !== undefined && { logLine }), attempts: count };
 }
 
 export interface RecoveryRules {

@@ -144,6 +144,31 @@ describe("after a restart of the host", () => {
     ]);
   });
 
+  test("a snapshot that cannot be taken is not asked for over and over, and the files wait for it", async () => {
+    const { session } = await TestSession.running();
+    const full = { problem: { status: 500, code: "snapshot_failed", detail: "no space left on device" } };
+    await session.broker.script({ get: [LOST, LOST], snapshot: [full] });
+    await session.evict("close");
+    const id = await session.send("work");
+    const { sleepProblem } = await eventually(async () => {
+      const view = await session.view();
+      expect(view.sleepProblem).toBeDefined();
+      return view;
+    });
+    expect(sleepProblem).toMatchObject({ errorType: "snapshot_failed", detail: "no space left on device" });
+    const dueMs = await runInDurableObject(session.stub, (_object, { storage }) => {
+      return storage.sql.exec("SELECT due_ms FROM timers WHERE kind = 'check'").one().due_ms as number;
+    });
+    expect(dueMs - Date.now()).toBeGreaterThan(30_000);
+    expect(await session.broker.calls("terminate")).toEqual([]);
+    await session.elapse("check");
+    await session.reaches("restoring");
+    const runner = await boot(session);
+    await runner.end((await runner.accept()).attemptId);
+    await session.messageIs(id, { outcome: "ok" });
+    expect((await session.view()).sleepProblem).toBeUndefined();
+  });
+
   test("a sandbox that the broker does not know is replaced at once", async () => {
     const { session } = await TestSession.running();
     await session.broker.script({ get: [GONE] });
@@ -174,6 +199,43 @@ describe("after a restart of the host", () => {
     expect(outcomeOf(spawn)).toEqual(["ok", undefined]);
     expect(spawn.attributes["valet.recovery.attempt"]).toBeUndefined();
     await expectSound(session);
+  });
+});
+
+describe("a runner that does not come up", () => {
+  test.each(["entrypoint_failed", "entrypoint_ended"] as const)(
+    "since its sandbox has stopped (%s): the start ends with that, and with the last line of the log",
+    async (stopReason) => {
+      const lastLogLine = "valet runner: its folder cannot be used: EACCES";
+      const session = new TestSession();
+      const running = { sandbox: { state: "running", restartCount: 3 } } as const;
+      await session.broker.script({ get: [running, { sandbox: { state: "stopped", stopReason, lastLogLine } }] });
+      await session.create({ prompt: "work" });
+      await eventually(async () => expect(await session.timers()).toContain("check"));
+      // It is still being started again and again.
+      await session.elapse("check");
+      await eventually(async () => expect(await session.timers()).toContain("check"));
+      expect((await session.view()).status).toBe("starting");
+      await session.elapse("check");
+      const { errorType, failure } = await session.reaches("error");
+      expect([errorType, failure?.type, failure?.logLine]).toEqual([stopReason, stopReason, lastLogLine]);
+      expect(failure?.message).toContain(lastLogLine);
+      expect(outcomeOf(await session.onlySpan("valet.sandbox.spawn"))).toEqual(["error", stopReason]);
+      expect(outcomeOf(await session.onlySpan("valet.prompt"))).toEqual(["error", stopReason]);
+      const told = (await session.spans()).map(({ attributes, events }) => ({
+        attributes,
+        events: events.map((each) => each.attributes),
+      }));
+      expect(JSON.stringify(told)).not.toContain("EACCES");
+      await expectSound(session);
+    },
+  );
+
+  test("is asked for no more once it is there", async () => {
+    const { session } = await TestSession.running();
+    if ((await session.timers()).includes("check")) await session.elapse("check");
+    expect(await session.broker.calls("get")).toEqual([]);
+    expect(await session.timers()).not.toContain("check");
   });
 });
 

@@ -4,8 +4,8 @@
  *
  * | the broker says | the session runs | it starts |
  * | --- | --- | --- |
- * | running | the grace period decides | the runner's deadline decides |
- * | stopped | put to sleep with its files; a message wakes it | started anew, if the broker's end was the reason |
+ * | running | the grace period decides | it is asked again; at last the runner's deadline decides |
+ * | stopped | put to sleep with its files; a message wakes it | started anew, if the broker's end was the reason; else the start has failed, for the broker's reason |
  * | gone | replaced at once, as after the grace period | the start has failed |
  * | nothing | it is asked again | it is asked again |
  *
@@ -22,11 +22,17 @@ export interface SandboxFate {
   onStopped(): void;
   /** It stopped before its runner was ready, since the broker had ended. */
   onStartCut(): void;
+  /** Its runner ended, or died too often, before it was ready. @param logLine what it wrote last */
+  onStartEnded(stopReason: "entrypoint_ended" | "entrypoint_failed", logLine: string | undefined): void;
   /** The broker does not know it. */
   onGone(): void;
   onGoneWhileStarting(): void;
 }
 
+/** Of a log's line, in UTF-16 code units. */
+const MAX_LOG_LINE = 300;
+/** How often the broker is asked for a sandbox that starts, as long as its runner is not heard. In ms. */
+export const START_CHECK_MS = 5_000;
 /** A start whose deadline passed while the host was away gets this long for the broker's answer. */
 const OVERDUE_START_MS = 10_000;
 
@@ -78,11 +84,13 @@ export class SandboxCheck {
     if (!this.#isInDoubt || state.record.sandbox?.id !== sandboxId) return;
     const isStarting = state.record.state !== "running";
     if (result.ok) {
-      const { state: found, stopReason } = result.value.sandbox;
-      if (found !== "stopped") return;
-      const endedWithBroker = stopReason === "broker_stopped" || stopReason === "broker_lost";
-      if (!isStarting) this.#fate.onStopped();
-      else if (endedWithBroker) this.#fate.onStartCut();
+      const { state: found, stopReason, lastLogLine } = result.value.sandbox;
+      if (found !== "stopped") {
+        if (isStarting) timers.set("check", now() + START_CHECK_MS);
+      } else if (!isStarting) this.#fate.onStopped();
+      else if (stopReason === "entrypoint_ended" || stopReason === "entrypoint_failed") {
+        this.#fate.onStartEnded(stopReason, lastLogLine?.slice(0, MAX_LOG_LINE));
+      } else this.#fate.onStartCut();
     } else if (result.failure === "not_found") {
       if (isStarting) this.#fate.onGoneWhileStarting();
       else this.#fate.onGone();

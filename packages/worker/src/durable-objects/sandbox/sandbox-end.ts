@@ -225,8 +225,10 @@ export class SandboxEnd {
     });
     timers.set("sleep", retryMs);
     link.want();
-    // Without a runner, there is nothing to stay awake for: the broker is asked again what has become of the sandbox.
-    if (state.record.link.state === "gone") timers.set("check", now() + intervals.retryMs);
+    // Without a runner, there is nothing to stay awake for: the broker is asked again what has become of the sandbox, soon if it
+    // was the broker that was away.
+    const isAway = errorType === "broker_unreachable" || errorType === "broker_timeout";
+    if (state.record.link.state === "gone") timers.set("check", isAway ? now() + intervals.retryMs : retryMs);
   }
 
   #stopRunner(reason: "hibernate" | "terminate"): void {

@@ -95,6 +95,7 @@ export class SandboxLifecycle {
     this.#check = new SandboxCheck(parts, {
       onStopped: () => this.#end.keep(),
       onStartCut: () => this.#start.startAnew(),
+      onStartEnded: (stopReason, logLine) => this.#start.fail(stopReason, logLine),
       onGone: () => this.#start.lost(),
       onGoneWhileStarting: () => this.#start.fail("sandbox_gone"),
     });

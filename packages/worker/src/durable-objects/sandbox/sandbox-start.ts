@@ -21,6 +21,7 @@ import type { BrokerFailure, BrokerResult } from "../../sandbox-broker/client.ts
 import { hashToken, newToken } from "../ids.ts";
 import { brokerErrorType, type CallEnd, isUnheard } from "./broker-calls.ts";
 import { addFailure, failureOf, nextRecovery, type StartError } from "./lifecycle-rules.ts";
+import { START_CHECK_MS } from "./sandbox-check.ts";
 import type { LifecycleParts } from "./sandbox-lifecycle.ts";
 
 /** What a runner may say it failed to start with. */
@@ -189,7 +190,7 @@ export class SandboxStart {
   }
 
   /** The start has failed: the next attempt, or the end of attempts. */
-  fail(errorType: StartError): void {
+  fail(errorType: StartError, logLine?: string): void {
     const { state, operations, timers, records, now, endGeneration } = this.#parts;
     const { generation, recovery } = state.record;
     const operation = operations.current;
@@ -198,7 +199,7 @@ export class SandboxStart {
     timers.clear("start");
     records.startEnded(generation);
     endGeneration(operation.context);
-    const failures = addFailure(recovery.failures, errorType, operation.stage);
+    const failures = addFailure(recovery.failures, errorType, operation.stage, logLine);
     const next = nextRecovery(recovery, this.#rules, now(), false);
     if (next === undefined) {
       this.#giveUp(failures.errorType, failureOf(failures));
@@ -256,12 +257,14 @@ export class SandboxStart {
   }
 
   #onCreated({ sandbox: { id, driver } }: SandboxAnswer): void {
-    const { state, operations, records, timers } = this.#parts;
+    const { state, operations, records, timers, now } = this.#parts;
     const stage = operations.current?.stage ?? "created";
     state.update({ sandbox: { id, driver } });
     state.updateOperation({ step: "booting", stage });
     records.sandboxMade(state.record.generation);
     timers.clear("operation");
+    // A runner that dies before it has introduced itself is heard of by nobody but the broker.
+    timers.set("check", now() + START_CHECK_MS);
     operations.change<"spawn" | "restore">((span) => {
       span.setAttributes({
         "valet.sandbox.id": id,
