@@ -14,6 +14,7 @@ import {
   until,
   valet,
   workersOf,
+  wrappersOf,
 } from "./up-process.ts";
 
 type Part = "up" | "workerd" | "guardian";
@@ -151,6 +152,19 @@ describe("a Worker's end", () => {
     expect(up.log()).toContain("The Worker (workerd) crashed and is started again.");
     expect(await answers(up)).toBe(true);
   }, 60_000);
+
+  test("comes again and again, also while it starts: it serves in the end", async () => {
+    const state = temporaryState();
+    const up = await startUp(state);
+    const childrenNamed = () => workersOf(state).concat(wrappersOf(up.pid));
+    for (let deaths = 0; deaths < 5; deaths++) {
+      await until("a Worker", () => hasEnded(up.child) || childrenNamed().length > 0);
+      for (const pid of childrenNamed()) process.kill(pid, "SIGKILL");
+    }
+    await until("an answer", () => hasEnded(up.child) || answers(up), 60_000);
+    expect(hasEnded(up.child), up.log()).toBe(false);
+    expect(workersOf(state)).toHaveLength(1);
+  }, 120_000);
 
   test("is not for the terminal to bring about: Ctrl-C reaches `up` and its Worker, and only `up` acts on it", async () => {
     const state = temporaryState();

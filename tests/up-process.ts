@@ -81,6 +81,15 @@ export function workersOf(state: string): number[] {
   });
 }
 
+/** The children of `up` that are workerd, or are about to be. */
+export function wrappersOf(upPid: number): number[] {
+  return livingProcesses().filter((pid) => {
+    const stat = read(pid, "stat");
+    const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+    return parent === upPid && read(pid, "comm").startsWith("workerd");
+  });
+}
+
 /** The shell that waits for the death of a broker, and ends its sandboxes then. */
 export function guardiansOf(state: string): number[] {
   return livingProcesses().filter((pid) => {

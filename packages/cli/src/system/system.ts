@@ -89,9 +89,9 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       VALET_ALLOW_FILE_REPOS: "true",
     };
     const failure = Promise.withResolvers<Error>();
-    const miniflare = await startWorker({ port, state, bindings, report, onFailure: failure.resolve });
-    stops.push(() => miniflare.dispose());
-    const db = await miniflare.getD1Database("DB");
+    const worker = await startWorker({ port, state, bindings, report, onFailure: failure.resolve });
+    stops.push(() => worker.stop());
+    const db = await worker.database();
     await prepareDatabase(db, join(WORKER_DIR, "migrations"));
     const token = await ensureToken(db, secrets.token);
     writeSecrets(state, { ...secrets, token });

@@ -1,4 +1,6 @@
 /** The Worker in workerd, by Miniflare, which starts workerd again when it crashes. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { D1Database } from "@cloudflare/workers-types";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare, MiniflareCoreError } from "miniflare";
 import { UserError } from "../errors.ts";
 import type { StateDirectory } from "./state-directory.ts";
@@ -12,14 +14,63 @@ export interface WorkerOptions {
   readonly bindings: Record<string, string>;
   /** Takes what the Worker logs and what becomes of its process. */
   readonly report: (line: string) => void;
-  /** Called when workerd has crashed and cannot be started again. */
+  /** Called when workerd has crashed and, after several tries, cannot be started again. */
   readonly onFailure: (error: Error) => void;
 }
 
+export interface Worker {
+  /** The database of all sessions' projections. */
+  database(): Promise<D1Database>;
+  /** May be called again. */
+  stop(): Promise<void>;
+}
+
 const EXIT_EVENTS = ["SIGINT", "SIGTERM", "exit"] as const;
+/** Where Miniflare's own restart after a crash has failed: how often the Worker is started anew, and the first wait, which doubles. */
+const MAX_RESTARTS = 5;
+const RESTART_DELAY_MS = 200;
 
 /** @throws UserError when the port was taken meanwhile */
-export async function startWorker(options: WorkerOptions): Promise<Miniflare> {
+export async function startWorker(options: WorkerOptions): Promise<Worker> {
+  const { report, onFailure } = options;
+  const script = await bundleWorker();
+  const stopping = new AbortController();
+  let restarting: Promise<void> = Promise.resolve();
+  const onCrash = (error: Error) => {
+    restarting = restarting.then(() => restart(error));
+  };
+  let miniflare = await launch(options, script, onCrash);
+
+  async function restart(cause: Error): Promise<void> {
+    let last = cause;
+    for (let tries = 0; tries < MAX_RESTARTS; tries++) {
+      await miniflare.dispose().catch(() => {});
+      await sleep(RESTART_DELAY_MS * 2 ** tries, undefined, { signal: stopping.signal }).catch(() => {});
+      if (stopping.signal.aborted) return;
+      try {
+        miniflare = await launch(options, script, onCrash);
+        report(RUNS_AGAIN);
+        return;
+      } catch (error) {
+        last = error as Error;
+      }
+    }
+    onFailure(last);
+  }
+
+  return {
+    database: () => miniflare.getD1Database("DB"),
+    stop: async () => {
+      stopping.abort();
+      await restarting;
+      await miniflare.dispose().catch(() => {});
+    },
+  };
+}
+
+const RUNS_AGAIN = "The Worker runs again. What it had in memory is lost, its state is not.";
+
+async function launch(options: WorkerOptions, script: string, onCrash: (error: Error) => void): Promise<Miniflare> {
   const { port, state, bindings, report } = options;
   const known = new Map(EXIT_EVENTS.map((event) => [event, new Set(process.listeners(event as "exit"))]));
   const miniflare = new Miniflare(
@@ -30,14 +81,13 @@ export async function startWorker(options: WorkerOptions): Promise<Miniflare> {
       cf: false,
       telemetry: { enabled: false },
       unsafeRuntimeEnv: wrapWorkerd(state),
-      log: new WorkerLog(options),
+      log: new WorkerLog(report, onCrash),
       handleStructuredLogs: ({ message }) => report(message),
-      unsafeHandleRuntimeRestart: () =>
-        report("The Worker runs again. What it had in memory is lost, its state is not."),
+      unsafeHandleRuntimeRestart: () => report(RUNS_AGAIN),
       workers: [
         {
           name: "valet",
-          modules: [{ type: "ESModule", path: "index.js", contents: await bundleWorker() }],
+          modules: [{ type: "ESModule", path: "index.js", contents: script }],
           compatibilityDate: "2026-10-01",
           compatibilityFlags: ["nodejs_compat"],
           durableObjects: {
@@ -67,24 +117,27 @@ export async function startWorker(options: WorkerOptions): Promise<Miniflare> {
 
 /** What Miniflare says of workerd. */
 class WorkerLog extends Log {
-  readonly #options: WorkerOptions;
+  readonly #report: (line: string) => void;
+  readonly #onCrash: (error: Error) => void;
 
-  constructor(options: WorkerOptions) {
+  /** @param onCrash called when workerd crashed and Miniflare's restart of it has failed */
+  constructor(report: (line: string) => void, onCrash: (error: Error) => void) {
     super(LogLevel.WARN);
-    this.#options = options;
+    this.#report = report;
+    this.#onCrash = onCrash;
   }
 
   override log(message: string): void {
-    this.#options.report(message);
+    this.#report(message);
   }
 
   override warn(message: string): void {
-    this.#options.report(/crashed/.test(message) ? "The Worker (workerd) crashed and is started again." : message);
+    this.#report(/crashed/.test(message) ? "The Worker (workerd) crashed and is started again." : message);
   }
 
   override error(error: Error): void {
     const isFailure = error instanceof MiniflareCoreError && error.code === "ERR_RUNTIME_FAILURE";
-    if (isFailure) this.#options.onFailure(error.cause instanceof Error ? error.cause : error);
-    else this.#options.report(error.message);
+    if (isFailure) this.#onCrash(error.cause instanceof Error ? error.cause : error);
+    else this.#report(error.message);
   }
 }
