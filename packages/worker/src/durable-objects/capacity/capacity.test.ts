@@ -256,6 +256,19 @@ describe("the broker's own bound", () => {
     ]);
     expect(outcomeOf(await session.onlySpan("valet.sandbox.spawn"))[0]).toBe("ok");
   });
+
+  test("puts who is idle to sleep, also where our own count has slots left, and the start goes on at once", async () => {
+    const idle = await awake();
+    const session = new TestSession();
+    made.push(session);
+    const full = { problem: { status: 503, code: "capacity" } };
+    await session.broker.script({ create: [full] });
+    await session.create({ prompt: "one" });
+    await stops(idle.runner);
+    await idle.session.reaches("hibernated");
+    await eventually(async () => expect(await session.broker.calls("create")).toHaveLength(2));
+    await boot(session);
+  });
 });
 
 describe("thirty sessions at once", () => {
