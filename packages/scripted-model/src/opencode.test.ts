@@ -13,7 +13,7 @@ let opencode: OpenCode;
 beforeAll(async () => {
   model = await startScriptedModel({ scenario: await loadShippedScenario("demo") });
   opencode = await startOpenCode({ modelUrl: model.url });
-}, 60_000);
+}, 120_000);
 afterAll(async () => {
   await opencode.stop();
   await model.close();
@@ -56,7 +56,7 @@ test("demo: OpenCode reads, edits and runs with its own tools, and the file real
 
   const info = await opencode.call("GET", `/session/${session}`);
   expect(info.title).toBe("Fix the greeting");
-}, 20_000);
+}, 120_000);
 
 test("failures: two sessions are each limited once and each get through; the rest goes wrong as written", async () => {
   model.setScenario(await loadShippedScenario("failures"));
@@ -76,7 +76,7 @@ test("failures: two sessions are each limited once and each get through; the res
   await turn(session, "Try the refused key.");
   const messages = await opencode.call("GET", `/session/${session}/message`);
   expect(messages.at(-1).info.error).toMatchObject({ name: "APIError", data: { statusCode: 401 } });
-}, 20_000);
+}, 120_000);
 
 test("subagent: a child session does the work and its answer comes back", async () => {
   model.setScenario(await loadShippedScenario("subagent"));
@@ -89,7 +89,7 @@ test("subagent: a child session does the work and its answer comes back", async 
   const messages = await opencode.call("GET", `/session/${child.id}/message`);
   const childParts = messages.flatMap((message: { parts: never[] }) => message.parts);
   expect(tools(childParts)).toMatchObject([{ tool: "bash", state: { output: expect.stringContaining("greet.js:1") } }]);
-}, 20_000);
+}, 120_000);
 
 test("long-tool: an abort ends the tool, and the next prompt is answered", async () => {
   model.setScenario(await loadShippedScenario("long-tool"));
@@ -108,4 +108,4 @@ test("long-tool: an abort ends the tool, and the next prompt is answered", async
   expect(parts).toContainEqual(expect.objectContaining({ type: "text", text: "All right, I stopped." }));
   const messages = await opencode.call("GET", `/session/${session}/message`);
   expect(messages[1].info.error.name).toBe("MessageAbortedError");
-}, 20_000);
+}, 120_000);
