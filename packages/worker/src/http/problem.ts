@@ -77,11 +77,12 @@ export function toApiError(error: unknown): ApiError {
   if (error instanceof HTTPException && error.status === 400) return problem("malformed-json");
   if (error instanceof HTTPException && error.status === 415) return problem("unsupported-media-type");
   if (isStorageFull(error)) return problem("storage-full", { detail: `Its disk or database is full. ${NOT_KEPT}` });
-  if (isStorageLost(error))
-    return problem("storage-full", { detail: `Its storage failed: the disk may be full. ${NOT_KEPT}` });
   const { overloaded, retryable } = (error ?? {}) as ObjectError;
   if (overloaded) return problem("unavailable", { detail: "It has too much to do." }, { "retry-after": "10" });
   if (retryable) return problem("unavailable", { detail: "Try again." }, { "retry-after": "1" });
+  if (isStorageLost(error)) {
+    return problem("storage-full", { detail: `Its storage failed: the disk may be full. ${NOT_KEPT}` });
+  }
   return problem("internal");
 }
 

@@ -16,6 +16,8 @@ test.each([
   failed("ENOSPC: no space left on device, write", { code: "ENOSPC" }),
   failed("the session failed", { cause: failed("database or disk is full: SQLITE_FULL") }),
   failed("internal error; reference = h8ffp6uu38nnve8unp9rpojo", { remote: true, durableObjectReset: true }),
+  failed("internal error; reference = h8ffp6uu38nnve8unp9rpojo", { remote: true }),
+  failed("D1_ERROR: disk I/O error: SQLITE_IOERR (extended: SQLITE_IOERR_SHMSIZE)"),
 ])("%s is a 507 that says why", (error) => {
   const { problem } = toApiError(error);
   expect(problem).toMatchObject({ status: 507, type: "urn:valet:problem:storage-full" });

@@ -1,6 +1,6 @@
 /** How a full disk shows, in the platform's own words: SQLite's, the operating system's, and those of D1's limit. */
 const FULL =
-  /SQLITE_FULL|database or disk is full|ENOSPC|No space left on device|SQLITE_IOERR_WRITE|exceeded maximum DB size|storage limit/i;
+  /SQLITE_FULL|SQLITE_IOERR|disk I\/O error|database or disk is full|ENOSPC|No space left on device|exceeded maximum DB size|storage limit/i;
 
 /** Whether something failed because there is no room to store anything. What failed was rolled back. */
 export function isStorageFull(error: unknown): boolean {
@@ -12,11 +12,18 @@ export function isStorageFull(error: unknown): boolean {
   return false;
 }
 
-/** The platform's own words where it says no more than that an object's storage failed it: locally D1 does so on a full disk. */
+/** The platform's own words where an object failed by no error of its code: locally, D1 on a full disk, which cannot be opened or written. */
 const UNKNOWN = /^(?:D1_ERROR: )?internal error; reference = \w+$/;
+
+interface PlatformError {
+  readonly message?: unknown;
+  /** It was thrown on the other side of a call. */
+  readonly remote?: unknown;
+  readonly durableObjectReset?: unknown;
+}
 
 /** Whether an object lost its storage, for whatever reason. */
 export function isStorageLost(error: unknown): boolean {
-  const { message, durableObjectReset } = (error ?? {}) as { message?: unknown; durableObjectReset?: unknown };
-  return durableObjectReset === true && UNKNOWN.test(String(message));
+  const { message, remote, durableObjectReset } = (error ?? {}) as PlatformError;
+  return (remote === true || durableObjectReset === true) && UNKNOWN.test(String(message));
 }
