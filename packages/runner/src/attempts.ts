@@ -94,20 +94,22 @@ export class Attempts {
 
   /** What the runner before this one was working on went with it: it is reported, and its spans ended. */
   endWhatDied(): void {
-    this.#options.outbox.endLeftOpen((span, lastWriteMs) => this.#endLost(span, lastWriteMs));
+    // All at once: what lay in each other does so in the end.
+    const endMs = Date.now();
+    this.#options.outbox.endLeftOpen((span, lastWriteMs) => this.#endLost(span, endMs, lastWriteMs));
     for (const { attemptId, span, steps } of this.#options.journal.running()) {
       for (const { state, span: stepSpan } of steps ?? []) {
         if (state.status !== "running") continue;
         killCommandOf(stepIdOf(attemptId, state.index));
-        this.#endLost(stepSpan);
+        this.#endLost(stepSpan, endMs);
       }
-      this.#endLost(span);
+      this.#endLost(span, endMs);
       this.#finish(attemptId, failure("runner_lost", steps));
     }
   }
 
   /** Of two that know of a span, the outbox's file and the journal, the first ends it. */
-  #endLost(text: string | undefined, lastWriteMs = 0): void {
+  #endLost(text: string | undefined, endMs: number, lastWriteMs = 0): void {
     const { journal, tracing } = this.#options;
     const open = text === undefined ? undefined : parseOpenSpan(text);
     if (open === undefined || this.#ended.has(open.context.spanId)) return;
@@ -116,7 +118,7 @@ export class Attempts {
     const span = tracing.base.resumeSpan(open) as SpanOf<"valet.turn">;
     const lastSeenMs = Math.max(lastWriteMs, journal.lastWriteMs ?? 0);
     if (lastSeenMs > 0) span.setAttribute("valet.last_seen_ms", Math.floor(lastSeenMs));
-    endWith(span, "lost", "runner_lost");
+    endWith(span, "lost", "runner_lost", endMs);
   }
 
   /** From now on attempts are accepted. */

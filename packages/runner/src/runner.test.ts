@@ -556,7 +556,9 @@ describe("a workflow", () => {
     const lost = await spanNamed("valet.workflow.step deploy");
     expect(lost).toMatchObject({ spanId: step.context.spanId, status: { code: 2 } });
     expect(lost.attributes).toMatchObject({ "valet.outcome": "lost", "error.type": "runner_lost" });
-    expect((await spanNamed("valet.workflow.execute")).attributes).toMatchObject({ "valet.outcome": "lost" });
+    const execution = await spanNamed("valet.workflow.execute");
+    expect(execution).toMatchObject({ attributes: { "valet.outcome": "lost" } });
+    expect(execution.endTimeUnixNano).toBe(lost.endTimeUnixNano);
   });
 });
 

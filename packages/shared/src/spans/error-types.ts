@@ -65,7 +65,18 @@ export interface ErrorDefinition {
 }
 
 /** What an attempt consists of while the agent works; an abort cuts it. */
-const WORK = ["turn", "execution", "step", "agent", "call", "retry", "tool", "request", "compaction"] as const;
+const WORK = [
+  "turn",
+  "execution",
+  "step",
+  "agent",
+  "call",
+  "retry",
+  "tool",
+  "request",
+  "compaction",
+  "child_spawn",
+] as const;
 /** What the runner does before it is ready. */
 const BOOT = [
   "bootstrap",

@@ -18,7 +18,9 @@ export function refuseModels(
   session: Pick<SessionSettings, "model" | "models">,
   otherwise: string,
 ): string | undefined {
-  const known = new Set([session.model, ...session.models, otherwise].filter((each) => each !== undefined));
+  const named = [session.model, ...session.models, otherwise].filter((each) => each !== undefined);
+  // A name without a provider can only be the endpoint's own.
+  const known = new Set(named.map((ref) => (ref.includes("/") ? ref : OWN_PROVIDER + ref)));
   const isUnknown = (ref: string) => ref.startsWith(OWN_PROVIDER) && !known.has(ref);
   const field = model !== undefined && isUnknown(model) ? "model" : models.some(isUnknown) ? "models" : undefined;
   if (field === undefined) return undefined;

@@ -233,6 +233,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
 
   function onAttemptEnded(attempt: AttemptRow, end: AttemptEnd): void {
     dispatcher.onAttemptEnded(attempt);
+    children.attemptEnded(attempt.id, end);
     // What the runner never took was no turn.
     if (attempt.acceptedMs === null) return;
     const messages = attempt.messageIds.map((id) => queue.store.message(id) as MessageRow);

@@ -127,6 +127,23 @@ describe("a child whose object does not answer", () => {
     expect(await childrenOf(session)).toEqual({ [child.id]: "open" });
   });
 
+  test("is no part of a turn that is cut short meanwhile, and made all the same", async () => {
+    const { session, runner } = await TestSession.running();
+    await session.send("spawn one");
+    const { attemptId } = await runner.accept();
+    const create = vi.spyOn(SessionAgent.prototype, "create").mockImplementation(broken);
+    runner.send({ ...requestOf(SPAWN), attemptId });
+    await eventually(() => expect(create).toHaveBeenCalledTimes(1));
+    valueIn(await session.stub.abort(CALLER));
+    await runner.end(attemptId, { outcome: "aborted", errorType: "user_abort" });
+    const span = await session.onlySpan("valet.child_session.spawn");
+    expect([span.isOpen, ...outcomeOf(span)]).toEqual([false, "aborted", "user_abort"]);
+    create.mockRestore();
+    await session.elapse("child-request");
+    const child = TestSession.of(sessionIn((await runner.next("child-session-response")).answer));
+    expect(await childrenOf(session)).toEqual({ [child.id]: "open" });
+  });
+
   test("is given up after some tries, and ended should it have been made all the same", async () => {
     const { session, runner } = await TestSession.running();
     const create = vi.spyOn(SessionAgent.prototype, "create").mockImplementation(broken);

@@ -10,11 +10,13 @@ import type { ChildSession, ChildSessionAnswer, ChildSessionRequestOf } from "@v
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { FamilyMember } from "@valet/shared/protocol/session-api";
 import type { SessionView } from "@valet/shared/protocol/session-view";
+import { type EndReason, endedBy, marked, type Outcome } from "@valet/shared/spans";
 import { contextHeaders, extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
 import { readFamily } from "../../projection/family.ts";
 import { upsertSession } from "../../projection/sessions.ts";
 import type { CallContext } from "../../session-calls.ts";
 import { newId } from "../ids.ts";
+import type { AttemptEnd } from "../prompt-queue.ts";
 import type { GitCredentials } from "../repository.ts";
 import { ok, type Problem, type Result, refuse } from "../result.ts";
 import { ChildEndings } from "./child-endings.ts";
@@ -114,6 +116,18 @@ export class ChildSessions {
     return reason === "requested" ? undefined : channel;
   }
 
+  /**
+   * The attempt whose agent asked is over: what is still being made for it is no part of it any more, and made all the same. Only
+   * where it was cut short can that be so: else its agent has had its answers.
+   */
+  attemptEnded(attemptId: string, { outcome, errorType }: Pick<AttemptEnd, "outcome" | "errorType">): void {
+    const reason = CUTS.find((type) => type === errorType);
+    if (reason === undefined) return;
+    for (const { call } of this.#store.unanswered()) {
+      if (call?.action === "spawn" && call.attemptId === attemptId) this.#endSpan(call.span, outcome, reason);
+    }
+  }
+
   /** The session ends, and its children with it. */
   endAll(): void {
     for (const { id, call } of this.#store.unanswered()) {
@@ -144,7 +158,8 @@ export class ChildSessions {
     const { input, isOwnRepo } = made;
     const origin: ChildOrigin = { depth: this.#childDepth, spawnedBy: carrierOf(toolCall) };
     this.#store.addChild(childId, "spawning", channelOf(attemptId));
-    this.#begin(requestId, { action: "spawn", childId, input, origin, isOwnRepo, span: span.context });
+    const call = { action: "spawn", childId, input, origin, isOwnRepo, span: span.context } as const;
+    this.#begin(requestId, { ...call, ...(attemptId !== undefined && { attemptId }) });
   }
 
   #message(frame: Request, { session, message: content }: ChildSessionRequestOf<"message">): void {
@@ -308,10 +323,10 @@ export class ChildSessions {
   }
 }
 
-type SpawnEnd = [
-  outcome: "ok" | "error" | "aborted",
-  errorType?: "child_session_refused" | "session_terminated" | undefined,
-];
+type SpawnEnd = [outcome: Outcome, reason?: EndReason<"valet.child_session.spawn"> | undefined];
+
+/** What cuts an attempt short, and what it waits for with it. */
+const CUTS = endedBy("child_spawn").filter((type) => (marked("cuts") as string[]).includes(type));
 
 const NO_SUCH_CHILD = "You have no open child session of this id.";
 

@@ -28,6 +28,8 @@ export type PeerCall =
       readonly origin: ChildOrigin;
       /** Whether the child works on the parent's repository, with what opens it: that is taken when the call is made. */
       readonly isOwnRepo?: boolean;
+      /** The attempt whose agent asked, if that is known. */
+      readonly attemptId?: string;
       /** Of `valet.child_session.spawn`, which is open. */
       readonly span: SpanContext;
     }
