@@ -1,4 +1,5 @@
 /** What is done with the processes that the runner starts, whatever they are. */
+import { SecretValues } from "./secret-values.ts";
 
 /** Ends every process of the group that this one leads. */
 export function killGroup(pid: number | undefined, signal: NodeJS.Signals = "SIGKILL"): void {
@@ -11,15 +12,25 @@ export function killGroup(pid: number | undefined, signal: NodeJS.Signals = "SIG
 
 /**
  * Gathers what is written to the streams, in the order in which it comes.
+ * @param secrets what is taken out of it, before it is cut
  * @returns what gives the last `max` UTF-16 code units of it
  */
-export function collectEnd(streams: readonly (NodeJS.ReadableStream | null)[], max: number): () => string {
+export function collectEnd(
+  streams: readonly (NodeJS.ReadableStream | null)[],
+  max: number,
+  secrets = new SecretValues(),
+): () => string {
   let text = "";
-  for (const stream of streams) {
+  const redactors = streams.map((stream) => {
+    const redactor = secrets.stream();
     stream?.setEncoding("utf8");
     stream?.on("data", (chunk: string) => {
-      text = (text + chunk).slice(-max);
+      text = (text + redactor.push(chunk)).slice(-max);
     });
-  }
-  return () => text;
+    return redactor;
+  });
+  return () => {
+    text = (text + redactors.map((redactor) => redactor.end()).join("")).slice(-max);
+    return text;
+  };
 }

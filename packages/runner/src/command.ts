@@ -8,6 +8,7 @@ import { collectEnd, killGroup } from "./child-processes.ts";
 import { cutStart } from "./cut-text.ts";
 import { withoutOurs } from "./opencode/config.ts";
 import { killLeftovers } from "./opencode/leftovers.ts";
+import type { SecretValues } from "./secret-values.ts";
 
 export interface CommandOptions {
   /** What the shell is given. */
@@ -20,6 +21,8 @@ export interface CommandOptions {
   /** What the command's own spans hang below. */
   readonly context: SpanContext;
   readonly timeoutMs: number;
+  /** What is taken out of its output. */
+  readonly secrets?: SecretValues | undefined;
   /** Ends it and all that it started. */
   readonly signal: AbortSignal;
 }
@@ -60,7 +63,7 @@ export async function runCommand({
     return { exitCode: undefined, isTimeout: false, output: "" };
   }
   // One more than is kept shows that there was more.
-  const output = collectEnd([child.stdout, child.stderr], MAX_STEP_OUTPUT + 1);
+  const output = collectEnd([child.stdout, child.stderr], MAX_STEP_OUTPUT + 1, rest.secrets);
   const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
   const ended = new Promise<number | undefined>((resolve) => {
     child.once("error", () => resolve(undefined));

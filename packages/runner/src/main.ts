@@ -1,10 +1,12 @@
 /** The runner as a process: reads its settings, runs, and exits with a code that says how it ended (see bin.ts). */
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
+import { PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
 import { exceptionType } from "@valet/shared/tracing";
 import { Journal } from "./journal.ts";
 import { startOpenCodeAgent } from "./opencode-agent.ts";
 import { Runner, type RunnerEnd } from "./runner.ts";
+import { SecretValues } from "./secret-values.ts";
 import { earlierStateFolder, readInput, readSettings, SettingsError } from "./settings.ts";
 import { SpanOutbox } from "./span-outbox.ts";
 import { JOURNAL_FILE, openStateFolder, SPANS_FOLDER, setAside } from "./state-folder.ts";
@@ -16,7 +18,9 @@ const FOLDER_UNUSABLE = 74;
 const WRONG_START = 78;
 const INPUT_TIMEOUT_MS = 10_000;
 
-const say = (text: string) => console.error(`valet runner: ${text}`);
+/** What must not be shown, spans and log included. */
+const secrets = new SecretValues();
+const say = (text: string) => console.error(`valet runner: ${secrets.redact(text)}`);
 
 /** Runs until the runner ends or `stopRequested` resolves. Never returns: the process exits. */
 export async function main(stopRequested: Promise<void>): Promise<never> {
@@ -40,6 +44,7 @@ async function run(stopRequested: Promise<void>): Promise<number> {
   // One context would be that of all the agent's work.
   delete process.env.TRACEPARENT;
   delete process.env.TRACESTATE;
+  secrets.add(...PROVIDER_KEYS.map((name) => process.env[name]));
   const stopped = stopRequested.then(() => undefined);
   const input = await Promise.race([readInput(Bun.stdin.stream(), INPUT_TIMEOUT_MS), stopped]);
   if (input === undefined) return EXIT_CODES.stopped;
@@ -60,10 +65,11 @@ async function run(stopRequested: Promise<void>): Promise<number> {
     onDropped: (counts) => tracing?.reportDropped(counts),
     onDiskError: (error) => say(`spans are kept in memory only: ${exceptionType(error)}`),
   });
-  tracing = createTracing(outbox, settings);
+  tracing = createTracing(outbox, settings, undefined, secrets);
   const runner = new Runner({
     ...{ settings, token, restartCount, instanceId, tracing, outbox, journal, startAgent: startOpenCodeAgent },
     onProblem: say,
+    secrets,
   });
   void stopRequested.then(() => runner.stop("runner_shutdown"));
   return EXIT_CODES[await runner.run()];

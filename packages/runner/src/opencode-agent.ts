@@ -16,17 +16,18 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
   readonly healthy: Promise<unknown>;
 } {
   const { modelAccess, captureContent, stuckTurnMs, turnBounds } = config;
+  const { secrets } = rest;
   const parts = new PartStream();
-  const server = startToolServer({ answer: (call, signal) => answer(call, signal) });
+  const server = startToolServer({ answer: (call, signal) => answer(call, signal), secrets });
   const opencode = new OpenCode({
-    ...{ workspace, modelAccess, tracer, startTimeoutMs: rest.startTimeoutMs },
+    ...{ workspace, modelAccess, tracer, secrets, startTimeoutMs: rest.startTimeoutMs },
     ...{ stateFolder: rest.stateFolder, workspaceReady: rest.workspaceReady, onProblem: rest.onProblem },
     trustsRepository: config.trustRepositoryConfig === true,
     tools: { plugin: PLUGIN, url: server.url, secret: server.secret },
   });
   const turns = new PromptRunner({
     ...{ agent: opencode, tracer, captureContent, stuckTurnMs, turnBounds, defaultModel: modelAccess.model },
-    ...{ workspace, env: process.env },
+    ...{ workspace, env: process.env, secrets },
     onPart: (attemptId, part) => tell(parts.frame(attemptId, part)),
     onStep: (attemptId, state, span) =>
       tell({ type: "workflow-step", attemptId, state, ...(span !== undefined && { span }) }),

@@ -46,6 +46,15 @@ export function readRepository(
   return { url: url.href, credentials: credentials && { ...credentials, origin: url.origin } };
 }
 
+/**
+ * What of it must be shown nowhere. Without a password, or with the word that some hosts want in its place, the user is a token.
+ */
+export function secretsOf(repoUrl: string | undefined, given: Credentials | undefined): string[] {
+  const { username = "", password = "" } = URL.parse(repoUrl ?? "") ?? {};
+  const all = [{ username: decode(username), password: decode(password) }, ...(given === undefined ? [] : [given])];
+  return all.flatMap((each) => (/^(?:|x-oauth-basic)$/.test(each.password) ? [each.username] : [each.password]));
+}
+
 function decode(text: string): string {
   try {
     return decodeURIComponent(text);

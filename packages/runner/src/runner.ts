@@ -16,7 +16,10 @@ import { type ChildRequest, ChildRequests } from "./child-requests.ts";
 import { setUpRepository } from "./git-setup.ts";
 import type { Journal } from "./journal.ts";
 import { type Kept, KeptSecrets } from "./kept-secrets.ts";
+import { keysOf } from "./opencode/config.ts";
+import { secretsOf } from "./repo-url.ts";
 import { RepositoryProgress } from "./repository-progress.ts";
+import { SecretValues } from "./secret-values.ts";
 import type { Settings } from "./settings.ts";
 import type { SpanOutbox } from "./span-outbox.ts";
 import { RUNNER_VERSION, type RunnerTracer, type Tracing } from "./tracing.ts";
@@ -47,6 +50,8 @@ export interface AgentStart {
   heard(spanId: string, atMs: number): void;
   /** What goes wrong and is survived; never quotes content. */
   onProblem(problem: string): void;
+  /** What is taken out of all that comes from the agent. */
+  readonly secrets: SecretValues;
 }
 
 export interface RunnerOptions {
@@ -55,6 +60,8 @@ export interface RunnerOptions {
   readonly restartCount: number;
   /** This process; a restarted one has another. */
   readonly instanceId: string;
+  /** Told of all secrets that come here; new unless given. */
+  readonly secrets?: SecretValues;
   readonly tracing: Tracing;
   readonly outbox: SpanOutbox;
   readonly journal: Journal;
@@ -89,6 +96,7 @@ export class Runner {
   readonly #attempts: Attempts;
   readonly #childRequests: ChildRequests;
   readonly #secrets: KeptSecrets;
+  readonly #secretValues: SecretValues;
   /** What a runner before this one was told, in this sandbox; `undefined` where this one is told it. */
   #kept: Kept | undefined;
   readonly #stopping = new AbortController();
@@ -102,6 +110,8 @@ export class Runner {
     const { settings, token, instanceId, journal, outbox, tracing, restartCount, link, onProblem } = options;
     this.#options = options;
     const { sessionId, generation, stateFolder: folder } = settings;
+    this.#secretValues = options.secrets ?? new SecretValues();
+    this.#secretValues.add(token);
     this.#secrets = new KeptSecrets({ folder, token, sessionId, generation });
     const send = (frame: FromRunner) => this.#client.send(frame);
     this.#client = new AgentClient({
@@ -253,6 +263,7 @@ export class Runner {
     }
     const { repoUrl, credentials } = this.#kept ?? repo;
     if (this.#kept === undefined) this.#keepSecrets(this.#config.modelAccess, repo);
+    this.#secretValues.add(...keysOf(this.#config.modelAccess), ...secretsOf(repoUrl, credentials));
     this.#settingUp = this.#setUp(this.#config, { ...repo, repoUrl, credentials });
   }
 
@@ -280,6 +291,7 @@ export class Runner {
       workspaceReady,
       onProblem,
       startTimeoutMs: agentMs,
+      secrets: this.#secretValues,
       tell: (news) => this.#attempts.tell(news),
       ask: (request, signal) => this.#childRequests.ask(request, signal),
       heard: (spanId, atMs) => outbox.heard(spanId, atMs),

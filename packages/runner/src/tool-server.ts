@@ -4,10 +4,13 @@
  */
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import { type ChildSessionAnswer, ToolCall } from "@valet/shared/protocol/child-sessions";
+import type { SecretValues } from "./secret-values.ts";
 
 export interface ToolServerOptions {
   /** Never rejects. */
   answer(call: ToolCall, signal: AbortSignal): Promise<ChildSessionAnswer>;
+  /** What is taken out of what the tools ask. */
+  readonly secrets?: SecretValues;
   readonly maxOpen?: number;
 }
 
@@ -22,7 +25,7 @@ const MAX_OPEN = 32;
 /** Bun closes a connection on which nothing has come or gone for this long; an answer may take a minute. */
 const IDLE_S = 120;
 
-export function startToolServer({ answer, maxOpen = MAX_OPEN }: ToolServerOptions): ToolServer {
+export function startToolServer({ answer, secrets, maxOpen = MAX_OPEN }: ToolServerOptions): ToolServer {
   const secret = randomBytes(32).toString("base64url");
   let open = 0;
   const serve = async (request: Request): Promise<Response> => {
@@ -33,7 +36,8 @@ export function startToolServer({ answer, maxOpen = MAX_OPEN }: ToolServerOption
     try {
       const call = ToolCall.safeParse(await request.json().catch(() => undefined));
       if (!call.success) return refused(400, "The call was not understood.");
-      return Response.json(await answer(call.data, request.signal));
+      const asked = secrets?.redactAll(call.data) ?? call.data;
+      return Response.json(await answer(asked, request.signal));
     } finally {
       open--;
     }

@@ -22,11 +22,13 @@ import {
   type OpenSpan,
   parentBased,
   recordDropped,
+  redactAlso,
   type Sampler,
   type SpanSink,
   serialiseSpan,
   Tracer,
 } from "@valet/shared/tracing";
+import { SecretValues } from "./secret-values.ts";
 
 export type RunnerTracer = Tracer<ValetSpans>;
 
@@ -53,6 +55,7 @@ export function createTracing(
   sink: SpanSink,
   { sessionId, generation }: SessionIdentity,
   onDiagnostic?: OnDiagnostic,
+  secrets = new SecretValues(),
 ): Tracing {
   const clock = createAnchoredClock();
   const sampler = withAttributes(recordDropped(parentBased(alwaysOn)), {
@@ -65,6 +68,7 @@ export function createTracing(
   const configure: Tracing["configure"] = (options) =>
     new Tracer<ValetSpans>({
       ...{ scope: SCOPE, sink, clock, sampler, ids, onDiagnostic, doubleKeys: DOUBLE_KEYS },
+      redact: redactAlso((_key, value) => secrets.redact(value)),
       ...options,
     });
   const base = configure({ enabled: true, captureContent: false });

@@ -15,6 +15,7 @@ import { processesOf } from "../test/processes.ts";
 import type { AgentAsks } from "./agent-task.ts";
 import { killCommandOf, stepIdOf } from "./command.ts";
 import { PromptRunner, type PromptRunnerOptions } from "./prompt.ts";
+import { REDACTED, SecretValues } from "./secret-values.ts";
 
 const TRACE = "a".repeat(32);
 const TRACEPARENT = `00-${TRACE}-${"b".repeat(16)}-01`;
@@ -216,6 +217,19 @@ describe("a command", () => {
     expect(much?.output).toMatch(/^….*\n99999\n100000\n$/s);
     expect(wave?.output).toBe("👋");
     expect(nothing).not.toHaveProperty("output");
+  });
+
+  test("gives what it wrote without secrets, also where that is cut", async () => {
+    const secrets = new SecretValues();
+    secrets.add("canary-of-the-model-key");
+    const { start } = setUp({ secrets });
+    const { done } = start([
+      command("printf canary-of; sleep 0.1; printf -- '-the-model-key, and more'"),
+      command(`printf canary-of-the-model-key; head -c ${MAX_STEP_OUTPUT - 8} /dev/zero | tr '\\0' x`),
+    ]);
+    const [pieces, cut] = (await done).steps;
+    expect(pieces?.output).toBe(`${REDACTED}, and more`);
+    expect(cut?.output).not.toMatch(/model|key/);
   });
 
   test("is killed with all that it started when its time is up", async () => {

@@ -17,6 +17,7 @@ import {
 import { type CommandResult, runCommand, stepIdOf } from "./command.ts";
 import { cutStart } from "./cut-text.ts";
 import { dispatchAttributes } from "./dispatch-attributes.ts";
+import type { SecretValues } from "./secret-values.ts";
 import { addSummaries, NO_SUMMARY } from "./summary.ts";
 import { createMillisClock, openSpanText } from "./tracing.ts";
 
@@ -24,6 +25,8 @@ export interface WorkflowOptions extends AgentTaskOptions {
   /** The runner's environment; commands get what of it is no business of ours. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly commandTimeoutMs: number;
+  /** What is taken out of the output of commands. */
+  readonly secrets?: SecretValues;
   /** @param span the step's, open, where it has just begun */
   onStep(attemptId: string, state: WorkflowStepState, span: string | undefined): void;
 }
@@ -200,11 +203,13 @@ export class Workflow {
   }
 
   async #command(index: number, run: string, span: StepSpan): Promise<StepEnd> {
-    const { workspace, env, commandTimeoutMs: timeoutMs } = this.#options;
+    const { workspace, env, secrets, commandTimeoutMs: timeoutMs } = this.#options;
     const aborting = new AbortController();
     const stepId = stepIdOf(this.#dispatch.attemptId, index);
     const { context } = span;
-    const running = runCommand({ run, workspace, env, stepId, context, timeoutMs, signal: aborting.signal });
+    const running = runCommand({
+      ...{ run, workspace, env, stepId, context, timeoutMs, secrets, signal: aborting.signal },
+    });
     this.#current = {
       async abort() {
         aborting.abort();

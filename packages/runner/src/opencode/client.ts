@@ -2,6 +2,7 @@
 import { realpathSync } from "node:fs";
 import { contextHeaders, type SpanContext } from "@valet/shared/tracing";
 import { z } from "zod";
+import { SecretValues } from "../secret-values.ts";
 import { Message, Part, readStatuses, type SessionStatus } from "./events.ts";
 
 /** OpenCode did not do what it was asked. The text names the call, never its content. */
@@ -22,6 +23,8 @@ export interface OpenCodeClientOptions {
   readonly password: string;
   /** Where the agent works: OpenCode itself runs elsewhere, and sessions of other folders do not count then. */
   readonly directory?: string;
+  /** What is taken out of OpenCode's answers. */
+  readonly secrets?: SecretValues;
   readonly timeoutMs?: number;
 }
 
@@ -51,10 +54,12 @@ export class OpenCodeClient {
   readonly headers: Readonly<Record<string, string>>;
   readonly #timeoutMs: number;
   readonly #directory: string | undefined;
+  readonly #secrets: SecretValues;
 
-  constructor({ url, password, directory, timeoutMs = TIMEOUT_MS }: OpenCodeClientOptions) {
+  constructor({ url, password, directory, secrets, timeoutMs = TIMEOUT_MS }: OpenCodeClientOptions) {
     this.url = url;
     this.#directory = directory;
+    this.#secrets = secrets ?? new SecretValues();
     // The user name is OpenCode's default.
     const authorization = `Basic ${btoa(`opencode:${password}`)}`;
     this.headers = {
@@ -162,7 +167,7 @@ export class OpenCodeClient {
       status = response.status;
       const text = await response.text();
       if (!response.ok) throw new OpenCodeError(name, status);
-      return text === "" ? undefined : (JSON.parse(text) as unknown);
+      return text === "" ? undefined : this.#secrets.redactAll(JSON.parse(text) as unknown);
     } catch (error) {
       if (error instanceof OpenCodeError) throw error;
       throw new OpenCodeError(name, status, { cause: error });

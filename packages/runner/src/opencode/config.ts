@@ -103,6 +103,12 @@ export function secretVariables({ providerKeys }: ModelAccess): string[] {
   return [...new Set([...PROVIDER_KEYS, ...Object.keys(providerKeys), ...OWN_VARIABLES])];
 }
 
+/** The keys of models, and the password of an endpoint whose address has one. */
+export function keysOf({ providerKeys, openAiCompatible }: ModelAccess): (string | undefined)[] {
+  const password = URL.parse(openAiCompatible?.baseUrl ?? "")?.password;
+  return [...Object.values(providerKeys), openAiCompatible?.apiKey, password && decodeURIComponent(password)];
+}
+
 /**
  * OpenCode's environment, which its tools' shells inherit.
  * @param inherited the runner's own

@@ -1,11 +1,15 @@
 /** OpenCode's event stream over one server's life: connected, read, and connected again when it breaks. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { EventSourceParserStream } from "eventsource-parser/stream";
+import { SecretValues } from "../secret-values.ts";
 import type { OpenCodeClient } from "./client.ts";
+import { EventRedactor } from "./event-redactor.ts";
 import { type AgentEvent, readEvent } from "./events.ts";
 
 export interface EventStreamOptions {
   readonly client: OpenCodeClient;
+  /** What is taken out of events. */
+  readonly secrets?: SecretValues;
   /** @param readMs epoch ms at which the event was read */
   onEvent(event: AgentEvent, readMs: number): void;
   /** The stream is back after a break in which events may have been lost. */
@@ -43,9 +47,11 @@ interface Connection {
 export class EventStream {
   readonly #options: EventStreamOptions;
   readonly #closed = new AbortController();
+  readonly #redactor: EventRedactor;
 
   constructor(options: EventStreamOptions) {
     this.#options = options;
+    this.#redactor = new EventRedactor(options.secrets ?? new SecretValues());
   }
 
   /**
@@ -116,7 +122,7 @@ export class EventStream {
         .getReader();
       const next = async (): Promise<AgentEvent | undefined | "end"> => {
         const { value, done } = await reader.read();
-        return done ? "end" : readEvent(parseJson(value.data));
+        return done ? "end" : readEvent(this.#redactor.read(parseJson(value.data)));
       };
       for (let event = await next(); ; event = await next()) {
         if (event === "end") throw new Error("GET /event: ended before it was connected");

@@ -207,6 +207,7 @@ export class OpenCode implements AgentAccess {
   #openStream({ client }: OpenCodeServer): EventStream {
     const stream = new EventStream({
       client,
+      ...(this.#options.secrets !== undefined && { secrets: this.#options.secrets }),
       onEvent: (event, readMs) => this.#tell((listener) => listener.onEvent(event, readMs)),
       onReconnected: () => this.#tell((listener) => listener.onReconnected()),
     });

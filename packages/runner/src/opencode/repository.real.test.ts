@@ -10,6 +10,7 @@ import { beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { temporaryFolder } from "../../test/folder.ts";
 import { dispatch } from "../../test/link-server.ts";
 import { PromptRunner } from "../prompt.ts";
+import { REDACTED, SecretValues } from "../secret-values.ts";
 import { OpenCode, type OpenCodeOptions } from "./opencode.ts";
 
 const KEY = "canary-of-the-model-key";
@@ -23,6 +24,11 @@ beforeAll(async () => {
       name: "environment",
       when: { userContains: "environment" },
       turn: [[{ tool: "bash", arguments: { command: "env; echo end" } }], [{ text: "That is all." }]],
+    },
+    {
+      name: "key",
+      when: { userContains: "Read the key" },
+      turn: [[{ tool: "bash", arguments: { command: "cat key.txt" } }], [{ text: `It is ${KEY}.` }]],
     },
     { name: "short", reply: [{ text: "Here I am." }, { usage: { input: 1, output: 1 } }] },
   ];
@@ -299,6 +305,20 @@ test("the agent's shell sees no key, no password and no configuration of OpenCod
   );
   expect(tool?.output).toContain(`HOME=${join(root, "home")}`);
   await opencode.stop();
+});
+
+test("a key that the agent comes by all the same is in nothing that it says or does", { timeout: 60_000 }, async () => {
+  const { root } = makeWorkspace({ "key.txt": `${KEY}\n${Buffer.from(`user:${KEY}`).toString("base64")}\n` });
+  const secrets = new SecretValues();
+  const { say, spans } = await start(root, { secrets });
+  const { parts } = await say("Read the key.");
+  expect(JSON.stringify(parts)).toContain(REDACTED);
+  const recorded = JSON.stringify(spans.map(({ name, attributes, events }) => [name, attributes, events]));
+  expect(recorded).toContain(REDACTED);
+  for (const text of [JSON.stringify(parts), recorded]) {
+    expect(text).not.toContain(KEY);
+    expect(text).not.toContain(Buffer.from(`user:${KEY}`).toString("base64").slice(8, 30));
+  }
 });
 
 test("OpenCode leaves nothing outside the sandbox's folders", { timeout: 60_000 }, async () => {

@@ -8,8 +8,16 @@ import { SECRET_VARIABLES_VARIABLE, TRUST_VARIABLE } from "@valet/shared/protoco
 import type { ModelAccess } from "@valet/shared/protocol/runner-link";
 import type { Subprocess } from "bun";
 import { killGroup } from "../child-processes.ts";
+import type { SecretValues } from "../secret-values.ts";
 import { OpenCodeClient } from "./client.ts";
-import { openCodeConfig, openCodeEnvironment, type Permission, secretVariables, type ToolAccess } from "./config.ts";
+import {
+  keysOf,
+  openCodeConfig,
+  openCodeEnvironment,
+  type Permission,
+  secretVariables,
+  type ToolAccess,
+} from "./config.ts";
 import type { ConfigFolder } from "./config-folder.ts";
 import { killLeftovers } from "./leftovers.ts";
 
@@ -22,6 +30,8 @@ export interface ServerOptions {
   readonly permission?: Readonly<Record<string, Permission>>;
   /** Whether plugins of the repository may run in OpenCode's process. */
   readonly runsRepositoryCode: boolean;
+  /** Told of the keys and passwords that OpenCode has, so that they are taken out of what comes from it. */
+  readonly secrets?: SecretValues;
   /** For our own tools; there are none without. */
   readonly tools?: ToolAccess;
   /** The runner's environment; `process.env` unless given. */
@@ -98,6 +108,7 @@ export class OpenCodeServer {
     const deadline = Date.now() + startTimeoutMs;
     const password = randomBytes(24).toString("base64url");
     const run = crypto.randomUUID();
+    options.secrets?.add(password, tools?.secret, ...keysOf(modelAccess));
     const environment = openCodeEnvironment(options.env ?? process.env, modelAccess, {
       password,
       tools,
@@ -118,7 +129,10 @@ export class OpenCodeServer {
     });
     try {
       const url = await before(deadline, child.exited, signal, addressOf(child.stdout));
-      const client = new OpenCodeClient({ url, password, directory: workspace });
+      const client = new OpenCodeClient({
+        ...{ url, password, directory: workspace },
+        ...(options.secrets !== undefined && { secrets: options.secrets }),
+      });
       const { version } = await before(deadline, child.exited, signal, waitForHealth(client, child, deadline));
       return new OpenCodeServer(child, run, client, version, options.stopGraceMs);
     } catch (error) {

@@ -1,0 +1,191 @@
+/**
+ * Takes the values that the runner knows to be secret out of what it hands on: as they are, as JSON and URLs write them, and as
+ * base64 has them wherever they stand in what was encoded. Pure, but for the list of values, which grows as they become known.
+ */
+
+/** What stands where a secret stood. */
+export const REDACTED = "REDACTED";
+/** A shorter value could be an ordinary word, and taking that out would destroy what is said. */
+const MIN_LENGTH = 8;
+/** What base64 in lines has between two characters, in JSON too. */
+const LINE_ENDS = ["", "\n", "\r\n", "\\n", "\\r\\n"];
+
+/** Each may be written in any of these ways. */
+type Tokens = readonly (readonly string[])[];
+
+/** What became of a text of which more may come. */
+export interface Redacted {
+  readonly text: string;
+  /** The end of it, which could be the beginning of a secret; empty where it is known that nothing follows. */
+  readonly held: string;
+}
+
+export class SecretValues {
+  readonly #values = new Set<string>();
+  /** By the character that they begin with. */
+  readonly #forms = new Map<string, Tokens[]>();
+
+  /** Short values and those that are known already are left out. */
+  add(...values: readonly (string | undefined)[]): void {
+    for (const value of values) {
+      if (value === undefined || value.length < MIN_LENGTH || this.#values.has(value)) continue;
+      this.#values.add(value);
+      for (const tokens of formsOf(value)) {
+        const firsts = new Set((tokens[0] ?? []).map((each) => each.charAt(0)));
+        for (const first of firsts) this.#forms.set(first, [...(this.#forms.get(first) ?? []), tokens]);
+      }
+    }
+  }
+
+  /** The text without secrets. */
+  redact(text: string): string {
+    return this.#replace(text, true).text;
+  }
+
+  /** The text so far without secrets, and without what could become one. */
+  redactOpen(text: string): Redacted {
+    return this.#replace(text, false);
+  }
+
+  /** All strings in a JSON value, names of fields too, without secrets. */
+  redactAll<T>(value: T): T {
+    if (this.#forms.size === 0) return value;
+    return this.#map(value) as T;
+  }
+
+  /** For a text that comes in pieces. */
+  stream(): StreamRedactor {
+    return new StreamRedactor(this);
+  }
+
+  #map(value: unknown): unknown {
+    if (typeof value === "string") return this.redact(value);
+    if (Array.isArray(value)) return value.map((each) => this.#map(each));
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, each]) => [this.redact(key), this.#map(each)]));
+  }
+
+  #replace(text: string, isComplete: boolean): Redacted {
+    if (this.#forms.size === 0) return { text, held: "" };
+    let clean = "";
+    let copied = 0;
+    for (let at = 0; at < text.length; ) {
+      const { end, isOpen } = this.#matchAt(text, at);
+      // More may make it a longer secret than it is already.
+      if (isOpen && !isComplete) return { text: clean + text.slice(copied, at), held: text.slice(at) };
+      if (end === undefined) {
+        at++;
+        continue;
+      }
+      clean += text.slice(copied, at) + REDACTED;
+      at = copied = end;
+    }
+    return { text: clean + text.slice(copied), held: "" };
+  }
+
+  #matchAt(text: string, at: number): Match {
+    let end: number | undefined;
+    let isOpen = false;
+    for (const tokens of this.#forms.get(text.charAt(at)) ?? []) {
+      const match = matchTokens(text, at, tokens);
+      if (match.end !== undefined && match.end > (end ?? 0)) end = match.end;
+      isOpen ||= match.isOpen;
+    }
+    return { end, isOpen };
+  }
+}
+
+/** Whatever the pieces, all that it gives is the text as a whole without secrets. */
+export class StreamRedactor {
+  readonly #secrets: SecretValues;
+  #held = "";
+
+  constructor(secrets: SecretValues) {
+    this.#secrets = secrets;
+  }
+
+  /** @returns what can be handed on by now */
+  push(piece: string): string {
+    const { text, held } = this.#secrets.redactOpen(this.#held + piece);
+    this.#held = held;
+    return text;
+  }
+
+  /** Nothing follows. @returns the rest */
+  end(): string {
+    const rest = this.#secrets.redact(this.#held);
+    this.#held = "";
+    return rest;
+  }
+}
+
+interface Match {
+  /** Where the longest secret ends; `undefined` where there is none. */
+  readonly end: number | undefined;
+  /** Whether the text ends within what could be a secret. */
+  readonly isOpen: boolean;
+}
+
+/** Follows all ways to write the tokens at once: each place is looked at once for each token, however many ways lead there. */
+function matchTokens(text: string, start: number, tokens: Tokens): Match {
+  let places = new Set([start]);
+  let isOpen = false;
+  for (const ways of tokens) {
+    const next = new Set<number>();
+    for (const at of places) {
+      for (const way of ways) {
+        if (text.startsWith(way, at)) next.add(at + way.length);
+        else if (at + way.length > text.length && way.startsWith(text.slice(at))) isOpen = true;
+      }
+    }
+    if (next.size === 0) return { end: undefined, isOpen };
+    places = next;
+  }
+  return { end: Math.max(...places), isOpen };
+}
+
+function formsOf(value: string): Tokens[] {
+  return [Array.from(value, writtenWays), ...base64Forms(Buffer.from(value))];
+}
+
+/** A character as it is, and as JSON and URLs write it. */
+function writtenWays(character: string): string[] {
+  const ways = new Set([character]);
+  const inJson = JSON.stringify(character).slice(1, -1);
+  ways.add(inJson);
+  // JSON within JSON.
+  ways.add(JSON.stringify(inJson).slice(1, -1));
+  const units = Array.from({ length: character.length }, (_, index) => character.charCodeAt(index));
+  const inHex = units.map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`).join("");
+  for (const each of [inHex, upperDigits(inHex)]) ways.add(each).add(`\\${each}`);
+  if (character === "/") ways.add("\\/");
+  if (character === " ") ways.add("+");
+  const bytes = Array.from(Buffer.from(character), (byte) => `%${byte.toString(16).padStart(2, "0")}`).join("");
+  for (const each of [bytes, bytes.toUpperCase()]) ways.add(each).add(each.replaceAll("%", "%25"));
+  return [...ways];
+}
+
+function upperDigits(escaped: string): string {
+  return escaped.replace(/[a-f]/g, (digit) => digit.toUpperCase());
+}
+
+/**
+ * How base64 writes the bytes, by where they stand in what is encoded: without the characters at either end that depend on what
+ * stands beside them.
+ */
+function base64Forms(bytes: Buffer): Tokens[] {
+  return [0, 1, 2].map((offset) => {
+    const encoded = Buffer.concat([Buffer.alloc(offset), bytes]).toString("base64");
+    const own = encoded.slice(Math.ceil((offset * 8) / 6), Math.floor(((offset + bytes.length) * 8) / 6));
+    return Array.from(own, (digit, index) => {
+      const ways = base64Ways(digit);
+      return index === 0 ? ways : LINE_ENDS.flatMap((lineEnd) => ways.map((way) => lineEnd + way));
+    });
+  });
+}
+
+function base64Ways(digit: string): string[] {
+  if (digit === "+") return ["+", "-", "%2B", "%2b"];
+  if (digit === "/") return ["/", "_", "%2F", "%2f", "\\/"];
+  return [digit];
+}
