@@ -41,7 +41,8 @@ test("a key that comes in pieces is in no view of the answer, and the rest of it
       const views: string[] = [];
       const play = (event: unknown) => {
         const read = readEvent(events.read(event));
-        if (read !== undefined && answer.apply(read) !== undefined) views.push((answer.get("prt_1") as { text: string }).text);
+        if (read !== undefined && answer.apply(read) !== undefined)
+          views.push((answer.get("prt_1") as { text: string }).text);
       };
       play(message);
       play(partOf(""));

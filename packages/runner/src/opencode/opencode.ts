@@ -3,6 +3,7 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { innerLimit } from "@valet/shared/limits";
 import { endWith } from "@valet/shared/outcome";
 import type { ValetSpans } from "@valet/shared/spans";
 import { isValidContext, type Parent, type SpanContext, type StartOptions, type Tracer } from "@valet/shared/tracing";
@@ -164,7 +165,8 @@ export class OpenCode implements AgentAccess {
       if (signal.aborted) throw new OpenCodeStartError("stopped");
       span.setAttribute("valet.opencode.repository_config", this.#writeConfig(onWritten, span.context));
       stream = this.#openStream(server);
-      await this.#connect(server, stream, startTimeoutMs);
+      // What is left is for a start without the repository's configuration.
+      await this.#connect(server, stream, onWritten === undefined ? startTimeoutMs : innerLimit(startTimeoutMs));
       const running = { server, stream };
       void server.exited.then(() => this.#died(running.stream));
       span.setAttribute("valet.opencode.version", server.version);
