@@ -16,6 +16,7 @@ import type { AgentAsks } from "../agent-task.ts";
 import { PromptRunner } from "../prompt.ts";
 import { startToolServer, type ToolServer } from "../tool-server.ts";
 import { OpenCode } from "./opencode.ts";
+import { toolOutputFolder } from "./tool-output.ts";
 
 const root = realpathSync(mkdtempSync(join(tmpdir(), "valet-runner-")));
 const workspace = join(root, "workspace");
@@ -94,6 +95,17 @@ const scenario = parseScenario(
         name: "long",
         when: { userContains: "long" },
         reply: [{ tool: "bash", arguments: { command: "sleep 61.5" } }, { usage: { input: 1, output: 1 } }],
+      },
+      {
+        name: "flood",
+        when: { userContains: "flood" },
+        turn: [
+          [
+            { tool: "bash", arguments: { command: "yes 'a line of output' | head -c 60000000" } },
+            { usage: { input: 1, output: 1 } },
+          ],
+          [{ text: "Much." }, { usage: { input: 1, output: 1 } }],
+        ],
       },
       { name: "short", reply: [{ text: "Here I am." }, { usage: { input: 1, output: 1 } }] },
     ],
@@ -418,6 +430,15 @@ valet.turn error opencode_died
     /^\nvalet\.turn ok\n {2}valet\.runner\.opencode_wait ok\n {2}invoke_agent build ok/,
   );
 }, 60_000);
+
+test("what is kept of a tool's output has a bound, however much it writes", { timeout: 120_000 }, async () => {
+  expect(await runner.run(dispatch("Answer with a flood.")).done).toMatchObject({ outcome: "ok" });
+  const home = join(root, "home");
+  const keptBytes = () => Number.parseInt(execFileSync("du", ["-s", "--block-size=1", home], { encoding: "utf8" }), 10);
+  const files = readdirSync(toolOutputFolder({ HOME: home }) as string);
+  expect(files.length).toBeGreaterThan(0);
+  await vi.waitFor(() => expect(keptBytes()).toBeLessThan(50_000_000), { timeout: 20_000, interval: 200 });
+});
 
 test("stop ends OpenCode and its tools' commands", async () => {
   const { done } = runner.run(dispatch("Something long."));

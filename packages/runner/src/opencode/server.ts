@@ -20,6 +20,7 @@ import {
 } from "./config.ts";
 import type { ConfigFolder } from "./config-folder.ts";
 import { killLeftovers } from "./leftovers.ts";
+import { boundToolOutput, toolOutputFolder } from "./tool-output.ts";
 
 export interface ServerOptions {
   /** Where the agent works. */
@@ -127,6 +128,8 @@ export class OpenCodeServer {
       stderr: "ignore",
       detached: true,
     });
+    const folder = toolOutputFolder(environment);
+    if (folder !== undefined) void child.exited.then(boundToolOutput({ folder }));
     try {
       const url = await before(deadline, child.exited, signal, addressOf(child.stdout));
       const client = new OpenCodeClient({

@@ -1,7 +1,7 @@
 /** A broker that is killed at any moment leaves no process behind, and nothing on disk that passes for more than it is. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import {
@@ -177,4 +177,19 @@ test("folders that were never finished go, and those that cannot be read are kep
   await waitFor(() => readdirSync(sandboxes).length === 1);
   expect(readdirSync(sandboxes)[0]).toMatch(/\.unreadable$/);
   await next.create("s1", STAY);
+});
+
+test("a sandbox whose record was removed has files all the same: they are kept aside and told of", async () => {
+  const stateDir = temporaryFolder();
+  const first = await startBroker({ stateDir });
+  await first.create("s1", `echo work > file; touch ready; ${STAY}`);
+  await waitFor(() => first.read("s1", "workspace/ready") === "");
+  const folder = first.folder("s1");
+  await first.close();
+  rmSync(join(folder, "sandbox.json"));
+  const told: string[] = [];
+  await startBroker({ stateDir, onError: ({ message }) => told.push(message) });
+  expect(told).toEqual([expect.stringContaining(`its files are kept in ${folder}`)]);
+  const [kept] = readdirSync(join(stateDir, "sandboxes"));
+  expect(readFileSync(join(stateDir, "sandboxes", kept ?? "", "workspace/file"), "utf8")).toBe("work\n");
 });

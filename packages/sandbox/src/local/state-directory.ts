@@ -98,8 +98,7 @@ export class StateDirectory {
       try {
         return SandboxRecord.parse(JSON.parse(readFileSync(join(folder, RECORD_FILE), "utf8")));
       } catch (error) {
-        // Without a record it was never finished.
-        if ((error as NodeJS.ErrnoException).code !== "ENOENT") onUnreadable(folder);
+        if ((error as NodeJS.ErrnoException).code !== "ENOENT" || !isUnfinished(folder)) onUnreadable(folder);
         return [];
       }
     });
@@ -151,6 +150,8 @@ function foldersIn(path: string): string[] {
     .map((entry) => entry.name);
 }
 
+/** One with files of an agent was finished: its record was removed, and they are not. */
 function isUnfinished(path: string): boolean {
-  return !readdirSync(path).includes(RECORD_FILE);
+  const names = readdirSync(path);
+  return ![RECORD_FILE, ...KEPT_FOLDERS].some((name) => names.includes(name));
 }

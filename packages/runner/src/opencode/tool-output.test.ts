@@ -1,0 +1,78 @@
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { temporaryFolder } from "../../test/folder.ts";
+import { boundToolOutput, toolOutputFolder } from "./tool-output.ts";
+
+const MIB = 1024 * 1024;
+
+function setUp() {
+  const folder = toolOutputFolder({ HOME: temporaryFolder() }) as string;
+  mkdirSync(folder, { recursive: true });
+  const write = (name: string, mib: number, ageS: number) => {
+    const path = join(folder, name);
+    writeFileSync(path, Buffer.alloc(mib * MIB, "x"));
+    utimesSync(path, Date.now() / 1000 - ageS, Date.now() / 1000 - ageS);
+    return path;
+  };
+  return { folder, write };
+}
+
+function bound(folder: string, intervalMs = 600_000): () => void {
+  const end = boundToolOutput({ folder, maxBytes: 8 * MIB, intervalMs });
+  onTestFinished(end);
+  return end;
+}
+
+test("the newest stay, as far as the bound goes; what is not OpenCode's is left alone", () => {
+  const { folder, write } = setUp();
+  write("tool_new", 3, 1);
+  write("tool_old", 3, 2);
+  write("tool_older", 3, 3);
+  write("mine.txt", 20, 4);
+  bound(folder);
+  expect(readdirSync(folder).sort()).toEqual(["mine.txt", "tool_new", "tool_old"]);
+});
+
+test("one that grows beyond all bounds is held within it while it is written, and afterwards", async () => {
+  const { folder, write } = setUp();
+  const path = write("tool_big", 1, 0);
+  const end = bound(folder, 10);
+  for (let mib = 0; mib < 60; mib += 3) {
+    appendFileSync(path, Buffer.alloc(3 * MIB, "y"));
+    await vi.waitFor(() => expect(512 * statSync(path).blocks).toBeLessThanOrEqual(8 * MIB + 8192), {
+      timeout: 20_000,
+      interval: 5,
+    });
+  }
+  end();
+  expect(512 * statSync(path).blocks).toBeLessThanOrEqual(8 * MIB + 8192);
+});
+
+test("what a link leads to is somebody else's", () => {
+  const { folder } = setUp();
+  const elsewhere = temporaryFolder();
+  writeFileSync(join(elsewhere, "tool_mine"), Buffer.alloc(20 * MIB, "x"));
+  const link = join(folder, "..", "linked");
+  symlinkSync(elsewhere, link);
+  bound(link);
+  symlinkSync(join(elsewhere, "tool_mine"), join(folder, "tool_link"));
+  bound(folder);
+  expect(statSync(join(elsewhere, "tool_mine")).size).toBe(20 * MIB);
+  expect(existsSync(join(folder, "tool_link"))).toBe(true);
+});
+
+test("where there is no folder, there is nothing to do", () => {
+  expect(toolOutputFolder({})).toBeUndefined();
+  expect(toolOutputFolder({ HOME: "/h", XDG_DATA_HOME: "/d" })).toBe("/d/opencode/tool-output");
+  bound(join(temporaryFolder(), "none"));
+});
