@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { ApiClient } from "./api-client.ts";
 import { UserError } from "./errors.ts";
+import { writeLog } from "./output.ts";
 import { type Connection, DEFAULT_STATE_DIR, readConnection } from "./system/state.ts";
 
 export interface GlobalOptions {
@@ -56,5 +57,5 @@ export function printJson(value: unknown): void {
 
 /** Writes a line to standard error: what goes on, for whoever watches. */
 export function report(line: string): void {
-  process.stderr.write(`${line}\n`);
+  writeLog(line);
 }

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { type GlobalOptions, print, printJson, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
 import { flushBeforeStop, reportWaiting } from "../flush-spans.ts";
+import { exitSoon } from "../output.ts";
 import { becomeHost } from "../system/host-process.ts";
 import { startSystem } from "../system/system.ts";
 import { parseLimit, parsePort } from "./arguments.ts";
@@ -64,5 +65,6 @@ Stop: Ctrl-C`);
       if (!options.json) report("Stopping …");
       if (failure === undefined) await flushBeforeStop(system, env);
       await system.stop();
+      await exitSoon();
     });
 }

@@ -1,0 +1,28 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { expect, onTestFinished, test } from "vitest";
+
+const OUTPUT = fileURLToPath(new URL("./output.ts", import.meta.url));
+/** Logs more than any pipe holds, says on its standard output how much waits, and ends as `up` does. */
+const FLOOD = `
+  import { exitSoon, surviveOutputErrors, writeLog } from ${JSON.stringify(OUTPUT)};
+  surviveOutputErrors();
+  for (let line = 0; line < 20_000; line++) writeLog("x".repeat(1000));
+  process.stdout.write(process.stderr.writableLength + "\\n");
+  process.exitCode = 0;
+  await exitSoon();
+`;
+
+test("a log that nobody reads is bounded, and keeps no process from ending", async () => {
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", FLOOD], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  // Standard error is not read.
+  let said = "";
+  child.stdout.on("data", (chunk) => (said += chunk));
+  const [code] = await once(child, "exit");
+  expect(code).toBe(0);
+  expect(Number(said)).toBeLessThan(1100 * 1024);
+});
