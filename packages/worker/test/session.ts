@@ -167,7 +167,8 @@ export class TestSession {
     await runInDurableObject(this.stub, (_object, { storage }) => {
       storage.sql.exec("UPDATE messages SET notBeforeMs = 0");
     });
-    await this.elapse("collect");
+    // On a busy machine their time may have come by itself.
+    if ((await this.timers()).includes("collect")) await this.elapse("collect");
   }
 
   async timers(): Promise<string[]> {

@@ -108,6 +108,9 @@ describe("a message", () => {
 
 test("a batch holds what asks for the same models: none is answered by the one that another asked for", async () => {
   const { session, runner } = await TestSession.running({ queueMode: "collect", models: ["valet/a", "valet/b"] });
+  // While another turn has the channel, none of them is dispatched before all are there, however long that takes.
+  await session.send("zero", { queueMode: "followup" });
+  const { attemptId: first } = await runner.accept();
   for (const [content, model] of [
     ["one", "valet/a"],
     ["two", "valet/a"],
@@ -118,6 +121,7 @@ test("a batch holds what asks for the same models: none is answered by the one t
   }
   const seen: unknown[] = [];
   await session.ripen();
+  await runner.end(first);
   for (let batch = 0; batch < 3; batch++) {
     const { attemptId, content, model } = await runner.accept();
     seen.push([content, model]);
