@@ -67,6 +67,8 @@ export interface Operation {
   readonly step: "waiting" | "calling" | "booting" | "snapshotting" | "stopping" | "deleting";
   readonly startedMs: number;
   readonly stage?: SandboxStage;
+  /** Whether this start takes the place of a sandbox that was lost, and has its slot. */
+  readonly keepsSlot?: boolean;
   /** How often the broker had no room for this start. */
   readonly refusals?: number;
   /** Of the span of the wait for a turn, while that is known to take its time. */

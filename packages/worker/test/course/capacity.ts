@@ -50,6 +50,9 @@ export class StandInCapacity {
 
   #other(need: CapacityReport["need"]): void {
     const version = ++this.#otherVersion;
-    this.#table.report({ sessionId: OTHER, generation: version, version, need, refusals: 0 }, Date.now());
+    this.#table.report(
+      { sessionId: OTHER, generation: version, version, need, refusals: 0, keepsSlot: false },
+      Date.now(),
+    );
   }
 }

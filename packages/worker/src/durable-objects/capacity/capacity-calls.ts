@@ -19,6 +19,11 @@ export interface CapacityReport {
   readonly need: CapacityNeed;
   /** How often the broker has refused this start because it is full. */
   readonly refusals: number;
+  /**
+   * Whether a start takes the place of a sandbox that was lost, and so keeps its slot. A session that wakes again as soon as it
+   * sleeps has given its slot back: it may have slept for another.
+   */
+  readonly keepsSlot: boolean;
 }
 
 /** Where a session stands with what it needs. */

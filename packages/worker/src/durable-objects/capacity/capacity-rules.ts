@@ -61,7 +61,7 @@ export function applyReport(
   nextSeq: number,
   nowMs: number,
 ): CapacityEntry {
-  const { sessionId, generation, version, need, refusals } = report;
+  const { sessionId, generation, version, need, refusals, keepsSlot } = report;
   const expiresMs = nowMs + (need === "start" ? START_LEASE_MS : LEASE_MS);
   if (entry !== undefined && version <= entry.version) {
     const lease = entry.need === "start" ? START_LEASE_MS : LEASE_MS;
@@ -72,7 +72,7 @@ export function applyReport(
   // It is awake whatever we think of it: its sandbox is there.
   if (need === "awake") return { ...known, seq: 0, isAwake: true, isStarting: false };
   if (entry?.need !== "start") {
-    return { ...known, seq: nextSeq, isAwake: entry?.isAwake ?? false, isStarting: false };
+    return { ...known, seq: nextSeq, isAwake: keepsSlot && entry?.isAwake === true, isStarting: false };
   }
   const { seq } = entry;
   if (refusals <= entry.refusals) {

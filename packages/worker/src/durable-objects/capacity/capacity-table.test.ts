@@ -28,11 +28,11 @@ class World {
     return this.table.standing(id)?.granted === true;
   }
 
-  say(id: string, need: CapacityNeed, refusals = 0) {
+  say(id: string, need: CapacityNeed, refusals = 0, keepsSlot = false) {
     const before = this.reports.get(id) ?? { version: 0, generation: 0, need: "none" };
     const isNew = need === "start" && (before.need !== "start" || refusals > 0);
     const report: CapacityReport = {
-      ...{ sessionId: id, need, refusals, version: before.version + 1 },
+      ...{ sessionId: id, need, refusals, keepsSlot, version: before.version + 1 },
       generation: before.generation + (isNew ? 1 : 0),
     };
     this.reports.set(id, report);
@@ -52,7 +52,7 @@ class World {
 }
 
 type Step =
-  | { readonly do: "start" | "ready" | "sleep" | "lose" | "end" | "refuse"; readonly id: string }
+  | { readonly do: "start" | "ready" | "sleep" | "wake" | "lose" | "end" | "refuse"; readonly id: string }
   | { readonly do: "late"; readonly nth: number }
   | { readonly do: "twice" }
   | { readonly do: "pass"; readonly ms: number };
@@ -64,7 +64,7 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 8,
     arbitrary: fc.record({
-      do: fc.constantFrom(...(["ready", "sleep", "lose", "end", "refuse"] as const)),
+      do: fc.constantFrom(...(["ready", "sleep", "wake", "lose", "end", "refuse"] as const)),
       id: anyId,
     }),
   },
@@ -95,7 +95,8 @@ function take(world: World, step: Step): void {
   else if (step.do === "refuse" && mayStart) {
     world.say(step.id, "start", (world.reports.get(step.id)?.refusals ?? 0) + 1);
   } else if (step.do === "sleep" && need === "awake") world.say(step.id, "none");
-  else if (step.do === "lose" && need === "awake") world.say(step.id, "start");
+  else if (step.do === "lose" && need === "awake") world.say(step.id, "start", 0, true);
+  else if (step.do === "wake" && need === "awake") world.say(step.id, "start");
   else if (step.do === "end" && need !== "none") world.say(step.id, "none");
 }
 
@@ -292,9 +293,18 @@ describe("a holder", () => {
       world.say(id, "awake");
     }
     expect(world.say("c", "start")).toMatchObject({ place: 1 });
-    expect(world.say("a", "start")).toMatchObject({ granted: true });
+    expect(world.say("a", "start", 0, true)).toMatchObject({ granted: true });
     expect(world.counts.awake).toBe(2);
     expect(world.table.standing("c")).toMatchObject({ granted: false, place: 1 });
+  });
+
+  test("that wakes again as soon as it sleeps has given its slot back, and waits behind those who wait", () => {
+    const world = new World({ awake: 1, starting: 1 });
+    world.say("a", "start");
+    world.say("a", "awake");
+    world.say("b", "start");
+    expect(world.say("a", "start")).toMatchObject({ granted: false, place: 1 });
+    expect(world.isGranted("b")).toBe(true);
   });
 
   test("that the broker refused waits where it was, gives its slots back, and is first when something ends", () => {

@@ -7,6 +7,7 @@ import { boot, linksOf, loseRunner, outcomeOf } from "../../../test/sandbox.ts";
 import { TestSession, valueIn } from "../../../test/session.ts";
 
 const AWAKE = 3;
+const AWAKE_NEED = { need: "awake", refusals: 0, keepsSlot: false } as const;
 
 const made: TestSession[] = [];
 afterEach(async () => {
@@ -117,6 +118,18 @@ describe("who is asked to sleep", () => {
     for (const { session } of [middle, newest]) expect((await session.view()).status).toBe("running");
   });
 
+  test("goes to the end of the line if work comes while it falls asleep", async () => {
+    const [first] = [await awake(), await awake(), await awake()];
+    const waiting = await start("one");
+    await first.runner.next("shutdown");
+    const id = await first.session.send("more");
+    first.runner.send({ type: "stopped" });
+    await boot(waiting);
+    await first.session.messageIs(id, { status: "queued" });
+    await eventually(async () => expect((await first.session.view()).status).toBe("restoring"));
+    expect(await first.session.broker.calls("restore")).toHaveLength(0);
+  });
+
   test("is nobody who has a job, a question, a workflow or something in the background", async () => {
     const [job, question, background] = [await awake(), await awake(), await awake()];
     await job.session.startWorkflow({ name: "w", steps: [{ name: "s", run: "true" }] });
@@ -225,7 +238,7 @@ describe("a slot is given back", () => {
 
 /** One slot is taken by a session that does not exist. */
 async function fillBut(gone: TestSession): Promise<void> {
-  await capacityStub().report({ sessionId: gone.id, generation: 1, version: 1, need: "awake", refusals: 0 });
+  await capacityStub().report({ sessionId: gone.id, generation: 1, version: 1, ...AWAKE_NEED });
   for (let nth = 1; nth < AWAKE; nth++) {
     const { session, runner } = await awake();
     await session.send("work");

@@ -19,7 +19,7 @@ import type { Transactions } from "../transactions.ts";
 const MAX_DOUBLINGS = 5;
 
 /** What a session needs, and of which generation. */
-type Need = Pick<CapacityReport, "need" | "generation" | "refusals">;
+type Need = Pick<CapacityReport, "need" | "generation" | "refusals" | "keepsSlot">;
 
 interface LeaseRow extends Need {
   /** Of the capacity object that it counts in. */
@@ -104,8 +104,8 @@ export class CapacityLease {
   /** What the session needs by now, for the capacity object of this name; `null` where it counts in another one. */
   stateFor(name: string): (Need & { readonly version: number }) | null {
     if (name !== this.#name || this.#row === undefined) return null;
-    const { need, generation, refusals, version } = this.#row;
-    return { need, generation, refusals, version };
+    const { need, generation, refusals, keepsSlot, version } = this.#row;
+    return { need, generation, refusals, keepsSlot, version };
   }
 
   /** Takes what the capacity object tells, within a transaction. It may come twice, or late. */
@@ -149,16 +149,15 @@ export class CapacityLease {
     const { capacity, transactions, timers, now, retryMs, report } = this.#options;
     try {
       for (let sent: number | undefined; this.#row !== undefined && this.#row.version !== sent; ) {
-        const { need, generation, refusals, version, left } = this.#row;
+        const { name: _name, isConfirmed: _isConfirmed, place: _place, left, ...need } = this.#row;
+        const { version, generation } = need;
         sent = version;
         const { id: sessionId } = this.#options.state.record;
         if (left !== undefined) {
           // No two objects count the same session.
-          await withinCall(capacity(left).report({ sessionId, generation, version, need: "none", refusals: 0 }));
+          await withinCall(capacity(left).report({ ...NOTHING, sessionId, generation, version }));
         }
-        const standing = await withinCall(
-          capacity(this.#name).report({ sessionId, generation, version, need, refusals }),
-        );
+        const standing = await withinCall(capacity(this.#name).report({ sessionId, ...need }));
         transactions.run(() => this.#onConfirmed(version, standing));
       }
       this.#failures = 0;
@@ -195,11 +194,14 @@ export function needOf({ state, generation, operation, sandbox }: SessionRecord)
   const need = NEEDS[state];
   if (need === "start") {
     const isWaiting = operation?.step === "waiting";
-    return { need, generation: isWaiting ? generation + 1 : generation, refusals: operation?.refusals ?? 0 };
+    const { refusals = 0, keepsSlot = false } = operation ?? {};
+    return { need, generation: isWaiting ? generation + 1 : generation, refusals, keepsSlot };
   }
   const isOver = state === "terminating" && sandbox === undefined;
-  return { need: isOver ? "none" : need, generation, refusals: 0 };
+  return { ...NOTHING, need: isOver ? "none" : need, generation };
 }
+
+const NOTHING = { need: "none", refusals: 0, keepsSlot: false } as const;
 
 const NEEDS: Readonly<Record<SessionRecord["state"], CapacityNeed>> = {
   created: "none",
@@ -215,5 +217,6 @@ const NEEDS: Readonly<Record<SessionRecord["state"], CapacityNeed>> = {
 };
 
 function isSame(a: Need, b: Need): boolean {
-  return a.need === b.need && a.generation === b.generation && a.refusals === b.refusals;
+  const isSameStart = a.refusals === b.refusals && a.keepsSlot === b.keepsSlot;
+  return a.need === b.need && a.generation === b.generation && isSameStart;
 }

@@ -85,6 +85,7 @@ export class SandboxStart {
       };
       operations.begin({ kind: "restore", step: "waiting", attributes: restore, ...links }, patch);
     }
+    if (isRecovery) state.updateOperation({ keepsSlot: true });
     timers.clear("recover");
     if (!this.#parts.mustWait) this.onTurn();
     return true;
