@@ -1,6 +1,10 @@
 import type { TraceSpan } from "../../packages/cli/src/trace-tree.ts";
 
 const OPERATION = /^valet\.(prompt|sandbox\.(spawn|restore|hibernate|terminate))$/;
+/** What a request or a dispatch sets off and does not wait for. */
+const HANDED_OVER = /^valet\.(prompt|workflow|turn|workflow\.execute)$/;
+/** The clocks of one machine's processes agree to the millisecond; some have no fractions. */
+const CLOCK_MS = 5;
 const WITHOUT_OUTCOME = /^([A-Z]+ |[A-Z]+$|valet\.trace_plane\.dropped$)/;
 
 /**
@@ -8,10 +12,11 @@ const WITHOUT_OUTCOME = /^([A-Z]+ |[A-Z]+$|valet\.trace_plane\.dropped$)/;
  * @param messageIds of every message that was accepted
  */
 export function faultsIn(delivered: readonly TraceSpan[], messageIds: readonly string[]): string[] {
-  const spans = [...new Map(delivered.map((span) => [span.spanId, span])).values()];
-  const known = new Set(spans.map(({ spanId }) => spanId));
+  const known = new Map(delivered.map((span) => [span.spanId, span]));
+  const spans = [...known.values()];
   const faults: string[] = [];
-  for (const { name, parentSpanId, endMs, attributes, traceId } of spans) {
+  for (const span of spans) {
+    const { name, parentSpanId, endMs, attributes, traceId } = span;
     const says = (what: string) => faults.push(`${name} in ${traceId}: ${what}`);
     if (endMs === undefined) says("open");
     const outcome = attributes["valet.outcome"];
@@ -20,7 +25,9 @@ export function faultsIn(delivered: readonly TraceSpan[], messageIds: readonly s
     if (outcome !== undefined && outcome !== "ok" && why === undefined) says("no reason");
     // The request's own span is handed over when it has been answered: a Worker that is killed before takes it along.
     const mayLack = name === "valet.prompt";
-    if (parentSpanId !== undefined && !known.has(parentSpanId) && !mayLack) says("no parent");
+    const parent = known.get(parentSpanId ?? "");
+    if (parentSpanId !== undefined && parent === undefined && !mayLack) says("no parent");
+    if (parent !== undefined && !liesIn(span, parent)) says(`not in the time of ${parent.name}`);
   }
   const prompts = Map.groupBy(
     spans.filter(({ name }) => name === "valet.prompt"),
@@ -36,4 +43,15 @@ export function faultsIn(delivered: readonly TraceSpan[], messageIds: readonly s
     if (operations.length > 1) faults.push(`${traceId}: ${operations.map(({ name }) => name).join(", ")} in one trace`);
   }
   return faults;
+}
+
+/** Whether a span begins before its parent ends, and ends within it unless it was handed over. */
+function liesIn({ name, startMs, endMs }: TraceSpan, parent: TraceSpan): boolean {
+  const parentEndMs = (parent.endMs ?? Number.POSITIVE_INFINITY) + CLOCK_MS;
+  // What was given up the other side does all the same, in its own time.
+  const wasGivenUp =
+    parent.attributes["valet.outcome"] !== "ok" && /^[A-Z]+ |^valet\.(turn|workflow\.execute)$/.test(name);
+  if (wasGivenUp) return true;
+  const begins = startMs >= parent.startMs - CLOCK_MS && startMs <= parentEndMs;
+  return begins && (HANDED_OVER.test(name) || endMs === undefined || endMs <= parentEndMs);
 }
