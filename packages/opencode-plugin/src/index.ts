@@ -4,13 +4,17 @@
  */
 import { childSessionTools } from "./child-session-tools.ts";
 import { refuseForeignCode } from "./foreign-code.ts";
+import { watchProviderCalls } from "./provider-calls.ts";
 import { takeAccess, takeBlanks, takeTrust } from "./runner-access.ts";
 
 const access = takeAccess(process.env);
 const blanks = takeBlanks(process.env);
 if (!takeTrust(process.env)) refuseForeignCode();
 
+const noteCall = access === undefined ? undefined : watchProviderCalls(access);
+
 export const ValetPlugin = async () => ({
+  ...(noteCall !== undefined && { "chat.headers": noteCall }),
   ...(access !== undefined && { tool: childSessionTools(access) }),
   "shell.env": async (_input: unknown, output: { env: Record<string, string | undefined> }) => {
     Object.assign(output.env, blanks);

@@ -18,7 +18,11 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
   const { modelAccess, captureContent, stuckTurnMs, turnBounds } = config;
   const { secrets } = rest;
   const parts = new PartStream();
-  const server = startToolServer({ answer: (call, signal) => answer(call, signal), secrets });
+  const server = startToolServer({
+    answer: (call, signal) => answer(call, signal),
+    secrets,
+    onProviderCall: (call) => opencode.noteProviderCall(call),
+  });
   const opencode = new OpenCode({
     ...{ workspace, modelAccess, tracer, secrets, startTimeoutMs: rest.startTimeoutMs },
     ...{ stateFolder: rest.stateFolder, workspaceReady: rest.workspaceReady, onProblem: rest.onProblem },

@@ -3,7 +3,8 @@
  * for what the tools ask for, and nothing else.
  */
 import { randomBytes, timingSafeEqual } from "node:crypto";
-import { type ChildSessionAnswer, ToolCall } from "@valet/shared/protocol/child-sessions";
+import { type ChildSessionAnswer, ProviderCall, ToolCall } from "@valet/shared/protocol/child-sessions";
+import { z } from "zod";
 import type { SecretValues } from "./secret-values.ts";
 
 export interface ToolServerOptions {
@@ -11,6 +12,8 @@ export interface ToolServerOptions {
   answer(call: ToolCall, signal: AbortSignal): Promise<ChildSessionAnswer>;
   /** What is taken out of what the tools ask. */
   readonly secrets?: SecretValues;
+  /** Told of the agent's requests to providers. */
+  onProviderCall?(call: ProviderCall): void;
   readonly maxOpen?: number;
 }
 
@@ -20,12 +23,18 @@ export interface ToolServer {
   stop(): Promise<void>;
 }
 
+const Told = z.object({ providerCall: ProviderCall });
 const MAX_BODY_BYTES = 512 * 1024;
 const MAX_OPEN = 32;
 /** Bun closes a connection on which nothing has come or gone for this long; an answer may take a minute. */
 const IDLE_S = 120;
 
-export function startToolServer({ answer, secrets, maxOpen = MAX_OPEN }: ToolServerOptions): ToolServer {
+export function startToolServer({
+  answer,
+  onProviderCall,
+  secrets,
+  maxOpen = MAX_OPEN,
+}: ToolServerOptions): ToolServer {
   const secret = randomBytes(32).toString("base64url");
   let open = 0;
   const serve = async (request: Request): Promise<Response> => {
@@ -34,7 +43,13 @@ export function startToolServer({ answer, secrets, maxOpen = MAX_OPEN }: ToolSer
     if (open >= maxOpen) return refused(429, "Too many calls at once: try again in a moment.");
     open++;
     try {
-      const call = ToolCall.safeParse(await request.json().catch(() => undefined));
+      const body = await request.json().catch(() => undefined);
+      const told = Told.safeParse(body);
+      if (told.success) {
+        onProviderCall?.(told.data.providerCall);
+        return Response.json({});
+      }
+      const call = ToolCall.safeParse(body);
       if (!call.success) return refused(400, "The call was not understood.");
       const asked = secrets?.redactAll(call.data) ?? call.data;
       return Response.json(await answer(asked, request.signal));

@@ -2,6 +2,7 @@
  * The agent's work on one prompt in one OpenCode session: the turn's own, or a sub-agent's in a child session. One
  * `invoke_agent` span with everything below it.
  */
+import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import { type AgentErrorType, classifyError, isAbort, type ProviderError } from "./agent-errors.ts";
 import type { AgentError, AgentEvent, AgentEventOf, AssistantMessage, SessionStatus, UserMessage } from "./events.ts";
 import { type Ending, type FactAttributes, type FactLog, OK } from "./facts.ts";
@@ -51,6 +52,8 @@ export class AgentRun {
   /** Requests of permission or answers that are open, by their id. */
   readonly #waits = new Map<string, { spanId: string; asked: Asked; atMs: number; key: string | undefined }>();
   readonly #denied = new Set<string>();
+  /** Requests to providers by their ids, in the order of their answers. */
+  readonly #providerCalls = new Map<string, ProviderCall>();
   #isIdle = true;
   /** Whether the session has been busy since OpenCode told of the prompt. */
   #hasBegunWork = false;
@@ -86,6 +89,7 @@ export class AgentRun {
         return atMs === undefined ? undefined : { type: type === "aborted" ? undefined : type, atMs };
       },
       settled: (step, error) => this.#stepSettled(step, error),
+      providerCall: (sinceMs) => [...this.#providerCalls.values()].findLast(({ startedMs }) => startedMs >= sinceMs),
       callBegan: (startMs) => options.log.end(this.#prepareSpanId, startMs, OK),
       answered: (answer) => this.#guard.answered(answer),
       toolEnded: (call) => this.#guard.toolEnded(call),
@@ -139,6 +143,10 @@ export class AgentRun {
         break;
       case "message.part.delta":
         this.#openStep(event.properties.messageID)?.delta(event.properties.partID, event.properties.delta, atMs);
+        break;
+      case "provider.call":
+        this.#providerCalls.set(event.properties.call.callId, event.properties.call);
+        this.#workingStep()?.providerTold();
         break;
       case "session.status":
         this.#status(event.properties.status, atMs);
@@ -316,6 +324,10 @@ export class AgentRun {
     });
   }
 
+  #workingStep(): ModelStep | undefined {
+    return [...this.#steps.values()].findLast(({ isSettled }) => !isSettled);
+  }
+
   /** A step that may still change. */
   #openStep(messageId: string): ModelStep | undefined {
     const step = this.#steps.get(messageId);
@@ -324,7 +336,7 @@ export class AgentRun {
 
   #status(status: SessionStatus, atMs: number): void {
     // A status names no message: with none of this run's in work it is another turn's.
-    const step = [...this.#steps.values()].findLast(({ isSettled }) => !isSettled);
+    const step = this.#workingStep();
     this.#isIdle = status.type === "idle";
     if (this.#isAnnounced && !this.#isIdle) this.#hasBegunWork = true;
     if (step === undefined) return;

@@ -2,6 +2,7 @@
  * What the runner reads of OpenCode's event stream: only the fields it uses. An event of another type, or one whose fields
  * are not as expected, is no event to it: OpenCode has many more, and another version may change them.
  */
+import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import { z } from "zod";
 
 const id = z.string().min(1);
@@ -154,7 +155,13 @@ const KnownEvent = z.discriminatedUnion("type", [
   event("question.replied", z.object({ ...ofSession, requestID: id })),
   event("question.rejected", z.object({ ...ofSession, requestID: id })),
 ]);
-export type AgentEvent = z.infer<typeof KnownEvent>;
+/** Told by our plugin rather than by OpenCode, and never read from its stream. */
+interface ProviderCallEvent {
+  readonly id?: undefined;
+  readonly type: "provider.call";
+  readonly properties: { readonly sessionID: string; readonly call: ProviderCall };
+}
+export type AgentEvent = z.infer<typeof KnownEvent> | ProviderCallEvent;
 export type AgentEventOf<T extends AgentEvent["type"]> = Extract<AgentEvent, { type: T }>;
 
 /** Reads an event as OpenCode sent it. `undefined` for what the runner does not know or cannot read. Never throws. */

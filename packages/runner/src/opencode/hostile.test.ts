@@ -12,6 +12,7 @@ import type { ValetSpans } from "@valet/shared/spans";
 import { attributesToObject, type ReadableSpan, Tracer } from "@valet/shared/tracing";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { PromptRunner } from "../prompt.ts";
+import { startToolServer, type ToolServer } from "../tool-server.ts";
 import { OpenCode } from "./opencode.ts";
 
 const root = realpathSync(mkdtempSync(join(tmpdir(), "valet-hostile-")));
@@ -75,6 +76,7 @@ rule("ok", { reply: done });
 
 let model: ScriptedModel;
 let opencode: OpenCode;
+let server: ToolServer;
 const prices: ModelPrices = { input: 1, output: 2, cacheRead: 0.5 };
 
 beforeAll(async () => {
@@ -84,9 +86,15 @@ beforeAll(async () => {
   git("init", "--quiet");
   git("add", ".");
   git("-c", "user.name=test", "-c", "user.email=test@example.invalid", "commit", "--quiet", "--message", "All");
-  model = await startScriptedModel({ scenario: parseScenario(JSON.stringify({ name: "hostile", rules }), "hostile") });
+  model = await startScriptedModel({ scenario: hostile() });
+  server = startToolServer({
+    answer: async () => ({ ok: false, error: "There are no sessions here." }),
+    onProviderCall: (call) => opencode.noteProviderCall(call),
+  });
+  const { url, secret } = server;
   opencode = new OpenCode({
     ...{ workspace, tracer },
+    tools: { plugin: import.meta.resolve("@valet/opencode-plugin"), url, secret },
     modelAccess: {
       model: "valet/scripted-1",
       openAiCompatible: { baseUrl: model.url, apiKey: "key-of-the-model", prices },
@@ -101,6 +109,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await opencode.stop();
+  await server.stop();
   await model.close();
   rmSync(root, { recursive: true, force: true, maxRetries: 5 });
 });
@@ -132,6 +141,7 @@ function dispatch(content: string, fields: Partial<PromptDispatch> = {}): Prompt
   });
 }
 
+const hostile = () => parseScenario(JSON.stringify({ name: "hostile", rules }), "hostile");
 const requestCount = () => model.requests().filter(({ method }) => method === "POST").length;
 const attributesOf = (span: ReadableSpan) => attributesToObject([...span.attributes]);
 const isChat = ({ name }: ReadableSpan) => name.startsWith("chat ");
@@ -146,6 +156,7 @@ async function run(name: string, options: Parameters<typeof makeRunner>[0] = {},
 }
 
 afterEach(() => {
+  model.setScenario(hostile());
   for (const span of spans) expect(span.endTime, span.name).toBeDefined();
   // Titles, too: there are none.
   expect(spans.filter(isChat)).toHaveLength(requestCount());
@@ -248,19 +259,79 @@ test("the time to the first token is the model's; preparing is a figure and a sp
   expect(own.filter(({ name }) => name === "valet.agent.prepare")).toHaveLength(1);
 }, 60_000);
 
-test("an abort in the middle of a tool: the model had answered, and what it used is not 0", async () => {
+test("the model's call ends when it has answered, not with its tools, and counts when those are cut short", async () => {
   makeRunner();
   const from = spans.length;
   const long = dispatch("[long]");
   const { done: ended } = runner.run(long);
-  await vi.waitFor(() => expect(spans.slice(from).some(({ name }) => name === "execute_tool bash")).toBe(true), 20_000);
+  const chat = await vi.waitFor(() => {
+    const found = spans.slice(from).find(isChat);
+    expect(found?.endTime).toBeDefined();
+    return found as ReadableSpan;
+  }, 20_000);
+  const tool = spans.slice(from).find(({ name }) => name === "execute_tool bash") as ReadableSpan;
+  expect(tool.endTime).toBeUndefined();
   await runner.abort(long.attemptId, "steered");
   const { summary } = await ended;
-  expect(summary).toMatchObject({ modelCalls: 1 });
-  expect(summary.tokens.input).not.toBe(0);
-  expect(summary.costUsd).not.toBe(0);
-  const chat = spans.slice(from).find(isChat) as ReadableSpan;
-  expect(attributesOf(chat)["valet.outcome"]).toBe("ok");
+  expect(summary).toMatchObject({ modelCalls: 1, tokens: { input: 100, output: 10 } });
+  expect(summary.costUsd).toBeCloseTo((100 + 10 * 2) / 1e6, 12);
+  expect(attributesOf(chat)).toMatchObject({ "valet.outcome": "ok", "gen_ai.usage.input_tokens": 100 });
+}, 60_000);
+
+test.each([
+  [429, "provider_rate_limited"],
+  [503, "provider_overloaded"],
+  [500, "provider_unavailable"],
+  [504, "provider_timeout"],
+])(
+  "HTTP %i without a word about it is %s",
+  async (status, errorType) => {
+    model.setScenario(
+      parseScenario(
+        JSON.stringify({
+          name: "status",
+          rules: [
+            {
+              name: "fails",
+              when: { attempt: 1 },
+              reply: [{ error: { status, message: "No.", headers: { "retry-after": 1 } } }],
+            },
+            { name: "answers", reply: done },
+          ],
+        }),
+        "status",
+      ),
+    );
+    const { result, chats } = await run("whatever");
+    expect(result).toMatchObject({ outcome: "ok", summary: { modelCalls: 2, retries: 1 } });
+    expect(attributesOf(chats[0] as ReadableSpan)).toMatchObject({ "error.type": errorType });
+  },
+  60_000,
+);
+
+test("what overflows the context fails, is compacted, and the turn goes on", async () => {
+  const message = "This model's maximum context length is 1000 tokens. However, you requested 2000 tokens.";
+  model.setScenario(
+    parseScenario(
+      JSON.stringify({
+        name: "overflow",
+        rules: [
+          { name: "compaction", when: { agent: "compaction" }, reply: [{ text: "A summary." }, usage] },
+          {
+            name: "overflows",
+            when: { userContains: "[big]", attempt: 1 },
+            reply: [{ error: { status: 400, message } }],
+          },
+          { name: "answers", reply: done },
+        ],
+      }),
+      "overflow",
+    ),
+  );
+  const { result, chats, spans: own } = await run("big");
+  expect(result).toMatchObject({ outcome: "ok" });
+  expect(chats.map((chat) => attributesOf(chat)["error.type"])).toEqual(["context_overflow", undefined, undefined]);
+  expect(own.some(({ name }) => name === "valet.compaction")).toBe(true);
 }, 60_000);
 
 const attachment = (filename: string, mediaType: string, hex: string) => ({

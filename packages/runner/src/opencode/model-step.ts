@@ -2,10 +2,13 @@
  * One step of the agent, which in OpenCode is one assistant message: a call of the model, its retries, and the tools that
  * the answer asks for.
  */
+
+import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import {
   type AgentErrorType,
   classifyError,
   classifyMessage,
+  classifyStatus,
   invitesFailover,
   isAbort,
   type ProviderError,
@@ -36,6 +39,8 @@ export interface StepContext {
   /** A step is over for good. `error` is what it failed with. */
   settled(step: ModelStep, error: AgentErrorType | undefined): void;
   callBegan(startMs: number): void;
+  /** What is known of the last request to a provider that was answered since then. */
+  providerCall(sinceMs: number): ProviderCall | undefined;
   answered(answer: Answer): void;
   toolEnded(call: EndedToolCall): void;
 }
@@ -73,6 +78,8 @@ export class ModelStep {
   #answer: Answer | undefined;
   /** Nothing more comes of it: what it left open is ended. */
   isSettled = false;
+  /** Whether the model has answered, by the provider's own word. */
+  #hasAnswered = false;
   /** Whether it ended with a tool call that was refused: OpenCode goes no further then. */
   wasDenied = false;
 
@@ -125,7 +132,9 @@ export class ModelStep {
 
   retry({ attempt, message, next }: Extract<SessionStatus, { type: "retry" }>, atMs: number): ProviderError {
     const call = this.#call;
-    const error = classifyMessage(message, call?.firstChunkMs !== undefined);
+    const { status } = (call && this.#context.providerCall(call.startMs)) ?? {};
+    const isRefused = status !== undefined && status >= 400;
+    const error = isRefused ? classifyStatus(status) : classifyMessage(message, call?.firstChunkMs !== undefined);
     if (this.#retryWaitId !== undefined) return error;
     if (call !== undefined) this.#endCall(atMs, { outcome: "error", errorType: error });
     const { log, attemptId, parentId } = this.#context;
@@ -157,6 +166,7 @@ export class ModelStep {
       this.#stepFinish(part, atMs);
     }
     if (!isKnown) this.#seen.set(part.id, this.#attempts);
+    this.providerTold();
     this.#settleIfDone();
   }
 
@@ -167,6 +177,22 @@ export class ModelStep {
     this.#call.firstChunkMs = earlier(this.#call.firstChunkMs, atMs);
     this.#call.lastContentMs = later(this.#call.lastContentMs, atMs);
     this.#context.log.heard(this.#call.spanId, atMs);
+  }
+
+  /**
+   * The provider has told something of the call. One whose answer has ended with tool calls that are all at work is over:
+   * OpenCode itself says so when they have ended.
+   */
+  providerTold(): void {
+    const call = this.#call;
+    if (call === undefined || call.unfinished.size > 0 || this.#tools.size === 0) return;
+    const told = this.#context.providerCall(call.startMs);
+    if (told?.endedMs === undefined || told.tokens === undefined || !isToolCalls(told.finish)) return;
+    this.#hasAnswered = true;
+    this.#endCall(Math.max(told.endedMs, call.lastContentMs ?? 0), OK, {
+      ...providerUsage(told),
+      "gen_ai.response.finish_reasons": ["tool-calls"],
+    });
   }
 
   /** The message is complete and nothing more comes of it: whatever it left open ends with it. */
@@ -190,7 +216,8 @@ export class ModelStep {
     if (call !== undefined) {
       // With tools at work and no text unfinished the model has had its say, whatever ended the tools.
       const hasAnswered = failed === undefined && call.unfinished.size === 0 && this.#tools.size > 0;
-      if (hasAnswered && call.lastContentMs !== undefined) this.#endCall(call.lastContentMs, OK);
+      const told = this.#context.providerCall(call.startMs);
+      if (hasAnswered && call.lastContentMs !== undefined) this.#endCall(call.lastContentMs, OK, providerUsage(told));
       else this.#endCall(Math.min(endMs, errorAtMs), cut ?? failed ?? OK);
     }
     // A wait that was given up was in vain: the provider's error is its own, too.
@@ -210,7 +237,7 @@ export class ModelStep {
 
   /** A call whose beginning was not told, or not yet. */
   #beginMissedCall(atMs: number): void {
-    if (this.#call !== undefined || this.#answer !== undefined) return;
+    if (this.#call !== undefined || this.#answer !== undefined || this.#hasAnswered) return;
     if (this.#retryWaitId !== undefined) this.busy(atMs);
     else this.#beginCall(this.#attempts === 0 ? this.#info.time.created : atMs);
   }
@@ -353,6 +380,10 @@ export class ModelStep {
     const problem = answerProblem(answer);
     const ending: Ending = problem === undefined ? OK : { outcome: "error", errorType: problem };
     const hasContent = answer.hasText || answer.hasReasoning || hasToolCall;
+    if (call === undefined) {
+      this.#context.answered(answer);
+      return;
+    }
     // The step's end is that of its tools; the model had finished with its last text or call.
     this.#endCall(call?.lastContentMs ?? atMs, ending, {
       ...usageAttributes(part.tokens, hasContent),
@@ -366,3 +397,12 @@ export class ModelStep {
 
 const earlier = (a: number | undefined, b: number) => (a === undefined ? b : Math.min(a, b));
 const later = (a: number | undefined, b: number) => (a === undefined ? b : Math.max(a, b));
+
+/** Whether a provider's own word says that the answer ended so that tools be called. */
+const isToolCalls = (finish: string | undefined) => /^(?:tool_calls|tool_use|function_call)$/.test(finish ?? "");
+
+/** What a provider has said of a call, of which OpenCode has not. */
+function providerUsage(told: ProviderCall | undefined) {
+  if (told?.tokens === undefined) return {};
+  return { ...usageAttributes(told.tokens, true), "valet.llm.cost_usd": told.costUsd };
+}

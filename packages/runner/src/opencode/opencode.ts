@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { innerLimit } from "@valet/shared/limits";
 import { endWith } from "@valet/shared/outcome";
+import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import type { ValetSpans } from "@valet/shared/spans";
 import { isValidContext, type Parent, type SpanContext, type StartOptions, type Tracer } from "@valet/shared/tracing";
 import { createMillisClock } from "../tracing.ts";
@@ -113,6 +114,12 @@ export class OpenCode implements AgentAccess {
   subscribe(listener: AgentListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Passes on what is known of a request to a provider. */
+  noteProviderCall(call: ProviderCall): void {
+    const event: AgentEvent = { type: "provider.call", properties: { sessionID: call.opencodeSessionId, call } };
+    this.#tell((listener) => listener.onEvent(event, Date.now()));
   }
 
   /** Ends OpenCode for good, with all that its tools started, also while it starts. */

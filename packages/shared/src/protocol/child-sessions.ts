@@ -78,6 +78,29 @@ export const ToolCall = z.object({
 });
 export type ToolCall = z.infer<typeof ToolCall>;
 
+const tokens = z.number().nonnegative();
+
+/** What is known of a request to a provider, from within OpenCode's process; told when it is answered, and when it has ended. */
+export const ProviderCall = z.object({
+  callId: id,
+  opencodeSessionId: id,
+  /** When the answer began, epoch ms. */
+  startedMs: z.number(),
+  status: z.int(),
+  endedMs: z.number().optional(),
+  /** The provider's own word for why it ended. */
+  finish: z.string().max(64).optional(),
+  /** As OpenCode counts; absent where the provider has not said. */
+  tokens: z
+    .object({
+      ...{ total: tokens, input: tokens, output: tokens, reasoning: tokens },
+      cache: z.object({ read: tokens, write: tokens }),
+    })
+    .optional(),
+  costUsd: tokens.optional(),
+});
+export type ProviderCall = z.infer<typeof ProviderCall>;
+
 /** Where the tools find the runner, and what they show it: variables of OpenCode's environment. */
 export const TOOLS_URL_VARIABLE = "VALET_TOOLS_URL";
 export const TOOLS_SECRET_VARIABLE = "VALET_TOOLS_SECRET";

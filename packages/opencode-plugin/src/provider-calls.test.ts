@@ -1,0 +1,69 @@
+/** The watch over requests to providers, with a provider and a runner that are played over real HTTP. */
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { json } from "node:stream/consumers";
+import { ProviderCall } from "@valet/shared/protocol/child-sessions";
+import { expect, onTestFinished, test } from "vitest";
+import { watchProviderCalls } from "./provider-calls.ts";
+
+async function setUp() {
+  const told: ProviderCall[] = [];
+  const seen: (string | undefined)[] = [];
+  const server = createServer(async (request, response) => {
+    if (request.method === "POST" && request.url === "/runner") {
+      told.push(ProviderCall.parse(((await json(request)) as { providerCall: unknown }).providerCall));
+      response.end("{}");
+      return;
+    }
+    seen.push(request.headers["x-valet-call"] as string | undefined);
+    if (request.url === "/refused") response.writeHead(429).end("no");
+    else {
+      response.write('data: {"choices":[{"delta":{},"finish_reason":"tool_calls"}]}\n\n');
+      response.end('data: {"choices":[],"usage":{"prompt_tokens":100,"completion_tokens":10}}\n\n');
+    }
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const original = globalThis.fetch;
+  const note = watchProviderCalls({ url: `${url}/runner`, secret: "secret" });
+  onTestFinished(() => {
+    globalThis.fetch = original;
+    server.closeAllConnections();
+    server.close();
+  });
+  const call = async (path: string) => {
+    const output = { headers: {} as Record<string, string> };
+    const cost = { input: 1, output: 2, cache: { read: 0, write: 0 } };
+    await note({ sessionID: "ses_1", model: { cost } }, output);
+    const response = await fetch(`${url}${path}`, { headers: output.headers });
+    return { status: response.status, text: await response.text() };
+  };
+  return { told, seen, call, url };
+}
+
+test("an answer comes as it is, and its status, end, tokens and cost are told", async () => {
+  const { told, seen, call } = await setUp();
+  expect((await call("/answers")).text).toContain('"prompt_tokens":100');
+  await expect.poll(() => told.length, { timeout: 20_000 }).toBe(2);
+  expect(told.find(({ endedMs }) => endedMs !== undefined)).toMatchObject({
+    ...{ opencodeSessionId: "ses_1", status: 200, finish: "tool_calls" },
+    tokens: { total: 110, input: 100, output: 10, reasoning: 0, cache: { read: 0, write: 0 } },
+    costUsd: 0.00012,
+  });
+  // The provider sees nothing of it.
+  expect(seen).toEqual([undefined]);
+});
+
+test("a refusal is told by its status", async () => {
+  const { told, call } = await setUp();
+  expect(await call("/refused")).toEqual({ status: 429, text: "no" });
+  await expect.poll(() => told, { timeout: 20_000 }).toMatchObject([{ status: 429 }]);
+});
+
+test("other requests are none of it", async () => {
+  const { told, url } = await setUp();
+  await (await fetch(`${url}/answers`)).text();
+  expect(told).toEqual([]);
+});

@@ -1,0 +1,105 @@
+/**
+ * Watches the requests to providers from within OpenCode's process, where alone it is known what a provider has answered:
+ * OpenCode tells of a status by the text beside it, and of what an answer used only after the tools have run that it asked
+ * for. Nothing is held up, changed or kept; what is told are numbers and words of protocols.
+ */
+import { randomUUID } from "node:crypto";
+import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
+import { ProviderStream, type UsedTokens } from "./provider-usage.ts";
+import type { RunnerAccess } from "./runner-access.ts";
+
+/** Marks a request as a call of the model. It is taken off before the request leaves. */
+const HEADER = "x-valet-call";
+const TIMEOUT_MS = 2_000;
+const MAX_CALLS = 100;
+
+interface Prices {
+  readonly input: number;
+  readonly output: number;
+  readonly cache: { readonly read: number; readonly write: number };
+  readonly tiers?: unknown;
+  readonly experimentalOver200K?: unknown;
+}
+
+/** What OpenCode says of a call before it makes it. */
+interface HeadersInput {
+  readonly sessionID: string;
+  readonly model?: { readonly cost?: Prices };
+}
+
+export function watchProviderCalls(access: RunnerAccess) {
+  const calls = new Map<string, { readonly sessionId: string; readonly prices: Prices | undefined }>();
+  const original = globalThis.fetch;
+  const tell = (call: ProviderCall) => {
+    const { url, secret } = access;
+    void original(url, {
+      method: "POST",
+      headers: { authorization: `Bearer ${secret}`, "content-type": "application/json" },
+      body: JSON.stringify({ providerCall: call }),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    }).catch(() => undefined);
+  };
+
+  const watched = async (input: Parameters<typeof fetch>[0], init?: Parameters<typeof fetch>[1]) => {
+    const headers = new Headers(init?.headers ?? (input instanceof Request ? input.headers : undefined));
+    const callId = headers.get(HEADER);
+    if (callId === null) return original(input, init);
+    headers.delete(HEADER);
+    const made = calls.get(callId);
+    calls.delete(callId);
+    const response = original(input, { ...init, headers });
+    if (made === undefined) return response;
+    const { sessionId, prices } = made;
+    return observe(await response, { callId, opencodeSessionId: sessionId, startedMs: Date.now() }, prices, tell);
+  };
+  globalThis.fetch = Object.assign(watched, original);
+
+  return async ({ sessionID, model }: HeadersInput, output: { headers: Record<string, string> }) => {
+    const callId = randomUUID();
+    calls.set(callId, { sessionId: sessionID, prices: model?.cost });
+    for (const oldest of calls.keys()) if (calls.size > MAX_CALLS) calls.delete(oldest);
+    output.headers[HEADER] = callId;
+  };
+}
+
+type Known = Pick<ProviderCall, "callId" | "opencodeSessionId" | "startedMs">;
+
+function observe(
+  response: Response,
+  known: Known,
+  prices: Prices | undefined,
+  tell: (call: ProviderCall) => void,
+): Response {
+  const { status, statusText, headers, body } = response;
+  tell({ ...known, status });
+  if (!response.ok || body === null) return response;
+  const stream = new ProviderStream();
+  const watching = new TransformStream<Uint8Array, Uint8Array>({
+    transform(bytes, controller) {
+      controller.enqueue(bytes);
+      stream.read(bytes);
+    },
+    flush() {
+      const { tokens, finish } = stream;
+      const costUsd = tokens && costOf(tokens, prices);
+      tell({
+        ...{ ...known, status, endedMs: Date.now() },
+        ...(finish !== undefined && { finish: finish.slice(0, 64) }),
+        ...(tokens !== undefined && { tokens }),
+        ...(costUsd !== undefined && { costUsd }),
+      });
+    },
+  });
+  return new Response(body.pipeThrough(watching), { status, statusText, headers });
+}
+
+/** As OpenCode reckons. Prices that depend on the length of the context are left to it. */
+function costOf({ input, output, reasoning, cache }: UsedTokens, prices: Prices | undefined): number | undefined {
+  if (prices === undefined || prices.tiers !== undefined || prices.experimentalOver200K !== undefined) return undefined;
+  const micros =
+    input * prices.input +
+    (output + reasoning) * prices.output +
+    cache.read * prices.cache.read +
+    cache.write * prices.cache.write;
+  return micros > 0 ? micros / 1e6 : undefined;
+}

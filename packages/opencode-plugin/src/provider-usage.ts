@@ -1,0 +1,84 @@
+/** What a provider says at the end of its stream: what the call used, and why it ended. Pure. */
+
+/** Tokens as OpenCode counts them: cached ones apart from the input, reasoning apart from the output. */
+export interface UsedTokens {
+  readonly total: number;
+  readonly input: number;
+  readonly output: number;
+  readonly reasoning: number;
+  readonly cache: { readonly read: number; readonly write: number };
+}
+
+interface Json {
+  readonly [key: string]: unknown;
+}
+
+/** Reads the events of a stream as they come. Knows Chat Completions, Responses and Anthropic's Messages. */
+export class ProviderStream {
+  readonly #decoder = new TextDecoder();
+  #rest = "";
+  #usage: Json = {};
+  /** The provider's own word. */
+  finish: string | undefined;
+
+  /** Takes bytes. What is no event of these kinds is passed over. */
+  read(bytes: Uint8Array): void {
+    const lines = (this.#rest + this.#decoder.decode(bytes, { stream: true })).split("\n");
+    this.#rest = (lines.pop() ?? "").slice(-MAX_LINE);
+    for (const line of lines) if (line.startsWith("data:") && MENTIONS.test(line)) this.#event(line.slice(5));
+  }
+
+  /** What the call used, where the provider has said so. */
+  get tokens(): UsedTokens | undefined {
+    const usage = this.#usage;
+    const [input, output] = [
+      count(usage, "prompt_tokens", "input_tokens"),
+      count(usage, "completion_tokens", "output_tokens"),
+    ];
+    if (input === undefined || output === undefined) return undefined;
+    const details = object(usage.prompt_tokens_details ?? usage.input_tokens_details);
+    const reasoning =
+      count(object(usage.completion_tokens_details ?? usage.output_tokens_details), "reasoning_tokens") ?? 0;
+    // Anthropic's input is without what is cached.
+    const [apartRead, apartWrite] = [
+      count(usage, "cache_read_input_tokens"),
+      count(usage, "cache_creation_input_tokens"),
+    ];
+    const isApart = apartRead !== undefined || apartWrite !== undefined;
+    const [read, write] = [apartRead ?? count(details, "cached_tokens") ?? 0, apartWrite ?? 0];
+    return {
+      total: input + output + (isApart ? read + write : 0),
+      input: isApart ? input : Math.max(0, input - read - write),
+      output: Math.max(0, output - reasoning),
+      reasoning,
+      cache: { read, write },
+    };
+  }
+
+  #event(text: string): void {
+    let event: Json;
+    try {
+      event = object(JSON.parse(text));
+    } catch {
+      return;
+    }
+    const response = object(event.response ?? event.message);
+    this.#usage = { ...this.#usage, ...object(response.usage), ...object(event.usage) };
+    const choice = object(Array.isArray(event.choices) ? event.choices[0] : undefined);
+    const finish = choice.finish_reason ?? object(event.delta).stop_reason;
+    if (typeof finish === "string") this.finish = finish;
+  }
+}
+
+/** Lines that may tell of usage or of the end: pieces of the answer need not be parsed. */
+const MENTIONS = /"usage"|"finish_reason"\s*:\s*"|"stop_reason"/;
+const MAX_LINE = 1_000_000;
+
+function object(value: unknown): Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Json) : {};
+}
+
+function count(from: Json, ...keys: string[]): number | undefined {
+  const value = keys.map((key) => from[key]).find((each) => each !== undefined && each !== null);
+  return typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : undefined;
+}
