@@ -61,5 +61,40 @@ test("the history's answer: of the turn's own messages, without empty texts, lon
     ],
     (id) => id === "msg_own",
   );
-  expect(parts).toEqual([{ type: "text", id: "prt_3", text: "x".repeat(100_000) }]);
+  expect(parts).toEqual([{ type: "text", id: "prt_3", text: `${"x".repeat(99_999)}…` }]);
+});
+
+test("what is too long ends with an ellipsis, also where it grew piece by piece, and is told once", () => {
+  const answer = new AnswerParts("ses_1", () => true);
+  const part = { id: "prt_1", messageID: "msg_1", sessionID: "ses_1" };
+  const apply = (type: string, properties: object) => answer.apply(readEvent({ type, properties }) as never);
+  apply("message.updated", {
+    info: {
+      ...{ role: "assistant", id: "msg_1", sessionID: "ses_1", parentID: "msg_0", time: { created: 1 } },
+      ...{ agent: "build", providerID: "p", modelID: "m" },
+    },
+  });
+  const delta = (text: string) =>
+    apply("message.part.delta", {
+      ...{ sessionID: "ses_1", messageID: "msg_1", partID: "prt_1" },
+      field: "text",
+      delta: text,
+    });
+  apply("message.part.updated", { part: { ...part, type: "text", text: "" } });
+  expect(delta("x".repeat(100_000))).toBe("prt_1");
+  expect(answer.get("prt_1")).toMatchObject({ text: "x".repeat(100_000) });
+  expect(delta("y")).toBe("prt_1");
+  expect(answer.get("prt_1")).toMatchObject({ text: `${"x".repeat(99_999)}…` });
+  expect(delta("z")).toBeUndefined();
+  const state = { status: "completed", input: { command: "i".repeat(9_000) }, output: "o".repeat(9_000), title: "t" };
+  const tool = {
+    ...part,
+    id: "prt_2",
+    type: "tool",
+    tool: "bash",
+    callID: "call_1",
+    state: { ...state, time: { start: 1, end: 2 } },
+  };
+  apply("message.part.updated", { part: tool });
+  expect(answer.get("prt_2")).toMatchObject({ output: `${"o".repeat(7_999)}…`, input: expect.stringMatching(/i…$/) });
 });

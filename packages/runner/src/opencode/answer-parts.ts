@@ -1,9 +1,10 @@
 /** The agent's answer as the conversation keeps it: the parts of the turn's own assistant messages. */
 import type { MessagePart } from "@valet/shared/protocol/runner-link";
+import { cutEnd } from "../cut-text.ts";
 import type { HistoryMessage } from "./client.ts";
 import type { AgentEvent, AssistantMessage, Part } from "./events.ts";
 
-/** UTF-16 code units of one tool's input and output, and of one text, that the conversation keeps. */
+/** UTF-16 code units of one tool's input and output, and of one text, that the conversation keeps. "…" ends what was cut. */
 const MAX_TOOL_TEXT = 8_000;
 const MAX_TEXT = 100_000;
 /** As many as the link takes; of more, the last. */
@@ -39,8 +40,11 @@ export class AnswerParts {
     } else if (event.type === "message.part.delta") {
       const { messageID, partID, field, delta } = event.properties;
       const part = this.#messages.has(messageID) && field === "text" ? this.#parts.get(partID) : undefined;
-      if (part === undefined || part.type === "tool" || part.text.length >= MAX_TEXT) return undefined;
-      this.#parts.set(partID, { ...part, text: (part.text + delta).slice(0, MAX_TEXT) });
+      if (part === undefined || part.type === "tool") return undefined;
+      const grown = cutEnd(part.text + delta, MAX_TEXT);
+      // What was full and cut before has not changed.
+      if (grown === part.text) return undefined;
+      this.#parts.set(partID, { ...part, text: grown });
       return partID;
     }
     return undefined;
@@ -76,7 +80,7 @@ function hasContent(part: MessagePart): boolean {
 
 function toMessagePart(part: Part): MessagePart | undefined {
   if (part.type === "text" || part.type === "reasoning") {
-    return { type: part.type, id: part.id, text: part.text.slice(0, MAX_TEXT) };
+    return { type: part.type, id: part.id, text: cutEnd(part.text, MAX_TEXT) };
   }
   if (part.type !== "tool") return undefined;
   const { state } = part;
@@ -87,8 +91,8 @@ function toMessagePart(part: Part): MessagePart | undefined {
     id: part.id,
     tool: part.tool.slice(0, 200),
     status: state.status,
-    ...(title === undefined ? {} : { title: title.slice(0, MAX_TITLE) }),
-    ...(state.status === "pending" ? {} : { input: JSON.stringify(state.input).slice(0, MAX_TOOL_TEXT) }),
-    ...(output === undefined ? {} : { output: output.slice(0, MAX_TOOL_TEXT) }),
+    ...(title === undefined ? {} : { title: cutEnd(title, MAX_TITLE) }),
+    ...(state.status === "pending" ? {} : { input: cutEnd(JSON.stringify(state.input), MAX_TOOL_TEXT) }),
+    ...(output === undefined ? {} : { output: cutEnd(output, MAX_TOOL_TEXT) }),
   };
 }

@@ -1,5 +1,6 @@
-/** What the agent asks of a person, as the link takes it: cut to its bounds. */
+/** What the agent asks of a person, as the link takes it: cut to its bounds, and visibly so, since a person decides by it. */
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
+import { cutEnd } from "../cut-text.ts";
 import type { AgentEventOf, Question } from "./events.ts";
 
 /** In UTF-16 code units, and in items. Each is within the frame's own bound, and all of them together within a frame. */
@@ -28,16 +29,16 @@ export function askedFrame(
     attemptId,
     permissionId: id,
     permission: permission.slice(0, MAX.permission),
-    detail: patterns.join("\n").slice(0, MAX.detail),
+    detail: cutEnd(patterns.join("\n"), MAX.detail),
   };
 }
 
 function cutQuestion({ question, header, options, multiple }: Question) {
   return {
-    question: question.slice(0, MAX.question),
+    question: cutEnd(question, MAX.question),
     header: header.slice(0, MAX.header),
     options: options.slice(0, MAX.options).map(({ label, description }) => {
-      return { label: label.slice(0, MAX.label), description: description.slice(0, MAX.text) };
+      return { label: label.slice(0, MAX.label), description: cutEnd(description, MAX.text) };
     }),
     ...(multiple !== undefined && { multiple }),
   };

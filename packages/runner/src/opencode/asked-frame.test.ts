@@ -1,0 +1,27 @@
+import { expect, test } from "vitest";
+import { askedFrame } from "./asked-frame.ts";
+
+test("what a person decides by shows that it was cut", () => {
+  const properties = {
+    id: "per_1",
+    sessionID: "ses_1",
+    permission: "bash",
+    patterns: [`echo ${"x".repeat(5_000)}; rm -r ~`],
+  };
+  const asked = askedFrame({ type: "permission.asked", properties } as never, "att_1");
+  expect(asked).toMatchObject({ detail: expect.stringMatching(/^echo x+…$/) });
+
+  const options = [{ label: "Yes", description: "d".repeat(600) }];
+  const questions = [{ question: "q".repeat(3_000), header: "h", options }];
+  const frame = askedFrame({ type: "question.asked", properties: { ...properties, questions } } as never, "att_1");
+  expect(frame).toMatchObject({
+    questions: [{ question: `${"q".repeat(1_999)}…`, options: [{ label: "Yes", description: `${"d".repeat(499)}…` }] }],
+  });
+});
+
+test("what fits is told as it is", () => {
+  const properties = { id: "per_1", sessionID: "ses_1", permission: "bash", patterns: ["ls", "pwd"] };
+  expect(askedFrame({ type: "permission.asked", properties } as never, "att_1")).toEqual({
+    ...{ type: "permission-asked", attemptId: "att_1", permissionId: "per_1", permission: "bash", detail: "ls\npwd" },
+  });
+});
