@@ -1,3 +1,4 @@
+import type { TraceSummaryView } from "@valet/shared/protocol/session-api";
 import type { Command } from "commander";
 import { type ApiClient, ApiError } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
@@ -23,14 +24,19 @@ async function listTraces(api: ApiClient, sessionId: string, options: GlobalOpti
     return;
   }
   if (traces.length === 0) print("No traces yet.");
-  for (const { traceId, name, startedAt, duration_ms, spans, openSpans, errors } of traces) {
-    const notes = [
-      `${spans} spans`,
-      ...(openSpans > 0 ? [`${openSpans} open`] : []),
-      ...(errors > 0 ? [`${errors} errors`] : []),
-    ];
-    print([traceId, startedAt, formatMillis(duration_ms).padStart(8), name ?? "…", `(${notes.join(", ")})`].join("  "));
-  }
+  for (const summary of traces) print(summaryLine(summary));
+}
+
+/** A trace of the list for people. What is open has no duration: what is known of it ends with the last span that has ended. */
+export function summaryLine(summary: TraceSummaryView): string {
+  const { traceId, name, startedAt, duration_ms, spans, openSpans, errors } = summary;
+  const notes = [
+    `${spans} spans`,
+    ...(openSpans > 0 ? [`${openSpans} open`] : []),
+    ...(errors > 0 ? [`${errors} errors`] : []),
+  ];
+  const duration = openSpans > 0 ? "open" : formatMillis(duration_ms);
+  return [traceId, startedAt, duration.padStart(8), name ?? "…", `(${notes.join(", ")})`].join("  ");
 }
 
 async function showTrace(api: ApiClient, sessionId: string, traceId: string, options: GlobalOptions): Promise<void> {
