@@ -246,6 +246,17 @@ describe("whoever has stolen the token", () => {
     expect(instances).toBeLessThanOrEqual(64);
   });
 
+  test("holds few connections open without a word, and the runner that is at work is left alone", async () => {
+    const { session, runner } = await TestSession.running();
+    const silent: FakeRunner[] = [];
+    for (let i = 0; i < 20; i++) silent.push(await session.connect());
+    await eventually(() => expect(silent.filter(({ closed }) => closed === undefined).length).toBeLessThanOrEqual(8));
+    expect(silent.flatMap(({ heard }) => heard)).toEqual([]);
+    await session.send("still there?");
+    expect((await runner.next("prompt")).dispatch.content).toBe("still there?");
+    expect(runner.closed).toBeUndefined();
+  });
+
   test("sends so many frames and no more, whatever they are, over all connections", async () => {
     const { session, runner } = await TestSession.running();
     for (let i = 0; i < 5000; i++) runner.send({ type: "stage", stage: "connected" });

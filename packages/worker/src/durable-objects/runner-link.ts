@@ -333,7 +333,9 @@ export class RunnerLink {
       .map((socket) => ({ socket, connection: connectionOf(socket) }))
       .filter(({ connection }) => connection?.id !== state.record.link.connectionId)
       .sort((a, b) => (a.connection?.connectedMs ?? 0) - (b.connection?.connectedMs ?? 0));
-    for (const { socket } of idle.slice(0, Math.max(0, idle.length - MAX_SOCKETS + 2))) refuse(socket, "superseded");
+    // Not as refused for good: among them may be the runner itself, on its way to say hello.
+    const over = idle.slice(0, Math.max(0, idle.length - MAX_SOCKETS + 2));
+    for (const { socket } of over) close(socket, POLICY_VIOLATION, "too many connections");
   }
 
   /** Closes a connection for what it did. Nothing more is read from it, and it need not answer for the link to be down. */
