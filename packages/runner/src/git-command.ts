@@ -86,6 +86,8 @@ const OVERRIDES = [
   "commit.gpgSign=false",
 ];
 const MAX_OUTPUT = 64 * 1024;
+/** From killing git to going on without the end of its output. */
+const HELD_OUTPUT_MS = 500;
 
 /**
  * Runs git to its end.
@@ -108,12 +110,16 @@ export async function git(args: readonly string[], failure: GitErrorType, option
   const stdout = collectEnd([child.stdout], MAX_OUTPUT);
   const stderr = collectEnd([child.stderr], MAX_OUTPUT);
   if (credentials !== undefined) giveCredentials(child.stdio[3] as Writable, credentials);
-  const end = () => killGroup(child.pid);
+  const ended = Promise.withResolvers<number | undefined>();
+  child.once("error", () => ended.resolve(undefined));
+  child.once("close", (exitCode) => ended.resolve(exitCode ?? undefined));
+  const end = () => {
+    killGroup(child.pid);
+    // What left git's process group may hold its output open for ever.
+    setTimeout(() => ended.resolve(undefined), HELD_OUTPUT_MS);
+  };
   signal.addEventListener("abort", end, { once: true });
-  const code = await new Promise<number | undefined>((resolve) => {
-    child.once("error", () => resolve(undefined));
-    child.once("close", (exitCode) => resolve(exitCode ?? undefined));
-  });
+  const code = await ended.promise;
   signal.removeEventListener("abort", end);
   if (code === 0) return stdout().trim();
   throw new GitError(signal.aborted ? reasonOf(signal) : (classify(stderr()) ?? failure), code);
