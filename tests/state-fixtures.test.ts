@@ -72,6 +72,8 @@ describe.each(["ad59303.tar.br"])("the state that %s holds", (name) => {
     );
 
   test("is opened, with its token, and closed to others", async () => {
+    const { token } = JSON.parse(readFileSync(join(unpack(name).state, "secrets.json"), "utf8"));
+    expect(JSON.parse(readFileSync(join(opened.state, "secrets.json"), "utf8")).token).toBe(token);
     expect((await valet.api.sessions()).map(({ id }) => id).sort()).toEqual([opened.running, opened.sleeping].sort());
     expect(statSync(opened.state).mode & 0o777).toBe(0o700);
     expect(existsSync(join(opened.state, "workerd.json"))).toBe(false);
