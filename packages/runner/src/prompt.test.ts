@@ -519,6 +519,19 @@ test("OpenCode dies in mid-turn: the turn says so, OpenCode comes back, the next
   expect(await runner.run(dispatch()).done).toMatchObject({ outcome: "ok" });
 });
 
+test("a failure is told though OpenCode hangs, and with what was seen of the answer", async () => {
+  const mayRead = Promise.withResolvers<void>();
+  const { opencode, runner, started } = setUp({ onPrompt: () => 500 });
+  opencode.mayRead = mayRead.promise;
+  const begunMs = performance.now();
+  expect(await runner.run(dispatch()).done).toMatchObject({ outcome: "error", errorType: "opencode_error" });
+  // Any other call may take fifteen seconds.
+  expect(performance.now() - begunMs).toBeLessThan(10_000);
+  const finalize = started.find(({ name }) => name === "valet.turn.finalize");
+  expect(attributesOf(finalize)["error.type"]).toBe("opencode_unhealthy");
+  mayRead.resolve();
+});
+
 test("OpenCode does not take the prompt", async () => {
   const { runner } = setUp({ onPrompt: () => 500 });
   expect(await runner.run(dispatch()).done).toMatchObject({ outcome: "error", errorType: "opencode_error" });

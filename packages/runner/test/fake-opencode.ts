@@ -57,6 +57,8 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
   starts = 0;
   /** What starts wait for. */
   mayStart: Promise<unknown> = Promise.resolve();
+  /** What reading the history waits for. */
+  mayRead: Promise<unknown> = Promise.resolve();
   readonly restartCauses: SpanContext[] = [];
   readonly #options: FakeOptions;
   readonly #server: Server<undefined>;
@@ -165,6 +167,7 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
       return Response.json(true);
     }
     if (action === "message") {
+      await this.mayRead;
       const own = [...this.#messages.values()].filter(({ info }) => info.sessionID === id);
       return Response.json(own.map(({ info, parts }) => ({ info, parts: [...parts.values()] })));
     }
