@@ -1,7 +1,7 @@
 /**
  * Watches the requests to providers from within OpenCode's process, where alone it is known what a provider has answered:
  * OpenCode tells of a status by the text beside it, and of what an answer used only after the tools have run that it asked
- * for. Nothing is held up, changed or kept; what is told are numbers and words of protocols.
+ * for. Nothing is changed or kept, and only a refusal is held up, until the runner knows of it; what is told are numbers and words of protocols.
  */
 import { randomUUID } from "node:crypto";
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
@@ -10,7 +10,7 @@ import type { RunnerAccess } from "./runner-access.ts";
 
 /** Marks a request as a call of the model. It is taken off before the request leaves. */
 const HEADER = "x-valet-call";
-const TIMEOUT_MS = 2_000;
+const TIMEOUT_MS = 1_000;
 const MAX_CALLS = 100;
 
 interface Prices {
@@ -30,9 +30,9 @@ interface HeadersInput {
 export function watchProviderCalls(access: RunnerAccess) {
   const calls = new Map<string, { readonly sessionId: string; readonly prices: Prices | undefined }>();
   const original = globalThis.fetch;
-  const tell = (call: ProviderCall) => {
+  const tell = async (call: ProviderCall) => {
     const { url, secret } = access;
-    void original(url, {
+    await original(url, {
       method: "POST",
       headers: { authorization: `Bearer ${secret}`, "content-type": "application/json" },
       body: JSON.stringify({ providerCall: call }),
@@ -64,15 +64,19 @@ export function watchProviderCalls(access: RunnerAccess) {
 
 type Known = Pick<ProviderCall, "callId" | "opencodeSessionId" | "startedMs">;
 
-function observe(
+async function observe(
   response: Response,
   known: Known,
   prices: Prices | undefined,
-  tell: (call: ProviderCall) => void,
-): Response {
+  tell: (call: ProviderCall) => Promise<void>,
+): Promise<Response> {
   const { status, statusText, headers, body } = response;
-  tell({ ...known, status });
-  if (!response.ok || body === null) return response;
+  const told = tell({ ...known, status });
+  if (!response.ok || body === null) {
+    // Before OpenCode says that it will try again: then it is known why.
+    await told;
+    return response;
+  }
   const stream = new ProviderStream();
   const watching = new TransformStream<Uint8Array, Uint8Array>({
     transform(bytes, controller) {
@@ -82,7 +86,7 @@ function observe(
     flush() {
       const { tokens, finish } = stream;
       const costUsd = tokens && costOf(tokens, prices);
-      tell({
+      void tell({
         ...{ ...known, status, endedMs: Date.now() },
         ...(finish !== undefined && { finish: finish.slice(0, 64) }),
         ...(tokens !== undefined && { tokens }),

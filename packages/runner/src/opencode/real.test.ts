@@ -411,6 +411,8 @@ test("OpenCode is killed in mid-turn: the turn ends, its tool's command too, and
   const long = dispatch("Something long.");
   const { done } = runner.run(long);
   await vi.waitFor(() => expect(processes("sleep 61.5")).not.toEqual([]), 20_000);
+  // What OpenCode has not told yet dies with it.
+  await vi.waitFor(() => expect(spans.at(-1)?.name).toBe("execute_tool bash"), 20_000);
   process.kill(pidOfOpenCode(), "SIGKILL");
   const died = await done;
   expect(died).toMatchObject({ outcome: "error", errorType: "opencode_died" });
