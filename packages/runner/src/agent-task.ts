@@ -179,8 +179,11 @@ export class AgentTask {
   toolContext({ opencodeSessionId, messageId, callId }: ToolCallRef): SpanContext | undefined {
     if (!this.#reducer?.has(opencodeSessionId)) return undefined;
     const { context, isRecording } = this.#frame.span;
-    const { attemptId } = this.#task;
-    return isRecording ? { ...context, spanId: toolSpanId(attemptId, opencodeSessionId, messageId, callId) } : context;
+    if (!isRecording) return context;
+    const spanId = toolSpanId(this.#task.attemptId, opencodeSessionId, messageId, callId);
+    // OpenCode says that a tool runs a few milliseconds after it has begun to; what it asks for must not begin before it.
+    this.#reducer.toolAsked(spanId, Math.floor(this.#frame.nowMs()));
+    return { ...context, spanId };
   }
 
   /** Cuts it short. Its promise settles once the agent has come to rest. The first reason counts. */

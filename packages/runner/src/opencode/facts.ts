@@ -77,6 +77,7 @@ const WITHIN_ONE_MS = 0.5;
 export class FactLog {
   readonly #open = new Map<string, { parentId: string | undefined; startMs: number; latestMs: number }>();
   readonly #begun = new Set<string>();
+  readonly #begunBy = new Map<string, number>();
   #facts: Fact[] = [];
 
   /** Takes what was gathered since the last time. */
@@ -90,6 +91,12 @@ export class FactLog {
     return this.#open.has(spanId);
   }
 
+  /** Notes that the span has begun by then, whatever is told of its start later: something below it has. */
+  hasBegunBy(spanId: string, atMs: number): void {
+    if (this.#begun.has(spanId)) return;
+    this.#begunBy.set(spanId, Math.min(atMs, this.#begunBy.get(spanId) ?? atMs));
+  }
+
   /** Begins a span, unless it was begun already. Its start is moved to its parent's where it would be before that. */
   begin<N extends AgentSpanName>(
     name: N,
@@ -101,7 +108,8 @@ export class FactLog {
     if (this.#begun.has(spanId)) return;
     this.#begun.add(spanId);
     const parent = parentId === undefined ? undefined : this.#open.get(parentId);
-    const start = Math.max(startMs, parent?.startMs ?? 0);
+    const start = Math.max(Math.min(startMs, this.#begunBy.get(spanId) ?? startMs), parent?.startMs ?? 0);
+    this.#begunBy.delete(spanId);
     this.#open.set(spanId, { parentId, startMs: start, latestMs: start });
     this.#facts.push({
       type: "begin",

@@ -96,6 +96,11 @@ export class TurnReducer {
     return this.#runs.has(sessionId);
   }
 
+  /** A tool call asks the runner for something: it runs, though OpenCode may not have told so yet. @param atMs epoch ms */
+  toolAsked(spanId: string, atMs: number): void {
+    this.#log.hasBegunBy(spanId, atMs);
+  }
+
   /** Whether an event is about this prompt's sessions. */
   concerns(event: AgentEvent): boolean {
     const session = sessionOf(event);
