@@ -38,6 +38,16 @@ const LOCK = { name: "valet", lockfileVersion: 3, packages: { "": { dependencies
 /** Of npm, with which OpenCode installs: by itself it tries for over a minute to reach a registry that is not there. */
 const INSTALL_PATIENCE = { npm_config_fetch_retries: "1", npm_config_fetch_retry_mintimeout: "1000" } as const;
 
+/**
+ * For OpenCode's own git, which runs beside the keys: what an agent left in its configuration (a program to be run, a named
+ * pipe) must neither run there nor hold it up. Shells do not have it.
+ */
+const GIT = {
+  ...{ GIT_CONFIG_GLOBAL: "/dev/null", GIT_CONFIG_NOSYSTEM: "1", GIT_CONFIG_COUNT: "2" },
+  ...{ GIT_CONFIG_KEY_0: "core.fsmonitor", GIT_CONFIG_VALUE_0: "false" },
+  ...{ GIT_CONFIG_KEY_1: "core.hooksPath", GIT_CONFIG_VALUE_1: "/dev/null" },
+} as const;
+
 export class ConfigFolder {
   readonly #path: string;
 
@@ -49,7 +59,7 @@ export class ConfigFolder {
   /** The variables of {@link environment}. */
   static readonly VARIABLES = [
     ...["OPENCODE_CONFIG_DIR", "OPENCODE_DISABLE_PROJECT_CONFIG", "OPENCODE_TEST_HOME", "XDG_CONFIG_HOME"],
-    ...["OPENCODE_AUTH_CONTENT", ...Object.keys(INSTALL_PATIENCE)],
+    ...["OPENCODE_AUTH_CONTENT", ...Object.keys(INSTALL_PATIENCE), ...Object.keys(GIT)],
   ];
 
   /**
@@ -65,6 +75,7 @@ export class ConfigFolder {
       // Logins that somebody left could bring configuration of their own.
       OPENCODE_AUTH_CONTENT: "{}",
       ...INSTALL_PATIENCE,
+      ...GIT,
     };
   }
 

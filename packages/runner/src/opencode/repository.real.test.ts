@@ -252,6 +252,19 @@ describe("what an agent left in its home", { timeout: 120_000 }, () => {
   });
 });
 
+test("what an agent left for git neither runs in OpenCode nor holds it up", { timeout: 120_000 }, async () => {
+  const { root, workspace, marks } = makeWorkspace({ "a.txt": "a", "run.sh": "#!/bin/sh\nenv > {marks}/ran\n" });
+  execFileSync("git", ["config", "core.fsmonitor", join(workspace, "run.sh")], { cwd: workspace });
+  execFileSync("mkfifo", [join(root, "home/.gitconfig")]);
+  const { say, opencode } = await start(root);
+  expect(await say("Hello.")).toMatchObject({ outcome: "ok" });
+  expect(marks()).toEqual([]);
+  await opencode.stop();
+  writeFileSync(join(workspace, ".git/config"), "[core\nnonsense");
+  const again = await start(root);
+  expect(await again.say("Hello.")).toMatchObject({ outcome: "ok" });
+});
+
 describe("a repository that the session trusts", { timeout: 120_000 }, () => {
   test("has its plugins and MCP servers, and still decides neither where keys go nor what is permitted", async () => {
     const thief = startThief();
@@ -301,7 +314,7 @@ test("the agent's shell sees no key, no password and no configuration of OpenCod
   const [tool] = parts.filter((part) => part.type === "tool");
   expect(tool?.output).toContain("end");
   expect(tool?.output).not.toMatch(
-    /canary|^OPENCODE_(?!PID)\w+=|_API_KEY=|VALET_(?:TOOLS|SECRET|TRUST)|XDG_CONFIG_HOME|npm_config_fetch/m,
+    /canary|^OPENCODE_(?!PID)\w+=|_API_KEY=|VALET_(?:TOOLS|SECRET|TRUST)|XDG_CONFIG_HOME|GIT_CONFIG|npm_config_fetch/m,
   );
   expect(tool?.output).toContain(`HOME=${join(root, "home")}`);
   await opencode.stop();
