@@ -1,7 +1,7 @@
 /** What goes on in the sandbox without the agent: processes that it, or a command, left behind and that end with the sandbox. */
-import { readdirSync, readFileSync } from "node:fs";
 import { STEP_VARIABLE } from "./command.ts";
 import { RUN_VARIABLE } from "./opencode/server.ts";
+import { listProcessIds, readEnvironment, readProcFile } from "./proc-files.ts";
 
 interface ProcessEntry {
   readonly pid: number;
@@ -30,35 +30,16 @@ export function countBackgroundProcesses(sandboxId: string | undefined): number 
 }
 
 function listProcesses(markers: readonly string[], sandboxId: string | undefined): ProcessEntry[] {
-  return list("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => readProcess(Number(name), markers, sandboxId) ?? []);
+  return listProcessIds().flatMap((pid) => readProcess(pid, markers, sandboxId) ?? []);
 }
 
 function readProcess(pid: number, markers: readonly string[], sandboxId: string | undefined): ProcessEntry | undefined {
-  const stat = read(`/proc/${pid}/stat`);
+  const stat = readProcFile(pid, "stat");
   // The second field is the command in parentheses and may hold anything, parentheses and spaces included.
   const [state = "", parentPid] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   if (state === "" || GONE_STATES.includes(state)) return undefined;
-  const environment = `\0${read(`/proc/${pid}/environ`)}`;
+  const environment = readEnvironment(pid);
   const isHere = sandboxId === undefined || environment.includes(`\0${SANDBOX_VARIABLE}=${sandboxId}\0`);
   const isOurs = isHere && markers.some((name) => environment.includes(`\0${name}=`));
   return { pid, parentPid: Number(parentPid), isOurs };
-}
-
-function list(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
-}
-
-function read(file: string): string {
-  try {
-    return readFileSync(file, "latin1");
-  } catch {
-    // Ended, or another user's.
-    return "";
-  }
 }

@@ -1,5 +1,5 @@
 /** What OpenCode's tools started and it did not end itself: when it was killed, say. */
-import { readdirSync, readFileSync } from "node:fs";
+import { listProcessIds, readEnvironment } from "../proc-files.ts";
 
 /**
  * Kills every process that was started with this variable in its environment, which all that OpenCode starts inherits. They
@@ -8,30 +8,12 @@ import { readdirSync, readFileSync } from "node:fs";
  */
 export function killLeftovers(variable: string, value: string): void {
   const marker = `\0${variable}=${value}\0`;
-  for (const name of list("/proc")) {
-    if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
-    if (!`\0${read(`/proc/${name}/environ`)}`.includes(marker)) continue;
+  for (const pid of listProcessIds()) {
+    if (pid === process.pid || !readEnvironment(pid).includes(marker)) continue;
     try {
-      process.kill(Number(name), "SIGKILL");
+      process.kill(pid, "SIGKILL");
     } catch {
       // It has just ended.
     }
-  }
-}
-
-function list(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
-}
-
-function read(file: string): string {
-  try {
-    return readFileSync(file, "latin1");
-  } catch {
-    // Ended, or another user's.
-    return "";
   }
 }

@@ -195,6 +195,12 @@ export class MessageStore {
     addColumn(sql, "attempts", "progress", "TEXT NOT NULL DEFAULT 'null'");
   }
 
+  /** When the newest message or workflow ended, epoch ms; `undefined` where there is none, or it has not ended. */
+  newestEndMs(): number | undefined {
+    const [row] = this.#sql.exec("SELECT endedMs FROM messages ORDER BY seq DESC LIMIT 1").toArray();
+    return (row?.endedMs as number | null | undefined) ?? undefined;
+  }
+
   nextSeq(): number {
     const [row] = this.#sql.exec("SELECT COALESCE(MAX(seq), 0) + 1 AS seq FROM messages").toArray();
     return row?.seq as number;

@@ -99,7 +99,9 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const timers: Timers = new Timers({
     ...{ storage, now, report },
     transact: (work) => transactions.run(work),
-    alsoDueMs: () => earliest(traces.dueAtMs(), exporter.dueAtMs(), exporter.problemDueAtMs()),
+    // Without a session nobody shows a problem, and an alarm for it would come again and again.
+    alsoDueMs: () =>
+      earliest(traces.dueAtMs(), exporter.dueAtMs(), state.maybe === undefined ? undefined : exporter.problemDueAtMs()),
   });
 
   // The session.
@@ -175,6 +177,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const listener: LifecycleListener = {
     isBusy: () => queue.inFlight().length > 0,
     hasWork: () => queue.waiting().length > 0,
+    lastWorkMs: () => queue.store.newestEndMs(),
     generationBegan: (isFresh) => {
       if (isFresh) conversation.forgetAgentSessions();
     },

@@ -35,7 +35,7 @@ export interface SessionFilter {
   readonly before?: { readonly createdAt: string; readonly id: string } | undefined;
   /** Only the children of this session. */
   readonly parentSessionId?: string | undefined;
-  /** Only those whose spans do not reach the backend. */
+  /** Only those whose spans do not reach the backend: a condition of its own in the query, so that their index serves it. */
   readonly hasExportProblem?: boolean | undefined;
 }
 
@@ -53,21 +53,14 @@ export async function listSessions(
     .prepare(
       `WITH page AS (
          SELECT created_at, id, view FROM sessions WHERE owner_id = ?1 AND (?2 IS NULL OR (created_at, id) < (?2, ?3))
-           AND (?5 IS NULL OR parent_session_id = ?5) AND (?6 = 0 OR export_problem IS NOT NULL)
+           AND (?5 IS NULL OR parent_session_id = ?5)${hasExportProblem ? " AND export_problem IS NOT NULL" : ""}
          ORDER BY created_at DESC, id DESC LIMIT ?4),
        sized AS (
          SELECT view, created_at, id, SUM(LENGTH(view)) OVER (
            ORDER BY created_at DESC, id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM page)
        SELECT view FROM sized WHERE COALESCE(before, 0) < ${MAX_LISTED_LENGTH} ORDER BY created_at DESC, id DESC`,
     )
-    .bind(
-      ownerId,
-      before?.createdAt ?? null,
-      before?.id ?? null,
-      limit,
-      parentSessionId ?? null,
-      Number(hasExportProblem),
-    )
+    .bind(ownerId, before?.createdAt ?? null, before?.id ?? null, limit, parentSessionId ?? null)
     .all<{ view: string }>();
   return results.map(({ view }) => withoutSecrets(JSON.parse(view) as SessionView));
 }

@@ -170,6 +170,20 @@ describe("hibernate", () => {
       },
     );
 
+    test("one that was used since then is put to sleep by the idle timeout, not by the retry", async () => {
+      const { session, runner } = await TestSession.running();
+      await session.broker.script({ snapshot: [full] });
+      valueIn(await session.stub.hibernate(CALLER));
+      await eventually(async () => expect((await session.view()).sleepProblem).toBeDefined());
+      const id = await session.send("still there?");
+      await runner.end((await runner.accept()).attemptId);
+      await eventually(async () => expect((await session.message(id)).outcome).toBe("ok"));
+      await session.elapse("sleep");
+      expect((await session.view()).status).toBe("running");
+      expect(await session.broker.calls("snapshot")).toHaveLength(1);
+      expect(await session.timers()).toContain("idle");
+    });
+
     test("a person's terminate ends the session, and what it could not sleep for", async () => {
       const { session, runner } = await TestSession.running();
       await session.broker.script({ snapshot: [full] });

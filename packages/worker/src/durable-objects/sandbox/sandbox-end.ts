@@ -78,9 +78,16 @@ export class SandboxEnd {
     if ((state.record.sleepProblem?.retryMs ?? 0) <= now()) this.hibernate("idle_timeout", undefined);
   }
 
-  /** Tries a hibernate again that failed. A session that is at work meanwhile is left to the idle timeout. */
+  /**
+   * Tries a hibernate again that failed. A session that has work, or had some since then, is in use: the idle timeout hibernates
+   * it, which runs from the end of that work.
+   */
   #sleepAgain(): void {
-    if (!this.#parts.listener.hasWork()) this.hibernate("retry", undefined);
+    const { state, listener } = this.#parts;
+    const { sleepProblem } = state.record;
+    if (sleepProblem === undefined || listener.hasWork()) return;
+    const failedMs = sleepProblem.retryMs - sleepRetryMs(sleepProblem.failures);
+    if ((listener.lastWorkMs() ?? 0) <= failedMs) this.hibernate("retry", undefined);
   }
 
   /** Begins the session's end, from whatever state. An operation under way gives way to it. */

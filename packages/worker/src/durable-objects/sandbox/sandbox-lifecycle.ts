@@ -30,6 +30,8 @@ import { SandboxStart, type StartCause } from "./sandbox-start.ts";
 export interface LifecycleListener {
   isBusy(): boolean;
   hasWork(): boolean;
+  /** When the newest message or workflow ended, epoch ms; `undefined` where there is none, or it has not ended. */
+  lastWorkMs(): number | undefined;
   /** @param isFresh whether the sandbox starts with nothing, rather than from a snapshot */
   generationBegan(isFresh: boolean): void;
   /** Its runner is not coming back. @param keptFiles whether the next generation has the files of this one */
