@@ -4,6 +4,7 @@ import { ApiClient } from "./api-client.ts";
 import { UserError } from "./errors.ts";
 import { writeLog } from "./output.ts";
 import { type Connection, DEFAULT_STATE_DIR, readConnection } from "./system/state.ts";
+import { visibleText } from "./visible-text.ts";
 
 export interface GlobalOptions {
   readonly json?: boolean;
@@ -48,14 +49,14 @@ export function connect(options: GlobalOptions): ApiClient {
 
 /** Writes a line to standard output: results, and nothing else, so that a script can read them. */
 export function print(line = ""): void {
-  process.stdout.write(`${line}\n`);
+  process.stdout.write(`${visibleText(line)}\n`);
 }
 
 export function printJson(value: unknown): void {
-  print(JSON.stringify(value));
+  process.stdout.write(`${JSON.stringify(value)}\n`);
 }
 
 /** Writes a line to standard error: what goes on, for whoever watches. */
 export function report(line: string): void {
-  writeLog(line);
+  writeLog(visibleText(line));
 }

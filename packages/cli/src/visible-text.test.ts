@@ -1,0 +1,37 @@
+import { spawnSync } from "node:child_process";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { visibleText } from "./visible-text.ts";
+
+test("a command cannot hide from the person who is asked to allow it", () => {
+  expect(visibleText("rm -rf ~ #\r\u001b[2Kls")).toBe("rm -rf ~ #␍␛[2Kls");
+  expect(visibleText("\u202eltxt.sh\u2069\u007f\u009b2J")).toBe("�ltxt.sh�␡�2J");
+});
+
+test("what orders nothing stays as it is", () => {
+  const harmless = "line\n\ttab é 漢 👩‍💻 ├─ █";
+  expect(visibleText(harmless)).toBe(harmless);
+  expect(visibleText("one\r\ntwo\r\n")).toBe("one\ntwo\n");
+});
+
+test("whatever the text, nothing of it orders a terminal, and once is enough", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), (text) => {
+      const visible = visibleText(text);
+      expect(visible).not.toMatch(/[^\P{Cc}\n\t]|\p{Bidi_C}/u);
+      expect(visibleText(visible)).toBe(visible);
+    }),
+  );
+});
+
+test("results and reports are printed so; JSON is exact", () => {
+  const script = `
+    const { print, printJson, report } = await import(${JSON.stringify(new URL("./context.ts", import.meta.url).href)});
+    print("a\\u001b[2J"); report("b\\u0007"); printJson({ c: "\\u202e\\u001b" });
+  `;
+  const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "--eval", script], {
+    encoding: "utf8",
+  });
+  expect(stdout).toBe(`a␛[2J\n${JSON.stringify({ c: "\u202e\u001b" })}\n`);
+  expect(stderr).toBe("b␇\n");
+});
