@@ -17,7 +17,11 @@ export interface GlobalOptions {
 export function addGlobalOptions(command: Command): Command {
   return command
     .option("--json", "print one JSON document, for scripts")
-    .option("--state <dir>", "the state directory of `valet up`", process.env.VALET_STATE ?? DEFAULT_STATE_DIR)
+    .option(
+      "--state <dir>",
+      "the state directory of `valet up` (VALET_STATE)",
+      process.env.VALET_STATE ?? DEFAULT_STATE_DIR,
+    )
     .option("--url <url>", "a Valet elsewhere (VALET_URL)")
     .option("--token <token>", "its bearer token (VALET_TOKEN)");
 }

@@ -1,13 +1,15 @@
 /** One thing asked of the agent: one model after the other until one has answered, then the answer is read. */
 
 import { endWith } from "@valet/shared/outcome";
-import type {
-  Attachment,
-  FromRunnerOf,
-  MessagePart,
-  ToRunnerOf,
-  TurnBounds,
-  TurnSummary,
+import {
+  type Attachment,
+  type FromRunnerOf,
+  type MessagePart,
+  OWN_PROVIDER,
+  type ToRunnerOf,
+  type TurnBounds,
+  type TurnSummary,
+  withProvider,
 } from "@valet/shared/protocol/runner-link";
 import {
   type EndedBy,
@@ -24,7 +26,6 @@ import { AgentPrompt, mayFailOver, type PromptLimits } from "./opencode/agent-pr
 import { AnswerParts, partsOfHistory } from "./opencode/answer-parts.ts";
 import { askedFrame } from "./opencode/asked-frame.ts";
 import type { OpenCodeClient, PromptPart } from "./opencode/client.ts";
-import { OWN_PROVIDER } from "./opencode/config.ts";
 import { SpanEmitter } from "./opencode/emit.ts";
 import type { AgentEvent } from "./opencode/events.ts";
 import type { Ending } from "./opencode/facts.ts";
@@ -282,8 +283,8 @@ export class AgentTask {
     isFirst: boolean,
   ) {
     const { agent, tracer, captureContent, limits, messageIds, turnBounds } = this.#options;
-    // A name without a provider can only be the endpoint's own; OpenCode says if it is not.
-    const model = splitModel(ref) ?? { providerID: OWN_PROVIDER, modelID: ref };
+    // What is no model's name even so, OpenCode refuses.
+    const model = splitModel(withProvider(ref)) ?? { providerID: OWN_PROVIDER, modelID: ref };
     const messageID = newMessageId(this.#frame.nowMs());
     messageIds.add(messageID);
     const reducer = new TurnReducer({

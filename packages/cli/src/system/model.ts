@@ -5,7 +5,7 @@ import {
   type ShippedScenario,
   startScriptedModel,
 } from "@valet/scripted-model";
-import { PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
+import { OWN_PROVIDER, PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
 import { UserError } from "../errors.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -61,7 +61,7 @@ export async function setUpModel(env: Environment, scenario: ShippedScenario): P
 
 /** Our own provider's id stands before the models of `VALET_MODEL_BASE_URL`. */
 function withProvider(model: string): string {
-  return model.startsWith("valet/") ? model : `valet/${model}`;
+  return model.startsWith(`${OWN_PROVIDER}/`) ? model : `${OWN_PROVIDER}/${model}`;
 }
 
 function pick(env: Environment, names: readonly string[]): Record<string, string> {

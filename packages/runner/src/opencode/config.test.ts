@@ -4,7 +4,11 @@ import { openCodeConfig, openCodeEnvironment } from "./config.ts";
 
 const access: ModelAccess = {
   model: "valet/org/model:7b",
-  openAiCompatible: { baseUrl: "http://127.0.0.1:9/v1", apiKey: "secret-key", models: ["valet/other", "openai/gpt"] },
+  openAiCompatible: {
+    baseUrl: "http://127.0.0.1:9/v1",
+    apiKey: "secret-key",
+    models: ["valet/other", "openai/gpt", "alone"],
+  },
   providerKeys: { OPENAI_API_KEY: "secret-openai" },
 };
 
@@ -15,7 +19,7 @@ test("the endpoint's models are named, its key is not", () => {
     permission: { "*": "allow" },
     provider: { valet: { options: { baseURL: "http://127.0.0.1:9/v1", apiKey: "{env:VALET_MODEL_API_KEY}" } } },
   });
-  expect(Object.keys(config.provider?.valet.models ?? {})).toEqual(["org/model:7b", "other"]);
+  expect(Object.keys(config.provider?.valet.models ?? {})).toEqual(["org/model:7b", "other", "alone"]);
   expect(JSON.stringify(config)).not.toContain("secret");
 });
 

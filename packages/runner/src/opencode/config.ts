@@ -5,12 +5,16 @@ import {
   TOOLS_URL_VARIABLE,
   TRUST_VARIABLE,
 } from "@valet/shared/protocol/child-sessions";
-import { type ModelAccess, type ModelPrices, PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
+import {
+  type ModelAccess,
+  type ModelPrices,
+  OWN_PROVIDER,
+  PROVIDER_KEYS,
+  withProvider,
+} from "@valet/shared/protocol/runner-link";
 import { ConfigFolder } from "./config-folder.ts";
 import { splitModel } from "./usage.ts";
 
-/** The provider id of the OpenAI-compatible endpoint of {@link ModelAccess}. */
-export const OWN_PROVIDER = "valet";
 /** Holds that endpoint's key; the configuration, which others may read back from OpenCode, refers to it by name. */
 const OWN_KEY_VARIABLE = "VALET_MODEL_API_KEY";
 
@@ -38,7 +42,7 @@ export function openCodeConfig(
 ) {
   const own = access.openAiCompatible;
   return {
-    model: access.model,
+    model: withProvider(access.model),
     share: "disabled",
     autoupdate: false,
     permission: { "*": "allow", ...permission },
@@ -51,7 +55,7 @@ export function openCodeConfig(
 
 function ownProvider(model: string, own: NonNullable<ModelAccess["openAiCompatible"]>) {
   const ids = [model, ...(own.models ?? [])].flatMap((ref) => {
-    const { providerID, modelID } = splitModel(ref) ?? {};
+    const { providerID, modelID } = splitModel(withProvider(ref)) ?? {};
     return providerID === OWN_PROVIDER && modelID !== undefined ? [modelID] : [];
   });
   return {

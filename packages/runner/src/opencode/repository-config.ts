@@ -9,6 +9,7 @@
 import { lstatSync, readdirSync, readFileSync, realpathSync } from "node:fs";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { pathToFileURL } from "node:url";
+import { OWN_PROVIDER, type PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
 
 type Json = Record<string, unknown>;
 
@@ -62,10 +63,20 @@ const PINNED = [
   "enabled_providers",
 ];
 const PINNED_OF_AGENTS = ["permission", "tools"];
+/** Which of OpenCode's providers reads each of our keys. */
+const PROVIDERS: Readonly<Record<(typeof PROVIDER_KEYS)[number], string>> = {
+  ANTHROPIC_API_KEY: "anthropic",
+  OPENAI_API_KEY: "openai",
+  GEMINI_API_KEY: "google",
+  GOOGLE_GENERATIVE_AI_API_KEY: "google",
+  GROQ_API_KEY: "groq",
+  MISTRAL_API_KEY: "mistral",
+  OPENROUTER_API_KEY: "openrouter",
+  XAI_API_KEY: "xai",
+  DEEPSEEK_API_KEY: "deepseek",
+};
 /** The providers that we have keys for. */
-const OUR_PROVIDERS = new Set([
-  ...["valet", "anthropic", "openai", "google", "groq", "mistral", "openrouter", "xai", "deepseek"],
-]);
+const OUR_PROVIDERS: ReadonlySet<string> = new Set([OWN_PROVIDER, ...Object.values(PROVIDERS)]);
 
 export interface ReadOptions {
   readonly workspace: string;

@@ -23,7 +23,7 @@ const millis = z.number().nonnegative();
 /** W3C Trace Context; absent from an older peer, and then the work begins a trace of its own. */
 const traceContext = { traceparent: z.string().max(256).optional(), tracestate: z.string().max(1024).optional() };
 
-/** A model as `provider/model`. */
+/** A model as `provider/model`, or as its name alone ({@link withProvider}). */
 export const ModelRef = z.string().min(1).max(200);
 
 export const Attachment = z.object({
@@ -88,6 +88,14 @@ export const WorkflowDispatch = z.object({
 });
 export type WorkflowDispatch = z.infer<typeof WorkflowDispatch>;
 
+/** The id of the provider behind the deployment's own, OpenAI-compatible endpoint. */
+export const OWN_PROVIDER = "valet";
+
+/** Returns a model as `provider/model`: a name without a provider can only be one of the deployment's own endpoint. */
+export function withProvider(model: string): string {
+  return model.includes("/") ? model : `${OWN_PROVIDER}/${model}`;
+}
+
 /** Keys of providers that OpenCode knows, by the variable it reads. */
 export const PROVIDER_KEYS = [
   "ANTHROPIC_API_KEY",
@@ -131,7 +139,7 @@ export const DEFAULT_TURN_BOUNDS: TurnBounds = {
 export const ModelAccess = z.object({
   /** The model to use when neither message nor session asks for one, as `provider/model`. */
   model: ModelRef,
-  /** An OpenAI-compatible endpoint; its provider id is `valet`. */
+  /** An OpenAI-compatible endpoint; its provider is {@link OWN_PROVIDER}. */
   openAiCompatible: z
     .object({
       baseUrl: z.url(),

@@ -8,6 +8,7 @@ test.each([
   ["none", {}],
   ["the session's own", { model: "valet/big", models: ["valet/small"] }],
   ["the deployment's", { model: "valet/default" }],
+  ["the session's own by its name alone", { model: "big", models: ["small"] }],
   ["another provider's, which the agent knows by itself", { model: "openai/gpt", models: ["mistral/x"] }],
 ])("a message may ask for %s", (_what, message) => {
   expect(refuseModels(message, session, "valet/default")).toBeUndefined();
@@ -15,6 +16,7 @@ test.each([
 
 test.each([
   ["model", { model: "valet/other" }],
+  ["model", { model: "other" }],
   ["models", { models: ["valet/big", "valet/other"] }],
 ])(
   "one that the endpoint may have and the session was not made with is refused, by its field: %s",
@@ -25,6 +27,13 @@ test.each([
     );
   },
 );
+
+test("the agent is told of every model of the endpoint that the session was made with, by its name alone, too", async () => {
+  const session = new TestSession();
+  await session.create({ model: "big", models: ["valet/small", "anthropic/claude"] });
+  const config = await (await (await session.connect()).hello()).next("config");
+  expect(config.modelAccess.openAiCompatible?.models).toEqual(["valet/big", "valet/small"]);
+});
 
 describe("a message for a model that the session does not know", () => {
   test("is refused and leaves no trace; with the id of one that was taken it is that one", async () => {

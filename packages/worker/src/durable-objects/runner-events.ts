@@ -1,5 +1,11 @@
 /** What the runner says, told to whom it concerns: attempts to the dispatcher, the sandbox's life to the lifecycle, spans to the store. */
-import type { FromRunnerOf, ModelAccess, TurnBounds } from "@valet/shared/protocol/runner-link";
+import {
+  type FromRunnerOf,
+  type ModelAccess,
+  OWN_PROVIDER,
+  type TurnBounds,
+  withProvider,
+} from "@valet/shared/protocol/runner-link";
 import { contextHeaders } from "@valet/shared/tracing";
 import type { BackgroundCheck } from "./background-check.ts";
 import type { Changes } from "./changes.ts";
@@ -193,7 +199,7 @@ function traceIdsIn(...texts: string[]): Set<string> {
 function withModels(access: ModelAccess, asked: readonly string[]): ModelAccess {
   const { openAiCompatible } = access;
   if (openAiCompatible === undefined) return access;
-  const models = asked.filter((model) => model.startsWith("valet/"));
+  const models = asked.map(withProvider).filter((model) => model.startsWith(`${OWN_PROVIDER}/`));
   return { ...access, openAiCompatible: { ...openAiCompatible, models } };
 }
 
