@@ -120,7 +120,7 @@ export class TurnRecords {
       .toArray();
     return rows.map((row) => ({
       seq: row.seq as number,
-      record: { ...ADDED_LATER, ...(JSON.parse(row.record as string) as TurnRecord) },
+      record: upToDate(JSON.parse(row.record as string) as TurnRecord),
     }));
   }
 
@@ -149,7 +149,13 @@ export class TurnRecords {
   }
 }
 
-function reasonColumns(outcome: Outcome, reason: ErrorType | undefined) {
+/** A record as this version writes it: earlier ones lack columns, and have the reason for every outcome in `error_type`. */
+function upToDate(record: TurnRecord): TurnRecord {
+  const { outcome, error_type, outcome_reason = null } = record;
+  return { ...ADDED_LATER, ...record, ...(outcome_reason === null && reasonColumns(outcome, error_type)) };
+}
+
+function reasonColumns(outcome: Outcome, reason: ErrorType | null | undefined) {
   const { errorType, outcomeReason } = whyOf(outcome, reason);
   return { error_type: errorType ?? null, outcome_reason: outcomeReason ?? null };
 }
