@@ -1,4 +1,5 @@
 /** Addresses of git repositories: which are taken, and how one is shown. Pure. */
+import { TOKEN_PREFIX } from "../tracing/redact.ts";
 
 const NO_URL = "must be an https or ssh URL of a git repository";
 const SSH_PASSWORD = "an ssh URL takes no password, and its user is letters, digits, `.`, `_`, `+` or `-`: use a key";
@@ -36,9 +37,7 @@ export function repoUrlProblem(text: string): string | undefined {
 const REDACTED = "REDACTED";
 /** A segment that names what comes next in it, or what the next segment is. */
 const NAMED = /^(?:.*[;,&])?[\w.-]*(?:token|secret|passw(?:or)?d|api[-_]?key|access[-_]?key|private[-_]?key|oauth2?)$/i;
-/** Prefixes that hosts give their tokens. */
-const PREFIXED =
-  /^(?:gh[a-z]_|github_pat_|gl(?:pat|dt|rt|cbt|ptt|ft|soat|imt|agent|ffct|oas)-|xox[a-z]-|at(?:bb|att|ctt)|sk-|npm_|pypi-|hf_|dckr_pat_|eyj)/i;
+const PREFIXED = new RegExp(`^${TOKEN_PREFIX}`, "i");
 /** As short as tokens get. */
 const MIN_RANDOM = 20;
 

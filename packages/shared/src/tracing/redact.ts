@@ -17,9 +17,13 @@ const QUERY_AND_FRAGMENT = /[?#].*/s;
  */
 const PATH_SECRET =
   /(\/(?:services|workflows|triggers)\/T\w*\/\w+\/(?:\d+\/)?|\/webhooks\/\d+\/|\/bot\d+(?::|%3[Aa]))(?:(?!:\/\/)[^/])+/g;
-/** Tokens by the prefixes that hosts give them (GitHub, GitLab, Slack, Atlassian, npm, PyPI, Hugging Face, Docker), and JWTs. */
-const PATH_TOKEN =
-  /(\/|%2[Ff])(?:gh[a-z]_|github_pat_|gl(?:pat|dt|rt|cbt|ptt|ft|soat|imt|agent|ffct|oas)-|xox[a-z]-|AT(?:BB|ATT|CTT)|sk-|npm_|pypi-|hf_|dckr_pat_|eyJ)[\w.=-]{16,}/g;
+/**
+ * The prefixes that hosts give their tokens (GitHub, GitLab, Slack, Atlassian, npm, PyPI, Hugging Face, Docker), and that of JWTs:
+ * the source of a regular expression.
+ */
+export const TOKEN_PREFIX =
+  "(?:gh[a-z]_|github_pat_|gl(?:pat|dt|rt|cbt|ptt|ft|soat|imt|agent|ffct|oas)-|xox[a-z]-|AT(?:BB|ATT|CTT)|sk-|npm_|pypi-|hf_|dckr_pat_|eyJ)";
+const PATH_TOKEN = new RegExp(`(\\/|%2[Ff])${TOKEN_PREFIX}[\\w.=-]{16,}`, "g");
 /** A parameter of a path that says itself what it is: `/repo;token=…`. */
 const PATH_PARAMETER =
   /((?:[;,&/]|%3[Bb])(?:[\w-]*[_-])?(?:token|secret|passw(?:or)?d|api[-_]?key|access[-_]?key)(?:=|%3[Dd]))[^/;,&]+/gi;
