@@ -38,10 +38,18 @@ export async function boot(session: TestSession): Promise<FakeRunner> {
   return runner;
 }
 
-export async function loseRunner(session: TestSession, runner: FakeRunner): Promise<void> {
+/** What the broker says of a sandbox that it does not know. */
+export const GONE = { problem: { status: 404, code: "not_found" } } as const;
+
+/** The sandbox is gone, and its runner with it. */
+export async function loseSandbox(session: TestSession, runner: FakeRunner): Promise<void> {
+  const { generation } = await session.view();
+  await session.broker.script({ get: [GONE] });
   runner.close();
-  await eventually(async () => expect(await session.timers()).toContain("grace"));
-  await session.elapse("grace");
+  await eventually(async () => {
+    const view = await session.view();
+    expect(view.status !== "running" || view.generation > generation).toBe(true);
+  });
 }
 
 /** Every operation that has begun has ended with an outcome, but those named; nothing has a parent that is not there, or ended before it. */

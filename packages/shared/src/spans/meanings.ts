@@ -55,6 +55,7 @@ export const HIBERNATE_REASON_MEANINGS: Record<values.HibernateReason, string> =
   requested: "somebody asked",
   capacity: "it had nothing to do, longer than others, and another session waited for a sandbox",
   sandbox_stopped: "its sandbox had stopped, with its host or by itself; its files were kept",
+  runner_lost: "its runner was lost; what was in its sandbox was kept",
   retry: "one that could take no snapshot is tried again",
 };
 

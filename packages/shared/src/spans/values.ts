@@ -46,7 +46,14 @@ export const RESTORE_REASONS = ["message_waiting", "requested", "recovery"] as c
 export type RestoreReason = (typeof RESTORE_REASONS)[number];
 
 /** Why a session was hibernated: `valet.hibernate.reason`. */
-export const HIBERNATE_REASONS = ["idle_timeout", "requested", "capacity", "sandbox_stopped", "retry"] as const;
+export const HIBERNATE_REASONS = [
+  "idle_timeout",
+  "requested",
+  "capacity",
+  "sandbox_stopped",
+  "runner_lost",
+  "retry",
+] as const;
 export type HibernateReason = (typeof HIBERNATE_REASONS)[number];
 
 /** Why a session was terminated: `valet.terminate.reason`. */

@@ -11,6 +11,7 @@ import { encodeTraces, type ReadableSpan, serialiseSpan, Tracer } from "@valet/s
 import { describe, expect, test, vi } from "vitest";
 import { eventually } from "../../test/eventually.ts";
 import { FakeRunner } from "../../test/fake-runner.ts";
+import { loseSandbox } from "../../test/sandbox.ts";
 import { CALLER, TestSession, valueIn } from "../../test/session.ts";
 
 /** An ended span of the session, as the runner encodes it. */
@@ -74,9 +75,7 @@ describe("who may connect", () => {
   test("not the runner of a generation that is over", async () => {
     const { session, runner } = await TestSession.running();
     const old = await session.credentials();
-    runner.close();
-    await eventually(async () => expect(await session.timers()).toContain("grace"));
-    await session.elapse("grace");
+    await loseSandbox(session, runner);
     await eventually(async () => expect((await session.view()).generation).toBe(2));
     expect(await refusalOf(await FakeRunner.open(session.stub, old))).toBe("stale_generation");
     expect(await refusalOf(await FakeRunner.open(session.stub, { ...old, generation: 2 }))).toBe("token_refused");
@@ -356,11 +355,18 @@ describe("a link that breaks", () => {
     runner.close();
     await eventually(async () => expect(await session.timers()).toContain("grace"));
     await session.elapse("grace");
-    expect(await session.onlySpan("valet.turn")).toMatchObject({
-      isOpen: false,
-      attributes: { "valet.outcome": "lost", "error.type": "runner_lost" },
-    });
-    expect((await session.view()).status).toBe("starting");
+    await eventually(async () =>
+      expect(await session.onlySpan("valet.turn")).toMatchObject({
+        isOpen: false,
+        attributes: { "valet.outcome": "lost", "error.type": "runner_lost" },
+      }),
+    );
+    // What the lost runner's sandbox holds is kept: the message is tried again in the same files.
+    await session.reaches("restoring");
+    const [sleep] = await session.spans("valet.sandbox.hibernate");
+    expect(sleep?.attributes).toMatchObject({ "valet.outcome": "ok", "valet.hibernate.reason": "runner_lost" });
+    const [restore] = await session.spans("valet.sandbox.restore");
+    expect(restore?.attributes["valet.snapshot.id"]).toBe(sleep?.attributes["valet.snapshot.id"]);
   });
 
   test("without a close is found by its silence", async () => {

@@ -2,7 +2,7 @@ import { type OpenSpan, type ReadableSpan, SpanKind, serialiseSpan, Tracer } fro
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { eventually } from "../../test/eventually.ts";
-import { outcomeOf } from "../../test/sandbox.ts";
+import { GONE, outcomeOf } from "../../test/sandbox.ts";
 import { TestSession, valueIn } from "../../test/session.ts";
 import type { SessionState } from "./session-state.ts";
 import { SignsOfLife } from "./signs-of-life.ts";
@@ -34,9 +34,9 @@ describe("a hard stop", () => {
       await session.elapse("sign");
       // The object dies with its sockets, and lives again much later.
       vi.setSystemTime(heardMs + 43_000);
+      await session.broker.script({ get: [GONE] });
       await session.evict("close");
-      await session.view();
-      await session.elapse("grace");
+      await eventually(async () => expect((await session.onlySpan("valet.turn")).isOpen).toBe(false));
     } finally {
       vi.useRealTimers();
     }

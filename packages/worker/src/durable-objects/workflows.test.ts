@@ -9,6 +9,7 @@ import { SpanKind, serialiseSpan, Tracer } from "@valet/shared/tracing";
 import { describe, expect, test } from "vitest";
 import { eventually } from "../../test/eventually.ts";
 import { NO_WORK } from "../../test/fake-runner.ts";
+import { GONE, loseSandbox } from "../../test/sandbox.ts";
 import { CALLER, type SeenSpan, TestSession, valueIn } from "../../test/session.ts";
 
 const CALLER_TRACE = "a".repeat(32);
@@ -397,9 +398,7 @@ describe("a workflow whose runner is lost", () => {
     const { session, runner, id, attemptId } = await working({ steps: [COMMAND, PROMPT] });
     runner.step(attemptId, { ...OK, index: 0 });
     await eventually(async () => expect((await session.workflow(id)).steps[0]?.status).toBe("done"));
-    runner.close();
-    await eventually(async () => expect((await session.view()).agent).toBe("disconnected"));
-    await session.elapse("grace");
+    await loseSandbox(session, runner);
     await session.workflowIs(id, { status: "done", outcome: "error", errorType: "runner_lost", attempts: 1 });
   });
 
@@ -407,9 +406,7 @@ describe("a workflow whose runner is lost", () => {
     const { session, runner, id, attemptId } = await working();
     runner.step(attemptId, { index: 0, status: "running" });
     await eventually(async () => expect((await session.workflow(id)).steps[0]?.status).toBe("running"));
-    runner.close();
-    await eventually(async () => expect((await session.view()).agent).toBe("disconnected"));
-    await session.elapse("grace");
+    await loseSandbox(session, runner);
     const next = await (await session.connect()).ready();
     expect(await next.acceptWorkflow()).toMatchObject({ executionId: id, attempt: 2, firstStep: 0 });
   });
@@ -426,6 +423,7 @@ describe("a workflow whose runner is lost", () => {
       object.webSocketMessage(socket as WebSocket, JSON.stringify({ ...lost, summary: NO_WORK }));
     });
     await session.workflowIs(id, { status: "queued", queueReason: "runner_disconnected" });
+    await session.broker.script({ get: [GONE] });
     await session.elapse("grace");
     await session.workflowIs(id, { status: "done", outcome: "error", errorType: "runner_lost" });
   });

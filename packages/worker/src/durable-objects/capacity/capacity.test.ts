@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { begin, capacityStub, crashCapacity, end, entries, expireLeases, stops } from "../../../test/capacity.ts";
 import { eventually } from "../../../test/eventually.ts";
 import type { FakeRunner } from "../../../test/fake-runner.ts";
-import { boot, linksOf, loseRunner, outcomeOf } from "../../../test/sandbox.ts";
+import { boot, linksOf, loseSandbox, outcomeOf } from "../../../test/sandbox.ts";
 import { TestSession, valueIn } from "../../../test/session.ts";
 
 const AWAKE = 3;
@@ -207,7 +207,7 @@ describe("a slot is given back", () => {
   test("never by one that recovers: it keeps its slot and starts before those who wait for one", async () => {
     const [{ session, runner }] = await fill();
     const waiting = await next();
-    await loseRunner(session, runner);
+    await loseSandbox(session, runner);
     await eventually(async () => expect((await session.view()).generation).toBe(2));
     await boot(session);
     await waitsAt(waiting, 1);

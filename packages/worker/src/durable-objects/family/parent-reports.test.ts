@@ -4,7 +4,7 @@ import { describe, expect, test, vi } from "vitest";
 import { eventually } from "../../../test/eventually.ts";
 import { NO_WORK } from "../../../test/fake-runner.ts";
 import { ask, sessionIn, spawned, systemMessage, working } from "../../../test/family.ts";
-import { boot, expectSound, hibernate, linksOf, loseRunner, outcomeOf, tailOf } from "../../../test/sandbox.ts";
+import { boot, expectSound, hibernate, linksOf, loseSandbox, outcomeOf, tailOf } from "../../../test/sandbox.ts";
 import { CALLER, TestSession, valueIn } from "../../../test/session.ts";
 import { SessionAgent } from "../session-agent.ts";
 
@@ -158,7 +158,7 @@ describe("a child fails or ends:", () => {
   test("the loss of its runner is no failure as long as its message is tried again", async () => {
     const { child } = await spawned();
     const { runner: childRunner } = await working(child);
-    await loseRunner(child, childRunner);
+    await loseSandbox(child, childRunner);
     const again = await boot(child);
     expect(await child.spans("valet.child_session.report")).toEqual([]);
     await again.end((await again.accept()).attemptId);

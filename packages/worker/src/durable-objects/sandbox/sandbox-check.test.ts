@@ -2,13 +2,44 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, test } from "vitest";
 import { eventually } from "../../../test/eventually.ts";
-import { boot, expectSound, linksOf, outcomeOf } from "../../../test/sandbox.ts";
+import { boot, expectSound, GONE, linksOf, outcomeOf } from "../../../test/sandbox.ts";
 import { TestSession } from "../../../test/session.ts";
 
 const LOST = { sandbox: { state: "stopped", stopReason: "broker_lost" } } as const;
 const STOPPED = { sandbox: { state: "stopped", stopReason: "broker_stopped" } } as const;
 const FAILED = { sandbox: { state: "stopped", stopReason: "entrypoint_failed" } } as const;
-const GONE = { problem: { status: 404, code: "not_found" } } as const;
+
+describe("a runner that is lost while its sandbox runs", () => {
+  test("leaves its files: the session sleeps with them, and a message wakes it in them", async () => {
+    const { session, runner } = await TestSession.running();
+    runner.close();
+    await eventually(async () => expect(await session.timers()).toContain("grace"));
+    await session.elapse("grace");
+    await session.reaches("hibernated");
+    const [sleep] = await session.spans("valet.sandbox.hibernate");
+    expect(outcomeOf(sleep)).toEqual(["ok", undefined]);
+    expect(sleep?.attributes["valet.hibernate.reason"]).toBe("runner_lost");
+    const id = await session.send("work");
+    await session.reaches("restoring");
+    const next = await boot(session);
+    await next.end((await next.accept()).attemptId);
+    await session.messageIs(id, { outcome: "ok", attempts: 1 });
+    await expectSound(session);
+  });
+
+  test("is not given up because the broker cannot say what became of it: it is asked again", async () => {
+    const { session, runner } = await TestSession.running();
+    const failed = { problem: { status: 500, code: "internal" } } as const;
+    await session.broker.script({ get: [failed, failed] });
+    runner.close();
+    await eventually(async () => expect(await session.timers()).toContain("grace"));
+    await session.elapse("grace");
+    await eventually(async () => expect(await session.timers()).toContain("check"));
+    expect((await session.view()).status).toBe("running");
+    await session.elapse("check");
+    await session.reaches("hibernated");
+  });
+});
 
 describe("after a restart of the host", () => {
   test.each([

@@ -4,22 +4,23 @@
  *
  * | the broker says | the session runs | it starts |
  * | --- | --- | --- |
- * | running | the grace period decides | it is asked again; at last the runner's deadline decides |
+ * | running | the grace period decides: after it, put to sleep with its files, to be woken if it is needed | it is asked again; at last the runner's deadline decides |
  * | stopped | put to sleep with its files; a message wakes it | started anew, if the broker's end was the reason; else the start has failed, for the broker's reason |
  * | gone | replaced at once, as after the grace period | the start has failed |
- * | nothing | it is asked again | it is asked again |
+ * | nothing, or an error | it is asked again | it is asked again |
  *
  * What the host's restart ended is no failure of the session: no attempt to recover is used up.
  */
 import type { SandboxAnswer } from "@valet/shared/protocol/sandbox-broker";
 import type { BrokerResult } from "../../sandbox-broker/client.ts";
-import { isUnheard } from "./broker-calls.ts";
 import type { LifecycleParts } from "./sandbox-lifecycle.ts";
 
 /** What the check may lead to. Called within a transaction. */
 export interface SandboxFate {
   /** It has stopped, with its files, and will not run again. */
   onStopped(): void;
+  /** It is there, with its files, and its runner is lost. */
+  onRunnerLost(): void;
   /** It stopped before its runner was ready, since the broker had ended. */
   onStartCut(): void;
   /** Its runner ended, or died too often, before it was ready. @param logLine what it wrote last */
@@ -87,6 +88,7 @@ export class SandboxCheck {
       const { state: found, stopReason, lastLogLine } = result.value.sandbox;
       if (found !== "stopped") {
         if (isStarting) timers.set("check", now() + START_CHECK_MS);
+        else if (timers.dueMs("grace") === undefined) this.#fate.onRunnerLost();
       } else if (!isStarting) this.#fate.onStopped();
       else if (stopReason === "entrypoint_ended" || stopReason === "entrypoint_failed") {
         this.#fate.onStartEnded(stopReason, lastLogLine?.slice(0, MAX_LOG_LINE));
@@ -94,7 +96,7 @@ export class SandboxCheck {
     } else if (result.failure === "not_found") {
       if (isStarting) this.#fate.onGoneWhileStarting();
       else this.#fate.onGone();
-    } else if (isUnheard(result.failure)) {
+    } else {
       timers.set("check", now() + intervals.retryMs);
     }
   }

@@ -48,8 +48,11 @@ export class SandboxEnd {
     return ok(undefined);
   }
 
-  /** The sandbox has stopped by itself and its files are there: the session sleeps, with them, until it is needed. */
-  keep(): void {
+  /**
+   * The sandbox has stopped by itself, or its runner is lost, and its files are there: the session sleeps, with them, until it is
+   * needed.
+   */
+  keep(reason: "sandbox_stopped" | "runner_lost"): void {
     const { state, operations, listener, link } = this.#parts;
     const { sandbox, startContext } = state.record;
     if (!state.allows("hibernate")) return;
@@ -60,7 +63,7 @@ export class SandboxEnd {
         kind: "hibernate",
         step: "snapshotting",
         attributes: {
-          "valet.hibernate.reason": "sandbox_stopped",
+          "valet.hibernate.reason": reason,
           "valet.sandbox.id": sandbox?.id,
           "valet.sandbox.driver": sandbox?.driver,
         },

@@ -95,7 +95,8 @@ export class SandboxLifecycle {
     this.#start = new SandboxStart(parts);
     this.#end = new SandboxEnd(parts);
     this.#check = new SandboxCheck(parts, {
-      onStopped: () => this.#end.keep(),
+      onStopped: () => this.#end.keep("sandbox_stopped"),
+      onRunnerLost: () => this.#end.keep("runner_lost"),
       onStartCut: () => this.#start.startAnew(),
       onStartEnded: (stopReason, logLine) => this.#start.fail(stopReason, logLine),
       onGone: () => this.#start.lost(),
@@ -161,7 +162,9 @@ export class SandboxLifecycle {
   }
 
   onStage(stage: FromRunnerOf<"stage">): void {
-    this.#start.onStage(stage);
+    // A runner that took another's place did not get ready: what is in its sandbox is kept.
+    if (stage.stage === "failed" && this.#options.state.record.state === "running") this.#end.keep("runner_lost");
+    else this.#start.onStage(stage);
   }
 
   /** The runner has ended, as it was told to. */
@@ -178,8 +181,11 @@ export class SandboxLifecycle {
     }
   }
 
+  /** The runner is lost. Its sandbox may be there all the same, with work that no snapshot holds: the broker is asked. */
   onLinkGone(): void {
-    this.#start.lost();
+    const { state, sandbox } = this.#options.state.record;
+    if (state === "running" && sandbox !== undefined) this.#check.begin();
+    else this.#start.lost();
   }
 
   #noteLink(event: "valet.runner.disconnected" | "valet.runner.reconnected"): void {

@@ -5,7 +5,7 @@
  */
 import { describe, expect, test } from "vitest";
 import { eventually } from "../../../test/eventually.ts";
-import { asleep, boot, expectSound, linksOf, loseRunner, outcomeOf } from "../../../test/sandbox.ts";
+import { asleep, boot, expectSound, linksOf, loseSandbox, outcomeOf } from "../../../test/sandbox.ts";
 import { CALLER, TestSession, valueIn } from "../../../test/session.ts";
 import { INTERVALS } from "../../env.ts";
 
@@ -321,7 +321,7 @@ describe("recovery", () => {
     const id = await session.send("work");
     await runner.accept();
     await session.messageIs(id, { status: "accepted" });
-    await loseRunner(session, runner);
+    await loseSandbox(session, runner);
     await session.messageIs(id, { status: "queued", queueReason: "sandbox_starting" });
     const after = await session.credentials();
     expect(after.generation).toBe(2);
@@ -345,7 +345,7 @@ describe("recovery", () => {
     await session.send("remember: blue");
     const { attemptId } = await runner.accept();
     await runner.end(attemptId);
-    await loseRunner(session, runner);
+    await loseSandbox(session, runner);
     const back = await boot(session);
     await session.send("which colour?");
     const { continuationContext } = await back.accept();
@@ -359,7 +359,7 @@ describe("recovery", () => {
     const id = await session.send("work");
     await runner.accept();
     await session.messageIs(id, { status: "accepted" });
-    await loseRunner(session, runner);
+    await loseSandbox(session, runner);
     for (let i = 0; i < 2; i++) {
       await session.reaches("recovering");
       expect(await session.timers()).toContain("recover");
@@ -381,7 +381,7 @@ describe("recovery", () => {
     const id = await session.send("work", { channel: "a" });
     const workflow = await session.startWorkflow({ name: "w", steps: [{ name: "s", run: "true" }], channel: "a" });
     await runner.next("prompt");
-    await loseRunner(session, runner);
+    await loseSandbox(session, runner);
     const recovering = await session.reaches("recovering");
     expect(recovering.errorType).toBeUndefined();
     expect(recovering.failure).toMatchObject({ type: "broker_unreachable" });
@@ -408,14 +408,14 @@ describe("recovery", () => {
     // A start that comes to its end is a new beginning.
     valueIn(await session.stub.wake(CALLER));
     expect((await session.view()).failure).toBeUndefined();
-    await loseRunner(session, await boot(session));
+    await loseSandbox(session, await boot(session));
     expect((await session.view()).failure).toBeUndefined();
   });
 
   test("a sandbox that dies as soon as it is ready, again and again, is given up too", async () => {
     const { session, runner } = await TestSession.running();
-    await loseRunner(session, runner);
-    for (let i = 0; i < 3; i++) await loseRunner(session, await boot(session));
+    await loseSandbox(session, runner);
+    for (let i = 0; i < 3; i++) await loseSandbox(session, await boot(session));
     expect(await session.reaches("error")).toMatchObject({ errorType: "runner_lost" });
   });
 

@@ -154,13 +154,12 @@ export class SandboxStart {
 
   /** How far the runner's start has come. */
   onStage({ stage, errorType }: FromRunnerOf<"stage">): void {
-    const { state, operations, link } = this.#parts;
+    const { operations, link } = this.#parts;
     if (stage === "failed") {
       const type = RUNNER_ERRORS.find((each) => each === errorType) ?? "_OTHER";
       // Repository and agent are put in place side by side: which of them failed is not what was told last.
       if (this.#isStarting()) this.#reached(stageOf(type));
       if (this.#isStarting()) this.fail(type);
-      else if (state.record.state === "running") this.lost();
       return;
     }
     if (stage === "ready") link.ready();
