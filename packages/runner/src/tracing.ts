@@ -118,7 +118,7 @@ export function openSpanText(span: { readonly isRecording: boolean }): string | 
 }
 
 /** The version of this package. */
-export const RUNNER_VERSION = "0.1.0";
+export const RUNNER_VERSION = "0.2.0";
 
 /** Puts `attributes` on every span, by the one way that no span can get round. */
 function withAttributes(sampler: Sampler, attributes: SpanAttributes<SpanName>): Sampler {

@@ -66,6 +66,11 @@ const TAG = "runner";
 const MAX_BAD_FRAMES = 20;
 /** Open sockets of runners at once: one that counts, one that takes its place, and some whose end nobody has seen. */
 const MAX_SOCKETS = 8;
+/**
+ * The version of runners that keep no secrets for their successors. Snapshots of engines that copy the whole file system, as Modal
+ * does, hold the runner too, so that a session which is woken may run such a one.
+ */
+const WITHOUT_KEPT_SECRETS = "0.1.0";
 /** Processes of a generation. The broker gives up on a runner that dies again and again long before. */
 const MAX_INSTANCES = 64;
 /**
@@ -207,10 +212,11 @@ export class RunnerLink {
     this.#options.state.updateLink({ ready: true });
   }
 
-  /** The generation's runner has its secrets: no other connection gets them. */
+  /** The generation's runner has its secrets, and keeps them for its successors: no other connection gets them. */
   noteSecrets(): void {
     const { state } = this.#options;
-    if (!state.record.link.hasSecrets) state.updateLink({ hasSecrets: true });
+    const { hasSecrets, runnerVersion } = state.record.link;
+    if (!hasSecrets && runnerVersion !== WITHOUT_KEPT_SECRETS) state.updateLink({ hasSecrets: true });
   }
 
   /** The runner is wanted after all: a grace period that ended while it was not has ended now. */
@@ -263,6 +269,7 @@ export class RunnerLink {
         instances: [...instances],
         ready: hello.ready,
         clockOffsetMs: hello.clockMs - now(),
+        runnerVersion: hello.version,
       });
       timers.clear("grace");
       timers.set("link", now() + intervals.linkSilenceMs);

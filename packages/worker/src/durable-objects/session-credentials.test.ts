@@ -128,6 +128,19 @@ describe("secrets", () => {
     expect(thief.repo.repoUrl).toBe(SHOWN);
   });
 
+  test("come again to the successor of a runner of a version that keeps none for it", async () => {
+    const session = new TestSession();
+    await session.create({ repoUrl: REPO });
+    const first = await (await session.connect()).ready({ version: "0.1.0" });
+    await session.reaches("running");
+    first.close();
+    const second = await (await session.connect("restarted")).hello({ version: "0.1.0" });
+    const config = await second.next("config");
+    expect(config).toMatchObject({ modelAccess: { openAiCompatible: { apiKey: "key-canary" } } });
+    expect(config.hasSecrets).toBeUndefined();
+    expect((await second.next("repo-config")).credentials).toMatchObject({ password: "canary" });
+  });
+
   test("come again where the link broke before the runner could have them", async () => {
     const session = new TestSession();
     await session.create({ repoUrl: REPO });

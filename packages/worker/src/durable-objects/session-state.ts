@@ -48,6 +48,8 @@ export interface LinkRecord {
   readonly instances: readonly string[];
   /** Whether the runner has reported idle in this generation. */
   readonly ready: boolean;
+  /** What the runner said at its last hello that it is; absent where an earlier version of the object heard it. */
+  readonly runnerVersion?: string;
   /** Whether this generation's runner has what only it may know: model keys and the repository's credentials are sent once. */
   readonly hasSecrets?: boolean;
   /** The runner's clock minus ours, measured at the last hello. */
