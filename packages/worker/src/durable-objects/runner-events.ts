@@ -36,7 +36,7 @@ export interface RunnerEventsOptions {
   readonly captureContent: boolean;
   readonly tracing: boolean;
   readonly stuckTurnMs: number;
-  readonly credentials: Pick<SessionCredentials, "isEmpty" | "open">;
+  readonly credentials: Pick<SessionCredentials, "isEmpty" | "openForClone">;
   readonly background: (work: Promise<void>) => void;
   readonly turnBounds: TurnBounds;
   readonly report: (error: unknown) => void;
@@ -158,7 +158,7 @@ export class RunnerEvents implements RunnerLinkEvents {
   }
 
   #sendRepository(hasSecrets: boolean): void {
-    const { state, link, credentials, background, report } = this.#options;
+    const { state, link, credentials, background } = this.#options;
     const { generation, repoUrl, branch, ref, operation } = state.record;
     // A runner that comes to a session that has long been started sets up its repository on its own account.
     const isStarting = operation?.kind === "spawn" || operation?.kind === "restore";
@@ -177,13 +177,8 @@ export class RunnerEvents implements RunnerLinkEvents {
       send(undefined);
       return;
     }
-    const opened = credentials.open().catch((error: unknown) => {
-      // The clone fails for want of them, and says so.
-      report(error);
-      return undefined;
-    });
     background(
-      opened.then((open) => {
+      credentials.openForClone().then((open) => {
         if (state.record.generation === generation) send(open);
       }),
     );

@@ -159,7 +159,10 @@ describe("secrets", () => {
     const first = await hello(session);
     for (const stage of BOOTED) first.runner.send({ type: "stage", stage });
     await session.reaches("running");
+    // Its sandbox is kept in a snapshot, and the session wakes in another one.
     first.runner.send({ type: "stage", stage: "failed", errorType: "secrets_lost" });
+    await session.reaches("hibernated");
+    await session.send("go on");
     await eventually(async () => expect((await session.view()).generation).toBe(2));
     const old = await FakeRunner.open(session.stub, { token, generation: 1 });
     expect((await old.next("refused")).reason).toBe("stale_generation");

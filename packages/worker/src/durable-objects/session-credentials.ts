@@ -40,6 +40,17 @@ export class SessionCredentials {
   }
 
   /**
+   * Returns what a clone is to have. Never rejects: credentials that no key opens are reported, and the clone that lacks them fails
+   * and says so.
+   */
+  openForClone(): Promise<GitCredentials | undefined> {
+    return this.open().catch((error: unknown) => {
+      this.#options.report(error);
+      return undefined;
+    });
+  }
+
+  /**
    * After the object came to life: what lies there in the clear, or under a key that is not the newest, is sealed anew; so is what
    * the URL of an older version still holds.
    */

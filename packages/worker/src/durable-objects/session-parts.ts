@@ -168,7 +168,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   };
   const children = new ChildSessions({
     ...{ ...family, db: env.DB, allowsFileRepos: allowsFileRepos(env) },
-    openCredentials: () => credentials.open(),
+    openCredentials: () => credentials.openForClone(),
     isOwnTrace: (traceId) => traces.isOwnTrace(traceId),
     channelOf: (attemptId) => queue.store.attempt(attemptId ?? "")?.channel ?? MAIN_CHANNEL,
     respond: (requestId, answer) => link.send({ type: "child-session-response", requestId, answer }),

@@ -1,4 +1,5 @@
 /** What a session's agent asks about its children, on real objects: the parent's and each child's. The test plays the runners. */
+import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, test, vi } from "vitest";
 import { bindings } from "../../../test/bindings.ts";
 import { eventually } from "../../../test/eventually.ts";
@@ -27,6 +28,21 @@ describe("a child that is spawned", () => {
     const runner = await (await child.connect()).hello();
     const { credentials } = await runner.next("repo-config");
     expect(credentials).toEqual({ username: "user", password: "secret" });
+  });
+
+  test("is made though no key opens the parent's credentials any more: its clone goes without them", async () => {
+    const session = new TestSession();
+    await session.create({ repoUrl: "https://user:secret@github.com/org/repo" });
+    await eventually(async () => expect((await session.view()).sandbox).toBeDefined());
+    await runInDurableObject(session.stub, (_object, { storage }) => {
+      const sealed = JSON.stringify({ keyId: "00000000", sealed: "A".repeat(80) });
+      storage.sql.exec("UPDATE session SET record = json_set(record, '$.credentials', json(?))", sealed);
+    });
+    await session.evict("close");
+    const runner = await (await session.connect()).ready();
+    const child = TestSession.of(sessionIn(await ask(runner, SPAWN)));
+    expect(await child.view()).toMatchObject({ parentSessionId: session.id, repoUrl: "https://github.com/org/repo" });
+    expect(await (await (await child.connect()).hello()).next("repo-config")).not.toHaveProperty("credentials");
   });
 
   test("works on another repository without what opens the parent's", async () => {

@@ -39,7 +39,7 @@ export interface ChildSessionsOptions extends FamilyOptions {
   readonly allowsFileRepos: boolean;
   /** The channel of an attempt; where messages go that name none, if there is no such attempt. */
   readonly channelOf: (attemptId: string | undefined) => string;
-  /** What opens the session's repository. */
+  /** What opens the session's repository. Never rejects: a child without it is made, and its clone fails. */
   readonly openCredentials: () => Promise<GitCredentials | undefined>;
   /** Whether the session has spans of a trace, or may begin it: a sandbox has no say in others. */
   readonly isOwnTrace: (traceId: string) => boolean;
