@@ -184,6 +184,20 @@ describe("hibernate", () => {
       expect(await session.timers()).toContain("idle");
     });
 
+    test("one that was used since then, and has been idle for its timeout when the retry is due, is put to sleep by that", async () => {
+      const { session, runner } = await TestSession.running();
+      await session.broker.script({ snapshot: [full] });
+      valueIn(await session.stub.hibernate(CALLER));
+      await eventually(async () => expect((await session.view()).sleepProblem).toBeDefined());
+      const id = await session.send("still there?");
+      await runner.end((await runner.accept()).attemptId);
+      await eventually(async () => expect((await session.message(id)).outcome).toBe("ok"));
+      await session.elapse("idle");
+      expect((await session.view()).status).toBe("running");
+      await session.elapse("sleep");
+      await runner.next("shutdown");
+    });
+
     test("a person's terminate ends the session, and what it could not sleep for", async () => {
       const { session, runner } = await TestSession.running();
       await session.broker.script({ snapshot: [full] });

@@ -83,14 +83,15 @@ export class SandboxEnd {
 
   /**
    * Tries a hibernate again that failed. A session that has work, or had some since then, is in use: the idle timeout hibernates
-   * it, which runs from the end of that work.
+   * it, which runs from the end of that work, unless it has passed meanwhile.
    */
   #sleepAgain(): void {
-    const { state, listener } = this.#parts;
+    const { state, listener, timers } = this.#parts;
     const { sleepProblem } = state.record;
     if (sleepProblem === undefined || listener.hasWork()) return;
     const failedMs = sleepProblem.retryMs - sleepRetryMs(sleepProblem.failures);
-    if ((listener.lastWorkMs() ?? 0) <= failedMs) this.hibernate("retry", undefined);
+    const isInUse = (listener.lastWorkMs() ?? 0) > failedMs && timers.dueMs("idle") !== undefined;
+    if (!isInUse) this.hibernate("retry", undefined);
   }
 
   /** Begins the session's end, from whatever state. An operation under way gives way to it. */
