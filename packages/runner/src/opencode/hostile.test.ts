@@ -71,6 +71,7 @@ rule("no-json", { turn: [[{ tool: "bash", arguments: '{"command": "echo' }, usag
 rule("no-such-tool", { turn: [[{ tool: "frobnicate", arguments: { path: "a" } }, usage], done] });
 rule("timeout", { turn: [[bash("sleep 71.25", { timeout: 500 }), usage], done] });
 rule("long", { turn: [[{ text: "I wait." }, bash("sleep 72.25"), usage], done] });
+rule("long-no-usage", { turn: [[{ text: "I wait." }, bash("sleep 72.25")], done] });
 rule("silent", { reply: ["hang"] });
 rule("ok", { reply: done });
 
@@ -276,6 +277,23 @@ test("the model's call ends when it has answered, not with its tools, and counts
   expect(summary).toMatchObject({ modelCalls: 1, tokens: { input: 100, output: 10 } });
   expect(summary.costUsd).toBeCloseTo((100 + 10 * 2) / 1e6, 12);
   expect(attributesOf(chat)).toMatchObject({ "valet.outcome": "ok", "gen_ai.usage.input_tokens": 100 });
+}, 60_000);
+
+test("a call whose provider tells no usage is over when it has answered, too: a tool that hangs is the one suspect", async () => {
+  makeRunner();
+  const from = spans.length;
+  const long = dispatch("[long-no-usage]");
+  const { done: ended } = runner.run(long);
+  const chat = await vi.waitFor(() => {
+    const found = spans.slice(from).find(isChat);
+    expect(found?.endTime).toBeDefined();
+    return found as ReadableSpan;
+  }, 20_000);
+  expect(spans.slice(from).find(({ name }) => name === "execute_tool bash")?.endTime).toBeUndefined();
+  await runner.abort(long.attemptId, "steered");
+  await ended;
+  expect(attributesOf(chat)["valet.outcome"]).toBe("ok");
+  expect(attributesOf(chat)).not.toHaveProperty("gen_ai.usage.input_tokens");
 }, 60_000);
 
 test.each([

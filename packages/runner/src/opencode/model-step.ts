@@ -187,7 +187,8 @@ export class ModelStep {
     const call = this.#call;
     if (call === undefined || call.unfinished.size > 0 || this.#tools.size === 0) return;
     const told = this.#context.providerCall(call.startMs);
-    if (told?.endedMs === undefined || told.tokens === undefined || !isToolCalls(told.finish)) return;
+    // Whose finish reason is understood has told its usage by then, or tells none.
+    if (told?.endedMs === undefined || !isToolCalls(told.finish)) return;
     this.#hasAnswered = true;
     this.#endCall(Math.max(told.endedMs, call.lastContentMs ?? 0), OK, {
       ...providerUsage(told),
