@@ -47,6 +47,7 @@ interface Work<R> {
 /** With 2, 4 and 8 s between them. */
 const MAX_FAILURES = 4;
 const MAX_RETRY_WAIT_MS = 60_000;
+const TOOL_OVERRUN_MS = 60_000;
 const ABORT_TIMEOUT_MS = LIMITS.agentAbortMs;
 const PART_INTERVAL_MS = 100;
 /** Finished attempts that are remembered, should their dispatch come again. */
@@ -69,6 +70,7 @@ export class PromptRunner {
       messageIds: new Set(),
       limits: {
         stuckMs: stuckTurnMs,
+        overrunMs: TOOL_OVERRUN_MS,
         maxFailures: MAX_FAILURES,
         maxRetryWaitMs: MAX_RETRY_WAIT_MS,
         abortTimeoutMs: ABORT_TIMEOUT_MS,

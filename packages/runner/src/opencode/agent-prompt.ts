@@ -13,6 +13,8 @@ import type { TurnReducer } from "./turn-reducer.ts";
 export interface PromptLimits {
   /** How long there may be no event, unless the agent waits for a person, or for a tool that has a time limit of its own. */
   readonly stuckMs: number;
+  /** How long a tool may go on after its own time limit, in which OpenCode has not ended it: its output is held open then. */
+  readonly overrunMs: number;
   /** How often the same model call may fail. OpenCode itself goes on for ever. */
   readonly maxFailures: number;
   /** The longest wait before OpenCode tries again that is worth waiting for. */
@@ -45,6 +47,7 @@ const DEATH_NOTICE_MS = 250;
 
 const DIED: Ending = { outcome: "error", errorType: "opencode_died" };
 const STUCK: Ending = { outcome: "error", errorType: "stuck_turn" };
+const OVERRUN: Ending = { outcome: "error", errorType: "tool_stuck" };
 const REFUSED: Ending = { outcome: "error", errorType: "opencode_error" };
 
 export class AgentPrompt {
@@ -54,6 +57,8 @@ export class AgentPrompt {
   #aborting: Promise<void> | undefined;
   #watchdog: ReturnType<typeof setTimeout> | undefined;
   readonly #toolLimits = new ToolLimits();
+  /** When the agent last waited for a person, epoch ms; 0 where it never has. */
+  #waitedMs = 0;
   /** Under way while it is looked up what OpenCode has done with a prompt. */
   #checking: Promise<void> | undefined;
 
@@ -113,12 +118,14 @@ export class AgentPrompt {
   #onEvent(event: AgentEvent, readMs: number): void {
     const { reducer, onEvent, limits } = this.#options;
     if (reducer.hasEnded || !reducer.concerns(event)) return;
-    this.#watch();
     this.#toolLimits.note(event);
+    const hasWaited = reducer.isWaiting;
     const facts = reducer.apply(event, readMs);
+    if (hasWaited || reducer.isWaiting) this.#waitedMs = Date.now();
     onEvent(event);
     this.#take(facts);
     if (reducer.hasEnded) return;
+    this.#watch();
     if (reducer.verdict !== undefined) void this.abort(reducer.verdict);
     if (reducer.unanswered !== undefined) this.#checking ??= this.#check();
     const { retry } = reducer;
@@ -166,18 +173,27 @@ export class AgentPrompt {
     }
   }
 
+  /** Looks again once nothing was heard for long enough, or a tool has overrun its limit, whatever is heard of it. */
   #watch(): void {
-    const { reducer, limits, onQuiet } = this.#options;
     clearTimeout(this.#watchdog);
-    this.#watchdog = setTimeout(() => {
-      const mayBeQuiet = reducer.isWaiting || this.#toolLimits.quietUntilMs > Date.now();
-      if (!mayBeQuiet) {
-        void this.abort(STUCK);
-        return;
-      }
+    const delayMs = Math.min(this.#options.limits.stuckMs, this.#overrunInMs);
+    this.#watchdog = setTimeout(() => this.#onWatch(), Math.max(0, delayMs));
+  }
+
+  /** Milliseconds until a tool has gone on too long after its limit; infinity where none can. */
+  get #overrunInMs(): number {
+    const { reducer, limits } = this.#options;
+    if (reducer.isWaiting) return Number.POSITIVE_INFINITY;
+    return this.#toolLimits.overrunMs(this.#waitedMs) + limits.overrunMs - Date.now();
+  }
+
+  #onWatch(): void {
+    const { reducer, onQuiet } = this.#options;
+    if (this.#overrunInMs <= 0) void this.abort(OVERRUN);
+    else if (reducer.isWaiting || this.#toolLimits.quietUntilMs > Date.now()) {
       onQuiet();
       this.#watch();
-    }, limits.stuckMs);
+    } else void this.abort(STUCK);
   }
 
   /** The prompt was not taken, as far as is known: without an answer OpenCode may be at work on it all the same. */

@@ -71,6 +71,12 @@ rule("no-json", { turn: [[{ tool: "bash", arguments: '{"command": "echo' }, usag
 rule("no-such-tool", { turn: [[{ tool: "frobnicate", arguments: { path: "a" } }, usage], done] });
 rule("timeout", { turn: [[bash("sleep 71.25", { timeout: 500 }), usage], done] });
 rule("long", { turn: [[{ text: "I wait." }, bash("sleep 72.25"), usage], done] });
+for (const [name, work] of [
+  ["held", "sleep 72.5"],
+  ["held-loud", "while :; do echo x; sleep 0.2; done"],
+] as const) {
+  rule(name, { turn: [[bash(`setsid sh -c '${work}' & sleep 72.75`, { timeout: 500 }), usage], done] });
+}
 rule("long-no-usage", { turn: [[{ text: "I wait." }, bash("sleep 72.25")], done] });
 rule("silent", { reply: ["hang"] });
 rule("ok", { reply: done });
@@ -116,15 +122,22 @@ afterAll(async () => {
 });
 
 let runner: PromptRunner;
-function makeRunner(options: { maxModelCalls?: number; maxTurnMs?: number; pollingTools?: string[] } = {}): void {
+function makeRunner({ overrunMs = 60_000, ...options }: RunnerChoices = {}): void {
   runner = new PromptRunner({
     ...{ agent: opencode, tracer, captureContent: false, defaultModel: "valet/scripted-1", stuckTurnMs: 20_000 },
-    ...{ workspace, env: process.env, turnBounds: options },
+    ...{ workspace, env: process.env, turnBounds: options, limits: { overrunMs } },
     onPart: () => {},
     onStep: () => {},
     onQuiet: () => {},
     onAsked: () => {},
   });
+}
+
+interface RunnerChoices {
+  readonly overrunMs?: number;
+  readonly maxModelCalls?: number;
+  readonly maxTurnMs?: number;
+  readonly pollingTools?: string[];
 }
 
 let dispatches = 0;
@@ -278,6 +291,17 @@ test("the model's call ends when it has answered, not with its tools, and counts
   expect(summary.costUsd).toBeCloseTo((100 + 10 * 2) / 1e6, 12);
   expect(attributesOf(chat)).toMatchObject({ "valet.outcome": "ok", "gen_ai.usage.input_tokens": 100 });
 }, 60_000);
+
+test.each(["held", "held-loud"])(
+  "a tool whose output a background process holds open (%s) ends its turn some time after its own limit",
+  async (name) => {
+    const { result, spans: own } = await run(name, { overrunMs: 500 });
+    expect(result).toMatchObject({ outcome: "error", errorType: "tool_stuck" });
+    const tool = own.find(({ name: each }) => each === "execute_tool bash") as ReadableSpan;
+    expect(attributesOf(tool)).toMatchObject({ "valet.outcome": "error", "error.type": "tool_stuck" });
+  },
+  60_000,
+);
 
 test("a call whose provider tells no usage is over when it has answered, too: a tool that hangs is the one suspect", async () => {
   makeRunner();

@@ -31,6 +31,19 @@ test.each([
   expect(limits.quietUntilMs).toBe(0);
 });
 
+test("a limit is overrun counted from its tool's start, or from when the agent last waited for a person", () => {
+  const limits = new ToolLimits();
+  expect(limits.overrunMs(0)).toBe(Number.POSITIVE_INFINITY);
+  limits.note(running("prt_1", "grep", {}));
+  expect(limits.overrunMs(0)).toBe(Number.POSITIVE_INFINITY);
+  limits.note(running("prt_2", "bash", { timeout: 30_000 }));
+  limits.note(running("prt_3", "bash", { timeout: 90_000 }));
+  expect(limits.overrunMs(0)).toBe(START + 30_000 + GRACE);
+  expect(limits.overrunMs(START + 600_000)).toBe(START + 630_000 + GRACE);
+  limits.note(completed("prt_2", "bash"));
+  expect(limits.overrunMs(0)).toBe(START + 90_000 + GRACE);
+});
+
 test("of several tools the one counts that may take longest, as long as it runs", () => {
   const call = fc.record({ id: fc.constantFrom("a", "b", "c"), timeout: fc.nat({ max: 1e6 }), ends: fc.boolean() });
   fc.assert(

@@ -412,6 +412,14 @@ export const ERRORS = {
     meaning: "the agent's own time limit ended the tool's command",
     remedy: "Ask for a longer limit, or have the command run in the background.",
   },
+  tool_stuck: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["message", "workflow", ...WORK],
+    cuts: true,
+    meaning: "a tool went on long after its own time limit: something that it started holds its output open",
+    remedy: "Have long-running processes started with their output redirected, as in `server > server.log 2>&1 &`.",
+  },
   // Work that leads nowhere
   no_model_call: {
     outcomes: ["error"],
