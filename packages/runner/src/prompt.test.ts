@@ -420,6 +420,18 @@ test("a silent command within a time limit of its own is not stuck, and the obje
   expect(await done).toMatchObject({ outcome: "ok" });
 });
 
+test("a turn that goes idle without any model call is no answer", async () => {
+  const isAnswer = ({ properties }: RawEvent) => properties.info?.role === "assistant";
+  const { runner, started, ended } = setUp({
+    onPrompt: (prompt) => {
+      prompt.play("simple", { until: isAnswer });
+      prompt.play("simple", { from: isIdle });
+    },
+  });
+  expect(await runner.run(dispatch()).done).toMatchObject({ outcome: "error", errorType: "no_model_call" });
+  expect(ended).toHaveLength(started.length);
+});
+
 test("an error of the agent that no idle follows ends the turn all the same", async () => {
   const { runner, started, ended } = setUp(
     { onPrompt: (prompt) => void prompt.play("error", { until: ({ type }) => type === "session.error" }) },

@@ -17,10 +17,18 @@ export interface FakePrompt {
   readonly texts: readonly string[];
   readonly traceparent: string | null;
   /**
-   * Plays the events of a recorded turn, all of them or up to the first that fits, which is not played.
+   * Plays the events of a recorded turn: all of them, or those from the first that fits, up to the first that fits, which is not
+   * played.
    * @returns what plays the rest
    */
-  play(recording: string, options?: { turn?: number; until?: (event: RawEvent) => boolean }): () => void;
+  play(
+    recording: string,
+    options?: {
+      turn?: number;
+      from?: (event: RawEvent) => boolean;
+      until?: (event: RawEvent) => boolean;
+    },
+  ): () => void;
 }
 
 export interface RawEvent {
@@ -197,8 +205,9 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
       model: `${body.model.providerID}/${body.model.modelID}`,
       texts: body.parts.map(({ text }: { text: string }) => text),
       traceparent,
-      play: (name, { turn = 0, until = () => false } = {}) => {
-        const events = retell(loadRecording(name), turn, sessionId, body.messageID);
+      play: (name, { turn = 0, from = () => true, until = () => false } = {}) => {
+        const all = retell(loadRecording(name), turn, sessionId, body.messageID);
+        const events = all.slice(all.findIndex(from));
         const end = events.findIndex(until);
         for (const event of end < 0 ? events : events.slice(0, end)) this.#send(event);
         return () => {
