@@ -41,6 +41,7 @@ describe("a URL loses", () => {
     ["https://h.example/eyJhbGciOiJI.eyJzdWIiOiIx.c2ln/r", "https://h.example/REDACTED/r"],
     ["https://h.example/r;token=hunter2;v=1/x", "https://h.example/r;token=REDACTED;v=1/x"],
     ["https://h.example/access_token=hunter2/x", "https://h.example/access_token=REDACTED/x"],
+    ["https://h.example/r;token=://b.example/x", "https://h.example/r;token=://b.example/x"],
   ])("the secret in the path of %s", (url, expected) => {
     expect(redactSecrets("url.full", url)).toBe(expected);
     expect(redactSecrets(TEXT, `POST ${url} failed`)).toBe(`POST ${expected} failed`);

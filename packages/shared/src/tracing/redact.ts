@@ -26,7 +26,7 @@ export const TOKEN_PREFIX =
 const PATH_TOKEN = new RegExp(`(\\/|%2[Ff])${TOKEN_PREFIX}[\\w.=-]{16,}`, "g");
 /** A parameter of a path that says itself what it is: `/repo;token=…`. */
 const PATH_PARAMETER =
-  /((?:[;,&/]|%3[Bb])(?:[\w-]*[_-])?(?:token|secret|passw(?:or)?d|api[-_]?key|access[-_]?key)(?:=|%3[Dd]))[^/;,&]+/gi;
+  /((?:[;,&/]|%3[Bb])(?:[\w-]*[_-])?(?:token|secret|passw(?:or)?d|api[-_]?key|access[-_]?key)(?:=|%3[Dd]))(?:(?!:\/\/)[^/;,&])+/gi;
 /** From `://` to white space or, so that JSON stays valid, a quotation mark. Other marks may be part of a password. */
 const URL_IN_TEXT = /:\/\/[^\s"]*/g;
 
