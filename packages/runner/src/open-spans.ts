@@ -22,6 +22,8 @@ interface Open {
   heardMs?: number;
   /** Whether the session does not know yet that anything was heard, or how lately. */
   isHeardNew: boolean;
+  /** Whether a span below it has ended: without it that one would have no parent, should this process die. */
+  isParent: boolean;
 }
 
 /** Of one span as text. What is larger is not told of while it is open. */
@@ -43,11 +45,28 @@ export class OpenSpans {
 
   /** @param span as it is, and as it will be: it is read when the session is told of it */
   begun(span: ReadableSpan): void {
-    this.#open.set(span.context.spanId, { span, sinceMs: this.#now(), isHeardNew: false });
+    this.#open.set(span.context.spanId, { span, sinceMs: this.#now(), isHeardNew: false, isParent: false });
   }
 
   ended(spanId: string): void {
     this.#open.delete(spanId);
+  }
+
+  /**
+   * Returns the open spans above one that has ended, as `serialiseSpan` writes them, where the session was not told of them and
+   * they were not returned before. They are told of with the next frame, however short they have been open.
+   * @param parentId of the span that has ended
+   */
+  above(parentId: string | undefined): string[] {
+    const texts: string[] = [];
+    for (let id = parentId; id !== undefined; ) {
+      const open = this.#open.get(id);
+      if (open === undefined || open.isParent) break;
+      open.isParent = true;
+      if (open.toldMs === undefined) texts.push(textOf(open));
+      id = open.span.parent?.spanId;
+    }
+    return texts;
   }
 
   /** Notes that something came from what the span waits for: a byte of a model's answer, output of a tool. */
@@ -92,8 +111,8 @@ export class OpenSpans {
     return [...this.#open.values()].filter(({ toldMs }) => toldMs !== undefined).map(textOf);
   }
 
-  #dueMs({ sinceMs, toldMs, isHeardNew }: Open): number | undefined {
-    if (toldMs === undefined) return sinceMs + this.#minAgeMs;
+  #dueMs({ sinceMs, toldMs, isHeardNew, isParent }: Open): number | undefined {
+    if (toldMs === undefined) return isParent ? sinceMs : sinceMs + this.#minAgeMs;
     return isHeardNew ? toldMs + this.#heardIntervalMs : undefined;
   }
 }

@@ -227,6 +227,24 @@ describe("spans that are open", () => {
     expect(sent[0]?.progress).toEqual(progress);
   });
 
+  test("are told of and kept with the first of their children that ends, however short they have been open", () => {
+    const folder = temporaryFolder();
+    const killed = setUp({ folder });
+    killed.connect();
+    const turn = killed.tracer.startSpan("turn");
+    const agent = killed.tracer.startSpan("agent", { parent: turn });
+    killed.tracer.startSpan("prepare", { parent: agent }).end();
+    // Killed before the frame was due: its successor finds the child's end, and what it hangs below.
+    const next = setUp({ folder, instanceId: "b" });
+    const left: (string | undefined)[] = [];
+    next.outbox.endLeftOpen((text) => left.push(parseOpenSpan(text)?.name));
+    expect(left.sort()).toEqual(["agent", "turn"]);
+    // Had it not been, the session would have heard of them with the child.
+    killed.tracer.startSpan("chat", { parent: agent }).end();
+    killed.outbox.flush();
+    expect(killed.sent.map(openOf)).toEqual([[1, "turn", "agent"]]);
+  });
+
   test("of an instance that was killed are ended by the next one, once", () => {
     const folder = temporaryFolder();
     const killed = setUp({ folder, openSpans: atOnce(), maxFrameSpans: 1 });

@@ -141,6 +141,10 @@ export class SpanOutbox implements SpanSink {
     frame.spans.push(entry);
     frame.bytes += bytes;
     this.#onDisk(() => this.#log?.append(frame.seq, entry));
+    // Whoever finds this one on disk must find what it hangs below.
+    for (const parent of this.#openSpans.above(span.parent?.spanId)) {
+      this.#onDisk(() => this.#log?.appendOpen(parent));
+    }
     if (frame.spans.length >= this.#options.maxFrameSpans) this.flush();
   }
 
