@@ -250,7 +250,7 @@ export type TurnList = z.infer<typeof TurnList>;
 
 export const TraceSummaryView = z.object({
   traceId: TraceId,
-  name: z.string().optional().describe("Of the span that began it; absent while only inner spans have ended"),
+  name: z.string().optional().describe("Of its root, or else of the topmost span that is known, open or ended"),
   startedAt: z.iso.datetime(),
   /** From the first start to the last end that is known. */
   duration_ms: z.number().nonnegative(),

@@ -230,6 +230,14 @@ export const ATTRIBUTES = {
   // The trace plane's own losses
   "valet.dropped_spans.queue_full": { type: "int", meaning: "the queue was full" },
   "valet.dropped_spans.rejected": { type: "int", meaning: "the backend took the batch and refused these" },
+  "valet.dropped_spans.invalid": {
+    type: "int",
+    meaning: "the session's trace store did not take these: malformed, or no spans of this session",
+  },
+  "valet.dropped_spans.late": {
+    type: "int",
+    meaning: "ended after they had been sealed: the backend has each once, with the outcome `lost`",
+  },
   "valet.dropped_spans.retries_exhausted": { type: "int", meaning: "every retry failed" },
   "valet.dropped_spans.not_retryable": { type: "int", meaning: "the backend's answer forbids another try" },
   "valet.dropped_spans.too_large": { type: "int", meaning: "the request would have been over the limit" },

@@ -120,6 +120,8 @@ export const SESSION_SPANS = {
     optional: [
       "valet.dropped_spans.queue_full",
       "valet.dropped_spans.rejected",
+      "valet.dropped_spans.invalid",
+      "valet.dropped_spans.late",
       "valet.dropped_spans.retries_exhausted",
       "valet.dropped_spans.not_retryable",
       "valet.dropped_spans.too_large",

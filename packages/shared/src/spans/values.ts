@@ -106,6 +106,8 @@ export type HttpMethod = (typeof HTTP_METHODS)[number];
 export const DROP_REASONS = [
   "queue_full",
   "rejected",
+  "invalid",
+  "late",
   "retries_exhausted",
   "not_retryable",
   "too_large",

@@ -28,7 +28,15 @@ export type Diagnostic =
   | { readonly type: "spans_dropped"; readonly reason: DropReason; readonly spans: number };
 
 /** Why spans were lost before they reached the backend. */
-export type DropReason = "queue_full" | "rejected" | "retries_exhausted" | "not_retryable" | "too_large" | "shutdown";
+export type DropReason =
+  | "queue_full"
+  | "rejected"
+  | "invalid"
+  | "late"
+  | "retries_exhausted"
+  | "not_retryable"
+  | "too_large"
+  | "shutdown";
 
 export type OnDiagnostic = (diagnostic: Diagnostic) => void;
 

@@ -43,7 +43,7 @@ describe("a request as we write it", () => {
   test("has its sampled flag, times and errors read", () => {
     const text = makeFrame({ start: 1000, end: 2500, sampled: false });
     const [span] = readRequest(text, SESSION)?.groups[0]?.spans ?? [];
-    expect(span).toMatchObject({ sampled: false, startUs: 1_000_000, endUs: 2_500_000, isError: false, isEntry: true });
+    expect(span).toMatchObject({ sampled: false, startUs: 1_000_000, endUs: 2_500_000, isError: false, level: 0 });
   });
 });
 

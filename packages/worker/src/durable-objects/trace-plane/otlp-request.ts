@@ -28,8 +28,16 @@ export interface SpanFacts {
   readonly startUs: number;
   readonly endUs: number;
   readonly isError: boolean;
-  /** Whether no span of the same process is its parent: the first of these names the trace. */
-  readonly isEntry: boolean;
+  readonly level: SpanLevel;
+}
+
+/** How near to the root of its trace a span is: 0 the root itself, 1 with a parent in another process, 2 with one in its own. */
+export type SpanLevel = 0 | 1 | 2;
+
+/** The level of a span, by its parent. */
+export function levelOf(parent: { readonly isRemote: boolean } | undefined): SpanLevel {
+  if (parent === undefined) return 0;
+  return parent.isRemote ? 1 : 2;
 }
 
 export interface ReadRequest {
@@ -138,7 +146,7 @@ function toReceived(span: unknown): ReceivedSpan {
     startUs: toMicros(times.startTimeUnixNano),
     endUs: Math.max(toMicros(times.startTimeUnixNano), toMicros(times.endTimeUnixNano)),
     isError: status?.code === STATUS_ERROR,
-    isEntry: parentSpanId === undefined || (flags & PARENT_IS_REMOTE) !== 0,
+    level: levelOf(parentSpanId === undefined ? undefined : { isRemote: (flags & PARENT_IS_REMOTE) !== 0 }),
     sampled: (flags & SAMPLED) !== 0,
     source: span as object,
   };

@@ -7,6 +7,16 @@ export const OBJECT = "";
 /** Far below what a row can hold (2 MB), in UTF-16 units of up to three bytes. */
 const MAX_LENGTH = 512 * 1024;
 
+/** Ends of spans that came from outside and are not kept. */
+export interface RefusedEnds {
+  /** Span ids that the object itself holds open: nobody else may end those. */
+  readonly ownOpen: ReadonlySet<string>;
+  /** Span ids that were sealed before. */
+  readonly sealed: ReadonlySet<string>;
+  /** How many of the sealed ones end now for the first time; further ends are repeats. */
+  readonly late: number;
+}
+
 export class TraceOpenSpans {
   readonly #sql: SqlStorage;
 
@@ -15,8 +25,11 @@ export class TraceOpenSpans {
     sql.exec(`
       CREATE TABLE IF NOT EXISTS trace_open (
         span_id TEXT PRIMARY KEY, trace_id TEXT NOT NULL, owner TEXT NOT NULL, span TEXT NOT NULL) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS trace_sealed (span_id TEXT PRIMARY KEY) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS trace_sealed (span_id TEXT PRIMARY KEY, late INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
     `);
+    const columns = sql.exec("SELECT name FROM pragma_table_info('trace_sealed')").toArray();
+    if (!columns.some(({ name }) => name === "late"))
+      sql.exec("ALTER TABLE trace_sealed ADD COLUMN late INTEGER NOT NULL DEFAULT 0");
   }
 
   /**
@@ -39,23 +52,29 @@ export class TraceOpenSpans {
     this.#sql.exec("DELETE FROM trace_open WHERE span_id = ?", spanId);
   }
 
-  /**
-   * Notes that spans which came from outside have ended.
-   * @returns those that may not: sealed before, or the object's own and still open
-   */
-  endReceived(spanIds: readonly string[]): Set<string> {
+  /** Notes that spans which came from outside have ended. Returns which of them may not. */
+  endReceived(spanIds: readonly string[]): RefusedEnds {
     const ids = JSON.stringify(spanIds);
-    const refused = this.#sql.exec<{ span_id: string }>(
-      `SELECT span_id FROM trace_sealed WHERE span_id IN (SELECT value FROM json_each(?))
-       UNION SELECT span_id FROM trace_open WHERE owner = ? AND span_id IN (SELECT value FROM json_each(?))`,
+    const refused = this.#sql.exec<{ span_id: string; owned: number; late: number }>(
+      `SELECT span_id, 0 AS owned, late FROM trace_sealed WHERE span_id IN (SELECT value FROM json_each(?))
+       UNION SELECT span_id, 1, 0 FROM trace_open WHERE owner = ? AND span_id IN (SELECT value FROM json_each(?))`,
       ...[ids, OBJECT, ids],
     );
-    const found = new Set(refused.toArray().map(({ span_id }) => span_id));
+    const [ownOpen, sealed] = [new Set<string>(), new Set<string>()];
+    let late = 0;
+    for (const { span_id: id, owned, late: wasLate } of refused) {
+      (owned === 1 ? ownOpen : sealed).add(id);
+      if (owned === 0 && wasLate === 0) late++;
+    }
+    if (late > 0) {
+      const query = "UPDATE trace_sealed SET late = 1 WHERE late = 0 AND span_id IN (SELECT value FROM json_each(?))";
+      this.#sql.exec(query, ids);
+    }
     this.#sql.exec(
       "DELETE FROM trace_open WHERE owner <> ? AND span_id IN (SELECT value FROM json_each(?))",
       ...[OBJECT, ids],
     );
-    return found;
+    return { ownOpen, sealed, late };
   }
 
   get(spanId: string): OpenSpan | undefined {

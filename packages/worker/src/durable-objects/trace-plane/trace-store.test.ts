@@ -154,7 +154,7 @@ describe("span frames", () => {
         makeFrame({ name: "forged" }).replace(/"traceId":"\w+","spanId":"\w+"/, ids(span)),
       );
       expect(store.openSpan(span.context.spanId)?.name).toBe("valet.prompt");
-      expect(await dropped(store, "rejected")).toBe(1);
+      expect(await dropped(store, "invalid")).toBe(1);
       span.end();
       expect(await names(store)).toEqual(["valet.prompt", "valet.trace_plane.dropped"]);
     }));
@@ -166,7 +166,8 @@ describe("span frames", () => {
       acceptFrame(store, "run_1", 2, makeFrame({ name: "ours" }, { name: "theirs", sessionId: "ses_other" }));
       store.fold();
       const report = (await all(store)).find(({ name }) => name === "valet.trace_plane.dropped");
-      expect(attributeOf(report, "valet.dropped_spans.rejected")).toBe("2");
+      expect(attributeOf(report, "valet.dropped_spans.invalid")).toBe("2");
+      expect(attributeOf(report, "valet.dropped_spans.rejected")).toBeUndefined();
       expect(await names(store)).toEqual(["ours", "valet.trace_plane.dropped"]);
     }));
 });
@@ -184,7 +185,7 @@ describe("open spans of a runner", () => {
       expect(store.traces()).toMatchObject([{ name: "valet.turn", openSpans: 0, spans: 1 }]);
     }));
 
-  test("are sealed when it is lost, at its last sign of life; an end that comes later is counted", () =>
+  test("are sealed when it is lost, at its last sign of life; an end that comes later is counted once, as late", () =>
     inStorage(async (storage) => {
       let now = NOW;
       const { store } = open(storage, { now: () => now });
@@ -198,6 +199,9 @@ describe("open spans of a runner", () => {
 
       const late = makeFrame({ name: "valet.turn" }).replace(/"traceId":"\w+","spanId":"\w+"/, ids(serialised));
       acceptFrame(store, "run_1", 1, late);
+      // The same frame again, and the same end by a successor.
+      acceptFrame(store, "run_1", 1, late);
+      acceptFrame(store, "run_2", 1, late);
       const [sealed, ...others] = (await all(store)).filter(({ name }) => name === "valet.turn");
       expect(others).toEqual([]);
       expect(attributeOf(sealed, "valet.outcome")).toBe("lost");
@@ -205,7 +209,22 @@ describe("open spans of a runner", () => {
       expect(sealed?.endTimeUnixNano).toBe(`${lastSeen}000000`);
       store.fold();
       const report = (await all(store)).find(({ name }) => name === "valet.trace_plane.dropped");
-      expect(attributeOf(report, "valet.dropped_spans.rejected")).toBe("1");
+      expect(attributeOf(report, "valet.dropped_spans.late")).toBe("1");
+      expect(attributeOf(report, "valet.dropped_spans.rejected")).toBeUndefined();
+      acceptFrame(store, "run_2", 2, late);
+      expect(await dropped(store, "late")).toBe(1);
+    }));
+
+  test("that an earlier version has sealed stay sealed, and their late ends are counted", () =>
+    inStorage(async (storage) => {
+      const { serialised } = openSpan("valet.turn");
+      storage.sql.exec("CREATE TABLE trace_sealed (span_id TEXT PRIMARY KEY) WITHOUT ROWID");
+      storage.sql.exec("INSERT INTO trace_sealed VALUES (?)", serialised.context.spanId);
+      const { store } = open(storage);
+      const late = makeFrame({ name: "valet.turn" }).replace(/"traceId":"\w+","spanId":"\w+"/, ids(serialised));
+      acceptFrame(store, "run_1", 1, late);
+      expect(await names(store)).toEqual([]);
+      expect(await dropped(store, "late")).toBe(1);
     }));
 
   test("travel in span frames, in order with the ends: neither together nor when they come again is an ended span open", () =>
@@ -452,6 +471,40 @@ describe("reading", () => {
         if (page.length < 3) break;
       }
       expect(paged).toEqual(whole);
+    }));
+
+  test.each(["in the tail", "folded"])(
+    "a trace is named by its root while that is open, whatever has ended below it (%s), and begins with it",
+    (place) =>
+      inStorage((storage) => {
+        const { store, tracer } = open(storage);
+        const attributes = { "valet.session.id": SESSION };
+        const root = tracer.startSpan("valet.sandbox.spawn", { attributes, startTime: NOW });
+        const parent = { ...root.context, isRemote: true };
+        // The broker's clock is behind.
+        tracer.startSpan("POST /v1/sandboxes", { parent, attributes, startTime: NOW - 500 }).end();
+        if (place === "folded") store.fold();
+        tracer.startSpan("valet.broker.call", { parent: root, attributes, startTime: NOW + 5 });
+        expect(store.traces()).toMatchObject([{ name: "valet.sandbox.spawn", openSpans: 2, spans: 1 }]);
+        const { startUs } = store.traces()[0] ?? {};
+        root.end();
+        expect(store.traces()).toMatchObject([{ name: "valet.sandbox.spawn", startUs, openSpans: 1, spans: 2 }]);
+      }),
+  );
+
+  test("a trace whose root is not known is named by the topmost span that is, open or not", () =>
+    inStorage((storage) => {
+      const { store, tracer } = open(storage);
+      const attributes = { "valet.session.id": SESSION };
+      const root = tracer.startSpan("kept elsewhere", { startTime: NOW }).context;
+      storage.sql.exec("DELETE FROM trace_open");
+      const turn = tracer.startSpan("valet.turn", { parent: root, attributes, startTime: NOW + 1 });
+      tracer.startSpan("chat mock-1", { parent: turn, attributes, startTime: NOW + 2 }).end();
+      expect(store.traces()).toMatchObject([{ name: "valet.turn", openSpans: 1 }]);
+      turn.end();
+      store.fold();
+      tracer.startSpan("execute_tool bash", { parent: turn, attributes, startTime: NOW + 3 });
+      expect(store.traces()).toMatchObject([{ name: "valet.turn", openSpans: 1, spans: 2 }]);
     }));
 
   test("spans that end while they are streamed come too, and each comes once", () =>

@@ -23,12 +23,12 @@ import {
   wallClock,
 } from "@valet/shared/tracing";
 import { encodeCursor } from "../../http/cursor.ts";
-import { readRequest, type SpanFacts, type SpanGroup, writeSpans } from "./otlp-request.ts";
+import { levelOf, readRequest, type SpanFacts, type SpanGroup, writeSpans } from "./otlp-request.ts";
 import { stampGroup, stampOpenSpan } from "./stamp.ts";
 import { OBJECT, TraceOpenSpans } from "./trace-open-spans.ts";
 import { TraceOrigin } from "./trace-origin.ts";
 import { type Segment, type TailEntry, type TracePosition, TraceSegments, unpack } from "./trace-segments.ts";
-import type { TraceSummary } from "./trace-summary.ts";
+import { mergeSummaries, summariseOpen, type TraceSummary } from "./trace-summary.ts";
 import {
   fullPage,
   groupsOfTrace,
@@ -160,7 +160,7 @@ export class TraceStore implements SpanSink {
 
   /**
    * Ends what a lost runner left open: outcome `lost`, at its last sign of life. If the runner ends one of them after all, the
-   * end recorded here stands, and the later one is counted.
+   * end recorded here stands, and the later one is counted once, as `late`.
    * @returns how many
    */
   seal(instanceId: string, errorType: string): number {
@@ -229,32 +229,33 @@ export class TraceStore implements SpanSink {
   #acceptRequests(requests: readonly ReceivedRequest[]): void {
     const { sessionId, resource, ownTracesOnly } = this.#options;
     const groups: SpanGroup[] = [];
-    let rejected = 0;
+    let invalid = 0;
     let tooLarge = 0;
     for (const { otlp: text, runnerInstanceId } of requests) {
       const request = text.length > MAX_TEXT_LENGTH ? undefined : readRequest(text, sessionId);
       // How many spans are in a text that cannot be read, nobody knows; it was one frame.
       if (text.length > MAX_TEXT_LENGTH) tooLarge++;
-      else rejected += request?.refused ?? 1;
+      else invalid += request?.refused ?? 1;
       const received = request?.groups ?? [];
       const mayBeForeign = ownTracesOnly && runnerInstanceId !== undefined;
       const own = mayBeForeign ? this.#origin.keepOwn(received) : { groups: received, refused: 0 };
-      rejected += own.refused;
+      invalid += own.refused;
       const stamp = { sessionId, resource, runnerInstanceId };
       groups.push(...own.groups.map((group) => stampGroup(group, stamp)));
     }
-    // Of two ends of a span the first counts.
-    const refused = this.#open.endReceived(groups.flatMap(({ spans }) => spans.map(({ spanId }) => spanId)));
+    const ended = this.#open.endReceived(groups.flatMap(({ spans }) => spans.map(({ spanId }) => spanId)));
     const entries: TailEntry[] = [];
     for (const { resource, scope, spans } of groups) {
-      const kept = refused.size === 0 ? spans : spans.filter(({ spanId }) => !refused.has(spanId));
-      rejected += spans.length - kept.length;
+      invalid += spans.filter(({ spanId }) => ended.ownOpen.has(spanId)).length;
+      // Of two ends of a span the first counts.
+      const kept = spans.filter(({ spanId }) => !ended.ownOpen.has(spanId) && !ended.sealed.has(spanId));
       for (const sampled of [true, false]) {
         const part = kept.filter((span) => span.sampled === sampled);
         if (part.length > 0) entries.push({ resource, scope, sampled, spans: part, body: writeSpans(part) });
       }
     }
-    this.countDropped("rejected", rejected);
+    this.countDropped("invalid", invalid);
+    this.countDropped("late", ended.late);
     this.countDropped("too_large", tooLarge);
     if (entries.length > 0) this.segments.append(entries, this.#options.now());
   }
@@ -350,14 +351,11 @@ export class TraceStore implements SpanSink {
    */
   traces(after?: TracePosition, limit = Number.MAX_SAFE_INTEGER): ListedTrace[] {
     const open = Map.groupBy(this.#open.all(), ({ context }) => context.traceId);
-    const begun = [...open.values()].map(summaryOfOpen);
+    const begun = [...open.values()].flat().map(summaryOfOpen);
     const tail = this.segments.tailSummaries();
     const inTail = new Set(tail.map(({ traceId }) => traceId));
-    // What has ended names a trace, and says when it began.
     const live = [...open].flatMap(([traceId]) => (inTail.has(traceId) ? [] : this.segments.folded(traceId)));
-    const known = [...tail, ...live];
-    const ended = new Set(known.map(({ traceId }) => traceId));
-    const recent = [...known, ...begun.filter(({ traceId }) => !ended.has(traceId))];
+    const recent = mergeSummaries([tail, live, begun]);
     const older = this.segments.newestFolded(
       limit,
       after,
@@ -464,7 +462,7 @@ function factsOf(span: ReadableSpan): SpanFacts {
     startUs: toMicros(startTime),
     endUs: toMicros(endTime),
     isError: statusCode === StatusCode.ERROR,
-    isEntry: parent === undefined || parent.isRemote,
+    level: levelOf(parent),
   };
 }
 
@@ -472,19 +470,8 @@ function toMicros({ seconds, nanos }: { seconds: number; nanos: number }): numbe
   return seconds * 1e6 + Math.floor(nanos / 1000);
 }
 
-function summaryOfOpen(spans: readonly OpenSpan[]): TraceSummary {
-  const starts = spans.map(({ startTime }) => toMicros(startTime));
-  const startUs = Math.min(...starts);
-  const first = spans[starts.indexOf(startUs)] as OpenSpan;
-  return {
-    traceId: first.context.traceId,
-    name: first.name,
-    nameUs: startUs,
-    startUs,
-    endUs: startUs,
-    spans: 0,
-    errors: 0,
-  };
+function summaryOfOpen({ context: { traceId, spanId }, parent, name, startTime }: OpenSpan): TraceSummary {
+  return summariseOpen({ traceId, spanId, name, startUs: toMicros(startTime), level: levelOf(parent) });
 }
 
 /** The newest first. */

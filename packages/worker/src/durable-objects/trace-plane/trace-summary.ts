@@ -1,12 +1,14 @@
 /** What a list of traces says of each: a handful of figures that can be merged over the parts of a trace. Pure. */
-import type { SpanFacts } from "./otlp-request.ts";
+import type { SpanFacts, SpanLevel } from "./otlp-request.ts";
 
 export interface TraceSummary {
   readonly traceId: string;
-  /** The name of the first span that came from outside; absent while only inner spans have ended. */
+  /** Of the topmost span that is known: of the highest {@link TraceSummary.nameLevel level}, and of those the first to begin. */
   readonly name?: string;
   /** When that span began, microseconds since 1970. */
   readonly nameUs?: number;
+  /** How near to the root that span is, as `SpanFacts` says it. Absent, and so 1, in summaries of earlier versions. */
+  readonly nameLevel?: SpanLevel;
   readonly startUs: number;
   readonly endUs: number;
   readonly spans: number;
@@ -32,19 +34,38 @@ export function mergeSummaries(parts: readonly (readonly TraceSummary[])[]): Tra
   return [...merged.values()];
 }
 
-function summaryOf({ traceId, name, startUs, endUs, isError, isEntry }: SpanFacts): TraceSummary {
-  const figures = { traceId, startUs, endUs, spans: 1, errors: isError ? 1 : 0 };
-  return isEntry ? { ...figures, name: name.slice(0, MAX_NAME_LENGTH), nameUs: startUs } : figures;
+/** What a span that is open says of its trace: a name and a beginning, and nothing to be counted. */
+export function summariseOpen(span: Omit<SpanFacts, "endUs" | "isError">): TraceSummary {
+  return { ...summaryOf({ ...span, endUs: span.startUs, isError: false }), spans: 0 };
+}
+
+function summaryOf({ traceId, name, startUs, endUs, isError, level }: SpanFacts): TraceSummary {
+  const named = { name: name.slice(0, MAX_NAME_LENGTH), nameUs: startUs, nameLevel: level };
+  return { traceId, ...named, startUs, endUs, spans: 1, errors: isError ? 1 : 0 };
 }
 
 function merge(a: TraceSummary, b: TraceSummary): TraceSummary {
-  const first = (b.nameUs ?? Number.POSITIVE_INFINITY) < (a.nameUs ?? Number.POSITIVE_INFINITY) ? b : a;
   return {
     traceId: a.traceId,
-    ...(first.name === undefined ? {} : { name: first.name, nameUs: first.nameUs as number }),
+    ...nameOf(isAbove(b, a) ? b : a),
     startUs: Math.min(a.startUs, b.startUs),
     endUs: Math.max(a.endUs, b.endUs),
     spans: a.spans + b.spans,
     errors: a.errors + b.errors,
   };
+}
+
+function nameOf({ name, nameUs, nameLevel }: TraceSummary): Pick<TraceSummary, "name" | "nameUs" | "nameLevel"> {
+  return {
+    ...(name !== undefined && { name }),
+    ...(nameUs !== undefined && { nameUs }),
+    ...(nameLevel !== undefined && { nameLevel }),
+  };
+}
+
+/** Whether the span that names `b` is nearer to the root than the one that names `a`. */
+function isAbove(b: TraceSummary, a: TraceSummary): boolean {
+  if (b.nameUs === undefined || a.nameUs === undefined) return b.nameUs !== undefined;
+  const [levelOfB, levelOfA] = [b.nameLevel ?? 1, a.nameLevel ?? 1];
+  return levelOfB === levelOfA ? b.nameUs < a.nameUs : levelOfB < levelOfA;
 }
