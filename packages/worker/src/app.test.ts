@@ -67,6 +67,19 @@ describe("an owner who makes too many changes", () => {
   });
 });
 
+test.each(["no such table: sessions: SQLITE_ERROR", "no such column: export_problem: SQLITE_ERROR"])(
+  "health says nothing of an export, in the answer or in the log, before the migrations are applied: %s",
+  async (text) => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const DB = { prepare: () => ({ first: () => Promise.reject(new Error(`D1_ERROR: ${text}`)) }) };
+    const env = { ...bindings, DB } as unknown as typeof bindings;
+    const response = await createApp().fetch(new Request(`${ORIGIN}/api/health`), env, createExecutionContext());
+    expect(await response.json()).toEqual({ status: "ok" });
+    expect(log).not.toHaveBeenCalled();
+    log.mockRestore();
+  },
+);
+
 test("what nobody foresaw says nothing of itself, to the caller or in the log", async () => {
   const log = vi.spyOn(console, "error").mockImplementation(() => {});
   const DB = { prepare: () => ({ bind: () => ({ first: () => Promise.reject(new Error("SELECT secret FROM t")) }) }) };

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { Command } from "commander";
 import { type GlobalOptions, print, printJson, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
@@ -50,7 +51,7 @@ export function addUp(program: Command): void {
 
   address  ${system.url}
   token    ${system.token}
-  state    ${options.state}
+  state    ${options.state} (what the Worker logs: ${join("log", "worker.log")})
   room     ${system.capacity.awake} sandboxes awake at once, ${system.capacity.starting} starting; more wait for their turn
   model    ${system.isScripted ? "scripted: it plays the demo and knows nothing else; see the README for yours" : "as configured"}
 

@@ -2,9 +2,16 @@ import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { UserError } from "../errors.ts";
 
+/** Another program listens on the port. */
+export class PortTakenError extends UserError {
+  constructor(port: number) {
+    super(`Port ${port} is taken.`);
+  }
+}
+
 /**
  * A port of the loopback that is free now: the given one, or any.
- * @throws UserError when the given one is taken
+ * @throws PortTakenError when the given one is taken
  */
 export async function freePort(wanted = 0): Promise<number> {
   const server = createServer();
@@ -13,7 +20,7 @@ export async function freePort(wanted = 0): Promise<number> {
     await once(server, "listening");
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "EADDRINUSE") throw new UserError(`Port ${wanted} is taken.`);
+    if (code === "EADDRINUSE") throw new PortTakenError(wanted);
     if (code === "EACCES") throw new UserError(`Port ${wanted} may not be used by this user. Name one above 1023.`);
     throw error;
   }
@@ -21,4 +28,21 @@ export async function freePort(wanted = 0): Promise<number> {
   server.close();
   await once(server, "close");
   return port;
+}
+
+/** How many free ports are tried: between the choice of one and its use another program may take it. */
+const MAX_PORTS = 10;
+
+/**
+ * Starts a server on the wanted port, or on any that is free, whichever program takes ports at the same moment.
+ * @throws PortTakenError when the wanted port is taken, or each of several free ones was
+ */
+export async function startOnPort<T>(wanted: number | undefined, start: (port: number) => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await start(await freePort(wanted));
+    } catch (error) {
+      if (!(error instanceof PortTakenError) || wanted !== undefined || tries >= MAX_PORTS) throw error;
+    }
+  }
 }

@@ -11,6 +11,8 @@ export interface StateDirectory {
   readonly broker: string;
   /** For the Worker's databases. */
   readonly storage: string;
+  /** Every line of the Worker and of workerd. */
+  readonly workerLog: string;
 }
 
 /**
@@ -20,7 +22,12 @@ export interface StateDirectory {
 export function openStateDirectory(path: string): StateDirectory {
   try {
     const real = makePrivateDirectory(resolve(path));
-    return { path: real, broker: join(real, "broker"), storage: join(real, "storage") };
+    return {
+      path: real,
+      broker: join(real, "broker"),
+      storage: join(real, "storage"),
+      workerLog: join(real, "log", "worker.log"),
+    };
   } catch (error) {
     throw new UserError(`The state directory cannot be used: ${(error as Error).message}`);
   }

@@ -7,13 +7,14 @@ import { capacityVariables, chooseCapacity, type WantedCapacity } from "./capaci
 import { ensureToken, prepareDatabase } from "./database.ts";
 import { diskError } from "./disk-error.ts";
 import { setUpModel } from "./model.ts";
-import { freePort } from "./ports.ts";
+import { startOnPort } from "./ports.ts";
 import { BUN, BUN_FLAGS, RUNNER } from "./programs.ts";
 import { type Connection, readConnection, readSecrets, writeConnection, writeSecrets } from "./state.ts";
 import { openStateDirectory, UP_ROLE } from "./state-directory.ts";
 import { upgradeState } from "./state-format.ts";
 import { startWorker } from "./worker.ts";
 import { WORKER_DIR } from "./worker-bundle.ts";
+import { createWorkerLog } from "./worker-log.ts";
 import { endLeftWorkerd } from "./worker-process.ts";
 
 export interface SystemOptions {
@@ -73,23 +74,26 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     stops.push(() => broker.close());
     // Versions without a lock of their own hold the broker's: only now is it sure that no other system runs on this state.
     await endLeftWorkerd(state);
-    // A Worker that was left may have had it.
-    const port = await freePort(wantedPort);
-    const url = `http://127.0.0.1:${port}`;
     const model = await setUpModel(env, scenario);
     if (model.scripted !== undefined) stops.push(() => model.scripted?.close());
     const bindings = {
       ...workerVariables(env),
       ...capacityVariables(capacity),
       ...model.variables,
-      PUBLIC_URL: url,
       SANDBOX_BROKER_URL: broker.url,
       SANDBOX_BROKER_SECRET: brokerSecret,
       VALET_CREDENTIAL_KEYS: credentialKeys.join(","),
       VALET_ALLOW_FILE_REPOS: "true",
     };
     const failure = Promise.withResolvers<Error>();
-    const worker = await startWorker({ port, state, bindings, report, onFailure: failure.resolve });
+    const log = createWorkerLog(state.workerLog, report);
+    const onFailure = failure.resolve;
+    // Only now: a Worker that was left may have had the wanted port.
+    const { worker, url } = await startOnPort(wantedPort, async (port) => {
+      const url = `http://127.0.0.1:${port}`;
+      const ownBindings = { ...bindings, PUBLIC_URL: url };
+      return { url, worker: await startWorker({ port, state, bindings: ownBindings, report, log, onFailure }) };
+    });
     stops.push(() => worker.stop());
     const db = await worker.database();
     await prepareDatabase(db, join(WORKER_DIR, "migrations"));

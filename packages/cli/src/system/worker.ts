@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { D1Database } from "@cloudflare/workers-types";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare, MiniflareCoreError } from "miniflare";
-import { UserError } from "../errors.ts";
+import { PortTakenError } from "./ports.ts";
 import type { StateDirectory } from "./state-directory.ts";
 import { bundleWorker } from "./worker-bundle.ts";
 import { wrapWorkerd } from "./worker-process.ts";
@@ -12,8 +12,10 @@ export interface WorkerOptions {
   readonly port: number;
   readonly state: StateDirectory;
   readonly bindings: Record<string, string>;
-  /** Takes what the Worker logs and what becomes of its process. */
+  /** Takes sentences about what becomes of its process. */
   readonly report: (line: string) => void;
+  /** Takes each line that the Worker or its process logs. */
+  readonly log: (line: string) => void;
   /** Called when workerd has crashed and, after several tries, cannot be started again. */
   readonly onFailure: (error: Error) => void;
 }
@@ -30,7 +32,7 @@ const EXIT_EVENTS = ["SIGINT", "SIGTERM", "exit"] as const;
 const MAX_RESTARTS = 5;
 const RESTART_DELAY_MS = 200;
 
-/** @throws UserError when the port was taken meanwhile */
+/** @throws PortTakenError when the port was taken meanwhile */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { report, onFailure } = options;
   const script = await bundleWorker();
@@ -71,7 +73,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 const RUNS_AGAIN = "The Worker runs again. What it had in memory is lost, its state is not.";
 
 async function launch(options: WorkerOptions, script: string, onCrash: (error: Error) => void): Promise<Miniflare> {
-  const { port, state, bindings, report } = options;
+  const { port, state, bindings, report, log } = options;
   const known = new Map(EXIT_EVENTS.map((event) => [event, new Set(process.listeners(event as "exit"))]));
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
@@ -81,8 +83,8 @@ async function launch(options: WorkerOptions, script: string, onCrash: (error: E
       cf: false,
       telemetry: { enabled: false },
       unsafeRuntimeEnv: wrapWorkerd(state),
-      log: new WorkerLog(report, onCrash),
-      handleStructuredLogs: ({ message }) => report(message),
+      log: new RuntimeLog(options, onCrash),
+      handleStructuredLogs: ({ message }) => log(message),
       unsafeHandleRuntimeRestart: () => report(RUNS_AGAIN),
       workers: [
         {
@@ -104,7 +106,7 @@ async function launch(options: WorkerOptions, script: string, onCrash: (error: E
     await miniflare.ready;
   } catch (error) {
     await miniflare.dispose().catch(() => {});
-    if ((error as MiniflareCoreError).code === "ERR_ADDRESS_IN_USE") throw new UserError(`Port ${port} is taken.`);
+    if ((error as MiniflareCoreError).code === "ERR_ADDRESS_IN_USE") throw new PortTakenError(port);
     throw error;
   } finally {
     // Miniflare ends the whole process on a signal; what else was started has to be stopped first.
@@ -116,28 +118,30 @@ async function launch(options: WorkerOptions, script: string, onCrash: (error: E
 }
 
 /** What Miniflare says of workerd. */
-class WorkerLog extends Log {
-  readonly #report: (line: string) => void;
+class RuntimeLog extends Log {
+  readonly #options: Pick<WorkerOptions, "report" | "log">;
   readonly #onCrash: (error: Error) => void;
 
   /** @param onCrash called when workerd crashed and Miniflare's restart of it has failed */
-  constructor(report: (line: string) => void, onCrash: (error: Error) => void) {
+  constructor(options: Pick<WorkerOptions, "report" | "log">, onCrash: (error: Error) => void) {
     super(LogLevel.WARN);
-    this.#report = report;
+    this.#options = options;
     this.#onCrash = onCrash;
   }
 
   override log(message: string): void {
-    this.#report(message);
+    this.#options.log(message);
   }
 
   override warn(message: string): void {
-    this.#report(/crashed/.test(message) ? "The Worker (workerd) crashed and is started again." : message);
+    const { report, log } = this.#options;
+    if (/crashed/.test(message)) report("The Worker (workerd) crashed and is started again.");
+    else log(message);
   }
 
   override error(error: Error): void {
     const isFailure = error instanceof MiniflareCoreError && error.code === "ERR_RUNTIME_FAILURE";
     if (isFailure) this.#onCrash(error.cause instanceof Error ? error.cause : error);
-    else this.#report(error.message);
+    else this.#options.log(error.message);
   }
 }

@@ -9,7 +9,7 @@ export class LogFile {
   readonly #path: string;
   readonly #maxBytes: number;
   #size: number | undefined;
-  #writing: Promise<void> = Promise.resolve();
+  #writing: Promise<unknown> = Promise.resolve();
 
   constructor(path: string, maxBytes: number) {
     this.#path = path;
@@ -25,9 +25,20 @@ export class LogFile {
     }
   }
 
-  #append(chunk: Buffer): Promise<void> {
-    this.#writing = this.#writing.then(() => this.#write(chunk)).catch(() => {});
-    return this.#writing;
+  /** Appends text after all that was appended before. Never rejects; resolves to whether the file holds it now. */
+  async append(text: string): Promise<boolean> {
+    return this.#append(Buffer.from(text));
+  }
+
+  #append(chunk: Buffer): Promise<boolean> {
+    const written = this.#writing
+      .then(() => this.#write(chunk))
+      .then(
+        () => true,
+        () => false,
+      );
+    this.#writing = written;
+    return written;
   }
 
   async #write(chunk: Buffer): Promise<void> {

@@ -17,8 +17,13 @@ health.openapi(
   }),
   async (c) => {
     const problems = await countExportProblems(c.env.DB).catch((error: unknown) => {
-      logFailure("the export's state cannot be read", error);
+      if (!isBeforeMigrations(error)) logFailure("the export's state cannot be read", error);
     });
     return c.json({ status: "ok" as const, ...(problems !== undefined && { export: problems }) }, 200);
   },
 );
+
+/** Whether the database has no schema yet, or an older one: a start or a deployment is under way, and nothing has failed. */
+function isBeforeMigrations(error: unknown): boolean {
+  return /\bno such (?:table|column)\b/.test(String((error as Error)?.message));
+}

@@ -1,0 +1,57 @@
+import { describe, expect, test } from "vitest";
+import { shownLine } from "./worker-lines.ts";
+
+const HEX_STACK = "stack: /opt/bin/workerd@3fdbce7 /opt/bin/workerd@3fedb55 /opt/bin/workerd@27f3dcf";
+
+describe("a line of the Worker's log", () => {
+  test.each([
+    "NOSENTRY script not found",
+    "NOSENTRY output lock broke during alarm execution; actorId = 1",
+    "workerd/io/io-context.c++:112: warning: NOSENTRY IoContext dropped queued cross-context actions; eventType = x",
+    HEX_STACK,
+    "kj/async-io-unix.c++:186: disconnected: ::writev(fd, iov, n): Broken pipe",
+    "workerd/api/http.c++:9: disconnected: premature EOF in HTTP body",
+  ])("that tells an operator nothing is not shown: %s", (line) => {
+    expect(shownLine(line)).toEqual({ text: undefined, hides: "known" });
+  });
+
+  test("of our own is a sentence without its stack", () => {
+    const line = JSON.stringify({
+      message: "a request failed",
+      error: "TypeError",
+      at: ["    at work (index.js:1:1)"],
+    });
+    expect(shownLine(line)).toEqual({ text: "The Worker: a request failed (TypeError).", hides: "unknown" });
+  });
+
+  test("for programs is shown as it is", () => {
+    const line = JSON.stringify({
+      message: "tracing",
+      type: "export_failed",
+      host: "otlp.example.com",
+      session: "ses_1",
+    });
+    expect(shownLine(line)).toEqual({ text: line, hides: "nothing" });
+  });
+
+  test("about the disk is a sentence, whatever stack it comes with", () => {
+    const failed = "e = workerd/util/sqlite.c++:1827: failed: SQLite failed; database or disk is full: SQLITE_FULL";
+    for (const line of [failed, `${failed}\n${HEX_STACK}; sentryTag = SENTRY_DO`]) {
+      expect(shownLine(line)).toEqual({
+        text: expect.stringMatching(/^The Worker: the disk .* is full/),
+        hides: "known",
+      });
+    }
+  });
+
+  test("of an unknown kind is shown: whole where it is short, else its beginning", () => {
+    expect(shownLine("something new")).toEqual({ text: "something new", hides: "nothing" });
+    expect(shownLine("it says NOSENTRY in passing")).toMatchObject({ hides: "nothing" });
+    expect(shownLine('{"half": ')).toEqual({ text: '{"half": ', hides: "nothing" });
+    expect(shownLine('{"message":"other"}')).toMatchObject({ text: '{"message":"other"}' });
+    expect(shownLine(`uncaught exception\n${HEX_STACK}`)).toEqual({ text: "uncaught exception", hides: "unknown" });
+    const { text, hides } = shownLine("x".repeat(1000));
+    expect(text).toHaveLength(300);
+    expect(hides).toBe("unknown");
+  });
+});

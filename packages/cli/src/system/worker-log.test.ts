@@ -1,0 +1,40 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { createWorkerLog } from "./worker-log.ts";
+
+function folder(): string {
+  const path = mkdtempSync(join(tmpdir(), "valet-worker-log-"));
+  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+test("every line is in the file, and the terminal says once where that is", async () => {
+  const path = join(folder(), "log", "worker.log");
+  const shown: string[] = [];
+  const log = createWorkerLog(path, (line) => shown.push(line));
+  const failure = JSON.stringify({
+    message: "a request failed",
+    error: "TypeError",
+    at: ["    at work (index.js:1:1)"],
+  });
+  for (const line of ["NOSENTRY noise", failure, failure, "unknown\nand its rest"]) log(line);
+  await vi.waitFor(() => expect(readFileSync(path, "utf8")).toContain("and its rest"));
+  const kept = readFileSync(path, "utf8");
+  expect(kept).toContain("NOSENTRY noise\n");
+  expect(kept.split(failure)).toHaveLength(3);
+  await vi.waitFor(() => expect(shown).toContain(`More about that is in ${path}.`));
+  expect(shown.filter((line) => line.startsWith("More"))).toHaveLength(1);
+  expect(shown.filter((line) => line.includes("NOSENTRY"))).toEqual([]);
+  expect(shown).toContain("unknown");
+});
+
+test("what the file cannot take is shown whole", async () => {
+  const taken = join(folder(), "file");
+  writeFileSync(taken, "");
+  const shown: string[] = [];
+  const log = createWorkerLog(join(taken, "log", "worker.log"), (line) => shown.push(line));
+  log("unknown\nand its rest");
+  await vi.waitFor(() => expect(shown).toEqual(["unknown", "unknown\nand its rest"]));
+});
