@@ -5,9 +5,9 @@
 import { DurableObject } from "cloudflare:workers";
 import { parseFromRunner, type ToRunner } from "../packages/shared/src/protocol/runner-link.ts";
 import { Tracer } from "../packages/shared/src/tracing/index.ts";
-import { TraceExport } from "../packages/worker/src/durable-objects/trace-plane/trace-export.ts";
-import { TraceFrames } from "../packages/worker/src/durable-objects/trace-plane/trace-frames.ts";
-import { type SpanFrame, TraceStore } from "../packages/worker/src/durable-objects/trace-plane/trace-store.ts";
+import { TraceExport } from "../packages/worker/src/durable-objects/traces/trace-export.ts";
+import { TraceFrames } from "../packages/worker/src/durable-objects/traces/trace-frames.ts";
+import { type SpanFrame, TraceStore } from "../packages/worker/src/durable-objects/traces/trace-store.ts";
 import type { TracePlaneConfig } from "./trace-plane-config.ts";
 
 interface Env {

@@ -4,13 +4,13 @@ import { defineConfig } from "vitest/config";
 
 // The trace plane, and the courses of whole sessions, are tested in an object that is nothing but storage; everything else in the
 // Worker that is deployed.
-const tracePlane = ["src/durable-objects/trace-plane/*.test.ts", "src/durable-objects/*.fuzz.test.ts"];
+const tracePlane = ["src/durable-objects/traces/*.test.ts", "src/durable-objects/*.fuzz.test.ts"];
 
 // Sessions that share few slots, with the capacity object that leases them.
 const capacityObject = ["src/durable-objects/capacity/*.test.ts"];
 
 // The session's object, with a scripted broker behind it.
-const sessionObject = ["src/durable-objects/**/*.test.ts", "src/sandbox-broker/**/*.test.ts"];
+const sessionObject = ["src/durable-objects/**/*.test.ts", "src/broker/**/*.test.ts"];
 
 /** No server ever answers: the sandboxes of these sessions go on starting. */
 const variables = {

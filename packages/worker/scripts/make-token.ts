@@ -1,6 +1,6 @@
 /** Makes a bearer token for a deployed Worker: prints it once, and the SQL that puts it on record in D1. */
 import { parseArgs } from "node:util";
-import { makeToken } from "../src/setup.ts";
+import { makeToken } from "../src/database/setup.ts";
 
 const HELP =
   "node scripts/make-token.ts --owner OWNER [--name NAME]\n\nOWNER sees the sessions of OWNER; NAME is what people call the token.\n";

@@ -1,5 +1,5 @@
 /** The Worker: its HTTP side, and the objects of sessions and of brokers. */
-import { createApp } from "./app.ts";
+import { createApp } from "./http/app.ts";
 
 export { Capacity } from "./durable-objects/capacity/capacity.ts";
 export { SessionAgent } from "./durable-objects/session-agent.ts";

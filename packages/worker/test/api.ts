@@ -1,6 +1,6 @@
 /** The API as a client sees it, with a database of its own. */
 import { exports } from "cloudflare:workers";
-import { makeToken, migrate } from "../src/setup.ts";
+import { makeToken, migrate } from "../src/database/setup.ts";
 import { bindings } from "./bindings.ts";
 
 const worker = (exports as unknown as { readonly default: Fetcher }).default;

@@ -1,5 +1,5 @@
 import { env } from "cloudflare:workers";
-import type { Env } from "../src/env.ts";
-import type { Migration } from "../src/setup.ts";
+import type { Env } from "../src/config.ts";
+import type { Migration } from "../src/database/setup.ts";
 
 export const bindings = env as unknown as Env & { readonly MIGRATIONS: readonly Migration[] };

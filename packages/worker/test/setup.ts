@@ -1,6 +1,6 @@
 /** Before each file of tests its database gets its tables; after each test the spans of its sessions are looked at. */
 import { afterEach } from "vitest";
-import { migrate } from "../src/setup.ts";
+import { migrate } from "../src/database/setup.ts";
 import { bindings } from "./bindings.ts";
 import { expectCatalogued } from "./catalogue.ts";
 import { TestSession } from "./session.ts";

@@ -1,5 +1,5 @@
 /** One-time tickets: a browser cannot send a header with a WebSocket, and a token in a URL ends up in logs. */
-import { hashToken, newToken } from "../durable-objects/ids.ts";
+import { hashToken, newToken } from "../durable-objects/core/ids.ts";
 
 const LIFETIME_MS = 30_000;
 

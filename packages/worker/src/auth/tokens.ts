@@ -1,5 +1,5 @@
 /** Bearer tokens of the API. What is stored is a hash, so the database cannot give one away. */
-import { hashToken, isTokenOf } from "../durable-objects/ids.ts";
+import { hashToken, isTokenOf } from "../durable-objects/core/ids.ts";
 
 /** The token of an `authorization` header (RFC 6750, section 2.1); the scheme's case does not matter. */
 export function bearerToken(header: string | null | undefined): string | undefined {

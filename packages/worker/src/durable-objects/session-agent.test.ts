@@ -9,8 +9,8 @@ import { bindings } from "../../test/bindings.ts";
 import { eventually } from "../../test/eventually.ts";
 import { NO_WORK } from "../../test/fake-runner.ts";
 import { CALLER, TestSession, valueIn } from "../../test/session.ts";
-import { listSessions } from "../projection/sessions.ts";
-import { newId } from "./ids.ts";
+import { listSessions } from "../database/sessions.ts";
+import { newId } from "./core/ids.ts";
 import { SessionAgent } from "./session-agent.ts";
 
 /** Opens a client's socket and keeps what it is told. */

@@ -22,13 +22,10 @@ import type { MessageView, PermissionReply, SessionView, WorkflowView } from "@v
 import type { TerminateReason } from "@valet/shared/spans";
 import { exportHint, extractFromHeaders, type SpanContext } from "@valet/shared/tracing";
 import type { z } from "zod";
-import type { Env } from "../env.ts";
-import type { CallContext, NewSession, SessionCalls } from "../session-calls.ts";
+import type { Env } from "../config.ts";
 import type { CapacityStanding, CapacityState } from "./capacity/capacity-calls.ts";
-import { type Carrier, type ChildReport, type ParentMessage, reportText } from "./family/family.ts";
-import type { MessageOrigin } from "./queue-spans.ts";
-import { splitCredentials } from "./repository.ts";
-import { ok, type Result, refuse } from "./result.ts";
+import { composeSession, report, type SessionParts } from "./compose.ts";
+import type { CallContext, NewSession, SessionCalls } from "./contract.ts";
 import {
   badCursor,
   type ListOrder,
@@ -37,10 +34,13 @@ import {
   listTurns,
   listWorkflows,
   segmentAfter,
-} from "./session-lists.ts";
-import { composeSession, report, type SessionParts } from "./session-parts.ts";
-import { NO_LINK } from "./session-state.ts";
-import { withoutUndefined } from "./without-undefined.ts";
+} from "./conversation/session-lists.ts";
+import { ok, type Result, refuse } from "./core/result.ts";
+import { NO_LINK } from "./core/session-state.ts";
+import { withoutUndefined } from "./core/without-undefined.ts";
+import { splitCredentials } from "./credentials/repository.ts";
+import { type Carrier, type ChildReport, type ParentMessage, reportText } from "./family/family.ts";
+import type { MessageOrigin } from "./queue/queue-spans.ts";
 
 const NOT_FOUND = refuse("session-not-found", "There is no session of this id.");
 

@@ -7,7 +7,7 @@ import type { SendMessage } from "@valet/shared/protocol/session-api";
 import { beforeEach, expect, test } from "vitest";
 import type { FakeRunner } from "../../test/fake-runner.ts";
 import { CALLER, type SeenSpan, TestSession, valueIn } from "../../test/session.ts";
-import type { CallContext } from "../session-calls.ts";
+import type { CallContext } from "./contract.ts";
 
 /** Numbers for traces, in order of appearance, so that links can be read. */
 let numbers: Map<string, number>;

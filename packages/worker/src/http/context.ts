@@ -1,8 +1,8 @@
 /** What the parts of one request share. */
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
-import type { Env } from "../env.ts";
-import type { CallContext, SessionCalls } from "../session-calls.ts";
+import type { Env } from "../config.ts";
+import type { CallContext, SessionCalls } from "../durable-objects/contract.ts";
 import { invalidInput } from "./problem.ts";
 import type { RequestTrace } from "./request-trace.ts";
 

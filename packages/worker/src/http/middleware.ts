@@ -4,12 +4,12 @@ import { wallClock } from "@valet/shared/tracing";
 import { matchedRoutes } from "hono/route";
 import { redeemTicket } from "../auth/tickets.ts";
 import { bearerToken, ownerOfToken } from "../auth/tokens.ts";
-import { ownsSession } from "../projection/sessions.ts";
-import { stubOf } from "../session-calls.ts";
+import { ownsSession } from "../database/sessions.ts";
+import { stubOf } from "../durable-objects/contract.ts";
+import { workerTracing } from "../worker-tracing.ts";
 import type { AppContext, AppMiddleware } from "./context.ts";
 import { problem } from "./problem.ts";
 import { RequestTrace } from "./request-trace.ts";
-import { workerTracing } from "./worker-tracing.ts";
 
 /** Reading changes nothing and is not traced. */
 const READING = ["GET", "HEAD", "OPTIONS"];

@@ -2,7 +2,7 @@
 import type { ProblemView } from "@valet/shared/protocol/session-api";
 import { HTTPException } from "hono/http-exception";
 import type { ZodError } from "zod";
-import type { Problem, Result } from "../durable-objects/result.ts";
+import type { Problem, Result } from "../durable-objects/core/result.ts";
 import { isStorageFull, isStorageLost } from "./storage-full.ts";
 
 const PROBLEMS = {

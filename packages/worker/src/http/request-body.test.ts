@@ -4,7 +4,7 @@ import { afterEach, beforeAll, expect, test, vi } from "vitest";
 import { ORIGIN, signIn } from "../../test/api.ts";
 import { bindings } from "../../test/bindings.ts";
 import { attributesOf, spansOf } from "../../test/otlp.ts";
-import { createApp } from "../app.ts";
+import { createApp } from "./app.ts";
 import { readAll } from "./request-body.ts";
 
 let token: string;

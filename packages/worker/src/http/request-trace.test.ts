@@ -4,7 +4,7 @@ import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { call, createSession, ORIGIN, signIn } from "../../test/api.ts";
 import { bindings } from "../../test/bindings.ts";
 import { attributesOf, spansOf, type WireSpan } from "../../test/otlp.ts";
-import { createApp } from "../app.ts";
+import { createApp } from "./app.ts";
 
 const SERVER = 2;
 const CALLER = { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331" };

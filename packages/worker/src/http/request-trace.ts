@@ -17,9 +17,9 @@ import {
   Tracer,
   wallClock,
 } from "@valet/shared/tracing";
+import type { SessionCalls } from "../durable-objects/contract.ts";
 import { logFailure } from "../log-failure.ts";
-import type { SessionCalls } from "../session-calls.ts";
-import { SCOPE, type WorkerTracing, warn, warnOfExport } from "./worker-tracing.ts";
+import { SCOPE, type WorkerTracing, warn, warnOfExport } from "../worker-tracing.ts";
 
 export interface RequestInfo {
   readonly method: string;

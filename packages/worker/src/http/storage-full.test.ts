@@ -4,7 +4,7 @@ import { ProblemView } from "@valet/shared/protocol/session-api";
 import { expect, test, vi } from "vitest";
 import { call, createSession, ORIGIN, signIn } from "../../test/api.ts";
 import { bindings } from "../../test/bindings.ts";
-import { createApp } from "../app.ts";
+import { createApp } from "./app.ts";
 import { toApiError } from "./problem.ts";
 
 const failed = (message: string, more: object = {}) => Object.assign(new Error(message), more);

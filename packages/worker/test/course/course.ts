@@ -1,7 +1,7 @@
 /** One course of a session: what happens to it, step by step, beside the model; then everything is brought to its end. */
 import { vi } from "vitest";
-import type { Result } from "../../src/durable-objects/result.ts";
-import type { SessionRecord } from "../../src/durable-objects/session-state.ts";
+import type { Result } from "../../src/durable-objects/core/result.ts";
+import type { SessionRecord } from "../../src/durable-objects/core/session-state.ts";
 import { CALLER } from "../session.ts";
 import { StandInBroker, type StandInSandbox } from "./broker.ts";
 import { checkSpans } from "./check-spans.ts";

@@ -6,9 +6,9 @@
  * whole or not at all. But of what it sent, only the beginning may have left.
  */
 import { vi } from "vitest";
+import type { Env } from "../../src/config.ts";
+import { composeSession, type SessionParts } from "../../src/durable-objects/compose.ts";
 import { SessionAgent } from "../../src/durable-objects/session-agent.ts";
-import { composeSession, type SessionParts } from "../../src/durable-objects/session-parts.ts";
-import type { Env } from "../../src/env.ts";
 import type { StandInBroker } from "./broker.ts";
 import { StandInCapacity } from "./capacity.ts";
 import { Database } from "./database.ts";

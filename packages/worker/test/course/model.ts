@@ -3,7 +3,7 @@
  * took, and for every message what has given cause for an outcome. It does not foretell when something happens; it says what
  * may never be otherwise.
  */
-import type { SessionRecord } from "../../src/durable-objects/session-state.ts";
+import type { SessionRecord } from "../../src/durable-objects/core/session-state.ts";
 
 type State = SessionRecord["state"];
 

@@ -1,7 +1,7 @@
 /** Children that are to end: each is told so until its object has heard it, whichever object dies in between. */
 import type { TerminateReason } from "@valet/shared/spans";
 import { contextHeaders } from "@valet/shared/tracing";
-import type { CallContext } from "../../session-calls.ts";
+import type { CallContext } from "../contract.ts";
 import type { ChildRow, ChildStore } from "./child-store.ts";
 import { type FamilyOptions, PEER_CALL_MS } from "./family.ts";
 

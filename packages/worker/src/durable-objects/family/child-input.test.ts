@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { SessionRecord } from "../session-state.ts";
+import type { SessionRecord } from "../core/session-state.ts";
 import { childInput } from "./child-input.ts";
 
 const parent = {

@@ -2,7 +2,7 @@
 import type { SpawnSession } from "@valet/shared/protocol/child-sessions";
 import { CreateSession, isFileUrl } from "@valet/shared/protocol/session-api";
 import type { z } from "zod";
-import type { SessionRecord } from "../session-state.ts";
+import type { SessionRecord } from "../core/session-state.ts";
 
 export type ChildInput =
   | { readonly ok: true; readonly input: CreateSession; readonly isOwnRepo: boolean }

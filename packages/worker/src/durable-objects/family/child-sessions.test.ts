@@ -7,7 +7,7 @@ import { FakeRunner } from "../../../test/fake-runner.ts";
 import { ask, childrenOf, requestOf, sessionIn, spawned, TOOL_CALL, working } from "../../../test/family.ts";
 import { boot, expectSound, linksOf, outcomeOf } from "../../../test/sandbox.ts";
 import { CALLER, TestSession, valueIn } from "../../../test/session.ts";
-import { listSessions } from "../../projection/sessions.ts";
+import { listSessions } from "../../database/sessions.ts";
 import { SessionAgent } from "../session-agent.ts";
 import { MAX_DEPTH, MAX_OPEN_CHILDREN } from "./family.ts";
 

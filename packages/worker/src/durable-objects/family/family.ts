@@ -1,12 +1,12 @@
 /** What the sessions of a family tell each other, as plain data that goes from one object to another, and within what bounds. */
 import { LIMITS } from "@valet/shared/limits";
 import type { ChildSessionEvent, ErrorType, Outcome } from "@valet/shared/spans";
-import type { SessionCalls } from "../../session-calls.ts";
-import type { GitCredentials } from "../repository.ts";
-import type { SessionState } from "../session-state.ts";
-import type { SessionTracer } from "../session-tracer.ts";
-import type { Timers } from "../timers.ts";
-import type { Transactions } from "../transactions.ts";
+import type { SessionCalls } from "../contract.ts";
+import type { SessionState } from "../core/session-state.ts";
+import type { SessionTracer } from "../core/session-tracer.ts";
+import type { Timers } from "../core/timers.ts";
+import type { Transactions } from "../core/transactions.ts";
+import type { GitCredentials } from "../credentials/repository.ts";
 
 /** How many sessions there may be below one that has no parent, one under the other. */
 export const MAX_DEPTH = 2;

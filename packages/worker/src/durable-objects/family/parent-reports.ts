@@ -8,12 +8,12 @@ import { endWith } from "@valet/shared/outcome";
 import { viewFailure } from "@valet/shared/protocol/failure";
 import { type ChildSessionEvent, isFailureType } from "@valet/shared/spans";
 import { contextHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
-import type { Conversation } from "../conversation.ts";
-import type { MessageRow } from "../message-store.ts";
-import type { PromptQueue } from "../prompt-queue.ts";
-import type { Result } from "../result.ts";
-import type { SessionRecord } from "../session-state.ts";
-import type { TurnRecords } from "../turn-records.ts";
+import type { Conversation } from "../conversation/conversation.ts";
+import type { TurnRecords } from "../conversation/turn-records.ts";
+import type { Result } from "../core/result.ts";
+import type { SessionRecord } from "../core/session-state.ts";
+import type { PromptQueue } from "../queue/job-queue.ts";
+import type { MessageRow } from "../queue/job-store.ts";
 import { type ChildReport, type FamilyOptions, PEER_CALL_MS } from "./family.ts";
 
 export interface ParentReportsOptions extends FamilyOptions {

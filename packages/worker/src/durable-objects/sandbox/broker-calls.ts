@@ -6,10 +6,10 @@
 import { endWith } from "@valet/shared/outcome";
 import type { EndReason, ErrorType, Outcome, SpanAttributes } from "@valet/shared/spans";
 import { type SpanContext, SpanKind } from "@valet/shared/tracing";
-import type { BrokerFailure, BrokerResult } from "../../sandbox-broker/client.ts";
-import { newId } from "../ids.ts";
-import type { SessionTracer } from "../session-tracer.ts";
-import type { Transactions } from "../transactions.ts";
+import type { BrokerFailure, BrokerResult } from "../../broker/client.ts";
+import { newId } from "../core/ids.ts";
+import type { SessionTracer } from "../core/session-tracer.ts";
+import type { Transactions } from "../core/transactions.ts";
 
 type CallSpan = "valet.sandbox.create" | "valet.sandbox.snapshot" | "valet.sandbox.delete";
 

@@ -4,9 +4,9 @@ import { expect, test } from "vitest";
 import { bindings } from "../../../test/bindings.ts";
 import { eventually } from "../../../test/eventually.ts";
 import type { CapacityReport, CapacityStanding } from "../capacity/capacity-calls.ts";
-import { NO_LINK, type SessionPatch, type SessionRecord, SessionState } from "../session-state.ts";
-import { Timers } from "../timers.ts";
-import { Transactions } from "../transactions.ts";
+import { NO_LINK, type SessionPatch, type SessionRecord, SessionState } from "../core/session-state.ts";
+import { Timers } from "../core/timers.ts";
+import { Transactions } from "../core/transactions.ts";
 import { CapacityLease, needOf } from "./capacity-lease.ts";
 
 const WAITING: SessionPatch = {

@@ -11,9 +11,9 @@ import {
   capacityName,
 } from "../capacity/capacity-calls.ts";
 import { withinCall } from "../capacity/within-call.ts";
-import type { SessionRecord, SessionState } from "../session-state.ts";
-import type { Timers } from "../timers.ts";
-import type { Transactions } from "../transactions.ts";
+import type { SessionRecord, SessionState } from "../core/session-state.ts";
+import type { Timers } from "../core/timers.ts";
+import type { Transactions } from "../core/transactions.ts";
 
 /** The wait before a report that failed is made again doubles so often. */
 const MAX_DOUBLINGS = 5;

@@ -3,9 +3,9 @@
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { EndReason, ErrorType, Outcome, SpanAttributes } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
-import { newId } from "../ids.ts";
-import type { Operation, SessionPatch, SessionState } from "../session-state.ts";
-import type { SessionTracer } from "../session-tracer.ts";
+import { newId } from "../core/ids.ts";
+import type { Operation, SessionPatch, SessionState } from "../core/session-state.ts";
+import type { SessionTracer } from "../core/session-tracer.ts";
 import type { BrokerCalls } from "./broker-calls.ts";
 
 type OperationSpan = `valet.sandbox.${Operation["kind"]}`;

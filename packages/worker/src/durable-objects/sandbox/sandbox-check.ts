@@ -12,7 +12,7 @@
  * What the host's restart ended is no failure of the session: no attempt to recover is used up.
  */
 import type { SandboxAnswer } from "@valet/shared/protocol/sandbox-broker";
-import type { BrokerResult } from "../../sandbox-broker/client.ts";
+import type { BrokerResult } from "../../broker/client.ts";
 import type { LifecycleParts } from "./sandbox-lifecycle.ts";
 
 /** What the check may lead to. Called within a transaction. */

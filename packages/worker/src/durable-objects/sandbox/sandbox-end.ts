@@ -6,8 +6,8 @@
 import type { DeleteAnswer, SnapshotAnswer } from "@valet/shared/protocol/sandbox-broker";
 import type { HibernateReason, TerminateReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
-import type { BrokerFailure } from "../../sandbox-broker/client.ts";
-import { ok, type Result, refuse } from "../result.ts";
+import type { BrokerFailure } from "../../broker/client.ts";
+import { ok, type Result, refuse } from "../core/result.ts";
 import { brokerErrorType } from "./broker-calls.ts";
 import { sleepRetryMs } from "./lifecycle-rules.ts";
 import type { LifecycleParts } from "./sandbox-lifecycle.ts";

@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 import { eventually } from "../../../test/eventually.ts";
 import { asleep, boot, expectSound, linksOf, loseSandbox, outcomeOf } from "../../../test/sandbox.ts";
 import { CALLER, TestSession, valueIn } from "../../../test/session.ts";
-import { INTERVALS } from "../../env.ts";
+import { INTERVALS } from "../../config.ts";
 
 describe("spawn", () => {
   test("a trace of its own, caused by the request, from asking for the sandbox to its runner being ready", async () => {

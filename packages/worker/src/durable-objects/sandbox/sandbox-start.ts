@@ -17,8 +17,8 @@ import {
   type SpawnReason,
 } from "@valet/shared/spans";
 import { injectIntoEnvironment, type SpanContext } from "@valet/shared/tracing";
-import type { BrokerFailure, BrokerResult } from "../../sandbox-broker/client.ts";
-import { hashToken, newToken } from "../ids.ts";
+import type { BrokerFailure, BrokerResult } from "../../broker/client.ts";
+import { hashToken, newToken } from "../core/ids.ts";
 import { brokerErrorType, type CallEnd, isUnheard } from "./broker-calls.ts";
 import { addFailure, failureOf, nextRecovery, type StartError } from "./lifecycle-rules.ts";
 import { START_CHECK_MS } from "./sandbox-check.ts";

@@ -1,0 +1,70 @@
+import { expect, test } from "vitest";
+import { ConfigError, parseConfig } from "./config.ts";
+
+const needed = {
+  PUBLIC_URL: "https://valet.example/",
+  SANDBOX_BROKER_URL: "https://broker.example",
+  SANDBOX_BROKER_SECRET: "secret",
+  VALET_MODEL: "valet/small",
+  VALET_MODEL_BASE_URL: "https://models.example/v1",
+};
+
+test("what is needed suffices", () => {
+  const { publicUrl, modelAccess, intervals } = parseConfig(needed);
+  expect(publicUrl).toBe("https://valet.example");
+  expect(modelAccess).toMatchObject({
+    model: "valet/small",
+    openAiCompatible: { baseUrl: "https://models.example/v1" },
+  });
+  expect(intervals.graceMs).toBe(30_000);
+});
+
+test.each([
+  ["0.6/2.4", { input: 0.6, output: 2.4 }],
+  ["1/2/0.5", { input: 1, output: 2, cacheRead: 0.5 }],
+  ["1/2/0.5/1.25", { input: 1, output: 2, cacheRead: 0.5, cacheWrite: 1.25 }],
+  ["", undefined],
+])("the prices %j", (text, prices) => {
+  const { openAiCompatible } = parseConfig({ ...needed, VALET_MODEL_PRICES: text }).modelAccess;
+  expect(openAiCompatible?.prices).toEqual(prices);
+});
+
+test("keys for credentials are a list, the newest first, in either alphabet of base64", () => {
+  const [one, two] = [Buffer.alloc(32, 0xff), Buffer.alloc(32, 0xfb)];
+  const text = `${one.toString("base64url")}, ${two.toString("base64")}\n`;
+  const { credentialKeys } = parseConfig({ ...needed, VALET_CREDENTIAL_KEYS: text });
+  expect(credentialKeys.map((key) => Buffer.from(key))).toEqual([one, two]);
+  expect(parseConfig(needed).credentialKeys).toEqual([]);
+});
+
+test("the bounds of a turn have defaults, and variables", () => {
+  expect(parseConfig(needed).turnBounds).toEqual({
+    ...{ maxModelCalls: 500, maxTurnMs: 6 * 3_600_000, pollingTools: ["list_sessions"] },
+  });
+  const variables = {
+    VALET_MAX_MODEL_CALLS: "20",
+    VALET_MAX_TURN_MS: "60000",
+    VALET_POLLING_TOOLS: "wait_for, ci_status",
+  };
+  expect(parseConfig({ ...needed, ...variables }).turnBounds).toEqual({
+    ...{ maxModelCalls: 20, maxTurnMs: 60_000, pollingTools: ["wait_for", "ci_status"] },
+  });
+});
+
+test.each([
+  ["VALET_MAX_MODEL_CALLS", "0", "expected number"],
+  ["PUBLIC_URL", undefined, "is not set"],
+  ["SANDBOX_BROKER_URL", "ftp://canary", "Invalid URL"],
+  ["VALET_GRACE_MS", "canary", "expected number"],
+  ["VALET_MODEL_PRICES", "cheap-canary", "must be INPUT/OUTPUT"],
+  ["VALET_MODEL_PRICES", "1", "must be INPUT/OUTPUT"],
+  ["VALET_MODEL_PRICES", "1/2/3/4/5", "must be INPUT/OUTPUT"],
+  ["VALET_CREDENTIAL_KEYS", "canary", "must be keys of 32 bytes"],
+  ["VALET_CREDENTIAL_KEYS", `${btoa("k".repeat(32))},`, "must be keys of 32 bytes"],
+])("%s as %j is refused by its name, without its value", (name, value, why) => {
+  const parse = () => parseConfig({ ...needed, [name]: value });
+  expect(parse).toThrow(ConfigError);
+  expect(parse).toThrow(name);
+  expect(parse).toThrow(why);
+  expect(parse).not.toThrow("canary");
+});

@@ -1,0 +1,49 @@
+import { expect, test } from "vitest";
+import { bindings } from "../../test/bindings.ts";
+import { hashToken } from "../durable-objects/core/ids.ts";
+import { makeToken, migrate } from "./setup.ts";
+
+const { DB, MIGRATIONS } = bindings;
+
+async function tables(): Promise<string[]> {
+  const { results } = await DB.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all<{ name: string }>();
+  return results.map(({ name }) => name);
+}
+
+test("migrations are applied once, in order, and a new one later", async () => {
+  await migrate(DB, MIGRATIONS);
+  await migrate(DB, MIGRATIONS);
+  expect(await tables()).toEqual(expect.arrayContaining(["tokens", "tickets", "sessions", "turns"]));
+  await migrate(DB, [
+    ...MIGRATIONS,
+    { name: "0099_more.sql", sql: "CREATE TABLE a (x); -- one;\nCREATE TABLE b (y);\n" },
+  ]);
+  expect(await tables()).toEqual(expect.arrayContaining(["a", "b"]));
+  const { results } = await DB.prepare("SELECT name FROM d1_migrations ORDER BY id").all();
+  expect(results).toEqual([...MIGRATIONS.map(({ name }) => ({ name })), { name: "0099_more.sql" }]);
+});
+
+test("a migration that fails leaves nothing behind and is tried again", async () => {
+  await migrate(DB, MIGRATIONS);
+  const name = "0098_bad.sql";
+  await expect(migrate(DB, [{ name, sql: "CREATE TABLE half (x);\nNONSENSE;" }])).rejects.toThrow();
+  expect(await tables()).not.toContain("half");
+  await migrate(DB, [{ name, sql: "CREATE TABLE half (x);" }]);
+  expect(await tables()).toContain("half");
+});
+
+test("a token's hash alone is stored", async () => {
+  await migrate(DB, MIGRATIONS);
+  const { token, statement } = makeToken("owner", "laptop", new Date("2026-01-02T03:04:05Z"));
+  await DB.prepare(statement.sql)
+    .bind(...statement.params)
+    .run();
+  const row = await DB.prepare("SELECT * FROM tokens WHERE hash = ?").bind(hashToken(token)).first();
+  expect(row).toEqual({
+    hash: hashToken(token),
+    owner_id: "owner",
+    name: "laptop",
+    created_at: "2026-01-02T03:04:05.000Z",
+  });
+  expect(JSON.stringify(row)).not.toContain(token);
+});

@@ -1,0 +1,89 @@
+/** What the agent asks of a person, leave or an answer, until it has one or its turn ends. */
+import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
+import type { PermissionView, QuestionView } from "@valet/shared/protocol/session-view";
+import { isoTime } from "../core/iso-time.ts";
+
+/** More open requests than an agent has turns and tools for; any more would only fill the storage. */
+const MAX_OPEN = 200;
+/** All of them together, in characters of JSON: they are part of the session's view, which is one row in D1 (2 MB). */
+const MAX_OPEN_LENGTH = 384 * 1024;
+
+interface Views {
+  permission: PermissionView;
+  question: QuestionView;
+}
+type Kind = keyof Views;
+
+/** A request that is over with its turn. */
+export interface ClosedRequest {
+  readonly id: string;
+  readonly kind: Kind;
+}
+
+export class AgentRequests {
+  readonly #sql: SqlStorage;
+  readonly #now: () => number;
+
+  constructor(sql: SqlStorage, now: () => number) {
+    this.#sql = sql;
+    this.#now = now;
+    sql.exec(`CREATE TABLE IF NOT EXISTS agent_requests (
+      id TEXT PRIMARY KEY, kind TEXT NOT NULL, attempt_id TEXT NOT NULL, view TEXT NOT NULL) WITHOUT ROWID`);
+  }
+
+  /** @returns the request, if it is new */
+  askedLeave(frame: FromRunnerOf<"permission-asked">, messageId: string): PermissionView | undefined {
+    const { permissionId: id, attemptId, permission, detail } = frame;
+    return this.#add("permission", attemptId, { id, messageId, permission, detail, askedAt: isoTime(this.#now()) });
+  }
+
+  /** @returns the request, if it is new */
+  askedQuestion(frame: FromRunnerOf<"question-asked">, messageId: string): QuestionView | undefined {
+    const { questionId: id, attemptId, questions } = frame;
+    return this.#add("question", attemptId, { id, messageId, questions, askedAt: isoTime(this.#now()) });
+  }
+
+  open<K extends Kind>(kind: K): Views[K][] {
+    const rows = this.#sql.exec("SELECT view FROM agent_requests WHERE kind = ? ORDER BY id", kind).toArray();
+    return rows.map(({ view }) => JSON.parse(view as string) as Views[K]);
+  }
+
+  isOpen(kind: Kind, id: string): boolean {
+    return this.#sql.exec("SELECT 1 FROM agent_requests WHERE kind = ? AND id = ?", kind, id).toArray().length > 0;
+  }
+
+  /** Whether a person is waited for, and silence is no sign of trouble. */
+  isWaiting(attemptId: string): boolean {
+    return this.#sql.exec("SELECT 1 FROM agent_requests WHERE attempt_id = ? LIMIT 1", attemptId).toArray().length > 0;
+  }
+
+  /** @returns the attempt that waited for the answer */
+  close(id: string): string | undefined {
+    const [row] = this.#sql.exec("DELETE FROM agent_requests WHERE id = ? RETURNING attempt_id", id).toArray();
+    return row?.attempt_id as string | undefined;
+  }
+
+  /** The attempt is over, and nobody waits for an answer. @returns what is closed by it */
+  closeOf(attemptId: string): ClosedRequest[] {
+    const rows = this.#sql.exec("DELETE FROM agent_requests WHERE attempt_id = ? RETURNING id, kind", attemptId);
+    return rows.toArray().map(({ id, kind }) => ({ id: id as string, kind: kind as Kind }));
+  }
+
+  #add<K extends Kind>(kind: K, attemptId: string, view: Views[K]): Views[K] | undefined {
+    const text = JSON.stringify(view);
+    const { count, length } = this.#sql
+      .exec<{ count: number; length: number }>(
+        "SELECT COUNT(*) AS count, COALESCE(SUM(LENGTH(view)), 0) AS length FROM agent_requests",
+      )
+      .one();
+    if (count >= MAX_OPEN || (count > 0 && length + text.length > MAX_OPEN_LENGTH)) return undefined;
+    const added = this.#sql.exec(
+      "INSERT INTO agent_requests VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1",
+      view.id,
+      kind,
+      attemptId,
+      text,
+    );
+    return added.toArray().length > 0 ? view : undefined;
+  }
+}

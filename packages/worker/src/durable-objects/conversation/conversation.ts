@@ -1,0 +1,149 @@
+/** What was said: messages with the agent's answers, and which of the agent's own sessions each channel goes on in. */
+
+import type { MessagePart } from "@valet/shared/protocol/runner-link";
+import type { MessageView } from "@valet/shared/protocol/session-view";
+import { isoTime } from "../core/iso-time.ts";
+import { isTraced } from "../core/session-tracer.ts";
+import { failedAs } from "../dispatch/failed-as.ts";
+import type { MessageRow, MessageStore } from "../queue/job-store.ts";
+import { placeOf, type Workflows } from "../workflow/workflows.ts";
+
+/** What a new session of the agent is told of what went before, at the most. */
+const DIGEST_MESSAGES = 20;
+const DIGEST_LENGTH = 8000;
+/** The parts of one answer that are kept while it is written; the last frame of the turn brings them whole. */
+const MAX_LIVE_LENGTH = 512 * 1024;
+
+interface LiveAnswer {
+  readonly parts: Map<string, MessagePart>;
+  length: number;
+  last: string;
+}
+
+export class Conversation {
+  readonly #sql: SqlStorage;
+  readonly #messages: MessageStore;
+  readonly #workflows: Workflows;
+  readonly #capacityPlace: () => number | undefined;
+  /** Answers that are being written. Each is stored whenever it comes to its next part, so an eviction costs one part. */
+  readonly #live = new Map<string, LiveAnswer>();
+
+  /** @param capacityPlace the session's place in the line for a sandbox, where it stands in it */
+  constructor(sql: SqlStorage, messages: MessageStore, workflows: Workflows, capacityPlace: () => number | undefined) {
+    this.#sql = sql;
+    this.#messages = messages;
+    this.#workflows = workflows;
+    this.#capacityPlace = capacityPlace;
+    sql.exec(`
+      CREATE TABLE IF NOT EXISTS answers (attempt_id TEXT PRIMARY KEY, parts TEXT NOT NULL) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS channels (
+        channel TEXT PRIMARY KEY, opencode_session TEXT NOT NULL, generation INTEGER NOT NULL) WITHOUT ROWID;
+    `);
+  }
+
+  /** A part of an answer as it is by now. */
+  addPart(attemptId: string, part: MessagePart): void {
+    const live = this.#live.get(attemptId) ?? this.#resume(attemptId);
+    const isNext = live.last !== part.id;
+    if (isNext && live.last !== "") this.#store(attemptId, [...live.parts.values()]);
+    const length = live.length + JSON.stringify(part).length - (JSON.stringify(live.parts.get(part.id))?.length ?? 0);
+    if (length > MAX_LIVE_LENGTH) return;
+    live.parts.set(part.id, part);
+    live.length = length;
+    live.last = part.id;
+  }
+
+  /** The whole answer. */
+  finish(attemptId: string, parts: readonly MessagePart[]): void {
+    this.#live.delete(attemptId);
+    this.#store(attemptId, parts);
+  }
+
+  /** The turn ended without an answer: what there was of it stays. */
+  breakOff(attemptId: string): void {
+    const live = this.#live.get(attemptId);
+    if (live !== undefined) this.finish(attemptId, [...live.parts.values()]);
+  }
+
+  view(row: MessageRow): MessageView {
+    const body = this.#messages.body(row.id) ?? { content: "", attachments: [] };
+    return {
+      ...{ id: row.id, status: row.status, channel: row.channel, queueMode: row.mode, source: row.source },
+      ...{ content: body.content, attempts: row.attempts, acceptedAt: isoTime(row.acceptedMs) },
+      attachments: body.attachments.map(({ filename, mediaType }) => ({ filename, mediaType })),
+      ...(row.outcome !== null && { outcome: row.outcome, ...failedAs(row.outcome, row.errorType, row.failure) }),
+      ...(row.reason !== null && { queueReason: row.reason }),
+      ...placeOf(row, this.#capacityPlace()),
+      ...(body.author !== undefined && { author: body.author }),
+      ...(body.threadId !== undefined && { threadId: body.threadId }),
+      ...(body.replyChannel !== undefined && { replyChannel: body.replyChannel }),
+      ...(body.model !== undefined && { model: body.model }),
+      ...(isTraced(row.promptContext) && { traceId: row.promptContext.traceId }),
+      ...(row.dispatchedMs !== null && { dispatchedAt: isoTime(row.dispatchedMs) }),
+      ...(row.endedMs !== null && { endedAt: isoTime(row.endedMs) }),
+      parts: this.#answerTo(row),
+    };
+  }
+
+  /** The session of the agent that a channel goes on in, and the generation in which it last did. */
+  agentSession(channel: string): { readonly id: string; readonly generation: number } | undefined {
+    const [row] = this.#sql
+      .exec("SELECT opencode_session, generation FROM channels WHERE channel = ?", channel)
+      .toArray();
+    return row && { id: row.opencode_session as string, generation: row.generation as number };
+  }
+
+  setAgentSession(channel: string, id: string, generation: number): void {
+    const known = this.agentSession(channel);
+    if (known?.id === id && known.generation === generation) return;
+    this.#sql.exec("INSERT OR REPLACE INTO channels VALUES (?, ?, ?)", channel, id, generation);
+  }
+
+  /** A sandbox begins with nothing: the agent's sessions were in the one before. */
+  forgetAgentSessions(): void {
+    this.#sql.exec("DELETE FROM channels");
+  }
+
+  /** What was said in a channel lately, for an agent that does not know. `undefined` where nothing was. */
+  digest(channel: string): string | undefined {
+    let text = "";
+    const rows = this.#messages.latestMessages(channel, DIGEST_MESSAGES);
+    for (const row of rows) {
+      const said = this.#exchanges(row)
+        .map(([content, answer]) => `User: ${content}${answer && `\nAssistant: ${answer}`}\n`)
+        .join("");
+      if (said.length + text.length > DIGEST_LENGTH) break;
+      text = said + text;
+    }
+    return text === "" ? undefined : text;
+  }
+
+  /** What was said to the agent, and what it answered: in a workflow once for each prompt that it came to. */
+  #exchanges(row: MessageRow): (readonly [content: string, answer: string])[] {
+    if (row.kind === "workflow") return this.#workflows.exchanges(row.id);
+    const texts = this.#answerTo(row).flatMap((part) => (part.type === "text" ? [part.text] : []));
+    return [[this.#messages.body(row.id)?.content ?? "", texts.join("\n")]];
+  }
+
+  #answerTo({ id, attemptId }: MessageRow): MessagePart[] {
+    if (attemptId === null || this.#messages.attempt(attemptId)?.messageIds.at(-1) !== id) return [];
+    const live = this.#live.get(attemptId);
+    return live === undefined ? this.#stored(attemptId) : [...live.parts.values()];
+  }
+
+  #resume(attemptId: string): LiveAnswer {
+    const stored = this.#stored(attemptId);
+    const live = { parts: new Map(stored.map((part) => [part.id, part])), length: 0, last: "" };
+    this.#live.set(attemptId, live);
+    return live;
+  }
+
+  #stored(attemptId: string): MessagePart[] {
+    const [row] = this.#sql.exec("SELECT parts FROM answers WHERE attempt_id = ?", attemptId).toArray();
+    return row === undefined ? [] : (JSON.parse(row.parts as string) as MessagePart[]);
+  }
+
+  #store(attemptId: string, parts: readonly MessagePart[]): void {
+    this.#sql.exec("INSERT OR REPLACE INTO answers VALUES (?, ?)", attemptId, JSON.stringify(parts));
+  }
+}

@@ -1,0 +1,147 @@
+/** What a session has, page by page. Reading writes nothing. */
+import type {
+  MessageList,
+  TraceList,
+  TraceSummaryView,
+  TurnList,
+  WorkflowList,
+} from "@valet/shared/protocol/session-api";
+import type { z } from "zod";
+import { decodeCursor, encodeCursor } from "../../http/cursor.ts";
+import { isoTime } from "../core/iso-time.ts";
+import { fillPage } from "../core/page-bytes.ts";
+import { ok, type Result, refuse } from "../core/result.ts";
+import type { MessageStore } from "../queue/job-store.ts";
+import type { ListedTrace, TraceStore } from "../traces/trace-store.ts";
+import type { Workflows } from "../workflow/workflows.ts";
+import type { Conversation } from "./conversation.ts";
+import type { TurnRecords } from "./turn-records.ts";
+
+const PAGE = 50;
+
+/** Which end of the conversation a list begins at: `asc` with the oldest message, `desc` with the newest. */
+export type ListOrder = "asc" | "desc";
+
+/**
+ * The conversation. A cursor says which way it goes, so the order need not be said again; another than the cursor's is refused.
+ */
+export function listMessages(
+  store: MessageStore,
+  conversation: Conversation,
+  cursor: string | undefined,
+  order: ListOrder | undefined,
+): Result<z.infer<typeof MessageList>> {
+  const before = cursor === undefined ? undefined : descendingSeq(cursor);
+  const isDescending = before !== undefined || (cursor === undefined && order === "desc");
+  if (order !== undefined && order !== (isDescending ? "desc" : "asc")) return badCursor();
+  return pageOf(
+    isDescending ? undefined : cursor,
+    (seq) =>
+      isDescending
+        ? store.messagesBefore("message", before ?? Number.MAX_SAFE_INTEGER, PAGE + 1)
+        : store.messagesAfter("message", seq, PAGE + 1),
+    (row) => conversation.view(row),
+    (messages, next) => ({ messages, ...next }),
+    isDescending ? (seq) => encodeCursor([DESCENDING, String(seq)]) : undefined,
+  );
+}
+
+/** First part of the cursors of lists that begin at the end. */
+const DESCENDING = "desc";
+
+/** Before which sequence a list goes on that begins at the end; `undefined` if the cursor is of another. */
+function descendingSeq(cursor: string): number | undefined {
+  const [order, seq] = partsOf(cursor, 2) ?? [];
+  return order === DESCENDING && Number.isSafeInteger(Number(seq)) ? Number(seq) : undefined;
+}
+
+/** Executions of workflows, the oldest first, without what their steps gave. */
+export function listWorkflows(
+  store: MessageStore,
+  workflows: Workflows,
+  cursor: string | undefined,
+): Result<z.infer<typeof WorkflowList>> {
+  return pageOf(
+    cursor,
+    (seq) => store.messagesAfter("workflow", seq, PAGE + 1),
+    (row) => workflows.view(row),
+    (views, next) => ({ workflows: views, ...next }),
+  );
+}
+
+/** Turns that are over, the oldest first. */
+export function listTurns(records: TurnRecords, cursor: string | undefined): Result<z.infer<typeof TurnList>> {
+  return pageOf(
+    cursor,
+    (seq) => records.after(seq, PAGE + 1),
+    ({ record }) => record,
+    (turns, next) => ({ turns, ...next }),
+  );
+}
+
+/** Traces, the newest first. */
+export function listTraces(store: TraceStore, cursor: string | undefined): Result<z.infer<typeof TraceList>> {
+  const [startUs, traceId] = (cursor === undefined ? undefined : partsOf(cursor, 2)) ?? [];
+  const after = traceId === undefined ? undefined : { startUs: Number(startUs), traceId };
+  if (cursor !== undefined && !Number.isFinite(after?.startUs)) return badCursor();
+  const found = store.traces(after, PAGE + 1);
+  const traces = fillPage(found.slice(0, PAGE), toTraceView);
+  const last = found[traces.length - 1];
+  const hasMore = found.length > traces.length && last !== undefined;
+  return ok({
+    traces,
+    ...(hasMore && { nextCursor: encodeCursor([String(last.startUs), last.traceId]) }),
+  });
+}
+
+function toTraceView({ traceId, name, startUs, endUs, spans, openSpans, errors }: ListedTrace): TraceSummaryView {
+  const figures = {
+    traceId,
+    startedAt: isoTime(startUs / 1000),
+    duration_ms: (endUs - startUs) / 1000,
+    spans,
+    openSpans,
+    errors,
+  };
+  return name === undefined ? figures : { ...figures, name };
+}
+
+/**
+ * Rows in the order of their sequence, as many as a page has by number and by bytes.
+ * @param read one more row than a page has, if there are that many
+ * @param toCursor of the page's last row
+ */
+function pageOf<R extends { readonly seq: number }, V, T>(
+  cursor: string | undefined,
+  read: (afterSeq: number) => R[],
+  view: (row: R) => V,
+  shape: (views: V[], next: { nextCursor?: string }) => T,
+  toCursor: (seq: number) => string = (seq) => encodeCursor([String(seq)]),
+): Result<T> {
+  const seq = cursor === undefined ? 0 : Number(partsOf(cursor, 1)?.[0]);
+  if (!Number.isSafeInteger(seq)) return badCursor();
+  const rows = read(seq);
+  const views = fillPage(rows.slice(0, PAGE), view);
+  const last = rows[views.length - 1];
+  const hasMore = rows.length > views.length && last !== undefined;
+  return ok(shape(views, hasMore ? { nextCursor: toCursor(last.seq) } : {}));
+}
+
+/** The segment of the trace store after which a page of spans goes on; `undefined` for a cursor that is none of ours. */
+export function segmentAfter(cursor: string | undefined): number | undefined {
+  const segmentId = cursor === undefined ? 0 : Number(partsOf(cursor, 1)?.[0]);
+  return Number.isSafeInteger(segmentId) && segmentId >= 0 ? segmentId : undefined;
+}
+
+function partsOf(cursor: string, length: number): readonly string[] | undefined {
+  try {
+    return decodeCursor(cursor, length);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The refusal of a cursor that is none of ours. */
+export function badCursor() {
+  return refuse("invalid-cursor", "Take the cursor from the page before, as it stands.");
+}

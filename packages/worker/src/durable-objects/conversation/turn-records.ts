@@ -1,0 +1,180 @@
+/** One wide record of each turn: the answer to most questions about it, without a trace. */
+import { whyOf } from "@valet/shared/outcome";
+import type { TurnSummary } from "@valet/shared/protocol/runner-link";
+import type { TurnRecord } from "@valet/shared/protocol/session-view";
+import type { ErrorType, Outcome } from "@valet/shared/spans";
+import { isoTime } from "../core/iso-time.ts";
+import type { AttemptEnd } from "../queue/job-queue.ts";
+import type { AttemptRow, MessageRow } from "../queue/job-store.ts";
+
+/** When a sandbox was asked for, was made, and was ready or given up. Epoch ms. */
+export interface SandboxStart {
+  readonly begunMs: number;
+  readonly madeMs: number | null;
+  readonly endedMs: number | null;
+}
+
+/** A message can have waited through this many starts and still know each of them. */
+const STARTS_KEPT = 32;
+
+/** A summary of which some may not be known. */
+type Measured = Partial<{ readonly [K in keyof Omit<TurnSummary, "tokens">]: TurnSummary[K] | null }> & {
+  readonly tokens: { readonly [K in keyof TurnSummary["tokens"]]: number | null };
+};
+
+/** What is known of work of which nothing was heard: its runner was lost, or did not end it in time. */
+const UNKNOWN: Measured = {
+  tokens: { input: null, output: null, cacheRead: null, cacheWrite: null, reasoning: null },
+  ...{ callsWithoutUsage: null, callsWithoutCost: null, callsWithOddUsage: null },
+};
+/** Records that an earlier version wrote do not have these. */
+const ADDED_LATER: Partial<TurnRecord> = {
+  outcome_reason: null,
+  error_cause: null,
+  prepare_ms: null,
+  calls_without_usage: null,
+  calls_without_cost: null,
+  calls_with_odd_usage: null,
+};
+
+export class TurnRecords {
+  readonly #sql: SqlStorage;
+  readonly #now: () => number;
+
+  constructor(sql: SqlStorage, now: () => number) {
+    this.#sql = sql;
+    this.#now = now;
+    sql.exec(`
+      CREATE TABLE IF NOT EXISTS turns (seq INTEGER PRIMARY KEY, attempt_id TEXT NOT NULL UNIQUE, record TEXT NOT NULL);
+      CREATE TABLE IF NOT EXISTS sandbox_starts (
+        generation INTEGER PRIMARY KEY, begun_ms INTEGER NOT NULL, made_ms INTEGER, ended_ms INTEGER);
+    `);
+  }
+
+  startBegan(generation: number): void {
+    this.#sql.exec("INSERT OR REPLACE INTO sandbox_starts VALUES (?, ?, NULL, NULL)", generation, this.#now());
+    this.#sql.exec("DELETE FROM sandbox_starts WHERE generation <= ?", generation - STARTS_KEPT);
+  }
+
+  sandboxMade(generation: number): void {
+    this.#sql.exec("UPDATE sandbox_starts SET made_ms = ? WHERE generation = ?", this.#now(), generation);
+  }
+
+  startEnded(generation: number): void {
+    this.#sql.exec("UPDATE sandbox_starts SET ended_ms = ? WHERE generation = ?", this.#now(), generation);
+  }
+
+  /**
+   * Writes the record of a turn that is over.
+   * @param messages those that it was about, as they were dispatched
+   */
+  write(
+    attempt: AttemptRow,
+    messages: readonly MessageRow[],
+    { outcome, errorType, summary, failure }: AttemptEnd,
+    sessionId: string,
+  ): TurnRecord {
+    const endedMs = attempt.endedMs ?? this.#now();
+    const waits = messages.map(({ waitingSinceMs }) => waitingSinceMs);
+    const wait = { fromMs: Math.min(attempt.dispatchedMs, ...waits), toMs: attempt.dispatchedMs };
+    const { tokens, ...measured }: Measured = summary ?? UNKNOWN;
+    const record: TurnRecord = {
+      ...{ attempt_id: attempt.id, session_id: sessionId, message_ids: [...attempt.messageIds] },
+      ...{ trace_id: attempt.context.traceId, channel: attempt.channel, generation: attempt.generation },
+      ...{ attempt: attempt.number, model: measured.model ?? null, outcome },
+      ...reasonColumns(outcome, errorType),
+      error_cause: failure?.cause ?? null,
+      accepted_at: isoTime(Math.min(attempt.dispatchedMs, ...messages.map(({ acceptedMs }) => acceptedMs))),
+      ...{ dispatched_at: isoTime(attempt.dispatchedMs), ended_at: isoTime(endedMs), queue_wait_ms: attempt.waitMs },
+      queue_reasons: [...new Set(messages.flatMap(({ reasons }) => reasons))],
+      ...waitParts(wait, this.#starts()),
+      turn_ms: endedMs - attempt.dispatchedMs,
+      time_to_first_token_ms: measured.timeToFirstTokenMs ?? null,
+      prepare_ms: measured.prepareMs ?? null,
+      model_ms: measured.modelMs ?? null,
+      tool_ms: measured.toolMs ?? null,
+      permission_wait_ms: measured.permissionWaitMs ?? null,
+      model_calls: measured.modelCalls ?? null,
+      tool_calls: measured.toolCalls ?? null,
+      tool_errors: measured.toolErrors ?? null,
+      retries: measured.retries ?? null,
+      ...{ tokens_input: tokens.input, tokens_output: tokens.output, tokens_cache_read: tokens.cacheRead },
+      ...{ tokens_cache_write: tokens.cacheWrite, tokens_reasoning: tokens.reasoning },
+      cost_usd: measured.costUsd ?? null,
+      calls_without_usage: countOf(measured.callsWithoutUsage),
+      calls_without_cost: countOf(measured.callsWithoutCost),
+      calls_with_odd_usage: countOf(measured.callsWithOddUsage),
+    };
+    this.#sql.exec(
+      "INSERT OR IGNORE INTO turns (attempt_id, record) VALUES (?, ?)",
+      attempt.id,
+      JSON.stringify(record),
+    );
+    return record;
+  }
+
+  /** In order of their ends, those after `seq`. */
+  after(seq: number, limit: number): { readonly seq: number; readonly record: TurnRecord }[] {
+    const rows = this.#sql
+      .exec("SELECT seq, record FROM turns WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
+      .toArray();
+    return rows.map((row) => ({
+      seq: row.seq as number,
+      record: upToDate(JSON.parse(row.record as string) as TurnRecord),
+    }));
+  }
+
+  /** What all turns together have cost, as far as that is known; `null` where it is known of none. */
+  cost(): { readonly usd: number | null; readonly isPartial: boolean } {
+    const [row] = this.#sql
+      .exec(
+        `SELECT COUNT(*) AS turns, COUNT(cost) AS known, TOTAL(cost) AS usd, TOTAL(cost IS NULL OR lacking > 0) AS partial
+         FROM (SELECT json_extract(record, '$.cost_usd') AS cost, json_extract(record, '$.calls_without_cost') AS lacking
+           FROM turns)`,
+      )
+      .toArray();
+    const { turns, known, usd, partial } = row as Record<"turns" | "known" | "usd" | "partial", number>;
+    return { usd: turns > 0 && known === 0 ? null : usd, isPartial: partial > 0 };
+  }
+
+  #starts(): SandboxStart[] {
+    return this.#sql
+      .exec("SELECT begun_ms, made_ms, ended_ms FROM sandbox_starts")
+      .toArray()
+      .map((row) => ({
+        begunMs: row.begun_ms as number,
+        madeMs: row.made_ms as number | null,
+        endedMs: row.ended_ms as number | null,
+      }));
+  }
+}
+
+/** A record as this version writes it: earlier ones lack columns, and have the reason for every outcome in `error_type`. */
+function upToDate(record: TurnRecord): TurnRecord {
+  const { outcome, error_type, outcome_reason = null } = record;
+  return { ...ADDED_LATER, ...record, ...(outcome_reason === null && reasonColumns(outcome, error_type)) };
+}
+
+function reasonColumns(outcome: Outcome, reason: ErrorType | null | undefined) {
+  const { errorType, outcomeReason } = whyOf(outcome, reason);
+  return { error_type: errorType ?? null, outcome_reason: outcomeReason ?? null };
+}
+
+/** A count that is left out where it is 0. */
+const countOf = (count: number | null | undefined) => (count === null ? null : (count ?? 0));
+
+/** How much of a wait went by while the broker made a sandbox, and while a runner started in it. */
+export function waitParts(
+  wait: { readonly fromMs: number; readonly toMs: number },
+  starts: readonly SandboxStart[],
+): { readonly sandbox_ms: number; readonly bootstrap_ms: number } {
+  let [sandbox_ms, bootstrap_ms] = [0, 0];
+  const overlap = (fromMs: number, toMs: number) =>
+    Math.max(0, Math.min(toMs, wait.toMs) - Math.max(fromMs, wait.fromMs));
+  for (const { begunMs, madeMs, endedMs } of starts) {
+    const endMs = endedMs ?? wait.toMs;
+    sandbox_ms += overlap(begunMs, madeMs ?? endMs);
+    if (madeMs !== null) bootstrap_ms += overlap(madeMs, endMs);
+  }
+  return { sandbox_ms, bootstrap_ms };
+}

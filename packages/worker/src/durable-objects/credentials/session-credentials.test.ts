@@ -1,0 +1,180 @@
+/** What opens a session's repository, on the real object: what of it is stored, shown and sent. */
+import { runInDurableObject } from "cloudflare:test";
+import { describe, expect, test } from "vitest";
+import { bindings } from "../../../test/bindings.ts";
+import { eventually } from "../../../test/eventually.ts";
+import { FakeRunner } from "../../../test/fake-runner.ts";
+import { CALLER, TestSession, valueIn } from "../../../test/session.ts";
+import { listSessions } from "../../database/sessions.ts";
+import { SessionAgent } from "../session-agent.ts";
+import { CredentialKeys, KEY_BYTES } from "./credential-keys.ts";
+
+const TOKEN = "ghp_0123456789abcdefghij";
+const REPO = `https://user:canary@git.example/${TOKEN}/repo.git`;
+const SHOWN = "https://git.example/REDACTED/repo.git";
+
+/** Everything that the object has stored. */
+function dump(session: TestSession): Promise<string> {
+  return runInDurableObject(session.stub, (_object, { storage }) => {
+    const tables = storage.sql.exec(
+      "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_cf%' ESCAPE '\\'",
+    );
+    return JSON.stringify(tables.toArray().map(({ name }) => storage.sql.exec(`SELECT * FROM "${name}"`).toArray()));
+  });
+}
+
+/** Until the broker has answered the object writes its record as it knows it. */
+function settled(session: TestSession): Promise<void> {
+  return eventually(async () => expect((await session.view()).sandbox).toBeDefined());
+}
+
+/** Puts the record back as a version before there was encryption wrote it, and lets the object come to life anew. */
+async function asBefore(session: TestSession, patch: object): Promise<void> {
+  await settled(session);
+  await runInDurableObject(session.stub, (_object, { storage }) => {
+    const { record } = storage.sql.exec("SELECT record FROM session").one();
+    const before = { ...JSON.parse(record as string), ...patch };
+    storage.sql.exec("UPDATE session SET record = ?", JSON.stringify(before));
+  });
+  await session.evict("close");
+}
+
+async function hello(session: TestSession) {
+  const runner = await (await session.connect()).hello();
+  return { config: await runner.next("config"), repo: await runner.next("repo-config"), runner };
+}
+
+const BOOTED = ["connected", "git_setup", "opencode_starting", "ready"] as const;
+
+describe("at rest", () => {
+  test("nothing holds them in the clear, and the runner gets them whole", async () => {
+    const session = new TestSession();
+    await session.create({ repoUrl: REPO });
+    expect(await session.view()).toMatchObject({ repoUrl: SHOWN });
+    const stored = await dump(session);
+    expect(stored).toContain(SHOWN);
+    expect(stored).not.toMatch(new RegExp(`canary|${TOKEN}`));
+    const { repo } = await hello(session);
+    expect(repo).toMatchObject({
+      repoUrl: `https://git.example/${TOKEN}/repo.git`,
+      credentials: { username: "user", password: "canary" },
+    });
+    const listed = await eventually(async () => {
+      const found = (await listSessions(bindings.DB, CALLER.ownerId, 100)).find(({ id }) => id === session.id);
+      expect(found).toBeDefined();
+      return found;
+    });
+    expect(listed).toMatchObject({ repoUrl: SHOWN });
+  });
+
+  test("what a version before left in the clear still opens, and is sealed", async () => {
+    const session = new TestSession();
+    await session.create({ repoUrl: "https://git.example/a.git" });
+    const credentials = { username: "user", password: "canary" };
+    await asBefore(session, { credentials, repoUrl: `https://git.example/${TOKEN}/a.git` });
+    expect((await session.view()).repoUrl).toBe("https://git.example/REDACTED/a.git");
+    await eventually(async () => expect(await dump(session)).not.toMatch(new RegExp(`canary|${TOKEN}`)));
+    const { repo } = await hello(session);
+    expect(repo).toMatchObject({ repoUrl: `https://git.example/${TOKEN}/a.git`, credentials });
+  });
+
+  test("a row of a version before with a password in an ssh URL is shown without, also in the list", async () => {
+    const session = new TestSession();
+    const { ownerId } = CALLER;
+    const view = await session.create({ repoUrl: "ssh://git@git.example/a.git" });
+    await bindings.DB.prepare("INSERT OR REPLACE INTO sessions VALUES (?, ?, 'running', NULL, ?, ?, 1000000, ?)")
+      .bind(
+        session.id,
+        ownerId,
+        view.createdAt,
+        view.updatedAt,
+        JSON.stringify({ ...view, repoUrl: "ssh://git:canary@git.example/a.git" }),
+      )
+      .run();
+    const listed = (await listSessions(bindings.DB, ownerId, 100)).find(({ id }) => id === session.id);
+    expect(listed?.repoUrl).toBe("ssh://git@git.example/a.git");
+    await asBefore(session, { repoUrl: "ssh://git:canary@git.example/a.git" });
+    expect((await session.view()).repoUrl).toBe("ssh://git@git.example/a.git");
+  });
+
+  test("an object with a newer key seals them anew", async () => {
+    const session = new TestSession();
+    await session.create({ repoUrl: REPO });
+    await settled(session);
+    const key = crypto.getRandomValues(new Uint8Array(KEY_BYTES));
+    await runInDurableObject(session.stub, async (_object, ctx) => {
+      new SessionAgent(ctx, { ...bindings, VALET_CREDENTIAL_KEYS: Buffer.from(key).toString("base64url") });
+      const newest = new CredentialKeys([key], "another");
+      await eventually(async () => {
+        const { record } = ctx.storage.sql.exec("SELECT record FROM session").one();
+        const opened = await newest.open(JSON.parse(record as string).credentials, session.id);
+        expect(opened).toMatchObject({ password: "canary" });
+      });
+    });
+  });
+});
+
+describe("secrets", () => {
+  test("go to a generation's runner once: whoever comes later with its token gets none", async () => {
+    const session = new TestSession();
+    await session.create({ repoUrl: REPO });
+    const first = await hello(session);
+    expect(first.config.modelAccess).toMatchObject({ openAiCompatible: { apiKey: "key-canary" } });
+    for (const stage of BOOTED) first.runner.send({ type: "stage", stage });
+    await session.reaches("running");
+    const thief = await hello(session);
+    expect(thief.config).toMatchObject({ hasSecrets: true, modelAccess: { model: "valet/test" } });
+    expect(JSON.stringify([thief.config, thief.repo])).not.toMatch(new RegExp(`canary|${TOKEN}`));
+    expect(thief.repo.repoUrl).toBe(SHOWN);
+  });
+
+  test("come again to the successor of a runner of a version that keeps none for it", async () => {
+    const session = new TestSession();
+    await session.create({ repoUrl: REPO });
+    const first = await (await session.connect()).ready({ version: "0.1.0" });
+    await session.reaches("running");
+    first.close();
+    const second = await (await session.connect("restarted")).hello({ version: "0.1.0" });
+    const config = await second.next("config");
+    expect(config).toMatchObject({ modelAccess: { openAiCompatible: { apiKey: "key-canary" } } });
+    expect(config.hasSecrets).toBeUndefined();
+    expect((await second.next("repo-config")).credentials).toMatchObject({ password: "canary" });
+  });
+
+  test("come again where the link broke before the runner could have them", async () => {
+    const session = new TestSession();
+    await session.create({ repoUrl: REPO });
+    const first = await hello(session);
+    first.runner.send({ type: "stage", stage: "connected" });
+    first.runner.close();
+    const second = await hello(session);
+    expect(second.config.hasSecrets).toBeUndefined();
+    expect(second.repo.credentials).toMatchObject({ password: "canary" });
+  });
+
+  test("go to the next generation's runner, too", async () => {
+    const session = new TestSession();
+    await session.create({ repoUrl: REPO });
+    const { token } = await session.credentials();
+    const first = await hello(session);
+    for (const stage of BOOTED) first.runner.send({ type: "stage", stage });
+    await session.reaches("running");
+    // Its sandbox is kept in a snapshot, and the session wakes in another one.
+    first.runner.send({ type: "stage", stage: "failed", errorType: "secrets_lost" });
+    await session.reaches("hibernated");
+    await session.send("go on");
+    await eventually(async () => expect((await session.view()).generation).toBe(2));
+    const old = await FakeRunner.open(session.stub, { token, generation: 1 });
+    expect((await old.next("refused")).reason).toBe("stale_generation");
+    expect((await hello(session)).repo.credentials).toMatchObject({ password: "canary" });
+  });
+});
+
+test("two calls to create at once make one session", async () => {
+  const session = new TestSession();
+  const create = () => session.stub.create({ id: session.id, repoUrl: REPO }, CALLER);
+  const [one, two] = await Promise.all([create(), create()]);
+  expect([valueIn(one).id, valueIn(two).id]).toEqual([session.id, session.id]);
+  await session.credentials();
+  expect(await session.broker.calls("create")).toHaveLength(1);
+});

@@ -1,0 +1,414 @@
+/**
+ * The WebSocket to the runner: who may open it, which one counts, and when it counts as lost. A generation has one link; a
+ * newer connection takes the place of an older one. What the frames mean is for {@link RunnerLinkEvents} to say.
+ */
+import {
+  type FromRunner,
+  type FromRunnerOf,
+  FromRunner as FromRunnerSchema,
+  LINK_PING,
+  LINK_PONG,
+  MAX_LINK_FRAME_BYTES,
+  parseFromRunner,
+  type ToRunner,
+  type ToRunnerOf,
+} from "@valet/shared/protocol/runner-link";
+import type { Intervals } from "../../config.ts";
+import { isTokenOf, newId } from "../core/ids.ts";
+import { type BudgetLimits, RateBudget } from "../core/rate-budget.ts";
+import { NO_LINK, type SessionRecord, type SessionState } from "../core/session-state.ts";
+import type { Timers } from "../core/timers.ts";
+import type { Transactions } from "../core/transactions.ts";
+
+export type RunnerFrame = Exclude<FromRunner, { type: "hello" }>;
+
+/** All of them are called within a transaction. */
+export interface RunnerLinkEvents {
+  /** A runner has introduced itself and its link counts. @param isBack whether the link was down meanwhile */
+  onHello(hello: FromRunnerOf<"hello">, isBack: boolean): void;
+  onFrame(frame: RunnerFrame): void;
+  /** The link is down; the grace period begins. @param isClosed whether it was closed just now, rather than found silent */
+  onDown(isClosed: boolean): void;
+  /** The grace period is over. */
+  onGone(): void;
+}
+
+export interface RunnerLinkOptions {
+  readonly ctx: Pick<
+    DurableObjectState,
+    "acceptWebSocket" | "getWebSockets" | "getWebSocketAutoResponseTimestamp" | "setWebSocketAutoResponse"
+  >;
+  readonly state: SessionState;
+  readonly transactions: Transactions;
+  readonly timers: Timers;
+  readonly now: () => number;
+  readonly intervals: Pick<Intervals, "graceMs" | "linkSilenceMs">;
+  readonly events: RunnerLinkEvents;
+}
+
+type Refusal = ToRunnerOf<"refused">["reason"];
+
+/** What a socket remembers through a hibernation of the object. */
+interface Connection {
+  readonly role: "runner";
+  readonly id: string;
+  readonly generation: number;
+  readonly connectedMs: number;
+  readonly badFrames: number;
+  /** Whether it has said hello. */
+  readonly greeted?: boolean;
+  /** It was closed for what it did: frames that were on their way are not read. */
+  readonly isCut?: boolean;
+}
+
+const TAG = "runner";
+/** A runner that speaks nonsense this often is not one of ours. */
+const MAX_BAD_FRAMES = 20;
+/** Open sockets of runners at once: one that counts, one that takes its place, and some whose end nobody has seen. */
+const MAX_SOCKETS = 8;
+/**
+ * The version of runners that keep no secrets for their successors. Snapshots of engines that copy the whole file system, as Modal
+ * does, hold the runner too, so that a session which is woken may run such a one.
+ */
+const WITHOUT_KEPT_SECRETS = "0.1.0";
+/** Processes of a generation. The broker gives up on a runner that dies again and again long before. */
+const MAX_INSTANCES = 64;
+/**
+ * What all connections of a session's runner may do together. A runner sends some twenty frames a second at the most; what it
+ * kept while the link was down (32 frames unacknowledged, 16 MB) comes in one go.
+ */
+const CONNECTIONS: BudgetLimits = { burst: 60, perSecond: 1 };
+const FRAMES: BudgetLimits = { burst: 2000, perSecond: 200 };
+const CODE_UNITS: BudgetLimits = { burst: 64 * 1024 * 1024, perSecond: 2 * 1024 * 1024 };
+const KNOWN_TYPES = new Set<unknown>(FromRunnerSchema.options.map(({ shape }) => shape.type.value));
+
+const NORMAL = 1000;
+const POLICY_VIOLATION = 1008;
+const TOO_BIG = 1009;
+const SILENT = 4408;
+/** Close codes of refusals, for those who see no frame. */
+const REFUSED: Record<Refusal, number> = { token_refused: 4401, stale_generation: 4409, superseded: 4410 };
+
+export class RunnerLink {
+  readonly #options: RunnerLinkOptions;
+  /** When frames last came in, by connection. Pings are counted by the platform. */
+  readonly #lastFrameMs = new Map<string, number>();
+  readonly #connections = new RateBudget(CONNECTIONS);
+  readonly #frames = new RateBudget(FRAMES);
+  readonly #codeUnits = new RateBudget(CODE_UNITS);
+
+  constructor(options: RunnerLinkOptions) {
+    this.#options = options;
+    const { ctx, timers } = options;
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(LINK_PING, LINK_PONG));
+    timers.handle("grace", () => this.#onGraceOver());
+    timers.handle("link", () => this.#checkSilence());
+  }
+
+  /** After the object came to life: a link whose socket did not live through it is down. */
+  resume(): void {
+    const { state, transactions } = this.#options;
+    if (state.maybe?.link.state === "connected" && this.#current() === undefined)
+      transactions.run(() => this.#down(false));
+  }
+
+  owns(socket: WebSocket): boolean {
+    return connectionOf(socket) !== undefined;
+  }
+
+  /** Answers a runner's request for the link. A refusal is a frame and a close code: clients see no HTTP status. */
+  accept(request: Request): Response {
+    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
+      return new Response("This address takes WebSockets.", { status: 426, headers: { upgrade: "websocket" } });
+    }
+    const token = /^Bearer (\S{1,512})$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+    const generation = Number(request.headers.get("x-valet-generation"));
+    if (token === undefined || !Number.isSafeInteger(generation) || generation < 1) {
+      return new Response("A runner's token and generation are needed.", { status: 401 });
+    }
+    const { ctx, state, now } = this.#options;
+    const refusal = refusalOf(state.record, token, generation);
+    // Only whoever has the token uses up what its runner may do.
+    if (refusal === undefined && !this.#connections.spend(1, now())) {
+      return new Response("Too many connections: try again in a moment.", {
+        status: 429,
+        headers: { "retry-after": "1" },
+      });
+    }
+    const { 0: client, 1: server } = new WebSocketPair();
+    if (refusal === undefined) {
+      this.#makeRoom();
+      ctx.acceptWebSocket(server, [TAG]);
+      const connection: Connection = { role: "runner", id: newId("con"), generation, connectedMs: now(), badFrames: 0 };
+      server.serializeAttachment(connection);
+    } else {
+      server.accept();
+      refuse(server, refusal);
+    }
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  /** A frame has come in. Whatever it holds, the object lives on. */
+  receive(socket: WebSocket, data: string | ArrayBuffer): void {
+    const connection = connectionOf(socket);
+    if (connection === undefined || connection.isCut) return;
+    const length = typeof data === "string" ? data.length : data.byteLength;
+    const nowMs = this.#options.now();
+    if (!this.#frames.spend(1, nowMs) || !this.#codeUnits.spend(length, nowMs)) {
+      this.#cut(socket, connection, POLICY_VIOLATION, "too many frames");
+      return;
+    }
+    if (typeof data !== "string") {
+      this.#bad(socket, connection, "frames are text");
+      return;
+    }
+    if (isTooLarge(data)) {
+      this.#cut(socket, connection, TOO_BIG, `a frame may have ${MAX_LINK_FRAME_BYTES} bytes`);
+      return;
+    }
+    const parsed = parseFromRunner(data);
+    if (!parsed.ok) {
+      // A newer peer's frames are not an error.
+      if (!isUnknownType(data)) this.#bad(socket, connection, parsed.error);
+      return;
+    }
+    this.#lastFrameMs.set(connection.id, this.#options.now());
+    const { message } = parsed;
+    const { state, transactions, events } = this.#options;
+    const { connectionId } = state.record.link;
+    if (message.type === "hello") this.#hello(socket, connection, message);
+    else if (connectionId === connection.id) transactions.run(() => events.onFrame(message));
+    else if (connectionId === undefined) this.#bad(socket, connection, "hello comes first");
+  }
+
+  /** A socket is closed, or broken. Others than the one that counts make no difference. */
+  closed(socket: WebSocket): void {
+    const connection = connectionOf(socket);
+    if (connection === undefined) return;
+    this.#lastFrameMs.delete(connection.id);
+    const { state, transactions } = this.#options;
+    if (state.record.link.connectionId === connection.id) transactions.run(() => this.#down(true));
+  }
+
+  /**
+   * Sends a frame. Not within a transaction: what is sent cannot be rolled back.
+   * @returns false if it could not be sent; then the link is down
+   */
+  send(frame: ToRunner): boolean {
+    const socket = this.#current();
+    try {
+      socket?.send(JSON.stringify(frame));
+      if (socket !== undefined) return true;
+    } catch {
+      // Closed between the check and the sending.
+    }
+    const { state, transactions } = this.#options;
+    if (state.record.link.state === "connected") transactions.run(() => this.#down(true));
+    return false;
+  }
+
+  /** The runner has reported idle. */
+  ready(): void {
+    this.#options.state.updateLink({ ready: true });
+  }
+
+  /** The generation's runner has its secrets, and keeps them for its successors: no other connection gets them. */
+  noteSecrets(): void {
+    const { state } = this.#options;
+    const { hasSecrets, runnerVersion } = state.record.link;
+    if (!hasSecrets && runnerVersion !== WITHOUT_KEPT_SECRETS) state.updateLink({ hasSecrets: true });
+  }
+
+  /** The runner is wanted after all: a grace period that ended while it was not has ended now. */
+  want(): void {
+    const { state, timers, now } = this.#options;
+    if (state.record.link.state === "grace" && timers.dueMs("grace") === undefined) timers.set("grace", now());
+  }
+
+  /** A new generation: its runner is expected, no other is. */
+  expect(): void {
+    this.end();
+    this.#options.state.update({ link: { ...NO_LINK, state: "connecting" } });
+  }
+
+  /** No runner is expected any more. Which there were is known until the generation has ended. */
+  end(): void {
+    const { ctx, state, timers, transactions } = this.#options;
+    state.update({ link: { ...NO_LINK, instances: state.record.link.instances } });
+    timers.clear("grace");
+    timers.clear("link");
+    const sockets = ctx.getWebSockets(TAG);
+    transactions.afterCommit(() => {
+      for (const socket of sockets) close(socket, NORMAL, "the sandbox has ended");
+    });
+  }
+
+  #hello(socket: WebSocket, connection: Connection, hello: FromRunnerOf<"hello">): void {
+    const { ctx, state, transactions, timers, now, intervals, events } = this.#options;
+    const { generation, link } = state.record;
+    // The token was right when it connected; the generation may have ended since.
+    if (connection.generation !== generation || hello.generation !== generation || link.state === "gone") {
+      refuse(socket, "stale_generation");
+      return;
+    }
+    if (connection.greeted) {
+      this.#cut(socket, connection, POLICY_VIOLATION, "one hello a connection");
+      return;
+    }
+    const instances = new Set([...link.instances, hello.instanceId]);
+    if (instances.size > MAX_INSTANCES) {
+      this.#cut(socket, connection, POLICY_VIOLATION, "too many instances of the runner");
+      return;
+    }
+    socket.serializeAttachment({ ...connection, greeted: true } satisfies Connection);
+    transactions.run(() => {
+      state.updateLink({
+        state: "connected",
+        connectionId: connection.id,
+        instanceId: hello.instanceId,
+        instances: [...instances],
+        ready: hello.ready,
+        clockOffsetMs: hello.clockMs - now(),
+        runnerVersion: hello.version,
+      });
+      timers.clear("grace");
+      timers.set("link", now() + intervals.linkSilenceMs);
+      const others = ctx.getWebSockets(TAG).filter((other) => connectionOf(other)?.id !== connection.id);
+      transactions.afterCommit(() => {
+        for (const other of others) refuse(other, "superseded");
+      });
+      events.onHello(hello, link.state === "grace");
+    });
+  }
+
+  #down(isClosed: boolean): void {
+    const { state, timers, now, intervals, events } = this.#options;
+    state.updateLink({ state: "grace", connectionId: undefined });
+    timers.clear("link");
+    timers.set("grace", now() + intervals.graceMs);
+    events.onDown(isClosed);
+  }
+
+  #onGraceOver(): void {
+    const { state, events } = this.#options;
+    if (state.record.link.state === "grace") events.onGone();
+  }
+
+  /** A peer that vanished without a close is found by its silence. */
+  #checkSilence(): void {
+    const { state, timers, now, intervals, transactions } = this.#options;
+    if (state.record.link.state !== "connected") return;
+    const socket = this.#current();
+    const connection = socket && connectionOf(socket);
+    if (socket === undefined || connection === undefined) {
+      this.#down(false);
+      return;
+    }
+    const lastMs = this.#lastSignMs(socket, connection);
+    if (lastMs + intervals.linkSilenceMs > now()) {
+      timers.set("link", lastMs + intervals.linkSilenceMs);
+    } else {
+      this.#down(false);
+      transactions.afterCommit(() => close(socket, SILENT, "no sign of life"));
+    }
+  }
+
+  #lastSignMs(socket: WebSocket, { id, connectedMs }: Connection): number {
+    const pingMs = this.#options.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0;
+    return Math.max(connectedMs, pingMs, this.#lastFrameMs.get(id) ?? 0);
+  }
+
+  /** Returns when the runner with the link last gave a sign of life, epoch ms; `undefined` where another runner has it, or none. */
+  lastSeenMs(instanceId: string): number | undefined {
+    const socket = this.#options.state.record.link.instanceId === instanceId ? this.#current() : undefined;
+    const connection = socket && connectionOf(socket);
+    return socket && connection && this.#lastSignMs(socket, connection);
+  }
+
+  #current(): WebSocket | undefined {
+    const { ctx, state } = this.#options;
+    const { connectionId } = state.record.link;
+    if (connectionId === undefined) return undefined;
+    return ctx.getWebSockets(TAG).find((socket) => connectionOf(socket)?.id === connectionId);
+  }
+
+  /** Closes sockets that nobody uses, the oldest first, so that there is room for one more. */
+  #makeRoom(): void {
+    const { ctx, state } = this.#options;
+    const idle = ctx
+      .getWebSockets(TAG)
+      .map((socket) => ({ socket, connection: connectionOf(socket) }))
+      .filter(({ connection }) => connection?.id !== state.record.link.connectionId)
+      .sort((a, b) => (a.connection?.connectedMs ?? 0) - (b.connection?.connectedMs ?? 0));
+    // Not as refused for good: among them may be the runner itself, on its way to say hello.
+    const over = idle.slice(0, Math.max(0, idle.length - MAX_SOCKETS + 2));
+    for (const { socket } of over) close(socket, POLICY_VIOLATION, "too many connections");
+  }
+
+  /** Closes a connection for what it did. Nothing more is read from it, and it need not answer for the link to be down. */
+  #cut(socket: WebSocket, connection: Connection, code: number, reason: string): void {
+    const { state, transactions } = this.#options;
+    socket.serializeAttachment({ ...connection, isCut: true } satisfies Connection);
+    close(socket, code, reason);
+    this.#lastFrameMs.delete(connection.id);
+    if (state.record.link.connectionId === connection.id) transactions.run(() => this.#down(true));
+  }
+
+  #bad(socket: WebSocket, connection: Connection, error: string): void {
+    if (connection.badFrames >= MAX_BAD_FRAMES) {
+      this.#cut(socket, connection, POLICY_VIOLATION, "too many frames that are not understood");
+      return;
+    }
+    socket.serializeAttachment({ ...connection, badFrames: connection.badFrames + 1 } satisfies Connection);
+    trySend(socket, { type: "error", error: error.slice(0, 500) });
+  }
+}
+
+/** Why a runner may not connect; `undefined` if it may. */
+function refusalOf(record: SessionRecord, token: string, generation: number): Refusal | undefined {
+  const isOurs = record.tokenHash !== undefined && isTokenOf(token, record.tokenHash);
+  if (isOurs && generation === record.generation) return undefined;
+  const isOver = generation < record.generation || (generation === record.generation && record.tokenHash === undefined);
+  return isOver ? "stale_generation" : "token_refused";
+}
+
+function connectionOf(socket: WebSocket): Connection | undefined {
+  const attachment = socket.deserializeAttachment() as Partial<Connection> | null;
+  return attachment?.role === "runner" ? (attachment as Connection) : undefined;
+}
+
+function refuse(socket: WebSocket, reason: Refusal): void {
+  trySend(socket, { type: "refused", reason });
+  close(socket, REFUSED[reason], reason);
+}
+
+function trySend(socket: WebSocket, frame: ToRunner): void {
+  try {
+    socket.send(JSON.stringify(frame));
+  } catch {
+    // It is closing; the close event follows.
+  }
+}
+
+function close(socket: WebSocket, code: number, reason: string): void {
+  try {
+    socket.close(code, reason);
+  } catch {
+    // It is closed.
+  }
+}
+
+/** Counts bytes only where the length leaves a doubt: a code unit has up to three. */
+function isTooLarge(text: string): boolean {
+  if (text.length * 3 <= MAX_LINK_FRAME_BYTES) return false;
+  return text.length > MAX_LINK_FRAME_BYTES || new TextEncoder().encode(text).length > MAX_LINK_FRAME_BYTES;
+}
+
+function isUnknownType(text: string): boolean {
+  try {
+    const { type } = JSON.parse(text) as { type?: unknown };
+    return typeof type === "string" && !KNOWN_TYPES.has(type);
+  } catch {
+    return false;
+  }
+}

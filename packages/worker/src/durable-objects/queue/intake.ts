@@ -1,0 +1,151 @@
+/**
+ * What comes to a session to be worked on, messages and workflows: whether it is taken, and what becomes of it until it waits
+ * in the queue. Whoever calls does so within a transaction.
+ */
+import type { AcceptedMessage, AcceptedWorkflow, SendMessage, StartWorkflow } from "@valet/shared/protocol/session-api";
+import type { SpanContext } from "@valet/shared/tracing";
+import type { Intervals } from "../../config.ts";
+import { newId } from "../core/ids.ts";
+import { BATCH_LIMITS, MAIN_CHANNEL } from "../core/limits.ts";
+import { ok, type Result, refuse } from "../core/result.ts";
+import type { SessionState } from "../core/session-state.ts";
+import { isTraced } from "../core/session-tracer.ts";
+import { withoutUndefined } from "../core/without-undefined.ts";
+import type { Dispatcher } from "../dispatch/dispatcher.ts";
+import type { ParentReports } from "../family/parent-reports.ts";
+import type { PromptQueue } from "./job-queue.ts";
+import type { MessageBody, MessageRow, QueueKind, WorkflowBody } from "./job-store.ts";
+import { refuseModels } from "./known-models.ts";
+import type { MessageOrigin } from "./queue-spans.ts";
+
+export interface IntakeOptions {
+  readonly state: SessionState;
+  readonly queue: PromptQueue;
+  readonly dispatcher: Dispatcher;
+  readonly reports: ParentReports;
+  readonly intervals: Pick<Intervals, "collectDebounceMs">;
+  /** The deployment's, as `provider/model`. */
+  readonly defaultModel: string;
+  readonly now: () => number;
+}
+
+/** Where a message comes from. */
+export interface MessageSender {
+  /** The request that brought it. */
+  readonly parent?: SpanContext | undefined;
+  /** Whether the session is made with it. */
+  readonly initial?: boolean;
+  /** The other session that it is of; a user's has none. */
+  readonly origin?: MessageOrigin | undefined;
+}
+
+/** A queue that no person fills. */
+const MAX_QUEUED = 500;
+
+const TOO_LARGE = {
+  message: refuse("message-too-large", `Content and attachments may have ${BATCH_LIMITS.bytes} bytes together.`),
+  workflow: refuse("workflow-too-large", `All steps together may have ${BATCH_LIMITS.bytes} bytes.`),
+};
+const NOT_FOUND = {
+  message: refuse("message-not-found", "The session has no message of this id."),
+  workflow: refuse("workflow-not-found", "The session has no execution of this id."),
+};
+const ID_TAKEN = refuse(
+  "id-taken",
+  "The session has a message or an execution of this id, and it is not what was sent.",
+);
+
+export class Intake {
+  readonly #options: IntakeOptions;
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+  }
+
+  /** Takes a message unless the session takes none, now or any more. One that is there already is the same. */
+  takeMessage(input: SendMessage, sender: MessageSender): Result<AcceptedMessage> {
+    const known = input.id === undefined ? undefined : this.#options.queue.store.message(input.id);
+    if (known !== undefined) return known.kind === "message" ? ok(acceptedMessage(known)) : ID_TAKEN;
+    const { state, queue, dispatcher, reports, intervals, defaultModel, now } = this.#options;
+    const { queueMode, channel = MAIN_CHANNEL, id = newId("msg"), ...rest } = withoutUndefined(input);
+    const body: MessageBody = { ...rest, attachments: rest.attachments ?? [] };
+    const sizeBytes = sizeOf(body.content, body.attachments);
+    const refusal = this.#refusal("message", sizeBytes);
+    if (refusal !== undefined) return refusal;
+    const unknown = refuseModels(input, state.record, defaultModel);
+    if (unknown !== undefined) return refuse("model-not-known", unknown);
+    const mode = queueMode ?? state.record.queueMode;
+    const notBeforeMs = mode === "collect" ? now() + intervals.collectDebounceMs : 0;
+    const { parent, initial = false, origin } = sender;
+    const source = origin === undefined ? "user" : "system";
+    const { row } = queue.accept({
+      ...{ id, channel, mode, source, initial, sizeBytes, notBeforeMs, body, parent, origin },
+    });
+    const isForParent = initial || origin?.parentSessionId !== undefined;
+    if (isForParent && state.record.parentSessionId !== undefined) reports.expect(id);
+    if (mode === "steer") dispatcher.stop("steered", row.promptContext, channel);
+    return ok(acceptedMessage(row));
+  }
+
+  /** Takes a workflow, likewise. */
+  takeWorkflow(input: StartWorkflow, parent: SpanContext | undefined): Result<AcceptedWorkflow> {
+    const { name, steps, onFailure = "stop", channel = MAIN_CHANNEL, id = newId("wfl") } = withoutUndefined(input);
+    const { queue } = this.#options;
+    const known = queue.store.message(id);
+    if (known !== undefined) return known.kind === "workflow" ? ok(acceptedWorkflow(known)) : ID_TAKEN;
+    const sizeBytes = sizeOf(name, steps);
+    const refusal = this.#refusal("workflow", sizeBytes);
+    if (refusal !== undefined) return refusal;
+    const body: WorkflowBody = { name, steps, onFailure };
+    return ok(acceptedWorkflow(queue.acceptWorkflow({ id, channel, sizeBytes, body, parent }).row));
+  }
+
+  /** Takes back what is queued. Again is fine. */
+  withdraw(kind: QueueKind, id: string, cause: SpanContext | undefined): Result<MessageRow> {
+    const { queue } = this.#options;
+    const row = queue.store.message(id);
+    if (row?.kind !== kind) return NOT_FOUND[kind];
+    if (row.errorType !== "withdrawn" && !queue.endQueued(id, "aborted", "withdrawn", cause)) {
+      return refuse(`${kind}-not-queued`, `The ${kind} is ${row.status}: abort the session's work instead.`);
+    }
+    return ok(queue.store.message(id) as MessageRow);
+  }
+
+  /** Why a session cannot be made with this message; `undefined` where it can. */
+  refuseFirst(content: string) {
+    return sizeOf(content, []) > BATCH_LIMITS.bytes ? TOO_LARGE.message : undefined;
+  }
+
+  /** One of the kind. */
+  find(kind: QueueKind, id: string): Result<MessageRow> {
+    const row = this.#options.queue.store.message(id);
+    return row?.kind === kind ? ok(row) : NOT_FOUND[kind];
+  }
+
+  /** Why it is not taken; `undefined` where it is. */
+  #refusal(kind: QueueKind, sizeBytes: number) {
+    const { state, queue } = this.#options;
+    const { state: session } = state.record;
+    if (sizeBytes > BATCH_LIMITS.bytes) return TOO_LARGE[kind];
+    if (session === "terminating" || session === "terminated") {
+      return refuse("session-ended", "A session that has ended takes no messages and no workflows.");
+    }
+    if (queue.store.queuedCount() >= MAX_QUEUED) {
+      return refuse("queue-full", `At most ${MAX_QUEUED} messages and workflows wait in a session.`);
+    }
+    return undefined;
+  }
+}
+
+/** What a message or workflow takes of a frame to the runner, in bytes. */
+function sizeOf(text: string, more: MessageBody["attachments"] | WorkflowBody["steps"]): number {
+  return new TextEncoder().encode(JSON.stringify([text, more])).length;
+}
+
+function acceptedMessage({ id, status, promptContext }: MessageRow): AcceptedMessage {
+  return { messageId: id, status, ...(isTraced(promptContext) && { traceId: promptContext.traceId }) };
+}
+
+function acceptedWorkflow({ id, status, promptContext }: MessageRow): AcceptedWorkflow {
+  return { executionId: id, status, ...(isTraced(promptContext) && { traceId: promptContext.traceId }) };
+}

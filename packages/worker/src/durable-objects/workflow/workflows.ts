@@ -1,0 +1,143 @@
+/** What the session knows of its workflows' steps, and what executions look like from outside. */
+import type { Failure } from "@valet/shared/protocol/failure";
+import type { WorkflowStepView, WorkflowView } from "@valet/shared/protocol/session-view";
+import { stepType, type WorkflowStepState } from "@valet/shared/protocol/workflow";
+import { type ErrorType, knownErrorType, type Outcome } from "@valet/shared/spans";
+import { isoTime } from "../core/iso-time.ts";
+import { isTraced } from "../core/session-tracer.ts";
+import { failedAs, failureIn } from "../dispatch/failed-as.ts";
+import type { MessageRow, MessageStore, WorkflowBody } from "../queue/job-store.ts";
+import { cutStep, nextStep, outcomeOf, type StepStates } from "./workflow-rules.ts";
+
+const NOTHING: WorkflowBody = { name: "", steps: [], onFailure: "stop" };
+
+export class Workflows {
+  readonly #sql: SqlStorage;
+  readonly #store: MessageStore;
+  readonly #capacityPlace: () => number | undefined;
+
+  /** @param capacityPlace the session's place in the line for a sandbox, where it stands in it */
+  constructor(sql: SqlStorage, store: MessageStore, capacityPlace: () => number | undefined) {
+    this.#sql = sql;
+    this.#store = store;
+    this.#capacityPlace = capacityPlace;
+    sql.exec(`
+      CREATE TABLE IF NOT EXISTS workflow_steps (
+        execution_id TEXT NOT NULL, step INTEGER NOT NULL, state TEXT NOT NULL,
+        PRIMARY KEY (execution_id, step)) WITHOUT ROWID;
+    `);
+  }
+
+  body(executionId: string): WorkflowBody {
+    return this.#store.workflow(executionId) ?? NOTHING;
+  }
+
+  states(executionId: string): StepStates {
+    const rows = this.#sql.exec("SELECT step, state FROM workflow_steps WHERE execution_id = ?", executionId).toArray();
+    return new Map(rows.map(({ step, state }) => [step as number, JSON.parse(state as string) as WorkflowStepState]));
+  }
+
+  /** How an execution ended that is said to have come to its end. */
+  outcome(executionId: string): ReturnType<typeof outcomeOf> & { readonly failure?: Failure } {
+    const [body, states] = [this.body(executionId), this.states(executionId)];
+    const outcome = outcomeOf(body, states);
+    const first = [...states.values()].find((state) => state.outcome === "error");
+    if (outcome.errorType !== "workflow_step_failed" || first === undefined) return outcome;
+    const of = body.steps[first.index]?.name;
+    return { ...outcome, failure: { cause: knownErrorType(first.errorType ?? ""), ...(of !== undefined && { of }) } };
+  }
+
+  /** What was said to the agent in the prompt steps that were begun, and what it answered. */
+  exchanges(executionId: string): (readonly [content: string, answer: string])[] {
+    const states = this.states(executionId);
+    return this.body(executionId).steps.flatMap((step, index) => {
+      const state = states.get(index);
+      const wasSaid = "prompt" in step && state !== undefined && state.outcome !== "skipped";
+      return wasSaid ? [[step.prompt, state.output ?? ""] as const] : [];
+    });
+  }
+
+  /** An attempt begins: what an earlier one left without a result is forgotten. @returns the step to begin with */
+  begin(executionId: string): number {
+    const first = nextStep(this.body(executionId), this.states(executionId)) ?? 0;
+    this.#sql.exec("DELETE FROM workflow_steps WHERE execution_id = ? AND step >= ?", executionId, first);
+    return first;
+  }
+
+  /**
+   * Takes what a runner says of a step. The first end counts.
+   * @returns the step as it is now; `undefined` where that changed nothing, or there is no such step
+   */
+  record(executionId: string, state: WorkflowStepState): WorkflowStepView | undefined {
+    const step = this.body(executionId).steps[state.index];
+    const known = this.states(executionId).get(state.index);
+    if (step === undefined || known?.status === "done" || JSON.stringify(known) === JSON.stringify(state)) {
+      return undefined;
+    }
+    this.#put(executionId, state);
+    return viewStep(step, state, false, true);
+  }
+
+  /** The workflow has ended: a step that was in work has, too. */
+  end(executionId: string, outcome: Outcome, errorType: ErrorType | undefined): void {
+    for (const state of this.states(executionId).values()) {
+      if (state.status === "running") this.#put(executionId, cutStep(state, outcome, errorType));
+    }
+  }
+
+  /** @param detailed with what the steps gave */
+  view(row: MessageRow, detailed = false): WorkflowView {
+    const { name, steps, onFailure } = this.body(row.id);
+    const states = this.states(row.id);
+    return {
+      ...{ id: row.id, name, status: row.status, onFailure, channel: row.channel, attempts: row.attempts },
+      ...(row.outcome !== null && { outcome: row.outcome, ...failedAs(row.outcome, row.errorType, row.failure) }),
+      ...(row.reason !== null && { queueReason: row.reason }),
+      ...placeOf(row, this.#capacityPlace()),
+      ...(isTraced(row.promptContext) && { traceId: row.promptContext.traceId }),
+      acceptedAt: isoTime(row.acceptedMs),
+      ...(row.dispatchedMs !== null && { dispatchedAt: isoTime(row.dispatchedMs) }),
+      ...(row.endedMs !== null && { endedAt: isoTime(row.endedMs) }),
+      steps: steps.map((step, index) => viewStep(step, states.get(index), row.status === "done", detailed)),
+    };
+  }
+
+  #put(executionId: string, state: WorkflowStepState): void {
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO workflow_steps VALUES (?, ?, ?)",
+      executionId,
+      state.index,
+      JSON.stringify(state),
+    );
+  }
+}
+
+/** Its place in the line for a sandbox, if that is what it waits for. */
+export function placeOf({ status, reason }: MessageRow, capacityPlace: number | undefined) {
+  return status === "queued" && reason === "capacity" && capacityPlace !== undefined ? { capacityPlace } : {};
+}
+
+/** @param isOver whether the workflow has ended: what it did not come to has been skipped */
+function viewStep(
+  step: WorkflowBody["steps"][number],
+  state: WorkflowStepState | undefined,
+  isOver: boolean,
+  detailed: boolean,
+): WorkflowStepView {
+  const what = { name: step.name, type: stepType(step) };
+  if (state === undefined) {
+    return isOver ? { ...what, status: "done", outcome: "skipped" } : { ...what, status: "waiting" };
+  }
+  const { status, outcome, errorType, exitCode, durationMs, output } = state;
+  const failure = failureIn(state);
+  return {
+    ...{ ...what, status },
+    ...(outcome !== undefined && {
+      outcome,
+      ...failedAs(outcome, errorType === undefined ? undefined : knownErrorType(errorType), failure),
+    }),
+    ...(exitCode !== undefined && { exitCode }),
+    ...(durationMs !== undefined && { duration_ms: durationMs }),
+    ...(detailed && output !== undefined && { output }),
+  };
+}

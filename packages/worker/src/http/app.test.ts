@@ -1,0 +1,99 @@
+import { createExecutionContext } from "cloudflare:test";
+import { Health } from "@valet/shared/protocol/session-api";
+import { describe, expect, test, vi } from "vitest";
+import { call, ORIGIN, signIn } from "../../test/api.ts";
+import { bindings } from "../../test/bindings.ts";
+import { createApp } from "./app.ts";
+
+test("health needs no token", async () => {
+  const response = await call("GET", "/api/health");
+  expect(response.status).toBe(200);
+  Health.parse(await response.json());
+});
+
+describe("the documentation", () => {
+  interface Operation {
+    readonly summary?: string;
+    readonly security?: unknown[];
+    readonly requestBody?: { readonly required?: boolean };
+    readonly responses: Record<string, unknown>;
+  }
+  const document = async () => {
+    const response = await call("GET", "/api/openapi.json");
+    expect(response.status).toBe(200);
+    return (await response.json()) as { openapi: string; paths: Record<string, Record<string, Operation>> };
+  };
+
+  test("has every route of the API, and no other", async () => {
+    const { openapi, paths } = await document();
+    expect(openapi).toBe("3.1.0");
+    const documented = Object.entries(paths).flatMap(([path, operations]) =>
+      Object.keys(operations).map((method) => `${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ":$1")}`),
+    );
+    const served = createApp().routes.flatMap(({ method, path }) => {
+      const isRoute = method !== "ALL" && path !== "/api/openapi.json" && path.startsWith("/api/");
+      return isRoute ? [`${method} ${path}`] : [];
+    });
+    expect(documented.toSorted()).toEqual([...new Set(served)].toSorted());
+  });
+
+  test("says of each what it is for, what it wants and what else may come back", async () => {
+    const { paths } = await document();
+    for (const operation of Object.values(paths).flatMap((each) => Object.values(each))) {
+      expect(operation.summary).toBeTruthy();
+      if (operation.requestBody !== undefined) expect(operation.requestBody.required).toBe(true);
+      if (operation.security === undefined) expect(operation.responses).toHaveProperty("default");
+    }
+  });
+});
+
+describe("an owner who makes too many changes", () => {
+  const CHANGES_LIMIT = { limit: async () => ({ success: false }) };
+  const request = async (method: string) => {
+    const headers = { authorization: `Bearer ${await signIn()}`, "content-type": "application/json" };
+    const init = { method, headers, ...(method === "POST" && { body: "{}" }) };
+    const env = { ...bindings, CHANGES_LIMIT };
+    return createApp().fetch(new Request(`${ORIGIN}/api/sessions`, init), env, createExecutionContext());
+  };
+
+  test("is told when to go on", async () => {
+    const response = await request("POST");
+    expect(response.status).toBe(429);
+    expect(response.headers.get("retry-after")).toBe("60");
+  });
+
+  test("may look", async () => {
+    expect((await request("GET")).status).toBe(200);
+  });
+});
+
+test.each(["no such table: sessions: SQLITE_ERROR", "no such column: export_problem: SQLITE_ERROR"])(
+  "health says nothing of an export, in the answer or in the log, before the migrations are applied: %s",
+  async (text) => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const DB = { prepare: () => ({ first: () => Promise.reject(new Error(`D1_ERROR: ${text}`)) }) };
+    const env = { ...bindings, DB } as unknown as typeof bindings;
+    const response = await createApp().fetch(new Request(`${ORIGIN}/api/health`), env, createExecutionContext());
+    expect(await response.json()).toEqual({ status: "ok" });
+    expect(log).not.toHaveBeenCalled();
+    log.mockRestore();
+  },
+);
+
+test("what nobody foresaw says nothing of itself, to the caller or in the log", async () => {
+  const log = vi.spyOn(console, "error").mockImplementation(() => {});
+  const DB = { prepare: () => ({ bind: () => ({ first: () => Promise.reject(new Error("SELECT secret FROM t")) }) }) };
+  const env = { ...bindings, DB } as unknown as typeof bindings;
+  const request = new Request(`${ORIGIN}/api/sessions`, { headers: { authorization: "Bearer x" } });
+  const response = await createApp().fetch(request, env, createExecutionContext());
+  expect(response.status).toBe(500);
+  expect(response.headers.get("content-type")).toBe("application/problem+json");
+  expect(await response.json()).toEqual({
+    type: "urn:valet:problem:internal",
+    title: "The server failed",
+    status: 500,
+  });
+  expect(log.mock.calls.flat().join()).toContain('"error":"Error"');
+  expect(log.mock.calls.flat().join()).not.toContain("SELECT");
+  log.mockRestore();
+});

@@ -1,0 +1,69 @@
+/** The Worker's HTTP side: who may come in, what each address does, and what the documentation says of it. */
+import { MAX_REQUEST_BYTES } from "@valet/shared/protocol/session-api";
+import { methodNotAllowed } from "hono/method-not-allowed";
+import packageJson from "../../package.json" with { type: "json" };
+import { logFailure } from "../log-failure.ts";
+import { createRoutes } from "./context.ts";
+import { limitChanges, requireSession, requireTicket, requireToken } from "./middleware.ts";
+import { problem, toApiError, toResponse } from "./problem.ts";
+import { readBody } from "./request-body.ts";
+import { agentRequests } from "./routes/agent-requests.ts";
+import { health } from "./routes/health.ts";
+import { lifecycle } from "./routes/lifecycle.ts";
+import { messages } from "./routes/messages.ts";
+import { resend } from "./routes/resend.ts";
+import { sessions } from "./routes/sessions.ts";
+import { clientSocket, runnerSocket } from "./routes/sockets.ts";
+import { tickets } from "./routes/tickets.ts";
+import { traces } from "./routes/traces.ts";
+import { turns } from "./routes/turns.ts";
+import { workflows } from "./routes/workflows.ts";
+
+const DESCRIPTION = `Hosted coding-agent sessions. Bodies are JSON, at most ${MAX_REQUEST_BYTES} bytes; times are ISO 8601 UTC,
+durations milliseconds in fields that end in \`_ms\` or \`Ms\`. Send \`traceparent\` and the session's trace goes on from yours.`;
+
+/** What the log says of an answer, where it can say more than that a request failed. */
+const WHAT_FAILED: { readonly [status: number]: string | undefined } = {
+  507: "a request was refused: there is no room on the disk or in the database",
+};
+
+export function createApp() {
+  const app = createRoutes();
+  app.onError((error) => {
+    const known = toApiError(error);
+    if (known.problem.status >= 500) logFailure(WHAT_FAILED[known.problem.status] ?? "a request failed", error);
+    return toResponse(known);
+  });
+  app.notFound(() => toResponse(problem("not-found")));
+
+  // Open to everyone.
+  app.route("/", health);
+  app.get("/api/openapi.json", (c) =>
+    c.json(
+      app.getOpenAPI31Document({
+        openapi: "3.1.0",
+        info: { title: "Valet", version: packageJson.version, description: DESCRIPTION },
+        security: [{ token: [] }],
+      }),
+    ),
+  );
+  app.openAPIRegistry.registerComponent("securitySchemes", "token", { type: "http", scheme: "bearer" });
+  app.route("/", runnerSocket);
+
+  app.get("/api/sessions/:id/ws", requireTicket);
+  app.use("/api/*", requireToken);
+  app.use(
+    methodNotAllowed({
+      app,
+      onMethodNotAllowed: (_, methods) => toResponse(problem("method-not-allowed", {}, { allow: methods.join(", ") })),
+    }),
+  );
+  app.use("/api/*", limitChanges, readBody);
+  app.use("/api/sessions/:id/*", requireSession);
+  for (const routes of [
+    ...[sessions, messages, workflows, lifecycle, agentRequests, traces, turns, resend, tickets, clientSocket],
+  ]) {
+    app.route("/", routes);
+  }
+  return app;
+}

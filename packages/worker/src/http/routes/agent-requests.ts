@@ -1,0 +1,41 @@
+import { createRoute } from "@hono/zod-openapi";
+import { AgentRequestId, ReplyPermission, ReplyQuestion } from "@valet/shared/protocol/session-api";
+import { SessionView } from "@valet/shared/protocol/session-view";
+import { agentOf, callContext, createRoutes } from "../context.ts";
+import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
+import { unwrap } from "../problem.ts";
+
+/** Answers to what the agent asks of a person. */
+export const agentRequests = createRoutes();
+
+const responses = { 202: answer(SessionView, "The answer is on its way"), default: PROBLEM };
+
+agentRequests.openapi(
+  createRoute({
+    method: "post",
+    path: `${SESSION_PATH}/permissions/{permissionId}`,
+    summary: "Answers a request for leave that the agent waits on",
+    request: { params: SessionParams.extend({ permissionId: AgentRequestId }), body: body(ReplyPermission) },
+    responses,
+  }),
+  async (c) => {
+    const { permissionId } = c.req.valid("param");
+    const { reply } = c.req.valid("json");
+    return c.json(unwrap(await agentOf(c).replyPermission(permissionId, reply, callContext(c))), 202);
+  },
+);
+
+agentRequests.openapi(
+  createRoute({
+    method: "post",
+    path: `${SESSION_PATH}/questions/{questionId}`,
+    summary: "Answers questions that the agent waits on, or declines to",
+    request: { params: SessionParams.extend({ questionId: AgentRequestId }), body: body(ReplyQuestion) },
+    responses,
+  }),
+  async (c) => {
+    const { questionId } = c.req.valid("param");
+    const { answers } = c.req.valid("json");
+    return c.json(unwrap(await agentOf(c).replyQuestion(questionId, answers, callContext(c))), 202);
+  },
+);

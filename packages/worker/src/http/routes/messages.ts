@@ -1,0 +1,73 @@
+import { createRoute } from "@hono/zod-openapi";
+import {
+  AcceptedMessage,
+  ClearedQueue,
+  MessageId,
+  MessageList,
+  MessagesQuery,
+  SendMessage,
+} from "@valet/shared/protocol/session-api";
+import { MessageView } from "@valet/shared/protocol/session-view";
+import { agentOf, callContext, createRoutes } from "../context.ts";
+import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
+import { unwrap } from "../problem.ts";
+
+export const messages = createRoutes();
+
+messages.openapi(
+  createRoute({
+    method: "post",
+    path: `${SESSION_PATH}/messages`,
+    summary: "Sends a message",
+    description: "The same `id` twice is one message, and both are answered alike.",
+    request: { params: SessionParams, body: body(SendMessage) },
+    responses: { 202: answer(AcceptedMessage, "The message is on record"), default: PROBLEM },
+  }),
+  async (c) => {
+    const accepted = unwrap(await agentOf(c).sendMessage(c.req.valid("json"), callContext(c)));
+    c.var.trace?.describe({ "valet.message.id": accepted.messageId });
+    return c.json(accepted, 202);
+  },
+);
+
+messages.openapi(
+  createRoute({
+    method: "get",
+    path: `${SESSION_PATH}/messages`,
+    summary: "Shows the conversation, the oldest message first or the newest",
+    description:
+      "A cursor goes on in the order of its list; messages that come meanwhile change no page that is older.",
+    request: { params: SessionParams, query: MessagesQuery },
+    responses: { 200: answer(MessageList, "A page of messages with the agent's answers"), default: PROBLEM },
+  }),
+  async (c) => {
+    const { cursor, order } = c.req.valid("query");
+    return c.json(unwrap(await agentOf(c).messages(cursor, order)), 200);
+  },
+);
+
+messages.openapi(
+  createRoute({
+    method: "delete",
+    path: `${SESSION_PATH}/messages/{messageId}`,
+    summary: "Withdraws a message that is queued",
+    request: { params: SessionParams.extend({ messageId: MessageId }) },
+    responses: { 200: answer(MessageView, "The message"), default: PROBLEM },
+  }),
+  async (c) => {
+    const { messageId } = c.req.valid("param");
+    c.var.trace?.describe({ "valet.message.id": messageId });
+    return c.json(unwrap(await agentOf(c).withdraw(messageId, callContext(c))), 200);
+  },
+);
+
+messages.openapi(
+  createRoute({
+    method: "delete",
+    path: `${SESSION_PATH}/queue`,
+    summary: "Withdraws every message and workflow that is queued",
+    request: { params: SessionParams },
+    responses: { 200: answer(ClearedQueue, "How many there were"), default: PROBLEM },
+  }),
+  async (c) => c.json(unwrap(await agentOf(c).clearQueue(callContext(c))), 200),
+);

@@ -1,0 +1,137 @@
+import { createExecutionContext } from "cloudflare:test";
+import { SessionList } from "@valet/shared/protocol/session-api";
+import { SessionView } from "@valet/shared/protocol/session-view";
+import { describe, expect, test } from "vitest";
+import { call, createSession, ORIGIN, signIn } from "../../../test/api.ts";
+import { bindings } from "../../../test/bindings.ts";
+import { upsertSession } from "../../database/sessions.ts";
+import { createApp } from "../app.ts";
+
+const REPO = "https://git.example/team/repo.git";
+
+async function errorsOf(token: string, body: object) {
+  const response = await call("POST", "/api/sessions", { token, body });
+  expect(response.status).toBe(400);
+  return ((await response.json()) as { errors: { path: string; message: string }[] }).errors;
+}
+
+describe("a session is made", () => {
+  test("with nothing said", async () => {
+    const token = await signIn();
+    const response = await call("POST", "/api/sessions", { token, body: {} });
+    expect(response.status).toBe(201);
+    const view = SessionView.parse(await response.json());
+    expect(response.headers.get("location")).toBe(`/api/sessions/${view.id}`);
+  });
+
+  test("with everything said", async () => {
+    const token = await signIn();
+    const parent = await createSession(token);
+    const input = {
+      ...{ repoUrl: REPO, branch: "main", ref: "v1.2", title: "Fix it", prompt: "Fix the tests", queueMode: "collect" },
+      ...{ model: "anthropic/claude", models: ["openai/gpt", "valet/a/b:free"], idleTimeoutMs: 60_000 },
+      parentSessionId: parent.id,
+    };
+    const { prompt, ...shown } = input;
+    const { id } = await createSession(token, input);
+    const view = await (await call("GET", `/api/sessions/${id}`, { token })).json();
+    expect(view).toMatchObject(shown);
+  });
+
+  test.each([
+    ["repoUrl", "http://git.example/a.git"],
+    ["repoUrl", "git://git.example/a.git"],
+    ["repoUrl", "ext::sh -c id"],
+    ["repoUrl", "ssh://-oProxyCommand=id/x"],
+    ["repoUrl", "ssh://user:pw@git.example/a.git"],
+    ["repoUrl", "https://git.example/https%3A%2F%2Fuser%3Apw%40other/a.git"],
+    ["repoUrl", "/etc"],
+    ["branch", "--upload-pack=id"],
+    ["ref", "a..b"],
+    ["title", ""],
+    ["prompt", "x".repeat(200_001)],
+    ["model", "claude"],
+    ["models", [1]],
+    ["models", Array(11).fill("a/b")],
+    ["queueMode", "later"],
+    ["idleTimeoutMs", -1],
+    ["idleTimeoutMs", 1.5],
+    ["parentSessionId", "x"],
+  ])("but not with %s %j", async (field, value) => {
+    const errors = await errorsOf(await signIn(), { [field]: value });
+    expect(errors.map(({ path }) => path.split(".")[0])).toEqual([field]);
+  });
+
+  test("not from a file, where sandboxes run elsewhere", async () => {
+    const errors = await errorsOf(await signIn(), { repoUrl: "file:///srv/repo.git" });
+    expect(errors).toMatchObject([{ path: "repoUrl" }]);
+  });
+
+  test("from a file, where they run here", async () => {
+    const request = new Request(`${ORIGIN}/api/sessions`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${await signIn()}`, "content-type": "application/json" },
+      body: JSON.stringify({ repoUrl: "file:///srv/repo.git" }),
+    });
+    const env = { ...bindings, VALET_ALLOW_FILE_REPOS: "true" };
+    const response = await createApp().fetch(request, env, createExecutionContext());
+    expect(SessionView.parse(await response.json()).repoUrl).toBe("file:///srv/repo.git");
+  });
+
+  test("with a password that nobody is shown", async () => {
+    const token = await signIn();
+    const { id } = await createSession(token, { repoUrl: "https://user:pa55word@git.example/a.git" });
+    for (const path of [`/api/sessions/${id}`, "/api/sessions"]) {
+      const text = await (await call("GET", path, { token })).text();
+      expect(text).toContain("https://git.example/a.git");
+      expect(text).not.toContain("pa55word");
+    }
+  });
+
+  test("not below somebody else's session", async () => {
+    const { id } = await createSession(await signIn());
+    expect(await errorsOf(await signIn(), { parentSessionId: id })).toMatchObject([{ path: "parentSessionId" }]);
+  });
+});
+
+describe("the list", () => {
+  test("has the owner's sessions, the newest first, and nobody else's", async () => {
+    const token = await signIn();
+    await createSession(await signIn());
+    const made = [await createSession(token), await createSession(token)];
+    const { sessions } = SessionList.parse(await (await call("GET", "/api/sessions", { token })).json());
+    expect(sessions.map(({ id }) => id).sort()).toEqual(made.map(({ id }) => id).sort());
+    const times = sessions.map(({ createdAt }) => createdAt);
+    expect(times).toEqual(times.toSorted().reverse());
+  });
+
+  test("is the same for every token of the owner", async () => {
+    const ownerId = crypto.randomUUID();
+    const { id } = await createSession(await signIn(ownerId));
+    const { sessions } = SessionList.parse(
+      await (await call("GET", "/api/sessions", { token: await signIn(ownerId) })).json(),
+    );
+    expect(sessions.map((session) => session.id)).toEqual([id]);
+  });
+
+  test("comes in pages that leave nothing out and repeat nothing, also where times are equal", async () => {
+    const ownerId = crypto.randomUUID();
+    const token = await signIn(ownerId);
+    const { id, ...rest } = (await createSession(token)) as SessionView;
+    const ids = Array.from({ length: 6 }, (_, n) => `ses_${n}`);
+    await bindings.DB.batch(
+      ids.map((id) => upsertSession(bindings.DB, { ownerId, version: 1, view: { ...rest, id } })),
+    );
+    const seen: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const query = new URLSearchParams({ limit: "3", ...(cursor !== undefined && { cursor }) });
+      const response = await call("GET", `/api/sessions?${query}`, { token });
+      const page = SessionList.parse(await response.json());
+      expect(page.sessions.length).toBeLessThanOrEqual(3);
+      seen.push(...page.sessions.map((session) => session.id));
+      cursor = page.nextCursor;
+    } while (cursor !== undefined);
+    expect(seen.toSorted()).toEqual([id, ...ids].toSorted());
+  });
+});

@@ -1,0 +1,132 @@
+import { createRoute } from "@hono/zod-openapi";
+import {
+  CreateSession,
+  FamilyView,
+  isFileUrl,
+  MAX_PAGE,
+  SessionList,
+  SessionsQuery,
+} from "@valet/shared/protocol/session-api";
+import { SessionView } from "@valet/shared/protocol/session-view";
+import { allowsFileRepos, type Env } from "../../config.ts";
+import { readFamily } from "../../database/family.ts";
+import { listSessions, ownsSession, upsertSession } from "../../database/sessions.ts";
+import { type NewSession, stubOf } from "../../durable-objects/contract.ts";
+import { newId } from "../../durable-objects/core/ids.ts";
+import { fillPage } from "../../durable-objects/core/page-bytes.ts";
+import { logFailure } from "../../log-failure.ts";
+import { type AppContext, agentOf, callContext, createRoutes } from "../context.ts";
+import { decodeCursor, encodeCursor } from "../cursor.ts";
+import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
+import { problem, unwrap } from "../problem.ts";
+
+export const sessions = createRoutes();
+
+sessions.openapi(
+  createRoute({
+    method: "post",
+    path: "/api/sessions",
+    summary: "Makes a session and starts its sandbox",
+    request: { body: body(CreateSession) },
+    responses: { 201: answer(SessionView, "The session"), default: PROBLEM },
+  }),
+  async (c) => {
+    const input = c.req.valid("json");
+    await checkReferences(c.env, input, c.var.ownerId);
+    const id = newId("ses");
+    const agent = stubOf(c.env, id);
+    c.var.trace?.describeSession(id);
+    const view = await create(c, { id, ...input });
+    c.set("agent", agent);
+    await project(c.env.DB, c.var.ownerId, view);
+    return c.json(view, 201, { location: `/api/sessions/${id}` });
+  },
+);
+
+sessions.openapi(
+  createRoute({
+    method: "get",
+    path: "/api/sessions",
+    summary: "Lists your sessions, the newest first",
+    description: "Each as it was a moment ago; the session's own address has it as it is.",
+    request: { query: SessionsQuery },
+    responses: { 200: answer(SessionList, "A page of sessions"), default: PROBLEM },
+  }),
+  async (c) => {
+    const { cursor, limit = MAX_PAGE, parentSessionId, exportProblem } = c.req.valid("query");
+    const [createdAt, after] = cursor === undefined ? [] : decodeCursor(cursor, 2);
+    const before = createdAt === undefined || after === undefined ? undefined : { createdAt, id: after };
+    // One more than asked for tells whether there is a next page.
+    const filter = { before, parentSessionId, hasExportProblem: exportProblem !== undefined };
+    const found = await listSessions(c.env.DB, c.var.ownerId, limit + 1, filter);
+    const page = fillPage(found.slice(0, limit), (view) => view);
+    const last = page.at(-1);
+    const isLast = found.length === page.length || last === undefined;
+    return c.json({ sessions: page, ...(!isLast && { nextCursor: encodeCursor([last.createdAt, last.id]) }) }, 200);
+  },
+);
+
+sessions.openapi(
+  createRoute({
+    method: "get",
+    path: SESSION_PATH,
+    summary: "Shows a session as it is",
+    request: { params: SessionParams },
+    responses: { 200: answer(SessionView, "The session"), default: PROBLEM },
+  }),
+  async (c) => c.json(unwrap(await agentOf(c).view()), 200),
+);
+
+sessions.openapi(
+  createRoute({
+    method: "get",
+    path: `${SESSION_PATH}/family`,
+    summary: "Shows a session and all that descend from it, and what they have cost",
+    description: "Each as it was a moment ago.",
+    request: { params: SessionParams },
+    responses: { 200: answer(FamilyView, "The family"), default: PROBLEM },
+  }),
+  async (c) => {
+    const family = await readFamily(c.env.DB, c.req.valid("param").id, c.var.ownerId);
+    if (family === undefined) throw problem("session-not-found");
+    return c.json(family, 200);
+  },
+);
+
+/** Makes the session, and as one of its parent's family if it has a parent. */
+async function create(c: AppContext, input: NewSession): Promise<SessionView> {
+  const { id, parentSessionId } = input;
+  const ctx = callContext(c);
+  if (parentSessionId === undefined) return unwrap(await stubOf(c.env, id).create(input, ctx));
+  const parent = stubOf(c.env, parentSessionId);
+  const origin = unwrap(await parent.adoptChild(id, ctx));
+  const created = await stubOf(c.env, id).create({ ...input, origin }, ctx);
+  if (!created.ok) await parent.releaseChild(id, ctx);
+  return unwrap(created);
+}
+
+/** What a schema cannot know: where this Worker's sandboxes run, and whose the other session is. */
+async function checkReferences(env: Env, { repoUrl, parentSessionId }: CreateSession, ownerId: string): Promise<void> {
+  if (repoUrl !== undefined && isFileUrl(repoUrl) && !allowsFileRepos(env)) {
+    throw refused("repoUrl", "must be an https or ssh URL of a git repository: sandboxes run elsewhere");
+  }
+  if (parentSessionId !== undefined && !(await ownsSession(env.DB, parentSessionId, ownerId))) {
+    throw refused("parentSessionId", "no such session");
+  }
+}
+
+function refused(path: string, message: string) {
+  return problem("invalid-input", { errors: [{ path, message }] });
+}
+
+/**
+ * Puts the new session on the list, and under its owner's name, before anybody is told of it. The session projects every
+ * change itself, this one too: if D1 fails now, it comes later.
+ */
+async function project(db: D1Database, ownerId: string, view: SessionView): Promise<void> {
+  try {
+    await upsertSession(db, { ownerId, version: 0, view }).run();
+  } catch (error) {
+    logFailure("a session is not projected yet", error);
+  }
+}

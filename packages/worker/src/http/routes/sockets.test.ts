@@ -1,0 +1,103 @@
+import { Ticket } from "@valet/shared/protocol/session-api";
+import { beforeAll, describe, expect, test } from "vitest";
+import { call, createSession, signIn } from "../../../test/api.ts";
+import { bindings } from "../../../test/bindings.ts";
+import { hashToken } from "../../durable-objects/core/ids.ts";
+
+let token: string;
+let sessionId: string;
+beforeAll(async () => {
+  token = await signIn();
+  sessionId = (await createSession(token)).id;
+});
+
+const upgrade = { upgrade: "websocket" };
+const socketOf = (id: string, ticket?: string) =>
+  `/api/sessions/${id}/ws${ticket === undefined ? "" : `?ticket=${ticket}`}`;
+
+async function newTicket(): Promise<string> {
+  const response = await call("POST", "/api/tickets", { token, body: { sessionId } });
+  expect(response.status).toBe(201);
+  return Ticket.parse(await response.json()).ticket;
+}
+
+function close(response: Response): void {
+  response.webSocket?.accept();
+  response.webSocket?.close();
+}
+
+describe("a client's socket", () => {
+  test("opens with a token", async () => {
+    const response = await call("GET", socketOf(sessionId), { token, headers: upgrade });
+    expect(response.status).toBe(101);
+    close(response);
+  });
+
+  test("opens with a ticket, once", async () => {
+    const ticket = await newTicket();
+    const first = await call("GET", socketOf(sessionId, ticket), { headers: upgrade });
+    expect(first.status).toBe(101);
+    close(first);
+    expect((await call("GET", socketOf(sessionId, ticket), { headers: upgrade })).status).toBe(401);
+  });
+
+  test("of two that come with one ticket at once, one opens", async () => {
+    const ticket = await newTicket();
+    const both = await Promise.all([1, 2].map(() => call("GET", socketOf(sessionId, ticket), { headers: upgrade })));
+    expect(both.map(({ status }) => status).sort()).toEqual([101, 401]);
+    both.forEach(close);
+  });
+
+  test("a request that is no upgrade leaves the ticket good", async () => {
+    const ticket = await newTicket();
+    expect((await call("GET", socketOf(sessionId, ticket))).status).toBe(426);
+    const response = await call("GET", socketOf(sessionId, ticket), { headers: upgrade });
+    expect(response.status).toBe(101);
+    close(response);
+  });
+
+  test("does not open with a ticket of another session, whoever asks", async () => {
+    const other = await createSession(token);
+    const response = await call("GET", socketOf(other.id, await newTicket()), { token, headers: upgrade });
+    expect(response.status).toBe(401);
+  });
+
+  test("does not open with one that is 30 s old, or was never given out", async () => {
+    const ticket = await newTicket();
+    await bindings.DB.prepare("UPDATE tickets SET expires_at = ? WHERE hash = ?")
+      .bind(new Date(Date.now() - 1).toISOString(), hashToken(ticket))
+      .run();
+    for (const bad of [ticket, "x", "%00"]) {
+      expect((await call("GET", socketOf(sessionId, bad), { headers: upgrade })).status).toBe(401);
+    }
+  });
+
+  test("a ticket opens nothing but the socket", async () => {
+    const ticket = await newTicket();
+    const response = await call("GET", `/api/sessions/${sessionId}?ticket=${ticket}`);
+    expect(response.status).toBe(401);
+  });
+});
+
+describe("tickets", () => {
+  test("are for one's own sessions", async () => {
+    const response = await call("POST", "/api/tickets", { token: await signIn(), body: { sessionId } });
+    expect(response.status).toBe(404);
+  });
+
+  test("are gone from the database when nobody used them in time", async () => {
+    const ticket = await newTicket();
+    await bindings.DB.prepare("UPDATE tickets SET expires_at = '2000-01-01T00:00:00.000Z'").run();
+    await newTicket();
+    const row = await bindings.DB.prepare("SELECT 1 FROM tickets WHERE hash = ?").bind(hashToken(ticket)).first();
+    expect(row).toBeNull();
+  });
+});
+
+describe("a runner's socket", () => {
+  test("wakes nothing for an id that nobody made", async () => {
+    for (const id of [`ses_${"0".repeat(26)}`, "x", "%2e%2e"]) {
+      expect((await call("GET", `/runner/${id}`, { headers: upgrade })).status).toBe(404);
+    }
+  });
+});

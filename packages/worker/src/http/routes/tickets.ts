@@ -1,0 +1,25 @@
+import { createRoute } from "@hono/zod-openapi";
+import { CreateTicket, Ticket } from "@valet/shared/protocol/session-api";
+import { issueTicket } from "../../auth/tickets.ts";
+import { ownsSession } from "../../database/sessions.ts";
+import { createRoutes } from "../context.ts";
+import { answer, body, PROBLEM } from "../openapi.ts";
+import { problem } from "../problem.ts";
+
+export const tickets = createRoutes();
+
+tickets.openapi(
+  createRoute({
+    method: "post",
+    path: "/api/tickets",
+    summary: "Gives a ticket that opens one session's WebSocket once, within 30 s",
+    request: { body: body(CreateTicket) },
+    responses: { 201: answer(Ticket, "The ticket"), default: PROBLEM },
+  }),
+  async (c) => {
+    const { sessionId } = c.req.valid("json");
+    const { ownerId } = c.var;
+    if (!(await ownsSession(c.env.DB, sessionId, ownerId))) throw problem("session-not-found");
+    return c.json(await issueTicket(c.env.DB, sessionId, ownerId), 201);
+  },
+);

@@ -1,0 +1,60 @@
+import { TraceList, TurnList } from "@valet/shared/protocol/session-api";
+import { beforeAll, expect, test, vi } from "vitest";
+import { call, createSession, signIn } from "../../../test/api.ts";
+import { attributeOf, spansOf } from "../../../test/otlp.ts";
+
+let token: string;
+let session: string;
+let traceId: string;
+beforeAll(async () => {
+  token = await signIn();
+  session = `/api/sessions/${(await createSession(token)).id}`;
+  const response = await call("POST", `${session}/messages`, { token, body: { content: "hello" } });
+  traceId = ((await response.json()) as { traceId: string }).traceId;
+});
+
+async function read(path: string): Promise<string> {
+  const response = await call("GET", session + path, { token });
+  expect(response.status).toBe(200);
+  return response.text();
+}
+
+test("traces are listed, one of each operation", async () => {
+  await vi.waitFor(async () => {
+    const { traces } = TraceList.parse(JSON.parse(await read("/traces")));
+    const names = traces.map(({ name }) => name).sort();
+    expect(names).toEqual(["POST /api/sessions", "POST /api/sessions/:id/messages", "valet.sandbox.spawn"]);
+    expect(traces.find((trace) => trace.traceId === traceId)?.openSpans).toBe(2);
+  }, 20_000);
+});
+
+test("a trace is shown with what is open in it", async () => {
+  const spans = spansOf(await read(`/traces/${traceId}`));
+  const open = spans.filter(({ endTimeUnixNano }) => endTimeUnixNano === undefined);
+  expect(open.map(({ name }) => name).sort()).toEqual(["valet.prompt", "valet.queue.wait"]);
+  for (const span of spans) expect(session).toContain(attributeOf(span, "valet.session.id"));
+});
+
+test("an unknown trace, and what is no trace id, are not found", async () => {
+  for (const id of ["a".repeat(32), "0".repeat(32), "x", traceId.toUpperCase()]) {
+    const response = await call("GET", `${session}/traces/${id}`, { token });
+    expect(response.status).toBe(404);
+  }
+});
+
+test("spans are streamed as lines of OTLP", async () => {
+  await vi.waitFor(async () => {
+    const response = await call("GET", `${session}/spans`, { token });
+    expect(response.headers.get("content-type")).toBe("application/x-ndjson");
+    const lines = new TextDecoder()
+      .decode(await response.arrayBuffer())
+      .trimEnd()
+      .split("\n");
+    const names = lines.flatMap((line) => spansOf(line)).map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(["POST /api/sessions", "POST /api/sessions/:id/messages"]));
+  }, 20_000);
+});
+
+test("turns that are not over are not listed", async () => {
+  expect(TurnList.parse(JSON.parse(await read("/turns")))).toEqual({ turns: [] });
+});

@@ -1,0 +1,73 @@
+import { createRoute } from "@hono/zod-openapi";
+import {
+  AcceptedWorkflow,
+  CursorQuery,
+  ExecutionId,
+  StartWorkflow,
+  WorkflowList,
+} from "@valet/shared/protocol/session-api";
+import { WorkflowView } from "@valet/shared/protocol/session-view";
+import { agentOf, callContext, createRoutes } from "../context.ts";
+import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
+import { unwrap } from "../problem.ts";
+
+export const workflows = createRoutes();
+
+const PATH = `${SESSION_PATH}/workflows`;
+const Params = SessionParams.extend({ executionId: ExecutionId });
+
+workflows.openapi(
+  createRoute({
+    method: "post",
+    path: PATH,
+    summary: "Has a list of steps done, in order",
+    description:
+      "A workflow waits in the queue as a message does. The same `id` twice is one execution, and both are answered alike. " +
+      "A workflow whose runner was lost goes on with its first step that has no result, but a command is never begun twice.",
+    request: { params: SessionParams, body: body(StartWorkflow) },
+    responses: { 202: answer(AcceptedWorkflow, "The workflow is on record"), default: PROBLEM },
+  }),
+  async (c) => {
+    const accepted = unwrap(await agentOf(c).startWorkflow(c.req.valid("json"), callContext(c)));
+    c.var.trace?.describe({ "valet.workflow.execution.id": accepted.executionId });
+    return c.json(accepted, 202);
+  },
+);
+
+workflows.openapi(
+  createRoute({
+    method: "get",
+    path: PATH,
+    summary: "Lists the executions of workflows, the oldest first",
+    request: { params: SessionParams, query: CursorQuery },
+    responses: { 200: answer(WorkflowList, "A page of executions, without what their steps gave"), default: PROBLEM },
+  }),
+  async (c) => c.json(unwrap(await agentOf(c).workflows(c.req.valid("query").cursor)), 200),
+);
+
+workflows.openapi(
+  createRoute({
+    method: "get",
+    path: `${PATH}/{executionId}`,
+    summary: "Shows an execution, with how far each step has come and what it gave",
+    request: { params: Params },
+    responses: { 200: answer(WorkflowView, "The execution"), default: PROBLEM },
+  }),
+  async (c) => c.json(unwrap(await agentOf(c).workflow(c.req.valid("param").executionId)), 200),
+);
+
+workflows.openapi(
+  createRoute({
+    method: "delete",
+    path: `${PATH}/{executionId}`,
+    summary: "Withdraws a workflow that is queued",
+    description: "One that is in work is ended by aborting the session's work.",
+    request: { params: Params },
+    responses: { 200: answer(WorkflowView, "The execution"), default: PROBLEM },
+  }),
+  async (c) => {
+    const { executionId } = c.req.valid("param");
+    c.var.trace?.describe({ "valet.workflow.execution.id": executionId });
+    return c.json(unwrap(await agentOf(c).withdrawWorkflow(executionId, callContext(c))), 200);
+  },
+);
