@@ -1,4 +1,5 @@
 /** A trace as a tree in the terminal, from its OTLP/JSON. Pure. */
+import { costText } from "@valet/shared/protocol/cost";
 import { z } from "zod";
 
 const Attribute = z.object({ key: z.string(), value: z.record(z.string(), z.unknown()) });
@@ -120,7 +121,7 @@ const DETAILS: readonly [key: string, show: (value: unknown, isWaiting: boolean)
   ["valet.queue.reason", (value, isWaiting) => `${isWaiting ? "waits for" : "waited"}: ${value}`],
   ["gen_ai.usage.input_tokens", (value) => `${value} in`],
   ["gen_ai.usage.output_tokens", (value) => `${value} out`],
-  ["valet.llm.cost_usd", (value) => (Number(value) > 0 ? `$${Number(value).toFixed(4)}` : "")],
+  ["valet.llm.cost_usd", (value) => (Number(value) > 0 ? costText(Number(value)) : "")],
   ["process.exit.code", (value) => `exit ${value}`],
 ];
 

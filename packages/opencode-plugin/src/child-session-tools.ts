@@ -9,6 +9,7 @@ import {
   MessageSession,
   SpawnSession,
 } from "@valet/shared/protocol/child-sessions";
+import { costText } from "@valet/shared/protocol/cost";
 import type { z } from "zod";
 import { askRunner, type RunnerAccess } from "./runner-access.ts";
 
@@ -84,7 +85,7 @@ function describe({ id, title, status, agent, queueLength = 0, costUsd, isCostPa
     status,
     agent === undefined ? undefined : `agent ${agent}`,
     queueLength > 0 ? `${queueLength} messages waiting` : undefined,
-    costUsd === undefined ? undefined : `${isCostPartial ? "at least " : ""}$${costUsd.toFixed(4)}`,
+    costUsd === undefined ? undefined : costText(costUsd, isCostPartial),
   ];
   return `${id}${title === undefined ? "" : ` "${title}"`}: ${facts.filter((fact) => fact !== undefined).join(", ")}`;
 }

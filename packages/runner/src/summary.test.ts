@@ -23,5 +23,9 @@ test("what is not known of one piece of work is not 0 in the sum, and not everyt
   expect(addSummaries(unknown, NO_SUMMARY)).toMatchObject({ tokens, costUsd: null, callsWithoutUsage: 5 });
   expect(addSummaries(NO_SUMMARY, unknown)).toMatchObject({ tokens, costUsd: null, callsWithoutCost: 5 });
   expect(addSummaries(unknown, unknown)).toMatchObject({ tokens, costUsd: null, callsWithoutUsage: 10 });
+  // Calls for which nobody charges.
+  const refused = { ...NO_SUMMARY, modelCalls: 2 };
+  expect(addSummaries(unknown, refused)).toMatchObject({ tokens, costUsd: null, callsWithoutCost: 5 });
+  expect(addSummaries(refused, unknown)).toMatchObject({ tokens, costUsd: null, callsWithoutCost: 5 });
   expect(addSummaries(unknown, SOME)).toMatchObject({ tokens: SOME.tokens, costUsd: 0.5, callsWithoutCost: 5 });
 });

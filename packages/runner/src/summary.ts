@@ -1,3 +1,4 @@
+import { knownSum } from "@valet/shared/protocol/cost";
 import type { TurnSummary } from "@valet/shared/protocol/runner-link";
 
 /** Of work of which none has been done. */
@@ -20,10 +21,7 @@ export function addSummaries(first: TurnSummary, second: TurnSummary): TurnSumma
   const model = second.model ?? first.model;
   const sum = (read: (summary: TurnSummary) => number | null) => {
     const [one, other] = [read(first), read(second)];
-    // What is not known of one is known of both together as far as the other has called a model.
-    if (one === null) return second.modelCalls > 0 ? other : null;
-    if (other === null) return first.modelCalls > 0 ? one : null;
-    return one + other;
+    return knownSum((one ?? 0) + (other ?? 0), one === null || other === null ? 1 : 0);
   };
   const prepareMs = first.prepareMs ?? second.prepareMs;
   return {

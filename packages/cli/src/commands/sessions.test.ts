@@ -66,6 +66,11 @@ test("what is not known is not $0, and a sum that lacks something says so", () =
   const at = { status: "running", agent: "idle", createdAt: "2026-01-01T00:00:00.000Z" } as const;
   const unknown = { turns: 1, cost_usd: null, tokens_input: null, tokens_output: null };
   const total = { turns: 2, cost_usd: 0.5, tokens_input: 100, tokens_output: 10 };
+  // As a Worker of an earlier version sums up.
+  const none = { ...unknown, turns: 2, cost_usd: 0, turns_without_cost: 1 };
+  expect(familyLines({ sessions: [], total: none })).toEqual([
+    "all together: cost unknown in 2 turns (tokens unknown)",
+  ]);
   expect(
     familyLines({
       sessions: [{ ...at, ...unknown, id: "ses_a", depth: 0, queueLength: 0 }],

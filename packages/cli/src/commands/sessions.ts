@@ -1,3 +1,4 @@
+import { costText } from "@valet/shared/protocol/cost";
 import type { FailureView } from "@valet/shared/protocol/failure";
 import type { FamilyView } from "@valet/shared/protocol/session-api";
 import type { ExportProblemView, SessionView } from "@valet/shared/protocol/session-view";
@@ -49,7 +50,7 @@ export function familyLines({ sessions, total }: FamilyView): string[] {
 
 function costOf(spent: FamilyView["total"]): string {
   const { turns, cost_usd, tokens_input, tokens_output, turns_without_cost = 0, turns_without_usage = 0 } = spent;
-  const cost = cost_usd === null ? "cost unknown" : atLeast(`$${cost_usd.toFixed(4)}`, turns_without_cost);
+  const cost = costText(cost_usd, turns_without_cost > 0);
   const tokens =
     tokens_input === null && tokens_output === null
       ? "tokens unknown"

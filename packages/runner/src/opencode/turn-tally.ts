@@ -1,4 +1,5 @@
 /** One turn's figures, from the facts of its spans. */
+import { knownSum } from "@valet/shared/protocol/cost";
 import type { TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { ErrorType } from "@valet/shared/spans";
 import { lacking } from "../summary.ts";
@@ -133,23 +134,19 @@ export class TurnTally {
   }
 }
 
-/** A sum over what is known; `null` if nothing is of all that was to be added. */
+/** A sum over what is known; `null` if that comes to nothing and something is missing from it. */
 class KnownSum {
   #total = 0;
-  #known = 0;
   #unknown = 0;
 
   add(value: number | undefined): void {
     if (value === undefined) this.#unknown++;
-    else {
-      this.#known++;
-      this.#total += value;
-    }
+    else this.#total += value;
   }
 
   /** @param unknown how much else there is that is not known */
   value(unknown: number): number | null {
-    return this.#known === 0 && this.#unknown + unknown > 0 ? null : this.#total;
+    return knownSum(this.#total, this.#unknown + unknown);
   }
 }
 

@@ -240,8 +240,8 @@ const countOf = z.number().int().nonnegative();
 
 /**
  * What one turn cost and gave, from the runner's monotonic clock: durations only. Tokens and cost are sums over the calls of
- * which they are known, and `null` where they are known of none; the three counts at the end say what the sums lack, and are absent where
- * they are 0.
+ * which they are known, and `null` where that comes to 0 and some are missing; the three counts at the end say what the sums lack, and
+ * are absent where they are 0.
  */
 export const TurnSummary = z.object({
   turnMs: millis,

@@ -216,7 +216,11 @@ export type SessionList = z.infer<typeof SessionList>;
 /** What turns have cost together. Names are those of {@link TurnRecord}. */
 const Spent = z.object({
   turns: z.int().nonnegative(),
-  cost_usd: z.number().nonnegative().nullable().describe("As far as it is known; null where it is known of no turn"),
+  cost_usd: z
+    .number()
+    .nonnegative()
+    .nullable()
+    .describe("As far as it is known; null where that comes to 0 and some is not known"),
   tokens_input: z.number().nonnegative().nullable().describe("Likewise"),
   tokens_output: z.number().nonnegative().nullable().describe("Likewise"),
   turns_without_cost: z

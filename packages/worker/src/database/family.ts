@@ -10,12 +10,13 @@ const FAMILY = `WITH RECURSIVE family (id, level) AS (
     UNION ALL
     SELECT child.id, level + 1 FROM sessions AS child JOIN family ON child.parent_session_id = family.id
     WHERE child.owner_id = ?2 AND level < ${MAX_LEVELS})`;
-/** A sum of what is known of turns; NULL where it is known of none of them. */
-const sum = (column: string) =>
-  `CASE WHEN COUNT(turns.attempt_id) > 0 AND COUNT(${column}) = 0 THEN NULL ELSE TOTAL(${column}) END AS ${column}`;
 const lacking = (column: string, calls: string) =>
   `COUNT(CASE WHEN turns.attempt_id IS NOT NULL AND (${column} IS NULL OR ${calls} > 0) THEN 1 END)`;
-const SPENT = `COUNT(turns.attempt_id) AS turns, ${sum("cost_usd")}, ${sum("tokens_input")}, ${sum("tokens_output")},
+/** A sum of what is known of turns; NULL where that comes to 0 and something is missing from it, as `knownSum` has it. */
+const sum = (column: string, calls: string) =>
+  `CASE WHEN TOTAL(${column}) = 0 AND ${lacking(column, calls)} > 0 THEN NULL ELSE TOTAL(${column}) END AS ${column}`;
+const SPENT = `COUNT(turns.attempt_id) AS turns, ${sum("cost_usd", "calls_without_cost")},
+    ${sum("tokens_input", "calls_without_usage")}, ${sum("tokens_output", "calls_without_usage")},
     ${lacking("cost_usd", "calls_without_cost")} AS turns_without_cost,
     ${lacking("tokens_input", "calls_without_usage")} AS turns_without_usage`;
 

@@ -2,8 +2,10 @@ import { runInDurableObject } from "cloudflare:test";
 import { TurnList } from "@valet/shared/protocol/session-api";
 import { expect, test } from "vitest";
 import { eventually } from "../../../test/eventually.ts";
+import { NO_WORK } from "../../../test/fake-runner.ts";
 import { TestSession, valueIn } from "../../../test/session.ts";
-import { waitParts } from "./turn-records.ts";
+import type { AttemptRow } from "../queue/job-store.ts";
+import { TurnRecords, waitParts } from "./turn-records.ts";
 
 const start = (begunMs: number, madeMs: number | null, endedMs: number | null) => ({ begunMs, madeMs, endedMs });
 
@@ -39,3 +41,82 @@ test("a record of a version that had one column for all reasons is read as this 
     { outcome: "aborted", error_type: null, outcome_reason: "user_abort", error_cause: null, prepare_ms: null },
   ]);
 });
+
+const ATTEMPT: AttemptRow = {
+  ...{ id: "att_1", number: 1, generation: 1, channel: "main", state: "ended", messageIds: ["msg_1"] },
+  context: { traceId: "a".repeat(32), spanId: "b".repeat(16), traceFlags: 1, traceState: "", isRemote: false },
+  ...{ dispatchedMs: 0, acceptedMs: 0, endedMs: 1, waitMs: 0, stop: null, progress: null },
+};
+
+/** Runs a test on the records of an object of its own. */
+async function withRecords(work: (records: TurnRecords, sql: SqlStorage) => void, prepare = ""): Promise<void> {
+  const session = new TestSession();
+  await session.create();
+  await runInDurableObject(session.stub, (_object, { storage: { sql } }) => {
+    sql.exec(`DROP TABLE turns; ${prepare}`);
+    work(new TurnRecords(sql, () => 0), sql);
+  });
+}
+
+/** Writes the record of a turn that has cost so much, and of whose calls so many have a cost that is not known. */
+function spend(records: TurnRecords, costUsd: number | null, callsWithoutCost?: number): void {
+  const summary = { ...NO_WORK, costUsd, ...(callsWithoutCost !== undefined && { callsWithoutCost }) };
+  records.write({ ...ATTEMPT, id: crypto.randomUUID() }, [], { outcome: "ok", summary }, "ses_1");
+}
+
+test("what all turns have cost is 0 where they were free, and not known where nothing known was added to it", () =>
+  withRecords((records) => {
+    expect(records.cost()).toEqual({ usd: 0, isPartial: false });
+    spend(records, 0);
+    expect(records.cost()).toEqual({ usd: 0, isPartial: false });
+    spend(records, null, 2);
+    expect(records.cost()).toEqual({ usd: null, isPartial: true });
+    spend(records, 0.25);
+    expect(records.cost()).toEqual({ usd: 0.25, isPartial: true });
+    spend(records, 0.5, 1);
+    expect(records.cost()).toEqual({ usd: 0.75, isPartial: true });
+  }));
+
+test("a sum of 0 that lacks calls is not known in the record either, whatever the runner says", () =>
+  withRecords((records) => {
+    spend(records, 0, 1);
+    expect(records.after(0, 1)[0]?.record).toMatchObject({ cost_usd: null, calls_without_cost: 1 });
+  }));
+
+test("of however many turns the cost is known by reading one row, and a turn that is written twice counts once", () =>
+  withRecords((records, sql) => {
+    for (let turns = 0; turns < 300; turns++) spend(records, 0.01);
+    records.write({ ...ATTEMPT, id: "twice" }, [], { outcome: "ok", summary: NO_WORK }, "ses_1");
+    records.write({ ...ATTEMPT, id: "twice" }, [], { outcome: "ok", summary: NO_WORK }, "ses_1");
+    expect(records.cost().usd).toBeCloseTo(3.01, 9);
+    expect(rowsRead(sql, () => records.cost())).toBeLessThanOrEqual(2);
+    expect(rowsRead(sql, () => spend(records, 0.01))).toBeLessThanOrEqual(10);
+  }));
+
+test("what an earlier version has recorded counts, too", () => {
+  const rows = Array.from({ length: 100 }, (_, row) => {
+    const record = row === 0 ? { cost_usd: null } : { cost_usd: 0.01, calls_without_cost: 0 };
+    return `INSERT INTO turns (attempt_id, record) VALUES ('att_${row}', '${JSON.stringify(record)}');`;
+  });
+  const table = "CREATE TABLE turns (seq INTEGER PRIMARY KEY, attempt_id TEXT NOT NULL UNIQUE, record TEXT NOT NULL);";
+  return withRecords((records, sql) => {
+    expect(records.cost()).toEqual({ usd: expect.closeTo(0.99, 9), isPartial: true });
+    spend(records, 0.01);
+    expect(records.cost()).toEqual({ usd: expect.closeTo(1, 9), isPartial: true });
+    expect(rowsRead(sql, () => records.cost())).toBeLessThanOrEqual(2);
+  }, table + rows.join(""));
+});
+
+/** How many rows a piece of work reads. */
+function rowsRead(sql: SqlStorage, work: () => void): number {
+  const exec = sql.exec.bind(sql);
+  const cursors: SqlStorageCursor<Record<string, SqlStorageValue>>[] = [];
+  sql.exec = ((query: string, ...values: SqlStorageValue[]) => {
+    const cursor = exec(query, ...values);
+    cursors.push(cursor);
+    return cursor;
+  }) as typeof sql.exec;
+  work();
+  sql.exec = exec as typeof sql.exec;
+  return cursors.reduce((total, cursor) => total + cursor.rowsRead, 0);
+}

@@ -1,5 +1,6 @@
 /** One wide record of each turn: the answer to most questions about it, without a trace. */
 import { whyOf } from "@valet/shared/outcome";
+import { knownSum } from "@valet/shared/protocol/cost";
 import type { TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import type { ErrorType, Outcome } from "@valet/shared/spans";
@@ -45,10 +46,14 @@ export class TurnRecords {
     this.#sql = sql;
     this.#now = now;
     sql.exec(`
-      CREATE TABLE IF NOT EXISTS turns (seq INTEGER PRIMARY KEY, attempt_id TEXT NOT NULL UNIQUE, record TEXT NOT NULL);
+      CREATE TABLE IF NOT EXISTS turns (
+        seq INTEGER PRIMARY KEY, attempt_id TEXT NOT NULL UNIQUE, record TEXT NOT NULL, total_usd REAL, total_lacking INTEGER);
       CREATE TABLE IF NOT EXISTS sandbox_starts (
         generation INTEGER PRIMARY KEY, begun_ms INTEGER NOT NULL, made_ms INTEGER, ended_ms INTEGER);
     `);
+    const columns = sql.exec("SELECT name FROM pragma_table_info('turns')").toArray();
+    if (columns.some(({ name }) => name === "total_usd")) return;
+    sql.exec("ALTER TABLE turns ADD COLUMN total_usd REAL; ALTER TABLE turns ADD COLUMN total_lacking INTEGER");
   }
 
   startBegan(generation: number): void {
@@ -78,6 +83,9 @@ export class TurnRecords {
     const waits = messages.map(({ waitingSinceMs }) => waitingSinceMs);
     const wait = { fromMs: Math.min(attempt.dispatchedMs, ...waits), toMs: attempt.dispatchedMs };
     const { tokens, ...measured }: Measured = summary ?? UNKNOWN;
+    const known = (total: number | null | undefined, missing: number | null | undefined) =>
+      typeof total === "number" ? knownSum(total, missing ?? 0) : null;
+    const { callsWithoutUsage, callsWithoutCost } = measured;
     const record: TurnRecord = {
       ...{ attempt_id: attempt.id, session_id: sessionId, message_ids: [...attempt.messageIds] },
       ...{ trace_id: attempt.context.traceId, channel: attempt.channel, generation: attempt.generation },
@@ -98,17 +106,22 @@ export class TurnRecords {
       tool_calls: measured.toolCalls ?? null,
       tool_errors: measured.toolErrors ?? null,
       retries: measured.retries ?? null,
-      ...{ tokens_input: tokens.input, tokens_output: tokens.output, tokens_cache_read: tokens.cacheRead },
+      ...{
+        tokens_input: known(tokens.input, callsWithoutUsage),
+        tokens_output: known(tokens.output, callsWithoutUsage),
+      },
+      tokens_cache_read: tokens.cacheRead,
       ...{ tokens_cache_write: tokens.cacheWrite, tokens_reasoning: tokens.reasoning },
-      cost_usd: measured.costUsd ?? null,
-      calls_without_usage: countOf(measured.callsWithoutUsage),
-      calls_without_cost: countOf(measured.callsWithoutCost),
+      cost_usd: known(measured.costUsd, callsWithoutCost),
+      calls_without_usage: countOf(callsWithoutUsage),
+      calls_without_cost: countOf(callsWithoutCost),
       calls_with_odd_usage: countOf(measured.callsWithOddUsage),
     };
+    const { usd, lacking } = this.#totals();
+    const isLacking = record.cost_usd === null || (record.calls_without_cost ?? 0) > 0;
     this.#sql.exec(
-      "INSERT OR IGNORE INTO turns (attempt_id, record) VALUES (?, ?)",
-      attempt.id,
-      JSON.stringify(record),
+      "INSERT OR IGNORE INTO turns (attempt_id, record, total_usd, total_lacking) VALUES (?, ?, ?, ?)",
+      ...[attempt.id, JSON.stringify(record), usd + (record.cost_usd ?? 0), lacking + Number(isLacking)],
     );
     return record;
   }
@@ -124,17 +137,32 @@ export class TurnRecords {
     }));
   }
 
-  /** What all turns together have cost, as far as that is known; `null` where it is known of none. */
+  /** What all turns together have cost, as far as that is known; `null` where that comes to 0 and something is not known. */
   cost(): { readonly usd: number | null; readonly isPartial: boolean } {
-    const [row] = this.#sql
-      .exec(
-        `SELECT COUNT(*) AS turns, COUNT(cost) AS known, TOTAL(cost) AS usd, TOTAL(cost IS NULL OR lacking > 0) AS partial
+    const { usd, lacking } = this.#totals();
+    return { usd: knownSum(usd, lacking), isPartial: lacking > 0 };
+  }
+
+  /**
+   * The known cost of all turns, and how many of them lack some. Each row has the totals up to its own, so that one is read however
+   * many there are; only after the last row of an earlier version are all of them added up, once.
+   */
+  #totals(): { readonly usd: number; readonly lacking: number } {
+    const [last] = this.#sql
+      .exec<{ usd: number | null; lacking: number | null }>(
+        "SELECT total_usd AS usd, total_lacking AS lacking FROM turns ORDER BY seq DESC LIMIT 1",
+      )
+      .toArray();
+    if (last === undefined) return { usd: 0, lacking: 0 };
+    const { usd, lacking } = last;
+    if (usd !== null && lacking !== null) return { usd, lacking };
+    return this.#sql
+      .exec<{ usd: number; lacking: number }>(
+        `SELECT TOTAL(cost) AS usd, TOTAL(cost IS NULL OR lacking > 0) AS lacking
          FROM (SELECT json_extract(record, '$.cost_usd') AS cost, json_extract(record, '$.calls_without_cost') AS lacking
            FROM turns)`,
       )
-      .toArray();
-    const { turns, known, usd, partial } = row as Record<"turns" | "known" | "usd" | "partial", number>;
-    return { usd: turns > 0 && known === 0 ? null : usd, isPartial: partial > 0 };
+      .one();
   }
 
   #starts(): SandboxStart[] {

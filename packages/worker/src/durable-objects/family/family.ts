@@ -1,5 +1,6 @@
 /** What the sessions of a family tell each other, as plain data that goes from one object to another, and within what bounds. */
 import { LIMITS } from "@valet/shared/limits";
+import { costText } from "@valet/shared/protocol/cost";
 import type { ChildSessionEvent, ErrorType, Outcome } from "@valet/shared/spans";
 import type { SessionCalls } from "../contract.ts";
 import type { SessionState } from "../core/session-state.ts";
@@ -87,9 +88,7 @@ export function reportText(report: ChildReport): string {
     error: [`did not complete its work: ${why}.`, failure].filter(Boolean).join(" "),
     terminated: "was terminated and takes no more messages.",
   }[event];
-  const cost =
-    costUsd === null
-      ? "What it has cost so far is not known."
-      : `It has cost ${isCostPartial ? "at least " : ""}$${costUsd.toFixed(4)} so far.`;
+  const known = costText(costUsd, isCostPartial);
+  const cost = known === "cost unknown" ? "What it has cost so far is not known." : `It has cost ${known} so far.`;
   return [`${name} ${happened} ${cost}`, ...(answer === undefined ? [] : [`Its last answer:\n\n${answer}`])].join("\n");
 }

@@ -63,12 +63,16 @@ export class TraceSegments {
         bytes INTEGER NOT NULL, resource TEXT NOT NULL, scope TEXT NOT NULL, summaries TEXT NOT NULL, body TEXT NOT NULL);
       CREATE TABLE IF NOT EXISTS trace_segments (
         id INTEGER PRIMARY KEY, closed_ms INTEGER NOT NULL, sampled INTEGER NOT NULL,
-        spans INTEGER NOT NULL, end_bytes INTEGER NOT NULL, body BLOB NOT NULL);
+        spans INTEGER NOT NULL, end_bytes INTEGER NOT NULL, end_sampled INTEGER, body BLOB NOT NULL);
       CREATE TABLE IF NOT EXISTS trace_index (
         trace_id TEXT NOT NULL, segment_id INTEGER NOT NULL, start_us INTEGER NOT NULL, summary TEXT NOT NULL,
         PRIMARY KEY (trace_id, segment_id)
       ) WITHOUT ROWID;
     `);
+    // Rows of an earlier version have none: to count them all would be to write their bodies anew.
+    const columns = sql.exec("SELECT name FROM pragma_table_info('trace_segments')").toArray();
+    if (!columns.some(({ name }) => name === "end_sampled"))
+      sql.exec("ALTER TABLE trace_segments ADD COLUMN end_sampled INTEGER");
   }
 
   /** Adds to the tail. What fills it up goes into a segment at once, and is not written twice. */
@@ -116,10 +120,13 @@ export class TraceSegments {
 
   #write(sampled: boolean, nowMs: number, parts: readonly TailPart[]): void {
     const body = gzipSync(requestOf(parts), { level: GZIP_LEVEL });
+    const spans = sum(parts, "spans");
+    const endSampled = this.#endSampled() + (sampled ? spans : 0);
     const { id } = this.#sql
       .exec<{ id: number }>(
-        "INSERT INTO trace_segments (closed_ms, sampled, spans, end_bytes, body) VALUES (?, ?, ?, ?, ?) RETURNING id",
-        ...[nowMs, Number(sampled), sum(parts, "spans"), this.#extent().end + body.length, body],
+        `INSERT INTO trace_segments (closed_ms, sampled, spans, end_bytes, end_sampled, body)
+         VALUES (?, ?, ?, ?, ?, ?) RETURNING id`,
+        ...[nowMs, Number(sampled), spans, this.#extent().end + body.length, endSampled, body],
       )
       .one();
     for (const summary of mergeSummaries(parts.map(({ summaries }) => summaries))) {
@@ -153,10 +160,25 @@ export class TraceSegments {
     return this.#sql.exec<{ id: number }>(query).toArray()[0]?.id;
   }
 
-  /** How many spans the sampled segments after `cursor` hold. */
+  /** How many spans the sampled segments after `cursor` hold. Reads two rows, however many segments there are. */
   sampledSpans(cursor: number): number {
-    const query = "SELECT SUM(spans) AS spans FROM trace_segments WHERE id > ? AND sampled = 1";
-    return this.#sql.exec<{ spans: number | null }>(query, cursor).one().spans ?? 0;
+    const [first] = this.#sql
+      .exec<{ begin: number | null }>(
+        `SELECT end_sampled - CASE sampled WHEN 1 THEN spans ELSE 0 END AS begin FROM trace_segments
+         WHERE id > ? ORDER BY id LIMIT 1`,
+        cursor,
+      )
+      .toArray();
+    if (first === undefined) return 0;
+    if (first.begin !== null) return this.#endSampled() - first.begin;
+    const query = "SELECT TOTAL(spans) AS spans FROM trace_segments WHERE id > ? AND sampled = 1";
+    return this.#sql.exec<{ spans: number }>(query, cursor).one().spans;
+  }
+
+  /** How many sampled spans there have been up to the newest segment, counted from the first that says so. */
+  #endSampled(): number {
+    const query = "SELECT end_sampled AS spans FROM trace_segments ORDER BY id DESC LIMIT 1";
+    return this.#sql.exec<{ spans: number | null }>(query).toArray()[0]?.spans ?? 0;
   }
 
   /** When that segment was closed, epoch ms; `undefined` when there is none. */

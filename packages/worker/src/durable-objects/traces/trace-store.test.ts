@@ -1,6 +1,6 @@
 import { MAX_OPEN_SPANS } from "@valet/shared/protocol/runner-link";
 import type { ReadableSpan } from "@valet/shared/tracing";
-import { parseOpenSpan, serialiseSpan, Tracer } from "@valet/shared/tracing";
+import { alwaysOff, parseOpenSpan, recordDropped, serialiseSpan, Tracer } from "@valet/shared/tracing";
 import { describe, expect, test } from "vitest";
 import { inStorage } from "../../../test/in-storage.ts";
 import { attributeOf, makeFrame, makeSpans, SESSION, spansOf, type WireSpan } from "../../../test/otlp.ts";
@@ -314,6 +314,45 @@ describe("segments", () => {
       expect(rowCount(storage, "trace_index")).toBe(25);
       expect(rowCount(storage, "trace_tail")).toBe(0);
       expect(store.traces()).toMatchObject([{ spans: 5000 }]);
+    }));
+
+  test("that wait are counted by reading two rows, however many there are", () =>
+    inStorage((storage) => {
+      const { store, begin } = open(storage);
+      for (let segment = 1; segment <= 300; segment++) {
+        begin("a").end();
+        begin("b").end();
+        store.fold();
+      }
+      const exec = storage.sql.exec.bind(storage.sql);
+      const cursors: SqlStorageCursor<Record<string, SqlStorageValue>>[] = [];
+      storage.sql.exec = ((query: string, ...values: SqlStorageValue[]) => {
+        const cursor = exec(query, ...values);
+        cursors.push(cursor);
+        return cursor;
+      }) as typeof storage.sql.exec;
+      expect([0, 100, 299, 300].map((cursor) => store.segments.sampledSpans(cursor))).toEqual([600, 400, 2, 0]);
+      expect(cursors.reduce((total, { rowsRead }) => total + rowsRead, 0)).toBeLessThanOrEqual(4 * 3);
+    }));
+
+  test("of an earlier version are counted, too, and so are those that follow and those that are not sampled", () =>
+    inStorage((storage) => {
+      storage.sql.exec(`CREATE TABLE trace_segments (
+        id INTEGER PRIMARY KEY, closed_ms INTEGER NOT NULL, sampled INTEGER NOT NULL,
+        spans INTEGER NOT NULL, end_bytes INTEGER NOT NULL, body BLOB NOT NULL)`);
+      for (const values of ["1, 5", "0, 7", "1, 11"])
+        storage.sql.exec(`INSERT INTO trace_segments VALUES (NULL, 0, ${values}, 1, x'00')`);
+      const { store, begin } = open(storage);
+      const counts = () => [0, 1, 2, 3, 4, 5].map((cursor) => store.segments.sampledSpans(cursor));
+      expect(counts()).toEqual([16, 11, 11, 0, 0, 0]);
+      begin("a").end();
+      store.fold();
+      const unsampled = new Tracer({ scope: { name: "test" }, sink: store, sampler: recordDropped(alwaysOff) });
+      unsampled.startSpan("b").end();
+      store.fold();
+      begin("c").end();
+      store.fold();
+      expect(counts()).toEqual([18, 13, 13, 2, 1, 1]);
     }));
 
   test("close by size before a row could get too large", () =>

@@ -55,6 +55,15 @@ test("what is not known of turns is not 0, and a sum of what is known of some sa
     ...{ turns: 2, cost_usd: 0.25, tokens_input: 100, tokens_output: 10 },
     ...{ turns_without_cost: 2, turns_without_usage: 2 },
   });
+  // A turn that has called no model has cost nothing: what the other one has cost is no better known for it.
+  const free = await createSession(token);
+  await spend(ownerId, free.id, 0, { model_calls: 0, tokens_input: 0, tokens_output: 0 });
+  expect(await totalOf(free.id)).toEqual({ turns: 1, cost_usd: 0, tokens_input: 0, tokens_output: 0 });
+  await spend(ownerId, free.id, null, nothing);
+  expect(await totalOf(free.id)).toEqual({
+    ...{ turns: 2, cost_usd: null, tokens_input: null, tokens_output: null },
+    ...{ turns_without_cost: 1, turns_without_usage: 1 },
+  });
   expect(await totalOf(unknown.id)).toEqual({
     ...{ turns: 1, cost_usd: null, tokens_input: null, tokens_output: null },
     ...{ turns_without_cost: 1, turns_without_usage: 1 },

@@ -1,0 +1,23 @@
+import { expect, test } from "vitest";
+import { costText, knownSum } from "./cost.ts";
+
+test("a sum of 0 from which something is missing is not known, and any other is", () => {
+  expect(knownSum(0, 0)).toBe(0);
+  expect(knownSum(0, 1)).toBeNull();
+  expect(knownSum(0.5, 0)).toBe(0.5);
+  expect(knownSum(0.5, 3)).toBe(0.5);
+});
+
+test.each([
+  [0.5, false, "$0.5000"],
+  [0.5, true, "at least $0.5000"],
+  [0, false, "$0.0000"],
+  [0, true, "cost unknown"],
+  [null, false, "cost unknown"],
+  [undefined, true, "cost unknown"],
+  [0.00005, false, "$0.0001"],
+  [0.0000492, true, "at least $0.000049"],
+  [1e-7, false, "$0.00000010"],
+])("a cost of %s (partial: %s) is written as %s", (usd, isPartial, text) => {
+  expect(costText(usd, isPartial)).toBe(text);
+});
