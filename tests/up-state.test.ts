@@ -29,14 +29,23 @@ async function refusal(state: string): Promise<string> {
   return said;
 }
 
-/** What `valet doctor` says of the system that runs on a state. */
-async function systemFinding(state: string): Promise<{ state: string; detail: string }> {
-  const child = valet(["--state", state, "doctor", "--json"]);
+interface Finding {
+  readonly name: string;
+  readonly state: string;
+  readonly detail: string;
+  readonly source?: string;
+}
+
+/** What `valet doctor` says of one matter, in a shell with these variables. */
+async function doctorsFinding(wanted: string, state: string, variables = {}): Promise<Finding> {
+  const child = valet(["--state", state, "doctor", "--json"], { env: { ...process.env, ...variables } });
   let output = "";
   child.stdout?.on("data", (chunk) => (output += chunk));
   await new Promise((closed) => child.once("close", closed));
-  return JSON.parse(output).findings.find(({ name }: { name: string }) => name === "system");
+  return JSON.parse(output).findings.find(({ name }: Finding) => name === wanted);
 }
+
+const systemFinding = (state: string) => doctorsFinding("system", state);
 
 describe("the state directory", () => {
   test(
@@ -101,6 +110,34 @@ describe("doctor", () => {
         state: "note",
         detail: expect.stringContaining("nothing runs"),
       });
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe("doctor in another shell", () => {
+  test(
+    "says which model the running host uses, and whose each fact is",
+    async () => {
+      const state = temporaryState();
+      const real = { VALET_MODEL_BASE_URL: "http://127.0.0.1:9", VALET_MODEL: "m" };
+      const shell = { source: "this shell's environment" };
+      expect(await doctorsFinding("model", state, real)).toMatchObject({ state: "ok", ...shell });
+      const scripted = await startUp(state);
+      expect(await doctorsFinding("model", state, real)).toMatchObject({
+        state: "note",
+        detail: expect.stringMatching(/^scripted; .*valet\/m/),
+        source: "the running host",
+      });
+      await endUp(scripted);
+      const up = await startUp(state, { env: { ...process.env, ...real } });
+      expect(await doctorsFinding("model", state)).toMatchObject({
+        state: "ok",
+        detail: expect.stringMatching(/^valet\/m; .*scripted/),
+        source: "the running host",
+      });
+      await endUp(up);
+      expect(await doctorsFinding("model", state)).toMatchObject({ state: "note", ...shell });
     },
     TIMEOUT_MS,
   );

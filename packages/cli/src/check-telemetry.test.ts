@@ -5,6 +5,7 @@ import { gunzipSync } from "node:zlib";
 import { afterEach, describe, expect, test } from "vitest";
 import { checkTelemetry, type Finding } from "./check-telemetry.ts";
 
+const source = "this shell's environment";
 const servers: Server[] = [];
 afterEach(() => {
   for (const server of servers.splice(0)) {
@@ -41,13 +42,15 @@ async function check(env: Record<string, string>): Promise<Finding[]> {
 }
 
 test("without an endpoint spans stay in Valet", async () => {
-  expect(await check({})).toEqual([{ name: "backend", state: "note", detail: expect.stringMatching(/spans stay/) }]);
+  expect(await check({})).toEqual([
+    { name: "backend", state: "note", detail: expect.stringMatching(/spans stay/), source },
+  ]);
 });
 
 test("the backend is asked as an export asks it: an empty request, with the configured headers", async () => {
   const { url, host, received } = await backend(200, { "content-type": "application/json" }, "{}");
   const env = { OTEL_EXPORTER_OTLP_ENDPOINT: url, OTEL_EXPORTER_OTLP_HEADERS: "authorization=Basic%20a2V5" };
-  expect(await check(env)).toEqual([{ name: "backend", state: "ok", detail: `${host} takes spans` }]);
+  expect(await check(env)).toEqual([{ name: "backend", state: "ok", detail: `${host} takes spans`, source }]);
   expect(received).toMatchObject([{ method: "POST", url: "/v1/traces", text: '{"resourceSpans":[]}' }]);
   expect(received[0]?.headers).toMatchObject({ authorization: "Basic a2V5", "content-type": "application/json" });
 });
@@ -74,7 +77,7 @@ describe("what would keep spans away is said, with what to do", () => {
     await new Promise((closed) => servers.pop()?.close(closed));
     const [finding] = await check({ OTEL_EXPORTER_OTLP_ENDPOINT: url });
     const detail = `${host}: ECONNREFUSED; spans would wait: nothing listens there`;
-    expect(finding).toEqual({ name: "backend", state: "missing", detail });
+    expect(finding).toEqual({ name: "backend", state: "missing", detail, source });
   });
 
   test("the port of gRPC", async () => {

@@ -1,11 +1,16 @@
 /** Whether spans would reach the backend that this environment names: it is asked, as an export asks it. */
 import { type EnvironmentRecord, exportHint, hostOf, OtlpExporter, readTracingConfig } from "@valet/shared/tracing";
 
+/** Where the variables are from. */
+export const SHELL = "this shell's environment";
+
 export interface Finding {
   readonly name: string;
   /** `note`: Valet works without it. */
   readonly state: "ok" | "note" | "missing";
   readonly detail: string;
+  /** Where it is known from, if that is not this machine itself. */
+  readonly source?: string;
 }
 
 const TIMEOUT_MS = 10_000;
@@ -19,9 +24,9 @@ export function checkTelemetry(env: EnvironmentRecord): (Finding | Promise<Findi
     if (diagnostic.type !== "config_invalid") return;
     const { variable: name, message } = diagnostic;
     const detail = name.endsWith("CERTIFICATE") ? `${message}; ${INSTEAD}` : message;
-    variables.push({ name, state: "note", detail });
+    variables.push({ name, state: "note", detail, source: SHELL });
   });
-  return [...variables, checkBackend(config)];
+  return [...variables, checkBackend(config).then((finding) => ({ ...finding, source: SHELL }))];
 }
 
 /** POSTs an empty request, with the configured headers: it is taken, or refused, for the reasons that spans would be. */

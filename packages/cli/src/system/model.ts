@@ -24,10 +24,11 @@ const DEFAULT_MODELS: Readonly<Record<string, string>> = {
 
 /**
  * The model that the environment names: an OpenAI-compatible endpoint (`VALET_MODEL_BASE_URL`, `VALET_MODEL`), or a provider that
- * OpenCode knows, by its key. With neither, a scripted model is started.
+ * OpenCode knows, by its key.
+ * @returns the Worker's variables; `undefined` where nothing is set, so that a scripted model stands in
  * @throws UserError when what is set does not suffice
  */
-export async function setUpModel(env: Environment, scenario: ShippedScenario): Promise<ModelSetup> {
+export function chooseModel(env: Environment): Readonly<Record<string, string>> | undefined {
   const variables = pick(env, [
     "VALET_MODEL",
     "VALET_MODEL_BASE_URL",
@@ -38,16 +39,26 @@ export async function setUpModel(env: Environment, scenario: ShippedScenario): P
   const keys = PROVIDER_KEYS.filter((key) => key in variables);
   if (variables.VALET_MODEL_BASE_URL !== undefined) {
     if (variables.VALET_MODEL === undefined) throw new UserError("VALET_MODEL_BASE_URL is set; set VALET_MODEL too.");
-    return { variables: { ...variables, VALET_MODEL: withProvider(variables.VALET_MODEL) }, scripted: undefined };
+    return { ...variables, VALET_MODEL: withProvider(variables.VALET_MODEL) };
   }
   if (keys.length > 0) {
     const model = variables.VALET_MODEL ?? keys.map((key) => DEFAULT_MODELS[key]).find(Boolean);
     if (model === undefined) throw new UserError(`${keys[0]} is set; set VALET_MODEL too, as provider/model.`);
-    return { variables: { ...variables, VALET_MODEL: model }, scripted: undefined };
+    return { ...variables, VALET_MODEL: model };
   }
   if (variables.VALET_MODEL !== undefined) {
     throw new UserError("VALET_MODEL is set; set VALET_MODEL_BASE_URL, or the key of its provider, too.");
   }
+  return undefined;
+}
+
+/**
+ * The model that the environment names, or else a scripted one, which is started.
+ * @throws UserError when what is set does not suffice
+ */
+export async function setUpModel(env: Environment, scenario: ShippedScenario): Promise<ModelSetup> {
+  const chosen = chooseModel(env);
+  if (chosen !== undefined) return { variables: chosen, scripted: undefined };
   const scripted = await startScriptedModel({ scenario: await loadShippedScenario(scenario) });
   return {
     variables: {

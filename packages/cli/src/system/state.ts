@@ -7,7 +7,20 @@ import type { StateDirectory } from "./state-directory.ts";
 
 export const DEFAULT_STATE_DIR = ".valet";
 
-const Connection = z.object({ url: z.url(), token: z.string() });
+/** What a system was started with, for whoever looks at it from another shell. Holds no secret. */
+const Uses = z.object({
+  model: z.object({ name: z.string(), isScripted: z.boolean() }),
+  /** The backend's host and port; `null` where spans stay in the sessions. */
+  backend: z.string().nullable(),
+});
+export type Uses = z.infer<typeof Uses>;
+
+const Connection = z.object({
+  url: z.url(),
+  token: z.string(),
+  /** Absent from versions that did not say. */
+  uses: Uses.optional(),
+});
 /** How to reach a running system. */
 export type Connection = z.infer<typeof Connection>;
 

@@ -2,14 +2,15 @@
 import { join } from "node:path";
 import { lockDirectory, type MachineCapacity, machineCapacity, startSandboxBroker } from "@valet/sandbox";
 import type { ShippedScenario } from "@valet/scripted-model";
+import { hostOf, readTracingConfig } from "@valet/shared/tracing";
 import { UserError } from "../errors.ts";
 import { capacityVariables, chooseCapacity, type WantedCapacity } from "./capacity.ts";
 import { ensureToken, prepareDatabase } from "./database.ts";
 import { diskError } from "./disk-error.ts";
-import { setUpModel } from "./model.ts";
+import { type ModelSetup, setUpModel } from "./model.ts";
 import { startOnPort } from "./ports.ts";
 import { BUN, BUN_FLAGS, RUNNER } from "./programs.ts";
-import { type Connection, readConnection, readSecrets, writeConnection, writeSecrets } from "./state.ts";
+import { type Connection, readConnection, readSecrets, type Uses, writeConnection, writeSecrets } from "./state.ts";
 import { openStateDirectory, UP_ROLE } from "./state-directory.ts";
 import { upgradeState } from "./state-format.ts";
 import { startWorker } from "./worker.ts";
@@ -99,12 +100,20 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     await prepareDatabase(db, join(WORKER_DIR, "migrations"));
     const token = await ensureToken(db, secrets.token);
     writeSecrets(state, { ...secrets, token });
-    writeConnection(state, { url, token });
+    writeConnection(state, { url, token, uses: usesOf(model, env) });
     return { url, token, capacity, isScripted: model.scripted !== undefined, failed: failure.promise, stop };
   } catch (error) {
     await stop();
     throw diskError(state.path, error) ?? error;
   }
+}
+
+function usesOf({ variables, scripted }: ModelSetup, env: SystemOptions["env"]): Uses {
+  const { endpoint } = readTracingConfig(env);
+  return {
+    model: { name: variables.VALET_MODEL ?? "", isScripted: scripted !== undefined },
+    backend: endpoint === undefined ? null : hostOf(endpoint),
+  };
 }
 
 function alreadyRunning(stateDir: string): UserError {

@@ -1,0 +1,59 @@
+import { describe, expect, test } from "vitest";
+import { checkModel, compareBackend } from "./check-settings.ts";
+import type { Uses } from "./system/state.ts";
+
+const SCRIPTED: Uses = { model: { name: "valet/scripted", isScripted: true }, backend: null };
+const REAL: Uses = { model: { name: "anthropic/claude-sonnet-4-5", isScripted: false }, backend: "otlp.example.com" };
+const KEY = { ANTHROPIC_API_KEY: "sk-ant-0" };
+
+describe("the model", () => {
+  test("is the running host's, whatever this shell has", () => {
+    expect(checkModel({}, REAL)).toEqual({
+      name: "model",
+      state: "ok",
+      detail: expect.stringMatching(/^anthropic\/claude-sonnet-4-5; a host .* from this shell would have: scripted/),
+      source: "the running host",
+    });
+    expect(checkModel({ ...KEY, VALET_MODEL: "anthropic/other" }, SCRIPTED)).toEqual({
+      name: "model",
+      state: "note",
+      detail: "scripted; a host that is started from this shell would have: anthropic/other",
+      source: "the running host",
+    });
+    expect(checkModel(KEY, REAL)).toMatchObject({ detail: "anthropic/claude-sonnet-4-5" });
+    expect(checkModel({}, SCRIPTED)).toMatchObject({ detail: "scripted" });
+  });
+
+  test("that is wrong in this shell alone is not missing", () => {
+    expect(checkModel({ VALET_MODEL_BASE_URL: "http://localhost:1" }, REAL)).toMatchObject({ state: "ok" });
+    expect(checkModel({ VALET_MODEL_BASE_URL: "http://localhost:1" }, undefined)).toMatchObject({ state: "missing" });
+  });
+
+  test.each([
+    ["a key of any provider", { GROQ_API_KEY: "gsk_0", VALET_MODEL: "groq/llama" }, "ok"],
+    ["a key whose provider has no model of ours", { GROQ_API_KEY: "gsk_0" }, "missing"],
+    ["a model without an endpoint or key", { VALET_MODEL: "groq/llama" }, "missing"],
+  ])("is told as `up` would find it: %s", (_what, env, state) => {
+    expect(checkModel(env, undefined)).toMatchObject({ state });
+  });
+
+  test("is this shell's where no host runs, and says so", () => {
+    expect(checkModel({}, undefined)).toMatchObject({ state: "note", source: "this shell's environment" });
+    expect(checkModel(KEY, undefined)).toMatchObject({ state: "ok", source: "this shell's environment" });
+  });
+
+  test("of a host of an earlier version is not guessed", () => {
+    expect(checkModel({}, null)).toMatchObject({ state: "note", detail: expect.stringMatching(/has not said/) });
+  });
+});
+
+test("the backend in use is named where this shell names another", () => {
+  const endpoint = (host: string) => ({ OTEL_EXPORTER_OTLP_ENDPOINT: `https://${host}` });
+  expect(compareBackend(endpoint("otlp.example.com"), REAL)).toEqual([]);
+  expect(compareBackend({}, SCRIPTED)).toEqual([]);
+  expect(compareBackend({}, undefined)).toEqual([]);
+  expect(compareBackend({}, REAL)).toMatchObject([{ detail: expect.stringMatching(/^spans go to otlp.example.com;/) }]);
+  expect(compareBackend(endpoint("a.example"), SCRIPTED)).toMatchObject([
+    { detail: "spans stay in Valet; `backend` is about this shell's setting: a.example" },
+  ]);
+});
