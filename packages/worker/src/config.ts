@@ -1,4 +1,4 @@
-/** What the Worker is bound to and configured with, read once and typed. */
+/** Reads the Worker's variables, once and typed. */
 import { innerLimit, LIMITS } from "@valet/shared/limits";
 import {
   DEFAULT_TURN_BOUNDS,
@@ -9,20 +9,7 @@ import {
 } from "@valet/shared/protocol/runner-link";
 import type { EnvironmentRecord } from "@valet/shared/tracing";
 import { z } from "zod";
-import type { Capacity } from "./durable-objects/capacity/capacity.ts";
-import type { CapacityLimits } from "./durable-objects/capacity/capacity-rules.ts";
-import { KEY_BYTES } from "./durable-objects/credentials/credential-keys.ts";
-import type { SessionAgent } from "./durable-objects/session-agent.ts";
-
-/** Bindings, and variables by their names. Variables are text, except where somebody configured JSON. */
-export interface Env {
-  readonly SESSION_AGENT: DurableObjectNamespace<SessionAgent>;
-  readonly CAPACITY: DurableObjectNamespace<Capacity>;
-  readonly DB: D1Database;
-  /** Counts each owner's changes; nothing is limited where it is not bound. */
-  readonly CHANGES_LIMIT?: RateLimit;
-  readonly [variable: string]: unknown;
-}
+import type { Env } from "./bindings.ts";
 
 /**
  * How long things may take, in milliseconds. Each has its variable: `graceMs` is `VALET_GRACE_MS`. Tests inject short ones.
@@ -72,6 +59,14 @@ export interface Config {
   readonly turnBounds: TurnBounds;
 }
 
+/** How many sandboxes there may be; `Infinity` where nothing limits them. */
+export interface CapacityLimits {
+  /** Awake at once, those that are starting included. */
+  readonly awake: number;
+  /** Starting at once. */
+  readonly starting: number;
+}
+
 /** A variable that is missing or unusable. Names it and never quotes its value. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
@@ -84,12 +79,15 @@ const millis = z.coerce
   .positive()
   .max(2 ** 31 - 1);
 
+/** The size of a key that seals git credentials: AES-256. */
+export const CREDENTIAL_KEY_BYTES = 32;
+
 /** A list with commas between, each 32 bytes in base64 or base64url. */
 const credentialKeys = z
   .string()
   .transform((text) => text.split(",").map((key) => new Uint8Array(Buffer.from(key.trim(), "base64"))))
   .refine(
-    (keys) => keys.every(({ length }) => length === KEY_BYTES),
+    (keys) => keys.every(({ length }) => length === CREDENTIAL_KEY_BYTES),
     "must be keys of 32 bytes in base64, with commas between",
   );
 const count = z.coerce.number().int().positive().max(1_000_000);

@@ -9,7 +9,7 @@ import {
   type TracingConfig,
 } from "@valet/shared/tracing";
 import packageJson from "../package.json" with { type: "json" };
-import type { Env } from "./config.ts";
+import type { Env } from "./bindings.ts";
 
 export const SCOPE = { name: packageJson.name, version: packageJson.version };
 

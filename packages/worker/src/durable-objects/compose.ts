@@ -4,11 +4,11 @@
  */
 import { DOUBLE_KEYS, type ValetSpans } from "@valet/shared/spans";
 import { type ReadableSpan, recordDropped, strictlyIncreasing, Tracer, wallClock } from "@valet/shared/tracing";
+import { type Env, stubOf } from "../bindings.ts";
 import { SandboxBroker } from "../broker/client.ts";
-import { allowsFileRepos, type Env, parseCapacity, parseConfig } from "../config.ts";
+import { allowsFileRepos, parseCapacity, parseConfig } from "../config.ts";
 import { logFailure } from "../log-failure.ts";
 import { SCOPE, warn, warnOfExport, workerTracing } from "../worker-tracing.ts";
-import { stubOf } from "./contract.ts";
 import { AgentRequests } from "./conversation/agent-requests.ts";
 import { Conversation } from "./conversation/conversation.ts";
 import { PartFeed } from "./conversation/part-feed.ts";

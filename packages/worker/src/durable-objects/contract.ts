@@ -15,7 +15,6 @@ import type {
 } from "@valet/shared/protocol/session-api";
 import type { MessageView, PermissionReply, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
 import type { TerminateReason } from "@valet/shared/spans";
-import type { Env } from "../config.ts";
 import type { CapacityHolder } from "./capacity/capacity-calls.ts";
 import type { Result } from "./core/result.ts";
 import type { ChildOrigin, ChildReport, ParentMessage } from "./family/family.ts";
@@ -78,8 +77,4 @@ export interface SessionCalls extends CapacityHolder {
 
   /** WebSockets: `/client` and `/runner`. */
   fetch(request: Request): Promise<Response>;
-}
-
-export function stubOf(env: Env, sessionId: string): SessionCalls {
-  return env.SESSION_AGENT.get(env.SESSION_AGENT.idFromName(sessionId));
 }

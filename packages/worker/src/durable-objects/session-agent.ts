@@ -22,7 +22,7 @@ import type { MessageView, PermissionReply, SessionView, WorkflowView } from "@v
 import type { TerminateReason } from "@valet/shared/spans";
 import { exportHint, extractFromHeaders, type SpanContext } from "@valet/shared/tracing";
 import type { z } from "zod";
-import type { Env } from "../config.ts";
+import type { Env } from "../bindings.ts";
 import type { CapacityStanding, CapacityState } from "./capacity/capacity-calls.ts";
 import { composeSession, report, type SessionParts } from "./compose.ts";
 import type { CallContext, NewSession, SessionCalls } from "./contract.ts";

@@ -1,7 +1,7 @@
 /** What the parts of one request share. */
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
-import type { Env } from "../config.ts";
+import type { Env } from "../bindings.ts";
 import type { CallContext, SessionCalls } from "../durable-objects/contract.ts";
 import { invalidInput } from "./problem.ts";
 import type { RequestTrace } from "./request-trace.ts";

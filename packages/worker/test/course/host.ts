@@ -6,7 +6,7 @@
  * whole or not at all. But of what it sent, only the beginning may have left.
  */
 import { vi } from "vitest";
-import type { Env } from "../../src/config.ts";
+import type { Env } from "../../src/bindings.ts";
 import { composeSession, type SessionParts } from "../../src/durable-objects/compose.ts";
 import { SessionAgent } from "../../src/durable-objects/session-agent.ts";
 import type { StandInBroker } from "./broker.ts";

@@ -7,16 +7,10 @@
  * which it keeps until its runner is ready. A session whose sandbox was lost has kept the first and waits for the second only,
  * so that it may pass those who wait for a sandbox to fall asleep, and nobody else.
  */
-import { LIMITS } from "@valet/shared/limits";
-import type { CapacityNeed, CapacityReport, CapacityStanding } from "./capacity-calls.ts";
 
-/** How many sandboxes there may be; `Infinity` where nothing limits them. */
-export interface CapacityLimits {
-  /** Awake at once, those that are starting included. */
-  readonly awake: number;
-  /** Starting at once. */
-  readonly starting: number;
-}
+import { LIMITS } from "@valet/shared/limits";
+import type { CapacityLimits } from "../../config.ts";
+import type { CapacityNeed, CapacityReport, CapacityStanding } from "./capacity-calls.ts";
 
 /** What is known of a session that needs, or lately needed, a sandbox. */
 export interface CapacityEntry {

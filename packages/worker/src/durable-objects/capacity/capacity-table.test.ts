@@ -1,8 +1,10 @@
 /** The rules of the line and of the leases, as properties: whatever sessions report, twice, late or never. */
+
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { CapacityLimits } from "../../config.ts";
 import type { CapacityNeed, CapacityReport } from "./capacity-calls.ts";
-import { type CapacityLimits, LEASE_MS, MAX_MISSES, MISS_RETRY_MS, waitingLine } from "./capacity-rules.ts";
+import { LEASE_MS, MAX_MISSES, MISS_RETRY_MS, waitingLine } from "./capacity-rules.ts";
 import { CapacityTable } from "./capacity-table.ts";
 
 const START_MS = 1_000_000;

@@ -2,11 +2,11 @@
  * The sessions that a capacity object knows, with their leases and the line. In memory, and without I/O: whoever keeps it
  * stores what {@link CapacityTable.takeChanged} names.
  */
+import type { CapacityLimits } from "../../config.ts";
 import type { CapacityReport, CapacityStanding } from "./capacity-calls.ts";
 import {
   applyReport,
   type CapacityEntry,
-  type CapacityLimits,
   expire,
   grants,
   isWaiting,

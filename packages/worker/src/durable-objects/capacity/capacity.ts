@@ -8,9 +8,9 @@
  * ever.
  */
 import { DurableObject } from "cloudflare:workers";
-import { type Env, parseCapacity } from "../../config.ts";
+import { type Env, stubOf } from "../../bindings.ts";
+import { parseCapacity } from "../../config.ts";
 import { logFailure } from "../../log-failure.ts";
-import { stubOf } from "../contract.ts";
 import type {
   CapacityCalls,
   CapacityHolder,

@@ -1,10 +1,10 @@
 /** What the object knows of its session, but for messages: one row, one typed record, cached. */
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { SessionStatus as State } from "@valet/shared/protocol/session-view";
-import type { ErrorType, FailureType, QueueMode, SandboxStage } from "@valet/shared/spans";
+import type { EndedBy, ErrorType, FailureType, QueueMode, SandboxStage } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
-import type { StoredCredentials } from "../credentials/session-credentials.ts";
-import { type RecoveryRecord, type SessionEvent, transition } from "../sandbox/lifecycle-rules.ts";
+import type { StoredCredentials } from "./git-credentials.ts";
+import { type SessionEvent, transition } from "./session-transitions.ts";
 
 /** What a session is made with and keeps. */
 export interface SessionSettings {
@@ -89,6 +89,29 @@ export interface SleepProblem {
   /** When it failed first; and before when it is not tried by itself. Epoch ms. */
   readonly sinceMs: number;
   readonly retryMs: number;
+}
+
+/** How often the session has tried to get its sandbox back. */
+export interface RecoveryRecord {
+  /** Attempts since it last held. */
+  readonly attempts: number;
+  /** When a runner was last ready; 0 if never. Epoch ms. */
+  readonly readyMs: number;
+  /** Starts that failed one after the other; absent as long as the last one came to its end. */
+  readonly failures?: StartFailures | undefined;
+}
+
+/** What a start fails with. */
+export type StartError = Extract<EndedBy<"start">, FailureType> | "_OTHER";
+
+/** A row of starts that failed. The first one is the cause of all that follows, whatever the later ones fail with. */
+export interface StartFailures {
+  readonly errorType: StartError;
+  /** How far the first one had come. */
+  readonly stage: SandboxStage | undefined;
+  /** What its runner wrote last, where the broker told. */
+  readonly logLine?: string | undefined;
+  readonly count: number;
 }
 
 export interface SessionRecord extends SessionSettings {

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
-import { CannotOpenError, CredentialKeys, KEY_BYTES } from "./credential-keys.ts";
+import { CREDENTIAL_KEY_BYTES } from "../../config.ts";
+import { CannotOpenError, CredentialKeys } from "./credential-keys.ts";
 
-const newKey = () => crypto.getRandomValues(new Uint8Array(KEY_BYTES));
+const newKey = () => crypto.getRandomValues(new Uint8Array(CREDENTIAL_KEY_BYTES));
 const CANARY = { username: "user", password: "canary" };
 
 test("what is sealed says nothing, twice not the same, and opens for its session alone", async () => {

@@ -2,17 +2,9 @@
  * Credentials at rest: AES-256-GCM (NIST SP 800-38D) by WebCrypto, with a random nonce for each sealing and the session's id as
  * associated data, so that a row copied into another session opens nothing.
  */
-import type { GitCredentials } from "./repository.ts";
+import { CREDENTIAL_KEY_BYTES } from "../../config.ts";
+import type { GitCredentials, SealedCredentials } from "../core/git-credentials.ts";
 
-/** Credentials as they are stored. */
-export interface SealedCredentials {
-  /** The key that it takes: the first bytes of its hash, in hex. */
-  readonly keyId: string;
-  /** Nonce and ciphertext, in base64. */
-  readonly sealed: string;
-}
-
-export const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const KEY_ID_BYTES = 4;
 
@@ -30,7 +22,7 @@ export class CredentialKeys {
   readonly #keys: Promise<readonly Key[]>;
 
   /**
-   * @param keys of {@link KEY_BYTES} each, the newest first: that one seals, all open
+   * @param keys of {@link CREDENTIAL_KEY_BYTES} each, the newest first: that one seals, all open
    * @param fallback a secret that there always is: it stands in where there are no keys, and opens what was sealed before there were
    */
   constructor(keys: readonly Uint8Array<ArrayBuffer>[], fallback: string) {
@@ -87,5 +79,5 @@ async function derive(secret: string): Promise<Uint8Array<ArrayBuffer>> {
   const encode = (text: string) => new TextEncoder().encode(text);
   const material = await crypto.subtle.importKey("raw", encode(secret), "HKDF", false, ["deriveBits"]);
   const hkdf = { name: "HKDF", hash: "SHA-256", salt: new Uint8Array(), info: encode("valet credentials") };
-  return new Uint8Array(await crypto.subtle.deriveBits(hkdf, material, KEY_BYTES * 8));
+  return new Uint8Array(await crypto.subtle.deriveBits(hkdf, material, CREDENTIAL_KEY_BYTES * 8));
 }

@@ -1,14 +1,6 @@
 /** A repository's URL, and what opens it. Pure. */
 import { shownRepoUrl } from "@valet/shared/protocol/repo-url";
-
-/** What it takes to clone a repository and is shown to nobody. */
-export interface GitCredentials {
-  /** Of an https URL. */
-  readonly username?: string;
-  readonly password?: string;
-  /** The URL itself, where something in it is a secret, too. */
-  readonly url?: string;
-}
+import type { GitCredentials } from "../core/git-credentials.ts";
 
 export interface Repository {
   /** As it may be shown and recorded. */

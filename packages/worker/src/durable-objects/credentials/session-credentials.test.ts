@@ -5,9 +5,10 @@ import { bindings } from "../../../test/bindings.ts";
 import { eventually } from "../../../test/eventually.ts";
 import { FakeRunner } from "../../../test/fake-runner.ts";
 import { CALLER, TestSession, valueIn } from "../../../test/session.ts";
+import { CREDENTIAL_KEY_BYTES } from "../../config.ts";
 import { listSessions } from "../../database/sessions.ts";
 import { SessionAgent } from "../session-agent.ts";
-import { CredentialKeys, KEY_BYTES } from "./credential-keys.ts";
+import { CredentialKeys } from "./credential-keys.ts";
 
 const TOKEN = "ghp_0123456789abcdefghij";
 const REPO = `https://user:canary@git.example/${TOKEN}/repo.git`;
@@ -101,7 +102,7 @@ describe("at rest", () => {
     const session = new TestSession();
     await session.create({ repoUrl: REPO });
     await settled(session);
-    const key = crypto.getRandomValues(new Uint8Array(KEY_BYTES));
+    const key = crypto.getRandomValues(new Uint8Array(CREDENTIAL_KEY_BYTES));
     await runInDurableObject(session.stub, async (_object, ctx) => {
       new SessionAgent(ctx, { ...bindings, VALET_CREDENTIAL_KEYS: Buffer.from(key).toString("base64url") });
       const newest = new CredentialKeys([key], "another");

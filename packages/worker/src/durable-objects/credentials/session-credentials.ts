@@ -1,12 +1,10 @@
 /** What opens a session's repository: kept sealed, opened when the runner is to have it. */
 
+import type { GitCredentials, SealedCredentials, StoredCredentials } from "../core/git-credentials.ts";
 import type { SessionState } from "../core/session-state.ts";
 import type { Transactions } from "../core/transactions.ts";
-import type { CredentialKeys, SealedCredentials } from "./credential-keys.ts";
-import { type GitCredentials, splitCredentials } from "./repository.ts";
-
-/** As versions before there was encryption stored them. */
-export type StoredCredentials = SealedCredentials | GitCredentials;
+import type { CredentialKeys } from "./credential-keys.ts";
+import { splitCredentials } from "./repository.ts";
 
 export interface SessionCredentialsOptions {
   readonly state: SessionState;

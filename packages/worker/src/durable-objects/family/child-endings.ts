@@ -3,7 +3,8 @@ import type { TerminateReason } from "@valet/shared/spans";
 import { contextHeaders } from "@valet/shared/tracing";
 import type { CallContext } from "../contract.ts";
 import type { ChildRow, ChildStore } from "./child-store.ts";
-import { type FamilyOptions, PEER_CALL_MS } from "./family.ts";
+import { PEER_CALL_MS } from "./family.ts";
+import type { FamilyOptions } from "./family-options.ts";
 
 const MAX_DOUBLINGS = 8;
 const TIMER = "child-end";

@@ -15,9 +15,9 @@ import { contextHeaders, extractFromHeaders, type SpanContext, SpanKind } from "
 import { readFamily } from "../../database/family.ts";
 import { upsertSession } from "../../database/sessions.ts";
 import type { CallContext } from "../contract.ts";
+import type { GitCredentials } from "../core/git-credentials.ts";
 import { newId } from "../core/ids.ts";
 import { ok, type Problem, type Result, refuse } from "../core/result.ts";
-import type { GitCredentials } from "../credentials/repository.ts";
 import type { AttemptEnd } from "../queue/job-queue.ts";
 import { ChildEndings } from "./child-endings.ts";
 import { type ChildInput, childInput } from "./child-input.ts";
@@ -26,11 +26,11 @@ import {
   type Carrier,
   type ChildOrigin,
   type ChildReport,
-  type FamilyOptions,
   MAX_DEPTH,
   MAX_OPEN_CHILDREN,
   PEER_CALL_MS,
 } from "./family.ts";
+import type { FamilyOptions } from "./family-options.ts";
 
 type Request = FromRunnerOf<"child-session-request">;
 

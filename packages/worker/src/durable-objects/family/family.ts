@@ -2,12 +2,7 @@
 import { LIMITS } from "@valet/shared/limits";
 import { costText } from "@valet/shared/protocol/cost";
 import type { ChildSessionEvent, ErrorType, Outcome } from "@valet/shared/spans";
-import type { SessionCalls } from "../contract.ts";
-import type { SessionState } from "../core/session-state.ts";
-import type { SessionTracer } from "../core/session-tracer.ts";
-import type { Timers } from "../core/timers.ts";
-import type { Transactions } from "../core/transactions.ts";
-import type { GitCredentials } from "../credentials/repository.ts";
+import type { GitCredentials } from "../core/git-credentials.ts";
 
 /** How many sessions there may be below one that has no parent, one under the other. */
 export const MAX_DEPTH = 2;
@@ -15,22 +10,6 @@ export const MAX_DEPTH = 2;
 export const MAX_OPEN_CHILDREN = 5;
 /** One session's call of another takes longer only if either object died in the middle of it. */
 export const PEER_CALL_MS = LIMITS.peerCallMs;
-
-/** What it takes to call another session again and again until it has answered. */
-export interface FamilyOptions {
-  readonly sql: SqlStorage;
-  readonly state: SessionState;
-  readonly tracer: SessionTracer;
-  readonly transactions: Transactions;
-  readonly timers: Timers;
-  readonly now: () => number;
-  /** Before a call that came to nothing is made again; it doubles. */
-  readonly retryMs: number;
-  /** The object of another session. */
-  readonly peer: (sessionId: string) => SessionCalls;
-  readonly background: (work: Promise<void>) => void;
-  readonly report: (error: unknown) => void;
-}
 
 /** A context as W3C headers have it, for a link. */
 export interface Carrier {

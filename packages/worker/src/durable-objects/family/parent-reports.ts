@@ -14,7 +14,8 @@ import type { Result } from "../core/result.ts";
 import type { SessionRecord } from "../core/session-state.ts";
 import type { PromptQueue } from "../queue/job-queue.ts";
 import type { MessageRow } from "../queue/job-store.ts";
-import { type ChildReport, type FamilyOptions, PEER_CALL_MS } from "./family.ts";
+import { type ChildReport, PEER_CALL_MS } from "./family.ts";
+import type { FamilyOptions } from "./family-options.ts";
 
 export interface ParentReportsOptions extends FamilyOptions {
   readonly queue: PromptQueue;

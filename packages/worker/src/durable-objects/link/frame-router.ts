@@ -8,9 +8,9 @@ import {
 } from "@valet/shared/protocol/runner-link";
 import { contextHeaders } from "@valet/shared/tracing";
 import type { Changes } from "../core/changes.ts";
+import type { GitCredentials } from "../core/git-credentials.ts";
 import type { SessionState } from "../core/session-state.ts";
 import type { Transactions } from "../core/transactions.ts";
-import type { GitCredentials } from "../credentials/repository.ts";
 import type { SessionCredentials } from "../credentials/session-credentials.ts";
 import type { Dispatcher } from "../dispatch/dispatcher.ts";
 import type { ChildSessions } from "../family/child-sessions.ts";

@@ -1,7 +1,8 @@
 import { SessionStatus } from "@valet/shared/protocol/session-view";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { nextRecovery, type SessionEvent, transition } from "./lifecycle-rules.ts";
+import { type SessionEvent, transition } from "../core/session-transitions.ts";
+import { nextRecovery } from "./lifecycle-rules.ts";
 
 const EVENTS: readonly SessionEvent[] = [
   ...(["spawn", "restore", "ready", "sandbox_lost", "start_failed", "give_up", "hibernate"] as const),

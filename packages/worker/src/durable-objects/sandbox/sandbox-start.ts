@@ -19,8 +19,9 @@ import {
 import { injectIntoEnvironment, type SpanContext } from "@valet/shared/tracing";
 import type { BrokerFailure, BrokerResult } from "../../broker/client.ts";
 import { hashToken, newToken } from "../core/ids.ts";
+import type { StartError } from "../core/session-state.ts";
 import { brokerErrorType, type CallEnd, isUnheard } from "./broker-calls.ts";
-import { addFailure, failureOf, nextRecovery, type StartError } from "./lifecycle-rules.ts";
+import { addFailure, failureOf, nextRecovery } from "./lifecycle-rules.ts";
 import { START_CHECK_MS } from "./sandbox-check.ts";
 import type { LifecycleParts } from "./sandbox-lifecycle.ts";
 

@@ -8,10 +8,11 @@ import {
   SessionsQuery,
 } from "@valet/shared/protocol/session-api";
 import { SessionView } from "@valet/shared/protocol/session-view";
-import { allowsFileRepos, type Env } from "../../config.ts";
+import { type Env, stubOf } from "../../bindings.ts";
+import { allowsFileRepos } from "../../config.ts";
 import { readFamily } from "../../database/family.ts";
 import { listSessions, ownsSession, upsertSession } from "../../database/sessions.ts";
-import { type NewSession, stubOf } from "../../durable-objects/contract.ts";
+import type { NewSession } from "../../durable-objects/contract.ts";
 import { newId } from "../../durable-objects/core/ids.ts";
 import { fillPage } from "../../durable-objects/core/page-bytes.ts";
 import { logFailure } from "../../log-failure.ts";

@@ -1,9 +1,9 @@
 import { createRoute } from "@hono/zod-openapi";
 import { SessionId, SocketQuery } from "@valet/shared/protocol/session-api";
 import { Hono } from "hono";
+import { stubOf } from "../../bindings.ts";
 import { sessionExists } from "../../database/sessions.ts";
 import type { SessionCalls } from "../../durable-objects/contract.ts";
-import { stubOf } from "../../durable-objects/contract.ts";
 import { type AppContext, type AppEnv, agentOf, createRoutes } from "../context.ts";
 import { isUpgrade, upgradeRequired } from "../middleware.ts";
 import { PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
