@@ -149,6 +149,7 @@ describe("a refusal is not tried again", () => {
     [4401, "token_refused"],
     [4409, "stale_generation"],
     [4410, "superseded"],
+    [4412, "protocol_unsupported"],
   ])("by close code %i", async (code, reason) => {
     const { server, refusals } = setUp();
     await server.hello(0);

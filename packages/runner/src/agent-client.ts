@@ -55,6 +55,7 @@ const REFUSAL_CODES = new Map<number, ToRunnerOf<"refused">["reason"]>([
   [4401, "token_refused"],
   [4409, "stale_generation"],
   [4410, "superseded"],
+  [4412, "protocol_unsupported"],
 ]);
 
 export class AgentClient {

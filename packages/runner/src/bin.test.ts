@@ -38,6 +38,17 @@ describe("a start that cannot go well ends at once and says why", () => {
     const server = startLinkServer({ greeting: [{ type: "refused", reason: "stale_generation" }] });
     expect(await startRunnerProcess({ url: server.url, ...folders() }).exited).toBe(77);
   });
+
+  test("nor can one that the Worker does not understand: it exits with 77 and says both versions", async () => {
+    const protocols = { runner: 1, sessionAgent: 7 };
+    const server = startLinkServer({ greeting: [{ type: "refused", reason: "protocol_unsupported", protocols }] });
+    const { exited, log } = startRunnerProcess({ url: server.url, ...folders() });
+    expect(await exited).toBe(77);
+    expect(await log).toMatch(
+      /protocol_unsupported\. The runner speaks version 1 .*, the Worker version 7: the runner is older\./,
+    );
+    expect(server.connections.length).toBe(1);
+  });
 });
 
 test("a runner without a link ends when it is told to", async () => {

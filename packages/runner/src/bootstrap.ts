@@ -107,6 +107,7 @@ function connectErrorOf(errorType: BootstrapError | undefined) {
   switch (errorType) {
     case "stale_generation":
     case "token_refused":
+    case "protocol_unsupported":
     case "runner_replaced":
       return errorType;
     default:

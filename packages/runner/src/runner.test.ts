@@ -592,20 +592,23 @@ describe("the end", () => {
     expect(readdirSync(join(home, "spans")).length).toBe(1);
   });
 
-  test.each(["stale_generation", "token_refused", "superseded"] as const)("by refusal: %s", async (reason) => {
-    const { server, ended, home } = setUp({ greeting: [{ type: "refused", reason }] });
-    expect(await ended).toBe("refused");
-    expect(server.connections.length).toBe(1);
-    // A later runner delivers why the start came to nothing.
-    const next = startLinkServer();
-    const { span } = setUp({ home, server: next });
-    const { attributes } = await span("valet.runner.bootstrap");
-    expect(attributes).toMatchObject(
-      reason === "token_refused"
-        ? { "valet.outcome": "error", "error.type": "token_refused" }
-        : { "valet.outcome": "superseded" },
-    );
-  });
+  test.each(["stale_generation", "token_refused", "superseded", "protocol_unsupported"] as const)(
+    "by refusal: %s",
+    async (reason) => {
+      const { server, ended, home } = setUp({ greeting: [{ type: "refused", reason }] });
+      expect(await ended).toBe("refused");
+      expect(server.connections.length).toBe(1);
+      // A later runner delivers why the start came to nothing.
+      const next = startLinkServer();
+      const { span } = setUp({ home, server: next });
+      const { attributes } = await span("valet.runner.bootstrap");
+      expect(attributes).toMatchObject(
+        reason === "token_refused" || reason === "protocol_unsupported"
+          ? { "valet.outcome": "error", "error.type": reason }
+          : { "valet.outcome": "superseded" },
+      );
+    },
+  );
 });
 
 test("a session without tracing gets no spans, and its turns are as ever", async () => {

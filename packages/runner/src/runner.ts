@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS, startShares } from "@valet/shared/limits";
 import type { ChildSessionAnswer } from "@valet/shared/protocol/child-sessions";
+import { explainProtocols, LINK_PROTOCOL } from "@valet/shared/protocol/link-protocol";
 import type { FromRunner, FromRunnerOf, ModelAccess, ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import { exceptionType, extractFromHeaders, type Parent } from "@valet/shared/tracing";
 import { AgentClient, type AgentClientOptions, type LinkHandlers } from "./agent-client.ts";
@@ -124,7 +125,7 @@ export class Runner {
       isWorking: () => this.#attempts.isWorking,
       onUp: () => this.#resume(),
       onDown: () => outbox.disconnect(),
-      onRefused: (reason) => void this.#refused(reason),
+      onRefused: (reason) => void this.#refused({ reason }),
       onProblem,
       ...link,
     });
@@ -164,9 +165,10 @@ export class Runner {
   }
 
   /** There is no place for this runner: nothing more can be handed over. */
-  async #refused(reason: ToRunnerOf<"refused">["reason"]): Promise<void> {
+  async #refused({ reason, protocols }: Omit<ToRunnerOf<"refused">, "type">): Promise<void> {
     if (this.#stopping.signal.aborted) return;
-    this.#options.onProblem(`the link was refused: ${reason}`);
+    const detail = protocols === undefined ? "" : `. ${explainProtocols(protocols)}`;
+    this.#options.onProblem(`the link was refused: ${reason}${detail}`);
     this.#client.close();
     await this.#windUp("runner_shutdown");
     this.#bootstrap.end(reason === "superseded" ? "runner_replaced" : reason);
@@ -193,7 +195,7 @@ export class Runner {
     const { settings, instanceId } = this.#options;
     return {
       type: "hello",
-      protocol: 1,
+      protocol: LINK_PROTOCOL,
       instanceId,
       generation: settings.generation,
       clockMs: Date.now(),
@@ -228,7 +230,7 @@ export class Runner {
       "child-session-response": ({ requestId, answer }) => this.#childRequests.answered(requestId, answer),
       shutdown: ({ reason }) => void this.stop(SHUTDOWN_REASONS[reason] ?? "runner_shutdown"),
       error: ({ error }) => onProblem(`the SessionAgent did not understand a frame: ${error}`),
-      refused: ({ reason }) => void this.#refused(reason),
+      refused: (refusal) => void this.#refused(refusal),
     };
   }
 

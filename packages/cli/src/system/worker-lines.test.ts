@@ -10,6 +10,8 @@ describe("a line of the Worker's log", () => {
     "workerd/io/io-context.c++:112: warning: NOSENTRY IoContext dropped queued cross-context actions; eventType = x",
     HEX_STACK,
     "kj/async-io-unix.c++:186: disconnected: ::writev(fd, iov, n): Broken pipe",
+    "uncaught exception; exception = workerd/jsg/value.h:1535: disconnected: jsg.Error: Network connection lost.",
+    "uncaught exception; source = Uncaught (in promise); stack = Error: Network connection lost.",
     "workerd/api/http.c++:9: disconnected: premature EOF in HTTP body",
   ])("that tells an operator nothing is not shown: %s", (line) => {
     expect(shownLine(line)).toEqual({ text: undefined, hides: "known" });

@@ -20,6 +20,7 @@ const NOISE: readonly RegExp[] = [
   /^(?:[\w/.+-]+:\d+: )?(?:\w+: )?NOSENTRY\b/,
   /^stack:(?: \S+@?[\da-f]+)+\s*$/,
   /\b(?:kj|capnp|workerd)\/[\w/.+-]+:\d+: disconnected: /,
+  /^uncaught exception; source = Uncaught \(in promise\); stack = Error: Network connection lost\.$/,
 ];
 
 /** Lines of workerd that mean something to an operator who has never heard of workerd. */

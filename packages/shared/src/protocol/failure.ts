@@ -1,6 +1,7 @@
 /** Why work or a session failed, as it is stored with the error type and as people read it. */
 import { z } from "zod";
 import { ERROR_TYPES, ERRORS, type ErrorType, explain, SANDBOX_STAGES } from "../spans.ts";
+import { explainProtocols, LinkProtocols } from "./link-protocol.ts";
 
 /** What is known of a failure besides its error type. */
 export const Failure = z.object({
@@ -12,6 +13,8 @@ export const Failure = z.object({
   stage: z.enum(SANDBOX_STAGES).optional(),
   /** The last line of the log of a runner that died: bounded, without the secrets that the broker knows. */
   logLine: z.string().max(1000).optional(),
+  /** Of a runner and a SessionAgent that do not understand each other. */
+  protocols: LinkProtocols.optional(),
   /** How many starts had failed when no other was tried. */
   attempts: z.int().positive().optional(),
 });
@@ -31,10 +34,11 @@ export function viewFailure(type: ErrorType, failure: Failure | null | undefined
   return { ...known, type, message: messageOf(type, known) };
 }
 
-function messageOf(type: ErrorType, { cause, of, stage, logLine, attempts }: Failure): string {
+function messageOf(type: ErrorType, { cause, of, stage, logLine, protocols, attempts }: Failure): string {
   const sentences = cause === undefined ? [explain(type)] : [happened(type), because(type, cause, of)];
   if (cause === undefined && of !== undefined) sentences.push(`It is about \`${of}\`.`);
   if (stage !== undefined) sentences.push(`The start had come to the stage \`${stage}\`.`);
+  if (protocols !== undefined) sentences.push(explainProtocols(protocols));
   if (logLine !== undefined) sentences.push(`The runner's log ends with: ${logLine}`);
   if (attempts !== undefined)
     sentences.push(`Valet gave up after ${attempts === 1 ? "1 attempt" : `${attempts} attempts`}.`);

@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { FAILURE_POLICIES, marked } from "../spans.ts";
 import { ChildSessionAnswer, ChildSessionRequest } from "./child-sessions.ts";
+import { LINK_PROTOCOL, LinkProtocols } from "./link-protocol.ts";
 import { PartDelta } from "./part-delta.ts";
 import { MAX_WORKFLOW_STEPS, WorkflowStep, WorkflowStepState } from "./workflow.ts";
 
@@ -231,7 +232,12 @@ export const ToRunner = z.discriminatedUnion("type", [
   z.object({ type: z.literal("shutdown"), reason: z.string().max(64) }),
   /** A frame was not understood and is ignored. Names the field, never its value. */
   z.object({ type: z.literal("error"), error: z.string().max(500) }),
-  z.object({ type: z.literal("refused"), reason: z.enum(["stale_generation", "token_refused", "superseded"]) }),
+  z.object({
+    type: z.literal("refused"),
+    reason: z.enum(["stale_generation", "token_refused", "superseded", "protocol_unsupported"]),
+    /** With `protocol_unsupported`. */
+    protocols: LinkProtocols.optional(),
+  }),
 ]);
 export type ToRunner = z.infer<typeof ToRunner>;
 export type ToRunnerOf<T extends ToRunner["type"]> = Extract<ToRunner, { type: T }>;
@@ -299,7 +305,7 @@ export const FromRunner = z.discriminatedUnion("type", [
   /** First on every connection. */
   z.object({
     type: z.literal("hello"),
-    protocol: z.literal(1),
+    protocol: z.literal(LINK_PROTOCOL),
     instanceId: id,
     generation: z.number().int().positive(),
     /** The runner's wall clock, epoch ms: the difference to the object's is `valet.clock.offset_ms`. */

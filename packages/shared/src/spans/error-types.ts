@@ -244,6 +244,14 @@ export const ERRORS = {
     meaning: "the runner's token was not accepted",
     remedy: null,
   },
+  protocol_unsupported: {
+    outcomes: ["error"],
+    reporters: ["session-agent"],
+    ends: [...JOB_AND_START, "bootstrap", "connect"],
+    meaning: "the runner speaks another version of the link's protocol than the Worker",
+    remedy:
+      "Deploy the Worker and the sandboxes' runner of one version, the Worker first; then send the message again.",
+  },
   send_failed: {
     outcomes: ["error"],
     reporters: ["session-agent"],

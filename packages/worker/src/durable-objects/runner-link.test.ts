@@ -11,7 +11,7 @@ import { encodeTraces, type ReadableSpan, serialiseSpan, Tracer } from "@valet/s
 import { describe, expect, test, vi } from "vitest";
 import { eventually } from "../../test/eventually.ts";
 import { FakeRunner } from "../../test/fake-runner.ts";
-import { loseSandbox } from "../../test/sandbox.ts";
+import { loseSandbox, outcomeOf } from "../../test/sandbox.ts";
 import { CALLER, TestSession, valueIn } from "../../test/session.ts";
 
 /** An ended span of the session, as the runner encodes it. */
@@ -111,6 +111,56 @@ describe("who may connect", () => {
     });
     expect(dump).toContain(session.id);
     expect(dump).not.toContain(token);
+  });
+});
+
+describe("a runner that speaks another version of the protocol", () => {
+  const hello = (protocol: unknown) => JSON.stringify({ type: "hello", protocol, generation: 1, other: [{}] });
+
+  test.each([
+    [2, "the Worker is older"],
+    [0, "the runner is older"],
+    [9_000_000_000, "the Worker is older"],
+  ])("is refused at its hello with both numbers, and is the session's cause: %i", async (protocol, sentence) => {
+    const session = new TestSession();
+    await session.create({ prompt: "hello" });
+    const runner = await session.connect();
+    runner.sendRaw(hello(protocol));
+    expect(await runner.next("refused")).toEqual({
+      ...{ type: "refused", reason: "protocol_unsupported", protocols: { runner: protocol, sessionAgent: 1 } },
+    });
+    await eventually(() => expect(runner.closed?.code).toBe(4412));
+    expect(await session.reaches("error")).toMatchObject({ errorType: "protocol_unsupported" });
+    const spawn = await session.onlySpan("valet.sandbox.spawn");
+    expect(outcomeOf(spawn)).toEqual(["error", "protocol_unsupported"]);
+    const { failure } = await session.view();
+    expect(failure?.message).toContain(`speaks version ${protocol} of the link's protocol, the Worker version 1`);
+    expect(failure?.message).toContain(sentence);
+    const { messages } = valueIn(await session.stub.messages());
+    expect(messages).toMatchObject([{ outcome: "error", errorType: "protocol_unsupported" }]);
+    expect(messages[0]?.failure).toMatchObject({ protocols: { runner: protocol, sessionAgent: 1 } });
+  });
+
+  test.each([["1"], [1.5], [null], [undefined]])(
+    "is no such runner where it names no version: %s",
+    async (protocol) => {
+      const session = new TestSession();
+      await session.create();
+      const runner = await session.connect();
+      runner.sendRaw(hello(protocol));
+      expect(await runner.next("error")).toMatchObject({ type: "error" });
+      expect((await session.view()).status).toBe("starting");
+    },
+  );
+
+  test("changes nothing for the one that has the link", async () => {
+    const { session, runner } = await TestSession.running();
+    const other = await session.connect();
+    other.sendRaw(hello(2));
+    expect(await refusalOf(other)).toBe("protocol_unsupported");
+    runner.sendRaw(hello(2));
+    expect(await refusalOf(runner)).toBe("protocol_unsupported");
+    expect((await session.view()).status).not.toBe("error");
   });
 });
 

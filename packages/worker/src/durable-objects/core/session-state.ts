@@ -1,5 +1,6 @@
 /** What the object knows of its session, but for messages: one row, one typed record, cached. */
 import type { Failure } from "@valet/shared/protocol/failure";
+import type { LinkProtocols } from "@valet/shared/protocol/link-protocol";
 import type { SessionStatus as State } from "@valet/shared/protocol/session-view";
 import type { EndedBy, ErrorType, FailureType, QueueMode, SandboxStage } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
@@ -104,13 +105,19 @@ export interface RecoveryRecord {
 /** What a start fails with. */
 export type StartError = Extract<EndedBy<"start">, FailureType> | "_OTHER";
 
+/** What else is known of a start that failed. */
+export interface StartDetails {
+  /** What its runner wrote last, where the broker told. */
+  readonly logLine?: string | undefined;
+  /** Of a runner that could not be understood. */
+  readonly protocols?: LinkProtocols | undefined;
+}
+
 /** A row of starts that failed. The first one is the cause of all that follows, whatever the later ones fail with. */
-export interface StartFailures {
+export interface StartFailures extends StartDetails {
   readonly errorType: StartError;
   /** How far the first one had come. */
   readonly stage: SandboxStage | undefined;
-  /** What its runner wrote last, where the broker told. */
-  readonly logLine?: string | undefined;
   readonly count: number;
 }
 

@@ -1,4 +1,5 @@
 /** What the runner says, told to whom it concerns: attempts to the dispatcher, the sandbox's life to the lifecycle, spans to the store. */
+import type { LinkProtocols } from "@valet/shared/protocol/link-protocol";
 import {
   type FromRunnerOf,
   type ModelAccess,
@@ -90,6 +91,10 @@ export class RunnerEvents implements RunnerLinkEvents {
     // The link is closed now, and what it brought would be lost.
     this.flushSpans();
     this.#options.lifecycle().onStopped();
+  }
+
+  onForeign(protocols: LinkProtocols): void {
+    this.#options.lifecycle().onForeign(protocols);
   }
 
   onGone(): void {

@@ -2,6 +2,7 @@
  * The WebSocket to the runner: who may open it, which one counts, and when it counts as lost. A generation has one link; a
  * newer connection takes the place of an older one. What the frames mean is for {@link RunnerLinkEvents} to say.
  */
+import { foreignProtocol, LINK_PROTOCOL, type LinkProtocols } from "@valet/shared/protocol/link-protocol";
 import {
   type FromRunner,
   type FromRunnerOf,
@@ -27,6 +28,8 @@ export interface RunnerLinkEvents {
   /** A runner has introduced itself and its link counts. @param isBack whether the link was down meanwhile */
   onHello(hello: FromRunnerOf<"hello">, isBack: boolean): void;
   onFrame(frame: RunnerFrame): void;
+  /** A runner of this generation was refused that speaks another version of the protocol. */
+  onForeign(protocols: LinkProtocols): void;
   /** The link is down; the grace period begins. @param isClosed whether it was closed just now, rather than found silent */
   onDown(isClosed: boolean): void;
   /** The grace period is over. */
@@ -87,7 +90,12 @@ const POLICY_VIOLATION = 1008;
 const TOO_BIG = 1009;
 const SILENT = 4408;
 /** Close codes of refusals, for those who see no frame. */
-const REFUSED: Record<Refusal, number> = { token_refused: 4401, stale_generation: 4409, superseded: 4410 };
+const REFUSED: Record<Refusal, number> = {
+  token_refused: 4401,
+  stale_generation: 4409,
+  superseded: 4410,
+  protocol_unsupported: 4412,
+};
 
 export class RunnerLink {
   readonly #options: RunnerLinkOptions;
@@ -168,8 +176,10 @@ export class RunnerLink {
     }
     const parsed = parseFromRunner(data);
     if (!parsed.ok) {
+      const protocol = foreignProtocol(data);
+      if (protocol !== undefined) this.#refuseForeign(socket, connection, protocol);
       // A newer peer's frames are not an error.
-      if (!isUnknownType(data)) this.#bad(socket, connection, parsed.error);
+      else if (!isUnknownType(data)) this.#bad(socket, connection, parsed.error);
       return;
     }
     this.#lastFrameMs.set(connection.id, this.#options.now());
@@ -281,6 +291,17 @@ export class RunnerLink {
     });
   }
 
+  /** Refused for good: whoever has said hello already, or is not of this generation, changes nothing with it. */
+  #refuseForeign(socket: WebSocket, connection: Connection, protocol: number): void {
+    const { state, transactions, events } = this.#options;
+    const { generation, link } = state.record;
+    const protocols = { runner: protocol, sessionAgent: LINK_PROTOCOL };
+    socket.serializeAttachment({ ...connection, isCut: true } satisfies Connection);
+    refuse(socket, "protocol_unsupported", protocols);
+    if (connection.generation !== generation || connection.greeted || link.state === "connected") return;
+    transactions.run(() => events.onForeign(protocols));
+  }
+
   #down(isClosed: boolean): void {
     const { state, timers, now, intervals, events } = this.#options;
     state.updateLink({ state: "grace", connectionId: undefined });
@@ -377,8 +398,8 @@ function connectionOf(socket: WebSocket): Connection | undefined {
   return attachment?.role === "runner" ? (attachment as Connection) : undefined;
 }
 
-function refuse(socket: WebSocket, reason: Refusal): void {
-  trySend(socket, { type: "refused", reason });
+function refuse(socket: WebSocket, reason: Refusal, protocols?: LinkProtocols): void {
+  trySend(socket, { type: "refused", reason, ...(protocols && { protocols }) });
   close(socket, REFUSED[reason], reason);
 }
 

@@ -7,6 +7,7 @@
  * changes nothing. An operation whose call died with the object is taken up by the timer that watches over it.
  */
 import type { Failure } from "@valet/shared/protocol/failure";
+import type { LinkProtocols } from "@valet/shared/protocol/link-protocol";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { HibernateReason, TerminateReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
@@ -97,7 +98,7 @@ export class SandboxLifecycle {
       onStopped: () => this.#end.keep("sandbox_stopped"),
       onRunnerLost: () => this.#end.keep("runner_lost"),
       onStartCut: () => this.#start.startAnew(),
-      onStartEnded: (stopReason, logLine) => this.#start.fail(stopReason, logLine),
+      onStartEnded: (stopReason, logLine) => this.#start.fail(stopReason, { logLine }),
       onGone: () => this.#start.lost(),
       onGoneWhileStarting: () => this.#start.fail("sandbox_gone"),
     });
@@ -164,6 +165,11 @@ export class SandboxLifecycle {
     // A runner that took another's place did not get ready: what is in its sandbox is kept.
     if (stage.stage === "failed" && this.#options.state.record.state === "running") this.#end.keep("runner_lost");
     else this.#start.onStage(stage);
+  }
+
+  /** The sandbox's runner cannot be understood, and neither can another one that starts in it. */
+  onForeign(protocols: LinkProtocols): void {
+    this.#start.onForeign(protocols);
   }
 
   /** The runner has ended, as it was told to. */

@@ -6,6 +6,7 @@
  * broker ends that one's sandbox.
  */
 import type { Failure } from "@valet/shared/protocol/failure";
+import type { LinkProtocols } from "@valet/shared/protocol/link-protocol";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { SandboxAnswer } from "@valet/shared/protocol/sandbox-broker";
 import {
@@ -19,7 +20,7 @@ import {
 import { injectIntoEnvironment, type SpanContext } from "@valet/shared/tracing";
 import type { BrokerFailure, BrokerResult } from "../../broker/client.ts";
 import { hashToken, newToken } from "../core/ids.ts";
-import type { StartError } from "../core/session-state.ts";
+import type { StartDetails, StartError } from "../core/session-state.ts";
 import { brokerErrorType, type CallEnd, isUnheard } from "./broker-calls.ts";
 import { addFailure, failureOf, nextRecovery } from "./lifecycle-rules.ts";
 import { START_CHECK_MS } from "./sandbox-check.ts";
@@ -172,6 +173,10 @@ export class SandboxStart {
     this.completeIfReady();
   }
 
+  onForeign(protocols: LinkProtocols): void {
+    if (this.#isStarting()) this.fail("protocol_unsupported", { protocols });
+  }
+
   #reached(stage: SandboxStage | undefined): void {
     const { state, operations } = this.#parts;
     if (stage === undefined) return;
@@ -191,7 +196,7 @@ export class SandboxStart {
   }
 
   /** The start has failed: the next attempt, or the end of attempts. */
-  fail(errorType: StartError, logLine?: string): void {
+  fail(errorType: StartError, details: StartDetails = {}): void {
     const { state, operations, timers, records, now, endGeneration } = this.#parts;
     const { generation, recovery } = state.record;
     const operation = operations.current;
@@ -200,7 +205,7 @@ export class SandboxStart {
     timers.clear("start");
     records.startEnded(generation);
     endGeneration(operation.context);
-    const failures = addFailure(recovery.failures, errorType, operation.stage, logLine);
+    const failures = addFailure(recovery.failures, errorType, operation.stage, details);
     const next = nextRecovery(recovery, this.#rules, now(), false);
     if (next === undefined) {
       this.#giveUp(failures.errorType, failureOf(failures));
