@@ -15,7 +15,7 @@ import {
   Tracer,
 } from "@valet/shared/tracing";
 import { afterEach, expect, test, vi } from "vitest";
-import { FakeOpenCode, type FakeOptions, type RawEvent } from "../test/fake-opencode.ts";
+import { FakeOpenCode, type FakeOptions, type RawEvent, type Rest } from "../test/fake-opencode.ts";
 import type { AgentAsks } from "./agent-task.ts";
 import { PromptRunner, type PromptRunnerOptions } from "./prompt.ts";
 
@@ -56,6 +56,20 @@ function setUp(fake: FakeOptions, options: Partial<PromptRunnerOptions> = {}) {
 }
 
 const isIdle = ({ properties }: RawEvent) => properties.status?.type === "idle";
+
+/** What the recording `simple` gives. */
+const SIMPLE_TREE = `
+valet.turn ok
+  invoke_agent build ok
+    valet.agent.prepare ok
+    chat scripted-1 ok
+    execute_tool read ok
+    chat scripted-1 ok
+    execute_tool edit ok
+    chat scripted-1 ok
+    execute_tool bash ok
+    chat scripted-1 ok
+  valet.turn.finalize ok`;
 
 let dispatches = 0;
 
@@ -135,18 +149,7 @@ test("a turn: its answer, its figures, its spans below the dispatch, its context
   );
   expect(runner.busy).toEqual([]);
 
-  expect(`\n${treeOf(byStart(started))}`).toBe(`
-valet.turn ok
-  invoke_agent build ok
-    valet.agent.prepare ok
-    chat scripted-1 ok
-    execute_tool read ok
-    chat scripted-1 ok
-    execute_tool edit ok
-    chat scripted-1 ok
-    execute_tool bash ok
-    chat scripted-1 ok
-  valet.turn.finalize ok`);
+  expect(`\n${treeOf(byStart(started))}`).toBe(SIMPLE_TREE);
   const [turn, run] = started;
   expect(turn?.context.traceId).toBe(traceIdOf(dispatches));
   expect(attributesOf(turn)).toMatchObject({
@@ -562,6 +565,32 @@ test("a broken event stream is made good from the history", async () => {
   rest();
   expect(await done).toMatchObject({ outcome: "ok", summary: { modelCalls: 4, toolCalls: 3 } });
   expect(started.filter(({ name }) => name.startsWith("chat "))).toHaveLength(4);
+});
+
+test("what goes on while the history is read is put behind it, and not taken for the whole", async () => {
+  /** Its message is known to the history alone. */
+  const isSecondTool = ({ properties: { part } }: RawEvent) => part?.tool === "edit" && part.state.status === "running";
+  let rest: Rest = () => rest;
+  const { opencode, runner, started } = setUp({
+    onPrompt: (prompt) => {
+      rest = prompt.play("simple", { until: ({ properties }) => properties.part?.state?.status === "running" });
+    },
+  });
+  const { done } = runner.run(dispatch());
+  await vi.waitFor(() => expect(started.some(({ name }) => name.startsWith("chat "))).toBe(true), 20_000);
+  const mayRead = Promise.withResolvers<void>();
+  opencode.mayRead = mayRead.promise;
+  opencode.breakStreams();
+  rest = rest(isSecondTool);
+  const isReading = () => opencode.calls.some(({ path }) => path.endsWith("/message"));
+  await vi.waitFor(() => expect(isReading()).toBe(true), 20_000);
+  rest();
+  const isAllRead = () =>
+    opencode.heard.some(({ type, properties }) => type === "session.status" && properties.status.type === "idle");
+  await vi.waitFor(() => expect(isAllRead()).toBe(true), 20_000);
+  mayRead.resolve();
+  expect(await done).toMatchObject({ outcome: "ok", summary: { modelCalls: 4, toolCalls: 3, toolErrors: 0 } });
+  expect(`\n${treeOf(started)}`).toBe(SIMPLE_TREE);
 });
 
 test("a new OpenCode session hears what went before; a known one is used again", async () => {

@@ -6,6 +6,7 @@ import type { SpanContext } from "@valet/shared/tracing";
 import type { Server } from "bun";
 import { OpenCodeClient } from "../src/opencode/client.ts";
 import { EventStream } from "../src/opencode/event-stream.ts";
+import type { AgentEvent } from "../src/opencode/events.ts";
 import type { AgentAccess, AgentListener } from "../src/opencode/opencode.ts";
 import { OpenCodeStartError } from "../src/opencode/server.ts";
 import { loadRecording, type Recording } from "./recordings.ts";
@@ -28,8 +29,11 @@ export interface FakePrompt {
       from?: (event: RawEvent) => boolean;
       until?: (event: RawEvent) => boolean;
     },
-  ): () => void;
+  ): Rest;
 }
+
+/** Plays what is left, or what is left up to the first event that fits. */
+export type Rest = (until?: (event: RawEvent) => boolean) => Rest;
 
 export interface RawEvent {
   readonly id?: string;
@@ -67,6 +71,8 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
   mayStart: Promise<unknown> = Promise.resolve();
   /** What reading the history waits for. */
   mayRead: Promise<unknown> = Promise.resolve();
+  /** What has been read of its event stream. */
+  readonly heard: AgentEvent[] = [];
   readonly restartCauses: SpanContext[] = [];
   readonly #options: FakeOptions;
   readonly #server: Server<undefined>;
@@ -129,6 +135,7 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
     const stream = new EventStream({
       client,
       onEvent: (event, readMs) => {
+        this.heard.push(event);
         for (const listener of [...this.#listeners]) listener.onEvent(event, readMs);
       },
       onReconnected: () => {
@@ -175,9 +182,11 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
       return Response.json(true);
     }
     if (action === "message") {
-      await this.mayRead;
       const own = [...this.#messages.values()].filter(({ info }) => info.sessionID === id);
-      return Response.json(own.map(({ info, parts }) => ({ info, parts: [...parts.values()] })));
+      const answer = Response.json(own.map(({ info, parts }) => ({ info, parts: [...parts.values()] })));
+      // What happens meanwhile is not in it.
+      await this.mayRead;
+      return answer;
     }
     return Response.json({ id });
   }
@@ -207,16 +216,17 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
       traceparent,
       play: (name, { turn = 0, from = () => true, until = () => false } = {}) => {
         const all = retell(loadRecording(name), turn, sessionId, body.messageID);
-        const events = all.slice(all.findIndex(from));
-        const end = events.findIndex(until);
-        for (const event of end < 0 ? events : events.slice(0, end)) this.#send(event);
-        return () => {
-          for (const event of end < 0 ? [] : events.slice(end)) this.#send(event);
-        };
+        return this.#play(all.slice(all.findIndex(from)), until);
       },
     };
     this.prompts.push(prompt);
     return new Response(null, { status: this.#options.onPrompt(prompt) ?? 204 });
+  }
+
+  #play(events: readonly RawEvent[], until: (event: RawEvent) => boolean): Rest {
+    const end = events.findIndex(until);
+    for (const event of end < 0 ? events : events.slice(0, end)) this.#send(event);
+    return (further = () => false) => this.#play(end < 0 ? [] : events.slice(end), further);
   }
 
   #send(event: RawEvent): void {

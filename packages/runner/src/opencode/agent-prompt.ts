@@ -2,9 +2,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SpanContext } from "@valet/shared/tracing";
 import { invitesFailover } from "./agent-errors.ts";
+import { CatchUp } from "./catch-up.ts";
 import { type OpenCodeClient, OpenCodeError, type Prompt } from "./client.ts";
 import type { AgentEvent } from "./events.ts";
 import type { Ending, Fact } from "./facts.ts";
+import { eventsOf, readPast } from "./history.ts";
 import type { AgentAccess } from "./opencode.ts";
 import { ToolLimits } from "./tool-limits.ts";
 import type { TurnReducer } from "./turn-reducer.ts";
@@ -42,6 +44,9 @@ export interface AgentPromptOptions {
 /** How long OpenCode's own answer is waited for of what it has done with a prompt that it has told nothing of. */
 const CHECK_DELAY_MS = 250;
 
+/** How often it is tried to read the history after events were lost: it is long, and OpenCode may be busy. */
+const HISTORY_TRIES = 4;
+
 /** From a process's end to the notice of it. */
 const DEATH_NOTICE_MS = 250;
 
@@ -59,19 +64,31 @@ export class AgentPrompt {
   readonly #toolLimits = new ToolLimits();
   /** When the agent last waited for a person, epoch ms; 0 where it never has. */
   #waitedMs = 0;
+  readonly #catchUp: CatchUp;
   /** Under way while it is looked up what OpenCode has done with a prompt. */
   #checking: Promise<void> | undefined;
 
   constructor(options: AgentPromptOptions) {
     this.#options = options;
+    const { client, context, sessionId, reducer } = options;
+    this.#catchUp = new CatchUp({
+      read: async () => {
+        const { startMs: sinceMs, hasBegun } = reducer;
+        const isKnown = (child: string) => reducer.isOver(child);
+        const past = await readPast({ client, context, sessionId, sinceMs, hasBegun, isKnown });
+        return eventsOf(past, (session) => reducer.isBusy(session));
+      },
+      apply: (event, readMs) => this.#onEvent(event, readMs),
+      isOver: () => reducer.hasEnded,
+    });
   }
 
   /** Sends the prompt and resolves to how it ended. Never rejects. */
   async run(): Promise<Ending> {
     const { agent, client, reducer, sessionId, prompt, context } = this.#options;
     const leave = agent.subscribe({
-      onEvent: (event, readMs) => this.#onEvent(event, readMs),
-      onReconnected: () => void this.#catchUp().catch(() => undefined),
+      onEvent: (event, readMs) => this.#hear(event, readMs),
+      onReconnected: () => void this.#catchUp.recover(HISTORY_TRIES).catch(() => undefined),
       onDeath: () => this.#close(DIED),
     });
     try {
@@ -104,7 +121,7 @@ export class AgentPrompt {
       await this.#sent?.catch(() => undefined);
       if (reducer.hasEnded) return;
       await client.abort(sessionId, context, limits.abortTimeoutMs);
-      await this.#catchUp();
+      await this.#catchUp.run();
       this.#take(reducer.abortAnswered(Date.now()));
       await this.#ended.promise;
     } catch {
@@ -113,6 +130,14 @@ export class AgentPrompt {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** Takes an event of the stream. While the history is read it waits; it is a sign of life all the same. */
+  #hear(event: AgentEvent, readMs: number): void {
+    const { reducer } = this.#options;
+    if (reducer.hasEnded) return;
+    if (reducer.concerns(event)) this.#watch();
+    this.#catchUp.hear(event, readMs);
   }
 
   #onEvent(event: AgentEvent, readMs: number): void {
@@ -135,23 +160,6 @@ export class AgentPrompt {
     }
   }
 
-  /** Reads from the history what events would have told: they may have been lost, or be on their way still. */
-  async #catchUp(): Promise<void> {
-    const { client, sessionId, context } = this.#options;
-    // In this order: a session that was idle first has told everything then.
-    const statuses = await client.statuses(context);
-    const history = await client.messages(sessionId, context);
-    const now = Date.now();
-    for (const { info, parts } of history) {
-      const isDone = info.role === "assistant" && info.time.completed !== undefined;
-      if (isDone) this.#onEvent(announced(info), now);
-      for (const part of parts) this.#onEvent({ type: "message.part.updated", properties: { part } }, now);
-      this.#onEvent({ type: "message.updated", properties: { info } }, now);
-    }
-    const status = statuses.get(sessionId) ?? { type: "idle" as const };
-    this.#onEvent({ type: "session.status", properties: { sessionID: sessionId, status } }, now);
-  }
-
   /**
    * OpenCode has gone idle, or said that something failed, and has told of no work on the prompt. Where its history and its
    * status say the same, there will be none.
@@ -160,10 +168,10 @@ export class AgentPrompt {
     const { reducer } = this.#options;
     try {
       await this.#sent;
-      await this.#catchUp();
+      await this.#catchUp.run();
       // What it was about to do when it was asked shows in a moment.
       await sleep(CHECK_DELAY_MS);
-      await this.#catchUp();
+      await this.#catchUp.run();
       const { unanswered } = reducer;
       if (unanswered !== undefined) this.#close(unanswered);
     } catch {
@@ -209,6 +217,10 @@ export class AgentPrompt {
 
   #close(ending: Ending): void {
     const { reducer } = this.#options;
+    if (reducer.hasEnded) return;
+    reducer.cut(ending);
+    // What waits for the history happened before this.
+    this.#catchUp.flush();
     if (!reducer.hasEnded) this.#take(reducer.close(Date.now(), ending));
   }
 
@@ -221,10 +233,4 @@ export class AgentPrompt {
 /** Whether the next model of the list may be asked instead. */
 export function mayFailOver({ outcome, errorType }: Ending): boolean {
   return outcome === "error" && invitesFailover(errorType);
-}
-
-/** A finished message as it was when it was begun, so that its parts find it. */
-function announced(info: Extract<AgentEvent, { type: "message.updated" }>["properties"]["info"]): AgentEvent {
-  const { created } = info.time;
-  return { type: "message.updated", properties: { info: { ...info, time: { created } } } };
 }

@@ -126,6 +126,15 @@ export class AgentRun {
     return this.#hasBegunWork && this.#isIdle ? { outcome: "error", errorType: "no_model_call" } : undefined;
   }
 
+  get isBusy(): boolean {
+    return !this.#isIdle && !this.hasEnded;
+  }
+
+  /** Whether it has an assistant message. */
+  get hasBegun(): boolean {
+    return this.#steps.size > 0;
+  }
+
   /** The user messages that are this run's, for its part of the history. */
   get userMessageIds(): ReadonlySet<string> {
     return new Set(this.#userMessages.keys());
@@ -301,6 +310,9 @@ export class AgentRun {
 
   /** Before OpenCode has told of the prompt, errors may be of what went on in the session until then. */
   #sessionError(error: { type: AgentErrorType | "aborted"; atMs: number }): void {
+    const newest = [...this.#steps.values()].at(-1);
+    // Heard late: the agent has gone on since.
+    if (newest !== undefined && error.atMs < newest.info.time.created) return;
     if (this.#isAnnounced) this.#error = error;
     else if (error.type !== "aborted" && error.atMs >= this.#options.sinceMs) this.#refusal ??= error.type;
   }

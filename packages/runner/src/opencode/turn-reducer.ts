@@ -87,6 +87,26 @@ export class TurnReducer {
     return this.#root.unanswered;
   }
 
+  /** When the prompt was sent, epoch ms. */
+  get startMs(): number {
+    return this.#options.startMs;
+  }
+
+  /** Whether the agent has begun to answer. */
+  get hasBegun(): boolean {
+    return this.#root.hasBegun;
+  }
+
+  /** Whether an OpenCode session is at work for this prompt. */
+  isBusy(sessionId: string): boolean {
+    return this.#runs.get(sessionId)?.isBusy === true;
+  }
+
+  /** Whether an OpenCode session worked for this prompt and is done. */
+  isOver(sessionId: string): boolean {
+    return this.#runs.get(sessionId)?.hasEnded === true;
+  }
+
   get userMessageIds(): ReadonlySet<string> {
     return this.#root.userMessageIds;
   }
