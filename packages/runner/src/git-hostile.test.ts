@@ -136,10 +136,11 @@ describe("in a workspace that was kept", () => {
   test.each(leftovers)("%s is no reason to end the session", async (_, leave) => {
     const { workspace, home, wake } = await worked();
     leave({ workspace, home });
-    const { result, shown, problems } = await wake({ timeoutMs: 2_000 });
+    const { result, shown, problems, warnings } = await wake({ timeoutMs: 2_000 });
     expect(result).toEqual({ ok: true });
     expect(shown).toEqual(UNUSABLE);
     expect(problems).toHaveLength(1);
+    expect(warnings).toEqual(["git_unusable"]);
     if (existsSync(join(home, "other"))) {
       expect(readFileSync(join(home, "other/.git/config"), "utf8")).not.toContain("Valet");
     }
@@ -274,8 +275,9 @@ describe("submodules", () => {
 
   test("that cannot be had are said, and the session goes on", async () => {
     const { main } = withSubmodule("file:///nowhere");
-    const { result, shown, problems, workspace } = await setUp({ repoUrl: main.url });
+    const { result, shown, problems, warnings, workspace } = await setUp({ repoUrl: main.url });
     expect(result).toEqual({ ok: true });
+    expect(warnings).toEqual(["git_submodule_failed"]);
     expect(shown[2]).toEqual([SUBMODULES, "error", "git_submodule_failed"]);
     expect(problems).toEqual(["not all submodules could be checked out"]);
     expect(readFileSync(join(workspace, "file.txt"), "utf8")).toBe("second");

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import { shownRepoUrl } from "@valet/shared/protocol/repo-url";
 import type { ToRunnerOf } from "@valet/shared/protocol/runner-link";
+import type { RunnerWarning } from "@valet/shared/protocol/warnings";
 import type { SpanAttributes } from "@valet/shared/spans";
 import type { Parent } from "@valet/shared/tracing";
 import {
@@ -40,6 +41,8 @@ export interface GitSetupOptions {
   readonly signal: AbortSignal;
   /** What went wrong and does not keep the agent from working; never quotes content. */
   onProblem(problem: string): void;
+  /** What is amiss in a workspace that is used all the same. */
+  onWarning(warning: RunnerWarning): void;
 }
 
 export type GitSetupResult = { readonly ok: true } | { readonly ok: false; readonly errorType: SetupErrorType };
@@ -134,7 +137,10 @@ class GitSetup {
       "valet.runner.git_checkout",
       { "vcs.ref.head.name": repo.ref ?? repo.branch },
       async (span: SpanOf<"valet.runner.git_checkout">) => {
-        if (!(await this.#checkOut())) return "repository_empty";
+        if (!(await this.#checkOut())) {
+          this.#options.onWarning("repository_empty");
+          return "repository_empty";
+        }
         span.setAttribute("vcs.ref.head.revision", await this.#revisionOf("HEAD"));
         return undefined;
       },
@@ -155,7 +161,7 @@ class GitSetup {
    * @throws GitError `runner_shutdown`
    */
   async useKept(): Promise<boolean> {
-    const { workspace, progress, onProblem } = this.#options;
+    const { workspace, progress, onProblem, onWarning } = this.#options;
     let isUsable = false;
     await this.#step("valet.runner.git_config", {}, async () => {
       try {
@@ -170,7 +176,10 @@ class GitSetup {
         return "git_unusable" as const;
       }
     });
-    if (!isUsable) onProblem("git cannot use the repository of the workspace; it is left as it is");
+    if (!isUsable) {
+      onProblem("git cannot use the repository of the workspace; it is left as it is");
+      onWarning("git_unusable");
+    }
     if (!progress.isKnown) progress.write("done");
     return isUsable;
   }
@@ -234,7 +243,7 @@ class GitSetup {
 
   /** One that cannot be had is said, and no reason to keep the agent from the rest. */
   async #checkOutSubmodules(): Promise<void> {
-    const { workspace, onProblem, signal } = this.#options;
+    const { workspace, onProblem, onWarning, signal } = this.#options;
     if (!isPlainFile(join(workspace, ".gitmodules"))) return;
     await this.#step("valet.runner.git_submodules", {}, async () => {
       // As one checks out files: a repository could name a program to do it with.
@@ -244,6 +253,7 @@ class GitSetup {
     }).catch((error: unknown) => {
       if (signal.aborted || this.#git.signal.aborted) throw error;
       onProblem("not all submodules could be checked out");
+      onWarning("git_submodule_failed");
     });
   }
 

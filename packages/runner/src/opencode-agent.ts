@@ -25,7 +25,8 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
   });
   const opencode = new OpenCode({
     ...{ workspace, modelAccess, tracer, secrets, startTimeoutMs: rest.startTimeoutMs },
-    ...{ stateFolder: rest.stateFolder, workspaceReady: rest.workspaceReady, onProblem: rest.onProblem },
+    ...{ stateFolder: rest.stateFolder, workspaceReady: rest.workspaceReady },
+    ...{ onProblem: rest.onProblem, onWarning: rest.onWarning },
     trustsRepository: config.trustRepositoryConfig === true,
     tools: { plugin: PLUGIN, url: server.url, secret: server.secret },
   });

@@ -91,6 +91,30 @@ function setUp(options: SetUpOptions = {}) {
 const types = (frames: readonly FromRunner[]) =>
   frames.filter(({ type }) => type !== "spans").map((frame) => (frame.type === "stage" ? frame.stage : frame.type));
 
+test("what is amiss is told once, and again on a new link", async () => {
+  const agent = createAgent();
+  const { server } = setUp({
+    ...{ agent, greeting: [config(), { type: "repo-config" }] },
+    runner: {
+      startAgent: (start) => {
+        for (const warning of ["mcp_server_failed", "repository_config_invalid", "mcp_server_failed"] as const) {
+          start.onWarning(warning);
+        }
+        return agent.startAgent(start);
+      },
+    },
+  });
+  const all = { type: "warnings", warnings: ["mcp_server_failed", "repository_config_invalid"] };
+  await server.frame("stage", ({ stage }) => stage === "ready");
+  expect(framesOf(server.connections[0]?.frames ?? [], "warnings")).toEqual([
+    { type: "warnings", warnings: ["mcp_server_failed"] },
+    all,
+  ]);
+  server.drop();
+  await server.waitUntil(() => server.connections[1]?.frames.find(({ type }) => type === "warnings"));
+  expect(framesOf(server.connections[1]?.frames ?? [], "warnings")).toEqual([all]);
+});
+
 describe("what the agent asks about its child sessions", () => {
   const request = { requestId: "req_1", request: { action: "list" } } as const;
   const answer = { ok: true as const, sessions: [{ id: "ses_2" }] };

@@ -7,6 +7,7 @@ import { LIMITS, startShares } from "@valet/shared/limits";
 import type { ChildSessionAnswer } from "@valet/shared/protocol/child-sessions";
 import { explainProtocols, LINK_PROTOCOL } from "@valet/shared/protocol/link-protocol";
 import type { FromRunner, FromRunnerOf, ModelAccess, ToRunnerOf } from "@valet/shared/protocol/runner-link";
+import type { RunnerWarning } from "@valet/shared/protocol/warnings";
 import { exceptionType, extractFromHeaders, type Parent } from "@valet/shared/tracing";
 import { AgentClient, type AgentClientOptions, type LinkHandlers } from "./agent-client.ts";
 import type { AbortReason } from "./agent-task.ts";
@@ -24,6 +25,7 @@ import { SecretValues } from "./secret-values.ts";
 import type { Settings } from "./settings.ts";
 import type { SpanOutbox } from "./span-outbox.ts";
 import { RUNNER_VERSION, type RunnerTracer, type Tracing } from "./tracing.ts";
+import { Warnings } from "./warnings.ts";
 
 /** The agent's process and who gives it work. */
 export interface Agent {
@@ -51,6 +53,8 @@ export interface AgentStart {
   heard(spanId: string, atMs: number): void;
   /** What goes wrong and is survived; never quotes content. */
   onProblem(problem: string): void;
+  /** What is amiss though the agent works. */
+  onWarning(warning: RunnerWarning): void;
   /** What is taken out of all that comes from the agent. */
   readonly secrets: SecretValues;
 }
@@ -95,6 +99,7 @@ export class Runner {
   readonly #client: AgentClient;
   readonly #bootstrap: Bootstrap;
   readonly #attempts: Attempts;
+  readonly #warnings: Warnings;
   readonly #childRequests: ChildRequests;
   readonly #secrets: KeptSecrets;
   readonly #secretValues: SecretValues;
@@ -135,6 +140,7 @@ export class Runner {
       send(stage);
     });
     this.#childRequests = new ChildRequests(send);
+    this.#warnings = new Warnings(send);
     this.#attempts = new Attempts({ journal, outbox, tracing, send, onProblem });
     outbox.onProgress(() => this.#attempts.progress());
   }
@@ -209,6 +215,7 @@ export class Runner {
   #resume(): void {
     this.#options.outbox.connect((frame) => this.#client.send({ type: "spans", ...frame }));
     this.#bootstrap.connected(this.#client.attemptCount);
+    this.#warnings.resend();
     this.#attempts.resendRunning();
     this.#childRequests.resend();
     this.#attempts.resendEnded();
@@ -292,6 +299,7 @@ export class Runner {
       stateFolder: settings.stateFolder,
       workspaceReady,
       onProblem,
+      onWarning: (warning) => this.#warnings.add(warning),
       startTimeoutMs: agentMs,
       secrets: this.#secretValues,
       tell: (news) => this.#attempts.tell(news),
@@ -331,6 +339,7 @@ export class Runner {
       timeoutMs,
       signal: this.#stopping.signal,
       onProblem: this.#options.onProblem,
+      onWarning: (warning) => this.#warnings.add(warning),
     });
     return result.ok ? undefined : result.errorType;
   }

@@ -7,7 +7,8 @@ import { createTracing } from "../src/tracing.ts";
 import { temporaryFolder } from "./folder.ts";
 import { CERTIFICATE } from "./git-server.ts";
 
-interface SetUpOptions extends Partial<Omit<GitSetupOptions, "tracer" | "parent" | "progress" | "onProblem">> {
+interface SetUpOptions
+  extends Partial<Omit<GitSetupOptions, "tracer" | "parent" | "progress" | "onProblem" | "onWarning">> {
   /** The runner's folder; another one each time unless given. */
   readonly state?: string;
   readonly generation?: number;
@@ -22,6 +23,7 @@ export async function setUp(repo: GitSetupOptions["repo"], options: SetUpOptions
   const { state = temporaryFolder(), generation = 1, ...rest } = options;
   const workspace = options.workspace ?? join(temporaryFolder(), "workspace");
   const problems: string[] = [];
+  const warnings: string[] = [];
   const result = await setUpRepository({
     tracer,
     parent,
@@ -34,6 +36,7 @@ export async function setUp(repo: GitSetupOptions["repo"], options: SetUpOptions
     progress: new RepositoryProgress(state, generation),
     isRestored: false,
     onProblem: (problem) => problems.push(problem),
+    onWarning: (warning) => warnings.push(warning),
     ...rest,
   });
   const find = (name: string) => spans.find((span) => span.name === name);
@@ -42,5 +45,5 @@ export async function setUp(repo: GitSetupOptions["repo"], options: SetUpOptions
     const errorType = why["error.type"] ?? why["valet.outcome.reason"];
     return errorType === undefined ? [name, outcome] : [name, outcome, errorType];
   });
-  return { result, spans, find, shown, workspace, state, parent, problems };
+  return { result, spans, find, shown, workspace, state, parent, problems, warnings };
 }

@@ -58,7 +58,7 @@ function createScriptedBroker(): Server {
           answer.problem.status,
           { type: `urn:valet:broker:${answer.problem.code}`, title: "scripted", ...answer.problem },
         ]
-      : succeed(call, body, ++made, url, answer.sandbox);
+      : succeed(call, body, ++made, url, answer);
     const spans = spansOf(request.headers, script);
     response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify({ ...value, ...spans }));
   });
@@ -82,14 +82,14 @@ function succeed(
   body: Record<string, unknown>,
   made: number,
   url: string,
-  found: BrokerAnswer["sandbox"],
+  { sandbox: found, leftOut }: BrokerAnswer,
 ): [number, object] {
   if (call === "list") return [200, { sandboxes: [] }];
   if (call === "get") {
     const sandbox = { id: url.split("/").at(-1), sessionId: "any", generation: 1, driver: "local", restartCount: 0 };
     return [200, { sandbox: { ...sandbox, createdAt: new Date().toISOString(), state: "running", ...found } }];
   }
-  if (call === "snapshot") return [201, { snapshotId: `snp_${made}`, sizeBytes: 1234 }];
+  if (call === "snapshot") return [201, { snapshotId: `snp_${made}`, sizeBytes: 1234, leftOut }];
   if (call === "terminate" || call === "deleteSnapshot") return [200, { alreadyGone: false }];
   const { sessionId, generation, snapshotId } = body;
   const sandbox = { id: `sbx_${made}`, sessionId, generation, snapshotId, state: "running", driver: "local" };

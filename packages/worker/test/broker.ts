@@ -15,6 +15,8 @@ export interface BrokerAnswer {
   /** The connection is cut instead. */
   readonly reset?: boolean;
   readonly problem?: { readonly status: number; readonly code: string; readonly detail?: string };
+  /** How many files a snapshot lacks. */
+  readonly leftOut?: number;
   /** What the broker says of a sandbox that it is asked about; that it runs unless it says otherwise. */
   readonly sandbox?: { readonly state: string; readonly stopReason?: string; readonly lastLogLine?: string };
 }

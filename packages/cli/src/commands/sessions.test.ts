@@ -1,4 +1,5 @@
 import { viewFailure } from "@valet/shared/protocol/failure";
+import { viewIncompleteSnapshot, viewRunnerWarning } from "@valet/shared/protocol/warnings";
 import { expect, test } from "vitest";
 import { familyLines, sessionLines } from "./sessions.ts";
 
@@ -51,6 +52,17 @@ test("a session whose spans do not reach the backend says since when and why", (
   expect(line).toBe(
     `   spans do not reach the backend since ${since}: HTTP 401, 12 wait; it has stopped trying: \`valet resend\``,
   );
+});
+
+test("a session in which something is amiss says what, and what to do", () => {
+  const warnings = [viewRunnerWarning("git_submodule_failed"), viewIncompleteSnapshot(3)];
+  const at = { status: "running", agent: "idle", createdAt: "2026-01-01T00:00:00.000Z", queueLength: 0 } as const;
+  const spent = { turns: 0, cost_usd: 0, tokens_input: 0, tokens_output: 0 };
+  const [, ...lines] = familyLines({ sessions: [{ ...at, ...spent, id: "ses_a", depth: 0, warnings }], total: spent });
+  expect(lines.slice(0, 2)).toEqual([
+    "   warning: git_submodule_failed: Not all submodules could be checked out; the agent works without them. Check their URLs: https and ssh are allowed, and credentials are only for the repository's own host.",
+    "   warning: snapshot_incomplete: 3 files of the session are not in its last snapshot: sockets, devices or other users' files. The snapshot's `snapshot.json`, where the broker keeps it, names the first.",
+  ]);
 });
 
 test("a session that waits for a sandbox shows its place", () => {

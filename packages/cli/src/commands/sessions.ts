@@ -69,16 +69,18 @@ interface ListedSession extends TreeSession {
   readonly createdAt: string;
   readonly failure?: FailureView | undefined;
   readonly sleepProblem?: SessionView["sleepProblem"] | undefined;
+  readonly warnings?: SessionView["warnings"] | undefined;
   readonly exportProblem?: ExportProblemView | undefined;
 }
 
 /**
- * One line a session, children below their parents and set in; below one that has no sandbox, or cannot sleep, why, and below one
- * whose spans do not reach the backend, since when.
+ * One line a session, children below their parents and set in; below one that has no sandbox, or cannot sleep, why, what else is
+ * amiss, and below one whose spans do not reach the backend, since when.
  */
 export function sessionLines<S extends ListedSession>(sessions: readonly S[], more: (session: S) => string): string[] {
   return placeSessions(sessions).flatMap(({ session, depth }) => {
-    const { id, status, agent, queueLength, capacityPlace, createdAt, failure, sleepProblem, exportProblem } = session;
+    const { id, status, agent, queueLength, capacityPlace, createdAt } = session;
+    const { failure, sleepProblem, warnings = [], exportProblem } = session;
     const queued = queueLength > 0 ? `, ${queueLength} queued` : "";
     const does = capacityPlace === undefined ? agent : placeText(capacityPlace);
     const name = depth === 0 ? id : `${"   ".repeat(depth - 1)}└─ ${id}`;
@@ -88,6 +90,7 @@ export function sessionLines<S extends ListedSession>(sessions: readonly S[], mo
       line,
       ...(failure === undefined ? [] : [`${indent}${failure.type}: ${failure.message}`]),
       ...(sleepProblem === undefined ? [] : [indent + sleepProblemText(sleepProblem)]),
+      ...warnings.map(({ type, message }) => `${indent}warning: ${type}: ${message}`),
       ...(exportProblem === undefined ? [] : [indent + exportProblemText(exportProblem)]),
     ];
   });

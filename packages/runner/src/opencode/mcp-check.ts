@@ -17,11 +17,13 @@ export interface McpCheckOptions {
   readonly tracer: Tracer<ValetSpans>;
   /** The start of OpenCode, which does not wait for its servers. */
   readonly start: SpanContext;
+  /** A server did not start or did not answer. */
+  onFailed(): void;
   nowMs(): number;
 }
 
 /** Has OpenCode connect the servers and records each of them, in traces of their own. Never rejects. */
-export async function checkMcpServers({ client, tracer, start, nowMs }: McpCheckOptions): Promise<void> {
+export async function checkMcpServers({ client, tracer, start, onFailed, nowMs }: McpCheckOptions): Promise<void> {
   const startTime = nowMs();
   // An OpenCode that ends meanwhile has no servers.
   const servers = await client.mcpServers(TIMEOUT_MS).catch(() => new Map<string, string>());
@@ -32,7 +34,11 @@ export async function checkMcpServers({ client, tracer, start, nowMs }: McpCheck
       attributes: { "valet.mcp.server.name": NAME.test(name) ? name : "other" },
       links: [{ context: start, attributes: { "valet.link.type": "caused_by" } }],
     });
-    if (status === "connected") endWith(span, "ok", undefined, nowMs());
-    else endWith(span, "error", "mcp_server_failed", nowMs());
+    if (status === "connected") {
+      endWith(span, "ok", undefined, nowMs());
+    } else {
+      endWith(span, "error", "mcp_server_failed", nowMs());
+      onFailed();
+    }
   }
 }

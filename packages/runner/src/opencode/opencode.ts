@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { innerLimit } from "@valet/shared/limits";
 import { endWith } from "@valet/shared/outcome";
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
+import type { RunnerWarning } from "@valet/shared/protocol/warnings";
 import type { ValetSpans } from "@valet/shared/spans";
 import { isValidContext, type Parent, type SpanContext, type StartOptions, type Tracer } from "@valet/shared/tracing";
 import { createMillisClock } from "../tracing.ts";
@@ -46,6 +47,8 @@ export interface OpenCodeOptions extends Omit<ServerOptions, "signal" | "configF
   readonly trustsRepository?: boolean;
   /** Told what of the repository's configuration does not count, and why; never quotes content. */
   readonly onProblem?: (problem: string) => void;
+  /** What is amiss though the agent works. */
+  readonly onWarning?: (warning: RunnerWarning) => void;
   /**
    * Settles when the repository is in place. The process starts before that, and reads the workspace's own configuration
    * after it.
@@ -140,6 +143,7 @@ export class OpenCode implements AgentAccess {
         this.#options.onProblem?.(
           "OpenCode did not start with the repository's configuration, and is started without it",
         );
+        this.#options.onWarning?.("repository_config_dropped");
         return this.#tryStart(begins);
       });
     } catch (error) {
@@ -192,7 +196,8 @@ export class OpenCode implements AgentAccess {
 
   /** Only a repository that is trusted may configure servers. */
   #checkMcpServers({ client }: OpenCodeServer, start: SpanContext): void {
-    void checkMcpServers({ client, tracer: this.#options.tracer, start, nowMs: createMillisClock() });
+    const onFailed = () => this.#options.onWarning?.("mcp_server_failed");
+    void checkMcpServers({ client, tracer: this.#options.tracer, start, onFailed, nowMs: createMillisClock() });
   }
 
   #writeConfig(
@@ -200,7 +205,7 @@ export class OpenCode implements AgentAccess {
     parent: SpanContext,
   ): "text" | "trusted" | "dropped" {
     if (onWritten === undefined) return "dropped";
-    const { workspace, modelAccess, tracer, trustsRepository = false, onProblem } = this.#options;
+    const { workspace, modelAccess, tracer, trustsRepository = false, onProblem, onWarning } = this.#options;
     const written = this.#configFolder.write({
       ...{ workspace, isTrusted: trustsRepository, secretVariables: secretVariables(modelAccess) },
     });
@@ -208,6 +213,7 @@ export class OpenCode implements AgentAccess {
     if (written.problems.length > 0) {
       const span = tracer.startSpan("valet.runner.repository_config", { parent });
       endWith(span, "error", "repository_config_invalid");
+      onWarning?.("repository_config_invalid");
     }
     onWritten(written);
     return trustsRepository ? "trusted" : "text";

@@ -71,6 +71,7 @@ function makeWorkspace(files: Readonly<Record<string, string | object>>) {
 async function start(root: string, options: Partial<OpenCodeOptions> = {}) {
   const spans: ReadableSpan[] = [];
   const problems: string[] = [];
+  const warnings: string[] = [];
   const tracer = new Tracer<ValetSpans>({
     scope: { name: "test" },
     sink: { onStart: () => {}, onEnd: (span) => void spans.push(span) },
@@ -89,6 +90,7 @@ async function start(root: string, options: Partial<OpenCodeOptions> = {}) {
       secret: "canary-of-the-tools",
     },
     onProblem: (problem) => problems.push(problem),
+    onWarning: (warning) => warnings.push(warning),
     env: {
       ...{ PATH: process.env.PATH, HOME: join(root, "home"), TMPDIR: join(root, "tmp") },
       // Nothing can be installed.
@@ -114,7 +116,7 @@ async function start(root: string, options: Partial<OpenCodeOptions> = {}) {
     spans
       .filter(({ name }) => name === "valet.runner.opencode_start")
       .map(({ attributes }) => attributesToObject([...attributes]));
-  return { opencode, client, get, say, spans, problems, starts };
+  return { opencode, client, get, say, spans, problems, warnings, starts };
 }
 
 type Config = { provider: Record<string, { options?: { baseURL?: string } }>; permission: object; plugin: string[] };
@@ -351,7 +353,7 @@ test("MCP servers that fail, and a configuration that cannot be read, say so", {
   };
   const files = { "opencode.json": JSON.stringify({ mcp }), ".opencode/opencode.json": "{ broken" };
   const { root } = makeWorkspace(files);
-  const { spans } = await start(root, { trustsRepository: true });
+  const { spans, warnings } = await start(root, { trustsRepository: true });
   const named = (name: string) => spans.filter((span) => span.name === name).map(describeSpan);
   await vi.waitFor(() => expect(named("valet.agent.mcp_connect")).toHaveLength(2), 60_000);
   expect(named("valet.agent.mcp_connect").toSorted()).toEqual([
@@ -359,6 +361,7 @@ test("MCP servers that fail, and a configuration that cannot be read, say so", {
     "no-such-command error mcp_server_failed",
   ]);
   expect(named("valet.runner.repository_config")).toEqual([" error repository_config_invalid"]);
+  expect(new Set(warnings)).toEqual(new Set(["repository_config_invalid", "mcp_server_failed"]));
 });
 
 function describeSpan({ attributes }: ReadableSpan): string {

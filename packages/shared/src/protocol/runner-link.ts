@@ -322,6 +322,8 @@ export const FromRunner = z.discriminatedUnion("type", [
     stage: z.enum(["connected", "opencode_starting", "git_setup", "ready", "failed"]),
     errorType: z.string().max(64).optional(),
   }),
+  /** What is amiss though work goes on, all that this process knows; kept for the generation. Types that are not known are ignored. */
+  z.object({ type: z.literal("warnings"), warnings: z.array(z.string().max(64)).max(20) }),
   /**
    * Work on the attempt, also one of a workflow, begins, or began before this connection. `span` is `valet.turn` or
    * `valet.workflow.execute`, open, as `serialiseSpan` writes it, so that the object shows it at once; only the first counts, since

@@ -233,7 +233,7 @@ const Spent = z.object({
 
 export const FamilyMember = Spent.extend({
   ...SessionView.pick({ id: true, parentSessionId: true, title: true, status: true, agent: true }).shape,
-  ...SessionView.pick({ queueLength: true, capacityPlace: true, createdAt: true, failure: true }).shape,
+  ...SessionView.pick({ queueLength: true, capacityPlace: true, createdAt: true, failure: true, warnings: true }).shape,
   depth: z.int().nonnegative().describe("Below the session that was asked about, which has 0"),
 });
 export type FamilyMember = z.infer<typeof FamilyMember>;

@@ -15,6 +15,7 @@ import {
 } from "../spans.ts";
 import { FailureView } from "./failure.ts";
 import { AgentQuestion, MessagePart } from "./runner-link.ts";
+import { WarningView } from "./warnings.ts";
 
 const time = z.iso.datetime();
 const count = z.int().nonnegative();
@@ -106,6 +107,8 @@ export const SessionView = z.object({
       retryAt: time,
     })
     .optional(),
+  /** What is amiss though the session goes on: of its files and its agent, in this generation. Absent where nothing is. */
+  warnings: z.array(WarningView).optional(),
   sandbox: z.object({ id: z.string(), driver: z.enum(SANDBOX_DRIVERS) }).optional(),
   /** What the agent does: `none` where there is no sandbox, `disconnected` where its runner is not there. */
   agent: z.enum(["none", "starting", "idle", "busy", "disconnected"]),

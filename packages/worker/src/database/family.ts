@@ -58,10 +58,11 @@ function withoutZeros({ turns_without_cost, turns_without_usage, ...sums }: Spen
 }
 
 function summary(view: SessionView) {
-  const { id, parentSessionId, title, status, failure, agent, queueLength, capacityPlace, createdAt } = view;
+  const { id, parentSessionId, title, status, failure, warnings, agent, queueLength, capacityPlace, createdAt } = view;
   return {
     ...{ id, status, agent, queueLength, createdAt },
     ...(failure !== undefined && { failure }),
+    ...(warnings !== undefined && { warnings }),
     ...(parentSessionId !== undefined && { parentSessionId }),
     ...(title !== undefined && { title }),
     ...(capacityPlace !== undefined && { capacityPlace }),

@@ -3,6 +3,7 @@ import { whyOf } from "@valet/shared/outcome";
 import { type FailureView, viewFailure } from "@valet/shared/protocol/failure";
 import { shownRepoUrl } from "@valet/shared/protocol/repo-url";
 import type { ExportProblemView, SessionView } from "@valet/shared/protocol/session-view";
+import { viewIncompleteSnapshot, viewRunnerWarning, type WarningView } from "@valet/shared/protocol/warnings";
 import { isoTime } from "../core/iso-time.ts";
 import type { SessionRecord, SleepProblem } from "../core/session-state.ts";
 import type { PromptQueue } from "../queue/job-queue.ts";
@@ -24,6 +25,7 @@ export function viewSession(
   const { id, state, title, repoUrl, branch, ref, model, models, queueMode, idleTimeoutMs, parentSessionId } = record;
   const { errorType, trustRepositoryConfig, sandbox, sleepProblem, generation, createdMs, updatedMs } = record;
   const failure = failureOfSession(record);
+  const warnings = warningsOf(record);
   return {
     ...{ id, status: state, models: [...models], queueMode, idleTimeoutMs, generation },
     ...whyOf("error", errorType),
@@ -37,6 +39,7 @@ export function viewSession(
     ...(model !== undefined && { model }),
     ...(parentSessionId !== undefined && { parentSessionId }),
     ...(sleepProblem !== undefined && { sleepProblem: viewSleepProblem(sleepProblem) }),
+    ...(warnings.length > 0 && { warnings }),
     ...(sandbox !== undefined && { sandbox }),
     agent: agentOf(record, queue),
     ...(capacityPlace !== undefined && { capacityPlace }),
@@ -57,6 +60,11 @@ function failureOfSession({ errorType, failure, recovery }: SessionRecord): Fail
   // Starts are still being tried: how often is no end of it yet.
   const { attempts: _, ...known } = failureOf(failures);
   return viewFailure(failures.errorType, known);
+}
+
+function warningsOf({ warnings = [], snapshot }: SessionRecord): WarningView[] {
+  const { leftOut = 0 } = snapshot ?? {};
+  return [...warnings.map(viewRunnerWarning), ...(leftOut > 0 ? [viewIncompleteSnapshot(leftOut)] : [])];
 }
 
 function viewExportProblem({ sinceMs, reason, waitingSpans, isStopped }: ExportProblem): ExportProblemView {

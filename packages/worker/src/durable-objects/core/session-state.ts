@@ -2,6 +2,7 @@
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { LinkProtocols } from "@valet/shared/protocol/link-protocol";
 import type { SessionStatus as State } from "@valet/shared/protocol/session-view";
+import type { RunnerWarning } from "@valet/shared/protocol/warnings";
 import type { EndedBy, ErrorType, FailureType, QueueMode, SandboxStage } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { StoredCredentials } from "./git-credentials.ts";
@@ -34,6 +35,8 @@ export interface SnapshotRef {
   readonly id: string;
   /** The hibernate that made it. */
   readonly madeBy: SpanContext;
+  /** How many files it lacks; absent where none or where nobody can tell. */
+  readonly leftOut?: number;
 }
 
 /**
@@ -134,6 +137,8 @@ export interface SessionRecord extends SessionSettings {
   readonly sandbox?: SandboxRef;
   readonly snapshot?: SnapshotRef;
   readonly sleepProblem?: SleepProblem;
+  /** What runners of this generation have warned of. */
+  readonly warnings?: readonly RunnerWarning[];
   /** SHA-256, in hex, of the token of this generation's runner. */
   readonly tokenHash?: string;
   readonly link: LinkRecord;

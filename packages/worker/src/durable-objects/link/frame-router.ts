@@ -7,6 +7,7 @@ import {
   type TurnBounds,
   withProvider,
 } from "@valet/shared/protocol/runner-link";
+import { isRunnerWarning } from "@valet/shared/protocol/warnings";
 import { contextHeaders } from "@valet/shared/tracing";
 import type { Changes } from "../core/changes.ts";
 import type { GitCredentials } from "../core/git-credentials.ts";
@@ -65,6 +66,7 @@ export class RunnerEvents implements RunnerLinkEvents {
     const { dispatcher } = this.#options;
     if (frame.type === "spans") this.#onSpans(frame);
     else if (frame.type === "stage") this.#onStage(frame);
+    else if (frame.type === "warnings") this.#onWarnings(frame);
     else if (frame.type === "stopped") this.#onStopped();
     else if (frame.type === "background") this.#options.backgroundCheck.answered(frame);
     else if (frame.type === "child-session-request") this.#options.children().onRequest(frame);
@@ -76,6 +78,14 @@ export class RunnerEvents implements RunnerLinkEvents {
     if (frame.stage === "failed") this.flushSpans();
     if (HAS_SECRETS.has(frame.stage)) this.#options.link().noteSecrets();
     this.#options.lifecycle().onStage(frame);
+  }
+
+  /** A runner that was restarted does not see again what the one before it has seen: nothing is taken back in a generation. */
+  #onWarnings({ warnings }: FromRunnerOf<"warnings">): void {
+    const { state } = this.#options;
+    const { warnings: before = [] } = state.record;
+    const all = [...new Set([...before, ...warnings.filter(isRunnerWarning)])];
+    if (all.length > before.length) state.update({ warnings: all });
   }
 
   onDown(isClosed: boolean): void {

@@ -151,7 +151,7 @@ export class SandboxEnd {
         if (operations.current?.id !== operation.id || operations.current.step !== "snapshotting") {
           if (result.ok) this.#parts.leftovers.addSnapshot(result.value.snapshotId, operation.context);
         } else if (result.ok) {
-          this.#onSnapshot(result.value.snapshotId, operation.context);
+          this.#onSnapshot(result.value, operation.context);
         } else {
           this.#onNoSnapshot(snapshotErrorType(result.failure), result.detail, operation.context);
         }
@@ -201,12 +201,15 @@ export class SandboxEnd {
     });
   }
 
-  #onSnapshot(snapshotId: string, madeBy: SpanContext): void {
+  #onSnapshot({ snapshotId, leftOut = 0 }: SnapshotAnswer, madeBy: SpanContext): void {
     const { state, operations, leftovers, listener, timers } = this.#parts;
     const { snapshot, link } = state.record;
     timers.clear("sleep");
     if (snapshot !== undefined && snapshot.id !== snapshotId) leftovers.addSnapshot(snapshot.id, madeBy);
-    state.update({ snapshot: { id: snapshotId, madeBy }, sleepProblem: undefined });
+    state.update({
+      snapshot: { id: snapshotId, madeBy, ...(leftOut > 0 && { leftOut }) },
+      sleepProblem: undefined,
+    });
     operations.change<"hibernate">((span) => span.setAttributes({ "valet.snapshot.id": snapshotId }));
     const isWanted = listener.hasWork() || operations.current?.wakeAfter !== undefined;
     if (isWanted && link.state === "connected" && link.ready) {
@@ -273,7 +276,7 @@ export class SandboxEnd {
     operations.end(errorType === undefined ? "ok" : "error", errorType);
     const { snapshot } = state.record;
     if (snapshot !== undefined) leftovers.addSnapshot(snapshot.id, operation.context);
-    state.enter("terminated", { snapshot: undefined, credentials: undefined });
+    state.enter("terminated", { snapshot: undefined, credentials: undefined, warnings: undefined });
     listener.boundary();
   }
 }

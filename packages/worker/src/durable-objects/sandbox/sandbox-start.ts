@@ -117,7 +117,7 @@ export class SandboxStart {
     if (operation === undefined) return;
     const generation = before + 1;
     const runnerToken = newToken();
-    state.update({ generation, tokenHash: hashToken(runnerToken), sandbox: undefined });
+    state.update({ generation, tokenHash: hashToken(runnerToken), sandbox: undefined, warnings: undefined });
     state.updateOperation({ step: "calling" });
     link.expect();
     records.startBegan(generation);
