@@ -1,10 +1,10 @@
 /** One thing asked of the agent: one model after the other until one has answered, then the answer is read. */
 
 import { endWith } from "@valet/shared/outcome";
+import type { MessagePart } from "@valet/shared/protocol/message-part";
 import {
   type Attachment,
   type FromRunnerOf,
-  type MessagePart,
   OWN_PROVIDER,
   type ToRunnerOf,
   type TurnBounds,

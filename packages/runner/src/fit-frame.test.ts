@@ -1,8 +1,8 @@
+import type { MessagePart } from "@valet/shared/protocol/message-part";
 import {
   type FromRunner,
   FromRunner as FromRunnerSchema,
   MAX_LINK_FRAME_BYTES,
-  type MessagePart,
 } from "@valet/shared/protocol/runner-link";
 import { MAX_STEP_OUTPUT, MAX_WORKFLOW_STEPS, type WorkflowStepState } from "@valet/shared/protocol/workflow";
 import fc from "fast-check";

@@ -1,10 +1,7 @@
 /** Makes frames fit the link. Pure. */
-import {
-  type FromRunner,
-  type FromRunnerOf,
-  MAX_LINK_FRAME_BYTES,
-  type MessagePart,
-} from "@valet/shared/protocol/runner-link";
+
+import type { MessagePart } from "@valet/shared/protocol/message-part";
+import { type FromRunner, type FromRunnerOf, MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
 import { cutEnd, cutStart } from "./cut-text.ts";
 
 /** How much of each text is kept, in UTF-16 code units: the first that fits is taken. */

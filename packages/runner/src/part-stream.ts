@@ -2,8 +2,10 @@
  * Parts of an answer as they go over the link: what was added to them, and now and then the whole of them, since nobody says
  * that a part has arrived.
  */
+
+import type { MessagePart } from "@valet/shared/protocol/message-part";
 import { partDelta } from "@valet/shared/protocol/part-delta";
-import type { FromRunnerOf, MessagePart } from "@valet/shared/protocol/runner-link";
+import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 
 /** After this long a part is told whole again: as long as a view may lack something that was lost. */
 const WHOLE_EVERY_MS = 5_000;

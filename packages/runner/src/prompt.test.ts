@@ -3,7 +3,9 @@
  * real one's events at once (test/fake-opencode.ts): that the real one does what is recorded, and how long things take, is
  * opencode/real.test.ts's to prove.
  */
-import { type MessagePart, PromptDispatch } from "@valet/shared/protocol/runner-link";
+
+import type { MessagePart } from "@valet/shared/protocol/message-part";
+import { PromptDispatch } from "@valet/shared/protocol/runner-link";
 import type { ValetSpans } from "@valet/shared/spans";
 import {
   type AttributeValue,

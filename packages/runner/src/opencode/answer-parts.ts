@@ -1,5 +1,5 @@
 /** The agent's answer as the conversation keeps it: the parts of the turn's own assistant messages. */
-import type { MessagePart } from "@valet/shared/protocol/runner-link";
+import type { MessagePart } from "@valet/shared/protocol/message-part";
 import { cutEnd } from "../cut-text.ts";
 import type { HistoryMessage } from "./client.ts";
 import type { AgentEvent, AssistantMessage, Part } from "./events.ts";

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseScenario, type ScriptedModel, startScriptedModel } from "@valet/scripted-model";
-import type { MessagePart } from "@valet/shared/protocol/runner-link";
+import type { MessagePart } from "@valet/shared/protocol/message-part";
 import type { ValetSpans } from "@valet/shared/spans";
 import { attributesToObject, type ReadableSpan, Tracer } from "@valet/shared/tracing";
 import { beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";

@@ -9,8 +9,9 @@
  * A client of which 2 MiB are unread, as far as its answers to `sync` say, is closed with the code 1013, and may come again.
  */
 import { z } from "zod";
+import { MessagePart } from "./message-part.ts";
 import { PartDelta } from "./part-delta.ts";
-import { MessagePart, QuestionAnswers } from "./runner-link.ts";
+import { QuestionAnswers } from "./runner-link.ts";
 import {
   MessageView,
   PermissionReply,

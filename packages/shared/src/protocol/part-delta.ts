@@ -1,13 +1,13 @@
 /** What has been added to a part of the agent's answer, in place of all of it. Pure. */
 import { z } from "zod";
-import type { MessagePart } from "./runner-link.ts";
+import { type MessagePart, PartId } from "./message-part.ts";
 
 /**
  * From UTF-16 code unit `from` on, the part's field is `text`. Applied twice it is as applied once; whoever has less of the part
  * than `from` has missed something, and waits for the whole of it.
  */
 export const PartDelta = z.object({
-  partId: z.string().min(1).max(128),
+  partId: PartId,
   /** Of a text or reasoning `text`, of a tool `output`. */
   field: z.enum(["text", "output"]),
   from: z.int().nonnegative(),

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { FAILURE_POLICIES, marked } from "../spans.ts";
 import { ChildSessionAnswer, ChildSessionRequest } from "./child-sessions.ts";
 import { LINK_PROTOCOL, LinkProtocols } from "./link-protocol.ts";
+import { MessagePart } from "./message-part.ts";
 import { PartDelta } from "./part-delta.ts";
 import { MAX_WORKFLOW_STEPS, WorkflowStep, WorkflowStepState } from "./workflow.ts";
 
@@ -282,23 +283,6 @@ export const TurnSummary = z.object({
   model: ModelRef.optional(),
 });
 export type TurnSummary = z.infer<typeof TurnSummary>;
-
-/** A part of the agent's answer, as the conversation keeps it. */
-export const MessagePart = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("text"), id, text: z.string() }),
-  z.object({ type: z.literal("reasoning"), id, text: z.string() }),
-  z.object({
-    type: z.literal("tool"),
-    id,
-    tool: z.string().max(200),
-    status: z.enum(["pending", "running", "completed", "error"]),
-    title: z.string().max(2000).optional(),
-    /** Cut where long. */
-    input: z.string().optional(),
-    output: z.string().optional(),
-  }),
-]);
-export type MessagePart = z.infer<typeof MessagePart>;
 
 /** What the runner sends. */
 export const FromRunner = z.discriminatedUnion("type", [

@@ -14,7 +14,8 @@ import {
   STEP_TYPES,
 } from "../spans.ts";
 import { FailureView } from "./failure.ts";
-import { AgentQuestion, MessagePart } from "./runner-link.ts";
+import { MessagePart } from "./message-part.ts";
+import { AgentQuestion } from "./runner-link.ts";
 import { WarningView } from "./warnings.ts";
 
 const time = z.iso.datetime();

@@ -2,9 +2,9 @@ import { isSampled } from "./context.ts";
 import { type DropReason, type OnDiagnostic, quiet } from "./diagnostics.ts";
 import type { EncodedBatch, OtlpExporter } from "./exporter.ts";
 import type { Resource } from "./otlp.ts";
+import type { ReadableSpan } from "./readable-span.ts";
 import { backoffMs, MAX_ATTEMPTS } from "./retry.ts";
 import type { SpanSink } from "./sink.ts";
-import type { ReadableSpan } from "./span.ts";
 import { later, within } from "./timers.ts";
 import { Tracer } from "./tracer.ts";
 

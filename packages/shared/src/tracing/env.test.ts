@@ -5,8 +5,8 @@ import type { Diagnostic } from "./diagnostics.ts";
 import { readTracingConfig } from "./env.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
 import type { EnvironmentRecord } from "./propagation.ts";
+import { SpanKind } from "./readable-span.ts";
 import type { Sampler } from "./sampler.ts";
-import { SpanKind } from "./span.ts";
 
 const MAX_INTEGER = 2 ** 31 - 1;
 

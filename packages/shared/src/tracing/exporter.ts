@@ -1,7 +1,7 @@
 import { type Answer, judgeAnswer, judgeRefusal, readBody, type SendResult } from "./answer.ts";
 import { exceptionType } from "./exception.ts";
 import { encodeTracesAsBytes, type Resource } from "./otlp.ts";
-import type { ReadableSpan } from "./span.ts";
+import type { ReadableSpan } from "./readable-span.ts";
 import { within } from "./timers.ts";
 
 const USER_AGENT = "valet-otlp/0.1.0";

@@ -24,7 +24,6 @@ export type { IdGenerator } from "./ids.ts";
 export { createRandomIds, isValidSpanId, isValidTraceId } from "./ids.ts";
 export type { SpanLimits } from "./limits.ts";
 export { DEFAULT_LIMITS } from "./limits.ts";
-export type { OpenSpan } from "./open-span.ts";
 export { parseOpenSpan, serialiseSpan } from "./open-span.ts";
 export type { Resource } from "./otlp.ts";
 export { encodeResource, encodeScope, encodeSpan, encodeTraces, encodeTracesAsBytes } from "./otlp.ts";
@@ -36,13 +35,14 @@ export {
   injectIntoEnvironment,
   injectIntoHeaders,
 } from "./propagation.ts";
+export type { OpenSpan, ReadableSpan, Scope, SpanEvent, SpanLink } from "./readable-span.ts";
+export { SpanKind, StatusCode } from "./readable-span.ts";
 export { redactAlso, redactSecrets } from "./redact.ts";
 export { backoffMs, isHeldStatus, isRetryableStatus, MAX_ATTEMPTS, parseRetryAfter } from "./retry.ts";
 export type { Sampler, SamplingDecision, SamplingResult } from "./sampler.ts";
 export { alwaysOff, alwaysOn, parentBased, recordDropped, traceIdRatio } from "./sampler.ts";
 export type { SpanSink } from "./sink.ts";
-export type { LinkInput, ReadableSpan, Scope, Span, SpanEvent, SpanLink } from "./span.ts";
-export { SpanKind, StatusCode } from "./span.ts";
+export type { LinkInput, Span } from "./span.ts";
 export type { AnchoredClock, Clock, EpochTime, TimeInput } from "./time.ts";
 export {
   compareTimes,

@@ -3,10 +3,11 @@ import { describe, expect, test } from "vitest";
 import { createRecorder, only } from "../../test/recorder.ts";
 import { spans } from "../../test/span-arbitraries.ts";
 import type { SpanContext } from "./context.ts";
-import { type OpenSpan, parseOpenSpan, serialiseSpan } from "./open-span.ts";
+import { parseOpenSpan, serialiseSpan } from "./open-span.ts";
 import { encodeTraces } from "./otlp.ts";
 import { contextHeaders } from "./propagation.ts";
-import { type ReadableSpan, SpanKind, StatusCode } from "./span.ts";
+import type { OpenSpan } from "./readable-span.ts";
+import { type ReadableSpan, SpanKind, StatusCode } from "./readable-span.ts";
 import { Tracer } from "./tracer.ts";
 
 const RESOURCE = { "service.name": "test" };

@@ -1,10 +1,7 @@
 import { type AttributeList, type AttributeValue, cleanValue, KEEP_ALL } from "./attributes.ts";
 import { checkContext, type SpanContext } from "./context.ts";
-import { isSpanKind, type ReadableSpan, type SpanEvent, type SpanLink } from "./span.ts";
+import { isSpanKind, type OpenSpan, type SpanEvent, type SpanLink } from "./readable-span.ts";
 import { type EpochTime, toEpochTime } from "./time.ts";
-
-/** A span that has begun and not ended, apart from the process that holds it. Scope and `doubleKeys` are those of whoever resumes it. */
-export type OpenSpan = Omit<ReadableSpan, "scope" | "endTime" | "doubleKeys">;
 
 /** Written into every serialised span; a reader takes no other. */
 const FORMAT = 1;

@@ -10,7 +10,7 @@ import {
 } from "../../test/strict-decoder.ts";
 import type { AttributeValue } from "./attributes.ts";
 import { encodeTraces } from "./otlp.ts";
-import { type ReadableSpan, StatusCode } from "./span.ts";
+import { type ReadableSpan, StatusCode } from "./readable-span.ts";
 import { formatNanos } from "./time.ts";
 
 const RESOURCE = { "service.name": "test" };

@@ -4,10 +4,11 @@ import { createRecorder, only, untyped } from "../../test/recorder.ts";
 import { spans as anySpans } from "../../test/span-arbitraries.ts";
 import type { Attributes, AttributeValue } from "./attributes.ts";
 import type { SpanContext } from "./context.ts";
-import { type OpenSpan, parseOpenSpan, serialiseSpan } from "./open-span.ts";
+import { parseOpenSpan, serialiseSpan } from "./open-span.ts";
 import { encodeResource, encodeScope, encodeSpan as encodeSpanText, encodeTraces } from "./otlp.ts";
+import type { OpenSpan } from "./readable-span.ts";
+import { type ReadableSpan, type Scope, SpanKind, StatusCode } from "./readable-span.ts";
 import { alwaysOff, recordDropped } from "./sampler.ts";
-import { type ReadableSpan, type Scope, SpanKind, StatusCode } from "./span.ts";
 import type { StartOptions } from "./tracer.ts";
 
 const RESOURCE = { "service.name": "test" };

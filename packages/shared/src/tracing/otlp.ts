@@ -2,7 +2,7 @@ import { type AttributeList, type Attributes, type AttributeValue, KEEP_ALL, put
 import { HAS_IS_REMOTE, IS_REMOTE } from "./codes.ts";
 import type { SpanContext } from "./context.ts";
 import { bytesOf, endItems, part, textOf, writeDigits, writePart, writePlain, writeText } from "./json-writer.ts";
-import type { ReadableSpan, Scope, SpanEvent, SpanLink } from "./span.ts";
+import type { ReadableSpan, Scope, SpanEvent, SpanLink } from "./readable-span.ts";
 import type { EpochTime } from "./time.ts";
 
 /** Who emits: at least `service.name`. */

@@ -9,8 +9,8 @@ import {
   injectIntoEnvironment,
   injectIntoHeaders,
 } from "./propagation.ts";
+import { SpanKind } from "./readable-span.ts";
 import { alwaysOff, type Sampler } from "./sampler.ts";
-import { SpanKind } from "./span.ts";
 import { Tracer } from "./tracer.ts";
 
 const TRACE_ID = "0af7651916cd43dd8448eb211c80319c";

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { createRecorder, only } from "../../test/recorder.ts";
 import type { SpanContext } from "./context.ts";
 import { createRandomIds } from "./ids.ts";
+import { SpanKind } from "./readable-span.ts";
 import {
   alwaysOff,
   alwaysOn,
@@ -12,7 +13,6 @@ import {
   type SamplingResult,
   traceIdRatio,
 } from "./sampler.ts";
-import { SpanKind } from "./span.ts";
 
 const TRACE_ID = "0af7651916cd43dd8448eb211c80319c";
 

@@ -1,6 +1,6 @@
 import type { Attributes } from "./attributes.ts";
 import { isSampled, type SpanContext } from "./context.ts";
-import type { SpanKind } from "./span.ts";
+import type { SpanKind } from "./readable-span.ts";
 
 /**
  * `drop`: not recorded. `record`: sinks see it, exporters do not. `sample`: both, and the sampled flag is set. Recording

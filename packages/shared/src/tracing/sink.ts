@@ -1,4 +1,4 @@
-import type { ReadableSpan } from "./span.ts";
+import type { ReadableSpan } from "./readable-span.ts";
 
 /**
  * Where spans go. Both calls are synchronous and made at the moment itself, so that a sink may store a span in the same

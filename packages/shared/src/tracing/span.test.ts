@@ -3,7 +3,7 @@ import { createRecorder, only, untyped } from "../../test/recorder.ts";
 import { attributesToObject } from "./attributes.ts";
 import { INVALID_CONTEXT, type SpanContext } from "./context.ts";
 import type { SpanLimits } from "./limits.ts";
-import { isSpanKind, type SpanEvent, SpanKind, StatusCode } from "./span.ts";
+import { isSpanKind, type SpanEvent, SpanKind, StatusCode } from "./readable-span.ts";
 import { type Clock, compareTimes, createAnchoredClock, type EpochTime, type TimeInput, wallClock } from "./time.ts";
 import type { TracerOptions } from "./tracer.ts";
 

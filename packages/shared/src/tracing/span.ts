@@ -7,68 +7,14 @@ import {
   putAttributes,
   textOf,
 } from "./attributes.ts";
-import { CONSUMER, ERROR, INTERNAL, OK, UNSET } from "./codes.ts";
+import { ERROR, OK, UNSET } from "./codes.ts";
 import { checkContext, type SpanContext } from "./context.ts";
 import type { OnDiagnostic } from "./diagnostics.ts";
 import { describeException } from "./exception.ts";
 import type { SpanLimits } from "./limits.ts";
-import type { OpenSpan } from "./open-span.ts";
+import type { OpenSpan, ReadableSpan, Scope, SpanEvent, SpanKind, SpanLink, StatusCode } from "./readable-span.ts";
 import type { SpanSink } from "./sink.ts";
 import { type Clock, compareTimes, type EpochTime, type TimeInput, toEpochTime } from "./time.ts";
-
-/** The numbers of OTLP's `SpanKind`, one above those of the API. */
-export const SpanKind = { INTERNAL, SERVER: 2, CLIENT: 3, PRODUCER: 4, CONSUMER } as const;
-export type SpanKind = (typeof SpanKind)[keyof typeof SpanKind];
-
-export function isSpanKind(kind: unknown): kind is SpanKind {
-  return Number.isInteger(kind) && (kind as number) >= INTERNAL && (kind as number) <= CONSUMER;
-}
-
-/** The numbers of OTLP's `Status.StatusCode`. */
-export const StatusCode = { UNSET, OK, ERROR } as const;
-export type StatusCode = (typeof StatusCode)[keyof typeof StatusCode];
-
-/** The library or module that made a span. */
-export interface Scope {
-  readonly name: string;
-  readonly version?: string;
-}
-
-export interface SpanEvent {
-  readonly name: string;
-  readonly time: EpochTime;
-  readonly attributes: AttributeList;
-  readonly droppedAttributes: number;
-}
-
-export interface SpanLink {
-  readonly context: SpanContext;
-  readonly attributes: AttributeList;
-  readonly droppedAttributes: number;
-}
-
-/** A span as sinks and encoders see it. */
-export interface ReadableSpan {
-  readonly scope: Scope;
-  readonly context: SpanContext;
-  readonly parent: SpanContext | undefined;
-  readonly name: string;
-  readonly kind: SpanKind;
-  readonly startTime: EpochTime;
-  /** `undefined` while the span is open. */
-  readonly endTime: EpochTime | undefined;
-  readonly attributes: Readonly<AttributeList>;
-  readonly events: readonly SpanEvent[];
-  readonly links: readonly SpanLink[];
-  readonly statusCode: StatusCode;
-  /** Only with {@link StatusCode.ERROR}. */
-  readonly statusMessage: string;
-  readonly droppedAttributes: number;
-  readonly droppedEvents: number;
-  readonly droppedLinks: number;
-  /** Attributes, also of events and links, whose numbers are written as doubles where they are integral. None unless given. */
-  readonly doubleKeys?: ReadonlySet<string> | undefined;
-}
 
 /** A link as callers give it. */
 export interface LinkInput<L extends Attributes = Attributes> {

@@ -2,8 +2,9 @@ import { describe, expect, test } from "vitest";
 import { createRecorder, only, untyped } from "../../test/recorder.ts";
 import { INVALID_CONTEXT, isValidContext, type SpanContext } from "./context.ts";
 import { contextHeaders } from "./propagation.ts";
+import { type ReadableSpan, SpanKind, StatusCode } from "./readable-span.ts";
 import { alwaysOff, recordDropped } from "./sampler.ts";
-import { type LinkInput, type ReadableSpan, SpanKind, StatusCode } from "./span.ts";
+import type { LinkInput } from "./span.ts";
 import { Tracer } from "./tracer.ts";
 
 const TRACE_ID = "0af7651916cd43dd8448eb211c80319c";

@@ -5,21 +5,12 @@ import { type OnDiagnostic, quiet } from "./diagnostics.ts";
 import { exceptionType } from "./exception.ts";
 import { createRandomIds, type IdGenerator, isValidSpanId, isValidTraceId } from "./ids.ts";
 import { DEFAULT_LIMITS, type SpanLimits } from "./limits.ts";
-import type { OpenSpan } from "./open-span.ts";
+import type { OpenSpan } from "./readable-span.ts";
+import { isSpanKind, type Scope, type SpanKind } from "./readable-span.ts";
 import { redactSecrets } from "./redact.ts";
 import { alwaysOn, parentBased, type Sampler } from "./sampler.ts";
 import type { SpanSink } from "./sink.ts";
-import {
-  isSpanKind,
-  type LinkInput,
-  PassThroughSpan,
-  RecordingSpan,
-  type Scope,
-  type Span,
-  type SpanKind,
-  type SpanSettings,
-  timeOf,
-} from "./span.ts";
+import { type LinkInput, PassThroughSpan, RecordingSpan, type Span, type SpanSettings, timeOf } from "./span.ts";
 import { type Clock, createAnchoredClock, type TimeInput } from "./time.ts";
 
 /** What a catalogue says of one span name. */

@@ -1,8 +1,8 @@
 /** The object of a session as the Worker calls it: lists, permissions, sockets of clients, and what is told to D1. */
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { ClientEvent } from "@valet/shared/protocol/client-socket";
+import type { MessagePart } from "@valet/shared/protocol/message-part";
 import { applyPartDelta } from "@valet/shared/protocol/part-delta";
-import type { MessagePart } from "@valet/shared/protocol/runner-link";
 import { TurnRecord } from "@valet/shared/protocol/session-view";
 import { describe, expect, inject, test, vi } from "vitest";
 import { bindings } from "../../test/bindings.ts";

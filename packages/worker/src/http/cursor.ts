@@ -1,16 +1,9 @@
-/** Cursors of lists: where a page ended, in a form that nobody is tempted to build by hand. */
+import { parseCursor } from "../durable-objects/core/cursor.ts";
 import { problem } from "./problem.ts";
 
-export function encodeCursor(parts: readonly string[]): string {
-  return btoa(JSON.stringify(parts)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-}
-
-/** @throws ApiError if it is none of ours */
+/** Reads the cursor of a request. @throws ApiError if the API did not return it for a list of this kind */
 export function decodeCursor(cursor: string, length: number): readonly string[] {
-  try {
-    const parts: unknown = JSON.parse(atob(cursor.replaceAll("-", "+").replaceAll("_", "/")));
-    const isOurs = Array.isArray(parts) && parts.length === length && parts.every((part) => typeof part === "string");
-    if (isOurs) return parts as string[];
-  } catch {}
+  const parts = parseCursor(cursor, length);
+  if (parts !== undefined) return parts;
   throw problem("invalid-input", { errors: [{ path: "cursor", message: "is not one of ours" }] });
 }

@@ -1,6 +1,6 @@
 /** What was said: messages with the agent's answers, and which of the agent's own sessions each channel goes on in. */
 
-import type { MessagePart } from "@valet/shared/protocol/runner-link";
+import type { MessagePart } from "@valet/shared/protocol/message-part";
 import type { MessageView } from "@valet/shared/protocol/session-view";
 import { isoTime } from "../core/iso-time.ts";
 import { isTraced } from "../core/session-tracer.ts";

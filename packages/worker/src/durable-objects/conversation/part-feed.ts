@@ -4,8 +4,9 @@
  * each part whole before long.
  */
 import type { ClientEvent } from "@valet/shared/protocol/client-socket";
+import type { MessagePart } from "@valet/shared/protocol/message-part";
 import { applyPartDelta, partDelta } from "@valet/shared/protocol/part-delta";
-import type { FromRunnerOf, MessagePart } from "@valet/shared/protocol/runner-link";
+import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 
 /** Of one attempt, in UTF-16 code units. A part that does not fit is passed on and not kept. */
 const MAX_LENGTH = 512 * 1024;

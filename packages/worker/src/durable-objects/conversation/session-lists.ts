@@ -7,7 +7,7 @@ import type {
   WorkflowList,
 } from "@valet/shared/protocol/session-api";
 import type { z } from "zod";
-import { decodeCursor, encodeCursor } from "../../http/cursor.ts";
+import { encodeCursor, parseCursor } from "../core/cursor.ts";
 import { isoTime } from "../core/iso-time.ts";
 import { fillPage } from "../core/page-bytes.ts";
 import { ok, type Result, refuse } from "../core/result.ts";
@@ -51,7 +51,7 @@ const DESCENDING = "desc";
 
 /** Before which sequence a list goes on that begins at the end; `undefined` if the cursor is of another. */
 function descendingSeq(cursor: string): number | undefined {
-  const [order, seq] = partsOf(cursor, 2) ?? [];
+  const [order, seq] = parseCursor(cursor, 2) ?? [];
   return order === DESCENDING && Number.isSafeInteger(Number(seq)) ? Number(seq) : undefined;
 }
 
@@ -81,7 +81,7 @@ export function listTurns(records: TurnRecords, cursor: string | undefined): Res
 
 /** Traces, the newest first. */
 export function listTraces(store: TraceStore, cursor: string | undefined): Result<z.infer<typeof TraceList>> {
-  const [startUs, traceId] = (cursor === undefined ? undefined : partsOf(cursor, 2)) ?? [];
+  const [startUs, traceId] = (cursor === undefined ? undefined : parseCursor(cursor, 2)) ?? [];
   const after = traceId === undefined ? undefined : { startUs: Number(startUs), traceId };
   if (cursor !== undefined && !Number.isFinite(after?.startUs)) return badCursor();
   const found = store.traces(after, PAGE + 1);
@@ -118,7 +118,7 @@ function pageOf<R extends { readonly seq: number }, V, T>(
   shape: (views: V[], next: { nextCursor?: string }) => T,
   toCursor: (seq: number) => string = (seq) => encodeCursor([String(seq)]),
 ): Result<T> {
-  const seq = cursor === undefined ? 0 : Number(partsOf(cursor, 1)?.[0]);
+  const seq = cursor === undefined ? 0 : Number(parseCursor(cursor, 1)?.[0]);
   if (!Number.isSafeInteger(seq)) return badCursor();
   const rows = read(seq);
   const views = fillPage(rows.slice(0, PAGE), view);
@@ -129,16 +129,8 @@ function pageOf<R extends { readonly seq: number }, V, T>(
 
 /** The segment of the trace store after which a page of spans goes on; `undefined` for a cursor that is none of ours. */
 export function segmentAfter(cursor: string | undefined): number | undefined {
-  const segmentId = cursor === undefined ? 0 : Number(partsOf(cursor, 1)?.[0]);
+  const segmentId = cursor === undefined ? 0 : Number(parseCursor(cursor, 1)?.[0]);
   return Number.isSafeInteger(segmentId) && segmentId >= 0 ? segmentId : undefined;
-}
-
-function partsOf(cursor: string, length: number): readonly string[] | undefined {
-  try {
-    return decodeCursor(cursor, length);
-  } catch {
-    return undefined;
-  }
 }
 
 /** The refusal of a cursor that is none of ours. */

@@ -22,7 +22,7 @@ import {
   Tracer,
   wallClock,
 } from "@valet/shared/tracing";
-import { encodeCursor } from "../../http/cursor.ts";
+import { encodeCursor } from "../core/cursor.ts";
 import { levelOf, readRequest, type SpanFacts, type SpanGroup, writeSpans } from "./otlp-request.ts";
 import { stampGroup, stampOpenSpan } from "./stamp.ts";
 import { OBJECT, TraceOpenSpans } from "./trace-open-spans.ts";

@@ -13,11 +13,12 @@ import { allowsFileRepos } from "../../config.ts";
 import { readFamily } from "../../database/family.ts";
 import { listSessions, ownsSession, upsertSession } from "../../database/sessions.ts";
 import type { NewSession } from "../../durable-objects/contract.ts";
+import { encodeCursor } from "../../durable-objects/core/cursor.ts";
 import { newId } from "../../durable-objects/core/ids.ts";
 import { fillPage } from "../../durable-objects/core/page-bytes.ts";
 import { logFailure } from "../../log-failure.ts";
 import { type AppContext, agentOf, callContext, createRoutes } from "../context.ts";
-import { decodeCursor, encodeCursor } from "../cursor.ts";
+import { decodeCursor } from "../cursor.ts";
 import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
 import { problem, unwrap } from "../problem.ts";
 

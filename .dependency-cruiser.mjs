@@ -1,0 +1,177 @@
+/**
+ * Who may import whom. `pnpm lint` runs it (dependency-cruiser); CONTRIBUTING.md, "Who may import whom", says how to read a
+ * violation. Imports of types count: a type that two rooms share is knowledge that they share.
+ */
+
+/** What each package imports of the workspace. `tests` and `bench` may import everything. */
+const PACKAGES = {
+  shared: [],
+  worker: ["shared"],
+  runner: ["shared"],
+  sandbox: ["shared"],
+  "opencode-plugin": ["shared"],
+  "scripted-model": [],
+  /** It composes: it alone starts the others. */
+  cli: ["shared", "worker", "runner", "sandbox", "scripted-model"],
+};
+/** The scripted model stands in for a paid one in the tests of every package. */
+const TESTS_KNOW = ["scripted-model"];
+
+/** What each room of the Worker knows beside itself and `shared`: rooms, or single files of them. */
+const OBJECT = "durable-objects";
+const ROOMS = {
+  // The session's object.
+  [`${OBJECT}/core`]: [],
+  [`${OBJECT}/queue`]: ["core", "config.ts"],
+  [`${OBJECT}/workflow`]: ["core", "queue/job-store.ts"],
+  [`${OBJECT}/link`]: ["core", "config.ts"],
+  [`${OBJECT}/dispatch`]: ["core", "queue", "link", "sandbox", "config.ts"],
+  // `capacity` is another object, which hands out the turns to start a sandbox.
+  [`${OBJECT}/sandbox`]: ["core", "broker", "capacity/capacity-calls.ts", "capacity/within-call.ts", "config.ts"],
+  [`${OBJECT}/conversation`]: ["core"],
+  [`${OBJECT}/credentials`]: ["core", "config.ts"],
+  [`${OBJECT}/family`]: ["core", "contract.ts", "database"],
+  [`${OBJECT}/traces`]: ["core"],
+  [`${OBJECT}/projection`]: ["core", "database"],
+  [`${OBJECT}/capacity`]: ["core", "bindings.ts", "config.ts", "log-failure.ts"],
+  // The Worker. It knows the object by its contract and by the plain values of `core`.
+  http: ["auth", "database", "core", "contract.ts", "bindings.ts", "config.ts", "log-failure.ts", "worker-tracing.ts"],
+  auth: ["core"],
+  database: ["core"],
+  broker: [],
+};
+
+/** What stands in the way of the table today: from where, to where. The list only shrinks. */
+const NOT_YET = [
+  ["core/session-state.ts", ["sandbox/lifecycle-rules.ts", "credentials/session-credentials.ts"]],
+  ["queue", ["dispatch", "workflow", "family/parent-reports.ts"]],
+  ["workflow", ["dispatch/failed-as.ts"]],
+  ["link", ["dispatch", "queue", "sandbox", "credentials", "family/child-sessions.ts", "traces"]],
+  ["dispatch", ["conversation", "traces/trace-store.ts"]],
+  ["sandbox", ["link", "conversation/turn-records.ts"]],
+  ["conversation", ["queue", "workflow", "dispatch/failed-as.ts", "sandbox/lifecycle-rules.ts", "traces"]],
+  ["family", ["queue", "conversation", "credentials/repository.ts"]],
+];
+/** Circles that lead through one of these are known. The list only shrinks. */
+const CIRCLES_NOT_YET = ["contract.ts", "core/session-state.ts", "sandbox/sandbox-lifecycle.ts"];
+
+const TEST = "\\.test\\.ts$";
+const WORKER = "packages/worker/src";
+const inObject = Object.keys(ROOMS).flatMap((room) =>
+  room.startsWith(`${OBJECT}/`) ? room.slice(OBJECT.length + 1) : [],
+);
+
+/** Of a room or a file of the Worker, given as in the tables. */
+function pathOf(name) {
+  const isObjects = name === "contract.ts" || inObject.includes(name.split("/")[0]);
+  const path = `${WORKER}/${isObjects ? `${OBJECT}/` : ""}${name}`;
+  return `^${path.replaceAll(".", "\\.")}${name.endsWith(".ts") ? "$" : "/"}`;
+}
+
+const packageRules = Object.entries(PACKAGES).map(([name, known]) => ({
+  name: `package-${name}`,
+  comment: `${name} imports ${known.join(", ") || "nothing"} of the workspace.`,
+  severity: "error",
+  from: { path: `^packages/${name}/` },
+  to: {
+    path: "^(packages|bench|tests|scripts)/",
+    pathNot: [name, ...known, ...TESTS_KNOW].map((one) => `^packages/${one}/`),
+  },
+}));
+
+const roomRules = Object.entries(ROOMS).map(([room, known]) => {
+  const name = room.replace(`${OBJECT}/`, "");
+  const notYet = NOT_YET.filter(([from]) => from.split("/")[0] === name);
+  const allowed = [name, ...known, ...notYet.flatMap(([, to]) => to)];
+  return {
+    name: `room-${name}`,
+    comment: `${name} knows ${known.join(", ") || "nobody"}.`,
+    severity: "error",
+    from: { path: pathOf(name), pathNot: TEST },
+    to: { path: `^${WORKER}/`, pathNot: allowed.map(pathOf) },
+  };
+});
+
+/** @type {import("dependency-cruiser").IConfiguration} */
+export default {
+  forbidden: [
+    ...packageRules,
+    ...roomRules,
+    {
+      name: "in-a-table",
+      comment: "A new package and a new room of the Worker have a row in this file's tables.",
+      severity: "error",
+      from: {
+        path: `^packages/[^/]+/|^${WORKER}/[^/]+/[^/]+/`,
+        pathNot: [
+          ...Object.keys(PACKAGES)
+            .filter((name) => name !== "worker")
+            .map((name) => `^packages/${name}/`),
+          "^packages/worker/(?!src/[^/]+/)",
+          `^${WORKER}/(${Object.keys(ROOMS).join("|")})/`,
+          `^${WORKER}/${OBJECT}/[^/]+$`,
+        ],
+      },
+      to: {},
+    },
+    {
+      name: "only-tests-use-the-scripted-model",
+      comment: "What is shipped knows no stand-in of a test.",
+      severity: "error",
+      from: { path: "^packages/(shared|worker|runner|sandbox|opencode-plugin)/src/", pathNot: TEST },
+      to: { path: "^packages/scripted-model/" },
+    },
+    {
+      name: "tracing-stands-alone",
+      comment: "The tracer imports nothing but itself.",
+      severity: "error",
+      from: { path: "^packages/shared/src/tracing/", pathNot: TEST },
+      to: { pathNot: "^packages/shared/src/tracing/" },
+    },
+    {
+      name: "catalogue-stands-alone",
+      comment: "The span catalogue imports nothing but itself.",
+      severity: "error",
+      from: { path: "^packages/shared/src/spans(/|\\.ts$)", pathNot: TEST },
+      to: { pathNot: "^packages/shared/src/spans(/|\\.ts$)" },
+    },
+    {
+      name: "no-circle",
+      comment: "What imports each other is one thing in two files, types included.",
+      severity: "error",
+      from: {},
+      to: { circular: true, viaOnly: { pathNot: CIRCLES_NOT_YET.map(pathOf).join("|") } },
+    },
+    {
+      name: "resolvable",
+      comment: "An import leads to a file, or to a package that is installed.",
+      severity: "error",
+      from: {},
+      to: { couldNotResolve: true, pathNot: "^(cloudflare:|bun$)" },
+    },
+    {
+      name: "declared",
+      comment: "A package imports what its own package.json names.",
+      severity: "error",
+      from: {},
+      to: { dependencyTypes: ["npm-no-pkg", "npm-unknown"] },
+    },
+    {
+      name: "shipped",
+      comment: "What runs outside tests is no dependency of development.",
+      severity: "error",
+      from: { path: "^packages/[^/]+/src/", pathNot: TEST },
+      to: { dependencyTypes: ["npm-dev"], dependencyTypesNot: ["type-only"] },
+    },
+  ],
+  options: {
+    // TypeScript 7 has no API to read imports with.
+    parser: "swc",
+    doNotFollow: { path: "node_modules" },
+    enhancedResolveOptions: {
+      exportsFields: ["exports"],
+      conditionNames: ["import", "node", "default"],
+      extensions: [".ts"],
+    },
+  },
+};

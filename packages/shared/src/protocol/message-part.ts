@@ -1,0 +1,21 @@
+/** What the agent's answer consists of. */
+import { z } from "zod";
+
+export const PartId = z.string().min(1).max(128);
+
+/** A part of the agent's answer, as the conversation keeps it. */
+export const MessagePart = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("text"), id: PartId, text: z.string() }),
+  z.object({ type: z.literal("reasoning"), id: PartId, text: z.string() }),
+  z.object({
+    type: z.literal("tool"),
+    id: PartId,
+    tool: z.string().max(200),
+    status: z.enum(["pending", "running", "completed", "error"]),
+    title: z.string().max(2000).optional(),
+    /** Cut where long. */
+    input: z.string().optional(),
+    output: z.string().optional(),
+  }),
+]);
+export type MessagePart = z.infer<typeof MessagePart>;
