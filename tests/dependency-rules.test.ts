@@ -30,10 +30,10 @@ it("finds no fault with what the tables allow", () => {
   const files = {
     "packages/shared/src/outcome.ts": "export const a = 1;",
     "packages/cli/src/up.ts": 'import "../../worker/src/index.ts";',
-    "packages/worker/src/index.ts": 'import "./durable-objects/session-agent.ts";',
+    "packages/worker/src/index.ts": 'import "../packages/worker/src/durable-objects/session-agent.ts";',
     [`${OBJECT}/session-agent.ts`]: 'import "./dispatch/scheduler.ts"; import "./core/ids.ts";',
     [`${OBJECT}/dispatch/scheduler.ts`]: 'import type { Row } from "../queue/rows.ts"; import "../core/ids.ts";',
-    [`${OBJECT}/queue/rows.ts`]: 'import "../../../../shared/src/outcome.ts"; export interface Row {}',
+    [`${OBJECT}/queue/rows.ts`]: 'import "../packages/shared/src/outcome.ts"; export interface Row {}',
     [`${OBJECT}/core/ids.ts`]: "export const b = 1;",
     [`${OBJECT}/core/ids.test.ts`]: 'import "../queue/rows.ts";',
   };
@@ -43,10 +43,11 @@ it("finds no fault with what the tables allow", () => {
 it("finds packages that know each other, and a tracer that knows anything", () => {
   const files = {
     "packages/shared/src/outcome.ts": 'import type { A } from "../../worker/src/index.ts";',
-    "packages/shared/src/tracing/span.ts": 'import "../outcome.ts"; import "node:fs"; import "zod";',
+    "packages/shared/src/tracing/span.ts":
+      'import "../packages/shared/src/outcome.ts"; import "node:fs"; import "zod";',
     "packages/worker/src/index.ts": "export interface A {}",
     "packages/runner/src/bin.ts": 'import "../../worker/src/index.ts"; import "../../scripted-model/src/index.ts";',
-    "packages/scripted-model/src/index.ts": 'export * from "../../cli/src/up.ts";',
+    "packages/scripted-model/src/index.ts": 'export * from "../packages/cli/src/commands/up.ts";',
     "packages/cli/src/up.ts": "export const a = 1;",
     "packages/new/src/index.ts": 'import "node:fs";',
   };
@@ -66,7 +67,8 @@ it("finds rooms that know what the table does not say, also by a type alone", ()
     [`${OBJECT}/session-agent.ts`]: "export interface Agent {}",
     [`${OBJECT}/core/ids.ts`]: 'import type { Row } from "../queue/rows.ts";',
     [`${OBJECT}/queue/rows.ts`]: "export interface Row {}",
-    [`${OBJECT}/traces/store.ts`]: 'import type { Agent } from "../session-agent.ts";',
+    [`${OBJECT}/traces/store.ts`]:
+      'import type { Agent } from "../packages/worker/src/durable-objects/session-agent.ts";',
     [`${OBJECT}/projection/outbox.ts`]: 'import { query } from "../../http/route.ts";',
     [`${OBJECT}/attic/things.ts`]: 'import "../core/ids.ts";',
     "packages/worker/src/http/route.ts": 'import "../durable-objects/queue/rows.ts"; export const query = 1;',
