@@ -94,7 +94,7 @@ try {
     process.env.VITE_FUZZ_RUNS = String(runs);
     process.env.VITE_FUZZ_COURSES = String(courses);
     const holds = runs === 0 || (await fuzz("shared", "shared:node", availableParallelism()));
-    if (holds && courses > 0) await fuzz("worker", "worker:trace-plane", 1);
+    if (holds && courses > 0) await fuzz("worker", "worker:storage", 1);
   }
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);

@@ -5,6 +5,8 @@
 import { DurableObject } from "cloudflare:workers";
 import { parseFromRunner, type ToRunner } from "../packages/shared/src/protocol/runner-link.ts";
 import { Tracer } from "../packages/shared/src/tracing/index.ts";
+import { upgradeSchema } from "../packages/worker/src/durable-objects/core/schema.ts";
+import { SESSION_MIGRATIONS } from "../packages/worker/src/durable-objects/session-schema.ts";
 import { TraceExport } from "../packages/worker/src/durable-objects/traces/trace-export.ts";
 import { TraceFrames } from "../packages/worker/src/durable-objects/traces/trace-frames.ts";
 import { type SpanFrame, TraceStore } from "../packages/worker/src/durable-objects/traces/trace-store.ts";
@@ -31,6 +33,7 @@ export class TracePlane extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     const { sessionId, exportUrl, exportTimeoutMs, segmentDelayMs } = env.CONFIG;
+    upgradeSchema(ctx.storage, SESSION_MIGRATIONS);
     const storage = countRows(ctx.storage, this.#written);
     this.#store = new TraceStore(storage, {
       sessionId,

@@ -2,9 +2,13 @@ import { readdirSync, readFileSync } from "node:fs";
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
-// The trace plane, and the courses of whole sessions, are tested in an object that is nothing but storage; everything else in the
-// Worker that is deployed.
-const tracePlane = ["src/durable-objects/traces/*.test.ts", "src/durable-objects/*.fuzz.test.ts"];
+// The trace plane, the schema and the courses of whole sessions are tested in an object that is nothing but storage; everything
+// else in the Worker that is deployed.
+const storageOnly = [
+  "src/durable-objects/traces/*.test.ts",
+  "src/durable-objects/**/*schema.test.ts",
+  "src/durable-objects/*.fuzz.test.ts",
+];
 
 // Sessions that share few slots, with the capacity object that leases them.
 const capacityObject = ["src/durable-objects/capacity/*.test.ts"];
@@ -41,7 +45,7 @@ export default defineConfig({
             },
           }),
         ],
-        test: { name: "worker:trace-plane", testTimeout: 30_000, include: tracePlane },
+        test: { name: "worker:storage", testTimeout: 30_000, include: storageOnly },
       },
       {
         plugins: [
@@ -57,7 +61,7 @@ export default defineConfig({
           name: "worker",
           testTimeout: 30_000,
           include: ["src/**/*.test.ts"],
-          exclude: [...tracePlane, ...sessionObject],
+          exclude: [...storageOnly, ...sessionObject],
         },
       },
       {
@@ -73,7 +77,7 @@ export default defineConfig({
           name: "worker:session",
           testTimeout: 30_000,
           include: sessionObject,
-          exclude: [...tracePlane, ...capacityObject],
+          exclude: [...storageOnly, ...capacityObject],
           globalSetup: "./test/broker.node.ts",
           setupFiles: "./test/setup.ts",
         },

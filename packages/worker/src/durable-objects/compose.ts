@@ -16,6 +16,7 @@ import { viewSession } from "./conversation/session-view.ts";
 import { TurnRecords } from "./conversation/turn-records.ts";
 import { Changes } from "./core/changes.ts";
 import { BATCH_LIMITS, MAIN_CHANNEL } from "./core/limits.ts";
+import { upgradeSchema } from "./core/schema.ts";
 import { SessionState } from "./core/session-state.ts";
 import { SessionTracer, type SpanStore } from "./core/session-tracer.ts";
 import { Timers } from "./core/timers.ts";
@@ -39,6 +40,7 @@ import { CapacityLease } from "./sandbox/capacity-lease.ts";
 import { Operations } from "./sandbox/operations.ts";
 import { Leftovers } from "./sandbox/orphans.ts";
 import { type LifecycleListener, SandboxLifecycle } from "./sandbox/sandbox-lifecycle.ts";
+import { SESSION_MIGRATIONS } from "./session-schema.ts";
 import { TraceExport } from "./traces/trace-export.ts";
 import { TraceStore } from "./traces/trace-store.ts";
 
@@ -56,6 +58,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const { config: tracing, resource } = workersTracing;
   const { storage } = ctx;
   const { sql } = storage;
+  upgradeSchema(storage, SESSION_MIGRATIONS);
   const now = () => Date.now();
   const background = (work: Promise<void>) => ctx.waitUntil(work);
   const changes = new Changes();

@@ -9,6 +9,7 @@ import { SpanKind, serialiseSpan, Tracer } from "@valet/shared/tracing";
 import { describe, expect, test } from "vitest";
 import { eventually } from "../../test/eventually.ts";
 import { NO_WORK } from "../../test/fake-runner.ts";
+import { upgradeFrom } from "../../test/old-tables.ts";
 import { GONE, loseSandbox } from "../../test/sandbox.ts";
 import { CALLER, type SeenSpan, TestSession, valueIn } from "../../test/session.ts";
 
@@ -550,7 +551,8 @@ describe("the object's death", () => {
     const message = await session.send("old");
     await runner.end((await runner.accept()).attemptId);
     await runInDurableObject(session.stub, (_object, { storage }) => {
-      storage.sql.exec(
+      upgradeFrom(
+        storage,
         "ALTER TABLE messages DROP COLUMN kind; ALTER TABLE messages DROP COLUMN failure; DROP TABLE workflow_steps;",
       );
     });

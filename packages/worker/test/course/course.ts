@@ -42,7 +42,9 @@ export async function runCourse(real: DurableObjectState, steps: readonly Step[]
 
 /** Rows, and not tables: to make those takes longer than a course. */
 function empty(sql: SqlStorage): void {
-  const tables = sql.exec("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\'");
+  const tables = sql.exec(
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\' AND name <> 'schema_version'",
+  );
   for (const { name } of tables.toArray()) sql.exec(`DELETE FROM "${name}"`);
 }
 

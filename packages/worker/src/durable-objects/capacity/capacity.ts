@@ -11,6 +11,7 @@ import { DurableObject } from "cloudflare:workers";
 import { type Env, stubOf } from "../../bindings.ts";
 import { parseCapacity } from "../../config.ts";
 import { logFailure } from "../../log-failure.ts";
+import { type Migration, upgradeSchema } from "../core/schema.ts";
 import type {
   CapacityCalls,
   CapacityHolder,
@@ -24,6 +25,13 @@ import { Notices } from "./notices.ts";
 import { Relief } from "./relief.ts";
 import { withinCall } from "./within-call.ts";
 
+/** The tables of a capacity object. A change of them is a migration at the end of the list. */
+const CAPACITY_MIGRATIONS: readonly Migration[] = [
+  // Databases that were written before versions were stored have the table.
+  (sql) =>
+    sql.exec("CREATE TABLE IF NOT EXISTS entries (session_id TEXT PRIMARY KEY, entry TEXT NOT NULL) WITHOUT ROWID"),
+];
+
 export class Capacity extends DurableObject<Env> implements CapacityCalls {
   readonly #table: CapacityTable;
   readonly #notices: Notices;
@@ -32,9 +40,8 @@ export class Capacity extends DurableObject<Env> implements CapacityCalls {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    const { sql } = ctx.storage;
-    sql.exec("CREATE TABLE IF NOT EXISTS entries (session_id TEXT PRIMARY KEY, entry TEXT NOT NULL) WITHOUT ROWID");
-    const rows = sql.exec("SELECT entry FROM entries").toArray();
+    upgradeSchema(ctx.storage, CAPACITY_MIGRATIONS);
+    const rows = ctx.storage.sql.exec("SELECT entry FROM entries").toArray();
     const entries = rows.map(({ entry }) => JSON.parse(entry as string) as CapacityEntry);
     this.#table = new CapacityTable(entries, parseCapacity(env));
     const common = {

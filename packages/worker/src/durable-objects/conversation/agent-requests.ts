@@ -27,8 +27,6 @@ export class AgentRequests {
   constructor(sql: SqlStorage, now: () => number) {
     this.#sql = sql;
     this.#now = now;
-    sql.exec(`CREATE TABLE IF NOT EXISTS agent_requests (
-      id TEXT PRIMARY KEY, kind TEXT NOT NULL, attempt_id TEXT NOT NULL, view TEXT NOT NULL) WITHOUT ROWID`);
   }
 
   /** @returns the request, if it is new */

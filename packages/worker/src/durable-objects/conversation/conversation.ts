@@ -34,11 +34,6 @@ export class Conversation {
     this.#messages = messages;
     this.#workflows = workflows;
     this.#capacityPlace = capacityPlace;
-    sql.exec(`
-      CREATE TABLE IF NOT EXISTS answers (attempt_id TEXT PRIMARY KEY, parts TEXT NOT NULL) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS channels (
-        channel TEXT PRIMARY KEY, opencode_session TEXT NOT NULL, generation INTEGER NOT NULL) WITHOUT ROWID;
-    `);
   }
 
   /** A part of an answer as it is by now. */

@@ -3,6 +3,7 @@ import { TurnList } from "@valet/shared/protocol/session-api";
 import { expect, test } from "vitest";
 import { eventually } from "../../../test/eventually.ts";
 import { NO_WORK } from "../../../test/fake-runner.ts";
+import { upgradeFrom } from "../../../test/old-tables.ts";
 import { TestSession, valueIn } from "../../../test/session.ts";
 import type { AttemptRow } from "../queue/job-store.ts";
 import { TurnRecords, waitParts } from "./turn-records.ts";
@@ -49,11 +50,12 @@ const ATTEMPT: AttemptRow = {
 };
 
 /** Runs a test on the records of an object of its own. */
-async function withRecords(work: (records: TurnRecords, sql: SqlStorage) => void, prepare = ""): Promise<void> {
+async function withRecords(work: (records: TurnRecords, sql: SqlStorage) => void, before = ""): Promise<void> {
   const session = new TestSession();
   await session.create();
-  await runInDurableObject(session.stub, (_object, { storage: { sql } }) => {
-    sql.exec(`DROP TABLE turns; ${prepare}`);
+  await runInDurableObject(session.stub, (_object, { storage }) => {
+    const { sql } = storage;
+    if (before !== "") upgradeFrom(storage, before);
     work(new TurnRecords(sql, () => 0), sql);
   });
 }
@@ -98,7 +100,8 @@ test("what an earlier version has recorded counts, too", () => {
     const record = row === 0 ? { cost_usd: null } : { cost_usd: 0.01, calls_without_cost: 0 };
     return `INSERT INTO turns (attempt_id, record) VALUES ('att_${row}', '${JSON.stringify(record)}');`;
   });
-  const table = "CREATE TABLE turns (seq INTEGER PRIMARY KEY, attempt_id TEXT NOT NULL UNIQUE, record TEXT NOT NULL);";
+  const table =
+    "DROP TABLE turns; CREATE TABLE turns (seq INTEGER PRIMARY KEY, attempt_id TEXT NOT NULL UNIQUE, record TEXT NOT NULL);";
   return withRecords((records, sql) => {
     expect(records.cost()).toEqual({ usd: expect.closeTo(0.99, 9), isPartial: true });
     spend(records, 0.01);

@@ -45,15 +45,6 @@ export class TurnRecords {
   constructor(sql: SqlStorage, now: () => number) {
     this.#sql = sql;
     this.#now = now;
-    sql.exec(`
-      CREATE TABLE IF NOT EXISTS turns (
-        seq INTEGER PRIMARY KEY, attempt_id TEXT NOT NULL UNIQUE, record TEXT NOT NULL, total_usd REAL, total_lacking INTEGER);
-      CREATE TABLE IF NOT EXISTS sandbox_starts (
-        generation INTEGER PRIMARY KEY, begun_ms INTEGER NOT NULL, made_ms INTEGER, ended_ms INTEGER);
-    `);
-    const columns = sql.exec("SELECT name FROM pragma_table_info('turns')").toArray();
-    if (columns.some(({ name }) => name === "total_usd")) return;
-    sql.exec("ALTER TABLE turns ADD COLUMN total_usd REAL; ALTER TABLE turns ADD COLUMN total_lacking INTEGER");
   }
 
   startBegan(generation: number): void {

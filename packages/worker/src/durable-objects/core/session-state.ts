@@ -170,7 +170,6 @@ export class SessionState {
     this.#sql = sql;
     this.#now = now;
     this.#onChange = onChange;
-    sql.exec("CREATE TABLE IF NOT EXISTS session (one INTEGER PRIMARY KEY CHECK (one = 1), record TEXT NOT NULL)");
     this.reload();
   }
 

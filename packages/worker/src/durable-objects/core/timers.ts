@@ -24,9 +24,6 @@ export class Timers {
 
   constructor(options: TimersOptions) {
     this.#options = options;
-    options.storage.sql.exec(
-      "CREATE TABLE IF NOT EXISTS timers (kind TEXT, key TEXT, due_ms INTEGER NOT NULL, payload TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID",
-    );
   }
 
   /** Says what timers of a kind do. A stored timer of a kind that nobody handles any more is dropped when it is due. */

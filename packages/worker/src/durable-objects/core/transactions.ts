@@ -8,6 +8,11 @@ export interface TransactionHooks {
   report(error: unknown): void;
 }
 
+/** Runs `work` in a transaction of SQLite. For {@link Transactions}, and for what comes before there is a session: its schema. */
+export function inTransaction<T>(storage: Pick<DurableObjectStorage, "transactionSync">, work: () => T): T {
+  return storage.transactionSync(work);
+}
+
 /**
  * One synchronous transaction for a state change and everything that describes it: rows, spans, timers, the projection.
  * What must only happen once it holds (sending, calling, telling clients) waits for the commit.
@@ -32,7 +37,7 @@ export class Transactions {
     this.#effects = effects;
     let result: T;
     try {
-      result = this.#storage.transactionSync(() => {
+      result = inTransaction(this.#storage, () => {
         const value = work();
         this.#hooks.beforeCommit();
         return value;

@@ -51,12 +51,6 @@ export class ChildStore {
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-    sql.exec(`
-      CREATE TABLE IF NOT EXISTS children (
-        id TEXT PRIMARY KEY, state TEXT NOT NULL, channel TEXT NOT NULL, reason TEXT, tries INTEGER NOT NULL) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS child_requests (
-        seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, call TEXT NOT NULL, answer TEXT, tries INTEGER NOT NULL);
-    `);
   }
 
   /** Does nothing if it is there. */

@@ -40,12 +40,6 @@ export class ParentReports {
 
   constructor(options: ParentReportsOptions) {
     this.#options = options;
-    options.sql.exec(`
-      CREATE TABLE IF NOT EXISTS parent_messages (id TEXT PRIMARY KEY) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS parent_reports (
-        seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, report TEXT, context TEXT NOT NULL);
-      CREATE TABLE IF NOT EXISTS parent_refused (one INTEGER PRIMARY KEY CHECK (one = 1));
-    `);
     options.timers.handle(TIMER, () => this.#start());
   }
 

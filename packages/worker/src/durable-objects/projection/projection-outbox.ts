@@ -34,12 +34,7 @@ export class ProjectionOutbox {
 
   constructor(options: OutboxOptions) {
     this.#options = options;
-    options.sql.exec(`
-      CREATE TABLE IF NOT EXISTS projected_session (
-        one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, projected INTEGER NOT NULL);
-      INSERT OR IGNORE INTO projected_session VALUES (1, 0, 0);
-      CREATE TABLE IF NOT EXISTS projected_turns (seq INTEGER PRIMARY KEY, record TEXT NOT NULL);
-    `);
+    options.sql.exec("INSERT OR IGNORE INTO projected_session VALUES (1, 0, 0)");
     options.timers.handle("projection", () => this.#start());
   }
 

@@ -170,29 +170,6 @@ export class MessageStore {
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-    // The index holds only what is not done: a session gathers thousands of messages and looks at the few that move.
-    sql.exec(`
-      CREATE TABLE IF NOT EXISTS messages (
-        seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, channel TEXT NOT NULL, mode TEXT NOT NULL, source TEXT NOT NULL,
-        initial INTEGER NOT NULL, status TEXT NOT NULL, sizeBytes INTEGER NOT NULL, attachments INTEGER NOT NULL,
-        notBeforeMs INTEGER NOT NULL, acceptedMs INTEGER NOT NULL, waitingSinceMs INTEGER NOT NULL, dispatchedMs INTEGER,
-        endedMs INTEGER, reason TEXT, reasons TEXT NOT NULL, outcome TEXT, errorType TEXT, promptContext TEXT NOT NULL,
-        waitContext TEXT NOT NULL, waitedOn TEXT, attemptId TEXT, attempts INTEGER NOT NULL, lost INTEGER NOT NULL,
-        unaccepted INTEGER NOT NULL, lastDispatch TEXT NOT NULL, body TEXT NOT NULL,
-        kind TEXT NOT NULL DEFAULT 'message', failure TEXT NOT NULL DEFAULT 'null', asksFor TEXT NOT NULL DEFAULT '');
-      CREATE INDEX IF NOT EXISTS messages_open ON messages (status, seq) WHERE status <> 'done';
-      CREATE TABLE IF NOT EXISTS attempts (
-        id TEXT PRIMARY KEY, number INTEGER NOT NULL, generation INTEGER NOT NULL, channel TEXT NOT NULL,
-        state TEXT NOT NULL, messageIds TEXT NOT NULL, context TEXT NOT NULL, dispatchedMs INTEGER NOT NULL,
-        acceptedMs INTEGER, endedMs INTEGER, waitMs INTEGER NOT NULL, stop TEXT NOT NULL,
-        progress TEXT NOT NULL DEFAULT 'null') WITHOUT ROWID;
-      CREATE INDEX IF NOT EXISTS attempts_open ON attempts (state) WHERE state <> 'ended';
-    `);
-    // Sessions live longer than versions: there was a time before workflows, and one before the causes of failures were kept.
-    addColumn(sql, "messages", "kind", "TEXT NOT NULL DEFAULT 'message'");
-    addColumn(sql, "messages", "failure", "TEXT NOT NULL DEFAULT 'null'");
-    addColumn(sql, "messages", "asksFor", "TEXT NOT NULL DEFAULT ''");
-    addColumn(sql, "attempts", "progress", "TEXT NOT NULL DEFAULT 'null'");
   }
 
   /** When the newest message or workflow ended, epoch ms; `undefined` where there is none, or it has not ended. */
@@ -302,11 +279,6 @@ export class MessageStore {
     const sets = Object.keys(values).map((name) => `${name} = ?`);
     this.#sql.exec(`UPDATE ${table} SET ${sets.join(", ")} WHERE id = ?`, ...Object.values(values), id);
   }
-}
-
-function addColumn(sql: SqlStorage, table: string, column: string, type: string): void {
-  const columns = sql.exec("SELECT name FROM pragma_table_info(?)", table).toArray();
-  if (!columns.some(({ name }) => name === column)) sql.exec(`ALTER TABLE ${table} ADD COLUMN ${column} ${type}`);
 }
 
 function encode<T extends object>(columns: Columns<T>, row: Partial<T>): Record<string, SqlStorageValue> {

@@ -57,14 +57,6 @@ export class BrokerCalls {
       "server.address": hostname,
       "server.port": Number(port) || (protocol === "https:" ? 443 : 80),
     };
-    const { sql } = options;
-    sql.exec(
-      `CREATE TABLE IF NOT EXISTS broker_calls (
-         id TEXT PRIMARY KEY, span TEXT NOT NULL, context TEXT NOT NULL, parent TEXT) WITHOUT ROWID`,
-    );
-    // Databases of versions that did not note what a call is a step of.
-    const columns = sql.exec("SELECT name FROM pragma_table_info('broker_calls')").toArray();
-    if (!columns.some(({ name }) => name === "parent")) sql.exec("ALTER TABLE broker_calls ADD COLUMN parent TEXT");
   }
 
   /** Begins a call, within a transaction; it is made once that has committed. */

@@ -61,9 +61,6 @@ export class CapacityLease {
   constructor(options: CapacityLeaseOptions) {
     this.#options = options;
     this.#name = capacityName(options.brokerUrl);
-    options.sql.exec(
-      "CREATE TABLE IF NOT EXISTS capacity_lease (one INTEGER PRIMARY KEY CHECK (one = 1), lease TEXT NOT NULL)",
-    );
     this.reload();
     options.timers.handle("capacity", () => this.#sendLater());
   }

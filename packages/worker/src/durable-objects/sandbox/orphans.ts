@@ -36,10 +36,6 @@ export class Leftovers {
 
   constructor(options: LeftoversOptions) {
     this.#options = options;
-    options.sql.exec(
-      `CREATE TABLE IF NOT EXISTS leftovers (
-         id TEXT PRIMARY KEY, kind TEXT NOT NULL, driver TEXT NOT NULL, parent TEXT NOT NULL, tries INTEGER NOT NULL) WITHOUT ROWID`,
-    );
     options.timers.handle("leftover", (id) => this.#end(id));
   }
 

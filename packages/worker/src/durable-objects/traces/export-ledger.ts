@@ -8,36 +8,12 @@ interface ExportRow extends ExportState {
   readonly shown: number;
 }
 
-/** Beside the columns that the first version had. */
-const ADDED = {
-  part_of: "INTEGER NOT NULL DEFAULT 0",
-  part_spans: "INTEGER NOT NULL DEFAULT 0",
-  settled_spans: "INTEGER NOT NULL DEFAULT 0",
-  failing_since_ms: "INTEGER",
-  trying_since_ms: "INTEGER",
-  stopped_at: "INTEGER",
-  reason: "TEXT NOT NULL DEFAULT ''",
-  status: "INTEGER",
-  config: "TEXT NOT NULL DEFAULT ''",
-  shown: "INTEGER NOT NULL DEFAULT 0",
-} as const;
-
 export class ExportLedger {
   readonly #sql: SqlStorage;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-    sql.exec(`
-      CREATE TABLE IF NOT EXISTS trace_export (
-        id INTEGER PRIMARY KEY CHECK (id = 1), segment_id INTEGER NOT NULL, attempts INTEGER NOT NULL,
-        not_before_ms INTEGER NOT NULL);
-      INSERT OR IGNORE INTO trace_export (id, segment_id, attempts, not_before_ms) VALUES (1, 0, 0, 0);
-    `);
-    const columns = sql.exec<{ name: string }>("SELECT name FROM pragma_table_info('trace_export')").toArray();
-    const known = new Set(columns.map(({ name }) => name));
-    for (const [name, type] of Object.entries(ADDED)) {
-      if (!known.has(name)) sql.exec(`ALTER TABLE trace_export ADD COLUMN ${name} ${type}`);
-    }
+    sql.exec("INSERT OR IGNORE INTO trace_export (id, segment_id, attempts, not_before_ms) VALUES (1, 0, 0, 0)");
   }
 
   read(): ExportRow {

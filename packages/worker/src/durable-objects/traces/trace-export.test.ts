@@ -2,6 +2,7 @@ import { gunzipSync } from "node:zlib";
 import { type Diagnostic, Tracer } from "@valet/shared/tracing";
 import { describe, expect, test } from "vitest";
 import { inStorage } from "../../../test/in-storage.ts";
+import { upgradeFrom } from "../../../test/old-tables.ts";
 import { attributeOf, SESSION, spansOf } from "../../../test/otlp.ts";
 import { TraceExport } from "./trace-export.ts";
 import { TraceStore } from "./trace-store.ts";
@@ -463,11 +464,15 @@ describe("a problem", () => {
 
 test("a database of the first version is taken over", () =>
   inStorage(async (storage) => {
-    storage.sql.exec(`
+    upgradeFrom(
+      storage,
+      `
+      DROP TABLE trace_export;
       CREATE TABLE trace_export (
         id INTEGER PRIMARY KEY CHECK (id = 1), segment_id INTEGER NOT NULL, attempts INTEGER NOT NULL,
         not_before_ms INTEGER NOT NULL);
-      INSERT OR IGNORE INTO trace_export VALUES (1, 1, 3, 0);`);
+      INSERT OR IGNORE INTO trace_export VALUES (1, 1, 3, 0);`,
+    );
     const { exporting, sent, end } = setUp(storage, [ok]);
     end("sent before", "waits");
     await exporting.start();

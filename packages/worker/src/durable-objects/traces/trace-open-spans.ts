@@ -22,14 +22,6 @@ export class TraceOpenSpans {
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-    sql.exec(`
-      CREATE TABLE IF NOT EXISTS trace_open (
-        span_id TEXT PRIMARY KEY, trace_id TEXT NOT NULL, owner TEXT NOT NULL, span TEXT NOT NULL) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS trace_sealed (span_id TEXT PRIMARY KEY, late INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
-    `);
-    const columns = sql.exec("SELECT name FROM pragma_table_info('trace_sealed')").toArray();
-    if (!columns.some(({ name }) => name === "late"))
-      sql.exec("ALTER TABLE trace_sealed ADD COLUMN late INTEGER NOT NULL DEFAULT 0");
   }
 
   /**

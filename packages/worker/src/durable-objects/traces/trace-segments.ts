@@ -56,23 +56,6 @@ export class TraceSegments {
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-    // What is read by every fold or list stands before the large columns: SQLite then leaves their pages alone.
-    sql.exec(`
-      CREATE TABLE IF NOT EXISTS trace_tail (
-        id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, sampled INTEGER NOT NULL, spans INTEGER NOT NULL,
-        bytes INTEGER NOT NULL, resource TEXT NOT NULL, scope TEXT NOT NULL, summaries TEXT NOT NULL, body TEXT NOT NULL);
-      CREATE TABLE IF NOT EXISTS trace_segments (
-        id INTEGER PRIMARY KEY, closed_ms INTEGER NOT NULL, sampled INTEGER NOT NULL,
-        spans INTEGER NOT NULL, end_bytes INTEGER NOT NULL, end_sampled INTEGER, body BLOB NOT NULL);
-      CREATE TABLE IF NOT EXISTS trace_index (
-        trace_id TEXT NOT NULL, segment_id INTEGER NOT NULL, start_us INTEGER NOT NULL, summary TEXT NOT NULL,
-        PRIMARY KEY (trace_id, segment_id)
-      ) WITHOUT ROWID;
-    `);
-    // Rows of an earlier version have none: to count them all would be to write their bodies anew.
-    const columns = sql.exec("SELECT name FROM pragma_table_info('trace_segments')").toArray();
-    if (!columns.some(({ name }) => name === "end_sampled"))
-      sql.exec("ALTER TABLE trace_segments ADD COLUMN end_sampled INTEGER");
   }
 
   /** Adds to the tail. What fills it up goes into a segment at once, and is not written twice. */

@@ -94,11 +94,6 @@ export class TraceStore implements SpanSink {
     this.segments = new TraceSegments(storage.sql);
     this.#open = new TraceOpenSpans(storage.sql);
     this.#origin = new TraceOrigin(storage.sql, options.sessionId);
-    storage.sql.exec(`
-      CREATE TABLE IF NOT EXISTS trace_instances (
-        instance_id TEXT PRIMARY KEY, last_seq INTEGER NOT NULL, last_seen_ms INTEGER NOT NULL) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS trace_drops (reason TEXT PRIMARY KEY, spans INTEGER NOT NULL) WITHOUT ROWID;
-    `);
   }
 
   /** Keeps the object's open span as it is now; again after a change that must survive an eviction. */

@@ -21,11 +21,6 @@ export class Workflows {
     this.#sql = sql;
     this.#store = store;
     this.#capacityPlace = capacityPlace;
-    sql.exec(`
-      CREATE TABLE IF NOT EXISTS workflow_steps (
-        execution_id TEXT NOT NULL, step INTEGER NOT NULL, state TEXT NOT NULL,
-        PRIMARY KEY (execution_id, step)) WITHOUT ROWID;
-    `);
   }
 
   body(executionId: string): WorkflowBody {

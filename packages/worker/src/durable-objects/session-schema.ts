@@ -1,0 +1,137 @@
+/** The tables of a session's object, for every room. A change of them is a migration at the end of the list. */
+import { addColumn, type Migration } from "./core/schema.ts";
+
+export const SESSION_MIGRATIONS: readonly Migration[] = [tablesBeforeVersions];
+
+/**
+ * Version 1: everything that there was before versions were stored. Databases of that time have some of the tables and lack
+ * columns that came later.
+ */
+function tablesBeforeVersions(sql: SqlStorage): void {
+  sql.exec(`
+    CREATE TABLE IF NOT EXISTS session (one INTEGER PRIMARY KEY CHECK (one = 1), record TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS timers (
+      kind TEXT, key TEXT, due_ms INTEGER NOT NULL, payload TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
+  `);
+  queueTables(sql);
+  conversationTables(sql);
+  sandboxTables(sql);
+  familyTables(sql);
+  traceTables(sql);
+  sql.exec(`
+    CREATE TABLE IF NOT EXISTS projected_session (
+      one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, projected INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS projected_turns (seq INTEGER PRIMARY KEY, record TEXT NOT NULL);
+  `);
+}
+
+function queueTables(sql: SqlStorage): void {
+  // The index holds only what is not done: a session gathers thousands of messages and looks at the few that move.
+  sql.exec(`
+    CREATE TABLE IF NOT EXISTS messages (
+      seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, channel TEXT NOT NULL, mode TEXT NOT NULL, source TEXT NOT NULL,
+      initial INTEGER NOT NULL, status TEXT NOT NULL, sizeBytes INTEGER NOT NULL, attachments INTEGER NOT NULL,
+      notBeforeMs INTEGER NOT NULL, acceptedMs INTEGER NOT NULL, waitingSinceMs INTEGER NOT NULL, dispatchedMs INTEGER,
+      endedMs INTEGER, reason TEXT, reasons TEXT NOT NULL, outcome TEXT, errorType TEXT, promptContext TEXT NOT NULL,
+      waitContext TEXT NOT NULL, waitedOn TEXT, attemptId TEXT, attempts INTEGER NOT NULL, lost INTEGER NOT NULL,
+      unaccepted INTEGER NOT NULL, lastDispatch TEXT NOT NULL, body TEXT NOT NULL,
+      kind TEXT NOT NULL DEFAULT 'message', failure TEXT NOT NULL DEFAULT 'null', asksFor TEXT NOT NULL DEFAULT '');
+    CREATE INDEX IF NOT EXISTS messages_open ON messages (status, seq) WHERE status <> 'done';
+    CREATE TABLE IF NOT EXISTS attempts (
+      id TEXT PRIMARY KEY, number INTEGER NOT NULL, generation INTEGER NOT NULL, channel TEXT NOT NULL,
+      state TEXT NOT NULL, messageIds TEXT NOT NULL, context TEXT NOT NULL, dispatchedMs INTEGER NOT NULL,
+      acceptedMs INTEGER, endedMs INTEGER, waitMs INTEGER NOT NULL, stop TEXT NOT NULL,
+      progress TEXT NOT NULL DEFAULT 'null') WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS attempts_open ON attempts (state) WHERE state <> 'ended';
+    CREATE TABLE IF NOT EXISTS workflow_steps (
+      execution_id TEXT NOT NULL, step INTEGER NOT NULL, state TEXT NOT NULL,
+      PRIMARY KEY (execution_id, step)) WITHOUT ROWID;
+  `);
+  // There was a time before workflows, and one before the causes of failures were kept.
+  addColumn(sql, "messages", "kind", "TEXT NOT NULL DEFAULT 'message'");
+  addColumn(sql, "messages", "failure", "TEXT NOT NULL DEFAULT 'null'");
+  addColumn(sql, "messages", "asksFor", "TEXT NOT NULL DEFAULT ''");
+  addColumn(sql, "attempts", "progress", "TEXT NOT NULL DEFAULT 'null'");
+}
+
+function conversationTables(sql: SqlStorage): void {
+  sql.exec(`
+    CREATE TABLE IF NOT EXISTS answers (attempt_id TEXT PRIMARY KEY, parts TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS channels (
+      channel TEXT PRIMARY KEY, opencode_session TEXT NOT NULL, generation INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS agent_requests (
+      id TEXT PRIMARY KEY, kind TEXT NOT NULL, attempt_id TEXT NOT NULL, view TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS turns (
+      seq INTEGER PRIMARY KEY, attempt_id TEXT NOT NULL UNIQUE, record TEXT NOT NULL, total_usd REAL, total_lacking INTEGER);
+    CREATE TABLE IF NOT EXISTS sandbox_starts (
+      generation INTEGER PRIMARY KEY, begun_ms INTEGER NOT NULL, made_ms INTEGER, ended_ms INTEGER);
+  `);
+  addColumn(sql, "turns", "total_usd", "REAL");
+  addColumn(sql, "turns", "total_lacking", "INTEGER");
+}
+
+function sandboxTables(sql: SqlStorage): void {
+  sql.exec(`
+    CREATE TABLE IF NOT EXISTS broker_calls (
+      id TEXT PRIMARY KEY, span TEXT NOT NULL, context TEXT NOT NULL, parent TEXT) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS leftovers (
+      id TEXT PRIMARY KEY, kind TEXT NOT NULL, driver TEXT NOT NULL, parent TEXT NOT NULL, tries INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS capacity_lease (one INTEGER PRIMARY KEY CHECK (one = 1), lease TEXT NOT NULL);
+  `);
+  addColumn(sql, "broker_calls", "parent", "TEXT");
+}
+
+function familyTables(sql: SqlStorage): void {
+  sql.exec(`
+    CREATE TABLE IF NOT EXISTS children (
+      id TEXT PRIMARY KEY, state TEXT NOT NULL, channel TEXT NOT NULL, reason TEXT, tries INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS child_requests (
+      seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, call TEXT NOT NULL, answer TEXT, tries INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS parent_messages (id TEXT PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS parent_reports (
+      seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, report TEXT, context TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS parent_refused (one INTEGER PRIMARY KEY CHECK (one = 1));
+  `);
+}
+
+function traceTables(sql: SqlStorage): void {
+  // What is read by every fold or list stands before the large columns: SQLite then leaves their pages alone.
+  sql.exec(`
+    CREATE TABLE IF NOT EXISTS trace_tail (
+      id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, sampled INTEGER NOT NULL, spans INTEGER NOT NULL,
+      bytes INTEGER NOT NULL, resource TEXT NOT NULL, scope TEXT NOT NULL, summaries TEXT NOT NULL, body TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS trace_segments (
+      id INTEGER PRIMARY KEY, closed_ms INTEGER NOT NULL, sampled INTEGER NOT NULL,
+      spans INTEGER NOT NULL, end_bytes INTEGER NOT NULL, end_sampled INTEGER, body BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS trace_index (
+      trace_id TEXT NOT NULL, segment_id INTEGER NOT NULL, start_us INTEGER NOT NULL, summary TEXT NOT NULL,
+      PRIMARY KEY (trace_id, segment_id)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS trace_open (
+      span_id TEXT PRIMARY KEY, trace_id TEXT NOT NULL, owner TEXT NOT NULL, span TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS trace_sealed (span_id TEXT PRIMARY KEY, late INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS trace_instances (
+      instance_id TEXT PRIMARY KEY, last_seq INTEGER NOT NULL, last_seen_ms INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS trace_drops (reason TEXT PRIMARY KEY, spans INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS trace_export (
+      id INTEGER PRIMARY KEY CHECK (id = 1), segment_id INTEGER NOT NULL, attempts INTEGER NOT NULL,
+      not_before_ms INTEGER NOT NULL);
+  `);
+  addColumn(sql, "trace_sealed", "late", "INTEGER NOT NULL DEFAULT 0");
+  // Older rows have none: to count them would be to write their bodies anew.
+  addColumn(sql, "trace_segments", "end_sampled", "INTEGER");
+  for (const [name, type] of Object.entries(TRACE_EXPORT_COLUMNS)) addColumn(sql, "trace_export", name, type);
+}
+
+/** Beside the columns that the first version of `trace_export` had. */
+const TRACE_EXPORT_COLUMNS = {
+  part_of: "INTEGER NOT NULL DEFAULT 0",
+  part_spans: "INTEGER NOT NULL DEFAULT 0",
+  settled_spans: "INTEGER NOT NULL DEFAULT 0",
+  failing_since_ms: "INTEGER",
+  trying_since_ms: "INTEGER",
+  stopped_at: "INTEGER",
+  reason: "TEXT NOT NULL DEFAULT ''",
+  status: "INTEGER",
+  config: "TEXT NOT NULL DEFAULT ''",
+  shown: "INTEGER NOT NULL DEFAULT 0",
+} as const;
