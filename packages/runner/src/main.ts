@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
-import { exceptionType } from "@valet/shared/tracing";
+import { exceptionType, limitVariables } from "@valet/shared/tracing";
 import { Journal } from "./journal.ts";
 import { startOpenCodeAgent } from "./opencode-agent.ts";
 import { Runner, type RunnerEnd } from "./runner.ts";
@@ -44,6 +44,8 @@ async function run(stopRequested: Promise<void>): Promise<number> {
   // One context would be that of all the agent's work.
   delete process.env.TRACEPARENT;
   delete process.env.TRACESTATE;
+  // They are for our spans, not for those of programs that the agent runs.
+  for (const name of Object.keys(limitVariables(process.env))) delete process.env[name];
   secrets.add(...PROVIDER_KEYS.map((name) => process.env[name]));
   const stopped = stopRequested.then(() => undefined);
   const input = await Promise.race([readInput(Bun.stdin.stream(), INPUT_TIMEOUT_MS), stopped]);

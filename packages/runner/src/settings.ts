@@ -1,7 +1,14 @@
 /** What the sandbox tells the runner when it starts it. */
 import { join } from "node:path";
 import { EntrypointInput, Generation, SessionId } from "@valet/shared/protocol/sandbox-broker";
-import { type EnvironmentRecord, extractFromEnvironment, type SpanContext } from "@valet/shared/tracing";
+import {
+  type EnvironmentRecord,
+  extractFromEnvironment,
+  limitVariables,
+  readTracingConfig,
+  type SpanContext,
+  type SpanLimits,
+} from "@valet/shared/tracing";
 import { z } from "zod";
 
 export interface Settings {
@@ -19,6 +26,8 @@ export interface Settings {
   readonly allowFile: boolean;
   /** What the bootstrap is part of. */
   readonly parent: SpanContext | undefined;
+  /** How much a span may hold; OpenTelemetry's defaults unless given. */
+  readonly spanLimits?: SpanLimits;
 }
 
 /** Something that the runner cannot do without is missing or wrong. Names it and never quotes its value. */
@@ -62,6 +71,7 @@ export function readSettings(env: EnvironmentRecord, folder: string): Settings {
     sandboxId: data.VALET_SANDBOX_ID,
     allowFile: data.VALET_ALLOW_FILE_REPOS === "1",
     parent: extractFromEnvironment(env),
+    spanLimits: readTracingConfig(limitVariables(env)).limits,
   };
 }
 

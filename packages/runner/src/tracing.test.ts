@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { isOwnTraceId } from "@valet/shared/protocol/own-trace-ids";
 import { attributesToObject, parseTraceparent, type ReadableSpan, SpanKind } from "@valet/shared/tracing";
 import { expect, test } from "vitest";
+import { readSettings } from "./settings.ts";
 import { createTracing } from "./tracing.ts";
 
 function setUp() {
@@ -61,4 +62,22 @@ test("a trace of its own has an id that was drawn for the session, and for no ot
   expect(new Set(ids).size).toBe(20);
   expect(ids.every((id) => isOwnTraceId(id, "ses_1", sha256))).toBe(true);
   expect(ids.some((id) => isOwnTraceId(id, "ses_2", sha256))).toBe(false);
+});
+
+test("spans hold as much as the deployment allows, those of the bootstrap too", () => {
+  const ended: ReadableSpan[] = [];
+  const sink = { onStart: () => {}, onEnd: (span: ReadableSpan) => void ended.push(span) };
+  const variables = { OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT: "5", OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT: "8" };
+  const env = { VALET_SESSION_ID: "ses_1", VALET_GENERATION: "3", VALET_RUNNER_URL: "ws://h/runner/ses_1", HOME: "/h" };
+  const tracing = createTracing(sink, readSettings({ ...env, ...variables }, "/w"));
+  const tracers = [tracing.base, tracing.configure({ enabled: true, captureContent: false })];
+  for (const tracer of tracers) {
+    const attributes = { "valet.sandbox.id": "0123456789", "valet.runner.restart_count": 1 };
+    tracer.startSpan("valet.runner.bootstrap", { attributes }).end();
+  }
+  for (const span of ended) {
+    expect(span.droppedAttributes).toBe(1);
+    expect(attributesToObject([...span.attributes])["valet.sandbox.id"]).toBe("01234567");
+  }
+  expect(ended).toHaveLength(2);
 });

@@ -24,6 +24,7 @@ import {
   recordDropped,
   redactAlso,
   type Sampler,
+  type SpanLimits,
   type SpanSink,
   serialiseSpan,
   Tracer,
@@ -53,7 +54,7 @@ const SCOPE = { name: "@valet/runner" };
 
 export function createTracing(
   sink: SpanSink,
-  { sessionId, generation }: SessionIdentity,
+  { sessionId, generation, spanLimits }: SessionIdentity & { readonly spanLimits?: SpanLimits },
   onDiagnostic?: OnDiagnostic,
   secrets = new SecretValues(),
 ): Tracing {
@@ -67,7 +68,7 @@ export function createTracing(
   const ids = createOwnIds(sessionId);
   const configure: Tracing["configure"] = (options) =>
     new Tracer<ValetSpans>({
-      ...{ scope: SCOPE, sink, clock, sampler, ids, onDiagnostic, doubleKeys: DOUBLE_KEYS },
+      ...{ scope: SCOPE, sink, clock, sampler, ids, limits: spanLimits, onDiagnostic, doubleKeys: DOUBLE_KEYS },
       redact: redactAlso((_key, value) => secrets.redact(value)),
       ...options,
     });

@@ -11,6 +11,7 @@ import {
   SessionId,
   type SnapshotAnswer,
 } from "@valet/shared/protocol/sandbox-broker";
+import type { SpanLimits } from "@valet/shared/tracing";
 import { type Context, Hono } from "hono";
 import { z } from "zod";
 import { bearerCheck } from "./auth.ts";
@@ -26,6 +27,8 @@ export interface AppOptions {
   readonly secret: string;
   /** Told of bugs: what a request ended with that nobody foresaw. */
   readonly onError: (error: unknown) => void;
+  /** How much a span may hold. */
+  readonly spanLimits?: SpanLimits | undefined;
 }
 
 /** Answers a request with a body, or throws. */
@@ -34,7 +37,7 @@ type Handler = (c: Context, steps: Steps) => Promise<object>;
 const ListQuery = z.strictObject({ sessionId: SessionId });
 
 /** The broker's contract over HTTP, whatever runs the sandboxes. */
-export function createApp({ driver, secret, onError }: AppOptions): Hono {
+export function createApp({ driver, secret, onError, spanLimits }: AppOptions): Hono {
   const app = new Hono();
   const sandboxes = new Sandboxes(driver);
   const isAuthorised = bearerCheck(secret);
@@ -49,7 +52,8 @@ export function createApp({ driver, secret, onError }: AppOptions): Hono {
   /** Serves a route within a trace of its own, whose spans the answer carries, be it a problem or not. */
   const route = (method: string, path: string, status: 200 | 201, handler: Handler) => {
     app.on(method, path, async (c) => {
-      const trace = new RequestTrace({ method, route: path, url: new URL(c.req.url), headers: c.req.raw.headers });
+      const { url, raw } = c.req;
+      const trace = new RequestTrace({ method, route: path, url: new URL(url), headers: raw.headers, spanLimits });
       trace.describe({ "valet.sandbox.driver": driver.name });
       const session = SessionId.safeParse(c.req.header(SESSION_HEADER));
       if (session.success) trace.describe(sessionAttributes(session.data));

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The sandbox broker as a program: serves until SIGINT or SIGTERM; prints `{"url": …}` when it is ready. */
+import { limitVariables, readTracingConfig } from "@valet/shared/tracing";
 import { startModalBroker, startSandboxBroker } from "./broker.ts";
 import { hideEnvironment } from "./local/hide-environment.ts";
 import { HELP, readSettings } from "./settings.ts";
@@ -12,13 +13,19 @@ async function main(): Promise<void> {
     process.stdout.write(HELP);
     return;
   }
+  const { limits: spanLimits } = readTracingConfig(limitVariables(process.env), (diagnostic) => {
+    if (diagnostic.type !== "config_invalid") return;
+    console.error(`valet-sandbox-broker: ${diagnostic.variable} ${diagnostic.message}`);
+  });
   process.umask(0o077);
   // Agents run beside it, as the same user.
   if (settings.driver === "local") hideEnvironment();
   // Before the start, which puts processes and a lock into the world: a signal that comes meanwhile is followed after it.
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stopped.resolve());
-  const broker = await (settings.driver === "modal" ? startModalBroker(settings) : startSandboxBroker(settings));
+  const broker = await (settings.driver === "modal"
+    ? startModalBroker({ ...settings, spanLimits })
+    : startSandboxBroker({ ...settings, spanLimits }));
   void stopped.promise.then(() => broker.close());
   process.stdout.write(`${JSON.stringify({ url: broker.url })}\n`);
 }

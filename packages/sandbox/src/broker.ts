@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
+import type { SpanLimits } from "@valet/shared/tracing";
 import { createApp } from "./app.ts";
 import type { Driver } from "./driver.ts";
 import { type LocalDriverOptions, startLocalDriver } from "./drivers/local.ts";
@@ -13,6 +14,8 @@ interface ServerOptions {
   readonly host?: string | undefined;
   /** What callers must give as their bearer token: at least 16 characters, none of them a space. */
   readonly secret: string;
+  /** How much a span may hold; OpenTelemetry's defaults unless given. */
+  readonly spanLimits?: SpanLimits | undefined;
   /** Told of what goes wrong when no caller waits for it; unless given, it is written to standard error. */
   readonly onError?: ((error: Error) => void) | undefined;
 }
@@ -55,11 +58,11 @@ async function serve(
   options: ServerOptions,
   startDriver: (onError: (error: Error) => void) => Promise<Driver>,
 ): Promise<SandboxBroker> {
-  const { secret, host = "127.0.0.1", port = 0 } = options;
+  const { secret, host = "127.0.0.1", port = 0, spanLimits } = options;
   if (!/^\S{16,}$/.test(secret)) throw new Error("The secret must have at least 16 characters and no spaces");
   const onError = options.onError ?? ((error: Error) => console.error(`sandbox broker: ${error.message}`));
   const driver = await startDriver(onError);
-  const app = createApp({ driver, secret, onError: (error) => onError(error as Error) });
+  const app = createApp({ driver, secret, spanLimits, onError: (error) => onError(error as Error) });
   const server = createAdaptorServer({ fetch: app.fetch, overrideGlobalObjects: false });
   server.listen(port, host);
   try {

@@ -1,5 +1,6 @@
 /** The broker's part of a trace: what goes on from the caller's context comes back in the answer. */
 import { SESSION_HEADER } from "@valet/shared/protocol/sandbox-broker";
+import { readTracingConfig } from "@valet/shared/tracing";
 import { expect, test } from "vitest";
 import { type Answer, createRequest, STAY, startBroker } from "../test/broker.ts";
 
@@ -166,4 +167,19 @@ test("an unsampled caller gets spans that are not sampled; one without a trace, 
     await broker.call("GET", "/v1/sandboxes/sb-0", undefined, { ...SAMPLED, [SESSION_HEADER]: "a b" }),
   );
   expect(unnamed?.attributes).not.toHaveProperty("valet.session.id");
+});
+
+test("spans hold as much as the deployment allows", async () => {
+  const { limits } = readTracingConfig({
+    OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT: "4",
+    OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT: "3",
+  });
+  const broker = await startBroker({ spanLimits: limits });
+  const answer = await broker.call("POST", "/v1/sandboxes", createRequest("s1", STAY), SAMPLED);
+  const spans = readSpans(answer);
+  expect(spans.length).toBeGreaterThan(2);
+  for (const { attributes } of spans) {
+    expect(Object.keys(attributes).length).toBeLessThanOrEqual(3);
+    for (const value of Object.values(attributes)) expect(value.length).toBeLessThanOrEqual(4);
+  }
 });

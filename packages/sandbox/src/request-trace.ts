@@ -18,6 +18,7 @@ import {
   recordDropped,
   type Span,
   SpanKind,
+  type SpanLimits,
   StatusCode,
   Tracer,
 } from "@valet/shared/tracing";
@@ -89,6 +90,8 @@ export interface RequestInfo {
   readonly route: string;
   readonly url: URL;
   readonly headers: Headers;
+  /** How much a span may hold. */
+  readonly spanLimits?: SpanLimits | undefined;
 }
 
 /** Without a caller's trace nothing is recorded: nobody would know what to do with the spans. */
@@ -98,7 +101,7 @@ export class RequestTrace implements Steps {
   readonly #span: Span<SpanAttributes<`GET ${string}`>>;
   #known: SandboxAttributes = {};
 
-  constructor({ method, route, url, headers }: RequestInfo) {
+  constructor({ method, route, url, headers, spanLimits }: RequestInfo) {
     const caller = extractFromHeaders(headers);
     this.#tracer = new Tracer<BrokerSpans>({
       scope: SCOPE,
@@ -106,6 +109,7 @@ export class RequestTrace implements Steps {
       enabled: caller !== undefined,
       // The caller keeps what it does not sample, in the session's own store, and wants the broker's part there too.
       sampler: recordDropped(parentBased(alwaysOn)),
+      limits: spanLimits,
       doubleKeys: DOUBLE_KEYS,
     });
     const known = HTTP_METHODS.find((each) => each === method);

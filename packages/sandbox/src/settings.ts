@@ -20,7 +20,8 @@ With the driver modal, which reads MODAL_TOKEN_ID and MODAL_TOKEN_SECRET:
   --app NAME     the app that the sandboxes belong to     VALET_MODAL_APP      valet
   --image IMAGE  an image's id or its registry tag        VALET_MODAL_IMAGE
 
-VALET_BROKER_SECRET must be set: the bearer token of whoever may call, at least 16 characters.
+VALET_BROKER_SECRET must be set: the bearer token of whoever may call, at least 16 characters. OTEL_SPAN_*_LIMIT and the
+other variables that limit spans are honoured.
 `;
 
 const LIMIT = "a number of sandboxes is a whole number above 0";

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { ConfigError, parseConfig } from "./config.ts";
+import type { Env } from "./bindings.ts";
+import { ConfigError, parseConfig, sandboxVariables } from "./config.ts";
 
 const needed = {
   PUBLIC_URL: "https://valet.example/",
@@ -67,4 +68,20 @@ test.each([
   expect(parse).toThrow(name);
   expect(parse).toThrow(why);
   expect(parse).not.toThrow("canary");
+});
+
+test("a sandbox is told how much its spans may hold, and nothing of the backend", () => {
+  const env = {
+    ...needed,
+    ...{
+      OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT: 64,
+      OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT: "100",
+      OTEL_SPAN_LINK_COUNT_LIMIT: "",
+    },
+    ...{ OTEL_EXPORTER_OTLP_ENDPOINT: "https://otlp.example", OTEL_EXPORTER_OTLP_HEADERS: "authorization=canary" },
+  } as unknown as Env;
+  expect(sandboxVariables(env, "https://valet.example", "ses_1", 2)).toEqual({
+    ...{ VALET_SESSION_ID: "ses_1", VALET_GENERATION: "2", VALET_RUNNER_URL: "wss://valet.example/runner/ses_1" },
+    ...{ OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT: "64", OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT: "100" },
+  });
 });

@@ -7,7 +7,7 @@ import {
   PROVIDER_KEYS,
   TurnBounds,
 } from "@valet/shared/protocol/runner-link";
-import type { EnvironmentRecord } from "@valet/shared/tracing";
+import { type EnvironmentRecord, limitVariables } from "@valet/shared/tracing";
 import { z } from "zod";
 import type { Env } from "./bindings.ts";
 
@@ -173,6 +173,22 @@ export function parseConfig(env: EnvironmentRecord | Env): Config {
  */
 export function allowsFileRepos(env: Env): boolean {
   return String(env.VALET_ALLOW_FILE_REPOS) === "true";
+}
+
+/** What a sandbox's entrypoint finds in its environment: whose it is, where the Worker is, and how much its spans may hold. */
+export function sandboxVariables(
+  env: Env,
+  publicUrl: string,
+  sessionId: string,
+  generation: number,
+): Record<string, string> {
+  return {
+    ...limitVariables(env as EnvironmentRecord),
+    VALET_SESSION_ID: sessionId,
+    VALET_GENERATION: String(generation),
+    VALET_RUNNER_URL: `${publicUrl.replace(/^http/, "ws")}/runner/${sessionId}`,
+    ...(allowsFileRepos(env) && { VALET_ALLOW_FILE_REPOS: "1" }),
+  };
 }
 
 /** `graceMs` is `VALET_GRACE_MS`. */

@@ -67,6 +67,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       secret: brokerSecret,
       entrypoint: [BUN, ...BUN_FLAGS, RUNNER],
       // One that falls asleep may still be there while the next starts.
+      spanLimits: readTracingConfig(env).limits,
       maxSandboxes: capacity.awake + capacity.starting,
       onError: ({ message }) => report(`sandbox broker: ${message}`),
     }).catch((error: Error) => {

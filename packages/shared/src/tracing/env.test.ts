@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { SpanContext } from "./context.ts";
 import type { Diagnostic } from "./diagnostics.ts";
-import { readTracingConfig } from "./env.ts";
+import { limitVariables, readTracingConfig } from "./env.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
 import type { EnvironmentRecord } from "./propagation.ts";
 import { SpanKind } from "./readable-span.ts";
@@ -58,7 +58,7 @@ const DEFAULTS = {
     attributesPerLink: 128,
     attributeValueLength: Number.POSITIVE_INFINITY,
   },
-  batch: { scheduleDelayMs: 5000, exportTimeoutMs: 30_000, maxQueueSize: 2048, maxExportBatchSize: 512 },
+  scheduleDelayMs: 5000,
   captureContent: false,
 };
 
@@ -113,9 +113,6 @@ const BAD_VALUES: Record<string, string[]> = {
   OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT: ["unlimited", "Infinity"],
   OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT: ["unlimited"],
   OTEL_BSP_SCHEDULE_DELAY: ["5s", "2147483648"],
-  OTEL_BSP_EXPORT_TIMEOUT: ["30s"],
-  OTEL_BSP_MAX_QUEUE_SIZE: ["0", "-1"],
-  OTEL_BSP_MAX_EXPORT_BATCH_SIZE: ["0", "all"],
   OTEL_CAPTURE_CONTENT: ["1", "yes", "SPAN_ONLY"],
   OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT: ["1", "SPAN_ONLY"],
 };
@@ -207,7 +204,7 @@ describe("R13 unset, empty and unusable", () => {
     expect(readWell(env)).toEqual({
       ...DEFAULTS,
       enabled: false,
-      batch: { ...DEFAULTS.batch, scheduleDelayMs: 200 },
+      scheduleDelayMs: 200,
     });
     const odd = { OTEL_SDK_DISABLED: {}, OTEL_TRACES_SAMPLER: Object.create(null), OTEL_SERVICE_NAME: null };
     expect(read(odd as unknown as EnvironmentRecord).variables).toEqual(["OTEL_SDK_DISABLED"]);
@@ -330,6 +327,7 @@ describe("standard variables that are not honoured", () => {
       `${OTLP}TRACES_${name}`,
     ]),
     ...["OTEL_EXPORTER_ZIPKIN_ENDPOINT", "OTEL_EXPORTER_JAEGER_AGENT_HOST", "OTEL_CONFIG_FILE"],
+    ...["OTEL_BSP_EXPORT_TIMEOUT", "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"],
     ...["OTEL_EXPERIMENTAL_CONFIG_FILE", "OTEL_ENTITIES", "OTEL_LOG_LEVEL"],
   ])("%s is named, and its value is not", (variable) => {
     const { variables, diagnostics, ...config } = read({ [variable]: "/canary" });
@@ -357,7 +355,6 @@ describe("R16 timeouts", () => {
   test("0 means none: as long as a timer takes", () => {
     expect(readWell({ [`${OTLP}TIMEOUT`]: "0" }).timeoutMs).toBe(MAX_INTEGER);
     expect(readWell({ [`${OTLP}TRACES_TIMEOUT`]: "0", [`${OTLP}TIMEOUT`]: "5" }).timeoutMs).toBe(MAX_INTEGER);
-    expect(readWell({ OTEL_BSP_EXPORT_TIMEOUT: "0" }).batch.exportTimeoutMs).toBe(MAX_INTEGER);
   });
 });
 
@@ -425,24 +422,8 @@ describe("R18 samplers and the switch", () => {
   });
 });
 
-describe("R19 batches", () => {
-  test("every variable reaches its place", () => {
-    const env = {
-      OTEL_BSP_SCHEDULE_DELAY: "0",
-      OTEL_BSP_EXPORT_TIMEOUT: "2",
-      OTEL_BSP_MAX_QUEUE_SIZE: "4",
-      OTEL_BSP_MAX_EXPORT_BATCH_SIZE: "3",
-    };
-    const batch = { scheduleDelayMs: 0, exportTimeoutMs: 2, maxQueueSize: 4, maxExportBatchSize: 3 };
-    expect(readWell(env)).toEqual({ ...DEFAULTS, batch });
-  });
-
-  test("a batch is never larger than the queue", () => {
-    expect(readWell({ OTEL_BSP_MAX_QUEUE_SIZE: "100" }).batch.maxExportBatchSize).toBe(100);
-    expect(
-      readWell({ OTEL_BSP_MAX_QUEUE_SIZE: "100", OTEL_BSP_MAX_EXPORT_BATCH_SIZE: "200" }).batch.maxExportBatchSize,
-    ).toBe(100);
-  });
+test("R19 the delay of a batch is honoured", () => {
+  expect(readWell({ OTEL_BSP_SCHEDULE_DELAY: "0" })).toEqual({ ...DEFAULTS, scheduleDelayMs: 0 });
 });
 
 describe("R20 limits", () => {
@@ -496,17 +477,32 @@ test("whatever the strings: it never throws, tells of each variable at most once
       const diagnostics: Diagnostic[] = [];
       const config = readTracingConfig(env, (diagnostic) => diagnostics.push(diagnostic));
       const told = diagnostics.map((each) => (each.type === "config_invalid" ? each.variable : ""));
-      const { endpoint, timeoutMs, batch, limits } = config;
-      const numbers = [timeoutMs, ...Object.values(batch), ...Object.values(limits)];
+      const { endpoint, timeoutMs, scheduleDelayMs, limits } = config;
+      const numbers = [timeoutMs, scheduleDelayMs, ...Object.values(limits)];
       expect({
         toldOnce: new Set(told).size === told.length && told.every((variable) => names.includes(variable)),
         quoted: JSON.stringify(diagnostics).includes("cAnArY"),
         numbers: numbers.every((each) => each === Number.POSITIVE_INFINITY || (Number.isInteger(each) && each >= 0)),
-        positive: [timeoutMs, batch.exportTimeoutMs, batch.maxQueueSize, batch.maxExportBatchSize].every((n) => n > 0),
-        batchFits: batch.maxExportBatchSize <= batch.maxQueueSize,
+        positive: timeoutMs > 0,
         credentials: endpoint !== undefined && new URL(endpoint).username !== "",
-      }).toEqual({ toldOnce: true, quoted: false, numbers: true, positive: true, batchFits: true, credentials: false });
+      }).toEqual({ toldOnce: true, quoted: false, numbers: true, positive: true, credentials: false });
     }),
     { numRuns: 10_000 },
   );
+});
+
+test("the variables that limit spans, and no others, are for every process that makes some", () => {
+  const limits = Object.fromEntries(
+    Object.keys(BAD_VALUES)
+      .filter((name) => name.endsWith("_LIMIT"))
+      .map((name) => [name, "5"]),
+  );
+  expect(Object.keys(limits)).toHaveLength(8);
+  const others = { [`${OTLP}HEADERS`]: "key", OTEL_TRACES_SAMPLER: "always_on", OTEL_BLRP_COUNT_LIMIT: "1", PATH: "/" };
+  expect(limitVariables({ ...limits, ...others })).toEqual(limits);
+  expect(limitVariables({ OTEL_SPAN_LINK_COUNT_LIMIT: " ", OTEL_SPAN_EVENT_COUNT_LIMIT: undefined })).toEqual({});
+  // A Worker's variables may be JSON numbers.
+  expect(limitVariables({ OTEL_SPAN_LINK_COUNT_LIMIT: 7 } as unknown as EnvironmentRecord)).toEqual({
+    OTEL_SPAN_LINK_COUNT_LIMIT: "7",
+  });
 });

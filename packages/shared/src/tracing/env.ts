@@ -25,15 +25,8 @@ export interface TracingConfig {
   readonly sampler: Sampler;
   /** From `OTEL_SPAN_*_LIMIT`, `OTEL_EVENT_*_LIMIT`, `OTEL_LINK_*_LIMIT` and the general `OTEL_ATTRIBUTE_*_LIMIT`. */
   readonly limits: SpanLimits;
-  /** From `OTEL_BSP_*`. */
-  readonly batch: {
-    readonly scheduleDelayMs: number;
-    /** Its 0, no limit, is 2³¹ − 1 here. */
-    readonly exportTimeoutMs: number;
-    readonly maxQueueSize: number;
-    /** Never more than the queue holds. */
-    readonly maxExportBatchSize: number;
-  };
+  /** `OTEL_BSP_SCHEDULE_DELAY`: how long an ended span may wait for others to be exported with. */
+  readonly scheduleDelayMs: number;
   /** Whether telemetry may hold what people, models and tools said. */
   readonly captureContent: boolean;
 }
@@ -89,7 +82,6 @@ export function readTracingConfig(env: EnvironmentRecord, onDiagnostic?: OnDiagn
   const url = read(endpoint, endpoint.startsWith(TRACES) ? TRACES_URL : BASE_URL, undefined);
   const serviceName = textIn("OTEL_SERVICE_NAME");
   const attributeCount = limit("ATTRIBUTE_COUNT", DEFAULT_LIMITS.attributes);
-  const maxQueueSize = read("OTEL_BSP_MAX_QUEUE_SIZE", SIZE, 2048);
   return {
     enabled: !flag("OTEL_SDK_DISABLED"),
     endpoint: exporters.length === 0 || exporters.includes("otlp") ? url : undefined,
@@ -114,14 +106,19 @@ export function readTracingConfig(env: EnvironmentRecord, onDiagnostic?: OnDiagn
         limit("ATTRIBUTE_VALUE_LENGTH", DEFAULT_LIMITS.attributeValueLength),
       ),
     },
-    batch: {
-      scheduleDelayMs: read("OTEL_BSP_SCHEDULE_DELAY", COUNT, 5000),
-      exportTimeoutMs: read("OTEL_BSP_EXPORT_TIMEOUT", COUNT, 30_000) || MAX_INTEGER,
-      maxQueueSize,
-      maxExportBatchSize: Math.min(read("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", SIZE, 512), maxQueueSize),
-    },
+    scheduleDelayMs: read("OTEL_BSP_SCHEDULE_DELAY", COUNT, 5000),
     captureContent: flag(firstSet("OTEL_CAPTURE_CONTENT", "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT")),
   };
+}
+
+/** The variables behind {@link TracingConfig.limits}. */
+const LIMIT_VARIABLE =
+  /^OTEL_(?:SPAN_(?:ATTRIBUTE_COUNT|ATTRIBUTE_VALUE_LENGTH|EVENT_COUNT|LINK_COUNT)|(?:EVENT|LINK)_ATTRIBUTE_COUNT|ATTRIBUTE_(?:COUNT|VALUE_LENGTH))_LIMIT$/;
+
+/** Returns those variables that limit spans, for a process that makes spans of the same deployment. None of them holds a key. */
+export function limitVariables(env: EnvironmentRecord): Record<string, string> {
+  const texts = Object.keys(env).map((name) => [name, textOf(env[name] ?? "").trim()] as const);
+  return Object.fromEntries(texts.filter(([name, text]) => LIMIT_VARIABLE.test(name) && text !== ""));
 }
 
 /** @param ratio asked only where it counts: other samplers take no argument, or one that means something else */
@@ -156,16 +153,18 @@ const allOf = (...values: string[]): Format<string[]> => [
 ];
 const EXPORTERS = allOf("otlp", "none");
 const PROPAGATORS = allOf("tracecontext", "baggage");
-/** What would change where spans go, or how, and is not built: TLS of our own, other exporters, a configuration file. */
+/**
+ * What would change where spans go, or how, and is not built: TLS of our own, other exporters, a configuration file, and the
+ * bounds of a queue in memory, for spans wait in their session's database and each request has a timeout of its own.
+ */
 const NOT_HONOURED =
-  /^OTEL_(?:EXPORTER_OTLP_(?:TRACES_)?(?:CERTIFICATE|CLIENT_KEY|CLIENT_CERTIFICATE|INSECURE)|EXPORTER_(?:ZIPKIN|JAEGER)_\w+|(?:EXPERIMENTAL_)?CONFIG_FILE|ENTITIES|LOG_LEVEL)$/;
+  /^OTEL_(?:EXPORTER_OTLP_(?:TRACES_)?(?:CERTIFICATE|CLIENT_KEY|CLIENT_CERTIFICATE|INSECURE)|EXPORTER_(?:ZIPKIN|JAEGER)_\w+|BSP_(?:EXPORT_TIMEOUT|MAX_QUEUE_SIZE|MAX_EXPORT_BATCH_SIZE)|(?:EXPERIMENTAL_)?CONFIG_FILE|ENTITIES|LOG_LEVEL)$/;
 
 const wholeNumber = (least: number): Format<number> => [
   `a whole number from ${least} to ${MAX_INTEGER}`,
   (text) => (/^\d+$/.test(text) && +text >= least && +text <= MAX_INTEGER ? +text : undefined),
 ];
 const COUNT = wholeNumber(0);
-const SIZE = wholeNumber(1);
 const RATIO: Format<number> = ["a number from 0 to 1", (text) => (+text >= 0 && +text <= 1 ? +text : undefined)];
 
 /** Without user and password, for `fetch` refuses a URL that holds them. */

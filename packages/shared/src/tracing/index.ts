@@ -14,7 +14,7 @@ export {
 } from "./context.ts";
 export type { Diagnostic, DropReason, OnDiagnostic } from "./diagnostics.ts";
 export type { TracingConfig } from "./env.ts";
-export { readTracingConfig } from "./env.ts";
+export { limitVariables, readTracingConfig } from "./env.ts";
 export { exceptionType } from "./exception.ts";
 export type { ExportFailure } from "./export-hint.ts";
 export { exportHint, hostOf } from "./export-hint.ts";

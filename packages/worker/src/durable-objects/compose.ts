@@ -6,7 +6,7 @@ import { DOUBLE_KEYS, type ValetSpans } from "@valet/shared/spans";
 import { type ReadableSpan, recordDropped, strictlyIncreasing, Tracer, wallClock } from "@valet/shared/tracing";
 import { type Env, stubOf } from "../bindings.ts";
 import { SandboxBroker } from "../broker/client.ts";
-import { allowsFileRepos, parseCapacity, parseConfig } from "../config.ts";
+import { allowsFileRepos, parseCapacity, parseConfig, sandboxVariables } from "../config.ts";
 import { logFailure } from "../log-failure.ts";
 import { SCOPE, warn, warnOfExport, workerTracing } from "../worker-tracing.ts";
 import { AgentRequests } from "./conversation/agent-requests.ts";
@@ -69,7 +69,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const traces = new TraceStore(storage, {
     sessionId: sessionId(),
     resource: { ...resource, "valet.session.id": sessionId() },
-    segmentDelayMs: tracing.batch.scheduleDelayMs,
+    segmentDelayMs: tracing.scheduleDelayMs,
     maxBytes: MAX_TRACE_BYTES,
     ownTracesOnly: true,
     now,
@@ -215,12 +215,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const lifecycle: SandboxLifecycle = new SandboxLifecycle({
     ...{ state, operations, transactions, timers, link, broker, calls, leftovers },
     ...{ records, intervals, now, listener, background, report, mustWait: awake < Infinity || starting < Infinity },
-    sandboxEnv: (id, generation) => ({
-      VALET_SESSION_ID: id,
-      VALET_GENERATION: String(generation),
-      VALET_RUNNER_URL: `${publicUrl.replace(/^http/, "ws")}/runner/${id}`,
-      ...(allowsFileRepos(env) && { VALET_ALLOW_FILE_REPOS: "1" }),
-    }),
+    sandboxEnv: (id, generation) => sandboxVariables(env, publicUrl, id, generation),
   });
   const signs = new SignsOfLife({
     ...{ state, timers, link, traces, now },
