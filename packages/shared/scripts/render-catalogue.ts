@@ -7,6 +7,7 @@ import {
   type ErrorDefinition,
   EVENTS,
   type EventDefinition,
+  endedBy,
   isFailureType,
   RESOURCE_ATTRIBUTES,
   SPANS,
@@ -93,12 +94,14 @@ function spanSection([name, span]: [string, SpanDefinition]): string {
   const fixed = Object.entries(span.fixed ?? {}).map(([key, value]) => `${code(key)} = ${code(value)}`);
   const errors = typeof span.errors === "object" ? span.errors : [];
   const outcome = typeof span.errors === "object" ? ["valet.outcome"] : [];
+  const reasons =
+    typeof span.errors === "string" ? endedBy("http_request") : errors.filter((type) => !isFailureType(type));
   const lines = {
     always: [...fixed, ...[...outcome, ...span.required].map(code)].join(", "),
     "where known": codes(span.optional),
     "`error.type`":
       typeof span.errors === "string" ? `the ${span.errors} as text` : codes(errors.filter(isFailureType)),
-    "`valet.outcome.reason`": codes(errors.filter((type) => !isFailureType(type))),
+    "`valet.outcome.reason`": codes(reasons),
   };
   const items = Object.entries(lines).filter(([, list]) => list !== "");
   return [`#### ${code(name)}`, "", ...items.map(([what, list]) => `- ${what}: ${list}`)].join("\n");

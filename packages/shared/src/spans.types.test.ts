@@ -182,8 +182,11 @@ describe("error types", () => {
     span.setAttribute("error.type", `${status}`);
     // @ts-expect-error: a span of ours would say so
     span.setAttribute("error.type", "spawn_failed");
-    // @ts-expect-error: requests have no outcome
+    span.setAttributes({ "valet.outcome": "aborted", "valet.outcome.reason": "client_closed_request" });
+    // @ts-expect-error: the status code says so
     span.setAttribute("valet.outcome", "error");
+    // @ts-expect-error: a span of ours would say so
+    span.setAttribute("valet.outcome.reason", "user_abort");
     expect(started).toHaveLength(1);
   });
 

@@ -20,8 +20,8 @@ export interface SpanDefinition {
   readonly optional: readonly AttributeKey[];
   /**
    * What it may end with, besides `_OTHER`: `error.type` where the outcome is `error` or `lost`, `valet.outcome.reason` where it
-   * is another. A span with such a list ends with `valet.outcome`; one without has none of the three, but for HTTP spans, whose
-   * `error.type` is the status code as text.
+   * is another. A span with such a list ends with `valet.outcome`; one without has none of the three, but for HTTP spans: their
+   * `error.type` is the status code as text, and one that its caller did not finish is `aborted`, with a reason of `http_request`.
    */
   readonly errors?: "status code" | readonly ErrorType[];
   readonly links: readonly LinkType[];

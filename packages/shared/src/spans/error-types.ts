@@ -40,7 +40,8 @@ export type Ended =
   | "git_config"
   | "child_spawn"
   | "child_report"
-  | "broker_step";
+  | "broker_step"
+  | "http_request";
 
 /** What the table says of one error type. */
 export interface ErrorDefinition {
@@ -50,7 +51,7 @@ export interface ErrorDefinition {
    */
   readonly outcomes: readonly Exclude<Outcome, "ok">[];
   /** The parts that may be the first to say so. */
-  readonly reporters: readonly ("session-agent" | "runner" | "broker")[];
+  readonly reporters: readonly ("worker" | "session-agent" | "runner" | "broker")[];
   readonly ends: readonly Ended[];
   /** Whether what is still open below ends with it, in the same way. */
   readonly cuts?: true;
@@ -694,6 +695,21 @@ export const ERRORS = {
     ends: ["child_report"],
     meaning: "the parent session takes no more messages",
     remedy: null,
+  },
+  // Requests: what their callers did
+  client_closed_request: {
+    outcomes: ["aborted"],
+    reporters: ["worker"],
+    ends: ["http_request"],
+    meaning: "the caller went away before its request was complete",
+    remedy: null,
+  },
+  request_timeout: {
+    outcomes: ["aborted"],
+    reporters: ["worker"],
+    ends: ["http_request"],
+    meaning: "the body of the request did not arrive in time",
+    remedy: "Send it over a faster connection, or send less.",
   },
   // The word is OpenTelemetry's.
   _OTHER: {

@@ -1,7 +1,7 @@
 import type { ATTRIBUTES, AttributeDefinition, AttributeKey, RESOURCE_ATTRIBUTES } from "./attributes.ts";
 import type { BROKER_SPANS } from "./broker-spans.ts";
 import type { COMMON_ATTRIBUTES, SpanDefinition } from "./definition.ts";
-import type { FailureType, OutcomeReason } from "./error-types.ts";
+import type { EndedBy, FailureType, OutcomeReason } from "./error-types.ts";
 import type { SANDBOX_SPANS } from "./sandbox-spans.ts";
 import type { SESSION_SPANS } from "./session-spans.ts";
 import type { TURN_SPANS } from "./turn-spans.ts";
@@ -69,7 +69,7 @@ type KeysOf<D extends SpanDefinition> =
   | (D extends { readonly errors: readonly unknown[] }
       ? "valet.outcome" | "valet.outcome.reason" | "error.type"
       : never)
-  | (D extends { readonly errors: "status code" } ? "error.type" : never);
+  | (D extends { readonly errors: "status code" } ? "valet.outcome" | "valet.outcome.reason" | "error.type" : never);
 
 type FixedOf<D extends SpanDefinition> = D extends { readonly fixed: infer F } ? F : unknown;
 
@@ -79,7 +79,9 @@ type ValueOf<D extends SpanDefinition, K extends AttributeKey> = K extends keyof
     ? ErrorOf<D>
     : K extends "valet.outcome.reason"
       ? ReasonOf<D>
-      : ValetAttributes[K];
+      : [K, D] extends ["valet.outcome", { readonly errors: "status code" }]
+        ? "aborted"
+        : ValetAttributes[K];
 
 type ErrorOf<D extends SpanDefinition> = D extends { readonly errors: readonly (infer E)[] }
   ? Extract<E, FailureType> | "_OTHER"
@@ -87,4 +89,4 @@ type ErrorOf<D extends SpanDefinition> = D extends { readonly errors: readonly (
 
 type ReasonOf<D extends SpanDefinition> = D extends { readonly errors: readonly (infer E)[] }
   ? Extract<E, OutcomeReason>
-  : never;
+  : EndedBy<"http_request">;

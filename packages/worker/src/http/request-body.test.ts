@@ -5,7 +5,7 @@ import { ORIGIN, signIn } from "../../test/api.ts";
 import { bindings } from "../../test/bindings.ts";
 import { attributesOf, spansOf } from "../../test/otlp.ts";
 import { createApp } from "./app.ts";
-import { readAll } from "./request-body.ts";
+import { BODY_TIMEOUT_MS, readAll } from "./request-body.ts";
 
 let token: string;
 beforeAll(async () => {
@@ -57,9 +57,30 @@ test("an upload that is aborted is no error: no line in the log, and a span that
   expect(response.status).toBe(499);
   expect(logged).toEqual([]);
   expect(spans).toHaveLength(1);
-  expect(attributesOf(spans[0])).toMatchObject({ "http.response.status_code": "499" });
+  expect(attributesOf(spans[0])).toMatchObject({
+    ...{ "http.response.status_code": "499", "valet.outcome": "aborted" },
+    "valet.outcome.reason": "client_closed_request",
+  });
   expect(attributesOf(spans[0])).not.toHaveProperty("error.type");
   expect(spans[0]?.status.code).toBe(0);
+});
+
+test("a body that takes too long is its caller's doing: a span that says 408 and why, and no error", async () => {
+  const setTimer = globalThis.setTimeout;
+  vi.stubGlobal("setTimeout", (work: () => void, ms: number) => setTimer(work, ms === BODY_TIMEOUT_MS ? 0 : ms));
+  const { response, logged, spans } = await send(new ReadableStream({ pull: () => new Promise(() => {}) }));
+  expect(response.status).toBe(408);
+  expect(logged).toEqual([]);
+  expect(attributesOf(spans[0])).toMatchObject({
+    ...{ "http.response.status_code": "408", "valet.outcome": "aborted", "valet.outcome.reason": "request_timeout" },
+  });
+  expect(attributesOf(spans[0])).not.toHaveProperty("error.type");
+});
+
+test("a request that is answered, whatever the answer, is not aborted", async () => {
+  const { response, spans } = await send(new Response("nonsense").body as ReadableStream<Uint8Array>);
+  expect(response.status).toBe(400);
+  expect(attributesOf(spans[0])).not.toHaveProperty("valet.outcome");
 });
 
 test("a body that never ends is given up, and its rest is not waited for", async () => {

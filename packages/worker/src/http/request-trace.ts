@@ -1,6 +1,6 @@
 /** The SERVER span of one request, and where it goes: to the session that the request reached, or straight to the backend. */
 
-import { DOUBLE_KEYS, HTTP_METHODS, type SpanAttributes, type ValetSpans } from "@valet/shared/spans";
+import { DOUBLE_KEYS, type EndedBy, HTTP_METHODS, type SpanAttributes, type ValetSpans } from "@valet/shared/spans";
 import {
   BatchingExporter,
   contextHeaders,
@@ -32,6 +32,12 @@ export interface RequestInfo {
 
 /** A workerd request may go on for 30 s after its answer. */
 const EXPORT_TIMEOUT_MS = 20_000;
+
+/** What a request did not come to its end for, by the status that says so. */
+const ABORTED: Readonly<Record<number, EndedBy<"http_request">>> = {
+  499: "client_closed_request",
+  408: "request_timeout",
+};
 
 export class RequestTrace {
   readonly #tracing: WorkerTracing;
@@ -83,9 +89,14 @@ export class RequestTrace {
     this.describe({ "valet.session.id": id, "session.id": id, "gen_ai.conversation.id": id });
   }
 
-  /** Ends the span. 4xx is the caller's error and not ours (OpenTelemetry semantic conventions, "HTTP server spans: Status"). */
+  /**
+   * Ends the span. 4xx is the caller's error and not ours (OpenTelemetry semantic conventions, "HTTP server spans: Status"). A
+   * request that its caller did not finish is aborted.
+   */
   end(status: number): void {
     this.#span.setAttribute("http.response.status_code", status);
+    const reason = ABORTED[status];
+    if (reason !== undefined) this.describe({ "valet.outcome": "aborted", "valet.outcome.reason": reason });
     if (status >= 500) {
       this.#span.setAttribute("error.type", `${status}`);
       this.#span.setStatus(StatusCode.ERROR);
