@@ -1,4 +1,6 @@
 /** The HTTP API for the commands: typed answers, and errors that say what to do. */
+
+import { Problem } from "@valet/shared/http/problem";
 import {
   type AcceptedMessage,
   AcceptedMessage as AcceptedMessageSchema,
@@ -7,7 +9,6 @@ import {
   FamilyView,
   Health,
   MessageList,
-  ProblemView,
   ResentSpans,
   type SendMessage,
   SessionList,
@@ -174,7 +175,7 @@ export class ApiClient {
 }
 
 function problemText(status: number, answer: unknown): string {
-  const problem = ProblemView.safeParse(answer);
+  const problem = Problem.safeParse(answer);
   if (!problem.success) return `The API answered ${status}.`;
   const { title, detail, errors = [] } = problem.data;
   const fields = errors.map((each) => Object.values(each).join(": "));

@@ -1,6 +1,8 @@
+import { fieldErrors, problemResponse } from "@valet/shared/http/problem";
 import {
   type BrokerHealth,
   BrokerId,
+  type BrokerProblem,
   CreateSandbox,
   type DeleteAnswer,
   LIMIT_HEADER,
@@ -42,11 +44,10 @@ export function createApp({ driver, secret, onError, spanLimits }: AppOptions): 
   const sandboxes = new Sandboxes(driver);
   const isAuthorised = bearerCheck(secret);
 
-  const respondWithProblem = (c: Context, error: BrokerError, spans?: string) => {
+  const respondWithProblem = (error: BrokerError, spans?: string) => {
     if (error.code === "internal") onError(error.cause);
-    if (error.code === "unauthorized") c.header("www-authenticate", "Bearer");
-    const body = { ...error.toProblem(), ...(spans !== undefined && { spans }) };
-    return c.body(JSON.stringify(body), error.status, { "content-type": "application/problem+json" });
+    const body: BrokerProblem = { ...error.problem, ...(spans !== undefined && { spans }) };
+    return problemResponse(body, error.code === "unauthorized" ? { "www-authenticate": "Bearer" } : {});
   };
 
   /** Serves a route within a trace of its own, whose spans the answer carries, be it a problem or not. */
@@ -63,7 +64,7 @@ export function createApp({ driver, secret, onError, spanLimits }: AppOptions): 
         return c.json({ ...body, ...(spans !== undefined && { spans }) }, status);
       } catch (error) {
         const problem = toBrokerError(error);
-        return respondWithProblem(c, problem, trace.end(problem.status));
+        return respondWithProblem(problem, trace.end(problem.problem.status));
       }
     });
   };
@@ -80,8 +81,8 @@ export function createApp({ driver, secret, onError, spanLimits }: AppOptions): 
     return { id, sandbox: found?.sandbox };
   };
 
-  app.onError((error, c) => respondWithProblem(c, toBrokerError(error)));
-  app.notFound((c) => respondWithProblem(c, new BrokerError("not_found")));
+  app.onError((error) => respondWithProblem(toBrokerError(error)));
+  app.notFound(() => respondWithProblem(new BrokerError("not_found")));
 
   app.get("/v1/health", (c) => c.json({ status: "ok", driver: driver.name } satisfies BrokerHealth));
 
@@ -156,6 +157,5 @@ async function readJson(c: Context): Promise<unknown> {
 function parse<T>(schema: z.ZodType<T>, input: unknown): T {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
-  const errors = result.error.issues.map(({ path, message }) => ({ path: path.join("."), message }));
-  throw new BrokerError("invalid_request", undefined, { errors: errors.slice(0, 20) });
+  throw new BrokerError("invalid_request", undefined, { errors: fieldErrors(result.error) });
 }

@@ -188,7 +188,7 @@ describe("bad requests", () => {
   });
 
   test.each<[string, object, string]>([
-    ["an unknown field", { extra: 1 }, ""],
+    ["an unknown field", { extra: 1 }, "extra"],
     ["no session", { sessionId: undefined }, "sessionId"],
     ["a session that is a path", { sessionId: "../../etc" }, "sessionId"],
     ["a generation of 0", { generation: 0 }, "generation"],

@@ -14,6 +14,7 @@
  * `tracestate`, the session in {@link SESSION_HEADER} and the time in {@link LIMIT_HEADER}. The broker refuses fields it does not know; a caller skips them.
  */
 import { z } from "zod";
+import { Problem, type ProblemDetails, problemsOf } from "../http/problem.ts";
 import { SANDBOX_DRIVERS } from "../spans.ts";
 
 /**
@@ -137,53 +138,50 @@ export type DeleteAnswer = z.infer<typeof DeleteAnswer>;
 export const BrokerHealth = z.object({ status: z.literal("ok"), driver: z.enum(SANDBOX_DRIVERS) });
 export type BrokerHealth = z.infer<typeof BrokerHealth>;
 
-/** What can go wrong, by the word that {@link BrokerProblem} names it with. */
-export const BROKER_PROBLEM_CODES = [
-  /** 400: malformed JSON, an unknown field, a bad value; `errors` says where. */
-  "invalid_request",
-  /** 401: no token, or not the shared secret. */
-  "unauthorized",
-  /** 404: no such route, sandbox or, to be restored, snapshot. */
-  "not_found",
-  /** 409: the sandbox does not exist or ceased to while it was worked on. */
-  "sandbox_gone",
-  /** 409: a sandbox of a newer generation exists. */
-  "stale_generation",
-  /** 409: this generation's sandbox exists and was asked for with another token or snapshot. */
-  "generation_conflict",
-  /** 413: the body is over {@link MAX_BROKER_REQUEST_BYTES}. */
-  "payload_too_large",
-  /** 500: the files could not be put in place or the entrypoint could not be started. */
-  "start_failed",
-  /** 500: the files could not be copied. */
-  "snapshot_failed",
-  /** 504: the work took longer than the caller allows it, and was given up. */
-  "limit_exceeded",
-  /** 500: processes would not end, or files could not be removed. Ask again. */
-  "terminate_failed",
-  /** 500: a bug of the broker's. */
-  "internal",
-  /** 503: there are as many sandboxes as the broker takes. Nothing is wrong: ask again when one has ended. */
-  "capacity",
-  /** 503: the broker is being shut down. */
-  "shutting_down",
-] as const;
-export type BrokerProblemCode = (typeof BROKER_PROBLEM_CODES)[number];
+const BROKER_PROBLEMS = {
+  /** Malformed JSON, an unknown field, a bad value; `errors` says where. */
+  invalid_request: [400, "The request is not valid"],
+  /** No token, or not the shared secret. */
+  unauthorized: [401, "The bearer token is missing or wrong"],
+  /** No such route, sandbox or, to be restored, snapshot. */
+  not_found: [404, "There is no such thing"],
+  /** The sandbox does not exist or ceased to while it was worked on. */
+  sandbox_gone: [409, "The sandbox is gone"],
+  /** A sandbox of a newer generation exists. */
+  stale_generation: [409, "The session has a newer sandbox"],
+  /** This generation's sandbox exists and was asked for with another token or snapshot. */
+  generation_conflict: [409, "This generation was asked for with other arguments"],
+  /** The body is over {@link MAX_BROKER_REQUEST_BYTES}. */
+  payload_too_large: [413, "The request is too large"],
+  /** The files could not be put in place or the entrypoint could not be started. */
+  start_failed: [500, "The sandbox could not be started"],
+  /** The files could not be copied. */
+  snapshot_failed: [500, "The snapshot could not be taken"],
+  /** Processes would not end, or files could not be removed. Ask again. */
+  terminate_failed: [500, "The sandbox could not be removed"],
+  /** A bug of the broker's. */
+  internal: [500, "The broker failed"],
+  /** There are as many sandboxes as the broker takes. Nothing is wrong: ask again when one has ended. */
+  capacity: [503, "There are as many sandboxes as this broker takes"],
+  /** The broker is being shut down. */
+  shutting_down: [503, "The broker is shutting down"],
+  /** The work took longer than the caller allows it, and was given up. */
+  limit_exceeded: [504, "It took longer than the caller allows"],
+} as const;
+export type BrokerProblemCode = keyof typeof BROKER_PROBLEMS;
 
-/** An error answer, `application/problem+json` (RFC 9457). No text in it quotes a token, a variable's value or a file. */
-export const BrokerProblem = z.object({
-  /** `urn:valet:broker:` and the code. */
-  type: z.string(),
-  title: z.string(),
-  status: z.int(),
-  detail: z.string().optional(),
-  /** A code of a newer broker counts as `internal`. */
-  code: z.enum(BROKER_PROBLEM_CODES).catch("internal"),
-  /** The fields that are not valid. */
-  errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+/** An error answer, `application/problem+json`. No text in it quotes a token, a variable's value or a file. */
+export const BrokerProblem = Problem.extend({
+  /** The end of `type`. A code of a newer broker counts as `internal`. */
+  code: z.enum(Object.keys(BROKER_PROBLEMS) as BrokerProblemCode[]).catch("internal"),
   ...spans,
 });
 export type BrokerProblem = z.infer<typeof BrokerProblem>;
+
+const makeProblem = problemsOf("urn:valet:broker:", BROKER_PROBLEMS);
+export function brokerProblem(code: BrokerProblemCode, more?: ProblemDetails): BrokerProblem {
+  return { ...makeProblem(code, more), code };
+}
 
 /** The one line of JSON that the entrypoint reads from its standard input, which ends after it. */
 export const EntrypointInput = z.object({

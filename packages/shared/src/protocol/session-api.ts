@@ -1,7 +1,7 @@
 /**
  * The HTTP API: what each request takes and what it is answered with. Requests are strict, so that a field that was misspelt
  * is refused and not forgotten; whoever reads an answer skips the fields that it does not know. Every error is a
- * {@link ProblemView}.
+ * {@link Problem}.
  */
 import { z } from "zod";
 import { FAILURE_POLICIES, QUEUE_MODES } from "../spans.ts";
@@ -269,19 +269,6 @@ export type TraceList = z.infer<typeof TraceList>;
 /** OTLP/JSON, as `ExportTraceServiceRequest` has it; a span that has not ended has no `endTimeUnixNano`. */
 export const TraceView = z.object({ resourceSpans: z.array(z.looseObject({})), nextCursor });
 export type TraceView = z.infer<typeof TraceView>;
-
-/** RFC 9457, "Problem Details for HTTP APIs". */
-export const ProblemView = z.object({
-  type: z.string().describe("Stable; clients tell problems apart by it"),
-  title: z.string(),
-  status: z.int(),
-  detail: z.string().optional(),
-  errors: z
-    .array(z.object({ path: z.string(), message: z.string() }))
-    .optional()
-    .describe("What is wrong with the input, field by field; never what was in it"),
-});
-export type ProblemView = z.infer<typeof ProblemView>;
 
 /** Whether a repository is on the machine of whoever opens the URL. */
 export function isFileUrl(url: string): boolean {

@@ -1,5 +1,6 @@
 /** What the descriptions of routes have in common. */
-import { ProblemView, SessionId } from "@valet/shared/protocol/session-api";
+import { PROBLEM_TYPE, Problem } from "@valet/shared/http/problem";
+import { SessionId } from "@valet/shared/protocol/session-api";
 import { z } from "zod";
 
 export const SESSION_PATH = "/api/sessions/{id}";
@@ -18,5 +19,5 @@ export function body<S extends z.ZodType>(schema: S) {
 /** Every other answer. */
 export const PROBLEM = {
   description: "What was wrong (RFC 9457)",
-  content: { "application/problem+json": { schema: ProblemView } },
+  content: { [PROBLEM_TYPE]: { schema: Problem } },
 };

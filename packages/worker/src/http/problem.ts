@@ -1,37 +1,18 @@
 /** Errors of the API, after RFC 9457. */
-import type { ProblemView } from "@valet/shared/protocol/session-api";
+import { fieldErrors, type Problem, type ProblemDetails, problemResponse } from "@valet/shared/http/problem";
+import { type ApiProblemName, apiProblem } from "@valet/shared/protocol/api-problems";
 import { HTTPException } from "hono/http-exception";
 import type { ZodError } from "zod";
-import type { Problem, Result } from "../durable-objects/core/result.ts";
+import type { Result } from "../durable-objects/core/result.ts";
 import { isStorageFull, isStorageLost } from "./storage-full.ts";
-
-const PROBLEMS = {
-  "invalid-input": [400, "The input is not valid"],
-  "malformed-json": [400, "The body is not JSON"],
-  unauthorized: [401, "A valid bearer token is needed"],
-  "not-found": [404, "There is nothing here"],
-  "session-not-found": [404, "No such session"],
-  "request-timeout": [408, "The body took too long to arrive"],
-  "method-not-allowed": [405, "The method is not allowed here"],
-  "body-too-large": [413, "The body is too large"],
-  "unsupported-media-type": [415, "The body must be application/json"],
-  "upgrade-required": [426, "This address takes WebSockets"],
-  "too-many-requests": [429, "Too many requests"],
-  // Nobody reads this one. The status is nginx's, and is known for it.
-  "client-closed-request": [499, "The request ended before it was complete"],
-  internal: [500, "The server failed"],
-  unavailable: [503, "The session cannot be reached now"],
-  "storage-full": [507, "The server has no room to store anything"],
-} as const satisfies Record<string, readonly [number, string]>;
-export type ProblemName = keyof typeof PROBLEMS;
 
 /** What a request ends with that cannot be answered as asked. All of it is sent to the caller: no secrets, no content. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
-  readonly problem: ProblemView;
+  readonly problem: Problem;
   readonly headers: Record<string, string>;
 
-  constructor(problem: ProblemView, headers: Record<string, string> = {}) {
+  constructor(problem: Problem, headers: Record<string, string> = {}) {
     super(problem.title);
     this.problem = problem;
     this.headers = headers;
@@ -39,35 +20,21 @@ export class ApiError extends Error {
 }
 
 export function problem(
-  name: ProblemName,
-  more: Pick<ProblemView, "detail" | "errors"> = {},
+  name: ApiProblemName,
+  more: ProblemDetails = {},
   headers: Record<string, string> = {},
 ): ApiError {
-  const [status, title] = PROBLEMS[name];
-  return new ApiError({ type: `urn:valet:problem:${name}`, title, status, ...more }, headers);
+  return new ApiError(apiProblem(name, more), headers);
 }
 
-/** What is wrong with the input, field by field. Names fields, also unknown ones, and never quotes a value. */
-export function invalidInput({ issues }: Pick<ZodError, "issues">): ApiError {
-  const errors = issues.flatMap((issue) => {
-    const path = issue.path.join(".");
-    if (issue.code !== "unrecognized_keys") return [{ path, message: issue.message }];
-    return issue.keys.map((key) => ({ path: [...issue.path, key].join("."), message: "unknown field" }));
-  });
-  const listed = errors.slice(0, MAX_ERRORS).map(({ path, message }) => ({ path: path.slice(0, MAX_PATH), message }));
-  return problem("invalid-input", { errors: listed });
+export function invalidInput(error: Pick<ZodError, "issues">): ApiError {
+  return problem("invalid-input", { errors: fieldErrors(error) });
 }
-const MAX_ERRORS = 20;
-const MAX_PATH = 200;
 
 /** What a call of the session came to. @throws ApiError if it was refused */
 export function unwrap<T>(result: Result<T>): T {
   if (result.ok) return result.value;
-  throw new ApiError(toView(result.problem));
-}
-
-function toView({ type, title, status, detail }: Problem): ProblemView {
-  return { type, title, status, detail };
+  throw new ApiError(result.problem);
 }
 
 /** Any error as the caller is told it. What nobody foresaw keeps its text to itself. */
@@ -95,8 +62,5 @@ interface ObjectError {
 }
 
 export function toResponse({ problem, headers }: ApiError): Response {
-  return new Response(JSON.stringify(problem), {
-    status: problem.status,
-    headers: { ...headers, "content-type": "application/problem+json" },
-  });
+  return problemResponse(problem, headers);
 }

@@ -1,4 +1,4 @@
-import { ProblemView } from "@valet/shared/protocol/session-api";
+import { Problem } from "@valet/shared/http/problem";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type Call, call, createSession, signIn } from "../../test/api.ts";
 
@@ -16,7 +16,7 @@ beforeAll(async () => {
 async function problemOf(method: string, path: string, options: Call = {}) {
   const response = await call(method, path, { token, ...options });
   expect(response.headers.get("content-type")).toBe("application/problem+json");
-  const problem = ProblemView.parse(await response.json());
+  const problem = Problem.parse(await response.json());
   expect(problem.status).toBe(response.status);
   return { ...problem, headers: response.headers };
 }
@@ -58,7 +58,7 @@ describe("who may come in", () => {
     const response = await call(method, here(path), { body });
     expect(response.status).toBe(401);
     expect(response.headers.get("www-authenticate")).toBe("Bearer");
-    expect(ProblemView.parse(await response.json()).type).toBe("urn:valet:problem:unauthorized");
+    expect(Problem.parse(await response.json()).type).toBe("urn:valet:problem:unauthorized");
   });
 
   test.each(["vlt_unknown", "", "a b", "é"])("with the token %j, which nobody gave out", async (wrong) => {

@@ -1,6 +1,6 @@
 /** A disk without room. The texts are what workerd said on one (SQLite in an object, and D1 as it is locally). */
 import { createExecutionContext, runInDurableObject, waitOnExecutionContext } from "cloudflare:test";
-import { ProblemView } from "@valet/shared/protocol/session-api";
+import { Problem } from "@valet/shared/http/problem";
 import { expect, test, vi } from "vitest";
 import { call, createSession, ORIGIN, signIn } from "../../test/api.ts";
 import { bindings } from "../../test/bindings.ts";
@@ -48,7 +48,7 @@ test("a message that finds the disk full is refused as such, and nothing of the 
   try {
     const response = await call("POST", path, { token, body: { id: "m", content: "second" } });
     expect(response.status).toBe(507);
-    expect(ProblemView.parse(await response.json()).type).toBe("urn:valet:problem:storage-full");
+    expect(Problem.parse(await response.json()).type).toBe("urn:valet:problem:storage-full");
     expect(log.mock.calls.flat().join("\n")).toContain("no room");
   } finally {
     full.mockRestore();

@@ -5,6 +5,7 @@
  * once, whichever object dies in between.
  */
 
+import type { Problem } from "@valet/shared/http/problem";
 import { endWith } from "@valet/shared/outcome";
 import type { ChildSession, ChildSessionAnswer, ChildSessionRequestOf } from "@valet/shared/protocol/child-sessions";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
@@ -17,7 +18,7 @@ import { upsertSession } from "../../database/sessions.ts";
 import type { CallContext } from "../contract.ts";
 import type { GitCredentials } from "../core/git-credentials.ts";
 import { newId } from "../core/ids.ts";
-import { ok, type Problem, type Result, refuse } from "../core/result.ts";
+import { ok, type Result, refuse } from "../core/result.ts";
 import type { AttemptEnd } from "../queue/job-queue.ts";
 import { ChildEndings } from "./child-endings.ts";
 import { type ChildInput, childInput } from "./child-input.ts";

@@ -1,4 +1,5 @@
-import { AcceptedWorkflow, MessageList, ProblemView, WorkflowList } from "@valet/shared/protocol/session-api";
+import { Problem } from "@valet/shared/http/problem";
+import { AcceptedWorkflow, MessageList, WorkflowList } from "@valet/shared/protocol/session-api";
 import { WorkflowView } from "@valet/shared/protocol/session-view";
 import { beforeEach, describe, expect, test } from "vitest";
 import { call, createSession, signIn } from "../../../test/api.ts";
@@ -104,7 +105,7 @@ describe("a workflow", () => {
     const response = await call("POST", `${session}/workflows`, { token, body });
     expect(response.status).toBe(400);
     expect(response.headers.get("content-type")).toBe("application/problem+json");
-    const { errors } = ProblemView.parse(await response.json());
+    const { errors } = Problem.parse(await response.json());
     expect(errors?.map((each) => each.path)).toEqual([path]);
     expect(await list()).toEqual([]);
     const { executionId } = await start();
