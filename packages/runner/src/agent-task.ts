@@ -234,7 +234,11 @@ export class AgentTask {
 
   async #tryModels(client: OpenCodeClient, sessionId: string, isNewSession: boolean) {
     const { model, models, refuseUnknownModels } = this.#task;
-    const chain = [...new Set([model, ...models, this.#options.defaultModel])].filter((ref) => ref !== undefined);
+    const named = [model, ...models, this.#options.defaultModel].filter((ref) => ref !== undefined);
+    // The same model may be named with its provider and without.
+    const chain = named.filter(
+      (ref, place) => named.findIndex((other) => withProvider(other) === withProvider(ref)) === place,
+    );
     let follows: SpanContext | undefined;
     let failed: Ending | undefined;
     let userMessageIds: ReadonlySet<string> = new Set();

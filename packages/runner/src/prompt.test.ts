@@ -329,6 +329,16 @@ test("every model fails: the chain is exhausted, and that is an error", async ()
   expect(attributesOf(started[0])).toMatchObject({ "valet.turn.failover_count": 2 });
 });
 
+test("a model that is named twice, bare and with its provider, is asked once", async () => {
+  const { opencode, runner, started } = setUp({ onPrompt: (prompt) => void prompt.play("error") });
+  const { done } = runner.run(
+    dispatch({ model: "default", models: ["valet/default", "other", "valet/other", "a/other"] }),
+  );
+  expect(await done).toMatchObject({ outcome: "error", errorType: "model_chain_exhausted" });
+  expect(opencode.prompts.map(({ model }) => model)).toEqual(["valet/default", "valet/other", "a/other"]);
+  expect(attributesOf(started[0])).toMatchObject({ "valet.turn.failover_count": 2 });
+});
+
 test("a provider that OpenCode would try for ever is given up, and the next model answers", async () => {
   let rest = () => {};
   const { opencode, runner, started } = setUp(

@@ -20,11 +20,26 @@ test.each([
   [{ name: "ContentFilterError" }, "content_filtered"],
   [{ name: "UnknownError", data: { message: "ProviderModelNotFoundError" } }, "provider_bad_request"],
   [{ name: "UnknownError", data: { message: "something else" } }, "opencode_error"],
+  [
+    { name: "UnknownError", data: { message: "JSON parsing failed: Text: {no.\nError message: …" } },
+    "provider_bad_response",
+  ],
+  [{ name: "UnknownError", data: { message: 'Type validation failed: Value: {"foo":1}.' } }, "provider_bad_response"],
+  [{ name: "UnknownError", data: { message: "Expected 'function.name' to be a string." } }, "provider_bad_response"],
+  [
+    { name: "UnknownError", data: { message: "AI_JSONParseError: JSON parsing failed: Text: <" } },
+    "provider_bad_response",
+  ],
+  [{ name: "APIError", data: { message: "Invalid JSON response" } }, "provider_bad_response"],
+  // Its own status says more.
+  [{ name: "APIError", data: { message: "Invalid JSON response", statusCode: 500 } }, "provider_unavailable"],
+  [{ name: "UnknownError", data: { message: "The tool said: JSON parsing failed" } }, "opencode_error"],
 ] as const)("%j is %s", (error, type) => {
   expect(classifyError(error)).toBe(type);
 });
 
 test.each([
+  ["JSON parsing failed: Text: <h1>429 Too Many Requests</h1>.", true, "provider_bad_response"],
   ["Rate limit reached", false, "provider_rate_limited"],
   ["Too Many Requests", true, "provider_rate_limited"],
   ["Provider is overloaded", false, "provider_overloaded"],

@@ -9,6 +9,10 @@ const PROVIDER_ERRORS: readonly string[] = marked("failsOver");
 /** Why a piece of the agent's work failed. */
 export type AgentErrorType = ProviderError | "attachment_unreadable" | "empty_answer" | "opencode_error";
 
+/** How the AI SDK, by which OpenCode calls models, says that it cannot read an answer. What follows quotes the provider. */
+const UNREADABLE =
+  /^(?:AI_\w+: )?(?:JSON parsing failed|Type validation failed|Invalid JSON response|Invalid response data|Empty response body|Expected '[\w.]+' to be)\b/;
+
 /** Whether another model may do better: every failure of this one, but not of the agent. */
 export function invitesFailover(type: string | undefined): boolean {
   return type !== undefined && PROVIDER_ERRORS.includes(type);
@@ -39,6 +43,7 @@ export function classifyError({ name, data }: AgentError): AgentErrorType {
     default:
       // OpenCode wraps an unknown model and the like as UnknownError with the original's name in the text.
       if (/^ImageDecodeError\b/.test(data?.message ?? "")) return "attachment_unreadable";
+      if (UNREADABLE.test(data?.message ?? "")) return "provider_bad_response";
       return /ModelNotFound|model not found/i.test(data?.message ?? "") ? "provider_bad_request" : "opencode_error";
   }
 }
@@ -48,6 +53,7 @@ export function classifyError({ name, data }: AgentError): AgentErrorType {
  * @param streaming whether the answer had begun
  */
 export function classifyMessage(message: string, streaming: boolean): ProviderError {
+  if (UNREADABLE.test(message)) return "provider_bad_response";
   if (/rate.?limit|too many requests|quota|\b429\b/i.test(message)) return "provider_rate_limited";
   if (/overloaded|capacity|\b529\b|\b503\b/i.test(message)) return "provider_overloaded";
   if (/time.?out|timed out/i.test(message)) return "provider_timeout";

@@ -54,6 +54,6 @@ test("a tool call may have an empty id, and a step may have cost what is no numb
   });
   const tokens = { input: null, output: 1, reasoning: -1, cache: { read: 0, write: null } };
   expect(told({ type: "step-finish", reason: "stop", cost: null, tokens })).toMatchObject({
-    properties: { part: { cost: 0, tokens: { input: 0, output: 1, reasoning: 0, cache: { read: 0, write: 0 } } } },
+    properties: { part: { cost: 0, tokens: { input: 0, output: 1, reasoning: -1, cache: { read: 0, write: 0 } } } },
   });
 });

@@ -10,12 +10,15 @@ const ms = z.number();
 /** The model's own. Some servers give none, and OpenCode takes an empty one. */
 const callId = z.string();
 
-/** What is no number is one that nobody knows: OpenCode's sums of those are `null` as JSON. */
-const amount = z.number().nonnegative().catch(0);
+/**
+ * What is no number is one that nobody knows: OpenCode's sums of those are `null` as JSON. Others are as the provider gave them,
+ * possible or not.
+ */
+const amount = z.number().catch(0);
 
 export const Tokens = z.object({
   /** As the provider counted, where it did. */
-  total: z.number().nonnegative().optional().catch(undefined),
+  total: z.number().optional().catch(undefined),
   input: amount,
   output: amount,
   reasoning: amount,

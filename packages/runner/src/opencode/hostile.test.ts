@@ -66,6 +66,33 @@ rule("odd-reasoning", {
     },
   ],
 });
+const impossibleUsages: Readonly<Record<string, object>> = {
+  huge: { prompt_tokens: 1e18, completion_tokens: 20, total_tokens: 1e18 },
+  negative: { prompt_tokens: -100, completion_tokens: -5, total_tokens: -105 },
+  fractional: { prompt_tokens: 100.5, completion_tokens: 20.25, total_tokens: 120.75 },
+};
+for (const [name, rawUsage] of Object.entries(impossibleUsages)) {
+  rule(`${name}-usage`, { reply: [{ text: "That is all." }, { rawUsage }] });
+}
+// OpenCode compacts what it takes for a context as full as that, and goes on.
+rules.push({ name: "compaction", when: { agent: "compaction" }, reply: [{ text: "A summary." }, usage] });
+rules.push({ name: "afterwards", when: { userMatches: "^(?!.*\\[)" }, reply: done });
+const chunk = (delta: object, more = {}) =>
+  `data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", choices: [{ index: 0, delta, ...more }] })}\n\n`;
+const begun = chunk({ role: "assistant", content: "I beg" });
+const garbledStreams: Readonly<Record<string, string>> = {
+  "no-json": "data: {not json\n\n",
+  "no-json-later": `${begun}data: {not json\n\n${chunk({}, { finish_reason: "stop" })}data: [DONE]\n\n`,
+  "html-inside": `${begun}data: <html><body>Bad Gateway</body></html>\n\n`,
+  "other-json": 'data: {"answer":"Yes."}\n\ndata: [DONE]\n\n',
+  array: "data: []\n\n",
+  "nameless-tool": chunk({ tool_calls: [{ index: 0, id: "call_1", type: "function", function: { arguments: "{}" } }] }),
+  "usage-of-words": `${begun}data: {"choices":[],"usage":{"prompt_tokens":"NaN","completion_tokens":"many"}}\n\n`,
+};
+for (const [name, body] of Object.entries(garbledStreams)) {
+  rule(`garbled-${name}`, { reply: [{ page: { contentType: "text/event-stream", body } }] });
+}
+rule("cut-json", { reply: [{ page: { contentType: "text/event-stream", body: `${begun}data: {"choices":[{"de` } }] });
 rule("empty-id", { turn: [[{ ...bash("echo one"), id: "" }, usage], done] });
 rule("no-json", { turn: [[{ tool: "bash", arguments: '{"command": "echo' }, usage], done] });
 rule("no-such-tool", { turn: [[{ tool: "frobnicate", arguments: { path: "a" } }, usage], done] });
@@ -125,7 +152,7 @@ let runner: PromptRunner;
 function makeRunner({ overrunMs = 60_000, ...options }: RunnerChoices = {}): void {
   runner = new PromptRunner({
     ...{ agent: opencode, tracer, captureContent: false, defaultModel: "valet/scripted-1", stuckTurnMs: 20_000 },
-    ...{ workspace, env: process.env, turnBounds: options, limits: { overrunMs } },
+    ...{ workspace, env: process.env, turnBounds: options, limits: { overrunMs, maxFailures: 2 } },
     onPart: () => {},
     onStep: () => {},
     onQuiet: () => {},
@@ -176,7 +203,7 @@ afterEach(() => {
   expect(spans.filter(isChat)).toHaveLength(requestCount());
 });
 
-test.each(["page", "json", "no-finish", "nothing", "no-tool"])(
+test.each(["page", "json", "no-finish", "nothing", "no-tool", "cut-json"])(
   "a provider that answers with %s is asked three times",
   async (name) => {
     const { result, requests, chats } = await run(name);
@@ -243,6 +270,37 @@ test.each([
     const { result, chats } = await run(name);
     expect(result.summary).toMatchObject({ callsWithOddUsage: 1, tokens });
     expect(attributesOf(chats[0] as ReadableSpan)).toMatchObject({ "valet.llm.usage_inconsistent": true });
+  },
+  60_000,
+);
+
+test.each(["huge", "negative", "fractional"])(
+  "a %s count of tokens is not believed, and the record says that the figures are odd",
+  async (name) => {
+    const { result, chats } = await run(`${name}-usage`);
+    expect(result).toMatchObject({ outcome: "ok", summary: { callsWithOddUsage: 1 } });
+    const { tokens, costUsd } = result.summary;
+    for (const value of [...Object.values(tokens), costUsd]) {
+      // What is known is of the other calls, or of the half that can be.
+      if (value !== null) expect(value).toBeLessThan(1000);
+    }
+    const attributes = attributesOf(chats[0] as ReadableSpan);
+    expect(attributes).toMatchObject({ "valet.outcome": "ok", "valet.llm.usage_inconsistent": true });
+    expect(Object.keys(attributes)).not.toContain("gen_ai.usage.input_tokens");
+    expect(Object.keys(attributes)).not.toContain("valet.llm.cost_usd");
+  },
+  60_000,
+);
+
+test.each(Object.keys(garbledStreams))(
+  "a garbled answer (%s) is the provider's fault, and another model is asked",
+  async (name) => {
+    const { result, chats } = await run(`garbled-${name}`);
+    expect(result).toMatchObject({
+      ...{ outcome: "error", errorType: "model_chain_exhausted" },
+      ...{ cause: "provider_bad_response", causeOf: "valet/scripted-1" },
+    });
+    for (const chat of chats) expect(attributesOf(chat)).toMatchObject({ "error.type": "provider_bad_response" });
   },
   60_000,
 );

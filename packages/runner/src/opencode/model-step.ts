@@ -20,7 +20,7 @@ import { OK } from "./facts.ts";
 import { deriveSpanId, toolSpanId } from "./ids.ts";
 import type { EndedToolCall } from "./loop-guard.ts";
 import { toolName, toolProblem } from "./tool-result.ts";
-import { providerAttributes, usageAttributes } from "./usage.ts";
+import { providerAttributes, readCost, usageAttributes } from "./usage.ts";
 
 /** What a step shares with the run it belongs to. */
 export interface StepContext {
@@ -388,8 +388,7 @@ export class ModelStep {
     // The step's end is that of its tools; the model had finished with its last text or call.
     this.#endCall(call?.lastContentMs ?? atMs, ending, {
       ...usageAttributes(part.tokens, hasContent),
-      // OpenCode says 0 where it knows no price.
-      "valet.llm.cost_usd": part.cost > 0 ? part.cost : undefined,
+      "valet.llm.cost_usd": readCost(part.tokens, part.cost),
       "gen_ai.response.finish_reasons": [part.reason],
     });
     this.#context.answered(answer);
@@ -405,5 +404,5 @@ const isToolCalls = (finish: string | undefined) => /^(?:tool_calls|tool_use|fun
 /** What a provider has said of a call, of which OpenCode has not. */
 function providerUsage(told: ProviderCall | undefined) {
   if (told?.tokens === undefined) return {};
-  return { ...usageAttributes(told.tokens, true), "valet.llm.cost_usd": told.costUsd };
+  return { ...usageAttributes(told.tokens, true), "valet.llm.cost_usd": readCost(told.tokens, told.costUsd ?? 0) };
 }

@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { providerAttributes, readUsage, splitModel, usageAttributes } from "./usage.ts";
+import { providerAttributes, readCost, readUsage, splitModel, type Usage, usageAttributes } from "./usage.ts";
 
 test("100 in, 40 of them cached, 20 out, 5 of them reasoning", () => {
   const tokens = { input: 60, output: 15, reasoning: 5, cache: { read: 40, write: 0 } };
@@ -60,6 +60,48 @@ test("more cached than the whole, or more reasoning than the whole, is cut to th
     "gen_ai.usage.reasoning.output_tokens": 20,
     "valet.llm.usage_inconsistent": true,
   });
+});
+
+test("what no call can have used is not known, and said to be odd; the rest is", () => {
+  const told = { total: 120, input: 100, output: 20, reasoning: 0, cache: { read: 0, write: 0 } };
+  const read = (more: object) => {
+    const tokens = { ...told, ...more };
+    const { isConsistent, ...usage } = readUsage(tokens, true) ?? { isConsistent: undefined };
+    expect(isConsistent).toBe(false);
+    expect(readCost(tokens, 0.5)).toBeUndefined();
+    return Object.fromEntries(Object.entries(usage).filter(([, value]) => value !== undefined));
+  };
+  expect(read({ input: 1e18, total: 1e18 })).toEqual({ output: 20, reasoning: 0 });
+  // The total tells it.
+  expect(read({ input: 1e18 })).toEqual({ input: 100, output: 20, reasoning: 0 });
+  expect(read({ input: 0, cache: { read: 1e18, write: 0 } })).toEqual({ input: 100, output: 20, reasoning: 0 });
+  expect(read({ output: 19.5, reasoning: 0.5 })).toEqual({ input: 100, output: 20, cacheRead: 0, cacheWrite: 0 });
+  expect(read({ input: 100.5, output: 20.25, total: 120.75 })).toEqual({});
+  expect(read({ input: -5, total: undefined })).toEqual({ output: 20, reasoning: 0 });
+  // As OpenCode cuts what is less than nothing.
+  expect(read({ input: 0, output: 0, total: -105 })).toEqual({});
+  expect(read({ input: 5e9, output: 5e9, total: 1e10 })).toEqual({});
+  expect(readCost(told, 0.5)).toBe(0.5);
+  expect(readCost(told, 0)).toBeUndefined();
+});
+
+test("whatever is counted, what is told are safe amounts that hold each other", () => {
+  const amount = fc.oneof(fc.nat(1000), fc.double(), fc.constantFrom(1e18, -1, 0.5, 2 ** 53));
+  const tokens = fc.record({
+    ...{ total: fc.option(amount, { nil: undefined }), input: amount, output: amount, reasoning: amount },
+    cache: fc.record({ read: amount, write: amount }),
+  });
+  fc.assert(
+    fc.property(tokens, fc.boolean(), (told, hasContent) => {
+      const { isConsistent: _, ...usage } = readUsage(told, hasContent) ?? { isConsistent: true };
+      for (const value of Object.values(usage)) {
+        if (value !== undefined) expect(Number.isSafeInteger(value) && value >= 0).toBe(true);
+      }
+      const { input, output, cacheRead = 0, cacheWrite = 0, reasoning = 0 } = usage as Partial<Usage>;
+      if (input !== undefined) expect(cacheRead + cacheWrite).toBeLessThanOrEqual(input);
+      if (output !== undefined) expect(reasoning).toBeLessThanOrEqual(output);
+    }),
+  );
 });
 
 test("whatever a provider counts, parts are no larger than their wholes", () => {

@@ -10,9 +10,18 @@ export interface Usage {
   readonly cacheRead: number | undefined;
   readonly cacheWrite: number | undefined;
   readonly reasoning: number | undefined;
-  /** Whether no part that the provider counted was larger than the whole. Where one was, it is cut to the whole. */
+  /**
+   * Whether no part that the provider counted was larger than the whole, and each figure was one that can be. A part that was
+   * larger is cut to the whole; a figure that cannot be is not known.
+   */
   readonly isConsistent: boolean;
 }
+
+/** Tokens of one call, at the most: ten times the largest context that a model is offered with. */
+const MAX_TOKENS = 100_000_000;
+
+/** Whether so many tokens can be. */
+const isPossible = (count: number) => Number.isInteger(count) && count >= 0 && count <= MAX_TOKENS;
 
 /**
  * Reads the tokens of a step. OpenCode counts apart what the conventions count together (cached tokens and input, reasoning
@@ -21,6 +30,7 @@ export interface Usage {
  * @returns `undefined` where the provider has said nothing
  */
 export function readUsage(tokens: Tokens, hasContent: boolean): Usage | undefined {
+  if (!isAllPossible(tokens)) return readImpossible(tokens, hasContent);
   const { read: cacheRead, write: cacheWrite } = tokens.cache;
   const cached = cacheRead + cacheWrite;
   const output = tokens.output + tokens.reasoning;
@@ -43,6 +53,39 @@ export function readUsage(tokens: Tokens, hasContent: boolean): Usage | undefine
     reasoning: Math.min(tokens.reasoning, wholeOutput),
     isConsistent,
   };
+}
+
+function isAllPossible({ total = 0, input, output, reasoning, cache }: Tokens): boolean {
+  return [total, input, output, reasoning, cache.read, cache.write].every(isPossible);
+}
+
+/** What can be believed where some figures cannot be: of input and output the one that can, and the other by the total. */
+function readImpossible({ total, input, output, reasoning, cache }: Tokens, hasContent: boolean): Usage {
+  const sum = (...parts: number[]) => (parts.every(isPossible) ? parts.reduce((a, b) => a + b) : undefined);
+  const [whole, wholeInput, wholeOutput] = [
+    sum(total ?? Number.NaN),
+    sum(input, cache.read, cache.write),
+    sum(output, reasoning),
+  ];
+  const rest = (other: number | undefined) => {
+    const left = (whole ?? Number.NaN) - (other ?? Number.NaN);
+    return left > 0 ? left : undefined;
+  };
+  const isNoInput = wholeInput === undefined || wholeInput === 0;
+  const isNoOutput = wholeOutput === undefined || (wholeOutput === 0 && hasContent);
+  return {
+    input: isNoInput ? rest(wholeOutput) : wholeInput,
+    output: isNoOutput ? rest(wholeInput) : wholeOutput,
+    cacheRead: isNoInput ? undefined : cache.read,
+    cacheWrite: isNoInput ? undefined : cache.write,
+    reasoning: isNoOutput ? undefined : reasoning,
+    isConsistent: false,
+  };
+}
+
+/** What a call has cost, by OpenCode's reckoning; `undefined` where it knows no price, for which it says 0, or no tokens. */
+export function readCost(tokens: Tokens, costUsd: number): number | undefined {
+  return costUsd > 0 && isAllPossible(tokens) ? costUsd : undefined;
 }
 
 /**

@@ -277,7 +277,7 @@ export const TurnSummary = z.object({
   callsWithoutUsage: countOf.optional(),
   /** Those, and those whose price is not known. */
   callsWithoutCost: countOf.optional(),
-  /** Calls of which the provider counted a part as larger than its whole. */
+  /** Calls of which the provider counted a part as larger than its whole, or told figures that cannot be. */
   callsWithOddUsage: countOf.optional(),
   /** The model that gave the answer. */
   model: ModelRef.optional(),

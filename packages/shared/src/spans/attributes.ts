@@ -146,7 +146,8 @@ export const ATTRIBUTES = {
   },
   "valet.llm.usage_inconsistent": {
     type: "boolean",
-    meaning: "whether the provider counted a part as larger than its whole; the part is cut to the whole then",
+    meaning:
+      "whether the provider's counts cannot be: a part larger than its whole is cut to that; what is no whole number from 0 to 100 million is left out, and the cost with it",
   },
   "valet.llm.attempt": { type: "int", meaning: "which try of the same call this is, from 1" },
   "valet.llm.start_source": { type: "string", values: START_SOURCES, meaning: "how exact the start is" },

@@ -554,6 +554,15 @@ export const ERRORS = {
     meaning: "the answer broke off",
     remedy: "Send the message again.",
   },
+  provider_bad_response: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["agent", "call", "compaction", "retry"],
+    failsOver: true,
+    meaning: "the provider's answer cannot be read: it is no JSON, or not of the form that the protocol has",
+    remedy:
+      "Check that the provider's URL is that of a model and that no proxy changes its answers, or use another model.",
+  },
   context_overflow: {
     outcomes: ["error"],
     reporters: ["runner"],
