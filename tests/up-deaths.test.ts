@@ -3,10 +3,13 @@ import { mkdirSync, readdirSync, symlinkSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { ApiClient } from "../packages/cli/src/api-client.ts";
 import {
+  commandOf,
   endUp,
   guardiansOf,
   hasEnded,
+  processesAbout,
   startUp,
   temporaryState,
   type UpProcess,
@@ -57,6 +60,14 @@ async function kill(part: Part, up: UpProcess, state: string): Promise<void> {
 
 function livesAs(part: Part, state: string): number[] {
   return part === "workerd" ? workersOf(state) : guardiansOf(state);
+}
+
+function killNow(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // Done with its work already.
+  }
 }
 
 /** A folder with the programs that the start needs, but for some. */
@@ -111,6 +122,31 @@ describe("one Worker serves a state", () => {
     expect(workersOf(state)).toHaveLength(1);
     expect(await answers(up as UpProcess)).toBe(true);
   }, 60_000);
+});
+
+describe("a sandbox's processes", () => {
+  test.each<[readonly Part[]]>([[["up"]], [["guardian", "up"]], [["up", "guardian"]]])(
+    "end after the death of %j, one right after the other: runner, agent, and what a command left in the background",
+    async (order) => {
+      const state = temporaryState();
+      const up = await startUp(state);
+      const api = new ApiClient(up);
+      const { id } = await api.createSession({});
+      const mark = `VALET_SESSION_ID=${id}`;
+      const run = "setsid sleep 86399 & sleep 86399";
+      await api.startWorkflow(id, { name: "leaves", steps: [{ name: "leave", run }] });
+      const sleeping = () => processesAbout(mark).filter((pid) => commandOf(pid).includes("86399")).length >= 2;
+      await until("the command", sleeping, 60_000);
+      const guardians = guardiansOf(state);
+      expect(guardians).toHaveLength(1);
+      for (const part of order) for (const pid of part === "up" ? [up.pid] : guardians) killNow(pid);
+      const killedMs = performance.now();
+      await until("the end of all", () => processesAbout(mark).length === 0, 30_000);
+      const ms = Math.round(performance.now() - killedMs);
+      process.stdout.write(`a sandbox's processes ended ${ms} ms after ${order.join(", then ")}\n`);
+    },
+    120_000,
+  );
 });
 
 describe("a Worker's end", () => {

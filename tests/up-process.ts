@@ -112,6 +112,10 @@ export async function until(what: string, holds: () => unknown, timeoutMs = 20_0
   }
 }
 
+export function commandOf(pid: number): string {
+  return read(pid, "cmdline");
+}
+
 export function environmentOf(pid: number): string {
   return read(pid, "environ");
 }

@@ -1,5 +1,6 @@
 /** The entrypoint as a process, as a broker starts and kills it, with the real OpenCode in it. */
-import { mkdirSync, readFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { loadShippedScenario, startScriptedModel } from "@valet/scripted-model";
 import type { ToRunner } from "@valet/shared/protocol/runner-link";
@@ -60,6 +61,31 @@ test("a runner without a link ends when it is told to", async () => {
   );
   runner.kill("SIGTERM");
   expect(await runner.exited).toBe(0);
+});
+
+describe("a host that dies together with its guardian", () => {
+  test("takes a runner with it that still waits for a link, and what its sandbox left in the background", async () => {
+    const sandbox = folders();
+    const mark = `VALET_SANDBOX_ID=${sandbox.sandboxId}`;
+    const env = { PATH: process.env.PATH, VALET_SANDBOX_ID: sandbox.sandboxId };
+    const leftover = spawn("/bin/sh", ["-c", "sleep 300 & sleep 300"], { env, detached: true, stdio: "ignore" });
+    const runner = startRunnerProcess({ url: NOBODY, ...sandbox, hasLifeline: true });
+    await vi.waitFor(() => expect(processesOf(mark).length).toBeGreaterThanOrEqual(3), 20_000);
+    await vi.waitFor(() => expect(existsSync(join(sandbox.home, ".valet-runner/journal.jsonl"))).toBe(true), 20_000);
+    runner.endHost();
+    await runner.exited;
+    expect(processesOf(mark)).toEqual([]);
+    expect(leftover.pid).toBeDefined();
+  });
+
+  test("is not taken for dead as long as it lives", async () => {
+    const sandbox = folders();
+    const server = startLinkServer();
+    const runner = startRunnerProcess({ url: server.url, ...sandbox, hasLifeline: true });
+    await server.hello(0);
+    runner.kill("SIGTERM");
+    expect(await runner.exited).toBe(0);
+  });
 });
 
 /** Whether a process catches SIGTERM by now (`SigCgt` in proc_pid_status(5), signal n is bit n - 1). */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
 import { exceptionType, limitVariables } from "@valet/shared/tracing";
 import { Journal } from "./journal.ts";
+import { endWithHost } from "./lifeline.ts";
 import { startOpenCodeAgent } from "./opencode-agent.ts";
 import { Runner, type RunnerEnd } from "./runner.ts";
 import { SecretValues } from "./secret-values.ts";
@@ -41,6 +42,7 @@ export async function main(stopRequested: Promise<void>): Promise<never> {
 
 async function run(stopRequested: Promise<void>): Promise<number> {
   const given = readSettings(process.env, process.cwd());
+  if (given.lifeline !== undefined) void endWithHost(given.lifeline, given.sandboxId);
   // One context would be that of all the agent's work.
   delete process.env.TRACEPARENT;
   delete process.env.TRACESTATE;

@@ -22,6 +22,8 @@ export interface Settings {
   /** Whether the sandbox was made from a snapshot: what is in its workspace is somebody's work. */
   readonly isRestored: boolean;
   readonly sandboxId: string | undefined;
+  /** A descriptor that is closed when the host dies. */
+  readonly lifeline?: number | undefined;
   /** Whether repositories of this machine may be cloned: only where sandboxes share the machine with whoever asks. */
   readonly allowFile: boolean;
   /** What the bootstrap is part of. */
@@ -44,6 +46,11 @@ const Environment = z.object({
   VALET_RUNNER_STATE: z.string().startsWith("/", "no absolute path").optional(),
   VALET_RESTORED: z.enum(["0", "1"]).default("0"),
   VALET_SANDBOX_ID: z.string().max(128).optional(),
+  VALET_LIFELINE_FD: z
+    .string()
+    .regex(/^\d{1,4}$/, "no descriptor")
+    .transform(Number)
+    .optional(),
   VALET_ALLOW_FILE_REPOS: z.enum(["0", "1"]).default("0"),
 });
 
@@ -69,6 +76,7 @@ export function readSettings(env: EnvironmentRecord, folder: string): Settings {
     stateFolder: data.VALET_RUNNER_STATE ?? earlierStateFolder(data.HOME),
     isRestored: data.VALET_RESTORED === "1",
     sandboxId: data.VALET_SANDBOX_ID,
+    lifeline: data.VALET_LIFELINE_FD,
     allowFile: data.VALET_ALLOW_FILE_REPOS === "1",
     parent: extractFromEnvironment(env),
     spanLimits: readTracingConfig(limitVariables(env)).limits,

@@ -54,6 +54,7 @@ describe("the entrypoint", () => {
         VALET_WORKSPACE: join(folder, "workspace"),
         VALET_RUNNER_STATE: join(folder, "runner"),
         VALET_RESTORED: "0",
+        VALET_LIFELINE_FD: "3",
         VALET_SANDBOX_ID: id,
       });
       // Not the workspace: what stands there must not configure the entrypoint's runtime.

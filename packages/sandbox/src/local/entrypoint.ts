@@ -28,6 +28,10 @@ const USUAL_UMASK = 0o022;
  */
 const WORKING_FOLDER = "/";
 
+/** Names the descriptor that is closed when the broker dies: whoever holds its other end can end itself then. */
+const LIFELINE_VARIABLE = "VALET_LIFELINE_FD";
+const LIFELINE_FD = 3;
+
 /**
  * Starts the entrypoint as the leader of a session and process group of its own.
  * @param onStarted called as soon as it has an identity, before anything else can happen
@@ -39,13 +43,20 @@ export async function startEntrypoint(
 ): Promise<RunningEntrypoint> {
   // Ours is for our own files. The agent's have the usual modes, in a directory that nobody else may enter.
   const umask = process.umask(USUAL_UMASK);
-  const child = spawn(file, args, { cwd: WORKING_FOLDER, env, detached: true, stdio: ["pipe", "pipe", "pipe"] });
+  const child = spawn(file, args, {
+    cwd: WORKING_FOLDER,
+    env: { ...env, [LIFELINE_VARIABLE]: String(LIFELINE_FD) },
+    detached: true,
+    stdio: ["pipe", "pipe", "pipe", "pipe"],
+  });
   process.umask(umask);
   if (child.pid === undefined) throw await spawnError(child);
   const identity = identify(child.pid);
   onStarted(identity);
   const exited = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
   const logged = Promise.all([child.stdout, child.stderr].map((stream) => log.drain(stream)));
+  // Nothing is sent over it either way; it breaks when the entrypoint ends.
+  child.stdio[LIFELINE_FD]?.on("error", () => {});
   // One that ends or closes its input without reading it is seen by its end, not here.
   child.stdin.on("error", () => {});
   child.stdin.end(`${JSON.stringify(input)}\n`);
