@@ -5,6 +5,7 @@
  */
 import { spawn } from "node:child_process";
 import type { Writable } from "node:stream";
+import type { UserInfo } from "@valet/shared/protocol/repo-url";
 import type { EndedBy } from "@valet/shared/spans";
 import { collectEnd, killGroup } from "./child-processes.ts";
 
@@ -16,13 +17,8 @@ export type GitErrorType = Exclude<
   "runner_lost" | "sandbox_gone" | GitSkipReason
 >;
 
-export interface Credentials {
-  readonly username: string;
-  readonly password: string;
-}
-
 /** Credentials and whom they are for: a redirect to anybody else gets none. */
-export interface ScopedCredentials extends Credentials {
+export interface ScopedCredentials extends UserInfo {
   /** `https://host`, with its port where it is not the usual one. */
   readonly origin: string;
 }
@@ -168,7 +164,7 @@ function environment({ env, transports, gitDir, cwd }: GitOptions): Record<strin
   };
 }
 
-function giveCredentials(pipe: Writable, { username, password }: Credentials): void {
+function giveCredentials(pipe: Writable, { username, password }: UserInfo): void {
   // Git may end without having asked.
   pipe.on("error", () => {});
   pipe.end(`username=${username}\npassword=${password}\n`.repeat(MAX_CREDENTIAL_REQUESTS));

@@ -6,6 +6,7 @@
 import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { endWith, type SpanOf } from "@valet/shared/outcome";
+import { isGitRef } from "@valet/shared/protocol/git-ref";
 import { shownRepoUrl } from "@valet/shared/protocol/repo-url";
 import type { ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { RunnerWarning } from "@valet/shared/protocol/warnings";
@@ -224,7 +225,7 @@ class GitSetup {
       await this.#checkOutRevision("--detach", revision);
       return true;
     }
-    if (!isSafeRef(local)) throw new GitError("git_ref_not_found");
+    if (!isGitRef(local)) throw new GitError("git_ref_not_found");
     await this.#checkOutRevision("--no-track", "-B", local, revision);
     if ((await this.#revisionOf(`refs/remotes/origin/${local}`)) !== undefined) {
       await this.#run("git_config_failed", "branch", "--quiet", `--set-upstream-to=origin/${local}`, local);
@@ -263,7 +264,7 @@ class GitSetup {
 
   /** The commit of a branch, a tag, a commit's id or any other ref of the remote. */
   async #find(wanted: string): Promise<string> {
-    if (!isSafeRef(wanted)) throw new GitError("git_ref_not_found");
+    if (!isGitRef(wanted)) throw new GitError("git_ref_not_found");
     const candidates = [`refs/remotes/origin/${wanted}`, `refs/tags/${wanted}`];
     if (/^[0-9a-f]{7,64}$/i.test(wanted)) candidates.push(wanted);
     for (const candidate of candidates) {
@@ -352,11 +353,6 @@ function setupErrorOf(error: unknown): SetupErrorType {
 
 function outcomeOf(errorType: GitErrorType | "_OTHER"): "aborted" | "error" {
   return errorType === "runner_shutdown" ? "aborted" : "error";
-}
-
-/** As `git check-ref-format` has it, near enough that what is left is no option, range, pattern or expression. */
-function isSafeRef(name: string): boolean {
-  return /^[^-/\0-\x20~^:?*[\\\x7f][^\0-\x20~^:?*[\\\x7f]*$/.test(name) && !/\.\.|@\{|\.lock$|\/\/|\/$|^@$/.test(name);
 }
 
 /** Whether there is a repository that is the workspace's own: no link to another, none whose configuration is no file. */

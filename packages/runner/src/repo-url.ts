@@ -1,5 +1,6 @@
 /** Which repositories may be cloned, and what of their address is a secret. Pure. */
-import type { Credentials, ScopedCredentials } from "./git-command.ts";
+import { isScpLike, splitUserInfo, type UserInfo, userInfoOf } from "@valet/shared/protocol/repo-url";
+import type { ScopedCredentials } from "./git-command.ts";
 
 export interface Repository {
   /** Without user and password for https; what git is given and what it keeps. */
@@ -7,22 +8,20 @@ export interface Repository {
   readonly credentials: ScopedCredentials | undefined;
 }
 
-/** `user@host:path`, as ssh's own tools write it. */
-const SCP_LIKE = /^[\w.-]+@[A-Za-z0-9][\w.-]*:(?!\/\/)[^-\s][^\s]*$/;
-
 /**
  * Reads a repository's address: https, ssh, or where it is allowed `file:`. A user and password in it are taken out; those
  * given apart from it count more. `undefined` for any other, also for one with a query or fragment, which could hold a secret
- * that git would write down.
+ * that git would write down. Addresses that the API refuses today are taken where a session has one from an earlier version.
  */
 export function readRepository(
   repoUrl: string,
-  given: Credentials | undefined,
+  given: UserInfo | undefined,
   allowFile: boolean,
 ): Repository | undefined {
   if (/[\s\0]/.test(repoUrl)) return undefined;
-  if (SCP_LIKE.test(repoUrl)) return { url: repoUrl, credentials: undefined };
-  const url = URL.parse(repoUrl);
+  if (isScpLike(repoUrl)) return { url: repoUrl, credentials: undefined };
+  const { url: text, userInfo } = splitUserInfo(repoUrl);
+  const url = URL.parse(text);
   if (url === null || url.search !== "" || url.hash !== "") return undefined;
   if (url.protocol === "file:") {
     return allowFile && url.host === "" ? { url: url.href, credentials: undefined } : undefined;
@@ -34,31 +33,22 @@ export function readRepository(
     return { url: url.href, credentials: undefined };
   }
   if (url.protocol !== "https:") return undefined;
-  const inUrl =
-    url.username === "" && url.password === ""
-      ? undefined
-      : { username: decode(url.username), password: decode(url.password) };
-  url.username = "";
-  url.password = "";
-  const credentials = given ?? inUrl;
+  const credentials = given ?? userInfo;
   // Git's protocol for them is lines.
   if (credentials !== undefined && /[\n\0]/.test(credentials.username + credentials.password)) return undefined;
   return { url: url.href, credentials: credentials && { ...credentials, origin: url.origin } };
 }
 
 /**
- * What of it must be shown nowhere. Without a password, or with the word that some hosts want in its place, the user is a token.
+ * What of it must be shown nowhere. Without a password, or with the word that some hosts want in its place, the user is a token;
+ * that of an ssh URL is part of the address.
  */
-export function secretsOf(repoUrl: string | undefined, given: Credentials | undefined): string[] {
-  const { username = "", password = "" } = URL.parse(repoUrl ?? "") ?? {};
-  const all = [{ username: decode(username), password: decode(password) }, ...(given === undefined ? [] : [given])];
-  return all.flatMap((each) => (/^(?:|x-oauth-basic)$/.test(each.password) ? [each.username] : [each.password]));
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
+export function secretsOf(repoUrl: string | undefined, given: UserInfo | undefined): string[] {
+  const url = URL.parse(repoUrl ?? "");
+  const all = [...(url === null ? [] : [userInfoOf(url)]), ...(given === undefined ? [] : [given])];
+  return all.flatMap(({ username, password }, index) => {
+    const isToken = /^(?:|x-oauth-basic)$/.test(password);
+    const isAddress = index === 0 && url?.protocol === "ssh:";
+    return (isToken && !isAddress ? [username] : [password]).filter((secret) => secret !== "");
+  });
 }

@@ -76,6 +76,7 @@ describe("what in a path looks like a token is not shown", () => {
     "https://github.com/org/tokenizer",
     "https://github.com/org/secret-santa/",
     "file:///srv/git/repo.git",
+    "git@git.example:/srv/git/repo.git",
     "https://GitHub.com/Org/Repo",
   ])("%s is shown as it is", (url) => {
     expect(repoUrlProblem(url)).toBeUndefined();

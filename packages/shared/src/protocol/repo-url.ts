@@ -1,15 +1,40 @@
 /** Addresses of git repositories: which are taken, and how one is shown. Pure. */
-import { TOKEN_PREFIX } from "../tracing/redact.ts";
+import { REDACTED, TOKEN_PREFIX } from "../tracing/redact.ts";
 
 const NO_URL = "must be an https or ssh URL of a git repository";
 const SSH_PASSWORD = "an ssh URL takes no password, and its user is letters, digits, `.`, `_`, `+` or `-`: use a key";
 const NESTED = "its path holds another URL, or a user and a password";
 
-/** `user@host:path`, as ssh's own tools write it. A host or user that begins with a dash is an option to ssh. */
-const SCP_LIKE = /^[\w.][\w.+-]*@[\w.][\w.-]*:(?![-/])[^:]+$/;
+/** A host, user or path that begins with a dash is an option to ssh. */
+const SCP_LIKE = /^[\w.][\w.+-]*@[\w.][\w.-]*:(?!-|\/\/)[^:]+$/;
 const SSH_USER = /^[\w.+-]*$/;
 /** Another URL, or `user:password@`, within a path. */
 const NESTED_CREDENTIALS = /:\/\/|:[^/]*@/;
+
+/** Whether it is `user@host:path`, as ssh's own tools write an address. */
+export function isScpLike(text: string): boolean {
+  return SCP_LIKE.test(text);
+}
+
+export interface UserInfo {
+  readonly username: string;
+  readonly password: string;
+}
+
+/** User and password of any URL, decoded; empty where it has none. */
+export function userInfoOf({ username, password }: URL): UserInfo {
+  return { username: decodeOnce(username), password: decodeOnce(password) };
+}
+
+/** Takes user and password out of an https URL; the user of an ssh URL is part of the address. */
+export function splitUserInfo(text: string): { readonly url: string; readonly userInfo?: UserInfo } {
+  const url = URL.parse(text);
+  if (url?.protocol !== "https:" || (url.username === "" && url.password === "")) return { url: text };
+  const userInfo = userInfoOf(url);
+  url.username = "";
+  url.password = "";
+  return { url: url.href, userInfo };
+}
 
 /**
  * Why a text is no address that we take; `undefined` if it is one. A password is taken in an https URL only, where it is the
@@ -18,7 +43,7 @@ const NESTED_CREDENTIALS = /:\/\/|:[^/]*@/;
 export function repoUrlProblem(text: string): string | undefined {
   // No URL has these, and parsers drop some of them without a word.
   if (/[\p{Cc}\s\\]/u.test(text)) return NO_URL;
-  if (SCP_LIKE.test(text)) {
+  if (isScpLike(text)) {
     const path = decodeAll(text.slice(text.indexOf(":") + 1));
     // `bob@corp.example:password@host/path` names another host than was meant.
     return NESTED_CREDENTIALS.test(path) || /^[^/]*@/.test(path) ? NESTED : undefined;
@@ -33,8 +58,6 @@ export function repoUrlProblem(text: string): string | undefined {
   return url.password === "" && SSH_USER.test(url.username) ? undefined : SSH_PASSWORD;
 }
 
-/** What stands where a secret stood. */
-const REDACTED = "REDACTED";
 /** A segment that names what comes next in it, or what the next segment is. */
 const NAMED = /^(?:.*[;,&])?[\w.-]*(?:token|secret|passw(?:or)?d|api[-_]?key|access[-_]?key|private[-_]?key|oauth2?)$/i;
 const PREFIXED = new RegExp(`^${TOKEN_PREFIX}`, "i");
@@ -46,7 +69,7 @@ const MIN_RANDOM = 20;
  * has no user either; that of an ssh URL is part of the address.
  */
 export function shownRepoUrl(text: string): string {
-  const scp = SCP_LIKE.test(text) ? text.indexOf(":") + 1 : 0;
+  const scp = isScpLike(text) ? text.indexOf(":") + 1 : 0;
   if (scp > 0) return repoUrlProblem(text) === undefined ? text.slice(0, scp) + shownPath(text.slice(scp)) : "";
   const url = URL.parse(text);
   // It was refused, and where an older version took it, nobody can say what in it is a secret.
@@ -101,5 +124,14 @@ function decodeAll(text: string): string {
     if (before === now) return now;
     before = now;
     now = now.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  }
+}
+
+/** As the URL standard decodes it; what is no percent-encoding stays as it is. */
+function decodeOnce(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
 }

@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import { FAILURE_POLICIES, QUEUE_MODES } from "../spans.ts";
+import { isGitRef } from "./git-ref.ts";
 import { repoUrlProblem } from "./repo-url.ts";
 import { Attachment, QuestionAnswers } from "./runner-link.ts";
 import { MessageView, PermissionReply, SessionView, TurnRecord, WorkflowView } from "./session-view.ts";
@@ -46,15 +47,7 @@ const QueueMode = z
   .describe("What a message does while another is being worked on: wait, take its place, or be merged with others");
 const label = z.string().min(1).max(128);
 
-/** Names that git takes for a branch, tag or commit (git-check-ref-format), and that no command takes for an option. */
-const GitRef = z
-  .string()
-  .min(1)
-  .max(255)
-  .regex(
-    /^(?![-/.])(?!.*(?:\.\.|\/\/|@\{|\/\.|\.lock(?:\/|$)))[^\p{Cc} ~^:?*[\\]+(?<![/.])$/u,
-    "no name that git takes",
-  );
+const GitRef = z.string().min(1).max(255).refine(isGitRef, "no name that git takes");
 
 /**
  * Where a repository is: https, ssh (as URL or as `user@host:path`), or, where the sandboxes run on this machine, `file:`.

@@ -1,7 +1,7 @@
 import type { Redact } from "./attributes.ts";
 
 /** What stands where a secret stood. */
-const REDACTED = "REDACTED";
+export const REDACTED = "REDACTED";
 
 /** What stands before the host. */
 const USER_INFO = /^[^/?#]*@/;

@@ -1,5 +1,5 @@
 /** A repository's URL, and what opens it. Pure. */
-import { shownRepoUrl } from "@valet/shared/protocol/repo-url";
+import { shownRepoUrl, splitUserInfo } from "@valet/shared/protocol/repo-url";
 import type { GitCredentials } from "../core/git-credentials.ts";
 
 export interface Repository {
@@ -13,23 +13,8 @@ export interface Repository {
  * URL, and what in a path looks like a token. The user of an ssh URL is part of the address.
  */
 export function splitCredentials(given: string): Repository {
-  const url = URL.parse(given);
-  const hasUser = url?.protocol === "https:" && (url.username !== "" || url.password !== "");
-  const user = hasUser && { username: decode(url.username), password: decode(url.password) };
-  if (hasUser) {
-    url.username = "";
-    url.password = "";
-  }
-  const clean = hasUser ? url.href : given;
-  const repoUrl = shownRepoUrl(clean);
-  const credentials = { ...user, ...(repoUrl !== clean && { url: clean }) };
+  const { url, userInfo } = splitUserInfo(given);
+  const repoUrl = shownRepoUrl(url);
+  const credentials = { ...userInfo, ...(repoUrl !== url && { url }) };
   return Object.keys(credentials).length === 0 ? { repoUrl } : { repoUrl, credentials };
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
 }
