@@ -30,6 +30,13 @@ export class CapacityTable {
     this.#entries = new Map(entries.map((entry) => [entry.sessionId, entry]));
   }
 
+  /** Takes these in place of all that it knows: what was changed since they were stored has not happened. */
+  reset(entries: readonly CapacityEntry[]): void {
+    this.#changed.clear();
+    this.#entries.clear();
+    for (const entry of entries) this.#entries.set(entry.sessionId, entry);
+  }
+
   get entries(): CapacityEntry[] {
     return [...this.#entries.values()];
   }

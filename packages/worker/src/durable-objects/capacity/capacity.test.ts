@@ -1,5 +1,6 @@
 /** Sessions that share three slots for sandboxes awake and two for starts: the real objects, the scripted broker. */
-import { afterEach, describe, expect, test } from "vitest";
+import { runInDurableObject } from "cloudflare:test";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { begin, capacityStub, crashCapacity, end, entries, expireLeases, stops } from "../../../test/capacity.ts";
 import { eventually } from "../../../test/eventually.ts";
 import type { FakeRunner } from "../../../test/fake-runner.ts";
@@ -328,3 +329,65 @@ async function eventuallyLong(check: () => Promise<void>): Promise<void> {
     }
   }
 }
+
+describe("a disk that is full", () => {
+  const report = (sessionId: string, need: "none" | "awake" | "start", version = 1) => ({
+    ...{ sessionId, generation: 1, version, need, refusals: 0, keepsSlot: false },
+  });
+
+  /** Runs `work` while the object can store nothing. */
+  async function withoutRoom<T>(storage: DurableObjectStorage, work: () => T | Promise<T>): Promise<T> {
+    const exec = storage.sql.exec.bind(storage.sql);
+    storage.sql.exec = ((query: string, ...values: SqlStorageValue[]) => {
+      if (!query.startsWith("SELECT")) throw new Error("database or disk is full: SQLITE_FULL");
+      return exec(query, ...values);
+    }) as typeof storage.sql.exec;
+    try {
+      return await work();
+    } finally {
+      storage.sql.exec = exec as typeof storage.sql.exec;
+    }
+  }
+
+  test("changes nothing in memory that is not stored: no slot is taken, kept or given back", async () => {
+    await runInDurableObject(capacityStub(), async (object, { storage }) => {
+      const lost = ["ses_a", "ses_b", "ses_c"];
+      await withoutRoom(storage, async () => {
+        for (const id of lost) await expect(object.report(report(id, "awake"))).rejects.toThrow("SQLITE_FULL");
+      });
+      // All three slots are free.
+      expect(await object.report(report("ses_d", "awake"))).toMatchObject({ granted: true });
+      expect(await object.report(report("ses_e", "awake"))).toMatchObject({ granted: true });
+      expect(await object.report(report("ses_f", "start"))).toMatchObject({ granted: true });
+      await withoutRoom(storage, async () => {
+        await expect(object.report(report("ses_d", "none", 2))).rejects.toThrow("SQLITE_FULL");
+      });
+      // The slot has not been given back, and the same report is no old one when it comes again.
+      expect(await object.report(report("ses_g", "start"))).toMatchObject({ granted: false, place: 1 });
+      await object.report(report("ses_d", "none", 2));
+      expect(await object.report(report("ses_g", "start"))).toMatchObject({ granted: true });
+      for (const id of ["ses_e", "ses_f", "ses_g"]) await object.report(report(id, "none", 2));
+    });
+  });
+
+  test("fails an alarm, which comes again", async () => {
+    await runInDurableObject(capacityStub(), async (object, { storage }) => {
+      const log = vi.spyOn(console, "error").mockImplementation(() => {});
+      const set = vi.spyOn(storage, "setAlarm");
+      try {
+        await object.report(report("ses_h", "awake"));
+        await withoutRoom(storage, () => {
+          vi.useFakeTimers({ now: Date.now() + 24 * 3_600_000, toFake: ["Date"] });
+          object.alarm();
+        });
+        expect(log).toHaveBeenCalled();
+        expect(set).toHaveBeenLastCalledWith(Date.now() + 5000);
+      } finally {
+        vi.useRealTimers();
+        set.mockRestore();
+        log.mockRestore();
+        await object.report(report("ses_h", "none", 2));
+      }
+    });
+  });
+});

@@ -32,6 +32,9 @@ const CAPACITY_MIGRATIONS: readonly Migration[] = [
     sql.exec("CREATE TABLE IF NOT EXISTS entries (session_id TEXT PRIMARY KEY, entry TEXT NOT NULL) WITHOUT ROWID"),
 ];
 
+/** An alarm whose work failed comes again after this long: soon, and not in a loop that eats the CPU. */
+const AFTER_ERROR_MS = 5000;
+
 export class Capacity extends DurableObject<Env> implements CapacityCalls {
   readonly #table: CapacityTable;
   readonly #notices: Notices;
@@ -41,9 +44,7 @@ export class Capacity extends DurableObject<Env> implements CapacityCalls {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     upgradeSchema(ctx.storage, CAPACITY_MIGRATIONS);
-    const rows = ctx.storage.sql.exec("SELECT entry FROM entries").toArray();
-    const entries = rows.map(({ entry }) => JSON.parse(entry as string) as CapacityEntry);
-    this.#table = new CapacityTable(entries, parseCapacity(env));
+    this.#table = new CapacityTable(this.#stored(), parseCapacity(env));
     const common = {
       table: this.#table,
       now: () => Date.now(),
@@ -65,7 +66,10 @@ export class Capacity extends DurableObject<Env> implements CapacityCalls {
     return standing;
   }
 
-  /** Looks at leases that have expired and at whatever else is due. Waits for nothing on the network, and never throws. */
+  /**
+   * Looks at leases that have expired and at whatever else is due. Waits for nothing on the network, and never throws; what fails is
+   * tried again soon.
+   */
   override alarm(): void {
     this.#armedMs = undefined;
     try {
@@ -78,6 +82,7 @@ export class Capacity extends DurableObject<Env> implements CapacityCalls {
       this.#look();
     } catch (error) {
       report(error);
+      this.#armAt(Date.now() + AFTER_ERROR_MS);
     }
   }
 
@@ -113,17 +118,30 @@ export class Capacity extends DurableObject<Env> implements CapacityCalls {
     });
   }
 
-  /** Changes the table, and stores what has changed of it. */
+  /**
+   * Changes the table, and stores what has changed of it.
+   * @throws Error what the storage throws, if its disk is full say; then nothing has changed, in memory either
+   */
   #change<T>(work: () => T): T {
     const { storage } = this.ctx;
-    return storage.transactionSync(() => {
-      const result = work();
-      for (const [sessionId, entry] of this.#table.takeChanged()) {
-        if (entry === undefined) storage.sql.exec("DELETE FROM entries WHERE session_id = ?", sessionId);
-        else storage.sql.exec("INSERT OR REPLACE INTO entries VALUES (?, ?)", sessionId, JSON.stringify(entry));
-      }
-      return result;
-    });
+    try {
+      return storage.transactionSync(() => {
+        const result = work();
+        for (const [sessionId, entry] of this.#table.takeChanged()) {
+          if (entry === undefined) storage.sql.exec("DELETE FROM entries WHERE session_id = ?", sessionId);
+          else storage.sql.exec("INSERT OR REPLACE INTO entries VALUES (?, ?)", sessionId, JSON.stringify(entry));
+        }
+        return result;
+      });
+    } catch (error) {
+      this.#table.reset(this.#stored());
+      throw error;
+    }
+  }
+
+  #stored(): CapacityEntry[] {
+    const rows = this.ctx.storage.sql.exec("SELECT entry FROM entries").toArray();
+    return rows.map(({ entry }) => JSON.parse(entry as string) as CapacityEntry);
   }
 
   /** Sees to what follows from a change, and sets the alarm. */
@@ -144,9 +162,13 @@ export class Capacity extends DurableObject<Env> implements CapacityCalls {
     );
     const first = Math.max(Math.min(...due), Date.now());
     if (first === Infinity || (this.#armedMs !== undefined && this.#armedMs <= first)) return;
-    this.#armedMs = first;
+    this.#armAt(first);
+  }
+
+  #armAt(timeMs: number): void {
+    this.#armedMs = timeMs;
     // A storage that fails resets the whole object; there is nothing to add to that.
-    this.ctx.storage.setAlarm(first).catch(report);
+    this.ctx.storage.setAlarm(timeMs).catch(report);
   }
 }
 
