@@ -26,6 +26,8 @@ test("what is new is said once, and what a step gave is printed when it is done"
     errorType: "command_failed",
     exitCode: 2,
   };
+  const { exitCode: _, ...others } = failed;
+  const killed: WorkflowStepView = { ...others, signal: "SIGSEGV" };
   for (const seen of [
     workflow({ status: "queued" }),
     workflow({ status: "queued", queueReason: "sandbox_starting" }),
@@ -35,6 +37,7 @@ test("what is new is said once, and what a step gave is printed when it is done"
     workflow({ steps: [mended, build] }),
     workflow({ steps: [mended, build] }),
     workflow({ steps: [mended, failed] }),
+    workflow({ steps: [mended, killed] }),
   ]) {
     look(seen);
   }
@@ -45,5 +48,6 @@ test("what is new is said once, and what a step gave is printed when it is done"
     "1/2 mend: ok, 1.2 s",
     "> Mended.",
     "2/2 build: error, command_failed, exit code 2",
+    "2/2 build: error, command_failed, killed by SIGSEGV",
   ]);
 });

@@ -37,11 +37,13 @@ function stateOf({
   outcomeReason,
   failure,
   exitCode,
+  signal,
   duration_ms,
 }: WorkflowStepView): string {
   if (status === "running") return status;
   const code = exitCode === undefined || exitCode === 0 ? undefined : `exit code ${exitCode}`;
+  const killed = signal === undefined ? undefined : `killed by ${signal}`;
   const time = duration_ms === undefined ? undefined : `${(duration_ms / 1000).toFixed(1)} s`;
   const cause = failure?.cause === undefined ? undefined : `the last model: ${failure.cause}`;
-  return [outcome, errorType ?? outcomeReason, cause, code, time].filter(Boolean).join(", ");
+  return [outcome, errorType ?? outcomeReason, cause, code, killed, time].filter(Boolean).join(", ");
 }

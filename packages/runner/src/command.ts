@@ -30,6 +30,8 @@ export interface CommandOptions {
 export interface CommandResult {
   /** Absent where it did not end by itself, or could not be started. */
   readonly exitCode: number | undefined;
+  /** What killed it, where a signal did. */
+  readonly signal: string | undefined;
   readonly isTimeout: boolean;
   /** What it wrote to standard output and standard error, or the end of that. */
   readonly output: string;
@@ -60,14 +62,14 @@ export async function runCommand({
     });
   } catch {
     // Too much for the system to begin, say.
-    return { exitCode: undefined, isTimeout: false, output: "" };
+    return { exitCode: undefined, signal: undefined, isTimeout: false, output: "" };
   }
   // One more than is kept shows that there was more.
   const output = collectEnd([child.stdout, child.stderr], MAX_STEP_OUTPUT + 1, rest.secrets);
   const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
-  const ended = new Promise<number | undefined>((resolve) => {
-    child.once("error", () => resolve(undefined));
-    child.once("exit", (code) => resolve(code ?? undefined));
+  const ended = new Promise<Pick<CommandResult, "exitCode" | "signal">>((resolve) => {
+    child.once("error", () => resolve({ exitCode: undefined, signal: undefined }));
+    child.once("exit", (code, signal) => resolve({ exitCode: code ?? undefined, signal: signal ?? undefined }));
   });
   const kill = () => {
     killGroup(child.pid);
@@ -80,11 +82,11 @@ export async function runCommand({
   }, timeoutMs);
   signal.addEventListener("abort", kill, { once: true });
   if (signal.aborted) kill();
-  const exitCode = await ended;
+  const { exitCode, signal: killedBy } = await ended;
   clearTimeout(timer);
   signal.removeEventListener("abort", kill);
   await Promise.race([closed, sleep(DRAIN_MS)]);
-  return { exitCode, isTimeout, output: cutStart(output(), MAX_STEP_OUTPUT) };
+  return { exitCode, signal: killedBy, isTimeout, output: cutStart(output(), MAX_STEP_OUTPUT) };
 }
 
 /** What tells a step's processes from those of all others. */

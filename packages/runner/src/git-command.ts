@@ -38,16 +38,24 @@ export interface GitOptions {
 
 export type Transport = "https" | "ssh" | "file";
 
+interface GitEnd {
+  readonly exitCode: number | undefined;
+  readonly killedBy: string | undefined;
+}
+
 /** Git did not do what it was asked. Its own words are left out: they name files and hosts, and may quote what they were given. */
 export class GitError extends Error {
   override readonly name = "GitError";
   readonly errorType: GitErrorType;
   readonly exitCode: number | undefined;
+  /** What killed git, where a signal did. */
+  readonly killedBy: string | undefined;
 
-  constructor(errorType: GitErrorType, exitCode?: number) {
+  constructor(errorType: GitErrorType, { exitCode, killedBy }: Partial<GitEnd> = {}) {
     super(errorType);
     this.errorType = errorType;
     this.exitCode = exitCode;
+    this.killedBy = killedBy;
   }
 }
 
@@ -106,19 +114,21 @@ export async function git(args: readonly string[], failure: GitErrorType, option
   const stdout = collectEnd([child.stdout], MAX_OUTPUT);
   const stderr = collectEnd([child.stderr], MAX_OUTPUT);
   if (credentials !== undefined) giveCredentials(child.stdio[3] as Writable, credentials);
-  const ended = Promise.withResolvers<number | undefined>();
+  const ended = Promise.withResolvers<GitEnd | undefined>();
   child.once("error", () => ended.resolve(undefined));
-  child.once("close", (exitCode) => ended.resolve(exitCode ?? undefined));
+  child.once("close", (code, killedBy) => {
+    ended.resolve({ exitCode: code ?? undefined, killedBy: killedBy ?? undefined });
+  });
   const end = () => {
     killGroup(child.pid);
     // What left git's process group may hold its output open for ever.
     setTimeout(() => ended.resolve(undefined), HELD_OUTPUT_MS);
   };
   signal.addEventListener("abort", end, { once: true });
-  const code = await ended.promise;
+  const outcome = await ended.promise;
   signal.removeEventListener("abort", end);
-  if (code === 0) return stdout().trim();
-  throw new GitError(signal.aborted ? reasonOf(signal) : (classify(stderr()) ?? failure), code);
+  if (outcome?.exitCode === 0) return stdout().trim();
+  throw new GitError(signal.aborted ? reasonOf(signal) : (classify(stderr()) ?? failure), outcome);
 }
 
 /** What git's words, in English, say about why it failed, where they say it. Pure. */

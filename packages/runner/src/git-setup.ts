@@ -338,8 +338,9 @@ class GitSetup {
       endWith(span, skipped === undefined ? "ok" : "skipped", skipped as never);
     } catch (error) {
       const errorType = error instanceof GitError ? error.errorType : "_OTHER";
-      if (error instanceof GitError) span.setAttribute("process.exit.code", error.exitCode);
-      else span.recordException(error);
+      if (error instanceof GitError) {
+        span.setAttributes({ "process.exit.code": error.exitCode, "valet.process.signal": error.killedBy });
+      } else span.recordException(error);
       endWith(span, outcomeOf(errorType), errorType as never);
       throw error;
     }

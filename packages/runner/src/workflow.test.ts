@@ -232,6 +232,24 @@ describe("a command", () => {
     expect(cut?.output).not.toMatch(/model|key/);
   });
 
+  test("that a signal kills says which", async () => {
+    const { start, spans } = setUp();
+    const { done } = start([command("kill -SEGV $$"), command("(kill -KILL $BASHPID); exit $?")], {
+      onFailure: "continue",
+    });
+    const { steps } = await done;
+    expect(outcomesOf(steps)).toEqual(["error command_failed", "error command_failed"]);
+    // What a shell says of its child is an exit code of its own.
+    expect(steps.map(({ exitCode, signal }) => [exitCode, signal])).toEqual([
+      [undefined, "SIGSEGV"],
+      [137, undefined],
+    ]);
+    const [, first, second] = spans.map(attributesOf);
+    expect(first).toMatchObject({ "valet.process.signal": "SIGSEGV" });
+    expect(first).not.toHaveProperty("process.exit.code");
+    expect(second).toMatchObject({ "process.exit.code": 137 });
+  });
+
   test("is killed with all that it started when its time is up", async () => {
     const { start } = setUp({ stuckTurnMs: 300 });
     const { attemptId, done } = start([command("setsid sleep 61.21 & sleep 61.22 & wait"), command("true")]);

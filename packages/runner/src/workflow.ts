@@ -50,6 +50,7 @@ interface StepEnd {
   readonly cause?: ErrorType | undefined;
   readonly causeOf?: string | undefined;
   readonly exitCode?: number | undefined;
+  readonly signal?: string | undefined;
   readonly output: string;
 }
 
@@ -161,11 +162,11 @@ export class Workflow {
     const startMs = this.#nowMs();
     const span = this.#startSpan(index, step, startMs);
     this.#options.onStep(this.#dispatch.attemptId, { index, status: "running" }, openSpanText(span));
-    const { outcome, errorType, cause, causeOf, exitCode, output } =
+    const { outcome, errorType, cause, causeOf, exitCode, signal, output } =
       "prompt" in step ? await this.#ask(step.prompt, span, startMs) : await this.#command(index, step.run, span);
     this.#current = undefined;
     const endMs = this.#nowMs();
-    span.setAttributes({ "process.exit.code": exitCode, "valet.error.cause": cause });
+    span.setAttributes({ "process.exit.code": exitCode, "valet.process.signal": signal, "valet.error.cause": cause });
     endWith(span, outcome, errorType, endMs);
     this.#tell({
       ...{ index, status: "done", outcome: outcome === "superseded" ? "aborted" : outcome },
@@ -173,6 +174,7 @@ export class Workflow {
       ...(cause !== undefined && { cause }),
       ...(causeOf !== undefined && { causeOf }),
       ...(exitCode !== undefined && { exitCode }),
+      ...(signal !== undefined && { signal }),
       ...(output !== "" && { output }),
       durationMs: endMs - startMs,
     });
@@ -221,10 +223,10 @@ export class Workflow {
     return this.#commandEnd(await running);
   }
 
-  #commandEnd({ exitCode, isTimeout, output }: CommandResult): StepEnd {
-    if (exitCode === 0) return { outcome: "ok", exitCode, output };
-    if (this.#cut !== undefined) return { ...cutEnding(this.#cut), exitCode, output };
-    return { outcome: "error", errorType: isTimeout ? "command_timeout" : "command_failed", exitCode, output };
+  #commandEnd({ isTimeout, ...told }: CommandResult): StepEnd {
+    if (told.exitCode === 0) return { outcome: "ok", ...told };
+    if (this.#cut !== undefined) return { ...cutEnding(this.#cut), ...told };
+    return { outcome: "error", errorType: isTimeout ? "command_timeout" : "command_failed", ...told };
   }
 
   #tell(state: WorkflowStepState): void {

@@ -176,6 +176,8 @@ export const WorkflowStepView = z.object({
   failure: FailureView.optional(),
   /** Of a command that ended by itself. */
   exitCode: z.int().optional(),
+  /** Of a command that a signal killed: its name, `SIGKILL` say. */
+  signal: z.string().optional(),
   duration_ms: millis.optional(),
   /** The agent's answer, or the end of what the command wrote; not in lists. */
   output: z.string().optional(),

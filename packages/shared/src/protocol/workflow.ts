@@ -41,6 +41,8 @@ export const WorkflowStepState = z.object({
   causeOf: z.string().max(200).optional(),
   /** Of a command that ended by itself. */
   exitCode: z.number().int().optional(),
+  /** Of a command that a signal killed: its name. */
+  signal: z.string().max(16).optional(),
   /** The agent's answer, or what the command wrote. */
   output: z.string().max(MAX_STEP_OUTPUT).optional(),
   durationMs: z.number().nonnegative().optional(),

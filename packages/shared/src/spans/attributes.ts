@@ -164,7 +164,11 @@ export const ATTRIBUTES = {
   "gen_ai.tool.call.result": { type: "string", content: true, meaning: "what it gave back" },
   "valet.tool.input_length": { type: "int", unit: "UTF-16 code units", meaning: "length of the arguments as JSON" },
   "valet.tool.output_length": { type: "int", unit: "UTF-16 code units", meaning: "length of the result" },
-  "process.exit.code": { type: "int", meaning: "what a command ended with" },
+  "process.exit.code": { type: "int", meaning: "what a command ended with; absent where a signal killed it" },
+  "valet.process.signal": {
+    type: "string",
+    meaning: "the signal that killed a command: `SIGKILL`, say; no convention has a key for it",
+  },
   "valet.permission.id": { type: "string", meaning: "the agent's id of the request" },
   "valet.permission.type": { type: "string", meaning: "what it asks leave for: `bash`, `edit`, …" },
   "valet.permission.reply": { type: "string", values: PERMISSION_REPLIES, meaning: "what the person answered" },

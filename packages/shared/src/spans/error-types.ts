@@ -674,7 +674,7 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["step"],
-    meaning: "a step's command ended with another exit code than 0",
+    meaning: "a step's command ended with another exit code than 0, or was killed by a signal",
     remedy: "Read the step's output.",
   },
   command_timeout: {

@@ -54,7 +54,7 @@ export const TURN_SPANS = {
     emitters: ["runner"],
     parents: ["valet.workflow.execute"],
     required: ["valet.workflow.step.name", "valet.workflow.step.index", "valet.workflow.step.type"],
-    optional: ["valet.workflow.execution.id", "process.exit.code", "valet.error.cause"],
+    optional: ["valet.workflow.execution.id", "process.exit.code", "valet.process.signal", "valet.error.cause"],
     errors: endedBy("step"),
     links: [],
   },

@@ -123,7 +123,7 @@ function viewStep(
   if (state === undefined) {
     return isOver ? { ...what, status: "done", outcome: "skipped" } : { ...what, status: "waiting" };
   }
-  const { status, outcome, errorType, exitCode, durationMs, output } = state;
+  const { status, outcome, errorType, exitCode, signal, durationMs, output } = state;
   const failure = failureIn(state);
   return {
     ...{ ...what, status },
@@ -132,6 +132,7 @@ function viewStep(
       ...failedAs(outcome, errorType === undefined ? undefined : knownErrorType(errorType), failure),
     }),
     ...(exitCode !== undefined && { exitCode }),
+    ...(signal !== undefined && { signal }),
     ...(durationMs !== undefined && { duration_ms: durationMs }),
     ...(detailed && output !== undefined && { output }),
   };
