@@ -269,7 +269,8 @@ describe("a failure is told by its kind", () => {
     const server = startGitServer(repository);
     const stop = new AbortController();
     const setup = setUp({ repoUrl: `${server.origin}/hang` }, { signal: stop.signal });
-    setTimeout(() => stop.abort(), 50);
+    await server.isAsked;
+    stop.abort();
     const { result, shown, find } = await setup;
     expect(result).toEqual({ ok: false, errorType: "runner_shutdown" });
     expect(shown[0]).toEqual([CLONE, "aborted", "runner_shutdown"]);

@@ -459,7 +459,7 @@ test("an error of the agent that no idle follows ends the turn all the same", as
 test("a question of leave reaches a person, is no standstill, and the answer goes back", async () => {
   let rest = () => {};
   const replied: [string, string][] = [];
-  const { runner, asked, started } = setUp(
+  const { runner, asked, started, quiet } = setUp(
     {
       onPrompt: (prompt) => {
         rest = prompt.play("permission", { until: ({ type }) => type === "permission.replied" });
@@ -469,7 +469,7 @@ test("a question of leave reaches a person, is no standstill, and the answer goe
         rest();
       },
     },
-    { stuckTurnMs: 600 },
+    { stuckTurnMs: 100 },
   );
   const { attemptId, ...input } = dispatch();
   const { done } = runner.run({ attemptId, ...input });
@@ -479,7 +479,7 @@ test("a question of leave reaches a person, is no standstill, and the answer goe
   const { permissionId } = question;
   expect(asked).toEqual([{ type: "permission-asked", attemptId, permissionId, permission: "bash", detail: "ls" }]);
   // Twice as long as silence may last otherwise.
-  await Bun.sleep(1200);
+  await vi.waitFor(() => expect(quiet).toEqual([attemptId, attemptId]), 20_000);
   expect(runner.busy).toHaveLength(1);
   await runner.reply({ type: "permission-reply", permissionId: "per_unknown", reply: "reject" });
   await runner.reply({ type: "permission-reply", permissionId, reply: "once" });

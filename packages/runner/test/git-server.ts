@@ -42,13 +42,17 @@ export type Repository = ReturnType<typeof makeRepository>;
 export function startGitServer(repository: Repository, user = "alice", password = "wonderland") {
   const wanted = `Basic ${btoa(`${user}:${password}`)}`;
   const onRequest: (() => void)[] = [];
+  const hanging = Promise.withResolvers<void>();
   const server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
     tls: { cert: readFileSync(CERTIFICATE), key: readFileSync(pem("key")) },
     async fetch(request) {
       const url = new URL(request.url);
-      if (url.pathname.startsWith("/hang")) return new Promise<Response>(() => {});
+      if (url.pathname.startsWith("/hang")) {
+        hanging.resolve();
+        return new Promise<Response>(() => {});
+      }
       for (const each of onRequest) each();
       if (request.headers.get("authorization") !== wanted) {
         return new Response(null, { status: 401, headers: { "www-authenticate": 'Basic realm="git"' } });
@@ -57,7 +61,9 @@ export function startGitServer(repository: Repository, user = "alice", password 
     },
   });
   onTestFinished(() => server.stop(true));
-  return { origin: `https://localhost:${server.port}`, url: `https://localhost:${server.port}/repo`, onRequest };
+  const origin = `https://localhost:${server.port}`;
+  /** `isAsked` resolves once somebody waits for `/hang`, which answers nobody. */
+  return { origin, url: `${origin}/repo`, onRequest, isAsked: hanging.promise };
 }
 
 async function runBackend(request: Request, url: URL, { folder }: Repository): Promise<Response> {
