@@ -178,9 +178,18 @@ export class TestSession {
     });
   }
 
-  /** The object dies in the middle of what it does. Whoever held one of its sockets finds it closed. */
-  async crash(): Promise<void> {
-    await runInDurableObject(this.stub, (_object, state) => state.abort("the test ends it")).catch(() => {});
+  /**
+   * The object dies in the middle of what it does. Whoever held one of its sockets finds it closed.
+   * @param last changes its database right before that, so that it has no time to act on it
+   */
+  async crash(last?: string): Promise<void> {
+    const die = (state: DurableObjectState) =>
+      state.blockConcurrencyWhile(async () => {
+        if (last !== undefined) state.storage.sql.exec(last);
+        await state.storage.sync();
+        state.abort("the test ends it");
+      });
+    await runInDurableObject(this.stub, (_object, state) => die(state)).catch(() => {});
     // The stub stays as broken as the object that it was for.
     this.stub = stubOf(this.id);
     await this.view();

@@ -79,6 +79,8 @@ export interface Operation {
   readonly refusals?: number;
   /** Of the span of the wait for a turn, while that is known to take its time. */
   readonly waitContext?: SpanContext;
+  /** Whether its deadline passed while the host was away and was put off for the broker's answer: that is done once. */
+  readonly isPutOff?: boolean;
   /** Somebody wants the session awake again once it sleeps; the span that asked. */
   readonly wakeAfter?: SpanContext | null;
 }

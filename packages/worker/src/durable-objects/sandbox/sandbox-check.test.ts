@@ -135,11 +135,9 @@ describe("after a restart of the host", () => {
     const id = await session.send("work");
     const { attemptId } = await runner.accept();
     await session.messageIs(id, { status: "accepted" });
-    // Its watchdog's time passes meanwhile.
-    const overdue = "UPDATE timers SET due_ms = 1 WHERE kind = 'stuck' RETURNING 1";
-    const due = await runInDurableObject(session.stub, (_object, { storage }) => storage.sql.exec(overdue).toArray());
-    expect(due).toHaveLength(1);
-    await session.evict("close");
+    await eventually(async () => expect(await session.timers()).toContain("stuck"));
+    // Its watchdog's time passes meanwhile. The object must not see that before it dies: an alarm of its own may be about to come.
+    await session.crash("UPDATE timers SET due_ms = 1 WHERE kind = 'stuck'");
     await eventually(async () => expect(await session.broker.calls("get")).toHaveLength(1));
     await session.alarm();
     expect(await session.message(id)).toMatchObject({ status: "accepted" });
@@ -218,10 +216,7 @@ describe("after a restart of the host", () => {
     await session.broker.script({ get: [LOST] });
     const id = await session.send("work");
     // Its deadline passes meanwhile.
-    await runInDurableObject(session.stub, (_object, { storage }) => {
-      storage.sql.exec("UPDATE timers SET due_ms = 1 WHERE kind = 'start'");
-    });
-    await session.evict("close");
+    await session.crash("UPDATE timers SET due_ms = 1 WHERE kind = 'start'");
     await eventually(async () => expect((await session.view()).generation).toBe(2));
     const runner = await boot(session);
     await runner.end((await runner.accept()).attemptId);
@@ -230,6 +225,55 @@ describe("after a restart of the host", () => {
     expect(outcomeOf(spawn)).toEqual(["ok", undefined]);
     expect(spawn.attributes["valet.recovery.attempt"]).toBeUndefined();
     await expectSound(session);
+  });
+});
+
+describe("the deadline of a start", () => {
+  const running = { sandbox: { state: "running" } } as const;
+  const failed = async (session: TestSession) => {
+    await eventually(async () => {
+      const [spawn] = await session.spans("valet.sandbox.spawn");
+      expect(outcomeOf(spawn)).toEqual(["error", "runner_never_ready"]);
+    });
+  };
+
+  test("is kept where the broker is to be asked at the same time", async () => {
+    const session = new TestSession();
+    await session.create();
+    await eventually(async () => expect(await session.timers()).toEqual(expect.arrayContaining(["check", "start"])));
+    await runInDurableObject(session.stub, (object, { storage }) => {
+      storage.sql.exec(
+        "UPDATE timers SET due_ms = CASE kind WHEN 'check' THEN 1 ELSE 2 END WHERE kind IN ('check', 'start')",
+      );
+      object.alarm();
+    });
+    await failed(session);
+    await expectSound(session);
+  });
+
+  test("is kept where the link breaks after it", async () => {
+    const session = new TestSession();
+    await session.create();
+    const runner = await (await session.connect()).hello();
+    await eventually(async () => expect((await session.view()).agent).toBe("starting"));
+    await runInDurableObject(session.stub, (_object, { storage }) => {
+      storage.sql.exec("UPDATE timers SET due_ms = 1 WHERE kind = 'start'");
+    });
+    runner.close();
+    await failed(session);
+  });
+
+  test("that passes while the host is away is put off for the broker's answer, once", async () => {
+    const session = new TestSession();
+    await session.broker.script({ get: [running, running, running, running] });
+    await session.create();
+    await eventually(async () => expect(await session.timers()).toEqual(expect.arrayContaining(["check", "start"])));
+    const overdue = "UPDATE timers SET due_ms = 1 WHERE kind = 'start'";
+    await session.crash(overdue);
+    expect((await session.view()).generation).toBe(1);
+    expect(outcomeOf(await session.onlySpan("valet.sandbox.spawn"))).toEqual([undefined, undefined]);
+    await session.crash(overdue);
+    await failed(session);
   });
 });
 

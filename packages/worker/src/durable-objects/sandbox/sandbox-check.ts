@@ -34,8 +34,10 @@ export interface SandboxFate {
 const MAX_LOG_LINE = 300;
 /** How often the broker is asked for a sandbox that starts, as long as its runner is not heard. In ms. */
 export const START_CHECK_MS = 5_000;
-/** A start whose deadline passed while the host was away gets this long for the broker's answer. */
+/** A start whose deadline passed while the host was away gets this long for the broker's answer, once. */
 const OVERDUE_START_MS = 10_000;
+/** While the host is there, its alarm comes sooner after the deadline than this. */
+const ALARM_DELAY_MS = 1_000;
 
 export class SandboxCheck {
   readonly #parts: LifecycleParts;
@@ -48,13 +50,25 @@ export class SandboxCheck {
     parts.timers.handle("check", () => this.begin());
   }
 
-  /** Asks, if the sandbox is in doubt. To be called after the object came to life and when the link is down, in a transaction. */
+  /** Asks after the object came to life. The host may have been away until now. To be called in a transaction. */
+  resume(): void {
+    const { state, timers, now } = this.#parts;
+    const { operation } = state.record;
+    const dueMs = timers.dueMs("start");
+    const isOverdue = dueMs !== undefined && dueMs + ALARM_DELAY_MS < now();
+    // Whether its link has lived through that is not known yet.
+    if (operation?.step === "booting" && isOverdue && operation.isPutOff !== true) {
+      state.updateOperation({ isPutOff: true });
+      timers.set("start", now() + OVERDUE_START_MS);
+    }
+    this.begin();
+  }
+
+  /** Asks, if the sandbox is in doubt. To be called when the link is down, in a transaction. A start's deadline stays as it is. */
   begin(): void {
-    const { state, transactions, background, timers, now } = this.#parts;
-    const { sandbox, operation } = state.record;
+    const { state, transactions, background } = this.#parts;
+    const { sandbox } = state.record;
     if (sandbox === undefined || !this.#isInDoubt) return;
-    const isOverdue = operation !== undefined && (timers.dueMs("start") ?? Infinity) <= now();
-    if (isOverdue) timers.set("start", now() + OVERDUE_START_MS);
     transactions.afterCommit(() => background(this.#ask(sandbox.id)));
   }
 

@@ -116,7 +116,7 @@ export class SandboxLifecycle {
     }
     const step = operations.current?.step;
     if (step === "calling" || step === "snapshotting" || step === "deleting") timers.set("operation", now());
-    this.#check.begin();
+    this.#check.resume();
   }
 
   /** Gets a sandbox. @returns false if the state does not allow it */

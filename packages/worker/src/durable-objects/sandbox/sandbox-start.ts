@@ -223,6 +223,7 @@ export class SandboxStart {
     if (operation?.step !== "booting") return;
     listener.generationEnded(false);
     if (sandbox !== undefined) leftovers.addSandbox(sandbox, operation.context);
+    state.updateOperation({ isPutOff: undefined });
     timers.set("start", now() + intervals.startMs);
     this.call();
   }
