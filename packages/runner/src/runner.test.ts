@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -168,6 +168,21 @@ describe("keys that are given once", () => {
     await ready();
     expect(agent.start()?.config.modelAccess.providerKeys).toEqual({ OPENAI_API_KEY: "canary" });
     expect(problems).toEqual([]);
+  });
+
+  test("are kept as soon as there is space for them, where there was none at first", async () => {
+    const home = temporaryFolder();
+    // A folder in the way of the file is as good as a full disk.
+    mkdirSync(join(home, "secrets.new"));
+    const first = setUp({ home, greeting: [secret, { type: "repo-config" }] });
+    await first.ready();
+    expect(first.problems).toEqual([expect.stringContaining("keys could not be kept")]);
+    rmSync(join(home, "secrets.new"), { recursive: true });
+    await vi.waitFor(() => expect(existsSync(join(home, "secrets"))).toBe(true), 20_000);
+    await first.runner.stop("runner_shutdown");
+    const { ready, agent } = setUp({ home, greeting: [bare, { type: "repo-config" }] });
+    await ready();
+    expect(agent.start()?.config.modelAccess.providerKeys).toEqual({ OPENAI_API_KEY: "canary" });
   });
 
   test("are not there once the sandbox was stopped in order, or in another sandbox: that start fails, and says why", async () => {

@@ -87,6 +87,8 @@ export type RunnerEnd = "stopped" | "refused";
 /** Of a stop: what its turns may take, and again what the agent may. */
 const AGENT_SHARE = LIMITS.agentStopMs / LIMITS.runnerStopMs;
 const MAX_HELLO_ATTEMPTS = 1000;
+/** Before it is tried again to keep keys, at first and at the most. */
+const [KEEP_AGAIN_MS, MAX_KEEP_AGAIN_MS] = [1_000, 60_000];
 
 /** What a shutdown's reason means to the turns that it ends. */
 const SHUTDOWN_REASONS: { readonly [reason: string]: AbortReason | undefined } = {
@@ -281,8 +283,24 @@ export class Runner {
     try {
       this.#secrets.keep(modelAccess, repo);
     } catch (error) {
-      // Then a restart of this runner costs the sandbox.
-      this.#options.onProblem(`keys could not be kept for a restart: ${exceptionType(error)}`);
+      // Until they are, a restart of this runner costs the sandbox.
+      this.#options.onProblem(`keys could not be kept for a restart, and that is tried again: ${exceptionType(error)}`);
+      void this.#keepSecretsLater(modelAccess, repo);
+    }
+  }
+
+  /** Tries it again until it works: a disk that is full may not stay so. */
+  async #keepSecretsLater(modelAccess: ModelAccess, repo: ToRunnerOf<"repo-config">): Promise<void> {
+    const { signal } = this.#stopping;
+    for (let delayMs = KEEP_AGAIN_MS; !signal.aborted; delayMs = Math.min(2 * delayMs, MAX_KEEP_AGAIN_MS)) {
+      await sleep(delayMs, undefined, { signal, ref: false }).catch(() => {});
+      if (signal.aborted) return;
+      try {
+        this.#secrets.keep(modelAccess, repo);
+        return;
+      } catch {
+        // The first failure was told.
+      }
     }
   }
 

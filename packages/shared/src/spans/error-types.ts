@@ -344,7 +344,7 @@ export const ERRORS = {
     ends: [...JOB_AND_START, "bootstrap"],
     meaning: "a runner that was restarted did not find the keys that are given to a sandbox once",
     remedy:
-      "Nothing, unless it happens again: the session gets a new sandbox. Then look whether the sandbox's disk is full.",
+      "Nothing, unless it happens again: the session gets a new sandbox, with its files and with the keys. Then look whether the sandbox's disk is full.",
   },
   // The agent
   opencode_unhealthy: {

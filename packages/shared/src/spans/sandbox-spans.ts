@@ -34,7 +34,7 @@ export const SANDBOX_SPANS = {
     emitters: ["session-agent"],
     parents: ["root"],
     required: ["valet.hibernate.reason"],
-    optional: [...SANDBOX, "valet.snapshot.id"],
+    optional: [...SANDBOX, "valet.snapshot.id", "valet.error.cause"],
     errors: endedBy("hibernate"),
     links: ["caused_by", "follows"],
   },

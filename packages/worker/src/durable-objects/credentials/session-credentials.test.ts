@@ -153,6 +153,40 @@ describe("secrets", () => {
     expect(second.repo.credentials).toMatchObject({ password: "canary" });
   });
 
+  test("lost while work is under way and the disk is full: nothing is lost, and the next sandbox has them again", async () => {
+    const session = new TestSession();
+    await session.create({ repoUrl: REPO });
+    const first = await hello(session);
+    for (const stage of BOOTED) first.runner.send({ type: "stage", stage });
+    await session.reaches("running");
+    const id = await session.send("work");
+    await first.runner.accept();
+    await session.broker.script({
+      snapshot: [{ problem: { status: 500, code: "snapshot_failed", detail: "no space left on device" } }],
+    });
+    first.runner.send({ type: "stage", stage: "failed", errorType: "secrets_lost" });
+    const { sleepProblem } = await eventually(async () => {
+      const view = await session.view();
+      expect(view.sleepProblem).toBeDefined();
+      return view;
+    });
+    expect(sleepProblem).toMatchObject({ errorType: "snapshot_failed", detail: "no space left on device" });
+    expect(await session.broker.calls("terminate")).toEqual([]);
+    await session.elapse("check");
+    await session.reaches("restoring");
+    const next = await hello(session);
+    expect(next.config).toMatchObject({ modelAccess: { openAiCompatible: { apiKey: "key-canary" } } });
+    expect(next.repo.credentials).toMatchObject({ password: "canary" });
+    for (const stage of BOOTED) next.runner.send({ type: "stage", stage });
+    await next.runner.end((await next.runner.accept()).attemptId);
+    await session.messageIs(id, { outcome: "ok", attempts: 2 });
+    const [sleep] = await session.spans("valet.sandbox.hibernate");
+    expect(sleep?.attributes).toMatchObject({
+      "valet.hibernate.reason": "runner_lost",
+      "valet.error.cause": "secrets_lost",
+    });
+  });
+
   test("go to the next generation's runner, too", async () => {
     const session = new TestSession();
     await session.create({ repoUrl: REPO });

@@ -4,7 +4,7 @@
  * that arrives keeps the session awake.
  */
 import type { DeleteAnswer, SnapshotAnswer } from "@valet/shared/protocol/sandbox-broker";
-import type { HibernateReason, TerminateReason } from "@valet/shared/spans";
+import type { ErrorType, HibernateReason, TerminateReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { BrokerFailure } from "../../broker/client.ts";
 import { ok, type Result, refuse } from "../core/result.ts";
@@ -51,8 +51,9 @@ export class SandboxEnd {
   /**
    * The sandbox has stopped by itself, or its runner is lost, and its files are there: the session sleeps, with them, until it is
    * needed.
+   * @param cause why the runner is of no use, where it has said so
    */
-  keep(reason: "sandbox_stopped" | "runner_lost"): void {
+  keep(reason: "sandbox_stopped" | "runner_lost", cause?: ErrorType): void {
     const { state, operations, listener, link } = this.#parts;
     const { sandbox, startContext } = state.record;
     if (!state.allows("hibernate")) return;
@@ -64,6 +65,7 @@ export class SandboxEnd {
         step: "snapshotting",
         attributes: {
           "valet.hibernate.reason": reason,
+          "valet.error.cause": cause,
           "valet.sandbox.id": sandbox?.id,
           "valet.sandbox.driver": sandbox?.driver,
         },

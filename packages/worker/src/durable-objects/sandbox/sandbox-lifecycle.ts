@@ -9,7 +9,7 @@
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { LinkProtocols } from "@valet/shared/protocol/link-protocol";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
-import type { HibernateReason, TerminateReason } from "@valet/shared/spans";
+import { type HibernateReason, knownErrorType, type TerminateReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { SandboxBroker } from "../../broker/client.ts";
 import type { Intervals } from "../../config.ts";
@@ -163,8 +163,9 @@ export class SandboxLifecycle {
 
   onStage(stage: FromRunnerOf<"stage">): void {
     // A runner that took another's place did not get ready: what is in its sandbox is kept.
-    if (stage.stage === "failed" && this.#options.state.record.state === "running") this.#end.keep("runner_lost");
-    else this.#start.onStage(stage);
+    if (stage.stage === "failed" && this.#options.state.record.state === "running") {
+      this.#end.keep("runner_lost", knownErrorType(stage.errorType ?? ""));
+    } else this.#start.onStage(stage);
   }
 
   /** The sandbox's runner cannot be understood, and neither can another one that starts in it. */
