@@ -3,8 +3,10 @@
  * OpenCode tells of a status by the text beside it, and of what an answer used only after the tools have run that it asked
  * for. Nothing is changed or kept, and only a refusal is held up, until the runner knows of it; what is told are numbers and words of protocols.
  */
+
 import { randomUUID } from "node:crypto";
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
+import { head } from "@valet/shared/text";
 import { ProviderStream, type UsedTokens } from "./provider-usage.ts";
 import type { RunnerAccess } from "./runner-access.ts";
 
@@ -88,7 +90,7 @@ async function observe(
       const costUsd = tokens && costOf(tokens, prices);
       void tell({
         ...{ ...known, status, endedMs: Date.now() },
-        ...(finish !== undefined && { finish: finish.slice(0, 64) }),
+        ...(finish !== undefined && { finish: head(finish, 64) }),
         ...(tokens !== undefined && { tokens }),
         ...(costUsd !== undefined && { costUsd }),
       });

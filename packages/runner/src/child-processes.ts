@@ -1,4 +1,5 @@
 /** What is done with the processes that the runner starts, whatever they are. */
+import { tail } from "@valet/shared/text";
 import { SecretValues } from "./secret-values.ts";
 
 /** Ends every process of the group that this one leads. */
@@ -25,12 +26,12 @@ export function collectEnd(
     const redactor = secrets.stream();
     stream?.setEncoding("utf8");
     stream?.on("data", (chunk: string) => {
-      text = (text + redactor.push(chunk)).slice(-max);
+      text = tail(text + redactor.push(chunk), max);
     });
     return redactor;
   });
   return () => {
-    text = (text + redactors.map((redactor) => redactor.end()).join("")).slice(-max);
+    text = tail(text + redactors.map((redactor) => redactor.end()).join(""), max);
     return text;
   };
 }

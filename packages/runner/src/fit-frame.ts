@@ -2,7 +2,7 @@
 
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import { type FromRunner, type FromRunnerOf, MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
-import { cutEnd, cutStart } from "./cut-text.ts";
+import { cutEnd, cutStart } from "@valet/shared/text";
 
 /** How much of each text is kept, in UTF-16 code units: the first that fits is taken. */
 const CAPS = [64 * 1024, 16 * 1024, 4096, 1024, 256, 64];

@@ -4,6 +4,7 @@ import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { TurnSummary, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
 import { MAX_STEP_OUTPUT, stepType, type WorkflowStep, type WorkflowStepState } from "@valet/shared/protocol/workflow";
 import type { EndReason, ErrorType, Outcome } from "@valet/shared/spans";
+import { cutStart } from "@valet/shared/text";
 import { extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
 import {
   type AbortReason,
@@ -15,7 +16,6 @@ import {
   type ToolCallRef,
 } from "./agent-task.ts";
 import { type CommandResult, runCommand, stepIdOf } from "./command.ts";
-import { cutStart } from "./cut-text.ts";
 import { dispatchAttributes } from "./dispatch-attributes.ts";
 import type { SecretValues } from "./secret-values.ts";
 import { addSummaries, NO_SUMMARY } from "./summary.ts";

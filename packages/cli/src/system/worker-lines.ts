@@ -1,4 +1,5 @@
 /** What the operator's terminal shows of the Worker's log: sentences. Every line is in the log file, whatever is shown of it. */
+import { cutEnd } from "@valet/shared/text";
 
 /** What to show of one line. */
 export interface ShownLine {
@@ -38,7 +39,7 @@ export function shownLine(line: string): ShownLine {
   const meaning = MEANINGS.find(([kind]) => kind.test(line))?.[1];
   if (meaning !== undefined) return { text: `The Worker: ${meaning}.`, hides: "known" };
   const [first = ""] = line.split("\n", 1);
-  const text = first.length > MAX_LENGTH ? `${first.slice(0, MAX_LENGTH - 1)}…` : first;
+  const text = cutEnd(first, MAX_LENGTH);
   return { text, hides: text === line ? "nothing" : "unknown" };
 }
 

@@ -1,6 +1,6 @@
 /** The agent's answer as the conversation keeps it: the parts of the turn's own assistant messages. */
 import type { MessagePart } from "@valet/shared/protocol/message-part";
-import { cutEnd } from "../cut-text.ts";
+import { cutEnd, head } from "@valet/shared/text";
 import type { HistoryMessage } from "./client.ts";
 import type { AgentEvent, AssistantMessage, Part } from "./events.ts";
 
@@ -89,7 +89,7 @@ function toMessagePart(part: Part): MessagePart | undefined {
   return {
     type: "tool",
     id: part.id,
-    tool: part.tool.slice(0, 200),
+    tool: head(part.tool, 200),
     status: state.status,
     ...(title === undefined ? {} : { title: cutEnd(title, MAX_TITLE) }),
     ...(state.status === "pending" ? {} : { input: cutEnd(JSON.stringify(state.input), MAX_TOOL_TEXT) }),

@@ -1,6 +1,6 @@
 /** What the agent asks of a person, as the link takes it: cut to its bounds, and visibly so, since a person decides by it. */
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
-import { cutEnd } from "../cut-text.ts";
+import { cutEnd, head } from "@valet/shared/text";
 import type { AgentEventOf, Question } from "./events.ts";
 
 /** In UTF-16 code units, and in items. Each is within the frame's own bound, and all of them together within a frame. */
@@ -28,7 +28,7 @@ export function askedFrame(
     type: "permission-asked",
     attemptId,
     permissionId: id,
-    permission: permission.slice(0, MAX.permission),
+    permission: head(permission, MAX.permission),
     detail: cutEnd(patterns.join("\n"), MAX.detail),
   };
 }
@@ -36,9 +36,9 @@ export function askedFrame(
 function cutQuestion({ question, header, options, multiple }: Question) {
   return {
     question: cutEnd(question, MAX.question),
-    header: header.slice(0, MAX.header),
+    header: head(header, MAX.header),
     options: options.slice(0, MAX.options).map(({ label, description }) => {
-      return { label: label.slice(0, MAX.label), description: cutEnd(description, MAX.text) };
+      return { label: head(label, MAX.label), description: cutEnd(description, MAX.text) };
     }),
     ...(multiple !== undefined && { multiple }),
   };

@@ -2,8 +2,8 @@
 
 import { endWith } from "@valet/shared/outcome";
 import type { LinkType, ValetSpans } from "@valet/shared/spans";
+import { boundedJson, head } from "@valet/shared/text";
 import { type Span, type SpanContext, SpanKind, type Tracer } from "@valet/shared/tracing";
-import { boundedJson } from "./bounded-json.ts";
 import type { BeginFact, EndFact, Fact } from "./facts.ts";
 
 export interface SpanEmitterOptions {
@@ -67,9 +67,10 @@ export class SpanEmitter {
 function contentAttributes(content: EndFact["content"]) {
   const output = content["gen_ai.output.messages"];
   const input = content["gen_ai.tool.call.arguments"];
+  const result = content["gen_ai.tool.call.result"];
   return {
     "gen_ai.tool.call.arguments": input === undefined ? undefined : boundedJson(input, MAX_CONTENT),
-    "gen_ai.tool.call.result": content["gen_ai.tool.call.result"]?.slice(0, MAX_CONTENT),
+    "gen_ai.tool.call.result": result === undefined ? undefined : head(result, MAX_CONTENT),
     "gen_ai.output.messages":
       output === undefined || output.length === 0
         ? undefined

@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { cutEnd } from "@valet/shared/text";
 import { redactSecrets } from "@valet/shared/tracing";
 
 /** Of a log's end: a longer last line loses its beginning. */
@@ -24,7 +25,7 @@ export function lastLogLine(path: string, secrets: readonly string[]): string | 
   if (line === undefined) return undefined;
   let clean = redactSecrets("log", line);
   for (const secret of secrets) if (secret.length >= MIN_SECRET_LENGTH) clean = clean.replaceAll(secret, "REDACTED");
-  return clean.length > MAX_LENGTH ? `${clean.slice(0, MAX_LENGTH - 1)}…` : clean;
+  return cutEnd(clean, MAX_LENGTH);
 }
 
 function readEnd(path: string): string {

@@ -1,5 +1,7 @@
 /** Error answers of our HTTP interfaces: "Problem Details for HTTP APIs" (RFC 9457). */
+
 import { z } from "zod";
+import { head } from "../text.ts";
 
 export const PROBLEM_TYPE = "application/problem+json";
 
@@ -43,7 +45,7 @@ export function fieldErrors({ issues }: Pick<z.ZodError, "issues">): NonNullable
     if (issue.code !== "unrecognized_keys") return [{ path, message: issue.message }];
     return issue.keys.map((key) => ({ path: [...issue.path, key].join("."), message: "unknown field" }));
   });
-  return errors.slice(0, MAX_ERRORS).map(({ path, message }) => ({ path: path.slice(0, MAX_PATH), message }));
+  return errors.slice(0, MAX_ERRORS).map(({ path, message }) => ({ path: head(path, MAX_PATH), message }));
 }
 
 export function problemResponse(problem: Problem, headers: Readonly<Record<string, string>> = {}): Response {

@@ -1,4 +1,5 @@
 /** The client of the sandbox broker's HTTP contract: bounded in time, never throwing, answers validated. */
+
 import { innerLimit } from "@valet/shared/limits";
 import {
   BrokerProblem,
@@ -11,6 +12,7 @@ import {
   SESSION_HEADER,
   SnapshotAnswer,
 } from "@valet/shared/protocol/sandbox-broker";
+import { cutEnd } from "@valet/shared/text";
 import { contextHeaders, type SpanContext } from "@valet/shared/tracing";
 import type { z } from "zod";
 
@@ -142,7 +144,7 @@ async function readAnswer<T extends { readonly spans?: string | undefined }>(
     status,
     spans,
     failure: code,
-    ...(detail !== undefined && { detail: detail.slice(0, MAX_DETAIL) }),
+    ...(detail !== undefined && { detail: cutEnd(detail, MAX_DETAIL) }),
   };
 }
 

@@ -7,6 +7,7 @@
 import { endWith } from "@valet/shared/outcome";
 import { viewFailure } from "@valet/shared/protocol/failure";
 import { type ChildSessionEvent, isFailureType } from "@valet/shared/spans";
+import { head } from "@valet/shared/text";
 import { contextHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
 import type { Conversation } from "../conversation/conversation.ts";
 import type { TurnRecords } from "../conversation/turn-records.ts";
@@ -194,5 +195,5 @@ function isRefused(result: Result<unknown> | undefined, name: string): boolean {
 function answerTo(row: MessageRow, conversation: Conversation): string {
   const texts = conversation.view(row).parts.flatMap((part) => (part.type === "text" ? [part.text] : []));
   const text = texts.join("\n");
-  return text.length <= MAX_ANSWER_LENGTH ? text : `${text.slice(0, MAX_ANSWER_LENGTH)} … (cut)`;
+  return text.length <= MAX_ANSWER_LENGTH ? text : `${head(text, MAX_ANSWER_LENGTH)} … (cut)`;
 }

@@ -2,6 +2,7 @@
  * The WebSocket to the runner: who may open it, which one counts, and when it counts as lost. A generation has one link; a
  * newer connection takes the place of an older one. What the frames mean is for {@link RunnerLinkEvents} to say.
  */
+
 import { foreignProtocol, LINK_PROTOCOL, type LinkProtocols } from "@valet/shared/protocol/link-protocol";
 import {
   type FromRunner,
@@ -14,6 +15,7 @@ import {
   type ToRunner,
   type ToRunnerOf,
 } from "@valet/shared/protocol/runner-link";
+import { head } from "@valet/shared/text";
 import type { Intervals } from "../../config.ts";
 import { isTokenOf, newId } from "../core/ids.ts";
 import { type BudgetLimits, RateBudget } from "../core/rate-budget.ts";
@@ -381,7 +383,7 @@ export class RunnerLink {
       return;
     }
     socket.serializeAttachment({ ...connection, badFrames: connection.badFrames + 1 } satisfies Connection);
-    trySend(socket, { type: "error", error: error.slice(0, 500) });
+    trySend(socket, { type: "error", error: head(error, 500) });
   }
 }
 

@@ -11,7 +11,9 @@
  *
  * What the host's restart ended is no failure of the session: no attempt to recover is used up.
  */
+
 import type { SandboxAnswer } from "@valet/shared/protocol/sandbox-broker";
+import { cutEnd } from "@valet/shared/text";
 import type { BrokerResult } from "../../broker/client.ts";
 import type { LifecycleParts } from "./sandbox-lifecycle.ts";
 
@@ -105,7 +107,7 @@ export class SandboxCheck {
         else if (timers.dueMs("grace") === undefined) this.#fate.onRunnerLost();
       } else if (!isStarting) this.#fate.onStopped();
       else if (stopReason === "entrypoint_ended" || stopReason === "entrypoint_failed") {
-        this.#fate.onStartEnded(stopReason, lastLogLine?.slice(0, MAX_LOG_LINE));
+        this.#fate.onStartEnded(stopReason, lastLogLine && cutEnd(lastLogLine, MAX_LOG_LINE));
       } else this.#fate.onStartCut();
     } else if (result.failure === "not_found") {
       if (isStarting) this.#fate.onGoneWhileStarting();

@@ -1,4 +1,5 @@
 /** What a list of traces says of each: a handful of figures that can be merged over the parts of a trace. Pure. */
+import { head } from "@valet/shared/text";
 import type { SpanFacts, SpanLevel } from "./otlp-request.ts";
 
 export interface TraceSummary {
@@ -40,7 +41,7 @@ export function summariseOpen(span: Omit<SpanFacts, "endUs" | "isError">): Trace
 }
 
 function summaryOf({ traceId, name, startUs, endUs, isError, level }: SpanFacts): TraceSummary {
-  const named = { name: name.slice(0, MAX_NAME_LENGTH), nameUs: startUs, nameLevel: level };
+  const named = { name: head(name, MAX_NAME_LENGTH), nameUs: startUs, nameLevel: level };
   return { traceId, ...named, startUs, endUs, spans: 1, errors: isError ? 1 : 0 };
 }
 

@@ -1,0 +1,76 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { boundedJson, cutEnd, cutStart, head, tail } from "./text.ts";
+
+/** Characters of one and of two UTF-16 code units. */
+const text = fc.string({ unit: fc.constantFrom("a", "é", "…", '"', "\\", "\n", "😀", "𝒳") });
+const max = fc.integer({ min: 1, max: 12 });
+
+describe("a text that is cut", () => {
+  test("is whole where it fits, and otherwise as much of its beginning or end as has no half character", () => {
+    fc.assert(
+      fc.property(text, max, (whole, limit) => {
+        const [first, last] = [head(whole, limit), tail(whole, limit)];
+        expect(whole.startsWith(first) && whole.endsWith(last)).toBe(true);
+        for (const part of [first, last]) {
+          expect(part.isWellFormed()).toBe(true);
+          expect(part.length).toBeLessThanOrEqual(limit);
+          expect(part.length).toBeGreaterThanOrEqual(Math.min(whole.length, limit - 1));
+        }
+      }),
+    );
+  });
+
+  test("has an ellipsis where something is missing", () => {
+    fc.assert(
+      fc.property(text, max, (whole, limit) => {
+        for (const part of [cutEnd(whole, limit), cutStart(whole, limit)]) {
+          expect(part.isWellFormed()).toBe(true);
+          expect(part.length).toBeLessThanOrEqual(limit);
+          if (whole.length <= limit) expect(part).toBe(whole);
+        }
+        if (whole.length <= limit) return;
+        expect(whole.startsWith(cutEnd(whole, limit).slice(0, -1))).toBe(true);
+        expect(whole.endsWith(cutStart(whole, limit).slice(1))).toBe(true);
+        expect([cutEnd(whole, limit).at(-1), cutStart(whole, limit)[0]]).toEqual(["…", "…"]);
+      }),
+    );
+  });
+
+  test("is empty where nothing of it may stay", () => {
+    expect([head("😀", 1), tail("😀", 1), head("ab", 0), tail("ab", 0)]).toEqual(["", "", "", ""]);
+  });
+
+  test("keeps half characters that it was given with", () => {
+    expect([head("a\ud83d", 2), tail("\ude00a", 2), tail("b\ude00a", 2)]).toEqual(["a\ud83d", "\ude00a", "\ude00a"]);
+  });
+});
+
+describe("bounded JSON", () => {
+  test("whatever the value and the limit: JSON, within the limit, and whole where it fits", () => {
+    const value = fc.oneof(fc.jsonValue(), fc.array(text), fc.dictionary(text, text));
+    fc.assert(
+      fc.property(value, fc.integer({ min: 5, max: 400 }), (value, limit) => {
+        const json = boundedJson(value, limit);
+        expect(json.length).toBeLessThanOrEqual(limit);
+        expect(json.isWellFormed()).toBe(true);
+        const read: unknown = JSON.parse(json);
+        const whole = JSON.stringify(value);
+        if (whole.length <= limit) expect(read).toEqual(JSON.parse(whole));
+      }),
+    );
+  });
+
+  test("long strings are cut before the shape is given up", () => {
+    const json = boundedJson([{ role: "assistant", parts: [{ type: "text", content: '"'.repeat(5000) }] }], 1000);
+    expect(JSON.parse(json)).toMatchObject([{ role: "assistant", parts: [{ type: "text" }] }]);
+    expect(JSON.parse(boundedJson("\ud83d\ude00\u0000".repeat(999), 64))).toEqual(expect.any(String));
+  });
+
+  test("cuts no character in two", () => {
+    const content = `a${"😀".repeat(500)}`;
+    for (let limit = 50; limit < 80; limit++) {
+      expect(JSON.stringify(JSON.parse(boundedJson([{ content }], limit)))).not.toMatch(/\\ud/);
+    }
+  });
+});
