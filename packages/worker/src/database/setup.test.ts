@@ -23,6 +23,16 @@ test("migrations are applied once, in order, and a new one later", async () => {
   expect(results).toEqual([...MIGRATIONS.map(({ name }) => ({ name })), { name: "0099_more.sql" }]);
 });
 
+test("every migration has a number of its own, the next after the one before", () => {
+  // Both were made on one day. They are known by their names where they have been applied: another name would be applied anew.
+  const twins = ["0004_error_causes.sql", "0004_export_problems.sql"];
+  const names = MIGRATIONS.map(({ name }) => name);
+  for (const name of names) expect(name).toMatch(/^\d{4}_[a-z0-9_]+\.sql$/);
+  expect(names).toEqual(expect.arrayContaining(twins));
+  const numbers = names.filter((name) => name !== twins[1]).map((name) => Number(name.slice(0, 4)));
+  expect(numbers).toEqual(numbers.map((_, place) => place + 1));
+});
+
 test("a migration that fails leaves nothing behind and is tried again", async () => {
   await migrate(DB, MIGRATIONS);
   const name = "0098_bad.sql";

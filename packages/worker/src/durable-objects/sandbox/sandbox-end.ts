@@ -4,7 +4,7 @@
  * that arrives keeps the session awake.
  */
 import type { DeleteAnswer, SnapshotAnswer } from "@valet/shared/protocol/sandbox-broker";
-import type { ErrorType, HibernateReason, TerminateReason } from "@valet/shared/spans";
+import type { ErrorType, HibernateReason, SpanAttributes, TerminateReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { BrokerFailure } from "../../broker/client.ts";
 import { ok, type Result, refuse } from "../core/result.ts";
@@ -24,27 +24,13 @@ export class SandboxEnd {
 
   /** Begins a hibernate. One that is under way or over is what was asked for. */
   hibernate(reason: HibernateReason, cause: SpanContext | undefined): Result<void> {
-    const { state, operations, listener } = this.#parts;
-    const { state: now, sandbox, startContext } = state.record;
+    const { state, listener } = this.#parts;
+    const { state: now } = state.record;
     if (now === "hibernating" || now === "hibernated") return ok(undefined);
     if (!state.allows("hibernate")) return refuse("transition-refused", `A session that is ${now} cannot hibernate.`);
     if (listener.isBusy()) return refuse("session-busy", "A turn is in work: wait for its end, or abort it.");
     listener.hibernating();
-    operations.begin(
-      {
-        kind: "hibernate",
-        step: "snapshotting",
-        attributes: {
-          "valet.hibernate.reason": reason,
-          "valet.sandbox.id": sandbox?.id,
-          "valet.sandbox.driver": sandbox?.driver,
-        },
-        causes: cause === undefined ? [] : [cause],
-        follows: [startContext],
-      },
-      () => ({}),
-    );
-    this.snapshot();
+    this.#beginHibernate({ "valet.hibernate.reason": reason }, cause);
     return ok(undefined);
   }
 
@@ -54,22 +40,27 @@ export class SandboxEnd {
    * @param cause why the runner is of no use, where it has said so
    */
   keep(reason: "sandbox_stopped" | "runner_lost", cause?: ErrorType): void {
-    const { state, operations, listener, link } = this.#parts;
-    const { sandbox, startContext } = state.record;
+    const { state, listener, link } = this.#parts;
     if (!state.allows("hibernate")) return;
     listener.generationEnded(true);
     link.end();
+    this.#beginHibernate({ "valet.hibernate.reason": reason, "valet.error.cause": cause }, undefined);
+  }
+
+  /** Begins the operation, and asks for its snapshot. */
+  #beginHibernate(why: SpanAttributes<"valet.sandbox.hibernate">, cause: SpanContext | undefined): void {
+    const { state, operations } = this.#parts;
+    const { sandbox, startContext } = state.record;
     operations.begin(
       {
         kind: "hibernate",
         step: "snapshotting",
         attributes: {
-          "valet.hibernate.reason": reason,
-          "valet.error.cause": cause,
+          ...why,
           "valet.sandbox.id": sandbox?.id,
           "valet.sandbox.driver": sandbox?.driver,
         },
-        causes: [],
+        causes: cause === undefined ? [] : [cause],
         follows: [startContext],
       },
       () => ({}),
