@@ -26,6 +26,15 @@ describe("a line of the Worker's log", () => {
     expect(shownLine(line)).toEqual({ text: "The Worker: a request failed (TypeError).", hides: "unknown" });
   });
 
+  test("about a variable is a sentence", () => {
+    const line = JSON.stringify({
+      type: "config_invalid",
+      variable: "OTEL_BSP_MAX_QUEUE_SIZE",
+      message: "is not honoured",
+    });
+    expect(shownLine(line).text).toBe("The Worker: the variable OTEL_BSP_MAX_QUEUE_SIZE is not honoured.");
+  });
+
   test("for programs is shown as it is", () => {
     const line = JSON.stringify({
       message: "tracing",
