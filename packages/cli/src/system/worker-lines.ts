@@ -48,7 +48,8 @@ function ownLine(line: string): ShownLine | undefined {
   if (!line.startsWith("{")) return undefined;
   try {
     const { message, error, at, type, variable } = JSON.parse(line) as Readonly<Record<string, unknown>>;
-    if (type === "config_invalid") return { text: `The Worker: the variable ${variable} ${message}.`, hides: "nothing" };
+    if (type === "config_invalid")
+      return { text: `The Worker: the variable ${variable} ${message}.`, hides: "nothing" };
     if (message === "tracing" && typeof type === "string") return { text: line, hides: "nothing" };
     if (typeof message !== "string" || !Array.isArray(at)) return undefined;
     const hides = /\bno room on the disk\b/.test(message) ? "known" : "unknown";

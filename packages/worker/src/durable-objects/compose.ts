@@ -70,6 +70,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     sessionId: sessionId(),
     resource: { ...resource, "valet.session.id": sessionId() },
     segmentDelayMs: tracing.scheduleDelayMs,
+    limits: tracing.limits,
     maxBytes: MAX_TRACE_BYTES,
     ownTracesOnly: true,
     now,

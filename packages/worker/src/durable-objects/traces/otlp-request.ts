@@ -1,3 +1,4 @@
+import { isOwnSpan, type NamingLimits } from "./own-span.ts";
 /**
  * Reads OTLP/JSON that somebody else wrote, before it is stored beside our own: one span that a backend cannot decode would
  * cost the whole segment it lies in. Pure.
@@ -67,10 +68,9 @@ const LIST_FIELDS: ReadonlySet<string> = new Set(["values"]);
 const MAX_ORIGIN_LENGTH = 16 * 1024;
 
 /**
- * Reads an `ExportTraceServiceRequest`. A span that is malformed, or does not say in `valet.session.id` that it is this
- * session's, is left out and counted; the others stand. `undefined` where the text is no such request at all.
+ * Reads an `ExportTraceServiceRequest`. A span that is malformed, or is not known to be this session's, is left out and counted; the others stand. `undefined` where the text is no such request at all.
  */
-export function readRequest(text: string, sessionId: string): ReadRequest | undefined {
+export function readRequest(text: string, sessionId: string, limits?: NamingLimits): ReadRequest | undefined {
   let request: unknown;
   try {
     request = JSON.parse(text);
@@ -86,7 +86,7 @@ export function readRequest(text: string, sessionId: string): ReadRequest | unde
     for (const scopeSpans of list(field(each, "scopeSpans"))) {
       const scope = scopeText(field(scopeSpans, "scope"));
       const received = list(field(scopeSpans, "spans"));
-      const isGood = (span: unknown) => isSpan(span) && isOf(span, sessionId);
+      const isGood = (span: unknown) => isSpan(span) && isOf(span, sessionId, limits);
       const good = resource !== undefined && scope !== undefined ? received.filter(isGood) : [];
       refused += received.length - good.length;
       if (resource === undefined || scope === undefined || good.length === 0) continue;
@@ -157,15 +157,10 @@ function toMicros(nanos: string): number {
   return Number(nanos.slice(0, -3));
 }
 
-/** Says so once or more, and never another. */
-function isOf(span: unknown, sessionId: string): boolean {
-  let isNamed = false;
-  for (const { key, value } of (span as CheckedSpan).attributes ?? []) {
-    if (key !== "valet.session.id") continue;
-    if (value.stringValue !== sessionId) return false;
-    isNamed = true;
-  }
-  return isNamed;
+function isOf(span: unknown, sessionId: string, limits: NamingLimits | undefined): boolean {
+  const { attributes = [] } = span as CheckedSpan;
+  const said = attributes.filter(({ key }) => key === "valet.session.id").map(({ value }) => value.stringValue);
+  return isOwnSpan(said, attributes.length, sessionId, limits);
 }
 
 function isSpan(span: unknown): span is Fields {

@@ -24,6 +24,7 @@ import {
 } from "@valet/shared/tracing";
 import { encodeCursor } from "../core/cursor.ts";
 import { levelOf, readRequest, type SpanFacts, type SpanGroup, writeSpans } from "./otlp-request.ts";
+import { isOwnSpan, type NamingLimits } from "./own-span.ts";
 import { stampGroup, stampOpenSpan } from "./stamp.ts";
 import { OBJECT, TraceOpenSpans } from "./trace-open-spans.ts";
 import { TraceOrigin } from "./trace-origin.ts";
@@ -49,6 +50,8 @@ export interface TraceStoreOptions {
   readonly maxBytes: number;
   /** Whether a runner's spans must be in traces of the session. Not where there is no session, as on the trace plane's own bench. */
   readonly ownTracesOnly?: boolean;
+  /** The deployment's, which those who send spans keep to; OpenTelemetry's defaults unless given. */
+  readonly limits?: NamingLimits | undefined;
   readonly now: () => number;
 }
 
@@ -121,9 +124,11 @@ export class TraceStore implements SpanSink {
   }
 
   #keepOpen(instanceId: string, spans: readonly OpenSpan[]): void {
-    const { sessionId, ownTracesOnly } = this.#options;
+    const { sessionId, ownTracesOnly, limits } = this.#options;
     for (const { context, parent, ...span } of spans) {
-      const isOwn = attributesToObject(span.attributes)["valet.session.id"] === sessionId;
+      const { "valet.session.id": said, ...others } = attributesToObject(span.attributes);
+      const attributes = Object.keys(others).length + (said === undefined ? 0 : 1);
+      const isOwn = isOwnSpan(said === undefined ? [] : [said], attributes, sessionId, limits);
       const isForeign = ownTracesOnly && parent !== undefined && !this.isOwnTrace(context.traceId);
       if (!isOwn || isForeign || this.#open.isSealed(context.spanId)) continue;
       // A runner that has more of them is not one of ours.
@@ -222,12 +227,12 @@ export class TraceStore implements SpanSink {
   }
 
   #acceptRequests(requests: readonly ReceivedRequest[]): void {
-    const { sessionId, resource, ownTracesOnly } = this.#options;
+    const { sessionId, resource, ownTracesOnly, limits } = this.#options;
     const groups: SpanGroup[] = [];
     let invalid = 0;
     let tooLarge = 0;
     for (const { otlp: text, runnerInstanceId } of requests) {
-      const request = text.length > MAX_TEXT_LENGTH ? undefined : readRequest(text, sessionId);
+      const request = text.length > MAX_TEXT_LENGTH ? undefined : readRequest(text, sessionId, limits);
       // How many spans are in a text that cannot be read, nobody knows; it was one frame.
       if (text.length > MAX_TEXT_LENGTH) tooLarge++;
       else invalid += request?.refused ?? 1;
