@@ -1,4 +1,5 @@
 import type { FromRunner } from "../../packages/shared/src/protocol/runner-link.ts";
+import { sessionAttributes } from "../../packages/shared/src/spans.ts";
 import { encodeTraces, type ReadableSpan, SpanKind, Tracer } from "../../packages/shared/src/tracing/index.ts";
 
 export const SESSION_ID = "ses_01k9z3v5wq8x7r2m4n6p0d1f3h";
@@ -18,7 +19,7 @@ export function makeLoad(frames: number): Load {
     scope: { name: "@valet/runner" },
     sink: { onStart: () => {}, onEnd: (span) => ended.push(span) },
   });
-  const session = { "valet.session.id": SESSION_ID, "session.id": SESSION_ID, "gen_ai.conversation.id": SESSION_ID };
+  const session = sessionAttributes(SESSION_ID);
   const turn = tracer.startSpan("valet.turn", { kind: SpanKind.CONSUMER, attributes: session });
   const resource = { "service.name": "valet-runner", "service.instance.id": "run_bench", "service.version": "0.1.0" };
   const texts = Array.from({ length: frames }, (_, index) => {

@@ -8,6 +8,7 @@ import {
   DOUBLE_KEYS,
   type SpanAttributes,
   type SpanName,
+  sessionAttributes,
   type ValetResource,
   type ValetSpans,
 } from "@valet/shared/spans";
@@ -59,12 +60,7 @@ export function createTracing(
   secrets = new SecretValues(),
 ): Tracing {
   const clock = createAnchoredClock();
-  const sampler = withAttributes(recordDropped(parentBased(alwaysOn)), {
-    "valet.session.id": sessionId,
-    "session.id": sessionId,
-    "gen_ai.conversation.id": sessionId,
-    "valet.generation": generation,
-  });
+  const sampler = withAttributes(recordDropped(parentBased(alwaysOn)), sessionAttributes(sessionId, generation));
   const ids = createOwnIds(sessionId);
   const configure: Tracing["configure"] = (options) =>
     new Tracer<ValetSpans>({

@@ -13,13 +13,14 @@ import {
   SessionId,
   type SnapshotAnswer,
 } from "@valet/shared/protocol/sandbox-broker";
+import { sessionAttributes } from "@valet/shared/spans";
 import type { SpanLimits } from "@valet/shared/tracing";
 import { type Context, Hono } from "hono";
 import { z } from "zod";
 import { bearerCheck } from "./auth.ts";
 import type { Driver } from "./driver.ts";
 import { BrokerError, toBrokerError } from "./problem.ts";
-import { RequestTrace, type Steps, sessionAttributes } from "./request-trace.ts";
+import { RequestTrace, type Steps } from "./request-trace.ts";
 import { Sandboxes } from "./sandboxes.ts";
 import { withinLimit } from "./work-limit.ts";
 
@@ -54,7 +55,7 @@ export function createApp({ driver, secret, onError, spanLimits }: AppOptions): 
   const route = (method: string, path: string, status: 200 | 201, handler: Handler) => {
     app.on(method, path, async (c) => {
       const { url, raw } = c.req;
-      const trace = new RequestTrace({ method, route: path, url: new URL(url), headers: raw.headers, spanLimits });
+      const trace = new RequestTrace({ method, route: path, url: new URL(url), headers: raw.headers }, spanLimits);
       trace.describe({ "valet.sandbox.driver": driver.name });
       const session = SessionId.safeParse(c.req.header(SESSION_HEADER));
       if (session.success) trace.describe(sessionAttributes(session.data));
@@ -76,7 +77,7 @@ export function createApp({ driver, secret, onError, spanLimits }: AppOptions): 
     const found = await driver.get(id);
     if (found !== undefined) {
       const { sessionId, generation } = found.sandbox;
-      steps.describe({ ...sessionAttributes(sessionId), "valet.generation": generation });
+      steps.describe(sessionAttributes(sessionId, generation));
     }
     return { id, sandbox: found?.sandbox };
   };
@@ -94,7 +95,7 @@ export function createApp({ driver, secret, onError, spanLimits }: AppOptions): 
   route("POST", "/v1/sandboxes", 201, async (c, steps) => {
     const request = parse(CreateSandbox, await readJson(c));
     const { sessionId, generation } = request;
-    steps.describe({ ...sessionAttributes(sessionId), "valet.generation": generation });
+    steps.describe(sessionAttributes(sessionId, generation));
     const sandbox = await withinLimit(c.req.header(LIMIT_HEADER), (limit) => sandboxes.create(request, steps, limit));
     steps.describe({ "valet.sandbox.id": sandbox.id });
     return { sandbox } satisfies SandboxAnswer;

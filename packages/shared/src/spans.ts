@@ -15,5 +15,14 @@ export { COMMON_ATTRIBUTES } from "./spans/definition.ts";
 export { DOUBLE_KEYS } from "./spans/doubles.ts";
 export * from "./spans/error-types.ts";
 export * from "./spans/outcomes.ts";
-export type { EndReason, SpanAttributes, SpanName, ValetAttributes, ValetResource, ValetSpans } from "./spans/types.ts";
+export * from "./spans/session-attributes.ts";
+export type {
+  BrokerStep,
+  EndReason,
+  SpanAttributes,
+  SpanName,
+  ValetAttributes,
+  ValetResource,
+  ValetSpans,
+} from "./spans/types.ts";
 export * from "./spans/values.ts";

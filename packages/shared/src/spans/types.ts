@@ -18,6 +18,9 @@ export type ValetSpans = { readonly [N in keyof Definitions as NameOf<N>]: Shape
 /** The names that spans have: exact, or patterns such as `` `chat ${string}` ``. */
 export type SpanName = keyof ValetSpans;
 
+/** What the sandbox broker spends a request's time on. */
+export type BrokerStep = keyof typeof BROKER_SPANS;
+
 /** What a span of this name may carry. */
 export type SpanAttributes<N extends SpanName> = ValetSpans[N]["attributes"];
 

@@ -3,7 +3,7 @@
  * and taken up again by their context, which is stored with the state that they describe.
  */
 import type { SpanOf } from "@valet/shared/outcome";
-import type { SpanName, ValetSpans } from "@valet/shared/spans";
+import { type SpanName, sessionAttributes, type ValetSpans } from "@valet/shared/spans";
 import {
   INVALID_CONTEXT,
   type OpenSpan,
@@ -32,8 +32,7 @@ export class SessionTracer {
 
   start<N extends SpanName>(name: N, options: StartOptions<ValetSpans[N]>): SpanOf<N> {
     const { id, generation } = this.#session();
-    const session = { "valet.session.id": id, "session.id": id, "gen_ai.conversation.id": id };
-    const attributes = { ...session, ...(generation > 0 && { "valet.generation": generation }), ...options.attributes };
+    const attributes = { ...sessionAttributes(id, generation), ...options.attributes };
     return this.#tracer.startSpan(name, { ...options, attributes } as never);
   }
 

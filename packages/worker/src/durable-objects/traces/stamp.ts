@@ -3,7 +3,7 @@
  * of a runner's spans, who emitted them. A sandbox is hostile input: it neither chooses these attributes nor overrides them.
  * What is declared `double` becomes one on the way. Pure.
  */
-import { DOUBLE_KEYS } from "@valet/shared/spans";
+import { DOUBLE_KEYS, SESSION_KEYS, sessionAttributes } from "@valet/shared/spans";
 import {
   type AttributeList,
   attributesToObject,
@@ -33,8 +33,6 @@ interface Span extends Attributed {
   readonly links?: readonly Attributed[];
 }
 
-/** By these a session's spans are found; each holds the session's id, on every span. */
-const SESSION_KEYS = ["valet.session.id", "session.id", "gen_ai.conversation.id"];
 /** What a resource says of the process that emits; all else in the object's own holds for the deployment. */
 const ONE_PROCESS = /^(?:service\.(?:name|version|instance\.id)|valet\..*)$/;
 /** What says of a resource who emits, and for whom. */
@@ -49,8 +47,7 @@ export function stampGroup(group: SpanGroup, stamp: Stamp): SpanGroup {
 
 /** Likewise of a span that a runner has begun: it is shown while it is open, and exported if it is sealed. */
 export function stampOpenSpan(span: OpenSpan, sessionId: string): OpenSpan {
-  const ids = Object.fromEntries(SESSION_KEYS.map((key) => [key, sessionId]));
-  const attributes = Object.entries({ ...attributesToObject(span.attributes), ...ids });
+  const attributes = Object.entries({ ...attributesToObject(span.attributes), ...sessionAttributes(sessionId) });
   return { ...span, attributes: attributes.flat() as AttributeList };
 }
 
@@ -74,7 +71,7 @@ function stampSpan({ source }: ReceivedSpan, sessionId: string): void {
   const span = source as Span;
   for (const each of [span, ...(span.events ?? []), ...(span.links ?? [])]) toDoubles(each);
   const { attributes = [] } = span;
-  const said = attributes.filter(({ key }) => SESSION_KEYS.includes(key));
+  const said = attributes.filter(({ key }) => SESSION_KEYS.some((each) => each === key));
   const keys = new Set(said.map(({ key, value }) => (value.stringValue === sessionId ? key : undefined)));
   if (said.length === keys.size && SESSION_KEYS.every((key) => keys.has(key))) return;
   span.attributes = [

@@ -4,7 +4,7 @@
  * caller's transaction, with the state that it describes.
  */
 import { MAX_OPEN_SPANS } from "@valet/shared/protocol/runner-link";
-import { DOUBLE_KEYS, type ValetSpans } from "@valet/shared/spans";
+import { DOUBLE_KEYS, sessionAttributes, type ValetSpans } from "@valet/shared/spans";
 import {
   attributesToObject,
   type DropReason,
@@ -448,10 +448,6 @@ function segmentCursor(segmentId: number): string {
 
 /** Open spans do not say who holds them; this says what they are. */
 const OPEN_SCOPE = { name: "valet.open" };
-
-function sessionAttributes(id: string) {
-  return { "valet.session.id": id, "session.id": id, "gen_ai.conversation.id": id };
-}
 
 function factsOf(span: ReadableSpan): SpanFacts {
   const { context, parent, name, startTime, endTime = startTime, statusCode } = span;
