@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { brotliDecompressSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { STATE_FORMAT } from "../packages/cli/src/system/state-format.ts";
 import { waitFor } from "../packages/cli/src/wait.ts";
 import { type ScriptedModel, startScriptedModel } from "../packages/scripted-model/src/index.ts";
 import { scenario } from "./soak/scenario.ts";
@@ -48,7 +49,7 @@ function workspaceFile(state: string, name: string): string[] {
   );
 }
 
-describe.each(["ad59303.tar.br"])("the state that %s holds", (name) => {
+describe.each(["ad59303.tar.br", "3297def.tar.br"])("the state that %s holds", (name) => {
   let valet: ValetProcess;
   let opened: ReturnType<typeof unpack>;
 
@@ -77,7 +78,7 @@ describe.each(["ad59303.tar.br"])("the state that %s holds", (name) => {
     expect((await valet.api.sessions()).map(({ id }) => id).sort()).toEqual([opened.running, opened.sleeping].sort());
     expect(statSync(opened.state).mode & 0o777).toBe(0o700);
     expect(existsSync(join(opened.state, "workerd.json"))).toBe(false);
-    expect(JSON.parse(readFileSync(join(opened.state, "format.json"), "utf8"))).toEqual({ format: 1 });
+    expect(JSON.parse(readFileSync(join(opened.state, "format.json"), "utf8"))).toEqual({ format: STATE_FORMAT });
   });
 
   test(

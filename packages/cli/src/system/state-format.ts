@@ -1,12 +1,13 @@
 /**
  * Which format a state directory has: what its files are called and what is in them. It counts up when a change makes a
- * directory unreadable for older versions, or asks for work when an older one is opened. Tables of sessions and of D1 bring
- * themselves up to date and are not counted here, as long as this version reads what the format's first version wrote.
+ * directory unreadable for older versions, or asks for work when an older one is opened. The databases of sessions and D1 have
+ * versions and migrations of their own: they count here only where one makes them unreadable for older versions.
  *
  * | format | written by |
  * | --- | --- |
  * | 0 | versions that wrote no `format.json`; opened as it is |
- * | 1 | this version: with `format.json` |
+ * | 1 | versions with `format.json` whose sessions' databases have no schema version; opened as it is |
+ * | 2 | this version: sessions' databases have a schema version, and tables that older versions do not know |
  */
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +16,7 @@ import { UserError } from "../errors.ts";
 import { readJson, writeJson } from "./json-file.ts";
 
 /** The format that this version writes. */
-export const STATE_FORMAT = 1;
+export const STATE_FORMAT = 2;
 
 const FILE = "format.json";
 const Format = z.object({ format: z.int().positive() });

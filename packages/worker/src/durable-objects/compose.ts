@@ -38,7 +38,7 @@ import type { AttemptRow, MessageRow } from "./queue/job-store.ts";
 import { BrokerCalls } from "./sandbox/broker-calls.ts";
 import { CapacityLease } from "./sandbox/capacity-lease.ts";
 import { Operations } from "./sandbox/operations.ts";
-import { Leftovers } from "./sandbox/orphans.ts";
+import { Orphans } from "./sandbox/orphans.ts";
 import { type LifecycleListener, SandboxLifecycle } from "./sandbox/sandbox-lifecycle.ts";
 import { SESSION_MIGRATIONS } from "./session-schema.ts";
 import { TraceExport } from "./traces/trace-export.ts";
@@ -108,6 +108,8 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
       earliest(traces.dueAtMs(), exporter.dueAtMs(), state.maybe === undefined ? undefined : exporter.problemDueAtMs()),
   });
 
+  const durable = { sql, timers, transactions, now, retryMs: intervals.retryMs, background, report };
+
   // The session.
   const records = new TurnRecords(sql, now);
   const requests = new AgentRequests(sql, now);
@@ -135,7 +137,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     timers.arm();
   };
   const outbox = new ProjectionOutbox({
-    ...{ sql, db: env.DB, timers, now, retryMs: intervals.retryMs, background, report },
+    ...{ ...durable, db: env.DB },
     session: () => ({ ownerId: state.record.ownerId, view: view() }),
   });
   const credentials = new SessionCredentials({
@@ -159,15 +161,12 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     ...{ sql, tracer, transactions, url: brokerConfig.url, background, report },
     acceptSpans: (otlp) => traces.acceptSpans(otlp),
   });
-  const leftovers = new Leftovers({
-    ...{ sql, timers, transactions, calls, broker, sessionId, now, background },
-    ...{ retryMs: intervals.retryMs, callMs: intervals.brokerCallMs },
-  });
+  const orphans = new Orphans({ ...durable, calls, broker, sessionId, callMs: intervals.brokerCallMs });
   const boundary = () => {
     traces.fold((segmentId) => exporter.isSettled(segmentId));
   };
   const family = {
-    ...{ sql, state, tracer, transactions, timers, now, retryMs: intervals.retryMs, background, report },
+    ...{ ...durable, state, tracer },
     peer: (id: string) => stubOf(env, id),
   };
   const children = new ChildSessions({
@@ -214,7 +213,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   });
   const { awake, starting } = parseCapacity(env);
   const lifecycle: SandboxLifecycle = new SandboxLifecycle({
-    ...{ state, operations, transactions, timers, link, broker, calls, leftovers },
+    ...{ state, operations, transactions, timers, link, broker, calls, orphans },
     ...{ records, intervals, now, listener, background, report, mustWait: awake < Infinity || starting < Infinity },
     sandboxEnv: (id, generation) => sandboxVariables(env, publicUrl, id, generation),
   });

@@ -79,7 +79,7 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
         "recover",
         "stop",
         "operation",
-        "leftover",
+        "orphan",
         "link",
       ),
     }),
@@ -277,7 +277,7 @@ class World {
     await session.broker.script({ create: [], restore: [], snapshot: [], terminate: [] });
     await eventually(async () => {
       const { status, agent, queueLength } = await session.view();
-      for (const timer of ["recover", "collect", "operation", "leftover"]) await session.elapse(timer).catch(() => {});
+      for (const timer of ["recover", "collect", "operation", "orphan"]) await session.elapse(timer).catch(() => {});
       if (agent === "disconnected" || status === "starting" || status === "restoring") await this.boot();
       await this.stop();
       if (agent === "disconnected") await session.elapse("grace").catch(() => {});
@@ -311,7 +311,7 @@ test("whatever happens, every message ends once and every operation has an outco
         expect((await session.view()).status).toBe("terminated");
       });
       await eventually(async () => {
-        await session.elapse("leftover").catch(() => {});
+        await session.elapse("orphan").catch(() => {});
         expect((await session.spans()).filter(({ isOpen }) => isOpen)).toEqual([]);
       });
       const spans = await session.spans();

@@ -44,6 +44,61 @@ test("one without any table does, too", () =>
     expect(Object.keys(fresh).length).toBeGreaterThan(25);
   }));
 
+test("calls that waited in tables of their own are taken over", () =>
+  inStorage((storage) => {
+    const { sql } = storage;
+    dropAll(sql);
+    const context = { traceId: "a".repeat(32), spanId: "b".repeat(16) };
+    const [span, call, report, answer] = [
+      context,
+      { action: "spawn", childId: "ses_2" },
+      { id: "r2" },
+      { ok: true },
+    ].map((value) => `'${JSON.stringify(value)}'`);
+    upgradeFrom(
+      storage,
+      `${TABLES_OF_AD59303}
+       INSERT INTO leftovers VALUES ('box', 'sandbox', 'local', ${span}, 2), ('snap', 'snapshot', '', ${span}, 0);
+       INSERT INTO timers VALUES ('leftover', 'box', 5000, ''), ('child-end', 'ses_1', 6000, '');
+       INSERT INTO children VALUES ('ses_1', 'ending', 'main', 'requested', 3), ('ses_2', 'open', 'main', NULL, 0);
+       INSERT INTO child_requests (id, call, answer, tries) VALUES ('q1', 'null', ${answer}, 0), ('q2', ${call}, NULL, 4);
+       INSERT INTO parent_reports (id, report, context) VALUES ('r1', NULL, ${span}), ('r2', ${report}, ${span});
+       INSERT INTO projected_session VALUES (1, 7, 7);
+       INSERT INTO projected_turns (record) VALUES ('{}');`,
+    );
+    const rows = sql.exec("SELECT kind, key, seq, payload, tries, calling FROM durable_calls").toArray();
+    expect(rows.map(({ payload, ...row }) => ({ ...row, payload: JSON.parse(payload as string) }))).toEqual([
+      { kind: "child-end", key: "ses_1", seq: 1, tries: 3, calling: 0, payload: { reason: "requested" } },
+      {
+        kind: "child-request",
+        key: "q2",
+        seq: 1,
+        tries: 4,
+        calling: 0,
+        payload: { action: "spawn", childId: "ses_2" },
+      },
+      {
+        ...{ kind: "orphan", key: "box", seq: 1, tries: 2, calling: 0 },
+        payload: { what: "sandbox", driver: "local", from: context },
+      },
+      {
+        ...{ kind: "orphan", key: "snap", seq: 1, tries: 0, calling: 0 },
+        payload: { what: "snapshot", driver: "", from: context },
+      },
+      {
+        ...{ kind: "parent-report", key: "", seq: 2, tries: 0, calling: 0 },
+        payload: { report: { id: "r2" }, span: context },
+      },
+      { kind: "projection", key: "", seq: 1, tries: 0, calling: 0, payload: null },
+    ]);
+    expect(sql.exec("SELECT kind, key, due_ms FROM timers").toArray()).toEqual([
+      { kind: "child-end", key: "ses_1", due_ms: 6000 },
+      { kind: "orphan", key: "box", due_ms: 5000 },
+    ]);
+    expect(sql.exec("SELECT id FROM parent_reported").toArray()).toEqual([{ id: "r1" }, { id: "r2" }]);
+    expect(sql.exec("SELECT version FROM projected_session").toArray()).toEqual([{ version: 7 }]);
+  }));
+
 test("no table is made but by a migration, and no column added", () => {
   const makers = sourcesWith(/(?:CREATE|ALTER|DROP) (?:TABLE|INDEX|UNIQUE)/);
   expect(makers).toEqual(["capacity/capacity.ts", "core/schema.ts", "session-schema.ts"]);

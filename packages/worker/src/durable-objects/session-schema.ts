@@ -1,7 +1,7 @@
 /** The tables of a session's object, for every room. A change of them is a migration at the end of the list. */
 import { addColumn, type Migration } from "./core/schema.ts";
 
-export const SESSION_MIGRATIONS: readonly Migration[] = [tablesBeforeVersions];
+export const SESSION_MIGRATIONS: readonly Migration[] = [tablesBeforeVersions, durableCalls];
 
 /**
  * Version 1: everything that there was before versions were stored. Databases of that time have some of the tables and lack
@@ -135,3 +135,41 @@ const TRACE_EXPORT_COLUMNS = {
   config: "TEXT NOT NULL DEFAULT ''",
   shown: "INTEGER NOT NULL DEFAULT 0",
 } as const;
+
+/**
+ * Version 2: one table for every call that is made until it is acknowledged, in the place of one table, or a few columns, for each
+ * kind. What waits in those is taken over.
+ */
+function durableCalls(sql: SqlStorage): void {
+  sql.exec(`
+    CREATE TABLE durable_calls (
+      kind TEXT NOT NULL, key TEXT NOT NULL, seq INTEGER NOT NULL, payload TEXT NOT NULL, tries INTEGER NOT NULL,
+      calling INTEGER NOT NULL, PRIMARY KEY (kind, key, seq)) WITHOUT ROWID;
+
+    INSERT INTO durable_calls
+      SELECT 'orphan', id, 1, json_object('what', kind, 'driver', driver, 'from', json(parent)), tries, 0 FROM leftovers;
+    UPDATE timers SET kind = 'orphan' WHERE kind = 'leftover';
+    DROP TABLE leftovers;
+
+    INSERT INTO durable_calls
+      SELECT 'child-end', id, 1, json_object('reason', reason), tries, 0 FROM children
+      WHERE state = 'ending' AND reason IS NOT NULL;
+    ALTER TABLE children DROP COLUMN tries;
+
+    INSERT INTO durable_calls SELECT 'child-request', id, 1, call, tries, 0 FROM child_requests WHERE answer IS NULL;
+    ALTER TABLE child_requests DROP COLUMN call;
+    ALTER TABLE child_requests DROP COLUMN tries;
+
+    INSERT INTO durable_calls
+      SELECT 'parent-report', '', seq, json_object('report', json(report), 'span', json(context)), 0, 0 FROM parent_reports
+      WHERE report IS NOT NULL;
+    CREATE TABLE parent_reported (id TEXT PRIMARY KEY) WITHOUT ROWID;
+    INSERT INTO parent_reported SELECT id FROM parent_reports;
+    DROP TABLE parent_reports;
+
+    INSERT INTO durable_calls
+      SELECT 'projection', '', 1, 'null', 0, 0 FROM projected_session
+      WHERE version <> projected OR EXISTS (SELECT 1 FROM projected_turns);
+    ALTER TABLE projected_session DROP COLUMN projected;
+  `);
+}

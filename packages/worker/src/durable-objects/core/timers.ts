@@ -3,6 +3,9 @@
 /** What a timer does when it is due. It is synchronous: work on the network is started, not awaited. */
 export type TimerHandler = (key: string, payload: string) => void;
 
+/** The kinds of calls that are made until they are acknowledged (durable-call.ts). */
+export type DurableCallKind = "projection" | "child-request" | "child-end" | "parent-report" | "orphan";
+
 export interface TimersOptions {
   readonly storage: Pick<DurableObjectStorage, "sql" | "setAlarm">;
   readonly now: () => number;

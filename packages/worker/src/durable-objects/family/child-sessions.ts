@@ -1,7 +1,7 @@
 /**
  * A session's children, from the parent's side: what its agent asks about them, and what they report. The id of a child is
  * chosen, and everything that it takes to make it is written, in the transaction that takes the request; only then is the
- * other object called. A timer calls again until there is an answer, and every call may come twice: so each child is made
+ * other object called. It is called until there is an answer, and every call may come twice: so each child is made
  * once, whichever object dies in between.
  */
 
@@ -16,13 +16,14 @@ import { contextHeaders, extractFromHeaders, type SpanContext, SpanKind } from "
 import { readFamily } from "../../database/family.ts";
 import { upsertSession } from "../../database/sessions.ts";
 import type { CallContext } from "../contract.ts";
+import { DurableCalls } from "../core/durable-call.ts";
 import type { GitCredentials } from "../core/git-credentials.ts";
 import { newId } from "../core/ids.ts";
 import { ok, type Result, refuse } from "../core/result.ts";
 import type { AttemptEnd } from "../queue/job-queue.ts";
 import { ChildEndings } from "./child-endings.ts";
 import { type ChildInput, childInput } from "./child-input.ts";
-import { type ChildRow, ChildStore, type PeerCall, type RequestRow } from "./child-store.ts";
+import { type ChildRow, ChildStore, type PeerCall } from "./child-store.ts";
 import {
   type Carrier,
   type ChildOrigin,
@@ -58,6 +59,8 @@ const MAX_LISTED = 100;
 export class ChildSessions {
   readonly #options: ChildSessionsOptions;
   readonly #store: ChildStore;
+  /** Of other sessions, by the id of the request that they are made for. */
+  readonly #calls: DurableCalls<PeerCall, Result<ChildSession>>;
   readonly #endings: ChildEndings;
   /** Lost with the memory, which an object that is asked things all the time keeps. */
   #minute = { sinceMs: 0, requests: 0 };
@@ -65,14 +68,19 @@ export class ChildSessions {
   constructor(options: ChildSessionsOptions) {
     this.#options = options;
     this.#store = new ChildStore(options.sql);
-    options.timers.handle("child-request", (id) => this.#call(id));
+    this.#calls = new DurableCalls<PeerCall, Result<ChildSession>>("child-request", options, {
+      ...{ delivers: "all", timeoutMs: PEER_CALL_MS, maxTries: MAX_TRIES },
+      call: ({ payload }) => this.#make(payload),
+      settle: (result, { key, payload }) => this.#settle(key, payload, result),
+      giveUp: ({ key, payload }) => this.#giveUp(key, payload),
+    });
+    options.timers.handle("child-request", this.#calls.onTimer);
     this.#endings = new ChildEndings(options, this.#store);
   }
 
-  /** After the object came to life: calls that the one before it made have nobody to answer to. */
+  /** After the object came to life. */
   resume(): void {
-    const { timers, now } = this.#options;
-    for (const { id } of this.#store.unanswered()) timers.set("child-request", now(), { key: id });
+    this.#calls.resume();
     this.#endings.resume();
   }
 
@@ -124,15 +132,15 @@ export class ChildSessions {
   attemptEnded(attemptId: string, { outcome, errorType }: Pick<AttemptEnd, "outcome" | "errorType">): void {
     const reason = CUTS.find((type) => type === errorType);
     if (reason === undefined) return;
-    for (const { call } of this.#store.unanswered()) {
-      if (call?.action === "spawn" && call.attemptId === attemptId) this.#endSpan(call.span, outcome, reason);
+    for (const { payload: call } of this.#calls.waiting()) {
+      if (call.action === "spawn" && call.attemptId === attemptId) this.#endSpan(call.span, outcome, reason);
     }
   }
 
   /** The session ends, and its children with it. */
   endAll(): void {
-    for (const { id, call } of this.#store.unanswered()) {
-      if (call?.action === "spawn") this.#endSpan(call.span, "aborted", "session_terminated");
+    for (const { key: id, payload: call } of this.#calls.waiting()) {
+      if (call.action === "spawn") this.#endSpan(call.span, "aborted", "session_terminated");
       this.#answer(id, refusal("The session is being terminated."));
     }
     for (const child of this.#store.children()) this.#endings.begin(child, "parent_session_terminated");
@@ -177,7 +185,7 @@ export class ChildSessions {
     if (child === undefined) return this.#refuse(requestId, NO_SUCH_CHILD);
     this.#endings.begin(child, "requested");
     const answer = answerOf({ id: child.id, status: "terminating" });
-    this.#store.addRequest(requestId, null, answer);
+    this.#store.addRequest(requestId, answer);
     this.#respond(requestId, answer);
   }
 
@@ -198,27 +206,8 @@ export class ChildSessions {
   }
 
   #begin(requestId: string, call: PeerCall): void {
-    this.#store.addRequest(requestId, call, null);
-    this.#call(requestId);
-  }
-
-  /** Makes the call that a request stands for, after the commit; and again, by the timer, if nothing comes of it. */
-  #call(requestId: string): void {
-    const { timers, now, transactions, background, report } = this.#options;
-    const row = this.#store.request(requestId);
-    if (row === undefined || row.call === null || row.answer !== null) return;
-    const { call } = row;
-    timers.set("child-request", now() + PEER_CALL_MS, { key: requestId });
-    const settle = (work: () => void) => transactions.run(work);
-    const make = () =>
-      this.#make(call).then(
-        (result) => settle(() => this.#settle(requestId, call, result)),
-        (error: unknown) => {
-          report(error);
-          settle(() => this.#retry(requestId));
-        },
-      );
-    transactions.afterCommit(() => background(make().catch(report)));
+    this.#store.addRequest(requestId, null);
+    this.#calls.add(requestId, call);
   }
 
   async #make(call: PeerCall): Promise<Result<ChildSession>> {
@@ -240,34 +229,25 @@ export class ChildSessions {
     return ok(childView(view));
   }
 
-  #settle(requestId: string, call: PeerCall, result: Result<ChildSession>): void {
+  #settle(requestId: string, call: PeerCall, result: Result<ChildSession>): "done" {
     const child = this.#store.child(call.childId);
-    if (this.#store.request(requestId)?.answer !== null) return;
     if (call.action === "spawn") {
       if (!result.ok) this.#store.removeChild(call.childId);
       else if (child?.state === "spawning") this.#store.updateChild(call.childId, { state: "open" });
       this.#endSpan(call.span, result.ok ? "ok" : "error", result.ok ? undefined : "child_session_refused");
     }
     this.#answer(requestId, result.ok ? answerOf(result.value) : refusal(textOf(result.problem)));
-  }
-
-  #retry(requestId: string): void {
-    const { timers, now, retryMs } = this.#options;
-    const row = this.#store.request(requestId);
-    if (row === undefined || row.call === null || row.answer !== null) return;
-    const tries = this.#store.countTry(requestId);
-    if (tries < MAX_TRIES) timers.set("child-request", now() + retryMs * 2 ** (tries - 1), { key: requestId });
-    else this.#giveUp(row, row.call);
+    return "done";
   }
 
   /** Nobody knows what became of it: a child that was made all the same is terminated. */
-  #giveUp({ id }: RequestRow, call: PeerCall): void {
+  #giveUp(requestId: string, call: PeerCall): void {
     const child = this.#store.child(call.childId);
     if (call.action === "spawn") {
       this.#endSpan(call.span, "error", "child_session_refused");
       if (child !== undefined) this.#endings.begin(child, "requested");
     }
-    this.#answer(id, refusal("The other session cannot be reached."));
+    this.#answer(requestId, refusal("The other session cannot be reached."));
   }
 
   /** Why there can be no other child now, if so. */
@@ -308,12 +288,12 @@ export class ChildSessions {
   }
 
   #refuse(requestId: string, error: string): void {
-    this.#store.addRequest(requestId, null, refusal(error));
+    this.#store.addRequest(requestId, refusal(error));
     this.#respond(requestId, refusal(error));
   }
 
   #answer(requestId: string, answer: ChildSessionAnswer): void {
-    this.#options.timers.clear("child-request", requestId);
+    this.#calls.drop(requestId);
     this.#store.answerRequest(requestId, answer);
     this.#respond(requestId, answer);
   }

@@ -15,8 +15,6 @@ export interface ChildRow {
   readonly channel: string;
   /** Why it is to be terminated. */
   readonly reason: TerminateReason | null;
-  /** Calls to tell it so that came to nothing. */
-  readonly tries: number;
 }
 
 /** What another object is asked for, with everything that it takes to ask again. */
@@ -37,10 +35,8 @@ export type PeerCall =
 
 export interface RequestRow {
   readonly id: string;
-  /** None where it was answered at once. */
-  readonly call: PeerCall | null;
+  /** None as long as another session is called for it. */
   readonly answer: ChildSessionAnswer | null;
-  readonly tries: number;
 }
 
 /** Answered requests that are remembered, should they come again. */
@@ -55,7 +51,7 @@ export class ChildStore {
 
   /** Does nothing if it is there. */
   addChild(id: string, state: ChildState, channel: string): void {
-    this.#sql.exec("INSERT OR IGNORE INTO children VALUES (?, ?, ?, NULL, 0)", id, state, channel);
+    this.#sql.exec("INSERT OR IGNORE INTO children VALUES (?, ?, ?, NULL)", id, state, channel);
   }
 
   child(id: string): ChildRow | undefined {
@@ -68,10 +64,10 @@ export class ChildStore {
     return this.#sql.exec("SELECT * FROM children WHERE state <> 'ended'").toArray() as unknown as ChildRow[];
   }
 
-  updateChild(id: string, { state, reason, tries }: Partial<ChildRow>): void {
+  updateChild(id: string, { state, reason }: Partial<Pick<ChildRow, "state" | "reason">>): void {
     this.#sql.exec(
-      "UPDATE children SET state = COALESCE(?, state), reason = COALESCE(?, reason), tries = COALESCE(?, tries) WHERE id = ?",
-      ...[state ?? null, reason ?? null, tries ?? null, id],
+      "UPDATE children SET state = COALESCE(?, state), reason = COALESCE(?, reason) WHERE id = ?",
+      ...[state ?? null, reason ?? null, id],
     );
   }
 
@@ -79,11 +75,8 @@ export class ChildStore {
     this.#sql.exec("DELETE FROM children WHERE id = ?", id);
   }
 
-  addRequest(id: string, call: PeerCall | null, answer: ChildSessionAnswer | null): void {
-    this.#sql.exec(
-      "INSERT INTO child_requests (id, call, answer, tries) VALUES (?, ?, ?, 0)",
-      ...[id, JSON.stringify(call), answer && JSON.stringify(answer)],
-    );
+  addRequest(id: string, answer: ChildSessionAnswer | null): void {
+    this.#sql.exec("INSERT INTO child_requests (id, answer) VALUES (?, ?)", ...[id, answer && JSON.stringify(answer)]);
     this.#sql.exec(
       "DELETE FROM child_requests WHERE answer IS NOT NULL AND seq <= (SELECT MAX(seq) FROM child_requests) - ?",
       MAX_ANSWERED,
@@ -91,34 +84,12 @@ export class ChildStore {
   }
 
   request(id: string): RequestRow | undefined {
-    return this.#requests("WHERE id = ?", id)[0];
-  }
-
-  /** Those that have no answer yet. */
-  unanswered(): RequestRow[] {
-    return this.#requests("WHERE answer IS NULL ORDER BY seq");
+    const [row] = this.#sql.exec("SELECT answer FROM child_requests WHERE id = ?", id).toArray();
+    if (row === undefined) return undefined;
+    return { id, answer: row.answer === null ? null : (JSON.parse(row.answer as string) as ChildSessionAnswer) };
   }
 
   answerRequest(id: string, answer: ChildSessionAnswer): void {
-    // What it was asked with, which can be long, is of no use any more.
-    this.#sql.exec("UPDATE child_requests SET answer = ?, call = 'null' WHERE id = ?", JSON.stringify(answer), id);
-  }
-
-  /** @returns how often it has been tried now */
-  countTry(id: string): number {
-    const [row] = this.#sql
-      .exec("UPDATE child_requests SET tries = tries + 1 WHERE id = ? RETURNING tries", id)
-      .toArray();
-    return (row?.tries as number | undefined) ?? 0;
-  }
-
-  #requests(rest: string, ...values: SqlStorageValue[]): RequestRow[] {
-    const rows = this.#sql.exec(`SELECT id, call, answer, tries FROM child_requests ${rest}`, ...values).toArray();
-    return rows.map(({ id, call, answer, tries }) => ({
-      id: id as string,
-      call: JSON.parse(call as string) as PeerCall | null,
-      answer: answer === null ? null : (JSON.parse(answer as string) as ChildSessionAnswer),
-      tries: tries as number,
-    }));
+    this.#sql.exec("UPDATE child_requests SET answer = ? WHERE id = ?", JSON.stringify(answer), id);
   }
 }

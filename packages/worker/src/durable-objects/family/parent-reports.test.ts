@@ -209,10 +209,16 @@ describe("the same is told once", () => {
       await systemMessage(parent, child.id);
       const { traceId, spanId } = await child.onlySpan("valet.child_session.report");
       await runInDurableObject(child.stub, (_object, { storage }) => {
-        const told = { id: `${child.id}:again`, childSessionId: child.id, event: "error", costUsd: 0, reportedBy: {} };
+        const report = {
+          id: `${child.id}:again`,
+          childSessionId: child.id,
+          event: "error",
+          costUsd: 0,
+          reportedBy: {},
+        };
         storage.sql.exec(
-          "INSERT INTO parent_reports (id, report, context) VALUES (?, ?, ?)",
-          ...[told.id, JSON.stringify(told), JSON.stringify({ traceId, spanId })],
+          "INSERT INTO durable_calls VALUES ('parent-report', '', 1, ?, 1, 1)",
+          JSON.stringify({ report, span: { traceId, spanId } }),
         );
       });
       await (how === "crash" ? child.crash() : child.evict("close"));

@@ -1,6 +1,6 @@
 /**
  * What a child session tells its parent: that the work it was given is over, that it failed, that it has ended. Read off the
- * session's state at the end of each transaction, so that nothing that leads there can forget it; kept in an outbox until
+ * session's state at the end of each transaction, so that nothing that leads there can forget it; sent until
  * the parent has taken it, or is no more.
  */
 
@@ -11,6 +11,7 @@ import { head } from "@valet/shared/text";
 import { contextHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
 import type { Conversation } from "../conversation/conversation.ts";
 import type { TurnRecords } from "../conversation/turn-records.ts";
+import { DurableCalls } from "../core/durable-call.ts";
 import type { Result } from "../core/result.ts";
 import type { SessionRecord } from "../core/session-state.ts";
 import type { PromptQueue } from "../queue/job-queue.ts";
@@ -27,27 +28,44 @@ export interface ParentReportsOptions extends FamilyOptions {
 }
 
 const MAX_ANSWER_LENGTH = 8000;
-const MAX_DOUBLINGS = 8;
-const TIMER = "parent-report";
 
 type Note = Pick<ChildReport, "id" | "event" | "outcome" | "errorType" | "why" | "answer"> & {
   /** The operation that it is about. */
   readonly operation: SpanContext | undefined;
 };
 
+/** A report on its way, with its span, which is open until the parent has taken it. */
+interface Outgoing {
+  readonly report: ChildReport;
+  readonly span: SpanContext;
+}
+
 export class ParentReports {
   readonly #options: ParentReportsOptions;
-  #failures = 0;
+  /** The parent hears of things in their order: they have one key. */
+  readonly #calls: DurableCalls<Outgoing, Result<void>>;
 
   constructor(options: ParentReportsOptions) {
     this.#options = options;
-    options.timers.handle(TIMER, () => this.#start());
+    this.#calls = new DurableCalls<Outgoing, Result<void>>("parent-report", options, {
+      ...{ delivers: "all", timeoutMs: PEER_CALL_MS },
+      call: ({ payload: { report } }) => {
+        const { parentSessionId = "", ownerId } = options.state.record;
+        return options.peer(parentSessionId).takeChildReport(report, { ownerId });
+      },
+      settle: (result, { payload }) => {
+        const isGone = isRefused(result, "session-ended") || isRefused(result, "session-not-found");
+        if (!result.ok && !isGone) return "retry";
+        this.#delivered(payload, isGone);
+        return "done";
+      },
+    });
+    options.timers.handle("parent-report", this.#calls.onTimer);
   }
 
-  /** After the object came to life: nobody sends what waits. */
+  /** After the object came to life. */
   resume(): void {
-    const { timers, now } = this.#options;
-    if (this.#next() !== undefined) timers.set(TIMER, now());
+    this.#calls.resume();
   }
 
   /** The parent waits for the outcome of this message. */
@@ -106,12 +124,12 @@ export class ParentReports {
   }
 
   #once(note: Note): Note | undefined {
-    const known = this.#options.sql.exec("SELECT 1 FROM parent_reports WHERE id = ?", note.id).toArray();
+    const known = this.#options.sql.exec("SELECT 1 FROM parent_reported WHERE id = ?", note.id).toArray();
     return known.length === 0 ? note : undefined;
   }
 
   #add({ operation, ...note }: Note, parentSessionId: string, { id, title }: SessionRecord): void {
-    const { sql, tracer, records, timers, now, transactions, boundary } = this.#options;
+    const { sql, tracer, records, boundary } = this.#options;
     const { context } = tracer.start("valet.child_session.report", {
       kind: SpanKind.PRODUCER,
       attributes: { "valet.parent_session.id": parentSessionId, "valet.child_session.event": note.event },
@@ -124,72 +142,22 @@ export class ParentReports {
       ...(cost.isPartial && { isCostPartial: true }),
       ...(title !== undefined && { title }),
     };
-    sql.exec(
-      "INSERT INTO parent_reports (id, report, context) VALUES (?, ?, ?)",
-      ...[report.id, JSON.stringify(report), JSON.stringify(context)],
-    );
+    sql.exec("INSERT INTO parent_reported VALUES (?)", report.id);
     if (note.event !== "completed") boundary();
-    if (timers.dueMs(TIMER) !== undefined) return;
-    timers.set(TIMER, now() + PEER_CALL_MS);
-    transactions.afterCommit(() => this.#send());
+    this.#calls.add("", { report, span: context });
   }
 
-  #start(): void {
-    const { timers, now, transactions } = this.#options;
-    // Comes, too, if the object does not live to see the answer.
-    timers.set(TIMER, now() + PEER_CALL_MS);
-    transactions.afterCommit(() => this.#send());
-  }
-
-  #send(): void {
-    const { background, report } = this.#options;
-    background(this.#sendNext().catch(report));
-  }
-
-  /** Sends the oldest report, then the next: the parent hears of things in their order. */
-  async #sendNext(): Promise<void> {
-    const { state, peer, timers, now, retryMs, transactions, report } = this.#options;
-    for (let next = this.#next(); next !== undefined; next = this.#next()) {
-      const { parentSessionId = "", ownerId } = state.record;
-      const result = await peer(parentSessionId)
-        .takeChildReport(next.report, { ownerId })
-        .catch((error: unknown) => {
-          report(error);
-          return undefined;
-        });
-      const isGone = isRefused(result, "session-ended") || isRefused(result, "session-not-found");
-      if (result?.ok || isGone) {
-        this.#failures = 0;
-        const { report, context } = next;
-        transactions.run(() => this.#done(report, context, isGone));
-      } else {
-        const delayMs = retryMs * 2 ** Math.min(this.#failures++, MAX_DOUBLINGS);
-        transactions.run(() => timers.set(TIMER, now() + delayMs));
-        return;
-      }
-    }
-    transactions.run(() => timers.clear(TIMER));
-  }
-
-  #done({ id, event }: ChildReport, context: SpanContext, isGone: boolean): void {
-    const { sql, tracer, boundary } = this.#options;
-    sql.exec("UPDATE parent_reports SET report = NULL WHERE id = ?", id);
-    tracer.change("valet.child_session.report", context, (span) => {
-      endWith(span, isGone ? "skipped" : "ok", isGone ? "parent_session_gone" : undefined);
+  #delivered({ report, span }: Outgoing, isGone: boolean): void {
+    const { tracer, boundary } = this.#options;
+    tracer.change("valet.child_session.report", span, (open) => {
+      endWith(open, isGone ? "skipped" : "ok", isGone ? "parent_session_gone" : undefined);
     });
-    if (event !== "completed") boundary();
-  }
-
-  #next(): { readonly report: ChildReport; readonly context: SpanContext } | undefined {
-    const [row] = this.#options.sql
-      .exec("SELECT report, context FROM parent_reports WHERE report IS NOT NULL ORDER BY seq LIMIT 1")
-      .toArray();
-    return row && { report: JSON.parse(row.report as string), context: JSON.parse(row.context as string) };
+    if (report.event !== "completed") boundary();
   }
 }
 
-function isRefused(result: Result<unknown> | undefined, name: string): boolean {
-  return result !== undefined && !result.ok && result.problem.type === `urn:valet:problem:${name}`;
+function isRefused(result: Result<unknown>, name: string): boolean {
+  return !result.ok && result.problem.type === `urn:valet:problem:${name}`;
 }
 
 function answerTo(row: MessageRow, conversation: Conversation): string {

@@ -77,6 +77,13 @@ export class BrokerCalls {
     transactions.afterCommit(() => background(this.#make(id, context, call)));
   }
 
+  /** Makes a call, outside a transaction. @returns the broker's answer, once the call's span has ended */
+  make<N extends CallSpan, T>(call: Omit<BrokerCall<N, T>, "settle">): Promise<BrokerResult<T>> {
+    const { promise, resolve } = Promise.withResolvers<BrokerResult<T>>();
+    this.#options.transactions.run(() => this.begin({ ...call, settle: resolve }));
+    return promise;
+  }
+
   /**
    * Ends the spans of the calls that are steps of an operation which is about to end: a child ends within its parent. What the
    * broker answers later is still acted on.

@@ -1,51 +1,72 @@
 /**
- * Sandboxes and snapshots that the session has no use for any more: sandboxes that came too late, were lost or were never
- * heard of, snapshots that a newer one replaced. Each is kept until the broker says that it is gone. What they are left over from
- * has ended by then: each call begins a trace of its own, which links to that.
+ * Orphans: sandboxes and snapshots of the session that nobody owns any more. Sandboxes that came too late, were lost or were
+ * never heard of, snapshots that a newer one replaced. The broker is called until it says that an orphan is gone. The operation
+ * that left it behind has ended by then: each call begins a trace of its own, which links to that.
  */
 import type { SpanContext } from "@valet/shared/tracing";
 import type { SandboxBroker } from "../../broker/client.ts";
+import { type DurableCallOptions, DurableCalls } from "../core/durable-call.ts";
 import type { SandboxRef } from "../core/session-state.ts";
-import type { Timers } from "../core/timers.ts";
-import type { Transactions } from "../core/transactions.ts";
 import { type BrokerCalls, brokerErrorType } from "./broker-calls.ts";
 
-export interface LeftoversOptions {
-  readonly sql: SqlStorage;
-  readonly timers: Timers;
-  readonly transactions: Transactions;
+export interface OrphansOptions extends DurableCallOptions {
   readonly calls: BrokerCalls;
   readonly broker: SandboxBroker;
   readonly sessionId: () => string;
-  readonly now: () => number;
-  /** Before the second try; it doubles. */
-  readonly retryMs: number;
-  /** In which a call has an answer. */
+  /** In which a call of the broker has an answer, in ms. */
   readonly callMs: number;
-  readonly background: (work: Promise<void>) => void;
 }
 
-/** With a wait that doubles from two seconds, the last try is a day after the first: the broker has lost it by then. */
+/** With a wait that doubles from two seconds, the last try is most of a day after the first: the broker has lost it by then. */
 const MAX_TRIES = 16;
+const LONGEST_WAIT_MS = 24 * 60 * 60_000;
 
-/** `unheard`: whatever the broker made for a generation without our hearing of it. */
-type Kind = "sandbox" | "snapshot" | "unheard";
+/** Its key is the orphan's id; of what is `unheard`, the generation for which the broker may have made a sandbox. */
+type Orphan = {
+  /** The operation that left it behind. */
+  readonly from: SpanContext;
+} & (
+  | { readonly what: "sandbox"; readonly driver: SandboxRef["driver"] }
+  | { readonly what: "snapshot" }
+  | { readonly what: "unheard" }
+);
 
-export class Leftovers {
-  readonly #options: LeftoversOptions;
+interface Answer {
+  readonly isDone: boolean;
+  /** What the broker has of a generation that is unheard of. */
+  readonly found: readonly SandboxRef[];
+}
 
-  constructor(options: LeftoversOptions) {
+export class Orphans {
+  readonly #options: OrphansOptions;
+  readonly #calls: DurableCalls<Orphan, Answer>;
+
+  constructor(options: OrphansOptions) {
+    const { callMs, retryMs, timers } = options;
     this.#options = options;
-    options.timers.handle("leftover", (id) => this.#end(id));
+    this.#calls = new DurableCalls<Orphan, Answer>("orphan", options, {
+      ...{ delivers: "all", timeoutMs: callMs + retryMs, longestWaitMs: LONGEST_WAIT_MS, maxTries: MAX_TRIES },
+      call: ({ key, payload }) => this.#end(key, payload),
+      settle: ({ isDone, found }, { payload: { from } }) => {
+        for (const sandbox of found) this.addSandbox(sandbox, from);
+        return isDone ? "done" : "retry";
+      },
+    });
+    timers.handle("orphan", this.#calls.onTimer);
   }
 
-  /** @param from the operation that it is left over from */
-  addSandbox(sandbox: SandboxRef, from: SpanContext): void {
-    this.#add(sandbox.id, "sandbox", sandbox.driver, from);
+  /** After the object came to life. */
+  resume(): void {
+    this.#calls.resume();
+  }
+
+  /** @param from the operation that left it behind */
+  addSandbox({ id, driver }: SandboxRef, from: SpanContext): void {
+    this.#add(id, { what: "sandbox", driver, from });
   }
 
   addSnapshot(snapshotId: string, from: SpanContext): void {
-    this.#add(snapshotId, "snapshot", "", from);
+    this.#add(snapshotId, { what: "snapshot", from });
   }
 
   /**
@@ -53,63 +74,34 @@ export class Leftovers {
    * once the broker must be done with the call.
    */
   addUnheard(generation: number, from: SpanContext): void {
-    this.#add(String(generation), "unheard", "", from, this.#options.callMs);
+    this.#add(String(generation), { what: "unheard", from }, this.#options.callMs);
   }
 
-  #add(id: string, kind: Kind, driver: string, from: SpanContext, delayMs = 0): void {
-    const { sql, timers, now } = this.#options;
-    sql.exec("INSERT OR IGNORE INTO leftovers VALUES (?, ?, ?, ?, 0)", id, kind, driver, JSON.stringify(from));
-    timers.set("leftover", now() + delayMs, { key: id });
+  #add(key: string, orphan: Orphan, delayMs = 0): void {
+    if (!this.#calls.has(key)) this.#calls.add(key, orphan, delayMs);
   }
 
-  #end(id: string): void {
-    const { sql, timers, now, retryMs, callMs, calls, broker, sessionId, background, transactions } = this.#options;
-    const [row] = sql
-      .exec("UPDATE leftovers SET tries = tries + 1 WHERE id = ? RETURNING kind, driver, parent, tries", id)
-      .toArray();
-    if (row === undefined) return;
-    if ((row.tries as number) > MAX_TRIES) {
-      sql.exec("DELETE FROM leftovers WHERE id = ?", id);
-      return;
+  async #end(key: string, orphan: Orphan): Promise<Answer> {
+    const { calls, broker } = this.#options;
+    const caller = { sessionId: this.#options.sessionId(), context: undefined };
+    if (orphan.what === "snapshot") return { isDone: (await broker.deleteSnapshot(key, caller)).ok, found: [] };
+    if (orphan.what === "unheard") {
+      const result = await broker.list(caller.sessionId, caller);
+      const sandboxes = result.ok ? result.value.sandboxes : [];
+      return { isDone: result.ok, found: sandboxes.filter(({ generation }) => generation <= Number(key)) };
     }
-    // Set before the call is made: it comes, too, if the object does not live to see the answer.
-    timers.set("leftover", now() + callMs + retryMs * 2 ** (row.tries as number), { key: id });
-    const ended = (isGone: boolean) => {
-      if (!isGone) return timers.set("leftover", now() + retryMs * 2 ** ((row.tries as number) - 1), { key: id });
-      sql.exec("DELETE FROM leftovers WHERE id = ?", id);
-      timers.clear("leftover", id);
-    };
-    if (row.kind === "snapshot") {
-      const call = broker.deleteSnapshot(id, { sessionId: sessionId(), context: undefined });
-      background(call.then((result) => ended(result.ok)));
-      return;
-    }
-    const from = JSON.parse(row.parent as string) as SpanContext;
-    if (row.kind === "unheard") {
-      const call = broker.list(sessionId(), { sessionId: sessionId(), context: undefined });
-      background(
-        call.then((result) =>
-          transactions.run(() => {
-            const found = result.ok ? result.value.sandboxes : [];
-            for (const sandbox of found) if (sandbox.generation <= Number(id)) this.addSandbox(sandbox, from);
-            ended(result.ok);
-          }),
-        ),
-      );
-      return;
-    }
-    calls.begin({
+    const result = await calls.make({
       span: "valet.sandbox.delete",
-      cause: from,
+      cause: orphan.from,
       attributes: {
         "valet.broker.call": "terminate",
-        "valet.sandbox.id": id,
-        "valet.sandbox.driver": row.driver as SandboxRef["driver"],
+        "valet.sandbox.id": key,
+        "valet.sandbox.driver": orphan.driver,
       },
-      perform: (context) => broker.terminate(id, { sessionId: sessionId(), context }),
-      judge: (result) =>
-        result.ok ? { outcome: "ok" } : { outcome: "error", errorType: brokerErrorType(result.failure) },
-      settle: (result) => ended(result.ok),
+      perform: (context) => broker.terminate(key, { ...caller, context }),
+      judge: (answer) =>
+        answer.ok ? { outcome: "ok" } : { outcome: "error", errorType: brokerErrorType(answer.failure) },
     });
+    return { isDone: result.ok, found: [] };
   }
 }

@@ -142,7 +142,7 @@ export class SandboxEnd {
       },
       settle: (result) => {
         if (operations.current?.id !== operation.id || operations.current.step !== "snapshotting") {
-          if (result.ok) this.#parts.leftovers.addSnapshot(result.value.snapshotId, operation.context);
+          if (result.ok) this.#parts.orphans.addSnapshot(result.value.snapshotId, operation.context);
         } else if (result.ok) {
           this.#onSnapshot(result.value, operation.context);
         } else {
@@ -165,7 +165,7 @@ export class SandboxEnd {
 
   /** Asks the broker to end the sandbox. */
   delete(): void {
-    const { state, operations, calls, broker, leftovers, watch } = this.#parts;
+    const { state, operations, calls, broker, orphans, watch } = this.#parts;
     const { id: sessionId, sandbox } = state.record;
     const operation = operations.current;
     if (operation === undefined) return;
@@ -187,7 +187,7 @@ export class SandboxEnd {
         result.ok ? { outcome: "ok" } : { outcome: "error", errorType: brokerErrorType(result.failure) },
       settle: (result) => {
         // The session need not wait for a broker that is away: the sandbox is ended when it is back.
-        if (!result.ok) leftovers.addSandbox(sandbox, operation.context);
+        if (!result.ok) orphans.addSandbox(sandbox, operation.context);
         if (operations.current?.id === operation.id)
           this.#finish(result.ok ? undefined : brokerErrorType(result.failure));
       },
@@ -195,10 +195,10 @@ export class SandboxEnd {
   }
 
   #onSnapshot({ snapshotId, leftOut = 0 }: SnapshotAnswer, madeBy: SpanContext): void {
-    const { state, operations, leftovers, listener, timers } = this.#parts;
+    const { state, operations, orphans, listener, timers } = this.#parts;
     const { snapshot, link } = state.record;
     timers.clear("sleep");
-    if (snapshot !== undefined && snapshot.id !== snapshotId) leftovers.addSnapshot(snapshot.id, madeBy);
+    if (snapshot !== undefined && snapshot.id !== snapshotId) orphans.addSnapshot(snapshot.id, madeBy);
     state.update({
       snapshot: { id: snapshotId, madeBy, ...(leftOut > 0 && { leftOut }) },
       sleepProblem: undefined,
@@ -250,7 +250,7 @@ export class SandboxEnd {
   }
 
   #finish(errorType: ReturnType<typeof brokerErrorType> | undefined): void {
-    const { state, operations, start, listener, leftovers, timers, endGeneration } = this.#parts;
+    const { state, operations, start, listener, orphans, timers, endGeneration } = this.#parts;
     const operation = operations.current;
     if (operation === undefined) return;
     timers.clear("operation");
@@ -268,7 +268,7 @@ export class SandboxEnd {
     }
     operations.end(errorType === undefined ? "ok" : "error", errorType);
     const { snapshot } = state.record;
-    if (snapshot !== undefined) leftovers.addSnapshot(snapshot.id, operation.context);
+    if (snapshot !== undefined) orphans.addSnapshot(snapshot.id, operation.context);
     state.enter("terminated", { snapshot: undefined, credentials: undefined, warnings: undefined });
     listener.boundary();
   }

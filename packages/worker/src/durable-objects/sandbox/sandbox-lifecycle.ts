@@ -21,7 +21,7 @@ import type { Transactions } from "../core/transactions.ts";
 import type { RunnerLink } from "../link/runner-link.ts";
 import type { BrokerCalls } from "./broker-calls.ts";
 import type { Operations } from "./operations.ts";
-import type { Leftovers } from "./orphans.ts";
+import type { Orphans } from "./orphans.ts";
 import { SandboxCheck } from "./sandbox-check.ts";
 import { SandboxEnd } from "./sandbox-end.ts";
 import { SandboxStart, type StartCause } from "./sandbox-start.ts";
@@ -52,7 +52,7 @@ export interface LifecycleOptions {
   readonly link: RunnerLink;
   readonly broker: SandboxBroker;
   readonly calls: BrokerCalls;
-  readonly leftovers: Leftovers;
+  readonly orphans: Orphans;
   readonly records: TurnRecords;
   readonly intervals: Intervals;
   readonly now: () => number;
@@ -71,7 +71,7 @@ export interface LifecycleParts extends LifecycleOptions {
   /** Watches over the call that the operation under way is about to make. @param limitMs of a call that takes another time than most */
   readonly watch: (limitMs?: number) => void;
   /**
-   * @param parent the operation that the sandbox, if there is one, is left over from
+   * @param parent the operation that orphans the sandbox, if there is one
    * @param keptFiles whether the next generation has the files of this one
    */
   readonly endGeneration: (parent: SpanContext, keptFiles?: boolean) => void;
@@ -107,12 +107,13 @@ export class SandboxLifecycle {
 
   /** After the object came to life: calls that the one before it made have nobody to answer to. */
   resume(): void {
-    const { operations, state, calls, timers, now, leftovers } = this.#options;
+    const { operations, state, calls, timers, now, orphans } = this.#options;
     const abandoned = calls.abandon();
+    orphans.resume();
     const { generation, sandbox, startContext } = state.record;
     if (abandoned.includes("valet.sandbox.create") && startContext !== undefined) {
       // Where there is a sandbox, this generation's call was answered, and it was an older one's that was not.
-      leftovers.addUnheard(sandbox === undefined ? generation : generation - 1, startContext);
+      orphans.addUnheard(sandbox === undefined ? generation : generation - 1, startContext);
     }
     const step = operations.current?.step;
     if (step === "calling" || step === "snapshotting" || step === "deleting") timers.set("operation", now());
@@ -215,9 +216,9 @@ export class SandboxLifecycle {
   }
 
   #endGeneration(parent: SpanContext, keptFiles = false): void {
-    const { state, link, leftovers, listener } = this.#options;
+    const { state, link, orphans, listener } = this.#options;
     const { sandbox } = state.record;
-    if (sandbox !== undefined) leftovers.addSandbox(sandbox, parent);
+    if (sandbox !== undefined) orphans.addSandbox(sandbox, parent);
     listener.generationEnded(keptFiles);
     link.end();
     state.update({ sandbox: undefined, tokenHash: undefined, link: NO_LINK });

@@ -198,9 +198,9 @@ describe("a result that comes too late", () => {
     await session.broker.letGo();
     for (const tries of [1, 2]) {
       await eventually(async () => expect(await session.spans("valet.sandbox.delete")).toHaveLength(tries));
-      await session.elapse("leftover");
+      await session.elapse("orphan");
     }
-    await eventually(async () => expect(await session.timers()).not.toContain("leftover"));
+    await eventually(async () => expect(await session.timers()).not.toContain("orphan"));
     const ends = await session.spans("valet.sandbox.delete");
     expect(ends.map(outcomeOf)).toEqual([
       ["error", "broker_error"],

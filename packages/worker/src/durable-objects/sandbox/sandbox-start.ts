@@ -111,7 +111,7 @@ export class SandboxStart {
 
   /** Asks the broker for the sandbox of a new generation. */
   call(): void {
-    const { state, operations, calls, broker, link, records, leftovers, listener, watch, sandboxEnv } = this.#parts;
+    const { state, operations, calls, broker, link, records, orphans, listener, watch, sandboxEnv } = this.#parts;
     const { id: sessionId, snapshot, generation: before } = state.record;
     const operation = operations.current;
     if (operation === undefined) return;
@@ -145,7 +145,7 @@ export class SandboxStart {
         return { outcome: "ok", attributes: { "valet.sandbox.id": id, "valet.sandbox.driver": driver } };
       },
       settle: (result, { outcome, errorType }) => {
-        if (!result.ok && isUnheard(result.failure)) leftovers.addUnheard(generation, operation.context);
+        if (!result.ok && isUnheard(result.failure)) orphans.addUnheard(generation, operation.context);
         if (outcome === "superseded") this.#discard(result, operation.context);
         else if (result.ok) this.#onCreated(result.value);
         else if (result.failure === "capacity") this.#wait();
@@ -217,12 +217,12 @@ export class SandboxStart {
 
   /** The sandbox ended with the broker before its runner was ready: the same start goes on with another one. */
   startAnew(): void {
-    const { state, operations, timers, now, intervals, listener, leftovers } = this.#parts;
+    const { state, operations, timers, now, intervals, listener, orphans } = this.#parts;
     const { sandbox } = state.record;
     const operation = operations.current;
     if (operation?.step !== "booting") return;
     listener.generationEnded(false);
-    if (sandbox !== undefined) leftovers.addSandbox(sandbox, operation.context);
+    if (sandbox !== undefined) orphans.addSandbox(sandbox, operation.context);
     state.updateOperation({ isPutOff: undefined });
     timers.set("start", now() + intervals.startMs);
     this.call();
@@ -289,7 +289,7 @@ export class SandboxStart {
   #discard(result: BrokerResult<SandboxAnswer>, parent: SpanContext): void {
     if (!result.ok) return;
     const { id, driver } = result.value.sandbox;
-    this.#parts.leftovers.addSandbox({ id, driver }, parent);
+    this.#parts.orphans.addSandbox({ id, driver }, parent);
   }
 
   #isAwaited(operationId: string, generation: number): boolean {

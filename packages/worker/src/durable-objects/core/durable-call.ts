@@ -1,0 +1,251 @@
+/**
+ * Calls of other services that are made until they are acknowledged, whatever dies in between. A call is a row, written in the
+ * transaction that decides on it. Each try is counted, and the timer for the next one is set, before the call is made; the
+ * acknowledgement removes the row in the transaction of what follows from it. So the callee may get a call twice, and must know
+ * it again by an id in its payload.
+ *
+ * Calls with the same key are made one at a time, in the order in which they were added. Keys do not wait for each other.
+ */
+import type { DurableCallKind, TimerHandler, Timers } from "./timers.ts";
+import type { Transactions } from "./transactions.ts";
+
+export interface DurableCall<P> {
+  readonly key: string;
+  /** Plain data, stored as JSON. */
+  readonly payload: P;
+  /** The number of this try, from 1. */
+  readonly tries: number;
+}
+
+/** How the calls of one kind are made, and what follows from their answers. */
+export interface DurableCallRules<P, A> {
+  /** Which calls of a key are delivered: all of them, or the newest alone, which takes the place of one that waits. */
+  readonly delivers: "all" | "newest";
+  /** How long a new call of an idle key waits for newer ones, in ms. */
+  readonly gatherMs?: number;
+  /** How long an answer is expected, in ms; then the call is retried. A later answer still counts. */
+  readonly timeoutMs: number;
+  /** The longest wait between two tries, in ms. */
+  readonly longestWaitMs?: number;
+  /** How often a call is made at the most. Without a bound it is made until it is acknowledged. */
+  readonly maxTries?: number;
+  /** Makes the call, outside any transaction. Two tries of one call may overlap. What rejects is retried. */
+  call(call: DurableCall<P>): Promise<A>;
+  /**
+   * Takes the answer, in the transaction that removes the row. What it throws is reported, and the call is retried.
+   * @returns "retry" where the answer is no acknowledgement
+   */
+  settle(answer: A, call: DurableCall<P>): "done" | "retry";
+  /** Gives up after the last try, in the transaction that removes the row. */
+  giveUp?(call: DurableCall<P>): void;
+}
+
+/** What all kinds share. */
+export interface DurableCallOptions {
+  readonly sql: SqlStorage;
+  readonly timers: Timers;
+  readonly transactions: Transactions;
+  readonly now: () => number;
+  /** The wait after the first try that failed, in ms; it doubles. */
+  readonly retryMs: number;
+  /** For the jitter: 0 to 1. */
+  readonly random?: () => number;
+  /** Keeps the object alive for a promise that never rejects. */
+  readonly background: (work: Promise<void>) => void;
+  readonly report: (error: unknown) => void;
+}
+
+const LONGEST_WAIT_MS = 10 * 60_000;
+
+interface Row {
+  readonly seq: number;
+  readonly payload: string;
+  readonly tries: number;
+  /** 1 while a try has neither succeeded nor failed. */
+  readonly calling: number;
+}
+
+/** The calls of one kind. All methods that change something belong into a transaction. */
+export class DurableCalls<P, A> {
+  readonly #kind: DurableCallKind;
+  readonly #options: DurableCallOptions;
+  readonly #rules: DurableCallRules<P, A>;
+  /** The highest number of a row in this life of the object: numbers are not reused, so an answer finds its own call only. */
+  #lastSeq = 0;
+
+  constructor(kind: DurableCallKind, options: DurableCallOptions, rules: DurableCallRules<P, A>) {
+    this.#kind = kind;
+    this.#options = options;
+    this.#rules = rules;
+  }
+
+  /** Handles the timers of this kind. */
+  readonly onTimer: TimerHandler = (key) => this.#begin(key);
+
+  /** Adds a call. @param delayMs how long its first try waits, if it is the only call of its key */
+  add(key: string, payload: P, delayMs = this.#rules.gatherMs ?? 0): void {
+    const last = this.#last(key);
+    const text = JSON.stringify(payload);
+    if (this.#rules.delivers === "newest" && last?.calling === 0) {
+      // Newer news do not make an unreachable callee reachable: the wait stays as it is.
+      if (text !== last.payload) this.#update(key, { ...last, payload: text });
+      return;
+    }
+    this.#lastSeq = Math.max(this.#lastSeq, last?.seq ?? 0) + 1;
+    this.#sql.exec("INSERT INTO durable_calls VALUES (?, ?, ?, ?, 0, 0)", this.#kind, key, this.#lastSeq, text);
+    if (last === undefined) this.#schedule(key, delayMs);
+  }
+
+  /** Whether a call of this key is not acknowledged yet. */
+  has(key: string): boolean {
+    return this.#first(key) !== undefined;
+  }
+
+  /** Removes the calls of a key. An answer that is still under way is ignored. */
+  drop(key: string): void {
+    this.#sql.exec("DELETE FROM durable_calls WHERE kind = ? AND key = ?", this.#kind, key);
+    this.#options.timers.clear(this.#kind, key);
+  }
+
+  /** Returns the calls that are not acknowledged, by key and in their order. */
+  waiting(): Omit<DurableCall<P>, "tries">[] {
+    const rows = this.#sql.exec("SELECT key, payload FROM durable_calls WHERE kind = ? ORDER BY key, seq", this.#kind);
+    return rows
+      .toArray()
+      .map(({ key, payload }) => ({ key: key as string, payload: JSON.parse(payload as string) as P }));
+  }
+
+  /** After the object came to life: retries the calls that it was making when it left the memory, since no answer finds it now. */
+  resume(): void {
+    const { timers, now } = this.#options;
+    const rows = this.#sql
+      .exec("SELECT key, tries, MAX(calling) AS calling FROM durable_calls WHERE kind = ? GROUP BY key", this.#kind)
+      .toArray() as unknown as (Pick<Row, "tries" | "calling"> & { readonly key: string })[];
+    for (const { key, tries, calling } of rows) {
+      const dueMs = timers.dueMs(this.#kind, key) ?? Infinity;
+      // A call that ends the object each time is not made over and over.
+      const resumeMs = now() + (tries > 1 ? this.#waitMs(tries - 1) : 0);
+      if (calling === 1 || dueMs === Infinity) timers.set(this.#kind, Math.min(dueMs, resumeMs), { key });
+    }
+  }
+
+  #schedule(key: string, delayMs: number): void {
+    const { timers, now } = this.#options;
+    if (delayMs > 0) timers.set(this.#kind, now() + delayMs, { key });
+    else this.#begin(key);
+  }
+
+  #begin(key: string): void {
+    const { timers, transactions, now, background } = this.#options;
+    const row = this.#next(key);
+    if (row === undefined) return;
+    if (row.tries >= this.#maxTries) return this.#giveUp(key, row);
+    this.#lastSeq = Math.max(this.#lastSeq, row.seq);
+    const begun = { ...row, tries: row.tries + 1, calling: 1 };
+    this.#update(key, begun);
+    timers.set(this.#kind, now() + this.#rules.timeoutMs, { key });
+    transactions.afterCommit(() => background(this.#make(row.seq, toCall<P>(key, begun))));
+  }
+
+  /** Never rejects. */
+  async #make(seq: number, call: DurableCall<P>): Promise<void> {
+    const { transactions, report } = this.#options;
+    try {
+      const answer = await this.#rules.call(call);
+      if (transactions.run(() => this.#settle(seq, call, answer)) === "done") return;
+    } catch (error) {
+      report(error);
+    }
+    try {
+      transactions.run(() => this.#failed(seq, call));
+    } catch (error) {
+      // The timer that was set before the call is still there.
+      report(error);
+    }
+  }
+
+  #settle(seq: number, call: DurableCall<P>, answer: A): "done" | "retry" {
+    const { key } = call;
+    if (this.#row(key, seq) === undefined) return "done";
+    if (this.#rules.settle(answer, call) === "retry") return "retry";
+    this.#remove(key, seq);
+    return "done";
+  }
+
+  #failed(seq: number, call: DurableCall<P>): void {
+    const { timers, now } = this.#options;
+    const { key, tries } = call;
+    const row = this.#row(key, seq);
+    // A later try of the same call may be under way.
+    if (row === undefined || row.tries !== tries) return;
+    if (tries >= this.#maxTries) return this.#giveUp(key, row);
+    this.#update(key, { ...row, calling: 0 });
+    timers.set(this.#kind, now() + this.#waitMs(tries), { key });
+  }
+
+  #giveUp(key: string, row: Row): void {
+    this.#rules.giveUp?.(toCall<P>(key, row));
+    this.#remove(key, row.seq);
+  }
+
+  /** Removes a call, and begins the next of its key. */
+  #remove(key: string, seq: number): void {
+    this.#sql.exec("DELETE FROM durable_calls WHERE kind = ? AND key = ? AND seq = ?", this.#kind, key, seq);
+    if (this.#first(key) === undefined) this.#options.timers.clear(this.#kind, key);
+    else this.#schedule(key, this.#rules.gatherMs ?? 0);
+  }
+
+  /** The call of a key that is to be made. */
+  #next(key: string): Row | undefined {
+    const first = this.#first(key);
+    if (first === undefined || this.#rules.delivers === "all") return first;
+    const newest = this.#last(key) as Row;
+    if (newest.seq === first.seq) return first;
+    this.#sql.exec("DELETE FROM durable_calls WHERE kind = ? AND key = ? AND seq < ?", this.#kind, key, newest.seq);
+    // It takes over the wait, and has at least one try of its own.
+    return { ...newest, tries: Math.min(first.tries, this.#maxTries - 1) };
+  }
+
+  #first(key: string): Row | undefined {
+    return this.#rows("WHERE kind = ? AND key = ? ORDER BY seq LIMIT 1", key)[0];
+  }
+
+  #last(key: string): Row | undefined {
+    return this.#rows("WHERE kind = ? AND key = ? ORDER BY seq DESC LIMIT 1", key)[0];
+  }
+
+  #row(key: string, seq: number): Row | undefined {
+    return this.#rows("WHERE kind = ? AND key = ? AND seq = ?", key, seq)[0];
+  }
+
+  #rows(where: string, ...values: SqlStorageValue[]): Row[] {
+    const query = `SELECT seq, payload, tries, calling FROM durable_calls ${where}`;
+    return this.#sql.exec(query, this.#kind, ...values).toArray() as unknown as Row[];
+  }
+
+  #update(key: string, { seq, payload, tries, calling }: Row): void {
+    this.#sql.exec(
+      "UPDATE durable_calls SET payload = ?, tries = ?, calling = ? WHERE kind = ? AND key = ? AND seq = ?",
+      ...[payload, tries, calling, this.#kind, key, seq],
+    );
+  }
+
+  /** The wait after so many tries: it doubles up to the longest, with a fifth of jitter to either side. */
+  #waitMs(tries: number): number {
+    const { retryMs, random = Math.random } = this.#options;
+    const { longestWaitMs = LONGEST_WAIT_MS } = this.#rules;
+    return Math.min(retryMs * 2 ** (tries - 1), longestWaitMs) * (0.8 + 0.4 * random());
+  }
+
+  get #maxTries(): number {
+    return this.#rules.maxTries ?? Infinity;
+  }
+
+  get #sql(): SqlStorage {
+    return this.#options.sql;
+  }
+}
+
+function toCall<P>(key: string, { payload, tries }: Pick<Row, "payload" | "tries">): DurableCall<P> {
+  return { key, payload: JSON.parse(payload) as P, tries };
+}
