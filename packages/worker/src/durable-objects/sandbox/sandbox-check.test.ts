@@ -246,6 +246,7 @@ describe("the deadline of a start", () => {
         "UPDATE timers SET due_ms = CASE kind WHEN 'check' THEN 1 ELSE 2 END WHERE kind IN ('check', 'start')",
       );
       object.alarm();
+      expect(storage.sql.exec("SELECT due_ms FROM timers WHERE kind = 'start'").toArray()).toEqual([]);
     });
     await failed(session);
     await expectSound(session);
