@@ -1,6 +1,6 @@
 /**
- * Puts the parts of a session together. Whatever happens in a transaction, the queue is moved on within it and what changed
- * is noted for D1; after the commit it is told to clients and the alarm is set.
+ * Puts the parts of a session together, room by room, each after those that it knows. What they lead to in one another is in
+ * consequences.ts.
  */
 import { DOUBLE_KEYS, type ValetSpans } from "@valet/shared/spans";
 import { type ReadableSpan, recordDropped, strictlyIncreasing, Tracer, wallClock } from "@valet/shared/tracing";
@@ -9,13 +9,16 @@ import { SandboxBroker } from "../broker/client.ts";
 import { allowsFileRepos, parseCapacity, parseConfig, sandboxVariables } from "../config.ts";
 import { logFailure } from "../log-failure.ts";
 import { SCOPE, warn, warnOfExport, workerTracing } from "../worker-tracing.ts";
+import { Consequences, type SessionEvent } from "./consequences.ts";
 import { AgentRequests } from "./conversation/agent-requests.ts";
+import { AttemptOutput } from "./conversation/attempt-output.ts";
 import { Conversation } from "./conversation/conversation.ts";
 import { PartFeed } from "./conversation/part-feed.ts";
 import { viewSession } from "./conversation/session-view.ts";
 import { TurnRecords } from "./conversation/turn-records.ts";
 import { Changes } from "./core/changes.ts";
 import { BATCH_LIMITS, MAIN_CHANNEL } from "./core/limits.ts";
+import { PendingEvents } from "./core/pending-events.ts";
 import { upgradeSchema } from "./core/schema.ts";
 import { SessionState } from "./core/session-state.ts";
 import { SessionTracer, type SpanStore } from "./core/session-tracer.ts";
@@ -23,32 +26,34 @@ import { Timers } from "./core/timers.ts";
 import { Transactions } from "./core/transactions.ts";
 import { CredentialKeys } from "./credentials/credential-keys.ts";
 import { SessionCredentials } from "./credentials/session-credentials.ts";
-import { Dispatcher } from "./dispatch/dispatcher.ts";
+import { Attempts } from "./dispatch/attempts.ts";
+import { Scheduler } from "./dispatch/scheduler.ts";
 import { SignsOfLife } from "./dispatch/signs-of-life.ts";
+import { Watchdogs } from "./dispatch/watchdogs.ts";
 import { ChildSessions } from "./family/child-sessions.ts";
 import { ParentReports } from "./family/parent-reports.ts";
 import { BackgroundCheck } from "./link/background-check.ts";
 import { ClientSockets } from "./link/client-sockets.ts";
-import { RunnerEvents } from "./link/frame-router.ts";
+import { RunnerConfig } from "./link/runner-config.ts";
 import { RunnerLink } from "./link/runner-link.ts";
 import { ProjectionOutbox } from "./projection/projection-outbox.ts";
 import { Intake } from "./queue/intake.ts";
-import { type AttemptEnd, PromptQueue } from "./queue/job-queue.ts";
-import type { AttemptRow, MessageRow } from "./queue/job-store.ts";
+import { JobQueue } from "./queue/job-queue.ts";
+import { JobStore } from "./queue/job-store.ts";
 import { BrokerCalls } from "./sandbox/broker-calls.ts";
 import { CapacityLease } from "./sandbox/capacity-lease.ts";
 import { Operations } from "./sandbox/operations.ts";
 import { Orphans } from "./sandbox/orphans.ts";
-import { type LifecycleListener, SandboxLifecycle } from "./sandbox/sandbox-lifecycle.ts";
+import { SandboxLifecycle } from "./sandbox/sandbox-lifecycle.ts";
+import { StartTimes } from "./sandbox/start-times.ts";
 import { SESSION_MIGRATIONS } from "./session-schema.ts";
+import { RunnerSpans } from "./traces/runner-spans.ts";
 import { TraceExport } from "./traces/trace-export.ts";
 import { TraceStore } from "./traces/trace-store.ts";
+import { Workflows } from "./workflow/workflows.ts";
 
 /** Of a session's spans, gzip'd: about twenty times that as JSON. The object may have 10 GB. */
 const MAX_TRACE_BYTES = 256 * 1024 * 1024;
-
-/** What moves a queue on can itself call for another look at it; more often than this would be a bug. */
-const MAX_PUMPS = 8;
 
 export type SessionParts = ReturnType<typeof composeSession>;
 
@@ -91,12 +96,12 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   );
 
   const transactions: Transactions = new Transactions(storage, {
-    beforeCommit: () => beforeCommit(),
+    beforeCommit: () => consequences.draw(),
     onCommit: () => timers.arm(),
     onRollback: () => {
       state.reload();
       lease.reload();
-      changes.take();
+      consequences.drop();
     },
     report,
   });
@@ -108,21 +113,36 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
       earliest(traces.dueAtMs(), exporter.dueAtMs(), state.maybe === undefined ? undefined : exporter.problemDueAtMs()),
   });
 
+  // What several rooms share.
+  const events = new PendingEvents<SessionEvent>();
+  const record = (event: SessionEvent) => events.record(event);
   const durable = { sql, timers, transactions, now, retryMs: intervals.retryMs, background, report };
+  const link = new RunnerLink({ ctx, state, transactions, timers, now, intervals, record });
+  const clients = new ClientSockets(ctx, now);
+  const lease: CapacityLease = new CapacityLease({
+    ...{ ...durable, state, record, brokerUrl: brokerConfig.url },
+    capacity: (name) => env.CAPACITY.get(env.CAPACITY.idFromName(name)),
+  });
 
-  // The session.
+  // The queue.
+  const jobs = new JobStore(sql);
+  const workflows = new Workflows(sql, jobs, lease);
+  const queue = new JobQueue({ jobs, workflows, tracer, changes, record, now });
+  const intake = new Intake({ state, queue, record, intervals, now, defaultModel: modelAccess.model });
+
+  // The conversation.
   const records = new TurnRecords(sql, now);
   const requests = new AgentRequests(sql, now);
-  const clients = new ClientSockets(ctx, now);
   const parts = new PartFeed();
-  const capacityPlace = () => lease.place;
-  const queueListener = {
-    messageChanged: (id: string) => changes.message(id),
-    attemptEnded: (attempt: AttemptRow, end: AttemptEnd) => onAttemptEnded(attempt, end),
-  };
-  const queue: PromptQueue = new PromptQueue(sql, tracer, now, queueListener, capacityPlace);
-  const conversation = new Conversation(sql, queue.store, queue.workflows, capacityPlace);
+  const conversation = new Conversation(sql, jobs, workflows, lease);
+  const output = new AttemptOutput({ jobs, workflows, conversation, requests, parts, clients, transactions });
   const view = () => viewSession(state.record, queue, requests, lease.place, exporter.problem());
+
+  // Export and projection.
+  /** The object may go idle after this: hands what was recorded to export. */
+  const boundary = () => {
+    traces.fold((segmentId) => exporter.isSettled(segmentId));
+  };
   /** Where spans begin or cease to be late, the session says so. */
   const noteExport = () => {
     if (state.maybe === undefined) return;
@@ -140,18 +160,22 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     ...{ ...durable, db: env.DB },
     session: () => ({ ownerId: state.record.ownerId, view: view() }),
   });
+
+  // The runner.
   const credentials = new SessionCredentials({
     ...{ state, transactions, background, report },
     keys: new CredentialKeys(credentialKeys, brokerConfig.secret),
   });
   const backgroundCheck = new BackgroundCheck((frame) => link.send(frame));
-  const events = new RunnerEvents({
-    ...{ state, transactions, traces, queue, changes, modelAccess, captureContent: tracing.captureContent },
-    ...{ tracing: tracing.enabled, stuckTurnMs: intervals.stuckTurnMs, turnBounds, credentials, background },
-    ...{ link: () => link, dispatcher: () => dispatcher, lifecycle: () => lifecycle, children: () => children, report },
-    backgroundCheck,
+  const runnerConfig = new RunnerConfig({
+    ...{ state, transactions, timers, link, credentials, modelAccess, turnBounds, background, now },
+    ...{ captureContent: tracing.captureContent, tracing: tracing.enabled, stuckTurnMs: intervals.stuckTurnMs },
   });
-  const link: RunnerLink = new RunnerLink({ ctx, state, transactions, timers, now, intervals, events });
+  const runnerSpans = new RunnerSpans({
+    ...{ traces, transactions, changes, link, record, tracing: tracing.enabled, report },
+  });
+
+  // The sandbox.
   const broker = new SandboxBroker({
     ...{ url: brokerConfig.url, secret: brokerConfig.secret, timeoutMs: intervals.brokerCallMs },
     snapshotMs: intervals.snapshotMs,
@@ -162,123 +186,51 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     acceptSpans: (otlp) => traces.acceptSpans(otlp),
   });
   const orphans = new Orphans({ ...durable, calls, broker, sessionId, callMs: intervals.brokerCallMs });
-  const boundary = () => {
-    traces.fold((segmentId) => exporter.isSettled(segmentId));
-  };
-  const family = {
-    ...{ ...durable, state, tracer },
-    peer: (id: string) => stubOf(env, id),
-  };
+  const operations = new Operations(state, tracer, calls, now);
+  const startTimes = new StartTimes(sql, now);
+  const { awake, starting } = parseCapacity(env);
+  const lifecycle = new SandboxLifecycle({
+    ...{ state, operations, transactions, timers, link, work: queue, broker, calls, orphans, startTimes },
+    ...{ intervals, now, record, background, report, mustWait: awake < Infinity || starting < Infinity },
+    sandboxEnv: (id, generation) => sandboxVariables(env, publicUrl, id, generation),
+  });
+
+  // The family.
+  const family = { ...durable, state, tracer, peer: (id: string) => stubOf(env, id) };
   const children = new ChildSessions({
     ...{ ...family, db: env.DB, allowsFileRepos: allowsFileRepos(env) },
     openCredentials: () => credentials.openForClone(),
     isOwnTrace: (traceId) => traces.isOwnTrace(traceId),
-    channelOf: (attemptId) => queue.store.attempt(attemptId ?? "")?.channel ?? MAIN_CHANNEL,
+    channelOf: (attemptId) => jobs.attempt(attemptId ?? "")?.channel ?? MAIN_CHANNEL,
     respond: (requestId, answer) => link.send({ type: "child-session-response", requestId, answer }),
   });
-  const reports = new ParentReports({ ...family, queue, conversation, records, boundary });
-  const listener: LifecycleListener = {
-    isBusy: () => queue.inFlight().length > 0,
-    hasWork: () => queue.waiting().length > 0,
-    lastWorkMs: () => queue.store.newestEndMs(),
-    generationBegan: (isFresh) => {
-      if (isFresh) conversation.forgetAgentSessions();
-    },
-    generationEnded: (keptFiles) => {
-      events.flushSpans();
-      signs.store();
-      queue.loseAll(!keptFiles, signs.lastMs());
-      for (const instanceId of state.record.link.instances) traces.seal(instanceId, "runner_lost");
-    },
-    hibernating: () => queue.closeBatches(),
-    gaveUp: (errorType, failure) => dispatcher.endQueued("error", errorType, undefined, failure),
-    terminating: (cause) => {
-      dispatcher.endQueued("aborted", "session_terminated", cause);
-      dispatcher.stop("session_terminated", cause);
-      children.endAll();
-    },
-    boundary,
-  };
-  const operations = new Operations(state, tracer, calls, now);
-  const lease: CapacityLease = new CapacityLease({
-    ...{ sql, state, timers, transactions, now, retryMs: intervals.retryMs, background, report },
-    brokerUrl: brokerConfig.url,
-    capacity: (name) => env.CAPACITY.get(env.CAPACITY.idFromName(name)),
-    onGranted: () => lifecycle.onTurn(),
-    onPlace: (place) => {
-      changes.session();
-      operations.waitAt(place);
-      dispatcher.onPlace(place);
-    },
+  const reports = new ParentReports({ ...family, jobs, work: queue, answers: conversation, costs: records, boundary });
+
+  // Dispatch.
+  const signs = new SignsOfLife({ state, timers, link, traces, work: queue, now });
+  const watchdogs = new Watchdogs({
+    ...{ state, queue, link, timers, transactions, intervals, now },
+    isWaitingForPerson: (attemptId) => requests.isWaiting(attemptId),
   });
-  const { awake, starting } = parseCapacity(env);
-  const lifecycle: SandboxLifecycle = new SandboxLifecycle({
-    ...{ state, operations, transactions, timers, link, broker, calls, orphans },
-    ...{ records, intervals, now, listener, background, report, mustWait: awake < Infinity || starting < Infinity },
-    sandboxEnv: (id, generation) => sandboxVariables(env, publicUrl, id, generation),
+  const attempts = new Attempts({
+    ...{ state, queue, workflows, watchdogs, output, signs, traces, link, transactions, intervals, now },
   });
-  const signs = new SignsOfLife({
-    ...{ state, timers, link, traces, now },
-    isWorking: () => queue.inFlight().length > 0,
-  });
-  const dispatcher: Dispatcher = new Dispatcher({
-    ...{ state, queue, link, lifecycle, lease, conversation, requests, clients, parts, traces, timers },
-    ...{ signs, transactions },
-    ...{ intervals, now, limits: { ...BATCH_LIMITS, collectMaxMs: intervals.collectMaxMs } },
+  const scheduler = new Scheduler({
+    ...{ state, queue, line: lease, lifecycle, channels: conversation, link, watchdogs, signs, timers, transactions },
+    ...{ intervals, limits: { ...BATCH_LIMITS, collectMaxMs: intervals.collectMaxMs }, now },
   });
 
-  const intake = new Intake({
-    ...{ state, queue, dispatcher, reports, intervals, now },
-    defaultModel: modelAccess.model,
+  const consequences: Consequences = new Consequences({
+    ...{ events, changes, state, transactions, queue, workflows, scheduler, attempts, watchdogs, signs },
+    ...{ link, runnerConfig, backgroundCheck, lifecycle, lease, startTimes, conversation, output, records },
+    ...{ children, reports, traces, runnerSpans, outbox, clients, view, boundary },
   });
-
-  function onAttemptEnded(attempt: AttemptRow, end: AttemptEnd): void {
-    dispatcher.onAttemptEnded(attempt);
-    children.attemptEnded(attempt.id, end);
-    // What the runner never took was no turn.
-    if (attempt.acceptedMs === null) return;
-    const messages = attempt.messageIds.map((id) => queue.store.message(id) as MessageRow);
-    const record = records.write(attempt, messages, end, sessionId());
-    outbox.addTurn(record);
-    transactions.afterCommit(() => clients.broadcast({ type: "turn", turn: record }));
-  }
-
-  function beforeCommit(): void {
-    if (state.maybe === undefined) return;
-    for (let pumps = 0; changes.takeMoved() && pumps < MAX_PUMPS; pumps++) dispatcher.pump();
-    reports.note();
-    lease.note();
-    const { session, messages, traces: traceIds } = changes.take();
-    if (session) outbox.sessionChanged();
-    transactions.afterCommit(() => {
-      if (clients.isEmpty) return;
-      for (const id of messages) {
-        const row = queue.store.message(id) as MessageRow;
-        if (row.kind === "message") clients.broadcast({ type: "message", message: conversation.view(row) });
-        else clients.broadcast({ type: "workflow", workflow: queue.workflows.view(row) });
-      }
-      if (session) clients.broadcast({ type: "session", session: view() });
-      if (traceIds.length > 0) clients.broadcast({ type: "traces", traceIds: [...traceIds] });
-    });
-  }
 
   return {
-    ...{
-      state,
-      transactions,
-      timers,
-      queue,
-      conversation,
-      records,
-      requests,
-      clients,
-      parts,
-      link,
-      lifecycle,
-      dispatcher,
-    },
-    ...{ traces, exporter, noteExport, runExport, outbox, intake, credentials, children, reports, intervals, view },
-    ...{ now, background, lease, backgroundCheck },
+    ...{ state, transactions, timers, now, background, intervals, view },
+    ...{ queue, workflows, intake, conversation, records, requests, parts, clients, link, backgroundCheck },
+    ...{ lifecycle, lease, scheduler, attempts, watchdogs, children, reports, credentials },
+    ...{ traces, exporter, noteExport, runExport, boundary, outbox },
   };
 }
 

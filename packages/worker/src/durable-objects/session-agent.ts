@@ -118,7 +118,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async messages(cursor?: string, order?: ListOrder): Promise<Result<z.infer<typeof MessageList>>> {
-    return this.#read(({ queue, conversation }) => listMessages(queue.store, conversation, cursor, order));
+    return this.#read(({ queue, conversation }) => listMessages(queue.jobs, conversation, cursor, order));
   }
 
   /** Takes a message back that is queued. Again is fine. */
@@ -135,28 +135,28 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async workflows(cursor?: string): Promise<Result<z.infer<typeof WorkflowList>>> {
-    return this.#read(({ queue }) => listWorkflows(queue.store, queue.workflows, cursor));
+    return this.#read(({ queue, workflows }) => listWorkflows(queue.jobs, workflows, cursor));
   }
 
   /** One execution, with what its steps gave. */
   async workflow(executionId: string): Promise<Result<WorkflowView>> {
-    return this.#read(({ intake, queue }) => {
+    return this.#read(({ intake, workflows }) => {
       const row = intake.find("workflow", executionId);
-      return row.ok ? ok(queue.workflows.view(row.value, true)) : row;
+      return row.ok ? ok(workflows.view(row.value, true)) : row;
     });
   }
 
   /** Takes a workflow back that is queued. Again is fine. */
   async withdrawWorkflow(executionId: string, ctx: CallContext): Promise<Result<WorkflowView>> {
-    return this.#change(({ intake, queue }) => {
+    return this.#change(({ intake, workflows }) => {
       const row = intake.withdraw("workflow", executionId, callerOf(ctx));
-      return row.ok ? ok(queue.workflows.view(row.value)) : row;
+      return row.ok ? ok(workflows.view(row.value)) : row;
     });
   }
 
   async clearQueue(ctx: CallContext): Promise<Result<z.infer<typeof ClearedQueue>>> {
-    return this.#change(({ dispatcher }) => {
-      return ok({ withdrawn: dispatcher.endQueued("aborted", "queue_cleared", callerOf(ctx)) });
+    return this.#change(({ attempts }) => {
+      return ok({ withdrawn: attempts.endQueued("aborted", "queue_cleared", callerOf(ctx)) });
     });
   }
 
@@ -170,8 +170,8 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Stops what the agent works on, in every channel. Queued messages stay. */
   async abort(ctx: CallContext): Promise<Result<SessionView>> {
-    return this.#changeSession(({ dispatcher }) => {
-      dispatcher.stop("user_abort", callerOf(ctx));
+    return this.#changeSession(({ attempts }) => {
+      attempts.stop("user_abort", callerOf(ctx));
       return ok(undefined);
     });
   }
@@ -222,10 +222,10 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async resend(): Promise<Result<ResentSpans>> {
-    const { state, transactions, traces, exporter, runExport, background } = this.#parts;
+    const { state, transactions, exporter, boundary, runExport, background } = this.#parts;
     if (state.maybe === undefined) return NOT_FOUND;
     transactions.run(() => {
-      traces.fold((segmentId) => exporter.isSettled(segmentId));
+      boundary();
       exporter.tryAgain();
     });
     const run = runExport();
@@ -340,9 +340,9 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Starts what is due and sets the next alarm. Waits for nothing on the network, and never throws. */
   override alarm(): void {
-    const { timers, traces, exporter, noteExport, runExport, now, background } = this.#parts;
+    const { timers, traces, exporter, boundary, noteExport, runExport, now, background } = this.#parts;
     try {
-      if ((traces.dueAtMs() ?? Infinity) <= now()) traces.fold((segmentId) => exporter.isSettled(segmentId));
+      if ((traces.dueAtMs() ?? Infinity) <= now()) boundary();
       if ((exporter.dueAtMs() ?? Infinity) <= now()) background(runExport());
       noteExport();
     } catch (error) {
@@ -362,8 +362,8 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Since when the session may be put to sleep; a hibernate that failed has its own time to be tried again. */
   get #idleSinceMs(): number | undefined {
-    const { state, dispatcher, now } = this.#parts;
-    return (state.record.sleepProblem?.retryMs ?? 0) > now() ? undefined : dispatcher.idleSinceMs;
+    const { state, scheduler, now } = this.#parts;
+    return (state.record.sleepProblem?.retryMs ?? 0) > now() ? undefined : scheduler.idleSinceMs;
   }
 
   get #isLeaving(): boolean {
@@ -377,14 +377,14 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     frame: ToRunnerOf<"permission-reply" | "question-reply">,
     news: ClientEvent,
   ): Result<SessionView> {
-    return this.#read(({ requests, dispatcher, link, transactions, clients, view }) => {
+    return this.#read(({ requests, watchdogs, link, transactions, clients, view }) => {
       if (!requests.isOpen(kind, id)) return refuse("request-not-found", "Nothing of this id waits for an answer.");
       if (!link.send(frame)) {
         return refuse("runner-disconnected", "The agent cannot be told now: try again in a moment.");
       }
       transactions.run(() => {
         const attemptId = requests.close(id);
-        if (attemptId !== undefined) dispatcher.heard(attemptId);
+        if (attemptId !== undefined) watchdogs.touch(attemptId);
       });
       clients.broadcast(news);
       return ok(view());

@@ -1,4 +1,4 @@
-/** What the agent asks of a person, leave or an answer, until it has one or its turn ends. */
+/** What the agent asks of a person, a permission or an answer, until it has one or its turn ends. */
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { PermissionView, QuestionView } from "@valet/shared/protocol/session-view";
 import { isoTime } from "../core/iso-time.ts";
@@ -30,13 +30,13 @@ export class AgentRequests {
   }
 
   /** @returns the request, if it is new */
-  askedLeave(frame: FromRunnerOf<"permission-asked">, messageId: string): PermissionView | undefined {
+  addPermission(frame: FromRunnerOf<"permission-asked">, messageId: string): PermissionView | undefined {
     const { permissionId: id, attemptId, permission, detail } = frame;
     return this.#add("permission", attemptId, { id, messageId, permission, detail, askedAt: isoTime(this.#now()) });
   }
 
   /** @returns the request, if it is new */
-  askedQuestion(frame: FromRunnerOf<"question-asked">, messageId: string): QuestionView | undefined {
+  addQuestion(frame: FromRunnerOf<"question-asked">, messageId: string): QuestionView | undefined {
     const { questionId: id, attemptId, questions } = frame;
     return this.#add("question", attemptId, { id, messageId, questions, askedAt: isoTime(this.#now()) });
   }

@@ -2,17 +2,24 @@
 
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import type { MessageView } from "@valet/shared/protocol/session-view";
+import { failedAs } from "../core/failed-as.ts";
 import { isoTime } from "../core/iso-time.ts";
 import { isTraced } from "../core/session-tracer.ts";
-import { failedAs } from "../dispatch/failed-as.ts";
-import type { MessageRow, MessageStore } from "../queue/job-store.ts";
-import { placeOf, type Workflows } from "../workflow/workflows.ts";
+import { type CapacityLine, placeOf } from "../queue/capacity-line.ts";
+import type { JobRow, JobStore } from "../queue/job-store.ts";
+import type { Workflows } from "../workflow/workflows.ts";
 
 /** What a new session of the agent is told of what went before, at the most. */
 const DIGEST_MESSAGES = 20;
 const DIGEST_LENGTH = 8000;
 /** The parts of one answer that are kept while it is written; the last frame of the turn brings them whole. */
 const MAX_LIVE_LENGTH = 512 * 1024;
+
+/** What an attempt in a channel begins with. */
+export interface ChannelContext {
+  readonly opencodeSessionId: string | undefined;
+  readonly continuationContext: string | undefined;
+}
 
 interface LiveAnswer {
   readonly parts: Map<string, MessagePart>;
@@ -22,23 +29,22 @@ interface LiveAnswer {
 
 export class Conversation {
   readonly #sql: SqlStorage;
-  readonly #messages: MessageStore;
+  readonly #jobs: JobStore;
   readonly #workflows: Workflows;
-  readonly #capacityPlace: () => number | undefined;
+  readonly #line: CapacityLine;
   /** Answers that are being written. Each is stored whenever it comes to its next part, so an eviction costs one part. */
   readonly #live = new Map<string, LiveAnswer>();
 
-  /** @param capacityPlace the session's place in the line for a sandbox, where it stands in it */
-  constructor(sql: SqlStorage, messages: MessageStore, workflows: Workflows, capacityPlace: () => number | undefined) {
+  constructor(sql: SqlStorage, jobs: JobStore, workflows: Workflows, line: CapacityLine) {
     this.#sql = sql;
-    this.#messages = messages;
+    this.#jobs = jobs;
     this.#workflows = workflows;
-    this.#capacityPlace = capacityPlace;
+    this.#line = line;
   }
 
   /** A part of an answer as it is by now. */
   addPart(attemptId: string, part: MessagePart): void {
-    const live = this.#live.get(attemptId) ?? this.#resume(attemptId);
+    const live = this.#live.get(attemptId) ?? this.#resumeAnswer(attemptId);
     const isNext = live.last !== part.id;
     if (isNext && live.last !== "") this.#store(attemptId, [...live.parts.values()]);
     const length = live.length + JSON.stringify(part).length - (JSON.stringify(live.parts.get(part.id))?.length ?? 0);
@@ -60,15 +66,15 @@ export class Conversation {
     if (live !== undefined) this.finish(attemptId, [...live.parts.values()]);
   }
 
-  view(row: MessageRow): MessageView {
-    const body = this.#messages.body(row.id) ?? { content: "", attachments: [] };
+  view(row: JobRow): MessageView {
+    const body = this.#jobs.message(row.id);
     return {
       ...{ id: row.id, status: row.status, channel: row.channel, queueMode: row.mode, source: row.source },
       ...{ content: body.content, attempts: row.attempts, acceptedAt: isoTime(row.acceptedMs) },
       attachments: body.attachments.map(({ filename, mediaType }) => ({ filename, mediaType })),
       ...(row.outcome !== null && { outcome: row.outcome, ...failedAs(row.outcome, row.errorType, row.failure) }),
       ...(row.reason !== null && { queueReason: row.reason }),
-      ...placeOf(row, this.#capacityPlace()),
+      ...placeOf(row, this.#line),
       ...(body.author !== undefined && { author: body.author }),
       ...(body.threadId !== undefined && { threadId: body.threadId }),
       ...(body.replyChannel !== undefined && { replyChannel: body.replyChannel }),
@@ -77,6 +83,25 @@ export class Conversation {
       ...(row.dispatchedMs !== null && { dispatchedAt: isoTime(row.dispatchedMs) }),
       ...(row.endedMs !== null && { endedAt: isoTime(row.endedMs) }),
       parts: this.#answerTo(row),
+    };
+  }
+
+  /** Returns the text of the answer to a message, without its other parts. */
+  textTo(row: JobRow): string {
+    return this.#answerTo(row)
+      .flatMap((part) => (part.type === "text" ? [part.text] : []))
+      .join("\n");
+  }
+
+  /**
+   * Returns what an attempt in a channel begins with: the agent's own session, and what was said before, where the sandbox is
+   * newer than that session and may not have it after all.
+   */
+  resume(channel: string, generation: number): ChannelContext {
+    const session = this.agentSession(channel);
+    return {
+      opencodeSessionId: session?.id,
+      continuationContext: session?.generation === generation ? undefined : this.digest(channel),
     };
   }
 
@@ -102,7 +127,7 @@ export class Conversation {
   /** What was said in a channel lately, for an agent that does not know. `undefined` where nothing was. */
   digest(channel: string): string | undefined {
     let text = "";
-    const rows = this.#messages.latestMessages(channel, DIGEST_MESSAGES);
+    const rows = this.#jobs.latestJobs(channel, DIGEST_MESSAGES);
     for (const row of rows) {
       const said = this.#exchanges(row)
         .map(([content, answer]) => `User: ${content}${answer && `\nAssistant: ${answer}`}\n`)
@@ -114,19 +139,18 @@ export class Conversation {
   }
 
   /** What was said to the agent, and what it answered: in a workflow once for each prompt that it came to. */
-  #exchanges(row: MessageRow): (readonly [content: string, answer: string])[] {
+  #exchanges(row: JobRow): (readonly [content: string, answer: string])[] {
     if (row.kind === "workflow") return this.#workflows.exchanges(row.id);
-    const texts = this.#answerTo(row).flatMap((part) => (part.type === "text" ? [part.text] : []));
-    return [[this.#messages.body(row.id)?.content ?? "", texts.join("\n")]];
+    return [[this.#jobs.message(row.id).content, this.textTo(row)]];
   }
 
-  #answerTo({ id, attemptId }: MessageRow): MessagePart[] {
-    if (attemptId === null || this.#messages.attempt(attemptId)?.messageIds.at(-1) !== id) return [];
+  #answerTo({ id, attemptId }: JobRow): MessagePart[] {
+    if (attemptId === null || this.#jobs.attempt(attemptId)?.messageIds.at(-1) !== id) return [];
     const live = this.#live.get(attemptId);
     return live === undefined ? this.#stored(attemptId) : [...live.parts.values()];
   }
 
-  #resume(attemptId: string): LiveAnswer {
+  #resumeAnswer(attemptId: string): LiveAnswer {
     const stored = this.#stored(attemptId);
     const live = { parts: new Map(stored.map((part) => [part.id, part])), length: 0, last: "" };
     this.#live.set(attemptId, live);

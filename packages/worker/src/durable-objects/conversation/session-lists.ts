@@ -11,7 +11,7 @@ import { encodeCursor, parseCursor } from "../core/cursor.ts";
 import { isoTime } from "../core/iso-time.ts";
 import { fillPage } from "../core/page-bytes.ts";
 import { ok, type Result, refuse } from "../core/result.ts";
-import type { MessageStore } from "../queue/job-store.ts";
+import type { JobStore } from "../queue/job-store.ts";
 import type { ListedTrace, TraceStore } from "../traces/trace-store.ts";
 import type { Workflows } from "../workflow/workflows.ts";
 import type { Conversation } from "./conversation.ts";
@@ -26,7 +26,7 @@ export type ListOrder = "asc" | "desc";
  * The conversation. A cursor says which way it goes, so the order need not be said again; another than the cursor's is refused.
  */
 export function listMessages(
-  store: MessageStore,
+  store: JobStore,
   conversation: Conversation,
   cursor: string | undefined,
   order: ListOrder | undefined,
@@ -38,8 +38,8 @@ export function listMessages(
     isDescending ? undefined : cursor,
     (seq) =>
       isDescending
-        ? store.messagesBefore("message", before ?? Number.MAX_SAFE_INTEGER, PAGE + 1)
-        : store.messagesAfter("message", seq, PAGE + 1),
+        ? store.jobsBefore("message", before ?? Number.MAX_SAFE_INTEGER, PAGE + 1)
+        : store.jobsAfter("message", seq, PAGE + 1),
     (row) => conversation.view(row),
     (messages, next) => ({ messages, ...next }),
     isDescending ? (seq) => encodeCursor([DESCENDING, String(seq)]) : undefined,
@@ -57,13 +57,13 @@ function descendingSeq(cursor: string): number | undefined {
 
 /** Executions of workflows, the oldest first, without what their steps gave. */
 export function listWorkflows(
-  store: MessageStore,
+  store: JobStore,
   workflows: Workflows,
   cursor: string | undefined,
 ): Result<z.infer<typeof WorkflowList>> {
   return pageOf(
     cursor,
-    (seq) => store.messagesAfter("workflow", seq, PAGE + 1),
+    (seq) => store.jobsAfter("workflow", seq, PAGE + 1),
     (row) => workflows.view(row),
     (views, next) => ({ workflows: views, ...next }),
   );

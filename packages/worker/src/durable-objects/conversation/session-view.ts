@@ -6,7 +6,7 @@ import type { ExportProblemView, SessionView } from "@valet/shared/protocol/sess
 import { viewIncompleteSnapshot, viewRunnerWarning, type WarningView } from "@valet/shared/protocol/warnings";
 import { isoTime } from "../core/iso-time.ts";
 import type { SessionRecord, SleepProblem } from "../core/session-state.ts";
-import type { PromptQueue } from "../queue/job-queue.ts";
+import type { JobQueue } from "../queue/job-queue.ts";
 import { failureOf } from "../sandbox/lifecycle-rules.ts";
 import type { ExportProblem } from "../traces/trace-export.ts";
 import type { AgentRequests } from "./agent-requests.ts";
@@ -17,7 +17,7 @@ import type { AgentRequests } from "./agent-requests.ts";
  */
 export function viewSession(
   record: SessionRecord,
-  queue: PromptQueue,
+  queue: JobQueue,
   requests: AgentRequests,
   capacityPlace: number | undefined,
   exportProblem: ExportProblem | undefined,
@@ -43,7 +43,7 @@ export function viewSession(
     ...(sandbox !== undefined && { sandbox }),
     agent: agentOf(record, queue),
     ...(capacityPlace !== undefined && { capacityPlace }),
-    queueLength: queue.store.queuedCount(),
+    queueLength: queue.jobs.queuedCount(),
     permissions: requests.open("permission"),
     questions: requests.open("question"),
     ...(exportProblem !== undefined && { exportProblem: viewExportProblem(exportProblem) }),
@@ -75,9 +75,9 @@ function viewSleepProblem({ sinceMs, retryMs, ...problem }: SleepProblem): NonNu
   return { ...problem, since: isoTime(sinceMs), retryAt: isoTime(retryMs) };
 }
 
-function agentOf({ state, link }: SessionRecord, queue: PromptQueue): SessionView["agent"] {
+function agentOf({ state, link }: SessionRecord, queue: JobQueue): SessionView["agent"] {
   if (state === "starting" || state === "restoring") return "starting";
   if (state !== "running" && state !== "hibernating") return "none";
   if (link.state !== "connected" || !link.ready) return "disconnected";
-  return queue.inFlight().length > 0 ? "busy" : "idle";
+  return queue.isBusy ? "busy" : "idle";
 }

@@ -6,26 +6,7 @@ import { NO_WORK } from "../../../test/fake-runner.ts";
 import { upgradeFrom } from "../../../test/old-tables.ts";
 import { TestSession, valueIn } from "../../../test/session.ts";
 import type { AttemptRow } from "../queue/job-store.ts";
-import { TurnRecords, waitParts } from "./turn-records.ts";
-
-const start = (begunMs: number, madeMs: number | null, endedMs: number | null) => ({ begunMs, madeMs, endedMs });
-
-test.each([
-  ["no start", { fromMs: 0, toMs: 100 }, [], 0, 0],
-  ["the whole of a start", { fromMs: 0, toMs: 100 }, [start(10, 40, 90)], 30, 50],
-  ["a start that was under way when it came", { fromMs: 50, toMs: 100 }, [start(10, 40, 90)], 0, 40],
-  ["a start that was over before it came", { fromMs: 95, toMs: 100 }, [start(10, 40, 90)], 0, 0],
-  [
-    "a start that failed at the broker, and the next one",
-    { fromMs: 0, toMs: 100 },
-    [start(0, null, 20), start(30, 50, 100)],
-    40,
-    50,
-  ],
-  ["a start that is not over", { fromMs: 0, toMs: 100 }, [start(20, null, null)], 80, 0],
-] as const)("of a wait, the sandbox took its part: %s", (_name, wait, starts, sandbox_ms, bootstrap_ms) => {
-  expect(waitParts(wait, starts)).toEqual({ sandbox_ms, bootstrap_ms });
-});
+import { TurnRecords } from "./turn-records.ts";
 
 test("a record of a version that had one column for all reasons is read as this one writes it", async () => {
   const { session, runner } = await TestSession.running();
@@ -43,6 +24,7 @@ test("a record of a version that had one column for all reasons is read as this 
   ]);
 });
 
+const NO_WAIT = { sandbox_ms: 0, bootstrap_ms: 0 };
 const ATTEMPT: AttemptRow = {
   ...{ id: "att_1", number: 1, generation: 1, channel: "main", state: "ended", messageIds: ["msg_1"] },
   context: { traceId: "a".repeat(32), spanId: "b".repeat(16), traceFlags: 1, traceState: "", isRemote: false },
@@ -63,7 +45,7 @@ async function withRecords(work: (records: TurnRecords, sql: SqlStorage) => void
 /** Writes the record of a turn that has cost so much, and of whose calls so many have a cost that is not known. */
 function spend(records: TurnRecords, costUsd: number | null, callsWithoutCost?: number): void {
   const summary = { ...NO_WORK, costUsd, ...(callsWithoutCost !== undefined && { callsWithoutCost }) };
-  records.write({ ...ATTEMPT, id: crypto.randomUUID() }, [], { outcome: "ok", summary }, "ses_1");
+  records.write({ ...ATTEMPT, id: crypto.randomUUID() }, [], { outcome: "ok", summary }, "ses_1", () => NO_WAIT);
 }
 
 test("what all turns have cost is 0 where they were free, and not known where nothing known was added to it", () =>
@@ -88,8 +70,8 @@ test("a sum of 0 that lacks calls is not known in the record either, whatever th
 test("of however many turns the cost is known by reading one row, and a turn that is written twice counts once", () =>
   withRecords((records, sql) => {
     for (let turns = 0; turns < 300; turns++) spend(records, 0.01);
-    records.write({ ...ATTEMPT, id: "twice" }, [], { outcome: "ok", summary: NO_WORK }, "ses_1");
-    records.write({ ...ATTEMPT, id: "twice" }, [], { outcome: "ok", summary: NO_WORK }, "ses_1");
+    records.write({ ...ATTEMPT, id: "twice" }, [], { outcome: "ok", summary: NO_WORK }, "ses_1", () => NO_WAIT);
+    records.write({ ...ATTEMPT, id: "twice" }, [], { outcome: "ok", summary: NO_WORK }, "ses_1", () => NO_WAIT);
     expect(records.cost().usd).toBeCloseTo(3.01, 9);
     expect(rowsRead(sql, () => records.cost())).toBeLessThanOrEqual(2);
     expect(rowsRead(sql, () => spend(records, 0.01))).toBeLessThanOrEqual(10);

@@ -6,17 +6,7 @@ import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import type { ErrorType, Outcome } from "@valet/shared/spans";
 import { isoTime } from "../core/iso-time.ts";
 import type { AttemptEnd } from "../queue/job-queue.ts";
-import type { AttemptRow, MessageRow } from "../queue/job-store.ts";
-
-/** When a sandbox was asked for, was made, and was ready or given up. Epoch ms. */
-export interface SandboxStart {
-  readonly begunMs: number;
-  readonly madeMs: number | null;
-  readonly endedMs: number | null;
-}
-
-/** A message can have waited through this many starts and still know each of them. */
-const STARTS_KEPT = 32;
+import type { AttemptRow, JobRow } from "../queue/job-store.ts";
 
 /** A summary of which some may not be known. */
 type Measured = Partial<{ readonly [K in keyof Omit<TurnSummary, "tokens">]: TurnSummary[K] | null }> & {
@@ -38,6 +28,9 @@ const ADDED_LATER: Partial<TurnRecord> = {
   calls_with_odd_usage: null,
 };
 
+/** How much of a wait went by while a sandbox was being made, and while a runner started in it. In ms. */
+export type SandboxWait = Pick<TurnRecord, "sandbox_ms" | "bootstrap_ms">;
+
 export class TurnRecords {
   readonly #sql: SqlStorage;
   readonly #now: () => number;
@@ -47,31 +40,20 @@ export class TurnRecords {
     this.#now = now;
   }
 
-  startBegan(generation: number): void {
-    this.#sql.exec("INSERT OR REPLACE INTO sandbox_starts VALUES (?, ?, NULL, NULL)", generation, this.#now());
-    this.#sql.exec("DELETE FROM sandbox_starts WHERE generation <= ?", generation - STARTS_KEPT);
-  }
-
-  sandboxMade(generation: number): void {
-    this.#sql.exec("UPDATE sandbox_starts SET made_ms = ? WHERE generation = ?", this.#now(), generation);
-  }
-
-  startEnded(generation: number): void {
-    this.#sql.exec("UPDATE sandbox_starts SET ended_ms = ? WHERE generation = ?", this.#now(), generation);
-  }
-
   /**
    * Writes the record of a turn that is over.
-   * @param messages those that it was about, as they were dispatched
+   * @param jobs those that it was about, as they were when it ended
+   * @param sandboxWait how much of a time, in epoch ms, a sandbox was being made and started
    */
   write(
     attempt: AttemptRow,
-    messages: readonly MessageRow[],
+    jobs: readonly JobRow[],
     { outcome, errorType, summary, failure }: AttemptEnd,
     sessionId: string,
+    sandboxWait: (fromMs: number, toMs: number) => SandboxWait,
   ): TurnRecord {
     const endedMs = attempt.endedMs ?? this.#now();
-    const waits = messages.map(({ waitingSinceMs }) => waitingSinceMs);
+    const waits = jobs.map(({ waitingSinceMs }) => waitingSinceMs);
     const wait = { fromMs: Math.min(attempt.dispatchedMs, ...waits), toMs: attempt.dispatchedMs };
     const { tokens, ...measured }: Measured = summary ?? UNKNOWN;
     const known = (total: number | null | undefined, missing: number | null | undefined) =>
@@ -83,10 +65,10 @@ export class TurnRecords {
       ...{ attempt: attempt.number, model: measured.model ?? null, outcome },
       ...reasonColumns(outcome, errorType),
       error_cause: failure?.cause ?? null,
-      accepted_at: isoTime(Math.min(attempt.dispatchedMs, ...messages.map(({ acceptedMs }) => acceptedMs))),
+      accepted_at: isoTime(Math.min(attempt.dispatchedMs, ...jobs.map(({ acceptedMs }) => acceptedMs))),
       ...{ dispatched_at: isoTime(attempt.dispatchedMs), ended_at: isoTime(endedMs), queue_wait_ms: attempt.waitMs },
-      queue_reasons: [...new Set(messages.flatMap(({ reasons }) => reasons))],
-      ...waitParts(wait, this.#starts()),
+      queue_reasons: [...new Set(jobs.flatMap(({ reasons }) => reasons))],
+      ...sandboxWait(wait.fromMs, wait.toMs),
       turn_ms: endedMs - attempt.dispatchedMs,
       time_to_first_token_ms: measured.timeToFirstTokenMs ?? null,
       prepare_ms: measured.prepareMs ?? null,
@@ -155,17 +137,6 @@ export class TurnRecords {
       )
       .one();
   }
-
-  #starts(): SandboxStart[] {
-    return this.#sql
-      .exec("SELECT begun_ms, made_ms, ended_ms FROM sandbox_starts")
-      .toArray()
-      .map((row) => ({
-        begunMs: row.begun_ms as number,
-        madeMs: row.made_ms as number | null,
-        endedMs: row.ended_ms as number | null,
-      }));
-  }
 }
 
 /** A record as this version writes it: earlier ones lack columns, and have the reason for every outcome in `error_type`. */
@@ -181,19 +152,3 @@ function reasonColumns(outcome: Outcome, reason: ErrorType | null | undefined) {
 
 /** A count that is left out where it is 0. */
 const countOf = (count: number | null | undefined) => (count === null ? null : (count ?? 0));
-
-/** How much of a wait went by while the broker made a sandbox, and while a runner started in it. */
-export function waitParts(
-  wait: { readonly fromMs: number; readonly toMs: number },
-  starts: readonly SandboxStart[],
-): { readonly sandbox_ms: number; readonly bootstrap_ms: number } {
-  let [sandbox_ms, bootstrap_ms] = [0, 0];
-  const overlap = (fromMs: number, toMs: number) =>
-    Math.max(0, Math.min(toMs, wait.toMs) - Math.max(fromMs, wait.fromMs));
-  for (const { begunMs, madeMs, endedMs } of starts) {
-    const endMs = endedMs ?? wait.toMs;
-    sandbox_ms += overlap(begunMs, madeMs ?? endMs);
-    if (madeMs !== null) bootstrap_ms += overlap(madeMs, endMs);
-  }
-  return { sandbox_ms, bootstrap_ms };
-}

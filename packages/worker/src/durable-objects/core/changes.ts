@@ -2,7 +2,7 @@
 export class Changes {
   #moved = false;
   #session = false;
-  readonly #messages = new Set<string>();
+  readonly #jobs = new Set<string>();
   readonly #traces = new Set<string>();
 
   session(): void {
@@ -10,8 +10,8 @@ export class Changes {
     this.#session = true;
   }
 
-  message(id: string): void {
-    this.#messages.add(id);
+  job(id: string): void {
+    this.#jobs.add(id);
     // How many wait, and whether the agent is busy, shows in the session.
     this.session();
   }
@@ -28,11 +28,11 @@ export class Changes {
   }
 
   /** Everything since this was last asked. */
-  take(): { readonly session: boolean; readonly messages: readonly string[]; readonly traces: readonly string[] } {
-    const taken = { session: this.#session, messages: [...this.#messages], traces: [...this.#traces] };
+  take(): { readonly session: boolean; readonly jobs: readonly string[]; readonly traces: readonly string[] } {
+    const taken = { session: this.#session, jobs: [...this.#jobs], traces: [...this.#traces] };
     this.#moved = false;
     this.#session = false;
-    this.#messages.clear();
+    this.#jobs.clear();
     this.#traces.clear();
     return taken;
   }

@@ -77,7 +77,11 @@ function signsOf(workMs: number): number[] {
     link: { lastSeenMs: () => nowMs },
     traces: { touch: (_id, atMs = 0) => stored.push(atMs), lastSeenMs: () => stored.at(-1) },
     now: () => nowMs,
-    isWorking: () => isWorking,
+    work: {
+      get isBusy() {
+        return isWorking;
+      },
+    },
   });
   signs.watch(true);
   while (due !== undefined && due.ms <= workMs) {

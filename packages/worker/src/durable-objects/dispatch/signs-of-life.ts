@@ -6,17 +6,18 @@
 
 import type { SessionState } from "../core/session-state.ts";
 import type { Timers } from "../core/timers.ts";
-import type { RunnerLink } from "../link/runner-link.ts";
-import type { TraceStore } from "../traces/trace-store.ts";
+import type { EndedRunners, RunnerLink } from "../link/runner-link.ts";
 
 export interface SignsOfLifeOptions {
   readonly state: SessionState;
   readonly timers: Timers;
   readonly link: Pick<RunnerLink, "lastSeenMs">;
-  readonly traces: Pick<TraceStore, "touch" | "lastSeenMs">;
+  readonly traces: {
+    touch(instanceId: string, seenMs?: number): void;
+    lastSeenMs(instances: readonly string[]): number | undefined;
+  };
+  readonly work: { readonly isBusy: boolean };
   readonly now: () => number;
-  /** Whether there is work in the runner's hands. */
-  readonly isWorking: () => boolean;
 }
 
 const TIMER = "sign";
@@ -56,8 +57,15 @@ export class SignsOfLife {
     return Math.min(now(), Math.max(traces.lastSeenMs(instances) ?? 0, ...live) || now());
   }
 
+  /** When the runners of a generation that has ended were last heard, epoch ms; now, where nothing is known. Stores that. */
+  lastOf({ instances, instanceId, lastSeenMs }: EndedRunners): number {
+    const { traces, now } = this.#options;
+    if (instanceId !== undefined && lastSeenMs !== undefined) traces.touch(instanceId, lastSeenMs);
+    return Math.min(now(), Math.max(traces.lastSeenMs(instances) ?? 0, lastSeenMs ?? 0) || now());
+  }
+
   /** Stores the last sign of the runner that has the link. */
-  store(): void {
+  #store(): void {
     const { state, link, traces } = this.#options;
     const { instanceId } = state.record.link;
     const seenMs = instanceId === undefined ? undefined : link.lastSeenMs(instanceId);
@@ -66,8 +74,8 @@ export class SignsOfLife {
 
   /** @param sinceMs when the work began, epoch ms */
   #note(sinceMs: number): void {
-    if (!this.#options.isWorking()) return;
-    this.store();
+    if (!this.#options.work.isBusy) return;
+    this.#store();
     this.#arm(sinceMs);
   }
 

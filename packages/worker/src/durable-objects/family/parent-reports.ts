@@ -9,20 +9,18 @@ import { viewFailure } from "@valet/shared/protocol/failure";
 import { type ChildSessionEvent, isFailureType } from "@valet/shared/spans";
 import { head } from "@valet/shared/text";
 import { contextHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
-import type { Conversation } from "../conversation/conversation.ts";
-import type { TurnRecords } from "../conversation/turn-records.ts";
 import { DurableCalls } from "../core/durable-call.ts";
 import type { Result } from "../core/result.ts";
 import type { SessionRecord } from "../core/session-state.ts";
-import type { PromptQueue } from "../queue/job-queue.ts";
-import type { MessageRow } from "../queue/job-store.ts";
+import type { JobRow, JobStore } from "../queue/job-store.ts";
 import { type ChildReport, PEER_CALL_MS } from "./family.ts";
 import type { FamilyOptions } from "./family-options.ts";
 
 export interface ParentReportsOptions extends FamilyOptions {
-  readonly queue: PromptQueue;
-  readonly conversation: Conversation;
-  readonly records: TurnRecords;
+  readonly jobs: JobStore;
+  readonly work: { readonly isBusy: boolean; readonly hasWork: boolean };
+  readonly answers: { textTo(row: JobRow): string };
+  readonly costs: { cost(): { readonly usd: number | null; readonly isPartial: boolean } };
   /** Hands what was recorded to export: the object may go idle after a report. */
   readonly boundary: () => void;
 }
@@ -106,14 +104,14 @@ export class ParentReports {
 
   /** The last of the parent's messages, once all are done and nothing else is left to do. */
   #messagesDone(sessionId: string): Note | undefined {
-    const { sql, queue, conversation } = this.#options;
+    const { sql, jobs, work, answers } = this.#options;
     const ids = sql.exec("SELECT id FROM parent_messages").toArray();
-    if (ids.length === 0 || queue.waiting().length > 0 || queue.inFlight().length > 0) return undefined;
-    const rows = ids.flatMap(({ id }) => queue.store.message(id as string) ?? []);
+    if (ids.length === 0 || work.hasWork || work.isBusy) return undefined;
+    const rows = ids.flatMap(({ id }) => jobs.job(id as string) ?? []);
     const last = rows.toSorted((a, b) => a.seq - b.seq).at(-1);
     if (last === undefined || last.outcome === null) return undefined;
     const event: ChildSessionEvent = last.outcome === "ok" ? "completed" : "error";
-    const answer = answerTo(last, conversation);
+    const answer = cutAnswer(answers.textTo(last));
     return this.#once({
       ...{ id: `${sessionId}:${last.id}`, event, outcome: last.outcome, operation: last.promptContext },
       ...(last.errorType !== null && { errorType: last.errorType }),
@@ -129,14 +127,14 @@ export class ParentReports {
   }
 
   #add({ operation, ...note }: Note, parentSessionId: string, { id, title }: SessionRecord): void {
-    const { sql, tracer, records, boundary } = this.#options;
+    const { sql, tracer, costs, boundary } = this.#options;
     const { context } = tracer.start("valet.child_session.report", {
       kind: SpanKind.PRODUCER,
       attributes: { "valet.parent_session.id": parentSessionId, "valet.child_session.event": note.event },
       // It has ended: the report begins a trace of its own.
       links: operation === undefined ? [] : [{ context: operation, attributes: { "valet.link.type": "caused_by" } }],
     });
-    const cost = records.cost();
+    const cost = costs.cost();
     const report: ChildReport = {
       ...{ ...note, childSessionId: id, costUsd: cost.usd, reportedBy: contextHeaders(context) },
       ...(cost.isPartial && { isCostPartial: true }),
@@ -160,8 +158,6 @@ function isRefused(result: Result<unknown>, name: string): boolean {
   return !result.ok && result.problem.type === `urn:valet:problem:${name}`;
 }
 
-function answerTo(row: MessageRow, conversation: Conversation): string {
-  const texts = conversation.view(row).parts.flatMap((part) => (part.type === "text" ? [part.text] : []));
-  const text = texts.join("\n");
+function cutAnswer(text: string): string {
   return text.length <= MAX_ANSWER_LENGTH ? text : `${head(text, MAX_ANSWER_LENGTH)} … (cut)`;
 }

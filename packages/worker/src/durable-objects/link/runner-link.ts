@@ -1,41 +1,61 @@
 /**
  * The WebSocket to the runner: who may open it, which one counts, and when it counts as lost. A generation has one link; a
- * newer connection takes the place of an older one. What the frames mean is for {@link RunnerLinkEvents} to say.
+ * newer connection takes the place of an older one. What frames lead to is in `consequences.ts`.
  */
 
 import { foreignProtocol, LINK_PROTOCOL, type LinkProtocols } from "@valet/shared/protocol/link-protocol";
 import {
   type FromRunner,
   type FromRunnerOf,
-  FromRunner as FromRunnerSchema,
   LINK_PING,
   LINK_PONG,
   MAX_LINK_FRAME_BYTES,
   parseFromRunner,
   type ToRunner,
-  type ToRunnerOf,
 } from "@valet/shared/protocol/runner-link";
+import { isRunnerWarning } from "@valet/shared/protocol/warnings";
 import { head } from "@valet/shared/text";
 import type { Intervals } from "../../config.ts";
-import { isTokenOf, newId } from "../core/ids.ts";
+import { newId } from "../core/ids.ts";
 import { type BudgetLimits, RateBudget } from "../core/rate-budget.ts";
-import { NO_LINK, type SessionRecord, type SessionState } from "../core/session-state.ts";
+import { NO_LINK, type SessionState } from "../core/session-state.ts";
 import type { Timers } from "../core/timers.ts";
 import type { Transactions } from "../core/transactions.ts";
+import {
+  type Connection,
+  close,
+  connectionOf,
+  isTooLarge,
+  isUnknownType,
+  NORMAL,
+  POLICY_VIOLATION,
+  refusalOf,
+  refuse,
+  SILENT,
+  TOO_BIG,
+  trySend,
+} from "./connection.ts";
 
 export type RunnerFrame = Exclude<FromRunner, { type: "hello" }>;
 
-/** All of them are called within a transaction. */
-export interface RunnerLinkEvents {
-  /** A runner has introduced itself and its link counts. @param isBack whether the link was down meanwhile */
-  onHello(hello: FromRunnerOf<"hello">, isBack: boolean): void;
-  onFrame(frame: RunnerFrame): void;
+/** What happened on the link that has consequences in other rooms. */
+export type LinkEvent =
+  /** A runner has introduced itself and its link counts. `isBack`: the link was down meanwhile. */
+  | { readonly type: "hello"; readonly hello: FromRunnerOf<"hello">; readonly isBack: boolean }
+  | { readonly type: "frame"; readonly frame: RunnerFrame }
   /** A runner of this generation was refused that speaks another version of the protocol. */
-  onForeign(protocols: LinkProtocols): void;
-  /** The link is down; the grace period begins. @param isClosed whether it was closed just now, rather than found silent */
-  onDown(isClosed: boolean): void;
+  | { readonly type: "foreign-runner"; readonly protocols: LinkProtocols }
+  /** The link is down; the grace period begins. `isClosed`: it was closed just now, rather than found silent. */
+  | { readonly type: "link-down"; readonly instanceId: string | undefined; readonly isClosed: boolean }
   /** The grace period is over. */
-  onGone(): void;
+  | { readonly type: "link-gone" };
+
+/** The runners of a generation whose link has ended. */
+export interface EndedRunners {
+  readonly instances: readonly string[];
+  /** The one that had the link last, and when it was last heard, epoch ms, where that is known. */
+  readonly instanceId?: string | undefined;
+  readonly lastSeenMs?: number | undefined;
 }
 
 export interface RunnerLinkOptions {
@@ -48,22 +68,7 @@ export interface RunnerLinkOptions {
   readonly timers: Timers;
   readonly now: () => number;
   readonly intervals: Pick<Intervals, "graceMs" | "linkSilenceMs">;
-  readonly events: RunnerLinkEvents;
-}
-
-type Refusal = ToRunnerOf<"refused">["reason"];
-
-/** What a socket remembers through a hibernation of the object. */
-interface Connection {
-  readonly role: "runner";
-  readonly id: string;
-  readonly generation: number;
-  readonly connectedMs: number;
-  readonly badFrames: number;
-  /** Whether it has said hello. */
-  readonly greeted?: boolean;
-  /** It was closed for what it did: frames that were on their way are not read. */
-  readonly isCut?: boolean;
+  readonly record: (event: LinkEvent) => void;
 }
 
 const TAG = "runner";
@@ -85,19 +90,6 @@ const MAX_INSTANCES = 64;
 const CONNECTIONS: BudgetLimits = { burst: 60, perSecond: 1 };
 const FRAMES: BudgetLimits = { burst: 2000, perSecond: 200 };
 const CODE_UNITS: BudgetLimits = { burst: 64 * 1024 * 1024, perSecond: 2 * 1024 * 1024 };
-const KNOWN_TYPES = new Set<unknown>(FromRunnerSchema.options.map(({ shape }) => shape.type.value));
-
-const NORMAL = 1000;
-const POLICY_VIOLATION = 1008;
-const TOO_BIG = 1009;
-const SILENT = 4408;
-/** Close codes of refusals, for those who see no frame. */
-const REFUSED: Record<Refusal, number> = {
-  token_refused: 4401,
-  stale_generation: 4409,
-  superseded: 4410,
-  protocol_unsupported: 4412,
-};
 
 export class RunnerLink {
   readonly #options: RunnerLinkOptions;
@@ -186,10 +178,10 @@ export class RunnerLink {
     }
     this.#lastFrameMs.set(connection.id, this.#options.now());
     const { message } = parsed;
-    const { state, transactions, events } = this.#options;
+    const { state, transactions, record } = this.#options;
     const { connectionId } = state.record.link;
     if (message.type === "hello") this.#hello(socket, connection, message);
-    else if (connectionId === connection.id) transactions.run(() => events.onFrame(message));
+    else if (connectionId === connection.id) transactions.run(() => record({ type: "frame", frame: message }));
     else if (connectionId === undefined) this.#bad(socket, connection, "hello comes first");
   }
 
@@ -231,6 +223,14 @@ export class RunnerLink {
     if (!hasSecrets && runnerVersion !== WITHOUT_KEPT_SECRETS) state.updateLink({ hasSecrets: true });
   }
 
+  /** Notes what a runner warns of. One that was restarted does not see it again: nothing is taken back within a generation. */
+  noteWarnings({ warnings }: FromRunnerOf<"warnings">): void {
+    const { state } = this.#options;
+    const { warnings: before = [] } = state.record;
+    const all = [...new Set([...before, ...warnings.filter(isRunnerWarning)])];
+    if (all.length > before.length) state.update({ warnings: all });
+  }
+
   /** The runner is wanted after all: a grace period that ended while it was not has ended now. */
   want(): void {
     const { state, timers, now } = this.#options;
@@ -243,20 +243,23 @@ export class RunnerLink {
     this.#options.state.update({ link: { ...NO_LINK, state: "connecting" } });
   }
 
-  /** No runner is expected any more. Which there were is known until the generation has ended. */
-  end(): void {
+  /** Closes the link: no runner is expected any more. @returns those that there were, known until the generation has ended */
+  end(): EndedRunners {
     const { ctx, state, timers, transactions } = this.#options;
-    state.update({ link: { ...NO_LINK, instances: state.record.link.instances } });
+    const { instances, instanceId } = state.record.link;
+    const lastSeenMs = instanceId === undefined ? undefined : this.lastSeenMs(instanceId);
+    state.update({ link: { ...NO_LINK, instances } });
     timers.clear("grace");
     timers.clear("link");
     const sockets = ctx.getWebSockets(TAG);
     transactions.afterCommit(() => {
       for (const socket of sockets) close(socket, NORMAL, "the sandbox has ended");
     });
+    return { instances, instanceId, lastSeenMs };
   }
 
   #hello(socket: WebSocket, connection: Connection, hello: FromRunnerOf<"hello">): void {
-    const { ctx, state, transactions, timers, now, intervals, events } = this.#options;
+    const { ctx, state, transactions, timers, now, intervals, record } = this.#options;
     const { generation, link } = state.record;
     // The token was right when it connected; the generation may have ended since.
     if (connection.generation !== generation || hello.generation !== generation || link.state === "gone") {
@@ -289,32 +292,33 @@ export class RunnerLink {
       transactions.afterCommit(() => {
         for (const other of others) refuse(other, "superseded");
       });
-      events.onHello(hello, link.state === "grace");
+      record({ type: "hello", hello, isBack: link.state === "grace" });
     });
   }
 
   /** Refused for good: whoever has said hello already, or is not of this generation, changes nothing with it. */
   #refuseForeign(socket: WebSocket, connection: Connection, protocol: number): void {
-    const { state, transactions, events } = this.#options;
+    const { state, transactions, record } = this.#options;
     const { generation, link } = state.record;
     const protocols = { runner: protocol, sessionAgent: LINK_PROTOCOL };
     socket.serializeAttachment({ ...connection, isCut: true } satisfies Connection);
     refuse(socket, "protocol_unsupported", protocols);
     if (connection.generation !== generation || connection.greeted || link.state === "connected") return;
-    transactions.run(() => events.onForeign(protocols));
+    transactions.run(() => record({ type: "foreign-runner", protocols }));
   }
 
   #down(isClosed: boolean): void {
-    const { state, timers, now, intervals, events } = this.#options;
+    const { state, timers, now, intervals, record } = this.#options;
+    const { instanceId } = state.record.link;
     state.updateLink({ state: "grace", connectionId: undefined });
     timers.clear("link");
     timers.set("grace", now() + intervals.graceMs);
-    events.onDown(isClosed);
+    record({ type: "link-down", instanceId, isClosed });
   }
 
   #onGraceOver(): void {
-    const { state, events } = this.#options;
-    if (state.record.link.state === "grace") events.onGone();
+    const { state, record } = this.#options;
+    if (state.record.link.state === "grace") record({ type: "link-gone" });
   }
 
   /** A peer that vanished without a close is found by its silence. */
@@ -384,54 +388,5 @@ export class RunnerLink {
     }
     socket.serializeAttachment({ ...connection, badFrames: connection.badFrames + 1 } satisfies Connection);
     trySend(socket, { type: "error", error: head(error, 500) });
-  }
-}
-
-/** Why a runner may not connect; `undefined` if it may. */
-function refusalOf(record: SessionRecord, token: string, generation: number): Refusal | undefined {
-  const isOurs = record.tokenHash !== undefined && isTokenOf(token, record.tokenHash);
-  if (isOurs && generation === record.generation) return undefined;
-  const isOver = generation < record.generation || (generation === record.generation && record.tokenHash === undefined);
-  return isOver ? "stale_generation" : "token_refused";
-}
-
-function connectionOf(socket: WebSocket): Connection | undefined {
-  const attachment = socket.deserializeAttachment() as Partial<Connection> | null;
-  return attachment?.role === "runner" ? (attachment as Connection) : undefined;
-}
-
-function refuse(socket: WebSocket, reason: Refusal, protocols?: LinkProtocols): void {
-  trySend(socket, { type: "refused", reason, ...(protocols && { protocols }) });
-  close(socket, REFUSED[reason], reason);
-}
-
-function trySend(socket: WebSocket, frame: ToRunner): void {
-  try {
-    socket.send(JSON.stringify(frame));
-  } catch {
-    // It is closing; the close event follows.
-  }
-}
-
-function close(socket: WebSocket, code: number, reason: string): void {
-  try {
-    socket.close(code, reason);
-  } catch {
-    // It is closed.
-  }
-}
-
-/** Counts bytes only where the length leaves a doubt: a code unit has up to three. */
-function isTooLarge(text: string): boolean {
-  if (text.length * 3 <= MAX_LINK_FRAME_BYTES) return false;
-  return text.length > MAX_LINK_FRAME_BYTES || new TextEncoder().encode(text).length > MAX_LINK_FRAME_BYTES;
-}
-
-function isUnknownType(text: string): boolean {
-  try {
-    const { type } = JSON.parse(text) as { type?: unknown };
-    return typeof type === "string" && !KNOWN_TYPES.has(type);
-  } catch {
-    return false;
   }
 }

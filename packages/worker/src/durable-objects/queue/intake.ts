@@ -11,18 +11,15 @@ import { ok, type Result, refuse } from "../core/result.ts";
 import type { SessionState } from "../core/session-state.ts";
 import { isTraced } from "../core/session-tracer.ts";
 import { withoutUndefined } from "../core/without-undefined.ts";
-import type { Dispatcher } from "../dispatch/dispatcher.ts";
-import type { ParentReports } from "../family/parent-reports.ts";
-import type { PromptQueue } from "./job-queue.ts";
-import type { MessageBody, MessageRow, QueueKind, WorkflowBody } from "./job-store.ts";
+import type { JobQueue, QueueEvent } from "./job-queue.ts";
+import type { JobKind, JobRow, MessageBody, WorkflowBody } from "./job-store.ts";
 import { refuseModels } from "./known-models.ts";
 import type { MessageOrigin } from "./queue-spans.ts";
 
 export interface IntakeOptions {
   readonly state: SessionState;
-  readonly queue: PromptQueue;
-  readonly dispatcher: Dispatcher;
-  readonly reports: ParentReports;
+  readonly queue: JobQueue;
+  readonly record: (event: QueueEvent) => void;
   readonly intervals: Pick<Intervals, "collectDebounceMs">;
   /** The deployment's, as `provider/model`. */
   readonly defaultModel: string;
@@ -64,9 +61,9 @@ export class Intake {
 
   /** Takes a message unless the session takes none, now or any more. One that is there already is the same. */
   takeMessage(input: SendMessage, sender: MessageSender): Result<AcceptedMessage> {
-    const known = input.id === undefined ? undefined : this.#options.queue.store.message(input.id);
+    const known = input.id === undefined ? undefined : this.#options.queue.jobs.job(input.id);
     if (known !== undefined) return known.kind === "message" ? ok(acceptedMessage(known)) : ID_TAKEN;
-    const { state, queue, dispatcher, reports, intervals, defaultModel, now } = this.#options;
+    const { state, queue, record, intervals, defaultModel, now } = this.#options;
     const { queueMode, channel = MAIN_CHANNEL, id = newId("msg"), ...rest } = withoutUndefined(input);
     const body: MessageBody = { ...rest, attachments: rest.attachments ?? [] };
     const sizeBytes = sizeOf(body.content, body.attachments);
@@ -82,8 +79,8 @@ export class Intake {
       ...{ id, channel, mode, source, initial, sizeBytes, notBeforeMs, body, parent, origin },
     });
     const isForParent = initial || origin?.parentSessionId !== undefined;
-    if (isForParent && state.record.parentSessionId !== undefined) reports.expect(id);
-    if (mode === "steer") dispatcher.stop("steered", row.promptContext, channel);
+    if (isForParent && state.record.parentSessionId !== undefined) record({ type: "parent-waits", messageId: id });
+    if (mode === "steer") record({ type: "steered", channel, cause: row.promptContext });
     return ok(acceptedMessage(row));
   }
 
@@ -91,7 +88,7 @@ export class Intake {
   takeWorkflow(input: StartWorkflow, parent: SpanContext | undefined): Result<AcceptedWorkflow> {
     const { name, steps, onFailure = "stop", channel = MAIN_CHANNEL, id = newId("wfl") } = withoutUndefined(input);
     const { queue } = this.#options;
-    const known = queue.store.message(id);
+    const known = queue.jobs.job(id);
     if (known !== undefined) return known.kind === "workflow" ? ok(acceptedWorkflow(known)) : ID_TAKEN;
     const sizeBytes = sizeOf(name, steps);
     const refusal = this.#refusal("workflow", sizeBytes);
@@ -101,14 +98,14 @@ export class Intake {
   }
 
   /** Takes back what is queued. Again is fine. */
-  withdraw(kind: QueueKind, id: string, cause: SpanContext | undefined): Result<MessageRow> {
+  withdraw(kind: JobKind, id: string, cause: SpanContext | undefined): Result<JobRow> {
     const { queue } = this.#options;
-    const row = queue.store.message(id);
+    const row = queue.jobs.job(id);
     if (row?.kind !== kind) return NOT_FOUND[kind];
     if (row.errorType !== "withdrawn" && !queue.endQueued(id, "aborted", "withdrawn", cause)) {
       return refuse(`${kind}-not-queued`, `The ${kind} is ${row.status}: abort the session's work instead.`);
     }
-    return ok(queue.store.message(id) as MessageRow);
+    return ok(queue.jobs.job(id) as JobRow);
   }
 
   /** Why a session cannot be made with this message; `undefined` where it can. */
@@ -117,20 +114,20 @@ export class Intake {
   }
 
   /** One of the kind. */
-  find(kind: QueueKind, id: string): Result<MessageRow> {
-    const row = this.#options.queue.store.message(id);
+  find(kind: JobKind, id: string): Result<JobRow> {
+    const row = this.#options.queue.jobs.job(id);
     return row?.kind === kind ? ok(row) : NOT_FOUND[kind];
   }
 
   /** Why it is not taken; `undefined` where it is. */
-  #refusal(kind: QueueKind, sizeBytes: number) {
+  #refusal(kind: JobKind, sizeBytes: number) {
     const { state, queue } = this.#options;
     const { state: session } = state.record;
     if (sizeBytes > BATCH_LIMITS.bytes) return TOO_LARGE[kind];
     if (session === "terminating" || session === "terminated") {
       return refuse("session-ended", "A session that has ended takes no messages and no workflows.");
     }
-    if (queue.store.queuedCount() >= MAX_QUEUED) {
+    if (queue.jobs.queuedCount() >= MAX_QUEUED) {
       return refuse("queue-full", `At most ${MAX_QUEUED} messages and workflows wait in a session.`);
     }
     return undefined;
@@ -142,10 +139,10 @@ function sizeOf(text: string, more: MessageBody["attachments"] | WorkflowBody["s
   return new TextEncoder().encode(JSON.stringify([text, more])).length;
 }
 
-function acceptedMessage({ id, status, promptContext }: MessageRow): AcceptedMessage {
+function acceptedMessage({ id, status, promptContext }: JobRow): AcceptedMessage {
   return { messageId: id, status, ...(isTraced(promptContext) && { traceId: promptContext.traceId }) };
 }
 
-function acceptedWorkflow({ id, status, promptContext }: MessageRow): AcceptedWorkflow {
+function acceptedWorkflow({ id, status, promptContext }: JobRow): AcceptedWorkflow {
   return { executionId: id, status, ...(isTraced(promptContext) && { traceId: promptContext.traceId }) };
 }

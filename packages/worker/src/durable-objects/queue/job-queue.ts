@@ -1,30 +1,19 @@
 /**
- * The queue: messages and workflows, the attempts to have them worked on, and the spans of all. Every method is one step that
- * the caller runs in a transaction; nothing here sends, waits or decides what is due (queue-rules.ts does).
+ * The queue: jobs, which are messages and workflows, the attempts to have them worked on, and the spans of all. Every method is
+ * one step that the caller runs in a transaction; nothing here sends, waits or decides what is due (queue-rules.ts does).
  *
- * A message is queued, dispatched in an attempt, accepted by the runner, and done with exactly one outcome. An attempt that
- * was not accepted, or was lost, gives its messages back to the queue, up to {@link MAX_UNACCEPTED} and {@link MAX_LOST}. The
- * same goes for a workflow, but that one which was lost is tried again only where that is safe (workflow-rules.ts).
+ * A job is queued, dispatched in an attempt, accepted by the runner, and done with exactly one outcome. An attempt that was not
+ * accepted, or was lost, gives its jobs back to the queue, up to {@link MAX_UNACCEPTED} and {@link MAX_LOST} times; a workflow
+ * only where going on with it is safe, which the room `workflow` decides.
  */
 import type { Failure } from "@valet/shared/protocol/failure";
-import type { ToRunnerOf, TurnSummary } from "@valet/shared/protocol/runner-link";
+import type { TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { ErrorType, MessageSource, Outcome, QueueMode, QueueReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
+import type { Changes } from "../core/changes.ts";
 import { newId } from "../core/ids.ts";
 import type { SessionTracer } from "../core/session-tracer.ts";
-import { type DispatchSettings, promptDispatch, workflowDispatch } from "../dispatch/dispatch-frames.ts";
-import { afterLoss, failedSteps } from "../workflow/workflow-rules.ts";
-import { Workflows } from "../workflow/workflows.ts";
-import {
-  type AttemptRow,
-  type MessageBody,
-  type MessageRow,
-  MessageStore,
-  type QueuedMessage,
-  type QueueKind,
-  type StopReason,
-  type WorkflowBody,
-} from "./job-store.ts";
+import type { AttemptRow, JobRow, JobStore, MessageBody, QueuedJob, StopReason, WorkflowBody } from "./job-store.ts";
 import { type MessageOrigin, type NewAttempt, QueueSpans, type WorkError } from "./queue-spans.ts";
 
 /** An attempt whose runner was lost is followed by one more. */
@@ -56,52 +45,90 @@ export interface NewWorkflow extends NewEntry {
 
 /** What becomes a row; the rest of it is the same for all that is new. */
 type EntryRow = Pick<
-  MessageRow,
+  JobRow,
   "id" | "kind" | "channel" | "mode" | "source" | "initial" | "sizeBytes" | "attachments" | "notBeforeMs" | "asksFor"
 >;
 
 export interface AttemptEnd {
   readonly outcome: Outcome;
   readonly errorType?: ErrorType | undefined;
-  /** What the runner measured, if it came to the end. */
   /** What the runner has measured; `null` where it worked and nothing is known of it, absent where it has said nothing. */
   readonly summary?: TurnSummary | null | undefined;
   /** What else is known of why it failed. */
   readonly failure?: Failure | undefined;
 }
 
-/** Told of every message and workflow that changes, and of every attempt that is over, in the same transaction. */
-export interface QueueListener {
-  messageChanged(id: string): void;
-  attemptEnded(attempt: AttemptRow, end: AttemptEnd): void;
+/** What happened in the queue that has consequences in other rooms. */
+export type QueueEvent =
+  | {
+      readonly type: "attempt-ended";
+      readonly attempt: AttemptRow;
+      /** Its jobs as they were when it ended. */
+      readonly jobs: readonly JobRow[];
+      readonly end: AttemptEnd;
+    }
+  /** A message asks for the work under way in its channel to be stopped. */
+  | { readonly type: "steered"; readonly channel: string; readonly cause: SpanContext }
+  /** The session's parent waits for the outcome of a message. */
+  | { readonly type: "parent-waits"; readonly messageId: string };
+
+/** What the queue asks about workflows; how far one has come is known to the room `workflow`. */
+export interface WorkflowProgress {
+  /** Begins an attempt of the workflow. @returns the step to begin with */
+  begin(executionId: string): number;
+  /** What becomes of a workflow whose runner was lost: all its steps were done, it is tried again, or it ends there. */
+  afterLoss(executionId: string, isSandboxGone: boolean): "done" | "again" | "over";
+  /** How a workflow ended that came to its end. */
+  outcome(executionId: string): {
+    readonly outcome: "ok" | "error";
+    readonly errorType: WorkError | undefined;
+    readonly failure?: Failure;
+  };
+  /** Ends the workflow. @returns how many of its steps failed */
+  end(executionId: string, outcome: Outcome, errorType: ErrorType | undefined): number;
 }
 
-export class PromptQueue {
-  readonly store: MessageStore;
-  readonly workflows: Workflows;
-  readonly #spans: QueueSpans;
-  readonly #now: () => number;
-  readonly #listener: QueueListener;
+/** An attempt that has just begun. */
+export interface BegunAttempt {
+  readonly attempt: NewAttempt;
+  /** A workflow, a message, or several messages that are a collected batch. */
+  readonly jobs: readonly [JobRow, ...JobRow[]];
+  /** Of the dispatch's span. */
+  readonly context: SpanContext;
+  /** Of a workflow: the step to begin with. */
+  readonly firstStep: number;
+}
 
-  /** @param capacityPlace the session's place in the line for a sandbox, where it stands in it */
-  constructor(
-    sql: SqlStorage,
-    tracer: SessionTracer,
-    now: () => number,
-    listener: QueueListener,
-    capacityPlace: () => number | undefined,
-  ) {
-    this.store = new MessageStore(sql);
-    this.workflows = new Workflows(sql, this.store, capacityPlace);
+export interface JobQueueOptions {
+  readonly jobs: JobStore;
+  readonly workflows: WorkflowProgress;
+  readonly tracer: SessionTracer;
+  readonly changes: Changes;
+  readonly record: (event: QueueEvent) => void;
+  readonly now: () => number;
+}
+
+export class JobQueue {
+  readonly jobs: JobStore;
+  readonly #workflows: WorkflowProgress;
+  readonly #spans: QueueSpans;
+  readonly #changes: Changes;
+  readonly #record: (event: QueueEvent) => void;
+  readonly #now: () => number;
+
+  constructor({ jobs, workflows, tracer, changes, record, now }: JobQueueOptions) {
+    this.jobs = jobs;
+    this.#workflows = workflows;
     this.#spans = new QueueSpans(tracer);
+    this.#changes = changes;
+    this.#record = record;
     this.#now = now;
-    this.#listener = listener;
   }
 
   /** Takes a message. One whose id is there already is the same message: it is left as it is. */
-  accept(message: NewMessage): { readonly row: MessageRow; readonly isNew: boolean } {
+  accept(message: NewMessage): { readonly row: JobRow; readonly isNew: boolean } {
     const { id, channel, mode, source, initial, sizeBytes, notBeforeMs, body, parent } = message;
-    const known = this.store.message(id);
+    const known = this.jobs.job(id);
     if (known !== undefined) return { row: known, isNew: false };
     const attachments = body.attachments.length;
     return this.#add(
@@ -124,10 +151,10 @@ export class PromptQueue {
 
   /** Takes a workflow, likewise. It waits its turn in its channel. */
   acceptWorkflow({ id, channel, sizeBytes, body, parent }: NewWorkflow): {
-    readonly row: MessageRow;
+    readonly row: JobRow;
     readonly isNew: boolean;
   } {
-    const known = this.store.message(id);
+    const known = this.jobs.job(id);
     if (known !== undefined) return { row: known, isNew: false };
     const entry = { id, channel, sizeBytes, mode: "followup" } as const;
     return this.#add(
@@ -139,8 +166,8 @@ export class PromptQueue {
 
   #add(entry: EntryRow, body: MessageBody | WorkflowBody, context: SpanContext) {
     const nowMs = this.#now();
-    const row: MessageRow = {
-      ...{ ...entry, seq: this.store.nextSeq(), status: "queued", acceptedMs: nowMs, waitingSinceMs: nowMs },
+    const row: JobRow = {
+      ...{ ...entry, seq: this.jobs.nextSeq(), status: "queued", acceptedMs: nowMs, waitingSinceMs: nowMs },
       ...{
         dispatchedMs: null,
         endedMs: null,
@@ -151,20 +178,35 @@ export class PromptQueue {
         failure: null,
       },
       ...{ promptContext: context, waitedOn: null, attemptId: null, attempts: 0, lost: 0, unaccepted: 0 },
-      waitContext: this.#spans.startWait(entry, context, this.store.queuedCount()),
+      waitContext: this.#spans.startWait(entry, context, this.jobs.queuedCount()),
       lastDispatch: null,
     };
-    this.store.addMessage(row, body);
-    this.#listener.messageChanged(row.id);
+    this.jobs.addJob(row, body);
+    this.#changes.job(row.id);
     return { row, isNew: true };
   }
 
-  waiting(): readonly QueuedMessage[] {
-    return this.store.queued();
+  waiting(): readonly QueuedJob[] {
+    return this.jobs.queued();
   }
 
   inFlight(): AttemptRow[] {
-    return this.store.inFlight();
+    return this.jobs.inFlight();
+  }
+
+  /** Whether an attempt is in flight. */
+  get isBusy(): boolean {
+    return this.inFlight().length > 0;
+  }
+
+  /** Whether a job waits. */
+  get hasWork(): boolean {
+    return this.waiting().length > 0;
+  }
+
+  /** When the newest job ended, epoch ms; `undefined` where there is none, or it has not ended. */
+  get lastEndMs(): number | undefined {
+    return this.jobs.newestEndMs();
   }
 
   /**
@@ -173,85 +215,71 @@ export class PromptQueue {
    * @param isNext whether to link also where only `on` is another than before
    * @param place of the session in the line for a sandbox, where it stands in it
    */
-  waitFor(
-    message: QueuedMessage,
-    reason: QueueReason,
-    on: SpanContext | undefined,
-    isNext: boolean,
-    place?: number,
-  ): void {
+  waitFor(message: QueuedJob, reason: QueueReason, on: SpanContext | undefined, isNext: boolean, place?: number): void {
     const isLinked = on === undefined || message.waitedOn === on.spanId;
     if (message.reason === reason && (isLinked || !isNext)) return;
-    const { id, reasons, waitContext } = this.store.message(message.id) as MessageRow;
+    const { id, reasons, waitContext } = this.jobs.job(message.id) as JobRow;
     const isNew = message.reason !== reason;
     this.#spans.noteWait(waitContext, isNew ? reason : undefined, isLinked ? undefined : on, place);
     const waitedOn = on?.spanId ?? message.waitedOn;
-    this.store.updateMessage(id, { reason, reasons: isNew ? [...reasons, reason] : reasons, waitedOn });
+    this.jobs.updateJob(id, { reason, reasons: isNew ? [...reasons, reason] : reasons, waitedOn });
   }
 
   /** The session has another place in the line for a sandbox, for which the message waits. */
   placed(id: string, place: number): void {
-    const row = this.store.message(id);
+    const row = this.jobs.job(id);
     if (row === undefined) return;
     this.#spans.notePlace(row.waitContext, place);
-    this.#listener.messageChanged(id);
+    this.#changes.job(id);
   }
 
   /** Ends the waiting for others in every open batch. */
   closeBatches(): void {
     const nowMs = this.#now();
-    for (const row of this.store.queued()) {
-      if (row.mode === "collect" && row.notBeforeMs > nowMs) this.store.updateMessage(row.id, { notBeforeMs: nowMs });
+    for (const row of this.jobs.queued()) {
+      if (row.mode === "collect" && row.notBeforeMs > nowMs) this.jobs.updateJob(row.id, { notBeforeMs: nowMs });
     }
   }
 
   /**
-   * Begins an attempt: from here on its messages count as dispatched, sent or not.
+   * Begins an attempt: from here on its jobs count as dispatched, sent or not.
    * @param ids what is queued, of one channel: a workflow, a message, or several that are a collected batch
-   * @returns what to send
    */
-  dispatch(ids: readonly string[], settings: DispatchSettings): ToRunnerOf<"prompt"> | ToRunnerOf<"workflow-execute"> {
-    const rows = ids.map((id) => this.store.message(id)) as [MessageRow, ...MessageRow[]];
-    const [head] = rows;
+  dispatch(ids: readonly string[], generation: number): BegunAttempt {
+    const jobs = ids.map((id) => this.jobs.job(id)) as [JobRow, ...JobRow[]];
+    const [head] = jobs;
     const nowMs = this.#now();
     const attempt: NewAttempt = {
       id: newId("att"),
-      number: Math.max(...rows.map(({ attempts }) => attempts)) + 1,
-      waitMs: Math.max(...rows.map(({ waitingSinceMs }) => nowMs - waitingSinceMs), 0),
+      number: Math.max(...jobs.map(({ attempts }) => attempts)) + 1,
+      waitMs: Math.max(...jobs.map(({ waitingSinceMs }) => nowMs - waitingSinceMs), 0),
       reason: head.reason ?? "immediate",
       nowMs,
     };
-    for (const row of rows) this.#spans.endWait(row, nowMs, "ok");
-    if (head.kind === "workflow") {
-      const body = this.workflows.body(head.id);
-      const firstStep = this.workflows.begin(head.id);
-      const context = this.#spans.startWorkflowDispatch(attempt, head, body);
-      this.#addAttempt(attempt, rows, settings.generation, context);
-      return {
-        type: "workflow-execute",
-        dispatch: workflowDispatch(attempt, head, body, firstStep, settings, context),
-      };
-    }
-    const bodies = ids.map((id) => this.store.body(id) as MessageBody);
-    const context = this.#spans.startPromptDispatch(attempt, rows, bodies.at(-1)?.threadId);
-    this.#addAttempt(attempt, rows, settings.generation, context);
-    return { type: "prompt", dispatch: promptDispatch(attempt, rows, bodies, settings, context) };
+    for (const row of jobs) this.#spans.endWait(row, nowMs, "ok");
+    const isWorkflow = head.kind === "workflow";
+    const firstStep = isWorkflow ? this.#workflows.begin(head.id) : 0;
+    const context = isWorkflow
+      ? this.#spans.startWorkflowDispatch(attempt, head, this.jobs.workflow(head.id))
+      : this.#spans.startPromptDispatch(attempt, jobs, this.jobs.message(ids.at(-1) ?? "").threadId);
+    this.#addAttempt(attempt, jobs, generation, context);
+    return { attempt, jobs, context, firstStep };
   }
 
   #addAttempt(
     { id, number, waitMs, reason, nowMs }: NewAttempt,
-    rows: readonly [MessageRow, ...MessageRow[]],
+    rows: readonly [JobRow, ...JobRow[]],
     generation: number,
     context: SpanContext,
   ): void {
     for (const row of rows) {
-      this.store.updateMessage(row.id, {
+      this.jobs.updateJob(row.id, {
         ...{ status: "dispatched", attemptId: id, attempts: row.attempts + 1, dispatchedMs: nowMs },
         ...{ reason, reasons: row.reasons.length === 0 ? [reason] : row.reasons, lastDispatch: context },
       });
-      this.#listener.messageChanged(row.id);
+      this.#changes.job(row.id);
     }
-    this.store.addAttempt({
+    this.jobs.addAttempt({
       ...{ id, number, generation, channel: rows[0].channel, state: "dispatched", context, dispatchedMs: nowMs },
       ...{ messageIds: rows.map((row) => row.id), acceptedMs: null, endedMs: null, waitMs, stop: null, progress: null },
     });
@@ -259,13 +287,13 @@ export class PromptQueue {
 
   /** The runner has the attempt. @returns false if that changes nothing: it is known, or over */
   accepted(attemptId: string): boolean {
-    const attempt = this.store.attempt(attemptId);
+    const attempt = this.jobs.attempt(attemptId);
     if (attempt?.state !== "dispatched") return false;
-    this.store.updateAttempt(attemptId, { state: "accepted", acceptedMs: this.#now() });
-    this.#spans.endDispatch(this.kindOf(attempt), attempt.context, "ok");
+    this.jobs.updateAttempt(attemptId, { state: "accepted", acceptedMs: this.#now() });
+    this.#spans.endDispatch(this.jobs.kindOf(attempt), attempt.context, "ok");
     for (const id of attempt.messageIds) {
-      this.store.updateMessage(id, { status: "accepted" });
-      this.#listener.messageChanged(id);
+      this.jobs.updateJob(id, { status: "accepted" });
+      this.#changes.job(id);
     }
     return true;
   }
@@ -278,9 +306,9 @@ export class PromptQueue {
   takeBack(attemptId: string, errorType: "send_failed" | "not_accepted", pauseMs: number, mayHaveBegun = false): void {
     const attempt = this.#endAttempt(attemptId, { outcome: "error", errorType });
     if (attempt === undefined) return;
-    for (const row of this.#messagesOf(attempt)) {
+    for (const row of this.#jobsOf(attempt)) {
       const notBeforeMs = this.#now() + pauseMs * 2 ** row.unaccepted;
-      this.store.updateMessage(row.id, { unaccepted: row.unaccepted + 1, notBeforeMs });
+      this.jobs.updateJob(row.id, { unaccepted: row.unaccepted + 1, notBeforeMs });
       const isOver = mayHaveBegun && this.#afterLoss(row, false) !== "again";
       this.#again(row, attempt, !isOver && row.unaccepted + 1 < MAX_UNACCEPTED ? undefined : errorType);
     }
@@ -290,12 +318,12 @@ export class PromptQueue {
   refuse(attemptId: string, errorType: "workflow_invalid"): void {
     const attempt = this.#endAttempt(attemptId, { outcome: "error", errorType });
     if (attempt === undefined) return;
-    for (const row of this.#messagesOf(attempt)) this.#done(row, "error", errorType);
+    for (const row of this.#jobsOf(attempt)) this.#done(row, "error", errorType);
   }
 
   /** The link to the runner that works on it broke, or is back. */
   addEvent(id: string, event: "valet.runner.disconnected" | "valet.runner.reconnected"): void {
-    const row = this.store.message(id);
+    const row = this.jobs.job(id);
     if (row !== undefined) this.#spans.addEvent(row, event);
   }
 
@@ -309,14 +337,14 @@ export class PromptQueue {
     // What ended was begun, also where that was not heard of.
     if (summary !== undefined) this.accepted(attemptId);
     // A runner that takes another's place knows less of its work than the other had said.
-    const known = this.store.attempt(attemptId)?.progress ?? summary;
+    const known = this.jobs.attempt(attemptId)?.progress ?? summary;
     const attempt = this.#endAttempt(attemptId, { outcome: "lost", errorType: "runner_lost", summary: known }, lostMs);
     if (attempt === undefined) return;
-    for (const row of this.#messagesOf(attempt)) {
-      this.store.updateMessage(row.id, { lost: row.lost + 1 });
+    for (const row of this.#jobsOf(attempt)) {
+      this.jobs.updateJob(row.id, { lost: row.lost + 1 });
       const after = this.#afterLoss(row, isSandboxGone);
       if (after === "done") {
-        const { outcome, errorType, failure } = this.workflows.outcome(row.id);
+        const { outcome, errorType, failure } = this.#workflows.outcome(row.id);
         this.#done(row, outcome, errorType, undefined, failure);
       } else {
         const failure = after === "again" && row.lost + 1 < MAX_LOST ? undefined : "runner_lost";
@@ -333,28 +361,27 @@ export class PromptQueue {
     for (const { id } of this.inFlight()) this.lose(id, isSandboxGone, lostMs);
     if (!isSandboxGone) return;
     for (const { id, kind } of this.waiting()) {
-      const row = kind === "workflow" ? this.store.message(id) : undefined;
+      const row = kind === "workflow" ? this.jobs.job(id) : undefined;
       const isOver = row !== undefined && row.lost > 0 && this.#afterLoss(row, true) === "over";
       if (isOver) this.endQueued(id, "error", "runner_lost");
     }
   }
 
-  #afterLoss({ id, kind }: MessageRow, isSandboxGone: boolean): ReturnType<typeof afterLoss> {
-    if (kind === "message") return "again";
-    return afterLoss(this.workflows.body(id), this.workflows.states(id), isSandboxGone);
+  #afterLoss({ id, kind }: JobRow, isSandboxGone: boolean): "done" | "again" | "over" {
+    return kind === "message" ? "again" : this.#workflows.afterLoss(id, isSandboxGone);
   }
 
   /** Notes what an attempt has come to so far. */
   noteProgress(attemptId: string, progress: TurnSummary): void {
-    const attempt = this.store.attempt(attemptId);
-    if (attempt !== undefined && attempt.state !== "ended") this.store.updateAttempt(attemptId, { progress });
+    const attempt = this.jobs.attempt(attemptId);
+    if (attempt !== undefined && attempt.state !== "ended") this.jobs.updateAttempt(attemptId, { progress });
   }
 
   /** Asks for the end of an attempt; it ends when the runner says so, or without it. @returns false if it is being stopped or over */
   stop(attemptId: string, reason: StopReason, cause: SpanContext | undefined): boolean {
-    const attempt = this.store.attempt(attemptId);
+    const attempt = this.jobs.attempt(attemptId);
     if (attempt === undefined || attempt.state === "ended" || attempt.stop !== null) return false;
-    this.store.updateAttempt(attemptId, { stop: { reason, cause: cause ?? null } });
+    this.jobs.updateAttempt(attemptId, { stop: { reason, cause: cause ?? null } });
     return true;
   }
 
@@ -366,33 +393,28 @@ export class PromptQueue {
     summary?: TurnSummary | null,
     failure?: Failure,
   ): boolean {
-    const stop = this.store.attempt(attemptId)?.stop ?? null;
+    const stop = this.jobs.attempt(attemptId)?.stop ?? null;
     const final = outcome === "aborted" && stop !== null ? stopped(stop.reason) : { outcome, errorType };
     // A turn can end before its acceptance was heard of: then it was accepted all the same. What ends without the runner was not.
     if (summary !== undefined) this.accepted(attemptId);
     const attempt = this.#endAttempt(attemptId, { ...final, summary, failure });
     if (attempt === undefined) return false;
-    for (const row of this.#messagesOf(attempt))
+    for (const row of this.#jobsOf(attempt))
       this.#done(row, final.outcome, final.errorType, stop?.cause ?? undefined, failure);
     return true;
   }
 
   /** Ends what is queued. @returns false if it is not */
   endQueued(id: string, outcome: Outcome, errorType: WorkError, cause?: SpanContext, failure?: Failure): boolean {
-    const row = this.store.message(id);
+    const row = this.jobs.job(id);
     if (row?.status !== "queued") return false;
     this.#spans.endWait(row, this.#now(), outcome, errorType, failure);
     this.#done(row, outcome, errorType, cause, failure);
     return true;
   }
 
-  /** What an attempt is at. */
-  kindOf({ messageIds }: AttemptRow): QueueKind {
-    return this.store.message(messageIds[0] ?? "")?.kind ?? "message";
-  }
-
   /** @param reason what the message waits for from the attempt's end on, where that is known */
-  #again(row: MessageRow, attempt: AttemptRow, failure: WorkError | undefined, reason?: QueueReason): void {
+  #again(row: JobRow, attempt: AttemptRow, failure: WorkError | undefined, reason?: QueueReason): void {
     if (attempt.stop !== null) {
       const { outcome, errorType } = stopped(attempt.stop.reason);
       this.#done(row, outcome, errorType, attempt.stop.cause ?? undefined);
@@ -400,53 +422,55 @@ export class PromptQueue {
       this.#done(row, "error", failure);
     } else {
       const sinceMs = attempt.endedMs ?? this.#now();
-      this.store.updateMessage(row.id, {
+      this.jobs.updateJob(row.id, {
         ...{ status: "queued", waitingSinceMs: sinceMs, reason: reason ?? null, waitedOn: null },
         ...(reason !== undefined && { reasons: [...row.reasons, reason] }),
         waitContext: this.#spans.startWaitAgain(row, row.promptContext, sinceMs, reason),
       });
-      this.#listener.messageChanged(row.id);
+      this.#changes.job(row.id);
     }
   }
 
   /** @param atMs when it ended, epoch ms: now unless given, and not before it began */
   #endAttempt(attemptId: string, end: AttemptEnd, atMs = this.#now()): AttemptRow | undefined {
-    const attempt = this.store.attempt(attemptId);
+    const attempt = this.jobs.attempt(attemptId);
     if (attempt === undefined || attempt.state === "ended") return undefined;
     const endedMs = Math.max(Math.min(atMs, this.#now()), attempt.acceptedMs ?? attempt.dispatchedMs);
     const ended = { ...attempt, state: "ended", endedMs } as const;
-    this.store.updateAttempt(attemptId, { state: "ended", endedMs });
-    this.#spans.endDispatch(this.kindOf(attempt), attempt.context, end.outcome, end.errorType, endedMs);
-    this.#listener.attemptEnded(ended, { ...end, summary: end.summary ?? attempt.progress ?? undefined });
+    this.jobs.updateAttempt(attemptId, { state: "ended", endedMs });
+    this.#spans.endDispatch(this.jobs.kindOf(attempt), attempt.context, end.outcome, end.errorType, endedMs);
+    this.#record({
+      type: "attempt-ended",
+      attempt: ended,
+      jobs: attempt.messageIds.map((id) => this.jobs.job(id) as JobRow),
+      end: { ...end, summary: end.summary ?? attempt.progress ?? undefined },
+    });
     return ended;
   }
 
   /** Those that are still this attempt's. */
-  #messagesOf(attempt: AttemptRow): MessageRow[] {
-    const rows = attempt.messageIds.map((id) => this.store.message(id));
-    return rows.filter(
-      (row) => row !== undefined && row.attemptId === attempt.id && row.status !== "done",
-    ) as MessageRow[];
+  #jobsOf(attempt: AttemptRow): JobRow[] {
+    const rows = attempt.messageIds.map((id) => this.jobs.job(id));
+    return rows.filter((row) => row !== undefined && row.attemptId === attempt.id && row.status !== "done") as JobRow[];
   }
 
   #done(
-    row: MessageRow,
+    row: JobRow,
     outcome: Outcome,
     errorType: WorkError | undefined,
     cause?: SpanContext,
     failure: Failure | null = null,
   ): void {
-    this.store.updateMessage(row.id, {
+    this.jobs.updateJob(row.id, {
       ...{ status: "done", endedMs: this.#now(), outcome, errorType: errorType ?? null, failure },
     });
     if (row.kind === "message") {
       this.#spans.endMessage(row, outcome, errorType, cause, failure);
     } else {
-      this.workflows.end(row.id, outcome, errorType);
-      const failed = failedSteps(this.workflows.states(row.id));
+      const failed = this.#workflows.end(row.id, outcome, errorType);
       this.#spans.endWorkflow(row, outcome, errorType, cause, failure, failed);
     }
-    this.#listener.messageChanged(row.id);
+    this.#changes.job(row.id);
   }
 }
 

@@ -7,7 +7,7 @@ import type { Attachment, TurnSummary } from "@valet/shared/protocol/runner-link
 import type { WorkflowStep } from "@valet/shared/protocol/workflow";
 import type { ErrorType, FailurePolicy, MessageSource, Outcome, QueueMode, QueueReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
-import type { WaitingMessage } from "./queue-rules.ts";
+import type { WaitingJob } from "./queue-rules.ts";
 
 /** What a message holds for the agent, and where its answer goes. */
 export interface MessageBody {
@@ -28,21 +28,21 @@ export interface WorkflowBody {
 }
 
 /** What waits in the queue: something said to the agent, or a list of steps. */
-export type QueueKind = "message" | "workflow";
+export type JobKind = "message" | "workflow";
 
 /** `accepted`: the runner works on it. */
-export type MessageStatus = "queued" | "dispatched" | "accepted" | "done";
+export type JobStatus = "queued" | "dispatched" | "accepted" | "done";
 
 /** A message or a workflow, as far as the queue is concerned. */
-export interface MessageRow {
+export interface JobRow {
   readonly id: string;
-  readonly kind: QueueKind;
+  readonly kind: JobKind;
   readonly seq: number;
   readonly channel: string;
   readonly mode: QueueMode;
   readonly source: MessageSource;
   readonly initial: boolean;
-  readonly status: MessageStatus;
+  readonly status: JobStatus;
   readonly sizeBytes: number;
   readonly attachments: number;
   readonly notBeforeMs: number;
@@ -96,11 +96,11 @@ export interface AttemptRow {
 }
 
 /** A message or workflow that waits. */
-export type QueuedMessage = WaitingMessage & Pick<MessageRow, "kind" | "reason" | "waitedOn">;
+export type QueuedJob = WaitingJob & Pick<JobRow, "kind" | "reason" | "waitedOn">;
 
 type Columns<T> = { readonly [K in keyof T]: "plain" | "json" | "flag" };
 
-const MESSAGE: Columns<MessageRow> = {
+const JOB: Columns<JobRow> = {
   id: "plain",
   kind: "plain",
   seq: "plain",
@@ -132,7 +132,7 @@ const MESSAGE: Columns<MessageRow> = {
   lastDispatch: "json",
 };
 
-const QUEUED: Columns<QueuedMessage> = {
+const QUEUED: Columns<QueuedJob> = {
   id: "plain",
   kind: "plain",
   seq: "plain",
@@ -165,7 +165,7 @@ const ATTEMPT: Columns<AttemptRow> = {
   progress: "json",
 };
 
-export class MessageStore {
+export class JobStore {
   readonly #sql: SqlStorage;
 
   constructor(sql: SqlStorage) {
@@ -183,31 +183,31 @@ export class MessageStore {
     return row?.seq as number;
   }
 
-  addMessage(row: MessageRow, body: MessageBody | WorkflowBody): void {
-    this.#insert("messages", MESSAGE, row, { body: JSON.stringify(body) });
+  addJob(row: JobRow, body: MessageBody | WorkflowBody): void {
+    this.#insert("messages", JOB, row, { body: JSON.stringify(body) });
   }
 
-  message(id: string): MessageRow | undefined {
-    return this.#select("messages", MESSAGE, "WHERE id = ?", id)[0];
+  job(id: string): JobRow | undefined {
+    return this.#select("messages", JOB, "WHERE id = ?", id)[0];
   }
 
-  /** @param id of a message */
-  body(id: string): MessageBody | undefined {
-    return this.#body(id, "message") as MessageBody | undefined;
+  /** Returns what a message holds; an empty one where there is no message of this id. */
+  message(id: string): MessageBody {
+    return (this.#body(id, "message") as MessageBody | undefined) ?? { content: "", attachments: [] };
   }
 
-  /** @param id of a workflow's execution */
-  workflow(id: string): WorkflowBody | undefined {
-    return this.#body(id, "workflow") as WorkflowBody | undefined;
+  /** Returns what a workflow is to do; an empty one where there is no execution of this id. */
+  workflow(id: string): WorkflowBody {
+    return (this.#body(id, "workflow") as WorkflowBody | undefined) ?? { name: "", steps: [], onFailure: "stop" };
   }
 
-  #body(id: string, kind: QueueKind): unknown {
+  #body(id: string, kind: JobKind): unknown {
     const [row] = this.#sql.exec("SELECT body FROM messages WHERE id = ? AND kind = ?", id, kind).toArray();
     return row === undefined ? undefined : JSON.parse(row.body as string);
   }
 
   /** What the queue decides by. Not whole rows: it is read with every change, and a queue may be long. */
-  queued(): QueuedMessage[] {
+  queued(): QueuedJob[] {
     return this.#select("messages", QUEUED, "WHERE status = 'queued' ORDER BY seq");
   }
 
@@ -217,28 +217,28 @@ export class MessageStore {
   }
 
   /** In order of acceptance, those after `seq`. */
-  messagesAfter(kind: QueueKind, seq: number, limit: number): MessageRow[] {
-    return this.#select("messages", MESSAGE, "WHERE kind = ? AND seq > ? ORDER BY seq LIMIT ?", kind, seq, limit);
+  jobsAfter(kind: JobKind, seq: number, limit: number): JobRow[] {
+    return this.#select("messages", JOB, "WHERE kind = ? AND seq > ? ORDER BY seq LIMIT ?", kind, seq, limit);
   }
 
   /** The latest first, those before `seq`. */
-  messagesBefore(kind: QueueKind, seq: number, limit: number): MessageRow[] {
-    return this.#select("messages", MESSAGE, "WHERE kind = ? AND seq < ? ORDER BY seq DESC LIMIT ?", kind, seq, limit);
+  jobsBefore(kind: JobKind, seq: number, limit: number): JobRow[] {
+    return this.#select("messages", JOB, "WHERE kind = ? AND seq < ? ORDER BY seq DESC LIMIT ?", kind, seq, limit);
   }
 
   /** The last ones of a channel that are done, workflows included, latest first. */
-  latestMessages(channel: string, limit: number): MessageRow[] {
+  latestJobs(channel: string, limit: number): JobRow[] {
     return this.#select(
       "messages",
-      MESSAGE,
+      JOB,
       "WHERE channel = ? AND status = 'done' ORDER BY seq DESC LIMIT ?",
       channel,
       limit,
     );
   }
 
-  updateMessage(id: string, patch: Partial<MessageRow>): void {
-    this.#update("messages", MESSAGE, id, patch);
+  updateJob(id: string, patch: Partial<JobRow>): void {
+    this.#update("messages", JOB, id, patch);
   }
 
   addAttempt(row: AttemptRow): void {
@@ -247,6 +247,11 @@ export class MessageStore {
 
   attempt(id: string): AttemptRow | undefined {
     return this.#select("attempts", ATTEMPT, "WHERE id = ?", id)[0];
+  }
+
+  /** Returns what an attempt is at. */
+  kindOf({ messageIds }: AttemptRow): JobKind {
+    return this.job(messageIds[0] ?? "")?.kind ?? "message";
   }
 
   inFlight(): AttemptRow[] {

@@ -1,13 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type BatchLimits, planQueue, type QueueConditions, type WaitingMessage } from "./queue-rules.ts";
+import { type BatchLimits, planQueue, type QueueConditions, type WaitingJob } from "./queue-rules.ts";
 
 const LIMITS: BatchLimits = { messages: 10, bytes: 1000, attachments: 5, collectMaxMs: 500 };
 const READY: QueueConditions = { state: "running", runnerReady: true, isInLine: false, busy: new Set() };
 const NOW = 10_000;
 
 let seq = 0;
-function message(more: Partial<WaitingMessage> = {}): WaitingMessage {
+function message(more: Partial<WaitingJob> = {}): WaitingJob {
   seq++;
   return {
     ...{ id: `m${seq}`, seq, channel: "main", mode: "followup", source: "user", initial: false },
@@ -16,11 +16,11 @@ function message(more: Partial<WaitingMessage> = {}): WaitingMessage {
   };
 }
 
-function collected(count: number, notBeforeMs: number, more: Partial<WaitingMessage> = {}): WaitingMessage[] {
+function collected(count: number, notBeforeMs: number, more: Partial<WaitingJob> = {}): WaitingJob[] {
   return Array.from({ length: count }, () => message({ mode: "collect", notBeforeMs, ...more }));
 }
 
-function plan(waiting: readonly WaitingMessage[], conditions: Partial<QueueConditions> = {}, nowMs = NOW) {
+function plan(waiting: readonly WaitingJob[], conditions: Partial<QueueConditions> = {}, nowMs = NOW) {
   const { dispatches, reasons, dueMs } = planQueue(waiting, { ...READY, ...conditions }, LIMITS, nowMs);
   return {
     dispatches: dispatches.map(({ messages }) => messages.map(({ id }) => id)),
@@ -74,7 +74,7 @@ describe("a batch", () => {
   test("ends where a message of another mode comes", () => {
     const [a, b] = collected(2, NOW);
     const [c, d] = [message(), ...collected(1, NOW)];
-    expect(plan([a, b, c, d] as WaitingMessage[]).dispatches).toEqual([[a?.id, b?.id]]);
+    expect(plan([a, b, c, d] as WaitingJob[]).dispatches).toEqual([[a?.id, b?.id]]);
   });
 
   test.each([
@@ -99,7 +99,7 @@ describe("a batch", () => {
 });
 
 describe("why a message waits", () => {
-  test.each<[Partial<QueueConditions>, Partial<WaitingMessage>, string]>([
+  test.each<[Partial<QueueConditions>, Partial<WaitingJob>, string]>([
     [{ state: "starting" }, {}, "sandbox_starting"],
     [{ state: "starting" }, { initial: true }, "initial_prompt"],
     [{ state: "hibernating" }, {}, "sandbox_hibernated"],

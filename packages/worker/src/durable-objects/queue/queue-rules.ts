@@ -6,7 +6,7 @@ import type { SessionStatus } from "@valet/shared/protocol/session-view";
 import type { MessageSource, QueueMode, QueueReason } from "@valet/shared/spans";
 
 /** A message that waits. */
-export interface WaitingMessage {
+export interface WaitingJob {
   readonly id: string;
   /** Order of acceptance. */
   readonly seq: number;
@@ -45,7 +45,7 @@ export interface BatchLimits {
 
 export interface QueuePlan {
   /** At most one for each channel. */
-  readonly dispatches: readonly { readonly channel: string; readonly messages: readonly WaitingMessage[] }[];
+  readonly dispatches: readonly { readonly channel: string; readonly messages: readonly WaitingJob[] }[];
   /** Of every message that goes on waiting. */
   readonly reasons: ReadonlyMap<string, QueueReason>;
   /** When the next message or batch may be dispatched that nothing but time keeps back. */
@@ -53,7 +53,7 @@ export interface QueuePlan {
 }
 
 export function planQueue(
-  waiting: readonly WaitingMessage[],
+  waiting: readonly WaitingJob[],
   conditions: QueueConditions,
   limits: BatchLimits,
   nowMs: number,
@@ -63,7 +63,7 @@ export function planQueue(
   let dueMs: number | undefined;
   for (const [channel, messages] of byChannel(waiting)) {
     const blocked = blockedBy(conditions, channel);
-    let rest: readonly WaitingMessage[] = messages;
+    let rest: readonly WaitingJob[] = messages;
     if (blocked === undefined) {
       const batch = nextBatch(messages, limits);
       if (batch.dueMs <= nowMs) {
@@ -82,8 +82,8 @@ export function planQueue(
 }
 
 /** In each channel, those that steer come first; otherwise it is first come, first served. */
-function byChannel(waiting: readonly WaitingMessage[]): Map<string, WaitingMessage[]> {
-  const rank = ({ mode }: WaitingMessage) => (mode === "steer" ? 0 : 1);
+function byChannel(waiting: readonly WaitingJob[]): Map<string, WaitingJob[]> {
+  const rank = ({ mode }: WaitingJob) => (mode === "steer" ? 0 : 1);
   return Map.groupBy(
     waiting.toSorted((a, b) => rank(a) - rank(b) || a.seq - b.seq),
     ({ channel }) => channel,
@@ -91,13 +91,10 @@ function byChannel(waiting: readonly WaitingMessage[]): Map<string, WaitingMessa
 }
 
 /** The head of a channel's queue; where that collects, with all that follow it and collect too. */
-function nextBatch(
-  queue: readonly WaitingMessage[],
-  limits: BatchLimits,
-): { messages: WaitingMessage[]; dueMs: number } {
-  const [head] = queue as [WaitingMessage, ...WaitingMessage[]];
+function nextBatch(queue: readonly WaitingJob[], limits: BatchLimits): { messages: WaitingJob[]; dueMs: number } {
+  const [head] = queue as [WaitingJob, ...WaitingJob[]];
   if (head.mode !== "collect") return { messages: [head], dueMs: head.notBeforeMs };
-  const messages: WaitingMessage[] = [];
+  const messages: WaitingJob[] = [];
   let [bytes, attachments, full] = [0, 0, false];
   for (const message of queue) {
     if (message.mode !== "collect" || message.asksFor !== head.asksFor) break;
@@ -131,7 +128,7 @@ function blockedBy(conditions: QueueConditions, channel: string): QueueReason | 
   }
 }
 
-function reasonFor({ initial, source }: WaitingMessage, reason: QueueReason): QueueReason {
+function reasonFor({ initial, source }: WaitingJob, reason: QueueReason): QueueReason {
   if (initial && reason === "sandbox_starting") return "initial_prompt";
   return source === "system" && reason === "runner_busy" ? "system_message" : reason;
 }

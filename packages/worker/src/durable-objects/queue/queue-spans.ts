@@ -8,7 +8,7 @@ import type { Failure } from "@valet/shared/protocol/failure";
 import type { EndedBy, EndReason, ErrorType, Outcome, QueueReason } from "@valet/shared/spans";
 import { type SpanContext, SpanKind } from "@valet/shared/tracing";
 import type { SessionTracer } from "../core/session-tracer.ts";
-import type { MessageBody, MessageRow, QueueKind, WorkflowBody } from "./job-store.ts";
+import type { JobKind, JobRow, MessageBody, WorkflowBody } from "./job-store.ts";
 
 /** What a message or a workflow may end with. */
 export type WorkError = EndedBy<"message" | "workflow"> | "_OTHER";
@@ -22,7 +22,7 @@ export interface MessageOrigin {
   readonly childSessionId?: string;
 }
 
-type Waiting = Pick<MessageRow, "id" | "kind" | "channel" | "mode">;
+type Waiting = Pick<JobRow, "id" | "kind" | "channel" | "mode">;
 
 /** What an attempt is and how long it waited. */
 export interface NewAttempt {
@@ -44,7 +44,7 @@ export class QueueSpans {
   }
 
   startMessage(
-    message: Pick<MessageRow, "id" | "source" | "channel" | "mode"> & { readonly origin?: MessageOrigin | undefined },
+    message: Pick<JobRow, "id" | "source" | "channel" | "mode"> & { readonly origin?: MessageOrigin | undefined },
     body: MessageBody,
     parent: SpanContext | undefined,
   ): SpanContext {
@@ -72,7 +72,7 @@ export class QueueSpans {
   }
 
   startWorkflow(
-    workflow: Pick<MessageRow, "id" | "channel" | "mode">,
+    workflow: Pick<JobRow, "id" | "channel" | "mode">,
     { name, steps, onFailure }: WorkflowBody,
     parent: SpanContext | undefined,
   ): SpanContext {
@@ -149,7 +149,7 @@ export class QueueSpans {
     });
   }
 
-  endWait(row: MessageRow, nowMs: number, outcome: Outcome, errorType?: WorkError, failure?: Failure): void {
+  endWait(row: JobRow, nowMs: number, outcome: Outcome, errorType?: WorkError, failure?: Failure): void {
     this.#tracer.change("valet.queue.wait", row.waitContext, (span) => {
       span.setAttributes({
         "valet.queue.wait_ms": nowMs - row.waitingSinceMs,
@@ -163,7 +163,7 @@ export class QueueSpans {
   /** @param rows messages of one channel, several in a collected batch */
   startPromptDispatch(
     attempt: NewAttempt,
-    rows: readonly [MessageRow, ...MessageRow[]],
+    rows: readonly [JobRow, ...JobRow[]],
     threadId: string | undefined,
   ): SpanContext {
     const [head] = rows;
@@ -184,7 +184,7 @@ export class QueueSpans {
     return span.context;
   }
 
-  startWorkflowDispatch(attempt: NewAttempt, row: MessageRow, { name }: WorkflowBody): SpanContext {
+  startWorkflowDispatch(attempt: NewAttempt, row: JobRow, { name }: WorkflowBody): SpanContext {
     const span = this.#tracer.start("valet.workflow.dispatch", {
       kind: SpanKind.PRODUCER,
       parent: row.promptContext,
@@ -199,7 +199,7 @@ export class QueueSpans {
   }
 
   /** @param endMs when, epoch ms; now unless given */
-  endDispatch(kind: QueueKind, context: SpanContext, outcome: Outcome, errorType?: ErrorType, endMs?: number): void {
+  endDispatch(kind: JobKind, context: SpanContext, outcome: Outcome, errorType?: ErrorType, endMs?: number): void {
     this.#tracer.change(DISPATCH[kind], context, (span) => {
       if (errorType === "send_failed") span.setAttribute("valet.dispatch.sent", false);
       endWith(span, outcome, errorType as EndReason<"valet.workflow.dispatch"> | undefined, endMs);
@@ -207,7 +207,7 @@ export class QueueSpans {
   }
 
   endMessage(
-    row: MessageRow,
+    row: JobRow,
     outcome: Outcome,
     errorType?: WorkError,
     cause?: SpanContext,
@@ -226,7 +226,7 @@ export class QueueSpans {
 
   /** @param failed how many of its steps failed */
   endWorkflow(
-    row: MessageRow,
+    row: JobRow,
     outcome: Outcome,
     errorType?: WorkError,
     cause?: SpanContext,
@@ -246,12 +246,12 @@ export class QueueSpans {
   }
 
   /** The link to the runner that works on it broke, or is back. */
-  addEvent({ kind, promptContext }: MessageRow, event: "valet.runner.disconnected" | "valet.runner.reconnected"): void {
+  addEvent({ kind, promptContext }: JobRow, event: "valet.runner.disconnected" | "valet.runner.reconnected"): void {
     this.#tracer.change(OPERATION[kind], promptContext, (span) => span.addEvent(event));
   }
 }
 
-function dispatchAttributes({ id, number, waitMs, reason }: NewAttempt, { mode, channel }: MessageRow) {
+function dispatchAttributes({ id, number, waitMs, reason }: NewAttempt, { mode, channel }: JobRow) {
   return {
     "valet.dispatch.attempt_id": id,
     "valet.dispatch.attempt": number,
@@ -273,12 +273,12 @@ function causedBy(context: SpanContext) {
   return { context, attributes: { "valet.link.type": "caused_by" } } as const;
 }
 
-function collectedLink({ promptContext }: MessageRow) {
+function collectedLink({ promptContext }: JobRow) {
   return { context: promptContext, attributes: { "valet.link.type": "collected" } } as const;
 }
 
 /** A later attempt links to those that were before it. */
-function followsLinks(rows: readonly MessageRow[]) {
+function followsLinks(rows: readonly JobRow[]) {
   const before = new Map(
     rows.flatMap(({ lastDispatch }) => (lastDispatch ? [[lastDispatch.spanId, lastDispatch]] : [])),
   );

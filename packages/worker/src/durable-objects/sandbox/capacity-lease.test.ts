@@ -61,12 +61,13 @@ class World {
             this.sent.push({ ...report, name, answer, fail: () => reject(new Error("away")) });
           }),
       }),
-      onGranted: () => {
+      record: (event) => {
+        if (event.type === "place-changed") this.heard.push(event.place);
+        if (event.type !== "turn-granted") return;
         this.heard.push("granted");
         this.state.updateOperation({ step: "calling" });
         this.state.update({ generation: this.state.record.generation + 1 });
       },
-      onPlace: (place) => this.heard.push(place),
     });
   }
 

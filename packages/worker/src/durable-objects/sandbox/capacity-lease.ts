@@ -14,6 +14,7 @@ import { withinCall } from "../capacity/within-call.ts";
 import type { SessionRecord, SessionState } from "../core/session-state.ts";
 import type { Timers } from "../core/timers.ts";
 import type { Transactions } from "../core/transactions.ts";
+import type { SandboxEvent } from "./ports.ts";
 
 /** The wait before a report that failed is made again doubles so often. */
 const MAX_DOUBLINGS = 5;
@@ -45,10 +46,7 @@ export interface CapacityLeaseOptions {
   readonly retryMs: number;
   readonly background: (work: Promise<void>) => void;
   readonly report: (error: unknown) => void;
-  /** The start that waits may go on. Called within a transaction. */
-  readonly onGranted: () => void;
-  /** The start waits, at this place. Called within a transaction, where it is another than before. */
-  readonly onPlace: (place: number) => void;
+  readonly record: (event: SandboxEvent) => void;
 }
 
 export class CapacityLease {
@@ -117,17 +115,17 @@ export class CapacityLease {
   #apply({ generation, granted, place }: CapacityStanding): void {
     const row = this.#row;
     if (row === undefined || !this.#isWaiting || row.need !== "start" || row.generation !== generation) return;
-    const { timers, now, onGranted, onPlace } = this.#options;
+    const { timers, now, record } = this.#options;
     if (granted) {
       timers.clear("capacity");
-      onGranted();
+      record({ type: "turn-granted" });
       return;
     }
     // It is told, too, but what tells it may have lost its memory or its way.
     timers.set("capacity", now() + LIMITS.capacityAskMs);
     if (place === undefined || place === row.place) return;
     this.#write({ ...row, place });
-    onPlace(place);
+    record({ type: "place-changed", place });
   }
 
   /** The timer comes, too, if the object does not live to see the answer. */

@@ -54,3 +54,6 @@ const LONGEST_SLEEP_RETRY_MS = 60 * 60_000;
 export function sleepRetryMs(failures: number): number {
   return Math.min(FIRST_SLEEP_RETRY_MS * 2 ** (failures - 1), LONGEST_SLEEP_RETRY_MS);
 }
+
+/** How often the broker is asked for a sandbox that starts, as long as its runner is not heard. In ms. */
+export const START_CHECK_MS = 5_000;

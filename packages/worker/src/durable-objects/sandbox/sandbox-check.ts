@@ -15,40 +15,32 @@
 import type { SandboxAnswer } from "@valet/shared/protocol/sandbox-broker";
 import { cutEnd } from "@valet/shared/text";
 import type { BrokerResult } from "../../broker/client.ts";
-import type { LifecycleParts } from "./sandbox-lifecycle.ts";
-
-/** What the check may lead to. Called within a transaction. */
-export interface SandboxFate {
-  /** It has stopped, with its files, and will not run again. */
-  onStopped(): void;
-  /** It is there, with its files, and its runner is lost. */
-  onRunnerLost(): void;
-  /** It stopped before its runner was ready, since the broker had ended. */
-  onStartCut(): void;
-  /** Its runner ended, or died too often, before it was ready. @param logLine what it wrote last */
-  onStartEnded(stopReason: "entrypoint_ended" | "entrypoint_failed", logLine: string | undefined): void;
-  /** The broker does not know it. */
-  onGone(): void;
-  onGoneWhileStarting(): void;
-}
+import { START_CHECK_MS } from "./lifecycle-rules.ts";
+import type { SandboxParts } from "./ports.ts";
+import type { SandboxEnd } from "./sandbox-end.ts";
+import type { SandboxStart } from "./sandbox-start.ts";
 
 /** Of a log's line, in UTF-16 code units. */
 const MAX_LOG_LINE = 300;
-/** How often the broker is asked for a sandbox that starts, as long as its runner is not heard. In ms. */
-export const START_CHECK_MS = 5_000;
 /** A start whose deadline passed while the host was away gets this long for the broker's answer, once. */
 const OVERDUE_START_MS = 10_000;
 /** While the host is there, its alarm comes sooner after the deadline than this. */
 const ALARM_DELAY_MS = 1_000;
 
 export class SandboxCheck {
-  readonly #parts: LifecycleParts;
-  readonly #fate: SandboxFate;
+  readonly #parts: SandboxParts;
+  readonly #start: Pick<SandboxStart, "startAnew" | "fail" | "lost">;
+  readonly #end: Pick<SandboxEnd, "keep">;
   #isAsking = false;
 
-  constructor(parts: LifecycleParts, fate: SandboxFate) {
+  constructor(
+    parts: SandboxParts,
+    start: Pick<SandboxStart, "startAnew" | "fail" | "lost">,
+    end: Pick<SandboxEnd, "keep">,
+  ) {
     this.#parts = parts;
-    this.#fate = fate;
+    this.#start = start;
+    this.#end = end;
     parts.timers.handle("check", () => this.begin());
   }
 
@@ -104,14 +96,14 @@ export class SandboxCheck {
       const { state: found, stopReason, lastLogLine } = result.value.sandbox;
       if (found !== "stopped") {
         if (isStarting) timers.set("check", now() + START_CHECK_MS);
-        else if (timers.dueMs("grace") === undefined) this.#fate.onRunnerLost();
-      } else if (!isStarting) this.#fate.onStopped();
+        else if (timers.dueMs("grace") === undefined) this.#end.keep("runner_lost");
+      } else if (!isStarting) this.#end.keep("sandbox_stopped");
       else if (stopReason === "entrypoint_ended" || stopReason === "entrypoint_failed") {
-        this.#fate.onStartEnded(stopReason, lastLogLine && cutEnd(lastLogLine, MAX_LOG_LINE));
-      } else this.#fate.onStartCut();
+        this.#start.fail(stopReason, { logLine: lastLogLine && cutEnd(lastLogLine, MAX_LOG_LINE) });
+      } else this.#start.startAnew();
     } else if (result.failure === "not_found") {
-      if (isStarting) this.#fate.onGoneWhileStarting();
-      else this.#fate.onGone();
+      if (isStarting) this.#start.fail("sandbox_gone");
+      else this.#start.lost();
     } else {
       timers.set("check", now() + intervals.retryMs);
     }

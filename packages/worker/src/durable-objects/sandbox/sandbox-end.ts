@@ -10,13 +10,17 @@ import type { BrokerFailure } from "../../broker/client.ts";
 import { ok, type Result, refuse } from "../core/result.ts";
 import { brokerErrorType } from "./broker-calls.ts";
 import { sleepRetryMs } from "./lifecycle-rules.ts";
-import type { LifecycleParts } from "./sandbox-lifecycle.ts";
+import type { SandboxParts } from "./ports.ts";
+import type { SandboxStart } from "./sandbox-start.ts";
 
 export class SandboxEnd {
-  readonly #parts: LifecycleParts;
+  readonly #parts: SandboxParts;
+  readonly #start: Pick<SandboxStart, "begin">;
 
-  constructor(parts: LifecycleParts) {
+  /** @param start begins the next sandbox of a session that is wanted again before it sleeps */
+  constructor(parts: SandboxParts, start: Pick<SandboxStart, "begin">) {
     this.#parts = parts;
+    this.#start = start;
     parts.timers.handle("stop", () => this.onRunnerStopped());
     parts.timers.handle("idle", () => this.#onIdle());
     parts.timers.handle("sleep", () => this.#sleepAgain());
@@ -24,12 +28,12 @@ export class SandboxEnd {
 
   /** Begins a hibernate. One that is under way or over is what was asked for. */
   hibernate(reason: HibernateReason, cause: SpanContext | undefined): Result<void> {
-    const { state, listener } = this.#parts;
+    const { state, work, record } = this.#parts;
     const { state: now } = state.record;
     if (now === "hibernating" || now === "hibernated") return ok(undefined);
     if (!state.allows("hibernate")) return refuse("transition-refused", `A session that is ${now} cannot hibernate.`);
-    if (listener.isBusy()) return refuse("session-busy", "A turn is in work: wait for its end, or abort it.");
-    listener.hibernating();
+    if (work.isBusy) return refuse("session-busy", "A turn is in work: wait for its end, or abort it.");
+    record({ type: "hibernating" });
     this.#beginHibernate({ "valet.hibernate.reason": reason }, cause);
     return ok(undefined);
   }
@@ -40,10 +44,9 @@ export class SandboxEnd {
    * @param cause why the runner is of no use, where it has said so
    */
   keep(reason: "sandbox_stopped" | "runner_lost", cause?: ErrorType): void {
-    const { state, listener, link } = this.#parts;
+    const { state, record, link } = this.#parts;
     if (!state.allows("hibernate")) return;
-    listener.generationEnded(true);
-    link.end();
+    record({ type: "generation-ended", keptFiles: true, runners: link.end() });
     this.#beginHibernate({ "valet.hibernate.reason": reason, "valet.error.cause": cause }, undefined);
   }
 
@@ -79,17 +82,17 @@ export class SandboxEnd {
    * it, which runs from the end of that work, unless it has passed meanwhile.
    */
   #sleepAgain(): void {
-    const { state, listener, timers } = this.#parts;
+    const { state, work, timers } = this.#parts;
     const { sleepProblem } = state.record;
-    if (sleepProblem === undefined || listener.hasWork()) return;
+    if (sleepProblem === undefined || work.hasWork) return;
     const failedMs = sleepProblem.retryMs - sleepRetryMs(sleepProblem.failures);
-    const isInUse = (listener.lastWorkMs() ?? 0) > failedMs && timers.dueMs("idle") !== undefined;
+    const isInUse = (work.lastEndMs ?? 0) > failedMs && timers.dueMs("idle") !== undefined;
     if (!isInUse) this.hibernate("retry", undefined);
   }
 
   /** Begins the session's end, from whatever state. An operation under way gives way to it. */
   terminate(reason: TerminateReason, causes: readonly SpanContext[]): void {
-    const { state, operations, timers, listener } = this.#parts;
+    const { state, operations, timers, record } = this.#parts;
     if (!state.allows("terminate")) return;
     const { sandbox, startContext, operation } = state.record;
     if (operation !== undefined) operations.end("aborted", "session_terminated");
@@ -108,7 +111,7 @@ export class SandboxEnd {
       },
       (context) => ({ errorType: undefined, failure: undefined, sleepProblem: undefined, endContext: context }),
     );
-    listener.terminating(causes[0]);
+    record({ type: "terminating", cause: causes[0] });
     this.#stopRunner("terminate");
   }
 
@@ -195,7 +198,7 @@ export class SandboxEnd {
   }
 
   #onSnapshot({ snapshotId, leftOut = 0 }: SnapshotAnswer, madeBy: SpanContext): void {
-    const { state, operations, orphans, listener, timers } = this.#parts;
+    const { state, operations, orphans, work, timers } = this.#parts;
     const { snapshot, link } = state.record;
     timers.clear("sleep");
     if (snapshot !== undefined && snapshot.id !== snapshotId) orphans.addSnapshot(snapshot.id, madeBy);
@@ -204,7 +207,7 @@ export class SandboxEnd {
       sleepProblem: undefined,
     });
     operations.change<"hibernate">((span) => span.setAttributes({ "valet.snapshot.id": snapshotId }));
-    const isWanted = listener.hasWork() || operations.current?.wakeAfter !== undefined;
+    const isWanted = work.hasWork || operations.current?.wakeAfter !== undefined;
     if (isWanted && link.state === "connected" && link.ready) {
       operations.end("skipped", "session_busy");
       state.enter("stay_awake");
@@ -239,18 +242,18 @@ export class SandboxEnd {
   }
 
   #stopRunner(reason: "hibernate" | "terminate"): void {
-    const { state, timers, now, intervals, link, transactions, watch } = this.#parts;
+    const { state, timers, now, intervals, record, watch } = this.#parts;
     if (state.record.link.state !== "connected") {
       this.onRunnerStopped();
       return;
     }
     watch();
     timers.set("stop", now() + intervals.stopMs);
-    transactions.afterCommit(() => link.send({ type: "shutdown", reason }));
+    record({ type: "stop-runner", reason });
   }
 
   #finish(errorType: ReturnType<typeof brokerErrorType> | undefined): void {
-    const { state, operations, start, listener, orphans, timers, endGeneration } = this.#parts;
+    const { state, operations, record, orphans, timers, endGeneration } = this.#parts;
     const operation = operations.current;
     if (operation === undefined) return;
     timers.clear("operation");
@@ -260,17 +263,17 @@ export class SandboxEnd {
     if (operation.kind === "hibernate") {
       operations.end("ok");
       state.enter("hibernated");
-      listener.boundary();
+      record({ type: "hibernated" });
       const { wakeAfter } = operation;
       if (wakeAfter !== undefined)
-        start().begin({ reason: "requested", causes: wakeAfter === null ? [] : [wakeAfter] });
+        this.#start.begin({ reason: "requested", causes: wakeAfter === null ? [] : [wakeAfter] });
       return;
     }
     operations.end(errorType === undefined ? "ok" : "error", errorType);
     const { snapshot } = state.record;
     if (snapshot !== undefined) orphans.addSnapshot(snapshot.id, operation.context);
     state.enter("terminated", { snapshot: undefined, credentials: undefined, warnings: undefined });
-    listener.boundary();
+    record({ type: "terminated" });
   }
 }
 

@@ -22,9 +22,8 @@ import type { BrokerFailure, BrokerResult } from "../../broker/client.ts";
 import { hashToken, newToken } from "../core/ids.ts";
 import type { StartDetails, StartError } from "../core/session-state.ts";
 import { brokerErrorType, type CallEnd, isUnheard } from "./broker-calls.ts";
-import { addFailure, failureOf, nextRecovery } from "./lifecycle-rules.ts";
-import { START_CHECK_MS } from "./sandbox-check.ts";
-import type { LifecycleParts } from "./sandbox-lifecycle.ts";
+import { addFailure, failureOf, nextRecovery, START_CHECK_MS } from "./lifecycle-rules.ts";
+import type { SandboxParts } from "./ports.ts";
 
 /** What a runner may say it failed to start with. */
 const RUNNER_ERRORS = endedBy("start").filter(
@@ -43,9 +42,9 @@ export interface StartCause {
 }
 
 export class SandboxStart {
-  readonly #parts: LifecycleParts;
+  readonly #parts: SandboxParts;
 
-  constructor(parts: LifecycleParts) {
+  constructor(parts: SandboxParts) {
     this.#parts = parts;
     parts.timers.handle("start", () => this.#onDeadline());
     parts.timers.handle("recover", () => this.#recover());
@@ -111,7 +110,7 @@ export class SandboxStart {
 
   /** Asks the broker for the sandbox of a new generation. */
   call(): void {
-    const { state, operations, calls, broker, link, records, orphans, listener, watch, sandboxEnv } = this.#parts;
+    const { state, operations, calls, broker, link, startTimes, orphans, record, watch, sandboxEnv } = this.#parts;
     const { id: sessionId, snapshot, generation: before } = state.record;
     const operation = operations.current;
     if (operation === undefined) return;
@@ -120,8 +119,8 @@ export class SandboxStart {
     state.update({ generation, tokenHash: hashToken(runnerToken), sandbox: undefined, warnings: undefined });
     state.updateOperation({ step: "calling" });
     link.expect();
-    records.startBegan(generation);
-    listener.generationBegan(snapshot === undefined);
+    startTimes.began(generation);
+    record({ type: "generation-began", isFresh: snapshot === undefined });
     watch();
     const isRestore = operation.kind === "restore";
     const env: Record<string, string> = sandboxEnv(sessionId, generation);
@@ -186,24 +185,24 @@ export class SandboxStart {
 
   /** The start is over once the broker has answered and the runner is ready, in either order. */
   completeIfReady(): void {
-    const { state, operations, timers, records, now } = this.#parts;
+    const { state, operations, timers, startTimes, now } = this.#parts;
     const { sandbox, link, generation, recovery } = state.record;
     if (operations.current?.step !== "booting" || !link.ready || sandbox === undefined) return;
     operations.end("ok", undefined, { "valet.sandbox.stage": "ready" });
     timers.clear("start");
-    records.startEnded(generation);
+    startTimes.ended(generation);
     state.enter("ready", { recovery: { ...recovery, readyMs: now(), failures: undefined } });
   }
 
   /** The start has failed: the next attempt, or the end of attempts. */
   fail(errorType: StartError, details: StartDetails = {}): void {
-    const { state, operations, timers, records, now, endGeneration } = this.#parts;
+    const { state, operations, timers, startTimes, now, endGeneration } = this.#parts;
     const { generation, recovery } = state.record;
     const operation = operations.current;
     if (operation === undefined) return;
     operations.end("error", errorType);
     timers.clear("start");
-    records.startEnded(generation);
+    startTimes.ended(generation);
     endGeneration(operation.context);
     const failures = addFailure(recovery.failures, errorType, operation.stage, details);
     const next = nextRecovery(recovery, this.#rules, now(), false);
@@ -217,11 +216,11 @@ export class SandboxStart {
 
   /** The sandbox ended with the broker before its runner was ready: the same start goes on with another one. */
   startAnew(): void {
-    const { state, operations, timers, now, intervals, listener, orphans } = this.#parts;
+    const { state, operations, timers, now, intervals, link, record, orphans } = this.#parts;
     const { sandbox } = state.record;
     const operation = operations.current;
     if (operation?.step !== "booting") return;
-    listener.generationEnded(false);
+    record({ type: "generation-ended", keptFiles: false, runners: link.end() });
     if (sandbox !== undefined) orphans.addSandbox(sandbox, operation.context);
     state.updateOperation({ isPutOff: undefined });
     timers.set("start", now() + intervals.startMs);
@@ -247,10 +246,9 @@ export class SandboxStart {
 
   /** No other start is tried. The session, and what waits in it, end with why the first one failed. */
   #giveUp(errorType: StartError, failure: Failure): void {
-    const { state, listener } = this.#parts;
+    const { state, record } = this.#parts;
     state.enter("give_up", { errorType, failure });
-    listener.gaveUp(errorType, failure);
-    listener.boundary();
+    record({ type: "gave-up", errorType, failure });
   }
 
   #recover(): void {
@@ -264,11 +262,11 @@ export class SandboxStart {
   }
 
   #onCreated({ sandbox: { id, driver } }: SandboxAnswer): void {
-    const { state, operations, records, timers, now } = this.#parts;
+    const { state, operations, startTimes, timers, now } = this.#parts;
     const stage = operations.current?.stage ?? "created";
     state.update({ sandbox: { id, driver } });
     state.updateOperation({ step: "booting", stage });
-    records.sandboxMade(state.record.generation);
+    startTimes.made(state.record.generation);
     timers.clear("operation");
     // A runner that dies before it has introduced itself is heard of by nobody but the broker.
     timers.set("check", now() + START_CHECK_MS);

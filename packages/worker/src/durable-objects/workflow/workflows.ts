@@ -3,28 +3,27 @@ import type { Failure } from "@valet/shared/protocol/failure";
 import type { WorkflowStepView, WorkflowView } from "@valet/shared/protocol/session-view";
 import { stepType, type WorkflowStepState } from "@valet/shared/protocol/workflow";
 import { type ErrorType, knownErrorType, type Outcome } from "@valet/shared/spans";
+import { failedAs, failureIn } from "../core/failed-as.ts";
 import { isoTime } from "../core/iso-time.ts";
 import { isTraced } from "../core/session-tracer.ts";
-import { failedAs, failureIn } from "../dispatch/failed-as.ts";
-import type { MessageRow, MessageStore, WorkflowBody } from "../queue/job-store.ts";
-import { cutStep, nextStep, outcomeOf, type StepStates } from "./workflow-rules.ts";
+import { type CapacityLine, placeOf } from "../queue/capacity-line.ts";
+import type { WorkflowProgress } from "../queue/job-queue.ts";
+import type { JobRow, JobStore, WorkflowBody } from "../queue/job-store.ts";
+import { afterLoss, cutStep, failedSteps, nextStep, outcomeOf, type StepStates } from "./workflow-rules.ts";
 
-const NOTHING: WorkflowBody = { name: "", steps: [], onFailure: "stop" };
-
-export class Workflows {
+export class Workflows implements WorkflowProgress {
   readonly #sql: SqlStorage;
-  readonly #store: MessageStore;
-  readonly #capacityPlace: () => number | undefined;
+  readonly #jobs: JobStore;
+  readonly #line: CapacityLine;
 
-  /** @param capacityPlace the session's place in the line for a sandbox, where it stands in it */
-  constructor(sql: SqlStorage, store: MessageStore, capacityPlace: () => number | undefined) {
+  constructor(sql: SqlStorage, jobs: JobStore, line: CapacityLine) {
     this.#sql = sql;
-    this.#store = store;
-    this.#capacityPlace = capacityPlace;
+    this.#jobs = jobs;
+    this.#line = line;
   }
 
   body(executionId: string): WorkflowBody {
-    return this.#store.workflow(executionId) ?? NOTHING;
+    return this.#jobs.workflow(executionId);
   }
 
   states(executionId: string): StepStates {
@@ -73,22 +72,27 @@ export class Workflows {
     return viewStep(step, state, false, true);
   }
 
-  /** The workflow has ended: a step that was in work has, too. */
-  end(executionId: string, outcome: Outcome, errorType: ErrorType | undefined): void {
+  afterLoss(executionId: string, isSandboxGone: boolean): ReturnType<typeof afterLoss> {
+    return afterLoss(this.body(executionId), this.states(executionId), isSandboxGone);
+  }
+
+  /** Ends a workflow, with the step that was running. @returns how many of its steps failed */
+  end(executionId: string, outcome: Outcome, errorType: ErrorType | undefined): number {
     for (const state of this.states(executionId).values()) {
       if (state.status === "running") this.#put(executionId, cutStep(state, outcome, errorType));
     }
+    return failedSteps(this.states(executionId));
   }
 
   /** @param detailed with what the steps gave */
-  view(row: MessageRow, detailed = false): WorkflowView {
+  view(row: JobRow, detailed = false): WorkflowView {
     const { name, steps, onFailure } = this.body(row.id);
     const states = this.states(row.id);
     return {
       ...{ id: row.id, name, status: row.status, onFailure, channel: row.channel, attempts: row.attempts },
       ...(row.outcome !== null && { outcome: row.outcome, ...failedAs(row.outcome, row.errorType, row.failure) }),
       ...(row.reason !== null && { queueReason: row.reason }),
-      ...placeOf(row, this.#capacityPlace()),
+      ...placeOf(row, this.#line),
       ...(isTraced(row.promptContext) && { traceId: row.promptContext.traceId }),
       acceptedAt: isoTime(row.acceptedMs),
       ...(row.dispatchedMs !== null && { dispatchedAt: isoTime(row.dispatchedMs) }),
@@ -105,11 +109,6 @@ export class Workflows {
       JSON.stringify(state),
     );
   }
-}
-
-/** Its place in the line for a sandbox, if that is what it waits for. */
-export function placeOf({ status, reason }: MessageRow, capacityPlace: number | undefined) {
-  return status === "queued" && reason === "capacity" && capacityPlace !== undefined ? { capacityPlace } : {};
 }
 
 /** @param isOver whether the workflow has ended: what it did not come to has been skipped */

@@ -1,0 +1,236 @@
+/**
+ * What follows in other rooms from what happened in one. A room records its events and calls nobody; their consequences are drawn
+ * here before the transaction commits, so that a cause and all that follows from it hold together or not at all. In this order:
+ *
+ * 1. Each event, in the order in which they happened. Events that it leads to come after those that are there.
+ * 2. When none is left and anything moved, the scheduler dispatches what may run now; then again from 1.
+ * 3. What is read off the state as it is in the end: what the session's parent is to be told, and what its broker's line.
+ * 4. D1's outbox notes that the session has changed; after the commit, the clients are told what has.
+ */
+import type { SessionView, TurnRecord } from "@valet/shared/protocol/session-view";
+import type { AttemptOutput } from "./conversation/attempt-output.ts";
+import type { Conversation } from "./conversation/conversation.ts";
+import type { TurnRecords } from "./conversation/turn-records.ts";
+import type { Changes } from "./core/changes.ts";
+import type { PendingEvents } from "./core/pending-events.ts";
+import type { SessionState } from "./core/session-state.ts";
+import type { Transactions } from "./core/transactions.ts";
+import type { Attempts } from "./dispatch/attempts.ts";
+import type { Scheduler } from "./dispatch/scheduler.ts";
+import type { SignsOfLife } from "./dispatch/signs-of-life.ts";
+import type { Watchdogs } from "./dispatch/watchdogs.ts";
+import type { ChildSessions } from "./family/child-sessions.ts";
+import type { ParentReports } from "./family/parent-reports.ts";
+import type { BackgroundCheck } from "./link/background-check.ts";
+import type { ClientSockets } from "./link/client-sockets.ts";
+import { type FrameRoutes, routeFrame } from "./link/frame-router.ts";
+import type { RunnerConfig } from "./link/runner-config.ts";
+import type { LinkEvent, RunnerLink } from "./link/runner-link.ts";
+import type { ProjectionOutbox } from "./projection/projection-outbox.ts";
+import type { JobQueue, QueueEvent } from "./queue/job-queue.ts";
+import type { JobRow } from "./queue/job-store.ts";
+import type { CapacityLease } from "./sandbox/capacity-lease.ts";
+import type { SandboxEvent } from "./sandbox/ports.ts";
+import type { SandboxLifecycle } from "./sandbox/sandbox-lifecycle.ts";
+import type { StartTimes } from "./sandbox/start-times.ts";
+import type { ProgressEvent, RunnerSpans } from "./traces/runner-spans.ts";
+import type { TraceStore } from "./traces/trace-store.ts";
+import type { Workflows } from "./workflow/workflows.ts";
+
+/** Whatever a room records. */
+export type SessionEvent = QueueEvent | SandboxEvent | LinkEvent | ProgressEvent;
+type EventOf<T extends SessionEvent["type"]> = Extract<SessionEvent, { readonly type: T }>;
+
+export interface ConsequencesOptions {
+  readonly events: PendingEvents<SessionEvent>;
+  readonly changes: Changes;
+  readonly state: SessionState;
+  readonly transactions: Transactions;
+  readonly queue: JobQueue;
+  readonly workflows: Workflows;
+  readonly scheduler: Scheduler;
+  readonly attempts: Attempts;
+  readonly watchdogs: Watchdogs;
+  readonly signs: SignsOfLife;
+  readonly link: RunnerLink;
+  readonly runnerConfig: RunnerConfig;
+  readonly backgroundCheck: BackgroundCheck;
+  readonly lifecycle: SandboxLifecycle;
+  readonly lease: CapacityLease;
+  readonly startTimes: StartTimes;
+  readonly conversation: Conversation;
+  readonly output: AttemptOutput;
+  readonly records: TurnRecords;
+  readonly children: ChildSessions;
+  readonly reports: ParentReports;
+  readonly traces: TraceStore;
+  readonly runnerSpans: RunnerSpans;
+  readonly outbox: ProjectionOutbox;
+  readonly clients: ClientSockets;
+  readonly view: () => SessionView;
+  /** The object may go idle after this: hands what was recorded to export. */
+  readonly boundary: () => void;
+}
+
+/** Stages that a runner only comes to with its configuration, which it keeps for its successors in this sandbox. */
+const HAS_SECRETS: ReadonlySet<string> = new Set(["opencode_starting", "git_setup", "ready"]);
+
+/** What moves the queue can call for another look at it; more often than this would be a bug. */
+const MAX_ROUNDS = 8;
+
+export class Consequences {
+  readonly #options: ConsequencesOptions;
+  readonly #routes: FrameRoutes;
+
+  constructor(options: ConsequencesOptions) {
+    this.#options = options;
+    const { attempts, runnerSpans, link, lifecycle, backgroundCheck, children } = options;
+    this.#routes = {
+      attempt: (frame) => attempts.onFrame(frame),
+      spans: (frame) => runnerSpans.add(frame),
+      stage: (frame) => {
+        // After a failed start the link is closed, and what it brought would be lost.
+        if (frame.stage === "failed") runnerSpans.flush();
+        if (HAS_SECRETS.has(frame.stage)) link.noteSecrets();
+        lifecycle.onStage(frame);
+      },
+      warnings: (frame) => link.noteWarnings(frame),
+      stopped: () => {
+        // The link is closed now, and what it brought would be lost.
+        runnerSpans.flush();
+        lifecycle.onStopped();
+      },
+      background: (frame) => backgroundCheck.answered(frame),
+      childSession: (frame) => children.onRequest(frame),
+    };
+  }
+
+  /** Draws the consequences of everything that the transaction under way has recorded. */
+  draw(): void {
+    const { state, changes, scheduler, reports, lease } = this.#options;
+    if (state.maybe === undefined) return;
+    this.#drain();
+    for (let round = 0; changes.takeMoved() && round < MAX_ROUNDS; round++) {
+      scheduler.pump();
+      this.#drain();
+    }
+    reports.note();
+    lease.note();
+    this.#tell();
+  }
+
+  /** Forgets the events of a transaction that was rolled back. */
+  drop(): void {
+    this.#options.events.take();
+    this.#options.changes.take();
+  }
+
+  #drain(): void {
+    const { events } = this.#options;
+    for (let taken = events.take(); taken.length > 0; taken = events.take()) {
+      for (const event of taken) this.#follow(event);
+    }
+  }
+
+  #follow(event: SessionEvent): void {
+    const { queue, scheduler, attempts, link, runnerConfig, lifecycle, conversation } = this.#options;
+    const { reports, children, transactions, boundary } = this.#options;
+    switch (event.type) {
+      // The queue.
+      case "attempt-ended":
+        return this.#onAttemptEnded(event);
+      case "steered":
+        attempts.stop("steered", event.cause, event.channel);
+        return;
+      case "parent-waits":
+        return reports.expect(event.messageId);
+      case "progress":
+        return queue.noteProgress(event.attemptId, event.summary);
+      // The link to the runner.
+      case "hello":
+        runnerConfig.send();
+        attempts.onHello(event.hello, event.isBack);
+        return lifecycle.onHello(event.isBack);
+      case "frame":
+        return routeFrame(event.frame, this.#routes);
+      case "foreign-runner":
+        return lifecycle.onForeign(event.protocols);
+      case "link-down":
+        return this.#onLinkDown(event);
+      case "link-gone":
+        return lifecycle.onLinkGone();
+      // The sandbox.
+      case "turn-granted":
+        return lifecycle.onTurn();
+      case "place-changed":
+        this.#options.changes.session();
+        lifecycle.onPlace(event.place);
+        return scheduler.onPlace(event.place);
+      case "generation-began":
+        if (event.isFresh) conversation.forgetAgentSessions();
+        return;
+      case "generation-ended":
+        return this.#onGenerationEnded(event);
+      case "hibernating":
+        return queue.closeBatches();
+      case "stop-runner":
+        transactions.afterCommit(() => link.send({ type: "shutdown", reason: event.reason }));
+        return;
+      case "gave-up":
+        attempts.endQueued("error", event.errorType, undefined, event.failure);
+        return boundary();
+      case "terminating":
+        attempts.endQueued("aborted", "session_terminated", event.cause);
+        attempts.stop("session_terminated", event.cause);
+        return children.endAll();
+      case "hibernated":
+      case "terminated":
+        return boundary();
+    }
+  }
+
+  #onAttemptEnded({ attempt, jobs, end }: EventOf<"attempt-ended">): void {
+    const { state, watchdogs, output, children, records, startTimes, outbox, clients, transactions } = this.#options;
+    watchdogs.clear(attempt.id);
+    output.end(attempt.id);
+    children.attemptEnded(attempt.id, end);
+    // What the runner never took was no turn.
+    if (attempt.acceptedMs === null) return;
+    const record: TurnRecord = records.write(attempt, jobs, end, state.record.id, (fromMs, toMs) =>
+      startTimes.within(fromMs, toMs),
+    );
+    outbox.addTurn(record);
+    transactions.afterCommit(() => clients.broadcast({ type: "turn", turn: record }));
+  }
+
+  #onLinkDown({ instanceId, isClosed }: EventOf<"link-down">): void {
+    const { runnerSpans, traces, attempts, lifecycle } = this.#options;
+    runnerSpans.flush();
+    if (isClosed && instanceId !== undefined) traces.touch(instanceId);
+    attempts.onLinkDown();
+    lifecycle.onLinkDown();
+  }
+
+  #onGenerationEnded({ keptFiles, runners }: EventOf<"generation-ended">): void {
+    const { runnerSpans, signs, queue, traces } = this.#options;
+    runnerSpans.flush();
+    queue.loseAll(!keptFiles, signs.lastOf(runners));
+    for (const instanceId of runners.instances) traces.seal(instanceId, "runner_lost");
+  }
+
+  #tell(): void {
+    const { changes, outbox, transactions, clients, queue, conversation, workflows, view } = this.#options;
+    const { session, jobs, traces } = changes.take();
+    if (session) outbox.sessionChanged();
+    transactions.afterCommit(() => {
+      if (clients.isEmpty) return;
+      for (const id of jobs) {
+        const row = queue.jobs.job(id) as JobRow;
+        if (row.kind === "message") clients.broadcast({ type: "message", message: conversation.view(row) });
+        else clients.broadcast({ type: "workflow", workflow: workflows.view(row) });
+      }
+      if (session) clients.broadcast({ type: "session", session: view() });
+      if (traces.length > 0) clients.broadcast({ type: "traces", traceIds: [...traces] });
+    });
+  }
+}

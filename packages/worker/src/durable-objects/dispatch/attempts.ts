@@ -1,0 +1,198 @@
+/** Attempts under way, as the runner tells of them: accepted, refused, running, ended. And how they are stopped. */
+import type { Failure } from "@valet/shared/protocol/failure";
+import type { FromRunnerOf, ToRunner } from "@valet/shared/protocol/runner-link";
+import { endedBy, isSaidBy } from "@valet/shared/spans";
+import { type OpenSpan, parseOpenSpan, type SpanContext } from "@valet/shared/tracing";
+import type { Intervals } from "../../config.ts";
+import { failureIn } from "../core/failed-as.ts";
+import type { SessionState } from "../core/session-state.ts";
+import type { Transactions } from "../core/transactions.ts";
+import type { AttemptFrame } from "../link/frame-router.ts";
+import type { JobQueue, WorkflowProgress } from "../queue/job-queue.ts";
+import type { AttemptRow, StopReason } from "../queue/job-store.ts";
+import type { WorkError } from "../queue/queue-spans.ts";
+import type { SignsOfLife } from "./signs-of-life.ts";
+import type { Watchdogs } from "./watchdogs.ts";
+
+type EndFrame = FromRunnerOf<"turn-ended" | "workflow-ended">;
+type OutputFrame = Exclude<
+  AttemptFrame,
+  EndFrame | FromRunnerOf<"prompt-accepted"> | FromRunnerOf<"prompt-refused"> | FromRunnerOf<"working">
+>;
+
+/** Takes what an attempt yields; the room `conversation` keeps it. */
+export interface AttemptSink {
+  /** @returns whether the frame said anything new */
+  take(attempt: AttemptRow, frame: OutputFrame): boolean;
+  finish(attempt: AttemptRow, frame: EndFrame, generation: number): void;
+}
+
+export interface AttemptsOptions {
+  readonly state: SessionState;
+  readonly queue: JobQueue;
+  readonly workflows: Pick<WorkflowProgress, "outcome">;
+  readonly watchdogs: Watchdogs;
+  readonly output: AttemptSink;
+  readonly signs: Pick<SignsOfLife, "lastMs">;
+  readonly traces: { announce(instanceId: string, span: OpenSpan): void };
+  readonly link: { send(frame: ToRunner): boolean };
+  readonly transactions: Transactions;
+  readonly intervals: Pick<Intervals, "retryMs">;
+  readonly now: () => number;
+}
+
+/** What a runner may say that work ended with: by itself, or because it was asked to. */
+const WORK_ERRORS: readonly WorkError[] = endedBy("message", "workflow").filter((type) => isSaidBy(type, "runner"));
+
+/** The span of the runner's work on an attempt. */
+const WORK_SPANS = { message: "valet.turn", workflow: "valet.workflow.execute" } as const;
+
+/** The runner ended, not the turn: one that restarts, or is told to stop by others than the object, says so. */
+const RUNNER_ENDED: readonly string[] = ["runner_lost", "runner_shutdown"];
+
+export class Attempts {
+  readonly #options: AttemptsOptions;
+
+  constructor(options: AttemptsOptions) {
+    this.#options = options;
+  }
+
+  /** Brings attempts in line with what a runner that has introduced itself works on. */
+  onHello(hello: FromRunnerOf<"hello">, isBack: boolean): void {
+    const { queue, signs, watchdogs } = this.#options;
+    const known = new Set(hello.attempts);
+    for (const attempt of queue.inFlight()) {
+      if (isBack) this.#addEvent(attempt, "valet.runner.reconnected");
+      if (known.has(attempt.id)) {
+        watchdogs.touch(attempt.id);
+        if (attempt.stop !== null) watchdogs.abort(attempt.id, attempt.stop.reason);
+      } else if (attempt.state === "dispatched") {
+        queue.takeBack(attempt.id, "not_accepted", 0);
+      } else {
+        queue.lose(attempt.id, false, signs.lastMs(hello.instanceId));
+      }
+    }
+    for (const id of hello.attempts) this.#abortIfOver(id);
+  }
+
+  onLinkDown(): void {
+    for (const attempt of this.#options.queue.inFlight()) this.#addEvent(attempt, "valet.runner.disconnected");
+  }
+
+  /** Stops attempts: of one channel, or all. @returns how many */
+  stop(reason: StopReason, cause: SpanContext | undefined, channel?: string): number {
+    const { queue, watchdogs } = this.#options;
+    const attempts = queue.inFlight().filter((attempt) => channel === undefined || attempt.channel === channel);
+    const stopped = attempts.filter(({ id }) => queue.stop(id, reason, cause));
+    for (const { id } of stopped) watchdogs.abort(id, reason);
+    return stopped.length;
+  }
+
+  /** Ends what is queued. @returns how many jobs */
+  endQueued(outcome: "aborted" | "error", errorType: WorkError, cause?: SpanContext, failure?: Failure): number {
+    const { queue } = this.#options;
+    const waiting = queue.waiting();
+    for (const { id } of waiting) queue.endQueued(id, outcome, errorType, cause, failure);
+    return waiting.length;
+  }
+
+  onFrame(frame: AttemptFrame): void {
+    const { queue, watchdogs } = this.#options;
+    const attempt = queue.jobs.attempt(frame.attemptId);
+    if (attempt === undefined || attempt.state === "ended") {
+      if (isEnd(frame)) this.#acknowledge(frame.attemptId);
+      else if (frame.type === "prompt-accepted") this.#abortIfOver(frame.attemptId);
+      return;
+    }
+    watchdogs.touch(attempt.id);
+    if (frame.type === "working") return;
+    if (frame.type === "prompt-accepted") this.#onAccepted(attempt, frame);
+    else if (frame.type === "prompt-refused") this.#onRefused(attempt, frame);
+    else if (isEnd(frame)) this.#onEnded(attempt, frame);
+    else this.#onOutput(attempt, frame);
+  }
+
+  #onAccepted(attempt: AttemptRow, { span }: FromRunnerOf<"prompt-accepted">): void {
+    const { queue, watchdogs } = this.#options;
+    queue.accepted(attempt.id);
+    watchdogs.accepted(attempt.id);
+    // Told again, it may have ended: by then span frames say what is open, in order with the ends.
+    if (attempt.state !== "dispatched") return;
+    const isOwn = ({ name, parent }: OpenSpan) =>
+      name === WORK_SPANS[queue.jobs.kindOf(attempt)] && parent?.spanId === attempt.context.spanId;
+    this.#announce(attempt, span, isOwn);
+  }
+
+  /** The runner may be about to end, and would refuse the next attempt as quickly as this one. */
+  #onRefused({ id }: AttemptRow, { errorType }: FromRunnerOf<"prompt-refused">): void {
+    const { queue, intervals } = this.#options;
+    if (errorType === "workflow_invalid") queue.refuse(id, errorType);
+    else queue.takeBack(id, "not_accepted", intervals.retryMs);
+  }
+
+  #onOutput(attempt: AttemptRow, frame: OutputFrame): void {
+    const isNew = this.#options.output.take(attempt, frame);
+    if (!isNew || frame.type !== "workflow-step") return;
+    this.#announce(attempt, frame.span, ({ name }) => name.startsWith("valet.workflow.step "));
+  }
+
+  #onEnded(attempt: AttemptRow, frame: EndFrame): void {
+    const { state, queue, workflows, output, signs, now } = this.#options;
+    const { outcome, errorType, summary = null } = frame;
+    output.finish(attempt, frame, state.record.generation);
+    const isRunnerEnd = outcome !== "ok" && RUNNER_ENDED.includes(errorType ?? "");
+    if (isRunnerEnd && attempt.stop === null) {
+      // A runner that takes another's place answers for that one's work.
+      const lostMs = errorType === "runner_lost" ? signs.lastMs(state.record.link.instanceId) : now();
+      queue.lose(attempt.id, false, lostMs, summary);
+    } else if (isRunnerEnd) {
+      // Whatever ended it, its end had been asked for.
+      queue.end(attempt.id, "aborted", undefined, summary);
+    } else if (frame.type === "workflow-ended" && (outcome === "ok" || errorType === "workflow_step_failed")) {
+      // Steps of an earlier attempt count, too.
+      const own = workflows.outcome(attempt.messageIds[0] ?? "");
+      queue.end(attempt.id, own.outcome, own.errorType, summary, own.failure);
+    } else {
+      queue.end(attempt.id, outcome, outcome === "ok" ? undefined : workError(errorType), summary, failureIn(frame));
+    }
+    this.#acknowledge(attempt.id);
+  }
+
+  /** Shows a span that the runner has begun, if it is of the attempt's trace and is what it should be. */
+  #announce(attempt: AttemptRow, text: string | undefined, isExpected: (span: OpenSpan) => boolean): void {
+    const { state, traces } = this.#options;
+    const span = text === undefined ? undefined : parseOpenSpan(text);
+    const { instanceId } = state.record.link;
+    if (span === undefined || instanceId === undefined || !isExpected(span)) return;
+    if (span.context.traceId === attempt.context.traceId) traces.announce(instanceId, span);
+  }
+
+  /** Aborts what the runner works on though it is over: taken back, or ended without it. */
+  #abortIfOver(attemptId: string): void {
+    const attempt = this.#options.queue.jobs.attempt(attemptId);
+    if (attempt === undefined || attempt.state === "ended") {
+      this.#sendAfterCommit({ type: "abort", attemptId, reason: attempt?.stop?.reason ?? "user_abort" });
+    }
+  }
+
+  #acknowledge(attemptId: string): void {
+    this.#sendAfterCommit({ type: "turn-ended-ack", attemptId });
+  }
+
+  #sendAfterCommit(frame: ToRunner): void {
+    const { link, transactions } = this.#options;
+    transactions.afterCommit(() => link.send(frame));
+  }
+
+  #addEvent(attempt: AttemptRow, event: "valet.runner.disconnected" | "valet.runner.reconnected"): void {
+    for (const id of attempt.messageIds) this.#options.queue.addEvent(id, event);
+  }
+}
+
+function isEnd(frame: AttemptFrame): frame is EndFrame {
+  return frame.type === "turn-ended" || frame.type === "workflow-ended";
+}
+
+function workError(errorType: string | undefined): WorkError {
+  return WORK_ERRORS.find((type) => type === errorType) ?? "_OTHER";
+}

@@ -1,0 +1,158 @@
+/** Dispatches every job that may run now, says of the others what they wait for, and gets a sandbox where they wait for none. */
+import type { ToRunner } from "@valet/shared/protocol/runner-link";
+import type { QueueReason } from "@valet/shared/spans";
+import type { SpanContext } from "@valet/shared/tracing";
+import type { Intervals } from "../../config.ts";
+import type { SessionState } from "../core/session-state.ts";
+import type { Timers } from "../core/timers.ts";
+import type { Transactions } from "../core/transactions.ts";
+import type { CapacityLine } from "../queue/capacity-line.ts";
+import type { JobQueue } from "../queue/job-queue.ts";
+import type { JobRow, QueuedJob } from "../queue/job-store.ts";
+import { type BatchLimits, planQueue, type WaitingJob } from "../queue/queue-rules.ts";
+import type { SandboxLifecycle } from "../sandbox/sandbox-lifecycle.ts";
+import { type DispatchSettings, promptFrame, workflowFrame } from "./frames.ts";
+import type { SignsOfLife } from "./signs-of-life.ts";
+import type { Watchdogs } from "./watchdogs.ts";
+
+/** What an attempt in a channel begins with; the room `conversation` knows. */
+export interface ChannelMemory {
+  resume(channel: string, generation: number): Pick<DispatchSettings, "opencodeSessionId" | "continuationContext">;
+}
+
+export interface SchedulerOptions {
+  readonly state: SessionState;
+  readonly queue: JobQueue;
+  readonly line: CapacityLine;
+  readonly lifecycle: Pick<SandboxLifecycle, "start">;
+  readonly channels: ChannelMemory;
+  readonly link: { send(frame: ToRunner): boolean };
+  readonly watchdogs: Watchdogs;
+  readonly signs: Pick<SignsOfLife, "watch">;
+  readonly timers: Timers;
+  readonly transactions: Transactions;
+  readonly intervals: Pick<Intervals, "queueWatchdogMs">;
+  readonly limits: BatchLimits;
+  readonly now: () => number;
+}
+
+export class Scheduler {
+  readonly #options: SchedulerOptions;
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
+    const { timers } = options;
+    timers.handle("collect", () => this.pump());
+    timers.handle("queue", () => this.pump());
+  }
+
+  /** Moves the queue as far as it goes. Runs within every transaction that changed anything. */
+  pump(): void {
+    const { state, queue, line, limits, now } = this.#options;
+    const waiting = queue.waiting();
+    if (waiting.length > 0) this.#wake(waiting);
+    const busy = new Set(queue.inFlight().map(({ channel }) => channel));
+    const { link, state: session } = state.record;
+    const runnerReady = link.state === "connected" && link.ready;
+    const isInLine = line.place !== undefined;
+    const plan = planQueue(waiting, { state: session, runnerReady, isInLine, busy }, limits, now());
+    for (const { channel, messages } of plan.dispatches) this.#dispatch(channel, messages);
+    this.#noteReasons(waiting, plan.reasons);
+    this.#setTimers(plan.dueMs, plan.reasons.size > 0, busy.size + plan.dispatches.length > 0);
+  }
+
+  /** The session has another place in the line for a sandbox: what is next in each channel waits there. */
+  onPlace(place: number): void {
+    const { queue } = this.#options;
+    const channels = new Set<string>();
+    for (const { id, channel, reason } of queue.waiting()) {
+      if (reason === "capacity" && !channels.has(channel)) queue.placed(id, place);
+      channels.add(channel);
+    }
+  }
+
+  /**
+   * Since when the session has had nothing to do, epoch ms; `undefined` while something is queued or running, and where the
+   * runner is not there. What the agent asks a person belongs to a turn that is running.
+   */
+  get idleSinceMs(): number | undefined {
+    const { state, timers } = this.#options;
+    const { link, idleTimeoutMs } = state.record;
+    const dueMs = link.state === "connected" && link.ready ? timers.dueMs("idle") : undefined;
+    return dueMs === undefined ? undefined : dueMs - idleTimeoutMs;
+  }
+
+  /** Gets a sandbox for jobs that wait in a session which has none. */
+  #wake(waiting: readonly QueuedJob[]): void {
+    const { state, queue, lifecycle } = this.#options;
+    const { state: session } = state.record;
+    if (session !== "hibernated" && session !== "error") return;
+    const causes = waiting.map(({ id }) => (queue.jobs.job(id) as JobRow).promptContext);
+    const { kind, id = "" } = waiting[0] ?? {};
+    const job = kind === "workflow" ? { executionId: id } : { messageId: id };
+    lifecycle.start({ reason: "message_waiting", causes, ...job });
+  }
+
+  #dispatch(channel: string, jobs: readonly WaitingJob[]): void {
+    const { state, queue, channels, watchdogs, transactions, link } = this.#options;
+    const { generation, model, models } = state.record;
+    const settings = { model, models, ...channels.resume(channel, generation) };
+    const ids = jobs.map(({ id }) => id);
+    const begun = queue.dispatch(ids, generation);
+    const [{ id, kind }] = begun.jobs;
+    const frame =
+      kind === "workflow"
+        ? workflowFrame(begun, queue.jobs.workflow(id), settings)
+        : promptFrame(
+            begun,
+            ids.map((each) => queue.jobs.message(each)),
+            settings,
+          );
+    const attemptId = begun.attempt.id;
+    watchdogs.awaitAcceptance(attemptId);
+    transactions.afterCommit(() => {
+      if (!link.send(frame)) transactions.run(() => queue.takeBack(attemptId, "send_failed", 0));
+    });
+  }
+
+  #noteReasons(waiting: readonly QueuedJob[], reasons: ReadonlyMap<string, QueueReason>): void {
+    const { state, queue, line } = this.#options;
+    const { operation, snapshot } = state.record;
+    const turns = new Map(queue.inFlight().map(({ channel, context }) => [channel, context]));
+    const inFront = new Set<string>();
+    for (const job of waiting) {
+      const { channel } = job;
+      const reason = reasons.get(job.id);
+      if (reason === undefined) continue;
+      const on: { readonly [R in QueueReason]?: SpanContext | undefined } = {
+        runner_busy: turns.get(channel),
+        system_message: turns.get(channel),
+        sandbox_starting: operation?.context,
+        initial_prompt: operation?.context,
+        capacity: operation?.context,
+        sandbox_restoring: operation?.context,
+        sandbox_hibernated: operation?.context ?? snapshot?.madeBy,
+      };
+      // Only the next job follows from turn to turn: if all did, each turn would cost a write for every one of them.
+      queue.waitFor(job, reason, on[reason], !inFront.has(channel), line.place);
+      inFront.add(channel);
+    }
+  }
+
+  #setTimers(nextDueMs: number | undefined, isWaiting: boolean, isBusy: boolean): void {
+    const { state, timers, signs, intervals, now } = this.#options;
+    if (nextDueMs === undefined) timers.clear("collect");
+    else timers.set("collect", nextDueMs);
+    this.#keepTimer("queue", isWaiting, now() + intervals.queueWatchdogMs);
+    const { state: session, idleTimeoutMs } = state.record;
+    this.#keepTimer("idle", session === "running" && !isWaiting && !isBusy, now() + idleTimeoutMs);
+    signs.watch(isBusy);
+  }
+
+  /** Keeps a timer that runs from when its condition began to hold. */
+  #keepTimer(kind: "queue" | "idle", holds: boolean, dueMs: number): void {
+    const { timers } = this.#options;
+    if (!holds) timers.clear(kind);
+    else if (timers.dueMs(kind) === undefined) timers.set(kind, dueMs);
+  }
+}

@@ -1,0 +1,88 @@
+/** One WebSocket of a runner: what it remembers, how it is refused and closed, and what its frames look like before they are read. */
+import type { LinkProtocols } from "@valet/shared/protocol/link-protocol";
+import {
+  FromRunner as FromRunnerSchema,
+  MAX_LINK_FRAME_BYTES,
+  type ToRunner,
+  type ToRunnerOf,
+} from "@valet/shared/protocol/runner-link";
+import { isTokenOf } from "../core/ids.ts";
+import type { SessionRecord } from "../core/session-state.ts";
+
+export type Refusal = ToRunnerOf<"refused">["reason"];
+
+/** What a socket remembers through a hibernation of the object. */
+export interface Connection {
+  readonly role: "runner";
+  readonly id: string;
+  readonly generation: number;
+  readonly connectedMs: number;
+  readonly badFrames: number;
+  /** Whether it has said hello. */
+  readonly greeted?: boolean;
+  /** It was closed for what it did: frames that were on their way are not read. */
+  readonly isCut?: boolean;
+}
+
+const KNOWN_TYPES = new Set<unknown>(FromRunnerSchema.options.map(({ shape }) => shape.type.value));
+
+export const NORMAL = 1000;
+export const POLICY_VIOLATION = 1008;
+export const TOO_BIG = 1009;
+export const SILENT = 4408;
+/** Close codes of refusals, for those who see no frame. */
+const REFUSED: Record<Refusal, number> = {
+  token_refused: 4401,
+  stale_generation: 4409,
+  superseded: 4410,
+  protocol_unsupported: 4412,
+};
+
+/** Why a runner may not connect; `undefined` if it may. */
+export function refusalOf(record: SessionRecord, token: string, generation: number): Refusal | undefined {
+  const isOurs = record.tokenHash !== undefined && isTokenOf(token, record.tokenHash);
+  if (isOurs && generation === record.generation) return undefined;
+  const isOver = generation < record.generation || (generation === record.generation && record.tokenHash === undefined);
+  return isOver ? "stale_generation" : "token_refused";
+}
+
+export function connectionOf(socket: WebSocket): Connection | undefined {
+  const attachment = socket.deserializeAttachment() as Partial<Connection> | null;
+  return attachment?.role === "runner" ? (attachment as Connection) : undefined;
+}
+
+export function refuse(socket: WebSocket, reason: Refusal, protocols?: LinkProtocols): void {
+  trySend(socket, { type: "refused", reason, ...(protocols && { protocols }) });
+  close(socket, REFUSED[reason], reason);
+}
+
+export function trySend(socket: WebSocket, frame: ToRunner): void {
+  try {
+    socket.send(JSON.stringify(frame));
+  } catch {
+    // It is closing; the close event follows.
+  }
+}
+
+export function close(socket: WebSocket, code: number, reason: string): void {
+  try {
+    socket.close(code, reason);
+  } catch {
+    // It is closed.
+  }
+}
+
+/** Counts bytes only where the length leaves a doubt: a code unit has up to three. */
+export function isTooLarge(text: string): boolean {
+  if (text.length * 3 <= MAX_LINK_FRAME_BYTES) return false;
+  return text.length > MAX_LINK_FRAME_BYTES || new TextEncoder().encode(text).length > MAX_LINK_FRAME_BYTES;
+}
+
+export function isUnknownType(text: string): boolean {
+  try {
+    const { type } = JSON.parse(text) as { type?: unknown };
+    return typeof type === "string" && !KNOWN_TYPES.has(type);
+  } catch {
+    return false;
+  }
+}

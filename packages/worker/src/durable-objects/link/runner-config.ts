@@ -1,0 +1,110 @@
+/** What a runner is sent when it has introduced itself: how to work, with which models, and on which repository. */
+import {
+  type ModelAccess,
+  OWN_PROVIDER,
+  type ToRunnerOf,
+  type TurnBounds,
+  withProvider,
+} from "@valet/shared/protocol/runner-link";
+import { contextHeaders } from "@valet/shared/tracing";
+import type { GitCredentials } from "../core/git-credentials.ts";
+import type { SessionState } from "../core/session-state.ts";
+import type { Timers } from "../core/timers.ts";
+import type { Transactions } from "../core/transactions.ts";
+import { withoutUndefined } from "../core/without-undefined.ts";
+import type { RunnerLink } from "./runner-link.ts";
+
+export interface RunnerConfigOptions {
+  readonly state: SessionState;
+  readonly transactions: Transactions;
+  readonly timers: Timers;
+  readonly link: Pick<RunnerLink, "send">;
+  /** What opens the repository. `openForClone` never rejects. */
+  readonly credentials: { readonly isEmpty: boolean; openForClone(): Promise<GitCredentials | undefined> };
+  readonly modelAccess: ModelAccess;
+  readonly captureContent: boolean;
+  readonly tracing: boolean;
+  readonly stuckTurnMs: number;
+  readonly turnBounds: TurnBounds;
+  /** Keeps the object alive for a promise that never rejects. */
+  readonly background: (work: Promise<void>) => void;
+  readonly now: () => number;
+}
+
+export class RunnerConfig {
+  readonly #options: RunnerConfigOptions;
+
+  constructor(options: RunnerConfigOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Sends the configuration once the transaction has committed. Secrets go to a generation's runner once: one that connects later
+   * with its token is told that it was given them.
+   */
+  send(): void {
+    const { transactions, link } = this.#options;
+    const config = this.#config();
+    transactions.afterCommit(() => {
+      link.send(config);
+      this.#sendRepository(config.hasSecrets ?? false);
+    });
+  }
+
+  #config(): ToRunnerOf<"config"> {
+    const { state, timers, now, modelAccess, captureContent, tracing, stuckTurnMs, turnBounds } = this.#options;
+    const { id: sessionId, generation, model, models, link, trustRepositoryConfig } = state.record;
+    const { clockOffsetMs, hasSecrets = false } = link;
+    const startDueMs = timers.dueMs("start");
+    const asked = [model, ...models].filter((each) => each !== undefined);
+    const access = withModels(modelAccess, asked);
+    return withoutUndefined({
+      ...{ type: "config", sessionId, generation, captureContent, tracing, stuckTurnMs, turnBounds, clockOffsetMs },
+      modelAccess: hasSecrets ? withoutKeys(access) : access,
+      trustRepositoryConfig: trustRepositoryConfig || undefined,
+      startMs: startDueMs === undefined ? undefined : Math.max(0, startDueMs - now()),
+      hasSecrets: hasSecrets || undefined,
+    } as const) as ToRunnerOf<"config">;
+  }
+
+  #sendRepository(hasSecrets: boolean): void {
+    const { state, link, credentials, background } = this.#options;
+    const { generation, repoUrl, branch, ref, operation } = state.record;
+    // A runner that comes to a session that has long been started sets up its repository on its own account.
+    const isStarting = operation?.kind === "spawn" || operation?.kind === "restore";
+    const send = (open: GitCredentials | undefined) => {
+      const { url = repoUrl, username, password } = open ?? {};
+      const hasPassword = username !== undefined && password !== undefined;
+      const repository = withoutUndefined({
+        ...{ repoUrl: url, branch, ref, credentials: hasPassword ? { username, password } : undefined },
+      });
+      link.send({ type: "repo-config", ...repository, ...(isStarting && contextHeaders(operation.context)) });
+    };
+    if (hasSecrets || credentials.isEmpty) {
+      send(undefined);
+      return;
+    }
+    background(
+      credentials.openForClone().then((open) => {
+        if (state.record.generation === generation) send(open);
+      }),
+    );
+  }
+}
+
+/** The agent refuses models of our own provider that it was not told of when it started. */
+function withModels(access: ModelAccess, asked: readonly string[]): ModelAccess {
+  const { openAiCompatible } = access;
+  if (openAiCompatible === undefined) return access;
+  const models = asked.map(withProvider).filter((model) => model.startsWith(`${OWN_PROVIDER}/`));
+  return { ...access, openAiCompatible: { ...openAiCompatible, models } };
+}
+
+function withoutKeys({ openAiCompatible, ...access }: ModelAccess): ModelAccess {
+  const { apiKey, ...endpoint } = openAiCompatible ?? {};
+  return {
+    ...access,
+    providerKeys: {},
+    ...(openAiCompatible !== undefined && { openAiCompatible: endpoint as typeof openAiCompatible }),
+  };
+}
