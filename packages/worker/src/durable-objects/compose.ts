@@ -48,7 +48,7 @@ import { SandboxLifecycle } from "./sandbox/sandbox-lifecycle.ts";
 import { StartTimes } from "./sandbox/start-times.ts";
 import { SESSION_MIGRATIONS } from "./session-schema.ts";
 import { RunnerSpans } from "./traces/runner-spans.ts";
-import { TraceExport } from "./traces/trace-export.ts";
+import { TraceExport, viewExportProblem } from "./traces/trace-export.ts";
 import { TraceStore } from "./traces/trace-store.ts";
 import { Workflows } from "./workflow/workflows.ts";
 
@@ -136,7 +136,10 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const parts = new PartFeed();
   const conversation = new Conversation(sql, jobs, workflows, lease);
   const output = new AttemptOutput({ jobs, workflows, conversation, requests, parts, clients, transactions });
-  const view = () => viewSession(state.record, queue, requests, lease.place, exporter.problem());
+  const view = () => {
+    const problem = exporter.problem();
+    return viewSession(state.record, queue, requests, lease.place, problem && viewExportProblem(problem));
+  };
 
   // Export and projection.
   /** The object may go idle after this: hands what was recorded to export. */

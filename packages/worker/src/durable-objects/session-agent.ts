@@ -26,21 +26,15 @@ import type { Env } from "../bindings.ts";
 import type { CapacityStanding, CapacityState } from "./capacity/capacity-calls.ts";
 import { composeSession, report, type SessionParts } from "./compose.ts";
 import type { CallContext, NewSession, SessionCalls } from "./contract.ts";
-import {
-  badCursor,
-  type ListOrder,
-  listMessages,
-  listTraces,
-  listTurns,
-  listWorkflows,
-  segmentAfter,
-} from "./conversation/session-lists.ts";
+import { type ListOrder, listMessages, listTurns, listWorkflows } from "./conversation/session-lists.ts";
+import { badCursor } from "./core/cursor.ts";
 import { ok, type Result, refuse } from "./core/result.ts";
 import { NO_LINK } from "./core/session-state.ts";
 import { withoutUndefined } from "./core/without-undefined.ts";
 import { splitCredentials } from "./credentials/repository.ts";
 import { type Carrier, type ChildReport, type ParentMessage, reportText } from "./family/family.ts";
 import type { MessageOrigin } from "./queue/queue-spans.ts";
+import { listTraces, segmentAfter } from "./traces/trace-list.ts";
 
 const NOT_FOUND = refuse("session-not-found", "There is no session of this id.");
 

@@ -1,18 +1,10 @@
 /** What a session has, page by page. Reading writes nothing. */
-import type {
-  MessageList,
-  TraceList,
-  TraceSummaryView,
-  TurnList,
-  WorkflowList,
-} from "@valet/shared/protocol/session-api";
+import type { MessageList, TurnList, WorkflowList } from "@valet/shared/protocol/session-api";
 import type { z } from "zod";
-import { encodeCursor, parseCursor } from "../core/cursor.ts";
-import { isoTime } from "../core/iso-time.ts";
+import { badCursor, encodeCursor, parseCursor } from "../core/cursor.ts";
 import { fillPage } from "../core/page-bytes.ts";
-import { ok, type Result, refuse } from "../core/result.ts";
+import { ok, type Result } from "../core/result.ts";
 import type { JobStore } from "../queue/job-store.ts";
-import type { ListedTrace, TraceStore } from "../traces/trace-store.ts";
 import type { Workflows } from "../workflow/workflows.ts";
 import type { Conversation } from "./conversation.ts";
 import type { TurnRecords } from "./turn-records.ts";
@@ -79,33 +71,6 @@ export function listTurns(records: TurnRecords, cursor: string | undefined): Res
   );
 }
 
-/** Traces, the newest first. */
-export function listTraces(store: TraceStore, cursor: string | undefined): Result<z.infer<typeof TraceList>> {
-  const [startUs, traceId] = (cursor === undefined ? undefined : parseCursor(cursor, 2)) ?? [];
-  const after = traceId === undefined ? undefined : { startUs: Number(startUs), traceId };
-  if (cursor !== undefined && !Number.isFinite(after?.startUs)) return badCursor();
-  const found = store.traces(after, PAGE + 1);
-  const traces = fillPage(found.slice(0, PAGE), toTraceView);
-  const last = found[traces.length - 1];
-  const hasMore = found.length > traces.length && last !== undefined;
-  return ok({
-    traces,
-    ...(hasMore && { nextCursor: encodeCursor([String(last.startUs), last.traceId]) }),
-  });
-}
-
-function toTraceView({ traceId, name, startUs, endUs, spans, openSpans, errors }: ListedTrace): TraceSummaryView {
-  const figures = {
-    traceId,
-    startedAt: isoTime(startUs / 1000),
-    duration_ms: (endUs - startUs) / 1000,
-    spans,
-    openSpans,
-    errors,
-  };
-  return name === undefined ? figures : { ...figures, name };
-}
-
 /**
  * Rows in the order of their sequence, as many as a page has by number and by bytes.
  * @param read one more row than a page has, if there are that many
@@ -125,15 +90,4 @@ function pageOf<R extends { readonly seq: number }, V, T>(
   const last = rows[views.length - 1];
   const hasMore = rows.length > views.length && last !== undefined;
   return ok(shape(views, hasMore ? { nextCursor: toCursor(last.seq) } : {}));
-}
-
-/** The segment of the trace store after which a page of spans goes on; `undefined` for a cursor that is none of ours. */
-export function segmentAfter(cursor: string | undefined): number | undefined {
-  const segmentId = cursor === undefined ? 0 : Number(parseCursor(cursor, 1)?.[0]);
-  return Number.isSafeInteger(segmentId) && segmentId >= 0 ? segmentId : undefined;
-}
-
-/** The refusal of a cursor that is none of ours. */
-export function badCursor() {
-  return refuse("invalid-cursor", "Take the cursor from the page before, as it stands.");
 }

@@ -4,11 +4,10 @@ import { type FailureView, viewFailure } from "@valet/shared/protocol/failure";
 import { shownRepoUrl } from "@valet/shared/protocol/repo-url";
 import type { ExportProblemView, SessionView } from "@valet/shared/protocol/session-view";
 import { viewIncompleteSnapshot, viewRunnerWarning, type WarningView } from "@valet/shared/protocol/warnings";
+import { failureOf } from "../core/failed-as.ts";
 import { isoTime } from "../core/iso-time.ts";
 import type { SessionRecord, SleepProblem } from "../core/session-state.ts";
 import type { JobQueue } from "../queue/job-queue.ts";
-import { failureOf } from "../sandbox/lifecycle-rules.ts";
-import type { ExportProblem } from "../traces/trace-export.ts";
 import type { AgentRequests } from "./agent-requests.ts";
 
 /**
@@ -20,7 +19,7 @@ export function viewSession(
   queue: JobQueue,
   requests: AgentRequests,
   capacityPlace: number | undefined,
-  exportProblem: ExportProblem | undefined,
+  exportProblem: ExportProblemView | undefined,
 ): SessionView {
   const { id, state, title, repoUrl, branch, ref, model, models, queueMode, idleTimeoutMs, parentSessionId } = record;
   const { errorType, trustRepositoryConfig, sandbox, sleepProblem, generation, createdMs, updatedMs } = record;
@@ -46,7 +45,7 @@ export function viewSession(
     queueLength: queue.jobs.queuedCount(),
     permissions: requests.open("permission"),
     questions: requests.open("question"),
-    ...(exportProblem !== undefined && { exportProblem: viewExportProblem(exportProblem) }),
+    ...(exportProblem !== undefined && { exportProblem }),
     createdAt: isoTime(createdMs),
     updatedAt: isoTime(updatedMs),
   };
@@ -65,10 +64,6 @@ function failureOfSession({ errorType, failure, recovery }: SessionRecord): Fail
 function warningsOf({ warnings = [], snapshot }: SessionRecord): WarningView[] {
   const { leftOut = 0 } = snapshot ?? {};
   return [...warnings.map(viewRunnerWarning), ...(leftOut > 0 ? [viewIncompleteSnapshot(leftOut)] : [])];
-}
-
-function viewExportProblem({ sinceMs, reason, waitingSpans, isStopped }: ExportProblem): ExportProblemView {
-  return { since: isoTime(sinceMs), reason, waitingSpans, stopped: isStopped };
 }
 
 function viewSleepProblem({ sinceMs, retryMs, ...problem }: SleepProblem): NonNullable<SessionView["sleepProblem"]> {

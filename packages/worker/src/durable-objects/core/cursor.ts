@@ -1,4 +1,5 @@
 /** Cursors of lists: where a page ended, in a form that nobody is tempted to build by hand. Pure. */
+import { refuse } from "./result.ts";
 
 export function encodeCursor(parts: readonly string[]): string {
   return btoa(JSON.stringify(parts)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
@@ -13,4 +14,9 @@ export function parseCursor(cursor: string, length: number): readonly string[] |
   } catch {
     return undefined;
   }
+}
+
+/** The refusal of a cursor that is not one of the list's. */
+export function badCursor() {
+  return refuse("invalid-cursor", "Take the cursor from the page before, as it stands.");
 }

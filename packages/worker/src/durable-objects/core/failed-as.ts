@@ -2,6 +2,7 @@
 import { whyOf } from "@valet/shared/outcome";
 import { type Failure, viewFailure } from "@valet/shared/protocol/failure";
 import { type ErrorType, knownErrorType, type Outcome } from "@valet/shared/spans";
+import type { StartFailures } from "./session-state.ts";
 
 /** What the runner says of why something failed; `undefined` where it says nothing. */
 export function failureIn({
@@ -22,4 +23,14 @@ export function failureIn({
 export function failedAs(outcome: Outcome, reason: ErrorType | null | undefined, failure: Failure | null | undefined) {
   const why = whyOf(outcome, reason);
   return { ...why, ...(why.errorType !== undefined && { failure: viewFailure(why.errorType, failure) }) };
+}
+
+/** What is known of why there is no sandbox. */
+export function failureOf({ stage, logLine, protocols, count }: Omit<StartFailures, "errorType">): Failure {
+  return {
+    ...(stage !== undefined && { stage }),
+    ...(logLine !== undefined && { logLine }),
+    ...(protocols !== undefined && { protocols }),
+    attempts: count,
+  };
 }

@@ -1,5 +1,4 @@
 /** Decides what a sandbox that was lost, that did not start or that could not be put to sleep leads to. Pure. */
-import type { Failure } from "@valet/shared/protocol/failure";
 import type { SandboxStage } from "@valet/shared/spans";
 import type { RecoveryRecord, StartDetails, StartError, StartFailures } from "../core/session-state.ts";
 
@@ -11,16 +10,6 @@ export function addFailure(
   details: StartDetails = {},
 ): StartFailures {
   return before === undefined ? { errorType, stage, ...details, count: 1 } : { ...before, count: before.count + 1 };
-}
-
-/** What is known of why there is no sandbox. */
-export function failureOf({ stage, logLine, protocols, count }: Omit<StartFailures, "errorType">): Failure {
-  return {
-    ...(stage !== undefined && { stage }),
-    ...(logLine !== undefined && { logLine }),
-    ...(protocols !== undefined && { protocols }),
-    attempts: count,
-  };
 }
 
 export interface RecoveryRules {

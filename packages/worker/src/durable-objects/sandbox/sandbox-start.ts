@@ -19,10 +19,11 @@ import {
 } from "@valet/shared/spans";
 import { injectIntoEnvironment, type SpanContext } from "@valet/shared/tracing";
 import type { BrokerFailure, BrokerResult } from "../../broker/client.ts";
+import { failureOf } from "../core/failed-as.ts";
 import { hashToken, newToken } from "../core/ids.ts";
 import type { StartDetails, StartError } from "../core/session-state.ts";
 import { brokerErrorType, type CallEnd, isUnheard } from "./broker-calls.ts";
-import { addFailure, failureOf, nextRecovery, START_CHECK_MS } from "./lifecycle-rules.ts";
+import { addFailure, nextRecovery, START_CHECK_MS } from "./lifecycle-rules.ts";
 import type { SandboxParts } from "./ports.ts";
 
 /** What a runner may say it failed to start with. */

@@ -5,7 +5,9 @@
  */
 import { createHash } from "node:crypto";
 import { gunzipSync, gzipSync } from "node:zlib";
+import type { ExportProblemView } from "@valet/shared/protocol/session-view";
 import { type Diagnostic, hostOf, OtlpExporter, type SendResult } from "@valet/shared/tracing";
+import { isoTime } from "../core/iso-time.ts";
 import { ExportLedger } from "./export-ledger.ts";
 import { type ExportState, type SentPart, settle, TRY_AGAIN } from "./export-rules.ts";
 import { type Segment, unpack } from "./trace-segments.ts";
@@ -224,4 +226,9 @@ function partOf(segment: Segment, { part_of, part_spans, settled_spans }: Export
 function hashOf(url: string, headers: Readonly<Record<string, string>>): string {
   const config = JSON.stringify([url, Object.entries(headers).sort()]);
   return createHash("sha256").update(config).digest("base64url");
+}
+
+/** Returns a problem as the session's view has it. */
+export function viewExportProblem({ sinceMs, reason, waitingSpans, isStopped }: ExportProblem): ExportProblemView {
+  return { since: isoTime(sinceMs), reason, waitingSpans, stopped: isStopped };
 }

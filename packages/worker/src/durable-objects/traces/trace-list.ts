@@ -1,0 +1,43 @@
+/** Pages of a session's traces, and where a page of spans goes on. */
+import type { TraceList, TraceSummaryView } from "@valet/shared/protocol/session-api";
+import type { z } from "zod";
+import { badCursor, encodeCursor, parseCursor } from "../core/cursor.ts";
+import { isoTime } from "../core/iso-time.ts";
+import { fillPage } from "../core/page-bytes.ts";
+import { ok, type Result } from "../core/result.ts";
+import type { ListedTrace, TraceStore } from "./trace-store.ts";
+
+const PAGE = 50;
+
+/** Traces, the newest first. */
+export function listTraces(store: TraceStore, cursor: string | undefined): Result<z.infer<typeof TraceList>> {
+  const [startUs, traceId] = (cursor === undefined ? undefined : parseCursor(cursor, 2)) ?? [];
+  const after = traceId === undefined ? undefined : { startUs: Number(startUs), traceId };
+  if (cursor !== undefined && !Number.isFinite(after?.startUs)) return badCursor();
+  const found = store.traces(after, PAGE + 1);
+  const traces = fillPage(found.slice(0, PAGE), toTraceView);
+  const last = found[traces.length - 1];
+  const hasMore = found.length > traces.length && last !== undefined;
+  return ok({
+    traces,
+    ...(hasMore && { nextCursor: encodeCursor([String(last.startUs), last.traceId]) }),
+  });
+}
+
+function toTraceView({ traceId, name, startUs, endUs, spans, openSpans, errors }: ListedTrace): TraceSummaryView {
+  const figures = {
+    traceId,
+    startedAt: isoTime(startUs / 1000),
+    duration_ms: (endUs - startUs) / 1000,
+    spans,
+    openSpans,
+    errors,
+  };
+  return name === undefined ? figures : { ...figures, name };
+}
+
+/** The segment of the trace store after which a page of spans goes on; `undefined` for a cursor that is none of ours. */
+export function segmentAfter(cursor: string | undefined): number | undefined {
+  const segmentId = cursor === undefined ? 0 : Number(parseCursor(cursor, 1)?.[0]);
+  return Number.isSafeInteger(segmentId) && segmentId >= 0 ? segmentId : undefined;
+}
