@@ -31,7 +31,8 @@ it("finds no fault with what the tables allow", () => {
     "packages/shared/src/outcome.ts": "export const a = 1;",
     "packages/cli/src/up.ts": 'import "../../worker/src/index.ts";',
     "packages/worker/src/index.ts": 'import "../packages/worker/src/durable-objects/session-agent.ts";',
-    [`${OBJECT}/session-agent.ts`]: 'import "./dispatch/scheduler.ts"; import "./core/ids.ts";',
+    [`${OBJECT}/session-agent.ts`]:
+      'import "../packages/worker/src/durable-objects/dispatch/scheduler.ts"; import "./core/ids.ts";',
     [`${OBJECT}/dispatch/scheduler.ts`]: 'import type { Row } from "../queue/rows.ts"; import "../core/ids.ts";',
     [`${OBJECT}/queue/rows.ts`]: 'import "../packages/shared/src/outcome.ts"; export interface Row {}',
     [`${OBJECT}/core/ids.ts`]: "export const b = 1;",
