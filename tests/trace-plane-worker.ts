@@ -35,7 +35,8 @@ export class TracePlane extends DurableObject<Env> {
     const { sessionId, exportUrl, exportTimeoutMs, segmentDelayMs } = env.CONFIG;
     upgradeSchema(ctx.storage, SESSION_MIGRATIONS);
     const storage = countRows(ctx.storage, this.#written);
-    this.#store = new TraceStore(storage, {
+    this.#store = new TraceStore(storage.sql, {
+      transact: (work) => storage.transactionSync(work),
       sessionId,
       resource: { "service.name": "valet-worker" },
       segmentDelayMs,

@@ -1,14 +1,23 @@
 import { upgradeSchema } from "../src/durable-objects/core/schema.ts";
 import { SESSION_MIGRATIONS } from "../src/durable-objects/session-schema.ts";
 
-/** Gives an object the tables that a version before schema versions wrote, by `statements`, and upgrades them as its next start does. */
-export function upgradeFrom(storage: DurableObjectStorage, statements: string): void {
-  storage.sql.exec(`DROP TABLE schema_version; ${statements}`);
+/**
+ * Gives an object the tables that commit ad59303 made: the oldest version whose state directories are opened. Then upgrades them, as
+ * the object's next start does.
+ * @param statements what happened to them before, such as rows that were written
+ */
+export function upgradeFromAd59303(storage: DurableObjectStorage, statements = ""): void {
+  dropTables(storage.sql);
+  storage.sql.exec(TABLES_OF_AD59303 + statements);
   upgradeSchema(storage, SESSION_MIGRATIONS);
 }
 
-/** Every table and index of a session's object as commit ad59303 made them: the oldest version whose state directories are opened. */
-export const TABLES_OF_AD59303 = `
+export function dropTables(sql: SqlStorage): void {
+  const names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\'";
+  for (const { name } of sql.exec(names).toArray()) sql.exec(`DROP TABLE ${name}`);
+}
+
+const TABLES_OF_AD59303 = `
   CREATE TABLE agent_requests ( id TEXT PRIMARY KEY, kind TEXT NOT NULL, attempt_id TEXT NOT NULL, view TEXT NOT
     NULL) WITHOUT ROWID;
   CREATE TABLE answers (attempt_id TEXT PRIMARY KEY, parts TEXT NOT NULL) WITHOUT ROWID;

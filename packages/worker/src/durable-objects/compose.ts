@@ -71,7 +71,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const sessionId = () => state.maybe?.id ?? ctx.id.name ?? "";
 
   // The trace plane.
-  const traces = new TraceStore(storage, {
+  const traces = new TraceStore(sql, {
     sessionId: sessionId(),
     resource: { ...resource, "valet.session.id": sessionId() },
     segmentDelayMs: tracing.scheduleDelayMs,
@@ -79,6 +79,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     maxBytes: MAX_TRACE_BYTES,
     ownTracesOnly: true,
     now,
+    transact: (work) => transactions.run(work),
   });
   const exporter = new TraceExport(sql, traces, {
     ...{ url: tracing.endpoint, headers: tracing.headers, compression: tracing.compression },

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { inStorage } from "../../test/in-storage.ts";
-import { TABLES_OF_AD59303, upgradeFrom } from "../../test/old-tables.ts";
+import { upgradeFromAd59303 } from "../../test/old-tables.ts";
 import { sourcesWith } from "../../test/sources.ts";
 
 /** What there is in a database, but for the order of columns. */
@@ -18,36 +18,22 @@ function formOf(sql: SqlStorage): object {
   );
 }
 
-function dropAll(sql: SqlStorage): void {
-  const tables = sql
-    .exec("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\'")
-    .toArray();
-  for (const { name } of tables) if (name !== "schema_version") sql.exec(`DROP TABLE ${name}`);
-}
-
-test("a database of the oldest version that is opened gets the form of a new one", () =>
+test.each([
+  ["the oldest version whose state directories are opened", ""],
+  ["a version before that, without workflows", "DROP TABLE workflow_steps; ALTER TABLE messages DROP COLUMN kind;"],
+])("a database of %s gets the form of a new one", (_, statements) =>
   inStorage((storage) => {
     const { sql } = storage;
     const fresh = formOf(sql);
-    dropAll(sql);
-    upgradeFrom(storage, TABLES_OF_AD59303);
-    expect(formOf(sql)).toEqual(fresh);
-  }));
-
-test("one without any table does, too", () =>
-  inStorage((storage) => {
-    const { sql } = storage;
-    const fresh = formOf(sql);
-    dropAll(sql);
-    upgradeFrom(storage, "");
+    upgradeFromAd59303(storage, statements);
     expect(formOf(sql)).toEqual(fresh);
     expect(Object.keys(fresh).length).toBeGreaterThan(25);
-  }));
+  }),
+);
 
 test("calls that waited in tables of their own are taken over", () =>
   inStorage((storage) => {
     const { sql } = storage;
-    dropAll(sql);
     const context = { traceId: "a".repeat(32), spanId: "b".repeat(16) };
     const [span, call, report, answer] = [
       context,
@@ -55,10 +41,9 @@ test("calls that waited in tables of their own are taken over", () =>
       { id: "r2" },
       { ok: true },
     ].map((value) => `'${JSON.stringify(value)}'`);
-    upgradeFrom(
+    upgradeFromAd59303(
       storage,
-      `${TABLES_OF_AD59303}
-       INSERT INTO leftovers VALUES ('box', 'sandbox', 'local', ${span}, 2), ('snap', 'snapshot', '', ${span}, 0);
+      `INSERT INTO leftovers VALUES ('box', 'sandbox', 'local', ${span}, 2), ('snap', 'snapshot', '', ${span}, 0);
        INSERT INTO timers VALUES ('leftover', 'box', 5000, ''), ('child-end', 'ses_1', 6000, '');
        INSERT INTO children VALUES ('ses_1', 'ending', 'main', 'requested', 3), ('ses_2', 'open', 'main', NULL, 0);
        INSERT INTO child_requests (id, call, answer, tries) VALUES ('q1', 'null', ${answer}, 0), ('q2', ${call}, NULL, 4);

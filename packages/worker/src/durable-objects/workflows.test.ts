@@ -9,7 +9,6 @@ import { SpanKind, serialiseSpan, Tracer } from "@valet/shared/tracing";
 import { describe, expect, test } from "vitest";
 import { eventually } from "../../test/eventually.ts";
 import { NO_WORK } from "../../test/fake-runner.ts";
-import { upgradeFrom } from "../../test/old-tables.ts";
 import { GONE, loseSandbox } from "../../test/sandbox.ts";
 import { CALLER, type SeenSpan, TestSession, valueIn } from "../../test/session.ts";
 
@@ -544,21 +543,5 @@ describe("the object's death", () => {
     expect(await session.workflow(id)).toMatchObject({ outcome: "ok", attempts: 1 });
     const { events } = await session.onlySpan("valet.workflow");
     expect(events.map(({ name }) => name)).toContain("valet.runner.reconnected");
-  });
-
-  test("an object from before there were workflows takes them", async () => {
-    const { session, runner } = await TestSession.running();
-    const message = await session.send("old");
-    await runner.end((await runner.accept()).attemptId);
-    await runInDurableObject(session.stub, (_object, { storage }) => {
-      upgradeFrom(
-        storage,
-        "ALTER TABLE messages DROP COLUMN kind; ALTER TABLE messages DROP COLUMN failure; DROP TABLE workflow_steps;",
-      );
-    });
-    await session.evict();
-    const id = await session.startWorkflow({ name: "w", steps: [PROMPT] });
-    expect((await runner.acceptWorkflow()).executionId).toBe(id);
-    expect(valueIn(await session.stub.messages()).messages.map((each) => each.id)).toEqual([message]);
   });
 });

@@ -12,6 +12,7 @@ import { type Env, stubOf } from "../../bindings.ts";
 import { parseCapacity } from "../../config.ts";
 import { logFailure } from "../../log-failure.ts";
 import { type Migration, upgradeSchema } from "../core/schema.ts";
+import { Transactions } from "../core/transactions.ts";
 import type {
   CapacityCalls,
   CapacityHolder,
@@ -36,6 +37,7 @@ const CAPACITY_MIGRATIONS: readonly Migration[] = [
 const AFTER_ERROR_MS = 5000;
 
 export class Capacity extends DurableObject<Env> implements CapacityCalls {
+  readonly #transactions: Transactions;
   readonly #table: CapacityTable;
   readonly #notices: Notices;
   readonly #relief: Relief;
@@ -45,6 +47,12 @@ export class Capacity extends DurableObject<Env> implements CapacityCalls {
     super(ctx, env);
     upgradeSchema(ctx.storage, CAPACITY_MIGRATIONS);
     this.#table = new CapacityTable(this.#stored(), parseCapacity(env));
+    this.#transactions = new Transactions(ctx.storage, {
+      beforeCommit: () => this.#storeChanged(),
+      onCommit: () => {},
+      onRollback: () => this.#table.reset(this.#stored()),
+      report,
+    });
     const common = {
       table: this.#table,
       now: () => Date.now(),
@@ -123,19 +131,14 @@ export class Capacity extends DurableObject<Env> implements CapacityCalls {
    * @throws Error what the storage throws, if its disk is full say; then nothing has changed, in memory either
    */
   #change<T>(work: () => T): T {
-    const { storage } = this.ctx;
-    try {
-      return storage.transactionSync(() => {
-        const result = work();
-        for (const [sessionId, entry] of this.#table.takeChanged()) {
-          if (entry === undefined) storage.sql.exec("DELETE FROM entries WHERE session_id = ?", sessionId);
-          else storage.sql.exec("INSERT OR REPLACE INTO entries VALUES (?, ?)", sessionId, JSON.stringify(entry));
-        }
-        return result;
-      });
-    } catch (error) {
-      this.#table.reset(this.#stored());
-      throw error;
+    return this.#transactions.run(work);
+  }
+
+  #storeChanged(): void {
+    const { sql } = this.ctx.storage;
+    for (const [sessionId, entry] of this.#table.takeChanged()) {
+      if (entry === undefined) sql.exec("DELETE FROM entries WHERE session_id = ?", sessionId);
+      else sql.exec("INSERT OR REPLACE INTO entries VALUES (?, ?)", sessionId, JSON.stringify(entry));
     }
   }
 

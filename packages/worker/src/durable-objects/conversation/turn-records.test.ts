@@ -1,9 +1,10 @@
 import { runInDurableObject } from "cloudflare:test";
 import { TurnList } from "@valet/shared/protocol/session-api";
 import { expect, test } from "vitest";
+import { bindings } from "../../../test/bindings.ts";
 import { eventually } from "../../../test/eventually.ts";
 import { NO_WORK } from "../../../test/fake-runner.ts";
-import { upgradeFrom } from "../../../test/old-tables.ts";
+import { upgradeFromAd59303 } from "../../../test/old-tables.ts";
 import { TestSession, valueIn } from "../../../test/session.ts";
 import type { AttemptRow } from "../queue/job-store.ts";
 import { TurnRecords } from "./turn-records.ts";
@@ -32,13 +33,11 @@ const ATTEMPT: AttemptRow = {
 };
 
 /** Runs a test on the records of an object of its own. */
-async function withRecords(work: (records: TurnRecords, sql: SqlStorage) => void, before = ""): Promise<void> {
-  const session = new TestSession();
-  await session.create();
-  await runInDurableObject(session.stub, (_object, { storage }) => {
-    const { sql } = storage;
-    if (before !== "") upgradeFrom(storage, before);
-    work(new TurnRecords(sql, () => 0), sql);
+async function withRecords(work: (records: TurnRecords, sql: SqlStorage) => void, before?: string): Promise<void> {
+  const { SESSION_AGENT } = bindings;
+  await runInDurableObject(SESSION_AGENT.get(SESSION_AGENT.newUniqueId()), (_object, { storage }) => {
+    if (before !== undefined) upgradeFromAd59303(storage, before);
+    work(new TurnRecords(storage.sql, () => 0), storage.sql);
   });
 }
 
@@ -82,14 +81,12 @@ test("what an earlier version has recorded counts, too", () => {
     const record = row === 0 ? { cost_usd: null } : { cost_usd: 0.01, calls_without_cost: 0 };
     return `INSERT INTO turns (attempt_id, record) VALUES ('att_${row}', '${JSON.stringify(record)}');`;
   });
-  const table =
-    "DROP TABLE turns; CREATE TABLE turns (seq INTEGER PRIMARY KEY, attempt_id TEXT NOT NULL UNIQUE, record TEXT NOT NULL);";
   return withRecords((records, sql) => {
     expect(records.cost()).toEqual({ usd: expect.closeTo(0.99, 9), isPartial: true });
     spend(records, 0.01);
     expect(records.cost()).toEqual({ usd: expect.closeTo(1, 9), isPartial: true });
     expect(rowsRead(sql, () => records.cost())).toBeLessThanOrEqual(2);
-  }, table + rows.join(""));
+  }, rows.join(""));
 });
 
 /** How many rows a piece of work reads. */

@@ -2,7 +2,7 @@
  * The version of an object's SQLite database. An object that wakes with a database of an older version runs the migrations that it
  * lacks, all in one transaction.
  */
-import { inTransaction } from "./transactions.ts";
+import { inTransaction, type TransactionalStorage } from "./transactions.ts";
 
 /**
  * Brings a database from one version to the next. The first migration also meets databases that were written before versions were
@@ -26,10 +26,7 @@ export class NewerSchemaError extends Error {
  * Brings an object's database to the newest version, which is the number of `migrations`.
  * @throws NewerSchemaError if the database has a version beyond that; or what a migration throws: then nothing has changed
  */
-export function upgradeSchema(
-  storage: Pick<DurableObjectStorage, "sql" | "transactionSync">,
-  migrations: readonly Migration[],
-): void {
+export function upgradeSchema(storage: TransactionalStorage, migrations: readonly Migration[]): void {
   const { sql } = storage;
   const found = readVersion(sql);
   if (found > migrations.length) throw new NewerSchemaError(found, migrations.length);

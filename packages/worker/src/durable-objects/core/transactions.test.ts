@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { sourcesWith } from "../../../test/sources.ts";
 import { Transactions } from "./transactions.ts";
 
 function record() {
@@ -72,4 +73,11 @@ test("outside of a transaction an effect is at once", () => {
   const { log, note, transactions } = record();
   transactions.afterCommit(note("effect"));
   expect(log).toEqual(["effect"]);
+});
+
+test("nothing else begins a transaction", () => {
+  expect(sourcesWith(/\b(?:transactionSync|transaction|inTransaction)\(/)).toEqual([
+    "core/schema.ts",
+    "core/transactions.ts",
+  ]);
 });

@@ -8,8 +8,10 @@ export interface TransactionHooks {
   report(error: unknown): void;
 }
 
+export type TransactionalStorage = Pick<DurableObjectStorage, "sql" | "transactionSync">;
+
 /** Runs `work` in a transaction of SQLite. For {@link Transactions}, and for what comes before there is a session: its schema. */
-export function inTransaction<T>(storage: Pick<DurableObjectStorage, "transactionSync">, work: () => T): T {
+export function inTransaction<T>(storage: Pick<TransactionalStorage, "transactionSync">, work: () => T): T {
   return storage.transactionSync(work);
 }
 
@@ -18,11 +20,11 @@ export function inTransaction<T>(storage: Pick<DurableObjectStorage, "transactio
  * What must only happen once it holds (sending, calling, telling clients) waits for the commit.
  */
 export class Transactions {
-  readonly #storage: Pick<DurableObjectStorage, "transactionSync">;
+  readonly #storage: Pick<TransactionalStorage, "transactionSync">;
   readonly #hooks: TransactionHooks;
   #effects: (() => void)[] | undefined;
 
-  constructor(storage: Pick<DurableObjectStorage, "transactionSync">, hooks: TransactionHooks) {
+  constructor(storage: Pick<TransactionalStorage, "transactionSync">, hooks: TransactionHooks) {
     this.#storage = storage;
     this.#hooks = hooks;
   }

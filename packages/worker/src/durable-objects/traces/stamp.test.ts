@@ -26,7 +26,8 @@ const DEPLOYMENT = { "deployment.environment.name": "production", team: "platfor
 
 function openStore(storage: DurableObjectStorage): TraceStore {
   const resource = { "service.name": "valet-worker", "service.version": "1", "service.instance.id": "worker_1" };
-  return new TraceStore(storage, {
+  return new TraceStore(storage.sql, {
+    transact: (work) => storage.transactionSync(work),
     sessionId: SESSION,
     resource: { ...resource, ...DEPLOYMENT, "valet.session.id": SESSION },
     segmentDelayMs: 5000,

@@ -2,7 +2,7 @@ import { gunzipSync } from "node:zlib";
 import { type Diagnostic, Tracer } from "@valet/shared/tracing";
 import { describe, expect, test } from "vitest";
 import { inStorage } from "../../../test/in-storage.ts";
-import { upgradeFrom } from "../../../test/old-tables.ts";
+import { upgradeFromAd59303 } from "../../../test/old-tables.ts";
 import { attributeOf, SESSION, spansOf } from "../../../test/otlp.ts";
 import { TraceExport } from "./trace-export.ts";
 import { TraceStore } from "./trace-store.ts";
@@ -27,7 +27,8 @@ function setUp(
   let now = 1_700_000_000_000;
   const diagnostics: Diagnostic[] = [];
   const sent: { encoding: string | null; bytes: Uint8Array; status?: number }[] = [];
-  const store = new TraceStore(storage, {
+  const store = new TraceStore(storage.sql, {
+    transact: (work) => storage.transactionSync(work),
     sessionId: SESSION,
     resource: { "service.name": "valet-worker" },
     segmentDelayMs: 5000,
@@ -464,15 +465,7 @@ describe("a problem", () => {
 
 test("a database of the first version is taken over", () =>
   inStorage(async (storage) => {
-    upgradeFrom(
-      storage,
-      `
-      DROP TABLE trace_export;
-      CREATE TABLE trace_export (
-        id INTEGER PRIMARY KEY CHECK (id = 1), segment_id INTEGER NOT NULL, attempts INTEGER NOT NULL,
-        not_before_ms INTEGER NOT NULL);
-      INSERT OR IGNORE INTO trace_export VALUES (1, 1, 3, 0);`,
-    );
+    upgradeFromAd59303(storage, "INSERT INTO trace_export VALUES (1, 1, 3, 0)");
     const { exporting, sent, end } = setUp(storage, [ok]);
     end("sent before", "waits");
     await exporting.start();

@@ -3,14 +3,15 @@ import type { ReadableSpan } from "@valet/shared/tracing";
 import { alwaysOff, parseOpenSpan, recordDropped, serialiseSpan, Tracer } from "@valet/shared/tracing";
 import { describe, expect, test } from "vitest";
 import { inStorage } from "../../../test/in-storage.ts";
-import { upgradeFrom } from "../../../test/old-tables.ts";
+import { upgradeFromAd59303 } from "../../../test/old-tables.ts";
 import { attributeOf, makeFrame, makeSpans, SESSION, spansOf, type WireSpan } from "../../../test/otlp.ts";
 import { TraceStore } from "./trace-store.ts";
 
 const NOW = 1_700_000_000_000;
 
 function open(storage: DurableObjectStorage, options: { maxBytes?: number; now?: () => number } = {}) {
-  const store = new TraceStore(storage, {
+  const store = new TraceStore(storage.sql, {
+    transact: (work) => storage.transactionSync(work),
     sessionId: SESSION,
     resource: { "service.name": "valet-worker" },
     segmentDelayMs: 5000,
@@ -219,11 +220,7 @@ describe("open spans of a runner", () => {
   test("that an earlier version has sealed stay sealed, and their late ends are counted", () =>
     inStorage(async (storage) => {
       const { serialised } = openSpan("valet.turn");
-      upgradeFrom(
-        storage,
-        "DROP TABLE trace_sealed; CREATE TABLE trace_sealed (span_id TEXT PRIMARY KEY) WITHOUT ROWID;",
-      );
-      storage.sql.exec("INSERT INTO trace_sealed (span_id) VALUES (?)", serialised.context.spanId);
+      upgradeFromAd59303(storage, `INSERT INTO trace_sealed VALUES ('${serialised.context.spanId}')`);
       const { store } = open(storage);
       const late = makeFrame({ name: "valet.turn" }).replace(/"traceId":"\w+","spanId":"\w+"/, ids(serialised));
       acceptFrame(store, "run_1", 1, late);
@@ -342,14 +339,7 @@ describe("segments", () => {
   test("of an earlier version are counted, too, and so are those that follow and those that are not sampled", () =>
     inStorage((storage) => {
       const rows = ["1, 5", "0, 7", "1, 11"].map((row) => `(NULL, 0, ${row}, 1, x'00')`);
-      upgradeFrom(
-        storage,
-        `DROP TABLE trace_segments;
-         CREATE TABLE trace_segments (
-           id INTEGER PRIMARY KEY, closed_ms INTEGER NOT NULL, sampled INTEGER NOT NULL,
-           spans INTEGER NOT NULL, end_bytes INTEGER NOT NULL, body BLOB NOT NULL);
-         INSERT INTO trace_segments VALUES ${rows.join(", ")}`,
-      );
+      upgradeFromAd59303(storage, `INSERT INTO trace_segments VALUES ${rows.join(", ")}`);
       const { store, begin } = open(storage);
       const counts = () => [0, 1, 2, 3, 4, 5].map((cursor) => store.segments.sampledSpans(cursor));
       expect(counts()).toEqual([16, 11, 11, 0, 0, 0]);

@@ -53,6 +53,8 @@ export interface TraceStoreOptions {
   /** The deployment's, which those who send spans keep to; OpenTelemetry's defaults unless given. */
   readonly limits?: NamingLimits | undefined;
   readonly now: () => number;
+  /** Runs `work` in a transaction, or as part of the one that is under way. */
+  readonly transact: <T>(work: () => T) => T;
 }
 
 /** One trace as a list shows it. */
@@ -84,19 +86,19 @@ const MAX_PAGE_LENGTH = 16 * 1024 * 1024;
 
 export class TraceStore implements SpanSink {
   readonly segments: TraceSegments;
-  readonly #storage: DurableObjectStorage;
+  readonly #sql: SqlStorage;
   readonly #options: TraceStoreOptions;
   readonly #open: TraceOpenSpans;
   readonly #origin: TraceOrigin;
   readonly #resource: string;
 
-  constructor(storage: DurableObjectStorage, options: TraceStoreOptions) {
-    this.#storage = storage;
+  constructor(sql: SqlStorage, options: TraceStoreOptions) {
+    this.#sql = sql;
     this.#options = options;
     this.#resource = encodeResource(options.resource);
-    this.segments = new TraceSegments(storage.sql);
-    this.#open = new TraceOpenSpans(storage.sql);
-    this.#origin = new TraceOrigin(storage.sql, options.sessionId);
+    this.segments = new TraceSegments(sql);
+    this.#open = new TraceOpenSpans(sql);
+    this.#origin = new TraceOrigin(sql, options.sessionId);
   }
 
   /** Keeps the object's open span as it is now; again after a change that must survive an eviction. */
@@ -144,7 +146,7 @@ export class TraceStore implements SpanSink {
 
   /** The runner has given a sign of life. @param atMs when, epoch ms; now unless given. Earlier than known changes nothing */
   touch(instanceId: string, atMs = this.#options.now()): void {
-    this.#storage.sql.exec(
+    this.#sql.exec(
       `INSERT INTO trace_instances (instance_id, last_seq, last_seen_ms) VALUES (?, 0, ?)
        ON CONFLICT (instance_id) DO UPDATE SET last_seen_ms = excluded.last_seen_ms
        WHERE excluded.last_seen_ms > last_seen_ms`,
@@ -167,7 +169,7 @@ export class TraceStore implements SpanSink {
     const lastSeenMs = this.#instance(instanceId)?.last_seen_ms ?? this.#options.now();
     const tracer = this.#tracerTo(this.#runnerResource(instanceId), "@valet/runner");
     const open = this.#open.of(instanceId);
-    this.#storage.transactionSync(() => {
+    this.#options.transact(() => {
       for (const each of open) {
         this.#open.drop(each.context.spanId);
         this.#open.markSealed(each.context.spanId);
@@ -188,7 +190,7 @@ export class TraceStore implements SpanSink {
    */
   acceptFrames(frames: readonly SpanFrame[]): Map<string, number> {
     const durable = new Map<string, number>();
-    this.#storage.transactionSync(() => {
+    this.#options.transact(() => {
       const requests: ReceivedRequest[] = [];
       for (const { instanceId, seq, otlp, open = [] } of frames) {
         const lastSeq = durable.get(instanceId) ?? this.#instance(instanceId)?.last_seq ?? 0;
@@ -201,7 +203,7 @@ export class TraceStore implements SpanSink {
       }
       this.#acceptRequests(requests);
       for (const [instanceId, seq] of requests.length === 0 ? [] : durable) {
-        this.#storage.sql.exec(
+        this.#sql.exec(
           `INSERT INTO trace_instances (instance_id, last_seq, last_seen_ms) VALUES (?, ?, ?)
            ON CONFLICT (instance_id) DO UPDATE SET last_seq = excluded.last_seq, last_seen_ms = excluded.last_seen_ms`,
           ...[instanceId, seq, this.#options.now()],
@@ -214,12 +216,12 @@ export class TraceStore implements SpanSink {
 
   /** Takes ended spans that the Worker or the broker made for this session. */
   acceptSpans(otlp: string): void {
-    this.#storage.transactionSync(() => this.#acceptRequests([{ otlp }]));
+    this.#options.transact(() => this.#acceptRequests([{ otlp }]));
   }
 
   /** Deletes what is known of the instances that were heard of longest ago, where there are too many. */
   #forgetInstances(): void {
-    this.#storage.sql.exec(
+    this.#sql.exec(
       `DELETE FROM trace_instances WHERE instance_id IN (
          SELECT instance_id FROM trace_instances ORDER BY last_seen_ms DESC, instance_id LIMIT -1 OFFSET ?)`,
       MAX_INSTANCES,
@@ -275,7 +277,7 @@ export class TraceStore implements SpanSink {
 
   #instance(instanceId: string): { last_seq: number; last_seen_ms: number } | undefined {
     const query = "SELECT last_seq, last_seen_ms FROM trace_instances WHERE instance_id = ?";
-    return this.#storage.sql.exec<{ last_seq: number; last_seen_ms: number }>(query, instanceId).toArray()[0];
+    return this.#sql.exec<{ last_seq: number; last_seen_ms: number }>(query, instanceId).toArray()[0];
   }
 
   #lastSeenMs(instanceId: string, seenMs = 0): number | undefined {
@@ -290,7 +292,7 @@ export class TraceStore implements SpanSink {
   /** Counts spans that are lost: the next segment says so to the backend. */
   countDropped(reason: DropReason, spans: number): void {
     if (spans === 0) return;
-    this.#storage.sql.exec(
+    this.#sql.exec(
       "INSERT INTO trace_drops (reason, spans) VALUES (?, ?) ON CONFLICT (reason) DO UPDATE SET spans = spans + excluded.spans",
       ...[reason, spans],
     );
@@ -304,7 +306,7 @@ export class TraceStore implements SpanSink {
 
   /** Puts what was counted into a span of the tail, and begins to count anew. */
   #reportDrops(): void {
-    const drops = this.#storage.sql.exec<{ reason: DropReason; spans: number }>("DELETE FROM trace_drops RETURNING *");
+    const drops = this.#sql.exec<{ reason: DropReason; spans: number }>("DELETE FROM trace_drops RETURNING *");
     const counts = drops.toArray().map(({ reason, spans }) => [`valet.dropped_spans.${reason}`, spans]);
     if (counts.length === 0) return;
     const { sessionId } = this.#options;
@@ -333,7 +335,7 @@ export class TraceStore implements SpanSink {
    * @param isExported whether the segment of this id has left for the backend: what goes before that is a drop
    */
   fold(isExported: (segmentId: number) => boolean = () => true): void {
-    this.#storage.transactionSync(() => {
+    this.#options.transact(() => {
       this.#reportDrops();
       this.segments.fold(this.#options.now());
       while (this.segments.bytes() > this.#options.maxBytes) {
