@@ -10,7 +10,7 @@ import type { RunnerTracer } from "./tracing.ts";
 type Stage = FromRunnerOf<"stage">;
 
 /** Why a start did not come to its end. */
-export type BootstrapError = Exclude<EndedBy<"bootstrap">, "runner_lost" | "sandbox_gone" | "link_failed">;
+export type BootstrapError = Exclude<EndedBy<"bootstrap">, "runner_lost" | "sandbox_gone">;
 
 export class Bootstrap {
   readonly #send: (frame: Stage) => unknown;

@@ -65,7 +65,7 @@ export function renderCatalogue(): string {
       Object.entries<ErrorDefinition>(ERRORS).map(([type, { outcomes, reporters, cuts, meaning, remedy }]) => [
         code(type),
         codes(outcomes),
-        reporters.join(", "),
+        reporters.join(", ") || "earlier versions",
         cuts ? "yes" : "",
         meaning,
         remedy ?? "",

@@ -130,8 +130,6 @@ export const ATTRIBUTES = {
 
   // Model calls
   "gen_ai.request.model": { type: "string", meaning: "the model that was asked for" },
-  "gen_ai.response.model": { type: "string", meaning: "the model that answered, if the provider said so" },
-  "gen_ai.response.id": { type: "string", meaning: "the provider's id of the answer" },
   "gen_ai.response.finish_reasons": { type: "string[]", meaning: "why it stopped" },
   "gen_ai.response.time_to_first_chunk": { type: "double", unit: "s", meaning: "from the start to the first chunk" },
   "gen_ai.usage.input_tokens": { type: "int", meaning: "tokens in, those read from and written to the cache included" },
@@ -152,13 +150,15 @@ export const ATTRIBUTES = {
   "valet.llm.attempt": { type: "int", meaning: "which try of the same call this is, from 1" },
   "valet.llm.start_source": { type: "string", values: START_SOURCES, meaning: "how exact the start is" },
   "valet.retry.delay_ms": { type: "int", meaning: "the wait that was announced" },
-  "gen_ai.input.messages": { type: "string", content: true, meaning: "JSON: `[{role, parts: [{type, content}]}]`" },
-  "gen_ai.output.messages": { type: "string", content: true, meaning: "JSON, likewise" },
-  "gen_ai.system_instructions": { type: "string", content: true, meaning: "JSON: `[{type, content}]`" },
+  "gen_ai.output.messages": {
+    type: "string",
+    content: true,
+    meaning: "JSON: `[{role, parts: [{type, content}]}]`",
+  },
 
   // Tools and waits for a person
   "gen_ai.tool.name": { type: "string", meaning: "the tool" },
-  "gen_ai.tool.type": { type: "string", values: ["function", "extension", "datastore"], meaning: "what kind of tool" },
+  "gen_ai.tool.type": { type: "string", values: ["function"], meaning: "what kind of tool" },
   "gen_ai.tool.call.id": { type: "string", meaning: "the model's id of the call" },
   "gen_ai.tool.call.arguments": { type: "string", content: true, meaning: "JSON" },
   "gen_ai.tool.call.result": { type: "string", content: true, meaning: "what it gave back" },
@@ -224,13 +224,11 @@ export const ATTRIBUTES = {
   // HTTP
   "http.request.method": { type: "string", values: HTTP_METHODS, meaning: "the method" },
   "http.route": { type: "string", meaning: "the route's template, `/api/sessions/:id`" },
-  "http.request.body.size": { type: "int", unit: "bytes", meaning: "size of the body" },
   "http.response.status_code": { type: "int", meaning: "the status that was answered" },
   "url.path": { type: "string", meaning: "the path, without the query" },
   "url.scheme": { type: "string", meaning: "`http` or `https`" },
   "server.address": { type: "string", meaning: "host that was called" },
   "server.port": { type: "int", meaning: "port that was called" },
-  "user_agent.original": { type: "string", meaning: "the caller's `User-Agent`" },
 
   // The trace plane's own losses
   "valet.dropped_spans.queue_full": { type: "int", meaning: "the queue was full" },

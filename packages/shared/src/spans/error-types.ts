@@ -50,7 +50,7 @@ export interface ErrorDefinition {
    * `valet.outcome.reason`. No error type explains outcomes of both kinds.
    */
   readonly outcomes: readonly Exclude<Outcome, "ok">[];
-  /** The parts that may be the first to say so. */
+  /** The parts that may be the first to say so; none where only earlier versions did, whose sessions have it on record. */
   readonly reporters: readonly ("worker" | "session-agent" | "runner" | "broker")[];
   readonly ends: readonly Ended[];
   /** Whether what is still open below ends with it, in the same way. */
@@ -98,14 +98,14 @@ export const ERRORS = {
   // The sandbox and its broker
   spawn_failed: {
     outcomes: ["error"],
-    reporters: ["broker", "session-agent"],
+    reporters: ["session-agent"],
     ends: [...JOB_AND_START, "create"],
     meaning: "the broker could not make a sandbox",
     remedy: "Read the broker's log, then send the message again.",
   },
   restore_failed: {
     outcomes: ["error"],
-    reporters: ["broker", "session-agent"],
+    reporters: ["session-agent"],
     ends: [...JOB_AND_START, "create"],
     meaning: "the broker could not make a sandbox from the snapshot",
     remedy: "Read the broker's log, then send the message again.",
@@ -151,7 +151,7 @@ export const ERRORS = {
   },
   sandbox_timeout: {
     outcomes: ["error"],
-    reporters: ["broker", "session-agent"],
+    reporters: ["session-agent"],
     ends: [...JOB_AND_START, "create", "hibernate", "snapshot"],
     meaning: "the broker gave up making a sandbox, or its snapshot, that took too long",
     remedy:
@@ -187,9 +187,9 @@ export const ERRORS = {
   },
   breaker_open: {
     outcomes: ["error"],
-    reporters: ["session-agent"],
+    reporters: [],
     ends: ["message", "workflow", "wait"],
-    meaning: "starting failed too often and was given up, as older versions said instead of why it failed",
+    meaning: "starting failed too often and was given up",
     remedy: "Send a message to try again.",
   },
   stale_generation: {
@@ -217,7 +217,7 @@ export const ERRORS = {
   },
   runner_replaced: {
     outcomes: ["superseded"],
-    reporters: ["session-agent"],
+    reporters: ["runner"],
     ends: ["bootstrap", "connect"],
     meaning: "another runner of the same sandbox has the link",
     remedy: null,
@@ -230,13 +230,6 @@ export const ERRORS = {
     aborts: true,
     meaning: "the runner was told to stop",
     remedy: null,
-  },
-  link_failed: {
-    outcomes: ["error"],
-    reporters: ["runner"],
-    ends: ["bootstrap", "connect"],
-    meaning: "the runner could not reach the SessionAgent",
-    remedy: "Check that sandboxes can reach the Worker's PUBLIC_URL.",
   },
   token_refused: {
     outcomes: ["error"],
@@ -629,7 +622,7 @@ export const ERRORS = {
   },
   session_hibernated: {
     outcomes: ["aborted"],
-    reporters: ["session-agent"],
+    reporters: ["runner"],
     ends: ["message", "workflow", "dispatch", ...WORK],
     cuts: true,
     aborts: true,
@@ -686,15 +679,15 @@ export const ERRORS = {
   },
   previous_step_failed: {
     outcomes: ["skipped"],
-    reporters: ["runner", "session-agent"],
+    reporters: ["runner"],
     ends: ["step"],
     meaning: "an earlier step failed and the workflow stops then",
     remedy: null,
   },
   child_session_refused: {
     outcomes: ["error"],
-    reporters: ["session-agent", "runner"],
-    ends: ["tool", "child_spawn"],
+    reporters: ["session-agent"],
+    ends: ["child_spawn"],
     meaning: "no child session was made",
     remedy: null,
   },

@@ -75,6 +75,5 @@ export const TERMINATE_REASON_MEANINGS: Record<values.TerminateReason, string> =
 };
 
 export const START_SOURCE_MEANINGS: Record<values.StartSource, string> = {
-  hook: "exact, from inside the agent",
   event: "from the agent's event stream, a few milliseconds early",
 };

@@ -1,7 +1,6 @@
 import { CHANNEL, COLLECT, DISPATCH, FAILED, NO_START, QUEUE, SANDBOX, type SpanDefinition } from "./definition.ts";
 import { endedBy } from "./error-types.ts";
 
-const REQUEST = ["http.request.body.size", "server.address", "server.port", "user_agent.original"] as const;
 /** Requests, messages, workflows and child sessions: what a session is asked, and what becomes of it. */
 export const SESSION_SPANS = {
   "{method} {route}": {
@@ -10,7 +9,7 @@ export const SESSION_SPANS = {
     emitters: ["worker", "broker"],
     parents: ["root", "caller", "valet.sandbox.create", "valet.sandbox.snapshot", "valet.sandbox.delete"],
     required: ["http.request.method", "http.route", "http.response.status_code", "url.path", "url.scheme"],
-    optional: [...REQUEST, ...SANDBOX, "valet.message.id", "valet.workflow.execution.id"],
+    optional: [...SANDBOX, "valet.message.id", "valet.workflow.execution.id"],
     errors: "status code",
     links: [],
   },
@@ -20,7 +19,7 @@ export const SESSION_SPANS = {
     emitters: ["worker", "broker"],
     parents: ["root", "caller"],
     required: ["http.request.method", "http.response.status_code", "url.path", "url.scheme"],
-    optional: REQUEST,
+    optional: [],
     errors: "status code",
     links: [],
   },

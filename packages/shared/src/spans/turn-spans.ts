@@ -2,7 +2,6 @@ import { CHANNEL, COLLECT, DISPATCH, QUEUE, type SpanDefinition } from "./defini
 import { endedBy } from "./error-types.ts";
 
 const AGENT = ["gen_ai.agent.name", "valet.opencode.session.id", "valet.opencode.message.id"] as const;
-const CONTENT = ["gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions"] as const;
 /** The runner's work on what is dispatched to it: turns, workflow executions, and the agent's model and tool calls in them. */
 export const TURN_SPANS = {
   "valet.turn": {
@@ -66,7 +65,6 @@ export const TURN_SPANS = {
     fixed: { "gen_ai.operation.name": "invoke_agent" },
     required: ["gen_ai.agent.name"],
     optional: [
-      ...CONTENT,
       "gen_ai.provider.name",
       "gen_ai.system",
       "gen_ai.request.model",
@@ -96,9 +94,7 @@ export const TURN_SPANS = {
     required: ["gen_ai.provider.name", "gen_ai.system", "gen_ai.request.model"],
     optional: [
       ...AGENT,
-      ...CONTENT,
-      "gen_ai.response.model",
-      "gen_ai.response.id",
+      "gen_ai.output.messages",
       "gen_ai.response.finish_reasons",
       "gen_ai.response.time_to_first_chunk",
       "gen_ai.usage.input_tokens",
@@ -141,7 +137,6 @@ export const TURN_SPANS = {
       "valet.tool.input_length",
       "valet.tool.output_length",
       "process.exit.code",
-      "valet.child_session.id",
     ],
     errors: endedBy("tool"),
     links: [],

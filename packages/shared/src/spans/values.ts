@@ -72,14 +72,14 @@ export type SandboxDriver = (typeof SANDBOX_DRIVERS)[number];
 export const BROKER_CALLS = ["create", "snapshot", "restore", "terminate"] as const;
 export type BrokerCall = (typeof BROKER_CALLS)[number];
 
-/** Where a model call's start time was read: `valet.llm.start_source`. */
 /**
  * What of a repository's configuration OpenCode was started with: its text, all of it because the session trusts it, or nothing
  * because OpenCode did not start with it.
  */
 export const REPOSITORY_CONFIGS = ["text", "trusted", "dropped"] as const;
 
-export const START_SOURCES = ["hook", "event"] as const;
+/** Where a model call's start time was read: `valet.llm.start_source`. */
+export const START_SOURCES = ["event"] as const;
 export type StartSource = (typeof START_SOURCES)[number];
 
 /** What a person answered: `valet.permission.reply`. */
