@@ -43,10 +43,10 @@ it("finds no fault with what the tables allow", () => {
   const files = {
     "packages/shared/src/outcome.ts": [],
     "packages/cli/src/up.ts": ["../../worker/src/index.ts"],
-    "packages/worker/src/index.ts": ["./durable-objects/session-agent.ts"],
-    [`${OBJECT}/session-agent.ts`]: ["./dispatch/scheduler.ts", "./core/ids.ts"],
+    "packages/worker/src/index.ts": ["../packages/worker/src/durable-objects/session-agent.ts"],
+    [`${OBJECT}/session-agent.ts`]: ["../packages/worker/src/durable-objects/dispatch/scheduler.ts", "./core/ids.ts"],
     [`${OBJECT}/dispatch/scheduler.ts`]: ["type ../queue/rows.ts", "../core/ids.ts"],
-    [`${OBJECT}/queue/rows.ts`]: ["../../../../shared/src/outcome.ts"],
+    [`${OBJECT}/queue/rows.ts`]: ["../packages/shared/src/outcome.ts"],
     [`${OBJECT}/core/ids.ts`]: [],
     [`${OBJECT}/core/ids.test.ts`]: ["../queue/rows.ts"],
   };
@@ -56,10 +56,10 @@ it("finds no fault with what the tables allow", () => {
 it("finds packages that know each other, and a tracer that knows anything", () => {
   const files = {
     "packages/shared/src/outcome.ts": ["type ../../worker/src/index.ts"],
-    "packages/shared/src/tracing/span.ts": ["../outcome.ts", "node:fs", "zod"],
+    "packages/shared/src/tracing/span.ts": ["../packages/shared/src/outcome.ts", "node:fs", "zod"],
     "packages/worker/src/index.ts": [],
     "packages/runner/src/bin.ts": ["../../worker/src/index.ts", "../../scripted-model/src/index.ts"],
-    "packages/scripted-model/src/index.ts": ["../../cli/src/up.ts"],
+    "packages/scripted-model/src/index.ts": ["../packages/cli/src/commands/up.ts"],
     "packages/cli/src/up.ts": [],
     "packages/new/src/index.ts": ["node:fs"],
   };
