@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { afterAll, expect, it } from "vitest";
 
 const ROOT = resolve(import.meta.dirname, "..");
@@ -20,14 +20,15 @@ function violations(root: string, ...folders: string[]): string[] {
   return [...new Set(summary.violations.map(({ rule, from }) => `${rule.name} ${from}`))].sort();
 }
 
-/** Which rules files break that import what is named for each; `type` before a name imports a type alone. */
+/** Which rules files break that import other files or packages, named for each; `type` before a name imports a type alone. */
 function check(files: Record<string, string[]>): string[] {
   const folder = mkdtempSync(join(tree, "tree-"));
   symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
   for (const [path, imported] of Object.entries(files)) {
     const imports = imported.map((each) => {
-      const [, type, name] = /^(type )?(.*)$/.exec(each) ?? [];
-      return type === undefined ? `import ${JSON.stringify(name)};` : `import type { A } from ${JSON.stringify(name)};`;
+      const [, type, name = ""] = /^(type )?(.*)$/.exec(each) ?? [];
+      const specifier = name.startsWith("packages/") ? `./${relative(dirname(path), name)}` : name;
+      return `import ${type === undefined ? "" : "type { A } from "}"${specifier}";`;
     });
     mkdirSync(dirname(join(folder, path)), { recursive: true });
     writeFileSync(join(folder, path), `${imports.join("\n")}\nexport interface A {}\n`);
@@ -42,24 +43,24 @@ it("finds no fault with this project", () => {
 it("finds no fault with what the tables allow", () => {
   const files = {
     "packages/shared/src/outcome.ts": [],
-    "packages/cli/src/up.ts": ["../../worker/src/index.ts"],
-    "packages/worker/src/index.ts": ["../packages/worker/src/durable-objects/session-agent.ts"],
-    [`${OBJECT}/session-agent.ts`]: ["../packages/worker/src/durable-objects/dispatch/scheduler.ts", "./core/ids.ts"],
-    [`${OBJECT}/dispatch/scheduler.ts`]: ["type ../queue/rows.ts", "../core/ids.ts"],
-    [`${OBJECT}/queue/rows.ts`]: ["../packages/shared/src/outcome.ts"],
+    "packages/cli/src/up.ts": ["packages/worker/src/index.ts"],
+    "packages/worker/src/index.ts": [`${OBJECT}/session-agent.ts`],
+    [`${OBJECT}/session-agent.ts`]: [`${OBJECT}/dispatch/scheduler.ts`, `${OBJECT}/core/ids.ts`],
+    [`${OBJECT}/dispatch/scheduler.ts`]: [`type ${OBJECT}/queue/rows.ts`, `${OBJECT}/core/ids.ts`],
+    [`${OBJECT}/queue/rows.ts`]: ["packages/shared/src/outcome.ts"],
     [`${OBJECT}/core/ids.ts`]: [],
-    [`${OBJECT}/core/ids.test.ts`]: ["../queue/rows.ts"],
+    [`${OBJECT}/core/ids.test.ts`]: [`${OBJECT}/queue/rows.ts`],
   };
   expect(check(files)).toEqual([]);
 });
 
 it("finds packages that know each other, and a tracer that knows anything", () => {
   const files = {
-    "packages/shared/src/outcome.ts": ["type ../../worker/src/index.ts"],
-    "packages/shared/src/tracing/span.ts": ["../packages/shared/src/outcome.ts", "node:fs", "zod"],
+    "packages/shared/src/outcome.ts": ["type packages/worker/src/index.ts"],
+    "packages/shared/src/tracing/span.ts": ["packages/shared/src/outcome.ts", "node:fs", "zod"],
     "packages/worker/src/index.ts": [],
-    "packages/runner/src/bin.ts": ["../../worker/src/index.ts", "../../scripted-model/src/index.ts"],
-    "packages/scripted-model/src/index.ts": ["../packages/cli/src/commands/up.ts"],
+    "packages/runner/src/bin.ts": ["packages/worker/src/index.ts", "packages/scripted-model/src/index.ts"],
+    "packages/scripted-model/src/index.ts": ["packages/cli/src/up.ts"],
     "packages/cli/src/up.ts": [],
     "packages/new/src/index.ts": ["node:fs"],
   };
@@ -77,13 +78,13 @@ it("finds packages that know each other, and a tracer that knows anything", () =
 it("finds rooms that know what the table does not say, also by a type alone", () => {
   const files = {
     [`${OBJECT}/session-agent.ts`]: [],
-    [`${OBJECT}/core/ids.ts`]: ["type ../queue/rows.ts"],
+    [`${OBJECT}/core/ids.ts`]: [`type ${OBJECT}/queue/rows.ts`],
     [`${OBJECT}/queue/rows.ts`]: [],
-    [`${OBJECT}/traces/store.ts`]: ["type ../session-agent.ts"],
-    [`${OBJECT}/projection/outbox.ts`]: ["../../http/route.ts"],
-    [`${OBJECT}/attic/things.ts`]: ["../core/ids.ts"],
-    "packages/worker/src/http/route.ts": ["../durable-objects/queue/rows.ts"],
-    "packages/worker/src/cellar/things.ts": ["../http/route.ts"],
+    [`${OBJECT}/traces/store.ts`]: [`type ${OBJECT}/session-agent.ts`],
+    [`${OBJECT}/projection/outbox.ts`]: ["packages/worker/src/http/route.ts"],
+    [`${OBJECT}/attic/things.ts`]: [`${OBJECT}/core/ids.ts`],
+    "packages/worker/src/http/route.ts": [`${OBJECT}/queue/rows.ts`],
+    "packages/worker/src/cellar/things.ts": ["packages/worker/src/http/route.ts"],
   };
   expect(check(files)).toEqual([
     "in-a-table packages/worker/src/cellar/things.ts",
@@ -97,9 +98,9 @@ it("finds rooms that know what the table does not say, also by a type alone", ()
 
 it("finds circles, also of types alone", () => {
   const files = {
-    "packages/cli/src/a.ts": ["type ./b.ts"],
-    "packages/cli/src/b.ts": ["./c.ts"],
-    "packages/cli/src/c.ts": ["type ./a.ts"],
+    "packages/cli/src/a.ts": ["type packages/cli/src/b.ts"],
+    "packages/cli/src/b.ts": ["packages/cli/src/c.ts"],
+    "packages/cli/src/c.ts": ["type packages/cli/src/a.ts"],
   };
   expect(check(files)).toEqual(["no-circle packages/cli/src/a.ts"]);
 });
