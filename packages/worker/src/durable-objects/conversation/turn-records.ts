@@ -5,8 +5,8 @@ import type { TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import type { ErrorType, Outcome } from "@valet/shared/spans";
 import { isoTime } from "../core/iso-time.ts";
-import type { AttemptEnd } from "../queue/job-queue.ts";
 import type { AttemptRow, JobRow } from "../queue/job-store.ts";
+import type { AttemptEnd } from "../queue/ports.ts";
 
 /** A summary of which some may not be known. */
 type Measured = Partial<{ readonly [K in keyof Omit<TurnSummary, "tokens">]: TurnSummary[K] | null }> & {

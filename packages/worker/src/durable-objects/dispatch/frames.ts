@@ -2,8 +2,8 @@
 import type { PromptDispatch, ToRunnerOf, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
 import { contextHeaders } from "@valet/shared/tracing";
 import { withoutUndefined } from "../core/without-undefined.ts";
-import type { BegunAttempt } from "../queue/job-queue.ts";
 import type { MessageBody, WorkflowBody } from "../queue/job-store.ts";
+import type { BegunAttempt } from "../queue/ports.ts";
 
 /** What the runner needs besides the message or workflow. */
 export interface DispatchSettings {

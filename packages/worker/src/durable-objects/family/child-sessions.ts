@@ -20,7 +20,7 @@ import { DurableCalls } from "../core/durable-call.ts";
 import type { GitCredentials } from "../core/git-credentials.ts";
 import { newId } from "../core/ids.ts";
 import { ok, type Result, refuse } from "../core/result.ts";
-import type { AttemptEnd } from "../queue/job-queue.ts";
+import type { AttemptEnd } from "../queue/ports.ts";
 import { ChildEndings } from "./child-endings.ts";
 import { type ChildInput, childInput } from "./child-input.ts";
 import { type ChildRow, ChildStore, type PeerCall } from "./child-store.ts";

@@ -11,9 +11,10 @@ import { ok, type Result, refuse } from "../core/result.ts";
 import type { SessionState } from "../core/session-state.ts";
 import { isTraced } from "../core/session-tracer.ts";
 import { withoutUndefined } from "../core/without-undefined.ts";
-import type { JobQueue, QueueEvent } from "./job-queue.ts";
+import type { JobQueue } from "./job-queue.ts";
 import type { JobKind, JobRow, MessageBody, WorkflowBody } from "./job-store.ts";
 import { refuseModels } from "./known-models.ts";
+import type { QueueEvent } from "./ports.ts";
 import type { MessageOrigin } from "./queue-spans.ts";
 
 export interface IntakeOptions {

@@ -7,8 +7,8 @@ import { failedAs, failureIn } from "../core/failed-as.ts";
 import { isoTime } from "../core/iso-time.ts";
 import { isTraced } from "../core/session-tracer.ts";
 import { type CapacityLine, placeOf } from "../queue/capacity-line.ts";
-import type { WorkflowProgress } from "../queue/job-queue.ts";
 import type { JobRow, JobStore, WorkflowBody } from "../queue/job-store.ts";
+import type { WorkflowProgress } from "../queue/ports.ts";
 import { afterLoss, cutStep, failedSteps, nextStep, outcomeOf, type StepStates } from "./workflow-rules.ts";
 
 export class Workflows implements WorkflowProgress {
