@@ -25,7 +25,7 @@ const ROOMS = {
   [`${OBJECT}/queue`]: ["core", "config.ts"],
   [`${OBJECT}/workflow`]: ["core", "queue"],
   [`${OBJECT}/link`]: ["core", "config.ts"],
-  [`${OBJECT}/dispatch`]: ["core", "queue", "link", "sandbox", "config.ts"],
+  [`${OBJECT}/dispatch`]: ["core", "queue", "link", "sandbox", "capacity/capacity-calls.ts", "config.ts"],
   // `capacity` is another object, which hands out the turns to start a sandbox.
   [`${OBJECT}/sandbox`]: ["core", "broker", "capacity/capacity-calls.ts", "capacity/within-call.ts", "config.ts"],
   [`${OBJECT}/conversation`]: ["core", "queue", "workflow", "link/client-sockets.ts"],

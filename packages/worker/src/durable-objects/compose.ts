@@ -14,6 +14,7 @@ import { AgentRequests } from "./conversation/agent-requests.ts";
 import { AttemptOutput } from "./conversation/attempt-output.ts";
 import { Conversation } from "./conversation/conversation.ts";
 import { PartFeed } from "./conversation/part-feed.ts";
+import { Replies } from "./conversation/replies.ts";
 import { viewSession } from "./conversation/session-view.ts";
 import { TurnRecords } from "./conversation/turn-records.ts";
 import { Changes } from "./core/changes.ts";
@@ -27,6 +28,7 @@ import { Transactions } from "./core/transactions.ts";
 import { CredentialKeys } from "./credentials/credential-keys.ts";
 import { SessionCredentials } from "./credentials/session-credentials.ts";
 import { Attempts } from "./dispatch/attempts.ts";
+import { CapacityAnswers } from "./dispatch/capacity-answers.ts";
 import { Scheduler } from "./dispatch/scheduler.ts";
 import { SignsOfLife } from "./dispatch/signs-of-life.ts";
 import { Watchdogs } from "./dispatch/watchdogs.ts";
@@ -224,6 +226,14 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     ...{ intervals, limits: { ...BATCH_LIMITS, collectMaxMs: intervals.collectMaxMs }, now },
   });
 
+  const capacityAnswers = new CapacityAnswers({
+    ...{ state, transactions, lease, scheduler, lifecycle, backgroundCheck, now },
+  });
+  const replies = new Replies({
+    ...{ requests, link, clients, transactions },
+    onAnswered: (attemptId) => watchdogs.touch(attemptId),
+  });
+
   const consequences: Consequences = new Consequences({
     ...{ events, changes, state, transactions, queue, workflows, scheduler, attempts, watchdogs, signs },
     ...{ link, runnerConfig, backgroundCheck, lifecycle, lease, startTimes, conversation, output, records },
@@ -232,8 +242,8 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
 
   return {
     ...{ state, transactions, timers, now, background, intervals, view },
-    ...{ queue, workflows, intake, conversation, records, requests, parts, clients, link, backgroundCheck },
-    ...{ lifecycle, lease, scheduler, attempts, watchdogs, children, reports, credentials },
+    ...{ queue, workflows, intake, conversation, records, parts, replies, clients, link },
+    ...{ lifecycle, lease, capacityAnswers, attempts, children, reports, credentials },
     ...{ traces, exporter, noteExport, runExport, boundary, outbox },
   };
 }

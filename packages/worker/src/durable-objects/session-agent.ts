@@ -3,8 +3,7 @@
  * one transaction.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { ClientEvent } from "@valet/shared/protocol/client-socket";
-import type { QuestionAnswers, ToRunnerOf } from "@valet/shared/protocol/runner-link";
+import type { QuestionAnswers } from "@valet/shared/protocol/runner-link";
 import {
   type AcceptedMessage,
   type AcceptedWorkflow,
@@ -20,20 +19,18 @@ import {
 } from "@valet/shared/protocol/session-api";
 import type { MessageView, PermissionReply, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
 import type { TerminateReason } from "@valet/shared/spans";
-import { exportHint, extractFromHeaders, type SpanContext } from "@valet/shared/tracing";
+import { exportHint, extractFromHeaders } from "@valet/shared/tracing";
 import type { z } from "zod";
 import type { Env } from "../bindings.ts";
+import { callerOf, originOf } from "./caller.ts";
 import type { CapacityStanding, CapacityState } from "./capacity/capacity-calls.ts";
 import { composeSession, report, type SessionParts } from "./compose.ts";
 import type { CallContext, NewSession, SessionCalls } from "./contract.ts";
 import { type ListOrder, listMessages, listTurns, listWorkflows } from "./conversation/session-lists.ts";
 import { badCursor } from "./core/cursor.ts";
 import { ok, type Result, refuse } from "./core/result.ts";
-import { NO_LINK } from "./core/session-state.ts";
-import { withoutUndefined } from "./core/without-undefined.ts";
-import { splitCredentials } from "./credentials/repository.ts";
-import { type Carrier, type ChildReport, type ParentMessage, reportText } from "./family/family.ts";
-import type { MessageOrigin } from "./queue/queue-spans.ts";
+import { type ChildReport, type ParentMessage, reportText } from "./family/family.ts";
+import { createSession } from "./session-creation.ts";
 import { listTraces, segmentAfter } from "./traces/trace-list.ts";
 
 const NOT_FOUND = refuse("session-not-found", "There is no session of this id.");
@@ -57,49 +54,8 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     parts.credentials.resume();
   }
 
-  /** Makes the session, with its first message if it has one, and starts its sandbox. Once: again is the same session. */
-  async create({ origin, ...input }: NewSession, ctx: CallContext): Promise<Result<SessionView>> {
-    const { state, transactions, lifecycle, intake, intervals, credentials, view } = this.#parts;
-    const before = this.#answerToCreate(input.id, ctx);
-    if (before !== undefined) return before;
-    const { prompt, repoUrl, ...settings } = withoutUndefined(input);
-    const refusal = prompt === undefined ? undefined : intake.refuseFirst(prompt);
-    if (refusal !== undefined) return refusal;
-    const repository = repoUrl === undefined ? undefined : splitCredentials(repoUrl);
-    const open = origin?.credentials ?? repository?.credentials;
-    const sealed = open && (await credentials.seal(open, input.id));
-    // The same call may have come again while the credentials were being sealed.
-    const meanwhile = this.#answerToCreate(input.id, ctx);
-    if (meanwhile !== undefined) return meanwhile;
-    return transactions.run(() => {
-      state.create({
-        ...{ models: [], queueMode: "followup", idleTimeoutMs: intervals.idleTimeoutMs, ...settings },
-        ...(repository !== undefined && { repoUrl: repository.repoUrl }),
-        ...(sealed !== undefined && { credentials: sealed }),
-        ...(origin !== undefined && { depth: origin.depth }),
-        ...{ ownerId: ctx.ownerId, state: "created", generation: 0, link: NO_LINK },
-        recovery: { attempts: 0, readyMs: 0 },
-      });
-      const cause = callerOf(ctx);
-      lifecycle.start({ reason: "session_created", causes: cause === undefined ? [] : [cause] });
-      if (prompt !== undefined) {
-        const spawned = originOf("spawned_by", origin?.spawnedBy, settings.parentSessionId);
-        const parent = spawned === undefined ? cause : undefined;
-        intake.takeMessage({ content: prompt, queueMode: "followup" }, { parent, initial: true, origin: spawned });
-      }
-      return ok(view());
-    });
-  }
-
-  /** What a call to create the session is answered with that cannot create it: it is there, or never will be. */
-  #answerToCreate(id: string, { ownerId }: CallContext): Result<SessionView> | undefined {
-    const { state, reports, view } = this.#parts;
-    const known = state.maybe;
-    if (known !== undefined) {
-      const isSame = known.id === id && known.ownerId === ownerId;
-      return isSame ? ok(view()) : refuse("session-exists", "There is another session of this id.");
-    }
-    return reports.isNeverMade ? refuse("session-ended", "Its parent ended before it was made.") : undefined;
+  async create(input: NewSession, ctx: CallContext): Promise<Result<SessionView>> {
+    return createSession(this.#parts, input, ctx);
   }
 
   async view(): Promise<Result<SessionView>> {
@@ -115,7 +71,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#read(({ queue, conversation }) => listMessages(queue.jobs, conversation, cursor, order));
   }
 
-  /** Takes a message back that is queued. Again is fine. */
+  /** Withdraws a queued message. Idempotent. */
   async withdraw(messageId: string, ctx: CallContext): Promise<Result<MessageView>> {
     return this.#change(({ intake, conversation }) => {
       const row = intake.withdraw("message", messageId, callerOf(ctx));
@@ -140,7 +96,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     });
   }
 
-  /** Takes a workflow back that is queued. Again is fine. */
+  /** Withdraws a queued workflow. Idempotent. */
   async withdrawWorkflow(executionId: string, ctx: CallContext): Promise<Result<WorkflowView>> {
     return this.#change(({ intake, workflows }) => {
       const row = intake.withdraw("workflow", executionId, callerOf(ctx));
@@ -177,10 +133,9 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     });
   }
 
-  /** Answers the agent's request for leave. */
+  /** Answers a permission request of the agent. */
   async replyPermission(permissionId: string, reply: PermissionReply, _ctx: CallContext): Promise<Result<SessionView>> {
-    const frame = { type: "permission-reply", permissionId, reply } as const;
-    return this.#reply("permission", permissionId, frame, { type: "permission-closed", permissionId, reply });
+    return this.#readSession(({ replies }) => replies.permission(permissionId, reply));
   }
 
   /** Answers the agent's questions; with `null` it is told that nobody will. */
@@ -189,8 +144,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     answers: QuestionAnswers | null,
     _ctx: CallContext,
   ): Promise<Result<SessionView>> {
-    const frame = { type: "question-reply", questionId, answers } as const;
-    return this.#reply("question", questionId, frame, { type: "question-closed", questionId, answers });
+    return this.#readSession(({ replies }) => replies.question(questionId, answers));
   }
 
   async turns(cursor?: string): Promise<Result<z.infer<typeof TurnList>>> {
@@ -278,28 +232,12 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     });
   }
 
-  /** Takes where the session stands with its broker, and says what it needs by now. May come twice, or late. */
   async capacity(name: string, standing?: CapacityStanding): Promise<CapacityState | null> {
-    const { state, transactions, lease } = this.#parts;
-    if (state.maybe === undefined) return null;
-    if (standing !== undefined) transactions.run(() => lease.take(name, standing));
-    const report = lease.stateFor(name);
-    if (report === null) return null;
-    return {
-      ...{ ...report, sessionId: state.record.id, idleSinceMs: this.#idleSinceMs ?? null },
-      isLeaving: this.#isLeaving,
-    };
+    return this.#parts.state.maybe === undefined ? null : this.#parts.capacityAnswers.answer(name, standing);
   }
 
-  /** Goes to sleep for a session that waits for a sandbox, if there is nothing to do here and nothing in the background. */
   async yieldSlot(name: string): Promise<boolean> {
-    const { state, lease, backgroundCheck, lifecycle } = this.#parts;
-    if (state.maybe === undefined || lease.stateFor(name) === null) return false;
-    if (this.#isLeaving) return true;
-    if (this.#idleSinceMs === undefined || (await backgroundCheck.count()) !== 0) return false;
-    // Work may have come while the runner was asked.
-    if (this.#idleSinceMs === undefined) return false;
-    return this.#change(() => lifecycle.hibernate("capacity", undefined)).ok;
+    return this.#parts.state.maybe !== undefined && this.#parts.capacityAnswers.yieldSlot(name);
   }
 
   /** WebSockets: `/runner` for the sandbox's runner, `/client` for whoever watches. */
@@ -354,37 +292,6 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     }
   }
 
-  /** Since when the session may be put to sleep; a hibernate that failed has its own time to be tried again. */
-  get #idleSinceMs(): number | undefined {
-    const { state, scheduler, now } = this.#parts;
-    return (state.record.sleepProblem?.retryMs ?? 0) > now() ? undefined : scheduler.idleSinceMs;
-  }
-
-  get #isLeaving(): boolean {
-    const { state } = this.#parts.state.record;
-    return state === "hibernating" || state === "terminating";
-  }
-
-  #reply(
-    kind: "permission" | "question",
-    id: string,
-    frame: ToRunnerOf<"permission-reply" | "question-reply">,
-    news: ClientEvent,
-  ): Result<SessionView> {
-    return this.#read(({ requests, watchdogs, link, transactions, clients, view }) => {
-      if (!requests.isOpen(kind, id)) return refuse("request-not-found", "Nothing of this id waits for an answer.");
-      if (!link.send(frame)) {
-        return refuse("runner-disconnected", "The agent cannot be told now: try again in a moment.");
-      }
-      transactions.run(() => {
-        const attemptId = requests.close(id);
-        if (attemptId !== undefined) watchdogs.touch(attemptId);
-      });
-      clients.broadcast(news);
-      return ok(view());
-    });
-  }
-
   /** Reads the session; nothing is there before it has been created. */
   #read<T>(read: (parts: SessionParts) => Result<T>): Result<T> {
     return this.#parts.state.maybe === undefined ? NOT_FOUND : read(this.#parts);
@@ -401,21 +308,12 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   #changeSession(change: (parts: SessionParts) => Result<void>): Result<SessionView> {
-    const result = this.#change(change);
+    return this.#readSession((parts) => parts.transactions.run(() => change(parts)));
+  }
+
+  /** Does something with the session, and returns it as it is then. */
+  #readSession(work: (parts: SessionParts) => Result<void>): Result<SessionView> {
+    const result = this.#read(work);
     return result.ok ? ok(this.#parts.view()) : result;
   }
-}
-
-/** @param carrier of the tool call of the parent's agent; without one no agent sent it */
-function originOf(
-  link: MessageOrigin["link"],
-  carrier: Carrier | undefined,
-  parentSessionId: string | undefined,
-): MessageOrigin | undefined {
-  if (carrier === undefined || parentSessionId === undefined) return undefined;
-  return { link, context: extractFromHeaders({ ...carrier }), parentSessionId };
-}
-
-function callerOf({ traceparent, tracestate }: CallContext): SpanContext | undefined {
-  return extractFromHeaders({ traceparent, tracestate });
 }

@@ -1,0 +1,57 @@
+/** Answers what the agent asks of a person: the runner is told, and the request is closed. */
+import type { ClientEvent } from "@valet/shared/protocol/client-socket";
+import type { QuestionAnswers, ToRunnerOf } from "@valet/shared/protocol/runner-link";
+import type { PermissionReply } from "@valet/shared/protocol/session-view";
+import { ok, type Result, refuse } from "../core/result.ts";
+import type { Transactions } from "../core/transactions.ts";
+import type { ClientSockets } from "../link/client-sockets.ts";
+import type { AgentRequests } from "./agent-requests.ts";
+
+type ReplyFrame = ToRunnerOf<"permission-reply" | "question-reply">;
+
+export interface RepliesOptions {
+  readonly requests: AgentRequests;
+  readonly link: { send(frame: ReplyFrame): boolean };
+  readonly clients: Pick<ClientSockets, "broadcast">;
+  readonly transactions: Transactions;
+  /** An attempt has the answer that it waited for. */
+  readonly onAnswered: (attemptId: string) => void;
+}
+
+export class Replies {
+  readonly #options: RepliesOptions;
+
+  constructor(options: RepliesOptions) {
+    this.#options = options;
+  }
+
+  permission(permissionId: string, reply: PermissionReply): Result<void> {
+    const frame = { type: "permission-reply", permissionId, reply } as const;
+    return this.#reply("permission", permissionId, frame, { type: "permission-closed", permissionId, reply });
+  }
+
+  /** @param answers `null` tells the agent that nobody will answer */
+  question(questionId: string, answers: QuestionAnswers | null): Result<void> {
+    const frame = { type: "question-reply", questionId, answers } as const;
+    return this.#reply("question", questionId, frame, { type: "question-closed", questionId, answers });
+  }
+
+  /** Not in a transaction: what is sent cannot be rolled back. */
+  #reply(kind: "permission" | "question", id: string, frame: ReplyFrame, closed: ClientEvent): Result<void> {
+    const { requests, link, clients, transactions, onAnswered } = this.#options;
+    if (!requests.isOpen(kind, id))
+      return refuse("request-not-found", "The agent waits for no answer to a request of this id.");
+    if (!link.send(frame)) {
+      return refuse(
+        "runner-disconnected",
+        "The runner is not connected, so the agent cannot be told: try again in a moment.",
+      );
+    }
+    transactions.run(() => {
+      const attemptId = requests.close(id);
+      if (attemptId !== undefined) onAnswered(attemptId);
+    });
+    clients.broadcast(closed);
+    return ok(undefined);
+  }
+}

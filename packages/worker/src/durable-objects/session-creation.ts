@@ -1,0 +1,59 @@
+/** Makes a session: its record, its first message if it has one, and the start of its sandbox, in one transaction. */
+import type { SessionView } from "@valet/shared/protocol/session-view";
+import { callerOf, originOf } from "./caller.ts";
+import type { SessionParts } from "./compose.ts";
+import type { CallContext, NewSession } from "./contract.ts";
+import { ok, type Result, refuse } from "./core/result.ts";
+import { NO_LINK } from "./core/session-state.ts";
+import { withoutUndefined } from "./core/without-undefined.ts";
+import { splitCredentials } from "./credentials/repository.ts";
+
+/** Idempotent: a call that comes again, by the same owner, returns the session that is there. */
+export async function createSession(
+  parts: SessionParts,
+  { origin, ...input }: NewSession,
+  ctx: CallContext,
+): Promise<Result<SessionView>> {
+  const { state, transactions, lifecycle, intake, intervals, credentials, view } = parts;
+  const before = answerTo(parts, input.id, ctx);
+  if (before !== undefined) return before;
+  const { prompt, repoUrl, ...settings } = withoutUndefined(input);
+  const refusal = prompt === undefined ? undefined : intake.refuseFirst(prompt);
+  if (refusal !== undefined) return refusal;
+  const repository = repoUrl === undefined ? undefined : splitCredentials(repoUrl);
+  const open = origin?.credentials ?? repository?.credentials;
+  const sealed = open && (await credentials.seal(open, input.id));
+  // The same call may have come again while the credentials were being sealed.
+  const meanwhile = answerTo(parts, input.id, ctx);
+  if (meanwhile !== undefined) return meanwhile;
+  return transactions.run(() => {
+    state.create({
+      ...{ models: [], queueMode: "followup", idleTimeoutMs: intervals.idleTimeoutMs, ...settings },
+      ...withoutUndefined({ repoUrl: repository?.repoUrl, credentials: sealed, depth: origin?.depth }),
+      ...{ ownerId: ctx.ownerId, state: "created", generation: 0, link: NO_LINK },
+      recovery: { attempts: 0, readyMs: 0 },
+    });
+    const cause = callerOf(ctx);
+    lifecycle.start({ reason: "session_created", causes: cause === undefined ? [] : [cause] });
+    if (prompt !== undefined) {
+      const spawned = originOf("spawned_by", origin?.spawnedBy, settings.parentSessionId);
+      const parent = spawned === undefined ? cause : undefined;
+      intake.takeMessage({ content: prompt, queueMode: "followup" }, { parent, initial: true, origin: spawned });
+    }
+    return ok(view());
+  });
+}
+
+/** Returns the answer to a call that cannot create the session, since it is there or never will be; `undefined` otherwise. */
+function answerTo(
+  { state, reports, view }: SessionParts,
+  id: string,
+  { ownerId }: CallContext,
+): Result<SessionView> | undefined {
+  const known = state.maybe;
+  if (known !== undefined) {
+    const isSame = known.id === id && known.ownerId === ownerId;
+    return isSame ? ok(view()) : refuse("session-exists", "There is another session of this id.");
+  }
+  return reports.isNeverMade ? refuse("session-ended", "Its parent ended before it was made.") : undefined;
+}
