@@ -65,10 +65,11 @@ async function soak({ sessions, messages, awake, json }: Arguments): Promise<boo
   const report = (line: string): void => void process.stderr.write(`${String(seconds()).padStart(5)} s  ${line}\n`);
   const stateDir = mkdtempSync(join(tmpdir(), "valet-soak-"));
   const backend = await startBackend();
+  const { receiver } = backend;
   const model = await startScriptedModel({ scenario });
   const valet = await ValetProcess.start(stateDir, {
     ...{ VALET_MODEL_BASE_URL: model.url, VALET_MODEL: "scripted", VALET_MODEL_API_KEY: "none" },
-    ...{ OTEL_EXPORTER_OTLP_ENDPOINT: backend.url, OTEL_BSP_SCHEDULE_DELAY: "500", VALET_GRACE_MS: "10000" },
+    ...{ OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_BSP_SCHEDULE_DELAY: "500", VALET_GRACE_MS: "10000" },
   });
   try {
     const ended: SessionEnd[] = [];
@@ -93,13 +94,19 @@ async function soak({ sessions, messages, awake, json }: Arguments): Promise<boo
     const outcomes = countBy(ended.flatMap((end) => end.messages.map(({ outcome }) => String(outcome))));
     const injected = countBy(ended.flatMap((end) => end.faults));
     const figures = { seconds: seconds(), sessions, messages: sessions * messages, outcomes, injected };
-    const result = { ...figures, spans: backend.spans.size, refusedRequests: backend.refused(), memory, faults };
+    const result = {
+      ...figures,
+      spans: receiver.spansById().size,
+      refusedRequests: receiver.deliveries.length - receiver.taken.length,
+      memory,
+      faults,
+    };
     process.stdout.write(`${json ? JSON.stringify(result) : JSON.stringify(result, undefined, 2)}\n`);
     return faults.length === 0;
   } finally {
     await valet.stop();
     await model.close();
-    await backend.close();
+    await receiver.close();
     rmSync(stateDir, { recursive: true, force: true });
   }
 }
@@ -112,7 +119,7 @@ async function faultsOf(
   messages: number,
 ): Promise<string[]> {
   const ids = ended.flatMap((end) => end.messages.map(({ id }) => id));
-  const inSpans = () => faultsIn([...backend.spans.values()], ids);
+  const inSpans = () => faultsIn([...backend.receiver.spansById().values()], ids);
   await waitFor(
     "the spans",
     async () => inSpans(),

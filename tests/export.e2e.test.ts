@@ -2,52 +2,27 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { ApiClient } from "../packages/cli/src/api-client.ts";
-import { readSpans, type TraceSpan } from "../packages/cli/src/trace-tree.ts";
+import { readSpans } from "../packages/cli/src/trace-tree.ts";
+import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
 
 const CLI = resolve(import.meta.dirname, "../packages/cli/src/bin.ts");
 
 let state: string;
-let backend: Server;
-let endpoint: string;
-/** The keys that spans were sent with, and the spans that were taken. */
-const keys: (string | undefined)[] = [];
-const answers = { hang: false, hanging: 0 };
-const taken = new Map<string, TraceSpan>();
+let receiver: TraceReceiver;
 const children: ChildProcess[] = [];
 
 beforeAll(async () => {
   state = mkdtempSync(join(tmpdir(), "valet-export-"));
-  backend = createServer(async (request, response) => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
-    if (answers.hang) {
-      answers.hanging++;
-      return;
-    }
-    keys.push(request.headers.authorization);
-    if (request.headers.authorization !== "right") {
-      response.writeHead(401).end();
-      return;
-    }
-    const text = gunzipSync(Buffer.concat(chunks)).toString();
-    for (const span of readSpans(JSON.parse(text))) taken.set(span.spanId, span);
-    response.writeHead(200, { "content-type": "application/json" }).end("{}");
-  }).listen(0, "127.0.0.1");
-  await once(backend, "listening");
-  endpoint = `http://127.0.0.1:${(backend.address() as AddressInfo).port}`;
+  receiver = await startOtlpReceiver(({ headers }) => ({ status: headers.authorization === "right" ? 200 : 401 }));
 });
 
-afterAll(() => {
+afterAll(async () => {
   for (const child of children) if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
-  backend.closeAllConnections();
-  backend.close();
+  await receiver.close();
   rmSync(state, { recursive: true, force: true });
 });
 
@@ -62,7 +37,7 @@ interface Running {
 function valet(key: string, ...args: string[]): { child: ChildProcess; output: { stdout: string; stderr: string } } {
   const env = {
     ...process.env,
-    OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
+    OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
     OTEL_EXPORTER_OTLP_HEADERS: `authorization=${key}`,
     OTEL_BSP_SCHEDULE_DELAY: "100",
     OTEL_RESOURCE_ATTRIBUTES: "deployment.environment.name=test",
@@ -108,7 +83,7 @@ test("a wrong key is named, loses nothing, and all arrives once it is right", as
       .errors()
       .split("\n")
       .find((each) => each.includes("export_failed")) ?? "";
-  const { host } = new URL(endpoint);
+  const { host } = new URL(receiver.url);
   expect(JSON.parse(line.slice(line.indexOf("{")))).toMatchObject({
     host,
     session: id,
@@ -135,13 +110,13 @@ test("a wrong key is named, loses nothing, and all arrives once it is right", as
   await stop(wrong);
   expect(wrong.errors()).toMatch(/\d+ spans of 1 session did not reach the backend: HTTP 401/);
   expect(wrong.errors()).toContain("valet resend --all");
-  expect(taken.size).toBe(0);
+  expect(receiver.taken).toEqual([]);
 
   const right = await up("right");
   const sent = await run("right", "resend", id, "--json");
   expect(sent).toMatchObject({ code: 0 });
   expect(JSON.parse(sent.stdout)).toEqual({ sessions: [{ sessionId: id, exported: true, waitingSpans: 0 }] });
-  const names = [...taken.values()].map(({ name }) => name);
+  const names = receiver.spans().map(({ name }) => name);
   expect(names).toContain("POST /api/sessions");
 
   // Nothing was lost: whatever the session has of ended spans, the backend has.
@@ -157,21 +132,22 @@ test("a wrong key is named, loses nothing, and all arrives once it is right", as
   const ended = spans.flat().filter(({ endMs }) => endMs !== undefined);
   expect(ended.length).toBeGreaterThan(3);
   await run("right", "resend", id);
+  const taken = receiver.spansById();
   expect(ended.filter(({ spanId }) => !taken.has(spanId)).map(({ name }) => name)).toEqual([]);
   expect(JSON.stringify([...taken.values()].map(({ name }) => name))).not.toContain("resend");
   await stop(last);
-  expect(new Set(keys)).toEqual(new Set(["wrong", "right"]));
+  expect(new Set(receiver.deliveries.map(({ headers }) => headers.authorization))).toEqual(new Set(["wrong", "right"]));
 }, 180_000);
 
 test("up that is stopped beside a backend that never answers is over in time, and says what waits", async () => {
-  answers.hang = true;
+  receiver.hold();
   const running = await up("right");
   await new ApiClient(running).createSession({});
-  await vi.waitFor(() => expect(answers.hanging).toBeGreaterThan(0), { timeout: 30_000, interval: 50 });
+  await receiver.held();
   await stop(running);
   expect(running.child.exitCode).toBe(0);
   expect(running.errors()).toMatch(/did not reach the backend: waiting|did not say in time/);
-  answers.hang = false;
+  receiver.release();
 }, 120_000);
 
 test("resend --all finds nothing where all arrives, and bad arguments are told", async () => {

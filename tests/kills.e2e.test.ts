@@ -5,14 +5,14 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { waitFor, waitForStatus } from "../packages/cli/src/wait.ts";
 import { type ScriptedModel, startScriptedModel } from "../packages/scripted-model/src/index.ts";
-import { type OtlpReceiver, startOtlpReceiver } from "./otlp-receiver.ts";
+import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
 import { faultsIn } from "./soak/check-traces.ts";
 import { scenario } from "./soak/scenario.ts";
 import { type Part, ValetProcess } from "./soak/valet-process.ts";
 
 const TIMEOUT_MS = 90_000;
 
-let receiver: OtlpReceiver;
+let receiver: TraceReceiver;
 let model: ScriptedModel;
 let valet: ValetProcess;
 let stateDir: string;

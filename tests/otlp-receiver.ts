@@ -1,45 +1,26 @@
-/** An OTLP/HTTP backend in the test's process: takes what is POSTed and keeps it. */
-import { once } from "node:events";
-import { createServer, type IncomingHttpHeaders } from "node:http";
-import type { AddressInfo } from "node:net";
-import { gunzipSync } from "node:zlib";
+/** The backend of whole systems: spans that it takes are read as the CLI reads them. */
 import { readSpans, type TraceSpan } from "../packages/cli/src/trace-tree.ts";
+import { type Answer, type Delivery, OtlpReceiver } from "../packages/shared/test/otlp-receiver.ts";
 
-export interface Delivery {
-  readonly headers: IncomingHttpHeaders;
-  /** Unpacked. */
-  readonly text: string;
+export class TraceReceiver extends OtlpReceiver {
+  readonly #spans: TraceSpan[] = [];
+  #read = 0;
+
+  /** Every span that was taken, in order of arrival: one that came twice is there twice. */
+  spans(): TraceSpan[] {
+    for (; this.#read < this.taken.length; this.#read++) {
+      this.#spans.push(...readSpans(JSON.parse((this.taken[this.#read] as Delivery).text)));
+    }
+    return [...this.#spans];
+  }
+
+  /** The same by their ids, each once. */
+  spansById(): ReadonlyMap<string, TraceSpan> {
+    return new Map(this.spans().map((span) => [span.spanId, span]));
+  }
 }
 
-export interface OtlpReceiver {
-  /** For `OTEL_EXPORTER_OTLP_ENDPOINT`. */
-  readonly url: string;
-  readonly deliveries: readonly Delivery[];
-  /** Every span that has come in, in order of arrival. */
-  spans(): TraceSpan[];
-  close(): Promise<void>;
-}
-
-export async function startOtlpReceiver(): Promise<OtlpReceiver> {
-  const deliveries: Delivery[] = [];
-  const server = createServer(async (request, response) => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
-    const body = Buffer.concat(chunks);
-    const text = (request.headers["content-encoding"] === "gzip" ? gunzipSync(body) : body).toString();
-    deliveries.push({ headers: request.headers, text });
-    response.writeHead(request.url === "/v1/traces" ? 200 : 404, { "content-type": "application/json" }).end("{}");
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    deliveries,
-    spans: () => deliveries.flatMap(({ text }) => readSpans(JSON.parse(text))),
-    close: async () => {
-      server.closeAllConnections();
-      server.close();
-      await once(server, "close");
-    },
-  };
+/** @param answer to requests with spans; takes them all unless given */
+export function startOtlpReceiver(answer?: (delivery: Delivery) => Answer): Promise<TraceReceiver> {
+  return new TraceReceiver(answer).listen();
 }

@@ -20,7 +20,7 @@ import { answerText, waitFor, waitForMessage, waitForStatus } from "../packages/
 import type { FamilyView } from "../packages/shared/src/protocol/session-api.ts";
 import type { MessageView } from "../packages/shared/src/protocol/session-view.ts";
 import { WorkflowView } from "../packages/shared/src/protocol/session-view.ts";
-import { type OtlpReceiver, startOtlpReceiver } from "./otlp-receiver.ts";
+import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
 
 const OTLP_KEY = "canary-otlp-key";
 /** What people, model, files and tools said in the course. */
@@ -50,7 +50,7 @@ const WORKFLOW = {
   ],
 };
 
-let receiver: OtlpReceiver;
+let receiver: TraceReceiver;
 let system: System;
 let stateDir: string;
 let repository: { folder: string; url: string };

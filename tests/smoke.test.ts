@@ -9,12 +9,12 @@ import { join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ApiClient } from "../packages/cli/src/api-client.ts";
 import { type System, startSystem } from "../packages/cli/src/system/system.ts";
-import { type OtlpReceiver, startOtlpReceiver } from "./otlp-receiver.ts";
+import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
 
 const CLI = resolve(import.meta.dirname, "../packages/cli/src/bin.ts");
 
 let stateDir: string;
-let receiver: OtlpReceiver;
+let receiver: TraceReceiver;
 let query: Server;
 let queryUrl: string;
 let system: System;

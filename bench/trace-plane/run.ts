@@ -1,10 +1,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { gunzipSync } from "node:zlib";
 import type { ToRunnerOf } from "../../packages/shared/src/protocol/runner-link.ts";
+import { OtlpReceiver, spansOf } from "../../packages/shared/test/otlp-receiver.ts";
 import { startTracePlane } from "../../tests/trace-plane-process.ts";
-import { spansOf, TracePlaneReceiver } from "../../tests/trace-plane-receiver.ts";
 import { FRAME_SPANS, type Load, SESSION_ID } from "./frames.ts";
 
 /** What one run of one contender gave. */
@@ -29,7 +28,7 @@ const IN_FLIGHT = 32;
  */
 export async function run(module: string, { frames, traceId }: Load, gather: boolean): Promise<Figures> {
   const directory = mkdtempSync(join(tmpdir(), "valet-bench-"));
-  const receiver = await TracePlaneReceiver.start();
+  const receiver = await new OtlpReceiver().listen();
   const config = { sessionId: SESSION_ID, exportTimeoutMs: 10_000, segmentDelayMs: 5000, gather };
   const plane = await startTracePlane(module, directory, { ...config, exportUrl: `${receiver.url}/v1/traces` });
   try {
@@ -51,7 +50,7 @@ export async function run(module: string, { frames, traceId }: Load, gather: boo
       spansPerSecond: measured / seconds,
       cpuUs: (cpuSeconds * 1e6) / measured,
       rows: (written.rows + written.alarms) / frames.length,
-      posts: receiver.posts.length / frames.length,
+      posts: receiver.deliveries.length / frames.length,
       readMs,
     };
   } finally {
@@ -84,12 +83,12 @@ async function send(url: string, frames: readonly string[], from: number, to: nu
   return seconds;
 }
 
-async function untilExported(receiver: TracePlaneReceiver, spans: number): Promise<void> {
+async function untilExported(receiver: OtlpReceiver, spans: number): Promise<void> {
   let counted = 0;
   let received = 0;
   await receiver.until(() => {
-    for (; counted < receiver.posts.length; counted++) {
-      received += spansOf(gunzipSync(receiver.posts[counted] as Buffer).toString()).length;
+    for (; counted < receiver.deliveries.length; counted++) {
+      received += spansOf(receiver.deliveries[counted]?.text as string).length;
     }
     return received === spans;
   });

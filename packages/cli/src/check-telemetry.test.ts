@@ -1,40 +1,18 @@
-import { once } from "node:events";
-import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
-import { gunzipSync } from "node:zlib";
 import { afterEach, describe, expect, test } from "vitest";
+import { OtlpReceiver } from "../../shared/test/otlp-receiver.ts";
 import { checkTelemetry, type Finding } from "./check-telemetry.ts";
 
 const source = "this shell's environment";
-const servers: Server[] = [];
-afterEach(() => {
-  for (const server of servers.splice(0)) {
-    server.closeAllConnections();
-    server.close();
-  }
+const receivers: OtlpReceiver[] = [];
+afterEach(async () => {
+  for (const receiver of receivers.splice(0)) await receiver.close();
 });
 
-interface Received {
-  readonly method: string | undefined;
-  readonly url: string | undefined;
-  readonly headers: IncomingHttpHeaders;
-  readonly text: string;
-}
-
 async function backend(status: number, headers: Record<string, string> = {}, body = "") {
-  const received: Received[] = [];
-  const server = createServer(async (request, response) => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
-    const bytes = Buffer.concat(chunks);
-    const text = (request.headers["content-encoding"] === "gzip" ? gunzipSync(bytes) : bytes).toString();
-    received.push({ method: request.method, url: request.url, headers: request.headers, text });
-    response.writeHead(status, headers).end(body);
-  }).listen(0, "127.0.0.1");
-  servers.push(server);
-  await once(server, "listening");
-  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return { host, url: `http://${host}`, received };
+  const receiver = await new OtlpReceiver(() => ({ status, headers, body })).listen();
+  receivers.push(receiver);
+  const { url, deliveries } = receiver;
+  return { url, host: new URL(url).host, deliveries };
 }
 
 async function check(env: Record<string, string>): Promise<Finding[]> {
@@ -48,11 +26,13 @@ test("without an endpoint spans stay in Valet", async () => {
 });
 
 test("the backend is asked as an export asks it: an empty request, with the configured headers", async () => {
-  const { url, host, received } = await backend(200, { "content-type": "application/json" }, "{}");
+  const { url, host, deliveries } = await backend(200, { "content-type": "application/json" }, "{}");
   const env = { OTEL_EXPORTER_OTLP_ENDPOINT: url, OTEL_EXPORTER_OTLP_HEADERS: "authorization=Basic%20a2V5" };
   expect(await check(env)).toEqual([{ name: "backend", state: "ok", detail: `${host} takes spans`, source }]);
-  expect(received).toMatchObject([{ method: "POST", url: "/v1/traces", text: '{"resourceSpans":[]}' }]);
-  expect(received[0]?.headers).toMatchObject({ authorization: "Basic a2V5", "content-type": "application/json" });
+  expect(deliveries.map(({ method, path, text }) => [method, path, text])).toEqual([
+    ["POST", "/v1/traces", '{"resourceSpans":[]}'],
+  ]);
+  expect(deliveries[0]?.headers).toMatchObject({ authorization: "Basic a2V5", "content-type": "application/json" });
 });
 
 describe("what would keep spans away is said, with what to do", () => {
@@ -74,7 +54,7 @@ describe("what would keep spans away is said, with what to do", () => {
 
   test("nobody there", async () => {
     const { url, host } = await backend(200);
-    await new Promise((closed) => servers.pop()?.close(closed));
+    await receivers.pop()?.close();
     const [finding] = await check({ OTEL_EXPORTER_OTLP_ENDPOINT: url });
     const detail = `${host}: ECONNREFUSED; spans would wait: nothing listens there`;
     expect(finding).toEqual({ name: "backend", state: "missing", detail, source });
