@@ -16,7 +16,7 @@ import {
   StatusCode,
   Tracer,
 } from "@valet/shared/tracing";
-import { afterEach, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { FakeOpenCode, type FakeOptions, type RawEvent, type Rest } from "../test/fake-opencode.ts";
 import type { AgentAsks } from "./agent-task.ts";
 import { PromptRunner, type PromptRunnerOptions } from "./prompt.ts";
@@ -577,6 +577,86 @@ test("a broken event stream is made good from the history", async () => {
   rest();
   expect(await done).toMatchObject({ outcome: "ok", summary: { modelCalls: 4, toolCalls: 3 } });
   expect(started.filter(({ name }) => name.startsWith("chat "))).toHaveLength(4);
+});
+
+describe("what the agent asks of a person while its event stream is broken", () => {
+  const isAsked = ({ type }: RawEvent) => type === "permission.asked" || type === "question.asked";
+  const isAnswered = ({ type }: RawEvent) => /^(permission|question)\.re/.test(type);
+
+  test.each(["permission", "question"])(
+    "%s: it is raised, the answer goes back, and the turn ends well",
+    async (name) => {
+      let rest: Rest = () => rest;
+      const answer = () => void rest();
+      const { opencode, runner, asked, quiet, started } = setUp(
+        {
+          onPrompt: (prompt) => {
+            rest = prompt.play(name, { until: isAsked });
+          },
+          onPermissionReply: answer,
+          onQuestionReply: answer,
+        },
+        { stuckTurnMs: 1_000 },
+      );
+      const { done } = runner.run(dispatch());
+      await vi.waitFor(() => expect(started.some((span) => span.name.startsWith("chat "))).toBe(true), 20_000);
+      opencode.breakStreams();
+      rest = rest(isAnswered);
+      await vi.waitFor(() => expect(asked).toHaveLength(1), 20_000);
+      // It is no standstill, either.
+      await vi.waitFor(() => expect(quiet.length).toBeGreaterThan(0), 20_000);
+      const [request] = asked;
+      if (request?.type === "permission-asked") {
+        await runner.reply({ type: "permission-reply", permissionId: request.permissionId, reply: "once" });
+      } else {
+        await runner.reply({ type: "question-reply", questionId: request?.questionId ?? "", answers: [["Good day"]] });
+      }
+      expect(await done).toMatchObject({ outcome: "ok" });
+      expect(asked).toHaveLength(1);
+      const wait = started.find(({ name: span }) => span === `valet.${name}.wait`);
+      expect(attributesOf(wait)["valet.outcome"]).toBe("ok");
+      expect(opencode.calls.filter(({ path }) => /\/re(ply|ject)$/.test(path))).toHaveLength(1);
+    },
+  );
+
+  test.each(["permission", "question"])("%s: one that was answered there is waited for no longer", async (name) => {
+    let rest: Rest = () => rest;
+    const { opencode, runner, asked, started } = setUp({
+      onPrompt: (prompt) => {
+        rest = prompt.play(name, { until: isAnswered });
+      },
+    });
+    const { done } = runner.run(dispatch());
+    await vi.waitFor(() => expect(asked).toHaveLength(1), 20_000);
+    opencode.breakStreams();
+    let hasAnswered = false;
+    rest = rest((event) => {
+      const isPast = hasAnswered;
+      hasAnswered ||= isAnswered(event);
+      return isPast;
+    });
+    const wait = started.find(({ name: span }) => span === `valet.${name}.wait`);
+    await vi.waitFor(() => expect(attributesOf(wait)["valet.outcome"]).toBe("ok"), 20_000);
+    // How it was answered, nobody has said.
+    expect(attributesOf(wait)).not.toHaveProperty("valet.permission.reply");
+    rest();
+    expect(await done).toMatchObject({ outcome: "ok" });
+  });
+
+  test("a permission that was refused there is what the turn ends with", async () => {
+    let rest: Rest = () => rest;
+    const { opencode, runner, started, asked } = setUp({
+      onPrompt: (prompt) => {
+        rest = prompt.play("permission", { turn: 1, until: isAsked });
+      },
+    });
+    const { done } = runner.run(dispatch());
+    await vi.waitFor(() => expect(started.some(({ name }) => name.startsWith("chat "))).toBe(true), 20_000);
+    opencode.breakStreams();
+    rest = rest();
+    expect(await done).toMatchObject({ outcome: "error", errorType: "permission_denied" });
+    expect(asked).toEqual([]);
+  });
 });
 
 test("what goes on while the history is read is put behind it, and not taken for the whole", async () => {

@@ -81,6 +81,8 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
   readonly #sessions = new Set<string>();
   readonly #messages = new Map<string, { info: RawEvent["properties"]; parts: Map<string, unknown> }>();
   readonly #statuses = new Map<string, unknown>();
+  /** The requests to a person that are pending, by their ids. */
+  readonly #pending = new Map<string, RawEvent>();
   #running: Promise<{ client: OpenCodeClient; stream: EventStream }> | undefined;
 
   constructor(options: FakeOptions) {
@@ -162,6 +164,10 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
     this.calls.push({ method: request.method, path, traceparent, body });
     const [, root, id = "", action] = path.split("/");
     if (path === "/session/status") return Response.json(Object.fromEntries(this.#statuses));
+    if (path === "/permission" || path === "/question") {
+      const own = [...this.#pending.values()].filter(({ type }) => type === `${root}.asked`);
+      return Response.json(own.map(({ properties }) => properties));
+    }
     if (root === "permission") {
       this.#options.onPermissionReply?.(id, body.reply);
       return Response.json(true);
@@ -234,8 +240,11 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
     for (const stream of this.#streams) stream.enqueue(`data: ${JSON.stringify(event)}\n\n`);
   }
 
-  #remember({ type, properties }: RawEvent): void {
-    if (type === "message.updated") {
+  #remember(event: RawEvent): void {
+    const { type, properties } = event;
+    if (type === "permission.asked" || type === "question.asked") this.#pending.set(properties.id, event);
+    else if (/^(permission|question)\.re/.test(type)) this.#pending.delete(properties.requestID);
+    else if (type === "message.updated") {
       const parts = this.#messages.get(properties.info.id)?.parts ?? new Map();
       this.#messages.set(properties.info.id, { info: properties.info, parts });
     } else if (type === "message.part.updated") {

@@ -75,7 +75,8 @@ export class AgentPrompt {
       read: async () => {
         const { startMs: sinceMs, hasBegun } = reducer;
         const isKnown = (child: string) => reducer.isOver(child);
-        const past = await readPast({ client, context, sessionId, sinceMs, hasBegun, isKnown });
+        const openRequests = () => reducer.openRequests;
+        const past = await readPast({ client, context, sessionId, sinceMs, hasBegun, isKnown, openRequests });
         return eventsOf(past, (session) => reducer.isBusy(session));
       },
       apply: (event, readMs) => this.#onEvent(event, readMs),

@@ -98,6 +98,11 @@ export class AgentRun {
     this.#prepareSpanId = deriveSpanId(options.attemptId, options.sessionId, options.spanId, "prepare");
   }
 
+  /** The requests to a person that are open, by their ids. */
+  get openRequests(): readonly string[] {
+    return [...this.#waits.keys()];
+  }
+
   /** Whether the agent waits for a person, and silence is no sign of trouble. */
   get isWaiting(): boolean {
     return this.#waits.size > 0;
@@ -175,6 +180,9 @@ export class AgentRun {
         break;
       case "question.rejected":
         this.#noteDenied(event.properties.requestID);
+        this.#endWait(event.properties.requestID, atMs, {});
+        break;
+      case "request.closed":
         this.#endWait(event.properties.requestID, atMs, {});
         break;
     }

@@ -4,9 +4,9 @@ import { expect, test } from "vitest";
 import { loadRecording, type Recording } from "../../test/recordings.ts";
 import { CatchUp } from "./catch-up.ts";
 import type { HistoryMessage } from "./client.ts";
-import { type AgentEvent, type Part, readEvent, type SessionStatus } from "./events.ts";
+import { type AgentEvent, type AskedEvent, type Part, readEvent, type SessionStatus } from "./events.ts";
 import type { Fact } from "./facts.ts";
-import { eventsOf, type PastQuery, readPast } from "./history.ts";
+import { answeredRequests, eventsOf, type PastQuery, readPast } from "./history.ts";
 import { TurnReducer } from "./turn-reducer.ts";
 
 const NO_CONTEXT = { traceId: "", spanId: "", traceFlags: 0, traceState: "", isRemote: false };
@@ -39,6 +39,13 @@ function courseOf({ startedAt, events, calls }: Recording): Course {
 function statusesOf(events: readonly AgentEvent[]): ReadonlyMap<string, SessionStatus> {
   const told = events.flatMap(({ type, properties }) => (type === "session.status" ? [properties] : []));
   return new Map(told.map(({ sessionID, status }) => [sessionID, status]));
+}
+
+/** What OpenCode's lists of pending requests have after these events. */
+function pendingOf(events: readonly AgentEvent[]): AskedEvent[] {
+  const answered = answeredRequests(events);
+  const asked = events.filter((event) => event.type === "permission.asked" || event.type === "question.asked");
+  return asked.filter(({ properties }) => !answered.has(properties.id)).map((event) => ({ ...event, id: undefined }));
 }
 
 /** What OpenCode's history of a session holds after these events. */
@@ -116,12 +123,16 @@ async function broken(
   const client: PastQuery["client"] = {
     statuses: () => call(statusesOf),
     messages: (sessionId) => call((happened) => historyOf(happened, sessionId)),
+    pending: () => call(pendingOf),
   };
   const catchUp = new CatchUp({
     read: async () => {
       const { startMs: sinceMs, hasBegun } = reducer;
       const isKnown = (child: string) => reducer.isOver(child);
-      const past = await readPast({ client, context: NO_CONTEXT, sessionId: rootId, sinceMs, hasBegun, isKnown });
+      const openRequests = () => reducer.openRequests;
+      const past = await readPast({
+        ...{ client, context: NO_CONTEXT, sessionId: rootId, sinceMs, hasBegun, isKnown, openRequests },
+      });
       return eventsOf(past, (session) => reducer.isBusy(session));
     },
     apply: (event, readMs) => void facts.push(...reducer.apply(event, readMs)),
@@ -191,6 +202,31 @@ test.each(COMPLETE)(
     await fc.assert(
       fc.asyncProperty(fc.record({ breaks, ...circumstances }), async (how) => {
         expect(comparable(await broken(course, how))).toEqual(expected);
+      }),
+      { numRuns: 150 },
+    );
+  },
+);
+
+/** Facts of waits: one that began and ended while the stream was broken is not known of. */
+const isWait = (fact: Fact, waits: ReadonlySet<string>) => waits.has(fact.spanId);
+
+test.each(["question"])(
+  "%s: wherever the stream breaks, what was asked is waited for until it is answered, and all else is the same",
+  async (name) => {
+    const course = courseOf(loadRecording(name));
+    const all = unbroken(course);
+    const waits = new Set(
+      all.flatMap((fact) => (fact.type === "begin" && fact.name.endsWith(".wait") ? fact.spanId : [])),
+    );
+    const others = (facts: readonly Fact[]) => comparable(facts.filter((fact) => !isWait(fact, waits)));
+    const breaks = fc.array(breakOf(course.events.length, true), { minLength: 1, maxLength: 2 });
+    await fc.assert(
+      fc.asyncProperty(fc.record({ breaks, ...circumstances }), async (how) => {
+        const facts = await broken(course, how);
+        expect(others(facts)).toEqual(others(all));
+        const told = facts.filter((fact) => isWait(fact, waits)).map(({ type }) => type);
+        expect([[], ["begin", "end"]]).toContainEqual(told);
       }),
       { numRuns: 150 },
     );

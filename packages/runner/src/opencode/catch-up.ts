@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AgentEvent } from "./events.ts";
-import { withoutTold } from "./history.ts";
+import { answeredRequests, withoutTold } from "./history.ts";
 
 export interface CatchUpOptions {
   /** Reads the history, as events. */
@@ -123,8 +123,13 @@ export class CatchUp {
     while (this.#heldSize > maxHeld) this.#heldSize -= this.#held.shift()?.size ?? this.#heldSize;
   }
 
+  /** Drops what a history that is read from now on tells. It lists the requests that are pending; others must keep their answer. */
   #dropHistory(): void {
-    this.#held = this.#held.filter(({ event }) => !TOLD_BY_HISTORY.has(event.type));
+    const answered = answeredRequests(this.#held.map(({ event }) => event));
+    this.#held = this.#held.filter(({ event }) => {
+      const isAsked = event.type === "permission.asked" || event.type === "question.asked";
+      return isAsked ? answered.has(event.properties.id) : !TOLD_BY_HISTORY.has(event.type);
+    });
     this.#heldSize = this.#held.reduce((total, { size }) => total + size, 0);
   }
 }

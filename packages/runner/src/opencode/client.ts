@@ -3,7 +3,7 @@ import { realpathSync } from "node:fs";
 import { contextHeaders, type SpanContext } from "@valet/shared/tracing";
 import { z } from "zod";
 import { SecretValues } from "../secret-values.ts";
-import { Message, Part, readStatuses, type SessionStatus } from "./events.ts";
+import { type AskedEvent, Message, Part, readPending, readStatuses, type SessionStatus } from "./events.ts";
 
 /** OpenCode did not do what it was asked. The text names the call, never its content. */
 export class OpenCodeError extends Error {
@@ -119,6 +119,15 @@ export class OpenCodeClient {
   /** What the sessions do that are not idle. */
   async statuses(context: SpanContext): Promise<ReadonlyMap<string, SessionStatus>> {
     return readStatuses(await this.#call("GET", "/session/status", { context }));
+  }
+
+  /** Returns what waits for a person in the sessions of this folder. What cannot be read of it is left out. */
+  async pending(context: SpanContext): Promise<AskedEvent[]> {
+    const lists = await Promise.all([
+      this.#call("GET", "/permission", { context }),
+      this.#call("GET", "/question", { context }),
+    ]);
+    return readPending(...lists);
   }
 
   /** Connects the MCP servers that are configured, if that has not been done. @returns the status of each, by its name */

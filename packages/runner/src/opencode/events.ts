@@ -129,6 +129,17 @@ export type Question = z.infer<typeof Question>;
 const askedBy = z.object({ messageID: id, callID: callId }).optional();
 const ofSession = { sessionID: id };
 
+/** A request for a permission, as `permission.asked` and the list of pending ones have it. */
+const PermissionRequest = z.object({
+  ...ofSession,
+  id,
+  permission: z.string(),
+  patterns: z.array(z.string()).catch([]),
+  tool: askedBy,
+});
+/** Questions that the agent asks together. */
+const QuestionRequest = z.object({ ...ofSession, id, questions: z.array(Question), tool: askedBy });
+
 const event = <T extends string, P extends z.ZodType>(type: T, properties: P) =>
   z.object({ id: z.string().optional(), type: z.literal(type), properties });
 
@@ -143,18 +154,9 @@ const KnownEvent = z.discriminatedUnion("type", [
     "message.part.delta",
     z.object({ ...ofSession, messageID: id, partID: id, field: z.string(), delta: z.string() }),
   ),
-  event(
-    "permission.asked",
-    z.object({
-      ...ofSession,
-      id,
-      permission: z.string(),
-      patterns: z.array(z.string()).catch([]),
-      tool: askedBy,
-    }),
-  ),
+  event("permission.asked", PermissionRequest),
   event("permission.replied", z.object({ ...ofSession, requestID: id, reply: z.enum(["once", "always", "reject"]) })),
-  event("question.asked", z.object({ ...ofSession, id, questions: z.array(Question), tool: askedBy })),
+  event("question.asked", QuestionRequest),
   event("question.replied", z.object({ ...ofSession, requestID: id })),
   event("question.rejected", z.object({ ...ofSession, requestID: id })),
 ]);
@@ -164,8 +166,16 @@ interface ProviderCallEvent {
   readonly type: "provider.call";
   readonly properties: { readonly sessionID: string; readonly call: ProviderCall };
 }
-export type AgentEvent = z.infer<typeof KnownEvent> | ProviderCallEvent;
+/** Made from OpenCode's lists of pending requests: a request is not pending any more. How it was answered is not known. */
+interface RequestClosedEvent {
+  readonly id?: undefined;
+  readonly type: "request.closed";
+  readonly properties: { readonly sessionID: string; readonly requestID: string };
+}
+export type AgentEvent = z.infer<typeof KnownEvent> | ProviderCallEvent | RequestClosedEvent;
 export type AgentEventOf<T extends AgentEvent["type"]> = Extract<AgentEvent, { type: T }>;
+/** The agent asks a person for something. */
+export type AskedEvent = AgentEventOf<"permission.asked"> | AgentEventOf<"question.asked">;
 
 /** Reads an event as OpenCode sent it. `undefined` for what the runner does not know or cannot read. Never throws. */
 export function readEvent(json: unknown): AgentEvent | undefined {
@@ -181,6 +191,18 @@ export function readStatuses(json: unknown): ReadonlyMap<string, SessionStatus> 
       return status === undefined ? [] : [[session, status] as const];
     }),
   );
+}
+
+/** Reads the answers of `GET /permission` and `GET /question`: what is pending, as the events that told of it. Never throws. */
+export function readPending(permissions: unknown, questions: unknown): AskedEvent[] {
+  return [
+    ...itemsOf(permissions, PermissionRequest).map((properties) => ({ type: "permission.asked", properties }) as const),
+    ...itemsOf(questions, QuestionRequest).map((properties) => ({ type: "question.asked", properties }) as const),
+  ];
+}
+
+function itemsOf<T extends z.ZodType>(json: unknown, schema: T): z.infer<T>[] {
+  return (z.array(z.unknown()).safeParse(json).data ?? []).flatMap((item) => schema.safeParse(item).data ?? []);
 }
 
 /** The OpenCode session that an event is about; none for those of the whole server. */

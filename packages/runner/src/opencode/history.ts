@@ -1,20 +1,26 @@
 /** OpenCode's history of a session and of the sub-agents that worked for it, told as the events that were. */
 import type { SpanContext } from "@valet/shared/tracing";
 import type { HistoryMessage, OpenCodeClient } from "./client.ts";
-import type { AgentEvent, Part, SessionStatus, ToolPart } from "./events.ts";
+import type { AgentEvent, AskedEvent, Part, SessionStatus, ToolPart } from "./events.ts";
 
-/** What a session has come to, and each session that a tool call of it made. */
-export interface Past {
+/** What a session has come to, and each session that a tool call of it made, with what waits for a person in any of them. */
+export interface Past extends SessionPast {
+  readonly pending: readonly AskedEvent[];
+  /** Requests that were known to be open, and are not pending any more. */
+  readonly closed: readonly AgentEvent[];
+}
+
+interface SessionPast {
   readonly sessionId: string;
   readonly messages: readonly HistoryMessage[];
   readonly status: SessionStatus;
   /** Whether the agent has begun to answer. */
   readonly hasBegun: boolean;
-  readonly children: ReadonlyMap<string, Past>;
+  readonly children: ReadonlyMap<string, SessionPast>;
 }
 
 export interface PastQuery {
-  readonly client: Pick<OpenCodeClient, "statuses" | "messages">;
+  readonly client: Pick<OpenCodeClient, "statuses" | "messages" | "pending">;
   readonly context: SpanContext;
   readonly sessionId: string;
   /** No message from before this is of interest, epoch ms. */
@@ -23,6 +29,8 @@ export interface PastQuery {
   readonly hasBegun: boolean;
   /** Whether all is known of a sub-agent's session. */
   isKnown(sessionId: string): boolean;
+  /** The session of each request that is known to be open, by the request's id. */
+  openRequests(): ReadonlyMap<string, string>;
 }
 
 /** Sub-agents whose sessions are read at once, at most. */
@@ -36,14 +44,15 @@ export async function readPast(query: PastQuery): Promise<Past> {
   return isUnsure ? await readOnce(query) : past;
 }
 
-async function readOnce({ client, context, sessionId, sinceMs, isKnown }: PastQuery): Promise<Past> {
-  // In this order: a session that was done first has told everything then.
+async function readOnce({ client, context, sessionId, sinceMs, isKnown, openRequests }: PastQuery): Promise<Past> {
+  const open = openRequests();
+  // In this order: a session that was done first has told everything then, and so has the call that asks.
   const statuses = await client.statuses(context);
   const seen = new Set([sessionId]);
-  const read = async (id: string): Promise<Past> => {
+  const read = async (id: string): Promise<SessionPast> => {
     const messages = await client.messages(id, context);
     const recent = messages.filter(({ info }) => info.time.created >= sinceMs);
-    const children = new Map<string, Past>();
+    const children = new Map<string, SessionPast>();
     for (const child of recent.flatMap(({ parts }) => parts.flatMap((part) => childOf(part) ?? []))) {
       if (seen.has(child) || seen.size > MAX_CHILDREN || isKnown(child)) continue;
       seen.add(child);
@@ -52,8 +61,16 @@ async function readOnce({ client, context, sessionId, sinceMs, isKnown }: PastQu
     const hasBegun = recent.some(({ info }) => info.role === "assistant");
     return { sessionId: id, messages, status: statuses.get(id) ?? IDLE, hasBegun, children };
   };
-  return await read(sessionId);
+  const past = await read(sessionId);
+  const pending = await client.pending(context);
+  const stillOpen = new Set(pending.map(({ properties }) => properties.id));
+  const closed = [...open].filter(([id]) => !stillOpen.has(id));
+  return { ...past, pending, closed: closed.map(([requestID, sessionID]) => closedRequest(sessionID, requestID)) };
 }
+
+const closedRequest = (sessionID: string, requestID: string): AgentEvent => ({
+  ...{ type: "request.closed", properties: { sessionID, requestID } },
+});
 
 /**
  * The events that would have led there. They have no ids, and so no times of their own.
@@ -62,15 +79,17 @@ async function readOnce({ client, context, sessionId, sinceMs, isKnown }: PastQu
 export function eventsOf(past: Past, isBusy: (sessionId: string) => boolean): AgentEvent[] {
   // A sub-agent is done when the call has its result, which tells more than that it is idle: it may not have begun. What has
   // failed is told to be idle before and after its last message.
-  const { status } = past;
+  const { status, closed, pending } = past;
   return [
     ...eventsUntilNow(past, isBusy),
+    ...closed,
+    ...pending,
     statusOf(past, status),
     ...(status.type === "idle" ? [statusOf(past, status)] : []),
   ];
 }
 
-function eventsUntilNow(past: Past, isBusy: (sessionId: string) => boolean): AgentEvent[] {
+function eventsUntilNow(past: SessionPast, isBusy: (sessionId: string) => boolean): AgentEvent[] {
   const { sessionId, messages, status, hasBegun, children } = past;
   const events: AgentEvent[] = [];
   if (status.type !== "idle") events.push(statusOf(past, status));
@@ -92,7 +111,7 @@ const IDLE: SessionStatus = { type: "idle" };
 
 const updated = (part: Part): AgentEvent => ({ type: "message.part.updated", properties: { part } });
 
-const statusOf = ({ sessionId }: Past, status: SessionStatus): AgentEvent => ({
+const statusOf = ({ sessionId }: SessionPast, status: SessionStatus): AgentEvent => ({
   ...{ type: "session.status", properties: { sessionID: sessionId, status } },
 });
 
@@ -119,11 +138,12 @@ function asRunning(part: ToolPart): ToolPart {
 
 /**
  * Leaves out of a history what would get in the way of events that happened before it was read and are told after it: a
- * status that has changed, and the answer to a call that is told to fail first.
+ * status that has changed, the answer to a call that is told to fail first, and the end of a request whose answer is told.
  */
 export function withoutTold(history: readonly AgentEvent[], later: readonly AgentEvent[]): AgentEvent[] {
   const retried = retriedMessages(history, later);
   const statuses = later.flatMap(({ type, properties }) => (type === "session.status" ? properties : []));
+  const answered = answeredRequests(later);
   return history.filter(({ type, properties }) => {
     if (type === "session.status") {
       const { type: status } = properties.status;
@@ -131,10 +151,21 @@ export function withoutTold(history: readonly AgentEvent[], later: readonly Agen
       // One that is idle in the end is so for good unless it is told to have gone on.
       return status === "busy" || !told.some((other) => status === "retry" || other.status.type !== "idle");
     }
+    if (type === "request.closed") return !answered.has(properties.requestID);
     if (type === "message.part.updated") return !retried.has(properties.part.messageID);
     if (type !== "message.updated" || !retried.has(properties.info.id)) return true;
     return properties.info.role === "user" || properties.info.time.completed === undefined;
   });
+}
+
+/** The requests to a person that the events tell the answers to. */
+export function answeredRequests(events: readonly AgentEvent[]): ReadonlySet<string> {
+  const answers = new Set(["permission.replied", "question.replied", "question.rejected"]);
+  return new Set(
+    events.flatMap(({ type, properties }) =>
+      answers.has(type) && "requestID" in properties ? properties.requestID : [],
+    ),
+  );
 }
 
 /** The messages that OpenCode was at work on when it told of a retry. */

@@ -19,7 +19,7 @@ import type { Ending, FactLog } from "./facts.ts";
 import { OK } from "./facts.ts";
 import { deriveSpanId, toolSpanId } from "./ids.ts";
 import type { EndedToolCall } from "./loop-guard.ts";
-import { toolName, toolProblem } from "./tool-result.ts";
+import { isRefused, toolName, toolProblem } from "./tool-result.ts";
 import { providerAttributes, readCost, usageAttributes } from "./usage.ts";
 
 /** What a step shares with the run it belongs to. */
@@ -355,7 +355,8 @@ export class ModelStep {
     const { log, cutShort, wasDenied, toolEnded } = this.#context;
     if (!log.isOpen(spanId)) return;
     const output = state.status === "completed" ? state.output : state.error;
-    const denied = wasDenied(callKey(this.#info.id, callID));
+    // The event that tells of the refusal may have been lost.
+    const denied = wasDenied(callKey(this.#info.id, callID)) || isRefused(part);
     if (denied) this.wasDenied = true;
     const problem = denied && state.status === "error" ? "permission_denied" : toolProblem(part);
     const failed: Ending | undefined = problem === undefined ? undefined : { outcome: "error", errorType: problem };

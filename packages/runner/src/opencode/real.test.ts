@@ -179,6 +179,35 @@ afterAll(async () => {
   rmSync(root, { recursive: true, force: true, maxRetries: 5 });
 });
 
+/** Connections to OpenCode's event stream; none is made while it is broken. */
+const streams = new Set<AbortController>();
+let isStreamBroken = false;
+const plainFetch = globalThis.fetch;
+vi.spyOn(globalThis, "fetch").mockImplementation(
+  Object.assign(
+    (input: string | URL | Request, init?: RequestInit) => {
+      if (!String(input).endsWith("/event")) return plainFetch(input, init);
+      if (isStreamBroken) return Promise.reject(new TypeError("the stream is broken"));
+      const stream = new AbortController();
+      streams.add(stream);
+      const signals = [stream.signal, ...(init?.signal ? [init.signal] : [])];
+      return plainFetch(input, { ...init, signal: AbortSignal.any(signals) });
+    },
+    { preconnect: plainFetch.preconnect },
+  ),
+);
+
+function breakEventStream(): { mend(): void } {
+  isStreamBroken = true;
+  for (const stream of streams) stream.abort();
+  streams.clear();
+  return {
+    mend: () => {
+      isStreamBroken = false;
+    },
+  };
+}
+
 const asked: AgentAsks[] = [];
 let dispatches = 0;
 function dispatch(content: string, fields: Partial<PromptDispatch> = {}): PromptDispatch {
@@ -362,6 +391,47 @@ valet.turn ${ending}
   },
   60_000,
 );
+
+test("a question that is asked while the event stream is broken is raised, and one that is answered then is closed", async () => {
+  const question = dispatch("Ask me something, late.");
+  const breaking = breakEventStream();
+  const { done } = runner.run(question);
+  // OpenCode has asked once it lists it.
+  const client = await opencode.ready(tracer.startSpan("valet.runner.bootstrap"));
+  const pending = () => client.pending(tracer.startSpan("valet.runner.bootstrap").context);
+  await vi.waitFor(async () => expect(await pending()).toHaveLength(1), 20_000);
+  const isAsked = () => asked.some(({ attemptId }) => attemptId === question.attemptId);
+  expect(isAsked()).toBe(false);
+  breaking.mend();
+  await vi.waitFor(() => expect(isAsked()).toBe(true), 20_000);
+  const again = breakEventStream();
+  const [request] = await pending();
+  await client.replyQuestion(request?.properties.id ?? "", [["Hi"]]);
+  await vi.waitFor(async () => expect(await pending()).toEqual([]), 20_000);
+  again.mend();
+  expect(await done).toMatchObject({ outcome: "ok" });
+  expect(treeOf(question.attemptId)).toBe(`
+valet.turn ok
+  invoke_agent build ok
+    valet.agent.prepare ok
+    chat scripted-1 ok
+    execute_tool question ok
+      valet.question.wait ok
+    chat scripted-1 ok
+  valet.turn.finalize ok`);
+}, 60_000);
+
+test("questions that are declined while the event stream is broken end the turn as a refusal does", async () => {
+  const question = dispatch("Ask me something, and take a no.");
+  const { done } = runner.run(question);
+  const client = await opencode.ready(tracer.startSpan("valet.runner.bootstrap"));
+  await vi.waitFor(() => expect(asked.some(({ attemptId }) => attemptId === question.attemptId)).toBe(true), 20_000);
+  const breaking = breakEventStream();
+  const [request] = await client.pending(tracer.startSpan("valet.runner.bootstrap").context);
+  await client.replyQuestion(request?.properties.id ?? "", null);
+  breaking.mend();
+  expect(await done).toMatchObject({ outcome: "error", errorType: "permission_denied" });
+}, 60_000);
 
 test("an abort, and the next message in the same OpenCode session; an unknown model gives way", async () => {
   const long = dispatch("Something long.");

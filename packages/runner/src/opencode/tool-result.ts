@@ -10,6 +10,17 @@ const TIMED_OUT = /<shell_metadata>\s[^<]*\bterminated command after exceeding t
 /** That text stands at the end; what comes before is the command's. */
 const TAIL_LENGTH = 1_000;
 
+/** What OpenCode (1.18.33) makes of a call when a person refuses it, and says nothing else, or declines its questions. */
+const REFUSALS: ReadonlySet<string> = new Set([
+  "The user rejected permission to use this specific tool call.",
+  "The user dismissed this question",
+]);
+
+/** Whether a person refused the call, by OpenCode's own word: it goes no further then. */
+export function isRefused({ state }: ToolPart): boolean {
+  return state.status === "error" && REFUSALS.has(state.error);
+}
+
 /** The tool that the model called. */
 export function toolName({ tool, state }: ToolPart): string {
   if (tool !== INVALID || state.status === "pending") return tool;

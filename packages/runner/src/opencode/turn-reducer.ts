@@ -71,6 +71,12 @@ export class TurnReducer {
     return [...this.#runs.values()].some((run) => !run.hasEnded && run.isWaiting);
   }
 
+  /** The session of each request to a person that is open, by the request's id. */
+  get openRequests(): ReadonlyMap<string, string> {
+    const open = [...this.#runs.values()].filter(({ hasEnded }) => !hasEnded);
+    return new Map(open.flatMap((run) => run.openRequests.map((id) => [id, run.sessionId] as const)));
+  }
+
   /** The model call that keeps failing, if one does. */
   get retry(): Retry | undefined {
     return [...this.#runs.values()].find((run) => !run.hasEnded && run.retry !== undefined)?.retry;
