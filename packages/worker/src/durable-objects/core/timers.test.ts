@@ -109,6 +109,21 @@ test("a handler that fails is rolled back, comes again later, and keeps no other
     expect(timers.dueMs("bad")).toBeGreaterThan(clock.ms);
   }));
 
+test("a handler that fails comes again with its key and its payload", () =>
+  withTimers(({ timers, clock, errors }) => {
+    const ran: string[] = [];
+    timers.handle("a", (key, payload) => {
+      ran.push(`${key} ${payload}`);
+      if (ran.length === 1) throw new Error("no");
+    });
+    timers.set("a", 1100, { key: "x", payload: "p" });
+    clock.ms = 1200;
+    timers.fire();
+    clock.ms = timers.dueMs("a", "x") ?? 0;
+    timers.fire();
+    expect([ran, errors.length]).toEqual([["x p", "x p"], 1]);
+  }));
+
 test("a handler may set its own timer again, and clear another that is due", () =>
   withTimers(({ timers, clock }) => {
     const ran: string[] = [];

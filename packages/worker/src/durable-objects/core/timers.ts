@@ -83,7 +83,8 @@ export class Timers {
       });
     } catch (error) {
       this.#options.report(error);
-      this.set(kind, nowMs + AFTER_ERROR_MS, { key });
+      // The row is there again, with its payload: what the handler did was rolled back.
+      this.#sql.exec("UPDATE timers SET due_ms = ? WHERE kind = ? AND key = ?", nowMs + AFTER_ERROR_MS, kind, key);
     }
   }
 
