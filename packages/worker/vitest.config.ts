@@ -2,12 +2,16 @@ import { readdirSync, readFileSync } from "node:fs";
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
-// The trace plane, the schema, durable calls and the courses of whole sessions are tested in an object that is nothing but storage; everything
-// else in the Worker that is deployed.
+// The trace plane, the schema, durable calls, single rooms and the courses of whole sessions are tested in an object that is
+// nothing but storage; everything else in the Worker that is deployed.
 const storageOnly = [
   "src/durable-objects/traces/*.test.ts",
   "src/durable-objects/**/*schema.test.ts",
   "src/durable-objects/core/durable-call.test.ts",
+  "src/durable-objects/dispatch/{attempts,scheduler,scheduler-waits,watchdogs}.test.ts",
+  "src/durable-objects/link/{connection,link-rules,runner-config}.test.ts",
+  "src/durable-objects/sandbox/lifecycle-events.test.ts",
+  "src/durable-objects/consequences.test.ts",
   "src/durable-objects/*.fuzz.test.ts",
 ];
 

@@ -1,0 +1,21 @@
+/** A scheduler over the rooms of a unit test. */
+import { INTERVALS } from "../src/config.ts";
+import { BATCH_LIMITS } from "../src/durable-objects/core/limits.ts";
+import { type ChannelMemory, Scheduler } from "../src/durable-objects/dispatch/scheduler.ts";
+import { Watchdogs } from "../src/durable-objects/dispatch/watchdogs.ts";
+import type { StartCause } from "../src/durable-objects/sandbox/sandbox-start.ts";
+import type { Rooms } from "./rooms.ts";
+
+export function schedule(rooms: Rooms, channels: ChannelMemory = { resume: () => ({}) as never }) {
+  /** On whose account a sandbox was asked for. */
+  const starts: StartCause[] = [];
+  /** Whether work was under way, each time that this was told. */
+  const busy: boolean[] = [];
+  const scheduler = new Scheduler({
+    ...{ ...rooms, channels, intervals: INTERVALS, limits: { ...BATCH_LIMITS, collectMaxMs: INTERVALS.collectMaxMs } },
+    lifecycle: { start: (cause) => starts.push(cause) > 0 },
+    watchdogs: new Watchdogs({ ...rooms, intervals: INTERVALS, isWaitingForPerson: () => false }),
+    signs: { watch: (isBusy) => void busy.push(isBusy) },
+  });
+  return { scheduler, starts, busy, pump: () => rooms.run(() => scheduler.pump()) };
+}
