@@ -21,8 +21,9 @@ import { type SessionPatch, SessionState } from "../src/durable-objects/core/ses
 import { SessionTracer, type SpanStore } from "../src/durable-objects/core/session-tracer.ts";
 import { Timers } from "../src/durable-objects/core/timers.ts";
 import { Transactions } from "../src/durable-objects/core/transactions.ts";
-import { JobQueue, type NewMessage } from "../src/durable-objects/queue/job-queue.ts";
+import { JobQueue } from "../src/durable-objects/queue/job-queue.ts";
 import { type AttemptRow, type JobRow, JobStore, type WorkflowBody } from "../src/durable-objects/queue/job-store.ts";
+import type { NewMessage } from "../src/durable-objects/queue/ports.ts";
 import { Workflows } from "../src/durable-objects/workflow/workflows.ts";
 import { inStorage } from "./in-storage.ts";
 import { type SeenSpan, spansIn } from "./session.ts";
