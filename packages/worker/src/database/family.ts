@@ -1,5 +1,6 @@
 import type { FamilyView } from "@valet/shared/protocol/session-api";
 import type { SessionView } from "@valet/shared/protocol/session-view";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 
 /** However the rows may hang together, no query runs for ever. */
 const MAX_LEVELS = 32;
@@ -52,8 +53,10 @@ export async function readFamily(db: D1Database, id: string, ownerId: string): P
 function withoutZeros({ turns_without_cost, turns_without_usage, ...sums }: Spent): FamilyView["total"] {
   return {
     ...sums,
-    ...(turns_without_cost > 0 && { turns_without_cost }),
-    ...(turns_without_usage > 0 && { turns_without_usage }),
+    ...withoutUndefined({
+      turns_without_cost: turns_without_cost || undefined,
+      turns_without_usage: turns_without_usage || undefined,
+    }),
   };
 }
 
@@ -61,10 +64,6 @@ function summary(view: SessionView) {
   const { id, parentSessionId, title, status, failure, warnings, agent, queueLength, capacityPlace, createdAt } = view;
   return {
     ...{ id, status, agent, queueLength, createdAt },
-    ...(failure !== undefined && { failure }),
-    ...(warnings !== undefined && { warnings }),
-    ...(parentSessionId !== undefined && { parentSessionId }),
-    ...(title !== undefined && { title }),
-    ...(capacityPlace !== undefined && { capacityPlace }),
+    ...withoutUndefined({ failure, warnings, parentSessionId, title, capacityPlace }),
   };
 }

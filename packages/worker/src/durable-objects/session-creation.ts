@@ -1,11 +1,11 @@
 /** Makes a session: its record, its first message if it has one, and the start of its sandbox, in one transaction. */
 import type { SessionView } from "@valet/shared/protocol/session-view";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import { callerOf, originOf } from "./caller.ts";
 import type { SessionParts } from "./compose.ts";
 import type { CallContext, NewSession } from "./contract.ts";
 import { ok, type Result, refuse } from "./core/result.ts";
 import { NO_LINK } from "./core/session-state.ts";
-import { withoutUndefined } from "./core/without-undefined.ts";
 import { splitCredentials } from "./credentials/repository.ts";
 
 /** Idempotent: a call that comes again, by the same owner, returns the session that is there. */

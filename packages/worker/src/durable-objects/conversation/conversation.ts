@@ -2,11 +2,9 @@
 
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import type { MessageView } from "@valet/shared/protocol/session-view";
-import { failedAs } from "../core/failed-as.ts";
-import { isoTime } from "../core/iso-time.ts";
-import { isTraced } from "../core/session-tracer.ts";
-import { type CapacityLine, placeOf } from "../queue/capacity-line.ts";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { JobRow, JobStore } from "../queue/job-store.ts";
+import { type CapacityLine, viewJob } from "../queue/job-view.ts";
 import type { Workflows } from "../workflow/workflows.ts";
 
 /** What a new session of the agent is told of what went before, at the most. */
@@ -67,21 +65,12 @@ export class Conversation {
   }
 
   view(row: JobRow): MessageView {
-    const body = this.#jobs.message(row.id);
+    const { content, attachments, author, threadId, replyChannel, model } = this.#jobs.message(row.id);
     return {
-      ...{ id: row.id, status: row.status, channel: row.channel, queueMode: row.mode, source: row.source },
-      ...{ content: body.content, attempts: row.attempts, acceptedAt: isoTime(row.acceptedMs) },
-      attachments: body.attachments.map(({ filename, mediaType }) => ({ filename, mediaType })),
-      ...(row.outcome !== null && { outcome: row.outcome, ...failedAs(row.outcome, row.errorType, row.failure) }),
-      ...(row.reason !== null && { queueReason: row.reason }),
-      ...placeOf(row, this.#line),
-      ...(body.author !== undefined && { author: body.author }),
-      ...(body.threadId !== undefined && { threadId: body.threadId }),
-      ...(body.replyChannel !== undefined && { replyChannel: body.replyChannel }),
-      ...(body.model !== undefined && { model: body.model }),
-      ...(isTraced(row.promptContext) && { traceId: row.promptContext.traceId }),
-      ...(row.dispatchedMs !== null && { dispatchedAt: isoTime(row.dispatchedMs) }),
-      ...(row.endedMs !== null && { endedAt: isoTime(row.endedMs) }),
+      ...viewJob(row, this.#line),
+      ...{ queueMode: row.mode, source: row.source, content },
+      attachments: attachments.map(({ filename, mediaType }) => ({ filename, mediaType })),
+      ...withoutUndefined({ author, threadId, replyChannel, model }),
       parts: this.#answerTo(row),
     };
   }

@@ -4,6 +4,7 @@ import { type FailureView, viewFailure } from "@valet/shared/protocol/failure";
 import { shownRepoUrl } from "@valet/shared/protocol/repo-url";
 import type { ExportProblemView, SessionView } from "@valet/shared/protocol/session-view";
 import { viewIncompleteSnapshot, viewRunnerWarning, type WarningView } from "@valet/shared/protocol/warnings";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import { failureOf } from "../core/failed-as.ts";
 import { isoTime } from "../core/iso-time.ts";
 import type { SessionRecord, SleepProblem } from "../core/session-state.ts";
@@ -23,29 +24,23 @@ export function viewSession(
 ): SessionView {
   const { id, state, title, repoUrl, branch, ref, model, models, queueMode, idleTimeoutMs, parentSessionId } = record;
   const { errorType, trustRepositoryConfig, sandbox, sleepProblem, generation, createdMs, updatedMs } = record;
-  const failure = failureOfSession(record);
   const warnings = warningsOf(record);
   return {
     ...{ id, status: state, models: [...models], queueMode, idleTimeoutMs, generation },
     ...whyOf("error", errorType),
-    ...(failure !== undefined && { failure }),
-    ...(title !== undefined && { title }),
-    // What an older version took may still hold what it should not.
-    ...(repoUrl !== undefined && { repoUrl: shownRepoUrl(repoUrl) }),
-    ...(branch !== undefined && { branch }),
-    ...(ref !== undefined && { ref }),
-    ...(trustRepositoryConfig === true && { trustRepositoryConfig }),
-    ...(model !== undefined && { model }),
-    ...(parentSessionId !== undefined && { parentSessionId }),
-    ...(sleepProblem !== undefined && { sleepProblem: viewSleepProblem(sleepProblem) }),
-    ...(warnings.length > 0 && { warnings }),
-    ...(sandbox !== undefined && { sandbox }),
+    ...withoutUndefined({
+      ...{ failure: failureOfSession(record), title, branch, ref, model, parentSessionId, sandbox },
+      // What an older version took may still hold what it should not.
+      repoUrl: repoUrl === undefined ? undefined : shownRepoUrl(repoUrl),
+      trustRepositoryConfig: trustRepositoryConfig || undefined,
+      sleepProblem: sleepProblem && viewSleepProblem(sleepProblem),
+      warnings: warnings.length > 0 ? warnings : undefined,
+      ...{ capacityPlace, exportProblem },
+    }),
     agent: agentOf(record, queue),
-    ...(capacityPlace !== undefined && { capacityPlace }),
     queueLength: queue.jobs.queuedCount(),
     permissions: requests.open("permission"),
     questions: requests.open("question"),
-    ...(exportProblem !== undefined && { exportProblem }),
     createdAt: isoTime(createdMs),
     updatedAt: isoTime(updatedMs),
   };

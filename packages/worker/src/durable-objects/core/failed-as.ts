@@ -2,6 +2,7 @@
 import { whyOf } from "@valet/shared/outcome";
 import { type Failure, viewFailure } from "@valet/shared/protocol/failure";
 import { type ErrorType, knownErrorType, type Outcome } from "@valet/shared/spans";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { StartFailures } from "./session-state.ts";
 
 /** What the runner says of why something failed; `undefined` where it says nothing. */
@@ -13,10 +14,7 @@ export function failureIn({
   readonly causeOf?: string | undefined;
 }): Failure | undefined {
   if (cause === undefined && causeOf === undefined) return undefined;
-  return {
-    ...(cause !== undefined && { cause: knownErrorType(cause) }),
-    ...(causeOf !== undefined && { of: causeOf }),
-  };
+  return withoutUndefined({ cause: cause === undefined ? undefined : knownErrorType(cause), of: causeOf });
 }
 
 /** The reason under the name that it has for the outcome, and for a failure what happened and what to do. */
@@ -27,10 +25,5 @@ export function failedAs(outcome: Outcome, reason: ErrorType | null | undefined,
 
 /** What is known of why there is no sandbox. */
 export function failureOf({ stage, logLine, protocols, count }: Omit<StartFailures, "errorType">): Failure {
-  return {
-    ...(stage !== undefined && { stage }),
-    ...(logLine !== undefined && { logLine }),
-    ...(protocols !== undefined && { protocols }),
-    attempts: count,
-  };
+  return { ...withoutUndefined({ stage, logLine, protocols }), attempts: count };
 }

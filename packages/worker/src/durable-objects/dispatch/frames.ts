@@ -1,7 +1,7 @@
 /** What goes to the runner for one attempt: the frame's contents, from the rows of the queue. Pure. */
 import type { PromptDispatch, ToRunnerOf, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
 import { contextHeaders } from "@valet/shared/tracing";
-import { withoutUndefined } from "../core/without-undefined.ts";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { MessageBody, WorkflowBody } from "../queue/job-store.ts";
 import type { BegunAttempt } from "../queue/ports.ts";
 

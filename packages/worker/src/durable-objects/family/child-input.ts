@@ -1,6 +1,7 @@
 /** What a child is made with: its parent's settings and repository, unless the agent names another. Pure. */
 import type { SpawnSession } from "@valet/shared/protocol/child-sessions";
 import { CreateSession, isFileUrl } from "@valet/shared/protocol/session-api";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { z } from "zod";
 import type { SessionRecord } from "../core/session-state.ts";
 
@@ -16,20 +17,21 @@ export function childInput(
 ): ChildInput {
   const { id, repoUrl, branch: ownBranch, ref, models, model, idleTimeoutMs } = parent;
   const isOwnRepo = repo === undefined || repo === repoUrl;
-  const ownRepo = {
-    ...(repoUrl !== undefined && { repoUrl }),
-    ...(ownBranch !== undefined && { branch: ownBranch }),
-    // A ref is of the branch that it was given with.
-    ...(ref !== undefined && branch === undefined && { ref }),
-  };
+  const isOwnBranch = branch === undefined;
+  const repository = isOwnRepo
+    ? {
+        repoUrl,
+        branch: ownBranch,
+        // A ref is of the branch that it was given with.
+        ref: isOwnBranch ? ref : undefined,
+        // What the agent names is not what the person has trusted.
+        trustRepositoryConfig: (isOwnBranch && parent.trustRepositoryConfig) || undefined,
+      }
+    : { repoUrl: repo };
   const input: CreateSession = {
     ...{ prompt, models: [...models], idleTimeoutMs, parentSessionId: id },
-    ...(title !== undefined && { title }),
-    ...(model !== undefined && { model }),
-    ...(isOwnRepo ? ownRepo : { repoUrl: repo }),
-    ...(branch !== undefined && { branch }),
-    // What the agent names is not what the person has trusted.
-    ...(isOwnRepo && branch === undefined && parent.trustRepositoryConfig === true && { trustRepositoryConfig: true }),
+    ...withoutUndefined({ ...repository, title, model }),
+    ...withoutUndefined({ branch }),
   };
   const [issue] = CreateSession.safeParse(input).error?.issues ?? [];
   if (issue !== undefined) return { ok: false, error: `${issue.path.join(".")}: ${issue.message}` };

@@ -9,6 +9,7 @@ import { viewFailure } from "@valet/shared/protocol/failure";
 import { type ChildSessionEvent, isFailureType } from "@valet/shared/spans";
 import { head } from "@valet/shared/text";
 import { contextHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import { DurableCalls } from "../core/durable-call.ts";
 import type { Result } from "../core/result.ts";
 import type { SessionRecord } from "../core/session-state.ts";
@@ -111,13 +112,15 @@ export class ParentReports {
     const last = rows.toSorted((a, b) => a.seq - b.seq).at(-1);
     if (last === undefined || last.outcome === null) return undefined;
     const event: ChildSessionEvent = last.outcome === "ok" ? "completed" : "error";
-    const answer = cutAnswer(answers.textTo(last));
+    const { id, outcome, errorType, failure, promptContext } = last;
+    const isFailure = errorType !== null && isFailureType(errorType);
     return this.#once({
-      ...{ id: `${sessionId}:${last.id}`, event, outcome: last.outcome, operation: last.promptContext },
-      ...(last.errorType !== null && { errorType: last.errorType }),
-      ...(last.errorType !== null &&
-        isFailureType(last.errorType) && { why: viewFailure(last.errorType, last.failure).message }),
-      ...(answer !== "" && { answer }),
+      ...{ id: `${sessionId}:${id}`, event, outcome, operation: promptContext },
+      ...withoutUndefined({
+        errorType: errorType ?? undefined,
+        why: isFailure ? viewFailure(errorType, failure).message : undefined,
+        answer: cutAnswer(answers.textTo(last)) || undefined,
+      }),
     });
   }
 
@@ -137,8 +140,7 @@ export class ParentReports {
     const cost = costs.cost();
     const report: ChildReport = {
       ...{ ...note, childSessionId: id, costUsd: cost.usd, reportedBy: contextHeaders(context) },
-      ...(cost.isPartial && { isCostPartial: true }),
-      ...(title !== undefined && { title }),
+      ...withoutUndefined({ isCostPartial: cost.isPartial || undefined, title }),
     };
     sql.exec("INSERT INTO parent_reported VALUES (?)", report.id);
     if (note.event !== "completed") boundary();

@@ -7,11 +7,11 @@ import {
   withProvider,
 } from "@valet/shared/protocol/runner-link";
 import { contextHeaders } from "@valet/shared/tracing";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { GitCredentials } from "../core/git-credentials.ts";
 import type { SessionState } from "../core/session-state.ts";
 import type { Timers } from "../core/timers.ts";
 import type { Transactions } from "../core/transactions.ts";
-import { withoutUndefined } from "../core/without-undefined.ts";
 import type { RunnerLink } from "./runner-link.ts";
 
 export interface RunnerConfigOptions {

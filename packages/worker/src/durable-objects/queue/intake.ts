@@ -4,13 +4,13 @@
  */
 import type { AcceptedMessage, AcceptedWorkflow, SendMessage, StartWorkflow } from "@valet/shared/protocol/session-api";
 import type { SpanContext } from "@valet/shared/tracing";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { Intervals } from "../../config.ts";
 import { newId } from "../core/ids.ts";
 import { BATCH_LIMITS, MAIN_CHANNEL } from "../core/limits.ts";
 import { ok, type Result, refuse } from "../core/result.ts";
 import type { SessionState } from "../core/session-state.ts";
 import { isTraced } from "../core/session-tracer.ts";
-import { withoutUndefined } from "../core/without-undefined.ts";
 import type { JobQueue } from "./job-queue.ts";
 import type { JobKind, JobRow, MessageBody, WorkflowBody } from "./job-store.ts";
 import { refuseModels } from "./known-models.ts";

@@ -8,6 +8,7 @@
  */
 import { stepType, type WorkflowStepState } from "@valet/shared/protocol/workflow";
 import type { ErrorType, Outcome } from "@valet/shared/spans";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { WorkflowBody } from "../queue/job-store.ts";
 
 export type StepStates = ReadonlyMap<number, WorkflowStepState>;
@@ -52,7 +53,7 @@ export function cutStep(
 ): WorkflowStepState {
   const isLost = errorType === "runner_lost" || errorType === "sandbox_gone";
   const cut = isLost ? "lost" : outcome === "error" ? "error" : "aborted";
-  return { index, status: "done", outcome: cut, ...(errorType !== undefined && { errorType }) };
+  return { index, status: "done", outcome: cut, ...withoutUndefined({ errorType }) };
 }
 
 function hasResult(state: WorkflowStepState | undefined): boolean {

@@ -3,11 +3,10 @@ import type { Failure } from "@valet/shared/protocol/failure";
 import type { WorkflowStepView, WorkflowView } from "@valet/shared/protocol/session-view";
 import { stepType, type WorkflowStepState } from "@valet/shared/protocol/workflow";
 import { type ErrorType, knownErrorType, type Outcome } from "@valet/shared/spans";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import { failedAs, failureIn } from "../core/failed-as.ts";
-import { isoTime } from "../core/iso-time.ts";
-import { isTraced } from "../core/session-tracer.ts";
-import { type CapacityLine, placeOf } from "../queue/capacity-line.ts";
 import type { JobRow, JobStore, WorkflowBody } from "../queue/job-store.ts";
+import { type CapacityLine, viewJob } from "../queue/job-view.ts";
 import type { WorkflowProgress } from "../queue/ports.ts";
 import { afterLoss, cutStep, failedSteps, nextStep, outcomeOf, type StepStates } from "./workflow-rules.ts";
 
@@ -38,7 +37,7 @@ export class Workflows implements WorkflowProgress {
     const first = [...states.values()].find((state) => state.outcome === "error");
     if (outcome.errorType !== "workflow_step_failed" || first === undefined) return outcome;
     const of = body.steps[first.index]?.name;
-    return { ...outcome, failure: { cause: knownErrorType(first.errorType ?? ""), ...(of !== undefined && { of }) } };
+    return { ...outcome, failure: withoutUndefined({ cause: knownErrorType(first.errorType ?? ""), of }) };
   }
 
   /** What was said to the agent in the prompt steps that were begun, and what it answered. */
@@ -89,14 +88,7 @@ export class Workflows implements WorkflowProgress {
     const { name, steps, onFailure } = this.body(row.id);
     const states = this.states(row.id);
     return {
-      ...{ id: row.id, name, status: row.status, onFailure, channel: row.channel, attempts: row.attempts },
-      ...(row.outcome !== null && { outcome: row.outcome, ...failedAs(row.outcome, row.errorType, row.failure) }),
-      ...(row.reason !== null && { queueReason: row.reason }),
-      ...placeOf(row, this.#line),
-      ...(isTraced(row.promptContext) && { traceId: row.promptContext.traceId }),
-      acceptedAt: isoTime(row.acceptedMs),
-      ...(row.dispatchedMs !== null && { dispatchedAt: isoTime(row.dispatchedMs) }),
-      ...(row.endedMs !== null && { endedAt: isoTime(row.endedMs) }),
+      ...{ ...viewJob(row, this.#line), name, onFailure },
       steps: steps.map((step, index) => viewStep(step, states.get(index), row.status === "done", detailed)),
     };
   }
@@ -123,16 +115,10 @@ function viewStep(
     return isOver ? { ...what, status: "done", outcome: "skipped" } : { ...what, status: "waiting" };
   }
   const { status, outcome, errorType, exitCode, signal, durationMs, output } = state;
-  const failure = failureIn(state);
+  const reason = errorType === undefined ? undefined : knownErrorType(errorType);
   return {
     ...{ ...what, status },
-    ...(outcome !== undefined && {
-      outcome,
-      ...failedAs(outcome, errorType === undefined ? undefined : knownErrorType(errorType), failure),
-    }),
-    ...(exitCode !== undefined && { exitCode }),
-    ...(signal !== undefined && { signal }),
-    ...(durationMs !== undefined && { duration_ms: durationMs }),
-    ...(detailed && output !== undefined && { output }),
+    ...(outcome === undefined ? {} : { outcome, ...failedAs(outcome, reason, failureIn(state)) }),
+    ...withoutUndefined({ exitCode, signal, duration_ms: durationMs, output: detailed ? output : undefined }),
   };
 }
