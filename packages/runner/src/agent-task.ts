@@ -23,6 +23,7 @@ import {
 import type { SpanContext, Tracer } from "@valet/shared/tracing";
 import { attachmentParts } from "./attachments.ts";
 import { AgentPrompt, mayFailOver, type PromptLimits } from "./opencode/agent-prompt.ts";
+import type { ModelFacts } from "./opencode/agent-run.ts";
 import { AnswerParts, partsOfHistory } from "./opencode/answer-parts.ts";
 import { askedFrame } from "./opencode/asked-frame.ts";
 import type { OpenCodeClient, PromptPart } from "./opencode/client.ts";
@@ -33,7 +34,7 @@ import { newMessageId, toolSpanId } from "./opencode/ids.ts";
 import type { AgentAccess } from "./opencode/opencode.ts";
 import { TurnReducer } from "./opencode/turn-reducer.ts";
 import { TurnTally } from "./opencode/turn-tally.ts";
-import { providerAttributes, splitModel } from "./opencode/usage.ts";
+import { splitModel } from "./opencode/usage.ts";
 
 /** Why work may be cut short from outside. */
 export type AbortReason = Marked<"aborts">;
@@ -64,6 +65,8 @@ export interface AgentTaskOptions {
   readonly partIntervalMs: number;
   /** Message ids made for prompts of this runner, whosever. */
   readonly messageIds: Set<string>;
+  /** What this runner knows of model calls beside their events. */
+  readonly model: ModelFacts;
   onPart(attemptId: string, part: MessagePart): void;
   /** Something came from what the span waits for. @param atMs epoch ms */
   onHeard?(spanId: string, atMs: number): void;
@@ -211,7 +214,7 @@ export class AgentTask {
   /** Cuts it short when it has made as many model calls as it may, unless the last of them has answered. */
   #watchCalls(): void {
     const { maxModelCalls } = this.#options.turnBounds;
-    const calls = this.#tally.callsBegun + (this.#tally.isAnotherCallDue ? 1 : 0);
+    const calls = this.#tally.requestsBegun + (this.#tally.isAnotherCallDue ? 1 : 0);
     if (calls > maxModelCalls) void this.#cutShort({ outcome: "error", errorType: "model_call_limit" });
   }
 
@@ -286,7 +289,7 @@ export class AgentTask {
     follows: SpanContext | undefined,
     isFirst: boolean,
   ) {
-    const { agent, tracer, captureContent, limits, messageIds, turnBounds } = this.#options;
+    const { agent, tracer, captureContent, limits, messageIds, turnBounds, model: facts } = this.#options;
     // What is no model's name even so, OpenCode refuses.
     const model = splitModel(withProvider(ref)) ?? { providerID: OWN_PROVIDER, modelID: ref };
     const messageID = newMessageId(this.#frame.nowMs());
@@ -297,10 +300,10 @@ export class AgentTask {
       userMessageId: messageID,
       startMs: Math.floor(this.#frame.nowMs()),
       attributes: {
-        ...providerAttributes(model.providerID),
-        "gen_ai.request.model": model.modelID,
+        "valet.failover.model": `${model.providerID}/${model.modelID}`,
         "valet.failover.attempt": place,
       },
+      model: facts,
       pollingTools: new Set(turnBounds.pollingTools),
       isOthers: (id) => id !== messageID && messageIds.has(id),
     });

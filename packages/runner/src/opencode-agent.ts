@@ -33,6 +33,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
   const turns = new PromptRunner({
     ...{ agent: opencode, tracer, captureContent, stuckTurnMs, turnBounds, defaultModel: modelAccess.model },
     ...{ workspace, env: process.env, secrets },
+    ownEndpoint: modelAccess.openAiCompatible?.baseUrl,
     onPart: (attemptId, part) => tell(parts.frame(attemptId, part)),
     onStep: (attemptId, state, span) =>
       tell({ type: "workflow-step", attemptId, state, ...(span !== undefined && { span }) }),

@@ -359,7 +359,7 @@ test("a provider that OpenCode would try for ever is given up, and the next mode
     "  invoke_agent build error provider_unavailable",
     "    valet.agent.prepare ok",
     "    chat scripted-1 error provider_unavailable",
-    "    valet.retry.wait error provider_unavailable",
+    "      valet.llm.try error provider_unavailable",
   ]);
 });
 

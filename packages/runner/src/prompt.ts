@@ -10,16 +10,22 @@ import {
 import type { SpanContext } from "@valet/shared/tracing";
 import type { AbortReason, AgentReply, ToolCallRef } from "./agent-task.ts";
 import type { PromptLimits } from "./opencode/agent-prompt.ts";
+import { serverAttributes } from "./opencode/usage.ts";
 import { Turn, type TurnResult } from "./turn.ts";
 import { Workflow, type WorkflowOptions, type WorkflowResult } from "./workflow.ts";
 
 export interface PromptRunnerOptions
-  extends Omit<WorkflowOptions, "limits" | "turnBounds" | "messageIds" | "partIntervalMs" | "commandTimeoutMs"> {
+  extends Omit<
+    WorkflowOptions,
+    "limits" | "turnBounds" | "messageIds" | "model" | "partIntervalMs" | "commandTimeoutMs"
+  > {
   /** How long a turn may go without any event of the agent, and a command of a workflow at all, before it is ended. */
   readonly stuckTurnMs: number;
   readonly limits?: Partial<Omit<PromptLimits, "stuckMs">>;
   readonly turnBounds?: Partial<TurnBounds> | undefined;
   readonly partIntervalMs?: number;
+  /** Base URL of the endpoint that is one's own provider, if there is one. */
+  readonly ownEndpoint?: string | undefined;
 }
 
 /** Work that has begun. */
@@ -61,13 +67,14 @@ export class PromptRunner {
   readonly #busy = new Set<string>();
 
   constructor(options: PromptRunnerOptions) {
-    const { stuckTurnMs, limits, turnBounds, partIntervalMs = PART_INTERVAL_MS, ...rest } = options;
+    const { stuckTurnMs, limits, turnBounds, ownEndpoint, partIntervalMs = PART_INTERVAL_MS, ...rest } = options;
     this.#options = {
       ...rest,
       partIntervalMs,
       commandTimeoutMs: stuckTurnMs,
       turnBounds: { ...DEFAULT_TURN_BOUNDS, ...turnBounds },
       messageIds: new Set(),
+      model: { ownServer: serverAttributes(ownEndpoint), compacted: new Set() },
       limits: {
         stuckMs: stuckTurnMs,
         overrunMs: TOOL_OVERRUN_MS,

@@ -21,7 +21,8 @@ type OutcomeAttributes = {
 
 /**
  * Ends a span with its outcome. Only `error` and `lost` are errors to OpenTelemetry, and only they have an `error.type`: what
- * somebody asked for, or a conflict that was handled, is none, and its reason is `valet.outcome.reason`.
+ * somebody asked for, or a conflict that was handled, is none, and its reason is `valet.outcome.reason`. The status has no
+ * description: the conventions advise against one that repeats `error.type`.
  * @param time when it ended; now unless given
  */
 export function endWith<A extends OutcomeAttributes>(
@@ -36,7 +37,7 @@ export function endWith<A extends OutcomeAttributes>(
     "error.type": errorType,
     "valet.outcome.reason": outcomeReason,
   });
-  if (isFailure(outcome)) span.setStatus(StatusCode.ERROR, errorType);
+  if (isFailure(outcome)) span.setStatus(StatusCode.ERROR);
   span.end(time);
 }
 

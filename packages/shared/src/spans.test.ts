@@ -112,7 +112,7 @@ test("what the sandbox's processes emit can be lost with them", () => {
 
 test("tokens and cost stand on model calls alone, so that no sum counts them twice", () => {
   const bill = Object.keys(ATTRIBUTES).filter((key) => /^gen_ai\.usage\.|cost/.test(key));
-  expect(bill).toHaveLength(6);
+  expect(bill).toHaveLength(7);
   for (const key of bill) expect(carriersOf(key)).toEqual(["chat {model}"]);
 });
 

@@ -57,6 +57,7 @@ describe("bounded JSON", () => {
         const read: unknown = JSON.parse(json);
         const whole = JSON.stringify(value);
         if (whole.length <= limit) expect(read).toEqual(JSON.parse(whole));
+        else if (typeof value === "object") expect(Array.isArray(read)).toBe(Array.isArray(value));
       }),
     );
   });
@@ -65,6 +66,23 @@ describe("bounded JSON", () => {
     const json = boundedJson([{ role: "assistant", parts: [{ type: "text", content: '"'.repeat(5000) }] }], 1000);
     expect(JSON.parse(json)).toMatchObject([{ role: "assistant", parts: [{ type: "text" }] }]);
     expect(JSON.parse(boundedJson("\ud83d\ude00\u0000".repeat(999), 64))).toEqual(expect.any(String));
+  });
+
+  test("of more parts than there is room for, the first and the last stay", () => {
+    const parts = Array.from({ length: 1000 }, (_, number) => ({
+      type: "text",
+      content: `${number} ${"x".repeat(40)}`,
+    }));
+    const [message] = JSON.parse(boundedJson([{ role: "assistant", parts }], 2000));
+    expect(message.role).toBe("assistant");
+    expect(message.parts.length).toBeGreaterThan(4);
+    expect(message.parts.at(0).content).toMatch(/^0 /);
+    expect(message.parts.at(-1).content).toMatch(/^999 /);
+  });
+
+  test("an object with more keys than there is room for stays an object", () => {
+    const input = Object.fromEntries(Array.from({ length: 1000 }, (_, number) => [`key${number}`, number]));
+    expect(JSON.parse(boundedJson(input, 400))).toMatchObject({ key0: 0, key1: 1 });
   });
 
   test("cuts no character in two", () => {

@@ -29,20 +29,45 @@ export function cutStart(text: string, max: number): string {
 }
 
 /**
- * Returns a value as JSON in at most `max`. Where it would be longer, its strings are cut, and if that is not enough, it becomes
- * one string with the beginning of its JSON: always JSON, never cut in the middle.
+ * Returns a value as JSON in at most `max`, which must be 5 at least. Where it would be longer, its strings are cut. If that is
+ * not enough, entries are left out: from the middle of arrays, so that the first and the last of a conversation stay, and from
+ * the end of objects. What was an array or an object stays one, though it may be empty.
  */
 export function boundedJson(value: unknown, max: number): string {
   const whole = JSON.stringify(value) ?? "null";
   if (whole.length <= max) return whole;
-  for (let limit = max >> 1; limit >= 16; limit >>= 2) {
+  for (let limit = max >> 1; limit >= SHORTEST; limit >>= 2) {
+    const shorter = JSON.stringify(value, (_key, inner: unknown) => cutString(inner, limit));
+    if (shorter.length <= max) return shorter;
+  }
+  for (let entries = max >> 3; entries >= FEWEST; entries >>= 1) {
     const shorter = JSON.stringify(value, (_key, inner: unknown) =>
-      typeof inner === "string" ? cutEnd(inner, limit) : inner,
+      cutString(Array.isArray(inner) ? withoutMiddle(inner, entries) : firstOf(inner, entries), SHORTEST),
     );
     if (shorter.length <= max) return shorter;
   }
-  // Quotation marks; and escaping at most doubles what JSON.stringify has written already.
-  return JSON.stringify(cutEnd(whole, Math.max(CUT.length, (max - 2) >> 1)));
+  if (Array.isArray(value)) return "[]";
+  if (typeof value === "object") return "{}";
+  // Quotation marks; and an escape is six units long at the most.
+  return JSON.stringify(cutEnd(String(value), Math.max(CUT.length, Math.floor((max - 2) / 6))));
+}
+
+/** Strings are cut to this before entries are left out, and objects keep so many: a message keeps its role and its parts. */
+const SHORTEST = 16;
+const FEWEST = 2;
+
+function cutString(value: unknown, limit: number): unknown {
+  return typeof value === "string" ? cutEnd(value, limit) : value;
+}
+
+function withoutMiddle(list: readonly unknown[], kept: number): readonly unknown[] {
+  return list.length <= kept ? list : [...list.slice(0, Math.ceil(kept / 2)), ...list.slice(-Math.floor(kept / 2))];
+}
+
+function firstOf(value: unknown, kept: number): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value);
+  return entries.length <= kept ? value : Object.fromEntries(entries.slice(0, kept));
 }
 
 function isHigh(unit: number): boolean {

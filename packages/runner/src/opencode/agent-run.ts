@@ -3,6 +3,8 @@
  * `invoke_agent` span with everything below it.
  */
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
+import { OWN_PROVIDER } from "@valet/shared/protocol/runner-link";
+import type { SpanAttributes } from "@valet/shared/spans";
 import { type AgentErrorType, classifyError, isAbort, type ProviderError } from "./agent-errors.ts";
 import type { AgentError, AgentEvent, AgentEventOf, AssistantMessage, SessionStatus, UserMessage } from "./events.ts";
 import { type Ending, type FactAttributes, type FactLog, OK } from "./facts.ts";
@@ -22,11 +24,20 @@ export interface AgentRunOptions {
   /** The prompt's message id, if the runner made it; then it was sent at `sinceMs`. */
   readonly userMessageId?: string;
   readonly attributes?: FactAttributes;
+  readonly model: ModelFacts;
   cutShort(): Ending | undefined;
   /** Whether a user message is another turn's: then this one gets no more of them. */
   isOthers(messageId: string): boolean;
   /** Tools that may be asked for the same again and again. */
   readonly pollingTools: ReadonlySet<string>;
+}
+
+/** What is known of model calls from elsewhere than their events. */
+export interface ModelFacts {
+  /** Where the endpoint of one's own is. */
+  readonly ownServer: SpanAttributes<`chat ${string}`>;
+  /** OpenCode's sessions whose history was summed up; what this run learns of that is added. */
+  readonly compacted: Set<string>;
 }
 
 type Asked = AgentEventOf<"permission.asked"> | AgentEventOf<"question.asked">;
@@ -90,6 +101,7 @@ export class AgentRun {
       },
       settled: (step, error) => this.#stepSettled(step, error),
       providerCall: (sinceMs) => [...this.#providerCalls.values()].findLast(({ startedMs }) => startedMs >= sinceMs),
+      callAttributes: (providerId) => this.#callAttributes(providerId),
       callBegan: (startMs) => options.log.end(this.#prepareSpanId, startMs, OK),
       answered: (answer) => this.#guard.answered(answer),
       toolEnded: (call) => this.#guard.toolEnded(call),
@@ -290,6 +302,14 @@ export class AgentRun {
     });
   }
 
+  #callAttributes(providerId: string): FactAttributes {
+    const { model, sessionId } = this.#options;
+    return {
+      ...(providerId === OWN_PROVIDER && model.ownServer),
+      "gen_ai.conversation.compacted": model.compacted.has(sessionId) || undefined,
+    };
+  }
+
   #assistantMessage(info: AssistantMessage): void {
     if (!this.#userMessages.has(info.parentID)) return;
     let step = this.#steps.get(info.id);
@@ -313,7 +333,9 @@ export class AgentRun {
     const compaction = this.#compactions.get(info.parentID);
     if (compaction === undefined) return;
     const failed: Ending | undefined = error === undefined ? undefined : { outcome: "error", errorType: error };
-    this.#options.log.end(compaction, completedMs, this.#options.cutShort() ?? failed ?? OK);
+    const ending = this.#options.cutShort() ?? failed ?? OK;
+    this.#options.log.end(compaction, completedMs, ending);
+    if (ending.outcome === "ok") this.#options.model.compacted.add(this.sessionId);
   }
 
   /** Before OpenCode has told of the prompt, errors may be of what went on in the session until then. */

@@ -20,7 +20,7 @@ const BAD_FINISH: ReadonlyMap<string, AgentErrorType> = new Map([
 const FINAL: ReadonlySet<string> = new Set(["stop", "length", "content-filter"]);
 
 /** Whether the model is done with this answer, by OpenCode's word for why it ended. */
-export function isFinal(finish: string): boolean {
+function isFinal(finish: string): boolean {
   return FINAL.has(finish);
 }
 

@@ -2,7 +2,7 @@
 
 import { endWith } from "@valet/shared/outcome";
 import type { LinkType, ValetSpans } from "@valet/shared/spans";
-import { boundedJson, head } from "@valet/shared/text";
+import { boundedJson } from "@valet/shared/text";
 import { type Span, type SpanContext, SpanKind, type Tracer } from "@valet/shared/tracing";
 import type { BeginFact, EndFact, Fact } from "./facts.ts";
 
@@ -70,7 +70,7 @@ function contentAttributes(content: EndFact["content"]) {
   const result = content["gen_ai.tool.call.result"];
   return {
     "gen_ai.tool.call.arguments": input === undefined ? undefined : boundedJson(input, MAX_CONTENT),
-    "gen_ai.tool.call.result": result === undefined ? undefined : head(result, MAX_CONTENT),
+    "gen_ai.tool.call.result": result === undefined ? undefined : boundedJson({ output: result }, MAX_CONTENT),
     "gen_ai.output.messages":
       output === undefined || output.length === 0
         ? undefined

@@ -8,6 +8,7 @@ export type AgentSpanName =
   | `chat ${string}`
   | `execute_tool ${string}`
   | "valet.agent.prepare"
+  | "valet.llm.try"
   | "valet.retry.wait"
   | "valet.permission.wait"
   | "valet.question.wait"
@@ -19,9 +20,14 @@ export type FactAttributes = { readonly [key: string]: AttributeValue | undefine
 /** What people, models or files said: becomes attributes only where content is captured. */
 export interface FactContent {
   readonly "gen_ai.tool.call.arguments"?: unknown;
-  readonly "gen_ai.tool.call.result"?: string;
-  readonly "gen_ai.output.messages"?: readonly { readonly type: "text" | "reasoning"; readonly content: string }[];
+  readonly "gen_ai.tool.call.result"?: string | undefined;
+  readonly "gen_ai.output.messages"?: readonly OutputPart[];
 }
+
+/** One part of a model's answer, as the conventions' schema of messages has it. */
+export type OutputPart =
+  | { readonly type: "text" | "reasoning"; readonly content: string }
+  | { readonly type: "tool_call"; readonly id: string; readonly name: string; readonly arguments: unknown };
 
 export interface BeginFact {
   readonly type: "begin";

@@ -186,6 +186,9 @@ const hostile = () => parseScenario(JSON.stringify({ name: "hostile", rules }), 
 const requestCount = () => model.requests().filter(({ method }) => method === "POST").length;
 const attributesOf = (span: ReadableSpan) => attributesToObject([...span.attributes]);
 const isChat = ({ name }: ReadableSpan) => name.startsWith("chat ");
+/** A call that was tried more than once is as many requests as it has tries. */
+const isRequest = (span: ReadableSpan) =>
+  isChat(span) || (span.name === "valet.llm.try" && Number(attributesOf(span)["valet.llm.attempt"]) > 1);
 
 /** Runs a turn; what it came to, its spans, and the requests that the model has had for it. */
 async function run(name: string, options: Parameters<typeof makeRunner>[0] = {}, fields: Partial<PromptDispatch> = {}) {
@@ -200,7 +203,7 @@ afterEach(() => {
   model.setScenario(hostile());
   for (const span of spans) expect(span.endTime, span.name).toBeDefined();
   // Titles, too: there are none.
-  expect(spans.filter(isChat)).toHaveLength(requestCount());
+  expect(spans.filter(isRequest)).toHaveLength(requestCount());
 });
 
 test.each(["page", "json", "no-finish", "nothing", "no-tool", "cut-json"])(
@@ -402,9 +405,15 @@ test.each([
         "status",
       ),
     );
-    const { result, chats } = await run("whatever");
-    expect(result).toMatchObject({ outcome: "ok", summary: { modelCalls: 2, retries: 1 } });
-    expect(attributesOf(chats[0] as ReadableSpan)).toMatchObject({ "error.type": errorType });
+    const { result, chats, spans: own } = await run("whatever");
+    expect(result).toMatchObject({ outcome: "ok", summary: { modelCalls: 1, retries: 1 } });
+    expect(chats.map((chat) => attributesOf(chat))).toMatchObject([{ "valet.outcome": "ok" }]);
+    const below = own.filter(({ parent }) => parent?.spanId === chats[0]?.context.spanId);
+    expect(below.map((span) => [span.name, attributesOf(span)["error.type"]])).toEqual([
+      ["valet.llm.try", errorType],
+      ["valet.retry.wait", undefined],
+      ["valet.llm.try", undefined],
+    ]);
   },
   60_000,
 );
@@ -431,6 +440,11 @@ test("what overflows the context fails, is compacted, and the turn goes on", asy
   const { result, chats, spans: own } = await run("big");
   expect(result).toMatchObject({ outcome: "ok" });
   expect(chats.map((chat) => attributesOf(chat)["error.type"])).toEqual(["context_overflow", undefined, undefined]);
+  expect(chats.map((chat) => attributesOf(chat)["gen_ai.conversation.compacted"])).toEqual([
+    undefined,
+    undefined,
+    true,
+  ]);
   expect(own.some(({ name }) => name === "valet.compaction")).toBe(true);
 }, 60_000);
 

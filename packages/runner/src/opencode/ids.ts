@@ -10,6 +10,11 @@ export function deriveSpanId(...identity: readonly (string | number)[]): string 
   return /^0+$/.test(id) ? "0000000000000001" : id;
 }
 
+/** The span of a step's call of the model, known before anything has been told of it. @param place of the call in its step, from 1 */
+export function chatSpanId(attemptId: string, sessionId: string, messageId: string, place = 1): string {
+  return deriveSpanId(attemptId, sessionId, messageId, "chat", place);
+}
+
 /** The span of a tool call, known before anything has been told of it. */
 export function toolSpanId(attemptId: string, sessionId: string, messageId: string, callId: string): string {
   return deriveSpanId(attemptId, sessionId, messageId, "tool", callId);

@@ -15,12 +15,13 @@ import {
 } from "./agent-errors.ts";
 import { type Answer, answerProblem, finishProblem } from "./answer.ts";
 import type { AssistantMessage, Part, SessionStatus, ToolPart } from "./events.ts";
-import type { Ending, FactLog } from "./facts.ts";
+import type { Ending, FactAttributes, FactLog } from "./facts.ts";
 import { OK } from "./facts.ts";
-import { deriveSpanId, toolSpanId } from "./ids.ts";
+import { toolSpanId } from "./ids.ts";
 import type { EndedToolCall } from "./loop-guard.ts";
+import { ModelCall } from "./model-call.ts";
 import { isRefused, toolName, toolProblem } from "./tool-result.ts";
-import { providerAttributes, readCost, usageAttributes } from "./usage.ts";
+import { finishReason, readCost, usageAttributes } from "./usage.ts";
 
 /** What a step shares with the run it belongs to. */
 export interface StepContext {
@@ -39,22 +40,12 @@ export interface StepContext {
   /** A step is over for good. `error` is what it failed with. */
   settled(step: ModelStep, error: AgentErrorType | undefined): void;
   callBegan(startMs: number): void;
+  /** What is known of a call of this provider's model beside its message. */
+  callAttributes(providerId: string): FactAttributes;
   /** What is known of the last request to a provider that was answered since then. */
   providerCall(sinceMs: number): ProviderCall | undefined;
   answered(answer: Answer): void;
   toolEnded(call: EndedToolCall): void;
-}
-
-interface ModelCall {
-  readonly spanId: string;
-  readonly startMs: number;
-  firstChunkMs: number | undefined;
-  lastContentMs: number | undefined;
-  /** Texts and tool calls whose end has not been seen. */
-  readonly unfinished: Set<string>;
-  readonly output: Map<string, { type: "text" | "reasoning"; content: string }>;
-  /** Texts of which a piece has come that is more than blank. */
-  readonly filled: Set<string>;
 }
 
 /** A tool call within its OpenCode session. */
@@ -64,10 +55,11 @@ export class ModelStep {
   readonly #context: StepContext;
   /** As it was told last, which may be ahead of what its parts have told so far: OpenCode serialises late. */
   #info: AssistantMessage;
-  /** How many times the model was called for this step. */
+  /** How often the model was tried for this step. */
   #attempts = 0;
+  /** How many calls of the model it has had: one, unless OpenCode takes an answer for none that had ended. */
+  #calls = 0;
   #call: ModelCall | undefined;
-  #retryWaitId: string | undefined;
   readonly #tools = new Map<string, string>();
   /** Tool calls that have no result yet. */
   readonly #openTools = new Set<string>();
@@ -99,7 +91,7 @@ export class ModelStep {
 
   /** Whether a text or a tool call of it has an end to come. */
   get hasOpenParts(): boolean {
-    return this.#openTools.size > 0 || (this.#call?.unfinished.size ?? 0) > 0;
+    return this.#openTools.size > 0 || (this.#call?.current?.unfinished.size ?? 0) > 0;
   }
 
   /** What is wrong with the model's answer, if something is. */
@@ -121,30 +113,22 @@ export class ModelStep {
   /** A busy status while this step is open: the request to the model goes out now, for the first time or again. */
   busy(atMs: number): void {
     if (this.isSettled) return;
-    if (this.#retryWaitId !== undefined) {
-      this.#context.log.end(this.#retryWaitId, atMs, OK);
-      this.#retryWaitId = undefined;
-      this.#beginCall(atMs);
+    if (this.#call?.isWaiting) {
+      this.#attempts++;
+      this.#call.tryAgain(atMs);
     } else if (this.#attempts === 0) {
       this.#beginCall(atMs);
     }
   }
 
-  retry({ attempt, message, next }: Extract<SessionStatus, { type: "retry" }>, atMs: number): ProviderError {
-    const call = this.#call;
-    const { status } = (call && this.#context.providerCall(call.startMs)) ?? {};
-    const isRefused = status !== undefined && status >= 400;
-    const error = isRefused ? classifyStatus(status) : classifyMessage(message, call?.firstChunkMs !== undefined);
-    if (this.#retryWaitId !== undefined) return error;
-    if (call !== undefined) this.#endCall(atMs, { outcome: "error", errorType: error });
-    const { log, attemptId, parentId } = this.#context;
-    const { id, sessionID, modelID } = this.#info;
-    this.#retryWaitId = deriveSpanId(attemptId, sessionID, id, "retry", attempt);
-    log.begin("valet.retry.wait", this.#retryWaitId, parentId, atMs, {
-      "valet.llm.attempt": this.#attempts + 1,
-      "valet.retry.delay_ms": Math.max(0, Math.round(next - atMs)),
-      "gen_ai.request.model": modelID,
-    });
+  retry({ message, next }: Extract<SessionStatus, { type: "retry" }>, atMs: number): ProviderError {
+    const call = this.#call ?? this.#beginCall(this.#attempts === 0 ? this.#info.time.created : atMs);
+    const { status } = this.#context.providerCall(call.tryStartMs) ?? {};
+    const hasRefused = status !== undefined && status >= 400;
+    const error = hasRefused
+      ? classifyStatus(status)
+      : classifyMessage(message, call.current?.firstChunkMs !== undefined);
+    call.tryFailed(atMs, { outcome: "error", errorType: error }, Math.max(0, Math.round(next - atMs)));
     return error;
   }
 
@@ -172,10 +156,11 @@ export class ModelStep {
 
   /** A piece of a text: it comes between the text's beginning and its end. */
   delta(partId: string, piece: string, atMs: number): void {
-    if (this.#call === undefined) return;
-    if (piece.trim() !== "") this.#call.filled.add(partId);
-    this.#call.firstChunkMs = earlier(this.#call.firstChunkMs, atMs);
-    this.#call.lastContentMs = later(this.#call.lastContentMs, atMs);
+    const current = this.#call?.current;
+    if (this.#call === undefined || current === undefined) return;
+    if (piece.trim() !== "") current.filled.add(partId);
+    current.chunkAt(atMs);
+    current.contentUntil(atMs);
     this.#context.log.heard(this.#call.spanId, atMs);
   }
 
@@ -184,15 +169,15 @@ export class ModelStep {
    * OpenCode itself says so when they have ended.
    */
   providerTold(): void {
-    const call = this.#call;
-    if (call === undefined || call.unfinished.size > 0 || this.#tools.size === 0) return;
-    const told = this.#context.providerCall(call.startMs);
+    const current = this.#call?.current;
+    if (current === undefined || current.unfinished.size > 0 || this.#tools.size === 0) return;
+    const told = this.#context.providerCall(current.startMs);
     // Whose finish reason is understood has told its usage by then, or tells none.
     if (told?.endedMs === undefined || !isToolCalls(told.finish)) return;
     this.#hasAnswered = true;
-    this.#endCall(Math.max(told.endedMs, call.lastContentMs ?? 0), OK, {
+    this.#endCall(Math.max(told.endedMs, current.lastContentMs ?? 0), OK, {
       ...providerUsage(told),
-      "gen_ai.response.finish_reasons": ["tool-calls"],
+      "gen_ai.response.finish_reasons": [finishReason("tool-calls")],
     });
   }
 
@@ -213,17 +198,15 @@ export class ModelStep {
     const { log } = this.#context;
     const cut = this.#context.cutShort();
     const failed: Ending | undefined = error === undefined ? undefined : { outcome: "error", errorType: error };
-    const call = this.#call;
-    if (call !== undefined) {
-      // With tools at work and no text unfinished the model has had its say, whatever ended the tools.
-      const hasAnswered = failed === undefined && call.unfinished.size === 0 && this.#tools.size > 0;
-      const told = this.#context.providerCall(call.startMs);
-      if (hasAnswered && call.lastContentMs !== undefined) this.#endCall(call.lastContentMs, OK, providerUsage(told));
-      else this.#endCall(Math.min(endMs, errorAtMs), cut ?? failed ?? OK);
+    const current = this.#call?.current;
+    // With tools at work and no text unfinished the model has had its say, whatever ended the tools.
+    const hasAnswered = failed === undefined && current?.unfinished.size === 0 && this.#tools.size > 0;
+    if (hasAnswered && current.lastContentMs !== undefined) {
+      this.#endCall(current.lastContentMs, OK, providerUsage(this.#context.providerCall(current.startMs)));
+    } else {
+      // A wait that was given up was in vain: the provider's error is its own, too, and lasts until then.
+      this.#endCall(this.#call?.isWaiting ? endMs : Math.min(endMs, errorAtMs), cut ?? failed);
     }
-    // A wait that was given up was in vain: the provider's error is its own, too.
-    if (this.#retryWaitId !== undefined) log.end(this.#retryWaitId, endMs, cut ?? failed ?? OK);
-    this.#retryWaitId = undefined;
     // What the provider did is the call's error: a tool lost who had asked for it.
     const outside = invitesFailover(cut?.errorType) ? undefined : cut;
     for (const spanId of this.#tools.values()) {
@@ -238,87 +221,70 @@ export class ModelStep {
 
   /** A call whose beginning was not told, or not yet. */
   #beginMissedCall(atMs: number): void {
-    if (this.#call !== undefined || this.#answer !== undefined || this.#hasAnswered) return;
-    if (this.#retryWaitId !== undefined) this.busy(atMs);
-    else this.#beginCall(this.#attempts === 0 ? this.#info.time.created : atMs);
+    if (this.#call?.isWaiting) this.busy(atMs);
+    else if (this.#call === undefined && this.#answer === undefined && !this.#hasAnswered) {
+      this.#beginCall(this.#attempts === 0 ? this.#info.time.created : atMs);
+    }
   }
 
-  #beginCall(startMs: number): void {
-    const { log, attemptId, parentId } = this.#context;
-    const { id, sessionID, agent, providerID, modelID } = this.#info;
+  #beginCall(startMs: number): ModelCall {
+    const { log, attemptId, parentId, callAttributes } = this.#context;
     this.#attempts++;
-    const spanId = deriveSpanId(attemptId, sessionID, id, "chat", this.#attempts);
     const start = Math.max(startMs, this.#lastCallEndMs);
-    this.#call = {
-      ...{ spanId, startMs: start, firstChunkMs: undefined, lastContentMs: undefined },
-      ...{ unfinished: new Set(), output: new Map(), filled: new Set() },
-    };
     this.#context.callBegan(start);
-    log.begin(`chat ${modelID}`, spanId, parentId, start, {
-      "gen_ai.operation.name": "chat",
-      ...providerAttributes(providerID),
-      "gen_ai.request.model": modelID,
-      "gen_ai.agent.name": agent,
-      "valet.opencode.session.id": sessionID,
-      "valet.opencode.message.id": id,
-      "valet.llm.attempt": this.#attempts,
-      // OpenCode says it is busy some 10 to 40 ms before the request leaves.
-      "valet.llm.start_source": "event",
+    this.#call = new ModelCall({
+      ...{ log, attemptId, parentId, info: this.#info, place: ++this.#calls, startMs: start },
+      attributes: callAttributes(this.#info.providerID),
     });
+    return this.#call;
   }
 
-  #endCall(endMs: number, ending: Ending, attributes: Parameters<FactLog["end"]>[3] = {}): void {
-    const call = this.#call;
-    if (call === undefined) return;
+  #endCall(endMs: number, ending: Ending | undefined, attributes?: FactAttributes): void {
+    if (this.#call === undefined) return;
+    this.#call.end(endMs, ending, attributes);
     this.#call = undefined;
     this.#lastCallEndMs = endMs;
-    const firstChunk =
-      call.firstChunkMs === undefined
-        ? {}
-        : { "gen_ai.response.time_to_first_chunk": Math.max(0, call.firstChunkMs - call.startMs) / 1000 };
-    this.#context.log.end(
-      call.spanId,
-      endMs,
-      ending,
-      { ...firstChunk, ...attributes },
-      { "gen_ai.output.messages": [...call.output.values()] },
-    );
   }
 
   #text(part: Extract<Part, { type: "text" | "reasoning" }>, atMs: number): void {
-    const call = this.#call;
-    if (call === undefined) return;
+    const current = this.#call?.current;
+    if (this.#call === undefined || current === undefined) return;
     const { start = atMs, end } = part.time ?? {};
-    call.firstChunkMs = earlier(call.firstChunkMs, start);
-    this.#context.log.heard(call.spanId, atMs);
-    call.output.set(part.id, { type: part.type, content: part.text });
-    if (part.text.trim() !== "") call.filled.add(part.id);
-    if (end === undefined) call.unfinished.add(part.id);
+    current.chunkAt(start);
+    this.#context.log.heard(this.#call.spanId, atMs);
+    current.output.set(part.id, { type: part.type, content: part.text });
+    if (part.text.trim() !== "") current.filled.add(part.id);
+    if (end === undefined) current.unfinished.add(part.id);
     else {
-      call.unfinished.delete(part.id);
-      call.lastContentMs = later(call.lastContentMs, end);
+      current.unfinished.delete(part.id);
+      current.contentUntil(end);
     }
   }
 
   #tool(part: ToolPart, atMs: number): void {
     const { state, callID } = part;
     const call = this.#call;
-    const isNew = !this.#tools.has(callID) && !this.#openTools.has(callID);
-    if (call !== undefined && isNew) call.firstChunkMs = earlier(call.firstChunkMs, atMs);
+    const current = call?.current;
+    const isMore = this.#tools.has(callID);
+    const isNew = !isMore && !this.#openTools.has(callID);
+    if (isNew) current?.chunkAt(atMs);
     if (state.status === "pending") {
-      if (call === undefined || this.#tools.has(callID)) return;
+      if (call === undefined || current === undefined || isMore) return;
       this.#openTools.add(callID);
-      call.unfinished.add(callID);
+      current.unfinished.add(callID);
       this.#context.log.heard(call.spanId, atMs);
       return;
     }
-    if (call !== undefined) {
-      call.firstChunkMs = earlier(call.firstChunkMs, state.time.start);
-      call.unfinished.delete(callID);
+    if (current !== undefined) {
+      current.chunkAt(state.time.start);
+      current.unfinished.delete(callID);
       // The model had told the whole call when the tool began.
-      if (!this.#tools.has(callID)) call.lastContentMs = later(call.lastContentMs, state.time.start);
+      if (!isMore) {
+        current.contentUntil(state.time.start);
+        const [name, input] = [toolName(part), state.input];
+        current.output.set(`call ${callID}`, { type: "tool_call", id: callID, name, arguments: input });
+      }
     }
-    const isMore = this.#tools.has(callID);
     const isOver = state.status === "completed" || state.status === "error";
     if (isOver) this.#openTools.delete(callID);
     else this.#openTools.add(callID);
@@ -360,20 +326,22 @@ export class ModelStep {
     if (denied) this.wasDenied = true;
     const problem = denied && state.status === "error" ? "permission_denied" : toolProblem(part);
     const failed: Ending | undefined = problem === undefined ? undefined : { outcome: "error", errorType: problem };
+    const ending = cutShort() ?? failed ?? OK;
+    const hasResult = state.status === "completed" && ending.outcome === "ok";
     log.end(
       spanId,
       state.time.end,
-      cutShort() ?? failed ?? OK,
+      ending,
       { "valet.tool.output_length": output.length, "process.exit.code": state.metadata?.exit ?? undefined },
-      { "gen_ai.tool.call.arguments": state.input, "gen_ai.tool.call.result": output },
+      { "gen_ai.tool.call.arguments": state.input, "gen_ai.tool.call.result": hasResult ? output : undefined },
     );
     toolEnded({ tool, input: state.input, output });
   }
 
   #stepFinish(part: Extract<Part, { type: "step-finish" }>, atMs: number): void {
-    const call = this.#call;
+    const current = this.#call?.current;
     const has = (type: "text" | "reasoning") =>
-      [...(call?.output ?? [])].some(([id, output]) => output.type === type && call?.filled.has(id));
+      [...(current?.output ?? [])].some(([id, output]) => output.type === type && current?.filled.has(id));
     const hasToolCall = this.#tools.size > 0 || this.#openTools.size > 0;
     const answer: Answer = {
       ...{ finish: part.reason, hasText: has("text"), hasReasoning: has("reasoning"), hasToolCall },
@@ -382,22 +350,19 @@ export class ModelStep {
     const problem = answerProblem(answer);
     const ending: Ending = problem === undefined ? OK : { outcome: "error", errorType: problem };
     const hasContent = answer.hasText || answer.hasReasoning || hasToolCall;
-    if (call === undefined) {
+    if (current === undefined) {
       this.#context.answered(answer);
       return;
     }
     // The step's end is that of its tools; the model had finished with its last text or call.
-    this.#endCall(call?.lastContentMs ?? atMs, ending, {
+    this.#endCall(current.lastContentMs ?? atMs, ending, {
       ...usageAttributes(part.tokens, hasContent),
       "valet.llm.cost_usd": readCost(part.tokens, part.cost),
-      "gen_ai.response.finish_reasons": [part.reason],
+      "gen_ai.response.finish_reasons": [finishReason(part.reason)],
     });
     this.#context.answered(answer);
   }
 }
-
-const earlier = (a: number | undefined, b: number) => (a === undefined ? b : Math.min(a, b));
-const later = (a: number | undefined, b: number) => (a === undefined ? b : Math.max(a, b));
 
 /** Whether a provider's own word says that the answer ended so that tools be called. */
 const isToolCalls = (finish: string | undefined) => /^(?:tool_calls|tool_use|function_call)$/.test(finish ?? "");

@@ -74,17 +74,19 @@ invoke_agent build 49–3770
     `
 invoke_agent build 41–4028
   valet.agent.prepare 41–2830
-  chat scripted-1 2830–2869 (error provider_rate_limited)
-  valet.retry.wait 2869–3876
-  chat scripted-1 3876–3903 (120→12 tokens)`,
+  chat scripted-1 2830–3903 (120→12 tokens)
+    valet.llm.try 2830–2869 (error provider_rate_limited)
+    valet.retry.wait 2869–3876
+    valet.llm.try 3876–3903`,
   ],
   "cut-stream": [
     `
 invoke_agent build 69–4494
   valet.agent.prepare 69–1874
-  chat scripted-1 1874–1965 (error provider_stream_cut)
-  valet.retry.wait 1965–4364
-  chat scripted-1 4364–4394 (140→9 tokens)`,
+  chat scripted-1 1874–4394 (140→9 tokens)
+    valet.llm.try 1874–1965 (error provider_stream_cut)
+    valet.retry.wait 1965–4364
+    valet.llm.try 4364–4394`,
   ],
   error: [
     `
@@ -118,8 +120,9 @@ invoke_agent build 2697–3299
     `
 invoke_agent build 27–2238 (aborted user_abort)
   valet.agent.prepare 27–1780
-  chat scripted-1 1780–1802 (error provider_unavailable)
-  valet.retry.wait 1802–2232 (aborted user_abort)`,
+  chat scripted-1 1780–2232 (aborted user_abort)
+    valet.llm.try 1780–1802 (error provider_unavailable)
+    valet.retry.wait 1802–2232 (aborted user_abort)`,
   ],
   "prompt-while-busy": [
     `
@@ -322,6 +325,88 @@ test.each(recordingNames)("%s, told as late as OpenCode can, has the same facts"
     }),
     { numRuns: 60 },
   );
+});
+
+/** All that is known of a recording's spans of one kind at their ends. */
+function chatsOf(name: string, pattern = "chat {model}"): Record<string, unknown>[] {
+  const spans = replay(loadRecording(name)).flatMap(({ facts }) => spansOf(facts));
+  return spans
+    .filter(({ begin }) => patternFor(begin.name) === pattern)
+    .map(({ begin, end }) => ({ ...begin.attributes, ...end?.attributes, ...end?.content, outcome: end?.outcome }));
+}
+
+describe("model calls in the conventions' words", () => {
+  test("every call streams, and says why it stopped", () => {
+    expect(
+      chatsOf("simple").map((chat) => [chat["gen_ai.request.stream"], chat["gen_ai.response.finish_reasons"]]),
+    ).toEqual([
+      [true, ["tool_call"]],
+      [true, ["tool_call"]],
+      [true, ["tool_call"]],
+      [true, ["stop"]],
+    ]);
+  });
+
+  test.each(["error", "abort-in-retry"])("one that came to nothing stopped with an error: %s", (name) => {
+    expect(chatsOf(name)).toMatchObject([{ "gen_ai.response.finish_reasons": ["error"] }]);
+  });
+
+  test("an answer that only calls tools has them as its output", () => {
+    expect(chatsOf("parallel-tools")[0]?.["gen_ai.output.messages"]).toEqual([
+      {
+        type: "tool_call",
+        id: expect.any(String),
+        name: "bash",
+        arguments: expect.objectContaining({ command: expect.any(String) }),
+      },
+      {
+        type: "tool_call",
+        id: expect.any(String),
+        name: "bash",
+        arguments: expect.objectContaining({ command: expect.any(String) }),
+      },
+      {
+        type: "tool_call",
+        id: expect.any(String),
+        name: "read",
+        arguments: expect.objectContaining({ filePath: expect.any(String) }),
+      },
+    ]);
+  });
+
+  test("of a call that was tried again the answer, its usage and its first chunk are on the call; no try has usage", () => {
+    const [chat] = chatsOf("retry");
+    const tries = chatsOf("retry", "valet.llm.try");
+    expect(chat).toMatchObject({
+      outcome: "ok",
+      "gen_ai.usage.input_tokens": 120,
+      "gen_ai.response.finish_reasons": ["stop"],
+    });
+    expect(chat?.["gen_ai.response.time_to_first_chunk"]).toBeGreaterThan(1);
+    expect(tries.map((each) => [each["valet.llm.attempt"], each.outcome])).toEqual([
+      [1, "error"],
+      [2, "ok"],
+    ]);
+    expect(tries[1]?.["gen_ai.response.time_to_first_chunk"]).toBeLessThan(1);
+    expect(JSON.stringify(tries)).not.toMatch(/usage|cost/);
+  });
+
+  test("only what a tool gave back that succeeded is its result", () => {
+    const tools = chatsOf("parallel-tools", "execute_tool {tool}");
+    expect(tools.map((tool) => [tool.outcome, typeof tool["gen_ai.tool.call.result"]])).toEqual([
+      ["ok", "string"],
+      ["ok", "string"],
+      ["error", "undefined"],
+    ]);
+  });
+
+  test("calls after a compaction say so, and none before it", () => {
+    expect(chatsOf("auto-compaction").map((chat) => chat["gen_ai.conversation.compacted"])).toEqual([
+      undefined,
+      undefined,
+      true,
+    ]);
+  });
 });
 
 test("ids depend on the attempt and on nothing else that may change", () => {

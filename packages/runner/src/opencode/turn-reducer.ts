@@ -2,7 +2,7 @@
  * From OpenCode's events to the spans of one prompt: no clock, no I/O, and the same events give the same facts. An event
  * finds its place by ids alone, so that turns of several channels may read one stream.
  */
-import { AgentRun, type Retry } from "./agent-run.ts";
+import { AgentRun, type ModelFacts, type Retry } from "./agent-run.ts";
 import { type AgentEvent, eventTime, sessionOf } from "./events.ts";
 import { type Ending, type Fact, type FactAttributes, FactLog } from "./facts.ts";
 import { deriveSpanId } from "./ids.ts";
@@ -20,6 +20,8 @@ export interface TurnReducerOptions {
   readonly attributes?: FactAttributes;
   /** Tools that may be asked for the same again and again. */
   readonly pollingTools?: ReadonlySet<string>;
+  /** Nothing is known where it is left out. */
+  readonly model?: ModelFacts;
   /** Whether a message id was made for another prompt than this one. */
   isOthers(messageId: string): boolean;
 }
@@ -40,16 +42,18 @@ export class TurnReducer {
   /** Events of child sessions whose call has not been told yet. */
   readonly #held = new Map<string, { event: AgentEvent; atMs: number }[]>();
   readonly #pollingTools: ReadonlySet<string>;
+  readonly #model: ModelFacts;
   #cut: Ending | undefined;
 
   constructor(options: TurnReducerOptions) {
     const { attemptId, sessionId, userMessageId, startMs, attributes, isOthers } = options;
     this.#options = options;
     this.#pollingTools = options.pollingTools ?? new Set();
+    this.#model = options.model ?? { ownServer: {}, compacted: new Set() };
     this.spanId = deriveSpanId(attemptId, sessionId, userMessageId, "run");
     this.#root = new AgentRun({
       ...{ log: this.#log, attemptId, sessionId, spanId: this.spanId, parentId: undefined },
-      ...{ sinceMs: startMs, userMessageId, isOthers, pollingTools: this.#pollingTools },
+      ...{ sinceMs: startMs, userMessageId, isOthers, pollingTools: this.#pollingTools, model: this.#model },
       ...(attributes === undefined ? {} : { attributes }),
       cutShort: () => this.#cut,
     });
@@ -198,6 +202,7 @@ export class TurnReducer {
       cutShort: () => this.#cut,
       isOthers: () => false,
       pollingTools: this.#pollingTools,
+      model: this.#model,
     });
     this.#runs.set(child, run);
     const held = this.#held.get(child) ?? [];

@@ -49,8 +49,18 @@ test("a sub-agent's calls and tools count, the call that waits for it does not c
   });
 });
 
-test("a retry is a call of its own", () => {
-  expect(summaryOf("retry")).toMatchObject({ modelCalls: 2, retries: 1 });
+test("a call that is tried again is one call, and one retry", () => {
+  expect(summaryOf("retry")).toMatchObject({ modelCalls: 1, retries: 1, tokens: { input: 120, output: 12 } });
+  expect(summaryOf("retry")).not.toHaveProperty("callsWithoutUsage");
+  // The wait between the tries is nobody's work.
+  expect(summaryOf("retry").modelMs).toBe(2869 - 2830 + (3903 - 3876));
+});
+
+test("what a try used whose answer broke off is not known, and the call's sum says that it lacks something", () => {
+  expect(summaryOf("cut-stream")).toMatchObject({
+    ...{ modelCalls: 1, retries: 1, callsWithoutUsage: 1, callsWithoutCost: 1 },
+    tokens: { input: 140, output: 9 },
+  });
 });
 
 /** The figures of a recording's turn of which only a part of the events has come. */

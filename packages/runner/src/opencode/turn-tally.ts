@@ -3,7 +3,6 @@ import { knownSum } from "@valet/shared/protocol/cost";
 import type { TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { ErrorType } from "@valet/shared/spans";
 import { lacking } from "../summary.ts";
-import { isFinal } from "./answer.ts";
 import type { BeginFact, EndFact, Fact } from "./facts.ts";
 
 type Interval = readonly [startMs: number, endMs: number];
@@ -26,12 +25,17 @@ export class TurnTally {
   };
   readonly #costUsd = new KnownSum();
   readonly #counts = { modelCalls: 0, toolCalls: 0, toolErrors: 0, retries: 0 };
+  /** Model calls of which a try has failed that may have cost something, by the call's span. */
+  readonly #incomplete = new Set<string>();
+  /** Those that have tries, whose time is that of the tries: it is not the model's in which the agent waits between them. */
+  readonly #tried = new Set<string>();
+  #chatsBegun = 0;
   readonly #lacks = { callsWithoutUsage: 0, callsWithoutCost: 0, callsWithOddUsage: 0 };
   /** Of the first call that has answered. */
   #firstToken: { readonly startMs: number; readonly waitMs: number } | undefined;
 
-  /** Model calls that have begun. */
-  callsBegun = 0;
+  /** Requests to models that have begun, each try of a call among them. */
+  requestsBegun = 0;
   /** Whether the model's last answer was not the end of the work, so that it is asked again. */
   isAnotherCallDue = false;
 
@@ -40,8 +44,14 @@ export class TurnTally {
       if (fact.type === "begin") {
         this.#begun.set(fact.spanId, fact);
         if (fact.name.startsWith("chat ")) {
-          this.callsBegun++;
+          this.#chatsBegun++;
+          this.requestsBegun++;
           this.isAnotherCallDue = false;
+        }
+        // The first try is that of the call itself.
+        if (isRetry(fact)) {
+          this.requestsBegun++;
+          this.#counts.retries++;
         }
         if (fact.name.startsWith("invoke_agent ") && fact.parentId !== undefined) this.#delegating.add(fact.parentId);
         continue;
@@ -52,18 +62,23 @@ export class TurnTally {
       this.#begun.delete(fact.spanId);
       const interval = [begun.startMs, fact.endMs] as const;
       if (begun.name.startsWith("chat ")) {
-        this.#models.push(interval);
+        if (!this.#tried.has(fact.spanId)) this.#models.push(interval);
         this.#counts.modelCalls++;
-        if (Number(begun.attributes["valet.llm.attempt"]) > 1) this.#counts.retries++;
         this.#addUsage(fact);
         const reasons = fact.attributes["gen_ai.response.finish_reasons"];
-        this.isAnotherCallDue = Array.isArray(reasons) && !reasons.some(isFinal);
+        this.isAnotherCallDue = Array.isArray(reasons) && !reasons.some((reason) => FINAL.has(reason));
         const firstChunkS = fact.attributes["gen_ai.response.time_to_first_chunk"];
         if (
           typeof firstChunkS === "number" &&
           begun.startMs < (this.#firstToken?.startMs ?? Number.POSITIVE_INFINITY)
         ) {
           this.#firstToken = { startMs: begun.startMs, waitMs: Math.round(firstChunkS * 1000) };
+        }
+      } else if (begun.name === "valet.llm.try") {
+        this.#models.push(interval);
+        if (begun.parentId !== undefined) this.#tried.add(begun.parentId);
+        if (fact.outcome !== "ok" && isCharged(fact) && begun.parentId !== undefined) {
+          this.#incomplete.add(begun.parentId);
         }
       } else if (begun.name.startsWith("execute_tool ")) {
         this.#counts.toolCalls++;
@@ -85,7 +100,7 @@ export class TurnTally {
   summary(startMs: number, endMs: number, model: string | undefined): TurnSummary {
     const waits = lengthOf(this.#waits);
     // While work goes on: what a call that is still open uses is not known yet.
-    const open = this.callsBegun - this.#counts.modelCalls;
+    const open = this.#chatsBegun - this.#counts.modelCalls;
     const lacks = { callsWithoutUsage: open, callsWithoutCost: open };
     const known = (sum: KnownSum) => sum.value(open);
     return {
@@ -96,7 +111,7 @@ export class TurnTally {
       toolMs: lengthOf([...this.#tools, ...this.#waits]) - waits,
       permissionWaitMs: waits,
       ...this.#counts,
-      modelCalls: this.callsBegun,
+      modelCalls: this.#chatsBegun,
       tokens: {
         input: known(this.#tokens.input),
         output: known(this.#tokens.output),
@@ -112,15 +127,16 @@ export class TurnTally {
     };
   }
 
-  #addUsage({ outcome, errorType, attributes }: EndFact): void {
+  #addUsage(fact: EndFact): void {
+    const { attributes, spanId } = fact;
     const read = (key: string) => {
       const value = attributes[key];
       return typeof value === "number" ? value : undefined;
     };
     const input = read("gen_ai.usage.input_tokens");
     const output = read("gen_ai.usage.output_tokens");
-    const hasBegun = attributes["gen_ai.response.time_to_first_chunk"] !== undefined;
-    if (outcome === "error" && !hasBegun && UNCHARGED.has(errorType)) return;
+    const isIncomplete = this.#incomplete.has(spanId);
+    if (!isCharged(fact) && !isIncomplete) return;
     const costUsd = read("valet.llm.cost_usd");
     this.#tokens.input.add(input);
     this.#tokens.output.add(output);
@@ -128,8 +144,9 @@ export class TurnTally {
     this.#tokens.cacheWrite.add(read("gen_ai.usage.cache_creation.input_tokens"));
     this.#tokens.reasoning.add(read("gen_ai.usage.reasoning.output_tokens"));
     this.#costUsd.add(costUsd);
-    if (input === undefined || output === undefined) this.#lacks.callsWithoutUsage++;
-    if (costUsd === undefined) this.#lacks.callsWithoutCost++;
+    if (isIncomplete) for (const sum of [...Object.values(this.#tokens), this.#costUsd]) sum.add(undefined);
+    if (input === undefined || output === undefined || isIncomplete) this.#lacks.callsWithoutUsage++;
+    if (costUsd === undefined || isIncomplete) this.#lacks.callsWithoutCost++;
     if (attributes["valet.llm.usage_inconsistent"] === true) this.#lacks.callsWithOddUsage++;
   }
 }
@@ -149,6 +166,20 @@ class KnownSum {
     return knownSum(this.#total, this.#unknown + unknown);
   }
 }
+
+/** Whether it is a try of a call that was tried before. */
+function isRetry({ name, attributes }: BeginFact): boolean {
+  return name === "valet.llm.try" && Number(attributes["valet.llm.attempt"]) > 1;
+}
+
+/** Whether a call or a try of one may have cost something. */
+function isCharged({ outcome, errorType, attributes }: EndFact): boolean {
+  const hasBegun = attributes["gen_ai.response.time_to_first_chunk"] !== undefined;
+  return outcome !== "error" || hasBegun || !UNCHARGED.has(errorType);
+}
+
+/** Finish reasons after which OpenCode asks the model no more, or not in another call. */
+const FINAL: ReadonlySet<string> = new Set(["stop", "length", "content_filter", "error"]);
 
 /** How a call fails that no model has worked on: nobody charges for it. */
 const UNCHARGED: ReadonlySet<ErrorType | undefined> = new Set([

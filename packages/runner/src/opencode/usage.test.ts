@@ -1,6 +1,14 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { providerAttributes, readCost, readUsage, splitModel, type Usage, usageAttributes } from "./usage.ts";
+import {
+  providerAttributes,
+  readCost,
+  readUsage,
+  serverAttributes,
+  splitModel,
+  type Usage,
+  usageAttributes,
+} from "./usage.ts";
 
 test("100 in, 40 of them cached, 20 out, 5 of them reasoning", () => {
   const tokens = { input: 60, output: 15, reasoning: 5, cache: { read: 40, write: 0 } };
@@ -8,6 +16,7 @@ test("100 in, 40 of them cached, 20 out, 5 of them reasoning", () => {
     "gen_ai.usage.input_tokens": 100,
     "gen_ai.usage.output_tokens": 20,
     "gen_ai.usage.cache_read.input_tokens": 40,
+    "gen_ai.usage.cache_write.input_tokens": 0,
     "gen_ai.usage.cache_creation.input_tokens": 0,
     "gen_ai.usage.reasoning.output_tokens": 5,
   });
@@ -45,6 +54,7 @@ test("more cached than the whole, or more reasoning than the whole, is cut to th
     "gen_ai.usage.input_tokens": 100,
     "gen_ai.usage.output_tokens": 20,
     "gen_ai.usage.cache_read.input_tokens": 100,
+    "gen_ai.usage.cache_write.input_tokens": 0,
     "gen_ai.usage.cache_creation.input_tokens": 0,
     "gen_ai.usage.reasoning.output_tokens": 0,
     "valet.llm.usage_inconsistent": true,
@@ -56,6 +66,7 @@ test("more cached than the whole, or more reasoning than the whole, is cut to th
     "gen_ai.usage.input_tokens": 100,
     "gen_ai.usage.output_tokens": 20,
     "gen_ai.usage.cache_read.input_tokens": 0,
+    "gen_ai.usage.cache_write.input_tokens": 0,
     "gen_ai.usage.cache_creation.input_tokens": 0,
     "gen_ai.usage.reasoning.output_tokens": 20,
     "valet.llm.usage_inconsistent": true,
@@ -148,4 +159,14 @@ test("providers have the conventions' names, under both keys", () => {
 test("a model's name may hold slashes", () => {
   expect(splitModel("openrouter/org/model")).toEqual({ providerID: "openrouter", modelID: "org/model" });
   for (const bad of ["model", "/model", "provider/", ""]) expect(splitModel(bad)).toBeUndefined();
+});
+
+test("an endpoint of one's own speaks OpenAI's protocol, and its host is known", () => {
+  expect(providerAttributes("valet")["gen_ai.provider.name"]).toBe("openai");
+  expect(serverAttributes("https://models.example/v1")).toEqual({
+    "server.address": "models.example",
+    "server.port": 443,
+  });
+  expect(serverAttributes("http://user:key@[::1]:8080/v1")).toEqual({ "server.address": "::1", "server.port": 8080 });
+  expect([serverAttributes(undefined), serverAttributes("no address")]).toEqual([{}, {}]);
 });

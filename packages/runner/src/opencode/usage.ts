@@ -1,4 +1,5 @@
 /** Tokens, providers and models in the GenAI conventions' words. */
+import { OWN_PROVIDER } from "@valet/shared/protocol/runner-link";
 import type { Tokens } from "./events.ts";
 
 /** What one call of a model used, as far as its provider said. */
@@ -98,6 +99,7 @@ export function usageAttributes(tokens: Tokens, hasContent = false) {
     "gen_ai.usage.input_tokens": usage?.input,
     "gen_ai.usage.output_tokens": usage?.output,
     "gen_ai.usage.cache_read.input_tokens": usage?.cacheRead,
+    "gen_ai.usage.cache_write.input_tokens": usage?.cacheWrite,
     "gen_ai.usage.cache_creation.input_tokens": usage?.cacheWrite,
     "gen_ai.usage.reasoning.output_tokens": usage?.reasoning,
     "valet.llm.usage_inconsistent": usage?.isConsistent === false ? true : undefined,
@@ -114,6 +116,8 @@ const PROVIDER_NAMES: ReadonlyMap<string, string> = new Map([
   ["google-vertex-anthropic", "gcp.vertex_ai"],
   ["mistral", "mistral_ai"],
   ["moonshotai", "moonshot_ai"],
+  // An endpoint of one's own: what counts is the flavour of its API. Which host it is `server.address` says.
+  [OWN_PROVIDER, "openai"],
   ["xai", "x_ai"],
 ]);
 
@@ -121,6 +125,27 @@ const PROVIDER_NAMES: ReadonlyMap<string, string> = new Map([
 export function providerAttributes(providerId: string) {
   const name = PROVIDER_NAMES.get(providerId) ?? providerId;
   return { "gen_ai.provider.name": name, "gen_ai.system": name } as const;
+}
+
+/** Where an endpoint of one's own is; nothing where its address cannot be read. */
+export function serverAttributes(baseUrl: string | undefined) {
+  const url = URL.parse(baseUrl ?? "");
+  if (url === null) return {};
+  const port = url.port === "" ? DEFAULT_PORTS[url.protocol] : Number(url.port);
+  return { "server.address": url.hostname.replace(/^\[|\]$/g, ""), "server.port": port } as const;
+}
+
+const DEFAULT_PORTS: Readonly<Record<string, number>> = { "http:": 80, "https:": 443 };
+
+/** OpenCode's words for why an answer ended that are others in the conventions' schema of messages. */
+const FINISH_REASONS: ReadonlyMap<string, string> = new Map([
+  ["tool-calls", "tool_call"],
+  ["content-filter", "content_filter"],
+]);
+
+/** Why an answer ended, in the conventions' word where they have one. */
+export function finishReason(word: string): string {
+  return FINISH_REASONS.get(word) ?? word;
 }
 
 /** Takes `provider/model` apart at the first slash: model names have slashes of their own. */

@@ -101,16 +101,20 @@ export const ATTRIBUTES = {
 
   // Turns and agents
   "valet.turn.failover_count": { type: "int", meaning: "models that were given up for the next of the list" },
-  "valet.turn.model_call_count": { type: "int", meaning: "model calls, those of sub-agents included" },
+  "valet.turn.model_call_count": {
+    type: "int",
+    meaning: "model calls, those of sub-agents included; one that was retried is one",
+  },
   "valet.turn.tool_call_count": { type: "int", meaning: "tool calls, those of sub-agents included" },
   "valet.turn.tool_error_count": { type: "int", meaning: "tool calls that failed" },
-  "valet.turn.retry_count": { type: "int", meaning: "model calls that were tries after the first" },
+  "valet.turn.retry_count": { type: "int", meaning: "tries of model calls after each call's first" },
   "valet.turn.time_to_first_token_ms": {
     type: "int",
     meaning: "from the start of the first model call that answered to its first token",
   },
   "valet.turn.prepare_ms": { type: "int", meaning: "before the agent called a model, in which it prepared to" },
   "valet.turn.response_length": { type: "int", unit: "UTF-16 code units", meaning: "length of the answer" },
+  "valet.failover.model": { type: "string", meaning: "the model that this attempt is with, as `provider/model`" },
   "valet.failover.attempt": { type: "int", meaning: "place of this model in the list of preference, from 1" },
   "valet.opencode.session.id": { type: "string", meaning: "the agent's own session" },
   "valet.opencode.message.id": { type: "string", meaning: "the agent's own message" },
@@ -130,12 +134,25 @@ export const ATTRIBUTES = {
 
   // Model calls
   "gen_ai.request.model": { type: "string", meaning: "the model that was asked for" },
-  "gen_ai.response.finish_reasons": { type: "string[]", meaning: "why it stopped" },
-  "gen_ai.response.time_to_first_chunk": { type: "double", unit: "s", meaning: "from the start to the first chunk" },
+  "gen_ai.request.stream": { type: "boolean", meaning: "`true`: OpenCode streams every answer" },
+  "gen_ai.response.finish_reasons": {
+    type: "string[]",
+    meaning:
+      "why it stopped: `stop`, `length`, `content_filter`, `tool_call`, or another word of the provider; `error` where the call failed or was cut short",
+  },
+  "gen_ai.response.time_to_first_chunk": {
+    type: "double",
+    unit: "s",
+    meaning: "from the start of the call, or of the try, to the first chunk of the answer",
+  },
   "gen_ai.usage.input_tokens": { type: "int", meaning: "tokens in, those read from and written to the cache included" },
   "gen_ai.usage.output_tokens": { type: "int", meaning: "tokens out, reasoning included" },
   "gen_ai.usage.cache_read.input_tokens": { type: "int", meaning: "of the tokens in: read from the cache" },
-  "gen_ai.usage.cache_creation.input_tokens": { type: "int", meaning: "of the tokens in: written to the cache" },
+  "gen_ai.usage.cache_write.input_tokens": { type: "int", meaning: "of the tokens in: written to the cache" },
+  "gen_ai.usage.cache_creation.input_tokens": {
+    type: "int",
+    meaning: "the same under its former key, which older tools read",
+  },
   "gen_ai.usage.reasoning.output_tokens": { type: "int", meaning: "of the tokens out: reasoning" },
   "valet.llm.cost_usd": {
     type: "double",
@@ -147,13 +164,18 @@ export const ATTRIBUTES = {
     meaning:
       "whether the provider's counts cannot be: a part larger than its whole is cut to that; what is no whole number from 0 to 100 million is left out, and the cost with it",
   },
-  "valet.llm.attempt": { type: "int", meaning: "which try of the same call this is, from 1" },
+  "valet.llm.attempt": { type: "int", meaning: "which try of the same call this is, or is waited for, from 1" },
   "valet.llm.start_source": { type: "string", values: START_SOURCES, meaning: "how exact the start is" },
   "valet.retry.delay_ms": { type: "int", meaning: "the wait that was announced" },
+  "gen_ai.conversation.compacted": {
+    type: "boolean",
+    meaning: "`true` where the agent has summed up earlier parts of the conversation; absent where that is not known",
+  },
   "gen_ai.output.messages": {
     type: "string",
     content: true,
-    meaning: "JSON: `[{role, parts: [{type, content}]}]`",
+    meaning:
+      "JSON: one message, `[{role, parts}]`; parts are `text`, `reasoning` and `tool_call` {id, name, arguments}",
   },
 
   // Tools and waits for a person
@@ -161,7 +183,11 @@ export const ATTRIBUTES = {
   "gen_ai.tool.type": { type: "string", values: ["function"], meaning: "what kind of tool" },
   "gen_ai.tool.call.id": { type: "string", meaning: "the model's id of the call" },
   "gen_ai.tool.call.arguments": { type: "string", content: true, meaning: "JSON" },
-  "gen_ai.tool.call.result": { type: "string", content: true, meaning: "what it gave back" },
+  "gen_ai.tool.call.result": {
+    type: "string",
+    content: true,
+    meaning: "JSON: `{output}`; only where the tool succeeded",
+  },
   "valet.tool.input_length": { type: "int", unit: "UTF-16 code units", meaning: "length of the arguments as JSON" },
   "valet.tool.output_length": { type: "int", unit: "UTF-16 code units", meaning: "length of the result" },
   "process.exit.code": { type: "int", meaning: "what a command ended with; absent where a signal killed it" },
@@ -206,6 +232,7 @@ export const ATTRIBUTES = {
 
   // Workflows and child sessions
   "valet.workflow.name": { type: "string", meaning: "the workflow" },
+  "gen_ai.workflow.name": { type: "string", meaning: "the same under the convention's key" },
   "valet.workflow.execution.id": { type: "string", meaning: "this execution of it" },
   "valet.workflow.step_count": { type: "int", meaning: "steps in all" },
   "valet.workflow.failed_step_count": { type: "int", meaning: "steps that failed" },

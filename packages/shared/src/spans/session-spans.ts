@@ -69,7 +69,14 @@ export const SESSION_SPANS = {
     operation: true,
     emitters: ["session-agent"],
     parents: ["{method} {route}", "root"],
-    required: ["valet.workflow.execution.id", "valet.workflow.name", "valet.workflow.step_count", "valet.queue.mode"],
+    fixed: { "gen_ai.operation.name": "invoke_workflow" },
+    required: [
+      "valet.workflow.execution.id",
+      "valet.workflow.name",
+      "gen_ai.workflow.name",
+      "valet.workflow.step_count",
+      "valet.queue.mode",
+    ],
     optional: [
       ...CHANNEL,
       ...FAILED,

@@ -79,6 +79,8 @@ export class QueueSpans {
     const span = this.#tracer.start("valet.workflow", {
       parent,
       attributes: {
+        "gen_ai.operation.name": "invoke_workflow",
+        "gen_ai.workflow.name": name,
         "valet.workflow.execution.id": workflow.id,
         "valet.workflow.name": name,
         "valet.workflow.step_count": steps.length,

@@ -1,0 +1,148 @@
+/**
+ * One call of the model as the agent sees it: a `chat` span from the first try to the last end. Once the call is tried again,
+ * each try has a span below it, and so has each wait between two.
+ */
+import type { AssistantMessage } from "./events.ts";
+import { type Ending, type FactAttributes, type FactLog, OK, type OutputPart } from "./facts.ts";
+import { chatSpanId, deriveSpanId } from "./ids.ts";
+import { providerAttributes } from "./usage.ts";
+
+export interface ModelCallOptions {
+  readonly log: FactLog;
+  readonly attemptId: string;
+  readonly parentId: string;
+  /** The message that the call is to give. */
+  readonly info: AssistantMessage;
+  /** Which call of its step it is, from 1. */
+  readonly place: number;
+  readonly startMs: number;
+  /** What else is known of the call: the server, whether its history was compacted. */
+  readonly attributes: FactAttributes;
+}
+
+/** What the try that goes on has brought so far. */
+class Try {
+  readonly startMs: number;
+  readonly spanId: string | undefined;
+  firstChunkMs: number | undefined;
+  lastContentMs: number | undefined;
+  /** Texts and tool calls whose end has not been seen. */
+  readonly unfinished = new Set<string>();
+  readonly output = new Map<string, OutputPart>();
+  /** Texts of which a piece has come that is more than blank. */
+  readonly filled = new Set<string>();
+
+  constructor(startMs: number, spanId: string | undefined) {
+    this.startMs = startMs;
+    this.spanId = spanId;
+  }
+
+  /** Something of the answer came. */
+  chunkAt(atMs: number): void {
+    this.firstChunkMs = this.firstChunkMs === undefined ? atMs : Math.min(this.firstChunkMs, atMs);
+  }
+
+  contentUntil(atMs: number): void {
+    this.lastContentMs = this.lastContentMs === undefined ? atMs : Math.max(this.lastContentMs, atMs);
+  }
+
+  /** @param sinceMs the start from which the first chunk counts */
+  firstChunk(sinceMs: number): FactAttributes {
+    if (this.firstChunkMs === undefined) return {};
+    return { "gen_ai.response.time_to_first_chunk": Math.max(0, this.firstChunkMs - sinceMs) / 1000 };
+  }
+}
+
+export class ModelCall {
+  readonly spanId: string;
+  readonly #options: ModelCallOptions;
+  #try: Try;
+  #tries = 1;
+  #wait: { readonly spanId: string; readonly failure: Ending } | undefined;
+
+  constructor(options: ModelCallOptions) {
+    const { log, attemptId, parentId, info, place, startMs, attributes } = options;
+    const { id, sessionID, agent, providerID, modelID } = info;
+    this.#options = options;
+    this.#try = new Try(startMs, undefined);
+    this.spanId = chatSpanId(attemptId, sessionID, id, place);
+    log.begin(`chat ${modelID}`, this.spanId, parentId, startMs, {
+      "gen_ai.operation.name": "chat",
+      ...providerAttributes(providerID),
+      "gen_ai.request.model": modelID,
+      "gen_ai.request.stream": true,
+      "gen_ai.agent.name": agent,
+      "valet.opencode.session.id": sessionID,
+      "valet.opencode.message.id": id,
+      // OpenCode says it is busy some 10 to 40 ms before the request leaves.
+      "valet.llm.start_source": "event",
+      ...attributes,
+    });
+  }
+
+  /** The try that goes on; `undefined` while the next one is waited for. */
+  get current(): Try | undefined {
+    return this.#wait === undefined ? this.#try : undefined;
+  }
+
+  /** When the last try began, epoch ms. */
+  get tryStartMs(): number {
+    return this.#try.startMs;
+  }
+
+  get isWaiting(): boolean {
+    return this.#wait !== undefined;
+  }
+
+  /** The try has failed and another is announced. @param delayMs after how long */
+  tryFailed(atMs: number, failure: Ending, delayMs: number): void {
+    if (this.#wait !== undefined) return;
+    const { log } = this.#options;
+    const { spanId = this.#beginTry(1, this.#try.startMs), startMs } = this.#try;
+    log.end(spanId, atMs, failure, this.#try.firstChunk(startMs));
+    this.#wait = { spanId: this.#id("retry", this.#tries), failure };
+    log.begin("valet.retry.wait", this.#wait.spanId, this.spanId, atMs, {
+      "valet.llm.attempt": this.#tries + 1,
+      "valet.retry.delay_ms": delayMs,
+    });
+  }
+
+  /** The next try begins. */
+  tryAgain(atMs: number): void {
+    if (this.#wait === undefined) return;
+    this.#options.log.end(this.#wait.spanId, atMs, OK);
+    this.#wait = undefined;
+    this.#tries++;
+    this.#try = new Try(atMs, this.#beginTry(this.#tries, atMs));
+  }
+
+  /** @param ending how it ended; without one as its last try did, if the next was waited for in vain, or else well */
+  end(endMs: number, ending: Ending | undefined, attributes: FactAttributes = {}): void {
+    const { log, startMs } = this.#options;
+    const { spanId, output } = this.#try;
+    if (this.#wait !== undefined) log.end(this.#wait.spanId, endMs, ending ?? OK);
+    const own = ending ?? this.#wait?.failure ?? OK;
+    if (spanId !== undefined && this.#wait === undefined) {
+      log.end(spanId, endMs, own, this.#try.firstChunk(this.#try.startMs));
+    }
+    const finish = own.outcome === "ok" ? {} : { "gen_ai.response.finish_reasons": ["error"] };
+    const chunk = this.#wait === undefined ? this.#try.firstChunk(startMs) : {};
+    log.end(
+      this.spanId,
+      endMs,
+      own,
+      { ...finish, ...chunk, ...attributes },
+      { "gen_ai.output.messages": [...output.values()] },
+    );
+  }
+
+  #beginTry(number: number, startMs: number): string {
+    const spanId = this.#id("try", number);
+    this.#options.log.begin("valet.llm.try", spanId, this.spanId, startMs, { "valet.llm.attempt": number });
+    return spanId;
+  }
+
+  #id(kind: string, number: number): string {
+    return deriveSpanId(this.spanId, kind, number);
+  }
+}
