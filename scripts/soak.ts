@@ -1,4 +1,5 @@
 /** Runs many sessions with faults for a long time, and then looks whether anything is missing, left over, or has grown. */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +11,7 @@ import { faultsIn } from "../tests/soak/check-traces.ts";
 import { scenario } from "../tests/soak/scenario.ts";
 import { runSession, type SessionEnd, type SoakWorld } from "../tests/soak/session-course.ts";
 import { ValetProcess } from "../tests/soak/valet-process.ts";
+import { modelVariables } from "../tests/valet-up.ts";
 
 const DEFAULTS = { sessions: 30, messages: 10, awake: 6 };
 const HELP = `Usage: pnpm soak [--sessions N] [--messages N] [--awake N] [--json]
@@ -68,7 +70,7 @@ async function soak({ sessions, messages, awake, json }: Arguments): Promise<boo
   const { receiver } = backend;
   const model = await startScriptedModel({ scenario });
   const valet = await ValetProcess.start(stateDir, {
-    ...{ VALET_MODEL_BASE_URL: model.url, VALET_MODEL: "scripted", VALET_MODEL_API_KEY: "none" },
+    ...modelVariables(model),
     ...{ OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_BSP_SCHEDULE_DELAY: "500", VALET_GRACE_MS: "10000" },
   });
   try {

@@ -1,4 +1,5 @@
 /** More sessions at once than this system may have awake: real sandboxes, one at a time, until everybody is answered. */
+
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { waitFor } from "../packages/cli/src/wait.ts";
 import { parseScenario, type ScriptedModel, startScriptedModel } from "../packages/scripted-model/src/index.ts";
 import { ValetProcess } from "./soak/valet-process.ts";
+import { modelVariables } from "./valet-up.ts";
 
 const TIMEOUT_MS = 300_000;
 const SESSIONS = 3;
@@ -29,7 +31,7 @@ beforeAll(async () => {
   model = await startScriptedModel({ scenario });
   stateDir = mkdtempSync(join(tmpdir(), "valet-capacity-"));
   valet = await ValetProcess.start(stateDir, {
-    ...{ VALET_MODEL_BASE_URL: model.url, VALET_MODEL: "scripted", VALET_MODEL_API_KEY: "none" },
+    ...modelVariables(model),
     ...{ VALET_MAX_AWAKE: "1", VALET_MAX_STARTING: "1" },
   });
 }, TIMEOUT_MS);

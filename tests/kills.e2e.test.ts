@@ -1,4 +1,5 @@
 /** The whole system, with processes that are killed in the middle of a turn: runner, OpenCode, workerd. */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +10,7 @@ import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
 import { faultsIn } from "./soak/check-traces.ts";
 import { scenario } from "./soak/scenario.ts";
 import { type Part, ValetProcess } from "./soak/valet-process.ts";
+import { modelVariables } from "./valet-up.ts";
 
 const TIMEOUT_MS = 90_000;
 
@@ -24,7 +26,7 @@ beforeAll(async () => {
   model = await startScriptedModel({ scenario });
   stateDir = mkdtempSync(join(tmpdir(), "valet-kills-"));
   valet = await ValetProcess.start(stateDir, {
-    ...{ VALET_MODEL_BASE_URL: model.url, VALET_MODEL: "scripted", VALET_MODEL_API_KEY: "none" },
+    ...modelVariables(model),
     ...{ OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_BSP_SCHEDULE_DELAY: "200", VALET_GRACE_MS: "10000" },
   });
   ({ id: sessionId } = await valet.api.createSession({}));

@@ -1,4 +1,5 @@
 /** Sessions over restarts of `valet up`: their files stay, nobody waits for runners that are gone, and no attempt is used up. */
+
 import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { waitFor } from "../packages/cli/src/wait.ts";
 import { parseScenario, type ScriptedModel, startScriptedModel } from "../packages/scripted-model/src/index.ts";
 import { ValetProcess } from "./soak/valet-process.ts";
+import { modelVariables } from "./valet-up.ts";
 
 const TIMEOUT_MS = 90_000;
 /** More than the attempts that a session has to recover. */
@@ -35,7 +37,7 @@ let valet: ValetProcess;
 
 const start = () =>
   ValetProcess.start(stateDir, {
-    ...{ VALET_MODEL_BASE_URL: model.url, VALET_MODEL: "scripted", VALET_MODEL_API_KEY: "none" },
+    ...modelVariables(model),
     // Whoever waits for a runner that is gone waits for longer than this test.
     VALET_GRACE_MS: String(10 * TIMEOUT_MS),
   });

@@ -7,6 +7,7 @@
  * answered a message and runs `echo half > unfinished.txt; sleep 600`; both ids in `sessions.json` beside the state; then SIGKILL
  * for `up` and workerd. Caches (`home/.bun`, `tmp`, `*-shm`) are left out, the folder is packed by `tar` and compressed by Brotli.
  */
+
 import { execFileSync } from "node:child_process";
 import { existsSync, globSync, mkdtempSync, readFileSync, realpathSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,6 +19,7 @@ import { waitFor } from "../packages/cli/src/wait.ts";
 import { type ScriptedModel, startScriptedModel } from "../packages/scripted-model/src/index.ts";
 import { scenario } from "./soak/scenario.ts";
 import { ValetProcess } from "./soak/valet-process.ts";
+import { modelVariables } from "./valet-up.ts";
 
 const STATES = join(import.meta.dirname, "states");
 const TIMEOUT_MS = 120_000;
@@ -55,9 +57,7 @@ describe.each(["ad59303.tar.br", "3297def.tar.br"])("the state that %s holds", (
 
   beforeAll(async () => {
     opened = unpack(name);
-    valet = await ValetProcess.start(opened.state, {
-      ...{ VALET_MODEL_BASE_URL: model.url, VALET_MODEL: "scripted", VALET_MODEL_API_KEY: "none" },
-    });
+    valet = await ValetProcess.start(opened.state, modelVariables(model));
   }, TIMEOUT_MS);
 
   afterAll(async () => {

@@ -4,20 +4,18 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { ApiClient } from "../packages/cli/src/api-client.ts";
+import { commandOf } from "./processes.ts";
 import {
-  commandOf,
-  endUp,
   guardiansOf,
-  hasEnded,
   processesAbout,
   startUp,
   temporaryState,
-  type UpProcess,
   until,
   valet,
   workersOf,
   wrappersOf,
 } from "./up-process.ts";
+import { endUp, hasEnded, type UpProcess } from "./valet-up.ts";
 
 type Part = "up" | "workerd" | "guardian";
 

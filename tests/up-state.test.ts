@@ -4,19 +4,9 @@ import { spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import {
-  CLI,
-  endUp,
-  environmentOf,
-  guardiansOf,
-  hasEnded,
-  processesAbout,
-  startUp,
-  temporaryState,
-  until,
-  valet,
-  workersOf,
-} from "./up-process.ts";
+import { readProcess } from "./processes.ts";
+import { guardiansOf, processesAbout, startUp, temporaryState, until, valet, workersOf } from "./up-process.ts";
+import { CLI, endUp, hasEnded } from "./valet-up.ts";
 
 const TIMEOUT_MS = 60_000;
 
@@ -158,7 +148,7 @@ describe("the environment", () => {
       const [before] = workersOf(state);
       expect(guardiansOf(state)).toHaveLength(1);
       expect(processesAbout(secret)).toEqual([]);
-      expect(environmentOf(before as number)).toContain("PATH=");
+      expect(readProcess(before as number, "environ")).toContain("PATH=");
       process.kill(before as number, "SIGKILL");
       await until("another Worker", () => up.log().includes("runs again"));
       expect(workersOf(state)).not.toEqual([before]);

@@ -1,5 +1,5 @@
 /** The memory of a system with many sessions that do nothing. */
-import { residentBytes } from "./processes.ts";
+import { residentBytes } from "../../tests/processes.ts";
 import { Session } from "./session.ts";
 import type { Surroundings } from "./surroundings.ts";
 import type { Valet } from "./valet.ts";

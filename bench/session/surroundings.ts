@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { makeDemoRepository } from "../../packages/cli/src/demo/demo-repository.ts";
 import { loadScenario, startScriptedModel } from "../../packages/scripted-model/src/index.ts";
 import { startOtlpReceiver } from "../../tests/otlp-receiver.ts";
+import { modelVariables } from "../../tests/valet-up.ts";
 import { Valet } from "./valet.ts";
 
 const SCENARIO = fileURLToPath(new URL("one-line.yaml", import.meta.url));
@@ -35,9 +36,7 @@ export async function startSurroundings() {
     /** A system on a state of its own, fresh as after an installation. It is ended with the surroundings at the latest. */
     async startValet(isTraced: boolean): Promise<Valet> {
       const valet = await Valet.start(join(states, `${systems++}`), {
-        VALET_MODEL_BASE_URL: model.url,
-        VALET_MODEL: "scripted-1",
-        VALET_MODEL_API_KEY: "none",
+        ...modelVariables(model),
         OTEL_EXPORTER_OTLP_ENDPOINT: (isTraced ? backend : untracedBackend).url,
         OTEL_SDK_DISABLED: `${!isTraced}`,
       });

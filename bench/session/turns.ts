@@ -3,8 +3,8 @@
  * their turns alternate.
  */
 import { waitFor } from "../../packages/cli/src/wait.ts";
+import { cpuMs } from "../../tests/processes.ts";
 import { alternate } from "../lib/rounds.ts";
-import { cpuMs } from "./processes.ts";
 import { type Reading, Readings } from "./readings.ts";
 import { Session } from "./session.ts";
 import type { Surroundings } from "./surroundings.ts";

@@ -1,12 +1,9 @@
-/** `valet up` as a process of its own, with what it starts: found, measured and killed by their process ids. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { existsSync, globSync, readdirSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { ApiClient } from "../../packages/cli/src/api-client.ts";
-
-const ROOT = resolve(import.meta.dirname, "../..");
-const BIN = join(ROOT, "packages/cli/src/bin.ts");
+/** `valet up` with what it starts: found, measured and killed by their process ids. */
+import { existsSync, globSync } from "node:fs";
+import { join } from "node:path";
+import type { ApiClient } from "../../packages/cli/src/api-client.ts";
+import { childrenOf, livingProcesses, readProcess, residentBytes } from "../processes.ts";
+import { endUp, startUp, type UpProcess } from "../valet-up.ts";
 
 export type Part = "runner" | "opencode" | "workerd";
 
@@ -18,54 +15,39 @@ const COMMANDS: Readonly<Record<Part, RegExp>> = {
 };
 
 export class ValetProcess {
-  readonly api: ApiClient;
   readonly stateDir: string;
-  readonly #child: ChildProcess;
+  readonly #up: UpProcess;
 
-  private constructor(child: ChildProcess, stateDir: string, api: ApiClient) {
-    this.#child = child;
+  private constructor(up: UpProcess, stateDir: string) {
+    this.#up = up;
     this.stateDir = stateDir;
-    this.api = api;
   }
 
   /** @throws Error when it ends instead of starting */
   static async start(stateDir: string, env: Readonly<Record<string, string>>): Promise<ValetProcess> {
-    const child = spawn(process.execPath, [BIN, "--state", stateDir, "up", "--json"], {
-      cwd: ROOT,
-      env: { ...process.env, ...env },
-      // What workerd says when it is killed is no news.
-      stdio: ["ignore", "pipe", "ignore"],
-    });
-    const ended = once(child, "exit").then(([code]) => {
-      throw new Error(`valet up ended with ${code}`);
-    });
-    ended.catch(() => {});
-    const [line] = (await Promise.race([once(child.stdout, "data"), ended])) as [Buffer];
-    return new ValetProcess(child, stateDir, new ApiClient(JSON.parse(String(line))));
+    return new ValetProcess(await startUp(stateDir, { env: { ...process.env, ...env } }), stateDir);
   }
 
-  stop(): Promise<void> {
-    return this.#end("SIGTERM");
+  get api(): ApiClient {
+    return this.#up.api;
+  }
+
+  async stop(): Promise<void> {
+    await endUp(this.#up);
   }
 
   /** Kills `valet up` itself; what it started ends by other means. */
-  crash(): Promise<void> {
-    return this.#end("SIGKILL");
-  }
-
-  async #end(signal: NodeJS.Signals): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const ended = once(this.#child, "exit");
-    this.#child.kill(signal);
-    await ended;
+  async crash(): Promise<void> {
+    await endUp(this.#up, "SIGKILL");
   }
 
   /** The process ids of a part; of a session's sandbox, but for workerd, which is everybody's. */
   find(part: Part, sessionId?: string): number[] {
-    return processes().filter((pid) => {
-      if (!COMMANDS[part].test(read(pid, "cmdline"))) return false;
-      if (part === "workerd") return parentOf(pid) === this.#child.pid;
-      const environment = read(pid, "environ").split("\0");
+    const isPart = (pid: number) => COMMANDS[part].test(readProcess(pid, "cmdline"));
+    if (part === "workerd") return childrenOf(this.#up.pid).filter(isPart);
+    return livingProcesses().filter((pid) => {
+      if (!isPart(pid)) return false;
+      const environment = readProcess(pid, "environ").split("\0");
       const isOurs = environment.some((each) => each.includes(this.stateDir));
       return isOurs && (sessionId === undefined || environment.includes(`VALET_SESSION_ID=${sessionId}`));
     });
@@ -81,11 +63,8 @@ export class ValetProcess {
 
   /** Resident memory in MB. */
   memory(): { readonly broker: number; readonly workerd: number } {
-    const of = (pid: number | undefined) => {
-      const kilobytes = /^VmRSS:\s+(\d+)/m.exec(pid === undefined ? "" : read(pid, "status"))?.[1];
-      return Math.round(Number(kilobytes ?? 0) / 1024);
-    };
-    return { broker: of(this.#child.pid), workerd: of(this.find("workerd")[0]) };
+    const of = (pid: number | undefined) => (pid === undefined ? 0 : Math.round(residentBytes(pid) / 1024 ** 2));
+    return { broker: of(this.#up.pid), workerd: of(this.find("workerd")[0]) };
   }
 
   /** Processes of sandboxes that run, and folders of sandboxes and snapshots that are there. */
@@ -93,22 +72,5 @@ export class ValetProcess {
     const running = [...this.find("runner"), ...this.find("opencode")].map((pid) => `process ${pid}`);
     const broker = join(this.stateDir, "broker");
     return existsSync(broker) ? [...running, ...globSync("{sandboxes,snapshots}/*", { cwd: broker })] : running;
-  }
-}
-
-function processes(): number[] {
-  return readdirSync("/proc").flatMap((name) => (/^\d+$/.test(name) ? [Number(name)] : []));
-}
-
-function parentOf(pid: number): number {
-  return Number(/^PPid:\s+(\d+)/m.exec(read(pid, "status"))?.[1]);
-}
-
-/** Nothing where the process has ended, or is another user's. */
-function read(pid: number, file: "cmdline" | "environ" | "status"): string {
-  try {
-    return readFileSync(`/proc/${pid}/${file}`, "latin1");
-  } catch {
-    return "";
   }
 }
