@@ -1,4 +1,4 @@
-/** Asks the runner what goes on in the background of its sandbox: what ends with the sandbox though no turn is running. */
+/** Asks the runner for background processes: they would end with the sandbox, although no turn is running. */
 import { LIMITS } from "@valet/shared/limits";
 import type { FromRunnerOf, ToRunner } from "@valet/shared/protocol/runner-link";
 import { newId } from "../core/ids.ts";
@@ -7,16 +7,16 @@ export class BackgroundCheck {
   readonly #send: (frame: ToRunner) => boolean;
   readonly #asked = new Map<string, (processes: number) => void>();
 
-  /** @param send sends a frame to the runner; false where there is no link */
+  /** @param send sends a frame to the runner; returns false if there is no link */
   constructor(send: (frame: ToRunner) => boolean) {
     this.#send = send;
   }
 
-  /** How many background processes there are; `undefined` where the runner does not say. */
+  /** Returns the number of background processes; `undefined` if the runner does not answer. */
   async count(): Promise<number | undefined> {
     const requestId = newId("op");
     const { promise, resolve } = Promise.withResolvers<number | undefined>();
-    // A runner that gives no answer does not know the question, or hangs.
+    // A runner that does not answer hangs, or is older than this question.
     const timer = setTimeout(() => resolve(undefined), LIMITS.backgroundCheckMs);
     this.#asked.set(requestId, resolve);
     try {

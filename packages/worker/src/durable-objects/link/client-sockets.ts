@@ -1,35 +1,35 @@
 /**
- * The sockets of browsers and CLIs that watch the session live. They are told; they do not tell, but for this: a client that has
- * been told much is asked to say how far it has read. The platform keeps what is sent until it has gone out, however long that
- * takes, and does not say how much that is; so a client that does not answer is taken for one that does not read, and is closed.
+ * The sockets of browsers and CLIs that watch the session live. They receive events and send one thing only: how far they have
+ * read, when they are asked. The platform buffers what is sent, without a limit, and does not say how much it buffers; so a client
+ * that does not answer counts as one that does not read, and its socket is closed.
  */
 import { type ClientEvent, ClientMessage } from "@valet/shared/protocol/client-socket";
 
 const TAG = "client";
-/** More watchers than any team has; whoever opens more has a loop. */
+/** More watchers than any team has: more than this is a loop. */
 const MAX_CLIENTS = 64;
-/** What a client has no reason to send is answered this often, then the socket is closed. */
+/** After this many unexpected frames the socket is closed. */
 const MAX_BAD_FRAMES = 20;
 const POLICY_VIOLATION = 1008;
 /** "Try again later" (IANA, WebSocket Close Code Number Registry). */
 const TRY_AGAIN = 1013;
-/** How much is sent between two questions how far the client has read, in UTF-16 code units. */
+/** After this much is sent, in UTF-16 code units, the client is asked how far it has read. */
 const SYNC_LENGTH = 128 * 1024;
-/** How much may be unread once a question has gone unanswered for {@link MAX_WAIT_MS}, and however fast it came. */
+/** How much may be unread when a question has been unanswered for {@link MAX_WAIT_MS}, and how much at any time. */
 const MAX_UNREAD = 2 * 1024 * 1024;
 const MAX_UNREAD_AT_ONCE = 8 * 1024 * 1024;
 const MAX_WAIT_MS = 5_000;
 
-/** What a socket remembers through a hibernation of the object; what was sent since the last question is not of it. */
+/** What a socket's attachment keeps while the object hibernates; not what was sent since the last question. */
 interface Client {
   readonly role: typeof TAG;
   badFrames: number;
-  /** All that was sent, and how much of it the client has read, in UTF-16 code units. */
+  /** How much was sent, and how much of it the client has read, in UTF-16 code units. */
   sent: number;
   read: number;
-  /** As far as it was last asked. */
+  /** The value of `sent` at the last question. */
   asked: number;
-  /** When the oldest question that is unanswered was put, epoch ms; 0 where there is none. */
+  /** When the oldest unanswered question was sent, epoch ms; 0 if there is none. */
   askedMs: number;
 }
 
@@ -47,7 +47,7 @@ export class ClientSockets {
     return (socket.deserializeAttachment() as { role?: unknown } | null)?.role === TAG;
   }
 
-  /** @param first what the client is told at once */
+  /** @param first the events that the client receives first */
   accept(request: Request, ...first: readonly ClientEvent[]): Response {
     if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
       return new Response("This address takes WebSockets.", { status: 426, headers: { upgrade: "websocket" } });
@@ -69,7 +69,7 @@ export class ClientSockets {
     return this.#ctx.getWebSockets(TAG).length === 0;
   }
 
-  /** Tells everyone who watches. */
+  /** Sends an event to every client. */
   broadcast(event: ClientEvent): void {
     const sockets = this.#ctx.getWebSockets(TAG);
     if (sockets.length === 0) return;
@@ -77,12 +77,12 @@ export class ClientSockets {
     for (const socket of sockets) this.#tell(socket, text);
   }
 
-  /** What a client says: how far it has read. Anything else, but for the ping that the platform answers, is not of the protocol. */
+  /** Takes a client's frame: how far it has read. Nothing else is part of the protocol, except the ping that the platform answers. */
   onFrame(socket: WebSocket, data: string | ArrayBuffer): void {
     const client = this.#clientOf(socket);
     const read = readIn(data);
     if (read !== undefined) {
-      // Nobody has read what was not sent.
+      // A client cannot have read more than was sent.
       client.read = Math.max(client.read, Math.min(read, client.asked));
       client.askedMs = client.read < client.asked ? this.#now() : 0;
       socket.serializeAttachment(client);
@@ -121,7 +121,7 @@ export class ClientSockets {
 
   #clientOf(socket: WebSocket): Client {
     const known = this.#clients.get(socket) ?? {
-      // Those of an older version have not been asked.
+      // Clients that connected to an older version have not been asked.
       ...{ sent: 0, read: 0, asked: 0, askedMs: 0 },
       ...(socket.deserializeAttachment() as Client),
     };
@@ -130,7 +130,7 @@ export class ClientSockets {
   }
 }
 
-/** How far a client says that it has read. */
+/** Returns how far a client says that it has read. */
 function readIn(data: string | ArrayBuffer): number | undefined {
   if (typeof data !== "string") return undefined;
   try {

@@ -1,4 +1,4 @@
-/** One WebSocket of a runner: what it remembers, how it is refused and closed, and what its frames look like before they are read. */
+/** One WebSocket of a runner: its attachment, refusing and closing it, and checks of a frame before it is parsed. */
 import type { LinkProtocols } from "@valet/shared/protocol/link-protocol";
 import {
   FromRunner as FromRunnerSchema,
@@ -11,7 +11,7 @@ import type { SessionRecord } from "../core/session-state.ts";
 
 export type Refusal = ToRunnerOf<"refused">["reason"];
 
-/** What a socket remembers through a hibernation of the object. */
+/** What a socket's attachment keeps while the object hibernates. */
 export interface Connection {
   readonly role: "runner";
   readonly id: string;
@@ -20,7 +20,7 @@ export interface Connection {
   readonly badFrames: number;
   /** Whether it has said hello. */
   readonly greeted?: boolean;
-  /** It was closed for what it did: frames that were on their way are not read. */
+  /** The object closed it for a violation: frames that still arrive are not read. */
   readonly isCut?: boolean;
 }
 
@@ -30,7 +30,7 @@ export const NORMAL = 1000;
 export const POLICY_VIOLATION = 1008;
 export const TOO_BIG = 1009;
 export const SILENT = 4408;
-/** Close codes of refusals, for those who see no frame. */
+/** Close codes of refusals, for peers that do not see the frame. */
 const REFUSED: Record<Refusal, number> = {
   token_refused: 4401,
   stale_generation: 4409,
@@ -38,7 +38,7 @@ const REFUSED: Record<Refusal, number> = {
   protocol_unsupported: 4412,
 };
 
-/** Why a runner may not connect; `undefined` if it may. */
+/** Returns why a runner may not connect; `undefined` if it may. */
 export function refusalOf(record: SessionRecord, token: string, generation: number): Refusal | undefined {
   const isOurs = record.tokenHash !== undefined && isTokenOf(token, record.tokenHash);
   if (isOurs && generation === record.generation) return undefined;
@@ -72,7 +72,7 @@ export function close(socket: WebSocket, code: number, reason: string): void {
   }
 }
 
-/** Counts bytes only where the length leaves a doubt: a code unit has up to three. */
+/** Counts bytes only if the length leaves a doubt: a UTF-16 code unit takes up to three bytes. */
 export function isTooLarge(text: string): boolean {
   if (text.length * 3 <= MAX_LINK_FRAME_BYTES) return false;
   return text.length > MAX_LINK_FRAME_BYTES || new TextEncoder().encode(text).length > MAX_LINK_FRAME_BYTES;

@@ -1,11 +1,11 @@
-/** Sorts the runner's frames by whom they concern. Pure. */
+/** Passes each frame of the runner to its handler. Pure. */
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { RunnerFrame } from "./runner-link.ts";
 
 /** A frame about one attempt. */
 export type AttemptFrame = Extract<RunnerFrame, { readonly attemptId: string }>;
 
-/** Who takes which frames. */
+/** The handlers of the frames. */
 export interface FrameRoutes {
   readonly attempt: (frame: AttemptFrame) => void;
   readonly spans: (frame: FromRunnerOf<"spans">) => void;

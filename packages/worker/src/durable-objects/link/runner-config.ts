@@ -1,4 +1,4 @@
-/** What a runner is sent when it has introduced itself: how to work, with which models, and on which repository. */
+/** Sends a runner its configuration after its hello: how to work, with which models, and on which repository. */
 import {
   type ModelAccess,
   OWN_PROVIDER,
@@ -39,8 +39,8 @@ export class RunnerConfig {
   }
 
   /**
-   * Sends the configuration once the transaction has committed. Secrets go to a generation's runner once: one that connects later
-   * with its token is told that it was given them.
+   * Sends the configuration after the commit. Secrets are sent once a generation: a runner that connects later with the same token
+   * is told that they have been sent.
    */
   send(): void {
     const { transactions, link } = this.#options;
@@ -70,7 +70,7 @@ export class RunnerConfig {
   #sendRepository(hasSecrets: boolean): void {
     const { state, link, credentials, background } = this.#options;
     const { generation, repoUrl, branch, ref, operation } = state.record;
-    // A runner that comes to a session that has long been started sets up its repository on its own account.
+    // A runner that connects to a session which is already running sets up its repository in a trace of its own.
     const isStarting = operation?.kind === "spawn" || operation?.kind === "restore";
     const send = (open: GitCredentials | undefined) => {
       const { url = repoUrl, username, password } = open ?? {};
@@ -92,7 +92,7 @@ export class RunnerConfig {
   }
 }
 
-/** The agent refuses models of our own provider that it was not told of when it started. */
+/** Adds the session's models: OpenCode refuses models of our own provider that it did not know when it started. */
 function withModels(access: ModelAccess, asked: readonly string[]): ModelAccess {
   const { openAiCompatible } = access;
   if (openAiCompatible === undefined) return access;

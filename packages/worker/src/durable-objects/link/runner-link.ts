@@ -1,6 +1,6 @@
 /**
- * The WebSocket to the runner: who may open it, which one counts, and when it counts as lost. A generation has one link; a
- * newer connection takes the place of an older one. What frames lead to is in `consequences.ts`.
+ * The WebSocket to the runner: who may open it, which connection counts, and when the link is lost. A generation has one link; a
+ * newer connection replaces an older one. `consequences.ts` decides what frames lead to.
  */
 
 import { foreignProtocol, LINK_PROTOCOL, type LinkProtocols } from "@valet/shared/protocol/link-protocol";
@@ -38,7 +38,7 @@ import {
 
 export type RunnerFrame = Exclude<FromRunner, { type: "hello" }>;
 
-/** What happened on the link that has consequences in other rooms. */
+/** An event on the link that has consequences in other rooms. */
 export type LinkEvent =
   /** A runner has introduced itself and its link counts. `isBack`: the link was down meanwhile. */
   | { readonly type: "hello"; readonly hello: FromRunnerOf<"hello">; readonly isBack: boolean }
@@ -72,20 +72,20 @@ export interface RunnerLinkOptions {
 }
 
 const TAG = "runner";
-/** A runner that speaks nonsense this often is not one of ours. */
+/** After this many frames that cannot be parsed, the socket is closed. */
 const MAX_BAD_FRAMES = 20;
-/** Open sockets of runners at once: one that counts, one that takes its place, and some whose end nobody has seen. */
+/** How many sockets may be open at once: the current one, its successor, and some that ended unnoticed. */
 const MAX_SOCKETS = 8;
 /**
- * The version of runners that keep no secrets for their successors. Snapshots of engines that copy the whole file system, as Modal
- * does, hold the runner too, so that a session which is woken may run such a one.
+ * The version of runners that do not store secrets for their successors. Snapshots of engines that copy the whole file system, such
+ * as Modal's, hold the runner too, so a session that wakes may run this version.
  */
 const WITHOUT_KEPT_SECRETS = "0.1.0";
-/** Processes of a generation. The broker gives up on a runner that dies again and again long before. */
+/** Runner processes of one generation. The broker gives up on a runner that keeps dying long before this. */
 const MAX_INSTANCES = 64;
 /**
- * What all connections of a session's runner may do together. A runner sends some twenty frames a second at the most; what it
- * kept while the link was down (32 frames unacknowledged, 16 MB) comes in one go.
+ * The budget of all connections of a session's runner together. A runner sends at most about twenty frames a second; what it kept
+ * while the link was down (32 unacknowledged frames, 16 MB) arrives at once.
  */
 const CONNECTIONS: BudgetLimits = { burst: 60, perSecond: 1 };
 const FRAMES: BudgetLimits = { burst: 2000, perSecond: 200 };
@@ -93,7 +93,7 @@ const CODE_UNITS: BudgetLimits = { burst: 64 * 1024 * 1024, perSecond: 2 * 1024 
 
 export class RunnerLink {
   readonly #options: RunnerLinkOptions;
-  /** When frames last came in, by connection. Pings are counted by the platform. */
+  /** When the last frame arrived, by connection. The platform records pings. */
   readonly #lastFrameMs = new Map<string, number>();
   readonly #connections = new RateBudget(CONNECTIONS);
   readonly #frames = new RateBudget(FRAMES);
@@ -107,7 +107,7 @@ export class RunnerLink {
     timers.handle("link", () => this.#checkSilence());
   }
 
-  /** After the object came to life: a link whose socket did not live through it is down. */
+  /** Runs when the object wakes: a link whose socket is gone is down. */
   resume(): void {
     const { state, transactions } = this.#options;
     if (state.maybe?.link.state === "connected" && this.#current() === undefined)
@@ -118,7 +118,7 @@ export class RunnerLink {
     return connectionOf(socket) !== undefined;
   }
 
-  /** Answers a runner's request for the link. A refusal is a frame and a close code: clients see no HTTP status. */
+  /** Accepts or refuses a runner's WebSocket. A refusal is a frame and a close code: WebSocket clients see no HTTP status. */
   accept(request: Request): Response {
     if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
       return new Response("This address takes WebSockets.", { status: 426, headers: { upgrade: "websocket" } });
@@ -130,7 +130,7 @@ export class RunnerLink {
     }
     const { ctx, state, now } = this.#options;
     const refusal = refusalOf(state.record, token, generation);
-    // Only whoever has the token uses up what its runner may do.
+    // Only a connection with the right token uses the runner's budget.
     if (refusal === undefined && !this.#connections.spend(1, now())) {
       return new Response("Too many connections: try again in a moment.", {
         status: 429,
@@ -150,7 +150,7 @@ export class RunnerLink {
     return new Response(null, { status: 101, webSocket: client });
   }
 
-  /** A frame has come in. Whatever it holds, the object lives on. */
+  /** Takes a frame. No frame may crash the object. */
   receive(socket: WebSocket, data: string | ArrayBuffer): void {
     const connection = connectionOf(socket);
     if (connection === undefined || connection.isCut) return;
@@ -172,7 +172,7 @@ export class RunnerLink {
     if (!parsed.ok) {
       const protocol = foreignProtocol(data);
       if (protocol !== undefined) this.#refuseForeign(socket, connection, protocol);
-      // A newer peer's frames are not an error.
+      // A frame of an unknown type is from a newer runner, and no error.
       else if (!isUnknownType(data)) this.#bad(socket, connection, parsed.error);
       return;
     }
@@ -185,7 +185,7 @@ export class RunnerLink {
     else if (connectionId === undefined) this.#bad(socket, connection, "hello comes first");
   }
 
-  /** A socket is closed, or broken. Others than the one that counts make no difference. */
+  /** Takes note that a socket closed or broke. Only the current one matters. */
   closed(socket: WebSocket): void {
     const connection = connectionOf(socket);
     if (connection === undefined) return;
@@ -195,8 +195,8 @@ export class RunnerLink {
   }
 
   /**
-   * Sends a frame. Not within a transaction: what is sent cannot be rolled back.
-   * @returns false if it could not be sent; then the link is down
+   * Sends a frame. Never within a transaction: a sent frame cannot be rolled back.
+   * @returns false if it could not be sent; the link is down then
    */
   send(frame: ToRunner): boolean {
     const socket = this.#current();
@@ -204,26 +204,26 @@ export class RunnerLink {
       socket?.send(JSON.stringify(frame));
       if (socket !== undefined) return true;
     } catch {
-      // Closed between the check and the sending.
+      // It closed after the check.
     }
     const { state, transactions } = this.#options;
     if (state.record.link.state === "connected") transactions.run(() => this.#down(true));
     return false;
   }
 
-  /** The runner has reported idle. */
+  /** Records that the runner is ready for work. */
   ready(): void {
     this.#options.state.updateLink({ ready: true });
   }
 
-  /** The generation's runner has its secrets, and keeps them for its successors: no other connection gets them. */
+  /** Records that the runner has stored its secrets for its successors: no other connection is sent them. */
   noteSecrets(): void {
     const { state } = this.#options;
     const { hasSecrets, runnerVersion } = state.record.link;
     if (!hasSecrets && runnerVersion !== WITHOUT_KEPT_SECRETS) state.updateLink({ hasSecrets: true });
   }
 
-  /** Notes what a runner warns of. One that was restarted does not see it again: nothing is taken back within a generation. */
+  /** Stores a runner's warnings. A restarted runner does not find them again, so none is removed within a generation. */
   noteWarnings({ warnings }: FromRunnerOf<"warnings">): void {
     const { state } = this.#options;
     const { warnings: before = [] } = state.record;
@@ -231,19 +231,19 @@ export class RunnerLink {
     if (all.length > before.length) state.update({ warnings: all });
   }
 
-  /** The runner is wanted after all: a grace period that ended while it was not has ended now. */
+  /** The session needs its runner again: a grace period that ended in the meantime ends now. */
   want(): void {
     const { state, timers, now } = this.#options;
     if (state.record.link.state === "grace" && timers.dueMs("grace") === undefined) timers.set("grace", now());
   }
 
-  /** A new generation: its runner is expected, no other is. */
+  /** Begins a new generation: only its runner may connect. */
   expect(): void {
     this.end();
     this.#options.state.update({ link: { ...NO_LINK, state: "connecting" } });
   }
 
-  /** Closes the link: no runner is expected any more. @returns those that there were, known until the generation has ended */
+  /** Closes the link: no runner may connect any more. @returns the runners of the generation, until it has ended */
   end(): EndedRunners {
     const { ctx, state, timers, transactions } = this.#options;
     const { instances, instanceId } = state.record.link;
@@ -261,7 +261,7 @@ export class RunnerLink {
   #hello(socket: WebSocket, connection: Connection, hello: FromRunnerOf<"hello">): void {
     const { ctx, state, transactions, timers, now, intervals, record } = this.#options;
     const { generation, link } = state.record;
-    // The token was right when it connected; the generation may have ended since.
+    // The token was valid when it connected; the generation may have ended since then.
     if (connection.generation !== generation || hello.generation !== generation || link.state === "gone") {
       refuse(socket, "stale_generation");
       return;
@@ -296,7 +296,7 @@ export class RunnerLink {
     });
   }
 
-  /** Refused for good: whoever has said hello already, or is not of this generation, changes nothing with it. */
+  /** Refuses a runner that speaks another version of the protocol, for good. */
   #refuseForeign(socket: WebSocket, connection: Connection, protocol: number): void {
     const { state, transactions, record } = this.#options;
     const { generation, link } = state.record;
@@ -321,7 +321,7 @@ export class RunnerLink {
     if (state.record.link.state === "grace") record({ type: "link-gone" });
   }
 
-  /** A peer that vanished without a close is found by its silence. */
+  /** Detects a peer that vanished without closing its socket. */
   #checkSilence(): void {
     const { state, timers, now, intervals, transactions } = this.#options;
     if (state.record.link.state !== "connected") return;
@@ -345,7 +345,7 @@ export class RunnerLink {
     return Math.max(connectedMs, pingMs, this.#lastFrameMs.get(id) ?? 0);
   }
 
-  /** Returns when the runner with the link last gave a sign of life, epoch ms; `undefined` where another runner has it, or none. */
+  /** Returns when the connected runner was last heard, epoch ms; `undefined` if this instance is not the connected one. */
   lastSeenMs(instanceId: string): number | undefined {
     const socket = this.#options.state.record.link.instanceId === instanceId ? this.#current() : undefined;
     const connection = socket && connectionOf(socket);
@@ -359,7 +359,7 @@ export class RunnerLink {
     return ctx.getWebSockets(TAG).find((socket) => connectionOf(socket)?.id === connectionId);
   }
 
-  /** Closes sockets that nobody uses, the oldest first, so that there is room for one more. */
+  /** Closes unused sockets, the oldest first, to make room for one more. */
   #makeRoom(): void {
     const { ctx, state } = this.#options;
     const idle = ctx
@@ -367,12 +367,12 @@ export class RunnerLink {
       .map((socket) => ({ socket, connection: connectionOf(socket) }))
       .filter(({ connection }) => connection?.id !== state.record.link.connectionId)
       .sort((a, b) => (a.connection?.connectedMs ?? 0) - (b.connection?.connectedMs ?? 0));
-    // Not as refused for good: among them may be the runner itself, on its way to say hello.
+    // Not refused for good: one of them may be the runner, before its hello.
     const over = idle.slice(0, Math.max(0, idle.length - MAX_SOCKETS + 2));
     for (const { socket } of over) close(socket, POLICY_VIOLATION, "too many connections");
   }
 
-  /** Closes a connection for what it did. Nothing more is read from it, and it need not answer for the link to be down. */
+  /** Closes a connection for a violation. Nothing more is read from it, and the link is down at once. */
   #cut(socket: WebSocket, connection: Connection, code: number, reason: string): void {
     const { state, transactions } = this.#options;
     socket.serializeAttachment({ ...connection, isCut: true } satisfies Connection);

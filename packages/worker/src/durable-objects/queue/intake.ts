@@ -1,7 +1,4 @@
-/**
- * What comes to a session to be worked on, messages and workflows: whether it is taken, and what becomes of it until it waits
- * in the queue. Whoever calls does so within a transaction.
- */
+/** Accepts or refuses messages and workflows, and puts them into the queue. Callers run it within a transaction. */
 import type { AcceptedMessage, AcceptedWorkflow, SendMessage, StartWorkflow } from "@valet/shared/protocol/session-api";
 import type { SpanContext } from "@valet/shared/tracing";
 import { withoutUndefined } from "@valet/shared/without-undefined";
@@ -22,22 +19,22 @@ export interface IntakeOptions {
   readonly queue: JobQueue;
   readonly record: (event: QueueEvent) => void;
   readonly intervals: Pick<Intervals, "collectDebounceMs">;
-  /** The deployment's, as `provider/model`. */
+  /** The deployment's model, as `provider/model`. */
   readonly defaultModel: string;
   readonly now: () => number;
 }
 
-/** Where a message comes from. */
+/** Who sent a message. */
 export interface MessageSender {
   /** The request that brought it. */
   readonly parent?: SpanContext | undefined;
-  /** Whether the session is made with it. */
+  /** Whether the session was created with it. */
   readonly initial?: boolean;
-  /** The other session that it is of; a user's has none. */
+  /** The other session that sent it; absent for a user's message. */
   readonly origin?: MessageOrigin | undefined;
 }
 
-/** A queue that no person fills. */
+/** More jobs than a person would queue. */
 const MAX_QUEUED = 500;
 
 const TOO_LARGE = {
@@ -60,7 +57,7 @@ export class Intake {
     this.#options = options;
   }
 
-  /** Takes a message unless the session takes none, now or any more. One that is there already is the same. */
+  /** Queues a message, or refuses it. A known id returns the existing message. */
   takeMessage(input: SendMessage, sender: MessageSender): Result<AcceptedMessage> {
     const known = input.id === undefined ? undefined : this.#options.queue.jobs.job(input.id);
     if (known !== undefined) return known.kind === "message" ? ok(acceptedMessage(known)) : ID_TAKEN;
@@ -85,7 +82,7 @@ export class Intake {
     return ok(acceptedMessage(row));
   }
 
-  /** Takes a workflow, likewise. */
+  /** Queues a workflow, or refuses it. A known id returns the existing execution. */
   takeWorkflow(input: StartWorkflow, parent: SpanContext | undefined): Result<AcceptedWorkflow> {
     const { name, steps, onFailure = "stop", channel = MAIN_CHANNEL, id = newId("wfl") } = withoutUndefined(input);
     const { queue } = this.#options;
@@ -98,7 +95,7 @@ export class Intake {
     return ok(acceptedWorkflow(queue.acceptWorkflow({ id, channel, sizeBytes, body, parent }).row));
   }
 
-  /** Takes back what is queued. Again is fine. */
+  /** Withdraws a queued job. Idempotent. */
   withdraw(kind: JobKind, id: string, cause: SpanContext | undefined): Result<JobRow> {
     const { queue } = this.#options;
     const row = queue.jobs.job(id);
@@ -109,18 +106,18 @@ export class Intake {
     return ok(queue.jobs.job(id) as JobRow);
   }
 
-  /** Why a session cannot be made with this message; `undefined` where it can. */
+  /** Returns why a session cannot be created with this message; `undefined` if it can. */
   refuseFirst(content: string) {
     return sizeOf(content, []) > BATCH_LIMITS.bytes ? TOO_LARGE.message : undefined;
   }
 
-  /** One of the kind. */
+  /** Returns the job of this kind and id. */
   find(kind: JobKind, id: string): Result<JobRow> {
     const row = this.#options.queue.jobs.job(id);
     return row?.kind === kind ? ok(row) : NOT_FOUND[kind];
   }
 
-  /** Why it is not taken; `undefined` where it is. */
+  /** Returns why a job is not accepted; `undefined` if it is. */
   #refusal(kind: JobKind, sizeBytes: number) {
     const { state, queue } = this.#options;
     const { state: session } = state.record;
@@ -135,7 +132,7 @@ export class Intake {
   }
 }
 
-/** What a message or workflow takes of a frame to the runner, in bytes. */
+/** Returns how many bytes of a frame to the runner a job takes. */
 function sizeOf(text: string, more: MessageBody["attachments"] | WorkflowBody["steps"]): number {
   return new TextEncoder().encode(JSON.stringify([text, more])).length;
 }

@@ -1,10 +1,10 @@
 /**
- * The queue: jobs, which are messages and workflows, the attempts to have them worked on, and the spans of all. Every method is
- * one step that the caller runs in a transaction; nothing here sends, waits or decides what is due (queue-rules.ts does).
+ * The queue: jobs (messages and workflows), their attempts, and the spans of both. Callers run each method within a transaction.
+ * Nothing here sends, waits, or decides what is due; queue-rules.ts does that.
  *
  * A job is queued, dispatched in an attempt, accepted by the runner, and done with exactly one outcome. An attempt that was not
- * accepted, or was lost, gives its jobs back to the queue, up to {@link MAX_UNACCEPTED} and {@link MAX_LOST} times; a workflow
- * only where going on with it is safe, which the room `workflow` decides.
+ * accepted, or was lost, returns its jobs to the queue, up to {@link MAX_UNACCEPTED} and {@link MAX_LOST} times. A workflow returns
+ * only if it is safe to continue, which the room `workflow` decides.
  */
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { TurnSummary } from "@valet/shared/protocol/runner-link";
@@ -17,12 +17,12 @@ import type { AttemptRow, JobRow, JobStore, MessageBody, QueuedJob, StopReason, 
 import type { AttemptEnd, BegunAttempt, NewMessage, NewWorkflow, QueueEvent, WorkflowProgress } from "./ports.ts";
 import { type NewAttempt, QueueSpans, type WorkError } from "./queue-spans.ts";
 
-/** An attempt whose runner was lost is followed by one more. */
+/** A job is retried once after its runner was lost. */
 const MAX_LOST = 2;
-/** Attempts that the runner never took: any more would not be taken either. */
+/** After this many attempts that the runner did not accept, the job fails. */
 const MAX_UNACCEPTED = 3;
 
-/** What becomes a row; the rest of it is the same for all that is new. */
+/** The columns of a new job that differ from job to job. */
 type EntryRow = Pick<
   JobRow,
   "id" | "kind" | "channel" | "mode" | "source" | "initial" | "sizeBytes" | "attachments" | "notBeforeMs" | "asksFor"
@@ -54,7 +54,7 @@ export class JobQueue {
     this.#now = now;
   }
 
-  /** Takes a message. One whose id is there already is the same message: it is left as it is. */
+  /** Queues a message. A known id returns the existing job. */
   accept(message: NewMessage): { readonly row: JobRow; readonly isNew: boolean } {
     const { id, channel, mode, source, initial, sizeBytes, notBeforeMs, body, parent } = message;
     const known = this.jobs.job(id);
@@ -71,7 +71,7 @@ export class JobQueue {
     );
   }
 
-  /** Takes a workflow, likewise. It waits its turn in its channel. */
+  /** Queues a workflow. A known id returns the existing job. */
   acceptWorkflow({ id, channel, sizeBytes, body, parent }: NewWorkflow): {
     readonly row: JobRow;
     readonly isNew: boolean;
@@ -132,10 +132,10 @@ export class JobQueue {
   }
 
   /**
-   * Notes what a message waits for, and links its wait to that.
-   * @param on a turn, spawn, restore or hibernate; none while a batch is open
-   * @param isNext whether to link also where only `on` is another than before
-   * @param place of the session in the line for a sandbox, where it stands in it
+   * Records what a job waits for, and links its wait to that.
+   * @param on the turn, spawn, restore or hibernate that it waits for; none while a batch is open
+   * @param isNext whether to add a link if only `on` has changed
+   * @param place the session's place in the line for a sandbox, if it is in that line
    */
   waitFor(message: QueuedJob, reason: QueueReason, on: SpanContext | undefined, isNext: boolean, place?: number): void {
     const isLinked = on === undefined || message.waitedOn === on.spanId;
@@ -147,7 +147,7 @@ export class JobQueue {
     this.jobs.updateJob(id, { reason, reasons: isNew ? [...reasons, reason] : reasons, waitedOn });
   }
 
-  /** The session has another place in the line for a sandbox, for which the message waits. */
+  /** Records the session's new place in the line for a sandbox on a job that waits for one. */
   placed(id: string, place: number): void {
     const row = this.jobs.job(id);
     if (row === undefined) return;
@@ -155,7 +155,7 @@ export class JobQueue {
     this.#changes.job(id);
   }
 
-  /** Ends the waiting for others in every open batch. */
+  /** Closes every open batch: it waits for no further messages. */
   closeBatches(): void {
     const nowMs = this.#now();
     for (const row of this.jobs.queued()) {
@@ -164,7 +164,7 @@ export class JobQueue {
   }
 
   /**
-   * Begins an attempt: from here on its jobs count as dispatched, sent or not.
+   * Begins an attempt. Its jobs count as dispatched from here on, whether or not the frame is sent.
    * @param ids what is queued, of one channel: a workflow, a message, or several that are a collected batch
    */
   dispatch(ids: readonly string[], generation: number): BegunAttempt {
@@ -207,7 +207,7 @@ export class JobQueue {
     });
   }
 
-  /** The runner has the attempt. @returns false if that changes nothing: it is known, or over */
+  /** Records that the runner accepted the attempt. @returns false if that was known, or the attempt has ended */
   accepted(attemptId: string): boolean {
     const attempt = this.jobs.attempt(attemptId);
     if (attempt?.state !== "dispatched") return false;
@@ -221,9 +221,9 @@ export class JobQueue {
   }
 
   /**
-   * The runner never took the attempt: its messages are queued again, those that were not taken too often fail.
-   * @param pauseMs before the next attempt; it doubles
-   * @param mayHaveBegun whether the runner may be about to take it all the same: no command may be begun twice
+   * Ends an attempt that the runner did not accept. Its jobs are queued again, or fail after {@link MAX_UNACCEPTED} attempts.
+   * @param pauseMs the wait before the next attempt; it doubles each time
+   * @param mayHaveBegun whether the runner may still begin it; no command may run twice
    */
   takeBack(attemptId: string, errorType: "send_failed" | "not_accepted", pauseMs: number, mayHaveBegun = false): void {
     const attempt = this.#endAttempt(attemptId, { outcome: "error", errorType });
@@ -236,29 +236,28 @@ export class JobQueue {
     }
   }
 
-  /** The runner cannot make sense of the work: no other attempt would fare better. */
+  /** Fails a job that the runner cannot read: another attempt would fail in the same way. */
   refuse(attemptId: string, errorType: "workflow_invalid"): void {
     const attempt = this.#endAttempt(attemptId, { outcome: "error", errorType });
     if (attempt === undefined) return;
     for (const row of this.#jobsOf(attempt)) this.#done(row, "error", errorType);
   }
 
-  /** The link to the runner that works on it broke, or is back. */
+  /** Adds an event to a job's span: the link to its runner broke, or is back. */
   addEvent(id: string, event: "valet.runner.disconnected" | "valet.runner.reconnected"): void {
     const row = this.jobs.job(id);
     if (row !== undefined) this.#spans.addEvent(row, event);
   }
 
   /**
-   * Whoever worked on the attempt is gone. Its messages are tried once more, then they fail; a workflow may have come to its
-   * end.
-   * @param isSandboxGone whether the files went, too
-   * @param lostMs when it was last heard, epoch ms: there the attempt has ended, and the next wait begins
+   * Ends an attempt whose runner was lost. Its jobs are retried once, then they fail; a workflow whose steps are all done is done.
+   * @param isSandboxGone whether the sandbox's files are lost, too
+   * @param lostMs when the runner was last heard, epoch ms: the attempt ends then, and the next wait begins
    */
   lose(attemptId: string, isSandboxGone: boolean, lostMs: number, summary?: TurnSummary | null): void {
-    // What ended was begun, also where that was not heard of.
+    // An attempt that has ended was accepted, even if that frame never arrived.
     if (summary !== undefined) this.accepted(attemptId);
-    // A runner that takes another's place knows less of its work than the other had said.
+    // A restarted runner knows less about the work of the one before it than that one had reported.
     const known = this.jobs.attempt(attemptId)?.progress ?? summary;
     const attempt = this.#endAttempt(attemptId, { outcome: "lost", errorType: "runner_lost", summary: known }, lostMs);
     if (attempt === undefined) return;
@@ -276,8 +275,8 @@ export class JobQueue {
   }
 
   /**
-   * The runner is gone, and with it all that was worked on there.
-   * @param isSandboxGone whether its files are gone, too: then also for workflows that waited to go on in it
+   * Ends every attempt in flight: the runner is lost.
+   * @param isSandboxGone whether its files are lost, too; then workflows that waited to continue there end as well
    */
   loseAll(isSandboxGone: boolean, lostMs: number): void {
     for (const { id } of this.inFlight()) this.lose(id, isSandboxGone, lostMs);
@@ -293,13 +292,13 @@ export class JobQueue {
     return kind === "message" ? "again" : this.#workflows.afterLoss(id, isSandboxGone);
   }
 
-  /** Notes what an attempt has come to so far. */
+  /** Stores what the runner has measured of an attempt so far. */
   noteProgress(attemptId: string, progress: TurnSummary): void {
     const attempt = this.jobs.attempt(attemptId);
     if (attempt !== undefined && attempt.state !== "ended") this.jobs.updateAttempt(attemptId, { progress });
   }
 
-  /** Asks for the end of an attempt; it ends when the runner says so, or without it. @returns false if it is being stopped or over */
+  /** Marks an attempt as being stopped. @returns false if it is being stopped already, or has ended */
   stop(attemptId: string, reason: StopReason, cause: SpanContext | undefined): boolean {
     const attempt = this.jobs.attempt(attemptId);
     if (attempt === undefined || attempt.state === "ended" || attempt.stop !== null) return false;
@@ -307,7 +306,7 @@ export class JobQueue {
     return true;
   }
 
-  /** The work is over, and with it the messages, or the workflow. @returns false if it was over before */
+  /** Ends an attempt, and its jobs with it. @returns false if it had ended before */
   end(
     attemptId: string,
     outcome: "ok" | "error" | "aborted",
@@ -317,7 +316,7 @@ export class JobQueue {
   ): boolean {
     const stop = this.jobs.attempt(attemptId)?.stop ?? null;
     const final = outcome === "aborted" && stop !== null ? stopped(stop.reason) : { outcome, errorType };
-    // A turn can end before its acceptance was heard of: then it was accepted all the same. What ends without the runner was not.
+    // A turn can end before its acceptance arrives: then it was accepted. One that ends without the runner was not.
     if (summary !== undefined) this.accepted(attemptId);
     const attempt = this.#endAttempt(attemptId, { ...final, summary, failure });
     if (attempt === undefined) return false;
@@ -326,7 +325,7 @@ export class JobQueue {
     return true;
   }
 
-  /** Ends what is queued. @returns false if it is not */
+  /** Ends a queued job. @returns false if it is not queued */
   endQueued(id: string, outcome: Outcome, errorType: WorkError, cause?: SpanContext, failure?: Failure): boolean {
     const row = this.jobs.job(id);
     if (row?.status !== "queued") return false;
@@ -335,7 +334,7 @@ export class JobQueue {
     return true;
   }
 
-  /** @param reason what the message waits for from the attempt's end on, where that is known */
+  /** @param reason what the job waits for from the end of the attempt on, if that is known */
   #again(row: JobRow, attempt: AttemptRow, failure: WorkError | undefined, reason?: QueueReason): void {
     if (attempt.stop !== null) {
       const { outcome, errorType } = stopped(attempt.stop.reason);
@@ -353,7 +352,7 @@ export class JobQueue {
     }
   }
 
-  /** @param atMs when it ended, epoch ms: now unless given, and not before it began */
+  /** @param atMs when it ended, epoch ms; it is limited to the time between its beginning and now */
   #endAttempt(attemptId: string, end: AttemptEnd, atMs = this.#now()): AttemptRow | undefined {
     const attempt = this.jobs.attempt(attemptId);
     if (attempt === undefined || attempt.state === "ended") return undefined;
@@ -370,7 +369,7 @@ export class JobQueue {
     return ended;
   }
 
-  /** Those that are still this attempt's. */
+  /** Returns the jobs that still belong to this attempt. */
   #jobsOf(attempt: AttemptRow): JobRow[] {
     const rows = attempt.messageIds.map((id) => this.jobs.job(id));
     return rows.filter((row) => row !== undefined && row.attemptId === attempt.id && row.status !== "done") as JobRow[];
@@ -396,7 +395,7 @@ export class JobQueue {
   }
 }
 
-/** Messages that ask for the same models ask for the same text. */
+/** Returns a text that is equal for messages which ask for the same models. */
 function asksFor({ model, models }: MessageBody): string {
   return model === undefined && models === undefined ? "" : JSON.stringify([model ?? null, models ?? null]);
 }

@@ -1,7 +1,4 @@
-/**
- * The tables of messages and workflows, which wait in one queue, and of the attempts to have them worked on. Rows only: what
- * they mean is prompt-queue.ts's.
- */
+/** The tables of jobs and of their attempts. Rows only; job-queue.ts knows what they mean. */
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { Attachment, TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { WorkflowStep } from "@valet/shared/protocol/workflow";
@@ -27,13 +24,13 @@ export interface WorkflowBody {
   readonly onFailure: FailurePolicy;
 }
 
-/** What waits in the queue: something said to the agent, or a list of steps. */
+/** A job is a message to the agent, or a workflow, which is a list of steps. */
 export type JobKind = "message" | "workflow";
 
-/** `accepted`: the runner works on it. */
+/** `accepted`: the runner is working on it. */
 export type JobStatus = "queued" | "dispatched" | "accepted" | "done";
 
-/** A message or a workflow, as far as the queue is concerned. */
+/** A message or a workflow, without its body. */
 export interface JobRow {
   readonly id: string;
   readonly kind: JobKind;
@@ -47,29 +44,29 @@ export interface JobRow {
   readonly attachments: number;
   readonly notBeforeMs: number;
   readonly acceptedMs: number;
-  /** When the wait that goes on, or the last one, began: at acceptance or when an attempt was taken back. */
+  /** When the current wait, or the last one, began: at acceptance, or when an attempt ended without a result. */
   readonly waitingSinceMs: number;
   readonly dispatchedMs: number | null;
   readonly endedMs: number | null;
-  /** What it waits for, or waited for last. */
+  /** What it is waiting for, or waited for last. */
   readonly reason: QueueReason | null;
   /** Everything it has waited for, in order. */
   readonly reasons: readonly QueueReason[];
   readonly outcome: Outcome | null;
   readonly errorType: ErrorType | null;
-  /** What else is known of why it failed. */
+  /** Further details of a failure. */
   readonly failure: Failure | null;
-  /** The models that a message asks for itself, as text; empty where it asks for none. */
+  /** The models that the message itself names, as text; empty if it names none. */
   readonly asksFor: string;
-  /** Of its `valet.prompt` or `valet.workflow`. */
+  /** The context of its `valet.prompt` or `valet.workflow` span. */
   readonly promptContext: SpanContext;
   readonly waitContext: SpanContext;
   /** The span that its wait was last linked to. */
   readonly waitedOn: string | null;
-  /** Of the attempt under way, or of the last one. */
+  /** The current attempt, or the last one. */
   readonly attemptId: string | null;
   readonly attempts: number;
-  /** Of those, how many were lost, and how many the runner never took. */
+  /** How many attempts were lost, and how many the runner did not accept. */
   readonly lost: number;
   readonly unaccepted: number;
   readonly lastDispatch: SpanContext | null;
@@ -91,11 +88,11 @@ export interface AttemptRow {
   readonly waitMs: number;
   /** Why it is being stopped, and the span that asked for it. */
   readonly stop: { readonly reason: StopReason; readonly cause: SpanContext | null } | null;
-  /** What it had come to when its runner last said so; `null` before. Stands for the whole where the runner is lost. */
+  /** What the runner last reported to have measured; `null` before. It is the summary if the runner is lost. */
   readonly progress: TurnSummary | null;
 }
 
-/** A message or workflow that waits. */
+/** A queued job, as far as the scheduler needs it. */
 export type QueuedJob = WaitingJob & Pick<JobRow, "kind" | "reason" | "waitedOn">;
 
 type Columns<T> = { readonly [K in keyof T]: "plain" | "json" | "flag" };
@@ -172,7 +169,7 @@ export class JobStore {
     this.#sql = sql;
   }
 
-  /** When the newest message or workflow ended, epoch ms; `undefined` where there is none, or it has not ended. */
+  /** Returns when the newest job ended, epoch ms; `undefined` if there is none, or it has not ended. */
   newestEndMs(): number | undefined {
     const [row] = this.#sql.exec("SELECT endedMs FROM messages ORDER BY seq DESC LIMIT 1").toArray();
     return (row?.endedMs as number | null | undefined) ?? undefined;
@@ -206,7 +203,7 @@ export class JobStore {
     return row === undefined ? undefined : JSON.parse(row.body as string);
   }
 
-  /** What the queue decides by. Not whole rows: it is read with every change, and a queue may be long. */
+  /** Returns the queued jobs, oldest first. Not whole rows: this is read after every change, and a queue can be long. */
   queued(): QueuedJob[] {
     return this.#select("messages", QUEUED, "WHERE status = 'queued' ORDER BY seq");
   }
@@ -216,17 +213,17 @@ export class JobStore {
     return row?.count as number;
   }
 
-  /** In order of acceptance, those after `seq`. */
+  /** Returns jobs in order of acceptance, beginning after `seq`. */
   jobsAfter(kind: JobKind, seq: number, limit: number): JobRow[] {
     return this.#select("messages", JOB, "WHERE kind = ? AND seq > ? ORDER BY seq LIMIT ?", kind, seq, limit);
   }
 
-  /** The latest first, those before `seq`. */
+  /** Returns jobs before `seq`, newest first. */
   jobsBefore(kind: JobKind, seq: number, limit: number): JobRow[] {
     return this.#select("messages", JOB, "WHERE kind = ? AND seq < ? ORDER BY seq DESC LIMIT ?", kind, seq, limit);
   }
 
-  /** The last ones of a channel that are done, workflows included, latest first. */
+  /** Returns the last jobs of a channel that are done, newest first. */
   latestJobs(channel: string, limit: number): JobRow[] {
     return this.#select(
       "messages",
@@ -249,7 +246,7 @@ export class JobStore {
     return this.#select("attempts", ATTEMPT, "WHERE id = ?", id)[0];
   }
 
-  /** Returns what an attempt is at. */
+  /** Returns which kind of job an attempt works on. */
   kindOf({ messageIds }: AttemptRow): JobKind {
     return this.job(messageIds[0] ?? "")?.kind ?? "message";
   }

@@ -1,6 +1,6 @@
 /**
- * Which models a message may ask for. OpenCode is told of the deployment's own endpoint's when it starts, and refuses any other of
- * them; those of the providers that it knows by itself it finds out about when it is asked. Pure.
+ * Decides which models a message may name. OpenCode learns the models of the deployment's own endpoint when it starts, and refuses
+ * any other of that endpoint; it looks up models of well-known providers by itself. Pure.
  */
 import { OWN_PROVIDER, withProvider } from "@valet/shared/protocol/runner-link";
 import type { SendMessage } from "@valet/shared/protocol/session-api";

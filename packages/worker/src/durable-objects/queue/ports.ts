@@ -1,4 +1,4 @@
-/** What the queue is given, what it tells other rooms, and what it asks of the room `workflow`. */
+/** What the queue accepts, which events it records for other rooms, and what it asks the room `workflow`. */
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { ErrorType, MessageSource, Outcome, QueueMode } from "@valet/shared/spans";
@@ -10,16 +10,16 @@ interface NewEntry {
   readonly id: string;
   readonly channel: string;
   readonly sizeBytes: number;
-  /** The request that brought it; without one its trace begins here. */
+  /** The span of the request that sent it; without one, its trace begins here. */
   readonly parent: SpanContext | undefined;
 }
 
-/** A message that is to be queued. */
+/** A message to be queued. */
 export interface NewMessage extends NewEntry {
   readonly mode: QueueMode;
   readonly source: MessageSource;
   readonly initial: boolean;
-  /** When it may be dispatched: in the mode collect once no others are waited for. */
+  /** When it may be dispatched, epoch ms: in the mode `collect`, after the debounce. */
   readonly notBeforeMs: number;
   readonly body: MessageBody;
   readonly origin?: MessageOrigin | undefined;
@@ -33,33 +33,33 @@ export interface NewWorkflow extends NewEntry {
 export interface AttemptEnd {
   readonly outcome: Outcome;
   readonly errorType?: ErrorType | undefined;
-  /** What the runner has measured; `null` where it worked and nothing is known of it, absent where it has said nothing. */
+  /** What the runner measured; `null` if it worked and nothing is known about it, absent if it reported nothing. */
   readonly summary?: TurnSummary | null | undefined;
-  /** What else is known of why it failed. */
+  /** Further details of a failure. */
   readonly failure?: Failure | undefined;
 }
 
-/** What happened in the queue that has consequences in other rooms. */
+/** An event in the queue that has consequences in other rooms. */
 export type QueueEvent =
   | {
       readonly type: "attempt-ended";
       readonly attempt: AttemptRow;
-      /** Its jobs as they were when it ended. */
+      /** Its jobs, as they were when it ended. */
       readonly jobs: readonly JobRow[];
       readonly end: AttemptEnd;
     }
-  /** A message asks for the work under way in its channel to be stopped. */
+  /** A message in the mode `steer` asks to stop the current work in its channel. */
   | { readonly type: "steered"; readonly channel: string; readonly cause: SpanContext }
-  /** The session's parent waits for the outcome of a message. */
+  /** The session's parent wants a report of the outcome of a message. */
   | { readonly type: "parent-waits"; readonly messageId: string };
 
-/** What the queue asks about workflows; how far one has come is known to the room `workflow`. */
+/** What the queue asks the room `workflow`, which knows the progress of each workflow. */
 export interface WorkflowProgress {
   /** Begins an attempt of the workflow. @returns the step to begin with */
   begin(executionId: string): number;
-  /** What becomes of a workflow whose runner was lost: all its steps were done, it is tried again, or it ends there. */
+  /** Decides about a workflow whose runner was lost: it is `done`, runs `again`, or is `over` as a failure. */
   afterLoss(executionId: string, isSandboxGone: boolean): "done" | "again" | "over";
-  /** How a workflow ended that came to its end. */
+  /** Returns the outcome of a workflow that has run to its end. */
   outcome(executionId: string): {
     readonly outcome: "ok" | "error";
     readonly errorType: WorkError | undefined;
@@ -74,8 +74,8 @@ export interface BegunAttempt {
   readonly attempt: NewAttempt;
   /** A workflow, a message, or several messages that are a collected batch. */
   readonly jobs: readonly [JobRow, ...JobRow[]];
-  /** Of the dispatch's span. */
+  /** The context of its dispatch span. */
   readonly context: SpanContext;
-  /** Of a workflow: the step to begin with. */
+  /** For a workflow, the step to begin with. */
   readonly firstStep: number;
 }

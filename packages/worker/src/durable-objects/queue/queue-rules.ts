@@ -1,11 +1,11 @@
 /**
- * What the queue does next. Pure: from the messages that wait and the state of the session to the dispatches that are due
- * and the reasons of everything that goes on waiting.
+ * Decides what the queue does next: given the queued jobs and the session's state, which jobs are dispatched now, and why each of
+ * the others waits. Pure.
  */
 import type { SessionStatus } from "@valet/shared/protocol/session-view";
 import type { MessageSource, QueueMode, QueueReason } from "@valet/shared/spans";
 
-/** A message that waits. */
+/** A queued job. */
 export interface WaitingJob {
   readonly id: string;
   /** Order of acceptance. */
@@ -15,21 +15,21 @@ export interface WaitingJob {
   readonly source: MessageSource;
   /** Whether the session was created with it. */
   readonly initial: boolean;
-  /** When it may be dispatched: in the mode collect once no others are waited for, or after the runner refused it. Epoch ms. */
+  /** Not before this time, epoch ms: after the debounce of the mode `collect`, or after a refusal by the runner. */
   readonly notBeforeMs: number;
   readonly waitingSinceMs: number;
-  /** Of content and attachments, as they go over the link. */
+  /** The size of content and attachments as they are sent over the link. */
   readonly sizeBytes: number;
   readonly attachments: number;
-  /** The models that it asks for itself, as text; empty where it asks for none. What asks for others is no part of its batch. */
+  /** The models that it names, as text; empty if it names none. A batch holds only messages that name the same models. */
   readonly asksFor: string;
 }
 
 export interface QueueConditions {
   readonly state: SessionStatus;
-  /** Whether the runner is there and takes work. */
+  /** Whether the runner is connected and accepts work. */
   readonly runnerReady: boolean;
-  /** Whether the session stands in line for a sandbox, because there are as many as there may be. */
+  /** Whether the session waits in line for a sandbox, because the host is at its limit. */
   readonly isInLine: boolean;
   /** Channels with an attempt in flight. */
   readonly busy: ReadonlySet<string>;
@@ -39,16 +39,16 @@ export interface BatchLimits {
   readonly messages: number;
   readonly bytes: number;
   readonly attachments: number;
-  /** However many follow, a batch closes this long after its first message. */
+  /** A batch closes at the latest this long after its first message. */
   readonly collectMaxMs: number;
 }
 
 export interface QueuePlan {
   /** At most one for each channel. */
   readonly dispatches: readonly { readonly channel: string; readonly messages: readonly WaitingJob[] }[];
-  /** Of every message that goes on waiting. */
+  /** Why each of the other jobs waits. */
   readonly reasons: ReadonlyMap<string, QueueReason>;
-  /** When the next message or batch may be dispatched that nothing but time keeps back. */
+  /** When the next job or batch is due that only waits for its time, epoch ms. */
   readonly dueMs: number | undefined;
 }
 
@@ -81,7 +81,7 @@ export function planQueue(
   return { dispatches, reasons, dueMs };
 }
 
-/** In each channel, those that steer come first; otherwise it is first come, first served. */
+/** Groups jobs by channel: first those that steer, then in order of acceptance. */
 function byChannel(waiting: readonly WaitingJob[]): Map<string, WaitingJob[]> {
   const rank = ({ mode }: WaitingJob) => (mode === "steer" ? 0 : 1);
   return Map.groupBy(
@@ -90,7 +90,7 @@ function byChannel(waiting: readonly WaitingJob[]): Map<string, WaitingJob[]> {
   );
 }
 
-/** The head of a channel's queue; where that collects, with all that follow it and collect too. */
+/** Returns the head of a channel's queue; in the mode `collect`, with the messages that follow it in the same mode. */
 function nextBatch(queue: readonly WaitingJob[], limits: BatchLimits): { messages: WaitingJob[]; dueMs: number } {
   const [head] = queue as [WaitingJob, ...WaitingJob[]];
   if (head.mode !== "collect") return { messages: [head], dueMs: head.notBeforeMs };
@@ -108,7 +108,7 @@ function nextBatch(queue: readonly WaitingJob[], limits: BatchLimits): { message
   return { messages, dueMs: full ? 0 : Math.min(debounceMs, head.waitingSinceMs + limits.collectMaxMs) };
 }
 
-/** What keeps a whole channel waiting. */
+/** Returns why a whole channel waits; `undefined` if it does not. */
 function blockedBy(conditions: QueueConditions, channel: string): QueueReason | undefined {
   const { state, runnerReady, busy, isInLine } = conditions;
   if (isInLine) return "capacity";

@@ -1,6 +1,6 @@
 /**
- * The spans of the queue: of each message and workflow, of its waits and of the attempts at it. They are begun and ended in the
- * transaction of the rows that they describe, by prompt-queue.ts.
+ * The spans of the queue: of each job, of its waits and of its dispatches. job-queue.ts begins and ends them in the transaction of
+ * the rows that they describe.
  */
 
 import { endWith } from "@valet/shared/outcome";
@@ -10,13 +10,13 @@ import { type SpanContext, SpanKind } from "@valet/shared/tracing";
 import type { SessionTracer } from "../core/session-tracer.ts";
 import type { JobKind, JobRow, MessageBody, WorkflowBody } from "./job-store.ts";
 
-/** What a message or a workflow may end with. */
+/** The reasons with which a job may end. */
 export type WorkError = EndedBy<"message" | "workflow"> | "_OTHER";
 
-/** What a message of the system comes from: another session of the family. */
+/** The other session of the family that sent a system message. */
 export interface MessageOrigin {
   readonly link: "caused_by" | "spawned_by";
-  /** What it is linked to, in that session's traces. */
+  /** The span in that session's traces to link to. */
   readonly context: SpanContext | undefined;
   readonly parentSessionId?: string;
   readonly childSessionId?: string;
@@ -24,7 +24,7 @@ export interface MessageOrigin {
 
 type Waiting = Pick<JobRow, "id" | "kind" | "channel" | "mode">;
 
-/** What an attempt is and how long it waited. */
+/** A new attempt, and how long its jobs waited. */
 export interface NewAttempt {
   readonly id: string;
   readonly number: number;
@@ -92,7 +92,7 @@ export class QueueSpans {
     return span.context;
   }
 
-  /** @param sinceMs when it began, epoch ms; now unless given */
+  /** @param sinceMs when the wait began, epoch ms; now by default */
   startWait(
     { id, kind, channel, mode }: Waiting,
     parent: SpanContext,
@@ -112,7 +112,7 @@ export class QueueSpans {
     return span.context;
   }
 
-  /** Begins the wait after an attempt. @param sinceMs when that ended, epoch ms @param reason what is waited for since then */
+  /** Begins the wait after an attempt. @param sinceMs when that ended, epoch ms @param reason what the job waits for */
   startWaitAgain(row: Waiting, parent: SpanContext, sinceMs: number, reason: QueueReason | undefined): SpanContext {
     const context = this.startWait(row, parent, undefined, sinceMs);
     if (reason === undefined) return context;
@@ -124,9 +124,9 @@ export class QueueSpans {
   }
 
   /**
-   * @param reason what it waits for from now on, if that is new
-   * @param on what it is linked to from now on
-   * @param place of the session in the line for a sandbox, where it stands in it
+   * @param reason what the job waits for from now on, if that has changed
+   * @param on the span to link to, if that has changed
+   * @param place the session's place in the line for a sandbox, if it is in that line
    */
   noteWait(
     waitContext: SpanContext,
@@ -136,7 +136,7 @@ export class QueueSpans {
   ): void {
     this.#tracer.change("valet.queue.wait", waitContext, (span) => {
       if (reason !== undefined) {
-        // While it waits this is what it waits for, and in the end what it waited for last.
+        // During the wait this is the current reason; afterwards it is the last one.
         span.setAttribute("valet.queue.reason", reason);
         span.addEvent("valet.queue.reason", { "valet.queue.reason": reason, "valet.capacity.place": place });
       }
@@ -144,7 +144,7 @@ export class QueueSpans {
     });
   }
 
-  /** The session has another place in the line for a sandbox. */
+  /** Records the session's new place in the line for a sandbox. */
   notePlace(waitContext: SpanContext, place: number): void {
     this.#tracer.change("valet.queue.wait", waitContext, (span) => {
       span.addEvent("valet.capacity.place", { "valet.capacity.place": place });
@@ -200,7 +200,7 @@ export class QueueSpans {
     return span.context;
   }
 
-  /** @param endMs when, epoch ms; now unless given */
+  /** @param endMs when it ended, epoch ms; now by default */
   endDispatch(kind: JobKind, context: SpanContext, outcome: Outcome, errorType?: ErrorType, endMs?: number): void {
     this.#tracer.change(DISPATCH[kind], context, (span) => {
       if (errorType === "send_failed") span.setAttribute("valet.dispatch.sent", false);
@@ -247,7 +247,7 @@ export class QueueSpans {
     });
   }
 
-  /** The link to the runner that works on it broke, or is back. */
+  /** Adds an event: the link to the job's runner broke, or is back. */
   addEvent({ kind, promptContext }: JobRow, event: "valet.runner.disconnected" | "valet.runner.reconnected"): void {
     this.#tracer.change(OPERATION[kind], promptContext, (span) => span.addEvent(event));
   }
@@ -265,12 +265,12 @@ function dispatchAttributes({ id, number, waitMs, reason }: NewAttempt, { mode, 
   } as const;
 }
 
-/** How the starts went that came to nothing. */
+/** Returns what is known about the failed starts of a sandbox. */
 function startAttributes(failure: Failure | null | undefined) {
   return { "valet.sandbox.stage": failure?.stage, "valet.start.attempt_count": failure?.attempts } as const;
 }
 
-/** What ended a message or workflow that did not end by itself. */
+/** Returns a link to the span that ended a job early. */
 function causedBy(context: SpanContext) {
   return { context, attributes: { "valet.link.type": "caused_by" } } as const;
 }
@@ -279,7 +279,7 @@ function collectedLink({ promptContext }: JobRow) {
   return { context: promptContext, attributes: { "valet.link.type": "collected" } } as const;
 }
 
-/** A later attempt links to those that were before it. */
+/** Returns the links of an attempt to those before it. */
 function followsLinks(rows: readonly JobRow[]) {
   const before = new Map(
     rows.flatMap(({ lastDispatch }) => (lastDispatch ? [[lastDispatch.spanId, lastDispatch]] : [])),
