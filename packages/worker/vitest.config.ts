@@ -8,7 +8,7 @@ const storageOnly = [
   "src/durable-objects/traces/*.test.ts",
   "src/durable-objects/**/*schema.test.ts",
   "src/durable-objects/core/durable-call.test.ts",
-  "src/durable-objects/dispatch/{attempts,scheduler,scheduler-waits,watchdogs}.test.ts",
+  "src/durable-objects/dispatch/{attempts,attempts-end,scheduler,scheduler-waits,watchdogs}.test.ts",
   "src/durable-objects/link/{connection,link-rules,runner-config}.test.ts",
   "src/durable-objects/sandbox/lifecycle-events.test.ts",
   "src/durable-objects/consequences.test.ts",

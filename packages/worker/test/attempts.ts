@@ -1,0 +1,63 @@
+/** What follows of a runner's frames in the rooms of a unit test, and the frames. */
+import type { FromRunnerOf, TurnSummary } from "@valet/shared/protocol/runner-link";
+import { INTERVALS } from "../src/config.ts";
+import { Attempts } from "../src/durable-objects/dispatch/attempts.ts";
+import { Watchdogs } from "../src/durable-objects/dispatch/watchdogs.ts";
+import type { AttemptFrame } from "../src/durable-objects/link/frame-router.ts";
+import type { AttemptRow } from "../src/durable-objects/queue/job-store.ts";
+import type { Rooms } from "./rooms.ts";
+
+/** How long ago the runner before this one was last heard. */
+export const UNHEARD_MS = 7000;
+
+export const SUMMARY: TurnSummary = {
+  ...{ turnMs: 10, modelMs: 5, toolMs: 0, permissionWaitMs: 0, modelCalls: 1, toolCalls: 0, toolErrors: 0, retries: 0 },
+  ...{ tokens: { input: 1, output: 1, cacheRead: null, cacheWrite: null, reasoning: null }, costUsd: null },
+};
+
+export function follow(rooms: Rooms) {
+  /** What the room `conversation` was given, in order. */
+  const taken: (readonly [attemptId: string, frame: AttemptFrame["type"]])[] = [];
+  /** Names of spans that were announced, by the runner that announced them. */
+  const announced: (readonly [instanceId: string, name: string])[] = [];
+  const output = { isNew: true };
+  const attempts = new Attempts({
+    ...{ ...rooms, intervals: INTERVALS },
+    watchdogs: new Watchdogs({ ...rooms, intervals: INTERVALS, isWaitingForPerson: () => false }),
+    output: {
+      take: ({ id }: AttemptRow, { type }: AttemptFrame) => {
+        taken.push([id, type]);
+        return output.isNew;
+      },
+      finish: ({ id }: AttemptRow, { type }: AttemptFrame) => void taken.push([id, type]),
+    },
+    signs: { lastMs: () => rooms.nowMs - UNHEARD_MS },
+    traces: { announce: (instanceId, { name }) => void announced.push([instanceId, name]) },
+  });
+  const receive = (frame: AttemptFrame) => rooms.run(() => attempts.onFrame(frame));
+  const hello = (known: readonly string[], isBack = false) =>
+    rooms.run(() => attempts.onHello(helloFrame(known), isBack));
+  return { attempts, taken, announced, output, receive, hello };
+}
+
+function helloFrame(attempts: readonly string[]): FromRunnerOf<"hello"> {
+  return {
+    ...{ type: "hello", protocol: 1, instanceId: "run_2", generation: 1, clockMs: 0, ready: true, version: "1" },
+    attempts: [...attempts],
+  };
+}
+
+export const turnEnded = (
+  attemptId: string,
+  more: Partial<FromRunnerOf<"turn-ended">> = {},
+): FromRunnerOf<"turn-ended"> => ({
+  ...{ type: "turn-ended", attemptId, outcome: "ok", parts: [], summary: SUMMARY },
+  ...more,
+});
+export const workflowEnded = (
+  attemptId: string,
+  more: Partial<FromRunnerOf<"workflow-ended">> = {},
+): FromRunnerOf<"workflow-ended"> => ({
+  ...{ type: "workflow-ended", attemptId, outcome: "ok", steps: [], summary: SUMMARY },
+  ...more,
+});
