@@ -9,7 +9,7 @@ const storageOnly = [
   "src/durable-objects/**/*schema.test.ts",
   "src/durable-objects/core/durable-call.test.ts",
   "src/durable-objects/dispatch/{attempts,attempts-end,scheduler,scheduler-waits,watchdogs}.test.ts",
-  "src/durable-objects/link/{connection,link-rules,runner-config}.test.ts",
+  "src/durable-objects/link/{connection,link-events,runner-config}.test.ts",
   "src/durable-objects/sandbox/lifecycle-events.test.ts",
   "src/durable-objects/consequences.test.ts",
   "src/durable-objects/*.fuzz.test.ts",
