@@ -1,13 +1,10 @@
 /** More sessions at once than this system may have awake: real sandboxes, one at a time, until everybody is answered. */
-
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { waitFor } from "../packages/cli/src/wait.ts";
-import { parseScenario, type ScriptedModel, startScriptedModel } from "../packages/scripted-model/src/index.ts";
-import { ValetProcess } from "./soak/valet-process.ts";
-import { modelVariables } from "./valet-up.ts";
+import { parseScenario } from "../packages/scripted-model/src/index.ts";
+import { ScriptedSystem } from "./scripted-system.ts";
 
 const TIMEOUT_MS = 300_000;
 const SESSIONS = 3;
@@ -23,34 +20,23 @@ const scenario = parseScenario(
   "capacity",
 );
 
-let model: ScriptedModel;
-let stateDir: string;
-let valet: ValetProcess;
+let system: ScriptedSystem;
 
 beforeAll(async () => {
-  model = await startScriptedModel({ scenario });
-  stateDir = mkdtempSync(join(tmpdir(), "valet-capacity-"));
-  valet = await ValetProcess.start(stateDir, {
-    ...modelVariables(model),
-    ...{ VALET_MAX_AWAKE: "1", VALET_MAX_STARTING: "1" },
-  });
+  system = await ScriptedSystem.start(scenario, { VALET_MAX_AWAKE: "1", VALET_MAX_STARTING: "1" });
 }, TIMEOUT_MS);
 
-afterAll(async () => {
-  await valet?.stop();
-  await model?.close();
-  if (stateDir !== undefined) rmSync(stateDir, { recursive: true, force: true });
-}, TIMEOUT_MS);
+afterAll(() => system?.close(), TIMEOUT_MS);
 
 /** The sandboxes that have a folder now. */
 function sandboxes(): string[] {
-  return readdirSync(join(stateDir, "broker/sandboxes")).filter((name) => !name.includes("."));
+  return readdirSync(join(system.stateDir, "broker/sandboxes")).filter((name) => !name.includes("."));
 }
 
 test(
   "each waits with its place and is answered in its turn; one that sleeps for another has its answer when it is woken",
   async () => {
-    const { api } = valet;
+    const { api } = system;
     const ids: string[] = [];
     for (let nth = 0; nth < SESSIONS; nth++) ids.push((await api.createSession({ prompt: "work" })).id);
     let most = 0;

@@ -1,15 +1,12 @@
 /** A backend that takes nothing, beside the whole system as a process: what the user is told, what is kept, and that it arrives. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
+import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { ApiClient } from "../packages/cli/src/api-client.ts";
 import { readSpans } from "../packages/cli/src/trace-tree.ts";
 import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
-
-const CLI = resolve(import.meta.dirname, "../packages/cli/src/bin.ts");
+import { type CommandResult, endUp, hasEnded, runCli, startUp, type UpProcess } from "./valet-up.ts";
 
 let state: string;
 let receiver: TraceReceiver;
@@ -21,66 +18,36 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  for (const child of children) if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+  for (const child of children) if (!hasEnded(child)) child.kill("SIGKILL");
   await receiver.close();
   rmSync(state, { recursive: true, force: true });
 });
 
-interface Running {
-  readonly child: ChildProcess;
-  readonly url: string;
-  readonly token: string;
-  /** What it has written to standard error. */
-  readonly errors: () => string;
-}
-
-function valet(key: string, ...args: string[]): { child: ChildProcess; output: { stdout: string; stderr: string } } {
-  const env = {
+function variables(key: string): NodeJS.ProcessEnv {
+  return {
     ...process.env,
     OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
     OTEL_EXPORTER_OTLP_HEADERS: `authorization=${key}`,
     OTEL_BSP_SCHEDULE_DELAY: "100",
     OTEL_RESOURCE_ATTRIBUTES: "deployment.environment.name=test",
   };
-  const child = spawn(process.execPath, [CLI, "--state", state, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
-  children.push(child);
-  const output = { stdout: "", stderr: "" };
-  child.stdout.on("data", (chunk) => (output.stdout += chunk));
-  child.stderr.on("data", (chunk) => (output.stderr += chunk));
-  return { child, output };
 }
 
-async function up(key: string): Promise<Running> {
-  const { child, output } = valet(key, "up", "--json");
-  await vi.waitFor(
-    () => {
-      if (child.exitCode !== null) throw new Error(output.stderr);
-      expect(output.stdout).toContain("\n");
-    },
-    { timeout: 60_000, interval: 50 },
-  );
-  return { child, errors: () => output.stderr, ...JSON.parse(output.stdout) };
+function up(key: string): Promise<UpProcess> {
+  return startUp(state, { env: variables(key), onSpawn: (child) => children.push(child) });
 }
 
-async function run(key: string, ...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const { child, output } = valet(key, ...args);
-  const [code] = await once(child, "close");
-  return { code, ...output };
-}
-
-async function stop({ child }: Running): Promise<void> {
-  child.kill("SIGTERM");
-  await once(child, "close");
+function run(key: string, ...args: string[]): Promise<CommandResult> {
+  return runCli(["--state", state, ...args], { env: variables(key), onSpawn: (child) => children.push(child) });
 }
 
 test("a wrong key is named, loses nothing, and all arrives once it is right", async () => {
   const wrong = await up("wrong");
-  const api = new ApiClient(wrong);
-  const { id } = await api.createSession({});
-  await vi.waitFor(() => expect(wrong.errors()).toContain('"type":"export_failed"'), { timeout: 30_000, interval: 50 });
+  const { id } = await wrong.api.createSession({});
+  await vi.waitFor(() => expect(wrong.log()).toContain('"type":"export_failed"'), { timeout: 30_000, interval: 50 });
   const line =
     wrong
-      .errors()
+      .log()
       .split("\n")
       .find((each) => each.includes("export_failed")) ?? "";
   const { host } = new URL(receiver.url);
@@ -107,9 +74,9 @@ test("a wrong key is named, loses nothing, and all arrives once it is right", as
     stdout: expect.stringMatching(new RegExp(`^${id}  \\d+ spans? waits?: HTTP 401 \\(`)),
   });
 
-  await stop(wrong);
-  expect(wrong.errors()).toMatch(/\d+ spans of 1 session did not reach the backend: HTTP 401/);
-  expect(wrong.errors()).toContain("valet resend --all");
+  await endUp(wrong);
+  expect(wrong.log()).toMatch(/\d+ spans of 1 session did not reach the backend: HTTP 401/);
+  expect(wrong.log()).toContain("valet resend --all");
   expect(receiver.taken).toEqual([]);
 
   const right = await up("right");
@@ -120,33 +87,30 @@ test("a wrong key is named, loses nothing, and all arrives once it is right", as
   expect(names).toContain("POST /api/sessions");
 
   // Nothing was lost: whatever the session has of ended spans, the backend has.
-  const rightApi = new ApiClient(right);
-  await rightApi.change(id, "terminate");
-  await stop(right);
-  expect(right.errors()).not.toContain("did not reach");
+  await right.api.change(id, "terminate");
+  await endUp(right);
+  expect(right.log()).not.toContain("did not reach");
   const last = await up("right");
-  const traces = await new ApiClient(last).traces(id);
-  const spans = await Promise.all(
-    traces.map(async ({ traceId }) => readSpans(await new ApiClient(last).trace(id, traceId))),
-  );
+  const traces = await last.api.traces(id);
+  const spans = await Promise.all(traces.map(async ({ traceId }) => readSpans(await last.api.trace(id, traceId))));
   const ended = spans.flat().filter(({ endMs }) => endMs !== undefined);
   expect(ended.length).toBeGreaterThan(3);
   await run("right", "resend", id);
   const taken = receiver.spansById();
   expect(ended.filter(({ spanId }) => !taken.has(spanId)).map(({ name }) => name)).toEqual([]);
   expect(JSON.stringify([...taken.values()].map(({ name }) => name))).not.toContain("resend");
-  await stop(last);
+  await endUp(last);
   expect(new Set(receiver.deliveries.map(({ headers }) => headers.authorization))).toEqual(new Set(["wrong", "right"]));
 }, 180_000);
 
 test("up that is stopped beside a backend that never answers is over in time, and says what waits", async () => {
   receiver.hold();
   const running = await up("right");
-  await new ApiClient(running).createSession({});
+  await running.api.createSession({});
   await receiver.held();
-  await stop(running);
+  await endUp(running);
   expect(running.child.exitCode).toBe(0);
-  expect(running.errors()).toMatch(/did not reach the backend: waiting|did not say in time/);
+  expect(running.log()).toMatch(/did not reach the backend: waiting|did not say in time/);
   receiver.release();
 }, 120_000);
 
@@ -162,5 +126,5 @@ test("resend --all finds nothing where all arrives, and bad arguments are told",
     code: 2,
     stderr: expect.stringContaining("valet sessions"),
   });
-  await stop(running);
+  await endUp(running);
 }, 120_000);

@@ -1,56 +1,46 @@
 /** The whole system, with processes that are killed in the middle of a turn: runner, OpenCode, workerd. */
-
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { waitFor, waitForStatus } from "../packages/cli/src/wait.ts";
-import { type ScriptedModel, startScriptedModel } from "../packages/scripted-model/src/index.ts";
 import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
+import { ScriptedSystem } from "./scripted-system.ts";
 import { faultsIn } from "./soak/check-traces.ts";
 import { scenario } from "./soak/scenario.ts";
-import { type Part, ValetProcess } from "./soak/valet-process.ts";
-import { modelVariables } from "./valet-up.ts";
+import type { Part } from "./soak/valet-process.ts";
 
 const TIMEOUT_MS = 90_000;
 
 let receiver: TraceReceiver;
-let model: ScriptedModel;
-let valet: ValetProcess;
-let stateDir: string;
+let system: ScriptedSystem;
 let sessionId: string;
 const messageIds: string[] = [];
 
 beforeAll(async () => {
   receiver = await startOtlpReceiver();
-  model = await startScriptedModel({ scenario });
-  stateDir = mkdtempSync(join(tmpdir(), "valet-kills-"));
-  valet = await ValetProcess.start(stateDir, {
-    ...modelVariables(model),
-    ...{ OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_BSP_SCHEDULE_DELAY: "200", VALET_GRACE_MS: "10000" },
+  system = await ScriptedSystem.start(scenario, {
+    OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+    OTEL_BSP_SCHEDULE_DELAY: "200",
+    VALET_GRACE_MS: "10000",
   });
-  ({ id: sessionId } = await valet.api.createSession({}));
-  await waitForStatus(valet.api, sessionId, ["running"], TIMEOUT_MS);
+  ({ id: sessionId } = await system.api.createSession({}));
+  await waitForStatus(system.api, sessionId, ["running"], TIMEOUT_MS);
 }, 120_000);
 
 afterAll(async () => {
-  await valet?.stop();
-  await model?.close();
+  await system?.close();
   await receiver?.close();
-  if (stateDir !== undefined) rmSync(stateDir, { recursive: true, force: true });
 }, 60_000);
 
 /** The session's only message of this content, as it is now; while the Worker is away, as if it were nowhere. */
 async function messageOf(id: string) {
-  const messages = await valet.api.messages(sessionId).catch(() => []);
+  const messages = await system.api.messages(sessionId).catch(() => []);
   return messages.find((message) => message.id === id);
 }
 
 /** Sends a message, and once its tool runs kills a part. @returns the message when it is done */
 async function killInTurn(part: Part, id: string) {
   messageIds.push(id);
-  await valet.api.sendMessage(sessionId, { content: "slowly", id });
-  const asked = () => model.requests().filter(({ rule }) => rule === "slow").length;
+  await system.api.sendMessage(sessionId, { content: "slowly", id });
+  const asked = () => system.model.requests().filter(({ rule }) => rule === "slow").length;
   const before = asked();
   await waitFor(
     "the turn",
@@ -58,7 +48,7 @@ async function killInTurn(part: Part, id: string) {
     (count) => count > before,
     TIMEOUT_MS,
   );
-  expect(valet.kill(part, part === "workerd" ? undefined : sessionId)).toBe(true);
+  expect(system.valet.kill(part, part === "workerd" ? undefined : sessionId)).toBe(true);
   return waitFor(
     "the message",
     () => messageOf(id),
@@ -80,7 +70,7 @@ test(
   async () => {
     expect(await killInTurn("opencode", "opencode")).toMatchObject({ outcome: "error", errorType: "opencode_died" });
     messageIds.push("next");
-    await valet.api.sendMessage(sessionId, { content: "quickly", id: "next" });
+    await system.api.sendMessage(sessionId, { content: "quickly", id: "next" });
     const next = await waitFor(
       "the next",
       () => messageOf("next"),
@@ -96,15 +86,15 @@ test(
   "workerd is killed in mid-turn: the message ends, and so does every operation",
   async () => {
     expect(await killInTurn("workerd", "workerd")).toMatchObject({ outcome: "ok" });
-    await valet.api.change(sessionId, "terminate");
-    await waitForStatus(valet.api, sessionId, ["terminated"], TIMEOUT_MS);
+    await system.api.change(sessionId, "terminate");
+    await waitForStatus(system.api, sessionId, ["terminated"], TIMEOUT_MS);
     const faults = async () => faultsIn(receiver.spans(), messageIds);
     const isExported = () => receiver.spans().some(({ name }) => name === "valet.sandbox.terminate");
     await waitFor("the spans", async () => isExported() && (await faults()).length === 0, Boolean, TIMEOUT_MS).catch(
       () => {},
     );
     expect(await faults()).toEqual([]);
-    expect(valet.left()).toEqual([]);
+    expect(system.valet.left()).toEqual([]);
   },
   TIMEOUT_MS,
 );

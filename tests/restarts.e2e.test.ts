@@ -1,13 +1,10 @@
 /** Sessions over restarts of `valet up`: their files stay, nobody waits for runners that are gone, and no attempt is used up. */
-
-import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { waitFor } from "../packages/cli/src/wait.ts";
-import { parseScenario, type ScriptedModel, startScriptedModel } from "../packages/scripted-model/src/index.ts";
-import { ValetProcess } from "./soak/valet-process.ts";
-import { modelVariables } from "./valet-up.ts";
+import { parseScenario } from "../packages/scripted-model/src/index.ts";
+import { ScriptedSystem } from "./scripted-system.ts";
 
 const TIMEOUT_MS = 90_000;
 /** More than the attempts that a session has to recover. */
@@ -31,53 +28,39 @@ const scenario = parseScenario(
   "restarts",
 );
 
-let model: ScriptedModel;
-let stateDir: string;
-let valet: ValetProcess;
-
-const start = () =>
-  ValetProcess.start(stateDir, {
-    ...modelVariables(model),
-    // Whoever waits for a runner that is gone waits for longer than this test.
-    VALET_GRACE_MS: String(10 * TIMEOUT_MS),
-  });
+let system: ScriptedSystem;
 
 beforeAll(async () => {
-  model = await startScriptedModel({ scenario });
-  stateDir = mkdtempSync(join(tmpdir(), "valet-restarts-"));
-  valet = await start();
+  // Whoever waits for a runner that is gone waits for longer than this test.
+  system = await ScriptedSystem.start(scenario, { VALET_GRACE_MS: String(10 * TIMEOUT_MS) });
 }, TIMEOUT_MS);
 
-afterAll(async () => {
-  await valet?.stop();
-  await model?.close();
-  if (stateDir !== undefined) rmSync(stateDir, { recursive: true, force: true });
-}, TIMEOUT_MS);
+afterAll(() => system?.close(), TIMEOUT_MS);
 
 test(
   "a session that was awake works on with its files after each, whether `up` was killed or stopped",
   async () => {
-    const { id } = await valet.api.createSession({});
+    const { id } = await system.api.createSession({});
     const work = async (messageId: string) => {
-      await valet.api.sendMessage(id, { content: "work", id: messageId });
+      await system.api.sendMessage(id, { content: "work", id: messageId });
       return waitFor(
         "the message's end",
-        async () => (await valet.api.messages(id)).find((message) => message.id === messageId),
+        async () => (await system.api.messages(id)).find((message) => message.id === messageId),
         (message) => message?.status === "done",
         TIMEOUT_MS,
       );
     };
     expect(await work("before")).toMatchObject({ outcome: "ok" });
     for (let restarts = 1; restarts <= RESTARTS; restarts++) {
-      if (restarts % 2 === 0) await valet.stop();
-      else await valet.crash();
-      valet = await start();
+      if (restarts % 2 === 0) await system.valet.stop();
+      else await system.valet.crash();
+      await system.startAgain();
       expect(await work(`after-${restarts}`), `restart ${restarts}`).toMatchObject({ outcome: "ok", attempts: 1 });
-      const [file, ...others] = globSync("broker/sandboxes/*/workspace/work.txt", { cwd: stateDir });
+      const [file, ...others] = globSync("broker/sandboxes/*/workspace/work.txt", { cwd: system.stateDir });
       expect(others).toEqual([]);
-      expect(readFileSync(join(stateDir, file ?? ""), "utf8")).toBe("more\n".repeat(restarts + 1));
+      expect(readFileSync(join(system.stateDir, file ?? ""), "utf8")).toBe("more\n".repeat(restarts + 1));
     }
-    expect((await valet.api.session(id)).status).toBe("running");
+    expect((await system.api.session(id)).status).toBe("running");
   },
   3 * TIMEOUT_MS,
 );

@@ -4,11 +4,10 @@
  * in which the agent gives work to a child session; every test looks at what that left at the backend, in the API and in the
  * processes.
  */
-import { execFile, execFileSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { promisify } from "node:util";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ApiClient } from "../packages/cli/src/api-client.ts";
 import { makeDemoRepository } from "../packages/cli/src/demo/demo-repository.ts";
@@ -21,6 +20,7 @@ import type { FamilyView } from "../packages/shared/src/protocol/session-api.ts"
 import type { MessageView } from "../packages/shared/src/protocol/session-view.ts";
 import { WorkflowView } from "../packages/shared/src/protocol/session-view.ts";
 import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
+import { runCli } from "./valet-up.ts";
 
 const OTLP_KEY = "canary-otlp-key";
 /** What people, model, files and tools said in the course. */
@@ -66,7 +66,7 @@ let mendedFile: string;
 /** The environments of every process of the sandbox, read while it ran. */
 let environments: string[];
 /** How `valet workflow` ended on {@link WORKFLOW}, and what it printed. */
-let command: { code: number; workflow: WorkflowView; stderr: string };
+let command: { code: number | null; workflow: WorkflowView; stderr: string };
 
 beforeAll(async () => {
   receiver = await startOtlpReceiver();
@@ -119,16 +119,8 @@ async function giveWorkAway(api: ApiClient, sessionId: string): Promise<MessageV
 
 /** Has {@link WORKFLOW} done by the command, as a person would. */
 async function runWorkflow(): Promise<typeof command> {
-  const cli = resolve(import.meta.dirname, "../packages/cli/src/bin.ts");
-  const { url, token } = system;
-  const args = [cli, "workflow", result.sessionId, "-", "--json", "--url", url, "--token", token];
-  const running = promisify(execFile)(process.execPath, args);
-  running.child.stdin?.end(JSON.stringify(WORKFLOW));
-  const ended = await running.then(
-    (output) => ({ ...output, code: 0 }),
-    (error: { stdout: string; stderr: string; code: number }) => error,
-  );
-  const { stdout, stderr, code } = ended;
+  const args = ["workflow", result.sessionId, "-", "--json", "--url", system.url, "--token", system.token];
+  const { stdout, stderr, code } = await runCli(args, { input: JSON.stringify(WORKFLOW) });
   return { code, stderr, workflow: WorkflowView.parse(JSON.parse(stdout).workflow) };
 }
 

@@ -1,17 +1,14 @@
-/** `valet smoke` as a process of its own, against the real system and a backend that takes spans and is asked for them. */
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ApiClient } from "../packages/cli/src/api-client.ts";
 import { type System, startSystem } from "../packages/cli/src/system/system.ts";
 import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
-
-const CLI = resolve(import.meta.dirname, "../packages/cli/src/bin.ts");
+import { type CommandResult, runCli } from "./valet-up.ts";
 
 let stateDir: string;
 let receiver: TraceReceiver;
@@ -45,14 +42,8 @@ afterAll(async () => {
   rmSync(stateDir, { recursive: true, force: true });
 });
 
-async function smoke(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const to = ["--url", system.url, "--token", system.token, "--json"];
-  const child = spawn(process.execPath, [CLI, ...to, "smoke", ...args], { stdio: ["ignore", "pipe", "pipe"] });
-  const output = { stdout: "", stderr: "" };
-  child.stdout.on("data", (chunk) => (output.stdout += chunk));
-  child.stderr.on("data", (chunk) => (output.stderr += chunk));
-  const [code] = await once(child, "close");
-  return { code, ...output };
+function smoke(...args: string[]): Promise<CommandResult> {
+  return runCli(["--url", system.url, "--token", system.token, "--json", "smoke", ...args]);
 }
 
 test("a query URL that leads elsewhere ends it before there is a session", async () => {

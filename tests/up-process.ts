@@ -6,7 +6,15 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { onTestFinished } from "vitest";
 import { childrenOf, list, livingProcesses, readProcess } from "./processes.ts";
-import { CLI, hasEnded, startUp as start, type UpOptions, type UpProcess } from "./valet-up.ts";
+import {
+  CLI,
+  type CommandResult,
+  hasEnded,
+  runCli,
+  startUp as start,
+  type UpOptions,
+  type UpProcess,
+} from "./valet-up.ts";
 
 /** A state directory's place; removed with the test. */
 export function temporaryState(): string {
@@ -20,6 +28,11 @@ export function valet(args: readonly string[], { env = process.env }: Pick<UpOpt
   const child = spawn(process.execPath, [CLI, ...args], { stdio: ["ignore", "pipe", "pipe"], env: { ...env } });
   killWithTest(child);
   return child;
+}
+
+/** Runs a command of the CLI to its end; killed with the test, if it still runs. */
+export function run(args: readonly string[], { env }: Pick<UpOptions, "env"> = {}): Promise<CommandResult> {
+  return runCli(args, { env: env ?? process.env, onSpawn: killWithTest });
 }
 
 /** Starts `valet up`; killed with the test, if it still runs. */

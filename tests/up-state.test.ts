@@ -5,7 +5,7 @@ import { chmodSync, existsSync, mkdirSync, openSync, readFileSync, statSync, wri
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { readProcess } from "./processes.ts";
-import { guardiansOf, processesAbout, startUp, temporaryState, until, valet, workersOf } from "./up-process.ts";
+import { guardiansOf, processesAbout, run, startUp, temporaryState, until, valet, workersOf } from "./up-process.ts";
 import { CLI, endUp, hasEnded } from "./valet-up.ts";
 
 const TIMEOUT_MS = 60_000;
@@ -28,11 +28,8 @@ interface Finding {
 
 /** What `valet doctor` says of one matter, in a shell with these variables. */
 async function doctorsFinding(wanted: string, state: string, variables = {}): Promise<Finding> {
-  const child = valet(["--state", state, "doctor", "--json"], { env: { ...process.env, ...variables } });
-  let output = "";
-  child.stdout?.on("data", (chunk) => (output += chunk));
-  await new Promise((closed) => child.once("close", closed));
-  return JSON.parse(output).findings.find(({ name }: Finding) => name === wanted);
+  const { stdout } = await run(["--state", state, "doctor", "--json"], { env: { ...process.env, ...variables } });
+  return JSON.parse(stdout).findings.find(({ name }: Finding) => name === wanted);
 }
 
 const systemFinding = (state: string) => doctorsFinding("system", state);

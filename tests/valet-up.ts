@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { resolve } from "node:path";
+import { text } from "node:stream/consumers";
 import { ApiClient } from "../packages/cli/src/api-client.ts";
 import type { Connection } from "../packages/cli/src/system/state.ts";
 
@@ -68,6 +69,24 @@ export async function endUp(
   child.kill(signal);
   const [code] = await ended;
   return code;
+}
+
+export interface CommandResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command of the CLI to its end, with `input` on its standard input. */
+export async function runCli(
+  args: readonly string[],
+  { env = process.env, onSpawn, input = "" }: Pick<UpOptions, "env" | "onSpawn"> & { readonly input?: string } = {},
+): Promise<CommandResult> {
+  const child = spawn(process.execPath, [CLI, ...args], { stdio: "pipe", env: { ...env } });
+  onSpawn?.(child);
+  child.stdin.end(input);
+  const [[code], stdout, stderr] = await Promise.all([once(child, "close"), text(child.stdout), text(child.stderr)]);
+  return { code, stdout, stderr };
 }
 
 export function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {

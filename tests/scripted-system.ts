@@ -1,0 +1,48 @@
+/** A whole system for the tests of one file: a scripted model, and `valet up` on a state directory of its own. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ApiClient } from "../packages/cli/src/api-client.ts";
+import { type Scenario, type ScriptedModel, startScriptedModel } from "../packages/scripted-model/src/index.ts";
+import { ValetProcess } from "./soak/valet-process.ts";
+import { modelVariables } from "./valet-up.ts";
+
+export class ScriptedSystem {
+  readonly model: ScriptedModel;
+  readonly stateDir: string;
+  readonly #variables: Readonly<Record<string, string>>;
+  #valet: ValetProcess | undefined;
+
+  private constructor(model: ScriptedModel, variables: Readonly<Record<string, string>>) {
+    this.model = model;
+    this.stateDir = mkdtempSync(join(tmpdir(), "valet-system-"));
+    this.#variables = { ...modelVariables(model), ...variables };
+  }
+
+  /** @param variables for `valet up`, beside those of this process */
+  static async start(scenario: Scenario, variables: Readonly<Record<string, string>> = {}): Promise<ScriptedSystem> {
+    const system = new ScriptedSystem(await startScriptedModel({ scenario }), variables);
+    await system.startAgain();
+    return system;
+  }
+
+  /** Starts `valet up` on the same state, after {@link ValetProcess.stop} or {@link ValetProcess.crash}. */
+  async startAgain(): Promise<void> {
+    this.#valet = await ValetProcess.start(this.stateDir, this.#variables);
+  }
+
+  get valet(): ValetProcess {
+    if (this.#valet === undefined) throw new Error("`valet up` has not started");
+    return this.#valet;
+  }
+
+  get api(): ApiClient {
+    return this.valet.api;
+  }
+
+  async close(): Promise<void> {
+    await this.#valet?.stop();
+    await this.model.close();
+    rmSync(this.stateDir, { recursive: true, force: true });
+  }
+}
