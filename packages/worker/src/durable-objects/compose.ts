@@ -69,7 +69,10 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const now = () => Date.now();
   const background = (work: Promise<void>) => ctx.waitUntil(work);
   const changes = new Changes();
-  const state = new SessionState(sql, now, () => changes.session());
+  const state = new SessionState({
+    ...{ sql, now, onChange: () => changes.session() },
+    isInTransaction: () => transactions.isRunning,
+  });
   const sessionId = () => state.maybe?.id ?? ctx.id.name ?? "";
 
   // The trace plane.
@@ -99,7 +102,10 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   );
 
   const transactions: Transactions = new Transactions(storage, {
-    beforeCommit: () => consequences.draw(),
+    beforeCommit: () => {
+      consequences.draw();
+      state.store();
+    },
     onCommit: () => timers.arm(),
     onRollback: () => {
       state.reload();

@@ -278,6 +278,8 @@ class Course {
     const failures = host.failures.filter((text) => !text.includes(DatabaseAway.name));
     check(failures.length === 0, `the object reports a bug: ${failures[0]}`);
     this.#readRecords();
+    const [stored] = this.#sql.exec("SELECT record FROM session").toArray();
+    check(stored?.record === JSON.stringify(host.parts.state.maybe), "the record that holds is stored");
     model.sees(
       this.#sql
         .exec("SELECT id, status, outcome, errorType, attempts FROM messages ORDER BY seq")

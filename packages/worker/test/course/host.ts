@@ -8,6 +8,7 @@
 import { vi } from "vitest";
 import type { Env } from "../../src/bindings.ts";
 import { composeSession, type SessionParts } from "../../src/durable-objects/compose.ts";
+import type { SessionState } from "../../src/durable-objects/core/session-state.ts";
 import { SessionAgent } from "../../src/durable-objects/session-agent.ts";
 import type { StandInBroker } from "./broker.ts";
 import { StandInCapacity } from "./capacity.ts";
@@ -201,16 +202,29 @@ export class Host {
     );
     const env = { ...this.#env, CAPACITY } as unknown as Env;
     this.parts = composeSession(ctx, env);
+    this.#noteRecords(this.parts.state);
     this.agent = new SessionAgent(this.#real, env, this.parts);
+  }
+
+  /** Notes each change of the session's record: of those within one commit only the last is stored. */
+  #noteRecords(state: SessionState): void {
+    const create = state.create.bind(state);
+    const update = state.update.bind(state);
+    state.create = (record) => {
+      create(record);
+      this.records.push(JSON.stringify(state.record));
+    };
+    state.update = (patch) => {
+      const record = update(patch);
+      this.records.push(JSON.stringify(record));
+      return record;
+    };
   }
 
   /** What the object has of its platform in one life. */
   #context(): DurableObjectState {
     const { storage } = this.#real;
-    const exec = (query: string, ...values: SqlStorageValue[]) => {
-      if (query.startsWith("INSERT OR REPLACE INTO session ")) this.records.push(values[0] as string);
-      return storage.sql.exec(query, ...values);
-    };
+    const exec = (query: string, ...values: SqlStorageValue[]) => storage.sql.exec(query, ...values);
     const context = {
       id: { name: "ses_course" },
       storage: {

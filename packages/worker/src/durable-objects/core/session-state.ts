@@ -1,4 +1,4 @@
-/** What the object knows of its session, but for messages: one row, one typed record, cached. */
+/** What the object knows of its session, but for messages: one row, one typed record. */
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { LinkProtocols } from "@valet/shared/protocol/link-protocol";
 import type { SessionStatus as State } from "@valet/shared/protocol/session-view";
@@ -161,22 +161,41 @@ export type SessionPatch = { readonly [K in keyof SessionRecord]?: SessionRecord
 
 export const NO_LINK: LinkRecord = { state: "gone", instances: [], ready: false };
 
+export interface SessionStateOptions {
+  readonly sql: SqlStorage;
+  readonly now: () => number;
+  /** Called with every change, in its transaction. */
+  readonly onChange: () => void;
+  readonly isInTransaction: () => boolean;
+}
+
+/** The record of the session in memory. A transaction may change it many times; it is stored once, before the commit. */
 export class SessionState {
   readonly #sql: SqlStorage;
   readonly #now: () => number;
   readonly #onChange: () => void;
+  readonly #isInTransaction: () => boolean;
   #cached: SessionRecord | undefined;
+  #isStored = true;
 
-  /** @param onChange told of every change, in its transaction */
-  constructor(sql: SqlStorage, now: () => number, onChange: () => void) {
+  constructor({ sql, now, onChange, isInTransaction }: SessionStateOptions) {
     this.#sql = sql;
     this.#now = now;
     this.#onChange = onChange;
+    this.#isInTransaction = isInTransaction;
     this.reload();
   }
 
-  /** Reads the row anew: what is cached may be of a transaction that was rolled back. */
+  /** Stores the record if it has changed. To be called once before each commit, after everything else. */
+  store(): void {
+    if (this.#isStored) return;
+    this.#sql.exec("INSERT OR REPLACE INTO session VALUES (1, ?)", JSON.stringify(this.#cached));
+    this.#isStored = true;
+  }
+
+  /** Reads the stored record, after a transaction that was rolled back. */
   reload(): void {
+    this.#isStored = true;
     const [row] = this.#sql.exec("SELECT record FROM session").toArray();
     this.#cached = row === undefined ? undefined : (JSON.parse(row.record as string) as SessionRecord);
   }
@@ -230,8 +249,9 @@ export class SessionState {
   }
 
   #write(record: SessionRecord): void {
-    this.#sql.exec("INSERT OR REPLACE INTO session VALUES (1, ?)", JSON.stringify(record));
+    if (!this.#isInTransaction()) throw new Error("the session's record was changed outside a transaction");
     this.#cached = record;
+    this.#isStored = false;
     this.#onChange();
   }
 }

@@ -29,6 +29,11 @@ export class Transactions {
     this.#hooks = hooks;
   }
 
+  /** Whether a transaction is under way. */
+  get isRunning(): boolean {
+    return this.#effects !== undefined;
+  }
+
   /**
    * Runs `work` in a transaction, or as part of the one that is under way.
    * @throws what `work` throws; then nothing of it has happened

@@ -36,20 +36,20 @@ class World {
   constructor({ storage }: DurableObjectState, brokerUrl = "https://broker.example") {
     const report = (error: unknown) => void this.reported.push(error);
     this.#transactions = new Transactions(storage, {
-      ...{ beforeCommit: () => this.lease.note(), onCommit: () => {}, report },
-      onRollback: () => this.lease.reload(),
+      beforeCommit: () => {
+        this.lease.note();
+        this.state.store();
+      },
+      ...{ onCommit: () => {}, onRollback: () => this.lease.reload(), report },
     });
     this.timers = new Timers({
       ...{ storage: { sql: storage.sql, setAlarm: async () => {} }, now: Date.now, report },
       ...{ transact: (work) => this.#transactions.run(work), alsoDueMs: () => undefined },
     });
-    this.state = new SessionState(storage.sql, Date.now, () => {});
-    if (this.state.maybe === undefined) {
-      this.state.create({
-        ...{ id: "ses_1", ownerId: "own_1", state: "created", generation: 0, link: NO_LINK, models: [] },
-        ...{ queueMode: "followup", idleTimeoutMs: 1, recovery: { attempts: 0, readyMs: 0 } },
-      });
-    }
+    this.state = new SessionState({
+      ...{ sql: storage.sql, now: Date.now, onChange: () => {} },
+      isInTransaction: () => this.#transactions.isRunning,
+    });
     this.lease = new CapacityLease({
       ...{ sql: storage.sql, state: this.state, timers: this.timers, transactions: this.#transactions, report },
       ...{ brokerUrl, now: Date.now, retryMs: 2000, background: () => {} },
@@ -69,6 +69,13 @@ class World {
         this.state.update({ generation: this.state.record.generation + 1 });
       },
     });
+    if (this.state.maybe !== undefined) return;
+    this.#transactions.run(() =>
+      this.state.create({
+        ...{ id: "ses_1", ownerId: "own_1", state: "created", generation: 0, link: NO_LINK, models: [] },
+        ...{ queueMode: "followup", idleTimeoutMs: 1, recovery: { attempts: 0, readyMs: 0 } },
+      }),
+    );
   }
 
   change(patch: SessionPatch): void {
