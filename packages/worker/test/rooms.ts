@@ -68,14 +68,21 @@ export class Rooms {
     const { now, record, changes } = this;
     this.sql = sql;
     this.transactions = new Transactions(storage, {
-      ...{ beforeCommit: () => this.beforeCommit(), onCommit: () => {}, report: fail },
+      beforeCommit: () => {
+        this.beforeCommit();
+        this.state.store();
+      },
+      ...{ onCommit: () => {}, report: fail },
       onRollback: () => this.state.reload(),
     });
     this.timers = new Timers({
       ...{ storage: { sql, setAlarm: async () => {} }, now, alsoDueMs: () => undefined, report: fail },
       transact: (work) => this.run(work),
     });
-    this.state = new SessionState(sql, now, () => changes.session());
+    this.state = new SessionState({
+      ...{ sql, now, onChange: () => changes.session() },
+      isInTransaction: () => this.transactions.isRunning,
+    });
     const clock = strictlyIncreasing(() => toEpochTime(this.nowMs) as NonNullable<ReturnType<typeof toEpochTime>>);
     this.tracer = new SessionTracer(
       new Tracer<ValetSpans>({ scope: { name: "rooms" }, sink: this.#store, clock, doubleKeys: DOUBLE_KEYS }),
@@ -92,12 +99,14 @@ export class Rooms {
       record,
       now,
     });
-    this.state.create({
-      ...{ id: SESSION_ID, ownerId: "own_1", state: "running", generation: 1, models: [], queueMode: "followup" },
-      ...{ idleTimeoutMs: IDLE_TIMEOUT_MS, recovery: { attempts: 0, readyMs: this.nowMs } },
-      sandbox: { id: "box_1", driver: "local" },
-      link: { state: "connected", ready: true, connectionId: "con_1", instanceId: "run_1", instances: ["run_1"] },
-    });
+    this.run(() =>
+      this.state.create({
+        ...{ id: SESSION_ID, ownerId: "own_1", state: "running", generation: 1, models: [], queueMode: "followup" },
+        ...{ idleTimeoutMs: IDLE_TIMEOUT_MS, recovery: { attempts: 0, readyMs: this.nowMs } },
+        sandbox: { id: "box_1", driver: "local" },
+        link: { state: "connected", ready: true, connectionId: "con_1", instanceId: "run_1", instances: ["run_1"] },
+      }),
+    );
   }
 
   /** Runs `work` in a transaction. */
