@@ -67,9 +67,9 @@ export interface SandboxOptions {
   readonly timers: Timers;
   readonly link: RunnerConnection;
   readonly work: SessionWork;
-  readonly broker: SandboxBroker;
+  readonly broker: Pick<SandboxBroker, "create" | "get" | "snapshot" | "terminate">;
   readonly calls: BrokerCalls;
-  readonly orphans: Orphans;
+  readonly orphans: Pick<Orphans, "addSandbox" | "addSnapshot" | "addUnheard" | "resume">;
   readonly startTimes: StartTimes;
   readonly intervals: Intervals;
   readonly now: () => number;
