@@ -118,7 +118,7 @@ test("resend --all finds nothing where all arrives, and bad arguments are told",
   const running = await up("right");
   expect(await run("right", "resend", "--all")).toMatchObject({
     code: 0,
-    stdout: "No session has spans that do not arrive.\n",
+    stdout: "No session has undelivered spans.\n",
   });
   expect(await run("right", "resend")).toMatchObject({ code: 2, stderr: expect.stringContaining("--all") });
   expect(await run("right", "resend", "ses_x", "--all")).toMatchObject({ code: 2 });

@@ -174,7 +174,7 @@ describe("a Worker's end", () => {
     const up = await startUp(state);
     await kill("workerd", up, state);
     await until("the line", () => up.log().includes("The Worker runs again."));
-    expect(up.log()).toContain("The Worker (workerd) crashed and is started again.");
+    expect(up.log()).toContain("The Worker (workerd) crashed and is being restarted.");
     expect(await answers(up)).toBe(true);
   }, 60_000);
 
@@ -238,6 +238,6 @@ describe("a Worker's end", () => {
     await until("the end", () => hasEnded(child));
     other.close();
     expect(child.exitCode).toBe(2);
-    expect(said).toContain(`Port ${port} is taken.`);
+    expect(said).toContain(`Port ${port} is in use.`);
   }, 60_000);
 });

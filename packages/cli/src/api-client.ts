@@ -1,4 +1,4 @@
-/** The HTTP API for the commands: typed answers, and errors that say what to do. */
+/** The client of the HTTP API that the commands use: typed answers, and errors that say what to do. */
 
 import { Problem } from "@valet/shared/http/problem";
 import {
@@ -29,7 +29,7 @@ import type { z } from "zod";
 import { UserError } from "./errors.ts";
 import type { Connection } from "./system/state.ts";
 
-/** An answer of the API that is an error. */
+/** The API answered with an error. */
 export class ApiError extends UserError {
   readonly status: number;
 
@@ -64,12 +64,12 @@ export class ApiClient {
     return this.#pages("/api/sessions", SessionList, ({ sessions }) => sessions);
   }
 
-  /** Those whose spans have not reached the backend for over a minute, as they last said. */
+  /** Lists the sessions whose spans have not reached the backend for over a minute, as they last reported. */
   sessionsWithExportProblem(): Promise<SessionView[]> {
     return this.#pages("/api/sessions?exportProblem=true", SessionList, ({ sessions }) => sessions);
   }
 
-  /** Asks a session to send the spans that wait. */
+  /** Has a session send its waiting spans now. */
   resend(id: string): Promise<ResentSpans> {
     return this.#call("POST", `/api/sessions/${encodeURIComponent(id)}/resend`, ResentSpans);
   }
@@ -86,7 +86,10 @@ export class ApiClient {
     return this.#pages(`/api/sessions/${encodeURIComponent(id)}/messages`, MessageList, ({ messages }) => messages);
   }
 
-  /** A message, which is looked for from the end of the conversation: who waits for one has just sent it. */
+  /**
+   * Returns a message, or `undefined`. Searches from the end of the conversation, since callers look for a message that
+   * they have just sent.
+   */
   async message(id: string, messageId: string): Promise<MessageView | undefined> {
     const path = `/api/sessions/${encodeURIComponent(id)}/messages`;
     let query = "?order=desc";
@@ -98,7 +101,7 @@ export class ApiClient {
     }
   }
 
-  /** @param request as `StartWorkflow` has it; the API says what is wrong with it */
+  /** @param request a `StartWorkflow`; the API validates it */
   startWorkflow(id: string, request: unknown): Promise<AcceptedWorkflow> {
     return this.#call("POST", `/api/sessions/${encodeURIComponent(id)}/workflows`, AcceptedWorkflow, request);
   }
@@ -116,13 +119,13 @@ export class ApiClient {
     return this.#pages(`/api/sessions/${encodeURIComponent(id)}/traces`, TraceList, ({ traces }) => traces);
   }
 
-  /** One trace as OTLP/JSON, all of its pages as one. */
+  /** Returns one trace as OTLP/JSON, with all of its pages joined. */
   async trace(id: string, traceId: string): Promise<TraceView> {
     const path = `/api/sessions/${encodeURIComponent(id)}/traces/${traceId}`;
     return { resourceSpans: await this.#pages(path, TraceViewSchema, ({ resourceSpans }) => resourceSpans) };
   }
 
-  /** Asks for a change of the session's life; it goes on when this has answered. */
+  /** Requests a change of the session's state. The change itself continues after this call returns. */
   change(id: string, change: "hibernate" | "wake" | "abort" | "terminate"): Promise<unknown> {
     return this.#call("POST", `/api/sessions/${encodeURIComponent(id)}/${change}`, SessionView);
   }
@@ -132,7 +135,7 @@ export class ApiClient {
     return this.#call("POST", path, SessionView, { reply });
   }
 
-  /** @param answers to each question its own; `null` declines to answer */
+  /** @param answers the answer to each question; `null` declines to answer */
   replyQuestion(id: string, requestId: string, answers: string[][] | null): Promise<SessionView> {
     const path = `/api/sessions/${encodeURIComponent(id)}/questions/${encodeURIComponent(requestId)}`;
     return this.#call("POST", path, SessionView, { answers });
@@ -164,12 +167,15 @@ export class ApiClient {
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     }).catch((error: Error) => {
       const why = error.name === "TimeoutError" ? `did not answer within ${TIMEOUT_MS / 1000} s` : "does not answer";
-      throw new UserError(`${url} ${why}. Start Valet with \`pnpm valet up\`, or name another with --url.`);
+      throw new UserError(
+        `${url} ${why}. Is \`valet up\` running? Set VALET_URL, or give --url, to use another Valet.`,
+      );
     });
     const answer: unknown = await response.json().catch(() => undefined);
     if (!response.ok) throw new ApiError(response.status, problemText(response.status, answer));
     const parsed = schema.safeParse(answer);
-    if (!parsed.success) throw new UserError(`${url}${path} answered with something that is not Valet's.`);
+    if (!parsed.success)
+      throw new UserError(`${url}${path} answered with something that is not from Valet. Check the URL.`);
     return parsed.data;
   }
 }

@@ -8,7 +8,7 @@ const TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN_ID = "00f067aa0ba902b7";
 const PARENT_ID = "53995c3f42cd8ad8";
 
-/** A span whose parent and link are other spans, as each backend writes it. */
+/** A span with a parent and a link, in the form of each backend. */
 const JAEGER = {
   data: [
     {
@@ -48,15 +48,15 @@ const TEMPO = {
   ],
 };
 
-describe("the ids of spans", () => {
+describe("span ids", () => {
   test.each([
     ["Jaeger", JAEGER],
     ["Tempo", TEMPO],
-  ] as const)("of %s are those of the spans alone: parents and links are not there for being named", (kind, answer) => {
+  ] as const)("of %s are those of the trace's spans, without those of parents and links", (kind, answer) => {
     expect(readSpanIds(kind, answer)).toEqual(new Set([SPAN_ID]));
   });
 
-  test("are none where the trace is not there yet", () => {
+  test("are empty while the backend does not have the trace", () => {
     expect(readSpanIds("Jaeger", { data: [] })).toEqual(new Set());
     expect(readSpanIds("Tempo", {})).toEqual(new Set());
   });
@@ -68,7 +68,7 @@ describe("the ids of spans", () => {
     },
   );
 
-  test("are unknown in the answer of the other kind", () => {
+  test("are unknown in the answer of the other backend", () => {
     expect(readSpanIds("Jaeger", TEMPO)).toBeUndefined();
     expect(readSpanIds("Tempo", JAEGER)).toBeUndefined();
   });
@@ -84,7 +84,7 @@ describe("a query", () => {
     }
   });
 
-  /** A backend that gives one answer. @returns its URL, and what it was asked */
+  /** Starts a backend that gives one answer. @returns its URL, and the requests that it received */
   async function backend(status: number, body: string): Promise<{ url: string; asked: string[] }> {
     const asked: string[] = [];
     const server = createServer(({ url, headers }, response) => {
@@ -98,14 +98,14 @@ describe("a query", () => {
 
   const query = (url: string) => new BackendQuery({ kind: "Jaeger", url, authorization: undefined });
 
-  test("asks under the URL's path, with the key", async () => {
+  test("sends its request to a path below the URL, with the key", async () => {
     const { url, asked } = await backend(200, JSON.stringify(JAEGER));
     const jaeger = new BackendQuery({ kind: "Jaeger", url: `${url}/jaeger/`, authorization: "Basic a2V5" });
     expect(await jaeger.trace(TRACE_ID)).toEqual({ spanIds: new Set([SPAN_ID]) });
     expect(asked).toEqual([`/jaeger/api/traces/${TRACE_ID} Basic a2V5`]);
   });
 
-  test("of a trace that is not there finds nothing, and the backend is well", async () => {
+  test("treats 404 for an unknown trace as a healthy backend", async () => {
     const { url } = await backend(404, '{"data":null,"errors":[{"code":404,"msg":"trace not found"}]}');
     expect(await query(url).trace(TRACE_ID)).toEqual({ spanIds: new Set() });
     await query(url).check();
@@ -116,9 +116,9 @@ describe("a query", () => {
     [302, "", "answers HTTP 302"],
     [503, "{}", "answers HTTP 503"],
     [404, "404 page not found", "answers HTTP 404"],
-    [200, "<!doctype html>", "is no Jaeger: it answers something else than JSON"],
-    [200, "{}", "is no Jaeger"],
-  ])("says what is wrong with HTTP %i %s", async (status, body, problem) => {
+    [200, "<!doctype html>", "is not Jaeger: its answer is not JSON"],
+    [200, "{}", "is not Jaeger"],
+  ])("reports the problem of HTTP %i %s", async (status, body, problem) => {
     const { url } = await backend(status, body);
     expect(await query(url).trace(TRACE_ID)).toEqual({ spanIds: new Set(), problem: `${url}/api/traces ${problem}` });
     await expect(query(url).check()).rejects.toThrow(`Jaeger: ${url}/api/traces ${problem}.`);
@@ -127,7 +127,7 @@ describe("a query", () => {
   describe("of Tempo", () => {
     const tempo = (url: string) => new BackendQuery({ kind: "Tempo", url, authorization: "Basic a2V5" });
 
-    /** A server that answers by path. */
+    /** Starts a server that answers by path. */
     async function server(paths: Record<string, [status: number, body: string]>, other: [number, string] = [404, ""]) {
       const listening = createServer(({ url = "" }, response) => {
         const [status, body] = Object.entries(paths).find(([path]) => url.startsWith(path))?.[1] ?? other;
@@ -138,7 +138,7 @@ describe("a query", () => {
       return `http://127.0.0.1:${(listening.address() as AddressInfo).port}`;
     }
 
-    test("is well where a trace that is not there is a 404 and the echo answers", async () => {
+    test("is healthy when an unknown trace is a 404 and the echo answers", async () => {
       const url = await server({ "/tempo/api/traces/": [404, ""], "/tempo/api/echo": [200, "echo"] });
       await tempo(`${url}/tempo/`).check();
       expect(await tempo(`${url}/tempo`).trace(TRACE_ID)).toEqual({ spanIds: new Set() });
@@ -148,24 +148,24 @@ describe("a query", () => {
       ["a page", [404, "<html>Not Found</html>"]],
       ["Go's own text", [404, "404 page not found\n"]],
       ["Jaeger's JSON", [404, '{"data":null,"errors":[{"code":404,"msg":"trace not found"}]}']],
-    ])("is none where a 404 comes with %s", async (_what, answer) => {
+    ])("is not Tempo when a 404 has %s as its body", async (_what, answer) => {
       const url = await server({}, answer);
       await expect(tempo(url).check()).rejects.toThrow(`Tempo: ${url}/api/traces answers HTTP 404.`);
     });
 
-    test("is none where every path is a 404 without a word", async () => {
+    test("is not Tempo when every path is an empty 404", async () => {
       const url = await server({});
       const problem = `Tempo: ${url}/api/echo answers HTTP 404: is this the URL of Tempo's query API?`;
       await expect(tempo(url).check()).rejects.toThrow(new RegExp(`^${problem.replaceAll(/[.?]/g, "\\$&")}$`));
     });
 
-    test("is none where something else answers for the echo", async () => {
+    test("is not Tempo when something else answers the echo", async () => {
       const url = await server({ "/api/echo": [200, "<html>"] });
       await expect(tempo(url).check()).rejects.toThrow("does not answer as Tempo does");
     });
   });
 
-  test("says so where nobody listens", async () => {
+  test("reports that nothing listens", async () => {
     const { url } = await backend(200, "");
     await new Promise((closed) => servers.pop()?.close(closed));
     await expect(query(url).check()).rejects.toThrow(`${url}/api/traces does not answer (ECONNREFUSED).`);

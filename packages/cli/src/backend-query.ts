@@ -1,20 +1,20 @@
-/** Asking the backend that spans are exported to what it has of a trace: Tempo or Jaeger, by their query APIs. */
+/** Queries the backend that spans are exported to, Tempo or Jaeger, for the spans of a trace. */
 import { z } from "zod";
 import { UserError } from "./errors.ts";
 
 export interface BackendOptions {
   readonly kind: "Tempo" | "Jaeger";
-  /** Of its query API, without `/api/traces`. */
+  /** The base URL of its query API, without `/api/traces`. */
   readonly url: string;
   /** The value of the `Authorization` header. */
   readonly authorization: string | undefined;
 }
 
-/** What a backend has of a trace now. */
+/** What a backend has of a trace at this moment. */
 export interface BackendTrace {
-  /** Of its spans, lower-case hex; empty while it has none. */
+  /** The ids of its spans, lower-case hex; empty while the backend has none. */
   readonly spanIds: ReadonlySet<string>;
-  /** Why it could not tell. */
+  /** Why the backend could not be queried. */
   readonly problem?: string;
 }
 
@@ -22,7 +22,7 @@ const TIMEOUT_MS = 10_000;
 const NOTHING: ReadonlySet<string> = new Set();
 
 const JaegerAnswer = z.object({ data: z.array(z.object({ spans: z.array(z.object({ spanID: z.string() })) })) });
-/** A trace without spans is an empty object. */
+/** Tempo answers with an empty object for a trace without spans. */
 const TempoAnswer = z.union([
   z.object({
     batches: z.array(z.object({ scopeSpans: z.array(z.object({ spans: z.array(z.object({ spanId: z.string() })) })) })),
@@ -30,7 +30,10 @@ const TempoAnswer = z.union([
   z.strictObject({ batches: z.undefined().optional() }),
 ]);
 
-/** The ids of the spans in a backend's answer; `undefined` where it is none of this kind of backend. Pure. */
+/**
+ * Returns the ids of the spans in a backend's answer; `undefined` when the answer is not from this kind of backend.
+ * Pure.
+ */
 export function readSpanIds(kind: BackendOptions["kind"], answer: unknown): ReadonlySet<string> | undefined {
   if (kind === "Jaeger") {
     const { data } = JaegerAnswer.safeParse(answer);
@@ -46,7 +49,7 @@ export class BackendQuery {
   readonly #base: string;
   readonly #headers: Readonly<Record<string, string>>;
 
-  /** @throws UserError for a URL that is of no use */
+  /** @throws UserError for a URL that cannot be used */
   constructor({ kind, url, authorization }: BackendOptions) {
     const { protocol = "", username = "", password = "" } = URL.parse(url) ?? {};
     if (!/^https?:$/.test(protocol) || username !== "" || password !== "")
@@ -57,7 +60,7 @@ export class BackendQuery {
   }
 
   /**
-   * Asks for a trace that nobody has, so that a wrong URL or key is told from a trace that is not there.
+   * Queries a trace that does not exist, which tells a wrong URL or key from a missing trace.
    * @throws UserError that says what is wrong
    */
   async check(): Promise<void> {
@@ -65,7 +68,7 @@ export class BackendQuery {
     if (problem !== undefined) throw new UserError(`${this.kind}: ${problem.replace(/([^.?])$/, "$1.")}`);
   }
 
-  /** Tempo says of a trace that it does not have no more than any server of any page: 404. Only Tempo has an echo. */
+  /** Tempo answers 404 for an unknown trace, as any web server does for any path. Only Tempo has `/api/echo`. */
   async #checkEcho(): Promise<string | undefined> {
     if (this.kind !== "Tempo") return undefined;
     const url = this.#base.replace(/traces$/, "echo");
@@ -82,13 +85,13 @@ export class BackendQuery {
   #get(url: string): Promise<Response> {
     return fetch(url, {
       headers: this.#headers,
-      // A redirect is to a page to log in on, or would take the key to another host.
+      // A redirect leads to a login page, or would send the key to another host.
       redirect: "manual",
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
   }
 
-  /** What the backend has of a trace. Never rejects. */
+  /** Returns what the backend has of the trace. Never rejects. */
   async trace(traceId: string): Promise<BackendTrace> {
     try {
       const response = await this.#get(`${this.#base}/${traceId}`);
@@ -96,7 +99,7 @@ export class BackendQuery {
       if (response.status === 404 && isNotFound(this.kind, text)) return { spanIds: NOTHING };
       if (!response.ok) return this.#problem(`answers HTTP ${response.status}`);
       const spanIds = readSpanIds(this.kind, JSON.parse(text));
-      return spanIds === undefined ? this.#problem(`is no ${this.kind}`) : { spanIds };
+      return spanIds === undefined ? this.#problem(`is not ${this.kind}`) : { spanIds };
     } catch (error) {
       return this.#problem(failureOf(error as Error, this.kind));
     }
@@ -108,15 +111,15 @@ export class BackendQuery {
 }
 
 /**
- * Whether a 404 is about the trace. Jaeger says so in JSON, Tempo by saying nothing; what says anything else is another server,
- * or another port of it.
+ * Returns whether a 404 means that the trace is unknown. Jaeger says so in JSON, Tempo with an empty body; any other
+ * body comes from another server, or from another port of the backend.
  */
 function isNotFound(kind: BackendOptions["kind"], text: string): boolean {
   return kind === "Tempo" ? /^\s*(?:trace not found\s*)?$/i.test(text) : /"msg":\s*"trace not found"/.test(text);
 }
 
 function failureOf(error: Error, kind: BackendOptions["kind"]): string {
-  if (error instanceof SyntaxError) return `is no ${kind}: it answers something else than JSON`;
+  if (error instanceof SyntaxError) return `is not ${kind}: its answer is not JSON`;
   if (error.name === "TimeoutError") return `did not answer within ${TIMEOUT_MS / 1000} s`;
   const { code } = (error.cause ?? {}) as { code?: unknown };
   return `does not answer${typeof code === "string" ? ` (${code})` : ""}`;

@@ -18,7 +18,7 @@ import { surviveOutputErrors } from "./output.ts";
 surviveOutputErrors();
 const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
 const program = addGlobalOptions(new Command("valet"))
-  .description("Hosts coding agents, and shows where the time, the money and the failures went.")
+  .description("Hosts coding agents, and shows where time and money went and what failed.")
   .version(version)
   .exitOverride()
   .configureHelp({ showGlobalOptions: true });
@@ -43,12 +43,13 @@ try {
 }
 
 function exitCodeOf(error: unknown): number {
-  // commander has said already what is wrong with the arguments.
+  // commander has already printed what is wrong with the arguments.
   if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;
   if (error instanceof UserError) {
     report(`valet: ${error.message}`);
     return ExitCode.USAGE;
   }
-  report(`valet: this is a bug of ours: ${error instanceof Error ? error.stack : String(error)}`);
+  report(`valet: internal error: ${error instanceof Error ? error.stack : String(error)}`);
+  report("Please report it with the lines above.");
   return ExitCode.FAILED;
 }

@@ -1,4 +1,4 @@
-/** Whether a host runs on a state directory, and what it was started with. */
+/** Finds the host that runs on a state directory, and the settings that it was started with. */
 import { existsSync } from "node:fs";
 import { isDirectoryLocked } from "@valet/sandbox";
 import { Health } from "@valet/shared/protocol/session-api";
@@ -9,16 +9,16 @@ import { openableFormat } from "./system/state-format.ts";
 
 export interface HostFinding {
   readonly finding: Finding;
-  /** What it uses; `undefined` where none answers, `null` where the one that does has not said. */
+  /** Its settings; `undefined` when no host answers, `null` when the host does not report them. */
   readonly uses: Uses | null | undefined;
 }
 
 const name = "system";
 const TIMEOUT_MS = 5000;
 
-/** Asks the host that was last started on the state directory. Never rejects. */
+/** Queries the host that was last started on the state directory. Never rejects. */
 export async function findHost(stateDir: string): Promise<HostFinding> {
-  const idle = found("note", `nothing runs on ${stateDir}: pnpm valet up`);
+  const idle = found("note", `nothing runs on ${stateDir}; start Valet with \`pnpm valet up\``);
   if (!existsSync(stateDir)) return idle;
   try {
     openableFormat(stateDir);
@@ -32,12 +32,12 @@ export async function findHost(stateDir: string): Promise<HostFinding> {
     const response = await fetch(`${url}/api/health`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
     const health = Health.safeParse(await response.json());
     if (!health.success) return idle;
-    return { finding: { name, source: "the running host's answer", ...stateOf(url, health.data) }, uses };
+    return { finding: { name, source: "the running host", ...stateOf(url, health.data) }, uses };
   } catch {
     if (!(await isDirectoryLocked(stateDir, UP_ROLE))) return idle;
     return found(
       "missing",
-      `\`valet up\` runs on ${stateDir}, but does not answer at ${url}: see what it prints, or end it and start it again`,
+      `\`valet up\` runs on ${stateDir}, but does not answer at ${url}: read its output, or stop it and start it again`,
     );
   }
 }
@@ -49,6 +49,6 @@ function found(state: Finding["state"], detail: string): HostFinding {
 function stateOf(url: string, health: Health): Pick<Finding, "state" | "detail"> {
   const { sessions = 0, waitingSpans = 0, since = "", reason = "" } = health.export ?? {};
   if (sessions === 0) return { state: "ok", detail: `runs at ${url}` };
-  const detail = `runs at ${url}; spans of ${sessions} ${sessions === 1 ? "session" : "sessions"} do not reach the backend since ${since} (${reason}; ${waitingSpans} wait): mend what \`backend\` says, then \`pnpm valet resend --all\``;
+  const detail = `runs at ${url}; spans of ${sessions} ${sessions === 1 ? "session" : "sessions"} do not reach the backend since ${since} (${reason}; ${waitingSpans} are waiting); fix the problem under \`backend\`, then run \`pnpm valet resend --all\``;
   return { state: "missing", detail };
 }

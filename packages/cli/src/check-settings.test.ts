@@ -7,53 +7,53 @@ const REAL: Uses = { model: { name: "anthropic/claude-sonnet-4-5", isScripted: f
 const KEY = { ANTHROPIC_API_KEY: "sk-ant-0" };
 
 describe("the model", () => {
-  test("is the running host's, whatever this shell has", () => {
+  test("is the running host's, whatever this shell's variables say", () => {
     expect(checkModel({}, REAL)).toEqual({
       name: "model",
       state: "ok",
-      detail: expect.stringMatching(/^anthropic\/claude-sonnet-4-5; a host .* from this shell would have: scripted/),
+      detail: expect.stringMatching(/^anthropic\/claude-sonnet-4-5; a host .* from this shell would use: scripted/),
       source: "the running host",
     });
     expect(checkModel({ ...KEY, VALET_MODEL: "anthropic/other" }, SCRIPTED)).toEqual({
       name: "model",
       state: "note",
-      detail: "scripted; a host that is started from this shell would have: anthropic/other",
+      detail: "scripted; a host started from this shell would use: anthropic/other",
       source: "the running host",
     });
     expect(checkModel(KEY, REAL)).toMatchObject({ detail: "anthropic/claude-sonnet-4-5" });
     expect(checkModel({}, SCRIPTED)).toMatchObject({ detail: "scripted" });
   });
 
-  test("that is wrong in this shell alone is not missing", () => {
+  test("is not missing when only this shell's variables are wrong", () => {
     expect(checkModel({ VALET_MODEL_BASE_URL: "http://localhost:1" }, REAL)).toMatchObject({ state: "ok" });
     expect(checkModel({ VALET_MODEL_BASE_URL: "http://localhost:1" }, undefined)).toMatchObject({ state: "missing" });
   });
 
   test.each([
     ["a key of any provider", { GROQ_API_KEY: "gsk_0", VALET_MODEL: "groq/llama" }, "ok"],
-    ["a key whose provider has no model of ours", { GROQ_API_KEY: "gsk_0" }, "missing"],
+    ["a key of a provider without a default model", { GROQ_API_KEY: "gsk_0" }, "missing"],
     ["a model without an endpoint or key", { VALET_MODEL: "groq/llama" }, "missing"],
-  ])("is told as `up` would find it: %s", (_what, env, state) => {
+  ])("is reported as `up` would choose it: %s", (_what, env, state) => {
     expect(checkModel(env, undefined)).toMatchObject({ state });
   });
 
-  test("is this shell's where no host runs, and says so", () => {
+  test("is this shell's when no host runs, and the source says so", () => {
     expect(checkModel({}, undefined)).toMatchObject({ state: "note", source: "this shell's environment" });
     expect(checkModel(KEY, undefined)).toMatchObject({ state: "ok", source: "this shell's environment" });
   });
 
-  test("of a host of an earlier version is not guessed", () => {
-    expect(checkModel({}, null)).toMatchObject({ state: "note", detail: expect.stringMatching(/has not said/) });
+  test("is unknown when the host is of an earlier version", () => {
+    expect(checkModel({}, null)).toMatchObject({ state: "note", detail: expect.stringMatching(/does not report/) });
   });
 });
 
-test("the backend in use is named where this shell names another", () => {
+test("the backend in use is reported when this shell names another one", () => {
   const endpoint = (host: string) => ({ OTEL_EXPORTER_OTLP_ENDPOINT: `https://${host}` });
   expect(compareBackend(endpoint("otlp.example.com"), REAL)).toEqual([]);
   expect(compareBackend({}, SCRIPTED)).toEqual([]);
   expect(compareBackend({}, undefined)).toEqual([]);
   expect(compareBackend({}, REAL)).toMatchObject([{ detail: expect.stringMatching(/^spans go to otlp.example.com;/) }]);
   expect(compareBackend(endpoint("a.example"), SCRIPTED)).toMatchObject([
-    { detail: "spans stay in Valet; `backend` is about this shell's setting: a.example" },
+    { detail: "spans stay in Valet; `backend` checks this shell's setting: a.example" },
   ]);
 });

@@ -1,4 +1,4 @@
-/** What model and backend are in use: a running host's own settings count, not those of the shell in which somebody asks. */
+/** The model and the backend in use. The settings of a running host take precedence over those of this shell. */
 import { type EnvironmentRecord, hostOf, readTracingConfig } from "@valet/shared/tracing";
 import { type Finding, SHELL } from "./check-telemetry.ts";
 import { chooseModel } from "./system/model.ts";
@@ -6,38 +6,38 @@ import type { Uses } from "./system/state.ts";
 
 const HOST = "the running host";
 
-const SCRIPTED = "scripted: set VALET_MODEL_BASE_URL and VALET_MODEL, or ANTHROPIC_API_KEY, for a real one";
+const SCRIPTED = "scripted (set VALET_MODEL_BASE_URL and VALET_MODEL, or ANTHROPIC_API_KEY, for a real model)";
 
 type KnownUses = Uses | null | undefined;
 
-/** @param uses of the running host; `undefined` where there is none, `null` where it has not said */
+/** @param uses settings of the running host; `undefined` when none runs, `null` when it does not report them */
 export function checkModel(env: EnvironmentRecord, uses: KnownUses): Finding {
   const name = "model";
   const shell = modelOfShell(env);
   const { state, detail: ofShell } = shell;
   if (uses === undefined) return { name, state, detail: ofShell, source: SHELL };
   if (uses === null) {
-    const detail = `the running host, of an earlier version, has not said which it uses; this shell's: ${ofShell}`;
+    const detail = `the running host, of an earlier version, does not report its model; this shell's: ${ofShell}`;
     return { name, state: "note", detail, source: SHELL };
   }
   const { isScripted } = uses.model;
   const inUse = isScripted ? "scripted" : uses.model.name;
-  const other = shell.model === inUse ? "" : `; a host that is started from this shell would have: ${ofShell}`;
+  const other = shell.model === inUse ? "" : `; a host started from this shell would use: ${ofShell}`;
   return { name, state: isScripted ? "note" : "ok", detail: inUse + other, source: HOST };
 }
 
-/** A finding where the running host sends spans elsewhere than the backend that this shell names and asks. */
+/** Returns a finding when the running host exports to another backend than the one that this shell names. */
 export function compareBackend(env: EnvironmentRecord, uses: KnownUses): Finding[] {
   if (uses === undefined || uses === null) return [];
   const { endpoint } = readTracingConfig(env);
   const named = endpoint === undefined ? null : hostOf(endpoint);
   if (named === uses.backend) return [];
   const inUse = uses.backend === null ? "spans stay in Valet" : `spans go to ${uses.backend}`;
-  const detail = `${inUse}; \`backend\` is about this shell's setting: ${named ?? "none"}`;
+  const detail = `${inUse}; \`backend\` checks this shell's setting: ${named ?? "none"}`;
   return [{ name: "backend in use", state: "note", detail, source: HOST }];
 }
 
-/** What `up` would use if it were started here. */
+/** Returns the model that `up` would use if it were started from this shell. */
 function modelOfShell(env: EnvironmentRecord): Pick<Finding, "state" | "detail"> & { readonly model?: string } {
   try {
     const model = chooseModel(env)?.VALET_MODEL;

@@ -19,13 +19,13 @@ async function check(env: Record<string, string>): Promise<Finding[]> {
   return Promise.all(checkTelemetry(env));
 }
 
-test("without an endpoint spans stay in Valet", async () => {
+test("without an endpoint, spans stay in Valet", async () => {
   expect(await check({})).toEqual([
     { name: "backend", state: "note", detail: expect.stringMatching(/spans stay/), source },
   ]);
 });
 
-test("the backend is asked as an export asks it: an empty request, with the configured headers", async () => {
+test("the check sends the backend what an export sends: an empty request with the configured headers", async () => {
   const { url, host, deliveries } = await backend(200, { "content-type": "application/json" }, "{}");
   const env = { OTEL_EXPORTER_OTLP_ENDPOINT: url, OTEL_EXPORTER_OTLP_HEADERS: "authorization=Basic%20a2V5" };
   expect(await check(env)).toEqual([{ name: "backend", state: "ok", detail: `${host} takes spans`, source }]);
@@ -35,16 +35,16 @@ test("the backend is asked as an export asks it: an empty request, with the conf
   expect(deliveries[0]?.headers).toMatchObject({ authorization: "Basic a2V5", "content-type": "application/json" });
 });
 
-describe("what would keep spans away is said, with what to do", () => {
+describe("what would keep spans from the backend is reported, with what to do", () => {
   test.each<[string, number, Record<string, string>, string, Finding["state"], RegExp]>([
     ["a wrong key", 401, {}, "", "missing", /HTTP 401; spans would be held: .*OTEL_EXPORTER_OTLP_HEADERS/],
     ["a wrong path", 404, {}, "", "missing", /HTTP 404; spans would be held: .*\/v1\/traces/],
     ["a redirect", 302, { location: "/login" }, "", "missing", /HTTP 302; spans would be held: redirects/],
-    ["a page to log in on", 200, { "content-type": "text/html" }, "<html>", "missing", /web page; spans would be held/],
-    ["a backend that is busy", 503, {}, "", "missing", /HTTP 503; spans would wait/],
-    ["one that takes no JSON", 415, {}, "", "missing", /HTTP 415; spans would be dropped: .*JSON/],
-    ["one that finds the empty request malformed", 400, {}, "", "note", /refuses an empty request/],
-    ["text of somebody's", 200, {}, "hello", "note", /is it an OTLP endpoint/],
+    ["a login page", 200, { "content-type": "text/html" }, "<html>", "missing", /web page; spans would be held/],
+    ["a busy backend", 503, {}, "", "missing", /HTTP 503; spans would wait/],
+    ["a backend without OTLP/JSON", 415, {}, "", "missing", /HTTP 415; spans would be dropped: .*JSON/],
+    ["a backend that rejects an empty request as malformed", 400, {}, "", "note", /refuses an empty request/],
+    ["a text answer of another server", 200, {}, "hello", "note", /is it an OTLP endpoint/],
   ])("%s", async (_what, status, headers, body, state, detail) => {
     const { url, host } = await backend(status, headers, body);
     const [finding] = await check({ OTEL_EXPORTER_OTLP_ENDPOINT: url });
@@ -52,7 +52,7 @@ describe("what would keep spans away is said, with what to do", () => {
     expect(finding?.detail).toContain(host);
   });
 
-  test("nobody there", async () => {
+  test("nothing listens", async () => {
     const { url, host } = await backend(200);
     await receivers.pop()?.close();
     const [finding] = await check({ OTEL_EXPORTER_OTLP_ENDPOINT: url });
@@ -60,13 +60,13 @@ describe("what would keep spans away is said, with what to do", () => {
     expect(finding).toEqual({ name: "backend", state: "missing", detail, source });
   });
 
-  test("the port of gRPC", async () => {
+  test("the gRPC port", async () => {
     const [finding] = await check({ OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:4317" });
     expect(finding).toMatchObject({ state: "missing", detail: expect.stringMatching(/gRPC/) });
   });
 });
 
-test("variables that cannot be used, or are not honoured, are named without their values", async () => {
+test("variables that are invalid or not supported are named without their values", async () => {
   const findings = await check({
     OTEL_EXPORTER_OTLP_CERTIFICATE: "/canary.pem",
     OTEL_EXPORTER_OTLP_PROTOCOL: "canary",

@@ -1,23 +1,24 @@
-/** Whether spans would reach the backend that this environment names: it is asked, as an export asks it. */
+/** Checks whether spans would reach the backend that this environment names, by sending it an empty export request. */
 import { type EnvironmentRecord, exportHint, hostOf, OtlpExporter, readTracingConfig } from "@valet/shared/tracing";
 
-/** Where the variables are from. */
+/** The source of the variables. */
 export const SHELL = "this shell's environment";
 
 export interface Finding {
   readonly name: string;
-  /** `note`: Valet works without it. */
+  /** `note`: not required. */
   readonly state: "ok" | "note" | "missing";
   readonly detail: string;
-  /** Where it is known from, if that is not this machine itself. */
+  /** Where the finding comes from, if not from this machine itself. */
   readonly source?: string;
 }
 
 const TIMEOUT_MS = 10_000;
-/** What is said of variables that Valet does not act on, beside that. */
-const INSTEAD = "for a backend's certificate, name its authority's file in NODE_EXTRA_CA_CERTS where `valet up` runs";
+/** What to do in place of a variable that Valet does not support. */
+const INSTEAD =
+  "to trust a backend's certificate, name its authority's file in NODE_EXTRA_CA_CERTS where `valet up` runs";
 
-/** A finding for each variable that cannot be used, and one for the backend. */
+/** Returns a finding for each invalid variable, and one for the backend. */
 export function checkTelemetry(env: EnvironmentRecord): (Finding | Promise<Finding>)[] {
   const variables: Finding[] = [];
   const config = readTracingConfig(env, (diagnostic) => {
@@ -29,7 +30,9 @@ export function checkTelemetry(env: EnvironmentRecord): (Finding | Promise<Findi
   return [...variables, checkBackend(config).then((finding) => ({ ...finding, source: SHELL }))];
 }
 
-/** POSTs an empty request, with the configured headers: it is taken, or refused, for the reasons that spans would be. */
+/**
+ * POSTs an empty request with the configured headers. The backend accepts or refuses it for the same reasons as spans.
+ */
 async function checkBackend({
   endpoint: url,
   headers,
@@ -47,15 +50,15 @@ async function checkBackend({
   if (result.outcome === "delivered") {
     const { message, isUnexpected } = result;
     if (!isUnexpected)
-      return { name, state: "ok", detail: `${host} takes spans${message && `, and says: ${message}`}` };
+      return { name, state: "ok", detail: `${host} takes spans${message && `, with the message: ${message}`}` };
     return {
       name,
       state: "note",
-      detail: `${host} answers with ${message}: is it an OTLP endpoint? Spans would count as delivered`,
+      detail: `${host} answers with ${message}: is it an OTLP endpoint? Spans would be counted as delivered`,
     };
   }
   const { reason, status } = result;
-  // Some find an empty request malformed; what they would say of spans is not known.
+  // Some backends reject an empty request as malformed; whether they accept spans is then unknown.
   if (status === 400) return { name, state: "note", detail: `${host} refuses an empty request (HTTP 400)` };
   const hint = exportHint({ host, reason, status });
   const fate =

@@ -1,4 +1,4 @@
-/** What every command has: where to write, and how to find the system it speaks to. */
+/** What all commands share: their output, and the connection to a Valet. */
 import type { Command } from "commander";
 import { ApiClient } from "./api-client.ts";
 import { UserError } from "./errors.ts";
@@ -13,7 +13,7 @@ export interface GlobalOptions {
   readonly token?: string;
 }
 
-/** Options that stand before or after any command. */
+/** Adds the options that every command takes, before or after the command's name. */
 export function addGlobalOptions(command: Command): Command {
   return command
     .option("--json", "print one JSON document, for scripts")
@@ -22,26 +22,26 @@ export function addGlobalOptions(command: Command): Command {
       "the state directory of `valet up` (VALET_STATE)",
       process.env.VALET_STATE ?? DEFAULT_STATE_DIR,
     )
-    .option("--url <url>", "a Valet elsewhere (VALET_URL)")
-    .option("--token <token>", "its bearer token (VALET_TOKEN)");
+    .option("--url <url>", "the URL of another Valet (VALET_URL)")
+    .option("--token <token>", "the bearer token of that Valet (VALET_TOKEN)");
 }
 
 /**
- * The system to speak to: the one that is named, or else the one that runs on the state directory.
+ * Returns the connection to the Valet that the options name, or else to the one that runs on the state directory.
  * @throws UserError when there is none
  */
 export function findConnection(options: GlobalOptions): Connection {
   const url = options.url ?? process.env.VALET_URL;
   const token = options.token ?? process.env.VALET_TOKEN;
   if (url !== undefined) {
-    if (token === undefined) throw new UserError("Give the token of that Valet too: --token or VALET_TOKEN.");
-    if (!URL.canParse(url)) throw new UserError(`--url: ${url} is no URL.`);
+    if (token === undefined) throw new UserError("Give that Valet's token too: --token or VALET_TOKEN.");
+    if (!URL.canParse(url)) throw new UserError(`--url: ${url} is not a URL.`);
     return { url: url.replace(/\/+$/, ""), token };
   }
   const connection = readConnection(options.state);
   if (connection === undefined) {
     throw new UserError(
-      `Nothing runs on ${options.state}. Start Valet with \`pnpm valet up\`, or name one with --url.`,
+      `Nothing runs on ${options.state}. Start Valet with \`pnpm valet up\`, or name another one with --url.`,
     );
   }
   return { ...connection, ...(token === undefined ? {} : { token }) };
@@ -51,7 +51,7 @@ export function connect(options: GlobalOptions): ApiClient {
   return new ApiClient(findConnection(options));
 }
 
-/** Writes a line to standard output: results, and nothing else, so that a script can read them. */
+/** Writes a line to standard output, which holds results only, so that scripts can read it. */
 export function print(line = ""): void {
   process.stdout.write(`${visibleText(line)}\n`);
 }
@@ -60,7 +60,7 @@ export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 }
 
-/** Writes a line to standard error: what goes on, for whoever watches. */
+/** Writes a line to standard error: progress, for people. */
 export function report(line: string): void {
   writeLog(visibleText(line));
 }

@@ -1,13 +1,13 @@
-/** What the person who called can mend: printed as it stands, without a stack. Anything else that is thrown is a bug of ours. */
+/** An error that the user can fix. It is printed without a stack; any other error is printed as an internal error. */
 export class UserError extends Error {
   override readonly name = "UserError";
 }
 
-/** What the process ends with. */
+/** The exit codes of the process. */
 export const ExitCode = {
   OK: 0,
-  /** The command ran and the answer is no: a turn failed, a check did not pass. */
+  /** The command ran and its result is negative, for example a failed turn or a failed check. */
   FAILED: 1,
-  /** The command could not run as it was given. */
+  /** Usage or environment error: the command could not run as given. */
   USAGE: 2,
 } as const;

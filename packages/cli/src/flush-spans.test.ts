@@ -10,7 +10,7 @@ function session(id: string, more: Partial<SessionView> = {}): SessionView {
   return { id, status: "running", updatedAt: OLD, ...more } as SessionView;
 }
 
-/** An API with these sessions, and what each answers. */
+/** Returns an API with these sessions and their answers to `resend`. */
 function api(sessions: SessionView[], answer: (id: string) => Promise<ResentSpans>) {
   const asked: string[] = [];
   return {
@@ -25,7 +25,7 @@ function api(sessions: SessionView[], answer: (id: string) => Promise<ResentSpan
 
 const sent = async () => ({ exported: true, waitingSpans: 0 });
 
-test("every session that may have spans left is asked: awake ones, recent ones, and those that have a problem", async () => {
+test("every session that may have waiting spans is flushed: awake, recent, or with an export problem", async () => {
   const all = api(
     [
       session("awake"),
@@ -42,7 +42,7 @@ test("every session that may have spans left is asked: awake ones, recent ones, 
   expect(leftLines(left, true)).toEqual([]);
 });
 
-test("what waits is said, with the reason of the most", async () => {
+test("the report counts the waiting spans and gives the reason of the session with most of them", async () => {
   const sessions = ["a", "b", "c"].map((id) => session(id));
   const answers: Record<string, ResentSpans> = {
     a: { exported: true, waitingSpans: 2, reason: "timeout" },
@@ -59,14 +59,14 @@ test("what waits is said, with the reason of the most", async () => {
   ]);
 });
 
-test("it is over in time, whatever hangs or fails", async () => {
+test("the flush ends in time, whatever hangs or fails", async () => {
   const never = api(
     Array.from({ length: 30 }, (_, i) => session(`s${i}`)),
     () => new Promise(() => {}),
   );
   const left = await flushSpans(never, 50);
   expect(left).toMatchObject({ waitingSpans: 0, unanswered: 30 });
-  // No more than were asked side by side: nothing goes on behind its back.
+  // Only the first batch was started: the flush starts no further calls in the background.
   expect(never.asked.length).toBeLessThan(30);
   expect(leftLines(left, false).at(-1)).toContain("--state");
   expect(leftLines(left, true)[0]).toContain("30 sessions");

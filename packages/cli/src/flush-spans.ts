@@ -1,4 +1,7 @@
-/** The last that a system does before it stops: what its sessions have not sent yet goes to the backend, if that takes it in time. */
+/**
+ * Flushes the sessions' spans before a system stops: the sessions send what is waiting, if the backend accepts it in
+ * time.
+ */
 import { RESEND_WAIT_MS, type ResentSpans } from "@valet/shared/protocol/session-api";
 import type { SessionView } from "@valet/shared/protocol/session-view";
 import { type EnvironmentRecord, readTracingConfig } from "@valet/shared/tracing";
@@ -6,44 +9,47 @@ import { ApiClient } from "./api-client.ts";
 import { report } from "./context.ts";
 import type { Connection } from "./system/state.ts";
 
-/** What has not arrived when it was over. */
+/** Spans that had not reached the backend when the flush ended. */
 export interface LeftSpans {
   readonly sessions: number;
   readonly waitingSpans: number;
-  /** Of the session whose spans wait in the greatest number: why. */
+  /** The export problem of the session with the most waiting spans. */
   readonly reason?: string | undefined;
   readonly hint?: string | undefined;
-  /** Sessions that did not answer in time, which may have sent all or nothing. */
+  /** Sessions that did not answer in time; their spans may or may not have arrived. */
   readonly unanswered: number;
 }
 
-/** How long a system that is to stop waits for the backend: sessions that wait for it in vain have said so by then. */
+/**
+ * How long a stopping system waits for its sessions. A session that waits for the backend in vain answers within
+ * `RESEND_WAIT_MS`.
+ */
 const FLUSH_MS = RESEND_WAIT_MS + 2000;
-/** A session of which nothing has been heard for longer has sent what it had, or says that it has not. */
+/** A session without activity for longer has sent its spans, or reports an export problem. */
 const RECENT_MS = 60 * 60_000;
-/** Asked side by side. */
+/** How many sessions are flushed concurrently. */
 const CONCURRENCY = 8;
 
-/** Reports what sessions said before the last stop of spans that wait: what kept them may have been mended. Never rejects. */
+/** Reports the spans that were waiting when the system last stopped; the cause may be fixed by now. Never rejects. */
 export async function reportWaiting(system: Connection, env: EnvironmentRecord): Promise<void> {
   if (readTracingConfig(env).endpoint === undefined) return;
   const health = await new ApiClient(system).health().catch(() => undefined);
   const { sessions = 0, waitingSpans = 0 } = health?.export ?? {};
   if (sessions === 0) return;
   const what = `${counted(waitingSpans, "span")} of ${counted(sessions, "session")}`;
-  report(`${what} did not reach the backend before; \`pnpm valet resend --all\` sends them now.`);
+  report(`${what} have not reached the backend yet; \`pnpm valet resend --all\` sends them now.`);
 }
 
 /**
- * Flushes a system that exports spans, and reports what is left. Never rejects.
- * @param isKept whether the state outlives the system
+ * Flushes a system that exports spans, and reports the spans that remain. Never rejects.
+ * @param isKept whether the state directory outlives the system
  */
 export async function flushBeforeStop(system: Connection, env: EnvironmentRecord, isKept = true): Promise<void> {
   if (readTracingConfig(env).endpoint === undefined) return;
   for (const line of leftLines(await flushSpans(new ApiClient(system), FLUSH_MS), isKept)) report(line);
 }
 
-/** Asks every session that may have spans left to send them, and waits for that no longer than `timeoutMs`. Never rejects. */
+/** Has every session that may have waiting spans send them, and waits at most `timeoutMs`. Never rejects. */
 export async function flushSpans(api: Pick<ApiClient, "sessions" | "resend">, timeoutMs: number): Promise<LeftSpans> {
   const answers = new Map<string, ResentSpans>();
   let asked: string[] = [];
@@ -75,10 +81,11 @@ export async function flushSpans(api: Pick<ApiClient, "sessions" | "resend">, ti
   };
 }
 
-const KEPT = "What waits is kept, and sent when Valet runs again; `valet resend --all` sends what has been given up.";
-const LOST = "What waits is lost with the state, which was for this run alone: name one with --state to keep it.";
+const KEPT =
+  "They are kept and sent when Valet runs again; `valet resend --all` also sends those that are no longer retried.";
+const LOST = "They are lost with this run's temporary state directory; name one with --state to keep it.";
 
-/** What to tell whoever stops the system; nothing where all has arrived. */
+/** Returns what to report to whoever stops the system; empty when all spans have arrived. */
 export function leftLines({ sessions, waitingSpans, reason, hint, unanswered }: LeftSpans, isKept: boolean): string[] {
   const lines: string[] = [];
   if (waitingSpans > 0) {
@@ -86,7 +93,9 @@ export function leftLines({ sessions, waitingSpans, reason, hint, unanswered }: 
     lines.push(`${counted(waitingSpans, "span")} of ${counted(sessions, "session")} did not reach the backend${why}.`);
   }
   if (unanswered > 0) {
-    lines.push(`${counted(unanswered, "session")} did not say in time whether all spans have reached the backend.`);
+    lines.push(
+      `${counted(unanswered, "session")} did not report in time whether their spans have reached the backend.`,
+    );
   }
   if (lines.length > 0) lines.push(isKept ? KEPT : LOST);
   return lines;

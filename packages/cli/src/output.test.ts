@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
 
 const OUTPUT = fileURLToPath(new URL("./output.ts", import.meta.url));
-/** Logs more than any pipe holds, says on its standard output how much waits, and ends as `up` does. */
+/** Logs more than a pipe holds, prints how much is still buffered to standard output, and exits as `up` does. */
 const FLOOD = `
   import { exitSoon, surviveOutputErrors, writeLog } from ${JSON.stringify(OUTPUT)};
   surviveOutputErrors();
@@ -14,12 +14,12 @@ const FLOOD = `
   await exitSoon();
 `;
 
-test("a log that nobody reads is bounded, and keeps no process from ending", async () => {
+test("an unread log is bounded, and does not keep the process from exiting", async () => {
   const child = spawn(process.execPath, ["--input-type=module", "--eval", FLOOD], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   onTestFinished(() => void child.kill("SIGKILL"));
-  // Standard error is not read.
+  // The test does not read standard error.
   let said = "";
   child.stdout.on("data", (chunk) => (said += chunk));
   const [code] = await once(child, "exit");

@@ -2,17 +2,17 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ExitCode } from "./errors.ts";
 
-/** What waits for a reader that has stopped to read, in bytes: lines after that are lost. */
+/** How many bytes are buffered for a reader that has stopped reading; further lines are dropped. */
 const MAX_UNREAD_BYTES = 1024 * 1024;
-/** How long a process that ends waits for whoever reads its output. */
+/** How long an exiting process waits for the reader of its output. */
 const DRAIN_MS = 1000;
 
-/** Writes a line to standard error; loses it where too much waits to be read already. */
+/** Writes a line to standard error; drops it when too much is buffered already. */
 export function writeLog(line: string): void {
   if (process.stderr.writableLength < MAX_UNREAD_BYTES) process.stderr.write(`${line}\n`);
 }
 
-/** Ends the process, whose work is done, also where nobody reads what it has written. */
+/** Exits the process once its work is done, even if nobody reads its output. */
 export async function exitSoon(): Promise<void> {
   const isUnread = (stream: NodeJS.WriteStream) => stream.writableLength > 0;
   const unread = [process.stdout, process.stderr].filter(isUnread);
@@ -24,11 +24,11 @@ export async function exitSoon(): Promise<void> {
 }
 
 /**
- * Keeps the process running when its output cannot be written: the disk that holds its log is full, or the program that reads
- * it has ended. Without this the first line that cannot be written ends the process, and nothing says so. What is written once
- * there is space again arrives.
+ * Keeps the process running when its output cannot be written, because the disk is full or the reading program has
+ * exited. Without this handler the first failed write ends the process silently. Output written once there is space
+ * again arrives.
  *
- * A command whose result was lost fails, except where its reader has left, as `head` does.
+ * The exit code says that a command's result was lost, except when its reader has closed the pipe, as `head` does.
  */
 export function surviveOutputErrors(): void {
   process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => {

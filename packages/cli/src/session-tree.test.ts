@@ -5,7 +5,7 @@ import { placeSessions } from "./session-tree.ts";
 const placed = (sessions: Parameters<typeof placeSessions>[0]) =>
   placeSessions(sessions).map(({ session, depth }) => `${" ".repeat(depth)}${session.id}`);
 
-test("children are below their parents, in the order that they came in", () => {
+test("children follow their parents, in their original order", () => {
   const sessions = [
     { id: "d", parentSessionId: "b" },
     { id: "c", parentSessionId: "a" },
@@ -16,11 +16,11 @@ test("children are below their parents, in the order that they came in", () => {
   expect(placed(sessions)).toEqual(["a", " c", " b", "  d", "z"]);
 });
 
-test("one whose parent is not among them stands by itself", () => {
+test("a session whose parent is not in the list is a root", () => {
   expect(placed([{ id: "a", parentSessionId: "elsewhere" }])).toEqual(["a"]);
 });
 
-test("however they hang together, each is there once", () => {
+test("every session appears exactly once, whatever their parents are", () => {
   const id = fc.constantFrom("a", "b", "c", "d", "e", "f");
   const session = fc.record({ id, parentSessionId: fc.option(id, { nil: undefined }) });
   fc.assert(

@@ -1,4 +1,4 @@
-/** Sessions as a tree: each below the one that it is a child of. Pure. */
+/** Arranges sessions as a tree, children below their parents. Pure. */
 
 export interface TreeSession {
   readonly id: string;
@@ -7,13 +7,13 @@ export interface TreeSession {
 
 export interface PlacedSession<S> {
   readonly session: S;
-  /** How far below the first of its family among them, which has 0. */
+  /** Distance from the first listed ancestor, which has 0. */
   readonly depth: number;
 }
 
 /**
- * Puts children below their parents, and otherwise keeps the order. A session whose parent is not among them begins a
- * tree of its own; none is left out.
+ * Puts children below their parents, and otherwise keeps the order. A session whose parent is not listed becomes a
+ * root; none is left out.
  */
 export function placeSessions<S extends TreeSession>(sessions: readonly S[]): PlacedSession<S>[] {
   const ids = new Set(sessions.map(({ id }) => id));
@@ -29,7 +29,7 @@ export function placeSessions<S extends TreeSession>(sessions: readonly S[]): Pl
     for (const child of byParent.get(session.id) ?? []) place(child, depth + 1);
   };
   for (const session of byParent.get("") ?? []) place(session, 0);
-  // Parents of each other are nobody's children.
+  // What remains are sessions in a cycle of parents.
   for (const session of sessions) place(session, 0);
   return placed;
 }

@@ -29,7 +29,7 @@ function span(
   };
 }
 
-/** The shape of trees: names, those of children in brackets. */
+/** Returns the shape of trees: names, with children in brackets. */
 function shape(nodes: readonly TraceNode[]): string {
   return nodes
     .map(({ span: { name }, children, isOrphan }) => {
@@ -40,16 +40,16 @@ function shape(nodes: readonly TraceNode[]): string {
 }
 
 describe("trees", () => {
-  test("children lie under their parents in order of time", () => {
+  test("children are below their parents, in order of time", () => {
     const spans = [span("late", "root", { startMs: 5 }), span("early", "root", { startMs: 1 }), span("root")];
     expect(shape(buildTrees(spans))).toBe("root(early late)");
   });
 
-  test("a span whose parent is missing is shown as such", () => {
+  test("a span whose parent is missing is marked", () => {
     expect(shape(buildTrees([span("root"), span("lost", "gone", { startMs: 1 })]))).toBe("root ?lost");
   });
 
-  test("a circle and a span that is its own parent are shown", () => {
+  test("spans in a cycle, and a span that is its own parent, are shown", () => {
     const spans = [span("a", "b"), span("b", "a"), span("self", "self")];
     expect(shape(buildTrees(spans))).toBe("?a(b) ?self");
   });
@@ -68,7 +68,7 @@ describe("trees", () => {
 });
 
 describe("lines", () => {
-  test("have start, duration, bar and tree", () => {
+  test("show start, duration, bar and tree", () => {
     const spans = [
       span("root", undefined, { startMs: 1000, endMs: 3000 }),
       {
@@ -85,7 +85,7 @@ describe("lines", () => {
     ]);
   });
 
-  test("say of what is open how long it has been, and what was heard last", () => {
+  test("show how long an open span has been open, and what was last received", () => {
     const open = (name: string, attributes: TraceSpan["attributes"] = {}) => ({
       ...span(name, undefined, { startMs: 10_000, endMs: undefined }),
       attributes,
@@ -111,7 +111,7 @@ describe("lines", () => {
   });
 });
 
-test("OTLP/JSON is read with its times exact to the microsecond", () => {
+test("OTLP/JSON is read with times exact to the microsecond", () => {
   const otlp = {
     resourceSpans: [
       {

@@ -1,4 +1,4 @@
-/** A trace as a tree in the terminal, from its OTLP/JSON. Pure. */
+/** Shows a trace as a tree in the terminal, from its OTLP/JSON. Pure. */
 import { costText } from "@valet/shared/protocol/cost";
 import { z } from "zod";
 
@@ -43,11 +43,11 @@ export interface TraceSpan {
 export interface TraceNode {
   readonly span: TraceSpan;
   readonly children: readonly TraceNode[];
-  /** Whether its parent belongs to the trace and is not in what was read: lost, or not yet there. */
+  /** Whether its parent was not among the spans read: lost, or not there yet. */
   readonly isOrphan: boolean;
 }
 
-/** Reads the spans of an `ExportTraceServiceRequest`. @throws ZodError for anything else */
+/** Reads the spans of an `ExportTraceServiceRequest`. @throws ZodError for any other JSON */
 export function readSpans(otlp: unknown): TraceSpan[] {
   return Request.parse(otlp).resourceSpans.flatMap(({ resource, scopeSpans }) => {
     const service = String(toRecord(resource.attributes)["service.name"] ?? "unknown");
@@ -73,7 +73,7 @@ function toSpan(span: z.infer<typeof WireSpan>, service: string): TraceSpan {
   };
 }
 
-/** Exact to the microsecond, which a number of milliseconds still holds. */
+/** Converts to milliseconds, exact to the microsecond, which a double can represent. */
 function toMillis(nanos: string): number {
   return Number(BigInt(nanos) / 1000n) / 1000;
 }
@@ -91,7 +91,9 @@ function toValue(value: Record<string, unknown>): unknown {
   return Object.values(value)[0];
 }
 
-/** The trees of the spans, in order of time. Every span is in exactly one, cycles and repeated ids included. */
+/**
+ * Returns the trees of the spans, in order of time. Every span is in exactly one, also with cycles and repeated ids.
+ */
 export function buildTrees(spans: readonly TraceSpan[]): TraceNode[] {
   const ids = new Set(spans.map(({ spanId }) => spanId));
   const byParent = Map.groupBy(spans, ({ parentSpanId }) => parentSpanId);
@@ -104,7 +106,7 @@ export function buildTrees(spans: readonly TraceSpan[]): TraceNode[] {
   };
   const roots = spans.filter(({ parentSpanId }) => parentSpanId === undefined || !ids.has(parentSpanId)).sort(byStart);
   const trees = roots.map((span) => build(span, span.parentSpanId !== undefined));
-  // What is left hangs together in a circle: it is shown all the same.
+  // What remains are spans in a cycle; they are shown too.
   for (const span of [...spans].sort(byStart)) if (!placed.has(span)) trees.push(build(span, true));
   return trees;
 }
@@ -113,7 +115,7 @@ function byStart(a: TraceSpan, b: TraceSpan): number {
   return a.startMs - b.startMs;
 }
 
-/** What is shown of a span beside its name and times, if it has it. */
+/** Attributes that are shown beside a span's name and times. */
 const DETAILS: readonly [key: string, show: (value: unknown, isWaiting: boolean) => string][] = [
   ["valet.outcome", (value) => (value === "ok" ? "" : String(value))],
   ["error.type", String],
@@ -128,8 +130,8 @@ const DETAILS: readonly [key: string, show: (value: unknown, isWaiting: boolean)
 const BAR_WIDTH = 24;
 
 /**
- * The trees as lines: start, duration, a bar on the trace's time axis, the tree.
- * @param nowMs how far open spans reach
+ * Returns the trees as lines: start, duration, a bar on the trace's time axis, the tree.
+ * @param nowMs the end of the bars of open spans
  */
 export function renderTrees(trees: readonly TraceNode[], nowMs: number): string[] {
   const spans = trees.flatMap(flatten);
@@ -149,7 +151,7 @@ export function renderTrees(trees: readonly TraceNode[], nowMs: number): string[
       key in span.attributes ? show(span.attributes[key], isWaiting) || [] : [],
     );
     const links = span.links.map(({ type, traceId }) => `${type} → ${traceId.slice(0, 8)}`);
-    const notes = [...details, ...links, ...(isOrphan ? ["parent not here"] : [])];
+    const notes = [...details, ...links, ...(isOrphan ? ["parent missing"] : [])];
     lines.push(`${columns.join("  ")}${notes.length > 0 ? `  (${notes.join(", ")})` : ""}`);
     children.forEach((child, i) => {
       const last = i === children.length - 1;
@@ -160,10 +162,10 @@ export function renderTrees(trees: readonly TraceNode[], nowMs: number): string[
   return lines;
 }
 
-/** A runner says that it is there every 15 seconds. */
+/** A runner sends a heartbeat every 15 seconds. */
 const SILENT_MS = 20_000;
 
-/** How long a span has been open, and what was heard last of what it waits for. */
+/** Says how long a span has been open, and when data last arrived. */
 function openNote({ name, startMs, attributes }: TraceSpan, nowMs: number): string {
   const age = (sinceMs: number) => formatAge(Math.max(0, nowMs - sinceMs));
   const { "valet.last_heard_ms": heardMs, "valet.last_seen_ms": seenMs } = attributes;
@@ -175,7 +177,7 @@ function openNote({ name, startMs, attributes }: TraceSpan, nowMs: number): stri
   return notes.join(", ");
 }
 
-/** What comes while a span is open, where anything does. */
+/** The data that arrives while a span is open. */
 const WAITED_FOR: readonly (readonly [what: string, name: RegExp])[] = [
   ["byte", /^chat /],
   ["output", /^execute_tool /],
@@ -197,7 +199,7 @@ function bar(from: number, to: number, whole: number): string {
   return `${"·".repeat(start)}${"█".repeat(end - start)}${"·".repeat(BAR_WIDTH - end)}`;
 }
 
-/** An age for people, to the second: `46 s`, `3 min 20 s`, `2 h 5 min`. */
+/** Formats an age to the second: `46 s`, `3 min 20 s`, `2 h 5 min`. */
 export function formatAge(ms: number): string {
   const seconds = Math.floor(ms / 1000);
   if (seconds < 60) return `${seconds} s`;
@@ -205,7 +207,7 @@ export function formatAge(ms: number): string {
   return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }
 
-/** Milliseconds for people: `0.4ms`, `83ms`, `1.24s`, `2m05s`. */
+/** Formats milliseconds: `0.4ms`, `83ms`, `1.24s`, `2m05s`. */
 export function formatMillis(ms: number): string {
   if (ms < 10) return `${Math.round(ms * 10) / 10}ms`;
   if (ms < 1000) return `${Math.round(ms)}ms`;

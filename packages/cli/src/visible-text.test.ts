@@ -3,18 +3,18 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { visibleText } from "./visible-text.ts";
 
-test("a command cannot hide from the person who is asked to allow it", () => {
+test("a command cannot hide control characters from the person who is asked to allow it", () => {
   expect(visibleText("rm -rf ~ #\r\u001b[2Kls")).toBe("rm -rf ~ #␍␛[2Kls");
   expect(visibleText("\u202eltxt.sh\u2069\u007f\u009b2J")).toBe("�ltxt.sh�␡�2J");
 });
 
-test("what orders nothing stays as it is", () => {
+test("text without control characters stays as it is", () => {
   const harmless = "line\n\ttab é 漢 👩‍💻 ├─ █";
   expect(visibleText(harmless)).toBe(harmless);
   expect(visibleText("one\r\ntwo\r\n")).toBe("one\ntwo\n");
 });
 
-test("whatever the text, nothing of it orders a terminal, and once is enough", () => {
+test("the result has no control characters for any text, and is idempotent", () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary" }), (text) => {
       const visible = visibleText(text);
@@ -24,7 +24,7 @@ test("whatever the text, nothing of it orders a terminal, and once is enough", (
   );
 });
 
-test("results and reports are printed so; JSON is exact", () => {
+test("`print` and `report` replace control characters; `printJson` is exact", () => {
   const script = `
     const { print, printJson, report } = await import(${JSON.stringify(new URL("./context.ts", import.meta.url).href)});
     print("a\\u001b[2J"); report("b\\u0007"); printJson({ c: "\\u202e\\u001b" });

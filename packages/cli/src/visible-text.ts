@@ -1,18 +1,21 @@
-/** Text of agents, models and commands for a terminal, which must not take it for orders. Pure. */
+/**
+ * Makes text of agents, models and commands safe for a terminal, which would otherwise interpret control characters.
+ * Pure.
+ */
 
 /**
- * Control characters, but for tab and line feed, and those that turn the direction of text: with them what is printed can hide
- * or change what stands around it, the command that a person is asked to allow for one.
+ * Control characters other than tab and line feed, and those that change the direction of text. In a terminal they can
+ * hide or change the text around them, for example a command that a person is asked to allow.
  */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
 const ORDERS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
-/** U+2400 and what follows are pictures of U+0000 and what follows. */
+/** The pictures of U+0000 and the following characters start at U+2400. */
 const FIRST_PICTURE = 0x2400;
 const PICTURE_OF_DELETE = "\u2421";
 const NO_PICTURE = "\ufffd";
 
-/** The text with a picture in place of each order to the terminal: `␛[31m`. The ends of DOS lines become line feeds. */
+/** Returns the text with a visible picture in place of each control character: `␛[31m`. CRLF becomes a line feed. */
 export function visibleText(text: string): string {
   return text.replaceAll("\r\n", "\n").replace(ORDERS, (order) => {
     if (order === "\u007f") return PICTURE_OF_DELETE;

@@ -1,16 +1,16 @@
-/** Waiting for what a session does, by asking. */
+/** Waits for a session by polling the API. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { MessageView, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
+import { requestsOf } from "./agent-requests.ts";
 import type { ApiClient } from "./api-client.ts";
-import { askedFor } from "./asked.ts";
 import { UserError } from "./errors.ts";
 import { queueText } from "./queue-text.ts";
 
 const POLL_MS = 200;
 
 /**
- * Asks until `done` says so.
- * @throws UserError when it took longer than `timeoutMs`; `what` names it
+ * Polls until `done` returns true.
+ * @throws UserError after `timeoutMs`; `what` names it
  */
 export async function waitFor<T>(
   what: string,
@@ -22,12 +22,13 @@ export async function waitFor<T>(
   for (;;) {
     const answer = await ask();
     if (done(answer)) return answer;
-    if (Date.now() > deadline) throw new UserError(`Waited ${Math.round(timeoutMs / 1000)} s for ${what}; gave up.`);
+    if (Date.now() > deadline)
+      throw new UserError(`Timed out after ${Math.round(timeoutMs / 1000)} s waiting for ${what}.`);
     await sleep(POLL_MS);
   }
 }
 
-/** The session, once its status is one of these. @throws UserError when it has ended in another way */
+/** Returns the session once it has one of these statuses. @throws UserError when it ended with another one */
 export function waitForStatus(
   api: ApiClient,
   id: string,
@@ -53,7 +54,10 @@ export function waitForStatus(
   );
 }
 
-/** The message, once it has its outcome. @param report told what it waits for meanwhile, and what the agent asks */
+/**
+ * Returns the message once it has its outcome. @param report receives what the message waits for, and the agent's
+ * requests
+ */
 export async function waitForMessage(
   api: ApiClient,
   sessionId: string,
@@ -61,7 +65,7 @@ export async function waitForMessage(
   report: (line: string) => void,
   timeoutMs: number,
 ): Promise<MessageView> {
-  const tellAsked = createAskedReport(api, sessionId, messageId, report);
+  const reportRequests = createRequestReporter(api, sessionId, messageId, report);
   let last = "";
   const ask = async () => {
     const message = await api.message(sessionId, messageId);
@@ -70,29 +74,32 @@ export async function waitForMessage(
     const state = status === "queued" ? queueText(message) : status;
     if (state !== last && status !== "done") report(state);
     last = state;
-    if (status === "accepted") await tellAsked();
+    if (status === "accepted") await reportRequests();
     return message;
   };
   return waitFor(`message ${messageId}`, ask, ({ status }) => status === "done", timeoutMs);
 }
 
-/** Tells what the agent asks for the sake of a message or a workflow, each thing once. */
-function createAskedReport(
+/** Returns a function that reports a message's or workflow's open requests, each once. */
+function createRequestReporter(
   api: ApiClient,
   sessionId: string,
   workId: string,
   report: (line: string) => void,
 ): () => Promise<void> {
-  const told = new Set<string>();
+  const reported = new Set<string>();
   return async () => {
-    for (const { id, lines } of askedFor(await api.session(sessionId), workId)) {
-      if (!told.has(id)) lines.forEach(report);
-      told.add(id);
+    for (const { id, lines } of requestsOf(await api.session(sessionId), workId)) {
+      if (!reported.has(id)) lines.forEach(report);
+      reported.add(id);
     }
   };
 }
 
-/** The workflow, once it has its outcome. @param report told what the agent asks @param onLook given it at each look */
+/**
+ * Returns the workflow once it has its outcome. @param report receives the agent's requests @param onLook receives each
+ * polled view
+ */
 export function waitForWorkflow(
   api: ApiClient,
   sessionId: string,
@@ -101,17 +108,17 @@ export function waitForWorkflow(
   onLook: (workflow: WorkflowView) => void,
   timeoutMs: number,
 ): Promise<WorkflowView> {
-  const tellAsked = createAskedReport(api, sessionId, executionId, report);
+  const reportRequests = createRequestReporter(api, sessionId, executionId, report);
   const ask = async () => {
     const workflow = await api.workflow(sessionId, executionId);
     onLook(workflow);
-    if (workflow.status === "accepted") await tellAsked();
+    if (workflow.status === "accepted") await reportRequests();
     return workflow;
   };
   return waitFor(`workflow ${executionId}`, ask, ({ status }) => status === "done", timeoutMs);
 }
 
-/** How a message or workflow ended, in lines for people: none where all is well. */
+/** Says how a message or workflow ended; no lines when it succeeded. */
 export function outcomeLines({
   outcome,
   errorType,
@@ -123,7 +130,7 @@ export function outcomeLines({
   return failure === undefined ? lines : [...lines, failure.message];
 }
 
-/** The text of an answer. */
+/** Returns the text of an answer. */
 export function answerText(message: MessageView): string {
   return message.parts.flatMap((part) => (part.type === "text" ? [part.text] : [])).join("\n");
 }

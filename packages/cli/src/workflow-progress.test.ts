@@ -12,7 +12,7 @@ function workflow(more: Partial<WorkflowView>): WorkflowView {
   };
 }
 
-test("what is new is said once, and what a step gave is printed when it is done", () => {
+test("progress is reported once, and a step's output is printed when the step is done", () => {
   const lines: string[] = [];
   const look = createProgress(
     (line) => lines.push(line),

@@ -1,21 +1,21 @@
-/** How far a workflow has come, in lines for whoever watches. */
+/** Reports the progress of a workflow. */
 
 import type { WorkflowStepView, WorkflowView } from "@valet/shared/protocol/session-view";
 import { queueText } from "./queue-text.ts";
 
 /**
- * @param report takes what goes on
- * @param print takes what a step gave, once it is done
- * @returns to be called with the workflow whenever it has been looked at; says what is new since the last time
+ * @param report receives progress lines
+ * @param print receives a step's output once the step is done
+ * @returns a function to call with each polled view of the workflow; it reports what changed since the last call
  */
 export function createProgress(
   report: (line: string) => void,
   print: (text: string) => void,
 ): (workflow: WorkflowView) => void {
-  const told = new Map<string, string>();
+  const reported = new Map<string, string>();
   const tell = (key: string, line: string): boolean => {
-    if (told.get(key) === line) return false;
-    told.set(key, line);
+    if (reported.get(key) === line) return false;
+    reported.set(key, line);
     report(line);
     return true;
   };
@@ -44,6 +44,6 @@ function stateOf({
   const code = exitCode === undefined || exitCode === 0 ? undefined : `exit code ${exitCode}`;
   const killed = signal === undefined ? undefined : `killed by ${signal}`;
   const time = duration_ms === undefined ? undefined : `${(duration_ms / 1000).toFixed(1)} s`;
-  const cause = failure?.cause === undefined ? undefined : `the last model: ${failure.cause}`;
+  const cause = failure?.cause === undefined ? undefined : `cause: ${failure.cause}`;
   return [outcome, errorType ?? outcomeReason, cause, code, killed, time].filter(Boolean).join(", ");
 }

@@ -1,28 +1,29 @@
 import { InvalidArgumentError, Option } from "commander";
 
-/** A port as people type it. */
+/** Parses a port number. */
 export function parsePort(text: string): number {
   const port = Number(text);
   if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new InvalidArgumentError("A port is 1 to 65535.");
   return port;
 }
 
-/** How many of something there may be. */
+/** Parses an upper limit. */
 export function parseLimit(text: string): number {
   const limit = Number(text);
   if (!Number.isSafeInteger(limit) || limit < 1) throw new InvalidArgumentError("A limit is a whole number above 0.");
   return limit;
 }
 
-/** An option `--timeout <seconds>`, whose value is milliseconds. */
+/** Returns an option `--timeout <seconds>` whose value is in milliseconds. */
 export function timeoutOption(description: string, defaultMs: number): Option {
   const option = new Option("--timeout <seconds>", description).argParser(parseSeconds);
   return option.default(defaultMs, String(defaultMs / 1000));
 }
 
-/** Seconds as people type them, as milliseconds. */
+/** Parses seconds into milliseconds. */
 function parseSeconds(text: string): number {
   const seconds = Number(text);
-  if (!(seconds > 0 && Number.isFinite(seconds))) throw new InvalidArgumentError("Seconds are a number above 0.");
+  if (!(seconds > 0 && Number.isFinite(seconds)))
+    throw new InvalidArgumentError("A timeout is a number of seconds above 0.");
   return seconds * 1000;
 }

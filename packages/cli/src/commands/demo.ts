@@ -15,11 +15,11 @@ import { traceLines } from "./trace.ts";
 export function addDemo(program: Command): void {
   program
     .command("demo")
-    .description("start everything, have an agent work on a small repository, and show the traces of what happened")
-    .option("--keep", "leave it running afterwards, until SIGINT or SIGTERM")
+    .description("start everything, have an agent work on a small repository, and show the traces")
+    .option("--keep", "keep it running afterwards, until SIGINT or SIGTERM")
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { keep?: boolean }>();
-      // A demo is nobody's state: it has a folder of its own, unless one is named.
+      // Without --state the demo uses a temporary state directory.
       const isOwnState = command.parent?.getOptionValueSource("state") === "default";
       const stateDir = isOwnState ? await mkdtemp(join(tmpdir(), "valet-demo-")) : options.state;
       const env = becomeHost();
@@ -31,9 +31,9 @@ export function addDemo(program: Command): void {
       const system = await startSystem({ stateDir, env, report, scenario: "demo" });
       try {
         report(
-          `Valet is up at ${system.url}; the model is ${system.isScripted ? "scripted, as no key is set" : "yours"}.`,
+          `Valet is up at ${system.url}; the model is ${system.isScripted ? "scripted, since no key is set" : "yours"}.`,
         );
-        // An interrupted demo is no error of ours, and stops what it started.
+        // Interrupting the demo is not an error, and stops what it started.
         const course = runDemo(new ApiClient(system), repository.url, report);
         const result = await Promise.race([course, stopped.then(() => undefined)]);
         if (result === undefined) {
@@ -43,8 +43,7 @@ export function addDemo(program: Command): void {
         show(result, options);
         if (result.faults.length > 0) process.exitCode = ExitCode.FAILED;
         if (options.keep) {
-          report(`\nStill running at ${system.url}; Ctrl-C stops it. More of it:
-  pnpm valet --state ${stateDir} trace ${result.sessionId}
+          report(`\nStill running at ${system.url}; Ctrl-C stops it. Try:⏎  pnpm valet --state ${stateDir} trace ${result.sessionId}
   pnpm valet --state ${stateDir} prompt --session ${result.sessionId} "…"`);
           await stopped;
         }
@@ -70,12 +69,12 @@ function show({ sessionId, answers, traces, faults }: DemoResult, options: Globa
   print();
   const spans = traces.reduce((sum, trace) => sum + trace.spans.length, 0);
   if (faults.length === 0) {
-    print(`${spans} spans in ${traces.length} traces: every span that was expected arrived.`);
+    print(`${spans} spans in ${traces.length} traces, all as expected.`);
     print(
-      `Next: \`pnpm valet demo --keep\` to look around, \`pnpm valet up\` for your own repository and model (see the README).`,
+      `Next: \`pnpm valet demo --keep\` to look around, \`pnpm valet up\` for your own repository and model (see README.md).`,
     );
   } else {
-    print(`${spans} spans in ${traces.length} traces, and not as expected:`);
+    print(`${spans} spans in ${traces.length} traces; not as expected:`);
     for (const fault of new Set(faults)) print(`  ${fault}`);
   }
 }

@@ -16,19 +16,19 @@ const run = promisify(execFile);
 export function addDoctor(program: Command): void {
   program
     .command("doctor")
-    .description("say what is missing on this machine, and how to get it")
+    .description("check what this machine lacks, and say how to install it")
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const host = await findHost(options.state);
       const findings = await Promise.all<Finding>([
         checkNode(),
         checkProgram("git", "git", ["--version"], "install git"),
-        checkProgram("Bun", BUN, ["--version"], "run `npx --yes pnpm@12 install`: it comes from the lockfile"),
+        checkProgram("Bun", BUN, ["--version"], "run `npx --yes pnpm@12 install`, which installs it from the lockfile"),
         checkProgram(
           "OpenCode",
           openCode(),
           ["--version"],
-          "run `npx --yes pnpm@12 install`: it comes from the lockfile",
+          "run `npx --yes pnpm@12 install`, which installs it from the lockfile",
         ),
         checkRipgrep(),
         checkModel(process.env, host.uses),
@@ -46,7 +46,7 @@ function lineOf({ name, state, detail, source }: Finding): string {
   return `${state.padEnd(7)}  ${name}: ${detail}${source === undefined ? "" : ` (${source})`}`;
 }
 
-/** The runner's: the CLI has none of its own. */
+/** Returns the path of the runner package's OpenCode; the CLI does not depend on it. */
 function openCode(): string {
   return join(dirname(createRequire(realpathSync(RUNNER)).resolve("opencode-ai/package.json")), "bin/opencode.exe");
 }
@@ -54,7 +54,7 @@ function openCode(): string {
 async function checkNode(): Promise<Finding> {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   const ok = major > 22 || (major === 22 && minor >= 12);
-  const hint = ok ? "" : ": install Node 22.12 or newer; on Linux `npx --yes pnpm@12 install` brings one";
+  const hint = ok ? "" : ": install Node 22.12 or newer; on Linux `npx --yes pnpm@12 install` installs one";
   return { name: "Node", state: ok ? "ok" : "missing", detail: `${process.versions.node}${hint}` };
 }
 
@@ -71,6 +71,6 @@ async function checkRipgrep(): Promise<Finding> {
   const found = await checkProgram("ripgrep", "rg", ["--version"], "");
   if (found.state === "ok") return found;
   const detail =
-    "not on the PATH: the agent's tools `glob` and `grep` fetch it from GitHub when first used; install ripgrep";
+    "not on the PATH: the agent's tools `glob` and `grep` download it from GitHub on first use; install ripgrep to avoid that";
   return { name: "ripgrep", state: "note", detail };
 }

@@ -20,20 +20,20 @@ interface PromptOptions extends GlobalOptions {
 export function addPrompt(program: Command): void {
   program
     .command("prompt <content>")
-    .description("send a message to a session, or to a new one, and print the answer")
-    .option("--session <id>", "the session; a new one unless given")
+    .description("send a message to a session, new or existing, and print the answer")
+    .option("--session <id>", "the session; a new one if omitted")
     .option("--repo <url>", "for a new session: https or ssh URL of a git repository")
     .option("--branch <name>", "for a new session: the branch to check out")
     .option(
       "--trust-repository-config",
-      "for a new session: let the repository's opencode.json, plugins and MCP servers count",
+      "for a new session: use the repository's opencode.json, plugins and MCP servers",
     )
     .option(
       "--model <provider/model>",
-      "the model to try first; an existing session knows those of the deployment's endpoint that it was made with",
+      "the preferred model; an existing session can use the models of its own endpoint",
     )
-    .option("--channel <id>", "the channel; messages of different channels work side by side")
-    .addOption(new Option("--mode <mode>", "if a turn is running").choices(["followup", "steer", "collect"]))
+    .option("--channel <id>", "the channel; messages of different channels run side by side")
+    .addOption(new Option("--mode <mode>", "what to do if a turn is running").choices(["followup", "steer", "collect"]))
     .option("--no-wait", "do not wait for the answer")
     .addOption(timeoutOption("how long to wait", LIMITS.commandWaitMs))
     .action(async (content: string, _options, command: Command) => {
@@ -54,7 +54,7 @@ export function addPrompt(program: Command): void {
       }
       const message = await waitForMessage(api, sessionId, sent.messageId, report, options.timeout);
       if (options.json) printJson({ sessionId, message });
-      else print(answerText(message) || `(no text; outcome ${message.outcome})`);
+      else print(answerText(message) || `(no text; outcome: ${message.outcome})`);
       if (message.outcome !== "ok") {
         outcomeLines(message).forEach(report);
         process.exitCode = ExitCode.FAILED;
@@ -63,7 +63,10 @@ export function addPrompt(program: Command): void {
     });
 }
 
-/** What a new session is made with; of models its agent knows those from the start. */
+/**
+ * Returns the settings of a new session. The model is among them, since an agent knows only the models that its session
+ * was created with.
+ */
 function newSession({ repo, branch, model, trustRepositoryConfig }: PromptOptions) {
   return {
     ...(repo === undefined ? {} : { repoUrl: repo }),

@@ -11,8 +11,10 @@ interface ReplyOptions extends GlobalOptions {
 export function addReply(program: Command): void {
   program
     .command("reply <session> <request> [answers...]")
-    .description("answer what a session's agent asks: once, always or reject; or an answer to each question, in order")
-    .option("--decline", "tell the agent that its questions will not be answered")
+    .description(
+      "answer a request of a session's agent: once, always or reject for a permission; an answer to each question, in order",
+    )
+    .option("--decline", "decline to answer the agent's questions")
     .action(async (sessionId: string, requestId: string, answers: string[], _options, command: Command) => {
       const options = command.optsWithGlobals<ReplyOptions>();
       const api = connect(options);
@@ -24,23 +26,24 @@ export function addReply(program: Command): void {
       } else if (question !== undefined) {
         session = await api.replyQuestion(sessionId, requestId, answersIn(answers, question, options.decline));
       } else {
-        throw new UserError(`The agent of ${sessionId} does not wait for an answer to ${requestId}.`);
+        throw new UserError(`The agent of ${sessionId} has no open request ${requestId}.`);
       }
       if (options.json) printJson({ session });
-      else print("The answer is on its way.");
+      else print("Answer sent.");
     });
 }
 
 function leaveIn([answer, ...others]: string[], decline = false): PermissionReply {
   const reply = PermissionReply.safeParse(decline ? "reject" : answer);
-  if (!reply.success || others.length > 0) throw new UserError("Leave is given or not with once, always or reject.");
+  if (!reply.success || others.length > 0)
+    throw new UserError("A permission request is answered with once, always or reject.");
   return reply.data;
 }
 
 function answersIn(answers: string[], { questions }: QuestionView, decline = false): string[][] | null {
   if (decline) return null;
   if (answers.length !== questions.length) {
-    throw new UserError(`The agent asks ${questions.length}: give an answer to each, or --decline.`);
+    throw new UserError(`The agent asks ${questions.length} questions; give an answer to each, or --decline.`);
   }
   return answers.map((answer) => [answer]);
 }

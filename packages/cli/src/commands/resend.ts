@@ -15,15 +15,15 @@ interface Resent extends ResentSpans {
 export function addResend(program: Command): void {
   program
     .command("resend [session]")
-    .description("send the spans that wait in a session to the backend now, also where it has given up")
-    .option("--all", "of every session whose spans have not arrived for over a minute")
+    .description("send a session's waiting spans to the backend now, also after the session stopped retrying")
+    .option("--all", "every session whose spans have not reached the backend for over a minute")
     .action(async (sessionId: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<ResendOptions>();
-      if ((sessionId === undefined) !== (options.all === true)) throw new UserError("Name one session, or give --all.");
+      if ((sessionId === undefined) !== (options.all === true)) throw new UserError("Name a session, or give --all.");
       const api = connect(options);
       const ids = sessionId === undefined ? (await api.sessionsWithExportProblem()).map(({ id }) => id) : [sessionId];
       const resent: Resent[] = [];
-      // One after the other: a backend that comes back is not to be run over.
+      // One session after the other, so as not to overload a backend that has just come back.
       for (const id of ids) resent.push({ sessionId: id, ...(await resend(api, id, options.all === true)) });
       if (options.json) printJson({ sessions: resent });
       else for (const line of linesOf(resent)) print(line);
@@ -31,7 +31,7 @@ export function addResend(program: Command): void {
     });
 }
 
-/** @param goesOn whether one session's failure is its result, and keeps nobody from asking the others */
+/** @param goesOn whether a failure becomes the session's result, so that the other sessions follow */
 async function resend(api: ApiClient, id: string, goesOn: boolean): Promise<ResentSpans> {
   const resent = await api.resend(id).catch((error: unknown) => {
     if (!(error instanceof ApiError)) throw error;
@@ -39,13 +39,13 @@ async function resend(api: ApiClient, id: string, goesOn: boolean): Promise<Rese
     throw error.status === 404 ? new UserError(`${error.message} See \`valet sessions\`.`) : error;
   });
   if (!resent.exported) {
-    throw new UserError("That Valet exports no spans: OTEL_EXPORTER_OTLP_ENDPOINT is not set where it runs.");
+    throw new UserError("This Valet exports no spans: OTEL_EXPORTER_OTLP_ENDPOINT is not set where it runs.");
   }
   return resent;
 }
 
 function linesOf(resent: readonly Resent[]): string[] {
-  if (resent.length === 0) return ["No session has spans that do not arrive."];
+  if (resent.length === 0) return ["No session has undelivered spans."];
   return resent.map((each) => `${each.sessionId}  ${isUndelivered(each) ? whyNot(each) : "sent"}`);
 }
 
@@ -54,6 +54,7 @@ function isUndelivered({ waitingSpans, reason }: ResentSpans): boolean {
 }
 
 function whyNot({ waitingSpans, reason = "waiting", hint }: ResentSpans): string {
-  const what = waitingSpans === 0 ? "not sent" : `${waitingSpans} ${waitingSpans === 1 ? "span waits" : "spans wait"}`;
+  const what =
+    waitingSpans === 0 ? "not sent" : `${waitingSpans} ${waitingSpans === 1 ? "span waiting" : "spans waiting"}`;
   return `${what}: ${reason}${hint === undefined ? "" : ` (${hint})`}`;
 }

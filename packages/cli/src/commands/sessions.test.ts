@@ -3,7 +3,7 @@ import { viewIncompleteSnapshot, viewRunnerWarning } from "@valet/shared/protoco
 import { expect, test } from "vitest";
 import { familyLines, sessionLines } from "./sessions.ts";
 
-test("below a session that has no sandbox stands why, and what to do", () => {
+test("a session without a sandbox shows why, and what to do", () => {
   const failure = viewFailure("git_ref_not_found", { stage: "git_setup", attempts: 1 });
   const spent = { turns: 0, cost_usd: 0, tokens_input: 0, tokens_output: 0 };
   const session = { status: "error", agent: "none", createdAt: "2026-01-01T00:00:00.000Z", queueLength: 0 } as const;
@@ -13,7 +13,7 @@ test("below a session that has no sandbox stands why, and what to do", () => {
   );
 });
 
-test("below a session that cannot be put to sleep stands why, and when it is tried again", () => {
+test("a session that cannot hibernate shows why, and when it retries", () => {
   const times = { since: "2026-01-01T00:00:00.000Z", retryAt: "2026-01-01T00:03:00.000Z" };
   const full = { errorType: "snapshot_failed", detail: "no space left on device", failures: 2, ...times } as const;
   const spent = { turns: 0, cost_usd: 0, tokens_input: 0, tokens_output: 0 };
@@ -26,11 +26,11 @@ test("below a session that cannot be put to sleep stands why, and when it is tri
   } as const;
   const [, why] = familyLines({ sessions: [{ ...session, ...spent, id: "ses_a", depth: 0 }], total: spent });
   expect(why).toBe(
-    "   stays awake: snapshot_failed (2 times): no space left on device. Tried again at 2026-01-01T00:03:00.000Z. Read the broker's log: the disk may be full, or a file in the workspace cannot be copied.",
+    "   cannot hibernate: snapshot_failed (2 times): no space left on device. Retries at 2026-01-01T00:03:00.000Z. Read the broker's log: the disk may be full, or a file in the workspace cannot be copied.",
   );
 });
 
-test("a family is drawn as a tree with its costs and their sum", () => {
+test("a family is shown as a tree with each session's cost and the sum", () => {
   const at = { status: "running", agent: "idle", createdAt: "2026-01-01T00:00:00.000Z" } as const;
   const spent = (turns: number, cost_usd: number) => ({ turns, cost_usd, tokens_input: 100, tokens_output: 10 });
   const sessions = [
@@ -40,21 +40,21 @@ test("a family is drawn as a tree with its costs and their sum", () => {
   expect(familyLines({ sessions, total: spent(3, 0.75) })).toEqual([
     "ses_a  running (idle)            2026-01-01T00:00:00.000Z  $0.5000 in 2 turns (100 tokens in, 10 out)  First",
     "└─ ses_b  running (idle, 2 queued)  2026-01-01T00:00:00.000Z  $0.2500 in 1 turns (100 tokens in, 10 out)",
-    "all together: $0.7500 in 3 turns (100 tokens in, 10 out)",
+    "total: $0.7500 in 3 turns (100 tokens in, 10 out)",
   ]);
 });
 
-test("a session whose spans do not reach the backend says since when and why", () => {
+test("a session whose spans do not reach the backend shows since when and why", () => {
   const since = "2026-01-01T00:00:00.000Z";
   const problem = { since, reason: "HTTP 401", waitingSpans: 12, stopped: true };
   const session = { id: "ses_a", status: "hibernated", agent: "none", createdAt: since, queueLength: 0 };
   const [, line] = sessionLines([{ ...session, exportProblem: problem }], () => "");
   expect(line).toBe(
-    `   spans do not reach the backend since ${since}: HTTP 401, 12 wait; it has stopped trying: \`valet resend\``,
+    `   spans have not reached the backend since ${since}: HTTP 401, 12 waiting; no more retries: \`valet resend\` sends them`,
   );
 });
 
-test("a session in which something is amiss says what, and what to do", () => {
+test("a session with a warning shows it, and what to do", () => {
   const warnings = [viewRunnerWarning("git_submodule_failed"), viewIncompleteSnapshot(3)];
   const at = { status: "running", agent: "idle", createdAt: "2026-01-01T00:00:00.000Z", queueLength: 0 } as const;
   const spent = { turns: 0, cost_usd: 0, tokens_input: 0, tokens_output: 0 };
@@ -65,7 +65,7 @@ test("a session in which something is amiss says what, and what to do", () => {
   ]);
 });
 
-test("a session that waits for a sandbox shows its place", () => {
+test("a session that waits for a sandbox shows its place in line", () => {
   const spent = { turns: 0, cost_usd: 0, tokens_input: 0, tokens_output: 0 };
   const session = { status: "starting", agent: "starting", createdAt: "2026-01-01T00:00:00.000Z" } as const;
   const sessions = [{ ...session, ...spent, id: "ses_a", depth: 0, queueLength: 1, capacityPlace: 3 }];
@@ -74,15 +74,13 @@ test("a session that waits for a sandbox shows its place", () => {
   );
 });
 
-test("what is not known is not $0, and a sum that lacks something says so", () => {
+test("an unknown cost is not $0, and an incomplete sum says so", () => {
   const at = { status: "running", agent: "idle", createdAt: "2026-01-01T00:00:00.000Z" } as const;
   const unknown = { turns: 1, cost_usd: null, tokens_input: null, tokens_output: null };
   const total = { turns: 2, cost_usd: 0.5, tokens_input: 100, tokens_output: 10 };
-  // As a Worker of an earlier version sums up.
+  // The totals of an earlier version's Worker.
   const none = { ...unknown, turns: 2, cost_usd: 0, turns_without_cost: 1 };
-  expect(familyLines({ sessions: [], total: none })).toEqual([
-    "all together: cost unknown in 2 turns (tokens unknown)",
-  ]);
+  expect(familyLines({ sessions: [], total: none })).toEqual(["total: cost unknown in 2 turns (tokens unknown)"]);
   expect(
     familyLines({
       sessions: [{ ...at, ...unknown, id: "ses_a", depth: 0, queueLength: 0 }],
@@ -90,6 +88,6 @@ test("what is not known is not $0, and a sum that lacks something says so", () =
     }),
   ).toEqual([
     "ses_a  running (idle)            2026-01-01T00:00:00.000Z  cost unknown in 1 turns (tokens unknown)",
-    "all together: at least $0.5000 in 2 turns (at least 100 tokens in, 10 out)",
+    "total: at least $0.5000 in 2 turns (at least 100 tokens in, 10 out)",
   ]);
 });

@@ -13,7 +13,7 @@ import { placeSessions, type TreeSession } from "../session-tree.ts";
 export function addSessions(program: Command): void {
   program
     .command("sessions [session]")
-    .description("list the sessions, the newest first, or one with all that descend from it and what they have cost")
+    .description("list the sessions, newest first, or one session with its descendants and their costs")
     .action(async (sessionId: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const api = connect(options);
@@ -42,10 +42,10 @@ async function showFamily(api: ApiClient, sessionId: string, options: GlobalOpti
   else for (const line of familyLines(family)) print(line);
 }
 
-/** A family for people: what each has cost, and all together. */
+/** Returns the lines that show a family: the cost of each session, and the total. */
 export function familyLines({ sessions, total }: FamilyView): string[] {
   const lines = sessionLines(sessions, ({ title = "", ...spent }) => `${costOf(spent)}  ${title}`);
-  return [...lines, `all together: ${costOf(total)}`];
+  return [...lines, `total: ${costOf(total)}`];
 }
 
 function costOf(spent: FamilyView["total"]): string {
@@ -58,7 +58,7 @@ function costOf(spent: FamilyView["total"]): string {
   return `${cost} in ${turns} turns (${tokens})`;
 }
 
-/** A sum for people; it says so where not everything is in it. */
+/** Marks a sum that lacks some turns. */
 const atLeast = (sum: string, turnsWithout: number) => (turnsWithout > 0 ? `at least ${sum}` : sum);
 
 interface ListedSession extends TreeSession {
@@ -74,8 +74,8 @@ interface ListedSession extends TreeSession {
 }
 
 /**
- * One line a session, children below their parents and set in; below one that has no sandbox, or cannot sleep, why, what else is
- * amiss, and below one whose spans do not reach the backend, since when.
+ * Returns one line for each session, with children indented below their parents. Further lines below a session say why
+ * it has no sandbox or cannot hibernate, its warnings, and since when its spans do not reach the backend.
  */
 export function sessionLines<S extends ListedSession>(sessions: readonly S[], more: (session: S) => string): string[] {
   return placeSessions(sessions).flatMap(({ session, depth }) => {
@@ -96,14 +96,14 @@ export function sessionLines<S extends ListedSession>(sessions: readonly S[], mo
   });
 }
 
-/** Why a session stays awake, and what a person can do about it. */
+/** Says why a session cannot hibernate, and what a person can do about it. */
 function sleepProblemText({ errorType, detail, failures, retryAt }: NonNullable<SessionView["sleepProblem"]>): string {
   const { meaning, remedy } = ERRORS[errorType];
   const times = failures === 1 ? "" : ` (${failures} times)`;
-  return `stays awake: ${errorType}${times}: ${detail ?? meaning}. Tried again at ${retryAt}. ${remedy ?? ""}`.trimEnd();
+  return `cannot hibernate: ${errorType}${times}: ${detail ?? meaning}. Retries at ${retryAt}. ${remedy ?? ""}`.trimEnd();
 }
 
 function exportProblemText({ since, reason, waitingSpans, stopped }: ExportProblemView): string {
-  const goesOn = stopped ? "; it has stopped trying: `valet resend`" : "";
-  return `spans do not reach the backend since ${since}: ${reason}, ${waitingSpans} wait${goesOn}`;
+  const goesOn = stopped ? "; no more retries: `valet resend` sends them" : "";
+  return `spans have not reached the backend since ${since}: ${reason}, ${waitingSpans} waiting${goesOn}`;
 }

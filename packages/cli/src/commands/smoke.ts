@@ -17,7 +17,7 @@ interface SmokeOptions extends GlobalOptions {
   readonly timeout: number;
 }
 
-/** What a turn must leave behind, wherever it ran. */
+/** Spans that every turn leaves, wherever it runs. */
 const EXPECTED = ["POST /api/sessions/:id/messages", "valet.prompt", ...TURN];
 const PROMPT = "Answer with the single word: ready";
 
@@ -33,17 +33,17 @@ interface Check extends Finding {
 export function addSmoke(program: Command): void {
   program
     .command("smoke")
-    .description("check a deployment: create a session, send a message, read its spans back")
+    .description("check a deployment: create a session, send a message, read its spans")
     .option("--repo <url>", "give the session a repository")
-    .addOption(new Option("--tempo-url <url>", "look for the spans in this Tempo too").conflicts("jaegerUrl"))
-    .option("--jaeger-url <url>", "look for the spans in this Jaeger too")
+    .addOption(new Option("--tempo-url <url>", "also look for the spans in this Tempo").conflicts("jaegerUrl"))
+    .option("--jaeger-url <url>", "also look for the spans in this Jaeger")
     .option("--query-header <value>", "the Authorization header for Tempo or Jaeger (VALET_QUERY_AUTHORIZATION)")
     .addOption(timeoutOption("how long each step may take", LIMITS.commandWaitMs))
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<SmokeOptions>();
       const api = connect(options);
       const backend = backendOf(options);
-      // Before a session costs anything.
+      // The backend is checked first, before a session costs anything.
       await backend?.check();
       const checks = await runChecks(api, backend, options);
       if (options.json) printJson({ ok: checks.every(({ ok }) => ok), checks });
@@ -58,7 +58,7 @@ function backendOf({ tempoUrl, jaegerUrl, queryHeader }: SmokeOptions): BackendQ
   return jaegerUrl === undefined ? undefined : new BackendQuery({ kind: "Jaeger", url: jaegerUrl, authorization });
 }
 
-/** Runs them in order; what hangs on a check that has failed is left out. */
+/** Runs the checks in order, and skips those that depend on a failed one. */
 async function runChecks(
   api: ApiClient,
   backend: BackendQuery | undefined,
@@ -67,7 +67,7 @@ async function runChecks(
   const session = await api.createSession(repo === undefined ? {} : { repoUrl: repo });
   const checks: Check[] = [{ name: "session", ok: true, detail: session.id }];
   try {
-    report(`Session ${session.id}; waiting for its answer …`);
+    report(`Session ${session.id}; waiting for the answer …`);
     const { traceId, ...turn } = await takeTurn(api, session.id, timeout);
     checks.push({ name: "turn", ...turn });
     if (traceId === undefined) return checks;
@@ -100,14 +100,14 @@ async function takeTurn(api: ApiClient, sessionId: string, timeoutMs: number): P
     const why = message.failure === undefined ? "" : `: ${message.failure.message}`;
     const detail = errorType === undefined ? `${outcome}` : `${outcome} (${errorType})${why}`;
     if (traceId !== undefined) return { ok: outcome === "ok", detail, traceId };
-    return { ok: false, detail: `${detail}; it has no trace: tracing is off (OTEL_SDK_DISABLED?)` };
+    return { ok: false, detail: `${detail}; it has no trace: is tracing off (OTEL_SDK_DISABLED)?` };
   } catch (error) {
     if (error instanceof UserError) return { ok: false, detail: error.message };
     throw error;
   }
 }
 
-/** Whether the trace is whole, as far as it can tell by itself. */
+/** Checks that the trace is complete, as far as the trace itself shows. */
 function judgeTrace(spans: readonly TraceSpan[]): Finding {
   const ids = new Set(spans.map(({ spanId }) => spanId));
   const faults = [
@@ -118,21 +118,21 @@ function judgeTrace(spans: readonly TraceSpan[]): Finding {
   return { ok: faults.length === 0, detail: faults.length === 0 ? `${spans.length}` : faults.join(", ") };
 }
 
-/** Whether the backend has each span that has ended. */
+/** Checks that the backend has every span that has ended. */
 function compareSpans(spans: readonly TraceSpan[], found: ReadonlySet<string>): Finding {
   const ended = spans.filter(({ endMs }) => endMs !== undefined);
   const missing = ended.filter(({ spanId }) => !found.has(spanId)).map(({ name }) => name);
   const count = `${ended.length - missing.length} of ${ended.length}`;
   if (missing.length === 0) return { ok: ended.length > 0, detail: count };
-  // Where some came the rest is late or lost; where none did they go elsewhere, or nowhere.
+  // If some spans arrived, the rest is late or lost; if none did, they went to another backend or nowhere.
   const why =
     missing.length === ended.length
-      ? "is OTEL_EXPORTER_OTLP_ENDPOINT set where Valet runs, does it name this backend, is the trace sampled?"
+      ? "is OTEL_EXPORTER_OTLP_ENDPOINT set where Valet runs, does it name this backend, and is the trace sampled?"
       : `missing: ${missing.join(", ")}`;
   return { ok: false, detail: `${count}; ${why}` };
 }
 
-/** Looks until it is well: spans take their time through queues and backends. @returns what was seen last */
+/** Repeats a check until it passes, since spans take time through queues and backends. @returns the last finding */
 async function retry(timeoutMs: number, look: () => Promise<Finding>): Promise<Finding> {
   let last: Finding = { ok: false, detail: "nothing" };
   const ask = async () => {

@@ -8,7 +8,7 @@ import { buildTrees, formatMillis, readSpans, renderTrees } from "../trace-tree.
 export function addTrace(program: Command): void {
   program
     .command("trace <session> [trace]")
-    .description("show one trace of a session as a tree with times, or list its traces")
+    .description("show one trace of a session as a tree with times, or list the session's traces")
     .action(async (sessionId: string, traceId: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const api = connect(options);
@@ -27,7 +27,10 @@ async function listTraces(api: ApiClient, sessionId: string, options: GlobalOpti
   for (const summary of traces) print(summaryLine(summary));
 }
 
-/** A trace of the list for people. What is open has no duration: what is known of it ends with the last span that has ended. */
+/**
+ * Returns the line of a trace in the list. An open trace has no duration: its known end is only that of the last ended
+ * span.
+ */
 export function summaryLine(summary: TraceSummaryView): string {
   const { traceId, name, startedAt, duration_ms, spans, openSpans, errors } = summary;
   const notes = [
@@ -52,7 +55,7 @@ async function showTrace(api: ApiClient, sessionId: string, traceId: string, opt
   for (const line of traceLines(otlp)) print(line);
 }
 
-/** A trace for people. */
+/** Returns the lines that show a trace. */
 export function traceLines(otlp: unknown): string[] {
   const spans = readSpans(otlp);
   const services = [...new Set(spans.map(({ service }) => service))].sort();

@@ -17,16 +17,12 @@ interface UpOptions extends GlobalOptions {
 export function addUp(program: Command): void {
   program
     .command("up")
-    .description("start everything on this machine and keep it running until SIGINT or SIGTERM")
-    .option("--port <n>", "the port of the API; a free one unless given", parsePort)
-    .option(
-      "--max-awake <n>",
-      "sandboxes awake at once (VALET_MAX_AWAKE); as many as memory allows unless given",
-      parseLimit,
-    )
+    .description("start everything on this machine and run until SIGINT or SIGTERM")
+    .option("--port <n>", "the port of the API; a free one if omitted", parsePort)
+    .option("--max-awake <n>", "sandboxes awake at once (VALET_MAX_AWAKE); limited by memory if omitted", parseLimit)
     .option(
       "--max-starting <n>",
-      "sandboxes starting at once (VALET_MAX_STARTING); one for each core unless given",
+      "sandboxes starting at once (VALET_MAX_STARTING); one per core if omitted",
       parseLimit,
     )
     .action(async (_options, command: Command) => {
@@ -51,16 +47,15 @@ export function addUp(program: Command): void {
 
   address  ${system.url}
   token    ${system.token}
-  state    ${options.state} (what the Worker logs: ${join("log", "worker.log")})
-  room     ${system.capacity.awake} sandboxes awake at once, ${system.capacity.starting} starting; more wait for their turn
-  model    ${system.isScripted ? "scripted: it plays the demo and knows nothing else; see the README for yours" : "as configured"}
+  state    ${options.state} (Worker log: ${join("log", "worker.log")})
+  room     ${system.capacity.awake} sandboxes awake at once, of which ${system.capacity.starting} starting; other sessions wait in line⏎  model    ${system.isScripted ? "scripted: it only plays the demo; to use a real model, see README.md" : "as configured"}
 
 Try:  pnpm valet prompt --repo <url> "What does this project do?"
 Stop: Ctrl-C`);
       }
       await reportWaiting(system, env);
       const failure = await Promise.race([stopped, system.failed]);
-      // Whether its output could be written is no matter of its result.
+      // Whether the output could be written does not change the exit code.
       process.exitCode = failure === undefined ? ExitCode.OK : ExitCode.FAILED;
       if (failure !== undefined) report(`valet: the Worker crashed and cannot be started again: ${failure.message}`);
       if (!options.json) report("Stopping …");

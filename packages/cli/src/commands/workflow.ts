@@ -15,16 +15,12 @@ interface WorkflowOptions extends GlobalOptions {
 export function addWorkflow(program: Command): void {
   program
     .command("workflow <session> <file>")
-    .description("have a list of steps done in a session, and print what each gives")
+    .description("run a list of steps in a session, and print what each step returns")
     .addHelpText(
       "after",
-      `
-The file, or standard input for -, holds what the API takes:
-  {"name": "release", "onFailure": "stop", "steps": [
-    {"name": "mend", "prompt": "Make the failing test pass."},
-    {"name": "test", "run": "npm test"}]}`,
+      `⏎The file (or standard input, for -) holds the JSON that the API takes:⏎  {"name": "release", "onFailure": "stop", "steps": [⏎    {"name": "mend", "prompt": "Make the failing test pass."},⏎    {"name": "test", "run": "npm test"}]}`,
     )
-    .option("--no-wait", "do not wait for its end")
+    .option("--no-wait", "do not wait for the workflow to end")
     .addOption(timeoutOption("how long to wait", 3_600_000))
     .action(async (sessionId: string, file: string, _options, command: Command) => {
       const options = command.optsWithGlobals<WorkflowOptions>();
@@ -46,7 +42,7 @@ The file, or standard input for -, holds what the API takes:
     });
 }
 
-/** @throws UserError when there is nothing to read, or no JSON */
+/** @throws UserError when the file cannot be read or is not JSON */
 async function readWorkflow(file: string): Promise<unknown> {
   let json: string;
   try {
@@ -57,6 +53,6 @@ async function readWorkflow(file: string): Promise<unknown> {
   try {
     return JSON.parse(json);
   } catch {
-    throw new UserError(`${file === "-" ? "Standard input" : file} holds no JSON.`);
+    throw new UserError(`${file === "-" ? "Standard input" : file} is not valid JSON.`);
   }
 }

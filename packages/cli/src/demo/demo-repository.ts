@@ -16,6 +16,6 @@ export async function makeDemoRepository(): Promise<{ folder: string; url: strin
     run("git", ["-c", "user.name=Valet demo", "-c", "user.email=demo@valet.invalid", ...args], { cwd: folder });
   await git("init", "--quiet", "--initial-branch=main");
   await git("add", "--all");
-  await git("commit", "--quiet", "--message", "A greeting, and a test that it does not pass");
+  await git("commit", "--quiet", "--message", "A greeting, and a test that it fails");
   return { folder, url: pathToFileURL(folder).href };
 }

@@ -7,7 +7,7 @@ function span(name: string, change: Partial<TraceSpan> = {}): TraceSpan {
   return { ...span, attributes: {}, links: [], isError: false, ...change };
 }
 
-/** A course in which nothing is missing. */
+/** Returns the traces of a demo without faults. */
 function wholeCourse(): TraceSpan[][] {
   const traces = DEMO_TRACES.flatMap(({ operation, count, spans }) =>
     Array.from({ length: count }, () => [operation, ...spans].map((name) => span(name.replace("*", "x")))),
@@ -16,12 +16,12 @@ function wholeCourse(): TraceSpan[][] {
 }
 
 describe("faults", () => {
-  test("are none where every span is", () => {
+  test("are none when every span is there", () => {
     expect(findFaults(wholeCourse())).toEqual([]);
   });
 
   test.each(DEMO_TRACES.flatMap(({ operation, spans }) => spans.map((name) => [operation, name] as const)))(
-    "are told when a trace with %s has no %s",
+    "are reported when a trace with %s has no %s",
     (operation, name) => {
       const course = wholeCourse();
       const trace = course.find((each) => each.some((span) => span.name === operation)) ?? [];
@@ -33,11 +33,11 @@ describe("faults", () => {
     },
   );
 
-  test("are told when a trace is missing", () => {
+  test("are reported when a trace is missing", () => {
     expect(findFaults(wholeCourse().slice(1))).toContain("0 traces with valet.sandbox.spawn instead of 1");
   });
 
-  test("are told of open spans, errors, and waits that took no time", () => {
+  test("are reported for open spans, errors, and waits without a duration", () => {
     const odd = [
       span("a", { endMs: undefined }),
       span("b", { isError: true }),

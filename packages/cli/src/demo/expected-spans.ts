@@ -1,17 +1,17 @@
-/** Which spans the demo's course must leave. Pure. */
+/** The spans that the demo must leave. Pure. */
 import type { TraceSpan } from "../trace-tree.ts";
 
-/** A trace of the course, by the operation that it is about. */
+/** An expected trace, named by its operation. */
 export interface ExpectedTrace {
-  /** The operation's span. */
+  /** The name of the operation's span. */
   readonly operation: string;
-  /** How many traces of it there are. */
+  /** The number of such traces. */
   readonly count: number;
-  /** Spans that each of them holds, by name; those with a blank end in `*`. */
+  /** Names of the spans that each of these traces holds; `*` at the end of a name matches anything. */
   readonly spans: readonly string[];
 }
 
-/** What every turn leaves below its `valet.prompt`. */
+/** Spans that every turn leaves below its `valet.prompt`. */
 export const TURN = [
   "valet.queue.wait",
   "valet.prompt.dispatch",
@@ -22,7 +22,7 @@ export const TURN = [
 ];
 const BOOT = ["valet.sandbox.create", "valet.runner.bootstrap", "valet.runner.connect", "valet.runner.opencode_start"];
 
-/** Two messages, a hibernation, and a third message that wakes the session. */
+/** The demo's traces: two messages, a hibernation, and a third message that wakes the session. */
 export const DEMO_TRACES: readonly ExpectedTrace[] = [
   { operation: "valet.sandbox.spawn", count: 1, spans: [...BOOT, "valet.runner.git_setup"] },
   { operation: "valet.prompt", count: 3, spans: ["POST /api/sessions/:id/messages", ...TURN] },
@@ -30,13 +30,13 @@ export const DEMO_TRACES: readonly ExpectedTrace[] = [
   { operation: "valet.sandbox.restore", count: 1, spans: BOOT },
 ];
 
-/** Spans of which at least one must be somewhere in the course: the tools that it makes the agent use. */
+/** Tool spans that must occur at least once in the demo, since its scenario calls these tools. */
 export const DEMO_TOOLS = ["execute_tool read", "execute_tool edit", "execute_tool bash"];
 
-/** Waits on a model, a tool or the network: they take time, or they were not measured. */
+/** Spans that wait for a model, a tool or the network. A duration of 0 means that they were not measured. */
 const TIMED = /^(chat |execute_tool |invoke_agent |valet\.sandbox\.|valet\.runner\.|valet\.turn$)/;
 
-/** What is missing or wrong, in words; empty when all is as expected. */
+/** Returns sentences that say what is missing or wrong; empty when all is as expected. */
 export function findFaults(traces: readonly (readonly TraceSpan[])[]): string[] {
   const faults: string[] = [];
   for (const { operation, count, spans } of DEMO_TRACES) {
@@ -56,7 +56,7 @@ export function findFaults(traces: readonly (readonly TraceSpan[])[]): string[] 
   return faults;
 }
 
-/** Those of the expected names that no span of the trace has; a `*` at the end stands for anything. */
+/** Returns the expected names that no span of the trace has; `*` at the end of a name matches anything. */
 export function missingSpans(trace: readonly TraceSpan[], expected: readonly string[]): string[] {
   return expected.filter((each) => !trace.some(({ name }) => matches(name, each)));
 }

@@ -1,4 +1,4 @@
-/** The demo's course: two messages, a hibernation, a third message that wakes the session. */
+/** Runs the demo: two messages, a hibernation, and a third message that wakes the session. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { demoMessages } from "@valet/scripted-model";
 import { LIMITS } from "@valet/shared/limits";
@@ -11,24 +11,24 @@ import { findFaults } from "./expected-spans.ts";
 export interface DemoResult {
   readonly sessionId: string;
   readonly answers: readonly string[];
-  /** The session's traces in order of time, as OTLP/JSON and as spans. */
+  /** The session's traces, oldest first, as OTLP/JSON and as spans. */
   readonly traces: readonly {
     readonly traceId: string;
     readonly otlp: unknown;
     readonly spans: readonly TraceSpan[];
   }[];
-  /** What is missing in them; empty when the demo has passed. */
+  /** What is missing in the traces; empty when the demo passed. */
   readonly faults: readonly string[];
 }
 
-/** Spans reach the store shortly after what they describe. */
+/** Spans reach the store shortly after they end. */
 const SPANS_TIMEOUT_MS = 15_000;
 
 /** @throws UserError when the session or a turn fails */
 export async function runDemo(api: ApiClient, repoUrl: string, report: (line: string) => void): Promise<DemoResult> {
   const [first, second, third] = demoMessages;
   const { id } = await api.createSession({ repoUrl, title: "demo" });
-  report(`Session ${id}: a sandbox starts, clones ${repoUrl} and boots OpenCode …`);
+  report(`Session ${id}: a sandbox starts, clones ${repoUrl} and starts OpenCode …`);
   const answers = [await converse(api, id, first, report), await converse(api, id, second, report)];
   report("The session hibernates …");
   await api.change(id, "hibernate");
@@ -42,7 +42,7 @@ async function converse(api: ApiClient, id: string, content: string, report: (li
   report(`> ${content}`);
   const { messageId } = await api.sendMessage(id, { content });
   const message = await waitForMessage(api, id, messageId, (line) => report(`  ${line}`), LIMITS.commandWaitMs);
-  if (message.outcome !== "ok") throw new UserError(["The turn did not end well.", ...outcomeLines(message)].join(" "));
+  if (message.outcome !== "ok") throw new UserError(["The turn failed.", ...outcomeLines(message)].join(" "));
   const answer = answerText(message);
   report(
     answer
@@ -53,7 +53,7 @@ async function converse(api: ApiClient, id: string, content: string, report: (li
   return answer;
 }
 
-/** Reads the traces until all is there that is expected, or for as long as it may take. */
+/** Reads the traces until all expected spans are there, or until the timeout. */
 async function collectTraces(api: ApiClient, id: string): Promise<Pick<DemoResult, "traces" | "faults">> {
   const deadline = Date.now() + SPANS_TIMEOUT_MS;
   for (;;) {

@@ -1,16 +1,16 @@
-/** How many sandboxes a local system may have, awake and starting at once. */
+/** How many sandboxes a local system may have awake, and starting, at once. */
 import type { MachineCapacity } from "@valet/sandbox";
 import { UserError } from "../errors.ts";
 
-/** What the user asked for on the command line. */
+/** The limits given on the command line. */
 export type WantedCapacity = { readonly [K in keyof MachineCapacity]?: number | undefined };
 
 const VARIABLES = { awake: "VALET_MAX_AWAKE", starting: "VALET_MAX_STARTING" } as const;
 
 /**
- * What was asked for, else what the environment says (`VALET_MAX_AWAKE`, `VALET_MAX_STARTING`), else what the machine has room
- * for. No more sandboxes start than may be awake.
- * @throws UserError when a variable is no whole number above 0
+ * Returns the limits of the command line, else of the environment (`VALET_MAX_AWAKE`, `VALET_MAX_STARTING`), else of
+ * the machine. `starting` is at most `awake`.
+ * @throws UserError when a variable is not a whole number above 0
  */
 export function chooseCapacity(
   wanted: WantedCapacity,
@@ -22,7 +22,7 @@ export function chooseCapacity(
   return { awake, starting: Math.min(starting, awake) };
 }
 
-/** The Worker's variables. */
+/** Returns the Worker's variables for these limits. */
 export function capacityVariables({ awake, starting }: MachineCapacity): Record<string, string> {
   return { [VARIABLES.awake]: String(awake), [VARIABLES.starting]: String(starting) };
 }
@@ -31,6 +31,6 @@ function fromEnvironment(env: Readonly<Record<string, string | undefined>>, name
   const text = env[name];
   if (text === undefined || text === "") return undefined;
   const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 1) throw new UserError(`${name} is no whole number above 0.`);
+  if (!Number.isSafeInteger(number) || number < 1) throw new UserError(`${name} must be a whole number above 0.`);
   return number;
 }

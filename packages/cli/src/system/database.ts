@@ -1,11 +1,11 @@
-/** The Worker's D1 database on this machine, made ready. */
+/** Prepares the Worker's D1 database on this machine. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { D1Database } from "@cloudflare/workers-types";
 import { hashToken } from "@valet/worker/ids";
 import { type Migration, makeToken, migrate } from "@valet/worker/setup";
 
-/** Who owns what a local system does. */
+/** The owner of everything in a local system. */
 const LOCAL_OWNER = "local";
 
 /** Brings the database's schema up to date. */
@@ -15,7 +15,7 @@ export async function prepareDatabase(db: D1Database, migrationsDir: string): Pr
   await migrate(db, names.sort().map(read));
 }
 
-/** The token of the local owner: `known`, if the database knows it, or a new one. */
+/** Returns a valid token of the local owner: `known` if the database has it, or else a new one. */
 export async function ensureToken(db: D1Database, known: string | undefined): Promise<string> {
   const find = db.prepare("SELECT 1 FROM tokens WHERE hash = ? AND owner_id = ?");
   if (known !== undefined && (await find.bind(hashToken(known), LOCAL_OWNER).first()) !== null) return known;

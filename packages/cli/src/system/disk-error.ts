@@ -1,12 +1,15 @@
 import { statfsSync } from "node:fs";
 import { UserError } from "../errors.ts";
 
-/** With less, databases cannot be opened. */
+/** Databases cannot be opened with less free space. */
 const LEAST_BYTES = 1024 * 1024;
 const FULL: readonly string[] = ["ENOSPC", "EDQUOT"];
 const FORBIDDEN: readonly string[] = ["EROFS", "EACCES", "EPERM"];
 
-/** What to tell of a start that failed, if the state directory's disk was the reason: databases name it in words of their own. */
+/**
+ * Returns the error to report for a failed start when the state directory's disk was the cause; `undefined` otherwise.
+ * The databases' own errors do not name the disk.
+ */
 export function diskError(stateDir: string, error: unknown): UserError | undefined {
   if (error instanceof UserError) return undefined;
   const { code = "", path } = error as NodeJS.ErrnoException;
@@ -17,5 +20,7 @@ export function diskError(stateDir: string, error: unknown): UserError | undefin
     );
   }
   if (!FORBIDDEN.includes(code) || !path?.startsWith(stateDir)) return undefined;
-  return new UserError(`The state directory ${stateDir} cannot be written (${code}). Name another one with --state.`);
+  return new UserError(
+    `The state directory ${stateDir} cannot be written to (${code}). Name another one with --state.`,
+  );
 }

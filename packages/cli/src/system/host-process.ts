@@ -1,8 +1,8 @@
 import { hideEnvironment } from "@valet/sandbox";
 
 /**
- * What a process does first that is going to host agents: files that it makes are its owner's alone, and its environment, which
- * holds keys, is taken from it, so that neither processes that it starts nor (on Linux) agents that read /proc find them there.
+ * Prepares this process to host agents. Files that it creates are readable by their owner only. Its environment, which
+ * holds keys, is cleared, so that neither child processes nor (on Linux) agents that read /proc see the keys.
  * @returns the environment as it was
  */
 export function becomeHost(): Readonly<Record<string, string | undefined>> {

@@ -1,7 +1,7 @@
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import type { z } from "zod";
 
-/** What a file holds; `undefined` where there is none, or something else. */
+/** Returns the content of a file; `undefined` when the file is missing or does not match the schema. */
 export function readJson<T>(path: string, schema: z.ZodType<T>): T | undefined {
   try {
     return schema.safeParse(JSON.parse(readFileSync(path, "utf8"))).data;
@@ -10,7 +10,7 @@ export function readJson<T>(path: string, schema: z.ZodType<T>): T | undefined {
   }
 }
 
-/** Whole or not at all, whenever the process dies. Readable by its owner only. */
+/** Writes a file atomically: a crash leaves the old file or the new one. Readable by its owner only. */
 export function writeJson(path: string, value: unknown): void {
   writeFileSync(`${path}.new`, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 });
   renameSync(`${path}.new`, path);

@@ -1,4 +1,4 @@
-/** Which model the agents of a local system use, from the environment. */
+/** Chooses the model of a local system's agents from the environment. */
 import {
   loadShippedScenario,
   type ScriptedModel,
@@ -10,23 +10,23 @@ import { UserError } from "../errors.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The Worker's variables for the model, and what stands behind them if we started it. */
+/** The Worker's variables for the model, and the model server if this process started one. */
 export interface ModelSetup {
   readonly variables: Readonly<Record<string, string>>;
   readonly scripted: ScriptedModel | undefined;
 }
 
-/** Models to use with a provider's key where `VALET_MODEL` names none. */
+/** Default models of the providers whose key is set while `VALET_MODEL` is not. */
 const DEFAULT_MODELS: Readonly<Record<string, string>> = {
   ANTHROPIC_API_KEY: "anthropic/claude-sonnet-4-5",
   OPENAI_API_KEY: "openai/gpt-5",
 };
 
 /**
- * The model that the environment names: an OpenAI-compatible endpoint (`VALET_MODEL_BASE_URL`, `VALET_MODEL`), or a provider that
- * OpenCode knows, by its key.
- * @returns the Worker's variables; `undefined` where nothing is set, so that a scripted model stands in
- * @throws UserError when what is set does not suffice
+ * Returns the model that the environment names: an OpenAI-compatible endpoint (`VALET_MODEL_BASE_URL`, `VALET_MODEL`),
+ * or a provider that OpenCode knows, by its key.
+ * @returns the Worker's variables; `undefined` when nothing is set, in which case a scripted model is used
+ * @throws UserError when the variables are incomplete
  */
 export function chooseModel(env: Environment): Readonly<Record<string, string>> | undefined {
   const variables = pick(env, [
@@ -47,14 +47,14 @@ export function chooseModel(env: Environment): Readonly<Record<string, string>> 
     return { ...variables, VALET_MODEL: model };
   }
   if (variables.VALET_MODEL !== undefined) {
-    throw new UserError("VALET_MODEL is set; set VALET_MODEL_BASE_URL, or the key of its provider, too.");
+    throw new UserError("VALET_MODEL is set; set VALET_MODEL_BASE_URL or its provider's key too.");
   }
   return undefined;
 }
 
 /**
- * The model that the environment names, or else a scripted one, which is started.
- * @throws UserError when what is set does not suffice
+ * Returns the model that the environment names, or else starts a scripted one.
+ * @throws UserError when the variables are incomplete
  */
 export async function setUpModel(env: Environment, scenario: ShippedScenario): Promise<ModelSetup> {
   const chosen = chooseModel(env);
@@ -70,7 +70,7 @@ export async function setUpModel(env: Environment, scenario: ShippedScenario): P
   };
 }
 
-/** Our own provider's id stands before the models of `VALET_MODEL_BASE_URL`. */
+/** Prefixes a model of `VALET_MODEL_BASE_URL` with the id of Valet's own provider. */
 function withProvider(model: string): string {
   return model.startsWith(`${OWN_PROVIDER}/`) ? model : `${OWN_PROVIDER}/${model}`;
 }

@@ -3,14 +3,14 @@ import { type AddressInfo, createServer } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import { PortTakenError, startOnPort } from "./ports.ts";
 
-/** As another program does that takes a port. */
+/** Takes a port, as another program does. */
 async function take(port: number): Promise<void> {
   const server = createServer().listen(port, "127.0.0.1");
   await once(server, "listening");
   onTestFinished(() => void server.close());
 }
 
-/** As a server does that listens a while after its port was chosen. */
+/** Listens on a port that was chosen earlier, as a server does. */
 async function listen(port: number): Promise<number> {
   const server = createServer().listen(port, "127.0.0.1");
   onTestFinished(() => void server.close());
@@ -22,7 +22,7 @@ async function listen(port: number): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-test("a free port that another program takes first is followed by another", async () => {
+test("when another program takes the free port first, another port is tried", async () => {
   const tried: number[] = [];
   const port = await startOnPort(undefined, async (free) => {
     tried.push(free);
@@ -33,7 +33,7 @@ test("a free port that another program takes first is followed by another", asyn
   expect(port).toBe(tried[2]);
 });
 
-test("a port that somebody asked for is that one or none", async () => {
+test("a requested port is not replaced by another", async () => {
   const wanted = await startOnPort(undefined, async (port) => port);
   const tried: number[] = [];
   const start = startOnPort(wanted, async (port) => {
@@ -41,11 +41,11 @@ test("a port that somebody asked for is that one or none", async () => {
     await take(port);
     return listen(port);
   });
-  await expect(start).rejects.toThrow(`Port ${wanted} is taken.`);
+  await expect(start).rejects.toThrow(`Port ${wanted} is in use.`);
   expect(tried).toEqual([wanted]);
 });
 
-test("other failures of a start are not tried again, and ports are not tried for ever", async () => {
+test("other failures of a start are not retried, and the number of ports tried is bounded", async () => {
   let starts = 0;
   const fail = (error: Error) => () => {
     starts++;
@@ -53,6 +53,6 @@ test("other failures of a start are not tried again, and ports are not tried for
   };
   await expect(startOnPort(undefined, fail(new Error("broken")))).rejects.toThrow("broken");
   expect(starts).toBe(1);
-  await expect(startOnPort(undefined, fail(new PortTakenError(1)))).rejects.toThrow("Port 1 is taken.");
+  await expect(startOnPort(undefined, fail(new PortTakenError(1)))).rejects.toThrow("Port 1 is in use.");
   expect(starts).toBe(11);
 });

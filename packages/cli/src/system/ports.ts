@@ -5,13 +5,13 @@ import { UserError } from "../errors.ts";
 /** Another program listens on the port. */
 export class PortTakenError extends UserError {
   constructor(port: number) {
-    super(`Port ${port} is taken.`);
+    super(`Port ${port} is in use. Name another one with --port.`);
   }
 }
 
 /**
- * A port of the loopback that is free now: the given one, or any.
- * @throws PortTakenError when the given one is taken
+ * Returns a free port on the loopback interface: the given one, or any.
+ * @throws PortTakenError when the given port is in use
  */
 export async function freePort(wanted = 0): Promise<number> {
   const server = createServer();
@@ -30,12 +30,12 @@ export async function freePort(wanted = 0): Promise<number> {
   return port;
 }
 
-/** How many free ports are tried: between the choice of one and its use another program may take it. */
+/** How many free ports are tried: another program may take a port between its choice and its use. */
 const MAX_PORTS = 10;
 
 /**
- * Starts a server on the wanted port, or on any that is free, whichever program takes ports at the same moment.
- * @throws PortTakenError when the wanted port is taken, or each of several free ones was
+ * Starts a server on the wanted port, or on any free one; retries with another free port if a program takes the first.
+ * @throws PortTakenError when the wanted port is in use, or each of several free ports was taken
  */
 export async function startOnPort<T>(wanted: number | undefined, start: (port: number) => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {

@@ -2,22 +2,22 @@ import { join, resolve } from "node:path";
 import { makePrivateDirectory } from "@valet/sandbox";
 import { UserError } from "../errors.ts";
 
-/** As what `up` holds its state directory. */
+/** The role under which `up` locks its state directory. */
 export const UP_ROLE = "valet-up";
 
 export interface StateDirectory {
   readonly path: string;
-  /** For the sandbox broker. */
+  /** The sandbox broker's directory. */
   readonly broker: string;
-  /** For the Worker's databases. */
+  /** The directory of the Worker's databases. */
   readonly storage: string;
-  /** Every line of the Worker and of workerd. */
+  /** The log file: every line of the Worker and of workerd. */
   readonly workerLog: string;
 }
 
 /**
- * Makes the directory, or takes the one that is there, readable by its owner only: it holds tokens and what agents work on.
- * @throws UserError when that cannot be
+ * Creates or opens the state directory. Only its owner can read it: it holds tokens and the agents' work.
+ * @throws UserError when the directory cannot be used
  */
 export function openStateDirectory(path: string): StateDirectory {
   try {

@@ -1,7 +1,8 @@
 /**
- * Which format a state directory has: what its files are called and what is in them. It counts up when a change makes a
- * directory unreadable for older versions, or asks for work when an older one is opened. The databases of sessions and D1 have
- * versions and migrations of their own: they count here only where one makes them unreadable for older versions.
+ * The format of a state directory: the names of its files and their contents. The number increases when a change makes
+ * a directory unreadable for older versions, or when opening an older directory takes a migration. The sessions'
+ * databases and D1 have versions and migrations of their own; they count here only when a change makes them unreadable
+ * for older versions.
  *
  * | format | written by |
  * | --- | --- |
@@ -22,7 +23,7 @@ const FILE = "format.json";
 const Format = z.object({ format: z.int().positive() });
 
 /**
- * The format of a state directory; `undefined` where nothing has been written yet.
+ * Returns the format of a state directory; `undefined` for a new directory.
  * @throws UserError when its file cannot be read
  */
 function readFormat(path: string): number | undefined {
@@ -38,8 +39,8 @@ function readFormat(path: string): number | undefined {
 }
 
 /**
- * The format of a state directory that this version can open.
- * @throws UserError when a newer version wrote it, or its format cannot be told
+ * Returns the format of a state directory that this version can open.
+ * @throws UserError when a newer version wrote it, or when its format is unknown
  */
 export function openableFormat(path: string): number | undefined {
   const found = readFormat(path);
@@ -53,12 +54,12 @@ export function openableFormat(path: string): number | undefined {
 }
 
 /**
- * Brings a state directory to this version's format. To be called by whoever holds its lock.
+ * Migrates a state directory to this version's format. The caller must hold the directory's lock.
  * @throws UserError as {@link openableFormat}
  */
 export function upgradeState(path: string): void {
   const found = openableFormat(path);
-  // What format 0 kept of its Worker's process; it is found by other means now.
+  // Format 0 recorded its Worker's process here; this version finds the process by its environment.
   if (found === 0) rmSync(join(path, "workerd.json"), { force: true });
   if (found !== STATE_FORMAT) writeJson(join(path, FILE), { format: STATE_FORMAT });
 }

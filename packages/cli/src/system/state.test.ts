@@ -11,7 +11,7 @@ function setUp() {
   return { state: openStateDirectory(folder), file: join(folder, "secrets.json") };
 }
 
-test("a key for credentials is made once, and only its owner can read it", () => {
+test("the key that seals credentials is created once, readable by its owner only", () => {
   const { state, file } = setUp();
   const first = readSecrets(state);
   expect(first.credentialKeys.map((key) => Buffer.from(key, "base64").length)).toEqual([32]);
@@ -20,7 +20,7 @@ test("a key for credentials is made once, and only its owner can read it", () =>
   expect(statSync(file).mode & 0o777).toBe(0o600);
 });
 
-test("a state of a version that had none gets one, and keeps what it has", () => {
+test("an older state without a key gets one and keeps its other secrets", () => {
   const { state, file } = setUp();
   writeFileSync(file, JSON.stringify({ token: "vlt_1", brokerSecret: "s" }));
   const secrets = readSecrets(state);

@@ -1,4 +1,4 @@
-/** The whole of Valet on this machine: the Worker in workerd, the sandbox broker, and a model if none is configured. */
+/** A whole local Valet: the Worker in workerd, the sandbox broker, and a scripted model if none is configured. */
 import { join } from "node:path";
 import { lockDirectory, type MachineCapacity, machineCapacity, startSandboxBroker } from "@valet/sandbox";
 import type { ShippedScenario } from "@valet/scripted-model";
@@ -20,32 +20,33 @@ import { endLeftWorkerd } from "./worker-process.ts";
 
 export interface SystemOptions {
   readonly stateDir: string;
-  /** Of the Worker; a free one unless given. */
+  /** The Worker's port; a free one if omitted. */
   readonly port?: number | undefined;
-  /** How many sandboxes there may be; what the environment says, or the machine has room for, unless given. */
+  /** The limits for sandboxes; those of the environment or the machine if omitted. */
   readonly capacity?: WantedCapacity | undefined;
-  /** Where the model, the telemetry and the Worker's own variables are looked up. */
+  /** The environment with the settings of the model, the telemetry and the Worker. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** The scenario that the scripted model plays where no model is configured. */
+  /** The scenario that the scripted model plays if no model is configured. */
   readonly scenario: ShippedScenario;
-  /** Takes what is logged while it runs; standard error unless given. */
+  /** Receives log lines while the system runs; standard error if omitted. */
   readonly report?: ((line: string) => void) | undefined;
 }
 
 export interface System extends Connection {
-  /** How many sandboxes there may be. */
+  /** The limits for sandboxes. */
   readonly capacity: MachineCapacity;
   /** Whether a scripted model stands in for a real one. */
   readonly isScripted: boolean;
-  /** Resolves, to the reason, if the Worker ends and cannot be started again. */
+  /** Resolves with the error when the Worker crashes and cannot be restarted. */
   readonly failed: Promise<Error>;
-  /** Stops all that was started. May be called again. */
+  /** Stops everything that was started. Idempotent. */
   stop(): Promise<void>;
 }
 
 /**
  * Starts everything, and resolves when the API answers.
- * @throws UserError when a port is taken, a variable does not suffice, the state cannot be used, or a system already runs on it
+ * @throws UserError when a port is in use, a variable is invalid or missing, the state cannot be used, or a system
+ * already runs on it
  */
 export async function startSystem(options: SystemOptions): Promise<System> {
   const { stateDir, port: wantedPort, env, scenario, report = console.error } = options;
@@ -55,7 +56,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   if (unlock === undefined) throw alreadyRunning(stateDir);
   const stops: (() => unknown)[] = [unlock];
   const stop = async () => {
-    // The last started first: the Worker still speaks to the broker while it goes.
+    // In reverse order: the Worker calls the broker while it stops.
     for (const each of stops.splice(0).reverse()) await each();
   };
   try {
@@ -74,7 +75,8 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       throw /in use/.test(error.message) ? alreadyRunning(stateDir) : error;
     });
     stops.push(() => broker.close());
-    // Versions without a lock of their own hold the broker's: only now is it sure that no other system runs on this state.
+    // Versions without a state lock held only the broker's lock, so only now is it certain that no other system runs on
+    // this state.
     await endLeftWorkerd(state);
     const model = await setUpModel(env, scenario);
     if (model.scripted !== undefined) stops.push(() => model.scripted?.close());
@@ -90,7 +92,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     const failure = Promise.withResolvers<Error>();
     const log = createWorkerLog(state.workerLog, report);
     const onFailure = failure.resolve;
-    // Only now: a Worker that was left may have had the wanted port.
+    // Only now, since an orphaned Worker may have occupied the wanted port.
     const { worker, url } = await startOnPort(wantedPort, async (port) => {
       const url = `http://127.0.0.1:${port}`;
       const ownBindings = { ...bindings, PUBLIC_URL: url };
@@ -122,7 +124,7 @@ function alreadyRunning(stateDir: string): UserError {
   return new UserError(`Valet already runs on ${stateDir}${running === undefined ? "" : ` at ${running.url}`}.`);
 }
 
-/** The variables that configure the Worker itself: telemetry, and intervals. */
+/** Returns the variables that configure the Worker itself: telemetry, and intervals. */
 function workerVariables(env: SystemOptions["env"]): Record<string, string> {
   const ours = Object.entries(env).filter(([name]) =>
     /^(OTEL_|VALET_(\w+_MS|MAX_MODEL_CALLS|POLLING_TOOLS)$)/.test(name),

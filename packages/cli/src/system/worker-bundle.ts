@@ -2,10 +2,10 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, stop } from "esbuild";
 
-/** Where the Worker's package is: its source, its migrations. */
+/** The directory of the Worker's package. */
 export const WORKER_DIR = join(dirname(fileURLToPath(import.meta.resolve("@valet/worker"))), "..");
 
-/** The Worker as the one module that workerd loads, made from its TypeScript in some 50 ms. */
+/** Bundles the Worker's TypeScript into the one module that workerd loads; takes some 50 ms. */
 export async function bundleWorker(): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [join(WORKER_DIR, "src/index.ts")],
@@ -17,7 +17,7 @@ export async function bundleWorker(): Promise<string> {
     external: ["cloudflare:*", "node:*"],
     logLevel: "silent",
   });
-  // Its own process would stay for as long as ours, with 60 MB.
+  // Otherwise esbuild's process would stay for the life of this one, with 60 MB.
   await stop();
   return (outputFiles[0] as { text: string }).text;
 }

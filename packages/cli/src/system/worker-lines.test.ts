@@ -13,11 +13,11 @@ describe("a line of the Worker's log", () => {
     "uncaught exception; exception = workerd/jsg/value.h:1535: disconnected: jsg.Error: Network connection lost.",
     "uncaught exception; source = Uncaught (in promise); stack = Error: Network connection lost.",
     "workerd/api/http.c++:9: disconnected: premature EOF in HTTP body",
-  ])("that tells an operator nothing is not shown: %s", (line) => {
+  ])("that means nothing to an operator is hidden: %s", (line) => {
     expect(shownLine(line)).toEqual({ text: undefined, hides: "known" });
   });
 
-  test("of our own is a sentence without its stack", () => {
+  test("of the Worker's own code becomes a sentence without its stack", () => {
     const line = JSON.stringify({
       message: "a request failed",
       error: "TypeError",
@@ -26,7 +26,7 @@ describe("a line of the Worker's log", () => {
     expect(shownLine(line)).toEqual({ text: "The Worker: a request failed (TypeError).", hides: "unknown" });
   });
 
-  test("about a variable is a sentence", () => {
+  test("about a variable becomes a sentence", () => {
     const line = JSON.stringify({
       type: "config_invalid",
       variable: "OTEL_BSP_MAX_QUEUE_SIZE",
@@ -35,7 +35,7 @@ describe("a line of the Worker's log", () => {
     expect(shownLine(line).text).toBe("The Worker: the variable OTEL_BSP_MAX_QUEUE_SIZE is not honoured.");
   });
 
-  test("for programs is shown as it is", () => {
+  test("of diagnostics for programs is shown as it is", () => {
     const line = JSON.stringify({
       message: "tracing",
       type: "export_failed",
@@ -45,7 +45,7 @@ describe("a line of the Worker's log", () => {
     expect(shownLine(line)).toEqual({ text: line, hides: "nothing" });
   });
 
-  test("about the disk is a sentence, whatever stack it comes with", () => {
+  test("about the disk becomes a sentence, whatever stack follows it", () => {
     const failed = "e = workerd/util/sqlite.c++:1827: failed: SQLite failed; database or disk is full: SQLITE_FULL";
     for (const line of [failed, `${failed}\n${HEX_STACK}; sentryTag = SENTRY_DO`]) {
       expect(shownLine(line)).toEqual({
@@ -55,7 +55,7 @@ describe("a line of the Worker's log", () => {
     }
   });
 
-  test("of an unknown kind is shown: whole where it is short, else its beginning", () => {
+  test("of an unknown kind is shown: whole if it is short, otherwise its beginning", () => {
     expect(shownLine("something new")).toEqual({ text: "something new", hides: "nothing" });
     expect(shownLine("it says NOSENTRY in passing")).toMatchObject({ hides: "nothing" });
     expect(shownLine('{"half": ')).toEqual({ text: '{"half": ', hides: "nothing" });

@@ -1,21 +1,21 @@
-/** What the operator's terminal shows of the Worker's log: sentences. Every line is in the log file, whatever is shown of it. */
+/** What `up` shows in the terminal of the Worker's log. The log file has every line in full. */
 import { cutEnd } from "@valet/shared/text";
 
-/** What to show of one line. */
+/** The part of a line that is shown. */
 export interface ShownLine {
-  /** Nothing where the line is of a known kind that asks nothing of anybody. */
+  /** `undefined` when the line is of a known kind that needs no action. */
   readonly text: string | undefined;
-  /** What the line holds beyond the text: nothing, what is known to tell nobody anything new, or what may be needed. */
+  /** What the text leaves out of the line: nothing, known noise, or details that may be needed. */
   readonly hides: "nothing" | "known" | "unknown";
 }
 
-/** Of a line that nobody here knows, in UTF-16 code units. */
+/** Of a line of an unknown kind, in UTF-16 code units. */
 const MAX_LENGTH = 300;
 const HIDDEN: ShownLine = { text: undefined, hides: "known" };
 
 /**
- * Kinds of lines of workerd that tell an operator nothing: what its authors log for themselves (`NOSENTRY`), addresses of a stack
- * alone, and clients that have left.
+ * Lines of workerd that mean nothing to an operator: what its authors log for themselves (`NOSENTRY`), addresses of a
+ * stack alone, and clients that disconnected.
  */
 const NOISE: readonly RegExp[] = [
   /^(?:[\w/.+-]+:\d+: )?(?:\w+: )?NOSENTRY\b/,
@@ -24,14 +24,17 @@ const NOISE: readonly RegExp[] = [
   /^uncaught exception; source = Uncaught \(in promise\); stack = Error: Network connection lost\.$/,
 ];
 
-/** Lines of workerd that mean something to an operator who has never heard of workerd. */
+/** Lines of workerd, with what they mean to an operator who does not know workerd. */
 const MEANINGS: readonly (readonly [RegExp, string])[] = [
-  [/\bSQLITE_FULL\b/, "the disk of the state directory is full: what cannot be stored is refused until there is room"],
+  [/\bSQLITE_FULL\b/, "the disk of the state directory is full; writes fail until there is room"],
   [/\bSQLITE_(?:IOERR|READONLY|CANTOPEN)\b/, "a database in the state directory cannot be read or written"],
   [/\bSQLITE_(?:CORRUPT|NOTADB)\b/, "a database in the state directory is damaged"],
 ];
 
-/** Decides by a line's kind. Diagnostics of the tracer (`"message":"tracing"`) are for programs too, and shown as they are. */
+/**
+ * Returns what to show of a line, by its kind. The tracer's diagnostics (`"message":"tracing"`) are for programs too,
+ * and shown as they are.
+ */
 export function shownLine(line: string): ShownLine {
   const own = ownLine(line);
   if (own !== undefined) return own;
@@ -43,7 +46,7 @@ export function shownLine(line: string): ShownLine {
   return { text, hides: text === line ? "nothing" : "unknown" };
 }
 
-/** A failure that our own code has logged, as a sentence without its stack. */
+/** Returns a failure that the Worker's own code logged, as a sentence without its stack. */
 function ownLine(line: string): ShownLine | undefined {
   if (!line.startsWith("{")) return undefined;
   try {

@@ -10,7 +10,7 @@ function folder(): string {
   return path;
 }
 
-test("every line is in the file, and the terminal says once where that is", async () => {
+test("the file has every line, and the terminal says once where the file is", async () => {
   const path = join(folder(), "log", "worker.log");
   const shown: string[] = [];
   const log = createWorkerLog(path, (line) => shown.push(line));
@@ -24,13 +24,13 @@ test("every line is in the file, and the terminal says once where that is", asyn
   const kept = readFileSync(path, "utf8");
   expect(kept).toContain("NOSENTRY noise\n");
   expect(kept.split(failure)).toHaveLength(3);
-  await vi.waitFor(() => expect(shown).toContain(`More about that is in ${path}.`));
-  expect(shown.filter((line) => line.startsWith("More"))).toHaveLength(1);
+  await vi.waitFor(() => expect(shown).toContain(`Details are in ${path}.`));
+  expect(shown.filter((line) => line.startsWith("Details"))).toHaveLength(1);
   expect(shown.filter((line) => line.includes("NOSENTRY"))).toEqual([]);
   expect(shown).toContain("unknown");
 });
 
-test("what the file cannot take is shown whole", async () => {
+test("a line that cannot be written to the file is shown whole", async () => {
   const taken = join(folder(), "file");
   writeFileSync(taken, "");
   const shown: string[] = [];

@@ -1,24 +1,24 @@
-/** The Worker's log: a file that has every line, and the terminal, which has sentences. */
+/** Writes the Worker's log: every line to a file, and short sentences to the terminal. */
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { LogFile } from "@valet/sandbox";
 import { shownLine } from "./worker-lines.ts";
 
-/** The log and its predecessor are at most this large each, in bytes. */
+/** The maximum size of the log file, and of its predecessor, in bytes. */
 const MAX_BYTES = 4 * 1024 * 1024;
-/** How often it is said where the rest of a line is. */
+/** How often the terminal says where the details are. */
 const HINT_MS = 60_000;
 
 /**
- * Returns what takes each line of the Worker and of workerd. A line that the file cannot take, on a full disk for one, is shown
- * whole where its text hides what may be needed.
+ * Returns a function that logs a line of the Worker or of workerd. A line that cannot be written to the file, for
+ * example on a full disk, is shown whole if its text leaves out details that may be needed.
  * @param report writes to the terminal
  */
 export function createWorkerLog(path: string, report: (line: string) => void): (line: string) => void {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   } catch {
-    // Every line that cannot be kept is shown.
+    // The line is shown in the terminal instead.
   }
   const file = new LogFile(path, MAX_BYTES);
   let hintedMs = -Infinity;
@@ -30,7 +30,7 @@ export function createWorkerLog(path: string, report: (line: string) => void): (
       if (!isKept && hides === "unknown") report(line);
       if (isKept && text !== undefined && hides !== "nothing" && performance.now() - hintedMs > HINT_MS) {
         hintedMs = performance.now();
-        report(`More about that is in ${path}.`);
+        report(`Details are in ${path}.`);
       }
     });
   };

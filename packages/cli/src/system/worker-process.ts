@@ -1,6 +1,6 @@
 /**
- * workerd as a process: started through a wrapper (workerd.sh) that ties its life to this process, keeps it the only one on its
- * state and gives it a clean environment; and found again where a predecessor left one behind all the same.
+ * Runs workerd through a wrapper (workerd.sh) that ends it with this process, allows only one on a state and gives it a
+ * clean environment; finds and kills a workerd that was orphaned all the same.
  */
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -12,12 +12,14 @@ import { UserError } from "../errors.ts";
 import type { StateDirectory } from "./state-directory.ts";
 
 const WRAPPER = fileURLToPath(new URL("./workerd.sh", import.meta.url));
-/** In the environment of every workerd that serves the state: which state that is. */
+/** Names the state that a workerd serves, in its environment. */
 const STATE_VARIABLE = "VALET_WORKERD_STATE";
-/** How long killed processes may take to disappear. */
+/** How long killed processes may take to exit. */
 const KILL_TIMEOUT_MS = 10_000;
 
-/** The binary that Miniflare would run: the one of its own dependency, or the one that the user named. */
+/**
+ * Returns the path of the binary that Miniflare would run: that of its own dependency, or the one that the user named.
+ */
 function workerdBinary(): string {
   const { MINIFLARE_WORKERD_PATH: named } = process.env;
   if (named !== undefined && named !== WRAPPER) return named;
@@ -26,7 +28,7 @@ function workerdBinary(): string {
 }
 
 /**
- * Has Miniflare start workerd through the wrapper from now on.
+ * Makes Miniflare start workerd through the wrapper from now on.
  * @returns the variables that the wrapper needs; Miniflare adds them to its environment
  */
 export function wrapWorkerd(state: StateDirectory): Record<string, string> {
@@ -41,9 +43,9 @@ export function wrapWorkerd(state: StateDirectory): Record<string, string> {
 }
 
 /**
- * Ends every workerd that serves this state, whoever started it: a predecessor that was killed, or its Miniflare after a crash.
- * To be called by whoever holds the state's lock. Resolves once none is left.
- * @throws UserError when one does not end
+ * Kills every workerd that serves this state, whoever started it: a killed predecessor, or its Miniflare after a crash.
+ * The caller must hold the state's lock. Resolves when none is left.
+ * @throws UserError when one does not exit
  */
 export async function endLeftWorkerd(state: StateDirectory): Promise<void> {
   for (const end = Date.now() + KILL_TIMEOUT_MS; ; await sleep(10)) {
@@ -51,14 +53,16 @@ export async function endLeftWorkerd(state: StateDirectory): Promise<void> {
     if (left.length === 0) return;
     if (Date.now() > end) {
       throw new UserError(
-        `A Worker of an earlier start still serves ${state.path} (pid ${left[0]?.pid}). End it first.`,
+        `An orphaned Worker still serves ${state.path} (pid ${left[0]?.pid}). Kill it, then start again.`,
       );
     }
     for (const { pid } of left.filter(isAlive)) kill(pid);
   }
 }
 
-/** By its environment; or, as versions before the wrapper set no variable, by the files that it holds open. */
+/**
+ * Finds the processes by their environment; older versions set no variable, so also by the files that they hold open.
+ */
 function findWorkerd(state: StateDirectory): ProcessIdentity[] {
   const marked = findProcessesWith(STATE_VARIABLE, stateKey(state));
   const known = new Set(marked.map(({ pid }) => pid));
@@ -68,7 +72,7 @@ function findWorkerd(state: StateDirectory): ProcessIdentity[] {
   return [...marked, ...unmarked];
 }
 
-/** The directory itself, whatever path leads to it. */
+/** Returns the real path of the directory, so that links to it give the same key. */
 function stateKey({ path }: StateDirectory): string {
   const { dev, ino } = statSync(path);
   return `${dev}/${ino}`;
@@ -82,7 +86,10 @@ function isWorkerd(pid: number): boolean {
   }
 }
 
-/** Whether a process has a file open whose path begins so. Of another user's processes nothing can be told. */
+/**
+ * Returns whether a process has a file open whose path has this prefix. `false` for other users' processes, which
+ * cannot be inspected.
+ */
 function hasOpen(pid: number, prefix: string): boolean {
   try {
     return readdirSync(`/proc/${pid}/fd`).some((fd) => linkOf(`/proc/${pid}/fd/${fd}`).startsWith(prefix));
@@ -103,7 +110,7 @@ function kill(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch (error) {
-    // It is gone, or it is another user's: then it is still there when it is looked for again.
+    // The process has exited, or belongs to another user; in that case the next search finds it again.
     if (!["ESRCH", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
   }
 }

@@ -1,4 +1,4 @@
-/** The Worker in workerd, by Miniflare, which starts workerd again when it crashes. */
+/** Runs the Worker in workerd by Miniflare, which restarts workerd after a crash. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { D1Database } from "@cloudflare/workers-types";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare, MiniflareCoreError } from "miniflare";
@@ -8,31 +8,31 @@ import { bundleWorker } from "./worker-bundle.ts";
 import { wrapWorkerd } from "./worker-process.ts";
 
 export interface WorkerOptions {
-  /** The port of the loopback that it listens on. */
+  /** The port on the loopback interface. */
   readonly port: number;
   readonly state: StateDirectory;
   readonly bindings: Record<string, string>;
-  /** Takes sentences about what becomes of its process. */
+  /** Receives sentences about the state of the process. */
   readonly report: (line: string) => void;
-  /** Takes each line that the Worker or its process logs. */
+  /** Receives each line that the Worker or workerd logs. */
   readonly log: (line: string) => void;
-  /** Called when workerd has crashed and, after several tries, cannot be started again. */
+  /** Called when workerd has crashed and several restarts have failed. */
   readonly onFailure: (error: Error) => void;
 }
 
 export interface Worker {
-  /** The database of all sessions' projections. */
+  /** Returns the D1 database with all sessions' projections. */
   database(): Promise<D1Database>;
-  /** May be called again. */
+  /** Stops the Worker. Idempotent. */
   stop(): Promise<void>;
 }
 
 const EXIT_EVENTS = ["SIGINT", "SIGTERM", "exit"] as const;
-/** Where Miniflare's own restart after a crash has failed: how often the Worker is started anew, and the first wait, which doubles. */
+/** How often the Worker is started anew once Miniflare's own restart has failed, and the first delay, which doubles. */
 const MAX_RESTARTS = 5;
 const RESTART_DELAY_MS = 200;
 
-/** @throws PortTakenError when the port was taken meanwhile */
+/** @throws PortTakenError when another program has taken the port */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { report, onFailure } = options;
   const script = await bundleWorker();
@@ -70,7 +70,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   };
 }
 
-const RUNS_AGAIN = "The Worker runs again. What it had in memory is lost, its state is not.";
+const RUNS_AGAIN = "The Worker runs again. Its state is kept; what it had in memory is lost.";
 
 async function launch(options: WorkerOptions, script: string, onCrash: (error: Error) => void): Promise<Miniflare> {
   const { port, state, bindings, report, log } = options;
@@ -109,7 +109,7 @@ async function launch(options: WorkerOptions, script: string, onCrash: (error: E
     if ((error as MiniflareCoreError).code === "ERR_ADDRESS_IN_USE") throw new PortTakenError(port);
     throw error;
   } finally {
-    // Miniflare ends the whole process on a signal; what else was started has to be stopped first.
+    // Miniflare exits the whole process on a signal, but the other parts of the system must be stopped first.
     for (const event of EXIT_EVENTS) {
       for (const each of process.listeners(event as "exit")) if (!known.get(event)?.has(each)) process.off(event, each);
     }
@@ -117,12 +117,12 @@ async function launch(options: WorkerOptions, script: string, onCrash: (error: E
   return miniflare;
 }
 
-/** What Miniflare says of workerd. */
+/** Logs the lines that Miniflare writes about workerd. */
 class RuntimeLog extends Log {
   readonly #options: Pick<WorkerOptions, "report" | "log">;
   readonly #onCrash: (error: Error) => void;
 
-  /** @param onCrash called when workerd crashed and Miniflare's restart of it has failed */
+  /** @param onCrash called when workerd crashed and Miniflare could not restart it */
   constructor(options: Pick<WorkerOptions, "report" | "log">, onCrash: (error: Error) => void) {
     super(LogLevel.WARN);
     this.#options = options;
@@ -135,7 +135,7 @@ class RuntimeLog extends Log {
 
   override warn(message: string): void {
     const { report, log } = this.#options;
-    if (/crashed/.test(message)) report("The Worker (workerd) crashed and is started again.");
+    if (/crashed/.test(message)) report("The Worker (workerd) crashed and is being restarted.");
     else log(message);
   }
 

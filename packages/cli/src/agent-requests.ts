@@ -1,18 +1,18 @@
-/** What a session's agent asks of a person, as lines to read, with the command that answers it. */
+/** What a session's agent asks of a person, as lines of text, with the command that answers it. */
 import type { PermissionView, QuestionView, SessionView } from "@valet/shared/protocol/session-view";
 
-export interface AskedLines {
+export interface RequestLines {
   readonly id: string;
   readonly lines: readonly string[];
 }
 
-/** What is asked for the sake of a message or a workflow. */
-export function askedFor({ id, permissions, questions }: SessionView, workId: string): AskedLines[] {
+/** Returns the open requests that belong to one message or workflow. */
+export function requestsOf({ id, permissions, questions }: SessionView, workId: string): RequestLines[] {
   const isIts = ({ messageId }: { readonly messageId: string }) => messageId === workId;
   const command = (requestId: string, answer: string) => `  pnpm valet reply ${id} ${requestId} ${answer}`;
   return [
     ...permissions.filter(isIts).map((asked) => {
-      return { id: asked.id, lines: [...leaveLines(asked), command(asked.id, "once|always|reject")] };
+      return { id: asked.id, lines: [...permissionLines(asked), command(asked.id, "once|always|reject")] };
     }),
     ...questions.filter(isIts).map((asked) => {
       const answers = asked.questions.map((_question, index) => `ANSWER${index === 0 ? "" : index + 1}`).join(" ");
@@ -21,8 +21,8 @@ export function askedFor({ id, permissions, questions }: SessionView, workId: st
   ];
 }
 
-function leaveLines({ permission, detail }: PermissionView): string[] {
-  return [`The agent asks leave for ${permission}:`, ...detail.split("\n").map((line) => `  ${line}`)];
+function permissionLines({ permission, detail }: PermissionView): string[] {
+  return [`The agent asks permission for ${permission}:`, ...detail.split("\n").map((line) => `  ${line}`)];
 }
 
 function questionLines({ questions }: QuestionView): string[] {

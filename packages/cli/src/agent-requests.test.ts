@@ -1,8 +1,8 @@
 import type { SessionView } from "@valet/shared/protocol/session-view";
 import { expect, test } from "vitest";
-import { askedFor } from "./asked.ts";
+import { requestsOf } from "./agent-requests.ts";
 
-test("what the agent asks for a message is told, with the command that answers it", () => {
+test("an agent's open request is shown with the command that answers it", () => {
   const askedAt = "2026-01-01T00:00:00.000Z";
   const options = [
     { label: "Hello", description: "The usual one" },
@@ -20,10 +20,15 @@ test("what the agent asks for a message is told, with the command that answers i
       { id: "que_2", messageId: "msg_of_others", questions, askedAt },
     ],
   } as unknown as SessionView;
-  expect(askedFor(session, "msg_1")).toEqual([
+  expect(requestsOf(session, "msg_1")).toEqual([
     {
       id: "per_1",
-      lines: ["The agent asks leave for bash:", "  ls", "  pwd", "  pnpm valet reply ses_1 per_1 once|always|reject"],
+      lines: [
+        "The agent asks permission for bash:",
+        "  ls",
+        "  pwd",
+        "  pnpm valet reply ses_1 per_1 once|always|reject",
+      ],
     },
     {
       id: "que_1",
