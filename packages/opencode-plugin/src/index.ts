@@ -4,6 +4,7 @@
  */
 import { childSessionTools } from "./child-session-tools.ts";
 import { refuseForeignCode } from "./foreign-code.ts";
+import { modelContexts } from "./model-contexts.ts";
 import { watchProviderCalls } from "./provider-calls.ts";
 import { takeAccess, takeBlanks, takeTrust } from "./runner-access.ts";
 
@@ -11,10 +12,18 @@ const access = takeAccess(process.env);
 const blanks = takeBlanks(process.env);
 if (!takeTrust(process.env)) refuseForeignCode();
 
+const contexts = access === undefined ? undefined : modelContexts(access);
 const noteCall = access === undefined ? undefined : watchProviderCalls(access);
 
+type HeadersInput = Parameters<NonNullable<typeof noteCall>>[0] &
+  Parameters<NonNullable<typeof contexts>["headers"]>[0];
+
 export const ValetPlugin = async () => ({
-  ...(noteCall !== undefined && { "chat.headers": noteCall }),
+  ...(contexts !== undefined && { event: contexts.event }),
+  "chat.headers": async (input: HeadersInput, output: { headers: Record<string, string> }) => {
+    await noteCall?.(input, output);
+    await contexts?.headers(input, output);
+  },
   ...(access !== undefined && { tool: childSessionTools(access) }),
   "shell.env": async (_input: unknown, output: { env: Record<string, string | undefined> }) => {
     Object.assign(output.env, blanks);

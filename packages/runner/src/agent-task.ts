@@ -1,6 +1,7 @@
 /** One thing asked of the agent: one model after the other until one has answered, then the answer is read. */
 
 import { endWith } from "@valet/shared/outcome";
+import type { ModelCallRef } from "@valet/shared/protocol/child-sessions";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import {
   type Attachment,
@@ -30,7 +31,7 @@ import type { OpenCodeClient, PromptPart } from "./opencode/client.ts";
 import { SpanEmitter } from "./opencode/emit.ts";
 import type { AgentEvent } from "./opencode/events.ts";
 import type { Ending } from "./opencode/facts.ts";
-import { newMessageId, toolSpanId } from "./opencode/ids.ts";
+import { chatSpanId, newMessageId, toolSpanId } from "./opencode/ids.ts";
 import type { AgentAccess } from "./opencode/opencode.ts";
 import { TurnReducer } from "./opencode/turn-reducer.ts";
 import { TurnTally } from "./opencode/turn-tally.ts";
@@ -188,6 +189,14 @@ export class AgentTask {
     // OpenCode says that a tool runs a few milliseconds after it has begun to; what it asks for must not begin before it.
     this.#reducer.toolAsked(spanId, Math.floor(this.#frame.nowMs()));
     return { ...context, spanId };
+  }
+
+  /** The context of a model call of its agent or one of its sub-agents, told or not; `undefined` if it is not one of those. */
+  modelContext({ opencodeSessionId, messageId }: ModelCallRef): SpanContext | undefined {
+    if (!this.#reducer?.knows(opencodeSessionId)) return undefined;
+    const { context, isRecording } = this.#frame.span;
+    if (!isRecording) return context;
+    return { ...context, spanId: chatSpanId(this.#task.attemptId, opencodeSessionId, messageId) };
   }
 
   /** Cuts it short. Its promise settles once the agent has come to rest. The first reason counts. */

@@ -22,6 +22,10 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     answer: (call, signal) => answer(call, signal),
     secrets,
     onProviderCall: (call) => opencode.noteProviderCall(call),
+    modelContext: (call) => {
+      const context = turns.findModelCall(call);
+      return context === undefined ? {} : contextHeaders(context);
+    },
   });
   const opencode = new OpenCode({
     ...{ workspace, modelAccess, tracer, secrets, startTimeoutMs: rest.startTimeoutMs },

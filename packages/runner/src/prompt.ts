@@ -1,5 +1,6 @@
 /** Takes dispatches to the agent: work in different channels side by side, that of one channel in order, none twice. */
 import { LIMITS } from "@valet/shared/limits";
+import type { ModelCallRef } from "@valet/shared/protocol/child-sessions";
 import {
   DEFAULT_TURN_BOUNDS,
   type PromptDispatch,
@@ -48,6 +49,7 @@ interface Work<R> {
   abort(reason: AbortReason): Promise<void>;
   reply(reply: AgentReply): Promise<void>;
   toolContext(call: ToolCallRef): SpanContext | undefined;
+  modelContext(call: ModelCallRef): SpanContext | undefined;
 }
 
 /** With 2, 4 and 8 s between them. */
@@ -147,6 +149,15 @@ export class PromptRunner {
     for (const attemptId of this.#busy) {
       const context = this.#begun.get(attemptId)?.work.toolContext(call);
       if (context !== undefined) return { attemptId, context };
+    }
+    return undefined;
+  }
+
+  /** The context of a model call of what is being worked on. */
+  findModelCall(call: ModelCallRef): SpanContext | undefined {
+    for (const attemptId of this.#busy) {
+      const context = this.#begun.get(attemptId)?.work.modelContext(call);
+      if (context !== undefined) return context;
     }
     return undefined;
   }

@@ -56,6 +56,14 @@ test("a body that is too large is refused, and another method", async () => {
   expect(asked).toEqual([]);
 });
 
+test("the context of a model call is told, and nothing of one that is unknown", async () => {
+  const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
+  const { post } = setUp({ modelContext: ({ messageId }) => (messageId === "msg_1" ? { traceparent } : {}) });
+  const ask = async (messageId: string) =>
+    (await post(JSON.stringify({ modelCall: { opencodeSessionId: "ses_1", messageId } }))).json();
+  expect([await ask("msg_1"), await ask("msg_2")]).toEqual([{ traceparent }, {}]);
+});
+
 test("only so many are open at once", async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
   const { post } = setUp({ maxOpen: 1, answer: () => promise.then(() => ({ ok: true, sessions: [] })) });

@@ -3,7 +3,13 @@
  * for what the tools ask for, and nothing else.
  */
 import { randomBytes, timingSafeEqual } from "node:crypto";
-import { type ChildSessionAnswer, ProviderCall, ToolCall } from "@valet/shared/protocol/child-sessions";
+import {
+  type ChildSessionAnswer,
+  type ModelCallContext,
+  ModelCallRef,
+  ProviderCall,
+  ToolCall,
+} from "@valet/shared/protocol/child-sessions";
 import { z } from "zod";
 import type { SecretValues } from "./secret-values.ts";
 
@@ -14,6 +20,8 @@ export interface ToolServerOptions {
   readonly secrets?: SecretValues;
   /** Told of the agent's requests to providers. */
   onProviderCall?(call: ProviderCall): void;
+  /** The context of a model call; nothing of one that is unknown. */
+  modelContext?(call: ModelCallRef): ModelCallContext;
   readonly maxOpen?: number;
 }
 
@@ -24,6 +32,7 @@ export interface ToolServer {
 }
 
 const Told = z.object({ providerCall: ProviderCall });
+const Asked = z.object({ modelCall: ModelCallRef });
 const MAX_BODY_BYTES = 512 * 1024;
 const MAX_OPEN = 32;
 /** Bun closes a connection on which nothing has come or gone for this long; an answer may take a minute. */
@@ -32,6 +41,7 @@ const IDLE_S = 120;
 export function startToolServer({
   answer,
   onProviderCall,
+  modelContext,
   secrets,
   maxOpen = MAX_OPEN,
 }: ToolServerOptions): ToolServer {
@@ -49,10 +59,12 @@ export function startToolServer({
         onProviderCall?.(told.data.providerCall);
         return Response.json({});
       }
+      const asked = Asked.safeParse(body);
+      if (asked.success) return Response.json(modelContext?.(asked.data.modelCall) ?? {});
       const call = ToolCall.safeParse(body);
       if (!call.success) return refused(400, "The call was not understood.");
-      const asked = secrets?.redactAll(call.data) ?? call.data;
-      return Response.json(await answer(asked, request.signal));
+      const clean = secrets?.redactAll(call.data) ?? call.data;
+      return Response.json(await answer(clean, request.signal));
     } finally {
       open--;
     }

@@ -1,6 +1,7 @@
 /** The runner's work on one dispatched message or batch: what is asked of the agent, under `valet.turn`. */
 
 import { endWith, type SpanOf } from "@valet/shared/outcome";
+import type { ModelCallRef } from "@valet/shared/protocol/child-sessions";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import type { PromptDispatch, TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { ErrorType, ValetSpans } from "@valet/shared/spans";
@@ -77,6 +78,10 @@ export class Turn {
 
   toolContext(call: ToolCallRef): SpanContext | undefined {
     return this.#task.toolContext(call);
+  }
+
+  modelContext(call: ModelCallRef): SpanContext | undefined {
+    return this.#task.modelContext(call);
   }
 
   #end({ outcome, errorType, cause, opencodeSessionId, summary, failovers }: TaskResult): void {

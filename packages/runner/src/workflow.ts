@@ -1,6 +1,7 @@
 /** The runner's work on one dispatched workflow: its steps in order, under `valet.workflow.execute`. */
 
 import { endWith, type SpanOf } from "@valet/shared/outcome";
+import type { ModelCallRef } from "@valet/shared/protocol/child-sessions";
 import type { TurnSummary, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
 import { MAX_STEP_OUTPUT, stepType, type WorkflowStep, type WorkflowStepState } from "@valet/shared/protocol/workflow";
 import type { EndReason, ErrorType, Outcome } from "@valet/shared/spans";
@@ -61,6 +62,7 @@ interface Current {
   abort(reason: AbortReason): Promise<void>;
   reply(reply: AgentReply): Promise<void>;
   toolContext(call: ToolCallRef): SpanContext | undefined;
+  modelContext(call: ModelCallRef): SpanContext | undefined;
 }
 
 export class Workflow {
@@ -133,6 +135,10 @@ export class Workflow {
   /** The span of a tool call of a prompt step's agent, likewise. */
   toolContext(call: ToolCallRef): SpanContext | undefined {
     return this.#current?.toolContext(call);
+  }
+
+  modelContext(call: ModelCallRef): SpanContext | undefined {
+    return this.#current?.modelContext(call);
   }
 
   get #failed(): number {
@@ -219,6 +225,7 @@ export class Workflow {
       },
       async reply() {},
       toolContext: () => undefined,
+      modelContext: () => undefined,
     };
     return this.#commandEnd(await running);
   }

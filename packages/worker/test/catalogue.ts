@@ -39,8 +39,9 @@ function wrongIn({ name, attributes, ...span }: SeenSpan, definition: SpanDefini
   return wrong;
 }
 
-function missingAtEnd({ attributes }: SeenSpan, { required, errors = [] }: SpanDefinition): string[] {
+function missingAtEnd({ attributes }: SeenSpan, { required, fixed = {}, errors = [] }: SpanDefinition): string[] {
   const wrong: string[] = required.filter((key) => attributes[key] === undefined).map((key) => `no ${key}`);
+  for (const [key, value] of Object.entries(fixed)) if (attributes[key] !== value) wrong.push(`${key} is not ${value}`);
   const { "valet.outcome": outcome, "error.type": errorType, "valet.outcome.reason": reason } = attributes;
   if (outcome === undefined) wrong.push("no outcome");
   const why = outcome === "error" || outcome === "lost" ? errorType : reason;
@@ -55,10 +56,11 @@ const allowedKeys = new Map<SpanDefinition, ReadonlySet<string>>();
 function allowedIn(definition: SpanDefinition): ReadonlySet<string> {
   const known = allowedKeys.get(definition);
   if (known !== undefined) return known;
-  const { required, optional } = definition;
+  const { required, optional, fixed = {} } = definition;
   const allowed = new Set<string>([
     ...COMMON_ATTRIBUTES,
     ...required,
+    ...Object.keys(fixed),
     ...optional,
     "valet.outcome",
     "valet.outcome.reason",

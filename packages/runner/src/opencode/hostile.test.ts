@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { demoRepository, parseScenario, type ScriptedModel, startScriptedModel } from "@valet/scripted-model";
 import { type ModelPrices, PromptDispatch } from "@valet/shared/protocol/runner-link";
 import type { ValetSpans } from "@valet/shared/spans";
-import { attributesToObject, type ReadableSpan, Tracer } from "@valet/shared/tracing";
+import { attributesToObject, contextHeaders, INVALID_CONTEXT, type ReadableSpan, Tracer } from "@valet/shared/tracing";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { PromptRunner } from "../prompt.ts";
 import { startToolServer, type ToolServer } from "../tool-server.ts";
@@ -124,6 +124,7 @@ beforeAll(async () => {
   server = startToolServer({
     answer: async () => ({ ok: false, error: "There are no sessions here." }),
     onProviderCall: (call) => opencode.noteProviderCall(call),
+    modelContext: (call) => contextHeaders(runner.findModelCall(call) ?? INVALID_CONTEXT),
   });
   const { url, secret } = server;
   opencode = new OpenCode({
@@ -408,6 +409,10 @@ test.each([
     const { result, chats, spans: own } = await run("whatever");
     expect(result).toMatchObject({ outcome: "ok", summary: { modelCalls: 1, retries: 1 } });
     expect(chats.map((chat) => attributesOf(chat))).toMatchObject([{ "valet.outcome": "ok" }]);
+    // Each try carries the context of the call.
+    const sent = model.requests().slice(-2);
+    const { traceparent } = contextHeaders((chats[0] as ReadableSpan).context);
+    expect(sent.map(({ headers }) => headers.traceparent)).toEqual([traceparent, traceparent]);
     const below = own.filter(({ parent }) => parent?.spanId === chats[0]?.context.spanId);
     expect(below.map((span) => [span.name, attributesOf(span)["error.type"]])).toEqual([
       ["valet.llm.try", errorType],

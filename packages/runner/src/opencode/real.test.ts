@@ -10,7 +10,14 @@ import { demoRepository, parseScenario, type ScriptedModel, startScriptedModel }
 import type { ToolCall } from "@valet/shared/protocol/child-sessions";
 import { PromptDispatch } from "@valet/shared/protocol/runner-link";
 import type { ValetSpans } from "@valet/shared/spans";
-import { attributesToObject, millisBetween, type ReadableSpan, Tracer } from "@valet/shared/tracing";
+import {
+  attributesToObject,
+  contextHeaders,
+  INVALID_CONTEXT,
+  millisBetween,
+  type ReadableSpan,
+  Tracer,
+} from "@valet/shared/tracing";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import type { AgentAsks } from "../agent-task.ts";
 import { PromptRunner } from "../prompt.ts";
@@ -143,6 +150,7 @@ beforeAll(async () => {
       if (call.request.action === "end") return { ok: false, error: "There is no such session." };
       return { ok: true, sessions: [{ id: "ses_child", status: "running" }] };
     },
+    modelContext: (call) => contextHeaders(runner.findModelCall(call) ?? INVALID_CONTEXT),
   });
   const { url, secret } = server;
   opencode = new OpenCode({
@@ -317,6 +325,17 @@ valet.turn ok
   // A sub-agent's tool asks as well; its call is known by its span.
   expect(calls.map(({ call, turn }) => [call.request.action, turn?.attemptId])).toEqual([["list", second.attemptId]]);
   expect(calls[0]?.turn?.context).toMatchObject(contextOf("execute_tool list_sessions"));
+}, 60_000);
+
+test("each request to the provider carries the context of its call, a sub-agent's likewise", async () => {
+  const before = [model.requests().length, spans.length] as const;
+  await runner.run(dispatch("Let a sub-agent count.")).done;
+  const chats = spans.slice(before[1]).filter(({ name }) => name.startsWith("chat "));
+  expect(chats).toHaveLength(5);
+  const sent = model.requests().slice(before[0]);
+  expect(sent.map(({ headers }) => headers.traceparent)).toEqual(
+    chats.map(({ context }) => contextHeaders(context).traceparent),
+  );
 }, 60_000);
 
 /** The one span of this name, as its context. */

@@ -126,6 +126,11 @@ export class TurnReducer {
     return this.#runs.has(sessionId);
   }
 
+  /** Likewise, or a sub-agent's of which it is not known yet for which call it works. */
+  knows(sessionId: string): boolean {
+    return this.#runs.has(sessionId) || this.#held.has(sessionId);
+  }
+
   /** A tool call asks the runner for something: it runs, though OpenCode may not have told so yet. @param atMs epoch ms */
   toolAsked(spanId: string, atMs: number): void {
     this.#log.hasBegunBy(spanId, atMs);

@@ -101,6 +101,17 @@ export const ProviderCall = z.object({
 });
 export type ProviderCall = z.infer<typeof ProviderCall>;
 
+/** The body of our plugin's request for the context of a model call: the answer of which of OpenCode's sessions it is to give. */
+export const ModelCallRef = z.object({ opencodeSessionId: id, messageId: id });
+export type ModelCallRef = z.infer<typeof ModelCallRef>;
+
+/** What it is answered; nothing where the runner knows no such call. */
+export const ModelCallContext = z.object({
+  traceparent: z.string().max(256).optional(),
+  tracestate: z.string().max(4096).optional(),
+});
+export type ModelCallContext = z.infer<typeof ModelCallContext>;
+
 /** Where the tools find the runner, and what they show it: variables of OpenCode's environment. */
 export const TOOLS_URL_VARIABLE = "VALET_TOOLS_URL";
 export const TOOLS_SECRET_VARIABLE = "VALET_TOOLS_SECRET";

@@ -1,0 +1,58 @@
+/**
+ * Puts the context of its model call on each request to a provider, on each try of one likewise. OpenCode's hook knows the user's
+ * message and not the answer that the call is for, so that this is read from OpenCode's events; the span is the runner's to name.
+ */
+import { ModelCallContext, type ModelCallRef } from "@valet/shared/protocol/child-sessions";
+import type { RunnerAccess } from "./runner-access.ts";
+
+/** The runner is on loopback. What it has not answered by then goes without. */
+const TIMEOUT_MS = 1_000;
+const MAX_SESSIONS = 1_000;
+
+interface HeadersInput {
+  readonly sessionID: string;
+  readonly message?: { readonly id?: string };
+}
+
+interface EventInput {
+  readonly event: { readonly type: string; readonly properties?: unknown };
+}
+
+/** The answer that a session's agent works on, and the user's message that it answers. */
+interface Step {
+  readonly id: string;
+  readonly parentID: string;
+}
+
+export function modelContexts(access: RunnerAccess) {
+  const steps = new Map<string, Step>();
+  /** Not the watched one: this is no call of the model. */
+  const ask = globalThis.fetch;
+  return {
+    event: async ({ event }: EventInput) => {
+      if (event.type !== "message.updated") return;
+      const { info } = (event.properties ?? {}) as { info?: Step & { role?: string; sessionID?: string } };
+      if (info?.role !== "assistant" || info.sessionID === undefined) return;
+      steps.delete(info.sessionID);
+      steps.set(info.sessionID, { id: info.id, parentID: info.parentID });
+      for (const oldest of steps.keys()) if (steps.size > MAX_SESSIONS) steps.delete(oldest);
+    },
+    headers: async ({ sessionID, message }: HeadersInput, output: { headers: Record<string, string> }) => {
+      const step = steps.get(sessionID);
+      // A wrong context is worse than none.
+      if (step === undefined || step.parentID !== message?.id) return;
+      const modelCall: ModelCallRef = { opencodeSessionId: sessionID, messageId: step.id };
+      try {
+        const response = await ask(access.url, {
+          method: "POST",
+          headers: { authorization: `Bearer ${access.secret}`, "content-type": "application/json" },
+          body: JSON.stringify({ modelCall }),
+          signal: AbortSignal.timeout(TIMEOUT_MS),
+        });
+        Object.assign(output.headers, ModelCallContext.parse(await response.json()));
+      } catch {
+        // The call goes on without it.
+      }
+    },
+  };
+}
