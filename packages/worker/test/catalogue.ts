@@ -29,6 +29,9 @@ function wrongIn({ name, attributes, ...span }: SeenSpan, definition: SpanDefini
   const { kind, links } = definition;
   const allowed = allowedIn(definition);
   const wrong = Object.keys(attributes).filter((key) => !allowed.has(key));
+  for (const [key, value] of Object.entries(definition.fixed ?? {})) {
+    if (attributes[key] !== value) wrong.push(`${key} is ${attributes[key]}`);
+  }
   for (const key of SESSION_KEYS) if (attributes[key] !== sessionId) wrong.push(`${key} is ${attributes[key]}`);
   if (span.kind !== KINDS[kind]) wrong.push(`kind ${span.kind}`);
   for (const { type } of span.links) if (!(links as readonly unknown[]).includes(type)) wrong.push(`link ${type}`);
@@ -59,6 +62,7 @@ function allowedIn(definition: SpanDefinition): ReadonlySet<string> {
   const { required, optional, fixed = {} } = definition;
   const allowed = new Set<string>([
     ...COMMON_ATTRIBUTES,
+    ...Object.keys(fixed),
     ...required,
     ...Object.keys(fixed),
     ...optional,

@@ -165,7 +165,7 @@ export class TestSession {
   /** Lets the time come for what is queued and waits for nothing else. */
   async ripen(): Promise<void> {
     await runInDurableObject(this.stub, (_object, { storage }) => {
-      storage.sql.exec("UPDATE messages SET notBeforeMs = 0");
+      storage.sql.exec("UPDATE jobs SET notBeforeMs = 0");
     });
     // On a busy machine their time may have come by itself.
     if ((await this.timers()).includes("collect")) await this.elapse("collect");

@@ -102,7 +102,7 @@ describe("lists", () => {
       const sent: string[] = [];
       for (let i = 0; i < 50; i++) sent.push(valueIn(await object.sendMessage({ content: `${i}` }, CALLER)).messageId);
       // As long as answers, and what was asked, may get together: 50 MB in all.
-      storage.sql.exec("UPDATE messages SET body = json_set(body, '$.content', ?)", "語".repeat(350_000));
+      storage.sql.exec("UPDATE jobs SET body = json_set(body, '$.content', ?)", "語".repeat(350_000));
       return sent;
     });
     for (const order of ["asc", "desc"] as const) {

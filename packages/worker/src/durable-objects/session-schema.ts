@@ -1,7 +1,7 @@
 /** The tables of a session's object, for every room. A change of them is a migration at the end of the list. */
 import { addColumn, type Migration } from "./core/schema.ts";
 
-export const SESSION_MIGRATIONS: readonly Migration[] = [tablesBeforeVersions, durableCalls];
+export const SESSION_MIGRATIONS: readonly Migration[] = [tablesBeforeVersions, durableCalls, jobs];
 
 /**
  * Version 1: everything that there was before versions were stored. Databases of that time have some of the tables and lack
@@ -171,5 +171,16 @@ function durableCalls(sql: SqlStorage): void {
       SELECT 'projection', '', 1, 'null', 0, 0 FROM projected_session
       WHERE version <> projected OR EXISTS (SELECT 1 FROM projected_turns);
     ALTER TABLE projected_session DROP COLUMN projected;
+  `);
+}
+
+/** Version 3: a job is a message or a workflow, and its tables say so. */
+function jobs(sql: SqlStorage): void {
+  sql.exec(`
+    ALTER TABLE messages RENAME TO jobs;
+    ALTER TABLE jobs RENAME COLUMN promptContext TO context;
+    ALTER TABLE attempts RENAME COLUMN messageIds TO jobIds;
+    DROP INDEX messages_open;
+    CREATE INDEX jobs_open ON jobs (status, seq) WHERE status <> 'done';
   `);
 }

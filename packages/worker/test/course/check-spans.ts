@@ -64,7 +64,7 @@ export function checkSpans(
     const errorType = attributes["error.type"] ?? attributes["valet.outcome.reason"] ?? "";
     check(`${outcome} ${errorType}` === end, `the span of a message says how it ended: ${end}`);
     const dispatched = (waits.get(id) ?? []).filter(({ attributes }) => attributes["valet.outcome"] === "ok").length;
-    const [row] = sql.exec("SELECT attempts FROM messages WHERE id = ?", id).toArray();
+    const [row] = sql.exec("SELECT attempts FROM jobs WHERE id = ?", id).toArray();
     check(dispatched === row?.attempts, "each attempt was waited for");
   }
 

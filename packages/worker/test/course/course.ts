@@ -252,15 +252,15 @@ class Course {
   }
 
   #idsOf(attemptId: string): readonly string[] {
-    const [row] = this.#sql.exec("SELECT messageIds FROM attempts WHERE id = ?", attemptId).toArray();
-    return row === undefined ? [] : (JSON.parse(row.messageIds as string) as string[]);
+    const [row] = this.#sql.exec("SELECT jobIds FROM attempts WHERE id = ?", attemptId).toArray();
+    return row === undefined ? [] : (JSON.parse(row.jobIds as string) as string[]);
   }
 
   #onFrame(text: string): void {
     if (!text.startsWith('{"type":"prompt"')) return;
     const { attemptId, messageIds } = JSON.parse(text).dispatch as { attemptId: string; messageIds: string[] };
     this.#readRecords();
-    const waiting = this.#sql.exec("SELECT id FROM messages WHERE status = 'queued'").toArray();
+    const waiting = this.#sql.exec("SELECT id FROM jobs WHERE status = 'queued'").toArray();
     this.model.dispatches(
       attemptId,
       messageIds,
@@ -282,12 +282,12 @@ class Course {
     check(stored?.record === JSON.stringify(host.parts.state.maybe), "the record that holds is stored");
     model.sees(
       this.#sql
-        .exec("SELECT id, status, outcome, errorType, attempts FROM messages ORDER BY seq")
+        .exec("SELECT id, status, outcome, errorType, attempts FROM jobs ORDER BY seq")
         .toArray() as unknown as MessageSeen[],
     );
-    const open = this.#sql.exec("SELECT channel, messageIds FROM attempts WHERE state <> 'ended'").toArray();
+    const open = this.#sql.exec("SELECT channel, jobIds FROM attempts WHERE state <> 'ended'").toArray();
     check(new Set(open.map(({ channel }) => channel)).size === open.length, "a channel has one turn at a time");
-    const inFlight = open.flatMap(({ messageIds }) => JSON.parse(messageIds as string) as string[]).sort();
+    const inFlight = open.flatMap(({ jobIds }) => JSON.parse(jobIds as string) as string[]).sort();
     const seen = model.messages.filter(({ status }) => status === "dispatched" || status === "accepted");
     check(
       inFlight.join() ===

@@ -94,9 +94,9 @@ export class AttemptOutput {
     return true;
   }
 
-  #takeStep({ messageIds }: AttemptRow, state: WorkflowStepState): boolean {
+  #takeStep({ jobIds }: AttemptRow, state: WorkflowStepState): boolean {
     const { workflows, clients, transactions } = this.#options;
-    const executionId = messageIds[0] ?? "";
+    const executionId = jobIds[0] ?? "";
     const step = workflows.record(executionId, state);
     if (step === undefined) return false;
     const { index } = state;
@@ -106,6 +106,6 @@ export class AttemptOutput {
 }
 
 /** In a collected batch the answer is to the last message. */
-function lastJob({ messageIds }: AttemptRow): string {
-  return messageIds.at(-1) ?? "";
+function lastJob({ jobIds }: AttemptRow): string {
+  return jobIds.at(-1) ?? "";
 }

@@ -134,7 +134,7 @@ export class Conversation {
   }
 
   #answerTo({ id, attemptId }: JobRow): MessagePart[] {
-    if (attemptId === null || this.#jobs.attempt(attemptId)?.messageIds.at(-1) !== id) return [];
+    if (attemptId === null || this.#jobs.attempt(attemptId)?.jobIds.at(-1) !== id) return [];
     const live = this.#live.get(attemptId);
     return live === undefined ? this.#stored(attemptId) : [...live.parts.values()];
   }

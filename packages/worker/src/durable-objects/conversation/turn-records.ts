@@ -60,7 +60,7 @@ export class TurnRecords {
       typeof total === "number" ? knownSum(total, missing ?? 0) : null;
     const { callsWithoutUsage, callsWithoutCost } = measured;
     const record: TurnRecord = {
-      ...{ attempt_id: attempt.id, session_id: sessionId, message_ids: [...attempt.messageIds] },
+      ...{ attempt_id: attempt.id, session_id: sessionId, message_ids: [...attempt.jobIds] },
       ...{ trace_id: attempt.context.traceId, channel: attempt.channel, generation: attempt.generation },
       ...{ attempt: attempt.number, model: measured.model ?? null, outcome },
       ...reasonColumns(outcome, errorType),

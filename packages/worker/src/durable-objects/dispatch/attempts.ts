@@ -151,7 +151,7 @@ export class Attempts {
       queue.end(attempt.id, "aborted", undefined, summary);
     } else if (frame.type === "workflow-ended" && (outcome === "ok" || errorType === "workflow_step_failed")) {
       // Steps of an earlier attempt count, too.
-      const own = workflows.outcome(attempt.messageIds[0] ?? "");
+      const own = workflows.outcome(attempt.jobIds[0] ?? "");
       queue.end(attempt.id, own.outcome, own.errorType, summary, own.failure);
     } else {
       queue.end(attempt.id, outcome, outcome === "ok" ? undefined : workError(errorType), summary, failureIn(frame));
@@ -186,7 +186,7 @@ export class Attempts {
   }
 
   #addEvent(attempt: AttemptRow, event: "valet.runner.disconnected" | "valet.runner.reconnected"): void {
-    for (const id of attempt.messageIds) this.#options.queue.addEvent(id, event);
+    for (const id of attempt.jobIds) this.#options.queue.addEvent(id, event);
   }
 }
 

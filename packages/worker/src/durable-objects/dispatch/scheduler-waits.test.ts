@@ -138,7 +138,7 @@ describe("a sandbox", () => {
     inRooms((rooms) => {
       const { pump, starts } = schedule(rooms);
       rooms.change({ state: "hibernated" });
-      const causes = [rooms.message("a").promptContext, rooms.workflow("w", { channel: "y" }).promptContext];
+      const causes = [rooms.message("a").context, rooms.workflow("w", { channel: "y" }).context];
       pump();
       expect(starts).toEqual([{ reason: "message_waiting", causes, messageId: "a" }]);
     }));
@@ -147,9 +147,9 @@ describe("a sandbox", () => {
     inRooms((rooms) => {
       const { pump, starts } = schedule(rooms);
       rooms.change({ state: "hibernated" });
-      const { promptContext } = rooms.workflow("w");
+      const { context } = rooms.workflow("w");
       pump();
-      expect(starts).toEqual([{ reason: "message_waiting", causes: [promptContext], executionId: "w" }]);
+      expect(starts).toEqual([{ reason: "message_waiting", causes: [context], executionId: "w" }]);
     }));
 
   test("is not asked for where nothing waits", () =>

@@ -87,7 +87,7 @@ export class Scheduler {
     const { state, queue, lifecycle } = this.#options;
     const { state: session } = state.record;
     if (session !== "hibernated" && session !== "error") return;
-    const causes = waiting.map(({ id }) => (queue.jobs.job(id) as JobRow).promptContext);
+    const causes = waiting.map(({ id }) => (queue.jobs.job(id) as JobRow).context);
     const { kind, id = "" } = waiting[0] ?? {};
     const job = kind === "workflow" ? { executionId: id } : { messageId: id };
     lifecycle.start({ reason: "message_waiting", causes, ...job });

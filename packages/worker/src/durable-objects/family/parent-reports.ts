@@ -112,10 +112,10 @@ export class ParentReports {
     const last = rows.toSorted((a, b) => a.seq - b.seq).at(-1);
     if (last === undefined || last.outcome === null) return undefined;
     const event: ChildSessionEvent = last.outcome === "ok" ? "completed" : "error";
-    const { id, outcome, errorType, failure, promptContext } = last;
+    const { id, outcome, errorType, failure, context } = last;
     const isFailure = errorType !== null && isFailureType(errorType);
     return this.#once({
-      ...{ id: `${sessionId}:${id}`, event, outcome, operation: promptContext },
+      ...{ id: `${sessionId}:${id}`, event, outcome, operation: context },
       ...withoutUndefined({
         errorType: errorType ?? undefined,
         why: isFailure ? viewFailure(errorType, failure).message : undefined,

@@ -78,7 +78,7 @@ export class Intake {
     });
     const isForParent = initial || origin?.parentSessionId !== undefined;
     if (isForParent && state.record.parentSessionId !== undefined) record({ type: "parent-waits", messageId: id });
-    if (mode === "steer") record({ type: "steered", channel, cause: row.promptContext });
+    if (mode === "steer") record({ type: "steered", channel, cause: row.context });
     return ok(acceptedMessage(row));
   }
 
@@ -137,10 +137,10 @@ function sizeOf(text: string, more: MessageBody["attachments"] | WorkflowBody["s
   return new TextEncoder().encode(JSON.stringify([text, more])).length;
 }
 
-function acceptedMessage({ id, status, promptContext }: JobRow): AcceptedMessage {
-  return { messageId: id, status, ...(isTraced(promptContext) && { traceId: promptContext.traceId }) };
+function acceptedMessage({ id, status, context }: JobRow): AcceptedMessage {
+  return { messageId: id, status, ...(isTraced(context) && { traceId: context.traceId }) };
 }
 
-function acceptedWorkflow({ id, status, promptContext }: JobRow): AcceptedWorkflow {
-  return { executionId: id, status, ...(isTraced(promptContext) && { traceId: promptContext.traceId }) };
+function acceptedWorkflow({ id, status, context }: JobRow): AcceptedWorkflow {
+  return { executionId: id, status, ...(isTraced(context) && { traceId: context.traceId }) };
 }

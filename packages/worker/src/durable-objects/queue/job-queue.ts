@@ -99,7 +99,7 @@ export class JobQueue {
         errorType: null,
         failure: null,
       },
-      ...{ promptContext: context, waitedOn: null, attemptId: null, attempts: 0, lost: 0, unaccepted: 0 },
+      ...{ context, waitedOn: null, attemptId: null, attempts: 0, lost: 0, unaccepted: 0 },
       waitContext: this.#spans.startWait(entry, context, this.jobs.queuedCount()),
       lastDispatch: null,
     };
@@ -203,7 +203,7 @@ export class JobQueue {
     }
     this.jobs.addAttempt({
       ...{ id, number, generation, channel: rows[0].channel, state: "dispatched", context, dispatchedMs: nowMs },
-      ...{ messageIds: rows.map((row) => row.id), acceptedMs: null, endedMs: null, waitMs, stop: null, progress: null },
+      ...{ jobIds: rows.map((row) => row.id), acceptedMs: null, endedMs: null, waitMs, stop: null, progress: null },
     });
   }
 
@@ -213,7 +213,7 @@ export class JobQueue {
     if (attempt?.state !== "dispatched") return false;
     this.jobs.updateAttempt(attemptId, { state: "accepted", acceptedMs: this.#now() });
     this.#spans.endDispatch(this.jobs.kindOf(attempt), attempt.context, "ok");
-    for (const id of attempt.messageIds) {
+    for (const id of attempt.jobIds) {
       this.jobs.updateJob(id, { status: "accepted" });
       this.#changes.job(id);
     }
@@ -346,7 +346,7 @@ export class JobQueue {
       this.jobs.updateJob(row.id, {
         ...{ status: "queued", waitingSinceMs: sinceMs, reason: reason ?? null, waitedOn: null },
         ...(reason !== undefined && { reasons: [...row.reasons, reason] }),
-        waitContext: this.#spans.startWaitAgain(row, row.promptContext, sinceMs, reason),
+        waitContext: this.#spans.startWaitAgain(row, row.context, sinceMs, reason),
       });
       this.#changes.job(row.id);
     }
@@ -363,7 +363,7 @@ export class JobQueue {
     this.#record({
       type: "attempt-ended",
       attempt: ended,
-      jobs: attempt.messageIds.map((id) => this.jobs.job(id) as JobRow),
+      jobs: attempt.jobIds.map((id) => this.jobs.job(id) as JobRow),
       end: { ...end, summary: end.summary ?? attempt.progress ?? undefined },
     });
     return ended;
@@ -371,7 +371,7 @@ export class JobQueue {
 
   /** Returns the jobs that still belong to this attempt. */
   #jobsOf(attempt: AttemptRow): JobRow[] {
-    const rows = attempt.messageIds.map((id) => this.jobs.job(id));
+    const rows = attempt.jobIds.map((id) => this.jobs.job(id));
     return rows.filter((row) => row !== undefined && row.attemptId === attempt.id && row.status !== "done") as JobRow[];
   }
 

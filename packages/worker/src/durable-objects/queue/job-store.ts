@@ -59,7 +59,7 @@ export interface JobRow {
   /** The models that the message itself names, as text; empty if it names none. */
   readonly asksFor: string;
   /** The context of its `valet.prompt` or `valet.workflow` span. */
-  readonly promptContext: SpanContext;
+  readonly context: SpanContext;
   readonly waitContext: SpanContext;
   /** The span that its wait was last linked to. */
   readonly waitedOn: string | null;
@@ -80,7 +80,7 @@ export interface AttemptRow {
   readonly generation: number;
   readonly channel: string;
   readonly state: "dispatched" | "accepted" | "ended";
-  readonly messageIds: readonly string[];
+  readonly jobIds: readonly string[];
   readonly context: SpanContext;
   readonly dispatchedMs: number;
   readonly acceptedMs: number | null;
@@ -119,7 +119,7 @@ const JOB: Columns<JobRow> = {
   errorType: "plain",
   failure: "json",
   asksFor: "plain",
-  promptContext: "json",
+  context: "json",
   waitContext: "json",
   waitedOn: "plain",
   attemptId: "plain",
@@ -152,7 +152,7 @@ const ATTEMPT: Columns<AttemptRow> = {
   generation: "plain",
   channel: "plain",
   state: "plain",
-  messageIds: "json",
+  jobIds: "json",
   context: "json",
   dispatchedMs: "plain",
   acceptedMs: "plain",
@@ -171,21 +171,21 @@ export class JobStore {
 
   /** Returns when the newest job ended, epoch ms; `undefined` if there is none, or it has not ended. */
   newestEndMs(): number | undefined {
-    const [row] = this.#sql.exec("SELECT endedMs FROM messages ORDER BY seq DESC LIMIT 1").toArray();
+    const [row] = this.#sql.exec("SELECT endedMs FROM jobs ORDER BY seq DESC LIMIT 1").toArray();
     return (row?.endedMs as number | null | undefined) ?? undefined;
   }
 
   nextSeq(): number {
-    const [row] = this.#sql.exec("SELECT COALESCE(MAX(seq), 0) + 1 AS seq FROM messages").toArray();
+    const [row] = this.#sql.exec("SELECT COALESCE(MAX(seq), 0) + 1 AS seq FROM jobs").toArray();
     return row?.seq as number;
   }
 
   addJob(row: JobRow, body: MessageBody | WorkflowBody): void {
-    this.#insert("messages", JOB, row, { body: JSON.stringify(body) });
+    this.#insert("jobs", JOB, row, { body: JSON.stringify(body) });
   }
 
   job(id: string): JobRow | undefined {
-    return this.#select("messages", JOB, "WHERE id = ?", id)[0];
+    return this.#select("jobs", JOB, "WHERE id = ?", id)[0];
   }
 
   /** Returns what a message holds; an empty one where there is no message of this id. */
@@ -199,43 +199,37 @@ export class JobStore {
   }
 
   #body(id: string, kind: JobKind): unknown {
-    const [row] = this.#sql.exec("SELECT body FROM messages WHERE id = ? AND kind = ?", id, kind).toArray();
+    const [row] = this.#sql.exec("SELECT body FROM jobs WHERE id = ? AND kind = ?", id, kind).toArray();
     return row === undefined ? undefined : JSON.parse(row.body as string);
   }
 
   /** Returns the queued jobs, oldest first. Not whole rows: this is read after every change, and a queue can be long. */
   queued(): QueuedJob[] {
-    return this.#select("messages", QUEUED, "WHERE status = 'queued' ORDER BY seq");
+    return this.#select("jobs", QUEUED, "WHERE status = 'queued' ORDER BY seq");
   }
 
   queuedCount(): number {
-    const [row] = this.#sql.exec("SELECT COUNT(*) AS count FROM messages WHERE status = 'queued'").toArray();
+    const [row] = this.#sql.exec("SELECT COUNT(*) AS count FROM jobs WHERE status = 'queued'").toArray();
     return row?.count as number;
   }
 
   /** Returns jobs in order of acceptance, beginning after `seq`. */
   jobsAfter(kind: JobKind, seq: number, limit: number): JobRow[] {
-    return this.#select("messages", JOB, "WHERE kind = ? AND seq > ? ORDER BY seq LIMIT ?", kind, seq, limit);
+    return this.#select("jobs", JOB, "WHERE kind = ? AND seq > ? ORDER BY seq LIMIT ?", kind, seq, limit);
   }
 
   /** Returns jobs before `seq`, newest first. */
   jobsBefore(kind: JobKind, seq: number, limit: number): JobRow[] {
-    return this.#select("messages", JOB, "WHERE kind = ? AND seq < ? ORDER BY seq DESC LIMIT ?", kind, seq, limit);
+    return this.#select("jobs", JOB, "WHERE kind = ? AND seq < ? ORDER BY seq DESC LIMIT ?", kind, seq, limit);
   }
 
   /** Returns the last jobs of a channel that are done, newest first. */
   latestJobs(channel: string, limit: number): JobRow[] {
-    return this.#select(
-      "messages",
-      JOB,
-      "WHERE channel = ? AND status = 'done' ORDER BY seq DESC LIMIT ?",
-      channel,
-      limit,
-    );
+    return this.#select("jobs", JOB, "WHERE channel = ? AND status = 'done' ORDER BY seq DESC LIMIT ?", channel, limit);
   }
 
   updateJob(id: string, patch: Partial<JobRow>): void {
-    this.#update("messages", JOB, id, patch);
+    this.#update("jobs", JOB, id, patch);
   }
 
   addAttempt(row: AttemptRow): void {
@@ -247,8 +241,8 @@ export class JobStore {
   }
 
   /** Returns which kind of job an attempt works on. */
-  kindOf({ messageIds }: AttemptRow): JobKind {
-    return this.job(messageIds[0] ?? "")?.kind ?? "message";
+  kindOf({ jobIds }: AttemptRow): JobKind {
+    return this.job(jobIds[0] ?? "")?.kind ?? "message";
   }
 
   inFlight(): AttemptRow[] {

@@ -12,7 +12,7 @@ export interface CapacityLine {
 }
 
 export function viewJob(row: JobRow, { place }: CapacityLine) {
-  const { id, status, channel, attempts, outcome, errorType, failure, reason, promptContext } = row;
+  const { id, status, channel, attempts, outcome, errorType, failure, reason, context } = row;
   const { acceptedMs, dispatchedMs, endedMs } = row;
   const isInLine = status === "queued" && reason === "capacity";
   return {
@@ -21,7 +21,7 @@ export function viewJob(row: JobRow, { place }: CapacityLine) {
     ...withoutUndefined({
       queueReason: reason ?? undefined,
       capacityPlace: isInLine ? place : undefined,
-      traceId: isTraced(promptContext) ? promptContext.traceId : undefined,
+      traceId: isTraced(context) ? context.traceId : undefined,
       dispatchedAt: timeOf(dispatchedMs),
       endedAt: timeOf(endedMs),
     }),

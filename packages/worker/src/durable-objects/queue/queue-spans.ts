@@ -172,7 +172,7 @@ export class QueueSpans {
     const isCollected = head.mode === "collect";
     const span = this.#tracer.start("valet.prompt.dispatch", {
       kind: SpanKind.PRODUCER,
-      parent: rows.length === 1 ? head.promptContext : undefined,
+      parent: rows.length === 1 ? head.context : undefined,
       attributes: {
         ...dispatchAttributes(attempt, head),
         "valet.message.id": head.id,
@@ -189,7 +189,7 @@ export class QueueSpans {
   startWorkflowDispatch(attempt: NewAttempt, row: JobRow, { name }: WorkflowBody): SpanContext {
     const span = this.#tracer.start("valet.workflow.dispatch", {
       kind: SpanKind.PRODUCER,
-      parent: row.promptContext,
+      parent: row.context,
       attributes: {
         ...dispatchAttributes(attempt, row),
         "valet.workflow.execution.id": row.id,
@@ -215,7 +215,7 @@ export class QueueSpans {
     cause?: SpanContext,
     failure?: Failure | null,
   ): void {
-    this.#tracer.change("valet.prompt", row.promptContext, (span) => {
+    this.#tracer.change("valet.prompt", row.context, (span) => {
       span.setAttributes({
         "valet.dispatch.attempt": row.attempts > 0 ? row.attempts : undefined,
         "valet.error.cause": failure?.cause,
@@ -235,7 +235,7 @@ export class QueueSpans {
     failure?: Failure | null,
     failed?: number,
   ): void {
-    this.#tracer.change("valet.workflow", row.promptContext, (span) => {
+    this.#tracer.change("valet.workflow", row.context, (span) => {
       span.setAttributes({
         "valet.dispatch.attempt": row.attempts > 0 ? row.attempts : undefined,
         "valet.workflow.failed_step_count": row.attempts > 0 ? failed : undefined,
@@ -248,8 +248,8 @@ export class QueueSpans {
   }
 
   /** Adds an event: the link to the job's runner broke, or is back. */
-  addEvent({ kind, promptContext }: JobRow, event: "valet.runner.disconnected" | "valet.runner.reconnected"): void {
-    this.#tracer.change(OPERATION[kind], promptContext, (span) => span.addEvent(event));
+  addEvent({ kind, context }: JobRow, event: "valet.runner.disconnected" | "valet.runner.reconnected"): void {
+    this.#tracer.change(OPERATION[kind], context, (span) => span.addEvent(event));
   }
 }
 
@@ -275,8 +275,8 @@ function causedBy(context: SpanContext) {
   return { context, attributes: { "valet.link.type": "caused_by" } } as const;
 }
 
-function collectedLink({ promptContext }: JobRow) {
-  return { context: promptContext, attributes: { "valet.link.type": "collected" } } as const;
+function collectedLink({ context }: JobRow) {
+  return { context, attributes: { "valet.link.type": "collected" } } as const;
 }
 
 /** Returns the links of an attempt to those before it. */
