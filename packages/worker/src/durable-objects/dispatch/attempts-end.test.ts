@@ -254,7 +254,7 @@ describe("a stop", () => {
       rooms.message("m1", { channel: "x" });
       rooms.message("m2", { channel: "y" });
       const [first, second] = [rooms.accepted("m1"), rooms.dispatched("m2")];
-      const cause = rooms.job("m2").promptContext;
+      const cause = rooms.job("m2").context;
       expect(rooms.run(() => attempts.stop("steered", cause, "x"))).toBe(1);
       expect(rooms.frames).toEqual([{ type: "abort", attemptId: first, reason: "steered" }]);
       expect(rooms.run(() => attempts.stop("user_abort", undefined))).toBe(1);
