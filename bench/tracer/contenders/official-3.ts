@@ -1,80 +1,31 @@
-import { type Context, ROOT_CONTEXT, type Span, SpanKind, type Tracer, trace } from "@opentelemetry/api";
+import { ROOT_CONTEXT, type Span, SpanKind, trace } from "@opentelemetry/api";
 import { JsonTraceSerializer } from "@opentelemetry/otlp-transformer";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import { BatchSpanProcessor, type ReadableSpan, type SpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
-import type { Contender, Disabled, Record } from "../contender.ts";
+import type { Disabled } from "../contender.ts";
 import { NAMES } from "../names.ts";
-import { Sink } from "../sink.ts";
-import { BATCH, type Input, PARENTS, RESOURCE, SCOPE } from "../workload.ts";
+import { BATCH, PARENTS, RESOURCE, SCOPE } from "../workload.ts";
+import type * as Official from "./official.ts";
 
-// Its `traceState` is an object, absent where there is none.
-const PARENT_CONTEXTS = PARENTS.map(({ traceState: _, ...parent }) => trace.setSpanContext(ROOT_CONTEXT, parent));
+const MODULE = "./official.ts?3";
+const { contenderOf, parentContexts } = (await import(MODULE)) as typeof Official;
 
-function record(tracer: Tracer, parents: readonly Context[], inputs: readonly Input[]): void {
-  for (const input of inputs) {
-    const span = tracer.startSpan(
-      "chat",
-      {
-        kind: SpanKind.CLIENT,
-        attributes: {
-          "gen_ai.operation.name": "chat",
-          "gen_ai.request.model": input.model,
-          "session.id": input.session,
-          "url.full": input.url,
-        },
-      },
-      parents[input.parent],
-    );
-    span.addEvent("first_token", { "chunk.bytes": input.tokens, "chunk.last": false });
-    span.setAttribute("http.response.status_code", input.status);
-    span.setAttribute("gen_ai.usage.output_tokens", input.tokens);
-    span.setAttribute("cost.usd", input.cost);
-    span.setAttribute("streamed", input.streamed);
-    span.end();
-  }
-}
-
-function recordWith(tracer: Tracer): Record {
-  const parents = PARENT_CONTEXTS.map((context) => trace.setSpan(context, tracer.startSpan("caller", {}, context)));
-  return (inputs) => record(tracer, parents, inputs);
-}
-
-function createTracer(processor: SpanProcessor): Tracer {
-  const provider = new TracerProvider({ resource: resourceFromAttributes(RESOURCE), spanProcessors: [processor] });
-  return provider.getTracer(SCOPE.name, SCOPE.version);
-}
-
-function sinkTracer(sink: Sink): Tracer {
-  return createTracer({
-    onStart() {},
-    onEnd: (span) => sink.take(span),
-    forceFlush: async () => {},
-    shutdown: async () => {},
-  });
-}
-
-export const official3: Contender = {
-  name: NAMES.official3,
-  toSink(sink) {
-    return recordWith(sinkTracer(sink));
-  },
-  toBatches(sink) {
-    const exporter = {
-      export(spans: ReadableSpan[], done: (result: { code: number }) => void) {
-        sink.takeAll(spans);
-        done({ code: 0 });
-      },
-      shutdown: async () => {},
-    };
-    return recordWith(createTracer(new BatchSpanProcessor({ exporter, maxExportBatchSize: BATCH })));
-  },
-  async encoder(inputs) {
-    const ended = new Sink(Number.POSITIVE_INFINITY);
-    recordWith(sinkTracer(ended))(inputs);
-    const spans = ended.kept as ReadableSpan[];
-    return () => JsonTraceSerializer.serializeRequest(spans) as Uint8Array;
-  },
+const contexts = {
+  rootContext: ROOT_CONTEXT,
+  setSpan: trace.setSpan.bind(trace),
+  setSpanContext: trace.setSpanContext.bind(trace),
 };
+const PARENT_CONTEXTS = parentContexts(contexts);
+
+export const official3 = contenderOf(NAMES.official3, {
+  ...contexts,
+  createTracer(processor: SpanProcessor) {
+    const provider = new TracerProvider({ resource: resourceFromAttributes(RESOURCE), spanProcessors: [processor] });
+    return provider.getTracer(SCOPE.name, SCOPE.version);
+  },
+  createBatches: (exporter) => new BatchSpanProcessor({ exporter, maxExportBatchSize: BATCH }),
+  serialize: (spans: ReadableSpan[]) => JsonTraceSerializer.serializeRequest(spans) as Uint8Array,
+});
 
 export function createDisabledApi(): Disabled {
   const tracer = trace.getTracer(SCOPE.name, SCOPE.version);
