@@ -21,9 +21,11 @@ export function follow(rooms: Rooms) {
   /** Names of spans that were announced, by the runner that announced them. */
   const announced: (readonly [instanceId: string, name: string])[] = [];
   const output = { isNew: true };
+  const watchdogs = new Watchdogs({ ...rooms, intervals: INTERVALS, isWaitingForPerson: () => false });
+  rooms.timers.handle(watchdogs.timerHandlers);
   const attempts = new Attempts({
     ...{ ...rooms, intervals: INTERVALS },
-    watchdogs: new Watchdogs({ ...rooms, intervals: INTERVALS, isWaitingForPerson: () => false }),
+    watchdogs,
     output: {
       take: ({ id }: AttemptRow, { type }: AttemptFrame) => {
         taken.push([id, type]);

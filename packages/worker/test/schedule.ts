@@ -11,11 +11,13 @@ export function schedule(rooms: Rooms, channels: ChannelMemory = { resume: () =>
   const starts: StartCause[] = [];
   /** Whether work was under way, each time that this was told. */
   const busy: boolean[] = [];
+  const watchdogs = new Watchdogs({ ...rooms, intervals: INTERVALS, isWaitingForPerson: () => false });
   const scheduler = new Scheduler({
     ...{ ...rooms, channels, intervals: INTERVALS, limits: { ...BATCH_LIMITS, collectMaxMs: INTERVALS.collectMaxMs } },
     lifecycle: { start: (cause) => starts.push(cause) > 0 },
-    watchdogs: new Watchdogs({ ...rooms, intervals: INTERVALS, isWaitingForPerson: () => false }),
+    watchdogs,
     signs: { watch: (isBusy) => void busy.push(isBusy) },
   });
+  rooms.timers.handle({ ...scheduler.timerHandlers, ...watchdogs.timerHandlers });
   return { scheduler, starts, busy, pump: () => rooms.run(() => scheduler.pump()) };
 }

@@ -23,7 +23,7 @@ import { PendingEvents } from "./core/pending-events.ts";
 import { upgradeSchema } from "./core/schema.ts";
 import { SessionState } from "./core/session-state.ts";
 import { SessionTracer, type SpanStore } from "./core/session-tracer.ts";
-import { Timers } from "./core/timers.ts";
+import { type TimerHandlers, Timers } from "./core/timers.ts";
 import { Transactions } from "./core/transactions.ts";
 import { CredentialKeys } from "./credentials/credential-keys.ts";
 import { SessionCredentials } from "./credentials/session-credentials.ts";
@@ -239,6 +239,12 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     ...{ requests, link, clients, transactions },
     onAnswered: (attemptId) => watchdogs.touch(attemptId),
   });
+
+  timers.handle({
+    ...{ ...scheduler.timerHandlers, ...watchdogs.timerHandlers, ...signs.timerHandlers, ...link.timerHandlers },
+    ...{ ...lease.timerHandlers, ...lifecycle.timerHandlers, ...orphans.timerHandlers },
+    ...{ ...outbox.timerHandlers, ...children.timerHandlers, ...reports.timerHandlers },
+  } satisfies TimerHandlers);
 
   const consequences: Consequences = new Consequences({
     ...{ events, changes, state, transactions, queue, workflows, scheduler, attempts, watchdogs, signs },

@@ -85,7 +85,7 @@ class World {
         giveUp: ({ payload }) => void this.#storage.sql.exec("INSERT INTO done VALUES (?)", `gave up ${payload}`),
       },
     );
-    this.timers.handle("orphan", this.calls.onTimer);
+    this.timers.handle({ orphan: this.calls.onTimer });
     transactions.run(() => this.calls.resume());
   }
 

@@ -1,7 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { expect, test } from "vitest";
 import { bindings } from "../../../test/bindings.ts";
-import { Timers } from "./timers.ts";
+import { type TimerHandlers, Timers } from "./timers.ts";
 
 /** Timers of an object of their own, on a clock that the test sets. The alarm is noted, not set. */
 function withTimers(
@@ -11,6 +11,7 @@ function withTimers(
     alarms: number[];
     errors: unknown[];
     restart: () => Timers;
+    sql: SqlStorage;
   }) => void,
 ): Promise<void> {
   const { SESSION_AGENT } = bindings;
@@ -29,35 +30,35 @@ function withTimers(
         alsoDueMs: () => clock.alsoDueMs,
         report: (error) => errors.push(error),
       });
-    work({ timers: restart(), clock, alarms, errors, restart });
+    work({ timers: restart(), clock, alarms, errors, restart, sql: storage.sql });
   });
 }
 
 test("what is due runs in order, once, with its payload; the rest waits", () =>
   withTimers(({ timers, clock, alarms }) => {
     const ran: string[] = [];
-    timers.handle("a", (key, payload) => ran.push(`a ${key} ${payload}`));
-    timers.handle("b", () => ran.push("b"));
-    timers.set("b", 1200);
-    timers.set("a", 1100, { key: "x", payload: "p" });
-    timers.set("a", 3000, { key: "y" });
+    timers.handle({ stuck: (key, payload) => ran.push(`a ${key} ${payload}`) });
+    timers.handle({ queue: () => ran.push("b") });
+    timers.set("queue", 1200);
+    timers.set("stuck", 1100, { key: "x", payload: "p" });
+    timers.set("stuck", 3000, { key: "y" });
     timers.arm();
     clock.ms = 1300;
     timers.fire();
     timers.fire();
     expect(ran).toEqual(["a x p", "b"]);
     expect(alarms).toEqual([1100, 3000, 3000]);
-    expect(timers.dueMs("a", "y")).toBe(3000);
+    expect(timers.dueMs("stuck", "y")).toBe(3000);
   }));
 
 test("a timer that is set again is moved; one that is cleared is gone", () =>
   withTimers(({ timers, clock }) => {
     const ran: string[] = [];
-    timers.handle("a", (key) => ran.push(key));
-    timers.set("a", 1100, { key: "moved" });
-    timers.set("a", 5000, { key: "moved" });
-    timers.set("a", 1100, { key: "cleared" });
-    timers.clear("a", "cleared");
+    timers.handle({ stuck: (key) => ran.push(key) });
+    timers.set("stuck", 1100, { key: "moved" });
+    timers.set("stuck", 5000, { key: "moved" });
+    timers.set("stuck", 1100, { key: "cleared" });
+    timers.clear("stuck", "cleared");
     clock.ms = 1200;
     timers.fire();
     expect(ran).toEqual([]);
@@ -66,9 +67,9 @@ test("a timer that is set again is moved; one that is cleared is gone", () =>
 test("timers outlive the object", () =>
   withTimers(({ timers, clock, restart }) => {
     const ran: string[] = [];
-    timers.set("a", 1100);
+    timers.set("stuck", 1100);
     const next = restart();
-    next.handle("a", () => ran.push("a"));
+    next.handle({ stuck: () => ran.push("a") });
     clock.ms = 1100;
     next.fire();
     expect(ran).toEqual(["a"]);
@@ -78,9 +79,9 @@ test("the alarm is set for the earliest and not written again for what is later"
   withTimers(({ timers, clock, alarms }) => {
     timers.arm();
     expect(alarms).toEqual([]);
-    timers.set("a", 2000);
+    timers.set("stuck", 2000);
     timers.arm();
-    timers.set("a", 3000);
+    timers.set("stuck", 3000);
     timers.arm();
     expect(alarms).toEqual([2000]);
     clock.alsoDueMs = 1500;
@@ -94,32 +95,36 @@ test("the alarm is set for the earliest and not written again for what is later"
 test("a handler that fails is rolled back, comes again later, and keeps no other from running", () =>
   withTimers(({ timers, clock, errors }) => {
     const ran: string[] = [];
-    timers.handle("bad", () => {
-      timers.set("never", 1);
-      throw new Error("no");
+    timers.handle({
+      abort: () => {
+        timers.set("sleep", 1);
+        throw new Error("no");
+      },
     });
-    timers.handle("good", () => ran.push("good"));
-    timers.set("bad", 1100);
-    timers.set("good", 1101);
+    timers.handle({ check: () => ran.push("good") });
+    timers.set("abort", 1100);
+    timers.set("check", 1101);
     clock.ms = 1200;
     timers.fire();
     expect(ran).toEqual(["good"]);
     expect(errors).toHaveLength(1);
-    expect(timers.dueMs("never")).toBeUndefined();
-    expect(timers.dueMs("bad")).toBeGreaterThan(clock.ms);
+    expect(timers.dueMs("sleep")).toBeUndefined();
+    expect(timers.dueMs("abort")).toBeGreaterThan(clock.ms);
   }));
 
 test("a handler that fails comes again with its key and its payload", () =>
   withTimers(({ timers, clock, errors }) => {
     const ran: string[] = [];
-    timers.handle("a", (key, payload) => {
-      ran.push(`${key} ${payload}`);
-      if (ran.length === 1) throw new Error("no");
+    timers.handle({
+      stuck: (key, payload) => {
+        ran.push(`${key} ${payload}`);
+        if (ran.length === 1) throw new Error("no");
+      },
     });
-    timers.set("a", 1100, { key: "x", payload: "p" });
+    timers.set("stuck", 1100, { key: "x", payload: "p" });
     clock.ms = 1200;
     timers.fire();
-    clock.ms = timers.dueMs("a", "x") ?? 0;
+    clock.ms = timers.dueMs("stuck", "x") ?? 0;
     timers.fire();
     expect([ran, errors.length]).toEqual([["x p", "x p"], 1]);
   }));
@@ -127,15 +132,34 @@ test("a handler that fails comes again with its key and its payload", () =>
 test("a handler may set its own timer again, and clear another that is due", () =>
   withTimers(({ timers, clock }) => {
     const ran: string[] = [];
-    timers.handle("first", () => {
-      timers.set("first", 9000);
-      timers.clear("second");
+    timers.handle({
+      start: () => {
+        timers.set("start", 9000);
+        timers.clear("stop");
+      },
     });
-    timers.handle("second", () => ran.push("second"));
-    timers.set("first", 1100);
-    timers.set("second", 1101);
+    timers.handle({ stop: () => ran.push("second") });
+    timers.set("start", 1100);
+    timers.set("stop", 1101);
     clock.ms = 1200;
     timers.fire();
     expect(ran).toEqual([]);
-    expect(timers.dueMs("first")).toBe(9000);
+    expect(timers.dueMs("start")).toBe(9000);
   }));
+
+test("a stored timer of a kind that no version handles any more is dropped when it is due", () =>
+  withTimers(({ timers, clock, errors, sql }) => {
+    sql.exec("INSERT INTO timers VALUES ('of an earlier version', '', 1100, '')");
+    clock.ms = 1200;
+    timers.fire();
+    expect(sql.exec("SELECT kind FROM timers").toArray()).toEqual([]);
+    expect(errors).toEqual([]);
+  }));
+
+test("handlers of a session do not compile where a kind has none, or where one has no kind", () => {
+  // @ts-expect-error the other kinds have none
+  const some = { queue: () => {} } satisfies TimerHandlers;
+  // @ts-expect-error there is no such kind
+  const other = { nonsense: () => {} } satisfies Partial<TimerHandlers>;
+  expect([some, other]).toHaveLength(2);
+});

@@ -6,6 +6,31 @@ export type TimerHandler = (key: string, payload: string) => void;
 /** The kinds of calls that are made until they are acknowledged (durable-call.ts). */
 export type DurableCallKind = "projection" | "child-request" | "child-end" | "parent-report" | "orphan";
 
+/** Every kind of timer that a session's object sets. Each has a handler: `compose.ts` does not compile otherwise. */
+export type TimerKind =
+  | DurableCallKind
+  // The queue and its attempts.
+  | "collect"
+  | "queue"
+  | "accept"
+  | "abort"
+  | "stuck"
+  | "sign"
+  // The link to the runner.
+  | "grace"
+  | "link"
+  // The sandbox.
+  | "capacity"
+  | "operation"
+  | "start"
+  | "recover"
+  | "idle"
+  | "sleep"
+  | "stop"
+  | "check";
+
+export type TimerHandlers<K extends TimerKind = TimerKind> = Readonly<Record<K, TimerHandler>>;
+
 export interface TimersOptions {
   readonly storage: Pick<DurableObjectStorage, "sql" | "setAlarm">;
   readonly now: () => number;
@@ -29,24 +54,24 @@ export class Timers {
     this.#options = options;
   }
 
-  /** Says what timers of a kind do. A stored timer of a kind that nobody handles any more is dropped when it is due. */
-  handle(kind: string, handler: TimerHandler): void {
-    this.#handlers.set(kind, handler);
+  /** Adds what timers do when they are due. A stored timer of a kind that no version handles any more is dropped then. */
+  handle(handlers: Partial<TimerHandlers>): void {
+    for (const [kind, handler] of Object.entries(handlers)) this.#handlers.set(kind, handler);
   }
 
   /** Sets a timer, or moves it. */
-  set(kind: string, dueMs: number, { key = "", payload = "" }: { key?: string; payload?: string } = {}): void {
+  set(kind: TimerKind, dueMs: number, { key = "", payload = "" }: { key?: string; payload?: string } = {}): void {
     const due = Math.ceil(dueMs);
     const [row] = this.#sql.exec("SELECT due_ms, payload FROM timers WHERE kind = ? AND key = ?", kind, key).toArray();
     if (row?.due_ms === due && row.payload === payload) return;
     this.#sql.exec("INSERT OR REPLACE INTO timers VALUES (?, ?, ?, ?)", kind, key, due, payload);
   }
 
-  clear(kind: string, key = ""): void {
+  clear(kind: TimerKind, key = ""): void {
     this.#sql.exec("DELETE FROM timers WHERE kind = ? AND key = ?", kind, key);
   }
 
-  dueMs(kind: string, key = ""): number | undefined {
+  dueMs(kind: TimerKind, key = ""): number | undefined {
     const [row] = this.#sql.exec("SELECT due_ms FROM timers WHERE kind = ? AND key = ?", kind, key).toArray();
     return row === undefined ? undefined : (row.due_ms as number);
   }

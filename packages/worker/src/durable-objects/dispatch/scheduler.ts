@@ -4,7 +4,7 @@ import type { QueueReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { Intervals } from "../../config.ts";
 import type { SessionState } from "../core/session-state.ts";
-import type { Timers } from "../core/timers.ts";
+import type { TimerHandlers, Timers } from "../core/timers.ts";
 import type { Transactions } from "../core/transactions.ts";
 import type { JobQueue } from "../queue/job-queue.ts";
 import type { JobRow, QueuedJob } from "../queue/job-store.ts";
@@ -38,12 +38,13 @@ export interface SchedulerOptions {
 
 export class Scheduler {
   readonly #options: SchedulerOptions;
+  readonly timerHandlers: TimerHandlers<"collect" | "queue"> = {
+    collect: () => this.pump(),
+    queue: () => this.pump(),
+  };
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
-    const { timers } = options;
-    timers.handle("collect", () => this.pump());
-    timers.handle("queue", () => this.pump());
   }
 
   /** Moves the queue as far as it goes. Runs within every transaction that changed anything. */

@@ -5,7 +5,7 @@ import { eventually } from "../../../test/eventually.ts";
 import { GONE, outcomeOf } from "../../../test/sandbox.ts";
 import { TestSession, valueIn } from "../../../test/session.ts";
 import type { SessionState } from "../core/session-state.ts";
-import type { TimerHandler, Timers } from "../core/timers.ts";
+import type { Timers } from "../core/timers.ts";
 import { SignsOfLife } from "./signs-of-life.ts";
 
 describe("a hard stop", () => {
@@ -61,14 +61,10 @@ function signsOf(workMs: number): number[] {
   let nowMs = 0;
   let isWorking = true;
   let due: { ms: number; payload: string } | undefined;
-  let handler: TimerHandler = () => {};
   const stored: number[] = [];
   const signs = new SignsOfLife({
     state: { record: { link: { instanceId: "run_1", instances: ["run_1"] } } } as unknown as SessionState,
     timers: {
-      handle: (_kind: string, handle: TimerHandler) => {
-        handler = handle;
-      },
       set: (_kind: string, ms: number, { payload = "" } = {}) => {
         due = { ms: Math.ceil(ms), payload };
       },
@@ -88,14 +84,14 @@ function signsOf(workMs: number): number[] {
     const { ms, payload } = due;
     nowMs = ms;
     due = undefined;
-    handler("", payload);
+    signs.timerHandlers.sign("", payload);
     // What happens in the meantime changes nothing.
     signs.watch(true);
   }
   nowMs = workMs;
   isWorking = false;
   signs.watch(false);
-  handler("", due?.payload ?? "");
+  signs.timerHandlers.sign("", due?.payload ?? "");
   return stored;
 }
 

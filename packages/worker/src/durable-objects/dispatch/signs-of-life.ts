@@ -5,7 +5,7 @@
  */
 
 import type { SessionState } from "../core/session-state.ts";
-import type { Timers } from "../core/timers.ts";
+import type { TimerHandlers, Timers } from "../core/timers.ts";
 import type { EndedRunners, RunnerLink } from "../link/runner-link.ts";
 
 export interface SignsOfLifeOptions {
@@ -20,7 +20,6 @@ export interface SignsOfLifeOptions {
   readonly now: () => number;
 }
 
-const TIMER = "sign";
 const MIN_MS = 1_000;
 const MAX_MS = 10_000;
 /** Of the time that the work takes already, how much passes until the next sign is stored. */
@@ -30,10 +29,10 @@ export class SignsOfLife {
   readonly #options: SignsOfLifeOptions;
   /** Whether the timer that is set is of the work under way. Lost with the memory; then it begins anew. */
   #isWatching = false;
+  readonly timerHandlers: TimerHandlers<"sign"> = { sign: (_key, sinceMs) => this.#note(Number(sinceMs)) };
 
   constructor(options: SignsOfLifeOptions) {
     this.#options = options;
-    options.timers.handle(TIMER, (_key, sinceMs) => this.#note(Number(sinceMs)));
   }
 
   /**
@@ -42,7 +41,7 @@ export class SignsOfLife {
    */
   watch(isWorking: boolean): void {
     const { timers, now } = this.#options;
-    if (isWorking && (!this.#isWatching || timers.dueMs(TIMER) === undefined)) this.#arm(now());
+    if (isWorking && (!this.#isWatching || timers.dueMs("sign") === undefined)) this.#arm(now());
     this.#isWatching = isWorking;
   }
 
@@ -82,6 +81,6 @@ export class SignsOfLife {
   #arm(sinceMs: number): void {
     const { timers, now } = this.#options;
     const delayMs = Math.min(Math.max((now() - sinceMs) * SHARE, MIN_MS), MAX_MS);
-    timers.set(TIMER, now() + delayMs, { payload: String(sinceMs) });
+    timers.set("sign", now() + delayMs, { payload: String(sinceMs) });
   }
 }

@@ -13,6 +13,7 @@ function watch(rooms: Rooms) {
   /** Attempts that wait for a person. */
   const waiting = new Set<string>();
   const watchdogs = new Watchdogs({ ...rooms, intervals: INTERVALS, isWaitingForPerson: (id) => waiting.has(id) });
+  rooms.timers.handle(watchdogs.timerHandlers);
   return { watchdogs, waiting };
 }
 
@@ -266,6 +267,7 @@ test("nothing watches over an attempt that is cleared; others are watched on", (
       watchdogs.abort(over, "user_abort");
       watchdogs.clear(over);
     });
-    for (const kind of ["accept", "abort", "stuck"]) expect(rooms.timers.dueMs(kind, over), kind).toBeUndefined();
+    for (const kind of ["accept", "abort", "stuck"] as const)
+      expect(rooms.timers.dueMs(kind, over), kind).toBeUndefined();
     expect(rooms.timers.dueMs("stuck", other)).toBeDefined();
   }));

@@ -5,7 +5,7 @@
 import type { ToRunner } from "@valet/shared/protocol/runner-link";
 import type { Intervals } from "../../config.ts";
 import type { SessionState } from "../core/session-state.ts";
-import type { Timers } from "../core/timers.ts";
+import type { TimerHandlers, Timers } from "../core/timers.ts";
 import type { Transactions } from "../core/transactions.ts";
 import type { JobQueue } from "../queue/job-queue.ts";
 import type { StopReason } from "../queue/job-store.ts";
@@ -27,13 +27,14 @@ export interface WatchdogsOptions {
 
 export class Watchdogs {
   readonly #options: WatchdogsOptions;
+  readonly timerHandlers: TimerHandlers<"accept" | "abort" | "stuck"> = {
+    accept: (attemptId) => this.#onNotAccepted(attemptId),
+    abort: (attemptId) => void this.#options.queue.end(attemptId, "aborted", undefined),
+    stuck: (attemptId) => this.#onStuck(attemptId),
+  };
 
   constructor(options: WatchdogsOptions) {
     this.#options = options;
-    const { timers, queue } = options;
-    timers.handle("accept", (attemptId) => this.#onNotAccepted(attemptId));
-    timers.handle("abort", (attemptId) => void queue.end(attemptId, "aborted", undefined));
-    timers.handle("stuck", (attemptId) => this.#onStuck(attemptId));
   }
 
   /** An attempt is about to be sent: the runner has to accept it in time. */

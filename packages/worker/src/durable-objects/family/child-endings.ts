@@ -2,6 +2,7 @@
 import type { TerminateReason } from "@valet/shared/spans";
 import { contextHeaders } from "@valet/shared/tracing";
 import { DurableCalls } from "../core/durable-call.ts";
+import type { TimerHandlers } from "../core/timers.ts";
 import type { ChildRow, ChildStore } from "./child-store.ts";
 import { PEER_CALL_MS } from "./family.ts";
 import type { FamilyOptions } from "./family-options.ts";
@@ -14,9 +15,10 @@ export class ChildEndings {
   readonly #store: ChildStore;
   /** By the child's id. */
   readonly #calls: DurableCalls<Ending, unknown>;
+  readonly timerHandlers: TimerHandlers<"child-end">;
 
   constructor(options: FamilyOptions, store: ChildStore) {
-    const { state, peer, timers } = options;
+    const { state, peer } = options;
     this.#store = store;
     this.#calls = new DurableCalls<Ending, unknown>("child-end", options, {
       ...{ delivers: "all", timeoutMs: PEER_CALL_MS },
@@ -30,7 +32,7 @@ export class ChildEndings {
         return "done";
       },
     });
-    timers.handle("child-end", this.#calls.onTimer);
+    this.timerHandlers = { "child-end": this.#calls.onTimer };
   }
 
   /** After the object came to life. */

@@ -20,6 +20,7 @@ import { DurableCalls } from "../core/durable-call.ts";
 import type { GitCredentials } from "../core/git-credentials.ts";
 import { newId } from "../core/ids.ts";
 import { ok, type Result, refuse } from "../core/result.ts";
+import type { TimerHandlers } from "../core/timers.ts";
 import type { AttemptEnd } from "../queue/ports.ts";
 import { ChildEndings } from "./child-endings.ts";
 import { type ChildInput, childInput } from "./child-input.ts";
@@ -64,6 +65,7 @@ export class ChildSessions {
   readonly #endings: ChildEndings;
   /** Lost with the memory, which an object that is asked things all the time keeps. */
   #minute = { sinceMs: 0, requests: 0 };
+  readonly timerHandlers: TimerHandlers<"child-request" | "child-end">;
 
   constructor(options: ChildSessionsOptions) {
     this.#options = options;
@@ -74,8 +76,8 @@ export class ChildSessions {
       settle: (result, { key, payload }) => this.#settle(key, payload, result),
       giveUp: ({ key, payload }) => this.#giveUp(key, payload),
     });
-    options.timers.handle("child-request", this.#calls.onTimer);
     this.#endings = new ChildEndings(options, this.#store);
+    this.timerHandlers = { "child-request": this.#calls.onTimer, ...this.#endings.timerHandlers };
   }
 
   /** After the object came to life. */

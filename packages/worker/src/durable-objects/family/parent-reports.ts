@@ -13,6 +13,7 @@ import { withoutUndefined } from "@valet/shared/without-undefined";
 import { DurableCalls } from "../core/durable-call.ts";
 import type { Result } from "../core/result.ts";
 import type { SessionRecord } from "../core/session-state.ts";
+import type { TimerHandlers } from "../core/timers.ts";
 import type { JobRow, JobStore } from "../queue/job-store.ts";
 import { type ChildReport, PEER_CALL_MS } from "./family.ts";
 import type { FamilyOptions } from "./family-options.ts";
@@ -43,6 +44,7 @@ export class ParentReports {
   readonly #options: ParentReportsOptions;
   /** The parent hears of things in their order: they have one key. */
   readonly #calls: DurableCalls<Outgoing, Result<void>>;
+  readonly timerHandlers: TimerHandlers<"parent-report">;
 
   constructor(options: ParentReportsOptions) {
     this.#options = options;
@@ -59,7 +61,7 @@ export class ParentReports {
         return "done";
       },
     });
-    options.timers.handle("parent-report", this.#calls.onTimer);
+    this.timerHandlers = { "parent-report": this.#calls.onTimer };
   }
 
   /** After the object came to life. */

@@ -30,6 +30,7 @@ function expecting(rooms: Rooms) {
   };
   rooms.change({ link: { state: "connecting", instances: [], ready: false } });
   const link = new RunnerLink({ ...rooms, ctx, intervals: INTERVALS });
+  rooms.timers.handle(link.timerHandlers);
   const open = (generation = 1): Opened => {
     const id = `con_${sockets.length + 1}`;
     const connection: Connection = { role: "runner", id, generation, connectedMs: rooms.nowMs, badFrames: 0 };

@@ -19,7 +19,7 @@ import type { Intervals } from "../../config.ts";
 import { newId } from "../core/ids.ts";
 import { type BudgetLimits, RateBudget } from "../core/rate-budget.ts";
 import { NO_LINK, type SessionState } from "../core/session-state.ts";
-import type { Timers } from "../core/timers.ts";
+import type { TimerHandlers, Timers } from "../core/timers.ts";
 import type { Transactions } from "../core/transactions.ts";
 import {
   type Connection,
@@ -98,13 +98,15 @@ export class RunnerLink {
   readonly #connections = new RateBudget(CONNECTIONS);
   readonly #frames = new RateBudget(FRAMES);
   readonly #codeUnits = new RateBudget(CODE_UNITS);
+  readonly timerHandlers: TimerHandlers<"grace" | "link"> = {
+    grace: () => this.#onGraceOver(),
+    link: () => this.#checkSilence(),
+  };
 
   constructor(options: RunnerLinkOptions) {
     this.#options = options;
-    const { ctx, timers } = options;
+    const { ctx } = options;
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(LINK_PING, LINK_PONG));
-    timers.handle("grace", () => this.#onGraceOver());
-    timers.handle("link", () => this.#checkSilence());
   }
 
   /** Runs when the object wakes: a link whose socket is gone is down. */

@@ -6,6 +6,7 @@ import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import { type ProjectedSession, upsertSession } from "../../database/sessions.ts";
 import { upsertTurn } from "../../database/turns.ts";
 import { type DurableCallOptions, DurableCalls } from "../core/durable-call.ts";
+import type { TimerHandlers } from "../core/timers.ts";
 
 /** How long changes gather. */
 const GATHER_MS = 200;
@@ -24,6 +25,7 @@ export class ProjectionOutbox {
   readonly #options: OutboxOptions;
   /** One call for whatever there is to write: it reads that when it is made, and is answered with the last turn that it wrote. */
   readonly #calls: DurableCalls<null, number>;
+  readonly timerHandlers: TimerHandlers<"projection">;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -33,7 +35,7 @@ export class ProjectionOutbox {
       call: () => this.#write(),
       settle: (lastTurn) => this.#settle(lastTurn),
     });
-    options.timers.handle("projection", this.#calls.onTimer);
+    this.timerHandlers = { projection: this.#calls.onTimer };
   }
 
   /** The session has changed. */

@@ -69,6 +69,7 @@ class World {
         this.state.update({ generation: this.state.record.generation + 1 });
       },
     });
+    this.timers.handle(this.lease.timerHandlers);
     if (this.state.maybe !== undefined) return;
     this.#transactions.run(() =>
       this.state.create({

@@ -12,7 +12,7 @@ import {
 } from "../capacity/capacity-calls.ts";
 import { withinCall } from "../capacity/within-call.ts";
 import type { SessionRecord, SessionState } from "../core/session-state.ts";
-import type { Timers } from "../core/timers.ts";
+import type { TimerHandlers, Timers } from "../core/timers.ts";
 import type { Transactions } from "../core/transactions.ts";
 import type { SandboxEvent } from "./ports.ts";
 
@@ -55,12 +55,12 @@ export class CapacityLease {
   #row: LeaseRow | undefined;
   #isSending = false;
   #failures = 0;
+  readonly timerHandlers: TimerHandlers<"capacity"> = { capacity: () => this.#sendLater() };
 
   constructor(options: CapacityLeaseOptions) {
     this.#options = options;
     this.#name = capacityName(options.brokerUrl);
     this.reload();
-    options.timers.handle("capacity", () => this.#sendLater());
   }
 
   /** Reads the row anew: what is cached may be of a transaction that was rolled back. */

@@ -7,6 +7,7 @@ import type { SpanContext } from "@valet/shared/tracing";
 import type { SandboxBroker } from "../../broker/client.ts";
 import { type DurableCallOptions, DurableCalls } from "../core/durable-call.ts";
 import type { SandboxRef } from "../core/session-state.ts";
+import type { TimerHandlers } from "../core/timers.ts";
 import { type BrokerCalls, brokerErrorType } from "./broker-calls.ts";
 
 export interface OrphansOptions extends DurableCallOptions {
@@ -40,9 +41,10 @@ interface Answer {
 export class Orphans {
   readonly #options: OrphansOptions;
   readonly #calls: DurableCalls<Orphan, Answer>;
+  readonly timerHandlers: TimerHandlers<"orphan">;
 
   constructor(options: OrphansOptions) {
-    const { callMs, retryMs, timers } = options;
+    const { callMs, retryMs } = options;
     this.#options = options;
     this.#calls = new DurableCalls<Orphan, Answer>("orphan", options, {
       ...{ delivers: "all", timeoutMs: callMs + retryMs, longestWaitMs: LONGEST_WAIT_MS, maxTries: MAX_TRIES },
@@ -52,7 +54,7 @@ export class Orphans {
         return isDone ? "done" : "retry";
       },
     });
-    timers.handle("orphan", this.#calls.onTimer);
+    this.timerHandlers = { orphan: this.#calls.onTimer };
   }
 
   /** After the object came to life. */

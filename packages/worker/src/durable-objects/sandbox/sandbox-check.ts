@@ -15,6 +15,7 @@
 import type { SandboxAnswer } from "@valet/shared/protocol/sandbox-broker";
 import { cutEnd } from "@valet/shared/text";
 import type { BrokerResult } from "../../broker/client.ts";
+import type { TimerHandlers } from "../core/timers.ts";
 import { START_CHECK_MS } from "./lifecycle-rules.ts";
 import type { SandboxParts } from "./ports.ts";
 import type { SandboxEnd } from "./sandbox-end.ts";
@@ -32,6 +33,7 @@ export class SandboxCheck {
   readonly #start: Pick<SandboxStart, "startAnew" | "fail" | "lost">;
   readonly #end: Pick<SandboxEnd, "keep">;
   #isAsking = false;
+  readonly timerHandlers: TimerHandlers<"check"> = { check: () => this.begin() };
 
   constructor(
     parts: SandboxParts,
@@ -41,7 +43,6 @@ export class SandboxCheck {
     this.#parts = parts;
     this.#start = start;
     this.#end = end;
-    parts.timers.handle("check", () => this.begin());
   }
 
   /** Asks after the object came to life. The host may have been away until now. To be called in a transaction. */

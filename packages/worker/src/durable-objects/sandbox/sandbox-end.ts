@@ -3,11 +3,13 @@
  * stopped after it, since with some engines a sandbox ends with its main process. Until the runner is told to stop, work
  * that arrives keeps the session awake.
  */
+
 import type { DeleteAnswer, SnapshotAnswer } from "@valet/shared/protocol/sandbox-broker";
 import type { ErrorType, HibernateReason, SpanAttributes, TerminateReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { BrokerFailure } from "../../broker/client.ts";
 import { ok, type Result, refuse } from "../core/result.ts";
+import type { TimerHandlers } from "../core/timers.ts";
 import { brokerErrorType } from "./broker-calls.ts";
 import { sleepRetryMs } from "./lifecycle-rules.ts";
 import type { SandboxParts } from "./ports.ts";
@@ -16,14 +18,16 @@ import type { SandboxStart } from "./sandbox-start.ts";
 export class SandboxEnd {
   readonly #parts: SandboxParts;
   readonly #start: Pick<SandboxStart, "begin">;
+  readonly timerHandlers: TimerHandlers<"stop" | "idle" | "sleep"> = {
+    stop: () => this.onRunnerStopped(),
+    idle: () => this.#onIdle(),
+    sleep: () => this.#sleepAgain(),
+  };
 
   /** @param start begins the next sandbox of a session that is wanted again before it sleeps */
   constructor(parts: SandboxParts, start: Pick<SandboxStart, "begin">) {
     this.#parts = parts;
     this.#start = start;
-    parts.timers.handle("stop", () => this.onRunnerStopped());
-    parts.timers.handle("idle", () => this.#onIdle());
-    parts.timers.handle("sleep", () => this.#sleepAgain());
   }
 
   /** Begins a hibernate. One that is under way or over is what was asked for. */
@@ -96,7 +100,7 @@ export class SandboxEnd {
     if (!state.allows("terminate")) return;
     const { sandbox, startContext, operation } = state.record;
     if (operation !== undefined) operations.end("aborted", "session_terminated");
-    for (const timer of ["start", "recover", "stop", "sleep"]) timers.clear(timer);
+    for (const timer of ["start", "recover", "stop", "sleep"] as const) timers.clear(timer);
     operations.begin(
       {
         kind: "terminate",

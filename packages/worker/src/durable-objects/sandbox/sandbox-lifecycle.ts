@@ -4,6 +4,7 @@ import { type HibernateReason, knownErrorType, type TerminateReason } from "@val
 import type { SpanContext } from "@valet/shared/tracing";
 import { ok, type Result, refuse } from "../core/result.ts";
 import { NO_LINK } from "../core/session-state.ts";
+import type { TimerHandlers } from "../core/timers.ts";
 import type { SandboxOptions, SandboxParts } from "./ports.ts";
 import { SandboxCheck } from "./sandbox-check.ts";
 import { SandboxEnd } from "./sandbox-end.ts";
@@ -14,6 +15,7 @@ export class SandboxLifecycle {
   readonly #start: SandboxStart;
   readonly #end: SandboxEnd;
   readonly #check: SandboxCheck;
+  readonly timerHandlers: TimerHandlers<"operation" | "start" | "recover" | "stop" | "idle" | "sleep" | "check">;
 
   constructor(options: SandboxOptions) {
     this.#options = options;
@@ -25,7 +27,12 @@ export class SandboxLifecycle {
     this.#start = new SandboxStart(parts);
     this.#end = new SandboxEnd(parts, this.#start);
     this.#check = new SandboxCheck(parts, this.#start, this.#end);
-    options.timers.handle("operation", () => this.#takeUp());
+    this.timerHandlers = {
+      operation: () => this.#takeUp(),
+      ...this.#start.timerHandlers,
+      ...this.#end.timerHandlers,
+      ...this.#check.timerHandlers,
+    };
   }
 
   /** After the object came to life: calls that the one before it made have nobody to answer to. */

@@ -5,6 +5,7 @@
  * A call that died with the object is made again for a new generation: nobody knows the token of the one before, and the
  * broker ends that one's sandbox.
  */
+
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { LinkProtocols } from "@valet/shared/protocol/link-protocol";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
@@ -22,6 +23,7 @@ import type { BrokerFailure, BrokerResult } from "../../broker/client.ts";
 import { failureOf } from "../core/failed-as.ts";
 import { hashToken, newToken } from "../core/ids.ts";
 import type { StartDetails, StartError } from "../core/session-state.ts";
+import type { TimerHandlers } from "../core/timers.ts";
 import { brokerErrorType, type CallEnd, isUnheard } from "./broker-calls.ts";
 import { addFailure, nextRecovery, START_CHECK_MS } from "./lifecycle-rules.ts";
 import type { SandboxParts } from "./ports.ts";
@@ -44,11 +46,13 @@ export interface StartCause {
 
 export class SandboxStart {
   readonly #parts: SandboxParts;
+  readonly timerHandlers: TimerHandlers<"start" | "recover"> = {
+    start: () => this.#onDeadline(),
+    recover: () => this.#recover(),
+  };
 
   constructor(parts: SandboxParts) {
     this.#parts = parts;
-    parts.timers.handle("start", () => this.#onDeadline());
-    parts.timers.handle("recover", () => this.#recover());
   }
 
   /** Begins a spawn, or a restore where there is a snapshot. @returns false if the state does not allow it */
@@ -105,7 +109,7 @@ export class SandboxStart {
   /** The broker has no room: the start waits for its turn again, at the place that it had. */
   #wait(): void {
     const { state, operations, timers } = this.#parts;
-    for (const timer of ["start", "operation"]) timers.clear(timer);
+    for (const timer of ["start", "operation"] as const) timers.clear(timer);
     state.updateOperation({ step: "waiting", refusals: (operations.current?.refusals ?? 0) + 1 });
   }
 
