@@ -6,7 +6,7 @@ import { Watchdogs } from "../src/durable-objects/dispatch/watchdogs.ts";
 import type { StartCause } from "../src/durable-objects/sandbox/sandbox-start.ts";
 import type { Rooms } from "./rooms.ts";
 
-export function schedule(rooms: Rooms, channels: ChannelMemory = { resume: () => ({}) as never }) {
+export function schedule(rooms: Rooms, channels: ChannelMemory = { contextOf: () => ({}) as never }) {
   /** On whose account a sandbox was asked for. */
   const starts: StartCause[] = [];
   /** Whether work was under way, each time that this was told. */

@@ -116,7 +116,7 @@ export class Consequences {
       this.#drain();
     }
     reports.note();
-    lease.note();
+    lease.reportNeed();
     this.#tell();
   }
 

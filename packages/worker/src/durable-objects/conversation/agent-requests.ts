@@ -1,11 +1,11 @@
-/** What the agent asks of a person, a permission or an answer, until it has one or its turn ends. */
+/** The agent's open requests to a person, for a permission or an answer. A request closes with its answer or with its turn. */
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { PermissionView, QuestionView } from "@valet/shared/protocol/session-view";
 import { isoTime } from "../core/iso-time.ts";
 
-/** More open requests than an agent has turns and tools for; any more would only fill the storage. */
+/** More open requests than an agent can have; a limit protects the storage. */
 const MAX_OPEN = 200;
-/** All of them together, in characters of JSON: they are part of the session's view, which is one row in D1 (2 MB). */
+/** The size of all open requests, in characters of JSON: they are part of the session's view, which is one row in D1 (2 MB). */
 const MAX_OPEN_LENGTH = 384 * 1024;
 
 interface Views {
@@ -14,7 +14,7 @@ interface Views {
 }
 type Kind = keyof Views;
 
-/** A request that is over with its turn. */
+/** A request that closed with its turn. */
 export interface ClosedRequest {
   readonly id: string;
   readonly kind: Kind;
@@ -50,7 +50,7 @@ export class AgentRequests {
     return this.#sql.exec("SELECT 1 FROM agent_requests WHERE kind = ? AND id = ?", kind, id).toArray().length > 0;
   }
 
-  /** Whether a person is waited for, and silence is no sign of trouble. */
+  /** Whether the attempt waits for a person: then it is not stuck. */
   isWaiting(attemptId: string): boolean {
     return this.#sql.exec("SELECT 1 FROM agent_requests WHERE attempt_id = ? LIMIT 1", attemptId).toArray().length > 0;
   }
@@ -61,7 +61,7 @@ export class AgentRequests {
     return row?.attempt_id as string | undefined;
   }
 
-  /** The attempt is over, and nobody waits for an answer. @returns what is closed by it */
+  /** Closes the requests of an attempt that has ended. @returns those requests */
   closeOf(attemptId: string): ClosedRequest[] {
     const rows = this.#sql.exec("DELETE FROM agent_requests WHERE attempt_id = ? RETURNING id, kind", attemptId);
     return rows.toArray().map(({ id, kind }) => ({ id: id as string, kind: kind as Kind }));

@@ -1,6 +1,6 @@
 /**
- * What an attempt yields while it runs, besides spans: parts of the answer, questions and permission requests to a person, steps of
- * a workflow. Each is stored and told to the clients.
+ * Stores what an attempt yields besides spans, and sends it to the clients: parts of the answer, questions and permission requests
+ * to a person, steps of a workflow.
  */
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { WorkflowStepState } from "@valet/shared/protocol/workflow";
@@ -31,31 +31,31 @@ export class AttemptOutput {
     this.#options = options;
   }
 
-  /** Takes a frame of a running attempt. @returns whether it said anything new */
-  take(attempt: AttemptRow, frame: OutputFrame): boolean {
+  /** Stores the contents of a frame about a running attempt. @returns whether they are new */
+  add(attempt: AttemptRow, frame: OutputFrame): boolean {
     switch (frame.type) {
       case "part":
       case "part-delta":
-        return this.#takePart(attempt, frame);
+        return this.#addPart(attempt, frame);
       case "permission-asked":
-        return this.#takePermission(attempt, frame);
+        return this.#addPermission(attempt, frame);
       case "question-asked":
-        return this.#takeQuestion(attempt, frame);
+        return this.#addQuestion(attempt, frame);
       case "workflow-step":
-        return this.#takeStep(attempt, frame.state);
+        return this.#recordStep(attempt, frame.state);
     }
   }
 
-  /** Takes the result of an attempt that came to its end: the whole answer, or what is known of each step. */
+  /** Stores the result of an attempt that the runner has ended: the whole answer, or the state of each step. */
   finish(attempt: AttemptRow, frame: FromRunnerOf<"turn-ended" | "workflow-ended">, generation: number): void {
     const { conversation } = this.#options;
     const { opencodeSessionId } = frame;
     if (opencodeSessionId !== undefined) conversation.setAgentSession(attempt.channel, opencodeSessionId, generation);
     if (frame.type === "turn-ended") conversation.finish(attempt.id, frame.parts);
-    else for (const step of frame.steps) this.#takeStep(attempt, step);
+    else for (const step of frame.steps) this.#recordStep(attempt, step);
   }
 
-  /** The attempt is over: what there is of its answer stays, and what it asked of a person is closed. */
+  /** Ends the output of an attempt: stores the part of its answer that exists, and closes its requests to a person. */
   end(attemptId: string): void {
     const { conversation, parts, requests, clients, transactions } = this.#options;
     conversation.breakOff(attemptId);
@@ -69,16 +69,16 @@ export class AttemptOutput {
     });
   }
 
-  #takePart(attempt: AttemptRow, frame: FromRunnerOf<"part" | "part-delta">): boolean {
+  #addPart(attempt: AttemptRow, frame: FromRunnerOf<"part" | "part-delta">): boolean {
     const { jobs, conversation, clients, parts, transactions } = this.#options;
-    const heard = parts.hear(lastJob(attempt), frame);
-    if (heard === undefined) return false;
-    if (jobs.kindOf(attempt) === "message") conversation.addPart(attempt.id, heard.part);
-    transactions.afterCommit(() => clients.broadcast(heard.event));
+    const update = parts.apply(lastJob(attempt), frame);
+    if (update === undefined) return false;
+    if (jobs.kindOf(attempt) === "message") conversation.addPart(attempt.id, update.part);
+    transactions.afterCommit(() => clients.broadcast(update.event));
     return true;
   }
 
-  #takePermission(attempt: AttemptRow, frame: FromRunnerOf<"permission-asked">): boolean {
+  #addPermission(attempt: AttemptRow, frame: FromRunnerOf<"permission-asked">): boolean {
     const { requests, clients, transactions } = this.#options;
     const permission = requests.addPermission(frame, lastJob(attempt));
     if (permission === undefined) return false;
@@ -86,7 +86,7 @@ export class AttemptOutput {
     return true;
   }
 
-  #takeQuestion(attempt: AttemptRow, frame: FromRunnerOf<"question-asked">): boolean {
+  #addQuestion(attempt: AttemptRow, frame: FromRunnerOf<"question-asked">): boolean {
     const { requests, clients, transactions } = this.#options;
     const question = requests.addQuestion(frame, lastJob(attempt));
     if (question === undefined) return false;
@@ -94,7 +94,7 @@ export class AttemptOutput {
     return true;
   }
 
-  #takeStep({ jobIds }: AttemptRow, state: WorkflowStepState): boolean {
+  #recordStep({ jobIds }: AttemptRow, state: WorkflowStepState): boolean {
     const { workflows, clients, transactions } = this.#options;
     const executionId = jobIds[0] ?? "";
     const step = workflows.record(executionId, state);
@@ -105,7 +105,7 @@ export class AttemptOutput {
   }
 }
 
-/** In a collected batch the answer is to the last message. */
+/** Returns the job that the attempt answers: the last message of a collected batch. */
 function lastJob({ jobIds }: AttemptRow): string {
   return jobIds.at(-1) ?? "";
 }

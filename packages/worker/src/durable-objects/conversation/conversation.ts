@@ -1,4 +1,4 @@
-/** What was said: messages with the agent's answers, and which of the agent's own sessions each channel goes on in. */
+/** The conversation: messages with the agent's answers, and the agent's own session in which each channel continues. */
 
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import type { MessageView } from "@valet/shared/protocol/session-view";
@@ -7,13 +7,13 @@ import type { JobRow, JobStore } from "../queue/job-store.ts";
 import { type CapacityLine, viewJob } from "../queue/job-view.ts";
 import type { Workflows } from "../workflow/workflows.ts";
 
-/** What a new session of the agent is told of what went before, at the most. */
+/** How much of the conversation before a new session of the agent is sent to it, at most; the length in UTF-16 code units. */
 const DIGEST_MESSAGES = 20;
 const DIGEST_LENGTH = 8000;
-/** The parts of one answer that are kept while it is written; the last frame of the turn brings them whole. */
+/** The size up to which parts of an unfinished answer are kept, in characters of JSON; the turn's last frame has all of them. */
 const MAX_LIVE_LENGTH = 512 * 1024;
 
-/** What an attempt in a channel begins with. */
+/** The context with which an attempt in a channel begins. */
 export interface ChannelContext {
   readonly opencodeSessionId: string | undefined;
   readonly continuationContext: string | undefined;
@@ -30,7 +30,7 @@ export class Conversation {
   readonly #jobs: JobStore;
   readonly #workflows: Workflows;
   readonly #line: CapacityLine;
-  /** Answers that are being written. Each is stored whenever it comes to its next part, so an eviction costs one part. */
+  /** Unfinished answers. Each is stored when its next part begins, so an eviction loses one part. */
   readonly #live = new Map<string, LiveAnswer>();
 
   constructor(sql: SqlStorage, jobs: JobStore, workflows: Workflows, line: CapacityLine) {
@@ -40,7 +40,7 @@ export class Conversation {
     this.#line = line;
   }
 
-  /** A part of an answer as it is by now. */
+  /** Adds a part of an unfinished answer, or replaces it. */
   addPart(attemptId: string, part: MessagePart): void {
     const live = this.#live.get(attemptId) ?? this.#resumeAnswer(attemptId);
     const isNext = live.last !== part.id;
@@ -52,13 +52,13 @@ export class Conversation {
     live.last = part.id;
   }
 
-  /** The whole answer. */
+  /** Stores the whole answer. */
   finish(attemptId: string, parts: readonly MessagePart[]): void {
     this.#live.delete(attemptId);
     this.#store(attemptId, parts);
   }
 
-  /** The turn ended without an answer: what there was of it stays. */
+  /** Stores the unfinished answer of a turn that ended without its last frame. */
   breakOff(attemptId: string): void {
     const live = this.#live.get(attemptId);
     if (live !== undefined) this.finish(attemptId, [...live.parts.values()]);
@@ -83,10 +83,10 @@ export class Conversation {
   }
 
   /**
-   * Returns what an attempt in a channel begins with: the agent's own session, and what was said before, where the sandbox is
-   * newer than that session and may not have it after all.
+   * Returns the context with which an attempt in a channel begins: the agent's own session, and a digest of the conversation if the
+   * sandbox is newer than that session and may lack it.
    */
-  resume(channel: string, generation: number): ChannelContext {
+  contextOf(channel: string, generation: number): ChannelContext {
     const session = this.agentSession(channel);
     return {
       opencodeSessionId: session?.id,
@@ -94,7 +94,7 @@ export class Conversation {
     };
   }
 
-  /** The session of the agent that a channel goes on in, and the generation in which it last did. */
+  /** Returns the agent's session in which a channel continues, and the generation that used it last. */
   agentSession(channel: string): { readonly id: string; readonly generation: number } | undefined {
     const [row] = this.#sql
       .exec("SELECT opencode_session, generation FROM channels WHERE channel = ?", channel)
@@ -108,12 +108,12 @@ export class Conversation {
     this.#sql.exec("INSERT OR REPLACE INTO channels VALUES (?, ?, ?)", channel, id, generation);
   }
 
-  /** A sandbox begins with nothing: the agent's sessions were in the one before. */
+  /** Forgets the agent's sessions: they were lost with the sandbox, and the new one starts empty. */
   forgetAgentSessions(): void {
     this.#sql.exec("DELETE FROM channels");
   }
 
-  /** What was said in a channel lately, for an agent that does not know. `undefined` where nothing was. */
+  /** Returns the latest part of a channel's conversation as text, for an agent without it; `undefined` if there is none. */
   digest(channel: string): string | undefined {
     let text = "";
     const rows = this.#jobs.latestJobs(channel, DIGEST_MESSAGES);
@@ -127,7 +127,7 @@ export class Conversation {
     return text === "" ? undefined : text;
   }
 
-  /** What was said to the agent, and what it answered: in a workflow once for each prompt that it came to. */
+  /** Returns each prompt to the agent with its answer; a workflow has one for each prompt step that began. */
   #exchanges(row: JobRow): (readonly [content: string, answer: string])[] {
     if (row.kind === "workflow") return this.#workflows.exchanges(row.id);
     return [[this.#jobs.message(row.id).content, this.textTo(row)]];

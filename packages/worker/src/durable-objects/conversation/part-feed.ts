@@ -1,50 +1,50 @@
 /**
- * The parts of answers as they were last heard, of the attempts in work: what a delta of the runner is applied to, what clients
- * are told of it, and what a client that comes in the middle is told first. In memory alone: after an eviction the runner tells
- * each part whole before long.
+ * The latest parts of the answers of running attempts. It applies the runner's deltas to them, computes the events for the clients,
+ * and yields the events that a new client needs first. It is kept in memory only: the runner sends each part whole from time to
+ * time, which repairs it after an eviction.
  */
 import type { ClientEvent } from "@valet/shared/protocol/client-socket";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import { applyPartDelta, partDelta } from "@valet/shared/protocol/part-delta";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 
-/** Of one attempt, in UTF-16 code units. A part that does not fit is passed on and not kept. */
+/** The size of one attempt's parts, in UTF-16 code units. A part that does not fit is passed on, but not kept. */
 const MAX_LENGTH = 512 * 1024;
-/** Of all that a client is told when it comes. */
+/** The size of all events that a new client receives first, in UTF-16 code units. */
 const MAX_SNAPSHOT_LENGTH = 1024 * 1024;
 
-interface Heard {
+interface AttemptParts {
   readonly messageId: string;
   readonly parts: Map<string, MessagePart>;
   length: number;
 }
 
-export interface HeardPart {
+export interface PartUpdate {
   readonly part: MessagePart;
   readonly event: ClientEvent;
 }
 
 export class PartFeed {
-  readonly #attempts = new Map<string, Heard>();
+  readonly #attempts = new Map<string, AttemptParts>();
 
   /**
-   * Takes a frame.
-   * @param messageId of the message or workflow that the part answers
-   * @returns the part as it is now; `undefined` where the frame says what was added to a part that is not here
+   * Applies a frame.
+   * @param messageId the id of the job that the part answers
+   * @returns the part as it is now, and the event for clients; `undefined` if the frame is a delta to an unknown part
    */
-  hear(messageId: string, frame: FromRunnerOf<"part" | "part-delta">): HeardPart | undefined {
-    const heard = this.#attempts.get(frame.attemptId) ?? { messageId, parts: new Map(), length: 0 };
-    const before = heard.parts.get(frame.type === "part" ? frame.part.id : frame.delta.partId);
+  apply(messageId: string, frame: FromRunnerOf<"part" | "part-delta">): PartUpdate | undefined {
+    const known = this.#attempts.get(frame.attemptId) ?? { messageId, parts: new Map(), length: 0 };
+    const before = known.parts.get(frame.type === "part" ? frame.part.id : frame.delta.partId);
     const part = frame.type === "part" ? frame.part : applyPartDelta(before, frame.delta);
     if (part === undefined) return undefined;
-    this.#attempts.set(frame.attemptId, heard);
-    const length = heard.length + lengthOf(part) - (before === undefined ? 0 : lengthOf(before));
+    this.#attempts.set(frame.attemptId, known);
+    const length = known.length + lengthOf(part) - (before === undefined ? 0 : lengthOf(before));
     if (length <= MAX_LENGTH) {
-      heard.parts.set(part.id, part);
-      heard.length = length;
+      known.parts.set(part.id, part);
+      known.length = length;
     } else if (before !== undefined) {
-      heard.parts.delete(part.id);
-      heard.length -= lengthOf(before);
+      known.parts.delete(part.id);
+      known.length -= lengthOf(before);
     }
     const delta = partDelta(before, part);
     const event: ClientEvent =
@@ -52,12 +52,12 @@ export class PartFeed {
     return { part, event };
   }
 
-  /** The attempt is over: its answer is with its message. */
+  /** Removes the parts of an attempt that has ended: the answer is stored with its message. */
   forget(attemptId: string): void {
     this.#attempts.delete(attemptId);
   }
 
-  /** What a client is told when it comes, so that it can follow. */
+  /** Returns the events that a new client receives first, so that it can apply later deltas. */
   snapshot(): ClientEvent[] {
     const events: ClientEvent[] = [];
     let left = MAX_SNAPSHOT_LENGTH;

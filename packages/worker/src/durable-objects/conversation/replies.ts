@@ -1,4 +1,4 @@
-/** Answers what the agent asks of a person: the runner is told, and the request is closed. */
+/** Answers the agent's requests to a person: sends the answer to the runner, and closes the request. */
 import type { ClientEvent } from "@valet/shared/protocol/client-socket";
 import type { QuestionAnswers, ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { PermissionReply } from "@valet/shared/protocol/session-view";
@@ -14,7 +14,7 @@ export interface RepliesOptions {
   readonly link: { send(frame: ReplyFrame): boolean };
   readonly clients: Pick<ClientSockets, "broadcast">;
   readonly transactions: Transactions;
-  /** An attempt has the answer that it waited for. */
+  /** Called when an attempt has the answer that it waited for. */
   readonly onAnswered: (attemptId: string) => void;
 }
 
@@ -30,21 +30,24 @@ export class Replies {
     return this.#reply("permission", permissionId, frame, { type: "permission-closed", permissionId, reply });
   }
 
-  /** @param answers `null` tells the agent that nobody will answer */
+  /** @param answers `null` rejects the question: the agent continues without an answer */
   question(questionId: string, answers: QuestionAnswers | null): Result<void> {
     const frame = { type: "question-reply", questionId, answers } as const;
     return this.#reply("question", questionId, frame, { type: "question-closed", questionId, answers });
   }
 
-  /** Not in a transaction: what is sent cannot be rolled back. */
+  /** Sends outside a transaction, since a sent frame cannot be rolled back. */
   #reply(kind: "permission" | "question", id: string, frame: ReplyFrame, closed: ClientEvent): Result<void> {
     const { requests, link, clients, transactions, onAnswered } = this.#options;
     if (!requests.isOpen(kind, id))
-      return refuse("request-not-found", "The agent waits for no answer to a request of this id.");
+      return refuse(
+        "request-not-found",
+        "The agent has no open request with this id: it was answered, or its turn has ended.",
+      );
     if (!link.send(frame)) {
       return refuse(
         "runner-disconnected",
-        "The runner is not connected, so the agent cannot be told: try again in a moment.",
+        "The runner is not connected, so the answer cannot reach the agent. Try again in a moment.",
       );
     }
     transactions.run(() => {

@@ -1,4 +1,4 @@
-/** What a session has, page by page. Reading writes nothing. */
+/** Lists a session's messages, workflows and turns page by page. Writes nothing. */
 import type { MessageList, TurnList, WorkflowList } from "@valet/shared/protocol/session-api";
 import type { z } from "zod";
 import { badCursor, encodeCursor, parseCursor } from "../core/cursor.ts";
@@ -11,12 +11,10 @@ import type { TurnRecords } from "./turn-records.ts";
 
 const PAGE = 50;
 
-/** Which end of the conversation a list begins at: `asc` with the oldest message, `desc` with the newest. */
+/** The order of a list: `asc` begins with the oldest message, `desc` with the newest. */
 export type ListOrder = "asc" | "desc";
 
-/**
- * The conversation. A cursor says which way it goes, so the order need not be said again; another than the cursor's is refused.
- */
+/** Returns a page of the conversation. A cursor implies its order; a different `order` beside it is refused. */
 export function listMessages(
   store: JobStore,
   conversation: Conversation,
@@ -38,16 +36,16 @@ export function listMessages(
   );
 }
 
-/** First part of the cursors of lists that begin at the end. */
+/** The first part of the cursors of descending lists. */
 const DESCENDING = "desc";
 
-/** Before which sequence a list goes on that begins at the end; `undefined` if the cursor is of another. */
+/** Returns the sequence number before which a descending list continues; `undefined` if the cursor is of an ascending one. */
 function descendingSeq(cursor: string): number | undefined {
   const [order, seq] = parseCursor(cursor, 2) ?? [];
   return order === DESCENDING && Number.isSafeInteger(Number(seq)) ? Number(seq) : undefined;
 }
 
-/** Executions of workflows, the oldest first, without what their steps gave. */
+/** Returns a page of workflow executions, oldest first, without the output of their steps. */
 export function listWorkflows(
   store: JobStore,
   workflows: Workflows,
@@ -61,7 +59,7 @@ export function listWorkflows(
   );
 }
 
-/** Turns that are over, the oldest first. */
+/** Returns a page of the turns that have ended, oldest first. */
 export function listTurns(records: TurnRecords, cursor: string | undefined): Result<z.infer<typeof TurnList>> {
   return pageOf(
     cursor,
@@ -72,9 +70,9 @@ export function listTurns(records: TurnRecords, cursor: string | undefined): Res
 }
 
 /**
- * Rows in the order of their sequence, as many as a page has by number and by bytes.
- * @param read one more row than a page has, if there are that many
- * @param toCursor of the page's last row
+ * Returns a page of rows in the order that `read` gives, limited in number and in bytes.
+ * @param read returns one row more than a page holds, if there are that many
+ * @param toCursor returns the cursor after the page's last row
  */
 function pageOf<R extends { readonly seq: number }, V, T>(
   cursor: string | undefined,

@@ -1,4 +1,4 @@
-/** The session as it looks from outside. */
+/** Builds the API's view of a session. */
 import { whyOf } from "@valet/shared/outcome";
 import { type FailureView, viewFailure } from "@valet/shared/protocol/failure";
 import { shownRepoUrl } from "@valet/shared/protocol/repo-url";
@@ -12,8 +12,8 @@ import type { JobQueue } from "../queue/job-queue.ts";
 import type { AgentRequests } from "./agent-requests.ts";
 
 /**
- * @param capacityPlace its place among the sessions that wait for a sandbox, where it does
- * @param exportProblem of its spans, where they do not arrive
+ * @param capacityPlace its place among the sessions that wait for a sandbox, if it waits
+ * @param exportProblem why its spans do not arrive at the backend, if they do not
  */
 export function viewSession(
   record: SessionRecord,
@@ -30,7 +30,7 @@ export function viewSession(
     ...whyOf("error", errorType),
     ...withoutUndefined({
       ...{ failure: failureOfSession(record), title, branch, ref, model, parentSessionId, sandbox },
-      // What an older version took may still hold what it should not.
+      // A URL that an older version stored may still hold a secret.
       repoUrl: repoUrl === undefined ? undefined : shownRepoUrl(repoUrl),
       trustRepositoryConfig: trustRepositoryConfig || undefined,
       sleepProblem: sleepProblem && viewSleepProblem(sleepProblem),
@@ -46,12 +46,12 @@ export function viewSession(
   };
 }
 
-/** Why there is no sandbox, or why the starts before the one under way failed. */
+/** Returns why there is no sandbox, or why the starts before the current one failed. */
 function failureOfSession({ errorType, failure, recovery }: SessionRecord): FailureView | undefined {
   if (errorType !== undefined) return viewFailure(errorType, failure);
   const { failures } = recovery;
   if (failures === undefined) return undefined;
-  // Starts are still being tried: how often is no end of it yet.
+  // The number of starts is final only when no other is tried.
   const { attempts: _, ...known } = failureOf(failures);
   return viewFailure(failures.errorType, known);
 }

@@ -1,4 +1,4 @@
-/** One wide record of each turn: the answer to most questions about it, without a trace. */
+/** Writes one wide record for each turn. It answers most questions about the turn without a trace. */
 import { whyOf } from "@valet/shared/outcome";
 import { knownSum } from "@valet/shared/protocol/cost";
 import type { TurnSummary } from "@valet/shared/protocol/runner-link";
@@ -8,17 +8,17 @@ import { isoTime } from "../core/iso-time.ts";
 import type { AttemptRow, JobRow } from "../queue/job-store.ts";
 import type { AttemptEnd } from "../queue/ports.ts";
 
-/** A summary of which some may not be known. */
+/** A summary in which values may be unknown. */
 type Measured = Partial<{ readonly [K in keyof Omit<TurnSummary, "tokens">]: TurnSummary[K] | null }> & {
   readonly tokens: { readonly [K in keyof TurnSummary["tokens"]]: number | null };
 };
 
-/** What is known of work of which nothing was heard: its runner was lost, or did not end it in time. */
+/** The summary of a turn about which the runner reported nothing: the runner was lost, or did not end the turn in time. */
 const UNKNOWN: Measured = {
   tokens: { input: null, output: null, cacheRead: null, cacheWrite: null, reasoning: null },
   ...{ callsWithoutUsage: null, callsWithoutCost: null, callsWithOddUsage: null },
 };
-/** Records that an earlier version wrote do not have these. */
+/** Columns that records of earlier versions lack. */
 const ADDED_LATER: Partial<TurnRecord> = {
   outcome_reason: null,
   error_cause: null,
@@ -28,7 +28,7 @@ const ADDED_LATER: Partial<TurnRecord> = {
   calls_with_odd_usage: null,
 };
 
-/** How much of a wait went by while a sandbox was being made, and while a runner started in it. In ms. */
+/** How much of a wait passed while the broker created a sandbox, and while a runner started in it. In ms. */
 export type SandboxWait = Pick<TurnRecord, "sandbox_ms" | "bootstrap_ms">;
 
 export class TurnRecords {
@@ -41,9 +41,9 @@ export class TurnRecords {
   }
 
   /**
-   * Writes the record of a turn that is over.
-   * @param jobs those that it was about, as they were when it ended
-   * @param sandboxWait how much of a time, in epoch ms, a sandbox was being made and started
+   * Writes the record of a turn that has ended.
+   * @param jobs its jobs, as they were when it ended
+   * @param sandboxWait returns how much of a period, given in epoch ms, the start of a sandbox took
    */
   write(
     attempt: AttemptRow,
@@ -99,7 +99,7 @@ export class TurnRecords {
     return record;
   }
 
-  /** In order of their ends, those after `seq`. */
+  /** Returns records in the order in which the turns ended, beginning after `seq`. */
   after(seq: number, limit: number): { readonly seq: number; readonly record: TurnRecord }[] {
     const rows = this.#sql
       .exec("SELECT seq, record FROM turns WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
@@ -110,15 +110,15 @@ export class TurnRecords {
     }));
   }
 
-  /** What all turns together have cost, as far as that is known; `null` where that comes to 0 and something is not known. */
+  /** Returns the known cost of all turns; `null` if it is 0 and a part is unknown. `isPartial`: some cost is unknown. */
   cost(): { readonly usd: number | null; readonly isPartial: boolean } {
     const { usd, lacking } = this.#totals();
     return { usd: knownSum(usd, lacking), isPartial: lacking > 0 };
   }
 
   /**
-   * The known cost of all turns, and how many of them lack some. Each row has the totals up to its own, so that one is read however
-   * many there are; only after the last row of an earlier version are all of them added up, once.
+   * Returns the known cost of all turns, and how many turns have unknown cost. Each row stores the totals up to itself, so only the
+   * last row is read. If an earlier version wrote that row, all rows are added up, once.
    */
   #totals(): { readonly usd: number; readonly lacking: number } {
     const [last] = this.#sql
@@ -139,7 +139,7 @@ export class TurnRecords {
   }
 }
 
-/** A record as this version writes it: earlier ones lack columns, and have the reason for every outcome in `error_type`. */
+/** Returns a record in today's form: earlier versions lack columns, and stored the reason of every outcome in `error_type`. */
 function upToDate(record: TurnRecord): TurnRecord {
   const { outcome, error_type, outcome_reason = null } = record;
   return { ...ADDED_LATER, ...record, ...(outcome_reason === null && reasonColumns(outcome, error_type)) };
@@ -150,5 +150,5 @@ function reasonColumns(outcome: Outcome, reason: ErrorType | null | undefined) {
   return { error_type: errorType ?? null, outcome_reason: outcomeReason ?? null };
 }
 
-/** A count that is left out where it is 0. */
+/** Returns a count that the runner omits if it is 0; `null` if it is unknown. */
 const countOf = (count: number | null | undefined) => (count === null ? null : (count ?? 0));

@@ -13,7 +13,7 @@ interface Key {
   readonly key: CryptoKey;
 }
 
-/** Credentials that none of the keys opens: the key was taken away, or the row is another session's. Quotes neither. */
+/** None of the keys opens the credentials: their key was removed, or the row belongs to another session. Quotes neither. */
 export class CannotOpenError extends Error {
   override readonly name = "CannotOpenError";
 }
@@ -22,12 +22,12 @@ export class CredentialKeys {
   readonly #keys: Promise<readonly Key[]>;
 
   /**
-   * @param keys of {@link CREDENTIAL_KEY_BYTES} each, the newest first: that one seals, all open
-   * @param fallback a secret that there always is: it stands in where there are no keys, and opens what was sealed before there were
+   * @param keys keys of {@link CREDENTIAL_KEY_BYTES} each, newest first: the newest seals, all of them open
+   * @param fallback a secret that always exists: it seals if there are no keys, and opens what was sealed before there were any
    */
   constructor(keys: readonly Uint8Array<ArrayBuffer>[], fallback: string) {
     this.#keys = importKeys(keys, fallback);
-    // Told to whoever uses them.
+    // `seal` and `open` reject with this error; here it must not count as unhandled.
     this.#keys.catch(() => {});
   }
 
@@ -48,13 +48,13 @@ export class CredentialKeys {
         const plain = await crypto.subtle.decrypt(algorithm(nonce, sessionId), key, body);
         return JSON.parse(new TextDecoder().decode(plain)) as GitCredentials;
       } catch {
-        // Another key of the same id, or none.
+        // The next key may have the same id.
       }
     }
     throw new CannotOpenError();
   }
 
-  /** Whether it was sealed with the newest key. */
+  /** Returns whether the credentials were sealed with the newest key. */
   async isCurrent({ keyId }: SealedCredentials): Promise<boolean> {
     return (await this.#keys)[0]?.id === keyId;
   }
@@ -74,7 +74,7 @@ async function importKey(bytes: Uint8Array<ArrayBuffer>): Promise<Key> {
   return { id: Buffer.from(hash.slice(0, KEY_ID_BYTES)).toString("hex"), key };
 }
 
-/** HKDF (RFC 5869): what it gives says nothing of the secret. */
+/** Derives a key with HKDF (RFC 5869): the key reveals nothing about the secret. */
 async function derive(secret: string): Promise<Uint8Array<ArrayBuffer>> {
   const encode = (text: string) => new TextEncoder().encode(text);
   const material = await crypto.subtle.importKey("raw", encode(secret), "HKDF", false, ["deriveBits"]);

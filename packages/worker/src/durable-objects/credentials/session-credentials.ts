@@ -1,4 +1,4 @@
-/** What opens a session's repository: kept sealed, opened when the runner is to have it. */
+/** The credentials of a session's repository. They are stored sealed, and opened to be sent to the runner. */
 
 import type { GitCredentials, SealedCredentials, StoredCredentials } from "../core/git-credentials.ts";
 import type { SessionState } from "../core/session-state.ts";
@@ -21,7 +21,7 @@ export class SessionCredentials {
     this.#options = options;
   }
 
-  /** Whether there are any. */
+  /** Whether the session has no credentials. */
   get isEmpty(): boolean {
     return this.#options.state.maybe?.credentials === undefined;
   }
@@ -30,7 +30,7 @@ export class SessionCredentials {
     return this.#options.keys.seal(credentials, sessionId);
   }
 
-  /** @throws CannotOpenError if the key that it takes was taken away */
+  /** @throws CannotOpenError if their key was removed */
   async open(): Promise<GitCredentials | undefined> {
     const { state, keys } = this.#options;
     const { id, credentials } = state.record;
@@ -39,8 +39,8 @@ export class SessionCredentials {
   }
 
   /**
-   * Returns what a clone is to have. Never rejects: credentials that no key opens are reported, and the clone that lacks them fails
-   * and says so.
+   * Returns the credentials for a clone. Never rejects: if no key opens them, the error is reported, and the clone fails with an
+   * error of its own.
    */
   openForClone(): Promise<GitCredentials | undefined> {
     return this.open().catch((error: unknown) => {
@@ -50,8 +50,8 @@ export class SessionCredentials {
   }
 
   /**
-   * After the object came to life: what lies there in the clear, or under a key that is not the newest, is sealed anew; so is what
-   * the URL of an older version still holds.
+   * Seals the credentials again if they are stored in plain text or under an older key, or are still part of a URL that an older
+   * version stored. Called when the object starts.
    */
   resume(): void {
     const { state, background, report } = this.#options;

@@ -1,4 +1,4 @@
-/** Attempts under way, as the runner tells of them: accepted, refused, running, ended. And how they are stopped. */
+/** Handles the runner's frames about attempts (accepted, refused, running, ended), and stops attempts. */
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { FromRunnerOf, ToRunner } from "@valet/shared/protocol/runner-link";
 import { endedBy, isSaidBy } from "@valet/shared/spans";
@@ -21,10 +21,10 @@ type OutputFrame = Exclude<
   EndFrame | FromRunnerOf<"prompt-accepted"> | FromRunnerOf<"prompt-refused"> | FromRunnerOf<"working">
 >;
 
-/** Takes what an attempt yields; the room `conversation` keeps it. */
+/** Stores the output of attempts; the room `conversation` implements it. */
 export interface AttemptSink {
-  /** @returns whether the frame said anything new */
-  take(attempt: AttemptRow, frame: OutputFrame): boolean;
+  /** @returns whether the frame brought anything new */
+  add(attempt: AttemptRow, frame: OutputFrame): boolean;
   finish(attempt: AttemptRow, frame: EndFrame, generation: number): void;
 }
 
@@ -42,13 +42,13 @@ export interface AttemptsOptions {
   readonly now: () => number;
 }
 
-/** What a runner may say that work ended with: by itself, or because it was asked to. */
+/** The reasons with which a runner may report that a job ended: by itself, or because the object stopped it. */
 const WORK_ERRORS: readonly WorkError[] = endedBy("message", "workflow").filter((type) => isSaidBy(type, "runner"));
 
 /** The span of the runner's work on an attempt. */
 const WORK_SPANS = { message: "valet.turn", workflow: "valet.workflow.execute" } as const;
 
-/** The runner ended, not the turn: one that restarts, or is told to stop by others than the object, says so. */
+/** The runner ended, not the turn: a runner reports these when it has restarted, or when somebody else than the object stops it. */
 const RUNNER_ENDED: readonly string[] = ["runner_lost", "runner_shutdown"];
 
 export class Attempts {
@@ -58,7 +58,7 @@ export class Attempts {
     this.#options = options;
   }
 
-  /** Brings attempts in line with what a runner that has introduced itself works on. */
+  /** Reconciles the attempts in flight with those that the runner names in its hello. */
   onHello(hello: FromRunnerOf<"hello">, isBack: boolean): void {
     const { queue, signs, watchdogs } = this.#options;
     const known = new Set(hello.attempts);
@@ -80,7 +80,7 @@ export class Attempts {
     for (const attempt of this.#options.queue.inFlight()) this.#addEvent(attempt, "valet.runner.disconnected");
   }
 
-  /** Stops attempts: of one channel, or all. @returns how many */
+  /** Stops the attempts of one channel, or all. @returns how many */
   stop(reason: StopReason, cause: SpanContext | undefined, channel?: string): number {
     const { queue, watchdogs } = this.#options;
     const attempts = queue.inFlight().filter((attempt) => channel === undefined || attempt.channel === channel);
@@ -89,7 +89,7 @@ export class Attempts {
     return stopped.length;
   }
 
-  /** Ends what is queued. @returns how many jobs */
+  /** Ends every queued job. @returns how many */
   endQueued(outcome: "aborted" | "error", errorType: WorkError, cause?: SpanContext, failure?: Failure): number {
     const { queue } = this.#options;
     const waiting = queue.waiting();
@@ -117,14 +117,14 @@ export class Attempts {
     const { queue, watchdogs } = this.#options;
     queue.accepted(attempt.id);
     watchdogs.accepted(attempt.id);
-    // Told again, it may have ended: by then span frames say what is open, in order with the ends.
+    // If this frame is a repetition, the span may have ended: span frames, which are ordered, say which spans are open.
     if (attempt.state !== "dispatched") return;
     const isOwn = ({ name, parent }: OpenSpan) =>
       name === WORK_SPANS[queue.jobs.kindOf(attempt)] && parent?.spanId === attempt.context.spanId;
     this.#announce(attempt, span, isOwn);
   }
 
-  /** The runner may be about to end, and would refuse the next attempt as quickly as this one. */
+  /** Queues the job again after a pause: a runner that is shutting down would refuse the next attempt, too. */
   #onRefused({ id }: AttemptRow, { errorType }: FromRunnerOf<"prompt-refused">): void {
     const { queue, intervals } = this.#options;
     if (errorType === "workflow_invalid") queue.refuse(id, errorType);
@@ -132,7 +132,7 @@ export class Attempts {
   }
 
   #onOutput(attempt: AttemptRow, frame: OutputFrame): void {
-    const isNew = this.#options.output.take(attempt, frame);
+    const isNew = this.#options.output.add(attempt, frame);
     if (!isNew || frame.type !== "workflow-step") return;
     this.#announce(attempt, frame.span, ({ name }) => name.startsWith("valet.workflow.step "));
   }
@@ -143,11 +143,11 @@ export class Attempts {
     output.finish(attempt, frame, state.record.generation);
     const isRunnerEnd = outcome !== "ok" && RUNNER_ENDED.includes(errorType ?? "");
     if (isRunnerEnd && attempt.stop === null) {
-      // A runner that takes another's place answers for that one's work.
+      // A restarted runner reports the end of the work of the one before it.
       const lostMs = errorType === "runner_lost" ? signs.lastMs(state.record.link.instanceId) : now();
       queue.lose(attempt.id, false, lostMs, summary);
     } else if (isRunnerEnd) {
-      // Whatever ended it, its end had been asked for.
+      // Whatever ended it, somebody had stopped it before.
       queue.end(attempt.id, "aborted", undefined, summary);
     } else if (frame.type === "workflow-ended" && (outcome === "ok" || errorType === "workflow_step_failed")) {
       // Steps of an earlier attempt count, too.
@@ -159,7 +159,7 @@ export class Attempts {
     this.#acknowledge(attempt.id);
   }
 
-  /** Shows a span that the runner has begun, if it is of the attempt's trace and is what it should be. */
+  /** Shows an open span of the runner, if it belongs to the attempt's trace and is the expected one. */
   #announce(attempt: AttemptRow, text: string | undefined, isExpected: (span: OpenSpan) => boolean): void {
     const { state, traces } = this.#options;
     const span = text === undefined ? undefined : parseOpenSpan(text);
@@ -168,7 +168,7 @@ export class Attempts {
     if (span.context.traceId === attempt.context.traceId) traces.announce(instanceId, span);
   }
 
-  /** Aborts what the runner works on though it is over: taken back, or ended without it. */
+  /** Aborts an attempt that has ended here while the runner still works on it. */
   #abortIfOver(attemptId: string): void {
     const attempt = this.#options.queue.jobs.attempt(attemptId);
     if (attempt === undefined || attempt.state === "ended") {

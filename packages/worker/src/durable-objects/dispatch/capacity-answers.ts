@@ -1,4 +1,4 @@
-/** Answers the capacity object of the session's broker: what the session needs, and whether it makes room for another. */
+/** Answers calls of the capacity object: what the session needs, and whether it hibernates to make room for another. */
 import type { CapacityStanding, CapacityState } from "../capacity/capacity-calls.ts";
 import type { SessionState } from "../core/session-state.ts";
 import type { Transactions } from "../core/transactions.ts";
@@ -10,7 +10,7 @@ import type { Scheduler } from "./scheduler.ts";
 export interface CapacityAnswersOptions {
   readonly state: SessionState;
   readonly transactions: Transactions;
-  readonly lease: Pick<CapacityLease, "take" | "stateFor">;
+  readonly lease: Pick<CapacityLease, "onStanding" | "needFor">;
   readonly scheduler: Pick<Scheduler, "idleSinceMs">;
   readonly lifecycle: Pick<SandboxLifecycle, "hibernate">;
   readonly backgroundCheck: Pick<BackgroundCheck, "count">;
@@ -24,31 +24,34 @@ export class CapacityAnswers {
     this.#options = options;
   }
 
-  /** Takes where the session stands, and returns what it needs by now; `null` where it counts elsewhere. May come twice, or late. */
+  /**
+   * Applies the session's standing, and returns what it needs now; `null` if another capacity object counts the session.
+   * Idempotent; a late call changes nothing.
+   */
   answer(name: string, standing?: CapacityStanding): CapacityState | null {
     const { state, transactions, lease } = this.#options;
-    if (standing !== undefined) transactions.run(() => lease.take(name, standing));
-    const report = lease.stateFor(name);
+    if (standing !== undefined) transactions.run(() => lease.onStanding(name, standing));
+    const report = lease.needFor(name);
     if (report === null) return null;
     const { id: sessionId } = state.record;
     return { ...report, sessionId, idleSinceMs: this.#idleSinceMs ?? null, isLeaving: this.#isLeaving };
   }
 
   /**
-   * Hibernates the session for another that waits for a sandbox, if it has nothing to do and nothing runs in the background.
-   * @returns whether it is on its way
+   * Hibernates the session for another that waits for a sandbox, unless it has work or background processes.
+   * @returns whether it is hibernating, or ending
    */
   async yieldSlot(name: string): Promise<boolean> {
     const { transactions, lease, lifecycle, backgroundCheck } = this.#options;
-    if (lease.stateFor(name) === null) return false;
+    if (lease.needFor(name) === null) return false;
     if (this.#isLeaving) return true;
     if (this.#idleSinceMs === undefined || (await backgroundCheck.count()) !== 0) return false;
-    // Work may have come while the runner was asked.
+    // Work may have arrived before the runner answered.
     if (this.#idleSinceMs === undefined) return false;
     return transactions.run(() => lifecycle.hibernate("capacity", undefined)).ok;
   }
 
-  /** Since when the session may be put to sleep; a hibernate that failed has its own time to be tried again. */
+  /** Since when the session has been idle and may hibernate; `undefined` while a failed hibernate waits for its retry. */
   get #idleSinceMs(): number | undefined {
     const { state, scheduler, now } = this.#options;
     return (state.record.sleepProblem?.retryMs ?? 0) > now() ? undefined : scheduler.idleSinceMs;

@@ -1,11 +1,11 @@
-/** What goes to the runner for one attempt: the frame's contents, from the rows of the queue. Pure. */
+/** Builds the frame that dispatches an attempt to the runner, from the rows of the queue. Pure. */
 import type { PromptDispatch, ToRunnerOf, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
 import { contextHeaders } from "@valet/shared/tracing";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { MessageBody, WorkflowBody } from "../queue/job-store.ts";
 import type { BegunAttempt } from "../queue/ports.ts";
 
-/** What the runner needs besides the message or workflow. */
+/** What the runner needs besides the job. */
 export interface DispatchSettings {
   readonly model: string | undefined;
   readonly models: readonly string[];
@@ -13,7 +13,7 @@ export interface DispatchSettings {
   readonly continuationContext: string | undefined;
 }
 
-/** @param bodies of the attempt's messages, in their order */
+/** @param bodies the attempt's messages, in order of acceptance */
 export function promptFrame(
   begun: BegunAttempt,
   bodies: readonly MessageBody[],

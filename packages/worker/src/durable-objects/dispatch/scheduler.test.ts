@@ -99,11 +99,11 @@ describe("what is dispatched", () => {
 describe("the frame", () => {
   test("of a message has what its author, the session and its channel ask for, and the dispatch's context", () =>
     inRooms((rooms) => {
-      const resume: ChannelMemory["resume"] = (channel, generation) => ({
+      const contextOf: ChannelMemory["contextOf"] = (channel, generation) => ({
         opencodeSessionId: `oc ${channel} ${generation}`,
         continuationContext: "what went before",
       });
-      const { pump } = schedule(rooms, { resume });
+      const { pump } = schedule(rooms, { contextOf });
       rooms.change({ model: "valet/a", models: ["valet/b"], generation: 3 });
       const author = { id: "usr_1", name: "Ada" };
       rooms.message("a", {

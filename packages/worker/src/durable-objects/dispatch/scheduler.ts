@@ -1,4 +1,4 @@
-/** Dispatches every job that may run now, says of the others what they wait for, and gets a sandbox where they wait for none. */
+/** Dispatches every job that may run now, records why the others wait, and starts a sandbox if the session has none. */
 import type { ToRunner } from "@valet/shared/protocol/runner-link";
 import type { QueueReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
@@ -15,9 +15,9 @@ import { type DispatchSettings, promptFrame, workflowFrame } from "./frames.ts";
 import type { SignsOfLife } from "./signs-of-life.ts";
 import type { Watchdogs } from "./watchdogs.ts";
 
-/** What an attempt in a channel begins with; the room `conversation` knows. */
+/** Returns the context with which an attempt in a channel begins; the room `conversation` implements it. */
 export interface ChannelMemory {
-  resume(channel: string, generation: number): Pick<DispatchSettings, "opencodeSessionId" | "continuationContext">;
+  contextOf(channel: string, generation: number): Pick<DispatchSettings, "opencodeSessionId" | "continuationContext">;
 }
 
 export interface SchedulerOptions {
@@ -47,7 +47,7 @@ export class Scheduler {
     this.#options = options;
   }
 
-  /** Moves the queue as far as it goes. Runs within every transaction that changed anything. */
+  /** Dispatches every job that may run now. Runs within every transaction that changed anything. */
   pump(): void {
     const { state, queue, line, limits, now } = this.#options;
     const waiting = queue.waiting();
@@ -58,11 +58,11 @@ export class Scheduler {
     const isInLine = line.place !== undefined;
     const plan = planQueue(waiting, { state: session, runnerReady, isInLine, busy }, limits, now());
     for (const { channel, messages } of plan.dispatches) this.#dispatch(channel, messages);
-    this.#noteReasons(waiting, plan.reasons);
+    this.#recordReasons(waiting, plan.reasons);
     this.#setTimers(plan.dueMs, plan.reasons.size > 0, busy.size + plan.dispatches.length > 0);
   }
 
-  /** The session has another place in the line for a sandbox: what is next in each channel waits there. */
+  /** Records the session's new place in the line for a sandbox on the next job of each channel. */
   onPlace(place: number): void {
     const { queue } = this.#options;
     const channels = new Set<string>();
@@ -73,8 +73,8 @@ export class Scheduler {
   }
 
   /**
-   * Since when the session has had nothing to do, epoch ms; `undefined` while something is queued or running, and where the
-   * runner is not there. What the agent asks a person belongs to a turn that is running.
+   * Since when the session has been idle, epoch ms; `undefined` while a job is queued or running, or the runner is not ready. A
+   * turn that waits for a person's answer is running.
    */
   get idleSinceMs(): number | undefined {
     const { state, timers } = this.#options;
@@ -83,7 +83,7 @@ export class Scheduler {
     return dueMs === undefined ? undefined : dueMs - idleTimeoutMs;
   }
 
-  /** Gets a sandbox for jobs that wait in a session which has none. */
+  /** Starts a sandbox if jobs wait in a session that has none. */
   #wake(waiting: readonly QueuedJob[]): void {
     const { state, queue, lifecycle } = this.#options;
     const { state: session } = state.record;
@@ -97,7 +97,7 @@ export class Scheduler {
   #dispatch(channel: string, jobs: readonly WaitingJob[]): void {
     const { state, queue, channels, watchdogs, transactions, link } = this.#options;
     const { generation, model, models } = state.record;
-    const settings = { model, models, ...channels.resume(channel, generation) };
+    const settings = { model, models, ...channels.contextOf(channel, generation) };
     const ids = jobs.map(({ id }) => id);
     const begun = queue.dispatch(ids, generation);
     const [{ id, kind }] = begun.jobs;
@@ -116,7 +116,8 @@ export class Scheduler {
     });
   }
 
-  #noteReasons(waiting: readonly QueuedJob[], reasons: ReadonlyMap<string, QueueReason>): void {
+  /** Records why each queued job waits, and for which operation or turn. */
+  #recordReasons(waiting: readonly QueuedJob[], reasons: ReadonlyMap<string, QueueReason>): void {
     const { state, queue, line } = this.#options;
     const { operation, snapshot } = state.record;
     const turns = new Map(queue.inFlight().map(({ channel, context }) => [channel, context]));
@@ -134,7 +135,7 @@ export class Scheduler {
         sandbox_restoring: operation?.context,
         sandbox_hibernated: operation?.context ?? snapshot?.madeBy,
       };
-      // Only the next job follows from turn to turn: if all did, each turn would cost a write for every one of them.
+      // Only the next job gets a new link with each turn: if all did, each turn would cost a write for every job.
       queue.waitFor(job, reason, on[reason], !inFront.has(channel), line.place);
       inFront.add(channel);
     }
@@ -150,7 +151,7 @@ export class Scheduler {
     signs.watch(isBusy);
   }
 
-  /** Keeps a timer that runs from when its condition began to hold. */
+  /** Sets a timer when its condition begins to hold, and clears it when the condition ends. */
   #keepTimer(kind: "queue" | "idle", holds: boolean, dueMs: number): void {
     const { timers } = this.#options;
     if (!holds) timers.clear(kind);

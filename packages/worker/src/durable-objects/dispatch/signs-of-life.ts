@@ -1,7 +1,7 @@
 /**
- * When a runner that works was last heard: stored now and then, so that what it had open can be ended there should both it and
- * the object be killed. The longer the work, the rarer: what is lost is a quarter of its time at the most, and never more than
- * ten seconds.
+ * Stores from time to time when the last frame of a working runner arrived. If runner and object are both killed, the runner's open
+ * spans end at that time. The longer the work, the longer the interval: at most a quarter of its duration is lost, and never more
+ * than ten seconds.
  */
 
 import type { SessionState } from "../core/session-state.ts";
@@ -22,22 +22,22 @@ export interface SignsOfLifeOptions {
 
 const MIN_MS = 1_000;
 const MAX_MS = 10_000;
-/** Of the time that the work takes already, how much passes until the next sign is stored. */
+/** The interval until the next sign is stored, as a share of the work's duration so far. */
 const SHARE = 1 / 4;
 
 export class SignsOfLife {
   readonly #options: SignsOfLifeOptions;
-  /** Whether the timer that is set is of the work under way. Lost with the memory; then it begins anew. */
+  /** Whether the timer was set for the current work. Not stored: after an eviction the interval starts again. */
   #isWatching = false;
-  readonly timerHandlers: TimerHandlers<"sign"> = { sign: (_key, sinceMs) => this.#note(Number(sinceMs)) };
+  readonly timerHandlers: TimerHandlers<"sign"> = { sign: (_key, sinceMs) => this.#onTimer(Number(sinceMs)) };
 
   constructor(options: SignsOfLifeOptions) {
     this.#options = options;
   }
 
   /**
-   * Begins, or goes on, to store signs as long as there is work in the runner's hands. To be called with every change of that. The
-   * timer of work that has ended is left to lapse: to clear it would cost each short turn a write.
+   * Stores signs as long as the runner works. Called whenever that changes. The timer of work that has ended is not cleared, but
+   * left to expire: clearing it would cost each short turn a write.
    */
   watch(isWorking: boolean): void {
     const { timers, now } = this.#options;
@@ -46,8 +46,8 @@ export class SignsOfLife {
   }
 
   /**
-   * When whoever worked was last heard, epoch ms; now, where nothing is known.
-   * @param exceptInstanceId a runner that has taken the place of those that are asked about
+   * Returns when the last frame of the generation's runners arrived, epoch ms; now, if that is unknown.
+   * @param exceptInstanceId the runner that has replaced them, which does not count
    */
   lastMs(exceptInstanceId?: string): number {
     const { state, link, traces, now } = this.#options;
@@ -56,7 +56,7 @@ export class SignsOfLife {
     return Math.min(now(), Math.max(traces.lastSeenMs(instances) ?? 0, ...live) || now());
   }
 
-  /** When the runners of a generation that has ended were last heard, epoch ms; now, where nothing is known. Stores that. */
+  /** Returns when the last frame of an ended generation's runners arrived, epoch ms; now, if that is unknown. Stores it. */
   lastOf({ instances, instanceId, lastSeenMs }: EndedRunners): number {
     const { traces, now } = this.#options;
     if (instanceId !== undefined && lastSeenMs !== undefined) traces.touch(instanceId, lastSeenMs);
@@ -72,7 +72,7 @@ export class SignsOfLife {
   }
 
   /** @param sinceMs when the work began, epoch ms */
-  #note(sinceMs: number): void {
+  #onTimer(sinceMs: number): void {
     if (!this.#options.work.isBusy) return;
     this.#store();
     this.#arm(sinceMs);

@@ -1,6 +1,6 @@
 /**
- * The timers that watch over attempts: for the runner to accept one (`accept`), to end one that it was asked to abort (`abort`), and
- * to give signs of life while it works on one (`stuck`). What they find out, they put right in the queue.
+ * The watchdogs of attempts: the runner must accept an attempt in time (`accept`), end an aborted one in time (`abort`), and send
+ * frames while it works on one (`stuck`). When a watchdog expires, the attempt ends in the queue without the runner.
  */
 import type { ToRunner } from "@valet/shared/protocol/runner-link";
 import type { Intervals } from "../../config.ts";
@@ -10,14 +10,14 @@ import type { Transactions } from "../core/transactions.ts";
 import type { JobQueue } from "../queue/job-queue.ts";
 import type { StopReason } from "../queue/job-store.ts";
 
-/** The runner's own watchdog comes first; this one is for a runner that is stuck itself. */
+/** The runner's own watchdog expires first; this one is for a runner that is stuck itself. */
 const STUCK_FACTOR = 2;
 
 export interface WatchdogsOptions {
   readonly state: SessionState;
   readonly queue: JobQueue;
   readonly link: { send(frame: ToRunner): boolean };
-  /** Whether an attempt waits for a person, so that its silence is no sign of trouble. */
+  /** Whether an attempt waits for a person: then it is not stuck. */
   readonly isWaitingForPerson: (attemptId: string) => boolean;
   readonly timers: Timers;
   readonly transactions: Transactions;
@@ -37,7 +37,7 @@ export class Watchdogs {
     this.#options = options;
   }
 
-  /** An attempt is about to be sent: the runner has to accept it in time. */
+  /** Starts the watchdog for the acceptance of an attempt that is about to be sent. */
   awaitAcceptance(attemptId: string): void {
     const { timers, intervals, now } = this.#options;
     timers.set("accept", now() + intervals.acceptMs, { key: attemptId });
@@ -48,17 +48,17 @@ export class Watchdogs {
     this.touch(attemptId);
   }
 
-  /** Resets the stuck-turn watchdog of an attempt: it has shown a sign of life, or has the answer that it waited for. */
+  /** Resets the stuck-turn watchdog of an attempt: a frame about it, or the answer that it waited for, has arrived. */
   touch(attemptId: string): void {
     const { queue, timers, intervals, now } = this.#options;
     if (queue.jobs.attempt(attemptId)?.state !== "accepted") return;
     const dueMs = now() + STUCK_FACTOR * intervals.stuckTurnMs;
-    // The timer is all that is known after an eviction. A frame is not worth a write each time.
+    // Only the stored timer survives an eviction. It is not written with every frame, to save writes.
     const soonMs = dueMs - intervals.stuckTurnMs / 10;
     if ((timers.dueMs("stuck", attemptId) ?? 0) < soonMs) timers.set("stuck", dueMs, { key: attemptId });
   }
 
-  /** Tells the runner to abort an attempt, which ends without it if it gives no answer in time. */
+  /** Asks the runner to abort an attempt. The attempt ends without the runner if that does not answer in time. */
   abort(attemptId: string, reason: StopReason): void {
     const { timers, intervals, now } = this.#options;
     if (timers.dueMs("abort", attemptId) === undefined) {
@@ -67,7 +67,7 @@ export class Watchdogs {
     this.#sendAfterCommit({ type: "abort", attemptId, reason });
   }
 
-  /** An attempt is over: nothing watches over it any more. */
+  /** Stops the watchdogs of an attempt that has ended. */
   clear(attemptId: string): void {
     for (const kind of ["accept", "abort", "stuck"] as const) this.#options.timers.clear(kind, attemptId);
   }
@@ -76,18 +76,18 @@ export class Watchdogs {
     const { queue, state, timers, intervals, now } = this.#options;
     if (queue.jobs.attempt(attemptId)?.state !== "dispatched") return;
     if (state.record.link.state !== "connected") {
-      // The runner may have it and cannot say so: its hello, or the end of the grace period, will tell.
+      // The runner may have accepted it without a link to say so: its hello, or the end of the grace period, decides.
       timers.set("accept", now() + intervals.acceptMs, { key: attemptId });
       return;
     }
-    // Should it come to it after all, it finds it aborted.
+    // A runner that receives the attempt late finds it aborted.
     this.abort(attemptId, "user_abort");
     queue.takeBack(attemptId, "not_accepted", 0, true);
   }
 
   #onStuck(attemptId: string): void {
     const { queue, state, isWaitingForPerson } = this.#options;
-    // A runner that is away may end the turn by itself.
+    // A runner without a link may still end the turn by itself.
     if (isWaitingForPerson(attemptId) || state.record.link.state !== "connected") {
       this.touch(attemptId);
     } else {

@@ -1,6 +1,6 @@
 /**
- * What D1 is to be told of the session: kept with the state that it follows, until D1 has it. A durable call writes it a moment later,
- * so that a burst of changes is one write.
+ * The outbox to D1. Changes of the session are stored in the transaction that makes them, until D1 has them. A durable call writes
+ * them a moment later, so that a burst of changes is one write.
  */
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import { type ProjectedSession, upsertSession } from "../../database/sessions.ts";
@@ -8,22 +8,22 @@ import { upsertTurn } from "../../database/turns.ts";
 import { type DurableCallOptions, DurableCalls } from "../core/durable-call.ts";
 import type { TimerHandlers } from "../core/timers.ts";
 
-/** How long changes gather. */
+/** How long changes are gathered before they are written, in ms. */
 const GATHER_MS = 200;
-/** A write takes longer only if the object died in the middle of it. */
+/** The timeout of a write, in ms: it takes longer only if the object died meanwhile. */
 const WRITE_MS = 60_000;
-/** In one batch: D1 runs one as one transaction. */
+/** How many turns are in one batch, which D1 runs as one transaction. */
 const MAX_TURNS = 20;
 
 export interface OutboxOptions extends DurableCallOptions {
   readonly db: D1Database;
-  /** The session as it is now. */
+  /** Returns the session as it is now. */
   readonly session: () => Omit<ProjectedSession, "version">;
 }
 
 export class ProjectionOutbox {
   readonly #options: OutboxOptions;
-  /** One call for whatever there is to write: it reads that when it is made, and is answered with the last turn that it wrote. */
+  /** One call for all there is to write. It reads that when it is made, and its result is the last turn that it wrote. */
   readonly #calls: DurableCalls<null, number>;
   readonly timerHandlers: TimerHandlers<"projection">;
 
@@ -38,7 +38,7 @@ export class ProjectionOutbox {
     this.timerHandlers = { projection: this.#calls.onTimer };
   }
 
-  /** The session has changed. */
+  /** Schedules a write: the session has changed. */
   sessionChanged(): void {
     this.#calls.add("", null);
   }
@@ -48,15 +48,15 @@ export class ProjectionOutbox {
     this.#calls.add("", null);
   }
 
-  /** After the object came to life. */
+  /** Resumes writes that were not confirmed. Called when the object starts. */
   resume(): void {
     this.#calls.resume();
   }
 
-  /** Writes the session as it is now, and the turns that wait, as far as one batch goes. */
+  /** Writes the session as it is now, and as many waiting turns as fit into one batch. */
   async #write(): Promise<number> {
     const { sql, db, session } = this.#options;
-    // Each try has a version of its own: one that D1 has not answered may have been written, and may be late.
+    // Each try has a version of its own, since an unanswered one may have been written, or may be written late.
     const [row] = sql.exec("UPDATE projected_session SET version = version + 1 RETURNING version").toArray();
     const { ownerId, view } = session();
     const turns = sql.exec("SELECT seq, record FROM projected_turns ORDER BY seq LIMIT ?", MAX_TURNS).toArray();

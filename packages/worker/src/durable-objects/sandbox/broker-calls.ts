@@ -1,6 +1,6 @@
 /**
- * Calls of the sandbox broker under way. Each is begun in the transaction that decides on it and leaves a row, so that one
- * whose answer will never come, since the object died, is known; its CLIENT span is open from there to the answer.
+ * Calls of the sandbox broker. A call begins in the transaction that decides on it: that writes a row and starts its CLIENT span,
+ * which ends with the answer. If the object dies meanwhile, the row says that this answer is lost.
  */
 
 import { endWith } from "@valet/shared/outcome";
@@ -13,7 +13,7 @@ import type { Transactions } from "../core/transactions.ts";
 
 type CallSpan = "valet.sandbox.create" | "valet.sandbox.snapshot" | "valet.sandbox.delete";
 
-/** How a call came out, as its span says it. */
+/** The outcome of a call, as its span states it. */
 export interface CallEnd<N extends CallSpan> {
   readonly outcome: "ok" | "error" | "superseded";
   readonly errorType?: EndReason<N>;
@@ -22,14 +22,15 @@ export interface CallEnd<N extends CallSpan> {
 
 export interface BrokerCall<N extends CallSpan, T> {
   readonly span: N;
-  /** The operation that the call is a step of. Without one the call begins a trace of its own. */
+  /** The span of the operation that the call is a step of. Without one, the call begins a trace of its own. */
   readonly parent?: SpanContext;
-  /** What set it off, where that has ended: a link. */
+  /** The span that caused the call, if it has ended: it becomes a link. */
   readonly cause?: SpanContext;
   readonly attributes: SpanAttributes<N>;
   readonly perform: (context: SpanContext) => Promise<BrokerResult<T>>;
-  /** What the answer comes to by now. Changes nothing: the call's span ends before what follows from it. */
+  /** Returns how the call's span ends. Changes nothing: the span ends before `settle` acts on the answer. */
   readonly judge: (result: BrokerResult<T>) => CallEnd<N>;
+  /** Acts on the answer, in the transaction that ends the span. */
   readonly settle: (result: BrokerResult<T>, end: CallEnd<N>) => void;
 }
 
@@ -41,7 +42,7 @@ export interface BrokerCallsOptions {
   readonly url: string;
   /** Keeps the object alive for a promise that never rejects. */
   readonly background: (work: Promise<void>) => void;
-  /** Takes the broker's own spans. */
+  /** Stores the broker's own spans. */
   readonly acceptSpans: (otlp: string) => void;
   readonly report: (error: unknown) => void;
 }
@@ -59,7 +60,7 @@ export class BrokerCalls {
     };
   }
 
-  /** Begins a call, within a transaction; it is made once that has committed. */
+  /** Begins a call within a transaction. The request is sent after the commit. */
   begin<N extends CallSpan, T>(call: BrokerCall<N, T>): void {
     const { sql, tracer, transactions, background } = this.#options;
     const { parent, cause } = call;
@@ -77,7 +78,7 @@ export class BrokerCalls {
     transactions.afterCommit(() => background(this.#make(id, context, call)));
   }
 
-  /** Makes a call, outside a transaction. @returns the broker's answer, once the call's span has ended */
+  /** Makes a call outside a transaction. @returns the broker's answer, once the call's span has ended */
   make<N extends CallSpan, T>(call: Omit<BrokerCall<N, T>, "settle">): Promise<BrokerResult<T>> {
     const { promise, resolve } = Promise.withResolvers<BrokerResult<T>>();
     this.#options.transactions.run(() => this.begin({ ...call, settle: resolve }));
@@ -85,16 +86,16 @@ export class BrokerCalls {
   }
 
   /**
-   * Ends the spans of the calls that are steps of an operation which is about to end: a child ends within its parent. What the
-   * broker answers later is still acted on.
+   * Ends the open spans of an operation's calls. Called before the operation ends, since a child ends within its parent. An answer
+   * that arrives later is still acted on.
    * @param operation the operation's span @param outcome what it ends with
    */
-  cut(operation: SpanContext, outcome: Outcome): void {
+  endSpansOf(operation: SpanContext, outcome: Outcome): void {
     const { sql, tracer } = this.#options;
     const calls = sql.exec("SELECT span, context FROM broker_calls WHERE parent = ?", operation.spanId).toArray();
     for (const { span, context } of calls) {
       const name = span as CallSpan;
-      const end = cutEnd(name, outcome);
+      const end = earlyEnd(name, outcome);
       tracer.change(name, JSON.parse(context as string) as SpanContext, (open) => {
         endWith(open, end.outcome, end.reason as EndReason<CallSpan>);
       });
@@ -102,8 +103,8 @@ export class BrokerCalls {
   }
 
   /**
-   * After the object came to life: ends the spans of calls that the one before it made and did not see answered.
-   * @returns what they are called
+   * Ends the spans of calls whose answers are lost: the object died before they arrived. Called when the object starts.
+   * @returns the names of those spans
    */
   abandon(): string[] {
     const { sql, tracer } = this.#options;
@@ -131,12 +132,12 @@ export class BrokerCalls {
         call.settle(result, end);
       });
     } catch (error) {
-      // A bug of ours. The timer that watches over the operation goes on from here.
+      // An internal error. The operation's timer resumes the operation.
       report(error);
     }
   }
 
-  /** Apart from the answer: what the broker tells of itself decides nothing. */
+  /** Stores the broker's spans in a transaction of their own: if that fails, the answer counts all the same. */
   #acceptSpans(otlp: string | undefined): void {
     const { transactions, acceptSpans, report } = this.#options;
     if (otlp === undefined) return;
@@ -148,20 +149,20 @@ export class BrokerCalls {
   }
 }
 
-/** How a call's span ends whose operation ends, with this outcome, before the broker has answered. */
-function cutEnd(call: CallSpan, operation: Outcome): { readonly outcome: Outcome; readonly reason: ErrorType } {
+/** Returns how a call's span ends if its operation ends, with this outcome, before the broker has answered. */
+function earlyEnd(call: CallSpan, operation: Outcome): { readonly outcome: Outcome; readonly reason: ErrorType } {
   if (operation === "aborted") return { outcome: "aborted", reason: "session_terminated" };
-  // The next start, if there is one, is of a newer generation.
+  // If another start follows, it has a newer generation.
   if (call === "valet.sandbox.create") return { outcome: "superseded", reason: "stale_generation" };
   return { outcome: "error", reason: "broker_timeout" };
 }
 
-/** Whether the broker may have done what it was asked all the same. */
-export function isUnheard(failure: BrokerFailure): boolean {
+/** Returns whether the broker may have done its work although no answer arrived. */
+export function isUnconfirmed(failure: BrokerFailure): boolean {
   return failure === "broker_unreachable" || failure === "broker_timeout";
 }
 
-/** What a failure is called on a span: the broker's own words, but for those that the catalogue knows better. */
+/** Returns the error type of a failed call for its span. */
 export function brokerErrorType(failure: BrokerFailure): "broker_unreachable" | "broker_timeout" | "broker_error" {
   return failure === "broker_unreachable" || failure === "broker_timeout" ? failure : "broker_error";
 }

@@ -37,7 +37,7 @@ class World {
     const report = (error: unknown) => void this.reported.push(error);
     this.#transactions = new Transactions(storage, {
       beforeCommit: () => {
-        this.lease.note();
+        this.lease.reportNeed();
         this.state.store();
       },
       ...{ onCommit: () => {}, onRollback: () => this.lease.reload(), report },
@@ -84,7 +84,7 @@ class World {
   }
 
   tell(name: string, standing: CapacityStanding): void {
-    this.#transactions.run(() => this.lease.take(name, standing));
+    this.#transactions.run(() => this.lease.onStanding(name, standing));
   }
 
   async nth(index: number): Promise<Sent> {
@@ -149,7 +149,7 @@ test("what comes late, of another generation or from another object changes noth
     world.tell("broker.example", { generation: 0, granted: true });
     world.tell("other.example", { generation: 1, granted: true });
     expect(world.heard).toEqual([]);
-    expect(world.lease.stateFor("other.example")).toBeNull();
+    expect(world.lease.needFor("other.example")).toBeNull();
     world.change({ state: "terminating", operation: undefined });
     world.sent[0]?.answer({ granted: true });
     expect(await world.nth(1)).toMatchObject({ need: "none" });

@@ -1,6 +1,6 @@
 /**
- * The session's side of its lease: what it needs of its broker is read off its state at the end of each transaction, and
- * reported to the broker's capacity object until that has confirmed it. A start waits for its turn here.
+ * The session's side of its lease. At the end of each transaction the lease derives from the session's state what the session needs
+ * of its broker, and reports changes to the broker's capacity object until that confirms them. A start waits here for a slot.
  */
 import { LIMITS } from "@valet/shared/limits";
 import {
@@ -16,18 +16,18 @@ import type { TimerHandlers, Timers } from "../core/timers.ts";
 import type { Transactions } from "../core/transactions.ts";
 import type { SandboxEvent } from "./ports.ts";
 
-/** The wait before a report that failed is made again doubles so often. */
+/** How often the wait before the retry of a failed report doubles. */
 const MAX_DOUBLINGS = 5;
 
-/** What a session needs, and of which generation. */
+/** What a session needs, and for which generation. */
 type Need = Pick<CapacityReport, "need" | "generation" | "refusals" | "keepsSlot">;
 
 interface LeaseRow extends Need {
-  /** Of the capacity object that it counts in. */
+  /** The name of the capacity object that counts the session. */
   readonly name: string;
-  /** Of one that it counted in before, and that is yet to be told that it does so no more. */
+  /** The name of the capacity object that counted it before, until that confirms that the session needs nothing there. */
   readonly left?: string;
-  /** Of the report that says so. */
+  /** The number of the report that states this need. */
   readonly version: number;
   readonly isConfirmed: boolean;
   /** The session's place in the line while it waits. */
@@ -42,7 +42,7 @@ export interface CapacityLeaseOptions {
   readonly brokerUrl: string;
   readonly capacity: (name: string) => CapacityCalls;
   readonly now: () => number;
-  /** Before a report that failed is made again; it doubles. */
+  /** The wait before the first retry of a failed report; it doubles. */
   readonly retryMs: number;
   readonly background: (work: Promise<void>) => void;
   readonly report: (error: unknown) => void;
@@ -63,26 +63,26 @@ export class CapacityLease {
     this.reload();
   }
 
-  /** Reads the row anew: what is cached may be of a transaction that was rolled back. */
+  /** Reads the row again: the cached one may come from a transaction that was rolled back. */
   reload(): void {
     const [row] = this.#options.sql.exec("SELECT lease FROM capacity_lease").toArray();
     this.#row = row === undefined ? undefined : (JSON.parse(row.lease as string) as LeaseRow);
   }
 
-  /** After the object came to life: nobody makes the report that was not confirmed, and what is needed may be told anew. */
+  /** Reports again what was not confirmed, and asks for the place of a start that waits. Called when the object starts. */
   resume(): void {
-    this.note();
+    this.reportNeed();
     const { timers, now } = this.#options;
     if (this.#row !== undefined && (!this.#row.isConfirmed || this.#isWaiting)) timers.set("capacity", now());
   }
 
-  /** The session's place among those that wait for a sandbox, from 1; `undefined` where it does not wait, or is not told yet. */
+  /** The session's place among those that wait for a sandbox, from 1; `undefined` if it does not wait, or its place is unknown. */
   get place(): number | undefined {
     return this.#isWaiting ? this.#row?.place : undefined;
   }
 
-  /** Reports what the session needs, if that is new. To be called at the end of every transaction. */
-  note(): void {
+  /** Reports what the session needs, if that has changed. Called at the end of every transaction. */
+  reportNeed(): void {
     const { state } = this.#options;
     const needed = needOf(state.record);
     const row = this.#row;
@@ -96,15 +96,15 @@ export class CapacityLease {
     this.#sendLater();
   }
 
-  /** What the session needs by now, for the capacity object of this name; `null` where it counts in another one. */
-  stateFor(name: string): (Need & { readonly version: number }) | null {
+  /** Returns what the session needs of the capacity object of this name; `null` if another one counts the session. */
+  needFor(name: string): (Need & { readonly version: number }) | null {
     if (name !== this.#name || this.#row === undefined) return null;
     const { need, generation, refusals, keepsSlot, version } = this.#row;
     return { need, generation, refusals, keepsSlot, version };
   }
 
-  /** Takes what the capacity object tells, within a transaction. It may come twice, or late. */
-  take(name: string, standing: CapacityStanding): void {
+  /** Applies a notice of the capacity object, within a transaction. Idempotent; a late notice changes nothing. */
+  onStanding(name: string, standing: CapacityStanding): void {
     if (name === this.#name) this.#apply(standing);
   }
 
@@ -121,14 +121,14 @@ export class CapacityLease {
       record({ type: "turn-granted" });
       return;
     }
-    // It is told, too, but what tells it may have lost its memory or its way.
+    // The capacity object sends a notice, too; but that may get lost, so the session asks again after a while.
     timers.set("capacity", now() + LIMITS.capacityAskMs);
     if (place === undefined || place === row.place) return;
     this.#write({ ...row, place });
     record({ type: "place-changed", place });
   }
 
-  /** The timer comes, too, if the object does not live to see the answer. */
+  /** Sends the report after the commit. The timer sends it if the object dies before the answer arrives. */
   #sendLater(): void {
     const { timers, transactions, now } = this.#options;
     timers.set("capacity", now() + LIMITS.reportRetryMs);
@@ -139,7 +139,7 @@ export class CapacityLease {
     });
   }
 
-  /** Reports until the newest is confirmed, one after the other. Never rejects. */
+  /** Sends one report after the other until the newest is confirmed. Never rejects. */
   async #send(): Promise<void> {
     const { capacity, transactions, timers, now, retryMs, report } = this.#options;
     try {
@@ -149,7 +149,7 @@ export class CapacityLease {
         sent = version;
         const { id: sessionId } = this.#options.state.record;
         if (left !== undefined) {
-          // No two objects count the same session.
+          // The old object stops counting the session before the new one begins.
           await withinCall(capacity(left).report({ ...NOTHING, sessionId, generation, version }));
         }
         const standing = await withinCall(capacity(this.#name).report({ sessionId, ...need }));
@@ -182,8 +182,8 @@ export class CapacityLease {
 }
 
 /**
- * What a session needs of its broker. A session whose sandbox was lost, or did not start, keeps its slot for the next; one that
- * ends keeps it until its sandbox has.
+ * Returns what a session needs of its broker. A session whose sandbox was lost, or did not start, keeps its slot for the next
+ * one; a session that ends keeps it until its sandbox has ended.
  */
 export function needOf({ state, generation, operation, sandbox }: SessionRecord): Need {
   const need = NEEDS[state];

@@ -1,8 +1,8 @@
-/** Decides what a sandbox that was lost, that did not start or that could not be put to sleep leads to. Pure. */
+/** Decides what follows when a sandbox was lost, did not start, or could not hibernate. Pure. */
 import type { SandboxStage } from "@valet/shared/spans";
 import type { RecoveryRecord, StartDetails, StartError, StartFailures } from "../core/session-state.ts";
 
-/** The row with one more start. */
+/** Returns the row of failed starts with one more. The first failure stays the cause. */
 export function addFailure(
   before: StartFailures | undefined,
   errorType: StartError,
@@ -14,15 +14,15 @@ export function addFailure(
 
 export interface RecoveryRules {
   readonly maxAttempts: number;
-  /** After the first start that failed; it doubles. A sandbox that was lost is replaced at once. */
+  /** The wait after the first failed start, in ms; it doubles. A sandbox that was lost is replaced at once. */
   readonly backoffMs: number;
-  /** A sandbox that was ready for this long held: what comes later is a new loss and has all attempts again. */
+  /** After a sandbox was ready for this long, in ms, its loss is a new one: all attempts are available again. */
   readonly heldMs: number;
 }
 
 /**
- * What follows a sandbox that was lost, or that did not start: the next attempt and the wait before it, or `undefined` to
- * give up. A session whose runner was never ready has nothing to recover, so its first failure is its last.
+ * Returns the next attempt to recover, and the wait before it in ms, after a sandbox was lost or did not start; `undefined` to give
+ * up. A session whose runner was never ready has nothing to recover, so it gives up after its first failure.
  */
 export function nextRecovery(
   { attempts, readyMs }: RecoveryRecord,
@@ -39,10 +39,10 @@ export function nextRecovery(
 const FIRST_SLEEP_RETRY_MS = 60_000;
 const LONGEST_SLEEP_RETRY_MS = 60 * 60_000;
 
-/** The wait before a hibernate that found no snapshot is tried again, after so many failures in a row. In ms. */
+/** Returns the wait before a hibernate without a snapshot is retried, in ms. @param failures how many failed in a row */
 export function sleepRetryMs(failures: number): number {
   return Math.min(FIRST_SLEEP_RETRY_MS * 2 ** (failures - 1), LONGEST_SLEEP_RETRY_MS);
 }
 
-/** How often the broker is asked for a sandbox that starts, as long as its runner is not heard. In ms. */
+/** The interval at which the object asks the broker for a sandbox that starts, until its runner connects. In ms. */
 export const START_CHECK_MS = 5_000;

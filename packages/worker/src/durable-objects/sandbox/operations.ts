@@ -1,4 +1,4 @@
-/** The lifecycle operation under way: its row in the session's record and its span, which begin and end together. */
+/** The current lifecycle operation: its entry in the session's record and its span, which begin and end together. */
 
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { EndReason, ErrorType, Outcome, SpanAttributes } from "@valet/shared/spans";
@@ -14,19 +14,19 @@ export interface NewOperation<K extends Operation["kind"]> {
   readonly kind: K;
   readonly step: Operation["step"];
   readonly attributes: SpanAttributes<`valet.sandbox.${K}`>;
-  /** Requests and messages that set it off. */
+  /** The spans of the requests and messages that caused it. */
   readonly causes: readonly SpanContext[];
-  /** What came before it in the sandbox's life. */
+  /** The spans of the operations before it in the sandbox's life. */
   readonly follows: readonly (SpanContext | undefined)[];
 }
 
 export class Operations {
   readonly #state: SessionState;
   readonly #tracer: SessionTracer;
-  readonly #calls: Pick<BrokerCalls, "cut">;
+  readonly #calls: Pick<BrokerCalls, "endSpansOf">;
   readonly #now: () => number;
 
-  constructor(state: SessionState, tracer: SessionTracer, calls: Pick<BrokerCalls, "cut">, now: () => number) {
+  constructor(state: SessionState, tracer: SessionTracer, calls: Pick<BrokerCalls, "endSpansOf">, now: () => number) {
     this.#state = state;
     this.#tracer = tracer;
     this.#calls = calls;
@@ -38,9 +38,8 @@ export class Operations {
   }
 
   /**
-   * Makes the transition that begins an operation. Callers have asked whether it is legal; an operation that it takes the
-   * place of has ended.
-   * @param patch what else changes with it
+   * Makes the transition that begins an operation. The caller has checked that it is legal, and has ended the operation before it.
+   * @param patch returns further changes of the record
    */
   begin<K extends Operation["kind"]>(
     operation: NewOperation<K>,
@@ -63,14 +62,14 @@ export class Operations {
     return begun;
   }
 
-  /** Changes the open span of the operation under way, which the caller knows to be of one of these kinds. */
+  /** Changes the open span of the current operation; the caller knows that it is of one of these kinds. */
   change<K extends Operation["kind"]>(change: (span: SpanOf<`valet.sandbox.${K}`>) => void): void {
     const { current } = this;
     if (current === undefined) return;
     this.#tracer.change(`valet.sandbox.${current.kind as K}`, current.context, change);
   }
 
-  /** The operation under way waits for its turn, at this place: a span of its own, from the first time that is known. */
+  /** Records the place at which the current operation waits for a slot. The wait's span begins with the first known place. */
   waitAt(place: number): void {
     const { current } = this;
     if (current === undefined) return;
@@ -88,7 +87,7 @@ export class Operations {
     });
   }
 
-  /** The operation under way waits no more. */
+  /** Ends the span of the current operation's wait for a slot. */
   endWait(outcome: "ok" | "aborted", errorType?: "session_terminated"): void {
     const { waitContext } = this.current ?? {};
     if (waitContext === undefined) return;
@@ -96,9 +95,9 @@ export class Operations {
     this.#state.updateOperation({ waitContext: undefined });
   }
 
-  /** Ends the operation under way, and the spans of its calls that are open; the transition that follows from it is the caller's. */
+  /** Ends the current operation and the open spans of its calls. The caller makes the transition that follows. */
   end(outcome: Outcome, errorType?: ErrorType, attributes?: SpanAttributes<OperationSpan>): void {
-    if (this.current !== undefined) this.#calls.cut(this.current.context, outcome);
+    if (this.current !== undefined) this.#calls.endSpansOf(this.current.context, outcome);
     this.endWait("aborted", "session_terminated");
     this.change<Operation["kind"]>((span) => {
       span.setAttributes(attributes ?? {});

@@ -1,7 +1,8 @@
 /**
- * Orphans: sandboxes and snapshots of the session that nobody owns any more. Sandboxes that came too late, were lost or were
- * never heard of, snapshots that a newer one replaced. The broker is called until it says that an orphan is gone. The operation
- * that left it behind has ended by then: each call begins a trace of its own, which links to that.
+ * Orphans: sandboxes and snapshots of the session that nobody owns any more. A sandbox becomes an orphan if it came too late, was
+ * lost, or its creation was never confirmed; a snapshot, if a newer one replaced it. The object calls the broker until that
+ * confirms that the orphan is gone. The operation that left it behind has ended by then, so each call begins a trace of its own,
+ * which links to that operation.
  */
 import type { SpanContext } from "@valet/shared/tracing";
 import type { SandboxBroker } from "../../broker/client.ts";
@@ -14,17 +15,17 @@ export interface OrphansOptions extends DurableCallOptions {
   readonly calls: BrokerCalls;
   readonly broker: SandboxBroker;
   readonly sessionId: () => string;
-  /** In which a call of the broker has an answer, in ms. */
+  /** The timeout of a call of the broker, in ms. */
   readonly callMs: number;
 }
 
-/** With a wait that doubles from two seconds, the last try is most of a day after the first: the broker has lost it by then. */
+/** The wait doubles from two seconds, so the last try comes most of a day after the first: by then the broker has lost it. */
 const MAX_TRIES = 16;
 const LONGEST_WAIT_MS = 24 * 60 * 60_000;
 
-/** Its key is the orphan's id; of what is `unheard`, the generation for which the broker may have made a sandbox. */
+/** Keyed by the orphan's id; if `unheard`, by the generation for which the broker may have created a sandbox. */
 type Orphan = {
-  /** The operation that left it behind. */
+  /** The span of the operation that left it behind. */
   readonly from: SpanContext;
 } & (
   | { readonly what: "sandbox"; readonly driver: SandboxRef["driver"] }
@@ -34,7 +35,7 @@ type Orphan = {
 
 interface Answer {
   readonly isDone: boolean;
-  /** What the broker has of a generation that is unheard of. */
+  /** The sandboxes that the broker has of an unconfirmed generation, or an older one. */
   readonly found: readonly SandboxRef[];
 }
 
@@ -57,12 +58,12 @@ export class Orphans {
     this.timerHandlers = { orphan: this.#calls.onTimer };
   }
 
-  /** After the object came to life. */
+  /** Resumes the calls that were not acknowledged. Called when the object starts. */
   resume(): void {
     this.#calls.resume();
   }
 
-  /** @param from the operation that left it behind */
+  /** @param from the span of the operation that left it behind */
   addSandbox({ id, driver }: SandboxRef, from: SpanContext): void {
     this.#add(id, { what: "sandbox", driver, from });
   }
@@ -72,10 +73,10 @@ export class Orphans {
   }
 
   /**
-   * The broker was asked for the sandbox of this generation and its answer was not heard: there may be one. It is looked for
-   * once the broker must be done with the call.
+   * Adds the sandbox that the broker may have created for this generation, although its answer never arrived. The object looks
+   * for it once the call must have ended at the broker.
    */
-  addUnheard(generation: number, from: SpanContext): void {
+  addUnconfirmed(generation: number, from: SpanContext): void {
     this.#add(String(generation), { what: "unheard", from }, this.#options.callMs);
   }
 

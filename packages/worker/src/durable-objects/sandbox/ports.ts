@@ -1,4 +1,4 @@
-/** What the session's sandbox needs of other rooms, what it tells them, and what its own files have in common. */
+/** What the room `sandbox` needs of other rooms, the events that it records for them, and what its own files share. */
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { SandboxBroker } from "../../broker/client.ts";
@@ -15,49 +15,49 @@ import type { StartTimes } from "./start-times.ts";
 export interface SessionWork {
   /** Whether an attempt is in flight. */
   readonly isBusy: boolean;
-  /** Whether a job waits. */
+  /** Whether a job is queued. */
   readonly hasWork: boolean;
-  /** When the newest job ended, epoch ms; `undefined` where there is none, or it has not ended. */
+  /** When the newest job ended, epoch ms; `undefined` if there is none, or it has not ended. */
   readonly lastEndMs: number | undefined;
 }
 
 /** The runners of a generation whose link has ended. */
 export interface EndedRunners {
   readonly instances: readonly string[];
-  /** The one that had the link last, and when it was last heard, epoch ms, where that is known. */
+  /** The runner that had the link last, and when its last frame arrived, epoch ms; absent if unknown. */
   readonly instanceId?: string | undefined;
   readonly lastSeenMs?: number | undefined;
 }
 
 /** The link to the sandbox's runner. */
 export interface RunnerConnection {
-  /** A new generation begins: its runner is expected, no other is. */
+  /** Begins a new generation: only its runner may connect. */
   expect(): void;
-  /** No runner is expected any more. */
+  /** Ends the generation's link: no runner may connect any more. */
   end(): EndedRunners;
-  /** The runner is wanted after all: a grace period that ended while it was not has ended now. */
+  /** Needs the runner again: a grace period that ended while nobody needed it takes effect now. */
   want(): void;
-  /** The runner has reported idle. */
+  /** Records that the runner has reported that it is ready. */
   ready(): void;
 }
 
-/** What happened to the sandbox that has consequences in other rooms. */
+/** An event of the sandbox that has consequences in other rooms. */
 export type SandboxEvent =
-  /** `isFresh`: the sandbox starts with nothing, rather than from a snapshot. */
+  /** `isFresh`: the sandbox starts empty, not from a snapshot. */
   | { readonly type: "generation-began"; readonly isFresh: boolean }
-  /** Its runners are not coming back. `keptFiles`: the next generation has the files of this one. */
+  /** Its runners will not connect again. `keptFiles`: the next generation has the files of this one. */
   | { readonly type: "generation-ended"; readonly keptFiles: boolean; readonly runners: EndedRunners }
   | { readonly type: "hibernating" }
-  /** The runner is to stop. */
+  /** The runner must stop. */
   | { readonly type: "stop-runner"; readonly reason: "hibernate" | "terminate" }
   | { readonly type: "hibernated" }
-  /** There will be no sandbox unless somebody asks again. `errorType` is why the first start failed. */
+  /** No further start is tried unless somebody asks for one. `errorType` is why the first start failed. */
   | { readonly type: "gave-up"; readonly errorType: StartError; readonly failure: Failure }
   | { readonly type: "terminating"; readonly cause: SpanContext | undefined }
   | { readonly type: "terminated" }
-  /** It is the session's turn to start the sandbox that it waits for. */
+  /** The capacity object granted a slot to the start that waits for one. */
   | { readonly type: "turn-granted" }
-  /** The session has another place in the line for a sandbox. */
+  /** The session's place in the line for a sandbox has changed. */
   | { readonly type: "place-changed"; readonly place: number };
 
 export interface SandboxOptions {
@@ -73,23 +73,23 @@ export interface SandboxOptions {
   readonly startTimes: StartTimes;
   readonly intervals: Intervals;
   readonly now: () => number;
-  /** What the sandbox's entrypoint finds in its environment. */
+  /** Returns the environment of the sandbox's entrypoint. */
   readonly sandboxEnv: (sessionId: string, generation: number) => Record<string, string>;
   readonly record: (event: SandboxEvent) => void;
-  /** Whether a start waits until it is told that it is its turn. */
+  /** Whether a start waits until the capacity object grants it a slot. */
   readonly mustWait: boolean;
   /** Keeps the object alive for a promise that never rejects. */
   readonly background: (work: Promise<void>) => void;
   readonly report: (error: unknown) => void;
 }
 
-/** What start and end have in common. */
+/** What `SandboxStart`, `SandboxEnd` and `SandboxCheck` share. */
 export interface SandboxParts extends SandboxOptions {
-  /** Watches over the call that the operation under way is about to make. @param limitMs of a call that takes another time than most */
+  /** Sets the timer of the current operation's next call. @param limitMs the call's timeout, if it differs from the usual one */
   readonly watch: (limitMs?: number) => void;
   /**
-   * Ends the generation: its runners are not coming back, and its sandbox, if there is one, is an orphan.
-   * @param parent the operation that the sandbox is left over from
+   * Ends the generation: its runners may not connect again, and its sandbox, if there is one, becomes an orphan.
+   * @param parent the span of the operation that leaves the sandbox behind
    * @param keptFiles whether the next generation has the files of this one
    */
   readonly endGeneration: (parent: SpanContext, keptFiles?: boolean) => void;

@@ -1,15 +1,15 @@
 /**
- * Asks the broker what has become of the session's sandbox, whenever its runner cannot be heard: after a restart of the host no
- * runner is coming back, and neither the session nor its messages wait for one then.
+ * Asks the broker for the state of the session's sandbox whenever its runner is not connected. After a restart of the host no
+ * runner comes back, so neither the session nor its messages wait for one.
  *
- * | the broker says | the session runs | it starts |
+ * | the broker says | the session is running | the session is starting |
  * | --- | --- | --- |
- * | running | the grace period decides: after it, put to sleep with its files, to be woken if it is needed | it is asked again; at last the runner's deadline decides |
- * | stopped | put to sleep with its files; a message wakes it | started anew, if the broker's end was the reason; else the start has failed, for the broker's reason |
- * | gone | replaced at once, as after the grace period | the start has failed |
- * | nothing, or an error | it is asked again | it is asked again |
+ * | running | the session hibernates with its files after the grace period; a message wakes it | the object asks again, until the start's deadline |
+ * | stopped | the session hibernates with its files; a message wakes it | the start continues with another sandbox if the broker's end was the reason; else it fails, for the broker's reason |
+ * | gone | the sandbox is replaced at once, as after the grace period | the start fails |
+ * | nothing, or an error | the object asks again | the object asks again |
  *
- * What the host's restart ended is no failure of the session: no attempt to recover is used up.
+ * A restart of the host is no failure of the session: it uses up no attempt to recover.
  */
 
 import type { SandboxAnswer } from "@valet/shared/protocol/sandbox-broker";
@@ -21,37 +21,37 @@ import type { SandboxParts } from "./ports.ts";
 import type { SandboxEnd } from "./sandbox-end.ts";
 import type { SandboxStart } from "./sandbox-start.ts";
 
-/** Of a log's line, in UTF-16 code units. */
+/** The longest log line that is kept, in UTF-16 code units. */
 const MAX_LOG_LINE = 300;
-/** A start whose deadline passed while the host was away gets this long for the broker's answer, once. */
+/** A start whose deadline passed while the host was down waits this long for the broker's answer, once. */
 const OVERDUE_START_MS = 10_000;
-/** While the host is there, its alarm comes sooner after the deadline than this. */
+/** While the host is up, its alarm fires sooner after the deadline than this. */
 const ALARM_DELAY_MS = 1_000;
 
 export class SandboxCheck {
   readonly #parts: SandboxParts;
   readonly #start: Pick<SandboxStart, "startAnew" | "fail" | "lost">;
-  readonly #end: Pick<SandboxEnd, "keep">;
+  readonly #end: Pick<SandboxEnd, "hibernateWithoutRunner">;
   #isAsking = false;
   readonly timerHandlers: TimerHandlers<"check"> = { check: () => this.begin() };
 
   constructor(
     parts: SandboxParts,
     start: Pick<SandboxStart, "startAnew" | "fail" | "lost">,
-    end: Pick<SandboxEnd, "keep">,
+    end: Pick<SandboxEnd, "hibernateWithoutRunner">,
   ) {
     this.#parts = parts;
     this.#start = start;
     this.#end = end;
   }
 
-  /** Asks after the object came to life. The host may have been away until now. To be called in a transaction. */
+  /** Asks the broker when the object starts, since the host may have been down until now. Call it within a transaction. */
   resume(): void {
     const { state, timers, now } = this.#parts;
     const { operation } = state.record;
     const dueMs = timers.dueMs("start");
     const isOverdue = dueMs !== undefined && dueMs + ALARM_DELAY_MS < now();
-    // Whether its link has lived through that is not known yet.
+    // It is not known yet whether the link survived.
     if (operation?.step === "booting" && isOverdue && operation.isPutOff !== true) {
       state.updateOperation({ isPutOff: true });
       timers.set("start", now() + OVERDUE_START_MS);
@@ -59,7 +59,7 @@ export class SandboxCheck {
     this.begin();
   }
 
-  /** Asks, if the sandbox is in doubt. To be called when the link is down, in a transaction. A start's deadline stays as it is. */
+  /** Asks the broker if the sandbox is in doubt. Call it when the link is down, within a transaction. A start's deadline stays. */
   begin(): void {
     const { state, transactions, background } = this.#parts;
     const { sandbox } = state.record;
@@ -67,7 +67,7 @@ export class SandboxCheck {
     transactions.afterCommit(() => background(this.#ask(sandbox.id)));
   }
 
-  /** Whether there should be a sandbox whose runner cannot be heard. */
+  /** Whether there should be a sandbox whose runner is not connected. */
   get #isInDoubt(): boolean {
     const { state, operation, link } = this.#parts.state.record;
     if (state === "running") return link.state !== "connected";
@@ -90,15 +90,15 @@ export class SandboxCheck {
 
   #settle(sandboxId: string, result: BrokerResult<SandboxAnswer>): void {
     const { state, timers, now, intervals } = this.#parts;
-    // It may have been heard, or replaced, meanwhile.
+    // Meanwhile the runner may have connected, or the sandbox may have been replaced.
     if (!this.#isInDoubt || state.record.sandbox?.id !== sandboxId) return;
     const isStarting = state.record.state !== "running";
     if (result.ok) {
       const { state: found, stopReason, lastLogLine } = result.value.sandbox;
       if (found !== "stopped") {
         if (isStarting) timers.set("check", now() + START_CHECK_MS);
-        else if (timers.dueMs("grace") === undefined) this.#end.keep("runner_lost");
-      } else if (!isStarting) this.#end.keep("sandbox_stopped");
+        else if (timers.dueMs("grace") === undefined) this.#end.hibernateWithoutRunner("runner_lost");
+      } else if (!isStarting) this.#end.hibernateWithoutRunner("sandbox_stopped");
       else if (stopReason === "entrypoint_ended" || stopReason === "entrypoint_failed") {
         this.#start.fail(stopReason, { logLine: lastLogLine && cutEnd(lastLogLine, MAX_LOG_LINE) });
       } else this.#start.startAnew();

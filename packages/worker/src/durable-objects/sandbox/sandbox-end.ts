@@ -1,7 +1,7 @@
 /**
- * Sandboxes end: hibernated into a snapshot, or terminated with the session. The snapshot comes first and the runner is
- * stopped after it, since with some engines a sandbox ends with its main process. Until the runner is told to stop, work
- * that arrives keeps the session awake.
+ * Ends sandboxes: hibernates them into a snapshot, or terminates them with the session. The snapshot is taken before the runner is
+ * stopped, since with some engines a sandbox ends with its main process. Work that arrives before the runner is stopped keeps the
+ * session awake.
  */
 
 import type { DeleteAnswer, SnapshotAnswer } from "@valet/shared/protocol/sandbox-broker";
@@ -21,40 +21,40 @@ export class SandboxEnd {
   readonly timerHandlers: TimerHandlers<"stop" | "idle" | "sleep"> = {
     stop: () => this.onRunnerStopped(),
     idle: () => this.#onIdle(),
-    sleep: () => this.#sleepAgain(),
+    sleep: () => this.#retryHibernate(),
   };
 
-  /** @param start begins the next sandbox of a session that is wanted again before it sleeps */
+  /** @param start begins the next sandbox if the session is needed again before it hibernates */
   constructor(parts: SandboxParts, start: Pick<SandboxStart, "begin">) {
     this.#parts = parts;
     this.#start = start;
   }
 
-  /** Begins a hibernate. One that is under way or over is what was asked for. */
+  /** Begins a hibernate. Idempotent. */
   hibernate(reason: HibernateReason, cause: SpanContext | undefined): Result<void> {
     const { state, work, record } = this.#parts;
     const { state: now } = state.record;
     if (now === "hibernating" || now === "hibernated") return ok(undefined);
     if (!state.allows("hibernate")) return refuse("transition-refused", `A session that is ${now} cannot hibernate.`);
-    if (work.isBusy) return refuse("session-busy", "A turn is in work: wait for its end, or abort it.");
+    if (work.isBusy) return refuse("session-busy", "A turn is running: wait until it ends, or abort it.");
     record({ type: "hibernating" });
     this.#beginHibernate({ "valet.hibernate.reason": reason }, cause);
     return ok(undefined);
   }
 
   /**
-   * The sandbox has stopped by itself, or its runner is lost, and its files are there: the session sleeps, with them, until it is
-   * needed.
-   * @param cause why the runner is of no use, where it has said so
+   * Hibernates a session whose sandbox has stopped by itself, or whose runner is lost, while the sandbox's files exist: the session
+   * keeps them until it is needed.
+   * @param cause why the runner could not work, if it reported that
    */
-  keep(reason: "sandbox_stopped" | "runner_lost", cause?: ErrorType): void {
+  hibernateWithoutRunner(reason: "sandbox_stopped" | "runner_lost", cause?: ErrorType): void {
     const { state, record, link } = this.#parts;
     if (!state.allows("hibernate")) return;
     record({ type: "generation-ended", keptFiles: true, runners: link.end() });
     this.#beginHibernate({ "valet.hibernate.reason": reason, "valet.error.cause": cause }, undefined);
   }
 
-  /** Begins the operation, and asks for its snapshot. */
+  /** Begins the operation, and asks the broker for its snapshot. */
   #beginHibernate(why: SpanAttributes<"valet.sandbox.hibernate">, cause: SpanContext | undefined): void {
     const { state, operations } = this.#parts;
     const { sandbox, startContext } = state.record;
@@ -75,17 +75,17 @@ export class SandboxEnd {
     this.snapshot();
   }
 
-  /** Nothing has happened for the idle timeout. A hibernate that failed has its own time to be tried again. */
+  /** Hibernates after the idle timeout, unless a failed hibernate waits for its retry. */
   #onIdle(): void {
     const { state, now } = this.#parts;
     if ((state.record.sleepProblem?.retryMs ?? 0) <= now()) this.hibernate("idle_timeout", undefined);
   }
 
   /**
-   * Tries a hibernate again that failed. A session that has work, or had some since then, is in use: the idle timeout hibernates
-   * it, which runs from the end of that work, unless it has passed meanwhile.
+   * Retries a failed hibernate, unless the session has work. After work since the failure the session is in use: the idle timeout,
+   * which runs from the end of that work, hibernates it, unless that timeout has passed already.
    */
-  #sleepAgain(): void {
+  #retryHibernate(): void {
     const { state, work, timers } = this.#parts;
     const { sleepProblem } = state.record;
     if (sleepProblem === undefined || work.hasWork) return;
@@ -94,7 +94,7 @@ export class SandboxEnd {
     if (!isInUse) this.hibernate("retry", undefined);
   }
 
-  /** Begins the session's end, from whatever state. An operation under way gives way to it. */
+  /** Begins to terminate the session, in any state. Aborts the current operation. */
   terminate(reason: TerminateReason, causes: readonly SpanContext[]): void {
     const { state, operations, timers, record } = this.#parts;
     if (!state.allows("terminate")) return;
@@ -159,7 +159,7 @@ export class SandboxEnd {
     });
   }
 
-  /** The runner has said that it is done, or has left, or did neither in time. */
+  /** Ends the sandbox: its runner reported that it has stopped, or disconnected, or did neither in time. */
   onRunnerStopped(): void {
     const { operations, timers, state, link } = this.#parts;
     if (operations.current?.step !== "stopping") return;
@@ -193,7 +193,7 @@ export class SandboxEnd {
       judge: (result) =>
         result.ok ? { outcome: "ok" } : { outcome: "error", errorType: brokerErrorType(result.failure) },
       settle: (result) => {
-        // The session need not wait for a broker that is away: the sandbox is ended when it is back.
+        // The session does not wait for a broker that is down: the orphan is ended when it is back.
         if (!result.ok) orphans.addSandbox(sandbox, operation.context);
         if (operations.current?.id === operation.id)
           this.#finish(result.ok ? undefined : brokerErrorType(result.failure));
@@ -221,7 +221,7 @@ export class SandboxEnd {
     }
   }
 
-  /** Only a sandbox that is gone ends the session: from one that is there nothing may be lost, so it stays awake. */
+  /** Ends the session if its sandbox is gone. Otherwise the session stays awake, since no file of a sandbox may be lost. */
   #onNoSnapshot(errorType: SnapshotError, detail: string | undefined, hibernate: SpanContext): void {
     const { state, operations, link, timers, now, intervals } = this.#parts;
     operations.end("error", errorType);
@@ -239,8 +239,8 @@ export class SandboxEnd {
     });
     timers.set("sleep", retryMs);
     link.want();
-    // Without a runner, there is nothing to stay awake for: the broker is asked again what has become of the sandbox, soon if it
-    // was the broker that was away.
+    // Without a runner there is no reason to stay awake: the object asks the broker for the sandbox's state again, soon if the
+    // broker was down.
     const isAway = errorType === "broker_unreachable" || errorType === "broker_timeout";
     if (state.record.link.state === "gone") timers.set("check", isAway ? now() + intervals.retryMs : retryMs);
   }
@@ -261,7 +261,7 @@ export class SandboxEnd {
     const operation = operations.current;
     if (operation === undefined) return;
     timers.clear("operation");
-    // What could not be deleted is somebody else's to delete: the sandbox is the session's no more.
+    // A sandbox that could not be deleted is an orphan by now: the session no longer owns it.
     state.update({ sandbox: undefined });
     endGeneration(operation.context, operation.kind === "hibernate");
     if (operation.kind === "hibernate") {

@@ -28,34 +28,34 @@ export class SandboxLifecycle {
     this.#end = new SandboxEnd(parts, this.#start);
     this.#check = new SandboxCheck(parts, this.#start, this.#end);
     this.timerHandlers = {
-      operation: () => this.#takeUp(),
+      operation: () => this.#resumeOperation(),
       ...this.#start.timerHandlers,
       ...this.#end.timerHandlers,
       ...this.#check.timerHandlers,
     };
   }
 
-  /** After the object came to life: calls that the one before it made have nobody to answer to. */
+  /** Resumes the current operation when the object starts: answers to calls that it made before are lost. */
   resume(): void {
     const { operations, state, calls, timers, now, orphans } = this.#options;
     const abandoned = calls.abandon();
     orphans.resume();
     const { generation, sandbox, startContext } = state.record;
     if (abandoned.includes("valet.sandbox.create") && startContext !== undefined) {
-      // Where there is a sandbox, this generation's call was answered, and it was an older one's that was not.
-      orphans.addUnheard(sandbox === undefined ? generation : generation - 1, startContext);
+      // If there is a sandbox, this generation's call was answered, and the unanswered call is of an older generation.
+      orphans.addUnconfirmed(sandbox === undefined ? generation : generation - 1, startContext);
     }
     const step = operations.current?.step;
     if (step === "calling" || step === "snapshotting" || step === "deleting") timers.set("operation", now());
     this.#check.resume();
   }
 
-  /** Gets a sandbox. @returns false if the state does not allow it */
+  /** Begins to start a sandbox. @returns false if the state does not allow it */
   start(cause: StartCause): boolean {
     return this.#start.begin(cause);
   }
 
-  /** It is this session's turn to start the sandbox that it waits for. */
+  /** Starts the sandbox that waits for a slot: the capacity object has granted one. */
   onTurn(): void {
     this.#start.onTurn();
   }
@@ -64,12 +64,12 @@ export class SandboxLifecycle {
     return this.#end.hibernate(reason, cause);
   }
 
-  /** Wakes the session. Awake already, or on its way there, is what was asked for. */
+  /** Wakes the session. Idempotent. A session that is hibernating wakes afterwards. */
   wake(cause: SpanContext | undefined): Result<void> {
     const { state } = this.#options;
     const { state: now } = state.record;
     if (now === "terminating" || now === "terminated")
-      return refuse("session-ended", "A session that has ended stays so.");
+      return refuse("session-ended", "The session has ended and cannot be woken. Create a new one.");
     if (now === "hibernating") state.updateOperation({ wakeAfter: cause ?? null });
     else this.#start.begin({ reason: "requested", causes: cause === undefined ? [] : [cause] });
     return ok(undefined);
@@ -79,30 +79,30 @@ export class SandboxLifecycle {
     this.#end.terminate(reason, cause === undefined ? [] : [cause]);
   }
 
-  /** The start that waits has another place in the line. */
+  /** Records the new place in the line of the start that waits. */
   onPlace(place: number): void {
     this.#options.operations.waitAt(place);
   }
 
-  /** A runner has introduced itself. @param isBack whether the link was down meanwhile */
+  /** Handles a runner's hello. @param isBack whether the link was down meanwhile */
   onHello(isBack: boolean): void {
-    if (isBack) this.#noteLink("valet.runner.reconnected");
+    if (isBack) this.#addLinkEvent("valet.runner.reconnected");
     this.#start.completeIfReady();
   }
 
   onStage(stage: FromRunnerOf<"stage">): void {
-    // A runner that took another's place did not get ready: what is in its sandbox is kept.
+    // A restarted runner did not become ready: the sandbox's files are kept.
     if (stage.stage === "failed" && this.#options.state.record.state === "running") {
-      this.#end.keep("runner_lost", knownErrorType(stage.errorType ?? ""));
+      this.#end.hibernateWithoutRunner("runner_lost", knownErrorType(stage.errorType ?? ""));
     } else this.#start.onStage(stage);
   }
 
-  /** The sandbox's runner cannot be understood, and neither can another one that starts in it. */
+  /** Fails the start: the sandbox's runner speaks another protocol, and so would any that starts in it. */
   onForeign(protocols: LinkProtocols): void {
     this.#start.onForeign(protocols);
   }
 
-  /** The runner has ended, as it was told to. */
+  /** Ends the sandbox: its runner has stopped, as the object asked. */
   onStopped(): void {
     this.#end.onRunnerStopped();
   }
@@ -111,19 +111,19 @@ export class SandboxLifecycle {
     const { operations } = this.#options;
     if (operations.current?.step === "stopping") this.#end.onRunnerStopped();
     else {
-      this.#noteLink("valet.runner.disconnected");
+      this.#addLinkEvent("valet.runner.disconnected");
       this.#check.begin();
     }
   }
 
-  /** The runner is lost. Its sandbox may be there all the same, with work that no snapshot holds: the broker is asked. */
+  /** Handles the loss of the runner. Asks the broker first: the sandbox may exist, with files that no snapshot holds. */
   onLinkGone(): void {
     const { state, sandbox } = this.#options.state.record;
     if (state === "running" && sandbox !== undefined) this.#check.begin();
     else this.#start.lost();
   }
 
-  #noteLink(event: "valet.runner.disconnected" | "valet.runner.reconnected"): void {
+  #addLinkEvent(event: "valet.runner.disconnected" | "valet.runner.reconnected"): void {
     const { operations } = this.#options;
     const { kind } = operations.current ?? {};
     if (kind === "spawn" || kind === "restore") operations.change<typeof kind>((span) => span.addEvent(event));
@@ -134,8 +134,8 @@ export class SandboxLifecycle {
     timers.set("operation", now() + limitMs + intervals.retryMs);
   }
 
-  /** The operation under way waits for an answer that is not coming. */
-  #takeUp(): void {
+  /** Resumes the current operation at its step: the answer that it waited for will not arrive. */
+  #resumeOperation(): void {
     const { step } = this.#options.operations.current ?? {};
     if (step === "calling") this.#start.call();
     else if (step === "snapshotting") this.#end.snapshot();

@@ -1,9 +1,9 @@
 /**
- * Sandboxes begin: spawned, restored from a snapshot, or recovered. The generation counts up before the call, so that
- * whatever an older one still does is stale.
+ * Starts sandboxes: spawns them, restores them from a snapshot, or recovers them. The generation increases before each call of the
+ * broker, so that anything from an older generation is stale.
  *
- * A call that died with the object is made again for a new generation: nobody knows the token of the one before, and the
- * broker ends that one's sandbox.
+ * If the object dies during a call, it makes the call again for a new generation: the token of the old generation is lost, and the
+ * broker ends the old sandbox.
  */
 
 import type { Failure } from "@valet/shared/protocol/failure";
@@ -24,22 +24,22 @@ import { failureOf } from "../core/failed-as.ts";
 import { hashToken, newToken } from "../core/ids.ts";
 import type { StartDetails, StartError } from "../core/session-state.ts";
 import type { TimerHandlers } from "../core/timers.ts";
-import { brokerErrorType, type CallEnd, isUnheard } from "./broker-calls.ts";
+import { brokerErrorType, type CallEnd, isUnconfirmed } from "./broker-calls.ts";
 import { addFailure, nextRecovery, START_CHECK_MS } from "./lifecycle-rules.ts";
 import type { SandboxParts } from "./ports.ts";
 
-/** What a runner may say it failed to start with. */
+/** The errors with which a runner may report that its start failed. */
 const RUNNER_ERRORS = endedBy("start").filter(
   (type) => isFailureType(type) && isSaidBy(type, "runner"),
 ) as StartError[];
 
 const MAX_RECOVERY_ATTEMPTS = 3;
 
-/** On whose account a sandbox is wanted. */
+/** Why a sandbox is started. */
 export interface StartCause {
   readonly reason: SpawnReason;
   readonly causes: readonly SpanContext[];
-  /** The message or workflow that needs it. */
+  /** The job that needs it. */
   readonly messageId?: string;
   readonly executionId?: string;
 }
@@ -55,7 +55,7 @@ export class SandboxStart {
     this.#parts = parts;
   }
 
-  /** Begins a spawn, or a restore where there is a snapshot. @returns false if the state does not allow it */
+  /** Begins a spawn, or a restore if there is a snapshot. @returns false if the state does not allow it */
   begin({ reason, causes, messageId, executionId }: StartCause): boolean {
     const { state, operations, timers } = this.#parts;
     const { snapshot, startContext, recovery, generation } = state.record;
@@ -97,7 +97,7 @@ export class SandboxStart {
     return true;
   }
 
-  /** It is this session's turn to start a sandbox: its time runs from here. */
+  /** Makes the call of a start that has a slot. The start's deadline counts from here. */
   onTurn(): void {
     const { operations, timers, now, intervals } = this.#parts;
     if (operations.current?.step !== "waiting") return;
@@ -106,7 +106,7 @@ export class SandboxStart {
     this.call();
   }
 
-  /** The broker has no room: the start waits for its turn again, at the place that it had. */
+  /** Puts the start back into the line, at its old place: the broker is full. */
   #wait(): void {
     const { state, operations, timers } = this.#parts;
     for (const timer of ["start", "operation"] as const) timers.clear(timer);
@@ -149,7 +149,7 @@ export class SandboxStart {
         return { outcome: "ok", attributes: { "valet.sandbox.id": id, "valet.sandbox.driver": driver } };
       },
       settle: (result, { outcome, errorType }) => {
-        if (!result.ok && isUnheard(result.failure)) orphans.addUnheard(generation, operation.context);
+        if (!result.ok && isUnconfirmed(result.failure)) orphans.addUnconfirmed(generation, operation.context);
         if (outcome === "superseded") this.#discard(result, operation.context);
         else if (result.ok) this.#onCreated(result.value);
         else if (result.failure === "capacity") this.#wait();
@@ -158,12 +158,12 @@ export class SandboxStart {
     });
   }
 
-  /** How far the runner's start has come. */
+  /** Records the stage that the runner's start has reached, or its failure. */
   onStage({ stage, errorType }: FromRunnerOf<"stage">): void {
     const { operations, link } = this.#parts;
     if (stage === "failed") {
       const type = RUNNER_ERRORS.find((each) => each === errorType) ?? "_OTHER";
-      // Repository and agent are put in place side by side: which of them failed is not what was told last.
+      // The repository and the agent are set up at the same time: the last stage reported need not be the one that failed.
       if (this.#isStarting()) this.#reached(stageOf(type));
       if (this.#isStarting()) this.fail(type);
       return;
@@ -188,7 +188,7 @@ export class SandboxStart {
     operations.change<"spawn" | "restore">((span) => span.setAttribute("valet.sandbox.stage", stage));
   }
 
-  /** The start is over once the broker has answered and the runner is ready, in either order. */
+  /** Ends the start once the broker has answered and the runner is ready, in either order. */
   completeIfReady(): void {
     const { state, operations, timers, startTimes, now } = this.#parts;
     const { sandbox, link, generation, recovery } = state.record;
@@ -199,7 +199,7 @@ export class SandboxStart {
     state.enter("ready", { recovery: { ...recovery, readyMs: now(), failures: undefined } });
   }
 
-  /** The start has failed: the next attempt, or the end of attempts. */
+  /** Ends a failed start: schedules the next attempt, or gives up. */
   fail(errorType: StartError, details: StartDetails = {}): void {
     const { state, operations, timers, startTimes, now, endGeneration } = this.#parts;
     const { generation, recovery } = state.record;
@@ -219,7 +219,7 @@ export class SandboxStart {
     }
   }
 
-  /** The sandbox ended with the broker before its runner was ready: the same start goes on with another one. */
+  /** Continues the same start with another sandbox: the first one ended with the broker before its runner was ready. */
   startAnew(): void {
     const { state, operations, timers, now, intervals, link, record, orphans } = this.#parts;
     const { sandbox } = state.record;
@@ -232,7 +232,7 @@ export class SandboxStart {
     this.call();
   }
 
-  /** The sandbox, or its runner, is gone for good. */
+  /** Replaces a sandbox that is gone, or whose runner is lost; or gives up. */
   lost(): void {
     const { state, timers, now, endGeneration } = this.#parts;
     const { recovery, startContext } = state.record;
@@ -249,7 +249,7 @@ export class SandboxStart {
     }
   }
 
-  /** No other start is tried. The session, and what waits in it, end with why the first one failed. */
+  /** Gives up: no other start is tried. The session and its queued jobs end with the reason for which the first start failed. */
   #giveUp(errorType: StartError, failure: Failure): void {
     const { state, record } = this.#parts;
     state.enter("give_up", { errorType, failure });
@@ -262,7 +262,7 @@ export class SandboxStart {
 
   #onDeadline(): void {
     if (!this.#isStarting()) return;
-    // Without an answer of the broker there was no runner to be ready.
+    // Without an answer of the broker there is no runner that could be ready.
     this.fail(this.#parts.operations.current?.step === "calling" ? "broker_timeout" : "runner_never_ready");
   }
 
@@ -273,14 +273,14 @@ export class SandboxStart {
     state.updateOperation({ step: "booting", stage });
     startTimes.made(state.record.generation);
     timers.clear("operation");
-    // A runner that dies before it has introduced itself is heard of by nobody but the broker.
+    // Only the broker can report a runner that dies before its hello.
     timers.set("check", now() + START_CHECK_MS);
     operations.change<"spawn" | "restore">((span) => {
       span.setAttributes({
         "valet.sandbox.id": id,
         "valet.sandbox.driver": driver,
         "valet.sandbox.stage": stage,
-        // Another than it began with, where the call had to be made again.
+        // It differs from the first one if the call was repeated.
         "valet.generation": state.record.generation,
       });
       span.addEvent("valet.sandbox.stage", { "valet.sandbox.stage": "created" });
@@ -288,7 +288,7 @@ export class SandboxStart {
     this.completeIfReady();
   }
 
-  /** Nobody waits for this sandbox any more. */
+  /** Makes a sandbox that nobody waits for an orphan. */
   #discard(result: BrokerResult<SandboxAnswer>, parent: SpanContext): void {
     if (!result.ok) return;
     const { id, driver } = result.value.sandbox;
@@ -315,7 +315,7 @@ export class SandboxStart {
   }
 }
 
-/** The stage of a start that an error belongs to, where its name tells. */
+/** Returns the stage of a start at which an error occurs; `undefined` if its name does not say. */
 function stageOf(type: StartError): SandboxStage | undefined {
   if (type.startsWith("git_")) return "git_setup";
   return type.startsWith("opencode_") ? "opencode_starting" : undefined;

@@ -1,4 +1,4 @@
-/** When the session's sandboxes were asked for, were made, and were ready or given up: what a job's wait for one consisted of. */
+/** Records when the session's sandboxes were requested, created, and ready or given up: the parts of a job's wait for one. */
 
 /** Times in epoch ms. */
 export interface StartTime {
@@ -7,7 +7,7 @@ export interface StartTime {
   readonly endedMs: number | null;
 }
 
-/** A job can have waited through this many starts and still know each of them. */
+/** How many starts are kept: the longest row of starts through which a job can wait. */
 const STARTS_KEPT = 32;
 
 export class StartTimes {
@@ -19,22 +19,23 @@ export class StartTimes {
     this.#now = now;
   }
 
+  /** Records that the object has asked the broker for a sandbox. */
   began(generation: number): void {
     this.#sql.exec("INSERT OR REPLACE INTO sandbox_starts VALUES (?, ?, NULL, NULL)", generation, this.#now());
     this.#sql.exec("DELETE FROM sandbox_starts WHERE generation <= ?", generation - STARTS_KEPT);
   }
 
-  /** The broker has made the sandbox. */
+  /** Records that the broker has created the sandbox. */
   made(generation: number): void {
     this.#sql.exec("UPDATE sandbox_starts SET made_ms = ? WHERE generation = ?", this.#now(), generation);
   }
 
-  /** The runner is ready, or the start has failed. */
+  /** Records that the runner is ready, or the start has failed. */
   ended(generation: number): void {
     this.#sql.exec("UPDATE sandbox_starts SET ended_ms = ? WHERE generation = ?", this.#now(), generation);
   }
 
-  /** Returns how much of a time, given in epoch ms, the starts took. */
+  /** Returns how much of a period, given in epoch ms, the starts took. */
   within(fromMs: number, toMs: number): ReturnType<typeof waitParts> {
     const rows = this.#sql.exec("SELECT begun_ms, made_ms, ended_ms FROM sandbox_starts").toArray();
     const starts = rows.map((row) => ({
@@ -46,7 +47,7 @@ export class StartTimes {
   }
 }
 
-/** How much of a wait went by while the broker made a sandbox, and while a runner started in it. */
+/** Returns how much of a wait passed while the broker created a sandbox, and while a runner started in it, in ms. */
 export function waitParts(
   wait: { readonly fromMs: number; readonly toMs: number },
   starts: readonly StartTime[],

@@ -2,7 +2,7 @@ import type { WorkflowStepState } from "@valet/shared/protocol/workflow";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { WorkflowBody } from "../queue/job-store.ts";
-import { afterLoss, cutStep, nextStep, outcomeOf } from "./workflow-rules.ts";
+import { afterLoss, endedStep, nextStep, outcomeOf } from "./workflow-rules.ts";
 
 const prompt = { name: "ask", prompt: "Do it." };
 const command = { name: "run", run: "make" };
@@ -86,7 +86,7 @@ test.each([
   ["aborted", "user_abort", "aborted"],
   ["superseded", "steered", "aborted"],
 ] as const)("a step in work when its workflow ends %s %s is %s", (outcome, errorType, expected) => {
-  expect(cutStep({ index: 2, status: "running" }, outcome, errorType)).toEqual({
+  expect(endedStep({ index: 2, status: "running" }, outcome, errorType)).toEqual({
     ...{ index: 2, status: "done", outcome: expected, errorType },
   });
 });

@@ -1,10 +1,12 @@
 /**
- * What follows from how far a workflow's steps have come. Pure.
+ * Decides what follows from the states of a workflow's steps. Pure.
  *
- * A workflow whose runner was lost is tried once more, as a message is, but only where that is safe. It goes on with the
- * first step that has no result. No command is begun twice: where that step is a command, nobody can say how far it came,
- * and the workflow has ended. Nor does a step run where the work of those before it is missing: with the sandbox their
- * files are gone, and a workflow that had results then has ended too.
+ * A workflow whose runner was lost is retried once, like a message, but only if that is safe. It continues with the first step
+ * that has no result.
+ *
+ * - No command runs twice. If that step is a command, nobody knows how far it came, so the workflow fails.
+ * - No step runs without the work of those before it. If the sandbox was lost, their files are gone, so a workflow that already
+ *   had results fails.
  */
 import { stepType, type WorkflowStepState } from "@valet/shared/protocol/workflow";
 import type { ErrorType, Outcome } from "@valet/shared/spans";
@@ -13,19 +15,19 @@ import type { WorkflowBody } from "../queue/job-store.ts";
 
 export type StepStates = ReadonlyMap<number, WorkflowStepState>;
 
-/** How many steps failed. */
+/** Returns how many steps failed. */
 export function failedSteps(states: StepStates): number {
   return [...states.values()].filter(({ outcome }) => outcome === "error").length;
 }
 
-/** The first step that has no result; `undefined` where nothing is left to do. */
+/** Returns the first step that has no result; `undefined` if nothing is left to do. */
 export function nextStep({ steps, onFailure }: WorkflowBody, states: StepStates): number | undefined {
   if (onFailure === "stop" && failedSteps(states) > 0) return undefined;
   const index = steps.findIndex((_step, place) => !hasResult(states.get(place)));
   return index < 0 ? undefined : index;
 }
 
-/** What becomes of a workflow whose runner was lost: all was done, it is tried again, or it ends there. */
+/** Decides about a workflow whose runner was lost: it is `done`, runs `again`, or is `over` as a failure. */
 export function afterLoss(
   workflow: WorkflowBody,
   states: StepStates,
@@ -38,22 +40,22 @@ export function afterLoss(
   return next === 0 || !isSandboxGone ? "again" : "over";
 }
 
-/** How a workflow ended that is said to have come to its end. One that has not, whoever says so, is not well. */
+/** Returns the outcome of a workflow that the runner reports as ended. If steps are left nevertheless, that is an error. */
 export function outcomeOf(workflow: WorkflowBody, states: StepStates) {
   if (nextStep(workflow, states) !== undefined) return { outcome: "error", errorType: "_OTHER" } as const;
   if (failedSteps(states) > 0) return { outcome: "error", errorType: "workflow_step_failed" } as const;
   return { outcome: "ok", errorType: undefined } as const;
 }
 
-/** The state of a step that was in work when its workflow ended otherwise. */
-export function cutStep(
+/** Returns the final state of a step that was running when its workflow ended early. */
+export function endedStep(
   { index }: WorkflowStepState,
   outcome: Outcome,
   errorType: ErrorType | undefined,
 ): WorkflowStepState {
   const isLost = errorType === "runner_lost" || errorType === "sandbox_gone";
-  const cut = isLost ? "lost" : outcome === "error" ? "error" : "aborted";
-  return { index, status: "done", outcome: cut, ...withoutUndefined({ errorType }) };
+  const stepOutcome = isLost ? "lost" : outcome === "error" ? "error" : "aborted";
+  return { index, status: "done", outcome: stepOutcome, ...withoutUndefined({ errorType }) };
 }
 
 function hasResult(state: WorkflowStepState | undefined): boolean {

@@ -1,4 +1,4 @@
-/** What the session knows of its workflows' steps, and what executions look like from outside. */
+/** Stores the steps of the session's workflows, and builds the API's views of executions. */
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { WorkflowStepView, WorkflowView } from "@valet/shared/protocol/session-view";
 import { stepType, type WorkflowStepState } from "@valet/shared/protocol/workflow";
@@ -8,7 +8,7 @@ import { failedAs, failureIn } from "../core/failed-as.ts";
 import type { JobRow, JobStore, WorkflowBody } from "../queue/job-store.ts";
 import { type CapacityLine, viewJob } from "../queue/job-view.ts";
 import type { WorkflowProgress } from "../queue/ports.ts";
-import { afterLoss, cutStep, failedSteps, nextStep, outcomeOf, type StepStates } from "./workflow-rules.ts";
+import { afterLoss, endedStep, failedSteps, nextStep, outcomeOf, type StepStates } from "./workflow-rules.ts";
 
 export class Workflows implements WorkflowProgress {
   readonly #sql: SqlStorage;
@@ -30,7 +30,7 @@ export class Workflows implements WorkflowProgress {
     return new Map(rows.map(({ step, state }) => [step as number, JSON.parse(state as string) as WorkflowStepState]));
   }
 
-  /** How an execution ended that is said to have come to its end. */
+  /** Returns the outcome of an execution that the runner reports as ended. */
   outcome(executionId: string): ReturnType<typeof outcomeOf> & { readonly failure?: Failure } {
     const [body, states] = [this.body(executionId), this.states(executionId)];
     const outcome = outcomeOf(body, states);
@@ -40,7 +40,7 @@ export class Workflows implements WorkflowProgress {
     return { ...outcome, failure: withoutUndefined({ cause: knownErrorType(first.errorType ?? ""), of }) };
   }
 
-  /** What was said to the agent in the prompt steps that were begun, and what it answered. */
+  /** Returns the prompt and the agent's answer of each prompt step that began. */
   exchanges(executionId: string): (readonly [content: string, answer: string])[] {
     const states = this.states(executionId);
     return this.body(executionId).steps.flatMap((step, index) => {
@@ -50,7 +50,7 @@ export class Workflows implements WorkflowProgress {
     });
   }
 
-  /** An attempt begins: what an earlier one left without a result is forgotten. @returns the step to begin with */
+  /** Begins an attempt: removes steps that an earlier one left without a result. @returns the step to begin with */
   begin(executionId: string): number {
     const first = nextStep(this.body(executionId), this.states(executionId)) ?? 0;
     this.#sql.exec("DELETE FROM workflow_steps WHERE execution_id = ? AND step >= ?", executionId, first);
@@ -58,8 +58,8 @@ export class Workflows implements WorkflowProgress {
   }
 
   /**
-   * Takes what a runner says of a step. The first end counts.
-   * @returns the step as it is now; `undefined` where that changed nothing, or there is no such step
+   * Stores the state of a step that a runner reported. The first end counts.
+   * @returns the step as it is now; `undefined` if nothing changed, or there is no such step
    */
   record(executionId: string, state: WorkflowStepState): WorkflowStepView | undefined {
     const step = this.body(executionId).steps[state.index];
@@ -78,12 +78,12 @@ export class Workflows implements WorkflowProgress {
   /** Ends a workflow, with the step that was running. @returns how many of its steps failed */
   end(executionId: string, outcome: Outcome, errorType: ErrorType | undefined): number {
     for (const state of this.states(executionId).values()) {
-      if (state.status === "running") this.#put(executionId, cutStep(state, outcome, errorType));
+      if (state.status === "running") this.#put(executionId, endedStep(state, outcome, errorType));
     }
     return failedSteps(this.states(executionId));
   }
 
-  /** @param detailed with what the steps gave */
+  /** @param detailed whether to include the output of the steps */
   view(row: JobRow, detailed = false): WorkflowView {
     const { name, steps, onFailure } = this.body(row.id);
     const states = this.states(row.id);
@@ -103,7 +103,7 @@ export class Workflows implements WorkflowProgress {
   }
 }
 
-/** @param isOver whether the workflow has ended: what it did not come to has been skipped */
+/** @param isOver whether the workflow has ended: steps that never began count as skipped */
 function viewStep(
   step: WorkflowBody["steps"][number],
   state: WorkflowStepState | undefined,
