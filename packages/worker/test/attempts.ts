@@ -27,7 +27,7 @@ export function follow(rooms: Rooms) {
     ...{ ...rooms, intervals: INTERVALS },
     watchdogs,
     output: {
-      take: ({ id }: AttemptRow, { type }: AttemptFrame) => {
+      add: ({ id }: AttemptRow, { type }: AttemptFrame) => {
         taken.push([id, type]);
         return output.isNew;
       },

@@ -66,7 +66,7 @@ export class Life {
       orphans: {
         addSandbox: ({ id }) => void this.orphans.push(id),
         addSnapshot: (id) => void this.orphans.push(id),
-        addUnheard: (generation) => void this.orphans.push(`generation ${generation}`),
+        addUnconfirmed: (generation) => void this.orphans.push(`generation ${generation}`),
         resume: () => {},
       },
     });

@@ -69,7 +69,7 @@ export interface SandboxOptions {
   readonly work: SessionWork;
   readonly broker: Pick<SandboxBroker, "create" | "get" | "snapshot" | "terminate">;
   readonly calls: BrokerCalls;
-  readonly orphans: Pick<Orphans, "addSandbox" | "addSnapshot" | "addUnheard" | "resume">;
+  readonly orphans: Pick<Orphans, "addSandbox" | "addSnapshot" | "addUnconfirmed" | "resume">;
   readonly startTimes: StartTimes;
   readonly intervals: Intervals;
   readonly now: () => number;
