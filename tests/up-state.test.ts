@@ -55,7 +55,7 @@ describe("the state directory", () => {
     const shared = join(temporaryState(), "shared");
     mkdirSync(shared);
     chmodSync(shared, 0o1777);
-    expect(await refusal(shared)).toContain(`${shared} cannot be closed to other users`);
+    expect(await refusal(shared)).toContain(`${shared} holds other users' files`);
     expect(statSync(shared).mode & 0o7777).toBe(0o1777);
   });
 

@@ -26,20 +26,20 @@ import { withinLimit } from "./work-limit.ts";
 
 export interface AppOptions {
   readonly driver: Driver;
-  /** What callers give as their bearer token. */
+  /** The bearer token that callers must send. */
   readonly secret: string;
-  /** Told of bugs: what a request ended with that nobody foresaw. */
+  /** Receives unexpected errors of requests. */
   readonly onError: (error: unknown) => void;
-  /** How much a span may hold. */
+  /** The limits of spans. */
   readonly spanLimits?: SpanLimits | undefined;
 }
 
-/** Answers a request with a body, or throws. */
+/** Returns the answer's body, or throws. */
 type Handler = (c: Context, steps: Steps) => Promise<object>;
 
 const ListQuery = z.strictObject({ sessionId: SessionId });
 
-/** The broker's contract over HTTP, whatever runs the sandboxes. */
+/** The broker's HTTP API, independent of the driver. */
 export function createApp({ driver, secret, onError, spanLimits }: AppOptions): Hono {
   const app = new Hono();
   const sandboxes = new Sandboxes(driver);
@@ -51,7 +51,7 @@ export function createApp({ driver, secret, onError, spanLimits }: AppOptions): 
     return problemResponse(body, error.code === "unauthorized" ? { "www-authenticate": "Bearer" } : {});
   };
 
-  /** Serves a route within a trace of its own, whose spans the answer carries, be it a problem or not. */
+  /** Serves a route in a trace of its own. Every answer carries the trace's spans, errors included. */
   const route = (method: string, path: string, status: 200 | 201, handler: Handler) => {
     app.on(method, path, async (c) => {
       const { url, raw } = c.req;
@@ -70,7 +70,7 @@ export function createApp({ driver, secret, onError, spanLimits }: AppOptions): 
     });
   };
 
-  /** The sandbox that the path names, made known to the trace. */
+  /** Returns the sandbox that the path names, and adds it to the trace. */
   const find = async (c: Context, steps: Steps) => {
     const id = pathId(c);
     steps.describe({ "valet.sandbox.id": id });
@@ -134,12 +134,12 @@ export function createApp({ driver, secret, onError, spanLimits }: AppOptions): 
 
 function pathId(c: Context): string {
   const id = BrokerId.safeParse(c.req.param("id"));
-  // No id of ours looks like this, so there is nothing of this name; and no path is ever made of it.
+  // No sandbox has an id of another form, and no path is built from an unchecked id.
   if (!id.success) throw new BrokerError("not_found");
   return id.data;
 }
 
-/** Reads no more than the limit, whatever length the caller announced. Where no body is asked for, none is read. */
+/** Reads at most the limit, whatever length the caller announced. Nothing is read when the route takes no body. */
 async function readJson(c: Context): Promise<unknown> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;

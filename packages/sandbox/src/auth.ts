@@ -1,6 +1,9 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 
-/** Says whether an `Authorization` header holds the secret, in a time that tells nothing about the secret. */
+/**
+ * Returns a function that checks the `Authorization` header, in constant time so that the time reveals nothing about
+ * the secret.
+ */
 export function bearerCheck(secret: string): (authorization: string | undefined) => boolean {
   const digest = (text: string) => createHash("sha256").update(text).digest();
   const expected = digest(secret);

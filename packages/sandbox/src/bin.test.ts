@@ -20,13 +20,13 @@ async function run(args: readonly string[], env?: Record<string, string>) {
   return { code, out, err };
 }
 
-test("--help says what there is", async () => {
+test("--help prints the options", async () => {
   const { code, out } = await run(["--help"]);
   expect(code).toBe(0);
   for (const word of ["--state DIR", "--port N", "VALET_BROKER_SECRET", "ENTRYPOINT"]) expect(out).toContain(word);
 });
 
-test("what keeps it from starting is told without a stack and ends with 2", async () => {
+test("a failed start prints the error without a stack and exits with 2", async () => {
   const stateDir = temporaryFolder();
   await startBrokerProcess(stateDir);
   const [inUse, noFolder] = await Promise.all([
@@ -45,7 +45,7 @@ test("what keeps it from starting is told without a stack and ends with 2", asyn
   });
 });
 
-test.each(["SIGTERM", "SIGINT"] as const)("%s ends everything that runs", async (signal) => {
+test.each(["SIGTERM", "SIGINT"] as const)("%s ends all processes", async (signal) => {
   const stateDir = temporaryFolder();
   const broker = await startBrokerProcess(stateDir);
   const sleep = uniqueSleep();
@@ -58,18 +58,18 @@ test.each(["SIGTERM", "SIGINT"] as const)("%s ends everything that runs", async 
   expect(processesWith(stateDir)).toEqual([]);
 });
 
-test("a signal that comes while it starts ends it in good order, too", async () => {
+test("a signal during the start ends the broker cleanly, too", async () => {
   const stateDir = temporaryFolder();
   const program = runProgram(["--state", stateDir, "--", ...ENTRYPOINT]);
   const exited = once(program, "exit");
-  // The first that a start leaves behind; the guardian and the server come after it.
+  // The start creates this folder first; the guardian and the server follow.
   await waitFor(() => existsSync(join(stateDir, "sandboxes")));
   program.kill("SIGTERM");
   expect(await exited).toEqual([0, null]);
   expect(processesWith(stateDir)).toEqual([]);
 });
 
-test("its folder is closed to other users, also when it was there and open; what agents make has the usual modes", async () => {
+test("its folder is restricted to its owner, also an existing one; agents' files have the usual modes", async () => {
   const stateDir = temporaryFolder();
   chmodSync(stateDir, 0o755);
   const broker = await startBrokerProcess(stateDir);
@@ -82,14 +82,14 @@ test("its folder is closed to other users, also when it was there and open; what
   expect(log.mode & 0o077).toBe(0);
 });
 
-test("agents find its secret in no process' environment", async () => {
+test("agents cannot find the broker's secret in the environment of any process", async () => {
   const secret = `secret-${process.pid}-of-this-test`;
   const stateDir = temporaryFolder();
   const broker = await startBrokerProcess(stateDir, { VALET_BROKER_SECRET: secret });
   const environment = () => readFileSync(`/proc/${broker.process.pid}/environ`, "latin1");
   expect(environment()).not.toContain(secret);
   expect(environment()).toContain("PATH=");
-  // It still takes calls with it.
+  // The broker still accepts calls with the secret.
   const answer = await broker.call("GET", "/v1/sandboxes?sessionId=s1", undefined, {
     authorization: `Bearer ${secret}`,
   });

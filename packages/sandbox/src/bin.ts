@@ -1,12 +1,12 @@
 #!/usr/bin/env node
-/** The sandbox broker as a program: serves until SIGINT or SIGTERM; prints `{"url": …}` when it is ready. */
+/** The sandbox broker's program. Serves until SIGINT or SIGTERM; prints `{"url": …}` when it is ready. */
 import { limitVariables, readTracingConfig } from "@valet/shared/tracing";
 import { startModalBroker, startSandboxBroker } from "./broker.ts";
 import { hideEnvironment } from "./local/hide-environment.ts";
 import { HELP, readSettings } from "./settings.ts";
 
 async function main(): Promise<void> {
-  // A log that cannot be written, for want of space or of a reader, is lost; the sandboxes are not.
+  // The broker loses log lines that it cannot write, for lack of space or of a reader, but keeps the sandboxes running.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   const settings = readSettings(process.argv.slice(2), process.env);
   if (settings === "help") {
@@ -18,9 +18,9 @@ async function main(): Promise<void> {
     console.error(`valet-sandbox-broker: ${diagnostic.variable} ${diagnostic.message}`);
   });
   process.umask(0o077);
-  // Agents run beside it, as the same user.
+  // Agents run beside the broker, as the same user.
   if (settings.driver === "local") hideEnvironment();
-  // Before the start, which puts processes and a lock into the world: a signal that comes meanwhile is followed after it.
+  // Before the start, which creates processes and a lock: a signal during the start takes effect after it.
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stopped.resolve());
   const broker = await (settings.driver === "modal"

@@ -1,4 +1,4 @@
-/** The contract over HTTP: what is answered and what refused. What happens in sandboxes stands in drivers/local.test.ts. */
+/** The HTTP API: answers and errors. drivers/local.test.ts tests what happens in sandboxes. */
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { request } from "node:http";
@@ -46,7 +46,7 @@ describe("sandboxes", () => {
     expect((await broker.call("DELETE", `/v1/sandboxes/${sandbox.id}`)).body).toEqual({ alreadyGone: true });
   });
 
-  test("are made once a generation, however often and how many at a time they are asked for", async () => {
+  test("are created once per generation, for repeated and concurrent requests", async () => {
     const broker = await startBroker();
     const ask = () => broker.call("POST", "/v1/sandboxes", createRequest("s1", STAY));
     const answers = await Promise.all([ask(), ask(), ask()]);
@@ -56,7 +56,7 @@ describe("sandboxes", () => {
     expect(readdirSync(join(broker.stateDir, "sandboxes"))).toHaveLength(1);
   });
 
-  test("of a generation with another token or snapshot are refused, with another environment the same", async () => {
+  test("are refused for a known generation with another token or snapshot, and returned when only the environment differs", async () => {
     const broker = await startBroker();
     const { id } = await broker.create("s1", STAY);
     for (const change of [{ runnerToken: "another-token" }, { snapshotId: "sn-0" }]) {
@@ -67,7 +67,7 @@ describe("sandboxes", () => {
     expect(await broker.create("s1", STAY, traced)).toMatchObject({ id });
   });
 
-  test("of a newer generation end the older ones, which do not come back", async () => {
+  test("of a newer generation end the older ones, which cannot be created again", async () => {
     const broker = await startBroker();
     const first = await broker.create("s1", STAY, { generation: 1 });
     const third = await broker.create("s1", STAY, { generation: 3 });
@@ -77,7 +77,7 @@ describe("sandboxes", () => {
     expect(late).toMatchObject({ status: 409, body: { code: "stale_generation" } });
   });
 
-  test("of many sessions are created side by side", async () => {
+  test("of different sessions are created concurrently", async () => {
     const broker = await startBroker();
     const sessions = Array.from({ length: 8 }, (_, i) => `s${i}`);
     const sandboxes = await Promise.all(sessions.map((each) => broker.create(each, STAY)));
@@ -85,7 +85,7 @@ describe("sandboxes", () => {
     expect(sandboxes.every(({ state }) => state === "running")).toBe(true);
   });
 
-  test("that are more than it takes are refused until one has ended, and those that are stopped do not count", async () => {
+  test("above the limit are refused until one has ended; stopped ones do not count", async () => {
     const broker = await startBroker({ maxSandboxes: 2 });
     const [first] = await Promise.all([broker.create("s1", STAY), broker.create("s2", "exit 0")]);
     await vi.waitFor(async () => {
@@ -97,13 +97,13 @@ describe("sandboxes", () => {
     const refused = await ask();
     expect(refused.status).toBe(503);
     expect(BrokerProblem.parse(refused.body)).toMatchObject({ code: "capacity" });
-    // What is there already is no other sandbox.
+    // A known sandbox is returned, not counted again.
     expect(await broker.create("s1", STAY)).toMatchObject({ id: first?.id });
     await broker.call("DELETE", `/v1/sandboxes/${first?.id}`);
     expect(await ask()).toMatchObject({ status: 201 });
   });
 
-  test("that cannot be started leave nothing behind", async () => {
+  test("that cannot start leave nothing behind", async () => {
     const broker = await startBroker({ entrypoint: ["/no/such/program"] });
     const answer = await broker.call("POST", "/v1/sandboxes", createRequest("s1", STAY));
     expect(answer.status).toBe(500);
@@ -135,7 +135,7 @@ describe("snapshots", () => {
     expect(again).toMatchObject({ status: 404, body: { code: "not_found", detail: `no snapshot ${snapshotId}` } });
   });
 
-  test("of a sandbox that is gone are a conflict", async () => {
+  test("of a sandbox that is gone are refused as a conflict", async () => {
     const broker = await startBroker();
     const { id } = await broker.create("s1", STAY);
     await broker.call("DELETE", `/v1/sandboxes/${id}`);
@@ -147,7 +147,7 @@ describe("snapshots", () => {
 });
 
 describe("bad requests", () => {
-  test("without the secret are refused, all but the question for health", async () => {
+  test("without the secret are refused, except for health", async () => {
     const broker = await startBroker();
     expect(await broker.call("GET", "/v1/health", undefined, { authorization: "" })).toMatchObject({
       status: 200,
@@ -189,12 +189,12 @@ describe("bad requests", () => {
 
   test.each<[string, object, string]>([
     ["an unknown field", { extra: 1 }, "extra"],
-    ["no session", { sessionId: undefined }, "sessionId"],
+    ["a missing session", { sessionId: undefined }, "sessionId"],
     ["a session that is a path", { sessionId: "../../etc" }, "sessionId"],
     ["a generation of 0", { generation: 0 }, "generation"],
     ["a generation that is text", { generation: "1" }, "generation"],
     ["a token with a space", { runnerToken: "two words" }, "runnerToken"],
-    ["a snapshot that is a path", { snapshotId: "../sandboxes" }, "snapshotId"],
+    ["a snapshot id that is a path", { snapshotId: "../sandboxes" }, "snapshotId"],
     ["a variable with a bad name", { env: { "A=B": "1" } }, "env.A=B"],
     ["a variable with NUL in its value", { env: { A: "1\0B=2" } }, "env.A"],
     ["a variable that is a number", { env: { A: 1 } }, "env.A"],
@@ -213,7 +213,7 @@ describe("bad requests", () => {
       },
       "env",
     ],
-  ])("with %s are refused by name", async (_, change, path) => {
+  ])("with %s are refused, naming the field", async (_, change, path) => {
     const broker = await startBroker();
     const answer = await broker.call("POST", "/v1/sandboxes", createRequest("s1", STAY, change));
     expect(answer.status).toBe(400);
@@ -224,7 +224,7 @@ describe("bad requests", () => {
     expect(readdirSync(join(broker.stateDir, "sandboxes"))).toEqual([]);
   });
 
-  test("that make no sense are refused, and the broker goes on", async () => {
+  test("that are malformed are refused, and the broker keeps serving", async () => {
     const broker = await startBroker();
     const refused = async (status: number, code: string, ...call: [method: string, path: string, body?: string]) => {
       expect(await broker.call(...call)).toMatchObject({ status, body: { status, code } });
@@ -239,7 +239,7 @@ describe("bad requests", () => {
     await broker.create("s1", STAY);
   });
 
-  test("of 50 MB are refused, with their length told or not, and the broker goes on", async () => {
+  test("of 50 MB are refused, with or without a stated length, and the broker keeps serving", async () => {
     const broker = await startBroker();
     const chunk = new Uint8Array(1024 * 1024).fill(32);
     const post = (headers: Record<string, string>) =>
@@ -254,7 +254,7 @@ describe("bad requests", () => {
     await broker.create("s1", STAY);
   });
 
-  test("with ids that are paths find nothing and touch nothing", async () => {
+  test("with paths as ids find nothing and change nothing", async () => {
     const broker = await startBroker();
     const { id } = await broker.create("s1", STAY);
     const hostile = [
@@ -281,20 +281,20 @@ describe("bad requests", () => {
 });
 
 describe("starting", () => {
-  test("refuses a weak secret, a taken port and a directory in use, and leaves nothing behind", async () => {
+  test("refuses a weak secret, a port in use and a directory in use, and leaves nothing behind", async () => {
     await expect(startBroker({ secret: "short" })).rejects.toThrow("at least 16 characters");
     const server = createServer().listen(0, "127.0.0.1");
     await once(server, "listening");
     const { port } = server.address() as { port: number };
     const stateDir = temporaryFolder();
-    await expect(startBroker({ port, stateDir })).rejects.toThrow(`127.0.0.1:${port} is taken`);
+    await expect(startBroker({ port, stateDir })).rejects.toThrow(`127.0.0.1:${port} is in use`);
     server.close();
     await startBroker({ stateDir });
     await expect(startBroker({ stateDir })).rejects.toThrow("in use by another sandbox broker");
   });
 });
 
-/** The status of a request whose path is sent as it stands, which `fetch` would tidy up first. */
+/** Sends a request with an unnormalized path, which `fetch` would normalize. @returns the status */
 async function rawStatus(url: string, method: string, path: string): Promise<number | undefined> {
   const outgoing = request(url, { method, path, headers: { authorization: `Bearer ${SECRET}` } }).end();
   const [response] = await once(outgoing, "response");

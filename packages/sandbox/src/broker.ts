@@ -8,15 +8,15 @@ import { type LocalDriverOptions, startLocalDriver } from "./drivers/local.ts";
 import type { ModalDriverOptions } from "./drivers/modal.ts";
 
 interface ServerOptions {
-  /** 0, the default, takes a free one. */
+  /** 0, the default, chooses a free port. */
   readonly port?: number | undefined;
-  /** `127.0.0.1` unless given. */
+  /** Default: `127.0.0.1`. */
   readonly host?: string | undefined;
-  /** What callers must give as their bearer token: at least 16 characters, none of them a space. */
+  /** The bearer token that callers must send: at least 16 characters, no spaces. */
   readonly secret: string;
-  /** How much a span may hold; OpenTelemetry's defaults unless given. */
+  /** The limits of spans; OpenTelemetry's defaults if omitted. */
   readonly spanLimits?: SpanLimits | undefined;
-  /** Told of what goes wrong when no caller waits for it; unless given, it is written to standard error. */
+  /** Receives errors of background work; written to standard error if omitted. */
   readonly onError?: ((error: Error) => void) | undefined;
 }
 
@@ -25,18 +25,18 @@ export interface SandboxBrokerOptions extends ServerOptions, LocalDriverOptions 
 export interface ModalBrokerOptions extends ServerOptions, Omit<ModalDriverOptions, "onError"> {}
 
 export interface SandboxBroker {
-  /** Without a slash at the end. */
+  /** Without a trailing slash. */
   readonly url: string;
-  /** Stops serving. Ends all processes of sandboxes on this machine, whose files stay. May be called again. */
+  /** Stops serving and ends all processes of sandboxes on this machine; their files stay. Idempotent. */
   close(): Promise<void>;
 }
 
-/** How long answers that are ready may take to reach their callers when the broker closes. */
+/** How long finished answers may take to reach their callers when the broker closes. */
 const FLUSH_MS = 500;
 
 /**
  * Starts a sandbox broker whose sandboxes run on this machine.
- * @throws when an option is unusable, the address is taken, or another broker uses the state directory
+ * @throws when an option is invalid, the address is in use, or another broker uses the state directory
  */
 export function startSandboxBroker(options: SandboxBrokerOptions): Promise<SandboxBroker> {
   return serve(options, (onError) => startLocalDriver({ ...options, onError }));
@@ -44,11 +44,11 @@ export function startSandboxBroker(options: SandboxBrokerOptions): Promise<Sandb
 
 /**
  * Starts a sandbox broker whose sandboxes run at Modal.
- * @throws when an option is unusable, the address is taken, or Modal cannot be used
+ * @throws when an option is invalid, the address is in use, or Modal cannot be used
  */
 export function startModalBroker(options: ModalBrokerOptions): Promise<SandboxBroker> {
   return serve(options, async (onError) => {
-    // Its library is large, and those whose sandboxes run here need not wait for it.
+    // Imported on demand: Modal's library is large, and the local driver does not need it.
     const { startModalDriver } = await import("./drivers/modal.ts");
     return startModalDriver({ ...options, onError });
   });
@@ -69,7 +69,8 @@ async function serve(
     await once(server, "listening");
   } catch (error) {
     await driver.close();
-    if ((error as NodeJS.ErrnoException).code === "EADDRINUSE") throw new Error(`${host}:${port} is taken`);
+    if ((error as NodeJS.ErrnoException).code === "EADDRINUSE")
+      throw new Error(`${host}:${port} is in use. Choose another port.`);
     throw error;
   }
   let closing: Promise<void> | undefined;

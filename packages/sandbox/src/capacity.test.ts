@@ -3,7 +3,7 @@ import { capacityOf, machineCapacity } from "./capacity.ts";
 
 const GIB = 1024 ** 3;
 
-describe("what a machine has room for", () => {
+describe("machine capacity", () => {
   test.each([
     [0.1, 8, { awake: 1, starting: 1 }],
     [1, 1, { awake: 1, starting: 1 }],
@@ -15,7 +15,7 @@ describe("what a machine has room for", () => {
     expect(capacityOf(gib * GIB, cores)).toEqual(expected);
   });
 
-  test("is known of this one", () => {
+  test("is known for this machine", () => {
     expect(machineCapacity().awake).toBeGreaterThanOrEqual(1);
   });
 });

@@ -2,19 +2,19 @@
 import { availableParallelism, totalmem } from "node:os";
 
 export interface MachineCapacity {
-  /** Sandboxes that are awake at once. */
+  /** Sandboxes awake at once. */
   readonly awake: number;
-  /** Of those, sandboxes that are starting at once. */
+  /** Sandboxes starting at once; they count as awake, too. */
   readonly starting: number;
 }
 
-/** An idle OpenCode takes about 590 MB, and the runner beside it 50. */
+/** An idle OpenCode takes about 590 MB, and its runner 50 MB. */
 const SANDBOX_BYTES = 640 * 1024 * 1024;
-/** What the agents' own commands, the Worker, the broker and the system take. */
+/** Memory for the agents' own commands, the Worker, the broker and the system. */
 const RESERVED_SHARE = 0.25;
 
 /**
- * What fits into so much memory and is started by so many cores: a start keeps one core busy.
+ * Returns how many sandboxes fit into this much memory and can start on this many cores: a start keeps one core busy.
  * @param memoryBytes of the whole machine
  */
 export function capacityOf(memoryBytes: number, cores: number): MachineCapacity {
@@ -22,7 +22,7 @@ export function capacityOf(memoryBytes: number, cores: number): MachineCapacity 
   return { awake, starting: Math.max(1, Math.min(cores, awake)) };
 }
 
-/** What this machine, or the container that it is, has room for. */
+/** Returns how many sandboxes this machine, or the container that it is, has room for. */
 export function machineCapacity(): MachineCapacity {
   const constrained = process.constrainedMemory();
   const memory = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();

@@ -1,11 +1,11 @@
 import type { ProblemDetails } from "@valet/shared/http/problem";
 import { type BrokerProblem, type BrokerProblemCode, brokerProblem } from "@valet/shared/protocol/sandbox-broker";
 
-/** What a request ends with that cannot be answered as asked. The detail is sent to the caller: no secrets, no content. */
+/** An error to send to the caller of the API. The detail holds no secrets and no content. */
 export class BrokerError extends Error {
   override readonly name = "BrokerError";
   readonly code: BrokerProblemCode;
-  /** The body of the answer. */
+  /** Returns the answer's body. */
   readonly problem: BrokerProblem;
 
   constructor(
@@ -24,7 +24,7 @@ export class BrokerError extends Error {
   }
 }
 
-/** The error as the caller is told it. What the broker did not foresee keeps its text to itself. */
+/** Converts an error into one for the caller. The text of an unexpected error is not passed on. */
 export function toBrokerError(error: unknown): BrokerError {
   return error instanceof BrokerError ? error : new BrokerError("internal", undefined, { cause: error });
 }

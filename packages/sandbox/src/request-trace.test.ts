@@ -1,4 +1,4 @@
-/** The broker's part of a trace: what goes on from the caller's context comes back in the answer. */
+/** The broker's part of a trace: it continues the caller's context and returns its spans in the answer. */
 import { SESSION_HEADER } from "@valet/shared/protocol/sandbox-broker";
 import { readTracingConfig } from "@valet/shared/tracing";
 import { expect, test } from "vitest";
@@ -35,7 +35,7 @@ function attributesOf({ attributes = [] }: any): Record<string, string> {
   return Object.fromEntries(attributes.map(({ key, value }: any) => [key, String(Object.values(value)[0])]));
 }
 
-/** The tree as `parent > child` lines, in the order in which spans began. */
+/** Returns the tree as `parent > child` lines, in order of start. */
 function tree(spans: OtlpSpan[]): string[] {
   const names = new Map([[CALLER, "caller"], ...spans.map(({ spanId, name }) => [spanId, name] as const)]);
   return [...spans]
@@ -43,7 +43,7 @@ function tree(spans: OtlpSpan[]): string[] {
     .map(({ parentSpanId, name }) => `${names.get(parentSpanId)} > ${name}`);
 }
 
-test("each call goes on from the caller's trace and returns its spans, all of which tell the session", async () => {
+test("each call continues the caller's trace and returns its spans, all with the session's id", async () => {
   const broker = await startBroker();
   const session = { [SESSION_HEADER]: "s1" };
   const created = await broker.call("POST", "/v1/sandboxes", createRequest("s1", STAY), SAMPLED);
@@ -120,7 +120,7 @@ test("each call goes on from the caller's trace and returns its spans, all of wh
   });
 });
 
-test("an error's answer holds the spans too, and says no more than it should", async () => {
+test("an error's answer carries the spans too, and reveals no more than it should", async () => {
   const broker = await startBroker({ entrypoint: ["/no/such/program"] });
   const failed = await broker.call("POST", "/v1/sandboxes", createRequest("s1", "canary-script"), SAMPLED);
   const spans = readSpans(failed);
@@ -141,7 +141,7 @@ test("an error's answer holds the spans too, and says no more than it should", a
   });
   expect(JSON.stringify(failed.body)).not.toMatch(/canary|token-of-the-runner/);
 
-  // A refusal is no failure of the broker's.
+  // A refused request is not an error of the broker.
   const refused = await broker.call("POST", "/v1/sandboxes/sb-0/snapshot", undefined, {
     ...SAMPLED,
     [SESSION_HEADER]: "s1",
@@ -151,7 +151,7 @@ test("an error's answer holds the spans too, and says no more than it should", a
   ]);
 });
 
-test("an unsampled caller gets spans that are not sampled; one without a trace, or without the secret, none", async () => {
+test("an unsampled caller gets unsampled spans; a caller without a trace, or without the secret, gets none", async () => {
   const broker = await startBroker();
   const list = (headers: Record<string, string>) =>
     broker.call("GET", "/v1/sandboxes?sessionId=s1", undefined, headers);
@@ -162,14 +162,14 @@ test("an unsampled caller gets spans that are not sampled; one without a trace, 
     expect((await list(headers)).body).toEqual({ sandboxes: [] });
   }
   expect((await list({ ...SAMPLED, authorization: "" })).body).not.toHaveProperty("spans");
-  // What cannot be a session's id is no attribute.
+  // An invalid session id is not recorded as an attribute.
   const [unnamed] = readSpans(
     await broker.call("GET", "/v1/sandboxes/sb-0", undefined, { ...SAMPLED, [SESSION_HEADER]: "a b" }),
   );
   expect(unnamed?.attributes).not.toHaveProperty("valet.session.id");
 });
 
-test("spans hold as much as the deployment allows", async () => {
+test("spans obey the deployment's limits", async () => {
   const { limits } = readTracingConfig({
     OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT: "4",
     OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT: "3",

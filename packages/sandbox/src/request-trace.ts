@@ -1,4 +1,4 @@
-/** The trace of one request: it goes on from the caller's and returns to the caller in the answer. */
+/** The trace of one request: continues the caller's trace, and returns its spans in the answer. */
 import { randomUUID } from "node:crypto";
 import { endRequestSpan, type RequestInfo, type RequestSpan, startRequestSpan } from "@valet/shared/http/request-span";
 import type { SpanOf } from "@valet/shared/outcome";
@@ -26,20 +26,20 @@ import {
 import packageJson from "../package.json" with { type: "json" };
 import { BrokerError } from "./problem.ts";
 
-/** Every attribute that is known of a sandbox; each span holds those that are known by its end. */
+/** The attributes of a sandbox. Each span gets those that are known when it ends. */
 type SandboxAttributes = Pick<
   SpanAttributes<BrokerStep>,
   keyof SessionAttributes | "valet.sandbox.id" | "valet.sandbox.driver"
 >;
 
-/** Work within a step. It may have steps of its own. */
+/** The work within a step, which may have steps of its own. */
 type StepWork<N extends BrokerStep, T> = (steps: Steps, span: SpanOf<N>) => Promise<T>;
 
-/** Runs work as spans below another. */
+/** Runs work as child spans of another span. */
 export interface Steps {
-  /** Runs `work` in a span of its own. What it throws ends the span with an error and is thrown on. */
+  /** Runs `work` in a child span. An error that it throws ends the span with an error and is rethrown. */
   run<N extends BrokerStep, T>(name: N, attributes: SpanAttributes<N>, work: StepWork<N, T>): Promise<T>;
-  /** What has become known of the sandbox: kept by the request's span and by every step from here on. */
+  /** Adds attributes of the sandbox to the request's span and to every step that ends after this call. */
   describe(attributes: SandboxAttributes): void;
 }
 
@@ -50,20 +50,21 @@ const RESOURCE: Resource = {
 };
 const SCOPE = { name: packageJson.name, version: packageJson.version };
 
-/** Without a caller's trace nothing is recorded: nobody would know what to do with the spans. */
+/** Records nothing when the caller sends no trace context, since nobody would store the spans. */
 export class RequestTrace implements Steps {
   readonly #ended: ReadableSpan[] = [];
   readonly #tracer: Tracer<ValetSpans>;
   readonly #span: RequestSpan;
   #known: SandboxAttributes = {};
 
-  /** @param spanLimits how much a span may hold */
+  /** @param spanLimits the limits of spans */
   constructor(request: RequestInfo, spanLimits: SpanLimits | undefined) {
     this.#tracer = new Tracer<ValetSpans>({
       scope: SCOPE,
       sink: { onStart: () => {}, onEnd: (span) => this.#ended.push(span) },
       enabled: extractFromHeaders(request.headers) !== undefined,
-      // The caller keeps what it does not sample, in the session's own store, and wants the broker's part there too.
+      // The caller stores even spans that it does not sample, in the session's own store, and wants the broker's spans
+      // there too.
       sampler: recordDropped(parentBased(alwaysOn)),
       limits: spanLimits,
       doubleKeys: DOUBLE_KEYS,
@@ -80,7 +81,7 @@ export class RequestTrace implements Steps {
     return this.#runBelow(this.#span, name, attributes, work);
   }
 
-  /** Ends the request's span. Returns all spans as OTLP/JSON text, `undefined` when there are none. */
+  /** Ends the request's span. Returns all spans as OTLP/JSON text; `undefined` when there are none. */
   end(status: number): string | undefined {
     endRequestSpan(this.#span, status);
     return this.#ended.length === 0 ? undefined : encodeTraces(RESOURCE, this.#ended);

@@ -1,11 +1,11 @@
-/** When a dead entrypoint is started again. */
+/** When a dead entrypoint is restarted. */
 export interface RestartPolicy {
-  /** How many restarts in a row are tried. */
+  /** The maximum number of restarts in a row. */
   readonly limit: number;
-  /** The wait before the first restart, doubled with each further one. */
+  /** The delay before the first restart; it doubles with each further one. */
   readonly delayMs: number;
   readonly maxDelayMs: number;
-  /** One that has lived this long begins a new row. */
+  /** An entrypoint that lived this long resets the count. */
   readonly stableMs: number;
 }
 

@@ -5,7 +5,10 @@ import { KeyedMutex } from "./mutex.ts";
 import { BrokerError } from "./problem.ts";
 import type { Steps } from "./request-trace.ts";
 
-/** A session's sandboxes over its generations: one at a time, each made once, never an older one after a newer. */
+/**
+ * A session's sandboxes over its generations: one at a time; each is created once, and never an older one after a
+ * newer.
+ */
 export class Sandboxes {
   readonly #driver: Driver;
   readonly #sessions = new KeyedMutex();
@@ -14,10 +17,10 @@ export class Sandboxes {
     this.#driver = driver;
   }
 
-  /** The sandbox that {@link CreateSandbox} asks for: made now, or made before. */
+  /** Returns the sandbox that {@link CreateSandbox} describes; creates it if it does not exist yet. */
   async create(request: CreateSandbox, steps: Steps, limit: AbortSignal): Promise<Sandbox> {
     const fingerprint = fingerprintOf(request);
-    // At once: one that is still being made holds the session's turn.
+    // Outside the mutex, since a sandbox that is still being created holds it.
     await this.#endOlder(request, steps);
     const { sandbox } = await this.#sessions.run(request.sessionId, async () => {
       await this.#endOlder(request, steps);
@@ -40,7 +43,10 @@ function sameOrRefuse(existing: DriverSandbox, generation: number, fingerprint: 
   return existing;
 }
 
-/** Of what decides whether the caller means the same sandbox. The token is random and long: its hash gives nothing away. */
+/**
+ * Returns a hash of everything that identifies the requested sandbox. The token is random and long, so its hash reveals
+ * nothing.
+ */
 function fingerprintOf({ runnerToken, snapshotId }: CreateSandbox): string {
   return createHash("sha256")
     .update(JSON.stringify([runnerToken, snapshotId ?? null]))

@@ -3,7 +3,7 @@ import { readSettings } from "./settings.ts";
 
 const SECRET = { VALET_BROKER_SECRET: "the-secret-of-these-tests" };
 
-test("arguments come before the environment, and that before the defaults", () => {
+test("arguments take precedence over the environment, and the environment over the defaults", () => {
   const secret = SECRET.VALET_BROKER_SECRET;
   expect(readSettings(["--", "bun", "--smol", "bin.ts"], SECRET)).toEqual({
     driver: "local",
@@ -23,7 +23,7 @@ test("arguments come before the environment, and that before the defaults", () =
   expect(readSettings(args, env)).toEqual({ ...local, stateDir: "/arg", host: "0.0.0.0", port: 2 });
 });
 
-test("the driver is chosen by argument or environment, and modal brings its own settings", () => {
+test("the driver is chosen by argument or environment, and modal has settings of its own", () => {
   const env = { ...SECRET, MODAL_TOKEN_ID: "ak-1", MODAL_TOKEN_SECRET: "as-1", VALET_MODAL_IMAGE: "im-1" };
   const modal = { driver: "modal", app: "valet", image: "im-1", tokenId: "ak-1", tokenSecret: "as-1" };
   expect(readSettings(["--driver", "modal", "true"], env)).toMatchObject(modal);
@@ -35,13 +35,13 @@ test("the driver is chosen by argument or environment, and modal brings its own 
 test.each<[string, string[], Record<string, string>, string]>([
   ["no secret", ["true"], {}, "VALET_BROKER_SECRET is not set"],
   ["no entrypoint", [], SECRET, "ENTRYPOINT is missing"],
-  ["a port that is none", ["--port", "http", "true"], SECRET, "from 0 to 65535"],
-  ["a port that cannot be", ["true"], { ...SECRET, VALET_BROKER_PORT: "65536" }, "from 0 to 65535"],
-  ["no sandbox at all", ["--max-sandboxes", "0", "true"], SECRET, "a whole number above 0"],
+  ["a port that is not a number", ["--port", "http", "true"], SECRET, "from 0 to 65535"],
+  ["a port out of range", ["true"], { ...SECRET, VALET_BROKER_PORT: "65536" }, "from 0 to 65535"],
+  ["zero sandboxes", ["--max-sandboxes", "0", "true"], SECRET, "a whole number above 0"],
   ["an unknown driver", ["--driver", "docker", "true"], SECRET, "local or modal"],
   ["no image for modal", ["--driver", "modal", "true"], SECRET, "VALET_MODAL_IMAGE"],
   ["no token for modal", ["--driver", "modal", "--image", "im-1", "true"], SECRET, "MODAL_TOKEN_ID is not set"],
   ["an unknown option", ["--prot", "1", "true"], SECRET, "--prot"],
-])("%s is named", (_, args, env, message) => {
+])("%s is an error that names it", (_, args, env, message) => {
   expect(() => readSettings(args, env)).toThrow(message);
 });

@@ -1,31 +1,11 @@
 import { parseArgs } from "node:util";
 import { z } from "zod";
 
-/** What the program prints for `--help`. */
-export const HELP = `valet-sandbox-broker [OPTION…] -- ENTRYPOINT [ARGUMENT…]
+/** The text of `--help`. */
+export const HELP = `valet-sandbox-broker [OPTION…] -- ENTRYPOINT [ARGUMENT…]⏎⏎Runs sandboxes, and ENTRYPOINT in each of them. ENTRYPOINT is an absolute path or a program in PATH.⏎⏎  --driver NAME  local: on this machine; modal: at Modal  VALET_BROKER_DRIVER  local⏎  --host HOST    the address to listen on                 VALET_BROKER_HOST    127.0.0.1⏎  --port N       the port, 0 for a free one               VALET_BROKER_PORT    0⏎  --help         print this text⏎⏎Options of the driver local:⏎  --state DIR    the folder of sandboxes and snapshots    VALET_BROKER_STATE   .valet/broker⏎  --max-sandboxes N                                       VALET_BROKER_MAX_SANDBOXES⏎                 sandboxes awake at once; limited by memory if omitted⏎⏎Options of the driver modal, which reads MODAL_TOKEN_ID and MODAL_TOKEN_SECRET:⏎  --app NAME     the Modal app of the sandboxes           VALET_MODAL_APP      valet⏎  --image IMAGE  an image's id or its registry tag        VALET_MODAL_IMAGE⏎⏎VALET_BROKER_SECRET must be set: the bearer token that callers send, at least 16 characters. OTEL_SPAN_*_LIMIT and the⏎other variables that limit spans apply.⏎`;
 
-Runs sandboxes, and in each of them ENTRYPOINT, whose path must be absolute or in PATH.
-
-  --driver NAME  local: on this machine; modal: at Modal  VALET_BROKER_DRIVER  local
-  --host HOST    the address to listen on                 VALET_BROKER_HOST    127.0.0.1
-  --port N       its port, 0 for a free one               VALET_BROKER_PORT    0
-  --help         this text
-
-With the driver local:
-  --state DIR    where sandboxes and snapshots are kept   VALET_BROKER_STATE   .valet/broker
-  --max-sandboxes N                                       VALET_BROKER_MAX_SANDBOXES
-                 how many may be awake at once; as many as memory allows unless given
-
-With the driver modal, which reads MODAL_TOKEN_ID and MODAL_TOKEN_SECRET:
-  --app NAME     the app that the sandboxes belong to     VALET_MODAL_APP      valet
-  --image IMAGE  an image's id or its registry tag        VALET_MODAL_IMAGE
-
-VALET_BROKER_SECRET must be set: the bearer token of whoever may call, at least 16 characters. OTEL_SPAN_*_LIMIT and the
-other variables that limit spans are honoured.
-`;
-
-const LIMIT = "a number of sandboxes is a whole number above 0";
-const PORT = "a port is a whole number from 0 to 65535";
+const LIMIT = "the number of sandboxes must be a whole number above 0";
+const PORT = "the port must be a whole number from 0 to 65535";
 
 const server = {
   host: z.string().min(1).default("127.0.0.1"),
@@ -33,7 +13,7 @@ const server = {
   secret: z.string({ error: "VALET_BROKER_SECRET is not set" }),
   entrypoint: z.tuple([z.string({ error: "ENTRYPOINT is missing; see --help" })], z.string()),
 };
-/** An empty variable counts as one that is not set. */
+/** An empty variable counts as not set. */
 const required = (error: string) => z.string({ error }).min(1, error);
 
 const Settings = z.discriminatedUnion(
@@ -54,13 +34,14 @@ const Settings = z.discriminatedUnion(
       tokenSecret: required("MODAL_TOKEN_SECRET is not set"),
     }),
   ],
-  { error: "the driver is local or modal" },
+  { error: "the driver must be local or modal" },
 );
 export type Settings = z.infer<typeof Settings>;
 
 /**
- * The program's settings from its arguments and, where those say nothing, its environment. `"help"` when that was asked for.
- * @throws Error that names what is wrong
+ * Returns the program's settings from its arguments and, for those that are missing, its environment; `"help"` for
+ * `--help`.
+ * @throws Error that says what is wrong
  */
 export function readSettings(args: readonly string[], env: Record<string, string | undefined>): Settings | "help" {
   const option = { type: "string" } as const;

@@ -1,12 +1,12 @@
 import { BrokerError } from "./problem.ts";
 
-/** No work takes longer than this, whatever a caller allows: a timer takes no more. */
+/** The longest limit that is honoured: timers do not take longer ones. */
 const LONGEST_MS = 24 * 3600 * 1000;
 
 /**
- * Runs work with the time that its caller allows it.
- * @param header the caller's word for that, in ms; without one, or with one that makes no sense, there is no limit
- * @param work is told by the signal when the time is up, and then ends with the signal's reason: `limit_exceeded`
+ * Runs work within the time limit that its caller sets.
+ * @param header the limit in ms; no limit when it is missing or invalid
+ * @param work must end with the signal's reason, `limit_exceeded`, when the signal is aborted
  */
 export async function withinLimit<T>(header: string | undefined, work: (limit: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();

@@ -1,4 +1,4 @@
-/** Brokers for tests, and what they leave on disk and among the processes. */
+/** Brokers for tests, and functions that inspect their files and processes. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
@@ -12,9 +12,9 @@ import { type SandboxBrokerOptions, startSandboxBroker } from "../src/index.ts";
 
 export const SECRET = "the-secret-of-these-tests";
 export const ENTRYPOINT = ["/bin/sh", fileURLToPath(new URL("./entrypoint.sh", import.meta.url))] as const;
-/** A folder for the front of `PATH`, with which copying begins and never ends. */
+/** A folder for the front of `PATH` with tools whose copies never end. */
 export const SLOW_TOOLS = fileURLToPath(new URL("./slow-tools", import.meta.url));
-/** Stays until it is told to go. */
+/** Runs until it is killed. */
 export const STAY = "exec sleep 600";
 const WAIT_MS = 10_000;
 
@@ -29,22 +29,22 @@ export interface TestBroker {
   readonly url: string;
   readonly stateDir: string;
   call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
-  /** Creates a sandbox that runs a shell script, and fails unless that works. */
+  /** Creates a sandbox that runs a shell script; fails the test if that fails. */
   create(sessionId: string, script: string, more?: object): Promise<Answer["body"]["sandbox"]>;
-  /** The folder of a session's sandbox. */
+  /** Returns the folder of a session's sandbox. */
   folder(sessionId: string): string;
-  /** Its files, by path. */
+  /** Reads a file of the sandbox. */
   read(sessionId: string, path: string): string;
 }
 
-/** A folder of its own, removed with the test. */
+/** Creates a folder that is removed after the test. */
 export function temporaryFolder(): string {
   const path = realpathSync(mkdtempSync(join(tmpdir(), "valet-broker-")));
   onTestFinished(() => rmSync(path, { recursive: true, force: true }));
   return path;
 }
 
-/** A broker within this process, closed with the test. */
+/** Starts a broker in this process; it is closed after the test. */
 export async function startBroker(
   options: Partial<SandboxBrokerOptions> = {},
 ): Promise<TestBroker & { close(): Promise<void> }> {
@@ -54,7 +54,7 @@ export async function startBroker(
     secret: SECRET,
     entrypoint: ENTRYPOINT,
     graceMs: 1_000,
-    // Whatever the machine has room for.
+    // Independent of the machine.
     maxSandboxes: 100,
     ...options,
     restart,
@@ -72,7 +72,7 @@ const PROGRAM = fileURLToPath(new URL("../src/bin.ts", import.meta.url));
 /** Halves the time that the program takes to start. */
 const COMPILE_CACHE = fileURLToPath(new URL("../node_modules/.cache/node", import.meta.url));
 
-/** Runs the broker's program, and ends it with the test. */
+/** Runs the broker's program; it is killed after the test. */
 export function runProgram(args: readonly string[], env: Record<string, string> = {}, user?: number): ChildProcess {
   const program = spawn(process.execPath, [PROGRAM, ...args], {
     ...(user !== undefined && { uid: user, gid: user }),
@@ -87,7 +87,7 @@ export function runProgram(args: readonly string[], env: Record<string, string> 
   return program;
 }
 
-/** A broker as a process of its own, to be killed. */
+/** Starts a broker in a process of its own, which tests can kill. */
 export async function startBrokerProcess(
   stateDir: string,
   env?: Record<string, string>,
@@ -99,12 +99,12 @@ export async function startBrokerProcess(
   return { ...testBroker(JSON.parse(line).url, stateDir), process: program };
 }
 
-/** A broker of a user who is not root: the permissions of files are nothing to root. */
+/** Starts a broker of a user other than root, to whom file permissions do not apply. */
 export function startOrdinaryBroker(): Promise<BrokerProcess> {
   const stateDir = temporaryFolder();
   if (process.getuid?.() !== 0) return startBrokerProcess(stateDir);
   chownSync(stateDir, NOBODY, NOBODY);
-  // Nobody's home has no room for Node.js' cache.
+  // That user's home cannot hold Node.js's cache.
   return startBrokerProcess(stateDir, { NODE_COMPILE_CACHE: "" }, NOBODY);
 }
 const NOBODY = 65_534;
@@ -144,7 +144,7 @@ export function createRequest(sessionId: string, script: string, more: object = 
   return { sessionId, generation: 1, env: { TEST_SCRIPT: script }, runnerToken: "token-of-the-runner", ...more };
 }
 
-/** Waits for a value that is there; what throws is not there yet. */
+/** Polls until `read` returns a value; an exception counts as no value yet. */
 export async function waitFor<T>(read: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {
   let last: unknown = "nothing came";
   for (const end = Date.now() + WAIT_MS; Date.now() < end; await sleep(15)) {
@@ -155,15 +155,15 @@ export async function waitFor<T>(read: () => T | undefined | false | Promise<T |
       last = error;
     }
   }
-  throw new Error(`waited in vain: ${last}`);
+  throw new Error(`timed out: ${last}`);
 }
 
-/** Of the copies in a folder of copies those that the slow tools have begun. */
+/** Returns the copies below `path` that the slow tools have begun. */
 export function halfCopies(path: string): string[] {
   return readdirSync(path).filter((name) => existsSync(join(path, name, "workspace/half")));
 }
 
-/** The living processes whose command line holds this text, by number. */
+/** Returns the ids of the living processes whose command line contains this text. */
 export function processesWith(text: string): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
@@ -180,7 +180,7 @@ export function processesWith(text: string): number[] {
     });
 }
 
-/** A duration that no other `sleep` on this machine has: it marks the processes of one test. */
+/** Returns a duration that no other `sleep` on this machine has, which marks the processes of one test. */
 export function uniqueSleep(): string {
   return `sleep 600.${process.pid}${String(Math.random()).slice(2, 12)}`;
 }

@@ -1,8 +1,8 @@
 /**
- * A stand-in for Modal, on this machine: a real gRPC server that speaks the part of Modal's protocol that the driver uses, with
- * the message definitions of the `modal` package itself. Its sandboxes are folders and processes of this machine, its images
- * copies of folders. It proves how the driver works with the real library and with real processes; it does NOT prove how
- * Modal's own service behaves: its limits on names and tags, its delays, its scheduling, its signals, its isolation.
+ * A stand-in for Modal on this machine: a real gRPC server for the part of Modal's protocol that the driver uses, with
+ * the message definitions of the `modal` package. Its sandboxes are folders and processes, its images copies of
+ * folders. It proves that the driver works with the real library and with real processes; it does NOT prove how Modal's
+ * own service behaves: its limits on names and tags, its delays, its scheduling, its signals, its isolation.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type CompatServiceDefinition, createServer, ServerError, Status } from "nice-grpc";
 
-/** What a handler is sent: the message as the package's own definition decodes it. */
+/** A message, as the package's own definition decodes it. */
 // biome-ignore lint/suspicious/noExplicitAny: the package does not export its messages' types
 type Handlers = Record<string, (request: any) => Promise<object> | object>;
 
@@ -41,22 +41,22 @@ interface StandInSandbox {
 }
 
 export interface ModalStandIn {
-  /** For `MODAL_SERVER_URL`. */
+  /** The value for `MODAL_SERVER_URL`. */
   readonly url: string;
-  /** By id, the ended ones included. */
+  /** By id, including those that have ended. */
   readonly sandboxes: ReadonlyMap<string, StandInSandbox>;
-  /** What was written to sandboxes' standard input, in order. */
+  /** The data written to sandboxes' standard input, in order. */
   readonly inputs: string[];
   /** The ids of all images. */
   readonly images: ReadonlySet<string>;
-  /** The next call of this method fails with this status, and those after it go well. */
+  /** Makes the next call of this method fail with this status. */
   failOnce(method: string, status: Status): void;
-  /** The next call of this method does its work, and its answer is lost. */
+  /** Makes the next call of this method do its work and lose its answer. */
   loseAnswerOnce(method: string): void;
   close(): Promise<void>;
 }
 
-/** The one image that is there from the start, which is empty. */
+/** The only image at the start; it is empty. */
 export const BASE_IMAGE = "im-base";
 const SUCCESS = 1;
 const FAILURE = 2;
@@ -197,7 +197,7 @@ interface Faults {
   readonly lost: Set<string>;
 }
 
-/** Every method of the service: those without a handler answer that they are not there. */
+/** Implements every method of the service; methods without a handler answer UNIMPLEMENTED. */
 function implement(handlers: Handlers, { failures, lost }: Faults) {
   return new Proxy(
     {},
@@ -209,14 +209,14 @@ function implement(handlers: Handlers, { failures, lost }: Faults) {
         const handler = handlers[method];
         if (handler === undefined) throw new ServerError(Status.UNIMPLEMENTED, method);
         const answer = await handler(request);
-        if (lost.delete(method)) throw new ServerError(Status.UNAVAILABLE, "the answer is lost");
+        if (lost.delete(method)) throw new ServerError(Status.UNAVAILABLE, "the answer was lost");
         return answer;
       },
     },
   );
 }
 
-/** The services as the `modal` package defines them, which it uses and does not export. */
+/** Loads the service definitions that the `modal` package uses but does not export. */
 function loadDefinitions(): Record<"ModalClientDefinition" | "TaskCommandRouterDefinition", CompatServiceDefinition> {
   const path = createRequire(import.meta.url).resolve("modal");
   const module = new Module(path) as Module & { _compile(source: string, path: string): void };

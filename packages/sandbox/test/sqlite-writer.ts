@@ -1,4 +1,4 @@
-/** Writes into SQLite files as fast as it can, until it is killed: pairs of rows, each pair in one transaction. */
+/** Writes to SQLite files as fast as possible until it is killed: pairs of rows, each pair in one transaction. */
 import { DatabaseSync } from "node:sqlite";
 
 const path = process.argv[2];

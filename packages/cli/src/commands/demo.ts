@@ -43,7 +43,8 @@ export function addDemo(program: Command): void {
         show(result, options);
         if (result.faults.length > 0) process.exitCode = ExitCode.FAILED;
         if (options.keep) {
-          report(`\nStill running at ${system.url}; Ctrl-C stops it. Try:⏎  pnpm valet --state ${stateDir} trace ${result.sessionId}
+          report(`\nStill running at ${system.url}; Ctrl-C stops it. Try:
+  pnpm valet --state ${stateDir} trace ${result.sessionId}
   pnpm valet --state ${stateDir} prompt --session ${result.sessionId} "…"`);
           await stopped;
         }

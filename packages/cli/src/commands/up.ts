@@ -48,7 +48,8 @@ export function addUp(program: Command): void {
   address  ${system.url}
   token    ${system.token}
   state    ${options.state} (Worker log: ${join("log", "worker.log")})
-  room     ${system.capacity.awake} sandboxes awake at once, of which ${system.capacity.starting} starting; other sessions wait in line⏎  model    ${system.isScripted ? "scripted: it only plays the demo; to use a real model, see README.md" : "as configured"}
+  room     ${system.capacity.awake} sandboxes awake at once, ${system.capacity.starting} starting; further sessions wait in line
+  model    ${system.isScripted ? "scripted: it only plays the demo; to use a real model, see README.md" : "as configured"}
 
 Try:  pnpm valet prompt --repo <url> "What does this project do?"
 Stop: Ctrl-C`);

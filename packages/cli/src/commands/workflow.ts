@@ -18,7 +18,11 @@ export function addWorkflow(program: Command): void {
     .description("run a list of steps in a session, and print what each step returns")
     .addHelpText(
       "after",
-      `⏎The file (or standard input, for -) holds the JSON that the API takes:⏎  {"name": "release", "onFailure": "stop", "steps": [⏎    {"name": "mend", "prompt": "Make the failing test pass."},⏎    {"name": "test", "run": "npm test"}]}`,
+      `
+The file (or standard input, for -) holds the JSON that the API takes:
+  {"name": "release", "onFailure": "stop", "steps": [
+    {"name": "mend", "prompt": "Make the failing test pass."},
+    {"name": "test", "run": "npm test"}]}`,
     )
     .option("--no-wait", "do not wait for the workflow to end")
     .addOption(timeoutOption("how long to wait", 3_600_000))

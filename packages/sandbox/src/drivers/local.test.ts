@@ -1,4 +1,4 @@
-/** What happens in sandboxes: their environment, their processes' lives and ends, on real processes. */
+/** What happens in sandboxes, with real processes: their environment, their life and their end. */
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -15,7 +15,7 @@ import { findProcesses } from "../local/process-table.ts";
 
 const TOKEN = "token-of-the-runner";
 
-/** What the sandbox's entrypoint has read from its standard input, once for each start. */
+/** Returns what the sandbox's entrypoint has read from its standard input, once for each start. */
 function inputsOf(broker: TestBroker, sessionId: string): unknown[] {
   const lines = broker.read(sessionId, "workspace/inputs.jsonl").trim().split("\n");
   return lines.map((line) => JSON.parse(line));
@@ -26,7 +26,7 @@ async function stateOf(broker: TestBroker, id: string): Promise<Record<string, u
 }
 
 describe("the entrypoint", () => {
-  test("gets what the contract passes and nothing else of the broker's environment", async () => {
+  test("gets the variables of the API and nothing else of the broker's environment", async () => {
     process.env.CANARY_OF_THE_BROKER = "canary";
     process.env.OTEL_EXPORTER_OTLP_HEADERS = "key=canary";
     try {
@@ -44,7 +44,7 @@ describe("the entrypoint", () => {
       const folder = broker.folder("s1");
       const lines = broker.read("s1", "workspace/env").trim().split("\n");
       const seen = Object.fromEntries(lines.map((line) => line.split(/=(.*)/s).slice(0, 2)));
-      // The shell's own.
+      // Set by the shell.
       for (const name of ["PWD", "OLDPWD", "SHLVL", "_"]) delete seen[name];
       expect(seen).toEqual({
         ...env,
@@ -57,7 +57,7 @@ describe("the entrypoint", () => {
         VALET_LIFELINE_FD: "3",
         VALET_SANDBOX_ID: id,
       });
-      // Not the workspace: what stands there must not configure the entrypoint's runtime.
+      // The working directory is not the workspace, whose files must not configure the entrypoint's runtime.
       expect(broker.read("s1", "workspace/cwd").trim()).toBe("/");
       expect(JSON.stringify(seen)).not.toContain("canary");
     } finally {
@@ -66,7 +66,7 @@ describe("the entrypoint", () => {
     }
   });
 
-  test("gets the runner's token by its input, and neither environment, arguments nor disk hold it", async () => {
+  test("gets the runner's token from standard input; environment, arguments and disk do not hold it", async () => {
     const broker = await startBroker();
     const { id } = await broker.create("s1", STAY);
     expect(await waitFor(() => inputsOf(broker, "s1"))).toEqual([{ token: TOKEN, restartCount: 0 }]);
@@ -81,7 +81,7 @@ describe("the entrypoint", () => {
     expect(statSync(broker.folder("s1")).mode & 0o077).toBe(0);
   });
 
-  test("is started again when it dies, with the same token, after what it left behind has ended", async () => {
+  test("is restarted when it dies, with the same token, after its remaining processes have ended", async () => {
     const broker = await startBroker();
     const left = uniqueSleep();
     const script = `
@@ -100,7 +100,7 @@ describe("the entrypoint", () => {
     expect(processesWith(left)).toEqual([]);
   });
 
-  test("that keeps dying is given up; its files stay and can be snapshotted", async () => {
+  test("that keeps dying is not restarted any more; its files stay and can be snapshotted", async () => {
     const broker = await startBroker({ restart: { limit: 2 } });
     const { id } = await broker.create("s1", "echo work > file; exit 1");
     const sandbox = await waitFor(async () => {
@@ -114,7 +114,7 @@ describe("the entrypoint", () => {
     expect(broker.read("s1", "workspace/file")).toBe("work\n");
   });
 
-  test("that keeps dying: the last that it wrote is told, without its token and others' passwords", async () => {
+  test("that keeps dying: the error has its last output, without its token and passwords", async () => {
     const broker = await startBroker({ restart: { limit: 1 } });
     const script = `echo "before"; printf '\\033[31mwhy: %s of https://user:password@git.example/x.git\\033[0m\\n\\n' "$(tail -1 inputs.jsonl)" >&2; exit 1`;
     const { id } = await broker.create("s1", script, { runnerToken: TOKEN });
@@ -125,7 +125,7 @@ describe("the entrypoint", () => {
     expect(sandbox.lastLogLine).toBe('why: {"token":"REDACTED","restartCount":1} of https://git.example/x.git');
   });
 
-  test.each([0, 77, 78])("that ends with %i has ended for good", async (code) => {
+  test.each([0, 77, 78])("that exits with %i is not restarted", async (code) => {
     const broker = await startBroker();
     const { id } = await broker.create("s1", `exit ${code}`);
     const sandbox = await waitFor(async () => {
@@ -136,13 +136,13 @@ describe("the entrypoint", () => {
     expect(inputsOf(broker, "s1")).toHaveLength(1);
   });
 
-  test("that lives long enough in between is never given up", async () => {
+  test("that lives long enough between deaths is always restarted", async () => {
     const broker = await startBroker({ restart: { limit: 1, stableMs: 0 } });
     const { id } = await broker.create("s1", "exit 1");
     await waitFor(async () => ((await stateOf(broker, id)).restartCount as number) >= 4);
   });
 
-  test("has its output kept in a log of bounded size", async () => {
+  test("has its output in a log of bounded size", async () => {
     const broker = await startBroker({ maxLogBytes: 10_000 });
     await broker.create("s1", `echo to stderr >&2; until [ -e go ]; do sleep 0.01; done; seq 1 20000; ${STAY}`);
     const readLog = () => broker.read("s1", "log/entrypoint.log");
@@ -160,9 +160,9 @@ describe("terminating", () => {
     const sleep = uniqueSleep();
     const family = [
       `sh -c '${sleep} & wait' &`,
-      // Out of the session and without a parent: found by its environment.
+      // Outside the session and without a parent: found by its environment.
       `setsid sh -c '(trap "" TERM; ${sleep}) & exit 0' &`,
-      // Without its environment and out of the session: found by its parent.
+      // Without its environment and outside the session: found by its parent.
       `env -i setsid -w sh -c '${sleep} & wait' &`,
       // Without its environment and a parent: found by the session.
       `env -i sh -c '${sleep} & exit 0' &`,
@@ -177,11 +177,11 @@ describe("terminating", () => {
     expect(() => broker.folder("s1")).toThrow("no folder");
   });
 
-  test("asks the entrypoint first and its children when it is gone", async () => {
+  test("ends the entrypoint first, and its children after it has exited", async () => {
     const broker = await startBroker({ graceMs: 10_000 });
     const out = join(temporaryFolder(), "order");
     const child = `(trap 'echo child >> ${out}; exit' TERM; while :; do sleep 0.01; done) &`;
-    // The child is told by nobody before its parent has taken its time.
+    // No one signals the child before its parent has exited.
     const parent = `trap 'sleep 0.1; echo parent >> ${out}; exit' TERM; touch ready; while :; do sleep 0.01; done`;
     const { id } = await broker.create("s1", `${child} ${parent}`);
     await waitFor(() => broker.read("s1", "workspace/ready") === "");
@@ -189,7 +189,7 @@ describe("terminating", () => {
     expect(readFileSync(out, "utf8")).toBe("parent\nchild\n");
   });
 
-  test("kills what does not go, after the grace", async () => {
+  test("kills what is left after the grace period", async () => {
     const broker = await startBroker({ graceMs: 100 });
     const sleep = uniqueSleep();
     const { id } = await broker.create("s1", `trap '' TERM; touch ready; while :; do ${sleep}; done`);
@@ -200,7 +200,7 @@ describe("terminating", () => {
     expect(processesWith(sleep)).toEqual([]);
   });
 
-  test("outruns processes that fork without end", async () => {
+  test("catches processes that fork endlessly", async () => {
     const broker = await startBroker({ graceMs: 0 });
     const sleep = uniqueSleep();
     const hydra = `hydra() { touch ready; ${sleep} & sh -c "exit" & (hydra) & exit 0; }; hydra & ${STAY}`;
@@ -210,7 +210,7 @@ describe("terminating", () => {
     expect(processesWith(sleep)).toEqual([]);
   });
 
-  test("leaves other sandboxes alone, and is safe to ask for twice at a time", async () => {
+  test("leaves other sandboxes alone, and is idempotent for concurrent calls", async () => {
     const broker = await startBroker();
     const [one, two] = [await broker.create("s1", STAY), await broker.create("s2", STAY)];
     const answers = await Promise.all([1, 2].map(() => broker.call("DELETE", `/v1/sandboxes/${one.id}`)));
@@ -231,7 +231,7 @@ describe("terminating", () => {
 });
 
 describe("closing", () => {
-  test("ends every process, keeps the files, and the next broker has the sandboxes stopped", async () => {
+  test("ends every process and keeps the files; the next broker has the sandboxes as stopped", async () => {
     const broker = await startBroker();
     const sleep = uniqueSleep();
     const sandbox = await broker.create("s1", `setsid ${sleep} & echo work > file; ${STAY}`);
@@ -243,7 +243,7 @@ describe("closing", () => {
 
     const next = await startBroker({ stateDir: broker.stateDir });
     expect(await stateOf(next, sandbox.id)).toEqual({ ...sandbox, state: "stopped", stopReason: "broker_stopped" });
-    // Asked for again it is the same: a token that is gone cannot be handed over.
+    // Creating it again returns the stopped sandbox: its token is lost and cannot be passed on.
     expect(await next.create("s1", STAY)).toMatchObject({ id: sandbox.id, state: "stopped" });
     const { body } = await next.call("POST", `/v1/sandboxes/${sandbox.id}/snapshot`);
     await next.create("s1", STAY, { generation: 2, snapshotId: body.snapshotId });

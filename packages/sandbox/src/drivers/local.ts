@@ -1,6 +1,6 @@
 /**
- * Sandboxes on this machine: each a folder and a group of processes. It keeps sessions apart by agreement only and is no
- * security boundary: an agent can read and end whatever the broker's own user can.
+ * Sandboxes on this machine: each is a folder and a process group. They are not a security boundary: an agent can read
+ * and kill everything that the broker's user can.
  */
 import { randomUUID } from "node:crypto";
 import { existsSync, renameSync } from "node:fs";
@@ -19,36 +19,34 @@ import type { Steps } from "../request-trace.ts";
 import { RESTART, type RestartPolicy } from "../restart.ts";
 
 export interface LocalDriverOptions {
-  /** Where sandboxes and snapshots are kept; made if missing, and used by one broker at a time. */
+  /** Holds sandboxes and snapshots; created if missing. One broker uses it at a time. */
   readonly stateDir: string;
-  /** The program that is started in each sandbox, and its arguments. */
+  /** The program to start in each sandbox, with its arguments. */
   readonly entrypoint: readonly [string, ...string[]];
-  /** The sandboxes' `PATH`; this process' own unless given. */
+  /** The sandboxes' `PATH`; that of this process if omitted. */
   readonly path?: string | undefined;
   /**
-   * How many sandboxes may be awake at once; what this machine has room for unless given. One more is refused with `capacity`.
-   * Those that are stopped do not count: they are files only.
+   * How many sandboxes may be awake at once; as many as fit on this machine if omitted. Further ones are refused with
+   * `capacity`. Stopped sandboxes do not count, since they are only files.
    */
   readonly maxSandboxes?: number | undefined;
-  /** How long a sandbox's processes may take to end by themselves, in ms; 5,000 unless given. */
+  /** How long a sandbox's processes may take to exit after SIGTERM, in ms; 5,000 if omitted. */
   readonly graceMs?: number | undefined;
   readonly restart?: Partial<RestartPolicy> | undefined;
-  /** The most that one log file of a sandbox may have, of which there are two; 1 MiB unless given. */
+  /** The maximum size of each of a sandbox's two log files, in bytes; 1 MiB if omitted. */
   readonly maxLogBytes?: number | undefined;
-  /** Told of what goes wrong when no caller waits for it; unless given, it is written to standard error. */
+  /** Receives errors of background work; written to standard error if omitted. */
   readonly onError?: ((error: Error) => void) | undefined;
 }
 
 /**
- * Starts the driver. What an earlier broker left running on the same directory is ended first; sandboxes that were running
- * are `stopped` then, with their files.
- * @throws when the directory is in use or cannot be made, or where there is no /proc
+ * Starts the driver. First ends the processes that an earlier broker left running on the same directory; their
+ * sandboxes become `stopped` and keep their files.
+ * @throws when the directory is in use or cannot be created, or when there is no /proc
  */
 export async function startLocalDriver(options: LocalDriverOptions): Promise<Driver> {
   if (!existsSync("/proc/self/stat")) {
-    throw new Error(
-      "The local driver needs Linux: it finds a sandbox's processes in /proc, which this system does not have",
-    );
+    throw new Error("The local driver needs Linux: it finds a sandbox's processes in /proc, which this system lacks");
   }
   const stateDir = makePrivateDirectory(options.stateDir);
   const state = new StateDirectory(stateDir);
@@ -110,7 +108,7 @@ class LocalDriver implements Driver {
     try {
       await sandbox.create(steps, limit);
     } catch (error) {
-      // What could not be removed is kept in mind, so that it can be terminated.
+      // A sandbox that could not be removed stays in the map, so that it can still be terminated.
       if (!(error instanceof BrokerError && error.code === "terminate_failed")) this.#sandboxes.delete(sandbox.id);
       throw error;
     }
@@ -156,22 +154,24 @@ class LocalDriver implements Driver {
   }
 }
 
-/** Ends what is left of earlier brokers' sandboxes and takes over those that have files worth keeping. */
+/**
+ * Ends the orphaned processes of earlier brokers' sandboxes, and adopts the sandboxes that have files worth keeping.
+ */
 async function recover(settings: SandboxSettings): Promise<{ sandboxes: LocalSandbox[]; cleaning: Promise<unknown> }> {
   const { state, timeoutMs, onError } = settings;
   const records = state.readRecords((folder) => {
     const aside = `${folder}.${randomUUID()}.unreadable`;
     renameSync(folder, aside);
-    onError(new Error(`a sandbox's record cannot be read; its files are kept in ${aside}`));
+    onError(new Error(`a sandbox's record is unreadable; its files are kept in ${aside}`));
   });
   await Promise.all(
     records.map(({ id, leader }) => endProcesses({ sandboxId: id, leader }, { graceMs: 0, timeoutMs }).catch(onError)),
   );
-  // One that was never ready has nothing of its own, one that was being removed shall have nothing.
+  // A sandbox that was never ready has no files of its own, and one that was being removed should lose them.
   const isWorthKeeping = ({ state }: SandboxRecord) => state === "running" || state === "stopped";
   for (const record of records) if (!isWorthKeeping(record)) setAside(state.sandbox(record.sessionId));
-  // Large ones take their time, and nobody waits for them.
-  const cleaning = Promise.all(state.leftOvers().map((path) => deleteFolder(path, "left-over").catch(onError)));
+  // In the background, since large folders take long to delete.
+  const cleaning = Promise.all(state.unfinishedFolders().map((path) => deleteFolder(path, "left-over").catch(onError)));
   return {
     sandboxes: records.filter(isWorthKeeping).map((record) => LocalSandbox.recover(settings, record)),
     cleaning,

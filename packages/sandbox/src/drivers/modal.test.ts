@@ -1,6 +1,6 @@
 /**
- * The driver with the real `modal` library and real processes, against a stand-in for the service; see there for what that
- * does not prove.
+ * The driver with the real `modal` library and real processes, against a stand-in for the service; modal-stand-in.ts
+ * says what that does not prove.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -91,7 +91,7 @@ test("sandboxes are created, read, listed, snapshotted, terminated and restored 
   expect(missing).toMatchObject({ status: 404, body: { code: "not_found" } });
 });
 
-test("the token reaches the entrypoint by standard input and no environment, argument or tag; the sandbox' id does too", async () => {
+test("the token and the sandbox's id reach the entrypoint by standard input, and no environment, argument or tag holds the token", async () => {
   const broker = await startBroker();
   const runnerToken = String.raw`to"k\e'n$(x)%d`;
   const script = `tr "\\0" "\\n" < /proc/self/environ > env.txt; ${STAY}`;
@@ -109,7 +109,7 @@ test("the token reaches the entrypoint by standard input and no environment, arg
   expect(JSON.stringify(seen)).not.toContain(`to\\"k`);
 });
 
-test("are made once a generation, also by two brokers at once; a newer generation ends the older, which is refused", async () => {
+test("are created once per generation, also by two brokers at once; a newer generation ends the older one, which is then refused", async () => {
   const [one, other] = await Promise.all([startBroker(), startBroker()]);
   const request = (more = {}) => createRequest("m3", STAY, more);
   const answers = await Promise.all([one, one, other].map((each) => each.call("POST", "/v1/sandboxes", request())));
@@ -127,10 +127,10 @@ test("are made once a generation, also by two brokers at once; a newer generatio
   });
 });
 
-test("a dead entrypoint is started again with the same token and nothing of its own left, until it has ended for good", async () => {
+test("a dead entrypoint is restarted with the same token, after its remaining processes have ended, until its exit code is final", async () => {
   const broker = await startBroker();
   const left = uniqueSleep();
-  // The second start ends with a final code.
+  // The second start exits with a final code.
   const script = `[ -e once ] && { ls > seen; exit 77; }; touch once; setsid ${left} & exit 3`;
   const { id } = await broker.create("m4", script);
   await sandboxOf(id).exited;
@@ -144,7 +144,7 @@ test("a dead entrypoint is started again with the same token and nothing of its 
   expect(await broker.call("POST", `/v1/sandboxes/${id}/snapshot`)).toMatchObject(gone);
 });
 
-test("an entrypoint that dies too often is given up", async () => {
+test("an entrypoint that dies too often is not restarted any more", async () => {
   const broker = await startBroker();
   const { id } = await broker.create("m5", "exit 9");
   await sandboxOf(id).exited;
@@ -152,14 +152,15 @@ test("an entrypoint that dies too often is given up", async () => {
   expect((await broker.call("GET", `/v1/sandboxes/${id}`)).status).toBe(404);
 });
 
-test("a broker's successor finds what runs, ends older generations, and leaves other people's sandboxes alone", async () => {
+test("the next broker finds running sandboxes, ends older generations, and leaves other apps' sandboxes alone", async () => {
   const first = await startBroker();
   const kept = await first.create("m6", STAY);
   await first.close();
   expect(sandboxOf(kept.id).result).toBeUndefined();
   const second = await startBroker();
   expect((await second.call("GET", "/v1/sandboxes?sessionId=m6")).body).toEqual({ sandboxes: [kept] });
-  // What a broker leaves that dies between the new sandbox and the old one's end: two of one session.
+  // The state after a broker died between creating the new sandbox and ending the old one: a session with two
+  // sandboxes.
   const newer = await second.create("m7", STAY, { generation: 2 });
   const tag = sandboxOf(newer.id).tags.find(({ tagName }) => tagName === "valet-session");
   if (tag === undefined) throw new Error("no tag");
@@ -174,7 +175,7 @@ test("a broker's successor finds what runs, ends older generations, and leaves o
   expect(sandboxOf(newer.id).result).toBeUndefined();
 });
 
-test("what Modal refuses is told without its words, and nothing is left of a sandbox that was not started", async () => {
+test("a refusal by Modal is reported without Modal's text, and nothing is left of a sandbox that was not started", async () => {
   const broker = await startBroker();
   const create = () => broker.call("POST", "/v1/sandboxes", createRequest("m8", STAY));
   standIn.failOnce("sandboxCreateV2", Status.PERMISSION_DENIED);
@@ -194,7 +195,7 @@ test("what Modal refuses is told without its words, and nothing is left of a san
   await expect(startBroker({ image: "im-none" })).rejects.toThrow("Modal cannot be used");
 });
 
-test("a sandbox whose creation was answered to nobody is taken over by the call that made it", async () => {
+test("a sandbox whose creation was not acknowledged is adopted by the call that created it", async () => {
   const broker = await startBroker();
   standIn.loseAnswerOnce("sandboxCreateV2");
   const { id } = await broker.create("m10", STAY);

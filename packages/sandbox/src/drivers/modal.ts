@@ -1,6 +1,6 @@
 /**
- * Sandboxes of Modal: each a container of its own, made from an image or from a snapshot of an earlier one's files. What must
- * be known of them Modal keeps, as tags, and their entrypoints are restarted from within: brokers may come and go.
+ * Sandboxes at Modal: each is a container, made from an image or from a snapshot. Modal stores everything that a broker
+ * must know about them as tags, and a supervisor in the sandbox restarts the entrypoint, so brokers may come and go.
  */
 import { randomUUID } from "node:crypto";
 import { LIMITS } from "@valet/shared/limits";
@@ -16,30 +16,33 @@ import { RESTART, type RestartPolicy } from "../restart.ts";
 export interface ModalDriverOptions {
   readonly tokenId: string;
   readonly tokenSecret: string;
-  /** The Modal app that the sandboxes belong to, made if missing. Brokers with the same app share its sandboxes. */
+  /** The Modal app of the sandboxes; created if missing. Brokers with the same app share its sandboxes. */
   readonly app: string;
-  /** What sandboxes are made of: the id of a built image (`im-…`), or a tag in a public registry. */
+  /** The image of the sandboxes: the id of a built image (`im-…`), or a tag in a public registry. */
   readonly image: string;
-  /** The program that is started in each sandbox, and its arguments. */
+  /** The program to start in each sandbox, with its arguments. */
   readonly entrypoint: readonly [string, ...string[]];
   readonly restart?: Partial<RestartPolicy> | undefined;
-  /** Told of what goes wrong when no caller waits for it. */
+  /** Receives errors of background work. */
   readonly onError: (error: Error) => void;
 }
 
-/** Modal's own limit. */
+/** Modal's maximum. */
 const LIFETIME_MS = 24 * 3600 * 1000;
-/** Where the image has a folder for the work, which belongs to the user that the entrypoint runs as. */
+/** The image's folder for the agent's work, owned by the entrypoint's user. */
 const WORKSPACE = "/workspace";
-/** Where the image has a folder for what the runner keeps for its successor. */
+/** The image's folder for what a runner keeps for its successor. */
 const RUNNER_STATE = "/var/lib/valet-runner";
-/** Where the entrypoint starts: runtimes read configuration from their folder, and the workspace's is the repository's. */
+/**
+ * The entrypoint's working directory. It is not the workspace, since runtimes read configuration from their working
+ * directory, and the workspace's is the repository's.
+ */
 const WORKING_FOLDER = "/";
 
 /**
- * Starts the driver, and ends in its app what earlier brokers left half replaced: of a session with several sandboxes, all but
- * the newest generation's.
- * @throws when Modal cannot be reached, refuses the credentials, or has no such image
+ * Starts the driver, and ends the sandboxes that earlier brokers did not finish replacing: of a session with several
+ * sandboxes, all but the newest generation's.
+ * @throws when Modal cannot be reached, refuses the credentials, or does not have the image
  */
 export async function startModalDriver(options: ModalDriverOptions): Promise<Driver> {
   const { tokenId, tokenSecret } = options;
@@ -64,7 +67,7 @@ class ModalDriver implements Driver {
   readonly #modal: ModalClient;
   readonly #app: App;
   readonly #imageId: string;
-  /** What this broker is doing with sandboxes; of all others it knows only that they run. */
+  /** Sandboxes that this broker is starting or terminating. Of all others the broker only knows that they run. */
   readonly #underWay = new Map<string, "starting" | "terminating">();
   readonly #calls = new Set<Promise<unknown>>();
   #isClosed = false;
@@ -93,7 +96,8 @@ class ModalDriver implements Driver {
       await this.#mustBeThere(id);
       return steps.run("valet.sandbox.commit", {}, async (_, span) => {
         try {
-          // The sessions' object deletes its snapshots; one that it still needs must not expire.
+          // Without an expiry: the session's object deletes its snapshots itself, and must not lose one that it still
+          // needs.
           const image = await this.#using(id, (sandbox) =>
             unlessAborted(limit, sandbox.snapshotFilesystem({ ttlMs: null })),
           );
@@ -117,7 +121,7 @@ class ModalDriver implements Driver {
 
   deleteSnapshot(id: string, steps: Steps): Promise<boolean> {
     return this.#call("internal", async () => {
-      // An image's id is a snapshot's, but for the one that all sandboxes are made of.
+      // A snapshot is an image, so its id must be that of an image, but not of the base image.
       if (!/^im-/.test(id) || id === this.#imageId) return false;
       return steps.run("valet.sandbox.remove", { "valet.snapshot.id": id }, async () => {
         try {
@@ -131,7 +135,7 @@ class ModalDriver implements Driver {
     });
   }
 
-  /** Sandboxes run on; the next broker finds them. */
+  /** The sandboxes keep running; the next broker finds them by their tags. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.allSettled(this.#calls);
@@ -176,7 +180,7 @@ class ModalDriver implements Driver {
     return readTags(id, tags, "running") as DriverSandbox;
   }
 
-  /** `undefined`: there is one of this name already, and somebody else made it. */
+  /** Returns `undefined` when another call has already created a sandbox of this name. */
   async #make(options: CreateOptions, image: Image, tags: Record<string, string>): Promise<ModalSandbox | undefined> {
     const name = nameOf(options);
     try {
@@ -189,7 +193,7 @@ class ModalDriver implements Driver {
         command: supervisorCommand(this.#options.entrypoint, { ...RESTART, ...this.#options.restart }),
       });
     } catch (error) {
-      // An answer may have been lost, and the library asks again then: the name may be that of this very call's sandbox.
+      // The library retries when an answer was lost, so the sandbox of this name may come from this very call.
       const holder = await this.#modal.sandboxes.fromName(this.#options.app, name).catch(() => undefined);
       if (holder !== undefined && isSameAttempt(await holder.getTags(), tags)) return holder;
       if (error instanceof AlreadyExistsError) return undefined;
@@ -208,7 +212,7 @@ class ModalDriver implements Driver {
     }
   }
 
-  /** The sandbox that another broker has made of the same generation. */
+  /** Returns the sandbox that another broker created for the same generation. */
   async #existing(options: CreateOptions): Promise<DriverSandbox> {
     const { sandboxId } = await this.#modal.sandboxes.fromName(this.#options.app, nameOf(options));
     const existing = await this.#mustBeThere(sandboxId);
@@ -229,7 +233,7 @@ class ModalDriver implements Driver {
     return found;
   }
 
-  /** `undefined` when it has ended, or never was one of ours. */
+  /** Returns `undefined` when the sandbox has ended, or is not one of Valet's. */
   async #describe(id: string): Promise<DriverSandbox | undefined> {
     if (!/^sb-/.test(id)) return undefined;
     try {
@@ -244,12 +248,12 @@ class ModalDriver implements Driver {
     }
   }
 
-  /** Resolves once it has ended. Its name is free then. */
+  /** Resolves when the sandbox has ended and its name is free. */
   async #end(id: string): Promise<void> {
     this.#underWay.set(id, "terminating");
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(
-      () => late.reject(new BrokerError("terminate_failed", "Modal did not end it in time")),
+      () => late.reject(new BrokerError("terminate_failed", "Modal did not end the sandbox in time")),
       LIMITS.remoteKillMs,
     );
     try {
@@ -262,7 +266,7 @@ class ModalDriver implements Driver {
     }
   }
 
-  /** Works with a sandbox on a connection that is given up afterwards. */
+  /** Calls `work` with a sandbox, and closes the connection to it afterwards. */
   async #using<T>(id: string, work: (sandbox: ModalSandbox) => Promise<T>): Promise<T> {
     const sandbox = await this.#modal.sandboxes.fromId(id);
     try {
@@ -272,7 +276,7 @@ class ModalDriver implements Driver {
     }
   }
 
-  /** Runs a call that {@link close} waits for, whose unforeseen errors are told without what they may quote. */
+  /** Runs a call that {@link close} waits for. Replaces the text of unexpected errors, which may quote content. */
   async #call<T>(code: "start_failed" | "snapshot_failed" | "terminate_failed" | "internal", work: () => Promise<T>) {
     if (this.#isClosed) throw new BrokerError("shutting_down");
     const call = work().catch((error: unknown) => {
@@ -288,7 +292,7 @@ class ModalDriver implements Driver {
   }
 }
 
-/** Waits for what cannot be broken off, but no longer than until the signal. @throws the signal's reason */
+/** Waits for work that cannot be cancelled, but at most until the signal. @throws the signal's reason */
 async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   signal.throwIfAborted();
   const { promise, reject } = Promise.withResolvers<never>();
@@ -301,7 +305,7 @@ async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<
   }
 }
 
-/** The status that Modal answered with, such as `NOT_FOUND`; gRPC's errors begin with the method and it. */
+/** Returns the gRPC status of an error, such as `NOT_FOUND`; the message begins with the method and the status. */
 function statusOf(error: unknown): string | undefined {
   return error instanceof Error ? /^\/\S+ ([A-Z_]+):/.exec(error.message)?.[1] : undefined;
 }

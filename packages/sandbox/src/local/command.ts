@@ -2,15 +2,18 @@ import { execFile } from "node:child_process";
 import { SANDBOX_ID_VARIABLE } from "./process-table.ts";
 
 export interface CommandOptions {
-  /** The sandbox that it works for: it counts as one of its processes, so that it does not outlive the broker. */
+  /**
+   * The sandbox that the command works for. The command counts as one of its processes, so it does not outlive the
+   * broker.
+   */
   readonly sandboxId: string;
-  /** Kills it. */
+  /** Kills the command when aborted. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Runs a tool of the system and returns its output once it has ended.
- * @throws the signal's reason, or an Error that says how it ended, and nothing of its output, which names files
+ * Runs a system tool to its end and returns its output.
+ * @throws the signal's reason, or an Error with the exit code or signal; never the tool's output, which names files
  */
 export function runCommand(
   file: string,

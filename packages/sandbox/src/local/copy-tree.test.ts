@@ -1,4 +1,4 @@
-/** What copying into a snapshot and out of it copes with, as an ordinary user. */
+/** What snapshots and restores can copy, as an ordinary user. */
 import {
   existsSync,
   lstatSync,
@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type BrokerProcess, STAY, startOrdinaryBroker, waitFor } from "../../test/broker.ts";
 
-/** Starts a sandbox, runs a script in its workspace, and takes a snapshot; then another sandbox is made of that. */
+/** Starts a sandbox, runs a script in its workspace, takes a snapshot, and creates another sandbox from it. */
 async function snapshotOf(script: string) {
   const broker = await startOrdinaryBroker();
   const sandbox = await broker.create("s1", `${script}\n touch ready; ${STAY}`);
@@ -34,12 +34,12 @@ async function restore(broker: BrokerProcess, snapshotId: string, script: string
 const manifestOf = (broker: BrokerProcess, snapshotId: string) =>
   JSON.parse(readFileSync(join(broker.stateDir, "snapshots", snapshotId, "snapshot.json"), "utf8"));
 
-test("files and folders without any permission, nested, and folders that cannot be written to", async () => {
+test("nested files and folders without any permission, and folders without write permission", async () => {
   const { broker, taken } = await snapshotOf(`
     mkdir -p a/b/c ro/in; echo deep > a/b/c/f; echo flat > a/g; echo x > ro/in/x; echo name > "$(printf 'a/odd\\n\\377 name')"
     chmod 000 a/b/c/f a/g a/odd*; chmod 000 a/b/c a/b; chmod 555 ro/in ro`);
   expect(taken).toMatchObject({ status: 201, body: { leftOut: 0 } });
-  // The sandbox' own files are as they were.
+  // The sandbox's own files are unchanged.
   expect(lstatSync(join(broker.folder("s1"), "workspace/a/b")).mode & 0o777).toBe(0);
   const out = await restore(
     broker,
@@ -50,7 +50,7 @@ test("files and folders without any permission, nested, and folders that cannot 
   expect(out.split("\n")).toEqual(["0", "0", "555", "555", "0", "0", "deep", "flat", "x", "name", ""]);
 });
 
-test("a path four times as long as a path may be, with its modes, and what lies beside it", {
+test("a path four times the maximum length, with its modes, and its siblings", {
   timeout: 60_000,
 }, async () => {
   const dig = `const fs = require("fs");
@@ -75,7 +75,7 @@ test("a path four times as long as a path may be, with its modes, and what lies 
   expect(existsSync(join(broker.stateDir, "snapshots", taken.body.snapshotId))).toBe(false);
 });
 
-test("sockets are left out and named, FIFOs and hard links across the kept folders are kept, nothing waits for a reader", async () => {
+test("sockets are left out and named, FIFOs and hard links across the kept folders are kept, and no process blocks on a FIFO", async () => {
   const { broker, taken } = await snapshotOf(`
     mkfifo fifo; echo one > one; ln one two; ln one "$HOME/three"
     ${process.execPath} -e 'require("net").createServer().listen("socket", () => process.kill(process.pid, "SIGKILL"))'; true`);
@@ -92,7 +92,7 @@ test("sockets are left out and named, FIFOs and hard links across the kept folde
   expect(out.split("\n")).toEqual(["fifo", "inputs.jsonl", "one", "ready", "two", "same", ""]);
 });
 
-describe("a folder that is none is no snapshot, and the sandbox keeps its files", () => {
+describe("a replaced folder fails the snapshot, and the sandbox keeps its files", () => {
   test.each(["workspace", "home"])("%s replaced by a link", async (folder) => {
     const broker = await startOrdinaryBroker();
     const { id } = await broker.create("s1", STAY);

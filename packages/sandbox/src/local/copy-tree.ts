@@ -1,7 +1,7 @@
 /**
- * Copies folders as they are: links as links, modes, times, extended attributes, holes; the disk's blocks are shared where the
- * file system can. cp(1) does the work. What it cannot do is found by comparing: what lies too deep for it is copied from where
- * the paths become too long, modes are set again, and what is left out is named.
+ * Copies folders exactly: links as links, modes, times, extended attributes, holes. Shares disk blocks if the file
+ * system can. cp(1) does the copying; a comparison then finds what it missed. Entries whose paths are too long are
+ * copied from a folder closer to them, differing modes are set again, and the rest is reported.
  */
 import { chmodSync, closeSync, lstatSync, mkdirSync, readdirSync, utimesSync } from "node:fs";
 import { join } from "node:path";
@@ -11,9 +11,9 @@ import { makeReadable, restoreModes, setMode } from "./readable.ts";
 import { runTool } from "./tool.ts";
 import { compareTrees, type Difference } from "./tree-listing.ts";
 
-/** What a copy lacks. */
+/** An entry that the copy lacks. */
 export interface LeftOut {
-  /** `special`: a socket or a device, of no use to other processes on another day; `unreadable`: it is another user's. */
+  /** `special`: a socket or device, of no use to a later process; `unreadable`: another user's. */
   readonly why: "special" | "unreadable";
   readonly path: string;
 }
@@ -23,22 +23,22 @@ export interface Copied {
   readonly sizeBytes: number;
 }
 
-/** Among find's types. */
+/** The special types, as find(1) names them. */
 const SPECIAL = ["s", "b", "c"];
-/** At once: more than there are cores, since each waits for the disk, too. */
+/** More processes than cores, since each also waits for the disk. */
 const PARALLEL = ["--max-procs=4", "--max-args=16"];
-/** What a folder's owner needs to copy it. */
+/** The permissions that a folder's owner needs to copy it. */
 const OWNER_READS = 0o500;
 const COPY = ["cp", "--archive", "--reflink=auto", "--target-directory=/proc/self/fd/3", "--"];
-/** What cp says of one entry that it could not copy: the comparison finds it. After anything else the copy is worth nothing. */
+/** Errors of cp(1) about a single entry, which the comparison finds. Any other error makes the copy useless. */
 const OF_ONE_ENTRY = /: (?:Permission denied|Operation not permitted|File name too long)$/;
-/** The longest form of {@link pathOf}. */
+/** The maximum length of {@link pathOf}. */
 const HANDLE_BYTES = 32;
 
 /**
- * Copies these folders from `from` to `to`, where they are not yet. Nobody may change them meanwhile; files that their owner may
- * not read are made readable for that time.
- * @throws Error, without any file's name, where it lacks something for another reason than {@link LeftOut} has
+ * Copies these folders from `from` to `to`, where they must not exist. Nothing may change them during the copy. Files
+ * that their owner may not read are made readable meanwhile.
+ * @throws Error, without file names, when the copy lacks something for a reason that {@link LeftOut} does not have
  */
 export async function copyFolders(
   from: string,
@@ -64,7 +64,10 @@ export async function copyFolders(
   }
 }
 
-/** Makes a folder readable. @returns what gives a copy the modes and times that it had; what sets them back goes to `restore` */
+/**
+ * Makes a folder readable. @returns a function that gives a copy the original modes and times; functions that restore
+ * the original are added to `restore`
+ */
 async function widen(
   folder: string,
   restore: (() => void)[],
@@ -84,7 +87,9 @@ async function widen(
   };
 }
 
-/** Names that are hard links of one file must be seen by one process; without any, several share the work. */
+/**
+ * One process must see all hard links of a file to preserve them; without hard links, several processes share the work.
+ */
 async function copyAtOnce(
   from: string,
   to: string,
@@ -123,7 +128,7 @@ async function hasHardLinks(folder: string, options: CommandOptions): Promise<bo
   return isFound;
 }
 
-/** Copies what was too deep, round by round, and sets modes that differ. @returns what is still missing */
+/** Copies entries that were too deep, round by round, and sets modes that differ. @returns what is still missing */
 async function complete(from: string, to: string, options: CommandOptions): Promise<Difference[]> {
   for (let before = 0; ; ) {
     await runTool("find", [".", "-type", SPECIAL.join(","), "-delete"], { ...options, cwd: to });
@@ -144,13 +149,13 @@ async function complete(from: string, to: string, options: CommandOptions): Prom
   }
 }
 
-/** Whether cp could not have copied something because of its path. */
+/** Returns whether the path was too long for cp(1). */
 function isTooLong({ type, names }: Difference, from: string, to: string): boolean {
   const bytes = names.reduce((sum, name) => sum + name.length + 1, Math.max(from.length, to.length, HANDLE_BYTES));
   return bytes > MAX_PATH_BYTES && type !== "U" && !SPECIAL.includes(type);
 }
 
-/** Copies entries of the folder that lies `parents` below `from` to the same place below `to`. */
+/** Copies entries of the folder `parents` below `from` to the same place below `to`. */
 async function copyEntries(
   from: string,
   to: string,
@@ -169,12 +174,12 @@ async function copyEntries(
       input: Buffer.concat(names.flatMap((name) => [name, Buffer.of(0)])),
       descriptors: [target],
       onErrorLine: (line) => {
-        // The rest of the line names a file.
+        // The rest of the line may name a file.
         if (!OF_ONE_ENTRY.test(line) && problems.length === 0)
           problems.push(/: ([\w ]+)$/.exec(line)?.[1] ?? "unknown error");
       },
     });
-    // 123: a copy ended with an error, and said which.
+    // xargs exits with 123 when a cp(1) failed; its error lines say why.
     if (code !== 0 && code !== 123) problems.push(`cp ended with ${code}`);
   } finally {
     closeSync(source);

@@ -1,4 +1,4 @@
-/** A broker that is killed at any moment leaves no process behind, and nothing on disk that passes for more than it is. */
+/** A killed broker leaves no processes behind, and no incomplete files that pass for complete ones. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -29,7 +29,7 @@ function guardiansOf(broker: BrokerProcess): number[] {
   return processesWith("valet-sandbox-guardian").filter((pid) => isChildOf(pid, broker.process.pid));
 }
 
-/** Kills the broker together with what waits for its death. */
+/** Kills the broker and its guardian. */
 async function killWithGuardian(broker: BrokerProcess): Promise<void> {
   const guardians = guardiansOf(broker);
   expect(guardians).toHaveLength(1);
@@ -45,7 +45,7 @@ function isChildOf(pid: number, parent: number | undefined): boolean {
   }
 }
 
-/** An entrypoint with a child in its session and a daemon out of it. */
+/** Creates an entrypoint with a child in its session and a daemon outside it. */
 async function createFamily(broker: BrokerProcess, sessionId: string) {
   const sleep = uniqueSleep();
   const sandbox = await broker.create(
@@ -56,7 +56,7 @@ async function createFamily(broker: BrokerProcess, sessionId: string) {
   return { ...sandbox, sleep };
 }
 
-test("when the broker is killed its sandboxes' processes end without it, and the next broker has the files", async () => {
+test("when the broker is killed, its sandboxes' processes end without it, and the next broker has the files", async () => {
   const stateDir = temporaryFolder();
   const broker = await startBrokerProcess(stateDir);
   const families = await Promise.all(["s1", "s2"].map((each) => createFamily(broker, each)));
@@ -64,7 +64,7 @@ test("when the broker is killed its sandboxes' processes end without it, and the
   await waitFor(() =>
     families.every(({ id, sleep }) => processesWith(sleep).length + findProcesses({ sandboxId: id }).length === 0),
   );
-  // The guardian has read the folder for the last time when it is gone.
+  // The guardian reads the folder for the last time before it exits.
   await waitFor(() => processesWith(stateDir).length === 0);
 
   const next = await startBroker({ stateDir });
@@ -77,7 +77,7 @@ test("when the broker is killed its sandboxes' processes end without it, and the
   expect(next.read("s1", "workspace/file")).toBe("work\n");
 });
 
-test("when what waits for the broker's death is killed too, the next broker ends what is left before it is ready", async () => {
+test("when broker and guardian are killed, the next broker ends the orphaned processes before it is ready", async () => {
   const stateDir = temporaryFolder();
   const broker = await startBrokerProcess(stateDir);
   const { id, sleep } = await createFamily(broker, "s1");
@@ -88,7 +88,7 @@ test("when what waits for the broker's death is killed too, the next broker ends
   expect(findProcesses({ sandboxId: id })).toEqual([]);
 });
 
-test("what waits for the broker's death is followed by another when it is killed, and that one ends the sandboxes", async () => {
+test("a killed guardian is replaced, and the replacement ends the sandboxes", async () => {
   const stateDir = temporaryFolder();
   const broker = await startBrokerProcess(stateDir);
   const { id, sleep } = await createFamily(broker, "s1");
@@ -99,7 +99,7 @@ test("what waits for the broker's death is followed by another when it is killed
   await waitFor(() => processesWith(sleep).length + findProcesses({ sandboxId: id }).length === 0);
 });
 
-test("a number that was given anew to another process does not make it a sandbox's", async () => {
+test("a process with a reused process id is not taken for a sandbox's", async () => {
   const stateDir = temporaryFolder();
   const broker = await startBroker({ stateDir });
   await broker.create("s1", STAY);
@@ -117,7 +117,7 @@ test("a number that was given anew to another process does not make it a sandbox
   });
 });
 
-test("when the broker is killed while it copies, there is no snapshot, no copying process and, in the end, no copy", async () => {
+test("when the broker is killed during a copy, no snapshot, no copying process and, in the end, no copy is left", async () => {
   const stateDir = temporaryFolder();
   const broker = await startBrokerProcess(stateDir, { PATH: `${SLOW_TOOLS}:${process.env.PATH}` });
   const { id, sleep } = await createFamily(broker, "s1");
@@ -140,7 +140,7 @@ test("when the broker is killed while it copies, there is no snapshot, no copyin
   expect(next.read("s1", "workspace/file")).toBe("work\n");
 });
 
-test("when the broker is killed while it restores, nothing of the new sandbox is left, and it can be asked for again", async () => {
+test("when the broker is killed during a restore, nothing of the new sandbox is left, and it can be created again", async () => {
   const stateDir = temporaryFolder();
   const first = await startBroker({ stateDir });
   const { id } = await first.create("s1", STAY);
@@ -161,7 +161,7 @@ test("when the broker is killed while it restores, nothing of the new sandbox is
   expect(await next.create("s1", STAY, change)).toMatchObject({ generation: 2, state: "running" });
 });
 
-test("folders that were never finished go, and those that cannot be read are kept aside and told of", async () => {
+test("unfinished folders are deleted; unreadable ones are kept aside and reported", async () => {
   const stateDir = temporaryFolder();
   const first = await startBroker({ stateDir });
   await first.create("s1", STAY);
@@ -179,7 +179,7 @@ test("folders that were never finished go, and those that cannot be read are kep
   await next.create("s1", STAY);
 });
 
-test("a sandbox whose record was removed has files all the same: they are kept aside and told of", async () => {
+test("the files of a sandbox whose record was removed are kept aside and reported", async () => {
   const stateDir = temporaryFolder();
   const first = await startBroker({ stateDir });
   await first.create("s1", `echo work > file; touch ready; ${STAY}`);

@@ -10,23 +10,24 @@ import {
 } from "./process-table.ts";
 
 export interface EndOptions {
-  /** How long the processes may take to end by themselves; 0 kills at once. */
+  /** How long the processes may take to exit by themselves; 0 kills them at once. */
   readonly graceMs: number;
-  /** How long killed ones may take to disappear. */
+  /** How long killed processes may take to disappear. */
   readonly timeoutMs: number;
 }
 
-/** A process that starts another cannot stop before that one's first step; if that one was stopped just then, both must go on. */
+/** A forking process cannot stop before its child runs; if the child was stopped first, both must be resumed. */
 const PAUSE_RETRY_MS = 250;
 
 /**
- * Ends every process of a sandbox and resolves once none is left. The entrypoint is asked first, and the others when it is
- * gone: it knows best in which order to end its children. What is left after the grace is killed.
- * @throws when processes are left in spite of that
+ * Ends every process of a sandbox, and resolves when none is left. The entrypoint gets SIGTERM first, since it knows
+ * the order in which to end its children, and the other processes after it has exited. Processes that are left after
+ * the grace period are killed.
+ * @throws when processes survive that
  */
 export async function endProcesses(target: SandboxProcesses, { graceMs, timeoutMs }: EndOptions): Promise<void> {
   const { leader } = target;
-  // What is known before the entrypoint goes is kept in mind: without it, some could not be told any more.
+  // Remembered from before the entrypoint exits, since without it some processes can no longer be identified.
   let left = findProcesses(target);
   const graceEnd = Date.now() + graceMs;
   if (graceMs > 0 && leader !== undefined && isAlive(leader)) {
@@ -38,15 +39,15 @@ export async function endProcesses(target: SandboxProcesses, { graceMs, timeoutM
     left = findProcesses(target, left);
   }
   for (const end = Date.now() + timeoutMs; left.length > 0; left = findProcesses(target, left)) {
-    if (Date.now() > end) throw new Error(`${left.length} processes did not end when killed`);
+    if (Date.now() > end) throw new Error(`${left.length} processes did not exit when killed`);
     kill(left, leader);
     await waitUntilGone(left, Math.min(end, Date.now() + 100));
   }
 }
 
 /**
- * Stops every process of a sandbox where it is, so that its files stand still. Resolves to what lets them go on.
- * @throws when some have not stopped within `timeoutMs`; they go on then
+ * Stops every process of a sandbox, so that its files do not change. Resolves to a function that resumes them.
+ * @throws when some have not stopped within `timeoutMs`; all are resumed then
  */
 export async function pauseProcesses(target: SandboxProcesses, timeoutMs: number): Promise<() => void> {
   const resume = () => {
@@ -54,7 +55,7 @@ export async function pauseProcesses(target: SandboxProcesses, timeoutMs: number
   };
   const end = Date.now() + timeoutMs;
   let retryAt = Date.now() + PAUSE_RETRY_MS;
-  // Stopped ones cannot start others, so the first round that finds nobody running is the last.
+  // Stopped processes cannot start others, so a round that finds no running process is the last.
   for (;;) {
     const running = findProcesses(target).filter(({ pid }) => !isStopped(pid));
     if (running.length === 0) return resume;
@@ -76,7 +77,7 @@ async function askToEnd(processes: readonly ProcessIdentity[], end: number): Pro
 }
 
 function kill(processes: readonly ProcessEntry[], leader: ProcessIdentity | undefined): void {
-  // The whole group in one step, which no process in it can outrun by forking.
+  // Signals the whole group in one step, which no process in it can outrun by forking.
   if (leader !== undefined && processes.some(({ systemSession }) => systemSession === leader.pid)) {
     signal(-leader.pid, "SIGKILL");
   }
@@ -95,7 +96,7 @@ function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
   } catch (error) {
-    // It is gone, or has become another user's: both show when it is looked for again.
+    // The process has exited or changed its user; the next search shows which.
     if (!["ESRCH", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
   }
 }

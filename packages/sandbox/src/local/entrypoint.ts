@@ -6,7 +6,7 @@ import { identify, type ProcessIdentity } from "./process-table.ts";
 
 export interface EntrypointOptions {
   readonly command: readonly [string, ...string[]];
-  /** The whole environment: nothing of the broker's own is added. */
+  /** The complete environment; the broker's own variables are not added. */
   readonly env: Record<string, string>;
   readonly input: EntrypointInput;
   readonly log: LogFile;
@@ -14,34 +14,35 @@ export interface EntrypointOptions {
 
 export interface RunningEntrypoint {
   readonly identity: ProcessIdentity;
-  /** Resolves when it has ended, with its exit code; with `null` when a signal ended it. */
+  /** Resolves with the exit code; with `null` when a signal killed the entrypoint. */
   readonly exited: Promise<number | null>;
-  /** Resolves when all that it wrote is in the log: once nobody has its output open any more. */
+  /** Resolves when all output is in the log, which is once no process has it open any more. */
   readonly logged: Promise<unknown>;
 }
 
 const USUAL_UMASK = 0o022;
 
 /**
- * Where the entrypoint starts: in no folder that the agent works in, because runtimes read configuration from theirs (Bun its
- * `bunfig.toml`, `tsconfig.json` and `.env`), and that would be the repository's.
+ * The entrypoint's working directory. It is outside the agent's folders, since runtimes read configuration from their
+ * working directory (Bun its `bunfig.toml`, `tsconfig.json` and `.env`), and that would be the repository's.
  */
 const WORKING_FOLDER = "/";
 
-/** Names the descriptor that is closed when the broker dies: whoever holds its other end can end itself then. */
+/** Names the descriptor that the kernel closes when the broker dies, so that the entrypoint can exit as well. */
 const LIFELINE_VARIABLE = "VALET_LIFELINE_FD";
 const LIFELINE_FD = 3;
 
 /**
- * Starts the entrypoint as the leader of a session and process group of its own.
- * @param onStarted called as soon as it has an identity, before anything else can happen
+ * Starts the entrypoint as the leader of its own session and process group.
+ * @param onStarted called with the entrypoint's identity before anything else can happen
  * @throws when it cannot be started
  */
 export async function startEntrypoint(
   { command: [file, ...args], env, input, log }: EntrypointOptions,
   onStarted: (identity: ProcessIdentity) => void,
 ): Promise<RunningEntrypoint> {
-  // Ours is for our own files. The agent's have the usual modes, in a directory that nobody else may enter.
+  // The broker's umask is for its own files. The agent's files have the usual modes, in a directory that only their
+  // owner may enter.
   const umask = process.umask(USUAL_UMASK);
   const child = spawn(file, args, {
     cwd: WORKING_FOLDER,
@@ -55,9 +56,9 @@ export async function startEntrypoint(
   onStarted(identity);
   const exited = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
   const logged = Promise.all([child.stdout, child.stderr].map((stream) => log.drain(stream)));
-  // Nothing is sent over it either way; it breaks when the entrypoint ends.
+  // No data is sent over this descriptor; it breaks when the entrypoint exits.
   child.stdio[LIFELINE_FD]?.on("error", () => {});
-  // One that ends or closes its input without reading it is seen by its end, not here.
+  // An entrypoint that exits, or closes its input without reading it, is noticed by its exit.
   child.stdin.on("error", () => {});
   child.stdin.end(`${JSON.stringify(input)}\n`);
   return { identity, exited, logged };

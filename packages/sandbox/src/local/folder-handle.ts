@@ -1,25 +1,25 @@
-/** Folders by open descriptor, so that they can be reached however long their path is. */
+/** Accesses folders by open descriptors, which works for paths of any length. */
 import { closeSync, constants, openSync } from "node:fs";
 
-/** A path longer than this cannot be given to the kernel (PATH_MAX of limits.h, less its NUL). */
+/** The longest path that the kernel accepts (PATH_MAX of limits.h, less its NUL). */
 export const MAX_PATH_BYTES = 4095;
-/** What goes into one step: with the prefix it stays below {@link MAX_PATH_BYTES}. */
+/** The maximum length of the names in one step; with the prefix, a step stays below {@link MAX_PATH_BYTES}. */
 const MAX_STEP_BYTES = 3_800;
 const FLAGS = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
-/** The path by which an open folder is reached from this process and from those that it starts. */
+/** Returns the path by which this process and its child processes reach an open folder. */
 export function pathOf(descriptor: number): string {
   return `/proc/${process.pid}/fd/${descriptor}`;
 }
 
-/** The path of a name in an open folder. Names are bytes, as the kernel has them. */
+/** Returns the path of a name in an open folder. Names are bytes, as in the kernel. */
 export function pathIn(descriptor: number, name: Buffer): Buffer {
   return Buffer.concat([Buffer.from(`${pathOf(descriptor)}/`), name]);
 }
 
 /**
- * Opens the folder that lies these names below `path`, however deep. The caller closes it.
- * @throws what the file system says; also where a name is a link
+ * Opens the folder at these names below `path`, at any depth. The caller closes it.
+ * @throws the file system's error; also when a name is a link
  */
 export function openFolder(path: string, names: readonly Buffer[] = []): number {
   let descriptor = openSync(path, FLAGS);
@@ -46,7 +46,10 @@ export function openFolder(path: string, names: readonly Buffer[] = []): number 
   return descriptor;
 }
 
-/** Works with the folder that lies these names below `path`, which is closed afterwards: `work` is not to return a promise. */
+/**
+ * Calls `work` with the open folder at these names below `path`, and closes it afterwards; so `work` must not return a
+ * promise.
+ */
 export function withFolder<T>(path: string, names: readonly Buffer[], work: (descriptor: number) => T): T {
   const descriptor = openFolder(path, names);
   try {

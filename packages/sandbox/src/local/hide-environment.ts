@@ -1,6 +1,6 @@
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 
-/** Variables that hold no secret and that libraries in a process, or programs that it starts, may need. */
+/** Variables without secrets that libraries in a process, or its child processes, may need. */
 const HARMLESS: readonly string[] = [
   ...["PATH", "HOME", "USER", "SHELL", "TERM", "TZ", "LANG", "LC_ALL", "TMPDIR", "FORCE_COLOR", "NO_COLOR"],
   ...["LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"],
@@ -8,10 +8,10 @@ const HARMLESS: readonly string[] = [
 ];
 
 /**
- * Removes from this process' environment all but harmless variables, also from what `/proc/<pid>/environ` shows to other
- * processes of the same user, such as agents: there the kernel shows the memory that the process was started with, which a
- * removal leaves as it is. Where there is no such file, or the memory cannot be written, the variables are only removed.
- * @param alsoKept names of further variables that stay
+ * Removes all but harmless variables from the environment of this process. Also overwrites them in
+ * `/proc/<pid>/environ`, where other processes of the same user, such as agents, can read the memory that the process
+ * was started with. If that file or memory cannot be written, the variables are only removed.
+ * @param alsoKept names of further variables to keep
  */
 export function hideEnvironment(...alsoKept: readonly string[]): void {
   const kept = new Set([...HARMLESS, ...alsoKept]);
@@ -19,13 +19,14 @@ export function hideEnvironment(...alsoKept: readonly string[]): void {
   try {
     blankInitialEnvironment(kept);
   } catch {
-    // A system without /proc, or one that forbids it.
+    // The system has no /proc, or forbids access.
   }
 }
 
 function blankInitialEnvironment(kept: ReadonlySet<string>): void {
   const stat = readFileSync("/proc/self/stat", "latin1");
-  // proc_pid_stat(5): field 50, env_start. The second field is in parentheses and may hold spaces; the third is the first here.
+  // proc_pid_stat(5): field 50, env_start. The second field is in parentheses and may hold spaces, so the split starts
+  // at the third.
   const start = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[50 - 3]);
   if (!(start > 0)) return;
   const memory = openSync("/proc/self/mem", "r+");

@@ -2,20 +2,20 @@ import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { cutEnd } from "@valet/shared/text";
 import { redactSecrets } from "@valet/shared/tracing";
 
-/** Of a log's end: a longer last line loses its beginning. */
+/** How much of a log's end is read; a longer last line loses its beginning. */
 const READ_BYTES = 8 * 1024;
 /** UTF-16 code units. */
 const MAX_LENGTH = 300;
-/** Shorter values are no secrets: what happens to hold them would be made unreadable. */
+/** Shorter values are not treated as secrets: replacing them would make the line unreadable. */
 const MIN_SECRET_LENGTH = 8;
 /** Escape sequences of terminals and other control characters. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: it is they that are to go
 const CONTROL = /\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x1f\x7f-\x9f]/g;
 
 /**
- * The last line of a log that says something, for whoever wants to know why an entrypoint died.
- * @param secrets values that are replaced where the line holds them
- * @returns at most 300 UTF-16 code units; `undefined` where there is no line
+ * Returns the last non-empty line of a log, which often says why an entrypoint died.
+ * @param secrets values to replace in the line
+ * @returns at most 300 UTF-16 code units; `undefined` when there is no line
  */
 export function lastLogLine(path: string, secrets: readonly string[]): string | undefined {
   const line = readEnd(path)
@@ -33,7 +33,7 @@ function readEnd(path: string): string {
   try {
     file = openSync(path, "r");
   } catch {
-    // Nothing was written, or it cannot be read: there is nothing to tell.
+    // The log is missing or unreadable.
     return "";
   }
   try {

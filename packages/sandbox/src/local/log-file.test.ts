@@ -5,9 +5,9 @@ import { expect, test } from "vitest";
 import { temporaryFolder, waitFor } from "../../test/broker.ts";
 import { LogFile } from "./log-file.ts";
 
-test("a log that cannot be written holds nobody up, and goes on once it can be", async () => {
+test("a log that cannot be written blocks no writer, and continues once it can be", async () => {
   const path = join(temporaryFolder(), "log");
-  // What is a folder takes no lines.
+  // A folder in place of the file makes every write fail.
   mkdirSync(path);
   const output = new PassThrough({ highWaterMark: 16 });
   const drained = new LogFile(path, 1024 * 1024).drain(output);

@@ -2,8 +2,8 @@ import { appendFile, rename, stat } from "node:fs/promises";
 import type { Readable } from "node:stream";
 
 /**
- * A log that keeps the newest output, at most twice `maxBytes`: the file, and its predecessor as `<path>.1`. It never fails
- * who writes: a log that cannot be written is lost, the sandbox is not.
+ * A log file that keeps the newest output: at most `maxBytes` in the file, and as much in its predecessor `<path>.1`.
+ * Write errors lose log lines, but never fail the writer.
  */
 export class LogFile {
   readonly #path: string;
@@ -16,16 +16,16 @@ export class LogFile {
     this.#maxBytes = maxBytes;
   }
 
-  /** Writes what comes, no faster than the disk takes it. Resolves at the stream's end. */
+  /** Writes a stream to the log, no faster than the disk takes it. Resolves at the stream's end. */
   async drain(stream: Readable): Promise<void> {
     try {
       for await (const chunk of stream) await this.#append(chunk as Buffer);
     } catch {
-      // A pipe that breaks ends the same way as one that is closed.
+      // A broken pipe counts as the stream's end.
     }
   }
 
-  /** Appends text after all that was appended before. Never rejects; resolves to whether the file holds it now. */
+  /** Appends text after all earlier text. Never rejects; resolves to whether the text was written. */
   async append(text: string): Promise<boolean> {
     return this.#append(Buffer.from(text));
   }

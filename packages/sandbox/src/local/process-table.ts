@@ -1,47 +1,47 @@
-/** What runs on this machine, read from /proc: which processes belong to a sandbox, and whether one is still the same. */
+/** Reads /proc: which processes belong to a sandbox, and whether a process is still the same one. */
 import { readdirSync, readFileSync } from "node:fs";
 
-/** A process, told apart from a later one that got the same number. */
+/** Identifies a process, as opposed to a later one with the same process id. */
 export interface ProcessIdentity {
   readonly pid: number;
-  /** The boot's id and the clock tick of that boot at which the process began. */
+  /** The boot's id, and the clock tick after boot at which the process started. */
   readonly startTime: string;
 }
 
 export interface ProcessEntry extends ProcessIdentity {
   readonly parentPid: number;
-  /** The session of the system that it belongs to, by its leader's number. */
+  /** The system session that the process belongs to: its leader's process id. */
   readonly systemSession: number;
   /** One letter, as proc_pid_stat(5) has it. */
   readonly state: string;
 }
 
-/** How to find the processes of a sandbox. */
+/** What is known about the processes of a sandbox. */
 export interface SandboxProcesses {
   readonly sandboxId: string;
-  /** The entrypoint started last, alive or not. */
+  /** The last started entrypoint, alive or not. */
   readonly leader?: ProcessIdentity | undefined;
 }
 
-/** The variable by which processes are found that left their entrypoint's session and parents behind. */
+/** The variable that marks a sandbox's processes, also those that left their entrypoint's session and parents. */
 export const SANDBOX_ID_VARIABLE = "VALET_SANDBOX_ID";
 
-/** Zombie and dead: nothing runs any more, someone only has to read the exit status. */
+/** Zombie and dead: nothing runs any more; the parent only has to read the exit status. */
 const GONE_STATES = "ZXx";
-/** Stopped by a signal or by a debugger. */
+/** Stopped by a signal or a debugger. */
 const STOPPED_STATES = "Tt";
 
 let bootId: string | undefined;
 
-/** The process, unless it is gone. */
+/** Returns the process; `undefined` when it has exited. */
 export function readProcess(pid: number): ProcessEntry | undefined {
   const entry = readEntry(pid);
   return entry === undefined || GONE_STATES.includes(entry.state) ? undefined : entry;
 }
 
 /**
- * The identity of a child that the caller has not yet waited for, so that its number is surely not another's, even if it is
- * dead already.
+ * Returns the identity of a child process that the caller has not waited for yet. Its process id cannot have been
+ * reused, even if it has exited already.
  */
 export function identify(pid: number): ProcessIdentity {
   const entry = readEntry(pid);
@@ -53,7 +53,7 @@ export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
   return readProcess(pid)?.startTime === startTime;
 }
 
-/** Whether every thread of a process is stopped. One that is gone counts as stopped. */
+/** Returns whether every thread of a process is stopped. A process that has exited counts as stopped. */
 export function isStopped(pid: number): boolean {
   const threads = ignoreGone(() => readdirSync(`/proc/${pid}/task`)) ?? [];
   return threads.every((thread) => {
@@ -63,9 +63,9 @@ export function isStopped(pid: number): boolean {
 }
 
 /**
- * The living processes of a sandbox: those with its marker in the environment they were started with, those in the session
- * of its entrypoint, those of `known` that still live, and the children of all these. A process that wants to stay can:
- * without the marker, the session (or the entrypoint that led it) and its parents it is not found.
+ * Returns the living processes of a sandbox: those started with its marker in their environment, those in its
+ * entrypoint's session, those of `known` that still live, and the descendants of all these. A process can hide from
+ * this search by leaving the marker, the session and its parents behind.
  */
 export function findProcesses(
   { sandboxId, leader }: SandboxProcesses,
@@ -77,7 +77,8 @@ export function findProcesses(
   if (leader !== undefined) {
     const session = all.filter((each) => each.systemSession === leader.pid);
     const leading = session.find((each) => each.pid === leader.pid);
-    // Of a session without its leader nobody knows whether its number has been given anew: one of ours in it tells.
+    // Once a session's leader has exited, its id may have been reused; a known process in the session proves that it
+    // has not.
     const isOurs = leading ? leading.startTime === leader.startTime : session.some((each) => found.has(each.pid));
     if (isOurs) for (const { pid } of session) found.add(pid);
   }
@@ -86,12 +87,15 @@ export function findProcesses(
   return all.filter((each) => found.has(each.pid) && each.pid !== process.pid);
 }
 
-/** The living processes that were started with this variable in their environment. Other users' are not found. */
+/**
+ * Returns the living processes that were started with this variable in their environment. Other users' processes are
+ * not found.
+ */
 export function findProcessesWith(variable: string, value: string): ProcessEntry[] {
   return listProcesses().filter(({ pid }) => hasVariable(pid, variable, value));
 }
 
-/** All living processes. */
+/** Returns all living processes. */
 export function listProcesses(): ProcessEntry[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
@@ -102,7 +106,7 @@ function readEntry(pid: number, thread?: number): ProcessEntry | undefined {
   const path = thread === undefined ? `/proc/${pid}/stat` : `/proc/${pid}/task/${thread}/stat`;
   const stat = ignoreGone(() => readFileSync(path, "latin1"));
   if (stat === undefined) return undefined;
-  // The second field is the command in parentheses and may hold anything, parentheses and spaces included.
+  // The second field is the command in parentheses, which may itself contain parentheses and spaces.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const [state = "", parentPid, , systemSession] = fields;
   bootId ??= readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim();
@@ -111,7 +115,7 @@ function readEntry(pid: number, thread?: number): ProcessEntry | undefined {
     parentPid: Number(parentPid),
     systemSession: Number(systemSession),
     state,
-    // Field 22 of all, the twentieth from the state on.
+    // Field 22 of the file is the twentieth counted from the state.
     startTime: `${bootId}/${fields[19]}`,
   };
 }
@@ -120,7 +124,10 @@ function hasVariable(pid: number, variable: string, value: string): boolean {
   return readEnvironment(pid).includes(`\0${variable}=${value}\0`);
 }
 
-/** The environment a process was started with, each entry between NULs; empty when it is not ours to read. */
+/**
+ * Returns the environment that a process was started with, entries separated by NUL; empty when the process belongs to
+ * another user.
+ */
 function readEnvironment(pid: number): string {
   return `\0${ignoreGone(() => readFileSync(`/proc/${pid}/environ`, "latin1")) ?? ""}`;
 }
@@ -129,7 +136,7 @@ function ignoreGone<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
-    // EPERM and EACCES: another user's.
+    // EPERM and EACCES: another user's process.
     if (["ENOENT", "ESRCH", "EPERM", "EACCES"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
     throw error;
   }

@@ -1,4 +1,4 @@
-/** Modes of files that their owner may not read: widened for the time of a copy, then as they were. */
+/** Makes files that their owner may not read readable during a copy, and restores their modes afterwards. */
 import { chmodSync } from "node:fs";
 import type { CommandOptions } from "./command.ts";
 import { pathIn, withFolder } from "./folder-handle.ts";
@@ -13,14 +13,13 @@ const FOLDERS = ["-type", "d", "!", "-perm", "-u=rx", "-printf", "%m %P\\0", "-e
 const FILES = ["-type", "f", "!", "-perm", "-u=r", "-printf", "%m %P\\0", "-execdir", "chmod", "u+r", "{}", "+"];
 
 /**
- * Lets the owner read everything below a folder, as far as it is the broker's own. Folders are widened before what is in them is
- * looked at.
- * @returns what {@link restoreModes} sets back, each folder before what is in it
+ * Lets the owner read everything below a folder that the broker owns. Widens a folder before listing it.
+ * @returns the changes for {@link restoreModes}, each folder before its content
  */
 export async function makeReadable(path: string, options: CommandOptions): Promise<WidenedMode[]> {
   const chunks: Buffer[] = [];
   const args = [".", "-mindepth", "1", "(", ...FOLDERS, ")", "-o", "(", ...FILES, ")"];
-  // What belongs to somebody else cannot be widened: the copy finds that out.
+  // Another user's files cannot be widened; the copy reports them.
   await runTool("find", args, { ...options, cwd: path, onOutput: (chunk) => chunks.push(chunk) });
   const output = Buffer.concat(chunks);
   const widened: WidenedMode[] = [];
@@ -31,13 +30,13 @@ export async function makeReadable(path: string, options: CommandOptions): Promi
   return widened;
 }
 
-/** Gives what was widened its mode again, in the tree itself or in a copy of it. What is not there is skipped. */
+/** Restores widened modes, in the tree itself or in a copy of it. Skips what does not exist. */
 export function restoreModes(path: string, widened: readonly WidenedMode[]): void {
-  // A folder last: its mode may keep even us from what is in it.
+  // In reverse order: a folder's own mode may lock the broker out of its content.
   for (const { names, mode } of widened.toReversed()) setMode(path, names, mode);
 }
 
-/** Sets the mode of what lies these names below a folder, where it is there and the broker's own. */
+/** Sets the mode of the entry at these names below a folder, if it exists and the broker owns it. */
 export function setMode(path: string, names: readonly Buffer[], mode: number): void {
   const name = names.at(-1);
   if (name === undefined) return;

@@ -22,38 +22,38 @@ import {
   setAside,
 } from "./state-directory.ts";
 
-/** What all sandboxes of a driver share. */
+/** Settings that all sandboxes of a driver share. */
 export interface SandboxSettings {
   readonly state: StateDirectory;
   readonly brokerId: string;
   readonly entrypoint: readonly [string, ...string[]];
   /** The entrypoint's `PATH`. */
   readonly path: string;
-  /** How long processes may take to end by themselves. */
+  /** How long processes may take to exit by themselves. */
   readonly graceMs: number;
-  /** How long they may take to disappear when killed, and to stop when paused. */
+  /** How long killed processes may take to disappear, and paused ones to stop. */
   readonly timeoutMs: number;
   readonly restart: RestartPolicy;
   readonly maxLogBytes: number;
-  /** Told of what no caller waits for. */
+  /** Receives errors of background work. */
   readonly onError: (error: Error) => void;
 }
 
-/** For what a dead entrypoint wrote last to be in the log, in ms. */
-const LOG_PATIENCE_MS = 1_000;
+/** How long to wait for a dead entrypoint's last output to be in the log, in ms. */
+const LOG_TIMEOUT_MS = 1_000;
 
-/** What only a new sandbox has: it stays in memory, so that a broker's successor cannot run it on. */
+/** Only in memory, and only for a new sandbox: a later broker cannot restart the entrypoint. */
 type Secrets = Pick<CreateOptions, "env" | "runnerToken">;
 
 export class LocalSandbox {
   readonly #settings: SandboxSettings;
-  /** Starts, snapshots, restarts and removals, one at a time. */
+  /** Serializes starts, snapshots, restarts and removals. */
   readonly #work = new Mutex();
-  /** Aborted, with the reason to tell, when nothing more is to be started. */
+  /** Aborted, with the error for the caller, when the sandbox must not start anything any more. */
   readonly #ending = new AbortController();
   readonly #secrets: Secrets;
   #record: SandboxRecord;
-  /** Whether its folder is there. */
+  /** Whether the sandbox's folder exists. */
   #exists: boolean;
 
   private constructor(settings: SandboxSettings, record: SandboxRecord, exists: boolean, secrets: Secrets) {
@@ -63,7 +63,7 @@ export class LocalSandbox {
     this.#secrets = secrets;
   }
 
-  /** A new one, of which nothing is there before {@link create}. */
+  /** Returns a new sandbox, of which nothing exists before {@link create}. */
   static plan(settings: SandboxSettings, options: CreateOptions): LocalSandbox {
     const { sessionId, generation, snapshotId, fingerprint, env, runnerToken } = options;
     const record: SandboxRecord = {
@@ -80,7 +80,7 @@ export class LocalSandbox {
     return new LocalSandbox(settings, record, false, { env, runnerToken });
   }
 
-  /** One that an earlier broker left behind: its processes have ended, its files are there. */
+  /** Returns a sandbox of an earlier broker: its processes have ended, its files exist. */
   static recover(settings: SandboxSettings, record: SandboxRecord): LocalSandbox {
     const sandbox = new LocalSandbox(settings, record, true, { env: {}, runnerToken: "" });
     if (record.state === "running") sandbox.#update({ state: "stopped", stopReason: "broker_lost" });
@@ -91,7 +91,7 @@ export class LocalSandbox {
     return this.#record.id;
   }
 
-  /** What callers see of it. */
+  /** Returns what callers see of the sandbox. */
   describe(): DriverSandbox {
     const { id, sessionId, generation, state, createdAt, snapshotId, restartCount, stopReason, lastLogLine } =
       this.#record;
@@ -110,7 +110,7 @@ export class LocalSandbox {
     return { sandbox, fingerprint: this.#record.fingerprint };
   }
 
-  /** @throws BrokerError; nothing is left then */
+  /** Creates the sandbox. @throws BrokerError; nothing is left behind then */
   create(steps: Steps, limit: AbortSignal): Promise<void> {
     return this.#work.run(async () => {
       try {
@@ -132,7 +132,7 @@ export class LocalSandbox {
     });
   }
 
-  /** @throws BrokerError */
+  /** Takes a snapshot. @throws BrokerError */
   snapshot(steps: Steps, limit: AbortSignal): Promise<TakenSnapshot> {
     return this.#work.run(async () => {
       try {
@@ -147,8 +147,9 @@ export class LocalSandbox {
   }
 
   /**
-   * Ends its processes and removes its files, breaking off what else is being done with it. `false`: that had been done.
-   * @throws BrokerError `terminate_failed`: it may be tried again
+   * Ends the sandbox's processes and removes its files; interrupts other work on it. Returns `false` when that was
+   * already done.
+   * @throws BrokerError `terminate_failed`; the call can be retried
    */
   terminate(steps: Steps): Promise<boolean> {
     this.#ending.abort(new BrokerError("sandbox_gone"));
@@ -156,7 +157,7 @@ export class LocalSandbox {
     return this.#work.run(() => this.#remove(steps));
   }
 
-  /** Ends its processes and keeps its files. */
+  /** Ends the sandbox's processes and keeps its files. */
   close(): Promise<void> {
     this.#ending.abort(new BrokerError("shutting_down"));
     return this.#work.run(async () => {
@@ -181,7 +182,7 @@ export class LocalSandbox {
     return { sandboxId: this.#record.id, signal: AbortSignal.any([this.#ending.signal, limit]) };
   }
 
-  /** Why `error` came about: because the sandbox is ending, because the time is up, or by itself. */
+  /** Returns the reason for `error`: the sandbox is ending, the time is up, or the error itself. */
   #problem(code: "start_failed" | "snapshot_failed", error: unknown, limit: AbortSignal): BrokerError {
     for (const { aborted, reason } of [this.#ending.signal, limit]) if (aborted) return reason as BrokerError;
     if (error instanceof BrokerError) return error;
@@ -230,8 +231,8 @@ export class LocalSandbox {
   }
 
   /**
-   * Starts the entrypoint again whenever it has died, until the sandbox ends, the entrypoint says that it has ended for good, or
-   * it has died too often in a row.
+   * Restarts the entrypoint whenever it dies, until the sandbox ends, the exit code forbids a restart, or it has died
+   * too often in a row.
    */
   async #supervise(first: RunningEntrypoint): Promise<void> {
     const { limit, delayMs, maxDelayMs, stableMs } = this.#settings.restart;
@@ -241,7 +242,7 @@ export class LocalSandbox {
       const exitCode = (await entrypoint?.exited) ?? null;
       if (performance.now() - startedAt >= stableMs) deaths = 0;
       const stopReason = stopReasonOf(exitCode, deaths >= limit);
-      await this.#work.run(() => this.#clearAway(entrypoint, stopReason));
+      await this.#work.run(() => this.#endOrphans(entrypoint, stopReason));
       if (stopReason !== undefined) return;
       const waitMs = Math.min(delayMs * 2 ** deaths, maxDelayMs);
       await sleep(waitMs, undefined, { signal: this.#ending.signal }).catch(() => {});
@@ -250,12 +251,12 @@ export class LocalSandbox {
     }
   }
 
-  /** Ends what a dead entrypoint left running: its successor, unless there is a reason to stop, starts its own. */
-  async #clearAway(entrypoint: RunningEntrypoint | undefined, stopReason: StopReason | undefined): Promise<void> {
+  /** Ends the processes that a dead entrypoint left running, before a new entrypoint starts its own. */
+  async #endOrphans(entrypoint: RunningEntrypoint | undefined, stopReason: StopReason | undefined): Promise<void> {
     if (this.#ending.signal.aborted) return;
     await endProcesses(this.#processes, this.#settings).catch(this.#settings.onError);
     if (stopReason === undefined) return;
-    await Promise.race([entrypoint?.logged, sleep(LOG_PATIENCE_MS)]);
+    await Promise.race([entrypoint?.logged, sleep(LOG_TIMEOUT_MS)]);
     if (this.#ending.signal.aborted) return;
     const lastLine = lastLogLine(this.#logPath, [this.#secrets.runnerToken]);
     this.#update({ state: "stopped", stopReason, ...(lastLine !== undefined && { lastLogLine: lastLine }) });
@@ -272,7 +273,7 @@ export class LocalSandbox {
     }
   }
 
-  /** What is known here counts; the disk is for the next broker, which finds its way without the newest. */
+  /** The memory is authoritative; the disk serves the next broker, which copes with a stale record. */
   #update(changes: Partial<SandboxRecord>): void {
     this.#record = { ...this.#record, ...changes };
     if (!this.#exists) return;

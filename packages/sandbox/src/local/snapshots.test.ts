@@ -1,4 +1,4 @@
-/** What a snapshot keeps, that it is consistent, and that half of one is never taken for one. */
+/** What a snapshot keeps, that it is consistent, and that an incomplete one is never used. */
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -28,7 +28,7 @@ async function snapshot(broker: TestBroker, id: string): Promise<string> {
   return body.snapshotId;
 }
 
-/** Copies with the tools in a folder, until the test ends. */
+/** Replaces the copying tools with those of a folder, until the test ends. */
 function copyWith(tools: string): void {
   const path = process.env.PATH;
   process.env.PATH = `${tools}:${path}`;
@@ -37,7 +37,7 @@ function copyWith(tools: string): void {
   });
 }
 
-test("workspace and home come back as they were, at the same path, also after the sandbox is gone", async () => {
+test("workspace and home are restored unchanged, at the same path, also after the sandbox is gone", async () => {
   const broker = await startBroker();
   const script = `
     echo text > "a file"; mkdir -p deep/er; echo x > deep/er/x; chmod 640 deep/er/x; ln -s /nowhere link; ln deep/er/x hard
@@ -73,7 +73,7 @@ test("workspace and home come back as they were, at the same path, also after th
   ]);
 });
 
-test("what the runner keeps for its successor comes back, where an earlier version has made none", async () => {
+test("the runner's folder is restored, and may be missing in snapshots of earlier versions", async () => {
   const broker = await startBroker();
   const { id } = await broker.create("s1", `touch ready; ${STAY}`);
   await waitFor(() => broker.read("s1", "workspace/ready") === "");
@@ -96,7 +96,7 @@ test("one snapshot serves many sandboxes, none of which changes it", async () =>
   expect(broker.read("s2", "workspace/file")).toBe("one\n");
 });
 
-test("a database that is being written is whole in every snapshot, and its writer goes on", async () => {
+test("a database under write load is intact in every snapshot, and its writer continues", async () => {
   const broker = await startBroker();
   const { id } = await broker.create("s1", `exec "${process.execPath}" "${WRITER}" "$HOME/history.db"`, {});
   const rows = (path: string) => {
@@ -128,8 +128,8 @@ test("a database that is being written is whole in every snapshot, and its write
   expect((await broker.call("GET", `/v1/sandboxes/${id}`)).body.sandbox.restartCount).toBe(0);
 });
 
-describe("a copy that is broken off", () => {
-  /** A sandbox whose snapshot is being copied, with all its processes standing still. */
+describe("an interrupted copy", () => {
+  /** Returns a sandbox whose snapshot is being copied while its processes are paused. */
   async function copying(broker: TestBroker, sleep: string) {
     const { id } = await broker.create("s1", `setsid ${sleep} & ${sleep}`);
     await waitFor(() => processesWith(sleep).length === 2);
@@ -140,7 +140,7 @@ describe("a copy that is broken off", () => {
     return { id, taking };
   }
 
-  test("by terminating leaves neither a snapshot nor a process", async () => {
+  test("leaves neither a snapshot nor a process when the sandbox is terminated", async () => {
     const broker = await startBroker();
     const sleep = uniqueSleep();
     const { id, taking } = await copying(broker, sleep);
@@ -160,7 +160,7 @@ describe("a copy that is broken off", () => {
     expect(findProcesses({ sandboxId: id })).toEqual([]);
   });
 
-  test("by closing is told, and the sandbox keeps its files", async () => {
+  test("is reported when the broker closes, and the sandbox keeps its files", async () => {
     const broker = await startBroker();
     const sleep = uniqueSleep();
     const { taking } = await copying(broker, sleep);
@@ -174,7 +174,7 @@ describe("a copy that is broken off", () => {
     });
   });
 
-  test("in a restore by a newer generation leaves only the newer sandbox", async () => {
+  test("of a restore leaves only the newer sandbox when a newer generation interrupts it", async () => {
     const broker = await startBroker();
     const { id } = await broker.create("s1", STAY);
     const snapshotId = await snapshot(broker, id);
@@ -192,7 +192,7 @@ describe("a copy that is broken off", () => {
   });
 });
 
-test("a copy that takes longer than the caller allows is given up, and the sandbox goes on", async () => {
+test("a copy that takes longer than the caller allows is cancelled, and the sandbox continues", async () => {
   const broker = await startBroker();
   const { id } = await broker.create("s1", `touch ready; ${STAY}`);
   await waitFor(() => broker.read("s1", "workspace/ready") === "");
@@ -210,7 +210,7 @@ test("a copy that takes longer than the caller allows is given up, and the sandb
   expect((await broker.call("GET", "/v1/sandboxes?sessionId=s2")).body.sandboxes).toEqual([]);
 });
 
-test("what cannot be copied is a failed snapshot, and the sandbox goes on", async () => {
+test("a copy error fails the snapshot, and the sandbox continues", async () => {
   const broker = await startBroker();
   const { id } = await broker.create("s1", STAY);
   const home = join(broker.folder("s1"), "home");

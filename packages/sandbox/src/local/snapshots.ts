@@ -1,4 +1,4 @@
-/** Copies of what a sandbox keeps. A snapshot is there as a whole or not at all. */
+/** Takes and restores snapshots: copies of a sandbox's files. A snapshot exists completely or not at all. */
 import { existsSync, lstatSync } from "node:fs";
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,23 +8,25 @@ import { type CommandOptions, runCommand } from "./command.ts";
 import { copyFolders } from "./copy-tree.ts";
 import { deleteFolder, KEPT_FOLDERS, newId, RUNNER_FOLDER, type StateDirectory, setAside } from "./state-directory.ts";
 
-/** How much of what a snapshot lacks is named in its `snapshot.json`. */
+/** How many of the missing files `snapshot.json` names. */
 const MAX_NAMED = 100;
 
 export interface TakenSnapshot {
   readonly snapshotId: string;
   readonly sizeBytes: number;
-  /** How many files it lacks: sockets, devices, other users' files. The first of them are named in its `snapshot.json`. */
+  /**
+   * How many files the snapshot lacks: sockets, devices, other users' files. `snapshot.json` names the first of them.
+   */
   readonly leftOut: number;
 }
 
 export interface SnapshotOptions extends CommandOptions {
   readonly sessionId: string;
-  /** Halts the sandbox's processes and resolves to what lets them go on. */
+  /** Pauses the sandbox's processes, and resolves to a function that resumes them. */
   readonly pause: () => Promise<() => void>;
 }
 
-/** Takes a snapshot of a sandbox, whose processes stand still while its files are copied and no longer. */
+/** Takes a snapshot of a sandbox. The sandbox's processes are paused only while its files are copied. */
 export async function takeSnapshot(
   state: StateDirectory,
   options: SnapshotOptions,
@@ -54,7 +56,7 @@ export async function takeSnapshot(
         ...(leftOut.length > 0 && { leftOutCount: leftOut.length, leftOut: leftOut.slice(0, MAX_NAMED) }),
       };
       await writeFile(join(partial, "snapshot.json"), JSON.stringify(manifest), { mode: 0o600 });
-      // The sandbox is often removed next: the copy must survive a power failure before it may take the sandbox's place.
+      // The sandbox is often removed next, so the copy must be on disk and survive a power failure first.
       await runCommand("sync", ["--file-system", partial], options);
       await rename(partial, path);
       return { snapshotId, sizeBytes, leftOut: leftOut.length };
@@ -66,7 +68,7 @@ export async function takeSnapshot(
 }
 
 /**
- * Fills the folder of a sandbox from a snapshot.
+ * Fills a sandbox's folder from a snapshot.
  * @throws BrokerError `not_found`
  */
 export async function restoreSnapshot(
@@ -83,7 +85,7 @@ export async function restoreSnapshot(
   });
 }
 
-/** `false` when there is none. A restore that is copying from it fails. */
+/** Deletes a snapshot; `false` when there is none. A restore that is copying from it fails. */
 export async function deleteSnapshot(state: StateDirectory, snapshotId: string): Promise<boolean> {
   const gone = setAside(state.snapshot(snapshotId));
   if (gone === undefined) return false;
@@ -92,7 +94,8 @@ export async function deleteSnapshot(state: StateDirectory, snapshotId: string):
 }
 
 /**
- * A link in the place of a folder would have somebody else's files copied and its own left behind.
+ * Refuses a link in place of a kept folder: the copy would follow it to another user's files and omit the sandbox's
+ * own.
  * @throws BrokerError `snapshot_failed`
  */
 function refuseReplaced(sandbox: string): void {
@@ -103,7 +106,7 @@ function refuseReplaced(sandbox: string): void {
   }
 }
 
-/** The runner's is kept where there is one: it has no work of the agent's. */
+/** The runner's folder is copied only if it exists, and holds none of the agent's work. */
 function foldersOf(path: string): string[] {
   return [...KEPT_FOLDERS, ...(isFolder(join(path, RUNNER_FOLDER)) ? [RUNNER_FOLDER] : [])];
 }

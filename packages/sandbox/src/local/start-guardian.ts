@@ -2,17 +2,18 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
-/** A line means that the broker closed in good order; the end of the input without one, that it died. */
+/** Reads one line when the broker closes; if the input ends without a line, the broker has died. */
 const WAIT = 'read -r _ && exit; exec "$@"';
 
-/** Before a guardian that ended by itself is followed by another. */
+/** The delay before a guardian that exited is replaced. */
 const RESTART_DELAY_MS = 1000;
 
 /**
- * Starts a shell that waits for this process to end, in a session of its own so that no terminal ends both. Only then it
- * becomes the program that ends the sandboxes: a shell takes a megabyte, Node.js sixty. One that is killed is followed by another.
- * @param onError told when that does not work
- * @returns what sends it away
+ * Starts a shell that waits for this process to die. The shell has a session of its own, so that a terminal does not
+ * end both. Only then does it execute the program that ends the sandboxes: a shell takes one megabyte, Node.js sixty. A
+ * killed shell is replaced.
+ * @param onError receives errors of the start
+ * @returns a function that dismisses the guardian
  */
 export async function startGuardian(
   stateDir: string,
@@ -30,7 +31,7 @@ export async function startGuardian(
           if (isDismissed) guardian.stdin.end("\n");
           else follow();
         } catch (error) {
-          // Without it only the next start finds what is left, which is no reason to end.
+          // Without a guardian, the next broker start ends the orphans, so this is not fatal.
           onError(error as Error);
         }
       }, RESTART_DELAY_MS);

@@ -1,11 +1,11 @@
 /**
  * The files of the `local` driver:
  *
- * - `sandboxes/<key of the session>/`: `sandbox.json`, `workspace/`, `home/`, `runner/`, `tmp/`, `log/`. A session has one sandbox at a
- *   time, and each next one the same path: what the agent remembers of a path, or wrote into a file, must still be right
- *   after a restore.
+ * - `sandboxes/<key of the session>/`: `sandbox.json`, `workspace/`, `home/`, `runner/`, `tmp/`, `log/`. A session has
+ *   one sandbox at a time, and its sandboxes all have the same path: paths that the agent remembers or wrote into files
+ *   must stay valid after a restore.
  * - `snapshots/<id>/`: `snapshot.json`, `workspace/`, `home/`, `runner/`
- * - what ends in `.gone` or `.partial` is on its way out or in; after a crash it is removed at the next start
+ * - names that end in `.gone` or `.partial` are being deleted or created; after a crash the next start deletes them
  */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -14,7 +14,9 @@ import { Generation, BrokerId as Id, SandboxState, SessionId, StopReason } from 
 import { z } from "zod";
 import { runCommand } from "./command.ts";
 
-/** What is kept of a sandbox on disk: enough to find its processes and to tell what became of it. No token, no environment. */
+/**
+ * A sandbox's record on disk: enough to find its processes and to report its state. Holds no token and no environment.
+ */
 export const SandboxRecord = z.object({
   id: Id,
   sessionId: SessionId,
@@ -26,18 +28,20 @@ export const SandboxRecord = z.object({
   snapshotId: Id.optional(),
   restartCount: z.int().nonnegative(),
   fingerprint: z.string(),
-  /** The broker that runs it: one start of a process. */
+  /** The broker process that runs the sandbox. */
   brokerId: z.string(),
-  /** The entrypoint started last. */
+  /** The last started entrypoint. */
   leader: z.object({ pid: z.int().positive(), startTime: z.string() }).optional(),
 });
 export type SandboxRecord = z.infer<typeof SandboxRecord>;
 
-/** What a snapshot keeps of a sandbox: the agent's files and its own history. Logs and temporary files are not among it. */
+/**
+ * The folders that a snapshot keeps: the agent's files and OpenCode's history. Logs and temporary files are left out.
+ */
 export const KEPT_FOLDERS = ["workspace", "home"] as const;
 /**
- * Made by the runner, where the agent does not work, for what its successor needs. A snapshot keeps it; sandboxes and snapshots
- * of earlier versions have none.
+ * The runner's folder, outside the agent's work, for what the next runner needs. Snapshots keep it; sandboxes and
+ * snapshots of earlier versions lack it.
  */
 export const RUNNER_FOLDER = "runner";
 const OTHER_FOLDERS = ["tmp", "log"] as const;
@@ -67,8 +71,7 @@ export class StateDirectory {
   }
 
   /**
-   * Makes a sandbox's folders and its record, or nothing if that fails. The folders to keep are made only where no snapshot
-   * brings them.
+   * Creates a sandbox's folders and its record; creates nothing on an error. A restore brings the kept folders itself.
    */
   makeSandbox(record: SandboxRecord): void {
     const path = this.sandbox(record.sessionId);
@@ -83,14 +86,14 @@ export class StateDirectory {
     }
   }
 
-  /** Synchronous, so that nothing happens between a change and its record. */
+  /** Synchronous, so that nothing can happen between a change and its record. */
   writeRecord(record: SandboxRecord): void {
     const path = join(this.sandbox(record.sessionId), RECORD_FILE);
     writeFileSync(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
     renameSync(`${path}.new`, path);
   }
 
-  /** All sandboxes on record. Of a folder whose record cannot be read, `onUnreadable` is told. */
+  /** Returns all recorded sandboxes. Calls `onUnreadable` for a folder whose record cannot be read. */
   readRecords(onUnreadable: (folder: string) => void = () => {}): SandboxRecord[] {
     const folders = foldersIn(this.sandboxes).filter((name) => SANDBOX_FOLDER.test(name));
     return folders.flatMap((name) => {
@@ -104,8 +107,8 @@ export class StateDirectory {
     });
   }
 
-  /** What a crash left half done or half removed. */
-  leftOvers(): string[] {
+  /** Returns folders that a crash left partly created or partly deleted. */
+  unfinishedFolders(): string[] {
     return [this.sandboxes, this.snapshots].flatMap((parent) =>
       foldersIn(parent)
         .filter((name) => LEFT_OVER.test(name) || (SANDBOX_FOLDER.test(name) && isUnfinished(join(parent, name))))
@@ -114,12 +117,12 @@ export class StateDirectory {
   }
 }
 
-/** A new id, of a form that needs no escaping anywhere. */
+/** Returns a new id of a form that never needs escaping. */
 export function newId(prefix: "sb" | "sn"): string {
   return `${prefix}-${randomBytes(8).toString("hex")}`;
 }
 
-/** Takes a folder from its path at once, to be deleted from where it is then. `undefined`: there was none. */
+/** Moves a folder aside atomically, to be deleted from its new path. Returns `undefined` when there was none. */
 export function setAside(path: string): string | undefined {
   const gone = `${path}.${randomBytes(4).toString("hex")}.gone`;
   try {
@@ -131,14 +134,14 @@ export function setAside(path: string): string | undefined {
   }
 }
 
-/** Deletes a folder that nothing refers to. */
+/** Deletes a folder that nothing refers to any more. */
 export async function deleteFolder(path: string, sandboxId: string): Promise<void> {
-  // rm(1) goes to any depth.
+  // rm(1) works at any depth.
   const remove = () => runCommand("rm", ["-rf", "--", path], { sandboxId });
   try {
     await remove();
   } catch {
-    // Folders that their owner may not write to, as Go's module cache has them, cannot be emptied.
+    // Folders without write permission, as in Go's module cache, cannot be emptied.
     await runCommand("chmod", ["-R", "u+rwX", "--", path], { sandboxId }).catch(() => {});
     await remove();
   }
@@ -150,7 +153,7 @@ function foldersIn(path: string): string[] {
     .map((entry) => entry.name);
 }
 
-/** One with files of an agent was finished: its record was removed, and they are not. */
+/** A folder that holds an agent's files was once complete: its record was removed, and the files are to be kept. */
 function isUnfinished(path: string): boolean {
   const names = readdirSync(path);
   return ![RECORD_FILE, ...KEPT_FOLDERS].some((name) => names.includes(name));

@@ -3,10 +3,10 @@ import { statSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
 
 /**
- * Holds a state directory for this process: a name that only one process of the machine can have at a time and that the
- * kernel takes back when the process ends, however it ends. A file could do neither.
- * @returns what gives it back
- * @throws when another broker holds it
+ * Locks a state directory for this process, by binding a name in the abstract socket namespace: only one process can
+ * hold a name, and the kernel releases it when the process exits, however it exits. A lock file has neither property.
+ * @returns a function that unlocks it
+ * @throws when another broker holds the lock
  */
 export async function lockStateDirectory(stateDir: string): Promise<() => void> {
   const unlock = await lockDirectory(stateDir, "valet-sandbox-broker");
@@ -15,9 +15,9 @@ export async function lockStateDirectory(stateDir: string): Promise<() => void> 
 }
 
 /**
- * Locks a directory for this process, until it is unlocked or the process ends.
- * @param role what it is locked as: one process for each role may hold a directory
- * @returns what unlocks it; `undefined` when another process holds it
+ * Locks a directory for this process, until it is unlocked or the process exits.
+ * @param role one process per role can hold the directory
+ * @returns a function that unlocks it; `undefined` when another process holds it
  */
 export async function lockDirectory(path: string, role: string): Promise<(() => void) | undefined> {
   const server: Server = createServer((socket) => socket.destroy());
@@ -32,7 +32,7 @@ export async function lockDirectory(path: string, role: string): Promise<(() => 
   return () => server.close();
 }
 
-/** Whether a process holds the directory, in this role. */
+/** Returns whether a process holds the directory in this role. */
 export async function isDirectoryLocked(path: string, role: string): Promise<boolean> {
   const socket = connect({ path: lockName(path, role) });
   try {
@@ -45,9 +45,9 @@ export async function isDirectoryLocked(path: string, role: string): Promise<boo
   }
 }
 
-/** @throws where there is no such directory */
+/** @throws when the directory does not exist */
 function lockName(path: string, role: string): string {
   const { dev, ino } = statSync(path);
-  // A name that begins with NUL is in Linux' abstract namespace: no file (unix(7)).
+  // A name that starts with NUL is in Linux's abstract namespace and not a file (unix(7)).
   return `\0${role}/${dev}/${ino}`;
 }

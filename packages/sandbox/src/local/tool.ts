@@ -4,30 +4,30 @@ import type { CommandOptions } from "./command.ts";
 import { SANDBOX_ID_VARIABLE } from "./process-table.ts";
 
 export interface ToolOptions extends CommandOptions {
-  /** Where it runs. */
+  /** The working directory. */
   readonly cwd: string;
-  /** What it reads; nothing unless given. */
+  /** The standard input; empty if omitted. */
   readonly input?: Uint8Array | undefined;
-  /** Descriptors that it has as 3, 4, … */
+  /** Descriptors that the tool inherits as 3, 4, … */
   readonly descriptors?: readonly number[];
   readonly onOutput?: (chunk: Buffer) => void;
-  /** Called with each line of its standard error, of which only the last 16 KiB are kept. */
+  /** Called with each line of standard error, of which only the last 16 KiB are kept. */
   readonly onErrorLine?: (line: string) => void;
 }
 
 const MAX_LINE = 16 * 1024;
 
 /**
- * Runs a tool of the system, whose output is not held in memory, to its end. Its helpers are killed with it.
- * @returns its exit code; `null` when a signal ended it
- * @throws the abort signal's reason, or what keeps it from being started
+ * Runs a system tool to its end without holding its output in memory. Kills the tool with its child processes on abort.
+ * @returns its exit code; `null` when a signal killed it
+ * @throws the abort signal's reason, or the error that kept it from starting
  */
 export async function runTool(file: string, args: readonly string[], options: ToolOptions): Promise<number | null> {
   const { sandboxId, signal, cwd, input, descriptors = [], onOutput, onErrorLine } = options;
   signal?.throwIfAborted();
   const child = spawn(file, args, {
     cwd,
-    // `find -execdir` refuses a PATH with folders that depend on where it stands.
+    // `find -execdir` refuses a PATH with relative folders.
     env: { PATH: absolutePath(), LC_ALL: "C", [SANDBOX_ID_VARIABLE]: sandboxId },
     detached: true,
     stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe", ...descriptors],
@@ -36,7 +36,7 @@ export async function runTool(file: string, args: readonly string[], options: To
     try {
       if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
     } catch {
-      // It has just ended.
+      // The process has just exited.
     }
   };
   signal?.addEventListener("abort", kill, { once: true });
@@ -45,7 +45,7 @@ export async function runTool(file: string, args: readonly string[], options: To
     stdout?.on("data", (chunk: Buffer) => onOutput?.(chunk));
     if (stderr !== null && stderr !== undefined) eachLine(stderr as NodeJS.ReadableStream, onErrorLine ?? (() => {}));
     const stdin = child.stdio[0] as Writable | null;
-    // One that ends without reading shows by its exit code.
+    // A tool that exits without reading is noticed by its exit code.
     stdin?.on("error", () => {});
     stdin?.end(input);
     return await new Promise<number | null>((resolve, reject) => {

@@ -1,21 +1,24 @@
-/** What lies in a folder, listed by find(1), which goes to any depth and needs no path that grows with it. */
+/** Lists a folder's content with find(1), which works at any depth since it changes into each folder. */
 import type { CommandOptions } from "./command.ts";
 import { runTool } from "./tool.ts";
 
 export interface TreeEntry {
-  /** 1 for what lies in the folder itself. */
+  /** 1 for entries of the folder itself. */
   readonly depth: number;
-  /** As find has it (`d`, `f`, `l`, `s`, `p`, `b`, `c`); `U` for what may not be read. */
+  /** As find(1) names it (`d`, `f`, `l`, `s`, `p`, `b`, `c`); `U` for an unreadable entry. */
   readonly type: string;
   readonly mode: number;
-  /** Its own name, in bytes. */
+  /** The entry's own name, in bytes. */
   readonly name: Buffer;
 }
 
 const UNREADABLE = ["!", "-type", "l", "!", "-readable", "-printf", "%d U %m %f\\0"];
 const READABLE = ["-printf", "%d %y %m %f\\0"];
 
-/** Lists what lies below a folder, each folder before what is in it. What cannot be entered is listed and left at that. */
+/**
+ * Lists everything below a folder, each folder before its content. A folder that cannot be entered is listed without
+ * its content.
+ */
 export async function listTree(
   path: string,
   onEntry: (entry: TreeEntry) => void,
@@ -33,7 +36,7 @@ export async function listTree(
   };
   const expression = ["(", ...UNREADABLE, ")", "-o", "(", ...READABLE, ")"];
   const code = await runTool("find", [".", "-mindepth", "1", ...expression], { ...options, cwd: path, onOutput });
-  // 1: something could not be entered, and is listed as such.
+  // 1: a folder could not be entered, and is listed as such.
   if (code !== 0 && code !== 1) throw new Error(`find ended with ${code}`);
 }
 
@@ -48,17 +51,17 @@ function parseEntry(bytes: Buffer): TreeEntry {
   };
 }
 
-/** Something of a tree that its copy lacks, or has with another mode; what lies below a lacking folder is not told. */
+/** An entry that the copy lacks, or has with another mode. The content of a missing folder is not listed. */
 export interface Difference {
   readonly kind: "missing" | "mode";
-  /** The names that lead to it, its own last. */
+  /** The names on the way to it, its own last. */
   readonly names: readonly Buffer[];
   readonly type: string;
-  /** In the original. */
+  /** The mode in the original. */
   readonly mode: number;
 }
 
-/** Compares a tree with its copy: names, types and modes. */
+/** Compares the names, types and modes of a tree and its copy. */
 export async function compareTrees(from: string, to: string, options: CommandOptions): Promise<Difference[]> {
   const copied = new Map<string, { readonly id: number; readonly entry: TreeEntry }>();
   const idsAt: number[] = [0];
@@ -73,7 +76,7 @@ export async function compareTrees(from: string, to: string, options: CommandOpt
     options,
   );
   const differences: Difference[] = [];
-  /** Of the copies of the folders that lead to the entry at hand. */
+  /** The copies of the folders on the way to the current entry. */
   const path: { readonly id: number | undefined; readonly name: Buffer }[] = [];
   await listTree(
     from,

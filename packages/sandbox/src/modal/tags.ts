@@ -1,4 +1,6 @@
-/** What Modal keeps for us with each sandbox: all that a broker must know of one that another broker made. */
+/**
+ * The tags that Modal stores with each sandbox: all that a broker must know about a sandbox that another broker made.
+ */
 import { createHash } from "node:crypto";
 import { BrokerId, Generation, type Sandbox, SessionId } from "@valet/shared/protocol/sandbox-broker";
 import { z } from "zod";
@@ -16,14 +18,15 @@ const Tags = z.object({
   "valet-snapshot": BrokerId.optional(),
 });
 
-/** The tag by which a session's sandboxes are found. */
+/** Returns the tag by which a session's sandboxes are found. */
 export function sessionTag(sessionId: string): Record<string, string> {
   return { "valet-session": sessionId };
 }
 
 /**
+ * Returns the tags of a sandbox.
  * @param createdAt milliseconds since the epoch
- * @param attempt stands for one call that makes a sandbox: another's has another
+ * @param attempt identifies one call that creates a sandbox
  */
 export function tagsOf(options: CreateOptions, createdAt: number, attempt: string): Record<string, string> {
   const { sessionId, generation, fingerprint, snapshotId } = options;
@@ -41,12 +44,15 @@ export function isSameAttempt(a: Record<string, string>, b: Record<string, strin
   return a["valet-attempt"] !== undefined && a["valet-attempt"] === b["valet-attempt"];
 }
 
-/** A name that Modal gives to one running sandbox at a time: it keeps two brokers from making the same one. */
+/**
+ * Returns the sandbox's name. Modal gives a name to one running sandbox at a time, so two brokers cannot create the
+ * same sandbox.
+ */
 export function nameOf({ sessionId, generation }: Pick<CreateOptions, "sessionId" | "generation">): string {
   return `valet-${createHash("sha256").update(sessionId).digest("hex").slice(0, 32)}-${generation}`;
 }
 
-/** The sandbox that was tagged so; `undefined` when it is none of ours. */
+/** Returns the sandbox that these tags describe; `undefined` when it is not one of Valet's. */
 export function readTags(id: string, tags: Record<string, string>, state: Sandbox["state"]): DriverSandbox | undefined {
   const { data } = Tags.safeParse(tags);
   if (data === undefined) return undefined;
@@ -60,7 +66,7 @@ export function readTags(id: string, tags: Record<string, string>, state: Sandbo
       state,
       driver: "modal",
       createdAt: new Date(data["valet-created"]).toISOString(),
-      // Counted in the sandbox, whose runner is told.
+      // Counted inside the sandbox, and passed to the runner only.
       restartCount: 0,
       ...(snapshotId !== undefined && { snapshotId }),
     },
