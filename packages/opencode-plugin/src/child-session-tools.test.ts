@@ -1,4 +1,4 @@
-/** The tools against a runner that is played by the test over real HTTP; OpenCode itself calls them in the runner's tests. */
+/** The tools against a fake runner over real HTTP. The runner's tests call them through OpenCode itself. */
 import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -6,13 +6,13 @@ import { json } from "node:stream/consumers";
 import { ChildSessionAnswer, ToolCall } from "@valet/shared/protocol/child-sessions";
 import { expect, onTestFinished, test } from "vitest";
 import { childSessionTools, type ToolContext } from "./child-session-tools.ts";
-import { askRunner, takeAccess, takeBlanks } from "./runner-access.ts";
+import { askRunner, readAccess, readHiddenVariables } from "./runner-access.ts";
 
 const CONTEXT: ToolContext = {
   ...{ sessionID: "ses_a", messageID: "msg_a", callID: "call_1", abort: new AbortController().signal },
 };
 
-/** A runner that answers so; what it was asked is read as the real one reads it. */
+/** Starts a runner that gives this answer and parses requests as the real one does. */
 async function runner(answer: unknown, respond = (response: ServerResponse, text: string) => void response.end(text)) {
   const asked: { authorization: string | undefined; call: ToolCall }[] = [];
   const server = createServer(async (request, response) => {
@@ -31,7 +31,7 @@ async function runner(answer: unknown, respond = (response: ServerResponse, text
 
 const CHILD = { id: "ses_1", title: "Counting", status: "running", agent: "idle", queueLength: 2, costUsd: 0.0123 };
 
-test("a session is spawned for the call that asks", async () => {
+test("spawn_session names the calling tool call", async () => {
   const { asked, tools } = await runner({ ok: true, sessions: [{ id: "ses_1" }] });
   expect(await tools.spawn_session.execute({ prompt: "Count.", title: "Counting" }, CONTEXT)).toContain("ses_1");
   expect(asked).toEqual([
@@ -45,19 +45,19 @@ test("a session is spawned for the call that asks", async () => {
   ]);
 });
 
-test("sessions are listed in words", async () => {
+test("list_sessions describes the sessions in words", async () => {
   const { tools } = await runner({ ok: true, sessions: [CHILD, { id: "ses_2", status: "terminated", costUsd: 0 }] });
   expect(await tools.list_sessions.execute({}, CONTEXT)).toBe(
     'ses_1 "Counting": running, agent idle, 2 messages waiting, $0.0123\nses_2: terminated, $0.0000',
   );
 });
 
-test("none is said to be none", async () => {
+test("list_sessions says when there are none", async () => {
   const { tools } = await runner({ ok: true, sessions: [] });
   expect(await tools.list_sessions.execute({}, CONTEXT)).toContain("no sessions");
 });
 
-test("a message and an end name their session", async () => {
+test("message_session and end_session name their session", async () => {
   const { asked, tools } = await runner({ ok: true, sessions: [{ id: "ses_1" }] });
   expect(await tools.message_session.execute({ session: "ses_1", message: "Hello." }, CONTEXT)).toContain("ses_1");
   expect(await tools.end_session.execute({ session: "ses_1" }, CONTEXT)).toContain("ses_1");
@@ -67,7 +67,7 @@ test("a message and an end name their session", async () => {
   ]);
 });
 
-test("a refusal is the agent's to read", async () => {
+test("a refusal becomes an error for the agent", async () => {
   const refused: ChildSessionAnswer = { ok: false, error: "End one first." };
   const { tools } = await runner(ChildSessionAnswer.parse(refused));
   await expect(tools.spawn_session.execute({ prompt: "Count." }, CONTEXT)).rejects.toThrow("End one first.");
@@ -75,15 +75,15 @@ test("a refusal is the agent's to read", async () => {
 
 test.each([
   ["nonsense", (response: ServerResponse) => void response.end("<html>")],
-  ["something else", (response: ServerResponse) => void response.end('{"ok":"maybe"}')],
+  ["JSON of another shape", (response: ServerResponse) => void response.end('{"ok":"maybe"}')],
   ["a broken connection", (response: ServerResponse) => void response.destroy()],
   ["a redirect", (response: ServerResponse) => void response.writeHead(307, { location: "http://x.invalid/" }).end()],
-])("%s is no answer", async (_what, respond) => {
+])("%s counts as no answer", async (_what, respond) => {
   const { tools } = await runner({}, respond);
   await expect(tools.list_sessions.execute({}, CONTEXT)).rejects.toThrow(/^Valet/);
 });
 
-test("silence ends the asking, and so does an abort of the call", async () => {
+test("a missing answer, or an abort of the tool call, ends the request", async () => {
   const { access, tools, asked } = await runner({}, () => {});
   const call = { opencodeSessionId: "a", messageId: "b", callId: "c", request: { action: "list" as const } };
   await expect(askRunner(access, call, CONTEXT.abort, 20)).rejects.toThrow("does not answer");
@@ -94,16 +94,16 @@ test("silence ends the asking, and so does an abort of the call", async () => {
   await expect(aborted).rejects.toThrow("aborted");
 });
 
-test("what opens the runner is taken out of the environment", () => {
+test("the runner's address and token are removed from the environment", () => {
   const env = { VALET_TOOLS_URL: "http://127.0.0.1:1/", VALET_TOOLS_SECRET: "secret", PATH: "/bin" };
-  expect(takeAccess(env)).toEqual({ url: "http://127.0.0.1:1/", secret: "secret" });
+  expect(readAccess(env)).toEqual({ url: "http://127.0.0.1:1/", secret: "secret" });
   expect(env).toEqual({ PATH: "/bin" });
-  expect(takeAccess(env)).toBeUndefined();
+  expect(readAccess(env)).toBeUndefined();
 });
 
-test("what shells must not see is a list of names, which is taken out of the environment", () => {
+test("the list of variables that shells must not see is removed from the environment", () => {
   const env = { VALET_SECRET_VARIABLES: "A_KEY,OPENCODE_SERVER_PASSWORD", A_KEY: "secret" };
-  expect(takeBlanks(env)).toStrictEqual({ A_KEY: undefined, OPENCODE_SERVER_PASSWORD: undefined });
+  expect(readHiddenVariables(env)).toStrictEqual({ A_KEY: undefined, OPENCODE_SERVER_PASSWORD: undefined });
   expect(env).toEqual({ A_KEY: "secret" });
-  expect(takeBlanks({})).toEqual({});
+  expect(readHiddenVariables({})).toEqual({});
 });

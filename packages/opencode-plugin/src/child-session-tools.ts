@@ -1,6 +1,6 @@
 /**
- * The tools by which an agent gives work to other sessions. What a session comes to its parent is told in a message, so that
- * none of the tools waits for work: spawn, look, say, end is all there is.
+ * The tools by which an agent gives work to other sessions. A child session reports to its parent in a message, so no
+ * tool waits for work.
  */
 import {
   type ChildSession,
@@ -13,7 +13,7 @@ import { costText } from "@valet/shared/protocol/cost";
 import type { z } from "zod";
 import { askRunner, type RunnerAccess } from "./runner-access.ts";
 
-/** What OpenCode tells a tool of the call, as far as it is needed here. */
+/** The part of OpenCode's tool context that the tools use. */
 export interface ToolContext {
   readonly sessionID: string;
   readonly messageID: string;
@@ -21,11 +21,11 @@ export interface ToolContext {
   readonly abort: AbortSignal;
 }
 
-/** A tool as OpenCode takes it: arguments by name, each a Zod schema. */
+/** A tool in OpenCode's form: arguments by name, each a Zod schema. */
 export interface Tool<S extends z.ZodRawShape> {
   readonly description: string;
   readonly args: S;
-  /** @throws Error that the agent is told of */
+  /** @throws Error whose text the agent reads */
   execute(args: z.infer<z.ZodObject<S>>, context: ToolContext): Promise<string>;
 }
 
@@ -44,17 +44,17 @@ export function childSessionTools(access: RunnerAccess) {
 
   return {
     spawn_session: define(
-      "Starts another agent session with a sandbox and a clone of the repository of its own, and gives it a task. It works " +
-        "beside you: do not wait for it. When its work is done, has failed or was ended, you get a message. Its files are not " +
-        "yours: have it push or tell what you need, and push what it needs.",
+      "Starts another agent session with its own sandbox and its own clone of the repository, and gives it a task. It runs " +
+        "in parallel: do not wait for it. You receive a message when its work is done, has failed or was ended. You cannot see " +
+        "its files: have it push or report what you need, and push what it needs.",
       SpawnSession,
       async (args, context) => {
         const [session] = await ask({ action: "spawn", ...args }, context);
-        return `Session ${session?.id} starts and works on its task. You get a message when there is news of it.`;
+        return `Session ${session?.id} starts and works on its task. You receive a message when it is done, has failed or was ended.`;
       },
     ),
     list_sessions: define(
-      "Lists the sessions that you have started: what each is doing and what it has cost.",
+      "Lists the sessions that you have started, with what each is doing and what it has cost.",
       EndSession.omit({ session: true }),
       async (_args, context) => {
         const sessions = await ask({ action: "list" }, context);
@@ -62,15 +62,15 @@ export function childSessionTools(access: RunnerAccess) {
       },
     ),
     message_session: define(
-      "Sends a message to a session that you have started. You get a message when it has dealt with it.",
+      "Sends a message to a session that you have started. You receive a message when it has answered.",
       MessageSession,
       async (args, context) => {
         await ask({ action: "message", ...args }, context);
-        return `Session ${args.session} has the message.`;
+        return `Session ${args.session} has received the message.`;
       },
     ),
     end_session: define(
-      "Ends a session that you have started, with its sandbox and all files in it. Do so when you need it no more.",
+      "Ends a session that you have started, with its sandbox and all its files. Do so when you no longer need it.",
       EndSession,
       async (args, context) => {
         await ask({ action: "end", ...args }, context);

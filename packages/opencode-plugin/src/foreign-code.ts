@@ -1,10 +1,10 @@
 /**
- * Keeps code of others out of OpenCode's process. OpenCode loads the plugins that a repository's configuration names at each
- * prompt, also where it is told to disregard that configuration (1.18.33, its "location services"). What it needs itself is
- * within its executable, and ours is loaded by now: whatever else is imported is somebody else's.
+ * Keeps foreign code out of OpenCode's process. OpenCode loads the plugins that a repository's configuration names at
+ * each prompt, even when it is configured to ignore that configuration (1.18.33, its "location services"). OpenCode's
+ * own modules are inside its executable, and Valet's plugin is already loaded, so every other import is foreign.
  */
 
-/** Bun's, as far as it is needed: https://bun.com/docs/runtime/plugins */
+/** The part of Bun's plugin API that is used: https://bun.com/docs/runtime/plugins */
 interface Bundler {
   onLoad(
     what: { readonly filter: RegExp },
@@ -15,17 +15,17 @@ interface Runtime {
   plugin(plugin: { readonly name: string; setup(bundler: Bundler): void }): unknown;
 }
 
-/** Everything but what is within the executable. */
+/** Every module outside the executable. */
 const FOREIGN = /^(?!\/\$bunfs\/)/;
 
-/** From now on, no module that is a file is loaded. Does nothing where the runtime is not Bun. */
+/** Refuses to load modules from files from now on. Does nothing in other runtimes than Bun. */
 export function refuseForeignCode(): void {
   const { Bun } = globalThis as { Bun?: Runtime };
   Bun?.plugin({
     name: "valet",
     setup(bundler) {
       bundler.onLoad({ filter: FOREIGN }, ({ path }) => ({
-        contents: `throw new Error(${JSON.stringify(`Valet runs no code of a repository that is not trusted: ${path}`)});`,
+        contents: `throw new Error(${JSON.stringify(`Valet does not run code of an untrusted repository: ${path}`)});`,
         loader: "js",
       }));
     },

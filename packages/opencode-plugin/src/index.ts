@@ -1,19 +1,20 @@
 /**
- * What OpenCode loads into its own process. It takes every function that this module exports for a plugin, so that there is
- * one export and no other. Without a runner to ask there are no tools; what shells must not see is blank in any case.
+ * The plugin that OpenCode loads into its process. OpenCode treats every exported function as a plugin, so this module
+ * has a single export. Without a runner the plugin has no tools; the variables that shells must not see are blanked in
+ * any case.
  */
 import { childSessionTools } from "./child-session-tools.ts";
 import { refuseForeignCode } from "./foreign-code.ts";
 import { modelContexts } from "./model-contexts.ts";
-import { watchProviderCalls } from "./provider-calls.ts";
-import { takeAccess, takeBlanks, takeTrust } from "./runner-access.ts";
+import { observeProviderCalls } from "./provider-calls.ts";
+import { readAccess, readHiddenVariables, readTrust } from "./runner-access.ts";
 
-const access = takeAccess(process.env);
-const blanks = takeBlanks(process.env);
-if (!takeTrust(process.env)) refuseForeignCode();
+const access = readAccess(process.env);
+const blanks = readHiddenVariables(process.env);
+if (!readTrust(process.env)) refuseForeignCode();
 
 const contexts = access === undefined ? undefined : modelContexts(access);
-const noteCall = access === undefined ? undefined : watchProviderCalls(access);
+const noteCall = access === undefined ? undefined : observeProviderCalls(access);
 
 type HeadersInput = Parameters<NonNullable<typeof noteCall>>[0] &
   Parameters<NonNullable<typeof contexts>["headers"]>[0];

@@ -1,18 +1,18 @@
-/** The watch over requests to providers, with a provider and a runner that are played over real HTTP. */
+/** The observation of provider requests, with a fake provider and a fake runner over real HTTP. */
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { json } from "node:stream/consumers";
 import { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import { expect, onTestFinished, test } from "vitest";
-import { watchProviderCalls } from "./provider-calls.ts";
+import { observeProviderCalls } from "./provider-calls.ts";
 
 async function setUp() {
-  const told: ProviderCall[] = [];
+  const reported: ProviderCall[] = [];
   const seen: (string | undefined)[] = [];
   const server = createServer(async (request, response) => {
     if (request.method === "POST" && request.url === "/runner") {
-      told.push(ProviderCall.parse(((await json(request)) as { providerCall: unknown }).providerCall));
+      reported.push(ProviderCall.parse(((await json(request)) as { providerCall: unknown }).providerCall));
       response.end("{}");
       return;
     }
@@ -27,7 +27,7 @@ async function setUp() {
   await once(server, "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const original = globalThis.fetch;
-  const note = watchProviderCalls({ url: `${url}/runner`, secret: "secret" });
+  const note = observeProviderCalls({ url: `${url}/runner`, secret: "secret" });
   onTestFinished(() => {
     globalThis.fetch = original;
     server.closeAllConnections();
@@ -40,30 +40,30 @@ async function setUp() {
     const response = await fetch(`${url}${path}`, { headers: output.headers });
     return { status: response.status, text: await response.text() };
   };
-  return { told, seen, call, url };
+  return { reported, seen, call, url };
 }
 
-test("an answer comes as it is, and its status, end, tokens and cost are told", async () => {
-  const { told, seen, call } = await setUp();
+test("an answer is passed on unchanged, and its status, end, tokens and cost are reported", async () => {
+  const { reported, seen, call } = await setUp();
   expect((await call("/answers")).text).toContain('"prompt_tokens":100');
-  await expect.poll(() => told.length, { timeout: 20_000 }).toBe(2);
-  expect(told.find(({ endedMs }) => endedMs !== undefined)).toMatchObject({
+  await expect.poll(() => reported.length, { timeout: 20_000 }).toBe(2);
+  expect(reported.find(({ endedMs }) => endedMs !== undefined)).toMatchObject({
     ...{ opencodeSessionId: "ses_1", status: 200, finish: "tool_calls" },
     tokens: { total: 110, input: 100, output: 10, reasoning: 0, cache: { read: 0, write: 0 } },
     costUsd: 0.00012,
   });
-  // The provider sees nothing of it.
+  // The provider does not receive the marker.
   expect(seen).toEqual([undefined]);
 });
 
-test("a refusal is told by its status", async () => {
-  const { told, call } = await setUp();
+test("a refusal is reported with its status", async () => {
+  const { reported, call } = await setUp();
   expect(await call("/refused")).toEqual({ status: 429, text: "no" });
-  await expect.poll(() => told, { timeout: 20_000 }).toMatchObject([{ status: 429 }]);
+  await expect.poll(() => reported, { timeout: 20_000 }).toMatchObject([{ status: 429 }]);
 });
 
-test("other requests are none of it", async () => {
-  const { told, url } = await setUp();
+test("other requests are not observed", async () => {
+  const { reported, url } = await setUp();
   await (await fetch(`${url}/answers`)).text();
-  expect(told).toEqual([]);
+  expect(reported).toEqual([]);
 });

@@ -1,7 +1,8 @@
 /**
- * Watches the requests to providers from within OpenCode's process, where alone it is known what a provider has answered:
- * OpenCode tells of a status by the text beside it, and of what an answer used only after the tools have run that it asked
- * for. Nothing is changed or kept, and only a refusal is held up, until the runner knows of it; what is told are numbers and words of protocols.
+ * Observes the requests to providers from within OpenCode's process, the only place where a provider's answer is known.
+ * OpenCode itself reports a status only by its text, and the usage of an answer only after the tools that it called
+ * have run. The observation changes and keeps nothing, and delays only a refusal, until the runner knows of it. It
+ * reports only numbers and words of protocols.
  */
 
 import { randomUUID } from "node:crypto";
@@ -10,7 +11,7 @@ import { head } from "@valet/shared/text";
 import { ProviderStream, type UsedTokens } from "./provider-usage.ts";
 import type { RunnerAccess } from "./runner-access.ts";
 
-/** Marks a request as a call of the model. It is taken off before the request leaves. */
+/** Marks a request as a model call. It is removed before the request is sent. */
 const HEADER = "x-valet-call";
 const TIMEOUT_MS = 1_000;
 const MAX_CALLS = 100;
@@ -23,16 +24,16 @@ interface Prices {
   readonly experimentalOver200K?: unknown;
 }
 
-/** What OpenCode says of a call before it makes it. */
+/** OpenCode's input for the headers of a call. */
 interface HeadersInput {
   readonly sessionID: string;
   readonly model?: { readonly cost?: Prices };
 }
 
-export function watchProviderCalls(access: RunnerAccess) {
+export function observeProviderCalls(access: RunnerAccess) {
   const calls = new Map<string, { readonly sessionId: string; readonly prices: Prices | undefined }>();
   const original = globalThis.fetch;
-  const tell = async (call: ProviderCall) => {
+  const report = async (call: ProviderCall) => {
     const { url, secret } = access;
     await original(url, {
       method: "POST",
@@ -42,7 +43,7 @@ export function watchProviderCalls(access: RunnerAccess) {
     }).catch(() => undefined);
   };
 
-  const watched = async (input: Parameters<typeof fetch>[0], init?: Parameters<typeof fetch>[1]) => {
+  const observedFetch = async (input: Parameters<typeof fetch>[0], init?: Parameters<typeof fetch>[1]) => {
     const headers = new Headers(init?.headers ?? (input instanceof Request ? input.headers : undefined));
     const callId = headers.get(HEADER);
     if (callId === null) return original(input, init);
@@ -52,9 +53,9 @@ export function watchProviderCalls(access: RunnerAccess) {
     const response = original(input, { ...init, headers });
     if (made === undefined) return response;
     const { sessionId, prices } = made;
-    return observe(await response, { callId, opencodeSessionId: sessionId, startedMs: Date.now() }, prices, tell);
+    return observe(await response, { callId, opencodeSessionId: sessionId, startedMs: Date.now() }, prices, report);
   };
-  globalThis.fetch = Object.assign(watched, original);
+  globalThis.fetch = Object.assign(observedFetch, original);
 
   return async ({ sessionID, model }: HeadersInput, output: { headers: Record<string, string> }) => {
     const callId = randomUUID();
@@ -70,17 +71,17 @@ async function observe(
   response: Response,
   known: Known,
   prices: Prices | undefined,
-  tell: (call: ProviderCall) => Promise<void>,
+  report: (call: ProviderCall) => Promise<void>,
 ): Promise<Response> {
   const { status, statusText, headers, body } = response;
-  const told = tell({ ...known, status });
+  const reported = report({ ...known, status });
   if (!response.ok || body === null) {
-    // Before OpenCode says that it will try again: then it is known why.
-    await told;
+    // So that the reason is known before OpenCode reports its retry.
+    await reported;
     return response;
   }
   const stream = new ProviderStream();
-  const watching = new TransformStream<Uint8Array, Uint8Array>({
+  const observed = new TransformStream<Uint8Array, Uint8Array>({
     transform(bytes, controller) {
       controller.enqueue(bytes);
       stream.read(bytes);
@@ -88,7 +89,7 @@ async function observe(
     flush() {
       const { tokens, finish } = stream;
       const costUsd = tokens && costOf(tokens, prices);
-      void tell({
+      void report({
         ...{ ...known, status, endedMs: Date.now() },
         ...(finish !== undefined && { finish: head(finish, 64) }),
         ...(tokens !== undefined && { tokens }),
@@ -96,10 +97,10 @@ async function observe(
       });
     },
   });
-  return new Response(body.pipeThrough(watching), { status, statusText, headers });
+  return new Response(body.pipeThrough(observed), { status, statusText, headers });
 }
 
-/** As OpenCode reckons. Prices that depend on the length of the context are left to it. */
+/** Returns the cost, calculated as OpenCode does. Prices that depend on the context's length are left to OpenCode. */
 function costOf({ input, output, reasoning, cache }: UsedTokens, prices: Prices | undefined): number | undefined {
   if (prices === undefined || prices.tiers !== undefined || prices.experimentalOver200K !== undefined) return undefined;
   const micros =

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { ProviderStream } from "./provider-usage.ts";
 
-/** A stream of these events, in pieces of a few bytes. */
+/** Returns a stream of these events, read in pieces of a few bytes. */
 function readStream(...events: object[]): ProviderStream {
   const stream = new ProviderStream();
   const bytes = new TextEncoder().encode(events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(""));
@@ -25,7 +25,7 @@ test("Chat Completions", () => {
   expect(tokens).toEqual({ total: 120, input: 60, output: 15, reasoning: 5, cache: { read: 40, write: 0 } });
 });
 
-test("Anthropic's Messages, whose input is without the cache", () => {
+test("Anthropic's Messages, whose input excludes the cache", () => {
   const usage = { input_tokens: 60, cache_read_input_tokens: 40, cache_creation_input_tokens: 10, output_tokens: 1 };
   const { tokens, finish } = readStream(
     { type: "message_start", message: { usage } },
@@ -51,14 +51,14 @@ test("Responses", () => {
 test.each([
   ["nothing", []],
   ["no usage", [{ choices: [{ delta: {}, finish_reason: "stop" }] }]],
-  ["half of it", [{ usage: { completion_tokens: 7 } }]],
-  ["what is no number", [{ usage: { prompt_tokens: "many", completion_tokens: -1 } }]],
+  ["half of the usage", [{ usage: { completion_tokens: 7 } }]],
+  ["counts that are not numbers", [{ usage: { prompt_tokens: "many", completion_tokens: -1 } }]],
   ["another shape", [{ usage: [1, 2] }, { usage: null }]],
-])("of a stream with %s, no tokens are known", (_what, events) => {
+])("of a stream with %s, the tokens are unknown", (_what, events) => {
   expect(readStream(...events).tokens).toBeUndefined();
 });
 
-test("what is no stream of events is passed over", () => {
+test("text that is not an event stream is ignored", () => {
   const stream = new ProviderStream();
   for (const text of ['<html>"usage"</html>\n', 'data: {"usage": {\n', "data: [DONE]\n", "\u0000\n"]) {
     stream.read(new TextEncoder().encode(text));

@@ -1,6 +1,6 @@
-/** What a provider says at the end of its stream: what the call used, and why it ended. Pure. */
+/** Reads what a provider reports at the end of its stream: the usage, and why the answer ended. Pure. */
 
-/** Tokens as OpenCode counts them: cached ones apart from the input, reasoning apart from the output. */
+/** Tokens as OpenCode counts them: input without cached tokens, output without reasoning tokens. */
 export interface UsedTokens {
   readonly total: number;
   readonly input: number;
@@ -13,22 +13,22 @@ interface Json {
   readonly [key: string]: unknown;
 }
 
-/** Reads the events of a stream as they come. Knows Chat Completions, Responses and Anthropic's Messages. */
+/** Reads the events of a stream as they arrive. Knows Chat Completions, Responses and Anthropic's Messages. */
 export class ProviderStream {
   readonly #decoder = new TextDecoder();
   #rest = "";
   #usage: Json = {};
-  /** The provider's own word. */
+  /** The provider's own term. */
   finish: string | undefined;
 
-  /** Takes bytes. What is no event of these kinds is passed over. */
+  /** Reads bytes. Ignores everything that is not an event of these APIs. */
   read(bytes: Uint8Array): void {
     const lines = (this.#rest + this.#decoder.decode(bytes, { stream: true })).split("\n");
     this.#rest = (lines.pop() ?? "").slice(-MAX_LINE);
     for (const line of lines) if (line.startsWith("data:") && MENTIONS.test(line)) this.#event(line.slice(5));
   }
 
-  /** What the call used, where the provider has said so. */
+  /** The usage of the call, if the provider reported it. */
   get tokens(): UsedTokens | undefined {
     const usage = this.#usage;
     const [input, output] = [
@@ -39,7 +39,7 @@ export class ProviderStream {
     const details = object(usage.prompt_tokens_details ?? usage.input_tokens_details);
     const reasoning =
       count(object(usage.completion_tokens_details ?? usage.output_tokens_details), "reasoning_tokens") ?? 0;
-    // Anthropic's input is without what is cached.
+    // Anthropic's input excludes cached tokens.
     const [apartRead, apartWrite] = [
       count(usage, "cache_read_input_tokens"),
       count(usage, "cache_creation_input_tokens"),
@@ -70,7 +70,7 @@ export class ProviderStream {
   }
 }
 
-/** Lines that may tell of usage or of the end: pieces of the answer need not be parsed. */
+/** Lines that may hold usage or the end of an answer; the others need not be parsed. */
 const MENTIONS = /"usage"|"finish_reason"\s*:\s*"|"stop_reason"/;
 const MAX_LINE = 1_000_000;
 

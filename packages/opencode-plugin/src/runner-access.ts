@@ -1,4 +1,4 @@
-/** The runner that started this OpenCode: where it is asked, and how. */
+/** The address and token of the runner that started this OpenCode. */
 import { LIMITS } from "@valet/shared/limits";
 import {
   ChildSessionAnswer,
@@ -15,10 +15,10 @@ export interface RunnerAccess {
 }
 
 /**
- * Reads from the environment what the runner has put there, and takes it out: the shells of the agent's tools inherit what
- * is left. `undefined` where no runner has.
+ * Reads the runner's address and token from the environment and removes them, since the shells of the agent's tools
+ * inherit it. Returns `undefined` when no runner has set them.
  */
-export function takeAccess(env: Record<string, string | undefined>): RunnerAccess | undefined {
+export function readAccess(env: Record<string, string | undefined>): RunnerAccess | undefined {
   const { [TOOLS_URL_VARIABLE]: url, [TOOLS_SECRET_VARIABLE]: secret } = env;
   delete env[TOOLS_URL_VARIABLE];
   delete env[TOOLS_SECRET_VARIABLE];
@@ -26,25 +26,25 @@ export function takeAccess(env: Record<string, string | undefined>): RunnerAcces
 }
 
 /**
- * Reads which variables nothing may see that the agent starts, and takes the list out.
- * @returns what takes each of them out of a shell's environment
+ * Reads the list of variables that the agent's processes must not see, and removes the list.
+ * @returns the variables as `undefined`, which blanks them in a shell's environment
  */
-export function takeBlanks(env: Record<string, string | undefined>): Record<string, undefined> {
+export function readHiddenVariables(env: Record<string, string | undefined>): Record<string, undefined> {
   const { [SECRET_VARIABLES_VARIABLE]: names = "" } = env;
   delete env[SECRET_VARIABLES_VARIABLE];
   return Object.fromEntries(names.split(",").flatMap((name) => (name === "" ? [] : [[name, undefined]])));
 }
 
-/** Reads whether the session trusts its repository with code that runs in this process, and takes that out. */
-export function takeTrust(env: Record<string, string | undefined>): boolean {
+/** Reads whether the session trusts its repository's code to run in this process, and removes the variable. */
+export function readTrust(env: Record<string, string | undefined>): boolean {
   const { [TRUST_VARIABLE]: trust } = env;
   delete env[TRUST_VARIABLE];
   return trust === "1";
 }
 
 /**
- * Asks the runner.
- * @throws Error with a text for the agent when it does not answer, or not in time; or when `signal` ends the asking
+ * Sends a request to the runner.
+ * @throws Error with a text for the agent when the runner does not answer in time, or when `signal` aborts the request
  */
 export async function askRunner(
   { url, secret }: RunnerAccess,
@@ -65,10 +65,10 @@ export async function askRunner(
   } catch (error) {
     const isAborted = signal.aborted;
     throw new Error(
-      isAborted ? "It was aborted." : `Valet does not answer (${(error as Error).name}). Try again later.`,
+      isAborted ? "The call was aborted." : `Valet does not answer (${(error as Error).name}). Try again later.`,
     );
   }
   const parsed = ChildSessionAnswer.safeParse(answer);
-  if (!parsed.success) throw new Error("Valet's answer was not understood.");
+  if (!parsed.success) throw new Error("Valet gave an unexpected answer.");
   return parsed.data;
 }

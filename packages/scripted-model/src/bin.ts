@@ -1,5 +1,8 @@
 #!/usr/bin/env node
-/** `scripted-model --scenario FILE [--port N]`: serves until SIGINT or SIGTERM; prints `{"url": …}` when it is ready. */
+/**
+ * The program: `scripted-model --scenario FILE [--port N]`. Serves until SIGINT or SIGTERM; prints `{"url": …}` when it
+ * is ready.
+ */
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { loadScenario } from "./scenario.ts";

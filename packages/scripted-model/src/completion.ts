@@ -1,14 +1,14 @@
-/** The two shapes of an answer: a stream of server-sent events, or one JSON object. */
+/** The two forms of an answer: a stream of server-sent events, or one JSON object. */
 import type { ServerResponse } from "node:http";
 import type { Delta, ToolCallDelta, UsageSent } from "./frames.ts";
 
-/** Takes the parts of an answer as they come. */
+/** Receives the parts of an answer in order. */
 export interface CompletionWriter {
   delta(delta: Delta): Promise<void>;
   finish(reason: string | undefined, usage: UsageSent | undefined): Promise<void>;
 }
 
-/** What every chunk, or the one object, begins with. */
+/** The first fields of every chunk, or of the one object. */
 export interface CompletionHead {
   id: string;
   /** Epoch seconds. */
@@ -16,7 +16,10 @@ export interface CompletionHead {
   model: string;
 }
 
-/** Resolves once the bytes left this process or the connection is gone, so that a cut right after loses none of them. */
+/**
+ * Resolves when the bytes have left this process or the connection is closed, so that a cut right afterwards loses none
+ * of them.
+ */
 function write(response: ServerResponse, text: string): Promise<void> {
   return new Promise((resolve) => {
     if (response.destroyed) resolve();
@@ -24,7 +27,10 @@ function write(response: ServerResponse, text: string): Promise<void> {
   });
 }
 
-/** Streams `chat.completion.chunk` events. The headers go out with the first of them: a delay before it is a slow model. */
+/**
+ * Streams `chat.completion.chunk` events. The headers are sent with the first event, so a delay before it looks like a
+ * slow model.
+ */
 export function streamWriter(response: ServerResponse, head: CompletionHead, includeUsage: boolean): CompletionWriter {
   const send = (choices: unknown[], usage?: UsageSent) => {
     if (!response.headersSent) {

@@ -1,4 +1,4 @@
-/** What a rule can ask about a request, read from the request alone. */
+/** The properties of a request that rules can match, read from the request alone. */
 import { createHash } from "node:crypto";
 import { z } from "zod";
 
@@ -14,7 +14,7 @@ const messageSchema = z.looseObject({
 
 type Message = z.output<typeof messageSchema>;
 
-/** The part of a Chat Completions request that the server reads; the rest is kept as it came. */
+/** The part of a Chat Completions request that the server reads; other fields are kept unchanged. */
 export const chatRequestSchema = z.looseObject({
   model: z.string(),
   messages: z.array(messageSchema).min(1),
@@ -24,10 +24,10 @@ export const chatRequestSchema = z.looseObject({
 
 export type ChatRequest = z.output<typeof chatRequestSchema>;
 
-/** Who asks: OpenCode's title or compaction call beside a session's real work, or anyone else. */
+/** Who sends the request: OpenCode's title or compaction call, or any other caller. */
 export type AgentKind = "worker" | "title" | "compaction";
 
-/** A request as a rule sees it. */
+/** The properties of a request that rules match. */
 export interface Conversation {
   model: string;
   agent: AgentKind;
@@ -36,11 +36,11 @@ export interface Conversation {
   rounds: number;
   /** Tool results since the last user message. */
   toolResults: number;
-  /** The same for a retry of this request and for nothing else: another session or one more message changes it. */
+  /** Equal for retries of the same request only: another session, or one more message, changes it. */
   key: string;
 }
 
-/** The openings of the system prompts that OpenCode 1.18 gives to the two calls it makes of its own accord. */
+/** The beginnings of the system prompts of the two calls that OpenCode 1.18 makes on its own. */
 const systemPrompts: [AgentKind, string][] = [
   ["title", "You are a title generator."],
   ["compaction", "You are a context summarization agent."],
@@ -59,7 +59,8 @@ function agentOf(messages: Message[]): AgentKind {
 
 /**
  * Reads a request.
- * @param sessionId OpenCode's `x-session-id` header, which parts two sessions with equal texts; absent for others.
+ * @param sessionId OpenCode's `x-session-id` header, which distinguishes two sessions with equal texts; other clients
+ * send none.
  */
 export function readConversation(request: ChatRequest, sessionId: string | undefined): Conversation {
   const { messages, model } = request;

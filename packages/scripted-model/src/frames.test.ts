@@ -7,7 +7,7 @@ function deltas(reply: Reply): Delta[] {
   return [...framesOf(reply, () => "call_1")].flatMap((frame) => (frame.type === "delta" ? [frame.delta] : []));
 }
 
-test("the pieces of a text make up the text, and none breaks a character", () => {
+test("the pieces of a text join to the text, and none splits a character", () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary", minLength: 1, maxLength: 200 }), (text) => {
       const pieces = deltas([{ text }]).map((delta) => delta.content ?? "");
@@ -17,7 +17,7 @@ test("the pieces of a text make up the text, and none breaks a character", () =>
   );
 });
 
-test("the pieces of a tool call's arguments make up its JSON, whatever calls stand beside it", () => {
+test("the pieces of a tool call's arguments join to its JSON, also with parallel calls", () => {
   const calls = fc.array(fc.dictionary(fc.string(), fc.jsonValue()), { minLength: 1, maxLength: 5 });
   fc.assert(
     fc.property(calls, (argumentsOfCalls) => {
@@ -42,7 +42,7 @@ test("a text with a pace waits between its pieces and neither before nor after",
   ]);
 });
 
-test("the finish reason follows from the steps unless the scenario says it", () => {
+test("the finish reason follows from the steps unless the scenario sets it", () => {
   const last = (reply: Reply) => [...framesOf(reply, () => "")].at(-1);
   expect(last([{ text: "a" }])).toMatchObject({ type: "finish", reason: "stop" });
   expect(last([{ tool: "read", arguments: {} }])).toMatchObject({ type: "finish", reason: "tool_calls" });

@@ -1,4 +1,4 @@
-/** A reply's steps as the frames that go over the wire, without any I/O. */
+/** Converts a reply's steps into frames for the wire, without any I/O. */
 import type { Reply, Step } from "./scenario.ts";
 
 /** The `delta` of one Chat Completions chunk. */
@@ -8,7 +8,7 @@ export interface Delta {
   tool_calls?: ToolCallDelta[];
 }
 
-/** A tool call, or a piece of its arguments; the first piece alone has id, type and name. */
+/** A tool call, or a piece of its arguments; only the first piece has id, type and name. */
 export interface ToolCallDelta {
   index: number;
   id?: string;
@@ -16,7 +16,9 @@ export interface ToolCallDelta {
   function: { name?: string; arguments: string };
 }
 
-/** The provider's `usage` object: `prompt_tokens` holds the cached ones, `completion_tokens` the reasoning ones. */
+/**
+ * The provider's `usage` object: `prompt_tokens` includes cached tokens, `completion_tokens` includes reasoning tokens.
+ */
 export interface Usage {
   prompt_tokens: number;
   completion_tokens: number;
@@ -25,7 +27,7 @@ export interface Usage {
   completion_tokens_details: { reasoning_tokens: number };
 }
 
-/** What the server does next. Every reply ends with exactly one `finish`, `error`, `cut` or `hang`. */
+/** The server's next action. Every reply ends with exactly one `finish`, `error`, `cut` or `hang`. */
 export type Frame =
   | { type: "delta"; delta: Delta }
   | { type: "wait"; ms: number }
@@ -34,10 +36,10 @@ export type Frame =
   | { type: "cut" }
   | { type: "hang" };
 
-/** About four tokens: small enough that a sentence comes in several pieces. */
+/** About four tokens, so that a sentence has several pieces. */
 const pieceLength = 16;
 
-/** Cuts between code points, so that no piece holds half a surrogate pair. */
+/** Splits between code points, so that no piece holds half a surrogate pair. */
 function pieces(text: string): string[] {
   const points = Array.from(text);
   const result: string[] = [];
@@ -61,7 +63,7 @@ function toolDeltas(step: Extract<Step, { tool: string }>, index: number, id: st
   return [first, ...rest].map((call) => ({ tool_calls: [call] }));
 }
 
-/** Usage as it is sent: the providers' own shape, or what a scenario has in its place. */
+/** The usage to send: the providers' own shape, or the scenario's replacement. */
 export type UsageSent = Usage | Readonly<Record<string, unknown>>;
 
 type UsageStep = Extract<Step, { usage: unknown }>["usage"];
@@ -78,7 +80,7 @@ function usageOf({ input, output, cached, reasoning }: UsageStep): Usage {
 
 /**
  * Plays a reply.
- * @param newCallId mints the id of each tool call.
+ * @param newCallId creates the id of each tool call.
  */
 export function* framesOf(reply: Reply, newCallId: () => string): Generator<Frame> {
   let calls = 0;

@@ -1,8 +1,8 @@
-/** From a conversation to the reply that a scenario has for it. */
+/** Finds the reply that a scenario has for a conversation. */
 import type { Conversation } from "./conversation.ts";
 import type { Reply, Rule, Scenario } from "./scenario.ts";
 
-/** A rule's answer, or why there is none. */
+/** A rule's reply, or why there is none. */
 export type Match = { rule: string; reply: Reply } | { rule: undefined; problem: string };
 
 function matches(rule: Rule, conversation: Conversation, attempt: number): boolean {
@@ -17,15 +17,15 @@ function matches(rule: Rule, conversation: Conversation, attempt: number): boole
   );
 }
 
-/** A request's shape without its content, for errors. */
+/** Describes a request's shape without its content, for errors. */
 function describe(conversation: Conversation, attempt: number): string {
   const { agent, model, rounds, toolResults, lastUserText } = conversation;
   return `agent ${agent}, model ${model}, attempt ${attempt}, ${rounds} rounds and ${toolResults} tool results in this turn, last user text of ${lastUserText.length} characters`;
 }
 
 /**
- * Finds the reply for a conversation.
- * @param attempt how often this very conversation has been sent, this time included.
+ * Returns the reply for a conversation.
+ * @param attempt how often this conversation has been sent, including this time.
  */
 export function findReply(scenario: Scenario, conversation: Conversation, attempt: number): Match {
   const rule = scenario.rules.find((candidate) => matches(candidate, conversation, attempt));
@@ -44,7 +44,7 @@ export function findReply(scenario: Scenario, conversation: Conversation, attemp
   return { rule: rule.name, reply };
 }
 
-/** Counts how often each conversation was sent; forgets the one seen longest ago beyond `limit` conversations. */
+/** Counts how often each conversation was sent; above `limit` conversations, forgets the least recently seen one. */
 export class Attempts {
   readonly #counts = new Map<string, number>();
   readonly #limit: number;
@@ -53,7 +53,7 @@ export class Attempts {
     this.#limit = limit;
   }
 
-  /** The number of this sending, from 1. */
+  /** Returns the number of this attempt, from 1. */
   next(key: string): number {
     const count = (this.#counts.get(key) ?? 0) + 1;
     this.#counts.delete(key);

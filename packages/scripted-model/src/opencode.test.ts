@@ -1,5 +1,5 @@
 /**
- * The shipped scenarios in the real OpenCode: its own AI SDK client, its own tools, a real git repository. What is not
+ * The shipped scenarios in the real OpenCode, with its own AI SDK client, its own tools and a real git repository. Not
  * proved here: which events OpenCode sends, and any other provider client.
  */
 import { readFile } from "node:fs/promises";
@@ -23,7 +23,7 @@ async function newSession(): Promise<string> {
   return (await opencode.call("POST", "/session", {})).id;
 }
 
-/** Prompts and returns the parts of every message that the turn made, tools reduced to what they did. */
+/** Sends a prompt and returns the parts of the turn's messages, with tools reduced to what they did. */
 async function turn(session: string, text: string): Promise<{ type: string; [key: string]: unknown }[]> {
   const before = (await opencode.call("GET", `/session/${session}/message`)).length;
   await opencode.call("POST", `/session/${session}/message`, { parts: [{ type: "text", text }] });
@@ -33,7 +33,7 @@ async function turn(session: string, text: string): Promise<{ type: string; [key
 
 const tools = (parts: { type: string; [key: string]: unknown }[]) => parts.filter(({ type }) => type === "tool");
 
-test("demo: OpenCode reads, edits and runs with its own tools, and the file really changes", async () => {
+test("demo: OpenCode reads, edits and runs with its own tools, and the file changes", async () => {
   const session = await newSession();
   const fix = await turn(session, demoMessages[0]);
   expect(tools(fix).map(({ tool, state }) => [tool, (state as { status: string }).status])).toEqual([
@@ -58,7 +58,7 @@ test("demo: OpenCode reads, edits and runs with its own tools, and the file real
   expect(info.title).toBe("Fix the greeting");
 }, 120_000);
 
-test("failures: two sessions are each limited once and each get through; the rest goes wrong as written", async () => {
+test("failures: two sessions are rate-limited once each and then succeed; the other failures happen as written", async () => {
   model.setScenario(await loadShippedScenario("failures"));
   const limited = await Promise.all([newSession(), newSession()]);
   const start = model.requests().length;

@@ -1,7 +1,7 @@
 /**
- * The scenario format: what a scripted model answers to which request.
+ * The scenario format: a scripted model's answers to requests.
  *
- * A scenario is a list of rules; the first rule whose conditions all hold answers. A rule gives either one `reply`, a
+ * A scenario is a list of rules; the first rule whose conditions all hold answers. A rule has either one `reply`, a
  * list of steps that is played whenever the rule matches, or a `turn`, a list of replies of which the nth is played
  * once the agent has made n - 1 rounds of tool calls since the last user message. Steps are played in order. See
  * `scenarios/` for examples and the README for every field.
@@ -19,14 +19,14 @@ const stepSchemas = {
   reasoning: z.strictObject({ reasoning: z.string().min(1), chunkMs: milliseconds.optional() }),
   tool: z.strictObject({
     tool: z.string().min(1),
-    /** Of the call; one of its own unless given. Some servers give an empty one. */
+    /** The call's id; generated if omitted. Some servers send an empty one. */
     id: z.string().optional(),
-    /** An object is sent as JSON; a string is sent as it stands, so that a model's broken JSON can be played too. */
+    /** An object is sent as JSON; a string is sent unchanged, so that a model's broken JSON can be played too. */
     arguments: z.union([z.record(z.string(), z.json()), z.string()]).default({}),
     chunkMs: milliseconds.optional(),
   }),
   usage: z.strictObject({
-    /** `input` holds the cached tokens and `output` the reasoning tokens, as in the provider's own counting. */
+    /** `input` includes the cached tokens and `output` the reasoning tokens, as in the providers' own counts. */
     usage: z
       .strictObject({
         input: tokens,
@@ -38,11 +38,11 @@ const stepSchemas = {
       .refine((usage) => usage.reasoning <= usage.output, { error: "more tokens than output", path: ["reasoning"] }),
   }),
   delayMs: z.strictObject({ delayMs: milliseconds }),
-  /** As it stands in the answer, for providers whose counts are partial or odd. */
+  /** Sent unchanged, to play providers whose counts are partial or odd. */
   rawUsage: z.strictObject({ rawUsage: z.record(z.string(), z.json()) }),
-  /** The providers' words, another, or `none`: then the stream ends without a reason. */
+  /** One of the providers' finish reasons, any other text, or `none` for a stream without a finish reason. */
   finish: z.strictObject({ finish: z.string().min(1) }),
-  /** Answers 200 with something that is no completion: a login page, say. */
+  /** Answers 200 with something else than a completion, for example a login page. */
   page: z.strictObject({
     page: z.strictObject({ contentType: z.string().default("text/html; charset=utf-8"), body: z.string() }),
   }),
@@ -51,7 +51,7 @@ const stepSchemas = {
       status: z.int().min(400).max(599),
       message: z.string().optional(),
       headers: z.record(z.string(), z.coerce.string()).default({}),
-      /** Replaces the OpenAI-shaped error body; a string is sent as it stands. */
+      /** Replaces the OpenAI-shaped error body; a string is sent unchanged. */
       body: z.json().optional(),
     }),
   }),
@@ -59,13 +59,15 @@ const stepSchemas = {
 
 type StepKind = keyof typeof stepSchemas;
 
-/** One thing that the model does. The bare words: `cut` destroys the connection, `hang` waits until the client goes. */
+/** One action of the model. `cut` destroys the connection; `hang` waits until the client disconnects. */
 export type Step = { [K in StepKind]: z.output<(typeof stepSchemas)[K]> }[StepKind] | "cut" | "hang";
 
 const stepKinds = Object.keys(stepSchemas) as StepKind[];
 const stepHint = `a step is one of ${stepKinds.join(", ")}, or the bare word cut or hang`;
 
-/** Chooses the step's schema by its key, so that an error names the field and not "no member of the union matched". */
+/**
+ * Chooses the step's schema by its key, so that an error names the field instead of "no member of the union matched".
+ */
 const stepSchema = z.unknown().transform((value, context): Step => {
   if (value === "cut" || value === "hang") return value;
   const kind = stepKinds.find((key) => typeof value === "object" && value !== null && key in value);
@@ -97,7 +99,7 @@ const replySchema = z
         ("error" in step || "page" in step) &&
         context.value.slice(0, index).some(isContent)
       ) {
-        issue("an HTTP error cannot follow content; use cut for a reply that breaks off");
+        issue("an HTTP error cannot follow content; use cut for a reply that is interrupted");
       }
     });
   });
@@ -115,14 +117,17 @@ const regularExpression = z.string().transform((source, context) => {
 });
 
 const conditionsSchema = z.strictObject({
-  /** Who asks. Without it a rule answers only `worker`: a title call repeats the user's text and would match too. */
+  /**
+   * Who sends the request. By default a rule answers only `worker`, since a title call repeats the user's text and
+   * would match too.
+   */
   agent: z.enum(["worker", "title", "compaction"]).default("worker"),
   userContains: z.string().min(1).optional(),
   userMatches: regularExpression.optional(),
   model: z.string().min(1).optional(),
   /** Tool results since the last user message. */
   toolResults: z.int().min(0).optional(),
-  /** The nth time that this very conversation was sent: 2 is the client's first retry. */
+  /** The nth time that this conversation was sent: 2 is the client's first retry. */
   attempt: z.int().min(1).optional(),
 });
 
@@ -137,38 +142,38 @@ const ruleSchema = z
     error: "a rule has either reply or turn",
   });
 
-/** One rule: its conditions and what it answers. */
+/** One rule: its conditions and its answer. */
 export type Rule = z.output<typeof ruleSchema>;
 
 const scenarioSchema = z.strictObject({
   name: z.string().min(1).optional(),
-  /** What `GET /v1/models` lists. */
+  /** The model ids that `GET /v1/models` returns. */
   models: z.array(z.string().min(1)).min(1).default(["scripted-1"]),
   rules: z.array(ruleSchema).min(1),
 });
 
-/** A checked scenario, ready to be played. */
+/** A validated scenario. */
 export interface Scenario {
   name: string;
   models: string[];
   rules: Rule[];
 }
 
-/** A scenario that cannot be played; the message names its file and, one a line, each place in it that is wrong. */
+/** A scenario is invalid. The message names its file and, one per line, each location that is wrong. */
 export class ScenarioError extends Error {
   override name = "ScenarioError";
 }
 
-/** `["rules", 0, "turn", 1]` as `rules[0].turn[1]`. */
+/** Formats a path: `["rules", 0, "turn", 1]` becomes `rules[0].turn[1]`. */
 function formatPath(path: PropertyKey[]): string {
   const text = path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
   return text.replace(/^\./u, "") || "(whole file)";
 }
 
 /**
- * Checks a scenario written in YAML or JSON (which YAML contains).
+ * Validates a scenario written in YAML or JSON (a subset of YAML).
  * @param file names the source in errors, and the scenario if it has no name of its own.
- * @throws ScenarioError when it is no YAML or breaks the format.
+ * @throws ScenarioError when the text is not YAML or does not match the format.
  */
 export function parseScenario(text: string, file: string): Scenario {
   let raw: unknown;
@@ -186,8 +191,8 @@ export function parseScenario(text: string, file: string): Scenario {
 }
 
 /**
- * Reads and checks a scenario file.
- * @throws ScenarioError when the file cannot be read or breaks the format.
+ * Reads and validates a scenario file.
+ * @throws ScenarioError when the file cannot be read or does not match the format.
  */
 export async function loadScenario(file: string): Promise<Scenario> {
   let text: string;

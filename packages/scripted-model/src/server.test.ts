@@ -85,7 +85,7 @@ function post(body: unknown, headers: Record<string, string> = {}, signal?: Abor
 // biome-ignore lint/suspicious/noExplicitAny: a provider's answer, of which each test says what it expects
 const json = (response: Response): Promise<any> => response.json();
 
-/** Asks without a stream and returns the answer's text. */
+/** Sends a request without streaming and returns the answer's text. */
 async function ask(messages: unknown[], options: { model?: string; headers?: Record<string, string> } = {}) {
   const response = await post({ model: options.model ?? "scripted-1", messages }, options.headers);
   const body = await json(response);
@@ -143,12 +143,12 @@ describe("a streamed answer", () => {
     });
   });
 
-  test("has no usage chunk unless it was asked for", async () => {
+  test("has no usage chunk unless the request asks for one", async () => {
     const data = await streamed(await post({ model: "m", stream: true, messages: [user("everything")] }));
     expect(data.join("\n")).not.toContain("prompt_tokens");
   });
 
-  test("that is cut gives what came before and then breaks", async () => {
+  test("that is cut sends the part before the cut and then breaks the connection", async () => {
     const response = await post({ model: "m", stream: true, messages: [user("cut")] });
     const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
     expect((await reader?.read())?.value).toContain("The beginning of");
@@ -156,7 +156,7 @@ describe("a streamed answer", () => {
     expect(model.requests()[0]).toMatchObject({ status: 200, outcome: "cut" });
   });
 
-  test("that hangs ends with the client", async () => {
+  test("that hangs ends when the client disconnects", async () => {
     const client = new AbortController();
     const response = await post({ model: "m", stream: true, messages: [user("hang")] }, {}, client.signal);
     const reader = response.body?.getReader();
@@ -167,14 +167,14 @@ describe("a streamed answer", () => {
     await vi.waitFor(() => expect(model.requests()[0]?.outcome).toBe("client_gone"), 20_000);
   });
 
-  test("that hangs does not hold up close", async () => {
+  test("that hangs does not delay close", async () => {
     const response = await post({ model: "m", stream: true, messages: [user("hang")] });
     const body = response.text();
     await Promise.all([model.close(), expect(body).rejects.toThrow()]);
   });
 });
 
-test("an answer without a stream holds the same as one object", async () => {
+test("an answer without streaming has the same content in one object", async () => {
   const response = await post({ model: "scripted-1", messages: [user("everything")] });
   expect(await response.json()).toMatchObject({
     object: "chat.completion",
@@ -196,7 +196,7 @@ test("an answer without a stream holds the same as one object", async () => {
   });
 });
 
-test("arguments given as a string go out as they stand", async () => {
+test("arguments given as a string are sent unchanged", async () => {
   const response = await post({ model: "m", messages: [user("broken arguments")] });
   const body = await json(response);
   expect(body.choices[0].message.tool_calls[0].function.arguments).toBe('{"filePath": ');
@@ -240,7 +240,7 @@ describe("the reply is chosen by", () => {
     expect(await ask([user("which")])).toBe("the first");
   });
 
-  test("the last user message alone, its text parts taken together", async () => {
+  test("the last user message alone, with its text parts joined", async () => {
     const parts = [
       { type: "image_url", image_url: { url: "data:," } },
       { type: "text", text: "which" },
@@ -256,7 +256,7 @@ describe("the reply is chosen by", () => {
     expect(await ask([system("You are a context summarization agent. You…"), user("which")])).toBe("A summary");
   });
 
-  test("the attempt, counted for each session and each place in its conversation", async () => {
+  test("the attempt, counted for each session and each position in its conversation", async () => {
     const limited = { type: "rate_limit_error", message: "Too many" };
     const one = { headers: { "x-session-id": "ses_one" } };
     const two = { headers: { "x-session-id": "ses_two" } };
@@ -287,8 +287,8 @@ describe("an HTTP error", () => {
   });
 });
 
-describe("a request that cannot be played is refused, and the server lives on:", () => {
-  test("no rule fits; the error has the request's shape but none of its content", async () => {
+describe("a request that cannot be played is refused, and the server keeps serving:", () => {
+  test("no rule matches; the error has the request's shape but none of its content", async () => {
     const response = await post({ model: "scripted-1", messages: [user("a secret wish")] });
     expect(response.status).toBe(400);
     const { error } = await json(response);
@@ -300,8 +300,8 @@ describe("a request that cannot be played is refused, and the server lives on:",
   });
 
   test.each([
-    ["no JSON", "{", 400, "no JSON"],
-    ["no body", "", 400, "no JSON"],
+    ["not JSON", "{", 400, "not JSON"],
+    ["no body", "", 400, "not JSON"],
     ["not an object", "[]", 400, "expected object"],
     ["no messages", { model: "m", messages: [] }, 400, "messages"],
     ["an unknown role", { model: "m", messages: [{ role: "robot" }] }, 400, "role"],
@@ -340,7 +340,7 @@ test("records headers, body and times of each request", async () => {
     outcome: "done",
     status: 200,
   });
-  // Timers may fire a millisecond early.
+  // Timers may fire one millisecond early.
   expect((record?.firstByteAt ?? 0) - (record?.receivedAt ?? 0)).toBeGreaterThanOrEqual(119);
   expect(record?.endedAt).toBeGreaterThanOrEqual(record?.firstByteAt ?? Number.POSITIVE_INFINITY);
 });

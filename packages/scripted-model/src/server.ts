@@ -1,4 +1,4 @@
-/** The server: takes requests, records them, and plays what the scenario has for each. */
+/** The server: receives requests, records them, and plays the scenario's replies. */
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -11,22 +11,22 @@ import { errorBody, type Frame, framesOf } from "./frames.ts";
 import { Attempts, findReply } from "./match.ts";
 import type { Scenario } from "./scenario.ts";
 
-/** An OpenCode request is about 35 KB plus what its tools returned; this is for clients gone wrong. */
+/** An OpenCode request is about 35 KB plus its tools' output; the limit is for faulty clients. */
 const maxBodyBytes = 32 * 1024 * 1024;
 const maxRecordedRequests = 500;
 const maxRememberedConversations = 2_000;
 
 /**
- * One request as it came and how it was answered. Times are epoch milliseconds.
+ * A recorded request and the state of its answer. Times are epoch milliseconds.
  *
- * `outcome` is `open` while it is answered, then `done` (a whole answer or a scripted HTTP error), `cut`,
- * `client_gone` (the client closed first, or the server was stopped) or `refused` (no rule, or a bad request).
+ * `outcome` is `open` while the answer is being sent, then `done` (a complete answer or a scripted HTTP error), `cut`,
+ * `client_gone` (the client disconnected first, or the server was stopped) or `refused` (no rule, or a bad request).
  */
 export interface RecordedRequest {
   readonly method: string;
   readonly path: string;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** The parsed JSON body; `undefined` without one, or if it was no JSON. */
+  /** The parsed JSON body; `undefined` if it is missing or not JSON. */
   body: unknown;
   readonly receivedAt: number;
   firstByteAt: number | undefined;
@@ -39,10 +39,12 @@ export interface RecordedRequest {
 
 export interface ScriptedModelOptions {
   scenario: Scenario;
-  /** 0, the default, takes a free one. */
+  /** 0, the default, chooses a free port. */
   port?: number;
   host?: string;
-  /** Called when a request's rule is known and before anything is sent; the object is updated as the answer goes on. */
+  /**
+   * Called when a request's rule is known and before anything is sent; the object is updated while the answer is sent.
+   */
   onRequest?: (request: RecordedRequest) => void;
 }
 
@@ -51,9 +53,9 @@ export interface ScriptedModel {
   readonly url: string;
   /** The newest requests, oldest first; at most 500. */
   requests(): readonly RecordedRequest[];
-  /** Takes effect with the next request; answers under way go on as they began. */
+  /** Takes effect with the next request; answers that have begun continue. */
   setScenario(scenario: Scenario): void;
-  /** Ends open answers and frees the port. */
+  /** Ends open answers and releases the port. */
   close(): Promise<void>;
 }
 
@@ -75,12 +77,12 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
     bytes += part.length;
     if (bytes <= maxBodyBytes) parts.push(part);
   }
-  // Read to the end all the same: leaving the loop early would close the connection before the answer.
+  // The rest is still read: leaving the loop early would close the connection before the answer.
   if (bytes > maxBodyBytes) throw new RequestError(413, `request body over ${maxBodyBytes} bytes`);
   try {
     return JSON.parse(Buffer.concat(parts).toString("utf8"));
   } catch {
-    throw new RequestError(400, "request body is no JSON");
+    throw new RequestError(400, "request body is not JSON");
   }
 }
 
@@ -209,7 +211,7 @@ function newCallId(): string {
   return `call_${randomUUID().replaceAll("-", "").slice(0, 24)}`;
 }
 
-/** Sends a body; a string as it stands, which lets a scenario answer with something that is no JSON. */
+/** Sends a body; a string is sent unchanged, so that a scenario can answer with something else than JSON. */
 function sendJson(
   response: ServerResponse,
   record: RecordedRequest,

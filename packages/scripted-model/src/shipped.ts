@@ -1,10 +1,12 @@
-/** What ships with the package: the scenarios, and the repository and messages of the demo. */
+/** What ships with the package: the scenarios, and the demo's repository and messages. */
 import { fileURLToPath } from "node:url";
 import { loadScenario, type Scenario } from "./scenario.ts";
 
 const scenarios = new URL("../scenarios/", import.meta.url);
 
-/** A small repository whose test fails until the demo's first message has been worked on; copy it, then `git init`. */
+/**
+ * A small repository whose test fails until the agent has answered the demo's first message; copy it, then `git init`.
+ */
 export const demoRepository = fileURLToPath(new URL("demo-repo", scenarios));
 
 /** The messages that the demo scenario answers, in order. */

@@ -1,6 +1,6 @@
 /**
- * The real OpenCode, for tests and recordings: `opencode serve` with a home of its own, a scripted model as its only
- * provider, and a git repository made from the demo's files.
+ * Runs the real OpenCode for tests and recordings: `opencode serve` with its own home folder, a scripted model as its
+ * only provider, and a git repository made from the demo's files.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -40,10 +40,10 @@ export interface OpenCode {
   readonly workspace: string;
   /** Every event so far, with the epoch milliseconds at which it was read. */
   readonly events: readonly { at: number; event: OpenCodeEvent }[];
-  /** Calls its HTTP API; throws unless the answer is 2xx. */
+  /** Calls OpenCode's HTTP API; throws unless the answer is 2xx. */
   // biome-ignore lint/suspicious/noExplicitAny: OpenCode's own shapes; a test says which it expects
   call(method: "GET" | "POST", path: string, body?: unknown): Promise<any>;
-  /** The first event from `events[from]` on, past or to come, that fits; rejects when none came in 30 s. */
+  /** Returns the first matching event from `events[from]` on, past or future; rejects after 30 s. */
   waitFor(fits: (event: OpenCodeEvent) => boolean, from?: number): Promise<OpenCodeEvent>;
   stop(): Promise<void>;
 }
@@ -115,7 +115,7 @@ export async function startOpenCode({ modelUrl, permission = "allow" }: OpenCode
         };
         const timer = setTimeout(() => {
           listeners.delete(look);
-          reject(new Error(`no such event in ${waitTimeoutMs} ms, after ${events.at(-1)?.event.type ?? "none"}`));
+          reject(new Error(`no matching event in ${waitTimeoutMs} ms, after ${events.at(-1)?.event.type ?? "none"}`));
         }, waitTimeoutMs);
         listeners.add(look);
         look();
@@ -131,7 +131,7 @@ export async function startOpenCode({ modelUrl, permission = "allow" }: OpenCode
   }
 }
 
-/** Reads the address from OpenCode's own line, since port 0 lets it choose. */
+/** Reads the URL from OpenCode's output, since port 0 lets it choose the port. */
 async function listening(child: ChildProcess): Promise<string> {
   let output = "";
   const { promise, resolve, reject } = Promise.withResolvers<string>();
@@ -143,7 +143,7 @@ async function listening(child: ChildProcess): Promise<string> {
   };
   child.stdout?.on("data", read);
   child.stderr?.on("data", read);
-  child.once("exit", (code) => reject(new Error(`OpenCode ended with ${code}: ${output}`)));
+  child.once("exit", (code) => reject(new Error(`OpenCode exited with ${code}: ${output}`)));
   try {
     return await promise;
   } finally {
@@ -153,7 +153,7 @@ async function listening(child: ChildProcess): Promise<string> {
 
 /**
  * Resolves with the stream's first event and reads on in the background. A request right after "listening" may stall or
- * be reset, so that each try has a short time and there are several.
+ * be reset, so there are several tries with a short timeout each.
  */
 async function connectEvents(url: string, signal: AbortSignal, onEvent: (event: OpenCodeEvent) => void): Promise<void> {
   for (let attempt = 1; ; attempt++) {
@@ -197,8 +197,9 @@ async function call(url: string, method: string, path: string, body: unknown): P
 }
 
 /**
- * Ends OpenCode and the commands of its tools. Those lead sessions of their own, which no signal to OpenCode's group
- * reaches: `/global/dispose` ends them. SIGKILL because a SIGTERM may take seconds, and nothing is worth saving.
+ * Kills OpenCode and the commands of its tools. The commands lead sessions of their own, which no signal to OpenCode's
+ * group reaches, so `/global/dispose` ends them. SIGKILL, because a SIGTERM may take seconds and there is nothing to
+ * save.
  */
 async function end(child: ChildProcess, url: string | undefined): Promise<void> {
   const ended = () => child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
