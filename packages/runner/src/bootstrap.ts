@@ -5,7 +5,7 @@ import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import { type EndedBy, ERRORS } from "@valet/shared/spans";
 import { isValidContext, type SpanContext } from "@valet/shared/tracing";
 import type { Settings } from "./settings.ts";
-import type { RunnerTracer } from "./tracing.ts";
+import type { RunnerTracer } from "./spans/tracing.ts";
 
 type Stage = FromRunnerOf<"stage">;
 

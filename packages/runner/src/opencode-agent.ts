@@ -1,12 +1,12 @@
-/** OpenCode as the agent that the runner starts and gives its turns to, with the tools by which it asks the runner. */
+/** OpenCode as the agent that the runner starts and gives its jobs to, with the tools by which it asks the runner. */
 import { createHash } from "node:crypto";
 import type { ChildSessionAnswer, ToolCall } from "@valet/shared/protocol/child-sessions";
 import { contextHeaders } from "@valet/shared/tracing";
+import { JobRunner } from "./jobs/job-runner.ts";
+import { PartStream } from "./link/part-stream.ts";
 import { OpenCode } from "./opencode/opencode.ts";
-import { PartStream } from "./part-stream.ts";
-import { PromptRunner } from "./prompt.ts";
 import type { Agent, AgentStart } from "./runner.ts";
-import { startToolServer } from "./tool-server.ts";
+import { startToolServer } from "./tools/tool-server.ts";
 
 const PLUGIN = import.meta.resolve("@valet/opencode-plugin");
 
@@ -23,7 +23,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     secrets,
     onProviderCall: (call) => opencode.noteProviderCall(call),
     modelContext: (call) => {
-      const context = turns.findModelCall(call);
+      const context = jobs.findModelCall(call);
       return context === undefined ? {} : contextHeaders(context);
     },
   });
@@ -34,7 +34,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     trustsRepository: config.trustRepositoryConfig === true,
     tools: { plugin: PLUGIN, url: server.url, secret: server.secret },
   });
-  const turns = new PromptRunner({
+  const jobs = new JobRunner({
     ...{ agent: opencode, tracer, captureContent, stuckTurnMs, turnBounds, defaultModel: modelAccess.model },
     ...{ workspace, env: process.env, secrets },
     ownEndpoint: modelAccess.openAiCompatible?.baseUrl,
@@ -47,7 +47,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
   });
 
   function answer(call: ToolCall, signal: AbortSignal): Promise<ChildSessionAnswer> {
-    const turn = turns.findToolCall(call);
+    const turn = jobs.findToolCall(call);
     const { request } = call;
     return ask(
       {
@@ -61,7 +61,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
   const stop = async () => {
     await Promise.all([opencode.stop(), server.stop()]);
   };
-  return { agent: { turns, stop }, healthy: opencode.ready(parent) };
+  return { agent: { jobs, stop }, healthy: opencode.ready(parent) };
 }
 
 /** The same call asking for the same is the same request, however often it asks. */

@@ -18,15 +18,15 @@ import {
 } from "@valet/shared/tracing";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { FakeOpenCode, type FakeOptions, type RawEvent, type Rest } from "../test/fake-opencode.ts";
-import type { AgentAsks } from "./agent-task.ts";
-import { PromptRunner, type PromptRunnerOptions } from "./prompt.ts";
+import type { AgentAsks } from "./jobs/agent-task.ts";
+import { JobRunner, type JobRunnerOptions } from "./jobs/job-runner.ts";
 
 const disposables: AsyncDisposable[] = [];
 afterEach(async () => {
   for (const each of disposables.splice(0)) await each[Symbol.asyncDispose]();
 });
 
-function setUp(fake: FakeOptions, options: Partial<PromptRunnerOptions> = {}) {
+function setUp(fake: FakeOptions, options: Partial<JobRunnerOptions> = {}) {
   const opencode = new FakeOpenCode(fake);
   disposables.push(opencode);
   const started: ReadableSpan[] = [];
@@ -38,7 +38,7 @@ function setUp(fake: FakeOptions, options: Partial<PromptRunnerOptions> = {}) {
   const parts: [attemptId: string, part: MessagePart][] = [];
   const asked: AgentAsks[] = [];
   const quiet: string[] = [];
-  const runner = new PromptRunner({
+  const runner = new JobRunner({
     agent: opencode,
     tracer,
     captureContent: false,

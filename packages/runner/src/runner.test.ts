@@ -19,11 +19,11 @@ import {
   startLinkServer,
   workflowDispatch,
 } from "../test/link-server.ts";
-import { runCommand } from "./command.ts";
-import { Journal } from "./journal.ts";
+import { runCommand } from "./jobs/command.ts";
 import { Runner, type RunnerOptions } from "./runner.ts";
-import { SpanOutbox } from "./span-outbox.ts";
-import { createTracing, openSpanText, type RunnerTracer, runnerResource, type Tracing } from "./tracing.ts";
+import { SpanOutbox } from "./spans/span-outbox.ts";
+import { createTracing, openSpanText, type RunnerTracer, runnerResource, type Tracing } from "./spans/tracing.ts";
+import { Journal } from "./state/journal.ts";
 
 const TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03";
 
@@ -272,11 +272,11 @@ describe("the start", () => {
     const failed = { type: "stage", stage: "failed", errorType: "git_clone_failed" };
     expect(await server.frame("stage", ({ stage }) => stage === "failed")).toEqual(failed);
     expect(await span("valet.runner.bootstrap")).toMatchObject({
-      status: { code: 2, message: "git_clone_failed" },
+      status: { code: 2 },
       attributes: { "valet.outcome": "error", "error.type": "git_clone_failed" },
     });
     server.send({ type: "prompt", dispatch: dispatch("att_1") });
-    expect(await server.frame("prompt-refused")).toMatchObject({ attemptId: "att_1", errorType: "not_accepted" });
+    expect(await server.frame("attempt-refused")).toMatchObject({ attemptId: "att_1", errorType: "not_accepted" });
     // It is told again to who has not heard it.
     server.drop();
     await server.waitUntil(() => server.connections[1]?.frames.find(({ type }) => type === "stage"));
@@ -382,7 +382,7 @@ describe("a dispatch", () => {
     const { server, agent, ready } = setUp();
     await ready();
     server.send({ type: "prompt", dispatch: dispatch("att_1", { content: "Say hello." }) });
-    const { span } = await server.frame("prompt-accepted");
+    const { span } = await server.frame("attempt-accepted");
     expect(JSON.parse(span ?? "{}")).toMatchObject({ name: "valet.turn" });
     expect(agent.runs).toEqual([dispatch("att_1")]);
     agent.end("att_1");
@@ -403,8 +403,8 @@ describe("a dispatch", () => {
     const prompt = { type: "prompt", dispatch: dispatch("att_1") } as const;
     server.send(prompt);
     server.send(prompt);
-    await server.waitUntil(() => (framesOf(server.received, "prompt-accepted").length === 2 ? true : undefined));
-    const [first, second] = framesOf(server.received, "prompt-accepted");
+    await server.waitUntil(() => (framesOf(server.received, "attempt-accepted").length === 2 ? true : undefined));
+    const [first, second] = framesOf(server.received, "attempt-accepted");
     expect(second).toEqual(first);
     agent.end("att_1");
     await server.frame("turn-ended");
@@ -422,7 +422,7 @@ describe("a dispatch", () => {
     const { server, agent, ready } = setUp({ acknowledges: false });
     await ready();
     for (const id of ["att_1", "att_2"]) server.send({ type: "prompt", dispatch: dispatch(id) });
-    await server.frame("prompt-accepted", ({ attemptId }) => attemptId === "att_2");
+    await server.frame("attempt-accepted", ({ attemptId }) => attemptId === "att_2");
     const asked = { type: "permission-asked", attemptId: "att_2", permissionId: "per_1", permission: "bash" } as const;
     agent.tell({ ...asked, detail: "ls" });
     const question = { question: "Which?", header: "", options: [] };
@@ -436,10 +436,10 @@ describe("a dispatch", () => {
     await server.waitUntil(() => (framesOf(server.received, "turn-ended").length > 0 ? true : undefined));
     const { frames } = server.connections.at(-1)!;
     expect(frames.filter(({ type }) => type !== "spans").map(({ type }) => type)).toEqual([
-      ...["hello", "stage", "prompt-accepted", "permission-asked", "question-asked", "turn-ended"],
+      ...["hello", "stage", "attempt-accepted", "permission-asked", "question-asked", "turn-ended"],
     ]);
     expect(framesOf(frames, "hello")[0]).toMatchObject({ attempts: ["att_2", "att_1"], ready: true });
-    expect(framesOf(frames, "prompt-accepted")[0]?.attemptId).toBe("att_2");
+    expect(framesOf(frames, "attempt-accepted")[0]?.attemptId).toBe("att_2");
     expect(frames.findLastIndex(({ type }) => type === "spans")).toBeLessThan(
       frames.findIndex(({ type }) => type === "turn-ended"),
     );
@@ -450,7 +450,7 @@ describe("a dispatch", () => {
     const { server, agent, ready } = setUp();
     await ready();
     server.send({ type: "prompt", dispatch: dispatch("att_1") });
-    await server.frame("prompt-accepted");
+    await server.frame("attempt-accepted");
     const replies = [
       { type: "permission-reply", permissionId: "per_1", reply: "once" },
       { type: "question-reply", questionId: "que_1", answers: [["Hello"]] },
@@ -472,13 +472,13 @@ describe("a dispatch", () => {
           const run = () => {
             throw new RangeError("secret");
           };
-          return { ...started, agent: { ...started.agent, turns: { ...started.agent.turns, run } } };
+          return { ...started, agent: { ...started.agent, jobs: { ...started.agent.jobs, run } } };
         },
       },
     });
     await ready();
     server.send({ type: "prompt", dispatch: dispatch("att_1") });
-    expect(await server.frame("prompt-refused")).toMatchObject({ attemptId: "att_1", errorType: "_OTHER" });
+    expect(await server.frame("attempt-refused")).toMatchObject({ attemptId: "att_1", errorType: "_OTHER" });
     expect(problems).toEqual(["an attempt could not begin: RangeError"]);
   });
 });
@@ -489,7 +489,7 @@ describe("a runner that takes the place of one that died", () => {
     const first = setUp({ home, acknowledges: false, instanceId: "one" });
     await first.ready();
     for (const id of ["att_1", "att_2"]) first.server.send({ type: "prompt", dispatch: dispatch(id) });
-    await first.server.frame("prompt-accepted", ({ attemptId }) => attemptId === "att_2");
+    await first.server.frame("attempt-accepted", ({ attemptId }) => attemptId === "att_2");
     first.agent.end("att_1");
     await first.server.frame("turn-ended");
     const { server, agent, ready, span } = setUp({ home, instanceId: "two" });
@@ -501,7 +501,7 @@ describe("a runner that takes the place of one that died", () => {
       ["att_2", "error", "runner_lost"],
     ]);
     // What it had begun under, it had told.
-    const [, opened] = framesOf(first.server.received, "prompt-accepted");
+    const [, opened] = framesOf(first.server.received, "attempt-accepted");
     const { context } = JSON.parse(opened?.span ?? "{}");
     const lost = await server.waitUntil(() =>
       spansOf(server.received).find(({ attributes }) => attributes["valet.outcome"] === "lost"),
@@ -514,7 +514,7 @@ describe("a runner that takes the place of one that died", () => {
     expect(spansOf(byInstance).map(({ name }) => name)).toEqual(spansOf(first.server.received).map(({ name }) => name));
     server.send({ type: "prompt", dispatch: dispatch("att_2") });
     server.send({ type: "prompt", dispatch: dispatch("att_3") });
-    await server.frame("prompt-accepted");
+    await server.frame("attempt-accepted");
     expect(agent.runs.map(({ attemptId }) => attemptId)).toEqual(["att_3"]);
   });
 });
@@ -527,7 +527,7 @@ describe("a workflow", () => {
     const { server, agent, ready } = setUp({ acknowledges: false });
     await ready();
     server.send({ type: "workflow-execute", dispatch: workflowDispatch("att_1") });
-    const { span } = await server.frame("prompt-accepted");
+    const { span } = await server.frame("attempt-accepted");
     expect(JSON.parse(span ?? "{}")).toMatchObject({ name: "valet.workflow.execute" });
     expect(agent.executions).toEqual([workflowDispatch("att_1")]);
     for (const state of [running, done, { ...running, index: 1 }]) {
@@ -558,7 +558,7 @@ describe("a workflow", () => {
     const frame = { type: "workflow-execute", dispatch: workflowDispatch("att_1") } as const;
     server.send(frame);
     server.send(frame);
-    await vi.waitFor(() => expect(framesOf(server.received, "prompt-accepted")).toHaveLength(2), 20_000);
+    await vi.waitFor(() => expect(framesOf(server.received, "attempt-accepted")).toHaveLength(2), 20_000);
     agent.endWorkflow("att_1");
     await server.frame("workflow-ended");
     server.send(frame);
@@ -574,7 +574,7 @@ describe("a workflow", () => {
     const first = setUp({ home, acknowledges: false, instanceId: "one" });
     await first.ready();
     first.server.send({ type: "workflow-execute", dispatch: workflowDispatch("att_1") });
-    await first.server.frame("prompt-accepted");
+    await first.server.frame("attempt-accepted");
     const tracer = first.agent.start()?.tracer as RunnerTracer;
     const attributes = { "valet.workflow.step.name": "deploy" };
     const step = tracer.startSpan("valet.workflow.step deploy", { attributes });
@@ -606,7 +606,7 @@ describe("the end", () => {
     const { server, ended, ready, agent, home } = setUp();
     await ready();
     server.send({ type: "prompt", dispatch: dispatch("att_1") });
-    await server.frame("prompt-accepted");
+    await server.frame("attempt-accepted");
     server.send({ type: "shutdown", reason: "terminate" });
     await server.frame("stopped");
     expect(await ended).toBe("stopped");
@@ -623,7 +623,7 @@ describe("the end", () => {
     const { server, runner, ended, ready, home } = setUp({ agent, acknowledges: false, runner: { stopMs: 100 } });
     await ready();
     server.send({ type: "prompt", dispatch: dispatch("att_1") });
-    await server.frame("prompt-accepted");
+    await server.frame("attempt-accepted");
     const startMs = performance.now();
     await runner.stop("runner_shutdown");
     expect(await ended).toBe("stopped");
@@ -656,7 +656,7 @@ test("a session without tracing gets no spans, and its turns are as ever", async
   });
   await ready();
   server.send({ type: "prompt", dispatch: dispatch("att_1") });
-  expect(await server.frame("prompt-accepted")).toEqual({ type: "prompt-accepted", attemptId: "att_1" });
+  expect(await server.frame("attempt-accepted")).toEqual({ type: "attempt-accepted", attemptId: "att_1" });
   agent.end("att_1");
   await server.frame("turn-ended");
   server.send({ type: "shutdown", reason: "hibernate" });

@@ -9,27 +9,27 @@ import { explainProtocols, LINK_PROTOCOL } from "@valet/shared/protocol/link-pro
 import type { FromRunner, FromRunnerOf, ModelAccess, ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { RunnerWarning } from "@valet/shared/protocol/warnings";
 import { exceptionType, extractFromHeaders, type Parent } from "@valet/shared/tracing";
-import { AgentClient, type AgentClientOptions, type LinkHandlers } from "./agent-client.ts";
-import type { AbortReason } from "./agent-task.ts";
-import { Attempts, type TurnNews, type Turns } from "./attempts.ts";
-import { countBackgroundProcesses } from "./background.ts";
 import { Bootstrap, type BootstrapError } from "./bootstrap.ts";
-import { type ChildRequest, ChildRequests } from "./child-requests.ts";
-import { setUpRepository } from "./git-setup.ts";
-import type { Journal } from "./journal.ts";
-import { type Kept, KeptSecrets } from "./kept-secrets.ts";
+import { setUpRepository } from "./git/git-setup.ts";
+import { secretsOf } from "./git/repo-url.ts";
+import { RepositoryProgress } from "./git/repository-progress.ts";
+import type { AbortReason } from "./jobs/agent-task.ts";
+import { Attempts, type JobNews, type Jobs } from "./jobs/attempts.ts";
+import { type ChildRequest, ChildRequests } from "./link/child-requests.ts";
+import { Link, type LinkHandlers, type LinkOptions } from "./link/link.ts";
+import { Warnings } from "./link/warnings.ts";
 import { keysOf } from "./opencode/config.ts";
-import { secretsOf } from "./repo-url.ts";
-import { RepositoryProgress } from "./repository-progress.ts";
-import { SecretValues } from "./secret-values.ts";
+import { countBackgroundProcesses } from "./processes/background.ts";
+import { type Kept, KeptSecrets } from "./secrets/kept-secrets.ts";
+import { SecretValues } from "./secrets/secret-values.ts";
 import type { Settings } from "./settings.ts";
-import type { SpanOutbox } from "./span-outbox.ts";
-import { RUNNER_VERSION, type RunnerTracer, type Tracing } from "./tracing.ts";
-import { Warnings } from "./warnings.ts";
+import type { SpanOutbox } from "./spans/span-outbox.ts";
+import { RUNNER_VERSION, type RunnerTracer, type Tracing } from "./spans/tracing.ts";
+import type { Journal } from "./state/journal.ts";
 
 /** The agent's process and who gives it work. */
 export interface Agent {
-  readonly turns: Turns;
+  readonly jobs: Jobs;
   /** Ends the process and all that it started, also while it starts. */
   stop(): Promise<void>;
 }
@@ -46,7 +46,7 @@ export interface AgentStart {
   readonly workspaceReady: Promise<unknown>;
   /** How long the agent's own part of the start may take: until it is healthy, and again until it can be heard. */
   readonly startTimeoutMs: number;
-  tell(news: TurnNews): void;
+  tell(news: JobNews): void;
   /** Asks the SessionAgent on the agent's account. Never rejects. */
   ask(request: ChildRequest, signal: AbortSignal): Promise<ChildSessionAnswer>;
   /** Something came from what the span waits for. @param atMs epoch ms */
@@ -75,7 +75,7 @@ export interface RunnerOptions {
   /** What goes wrong and is survived; never quotes content. */
   onProblem(problem: string): void;
   readonly link?: Partial<
-    Pick<AgentClientOptions, "heartbeatMs" | "signMs" | "firstDelayMs" | "maxDelayMs" | "connectTimeoutMs" | "random">
+    Pick<LinkOptions, "heartbeatMs" | "signMs" | "firstDelayMs" | "maxDelayMs" | "connectTimeoutMs" | "random">
   >;
   /** For all of a stop. Less than a sandbox has until it is killed. */
   readonly stopMs?: number;
@@ -84,13 +84,13 @@ export interface RunnerOptions {
 /** Why a runner is done: it was told to stop, or there is no place for it and another like it would fare no better. */
 export type RunnerEnd = "stopped" | "refused";
 
-/** Of a stop: what its turns may take, and again what the agent may. */
+/** Of a stop: what its jobs may take, and again what the agent may. */
 const AGENT_SHARE = LIMITS.agentStopMs / LIMITS.runnerStopMs;
 const MAX_HELLO_ATTEMPTS = 1000;
 /** Before it is tried again to keep keys, at first and at the most. */
 const [KEEP_AGAIN_MS, MAX_KEEP_AGAIN_MS] = [1_000, 60_000];
 
-/** What a shutdown's reason means to the turns that it ends. */
+/** What a shutdown's reason means to the jobs that it ends. */
 const SHUTDOWN_REASONS: { readonly [reason: string]: AbortReason | undefined } = {
   hibernate: "session_hibernated",
   terminate: "session_terminated",
@@ -98,7 +98,7 @@ const SHUTDOWN_REASONS: { readonly [reason: string]: AbortReason | undefined } =
 
 export class Runner {
   readonly #options: RunnerOptions;
-  readonly #client: AgentClient;
+  readonly #link: Link;
   readonly #bootstrap: Bootstrap;
   readonly #attempts: Attempts;
   readonly #warnings: Warnings;
@@ -121,8 +121,8 @@ export class Runner {
     this.#secretValues = options.secrets ?? new SecretValues();
     this.#secretValues.add(token);
     this.#secrets = new KeptSecrets({ folder, token, sessionId, generation });
-    const send = (frame: FromRunner) => this.#client.send(frame);
-    this.#client = new AgentClient({
+    const send = (frame: FromRunner) => this.#link.send(frame);
+    this.#link = new Link({
       url: settings.url,
       token,
       generation: settings.generation,
@@ -150,12 +150,12 @@ export class Runner {
   /** Runs until it is told to stop or is refused. Never rejects. */
   run(): Promise<RunnerEnd> {
     this.#attempts.endWhatDied();
-    this.#client.start();
+    this.#link.start();
     return this.#ended.promise;
   }
 
   /**
-   * Ends the turns in work, then the agent, hands over what is owed and tells that it is done, all of it within bounds. What
+   * Ends the running jobs, then the agent, hands over what is owed and tells that it is done, all of it within bounds. What
    * could not be handed over stays on disk.
    */
   async stop(reason: AbortReason): Promise<void> {
@@ -166,8 +166,8 @@ export class Runner {
     this.#bootstrap.end("runner_shutdown");
     outbox.flush();
     const leftMs = Math.max(0, startMs + stopMs - performance.now());
-    if (this.#client.isUp) await within(leftMs, Promise.all([outbox.whenEmpty(leftMs), this.#attempts.whenSettled()]));
-    this.#client.send({ type: "stopped" });
+    if (this.#link.isUp) await within(leftMs, Promise.all([outbox.whenEmpty(leftMs), this.#attempts.whenSettled()]));
+    this.#link.send({ type: "stopped" });
     if (reason !== "runner_shutdown") this.#secrets.forget();
     this.#end("stopped");
   }
@@ -177,7 +177,7 @@ export class Runner {
     if (this.#stopping.signal.aborted) return;
     const detail = protocols === undefined ? "" : `. ${explainProtocols(protocols)}`;
     this.#options.onProblem(`the link was refused: ${reason}${detail}`);
-    this.#client.close();
+    this.#link.close();
     await this.#windUp("runner_shutdown");
     this.#bootstrap.end(reason === "superseded" ? "runner_replaced" : reason);
     this.#end("refused");
@@ -193,7 +193,7 @@ export class Runner {
   }
 
   #end(end: RunnerEnd): void {
-    this.#client.close();
+    this.#link.close();
     this.#options.outbox.close();
     this.#options.journal.close();
     this.#ended.resolve(end);
@@ -215,8 +215,8 @@ export class Runner {
 
   /** There is a link, for the first time or again: everything that is owed goes onto it, spans before the ends they belong to. */
   #resume(): void {
-    this.#options.outbox.connect((frame) => this.#client.send({ type: "spans", ...frame }));
-    this.#bootstrap.connected(this.#client.attemptCount);
+    this.#options.outbox.connect((frame) => this.#link.send({ type: "spans", ...frame }));
+    this.#bootstrap.connected(this.#link.attemptCount);
     this.#warnings.resend();
     this.#attempts.resendRunning();
     this.#childRequests.resend();
@@ -245,7 +245,7 @@ export class Runner {
 
   #countBackground(requestId: string): void {
     const processes = countBackgroundProcesses(this.#options.settings.sandboxId);
-    this.#client.send({ type: "background", requestId, processes });
+    this.#link.send({ type: "background", requestId, processes });
   }
 
   /** The first counts: what comes again with a new connection says the same. */
@@ -334,7 +334,7 @@ export class Runner {
     if (agentError !== undefined) onProblem(`the agent did not start: ${agentError.name}`);
     const errorType = gitError ?? (agentError && "opencode_unhealthy");
     if (errorType === undefined) {
-      this.#attempts.open(agent.turns);
+      this.#attempts.open(agent.jobs);
       this.#isReady = true;
     }
     this.#bootstrap.end(errorType);

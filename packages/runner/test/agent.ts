@@ -1,11 +1,11 @@
 import { endWith } from "@valet/shared/outcome";
 import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
 import { SpanKind } from "@valet/shared/tracing";
-import type { AbortReason, AgentReply } from "../src/agent-task.ts";
+import type { AbortReason, AgentReply } from "../src/jobs/agent-task.ts";
+import type { TurnResult } from "../src/jobs/turn.ts";
+import type { WorkflowResult } from "../src/jobs/workflow.ts";
 import type { AgentStart, RunnerOptions } from "../src/runner.ts";
-import { openSpanText } from "../src/tracing.ts";
-import type { TurnResult } from "../src/turn.ts";
-import type { WorkflowResult } from "../src/workflow.ts";
+import { openSpanText } from "../src/spans/tracing.ts";
 
 export const DONE: TurnResult = {
   outcome: "ok",
@@ -25,7 +25,7 @@ export const DONE: TurnResult = {
   },
 };
 
-/** An agent that does what the test says: its turns begin, and end when they are told to. */
+/** An agent that does what the test says: its jobs begin, and end when they are told to. */
 export function createAgent({ healthy = () => Promise.resolve() as Promise<unknown>, hangs = false } = {}) {
   const ends = new Map<string, (result: TurnResult) => void>();
   const workflowEnds = new Map<string, (result: WorkflowResult) => void>();
@@ -48,7 +48,7 @@ export function createAgent({ healthy = () => Promise.resolve() as Promise<unkno
     return {
       healthy: becomesHealthy,
       agent: {
-        turns: {
+        jobs: {
           run(dispatch) {
             runs.push(dispatch);
             const { promise, resolve } = Promise.withResolvers<TurnResult>();

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import type { ReadableSpan } from "@valet/shared/tracing";
 import { attributesToObject } from "@valet/shared/tracing";
-import { type GitSetupOptions, setUpRepository } from "../src/git-setup.ts";
-import { RepositoryProgress } from "../src/repository-progress.ts";
-import { createTracing } from "../src/tracing.ts";
+import { type GitSetupOptions, setUpRepository } from "../src/git/git-setup.ts";
+import { RepositoryProgress } from "../src/git/repository-progress.ts";
+import { createTracing } from "../src/spans/tracing.ts";
 import { temporaryFolder } from "./folder.ts";
 import { CERTIFICATE } from "./git-server.ts";
 

@@ -1,8 +1,8 @@
 /** The recordings of real event streams, and what the reducer makes of them. */
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import type { BeginFact, EndFact, Fact } from "../src/agent/facts.ts";
 import { type AgentEvent, readEvent } from "../src/opencode/events.ts";
-import type { BeginFact, EndFact, Fact } from "../src/opencode/facts.ts";
 import { TurnReducer } from "../src/opencode/turn-reducer.ts";
 
 const folder = fileURLToPath(new URL("../recordings/", import.meta.url));

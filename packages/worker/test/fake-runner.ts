@@ -112,7 +112,7 @@ export class FakeRunner {
   /** Waits for a prompt and takes it. */
   async accept(): Promise<ToRunnerOf<"prompt">["dispatch"]> {
     const { dispatch } = await this.next("prompt");
-    this.send({ type: "prompt-accepted", attemptId: dispatch.attemptId });
+    this.send({ type: "attempt-accepted", attemptId: dispatch.attemptId });
     return dispatch;
   }
 
@@ -128,7 +128,7 @@ export class FakeRunner {
   /** Waits for a workflow and takes it. */
   async acceptWorkflow(): Promise<ToRunnerOf<"workflow-execute">["dispatch"]> {
     const { dispatch } = await this.next("workflow-execute");
-    this.send({ type: "prompt-accepted", attemptId: dispatch.attemptId });
+    this.send({ type: "attempt-accepted", attemptId: dispatch.attemptId });
     return dispatch;
   }
 

@@ -1,11 +1,11 @@
 /** One prompt given to OpenCode, from sending it to the agent's end, with what may cut it short. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SpanContext } from "@valet/shared/tracing";
+import type { Ending, Fact } from "../agent/facts.ts";
 import { invitesFailover } from "./agent-errors.ts";
 import { CatchUp } from "./catch-up.ts";
 import { type OpenCodeClient, OpenCodeError, type Prompt } from "./client.ts";
 import type { AgentEvent } from "./events.ts";
-import type { Ending, Fact } from "./facts.ts";
 import { eventsOf, readPast } from "./history.ts";
 import type { AgentAccess } from "./opencode.ts";
 import { ToolLimits } from "./tool-limits.ts";

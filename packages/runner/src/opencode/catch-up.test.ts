@@ -2,10 +2,10 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { loadRecording, type Recording } from "../../test/recordings.ts";
+import type { Fact } from "../agent/facts.ts";
 import { CatchUp } from "./catch-up.ts";
 import type { HistoryMessage } from "./client.ts";
 import { type AgentEvent, type AskedEvent, type Part, readEvent, type SessionStatus } from "./events.ts";
-import type { Fact } from "./facts.ts";
 import { answeredRequests, eventsOf, type PastQuery, readPast } from "./history.ts";
 import { TurnReducer } from "./turn-reducer.ts";
 

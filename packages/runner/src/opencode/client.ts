@@ -2,7 +2,7 @@
 import { realpathSync } from "node:fs";
 import { contextHeaders, type SpanContext } from "@valet/shared/tracing";
 import { z } from "zod";
-import { SecretValues } from "../secret-values.ts";
+import { SecretValues } from "../secrets/secret-values.ts";
 import { type AskedEvent, Message, Part, readPending, readStatuses, type SessionStatus } from "./events.ts";
 
 /** OpenCode did not do what it was asked. The text names the call, never its content. */

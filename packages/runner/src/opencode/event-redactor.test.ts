@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { REDACTED, SecretValues } from "../secret-values.ts";
+import { REDACTED, SecretValues } from "../secrets/secret-values.ts";
 import { AnswerParts } from "./answer-parts.ts";
 import { EventRedactor } from "./event-redactor.ts";
 import { readEvent } from "./events.ts";

@@ -2,7 +2,7 @@
  * Takes secrets out of OpenCode's events as they are read, before anything of them is cut, kept, shown or recorded. A text that
  * still grows is held back where its end could be the beginning of a secret.
  */
-import type { SecretValues, StreamRedactor } from "../secret-values.ts";
+import type { SecretValues, StreamRedactor } from "../secrets/secret-values.ts";
 
 /** Parts that still grow; of more, the oldest is forgotten. */
 const MAX_OPEN = 1_000;

@@ -1,7 +1,7 @@
 /** OpenCode's event stream over one server's life: connected, read, and connected again when it breaks. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { EventSourceParserStream } from "eventsource-parser/stream";
-import { SecretValues } from "../secret-values.ts";
+import { SecretValues } from "../secrets/secret-values.ts";
 import type { OpenCodeClient } from "./client.ts";
 import { EventRedactor } from "./event-redactor.ts";
 import { type AgentEvent, readEvent } from "./events.ts";

@@ -11,8 +11,8 @@ import { type ModelPrices, PromptDispatch } from "@valet/shared/protocol/runner-
 import type { ValetSpans } from "@valet/shared/spans";
 import { attributesToObject, contextHeaders, INVALID_CONTEXT, type ReadableSpan, Tracer } from "@valet/shared/tracing";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
-import { PromptRunner } from "../prompt.ts";
-import { startToolServer, type ToolServer } from "../tool-server.ts";
+import { JobRunner } from "../jobs/job-runner.ts";
+import { startToolServer, type ToolServer } from "../tools/tool-server.ts";
 import { OpenCode } from "./opencode.ts";
 
 const root = realpathSync(mkdtempSync(join(tmpdir(), "valet-hostile-")));
@@ -149,9 +149,9 @@ afterAll(async () => {
   rmSync(root, { recursive: true, force: true, maxRetries: 5 });
 });
 
-let runner: PromptRunner;
+let runner: JobRunner;
 function makeRunner({ overrunMs = 60_000, ...options }: RunnerChoices = {}): void {
-  runner = new PromptRunner({
+  runner = new JobRunner({
     ...{ agent: opencode, tracer, captureContent: false, defaultModel: "valet/scripted-1", stuckTurnMs: 20_000 },
     ...{ workspace, env: process.env, turnBounds: options, limits: { overrunMs, maxFailures: 2 } },
     onPart: () => {},

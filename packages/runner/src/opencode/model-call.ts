@@ -2,8 +2,9 @@
  * One call of the model as the agent sees it: a `chat` span from the first try to the last end. Once the call is tried again,
  * each try has a span below it, and so has each wait between two.
  */
+
+import { type Ending, type FactAttributes, type FactLog, OK, type OutputPart } from "../agent/facts.ts";
 import type { AssistantMessage } from "./events.ts";
-import { type Ending, type FactAttributes, type FactLog, OK, type OutputPart } from "./facts.ts";
 import { chatSpanId, deriveSpanId } from "./ids.ts";
 import { providerAttributes } from "./usage.ts";
 

@@ -4,6 +4,10 @@
  */
 
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
+import { type Answer, answerProblem, finishProblem } from "../agent/answer.ts";
+import type { Ending, FactAttributes, FactLog } from "../agent/facts.ts";
+import { OK } from "../agent/facts.ts";
+import type { EndedToolCall } from "../agent/loop-guard.ts";
 import {
   type AgentErrorType,
   classifyError,
@@ -13,12 +17,8 @@ import {
   isAbort,
   type ProviderError,
 } from "./agent-errors.ts";
-import { type Answer, answerProblem, finishProblem } from "./answer.ts";
 import type { AssistantMessage, Part, SessionStatus, ToolPart } from "./events.ts";
-import type { Ending, FactAttributes, FactLog } from "./facts.ts";
-import { OK } from "./facts.ts";
 import { toolSpanId } from "./ids.ts";
-import type { EndedToolCall } from "./loop-guard.ts";
 import { ModelCall } from "./model-call.ts";
 import { isRefused, toolName, toolProblem } from "./tool-result.ts";
 import { finishReason, readCost, usageAttributes } from "./usage.ts";

@@ -9,7 +9,7 @@ import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import type { RunnerWarning } from "@valet/shared/protocol/warnings";
 import type { ValetSpans } from "@valet/shared/spans";
 import { isValidContext, type Parent, type SpanContext, type StartOptions, type Tracer } from "@valet/shared/tracing";
-import { createMillisClock } from "../tracing.ts";
+import { createMillisClock } from "../spans/tracing.ts";
 import type { OpenCodeClient } from "./client.ts";
 import { secretVariables } from "./config.ts";
 import { ConfigFolder, type WrittenConfig } from "./config-folder.ts";

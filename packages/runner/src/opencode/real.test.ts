@@ -19,9 +19,9 @@ import {
   Tracer,
 } from "@valet/shared/tracing";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import type { AgentAsks } from "../agent-task.ts";
-import { PromptRunner } from "../prompt.ts";
-import { startToolServer, type ToolServer } from "../tool-server.ts";
+import type { AgentAsks } from "../jobs/agent-task.ts";
+import { JobRunner } from "../jobs/job-runner.ts";
+import { startToolServer, type ToolServer } from "../tools/tool-server.ts";
 import { OpenCode } from "./opencode.ts";
 import { toolOutputFolder } from "./tool-output.ts";
 
@@ -122,10 +122,10 @@ const scenario = parseScenario(
 
 let model: ScriptedModel;
 let opencode: OpenCode;
-let runner: PromptRunner;
+let runner: JobRunner;
 let server: ToolServer;
 /** What the tools have asked, and the turn that it was taken to be of. */
-const calls: { call: ToolCall; turn: ReturnType<PromptRunner["findToolCall"]> }[] = [];
+const calls: { call: ToolCall; turn: ReturnType<JobRunner["findToolCall"]> }[] = [];
 
 beforeAll(async () => {
   cpSync(demoRepository, workspace, { recursive: true });
@@ -169,7 +169,7 @@ beforeAll(async () => {
       TRACEPARENT: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     },
   });
-  runner = new PromptRunner({
+  runner = new JobRunner({
     ...{ agent: opencode, tracer, captureContent: false, defaultModel: modelAccess.model, stuckTurnMs: 20_000 },
     ...{ workspace, env: process.env },
     onPart: () => {},

@@ -9,8 +9,8 @@ import { attributesToObject, type ReadableSpan, Tracer } from "@valet/shared/tra
 import { beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { temporaryFolder } from "../../test/folder.ts";
 import { dispatch } from "../../test/link-server.ts";
-import { PromptRunner } from "../prompt.ts";
-import { REDACTED, SecretValues } from "../secret-values.ts";
+import { JobRunner } from "../jobs/job-runner.ts";
+import { REDACTED, SecretValues } from "../secrets/secret-values.ts";
 import { OpenCode, type OpenCodeOptions } from "./opencode.ts";
 
 const KEY = "canary-of-the-model-key";
@@ -103,7 +103,7 @@ async function start(root: string, options: Partial<OpenCodeOptions> = {}) {
   const get = async (path: string) =>
     (await (await fetch(`${client.url}${path}`, { headers: client.headers })).json()) as never;
   const parts = new Map<string, MessagePart>();
-  const runner = new PromptRunner({
+  const runner = new JobRunner({
     ...{ agent: opencode, tracer, captureContent: true, defaultModel: modelAccess.model, stuckTurnMs: 20_000 },
     ...{ workspace, env: process.env },
     onPart: (_, part) => parts.set(part.id, part),

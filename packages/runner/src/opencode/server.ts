@@ -7,8 +7,9 @@ import { LIMITS, startShares } from "@valet/shared/limits";
 import { SECRET_VARIABLES_VARIABLE, TRUST_VARIABLE } from "@valet/shared/protocol/child-sessions";
 import type { ModelAccess } from "@valet/shared/protocol/runner-link";
 import type { Subprocess } from "bun";
-import { killGroup } from "../child-processes.ts";
-import type { SecretValues } from "../secret-values.ts";
+import { killGroup } from "../processes/child-processes.ts";
+import { killOrphans } from "../processes/orphans.ts";
+import type { SecretValues } from "../secrets/secret-values.ts";
 import { OpenCodeClient } from "./client.ts";
 import {
   keysOf,
@@ -19,7 +20,6 @@ import {
   type ToolAccess,
 } from "./config.ts";
 import type { ConfigFolder } from "./config-folder.ts";
-import { killLeftovers } from "./leftovers.ts";
 import { boundToolOutput, toolOutputFolder } from "./tool-output.ts";
 
 export interface ServerOptions {
@@ -92,7 +92,7 @@ export class OpenCodeServer {
     this.client = client;
     this.version = version;
     this.#stopGraceMs = stopGraceMs;
-    this.exited = child.exited.then(() => killLeftovers(RUN_VARIABLE, run));
+    this.exited = child.exited.then(() => killOrphans(RUN_VARIABLE, run));
   }
 
   /** @throws OpenCodeStartError */

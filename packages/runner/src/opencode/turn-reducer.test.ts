@@ -15,8 +15,8 @@ import {
   spansOf,
   treeOf,
 } from "../../test/recordings.ts";
+import type { Ending, Fact } from "../agent/facts.ts";
 import { readEvent } from "./events.ts";
-import type { Ending, Fact } from "./facts.ts";
 import { TurnReducer } from "./turn-reducer.ts";
 
 /** Each recording's turns: name, start and end in ms since the recording began, and what tells most. */

@@ -2,9 +2,9 @@
  * From OpenCode's events to the spans of one prompt: no clock, no I/O, and the same events give the same facts. An event
  * finds its place by ids alone, so that turns of several channels may read one stream.
  */
+import { type Ending, type Fact, type FactAttributes, FactLog } from "../agent/facts.ts";
 import { AgentRun, type ModelFacts, type Retry } from "./agent-run.ts";
 import { type AgentEvent, eventTime, sessionOf } from "./events.ts";
-import { type Ending, type Fact, type FactAttributes, FactLog } from "./facts.ts";
 import { deriveSpanId } from "./ids.ts";
 
 export interface TurnReducerOptions {

@@ -47,7 +47,7 @@ export const RUNNER_FOLDER = "runner";
 const OTHER_FOLDERS = ["tmp", "log"] as const;
 const RECORD_FILE = "sandbox.json";
 const SANDBOX_FOLDER = /^[0-9a-f]{20}$/;
-const LEFT_OVER = /\.(?:gone|partial)$/;
+const UNFINISHED = /\.(?:gone|partial)$/;
 
 export class StateDirectory {
   readonly sandboxes: string;
@@ -111,7 +111,7 @@ export class StateDirectory {
   unfinishedFolders(): string[] {
     return [this.sandboxes, this.snapshots].flatMap((parent) =>
       foldersIn(parent)
-        .filter((name) => LEFT_OVER.test(name) || (SANDBOX_FOLDER.test(name) && isUnfinished(join(parent, name))))
+        .filter((name) => UNFINISHED.test(name) || (SANDBOX_FOLDER.test(name) && isUnfinished(join(parent, name))))
         .map((name) => join(parent, name)),
     );
   }

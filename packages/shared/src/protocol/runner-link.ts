@@ -309,12 +309,12 @@ export const FromRunner = z.discriminatedUnion("type", [
   /** What is amiss though work goes on, all that this process knows; kept for the generation. Types that are not known are ignored. */
   z.object({ type: z.literal("warnings"), warnings: z.array(z.string().max(64)).max(20) }),
   /**
-   * Work on the attempt, also one of a workflow, begins, or began before this connection. `span` is `valet.turn` or
+   * Work on the attempt's job begins, or began before this connection. `span` is `valet.turn` or
    * `valet.workflow.execute`, open, as `serialiseSpan` writes it, so that the object shows it at once; only the first counts, since
    * from then on span frames say what is open.
    */
-  z.object({ type: z.literal("prompt-accepted"), attemptId: id, span: z.string().max(65_536).optional() }),
-  z.object({ type: z.literal("prompt-refused"), attemptId: id, errorType: z.string().max(64) }),
+  z.object({ type: z.literal("attempt-accepted"), attemptId: id, span: z.string().max(65_536).optional() }),
+  z.object({ type: z.literal("attempt-refused"), attemptId: id, errorType: z.string().max(64) }),
   /** Live view of the answer; the last one of a part id counts. */
   z.object({ type: z.literal("part"), attemptId: id, part: MessagePart }),
   /** What was added to a part, which is told whole again every few seconds: whoever has less of it than `from` waits for that. */
@@ -420,9 +420,23 @@ export type FromRunnerOf<T extends FromRunner["type"]> = Extract<FromRunner, { t
 
 export type Parsed<T> = { readonly ok: true; readonly message: T } | { readonly ok: false; readonly error: string };
 
+/**
+ * What runners before version 0.3.0 call their frames. Modal's snapshots hold the runner, so that a session that wakes may run
+ * one of them.
+ */
+const EARLIER_TYPES: ReadonlyMap<unknown, FromRunner["type"]> = new Map([
+  ["prompt-accepted", "attempt-accepted"],
+  ["prompt-refused", "attempt-refused"],
+]);
+
+const ReceivedFromRunner: z.ZodType<FromRunner> = z.preprocess((json) => {
+  const type = typeof json === "object" && json !== null && "type" in json ? EARLIER_TYPES.get(json.type) : undefined;
+  return type === undefined ? json : { ...(json as object), type };
+}, FromRunner);
+
 /** Reads a frame of the runner. Never throws; the error names the field and never its value. */
 export function parseFromRunner(text: string): Parsed<FromRunner> {
-  return parse(FromRunner, text);
+  return parse(ReceivedFromRunner, text);
 }
 
 /** Reads a frame of the SessionAgent, likewise. */

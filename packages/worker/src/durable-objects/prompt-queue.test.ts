@@ -316,9 +316,9 @@ describe("an attempt", () => {
     const { dispatch: second } = await runner.next("prompt");
     expect(second).toMatchObject({ messageId: id, attempt: 2 });
     expect(second.attemptId).not.toBe(first.attemptId);
-    runner.send({ type: "prompt-accepted", attemptId: first.attemptId });
+    runner.send({ type: "attempt-accepted", attemptId: first.attemptId });
     expect(await runner.next("abort")).toMatchObject({ attemptId: first.attemptId });
-    runner.send({ type: "prompt-accepted", attemptId: second.attemptId });
+    runner.send({ type: "attempt-accepted", attemptId: second.attemptId });
     await runner.end(first.attemptId, { outcome: "aborted" });
     expect((await session.message(id)).status).toBe("accepted");
     await runner.end(second.attemptId);
@@ -332,7 +332,7 @@ describe("an attempt", () => {
     const id = await session.send("work");
     for (let i = 0; i < 3; i++) {
       const { dispatch } = await runner.next("prompt");
-      runner.send({ type: "prompt-refused", attemptId: dispatch.attemptId, errorType: "not_accepted" });
+      runner.send({ type: "attempt-refused", attemptId: dispatch.attemptId, errorType: "not_accepted" });
       await session.messageIs(id, i < 2 ? { status: "queued", queueReason: "runner_busy" } : { status: "done" });
       if (i < 2) await session.ripen();
     }

@@ -398,7 +398,7 @@ describe("a link that breaks", () => {
     };
     tracer.startSpan("valet.turn", { parent, attributes: { "valet.session.id": session.id } });
     const span = serialiseSpan(started[0] as ReadableSpan);
-    runner.send({ type: "prompt-accepted", attemptId: dispatch.attemptId, span });
+    runner.send({ type: "attempt-accepted", attemptId: dispatch.attemptId, span });
     await session.messageIs(id, { status: "accepted" });
     expect(await session.onlySpan("valet.turn")).toMatchObject({ isOpen: true });
 
@@ -452,7 +452,7 @@ describe("the same frame twice", () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");
     const { attemptId } = await runner.accept();
-    runner.send({ type: "prompt-accepted", attemptId });
+    runner.send({ type: "attempt-accepted", attemptId });
     await runner.end(attemptId);
     await runner.end(attemptId, { outcome: "error", errorType: "opencode_died" });
     expect(await session.message(id)).toMatchObject({ outcome: "ok" });

@@ -229,7 +229,7 @@ class World {
       if (frame.type === "prompt") {
         this.dispatched.push(frame.dispatch.attemptId);
         this.working.add(frame.dispatch.attemptId);
-        if (this.#isUp) runner.send({ type: "prompt-accepted", attemptId: frame.dispatch.attemptId });
+        if (this.#isUp) runner.send({ type: "attempt-accepted", attemptId: frame.dispatch.attemptId });
       }
       if (frame.type === "workflow-execute") {
         const { attemptId, executionId, steps, firstStep } = frame.dispatch;
@@ -237,7 +237,7 @@ class World {
         this.working.add(attemptId);
         this.workflows.add(attemptId);
         if (firstStep === 0 && "run" in (steps[0] ?? {})) this.commanded.push(executionId);
-        if (this.#isUp) runner.send({ type: "prompt-accepted", attemptId });
+        if (this.#isUp) runner.send({ type: "attempt-accepted", attemptId });
       }
       if (frame.type === "turn-ended-ack") this.owed.delete(frame.attemptId);
       if (frame.type === "abort" && this.working.has(frame.attemptId) && this.#isUp) {

@@ -187,7 +187,7 @@ describe("a workflow", () => {
     const execute = open("valet.workflow.execute", spanId);
     const step = open("valet.workflow.step test", execute.spanId);
     const { attemptId } = dispatch;
-    runner.send({ type: "prompt-accepted", attemptId, span: execute.text });
+    runner.send({ type: "attempt-accepted", attemptId, span: execute.text });
     runner.send({ type: "workflow-step", attemptId, state: { index: 0, status: "running" }, span: step.text });
     // One that has nothing to do with steps is not shown.
     const stranger = open("valet.prompt", execute.spanId);
@@ -298,7 +298,7 @@ describe("what a runner says of a workflow", () => {
     const id = await session.startWorkflow({ name: "w", steps: [PROMPT] });
     await session.send("next");
     const { dispatch } = await runner.next("workflow-execute");
-    runner.send({ type: "prompt-refused", attemptId: dispatch.attemptId, errorType: "workflow_invalid" });
+    runner.send({ type: "attempt-refused", attemptId: dispatch.attemptId, errorType: "workflow_invalid" });
     await session.workflowIs(id, { status: "done", outcome: "error", errorType: "workflow_invalid", attempts: 1 });
     expect(outcomeOf(await session.onlySpan("valet.workflow.dispatch"))).toEqual(["error", "workflow_invalid"]);
     expect((await runner.accept()).content).toBe("next");
@@ -333,7 +333,7 @@ test("a command that was refused is sent again, as is one that could not be sent
   const { session, runner } = await TestSession.running();
   const id = await session.startWorkflow({ name: "w", steps: [COMMAND] });
   const { dispatch } = await runner.next("workflow-execute");
-  runner.send({ type: "prompt-refused", attemptId: dispatch.attemptId, errorType: "not_accepted" });
+  runner.send({ type: "attempt-refused", attemptId: dispatch.attemptId, errorType: "not_accepted" });
   await session.workflowIs(id, { status: "queued", attempts: 1 });
   await session.ripen();
   await runner.next("workflow-execute");

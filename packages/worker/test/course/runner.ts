@@ -105,7 +105,7 @@ export class StandInRunner {
     const identity = { instanceId: this.#instanceId, generation, clockMs: Date.now(), ready: this.#isReady };
     this.#send({ type: "hello", protocol: 1, ...identity, attempts, version: "1" });
     for (const { frame } of this.#spans.values()) this.#send(frame);
-    for (const [attemptId, { span }] of this.working) this.#send({ type: "prompt-accepted", attemptId, span });
+    for (const [attemptId, { span }] of this.working) this.#send({ type: "attempt-accepted", attemptId, span });
     for (const frame of this.#owed.values()) this.#send(frame);
   }
 
@@ -141,7 +141,7 @@ export class StandInRunner {
       const parsed = parseToRunner(text);
       if (!parsed.ok || parsed.message.type !== "prompt") continue;
       const { attemptId } = parsed.message.dispatch;
-      this.#send({ type: "prompt-refused", attemptId, errorType: "not_accepted" });
+      this.#send({ type: "attempt-refused", attemptId, errorType: "not_accepted" });
     }
   }
 
@@ -217,7 +217,7 @@ export class StandInRunner {
     const { attemptId } = dispatch;
     if (this.working.has(attemptId) || this.#owed.has(attemptId) || this.#settled.has(attemptId)) return;
     if (!this.#isReady) {
-      this.#send({ type: "prompt-refused", attemptId, errorType: "not_accepted" });
+      this.#send({ type: "attempt-refused", attemptId, errorType: "not_accepted" });
       return;
     }
     this.#witness.begins(attemptId);
@@ -238,7 +238,7 @@ export class StandInRunner {
     });
     const open = serialiseSpan(span as unknown as OpenSpan);
     this.working.set(attemptId, { dispatch, span: open });
-    this.#send({ type: "prompt-accepted", attemptId, span: open });
+    this.#send({ type: "attempt-accepted", attemptId, span: open });
   }
 
   #record(span: ReadableSpan): void {

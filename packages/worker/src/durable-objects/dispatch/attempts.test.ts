@@ -13,8 +13,8 @@ const { retryMs, stuckTurnMs } = INTERVALS;
 function everyFrame(attemptId: string): readonly AttemptFrame[] {
   const part = { id: "p", type: "text", text: "hi" } as const;
   return [
-    { type: "prompt-accepted", attemptId },
-    { type: "prompt-refused", attemptId, errorType: "runner_shutdown" },
+    { type: "attempt-accepted", attemptId },
+    { type: "attempt-refused", attemptId, errorType: "runner_shutdown" },
     { type: "part", attemptId, part } as Extract<FromRunner, { type: "part" }>,
     { type: "part-delta", attemptId, delta: { id: "p", from: 2, text: "!" } } as never,
     { type: "working", attemptId },
@@ -84,7 +84,7 @@ describe("a frame about an attempt", () => {
         // An end comes until it is acknowledged; what is begun though it is over is to stop.
         if (type === "turn-ended" || type === "workflow-ended") {
           expect(rooms.frames).toEqual([{ type: "turn-ended-ack", attemptId }]);
-        } else if (type === "prompt-accepted") {
+        } else if (type === "attempt-accepted") {
           expect(rooms.frames).toEqual([{ type: "abort", attemptId, reason }]);
         } else expect(rooms.frames).toEqual([]);
       }),
@@ -133,7 +133,7 @@ describe("an acceptance", () => {
       const attemptId = rooms.dispatched("m1");
       rooms.timers.set("accept", rooms.nowMs + 1000, { key: attemptId });
       rooms.nowMs += 300;
-      receive({ type: "prompt-accepted", attemptId });
+      receive({ type: "attempt-accepted", attemptId });
       expect(rooms.attempt(attemptId)).toMatchObject({ state: "accepted", acceptedMs: rooms.nowMs });
       expect(rooms.job("m1").status).toBe("accepted");
       expect(rooms.spans("valet.prompt.dispatch").map(outcomeOf)).toEqual([["ok", undefined]]);
@@ -146,10 +146,10 @@ describe("an acceptance", () => {
       const { receive, announced } = follow(rooms);
       rooms.message("m1");
       const attemptId = rooms.dispatched("m1");
-      receive({ type: "prompt-accepted", attemptId });
+      receive({ type: "attempt-accepted", attemptId });
       const first = rooms.attempt(attemptId);
       rooms.nowMs += 1000;
-      receive({ type: "prompt-accepted", attemptId, span: openSpan("valet.turn", first.context) });
+      receive({ type: "attempt-accepted", attemptId, span: openSpan("valet.turn", first.context) });
       expect([rooms.attempt(attemptId), announced, rooms.frames]).toEqual([first, [], []]);
     }));
 });
@@ -170,7 +170,11 @@ describe("a span that is announced", () => {
       if (kind === "message") rooms.message("j1");
       else rooms.workflow("j1");
       const attemptId = rooms.dispatched("j1");
-      receive({ type: "prompt-accepted", attemptId, span: openSpan(name, parentOf(rooms.attempt(attemptId).context)) });
+      receive({
+        type: "attempt-accepted",
+        attemptId,
+        span: openSpan(name, parentOf(rooms.attempt(attemptId).context)),
+      });
       expect(announced).toEqual(count === 0 ? [] : [["run_1", name]]);
       expect(rooms.attempt(attemptId).state).toBe("accepted");
     }),
@@ -198,10 +202,10 @@ describe("a span that is announced", () => {
       const { receive, announced } = follow(rooms);
       rooms.message("m1");
       rooms.message("m2");
-      receive({ type: "prompt-accepted", attemptId: rooms.dispatched("m1"), span: "{" });
+      receive({ type: "attempt-accepted", attemptId: rooms.dispatched("m1"), span: "{" });
       const attemptId = rooms.dispatched("m2");
       rooms.run(() => rooms.state.updateLink({ instanceId: undefined }));
-      receive({ type: "prompt-accepted", attemptId, span: openSpan("valet.turn", rooms.attempt(attemptId).context) });
+      receive({ type: "attempt-accepted", attemptId, span: openSpan("valet.turn", rooms.attempt(attemptId).context) });
       expect(announced).toEqual([]);
     }));
 });
@@ -212,7 +216,7 @@ describe("a refusal", () => {
       const { receive } = follow(rooms);
       rooms.message("m1");
       const refuse = () =>
-        receive({ type: "prompt-refused", attemptId: rooms.dispatched("m1"), errorType: "runner_shutdown" });
+        receive({ type: "attempt-refused", attemptId: rooms.dispatched("m1"), errorType: "runner_shutdown" });
       refuse();
       expect(rooms.job("m1")).toMatchObject({ status: "queued", notBeforeMs: rooms.nowMs + retryMs });
       refuse();
@@ -226,7 +230,7 @@ describe("a refusal", () => {
     inRooms((rooms) => {
       const { receive } = follow(rooms);
       rooms.workflow("w1");
-      receive({ type: "prompt-refused", attemptId: rooms.dispatched("w1"), errorType: "workflow_invalid" });
+      receive({ type: "attempt-refused", attemptId: rooms.dispatched("w1"), errorType: "workflow_invalid" });
       expect(rooms.job("w1")).toMatchObject({ status: "done", outcome: "error", errorType: "workflow_invalid" });
     }));
 
@@ -236,7 +240,7 @@ describe("a refusal", () => {
       rooms.message("m1");
       const attemptId = rooms.dispatched("m1");
       rooms.run(() => attempts.stop("user_abort", undefined));
-      receive({ type: "prompt-refused", attemptId, errorType: "runner_shutdown" });
+      receive({ type: "attempt-refused", attemptId, errorType: "runner_shutdown" });
       expect(rooms.job("m1")).toMatchObject({ status: "done", outcome: "aborted", errorType: "user_abort" });
     }));
 });

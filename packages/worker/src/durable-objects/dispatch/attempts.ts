@@ -18,7 +18,7 @@ import type { Watchdogs } from "./watchdogs.ts";
 type EndFrame = FromRunnerOf<"turn-ended" | "workflow-ended">;
 type OutputFrame = Exclude<
   AttemptFrame,
-  EndFrame | FromRunnerOf<"prompt-accepted"> | FromRunnerOf<"prompt-refused"> | FromRunnerOf<"working">
+  EndFrame | FromRunnerOf<"attempt-accepted"> | FromRunnerOf<"attempt-refused"> | FromRunnerOf<"working">
 >;
 
 /** Stores the output of attempts; the room `conversation` implements it. */
@@ -102,18 +102,18 @@ export class Attempts {
     const attempt = queue.jobs.attempt(frame.attemptId);
     if (attempt === undefined || attempt.state === "ended") {
       if (isEnd(frame)) this.#acknowledge(frame.attemptId);
-      else if (frame.type === "prompt-accepted") this.#abortIfOver(frame.attemptId);
+      else if (frame.type === "attempt-accepted") this.#abortIfOver(frame.attemptId);
       return;
     }
     watchdogs.touch(attempt.id);
     if (frame.type === "working") return;
-    if (frame.type === "prompt-accepted") this.#onAccepted(attempt, frame);
-    else if (frame.type === "prompt-refused") this.#onRefused(attempt, frame);
+    if (frame.type === "attempt-accepted") this.#onAccepted(attempt, frame);
+    else if (frame.type === "attempt-refused") this.#onRefused(attempt, frame);
     else if (isEnd(frame)) this.#onEnded(attempt, frame);
     else this.#onOutput(attempt, frame);
   }
 
-  #onAccepted(attempt: AttemptRow, { span }: FromRunnerOf<"prompt-accepted">): void {
+  #onAccepted(attempt: AttemptRow, { span }: FromRunnerOf<"attempt-accepted">): void {
     const { queue, watchdogs } = this.#options;
     queue.accepted(attempt.id);
     watchdogs.accepted(attempt.id);
@@ -125,7 +125,7 @@ export class Attempts {
   }
 
   /** Queues the job again after a pause: a runner that is shutting down would refuse the next attempt, too. */
-  #onRefused({ id }: AttemptRow, { errorType }: FromRunnerOf<"prompt-refused">): void {
+  #onRefused({ id }: AttemptRow, { errorType }: FromRunnerOf<"attempt-refused">): void {
     const { queue, intervals } = this.#options;
     if (errorType === "workflow_invalid") queue.refuse(id, errorType);
     else queue.takeBack(id, "not_accepted", intervals.retryMs);

@@ -21,7 +21,7 @@ describe("a hard stop", () => {
       attributes: { "valet.session.id": session.id },
     });
     const span = serialiseSpan(turn as unknown as ReadableSpan as OpenSpan);
-    runner.send({ type: "prompt-accepted", attemptId: dispatch.attemptId, span });
+    runner.send({ type: "attempt-accepted", attemptId: dispatch.attemptId, span });
     await session.messageIs(id, { status: "accepted" });
     const acceptedMs = Date.now();
     let heardMs = 0;

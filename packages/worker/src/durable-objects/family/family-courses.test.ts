@@ -76,7 +76,7 @@ class Member {
       const [frame] = index < 0 ? [] : runner.heard.splice(index, 1);
       if (frame?.type !== "prompt") return;
       const { attemptId } = frame.dispatch;
-      runner.send({ type: "prompt-accepted", attemptId });
+      runner.send({ type: "attempt-accepted", attemptId });
       const error = outcome === "error" ? { errorType: "stuck_turn" } : {};
       runner.send({ type: "turn-ended", attemptId, outcome, ...error, parts: [], summary: NO_WORK });
     }

@@ -17,7 +17,7 @@ describe("a child's message is over:", () => {
     await childRunner.end(attemptId, { parts: ANSWER });
 
     const { dispatch } = await runner.next("prompt");
-    runner.send({ type: "prompt-accepted", attemptId: dispatch.attemptId });
+    runner.send({ type: "attempt-accepted", attemptId: dispatch.attemptId });
     for (const words of [child.id, "Counting", "completed", "$0.0100", "There are three."]) {
       expect(dispatch.content).toContain(words);
     }

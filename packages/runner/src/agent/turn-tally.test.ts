@@ -1,0 +1,104 @@
+import { expect, test } from "vitest";
+import { loadRecording, relative, replay } from "../../test/recordings.ts";
+import { readEvent } from "../opencode/events.ts";
+import type { Ending } from "./facts.ts";
+import { TurnTally } from "./turn-tally.ts";
+
+function summaryOf(recording: string, turn = 0) {
+  const replayed = replay(loadRecording(recording))[turn];
+  if (replayed === undefined) throw new Error(`${recording} has no turn ${turn}`);
+  const tally = new TurnTally();
+  tally.add(replayed.facts);
+  return tally.summary(replayed.startMs, replayed.endReadMs ?? 0, "a/b");
+}
+
+test("simple: every call, tool and token", () => {
+  const { costUsd, ...summary } = summaryOf("simple");
+  expect(summary).toEqual({
+    turnMs: 3526,
+    // The model's alone: what the agent did before it is a figure of its own.
+    timeToFirstTokenMs: 2308 - 2221,
+    prepareMs: 2221 - 215,
+    modelMs: 127 + 116 + 73 + 87,
+    toolMs: 27 + 19 + 298,
+    permissionWaitMs: 0,
+    modelCalls: 4,
+    toolCalls: 3,
+    toolErrors: 0,
+    retries: 0,
+    tokens: { input: 1000, output: 75, cacheRead: 640, cacheWrite: 0, reasoning: 5 },
+    model: "a/b",
+  });
+  expect(costUsd).toBeCloseTo(0.000492 + 0.00078 + 0.00051 + 0.000615, 9);
+});
+
+test("tools that run side by side count once, and one that fails is counted", () => {
+  expect(summaryOf("parallel-tools")).toMatchObject({ toolMs: 3254 - 2712, toolCalls: 3, toolErrors: 1 });
+});
+
+test("the time in which a person was waited for is no tool's", () => {
+  expect(summaryOf("permission")).toMatchObject({ permissionWaitMs: 2598 - 2283, toolMs: 423 - 315 });
+});
+
+test("a sub-agent's calls and tools count, the call that waits for it does not count twice", () => {
+  expect(summaryOf("subagent")).toMatchObject({
+    toolMs: 3267 - 3102,
+    toolCalls: 2,
+    modelCalls: 4,
+    tokens: { input: 28_500, output: 112 },
+  });
+});
+
+test("a call that is tried again is one call, and one retry", () => {
+  expect(summaryOf("retry")).toMatchObject({ modelCalls: 1, retries: 1, tokens: { input: 120, output: 12 } });
+  expect(summaryOf("retry")).not.toHaveProperty("callsWithoutUsage");
+  // The wait between the tries is nobody's work.
+  expect(summaryOf("retry").modelMs).toBe(2869 - 2830 + (3903 - 3876));
+});
+
+test("what a try used whose answer broke off is not known, and the call's sum says that it lacks something", () => {
+  expect(summaryOf("cut-stream")).toMatchObject({
+    ...{ modelCalls: 1, retries: 1, callsWithoutUsage: 1, callsWithoutCost: 1 },
+    tokens: { input: 140, output: 9 },
+  });
+});
+
+/** The figures of a recording's turn of which only a part of the events has come. */
+function summaryUntil(recording: string, until: (event: Record<string, unknown>) => boolean, ending: Ending) {
+  const loaded = loadRecording(recording);
+  const stop = loaded.events.findLastIndex(({ event }) => until(event));
+  const [turn] = replay(loaded, (events) => events.slice(0, stop + 1));
+  if (turn === undefined) throw new Error(`${recording} has no turn`);
+  const tally = new TurnTally();
+  tally.add(turn.facts);
+  tally.add(turn.reducer.close(loaded.startedAt + 60_000, ending).map((fact) => relative(fact, loaded.startedAt)));
+  return tally.summary(0, 60_000, undefined);
+}
+const isTool = (status: string) => (event: Record<string, unknown>) => {
+  const read = readEvent(event);
+  const part = read?.type === "message.part.updated" ? read.properties.part : undefined;
+  return part?.type === "tool" && part.tool === "bash" && part.state.status === status;
+};
+const DIED: Ending = { outcome: "error", errorType: "opencode_died" };
+
+test("a call whose tool step is cut short has answered, and what it used is not known", () => {
+  expect(summaryUntil("two-channels", isTool("running"), DIED)).toMatchObject({
+    ...{ modelCalls: 1, callsWithoutUsage: 1, callsWithoutCost: 1, costUsd: null },
+    tokens: { input: null, output: null, cacheRead: null, cacheWrite: null, reasoning: null },
+    // The model's time is not the tool's.
+    modelMs: expect.toSatisfy((ms: number) => ms < 1000),
+  });
+});
+
+test("with calls before it of which it is known, the sum is of those and says what it lacks", () => {
+  const { tokens, costUsd, ...summary } = summaryUntil("simple", isTool("running"), DIED);
+  expect(summary).toMatchObject({ modelCalls: 3, callsWithoutUsage: 1, callsWithoutCost: 1 });
+  expect(tokens).toMatchObject({ input: 300, output: 50 });
+  expect(costUsd).toBeCloseTo(0.000492 + 0.00078, 9);
+});
+
+test("a call that the provider refused has used nothing", () => {
+  const { tokens, costUsd, ...summary } = summaryOf("error");
+  expect([tokens.input, costUsd]).toEqual([0, 0]);
+  expect(summary).not.toHaveProperty("callsWithoutUsage");
+});

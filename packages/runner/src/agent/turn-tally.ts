@@ -1,0 +1,203 @@
+/** One turn's figures, from the facts of its spans. */
+import { knownSum } from "@valet/shared/protocol/cost";
+import type { TurnSummary } from "@valet/shared/protocol/runner-link";
+import type { ErrorType } from "@valet/shared/spans";
+import type { BeginFact, EndFact, Fact } from "./facts.ts";
+import { lacking } from "./summary.ts";
+
+type Interval = readonly [startMs: number, endMs: number];
+
+/** Adds up what a turn cost and how long its parts took. Sub-agents, retries and compactions count too. */
+export class TurnTally {
+  readonly #begun = new Map<string, BeginFact>();
+  readonly #models: Interval[] = [];
+  readonly #tools: Interval[] = [];
+  readonly #waits: Interval[] = [];
+  /** Tool calls that a sub-agent works for: their time is its model calls' and tools'. */
+  readonly #delegating = new Set<string>();
+  readonly #prepares: Interval[] = [];
+  readonly #tokens = {
+    input: new KnownSum(),
+    output: new KnownSum(),
+    cacheRead: new KnownSum(),
+    cacheWrite: new KnownSum(),
+    reasoning: new KnownSum(),
+  };
+  readonly #costUsd = new KnownSum();
+  readonly #counts = { modelCalls: 0, toolCalls: 0, toolErrors: 0, retries: 0 };
+  /** Model calls of which a try has failed that may have cost something, by the call's span. */
+  readonly #incomplete = new Set<string>();
+  /** Those that have tries, whose time is that of the tries: it is not the model's in which the agent waits between them. */
+  readonly #tried = new Set<string>();
+  #chatsBegun = 0;
+  readonly #lacks = { callsWithoutUsage: 0, callsWithoutCost: 0, callsWithOddUsage: 0 };
+  /** Of the first call that has answered. */
+  #firstToken: { readonly startMs: number; readonly waitMs: number } | undefined;
+
+  /** Requests to models that have begun, each try of a call among them. */
+  requestsBegun = 0;
+  /** Whether the model's last answer was not the end of the work, so that it is asked again. */
+  isAnotherCallDue = false;
+
+  add(facts: readonly Fact[]): void {
+    for (const fact of facts) {
+      if (fact.type === "begin") {
+        this.#begun.set(fact.spanId, fact);
+        if (fact.name.startsWith("chat ")) {
+          this.#chatsBegun++;
+          this.requestsBegun++;
+          this.isAnotherCallDue = false;
+        }
+        // The first try is that of the call itself.
+        if (isRetry(fact)) {
+          this.requestsBegun++;
+          this.#counts.retries++;
+        }
+        if (fact.name.startsWith("invoke_agent ") && fact.parentId !== undefined) this.#delegating.add(fact.parentId);
+        continue;
+      }
+      if (fact.type === "heard") continue;
+      const begun = this.#begun.get(fact.spanId);
+      if (begun === undefined) continue;
+      this.#begun.delete(fact.spanId);
+      const interval = [begun.startMs, fact.endMs] as const;
+      if (begun.name.startsWith("chat ")) {
+        if (!this.#tried.has(fact.spanId)) this.#models.push(interval);
+        this.#counts.modelCalls++;
+        this.#addUsage(fact);
+        const reasons = fact.attributes["gen_ai.response.finish_reasons"];
+        this.isAnotherCallDue = Array.isArray(reasons) && !reasons.some((reason) => FINAL.has(reason));
+        const firstChunkS = fact.attributes["gen_ai.response.time_to_first_chunk"];
+        if (
+          typeof firstChunkS === "number" &&
+          begun.startMs < (this.#firstToken?.startMs ?? Number.POSITIVE_INFINITY)
+        ) {
+          this.#firstToken = { startMs: begun.startMs, waitMs: Math.round(firstChunkS * 1000) };
+        }
+      } else if (begun.name === "valet.llm.try") {
+        this.#models.push(interval);
+        if (begun.parentId !== undefined) this.#tried.add(begun.parentId);
+        if (fact.outcome !== "ok" && isCharged(fact) && begun.parentId !== undefined) {
+          this.#incomplete.add(begun.parentId);
+        }
+      } else if (begun.name.startsWith("execute_tool ")) {
+        this.#counts.toolCalls++;
+        if (fact.outcome === "error") this.#counts.toolErrors++;
+        if (!this.#delegating.has(fact.spanId)) this.#tools.push(interval);
+      } else if (begun.name === "valet.agent.prepare") {
+        this.#prepares.push(interval);
+      } else if (begun.name === "valet.permission.wait" || begun.name === "valet.question.wait") {
+        this.#waits.push(interval);
+      }
+    }
+  }
+
+  /**
+   * Times are the clock time in which at least one call, tool or wait was open: what runs side by side counts once. Tool
+   * time is without the waits for a person in it.
+   * @param model the model that gave the answer, as `provider/model`
+   */
+  summary(startMs: number, endMs: number, model: string | undefined): TurnSummary {
+    const waits = lengthOf(this.#waits);
+    // While work goes on: what a call that is still open uses is not known yet.
+    const open = this.#chatsBegun - this.#counts.modelCalls;
+    const lacks = { callsWithoutUsage: open, callsWithoutCost: open };
+    const known = (sum: KnownSum) => sum.value(open);
+    return {
+      turnMs: Math.max(0, endMs - startMs),
+      ...(this.#firstToken === undefined ? {} : { timeToFirstTokenMs: this.#firstToken.waitMs }),
+      prepareMs: Math.round(lengthOf(this.#prepares)),
+      modelMs: lengthOf(this.#models),
+      toolMs: lengthOf([...this.#tools, ...this.#waits]) - waits,
+      permissionWaitMs: waits,
+      ...this.#counts,
+      modelCalls: this.#chatsBegun,
+      tokens: {
+        input: known(this.#tokens.input),
+        output: known(this.#tokens.output),
+        cacheRead: known(this.#tokens.cacheRead),
+        cacheWrite: known(this.#tokens.cacheWrite),
+        reasoning: known(this.#tokens.reasoning),
+      },
+      costUsd: known(this.#costUsd),
+      ...lacking("callsWithoutUsage", this.#lacks, lacks),
+      ...lacking("callsWithoutCost", this.#lacks, lacks),
+      ...lacking("callsWithOddUsage", this.#lacks),
+      ...(model === undefined ? {} : { model }),
+    };
+  }
+
+  #addUsage(fact: EndFact): void {
+    const { attributes, spanId } = fact;
+    const read = (key: string) => {
+      const value = attributes[key];
+      return typeof value === "number" ? value : undefined;
+    };
+    const input = read("gen_ai.usage.input_tokens");
+    const output = read("gen_ai.usage.output_tokens");
+    const isIncomplete = this.#incomplete.has(spanId);
+    if (!isCharged(fact) && !isIncomplete) return;
+    const costUsd = read("valet.llm.cost_usd");
+    this.#tokens.input.add(input);
+    this.#tokens.output.add(output);
+    this.#tokens.cacheRead.add(read("gen_ai.usage.cache_read.input_tokens"));
+    this.#tokens.cacheWrite.add(read("gen_ai.usage.cache_creation.input_tokens"));
+    this.#tokens.reasoning.add(read("gen_ai.usage.reasoning.output_tokens"));
+    this.#costUsd.add(costUsd);
+    if (isIncomplete) for (const sum of [...Object.values(this.#tokens), this.#costUsd]) sum.add(undefined);
+    if (input === undefined || output === undefined || isIncomplete) this.#lacks.callsWithoutUsage++;
+    if (costUsd === undefined || isIncomplete) this.#lacks.callsWithoutCost++;
+    if (attributes["valet.llm.usage_inconsistent"] === true) this.#lacks.callsWithOddUsage++;
+  }
+}
+
+/** A sum over what is known; `null` if that comes to nothing and something is missing from it. */
+class KnownSum {
+  #total = 0;
+  #unknown = 0;
+
+  add(value: number | undefined): void {
+    if (value === undefined) this.#unknown++;
+    else this.#total += value;
+  }
+
+  /** @param unknown how much else there is that is not known */
+  value(unknown: number): number | null {
+    return knownSum(this.#total, this.#unknown + unknown);
+  }
+}
+
+/** Whether it is a try of a call that was tried before. */
+function isRetry({ name, attributes }: BeginFact): boolean {
+  return name === "valet.llm.try" && Number(attributes["valet.llm.attempt"]) > 1;
+}
+
+/** Whether a call or a try of one may have cost something. */
+function isCharged({ outcome, errorType, attributes }: EndFact): boolean {
+  const hasBegun = attributes["gen_ai.response.time_to_first_chunk"] !== undefined;
+  return outcome !== "error" || hasBegun || !UNCHARGED.has(errorType);
+}
+
+/** Finish reasons after which OpenCode asks the model no more, or not in another call. */
+const FINAL: ReadonlySet<string> = new Set(["stop", "length", "content_filter", "error"]);
+
+/** How a call fails that no model has worked on: nobody charges for it. */
+const UNCHARGED: ReadonlySet<ErrorType | undefined> = new Set([
+  "provider_rate_limited",
+  "provider_overloaded",
+  "provider_unavailable",
+  "provider_auth_failed",
+  "provider_bad_request",
+  "context_overflow",
+]);
+
+/** How much time the intervals cover together. */
+function lengthOf(intervals: readonly Interval[]): number {
+  let total = 0;
+  let coveredTo = Number.NEGATIVE_INFINITY;
+  for (const [start, end] of intervals.toSorted(([a], [b]) => a - b)) {
+    total += Math.max(0, end - Math.max(start, coveredTo));
+    coveredTo = Math.max(coveredTo, end);
+  }
+  return total;
+}

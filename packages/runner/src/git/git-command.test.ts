@@ -1,0 +1,29 @@
+import { chmodSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { temporaryFolder } from "../../test/folder.ts";
+import { processesOf } from "../../test/processes.ts";
+import { GitError, git } from "./git-command.ts";
+
+test.each([
+  ["hangs", "exec sleep 60"],
+  ["has ended", "exit 0"],
+])(
+  "a git that %s, and of which something left its group that holds its output, ends with its limit",
+  async (_, end) => {
+    const folder = temporaryFolder();
+    const sandboxId = `sbx_${Math.random().toString(36).slice(2)}`;
+    writeFileSync(join(folder, "git"), `#!/bin/sh\nsetsid sleep 60 &\n${end}\n`);
+    chmodSync(join(folder, "git"), 0o755);
+    onTestFinished(() => {
+      for (const { pid } of processesOf(`VALET_SANDBOX_ID=${sandboxId}`)) process.kill(pid, "SIGKILL");
+    });
+    const running = git(["status"], "git_config_failed", {
+      cwd: folder,
+      env: { PATH: `${folder}:${process.env.PATH}`, VALET_SANDBOX_ID: sandboxId },
+      transports: ["https"],
+      signal: AbortSignal.timeout(300),
+    });
+    await expect(running).rejects.toMatchObject({ name: GitError.name, errorType: "git_timeout" });
+  },
+);

@@ -1,0 +1,379 @@
+/**
+ * Puts the session's repository into the workspace. A workspace that was set up before holds somebody's work: nothing is cloned
+ * or checked out there again, and git is best effort, because the agent may have done anything to its repository. A setup that
+ * was cut short goes on where it was.
+ */
+import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { endWith, type SpanOf } from "@valet/shared/outcome";
+import { isGitRef } from "@valet/shared/protocol/git-ref";
+import { shownRepoUrl } from "@valet/shared/protocol/repo-url";
+import type { ToRunnerOf } from "@valet/shared/protocol/runner-link";
+import type { RunnerWarning } from "@valet/shared/protocol/warnings";
+import type { SpanAttributes } from "@valet/shared/spans";
+import type { Parent } from "@valet/shared/tracing";
+import type { RunnerTracer } from "../spans/tracing.ts";
+import {
+  GitError,
+  type GitErrorType,
+  type GitOptions,
+  type GitSkipReason,
+  git,
+  type Transport,
+} from "./git-command.ts";
+import { type Repository, readRepository } from "./repo-url.ts";
+import type { RepositoryProgress } from "./repository-progress.ts";
+
+export interface GitSetupOptions {
+  readonly tracer: RunnerTracer;
+  readonly parent: Parent;
+  readonly workspace: string;
+  readonly repo: Pick<ToRunnerOf<"repo-config">, "repoUrl" | "branch" | "ref" | "credentials">;
+  readonly progress: RepositoryProgress;
+  /** Whether the workspace came from a snapshot. */
+  readonly isRestored: boolean;
+  /** Whether repositories of this machine may be cloned. */
+  readonly allowFile: boolean;
+  /** What git may find in its environment is picked from this. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** For all of it. */
+  readonly timeoutMs: number;
+  /** Ends it before its time. */
+  readonly signal: AbortSignal;
+  /** What went wrong and does not keep the agent from working; never quotes content. */
+  onProblem(problem: string): void;
+  /** What is amiss in a workspace that is used all the same. */
+  onWarning(warning: RunnerWarning): void;
+}
+
+export type GitSetupResult = { readonly ok: true } | { readonly ok: false; readonly errorType: SetupErrorType };
+
+/** Why a repository is not in place: a submodule that is missing is no reason. */
+type SetupErrorType = Exclude<GitErrorType, "git_submodule_failed">;
+
+/** Who the agent's commits are by, where nobody else is named. */
+const AUTHOR = { "user.name": "Valet", "user.email": "valet@localhost" };
+/** Where a clone is made; once it is complete, its `.git` takes its place. */
+const UNFINISHED_CLONE = ".valet-clone";
+/** For all that git is asked in a workspace that was kept: what an agent left there may hang, a named pipe for one. */
+const KEPT_TIMEOUT_MS = 10_000;
+
+/** Never throws; what git said is nowhere, only its class of failure. */
+export async function setUpRepository(options: GitSetupOptions): Promise<GitSetupResult> {
+  const { tracer, parent, repo } = options;
+  const span = tracer.startSpan("valet.runner.git_setup", { parent });
+  if (repo.repoUrl === undefined) {
+    endWith(span, "skipped", "no_repository");
+    return { ok: true };
+  }
+  try {
+    const repository = readRepository(repo.repoUrl, repo.credentials, options.allowFile);
+    if (repository === undefined) throw new GitError("git_clone_failed");
+    span.setAttributes({
+      "vcs.repository.url.full": shownRepoUrl(repository.url),
+      "vcs.ref.head.name": repo.ref ?? repo.branch,
+    });
+    const setup = new GitSetup(options, repository, span);
+    if (isKept(options)) {
+      const isUsable = await setup.useKept();
+      endWith(span, isUsable ? "ok" : "skipped", isUsable ? undefined : "git_unusable");
+    } else {
+      await setup.run();
+      endWith(span, "ok");
+    }
+    return { ok: true };
+  } catch (error) {
+    if (!(error instanceof GitError)) span.recordException(error);
+    const errorType = setupErrorOf(error);
+    endWith(span, outcomeOf(errorType), errorType);
+    return { ok: false, errorType };
+  }
+}
+
+/** Whether the workspace holds work of an agent, or may. */
+function isKept({ workspace, progress, isRestored }: GitSetupOptions): boolean {
+  if (progress.isUnfinished) return false;
+  if (progress.isKnown || exists(join(workspace, ".git"))) return true;
+  return isRestored && exists(workspace) && !isEmpty(workspace);
+}
+
+type Step =
+  | "valet.runner.git_clone"
+  | "valet.runner.git_checkout"
+  | "valet.runner.git_submodules"
+  | "valet.runner.git_config";
+
+class GitSetup {
+  readonly #options: GitSetupOptions;
+  readonly #repository: Repository;
+  readonly #span: SpanOf<"valet.runner.git_setup">;
+  readonly #git: GitOptions;
+
+  constructor(options: GitSetupOptions, repository: Repository, span: SpanOf<"valet.runner.git_setup">) {
+    const { workspace, env, timeoutMs, signal } = options;
+    this.#options = options;
+    this.#repository = repository;
+    this.#span = span;
+    const limitMs = isKept(options) ? Math.min(timeoutMs, KEPT_TIMEOUT_MS) : timeoutMs;
+    this.#git = {
+      ...{ cwd: workspace, gitDir: join(workspace, ".git"), env, transports: [] },
+      signal: AbortSignal.any([signal, AbortSignal.timeout(limitMs)]),
+    };
+  }
+
+  /** Sets the repository up, or goes on where that was cut short. @throws GitError */
+  async run(): Promise<void> {
+    const { workspace, repo, progress } = this.#options;
+    if (!progress.isUnfinished || !exists(join(workspace, ".git"))) {
+      await this.#step(
+        "valet.runner.git_clone",
+        { "vcs.repository.url.full": shownRepoUrl(this.#repository.url) },
+        async () => {
+          await this.#clone();
+          return undefined;
+        },
+      );
+    }
+    await this.#step(
+      "valet.runner.git_checkout",
+      { "vcs.ref.head.name": repo.ref ?? repo.branch },
+      async (span: SpanOf<"valet.runner.git_checkout">) => {
+        if (!(await this.#checkOut())) {
+          this.#options.onWarning("repository_empty");
+          return "repository_empty";
+        }
+        span.setAttribute("vcs.ref.head.revision", await this.#revisionOf("HEAD"));
+        return undefined;
+      },
+    );
+    await this.#checkOutSubmodules();
+    await this.#step("valet.runner.git_config", {}, async () => {
+      await this.#configure();
+      return undefined;
+    });
+    this.#span.setAttribute("vcs.ref.head.revision", await this.#revisionOf("HEAD"));
+    progress.write("done");
+  }
+
+  /**
+   * Looks at the repository of a workspace that was kept, and changes nothing but a missing author. What git fails at there is
+   * no reason to end the session.
+   * @returns whether git can read the repository
+   * @throws GitError `runner_shutdown`
+   */
+  async useKept(): Promise<boolean> {
+    const { workspace, progress, onProblem, onWarning } = this.#options;
+    let isUsable = false;
+    await this.#step("valet.runner.git_config", {}, async () => {
+      try {
+        if (!isOwnRepository(workspace)) return "git_unusable" as const;
+        await this.#run("git_config_failed", "rev-parse", "--git-dir");
+        await this.#configure();
+        this.#span.setAttribute("vcs.ref.head.revision", await this.#revisionOf("HEAD"));
+        isUsable = true;
+        return undefined;
+      } catch (error) {
+        if (this.#options.signal.aborted) throw error;
+        return "git_unusable" as const;
+      }
+    });
+    if (!isUsable) {
+      onProblem("git cannot use the repository of the workspace; it is left as it is");
+      onWarning("git_unusable");
+    }
+    if (!progress.isKnown) progress.write("done");
+    return isUsable;
+  }
+
+  async #clone(): Promise<void> {
+    const { workspace, progress } = this.#options;
+    const clone = join(workspace, UNFINISHED_CLONE);
+    mkdirSync(workspace, { recursive: true });
+    rmSync(clone, { recursive: true, force: true });
+    // Somebody's files: neither to be overwritten nor to be mistaken for the repository's.
+    if (readdirSync(workspace).length > 0) throw new GitError("git_clone_failed");
+    try {
+      const args = ["clone", "--quiet", "--no-checkout", "--", this.#repository.url, clone];
+      await git(args, "git_clone_failed", { ...this.#remote(), gitDir: undefined });
+      // First: a repository that nothing is known of is taken for the agent's.
+      progress.write("cloned");
+      renameSync(join(clone, ".git"), join(workspace, ".git"));
+    } finally {
+      rmSync(clone, { recursive: true, force: true });
+    }
+  }
+
+  /** @returns whether there was anything to check out: a repository may be empty */
+  async #checkOut(): Promise<boolean> {
+    const { branch, ref } = this.#options.repo;
+    let wanted = ref ?? branch;
+    if (wanted === undefined) {
+      // The remote's own choice.
+      if ((await this.#revisionOf("HEAD")) !== undefined) {
+        await this.#run("git_ref_not_found", "checkout", "--quiet", "--force");
+        return true;
+      }
+      const branches = await this.#remoteBranches();
+      if (branches.length === 0) return false;
+      if (branches.length > 1) throw new GitError("git_no_default_branch");
+      wanted = branches[0] as string;
+    }
+    const revision = await this.#find(wanted);
+    const isBranch = (await this.#revisionOf(`refs/remotes/origin/${wanted}`)) === revision;
+    const local = branch ?? (isBranch ? wanted : undefined);
+    if (local === undefined) {
+      await this.#checkOutRevision("--detach", revision);
+      return true;
+    }
+    if (!isGitRef(local)) throw new GitError("git_ref_not_found");
+    await this.#checkOutRevision("--no-track", "-B", local, revision);
+    if ((await this.#revisionOf(`refs/remotes/origin/${local}`)) !== undefined) {
+      await this.#run("git_config_failed", "branch", "--quiet", `--set-upstream-to=origin/${local}`, local);
+    }
+    return true;
+  }
+
+  async #remoteBranches(): Promise<string[]> {
+    const prefix = "refs/remotes/origin/";
+    const refs = await this.#run("git_ref_not_found", "for-each-ref", "--count=100", "--format=%(refname)", prefix);
+    return refs
+      .split("\n")
+      .filter((ref) => ref.startsWith(prefix) && ref !== `${prefix}HEAD`)
+      .map((ref) => ref.slice(prefix.length));
+  }
+
+  /** One that cannot be had is said, and no reason to keep the agent from the rest. */
+  async #checkOutSubmodules(): Promise<void> {
+    const { workspace, onProblem, onWarning, signal } = this.#options;
+    if (!isPlainFile(join(workspace, ".gitmodules"))) return;
+    await this.#step("valet.runner.git_submodules", {}, async () => {
+      // As one checks out files: a repository could name a program to do it with.
+      const args = ["submodule", "--quiet", "update", "--init", "--recursive", "--checkout", "--jobs", "1"];
+      await git(args, "git_submodule_failed", this.#remote());
+      return undefined;
+    }).catch((error: unknown) => {
+      if (signal.aborted || this.#git.signal.aborted) throw error;
+      onProblem("not all submodules could be checked out");
+      onWarning("git_submodule_failed");
+    });
+  }
+
+  #checkOutRevision(...args: string[]): Promise<string> {
+    return this.#run("git_ref_not_found", "checkout", "--quiet", "--force", ...args, "--");
+  }
+
+  /** The commit of a branch, a tag, a commit's id or any other ref of the remote. */
+  async #find(wanted: string): Promise<string> {
+    if (!isGitRef(wanted)) throw new GitError("git_ref_not_found");
+    const candidates = [`refs/remotes/origin/${wanted}`, `refs/tags/${wanted}`];
+    if (/^[0-9a-f]{7,64}$/i.test(wanted)) candidates.push(wanted);
+    for (const candidate of candidates) {
+      const revision = await this.#revisionOf(candidate);
+      if (revision !== undefined) return revision;
+    }
+    // A clone brings branches and tags only.
+    await git(["fetch", "--quiet", "origin", "--", wanted], "git_ref_not_found", this.#remote());
+    const fetched = await this.#revisionOf("FETCH_HEAD");
+    if (fetched === undefined) throw new GitError("git_ref_not_found");
+    return fetched;
+  }
+
+  async #configure(): Promise<void> {
+    for (const [key, value] of Object.entries(AUTHOR)) {
+      if (!(await this.#isSet(key))) await this.#run("git_config_failed", "config", "--local", key, value);
+    }
+  }
+
+  /** In the repository, or where the agent's own git looks, which ours does not: there it is read as data. */
+  async #isSet(key: string): Promise<boolean> {
+    const { HOME, XDG_CONFIG_HOME } = this.#options.env;
+    const own = HOME === undefined ? [] : [join(HOME, ".gitconfig"), join(HOME, ".config/git/config")];
+    if (XDG_CONFIG_HOME) own.push(join(XDG_CONFIG_HOME, "git/config"));
+    const files = [...own, "/etc/gitconfig"].filter(isPlainFile);
+    const places = [["--local"], ...files.map((file) => ["--file", file, "--no-includes"])];
+    for (const place of places) {
+      if (await this.#run("git_config_failed", "config", ...place, "--get", key).catch(this.#unlessStopped))
+        return true;
+    }
+    return false;
+  }
+
+  /** How git is run where it speaks to the remote. */
+  #remote(): GitOptions {
+    const { allowFile } = this.#options;
+    // A repository from elsewhere must not name one of this machine as its submodule.
+    const mayUseFiles = allowFile && this.#repository.url.startsWith("file:");
+    const transports: Transport[] = mayUseFiles ? ["https", "ssh", "file"] : ["https", "ssh"];
+    return { ...this.#git, transports, credentials: this.#repository.credentials };
+  }
+
+  async #revisionOf(ref: string): Promise<string | undefined> {
+    const verify = ["rev-parse", "--quiet", "--verify", "--end-of-options", `${ref}^{commit}`];
+    const output = await this.#run("git_ref_not_found", ...verify).catch(this.#unlessStopped);
+    return output?.split("\n").at(-1);
+  }
+
+  /** A question that git answers with failing. */
+  readonly #unlessStopped = (error: unknown): undefined => {
+    if (this.#git.signal.aborted) throw error;
+  };
+
+  #run(failure: GitErrorType, ...args: string[]): Promise<string> {
+    return git(args, failure, this.#git);
+  }
+
+  /** @param work resolves to why there was nothing to do, if so */
+  async #step<N extends Step>(
+    name: N,
+    attributes: SpanAttributes<N>,
+    work: (span: SpanOf<N>) => Promise<GitSkipReason | undefined>,
+  ) {
+    const { tracer } = this.#options;
+    const span = (tracer.startSpan as (name: string, options: object) => SpanOf<Step>)(name, {
+      parent: this.#span,
+      attributes,
+    });
+    try {
+      const skipped = await work(span as unknown as SpanOf<N>);
+      endWith(span, skipped === undefined ? "ok" : "skipped", skipped as never);
+    } catch (error) {
+      const errorType = error instanceof GitError ? error.errorType : "_OTHER";
+      if (error instanceof GitError) {
+        span.setAttributes({ "process.exit.code": error.exitCode, "valet.process.signal": error.killedBy });
+      } else span.recordException(error);
+      endWith(span, outcomeOf(errorType), errorType as never);
+      throw error;
+    }
+  }
+}
+
+function setupErrorOf(error: unknown): SetupErrorType {
+  const errorType = error instanceof GitError ? error.errorType : undefined;
+  return errorType === undefined || errorType === "git_submodule_failed" ? "git_clone_failed" : errorType;
+}
+
+function outcomeOf(errorType: GitErrorType | "_OTHER"): "aborted" | "error" {
+  return errorType === "runner_shutdown" ? "aborted" : "error";
+}
+
+/** Whether there is a repository that is the workspace's own: no link to another, none whose configuration is no file. */
+function isOwnRepository(workspace: string): boolean {
+  const git = join(workspace, ".git");
+  return lstatSync(git, { throwIfNoEntry: false })?.isDirectory() === true && isPlainFile(join(git, "config"));
+}
+
+function isEmpty(folder: string): boolean {
+  try {
+    return readdirSync(folder).length === 0;
+  } catch {
+    return false;
+  }
+}
+
+function isPlainFile(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isFile() === true;
+}
+
+function exists(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}

@@ -1,0 +1,119 @@
+/**
+ * What a message brings along, in the form that every model can do with. OpenCode keeps what it was given in the session's
+ * history and sends it to the model with each later prompt, so that a file of a kind that no model takes would fail them all.
+ */
+import { lstatSync, mkdirSync, realpathSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import type { Attachment } from "@valet/shared/protocol/runner-link";
+import type { PromptPart } from "../opencode/client.ts";
+
+/** Kinds that models take, by how their files begin, in hex. OpenCode itself leaves out what the model asked does not take. */
+const TAKEN: { readonly [mediaType: string]: RegExp | undefined } = {
+  "image/png": /^89504e470d0a1a0a/,
+  "image/jpeg": /^ffd8ff/,
+  // GIF87a, GIF89a
+  "image/gif": /^474946383[79]61/,
+  // RIFF, four bytes of length, WEBP
+  "image/webp": /^52494646.{8}57454250/,
+  // %PDF-
+  "application/pdf": /^255044462d/,
+};
+/** What is text, though its media type is not `text/…`; OpenCode puts `text/plain` into the prompt. */
+const TEXT = /^text\/|^application\/(?:[\w.+-]*\+)?(?:json|xml|yaml|toml|javascript|x-sh|x-yaml|sql|graphql|x-ndjson)$/;
+const MAGIC_LENGTH = 16;
+/** In the workspace. Git takes no notice of it. */
+const FOLDER = ".valet";
+
+/**
+ * The parts of a prompt that its attachments make. What no model takes is put into the workspace and named in the text.
+ * @param attemptId names the folder, so that files of several messages may be called alike
+ */
+export function attachmentParts(
+  attachments: readonly Attachment[],
+  { workspace, attemptId }: { readonly workspace: string; readonly attemptId: string },
+): PromptPart[] {
+  return attachments.map((attachment, index) => {
+    const { filename, mediaType, url } = attachment;
+    const bytes = decode(url);
+    const type = mediaType.toLowerCase().split(";", 1)[0]?.trim() ?? "";
+    if (bytes !== undefined && isTaken(type, bytes)) return { type: "file", mime: type, filename, url };
+    if (bytes !== undefined && TEXT.test(type) && isText(bytes)) {
+      const isPlain = type === "text/plain";
+      const plain = isPlain ? url : `data:text/plain;base64,${bytes.toString("base64")}`;
+      return { type: "file", mime: "text/plain", filename, url: plain };
+    }
+    const about = `The user attached "${filename}" (${type || "of unknown type"}, ${bytes?.length ?? 0} bytes).`;
+    const path =
+      bytes === undefined ? undefined : store(workspace, attemptId, `${index + 1}-${safeName(filename)}`, bytes);
+    const where = path === undefined ? "It could not be stored." : `It is in the workspace: ${path}`;
+    return { type: "text", text: `${about} ${where}`, synthetic: true };
+  });
+}
+
+function isTaken(type: string, bytes: Buffer): boolean {
+  const head = bytes.subarray(0, MAGIC_LENGTH).toString("hex");
+  return Object.hasOwn(TAKEN, type) && TAKEN[type]?.test(head) === true;
+}
+
+/** Whether bytes are UTF-8 without zeros, which no text has. */
+function isText(bytes: Buffer): boolean {
+  if (bytes.includes(0)) return false;
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The bytes of a `data:` URL; `undefined` where it is none. */
+function decode(url: string): Buffer | undefined {
+  const match = /^data:([^,]*),(.*)$/s.exec(url);
+  if (match === null) return undefined;
+  const [, kind = "", data = ""] = match;
+  try {
+    const text = decodeURIComponent(data);
+    if (!/;base64$/i.test(kind)) return Buffer.from(text);
+    return /^[A-Za-z0-9+/_-]*={0,2}\s*$/.test(text) ? Buffer.from(text, "base64") : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Writes a file below the workspace, and nowhere else whatever the agent has put there.
+ * @returns its path from the workspace; `undefined` where it cannot be written
+ */
+function store(workspace: string, attemptId: string, name: string, bytes: Buffer): string | undefined {
+  try {
+    const root = realpathSync(workspace);
+    let folder = root;
+    for (const part of [FOLDER, "attachments", safeName(attemptId)]) {
+      folder = join(folder, part);
+      mkdirSync(folder, { recursive: true });
+      if (!lstatSync(folder).isDirectory()) return undefined;
+    }
+    ignore(join(root, FOLDER));
+    const path = join(folder, name);
+    writeFileSync(path, bytes, { flag: "wx" });
+    return relative(root, path);
+  } catch {
+    return undefined;
+  }
+}
+
+function ignore(folder: string): void {
+  try {
+    writeFileSync(join(folder, ".gitignore"), "*\n", { flag: "wx" });
+  } catch {
+    // There is one already.
+  }
+}
+
+function safeName(name: string): string {
+  const safe = name
+    .replace(/[^\w.-]+/g, "_")
+    .replace(/^\.+/, "_")
+    .slice(-100);
+  return safe === "" ? "file" : safe;
+}

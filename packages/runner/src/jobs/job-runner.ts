@@ -1,0 +1,171 @@
+/** Runs the jobs of attempts: those of different channels side by side, those of one channel in order, none twice. */
+import { LIMITS } from "@valet/shared/limits";
+import type { ModelCallRef } from "@valet/shared/protocol/child-sessions";
+import {
+  DEFAULT_TURN_BOUNDS,
+  type PromptDispatch,
+  type TurnBounds,
+  type TurnSummary,
+  type WorkflowDispatch,
+} from "@valet/shared/protocol/runner-link";
+import type { SpanContext } from "@valet/shared/tracing";
+import type { PromptLimits } from "../opencode/agent-prompt.ts";
+import { serverAttributes } from "../opencode/usage.ts";
+import type { AbortReason, AgentReply, ToolCallRef } from "./agent-task.ts";
+import { Turn, type TurnResult } from "./turn.ts";
+import { Workflow, type WorkflowOptions, type WorkflowResult } from "./workflow.ts";
+
+export interface JobRunnerOptions
+  extends Omit<
+    WorkflowOptions,
+    "limits" | "turnBounds" | "messageIds" | "model" | "partIntervalMs" | "commandTimeoutMs"
+  > {
+  /** How long a turn may go without any event of the agent, and a command of a workflow at all, before it is ended. */
+  readonly stuckTurnMs: number;
+  readonly limits?: Partial<Omit<PromptLimits, "stuckMs">>;
+  readonly turnBounds?: Partial<TurnBounds> | undefined;
+  readonly partIntervalMs?: number;
+  /** Base URL of the endpoint that is one's own provider, if there is one. */
+  readonly ownEndpoint?: string | undefined;
+}
+
+/** A job that has begun. */
+export interface Running<R> {
+  /** Its span, open, as `serialiseSpan` writes it; none where nothing is recorded. */
+  readonly openSpan: string | undefined;
+  /** What it has come to so far. */
+  progress(): TurnSummary;
+  /** Never rejects. */
+  readonly done: Promise<R>;
+}
+export type RunningTurn = Running<TurnResult>;
+export type RunningWorkflow = Running<WorkflowResult>;
+
+/** What an attempt runs: the turn of a message, or a workflow. */
+interface Job<R> {
+  readonly openSpan: string | undefined;
+  progress(): TurnSummary;
+  run(before: Promise<unknown>): Promise<R>;
+  abort(reason: AbortReason): Promise<void>;
+  reply(reply: AgentReply): Promise<void>;
+  toolContext(call: ToolCallRef): SpanContext | undefined;
+  modelContext(call: ModelCallRef): SpanContext | undefined;
+}
+
+/** With 2, 4 and 8 s between them. */
+const MAX_FAILURES = 4;
+const MAX_RETRY_WAIT_MS = 60_000;
+const TOOL_OVERRUN_MS = 60_000;
+const ABORT_TIMEOUT_MS = LIMITS.agentAbortMs;
+const PART_INTERVAL_MS = 100;
+/** Finished attempts that are remembered, should their dispatch come again. */
+const MAX_FINISHED = 100;
+
+export class JobRunner {
+  readonly #options: WorkflowOptions;
+  readonly #begun = new Map<string, Running<unknown> & { readonly job: Job<unknown> }>();
+  /** The last job of each channel that has one running. */
+  readonly #channels = new Map<string, Promise<unknown>>();
+  readonly #busy = new Set<string>();
+
+  constructor(options: JobRunnerOptions) {
+    const { stuckTurnMs, limits, turnBounds, ownEndpoint, partIntervalMs = PART_INTERVAL_MS, ...rest } = options;
+    this.#options = {
+      ...rest,
+      partIntervalMs,
+      commandTimeoutMs: stuckTurnMs,
+      turnBounds: { ...DEFAULT_TURN_BOUNDS, ...turnBounds },
+      messageIds: new Set(),
+      model: { ownServer: serverAttributes(ownEndpoint), compacted: new Set() },
+      limits: {
+        stuckMs: stuckTurnMs,
+        overrunMs: TOOL_OVERRUN_MS,
+        maxFailures: MAX_FAILURES,
+        maxRetryWaitMs: MAX_RETRY_WAIT_MS,
+        abortTimeoutMs: ABORT_TIMEOUT_MS,
+        ...limits,
+      },
+    };
+  }
+
+  /** The attempts whose jobs run. */
+  get busy(): readonly string[] {
+    return [...this.#busy];
+  }
+
+  /** Begins the turn of a message. An attempt that was taken before is not run again, and its turn is returned. */
+  run(dispatch: PromptDispatch): RunningTurn {
+    return this.#begin(dispatch, () => new Turn(this.#options, dispatch));
+  }
+
+  /** Begins to execute a workflow, likewise. */
+  execute(dispatch: WorkflowDispatch): RunningWorkflow {
+    return this.#begin(dispatch, () => new Workflow(this.#options, dispatch));
+  }
+
+  #begin<R>({ attemptId, channel }: PromptDispatch | WorkflowDispatch, make: () => Job<R>): Running<R> {
+    // An attempt is of one kind.
+    const known = this.#begun.get(attemptId) as Running<R> | undefined;
+    if (known !== undefined) return known;
+    const job = make();
+    const done = job.run(this.#channels.get(channel) ?? Promise.resolve());
+    const running = { job, openSpan: job.openSpan, progress: () => job.progress(), done };
+    this.#begun.set(attemptId, running);
+    this.#busy.add(attemptId);
+    this.#channels.set(channel, done);
+    void done.then(() => {
+      this.#busy.delete(attemptId);
+      if (this.#channels.get(channel) === done) this.#channels.delete(channel);
+      this.#forget();
+    });
+    return running;
+  }
+
+  /**
+   * Cuts an attempt short; nothing if it is not being worked on. Resolves when the agent has come to rest, shortly before the
+   * job's own promise does.
+   */
+  async abort(attemptId: string, reason: AbortReason): Promise<void> {
+    if (this.#busy.has(attemptId)) await this.#begun.get(attemptId)?.job.abort(reason);
+  }
+
+  /** Cuts everything short and waits until all jobs have ended. */
+  async abortAll(reason: AbortReason): Promise<void> {
+    const ended = this.busy.map((attemptId) => this.#begun.get(attemptId)?.done);
+    await Promise.all(this.busy.map((attemptId) => this.abort(attemptId, reason)));
+    await Promise.all(ended);
+  }
+
+  /**
+   * Passes on what a person answered. An answer to what nothing at work has asked for is dropped.
+   * @throws OpenCodeError when OpenCode does not take it
+   */
+  async reply(reply: AgentReply): Promise<void> {
+    for (const attemptId of this.#busy) await this.#begun.get(attemptId)?.job.reply(reply);
+  }
+
+  /** The job that a tool call belongs to, and the call's span. */
+  findToolCall(call: ToolCallRef): { readonly attemptId: string; readonly context: SpanContext } | undefined {
+    for (const attemptId of this.#busy) {
+      const context = this.#begun.get(attemptId)?.job.toolContext(call);
+      if (context !== undefined) return { attemptId, context };
+    }
+    return undefined;
+  }
+
+  /** The context of a model call of what is being worked on. */
+  findModelCall(call: ModelCallRef): SpanContext | undefined {
+    for (const attemptId of this.#busy) {
+      const context = this.#begun.get(attemptId)?.job.modelContext(call);
+      if (context !== undefined) return context;
+    }
+    return undefined;
+  }
+
+  #forget(): void {
+    for (const attemptId of this.#begun.keys()) {
+      if (this.#begun.size - this.#busy.size <= MAX_FINISHED) return;
+      if (!this.#busy.has(attemptId)) this.#begun.delete(attemptId);
+    }
+  }
+}

@@ -1,0 +1,114 @@
+/** The runner's work on one dispatched message or batch: what is asked of the agent, under `valet.turn`. */
+
+import { endWith, type SpanOf } from "@valet/shared/outcome";
+import type { ModelCallRef } from "@valet/shared/protocol/child-sessions";
+import type { MessagePart } from "@valet/shared/protocol/message-part";
+import type { PromptDispatch, TurnSummary } from "@valet/shared/protocol/runner-link";
+import type { ErrorType, ValetSpans } from "@valet/shared/spans";
+import { extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
+import { createMillisClock, openSpanText } from "../spans/tracing.ts";
+import {
+  type AbortReason,
+  type AgentReply,
+  AgentTask,
+  type AgentTaskOptions,
+  type TaskResult,
+  type ToolCallRef,
+} from "./agent-task.ts";
+import { dispatchAttributes } from "./dispatch-attributes.ts";
+
+/** What becomes of a turn: the `turn-ended` frame without its envelope. */
+export interface TurnResult {
+  readonly outcome: "ok" | "error" | "aborted";
+  /** Absent where the outcome is `ok`. */
+  readonly errorType?: ErrorType;
+  /** Where every model failed: why the last one did, and which that was. */
+  readonly cause?: ErrorType;
+  readonly causeOf?: string;
+  readonly opencodeSessionId?: string;
+  readonly parts: MessagePart[];
+  readonly summary: TurnSummary;
+}
+
+export class Turn {
+  readonly #nowMs = createMillisClock();
+  readonly #span: SpanOf<"valet.turn">;
+  readonly #task: AgentTask;
+
+  constructor(options: AgentTaskOptions, dispatch: PromptDispatch) {
+    const startMs = this.#nowMs();
+    this.#span = options.tracer.startSpan("valet.turn", {
+      kind: SpanKind.CONSUMER,
+      // Only its own: without one the turn begins a trace, whatever else is at work.
+      parent: extractFromHeaders({ traceparent: dispatch.traceparent, tracestate: dispatch.tracestate }),
+      startTime: startMs,
+      attributes: turnAttributes(dispatch),
+    });
+    const task = { ...dispatch, attributes: { "valet.message.id": dispatch.messageId } };
+    this.#task = new AgentTask(options, task, { span: this.#span, startMs, nowMs: this.#nowMs });
+  }
+
+  /** `valet.turn` as it is now, for who must end it should this process die; none where nothing is recorded. */
+  get openSpan(): string | undefined {
+    return openSpanText(this.#span);
+  }
+
+  progress(): TurnSummary {
+    return this.#task.progress();
+  }
+
+  /** @param before what must have ended first: the work before in the same channel */
+  async run(before: Promise<unknown>): Promise<TurnResult> {
+    await before;
+    const result = await this.#task.run();
+    this.#end(result);
+    const { outcome, failovers: _, ...rest } = result;
+    return { ...rest, outcome: outcome === "superseded" ? "aborted" : outcome };
+  }
+
+  /** Cuts the turn short. Its promise settles once the agent has come to rest. The first reason counts. */
+  abort(reason: AbortReason): Promise<void> {
+    return this.#task.abort(reason);
+  }
+
+  /** Passes on a person's answer, if it is this turn that asked. */
+  reply(reply: AgentReply): Promise<void> {
+    return this.#task.reply(reply);
+  }
+
+  toolContext(call: ToolCallRef): SpanContext | undefined {
+    return this.#task.toolContext(call);
+  }
+
+  modelContext(call: ModelCallRef): SpanContext | undefined {
+    return this.#task.modelContext(call);
+  }
+
+  #end({ outcome, errorType, cause, opencodeSessionId, summary, failovers }: TaskResult): void {
+    this.#span.setAttributes({
+      "valet.opencode.session.id": opencodeSessionId,
+      "valet.error.cause": cause,
+      "valet.turn.failover_count": failovers,
+      "valet.turn.model_call_count": summary.modelCalls,
+      "valet.turn.retry_count": summary.retries,
+      "valet.turn.tool_call_count": summary.toolCalls,
+      "valet.turn.tool_error_count": summary.toolErrors,
+      "valet.turn.time_to_first_token_ms": summary.timeToFirstTokenMs,
+      "valet.turn.prepare_ms": summary.prepareMs,
+    });
+    endWith(this.#span, outcome, errorType, this.#nowMs());
+  }
+}
+
+function turnAttributes(dispatch: PromptDispatch): ValetSpans["valet.turn"]["attributes"] {
+  const { queue, messageIds } = dispatch;
+  const isBatch = messageIds.length > 1 || queue.collectBufferMs !== undefined;
+  return {
+    ...dispatchAttributes(dispatch),
+    "valet.message.id": dispatch.messageId,
+    "valet.thread.id": dispatch.threadId,
+    "valet.collect.message_count": isBatch ? messageIds.length : undefined,
+    "valet.collect.buffer_ms": queue.collectBufferMs === undefined ? undefined : Math.round(queue.collectBufferMs),
+    "valet.collect.message_ids": isBatch ? messageIds : undefined,
+  };
+}

@@ -1,0 +1,264 @@
+/** The runner's work on one dispatched workflow: its steps in order, under `valet.workflow.execute`. */
+
+import { endWith, type SpanOf } from "@valet/shared/outcome";
+import type { ModelCallRef } from "@valet/shared/protocol/child-sessions";
+import type { TurnSummary, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
+import { MAX_STEP_OUTPUT, stepType, type WorkflowStep, type WorkflowStepState } from "@valet/shared/protocol/workflow";
+import type { EndReason, ErrorType, Outcome } from "@valet/shared/spans";
+import { cutStart } from "@valet/shared/text";
+import { extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
+import { addSummaries, NO_SUMMARY } from "../agent/summary.ts";
+import type { SecretValues } from "../secrets/secret-values.ts";
+import { createMillisClock, openSpanText } from "../spans/tracing.ts";
+import {
+  type AbortReason,
+  type AgentReply,
+  AgentTask,
+  type AgentTaskOptions,
+  cutEnding,
+  type TaskResult,
+  type ToolCallRef,
+} from "./agent-task.ts";
+import { type CommandResult, runCommand, stepIdOf } from "./command.ts";
+import { dispatchAttributes } from "./dispatch-attributes.ts";
+
+export interface WorkflowOptions extends AgentTaskOptions {
+  /** The runner's environment; commands get what of it is no business of ours. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly commandTimeoutMs: number;
+  /** What is taken out of the output of commands. */
+  readonly secrets?: SecretValues;
+  /** @param span the step's, open, where it has just begun */
+  onStep(attemptId: string, state: WorkflowStepState, span: string | undefined): void;
+}
+
+/** What becomes of a workflow: the `workflow-ended` frame without its envelope. */
+export interface WorkflowResult {
+  readonly outcome: "ok" | "error" | "aborted";
+  /** Absent where the outcome is `ok`. */
+  readonly errorType?: ErrorType;
+  readonly opencodeSessionId?: string;
+  readonly steps: WorkflowStepState[];
+  readonly summary: TurnSummary;
+}
+
+type StepSpan = SpanOf<`valet.workflow.step ${string}`>;
+type StepErrorType = EndReason<`valet.workflow.step ${string}`>;
+
+interface StepEnd {
+  readonly outcome: Extract<Outcome, "ok" | "error" | "aborted" | "superseded">;
+  readonly errorType?: StepErrorType | undefined;
+  readonly cause?: ErrorType | undefined;
+  readonly causeOf?: string | undefined;
+  readonly exitCode?: number | undefined;
+  readonly signal?: string | undefined;
+  readonly output: string;
+}
+
+/** What is in work. */
+interface Current {
+  /** Only an agent has figures. */
+  progress?(): TurnSummary;
+  abort(reason: AbortReason): Promise<void>;
+  reply(reply: AgentReply): Promise<void>;
+  toolContext(call: ToolCallRef): SpanContext | undefined;
+  modelContext(call: ModelCallRef): SpanContext | undefined;
+}
+
+export class Workflow {
+  readonly #options: WorkflowOptions;
+  readonly #dispatch: WorkflowDispatch;
+  readonly #nowMs = createMillisClock();
+  readonly #startMs: number;
+  readonly #span: SpanOf<"valet.workflow.execute">;
+  readonly #states: WorkflowStepState[] = [];
+  #summary: TurnSummary = NO_SUMMARY;
+  #opencodeSessionId: string | undefined;
+  #current: Current | undefined;
+  #cut: AbortReason | undefined;
+
+  constructor(options: WorkflowOptions, dispatch: WorkflowDispatch) {
+    this.#options = options;
+    this.#dispatch = dispatch;
+    this.#opencodeSessionId = dispatch.opencodeSessionId;
+    this.#startMs = this.#nowMs();
+    this.#span = options.tracer.startSpan("valet.workflow.execute", {
+      kind: SpanKind.CONSUMER,
+      // Only its own: without one the execution begins a trace, whatever else is at work.
+      parent: extractFromHeaders({ traceparent: dispatch.traceparent, tracestate: dispatch.tracestate }),
+      startTime: this.#startMs,
+      attributes: {
+        ...dispatchAttributes(dispatch),
+        "valet.workflow.execution.id": dispatch.executionId,
+        "valet.workflow.name": dispatch.name,
+        "valet.workflow.step_count": dispatch.steps.length,
+      },
+    });
+  }
+
+  /** `valet.workflow.execute` as it is now, for who must end it should this process die; none where nothing is recorded. */
+  get openSpan(): string | undefined {
+    return openSpanText(this.#span);
+  }
+
+  /** What its prompt steps have come to so far. */
+  progress(): TurnSummary {
+    const current = this.#current?.progress?.();
+    const sum = current === undefined ? this.#summary : addSummaries(this.#summary, current);
+    return { ...sum, turnMs: this.#nowMs() - this.#startMs };
+  }
+
+  /** @param before what must have ended first: the work before in the same channel */
+  async run(before: Promise<unknown>): Promise<WorkflowResult> {
+    await before;
+    const { steps, firstStep, onFailure } = this.#dispatch;
+    for (const [index, step] of steps.entries()) {
+      if (this.#cut !== undefined) break;
+      if (index < firstStep) continue;
+      if (onFailure === "stop" && this.#failed > 0) this.#skip(index, step);
+      else await this.#runStep(index, step);
+    }
+    return this.#end();
+  }
+
+  /** Cuts the workflow short: no other step begins. Resolves once the one in work has come to rest. The first reason counts. */
+  async abort(reason: AbortReason): Promise<void> {
+    this.#cut ??= reason;
+    await this.#current?.abort(this.#cut);
+  }
+
+  /** Passes on a person's answer, if it is the step in work that asked. */
+  async reply(reply: AgentReply): Promise<void> {
+    await this.#current?.reply(reply);
+  }
+
+  /** The span of a tool call of a prompt step's agent, likewise. */
+  toolContext(call: ToolCallRef): SpanContext | undefined {
+    return this.#current?.toolContext(call);
+  }
+
+  modelContext(call: ModelCallRef): SpanContext | undefined {
+    return this.#current?.modelContext(call);
+  }
+
+  get #failed(): number {
+    return this.#states.filter(({ outcome }) => outcome === "error").length;
+  }
+
+  #startSpan(index: number, step: WorkflowStep, startMs: number): StepSpan {
+    return this.#options.tracer.startSpan(`valet.workflow.step ${step.name}`, {
+      parent: this.#span,
+      startTime: startMs,
+      attributes: {
+        "valet.workflow.execution.id": this.#dispatch.executionId,
+        "valet.workflow.step.name": step.name,
+        "valet.workflow.step.index": index,
+        "valet.workflow.step.type": stepType(step),
+      },
+    });
+  }
+
+  #skip(index: number, step: WorkflowStep): void {
+    const nowMs = this.#nowMs();
+    endWith(this.#startSpan(index, step, nowMs), "skipped", "previous_step_failed", nowMs);
+    this.#tell({ index, status: "done", outcome: "skipped", errorType: "previous_step_failed" });
+  }
+
+  async #runStep(index: number, step: WorkflowStep): Promise<void> {
+    const startMs = this.#nowMs();
+    const span = this.#startSpan(index, step, startMs);
+    this.#options.onStep(this.#dispatch.attemptId, { index, status: "running" }, openSpanText(span));
+    const { outcome, errorType, cause, causeOf, exitCode, signal, output } =
+      "prompt" in step ? await this.#ask(step.prompt, span, startMs) : await this.#command(index, step.run, span);
+    this.#current = undefined;
+    const endMs = this.#nowMs();
+    span.setAttributes({ "process.exit.code": exitCode, "valet.process.signal": signal, "valet.error.cause": cause });
+    endWith(span, outcome, errorType, endMs);
+    this.#tell({
+      ...{ index, status: "done", outcome: outcome === "superseded" ? "aborted" : outcome },
+      ...(errorType !== undefined && { errorType }),
+      ...(cause !== undefined && { cause }),
+      ...(causeOf !== undefined && { causeOf }),
+      ...(exitCode !== undefined && { exitCode }),
+      ...(signal !== undefined && { signal }),
+      ...(output !== "" && { output }),
+      durationMs: endMs - startMs,
+    });
+  }
+
+  async #ask(content: string, span: StepSpan, startMs: number): Promise<StepEnd> {
+    const { attemptId, executionId, model, models, refuseUnknownModels, continuationContext } = this.#dispatch;
+    const attributes = { "valet.workflow.execution.id": executionId };
+    const agent = {
+      model,
+      models,
+      refuseUnknownModels,
+      continuationContext,
+      opencodeSessionId: this.#opencodeSessionId,
+    };
+    const task = new AgentTask(
+      this.#options,
+      { attemptId, content, attachments: [], attributes, ...agent },
+      { span, startMs, nowMs: this.#nowMs },
+    );
+    this.#current = task;
+    const result = await task.run();
+    this.#current = undefined;
+    this.#opencodeSessionId = result.opencodeSessionId ?? this.#opencodeSessionId;
+    this.#summary = addSummaries(this.#summary, result.summary);
+    const { outcome, errorType, cause, causeOf } = result;
+    return { outcome, errorType, cause, causeOf, output: answerOf(result) };
+  }
+
+  async #command(index: number, run: string, span: StepSpan): Promise<StepEnd> {
+    const { workspace, env, secrets, commandTimeoutMs: timeoutMs } = this.#options;
+    const aborting = new AbortController();
+    const stepId = stepIdOf(this.#dispatch.attemptId, index);
+    const { context } = span;
+    const running = runCommand({
+      ...{ run, workspace, env, stepId, context, timeoutMs, secrets, signal: aborting.signal },
+    });
+    this.#current = {
+      async abort() {
+        aborting.abort();
+        await running;
+      },
+      async reply() {},
+      toolContext: () => undefined,
+      modelContext: () => undefined,
+    };
+    return this.#commandEnd(await running);
+  }
+
+  #commandEnd({ isTimeout, ...told }: CommandResult): StepEnd {
+    if (told.exitCode === 0) return { outcome: "ok", ...told };
+    if (this.#cut !== undefined) return { ...cutEnding(this.#cut), ...told };
+    return { outcome: "error", errorType: isTimeout ? "command_timeout" : "command_failed", ...told };
+  }
+
+  #tell(state: WorkflowStepState): void {
+    this.#states.push(state);
+    this.#options.onStep(this.#dispatch.attemptId, state, undefined);
+  }
+
+  #end(): WorkflowResult {
+    const endMs = this.#nowMs();
+    const failed = this.#failed;
+    const failure = { outcome: "error", errorType: "workflow_step_failed" } as const;
+    const ending = this.#cut === undefined ? (failed > 0 ? failure : undefined) : cutEnding(this.#cut);
+    this.#span.setAttribute("valet.workflow.failed_step_count", failed);
+    endWith(this.#span, ending?.outcome ?? "ok", ending?.errorType, endMs);
+    return {
+      outcome: ending === undefined ? "ok" : ending.outcome === "superseded" ? "aborted" : ending.outcome,
+      ...(ending !== undefined && { errorType: ending.errorType }),
+      ...(this.#opencodeSessionId !== undefined && { opencodeSessionId: this.#opencodeSessionId }),
+      steps: this.#states,
+      summary: this.progress(),
+    };
+  }
+}
+
+function answerOf({ parts }: TaskResult): string {
+  const text = parts.flatMap((part) => (part.type === "text" ? [part.text] : [])).join("\n");
+  return cutStart(text, MAX_STEP_OUTPUT);
+}
