@@ -171,7 +171,9 @@ async function recover(settings: SandboxSettings): Promise<{ sandboxes: LocalSan
   const isWorthKeeping = ({ state }: SandboxRecord) => state === "running" || state === "stopped";
   for (const record of records) if (!isWorthKeeping(record)) setAside(state.sandbox(record.sessionId));
   // In the background, since large folders take long to delete.
-  const cleaning = Promise.all(state.unfinishedFolders().map((path) => deleteFolder(path, "unfinished").catch(onError)));
+  const cleaning = Promise.all(
+    state.unfinishedFolders().map((path) => deleteFolder(path, "unfinished").catch(onError)),
+  );
   return {
     sandboxes: records.filter(isWorthKeeping).map((record) => LocalSandbox.recover(settings, record)),
     cleaning,
