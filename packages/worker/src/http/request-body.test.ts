@@ -3,6 +3,7 @@ import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test"
 import { afterEach, beforeAll, expect, test, vi } from "vitest";
 import { ORIGIN, signIn } from "../../test/api.ts";
 import { bindings } from "../../test/bindings.ts";
+import { eventually } from "../../test/eventually.ts";
 import { attributesOf, spansOf } from "../../test/otlp.ts";
 import { createApp } from "./app.ts";
 import { BODY_TIMEOUT_MS, readAll } from "./request-body.ts";
@@ -92,7 +93,7 @@ test("a body that never ends is given up, and its rest is not waited for", async
     },
   });
   await expect(readAll(never, 10, 20)).rejects.toMatchObject({ problem: { status: 408 } });
-  await vi.waitFor(() => expect(cancelled).toBe(true));
+  await eventually(() => expect(cancelled).toBe(true));
 });
 
 test("a body is read whole, however it is cut, up to its bound and no further", async () => {
