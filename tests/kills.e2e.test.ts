@@ -89,7 +89,7 @@ test(
     await system.api.change(sessionId, "terminate");
     await waitForStatus(system.api, sessionId, ["terminated"], TIMEOUT_MS);
     const faults = async () => faultsIn(receiver.spans(), messageIds);
-    const isExported = () => receiver.spans().some(({ name }) => name === "valet.sandbox.terminate");
+    const isExported = () => receiver.spans().some(({ name }) => name === "valet.session.terminate");
     await waitFor("the spans", async () => isExported() && (await faults()).length === 0, Boolean, TIMEOUT_MS).catch(
       () => {},
     );

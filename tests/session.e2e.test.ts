@@ -102,7 +102,7 @@ beforeAll(async () => {
   const known = new Set(spans.map(({ spanId }) => spanId));
   const later = async () => receiver.spans().filter(({ spanId }) => !known.has(spanId));
   const isWhole = (all: TraceSpan[]) => {
-    const ends = all.filter(({ name }) => name === "valet.sandbox.terminate");
+    const ends = all.filter(({ name }) => name === "valet.session.terminate");
     return ends.length === 2 && orphansIn(all).length === 0;
   };
   familySpans = await waitFor("the ends at the backend", later, isWhole, 20_000);
@@ -371,7 +371,7 @@ describe("a child session", () => {
   });
 
   test("ended with its parent", () => {
-    const [own, parents] = [childId(), result.sessionId].map((id) => only(id, "valet.sandbox.terminate"));
+    const [own, parents] = [childId(), result.sessionId].map((id) => only(id, "valet.session.terminate"));
     expect(own?.attributes["valet.terminate.reason"]).toBe("parent_session_terminated");
     expect(own?.links).toContainEqual({ type: "caused_by", traceId: parents?.traceId });
   });

@@ -174,8 +174,8 @@ describe("frames of a runner", { timeout: TEST_TIMEOUT_MS }, () => {
 
   function makeFrame(seq: number): string {
     const spans: ReadableSpan[] = [];
-    const sink = { onStart: () => {}, onEnd: (span: ReadableSpan) => void spans.push(span) };
-    const tracer = new Tracer({ scope: { name: "runner" }, sink });
+    const processor = { onStart: () => {}, onEnd: (span: ReadableSpan) => void spans.push(span) };
+    const tracer = new Tracer({ scope: { name: "runner" }, processor });
     const attributes = { "valet.session.id": SESSION };
     for (let i = 0; i < SPANS; i++) tracer.startSpan(`frame ${seq}`, { attributes }).end();
     const otlp = encodeTraces({ "service.name": "valet-runner" }, spans);

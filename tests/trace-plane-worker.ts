@@ -53,7 +53,7 @@ export class TracePlane extends DurableObject<Env> {
       onDiagnostic: () => {},
       fetch: (input, init) => this.#post(input as string, init as RequestInit),
     });
-    this.#tracer = new Tracer({ scope: { name: "trace-plane" }, sink: this.#store });
+    this.#tracer = new Tracer({ scope: { name: "trace-plane" }, processor: this.#store });
     ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS jobs (name TEXT PRIMARY KEY, span_id TEXT, done INTEGER)");
   }
 

@@ -45,7 +45,7 @@ class RequestError extends Error {
 }
 
 // What is recorded is not looked at here: what is sent on is.
-const tracer = new Tracer({ scope: { name: "w3c-echo" }, sink: { onStart() {}, onEnd() {} } });
+const tracer = new Tracer({ scope: { name: "w3c-echo" }, processor: { onStart() {}, onEnd() {} } });
 
 async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
   // The distinct headers tell two `traceparent` fields from one.

@@ -17,7 +17,7 @@ export function makeLoad(frames: number): Load {
   const ended: ReadableSpan[] = [];
   const tracer = new Tracer({
     scope: { name: "@valet/runner" },
-    sink: { onStart: () => {}, onEnd: (span) => ended.push(span) },
+    processor: { onStart: () => {}, onEnd: (span) => ended.push(span) },
   });
   const session = sessionAttributes(SESSION_ID);
   const turn = tracer.startSpan("valet.turn", { kind: SpanKind.CONSUMER, attributes: session });

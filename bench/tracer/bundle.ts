@@ -17,7 +17,7 @@ interface Entry {
 const official3Folder = dirname(createRequire(import.meta.url).resolve("@opentelemetry/exporter-trace-otlp-http"));
 
 // Reading and writing callers' contexts counts for ours only.
-const OURS = "Tracer, BatchingExporter, OtlpExporter, extractFromHeaders, injectIntoHeaders";
+const OURS = "Tracer, BatchSpanProcessor, OtlpExporter, extractFromHeaders, injectIntoHeaders";
 const PEERS: readonly Entry[] = [
   {
     name: NAMES.official3,

@@ -1,5 +1,5 @@
 import {
-  BatchingExporter,
+  BatchSpanProcessor,
   encodeTracesAsBytes,
   OtlpExporter,
   type ReadableSpan,
@@ -57,7 +57,7 @@ function recordWith(tracer: Tracer): Record {
 }
 
 function toSink(sink: Sink): Record {
-  return recordWith(new Tracer({ scope: SCOPE, sink: { onStart() {}, onEnd: (span) => sink.take(span) } }));
+  return recordWith(new Tracer({ scope: SCOPE, processor: { onStart() {}, onEnd: (span) => sink.take(span) } }));
 }
 
 /** Spans as our exporter gets them. */
@@ -72,8 +72,8 @@ export const valet: Contender = {
   toSink,
   toBatches(sink) {
     const exporter = new SinkExporter(sink);
-    const batches = new BatchingExporter({ exporter, resource: RESOURCE, maxQueuedSpans: BATCH });
-    return recordWith(new Tracer({ scope: SCOPE, sink: batches }));
+    const batches = new BatchSpanProcessor({ exporter, resource: RESOURCE, maxQueuedSpans: BATCH });
+    return recordWith(new Tracer({ scope: SCOPE, processor: batches }));
   },
   async encoder(inputs) {
     const spans = recordSpans(inputs);
@@ -82,7 +82,7 @@ export const valet: Contender = {
 };
 
 export function createDisabled(): Disabled {
-  const tracer = new Tracer({ scope: SCOPE, sink: { onStart() {}, onEnd() {} }, enabled: false });
+  const tracer = new Tracer({ scope: SCOPE, processor: { onStart() {}, onEnd() {} }, enabled: false });
   const shared = PARENTS.map((parent) => ({ kind: SpanKind.CLIENT, parent }));
   return {
     name: NAMES.valet,

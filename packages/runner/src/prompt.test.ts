@@ -33,7 +33,7 @@ function setUp(fake: FakeOptions, options: Partial<JobRunnerOptions> = {}) {
   const ended: ReadableSpan[] = [];
   const tracer = new Tracer<ValetSpans>({
     scope: { name: "test" },
-    sink: { onStart: (span) => started.push(span), onEnd: (span) => ended.push(span) },
+    processor: { onStart: (span) => started.push(span), onEnd: (span) => ended.push(span) },
   });
   const parts: [attemptId: string, part: MessagePart][] = [];
   const asked: AgentAsks[] = [];
@@ -723,7 +723,7 @@ test("what was said is in no span, unless content is captured", async () => {
 test("with tracing off the work is the same and the caller's context goes on", async () => {
   const off = new Tracer<ValetSpans>({
     scope: { name: "test" },
-    sink: { onStart: () => expect.unreachable(), onEnd: () => expect.unreachable() },
+    processor: { onStart: () => expect.unreachable(), onEnd: () => expect.unreachable() },
     enabled: false,
   });
   const { opencode, runner } = setUp({ onPrompt: (prompt) => void prompt.play("simple") }, { tracer: off });

@@ -17,8 +17,8 @@ interface SetUpOptions
 /** Sets a repository up, in a workspace of its own unless given. */
 export async function setUp(repo: GitSetupOptions["repo"], options: SetUpOptions = {}) {
   const spans: ReadableSpan[] = [];
-  const sink = { onStart: () => {}, onEnd: (span: ReadableSpan) => void spans.push(span) };
-  const { base: tracer } = createTracing(sink, { sessionId: "ses_1", generation: 1 });
+  const processor = { onStart: () => {}, onEnd: (span: ReadableSpan) => void spans.push(span) };
+  const { base: tracer } = createTracing(processor, { sessionId: "ses_1", generation: 1 });
   const parent = tracer.startSpan("valet.runner.bootstrap");
   const { state = temporaryFolder(), generation = 1, ...rest } = options;
   const workspace = options.workspace ?? join(temporaryFolder(), "workspace");

@@ -61,7 +61,7 @@ export class RequestTrace implements Steps {
   constructor(request: RequestInfo, spanLimits: SpanLimits | undefined) {
     this.#tracer = new Tracer<ValetSpans>({
       scope: SCOPE,
-      sink: { onStart: () => {}, onEnd: (span) => this.#ended.push(span) },
+      processor: { onStart: () => {}, onEnd: (span) => this.#ended.push(span) },
       enabled: extractFromHeaders(request.headers) !== undefined,
       // The caller stores even spans that it does not sample, in the session's own store, and wants the broker's spans
       // there too.

@@ -16,7 +16,7 @@ function ending(outcome: Outcome, reason?: ErrorType) {
   const ended: ReadableSpan[] = [];
   const tracer = new Tracer<ValetSpans>({
     scope: { name: "test" },
-    sink: { onStart: () => {}, onEnd: (span) => ended.push(span) },
+    processor: { onStart: () => {}, onEnd: (span) => ended.push(span) },
   });
   endWith(
     tracer.startSpan("valet.turn", { kind: SpanKind.CONSUMER }),

@@ -92,7 +92,7 @@ test("the operations are prompt, spawn, restore, hibernate, terminate and workfl
     "valet.sandbox.spawn",
     "valet.sandbox.restore",
     "valet.sandbox.hibernate",
-    "valet.sandbox.terminate",
+    "valet.session.terminate",
   ]);
 });
 

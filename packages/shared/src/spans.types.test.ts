@@ -20,8 +20,8 @@ const SERVER = SpanKind.SERVER;
 const cause = parseTraceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01") as SpanContext;
 
 let started: ReadableSpan[] = [];
-const sink = { onStart: (span: ReadableSpan) => started.push(span), onEnd: () => {} };
-const tracer = new Tracer<ValetSpans>({ scope: { name: "test" }, sink });
+const processor = { onStart: (span: ReadableSpan) => started.push(span), onEnd: () => {} };
+const tracer = new Tracer<ValetSpans>({ scope: { name: "test" }, processor });
 
 beforeEach(() => {
   started = [];

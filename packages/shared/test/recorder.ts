@@ -1,13 +1,13 @@
 import { type Diagnostic, type ReadableSpan, Tracer, type TracerOptions } from "../src/tracing/index.ts";
 
-/** A tracer, and what its sink and its owner have been told, in order. */
+/** A tracer, and what its processor and its owner have been told, in order. */
 export function createRecorder(options: Partial<TracerOptions> = {}) {
   const started: ReadableSpan[] = [];
   const ended: ReadableSpan[] = [];
   const diagnostics: Diagnostic[] = [];
   const tracer = new Tracer({
     scope: { name: "test" },
-    sink: { onStart: (span) => started.push(span), onEnd: (span) => ended.push(span) },
+    processor: { onStart: (span) => started.push(span), onEnd: (span) => ended.push(span) },
     onDiagnostic: (diagnostic) => diagnostics.push(diagnostic),
     ...options,
   });

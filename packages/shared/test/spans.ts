@@ -1,6 +1,6 @@
 import { type Attributes, type ReadableSpan, type Sampler, Tracer } from "../src/tracing/index.ts";
 
-/** A span as a sink gets it at its end. */
+/** A span as a processor gets it at its end. */
 export function endedSpan({
   name = "work",
   attributes,
@@ -11,13 +11,13 @@ export function endedSpan({
   sampler?: Sampler;
 } = {}): ReadableSpan {
   let ended: ReadableSpan | undefined;
-  const sink = {
+  const processor = {
     onStart: () => {},
     onEnd: (span: ReadableSpan) => {
       ended = span;
     },
   };
-  new Tracer({ scope: { name: "test" }, sink, sampler }).startSpan(name, { attributes }).end();
-  if (ended === undefined) throw new Error("the tracer's sink got no span");
+  new Tracer({ scope: { name: "test" }, processor, sampler }).startSpan(name, { attributes }).end();
+  if (ended === undefined) throw new Error("the tracer's processor got no span");
   return ended;
 }

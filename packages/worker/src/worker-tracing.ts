@@ -45,7 +45,7 @@ const warnedOf = new Set<string>();
 
 /** Logs a diagnostic. It holds no value of a variable but the endpoint's host, and no content; an error is a bug of ours. */
 export function warn(diagnostic: WorkerDiagnostic): void {
-  const error = diagnostic.type === "sink_error" && { error: (diagnostic.error as Error)?.stack };
+  const error = diagnostic.type === "callback_error" && { error: (diagnostic.error as Error)?.stack };
   log({ ...diagnostic, ...error });
 }
 

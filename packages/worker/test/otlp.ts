@@ -20,7 +20,7 @@ export function makeSpans(...spans: MadeSpan[]): ReadableSpan[] {
   for (const { name = "work", sampled = true, sessionId = SESSION, ...rest } of spans) {
     const tracer = new Tracer({
       scope: SCOPE,
-      sink: { onStart: () => {}, onEnd: (span) => ended.push(span) },
+      processor: { onStart: () => {}, onEnd: (span) => ended.push(span) },
       sampler: () => ({ decision: sampled ? "sample" : "record" }),
     });
     const attributes = { "valet.session.id": sessionId, ...rest.attributes };

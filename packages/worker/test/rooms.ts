@@ -85,7 +85,7 @@ export class Rooms {
     });
     const clock = strictlyIncreasing(() => toEpochTime(this.nowMs) as NonNullable<ReturnType<typeof toEpochTime>>);
     this.tracer = new SessionTracer(
-      new Tracer<ValetSpans>({ scope: { name: "rooms" }, sink: this.#store, clock, doubleKeys: DOUBLE_KEYS }),
+      new Tracer<ValetSpans>({ scope: { name: "rooms" }, processor: this.#store, clock, doubleKeys: DOUBLE_KEYS }),
       this.#store,
       () => ({ id: SESSION_ID, generation: this.state.record.generation }),
     );

@@ -38,8 +38,8 @@ function setUp({ fake = { onPrompt: () => 500 }, enabled = true, ...options }: S
   disposables.push(opencode);
   const workspace = temporaryFolder();
   const spans: ReadableSpan[] = [];
-  const sink = { onStart: (span: ReadableSpan) => spans.push(span), onEnd: () => {} };
-  const tracer = new Tracer<ValetSpans>({ scope: { name: "test" }, sink, enabled });
+  const processor = { onStart: (span: ReadableSpan) => spans.push(span), onEnd: () => {} };
+  const tracer = new Tracer<ValetSpans>({ scope: { name: "test" }, processor, enabled });
   const told: { state: WorkflowStepState; span: string | undefined }[] = [];
   const asked: AgentAsks[] = [];
   const runner = new JobRunner({

@@ -20,7 +20,7 @@ const workspace = join(root, "workspace");
 const spans: ReadableSpan[] = [];
 const tracer = new Tracer<ValetSpans>({
   scope: { name: "test" },
-  sink: { onStart: (span) => spans.push(span), onEnd: () => {} },
+  processor: { onStart: (span) => spans.push(span), onEnd: () => {} },
 });
 
 const usage = { usage: { input: 100, output: 10 } };

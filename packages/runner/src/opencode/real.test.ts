@@ -30,7 +30,7 @@ const workspace = join(root, "workspace");
 const spans: ReadableSpan[] = [];
 const tracer = new Tracer<ValetSpans>({
   scope: { name: "test" },
-  sink: { onStart: (span) => spans.push(span), onEnd: () => {} },
+  processor: { onStart: (span) => spans.push(span), onEnd: () => {} },
 });
 
 const QUESTION = {

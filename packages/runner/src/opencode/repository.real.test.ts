@@ -74,7 +74,7 @@ async function start(root: string, options: Partial<OpenCodeOptions> = {}) {
   const warnings: string[] = [];
   const tracer = new Tracer<ValetSpans>({
     scope: { name: "test" },
-    sink: { onStart: () => {}, onEnd: (span) => void spans.push(span) },
+    processor: { onStart: () => {}, onEnd: (span) => void spans.push(span) },
   });
   const modelAccess = {
     model: "valet/scripted-1",

@@ -9,7 +9,7 @@ function setUp() {
   const spans = new OpenSpans({ now: () => nowMs });
   const tracer = new Tracer({
     scope: { name: "test" },
-    sink: { onStart: (span) => spans.begun(span), onEnd: ({ context }) => spans.ended(context.spanId) },
+    processor: { onStart: (span) => spans.begun(span), onEnd: ({ context }) => spans.ended(context.spanId) },
   });
   return { spans, begin: (name: string) => tracer.startSpan(name), at: (ms: number) => (nowMs = ms) };
 }

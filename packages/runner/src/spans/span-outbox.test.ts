@@ -22,7 +22,7 @@ function setUp(options: Partial<SpanOutboxOptions> = {}) {
     onDropped: (counts) => dropped.push(...counts),
     ...options,
   });
-  const tracer = new Tracer({ scope: { name: "test" }, sink: outbox });
+  const tracer = new Tracer({ scope: { name: "test" }, processor: outbox });
   const end = (...names: string[]) => {
     for (const name of names) tracer.startSpan(name).end();
   };
@@ -58,7 +58,7 @@ describe("frames", () => {
 
   test("carry resource and scope, and spans that are not sampled", () => {
     const { outbox, sent, connect } = setUp();
-    const tracer = new Tracer({ scope: { name: "other" }, sink: outbox, sampler: recordDropped(alwaysOff) });
+    const tracer = new Tracer({ scope: { name: "other" }, processor: outbox, sampler: recordDropped(alwaysOff) });
     tracer.startSpan("unsampled").end();
     outbox.flush();
     connect();

@@ -10,7 +10,7 @@ import {
   encodeSpan,
   type ReadableSpan,
   type Resource,
-  type SpanSink,
+  type SpanProcessor,
 } from "@valet/shared/tracing";
 import { OpenSpans } from "./open-spans.ts";
 import { deleteLeftLog, type LeftLog, type LoggedFrame, type LoggedSpan, readLeftLogs, SpanLog } from "./span-log.ts";
@@ -54,7 +54,7 @@ const MAX_SPAN_BYTES = MAX_LINK_FRAME_BYTES - 16 * 1024;
 /** What may lie acknowledged in the file before it is written anew. */
 const MAX_GARBAGE_BYTES = 256 * 1024;
 
-export class SpanOutbox implements SpanSink {
+export class SpanOutbox implements SpanProcessor {
   readonly #options: Required<Omit<SpanOutboxOptions, "onDropped" | "onDiskError" | "openSpans">> & SpanOutboxOptions;
   readonly #openSpans: OpenSpans;
   readonly #resource: string;

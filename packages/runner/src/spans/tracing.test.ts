@@ -7,8 +7,8 @@ import { createTracing } from "./tracing.ts";
 
 function setUp() {
   const ended: ReadableSpan[] = [];
-  const sink = { onStart: () => {}, onEnd: (span: ReadableSpan) => void ended.push(span) };
-  const tracing = createTracing(sink, { sessionId: "ses_1", generation: 3 });
+  const processor = { onStart: () => {}, onEnd: (span: ReadableSpan) => void ended.push(span) };
+  const tracing = createTracing(processor, { sessionId: "ses_1", generation: 3 });
   const attributes = () => ended.map((span) => attributesToObject([...span.attributes]));
   return { tracing, ended, attributes };
 }
@@ -66,10 +66,10 @@ test("a trace of its own has an id that was drawn for the session, and for no ot
 
 test("spans hold as much as the deployment allows, those of the bootstrap too", () => {
   const ended: ReadableSpan[] = [];
-  const sink = { onStart: () => {}, onEnd: (span: ReadableSpan) => void ended.push(span) };
+  const processor = { onStart: () => {}, onEnd: (span: ReadableSpan) => void ended.push(span) };
   const variables = { OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT: "5", OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT: "8" };
   const env = { VALET_SESSION_ID: "ses_1", VALET_GENERATION: "3", VALET_RUNNER_URL: "ws://h/runner/ses_1", HOME: "/h" };
-  const tracing = createTracing(sink, readSettings({ ...env, ...variables }, "/w"));
+  const tracing = createTracing(processor, readSettings({ ...env, ...variables }, "/w"));
   const tracers = [tracing.base, tracing.configure({ enabled: true, captureContent: false })];
   for (const tracer of tracers) {
     const attributes = { "valet.sandbox.id": "0123456789", "valet.runner.restart_count": 1 };

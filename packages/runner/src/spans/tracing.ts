@@ -26,7 +26,7 @@ import {
   redactAlso,
   type Sampler,
   type SpanLimits,
-  type SpanSink,
+  type SpanProcessor,
   serialiseSpan,
   Tracer,
 } from "@valet/shared/tracing";
@@ -54,7 +54,7 @@ export interface Tracing {
 const SCOPE = { name: "@valet/runner" };
 
 export function createTracing(
-  sink: SpanSink,
+  processor: SpanProcessor,
   { sessionId, generation, spanLimits }: SessionIdentity & { readonly spanLimits?: SpanLimits },
   onDiagnostic?: OnDiagnostic,
   secrets = new SecretValues(),
@@ -64,7 +64,7 @@ export function createTracing(
   const ids = createOwnIds(sessionId);
   const configure: Tracing["configure"] = (options) =>
     new Tracer<ValetSpans>({
-      ...{ scope: SCOPE, sink, clock, sampler, ids, limits: spanLimits, onDiagnostic, doubleKeys: DOUBLE_KEYS },
+      ...{ scope: SCOPE, processor, clock, sampler, ids, limits: spanLimits, onDiagnostic, doubleKeys: DOUBLE_KEYS },
       redact: redactAlso((_key, value) => secrets.redact(value)),
       ...options,
     });

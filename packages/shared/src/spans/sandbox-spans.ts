@@ -38,7 +38,7 @@ export const SANDBOX_SPANS = {
     errors: endedBy("hibernate"),
     links: ["caused_by", "follows"],
   },
-  "valet.sandbox.terminate": {
+  "valet.session.terminate": {
     meaning: "The session is ended, and its sandbox with it.",
     kind: "INTERNAL",
     operation: true,
@@ -88,7 +88,7 @@ export const SANDBOX_SPANS = {
       "The broker is asked to end a sandbox: the session's own, or one that was left over, which begins a trace of its own.",
     kind: "CLIENT",
     emitters: ["session-agent"],
-    parents: ["valet.sandbox.hibernate", "valet.sandbox.terminate", "root"],
+    parents: ["valet.sandbox.hibernate", "valet.session.terminate", "root"],
     required: ["valet.broker.call", "valet.sandbox.id"],
     optional: [...BROKER_CALL, "valet.sandbox.driver"],
     errors: endedBy("delete"),

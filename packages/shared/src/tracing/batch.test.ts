@@ -3,7 +3,7 @@ import { describe, expect, test, vi } from "vitest";
 import { type Answer, type Backend, scriptBackend } from "../../test/backend-client.ts";
 import { endedSpan } from "../../test/spans.ts";
 import type { SendResult } from "./answer.ts";
-import { BatchingExporter, type BatchOptions } from "./batch.ts";
+import { type BatchOptions, BatchSpanProcessor } from "./batch.ts";
 import type { Diagnostic } from "./diagnostics.ts";
 import { type EncodedBatch, OtlpExporter } from "./exporter.ts";
 import { alwaysOff, alwaysOn, recordDropped } from "./sampler.ts";
@@ -43,7 +43,7 @@ function reportedDrops(texts: string[]): Record<string, number> {
 async function start(answers: Answer[], options: Partial<BatchOptions> & { timeoutMs?: number } = {}) {
   const backend = await scriptBackend(...answers);
   const diagnostics: Diagnostic[] = [];
-  const sink = new BatchingExporter({
+  const processor = new BatchSpanProcessor({
     exporter: new OtlpExporter({ url: backend.url, timeoutMs: options.timeoutMs }),
     resource: RESOURCE,
     scheduleDelayMs: Number.POSITIVE_INFINITY,
@@ -51,38 +51,38 @@ async function start(answers: Answer[], options: Partial<BatchOptions> & { timeo
     ...options,
   });
   const end = (count: number, name = "work") => {
-    for (let i = 0; i < count; i++) sink.onEnd(endedSpan({ name }));
+    for (let i = 0; i < count; i++) processor.onEnd(endedSpan({ name }));
   };
-  return { backend, sink, diagnostics, end };
+  return { backend, processor, diagnostics, end };
 }
 
 describe("what is sent", () => {
   test("is what ended, in one request", async () => {
-    const { backend, sink, end } = await start([OK]);
+    const { backend, processor, end } = await start([OK]);
     end(1, "a");
     end(1, "b");
-    expect(await sink.flush()).toBe(true);
+    expect(await processor.forceFlush()).toBe(true);
     expect(await receivedNames(backend)).toEqual([["a", "b"]]);
   });
 
   test("is only what is sampled", async () => {
-    const { backend, sink } = await start([OK]);
-    sink.onEnd(endedSpan({ name: "recorded only", sampler: recordDropped(alwaysOff) }));
-    sink.onEnd(endedSpan({ name: "sampled", sampler: alwaysOn }));
-    await sink.flush();
+    const { backend, processor } = await start([OK]);
+    processor.onEnd(endedSpan({ name: "recorded only", sampler: recordDropped(alwaysOff) }));
+    processor.onEnd(endedSpan({ name: "sampled", sampler: alwaysOn }));
+    await processor.forceFlush();
     expect(await receivedNames(backend)).toEqual([["sampled"]]);
   });
 
   test("nothing, when nothing ended", async () => {
-    const { backend, sink } = await start([OK]);
-    expect(await sink.flush()).toBe(true);
+    const { backend, processor } = await start([OK]);
+    expect(await processor.forceFlush()).toBe(true);
     expect(await backend.received()).toEqual([]);
   });
 
   test("R19 in batches no larger than the limit", async () => {
-    const { backend, sink, end } = await start([OK], { maxQueuedSpans: 1000, maxExportBatchSize: 4 });
+    const { backend, processor, end } = await start([OK], { maxQueuedSpans: 1000, maxExportBatchSize: 4 });
     end(10);
-    await sink.flush();
+    await processor.forceFlush();
     expect((await receivedNames(backend)).map((names) => names.length)).toEqual([4, 4, 2]);
   });
 });
@@ -108,10 +108,10 @@ describe("when it is sent", () => {
       }
     }
     const exporter = new CountingExporter({ url: "http://127.0.0.1:1/", fetch: async () => new Response() });
-    const sink = new BatchingExporter({ exporter, resource: RESOURCE, maxQueuedSpans: 1 });
-    sink.onEnd(endedSpan());
+    const processor = new BatchSpanProcessor({ exporter, resource: RESOURCE, maxQueuedSpans: 1 });
+    processor.onEnd(endedSpan());
     expect(encoded).toBe(0);
-    await sink.flush();
+    await processor.forceFlush();
     expect(encoded).toBe(1);
   });
 
@@ -125,10 +125,10 @@ describe("when it is sent", () => {
     const scheduleFlush = () => {
       throw new Error("outside of a request");
     };
-    const { backend, sink, diagnostics, end } = await start([OK], { scheduleFlush });
+    const { backend, processor, diagnostics, end } = await start([OK], { scheduleFlush });
     end(50);
-    await sink.flush();
-    expect(diagnostics).toMatchObject([{ type: "sink_error" }]);
+    await processor.forceFlush();
+    expect(diagnostics).toMatchObject([{ type: "callback_error" }]);
     expect(await backend.received()).toHaveLength(1);
   });
 });
@@ -146,11 +146,16 @@ describe("R22 one request at a time", () => {
         return new Response();
       },
     });
-    const sink = new BatchingExporter({ exporter, resource: RESOURCE, maxExportBatchSize: 2, maxQueuedSpans: 3 });
+    const processor = new BatchSpanProcessor({
+      exporter,
+      resource: RESOURCE,
+      maxExportBatchSize: 2,
+      maxQueuedSpans: 3,
+    });
     const flushes: Promise<boolean>[] = [];
     for (let i = 0; i < 40; i++) {
-      sink.onEnd(endedSpan());
-      flushes.push(sink.flush());
+      processor.onEnd(endedSpan());
+      flushes.push(processor.forceFlush());
     }
     expect(await Promise.all(flushes)).toEqual(Array(40).fill(true));
     expect(most).toBe(1);
@@ -159,9 +164,9 @@ describe("R22 one request at a time", () => {
 
 describe("R7 R11 a failed export", () => {
   test("keeps its batch and sends the same bytes again", async () => {
-    const { backend, sink, end } = await start([BUSY, BUSY, OK]);
+    const { backend, processor, end } = await start([BUSY, BUSY, OK]);
     end(3);
-    expect(await sink.flush()).toBe(true);
+    expect(await processor.forceFlush()).toBe(true);
     const bodies = (await backend.received()).map(({ text }) => text);
     expect(bodies).toHaveLength(3);
     expect(new Set(bodies).size).toBe(1);
@@ -177,30 +182,33 @@ describe("R7 R11 a failed export", () => {
     }
     const backend = await scriptBackend(BUSY, OK);
     const exporter = new CountingExporter({ url: backend.url });
-    const sink = new BatchingExporter({ exporter, resource: RESOURCE });
-    sink.onEnd(endedSpan());
-    await sink.flush();
+    const processor = new BatchSpanProcessor({ exporter, resource: RESOURCE });
+    processor.onEnd(endedSpan());
+    await processor.forceFlush();
     expect(exporter.sent).toHaveLength(2);
     expect(exporter.sent[0]).toBe(exporter.sent[1]);
   });
 
   test("is kept for the next flush when its retry lies beyond this one", async () => {
-    const { backend, sink, diagnostics, end } = await start([{ status: 429, headers: { "retry-after": "2" } }, OK]);
+    const { backend, processor, diagnostics, end } = await start([
+      { status: 429, headers: { "retry-after": "2" } },
+      OK,
+    ]);
     end(1);
-    expect(await sink.flush(1000)).toBe(false);
+    expect(await processor.forceFlush(1000)).toBe(false);
     expect(diagnostics).toMatchObject([{ type: "export_failed", status: 429, spans: 1 }]);
-    expect(await sink.flush()).toBe(true);
+    expect(await processor.forceFlush()).toBe(true);
     expect(await backend.received()).toHaveLength(2);
     expect(diagnostics).toHaveLength(1);
   });
 
   test("is given up after its attempts, counted, and the count reaches the backend", async () => {
-    const { backend, sink, diagnostics, end } = await start([BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, OK]);
+    const { backend, processor, diagnostics, end } = await start([BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, OK]);
     end(2);
-    await sink.flush();
+    await processor.forceFlush();
     expect(diagnostics.at(-1)).toEqual({ type: "spans_dropped", reason: "retries_exhausted", spans: 2 });
     end(1, "later");
-    await sink.flush();
+    await processor.forceFlush();
     const texts = (await backend.received()).map(({ text }) => text);
     expect(texts).toHaveLength(7);
     expect(reportedDrops(texts)).toEqual({ retries_exhausted: 2 });
@@ -211,9 +219,9 @@ describe("R7 R11 a failed export", () => {
     ["a wrong token", { status: 401 }],
     ["a redirect", { status: 302, headers: { location: "/login" } }],
   ])("is kept where %s answers, and sent again", async (_what, answer) => {
-    const { backend, sink, diagnostics, end } = await start([answer, OK]);
+    const { backend, processor, diagnostics, end } = await start([answer, OK]);
     end(1);
-    expect(await sink.flush(10_000)).toBe(true);
+    expect(await processor.forceFlush(10_000)).toBe(true);
     const texts = (await backend.received()).map(({ text }) => text);
     expect(texts).toEqual([texts[0], texts[0]]);
     expect(diagnostics).toMatchObject([{ type: "export_failed", spans: 1, retryInMs: expect.any(Number) }]);
@@ -221,9 +229,9 @@ describe("R7 R11 a failed export", () => {
 
   test("is halved where it is too large for the backend, until it fits or is the one span that does not", async () => {
     const large: Answer = { status: 413 };
-    const { backend, sink, diagnostics, end } = await start([large, large, OK, large, large, OK]);
+    const { backend, processor, diagnostics, end } = await start([large, large, OK, large, large, OK]);
     for (const name of ["a", "b", "c", "d"]) end(1, name);
-    expect(await sink.flush()).toBe(true);
+    expect(await processor.forceFlush()).toBe(true);
     const names = await receivedNames(backend);
     expect(names.slice(0, 5)).toEqual([["a", "b", "c", "d"], ["a", "b"], ["a"], ["b", "c"], ["b"]]);
     const others = names.slice(5).flat();
@@ -233,19 +241,19 @@ describe("R7 R11 a failed export", () => {
   });
 
   test("whose answer is odd is delivered, with one warning for all of them", async () => {
-    const { backend, sink, diagnostics, end } = await start([{ status: 200, body: "OK" }]);
+    const { backend, processor, diagnostics, end } = await start([{ status: 200, body: "OK" }]);
     for (const name of ["a", "b"]) {
       end(1, name);
-      expect(await sink.flush()).toBe(true);
+      expect(await processor.forceFlush()).toBe(true);
     }
     expect(await receivedNames(backend)).toEqual([["a"], ["b"]]);
     expect(diagnostics).toEqual([{ type: "unexpected_answer", message: "neither JSON nor protobuf" }]);
   });
 
   test("is given up at once when it is refused", async () => {
-    const { sink, diagnostics, end } = await start([{ status: 400 }]);
+    const { processor, diagnostics, end } = await start([{ status: 400 }]);
     end(2);
-    expect(await sink.flush()).toBe(true);
+    expect(await processor.forceFlush()).toBe(true);
     expect(diagnostics).toEqual([
       { type: "export_failed", reason: "HTTP 400", status: 400, spans: 2 },
       { type: "spans_dropped", reason: "not_retryable", spans: 2 },
@@ -253,10 +261,13 @@ describe("R7 R11 a failed export", () => {
   });
 
   test("does not stop what comes after", async () => {
-    const { backend, sink, end } = await start([{ status: 400 }, OK], { maxExportBatchSize: 1, maxQueuedSpans: 99 });
+    const { backend, processor, end } = await start([{ status: 400 }, OK], {
+      maxExportBatchSize: 1,
+      maxQueuedSpans: 99,
+    });
     end(1, "refused");
     end(1, "taken");
-    await sink.flush();
+    await processor.forceFlush();
     expect(await receivedNames(backend)).toEqual([["refused"], ["valet.trace_plane.dropped", "taken"]]);
   });
 });
@@ -264,9 +275,9 @@ describe("R7 R11 a failed export", () => {
 describe("R9 partial success", () => {
   test("is not sent again; what was rejected is counted and reported", async () => {
     const body = JSON.stringify({ partialSuccess: { rejectedSpans: "2", errorMessage: "too old" } });
-    const { backend, sink, diagnostics, end } = await start([{ status: 200, body }, OK]);
+    const { backend, processor, diagnostics, end } = await start([{ status: 200, body }, OK]);
     end(3);
-    await sink.flush();
+    await processor.forceFlush();
     expect(diagnostics).toEqual([
       { type: "partial_success", rejectedSpans: 2, message: "too old" },
       { type: "spans_dropped", reason: "rejected", spans: 2 },
@@ -277,9 +288,9 @@ describe("R9 partial success", () => {
 
 describe("bounds", () => {
   test("a full queue drops what comes, counted", async () => {
-    const { backend, sink, diagnostics, end } = await start([OK], { maxQueueSize: 5, maxQueuedSpans: 99 });
+    const { backend, processor, diagnostics, end } = await start([OK], { maxQueueSize: 5, maxQueuedSpans: 99 });
     end(8);
-    await sink.flush();
+    await processor.forceFlush();
     expect(diagnostics).toEqual([{ type: "spans_dropped", reason: "queue_full", spans: 3 }]);
     const texts = (await backend.received()).map(({ text }) => text);
     expect(reportedDrops(texts)).toEqual({ queue_full: 3 });
@@ -287,7 +298,7 @@ describe("bounds", () => {
   });
 
   test("spans that are being sent count against the queue", async () => {
-    const { backend, sink, diagnostics, end } = await start([{ behaviour: "hang" }], {
+    const { backend, processor, diagnostics, end } = await start([{ behaviour: "hang" }], {
       maxQueueSize: 5,
       maxQueuedSpans: 5,
       timeoutMs: 0,
@@ -295,7 +306,7 @@ describe("bounds", () => {
     end(5);
     await vi.waitFor(async () => expect(await backend.received()).toHaveLength(1), 20_000);
     end(4);
-    await sink.shutdown(1);
+    await processor.shutdown(1);
     await backend.letGo();
     expect(diagnostics.filter(({ type }) => type === "spans_dropped")).toEqual([
       { type: "spans_dropped", reason: "queue_full", spans: 4 },
@@ -307,13 +318,13 @@ describe("bounds", () => {
     const backend = await scriptBackend(OK);
     const large = endedSpan({ name: "large", attributes: { text: "x".repeat(65 * 1024 * 1024) } });
     const diagnostics: Diagnostic[] = [];
-    const sink = new BatchingExporter({
+    const processor = new BatchSpanProcessor({
       exporter: new OtlpExporter({ url: backend.url }),
       resource: RESOURCE,
       onDiagnostic: (diagnostic) => diagnostics.push(diagnostic),
     });
-    for (const span of [endedSpan({ name: "a" }), large, endedSpan({ name: "b" })]) sink.onEnd(span);
-    expect(await sink.flush()).toBe(true);
+    for (const span of [endedSpan({ name: "a" }), large, endedSpan({ name: "b" })]) processor.onEnd(span);
+    expect(await processor.forceFlush()).toBe(true);
     const names = (await receivedNames(backend)).flat();
     expect(names.filter((name) => name !== "valet.trace_plane.dropped")).toEqual(["a", "b"]);
     expect(diagnostics).toEqual([{ type: "spans_dropped", reason: "too_large", spans: 1 }]);
@@ -322,17 +333,17 @@ describe("bounds", () => {
 
 describe("R22 shutdown", () => {
   test("sends what is left, and ends within its time when the backend hangs", async () => {
-    const { backend, sink, diagnostics, end } = await start([{ behaviour: "hang" }]);
+    const { backend, processor, diagnostics, end } = await start([{ behaviour: "hang" }]);
     end(3);
-    await sink.shutdown(30);
+    await processor.shutdown(30);
     await backend.letGo();
     expect(diagnostics).toEqual([{ type: "spans_dropped", reason: "shutdown", spans: 3 }]);
   });
 
   test("delivers where it can, and drops what comes after", async () => {
-    const { backend, sink, diagnostics, end } = await start([OK]);
+    const { backend, processor, diagnostics, end } = await start([OK]);
     end(2);
-    await Promise.all([sink.shutdown(), sink.shutdown()]);
+    await Promise.all([processor.shutdown(), processor.shutdown()]);
     end(1);
     expect((await receivedNames(backend)).flat()).toHaveLength(2);
     expect(diagnostics).toEqual([{ type: "spans_dropped", reason: "shutdown", spans: 1 }]);
@@ -343,11 +354,11 @@ test("a diagnostics callback that throws harms nothing", async () => {
   const onDiagnostic = () => {
     throw new Error("broken logger");
   };
-  const { backend, sink, end } = await start([{ status: 400 }, OK], { onDiagnostic, maxQueueSize: 1 });
+  const { backend, processor, end } = await start([{ status: 400 }, OK], { onDiagnostic, maxQueueSize: 1 });
   end(3);
-  await sink.flush();
+  await processor.forceFlush();
   end(1);
-  expect(await sink.flush()).toBe(true);
+  expect(await processor.forceFlush()).toBe(true);
   expect(await backend.received()).toHaveLength(2);
 });
 
@@ -382,7 +393,7 @@ test("every span is received, dropped and counted, or still held: none is lost u
         return response;
       };
       const exporter = new OtlpExporter({ url: "http://127.0.0.1:1/", compression: "none", fetch: fetch as never });
-      const sink = new BatchingExporter({
+      const processor = new BatchSpanProcessor({
         exporter,
         resource: RESOURCE,
         maxQueueSize: 12,
@@ -392,14 +403,14 @@ test("every span is received, dropped and counted, or still held: none is lost u
       let made = 0;
       for (const { spans, answer: next } of steps) {
         answer = next;
-        for (let i = 0; i < spans; i++) sink.onEnd(endedSpan());
+        for (let i = 0; i < spans; i++) processor.onEnd(endedSpan());
         made += spans;
-        await sink.flush(0);
-        await sink.flush(0);
+        await processor.forceFlush(0);
+        await processor.forceFlush(0);
       }
       answer = "ok";
       // A network failure waits for its backoff, which this property does not: what is held then is what is missing.
-      const empty = await sink.flush(5);
+      const empty = await processor.forceFlush(5);
       const received = delivered.flatMap(wireSpans).filter(({ name }) => name === "work").length - rejected;
       const dropped = Object.values(reportedDrops(delivered)).reduce((sum, count) => sum + count, 0);
       if (empty) expect(received + dropped).toBe(made);

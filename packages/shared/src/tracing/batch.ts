@@ -4,15 +4,15 @@ import type { EncodedBatch, OtlpExporter } from "./exporter.ts";
 import type { Resource } from "./otlp.ts";
 import type { ReadableSpan } from "./readable-span.ts";
 import { backoffMs, MAX_ATTEMPTS } from "./retry.ts";
-import type { SpanSink } from "./sink.ts";
+import type { SpanProcessor } from "./span-processor.ts";
 import { later, within } from "./timers.ts";
 import { Tracer } from "./tracer.ts";
 
 export interface BatchOptions {
   readonly exporter: OtlpExporter;
-  /** Who emits, for every span of this sink. */
+  /** Who emits, for every span of this processor. */
   readonly resource: Resource;
-  /** As many ended spans start a flush of their own. 50 unless given. */
+  /** As many ended spans start a flush by themselves. 50 unless given; the SDK waits for a full batch. */
   readonly maxQueuedSpans?: number | undefined;
   /** Spans held at the most, queued or being sent; further ones are dropped and counted. 2048 unless given. */
   readonly maxQueueSize?: number | undefined;
@@ -22,7 +22,7 @@ export interface BatchOptions {
   readonly scheduleDelayMs?: number | undefined;
   /** The bound of every flush. 30 s unless given. */
   readonly flushTimeoutMs?: number | undefined;
-  /** Is handed each flush that the sink starts by itself: in a Durable Object `(flush) => ctx.waitUntil(flush)`. */
+  /** Is handed each flush that the processor starts by itself: in a Durable Object `(flush) => ctx.waitUntil(flush)`. */
   readonly scheduleFlush?: ((flush: Promise<unknown>) => void) | undefined;
   readonly onDiagnostic?: OnDiagnostic | undefined;
 }
@@ -45,11 +45,16 @@ interface HeldBatch {
 }
 
 /**
- * A sink that sends ended, sampled spans to a backend in batches: bounded in memory, one request at a time, and a batch
- * that failed is kept, as the bytes it is, until it is delivered, refused or out of attempts. Every span that is lost is
- * counted, and the count is itself exported.
+ * Sends ended, sampled spans to a backend in batches: bounded in memory and one request at a time, as OpenTelemetry's
+ * `BatchSpanProcessor` does. It differs from the SDK's (Trace SDK, "Batching processor"):
+ * - It retries. A batch that failed is kept as the bytes that were sent, until it is delivered, refused or out of attempts; the SDK
+ *   leaves that to the exporter and lets go of the spans.
+ * - A flush begins with `maxQueuedSpans` spans already, and `scheduleFlush` is given each one that begins by itself, so that a
+ *   process that is ended between requests can be kept alive for it.
+ * - `forceFlush` takes a timeout and tells whether nothing is left, where the SDK's tells success, failure or timeout.
+ * - Every span that is lost is counted by reason, and the count is exported as a span.
  */
-export class BatchingExporter implements SpanSink {
+export class BatchSpanProcessor implements SpanProcessor {
   readonly #options: BatchOptions;
   readonly #tell: OnDiagnostic;
   readonly #stop = new AbortController();
@@ -89,7 +94,7 @@ export class BatchingExporter implements SpanSink {
    * Sends what is there, retries included, for no longer than `timeoutMs`.
    * @returns whether nothing is left; what is left stays for the next flush
    */
-  async flush(timeoutMs: number = this.#flushTimeoutMs): Promise<boolean> {
+  async forceFlush(timeoutMs: number = this.#flushTimeoutMs): Promise<boolean> {
     this.#deadlineMs = Math.max(this.#deadlineMs, Date.now() + timeoutMs);
     this.#draining ??= this.#drain().finally(() => {
       this.#draining = undefined;
@@ -101,7 +106,7 @@ export class BatchingExporter implements SpanSink {
 
   /** Flushes a last time, for no longer than `timeoutMs`. What is left then, and what still comes, is dropped and counted. */
   shutdown(timeoutMs?: number): Promise<void> {
-    this.#shutdown ??= this.flush(timeoutMs).then(() => {
+    this.#shutdown ??= this.forceFlush(timeoutMs).then(() => {
       clearTimeout(this.#timer);
       this.#stop.abort();
       this.#countOverflow();
@@ -121,11 +126,11 @@ export class BatchingExporter implements SpanSink {
       this.#arm();
       return;
     }
-    const flush = this.flush();
+    const flush = this.forceFlush();
     try {
       this.#options.scheduleFlush?.(flush);
     } catch (error) {
-      this.#tell({ type: "sink_error", error });
+      this.#tell({ type: "callback_error", error });
     }
   }
 
@@ -246,8 +251,8 @@ export class BatchingExporter implements SpanSink {
 function dropReport(attributes: DropCounts): ReadableSpan[] {
   const ended: ReadableSpan[] = [];
   if (Object.keys(attributes).length > 0) {
-    const sink: SpanSink = { onStart() {}, onEnd: (span) => ended.push(span) };
-    const tracer = new Tracer({ scope: { name: "@valet/shared/tracing" }, sink });
+    const processor: SpanProcessor = { onStart() {}, onEnd: (span) => ended.push(span) };
+    const tracer = new Tracer({ scope: { name: "@valet/shared/tracing" }, processor });
     tracer.startSpan("valet.trace_plane.dropped", { attributes }).end();
   }
   return ended;

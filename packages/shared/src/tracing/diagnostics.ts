@@ -10,8 +10,8 @@ export type Diagnostic =
       readonly droppedEvents: number;
       readonly droppedLinks: number;
     }
-  /** Code that was handed in threw: a sink, redactor, sampler, clock or id generator, or `scheduleFlush`. */
-  | { readonly type: "sink_error"; readonly error: unknown }
+  /** Code that was handed in threw: a processor, redactor, sampler, clock or id generator, or `scheduleFlush`. */
+  | { readonly type: "callback_error"; readonly error: unknown }
   /** An export attempt failed. `retryInMs` is absent when the batch has been given up. */
   | {
       readonly type: "export_failed";

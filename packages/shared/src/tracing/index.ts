@@ -2,7 +2,7 @@ export type { SendResult } from "./answer.ts";
 export type { AttributeList, Attributes, AttributeValue, Redact } from "./attributes.ts";
 export { attributesToObject } from "./attributes.ts";
 export type { BatchOptions } from "./batch.ts";
-export { BatchingExporter } from "./batch.ts";
+export { BatchSpanProcessor } from "./batch.ts";
 export type { SpanContext } from "./context.ts";
 export {
   formatTraceparent,
@@ -41,8 +41,8 @@ export { redactAlso, redactSecrets } from "./redact.ts";
 export { backoffMs, isHeldStatus, isRetryableStatus, MAX_ATTEMPTS, parseRetryAfter } from "./retry.ts";
 export type { Sampler, SamplingDecision, SamplingResult } from "./sampler.ts";
 export { alwaysOff, alwaysOn, parentBased, recordDropped, traceIdRatio } from "./sampler.ts";
-export type { SpanSink } from "./sink.ts";
 export type { LinkInput, Span } from "./span.ts";
+export type { SpanProcessor } from "./span-processor.ts";
 export type { AnchoredClock, Clock, EpochTime, TimeInput } from "./time.ts";
 export {
   compareTimes,

@@ -78,7 +78,7 @@ describe("written and read", () => {
 });
 
 describe("resumed by another tracer", () => {
-  test("a span goes on where it was, and ends once, in the other's scope and sink", () => {
+  test("a span goes on where it was, and ends once, in the other's scope and processor", () => {
     const before = openSpan();
     const { tracer, started, ended, diagnostics } = createRecorder({ scope: { name: "other" } });
     const span = tracer.resumeSpan(read(serialiseSpan(before)));
@@ -161,8 +161,8 @@ describe("resumed by another tracer", () => {
 
   test("which is off: its context passes through", () => {
     const open = read(serialiseSpan(openSpan()));
-    const sink = { onStart: () => expect.fail(), onEnd: () => expect.fail() };
-    const tracer = new Tracer({ scope: { name: "off" }, sink, enabled: false });
+    const processor = { onStart: () => expect.fail(), onEnd: () => expect.fail() };
+    const tracer = new Tracer({ scope: { name: "off" }, processor, enabled: false });
     const span = tracer.resumeSpan(open);
     expect(span.context).toBe(open.context);
     expect(tracer.resumeSpan(open)).toBe(span);

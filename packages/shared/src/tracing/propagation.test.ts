@@ -201,7 +201,7 @@ describe("injection", () => {
 
 describe("through a tracer", () => {
   function tracer(sampler?: Sampler): Tracer {
-    return new Tracer({ scope: { name: "test" }, sink: { onStart() {}, onEnd() {} }, sampler });
+    return new Tracer({ scope: { name: "test" }, processor: { onStart() {}, onEnd() {} }, sampler });
   }
 
   /** What goes out of a service that took in `headers`. */

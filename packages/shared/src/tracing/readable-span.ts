@@ -1,4 +1,4 @@
-/** What a span holds, as sinks, encoders and serialisation see it. */
+/** What a span holds, as processors, encoders and serialisation see it. */
 import type { AttributeList } from "./attributes.ts";
 import { CONSUMER, ERROR, INTERNAL, OK, UNSET } from "./codes.ts";
 import type { SpanContext } from "./context.ts";
@@ -35,7 +35,7 @@ export interface SpanLink {
   readonly droppedAttributes: number;
 }
 
-/** A span as sinks and encoders see it. */
+/** A span as processors and encoders see it. */
 export interface ReadableSpan {
   readonly scope: Scope;
   readonly context: SpanContext;

@@ -216,7 +216,7 @@ describe("R21 in the tracer", () => {
       expect(span.isRecording).toBe(false);
       expect(span.context).toEqual(parent);
       expect(started).toEqual([]);
-      expect(diagnostics).toMatchObject([{ type: "sink_error", error: expect.any(Error) }]);
+      expect(diagnostics).toMatchObject([{ type: "callback_error", error: expect.any(Error) }]);
     }
   });
 });

@@ -3,7 +3,7 @@ import { isSampled, type SpanContext } from "./context.ts";
 import type { SpanKind } from "./readable-span.ts";
 
 /**
- * `drop`: not recorded. `record`: sinks see it, exporters do not. `sample`: both, and the sampled flag is set. Recording
+ * `drop`: not recorded. `record`: processors see it, exporters do not. `sample`: both, and the sampled flag is set. Recording
  * without sampling is possible, sampling without recording is not (OpenTelemetry SDK specification, "Sampling").
  */
 export type SamplingDecision = "drop" | "record" | "sample";
@@ -50,7 +50,7 @@ export function parentBased(root: Sampler): Sampler {
   };
 }
 
-/** Records what `sampler` would drop, without the sampled flag: it reaches the sinks that keep such spans and no backend. */
+/** Records what `sampler` would drop, without the sampled flag: it reaches the processors that keep such spans and no backend. */
 export function recordDropped(sampler: Sampler): Sampler {
   return (traceId, parent, name, kind, attributes) => {
     const result = sampler(traceId, parent, name, kind, attributes);

@@ -42,7 +42,7 @@ describe.each<[string, () => Clock]>([
     return createRecorder({ clock: createClock(), ...options });
   }
 
-  /** A span, the same as its sink gets it, and what else is known of its tracer. */
+  /** A span, the same as its processor gets it, and what else is known of its tracer. */
   function begin(options: Partial<TracerOptions> = {}) {
     const recorder = record(options);
     const span = recorder.tracer.startSpan("work");
@@ -177,10 +177,10 @@ describe.each<[string, () => Clock]>([
       expect(only(ended).endTime).toEqual(LATER);
     });
 
-    test("comes once even when the sink ends the span again", () => {
+    test("comes once even when the processor ends the span again", () => {
       let ends = 0;
       const { tracer } = record({
-        sink: {
+        processor: {
           onStart: () => {},
           onEnd: () => {
             ends++;
@@ -441,7 +441,7 @@ describe.each<[string, () => Clock]>([
   });
 
   describe("what the tracer was given may throw", () => {
-    const reported = { type: "sink_error", error: expect.any(Error) };
+    const reported = { type: "callback_error", error: expect.any(Error) };
 
     /** A whole life of a span. */
     function live(options: Partial<TracerOptions>) {
@@ -452,8 +452,8 @@ describe.each<[string, () => Clock]>([
       return recorder;
     }
 
-    test("a sink: the span lives on, and each failure is reported", () => {
-      const { diagnostics } = live({ sink: { onStart: fail, onEnd: fail } });
+    test("a processor: the span lives on, and each failure is reported", () => {
+      const { diagnostics } = live({ processor: { onStart: fail, onEnd: fail } });
       expect(diagnostics).toEqual([reported, reported]);
     });
 

@@ -13,7 +13,7 @@ import type { OnDiagnostic } from "./diagnostics.ts";
 import { describeException } from "./exception.ts";
 import type { SpanLimits } from "./limits.ts";
 import type { OpenSpan, ReadableSpan, Scope, SpanEvent, SpanKind, SpanLink, StatusCode } from "./readable-span.ts";
-import type { SpanSink } from "./sink.ts";
+import type { SpanProcessor } from "./span-processor.ts";
 import { type Clock, compareTimes, type EpochTime, type TimeInput, toEpochTime } from "./time.ts";
 
 /** A link as callers give it. */
@@ -53,8 +53,8 @@ export interface Span<A extends Attributes = Attributes, L extends Attributes = 
 export interface SpanSettings extends SpanLimits, AttributeRules {
   readonly scope: Scope;
   readonly clock: Clock;
-  /** Calls the sink. */
-  readonly notify: (call: keyof SpanSink, span: ReadableSpan) => void;
+  /** Calls the processor. */
+  readonly notify: (call: keyof SpanProcessor, span: ReadableSpan) => void;
   readonly captureContent: boolean;
   readonly doubleKeys: ReadonlySet<string> | undefined;
   readonly onDiagnostic: OnDiagnostic;
@@ -63,7 +63,7 @@ export interface SpanSettings extends SpanLimits, AttributeRules {
 /** What lists are before their first item. */
 const NONE: never[] = [];
 
-/** A span that records. Fields are public for the sinks that read them as {@link ReadableSpan}; code under trace sees {@link Span}. */
+/** A span that records. Fields are public for the processors that read them as {@link ReadableSpan}; code under trace sees {@link Span}. */
 export class RecordingSpan implements Span, ReadableSpan {
   declare readonly context: SpanContext;
   declare readonly parent: SpanContext | undefined;

@@ -155,9 +155,9 @@ describe("off", () => {
   function createOff() {
     const fail = (): never => expect.fail("a tracer that is off does nothing");
     const ids = { traceId: fail, spanId: fail };
-    const sink = { onStart: fail, onEnd: fail };
+    const processor = { onStart: fail, onEnd: fail };
     const options = { scope: { name: "test" }, clock: fail, sampler: fail, redact: fail, onDiagnostic: fail };
-    return new Tracer({ ...options, ids, sink, enabled: false });
+    return new Tracer({ ...options, ids, processor, enabled: false });
   }
 
   test("every span of a context is the same object, and passes that very context on", () => {
@@ -320,12 +320,12 @@ describe("withSpan", () => {
   });
 });
 
-describe("the sink", () => {
+describe("the processor", () => {
   test("is told of starts and ends as they happen, in their order", () => {
     const told: string[] = [];
     const tracer = new Tracer({
       scope: { name: "test" },
-      sink: {
+      processor: {
         onStart: (span) => told.push(`start ${span.name} ${span.attributes.join("=")}`),
         onEnd: (span) => told.push(`end ${span.name} ${span.endTime === undefined ? "open" : "ended"}`),
       },
@@ -346,7 +346,7 @@ describe("the sink", () => {
   });
 
   test("keeps its own this", () => {
-    class CountingSink {
+    class CountingProcessor {
       count = 0;
       onStart() {
         this.count++;
@@ -355,9 +355,9 @@ describe("the sink", () => {
         this.count++;
       }
     }
-    const sink = new CountingSink();
-    new Tracer({ scope: { name: "test" }, sink }).startSpan("work").end();
-    expect(sink.count).toBe(2);
+    const processor = new CountingProcessor();
+    new Tracer({ scope: { name: "test" }, processor }).startSpan("work").end();
+    expect(processor.count).toBe(2);
   });
 });
 

@@ -9,8 +9,8 @@ import type { OpenSpan } from "./readable-span.ts";
 import { isSpanKind, type Scope, type SpanKind } from "./readable-span.ts";
 import { redactSecrets } from "./redact.ts";
 import { alwaysOn, parentBased, type Sampler } from "./sampler.ts";
-import type { SpanSink } from "./sink.ts";
 import { type LinkInput, PassThroughSpan, RecordingSpan, type Span, type SpanSettings, timeOf } from "./span.ts";
+import type { SpanProcessor } from "./span-processor.ts";
 import { type Clock, createAnchoredClock, type TimeInput } from "./time.ts";
 
 /** What a catalogue says of one span name. */
@@ -50,7 +50,7 @@ type OptionsArgument<S extends SpanShape> =
 
 export interface TracerOptions {
   readonly scope: Scope;
-  readonly sink: SpanSink;
+  readonly processor: SpanProcessor;
   /** Parent-based always on unless given. */
   readonly sampler?: Sampler | undefined;
   readonly limits?: Partial<SpanLimits> | undefined;
@@ -92,7 +92,7 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
 
   constructor({
     scope,
-    sink,
+    processor,
     sampler = parentBased(alwaysOn),
     limits,
     clock = createAnchoredClock(),
@@ -104,7 +104,7 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
     onDiagnostic,
   }: TracerOptions) {
     const tell = quiet(onDiagnostic);
-    const report = (error: unknown) => tell({ type: "sink_error", error });
+    const report = (error: unknown) => tell({ type: "callback_error", error });
     const spare = createAnchoredClock();
     this.#settings = {
       ...DEFAULT_LIMITS,
@@ -135,7 +135,7 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
       },
       notify(call, span) {
         try {
-          sink[call](span);
+          processor[call](span);
         } catch (error) {
           report(error);
         }
@@ -155,7 +155,7 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
     try {
       if (this.#settings.enabled) return this.#start(name, options);
     } catch (error) {
-      this.#settings.onDiagnostic({ type: "sink_error", error });
+      this.#settings.onDiagnostic({ type: "callback_error", error });
     }
     return passOn(options?.parent);
   }
@@ -212,7 +212,7 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
     }
   }
 
-  /** Goes on with a span that another process began, or this one before it was evicted. Sinks are not told a second time. */
+  /** Goes on with a span that another process began, or this one before it was evicted. Processors are not told a second time. */
   resumeSpan(open: OpenSpan): Span {
     return this.#settings.enabled ? RecordingSpan.resume(this.#settings, open) : passOn(open.context);
   }

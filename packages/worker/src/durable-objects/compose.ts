@@ -90,14 +90,14 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     ...{ url: tracing.endpoint, headers: tracing.headers, compression: tracing.compression },
     ...{ timeoutMs: tracing.timeoutMs, now, onDiagnostic: warnOfExport(workersTracing), sessionId: sessionId() },
   });
-  const sink = noting(traces, changes);
+  const processor = noting(traces, changes);
   const tracer = new SessionTracer(
     new Tracer<ValetSpans>({
-      ...{ scope: SCOPE, sink, limits: tracing.limits, enabled: tracing.enabled, onDiagnostic: warn },
+      ...{ scope: SCOPE, processor, limits: tracing.limits, enabled: tracing.enabled, onDiagnostic: warn },
       ...{ captureContent: tracing.captureContent, sampler: recordDropped(tracing.sampler) },
       ...{ clock: strictlyIncreasing(wallClock), doubleKeys: DOUBLE_KEYS },
     }),
-    sink,
+    processor,
     () => ({ id: sessionId(), generation: state.maybe?.generation ?? 0 }),
   );
 

@@ -30,7 +30,7 @@ test("terminate", async () => {
   const session = await asleep();
   valueIn(await session.stub.terminate(CALLER));
   await session.reaches("terminated");
-  expect(await ended(session, "valet.sandbox.terminate")).toEqual([["ok", undefined]]);
+  expect(await ended(session, "valet.session.terminate")).toEqual([["ok", undefined]]);
   expect(await tailOf(session)).toBe(0);
 });
 

@@ -17,8 +17,8 @@ import { CALLER, TestSession, valueIn } from "../../test/session.ts";
 /** An ended span of the session, as the runner encodes it. */
 function spanFrame(session: TestSession, name: string): string {
   const ended: ReadableSpan[] = [];
-  const sink = { onStart: () => {}, onEnd: (span: ReadableSpan) => ended.push(span) };
-  new Tracer({ scope: { name: "test" }, sink })
+  const processor = { onStart: () => {}, onEnd: (span: ReadableSpan) => ended.push(span) };
+  new Tracer({ scope: { name: "test" }, processor })
     .startSpan(name, { attributes: { "valet.session.id": session.id } })
     .end();
   return encodeTraces({ "service.name": "valet-runner" }, ended);
@@ -331,7 +331,7 @@ describe("whoever has stolen the token", () => {
     const made: ReadableSpan[] = [];
     const tracer = new Tracer({
       scope: { name: "thief" },
-      sink: { onStart: () => {}, onEnd: (span) => made.push(span) },
+      processor: { onStart: () => {}, onEnd: (span) => made.push(span) },
     });
     const within = (traceId: string) => ({
       traceId,
@@ -387,7 +387,7 @@ describe("a link that breaks", () => {
     const dispatched = await session.onlySpan("valet.prompt.dispatch");
     const tracer = new Tracer({
       scope: { name: "runner" },
-      sink: { onStart: (span) => started.push(span), onEnd: () => {} },
+      processor: { onStart: (span) => started.push(span), onEnd: () => {} },
     });
     const parent = {
       traceId: dispatched.traceId,

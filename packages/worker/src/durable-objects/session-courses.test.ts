@@ -318,7 +318,7 @@ test("whatever happens, every message ends once and every operation has an outco
       expectCatalogued(session.id, spans);
       expect(spans.filter(({ name }) => name === "valet.prompt")).toHaveLength(messages.length);
       expect(spans.filter(({ name }) => name === "valet.workflow")).toHaveLength(workflows.length);
-      expect(spans.filter(({ name }) => name === "valet.sandbox.terminate")).toHaveLength(1);
+      expect(spans.filter(({ name }) => name === "valet.session.terminate")).toHaveLength(1);
     }),
     { numRuns: RUNS, endOnFailure: true },
   );

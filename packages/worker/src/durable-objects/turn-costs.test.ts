@@ -51,7 +51,7 @@ function turnFrames(session: TestSession, traceparent: string, instanceId: strin
   const ended: ReadableSpan[] = [];
   const tracer = new Tracer({
     scope: { name: "@valet/runner" },
-    sink: { onStart: () => {}, onEnd: (span) => ended.push(span) },
+    processor: { onStart: () => {}, onEnd: (span) => ended.push(span) },
   });
   const parent = { traceId, spanId, traceFlags: 3, traceState: "", isRemote: true };
   const attributes = { "valet.session.id": session.id };

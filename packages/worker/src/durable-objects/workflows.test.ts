@@ -176,7 +176,7 @@ describe("a workflow", () => {
     const { session, runner } = await TestSession.running();
     await session.startWorkflow({ name: "w", steps: [COMMAND] });
     const { dispatch } = await runner.next("workflow-execute");
-    const tracer = new Tracer({ scope: { name: "test" }, sink: { onStart: () => {}, onEnd: () => {} } });
+    const tracer = new Tracer({ scope: { name: "test" }, processor: { onStart: () => {}, onEnd: () => {} } });
     const [, traceId = "", spanId = ""] = (dispatch.traceparent ?? "").split("-");
     const open = (name: string, parentId: string) => {
       const parent = { traceId, spanId: parentId, traceFlags: 3, traceState: "", isRemote: true };

@@ -3,7 +3,7 @@
 import { endRequestSpan, type RequestInfo, type RequestSpan, startRequestSpan } from "@valet/shared/http/request-span";
 import { DOUBLE_KEYS, type SpanAttributes, sessionAttributes, type ValetSpans } from "@valet/shared/spans";
 import {
-  BatchingExporter,
+  BatchSpanProcessor,
   contextHeaders,
   encodeTraces,
   isSampled,
@@ -31,7 +31,7 @@ export class RequestTrace {
     this.#tracing = tracing;
     const tracer = new Tracer<ValetSpans>({
       scope: SCOPE,
-      sink: { onStart: () => {}, onEnd: (span) => this.#ended.push(span) },
+      processor: { onStart: () => {}, onEnd: (span) => this.#ended.push(span) },
       // A session keeps in its own store what is not sampled.
       sampler: recordDropped(config.sampler),
       limits: config.limits,
@@ -80,13 +80,13 @@ export class RequestTrace {
   async #export(): Promise<void> {
     const { config, resource } = this.#tracing;
     if (config.endpoint === undefined || !this.#ended.every(({ context }) => isSampled(context))) return;
-    const exporter = new BatchingExporter({
+    const exporter = new BatchSpanProcessor({
       exporter: new OtlpExporter({ ...config, url: config.endpoint }),
       resource,
       scheduleDelayMs: Number.POSITIVE_INFINITY,
       onDiagnostic: warnOfExport(this.#tracing),
     });
     for (const span of this.#ended) exporter.onEnd(span);
-    await exporter.flush(EXPORT_TIMEOUT_MS);
+    await exporter.forceFlush(EXPORT_TIMEOUT_MS);
   }
 }

@@ -133,7 +133,11 @@ export class Model {
       check(generation >= this.generation, "generations count up");
       this.state = state;
       this.generation = generation;
-      if (operation !== undefined) this.operations.set(operation.context.spanId, `valet.sandbox.${operation.kind}`);
+      if (operation !== undefined)
+        this.operations.set(
+          operation.context.spanId,
+          operation.kind === "terminate" ? "valet.session.terminate" : `valet.sandbox.${operation.kind}`,
+        );
       // What waits for a sandbox ends with why there is none.
       if (state === "error") this.gives(errorType ?? "no cause");
       if (state === "terminating") this.gives("session_terminated");

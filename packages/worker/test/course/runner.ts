@@ -209,7 +209,7 @@ export class StandInRunner {
     this.#tracer = new Tracer<ValetSpans>({
       scope: { name: "runner" },
       clock: strictlyIncreasing(wallClock),
-      sink: { onStart: () => {}, onEnd: (span) => this.#record(span) },
+      processor: { onStart: () => {}, onEnd: (span) => this.#record(span) },
     });
   }
 

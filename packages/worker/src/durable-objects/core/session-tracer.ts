@@ -9,13 +9,13 @@ import {
   type OpenSpan,
   type ReadableSpan,
   type SpanContext,
-  type SpanSink,
+  type SpanProcessor,
   type StartOptions,
   type Tracer,
 } from "@valet/shared/tracing";
 
-/** A sink that keeps open spans: `onStart` again stores what the span holds by now. */
-export interface SpanStore extends SpanSink {
+/** A processor that keeps open spans: `onStart` again stores what the span holds by now. */
+export interface SpanStore extends SpanProcessor {
   openSpan(spanId: string): OpenSpan | undefined;
 }
 
@@ -45,7 +45,7 @@ export class SessionTracer {
     if (open === undefined || open.name !== name) return;
     const span = this.#tracer.resumeSpan(open);
     change(span as SpanOf<N>);
-    // What a tracer hands out to record is what its sinks are given.
+    // What a tracer hands out to record is what its processors are given.
     if (span.isRecording) this.#store.onStart(span as unknown as ReadableSpan);
   }
 }

@@ -34,7 +34,7 @@ const frameOf = (type: AttemptFrame["type"], attemptId: string) =>
 
 /** An open span as a runner announces it. */
 function openSpan(name: string, parent: SpanContext | undefined): string {
-  const tracer = new Tracer({ scope: { name: "runner" }, sink: { onStart: () => {}, onEnd: () => {} } });
+  const tracer = new Tracer({ scope: { name: "runner" }, processor: { onStart: () => {}, onEnd: () => {} } });
   return serialiseSpan(tracer.startSpan(name, { parent }) as unknown as ReadableSpan as OpenSpan);
 }
 

@@ -14,7 +14,7 @@ describe("a hard stop", () => {
     const id = await session.send("work");
     const { dispatch } = await runner.next("prompt");
     const { traceId, spanId } = await session.onlySpan("valet.prompt.dispatch");
-    const tracer = new Tracer({ scope: { name: "runner" }, sink: { onStart: () => {}, onEnd: () => {} } });
+    const tracer = new Tracer({ scope: { name: "runner" }, processor: { onStart: () => {}, onEnd: () => {} } });
     const turn = tracer.startSpan("valet.turn", {
       kind: SpanKind.CONSUMER,
       parent: { traceId, spanId, traceFlags: 1, traceState: "", isRemote: true },

@@ -296,9 +296,9 @@ describe("a child that is open", () => {
     await childRunner.next("shutdown");
     childRunner.send({ type: "stopped" });
     await child.reaches("terminated");
-    const terminate = await child.onlySpan("valet.sandbox.terminate");
+    const terminate = await child.onlySpan("valet.session.terminate");
     expect(terminate.attributes["valet.terminate.reason"]).toBe("parent_session_terminated");
-    expect(linksOf(terminate, "caused_by")).toEqual([(await parent.onlySpan("valet.sandbox.terminate")).spanId]);
+    expect(linksOf(terminate, "caused_by")).toEqual([(await parent.onlySpan("valet.session.terminate")).spanId]);
     await eventually(async () => {
       const report = await child.onlySpan("valet.child_session.report");
       expect(outcomeOf(report)).toEqual(["skipped", "parent_session_gone"]);

@@ -133,7 +133,7 @@ describe("a child fails or ends:", () => {
     const report = await child.onlySpan("valet.child_session.report");
     expect(linksOf(prompt, "caused_by")).toEqual([report.spanId]);
     expect(report.parentSpanId).toBeUndefined();
-    expect(linksOf(report, "caused_by")).toEqual([(await child.onlySpan("valet.sandbox.terminate")).spanId]);
+    expect(linksOf(report, "caused_by")).toEqual([(await child.onlySpan("valet.session.terminate")).spanId]);
     expect(await tailOf(child)).toBe(0);
   });
 

@@ -10,9 +10,9 @@ import { composeSession } from "../compose.ts";
 /** A span as a runner records it that has not been told yet whether to. */
 function connectSpan(session: TestSession): string {
   const ended: ReadableSpan[] = [];
-  const sink = { onStart: () => {}, onEnd: (span: ReadableSpan) => ended.push(span) };
+  const processor = { onStart: () => {}, onEnd: (span: ReadableSpan) => ended.push(span) };
   const attributes = { "valet.session.id": session.id };
-  new Tracer({ scope: { name: "test" }, sink }).startSpan("valet.runner.connect", { attributes }).end();
+  new Tracer({ scope: { name: "test" }, processor }).startSpan("valet.runner.connect", { attributes }).end();
   return encodeTraces({ "service.name": "valet-runner" }, ended);
 }
 

@@ -1,19 +1,27 @@
 /** The current lifecycle operation: its entry in the session's record and its span, which begin and end together. */
 
 import { endWith, type SpanOf } from "@valet/shared/outcome";
-import type { EndReason, ErrorType, Outcome, SpanAttributes } from "@valet/shared/spans";
+import type { EndReason, ErrorType, Outcome, SpanAttributes, SpanName } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import { newId } from "../core/ids.ts";
 import type { Operation, SessionPatch, SessionState } from "../core/session-state.ts";
 import type { SessionTracer } from "../core/session-tracer.ts";
 import type { BrokerCalls } from "./broker-calls.ts";
 
-type OperationSpan = `valet.sandbox.${Operation["kind"]}`;
+/** Each operation's span. What ends is the session, of which the sandbox is only a part. */
+const OPERATION_SPANS = {
+  spawn: "valet.sandbox.spawn",
+  restore: "valet.sandbox.restore",
+  hibernate: "valet.sandbox.hibernate",
+  terminate: "valet.session.terminate",
+} as const satisfies Record<Operation["kind"], SpanName>;
+
+type OperationSpan<K extends Operation["kind"] = Operation["kind"]> = (typeof OPERATION_SPANS)[K];
 
 export interface NewOperation<K extends Operation["kind"]> {
   readonly kind: K;
   readonly step: Operation["step"];
-  readonly attributes: SpanAttributes<`valet.sandbox.${K}`>;
+  readonly attributes: SpanAttributes<OperationSpan<K>>;
   /** The spans of the requests and messages that caused it. */
   readonly causes: readonly SpanContext[];
   /** The spans of the operations before it in the sandbox's life. */
@@ -50,7 +58,7 @@ export class Operations {
       context,
       attributes: { "valet.link.type": type },
     });
-    const { context } = this.#tracer.start<OperationSpan>(`valet.sandbox.${kind}`, {
+    const { context } = this.#tracer.start<OperationSpan>(OPERATION_SPANS[kind], {
       attributes,
       links: [
         ...causes.map((context) => link(context, "caused_by" as const)),
@@ -66,7 +74,7 @@ export class Operations {
   change<K extends Operation["kind"]>(change: (span: SpanOf<`valet.sandbox.${K}`>) => void): void {
     const { current } = this;
     if (current === undefined) return;
-    this.#tracer.change(`valet.sandbox.${current.kind as K}`, current.context, change);
+    this.#tracer.change(OPERATION_SPANS[current.kind as K], current.context, change);
   }
 
   /** Records the place at which the current operation waits for a slot. The wait's span begins with the first known place. */

@@ -102,7 +102,7 @@ describe("hibernate", () => {
     runner.close();
     await session.reaches("terminated");
     const operation = await session.onlySpan("valet.sandbox.hibernate");
-    const end = await session.onlySpan("valet.sandbox.terminate");
+    const end = await session.onlySpan("valet.session.terminate");
     expect(outcomeOf(operation)).toEqual(["error", "sandbox_gone"]);
     expect(end.attributes).toMatchObject({ "valet.terminate.reason": "sandbox_gone", "valet.outcome": "ok" });
     expect(linksOf(end, "caused_by")).toEqual([operation.spanId]);
@@ -165,7 +165,7 @@ describe("hibernate", () => {
           ["requested", "error", "snapshot_failed"],
           ["retry", "ok", undefined],
         ]);
-        expect(await session.spans("valet.sandbox.terminate")).toEqual([]);
+        expect(await session.spans("valet.session.terminate")).toEqual([]);
         await expectSound(session);
       },
     );
@@ -269,7 +269,7 @@ describe("terminate", () => {
     for (const id of [running, queued]) {
       expect(await session.message(id)).toMatchObject({ outcome: "aborted", outcomeReason: "session_terminated" });
     }
-    const end = await session.onlySpan("valet.sandbox.terminate");
+    const end = await session.onlySpan("valet.session.terminate");
     expect(end).toMatchObject({ attributes: { "valet.terminate.reason": "requested", "valet.outcome": "ok" } });
     expect((await session.onlySpan("valet.sandbox.delete")).parentSpanId).toBe(end.spanId);
     await expectSound(session);
@@ -334,7 +334,7 @@ describe("terminate", () => {
     await runner.next("shutdown");
     runner.send({ type: "stopped" });
     await session.reaches("terminated");
-    expect(outcomeOf(await session.onlySpan("valet.sandbox.terminate"))).toEqual(["error", "broker_unreachable"]);
+    expect(outcomeOf(await session.onlySpan("valet.session.terminate"))).toEqual(["error", "broker_unreachable"]);
     await eventually(async () => expect(await session.broker.calls("terminate")).toHaveLength(2));
   });
 });

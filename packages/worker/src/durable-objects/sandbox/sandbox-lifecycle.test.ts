@@ -91,7 +91,7 @@ describe("the object dies", () => {
       ["valet.sandbox.spawn", "ok"],
       ["valet.sandbox.hibernate", "ok"],
       ["valet.sandbox.restore", "ok"],
-      ["valet.sandbox.terminate", "ok"],
+      ["valet.session.terminate", "ok"],
     ]);
     expect(outcomeOf(await session.onlySpan("valet.prompt"))).toEqual(["ok", undefined]);
     await expectSound(session);

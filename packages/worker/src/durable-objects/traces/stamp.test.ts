@@ -96,8 +96,8 @@ describe("the deployment's resource attributes", () => {
     inStorage((storage) => {
       const store = openStore(storage);
       const open: ReadableSpan[] = [];
-      const sink = { onStart: (span: ReadableSpan) => open.push(span), onEnd: () => {} };
-      new Tracer({ scope: { name: "runner" }, sink }).startSpan("valet.turn", {
+      const processor = { onStart: (span: ReadableSpan) => open.push(span), onEnd: () => {} };
+      new Tracer({ scope: { name: "runner" }, processor }).startSpan("valet.turn", {
         attributes: { "valet.session.id": SESSION },
       });
       store.announce("run_1", open[0] as ReadableSpan);
@@ -162,9 +162,9 @@ test("nor on a span that it has only begun, while it is open and when it is seal
   inStorage(async (storage) => {
     const store = openStore(storage);
     const open: ReadableSpan[] = [];
-    const sink = { onStart: (span: ReadableSpan) => open.push(span), onEnd: () => {} };
+    const processor = { onStart: (span: ReadableSpan) => open.push(span), onEnd: () => {} };
     const forged = { "valet.session.id": SESSION, "session.id": "ses_other", "valet.llm.cost_usd": 3 };
-    const span = new Tracer({ scope: { name: "runner" }, sink }).startSpan("valet.turn", { attributes: forged });
+    const span = new Tracer({ scope: { name: "runner" }, processor }).startSpan("valet.turn", { attributes: forged });
     store.announce("run_1", open[0] as ReadableSpan);
     const ids = { "valet.session.id": SESSION, "session.id": SESSION, "gen_ai.conversation.id": SESSION };
     const text = await new Response(store.trace(span.context.traceId)).text();
@@ -178,9 +178,9 @@ describe("what the catalogue declares double", () => {
   /** A span with a cost that is integral, as one whose tracer was not told writes it. */
   function paid(): string {
     const ended: ReadableSpan[] = [];
-    const sink = { onStart: () => {}, onEnd: (span: ReadableSpan) => ended.push(span) };
+    const processor = { onStart: () => {}, onEnd: (span: ReadableSpan) => ended.push(span) };
     const attributes = { "valet.llm.cost_usd": 2, "gen_ai.usage.input_tokens": 7 };
-    const tracer = new Tracer({ scope: { name: "runner" }, sink });
+    const tracer = new Tracer({ scope: { name: "runner" }, processor });
     const span = tracer.startSpan("chat m", { attributes: { "valet.session.id": SESSION, ...attributes } });
     span.addEvent("paid", attributes);
     span.addLink({ context: span.context, attributes });
@@ -221,8 +221,8 @@ describe("what the catalogue declares double", () => {
     inStorage(async (storage) => {
       const store = openStore(storage);
       const open: ReadableSpan[] = [];
-      const sink = { onStart: (span: ReadableSpan) => open.push(span), onEnd: () => {} };
-      const span = new Tracer({ scope: { name: "runner" }, sink }).startSpan("chat m", {
+      const processor = { onStart: (span: ReadableSpan) => open.push(span), onEnd: () => {} };
+      const span = new Tracer({ scope: { name: "runner" }, processor }).startSpan("chat m", {
         attributes: { "valet.session.id": SESSION, "valet.llm.cost_usd": 2 },
       });
       store.announce("run_1", open[0] as ReadableSpan);

@@ -56,7 +56,7 @@ function setUp(
     onDiagnostic: (diagnostic) => diagnostics.push(diagnostic),
     fetch: fetch as never,
   });
-  const tracer = new Tracer({ scope: { name: "test" }, sink: store });
+  const tracer = new Tracer({ scope: { name: "test" }, processor: store });
   /** Each in a segment of its own. */
   const endTogether = (...names: string[]) => {
     for (const name of names) tracer.startSpan(name, { attributes: { "valet.session.id": SESSION } }).end();

@@ -18,7 +18,7 @@ function open(storage: DurableObjectStorage, options: { maxBytes?: number; now?:
     maxBytes: options.maxBytes ?? 1e9,
     now: options.now ?? (() => NOW),
   });
-  const tracer = new Tracer({ scope: { name: "test" }, sink: store });
+  const tracer = new Tracer({ scope: { name: "test" }, processor: store });
   return {
     store,
     tracer,
@@ -60,7 +60,7 @@ function openSpan(name: string, sessionId = SESSION) {
   const started: ReadableSpan[] = [];
   const tracer = new Tracer({
     scope: { name: "runner" },
-    sink: { onStart: (span) => started.push(span), onEnd: () => {} },
+    processor: { onStart: (span) => started.push(span), onEnd: () => {} },
   });
   const span = tracer.startSpan(name, { attributes: { "valet.session.id": sessionId } });
   const serialised = parseOpenSpan(serialiseSpan(started[0] as ReadableSpan));
@@ -345,7 +345,7 @@ describe("segments", () => {
       expect(counts()).toEqual([16, 11, 11, 0, 0, 0]);
       begin("a").end();
       store.fold();
-      const unsampled = new Tracer({ scope: { name: "test" }, sink: store, sampler: recordDropped(alwaysOff) });
+      const unsampled = new Tracer({ scope: { name: "test" }, processor: store, sampler: recordDropped(alwaysOff) });
       unsampled.startSpan("b").end();
       store.fold();
       begin("c").end();

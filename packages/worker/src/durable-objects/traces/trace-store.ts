@@ -1,5 +1,5 @@
 /**
- * Every span of one session, in the session's own SQLite: the object's by being its tracer's sink, the runner's by span
+ * Every span of one session, in the session's own SQLite: the object's by being its tracer's processor, the runner's by span
  * frames, the Worker's and the broker's by the requests that they hand over. What the object records is written in the
  * caller's transaction, with the state that it describes.
  */
@@ -16,7 +16,7 @@ import {
   parseOpenSpan,
   type ReadableSpan,
   type Resource,
-  type SpanSink,
+  type SpanProcessor,
   StatusCode,
   strictlyIncreasing,
   Tracer,
@@ -84,7 +84,7 @@ const MAX_INSTANCES = 1000;
 /** Of one page of spans as text, in UTF-16 units: what goes past it is the page\'s last segment. */
 const MAX_PAGE_LENGTH = 16 * 1024 * 1024;
 
-export class TraceStore implements SpanSink {
+export class TraceStore implements SpanProcessor {
   readonly segments: TraceSegments;
   readonly #sql: SqlStorage;
   readonly #options: TraceStoreOptions;
@@ -319,8 +319,8 @@ export class TraceStore implements SpanSink {
   #tracerTo(resource: string, scope: string): Tracer<ValetSpans> {
     const onEnd = (span: ReadableSpan) => this.#append(resource, span);
     const clock = strictlyIncreasing(wallClock);
-    const sink = { onStart: () => {}, onEnd };
-    return new Tracer<ValetSpans>({ scope: { name: scope }, clock, sink, doubleKeys: DOUBLE_KEYS });
+    const processor = { onStart: () => {}, onEnd };
+    return new Tracer<ValetSpans>({ scope: { name: scope }, clock, processor, doubleKeys: DOUBLE_KEYS });
   }
 
   /** When the tail is due to be folded, epoch ms; `undefined` when it is empty. */
