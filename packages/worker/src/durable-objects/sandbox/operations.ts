@@ -71,7 +71,7 @@ export class Operations {
   }
 
   /** Changes the open span of the current operation; the caller knows that it is of one of these kinds. */
-  change<K extends Operation["kind"]>(change: (span: SpanOf<`valet.sandbox.${K}`>) => void): void {
+  change<K extends Operation["kind"]>(change: (span: SpanOf<OperationSpan<K>>) => void): void {
     const { current } = this;
     if (current === undefined) return;
     this.#tracer.change(OPERATION_SPANS[current.kind as K], current.context, change);
