@@ -49,10 +49,13 @@ test("calls that waited in tables of their own are taken over", () =>
        INSERT INTO child_requests (id, call, answer, tries) VALUES ('q1', 'null', ${answer}, 0), ('q2', ${call}, NULL, 4);
        INSERT INTO parent_reports (id, report, context) VALUES ('r1', NULL, ${span}), ('r2', ${report}, ${span});
        INSERT INTO projected_session VALUES (1, 7, 7);
-       INSERT INTO projected_turns (record) VALUES ('{}');`,
+       INSERT INTO projected_turns (record) VALUES ('{}');
+       CREATE TABLE capacity_lease (one INTEGER PRIMARY KEY CHECK (one = 1), lease TEXT NOT NULL);
+       INSERT INTO capacity_lease VALUES (1, '{"version":3,"isConfirmed":false}');`,
     );
     const rows = sql.exec("SELECT kind, key, seq, payload, tries, calling FROM durable_calls").toArray();
     expect(rows.map(({ payload, ...row }) => ({ ...row, payload: JSON.parse(payload as string) }))).toEqual([
+      { kind: "capacity-report", key: "", seq: 1, tries: 0, calling: 0, payload: null },
       { kind: "child-end", key: "ses_1", seq: 1, tries: 3, calling: 0, payload: { reason: "requested" } },
       {
         kind: "child-request",
@@ -81,6 +84,7 @@ test("calls that waited in tables of their own are taken over", () =>
       { kind: "orphan", key: "box", due_ms: 5000 },
     ]);
     expect(sql.exec("SELECT id FROM parent_reported").toArray()).toEqual([{ id: "r1" }, { id: "r2" }]);
+    expect(sql.exec("SELECT lease FROM capacity_lease").toArray()).toEqual([{ lease: '{"version":3}' }]);
     expect(sql.exec("SELECT version FROM projected_session").toArray()).toEqual([{ version: 7 }]);
   }));
 

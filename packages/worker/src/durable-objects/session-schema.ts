@@ -1,7 +1,7 @@
 /** The tables of a session's object, for every room. A change of them is a migration at the end of the list. */
 import { addColumn, type Migration } from "./core/schema.ts";
 
-export const SESSION_MIGRATIONS: readonly Migration[] = [tablesBeforeVersions, durableCalls, jobs];
+export const SESSION_MIGRATIONS: readonly Migration[] = [tablesBeforeVersions, durableCalls, jobs, capacityReports];
 
 /**
  * Version 1: everything that there was before versions were stored. Databases of that time have some of the tables and lack
@@ -182,5 +182,14 @@ function jobs(sql: SqlStorage): void {
     ALTER TABLE attempts RENAME COLUMN messageIds TO jobIds;
     DROP INDEX messages_open;
     CREATE INDEX jobs_open ON jobs (status, seq) WHERE status <> 'done';
+  `);
+}
+
+/** Version 4: reports of what the session needs are durable calls, too. */
+function capacityReports(sql: SqlStorage): void {
+  sql.exec(`
+    INSERT INTO durable_calls
+      SELECT 'capacity-report', '', 1, 'null', 0, 0 FROM capacity_lease WHERE NOT json_extract(lease, '$.isConfirmed');
+    UPDATE capacity_lease SET lease = json_remove(lease, '$.isConfirmed');
   `);
 }

@@ -4,7 +4,13 @@
 export type TimerHandler = (key: string, payload: string) => void;
 
 /** The kinds of calls that are made until they are acknowledged (durable-call.ts). */
-export type DurableCallKind = "projection" | "child-request" | "child-end" | "parent-report" | "orphan";
+export type DurableCallKind =
+  | "projection"
+  | "child-request"
+  | "child-end"
+  | "parent-report"
+  | "capacity-report"
+  | "orphan";
 
 /** Every kind of timer that a session's object sets. Each has a handler: `compose.ts` does not compile otherwise. */
 export type TimerKind =

@@ -11,13 +11,10 @@ import {
   capacityName,
 } from "../capacity/capacity-calls.ts";
 import { withinCall } from "../capacity/within-call.ts";
+import { type DurableCallOptions, DurableCalls } from "../core/durable-call.ts";
 import type { SessionRecord, SessionState } from "../core/session-state.ts";
-import type { TimerHandlers, Timers } from "../core/timers.ts";
-import type { Transactions } from "../core/transactions.ts";
+import type { TimerHandlers } from "../core/timers.ts";
 import type { SandboxEvent } from "./ports.ts";
-
-/** How often the wait before the retry of a failed report doubles. */
-const MAX_DOUBLINGS = 5;
 
 /** What a session needs, and for which generation. */
 type Need = Pick<CapacityReport, "need" | "generation" | "refusals" | "keepsSlot">;
@@ -29,23 +26,20 @@ interface LeaseRow extends Need {
   readonly left?: string;
   /** The number of the report that states this need. */
   readonly version: number;
-  readonly isConfirmed: boolean;
   /** The session's place in the line while it waits. */
   readonly place?: number;
 }
 
-export interface CapacityLeaseOptions {
-  readonly sql: SqlStorage;
+/** The answer to the report of a version. */
+interface Confirmation {
+  readonly version: number;
+  readonly standing: CapacityStanding;
+}
+
+export interface CapacityLeaseOptions extends DurableCallOptions {
   readonly state: SessionState;
-  readonly timers: Timers;
-  readonly transactions: Transactions;
   readonly brokerUrl: string;
   readonly capacity: (name: string) => CapacityCalls;
-  readonly now: () => number;
-  /** The wait before the first retry of a failed report; it doubles. */
-  readonly retryMs: number;
-  readonly background: (work: Promise<void>) => void;
-  readonly report: (error: unknown) => void;
   readonly record: (event: SandboxEvent) => void;
 }
 
@@ -53,14 +47,23 @@ export class CapacityLease {
   readonly #options: CapacityLeaseOptions;
   readonly #name: string;
   #row: LeaseRow | undefined;
-  #isSending = false;
-  #failures = 0;
-  readonly timerHandlers: TimerHandlers<"capacity"> = { capacity: () => this.#sendLater() };
+  /** Reports what is needed when the call is made. */
+  readonly #calls: DurableCalls<null, Confirmation>;
+  readonly timerHandlers: TimerHandlers<"capacity" | "capacity-report">;
 
   constructor(options: CapacityLeaseOptions) {
     this.#options = options;
     this.#name = capacityName(options.brokerUrl);
     this.reload();
+    this.#calls = new DurableCalls<null, Confirmation>("capacity-report", options, {
+      ...{ delivers: "newest", timeoutMs: LIMITS.reportRetryMs, longestWaitMs: LIMITS.reportRetryMs },
+      call: () => this.#report(),
+      settle: (confirmation) => {
+        this.#onConfirmed(confirmation);
+        return "done";
+      },
+    });
+    this.timerHandlers = { capacity: () => this.#calls.add("", null), "capacity-report": this.#calls.onTimer };
   }
 
   /** Reads the row again: the cached one may come from a transaction that was rolled back. */
@@ -72,8 +75,9 @@ export class CapacityLease {
   /** Reports again what was not confirmed, and asks for the place of a start that waits. Called when the object starts. */
   resume(): void {
     this.reportNeed();
+    this.#calls.resume();
     const { timers, now } = this.#options;
-    if (this.#row !== undefined && (!this.#row.isConfirmed || this.#isWaiting)) timers.set("capacity", now());
+    if (this.#isWaiting) timers.set("capacity", now());
   }
 
   /** The session's place among those that wait for a sandbox, from 1; `undefined` if it does not wait, or its place is unknown. */
@@ -90,10 +94,10 @@ export class CapacityLease {
     if (row === undefined ? needed.need === "none" : isSame(row, needed) && row.name === name) return;
     const left = row === undefined || row.name === name ? row?.left : row.name;
     this.#write({
-      ...{ ...needed, name, version: (row?.version ?? 0) + 1, isConfirmed: false },
+      ...{ ...needed, name, version: (row?.version ?? 0) + 1 },
       ...(left !== undefined && left !== name && { left }),
     });
-    this.#sendLater();
+    this.#calls.add("", null);
   }
 
   /** Returns what the session needs of the capacity object of this name; `null` if another one counts the session. */
@@ -128,49 +132,21 @@ export class CapacityLease {
     record({ type: "place-changed", place });
   }
 
-  /** Sends the report after the commit. The timer sends it if the object dies before the answer arrives. */
-  #sendLater(): void {
-    const { timers, transactions, now } = this.#options;
-    timers.set("capacity", now() + LIMITS.reportRetryMs);
-    transactions.afterCommit(() => {
-      if (this.#isSending) return;
-      this.#isSending = true;
-      this.#options.background(this.#send());
-    });
+  async #report(): Promise<Confirmation> {
+    const { capacity, state } = this.#options;
+    const { name, place: _place, left, ...need } = this.#row as LeaseRow;
+    const { version, generation } = need;
+    const { id: sessionId } = state.record;
+    // The old object stops counting the session before the new one begins.
+    if (left !== undefined) await withinCall(capacity(left).report({ ...NOTHING, sessionId, generation, version }));
+    return { version, standing: await withinCall(capacity(name).report({ sessionId, ...need })) };
   }
 
-  /** Sends one report after the other until the newest is confirmed. Never rejects. */
-  async #send(): Promise<void> {
-    const { capacity, transactions, timers, now, retryMs, report } = this.#options;
-    try {
-      for (let sent: number | undefined; this.#row !== undefined && this.#row.version !== sent; ) {
-        const { name: _name, isConfirmed: _isConfirmed, place: _place, left, ...need } = this.#row;
-        const { version, generation } = need;
-        sent = version;
-        const { id: sessionId } = this.#options.state.record;
-        if (left !== undefined) {
-          // The old object stops counting the session before the new one begins.
-          await withinCall(capacity(left).report({ ...NOTHING, sessionId, generation, version }));
-        }
-        const standing = await withinCall(capacity(this.#name).report({ sessionId, ...need }));
-        transactions.run(() => this.#onConfirmed(version, standing));
-      }
-      this.#failures = 0;
-    } catch (error) {
-      report(error);
-      timers.set("capacity", now() + retryMs * 2 ** Math.min(this.#failures++, MAX_DOUBLINGS));
-      timers.arm();
-    } finally {
-      this.#isSending = false;
-    }
-  }
-
-  #onConfirmed(version: number, standing: CapacityStanding): void {
+  #onConfirmed({ version, standing }: Confirmation): void {
+    // The report of a newer version follows.
     if (this.#row?.version !== version) return;
-    if (!this.#row.isConfirmed) {
-      const { left: _left, ...row } = this.#row;
-      this.#write({ ...row, isConfirmed: true });
-    }
+    const { left, ...row } = this.#row;
+    if (left !== undefined) this.#write(row);
     this.#options.timers.clear("capacity");
     this.#apply(standing);
   }
