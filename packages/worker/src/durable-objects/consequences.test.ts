@@ -63,7 +63,7 @@ class World {
     this.transactions.run(() => {
       for (const event of events) this.events.record(event);
     });
-    return this.log.filter((call) => call !== "reports.note" && call !== "lease.note");
+    return this.log.filter((call) => call !== "reports.note" && call !== "lease.reportNeed");
   }
 
   /** A room that notes its calls, with what they are given as far as that is plain. */
@@ -170,7 +170,7 @@ describe("at the end", () => {
       world.transactions.afterCommit(() => committed.push(...world.log));
     });
     expect(committed).toEqual([
-      ...["queue.closeBatches", "scheduler.pump", "reports.note", "lease.note", "outbox.sessionChanged"],
+      ...["queue.closeBatches", "scheduler.pump", "reports.note", "lease.reportNeed", "outbox.sessionChanged"],
     ]);
     expect(world.log.slice(committed.length)).toEqual([
       ...["conversation.view", "clients.broadcast", "workflows.view", "clients.broadcast"],
@@ -180,7 +180,7 @@ describe("at the end", () => {
 
   test("what reports and the lease change then is told, too", () => {
     const world = new World();
-    world.effects["lease.note"] = () => world.changes.session();
+    world.effects["lease.reportNeed"] = () => world.changes.session();
     expect(world.after()).toContain("outbox.sessionChanged");
   });
 
@@ -304,7 +304,7 @@ describe("what follows from an event", () => {
 
   test("a runner that is to stop is told once the transaction has committed", () => {
     const world = new World();
-    world.effects["lease.note"] = () => expect(world.log).not.toContain("link.send");
+    world.effects["lease.reportNeed"] = () => expect(world.log).not.toContain("link.send");
     expect(world.after({ type: "stop-runner", reason: "hibernate" })).toEqual(["link.send"]);
   });
 });
