@@ -1,4 +1,4 @@
-/** Reads the Worker's variables, once and typed. */
+/** Parses the Worker's variables into a typed configuration. */
 import { innerLimit, LIMITS } from "@valet/shared/limits";
 import {
   DEFAULT_TURN_BOUNDS,
@@ -11,63 +11,61 @@ import { type EnvironmentRecord, limitVariables } from "@valet/shared/tracing";
 import { z } from "zod";
 import type { Env } from "./bindings.ts";
 
-/**
- * How long things may take, in milliseconds. Each has its variable: `graceMs` is `VALET_GRACE_MS`. Tests inject short ones.
- */
+/** Timeouts and intervals in milliseconds. Each has a variable: `graceMs` is `VALET_GRACE_MS`. Tests set short ones. */
 export const INTERVALS = {
-  /** Without work, before the session hibernates; a session may set its own. */
+  /** How long a session may be idle before it hibernates; a session may set its own. */
   idleTimeoutMs: 15 * 60_000,
-  /** From losing the link to the runner to giving it up. */
+  /** How long a lost link may take to come back before the runner counts as lost. */
   graceMs: LIMITS.graceMs,
   /** From sending a dispatch to its acceptance. */
   acceptMs: 20_000,
-  /** From asking for a sandbox to its runner reporting idle. */
+  /** From requesting a sandbox to its runner's report that it is idle. */
   startMs: LIMITS.startMs,
-  /** One call of the broker, never more than a start leaves room for. */
+  /** One call of the broker, at most as long as a start allows. */
   brokerCallMs: LIMITS.brokerCallMs,
-  /** A call for a snapshot. */
+  /** A snapshot call of the broker. */
   snapshotMs: LIMITS.snapshotMs,
-  /** Without a sign of life, before the link counts as lost. */
+  /** How long the runner may be silent before the link counts as lost. */
   linkSilenceMs: LIMITS.linkSilenceMs,
-  /** Without any event of the agent, before a turn counts as stuck. */
+  /** How long a turn may go without any event of the agent before it counts as stuck. */
   stuckTurnMs: 10 * 60_000,
-  /** From asking the runner to abort or to stop to going on without its answer. */
+  /** How long the runner may take to answer an abort or a shutdown before the object continues without it. */
   abortMs: LIMITS.abortMs,
   stopMs: LIMITS.stopMs,
-  /** Before the second attempt to recover a sandbox; it doubles. */
+  /** The delay before the second attempt to recover a sandbox; it doubles. */
   recoveryBackoffMs: 5000,
-  /** A sandbox that was ready for this long held: its loss is a new one. */
+  /** A sandbox that was ready for this long resets the count of recovery attempts when it is lost. */
   recoveryHeldMs: 10 * 60_000,
-  /** From the last message of a batch to its dispatch, and the most from the first. */
+  /** From the last message of a batch to its dispatch, and at most from the first. */
   collectDebounceMs: 1500,
   collectMaxMs: 15_000,
-  /** How often a queue that does not move is looked at again. */
+  /** How often the queue's watchdog checks a queue that makes no progress. */
   queueWatchdogMs: 60_000,
-  /** Before something that could not be written to D1, or ended at the broker, is tried again; it doubles. */
+  /** The first delay before a failed write to D1, or a failed termination at the broker, is retried; it doubles. */
   retryMs: 2000,
 } as const;
 export type Intervals = { readonly [K in keyof typeof INTERVALS]: number };
 
 export interface Config {
-  /** Where runners reach the Worker; a runner gets `ws(s)://…/runner/<session>` under it. */
+  /** The URL at which runners reach the Worker; a runner connects to `ws(s)://…/runner/<session>` below it. */
   readonly publicUrl: string;
   readonly broker: { readonly url: string; readonly secret: string };
   readonly modelAccess: ModelAccess;
-  /** Seal git credentials at rest, the newest first. */
+  /** The keys that seal git credentials at rest, newest first. */
   readonly credentialKeys: readonly Uint8Array<ArrayBuffer>[];
   readonly intervals: Intervals;
   readonly turnBounds: TurnBounds;
 }
 
-/** How many sandboxes there may be; `Infinity` where nothing limits them. */
+/** The maximum number of sandboxes; `Infinity` without a limit. */
 export interface CapacityLimits {
-  /** Awake at once, those that are starting included. */
+  /** Sandboxes awake at once, including those that are starting. */
   readonly awake: number;
-  /** Starting at once. */
+  /** Sandboxes starting at once. */
   readonly starting: number;
 }
 
-/** A variable that is missing or unusable. Names it and never quotes its value. */
+/** A variable is missing or invalid. The message names the variable and never quotes its value. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
@@ -82,16 +80,16 @@ const millis = z.coerce
 /** The size of a key that seals git credentials: AES-256. */
 export const CREDENTIAL_KEY_BYTES = 32;
 
-/** A list with commas between, each 32 bytes in base64 or base64url. */
+/** A comma-separated list of keys, each 32 bytes in base64 or base64url. */
 const credentialKeys = z
   .string()
   .transform((text) => text.split(",").map((key) => new Uint8Array(Buffer.from(key.trim(), "base64"))))
   .refine(
     (keys) => keys.every(({ length }) => length === CREDENTIAL_KEY_BYTES),
-    "must be keys of 32 bytes in base64, with commas between",
+    "must be comma-separated keys of 32 bytes in base64",
   );
 const count = z.coerce.number().int().positive().max(1_000_000);
-/** Separated by commas. */
+/** A comma-separated list. */
 const names = z
   .string()
   .transform((text) =>
@@ -107,7 +105,7 @@ const modelPrices = z
   .string()
   .regex(
     /^\d+(?:\.\d+)?(?:\/\d+(?:\.\d+)?){1,3}$/,
-    "must be INPUT/OUTPUT[/CACHE_READ[/CACHE_WRITE]], in USD for a million tokens",
+    "must be INPUT/OUTPUT[/CACHE_READ[/CACHE_WRITE]], in USD per million tokens",
   )
   .transform((text): ModelPrices => {
     const [input = 0, output = 0, cacheRead, cacheWrite] = text.split("/").map(Number);
@@ -121,7 +119,7 @@ const modelPrices = z
 
 type Read = <T>(name: string, schema: z.ZodType<T>) => T;
 
-/** @returns reads one variable, or throws a ConfigError that names it */
+/** @returns a function that reads one variable, or throws a ConfigError that names it */
 function reader(env: EnvironmentRecord | Env): Read {
   return (name, schema) => {
     const value = (env as Record<string, unknown>)[name];
@@ -134,9 +132,9 @@ function reader(env: EnvironmentRecord | Env): Read {
 }
 
 /**
- * How many sandboxes the broker may have awake, and starting, at once (`VALET_MAX_AWAKE`, `VALET_MAX_STARTING`). Without a
- * variable nothing but the broker's own bound limits them.
- * @throws ConfigError that names the variable that cannot be used
+ * Returns how many sandboxes may be awake, and starting, at once (`VALET_MAX_AWAKE`, `VALET_MAX_STARTING`). Without
+ * these variables only the broker's own limit applies.
+ * @throws ConfigError that names the invalid variable
  */
 export function parseCapacity(env: EnvironmentRecord | Env): CapacityLimits {
   const read = reader(env);
@@ -144,7 +142,7 @@ export function parseCapacity(env: EnvironmentRecord | Env): CapacityLimits {
   return { awake: read("VALET_MAX_AWAKE", limit), starting: read("VALET_MAX_STARTING", limit) };
 }
 
-/** @throws ConfigError that names the first variable that cannot be used */
+/** @throws ConfigError that names the first invalid variable */
 export function parseConfig(env: EnvironmentRecord | Env): Config {
   const read = reader(env);
   const intervals = Object.fromEntries(
@@ -168,14 +166,14 @@ export function parseConfig(env: EnvironmentRecord | Env): Config {
 }
 
 /**
- * Whether sessions may clone from `file:` URLs (`VALET_ALLOW_FILE_REPOS`): only where the sandboxes' files are those of whoever
- * may use the API anyway, which is so with the local driver alone.
+ * Returns whether sessions may clone from `file:` URLs (`VALET_ALLOW_FILE_REPOS`). Safe only where every user of the
+ * API may read the sandboxes' machine anyway, that is with the local driver.
  */
 export function allowsFileRepos(env: Env): boolean {
   return String(env.VALET_ALLOW_FILE_REPOS) === "true";
 }
 
-/** What a sandbox's entrypoint finds in its environment: whose it is, where the Worker is, and how much its spans may hold. */
+/** Returns the environment of a sandbox's entrypoint: its session, the Worker's URL, and the limits of its spans. */
 export function sandboxVariables(
   env: Env,
   publicUrl: string,
@@ -191,7 +189,7 @@ export function sandboxVariables(
   };
 }
 
-/** `graceMs` is `VALET_GRACE_MS`. */
+/** Returns the variable of an interval: `graceMs` is `VALET_GRACE_MS`. */
 function variableOf(name: string): string {
   return `VALET_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
 }

@@ -140,33 +140,33 @@ export type BrokerHealth = z.infer<typeof BrokerHealth>;
 
 const BROKER_PROBLEMS = {
   /** Malformed JSON, an unknown field, a bad value; `errors` says where. */
-  invalid_request: [400, "The request is not valid"],
-  /** No token, or not the shared secret. */
+  invalid_request: [400, "The request is invalid"],
+  /** The bearer token is missing, or is not the shared secret. */
   unauthorized: [401, "The bearer token is missing or wrong"],
-  /** No such route, sandbox or, to be restored, snapshot. */
-  not_found: [404, "There is no such thing"],
-  /** The sandbox does not exist or ceased to while it was worked on. */
+  /** The route, the sandbox, or the snapshot to restore does not exist. */
+  not_found: [404, "Not found"],
+  /** The sandbox does not exist, or ended during the call. */
   sandbox_gone: [409, "The sandbox is gone"],
   /** A sandbox of a newer generation exists. */
   stale_generation: [409, "The session has a newer sandbox"],
-  /** This generation's sandbox exists and was asked for with another token or snapshot. */
-  generation_conflict: [409, "This generation was asked for with other arguments"],
+  /** This generation's sandbox exists and was created with another token or snapshot. */
+  generation_conflict: [409, "This generation exists with other arguments"],
   /** The body is over {@link MAX_BROKER_REQUEST_BYTES}. */
   payload_too_large: [413, "The request is too large"],
   /** The files could not be put in place or the entrypoint could not be started. */
   start_failed: [500, "The sandbox could not be started"],
   /** The files could not be copied. */
   snapshot_failed: [500, "The snapshot could not be taken"],
-  /** Processes would not end, or files could not be removed. Ask again. */
+  /** Processes did not exit, or files could not be removed. The call can be retried. */
   terminate_failed: [500, "The sandbox could not be removed"],
-  /** A bug of the broker's. */
+  /** An unexpected error of the broker. */
   internal: [500, "The broker failed"],
-  /** There are as many sandboxes as the broker takes. Nothing is wrong: ask again when one has ended. */
-  capacity: [503, "There are as many sandboxes as this broker takes"],
+  /** The broker's limit of sandboxes is reached. The call can be retried when one has ended. */
+  capacity: [503, "The broker's limit of sandboxes is reached"],
   /** The broker is being shut down. */
   shutting_down: [503, "The broker is shutting down"],
-  /** The work took longer than the caller allows it, and was given up. */
-  limit_exceeded: [504, "It took longer than the caller allows"],
+  /** The work took longer than the caller allows, and was cancelled. */
+  limit_exceeded: [504, "The work took longer than the caller allows"],
 } as const;
 export type BrokerProblemCode = keyof typeof BROKER_PROBLEMS;
 

@@ -1,4 +1,4 @@
-/** What a session, its messages and its turns look like from outside: in the HTTP API and on clients' sockets alike. */
+/** What a session, its messages and its turns look like from outside, in the HTTP API and on clients' sockets. */
 import { z } from "zod";
 import {
   ERROR_TYPES,
@@ -23,7 +23,7 @@ const count = z.int().nonnegative();
 const amount = z.number().nonnegative();
 const millis = amount;
 
-/** `running` says nothing of work: a session is busy while an attempt is in flight. */
+/** `running` does not mean that the agent works: `agent` says that. */
 export const SessionStatus = z.enum([
   "created",
   "starting",
@@ -31,7 +31,7 @@ export const SessionStatus = z.enum([
   "hibernating",
   "hibernated",
   "restoring",
-  /** The sandbox was lost, and the next attempt to have one is near. */
+  /** The sandbox was lost, and a new one will be started soon. */
   "recovering",
   "terminating",
   "terminated",
@@ -39,37 +39,40 @@ export const SessionStatus = z.enum([
 ]);
 export type SessionStatus = z.infer<typeof SessionStatus>;
 
-/** A request for leave that the agent waits on. */
+/** An open permission request of the agent. */
 export const PermissionView = z.object({
   id: z.string(),
-  /** The message or workflow that it is asked for. */
+  /** The message or workflow that the request belongs to. */
   messageId: z.string(),
-  /** What it asks leave for: `bash`, `edit`, … */
+  /** The kind of permission: `bash`, `edit`, … */
   permission: z.string(),
-  /** What exactly. */
+  /** The exact action, for example the command. */
   detail: z.string(),
   askedAt: time,
 });
 export type PermissionView = z.infer<typeof PermissionView>;
 
-/** Questions that the agent waits to have answered. */
+/** Open questions of the agent. */
 export const QuestionView = z.object({
   id: z.string(),
-  /** The message or workflow that it is asked for. */
+  /** The message or workflow that the request belongs to. */
   messageId: z.string(),
   questions: z.array(AgentQuestion),
   askedAt: time,
 });
 export type QuestionView = z.infer<typeof QuestionView>;
 
-/** Spans of a session that do not reach the backend. */
+/** A session's spans do not reach the backend. */
 export const ExportProblemView = z.object({
-  /** Of the first attempt that failed, or of when the oldest span that waits could have been sent. */
+  /** Time of the first failed attempt, or since when the oldest waiting span could have been sent. */
   since: time,
-  /** Why the last attempt failed: `HTTP` and a status, `web page`, `timeout`, another code; `waiting` where none has. */
+  /**
+   * Why the last attempt failed: `HTTP` and a status, `web page`, `timeout`, another code; `waiting` when none has
+   * failed.
+   */
   reason: z.string(),
   waitingSpans: count,
-  /** The session tries no more by itself: it goes on with its next span, or when it is asked to. */
+  /** The session has stopped retrying: it sends again with its next span, or on `resend`. */
   stopped: z.boolean(),
 });
 export type ExportProblemView = z.infer<typeof ExportProblemView>;
@@ -79,14 +82,14 @@ export const SessionView = z.object({
   status: SessionStatus,
   /** Why the status is `error`. */
   errorType: z.enum(FAILURE_TYPES).optional(),
-  /** What happened and what to do; also while it recovers, of the starts that have failed by then. */
+  /** What happened and what to do. Also set while the session recovers, for the starts that failed so far. */
   failure: FailureView.optional(),
   title: z.string().optional(),
-  /** Without credentials. */
+  /** The URL without credentials. */
   repoUrl: z.string().optional(),
   branch: z.string().optional(),
   ref: z.string().optional(),
-  /** Whether all of the repository's configuration of the agent counts; absent where only its text does. */
+  /** Whether the repository's complete OpenCode configuration is used; absent when only its text is. */
   trustRepositoryConfig: z.boolean().optional(),
   model: z.string().optional(),
   models: z.array(z.string()),
@@ -94,34 +97,36 @@ export const SessionView = z.object({
   idleTimeoutMs: millis,
   parentSessionId: z.string().optional(),
   /**
-   * Why a session that was to hibernate is still awake: no snapshot could be taken, and without one its files would be lost. It is
-   * tried again at `retryAt`, and each time it is asked to.
+   * Why a session that was to hibernate is still awake: the snapshot failed, and without it the files would be lost. It
+   * is retried at `retryAt`, and on each request to hibernate.
    */
   sleepProblem: z
     .object({
       errorType: z.enum(ERROR_TYPES),
-      /** The broker's own sentence. */
+      /** The broker's own message. */
       detail: z.string().optional(),
-      /** How often it has failed in a row, and since when. */
+      /** How often in a row the snapshot has failed, and since when. */
       failures: count,
       since: time,
       retryAt: time,
     })
     .optional(),
-  /** What is amiss though the session goes on: of its files and its agent, in this generation. Absent where nothing is. */
+  /**
+   * Problems that do not stop the session: with its files or its agent, in this generation. Absent when there are none.
+   */
   warnings: z.array(WarningView).optional(),
   sandbox: z.object({ id: z.string(), driver: z.enum(SANDBOX_DRIVERS) }).optional(),
-  /** What the agent does: `none` where there is no sandbox, `disconnected` where its runner is not there. */
+  /** What the agent does: `none` without a sandbox, `disconnected` without a link to its runner. */
   agent: z.enum(["none", "starting", "idle", "busy", "disconnected"]),
-  /** Messages and workflows that wait. */
+  /** Number of queued messages and workflows. */
   queueLength: count,
-  /** Its place among the sessions that wait for a sandbox, from 1; only while it waits. */
+  /** The session's place in the line for a sandbox, from 1; absent while it does not wait for one. */
   capacityPlace: z.int().positive().optional(),
-  /** Counts the session's sandboxes. */
+  /** The number of sandboxes that the session has had. */
   generation: count,
   permissions: z.array(PermissionView),
   questions: z.array(QuestionView),
-  /** Where spans have not reached the backend for over a minute; absent while they do. */
+  /** Set when spans have not reached the backend for over a minute. */
   exportProblem: ExportProblemView.optional(),
   createdAt: time,
   updatedAt: time,
@@ -131,20 +136,20 @@ export type SessionView = z.infer<typeof SessionView>;
 export const MessageView = z.object({
   id: z.string(),
   status: z.enum(["queued", "dispatched", "accepted", "done"]),
-  /** With the status `done`. */
+  /** Set with the status `done`. */
   outcome: z.enum(OUTCOMES).optional(),
-  /** Where the outcome is `error` or `lost`. */
+  /** Set with the outcomes `error` and `lost`. */
   errorType: z.enum(FAILURE_TYPES).optional(),
-  /** Where it is another. */
+  /** Set with other outcomes than `ok`, `error` and `lost`. */
   outcomeReason: z.enum(OUTCOME_REASONS).optional(),
-  /** With `errorType`: what happened and what to do. */
+  /** Set with `errorType`: what happened and what to do. */
   failure: FailureView.optional(),
   channel: z.string(),
   queueMode: z.enum(QUEUE_MODES),
   source: z.enum(MESSAGE_SOURCES),
-  /** What it waits for, or waited for last. */
+  /** What it waits for, or last waited for. */
   queueReason: z.enum(QUEUE_REASONS).optional(),
-  /** With the reason `capacity`: the session's place among those that wait for a sandbox, from 1. */
+  /** Set with the reason `capacity`: the session's place in the line for a sandbox, from 1. */
   capacityPlace: z.int().positive().optional(),
   content: z.string(),
   author: z.object({ id: z.string(), name: z.string().optional() }).optional(),
@@ -152,14 +157,14 @@ export const MessageView = z.object({
   threadId: z.string().optional(),
   replyChannel: z.string().optional(),
   model: z.string().optional(),
-  /** Attempts to have it worked on. */
+  /** Number of attempts to run it. */
   attempts: count,
-  /** Absent where nothing is traced. */
+  /** Absent when tracing is off. */
   traceId: z.string().optional(),
   acceptedAt: time,
   dispatchedAt: time.optional(),
   endedAt: time.optional(),
-  /** The agent's answer; that to a batch is with the batch's last message. */
+  /** The agent's answer; the answer to a batch is in the batch's last message. */
   parts: z.array(MessagePart),
 });
 export type MessageView = z.infer<typeof MessageView>;
@@ -168,18 +173,18 @@ export const WorkflowStepView = z.object({
   name: z.string(),
   type: z.enum(STEP_TYPES),
   status: z.enum(["waiting", "running", "done"]),
-  /** With the status `done`; `skipped` where the workflow ended before it came to the step. */
+  /** Set with the status `done`; `skipped` when the workflow ended before the step. */
   outcome: z.enum(OUTCOMES).optional(),
   errorType: z.enum(FAILURE_TYPES).optional(),
   outcomeReason: z.enum(OUTCOME_REASONS).optional(),
-  /** With `errorType`: what happened and what to do. */
+  /** Set with `errorType`: what happened and what to do. */
   failure: FailureView.optional(),
-  /** Of a command that ended by itself. */
+  /** The command's exit code. */
   exitCode: z.int().optional(),
-  /** Of a command that a signal killed: its name, `SIGKILL` say. */
+  /** The name of the signal that killed the command, for example `SIGKILL`. */
   signal: z.string().optional(),
   duration_ms: millis.optional(),
-  /** The agent's answer, or the end of what the command wrote; not in lists. */
+  /** The agent's answer, or the end of the command's output; absent in lists. */
   output: z.string().optional(),
 });
 export type WorkflowStepView = z.infer<typeof WorkflowStepView>;
@@ -189,21 +194,21 @@ export const WorkflowView = z.object({
   id: z.string(),
   name: z.string(),
   status: z.enum(["queued", "dispatched", "accepted", "done"]),
-  /** With the status `done`. */
+  /** Set with the status `done`. */
   outcome: z.enum(OUTCOMES).optional(),
   errorType: z.enum(FAILURE_TYPES).optional(),
   outcomeReason: z.enum(OUTCOME_REASONS).optional(),
-  /** With `errorType`: what happened and what to do. */
+  /** Set with `errorType`: what happened and what to do. */
   failure: FailureView.optional(),
   onFailure: z.enum(FAILURE_POLICIES),
   channel: z.string(),
-  /** What it waits for, or waited for last. */
+  /** What it waits for, or last waited for. */
   queueReason: z.enum(QUEUE_REASONS).optional(),
-  /** With the reason `capacity`: the session's place among those that wait for a sandbox, from 1. */
+  /** Set with the reason `capacity`: the session's place in the line for a sandbox, from 1. */
   capacityPlace: z.int().positive().optional(),
-  /** Attempts to have it executed. */
+  /** Number of attempts to run it. */
   attempts: count,
-  /** Absent where nothing is traced. */
+  /** Absent when tracing is off. */
   traceId: z.string().optional(),
   acceptedAt: time,
   dispatchedAt: time.optional(),
@@ -213,13 +218,13 @@ export const WorkflowView = z.object({
 export type WorkflowView = z.infer<typeof WorkflowView>;
 
 /**
- * One turn, or one attempt at a workflow, in one wide record. Boundaries are read on the SessionAgent's clock; what happens inside are durations that the
- * runner measured. Names are those of the database's columns.
+ * One turn, or one attempt of a workflow, as one wide record. Its start and end are read from the SessionAgent's clock;
+ * the durations in between are measured by the runner. Field names are those of the database's columns.
  */
 export const TurnRecord = z.object({
   attempt_id: z.string(),
   session_id: z.string(),
-  /** Several after a collect; of a workflow its execution. */
+  /** Several for a `collect` batch; the execution's id for a workflow. */
   message_ids: z.array(z.string()),
   trace_id: z.string(),
   channel: z.string(),
@@ -227,28 +232,34 @@ export const TurnRecord = z.object({
   attempt: count,
   model: z.string().nullable(),
   outcome: z.enum(OUTCOMES),
-  /** Only where the outcome is `error` or `lost`. */
+  /** Set with the outcomes `error` and `lost` only. */
   error_type: z.enum(FAILURE_TYPES).nullable(),
-  /** Why the outcome is none of `ok`, `error` and `lost`. Turns recorded by older versions have none. */
+  /** The reason of outcomes other than `ok`, `error` and `lost`. Older versions did not record it. */
   outcome_reason: z.enum(OUTCOME_REASONS).nullable().default(null),
-  /** What lies behind the error: why the last model failed, or the first step. Turns recorded by older versions have none. */
+  /**
+   * The cause behind the error: why the last model failed, or the error of the first failed step. Older versions did
+   * not record it.
+   */
   error_cause: z.enum(ERROR_TYPES).nullable().default(null),
   accepted_at: time,
   dispatched_at: time,
   ended_at: time,
-  /** From acceptance, or from being taken back, to dispatch; in a batch, of the one that waited longest. */
+  /**
+   * From acceptance, or from the return to the queue, to dispatch; for a batch, that of the message that waited
+   * longest.
+   */
   queue_wait_ms: millis,
   queue_reasons: z.array(z.enum(QUEUE_REASONS)),
-  /** Of the wait: until the broker had made the sandbox. */
+  /** Part of the wait: until the broker had created the sandbox. */
   sandbox_ms: millis,
-  /** Of the wait: from there until the runner was ready. */
+  /** Part of the wait: from then until the runner was ready. */
   bootstrap_ms: millis,
   /** From dispatch to the end. */
   turn_ms: millis,
-  /** From the start of the first model call that answered to its first token. */
+  /** From the start of the first answered model call to its first token. */
   time_to_first_token_ms: millis.nullable(),
-  // What follows is `null` where nothing is known of the work: its runner was lost, or did not end it in time.
-  /** Until a model was first called: what the agent does before that. */
+  // The following fields are `null` when the runner was lost, or did not end the work in time.
+  /** The agent's preparation before the first model call. */
   prepare_ms: millis.nullable(),
   model_ms: millis.nullable(),
   tool_ms: millis.nullable(),
@@ -257,19 +268,19 @@ export const TurnRecord = z.object({
   tool_calls: count.nullable(),
   tool_errors: count.nullable(),
   retries: count.nullable(),
-  /** Of the model calls of which it is known, as all the tokens; `null` where it is known of none. */
+  /** Sum over the model calls whose usage is known, like all token counts; `null` when none is known. */
   tokens_input: amount.nullable(),
   tokens_output: amount.nullable(),
   tokens_cache_read: amount.nullable(),
   tokens_cache_write: amount.nullable(),
   tokens_reasoning: amount.nullable(),
-  /** Of the model calls of which it is known; `null` where no price is known. */
+  /** Sum over the model calls whose cost is known; `null` when no price is known. */
   cost_usd: amount.nullable(),
-  /** Model calls that may have been charged and are not in the tokens: with any, those are the least that was used. */
+  /** Model calls that may have been charged but are not included in the tokens, which are then a lower bound. */
   calls_without_usage: count.nullable(),
-  /** Those that are not in the cost, likewise. */
+  /** Model calls that may have been charged but are not included in the cost. */
   calls_without_cost: count.nullable(),
-  /** Those of which the provider counted a part (cached, reasoning) as larger than its whole. */
+  /** Model calls for which the provider reported a part (cached, reasoning) larger than the whole. */
   calls_with_odd_usage: count.nullable(),
 });
 export type TurnRecord = z.infer<typeof TurnRecord>;

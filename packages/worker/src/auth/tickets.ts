@@ -1,9 +1,9 @@
-/** One-time tickets: a browser cannot send a header with a WebSocket, and a token in a URL ends up in logs. */
+/** One-time tickets, since a browser cannot send a header with a WebSocket, and a token in a URL ends up in logs. */
 import { hashToken, newToken } from "../durable-objects/core/ids.ts";
 
 const LIFETIME_MS = 30_000;
 
-/** Makes a ticket for one session; those that nobody used in time go with it. */
+/** Creates a ticket for one session, and deletes expired tickets. */
 export async function issueTicket(
   db: D1Database,
   sessionId: string,
@@ -19,7 +19,10 @@ export async function issueTicket(
   return { ticket, expiresAt };
 }
 
-/** Uses a ticket up. @returns its owner; `undefined` if it is not good for this session, or not any more */
+/**
+ * Redeems a ticket, which invalidates it. @returns its owner; `undefined` if it is invalid, expired or for another
+ * session
+ */
 export async function redeemTicket(
   db: D1Database,
   ticket: string,

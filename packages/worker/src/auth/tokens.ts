@@ -1,12 +1,12 @@
-/** Bearer tokens of the API. What is stored is a hash, so the database cannot give one away. */
+/** Bearer tokens of the API. Only a hash is stored, so the database does not reveal tokens. */
 import { hashToken, isTokenOf } from "../durable-objects/core/ids.ts";
 
-/** The token of an `authorization` header (RFC 6750, section 2.1); the scheme's case does not matter. */
+/** Returns the token of an `authorization` header (RFC 6750, section 2.1); the scheme is case-insensitive. */
 export function bearerToken(header: string | null | undefined): string | undefined {
   return /^bearer +([\w.~+/=-]{1,200}) *$/i.exec(header ?? "")?.[1];
 }
 
-/** Whose token it is; `undefined` for one that was never given out, or was taken back. */
+/** Returns the owner of a token; `undefined` for an unknown or revoked token. */
 export async function ownerOfToken(db: D1Database, token: string): Promise<string | undefined> {
   const query = db.prepare("SELECT hash, owner_id FROM tokens WHERE hash = ?").bind(hashToken(token));
   const row = await query.first<{ hash: string; owner_id: string }>();

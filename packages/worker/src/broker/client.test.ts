@@ -1,4 +1,4 @@
-/** The broker's client against answers that no broker should give. What a broker does right is shown with the lifecycle. */
+/** The broker's client against invalid answers. Valid answers are tested with the lifecycle. */
 import { INVALID_CONTEXT } from "@valet/shared/tracing";
 import { describe, expect, test } from "vitest";
 import { SandboxBroker } from "./client.ts";
@@ -18,10 +18,10 @@ function brokerThat(answer: (request: Request) => Response | Promise<Response>, 
   return { broker, seen };
 }
 
-describe("an answer that is none", () => {
+describe("an invalid answer", () => {
   test.each([
     ["an empty body", () => new Response(null, { status: 201 }), 201, "broker_error"],
-    ["a page of HTML", () => new Response("<html>", { status: 200 }), 200, "broker_error"],
+    ["an HTML page", () => new Response("<html>", { status: 200 }), 200, "broker_error"],
     ["the wrong fields", () => Response.json({ snapshot: 1 }), 200, "broker_error"],
     [
       "a redirect",
@@ -30,13 +30,13 @@ describe("an answer that is none", () => {
       "broker_error",
     ],
     ["an error without a problem", () => new Response("no", { status: 500 }), 500, "broker_error"],
-    ["a body without end", () => new Response(new Blob([new Uint8Array(3 * 1024 * 1024)])), 200, "broker_error"],
+    ["an endless body", () => new Response(new Blob([new Uint8Array(3 * 1024 * 1024)])), 200, "broker_error"],
   ] as const)("%s", async (_name, answer, status, failure) => {
     const { broker } = brokerThat(answer);
     expect(await broker.snapshot("sbx_1", CALLER)).toMatchObject({ ok: false, status, failure });
   });
 
-  test("none at all, or none in time", async () => {
+  test("a missing answer, or one after the timeout", async () => {
     const refused = brokerThat(() => Promise.reject(new TypeError("connection refused")));
     expect(await refused.broker.terminate("sbx_1", CALLER)).toMatchObject({ ok: false, failure: "broker_unreachable" });
     const slow = brokerThat(
@@ -47,7 +47,7 @@ describe("an answer that is none", () => {
   });
 });
 
-test("a problem keeps its code and the broker's spans; one of a newer broker is an internal one", async () => {
+test("a problem keeps its code and the broker's spans; an unknown code becomes an internal error", async () => {
   const problem = (code: string) =>
     brokerThat(() => Response.json({ type: "t", title: "t", status: 409, code, spans: "{}" }, { status: 409 }));
   const known = await problem("sandbox_gone").broker.snapshot("sbx_1", CALLER);
@@ -55,7 +55,7 @@ test("a problem keeps its code and the broker's spans; one of a newer broker is 
   expect(await problem("from_the_future").broker.snapshot("sbx_1", CALLER)).toMatchObject({ failure: "internal" });
 });
 
-test("a call says who asks, for which session and in which trace; an id is no path", async () => {
+test("a call carries the secret, the session and the trace; an id cannot change the path", async () => {
   const { broker, seen } = brokerThat(() => Response.json({ alreadyGone: true }));
   expect(await broker.terminate("../health", CALLER)).toMatchObject({ ok: true, value: { alreadyGone: true } });
   const [request] = seen;

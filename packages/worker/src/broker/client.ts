@@ -1,4 +1,4 @@
-/** The client of the sandbox broker's HTTP contract: bounded in time, never throwing, answers validated. */
+/** The client of the sandbox broker's HTTP API. Calls have a timeout and never throw; answers are validated. */
 
 import { innerLimit } from "@valet/shared/limits";
 import {
@@ -19,37 +19,37 @@ import type { z } from "zod";
 export interface BrokerOptions {
   readonly url: string;
   readonly secret: string;
-  /** For one call, and for one that asks for a snapshot. */
+  /** The timeouts of a call, and of a snapshot call. */
   readonly timeoutMs: number;
   readonly snapshotMs: number;
   readonly fetch: typeof fetch;
 }
 
-/** Why a call came to nothing, in the words of the span catalogue where it has one. */
+/** Why a call failed, in the terms of the span catalogue where it has one. */
 export type BrokerFailure = "broker_unreachable" | "broker_timeout" | "broker_error" | BrokerProblemCode;
 
 export type BrokerResult<T> = {
   /** The HTTP status, if there was an answer. */
   readonly status: number | undefined;
-  /** The broker's own spans of this call, as OTLP/JSON text. */
+  /** The broker's spans of this call, as OTLP/JSON text. */
   readonly spans: string | undefined;
 } & (
   | { readonly ok: true; readonly value: T }
-  /** `detail`: the broker's own sentence, which quotes no token, variable or file; bounded. */
+  /** `detail`: the broker's message, bounded; it quotes no token, variable or file. */
   | { readonly ok: false; readonly failure: BrokerFailure; readonly detail?: string }
 );
 
-/** Of the broker's sentence, in UTF-16 code units. */
+/** The maximum length of the broker's message, in UTF-16 code units. */
 const MAX_DETAIL = 300;
 
-/** On whose behalf a call is made. */
+/** The caller of the broker. */
 export interface BrokerCaller {
   readonly sessionId: string;
-  /** Of the CLIENT span; without one the broker records nothing. */
+  /** The context of the CLIENT span; without one the broker records nothing. */
   readonly context: SpanContext | undefined;
 }
 
-/** An answer holds the broker's spans of one call; anything larger is not from a broker. */
+/** An answer holds the broker's spans of one call; a larger body does not come from a broker. */
 const MAX_ANSWER_BYTES = 2 * 1024 * 1024;
 
 export class SandboxBroker {
@@ -59,12 +59,12 @@ export class SandboxBroker {
     this.#options = options;
   }
 
-  /** Makes the sandbox of a generation; from a snapshot if the request names one. */
+  /** Creates the sandbox of a generation, from a snapshot if the request names one. */
   create(request: CreateSandbox, caller: BrokerCaller): Promise<BrokerResult<SandboxAnswer>> {
     return this.#call("POST", "/v1/sandboxes", SandboxAnswer, caller, request);
   }
 
-  /** What a sandbox is doing. */
+  /** Returns a sandbox's state. */
   get(sandboxId: string, caller: BrokerCaller): Promise<BrokerResult<SandboxAnswer>> {
     return this.#call("GET", `/v1/sandboxes/${encodeURIComponent(sandboxId)}`, SandboxAnswer, caller);
   }
@@ -74,12 +74,12 @@ export class SandboxBroker {
     return this.#call("POST", path, SnapshotAnswer, caller, undefined, this.#options.snapshotMs);
   }
 
-  /** What there is of a session. */
+  /** Returns a session's sandboxes. */
   list(sessionId: string, caller: BrokerCaller): Promise<BrokerResult<SandboxList>> {
     return this.#call("GET", `/v1/sandboxes?sessionId=${encodeURIComponent(sessionId)}`, SandboxList, caller);
   }
 
-  /** Ends a sandbox; one that is gone already is fine. */
+  /** Ends a sandbox. Idempotent. */
   terminate(sandboxId: string, caller: BrokerCaller): Promise<BrokerResult<DeleteAnswer>> {
     return this.#call("DELETE", `/v1/sandboxes/${encodeURIComponent(sandboxId)}`, DeleteAnswer, caller);
   }
@@ -97,7 +97,7 @@ export class SandboxBroker {
     timeoutMs = this.#options.timeoutMs,
   ): Promise<BrokerResult<T>> {
     const { url, secret, fetch } = this.#options;
-    // Not `AbortSignal.timeout`: its timer outlives the call and would keep the object from hibernating.
+    // Not `AbortSignal.timeout`, whose timer outlives the call and would keep the object from hibernating.
     const controller = new AbortController();
     const timer = setTimeout(() => controller.abort(), timeoutMs);
     try {
@@ -111,7 +111,7 @@ export class SandboxBroker {
           ...(body !== undefined && { "content-type": "application/json" }),
         },
         ...(body !== undefined && { body: JSON.stringify(body) }),
-        // The secret is for the broker alone, not for wherever it points.
+        // A redirect is not followed, since the secret is for the broker alone.
         redirect: "manual",
         signal: controller.signal,
       });
@@ -148,7 +148,7 @@ async function readAnswer<T extends { readonly spans?: string | undefined }>(
   };
 }
 
-/** The body; nothing where it is larger than an answer may be. */
+/** Returns the body; an empty text when it is larger than an answer may be. */
 async function readText(response: Response): Promise<string> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;

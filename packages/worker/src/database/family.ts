@@ -2,7 +2,7 @@ import type { FamilyView } from "@valet/shared/protocol/session-api";
 import type { SessionView } from "@valet/shared/protocol/session-view";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 
-/** However the rows may hang together, no query runs for ever. */
+/** Bounds the recursion, even if rows form a cycle. */
 const MAX_LEVELS = 32;
 const MAX_LISTED = 1000;
 
@@ -13,7 +13,7 @@ const FAMILY = `WITH RECURSIVE family (id, level) AS (
     WHERE child.owner_id = ?2 AND level < ${MAX_LEVELS})`;
 const lacking = (column: string, calls: string) =>
   `COUNT(CASE WHEN turns.attempt_id IS NOT NULL AND (${column} IS NULL OR ${calls} > 0) THEN 1 END)`;
-/** A sum of what is known of turns; NULL where that comes to 0 and something is missing from it, as `knownSum` has it. */
+/** Sums the known values of turns; NULL when that is 0 and some value is unknown, as `knownSum` does. */
 const sum = (column: string, calls: string) =>
   `CASE WHEN TOTAL(${column}) = 0 AND ${lacking(column, calls)} > 0 THEN NULL ELSE TOTAL(${column}) END AS ${column}`;
 const SPENT = `COUNT(turns.attempt_id) AS turns, ${sum("cost_usd", "calls_without_cost")},
@@ -27,8 +27,8 @@ interface Spent extends Omit<FamilyView["total"], "turns_without_cost" | "turns_
 }
 
 /**
- * A session and all that descend from it, as they were last projected, the oldest first, and what they have cost. The sum is of
- * all of them, however many are listed. `undefined` where there is no such session of the owner's.
+ * Returns a session and its descendants as last projected, oldest first, with their costs. The total includes all of
+ * them, however many are listed. `undefined` when the owner has no such session.
  */
 export async function readFamily(db: D1Database, id: string, ownerId: string): Promise<FamilyView | undefined> {
   const [members, sums] = (await db.batch([
@@ -49,7 +49,7 @@ export async function readFamily(db: D1Database, id: string, ownerId: string): P
   return { sessions, total: withoutZeros(sums.results[0] as Spent) };
 }
 
-/** The counts of what sums lack are there only where they lack something. */
+/** Removes the counts of missing values when they are 0. */
 function withoutZeros({ turns_without_cost, turns_without_usage, ...sums }: Spent): FamilyView["total"] {
   return {
     ...sums,

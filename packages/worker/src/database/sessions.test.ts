@@ -1,15 +1,15 @@
-/** The list of sessions, of which a page closes by bytes, too. */
+/** The list of sessions, whose pages are also limited in bytes. */
 import type { SessionList } from "@valet/shared/protocol/session-api";
 import { expect, test } from "vitest";
 import { call, createSession, signIn } from "../../test/api.ts";
 import { bindings } from "../../test/bindings.ts";
 
-test("sessions with much to show come page by page, each once, as does their family", async () => {
+test("sessions with large views are listed page by page, each once, and so is their family", async () => {
   const token = await signIn();
   const first = await createSession(token);
   const ids = [first.id];
   for (let i = 0; i < 3; i++) ids.push((await createSession(token, { parentSessionId: first.id })).id);
-  // As much as what an agent asks of a person may be.
+  // The maximum size of an agent's requests.
   for (const id of ids) {
     await bindings.DB.prepare(
       `UPDATE sessions SET version = 1000000, view = json_set(view, '$.questions', json_array(json_object(

@@ -3,12 +3,12 @@ import type { SessionView } from "@valet/shared/protocol/session-view";
 
 export interface ProjectedSession {
   readonly ownerId: string;
-  /** Counts the session's changes: an older row never replaces a newer one. */
+  /** Counts the session's changes, so that an older row never replaces a newer one. */
   readonly version: number;
   readonly view: SessionView;
 }
 
-/** Brings a session's row up to date; does nothing if it is newer. */
+/** Updates a session's row; does nothing if the row is newer. */
 export function upsertSession(db: D1Database, { ownerId, version, view }: ProjectedSession): D1PreparedStatement {
   return db
     .prepare(
@@ -24,25 +24,28 @@ export function upsertSession(db: D1Database, { ownerId, version, view }: Projec
     );
 }
 
-/** Whether there is a session of this id and it is the owner's. */
+/** Returns whether the owner has a session with this id. */
 export async function ownsSession(db: D1Database, id: string, ownerId: string): Promise<boolean> {
   const query = db.prepare("SELECT 1 FROM sessions WHERE id = ? AND owner_id = ?").bind(id, ownerId);
   return (await query.first()) !== null;
 }
 
 export interface SessionFilter {
-  /** Where the page before ended. */
+  /** The last item of the previous page. */
   readonly before?: { readonly createdAt: string; readonly id: string } | undefined;
   /** Only the children of this session. */
   readonly parentSessionId?: string | undefined;
-  /** Only those whose spans do not reach the backend: a condition of its own in the query, so that their index serves it. */
+  /**
+   * Only sessions whose spans do not reach the backend. A separate condition in the query, so that SQLite uses its
+   * index.
+   */
   readonly hasExportProblem?: boolean | undefined;
 }
 
-/** Of one page, in characters: what goes past it is the last of its rows. */
+/** The maximum size of a page, in characters; the row that exceeds it is the page's last. */
 export const MAX_LISTED_LENGTH = 8 * 1024 * 1024;
 
-/** The owner's sessions as they were last projected, the newest first, until they fill {@link MAX_LISTED_LENGTH}. */
+/** Returns the owner's sessions as last projected, newest first, until they fill {@link MAX_LISTED_LENGTH}. */
 export async function listSessions(
   db: D1Database,
   ownerId: string,
@@ -65,16 +68,16 @@ export async function listSessions(
   return results.map(({ view }) => withoutSecrets(JSON.parse(view) as SessionView));
 }
 
-/** Whether there is a session of this id at all. */
+/** Returns whether a session with this id exists. */
 export async function sessionExists(db: D1Database, id: string): Promise<boolean> {
   return (await db.prepare("SELECT 1 FROM sessions WHERE id = ?").bind(id).first()) !== null;
 }
 
-/** Sessions whose spans do not reach the backend, whoever owns them. */
+/** The sessions of all owners whose spans do not reach the backend. */
 export interface ExportProblems {
   readonly sessions: number;
   readonly waitingSpans: number;
-  /** Of the oldest problem; ISO 8601. */
+  /** Start of the oldest problem; ISO 8601. */
   readonly since?: string;
   readonly reason?: string;
 }
@@ -91,7 +94,7 @@ export async function countExportProblems(db: D1Database): Promise<ExportProblem
   return { sessions, waitingSpans, ...(since && { since }), ...(reason && { reason }) };
 }
 
-/** Rows of older versions may hold a password or a token in the repository's URL. */
+/** Removes secrets from the repository's URL, which rows of older versions may hold. */
 function withoutSecrets(view: SessionView): SessionView {
   return view.repoUrl === undefined ? view : { ...view, repoUrl: shownRepoUrl(view.repoUrl) };
 }

@@ -10,7 +10,7 @@ async function tables(): Promise<string[]> {
   return results.map(({ name }) => name);
 }
 
-test("migrations are applied once, in order, and a new one later", async () => {
+test("migrations are applied once, in order, and a later one is added", async () => {
   await migrate(DB, MIGRATIONS);
   await migrate(DB, MIGRATIONS);
   expect(await tables()).toEqual(expect.arrayContaining(["tokens", "tickets", "sessions", "turns"]));
@@ -23,8 +23,8 @@ test("migrations are applied once, in order, and a new one later", async () => {
   expect(results).toEqual([...MIGRATIONS.map(({ name }) => ({ name })), { name: "0099_more.sql" }]);
 });
 
-test("every migration has a number of its own, the next after the one before", () => {
-  // Both were made on one day. They are known by their names where they have been applied: another name would be applied anew.
+test("migration numbers are consecutive and unique", () => {
+  // Both were made on one day. Deployments know applied migrations by name, so renaming one would apply it again.
   const twins = ["0004_error_causes.sql", "0004_export_problems.sql"];
   const names = MIGRATIONS.map(({ name }) => name);
   for (const name of names) expect(name).toMatch(/^\d{4}_[a-z0-9_]+\.sql$/);
@@ -33,7 +33,7 @@ test("every migration has a number of its own, the next after the one before", (
   expect(numbers).toEqual(numbers.map((_, place) => place + 1));
 });
 
-test("a migration that fails leaves nothing behind and is tried again", async () => {
+test("a failed migration leaves nothing behind and is retried", async () => {
   await migrate(DB, MIGRATIONS);
   const name = "0098_bad.sql";
   await expect(migrate(DB, [{ name, sql: "CREATE TABLE half (x);\nNONSENSE;" }])).rejects.toThrow();
@@ -42,7 +42,7 @@ test("a migration that fails leaves nothing behind and is tried again", async ()
   expect(await tables()).toContain("half");
 });
 
-test("a token's hash alone is stored", async () => {
+test("only a token's hash is stored", async () => {
   await migrate(DB, MIGRATIONS);
   const { token, statement } = makeToken("owner", "laptop", new Date("2026-01-02T03:04:05Z"));
   await DB.prepare(statement.sql)

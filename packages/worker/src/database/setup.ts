@@ -1,23 +1,23 @@
-/** What a fresh database needs before the Worker can serve from it. Runs wherever a D1 database can be reached. */
+/** Prepares a fresh database for the Worker. Works with every D1 client. */
 import { hashToken, newToken } from "../durable-objects/core/ids.ts";
 
-/** As much of a D1 database as is needed here. */
+/** The part of a D1 database that is used here. */
 interface Database<S> {
   prepare(sql: string): S & { bind(...values: unknown[]): S; all(): Promise<{ results: unknown[] }> };
   batch(statements: S[]): Promise<unknown>;
 }
 
 export interface Migration {
-  /** Its file's name, by which it is known to have been applied. */
+  /** The file's name, which identifies an applied migration. */
   readonly name: string;
   readonly sql: string;
 }
 
-/** Where `wrangler d1 migrations apply` keeps the same, so that either goes on from the other. */
+/** The same table as that of `wrangler d1 migrations apply`, so that each continues the other's work. */
 const APPLIED = `CREATE TABLE IF NOT EXISTS d1_migrations (
   id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, applied_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL)`;
 
-/** Applies what has not been applied, in order, each wholly or not at all. */
+/** Applies the pending migrations in order, each atomically. */
 export async function migrate<S>(db: Database<S>, migrations: readonly Migration[]): Promise<void> {
   await db.batch([db.prepare(APPLIED)]);
   const { results } = await db.prepare("SELECT name FROM d1_migrations").all();
@@ -29,7 +29,7 @@ export async function migrate<S>(db: Database<S>, migrations: readonly Migration
   }
 }
 
-/** D1 takes one statement at a time. In a migration every one ends with a semicolon that ends a line. */
+/** D1 takes one statement at a time. In migrations every statement ends with a semicolon at the end of a line. */
 function splitStatements(sql: string): string[] {
   const withoutComments = sql.replaceAll(/--.*$/gm, "");
   return withoutComments
@@ -39,15 +39,15 @@ function splitStatements(sql: string): string[] {
 }
 
 export interface NewToken {
-  /** Shown once, to whoever asked for it: only its hash is stored. */
+  /** Shown once, to the caller; only its hash is stored. */
   readonly token: string;
-  /** Puts it on record: `db.prepare(sql).bind(...params)`. */
+  /** The statement that stores the hash: `db.prepare(sql).bind(...params)`. */
   readonly statement: { readonly sql: string; readonly params: readonly string[] };
 }
 
 /**
- * Makes a bearer token of an owner.
- * @param name what people call the token
+ * Creates a bearer token for an owner.
+ * @param name a label for people
  */
 export function makeToken(ownerId: string, name: string, now: Date = new Date()): NewToken {
   const token = newToken();

@@ -1,6 +1,6 @@
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
 
-/** Writes a turn's row. A turn's record does not change, so one that is there stays. */
+/** Inserts a turn's row. A turn's record never changes, so an existing row stays. */
 export function upsertTurn(db: D1Database, ownerId: string, record: TurnRecord): D1PreparedStatement {
   const columns = { owner_id: ownerId, ...record };
   const values = Object.values(columns).map((value) => (Array.isArray(value) ? JSON.stringify(value) : value));

@@ -24,7 +24,7 @@ describe("the documentation", () => {
     return (await response.json()) as { openapi: string; paths: Record<string, Record<string, Operation>> };
   };
 
-  test("has every route of the API, and no other", async () => {
+  test("has every route of the API, and no others", async () => {
     const { openapi, paths } = await document();
     expect(openapi).toBe("3.1.0");
     const documented = Object.entries(paths).flatMap(([path, operations]) =>
@@ -37,7 +37,7 @@ describe("the documentation", () => {
     expect(documented.toSorted()).toEqual([...new Set(served)].toSorted());
   });
 
-  test("says of each what it is for, what it wants and what else may come back", async () => {
+  test("describes each route's purpose, input and answers", async () => {
     const { paths } = await document();
     for (const operation of Object.values(paths).flatMap((each) => Object.values(each))) {
       expect(operation.summary).toBeTruthy();
@@ -47,7 +47,7 @@ describe("the documentation", () => {
   });
 });
 
-describe("an owner who makes too many changes", () => {
+describe("an owner who exceeds the limit of changes", () => {
   const CHANGES_LIMIT = { limit: async () => ({ success: false }) };
   const request = async (method: string) => {
     const headers = { authorization: `Bearer ${await signIn()}`, "content-type": "application/json" };
@@ -56,19 +56,19 @@ describe("an owner who makes too many changes", () => {
     return createApp().fetch(new Request(`${ORIGIN}/api/sessions`, init), env, createExecutionContext());
   };
 
-  test("is told when to go on", async () => {
+  test("gets a 429 with Retry-After", async () => {
     const response = await request("POST");
     expect(response.status).toBe(429);
     expect(response.headers.get("retry-after")).toBe("60");
   });
 
-  test("may look", async () => {
+  test("may still read", async () => {
     expect((await request("GET")).status).toBe(200);
   });
 });
 
 test.each(["no such table: sessions: SQLITE_ERROR", "no such column: export_problem: SQLITE_ERROR"])(
-  "health says nothing of an export, in the answer or in the log, before the migrations are applied: %s",
+  "before the migrations are applied, health has no export state, in the answer or in the log: %s",
   async (text) => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
     const DB = { prepare: () => ({ first: () => Promise.reject(new Error(`D1_ERROR: ${text}`)) }) };
@@ -80,7 +80,7 @@ test.each(["no such table: sessions: SQLITE_ERROR", "no such column: export_prob
   },
 );
 
-test("what nobody foresaw says nothing of itself, to the caller or in the log", async () => {
+test("an unexpected error is hidden from the caller and from the log", async () => {
   const log = vi.spyOn(console, "error").mockImplementation(() => {});
   const DB = { prepare: () => ({ bind: () => ({ first: () => Promise.reject(new Error("SELECT secret FROM t")) }) }) };
   const env = { ...bindings, DB } as unknown as typeof bindings;

@@ -1,4 +1,4 @@
-/** The Worker's HTTP side: who may come in, what each address does, and what the documentation says of it. */
+/** The Worker's HTTP app: authentication, routes, and the OpenAPI document. */
 import { MAX_REQUEST_BYTES } from "@valet/shared/protocol/session-api";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import packageJson from "../../package.json" with { type: "json" };
@@ -19,12 +19,11 @@ import { traces } from "./routes/traces.ts";
 import { turns } from "./routes/turns.ts";
 import { workflows } from "./routes/workflows.ts";
 
-const DESCRIPTION = `Hosted coding-agent sessions. Bodies are JSON, at most ${MAX_REQUEST_BYTES} bytes; times are ISO 8601 UTC,
-durations milliseconds in fields that end in \`_ms\` or \`Ms\`. Send \`traceparent\` and the session's trace goes on from yours.`;
+const DESCRIPTION = `Hosted coding-agent sessions. Bodies are JSON, at most ${MAX_REQUEST_BYTES} bytes; times are ISO 8601 UTC,⏎durations are milliseconds in fields that end in \`_ms\` or \`Ms\`. Send \`traceparent\` to make the session's trace a part of yours.`;
 
-/** What the log says of an answer, where it can say more than that a request failed. */
+/** What the log says about errors with these statuses, instead of "a request failed". */
 const WHAT_FAILED: { readonly [status: number]: string | undefined } = {
-  507: "a request was refused: there is no room on the disk or in the database",
+  507: "a request was refused because the disk or the database is full",
 };
 
 export function createApp() {
@@ -36,7 +35,7 @@ export function createApp() {
   });
   app.notFound(() => toResponse(problem("not-found")));
 
-  // Open to everyone.
+  // Without authentication.
   app.route("/", health);
   app.get("/api/openapi.json", (c) =>
     c.json(

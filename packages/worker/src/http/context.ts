@@ -1,4 +1,4 @@
-/** What the parts of one request share. */
+/** What the middleware and the route of a request share. */
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
 import type { Env } from "../bindings.ts";
@@ -9,18 +9,18 @@ import type { RequestTrace } from "./request-trace.ts";
 export interface AppEnv {
   Bindings: Env;
   Variables: {
-    /** Whoever the token or ticket belongs to. */
+    /** The owner of the token or ticket. */
     ownerId: string;
-    /** Of requests that change something. */
+    /** Only for requests that change something. */
     trace: RequestTrace | undefined;
-    /** The session that the path names, or that the request has made. */
+    /** The session that the path names, or that the request created. */
     agent: SessionCalls | undefined;
   };
 }
 export type AppContext = Context<AppEnv>;
 export type AppMiddleware = MiddlewareHandler<AppEnv>;
 
-/** A part of the API: routes that are validated by what documents them. */
+/** Returns a router whose routes are validated by the same schemas that document them. */
 export function createRoutes(): OpenAPIHono<AppEnv> {
   return new OpenAPIHono<AppEnv>({
     defaultHook: (result) => {
@@ -29,13 +29,13 @@ export function createRoutes(): OpenAPIHono<AppEnv> {
   });
 }
 
-/** On whose behalf, and within which trace, a session is called. */
+/** Returns the caller and the trace context for a call of the session. */
 export function callContext(c: AppContext): CallContext {
   return { ownerId: c.var.ownerId, ...c.var.trace?.carrier };
 }
 
-/** The session of the path, which is the caller's: the check comes before every route that names one. */
+/** Returns the session of the path. {@link requireSession} has checked that it is the caller's. */
 export function agentOf(c: AppContext): SessionCalls {
-  if (c.var.agent === undefined) throw new Error("the route is not behind the check of its session");
+  if (c.var.agent === undefined) throw new Error("the route lacks the requireSession middleware");
   return c.var.agent;
 }

@@ -1,4 +1,4 @@
-/** What every request of the API goes through before its route. */
+/** The middleware of every API request. */
 import { SessionId } from "@valet/shared/protocol/session-api";
 import { wallClock } from "@valet/shared/tracing";
 import { matchedRoutes } from "hono/route";
@@ -11,37 +11,37 @@ import type { AppContext, AppMiddleware } from "./context.ts";
 import { problem } from "./problem.ts";
 import { RequestTrace } from "./request-trace.ts";
 
-/** Reading changes nothing and is not traced. */
+/** Reads change nothing and are not traced. */
 const READING = ["GET", "HEAD", "OPTIONS"];
-/** Nor is what only moves spans: it would leave another to be moved. */
+/** `resend` is not traced either: its span would be another one to send. */
 const MOVING_SPANS = /^\/api\/sessions\/[^/]+\/resend$/;
-/** The period that wrangler.jsonc gives the limit of changes. */
+/** The period of the rate limit in wrangler.jsonc. */
 const LIMIT_PERIOD_S = 60;
 
-/** Lets in whoever has a ticket for the session's WebSocket; without one the token decides. */
+/** Authenticates a request by a ticket for the session's WebSocket; without a ticket, by its token. */
 export const requireTicket: AppMiddleware = async (c, next) => {
   const ticket = c.req.query("ticket");
   if (ticket !== undefined) {
-    // A ticket is good once: a request that cannot use it does not use it up.
+    // A ticket can be used once, so a request that is not an upgrade must not use it up.
     if (!isUpgrade(c)) throw upgradeRequired();
     const ownerId = await redeemTicket(c.env.DB, ticket, c.req.param("id") ?? "");
-    if (ownerId === undefined) throw unauthorized("the ticket is not good, or not any more");
+    if (ownerId === undefined) throw unauthorized("the ticket is invalid or has expired");
     c.set("ownerId", ownerId);
   }
   await next();
 };
 
 /**
- * Lets in whoever has a token, and traces requests that change something. Nobody else is traced: anyone could have spans
- * written to the backend, and could choose the trace.
+ * Authenticates a request by its token, and traces requests that change something. Only authenticated requests are
+ * traced: otherwise anyone could have spans sent to the backend, in a trace of their choice.
  */
 export const requireToken: AppMiddleware = async (c, next) => {
   if (c.var.ownerId !== undefined) return next();
   const startTime = wallClock();
   const token = bearerToken(c.req.header("authorization"));
-  if (token === undefined) throw unauthorized("send `authorization: Bearer` and a token");
+  if (token === undefined) throw unauthorized("send `authorization: Bearer` with a token");
   const ownerId = await ownerOfToken(c.env.DB, token);
-  if (ownerId === undefined) throw unauthorized("the token is not known");
+  if (ownerId === undefined) throw unauthorized("the token is unknown");
   c.set("ownerId", ownerId);
   if (READING.includes(c.req.method) || MOVING_SPANS.test(c.req.path)) return next();
 
@@ -54,7 +54,7 @@ export const requireToken: AppMiddleware = async (c, next) => {
   c.executionCtx.waitUntil(trace.deliver(c.var.agent));
 };
 
-/** Refuses changes of an owner who makes more of them than people and their tools do, where the platform counts them. */
+/** Limits an owner's changes, on platforms with a rate limiter. The limit is above what people and their tools need. */
 export const limitChanges: AppMiddleware = async (c, next) => {
   if (!READING.includes(c.req.method) && c.env.CHANGES_LIMIT !== undefined) {
     const { success } = await c.env.CHANGES_LIMIT.limit({ key: c.var.ownerId });
@@ -63,7 +63,7 @@ export const limitChanges: AppMiddleware = async (c, next) => {
   await next();
 };
 
-/** Finds the session of the path. One of somebody else is as if it were not there; and nothing of an id that nobody made wakes. */
+/** Finds the session of the path. Another owner's session counts as not found, and an unknown id wakes no object. */
 export const requireSession: AppMiddleware = async (c, next) => {
   const id = SessionId.safeParse(c.req.param("id"));
   if (!id.success || !(await ownsSession(c.env.DB, id.data, c.var.ownerId))) throw problem("session-not-found");
@@ -84,7 +84,7 @@ function unauthorized(detail: string) {
   return problem("unauthorized", { detail }, { "www-authenticate": "Bearer" });
 }
 
-/** The template of the route that will answer, if one will. */
+/** Returns the template of the route that will answer, if any. */
 function routeOf(c: AppContext): string | undefined {
   return matchedRoutes(c).findLast(({ method }) => method === c.req.method)?.path;
 }

@@ -1,4 +1,4 @@
-/** What the descriptions of routes have in common. */
+/** What the route descriptions share. */
 import { PROBLEM_TYPE, Problem } from "@valet/shared/http/problem";
 import { SessionId } from "@valet/shared/protocol/session-api";
 import { z } from "zod";
@@ -6,18 +6,18 @@ import { z } from "zod";
 export const SESSION_PATH = "/api/sessions/{id}";
 export const SessionParams = z.object({ id: SessionId });
 
-/** An answer as JSON. */
+/** A JSON answer. */
 export function answer<S extends z.ZodType>(schema: S, description: string) {
   return { description, content: { "application/json": { schema } } };
 }
 
-/** A body that must be there, as JSON. */
+/** A required JSON body. */
 export function body<S extends z.ZodType>(schema: S) {
   return { required: true, content: { "application/json": { schema } } };
 }
 
-/** Every other answer. */
+/** The description of all error answers. */
 export const PROBLEM = {
-  description: "What was wrong (RFC 9457)",
+  description: "What is wrong (RFC 9457)",
   content: { [PROBLEM_TYPE]: { schema: Problem } },
 };

@@ -12,7 +12,7 @@ beforeAll(async () => {
   session = `/api/sessions/${(await createSession(token)).id}`;
 });
 
-/** The problem that a call is refused with. */
+/** Returns the problem of a refused request. */
 async function problemOf(method: string, path: string, options: Call = {}) {
   const response = await call(method, path, { token, ...options });
   expect(response.headers.get("content-type")).toBe("application/problem+json");
@@ -21,7 +21,7 @@ async function problemOf(method: string, path: string, options: Call = {}) {
   return { ...problem, headers: response.headers };
 }
 
-/** Every route behind the token, with `:id` for a session of ours. */
+/** A route that requires a token, with `:id` in place of a session's id. */
 interface Route {
   readonly method: string;
   readonly path: string;
@@ -53,22 +53,22 @@ const WITH_BODY = ROUTES.filter(({ body }) => body !== undefined);
 
 const here = (path: string) => path.replace("/api/sessions/:id", session);
 
-describe("who may come in", () => {
-  test.each(ROUTES)("$method $path without a token", async ({ method, path, body }) => {
+describe("authorization", () => {
+  test.each(ROUTES)("$method $path refuses requests without a token", async ({ method, path, body }) => {
     const response = await call(method, here(path), { body });
     expect(response.status).toBe(401);
     expect(response.headers.get("www-authenticate")).toBe("Bearer");
     expect(Problem.parse(await response.json()).type).toBe("urn:valet:problem:unauthorized");
   });
 
-  test.each(["vlt_unknown", "", "a b", "é"])("with the token %j, which nobody gave out", async (wrong) => {
+  test.each(["vlt_unknown", "", "a b", "é"])("the unknown token %j is refused", async (wrong) => {
     const { status } = await problemOf("GET", "/api/sessions", {
       headers: { authorization: `Bearer ${encodeURIComponent(wrong)}` },
     });
     expect(status).toBe(401);
   });
 
-  test("a token is no token of another scheme, or in the URL", async () => {
+  test("a token in another scheme or in the URL is refused", async () => {
     expect((await problemOf("GET", "/api/sessions", { headers: { authorization: `Basic ${token}` } })).status).toBe(
       401,
     );
@@ -77,7 +77,7 @@ describe("who may come in", () => {
   });
 
   test.each(OF_A_SESSION)(
-    "$method $path of somebody else is as if it were not there",
+    "$method $path answers for another owner's session as for an unknown one",
     async ({ method, path, body }) => {
       const foreign = await problemOf(method, here(path), { token: await signIn(), body });
       const unknown = await problemOf(method, path.replace(":id", UNKNOWN), { body });
@@ -91,7 +91,7 @@ describe("who may come in", () => {
 });
 
 describe("bodies", () => {
-  test.each(WITH_BODY)("$method $path that is not JSON", async ({ method, path }) => {
+  test.each(WITH_BODY)("$method $path refuses a body that is not JSON", async ({ method, path }) => {
     for (const body of ["{", "", "{'a': 1}", '{"a": 1}}']) {
       expect(await problemOf(method, here(path), { body })).toMatchObject({
         status: 400,
@@ -100,35 +100,32 @@ describe("bodies", () => {
     }
   });
 
-  test.each(WITH_BODY)("$method $path that is no object", async ({ method, path }) => {
+  test.each(WITH_BODY)("$method $path refuses a body that is not an object", async ({ method, path }) => {
     for (const body of ["null", "[]", '"x"', "1"]) {
       expect((await problemOf(method, here(path), { body })).type).toBe("urn:valet:problem:invalid-input");
     }
   });
 
-  test.each(WITH_BODY)(
-    "$method $path with a field that is not known, which is named",
-    async ({ method, path, body }) => {
-      const { status, errors } = await problemOf(method, here(path), { body: { ...body, promt: "secret" } });
-      expect(status).toBe(400);
-      expect(errors).toContainEqual({ path: "promt", message: "unknown field" });
-      expect(JSON.stringify(errors)).not.toContain("secret");
-    },
-  );
+  test.each(WITH_BODY)("$method $path refuses an unknown field and names it", async ({ method, path, body }) => {
+    const { status, errors } = await problemOf(method, here(path), { body: { ...body, promt: "secret" } });
+    expect(status).toBe(400);
+    expect(errors).toContainEqual({ path: "promt", message: "unknown field" });
+    expect(JSON.stringify(errors)).not.toContain("secret");
+  });
 
-  test.each(WITH_BODY)("$method $path of another type", async ({ method, path, body }) => {
+  test.each(WITH_BODY)("$method $path refuses another content type", async ({ method, path, body }) => {
     for (const type of ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]) {
       const options = { body: JSON.stringify(body), headers: { "content-type": type } };
       expect((await problemOf(method, here(path), options)).type).toBe("urn:valet:problem:unsupported-media-type");
     }
   });
 
-  test.each(WITH_BODY)("$method $path of 50 MB, whose size is said", async ({ method, path }) => {
+  test.each(WITH_BODY)("$method $path refuses 50 MB with a stated length", async ({ method, path }) => {
     const body = `{"content": "${"x".repeat(50 * MiB)}"}`;
     expect((await problemOf(method, here(path), { body })).type).toBe("urn:valet:problem:body-too-large");
   });
 
-  test("of 50 MB, whose size is not said: it is not read to its end", async () => {
+  test("50 MB without a stated length are refused before their end is read", async () => {
     let sent = 0;
     const body = new ReadableStream({
       pull(controller) {
@@ -142,7 +139,7 @@ describe("bodies", () => {
     expect(sent).toBeLessThan(10 * MiB);
   });
 
-  test("nesting without end is refused, not followed", async () => {
+  test("deep nesting is refused", async () => {
     const deep = `${"[".repeat(200_000)}${"]".repeat(200_000)}`;
     const { status } = await problemOf("POST", "/api/sessions", { body: `{"models": ${deep}}` });
     expect(status).toBe(400);
@@ -151,23 +148,23 @@ describe("bodies", () => {
 
 describe("addresses", () => {
   test.each(["/", "/api", "/api/nothing", "/api/sessions/", "//", "/api/sessions/%ff"])(
-    "nothing is at %s",
+    "%s is not found",
     async (path) => {
       expect((await problemOf("GET", path)).status).toBe(404);
     },
   );
 
-  test.each(["POST", "PUT", "DELETE"])("%s on nothing", async (method) => {
+  test.each(["POST", "PUT", "DELETE"])("%s on an unknown path", async (method) => {
     expect((await problemOf(method, "/api/nothing")).type).toBe("urn:valet:problem:not-found");
   });
 
-  test.each(ROUTES)("$method $path takes no PATCH", async ({ method, path }) => {
+  test.each(ROUTES)("$method $path refuses PATCH", async ({ method, path }) => {
     const { status, headers } = await problemOf("PATCH", here(path));
     expect(status).toBe(405);
     expect(headers.get("allow")?.split(", ")).toContain(method);
   });
 
-  test("WebSockets alone are for upgrades", async () => {
+  test("only WebSocket routes accept upgrades", async () => {
     for (const path of [`${session}/ws`, session.replace("/api/sessions", "/runner")]) {
       const { status, headers } = await problemOf("GET", path);
       expect(status).toBe(426);
@@ -184,14 +181,14 @@ describe("queries", () => {
     },
   );
 
-  test.each(["messages", "traces", "turns"])("GET …/%s with a cursor that is none of ours", async (list) => {
+  test.each(["messages", "traces", "turns"])("GET …/%s refuses a foreign cursor", async (list) => {
     for (const cursor of ["x", "WyJhIl0", "-1", "9".repeat(30)]) {
       expect((await problemOf("GET", `${session}/${list}?cursor=${cursor}`)).status).toBe(400);
     }
   });
 });
 
-test("after all that the session still answers", async () => {
+test("the session still answers after all of these", async () => {
   const response = await call("GET", session, { token });
   expect(response.status).toBe(200);
 });

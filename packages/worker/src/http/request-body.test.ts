@@ -1,4 +1,4 @@
-/** Bodies that do not arrive as they should: none of them is an error of ours. */
+/** Bodies that do not arrive completely; none of them is an error of the Worker. */
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { afterEach, beforeAll, expect, test, vi } from "vitest";
 import { ORIGIN, signIn } from "../../test/api.ts";
@@ -17,7 +17,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** Sends a request with this body. @returns its status, what was logged, and the spans that left for a backend */
+/** Sends a request with this body. @returns its status, the log, and the spans that were exported */
 async function send(body: ReadableStream<Uint8Array>, headers: Record<string, string> = {}) {
   const log = vi.spyOn(console, "error").mockImplementation(() => {});
   const posts: string[] = [];
@@ -41,7 +41,7 @@ async function send(body: ReadableStream<Uint8Array>, headers: Record<string, st
   return { response, logged: log.mock.calls.flat(), spans: posts.flatMap((post) => spansOf(post)) };
 }
 
-/** A body that breaks off after its beginning, as the connection of a client that went away does. */
+/** Returns a body that breaks off after its beginning, as when a client disconnects. */
 function brokenOff(): ReadableStream<Uint8Array> {
   let isFirst = true;
   return new ReadableStream({
@@ -53,7 +53,7 @@ function brokenOff(): ReadableStream<Uint8Array> {
   });
 }
 
-test("an upload that is aborted is no error: no line in the log, and a span that says 499", async () => {
+test("an aborted upload is not an error: no log line, and a span with status 499", async () => {
   const { response, logged, spans } = await send(brokenOff());
   expect(response.status).toBe(499);
   expect(logged).toEqual([]);
@@ -66,7 +66,7 @@ test("an upload that is aborted is no error: no line in the log, and a span that
   expect(spans[0]?.status.code).toBe(0);
 });
 
-test("a body that takes too long is its caller's doing: a span that says 408 and why, and no error", async () => {
+test("a body that takes too long is the caller's fault: a span with status 408 and the reason, and no error", async () => {
   const setTimer = globalThis.setTimeout;
   vi.stubGlobal("setTimeout", (work: () => void, ms: number) => setTimer(work, ms === BODY_TIMEOUT_MS ? 0 : ms));
   const { response, logged, spans } = await send(new ReadableStream({ pull: () => new Promise(() => {}) }));
@@ -78,13 +78,13 @@ test("a body that takes too long is its caller's doing: a span that says 408 and
   expect(attributesOf(spans[0])).not.toHaveProperty("error.type");
 });
 
-test("a request that is answered, whatever the answer, is not aborted", async () => {
+test("an answered request, whatever its status, is not aborted", async () => {
   const { response, spans } = await send(new Response("nonsense").body as ReadableStream<Uint8Array>);
   expect(response.status).toBe(400);
   expect(attributesOf(spans[0])).not.toHaveProperty("valet.outcome");
 });
 
-test("a body that never ends is given up, and its rest is not waited for", async () => {
+test("reading an endless body stops, without waiting for the rest", async () => {
   let cancelled = false;
   const never = new ReadableStream<Uint8Array>({
     pull: () => new Promise(() => {}),
@@ -96,7 +96,7 @@ test("a body that never ends is given up, and its rest is not waited for", async
   await eventually(() => expect(cancelled).toBe(true));
 });
 
-test("a body is read whole, however it is cut, up to its bound and no further", async () => {
+test("a body is read completely, however it is split, up to its limit and no further", async () => {
   const pieces = ["a", "bc", "", "def"].map((text) => new TextEncoder().encode(text));
   const streamOf = (chunks: Uint8Array[]) =>
     new ReadableStream<Uint8Array>({

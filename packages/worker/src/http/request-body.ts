@@ -1,17 +1,17 @@
 /**
- * Reads the whole body of a request before its route begins: what goes wrong while it arrives is the caller's doing and not ours,
- * and it is told apart from what goes wrong afterwards.
+ * Reads the whole body before the route runs, so that problems of its transfer, which are the caller's, are
+ * distinguished from errors of the Worker.
  */
 import { MAX_REQUEST_BYTES } from "@valet/shared/protocol/session-api";
 import type { AppMiddleware } from "./context.ts";
 import { problem } from "./problem.ts";
 
-/** For all of a body. A megabyte takes as long at 140 kbit/s. */
+/** The timeout for the whole body. A megabyte takes this long at 140 kbit/s. */
 export const BODY_TIMEOUT_MS = 60_000;
 
 const TOO_LARGE = () => problem("body-too-large", { detail: `at most ${MAX_REQUEST_BYTES} bytes` });
 
-/** Refuses a body that is too large, too slow, or cut short, without holding more of it than is taken. */
+/** Refuses a body that is too large, too slow, or incomplete, without buffering more than the limit. */
 export const readBody: AppMiddleware = async (c, next) => {
   const { raw } = c.req;
   if (raw.body !== null) {
@@ -21,7 +21,7 @@ export const readBody: AppMiddleware = async (c, next) => {
   await next();
 };
 
-/** @throws ApiError that says what was wrong with it */
+/** Reads a stream to its end. @throws ApiError that says what is wrong with the body */
 export async function readAll(
   body: ReadableStream<Uint8Array>,
   maxBytes: number,
@@ -34,7 +34,7 @@ export async function readAll(
   let size = 0;
   try {
     for (;;) {
-      // An error here is the connection's: the caller has gone away, or has sent less than was announced.
+      // Such an error comes from the connection: the caller disconnected, or sent less than it announced.
       const read = reader.read().catch(() => Promise.reject(problem("client-closed-request")));
       const { done, value } = await Promise.race([read, late]);
       if (done) return concat(chunks, size);
@@ -43,7 +43,7 @@ export async function readAll(
       chunks.push(value);
     }
   } catch (error) {
-    // What is still on its way is not waited for.
+    // Does not wait for the rest.
     reader.cancel().catch(() => {});
     throw error;
   } finally {

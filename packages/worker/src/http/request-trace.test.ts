@@ -17,7 +17,7 @@ beforeAll(async () => {
   session = (await createSession(token)).id;
 });
 
-/** Sends a message and waits for the span of that request in the session's trace. */
+/** Sends a message and waits for the request's span in the session's trace. */
 async function sendMessage(headers: Record<string, string>): Promise<{ accepted: AcceptedMessage; span: WireSpan }> {
   const path = `/api/sessions/${session}/messages`;
   const response = await call("POST", path, { token, body: { content: "hello" }, headers });
@@ -35,7 +35,7 @@ async function sendMessage(headers: Record<string, string>): Promise<{ accepted:
 }
 
 describe("a request that changes a session", () => {
-  test("goes on from the caller's trace, and its span reaches the session", async () => {
+  test("continues the caller's trace, and its span reaches the session", async () => {
     const { accepted, span } = await sendMessage({ traceparent: TRACEPARENT, tracestate: "a=1" });
     expect(accepted.traceId).toBe(CALLER.traceId);
     expect(span).toMatchObject({
@@ -64,7 +64,7 @@ describe("a request that changes a session", () => {
     "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     "nonsense",
     `${TRACEPARENT}, ${TRACEPARENT}`,
-  ])("with the traceparent %j begins a trace of its own", async (traceparent) => {
+  ])("with the traceparent %j starts a trace of its own", async (traceparent) => {
     const { accepted, span } = await sendMessage({ traceparent });
     expect(accepted.traceId).toMatch(/^(?!0{32})[0-9a-f]{32}$/);
     expect(accepted.traceId).not.toBe(CALLER.traceId);
@@ -78,7 +78,7 @@ describe("a request that reaches no session", () => {
     vi.unstubAllGlobals();
   });
 
-  /** What a backend is sent because of a request; the Worker is told of one unless `variables` say otherwise. */
+  /** Returns what a backend receives for a request. The Worker has a backend unless `variables` say otherwise. */
   async function exported(
     method: string,
     path: string,
@@ -118,14 +118,14 @@ describe("a request that reaches no session", () => {
     expect(attributesOf(spans[0])).not.toHaveProperty("error.type");
   });
 
-  test("has no route where there is none, and no query", async () => {
+  test("has neither a route for an unknown path nor the query", async () => {
     const { spans } = await exported("PUT", "/api/nothing?token=secret", { headers: headers() });
     expect(spans).toMatchObject([{ name: "PUT" }]);
     expect(attributesOf(spans[0])).toMatchObject({ "http.response.status_code": "404", "url.path": "/api/nothing" });
     expect(JSON.stringify(spans)).not.toContain("secret");
   });
 
-  test("is an error where the Worker failed", async () => {
+  test("is an error when the Worker failed", async () => {
     const DB = { prepare: bindings.DB.prepare.bind(bindings.DB), batch: () => Promise.reject(new Error("D1 is away")) };
     const init = { headers: headers(json), body: JSON.stringify({ sessionId: session }) };
     const { status, spans } = await exported("POST", "/api/tickets", init, { DB } as unknown as Record<string, string>);
@@ -146,7 +146,7 @@ describe("a request that reaches no session", () => {
     }
   });
 
-  test("is not exported for a stranger, and neither is what only reads", async () => {
+  test("is not exported without authentication, or for reads", async () => {
     expect((await exported("POST", "/api/sessions", { headers: { traceparent: TRACEPARENT } })).posts).toEqual([]);
     expect((await exported("GET", "/api/sessions?limit=0", { headers: headers() })).posts).toEqual([]);
   });

@@ -1,4 +1,4 @@
-/** The SERVER span of one request, and where it goes: to the session that the request reached, or straight to the backend. */
+/** The SERVER span of one request. It is delivered to the session that the request reached, or else to the backend. */
 
 import { endRequestSpan, type RequestInfo, type RequestSpan, startRequestSpan } from "@valet/shared/http/request-span";
 import { DOUBLE_KEYS, type SpanAttributes, sessionAttributes, type ValetSpans } from "@valet/shared/spans";
@@ -17,7 +17,7 @@ import type { SessionCalls } from "../durable-objects/contract.ts";
 import { logFailure } from "../log-failure.ts";
 import { SCOPE, type WorkerTracing, warn, warnOfExport } from "../worker-tracing.ts";
 
-/** A workerd request may go on for 30 s after its answer. */
+/** workerd lets a request continue for 30 s after its answer. */
 const EXPORT_TIMEOUT_MS = 20_000;
 
 export class RequestTrace {
@@ -25,14 +25,14 @@ export class RequestTrace {
   readonly #ended: ReadableSpan[] = [];
   readonly #span: RequestSpan;
 
-  /** Only for callers that have shown who they are: the trace of the request goes on from theirs. */
+  /** Only for authenticated callers, since the span continues the caller's trace. */
   constructor(tracing: WorkerTracing, request: RequestInfo) {
     const { config } = tracing;
     this.#tracing = tracing;
     const tracer = new Tracer<ValetSpans>({
       scope: SCOPE,
       processor: { onStart: () => {}, onEnd: (span) => this.#ended.push(span) },
-      // A session keeps in its own store what is not sampled.
+      // A session stores unsampled spans, too.
       sampler: recordDropped(config.sampler),
       limits: config.limits,
       clock: wallClock,
@@ -44,7 +44,7 @@ export class RequestTrace {
     this.#span = startRequestSpan(tracer, request);
   }
 
-  /** What the session is given to go on from. */
+  /** The trace context that is passed to the session. */
   get carrier(): { readonly traceparent?: string; readonly tracestate?: string } {
     return contextHeaders(this.#span.context);
   }
@@ -53,7 +53,7 @@ export class RequestTrace {
     this.#span.setAttributes(attributes);
   }
 
-  /** Makes the span one of the session's. */
+  /** Makes the span belong to the session. */
   describeSession(id: string): void {
     this.describe(sessionAttributes(id));
   }
@@ -63,8 +63,8 @@ export class RequestTrace {
   }
 
   /**
-   * Brings the ended span to the session, or to the backend if the request reached none. Never rejects; to be waited for
-   * after the answer.
+   * Delivers the ended span to the session, or to the backend if the request reached no session. Never rejects; runs
+   * after the answer, in `waitUntil`.
    */
   async deliver(session: Pick<SessionCalls, "recordSpans"> | undefined): Promise<void> {
     if (this.#ended.length === 0) return;
@@ -72,11 +72,11 @@ export class RequestTrace {
       if (session !== undefined) await session.recordSpans(encodeTraces(this.#tracing.resource, this.#ended));
       else await this.#export();
     } catch (error) {
-      logFailure("the span of a request is lost", error);
+      logFailure("a request's span was lost", error);
     }
   }
 
-  /** Sends the one span there is: what one request holds in memory, no other can be relied on to send. */
+  /** Sends this one span at once: nothing guarantees that a later request runs in the same isolate. */
   async #export(): Promise<void> {
     const { config, resource } = this.#tracing;
     if (config.endpoint === undefined || !this.#ended.every(({ context }) => isSampled(context))) return;

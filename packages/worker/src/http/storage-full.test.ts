@@ -1,4 +1,4 @@
-/** A disk without room. The texts are what workerd said on one (SQLite in an object, and D1 as it is locally). */
+/** A full disk. The texts are those of workerd (SQLite in an object, and local D1). */
 import { createExecutionContext, runInDurableObject, waitOnExecutionContext } from "cloudflare:test";
 import { Problem } from "@valet/shared/http/problem";
 import { expect, test, vi } from "vitest";
@@ -18,26 +18,26 @@ test.each([
   failed("internal error; reference = h8ffp6uu38nnve8unp9rpojo", { remote: true, durableObjectReset: true }),
   failed("internal error; reference = h8ffp6uu38nnve8unp9rpojo", { remote: true }),
   failed("D1_ERROR: disk I/O error: SQLITE_IOERR (extended: SQLITE_IOERR_SHMSIZE)"),
-])("%s is a 507 that says why", (error) => {
+])("%s is a 507 with the reason", (error) => {
   const { problem } = toApiError(error);
   expect(problem).toMatchObject({ status: 507, type: "urn:valet:problem:storage-full" });
-  expect(problem.detail).toMatch(/full.*Nothing of this request was kept/s);
+  expect(problem.detail).toMatch(/full.*This request was not stored/s);
 });
 
 test.each([
   failed("internal error; reference = h8ffp6uu38nnve8unp9rpojo"),
   failed("Durable Object reset because its code was updated.", { durableObjectReset: true }),
   failed("a disk is a disk"),
-])("%s is not", (error) => {
+])("%s is not a 507", (error) => {
   expect(toApiError(error).problem.status).not.toBe(507);
 });
 
-test("a message that finds the disk full is refused as such, and nothing of the session is lost", async () => {
+test("a message is refused when the disk is full, and the session loses nothing", async () => {
   const token = await signIn();
   const { id } = await createSession(token, { prompt: "first" });
   const path = `/api/sessions/${id}/messages`;
   const stub = bindings.SESSION_AGENT.get(bindings.SESSION_AGENT.idFromName(id));
-  // SQLite says so itself once a database may not grow.
+  // SQLite reports this once a database may not grow.
   const full = await runInDurableObject(stub, (_object, { storage }) => {
     const transaction = vi.spyOn(storage, "transactionSync").mockImplementation(() => {
       throw failed("database or disk is full: SQLITE_FULL");
@@ -49,7 +49,7 @@ test("a message that finds the disk full is refused as such, and nothing of the 
     const response = await call("POST", path, { token, body: { id: "m", content: "second" } });
     expect(response.status).toBe(507);
     expect(Problem.parse(await response.json()).type).toBe("urn:valet:problem:storage-full");
-    expect(log.mock.calls.flat().join("\n")).toContain("no room");
+    expect(log.mock.calls.flat().join("\n")).toContain("is full");
   } finally {
     full.mockRestore();
     log.mockRestore();
@@ -63,7 +63,7 @@ test("a message that finds the disk full is refused as such, and nothing of the 
   expect(await shown()).toEqual(["first", "second"]);
 });
 
-test("so is a ticket that D1 has no room for", async () => {
+test("so is a ticket when D1 is full", async () => {
   const token = await signIn();
   const { id } = await createSession(token);
   const DB = {

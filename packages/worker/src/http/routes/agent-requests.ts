@@ -5,16 +5,16 @@ import { agentOf, callContext, createRoutes } from "../context.ts";
 import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
 import { unwrap } from "../problem.ts";
 
-/** Answers to what the agent asks of a person. */
+/** Answers to the agent's permission requests and questions. */
 export const agentRequests = createRoutes();
 
-const responses = { 202: answer(SessionView, "The answer is on its way"), default: PROBLEM };
+const responses = { 202: answer(SessionView, "The session; the answer is being delivered"), default: PROBLEM };
 
 agentRequests.openapi(
   createRoute({
     method: "post",
     path: `${SESSION_PATH}/permissions/{permissionId}`,
-    summary: "Answers a request for leave that the agent waits on",
+    summary: "Answers a permission request",
     request: { params: SessionParams.extend({ permissionId: AgentRequestId }), body: body(ReplyPermission) },
     responses,
   }),
@@ -29,7 +29,7 @@ agentRequests.openapi(
   createRoute({
     method: "post",
     path: `${SESSION_PATH}/questions/{questionId}`,
-    summary: "Answers questions that the agent waits on, or declines to",
+    summary: "Answers, or declines to answer, the agent's questions",
     request: { params: SessionParams.extend({ questionId: AgentRequestId }), body: body(ReplyQuestion) },
     responses,
   }),

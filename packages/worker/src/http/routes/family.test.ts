@@ -7,7 +7,7 @@ import { eventually } from "../../../test/eventually.ts";
 import { upsertTurn } from "../../database/turns.ts";
 import { MAX_DEPTH, MAX_OPEN_CHILDREN } from "../../durable-objects/family/family.ts";
 
-/** A turn that the session's object has projected, as far as its cost goes. */
+/** Writes a turn with this cost, as a session's object projects it. */
 async function spend(
   ownerId: string,
   sessionId: string,
@@ -38,7 +38,7 @@ async function spend(
   await upsertTurn(bindings.DB, ownerId, record).run();
 }
 
-test("what is not known of turns is not 0, and a sum of what is known of some says so", async () => {
+test("unknown costs are not 0, and an incomplete sum says so", async () => {
   const ownerId = crypto.randomUUID();
   const token = await signIn(ownerId);
   const known = await createSession(token);
@@ -55,7 +55,7 @@ test("what is not known of turns is not 0, and a sum of what is known of some sa
     ...{ turns: 2, cost_usd: 0.25, tokens_input: 100, tokens_output: 10 },
     ...{ turns_without_cost: 2, turns_without_usage: 2 },
   });
-  // A turn that has called no model has cost nothing: what the other one has cost is no better known for it.
+  // A turn without model calls costs nothing, which makes the other turn's cost no better known.
   const free = await createSession(token);
   await spend(ownerId, free.id, 0, { model_calls: 0, tokens_input: 0, tokens_output: 0 });
   expect(await totalOf(free.id)).toEqual({ turns: 1, cost_usd: 0, tokens_input: 0, tokens_output: 0 });
@@ -107,7 +107,7 @@ function member(id: string, depth: number, turns: number, cost_usd: number) {
   return { id, depth, turns, cost_usd, ...tokens, ...seen };
 }
 
-test("a family is its owner's alone", async () => {
+test("a family is visible to its owner only", async () => {
   const [token, stranger] = [await signIn(), await signIn()];
   const { id } = await createSession(token);
   expect((await call("GET", `/api/sessions/${id}/family`, { token: stranger })).status).toBe(404);
@@ -117,7 +117,7 @@ test("a family is its owner's alone", async () => {
   expect((await familyOf(token, id)).sessions).toHaveLength(1);
 });
 
-test("a session that has ended has no more children, and those it had end with it", async () => {
+test("an ended session gets no more children, and its children end with it", async () => {
   const token = await signIn();
   const parent = await createSession(token);
   const child = await createSession(token, { parentSessionId: parent.id });
@@ -131,7 +131,7 @@ test("a session that has ended has no more children, and those it had end with i
   expect(await refused.json()).toMatchObject({ type: "urn:valet:problem:child-session-refused" });
 });
 
-test("one that was refused takes nobody's place", async () => {
+test("a refused child does not count", async () => {
   const token = await signIn();
   let parentSessionId = (await createSession(token)).id;
   const tooLong = { parentSessionId, prompt: "€".repeat(150_000) };

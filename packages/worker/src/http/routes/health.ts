@@ -11,19 +11,22 @@ health.openapi(
   createRoute({
     method: "get",
     path: "/api/health",
-    summary: "Whether the Worker serves, and whether spans reach the backend",
+    summary: "Says whether the Worker serves requests, and whether spans reach the backend",
     security: [],
-    responses: { 200: answer(Health, "It does") },
+    responses: { 200: answer(Health, "The Worker serves requests") },
   }),
   async (c) => {
     const problems = await countExportProblems(c.env.DB).catch((error: unknown) => {
-      if (!isBeforeMigrations(error)) logFailure("the export's state cannot be read", error);
+      if (!isBeforeMigrations(error)) logFailure("the export state cannot be read", error);
     });
     return c.json({ status: "ok" as const, ...(problems !== undefined && { export: problems }) }, 200);
   },
 );
 
-/** Whether the database has no schema yet, or an older one: a start or a deployment is under way, and nothing has failed. */
+/**
+ * Returns whether the database has no schema yet, or an older one: a start or a deployment is in progress, which is not
+ * an error.
+ */
 function isBeforeMigrations(error: unknown): boolean {
   return /\bno such (?:table|column)\b/.test(String((error as Error)?.message));
 }

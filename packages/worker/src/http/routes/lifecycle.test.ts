@@ -2,7 +2,7 @@ import { SessionView } from "@valet/shared/protocol/session-view";
 import { expect, test } from "vitest";
 import { call, createSession, signIn } from "../../../test/api.ts";
 
-test("a session is shown while it starts, and ends when it is told to, however often", async () => {
+test("a starting session is shown, and terminating it is idempotent", async () => {
   const token = await signIn();
   const session = `/api/sessions/${(await createSession(token)).id}`;
   const shown = SessionView.parse(await (await call("GET", session, { token })).json());
@@ -17,7 +17,7 @@ test("a session is shown while it starts, and ends when it is told to, however o
   expect(await late.json()).toMatchObject({ type: "urn:valet:problem:session-ended" });
 });
 
-test("an abort where nothing is worked on, and a wake of what is awake, change nothing", async () => {
+test("aborting without work, and waking an awake session, change nothing", async () => {
   const token = await signIn();
   const session = `/api/sessions/${(await createSession(token)).id}`;
   for (const action of ["abort", "wake"]) {
@@ -27,7 +27,7 @@ test("an abort where nothing is worked on, and a wake of what is awake, change n
   }
 });
 
-test("what the session's state does not allow is a conflict", async () => {
+test("what the session's state does not allow is refused as a conflict", async () => {
   const token = await signIn();
   const session = `/api/sessions/${(await createSession(token)).id}`;
   await call("POST", `${session}/terminate`, { token });
@@ -36,7 +36,7 @@ test("what the session's state does not allow is a conflict", async () => {
   expect(response.headers.get("content-type")).toBe("application/problem+json");
 });
 
-test("nobody waits for leave, or an answer, that nobody asked for", async () => {
+test("answers to unknown permission requests and questions are refused", async () => {
   const token = await signIn();
   const session = `/api/sessions/${(await createSession(token)).id}`;
   const reply = (body: object) => call("POST", `${session}/permissions/per_1`, { token, body });

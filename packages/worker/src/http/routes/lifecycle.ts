@@ -7,10 +7,10 @@ import { unwrap } from "../problem.ts";
 export const lifecycle = createRoutes();
 
 const SUMMARIES = {
-  hibernate: "Puts the session to sleep: its workspace is kept, its sandbox ends",
+  hibernate: "Hibernates the session: its files are kept, its sandbox ends",
   wake: "Wakes the session",
-  abort: "Ends what the agent works on; queued messages stay",
-  terminate: "Ends the session for good",
+  abort: "Aborts the current work; queued messages stay",
+  terminate: "Terminates the session permanently",
 } as const;
 
 for (const action of ["hibernate", "wake", "abort", "terminate"] as const) {
@@ -19,9 +19,9 @@ for (const action of ["hibernate", "wake", "abort", "terminate"] as const) {
       method: "post",
       path: `${SESSION_PATH}/${action}`,
       summary: SUMMARIES[action],
-      description: "Asked for again, it changes nothing.",
+      description: "Idempotent.",
       request: { params: SessionParams },
-      responses: { 202: answer(SessionView, "The session; what was asked for is under way"), default: PROBLEM },
+      responses: { 202: answer(SessionView, "The session; the change is in progress"), default: PROBLEM },
     }),
     async (c) => c.json(unwrap(await agentOf(c)[action](callContext(c))), 202),
   );

@@ -3,7 +3,7 @@ import { MessageView } from "@valet/shared/protocol/session-view";
 import { beforeEach, describe, expect, test } from "vitest";
 import { call, createSession, signIn } from "../../../test/api.ts";
 
-// The sandbox of this session never gets ready, so its messages wait.
+// This session's sandbox never becomes ready, so its messages wait.
 let token: string;
 let session: string;
 beforeEach(async () => {
@@ -31,7 +31,7 @@ async function conversation(): Promise<MessageView[]> {
 }
 
 describe("a message", () => {
-  test("is on record once it is accepted, with all that it came with", async () => {
+  test("is stored with all its fields when it is accepted", async () => {
     const body = {
       ...{
         content: "Grüße 👋",
@@ -55,7 +55,7 @@ describe("a message", () => {
     expect(first.traceId).not.toBe(second.traceId);
   });
 
-  test("that comes twice is one message, and answered alike", async () => {
+  test("with a known id returns the existing message", async () => {
     const body = { content: "once", id: "github:delivery-1" };
     const answers = await Promise.all([send(body), send(body), send(body)]);
     answers.push(await send({ ...body, content: "other" }));
@@ -63,7 +63,7 @@ describe("a message", () => {
     expect(await conversation()).toMatchObject([{ id: body.id, content: "once" }]);
   });
 
-  test("of the session's first prompt is one like others", async () => {
+  test("of the session's first prompt is a normal message", async () => {
     const { id } = await createSession(token, { prompt: "Begin" });
     session = `/api/sessions/${id}`;
     expect(await conversation()).toMatchObject([{ content: "Begin" }]);
@@ -90,7 +90,7 @@ describe("a message", () => {
 });
 
 describe("the queue", () => {
-  test("gives a message back, and again is fine", async () => {
+  test("withdraws a message, idempotently", async () => {
     const { messageId } = await send({ content: "a" });
     for (const _ of [1, 2]) {
       const response = await call("DELETE", `${session}/messages/${messageId}`, { token });
@@ -102,7 +102,7 @@ describe("the queue", () => {
     expect(unknown.status).toBe(404);
   });
 
-  test("is cleared as a whole", async () => {
+  test("is cleared completely", async () => {
     await send({ content: "a" });
     await send({ content: "b" });
     const first = await call("DELETE", `${session}/queue`, { token });
@@ -111,7 +111,7 @@ describe("the queue", () => {
     expect((await conversation()).map(({ outcome }) => outcome)).toEqual(["aborted", "aborted"]);
   });
 
-  test("is shown in full, page by page", async () => {
+  test("is listed completely, page by page", async () => {
     const contents = Array.from({ length: 105 }, (_, n) => `message ${n}`);
     for (const content of contents) await send({ content });
     expect((await conversation()).map(({ content }) => content)).toEqual(contents);

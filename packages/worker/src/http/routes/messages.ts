@@ -19,9 +19,9 @@ messages.openapi(
     method: "post",
     path: `${SESSION_PATH}/messages`,
     summary: "Sends a message",
-    description: "The same `id` twice is one message, and both are answered alike.",
+    description: "A known `id` returns the existing message.",
     request: { params: SessionParams, body: body(SendMessage) },
-    responses: { 202: answer(AcceptedMessage, "The message is on record"), default: PROBLEM },
+    responses: { 202: answer(AcceptedMessage, "The message was accepted"), default: PROBLEM },
   }),
   async (c) => {
     const accepted = unwrap(await agentOf(c).sendMessage(c.req.valid("json"), callContext(c)));
@@ -34,9 +34,8 @@ messages.openapi(
   createRoute({
     method: "get",
     path: `${SESSION_PATH}/messages`,
-    summary: "Shows the conversation, the oldest message first or the newest",
-    description:
-      "A cursor goes on in the order of its list; messages that come meanwhile change no page that is older.",
+    summary: "Lists the messages of the conversation, oldest or newest first",
+    description: "A cursor continues in the order of its list; new messages do not change older pages.",
     request: { params: SessionParams, query: MessagesQuery },
     responses: { 200: answer(MessageList, "A page of messages with the agent's answers"), default: PROBLEM },
   }),
@@ -50,7 +49,7 @@ messages.openapi(
   createRoute({
     method: "delete",
     path: `${SESSION_PATH}/messages/{messageId}`,
-    summary: "Withdraws a message that is queued",
+    summary: "Withdraws a queued message",
     request: { params: SessionParams.extend({ messageId: MessageId }) },
     responses: { 200: answer(MessageView, "The message"), default: PROBLEM },
   }),
@@ -65,9 +64,9 @@ messages.openapi(
   createRoute({
     method: "delete",
     path: `${SESSION_PATH}/queue`,
-    summary: "Withdraws every message and workflow that is queued",
+    summary: "Withdraws all queued messages and workflows",
     request: { params: SessionParams },
-    responses: { 200: answer(ClearedQueue, "How many there were"), default: PROBLEM },
+    responses: { 200: answer(ClearedQueue, "How many were withdrawn"), default: PROBLEM },
   }),
   async (c) => c.json(unwrap(await agentOf(c).clearQueue(callContext(c))), 200),
 );

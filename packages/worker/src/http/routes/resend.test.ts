@@ -13,7 +13,7 @@ beforeAll(async () => {
   token = await signIn(OWNER);
 });
 
-/** Projects a session of the owner's with a problem, or without one. */
+/** Projects a session with an export problem, or without one. */
 async function project(id: string, ownerId: string, exportProblem: SessionView["exportProblem"], version: number) {
   const view = SessionView.parse(await (await call("GET", `/api/sessions/${id}`, { token })).json());
   const { exportProblem: _, ...well } = view;
@@ -32,8 +32,8 @@ async function health(): Promise<Health> {
   return Health.parse(await (await call("GET", "/api/health")).json());
 }
 
-describe("sessions whose spans do not arrive", () => {
-  test("are counted by health and found in the list, until they do", async () => {
+describe("sessions whose spans do not reach the backend", () => {
+  test("are counted by health and listed, until their spans arrive", async () => {
     expect((await health()).export).toEqual({ sessions: 0, waitingSpans: 0 });
     const ids = await Promise.all([1, 2, 3].map(async () => (await createSession(token)).id));
     const [first = "", second = "", well = ""] = ids;
@@ -56,7 +56,7 @@ describe("sessions whose spans do not arrive", () => {
     expect(await list("?exportProblem=true")).toEqual([]);
   });
 
-  test("are not known where the database does not answer, and the Worker serves all the same", async () => {
+  test("are unknown when the database does not answer, and the Worker still serves", async () => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
     const DB = {
       prepare: () => {
@@ -73,8 +73,8 @@ describe("sessions whose spans do not arrive", () => {
   });
 });
 
-describe("asking a session to send what waits", () => {
-  test("says that there is no backend where there is none, and leaves no span of its own", async () => {
+describe("resend", () => {
+  test("says when no backend is configured, and leaves no span of its own", async () => {
     const { id } = await createSession(token);
     const response = await call("POST", `/api/sessions/${id}/resend`, { token });
     expect(response.status).toBe(200);
@@ -88,7 +88,7 @@ describe("asking a session to send what waits", () => {
     expect(spans.map(({ name }) => name)).not.toContain("POST /api/sessions/:id/resend");
   });
 
-  test("is for the session's owner alone", async () => {
+  test("is for the session's owner only", async () => {
     const { id } = await createSession(token);
     const other = await signIn();
     expect((await call("POST", `/api/sessions/${id}/resend`, { token: other })).status).toBe(404);

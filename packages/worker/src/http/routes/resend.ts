@@ -10,11 +10,11 @@ resend.openapi(
   createRoute({
     method: "post",
     path: `${SESSION_PATH}/resend`,
-    summary: "Sends the session's spans that wait to the backend, now",
+    summary: "Sends the session's waiting spans to the backend now",
     description:
-      "Also where the session has given up. Answers after some seconds at the most; what is left then goes on.",
+      "Also after the session has stopped retrying. Answers within a few seconds; the session continues to send the rest.",
     request: { params: SessionParams },
-    responses: { 200: answer(ResentSpans, "What came of it"), default: PROBLEM },
+    responses: { 200: answer(ResentSpans, "The result"), default: PROBLEM },
   }),
   async (c) => c.json(unwrap(await agentOf(c).resend()), 200),
 );

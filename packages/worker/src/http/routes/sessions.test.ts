@@ -15,8 +15,8 @@ async function errorsOf(token: string, body: object) {
   return ((await response.json()) as { errors: { path: string; message: string }[] }).errors;
 }
 
-describe("a session is made", () => {
-  test("with nothing said", async () => {
+describe("a session is created", () => {
+  test("without any field", async () => {
     const token = await signIn();
     const response = await call("POST", "/api/sessions", { token, body: {} });
     expect(response.status).toBe(201);
@@ -24,7 +24,7 @@ describe("a session is made", () => {
     expect(response.headers.get("location")).toBe(`/api/sessions/${view.id}`);
   });
 
-  test("with everything said", async () => {
+  test("with every field", async () => {
     const token = await signIn();
     const parent = await createSession(token);
     const input = {
@@ -62,12 +62,12 @@ describe("a session is made", () => {
     expect(errors.map(({ path }) => path.split(".")[0])).toEqual([field]);
   });
 
-  test("not from a file, where sandboxes run elsewhere", async () => {
+  test("not from a file, when sandboxes run on another machine", async () => {
     const errors = await errorsOf(await signIn(), { repoUrl: "file:///srv/repo.git" });
     expect(errors).toMatchObject([{ path: "repoUrl" }]);
   });
 
-  test("from a file, where they run here", async () => {
+  test("from a file, when sandboxes run on this machine", async () => {
     const request = new Request(`${ORIGIN}/api/sessions`, {
       method: "POST",
       headers: { authorization: `Bearer ${await signIn()}`, "content-type": "application/json" },
@@ -78,7 +78,7 @@ describe("a session is made", () => {
     expect(SessionView.parse(await response.json()).repoUrl).toBe("file:///srv/repo.git");
   });
 
-  test("with a password that nobody is shown", async () => {
+  test("with a password that is never shown", async () => {
     const token = await signIn();
     const { id } = await createSession(token, { repoUrl: "https://user:pa55word@git.example/a.git" });
     for (const path of [`/api/sessions/${id}`, "/api/sessions"]) {
@@ -88,14 +88,14 @@ describe("a session is made", () => {
     }
   });
 
-  test("not below somebody else's session", async () => {
+  test("not as a child of another owner's session", async () => {
     const { id } = await createSession(await signIn());
     expect(await errorsOf(await signIn(), { parentSessionId: id })).toMatchObject([{ path: "parentSessionId" }]);
   });
 });
 
 describe("the list", () => {
-  test("has the owner's sessions, the newest first, and nobody else's", async () => {
+  test("has the owner's sessions only, newest first", async () => {
     const token = await signIn();
     await createSession(await signIn());
     const made = [await createSession(token), await createSession(token)];
@@ -105,7 +105,7 @@ describe("the list", () => {
     expect(times).toEqual(times.toSorted().reverse());
   });
 
-  test("is the same for every token of the owner", async () => {
+  test("is the same for each of the owner's tokens", async () => {
     const ownerId = crypto.randomUUID();
     const { id } = await createSession(await signIn(ownerId));
     const { sessions } = SessionList.parse(
@@ -114,7 +114,7 @@ describe("the list", () => {
     expect(sessions.map((session) => session.id)).toEqual([id]);
   });
 
-  test("comes in pages that leave nothing out and repeat nothing, also where times are equal", async () => {
+  test("has pages without gaps or duplicates, also for equal times", async () => {
     const ownerId = crypto.randomUUID();
     const token = await signIn(ownerId);
     const { id, ...rest } = (await createSession(token)) as SessionView;

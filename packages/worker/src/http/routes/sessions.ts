@@ -28,7 +28,7 @@ sessions.openapi(
   createRoute({
     method: "post",
     path: "/api/sessions",
-    summary: "Makes a session and starts its sandbox",
+    summary: "Creates a session and starts its sandbox",
     request: { body: body(CreateSession) },
     responses: { 201: answer(SessionView, "The session"), default: PROBLEM },
   }),
@@ -49,8 +49,8 @@ sessions.openapi(
   createRoute({
     method: "get",
     path: "/api/sessions",
-    summary: "Lists your sessions, the newest first",
-    description: "Each as it was a moment ago; the session's own address has it as it is.",
+    summary: "Lists your sessions, newest first",
+    description: "The list may lag a moment behind; a session's own URL shows its current state.",
     request: { query: SessionsQuery },
     responses: { 200: answer(SessionList, "A page of sessions"), default: PROBLEM },
   }),
@@ -58,7 +58,7 @@ sessions.openapi(
     const { cursor, limit = MAX_PAGE, parentSessionId, exportProblem } = c.req.valid("query");
     const [createdAt, after] = cursor === undefined ? [] : decodeCursor(cursor, 2);
     const before = createdAt === undefined || after === undefined ? undefined : { createdAt, id: after };
-    // One more than asked for tells whether there is a next page.
+    // One item more than requested shows whether there is a next page.
     const filter = { before, parentSessionId, hasExportProblem: exportProblem !== undefined };
     const found = await listSessions(c.env.DB, c.var.ownerId, limit + 1, filter);
     const page = fillPage(found.slice(0, limit), (view) => view);
@@ -72,7 +72,7 @@ sessions.openapi(
   createRoute({
     method: "get",
     path: SESSION_PATH,
-    summary: "Shows a session as it is",
+    summary: "Shows a session",
     request: { params: SessionParams },
     responses: { 200: answer(SessionView, "The session"), default: PROBLEM },
   }),
@@ -83,8 +83,8 @@ sessions.openapi(
   createRoute({
     method: "get",
     path: `${SESSION_PATH}/family`,
-    summary: "Shows a session and all that descend from it, and what they have cost",
-    description: "Each as it was a moment ago.",
+    summary: "Shows a session and its descendants, with their costs",
+    description: "The list may lag a moment behind.",
     request: { params: SessionParams },
     responses: { 200: answer(FamilyView, "The family"), default: PROBLEM },
   }),
@@ -95,7 +95,7 @@ sessions.openapi(
   },
 );
 
-/** Makes the session, and as one of its parent's family if it has a parent. */
+/** Creates the session, as a child if it has a parent. */
 async function create(c: AppContext, input: NewSession): Promise<SessionView> {
   const { id, parentSessionId } = input;
   const ctx = callContext(c);
@@ -107,13 +107,13 @@ async function create(c: AppContext, input: NewSession): Promise<SessionView> {
   return unwrap(created);
 }
 
-/** What a schema cannot know: where this Worker's sandboxes run, and whose the other session is. */
+/** Checks what a schema cannot: whether `file:` is allowed here, and whether the caller owns the parent. */
 async function checkReferences(env: Env, { repoUrl, parentSessionId }: CreateSession, ownerId: string): Promise<void> {
   if (repoUrl !== undefined && isFileUrl(repoUrl) && !allowsFileRepos(env)) {
-    throw refused("repoUrl", "must be an https or ssh URL of a git repository: sandboxes run elsewhere");
+    throw refused("repoUrl", "must be an https or ssh URL of a git repository: sandboxes run on another machine");
   }
   if (parentSessionId !== undefined && !(await ownsSession(env.DB, parentSessionId, ownerId))) {
-    throw refused("parentSessionId", "no such session");
+    throw refused("parentSessionId", "does not exist");
   }
 }
 
@@ -122,13 +122,13 @@ function refused(path: string, message: string) {
 }
 
 /**
- * Puts the new session on the list, and under its owner's name, before anybody is told of it. The session projects every
- * change itself, this one too: if D1 fails now, it comes later.
+ * Adds the new session to the list, under its owner, before the caller learns its id. The session projects every change
+ * itself, this one too, so a failure of D1 only delays it.
  */
 async function project(db: D1Database, ownerId: string, view: SessionView): Promise<void> {
   try {
     await upsertSession(db, { ownerId, version: 0, view }).run();
   } catch (error) {
-    logFailure("a session is not projected yet", error);
+    logFailure("a session could not be projected yet", error);
   }
 }

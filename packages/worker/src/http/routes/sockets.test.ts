@@ -41,14 +41,14 @@ describe("a client's socket", () => {
     expect((await call("GET", socketOf(sessionId, ticket), { headers: upgrade })).status).toBe(401);
   });
 
-  test("of two that come with one ticket at once, one opens", async () => {
+  test("opens for one of two concurrent requests with the same ticket", async () => {
     const ticket = await newTicket();
     const both = await Promise.all([1, 2].map(() => call("GET", socketOf(sessionId, ticket), { headers: upgrade })));
     expect(both.map(({ status }) => status).sort()).toEqual([101, 401]);
     both.forEach(close);
   });
 
-  test("a request that is no upgrade leaves the ticket good", async () => {
+  test("leaves the ticket valid when a request is not an upgrade", async () => {
     const ticket = await newTicket();
     expect((await call("GET", socketOf(sessionId, ticket))).status).toBe(426);
     const response = await call("GET", socketOf(sessionId, ticket), { headers: upgrade });
@@ -56,13 +56,13 @@ describe("a client's socket", () => {
     close(response);
   });
 
-  test("does not open with a ticket of another session, whoever asks", async () => {
+  test("does not open with a ticket of another session, whoever sends it", async () => {
     const other = await createSession(token);
     const response = await call("GET", socketOf(other.id, await newTicket()), { token, headers: upgrade });
     expect(response.status).toBe(401);
   });
 
-  test("does not open with one that is 30 s old, or was never given out", async () => {
+  test("does not open with a ticket that is 30 s old or unknown", async () => {
     const ticket = await newTicket();
     await bindings.DB.prepare("UPDATE tickets SET expires_at = ? WHERE hash = ?")
       .bind(new Date(Date.now() - 1).toISOString(), hashToken(ticket))
@@ -72,7 +72,7 @@ describe("a client's socket", () => {
     }
   });
 
-  test("a ticket opens nothing but the socket", async () => {
+  test("is the only thing that a ticket opens", async () => {
     const ticket = await newTicket();
     const response = await call("GET", `/api/sessions/${sessionId}?ticket=${ticket}`);
     expect(response.status).toBe(401);
@@ -80,12 +80,12 @@ describe("a client's socket", () => {
 });
 
 describe("tickets", () => {
-  test("are for one's own sessions", async () => {
+  test("are for the owner's sessions only", async () => {
     const response = await call("POST", "/api/tickets", { token: await signIn(), body: { sessionId } });
     expect(response.status).toBe(404);
   });
 
-  test("are gone from the database when nobody used them in time", async () => {
+  test("are deleted from the database when they have expired", async () => {
     const ticket = await newTicket();
     await bindings.DB.prepare("UPDATE tickets SET expires_at = '2000-01-01T00:00:00.000Z'").run();
     await newTicket();
@@ -95,7 +95,7 @@ describe("tickets", () => {
 });
 
 describe("a runner's socket", () => {
-  test("wakes nothing for an id that nobody made", async () => {
+  test("wakes no object for an unknown id", async () => {
     for (const id of [`ses_${"0".repeat(26)}`, "x", "%2e%2e"]) {
       expect((await call("GET", `/runner/${id}`, { headers: upgrade })).status).toBe(404);
     }

@@ -15,13 +15,13 @@ clientSocket.openapi(
   createRoute({
     method: "get",
     path: `${SESSION_PATH}/ws`,
-    summary: "WebSocket: the session, its messages, turns and traces, as they change",
+    summary: "WebSocket: changes of the session, its messages, turns and traces",
     description:
-      "Opened with a ticket where a token cannot be sent as a header. A long part of an answer is told by what is added to it " +
-      '(`part-delta`). Answer `{"type":"sync","read":n}` with `{"type":"synced","read":n}`: a client of which 2 MiB are unread ' +
-      "is closed with the code 1013.",
+      "Use a ticket when you cannot send the token as a header. A long part of an answer is sent as additions " +
+      '(`part-delta`). Answer `{"type":"sync","read":n}` with `{"type":"synced","read":n}`: a client with 2 MiB unread ' +
+      "is disconnected with the code 1013.",
     request: { params: SessionParams, query: SocketQuery },
-    responses: { 101: { description: "Events, one JSON object a frame" }, default: PROBLEM },
+    responses: { 101: { description: "Events, one JSON object per frame" }, default: PROBLEM },
   }),
   async (c) => {
     if (!isUpgrade(c)) throw upgradeRequired();
@@ -29,7 +29,7 @@ clientSocket.openapi(
   },
 );
 
-/** Where runners connect. The session knows its runner's token; here it only matters that there is such a session. */
+/** The runners' WebSocket. The session verifies its runner's token; this route only checks that the session exists. */
 export const runnerSocket = new Hono<AppEnv>();
 
 runnerSocket.get("/runner/:id", async (c) => {

@@ -12,7 +12,7 @@ tickets.openapi(
   createRoute({
     method: "post",
     path: "/api/tickets",
-    summary: "Gives a ticket that opens one session's WebSocket once, within 30 s",
+    summary: "Issues a ticket that opens one session's WebSocket once, within 30 s",
     request: { body: body(CreateTicket) },
     responses: { 201: answer(Ticket, "The ticket"), default: PROBLEM },
   }),

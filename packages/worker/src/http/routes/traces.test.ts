@@ -19,7 +19,7 @@ async function read(path: string): Promise<string> {
   return response.text();
 }
 
-test("traces are listed, one of each operation", async () => {
+test("traces are listed, one for each operation", async () => {
   await vi.waitFor(async () => {
     const { traces } = TraceList.parse(JSON.parse(await read("/traces")));
     const names = traces.map(({ name }) => name).sort();
@@ -28,14 +28,14 @@ test("traces are listed, one of each operation", async () => {
   }, 20_000);
 });
 
-test("a trace is shown with what is open in it", async () => {
+test("a trace is shown with its open spans", async () => {
   const spans = spansOf(await read(`/traces/${traceId}`));
   const open = spans.filter(({ endTimeUnixNano }) => endTimeUnixNano === undefined);
   expect(open.map(({ name }) => name).sort()).toEqual(["valet.prompt", "valet.queue.wait"]);
   for (const span of spans) expect(session).toContain(attributeOf(span, "valet.session.id"));
 });
 
-test("an unknown trace, and what is no trace id, are not found", async () => {
+test("an unknown trace, and an invalid trace id, are not found", async () => {
   for (const id of ["a".repeat(32), "0".repeat(32), "x", traceId.toUpperCase()]) {
     const response = await call("GET", `${session}/traces/${id}`, { token });
     expect(response.status).toBe(404);
@@ -55,6 +55,6 @@ test("spans are streamed as lines of OTLP", async () => {
   }, 20_000);
 });
 
-test("turns that are not over are not listed", async () => {
+test("only finished turns are listed", async () => {
   expect(TurnList.parse(JSON.parse(await read("/turns")))).toEqual({ turns: [] });
 });

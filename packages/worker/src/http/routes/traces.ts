@@ -12,20 +12,20 @@ traces.openapi(
   createRoute({
     method: "get",
     path: `${SESSION_PATH}/traces`,
-    summary: "Lists the session's traces, the newest first",
+    summary: "Lists the session's traces, newest first",
     request: { params: SessionParams, query: CursorQuery },
     responses: { 200: answer(TraceList, "A page of traces"), default: PROBLEM },
   }),
   async (c) => c.json(unwrap(await agentOf(c).traces(c.req.valid("query").cursor)), 200),
 );
 
-// These two give out text that the session has made, as it stands: there is nothing for the router to check.
+// These two routes pass on text from the session unchanged, so the router does not validate their answers.
 
 const showTrace = createRoute({
   method: "get",
   path: `${SESSION_PATH}/traces/{traceId}`,
-  summary: "Shows one trace as OTLP/JSON; a span that has not ended has no end",
-  description: "A trace that fills more than one page has `nextCursor`; open spans are on the last page.",
+  summary: "Shows one trace as OTLP/JSON; an open span has no end time",
+  description: "A trace of several pages has `nextCursor`; open spans are on the last page.",
   request: { params: SessionParams.extend({ traceId: TraceId }), query: CursorQuery },
   responses: { 200: answer(TraceView, "The trace, or a page of it"), default: PROBLEM },
 });
@@ -41,12 +41,12 @@ traces.get(showTrace.getRoutingPath(), async (c) => {
 const streamSpans = createRoute({
   method: "get",
   path: `${SESSION_PATH}/spans`,
-  summary: "Streams every span that has ended, as lines of OTLP/JSON",
-  description: "Where there are more than one page holds, the last line has no spans and `nextCursor`.",
+  summary: "Streams all ended spans as lines of OTLP/JSON",
+  description: "If there are more than a page holds, the last line has no spans and `nextCursor`.",
   request: { params: SessionParams, query: CursorQuery },
   responses: {
     200: {
-      description: "One `ExportTraceServiceRequest` a line",
+      description: "One `ExportTraceServiceRequest` per line",
       content: { "application/x-ndjson": { schema: z.string() } },
     },
     default: PROBLEM,
@@ -58,11 +58,11 @@ traces.get(streamSpans.getRoutingPath(), async (c) => {
   return new Response(spans, { headers: { "content-type": "application/x-ndjson" } });
 });
 
-/** @throws ApiError where the query is not one of these routes' */
+/** Returns the request's cursor. @throws ApiError for an invalid query */
 function cursorOf(c: AppContext): string | undefined {
   const query = CursorQuery.safeParse(c.req.query());
   if (!query.success) throw invalidInput(query.error);
-  // Checked here, since a stream that has begun cannot be refused.
+  // Checked before the stream begins, since it cannot be refused afterwards.
   if (query.data.cursor !== undefined) decodeCursor(query.data.cursor, 1);
   return query.data.cursor;
 }

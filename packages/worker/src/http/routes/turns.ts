@@ -10,7 +10,7 @@ turns.openapi(
   createRoute({
     method: "get",
     path: `${SESSION_PATH}/turns`,
-    summary: "Lists the session's turns that are over, one wide record each, the oldest first",
+    summary: "Lists the session's finished turns, one wide record each, oldest first",
     request: { params: SessionParams, query: CursorQuery },
     responses: { 200: answer(TurnList, "A page of turns"), default: PROBLEM },
   }),

@@ -4,7 +4,7 @@ import { WorkflowView } from "@valet/shared/protocol/session-view";
 import { beforeEach, describe, expect, test } from "vitest";
 import { call, createSession, signIn } from "../../../test/api.ts";
 
-// The sandbox of this session never gets ready, so its workflows wait.
+// This session's sandbox never becomes ready, so its workflows wait.
 let token: string;
 let session: string;
 beforeEach(async () => {
@@ -32,7 +32,7 @@ async function list(): Promise<WorkflowView[]> {
 }
 
 describe("a workflow", () => {
-  test("is on record once it is accepted, and shown by itself and in a list", async () => {
+  test("is stored when it is accepted, and shown by itself and in the list", async () => {
     const accepted = await start({ onFailure: "continue", channel: "side" });
     expect(accepted).toMatchObject({ status: "queued", traceId: expect.stringMatching(/^[0-9a-f]{32}$/) });
     const { executionId: id, traceId } = accepted;
@@ -48,13 +48,13 @@ describe("a workflow", () => {
     expect(await list()).toEqual([view]);
   });
 
-  test("that comes twice is one execution, and answered alike", async () => {
+  test("with a known id returns the existing execution", async () => {
     const answers = [await start({ id: "ci:1" }), await start({ id: "ci:1", name: "other" })];
     expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1);
     expect(await list()).toMatchObject([{ id: "ci:1", name: "release" }]);
   });
 
-  test("is withdrawn, again and again", async () => {
+  test("is withdrawn, idempotently", async () => {
     const { executionId } = await start();
     for (const _ of [1, 2]) {
       const response = await call("DELETE", `${session}/workflows/${executionId}`, { token });
@@ -69,7 +69,7 @@ describe("a workflow", () => {
     }
   });
 
-  test("is another's business to nobody", async () => {
+  test("is visible to its owner only", async () => {
     const { executionId } = await start();
     const stranger = await signIn();
     for (const [method, path] of [
@@ -101,7 +101,7 @@ describe("a workflow", () => {
     ["id", { name: "x", steps: STEPS, id: "a b" }],
     ["channel", { name: "x", steps: STEPS, channel: "" }],
     ["onFailrue", { name: "x", steps: STEPS, onFailrue: "stop" }],
-  ])("is refused for its %s, and the queue takes no notice", async (path, body) => {
+  ])("is refused for its %s, and the queue does not change", async (path, body) => {
     const response = await call("POST", `${session}/workflows`, { token, body });
     expect(response.status).toBe(400);
     expect(response.headers.get("content-type")).toBe("application/problem+json");
@@ -113,7 +113,7 @@ describe("a workflow", () => {
   });
 });
 
-test("the queue is cleared of workflows and messages alike", async () => {
+test("clearing the queue withdraws workflows and messages", async () => {
   await start();
   await call("POST", `${session}/messages`, { token, body: { content: "a" } });
   const response = await call("DELETE", `${session}/queue`, { token });

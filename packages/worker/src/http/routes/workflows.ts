@@ -20,12 +20,12 @@ workflows.openapi(
   createRoute({
     method: "post",
     path: PATH,
-    summary: "Has a list of steps done, in order",
+    summary: "Runs a list of steps in order",
     description:
-      "A workflow waits in the queue as a message does. The same `id` twice is one execution, and both are answered alike. " +
-      "A workflow whose runner was lost goes on with its first step that has no result, but a command is never begun twice.",
+      "A workflow waits in the queue as a message does. A known `id` returns the existing execution. " +
+      "A workflow whose runner was lost continues with its first step without a result, but a command never runs twice.",
     request: { params: SessionParams, body: body(StartWorkflow) },
-    responses: { 202: answer(AcceptedWorkflow, "The workflow is on record"), default: PROBLEM },
+    responses: { 202: answer(AcceptedWorkflow, "The workflow was accepted"), default: PROBLEM },
   }),
   async (c) => {
     const accepted = unwrap(await agentOf(c).startWorkflow(c.req.valid("json"), callContext(c)));
@@ -38,9 +38,12 @@ workflows.openapi(
   createRoute({
     method: "get",
     path: PATH,
-    summary: "Lists the executions of workflows, the oldest first",
+    summary: "Lists the executions of workflows, oldest first",
     request: { params: SessionParams, query: CursorQuery },
-    responses: { 200: answer(WorkflowList, "A page of executions, without what their steps gave"), default: PROBLEM },
+    responses: {
+      200: answer(WorkflowList, "A page of executions, without the output of their steps"),
+      default: PROBLEM,
+    },
   }),
   async (c) => c.json(unwrap(await agentOf(c).workflows(c.req.valid("query").cursor)), 200),
 );
@@ -49,7 +52,7 @@ workflows.openapi(
   createRoute({
     method: "get",
     path: `${PATH}/{executionId}`,
-    summary: "Shows an execution, with how far each step has come and what it gave",
+    summary: "Shows an execution, with the progress and output of its steps",
     request: { params: Params },
     responses: { 200: answer(WorkflowView, "The execution"), default: PROBLEM },
   }),
@@ -60,8 +63,8 @@ workflows.openapi(
   createRoute({
     method: "delete",
     path: `${PATH}/{executionId}`,
-    summary: "Withdraws a workflow that is queued",
-    description: "One that is in work is ended by aborting the session's work.",
+    summary: "Withdraws a queued workflow",
+    description: "To end a running workflow, abort the session's work.",
     request: { params: Params },
     responses: { 200: answer(WorkflowView, "The execution"), default: PROBLEM },
   }),
