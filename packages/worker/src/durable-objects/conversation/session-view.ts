@@ -7,7 +7,7 @@ import { viewIncompleteSnapshot, viewRunnerWarning, type WarningView } from "@va
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import { failureOf } from "../core/failed-as.ts";
 import { isoTime } from "../core/iso-time.ts";
-import type { SessionRecord, SleepProblem } from "../core/session-state.ts";
+import { isRunnerReady, type SessionRecord, type SleepProblem } from "../core/session-state.ts";
 import type { JobQueue } from "../queue/job-queue.ts";
 import type { AgentRequests } from "./agent-requests.ts";
 
@@ -68,6 +68,6 @@ function viewSleepProblem({ sinceMs, retryMs, ...problem }: SleepProblem): NonNu
 function agentOf({ state, link }: SessionRecord, queue: JobQueue): SessionView["agent"] {
   if (state === "starting" || state === "restoring") return "starting";
   if (state !== "running" && state !== "hibernating") return "none";
-  if (link.state !== "connected" || !link.ready) return "disconnected";
+  if (!isRunnerReady(link)) return "disconnected";
   return queue.isBusy ? "busy" : "idle";
 }

@@ -161,6 +161,11 @@ export type SessionPatch = { readonly [K in keyof SessionRecord]?: SessionRecord
 
 export const NO_LINK: LinkRecord = { state: "gone", instances: [], ready: false };
 
+/** Whether the runner can be given work now. */
+export function isRunnerReady({ state, ready }: LinkRecord): boolean {
+  return state === "connected" && ready;
+}
+
 export interface SessionStateOptions {
   readonly sql: SqlStorage;
   readonly now: () => number;

@@ -3,7 +3,7 @@ import type { ToRunner } from "@valet/shared/protocol/runner-link";
 import type { QueueReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { Intervals } from "../../config.ts";
-import type { SessionState } from "../core/session-state.ts";
+import { isRunnerReady, type SessionState } from "../core/session-state.ts";
 import type { TimerHandlers, Timers } from "../core/timers.ts";
 import type { Transactions } from "../core/transactions.ts";
 import type { JobQueue } from "../queue/job-queue.ts";
@@ -54,7 +54,7 @@ export class Scheduler {
     if (waiting.length > 0) this.#wake(waiting);
     const busy = new Set(queue.inFlight().map(({ channel }) => channel));
     const { link, state: session } = state.record;
-    const runnerReady = link.state === "connected" && link.ready;
+    const runnerReady = isRunnerReady(link);
     const isInLine = line.place !== undefined;
     const plan = planQueue(waiting, { state: session, runnerReady, isInLine, busy }, limits, now());
     for (const { channel, messages } of plan.dispatches) this.#dispatch(channel, messages);
@@ -79,7 +79,7 @@ export class Scheduler {
   get idleSinceMs(): number | undefined {
     const { state, timers } = this.#options;
     const { link, idleTimeoutMs } = state.record;
-    const dueMs = link.state === "connected" && link.ready ? timers.dueMs("idle") : undefined;
+    const dueMs = isRunnerReady(link) ? timers.dueMs("idle") : undefined;
     return dueMs === undefined ? undefined : dueMs - idleTimeoutMs;
   }
 

@@ -9,6 +9,7 @@ import type { ErrorType, HibernateReason, SpanAttributes, TerminateReason } from
 import type { SpanContext } from "@valet/shared/tracing";
 import type { BrokerFailure } from "../../broker/client.ts";
 import { ok, type Result, refuse } from "../core/result.ts";
+import { isRunnerReady } from "../core/session-state.ts";
 import type { TimerHandlers } from "../core/timers.ts";
 import { brokerErrorType } from "./broker-calls.ts";
 import { sleepRetryMs } from "./lifecycle-rules.ts";
@@ -212,7 +213,7 @@ export class SandboxEnd {
     });
     operations.change<"hibernate">((span) => span.setAttributes({ "valet.snapshot.id": snapshotId }));
     const isWanted = work.hasWork || operations.current?.wakeAfter !== undefined;
-    if (isWanted && link.state === "connected" && link.ready) {
+    if (isWanted && isRunnerReady(link)) {
       operations.end("skipped", "session_busy");
       state.enter("stay_awake");
     } else {
