@@ -2,26 +2,18 @@
  * Models, providers and prompts that mean no good, or do none, on the real OpenCode: what becomes of the turn, of the record
  * and of the spans. Each request that the scripted model gets must be in exactly one span.
  */
-import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { demoRepository, parseScenario, type ScriptedModel, startScriptedModel } from "@valet/scripted-model";
-import { type ModelPrices, PromptDispatch } from "@valet/shared/protocol/runner-link";
-import type { ValetSpans } from "@valet/shared/spans";
-import { attributesToObject, contextHeaders, INVALID_CONTEXT, type ReadableSpan, Tracer } from "@valet/shared/tracing";
-import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
-import { JobRunner } from "../jobs/job-runner.ts";
-import { startToolServer, type ToolServer } from "../tools/tool-server.ts";
-import { OpenCode } from "./opencode.ts";
 
-const root = realpathSync(mkdtempSync(join(tmpdir(), "valet-hostile-")));
-const workspace = join(root, "workspace");
-const spans: ReadableSpan[] = [];
-const tracer = new Tracer<ValetSpans>({
-  scope: { name: "test" },
-  processor: { onStart: (span) => spans.push(span), onEnd: () => {} },
-});
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseScenario } from "@valet/scripted-model";
+import type { PromptDispatch } from "@valet/shared/protocol/runner-link";
+import { attributesToObject, contextHeaders, INVALID_CONTEXT, type ReadableSpan } from "@valet/shared/tracing";
+import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
+import { dispatchOf, MODEL, RealAgent } from "../../test/real-agent.ts";
+import { JobRunner } from "../jobs/job-runner.ts";
+
+const real = new RealAgent();
+const { spans, tracer, workspace } = real;
 
 const usage = { usage: { input: 100, output: 10 } };
 const done = [{ text: "Done." }, usage];
@@ -108,51 +100,25 @@ rule("long-no-usage", { turn: [[{ text: "I wait." }, bash("sleep 72.25")], done]
 rule("silent", { reply: ["hang"] });
 rule("ok", { reply: done });
 
-let model: ScriptedModel;
-let opencode: OpenCode;
-let server: ToolServer;
-const prices: ModelPrices = { input: 1, output: 2, cacheRead: 0.5 };
+beforeAll(
+  () =>
+    real.start({
+      scenario: hostile(),
+      tools: {
+        answer: async () => ({ ok: false, error: "There are no sessions here." }),
+        onProviderCall: (call) => real.opencode.noteProviderCall(call),
+        modelContext: (call) => contextHeaders(runner.findModelCall(call) ?? INVALID_CONTEXT),
+      },
+    }),
+  90_000,
+);
 
-beforeAll(async () => {
-  cpSync(demoRepository, workspace, { recursive: true });
-  mkdirSync(join(root, "home"));
-  const git = (...args: string[]) => execFileSync("git", args, { cwd: workspace, stdio: "ignore" });
-  git("init", "--quiet");
-  git("add", ".");
-  git("-c", "user.name=test", "-c", "user.email=test@example.invalid", "commit", "--quiet", "--message", "All");
-  model = await startScriptedModel({ scenario: hostile() });
-  server = startToolServer({
-    answer: async () => ({ ok: false, error: "There are no sessions here." }),
-    onProviderCall: (call) => opencode.noteProviderCall(call),
-    modelContext: (call) => contextHeaders(runner.findModelCall(call) ?? INVALID_CONTEXT),
-  });
-  const { url, secret } = server;
-  opencode = new OpenCode({
-    ...{ workspace, tracer },
-    tools: { plugin: import.meta.resolve("@valet/opencode-plugin"), url, secret },
-    modelAccess: {
-      model: "valet/scripted-1",
-      openAiCompatible: { baseUrl: model.url, apiKey: "key-of-the-model", prices },
-      providerKeys: {},
-    },
-    env: { npm_config_registry: "http://127.0.0.1:1", PATH: process.env.PATH, HOME: join(root, "home") },
-  });
-  const bootstrap = tracer.startSpan("valet.runner.bootstrap");
-  await opencode.ready(bootstrap);
-  bootstrap.end();
-}, 90_000);
-
-afterAll(async () => {
-  await opencode.stop();
-  await server.stop();
-  await model.close();
-  rmSync(root, { recursive: true, force: true, maxRetries: 5 });
-});
+afterAll(() => real.stop());
 
 let runner: JobRunner;
 function makeRunner({ overrunMs = 60_000, ...options }: RunnerChoices = {}): void {
   runner = new JobRunner({
-    ...{ agent: opencode, tracer, captureContent: false, defaultModel: "valet/scripted-1", stuckTurnMs: 20_000 },
+    ...{ agent: real.opencode, tracer, captureContent: false, defaultModel: MODEL, stuckTurnMs: 20_000 },
     ...{ workspace, env: process.env, turnBounds: options, limits: { overrunMs, maxFailures: 2 } },
     onPart: () => {},
     onStep: () => {},
@@ -168,23 +134,8 @@ interface RunnerChoices {
   readonly pollingTools?: string[];
 }
 
-let dispatches = 0;
-function dispatch(content: string, fields: Partial<PromptDispatch> = {}): PromptDispatch {
-  const number = ++dispatches;
-  return PromptDispatch.parse({
-    attemptId: `att_${number}`,
-    attempt: 1,
-    messageId: `msg_${number}`,
-    messageIds: [`msg_${number}`],
-    content,
-    channel: `channel-${number}`,
-    queue: { waitMs: 0, reason: "immediate", mode: "followup" },
-    ...fields,
-  });
-}
-
 const hostile = () => parseScenario(JSON.stringify({ name: "hostile", rules }), "hostile");
-const requestCount = () => model.requests().filter(({ method }) => method === "POST").length;
+const requestCount = () => real.model.requests().filter(({ method }) => method === "POST").length;
 const attributesOf = (span: ReadableSpan) => attributesToObject([...span.attributes]);
 const isChat = ({ name }: ReadableSpan) => name.startsWith("chat ");
 /** A call that was tried more than once is as many requests as it has tries. */
@@ -195,13 +146,13 @@ const isRequest = (span: ReadableSpan) =>
 async function run(name: string, options: Parameters<typeof makeRunner>[0] = {}, fields: Partial<PromptDispatch> = {}) {
   makeRunner(options);
   const [from, before] = [spans.length, requestCount()];
-  const result = await runner.run(dispatch(`[${name}]`, fields)).done;
+  const result = await runner.run(dispatchOf(`[${name}]`, fields)).done;
   const own = spans.slice(from);
   return { result, spans: own, chats: own.filter(isChat), requests: requestCount() - before };
 }
 
 afterEach(() => {
-  model.setScenario(hostile());
+  real.model.setScenario(hostile());
   for (const span of spans) expect(span.endTime, span.name).toBeDefined();
   // Titles, too: there are none.
   expect(spans.filter(isRequest)).toHaveLength(requestCount());
@@ -338,7 +289,7 @@ test("the time to the first token is the model's; preparing is a figure and a sp
 test("the model's call ends when it has answered, not with its tools, and counts when those are cut short", async () => {
   makeRunner();
   const from = spans.length;
-  const long = dispatch("[long]");
+  const long = dispatchOf("[long]");
   const { done: ended } = runner.run(long);
   const chat = await vi.waitFor(() => {
     const found = spans.slice(from).find(isChat);
@@ -368,7 +319,7 @@ test.each(["held", "held-loud"])(
 test("a call whose provider tells no usage is over when it has answered, too: a tool that hangs is the one suspect", async () => {
   makeRunner();
   const from = spans.length;
-  const long = dispatch("[long-no-usage]");
+  const long = dispatchOf("[long-no-usage]");
   const { done: ended } = runner.run(long);
   const chat = await vi.waitFor(() => {
     const found = spans.slice(from).find(isChat);
@@ -390,7 +341,7 @@ test.each([
 ])(
   "HTTP %i without a word about it is %s",
   async (status, errorType) => {
-    model.setScenario(
+    real.model.setScenario(
       parseScenario(
         JSON.stringify({
           name: "status",
@@ -410,7 +361,7 @@ test.each([
     expect(result).toMatchObject({ outcome: "ok", summary: { modelCalls: 1, retries: 1 } });
     expect(chats.map((chat) => attributesOf(chat))).toMatchObject([{ "valet.outcome": "ok" }]);
     // Each try carries the context of the call.
-    const sent = model.requests().slice(-2);
+    const sent = real.model.requests().slice(-2);
     const { traceparent } = contextHeaders((chats[0] as ReadableSpan).context);
     expect(sent.map(({ headers }) => headers.traceparent)).toEqual([traceparent, traceparent]);
     const below = own.filter(({ parent }) => parent?.spanId === chats[0]?.context.spanId);
@@ -425,7 +376,7 @@ test.each([
 
 test("what overflows the context fails, is compacted, and the turn goes on", async () => {
   const message = "This model's maximum context length is 1000 tokens. However, you requested 2000 tokens.";
-  model.setScenario(
+  real.model.setScenario(
     parseScenario(
       JSON.stringify({
         name: "overflow",
@@ -471,7 +422,7 @@ test("a file that no model takes goes into the workspace, is named, and spoils n
   const attachments = [attachment("data.zip", "application/zip", "504b0304140000000800")];
   const { result } = await run("ok", {}, { attachments });
   expect(result).toMatchObject({ outcome: "ok" });
-  const sent = JSON.stringify(model.requests().at(-1)?.body);
+  const sent = JSON.stringify(real.model.requests().at(-1)?.body);
   const path = /\.valet\/attachments\/[\w.-]+\/1-data\.zip/.exec(sent)?.[0] ?? "";
   expect(readFileSync(join(workspace, path)).toString("hex")).toBe("504b0304140000000800");
   const { opencodeSessionId } = result;

@@ -2,36 +2,27 @@
  * The runner's agent side on the real OpenCode with a scripted model: its process, its event stream, turns with real tools in
  * a real repository. Courses that need a certain order of events are prompt.test.ts's.
  */
+
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { demoRepository, parseScenario, type ScriptedModel, startScriptedModel } from "@valet/scripted-model";
+import { parseScenario } from "@valet/scripted-model";
 import type { ToolCall } from "@valet/shared/protocol/child-sessions";
-import { PromptDispatch } from "@valet/shared/protocol/runner-link";
-import type { ValetSpans } from "@valet/shared/spans";
 import {
   attributesToObject,
   contextHeaders,
   INVALID_CONTEXT,
   millisBetween,
   type ReadableSpan,
-  Tracer,
 } from "@valet/shared/tracing";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { dispatchOf, MODEL, RealAgent } from "../../test/real-agent.ts";
 import type { AgentAsks } from "../jobs/agent-task.ts";
 import { JobRunner } from "../jobs/job-runner.ts";
-import { startToolServer, type ToolServer } from "../tools/tool-server.ts";
-import { OpenCode } from "./opencode.ts";
 import { toolOutputFolder } from "./tool-output.ts";
 
-const root = realpathSync(mkdtempSync(join(tmpdir(), "valet-runner-")));
-const workspace = join(root, "workspace");
-const spans: ReadableSpan[] = [];
-const tracer = new Tracer<ValetSpans>({
-  scope: { name: "test" },
-  processor: { onStart: (span) => spans.push(span), onEnd: () => {} },
-});
+const real = new RealAgent();
+const { root, spans, tracer, workspace } = real;
 
 const QUESTION = {
   question: "Which greeting?",
@@ -120,47 +111,22 @@ const scenario = parseScenario(
   "real.test.ts",
 );
 
-let model: ScriptedModel;
-let opencode: OpenCode;
 let runner: JobRunner;
-let server: ToolServer;
 /** What the tools have asked, and the turn that it was taken to be of. */
 const calls: { call: ToolCall; turn: ReturnType<JobRunner["findToolCall"]> }[] = [];
 
 beforeAll(async () => {
-  cpSync(demoRepository, workspace, { recursive: true });
-  mkdirSync(join(root, "home"));
-  const git = (...args: string[]) => execFileSync("git", args, { cwd: workspace, stdio: "ignore" });
-  git("init", "--quiet");
-  git("add", ".");
-  git("-c", "user.name=test", "-c", "user.email=test@example.invalid", "commit", "--quiet", "--message", "All");
-  model = await startScriptedModel({ scenario });
-  const modelAccess = {
-    model: "valet/scripted-1",
-    openAiCompatible: {
-      baseUrl: model.url,
-      apiKey: "key-of-the-model",
-      prices: { input: 1, output: 2, cacheRead: 0.5 },
+  await real.start({
+    scenario,
+    tools: {
+      answer: async (call) => {
+        calls.push({ call, turn: runner.findToolCall(call) });
+        if (call.request.action === "end") return { ok: false, error: "There is no such session." };
+        return { ok: true, sessions: [{ id: "ses_child", status: "running" }] };
+      },
+      modelContext: (call) => contextHeaders(runner.findModelCall(call) ?? INVALID_CONTEXT),
     },
-    providerKeys: {},
-  };
-  server = startToolServer({
-    answer: async (call) => {
-      calls.push({ call, turn: runner.findToolCall(call) });
-      if (call.request.action === "end") return { ok: false, error: "There is no such session." };
-      return { ok: true, sessions: [{ id: "ses_child", status: "running" }] };
-    },
-    modelContext: (call) => contextHeaders(runner.findModelCall(call) ?? INVALID_CONTEXT),
-  });
-  const { url, secret } = server;
-  opencode = new OpenCode({
-    ...{ workspace, modelAccess, tracer },
-    tools: { plugin: import.meta.resolve("@valet/opencode-plugin"), url, secret },
     env: {
-      // Nothing may have to be installed.
-      npm_config_registry: "http://127.0.0.1:1",
-      PATH: process.env.PATH,
-      HOME: join(root, "home"),
       VALET_SESSION_ID: "ses_1",
       VALET_RUNNER_URL: "ws://canary-runner-url",
       VALET_RUNNER_TOKEN: "canary-runner-token",
@@ -170,22 +136,16 @@ beforeAll(async () => {
     },
   });
   runner = new JobRunner({
-    ...{ agent: opencode, tracer, captureContent: false, defaultModel: modelAccess.model, stuckTurnMs: 20_000 },
+    ...{ agent: real.opencode, tracer, captureContent: false, defaultModel: MODEL, stuckTurnMs: 20_000 },
     ...{ workspace, env: process.env },
     onPart: () => {},
     onStep: () => {},
     onAsked: (request) => asked.push(request),
     onQuiet: () => {},
   });
-  await opencode.ready(tracer.startSpan("valet.runner.bootstrap"));
 }, 90_000);
 
-afterAll(async () => {
-  await opencode.stop();
-  await server.stop();
-  await model.close();
-  rmSync(root, { recursive: true, force: true, maxRetries: 5 });
-});
+afterAll(() => real.stop());
 
 /** Connections to OpenCode's event stream; none is made while it is broken. */
 const streams = new Set<AbortController>();
@@ -217,20 +177,6 @@ function breakEventStream(): { mend(): void } {
 }
 
 const asked: AgentAsks[] = [];
-let dispatches = 0;
-function dispatch(content: string, fields: Partial<PromptDispatch> = {}): PromptDispatch {
-  const number = ++dispatches;
-  return PromptDispatch.parse({
-    attemptId: `att_${number}`,
-    attempt: 1,
-    messageId: `msg_${number}`,
-    messageIds: [`msg_${number}`],
-    content,
-    channel: `channel-${number}`,
-    queue: { waitMs: 0, reason: "immediate", mode: "followup" },
-    ...fields,
-  });
-}
 
 /** The spans of a turn, indented; every one of them has ended within its parent and took some time. */
 function treeOf(attemptId: string): string {
@@ -281,7 +227,7 @@ function pidOfOpenCode(): number {
 }
 
 test("two channels and a sub-agent at once; the tools' environment holds nothing of ours", async () => {
-  const [first, second] = [dispatch("Show the environment."), dispatch("Let a sub-agent count.")];
+  const [first, second] = [dispatchOf("Show the environment."), dispatchOf("Let a sub-agent count.")];
   const [environment, delegated] = await Promise.all([runner.run(first).done, runner.run(second).done]);
   expect(environment).toMatchObject({
     outcome: "ok",
@@ -328,11 +274,11 @@ valet.turn ok
 }, 60_000);
 
 test("each request to the provider carries the context of its call, a sub-agent's likewise", async () => {
-  const before = [model.requests().length, spans.length] as const;
-  await runner.run(dispatch("Let a sub-agent count.")).done;
+  const before = [real.model.requests().length, spans.length] as const;
+  await runner.run(dispatchOf("Let a sub-agent count.")).done;
   const chats = spans.slice(before[1]).filter(({ name }) => name.startsWith("chat "));
   expect(chats).toHaveLength(5);
-  const sent = model.requests().slice(before[0]);
+  const sent = real.model.requests().slice(before[0]);
   expect(sent.map(({ headers }) => headers.traceparent)).toEqual(
     chats.map(({ context }) => contextHeaders(context).traceparent),
   );
@@ -348,7 +294,7 @@ function contextOf(name: string) {
 
 test("the agent's tools ask the runner, each with its call's span, and hear of a refusal", async () => {
   calls.length = 0;
-  const spawn = dispatch("Let another session count.");
+  const spawn = dispatchOf("Let another session count.");
   const { parts } = await runner.run(spawn).done;
   expect(parts).toMatchObject([
     { type: "tool", tool: "spawn_session", status: "completed", output: expect.stringContaining("ses_child") },
@@ -387,7 +333,7 @@ test.each([
 ])(
   "the agent asks a person, who %s",
   async (_what, answers, ending, spansAfter) => {
-    const question = dispatch("Ask me something.");
+    const question = dispatchOf("Ask me something.");
     const { done } = runner.run(question);
     const { questionId, questions } = await vi.waitFor(() => {
       const request = asked.find(({ attemptId }) => attemptId === question.attemptId);
@@ -412,11 +358,11 @@ valet.turn ${ending}
 );
 
 test("a question that is asked while the event stream is broken is raised, and one that is answered then is closed", async () => {
-  const question = dispatch("Ask me something, late.");
+  const question = dispatchOf("Ask me something, late.");
   const breaking = breakEventStream();
   const { done } = runner.run(question);
   // OpenCode has asked once it lists it.
-  const client = await opencode.ready(tracer.startSpan("valet.runner.bootstrap"));
+  const client = await real.opencode.ready(tracer.startSpan("valet.runner.bootstrap"));
   const pending = () => client.pending(tracer.startSpan("valet.runner.bootstrap").context);
   await vi.waitFor(async () => expect(await pending()).toHaveLength(1), 20_000);
   const isAsked = () => asked.some(({ attemptId }) => attemptId === question.attemptId);
@@ -441,9 +387,9 @@ valet.turn ok
 }, 60_000);
 
 test("questions that are declined while the event stream is broken end the turn as a refusal does", async () => {
-  const question = dispatch("Ask me something, and take a no.");
+  const question = dispatchOf("Ask me something, and take a no.");
   const { done } = runner.run(question);
-  const client = await opencode.ready(tracer.startSpan("valet.runner.bootstrap"));
+  const client = await real.opencode.ready(tracer.startSpan("valet.runner.bootstrap"));
   await vi.waitFor(() => expect(asked.some(({ attemptId }) => attemptId === question.attemptId)).toBe(true), 20_000);
   const breaking = breakEventStream();
   const [request] = await client.pending(tracer.startSpan("valet.runner.bootstrap").context);
@@ -453,7 +399,7 @@ test("questions that are declined while the event stream is broken end the turn 
 }, 60_000);
 
 test("an abort, and the next message in the same OpenCode session; an unknown model gives way", async () => {
-  const long = dispatch("Something long.");
+  const long = dispatchOf("Something long.");
   const { done } = runner.run(long);
   await vi.waitFor(() => expect(processes("sleep 61.5")).not.toEqual([]), 20_000);
   await runner.abort(long.attemptId, "user_abort");
@@ -469,7 +415,7 @@ valet.turn aborted user_abort
   valet.turn.finalize ok`);
 
   const { opencodeSessionId } = aborted;
-  const next = dispatch("And now?", { opencodeSessionId, model: "valet/unknown" });
+  const next = dispatchOf("And now?", { opencodeSessionId, model: "valet/unknown" });
   expect(await runner.run(next).done).toMatchObject({ outcome: "ok", opencodeSessionId });
   expect(treeOf(next.attemptId)).toBe(`
 valet.turn ok
@@ -483,7 +429,7 @@ valet.turn ok
 
 test("what is asked for by name is not answered by another model", async () => {
   for (const model of ["valet/unknown", "nobody/knows"]) {
-    const asked = dispatch("Who answers?", { model, refuseUnknownModels: true });
+    const asked = dispatchOf("Who answers?", { model, refuseUnknownModels: true });
     const refused = { outcome: "error", errorType: "model_unknown", causeOf: model, parts: [] };
     expect(await runner.run(asked).done).toMatchObject(refused);
     expect(treeOf(asked.attemptId)).toBe(`
@@ -492,12 +438,12 @@ valet.turn error model_unknown
     valet.agent.prepare error provider_bad_request
   valet.turn.finalize ok`);
   }
-  const second = dispatch("And now?", { models: ["valet/scripted-1", "valet/unknown"], refuseUnknownModels: true });
+  const second = dispatchOf("And now?", { models: ["valet/scripted-1", "valet/unknown"], refuseUnknownModels: true });
   expect(await runner.run(second).done).toMatchObject({ outcome: "ok" });
 }, 60_000);
 
 test("OpenCode is killed in mid-turn: the turn ends, its tool's command too, and OpenCode comes back", async () => {
-  const long = dispatch("Something long.");
+  const long = dispatchOf("Something long.");
   const { done } = runner.run(long);
   await vi.waitFor(() => expect(processes("sleep 61.5")).not.toEqual([]), 20_000);
   // What OpenCode has not told yet dies with it.
@@ -506,7 +452,7 @@ test("OpenCode is killed in mid-turn: the turn ends, its tool's command too, and
   const died = await done;
   expect(died).toMatchObject({ outcome: "error", errorType: "opencode_died" });
   // It is told at once: OpenCode comes back afterwards, in a trace of its own, and the next message waits for that.
-  const next = dispatch("Are you there?", { opencodeSessionId: died.opencodeSessionId });
+  const next = dispatchOf("Are you there?", { opencodeSessionId: died.opencodeSessionId });
   const answered = runner.run(next).done;
   await vi.waitFor(() => expect(processes("sleep 61.5")).toEqual([]), 20_000);
   expect(treeOf(long.attemptId)).toBe(`
@@ -523,7 +469,7 @@ valet.turn error opencode_died
 }, 60_000);
 
 test("what is kept of a tool's output has a bound, however much it writes", { timeout: 120_000 }, async () => {
-  expect(await runner.run(dispatch("Answer with a flood.")).done).toMatchObject({ outcome: "ok" });
+  expect(await runner.run(dispatchOf("Answer with a flood.")).done).toMatchObject({ outcome: "ok" });
   const home = join(root, "home");
   const keptBytes = () => Number.parseInt(execFileSync("du", ["-s", "--block-size=1", home], { encoding: "utf8" }), 10);
   const files = readdirSync(toolOutputFolder({ HOME: home }) as string);
@@ -532,10 +478,10 @@ test("what is kept of a tool's output has a bound, however much it writes", { ti
 });
 
 test("stop ends OpenCode and its tools' commands", async () => {
-  const { done } = runner.run(dispatch("Something long."));
+  const { done } = runner.run(dispatchOf("Something long."));
   await vi.waitFor(() => expect(processes("sleep 61.5")).not.toEqual([]), 20_000);
   const pid = pidOfOpenCode();
-  await Promise.all([opencode.stop(), runner.abortAll("runner_shutdown")]);
+  await Promise.all([real.opencode.stop(), runner.abortAll("runner_shutdown")]);
   expect(await done).toMatchObject({ outcome: "aborted", errorType: "runner_shutdown" });
   expect(existsSync(`/proc/${pid}`)).toBe(false);
   expect(processes("sleep 61.5")).toEqual([]);

@@ -9,6 +9,7 @@ import { attributesToObject, type ReadableSpan, Tracer } from "@valet/shared/tra
 import { beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { temporaryFolder } from "../../test/folder.ts";
 import { dispatch } from "../../test/link-server.ts";
+import { commitAll } from "../../test/real-agent.ts";
 import { JobRunner } from "../jobs/job-runner.ts";
 import { REDACTED, SecretValues } from "../secrets/secret-values.ts";
 import { OpenCode, type OpenCodeOptions } from "./opencode.ts";
@@ -60,10 +61,8 @@ function makeWorkspace(files: Readonly<Record<string, string | object>>) {
     const text = typeof content === "string" ? content : JSON.stringify(content);
     writeFileSync(join(workspace, name), text.replaceAll("{marks}", join(root, "marks")), { mode: 0o755 });
   }
+  commitAll(workspace);
   const git = (...args: string[]) => execFileSync("git", args, { cwd: workspace, encoding: "utf8" });
-  git("init", "--quiet");
-  git("add", "--all", "--force");
-  git("-c", "user.name=test", "-c", "user.email=test@example.invalid", "commit", "--quiet", "--message", "All");
   return { root, workspace, marks: () => readdirSync(join(root, "marks")), status: () => git("status", "--porcelain") };
 }
 

@@ -1,0 +1,97 @@
+/** The real OpenCode beside a scripted model, in folders of its own: what tests of whole turns need. */
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { demoRepository, type Scenario, type ScriptedModel, startScriptedModel } from "@valet/scripted-model";
+import type { ModelPrices, PromptDispatch } from "@valet/shared/protocol/runner-link";
+import type { ValetSpans } from "@valet/shared/spans";
+import { type ReadableSpan, Tracer } from "@valet/shared/tracing";
+import { OpenCode } from "../src/opencode/opencode.ts";
+import { startToolServer, type ToolServer } from "../src/tools/tool-server.ts";
+import { dispatch } from "./link-server.ts";
+
+export const MODEL = "valet/scripted-1";
+const PRICES: ModelPrices = { input: 1, output: 2, cacheRead: 0.5 };
+
+export interface RealAgentOptions {
+  readonly scenario: Scenario;
+  /** What the agent's tools and its plugin ask of the runner. */
+  readonly tools: Parameters<typeof startToolServer>[0];
+  /** For OpenCode, beside where programs and the home are. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export class RealAgent {
+  readonly root = realpathSync(mkdtempSync(join(tmpdir(), "valet-agent-")));
+  /** A repository with a commit. */
+  readonly workspace = join(this.root, "workspace");
+  readonly home = join(this.root, "home");
+  /** Every span that has begun, in order. */
+  readonly spans: ReadableSpan[] = [];
+  readonly tracer = new Tracer<ValetSpans>({
+    scope: { name: "test" },
+    processor: { onStart: (span) => this.spans.push(span), onEnd: () => {} },
+  });
+  #started: { readonly model: ScriptedModel; readonly server: ToolServer; readonly opencode: OpenCode } | undefined;
+
+  async start({ scenario, tools, env }: RealAgentOptions): Promise<void> {
+    cpSync(demoRepository, this.workspace, { recursive: true });
+    mkdirSync(this.home);
+    commitAll(this.workspace);
+    const model = await startScriptedModel({ scenario });
+    const server = startToolServer(tools);
+    const { url, secret } = server;
+    const opencode = new OpenCode({
+      ...{ workspace: this.workspace, tracer: this.tracer },
+      tools: { plugin: import.meta.resolve("@valet/opencode-plugin"), url, secret },
+      modelAccess: {
+        model: MODEL,
+        openAiCompatible: { baseUrl: model.url, apiKey: "key-of-the-model", prices: PRICES },
+        providerKeys: {},
+      },
+      // Nothing may have to be installed.
+      env: { npm_config_registry: "http://127.0.0.1:1", PATH: process.env.PATH, HOME: this.home, ...env },
+    });
+    this.#started = { model, server, opencode };
+    const bootstrap = this.tracer.startSpan("valet.runner.bootstrap");
+    await opencode.ready(bootstrap);
+    bootstrap.end();
+  }
+
+  get model(): ScriptedModel {
+    return this.#parts.model;
+  }
+
+  get opencode(): OpenCode {
+    return this.#parts.opencode;
+  }
+
+  async stop(): Promise<void> {
+    await this.#started?.opencode.stop();
+    await this.#started?.server.stop();
+    await this.#started?.model.close();
+    rmSync(this.root, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  get #parts() {
+    if (this.#started === undefined) throw new Error("the agent has not started");
+    return this.#started;
+  }
+}
+
+/** Makes a folder a repository with one commit of all that is in it. */
+export function commitAll(folder: string): void {
+  const git = (...args: string[]) => execFileSync("git", args, { cwd: folder, stdio: "ignore" });
+  git("init", "--quiet");
+  git("add", "--all", "--force");
+  git("-c", "user.name=test", "-c", "user.email=test@example.invalid", "commit", "--quiet", "--message", "All");
+}
+
+let dispatches = 0;
+
+/** A dispatch of a message of its own, in a channel of its own. */
+export function dispatchOf(content: string, fields: Partial<PromptDispatch> = {}): PromptDispatch {
+  const number = ++dispatches;
+  return dispatch(`att_${number}`, { content, channel: `channel-${number}`, ...fields });
+}
