@@ -1,6 +1,9 @@
 /**
  * Calls of the sandbox broker. A call begins in the transaction that decides on it: that writes a row and starts its CLIENT span,
  * which ends with the answer. If the object dies meanwhile, the row says that this answer is lost.
+ *
+ * Such a call is one try and no durable call (core/durable-call.ts): an operation whose answer is lost makes another call, for
+ * another generation say. What must reach the broker in the end is an orphan, whose removal is a durable call.
  */
 
 import { endWith } from "@valet/shared/outcome";
