@@ -1,12 +1,12 @@
-/** On whose behalf the object is called, as spans link to it. */
+/** Returns the span contexts of the object's callers, which spans link to. */
 import { extractFromHeaders, type SpanContext } from "@valet/shared/tracing";
 import type { CallContext } from "./contract.ts";
 import type { Carrier } from "./family/family.ts";
 import type { MessageOrigin } from "./queue/queue-spans.ts";
 
 /**
- * Returns where a message comes from that another session sent.
- * @param carrier of the tool call of the parent's agent; without one no agent sent it
+ * Returns the origin of a message that another session sent.
+ * @param carrier the trace context of the tool call by the parent's agent; absent if no agent sent it
  */
 export function originOf(
   link: MessageOrigin["link"],
@@ -17,7 +17,7 @@ export function originOf(
   return { link, context: extractFromHeaders({ ...carrier }), parentSessionId };
 }
 
-/** Returns the span of the request that a call is part of, where it has one. */
+/** Returns the span of the request that a call is part of; `undefined` if it has none. */
 export function callerOf({ traceparent, tracestate }: CallContext): SpanContext | undefined {
   return extractFromHeaders({ traceparent, tracestate });
 }

@@ -1,6 +1,6 @@
 /**
- * Puts the parts of a session together, room by room, each after those that it knows. What they lead to in one another is in
- * consequences.ts.
+ * Composes a session's object, room by room, each after the rooms that it knows. consequences.ts holds what an event in one room
+ * leads to in others.
  */
 import { DOUBLE_KEYS, type ValetSpans } from "@valet/shared/spans";
 import { type ReadableSpan, recordDropped, strictlyIncreasing, Tracer, wallClock } from "@valet/shared/tracing";
@@ -54,7 +54,7 @@ import { TraceExport, viewExportProblem } from "./traces/trace-export.ts";
 import { TraceStore } from "./traces/trace-store.ts";
 import { Workflows } from "./workflow/workflows.ts";
 
-/** Of a session's spans, gzip'd: about twenty times that as JSON. The object may have 10 GB. */
+/** The size of a session's stored spans, gzip'd; as JSON it is about twenty times that. The platform allows an object 10 GB. */
 const MAX_TRACE_BYTES = 256 * 1024 * 1024;
 
 export type SessionParts = ReturnType<typeof composeSession>;
@@ -90,7 +90,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     ...{ url: tracing.endpoint, headers: tracing.headers, compression: tracing.compression },
     ...{ timeoutMs: tracing.timeoutMs, now, onDiagnostic: warnOfExport(workersTracing), sessionId: sessionId() },
   });
-  const processor = noting(traces, changes);
+  const processor = recordingChanges(traces, changes);
   const tracer = new SessionTracer(
     new Tracer<ValetSpans>({
       ...{ scope: SCOPE, processor, limits: tracing.limits, enabled: tracing.enabled, onDiagnostic: warn },
@@ -117,7 +117,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const timers: Timers = new Timers({
     ...{ storage, now, report },
     transact: (work) => transactions.run(work),
-    // Without a session nobody shows a problem, and an alarm for it would come again and again.
+    // Before there is a session no view shows a problem, so its alarm would repeat for ever.
     alsoDueMs: () =>
       earliest(traces.dueAtMs(), exporter.dueAtMs(), state.maybe === undefined ? undefined : exporter.problemDueAtMs()),
   });
@@ -151,21 +151,21 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   };
 
   // Export and projection.
-  /** The object may go idle after this: hands what was recorded to export. */
+  /** Passes the recorded spans to the export. Called where the object may go idle next. */
   const boundary = () => {
     traces.fold((segmentId) => exporter.isSettled(segmentId));
   };
-  /** Where spans begin or cease to be late, the session says so. */
-  const noteExport = () => {
+  /** Records a change of the session when its spans begin or cease to be late. */
+  const recordExportProblem = () => {
     if (state.maybe === undefined) return;
     transactions.run(() => {
       if (exporter.problemChanged()) changes.session();
     });
   };
-  /** Sends what is due. Never rejects. */
+  /** Exports the spans that are due. Never rejects. */
   const runExport = async () => {
     await exporter.start();
-    noteExport();
+    recordExportProblem();
     timers.arm();
   };
   const outbox = new ProjectionOutbox({
@@ -256,20 +256,20 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     ...{ state, transactions, timers, now, background, intervals, view },
     ...{ queue, workflows, intake, conversation, records, parts, replies, clients, link },
     ...{ lifecycle, lease, capacityAnswers, attempts, children, reports, credentials },
-    ...{ traces, exporter, noteExport, runExport, boundary, outbox },
+    ...{ traces, exporter, recordExportProblem, runExport, boundary, outbox },
   };
 }
 
-/** A store that says which traces it was given spans of. */
-function noting(store: TraceStore, changes: Changes): SpanStore {
-  const note = (span: ReadableSpan) => changes.trace(span.context.traceId);
+/** Returns a store that also records which traces have changed. */
+function recordingChanges(store: TraceStore, changes: Changes): SpanStore {
+  const recordChange = (span: ReadableSpan) => changes.trace(span.context.traceId);
   return {
     onStart: (span) => {
-      note(span);
+      recordChange(span);
       store.onStart(span);
     },
     onEnd: (span) => {
-      note(span);
+      recordChange(span);
       store.onEnd(span);
     },
     openSpan: (spanId) => store.openSpan(spanId),

@@ -1,11 +1,11 @@
 /**
- * What follows in other rooms from what happened in one. A room records its events and calls nobody; their consequences are drawn
- * here before the transaction commits, so that a cause and all that follows from it hold together or not at all. In this order:
+ * Handles what an event in one room leads to in others. A room records its events and calls no other room. Their consequences
+ * happen here, before the transaction commits, so that a cause and its consequences are stored together or not at all. The order:
  *
- * 1. Each event, in the order in which they happened. Events that it leads to come after those that are there.
- * 2. When none is left and anything moved, the scheduler dispatches what may run now; then again from 1.
- * 3. What is read off the state as it is in the end: what the session's parent is to be told, and what its broker's line.
- * 4. D1's outbox notes that the session has changed; after the commit, the clients are told what has.
+ * 1. Each event, in the order of recording. Further events that it causes follow after those already recorded.
+ * 2. When no event is left and the queue may move, the scheduler dispatches every job that may run now; then again from 1.
+ * 3. Reports that depend on the final state: to the session's parent, and to the broker's capacity object.
+ * 4. The outbox to D1 schedules a write if the session has changed. After the commit, the clients receive the changes.
  */
 import type { SessionView, TurnRecord } from "@valet/shared/protocol/session-view";
 import type { AttemptOutput } from "./conversation/attempt-output.ts";
@@ -38,7 +38,7 @@ import type { ProgressEvent, RunnerSpans } from "./traces/runner-spans.ts";
 import type { TraceStore } from "./traces/trace-store.ts";
 import type { Workflows } from "./workflow/workflows.ts";
 
-/** Whatever a room records. */
+/** Any event that a room records. */
 export type SessionEvent = QueueEvent | SandboxEvent | LinkEvent | ProgressEvent;
 type EventOf<T extends SessionEvent["type"]> = Extract<SessionEvent, { readonly type: T }>;
 
@@ -69,14 +69,14 @@ export interface ConsequencesOptions {
   readonly outbox: ProjectionOutbox;
   readonly clients: ClientSockets;
   readonly view: () => SessionView;
-  /** The object may go idle after this: hands what was recorded to export. */
+  /** Passes the recorded spans to the export. Called where the object may go idle next. */
   readonly boundary: () => void;
 }
 
-/** Stages that a runner only comes to with its configuration, which it keeps for its successors in this sandbox. */
+/** Stages that a runner reaches only with its configuration, whose secrets it keeps for its successors in this sandbox. */
 const HAS_SECRETS: ReadonlySet<string> = new Set(["opencode_starting", "git_setup", "ready"]);
 
-/** What moves the queue can call for another look at it; more often than this would be a bug. */
+/** How often the scheduler may run in one transaction, since its own work can move the queue. More would be an internal error. */
 const MAX_ROUNDS = 8;
 
 export class Consequences {
@@ -90,14 +90,14 @@ export class Consequences {
       attempt: (frame) => attempts.onFrame(frame),
       spans: (frame) => runnerSpans.add(frame),
       stage: (frame) => {
-        // After a failed start the link is closed, and what it brought would be lost.
+        // After a failed start the object closes the link, which would lose its buffered spans.
         if (frame.stage === "failed") runnerSpans.flush();
         if (HAS_SECRETS.has(frame.stage)) link.noteSecrets();
         lifecycle.onStage(frame);
       },
       warnings: (frame) => link.noteWarnings(frame),
       stopped: () => {
-        // The link is closed now, and what it brought would be lost.
+        // The object closes the link now, which would lose its buffered spans.
         runnerSpans.flush();
         lifecycle.onStopped();
       },
@@ -106,7 +106,7 @@ export class Consequences {
     };
   }
 
-  /** Draws the consequences of everything that the transaction under way has recorded. */
+  /** Handles every event that the current transaction has recorded. */
   draw(): void {
     const { state, changes, scheduler, reports, lease } = this.#options;
     if (state.maybe === undefined) return;
@@ -117,7 +117,7 @@ export class Consequences {
     }
     reports.note();
     lease.reportNeed();
-    this.#tell();
+    this.#publish();
   }
 
   /** Forgets the events of a transaction that was rolled back. */
@@ -195,7 +195,7 @@ export class Consequences {
     watchdogs.clear(attempt.id);
     output.end(attempt.id);
     children.attemptEnded(attempt.id, end);
-    // What the runner never took was no turn.
+    // An attempt that the runner did not accept is no turn.
     if (attempt.acceptedMs === null) return;
     const record: TurnRecord = records.write(attempt, jobs, end, state.record.id, (fromMs, toMs) =>
       startTimes.within(fromMs, toMs),
@@ -219,7 +219,7 @@ export class Consequences {
     for (const instanceId of runners.instances) traces.seal(instanceId, "runner_lost");
   }
 
-  #tell(): void {
+  #publish(): void {
     const { changes, outbox, transactions, clients, queue, conversation, workflows, view } = this.#options;
     const { session, jobs, traces } = changes.take();
     if (session) outbox.sessionChanged();

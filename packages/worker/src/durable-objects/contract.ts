@@ -1,4 +1,4 @@
-/** What the Worker asks of a session's object. Plain data both ways; a failure that is expected is a value. */
+/** The calls of a session's object. Arguments and results are plain data; an expected failure is a value, not an exception. */
 import type { QuestionAnswers } from "@valet/shared/protocol/runner-link";
 import type {
   AcceptedMessage,
@@ -19,7 +19,7 @@ import type { CapacityHolder } from "./capacity/capacity-calls.ts";
 import type { Result } from "./core/result.ts";
 import type { ChildOrigin, ChildReport, ParentMessage } from "./family/family.ts";
 
-/** On whose behalf a call is made, and the span of the request that it is part of. */
+/** The owner on whose behalf a call is made, and the span of the request that it is part of. */
 export interface CallContext {
   readonly ownerId: string;
   readonly traceparent?: string;
@@ -28,18 +28,18 @@ export interface CallContext {
 
 export interface NewSession extends CreateSession {
   readonly id: string;
-  /** Of a session that has a parent. */
+  /** Present if the session has a parent. */
   readonly origin?: ChildOrigin;
 }
 
 type Answer<T> = Promise<Result<T>>;
 
-/** Lists take the cursor of their next page as they gave it. */
+/** A list's `cursor` is the `nextCursor` of its page before. */
 export interface SessionCalls extends CapacityHolder {
   create(input: NewSession, ctx: CallContext): Answer<SessionView>;
   view(): Answer<SessionView>;
   sendMessage(input: SendMessage, ctx: CallContext): Answer<AcceptedMessage>;
-  /** @param order which end a first page begins at: the oldest message unless it is `desc` */
+  /** @param order of a first page: it begins with the oldest message, or with the newest if this is `desc` */
   messages(cursor?: string, order?: "asc" | "desc"): Answer<MessageList>;
   withdraw(messageId: string, ctx: CallContext): Answer<MessageView>;
   startWorkflow(input: StartWorkflow, ctx: CallContext): Answer<AcceptedWorkflow>;
@@ -55,24 +55,24 @@ export interface SessionCalls extends CapacityHolder {
   replyQuestion(questionId: string, answers: QuestionAnswers | null, ctx: CallContext): Answer<SessionView>;
   turns(cursor?: string): Answer<TurnList>;
   traces(cursor?: string): Answer<TraceList>;
-  /** OTLP/JSON text. Not named `trace`: the platform keeps that name to itself and no call of it arrives. */
+  /** Returns OTLP/JSON text. It is not named `trace`, since the platform reserves that name and never delivers such a call. */
   readTrace(traceId: string, cursor?: string): Answer<ReadableStream<Uint8Array>>;
-  /** Lines of OTLP/JSON. */
+  /** Returns lines of OTLP/JSON. */
   spans(cursor?: string): Promise<ReadableStream<Uint8Array>>;
-  /** Sends what waits for the backend, also after the session has given up; waits for that for some seconds. */
+  /** Exports waiting spans again, even after the session has given up, and waits some seconds for the result. */
   resend(): Answer<ResentSpans>;
-  /** Takes spans of the session that the Worker made, as OTLP/JSON text. */
+  /** Stores spans of the session that the Worker recorded. @param otlpJson OTLP/JSON text */
   recordSpans(otlpJson: string): Promise<void>;
 
-  // What sessions of one family ask of each other. Each call may come twice.
+  // Calls between sessions of one family. Each is idempotent.
 
-  /** Takes a session that a person makes into its parent's family, before it is made. */
+  /** Adds a child that a person creates over the API, before it is created. */
   adoptChild(childId: string, ctx: CallContext): Answer<{ readonly depth: number }>;
-  /** It was not made after all. */
+  /** Removes a child whose creation failed. */
   releaseChild(childId: string, ctx: CallContext): Answer<void>;
   takeChildReport(report: ChildReport, ctx: CallContext): Answer<void>;
   takeParentMessage(message: ParentMessage, ctx: CallContext): Answer<void>;
-  /** Terminates the session for its parent, or sees to it that it is never made. */
+  /** Terminates the session for its parent; if it does not exist yet, it can never be created. */
   endAsChild(parentSessionId: string, reason: TerminateReason, ctx: CallContext): Answer<void>;
 
   /** WebSockets: `/client` and `/runner`. */

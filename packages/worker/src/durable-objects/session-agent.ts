@@ -1,7 +1,4 @@
-/**
- * The Durable Object of a session: its calls, its sockets and its alarm. What they do is done by the parts; here each becomes
- * one transaction.
- */
+/** The Durable Object of a session: its calls, its sockets and its alarm. Each becomes one transaction over the rooms. */
 import { DurableObject } from "cloudflare:workers";
 import type { QuestionAnswers } from "@valet/shared/protocol/runner-link";
 import {
@@ -33,12 +30,12 @@ import { type ChildReport, type ParentMessage, reportText } from "./family/famil
 import { createSession } from "./session-creation.ts";
 import { listTraces, segmentAfter } from "./traces/trace-list.ts";
 
-const NOT_FOUND = refuse("session-not-found", "There is no session of this id.");
+const NOT_FOUND = refuse("session-not-found", "There is no session with this id.");
 
 export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   readonly #parts: SessionParts;
 
-  /** @param parts put together otherwise by tests alone */
+  /** @param parts the rooms; only tests compose them differently */
   constructor(ctx: DurableObjectState, env: Env, parts: SessionParts = composeSession(ctx, env)) {
     super(ctx, env);
     this.#parts = parts;
@@ -62,7 +59,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#read(({ view }) => ok(view()));
   }
 
-  /** Takes a message. The same id twice is one message; nothing is asked of the session for the second. */
+  /** Queues a message, or refuses it. A known id returns the existing message, in whatever state the session is. */
   async sendMessage(input: SendMessage, ctx: CallContext): Promise<Result<AcceptedMessage>> {
     return this.#change(({ intake }) => intake.takeMessage(input, { parent: callerOf(ctx) }));
   }
@@ -79,7 +76,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     });
   }
 
-  /** Takes a workflow. The same id twice is one execution. */
+  /** Queues a workflow, or refuses it. A known id returns the existing execution. */
   async startWorkflow(input: StartWorkflow, ctx: CallContext): Promise<Result<AcceptedWorkflow>> {
     return this.#change(({ intake }) => intake.takeWorkflow(input, callerOf(ctx)));
   }
@@ -88,7 +85,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#read(({ queue, workflows }) => listWorkflows(queue.jobs, workflows, cursor));
   }
 
-  /** One execution, with what its steps gave. */
+  /** Returns one execution, with the output of its steps. */
   async workflow(executionId: string): Promise<Result<WorkflowView>> {
     return this.#read(({ intake, workflows }) => {
       const row = intake.find("workflow", executionId);
@@ -118,7 +115,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#changeSession(({ lifecycle }) => lifecycle.wake(callerOf(ctx)));
   }
 
-  /** Stops what the agent works on, in every channel. Queued messages stay. */
+  /** Aborts the running jobs of every channel. Queued jobs stay. */
   async abort(ctx: CallContext): Promise<Result<SessionView>> {
     return this.#changeSession(({ attempts }) => {
       attempts.stop("user_abort", callerOf(ctx));
@@ -138,7 +135,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#readSession(({ replies }) => replies.permission(permissionId, reply));
   }
 
-  /** Answers the agent's questions; with `null` it is told that nobody will. */
+  /** Answers the agent's questions. @param answers `null` rejects them: the agent continues without an answer */
   async replyQuestion(
     questionId: string,
     answers: QuestionAnswers | null,
@@ -155,13 +152,13 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#read(({ traces }) => listTraces(traces, cursor));
   }
 
-  /** A page of one trace as OTLP/JSON, streamed; open spans have no end. */
+  /** Streams a page of one trace as OTLP/JSON. Open spans have no end. */
   async readTrace(traceId: string, cursor?: string): Promise<Result<ReadableStream<Uint8Array>>> {
     return this.#read(({ traces, link }) => {
       const after = segmentAfter(cursor);
       if (after === undefined) return badCursor();
       const otlp = traces.trace(traceId, (instanceId) => link.lastSeenMs(instanceId), after);
-      return otlp === undefined ? refuse("trace-not-found", "The session has no trace of this id.") : ok(otlp);
+      return otlp === undefined ? refuse("trace-not-found", "The session has no trace with this id.") : ok(otlp);
     });
   }
 
@@ -201,14 +198,19 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#changeFamily(ctx, ({ children }) => ok(children.release(childId)));
   }
 
-  /** Takes what a child tells: a message for the agent, which wakes the session as any other does. */
-  async takeChildReport(told: ChildReport, ctx: CallContext): Promise<Result<void>> {
+  /** Queues a child's report as a message to the agent. It wakes the session, like any message. */
+  async takeChildReport(childReport: ChildReport, ctx: CallContext): Promise<Result<void>> {
     return this.#changeFamily(ctx, ({ children, intake }) => {
-      const channel = children.takeReport(told);
+      const channel = children.takeReport(childReport);
       if (channel === undefined) return ok(undefined);
-      const { childSessionId, reportedBy } = told;
+      const { childSessionId, reportedBy } = childReport;
       const origin = { link: "caused_by", context: extractFromHeaders({ ...reportedBy }), childSessionId } as const;
-      const message: SendMessage = { id: told.id, content: reportText(told), channel, queueMode: "followup" };
+      const message: SendMessage = {
+        id: childReport.id,
+        content: reportText(childReport),
+        channel,
+        queueMode: "followup",
+      };
       const taken = intake.takeMessage(message, { origin });
       return taken.ok ? ok(undefined) : taken;
     });
@@ -240,7 +242,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#parts.state.maybe !== undefined && this.#parts.capacityAnswers.yieldSlot(name);
   }
 
-  /** WebSockets: `/runner` for the sandbox's runner, `/client` for whoever watches. */
+  /** Accepts WebSockets: `/runner` for the sandbox's runner, `/client` for clients that watch the session. */
   override async fetch(request: Request): Promise<Response> {
     const { state, link, clients, parts, view } = this.#parts;
     if (state.maybe === undefined) return new Response("No such session.", { status: 404 });
@@ -257,7 +259,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
       if (link.owns(socket)) link.receive(socket, data);
       else if (clients.owns(socket)) clients.onFrame(socket, data);
     } catch (error) {
-      // A bug of ours, met by one frame: it is rolled back, and the object lives on.
+      // An internal error while handling one frame: the transaction was rolled back, and the object continues.
       report(error);
     }
   }
@@ -270,13 +272,13 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     this.#onSocketGone(socket);
   }
 
-  /** Starts what is due and sets the next alarm. Waits for nothing on the network, and never throws. */
+  /** Runs the timers that are due, starts exports, and sets the next alarm. Does not wait for the network, and never throws. */
   override alarm(): void {
-    const { timers, traces, exporter, boundary, noteExport, runExport, now, background } = this.#parts;
+    const { timers, traces, exporter, boundary, recordExportProblem, runExport, now, background } = this.#parts;
     try {
       if ((traces.dueAtMs() ?? Infinity) <= now()) boundary();
       if ((exporter.dueAtMs() ?? Infinity) <= now()) background(runExport());
-      noteExport();
+      recordExportProblem();
     } catch (error) {
       report(error);
     }
@@ -292,7 +294,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     }
   }
 
-  /** Reads the session; nothing is there before it has been created. */
+  /** Reads the session; refuses if it has not been created. */
   #read<T>(read: (parts: SessionParts) => Result<T>): Result<T> {
     return this.#parts.state.maybe === undefined ? NOT_FOUND : read(this.#parts);
   }
@@ -302,7 +304,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#read((parts) => parts.transactions.run(() => change(parts)));
   }
 
-  /** Changes the session for another of its family, which is its owner's too. */
+  /** Changes the session on behalf of another session of its family; refuses if that has another owner. */
   #changeFamily<T>(ctx: CallContext, change: (parts: SessionParts) => Result<T>): Result<T> {
     return this.#change((parts) => (parts.state.record.ownerId === ctx.ownerId ? change(parts) : NOT_FOUND));
   }
@@ -311,7 +313,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#readSession((parts) => parts.transactions.run(() => change(parts)));
   }
 
-  /** Does something with the session, and returns it as it is then. */
+  /** Runs `work`, and returns the session as it is afterwards. */
   #readSession(work: (parts: SessionParts) => Result<void>): Result<SessionView> {
     const result = this.#read(work);
     return result.ok ? ok(this.#parts.view()) : result;

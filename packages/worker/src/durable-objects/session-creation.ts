@@ -1,4 +1,4 @@
-/** Makes a session: its record, its first message if it has one, and the start of its sandbox, in one transaction. */
+/** Creates a session in one transaction: its record, its first message if it has one, and the start of its sandbox. */
 import type { SessionView } from "@valet/shared/protocol/session-view";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import { callerOf, originOf } from "./caller.ts";
@@ -8,7 +8,7 @@ import { ok, type Result, refuse } from "./core/result.ts";
 import { NO_LINK } from "./core/session-state.ts";
 import { splitCredentials } from "./credentials/repository.ts";
 
-/** Idempotent: a call that comes again, by the same owner, returns the session that is there. */
+/** Creates a session. Idempotent: a repeated call by the same owner returns the existing session. */
 export async function createSession(
   parts: SessionParts,
   { origin, ...input }: NewSession,
@@ -23,7 +23,7 @@ export async function createSession(
   const repository = repoUrl === undefined ? undefined : splitCredentials(repoUrl);
   const open = origin?.credentials ?? repository?.credentials;
   const sealed = open && (await credentials.seal(open, input.id));
-  // The same call may have come again while the credentials were being sealed.
+  // The same call may have arrived again while the credentials were being sealed.
   const meanwhile = answerTo(parts, input.id, ctx);
   if (meanwhile !== undefined) return meanwhile;
   return transactions.run(() => {
@@ -44,7 +44,7 @@ export async function createSession(
   });
 }
 
-/** Returns the answer to a call that cannot create the session, since it is there or never will be; `undefined` otherwise. */
+/** Returns the answer if the session cannot be created, because it exists or was ended before; `undefined` if it can. */
 function answerTo(
   { state, reports, view }: SessionParts,
   id: string,
@@ -53,7 +53,9 @@ function answerTo(
   const known = state.maybe;
   if (known !== undefined) {
     const isSame = known.id === id && known.ownerId === ownerId;
-    return isSame ? ok(view()) : refuse("session-exists", "There is another session of this id.");
+    return isSame ? ok(view()) : refuse("session-exists", "Another session has this id. Use a new id.");
   }
-  return reports.isNeverMade ? refuse("session-ended", "Its parent ended before it was made.") : undefined;
+  return reports.isNeverMade
+    ? refuse("session-ended", "The session's parent ended before the session was created.")
+    : undefined;
 }

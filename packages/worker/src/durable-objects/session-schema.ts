@@ -1,11 +1,11 @@
-/** The tables of a session's object, for every room. A change of them is a migration at the end of the list. */
+/** The tables of a session's object, for every room. To change them, add a migration at the end of the list. */
 import { addColumn, type Migration } from "./core/schema.ts";
 
 export const SESSION_MIGRATIONS: readonly Migration[] = [tablesBeforeVersions, durableCalls, jobs, capacityReports];
 
 /**
- * Version 1: everything that there was before versions were stored. Databases of that time have some of the tables and lack
- * columns that came later.
+ * Version 1: the tables from before versions were stored. Databases of that time may lack some of the tables, and columns that were
+ * added later.
  */
 function tablesBeforeVersions(sql: SqlStorage): void {
   sql.exec(`
@@ -26,7 +26,7 @@ function tablesBeforeVersions(sql: SqlStorage): void {
 }
 
 function queueTables(sql: SqlStorage): void {
-  // The index holds only what is not done: a session gathers thousands of messages and looks at the few that move.
+  // The index covers only jobs that are not done: a session collects thousands of them, and few are open.
   sql.exec(`
     CREATE TABLE IF NOT EXISTS messages (
       seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, channel TEXT NOT NULL, mode TEXT NOT NULL, source TEXT NOT NULL,
@@ -47,7 +47,7 @@ function queueTables(sql: SqlStorage): void {
       execution_id TEXT NOT NULL, step INTEGER NOT NULL, state TEXT NOT NULL,
       PRIMARY KEY (execution_id, step)) WITHOUT ROWID;
   `);
-  // There was a time before workflows, and one before the causes of failures were kept.
+  // Older databases predate workflows, or the causes of failures.
   addColumn(sql, "messages", "kind", "TEXT NOT NULL DEFAULT 'message'");
   addColumn(sql, "messages", "failure", "TEXT NOT NULL DEFAULT 'null'");
   addColumn(sql, "messages", "asksFor", "TEXT NOT NULL DEFAULT ''");
@@ -95,7 +95,7 @@ function familyTables(sql: SqlStorage): void {
 }
 
 function traceTables(sql: SqlStorage): void {
-  // What is read by every fold or list stands before the large columns: SQLite then leaves their pages alone.
+  // The columns that every fold or list reads stand before the large ones, so that SQLite does not read the pages of those.
   sql.exec(`
     CREATE TABLE IF NOT EXISTS trace_tail (
       id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, sampled INTEGER NOT NULL, spans INTEGER NOT NULL,
@@ -117,12 +117,12 @@ function traceTables(sql: SqlStorage): void {
       not_before_ms INTEGER NOT NULL);
   `);
   addColumn(sql, "trace_sealed", "late", "INTEGER NOT NULL DEFAULT 0");
-  // Older rows have none: to count them would be to write their bodies anew.
+  // Older rows have no value: counting would mean to write their bodies again.
   addColumn(sql, "trace_segments", "end_sampled", "INTEGER");
   for (const [name, type] of Object.entries(TRACE_EXPORT_COLUMNS)) addColumn(sql, "trace_export", name, type);
 }
 
-/** Beside the columns that the first version of `trace_export` had. */
+/** Columns of `trace_export` that its first version lacked. */
 const TRACE_EXPORT_COLUMNS = {
   part_of: "INTEGER NOT NULL DEFAULT 0",
   part_spans: "INTEGER NOT NULL DEFAULT 0",
@@ -137,8 +137,8 @@ const TRACE_EXPORT_COLUMNS = {
 } as const;
 
 /**
- * Version 2: one table for every call that is made until it is acknowledged, in the place of one table, or a few columns, for each
- * kind. What waits in those is taken over.
+ * Version 2: one table for all durable calls. It replaces a table, or a few columns, for each kind, and takes over the calls that
+ * wait in them.
  */
 function durableCalls(sql: SqlStorage): void {
   sql.exec(`
@@ -174,7 +174,7 @@ function durableCalls(sql: SqlStorage): void {
   `);
 }
 
-/** Version 3: a job is a message or a workflow, and its tables say so. */
+/** Version 3: renames the tables of messages to those of jobs, since a job is a message or a workflow. */
 function jobs(sql: SqlStorage): void {
   sql.exec(`
     ALTER TABLE messages RENAME TO jobs;
