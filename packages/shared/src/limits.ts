@@ -1,69 +1,69 @@
 /**
- * Limits in time that lie within one another, in ms. What is inside is clearly shorter than what is around it, so that the part
- * that knows most gives up first, and says why with an error type of its own. A limit that is set at run time (the object's are,
- * by `VALET_…_MS`) is told to whoever works within it: the runner in its configuration, the broker in a header.
+ * Nested timeouts, in ms. An inner one is clearly shorter than the outer one, so that the component that knows the cause gives up
+ * first and reports its own error type. Timeouts that are set at run time (the object's, by `VALET_…_MS`) are passed on: to the
+ * runner in its configuration, to the broker in a header.
  */
 
-/** The limit of something that happens within something else: a fifth is left for telling how it went. */
+/** Returns the timeout of work within an outer timeout: a fifth is left to report the result. */
 export function innerLimit(outerMs: number): number {
   return Math.floor(outerMs * 0.8);
 }
 
 export const LIMITS = {
-  /** A command of `valet` waits for a session to be where it is wanted, or for a short turn. */
+  /** How long a command of `valet` waits for a session's state, or for a short turn. */
   commandWaitMs: 10 * 60_000,
-  /** From asking for a sandbox to its runner reporting idle: `runner_never_ready`. */
+  /** From requesting a sandbox until its runner is ready: `runner_never_ready`. */
   startMs: 5 * 60_000,
-  /** One call of the broker, but for a snapshot: `broker_timeout`. */
+  /** One call of the broker, except for a snapshot: `broker_timeout`. */
   brokerCallMs: 2 * 60_000,
-  /** A call for a snapshot, for which many files are copied: `broker_timeout`. */
+  /** A call for a snapshot, which copies many files: `broker_timeout`. */
   snapshotMs: 6 * 60_000,
-  /** Killed processes are gone, or the broker says that they are not: `terminate_failed`. */
+  /** From killing processes until they are gone: `terminate_failed`. */
   killMs: 10_000,
-  /** An engine elsewhere has ended a sandbox, likewise. */
+  /** From asking a remote engine to end a sandbox until it is gone: `terminate_failed`. */
   remoteKillMs: 30_000,
 
-  /** From losing the link to the runner to giving it up: `runner_lost`. */
+  /** The grace period, from losing the link to the runner until the runner counts as lost: `runner_lost`. */
   graceMs: 30_000,
-  /** The runner's longest wait before it connects again, and for that connection. */
+  /** The runner's longest delay before it connects again, and the timeout of that connection. */
   reconnectDelayMs: 10_000,
   connectMs: 10_000,
-  /** Without a sign of life, before the link counts as lost; the runner gives one so often. */
+  /** After this silence the link counts as lost; and the interval of the runner's heartbeats. */
   linkSilenceMs: 90_000,
   heartbeatMs: 15_000,
 
-  /** From asking the runner to stop to going on without it. */
+  /** From asking the runner to stop until the object continues without it. */
   stopMs: 15_000,
-  /** From asking a sandbox's processes to end to killing them. */
+  /** From SIGTERM to SIGKILL of a sandbox's processes. */
   processGraceMs: 5_000,
-  /** The runner's stop, of which its turns and its agent have a share each. */
+  /** The runner's shutdown, in which its turns and its agent have a share each. */
   runnerStopMs: 4_000,
   agentStopMs: 1_600,
-  /** Of the agent's: it is asked to end what its tools started, then to end. */
+  /** Parts of the agent's share: to end the processes of its tools, then to end itself. */
   agentDisposeMs: 750,
   agentEndMs: 500,
 
-  /** From asking the runner to abort an attempt to going on without it; the agent has less. */
+  /** From asking the runner to abort an attempt until the object continues without it; the agent has less. */
   abortMs: 20_000,
   agentAbortMs: 5_000,
 
-  /** A session that waits for its turn asks for its place this often; it counts as waiting for longer without. */
+  /** How often a session that waits for a slot asks for its place; and how long it counts as waiting without asking. */
   capacityAskMs: 60_000,
   startLeaseMs: 2 * 60_000,
-  /** A holder whose lease has expired is asked again, or a report made again, after this long. */
+  /** The delay before the capacity object asks the holder of an expired lease again, and before a session repeats a report. */
   leaseRetryMs: 20_000,
   reportRetryMs: 15_000,
-  /** One call between a session and the capacity object; a session that is to sleep asks its runner meanwhile. */
+  /** One call between a session and the capacity object; within it, a session that may hibernate asks its runner. */
   capacityCallMs: 10_000,
   backgroundCheckMs: 3_000,
 
-  /** An agent's tool asks the runner, which asks the object, which asks the other session's. */
+  /** A tool of the agent calls the runner, which calls the object, which calls the other session's object. */
   toolCallMs: 90_000,
   childRequestMs: 60_000,
   peerCallMs: 30_000,
 } as const;
 
-/** What may follow one another (left) within what (right). */
+/** Which timeouts (left), one after the other, must fit into which one (right). */
 export const NESTED: readonly (readonly [inside: readonly (keyof typeof LIMITS)[], around: keyof typeof LIMITS])[] = [
   [["startMs"], "commandWaitMs"],
   // A hibernate, whole.
@@ -86,7 +86,7 @@ export const NESTED: readonly (readonly [inside: readonly (keyof typeof LIMITS)[
   [["peerCallMs"], "childRequestMs"],
 ];
 
-/** How long the parts of a runner's start may take, one after the other, within what is left of it. */
+/** Returns the timeouts of the two parts of a runner's start, within what is left of it. */
 export function startShares(leftMs: number): { readonly gitMs: number; readonly agentMs: number } {
   const gitMs = innerLimit(leftMs);
   return { gitMs, agentMs: innerLimit(leftMs - gitMs) };

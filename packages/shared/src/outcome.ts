@@ -1,4 +1,4 @@
-/** How Valet's own spans end. */
+/** Ends Valet's own spans with an outcome. */
 import {
   type ErrorType,
   type FailureType,
@@ -20,10 +20,10 @@ type OutcomeAttributes = {
 };
 
 /**
- * Ends a span with its outcome. Only `error` and `lost` are errors to OpenTelemetry, and only they have an `error.type`: what
- * somebody asked for, or a conflict that was handled, is none, and its reason is `valet.outcome.reason`. The status has no
- * description: the conventions advise against one that repeats `error.type`.
- * @param time when it ended; now unless given
+ * Ends a span with its outcome. Only `error` and `lost` set the status to ERROR, and only they have an `error.type`. An end that
+ * somebody requested, or a handled conflict, is no error: its reason is `valet.outcome.reason`. The status has no description,
+ * since the conventions advise against one that repeats `error.type`.
+ * @param time when it ended; now by default
  */
 export function endWith<A extends OutcomeAttributes>(
   span: Pick<Span<A>, "setAttributes" | "setStatus" | "end">,
@@ -41,7 +41,7 @@ export function endWith<A extends OutcomeAttributes>(
   span.end(time);
 }
 
-/** The reason for an outcome under the name that it has there, as spans, views and records show it. */
+/** Returns the reason of an outcome under its name for that outcome, as spans, views and records show it. */
 export function whyOf(
   outcome: Outcome,
   reason: ErrorType | null | undefined,
@@ -51,7 +51,7 @@ export function whyOf(
   return isFailureType(reason) ? {} : { outcomeReason: reason };
 }
 
-/** Whether OpenTelemetry counts it as an error. */
+/** Returns whether the outcome is an error to OpenTelemetry. */
 function isFailure(outcome: Outcome): boolean {
   return outcome === "error" || outcome === "lost";
 }

@@ -1,9 +1,9 @@
 /**
- * The span catalogue: every span, attribute, link and event that Valet emits, once. `new Tracer<ValetSpans>(…)` holds code to
- * it; the tables of docs/specs/session-tracing.md are made from it. It imports nothing but its own parts in `spans/`.
+ * The span catalogue: every span, attribute, link and event that Valet emits, once. `new Tracer<ValetSpans>(…)` checks code against
+ * it, and the tables of docs/specs/session-tracing.md are generated from it. It imports nothing but its own parts in `spans/`.
  *
- * Code under trace needs the types and here and there a list of values; the definitions are for tools and tests, and a bundle
- * without them holds none of their text.
+ * Instrumented code needs the types and a few lists of values. The definitions are for tools and tests; a bundle that does not
+ * import them contains none of their text.
  */
 
 export type { AttributeDefinition, AttributeKey } from "./spans/attributes.ts";

@@ -1,37 +1,37 @@
 /**
- * Texts that are too long. Lengths are in UTF-16 code units, and no text is cut within a surrogate pair: half of one is no
- * character, and becomes another where the text is written as UTF-8. Pure.
+ * Shortens texts. Lengths are in UTF-16 code units, and no text is cut within a surrogate pair: half of one is no character, and
+ * UTF-8 would replace it with another. Pure.
  */
 
 const CUT = "…";
 
-/** Returns the beginning of a text, at most `max` long. */
+/** Returns the beginning of a text, at most `max` units. */
 export function head(text: string, max: number): string {
   if (text.length <= max) return text;
   return text.slice(0, isHigh(text.charCodeAt(max - 1)) ? max - 1 : max);
 }
 
-/** Returns the end of a text, at most `max` long. */
+/** Returns the end of a text, at most `max` units. */
 export function tail(text: string, max: number): string {
   if (text.length <= max) return text;
   const from = text.length - max;
   return text.slice(isHigh(text.charCodeAt(from - 1)) && isLow(text.charCodeAt(from)) ? from + 1 : from);
 }
 
-/** Returns the text in at most `max`, with an ellipsis where its end was cut off. */
+/** Returns the text in at most `max` units; if it is longer, an ellipsis replaces its end. */
 export function cutEnd(text: string, max: number): string {
   return text.length <= max ? text : head(text, max - CUT.length) + CUT;
 }
 
-/** Returns the text in at most `max`, with an ellipsis where its beginning was cut off. */
+/** Returns the text in at most `max` units; if it is longer, an ellipsis replaces its beginning. */
 export function cutStart(text: string, max: number): string {
   return text.length <= max ? text : CUT + tail(text, max - CUT.length);
 }
 
 /**
- * Returns a value as JSON in at most `max`, which must be 5 at least. Where it would be longer, its strings are cut. If that is
- * not enough, entries are left out: from the middle of arrays, so that the first and the last of a conversation stay, and from
- * the end of objects. What was an array or an object stays one, though it may be empty.
+ * Returns a value as JSON in at most `max` units; `max` must be at least 5. If the JSON is longer, its strings are cut. If that is
+ * not enough, entries are removed: from the middle of arrays, so that the first and the last message of a conversation stay, and
+ * from the end of objects. An array or an object stays one, though it may become empty.
  */
 export function boundedJson(value: unknown, max: number): string {
   const whole = JSON.stringify(value) ?? "null";
@@ -48,11 +48,11 @@ export function boundedJson(value: unknown, max: number): string {
   }
   if (Array.isArray(value)) return "[]";
   if (typeof value === "object") return "{}";
-  // Quotation marks; and an escape is six units long at the most.
+  // Two quotation marks, and at most six units for each escape.
   return JSON.stringify(cutEnd(String(value), Math.max(CUT.length, Math.floor((max - 2) / 6))));
 }
 
-/** Strings are cut to this before entries are left out, and objects keep so many: a message keeps its role and its parts. */
+/** Strings are cut to `SHORTEST` before entries are removed, and objects keep `FEWEST`: a message keeps its role and its parts. */
 const SHORTEST = 16;
 const FEWEST = 2;
 

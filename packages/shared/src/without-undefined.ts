@@ -1,9 +1,9 @@
-/** What is optional in T, or may be undefined, is optional here; nothing is undefined. */
+/** T with every field optional that may be `undefined`, and without `undefined` values. */
 type WithoutUndefined<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
   [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
 };
 
-/** Returns a copy without the fields that are undefined: what is optional in frames and records is absent. */
+/** Returns a copy without the fields that are `undefined`: in frames and records an optional value is absent. */
 export function withoutUndefined<T extends object>(value: T): WithoutUndefined<T> {
   const entries = Object.entries(value).filter(([, each]) => each !== undefined);
   return Object.fromEntries(entries) as WithoutUndefined<T>;

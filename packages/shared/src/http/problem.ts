@@ -1,4 +1,4 @@
-/** Error answers of our HTTP interfaces: "Problem Details for HTTP APIs" (RFC 9457). */
+/** Error responses of our HTTP interfaces: "Problem Details for HTTP APIs" (RFC 9457). */
 
 import { z } from "zod";
 import { head } from "../text.ts";
@@ -17,15 +17,15 @@ export const Problem = z.object({
 });
 export type Problem = z.infer<typeof Problem>;
 
-/** What an occurrence adds to its kind. It is sent to the caller: no secrets, no content. */
+/** The details of one occurrence. They are sent to the caller, so they contain no secrets and no content. */
 export type ProblemDetails = Pick<Problem, "detail" | "errors">;
 
-/** The problems of one interface: each with its HTTP status and its title. */
+/** The kinds of problems of one interface, with HTTP status and title. */
 export type ProblemTable = { readonly [name: string]: readonly [status: number, title: string] };
 
 /**
- * Returns the function that makes problems of a table.
- * @param prefix of `type`, before the problem's name
+ * Returns a function that creates problems of a table.
+ * @param prefix the beginning of `type`, before the problem's name
  */
 export function problemsOf<T extends ProblemTable>(prefix: string, table: T) {
   return (name: keyof T & string, more: ProblemDetails = {}): Problem => {
@@ -34,11 +34,11 @@ export function problemsOf<T extends ProblemTable>(prefix: string, table: T) {
   };
 }
 
-/** The most that an answer lists, and the longest path in it, in UTF-16 code units: a caller chooses both. */
+/** The most errors in a response, and the longest path, in UTF-16 code units: the caller controls both. */
 const MAX_ERRORS = 20;
 const MAX_PATH = 200;
 
-/** Returns what is wrong with the input, field by field. Names fields, also unknown ones, and never quotes a value. */
+/** Returns the errors of the input by field. Names fields, even unknown ones, and never quotes a value. */
 export function fieldErrors({ issues }: Pick<z.ZodError, "issues">): NonNullable<Problem["errors"]> {
   const errors = issues.flatMap((issue) => {
     const path = issue.path.join(".");

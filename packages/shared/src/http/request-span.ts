@@ -5,17 +5,17 @@ import { type EpochTime, extractFromHeaders, SpanKind, StatusCode, type Tracer }
 
 export interface RequestInfo {
   readonly method: string;
-  /** The route's template; none where no route answers. */
+  /** The route's template; `undefined` if no route matches. */
   readonly route: string | undefined;
   readonly url: URL;
   readonly headers: Headers;
-  /** Now unless given. */
+  /** Now by default. */
   readonly startTime?: EpochTime | undefined;
 }
 
 export type RequestSpan = SpanOf<`POST ${string}`>;
 
-/** Begins the span of a request: a child of the caller's, where the caller names one. */
+/** Starts the span of a request: a child of the caller's span, if the request has a `traceparent`. */
 export function startRequestSpan(tracer: Tracer<ValetSpans>, info: RequestInfo): RequestSpan {
   const { method, route, url, headers, startTime } = info;
   const known = HTTP_METHODS.find((each) => each === method) ?? "_OTHER";
@@ -33,13 +33,13 @@ export function startRequestSpan(tracer: Tracer<ValetSpans>, info: RequestInfo):
   });
 }
 
-/** What a request did not come to its end for, by the status that says so. */
+/** Why a request was aborted, by response status. */
 const ABORTED: Readonly<Record<number, EndedBy<"http_request">>> = {
   499: "client_closed_request",
   408: "request_timeout",
 };
 
-/** Ends the span. 4xx is the caller's error and not the server's (ibid., "Status"). */
+/** Ends the span. A 4xx status is an error of the caller, not of the server (ibid., "Status"). */
 export function endRequestSpan(span: RequestSpan, status: number): void {
   span.setAttribute("http.response.status_code", status);
   const aborted = ABORTED[status];

@@ -1,20 +1,20 @@
-/** What a backend's answer says of a batch (OTLP, "OTLP/HTTP Response"). */
+/** Interprets a backend's response to a batch (OTLP, "OTLP/HTTP Response"). */
 import { isHeldStatus, isRetryableStatus, parseRetryAfter } from "./retry.ts";
 
 /** OTLP, "OTLP/HTTP Response": clients need not read more. */
 const MAX_RESPONSE_BYTES = 4 * 1024 * 1024;
 
-/** What came of one attempt. */
+/** The result of one attempt to export a batch. */
 export type SendResult =
-  /** The backend has the batch. `message` is its warning, or what was wrong with its answer; empty if nothing. */
+  /** The backend accepted the batch. `message` is its warning, or says what is wrong with its response; empty if nothing is. */
   | {
       readonly outcome: "delivered";
       readonly rejectedSpans: number;
       readonly message: string;
-      /** The answer was text that no OTLP backend gives: worth one warning for each endpoint. */
+      /** The response is text that no OTLP backend sends: it deserves one warning for each endpoint. */
       readonly isUnexpected?: true;
     }
-  /** Try again, after `retryAfterMs` if the backend named a time. */
+  /** The batch can be retried, after `retryAfterMs` if the backend named a time. */
   | {
       readonly outcome: "retry";
       readonly reason: string;
@@ -22,36 +22,36 @@ export type SendResult =
       readonly retryAfterMs?: number | undefined;
     }
   /**
-   * What answered has not taken the batch and is not about to: a page to log in on, a wrong token, a wrong path. A person has to
-   * change something, and then the batch is good: whoever can should keep it, and try seldom.
+   * The server did not accept the batch, and will not until a person changes something: a login page, a wrong token, a wrong path.
+   * The batch itself is valid, so a caller that can should keep it and retry rarely.
    */
   | { readonly outcome: "held"; readonly reason: string; readonly status: number }
-  /** The backend will never take this batch. */
+  /** The backend will never accept this batch. */
   | { readonly outcome: "refused"; readonly reason: string; readonly status?: number };
 
-/** An answer of 2xx, as far as it has been read. */
+/** A 2xx response, as far as it has been read. */
 export interface Answer {
   readonly status: number;
   readonly contentType: string;
   text: string;
 }
 
-/** What an answer other than 2xx means. Its body is not read. */
+/** Interprets a response other than 2xx. Does not read its body. */
 export function judgeRefusal({ status, headers, body }: Response): SendResult {
   // An unread body would hold the connection.
   body?.cancel().catch(() => {});
   const reason = `HTTP ${status}`;
-  // A browser says of a redirect that is not to be followed only this.
+  // A browser reports a redirect that it may not follow as status 0.
   if (status === 0) return { outcome: "held", reason: "redirect", status };
   if (isHeldStatus(status)) return { outcome: "held", reason, status };
   if (!isRetryableStatus(status)) return { outcome: "refused", reason, status };
   return { outcome: "retry", reason, status, retryAfterMs: parseRetryAfter(headers.get("retry-after"), Date.now()) };
 }
 
-/** Reads the body of a 2xx into `answer`, as far as it has to be seen. @throws what breaks it off */
+/** Reads the body of a 2xx response into `answer`, as far as needed. @throws the error that interrupts it */
 export async function readBody({ body }: Response, answer: Answer): Promise<void> {
   const reader = body?.getReader();
-  // Takes a byte order mark off.
+  // The decoder removes a byte order mark.
   const decoder = new TextDecoder();
   let left = MAX_RESPONSE_BYTES;
   while (reader && !isPage(answer)) {
@@ -65,9 +65,9 @@ export async function readBody({ body }: Response, answer: Answer): Promise<void
 }
 
 /**
- * What an answer of 2xx means. A backend answers with nothing, protobuf or a JSON object; a web page is no backend's, so whoever
- * wrote it does not have the spans. Anything else counts as delivered: sending the batch again would double it where it is.
- * @param brokenBy why the body could not be read to its end
+ * Interprets a 2xx response. A backend responds with an empty body, protobuf or a JSON object. A web page comes from something
+ * else, which does not have the spans. Anything else counts as delivered, since a retry could store the spans twice.
+ * @param brokenBy why the body could not be read completely
  */
 export function judgeAnswer(answer: Answer, brokenBy = ""): SendResult {
   const { status, contentType, text } = answer;
@@ -75,7 +75,7 @@ export function judgeAnswer(answer: Answer, brokenBy = ""): SendResult {
   const delivered = { outcome: "delivered", rejectedSpans: 0, message: "" } as const;
   if (brokenBy) return { ...delivered, message: `unreadable answer: ${brokenBy}` };
   if (isProtobuf(contentType)) {
-    // A full success is written with two bytes at the most.
+    // A full success takes at most two bytes.
     return text.length > 2 ? { ...delivered, message: "a partial success in protobuf, which is not read" } : delivered;
   }
   if (!text.trim()) return delivered;
@@ -96,7 +96,7 @@ function partialSuccess(json: { partialSuccess?: { rejectedSpans?: unknown; erro
   };
 }
 
-/** A 204 and a 205 have no body, whatever their headers say of one. In UTF-16 there are zeros and unreadable marks around a page's `<`. */
+/** Whether the response is a web page. 204 and 205 have no body, whatever their headers say. In UTF-16, zeros surround the `<`. */
 function isPage({ status, contentType, text }: Answer): boolean {
   if (status === 204 || status === 205 || isProtobuf(contentType)) return false;
   return /^\s*(?:text\/html|application\/xhtml)/i.test(contentType) || /^[\s\0\ufeff\ufffd]*</.test(text);

@@ -1,40 +1,40 @@
 /**
- * Values in one array, those of nested arrays counted, and how deep arrays may nest. OTLP has no such limits, but an array
- * may hold itself, and protobuf readers give up at 100 levels, of which a nested array takes two.
+ * The most values of one array, including those of nested arrays, and how deep arrays may nest. OTLP has no such limits, but an
+ * array may contain itself, and protobuf readers fail beyond 100 levels, of which a nested array takes two.
  */
 const MAX_ELEMENTS = 65_536;
 const MAX_DEPTH = 32;
 
-/** What an attribute may hold: OTLP's `AnyValue` without maps. `null` is the empty value. */
+/** The value of an attribute: OTLP's `AnyValue` without maps. `null` is the empty value. */
 export type AttributeValue = string | number | bigint | boolean | null | Uint8Array | readonly AttributeValue[];
 
-/** Attributes as callers give them. `undefined` means: not set. */
+/** Attributes as callers pass them. `undefined` means: not set. */
 export type Attributes = { readonly [key: string]: AttributeValue | undefined };
 
 /**
- * Attributes as a span keeps them: key, value, key, value, each key once. One flat array costs a third of the memory of an
- * object a span, and a span has too few attributes for a hash to win.
+ * Attributes as a span stores them: key, value, key, value, each key once. One flat array takes a third of the memory of an object
+ * for each span, and a span has too few attributes for a hash table to be faster.
  */
 export type AttributeList = (string | AttributeValue)[];
 
 /** Rewrites the string value of an attribute. */
 export type Redact = (key: string, value: string) => string;
 
-/** What is done to every attribute as it is recorded: secrets out, long text cut. */
+/** The rules for every recorded attribute: secrets are removed, long values are truncated. */
 export interface AttributeRules {
-  /** How many UTF-16 code units of a string are kept, also of those in arrays, and how many bytes of binary values. */
+  /** The maximum length of strings, also in arrays, in UTF-16 code units; of binary values, in bytes. */
   readonly attributeValueLength: number;
-  /** Rewrites a string before it is kept. Must not throw. */
+  /** Rewrites a string before it is stored. Must not throw. */
   readonly redact: Redact;
 }
 
-/** For what has been cleaned already, or was written by the owner of the process. */
+/** No rules: for attributes that are redacted already, or that the owner of the process wrote. */
 export const KEEP_ALL: AttributeRules = { attributeValueLength: Infinity, redact: (_key, value) => value };
 
 /**
- * Keeps one attribute; the last value of a key wins. Never throws.
- * @param most how many different keys are kept
- * @returns how many were dropped: 0 or 1
+ * Stores one attribute; the last value of a key wins. Never throws.
+ * @param most the maximum number of keys
+ * @returns how many attributes were dropped: 0 or 1
  */
 export function putAttribute(
   list: AttributeList,
@@ -48,7 +48,7 @@ export function putAttribute(
   try {
     clean = cleanValue(key, value, rules);
   } catch {
-    // A proxy, a getter among the elements, an array without end: what cannot be read is not kept.
+    // Reading the value failed: a proxy, a getter among the elements, an endless array. It is dropped.
   }
   if (clean === undefined || typeof key !== "string" || !key) return 1;
   let i = 0;
@@ -59,7 +59,7 @@ export function putAttribute(
   return 0;
 }
 
-/** Keeps all of `attributes`. Returns how many were dropped. */
+/** Stores all of `attributes`. Never throws. @returns how many were dropped */
 export function putAttributes(
   list: AttributeList,
   attributes: Attributes | undefined,
@@ -78,7 +78,7 @@ export function putAttributes(
   return dropped;
 }
 
-/** The list as an object, for tests and for display. */
+/** Returns the list as an object, for tests and for display. */
 export function attributesToObject(list: readonly (string | AttributeValue)[]): Record<string, AttributeValue> {
   const entries: [string, AttributeValue][] = [];
   for (let i = 0; i < list.length; i += 2) entries.push([list[i] as string, list[i + 1] as AttributeValue]);
@@ -86,10 +86,10 @@ export function attributesToObject(list: readonly (string | AttributeValue)[]): 
 }
 
 /**
- * A copy that no caller can change later; `undefined` for what OTLP has no value for (functions, symbols, objects).
- * @param room how many elements the arrays within this one may still hold
- * @param depth of the array that holds the value
- * @throws what reading the value throws; RangeError for an array past {@link MAX_ELEMENTS} or {@link MAX_DEPTH}
+ * Returns a copy that no caller can change later; `undefined` for values that OTLP cannot represent (functions, symbols, objects).
+ * @param room how many more elements the outermost array may contain
+ * @param depth the depth of the array that contains the value
+ * @throws what reading the value throws; RangeError for an array beyond {@link MAX_ELEMENTS} or {@link MAX_DEPTH}
  */
 export function cleanValue(
   key: string,
@@ -101,7 +101,7 @@ export function cleanValue(
   switch (typeof value) {
     case "string": {
       const text = String(rules.redact(key, value));
-      // No half of a character stays at the cut.
+      // The cut must not leave half of a surrogate pair.
       return text.length > rules.attributeValueLength
         ? text.slice(0, rules.attributeValueLength).replace(/[\ud800-\udbff]$/, "")
         : text;
@@ -118,14 +118,14 @@ export function cleanValue(
       room ??= { left: MAX_ELEMENTS };
       room.left -= value.length;
       if (room.left < 0 || depth === MAX_DEPTH) throw new RangeError();
-      // Not `map`: it leaves out the holes, and every element needs its place. Not by its iterator, which may have no end.
+      // Not `map`, which skips holes: every element keeps its index. Not the iterator, which may be endless.
       return Array.from({ length: value.length }, (_, i) => cleanValue(key, value[i], rules, room, depth + 1) ?? null);
     default:
       return undefined;
   }
 }
 
-/** Any value as text: callers without types give anything for a name. */
+/** Returns any value as text, since untyped callers may pass anything as a name. */
 export function textOf(value: unknown): string {
   try {
     return String(value);

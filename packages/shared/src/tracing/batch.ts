@@ -10,19 +10,19 @@ import { Tracer } from "./tracer.ts";
 
 export interface BatchOptions {
   readonly exporter: OtlpExporter;
-  /** Who emits, for every span of this processor. */
+  /** The resource of every span of this processor. */
   readonly resource: Resource;
-  /** As many ended spans start a flush by themselves. 50 unless given; the SDK waits for a full batch. */
+  /** When this many ended spans are queued, a flush starts. 50 by default; the SDK's processor waits for a full batch. */
   readonly maxQueuedSpans?: number | undefined;
-  /** Spans held at the most, queued or being sent; further ones are dropped and counted. 2048 unless given. */
+  /** The maximum number of spans, queued or being sent; further ones are dropped and counted. 2048 by default. */
   readonly maxQueueSize?: number | undefined;
-  /** Spans in one request at the most. 512 unless given. */
+  /** The maximum number of spans in one request. 512 by default. */
   readonly maxExportBatchSize?: number | undefined;
-  /** Fewer spans than start a flush wait this long. `Infinity` sets no timer: the owner flushes. 5 s unless given. */
+  /** After this delay fewer than `maxQueuedSpans` are flushed, too. `Infinity` sets no timer: the owner flushes. 5 s by default. */
   readonly scheduleDelayMs?: number | undefined;
-  /** The bound of every flush. 30 s unless given. */
+  /** The timeout of every flush. 30 s by default. */
   readonly flushTimeoutMs?: number | undefined;
-  /** Is handed each flush that the processor starts by itself: in a Durable Object `(flush) => ctx.waitUntil(flush)`. */
+  /** Receives each flush that the processor starts by itself: in a Durable Object `(flush) => ctx.waitUntil(flush)`. */
   readonly scheduleFlush?: ((flush: Promise<unknown>) => void) | undefined;
   readonly onDiagnostic?: OnDiagnostic | undefined;
 }
@@ -30,29 +30,29 @@ export interface BatchOptions {
 /** HTTP "Content Too Large". */
 const TOO_LARGE = 413;
 
-/** How many spans were lost, by the attribute that reports it: `valet.dropped_spans.{reason}`. */
+/** How many spans were dropped, by the attribute that reports it: `valet.dropped_spans.{reason}`. */
 type DropCounts = Record<string, number>;
 
-/** What has been encoded and is not yet delivered: the first spans of the queue. */
+/** The first spans of the queue, encoded but not yet delivered. */
 interface HeldBatch {
   readonly encoded: EncodedBatch;
-  /** How many spans, the report of drops not counted. */
+  /** How many spans, without the report of drops. */
   readonly spans: number;
-  /** The drops that it reports. */
+  /** The drops that the batch reports. */
   readonly reported: DropCounts;
   attempts: number;
   notBeforeMs: number;
 }
 
 /**
- * Sends ended, sampled spans to a backend in batches: bounded in memory and one request at a time, as OpenTelemetry's
- * `BatchSpanProcessor` does. It differs from the SDK's (Trace SDK, "Batching processor"):
- * - It retries. A batch that failed is kept as the bytes that were sent, until it is delivered, refused or out of attempts; the SDK
- *   leaves that to the exporter and lets go of the spans.
- * - A flush begins with `maxQueuedSpans` spans already, and `scheduleFlush` is given each one that begins by itself, so that a
- *   process that is ended between requests can be kept alive for it.
- * - `forceFlush` takes a timeout and tells whether nothing is left, where the SDK's tells success, failure or timeout.
- * - Every span that is lost is counted by reason, and the count is exported as a span.
+ * Exports ended, sampled spans to a backend in batches, with bounded memory and one request at a time, like OpenTelemetry's
+ * `BatchSpanProcessor`. It differs from the SDK's (Trace SDK, "Batching processor"):
+ * - It retries. A failed batch is kept, encoded, until it is delivered, refused or out of attempts; the SDK leaves retries to the
+ *   exporter and drops the spans.
+ * - A flush starts at `maxQueuedSpans` spans, and `scheduleFlush` receives each flush that starts by itself, so that a process that
+ *   is stopped between requests can be kept alive for it.
+ * - `forceFlush` takes a timeout and returns whether the queue is empty; the SDK's returns success, failure or timeout.
+ * - Every dropped span is counted by reason, and the count is exported as a span.
  */
 export class BatchSpanProcessor implements SpanProcessor {
   readonly #options: BatchOptions;
@@ -61,17 +61,17 @@ export class BatchSpanProcessor implements SpanProcessor {
   /** Spans that are neither delivered nor dropped. */
   readonly #queue: ReadableSpan[] = [];
   #held: HeldBatch | undefined;
-  /** Drops that the backend does not know of. */
+  /** Drops that have not been reported to the backend. */
   readonly #drops: DropCounts = {};
-  /** A full queue drops spans one by one: they are counted together, with the next batch. */
+  /** Spans that a full queue has dropped since the last batch; one diagnostic reports them together. */
   #overflow = 0;
   #draining: Promise<void> | undefined;
-  /** Until when the running drain may wait for a retry. */
+  /** Until when the current drain may wait for a retry, epoch ms. */
   #deadlineMs = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #shutdown: Promise<void> | undefined;
   #hasWarned = false;
-  /** Spans in a request at the most since the backend answered 413: halved by each, doubled by each success. */
+  /** The maximum number of spans in a request since the backend answered 413: each 413 halves it, each success doubles it. */
   #mostSpans = Number.POSITIVE_INFINITY;
 
   constructor(options: BatchOptions) {
@@ -91,8 +91,8 @@ export class BatchSpanProcessor implements SpanProcessor {
   }
 
   /**
-   * Sends what is there, retries included, for no longer than `timeoutMs`.
-   * @returns whether nothing is left; what is left stays for the next flush
+   * Exports the queued spans, with retries, for at most `timeoutMs`.
+   * @returns whether the queue is empty; remaining spans stay for the next flush
    */
   async forceFlush(timeoutMs: number = this.#flushTimeoutMs): Promise<boolean> {
     this.#deadlineMs = Math.max(this.#deadlineMs, Date.now() + timeoutMs);
@@ -104,7 +104,7 @@ export class BatchSpanProcessor implements SpanProcessor {
     return !this.#held && this.#queue.length === 0;
   }
 
-  /** Flushes a last time, for no longer than `timeoutMs`. What is left then, and what still comes, is dropped and counted. */
+  /** Flushes a last time, for at most `timeoutMs`. Remaining spans, and any that end later, are dropped and counted. */
   shutdown(timeoutMs?: number): Promise<void> {
     this.#shutdown ??= this.forceFlush(timeoutMs).then(() => {
       clearTimeout(this.#timer);
@@ -121,7 +121,7 @@ export class BatchSpanProcessor implements SpanProcessor {
 
   #startFlush(): void {
     if (this.#draining) return;
-    // A backend that asks for more patience than a flush has is left alone.
+    // If the backend asked for a longer delay than a flush may take, no flush starts now.
     if ((this.#held?.notBeforeMs ?? 0) > Date.now() + this.#flushTimeoutMs) {
       this.#arm();
       return;
@@ -144,12 +144,12 @@ export class BatchSpanProcessor implements SpanProcessor {
     });
   }
 
-  /** Sends batch after batch until nothing is left or the next retry lies beyond the deadline. One runs at a time. */
+  /** Sends one batch after the other until the queue is empty or the next retry is beyond the deadline. Runs once at a time. */
   async #drain(): Promise<void> {
-    // Whoever ends the span that fills a batch does not wait for its encoding.
+    // Encoding starts in a microtask, so that the caller that ends a span does not wait for it.
     await undefined;
-    // A report of drops travels with spans; alone only at the start and after a success, or a backend that refuses
-    // everything would be sent reports of refused reports for ever.
+    // A report of drops is sent with spans. It is sent alone only at the start and after a success: otherwise a backend that
+    // refuses everything would receive reports of refused reports for ever.
     let reportAlone = true;
     for (;;) {
       this.#held ??= await this.#encodeNext(reportAlone);
@@ -162,7 +162,7 @@ export class BatchSpanProcessor implements SpanProcessor {
     }
   }
 
-  /** @param reportAlone whether drops are worth a batch without spans */
+  /** @param reportAlone whether a report of drops may be sent without spans */
   async #encodeNext(
     reportAlone: boolean,
     most = Math.min(this.#options.maxExportBatchSize ?? 512, this.#mostSpans),
@@ -176,7 +176,7 @@ export class BatchSpanProcessor implements SpanProcessor {
     const encoded = await exporter.encode(resource, [...report, ...spans]).catch(() => undefined);
     if (this.#stop.signal.aborted) return undefined;
     if (encoded) return { encoded, spans: spans.length, reported, attempts: 0, notBeforeMs: 0 };
-    // Too large for one request: halved until it fits or is down to the span that alone is too large.
+    // Too large for one request: the batch is halved until it fits, or consists of one span that is too large.
     if (spans.length > 1) return this.#encodeNext(reportAlone, spans.length >> 1);
     this.#drop("too_large", this.#release(spans.length));
     return this.#encodeNext(reportAlone && spans.length > 0);
@@ -186,7 +186,7 @@ export class BatchSpanProcessor implements SpanProcessor {
   async #attempt(held: HeldBatch): Promise<boolean> {
     const { encoded, spans, reported } = held;
     const result = await this.#options.exporter.send(encoded, this.#stop.signal);
-    // A shutdown has given it up and counted it.
+    // A shutdown has dropped and counted these spans.
     if (this.#stop.signal.aborted) return false;
     if (result.outcome === "delivered") {
       this.#release(spans);
@@ -208,7 +208,7 @@ export class BatchSpanProcessor implements SpanProcessor {
       this.#held = undefined;
       return false;
     }
-    // Memory is no place to hold spans for long: what is held is tried as often as what failed.
+    // Spans must not stay in memory for long: a held batch is retried as often as a failed one.
     if (outcome !== "refused" && ++held.attempts < MAX_ATTEMPTS) {
       const retryInMs =
         (outcome === "retry" ? result.retryAfterMs : undefined) ?? backoffMs(held.attempts, Math.random());
@@ -228,7 +228,7 @@ export class BatchSpanProcessor implements SpanProcessor {
     this.#tell({ type: "unexpected_answer", message });
   }
 
-  /** Lets go of what is held and of the first spans, whose number it returns. */
+  /** Removes the held batch and the first spans of the queue. @returns how many spans */
   #release(spans: number): number {
     this.#held = undefined;
     return this.#queue.splice(0, spans).length;
@@ -247,7 +247,7 @@ export class BatchSpanProcessor implements SpanProcessor {
   }
 }
 
-/** The span that tells the backend what it did not get, if there is any. */
+/** Returns the span that reports dropped spans to the backend, if any were dropped. */
 function dropReport(attributes: DropCounts): ReadableSpan[] {
   const ended: ReadableSpan[] = [];
   if (Object.keys(attributes).length > 0) {

@@ -1,8 +1,11 @@
-/** What the tracer has to say about itself. Nothing is logged: the owner of the process decides where this goes. */
+/** A diagnostic of the tracer about itself. The tracer logs nothing: the owner of the process decides where diagnostics go. */
 export type Diagnostic =
-  /** An environment variable was unusable and has been ignored. */
+  /** An environment variable was invalid and has been ignored. */
   | { readonly type: "config_invalid"; readonly variable: string; readonly message: string }
-  /** A span lost attributes, events or links to its limits, or to values that OTLP cannot hold. At most one a span. */
+  /**
+   * A span dropped attributes, events or links because of its limits, or of values that OTLP cannot represent. At most one a
+   * span.
+   */
   | {
       readonly type: "span_limits";
       readonly span: string;
@@ -10,9 +13,9 @@ export type Diagnostic =
       readonly droppedEvents: number;
       readonly droppedLinks: number;
     }
-  /** Code that was handed in threw: a processor, redactor, sampler, clock or id generator, or `scheduleFlush`. */
+  /** A callback of the owner threw: a processor, redactor, sampler, clock or id generator, or `scheduleFlush`. */
   | { readonly type: "callback_error"; readonly error: unknown }
-  /** An export attempt failed. `retryInMs` is absent when the batch has been given up. */
+  /** An export attempt failed. `retryInMs` is absent if the batch was dropped. */
   | {
       readonly type: "export_failed";
       readonly reason: string;
@@ -20,9 +23,9 @@ export type Diagnostic =
       readonly spans: number;
       readonly retryInMs?: number;
     }
-  /** The backend took a batch and had something to say about it: a warning where `rejectedSpans` is 0. */
+  /** The backend accepted a batch partially (OTLP, "Partial Success"); if `rejectedSpans` is 0, the message is a warning. */
   | { readonly type: "partial_success"; readonly rejectedSpans: number; readonly message: string }
-  /** The backend said 2xx in a way that no OTLP backend does: it may be none. Once for each exporter. */
+  /** A 2xx response is unlike any OTLP backend's, so the server may be something else. Once for each exporter. */
   | { readonly type: "unexpected_answer"; readonly message: string }
   /** Spans were lost for good. */
   | { readonly type: "spans_dropped"; readonly reason: DropReason; readonly spans: number };
@@ -40,7 +43,7 @@ export type DropReason =
 
 export type OnDiagnostic = (diagnostic: Diagnostic) => void;
 
-/** A callback that may throw, or be missing, without anyone noticing: there is nobody left to tell. */
+/** Returns a callback that never throws: errors of `onDiagnostic` are ignored, since there is nobody to report them to. */
 export function quiet(onDiagnostic: OnDiagnostic | undefined): OnDiagnostic {
   return (diagnostic) => {
     try {

@@ -4,44 +4,44 @@ import { DEFAULT_LIMITS, type SpanLimits } from "./limits.ts";
 import type { EnvironmentRecord } from "./propagation.ts";
 import { alwaysOff, alwaysOn, parentBased, type Sampler, traceIdRatio } from "./sampler.ts";
 
-/** What OpenTelemetry's environment variables say. Times are milliseconds, at most 2³¹ − 1: the longest that a timer takes. */
+/** The configuration from OpenTelemetry's environment variables. Times are milliseconds, at most 2³¹ − 1, a timer's maximum. */
 export interface TracingConfig {
   /** False with `OTEL_SDK_DISABLED=true`. */
   readonly enabled: boolean;
   /**
-   * The full URL to POST traces to; without one nothing is exported. From `OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT`, and none where
+   * The full URL to POST traces to; without one nothing is exported. From `OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT`; absent if
    * `OTEL_TRACES_EXPORTER` does not name `otlp`.
    */
   readonly endpoint: string | undefined;
-  /** Sent with every export, names in lower case; they may hold keys. From `OTEL_EXPORTER_OTLP_[TRACES_]HEADERS`. */
+  /** Headers of every export, names in lower case; they may contain keys. From `OTEL_EXPORTER_OTLP_[TRACES_]HEADERS`. */
   readonly headers: Readonly<Record<string, string>>;
-  /** gzip unless `OTEL_EXPORTER_OTLP_[TRACES_]COMPRESSION` says none. */
+  /** gzip unless `OTEL_EXPORTER_OTLP_[TRACES_]COMPRESSION` is `none`. */
   readonly compression: "gzip" | "none";
-  /** For one attempt to export. `OTEL_EXPORTER_OTLP_[TRACES_]TIMEOUT`; its 0, no limit, is 2³¹ − 1 here. */
+  /** The timeout of one export attempt. `OTEL_EXPORTER_OTLP_[TRACES_]TIMEOUT`; its 0, no limit, becomes 2³¹ − 1. */
   readonly timeoutMs: number;
-  /** `OTEL_RESOURCE_ATTRIBUTES` with `OTEL_SERVICE_NAME` over it. What the program itself knows goes over both. */
+  /** `OTEL_RESOURCE_ATTRIBUTES`, overridden by `OTEL_SERVICE_NAME`. The program's own attributes override both. */
   readonly resource: Readonly<Record<string, string>>;
   /** From `OTEL_TRACES_SAMPLER` and its `_ARG`. */
   readonly sampler: Sampler;
   /** From `OTEL_SPAN_*_LIMIT`, `OTEL_EVENT_*_LIMIT`, `OTEL_LINK_*_LIMIT` and the general `OTEL_ATTRIBUTE_*_LIMIT`. */
   readonly limits: SpanLimits;
-  /** `OTEL_BSP_SCHEDULE_DELAY`: how long an ended span may wait for others to be exported with. */
+  /** `OTEL_BSP_SCHEDULE_DELAY`: how long an ended span may wait for others in its batch. */
   readonly scheduleDelayMs: number;
-  /** Whether telemetry may hold what people, models and tools said. */
+  /** Whether telemetry may contain the content of people's, models' and tools' messages. */
   readonly captureContent: boolean;
 }
 
-/** What a value must be, in words, and how it is read: the function throws or returns `undefined` for any other. */
+/** A format: what a value must be, in words, and its parser, which throws or returns `undefined` for any other value. */
 type Format<T> = readonly [expected: string, parse: (text: string) => T | undefined];
 
 /**
- * Reads the environment as the OpenTelemetry specification asks ("Environment Variable Specification", "OTLP Exporter
- * Configuration"): an empty variable is unset, and one that cannot be used gives one `config_invalid` diagnostic and is
- * then as if unset, so that the general one or the default applies. The general one stays out where it might bring spans,
- * keys or content to where they are not meant to go: with an unusable traces endpoint nothing is exported, with unusable
- * traces headers none are sent, with an unusable `OTEL_CAPTURE_CONTENT` nothing is captured.
+ * Reads the environment according to the OpenTelemetry specification ("Environment Variable Specification", "OTLP Exporter
+ * Configuration"). An empty variable counts as unset. An invalid one yields a `config_invalid` diagnostic and counts as unset, so
+ * that the general variable or the default applies. The general variable does not apply if it could send spans, keys or content
+ * to the wrong place: with an invalid traces endpoint nothing is exported, with invalid traces headers none are sent, with an
+ * invalid `OTEL_CAPTURE_CONTENT` no content is captured.
  *
- * A variable of these specifications that would change what is sent, and that is not honoured, gives a diagnostic too.
+ * A variable of these specifications that would change what is sent, but is not supported, yields a diagnostic as well.
  *
  * Diagnostics never quote a value, which may be a key. Never throws.
  */
@@ -71,12 +71,12 @@ export function readTracingConfig(env: EnvironmentRecord, onDiagnostic?: OnDiagn
       tell({ type: "config_invalid", variable, message: "is not honoured" });
     }
   }
-  // Said, not used: there is one format of contexts.
+  // Validated only: there is one propagation format.
   read("OTEL_PROPAGATORS", PROPAGATORS, []);
-  // With an exporter that there is not, spans do not go where another signal's are meant to.
+  // With an unknown exporter the endpoint, which may be meant for other signals, is not used.
   read("OTEL_TRACES_EXPORTER", EXPORTERS, []);
   const exporters = listOf(textIn("OTEL_TRACES_EXPORTER"));
-  // Said, not used: we speak one protocol. A general one that is outranked is meant for other signals.
+  // Validated only: one protocol is supported. A general variable that the traces variable overrides is meant for other signals.
   read(exporter("PROTOCOL"), PROTOCOL, undefined);
   const endpoint = exporter("ENDPOINT");
   const url = read(endpoint, endpoint.startsWith(TRACES) ? TRACES_URL : BASE_URL, undefined);
@@ -115,13 +115,13 @@ export function readTracingConfig(env: EnvironmentRecord, onDiagnostic?: OnDiagn
 const LIMIT_VARIABLE =
   /^OTEL_(?:SPAN_(?:ATTRIBUTE_COUNT|ATTRIBUTE_VALUE_LENGTH|EVENT_COUNT|LINK_COUNT)|(?:EVENT|LINK)_ATTRIBUTE_COUNT|ATTRIBUTE_(?:COUNT|VALUE_LENGTH))_LIMIT$/;
 
-/** Returns those variables that limit spans, for a process that makes spans of the same deployment. None of them holds a key. */
+/** Returns the variables that limit spans, for another process of the same deployment. None of them contains a key. */
 export function limitVariables(env: EnvironmentRecord): Record<string, string> {
   const texts = Object.keys(env).map((name) => [name, textOf(env[name] ?? "").trim()] as const);
   return Object.fromEntries(texts.filter(([name, text]) => LIMIT_VARIABLE.test(name) && text !== ""));
 }
 
-/** @param ratio asked only where it counts: other samplers take no argument, or one that means something else */
+/** @param ratio called only for ratio samplers: others take no argument, or one with another meaning */
 function samplerOf(name: string, ratio: () => number): Sampler {
   const root = name.endsWith("_on") ? alwaysOn : name.endsWith("_off") ? alwaysOff : traceIdRatio(ratio());
   return name.startsWith("parentbased_") ? parentBased(root) : root;
@@ -131,7 +131,7 @@ const OTLP = "OTEL_EXPORTER_OTLP_";
 const TRACES = `${OTLP}TRACES_`;
 const MAX_INTEGER = 2 ** 31 - 1;
 
-/** Names match in any case. */
+/** Values match in any case. */
 const oneOf = <const T extends string>(...values: T[]): Format<T> => [
   values.join(" or "),
   (text) => values.find((value) => value === text.toLowerCase()),
@@ -154,8 +154,9 @@ const allOf = (...values: string[]): Format<string[]> => [
 const EXPORTERS = allOf("otlp", "none");
 const PROPAGATORS = allOf("tracecontext", "baggage");
 /**
- * What would change where spans go, or how, and is not built: TLS of our own, other exporters, a configuration file, and the
- * bounds of a queue in memory, for spans wait in their session's database and each request has a timeout of its own.
+ * Variables that would change where or how spans are sent, and are not supported: TLS certificates, other exporters, a
+ * configuration file, and the bounds of an in-memory queue, since spans wait in their session's database and each request has its
+ * own timeout.
  */
 const NOT_HONOURED =
   /^OTEL_(?:EXPORTER_OTLP_(?:TRACES_)?(?:CERTIFICATE|CLIENT_KEY|CLIENT_CERTIFICATE|INSECURE)|EXPORTER_(?:ZIPKIN|JAEGER)_\w+|BSP_(?:EXPORT_TIMEOUT|MAX_QUEUE_SIZE|MAX_EXPORT_BATCH_SIZE)|(?:EXPERIMENTAL_)?CONFIG_FILE|ENTITIES|LOG_LEVEL)$/;
@@ -167,7 +168,7 @@ const wholeNumber = (least: number): Format<number> => [
 const COUNT = wholeNumber(0);
 const RATIO: Format<number> = ["a number from 0 to 1", (text) => (+text >= 0 && +text <= 1 ? +text : undefined)];
 
-/** Without user and password, for `fetch` refuses a URL that holds them. */
+/** A URL without user and password, since `fetch` refuses those. */
 const httpUrl = (path?: string): Format<string> => [
   "an http or https URL without user and password",
   (text) => {
@@ -180,7 +181,7 @@ const httpUrl = (path?: string): Format<string> => [
 const TRACES_URL = httpUrl();
 const BASE_URL = httpUrl("/v1/traces");
 
-/** Pairs in the form of W3C Baggage, without its metadata. @throws where one member is no such pair: all or none are used */
+/** Parses pairs in the format of W3C Baggage, without its metadata. @throws if a member is invalid: all pairs are used, or none */
 function pairsOf(text: string, names: RegExp, values: RegExp): [name: string, value: string][] {
   const members = text.split(",").filter((member) => member.trim());
   return members.map((member) => {
@@ -194,7 +195,7 @@ const ATTRIBUTES: Format<Record<string, string>> = [
   "name=value,name=value, percent-encoded",
   (text) => Object.fromEntries(pairsOf(text, /./s, /^/)),
 ];
-/** Names in lower case: written in two ways, one is still one header. Values are those that every `fetch` takes. */
+/** Names become lower case, so that two spellings are one header. Values are those that every `fetch` accepts. */
 const HEADERS: Format<Record<string, string>> = [
   `${ATTRIBUTES[0]}, of characters that HTTP headers hold`,
   (text) => {

@@ -1,9 +1,9 @@
 import { type Attributes, textOf } from "./attributes.ts";
 
 /**
- * The attributes of an `exception` event (OpenTelemetry semantic conventions, "Exceptions").
- * @param captureContent whether the exception's own text may be kept: it often quotes what people or files said. Without it
- *   `exception.message` is left out and the stack trace holds only its frames.
+ * Returns the attributes of an `exception` event (OpenTelemetry semantic conventions, "Exceptions").
+ * @param captureContent whether to include the exception's message, which often quotes people or files. Without it,
+ *   `exception.message` is absent and the stack trace contains only its frames.
  */
 export function describeException(exception: unknown, captureContent: boolean): Attributes {
   const isError = exception instanceof Error;
@@ -16,17 +16,17 @@ export function describeException(exception: unknown, captureContent: boolean): 
   };
 }
 
-/** The name of an exception's class, or its code where a class says nothing: never its text. */
+/** Returns the name of an exception's class, or its code if the class is only `Error`. Never its message. */
 export function exceptionType(exception: unknown): string {
   if (!(exception instanceof Error)) return typeof exception;
   const name = read(exception, "name");
   const code = read(exception, "code");
   if (name === "Error" && /^[A-Z][A-Z0-9_]+$/.test(code)) return code;
-  // A name is a field like any other, and some put sentences there.
+  // Some code writes sentences into the field `name`.
   return /^[\w$.]+$/.test(name) ? name : "Error";
 }
 
-/** A text of an exception, which may be of any type, or a getter that throws. */
+/** Reads a text field of an exception; empty if it has another type, or its getter throws. */
 function read(exception: Error, field: "name" | "message" | "stack" | "code"): string {
   try {
     const value = (exception as Error & { code?: unknown })[field];
@@ -39,9 +39,9 @@ function read(exception: Error, field: "name" | "message" | "stack" | "code"): s
 const FRAME = /^(?:\s+at .+|[^\s@]*@\S*):\d+(?::\d+)?\)?$/;
 
 /**
- * The frames of a stack trace without the text above them. V8 and Bun write `name: message` first, others only frames.
- * A text that is not this message was written before the message changed, and may end in lines that look like frames:
- * nothing of that is kept.
+ * Returns the frames of a stack trace without the text above them. V8 and Bun write `name: message` first, others only frames.
+ * If that text is not the current message, the message changed later, and the old one may end in lines that look like frames: then
+ * the result is empty.
  */
 function framesOf(stack: string, message: string): string {
   const nameEnd = (/^[\w$.[\] ]*(?:: )?/.exec(stack) as RegExpExecArray)[0].length;

@@ -1,16 +1,18 @@
-/** What most likely keeps spans from a backend, for whoever can change it. Pure, and in no bundle that does not ask for it. */
+/**
+ * Guesses why spans do not reach a backend, and says what to change. Pure; a bundle that does not import it does not contain it.
+ */
 
 export interface ExportFailure {
-  /** Of the endpoint, with its port. */
+  /** The endpoint's host, with its port. */
   readonly host: string;
-  /** A code, as attempts to send give it. */
+  /** The reason of a failed export attempt: a code. */
   readonly reason: string;
   readonly status?: number | undefined;
 }
 
-/** A sentence without its full stop; `undefined` where the reason says all that there is to say. */
+/** Returns a sentence without its full stop; `undefined` if the reason says everything. */
 export function exportHint({ host, reason, status = 0 }: ExportFailure): string | undefined {
-  // Before all else: whatever a port for gRPC answers is no answer to HTTP.
+  // First, since the response of a gRPC port says nothing about HTTP.
   if (/:4317$/.test(host)) return "4317 is the port of OTLP over gRPC; Valet speaks OTLP over HTTP, mostly at 4318";
   if (reason === "web page")
     return "a web page answers there: a login, a proxy, or a backend's page instead of its endpoint";
@@ -25,7 +27,7 @@ export function exportHint({ host, reason, status = 0 }: ExportFailure): string 
   }
   if (status === 415) return "the backend does not take OTLP as JSON";
   if (reason === "ECONNREFUSED") return "nothing listens there";
-  // workerd says no more than that.
+  // workerd gives no further reason.
   if (reason === "connection failed") {
     return "nothing answers there, or, with https, its certificate is not trusted: locally, name its authority's file in NODE_EXTRA_CA_CERTS";
   }
@@ -36,7 +38,7 @@ export function exportHint({ host, reason, status = 0 }: ExportFailure): string 
   return undefined;
 }
 
-/** The host of an endpoint, with its port where the scheme does not say it: for warnings, without path, query and user. */
+/** Returns the host of an endpoint for warnings, with any port that is not the scheme's default, without path, query and user. */
 export function hostOf(url: string): string {
   return URL.canParse(url) ? new URL(url).host : "";
 }

@@ -6,12 +6,12 @@ import { within } from "./timers.ts";
 
 const USER_AGENT = "valet-otlp/0.1.0";
 const DEFAULT_TIMEOUT_MS = 10_000;
-/** The longest that a timer takes. */
+/** A timer's maximum. */
 const NO_TIMEOUT_MS = 2 ** 31 - 1;
-/** OTLP, "OTLP/HTTP Request": senders stay under this, counted before compression. */
+/** OTLP, "OTLP/HTTP Request": the size that senders must not exceed, before compression. */
 const MAX_REQUEST_BYTES = 64 * 1024 * 1024;
 
-/** One request's body, encoded once and sent as often as it takes. */
+/** The body of one request, encoded once and sent with every retry. */
 export interface EncodedBatch {
   readonly body: Uint8Array<ArrayBuffer>;
   readonly gzip: boolean;
@@ -21,14 +21,14 @@ export interface ExporterOptions {
   /** The full URL of the traces endpoint. */
   readonly url: string;
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** gzip, where the platform can, unless given. */
+  /** gzip by default, if the platform supports it. */
   readonly compression?: "gzip" | "none" | undefined;
-  /** For one attempt, answer included; 0 is without limit; 10 s unless given. */
+  /** The timeout of one attempt, including the response; 0 means no limit; 10 s by default. */
   readonly timeoutMs?: number | undefined;
   readonly fetch?: typeof fetch | undefined;
 }
 
-/** Speaks OTLP/HTTP with JSON bodies to one backend. Stateless: when to send and what to keep is its caller's business. */
+/** Exports spans to one backend by OTLP/HTTP with JSON bodies. Stateless: its caller decides when to send and what to keep. */
 export class OtlpExporter {
   readonly #options: ExporterOptions;
 
@@ -36,7 +36,7 @@ export class OtlpExporter {
     this.#options = options;
   }
 
-  /** Encodes spans as one request; `undefined` when that would be larger than OTLP allows. */
+  /** Encodes spans as one request; `undefined` if that is larger than OTLP allows. */
   async encode(resource: Resource, spans: readonly ReadableSpan[]): Promise<EncodedBatch | undefined> {
     const body = encodeTracesAsBytes(resource, spans);
     if (body.length > MAX_REQUEST_BYTES) return undefined;
@@ -46,18 +46,18 @@ export class OtlpExporter {
     return { body: new Uint8Array(await new Response(stream).arrayBuffer()), gzip };
   }
 
-  /** Sends a batch once. Never rejects, and takes no longer than the timeout whatever the backend or `fetch` does; `stop` ends it early. */
+  /** Sends a batch once. Never rejects, and never exceeds the timeout. @param stop aborts it early */
   send({ body, gzip }: EncodedBatch, stop = new AbortController().signal): Promise<SendResult> {
     const { url, headers, timeoutMs = DEFAULT_TIMEOUT_MS, fetch: send = fetch } = this.#options;
     const abort = new AbortController();
     let answer: Answer | undefined;
-    // Once a backend has said 2xx it has the spans: sending them again because the rest was lost would double them.
+    // After a 2xx status the backend has the spans: a retry because the body was lost would store them twice.
     const broken = (reason: string): SendResult =>
       answer ? judgeAnswer(answer, reason) : { outcome: "retry", reason };
     const post = async (): Promise<SendResult> => {
       const response = await send(url, {
         method: "POST",
-        // A redirect would hand our headers, keys among them, to whoever it names.
+        // Following a redirect would send our headers, which contain keys, to another server.
         redirect: "manual",
         signal: AbortSignal.any([abort.signal, stop]),
         headers: {
@@ -80,8 +80,8 @@ export class OtlpExporter {
 }
 
 /**
- * Why `fetch` failed, as a code: its text may hold the URL. In workerd a connection that fails is an error without code or
- * class.
+ * Returns why `fetch` failed, as a code, since the message may contain the URL. In workerd a failed connection is an error without
+ * code or class.
  */
 function failureOf(error: unknown): string {
   const { code } = Object((error as Error | undefined)?.cause ?? error) as { code?: unknown };

@@ -1,24 +1,24 @@
-/** Makes the ids of new traces and spans: lower-case hex, 32 and 16 digits, never all zero. */
+/** Generates the ids of new traces and spans: lower-case hex, 32 and 16 digits, never all zero. */
 export interface IdGenerator {
   traceId(): string;
   spanId(): string;
 }
 
-/** Bytes drawn at a time, enough for 256 span ids: the fixed cost of a draw is spread, and an id that is kept holds on to 4 KB. */
+/** Random bytes generated at a time, enough for 256 span ids. This spreads the fixed cost; an id that is kept retains 4 KB. */
 const POOL_BYTES = 2048;
-/** What no id is, and all others come after. */
+/** The invalid id; every valid one compares greater. */
 export const ZEROS = "0".repeat(32);
 
 type FillRandom = (bytes: Uint8Array<ArrayBuffer>) => void;
 
 /**
- * Random ids from the platform's cryptographic generator, so that the W3C `random` flag may be set
- * (Trace Context Level 2, section 3.2.2.5.2). Ids are cut from a pool of hex, drawn when first needed: a Worker's global
- * scope has no randomness.
- * @param fill fills the array with random bytes; the platform's generator unless a test gives another
+ * Creates a generator of random ids. It uses the platform's cryptographic generator, so that the W3C `random` flag may be set
+ * (Trace Context Level 2, section 3.2.2.5.2). Ids are cut from a pool of hex digits, which is filled when first needed, since a
+ * Worker's global scope has no randomness.
+ * @param fill fills the array with random bytes; the platform's generator by default
  */
 export function createRandomIds(fill: FillRandom = (bytes) => crypto.getRandomValues(bytes)): IdGenerator {
-  // The two digits of every byte as they lie in memory, so that the pool is decoded as text at once.
+  // The two digits of every byte in memory order, so that the whole pool is decoded as text at once.
   const digit = (value: number) => value.toString(16).charCodeAt(0);
   const pairs = Uint16Array.from({ length: 256 }, (_, byte) => digit(byte >> 4) | (digit(byte & 15) << 8));
   const bytes = new Uint8Array(POOL_BYTES);
@@ -40,12 +40,12 @@ export function createRandomIds(fill: FillRandom = (bytes) => crypto.getRandomVa
   return { traceId: () => take(32), spanId: () => take(16) };
 }
 
-/** A trace id as W3C Trace Context demands: 32 lower-case hex digits, not all zero. */
+/** Returns whether an id is a valid trace id (W3C Trace Context): 32 lower-case hex digits, not all zero. */
 export function isValidTraceId(id: unknown): id is string {
   return isHex(id, 32);
 }
 
-/** A span id (`parent-id`): 16 lower-case hex digits, not all zero. */
+/** Returns whether an id is a valid span id (`parent-id`): 16 lower-case hex digits, not all zero. */
 export function isValidSpanId(id: unknown): id is string {
   return isHex(id, 16);
 }

@@ -1,16 +1,16 @@
 /**
- * JSON written as UTF-8 bytes, each character looked at once, rather than text that is built, gone through for what needs an
- * escape, made flat and encoded. There is one buffer for all: a new one a batch costs more than filling it, and what is
- * written is copied out before anybody else writes.
+ * Writes JSON as UTF-8 bytes and reads each character once. Building a string would read it several times: to escape, to flatten
+ * and to encode it. All callers share one buffer, since a new one for each batch costs more than filling it; the result is copied
+ * before the next call writes.
  */
 
 const encoder = /* @__PURE__ */ new TextEncoder();
 const decoder = /* @__PURE__ */ new TextDecoder();
 
 const FIRST_BYTES = 64 * 1024;
-/** Of the buffer, kept from one use to the next: a request of 512 spans is seldom larger. */
+/** The largest buffer that is kept for the next call: a request of 512 spans is rarely larger. */
 const KEPT_BYTES = 1024 * 1024;
-/** Parts longer than this are copied by the platform; for shorter ones the call costs more than a loop. */
+/** Parts longer than this are copied with `set`; for shorter ones that call costs more than a loop. */
 const LOOP_LENGTH = 24;
 
 const COMMA = 0x2c;
@@ -20,22 +20,22 @@ const BACKSLASH = 0x5c;
 let buffer = new Uint8Array(FIRST_BYTES);
 let length = 0;
 
-/** A part of JSON that is written over and over. */
+/** Encodes a piece of JSON that is written many times. */
 export function part(json: string): Uint8Array {
   return encoder.encode(json);
 }
 
-/** What `work` writes. It must not ask for another writing meanwhile. */
+/** Returns what `work` writes. `work` must not call this function or {@link textOf}. */
 export function bytesOf(work: () => void): Uint8Array<ArrayBuffer> {
   return written(work).slice();
 }
 
-/** The same, as text. */
+/** Like {@link bytesOf}, as text. */
 export function textOf(work: () => void): string {
   return decoder.decode(written(work));
 }
 
-/** Good until the next call. */
+/** Returns a view of the shared buffer, valid until the next call. */
 function written(work: () => void): Uint8Array<ArrayBuffer> {
   if (buffer.length > KEPT_BYTES) buffer = new Uint8Array(FIRST_BYTES);
   length = 0;
@@ -52,7 +52,7 @@ export function writePart(bytes: Uint8Array): void {
   length = start + count;
 }
 
-/** ASCII that stands in the JSON as it is. */
+/** Writes ASCII that needs no escape. */
 export function writePlain(text: string): void {
   const count = text.length;
   const to = reserve(count);
@@ -61,7 +61,7 @@ export function writePlain(text: string): void {
   length = start + count;
 }
 
-/** Any text, within quotation marks that are written elsewhere. Most is ASCII and needs no escape, which shows on the way. */
+/** Writes any text, without its quotation marks. Most texts are ASCII without escapes: the loop tries that first. */
 export function writeText(text: string): void {
   const count = text.length;
   const to = reserve(count);
@@ -69,7 +69,7 @@ export function writeText(text: string): void {
   for (let i = 0; i < count; i++) {
     const code = text.charCodeAt(i);
     if (code < 0x20 || code > 0x7e || code === QUOTE || code === BACKSLASH) {
-      // A lone surrogate is no text: strict decoders refuse the whole request for one.
+      // A lone surrogate is replaced: strict decoders reject the whole request because of one.
       writePart(part(JSON.stringify(text.toWellFormed()).slice(1, -1)));
       return;
     }
@@ -78,12 +78,12 @@ export function writeText(text: string): void {
   length = start + count;
 }
 
-/** After items that each end with a comma, the last one's goes. */
+/** Removes the last comma after items that each end with one. */
 export function endItems(): void {
   if (buffer[length - 1] === COMMA) length--;
 }
 
-/** A whole number in so many digits, zeros before it. It may have ten and be below 2^31. */
+/** Writes a whole number below 2^31 with leading zeros, at most ten digits. */
 export function writeDigits(value: number, digits: number): void {
   const to = reserve(digits);
   for (let i = length + digits - 1, left = value; i >= length; i--) {
@@ -94,7 +94,7 @@ export function writeDigits(value: number, digits: number): void {
   length += digits;
 }
 
-/** The buffer, with room for as many bytes more. */
+/** Returns the buffer, grown if needed for `count` more bytes. */
 function reserve(count: number): Uint8Array {
   if (length + count > buffer.length) {
     const larger = new Uint8Array(Math.max(length + count, 2 * buffer.length));

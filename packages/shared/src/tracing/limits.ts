@@ -1,11 +1,11 @@
-/** How much one span may hold (OpenTelemetry SDK specification, "Span Limits"). */
+/** The limits of one span (OpenTelemetry SDK specification, "Span Limits"). */
 export interface SpanLimits {
   readonly attributes: number;
   readonly events: number;
   readonly links: number;
   readonly attributesPerEvent: number;
   readonly attributesPerLink: number;
-  /** UTF-16 code units of a string value. */
+  /** The length of a string value, in UTF-16 code units. */
   readonly attributeValueLength: number;
 }
 

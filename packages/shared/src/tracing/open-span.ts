@@ -3,13 +3,16 @@ import { checkContext, type SpanContext } from "./context.ts";
 import { isSpanKind, type OpenSpan, type SpanEvent, type SpanLink } from "./readable-span.ts";
 import { type EpochTime, toEpochTime } from "./time.ts";
 
-/** Written into every serialised span; a reader takes no other. */
+/** The version of the format, part of every serialised span. Other versions are not read. */
 const FORMAT = 1;
 
-/** JSON has no word for these, so they are wrapped: `{"$": kind, "v": text}`. Attribute values are never maps, so nothing collides. */
+/**
+ * Values that JSON cannot represent are wrapped: `{"$": kind, "v": text}`. Attribute values are never maps, so this is
+ * unambiguous.
+ */
 type Wrapped = { readonly $: "bigint" | "number" | "bytes"; readonly v: string };
 
-/** An open span as text, to be stored beside the state it describes or handed to another process. Secrets are already out. */
+/** Serialises an open span, to store it beside the state it describes or to send it to another process. Secrets are redacted. */
 export function serialiseSpan(span: OpenSpan): string {
   const { context, parent, name, kind, startTime, attributes, events, links, statusCode, statusMessage } = span;
   const { droppedAttributes, droppedEvents, droppedLinks } = span;
@@ -21,8 +24,8 @@ export function serialiseSpan(span: OpenSpan): string {
 }
 
 /**
- * Reads what {@link serialiseSpan} wrote. `undefined` for anything else, also for a format of another version: whatever the
- * text, what is returned can be resumed, exported and sent on.
+ * Parses the output of {@link serialiseSpan}. Returns `undefined` for anything else, including other versions of the format; any
+ * result can be resumed, exported and sent on.
  */
 export function parseOpenSpan(text: string): OpenSpan | undefined {
   try {
@@ -33,7 +36,7 @@ export function parseOpenSpan(text: string): OpenSpan | undefined {
   }
 }
 
-/** What {@link check} has not seen yet. Every reader below throws on what it does not expect. */
+/** A value that is not validated yet. Every reader below throws on an unexpected value. */
 type Unchecked<T> = { readonly [K in keyof T]?: unknown };
 
 function readSpan(stored: Unchecked<OpenSpan>): OpenSpan {
@@ -106,7 +109,7 @@ function readText(value: unknown): string {
   return value;
 }
 
-/** A `uint32`, as which OTLP counts what was dropped. */
+/** Reads a `uint32`, OTLP's type of dropped counts. */
 function readCount(value: unknown): number {
   check(typeof value === "number" && value >>> 0 === value);
   return value;
@@ -121,7 +124,7 @@ function check(condition: boolean): asserts condition {
   if (!condition) throw new TypeError("not a serialised span");
 }
 
-/** Reads the raw value from its holder: `BigInt.prototype.toJSON`, which some define, has been applied to `value`. */
+/** Reads the raw value from its holder, since `value` is the result of `BigInt.prototype.toJSON`, which some programs define. */
 function wrap(this: Readonly<Record<string, unknown>>, key: string): unknown {
   const value = this[key];
   if (typeof value === "bigint") return { $: "bigint", v: String(value) } satisfies Wrapped;

@@ -5,35 +5,36 @@ import { bytesOf, endItems, part, textOf, writeDigits, writePart, writePlain, wr
 import type { ReadableSpan, Scope, SpanEvent, SpanLink } from "./readable-span.ts";
 import type { EpochTime } from "./time.ts";
 
-/** Who emits: at least `service.name`. */
+/** The attributes of the entity that emits spans: at least `service.name`. */
 export type Resource = Attributes;
 
 const INT64_BOUND = 2 ** 63;
 
 /**
- * Spans as one `ExportTraceServiceRequest` in JSON (OTLP, "JSON Protobuf Encoding"), as the bytes to be sent. Resource, scope
- * and status are always present: backends have crashed on their absence.
+ * Encodes spans as one `ExportTraceServiceRequest` in JSON (OTLP, "JSON Protobuf Encoding"). Resource, scope and status are always
+ * present: backends have crashed on their absence.
+ * @returns UTF-8
  */
 export function encodeTracesAsBytes(resource: Resource, spans: readonly ReadableSpan[]): Uint8Array<ArrayBuffer> {
   return bytesOf(() => writeTraces(resource, spans));
 }
 
-/** {@link encodeTracesAsBytes}, as text. */
+/** Like {@link encodeTracesAsBytes}, as text. */
 export function encodeTraces(resource: Resource, spans: readonly ReadableSpan[]): string {
   return textOf(() => writeTraces(resource, spans));
 }
 
-/** One span as it stands within `scopeSpans.spans`, for a store that puts requests together later. */
+/** Encodes one element of `scopeSpans.spans`, for a store that assembles requests later. */
 export function encodeSpan(span: ReadableSpan): string {
   return textOf(() => writeSpan(span));
 }
 
-/** A scope as it stands within `scopeSpans`. */
+/** Encodes the `scope` of a `scopeSpans` element. */
 export function encodeScope(scope: Scope): string {
   return textOf(() => writeScope(scope));
 }
 
-/** A resource as it stands within `resourceSpans`. */
+/** Encodes the `resource` of a `resourceSpans` element. */
 export function encodeResource(resource: Resource): string {
   return textOf(() => writeResource(resource));
 }
@@ -99,7 +100,7 @@ const COMMA = part(",");
 const END_LIST = part("]");
 const END_OBJECT = part("}");
 
-/** Of the span that is being written: it, its events and its links. */
+/** The `doubleKeys` of the span that is being written; they apply to its events and links, too. */
 let doubles: ReadonlySet<string> | undefined;
 
 function writeSpan(span: ReadableSpan): void {
@@ -110,7 +111,7 @@ function writeSpan(span: ReadableSpan): void {
     writePart(PARENT_SPAN_ID);
     writePlain(parent.spanId);
   }
-  // The W3C flags are the span's own; the remote bits tell of its parent, and a root's is known not to be remote.
+  // The W3C flags are the span's own. The remote bits describe its parent; for a root they state that it is not remote.
   writeFlags(span.context, parent?.isRemote ?? false);
   writePart(NAME);
   writeText(span.name);
@@ -179,7 +180,7 @@ function writeFlags({ traceFlags }: SpanContext, isRemote: boolean): void {
   writePlain(String(traceFlags | HAS_IS_REMOTE | (isRemote ? IS_REMOTE : 0)));
 }
 
-/** Epoch nanoseconds: a decimal string without zeros before it. */
+/** Writes epoch nanoseconds as a decimal string without leading zeros. */
 function writeTime({ seconds, nanos }: EpochTime): void {
   if (seconds === 0) {
     writePlain(String(nanos));
@@ -189,7 +190,7 @@ function writeTime({ seconds, nanos }: EpochTime): void {
   }
 }
 
-/** What spans, events and links have alike. */
+/** Writes the attributes of a span, an event or a link, and how many were dropped. */
 function writeAttributes({
   attributes,
   droppedAttributes,
@@ -218,11 +219,11 @@ function writeAttributeList(list: Readonly<AttributeList>): void {
   endItems();
 }
 
-/** How values of a kind begin, by the key of their attribute: a program has few, and uses them for ever. */
+/** Returns the bytes that begin a value of one type, by the key of its attribute. They are cached: a program uses few keys. */
 type Opening = (key: string) => Uint8Array;
 const MAX_KEYS = 1000;
 const MAX_KEY_LENGTH = 128;
-/** No attribute's: what is in an array has none. */
+/** The key of values in arrays, which have none. */
 const NO_KEY = "";
 
 function opening(value: string): Opening {
@@ -230,7 +231,7 @@ function opening(value: string): Opening {
   return (key) => {
     let bytes = known.get(key);
     if (bytes === undefined) {
-      // Keys that are no text are told apart by their escaped form: made well-formed, two of them may become one.
+      // Keys with lone surrogates are written escaped: replacing those could make two keys equal.
       bytes = part(`{"key":${JSON.stringify(key.isWellFormed() ? key : JSON.stringify(key))},"value":${value}`);
       if (key.length <= MAX_KEY_LENGTH && known.size < MAX_KEYS) known.set(key, bytes);
     }
@@ -247,7 +248,7 @@ const BYTES = opening('{"bytesValue":"');
 const ARRAY = opening('{"arrayValue":{"values":[');
 const EMPTY = opening("{");
 
-/** How values end, by where they are, up to the next. */
+/** The bytes that end a value, up to the next one, in an attribute list or in an array. */
 interface Ending {
   readonly plain: Uint8Array;
   readonly quoted: Uint8Array;
@@ -274,7 +275,7 @@ function writeValue(value: AttributeValue | undefined, key: string, ending: Endi
 function writeNumber(value: number, key: string, { plain, quoted }: Ending): void {
   if (Number.isInteger(value) && Math.abs(value) < INT64_BOUND && !Object.is(value, -0) && !doubles?.has(key)) {
     writePart(INT(key));
-    // Beyond 2^53 a number prints rounded digits, which as an int64 would be another number.
+    // Beyond 2^53 `String` prints rounded digits, which would be another int64.
     writePlain(String(Number.isSafeInteger(value) ? value : BigInt(value)));
     writePart(quoted);
   } else {
@@ -289,7 +290,7 @@ function writeRare(value: AttributeValue | undefined, key: string, ending: Endin
   if (typeof value === "bigint" && doubles?.has(key)) {
     writeNumber(Number(value), key, ending);
   } else if (typeof value === "bigint") {
-    // What does not fit is kept to the digit as text (OpenTelemetry specification, "Mapping to AnyValue").
+    // A bigint beyond int64 becomes a string with all digits (OpenTelemetry specification, "Mapping to AnyValue").
     writePart((BigInt.asIntN(64, value) === value ? INT : STRING)(key));
     writePlain(String(value));
     writePart(quoted);

@@ -1,10 +1,10 @@
-/** What a span holds, as processors, encoders and serialisation see it. */
+/** The data of a span, as processors, encoders and serialisation read it. */
 import type { AttributeList } from "./attributes.ts";
 import { CONSUMER, ERROR, INTERNAL, OK, UNSET } from "./codes.ts";
 import type { SpanContext } from "./context.ts";
 import type { EpochTime } from "./time.ts";
 
-/** The numbers of OTLP's `SpanKind`, one above those of the API. */
+/** The numbers of OTLP's `SpanKind`, which are one above those of the OpenTelemetry API. */
 export const SpanKind = { INTERNAL, SERVER: 2, CLIENT: 3, PRODUCER: 4, CONSUMER } as const;
 export type SpanKind = (typeof SpanKind)[keyof typeof SpanKind];
 
@@ -16,7 +16,7 @@ export function isSpanKind(kind: unknown): kind is SpanKind {
 export const StatusCode = { UNSET, OK, ERROR } as const;
 export type StatusCode = (typeof StatusCode)[keyof typeof StatusCode];
 
-/** The library or module that made a span. */
+/** The instrumentation scope: the library or module that created a span. */
 export interface Scope {
   readonly name: string;
   readonly version?: string;
@@ -35,7 +35,7 @@ export interface SpanLink {
   readonly droppedAttributes: number;
 }
 
-/** A span as processors and encoders see it. */
+/** A span as processors and encoders read it. */
 export interface ReadableSpan {
   readonly scope: Scope;
   readonly context: SpanContext;
@@ -49,14 +49,14 @@ export interface ReadableSpan {
   readonly events: readonly SpanEvent[];
   readonly links: readonly SpanLink[];
   readonly statusCode: StatusCode;
-  /** Only with {@link StatusCode.ERROR}. */
+  /** Empty unless the status is {@link StatusCode.ERROR}. */
   readonly statusMessage: string;
   readonly droppedAttributes: number;
   readonly droppedEvents: number;
   readonly droppedLinks: number;
-  /** Attributes, also of events and links, whose numbers are written as doubles where they are integral. None unless given. */
+  /** Keys of attributes, also of events and links, whose integral numbers are encoded as doubles. None by default. */
   readonly doubleKeys?: ReadonlySet<string> | undefined;
 }
 
-/** A span that has begun and not ended, apart from the process that holds it. Scope and `doubleKeys` are those of whoever resumes it. */
+/** An open span, independent of its process. The tracer that resumes it supplies scope and `doubleKeys`. */
 export type OpenSpan = Omit<ReadableSpan, "scope" | "endTime" | "doubleKeys">;

@@ -1,36 +1,38 @@
 import type { Redact } from "./attributes.ts";
 
-/** What stands where a secret stood. */
+/** The replacement for a secret. */
 export const REDACTED = "REDACTED";
 
-/** What stands before the host. */
+/** User and password: everything before the host. */
 const USER_INFO = /^[^/?#]*@/;
 /**
- * What no parser takes, for its port is no number: a password with a raw `/`, `?` or `#` in it may have ended the host
- * early. Where it ends itself, nobody can say.
+ * An authority that no parser accepts, since its port is not a number: a raw `/`, `?` or `#` in a password may have ended the host
+ * early. It is unknown where the password ends.
  */
 const BROKEN_USER_INFO = /^[^/?#:[]*:(?!\d*(?:[/?#]|$)).*@.*/s;
 const QUERY_AND_FRAGMENT = /[?#].*/s;
 /**
- * Slack's webhooks (`/services/T…/B…/SECRET`), workflows and triggers, Discord's webhooks, Telegram's bots. A secret ends
- * before `://`: taking its colon away would join two URLs into one.
+ * Secrets in the paths of Slack's webhooks (`/services/T…/B…/SECRET`), workflows and triggers, Discord's webhooks, Telegram's bots.
+ * A secret ends before `://`, since removing its colon would join two URLs.
  */
 const PATH_SECRET =
   /(\/(?:services|workflows|triggers)\/T\w*\/\w+\/(?:\d+\/)?|\/webhooks\/\d+\/|\/bot\d+(?::|%3[Aa]))(?:(?!:\/\/)[^/])+/g;
 /**
- * The prefixes that hosts give their tokens (GitHub, GitLab, Slack, Atlassian, npm, PyPI, Hugging Face, Docker), and that of JWTs:
- * the source of a regular expression.
+ * The source of a regular expression for the prefixes of tokens (GitHub, GitLab, Slack, Atlassian, npm, PyPI, Hugging Face, Docker)
+ * and of JWTs.
  */
 export const TOKEN_PREFIX =
   "(?:gh[a-z]_|github_pat_|gl(?:pat|dt|rt|cbt|ptt|ft|soat|imt|agent|ffct|oas)-|xox[a-z]-|AT(?:BB|ATT|CTT)|sk-|npm_|pypi-|hf_|dckr_pat_|eyJ)";
 const PATH_TOKEN = new RegExp(`(\\/|%2[Ff])${TOKEN_PREFIX}[\\w.=-]{16,}`, "g");
-/** A parameter of a path that says itself what it is: `/repo;token=…`. */
+/** A path parameter whose name announces a secret: `/repo;token=…`. */
 const PATH_PARAMETER =
   /((?:[;,&/]|%3[Bb])(?:[\w-]*[_-])?(?:token|secret|passw(?:or)?d|api[-_]?key|access[-_]?key)(?:=|%3[Dd]))(?:(?!:\/\/)[^/;,&])+/gi;
-/** From `://` to white space or, so that JSON stays valid, a quotation mark. Other marks may be part of a password. */
+/**
+ * A URL from `://` to white space or, so that JSON stays valid, to a quotation mark. Other characters may be part of a password.
+ */
 const URL_IN_TEXT = /:\/\/[^\s"]*/g;
 
-/** What becomes of a value, by its key; the first that fits. */
+/** How to redact a value, by its key. The first matching rule applies. */
 const RULES: readonly (readonly [key: RegExp, clean: (value: string) => string])[] = [
   [
     /(?:authorization|cookie|token|secret|passw(?:or)?d|credentials?|(?:api|access|private|secret)[-_]?key)$/i,
@@ -42,23 +44,22 @@ const RULES: readonly (readonly [key: RegExp, clean: (value: string) => string])
   [/^/, (text) => (text.includes("://") ? text.replace(URL_IN_TEXT, cleanUrlInText) : text)],
 ];
 
-/** What a URL holds at least that has something to be taken out. */
+/** Matches every URL that may need redaction. */
 const SUSPECT =
   /[@?#=]|%3d|\/(?:services|workflows|triggers|webhooks|bot\d)|(?:\/|%2f)(?:gh[a-z]_|github_pat_|gl[a-z]+-|xox|at[bac]|sk-|npm_|pypi-|hf_|dckr_|eyj)/i;
 
-/** The rule of each key seen lately, for looking it up costs more than all else. */
+/** A cache of each key's rule, since finding the rule costs more than everything else. */
 const ruleOf = new Map<string, (value: string) => string>();
 const MAX_KEYS = 1000;
 const MAX_KEY_LENGTH = 128;
 
 /**
- * Takes the secrets out of attributes; what tracers use unless told otherwise. Takes linear time, and done twice it is as
- * done once.
+ * Redacts secrets in attributes; the default of tracers. Takes linear time, and is idempotent.
  *
- * - Every URL, alone or in a text, loses user and password, query string and fragment, the secret in the path of a webhook known
- *   for having one, and tokens in its path that say by prefix or name what they are. An scp-like git URL (`user@host:path`) loses its user where the key says that the value is
- *   a URL; in a text it looks like too much else, and ssh takes no password there.
- * - Values of keys that name a credential or a cookie are replaced altogether.
+ * - Every URL, alone or in a text, loses user and password, query string and fragment, the secret in the path of a known kind of
+ *   webhook, and tokens in its path that a prefix or a name identifies. An scp-like git URL (`user@host:path`) loses its user only
+ *   if the key says that the value is a URL: in a text it resembles too many other things, and ssh takes no password there.
+ * - Values of keys that name a credential or a cookie are replaced completely.
  */
 export const redactSecrets: Redact = (key, value) => {
   let clean = ruleOf.get(key);
@@ -70,13 +71,13 @@ export const redactSecrets: Redact = (key, value) => {
   return clean(value);
 };
 
-/** {@link redactSecrets} after `more`, whose results are thus as clean. */
+/** Returns a redactor that applies `more`, and then {@link redactSecrets} to its result. */
 export function redactAlso(more: Redact): Redact {
   return (key, value) => redactSecrets(key, more(key, value));
 }
 
 function cleanUrl(url: string): string {
-  // Most URLs have nothing to hide: one look costs a third of three.
+  // Most URLs contain no secret, and one test costs a third of the replacements.
   if (!SUSPECT.test(url)) return url;
   const anonymous = url.includes("@") ? url.split("://").map(dropUserInfo).join("://") : url;
   return anonymous
@@ -86,12 +87,15 @@ function cleanUrl(url: string): string {
     .replace(PATH_PARAMETER, `$1${REDACTED}`);
 }
 
-/** Of every URL, as another may follow in the path or after a comma. A broken one becomes a query: all that follows goes too. */
+/**
+ * Removes user and password. Called for each URL, as another may follow in a path. A broken one becomes a query, which is
+ * removed.
+ */
 function dropUserInfo(part: string): string {
   return part.replace(USER_INFO, "").replace(BROKEN_USER_INFO, "?");
 }
 
-/** Backslashes at the end stay: in JSON text they escape the quotation mark that follows. */
+/** Redacts a URL but keeps backslashes at its end: in JSON they escape the quotation mark that follows. */
 function cleanUrlInText(url: string): string {
   let end = url.length;
   while (url[end - 1] === "\\") end--;

@@ -1,19 +1,19 @@
 import type { ReadableSpan } from "./readable-span.ts";
 
 /**
- * Sees spans begin and end, as OpenTelemetry's `SpanProcessor` does. Both calls are synchronous and made at the moment itself, so that
- * a processor may store a span in the same transaction as the state that it describes. What a processor throws is reported to
- * `onDiagnostic` and never reaches the code that is traced.
+ * Receives spans when they start and end, like OpenTelemetry's `SpanProcessor`. Both methods are called synchronously, so that a
+ * processor can store a span in the same transaction as the state that it describes. An error of a processor is reported to
+ * `onDiagnostic` and never reaches the instrumented code.
  *
  * It differs from the SDK's (Trace SDK, "Span Processor"):
- * - A tracer has one processor and no provider: who wants several passes one that calls them.
- * - `onStart` is given no parent context, since there is no current one, and there is no `onEnding`.
- * - It has no `forceFlush` and no `shutdown`: only processors that hold spans back have those, and their owner calls them.
- * - It sees every span that is recorded. What is sampled is exported: that is for the processor to look at.
+ * - A tracer has one processor and no provider. To use several, pass one that calls them.
+ * - `onStart` receives no parent context, since there is no active one, and there is no `onEnding`.
+ * - It has no `forceFlush` and no `shutdown`: only processors that buffer spans have those, and their owner calls them.
+ * - It receives every recorded span. A processor that exports checks the sampled flag itself.
  */
 export interface SpanProcessor {
-  /** The span has begun. What it will still record is seen by reading it later. */
+  /** Called when a span has started. The span object shows later changes. */
   onStart(span: ReadableSpan): void;
-  /** The span has ended and will not change any more. */
+  /** Called when a span has ended. It does not change any more. */
   onEnd(span: ReadableSpan): void;
 }

@@ -16,33 +16,33 @@ import type { OpenSpan, ReadableSpan, Scope, SpanEvent, SpanKind, SpanLink, Stat
 import type { SpanProcessor } from "./span-processor.ts";
 import { type Clock, compareTimes, type EpochTime, type TimeInput, toEpochTime } from "./time.ts";
 
-/** A link as callers give it. */
+/** A link as callers pass it. */
 export interface LinkInput<L extends Attributes = Attributes> {
   readonly context: SpanContext;
   readonly attributes?: L;
 }
 
 /**
- * What code that is being traced holds. `A` are the attributes that its catalogue allows. Every call is safe at any time:
- * after the end, and when nothing is recorded, it does nothing.
+ * A span as instrumented code sees it. `A` are the attributes that its catalogue allows. Every method is safe at any time: after
+ * the end, and if the span is not recording, it does nothing.
  */
 export interface Span<A extends Attributes = Attributes, L extends Attributes = Attributes> {
-  /** What to hand to children and across boundaries. */
+  /** The context to pass to children and to propagate across process boundaries. */
   readonly context: SpanContext;
-  /** Whether anything set here is kept: skip work that only serves the span when it is not. */
+  /** Whether the span records. If not, callers can skip work that only serves the span. */
   readonly isRecording: boolean;
   setAttribute<K extends keyof A & string>(key: K, value: A[K]): void;
   setAttributes(attributes: A): void;
-  /** @param time when it happened; now unless given */
+  /** @param time when it happened; now by default */
   addEvent(name: string, attributes?: Attributes, time?: TimeInput): void;
-  /** Adds a cause that was not known at the start. */
+  /** Adds a link that was not known at the start. */
   addLink(link: LinkInput<L>): void;
   /**
    * OK beats ERROR beats UNSET, and OK is final (OpenTelemetry API specification, "Set Status").
    * @param message exported as it stands, and only with ERROR: it must not quote content
    */
   setStatus(code: StatusCode, message?: string): void;
-  /** Adds an event named `exception`. The exception's own text is left out unless the tracer captures content. */
+  /** Adds an event named `exception`, without the exception's message unless the tracer captures content. */
   recordException(exception: unknown, time?: TimeInput): void;
   updateName(name: string): void;
   /** Ends the span; the first end counts. An end before the start is set to the start. */
@@ -60,10 +60,10 @@ export interface SpanSettings extends SpanLimits, AttributeRules {
   readonly onDiagnostic: OnDiagnostic;
 }
 
-/** What lists are before their first item. */
+/** The shared empty list of spans without events or links. */
 const NONE: never[] = [];
 
-/** A span that records. Fields are public for the processors that read them as {@link ReadableSpan}; code under trace sees {@link Span}. */
+/** A recording span. Its fields are public for processors, which read {@link ReadableSpan}; instrumented code sees {@link Span}. */
 export class RecordingSpan implements Span, ReadableSpan {
   declare readonly context: SpanContext;
   declare readonly parent: SpanContext | undefined;
@@ -97,7 +97,7 @@ export class RecordingSpan implements Span, ReadableSpan {
     this.startTime = startTime;
   }
 
-  /** Takes up a span where its {@link OpenSpan} left off. */
+  /** Continues a span from its {@link OpenSpan}. */
   static resume(settings: SpanSettings, open: OpenSpan): RecordingSpan {
     const span = new RecordingSpan(settings, open.context, open.parent, open.name, open.kind, open.startTime);
     const { attributes, events, links, statusCode, statusMessage, droppedAttributes, droppedEvents, droppedLinks } =
@@ -182,7 +182,7 @@ export class RecordingSpan implements Span, ReadableSpan {
   }
 }
 
-/** A list's first `push` makes room for 17, in V8: most spans have one event. */
+/** Appends an item. In V8 the first `push` allocates room for 17 items, and most spans have one event. */
 function append<T>(list: T[], item: T): T[] {
   if (list.length === 0) return [item];
   list.push(item);
@@ -193,12 +193,12 @@ function addDropped(sum: number, { droppedAttributes }: SpanEvent | SpanLink): n
   return sum + droppedAttributes;
 }
 
-/** The time that a caller gives, or now where that is none. */
+/** Returns the given time, or now if it is missing or invalid. */
 export function timeOf({ clock }: SpanSettings, given: TimeInput | undefined): EpochTime {
   return (given == null ? undefined : toEpochTime(given)) ?? clock();
 }
 
-/** A span that keeps nothing and passes its context on: when tracing is off, or the trace is not sampled. */
+/** A non-recording span that propagates its context: tracing is off, or the sampler dropped the span. */
 export class PassThroughSpan implements Span {
   readonly context: SpanContext;
   readonly isRecording = false;

@@ -1,7 +1,7 @@
 /**
- * Points in time as whole seconds and nanoseconds, the shape of protobuf's `Timestamp`. Epoch nanoseconds do not fit a
- * `number` (2^53 ns is April 1970), and a BigInt for every reading costs more than the rest of a span; two small integers
- * are exact and join to the decimal string that OTLP wants.
+ * Points in time as whole seconds and nanoseconds, the shape of protobuf's `Timestamp`. Epoch nanoseconds do not fit into a
+ * `number` (2^53 ns is April 1970), and a BigInt for every reading costs more than the rest of a span. Two small integers are
+ * exact, and together they form the decimal string that OTLP requires.
  */
 
 /** A point in time. `nanos` is 0 to 999,999,999; `seconds` is whole, 0 or more: OTLP times are unsigned. */
@@ -10,38 +10,41 @@ export interface EpochTime {
   readonly nanos: number;
 }
 
-/** What callers may give as a time: a number is epoch milliseconds (fractions allowed), a bigint epoch nanoseconds. */
+/** A time as callers pass it: a number is epoch milliseconds (fractions allowed), a bigint is epoch nanoseconds. */
 export type TimeInput = EpochTime | Date | number | bigint;
 
-/** Reads the current time. Injected everywhere, so that a test or a deployed Worker may freeze it. */
+/**
+ * Returns the current time. It is always injected, so that tests can control it; in a deployed Worker it stands still between
+ * I/O.
+ */
 export type Clock = () => EpochTime;
 
 /** A clock on which durations are monotonic between two calls of {@link AnchoredClock.anchor}. */
 export interface AnchoredClock extends Clock {
-  /** Takes the wall clock's time anew: after a pause of the machine, a restore, or at the start of a unit of work. */
+  /** Reads the wall clock again: after a pause of the machine, after a restore, or at the start of a unit of work. */
   anchor(): void;
 }
 
 const NANOS_PER_MS = 1e6;
 const NANOS_PER_SECOND = 1e9;
-/** OTLP has 64 bits for nanoseconds: they end in the year 2554. */
+/** OTLP's 64 bits for nanoseconds end in the year 2554. */
 const SECONDS_END = 18_446_744_073;
 
-/** `base` whole milliseconds plus `ms`, whose fraction is rounded to nanoseconds. */
+/** Returns `base` whole milliseconds plus `ms`, whose fraction is rounded to nanoseconds. */
 function fromMillis(ms: number, base = 0): EpochTime {
   const whole = Math.floor(ms);
   const seconds = Math.floor((base + whole) / 1000);
-  // `| 0`: told that it is small, V8 keeps it in place; a number that it takes for a fraction costs 16 bytes more.
+  // `| 0` makes it a small integer, which V8 stores in place; a heap number costs 16 bytes more.
   const nanos = ((base + whole - seconds * 1000) * NANOS_PER_MS + Math.round((ms - whole) * NANOS_PER_MS)) | 0;
   return nanos < NANOS_PER_SECOND ? { seconds, nanos } : { seconds: seconds + 1, nanos: 0 };
 }
 
-/** The wall clock alone, in whole milliseconds: the clock for Workers, where nothing finer exists. */
+/** The wall clock in whole milliseconds: the clock for Workers, which have nothing finer. */
 export const wallClock: Clock = () => fromMillis(Date.now());
 
 /**
- * A wall-clock anchor plus monotonic time: sub-millisecond, and a step of the wall clock cannot bend a duration.
- * The anchor is taken at the first reading, not at creation: a Worker's global scope has no time yet.
+ * Creates a clock of a wall-clock anchor plus monotonic time: it has sub-millisecond precision, and a step of the wall clock cannot
+ * distort a duration. The anchor is read with the first time, not at creation, since a Worker's global scope has no time.
  * @param wall epoch milliseconds, read at each anchor
  * @param monotonic milliseconds since any fixed point
  */
@@ -63,9 +66,8 @@ export function createAnchoredClock(
 }
 
 /**
- * Makes a clock strictly increasing by adding single nanoseconds to repeated readings. Where time stands still between
- * I/O (deployed workerd), this records the order of events in digits that the clock itself leaves empty, and every
- * viewer sorts by it without being told.
+ * Returns a strictly increasing clock: it adds single nanoseconds to repeated readings. In deployed workerd, where time stands
+ * still between I/O, this records the order of events in digits that the clock leaves empty, and every viewer sorts by them.
  */
 export function strictlyIncreasing(clock: Clock): Clock {
   let last: EpochTime = { seconds: -1, nanos: 0 };
@@ -80,19 +82,19 @@ function addNanosecond({ seconds, nanos }: EpochTime): EpochTime {
   return nanos + 1 < NANOS_PER_SECOND ? { seconds, nanos: nanos + 1 } : { seconds: seconds + 1, nanos: 0 };
 }
 
-/** Negative when `a` is before `b`, 0 when equal. */
+/** Returns a negative number if `a` is before `b`, 0 if they are equal. */
 export function compareTimes(a: EpochTime, b: EpochTime): number {
   return a.seconds - b.seconds || a.nanos - b.nanos;
 }
 
-/** Milliseconds from `start` to `end`, with fractions. */
+/** Returns the milliseconds from `start` to `end`, with fractions. */
 export function millisBetween(start: EpochTime, end: EpochTime): number {
   return (end.seconds - start.seconds) * 1000 + (end.nanos - start.nanos) / NANOS_PER_MS;
 }
 
 /**
- * Exact for every whole millisecond and every bigint; fractions of a millisecond are rounded to nanoseconds. `undefined` for
- * what is no time in OTLP: NaN, before 1970, after 2554, malformed.
+ * Converts a time. Exact for every whole millisecond and every bigint; fractions of a millisecond are rounded to nanoseconds.
+ * Returns `undefined` for values that OTLP cannot represent: NaN, before 1970, after 2554, malformed.
  */
 export function toEpochTime(input: TimeInput): EpochTime | undefined {
   const time = readTime(input);
@@ -111,7 +113,7 @@ function isBelow(end: number, value: number): boolean {
   return Number.isInteger(value) && value >= 0 && value < end;
 }
 
-/** Epoch nanoseconds as the decimal string of OTLP's `fixed64` fields, exact to the digit. */
+/** Formats epoch nanoseconds as the decimal string of OTLP's `fixed64` fields, exact to the digit. */
 export function formatNanos({ seconds, nanos }: EpochTime): string {
   return seconds > 0 ? seconds + String(NANOS_PER_SECOND + nanos).slice(1) : String(nanos);
 }

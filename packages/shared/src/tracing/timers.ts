@@ -1,4 +1,4 @@
-/** What `work` gives or, where that takes longer than `ms`, what `late` gives. */
+/** Returns the result of `work` or, if that takes longer than `ms`, the result of `late`. */
 export function within<T>(ms: number, work: Promise<T>, late: () => T): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => resolve(late()), ms);
@@ -6,10 +6,10 @@ export function within<T>(ms: number, work: Promise<T>, late: () => T): Promise<
   });
 }
 
-/** Runs `work` after `ms`, unless the process has nothing else to do: waiting keeps no Node process alive. */
+/** Runs `work` after `ms`. The timer does not keep a Node process alive. */
 export function later(ms: number, work: () => void): ReturnType<typeof setTimeout> {
   const timer = setTimeout(work, ms);
-  // Elsewhere a timer is a number.
+  // Outside Node and Bun a timer is a number.
   (timer as { unref?: () => void }).unref?.();
   return timer;
 }

@@ -13,60 +13,60 @@ import { type LinkInput, PassThroughSpan, RecordingSpan, type Span, type SpanSet
 import type { SpanProcessor } from "./span-processor.ts";
 import { type Clock, createAnchoredClock, type TimeInput } from "./time.ts";
 
-/** What a catalogue says of one span name. */
+/** A catalogue's entry for one span name. */
 export interface SpanShape {
   readonly kind: SpanKind;
   readonly attributes: Attributes;
   readonly links: Attributes;
 }
 
-/** Span names, exact or as template patterns, and what each may carry. This one allows everything. */
+/** A catalogue maps span names, exact or as template patterns, to their shapes. This one allows everything. */
 export interface AnySpan {
   readonly [name: string]: SpanShape;
 }
 
-/** The kind may be left out only where INTERNAL, the default, is right. */
+/** The kind may be omitted only if INTERNAL, the default, is correct. */
 type KindOption<K> = typeof SpanKind.INTERNAL extends K ? { readonly kind?: K } : { readonly kind: K };
 
-/** The span to be a child of, or its context if it is elsewhere. */
+/** The parent span, or its context if it belongs to another process. */
 export type Parent = { readonly context: SpanContext } | SpanContext;
 
 export type StartOptions<S extends SpanShape = SpanShape> = KindOption<S["kind"]> & {
-  /** Without one the span is the root of a new trace. */
+  /** Without a parent the span is the root of a new trace. */
   readonly parent?: Parent | undefined;
-  /** Now unless given. */
+  /** Now by default. */
   readonly startTime?: TimeInput | undefined;
-  /** The trace id of a root, when something else must be able to derive it. Random unless given and valid. */
+  /** The trace id of a root, if something else must be able to derive it. Random if absent or not valid. */
   readonly traceId?: string | undefined;
-  /** The span's id, likewise. */
+  /** The span's id, if something else must be able to derive it. Random if absent or not valid. */
   readonly spanId?: string | undefined;
   readonly attributes?: S["attributes"] | undefined;
   readonly links?: readonly LinkInput<S["links"]>[] | undefined;
 };
 
-/** The options may be left out where none of them is required. */
+/** The options may be omitted if none of them is required. */
 type OptionsArgument<S extends SpanShape> =
   object extends StartOptions<S> ? [options?: StartOptions<S>] : [options: StartOptions<S>];
 
 export interface TracerOptions {
   readonly scope: Scope;
   readonly processor: SpanProcessor;
-  /** Parent-based always on unless given. */
+  /** By default parent-based, with all root spans sampled. */
   readonly sampler?: Sampler | undefined;
   readonly limits?: Partial<SpanLimits> | undefined;
-  /** An anchored clock unless given; Workers want the wall clock. */
+  /** An anchored clock by default; Workers need the wall clock. */
   readonly clock?: Clock | undefined;
   readonly ids?: IdGenerator | undefined;
-  /** Off: nothing is recorded, nothing allocated, and every parent's context is passed through. On unless given. */
+  /** If false, nothing is recorded or allocated, and every parent's context is propagated. True by default. */
   readonly enabled?: boolean | undefined;
-  /** Whether exceptions keep their own text. Off unless given. */
+  /** Whether exceptions are recorded with their message. False by default. */
   readonly captureContent?: boolean | undefined;
   /**
-   * Keys of the attributes that are declared as doubles: their numbers are encoded as `doubleValue`, integral ones too. A backend
-   * that knows a key as both types finds half of its values. Without, integral numbers are encoded as `intValue`.
+   * Keys of the attributes that are declared as doubles: their numbers are encoded as `doubleValue`, even integral ones. A backend
+   * that has seen both types of a key finds only half of its values. All other integral numbers are encoded as `intValue`.
    */
   readonly doubleKeys?: ReadonlySet<string> | undefined;
-  /** Rewrites every string value before it is kept; `redactSecrets` unless given. */
+  /** Rewrites every string value before it is stored; `redactSecrets` by default. */
   readonly redact?: Redact | undefined;
   readonly onDiagnostic?: OnDiagnostic | undefined;
 }
@@ -77,11 +77,11 @@ interface TracerSettings extends SpanSettings {
   readonly enabled: boolean;
 }
 
-/** With tracing off, one span a context, however many are started from it. */
+/** The spans of a disabled tracer: one for each context, however many are started from it. */
 const passThrough = new WeakMap<SpanContext, PassThroughSpan>();
 
 /**
- * Makes spans. There is no current span and no global: a child is given its parent.
+ * Creates spans. There is no active span and no global state: callers pass the parent explicitly.
  *
  * ```ts
  * const span = tracer.startSpan("work", { parent, attributes: { "job.id": id } });
@@ -115,7 +115,7 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
       enabled,
       captureContent,
       doubleKeys,
-      // What was handed in may throw. No wrapper for all of it: taking any arguments, it costs Bun a twentieth of a span.
+      // The owner's callbacks may throw. One wrapper for any arguments would cost Bun a twentieth of a span.
       clock() {
         try {
           return clock();
@@ -129,7 +129,7 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
           return redact(key, value);
         } catch (error) {
           report(error);
-          // What could not be cleaned is not kept.
+          // A value that could not be redacted is not stored.
           return "";
         }
       },
@@ -145,8 +145,8 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
   }
 
   /**
-   * Begins a span. Never throws: what is unusable in the options is left out, and where the sampler or the id generator
-   * throws, nothing is recorded and the parent's context is passed through.
+   * Starts a span. Never throws: invalid options are ignored, and if the sampler or the id generator throws, nothing is recorded
+   * and the parent's context is propagated.
    */
   startSpan<N extends keyof C & string>(
     name: N,
@@ -163,7 +163,7 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
   #start(name: string, options: StartOptions = {}): Span {
     const settings = this.#settings;
     const { parent: given, traceId: givenId, spanId, attributes, links } = options;
-    // What a tracer made need not be checked again.
+    // The context of a recording span is valid.
     const parent = given instanceof RecordingSpan ? given.context : checkContext(contextOf(given));
     const isGiven = isValidTraceId(givenId);
     const { traceId, traceFlags, traceState } = parent ?? {
@@ -172,7 +172,7 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
       traceState: "",
     };
     const kind = isSpanKind(options.kind) ? options.kind : INTERNAL;
-    // The order is the specification's: trace id, sampler, span id; a dropped span has an id of its own too.
+    // The specification's order: trace id, sampler, span id. A dropped span has its own id, too.
     const sampling = settings.sampler(traceId, parent, name, kind, attributes);
     const context: SpanContext = {
       traceId,
@@ -192,8 +192,8 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
   }
 
   /**
-   * Runs `work` in a span that ends when its promise settles. What it throws is recorded, sets the status to ERROR and is
-   * thrown on.
+   * Runs `work` in a span that ends when its promise settles. An exception is recorded, sets the status to ERROR, and is
+   * rethrown.
    */
   async withSpan<N extends keyof C & string, T>(
     name: N,
@@ -212,7 +212,7 @@ export class Tracer<C extends { readonly [N in keyof C]: SpanShape } = AnySpan> 
     }
   }
 
-  /** Goes on with a span that another process began, or this one before it was evicted. Processors are not told a second time. */
+  /** Continues a span that another process started, or this one before its eviction. Does not call `onStart` a second time. */
   resumeSpan(open: OpenSpan): Span {
     return this.#settings.enabled ? RecordingSpan.resume(this.#settings, open) : passOn(open.context);
   }

@@ -1,22 +1,22 @@
 /**
- * The `tracestate` header of W3C Trace Context Level 2, section 3.3. It is kept as the header's text: most hops pass it on
- * untouched.
+ * The `tracestate` header of W3C Trace Context Level 2, section 3.3. It is stored as the header's text, since most hops propagate
+ * it unchanged.
  */
 
 const MAX_MEMBERS = 32;
-/** The least that must be propagated ("tracestate Limits"); more only costs the next hop's header budget. */
+/** The length that must be propagated at least ("tracestate Limits"); more would use up the next hop's header budget. */
 const MAX_LENGTH = 512;
-/** Members longer than this are the first to go when the whole is cut. */
+/** Members longer than this are removed first when the header is too long. */
 const LONG_MEMBER = 128;
 
-// Level 2 allows a digit first in every key and drops the tenant form, whose `@` it allows anywhere after the first.
-// A value has 1 to 256 printable ASCII characters but `,` and `=`, the last no space.
+// Level 2 allows a digit as the first character of every key, and drops the tenant form: it allows `@` anywhere after the first
+// character. A value has 1 to 256 printable ASCII characters without `,` and `=`; the last is not a space.
 const MEMBER = /^([a-z0-9][a-z0-9_*/@-]{0,255})=(?!.*[,=])[ -~]{0,255}[!-~]$/;
 
 /**
- * Reads and cleans a `tracestate`: optional white space and empty members go, of a repeated key all but the first go, the
- * order stays. A header with a member that breaks the grammar or with more than 32 members is no tracestate at all: empty,
- * and `traceparent` stands regardless (section 3.3).
+ * Parses a `tracestate`. Removes optional white space, empty members, and all but the first member of a repeated key; keeps the
+ * order. Returns an empty text if a member violates the grammar or there are more than 32 members; `traceparent` is valid
+ * nevertheless (section 3.3).
  */
 export function parseTracestate(header: string): string {
   const members = header.split(",").map(trimOws).filter(Boolean);
@@ -25,21 +25,22 @@ export function parseTracestate(header: string): string {
   for (const member of members) {
     const key = MEMBER.exec(member)?.[1];
     if (key === undefined) return "";
-    // Writers add on the left, so the first is the newest.
+    // Vendors add on the left, so the first member is the newest.
     if (!byKey.has(key)) byKey.set(key, member);
   }
   return cut([...byKey.values()]);
 }
 
-/** The value of a member, or `undefined`. */
+/** Returns the value of a member, or `undefined`. */
 export function getTracestate(state: string, key: string): string | undefined {
   const member = state.split(",").find((each) => each.startsWith(`${key}=`));
   return member?.slice(key.length + 1);
 }
 
 /**
- * Sets a member and moves it to the left, as section 3.5 demands of an edited key; of 33 members the rightmost goes, and
- * what exceeds 512 characters is cut. A key or value that breaks the grammar changes nothing. `undefined` removes the member.
+ * Sets a member and moves it to the left, as section 3.5 requires for a modified key. Of 33 members the rightmost is removed, and
+ * members beyond 512 characters are removed. A key or value that violates the grammar changes nothing. `undefined` removes the
+ * member.
  */
 export function setTracestate(state: string, key: string, value: string | undefined): string {
   const others = state.split(",").filter((each) => each && !each.startsWith(`${key}=`));
@@ -48,12 +49,12 @@ export function setTracestate(state: string, key: string, value: string | undefi
   return MEMBER.test(member) ? cut([member, ...others].slice(0, MAX_MEMBERS)) : state;
 }
 
-/** Removes the optional white space around a field value or list member. Takes linear time: a trimming regex does not. */
+/** Removes the optional white space around a field value or list member. In linear time, unlike a trimming regex. */
 export function trimOws(text: string): string {
   return /^[ \t]*(.*[^ \t]|)/s.exec(text)![1]!;
 }
 
-/** Whole members go until the rest fits: those over 128 characters first, then from the right ("tracestate Limits"). */
+/** Removes whole members until the rest fits: those over 128 characters first, then from the right ("tracestate Limits"). */
 function cut(members: string[]): string {
   for (const most of [LONG_MEMBER, 0]) {
     for (let i = members.length; i-- && members.join(",").length > MAX_LENGTH; ) {
