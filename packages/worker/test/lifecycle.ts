@@ -70,6 +70,7 @@ export class Life {
         resume: () => {},
       },
     });
+    rooms.timers.handle({ ...this.link.timerHandlers, ...this.lifecycle.timerHandlers });
   }
 
   #ask<T>(call: CallKind, argument: unknown): Promise<BrokerResult<T>> {

@@ -11,14 +11,21 @@ const CONTEXT = { traceId: "7".repeat(32), spanId: "8".repeat(16), traceFlags: 1
 const RUNNERS = { instances: ["run_1", "run_2"], instanceId: "run_2", lastSeenMs: 5 };
 
 type Part = keyof ConsequencesOptions;
+type NameOf<P extends Part> = `${P}.${keyof ConsequencesOptions[P] & string}`;
+/** A method of a room. */
+type Method = { [P in Part]: NameOf<P> }[Part];
+/** A call of a room, with those of its arguments that are text or a boolean. */
+type Call = Method | `${Method} ${string}` | "boundary";
+/** Calls in their order. */
+const inOrder = (...calls: Call[]): Call[] => calls;
 
 /** Rooms that note how they are called, and do what the test says. */
 class World {
-  readonly log: string[] = [];
+  readonly log: Call[] = [];
   readonly events = new PendingEvents<SessionEvent>();
   readonly changes = new Changes();
   /** What a call does besides being noted, by its name. */
-  readonly effects: Record<string, (...args: never[]) => unknown> = {};
+  readonly effects: { [M in Method]?: (...args: never[]) => unknown } = {};
   readonly transactions: Transactions;
   readonly consequences: Consequences;
   exists = true;
@@ -58,7 +65,7 @@ class World {
   }
 
   /** Records events, in a transaction. @returns what was called meanwhile, without what is always there */
-  after(...events: SessionEvent[]): string[] {
+  after(...events: SessionEvent[]): Call[] {
     this.log.length = 0;
     this.transactions.run(() => {
       for (const event of events) this.events.record(event);
@@ -72,13 +79,13 @@ class World {
       {},
       {
         get: (_target, name) => {
-          const key = `${room}.${String(name)}`;
+          const key = `${room}.${String(name)}` as Method;
           if (key === "clients.isEmpty") return false;
           if (key === "queue.jobs")
             return { job: (id: string) => ({ id, kind: id.startsWith("w") ? "workflow" : "message" }) };
           return (...args: unknown[]) => {
             const plain = args.filter((arg) => typeof arg === "string" || typeof arg === "boolean");
-            this.log.push([key, ...plain].join(" "));
+            this.log.push([key, ...plain].join(" ") as Call);
             return (this.effects[key] as ((...given: unknown[]) => unknown) | undefined)?.(...args);
           };
         },
@@ -93,11 +100,9 @@ const steered: SessionEvent = { type: "steered", channel: "main", cause: CONTEXT
 
 describe("events", () => {
   test("are followed in the order in which they happened", () => {
-    expect(new World().after(hibernating, granted, steered)).toEqual([
-      "queue.closeBatches",
-      "lifecycle.onTurn",
-      "attempts.stop steered main",
-    ]);
+    expect(new World().after(hibernating, granted, steered)).toEqual(
+      inOrder("queue.closeBatches", "lifecycle.onTurn", "attempts.stop steered main"),
+    );
   });
 
   test("that one leads to come after those that are there, and after those that it led to before", () => {
@@ -106,12 +111,9 @@ describe("events", () => {
       world.events.record(steered);
       world.events.record({ type: "parent-waits", messageId: "m1" });
     };
-    expect(world.after(hibernating, granted)).toEqual([
-      "queue.closeBatches",
-      "lifecycle.onTurn",
-      "attempts.stop steered main",
-      "reports.expect m1",
-    ]);
+    expect(world.after(hibernating, granted)).toEqual(
+      inOrder("queue.closeBatches", "lifecycle.onTurn", "attempts.stop steered main", "reports.expect m1"),
+    );
   });
 
   test("lead to nothing in a session that has not been created", () => {
@@ -132,15 +134,20 @@ describe("the scheduler", () => {
       world.changes.session();
     };
     const calls = world.after(hibernating, granted);
-    expect(calls.slice(0, 5)).toEqual([
-      ...["queue.closeBatches", "lifecycle.onTurn", "scheduler.pump"],
-      ...["attempts.stop steered main", "scheduler.pump"],
-    ]);
+    expect(calls.slice(0, 5)).toEqual(
+      inOrder(
+        "queue.closeBatches",
+        "lifecycle.onTurn",
+        "scheduler.pump",
+        "attempts.stop steered main",
+        "scheduler.pump",
+      ),
+    );
     expect(pumps).toBe(2);
   });
 
   test("is not asked where nothing moved", () => {
-    expect(new World().after(hibernating)).not.toContain("scheduler.pump");
+    expect(new World().after(hibernating)).not.toContain<Call>("scheduler.pump");
   });
 
   test("is asked a bounded number of times, should it move without end", () => {
@@ -164,30 +171,36 @@ describe("at the end", () => {
       world.changes.job("w1");
       world.changes.trace("t1");
     };
-    const committed: string[] = [];
+    const committed: Call[] = [];
     world.transactions.run(() => {
       world.events.record(hibernating);
       world.transactions.afterCommit(() => committed.push(...world.log));
     });
-    expect(committed).toEqual([
-      ...["queue.closeBatches", "scheduler.pump", "reports.note", "lease.reportNeed", "outbox.sessionChanged"],
-    ]);
-    expect(world.log.slice(committed.length)).toEqual([
-      ...["conversation.view", "clients.broadcast", "workflows.view", "clients.broadcast"],
-      ...["clients.broadcast", "clients.broadcast"],
-    ]);
+    expect(committed).toEqual(
+      inOrder("queue.closeBatches", "scheduler.pump", "reports.note", "lease.reportNeed", "outbox.sessionChanged"),
+    );
+    expect(world.log.slice(committed.length)).toEqual(
+      inOrder(
+        "conversation.view",
+        "clients.broadcast",
+        "workflows.view",
+        "clients.broadcast",
+        "clients.broadcast",
+        "clients.broadcast",
+      ),
+    );
   });
 
   test("what reports and the lease change then is told, too", () => {
     const world = new World();
     world.effects["lease.reportNeed"] = () => world.changes.session();
-    expect(world.after()).toContain("outbox.sessionChanged");
+    expect(world.after()).toContain<Call>("outbox.sessionChanged");
   });
 
   test("where only traces grew, D1 and the queue are left alone", () => {
     const world = new World();
     world.changes.trace("t1");
-    expect(world.after()).toEqual(["clients.broadcast"]);
+    expect(world.after()).toEqual(inOrder("clients.broadcast"));
   });
 });
 
@@ -201,7 +214,7 @@ describe("a transaction that is rolled back", () => {
         throw new Error("no");
       });
     expect(work).toThrow("no");
-    expect(world.after(granted)).toEqual(["lifecycle.onTurn"]);
+    expect(world.after(granted)).toEqual(inOrder("lifecycle.onTurn"));
   });
 
   test("by a consequence drops what was not followed yet", () => {
@@ -221,12 +234,16 @@ describe("what follows from an event", () => {
     ({ type: "attempt-ended", attempt: { ...attempt, acceptedMs }, jobs: [], end: { outcome: "ok" } }) as never;
   const hello = { type: "hello", instanceId: "run_1" } as FromRunnerOf<"hello">;
   const frame = (of: object): SessionEvent => ({ type: "frame", frame: of as RunnerFrame });
-  const cases: Record<string, readonly [SessionEvent, readonly string[]]> = {
+  const cases: Record<string, readonly [SessionEvent, readonly Call[]]> = {
     "an attempt that was a turn": [
       ended(1),
       [
-        ...["watchdogs.clear att_1", "output.end att_1", "children.attemptEnded att_1"],
-        ...["records.write ses_1", "outbox.addTurn", "clients.broadcast"],
+        "watchdogs.clear att_1",
+        "output.end att_1",
+        "children.attemptEnded att_1",
+        "records.write ses_1",
+        "outbox.addTurn",
+        "clients.broadcast",
       ],
     ],
     "an attempt that the runner never took": [
@@ -276,8 +293,11 @@ describe("what follows from an event", () => {
     "a generation that has ended: spans first, the queue before what was open is sealed": [
       { type: "generation-ended", keptFiles: true, runners: RUNNERS },
       [
-        ...["runnerSpans.flush", "signs.lastOf", "queue.loseAll false"],
-        ...["traces.seal run_1 runner_lost", "traces.seal run_2 runner_lost"],
+        "runnerSpans.flush",
+        "signs.lastOf",
+        "queue.loseAll false",
+        "traces.seal run_1 runner_lost",
+        "traces.seal run_2 runner_lost",
       ],
     ],
     "a hibernate that begins": [hibernating, ["queue.closeBatches"]],
@@ -287,7 +307,7 @@ describe("what follows from an event", () => {
     ],
     "a session that ends: what is queued before what is under way": [
       { type: "terminating", cause: CONTEXT },
-      [...["attempts.endQueued aborted session_terminated", "attempts.stop session_terminated", "children.endAll"]],
+      ["attempts.endQueued aborted session_terminated", "attempts.stop session_terminated", "children.endAll"],
     ],
     "a session that sleeps": [{ type: "hibernated" }, ["boundary"]],
     "a session that has ended": [{ type: "terminated" }, ["boundary"]],
@@ -298,13 +318,13 @@ describe("what follows from an event", () => {
 
   test("another place in the line: the session shows it, and so does what waits", () => {
     const calls = new World().after({ type: "place-changed", place: 2 });
-    expect(calls.slice(0, 3)).toEqual(["lifecycle.onPlace", "scheduler.onPlace", "scheduler.pump"]);
-    expect(calls).toContain("outbox.sessionChanged");
+    expect(calls.slice(0, 3)).toEqual(inOrder("lifecycle.onPlace", "scheduler.onPlace", "scheduler.pump"));
+    expect(calls).toContain<Call>("outbox.sessionChanged");
   });
 
   test("a runner that is to stop is told once the transaction has committed", () => {
     const world = new World();
-    world.effects["lease.reportNeed"] = () => expect(world.log).not.toContain("link.send");
-    expect(world.after({ type: "stop-runner", reason: "hibernate" })).toEqual(["link.send"]);
+    world.effects["lease.reportNeed"] = () => expect(world.log).not.toContain<Call>("link.send");
+    expect(world.after({ type: "stop-runner", reason: "hibernate" })).toEqual(inOrder("link.send"));
   });
 });
