@@ -41,6 +41,23 @@ const ROOMS = {
   broker: [],
 };
 
+/** What each room of the runner knows, likewise. The files beside them compose; only one of them knows an agent. */
+const RUNNER_ROOMS = {
+  // The port to the coding agent, and what is the same for any agent.
+  agent: [],
+  opencode: ["agent", "processes", "secrets", "spans/tracing.ts"],
+  // Attempts and what they run, whatever the agent is.
+  jobs: ["agent", "processes", "secrets", "spans", "state"],
+  git: ["processes", "spans/tracing.ts", "state"],
+  link: [],
+  spans: ["secrets"],
+  state: [],
+  secrets: ["state"],
+  processes: ["secrets"],
+  tools: ["secrets"],
+};
+const COMPOSES_AGENT = "opencode-agent.ts";
+
 const TEST = "\\.test\\.ts$";
 const WORKER = "packages/worker/src";
 const inObject = Object.keys(ROOMS).flatMap((room) =>
@@ -53,6 +70,10 @@ function pathOf(name) {
   const path = `${WORKER}/${isObjects ? `${OBJECT}/` : ""}${name}`;
   return `^${path.replaceAll(".", "\\.")}${name.endsWith(".ts") ? "$" : "/"}`;
 }
+
+const RUNNER = "packages/runner/src";
+/** Of a room or a file of the runner. */
+const runnerPath = (name) => `^${RUNNER}/${name.replaceAll(".", "\\.")}${name.endsWith(".ts") ? "$" : "/"}`;
 
 const packageRules = Object.entries(PACKAGES).map(([name, known]) => ({
   name: `package-${name}`,
@@ -77,22 +98,39 @@ const roomRules = Object.entries(ROOMS).map(([room, known]) => {
   };
 });
 
+const runnerRules = Object.entries(RUNNER_ROOMS).map(([room, known]) => ({
+  name: `runner-${room}`,
+  comment: `The runner's ${room} knows ${known.join(", ") || "nobody"}.`,
+  severity: "error",
+  from: { path: runnerPath(room), pathNot: TEST },
+  to: { path: `^${RUNNER}/`, pathNot: [room, ...known].map(runnerPath) },
+}));
+
 /** @type {import("dependency-cruiser").IConfiguration} */
 export default {
   forbidden: [
     ...packageRules,
     ...roomRules,
+    ...runnerRules,
+    {
+      name: "agent-behind-its-port",
+      comment: `Beside ${COMPOSES_AGENT}, the runner knows its agent by the port (agent/agent.ts).`,
+      severity: "error",
+      from: { path: `^${RUNNER}/[^/]+$`, pathNot: [TEST, runnerPath(COMPOSES_AGENT)] },
+      to: { path: runnerPath("opencode") },
+    },
     {
       name: "in-a-table",
-      comment: "A new package and a new room of the Worker have a row in this file's tables.",
+      comment: "A new package and a new room of the Worker or the runner have a row in this file's tables.",
       severity: "error",
       from: {
-        path: `^packages/[^/]+/|^${WORKER}/[^/]+/[^/]+/`,
+        path: `^packages/[^/]+/|^(${WORKER}|${RUNNER})/[^/]+/[^/]+/`,
         pathNot: [
           ...Object.keys(PACKAGES)
-            .filter((name) => name !== "worker")
+            .filter((name) => name !== "worker" && name !== "runner")
             .map((name) => `^packages/${name}/`),
-          "^packages/worker/(?!src/[^/]+/)",
+          "^packages/(worker|runner)/(?!src/[^/]+/)",
+          `^${RUNNER}/(${Object.keys(RUNNER_ROOMS).join("|")})/`,
           `^${WORKER}/(${Object.keys(ROOMS).join("|")})/`,
           `^${WORKER}/${OBJECT}/[^/]+$`,
         ],

@@ -96,6 +96,24 @@ it("finds rooms that know what the table does not say, also by a type alone", ()
   ]);
 });
 
+it("finds rooms of the runner that know an agent beside its port", () => {
+  const runner = "packages/runner/src";
+  const files = {
+    [`${runner}/runner.ts`]: [`${runner}/jobs/job-runner.ts`, `type ${runner}/opencode/client.ts`],
+    [`${runner}/opencode-agent.ts`]: [`${runner}/opencode/client.ts`, `${runner}/jobs/job-runner.ts`],
+    [`${runner}/jobs/job-runner.ts`]: [`${runner}/agent/agent.ts`, `type ${runner}/opencode/client.ts`],
+    [`${runner}/jobs/job-runner.test.ts`]: [`${runner}/opencode/client.ts`],
+    [`${runner}/opencode/client.ts`]: [`${runner}/agent/agent.ts`],
+    [`${runner}/agent/agent.ts`]: [],
+    [`${runner}/attic/things.ts`]: [`${runner}/agent/agent.ts`],
+  };
+  expect(check(files)).toEqual([
+    `agent-behind-its-port ${runner}/runner.ts`,
+    `in-a-table ${runner}/attic/things.ts`,
+    `runner-jobs ${runner}/jobs/job-runner.ts`,
+  ]);
+});
+
 it("finds circles, also of types alone", () => {
   const files = {
     "packages/cli/src/a.ts": ["type packages/cli/src/b.ts"],

@@ -4,6 +4,7 @@ import type { ChildSessionAnswer, ToolCall } from "@valet/shared/protocol/child-
 import { contextHeaders } from "@valet/shared/tracing";
 import { JobRunner } from "./jobs/job-runner.ts";
 import { PartStream } from "./link/part-stream.ts";
+import { callRef, OpenCodeAgent } from "./opencode/agent.ts";
 import { OpenCode } from "./opencode/opencode.ts";
 import type { Agent, AgentStart } from "./runner.ts";
 import { startToolServer } from "./tools/tool-server.ts";
@@ -23,7 +24,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     secrets,
     onProviderCall: (call) => opencode.noteProviderCall(call),
     modelContext: (call) => {
-      const context = jobs.findModelCall(call);
+      const context = jobs.findModelCall(callRef(call));
       return context === undefined ? {} : contextHeaders(context);
     },
   });
@@ -35,9 +36,9 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     tools: { plugin: PLUGIN, url: server.url, secret: server.secret },
   });
   const jobs = new JobRunner({
-    ...{ agent: opencode, tracer, captureContent, stuckTurnMs, turnBounds, defaultModel: modelAccess.model },
+    ...{ tracer, captureContent, stuckTurnMs, turnBounds, defaultModel: modelAccess.model },
     ...{ workspace, env: process.env, secrets },
-    ownEndpoint: modelAccess.openAiCompatible?.baseUrl,
+    agent: new OpenCodeAgent(opencode, modelAccess.openAiCompatible?.baseUrl),
     onPart: (attemptId, part) => tell(parts.frame(attemptId, part)),
     onStep: (attemptId, state, span) =>
       tell({ type: "workflow-step", attemptId, state, ...(span !== undefined && { span }) }),
@@ -47,7 +48,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
   });
 
   function answer(call: ToolCall, signal: AbortSignal): Promise<ChildSessionAnswer> {
-    const turn = jobs.findToolCall(call);
+    const turn = jobs.findToolCall(callRef(call));
     const { request } = call;
     return ask(
       {

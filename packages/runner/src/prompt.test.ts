@@ -18,8 +18,9 @@ import {
 } from "@valet/shared/tracing";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { FakeOpenCode, type FakeOptions, type RawEvent, type Rest } from "../test/fake-opencode.ts";
-import type { AgentAsks } from "./jobs/agent-task.ts";
+import type { AgentAsks } from "./agent/agent.ts";
 import { JobRunner, type JobRunnerOptions } from "./jobs/job-runner.ts";
+import { OpenCodeAgent } from "./opencode/agent.ts";
 
 const disposables: AsyncDisposable[] = [];
 afterEach(async () => {
@@ -39,7 +40,7 @@ function setUp(fake: FakeOptions, options: Partial<JobRunnerOptions> = {}) {
   const asked: AgentAsks[] = [];
   const quiet: string[] = [];
   const runner = new JobRunner({
-    agent: opencode,
+    agent: new OpenCodeAgent(opencode),
     tracer,
     captureContent: false,
     defaultModel: "valet/default",

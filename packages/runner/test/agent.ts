@@ -1,7 +1,8 @@
 import { endWith } from "@valet/shared/outcome";
 import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
 import { SpanKind } from "@valet/shared/tracing";
-import type { AbortReason, AgentReply } from "../src/jobs/agent-task.ts";
+import type { AgentReply } from "../src/agent/agent.ts";
+import type { AbortReason } from "../src/jobs/agent-task.ts";
 import type { TurnResult } from "../src/jobs/turn.ts";
 import type { WorkflowResult } from "../src/jobs/workflow.ts";
 import type { AgentStart, RunnerOptions } from "../src/runner.ts";

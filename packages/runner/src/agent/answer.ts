@@ -1,5 +1,5 @@
 /** What a model's answer amounts to. Pure. */
-import type { AgentErrorType } from "../opencode/agent-errors.ts";
+import type { AgentErrorType } from "./errors.ts";
 
 /** One answer of a model, as far as it matters whether the agent can do something with it. */
 export interface Answer {

@@ -1,17 +1,7 @@
 /** One thing asked of the agent: one model after the other until one has answered, then the answer is read. */
-
 import { endWith } from "@valet/shared/outcome";
-import type { ModelCallRef } from "@valet/shared/protocol/child-sessions";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
-import {
-  type Attachment,
-  type FromRunnerOf,
-  OWN_PROVIDER,
-  type ToRunnerOf,
-  type TurnBounds,
-  type TurnSummary,
-  withProvider,
-} from "@valet/shared/protocol/runner-link";
+import type { Attachment, TurnBounds, TurnSummary } from "@valet/shared/protocol/runner-link";
 import {
   type EndedBy,
   ERRORS,
@@ -22,38 +12,30 @@ import {
   type ValetSpans,
 } from "@valet/shared/spans";
 import type { SpanContext, Tracer } from "@valet/shared/tracing";
+import type {
+  Agent,
+  AgentAsks,
+  AgentPrompt,
+  AgentReply,
+  AgentSession,
+  ModelCallRef,
+  PromptLimits,
+  PromptPart,
+  ToolCallRef,
+} from "../agent/agent.ts";
+import { AGENT_DIED, AGENT_FAILED, AGENT_UNHEALTHY, mayFailOver } from "../agent/errors.ts";
 import type { Ending } from "../agent/facts.ts";
 import { SpanEmitter } from "../agent/span-emitter.ts";
 import { TurnTally } from "../agent/turn-tally.ts";
-import { AgentPrompt, mayFailOver, type PromptLimits } from "../opencode/agent-prompt.ts";
-import type { ModelFacts } from "../opencode/agent-run.ts";
-import { AnswerParts, partsOfHistory } from "../opencode/answer-parts.ts";
-import { askedFrame } from "../opencode/asked-frame.ts";
-import type { OpenCodeClient, PromptPart } from "../opencode/client.ts";
-import type { AgentEvent } from "../opencode/events.ts";
-import { chatSpanId, newMessageId, toolSpanId } from "../opencode/ids.ts";
-import type { AgentAccess } from "../opencode/opencode.ts";
-import { TurnReducer } from "../opencode/turn-reducer.ts";
-import { splitModel } from "../opencode/usage.ts";
+import { AnswerNews } from "./answer-news.ts";
 import { attachmentParts } from "./attachments.ts";
+import { modelChain } from "./model-chain.ts";
 
 /** Why work may be cut short from outside. */
 export type AbortReason = Marked<"aborts">;
 
-/** What the agent asks of a person: leave, or an answer. */
-export type AgentAsks = FromRunnerOf<"permission-asked" | "question-asked">;
-/** What the person says to it. */
-export type AgentReply = ToRunnerOf<"permission-reply" | "question-reply">;
-
-/** A tool call, by OpenCode's own ids. */
-export interface ToolCallRef {
-  readonly opencodeSessionId: string;
-  readonly messageId: string;
-  readonly callId: string;
-}
-
 export interface AgentTaskOptions {
-  readonly agent: AgentAccess;
+  readonly agent: Agent;
   readonly tracer: Tracer<ValetSpans>;
   readonly captureContent: boolean;
   /** Tried when neither message nor session asks for a model, and last when they do, as `provider/model`. */
@@ -64,10 +46,6 @@ export interface AgentTaskOptions {
   readonly workspace: string;
   /** At most one update of a part in this time. */
   readonly partIntervalMs: number;
-  /** Message ids made for prompts of this runner, whosever. */
-  readonly messageIds: Set<string>;
-  /** What this runner knows of model calls beside their events. */
-  readonly model: ModelFacts;
   onPart(attemptId: string, part: MessagePart): void;
   /** Something came from what the span waits for. @param atMs epoch ms */
   onHeard?(spanId: string, atMs: number): void;
@@ -84,7 +62,7 @@ export interface Task {
   /** Tried first. */
   readonly model?: string | undefined;
   readonly models: readonly string[];
-  /** Whether a model that OpenCode does not know ends it. */
+  /** Whether a model that the agent does not know ends it. */
   readonly refuseUnknownModels?: boolean | undefined;
   readonly opencodeSessionId?: string | undefined;
   readonly continuationContext?: string | undefined;
@@ -111,7 +89,7 @@ export interface TaskResult {
   readonly failovers: number;
 }
 
-/** How long the history may take once work has failed: an OpenCode that hangs must not keep that from being told. */
+/** How long the history may take once work has failed: an agent that hangs must not keep that from being told. */
 const FAILED_READ_MS = 2_000;
 
 /** How work ends that is cut short. */
@@ -124,54 +102,44 @@ export class AgentTask {
   readonly #task: Task;
   readonly #frame: TaskFrame;
   readonly #tally = new TurnTally();
-  readonly #changedParts = new Set<string>();
-  #partTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #news: AnswerNews;
+  /** The prompt that was sent last. */
   #prompt: AgentPrompt | undefined;
-  #reducer: TurnReducer | undefined;
-  #answer: AnswerParts | undefined;
   /** Why it is cut short, by whoever asked or by a bound. */
   #cut: Ending | undefined;
   #failovers = 0;
   #attachedParts: PromptPart[] | undefined;
   #model: string | undefined;
   /** Who waits for the answers to this task's requests, by the request's id. */
-  readonly #asked = new Map<string, OpenCodeClient>();
+  readonly #asked = new Map<string, AgentSession>();
 
   constructor(options: AgentTaskOptions, task: Task, frame: TaskFrame) {
     this.#options = options;
     this.#task = task;
     this.#frame = frame;
+    this.#news = new AnswerNews(options.partIntervalMs, (part) => options.onPart(task.attemptId, part));
   }
 
   /** Never rejects. */
   async run(): Promise<TaskResult> {
+    const { agent } = this.#options;
     const { span } = this.#frame;
     let ending: Ending;
-    let session: { id: string; client: OpenCodeClient } | undefined;
-    let isOwn: (userMessageId: string) => boolean = () => false;
+    let session: AgentSession | undefined;
     const overtime = this.#watchTime();
     try {
-      const client = await this.#options.agent.ready(span);
-      const { id, isNew } = await this.#openSession(client);
-      session = { id, client };
-      const { ending: last, userMessageIds } = await this.#tryModels(client, id, isNew);
-      ending = last;
-      isOwn = (userMessageId) => userMessageIds.has(userMessageId);
+      session = await agent.open({ parent: span, sessionId: this.#task.opencodeSessionId });
+      ending = await this.#tryModels(session);
     } catch {
-      // Nothing but the two calls above fails: OpenCode is not there, or does not answer.
-      ending = this.#cut ?? { outcome: "error", errorType: "opencode_unhealthy" };
+      // Nothing but the opening fails.
+      ending = this.#cut ?? { outcome: "error", errorType: AGENT_UNHEALTHY };
     }
     overtime.stop();
-    clearTimeout(this.#partTimer);
-    this.#tellParts();
-    const hasDied = ending.errorType === "opencode_died";
+    this.#news.flush();
+    const hasDied = ending.errorType === AGENT_DIED;
     // What is asked next needs it; who asked for this is told at once.
-    if (hasDied) this.#options.agent.restart(span.context);
-    const parts = await this.#finalize(
-      hasDied ? undefined : session,
-      isOwn,
-      ending.outcome === "ok" ? undefined : FAILED_READ_MS,
-    );
+    if (hasDied) agent.restart(span.context);
+    const parts = await this.#finalize(!hasDied, ending.outcome === "ok" ? undefined : FAILED_READ_MS);
     return this.#result(ending, session?.id, parts);
   }
 
@@ -181,22 +149,19 @@ export class AgentTask {
   }
 
   /** The span of a tool call of its agent or one of its sub-agents, told or not; `undefined` if it is not one of those. */
-  toolContext({ opencodeSessionId, messageId, callId }: ToolCallRef): SpanContext | undefined {
-    if (!this.#reducer?.has(opencodeSessionId)) return undefined;
-    const { context, isRecording } = this.#frame.span;
-    if (!isRecording) return context;
-    const spanId = toolSpanId(this.#task.attemptId, opencodeSessionId, messageId, callId);
-    // OpenCode says that a tool runs a few milliseconds after it has begun to; what it asks for must not begin before it.
-    this.#reducer.toolAsked(spanId, Math.floor(this.#frame.nowMs()));
-    return { ...context, spanId };
+  toolContext(call: ToolCallRef): SpanContext | undefined {
+    return this.#contextOf(this.#prompt?.toolSpan(call, Math.floor(this.#frame.nowMs())));
   }
 
-  /** The context of a model call of its agent or one of its sub-agents, told or not; `undefined` if it is not one of those. */
-  modelContext({ opencodeSessionId, messageId }: ModelCallRef): SpanContext | undefined {
-    if (!this.#reducer?.knows(opencodeSessionId)) return undefined;
+  /** The context of a model call of its agent or one of its sub-agents, likewise. */
+  modelContext(call: ModelCallRef): SpanContext | undefined {
+    return this.#contextOf(this.#prompt?.modelSpan(call));
+  }
+
+  #contextOf(spanId: string | undefined): SpanContext | undefined {
     const { context, isRecording } = this.#frame.span;
-    if (!isRecording) return context;
-    return { ...context, spanId: chatSpanId(this.#task.attemptId, opencodeSessionId, messageId) };
+    if (spanId === undefined) return undefined;
+    return isRecording ? { ...context, spanId } : context;
   }
 
   /** Cuts it short. Its promise settles once the agent has come to rest. The first reason counts. */
@@ -213,7 +178,7 @@ export class AgentTask {
   #watchTime(): { stop(): void } {
     let timer: ReturnType<typeof setTimeout>;
     const check = () => {
-      if (this.#reducer?.isWaiting) timer = setTimeout(check, WAITING_CHECK_MS);
+      if (this.#prompt?.isWaiting) timer = setTimeout(check, WAITING_CHECK_MS);
       else void this.#cutShort({ outcome: "error", errorType: "turn_time_limit" });
     };
     timer = setTimeout(check, this.#options.turnBounds.maxTurnMs);
@@ -229,113 +194,64 @@ export class AgentTask {
 
   /** Passes on a person's answer, if it is this task that asked. */
   async reply(reply: AgentReply): Promise<void> {
-    if (reply.type === "permission-reply") {
-      await this.#asked.get(reply.permissionId)?.replyPermission(reply.permissionId, reply.reply);
-    } else {
-      await this.#asked.get(reply.questionId)?.replyQuestion(reply.questionId, reply.answers);
-    }
+    const id = reply.type === "permission-reply" ? reply.permissionId : reply.questionId;
+    await this.#asked.get(id)?.reply(reply);
   }
 
-  /** The channel's OpenCode session, or a new one where there is none, or none any more. */
-  async #openSession(client: OpenCodeClient): Promise<{ id: string; isNew: boolean }> {
-    const { context } = this.#frame.span;
-    const known = this.#task.opencodeSessionId;
-    if (known !== undefined && (await client.hasSession(known, context))) return { id: known, isNew: false };
-    return { id: await client.createSession(context), isNew: true };
-  }
-
-  async #tryModels(client: OpenCodeClient, sessionId: string, isNewSession: boolean) {
-    const { model, models, refuseUnknownModels } = this.#task;
-    const named = [model, ...models, this.#options.defaultModel].filter((ref) => ref !== undefined);
-    // The same model may be named with its provider and without.
-    const chain = named.filter(
-      (ref, place) => named.findIndex((other) => withProvider(other) === withProvider(ref)) === place,
-    );
+  async #tryModels(session: AgentSession): Promise<Ending> {
     let follows: SpanContext | undefined;
     let failed: Ending | undefined;
-    let userMessageIds: ReadonlySet<string> = new Set();
-    for (const [index, ref] of chain.entries()) {
-      if (this.#cut !== undefined) return { ending: this.#cut, userMessageIds };
+    const chain = modelChain({ ...this.#task, defaultModel: this.#options.defaultModel });
+    for (const [index, model] of chain.entries()) {
+      if (this.#cut !== undefined) return this.#cut;
       if (failed !== undefined) this.#failovers++;
-      const attempt = this.#startPrompt(
-        client,
-        sessionId,
-        ref,
-        index + 1,
-        follows,
-        isNewSession && failed === undefined,
-      );
       const { modelCalls } = this.progress();
-      const ending = await attempt.prompt.run();
-      userMessageIds = attempt.reducer.userMessageIds;
-      this.#model = ref;
-      if (!mayFailOver(ending)) return { ending, userMessageIds };
-      // A provider refuses a call; without one it is OpenCode that knows no such model.
+      const prompt = this.#startPrompt(session, model, index + 1, follows);
+      const ending = await prompt.run();
+      this.#model = model;
+      if (!mayFailOver(ending)) return ending;
+      // A provider refuses a call; without one it is the agent that knows no such model.
       const isUnknown = ending.errorType === "provider_bad_request" && this.progress().modelCalls === modelCalls;
-      if (isUnknown && refuseUnknownModels === true) {
-        return {
-          ending: { outcome: "error", errorType: "model_unknown", causeOf: ref } satisfies Ending,
-          userMessageIds,
-        };
+      if (isUnknown && this.#task.refuseUnknownModels === true) {
+        return { outcome: "error", errorType: "model_unknown", causeOf: model };
       }
       failed = ending;
-      follows = attempt.context;
+      follows = prompt.context;
     }
-    const ending: Ending = {
+    return {
       ...{ outcome: "error", errorType: "model_chain_exhausted" },
       ...(failed?.errorType !== undefined && { cause: failed.errorType }),
       ...(this.#model !== undefined && { causeOf: this.#model }),
     };
-    return { ending, userMessageIds };
   }
 
-  /** @param place the model's in the list of preference, from 1 */
-  #startPrompt(
-    client: OpenCodeClient,
-    sessionId: string,
-    ref: string,
-    place: number,
-    follows: SpanContext | undefined,
-    isFirst: boolean,
-  ) {
-    const { agent, tracer, captureContent, limits, messageIds, turnBounds, model: facts } = this.#options;
-    // What is no model's name even so, OpenCode refuses.
-    const model = splitModel(withProvider(ref)) ?? { providerID: OWN_PROVIDER, modelID: ref };
-    const messageID = newMessageId(this.#frame.nowMs());
-    messageIds.add(messageID);
-    const reducer = new TurnReducer({
-      attemptId: this.#task.attemptId,
-      sessionId,
-      userMessageId: messageID,
-      startMs: Math.floor(this.#frame.nowMs()),
-      attributes: {
-        "valet.failover.model": `${model.providerID}/${model.modelID}`,
-        "valet.failover.attempt": place,
-      },
-      model: facts,
-      pollingTools: new Set(turnBounds.pollingTools),
-      isOthers: (id) => id !== messageID && messageIds.has(id),
+  /**
+   * @param place the model's in the list of preference, from 1
+   * @param follows the context of the prompt for the model before, which failed
+   */
+  #startPrompt(session: AgentSession, model: string, place: number, follows: SpanContext | undefined): AgentPrompt {
+    const { tracer, captureContent, limits, turnBounds, onHeard, onQuiet } = this.#options;
+    const { attemptId } = this.#task;
+    const emitter = new SpanEmitter({
+      ...{ tracer, parent: this.#frame.span, captureContent },
+      onHeard: (spanId, atMs) => onHeard?.(spanId, atMs),
     });
-    const onHeard = (spanId: string, atMs: number) => this.#options.onHeard?.(spanId, atMs);
-    const emitter = new SpanEmitter({ tracer, parent: this.#frame.span, captureContent, onHeard });
-    const answer = new AnswerParts(sessionId, (id) => reducer.userMessageIds.has(id));
-    this.#answer = answer;
-    const { span } = this.#frame;
-    const context = span.isRecording ? { ...span.context, spanId: reducer.spanId } : span.context;
-    const prompt = new AgentPrompt({
-      ...{ agent, client, reducer, sessionId, context, limits },
-      prompt: { messageID, model, parts: promptParts(this.#task, this.#attached(), isFirst) },
+    const prompt = session.prompt({
+      ...{ attemptId, model, place, limits, parent: this.#frame.span },
+      parts: promptParts(this.#task, this.#attached(), session.isNew && place === 1),
+      pollingTools: new Set(turnBounds.pollingTools),
+      nowMs: () => this.#frame.nowMs(),
       onFacts: (facts) => {
         this.#tally.add(facts);
         emitter.emit(facts, follows);
         this.#watchCalls();
       },
-      onEvent: (event) => this.#onEvent(event, answer, client),
-      onQuiet: () => this.#options.onQuiet(this.#task.attemptId),
+      onPart: (partId) => this.#news.changed(partId, (id) => prompt.part(id)),
+      onAsked: (asked) => this.#onAsked(asked, session),
+      onQuiet: () => onQuiet(attemptId),
     });
     this.#prompt = prompt;
-    this.#reducer = reducer;
-    return { prompt, reducer, context };
+    return prompt;
   }
 
   /** What the task brings along; files that go into the workspace are written once, whatever models are tried. */
@@ -345,51 +261,30 @@ export class AgentTask {
     return this.#attachedParts;
   }
 
-  #onEvent(event: AgentEvent, answer: AnswerParts, client: OpenCodeClient): void {
-    if (event.type === "permission.asked" || event.type === "question.asked") {
-      const { id } = event.properties;
-      if (this.#asked.has(id)) return;
-      this.#asked.set(id, client);
-      this.#options.onAsked(askedFrame(event, this.#task.attemptId));
-    }
-    const changed = answer.apply(event);
-    if (changed === undefined) return;
-    this.#changedParts.add(changed);
-    this.#partTimer ??= setTimeout(() => this.#tellParts(), this.#options.partIntervalMs);
-  }
-
-  #tellParts(): void {
-    this.#partTimer = undefined;
-    for (const id of this.#changedParts) {
-      const part = this.#answer?.get(id);
-      if (part !== undefined) this.#options.onPart(this.#task.attemptId, part);
-    }
-    this.#changedParts.clear();
+  #onAsked(asked: AgentAsks, session: AgentSession): void {
+    const id = asked.type === "permission-asked" ? asked.permissionId : asked.questionId;
+    if (this.#asked.has(id)) return;
+    this.#asked.set(id, session);
+    this.#options.onAsked(asked);
   }
 
   /**
-   * The answer as OpenCode's history has it; as it was seen to come, where OpenCode does not answer.
-   * @param timeoutMs how long OpenCode may take; as long as for any call unless given
+   * The answer as the agent's history has it; as it was seen to come, where the agent does not answer.
+   * @param isThere whether the agent can be asked
+   * @param timeoutMs how long the agent may take; as long as for any call unless given
    */
-  async #finalize(
-    session: { id: string; client: OpenCodeClient } | undefined,
-    isOwn: (userMessageId: string) => boolean,
-    timeoutMs: number | undefined,
-  ): Promise<MessagePart[]> {
-    const seen = this.#answer?.all() ?? [];
+  async #finalize(isThere: boolean, timeoutMs: number | undefined): Promise<MessagePart[]> {
     const span = this.#options.tracer.startSpan("valet.turn.finalize", {
       parent: this.#frame.span,
       startTime: this.#frame.nowMs(),
       attributes: this.#task.attributes,
     });
-    let parts = seen;
-    let errorType: "opencode_unhealthy" | undefined;
-    if (session !== undefined && this.#answer !== undefined) {
-      try {
-        parts = partsOfHistory(await session.client.messages(session.id, span.context, timeoutMs), isOwn);
-      } catch {
-        errorType = "opencode_unhealthy";
-      }
+    let parts = this.#prompt?.seenParts() ?? [];
+    let errorType: typeof AGENT_UNHEALTHY | undefined;
+    try {
+      if (isThere) parts = (await this.#prompt?.readParts(span.context, timeoutMs)) ?? parts;
+    } catch {
+      errorType = AGENT_UNHEALTHY;
     }
     const length = parts.reduce((total, part) => total + (part.type === "text" ? part.text.length : 0), 0);
     span.setAttribute("valet.turn.response_length", length);
@@ -421,10 +316,10 @@ const TASK_ERRORS = endedBy("turn").filter((type) => (endedBy("step") as string[
 
 function taskErrorType({ outcome, errorType }: Ending): TaskErrorType | undefined {
   if (outcome === "ok") return undefined;
-  return TASK_ERRORS.find((type) => type === errorType) ?? "opencode_error";
+  return TASK_ERRORS.find((type) => type === errorType) ?? AGENT_FAILED;
 }
 
-/** @param isFirst whether the OpenCode session knows nothing of what went before */
+/** @param isFirst whether the agent's session knows nothing of what went before */
 function promptParts({ content, continuationContext }: Task, attached: PromptPart[], isFirst: boolean): PromptPart[] {
   return [
     ...(isFirst && continuationContext !== undefined

@@ -14,11 +14,12 @@ import type {
 } from "@valet/shared/protocol/runner-link";
 import type { ErrorType } from "@valet/shared/spans";
 import { parseOpenSpan } from "@valet/shared/tracing";
+import type { AgentAsks, AgentReply } from "../agent/agent.ts";
 import { NO_SUMMARY } from "../agent/summary.ts";
 import type { Progress, SpanOutbox } from "../spans/span-outbox.ts";
 import type { Tracing } from "../spans/tracing.ts";
 import type { AttemptEnded, Journal, RunningAttempt, StepFrame } from "../state/journal.ts";
-import type { AbortReason, AgentAsks, AgentReply } from "./agent-task.ts";
+import type { AbortReason } from "./agent-task.ts";
 import { killCommandOf, stepIdOf } from "./command.ts";
 import type { RunningTurn, RunningWorkflow } from "./job-runner.ts";
 import type { TurnResult } from "./turn.ts";

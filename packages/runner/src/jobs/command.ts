@@ -5,8 +5,9 @@ import { PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
 import { MAX_STEP_OUTPUT } from "@valet/shared/protocol/workflow";
 import { cutStart } from "@valet/shared/text";
 import { injectIntoEnvironment, type SpanContext } from "@valet/shared/tracing";
-import { withoutOurs } from "../opencode/config.ts";
 import { collectEnd, killGroup } from "../processes/child-processes.ts";
+import { withoutOurs } from "../processes/environment.ts";
+import { STEP_VARIABLE } from "../processes/marks.ts";
 import { killOrphans } from "../processes/orphans.ts";
 import type { SecretValues } from "../secrets/secret-values.ts";
 
@@ -37,8 +38,6 @@ export interface CommandResult {
   readonly output: string;
 }
 
-/** In the environment of a command and all that it starts: tells them from everything else. */
-export const STEP_VARIABLE = "VALET_WORKFLOW_STEP";
 /** For the rest of its output after a command's end: what it left running may hold the pipes for ever. */
 const DRAIN_MS = 250;
 const SHELL = Bun.which("bash") ?? "sh";

@@ -1,6 +1,5 @@
 /** Runs the jobs of attempts: those of different channels side by side, those of one channel in order, none twice. */
 import { LIMITS } from "@valet/shared/limits";
-import type { ModelCallRef } from "@valet/shared/protocol/child-sessions";
 import {
   DEFAULT_TURN_BOUNDS,
   type PromptDispatch,
@@ -9,24 +8,18 @@ import {
   type WorkflowDispatch,
 } from "@valet/shared/protocol/runner-link";
 import type { SpanContext } from "@valet/shared/tracing";
-import type { PromptLimits } from "../opencode/agent-prompt.ts";
-import { serverAttributes } from "../opencode/usage.ts";
-import type { AbortReason, AgentReply, ToolCallRef } from "./agent-task.ts";
+import type { AgentReply, ModelCallRef, PromptLimits, ToolCallRef } from "../agent/agent.ts";
+import type { AbortReason } from "./agent-task.ts";
 import { Turn, type TurnResult } from "./turn.ts";
 import { Workflow, type WorkflowOptions, type WorkflowResult } from "./workflow.ts";
 
 export interface JobRunnerOptions
-  extends Omit<
-    WorkflowOptions,
-    "limits" | "turnBounds" | "messageIds" | "model" | "partIntervalMs" | "commandTimeoutMs"
-  > {
+  extends Omit<WorkflowOptions, "limits" | "turnBounds" | "partIntervalMs" | "commandTimeoutMs"> {
   /** How long a turn may go without any event of the agent, and a command of a workflow at all, before it is ended. */
   readonly stuckTurnMs: number;
   readonly limits?: Partial<Omit<PromptLimits, "stuckMs">>;
   readonly turnBounds?: Partial<TurnBounds> | undefined;
   readonly partIntervalMs?: number;
-  /** Base URL of the endpoint that is one's own provider, if there is one. */
-  readonly ownEndpoint?: string | undefined;
 }
 
 /** A job that has begun. */
@@ -69,14 +62,12 @@ export class JobRunner {
   readonly #busy = new Set<string>();
 
   constructor(options: JobRunnerOptions) {
-    const { stuckTurnMs, limits, turnBounds, ownEndpoint, partIntervalMs = PART_INTERVAL_MS, ...rest } = options;
+    const { stuckTurnMs, limits, turnBounds, partIntervalMs = PART_INTERVAL_MS, ...rest } = options;
     this.#options = {
       ...rest,
       partIntervalMs,
       commandTimeoutMs: stuckTurnMs,
       turnBounds: { ...DEFAULT_TURN_BOUNDS, ...turnBounds },
-      messageIds: new Set(),
-      model: { ownServer: serverAttributes(ownEndpoint), compacted: new Set() },
       limits: {
         stuckMs: stuckTurnMs,
         overrunMs: TOOL_OVERRUN_MS,
@@ -138,7 +129,7 @@ export class JobRunner {
 
   /**
    * Passes on what a person answered. An answer to what nothing at work has asked for is dropped.
-   * @throws OpenCodeError when OpenCode does not take it
+   * @throws when the agent does not take it
    */
   async reply(reply: AgentReply): Promise<void> {
     for (const attemptId of this.#busy) await this.#begun.get(attemptId)?.job.reply(reply);

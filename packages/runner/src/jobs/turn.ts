@@ -1,20 +1,13 @@
 /** The runner's work on one dispatched message or batch: what is asked of the agent, under `valet.turn`. */
 
 import { endWith, type SpanOf } from "@valet/shared/outcome";
-import type { ModelCallRef } from "@valet/shared/protocol/child-sessions";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import type { PromptDispatch, TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { ErrorType, ValetSpans } from "@valet/shared/spans";
 import { extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
+import type { AgentReply, ModelCallRef, ToolCallRef } from "../agent/agent.ts";
 import { createMillisClock, openSpanText } from "../spans/tracing.ts";
-import {
-  type AbortReason,
-  type AgentReply,
-  AgentTask,
-  type AgentTaskOptions,
-  type TaskResult,
-  type ToolCallRef,
-} from "./agent-task.ts";
+import { type AbortReason, AgentTask, type AgentTaskOptions, type TaskResult } from "./agent-task.ts";
 import { dispatchAttributes } from "./dispatch-attributes.ts";
 
 /** What becomes of a turn: the `turn-ended` frame without its envelope. */

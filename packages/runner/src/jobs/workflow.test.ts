@@ -12,8 +12,9 @@ import { FakeOpenCode, type FakeOptions, type RawEvent } from "../../test/fake-o
 import { temporaryFolder } from "../../test/folder.ts";
 import { workflowDispatch } from "../../test/link-server.ts";
 import { processesOf } from "../../test/processes.ts";
+import type { AgentAsks } from "../agent/agent.ts";
+import { OpenCodeAgent } from "../opencode/agent.ts";
 import { REDACTED, SecretValues } from "../secrets/secret-values.ts";
-import type { AgentAsks } from "./agent-task.ts";
 import { killCommandOf, stepIdOf } from "./command.ts";
 import { JobRunner, type JobRunnerOptions } from "./job-runner.ts";
 
@@ -43,7 +44,13 @@ function setUp({ fake = { onPrompt: () => 500 }, enabled = true, ...options }: S
   const told: { state: WorkflowStepState; span: string | undefined }[] = [];
   const asked: AgentAsks[] = [];
   const runner = new JobRunner({
-    ...{ agent: opencode, tracer, captureContent: false, defaultModel: "valet/default", stuckTurnMs: 10_000 },
+    ...{
+      agent: new OpenCodeAgent(opencode),
+      tracer,
+      captureContent: false,
+      defaultModel: "valet/default",
+      stuckTurnMs: 10_000,
+    },
     ...{ workspace, env: { PATH: process.env.PATH }, partIntervalMs: 0, onPart: () => {} },
     onAsked: (request) => asked.push(request),
     onQuiet: () => {},

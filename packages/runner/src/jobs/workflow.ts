@@ -1,24 +1,16 @@
 /** The runner's work on one dispatched workflow: its steps in order, under `valet.workflow.execute`. */
 
 import { endWith, type SpanOf } from "@valet/shared/outcome";
-import type { ModelCallRef } from "@valet/shared/protocol/child-sessions";
 import type { TurnSummary, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
 import { MAX_STEP_OUTPUT, stepType, type WorkflowStep, type WorkflowStepState } from "@valet/shared/protocol/workflow";
 import type { EndReason, ErrorType, Outcome } from "@valet/shared/spans";
 import { cutStart } from "@valet/shared/text";
 import { extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
+import type { AgentReply, ModelCallRef, ToolCallRef } from "../agent/agent.ts";
 import { addSummaries, NO_SUMMARY } from "../agent/summary.ts";
 import type { SecretValues } from "../secrets/secret-values.ts";
 import { createMillisClock, openSpanText } from "../spans/tracing.ts";
-import {
-  type AbortReason,
-  type AgentReply,
-  AgentTask,
-  type AgentTaskOptions,
-  cutEnding,
-  type TaskResult,
-  type ToolCallRef,
-} from "./agent-task.ts";
+import { type AbortReason, AgentTask, type AgentTaskOptions, cutEnding, type TaskResult } from "./agent-task.ts";
 import { type CommandResult, runCommand, stepIdOf } from "./command.ts";
 import { dispatchAttributes } from "./dispatch-attributes.ts";
 

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { classifyError, classifyMessage, invitesFailover, isAbort } from "./agent-errors.ts";
+import { invitesFailover } from "../agent/errors.ts";
+import { classifyError, classifyMessage, isAbort } from "./agent-errors.ts";
 
 test.each([
   [{ name: "APIError", data: { statusCode: 401 } }, "provider_auth_failed"],

@@ -1,22 +1,10 @@
 /** OpenCode's errors as values of `error.type`. Only the class comes through: their texts quote the provider. */
-import { type Marked, marked } from "@valet/shared/spans";
+import type { AgentErrorType, ProviderError } from "../agent/errors.ts";
 import type { AgentError } from "./events.ts";
-
-/** What a model call may fail with on the provider's side. */
-export type ProviderError = Marked<"failsOver">;
-const PROVIDER_ERRORS: readonly string[] = marked("failsOver");
-
-/** Why a piece of the agent's work failed. */
-export type AgentErrorType = ProviderError | "attachment_unreadable" | "empty_answer" | "opencode_error";
 
 /** How the AI SDK, by which OpenCode calls models, says that it cannot read an answer. What follows quotes the provider. */
 const UNREADABLE =
   /^(?:AI_\w+: )?(?:JSON parsing failed|Type validation failed|Invalid JSON response|Invalid response data|Empty response body|Expected '[\w.]+' to be)\b/;
-
-/** Whether another model may do better: every failure of this one, but not of the agent. */
-export function invitesFailover(type: string | undefined): boolean {
-  return type !== undefined && PROVIDER_ERRORS.includes(type);
-}
 
 /** How OpenCode says that a message was aborted. */
 export function isAbort(error: AgentError | undefined): boolean {

@@ -5,11 +5,13 @@
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import { OWN_PROVIDER } from "@valet/shared/protocol/runner-link";
 import type { SpanAttributes } from "@valet/shared/spans";
-import { type Ending, type FactAttributes, type FactLog, OK } from "../agent/facts.ts";
+import type { AgentErrorType, ProviderError } from "../agent/errors.ts";
+import type { FactLog } from "../agent/fact-log.ts";
+import { type Ending, type FactAttributes, OK } from "../agent/facts.ts";
 import { LoopGuard } from "../agent/loop-guard.ts";
-import { type AgentErrorType, classifyError, isAbort, type ProviderError } from "./agent-errors.ts";
+import { deriveSpanId } from "../agent/span-ids.ts";
+import { classifyError, isAbort } from "./agent-errors.ts";
 import type { AgentError, AgentEvent, AgentEventOf, AssistantMessage, SessionStatus, UserMessage } from "./events.ts";
-import { deriveSpanId } from "./ids.ts";
 import { callKey, ModelStep, type StepContext } from "./model-step.ts";
 
 export interface AgentRunOptions {

@@ -2,6 +2,7 @@
 import { realpathSync } from "node:fs";
 import { contextHeaders, type SpanContext } from "@valet/shared/tracing";
 import { z } from "zod";
+import type { PromptPart } from "../agent/agent.ts";
 import { SecretValues } from "../secrets/secret-values.ts";
 import { type AskedEvent, Message, Part, readPending, readStatuses, type SessionStatus } from "./events.ts";
 
@@ -39,10 +40,6 @@ export interface Prompt {
   readonly model: { readonly providerID: string; readonly modelID: string };
   readonly parts: readonly PromptPart[];
 }
-
-export type PromptPart =
-  | { readonly type: "text"; readonly text: string; readonly synthetic?: boolean }
-  | { readonly type: "file"; readonly mime: string; readonly filename: string; readonly url: string };
 
 const TIMEOUT_MS = 15_000;
 const Session = z.object({ id: z.string().min(1), directory: z.string().optional() });

@@ -12,6 +12,7 @@ import {
   PROVIDER_KEYS,
   withProvider,
 } from "@valet/shared/protocol/runner-link";
+import { isNeverPassedOn, withoutOurs } from "../processes/environment.ts";
 import { ConfigFolder } from "./config-folder.ts";
 import { splitModel } from "./usage.ts";
 
@@ -84,33 +85,12 @@ const OWN_VARIABLES = [
   ...["OPENCODE_DISABLE_AUTOUPDATE", "OPENCODE_DISABLE_MODELS_FETCH", "OPENCODE_DISABLE_LSP_DOWNLOAD"],
 ];
 
-/** Of our own variables, those that tools may see and the broker tells processes by. */
-const PASSED_ON = new Set(["VALET_SANDBOX_ID", "VALET_SESSION_ID", "VALET_GENERATION", "VALET_WORKSPACE"]);
-/** An endpoint in the environment switches on OpenCode's own exporter; a context would be one for all of its turns. */
-const NEVER = /^(?:OTEL_|OPENCODE_|TRACEPARENT$|TRACESTATE$)/;
-
-/** The runner's environment without anything about telemetry, a turn's context, the link or its token. */
-export function withoutOurs(inherited: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  const env: Record<string, string> = {};
-  for (const [key, value] of Object.entries(inherited)) {
-    if (value === undefined || NEVER.test(key) || (key.startsWith("VALET_") && !PASSED_ON.has(key))) continue;
-    env[key] = value;
-  }
-  return env;
-}
-
 /**
  * The variables of OpenCode's environment that nothing it starts may see: keys, and what opens or configures OpenCode itself.
  * @returns their names, whether they are set or not
  */
 export function secretVariables({ providerKeys }: ModelAccess): string[] {
   return [...new Set([...PROVIDER_KEYS, ...Object.keys(providerKeys), ...OWN_VARIABLES])];
-}
-
-/** The keys of models, and the password of an endpoint whose address has one. */
-export function keysOf({ providerKeys, openAiCompatible }: ModelAccess): (string | undefined)[] {
-  const password = URL.parse(openAiCompatible?.baseUrl ?? "")?.password;
-  return [...Object.values(providerKeys), openAiCompatible?.apiKey, password && decodeURIComponent(password)];
 }
 
 /**
@@ -124,7 +104,7 @@ export function openCodeEnvironment(
 ): Record<string, string> {
   const env = withoutOurs(inherited);
   for (const [key, value] of Object.entries(access.providerKeys)) {
-    if (!NEVER.test(key) && !key.startsWith("VALET_")) env[key] = value;
+    if (!isNeverPassedOn(key) && !key.startsWith("VALET_")) env[key] = value;
   }
   if (access.openAiCompatible?.apiKey !== undefined) env[OWN_KEY_VARIABLE] = access.openAiCompatible.apiKey;
   if (own.tools !== undefined) {

@@ -11,6 +11,7 @@ import { attributesToObject, contextHeaders, INVALID_CONTEXT, type ReadableSpan 
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { dispatchOf, MODEL, RealAgent } from "../../test/real-agent.ts";
 import { JobRunner } from "../jobs/job-runner.ts";
+import { callRef, OpenCodeAgent } from "./agent.ts";
 
 const real = new RealAgent();
 const { spans, tracer, workspace } = real;
@@ -107,7 +108,7 @@ beforeAll(
       tools: {
         answer: async () => ({ ok: false, error: "There are no sessions here." }),
         onProviderCall: (call) => real.opencode.noteProviderCall(call),
-        modelContext: (call) => contextHeaders(runner.findModelCall(call) ?? INVALID_CONTEXT),
+        modelContext: (call) => contextHeaders(runner.findModelCall(callRef(call)) ?? INVALID_CONTEXT),
       },
     }),
   90_000,
@@ -118,7 +119,13 @@ afterAll(() => real.stop());
 let runner: JobRunner;
 function makeRunner({ overrunMs = 60_000, ...options }: RunnerChoices = {}): void {
   runner = new JobRunner({
-    ...{ agent: real.opencode, tracer, captureContent: false, defaultModel: MODEL, stuckTurnMs: 20_000 },
+    ...{
+      agent: new OpenCodeAgent(real.opencode),
+      tracer,
+      captureContent: false,
+      defaultModel: MODEL,
+      stuckTurnMs: 20_000,
+    },
     ...{ workspace, env: process.env, turnBounds: options, limits: { overrunMs, maxFailures: 2 } },
     onPart: () => {},
     onStep: () => {},

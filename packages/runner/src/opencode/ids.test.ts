@@ -1,7 +1,8 @@
 import { isValidSpanId } from "@valet/shared/tracing";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { deriveSpanId, newMessageId } from "./ids.ts";
+import { deriveSpanId } from "../agent/span-ids.ts";
+import { newMessageId } from "./ids.ts";
 
 test("span ids are valid, follow from what they are made of, and tell apart where one part ends", () => {
   fc.assert(

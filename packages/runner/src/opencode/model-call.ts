@@ -3,9 +3,10 @@
  * each try has a span below it, and so has each wait between two.
  */
 
-import { type Ending, type FactAttributes, type FactLog, OK, type OutputPart } from "../agent/facts.ts";
+import type { FactLog } from "../agent/fact-log.ts";
+import { type Ending, type FactAttributes, OK, type OutputPart } from "../agent/facts.ts";
+import { chatSpanId, deriveSpanId } from "../agent/span-ids.ts";
 import type { AssistantMessage } from "./events.ts";
-import { chatSpanId, deriveSpanId } from "./ids.ts";
 import { providerAttributes } from "./usage.ts";
 
 export interface ModelCallOptions {

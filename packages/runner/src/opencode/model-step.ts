@@ -5,20 +5,14 @@
 
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import { type Answer, answerProblem, finishProblem } from "../agent/answer.ts";
-import type { Ending, FactAttributes, FactLog } from "../agent/facts.ts";
+import { type AgentErrorType, invitesFailover, type ProviderError } from "../agent/errors.ts";
+import type { FactLog } from "../agent/fact-log.ts";
+import type { Ending, FactAttributes } from "../agent/facts.ts";
 import { OK } from "../agent/facts.ts";
 import type { EndedToolCall } from "../agent/loop-guard.ts";
-import {
-  type AgentErrorType,
-  classifyError,
-  classifyMessage,
-  classifyStatus,
-  invitesFailover,
-  isAbort,
-  type ProviderError,
-} from "./agent-errors.ts";
+import { toolSpanId } from "../agent/span-ids.ts";
+import { classifyError, classifyMessage, classifyStatus, isAbort } from "./agent-errors.ts";
 import type { AssistantMessage, Part, SessionStatus, ToolPart } from "./events.ts";
-import { toolSpanId } from "./ids.ts";
 import { ModelCall } from "./model-call.ts";
 import { isRefused, toolName, toolProblem } from "./tool-result.ts";
 import { finishReason, readCost, usageAttributes } from "./usage.ts";

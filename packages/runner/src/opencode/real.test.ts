@@ -17,8 +17,9 @@ import {
 } from "@valet/shared/tracing";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { dispatchOf, MODEL, RealAgent } from "../../test/real-agent.ts";
-import type { AgentAsks } from "../jobs/agent-task.ts";
+import type { AgentAsks } from "../agent/agent.ts";
 import { JobRunner } from "../jobs/job-runner.ts";
+import { callRef, OpenCodeAgent } from "./agent.ts";
 import { toolOutputFolder } from "./tool-output.ts";
 
 const real = new RealAgent();
@@ -120,11 +121,11 @@ beforeAll(async () => {
     scenario,
     tools: {
       answer: async (call) => {
-        calls.push({ call, turn: runner.findToolCall(call) });
+        calls.push({ call, turn: runner.findToolCall(callRef(call)) });
         if (call.request.action === "end") return { ok: false, error: "There is no such session." };
         return { ok: true, sessions: [{ id: "ses_child", status: "running" }] };
       },
-      modelContext: (call) => contextHeaders(runner.findModelCall(call) ?? INVALID_CONTEXT),
+      modelContext: (call) => contextHeaders(runner.findModelCall(callRef(call)) ?? INVALID_CONTEXT),
     },
     env: {
       VALET_SESSION_ID: "ses_1",
@@ -136,7 +137,13 @@ beforeAll(async () => {
     },
   });
   runner = new JobRunner({
-    ...{ agent: real.opencode, tracer, captureContent: false, defaultModel: MODEL, stuckTurnMs: 20_000 },
+    ...{
+      agent: new OpenCodeAgent(real.opencode),
+      tracer,
+      captureContent: false,
+      defaultModel: MODEL,
+      stuckTurnMs: 20_000,
+    },
     ...{ workspace, env: process.env },
     onPart: () => {},
     onStep: () => {},
@@ -319,7 +326,7 @@ valet.turn ok
     chat scripted-1 ok
   valet.turn.finalize ok`);
   // What has ended is nobody's turn any more.
-  expect(runner.findToolCall(calls[0]?.call as ToolCall)).toBeUndefined();
+  expect(runner.findToolCall(callRef(calls[0]?.call as ToolCall))).toBeUndefined();
 }, 60_000);
 
 test.each([

@@ -12,6 +12,7 @@ import { dispatch } from "../../test/link-server.ts";
 import { commitAll } from "../../test/real-agent.ts";
 import { JobRunner } from "../jobs/job-runner.ts";
 import { REDACTED, SecretValues } from "../secrets/secret-values.ts";
+import { OpenCodeAgent } from "./agent.ts";
 import { OpenCode, type OpenCodeOptions } from "./opencode.ts";
 
 const KEY = "canary-of-the-model-key";
@@ -103,7 +104,13 @@ async function start(root: string, options: Partial<OpenCodeOptions> = {}) {
     (await (await fetch(`${client.url}${path}`, { headers: client.headers })).json()) as never;
   const parts = new Map<string, MessagePart>();
   const runner = new JobRunner({
-    ...{ agent: opencode, tracer, captureContent: true, defaultModel: modelAccess.model, stuckTurnMs: 20_000 },
+    ...{
+      agent: new OpenCodeAgent(opencode),
+      tracer,
+      captureContent: true,
+      defaultModel: modelAccess.model,
+      stuckTurnMs: 20_000,
+    },
     ...{ workspace, env: process.env },
     onPart: (_, part) => parts.set(part.id, part),
     onStep: () => {},

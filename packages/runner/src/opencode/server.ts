@@ -8,17 +8,12 @@ import { SECRET_VARIABLES_VARIABLE, TRUST_VARIABLE } from "@valet/shared/protoco
 import type { ModelAccess } from "@valet/shared/protocol/runner-link";
 import type { Subprocess } from "bun";
 import { killGroup } from "../processes/child-processes.ts";
+import { AGENT_RUN_VARIABLE } from "../processes/marks.ts";
 import { killOrphans } from "../processes/orphans.ts";
+import { keysOf } from "../secrets/model-keys.ts";
 import type { SecretValues } from "../secrets/secret-values.ts";
 import { OpenCodeClient } from "./client.ts";
-import {
-  keysOf,
-  openCodeConfig,
-  openCodeEnvironment,
-  type Permission,
-  secretVariables,
-  type ToolAccess,
-} from "./config.ts";
+import { openCodeConfig, openCodeEnvironment, type Permission, secretVariables, type ToolAccess } from "./config.ts";
 import type { ConfigFolder } from "./config-folder.ts";
 import { boundToolOutput, toolOutputFolder } from "./tool-output.ts";
 
@@ -50,8 +45,6 @@ const WORKING_FOLDER = "/";
 /** Unless the runner's own start leaves it another time. */
 export const START_TIMEOUT_MS = startShares(LIMITS.startMs).agentMs;
 const HEALTH_TRY_MS = 1_000;
-/** In the environment of OpenCode and all that it starts: tells them from everything else. */
-export const RUN_VARIABLE = "VALET_OPENCODE_RUN";
 const LISTENING = /listening on (http:\/\/\S+)/;
 
 const START_FAILURES = {
@@ -92,7 +85,7 @@ export class OpenCodeServer {
     this.client = client;
     this.version = version;
     this.#stopGraceMs = stopGraceMs;
-    this.exited = child.exited.then(() => killOrphans(RUN_VARIABLE, run));
+    this.exited = child.exited.then(() => killOrphans(AGENT_RUN_VARIABLE, run));
   }
 
   /** @throws OpenCodeStartError */
@@ -118,7 +111,7 @@ export class OpenCodeServer {
     const child = Bun.spawn([binary(), "serve", "--port", "0", "--hostname", "127.0.0.1"], {
       cwd: WORKING_FOLDER,
       env: {
-        ...{ ...environment, ...configFolder.environment(), [RUN_VARIABLE]: run },
+        ...{ ...environment, ...configFolder.environment(), [AGENT_RUN_VARIABLE]: run },
         [TRUST_VARIABLE]: options.runsRepositoryCode ? "1" : "0",
         [SECRET_VARIABLES_VARIABLE]: secretVariables(modelAccess).join(","),
       },

@@ -2,10 +2,11 @@
  * From OpenCode's events to the spans of one prompt: no clock, no I/O, and the same events give the same facts. An event
  * finds its place by ids alone, so that turns of several channels may read one stream.
  */
-import { type Ending, type Fact, type FactAttributes, FactLog } from "../agent/facts.ts";
+import { FactLog } from "../agent/fact-log.ts";
+import type { Ending, Fact, FactAttributes } from "../agent/facts.ts";
+import { deriveSpanId } from "../agent/span-ids.ts";
 import { AgentRun, type ModelFacts, type Retry } from "./agent-run.ts";
 import { type AgentEvent, eventTime, sessionOf } from "./events.ts";
-import { deriveSpanId } from "./ids.ts";
 
 export interface TurnReducerOptions {
   /** The attempt that the prompt is for. With the message id it makes the derived span ids its own. */
@@ -95,6 +96,11 @@ export class TurnReducer {
   /** How the prompt ends if OpenCode has done no more with it than it has told. */
   get unanswered(): Ending | undefined {
     return this.#root.unanswered;
+  }
+
+  /** The OpenCode session that is prompted. */
+  get sessionId(): string {
+    return this.#options.sessionId;
   }
 
   /** When the prompt was sent, epoch ms. */

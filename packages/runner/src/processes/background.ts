@@ -1,6 +1,5 @@
 /** What goes on in the sandbox without the agent: processes that it, or a command, left behind and that end with the sandbox. */
-import { STEP_VARIABLE } from "../jobs/command.ts";
-import { RUN_VARIABLE } from "../opencode/server.ts";
+import { AGENT_RUN_VARIABLE, STEP_VARIABLE } from "./marks.ts";
 import { listProcessIds, readEnvironment, readProcFile } from "./proc-files.ts";
 
 interface ProcessEntry {
@@ -23,7 +22,7 @@ const GONE_STATES = "ZXx";
  * @param sandboxId absent where the sandbox has no other beside it
  */
 export function countBackgroundProcesses(sandboxId: string | undefined): number {
-  const markers = [RUN_VARIABLE, STEP_VARIABLE];
+  const markers = [AGENT_RUN_VARIABLE, STEP_VARIABLE];
   const all = new Map(listProcesses(markers, sandboxId).map((entry) => [entry.pid, entry]));
   const isAttended = ({ parentPid }: ProcessEntry) => parentPid === process.pid || all.get(parentPid)?.isOurs === true;
   return [...all.values()].filter((entry) => entry.isOurs && !isAttended(entry)).length;

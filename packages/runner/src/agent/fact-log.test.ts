@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { FactLog } from "./facts.ts";
+import { FactLog } from "./fact-log.ts";
 
 test("a span has begun when something below it has, though its own start is told later; never before its parent", () => {
   const log = new FactLog();

@@ -1,8 +1,8 @@
 /** One prompt given to OpenCode, from sending it to the agent's end, with what may cut it short. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SpanContext } from "@valet/shared/tracing";
+import type { PromptLimits } from "../agent/agent.ts";
 import type { Ending, Fact } from "../agent/facts.ts";
-import { invitesFailover } from "./agent-errors.ts";
 import { CatchUp } from "./catch-up.ts";
 import { type OpenCodeClient, OpenCodeError, type Prompt } from "./client.ts";
 import type { AgentEvent } from "./events.ts";
@@ -11,21 +11,7 @@ import type { AgentAccess } from "./opencode.ts";
 import { ToolLimits } from "./tool-limits.ts";
 import type { TurnReducer } from "./turn-reducer.ts";
 
-/** When a prompt is given up. */
-export interface PromptLimits {
-  /** How long there may be no event, unless the agent waits for a person, or for a tool that has a time limit of its own. */
-  readonly stuckMs: number;
-  /** How long a tool may go on after its own time limit, in which OpenCode has not ended it: its output is held open then. */
-  readonly overrunMs: number;
-  /** How often the same model call may fail. OpenCode itself goes on for ever. */
-  readonly maxFailures: number;
-  /** The longest wait before OpenCode tries again that is worth waiting for. */
-  readonly maxRetryWaitMs: number;
-  /** How long the agent may take to end what was aborted. */
-  readonly abortTimeoutMs: number;
-}
-
-export interface AgentPromptOptions {
+export interface PromptRunOptions {
   readonly agent: AgentAccess;
   readonly client: OpenCodeClient;
   readonly reducer: TurnReducer;
@@ -55,8 +41,8 @@ const STUCK: Ending = { outcome: "error", errorType: "stuck_turn" };
 const OVERRUN: Ending = { outcome: "error", errorType: "tool_stuck" };
 const REFUSED: Ending = { outcome: "error", errorType: "opencode_error" };
 
-export class AgentPrompt {
-  readonly #options: AgentPromptOptions;
+export class PromptRun {
+  readonly #options: PromptRunOptions;
   readonly #ended = Promise.withResolvers<void>();
   #sent: Promise<void> | undefined;
   #aborting: Promise<void> | undefined;
@@ -68,7 +54,7 @@ export class AgentPrompt {
   /** Under way while it is looked up what OpenCode has done with a prompt. */
   #checking: Promise<void> | undefined;
 
-  constructor(options: AgentPromptOptions) {
+  constructor(options: PromptRunOptions) {
     this.#options = options;
     const { client, context, sessionId, reducer } = options;
     this.#catchUp = new CatchUp({
@@ -229,9 +215,4 @@ export class AgentPrompt {
     this.#options.onFacts(facts);
     if (this.#options.reducer.hasEnded) this.#ended.resolve();
   }
-}
-
-/** Whether the next model of the list may be asked instead. */
-export function mayFailOver({ outcome, errorType }: Ending): boolean {
-  return outcome === "error" && invitesFailover(errorType);
 }

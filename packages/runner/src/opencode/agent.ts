@@ -1,0 +1,183 @@
+/** OpenCode behind the port: sessions of its server, and prompts whose events become facts. */
+import type { MessagePart } from "@valet/shared/protocol/message-part";
+import { OWN_PROVIDER, withProvider } from "@valet/shared/protocol/runner-link";
+import type { SpanContext } from "@valet/shared/tracing";
+import type {
+  Agent,
+  AgentPrompt,
+  AgentReply,
+  AgentSession,
+  ModelCallRef,
+  OpenRequest,
+  PromptRequest,
+  ToolCallRef,
+} from "../agent/agent.ts";
+import type { Ending } from "../agent/facts.ts";
+import { chatSpanId, toolSpanId } from "../agent/span-ids.ts";
+import type { ModelFacts } from "./agent-run.ts";
+import { AnswerParts, partsOfHistory } from "./answer-parts.ts";
+import { askedFrame } from "./asked-frame.ts";
+import type { OpenCodeClient } from "./client.ts";
+import type { AgentEvent } from "./events.ts";
+import { newMessageId } from "./ids.ts";
+import type { AgentAccess } from "./opencode.ts";
+import { PromptRun } from "./prompt-run.ts";
+import { TurnReducer } from "./turn-reducer.ts";
+import { serverAttributes, splitModel } from "./usage.ts";
+
+/** Returns a call that the plugin names, as the port has it. */
+export function callRef<C extends { readonly opencodeSessionId: string }>({ opencodeSessionId, ...call }: C) {
+  return { ...call, sessionId: opencodeSessionId };
+}
+
+/** What the prompts of one runner share. */
+interface Shared {
+  readonly access: AgentAccess;
+  /** Message ids made for prompts of this runner, whosever. */
+  readonly messageIds: Set<string>;
+  readonly model: ModelFacts;
+}
+
+export class OpenCodeAgent implements Agent {
+  readonly #shared: Shared;
+
+  /** @param ownEndpoint base URL of the endpoint that is one's own provider, if there is one */
+  constructor(access: AgentAccess, ownEndpoint?: string) {
+    this.#shared = {
+      ...{ access, messageIds: new Set() },
+      model: { ownServer: serverAttributes(ownEndpoint), compacted: new Set() },
+    };
+  }
+
+  /** @throws OpenCodeStartError, OpenCodeError */
+  async open({ parent, sessionId }: OpenRequest): Promise<AgentSession> {
+    const client = await this.#shared.access.ready(parent);
+    const { context } = parent;
+    if (sessionId !== undefined && (await client.hasSession(sessionId, context))) {
+      return new OpenCodeSession(this.#shared, client, sessionId, false);
+    }
+    return new OpenCodeSession(this.#shared, client, await client.createSession(context), true);
+  }
+
+  restart(cause: SpanContext): void {
+    this.#shared.access.restart(cause);
+  }
+}
+
+class OpenCodeSession implements AgentSession {
+  readonly id: string;
+  readonly isNew: boolean;
+  readonly #shared: Shared;
+  readonly #client: OpenCodeClient;
+
+  constructor(shared: Shared, client: OpenCodeClient, id: string, isNew: boolean) {
+    this.#shared = shared;
+    this.#client = client;
+    this.id = id;
+    this.isNew = isNew;
+  }
+
+  prompt(request: PromptRequest): AgentPrompt {
+    return new OpenCodePrompt(this.#shared, this.#client, this.id, request);
+  }
+
+  /** @throws OpenCodeError */
+  async reply(reply: AgentReply): Promise<void> {
+    if (reply.type === "permission-reply") await this.#client.replyPermission(reply.permissionId, reply.reply);
+    else await this.#client.replyQuestion(reply.questionId, reply.answers);
+  }
+}
+
+class OpenCodePrompt implements AgentPrompt {
+  readonly context: SpanContext;
+  readonly #request: PromptRequest;
+  readonly #client: OpenCodeClient;
+  readonly #reducer: TurnReducer;
+  readonly #answer: AnswerParts;
+  readonly #run: PromptRun;
+
+  constructor(
+    { access, messageIds, model: facts }: Shared,
+    client: OpenCodeClient,
+    sessionId: string,
+    request: PromptRequest,
+  ) {
+    this.#request = request;
+    this.#client = client;
+    const { attemptId, parts, parent, place, pollingTools, limits, nowMs } = request;
+    // What is no model's name even so, OpenCode refuses.
+    const model = splitModel(withProvider(request.model)) ?? { providerID: OWN_PROVIDER, modelID: request.model };
+    const messageID = newMessageId(nowMs());
+    messageIds.add(messageID);
+    const reducer = new TurnReducer({
+      ...{ attemptId, sessionId, userMessageId: messageID, startMs: Math.floor(nowMs()) },
+      attributes: {
+        "valet.failover.model": `${model.providerID}/${model.modelID}`,
+        "valet.failover.attempt": place,
+      },
+      ...{ model: facts, pollingTools },
+      isOthers: (id) => id !== messageID && messageIds.has(id),
+    });
+    this.context = parent.isRecording ? { ...parent.context, spanId: reducer.spanId } : parent.context;
+    this.#reducer = reducer;
+    this.#answer = new AnswerParts(sessionId, (id) => this.#isOwn(id));
+    this.#run = new PromptRun({
+      ...{ agent: access, client, reducer, sessionId, context: this.context, limits },
+      prompt: { messageID, model, parts },
+      onFacts: (told) => request.onFacts(told),
+      onEvent: (event) => this.#onEvent(event),
+      onQuiet: () => request.onQuiet(),
+    });
+  }
+
+  get isWaiting(): boolean {
+    return this.#reducer.isWaiting;
+  }
+
+  run(): Promise<Ending> {
+    return this.#run.run();
+  }
+
+  abort(ending: Ending): Promise<void> {
+    return this.#run.abort(ending);
+  }
+
+  part(partId: string): MessagePart | undefined {
+    return this.#answer.get(partId);
+  }
+
+  seenParts(): MessagePart[] {
+    return this.#answer.all();
+  }
+
+  /** @throws OpenCodeError */
+  async readParts(context: SpanContext, timeoutMs?: number): Promise<MessagePart[]> {
+    const history = await this.#client.messages(this.#reducer.sessionId, context, timeoutMs);
+    return partsOfHistory(history, (id) => this.#isOwn(id));
+  }
+
+  toolSpan({ sessionId, messageId, callId }: ToolCallRef, atMs: number): string | undefined {
+    if (!this.#reducer.has(sessionId)) return undefined;
+    const spanId = toolSpanId(this.#request.attemptId, sessionId, messageId, callId);
+    // OpenCode says that a tool runs a few milliseconds after it has begun to; what it asks for must not begin before it.
+    this.#reducer.toolAsked(spanId, atMs);
+    return spanId;
+  }
+
+  modelSpan({ sessionId, messageId }: ModelCallRef): string | undefined {
+    if (!this.#reducer.knows(sessionId)) return undefined;
+    return chatSpanId(this.#request.attemptId, sessionId, messageId);
+  }
+
+  #isOwn(userMessageId: string): boolean {
+    return this.#reducer.userMessageIds.has(userMessageId);
+  }
+
+  #onEvent(event: AgentEvent): void {
+    if (event.type === "permission.asked" || event.type === "question.asked") {
+      this.#request.onAsked(askedFrame(event, this.#request.attemptId));
+    }
+    const changed = this.#answer.apply(event);
+    if (changed !== undefined) this.#request.onPart(changed);
+  }
+}
