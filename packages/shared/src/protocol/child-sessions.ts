@@ -1,34 +1,34 @@
 /**
- * What a session's agent may ask about the sessions that it spawns. A tool inside OpenCode asks the runner on loopback
- * ({@link ToolCall}), and the runner asks the SessionAgent over the link; both are answered alike. What is no repository or
- * branch the SessionAgent says, as it does to whoever calls the API.
+ * The requests of a session's agent about its child sessions. A tool inside OpenCode calls the runner on loopback ({@link
+ * ToolCall}), and the runner calls the SessionAgent over the link; both receive the same answer. The SessionAgent validates
+ * repository and branch, as it does for the HTTP API.
  */
 import { z } from "zod";
 
-/** However it is escaped, it fits a frame of the link. */
+/** Even fully escaped, a text of this length fits into a frame of the link. In UTF-16 code units. */
 const MAX_TEXT_LENGTH = 50_000;
 
 const id = z.string().min(1).max(128);
 const text = z.string().min(1).max(MAX_TEXT_LENGTH);
 
-/** What a child session is spawned with. */
+/** The arguments that spawn a child session. */
 export const SpawnSession = z.object({
   prompt: text.describe(
-    "What it is to do. It knows nothing of this conversation: say everything that it needs to know",
+    "The task of the new session. It does not see this conversation, so include everything that it needs to know",
   ),
-  title: z.string().min(1).max(200).describe("A few words by which to tell it from others").optional(),
+  title: z.string().min(1).max(200).describe("A few words that distinguish it from other sessions").optional(),
   repo: z
     .string()
     .min(1)
     .max(2000)
-    .describe("https or ssh URL of the git repository it works on; the one you work on unless given")
+    .describe("https or ssh URL of the git repository that it works on; your own repository by default")
     .optional(),
-  branch: z.string().min(1).max(255).describe("The branch that it begins with").optional(),
+  branch: z.string().min(1).max(255).describe("The branch to check out").optional(),
 });
 
 export const MessageSession = z.object({
   session: id.describe("The id of the session"),
-  message: text.describe("What to say to it"),
+  message: text.describe("The message to send"),
 });
 
 export const EndSession = z.object({ session: id.describe("The id of the session") });
@@ -45,34 +45,34 @@ export type ChildSessionRequestOf<A extends ChildSessionRequest["action"]> = Ext
   { action: A }
 >;
 
-/** A child session, as its parent's agent sees it. */
+/** A child session, as its parent's agent reads it. */
 export const ChildSession = z.object({
   id,
   title: z.string().max(200).optional(),
-  /** As the API has it; none where it was not looked up. */
+  /** The status of the API; absent if it was not looked up. */
   status: z.string().max(64).optional(),
   agent: z.string().max(64).optional(),
   queueLength: z.int().nonnegative().optional(),
-  /** As far as it is known; absent where it is not known at all. */
+  /** The known part of the cost; absent if nothing is known. */
   costUsd: z.number().nonnegative().optional(),
-  /** Whether some of its calls are not in the cost. */
+  /** Whether the cost lacks some calls. */
   isCostPartial: z.boolean().optional(),
 });
 export type ChildSession = z.infer<typeof ChildSession>;
 
 export const ChildSessionAnswer = z.discriminatedUnion("ok", [
-  /** Those that the request was about. */
+  /** The sessions of the request. */
   z.object({ ok: z.literal(true), sessions: z.array(ChildSession).max(100) }),
-  /** For the agent to read; never quotes what it sent. */
+  /** An error text for the agent. It never quotes the request. */
   z.object({ ok: z.literal(false), error: z.string().max(1000) }),
 ]);
 export type ChildSessionAnswer = z.infer<typeof ChildSessionAnswer>;
 
-/** The body of a tool's request to the runner: which call of which of OpenCode's sessions asks for what. */
+/** The body of a tool's request to the runner: the request, and the tool call of OpenCode that makes it. */
 export const ToolCall = z.object({
   opencodeSessionId: id,
   messageId: id,
-  /** The model's own; some servers give an empty one. */
+  /** The model's id of the call; some servers send an empty one. */
   callId: z.string().max(128),
   request: ChildSessionRequest,
 });
@@ -80,17 +80,17 @@ export type ToolCall = z.infer<typeof ToolCall>;
 
 const tokens = z.number().nonnegative();
 
-/** What is known of a request to a provider, from within OpenCode's process; told when it is answered, and when it has ended. */
+/** A request to a provider, observed in OpenCode's process. It is reported when the response begins, and when it has ended. */
 export const ProviderCall = z.object({
   callId: id,
   opencodeSessionId: id,
-  /** When the answer began, epoch ms. */
+  /** When the response began, epoch ms. */
   startedMs: z.number(),
   status: z.int(),
   endedMs: z.number().optional(),
-  /** The provider's own word for why it ended. */
+  /** The provider's finish reason. */
   finish: z.string().max(64).optional(),
-  /** As OpenCode counts; absent where the provider has not said. */
+  /** Token counts in OpenCode's terms; absent if the provider reported none. */
   tokens: z
     .object({
       ...{ total: tokens, input: tokens, output: tokens, reasoning: tokens },
@@ -101,21 +101,24 @@ export const ProviderCall = z.object({
 });
 export type ProviderCall = z.infer<typeof ProviderCall>;
 
-/** The body of our plugin's request for the context of a model call: the answer of which of OpenCode's sessions it is to give. */
+/**
+ * The body of our plugin's request for the context of a model call, which names OpenCode's session and the message to be
+ * answered.
+ */
 export const ModelCallRef = z.object({ opencodeSessionId: id, messageId: id });
 export type ModelCallRef = z.infer<typeof ModelCallRef>;
 
-/** What it is answered; nothing where the runner knows no such call. */
+/** The response: the call's trace context; empty if the runner does not know the call. */
 export const ModelCallContext = z.object({
   traceparent: z.string().max(256).optional(),
   tracestate: z.string().max(4096).optional(),
 });
 export type ModelCallContext = z.infer<typeof ModelCallContext>;
 
-/** Where the tools find the runner, and what they show it: variables of OpenCode's environment. */
+/** Variables in OpenCode's environment: the runner's address for the tools, and the secret that they send to it. */
 export const TOOLS_URL_VARIABLE = "VALET_TOOLS_URL";
 export const TOOLS_SECRET_VARIABLE = "VALET_TOOLS_SECRET";
-/** Names, with commas between, of the variables that nothing may see that the agent starts. */
+/** Comma-separated names of the variables that are removed from the environment of the agent's child processes. */
 export const SECRET_VARIABLES_VARIABLE = "VALET_SECRET_VARIABLES";
-/** `1` where the session trusts its repository: its code may run in the agent's process. */
+/** `1` if the session trusts its repository: the repository's code may run in the agent's process. */
 export const TRUST_VARIABLE = "VALET_TRUSTS_REPOSITORY";

@@ -1,12 +1,13 @@
 /**
- * What a client's WebSocket is told about a session, as it happens. One JSON object a text frame. A client sends `ping`, which the
- * platform answers with `pong`, and answers `sync` with a {@link ClientMessage}; everything else goes through the HTTP API.
+ * The live events of a session on a client's WebSocket. Each text frame is one JSON object. A client sends `ping`, which the
+ * platform answers with `pong`, and answers `sync` with a {@link ClientMessage}; for everything else it uses the HTTP API.
  *
- * A client that comes in the middle of a turn is told first, whole, what there is of the answers that are being written. A part
- * that is long and grows is told by what was added to it: `applyPartDelta` gives the part as it is by then, or `undefined` to a
- * client that has missed something, which reads the message by the API or waits for the next whole part, some seconds.
+ * A client that connects during a turn first receives the existing parts of unfinished answers. For a long part that grows, later
+ * events hold only what was added: `applyPartDelta` returns the new part, or `undefined` if the client has missed something. Then
+ * it reads the message over the API, or waits some seconds for the next whole part.
  *
- * A client of which 2 MiB are unread, as far as its answers to `sync` say, is closed with the code 1013, and may come again.
+ * The object closes the socket of a client that has 2 MiB unread, according to its answers to `sync`, with the code 1013. The
+ * client may connect again.
  */
 import { z } from "zod";
 import { MessagePart } from "./message-part.ts";
@@ -26,15 +27,15 @@ import {
 export const ClientEvent = z.discriminatedUnion("type", [
   /** First on every connection, and after every change. */
   z.object({ type: z.literal("session"), session: SessionView }),
-  /** A message is new or has changed; the last one of an id counts. */
+  /** A message is new or has changed; the last event of an id counts. */
   z.object({ type: z.literal("message"), message: MessageView }),
-  /** A part of the answer that is being written, in a workflow that of the step in work; the last one of a part's id counts. */
+  /** A part of an unfinished answer, or of the running step's answer in a workflow; the last event of a part's id counts. */
   z.object({ type: z.literal("part"), messageId: z.string(), part: MessagePart }),
-  /** What has been added to such a part. */
+  /** An addition to such a part. */
   z.object({ type: z.literal("part-delta"), messageId: z.string(), delta: PartDelta }),
-  /** A workflow is new or has changed; without what its steps gave. */
+  /** A workflow is new or has changed. Without the output of its steps. */
   z.object({ type: z.literal("workflow"), workflow: WorkflowView }),
-  /** A step of a workflow has begun or ended; the last one of an index counts. */
+  /** A step of a workflow has begun or ended; the last event of an index counts. */
   z.object({
     type: z.literal("workflow-step"),
     executionId: z.string(),
@@ -43,20 +44,20 @@ export const ClientEvent = z.discriminatedUnion("type", [
   }),
   z.object({ type: z.literal("turn"), turn: TurnRecord }),
   z.object({ type: z.literal("permission-asked"), permission: PermissionView }),
-  /** Without `reply`: the turn ended before anybody answered. */
+  /** Without `reply`, the turn ended before anybody answered. */
   z.object({ type: z.literal("permission-closed"), permissionId: z.string(), reply: PermissionReply.optional() }),
   z.object({ type: z.literal("question-asked"), question: QuestionView }),
-  /** With `null` somebody declined to answer; without `answers` the turn ended before anybody did. */
+  /** With `null`, somebody declined to answer; without `answers`, the turn ended before anybody answered. */
   z.object({ type: z.literal("question-closed"), questionId: z.string(), answers: QuestionAnswers.nullish() }),
   /** Spans of these traces have begun or ended. */
   z.object({ type: z.literal("traces"), traceIds: z.array(z.string()) }),
-  /** Asks the client to say that it has read this far: to answer `{"type":"synced","read":…}` with the same number. */
+  /** Asks the client to confirm that it has read this far: it answers `{"type":"synced","read":…}` with the same number. */
   z.object({ type: z.literal("sync"), read: z.int().nonnegative() }),
-  /** What the client sent was not understood. */
+  /** The client's frame is invalid. */
   z.object({ type: z.literal("error"), error: z.string() }),
 ]);
 export type ClientEvent = z.infer<typeof ClientEvent>;
 
-/** What a client says, when it is asked by `sync`. */
+/** A client's answer to `sync`. */
 export const ClientMessage = z.object({ type: z.literal("synced"), read: z.int().nonnegative() });
 export type ClientMessage = z.infer<typeof ClientMessage>;

@@ -1,19 +1,19 @@
-/** Sums of what is not known of everything that belongs to them, and how a cost is written for people. Pure. */
+/** Sums with unknown parts, and costs as text for people. Pure. */
 
 /**
- * Returns a sum, or `null` where it is not known: a sum of 0 from which something is missing says nothing.
- * @param total of what is known
- * @param missing how many parts are not in it, or not wholly
+ * Returns a sum, or `null` if it is unknown: a sum of 0 with a missing part says nothing.
+ * @param total the sum of the known parts
+ * @param missing how many parts are missing from it, completely or partly
  */
 export function knownSum(total: number, missing: number): number | null {
   return total === 0 && missing > 0 ? null : total;
 }
 
 /**
- * Returns a cost for people: `$0.1234`, `at least $0.1234`, `cost unknown`. An amount too small for four decimals is written with two
- * significant digits, so that only nothing reads as `$0.0000`.
- * @param usd in US dollars; `null` or absent where it is not known
- * @param isPartial whether something is missing from it
+ * Returns a cost as text: `$0.1234`, `at least $0.1234`, `cost unknown`. An amount too small for four decimals has two significant
+ * digits, so that only a cost of 0 reads `$0.0000`.
+ * @param usd in US dollars; `null` or absent if unknown
+ * @param isPartial whether a part of the cost is missing
  */
 export function costText(usd: number | null | undefined, isPartial = false): string {
   const known = knownSum(usd ?? 0, usd === null || usd === undefined || isPartial ? 1 : 0);
@@ -23,6 +23,6 @@ export function costText(usd: number | null | undefined, isPartial = false): str
 
 function decimals(usd: number): string {
   if (usd === 0 || usd >= 0.00005) return usd.toFixed(4);
-  // Two significant digits, and no exponent: 100 decimals are the most that a number can be asked for.
+  // Two significant digits without an exponent; `toFixed` takes at most 100 decimals.
   return usd.toFixed(Math.min(100, 1 - Math.floor(Math.log10(usd))));
 }

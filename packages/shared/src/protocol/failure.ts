@@ -1,34 +1,34 @@
-/** Why work or a session failed, as it is stored with the error type and as people read it. */
+/** Details of why a job or a session failed: stored with the error type, and explained to people. */
 import { z } from "zod";
 import { ERROR_TYPES, ERRORS, type ErrorType, explain, SANDBOX_STAGES } from "../spans.ts";
 import { explainProtocols, LinkProtocols } from "./link-protocol.ts";
 
-/** What is known of a failure besides its error type. */
+/** The details of a failure besides its error type. */
 export const Failure = z.object({
-  /** What lies behind it: why the last model failed, or the step that failed first. */
+  /** The cause: why the last model failed, or the first failed step. */
   cause: z.enum(ERROR_TYPES).optional(),
-  /** What failed like that: the model, as `provider/model`, or the step's name. */
+  /** What failed with that cause: the model, as `provider/model`, or the step's name. */
   of: z.string().optional(),
-  /** How far the sandbox had come that did not start. */
+  /** The stage that a failed start of a sandbox had reached. */
   stage: z.enum(SANDBOX_STAGES).optional(),
   /** The last line of the log of a runner that died: bounded, without the secrets that the broker knows. */
   logLine: z.string().max(1000).optional(),
-  /** Of a runner and a SessionAgent that do not understand each other. */
+  /** The versions of a runner and a SessionAgent with different protocols. */
   protocols: LinkProtocols.optional(),
-  /** How many starts had failed when no other was tried. */
+  /** How many starts failed before Valet gave up. */
   attempts: z.int().positive().optional(),
 });
 export type Failure = z.infer<typeof Failure>;
 
-/** A failure as it looks from outside. */
+/** A failure as the API shows it. */
 export const FailureView = Failure.extend({
   type: z.enum(ERROR_TYPES),
-  /** What happened and what to do about it, in sentences. */
+  /** Sentences: what happened, and what to do. */
   message: z.string(),
 });
 export type FailureView = z.infer<typeof FailureView>;
 
-/** Makes the view of a failure. @param failure what is known besides the error type */
+/** Returns the view of a failure. @param failure its details */
 export function viewFailure(type: ErrorType, failure: Failure | null | undefined): FailureView {
   const known = failure ?? {};
   return { ...known, type, message: messageOf(type, known) };
@@ -45,7 +45,7 @@ function messageOf(type: ErrorType, { cause, of, stage, logLine, protocols, atte
   return sentences.join(" ");
 }
 
-/** What happened, without what to do: that is its cause's to say. */
+/** Returns what happened, without what to do; the cause's explanation says that. */
 function happened(type: ErrorType): string {
   const { meaning } = ERRORS[type];
   return `${meaning.charAt(0).toUpperCase()}${meaning.slice(1)}.`;

@@ -1,9 +1,9 @@
-/** What the agent's answer consists of. */
+/** The parts of the agent's answer. */
 import { z } from "zod";
 
 export const PartId = z.string().min(1).max(128);
 
-/** A part of the agent's answer, as the conversation keeps it. */
+/** A part of the agent's answer, as the conversation stores it. */
 export const MessagePart = z.discriminatedUnion("type", [
   z.object({ type: z.literal("text"), id: PartId, text: z.string() }),
   z.object({ type: z.literal("reasoning"), id: PartId, text: z.string() }),
@@ -13,7 +13,7 @@ export const MessagePart = z.discriminatedUnion("type", [
     tool: z.string().max(200),
     status: z.enum(["pending", "running", "completed", "error"]),
     title: z.string().max(2000).optional(),
-    /** Cut where long. */
+    /** Truncated if long. */
     input: z.string().optional(),
     output: z.string().optional(),
   }),

@@ -1,24 +1,24 @@
-/** What has been added to a part of the agent's answer, in place of all of it. Pure. */
+/** Deltas of the agent's answer: what was added to a part, instead of the whole part. Pure. */
 import { z } from "zod";
 import { type MessagePart, PartId } from "./message-part.ts";
 
 /**
- * From UTF-16 code unit `from` on, the part's field is `text`. Applied twice it is as applied once; whoever has less of the part
- * than `from` has missed something, and waits for the whole of it.
+ * A delta: from UTF-16 code unit `from` on, the part's field is `text`. Applying it is idempotent. A receiver with less of the part
+ * than `from` has missed something, and waits for the whole part.
  */
 export const PartDelta = z.object({
   partId: PartId,
-  /** Of a text or reasoning `text`, of a tool `output`. */
+  /** `text` of a text or reasoning part, `output` of a tool part. */
   field: z.enum(["text", "output"]),
   from: z.int().nonnegative(),
   text: z.string(),
 });
 export type PartDelta = z.infer<typeof PartDelta>;
 
-/** A part that is shorter is told whole: that costs little, and heals whatever was missed. In UTF-16 code units. */
+/** Shorter parts are sent whole, which costs little and repairs whatever was missed. In UTF-16 code units. */
 const MIN_LENGTH = 1024;
 
-/** What makes `after` of `before`; `undefined` where it is not told more briefly than by `after` itself. */
+/** Returns the delta from `before` to `after`; `undefined` if `after` has to be sent whole. */
 export function partDelta(before: MessagePart | undefined, after: MessagePart): PartDelta | undefined {
   if (before === undefined || before.id !== after.id || before.type !== after.type) return undefined;
   const field = after.type === "tool" ? "output" : "text";
@@ -30,7 +30,7 @@ export function partDelta(before: MessagePart | undefined, after: MessagePart): 
   return { partId: after.id, field, from: old.length, text: text.slice(old.length) };
 }
 
-/** The part with what was added; `undefined` where that does not fit to it. */
+/** Returns the part with the addition; `undefined` if the delta does not apply to it. */
 export function applyPartDelta(part: MessagePart | undefined, delta: PartDelta): MessagePart | undefined {
   if (part === undefined || part.id !== delta.partId || (part.type === "tool") !== (delta.field === "output")) {
     return undefined;

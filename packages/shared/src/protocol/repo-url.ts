@@ -1,17 +1,17 @@
-/** Addresses of git repositories: which are taken, and how one is shown. Pure. */
+/** Validates URLs of git repositories, and removes secrets from them for display. Pure. */
 import { REDACTED, TOKEN_PREFIX } from "../tracing/redact.ts";
 
 const NO_URL = "must be an https or ssh URL of a git repository";
 const SSH_PASSWORD = "an ssh URL takes no password, and its user is letters, digits, `.`, `_`, `+` or `-`: use a key";
 const NESTED = "its path holds another URL, or a user and a password";
 
-/** A host, user or path that begins with a dash is an option to ssh. */
+/** A host, user or path must not begin with a dash: ssh would read it as an option. */
 const SCP_LIKE = /^[\w.][\w.+-]*@[\w.][\w.-]*:(?!-|\/\/)[^:]+$/;
 const SSH_USER = /^[\w.+-]*$/;
 /** Another URL, or `user:password@`, within a path. */
 const NESTED_CREDENTIALS = /:\/\/|:[^/]*@/;
 
-/** Whether it is `user@host:path`, as ssh's own tools write an address. */
+/** Returns whether a text is `user@host:path`, the scp-like syntax of git. */
 export function isScpLike(text: string): boolean {
   return SCP_LIKE.test(text);
 }
@@ -21,12 +21,12 @@ export interface UserInfo {
   readonly password: string;
 }
 
-/** User and password of any URL, decoded; empty where it has none. */
+/** Returns user and password of any URL, decoded; empty if it has none. */
 export function userInfoOf({ username, password }: URL): UserInfo {
   return { username: decodeOnce(username), password: decodeOnce(password) };
 }
 
-/** Takes user and password out of an https URL; the user of an ssh URL is part of the address. */
+/** Separates user and password from an https URL. The user of an ssh URL stays, since it is part of the address. */
 export function splitUserInfo(text: string): { readonly url: string; readonly userInfo?: UserInfo } {
   const url = URL.parse(text);
   if (url?.protocol !== "https:" || (url.username === "" && url.password === "")) return { url: text };
@@ -37,15 +37,15 @@ export function splitUserInfo(text: string): { readonly url: string; readonly us
 }
 
 /**
- * Why a text is no address that we take; `undefined` if it is one. A password is taken in an https URL only, where it is the
- * URL's own, so that it can be kept apart: anywhere else it would be shown wherever the address is.
+ * Returns why a text is not accepted as a repository's URL; `undefined` if it is. A password is accepted only as the password of an
+ * https URL, which can be stored apart: anywhere else it would be shown with the URL.
  */
 export function repoUrlProblem(text: string): string | undefined {
-  // No URL has these, and parsers drop some of them without a word.
+  // No URL contains these, and parsers silently drop some of them.
   if (/[\p{Cc}\s\\]/u.test(text)) return NO_URL;
   if (isScpLike(text)) {
     const path = decodeAll(text.slice(text.indexOf(":") + 1));
-    // `bob@corp.example:password@host/path` names another host than was meant.
+    // `bob@corp.example:password@host/path` names another host than the user meant.
     return NESTED_CREDENTIALS.test(path) || /^[^/]*@/.test(path) ? NESTED : undefined;
   }
   const url = URL.parse(text);
@@ -58,21 +58,21 @@ export function repoUrlProblem(text: string): string | undefined {
   return url.password === "" && SSH_USER.test(url.username) ? undefined : SSH_PASSWORD;
 }
 
-/** A segment that names what comes next in it, or what the next segment is. */
+/** A segment whose end announces a secret: in the rest of the segment, or in the next one. */
 const NAMED = /^(?:.*[;,&])?[\w.-]*(?:token|secret|passw(?:or)?d|api[-_]?key|access[-_]?key|private[-_]?key|oauth2?)$/i;
 const PREFIXED = new RegExp(`^${TOKEN_PREFIX}`, "i");
-/** As short as tokens get. */
+/** The length of the shortest tokens. */
 const MIN_RANDOM = 20;
 
 /**
- * An address as it may be shown and recorded: without password, and without what in its path looks like a token. An https URL
- * has no user either; that of an ssh URL is part of the address.
+ * Returns a URL that can be shown and recorded: without password, and without parts of its path that look like a token. The user is
+ * removed, too, except from an ssh URL, where it is part of the address.
  */
 export function shownRepoUrl(text: string): string {
   const scp = isScpLike(text) ? text.indexOf(":") + 1 : 0;
   if (scp > 0) return repoUrlProblem(text) === undefined ? text.slice(0, scp) + shownPath(text.slice(scp)) : "";
   const url = URL.parse(text);
-  // It was refused, and where an older version took it, nobody can say what in it is a secret.
+  // Today such a URL is refused. If an older version accepted it, it is unknown which part is a secret.
   if (url === null || !["https:", "ssh:", "file:"].includes(url.protocol)) return "";
   url.password = "";
   if (url.protocol !== "ssh:") url.username = "";
@@ -80,7 +80,7 @@ export function shownRepoUrl(text: string): string {
   url.search = "";
   url.hash = "";
   const path = shownPath(url.pathname);
-  // The parser writes some addresses in another way: one with nothing to hide stays as it was given.
+  // The parser normalises some URLs: one without a secret stays as it was given.
   const isPlain = path === url.pathname && text.endsWith(path) && URL.parse(text)?.href === url.href;
   if (isPlain && /^[a-z]+:\/\/[^/]*$/i.test(text.slice(0, -path.length))) return text;
   url.pathname = path;
@@ -100,14 +100,14 @@ function shownPath(path: string): string {
   return segments.join("/");
 }
 
-/** Whether it looks like a token: by its prefix, by what it says it is, or because nobody would name anything so. */
+/** Returns whether a text looks like a token: by its prefix, by a name that announces a secret, or because it looks random. */
 function isToken(text: string): boolean {
   const parts = text.split(/[;,&]/);
   if (parts.some((part) => /[=:]./.test(part) && NAMED.test(part.replace(/[=:].*$/s, "")))) return true;
   return parts.some((part) => (PREFIXED.test(part) && part.length >= MIN_RANDOM) || isRandom(part));
 }
 
-/** Letters and digits in one go for longer than a name's words have them. */
+/** Returns whether a text has a longer run of letters and digits than names have. */
 function isRandom(text: string): boolean {
   return text
     .split(/[^A-Za-z0-9]/)
@@ -118,7 +118,7 @@ function keepEnding(segment: string): string {
   return segment.endsWith(".git") ? `${REDACTED}.git` : REDACTED;
 }
 
-/** Without any percent-encoding, however often it was encoded. */
+/** Decodes percent-encoding repeatedly, until none is left. */
 function decodeAll(text: string): string {
   for (let [before, now] = ["", text]; ; ) {
     if (before === now) return now;
@@ -127,7 +127,7 @@ function decodeAll(text: string): string {
   }
 }
 
-/** As the URL standard decodes it; what is no percent-encoding stays as it is. */
+/** Decodes percent-encoding once, per the URL standard; a malformed text stays as it is. */
 function decodeOnce(text: string): string {
   try {
     return decodeURIComponent(text);

@@ -1,7 +1,7 @@
 /**
- * The WebSocket between a session's SessionAgent and the runner in its sandbox. One JSON object a text frame, at most
- * {@link MAX_LINK_FRAME_BYTES}. Unknown fields are ignored and unknown types skipped, so that either side may be older;
- * what is known must be well-formed.
+ * The WebSocket between a session's SessionAgent and the runner in its sandbox. Each text frame is one JSON object of at most
+ * {@link MAX_LINK_FRAME_BYTES}. Unknown fields are ignored and unknown types are skipped, so that either side may be older; known
+ * fields must be valid.
  */
 import { z } from "zod";
 import { FAILURE_POLICIES, marked } from "../spans.ts";
@@ -11,18 +11,18 @@ import { MessagePart } from "./message-part.ts";
 import { PartDelta } from "./part-delta.ts";
 import { MAX_WORKFLOW_STEPS, WorkflowStep, WorkflowStepState } from "./workflow.ts";
 
-/** Far below what workerd stops taking. A sender splits, a receiver refuses. */
+/** The largest frame, far below workerd's limit. A sender splits what is larger, a receiver refuses it. */
 export const MAX_LINK_FRAME_BYTES = 512 * 1024;
-/** What the runner sends when it has nothing to say; answered by the platform without waking the object. */
+/** The runner's ping; the platform answers it without waking the object. */
 export const LINK_PING = "ping";
 export const LINK_PONG = "pong";
 
-/** Open spans in one frame, and of one runner in all: a runner with more is not one of ours. */
+/** The most open spans in one frame, and of one runner at a time: no correct runner has more. */
 export const MAX_OPEN_SPANS = 500;
 
 const id = z.string().min(1).max(128);
 const millis = z.number().nonnegative();
-/** W3C Trace Context; absent from an older peer, and then the work begins a trace of its own. */
+/** W3C Trace Context. If it is absent, because the peer is older, the work begins a trace of its own. */
 const traceContext = { traceparent: z.string().max(256).optional(), tracestate: z.string().max(1024).optional() };
 
 /** A model as `provider/model`, or as its name alone ({@link withProvider}). */
@@ -36,24 +36,24 @@ export const Attachment = z.object({
 });
 export type Attachment = z.infer<typeof Attachment>;
 
-/** What every attempt comes with, whatever it is an attempt at. */
+/** The fields of every attempt, whatever its job. */
 const attempt = {
-  /** This attempt. Never worked on twice. */
+  /** The attempt's id. A runner never works on an attempt twice. */
   attemptId: id,
-  /** Which attempt of the message or workflow this is, from 1. */
+  /** The number of the attempt among those of its job, from 1. */
   attempt: z.number().int().positive(),
-  /** Asked for by the message; tried first. */
+  /** The model that the message names; it is tried first. */
   model: ModelRef.optional(),
   /** The session's preferences, in order; the failover chain. */
   models: z.array(ModelRef).max(10).default([]),
-  /** Whether a model that the agent does not know ends the work: what was asked for by name is not answered by another. */
+  /** Whether the attempt fails if the agent does not know a model: another model must not answer in its place. */
   refuseUnknownModels: z.boolean().optional(),
   channel: id,
   /** The OpenCode session of this channel, if there has been one. */
   opencodeSessionId: id.optional(),
-  /** What a new OpenCode session should know of what went before. */
+  /** The conversation so far, for a new OpenCode session. */
   continuationContext: z.string().optional(),
-  /** How it waited, which the span of its work repeats. */
+  /** How its job waited; the span of the work repeats it. */
   queue: z.object({
     waitMs: millis,
     reason: z.string().max(64),
@@ -63,7 +63,7 @@ const attempt = {
   ...traceContext,
 };
 
-/** Everything about one attempt to have a message, or one collected batch, worked on: one object from wire to handler. */
+/** One attempt to work on a message or on a collected batch: one object from wire to handler. */
 export const PromptDispatch = z.object({
   ...attempt,
   /** The message; in a collected batch the first. */
@@ -78,27 +78,27 @@ export const PromptDispatch = z.object({
 });
 export type PromptDispatch = z.infer<typeof PromptDispatch>;
 
-/** Everything about one attempt to have a workflow executed. */
+/** One attempt to execute a workflow. */
 export const WorkflowDispatch = z.object({
   ...attempt,
   executionId: id,
   name: z.string().min(1).max(128),
   steps: z.array(WorkflowStep).min(1).max(MAX_WORKFLOW_STEPS),
   onFailure: z.enum(FAILURE_POLICIES),
-  /** Where to begin, from 0: what comes before has been done in an earlier attempt. */
+  /** The index of the step to begin with, from 0: an earlier attempt has done the steps before it. */
   firstStep: z.number().int().nonnegative().default(0),
 });
 export type WorkflowDispatch = z.infer<typeof WorkflowDispatch>;
 
-/** The id of the provider behind the deployment's own, OpenAI-compatible endpoint. */
+/** The id of the provider of the deployment's own, OpenAI-compatible endpoint. */
 export const OWN_PROVIDER = "valet";
 
-/** Returns a model as `provider/model`: a name without a provider can only be one of the deployment's own endpoint. */
+/** Returns a model as `provider/model`. A name without a provider belongs to the deployment's own endpoint. */
 export function withProvider(model: string): string {
   return model.includes("/") ? model : `${OWN_PROVIDER}/${model}`;
 }
 
-/** Keys of providers that OpenCode knows, by the variable it reads. */
+/** The environment variables from which OpenCode reads the keys of the providers that it knows. */
 export const PROVIDER_KEYS = [
   "ANTHROPIC_API_KEY",
   "OPENAI_API_KEY",
@@ -111,7 +111,7 @@ export const PROVIDER_KEYS = [
   "DEEPSEEK_API_KEY",
 ] as const;
 
-/** In USD for a million tokens. */
+/** Prices in USD for a million tokens. */
 export const ModelPrices = z.object({
   input: z.number().nonnegative(),
   output: z.number().nonnegative(),
@@ -120,12 +120,12 @@ export const ModelPrices = z.object({
 });
 export type ModelPrices = z.infer<typeof ModelPrices>;
 
-/** What a turn may take at the most, and what is no sign that it goes in circles. */
+/** The limits of a turn, and the tools that loop detection ignores. */
 export const TurnBounds = z.object({
-  /** Model calls, retries and those of sub-agents included. */
+  /** Model calls, including retries and those of sub-agents. */
   maxModelCalls: z.number().int().positive(),
   maxTurnMs: z.number().positive(),
-  /** Tools that an agent may ask for the same again and again. */
+  /** Tools that an agent may call again and again with the same arguments. */
   pollingTools: z.array(z.string().min(1).max(200)).max(100),
 });
 export type TurnBounds = z.infer<typeof TurnBounds>;
@@ -133,22 +133,22 @@ export type TurnBounds = z.infer<typeof TurnBounds>;
 export const DEFAULT_TURN_BOUNDS: TurnBounds = {
   maxModelCalls: 500,
   maxTurnMs: 6 * 3_600_000,
-  // How an agent looks after the work of its child sessions.
+  // An agent polls the status of its child sessions with it.
   pollingTools: ["list_sessions"],
 };
 
-/** How to reach models: the `OPENCODE_CONFIG_CONTENT` part that names providers, and the keys it refers to by variable. */
+/** Access to models: the providers for `OPENCODE_CONFIG_CONTENT`, and the keys that it refers to by variable. */
 export const ModelAccess = z.object({
-  /** The model to use when neither message nor session asks for one, as `provider/model`. */
+  /** The model to use if neither message nor session names one, as `provider/model`. */
   model: ModelRef,
   /** An OpenAI-compatible endpoint; its provider is {@link OWN_PROVIDER}. */
   openAiCompatible: z
     .object({
       baseUrl: z.url(),
       apiKey: z.string().optional(),
-      /** Its models besides `model` that may be asked for; OpenCode refuses those it was not told of when it started. */
+      /** Its models besides `model`; OpenCode refuses models that it did not know when it started. */
       models: z.array(ModelRef).max(50).optional(),
-      /** What its models cost, in USD for a million tokens; without it a call's cost is not known. */
+      /** The prices of its models; without them the cost of a call is unknown. */
       prices: ModelPrices.optional(),
     })
     .optional(),
@@ -157,10 +157,10 @@ export const ModelAccess = z.object({
 });
 export type ModelAccess = z.infer<typeof ModelAccess>;
 
-/** A question of the agent to a person, and the answers that it offers; others may be given too. */
+/** A question of the agent to a person, and the answers that it offers. Other answers are allowed, too. */
 export const AgentQuestion = z.object({
   question: z.string().max(2000),
-  /** A few words for it. */
+  /** The question in a few words. */
   header: z.string().max(200),
   options: z.array(z.object({ label: z.string().max(200), description: z.string().max(500) })).max(20),
   /** Whether more than one answer may be given. */
@@ -169,13 +169,13 @@ export const AgentQuestion = z.object({
 export type AgentQuestion = z.infer<typeof AgentQuestion>;
 const MAX_QUESTIONS = 10;
 
-/** To each question its answers, in their order. */
+/** The answers to each question, in the order of the questions. */
 export const QuestionAnswers = z.array(z.array(z.string().max(2000)).max(20)).max(MAX_QUESTIONS);
 export type QuestionAnswers = z.infer<typeof QuestionAnswers>;
 
-/** What the SessionAgent sends. */
+/** The frames that the SessionAgent sends. */
 export const ToRunner = z.discriminatedUnion("type", [
-  /** First after `hello`: what the runner needs to work. */
+  /** The first frame after `hello`: the runner's configuration. */
   z.object({
     type: z.literal("config"),
     sessionId: id,
@@ -184,29 +184,29 @@ export const ToRunner = z.discriminatedUnion("type", [
     captureContent: z.boolean(),
     /** Whether the session records spans at all. */
     tracing: z.boolean(),
-    /** Whether all of the repository's configuration of OpenCode counts, its plugins included. */
+    /** Whether all of the repository's configuration of OpenCode is used, including its plugins. */
     trustRepositoryConfig: z.boolean().optional(),
-    /** How long a turn may go without any event of the agent before it is ended as stuck. */
+    /** After this time without an event of the agent, a turn is ended as stuck. */
     stuckTurnMs: millis,
-    /** The runner's own defaults where an older peer says nothing. */
+    /** If absent, because the peer is older, the runner uses its own defaults. */
     turnBounds: TurnBounds.optional(),
-    /** What is left of the time that the sandbox has to be ready. Absent where none runs: the sandbox has been ready before. */
+    /** The time left until the start's deadline. Absent if the sandbox has been ready before. */
     startMs: millis.optional(),
     /** The runner's clock minus the SessionAgent's, measured at this connection's hello. */
     clockOffsetMs: z.number().optional(),
     /**
-     * The generation's first runner has reached a stage that it takes secrets for: model keys and the repository's credentials
-     * are not sent again. A successor in the same sandbox takes those that its predecessor kept.
+     * Whether a runner of this generation has used its secrets: model keys and the repository's credentials are not sent again. A
+     * restarted runner in the same sandbox uses those that its predecessor kept.
      */
     hasSecrets: z.boolean().optional(),
   }),
-  /** After `config`, always: what to have in the workspace. Without `repoUrl` it stays empty. */
+  /** Always follows `config`: the repository of the workspace. Without `repoUrl` the workspace stays empty. */
   z.object({
     type: z.literal("repo-config"),
     repoUrl: z.string().max(2000).optional(),
     branch: z.string().max(255).optional(),
     ref: z.string().max(255).optional(),
-    /** For https: kept out of spans, of `.git/config` and of the agent's environment. */
+    /** Credentials for https. They never enter spans, `.git/config` or the agent's environment. */
     credentials: z.object({ username: z.string(), password: z.string() }).optional(),
     ...traceContext,
   }),
@@ -219,24 +219,24 @@ export const ToRunner = z.discriminatedUnion("type", [
   }),
   /** The answer to a permission request of the agent. */
   z.object({ type: z.literal("permission-reply"), permissionId: id, reply: z.enum(["once", "always", "reject"]) }),
-  /** The answers to what the agent asked; `null` where the person declines to answer. */
+  /** The answers to the agent's questions; `null` if the person declines to answer. */
   z.object({ type: z.literal("question-reply"), questionId: id, answers: QuestionAnswers.nullable() }),
-  /** Spans up to and with `seq` of this instance are durable. */
+  /** The span frames of this instance up to and including `seq` are durable. */
   z.object({ type: z.literal("spans-ack"), instanceId: id, seq: z.number().int().nonnegative() }),
   /** The `turn-ended` or `workflow-ended` of this attempt is durable. */
   z.object({ type: z.literal("turn-ended-ack"), attemptId: id }),
-  /** The answer to the agent's request of this id; again if the request came again. */
+  /** The answer to the agent's request with this id; sent again if the request arrives again. */
   z.object({ type: z.literal("child-session-response"), requestId: id, answer: ChildSessionAnswer }),
-  /** Asks what goes on in the background: `background` is the answer. */
+  /** Asks for the number of background processes; the runner answers with `background`. */
   z.object({ type: z.literal("background-check"), requestId: id }),
-  /** End turns, hand over what is left, exit; `stopped` is the answer. */
+  /** Asks the runner to end its turns, to deliver its spans, and to exit. The runner answers with `stopped`. */
   z.object({ type: z.literal("shutdown"), reason: z.string().max(64) }),
-  /** A frame was not understood and is ignored. Names the field, never its value. */
+  /** A frame was invalid and has been ignored. The error names the field, never its value. */
   z.object({ type: z.literal("error"), error: z.string().max(500) }),
   z.object({
     type: z.literal("refused"),
     reason: z.enum(["stale_generation", "token_refused", "superseded", "protocol_unsupported"]),
-    /** With `protocol_unsupported`. */
+    /** Present with `protocol_unsupported`. */
     protocols: LinkProtocols.optional(),
   }),
 ]);
@@ -246,15 +246,15 @@ export type ToRunnerOf<T extends ToRunner["type"]> = Extract<ToRunner, { type: T
 const countOf = z.number().int().nonnegative();
 
 /**
- * What one turn cost and gave, from the runner's monotonic clock: durations only. Tokens and cost are sums over the calls of
- * which they are known, and `null` where that comes to 0 and some are missing; the three counts at the end say what the sums lack, and
- * are absent where they are 0.
+ * The measurements of one turn. Times are durations on the runner's monotonic clock. Tokens and cost are sums over the calls for
+ * which they are known, and `null` if such a sum is 0 and calls are missing from it. The three counts at the end say what the
+ * sums lack; they are absent if 0.
  */
 export const TurnSummary = z.object({
   turnMs: millis,
   /** From the start of the first model call that answered to its first token. Whole milliseconds. */
   timeToFirstTokenMs: millis.optional(),
-  /** Until a model was first called: what the agent does before that. Absent from an older peer. */
+  /** The time before the first model call. Absent if the peer is older. */
   prepareMs: millis.optional(),
   modelMs: millis,
   toolMs: millis,
@@ -264,29 +264,29 @@ export const TurnSummary = z.object({
   toolErrors: countOf,
   retries: countOf,
   tokens: z.object({
-    /** Cached ones included. */
+    /** Including cached tokens. */
     input: millis.nullable(),
-    /** Reasoning included. */
+    /** Including reasoning tokens. */
     output: millis.nullable(),
     cacheRead: millis.nullable(),
     cacheWrite: millis.nullable(),
     reasoning: millis.nullable(),
   }),
   costUsd: z.number().nonnegative().nullable(),
-  /** Model calls that may have been charged, of which the provider has not said what they used. */
+  /** Model calls that may have been charged, but whose usage the provider did not report. */
   callsWithoutUsage: countOf.optional(),
-  /** Those, and those whose price is not known. */
+  /** Model calls without usage, or without a known price. */
   callsWithoutCost: countOf.optional(),
-  /** Calls of which the provider counted a part as larger than its whole, or told figures that cannot be. */
+  /** Calls for which the provider reported impossible figures, for example a part that is larger than its whole. */
   callsWithOddUsage: countOf.optional(),
   /** The model that gave the answer. */
   model: ModelRef.optional(),
 });
 export type TurnSummary = z.infer<typeof TurnSummary>;
 
-/** What the runner sends. */
+/** The frames that the runner sends. */
 export const FromRunner = z.discriminatedUnion("type", [
-  /** First on every connection. */
+  /** The first frame of every connection. */
   z.object({
     type: z.literal("hello"),
     protocol: z.literal(LINK_PROTOCOL),
@@ -294,19 +294,19 @@ export const FromRunner = z.discriminatedUnion("type", [
     generation: z.number().int().positive(),
     /** The runner's wall clock, epoch ms: the difference to the object's is `valet.clock.offset_ms`. */
     clockMs: z.number(),
-    /** Attempts that it is working on or has finished unacknowledged. */
+    /** The attempts that it is working on, or has ended without an acknowledgement. */
     attempts: z.array(id).max(1000),
-    /** Whether it has been idle or working before: no bootstrap is to be expected. */
+    /** Whether it has been ready before: then no bootstrap follows. */
     ready: z.boolean(),
     version: z.string().max(64),
   }),
-  /** How far the bootstrap has come; the object knows the last one when the runner never gets ready. */
+  /** The stage that the bootstrap has reached. If the runner never becomes ready, the object knows the last one. */
   z.object({
     type: z.literal("stage"),
     stage: z.enum(["connected", "opencode_starting", "git_setup", "ready", "failed"]),
     errorType: z.string().max(64).optional(),
   }),
-  /** What is amiss though work goes on, all that this process knows; kept for the generation. Types that are not known are ignored. */
+  /** All current warnings of this process; the object stores them for the generation. Unknown types are ignored. */
   z.object({ type: z.literal("warnings"), warnings: z.array(z.string().max(64)).max(20) }),
   /**
    * Work on the attempt's job begins, or began before this connection. `span` is `valet.turn` or
@@ -315,13 +315,13 @@ export const FromRunner = z.discriminatedUnion("type", [
    */
   z.object({ type: z.literal("attempt-accepted"), attemptId: id, span: z.string().max(65_536).optional() }),
   z.object({ type: z.literal("attempt-refused"), attemptId: id, errorType: z.string().max(64) }),
-  /** Live view of the answer; the last one of a part id counts. */
+  /** A part of the unfinished answer; the last frame of a part's id counts. */
   z.object({ type: z.literal("part"), attemptId: id, part: MessagePart }),
-  /** What was added to a part, which is told whole again every few seconds: whoever has less of it than `from` waits for that. */
+  /** An addition to a part. The runner sends the whole part every few seconds, for receivers that have less of it than `from`. */
   z.object({ type: z.literal("part-delta"), attemptId: id, delta: PartDelta }),
   /**
-   * The attempt is worked on though nothing else is heard of it: its agent waits for a person, or for a tool that has a time limit
-   * of its own. Sent whenever the runner's own watchdog finds that silence right, so that the object's does too.
+   * The attempt is running without other frames: its agent waits for a person, or for a tool with a timeout of its own. The runner
+   * sends it whenever its own watchdog accepts that silence, so that the object's watchdog does, too.
    */
   z.object({ type: z.literal("working"), attemptId: id }),
   z.object({
@@ -329,7 +329,7 @@ export const FromRunner = z.discriminatedUnion("type", [
     attemptId: id,
     permissionId: id,
     permission: z.string().max(200),
-    /** What exactly, shown to people, never recorded. */
+    /** What the agent wants to do. Shown to people, never recorded. */
     detail: z.string().max(4000),
   }),
   z.object({
@@ -340,34 +340,34 @@ export const FromRunner = z.discriminatedUnion("type", [
     questions: z.array(AgentQuestion).min(1).max(MAX_QUESTIONS),
   }),
   /**
-   * The agent asks for something about its child sessions. Sent until answered; the same id is the same request. The context
-   * is that of the tool call that asks.
+   * A request of the agent about its child sessions. Sent until it is answered; idempotent by its id. The trace context is that of
+   * the tool call.
    */
   z.object({
     type: z.literal("child-session-request"),
     requestId: id,
-    /** The attempt whose agent asks, if that is known: its channel is told what becomes of the child. */
+    /** The attempt whose agent asks, if known: its channel receives the child's report. */
     attemptId: id.optional(),
     request: ChildSessionRequest,
     ...traceContext,
   }),
-  /** The agent is idle again. Sent until acknowledged. */
+  /** The turn has ended. Sent until acknowledged. */
   z.object({
     type: z.literal("turn-ended"),
     attemptId: id,
     outcome: z.enum(["ok", "error", "aborted"]),
     errorType: z.string().max(64).optional(),
-    /** Where every model failed: why the last one did, and which that was. */
+    /** If every model failed: why the last one failed, and its name. */
     cause: z.string().max(64).optional(),
     causeOf: ModelRef.optional(),
     opencodeSessionId: id.optional(),
     parts: z.array(MessagePart).max(2000),
-    /** Absent where nothing is known of the work. */
+    /** Absent if nothing is known about the work. */
     summary: TurnSummary.optional(),
   }),
   /**
-   * How far a step has come; the last one of an index counts. `span` is the step's own, open, where it has just begun.
-   * Told again on a new connection; all that must not be lost is in `workflow-ended`.
+   * The state of a step; the last frame of an index counts. `span` is the step's open span if the step has just begun. Sent again
+   * on a new connection; `workflow-ended` holds everything that must not be lost.
    */
   z.object({
     type: z.literal("workflow-step"),
@@ -375,25 +375,25 @@ export const FromRunner = z.discriminatedUnion("type", [
     state: WorkflowStepState,
     span: z.string().max(65_536).optional(),
   }),
-  /** No step is in work any more. Sent until acknowledged. */
+  /** The workflow has ended: no step is running any more. Sent until acknowledged. */
   z.object({
     type: z.literal("workflow-ended"),
     attemptId: id,
     outcome: z.enum(["ok", "error", "aborted"]),
     errorType: z.string().max(64).optional(),
-    /** What lies behind it, as in `turn-ended`. */
+    /** The cause, as in `turn-ended`. */
     cause: z.string().max(64).optional(),
     causeOf: ModelRef.optional(),
     opencodeSessionId: id.optional(),
-    /** Of the steps that this attempt has begun or skipped, in order. */
+    /** The states of the steps that this attempt began or skipped, in order. */
     steps: z.array(WorkflowStepState).max(MAX_WORKFLOW_STEPS),
-    /** Of all prompt steps together; absent where nothing is known of them. */
+    /** The sum over all prompt steps; absent if nothing is known about them. */
     summary: TurnSummary.optional(),
   }),
   /**
-   * A span frame: an `ExportTraceServiceRequest` as OTLP/JSON text with about 50 ended spans, or none. Numbered from 1 within the
-   * instance, sent in order and again until acknowledged; a successor delivers what its predecessor left under the
-   * predecessor's instance id.
+   * A span frame: an `ExportTraceServiceRequest` as OTLP/JSON text with about 50 ended spans, or none. Frames are numbered from 1
+   * for each instance, and sent in order until they are acknowledged. A restarted runner delivers the frames of its predecessor
+   * under that one's instance id.
    */
   z.object({
     type: z.literal("spans"),
@@ -401,17 +401,17 @@ export const FromRunner = z.discriminatedUnion("type", [
     seq: z.number().int().positive(),
     otlp: z.string(),
     /**
-     * Spans that are open by now and have been for a while, as `serialiseSpan` writes them; the last one of a span id counts.
-     * They are in order with the ends: none of them has ended in this frame or one before it.
+     * Spans that have been open for a while, in the format of `serialiseSpan`; the last one of a span id counts. They are ordered
+     * with the ends: none of them has ended in this frame or an earlier one.
      */
     open: z.array(z.string().max(65_536)).max(MAX_OPEN_SPANS).optional(),
-    /** What attempts have cost and done so far, where that has changed; kept if the runner is lost. */
+    /** The measurements of attempts so far, if they have changed; they are the result if the runner is lost. */
     progress: z
       .array(z.object({ attemptId: id, summary: TurnSummary }))
       .max(100)
       .optional(),
   }),
-  /** How many processes that the agent or a command has started go on without them. */
+  /** The number of background processes that the agent or a command has started. */
   z.object({ type: z.literal("background"), requestId: id, processes: z.number().int().nonnegative() }),
   z.object({ type: z.literal("stopped") }),
 ]);
@@ -421,8 +421,8 @@ export type FromRunnerOf<T extends FromRunner["type"]> = Extract<FromRunner, { t
 export type Parsed<T> = { readonly ok: true; readonly message: T } | { readonly ok: false; readonly error: string };
 
 /**
- * What runners before version 0.3.0 call their frames. Modal's snapshots hold the runner, so that a session that wakes may run
- * one of them.
+ * The names of frames in runners before version 0.3.0. Modal's snapshots contain the runner, so a session that wakes may run an
+ * older one.
  */
 const EARLIER_TYPES: ReadonlyMap<unknown, FromRunner["type"]> = new Map([
   ["prompt-accepted", "attempt-accepted"],
@@ -434,12 +434,12 @@ const ReceivedFromRunner: z.ZodType<FromRunner> = z.preprocess((json) => {
   return type === undefined ? json : { ...(json as object), type };
 }, FromRunner);
 
-/** Reads a frame of the runner. Never throws; the error names the field and never its value. */
+/** Parses a frame of the runner. Never throws; the error names the field, never its value. */
 export function parseFromRunner(text: string): Parsed<FromRunner> {
   return parse(ReceivedFromRunner, text);
 }
 
-/** Reads a frame of the SessionAgent, likewise. */
+/** Parses a frame of the SessionAgent. Never throws; the error names the field, never its value. */
 export function parseToRunner(text: string): Parsed<ToRunner> {
   return parse(ToRunner, text);
 }

@@ -11,74 +11,76 @@
  * | `DELETE /v1/sandboxes/:id`, `DELETE /v1/snapshots/:id` | 200 {@link DeleteAnswer}, also when there was nothing left |
  *
  * Every other answer is a {@link BrokerProblem}. Requests carry the shared secret as a bearer token, `traceparent` and
- * `tracestate`, the session in {@link SESSION_HEADER} and the time in {@link LIMIT_HEADER}. The broker refuses fields it does not know; a caller skips them.
+ * `tracestate`, the session in {@link SESSION_HEADER} and the timeout in {@link LIMIT_HEADER}. The broker refuses unknown fields; a
+ * caller ignores them.
  */
 import { z } from "zod";
 import { Problem, type ProblemDetails, problemsOf } from "../http/problem.ts";
 import { SANDBOX_DRIVERS } from "../spans.ts";
 
 /**
- * The session that a request is about, for the broker's spans: ids of sandboxes and snapshots do not tell, least of all once
- * they are gone. `POST /v1/sandboxes` has it in its body.
+ * The header with the session of a request, for the broker's spans: the ids of sandboxes and snapshots do not name it.
+ * `POST /v1/sandboxes` has it in its body.
  */
 export const SESSION_HEADER = "valet-session-id";
 
-/** How long the broker may work on a request, in ms: less than its caller waits. Without it the broker takes the time that it takes. */
+/** The header with the broker's timeout for a request, in ms: shorter than the caller's. Without it there is no timeout. */
 export const LIMIT_HEADER = "valet-limit-ms";
 
-/** The most that a request's body may have. */
+/** The largest body of a request. */
 export const MAX_BROKER_REQUEST_BYTES = 256 * 1024;
 
-/** The most that names and values of an environment may have together. */
+/** The largest environment: the bytes of all names and values. */
 const MAX_ENV_BYTES = 128 * 1024;
 const MAX_ENV_ENTRIES = 256;
 
 export const SessionId = z.string().regex(/^[\w.:-]{1,128}$/, "1 to 128 letters, digits, `_`, `.`, `:` or `-`");
-/** An id that the broker made: of a sandbox or of a snapshot. */
+/** An id of a sandbox or a snapshot, which the broker generates. */
 export const BrokerId = z.string().regex(/^[\w-]{1,64}$/, "1 to 64 letters, digits, `_` or `-`");
 export const Generation = z.int().positive();
 
 const EnvName = z
   .string()
-  .regex(/^[A-Za-z_]\w{0,127}$/, "no name of an environment variable")
-  // Whoever has the endpoint and the key can write what he likes into the telemetry, and the agent can read both.
+  .regex(/^[A-Za-z_]\w{0,127}$/, "not a valid name of an environment variable")
+  // The agent can read its environment, and with endpoint and key it could write anything into the telemetry.
   .refine((name) => !name.startsWith("OTEL_EXPORTER_"), "no telemetry backend and no key of one may enter a sandbox");
 const EnvValue = z
   .string()
   .max(32 * 1024)
-  .refine((value) => !value.includes("\0"), "holds a NUL character");
+  .refine((value) => !value.includes("\0"), "contains a NUL character");
 
-/** What the entrypoint finds in its environment, besides what the driver itself sets, which wins. */
+/** The environment of the entrypoint. Variables that the driver itself sets take precedence. */
 export const SandboxEnv = z
   .record(EnvName, EnvValue)
   .refine((env) => Object.keys(env).length <= MAX_ENV_ENTRIES, `more than ${MAX_ENV_ENTRIES} variables`)
   .refine((env) => byteLength(Object.entries(env).flat()) <= MAX_ENV_BYTES, `more than ${MAX_ENV_BYTES} bytes`);
 
 /**
- * Asks for the sandbox of this generation of a session; with `snapshotId` it is a restore. The same request again gives the
- * same sandbox, whatever its state, until it is terminated; `env` may differ then and is not looked at. A sandbox of an
- * older generation is terminated first, whatever it holds; an older generation than the newest is refused.
+ * Requests the sandbox of this generation of a session; with `snapshotId`, the broker restores it. Idempotent: the same request
+ * returns the same sandbox, in whatever state, until that is terminated; a different `env` is ignored. The broker first
+ * terminates a sandbox of an older generation, even one with unsaved files, and refuses a generation that is older than the
+ * newest.
  */
 export const CreateSandbox = z.strictObject({
   sessionId: SessionId,
   generation: Generation,
   env: SandboxEnv,
-  /** Reaches the entrypoint as {@link EntrypointInput} and no environment, disk or span. */
+  /** Reaches the entrypoint as {@link EntrypointInput}, and never an environment, a disk or a span. */
   runnerToken: z.string().regex(/^[\x21-\x7e]{1,512}$/, "1 to 512 printable ASCII characters without spaces"),
   snapshotId: BrokerId.optional(),
 });
 export type CreateSandbox = z.infer<typeof CreateSandbox>;
 
 /**
- * `starting`: files are put in place. `running`: the entrypoint runs or is about to be restarted. `stopped`: it will not run
- * again; the files are still there to be snapshotted. `terminating`: processes and files are being removed.
+ * `starting`: the broker is creating the files. `running`: the entrypoint runs, or is about to be restarted. `stopped`: the
+ * entrypoint will not run again, and a snapshot of the files can be taken. `terminating`: processes and files are being removed.
  */
 export const SandboxState = z.enum(["starting", "running", "stopped", "terminating"]);
 export type SandboxState = z.infer<typeof SandboxState>;
 
 /**
- * Exit codes with which an entrypoint says that another start would end the same way: it was told to stop, there is no place
- * for it any more (`EX_NOPERM` of sysexits.h), it was started wrongly (`EX_CONFIG`).
+ * Exit codes of an entrypoint after which the broker does not restart it: it was asked to stop (0), the session refused it
+ * (`EX_NOPERM` of sysexits.h), or its configuration is invalid (`EX_CONFIG`).
  */
 export const FINAL_EXIT_CODES: readonly number[] = [0, 77, 78];
 
@@ -93,20 +95,23 @@ export const Sandbox = z.object({
   state: SandboxState,
   driver: z.enum(SANDBOX_DRIVERS),
   createdAt: z.iso.datetime(),
-  /** The snapshot that it was restored from. */
+  /** The snapshot from which it was restored. */
   snapshotId: BrokerId.optional(),
-  /** How often its entrypoint has died and was started again. */
+  /** How often its entrypoint has died and was restarted. */
   restartCount: z.int().nonnegative(),
-  /** With the state `stopped` only. */
+  /** Present in the state `stopped`. */
   stopReason: StopReason.optional(),
-  /** With the state `stopped`: the last line that its entrypoint wrote, bounded, and without the secrets that the broker knows. */
+  /**
+   * Present in the state `stopped`: the last line of the entrypoint's log, truncated, and without the secrets that the broker
+   * knows.
+   */
   lastLogLine: z.string().max(1000).optional(),
 });
 export type Sandbox = z.infer<typeof Sandbox>;
 
 /**
- * The broker's ended spans of this request, an `ExportTraceServiceRequest` as OTLP/JSON text, in answers and problems alike.
- * Absent when the request had no valid `traceparent`. Not sampled where the caller's was not.
+ * The broker's ended spans of this request: an `ExportTraceServiceRequest` as OTLP/JSON text, in answers and in problems. Absent if
+ * the request had no valid `traceparent`. Not sampled if the caller's span is not.
  */
 const spans = {
   spans: z
@@ -123,9 +128,9 @@ export type SandboxList = z.infer<typeof SandboxList>;
 
 export const SnapshotAnswer = z.object({
   snapshotId: BrokerId,
-  /** What its files hold, where the driver can tell. */
+  /** The size of its files, if the driver knows it. */
   sizeBytes: z.int().nonnegative().optional(),
-  /** How many files it does not hold, where the driver can tell: sockets, devices, other users' files. */
+  /** How many files it lacks, if the driver knows that: sockets, devices, other users' files. */
   leftOut: z.int().nonnegative().optional(),
   ...spans,
 });
@@ -170,7 +175,7 @@ const BROKER_PROBLEMS = {
 } as const;
 export type BrokerProblemCode = keyof typeof BROKER_PROBLEMS;
 
-/** An error answer, `application/problem+json`. No text in it quotes a token, a variable's value or a file. */
+/** An error response, `application/problem+json`. It never quotes a token, a variable's value or a file. */
 export const BrokerProblem = Problem.extend({
   /** The end of `type`. A code of a newer broker counts as `internal`. */
   code: z.enum(Object.keys(BROKER_PROBLEMS) as BrokerProblemCode[]).catch("internal"),
@@ -183,7 +188,7 @@ export function brokerProblem(code: BrokerProblemCode, more?: ProblemDetails): B
   return { ...makeProblem(code, more), code };
 }
 
-/** The one line of JSON that the entrypoint reads from its standard input, which ends after it. */
+/** The line of JSON that the entrypoint reads from its standard input, which ends after it. */
 export const EntrypointInput = z.object({
   token: z.string().min(1),
   /** How often an entrypoint of this sandbox has died before this one. */

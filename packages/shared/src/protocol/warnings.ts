@@ -1,8 +1,8 @@
-/** What is amiss in a session that goes on all the same: shown with the session for as long as it is so. */
+/** Warnings: problems of a session that do not stop it. The session's view shows them as long as they persist. */
 import { z } from "zod";
 import { explain } from "../spans.ts";
 
-/** What a runner may warn of. */
+/** The warnings of a runner. */
 export const RUNNER_WARNINGS = [
   "git_unusable",
   "repository_empty",
@@ -13,39 +13,39 @@ export const RUNNER_WARNINGS = [
 ] as const;
 export type RunnerWarning = (typeof RUNNER_WARNINGS)[number];
 
-/** What the SessionAgent itself finds, besides. */
+/** All warnings, including those of the SessionAgent itself. */
 export const WARNING_TYPES = [...RUNNER_WARNINGS, "snapshot_incomplete"] as const;
 export type WarningType = (typeof WARNING_TYPES)[number];
 
 export const WarningView = z.object({
   type: z.enum(WARNING_TYPES),
-  /** What is amiss and what to do about it, in sentences. */
+  /** Sentences: what is wrong, and what to do. */
   message: z.string(),
-  /** How many files it is about. */
+  /** How many files are affected. */
   files: z.int().positive().optional(),
 });
 export type WarningView = z.infer<typeof WarningView>;
 
-/** Returns whether a runner of this version may warn of it: one of another version may know others. */
+/** Returns whether this version knows a warning; runners of other versions may send others. */
 export function isRunnerWarning(type: string): type is RunnerWarning {
   return (RUNNER_WARNINGS as readonly string[]).includes(type);
 }
 
-/** Makes the view of a warning of the runner. */
+/** Returns the view of a runner's warning. */
 export function viewRunnerWarning(type: RunnerWarning): WarningView {
   const message =
     type === "repository_config_dropped"
-      ? "OpenCode did not start with the repository's configuration, and works without it. Mend the files that the runner's log names, `opencode.json` say."
+      ? "OpenCode did not start with the repository's configuration, and works without it. Fix the files that the runner's log names, for example `opencode.json`."
       : explain(type);
   return { type, message };
 }
 
-/** Makes the view of what a snapshot lacks. @param files how many */
+/** Returns the view of an incomplete snapshot. @param files how many files it lacks */
 export function viewIncompleteSnapshot(files: number): WarningView {
   const [what, are] = files === 1 ? ["1 file", "is"] : [`${files} files`, "are"];
   return {
     type: "snapshot_incomplete",
-    message: `${what} of the session ${are} not in its last snapshot: sockets, devices or other users' files. The snapshot's \`snapshot.json\`, where the broker keeps it, names the first.`,
+    message: `${what} of the session ${are} not in its last snapshot: sockets, devices or other users' files. The broker's \`snapshot.json\` of that snapshot lists the first of them.`,
     files,
   };
 }
