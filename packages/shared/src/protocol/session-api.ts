@@ -25,12 +25,14 @@ export const SessionId = z
 export const MessageId = z
   .string()
   .regex(/^[\w.:-]{1,128}$/, "1 to 128 letters, digits, `_`, `.`, `:` or `-`")
-  .describe("The message's id, chosen by the sender. Sending the same id again returns the existing message");
+  .describe(
+    "The message's id, chosen by the sender. Sending the same message again returns the existing one; the same id with other content is refused (409)",
+  );
 export const ExecutionId = z
   .string()
   .regex(/^[\w.:-]{1,128}$/, "1 to 128 letters, digits, `_`, `.`, `:` or `-`")
   .describe(
-    "The id of the workflow's execution, chosen by the sender. Sending the same id again returns the existing execution",
+    "The id of the workflow's execution, chosen by the sender. Sending the same workflow again returns the existing one; the same id with other content is refused (409)",
   );
 /** The id of a permission request or of a question. */
 export const AgentRequestId = z.string().regex(/^[\w.:-]{1,128}$/, "not the id of an agent's request");

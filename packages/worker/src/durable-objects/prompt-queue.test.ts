@@ -3,6 +3,7 @@
  * spans say of it. The runner's side is spoken by the test (test/fake-runner.ts), the broker is scripted.
  */
 import { runInDurableObject } from "cloudflare:test";
+import type { SendMessage } from "@valet/shared/protocol/session-api";
 import type { MessageView } from "@valet/shared/protocol/session-view";
 import { describe, expect, test, vi } from "vitest";
 import type { FakeRunner } from "../../test/fake-runner.ts";
@@ -74,14 +75,34 @@ describe("a message", () => {
   test("with the same id twice is one message, whenever it comes again", async () => {
     const { session, runner } = await TestSession.running();
     const first = valueIn(await session.stub.sendMessage({ id: "mine", content: "one" }, CALLER));
-    await session.send("two", { id: "mine" });
+    await session.send("one", { id: "mine" });
     const dispatch = await work(runner);
     expect(dispatch.content).toBe("one");
-    const again = valueIn(await session.stub.sendMessage({ id: "mine", content: "three" }, CALLER));
+    const again = valueIn(await session.stub.sendMessage({ id: "mine", content: "one" }, CALLER));
     expect(again).toMatchObject({ messageId: "mine", status: "done", traceId: first.traceId });
     expect(await session.spans("valet.prompt")).toHaveLength(1);
     expect((await session.view()).queueLength).toBe(0);
   });
+
+  test.each([
+    ["content", { content: "two" }],
+    ["channel", { channel: "side" }],
+    ["mode", { queueMode: "steer" }],
+    ["model", { model: "valet/test" }],
+    ["attachments", { attachments: [{ filename: "a.txt", mediaType: "text/plain", url: "data:,a" }] }],
+  ] satisfies [string, Partial<SendMessage>][])(
+    "with the same id and another %s is refused, queued or done",
+    async (_what, other) => {
+      const { session, runner } = await TestSession.running();
+      const sent = { id: "mine", content: "one" };
+      const taken = { ok: false, problem: { status: 409, type: "urn:valet:problem:id-taken" } };
+      await session.stub.sendMessage(sent, CALLER);
+      expect(await session.stub.sendMessage({ ...sent, ...other }, CALLER)).toMatchObject(taken);
+      expect((await work(runner)).content).toBe("one");
+      expect(await session.stub.sendMessage({ ...sent, ...other }, CALLER)).toMatchObject(taken);
+      expect(await session.spans("valet.prompt")).toHaveLength(1);
+    },
+  );
 
   test("that is too large is refused and leaves no trace", async () => {
     const { session } = await TestSession.running();

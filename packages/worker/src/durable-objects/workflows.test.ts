@@ -99,11 +99,21 @@ describe("a workflow", () => {
   test("with the same id twice is one execution, whenever it comes again", async () => {
     const { session, runner } = await TestSession.running();
     const first = valueIn(await session.stub.startWorkflow({ name: "one", steps: [PROMPT], id: "mine" }, CALLER));
-    await session.startWorkflow({ name: "two", steps: [COMMAND], id: "mine" });
+    await session.startWorkflow({ name: "one", steps: [PROMPT], id: "mine" });
+    const taken = { ok: false, problem: { status: 409, type: "urn:valet:problem:id-taken" } };
+    for (const other of [
+      { name: "two" },
+      { steps: [COMMAND] },
+      { onFailure: "continue" as const },
+      { channel: "side" },
+    ]) {
+      const input = { name: "one", steps: [PROMPT], id: "mine", ...other };
+      expect(await session.stub.startWorkflow(input, CALLER)).toMatchObject(taken);
+    }
     const dispatch = await runner.acceptWorkflow();
     expect(dispatch.name).toBe("one");
     await runner.endWorkflow(dispatch.attemptId);
-    const again = valueIn(await session.stub.startWorkflow({ name: "three", steps: [PROMPT], id: "mine" }, CALLER));
+    const again = valueIn(await session.stub.startWorkflow({ name: "one", steps: [PROMPT], id: "mine" }, CALLER));
     expect(again).toEqual({ executionId: "mine", status: "done", traceId: first.traceId });
     expect(await session.spans("valet.workflow")).toHaveLength(1);
     expect((await session.view()).queueLength).toBe(0);

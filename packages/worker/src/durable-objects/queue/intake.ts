@@ -47,7 +47,7 @@ const NOT_FOUND = {
 };
 const ID_TAKEN = refuse(
   "id-taken",
-  "The session has a message or an execution of this id, and it is not what was sent.",
+  "The session has a message or a workflow of this id with other content. Send it with an id of its own.",
 );
 
 export class Intake {
@@ -57,21 +57,25 @@ export class Intake {
     this.#options = options;
   }
 
-  /** Queues a message, or refuses it. A known id returns the existing message. */
+  /** Queues a message, or refuses it. A known id returns the existing message, if that is what was sent. */
   takeMessage(input: SendMessage, sender: MessageSender): Result<AcceptedMessage> {
-    const known = input.id === undefined ? undefined : this.#options.queue.jobs.job(input.id);
-    if (known !== undefined) return known.kind === "message" ? ok(acceptedMessage(known)) : ID_TAKEN;
     const { state, queue, record, intervals, defaultModel, now } = this.#options;
     const { queueMode, channel = MAIN_CHANNEL, id = newId("msg"), ...rest } = withoutUndefined(input);
     const body: MessageBody = { ...rest, attachments: rest.attachments ?? [] };
+    const mode = queueMode ?? state.record.queueMode;
+    const { parent, initial = false, origin } = sender;
+    const known = queue.jobs.job(id);
+    if (known !== undefined) {
+      // Other sessions choose an id for each message of theirs and never use it twice.
+      const isSame = origin !== undefined || (known.mode === mode && this.#isSame(known, "message", channel, body));
+      return isSame ? ok(acceptedMessage(known)) : ID_TAKEN;
+    }
     const sizeBytes = sizeOf(body.content, body.attachments);
     const refusal = this.#refusal("message", sizeBytes);
     if (refusal !== undefined) return refusal;
     const unknown = refuseModels(input, state.record, defaultModel);
     if (unknown !== undefined) return refuse("model-not-known", unknown);
-    const mode = queueMode ?? state.record.queueMode;
     const notBeforeMs = mode === "collect" ? now() + intervals.collectDebounceMs : 0;
-    const { parent, initial = false, origin } = sender;
     const source = origin === undefined ? "user" : "system";
     const { row } = queue.accept({
       ...{ id, channel, mode, source, initial, sizeBytes, notBeforeMs, body, parent, origin },
@@ -82,16 +86,18 @@ export class Intake {
     return ok(acceptedMessage(row));
   }
 
-  /** Queues a workflow, or refuses it. A known id returns the existing execution. */
+  /** Queues a workflow, or refuses it. A known id returns the existing execution, if that is what was sent. */
   takeWorkflow(input: StartWorkflow, parent: SpanContext | undefined): Result<AcceptedWorkflow> {
     const { name, steps, onFailure = "stop", channel = MAIN_CHANNEL, id = newId("wfl") } = withoutUndefined(input);
     const { queue } = this.#options;
+    const body: WorkflowBody = { name, steps, onFailure };
     const known = queue.jobs.job(id);
-    if (known !== undefined) return known.kind === "workflow" ? ok(acceptedWorkflow(known)) : ID_TAKEN;
+    if (known !== undefined) {
+      return this.#isSame(known, "workflow", channel, body) ? ok(acceptedWorkflow(known)) : ID_TAKEN;
+    }
     const sizeBytes = sizeOf(name, steps);
     const refusal = this.#refusal("workflow", sizeBytes);
     if (refusal !== undefined) return refusal;
-    const body: WorkflowBody = { name, steps, onFailure };
     return ok(acceptedWorkflow(queue.acceptWorkflow({ id, channel, sizeBytes, body, parent }).row));
   }
 
@@ -115,6 +121,14 @@ export class Intake {
   find(kind: JobKind, id: string): Result<JobRow> {
     const row = this.#options.queue.jobs.job(id);
     return row?.kind === kind ? ok(row) : NOT_FOUND[kind];
+  }
+
+  /** Whether a known job is what was sent. Bodies are compared as they are stored: their fields have one order, the schema's. */
+  #isSame(known: JobRow, kind: JobKind, channel: string, body: MessageBody | WorkflowBody): boolean {
+    const { jobs } = this.#options.queue;
+    if (known.kind !== kind || known.channel !== channel) return false;
+    const stored = kind === "message" ? jobs.message(known.id) : jobs.workflow(known.id);
+    return JSON.stringify(stored) === JSON.stringify(body);
   }
 
   /** Returns why a job is not accepted; `undefined` if it is. */

