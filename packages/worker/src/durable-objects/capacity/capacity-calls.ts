@@ -1,71 +1,71 @@
 /**
- * What a session and the capacity object of its broker ask of each other. Each call may come twice, late or never: reports are
- * numbered by the session, and whatever the capacity object tells is told again until it is confirmed.
+ * The calls between a session and the capacity object of its broker. Each call may arrive twice, late or never:
+ * sessions number their reports, and the capacity object repeats a notice until it is acknowledged.
  */
 
-/**
- * What a session needs of its broker: nothing; a sandbox to start, from which on it counts as awake too; or to stay awake with
- * the sandbox that it has.
- */
+/** What a session needs of its broker: nothing; a start, which counts as awake, too; or to keep its awake sandbox. */
 export type CapacityNeed = "none" | "start" | "awake";
 
-/** What a session needs from now on. */
+/** A session's current need. */
 export interface CapacityReport {
   readonly sessionId: string;
-  /** Of the sandbox that it is about: the one to be started, or the one that is awake. */
+  /** The generation of the sandbox to start, or of the awake one. */
   readonly generation: number;
-  /** Counts the session's reports: an older one that arrives late changes nothing. */
+  /** Numbers the session's reports, so that an older one that arrives late changes nothing. */
   readonly version: number;
   readonly need: CapacityNeed;
-  /** How often the broker has refused this start because it is full. */
+  /** How often the full broker has refused this start. */
   readonly refusals: number;
   /**
-   * Whether a start takes the place of a sandbox that was lost, and so keeps its slot. A session that wakes again as soon as it
-   * sleeps has given its slot back: it may have slept for another.
+   * Whether the start replaces a lost sandbox, and so keeps its slot. A session that wakes right after hibernating does
+   * not: it may have hibernated to make room for another.
    */
   readonly keepsSlot: boolean;
 }
 
-/** Where a session stands with what it needs. */
+/** A session's standing: granted, or its place in line. */
 export interface CapacityStanding {
   readonly generation: number;
-  /** Whether the sandbox may be started, or is counted as awake. */
+  /** Whether the session may start its sandbox, or is counted as awake. */
   readonly granted: boolean;
-  /** Its place among the sessions that wait for a sandbox, from 1; only while it waits. */
+  /** The session's place in the line for a sandbox, from 1; absent while it does not wait. */
   readonly place?: number;
 }
 
-/** What a session says of itself when the capacity object asks. */
+/** A session's answer to the capacity object. */
 export interface CapacityState extends CapacityReport {
-  /** Since when it has had nothing to do, epoch ms; `null` where it must not be put to sleep. */
+  /** Since when the session has been idle, epoch ms; `null` when it must not hibernate. */
   readonly idleSinceMs: number | null;
-  /** Whether it is on its way to sleep, or to its end. */
+  /** Whether the session is hibernating or terminating. */
   readonly isLeaving: boolean;
 }
 
-/** The capacity object, as sessions call it. */
+/** The capacity object's methods, called by sessions. */
 export interface CapacityCalls {
-  /** Takes what a session needs, and says where it stands. Idempotent; it renews the session's lease. */
+  /** Records a session's need, renews its lease, and returns its standing. Idempotent. */
   report(report: CapacityReport): Promise<CapacityStanding>;
 }
 
-/** A session, as the capacity object calls it. `name` is the capacity object's own: a session counts in one only. */
+/**
+ * A session's methods, called by the capacity object. `name` is the capacity object's own: a session is counted in one
+ * only.
+ */
 export interface CapacityHolder {
   /**
-   * Tells a session where it stands, or only asks. Idempotent.
-   * @returns what it needs by now; `null` where nothing of it counts here
+   * Tells a session its standing, or only asks for its need. Idempotent.
+   * @returns its current need; `null` when the session is not counted here
    */
   capacity(name: string, standing?: CapacityStanding): Promise<CapacityState | null>;
   /**
-   * Asks a session that is idle to hibernate. Idempotent.
-   * @returns whether it is on its way; false where it has something to do after all
+   * Asks an idle session to hibernate. Idempotent.
+   * @returns whether it hibernates; false when it has work after all
    */
   yieldSlot(name: string): Promise<boolean>;
 }
 
 /**
- * The name of a broker's capacity object. The broker of `valet up` listens on another port after each start and runs its
- * sandboxes on the same machine.
+ * Returns the name of a broker's capacity object. The broker of `valet up` has another port after each start, but its
+ * sandboxes run on the same machine.
  */
 export function capacityName(brokerUrl: string): string {
   const { hostname, host } = new URL(brokerUrl);

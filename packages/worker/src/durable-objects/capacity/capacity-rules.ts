@@ -1,53 +1,58 @@
 /**
- * Who may start a sandbox, and who waits. Pure: from what sessions have reported to the leases that are due and the places of
- * everybody else.
+ * Decides which sessions may start a sandbox, and which wait. Pure: from the sessions' reports to the slots that are
+ * granted and the places of the others.
  *
- * A session that wants a sandbox waits in one line, first come, first served. At its head it is given two things at once: a slot
- * among the sandboxes that are awake, which it keeps until its sandbox has ended, and a slot among those that are starting,
- * which it keeps until its runner is ready. A session whose sandbox was lost has kept the first and waits for the second only,
- * so that it may pass those who wait for a sandbox to fall asleep, and nobody else.
+ * Sessions that want a sandbox wait in one line, first come, first served. At its head a session is granted two slots
+ * at once: one among the awake sandboxes, which it keeps until its sandbox has ended, and one among the starting
+ * sandboxes, which it keeps until its runner is ready. A session whose sandbox was lost has kept the first slot and
+ * waits for the second only. So it may pass those who wait for another session to hibernate, and nobody else.
  */
 
 import { LIMITS } from "@valet/shared/limits";
 import type { CapacityLimits } from "../../config.ts";
 import type { CapacityNeed, CapacityReport, CapacityStanding } from "./capacity-calls.ts";
 
-/** What is known of a session that needs, or lately needed, a sandbox. */
+/** The state of a session that needs, or recently needed, a sandbox. */
 export interface CapacityEntry {
   readonly sessionId: string;
   readonly generation: number;
-  /** Of its last report. */
+  /** The version of its last report. */
   readonly version: number;
   readonly need: CapacityNeed;
-  /** Its number in the line: that of its first report of this start. Kept by a start that the broker refused. */
+  /**
+   * The session's position in the line, assigned at the first report of this start. A start that the broker refused
+   * keeps it.
+   */
   readonly seq: number;
-  /** Whether it has a slot among those that are awake. */
+  /** Whether the session has a slot among the awake sandboxes. */
   readonly isAwake: boolean;
-  /** Whether it has a slot among those that are starting. */
+  /** Whether the session has a slot among the starting sandboxes. */
   readonly isStarting: boolean;
   readonly refusals: number;
-  /** The broker was full: it is not asked for this start again before then, or before another sandbox has ended. Epoch ms. */
+  /** The broker was full: this start is not retried before this time, or before another sandbox has ended. Epoch ms. */
   readonly notBeforeMs: number;
-  /** When the lease expires: then the session is asked whether it is still there. Epoch ms. */
+  /** When the lease expires; the session is then asked whether it still needs the slot. Epoch ms. */
   readonly expiresMs: number;
-  /** How often it has been asked since it was last heard of. */
+  /** How many questions the session has not answered since it was last heard. */
   readonly misses: number;
 }
 
-/** How long a session counts without being asked. */
+/** How long a lease lasts. */
 export const LEASE_MS = 10 * 60_000;
-/** A session that waits or starts moves soon: its lease is shorter. */
+/** The lease of a waiting or starting session, which is shorter, since its state changes soon. */
 export const START_LEASE_MS = LIMITS.startLeaseMs;
-/** A holder that gives no answer is asked again after this long, and has lost its lease when it gave none so many times. */
+/**
+ * The delay before a session that did not answer is asked again; after {@link MAX_MISSES} questions it loses its lease.
+ */
 export const MISS_RETRY_MS = LIMITS.leaseRetryMs;
 export const MAX_MISSES = 3;
-/** After a refusal of the broker; it doubles. */
+/** The delay after a refusal of the broker; it doubles. */
 const REFUSED_MS = 2000;
 const MAX_REFUSED_MS = 30_000;
 
 /**
- * What an entry becomes with a report. A report that is not newer than the last one only renews the lease.
- * @param nextSeq the next number in the line
+ * Returns an entry with a report applied. A report that is not newer than the last one only renews the lease.
+ * @param nextSeq the next position in the line
  */
 export function applyReport(
   entry: CapacityEntry | undefined,
@@ -63,7 +68,7 @@ export function applyReport(
   }
   const known = { sessionId, generation, version, need, refusals, expiresMs, misses: 0, notBeforeMs: 0 };
   if (need === "none") return { ...known, seq: 0, isAwake: false, isStarting: false };
-  // It is awake whatever we think of it: its sandbox is there.
+  // Recorded as awake in any case, since its sandbox exists.
   if (need === "awake") return { ...known, seq: 0, isAwake: true, isStarting: false };
   if (entry?.need !== "start") {
     return { ...known, seq: nextSeq, isAwake: keepsSlot && entry?.isAwake === true, isStarting: false };
@@ -77,12 +82,12 @@ export function applyReport(
   return { ...known, seq, isAwake: false, isStarting: false, notBeforeMs: nowMs + pauseMs };
 }
 
-/** Those who wait, in the order of the line. */
+/** Returns the waiting sessions in the order of the line. */
 export function waitingLine(entries: readonly CapacityEntry[]): CapacityEntry[] {
   return entries.filter(isWaiting).toSorted((a, b) => a.seq - b.seq);
 }
 
-/** The entries that are given their slots now, in order. */
+/** Returns the entries that are granted their slots now, in order. */
 export function grants(entries: readonly CapacityEntry[], limits: CapacityLimits, nowMs: number): CapacityEntry[] {
   let awake = entries.filter(({ isAwake }) => isAwake).length;
   let starting = entries.filter(({ isStarting }) => isStarting).length;
@@ -102,8 +107,8 @@ export function grants(entries: readonly CapacityEntry[], limits: CapacityLimits
 }
 
 /**
- * How many sandboxes have to fall asleep so that those who wait can go on: at most as many as may start at once.
- * @param leaving how many are falling asleep already
+ * Returns how many sandboxes have to hibernate for those who wait: at most as many as may start at once.
+ * @param leaving how many are hibernating already
  */
 export function shortage(
   entries: readonly CapacityEntry[],
@@ -115,12 +120,12 @@ export function shortage(
   const [head] = wanting;
   if (head === undefined) return 0;
   const awake = entries.filter(({ isAwake }) => isAwake).length;
-  // What the broker has no room for is not free, whatever our own count says.
+  // After a refusal by the broker no slot counts as free, whatever the table says.
   const free = head.notBeforeMs > nowMs ? 0 : Math.max(0, limits.awake - awake);
   return Math.max(0, Math.min(wanting.length, limits.starting) - free - leaving);
 }
 
-/** Where a session stands. */
+/** Returns a session's standing. */
 export function standingOf(entries: readonly CapacityEntry[], entry: CapacityEntry): CapacityStanding {
   const { generation } = entry;
   if (!isWaiting(entry)) return { generation, granted: entry.need !== "none" };
@@ -128,7 +133,10 @@ export function standingOf(entries: readonly CapacityEntry[], entry: CapacityEnt
   return { generation, granted: false, place };
 }
 
-/** The lease has expired, and its holder is about to be asked. @returns `undefined` where it was asked often enough */
+/**
+ * Returns the entry of an expired lease, whose holder is about to be asked. @returns `undefined` when the holder was
+ * asked often enough
+ */
 export function expire(entry: CapacityEntry, nowMs: number): CapacityEntry | undefined {
   if (entry.misses >= MAX_MISSES) return undefined;
   return { ...entry, misses: entry.misses + 1, expiresMs: nowMs + MISS_RETRY_MS };

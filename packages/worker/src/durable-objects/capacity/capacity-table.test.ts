@@ -1,4 +1,4 @@
-/** The rules of the line and of the leases, as properties: whatever sessions report, twice, late or never. */
+/** Property tests of the line and the leases, with reports that arrive twice, late or never. */
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -9,7 +9,7 @@ import { CapacityTable } from "./capacity-table.ts";
 
 const START_MS = 1_000_000;
 
-/** Sessions that report to one table, as real ones do: numbered, and each about a generation. */
+/** Sessions that report to one table as real ones do: numbered, and each about a generation. */
 class World {
   readonly limits: CapacityLimits;
   readonly table: CapacityTable;
@@ -76,7 +76,7 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
 );
 const anyLimits = fc.record({ awake: fc.integer({ min: 1, max: 4 }), starting: fc.integer({ min: 1, max: 3 }) });
 
-/** Does what is legal for a session that keeps to the protocol; anything else is left out. */
+/** Does a step if the protocol allows it; ignores it otherwise. */
 function take(world: World, step: Step): void {
   const { table } = world;
   if (step.do === "pass") {
@@ -119,7 +119,7 @@ describe("whatever sessions report", () => {
     );
   });
 
-  test("nobody is passed by a later one that wants the same, and no place grows", () => {
+  test("no session passes an earlier one with the same need, and no place grows", () => {
     fc.assert(
       fc.property(anyCourse, ([limits, steps]) => {
         const world = new World(limits);
@@ -136,7 +136,7 @@ describe("whatever sessions report", () => {
           for (const { place } of started) {
             expect(waits.every((other) => other.place > place)).toBe(true);
           }
-          // A start that the broker refused comes back to where it was, which is before those that came later.
+          // A refused start returns to its position, which is before those that came later.
           if (step.do === "refuse") continue;
           const line = world.line;
           for (const { is, place } of now) expect(line.indexOf(is.sessionId)).toBeLessThanOrEqual(place);
@@ -160,13 +160,13 @@ describe("whatever sessions report", () => {
     );
   });
 
-  test("everybody in line has a turn if those before it go on", () => {
+  test("every session in line gets its turn if those before it proceed", () => {
     fc.assert(
       fc.property(anyCourse, ([limits, steps]) => {
         const world = new World(limits);
         for (const step of steps) take(world, step);
         const waiting = new Set(world.line);
-        // Each round everybody who starts is ready, and everybody who is awake falls asleep.
+        // Each round every starting session becomes ready, and every awake session hibernates.
         const note = () => {
           for (const id of waiting) if (world.isGranted(id)) waiting.delete(id);
         };
@@ -185,7 +185,7 @@ describe("whatever sessions report", () => {
     );
   });
 
-  test("a report that comes again, or late, changes nothing but the time of a lease", () => {
+  test("a repeated or late report only renews the lease", () => {
     fc.assert(
       fc.property(anyCourse, fc.nat(100), ([limits, steps], nth) => {
         const world = new World(limits);
@@ -199,7 +199,7 @@ describe("whatever sessions report", () => {
     );
   });
 
-  test("everybody is told where it stands", () => {
+  test("every session learns its standing", () => {
     fc.assert(
       fc.property(anyCourse, ([limits, steps]) => {
         const world = new World(limits);
@@ -212,7 +212,7 @@ describe("whatever sessions report", () => {
     );
   });
 
-  test("what is stored is all that it takes to go on", () => {
+  test("the stored entries are sufficient to continue", () => {
     fc.assert(
       fc.property(anyCourse, ([limits, steps]) => {
         const world = new World(limits);
@@ -243,7 +243,7 @@ describe("a holder", () => {
     }
   };
 
-  test("that died loses its lease once it was asked several times, and the next in line has it", () => {
+  test("that died loses its lease after several unanswered questions, and the next in line gets it", () => {
     const world = new World({ awake: 1, starting: 1 });
     world.say("a", "start");
     world.say("a", "awake");
@@ -253,7 +253,7 @@ describe("a holder", () => {
     world.say("b", "start");
     world.nowMs += 1;
     expect(world.table.takeExpired(world.nowMs).map(({ sessionId }) => sessionId)).toEqual(["a"]);
-    // It keeps the slot until it has been asked for the last time.
+    // The session keeps the slot until the last question.
     for (let asked = 1; asked < MAX_MISSES; asked++) {
       world.nowMs += MISS_RETRY_MS;
       world.table.takeExpired(world.nowMs);
@@ -264,7 +264,7 @@ describe("a holder", () => {
     expect(world.isGranted("b")).toBe(true);
   });
 
-  test("that is alive has its lease renewed", () => {
+  test("that is alive keeps its lease", () => {
     const world = new World({ awake: 1, starting: 1 });
     world.say("a", "start");
     world.say("a", "awake");
@@ -277,7 +277,7 @@ describe("a holder", () => {
     expect(world.isGranted("b")).toBe(false);
   });
 
-  test("that was given up and is alive all the same counts again, and nobody else starts for it", () => {
+  test("that lost its lease but is alive counts again, and no other session starts in its place", () => {
     const world = new World({ awake: 1, starting: 1 });
     world.say("a", "start");
     world.say("a", "awake");
@@ -300,7 +300,7 @@ describe("a holder", () => {
     expect(world.table.standing("c")).toMatchObject({ granted: false, place: 1 });
   });
 
-  test("that wakes again as soon as it sleeps has given its slot back, and waits behind those who wait", () => {
+  test("that wakes right after hibernating has lost its slot, and waits at the end of the line", () => {
     const world = new World({ awake: 1, starting: 1 });
     world.say("a", "start");
     world.say("a", "awake");
@@ -309,7 +309,7 @@ describe("a holder", () => {
     expect(world.isGranted("b")).toBe(true);
   });
 
-  test("that the broker refused waits where it was, gives its slots back, and is first when something ends", () => {
+  test("that the broker refused keeps its position, returns its slots, and is first when a sandbox ends", () => {
     const world = new World({ awake: Infinity, starting: Infinity });
     for (const id of ["a", "b"]) {
       world.say(id, "start");
@@ -323,11 +323,11 @@ describe("a holder", () => {
     expect(world.table.shortage(2, world.nowMs)).toBe(0);
     world.say("a", "none");
     expect(world.isGranted("c")).toBe(true);
-    // One slot was given back, and the second is tried too: the broker knows best.
+    // One slot was returned, and the second start is tried too: the broker decides.
     expect(world.isGranted("d")).toBe(true);
   });
 
-  test("that the broker refused is tried again after a while, also where nothing ends", () => {
+  test("that the broker refused is retried after a delay, even if no sandbox ends", () => {
     const world = new World({ awake: Infinity, starting: Infinity });
     world.say("c", "start");
     world.say("c", "start", 1);

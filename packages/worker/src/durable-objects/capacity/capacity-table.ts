@@ -1,6 +1,6 @@
 /**
- * The sessions that a capacity object knows, with their leases and the line. In memory, and without I/O: whoever keeps it
- * stores what {@link CapacityTable.takeChanged} names.
+ * The sessions that a capacity object knows, with their leases and the line. In memory and without I/O: the caller
+ * stores what {@link CapacityTable.takeChanged} returns.
  */
 import type { CapacityLimits } from "../../config.ts";
 import type { CapacityReport, CapacityStanding } from "./capacity-calls.ts";
@@ -15,7 +15,7 @@ import {
   waitingLine,
 } from "./capacity-rules.ts";
 
-/** What stays of a session that needs nothing: enough to know a late report of it. */
+/** Returns whether a session needs nothing; its entry stays only to recognize a late report. */
 function isOver({ need }: CapacityEntry): boolean {
   return need === "none";
 }
@@ -30,7 +30,7 @@ export class CapacityTable {
     this.#entries = new Map(entries.map((entry) => [entry.sessionId, entry]));
   }
 
-  /** Takes these in place of all that it knows: what was changed since they were stored has not happened. */
+  /** Replaces all entries, which discards changes that were not stored. */
   reset(entries: readonly CapacityEntry[]): void {
     this.#changed.clear();
     this.#entries.clear();
@@ -41,7 +41,7 @@ export class CapacityTable {
     return [...this.#entries.values()];
   }
 
-  /** Takes a report, and gives the leases that are due then. @returns where the session stands */
+  /** Applies a report, and grants the slots that become free. @returns the session's standing */
   report(report: CapacityReport, nowMs: number): CapacityStanding {
     const { sessionId } = report;
     const before = this.#entries.get(sessionId);
@@ -53,7 +53,7 @@ export class CapacityTable {
     return this.standing(sessionId) ?? { generation: report.generation, granted: false };
   }
 
-  /** Forgets a session that does not exist, or counts elsewhere. */
+  /** Removes a session that does not exist, or is counted elsewhere. */
   drop(sessionId: string, nowMs: number): void {
     const before = this.#entries.get(sessionId);
     if (!this.#entries.delete(sessionId)) return;
@@ -62,14 +62,14 @@ export class CapacityTable {
     this.grant(nowMs);
   }
 
-  /** Gives the leases that are due: also those that only time kept back. */
+  /** Grants the slots that are due, including those that only had to wait for a time. */
   grant(nowMs: number): void {
     for (const entry of grants(this.entries, this.#limits, nowMs)) this.#put(entry);
   }
 
   /**
-   * The sessions whose lease has expired and who are to be asked what they need; they keep it meanwhile. Forgets those that
-   * were asked often enough, and what is over for good.
+   * Returns the sessions whose leases have expired, which are to be asked for their need; they keep the lease
+   * meanwhile. Removes those that were asked often enough, and entries that are over.
    */
   takeExpired(nowMs: number): CapacityEntry[] {
     return this.entries
@@ -87,7 +87,7 @@ export class CapacityTable {
     return entry && standingOf(this.entries, entry);
   }
 
-  /** Where the sessions stand that wait or start: those who are told. */
+  /** Returns the standings of waiting and starting sessions, which receive notices. */
   startStandings(): Map<string, CapacityStanding> {
     const starts = this.entries.filter(({ need }) => need === "start");
     const line = waitingLine(starts).map(({ sessionId, generation }, index) => {
@@ -99,17 +99,17 @@ export class CapacityTable {
     return new Map<string, CapacityStanding>([...granted, ...line]);
   }
 
-  /** The sessions whose sandbox is awake: those who may be asked to hibernate. */
+  /** Returns the sessions with an awake sandbox, which may be asked to hibernate. */
   get awake(): CapacityEntry[] {
     return this.entries.filter(({ need }) => need === "awake");
   }
 
-  /** How many of those that are awake have to fall asleep. @param leaving how many are on their way */
+  /** Returns how many awake sandboxes have to hibernate. @param leaving how many are hibernating already */
   shortage(leaving: number, nowMs: number): number {
     return shortage(this.entries, this.#limits, leaving, nowMs);
   }
 
-  /** When a lease expires next, or the broker is to be tried again; `undefined` where there is neither. Epoch ms. */
+  /** Returns when the next lease expires or the broker is to be retried, epoch ms; `undefined` when neither is due. */
   dueMs(nowMs: number): number | undefined {
     const times = this.entries.flatMap((entry) => {
       const isRefused = isWaiting(entry) && entry.notBeforeMs > nowMs;
@@ -118,14 +118,14 @@ export class CapacityTable {
     return times.length === 0 ? undefined : Math.min(...times);
   }
 
-  /** The sessions whose entries have changed, or are gone, since this was last asked. */
+  /** Returns the entries that were changed or removed since the last call. */
   takeChanged(): (readonly [sessionId: string, entry: CapacityEntry | undefined])[] {
     const changed = [...this.#changed].map((id) => [id, this.#entries.get(id)] as const);
     this.#changed.clear();
     return changed;
   }
 
-  /** A sandbox has ended: the broker may have room now for what it refused. */
+  /** Makes refused starts due again, since the broker may have room after a sandbox has ended. */
   #retryRefused(endedId: string): void {
     for (const entry of this.entries) {
       if (entry.sessionId !== endedId && entry.notBeforeMs > 0) this.#put({ ...entry, notBeforeMs: 0 });

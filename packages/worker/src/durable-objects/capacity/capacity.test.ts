@@ -1,4 +1,4 @@
-/** Sessions that share three slots for sandboxes awake and two for starts: the real objects, the scripted broker. */
+/** Sessions that share three slots for awake sandboxes and two for starts: real objects, a scripted broker. */
 import { runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { begin, capacityStub, crashCapacity, end, entries, expireLeases, stops } from "../../../test/capacity.ts";
@@ -22,13 +22,13 @@ async function start(prompt?: string): Promise<TestSession> {
   return session;
 }
 
-/** A session that is awake and has nothing to do. */
+/** Returns an awake, idle session. */
 async function awake(): Promise<{ session: TestSession; runner: FakeRunner }> {
   const session = await start();
   return { session, runner: await boot(session) };
 }
 
-/** As many as there may be, each busy with a message. */
+/** Fills all slots with sessions that each work on a message. */
 async function fill() {
   const busy = [];
   for (let nth = 0; nth < AWAKE; nth++) {
@@ -49,15 +49,15 @@ const firstMessage = async (session: TestSession) => {
 const waitsAt = (session: TestSession, capacityPlace: number) =>
   eventually(async () => expect(await session.view()).toMatchObject({ capacityPlace, status: "starting" }));
 
-describe("a session that finds every slot taken", () => {
-  test("waits with its place, which is in its view, its messages' and its spans, and goes on when one ends", async () => {
+describe("a session without a free slot", () => {
+  test("waits with its place in its view, its messages and its spans, and continues when a sandbox ends", async () => {
     const [{ session: first }] = await fill();
     const [a, b] = [await start("one"), await start("two")];
     await waitsAt(a, 1);
     await waitsAt(b, 2);
     const message = await firstMessage(b);
     await b.messageIs(message.id, { status: "queued", queueReason: "capacity", capacityPlace: 2 });
-    // Its time runs from its turn on, not while it waits.
+    // The start's timeout begins with its turn, not while it waits.
     expect(await a.timers()).not.toContain("start");
     expect(await a.broker.calls("create")).toHaveLength(0);
 
@@ -81,11 +81,11 @@ describe("a session that finds every slot taken", () => {
     const places = wait.events.map(({ name, attributes }) => [name, attributes["valet.capacity.place"]]);
     expect(places).toContainEqual(["valet.queue.reason", 2]);
     expect(places).toContainEqual(["valet.capacity.place", 1]);
-    // The slot that it waited for is that of a session which had nothing more to do.
+    // It got the slot of an idle session.
     expect((await a.onlySpan("valet.sandbox.hibernate")).attributes["valet.hibernate.reason"]).toBe("capacity");
   });
 
-  test("and is terminated, leaves the line", async () => {
+  test("leaves the line when it is terminated", async () => {
     const [{ session: first }] = await fill();
     const [a, b] = [await start("one"), await start("two")];
     await waitsAt(b, 2);
@@ -97,7 +97,7 @@ describe("a session that finds every slot taken", () => {
     await boot(b);
   });
 
-  test.each(["its own object dies", "the capacity object dies", "both die"])("has its turn though %s", async (who) => {
+  test.each(["its own object dies", "the capacity object dies", "both die"])("gets its turn though %s", async (who) => {
     const [{ session: first }] = await fill();
     const a = await start("one");
     await waitsAt(a, 1);
@@ -109,8 +109,8 @@ describe("a session that finds every slot taken", () => {
   });
 });
 
-describe("who is asked to sleep", () => {
-  test("is the session that has had nothing to do for the longest, and no more than one for one that waits", async () => {
+describe("the session that is asked to hibernate", () => {
+  test("is the one that has been idle the longest, and one for each that waits", async () => {
     const [oldest, middle, newest] = [await awake(), await awake(), await awake()];
     const waiting = await start("one");
     await stops(oldest.runner);
@@ -119,7 +119,7 @@ describe("who is asked to sleep", () => {
     for (const { session } of [middle, newest]) expect((await session.view()).status).toBe("running");
   });
 
-  test("goes to the end of the line if work comes while it falls asleep", async () => {
+  test("goes to the end of the line if it gets work while it hibernates", async () => {
     const [first] = [await awake(), await awake(), await awake()];
     const waiting = await start("one");
     await first.runner.next("shutdown");
@@ -131,7 +131,7 @@ describe("who is asked to sleep", () => {
     expect(await first.session.broker.calls("restore")).toHaveLength(0);
   });
 
-  test("is nobody who has a job, a question, a workflow or something in the background", async () => {
+  test("has no job, no open question, no workflow and no background process", async () => {
     const [job, question, background] = [await awake(), await awake(), await awake()];
     await job.session.startWorkflow({ name: "w", steps: [{ name: "s", run: "true" }] });
     const { attemptId: workflowAttempt } = await job.runner.acceptWorkflow();
@@ -143,7 +143,7 @@ describe("who is asked to sleep", () => {
     background.runner.background = 1;
     const waiting = await start("one");
     await waitsAt(waiting, 1);
-    // It was asked, and would not.
+    // It was asked, and declined.
     await background.runner.next("background-check");
     await eventually(async () => expect((await entries()).filter(({ need }) => need === "awake")).toHaveLength(AWAKE));
     for (const { session } of [job, question, background]) expect((await session.view()).status).toBe("running");
@@ -154,7 +154,7 @@ describe("who is asked to sleep", () => {
     for (const { session } of [question, background]) expect((await session.view()).status).toBe("running");
   });
 
-  test("is the next one where the first cannot, and the first is not asked over and over", async () => {
+  test("is the next one when the first cannot, and the first is not asked again and again", async () => {
     const [first, next] = [await awake(), await awake(), await awake()];
     await first.session.broker.script({ snapshot: [{ problem: { status: 500, code: "internal" } }] });
     const waiting = await start("one");
@@ -164,7 +164,7 @@ describe("who is asked to sleep", () => {
     expect(await first.session.broker.calls("snapshot")).toHaveLength(1);
   });
 
-  test("is nobody whose runner does not say what goes on in the background", async () => {
+  test("is none whose runner does not report its background processes", async () => {
     const [silent, next, last] = [await awake(), await awake(), await awake()];
     silent.runner.background = undefined;
     const waiting = await start("one");
@@ -175,14 +175,14 @@ describe("who is asked to sleep", () => {
   });
 });
 
-describe("a slot is given back", () => {
+describe("a slot is returned", () => {
   const next = async () => {
     const session = await start("one");
     await waitsAt(session, 1);
     return session;
   };
 
-  test("by a session that hibernates, and one that is asleep and is terminated gives back none that is not its own", async () => {
+  test("by a hibernating session; terminating a hibernated session returns no other session's slot", async () => {
     const [{ session, runner, attemptId }] = await fill();
     const waiting = await next();
     await runner.end(attemptId);
@@ -194,7 +194,7 @@ describe("a slot is given back", () => {
     await waitsAt(await start("two"), 1);
   });
 
-  test("by a session whose start has failed for good", async () => {
+  test("by a session whose start has failed permanently", async () => {
     const [first] = await fill();
     const failing = await start("one");
     await failing.broker.script({ create: [{ problem: { status: 500, code: "start_failed" } }] });
@@ -205,7 +205,7 @@ describe("a slot is given back", () => {
     await boot(waiting);
   });
 
-  test("never by one that recovers: it keeps its slot and starts before those who wait for one", async () => {
+  test("not by a recovering session: it keeps its slot and starts before those who wait for one", async () => {
     const [{ session, runner }] = await fill();
     const waiting = await next();
     await loseSandbox(session, runner);
@@ -215,7 +215,7 @@ describe("a slot is given back", () => {
     expect(await waiting.broker.calls("create")).toHaveLength(0);
   });
 
-  test("by a holder that is there no more", async () => {
+  test("by a session that no longer exists", async () => {
     const gone = new TestSession();
     await fillBut(gone);
     expect((await entries()).map(({ sessionId }) => sessionId)).toContain(gone.id);
@@ -224,7 +224,7 @@ describe("a slot is given back", () => {
     await boot(await start("one"));
   });
 
-  test("never by a holder that is alive: its lease is renewed when it expires", async () => {
+  test("not by a living session: its lease is renewed when it expires", async () => {
     const [{ session }] = await fill();
     const waiting = await next();
     await expireLeases(session.id);
@@ -237,7 +237,7 @@ describe("a slot is given back", () => {
   });
 });
 
-/** One slot is taken by a session that does not exist. */
+/** Fills the slots, one of them by a session that does not exist. */
 async function fillBut(gone: TestSession): Promise<void> {
   await capacityStub().report({ sessionId: gone.id, generation: 1, version: 1, ...AWAKE_NEED });
   for (let nth = 1; nth < AWAKE; nth++) {
@@ -247,8 +247,8 @@ async function fillBut(gone: TestSession): Promise<void> {
   }
 }
 
-describe("the broker's own bound", () => {
-  test("fails nobody: the start waits, and goes on", async () => {
+describe("the broker's own limit", () => {
+  test("fails no session: the start waits and continues", async () => {
     const full = { problem: { status: 503, code: "capacity" } };
     const session = new TestSession();
     made.push(session);
@@ -271,7 +271,7 @@ describe("the broker's own bound", () => {
     expect(outcomeOf(await session.onlySpan("valet.sandbox.spawn"))[0]).toBe("ok");
   });
 
-  test("puts who is idle to sleep, also where our own count has slots left, and the start goes on at once", async () => {
+  test("makes idle sessions hibernate, even if the table has free slots, and the start continues at once", async () => {
     const idle = await awake();
     const session = new TestSession();
     made.push(session);
@@ -299,7 +299,7 @@ describe("thirty sessions at once", () => {
       const runner = await boot(session);
       const { attemptId } = await runner.accept();
       await runner.end(attemptId);
-      // It sleeps when it is asked to, or stays where nobody waits.
+      // It hibernates when it is asked to, or stays awake when no session waits.
       await eventuallyLong(async () => {
         const isAsked = runner.heard.some(({ type }) => type === "shutdown");
         const isOver = (await entries()).every(({ need }) => need === "awake");
@@ -313,7 +313,7 @@ describe("thirty sessions at once", () => {
     await Promise.all(work);
     expect(awakeMost).toBeLessThanOrEqual(AWAKE);
     for (const session of sessions) expect(await firstMessage(session)).toMatchObject({ outcome: "ok" });
-    // Two start side by side; nobody is further ahead of its place than that.
+    // Two start concurrently; no session is further ahead of its place than that.
     for (const [place, id] of order.entries()) {
       expect(Math.abs(place - sessions.findIndex((session) => session.id === id))).toBeLessThanOrEqual(1);
     }
@@ -330,12 +330,12 @@ async function eventuallyLong(check: () => Promise<void>): Promise<void> {
   }
 }
 
-describe("a disk that is full", () => {
+describe("a full disk", () => {
   const report = (sessionId: string, need: "none" | "awake" | "start", version = 1) => ({
     ...{ sessionId, generation: 1, version, need, refusals: 0, keepsSlot: false },
   });
 
-  /** Runs `work` while the object can store nothing. */
+  /** Runs `work` while the object cannot store anything. */
   async function withoutRoom<T>(storage: DurableObjectStorage, work: () => T | Promise<T>): Promise<T> {
     const exec = storage.sql.exec.bind(storage.sql);
     storage.sql.exec = ((query: string, ...values: SqlStorageValue[]) => {
@@ -349,7 +349,7 @@ describe("a disk that is full", () => {
     }
   }
 
-  test("changes nothing in memory that is not stored: no slot is taken, kept or given back", async () => {
+  test("changes nothing in memory that was not stored: no slot is taken, kept or returned", async () => {
     await runInDurableObject(capacityStub(), async (object, { storage }) => {
       const lost = ["ses_a", "ses_b", "ses_c"];
       await withoutRoom(storage, async () => {
@@ -362,7 +362,7 @@ describe("a disk that is full", () => {
       await withoutRoom(storage, async () => {
         await expect(object.report(report("ses_d", "none", 2))).rejects.toThrow("SQLITE_FULL");
       });
-      // The slot has not been given back, and the same report is no old one when it comes again.
+      // The slot was not returned, and the repeated report does not count as an old one.
       expect(await object.report(report("ses_g", "start"))).toMatchObject({ granted: false, place: 1 });
       await object.report(report("ses_d", "none", 2));
       expect(await object.report(report("ses_g", "start"))).toMatchObject({ granted: true });
@@ -370,7 +370,7 @@ describe("a disk that is full", () => {
     });
   });
 
-  test("fails an alarm, which comes again", async () => {
+  test("fails an alarm, which is retried", async () => {
     await runInDurableObject(capacityStub(), async (object, { storage }) => {
       const log = vi.spyOn(console, "error").mockImplementation(() => {});
       const set = vi.spyOn(storage, "setAlarm");

@@ -1,11 +1,9 @@
 /**
- * The capacity object of a broker: leases slots for sandboxes that are awake and for starts at once, to sessions in the order
- * in which they asked. It outlives crashes: what it has given away is in its storage, and a session is told of its turn until it
- * has confirmed that.
+ * The capacity object of a broker: leases slots for awake sandboxes and for concurrent starts to sessions, first come,
+ * first served. It survives crashes: grants are stored, and a session is notified of its turn until it acknowledges.
  *
- * A lease that expires is not taken away but looked at: its holder is asked, keeps it while it needs it, and loses it when it
- * gives no answer several times over. So an idle session is not woken to renew anything, and one that died holds no slot for
- * ever.
+ * When a lease expires, its holder is asked, keeps it while it needs it, and loses it only when several questions go
+ * unanswered. So an idle session is not woken to renew a lease, and one that died does not hold a slot forever.
  */
 import { DurableObject } from "cloudflare:workers";
 import { type Env, stubOf } from "../../bindings.ts";
@@ -26,14 +24,14 @@ import { Notices } from "./notices.ts";
 import { Relief } from "./relief.ts";
 import { withinCall } from "./within-call.ts";
 
-/** The tables of a capacity object. A change of them is a migration at the end of the list. */
+/** The schema migrations of a capacity object. A change is a new migration at the end of the list. */
 const CAPACITY_MIGRATIONS: readonly Migration[] = [
-  // Databases that were written before versions were stored have the table.
+  // Databases from before schema versions already have the table.
   (sql) =>
     sql.exec("CREATE TABLE IF NOT EXISTS entries (session_id TEXT PRIMARY KEY, entry TEXT NOT NULL) WITHOUT ROWID"),
 ];
 
-/** An alarm whose work failed comes again after this long: soon, and not in a loop that eats the CPU. */
+/** The delay before a failed alarm is retried: soon, but without a busy loop. */
 const AFTER_ERROR_MS = 5000;
 
 export class Capacity extends DurableObject<Env> implements CapacityCalls {
@@ -59,7 +57,7 @@ export class Capacity extends DurableObject<Env> implements CapacityCalls {
       onAnswer: (sessionId: string, state: CapacityState | null) => this.#onAnswer(sessionId, state),
       background: (work: Promise<void>) => this.#background(work),
     };
-    this.#notices = new Notices({ ...common, tell: (id, standing) => this.#ask(id, standing) });
+    this.#notices = new Notices({ ...common, notify: (id, standing) => this.#ask(id, standing) });
     this.#relief = new Relief({
       ...common,
       state: (id) => this.#ask(id),
@@ -70,13 +68,13 @@ export class Capacity extends DurableObject<Env> implements CapacityCalls {
   async report(report: CapacityReport): Promise<CapacityStanding> {
     const standing = this.#change(() => this.#table.report(report, Date.now()));
     this.#notices.confirm(report.sessionId, standing);
-    this.#look();
+    this.#onChange();
     return standing;
   }
 
   /**
-   * Looks at leases that have expired and at whatever else is due. Waits for nothing on the network, and never throws; what fails is
-   * tried again soon.
+   * Checks expired leases and whatever else is due. Does not wait for the network, and never throws; failed work is
+   * retried soon.
    */
   override alarm(): void {
     this.#armedMs = undefined;
@@ -87,7 +85,7 @@ export class Capacity extends DurableObject<Env> implements CapacityCalls {
         return this.#table.takeExpired(nowMs);
       });
       for (const { sessionId } of expired) this.#check(sessionId);
-      this.#look();
+      this.#onChange();
     } catch (error) {
       report(error);
       this.#armAt(Date.now() + AFTER_ERROR_MS);
@@ -102,12 +100,12 @@ export class Capacity extends DurableObject<Env> implements CapacityCalls {
     return stubOf(this.env, sessionId);
   }
 
-  /** Tells a session where it stands, or only asks it what it needs. */
+  /** Tells a session its standing, or only asks for its need. */
   #ask(sessionId: string, standing?: CapacityStanding): Promise<CapacityState | null> {
     return withinCall(this.#holder(sessionId).capacity(this.#name, standing));
   }
 
-  /** Asks the holder of a lease that has expired whether it still needs it. Without an answer it is asked again. */
+  /** Asks the holder of an expired lease whether it still needs the slot. Without an answer it is asked again. */
   #check(sessionId: string): void {
     this.#background(
       this.#ask(sessionId).then(
@@ -117,7 +115,7 @@ export class Capacity extends DurableObject<Env> implements CapacityCalls {
     );
   }
 
-  /** What a session says of itself is a report like any other; one that is not there, or counts elsewhere, is forgotten. */
+  /** Treats an answer as a report. A session that does not exist, or is counted elsewhere, is removed. */
   #onAnswer(sessionId: string, state: CapacityState | null): void {
     const nowMs = Date.now();
     this.#change(() => {
@@ -127,8 +125,8 @@ export class Capacity extends DurableObject<Env> implements CapacityCalls {
   }
 
   /**
-   * Changes the table, and stores what has changed of it.
-   * @throws Error what the storage throws, if its disk is full say; then nothing has changed, in memory either
+   * Changes the table, and stores the changes.
+   * @throws Error the storage's error, for example for a full disk; the table in memory is then unchanged
    */
   #change<T>(work: () => T): T {
     return this.#transactions.run(work);
@@ -147,15 +145,15 @@ export class Capacity extends DurableObject<Env> implements CapacityCalls {
     return rows.map(({ entry }) => JSON.parse(entry as string) as CapacityEntry);
   }
 
-  /** Sees to what follows from a change, and sets the alarm. */
-  #look(): void {
-    this.#notices.look();
-    this.#relief.look();
+  /** Triggers what follows from a change, and sets the alarm. */
+  #onChange(): void {
+    this.#notices.sendDue();
+    this.#relief.startIfDue();
     this.#arm();
   }
 
   #background(work: Promise<void>): void {
-    const done = work.then(() => this.#look()).catch(report);
+    const done = work.then(() => this.#onChange()).catch(report);
     this.ctx.waitUntil(done);
   }
 
@@ -170,7 +168,7 @@ export class Capacity extends DurableObject<Env> implements CapacityCalls {
 
   #armAt(timeMs: number): void {
     this.#armedMs = timeMs;
-    // A storage that fails resets the whole object; there is nothing to add to that.
+    // A storage failure resets the whole object; nothing more can be done here.
     this.ctx.storage.setAlarm(timeMs).catch(report);
   }
 }

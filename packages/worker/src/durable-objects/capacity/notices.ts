@@ -1,34 +1,36 @@
 /**
- * Tells sessions that wait or start where they stand, until they have confirmed it: at once that they may start, and their
- * places a little later, since one grant moves the whole line.
+ * Notifies waiting and starting sessions of their standing until they acknowledge it. A grant is sent at once; places
+ * are sent a little later, since one grant moves the whole line.
  */
 import type { CapacityStanding, CapacityState } from "./capacity-calls.ts";
 import type { CapacityTable } from "./capacity-table.ts";
 
-/** How long changed places gather. */
+/** How long changed places are collected. */
 const PLACES_DELAY_MS = 500;
-/** Before a session that gave no answer is told again. */
+/** The delay before a session that did not answer is notified again. */
 const RETRY_MS = 5000;
-/** Of the line: who stands further back is told when it next reports, which is within a minute. */
-const MAX_TOLD = 50;
+/**
+ * The maximum number of notified places. Sessions further back learn theirs with their next report, within a minute.
+ */
+const MAX_NOTIFIED = 50;
 
 export interface NoticesOptions {
   readonly table: CapacityTable;
   readonly now: () => number;
-  /** Tells a session; resolves to what it needs by now. */
-  readonly tell: (sessionId: string, standing: CapacityStanding) => Promise<CapacityState | null>;
-  /** What a session answered. */
+  /** Notifies a session. @returns its current need */
+  readonly notify: (sessionId: string, standing: CapacityStanding) => Promise<CapacityState | null>;
+  /** Receives a session's answer. */
   readonly onAnswer: (sessionId: string, state: CapacityState | null) => void;
-  /** Keeps the object alive for work that never rejects, and looks again afterwards. */
+  /** Keeps the object alive for work that never rejects; calls {@link Notices.sendDue} again afterwards. */
   readonly background: (work: Promise<void>) => void;
 }
 
 export class Notices {
   readonly #options: NoticesOptions;
-  /** What each session has confirmed. Lost with the memory; then each is told once more. */
+  /** The standing that each session has acknowledged. Only in memory; after a restart each is notified once more. */
   readonly #confirmed = new Map<string, string>();
   readonly #calling = new Set<string>();
-  /** Those who gave no answer, and when they are told again. */
+  /** When sessions that did not answer are notified again. */
   readonly #retryMs = new Map<string, number>();
   #placesDueMs: number | undefined;
 
@@ -36,19 +38,19 @@ export class Notices {
     this.#options = options;
   }
 
-  /** When there is something to tell; `undefined` where there is not. Epoch ms. */
+  /** Returns when a notice is due, epoch ms; `undefined` when none is. */
   get dueMs(): number | undefined {
     const first = Math.min(this.#placesDueMs ?? Infinity, ...this.#retryMs.values());
     return first === Infinity ? undefined : first;
   }
 
-  /** A session knows where it stands: it has just asked. */
+  /** Records that a session knows its standing, since it just asked. */
   confirm(sessionId: string, standing: CapacityStanding): void {
     this.#confirmed.set(sessionId, JSON.stringify(standing));
   }
 
-  /** Tells what is to be told by now. To be called after each change, and when {@link dueMs} has come. */
-  look(): void {
+  /** Sends the notices that are due. Called after each change, and at {@link dueMs}. */
+  sendDue(): void {
     const { table, now } = this.#options;
     const nowMs = now();
     const standings = table.startStandings();
@@ -58,15 +60,15 @@ export class Notices {
       const isKnown = this.#confirmed.get(sessionId) === JSON.stringify(standing);
       return isKnown || this.#calling.has(sessionId) || this.#retryMs.has(sessionId) ? [] : [{ sessionId, standing }];
     });
-    for (const { sessionId, standing } of outdated) if (standing.granted) this.#tell(sessionId, standing);
-    const places = outdated.filter(({ standing }) => (standing.place ?? Infinity) <= MAX_TOLD);
+    for (const { sessionId, standing } of outdated) if (standing.granted) this.#notify(sessionId, standing);
+    const places = outdated.filter(({ standing }) => (standing.place ?? Infinity) <= MAX_NOTIFIED);
     if (places.length === 0) {
       this.#placesDueMs = undefined;
     } else if (this.#placesDueMs === undefined) {
       this.#placesDueMs = nowMs + PLACES_DELAY_MS;
     } else if (this.#placesDueMs <= nowMs) {
       this.#placesDueMs = undefined;
-      for (const { sessionId, standing } of places) this.#tell(sessionId, standing);
+      for (const { sessionId, standing } of places) this.#notify(sessionId, standing);
     }
   }
 
@@ -75,10 +77,10 @@ export class Notices {
     for (const id of this.#retryMs.keys()) if (!known.has(id)) this.#retryMs.delete(id);
   }
 
-  #tell(sessionId: string, standing: CapacityStanding): void {
-    const { tell, onAnswer, now, background } = this.#options;
+  #notify(sessionId: string, standing: CapacityStanding): void {
+    const { notify, onAnswer, now, background } = this.#options;
     this.#calling.add(sessionId);
-    const told = tell(sessionId, standing).then(
+    const notified = notify(sessionId, standing).then(
       (state) => {
         this.#calling.delete(sessionId);
         this.confirm(sessionId, standing);
@@ -89,6 +91,6 @@ export class Notices {
         this.#retryMs.set(sessionId, now() + RETRY_MS);
       },
     );
-    background(told);
+    background(notified);
   }
 }

@@ -1,34 +1,36 @@
 /**
- * Makes room: as long as sessions wait for sandboxes to fall asleep, those that are awake are asked how long they have had
- * nothing to do, and the least recently used are asked to hibernate. A session decides for itself whether it may.
+ * Makes room: while sessions wait for others to hibernate, asks the awake sessions how long they have been idle, and
+ * asks the least recently used ones to hibernate. A session decides by itself whether it may.
  */
 import type { CapacityState } from "./capacity-calls.ts";
 import type { CapacityTable } from "./capacity-table.ts";
 
-/** How often those that are awake are asked while somebody waits; longer where they are many. */
+/** How often the awake sessions are polled while a session waits; less often when there are many. */
 const POLL_MS = 1000;
 const POLL_MS_EACH = 20;
-/** A session that would not sleep is not asked to for this long: what it has in the background may go on. */
+/** A session that declined is not asked again for this long, since its background work may take a while. */
 const DECLINED_MS = 15_000;
-/** One that would and could not, since no snapshot can be taken, say, is left alone for longer. */
+/**
+ * A session that failed to hibernate, for example because its snapshot failed, is not asked again for this longer time.
+ */
 const FAILED_MS = 2 * 60_000;
 
 export interface ReliefOptions {
   readonly table: CapacityTable;
   readonly now: () => number;
-  /** Asks a session how it is. */
+  /** Returns a session's state. */
   readonly state: (sessionId: string) => Promise<CapacityState | null>;
-  /** Asks a session to hibernate. @returns whether it is on its way */
+  /** Asks a session to hibernate. @returns whether it does */
   readonly yieldSlot: (sessionId: string) => Promise<boolean>;
-  /** What a session answered. */
+  /** Receives a session's answer. */
   readonly onAnswer: (sessionId: string, state: CapacityState | null) => void;
-  /** Keeps the object alive for work that never rejects, and looks again afterwards. */
+  /** Keeps the object alive for work that never rejects; calls {@link Relief.startIfDue} again afterwards. */
   readonly background: (work: Promise<void>) => void;
 }
 
 export class Relief {
   readonly #options: ReliefOptions;
-  /** Until when a sandbox is not asked for, by session and generation. Epoch ms. */
+  /** When a sandbox may be asked again, by session and generation. Epoch ms. */
   readonly #restsUntilMs = new Map<string, number>();
   #isRunning = false;
   #nextMs = 0;
@@ -37,15 +39,15 @@ export class Relief {
     this.#options = options;
   }
 
-  /** When those that are awake are to be asked; `undefined` where nobody waits for them. Epoch ms. */
+  /** Returns when the awake sessions are to be polled, epoch ms; `undefined` when no session waits for them. */
   get dueMs(): number | undefined {
     const { table, now } = this.#options;
     if (this.#isRunning || table.awake.length === 0 || table.shortage(0, now()) === 0) return undefined;
     return this.#nextMs;
   }
 
-  /** Begins to make room if that is due. */
-  look(): void {
+  /** Starts to make room if that is due. */
+  startIfDue(): void {
     const { now, background } = this.#options;
     if ((this.dueMs ?? Infinity) > now()) return;
     this.#isRunning = true;
@@ -75,7 +77,7 @@ export class Relief {
     }
   }
 
-  /** What those that are awake say; who gives no answer is left out. */
+  /** Returns the answers of the awake sessions, without those that did not answer. */
   async #ask(): Promise<CapacityState[]> {
     const { table, state, onAnswer } = this.#options;
     const asked = table.awake.map(async ({ sessionId }) => {

@@ -1,4 +1,4 @@
-/** Children that are to end: each is told so until its object has heard it, whichever object dies in between. */
+/** Terminates children: calls each child's object until it acknowledges, even if either object dies in between. */
 import type { TerminateReason } from "@valet/shared/spans";
 import { contextHeaders } from "@valet/shared/tracing";
 import { DurableCalls } from "../core/durable-call.ts";
@@ -13,7 +13,7 @@ interface Ending {
 
 export class ChildEndings {
   readonly #store: ChildStore;
-  /** By the child's id. */
+  /** The key is the child's id. */
   readonly #calls: DurableCalls<Ending, unknown>;
   readonly timerHandlers: TimerHandlers<"child-end">;
 
@@ -35,12 +35,12 @@ export class ChildEndings {
     this.timerHandlers = { "child-end": this.#calls.onTimer };
   }
 
-  /** After the object came to life. */
+  /** Continues pending calls after the object has started. */
   resume(): void {
     this.#calls.resume();
   }
 
-  /** Decides on the end of a child that is not ending yet. */
+  /** Terminates a child that is not ending yet. */
   begin({ id, state }: ChildRow, reason: TerminateReason): void {
     if (state === "ending") return;
     this.#store.updateChild(id, { state: "ending", reason });

@@ -8,7 +8,7 @@ const parent = {
 } as unknown as SessionRecord;
 const inputOf = (request: object) => childInput({ prompt: "Count.", ...request }, parent, false);
 
-test("a child trusts the repository's configuration where its parent does and the agent names nothing else", () => {
+test("a child trusts the repository's configuration only if its parent does and the agent names no other repository or branch", () => {
   expect(inputOf({})).toMatchObject({ ok: true, input: { trustRepositoryConfig: true } });
   expect(inputOf({ branch: "other" })).not.toHaveProperty("input.trustRepositoryConfig");
   expect(inputOf({ repo: "https://git.example/b.git" })).not.toHaveProperty("input.trustRepositoryConfig");

@@ -1,4 +1,4 @@
-/** What a child is made with: its parent's settings and repository, unless the agent names another. Pure. */
+/** The settings of a new child: its parent's settings and repository, unless the agent names others. Pure. */
 import type { SpawnSession } from "@valet/shared/protocol/child-sessions";
 import { CreateSession, isFileUrl } from "@valet/shared/protocol/session-api";
 import { withoutUndefined } from "@valet/shared/without-undefined";
@@ -7,7 +7,7 @@ import type { SessionRecord } from "../core/session-state.ts";
 
 export type ChildInput =
   | { readonly ok: true; readonly input: CreateSession; readonly isOwnRepo: boolean }
-  /** What is wrong with it, for the agent to read. */
+  /** The error for the agent. */
   | { readonly ok: false; readonly error: string };
 
 export function childInput(
@@ -22,9 +22,9 @@ export function childInput(
     ? {
         repoUrl,
         branch: ownBranch,
-        // A ref is of the branch that it was given with.
+        // A ref belongs to the branch that it was given with.
         ref: isOwnBranch ? ref : undefined,
-        // What the agent names is not what the person has trusted.
+        // The person's trust does not extend to what the agent names.
         trustRepositoryConfig: (isOwnBranch && parent.trustRepositoryConfig) || undefined,
       }
     : { repoUrl: repo };

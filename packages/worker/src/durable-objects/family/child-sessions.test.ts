@@ -1,4 +1,4 @@
-/** What a session's agent asks about its children, on real objects: the parent's and each child's. The test plays the runners. */
+/** The tools for child sessions, on real objects of the parent and its children. The test plays the runners. */
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, test, vi } from "vitest";
 import { bindings } from "../../../test/bindings.ts";
@@ -24,13 +24,13 @@ describe("a child that is spawned", () => {
     });
     const listed = await listSessions(bindings.DB, CALLER.ownerId, 10, { parentSessionId: parent.id });
     expect(listed.map(({ id }) => id)).toEqual([child.id]);
-    // What opens the repository for the parent opens it for the child.
+    // The parent's credentials for the repository are the child's, too.
     const runner = await (await child.connect()).hello();
     const { credentials } = await runner.next("repo-config");
     expect(credentials).toEqual({ username: "user", password: "secret" });
   });
 
-  test("is made though no key opens the parent's credentials any more: its clone goes without them", async () => {
+  test("is created without credentials when no key can open the parent's any more", async () => {
     const session = new TestSession();
     await session.create({ repoUrl: "https://user:secret@github.com/org/repo" });
     await eventually(async () => expect((await session.view()).sandbox).toBeDefined());
@@ -45,7 +45,7 @@ describe("a child that is spawned", () => {
     expect(await (await (await child.connect()).hello()).next("repo-config")).not.toHaveProperty("credentials");
   });
 
-  test("works on another repository without what opens the parent's", async () => {
+  test("works on another repository without the parent's credentials", async () => {
     const { session, runner } = await TestSession.running({ repoUrl: "https://user:secret@github.com/org/repo" });
     const other = { ...SPAWN, repo: "https://github.com/other/repo", branch: "next" };
     const child = TestSession.of(sessionIn(await ask(runner, other)));
@@ -54,7 +54,7 @@ describe("a child that is spawned", () => {
     expect(repo).not.toHaveProperty("credentials");
   });
 
-  test("is linked to the tool call that asked for it, and its sandbox to the spawn", async () => {
+  test("is linked to the tool call that requested it, and its sandbox to the spawn", async () => {
     const { parent, child } = await spawned();
     const spawn = await parent.onlySpan("valet.child_session.spawn");
     const { traceId } = await parent.onlySpan("valet.sandbox.spawn");
@@ -72,7 +72,7 @@ describe("a child that is spawned", () => {
     expect(runner.closed).toBeUndefined();
   });
 
-  test("does not get its spawn into a trace that is not the session's, whatever the runner says", async () => {
+  test("keeps its spawn span out of traces of other sessions, whatever the runner sends", async () => {
     const { session, runner } = await TestSession.running();
     runner.send(requestOf(SPAWN));
     TestSession.of(sessionIn((await runner.next("child-session-response")).answer));
@@ -80,7 +80,7 @@ describe("a child that is spawned", () => {
     expect(spawn).toMatchObject({ parentSpanId: undefined, traceId: expect.not.stringContaining(TOOL_CALL.traceId) });
   });
 
-  test("is one, however often the request comes, and each time it is answered", async () => {
+  test("is created once for repeated requests, each of which is answered", async () => {
     const { session, runner } = await TestSession.running();
     const frame = requestOf(SPAWN);
     runner.send(frame);
@@ -93,7 +93,7 @@ describe("a child that is spawned", () => {
     expect(await session.spans("valet.child_session.spawn")).toHaveLength(1);
   });
 
-  test("is one though the parent's object dies in the middle", async () => {
+  test("is created once though the parent's object dies during the spawn", async () => {
     const { session, runner } = await TestSession.running();
     const { generation, token } = await session.credentials();
     const frame = requestOf(SPAWN);
@@ -110,7 +110,7 @@ describe("a child that is spawned", () => {
     await expectSound(session);
   });
 
-  test("is one though the parent's object leaves the memory and the answer has gone nowhere", async () => {
+  test("is created once though the parent's object was evicted and the answer was lost", async () => {
     const { session, runner } = await TestSession.running();
     const frame = requestOf(SPAWN);
     runner.send(frame);
@@ -130,7 +130,7 @@ describe("a child that is spawned", () => {
 describe("a child whose object does not answer", () => {
   const broken = () => Promise.reject(new Error("the test breaks it"));
 
-  test("is made once it does, with the id that was chosen for it", async () => {
+  test("is created once it does, with the id that was chosen for it", async () => {
     const { session, runner } = await TestSession.running();
     const create = vi.spyOn(SessionAgent.prototype, "create").mockImplementation(broken);
     runner.send(requestOf(SPAWN));
@@ -143,7 +143,7 @@ describe("a child whose object does not answer", () => {
     expect(await childrenOf(session)).toEqual({ [child.id]: "open" });
   });
 
-  test("is no part of a turn that is cut short meanwhile, and made all the same", async () => {
+  test("leaves a turn that is aborted meanwhile, and is created all the same", async () => {
     const { session, runner } = await TestSession.running();
     await session.send("spawn one");
     const { attemptId } = await runner.accept();
@@ -160,7 +160,7 @@ describe("a child whose object does not answer", () => {
     expect(await childrenOf(session)).toEqual({ [child.id]: "open" });
   });
 
-  test("is given up after some tries, and ended should it have been made all the same", async () => {
+  test("is given up after several tries, and terminated in case it was created", async () => {
     const { session, runner } = await TestSession.running();
     const create = vi.spyOn(SessionAgent.prototype, "create").mockImplementation(broken);
     runner.send(requestOf(SPAWN));
@@ -170,7 +170,7 @@ describe("a child whose object does not answer", () => {
     });
     create.mockRestore();
     const { answer } = await runner.next("child-session-response");
-    expect(answer).toEqual({ ok: false, error: expect.stringContaining("reached") });
+    expect(answer).toEqual({ ok: false, error: expect.stringContaining("does not answer") });
     expect(outcomeOf(await session.onlySpan("valet.child_session.spawn"))).toEqual(["error", "child_session_refused"]);
     const [id] = Object.keys(await childrenOf(session));
     await eventually(async () => expect(await childrenOf(session)).toEqual({ [id as string]: "ended" }));
@@ -179,7 +179,7 @@ describe("a child whose object does not answer", () => {
     expect(again).toMatchObject({ ok: false });
   });
 
-  test("is told of its parent's end once it does", async () => {
+  test("learns of its parent's end once it answers", async () => {
     const { parent, child } = await spawned();
     const end = vi.spyOn(SessionAgent.prototype, "endAsChild").mockImplementation(broken);
     valueIn(await parent.stub.terminate(CALLER));
@@ -191,12 +191,12 @@ describe("a child whose object does not answer", () => {
   });
 });
 
-describe("a request is refused, with the reason for the agent to read,", () => {
-  test("when a session has as many children as it may have, until one has ended", async () => {
+describe("a request is refused, with a reason that the agent can read,", () => {
+  test("when a session has the maximum number of children, until one has ended", async () => {
     const { session, runner } = await TestSession.running();
     const ids: string[] = [];
     for (let i = 0; i < MAX_OPEN_CHILDREN; i++) ids.push(sessionIn(await ask(runner, SPAWN)));
-    expect(await ask(runner, SPAWN)).toEqual({ ok: false, error: expect.stringContaining("open children") });
+    expect(await ask(runner, SPAWN)).toEqual({ ok: false, error: expect.stringContaining("open child sessions") });
     const refused = (await session.spans("valet.child_session.spawn")).at(-1);
     expect(outcomeOf(refused)).toEqual(["error", "child_session_refused"]);
     expect(refused?.parentSpanId).toBe(TOOL_CALL.spanId);
@@ -205,7 +205,7 @@ describe("a request is refused, with the reason for the agent to read,", () => {
     expect(ids).not.toContain(next);
   });
 
-  test("when it asks again and again", async () => {
+  test("when the agent exceeds the rate limit", async () => {
     const { session, runner } = await TestSession.running();
     const frames = Array.from({ length: 200 }, () => requestOf({ action: "end", session: "ses_other" }));
     for (const frame of frames) runner.send(frame);
@@ -218,7 +218,7 @@ describe("a request is refused, with the reason for the agent to read,", () => {
     expect((await session.view()).status).toBe("running");
   });
 
-  test("when the family is as deep as it may be", async () => {
+  test("when the family has the maximum depth", async () => {
     let { session, runner } = await TestSession.running();
     for (let depth = 1; depth <= MAX_DEPTH; depth++) {
       session = TestSession.of(sessionIn(await ask(runner, SPAWN)));
@@ -240,8 +240,8 @@ describe("a request is refused, with the reason for the agent to read,", () => {
   });
 });
 
-describe("a child that is open", () => {
-  test("is listed with what it does and what it has cost", async () => {
+describe("an open child", () => {
+  test("is listed with its state and its cost", async () => {
     const { runner, child } = await spawned();
     const { runner: childRunner, attemptId } = await working(child);
     await childRunner.end(attemptId);
@@ -255,7 +255,7 @@ describe("a child that is open", () => {
     });
   });
 
-  test("gets a message of its parent's agent once, linked to the tool call", async () => {
+  test("receives a message of its parent's agent once, linked to the tool call", async () => {
     const { parent, runner, child } = await spawned();
     const { runner: childRunner, attemptId } = await working(child);
     await childRunner.end(attemptId);
@@ -275,7 +275,7 @@ describe("a child that is open", () => {
     expect(valueIn(await child.stub.messages()).messages).toHaveLength(2);
   });
 
-  test("is terminated when its parent's agent says so, which hears no more of it", async () => {
+  test("is terminated at the request of its parent's agent, which gets no further reports of it", async () => {
     const { parent, runner, child } = await spawned();
     const { runner: childRunner } = await working(child);
     expect(await ask(runner, { action: "end", session: child.id })).toMatchObject({ ok: true });
@@ -289,7 +289,7 @@ describe("a child that is open", () => {
     expect(await ask(runner, { action: "message", session: child.id, message: "hello" })).toMatchObject({ ok: false });
   });
 
-  test("ends with its parent, and reports to nobody", async () => {
+  test("ends with its parent, without a report", async () => {
     const { parent, runner, child } = await spawned();
     const { runner: childRunner } = await working(child);
     valueIn(await parent.stub.terminate(CALLER));
@@ -310,7 +310,7 @@ describe("a child that is open", () => {
     await eventually(async () => expect(await childrenOf(parent)).toEqual({ [child.id]: "ended" }));
   });
 
-  test("ends with its parent though the parent's object dies before it has said so", async () => {
+  test("ends with its parent though the parent's object dies before it has called the child", async () => {
     const { parent, child } = await spawned();
     valueIn(await parent.stub.terminate(CALLER));
     await parent.crash();
@@ -318,7 +318,7 @@ describe("a child that is open", () => {
   });
 });
 
-test("a session whose parent ended before it was made is never made", async () => {
+test("a session whose parent ended before its creation is never created", async () => {
   const never = new TestSession();
   const { session: parent } = await TestSession.running();
   valueIn(await never.stub.endAsChild(parent.id, "parent_session_terminated", CALLER));
@@ -327,7 +327,7 @@ test("a session whose parent ended before it was made is never made", async () =
   expect(await never.stub.view()).toMatchObject({ ok: false, problem: { status: 404 } });
 });
 
-test("what is asked of another owner's session, or of one that is not in the family, is refused", async () => {
+test("requests about another owner's session, or one outside the family, are refused", async () => {
   const { session } = await TestSession.running();
   const stranger = { ownerId: "own_2" };
   const message = { id: "msg_1", parentSessionId: "ses_other", content: "hello", sentBy: {} };

@@ -1,8 +1,8 @@
 /**
- * A session's children, from the parent's side: what its agent asks about them, and what they report. The id of a child is
- * chosen, and everything that it takes to make it is written, in the transaction that takes the request; only then is the
- * other object called. It is called until there is an answer, and every call may come twice: so each child is made
- * once, whichever object dies in between.
+ * A session's children, from the parent's side: the requests of its agent about them, and their reports. The
+ * transaction that accepts a spawn chooses the child's id and stores everything that its creation takes; only then is
+ * the other object called, until it answers. Since every call may arrive twice, the child is created once, whichever
+ * object dies in between.
  */
 
 import type { Problem } from "@valet/shared/http/problem";
@@ -40,30 +40,33 @@ type Request = FromRunnerOf<"child-session-request">;
 export interface ChildSessionsOptions extends FamilyOptions {
   readonly db: D1Database;
   readonly allowsFileRepos: boolean;
-  /** The channel of an attempt; where messages go that name none, if there is no such attempt. */
+  /** Returns the channel of an attempt; the default channel when there is no such attempt. */
   readonly channelOf: (attemptId: string | undefined) => string;
-  /** What opens the session's repository. Never rejects: a child without it is made, and its clone fails. */
+  /**
+   * Returns the credentials of the session's repository. Never rejects: without credentials the child is created and
+   * its clone fails.
+   */
   readonly openCredentials: () => Promise<GitCredentials | undefined>;
-  /** Whether the session has spans of a trace, or may begin it: a sandbox has no say in others. */
+  /** Returns whether the session has spans of a trace, or may begin it: a sandbox must not write into other traces. */
   readonly isOwnTrace: (traceId: string) => boolean;
-  /** Sends the answer if there is a link; the request comes again if not. */
+  /** Sends the answer if there is a link; otherwise the runner repeats the request. */
   readonly respond: (requestId: string, answer: ChildSessionAnswer) => void;
 }
 
-/** With a wait that doubles from two seconds, a minute: by then the agent has long been told that nothing came of it. */
+/** With a delay that doubles from two seconds this takes a minute; by then the agent's call has long timed out. */
 const MAX_TRIES = 6;
-/** What an agent can have use for; more is a loop, or somebody else who found the way here. */
+/** More than an agent needs; a higher rate means a loop, or a caller other than the agent. */
 const MAX_REQUESTS_A_MINUTE = 60;
-/** Children that an agent is told of, the newest. */
+/** How many children an agent can list, the newest. */
 const MAX_LISTED = 100;
 
 export class ChildSessions {
   readonly #options: ChildSessionsOptions;
   readonly #store: ChildStore;
-  /** Of other sessions, by the id of the request that they are made for. */
+  /** Calls of other sessions, by the id of the agent's request. */
   readonly #calls: DurableCalls<PeerCall, Result<ChildSession>>;
   readonly #endings: ChildEndings;
-  /** Lost with the memory, which an object that is asked things all the time keeps. */
+  /** Only in memory, which an object keeps while it receives requests. */
   #minute = { sinceMs: 0, requests: 0 };
   readonly timerHandlers: TimerHandlers<"child-request" | "child-end">;
 
@@ -80,26 +83,26 @@ export class ChildSessions {
     this.timerHandlers = { "child-request": this.#calls.onTimer, ...this.#endings.timerHandlers };
   }
 
-  /** After the object came to life. */
+  /** Continues pending calls after the object has started. */
   resume(): void {
     this.#calls.resume();
     this.#endings.resume();
   }
 
-  /** What the agent asks. One that came before is answered as it was then. */
+  /** Handles a request of the agent. A repeated request gets its first answer again. */
   onRequest(frame: Request): void {
     const { requestId, request } = frame;
     const known = this.#store.request(requestId);
     if (known?.answer) this.#respond(requestId, known.answer);
     if (known !== undefined) return;
-    if (!this.#isWithinRate()) this.#respond(requestId, refusal("Too many requests: try again in a minute."));
+    if (!this.#isWithinRate()) this.#respond(requestId, refusal("Too many requests. Try again in a minute."));
     else if (request.action === "list") this.#list(requestId);
     else if (request.action === "spawn") this.#spawn(frame, request);
     else if (request.action === "message") this.#message(frame, request);
     else this.#end(frame, request);
   }
 
-  /** Makes a place for a session that somebody else makes below this one. Again is fine. */
+  /** Records a child that is created through the API. Idempotent. */
   adopt(childId: string): Result<{ readonly depth: number }> {
     if (this.#store.child(childId) === undefined) {
       const refusal = this.#refusal();
@@ -109,14 +112,14 @@ export class ChildSessions {
     return ok({ depth: this.#childDepth });
   }
 
-  /** It was not made after all. */
+  /** Removes a child that was not created after all. */
   release(childId: string): void {
     this.#store.removeChild(childId);
   }
 
   /**
-   * Takes what a child tells.
-   * @returns the channel in which the agent is told of it; `undefined` if it has no need to, since it ended the child itself
+   * Handles a child's report.
+   * @returns the channel in which the agent is told; `undefined` when the agent terminated the child itself
    */
   takeReport({ childSessionId, event }: ChildReport): string | undefined {
     const { channelOf } = this.#options;
@@ -128,8 +131,8 @@ export class ChildSessions {
   }
 
   /**
-   * The attempt whose agent asked is over: what is still being made for it is no part of it any more, and made all the same. Only
-   * where it was cut short can that be so: else its agent has had its answers.
+   * Closes the spans of spawns whose attempt has ended; the children are created all the same. This happens only when
+   * the attempt was cut short, since otherwise the agent has waited for the answers.
    */
   attemptEnded(attemptId: string, { outcome, errorType }: Pick<AttemptEnd, "outcome" | "errorType">): void {
     const reason = CUTS.find((type) => type === errorType);
@@ -139,7 +142,7 @@ export class ChildSessions {
     }
   }
 
-  /** The session ends, and its children with it. */
+  /** Terminates all children, because the session ends. */
   endAll(): void {
     for (const { key: id, payload: call } of this.#calls.waiting()) {
       if (call.action === "spawn") this.#endSpan(call.span, "aborted", "session_terminated");
@@ -191,7 +194,7 @@ export class ChildSessions {
     this.#respond(requestId, answer);
   }
 
-  /** Reads, and keeps nothing: asked again, it is read again. */
+  /** Nothing is stored, since a repeated request can read the list again. */
   #list(requestId: string): void {
     const { db, state, transactions, background, report, respond } = this.#options;
     const { id, ownerId } = state.record;
@@ -202,7 +205,7 @@ export class ChildSessions {
     };
     const fail = (error: unknown) => {
       report(error);
-      respond(requestId, refusal("The sessions cannot be read now: try again in a moment."));
+      respond(requestId, refusal("The sessions cannot be listed right now. Try again in a moment."));
     };
     transactions.afterCommit(() => background(read().catch(fail)));
   }
@@ -226,7 +229,7 @@ export class ChildSessions {
     const result = await agent.create({ ...call.input, id: call.childId, origin }, ctx);
     if (!result.ok) return result;
     const { value: view } = result;
-    // It does so itself a moment later; but its parent's agent may look for it at once.
+    // The child's object projects itself a moment later, but the parent's agent may list it at once.
     await upsertSession(db, { ownerId, version: 0, view }).run().catch(report);
     return ok(childView(view));
   }
@@ -242,26 +245,26 @@ export class ChildSessions {
     return "done";
   }
 
-  /** Nobody knows what became of it: a child that was made all the same is terminated. */
+  /** Gives up a call whose result is unknown, and terminates the child in case it was created. */
   #giveUp(requestId: string, call: PeerCall): void {
     const child = this.#store.child(call.childId);
     if (call.action === "spawn") {
       this.#endSpan(call.span, "error", "child_session_refused");
       if (child !== undefined) this.#endings.begin(child, "requested");
     }
-    this.#answer(requestId, refusal("The other session cannot be reached."));
+    this.#answer(requestId, refusal("The other session does not answer."));
   }
 
-  /** Why there can be no other child now, if so. */
+  /** Returns why the session cannot have another child now; `undefined` when it can. */
   #refusal(): string | undefined {
     const { state } = this.#options.state.record;
-    if (state === "terminating" || state === "terminated") return "A session that has ended has no children.";
+    if (state === "terminating" || state === "terminated") return "This session has ended, so it cannot have children.";
     if (this.#childDepth > MAX_DEPTH) {
-      return `Sessions may be ${MAX_DEPTH} deep below the first, and this one is: do the work here.`;
+      return `Child sessions may be nested ${MAX_DEPTH} levels deep, and this session is at that depth: do the work here.`;
     }
     const open = this.#store.children().filter((child) => child.state !== "ending").length;
     if (open < MAX_OPEN_CHILDREN) return undefined;
-    return `A session may have ${MAX_OPEN_CHILDREN} open children: end one that is done.`;
+    return `This session already has the maximum of ${MAX_OPEN_CHILDREN} open child sessions: end one that is done.`;
   }
 
   #isWithinRate(): boolean {
@@ -279,7 +282,7 @@ export class ChildSessions {
     return child?.state === "open" || child?.state === "spawning" ? child : undefined;
   }
 
-  /** The tool call that asks, if it is in a trace of the session. */
+  /** Returns the context of the tool call that sent the request, if it is in a trace of the session. */
   #contextOf({ traceparent, tracestate }: Request): SpanContext | undefined {
     const context = extractFromHeaders({ traceparent, tracestate });
     return context !== undefined && this.#options.isOwnTrace(context.traceId) ? context : undefined;
@@ -308,10 +311,10 @@ export class ChildSessions {
 
 type SpawnEnd = [outcome: Outcome, reason?: EndReason<"valet.child_session.spawn"> | undefined];
 
-/** What cuts an attempt short, and what it waits for with it. */
+/** The error types that cut an attempt short, and with it a spawn that it waits for. */
 const CUTS = endedBy("child_spawn").filter((type) => (marked("cuts") as string[]).includes(type));
 
-const NO_SUCH_CHILD = "You have no open child session of this id.";
+const NO_SUCH_CHILD = "You have no open child session with this id.";
 
 function carrierOf(context: SpanContext | undefined): Carrier {
   return context === undefined ? {} : contextHeaders(context);

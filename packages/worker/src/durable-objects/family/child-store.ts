@@ -1,45 +1,51 @@
-/** The tables of a session's children and of what its agent has asked about them. Rows only: what they mean is child-sessions.ts's. */
+/** The tables of a session's children and of its agent's requests. Rows only; child-sessions.ts gives them meaning. */
 import type { ChildSessionAnswer } from "@valet/shared/protocol/child-sessions";
 import type { CreateSession } from "@valet/shared/protocol/session-api";
 import type { TerminateReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { ChildOrigin, ParentMessage } from "./family.ts";
 
-/** `spawning` until its object has answered, `ending` from when it is to be terminated until its object has heard of it. */
+/**
+ * `spawning` until the child's object has answered; `ending` from the decision to terminate it until its object has
+ * acknowledged.
+ */
 export type ChildState = "spawning" | "open" | "ending" | "ended";
 
 export interface ChildRow {
   readonly id: string;
   readonly state: ChildState;
-  /** Where the parent's agent works that spawned it: its reports go there. */
+  /** The channel of the parent's agent that spawned the child, which receives its reports. */
   readonly channel: string;
-  /** Why it is to be terminated. */
+  /** Why the child is terminated. */
   readonly reason: TerminateReason | null;
 }
 
-/** What another object is asked for, with everything that it takes to ask again. */
+/** A call of another object, with everything that a retry takes. */
 export type PeerCall =
   | {
       readonly action: "spawn";
       readonly childId: string;
       readonly input: CreateSession;
       readonly origin: ChildOrigin;
-      /** Whether the child works on the parent's repository, with what opens it: that is taken when the call is made. */
+      /**
+       * Whether the child works on the parent's repository with the parent's credentials, which are read when the call
+       * is made.
+       */
       readonly isOwnRepo?: boolean;
-      /** The attempt whose agent asked, if that is known. */
+      /** The attempt of the requesting agent, if known. */
       readonly attemptId?: string;
-      /** Of `valet.child_session.spawn`, which is open. */
+      /** The context of the open `valet.child_session.spawn`. */
       readonly span: SpanContext;
     }
   | { readonly action: "message"; readonly childId: string; readonly message: ParentMessage };
 
 export interface RequestRow {
   readonly id: string;
-  /** None as long as another session is called for it. */
+  /** `null` while the call of the other session is pending. */
   readonly answer: ChildSessionAnswer | null;
 }
 
-/** Answered requests that are remembered, should they come again. */
+/** How many answered requests are remembered, in case they are repeated. */
 const MAX_ANSWERED = 200;
 
 export class ChildStore {
@@ -49,7 +55,7 @@ export class ChildStore {
     this.#sql = sql;
   }
 
-  /** Does nothing if it is there. */
+  /** Adds a child; does nothing if it exists. */
   addChild(id: string, state: ChildState, channel: string): void {
     this.#sql.exec("INSERT OR IGNORE INTO children VALUES (?, ?, ?, NULL)", id, state, channel);
   }
@@ -59,7 +65,7 @@ export class ChildStore {
     return row as ChildRow | undefined;
   }
 
-  /** Those that have not ended. */
+  /** Returns the children that have not ended. */
   children(): ChildRow[] {
     return this.#sql.exec("SELECT * FROM children WHERE state <> 'ended'").toArray() as unknown as ChildRow[];
   }

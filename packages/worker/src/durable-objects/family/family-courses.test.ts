@@ -1,7 +1,7 @@
 /**
- * Random courses of a family: the parent's agent spawns and says things, asks again, children work and fail, objects die or
- * leave the memory, and calls between them come to nothing. Afterwards everything is brought to its end, and whatever the
- * course was: what was answered as done has been done once, and what there was to tell has been told once.
+ * Random courses of a family: the parent's agent spawns, sends messages and repeats requests, children work and fail,
+ * objects die or are evicted, and calls between them are lost. At the end everything is completed. Then every request
+ * that was answered as done was done once, and every report was delivered once.
  */
 import fc from "fast-check";
 import { afterEach, expect, test, vi } from "vitest";
@@ -37,25 +37,28 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
 
 afterEach(() => vi.restoreAllMocks());
 
-/** One session and the runner of it, which comes back when it was cut off. */
+/** A session and its runner, which reconnects when its link was cut. */
 class Member {
   readonly session: TestSession;
   #runner: FakeRunner | undefined;
-  /** The one that its runner was ready in. */
+  /** The generation in which its runner was ready. */
   #generation = 0;
 
   constructor(session: TestSession) {
     this.session = session;
   }
 
-  /** `undefined` where its sandbox has just given way to another: an object that dies while it asks for one asks anew. */
+  /**
+   * Returns the runner; `undefined` when the sandbox has just been replaced, since an object that dies while it
+   * requests one requests another.
+   */
   async runner(): Promise<FakeRunner | undefined> {
     if (this.#runner !== undefined && this.#runner.closed === undefined) return this.#runner;
     const identity = await this.session.credentials();
     const runner = await FakeRunner.open(this.session.stub, identity);
     const { instanceId } = runner;
     const { generation } = identity;
-    // What it had been told before, it has done before.
+    // A runner of the same generation has done its work already.
     const ready = generation === this.#generation;
     runner.send({
       ...{ type: "hello", protocol: 1, instanceId, generation, clockMs: Date.now(), attempts: [], ready, version: "1" },
@@ -68,7 +71,7 @@ class Member {
     return runner;
   }
 
-  /** Works on all that has been dispatched. */
+  /** Runs everything that was dispatched. */
   async work(outcome: "ok" | "error"): Promise<void> {
     const runner = await this.runner();
     for (let index = 0; runner !== undefined && index >= 0; ) {
@@ -94,13 +97,13 @@ class World {
   readonly parent = new Member(new TestSession());
   readonly children: Member[] = [];
   readonly asked: Frame[] = [];
-  /** By request: the session that it was about, or none where it was refused. */
+  /** By request id: the session that it was about; `undefined` when the request was refused. */
   readonly answers = new Map<string, string | undefined>();
 
   async step(step: Step): Promise<void> {
     switch (step.do) {
       case "spawn":
-        // Each says something of its own, by which it is known again.
+        // Each prompt is unique, which identifies the child.
         if (this.children.length < 3) await this.#ask(requestOf({ action: "spawn", prompt: crypto.randomUUID() }));
         return;
       case "say": {
@@ -139,7 +142,7 @@ class World {
     await this.hear();
   }
 
-  /** Takes the answers that have come. */
+  /** Collects the answers that have arrived. */
   async hear(): Promise<void> {
     const runner = await this.parent.runner();
     for (const frame of runner?.heard ?? []) {
@@ -159,7 +162,10 @@ class World {
     }
   }
 
-  /** Everything is asked until it is answered, worked on until it is done, and told until it is heard. */
+  /**
+   * Repeats requests until they are answered, runs jobs until they are done, and delivers reports until they are
+   * acknowledged.
+   */
   async settle(): Promise<void> {
     vi.restoreAllMocks();
     await patiently(async () => {
@@ -181,12 +187,12 @@ class World {
   }
 }
 
-/** As `eventually`, for what takes many steps: also where much else runs beside it. */
+/** Like `eventually`, with a longer timeout: for many steps, also on a busy machine. */
 function patiently(check: () => Promise<void>): Promise<void> {
   return vi.waitFor(check, { interval: 20, timeout: 60_000 });
 }
 
-test("what is asked is done once, and what comes of it is told once", async () => {
+test("requests are carried out once, and their results are reported once", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(anyStep, { minLength: 4, maxLength: STEPS }), async (steps) => {
       const world = new World();
@@ -214,13 +220,13 @@ test("what is asked is done once, and what comes of it is told once", async () =
       const open = Object.entries(await childrenOf(parent.session)).filter(([, state]) => state === "open");
       expect(open.map(([id]) => id).sort()).toEqual(children.map(({ session }) => session.id).sort());
 
-      const { messages: told } = valueIn(await parent.session.stub.messages());
+      const { messages: reported } = valueIn(await parent.session.stub.messages());
       for (const { session } of children) {
         const reports = await session.spans("valet.child_session.report");
         expect(reports.length).toBeGreaterThan(0);
         for (const report of reports)
           expect([report.isOpen, report.attributes["valet.outcome"]]).toEqual([false, "ok"]);
-        expect(told.filter(({ content }) => content.includes(session.id))).toHaveLength(reports.length);
+        expect(reported.filter(({ content }) => content.includes(session.id))).toHaveLength(reports.length);
       }
       const spawns = await parent.session.spans("valet.child_session.spawn");
       expect(spawns.filter(({ isOpen }) => isOpen)).toEqual([]);

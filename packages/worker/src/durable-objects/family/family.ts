@@ -1,63 +1,66 @@
-/** What the sessions of a family tell each other, as plain data that goes from one object to another, and within what bounds. */
+/** The data that sessions of a family send each other, and the family's limits. */
 import { LIMITS } from "@valet/shared/limits";
 import { costText } from "@valet/shared/protocol/cost";
 import type { ChildSessionEvent, ErrorType, Outcome } from "@valet/shared/spans";
 import type { GitCredentials } from "../core/git-credentials.ts";
 
-/** How many sessions there may be below one that has no parent, one under the other. */
+/** How deep sessions may be nested below one without a parent. */
 export const MAX_DEPTH = 2;
-/** How many children of a session may be open: each may have a sandbox. */
+/** How many children of a session may be open, since each may have a sandbox. */
 export const MAX_OPEN_CHILDREN = 5;
-/** One session's call of another takes longer only if either object died in the middle of it. */
+/** The timeout of a call between sessions. A call takes longer only when an object dies during it. */
 export const PEER_CALL_MS = LIMITS.peerCallMs;
 
-/** A context as W3C headers have it, for a link. */
+/** A context in the form of W3C headers, for a link. */
 export interface Carrier {
   readonly traceparent?: string;
   readonly tracestate?: string;
 }
 
-/** Where a session that has a parent comes from. */
+/** Where a session with a parent comes from. */
 export interface ChildOrigin {
   readonly depth: number;
-  /** The parent's agent, by a tool call with this context, rather than a person through the API. */
+  /**
+   * The context of the tool call by which the parent's agent spawned the session; absent when a person created it
+   * through the API.
+   */
   readonly spawnedBy?: Carrier;
-  /** Of the parent's repository, where the child works on that. */
+  /** The credentials of the parent's repository, if the child works on it. */
   readonly credentials?: GitCredentials;
 }
 
-/** What a parent's agent says to a child. */
+/** A message from a parent's agent to a child. */
 export interface ParentMessage {
-  /** The same id twice is one message. */
+  /** A known id returns the existing message. */
   readonly id: string;
   readonly parentSessionId: string;
   readonly content: string;
-  /** The tool call that sent it. */
+  /** The context of the tool call that sent the message. */
   readonly sentBy: Carrier;
 }
 
-/** What a child tells its parent. */
+/** A child's report to its parent. */
 export interface ChildReport {
-  /** Of the message that it becomes: the same report twice is one. */
+  /** The id of the message that the report becomes, so that a repeated report is recognized. */
   readonly id: string;
   readonly childSessionId: string;
   readonly title?: string;
   readonly event: ChildSessionEvent;
   readonly outcome?: Outcome;
   readonly errorType?: ErrorType;
-  /** What happened and what to do about it, in sentences; of a failure only. */
+  /** What happened and what to do, in sentences; set for failures only. */
   readonly why?: string;
-  /** Of all its turns so far, as far as it is known; `null` where it is known of none. */
+  /** The known cost of all turns so far; `null` when no cost is known. */
   readonly costUsd: number | null;
-  /** Whether not all of it is known. */
+  /** Whether a part of the cost is unknown. */
   readonly isCostPartial?: boolean;
-  /** The text of the answer to the message that is over; cut where it is long. */
+  /** The text of the last answer; cut if it is long. */
   readonly answer?: string;
-  /** The span of the report. */
+  /** The context of the report's span. */
   readonly reportedBy: Carrier;
 }
 
-/** The report as the parent's agent reads it. */
+/** Returns the report as text for the parent's agent. */
 export function reportText(report: ChildReport): string {
   const { childSessionId, title, event, outcome, errorType, why: failure, costUsd, isCostPartial, answer } = report;
   const name = `Child session ${childSessionId}${title === undefined ? "" : ` ("${title}")`}`;
@@ -65,9 +68,9 @@ export function reportText(report: ChildReport): string {
   const happened = {
     completed: "has completed its work.",
     error: [`did not complete its work: ${why}.`, failure].filter(Boolean).join(" "),
-    terminated: "was terminated and takes no more messages.",
+    terminated: "was terminated and accepts no more messages.",
   }[event];
   const known = costText(costUsd, isCostPartial);
-  const cost = known === "cost unknown" ? "What it has cost so far is not known." : `It has cost ${known} so far.`;
+  const cost = known === "cost unknown" ? "Its cost so far is unknown." : `It has cost ${known} so far.`;
   return [`${name} ${happened} ${cost}`, ...(answer === undefined ? [] : [`Its last answer:\n\n${answer}`])].join("\n");
 }

@@ -1,4 +1,4 @@
-/** What a child tells its parent, on the real objects of both, whatever the parent does meanwhile. */
+/** A child's reports to its parent, on the real objects of both, whatever the parent does meanwhile. */
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, test, vi } from "vitest";
 import { eventually } from "../../../test/eventually.ts";
@@ -10,8 +10,8 @@ import { SessionAgent } from "../session-agent.ts";
 
 const ANSWER = [{ type: "text" as const, id: "prt_1", text: "There are three." }];
 
-describe("a child's message is over:", () => {
-  test("its agent's answer reaches the parent's agent, which answers, with the traces of both linked", async () => {
+describe("a child's message is done:", () => {
+  test("the answer reaches the parent's agent, which answers, and the traces of both are linked", async () => {
     const { parent, runner, child } = await spawned();
     const { runner: childRunner, attemptId } = await working(child);
     await childRunner.end(attemptId, { parts: ANSWER });
@@ -43,7 +43,7 @@ describe("a child's message is over:", () => {
     await expectSound(child);
   });
 
-  test("goes to the channel that the child was spawned from, and waits for the turn there", async () => {
+  test("the report goes to the channel that the child was spawned from, and waits for the turn there", async () => {
     const { session: parent, runner } = await TestSession.running();
     await parent.send("spawn one", { channel: "side" });
     const turn = await runner.accept();
@@ -58,7 +58,7 @@ describe("a child's message is over:", () => {
     await parent.messageIs(id, { status: "accepted" });
   });
 
-  test("only when nothing is left to do, and once for all that the parent had said", async () => {
+  test("the report is sent when nothing is left to do, once for all messages of the parent", async () => {
     const { parent, child } = await spawned();
     const { runner: childRunner, attemptId } = await working(child);
     const second = { id: "msg_second", parentSessionId: parent.id, content: "and more", sentBy: {} };
@@ -73,7 +73,7 @@ describe("a child's message is over:", () => {
     expect(await child.spans("valet.child_session.report")).toHaveLength(1);
   });
 
-  test("a person's messages to the child are none of the parent's business", async () => {
+  test("a person's messages to the child are not reported to the parent", async () => {
     const { parent, child } = await spawned();
     const { runner: childRunner, attemptId } = await working(child);
     await childRunner.end(attemptId);
@@ -84,7 +84,7 @@ describe("a child's message is over:", () => {
     expect(valueIn(await parent.stub.messages()).messages).toHaveLength(1);
   });
 
-  test("with an error, which is said, and what was recorded by then is handed to export", async () => {
+  test("an error is reported, and the spans recorded so far are handed to export", async () => {
     const { parent, child } = await spawned();
     const { runner: childRunner, attemptId } = await working(child);
     const failed = { outcome: "error", errorType: "model_chain_exhausted", cause: "provider_timeout" } as const;
@@ -115,7 +115,7 @@ describe("a child fails or ends:", () => {
     expect(await tailOf(child)).toBe(0);
   });
 
-  test("it is terminated by a person while the parent sleeps, which wakes it", async () => {
+  test("a person terminates it while the parent is hibernated, which wakes the parent", async () => {
     const { parent, runner, child } = await spawned();
     const { runner: childRunner } = await working(child);
     await hibernate(parent, runner);
@@ -137,7 +137,7 @@ describe("a child fails or ends:", () => {
     expect(await tailOf(child)).toBe(0);
   });
 
-  test("it completes while the parent sleeps", async () => {
+  test("it completes while the parent is hibernated", async () => {
     const { parent, runner, child } = await spawned();
     const { runner: childRunner, attemptId } = await working(child);
     await hibernate(parent, runner);
@@ -146,7 +146,7 @@ describe("a child fails or ends:", () => {
     expect((await parent.view()).status).toBe("restoring");
   });
 
-  test("it fails while the parent sleeps", async () => {
+  test("it fails while the parent is hibernated", async () => {
     const { parent, runner, child } = await spawned();
     const { runner: childRunner, attemptId } = await working(child);
     await hibernate(parent, runner);
@@ -155,7 +155,7 @@ describe("a child fails or ends:", () => {
     expect((await parent.view()).status).toBe("restoring");
   });
 
-  test("the loss of its runner is no failure as long as its message is tried again", async () => {
+  test("the loss of its runner is not reported while its message is retried", async () => {
     const { child } = await spawned();
     const { runner: childRunner } = await working(child);
     await loseSandbox(child, childRunner);
@@ -169,7 +169,7 @@ describe("a child fails or ends:", () => {
   });
 });
 
-test("what the parent could not take is told again, and in order", async () => {
+test("a report that the parent could not accept is repeated, in order", async () => {
   const { parent, child } = await spawned();
   const { runner: childRunner, attemptId } = await working(child);
   const take = vi.spyOn(SessionAgent.prototype, "takeChildReport").mockRejectedValue(new Error("the test breaks it"));
@@ -188,47 +188,44 @@ test("what the parent could not take is told again, and in order", async () => {
   await eventually(async () => expect(await child.timers()).not.toContain("parent-report"));
 });
 
-describe("the same is told once", () => {
-  test("though the report comes twice", async () => {
+describe("a report is delivered once", () => {
+  test("though it arrives twice", async () => {
     const { parent, child } = await spawned();
     const { runner: childRunner, attemptId } = await working(child);
     await childRunner.end(attemptId);
     const { id } = await systemMessage(parent, child.id);
-    const told = { id, childSessionId: child.id, event: "completed", costUsd: 0, reportedBy: {} } as const;
-    valueIn(await parent.stub.takeChildReport(told, CALLER));
+    const report = { id, childSessionId: child.id, event: "completed", costUsd: 0, reportedBy: {} } as const;
+    valueIn(await parent.stub.takeChildReport(report, CALLER));
     expect(valueIn(await parent.stub.messages()).messages).toHaveLength(1);
   });
 
-  test.each(["crash", "evict"] as const)(
-    "and not lost though the child's object goes (%s) before it is",
-    async (how) => {
-      const { parent, child } = await spawned();
-      const { runner: childRunner, attemptId } = await working(child);
-      // As if the parent had not answered before the object went: what it had said is said again.
-      await childRunner.end(attemptId, { parts: ANSWER });
-      await systemMessage(parent, child.id);
-      const { traceId, spanId } = await child.onlySpan("valet.child_session.report");
-      await runInDurableObject(child.stub, (_object, { storage }) => {
-        const report = {
-          id: `${child.id}:again`,
-          childSessionId: child.id,
-          event: "error",
-          costUsd: 0,
-          reportedBy: {},
-        };
-        storage.sql.exec(
-          "INSERT INTO durable_calls VALUES ('parent-report', '', 1, ?, 1, 1)",
-          JSON.stringify({ report, span: { traceId, spanId } }),
-        );
-      });
-      await (how === "crash" ? child.crash() : child.evict("close"));
-      await child.view();
-      await systemMessage(parent, "did not complete");
-      await eventually(async () => expect(await child.timers()).not.toContain("parent-report"));
-    },
-  );
+  test.each(["crash", "evict"] as const)("though the child's object goes (%s) before delivery", async (how) => {
+    const { parent, child } = await spawned();
+    const { runner: childRunner, attemptId } = await working(child);
+    // As if the parent had not answered before the object went: the report is sent again.
+    await childRunner.end(attemptId, { parts: ANSWER });
+    await systemMessage(parent, child.id);
+    const { traceId, spanId } = await child.onlySpan("valet.child_session.report");
+    await runInDurableObject(child.stub, (_object, { storage }) => {
+      const report = {
+        id: `${child.id}:again`,
+        childSessionId: child.id,
+        event: "error",
+        costUsd: 0,
+        reportedBy: {},
+      };
+      storage.sql.exec(
+        "INSERT INTO durable_calls VALUES ('parent-report', '', 1, ?, 1, 1)",
+        JSON.stringify({ report, span: { traceId, spanId } }),
+      );
+    });
+    await (how === "crash" ? child.crash() : child.evict("close"));
+    await child.view();
+    await systemMessage(parent, "did not complete");
+    await eventually(async () => expect(await child.timers()).not.toContain("parent-report"));
+  });
 
-  test("and not lost though the child's object dies as it is to be told", async () => {
+  test("though the child's object dies during delivery", async () => {
     const { parent, child } = await spawned();
     const { runner: childRunner, attemptId } = await working(child);
     childRunner.send({

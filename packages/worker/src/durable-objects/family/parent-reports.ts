@@ -1,7 +1,7 @@
 /**
- * What a child session tells its parent: that the work it was given is over, that it failed, that it has ended. Read off the
- * session's state at the end of each transaction, so that nothing that leads there can forget it; sent until
- * the parent has taken it, or is no more.
+ * A child session's reports to its parent: its work is done, has failed, or the session has ended. They are derived
+ * from the session's state at the end of each transaction, so no code path can forget them, and sent until the parent
+ * has acknowledged them or no longer exists.
  */
 
 import { endWith } from "@valet/shared/outcome";
@@ -23,18 +23,18 @@ export interface ParentReportsOptions extends FamilyOptions {
   readonly work: { readonly isBusy: boolean; readonly hasWork: boolean };
   readonly answers: { textTo(row: JobRow): string };
   readonly costs: { cost(): { readonly usd: number | null; readonly isPartial: boolean } };
-  /** Hands what was recorded to export: the object may go idle after a report. */
+  /** Hands the recorded spans to export, since the object may become idle after a report. */
   readonly boundary: () => void;
 }
 
 const MAX_ANSWER_LENGTH = 8000;
 
 type Note = Pick<ChildReport, "id" | "event" | "outcome" | "errorType" | "why" | "answer"> & {
-  /** The operation that it is about. */
+  /** The operation that the report is about. */
   readonly operation: SpanContext | undefined;
 };
 
-/** A report on its way, with its span, which is open until the parent has taken it. */
+/** A pending report with its span, which is open until the parent has acknowledged it. */
 interface Outgoing {
   readonly report: ChildReport;
   readonly span: SpanContext;
@@ -42,7 +42,7 @@ interface Outgoing {
 
 export class ParentReports {
   readonly #options: ParentReportsOptions;
-  /** The parent hears of things in their order: they have one key. */
+  /** All reports have one key, so that they arrive in order. */
   readonly #calls: DurableCalls<Outgoing, Result<void>>;
   readonly timerHandlers: TimerHandlers<"parent-report">;
 
@@ -64,17 +64,17 @@ export class ParentReports {
     this.timerHandlers = { "parent-report": this.#calls.onTimer };
   }
 
-  /** After the object came to life. */
+  /** Continues pending calls after the object has started. */
   resume(): void {
     this.#calls.resume();
   }
 
-  /** The parent waits for the outcome of this message. */
+  /** Records that the parent expects a report about this message. */
   expect(messageId: string): void {
     this.#options.sql.exec("INSERT OR IGNORE INTO parent_messages VALUES (?)", messageId);
   }
 
-  /** The parent has ended before it had made this session: it is not to be made any more, should that still be asked. */
+  /** Refuses this session's creation from now on, since the parent has ended before it was created. */
   neverMake(): void {
     this.#options.sql.exec("INSERT OR IGNORE INTO parent_refused VALUES (1)");
   }
@@ -83,7 +83,7 @@ export class ParentReports {
     return this.#options.sql.exec("SELECT 1 FROM parent_refused").toArray().length > 0;
   }
 
-  /** Notes what there is to tell by now. To be called at the end of every transaction that changed anything. */
+  /** Records the reports that are due. Called at the end of every transaction with changes. */
   note(): void {
     const { state } = this.#options;
     const { record } = state;
@@ -105,7 +105,7 @@ export class ParentReports {
     return this.#messagesDone(id);
   }
 
-  /** The last of the parent's messages, once all are done and nothing else is left to do. */
+  /** Returns a report about the last of the parent's messages, once all are done and nothing else is left to do. */
   #messagesDone(sessionId: string): Note | undefined {
     const { sql, jobs, work, answers } = this.#options;
     const ids = sql.exec("SELECT id FROM parent_messages").toArray();
@@ -136,7 +136,7 @@ export class ParentReports {
     const { context } = tracer.start("valet.child_session.report", {
       kind: SpanKind.PRODUCER,
       attributes: { "valet.parent_session.id": parentSessionId, "valet.child_session.event": note.event },
-      // It has ended: the report begins a trace of its own.
+      // The operation has ended, so the report starts a trace of its own.
       links: operation === undefined ? [] : [{ context: operation, attributes: { "valet.link.type": "caused_by" } }],
     });
     const cost = costs.cost();

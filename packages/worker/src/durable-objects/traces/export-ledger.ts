@@ -1,10 +1,10 @@
-/** The row in which a session's export keeps where it stands. */
+/** The row that stores the state of a session's export. */
 import { type ExportState, FIRST_STATE } from "./export-rules.ts";
 
 interface ExportRow extends ExportState {
-  /** What the endpoint and its headers were, hashed: one of the headers may be a key. */
+  /** A hash of the endpoint and its headers, one of which may be a key. */
   readonly config: string;
-  /** What the session shows: 0 nothing, 1 that its spans do not arrive, 2 that it has stopped trying. */
+  /** What the session's view shows: 0 nothing, 1 an export problem, 2 that the export has stopped. */
   readonly shown: number;
 }
 
@@ -22,7 +22,7 @@ export class ExportLedger {
     return row as unknown as ExportRow;
   }
 
-  /** Writes what is given, as one row. */
+  /** Writes the given columns of the row. */
   write(change: Partial<ExportRow>): void {
     const names = Object.keys(change);
     const set = names.map((name) => `${name} = ?`).join(", ");

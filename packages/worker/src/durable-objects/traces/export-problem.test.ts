@@ -1,4 +1,4 @@
-/** A session whose spans do not arrive, with its clock and its backend in the test's hands: what it says of that, and when. */
+/** The export problem of a session, with a clock and a backend that the test controls. */
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import type { SessionView } from "@valet/shared/protocol/session-view";
@@ -18,12 +18,12 @@ const NOW = Date.UTC(2026, 0, 1);
 
 interface Setting {
   readonly host: Host;
-  /** What the backend answers from now on. */
+  /** The backend's next answers. */
   readonly answers: { next: () => Response };
-  /** The lines that the Worker has logged. */
+  /** The Worker's log lines. */
   readonly said: Record<string, unknown>[];
   readonly posts: () => number;
-  /** What D1 was last told of the session. */
+  /** The export problem that was last projected to D1. */
   readonly projected: () => SessionView["exportProblem"];
 }
 
@@ -32,7 +32,7 @@ const answer = (status: number, body: string | null = null, headers: Record<stri
   return new RealResponse(body, { status, headers });
 };
 
-/** Runs a test with a session that has been created, and so has spans. */
+/** Runs a test with a new session, which has spans. */
 async function withSession(work: (setting: Setting) => Promise<void>): Promise<void> {
   await runInDurableObject(STORAGE.get(STORAGE.newUniqueId()), async (_object, real) => {
     vi.useFakeTimers({ now: NOW, toFake: ["Date", "setTimeout", "clearTimeout"] });
@@ -71,13 +71,13 @@ async function withSession(work: (setting: Setting) => Promise<void>): Promise<v
   });
 }
 
-/** A span of the session ends and waits to be sent. */
+/** Ends a span of the session, which then waits to be sent. */
 async function endSpan(host: Host): Promise<void> {
   const { messageId } = valueIn(await host.agent.sendMessage({ content: "work" }, CALLER));
   valueIn(await host.agent.withdraw(messageId, CALLER));
 }
 
-test("after a minute the session's row says so, and no more once the spans have arrived", () =>
+test("the session's view shows the problem after a minute, until the spans have arrived", () =>
   withSession(async ({ host, answers, said, projected }) => {
     answers.next = () => answer(401);
     await endSpan(host);
@@ -111,7 +111,7 @@ test("after a minute the session's row says so, and no more once the spans have 
     expect(host.database.session).toMatchObject({ id: "ses_course" });
   }));
 
-test("what is asked to be sent again is sent at once, also after the session has given up", () =>
+test("`resend` sends at once, also after the export has stopped", () =>
   withSession(async ({ host, answers, posts, projected }) => {
     answers.next = () => answer(200, null, { "content-type": "text/html" });
     await endSpan(host);
@@ -130,11 +130,11 @@ test("what is asked to be sent again is sent at once, also after the session has
     expect(valueIn(await host.agent.resend())).toEqual({ exported: true, waitingSpans: 0 });
     await host.pass(1000);
     expect(projected()).toBeUndefined();
-    // Once more finds nothing to do.
+    // A second `resend` finds nothing to do.
     expect(valueIn(await host.agent.resend())).toEqual({ exported: true, waitingSpans: 0 });
   }));
 
-test("what is in the tail goes along: nothing waits for its timer", () =>
+test("`resend` includes the tail, without waiting for its timer", () =>
   withSession(async ({ host, posts }) => {
     await endSpan(host);
     expect(posts()).toBe(0);
@@ -142,7 +142,7 @@ test("what is in the tail goes along: nothing waits for its timer", () =>
     expect(posts()).toBe(1);
   }));
 
-test("the object that died with a problem shown takes it back in its next life", () =>
+test("an object that died while it showed a problem removes the problem after its restart", () =>
   withSession(async ({ host, answers, projected }) => {
     answers.next = () => answer(404);
     await endSpan(host);
@@ -154,7 +154,7 @@ test("the object that died with a problem shown takes it back in its next life",
     expect(projected()).toBeUndefined();
   }));
 
-test("a host that answers as no backend does is warned of once, whichever session met it", async () => {
+test("an answer that is not a backend's is logged once per host, whichever session received it", async () => {
   const said: Record<string, unknown>[] = [];
   const odd = async (setting: Setting) => {
     setting.answers.next = () => answer(200, "thanks");
@@ -162,7 +162,7 @@ test("a host that answers as no backend does is warned of once, whichever sessio
       await endSpan(setting.host);
       await setting.host.pass(2000);
       expect(setting.posts()).toBe(posts);
-      // Its body comes by real events.
+      // The answer's body arrives with real events.
       while (valueIn(await setting.host.agent.resend()).waitingSpans > 0) await scheduler.wait(1);
     }
     said.push(...setting.said);

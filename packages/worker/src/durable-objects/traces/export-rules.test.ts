@@ -14,7 +14,7 @@ const ANSWERS: Record<string, SendResult> = {
   large: { outcome: "refused", reason: "HTTP 413", status: 413 },
 };
 
-test("whatever the backend answers: each span is settled once and in order, and no attempt comes at once after a failure", () => {
+test("whatever the backend answers: each span is settled once and in order, and no attempt follows a failure at once", () => {
   fc.assert(
     fc.property(
       fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 4 }),
@@ -25,7 +25,7 @@ test("whatever the backend answers: each span is settled once and in order, and 
         let nowMs = 1;
         const settled: string[] = [];
         const all = segments.flatMap((spans, i) => Array.from({ length: spans }, (_, span) => `${i + 1}/${span}`));
-        // In the end the backend takes everything.
+        // Finally the backend accepts everything.
         for (const answer of [...answers, ...all.map(() => "ok")]) {
           const segmentId = state.segment_id + 1;
           const count = segments[segmentId - 1];
@@ -59,7 +59,7 @@ test("whatever the backend answers: each span is settled once and in order, and 
   );
 });
 
-test("it stops after a day and not before, however much is asked for or refused meanwhile", () => {
+test("the export stops after a day and not before, whatever is requested or refused meanwhile", () => {
   const now = { nowMs: STOP_AFTER_MS, newestSegment: 7, random: 0.5 };
   const part = { segmentId: 7, spans: 2, isLast: true };
   const failing = { ...FIRST_STATE, segment_id: 6, attempts: 30, failing_since_ms: 1, trying_since_ms: 1 };
@@ -72,7 +72,7 @@ test("it stops after a day and not before, however much is asked for or refused 
   }
 });
 
-test("the parts of a request are all of its spans, once and in order, each under its resource and scope", () => {
+test("the parts of a request contain all its spans, once and in order, each under its resource and scope", () => {
   const groups = fc.array(fc.array(fc.nat({ max: 4 }), { maxLength: 3 }), { maxLength: 4 });
   fc.assert(
     fc.property(groups, fc.integer({ min: 1, max: 5 }), (resources, most) => {

@@ -1,52 +1,52 @@
-/** Where a session's export stands, and what an answer of the backend makes of that. Pure; times are epoch milliseconds. */
+/** The state of a session's export, and how an answer of the backend changes it. Pure; times are epoch milliseconds. */
 import { backoffMs, type SendResult } from "@valet/shared/tracing";
 
-/** What is kept between two attempts, in one row. */
+/** The stored state between two attempts, in one row. */
 export interface ExportState {
-  /** The last segment that is settled: delivered, or refused and counted. */
+  /** The last settled segment: delivered, or refused and counted. */
   readonly segment_id: number;
-  /** Attempts since the last delivery, the last stop, or the last word of a person. */
+  /** Attempts since the last delivery, the last stop, or the last `resend`. */
   readonly attempts: number;
   readonly not_before_ms: number;
-  /** The segment that `part_spans` and `settled_spans` are about. */
+  /** The segment that `part_spans` and `settled_spans` refer to. */
   readonly part_of: number;
-  /** Spans of it in one POST at the most since the backend found it too large; 0: all of them. */
+  /** The maximum number of its spans in one POST, after the backend found it too large; 0: all of them. */
   readonly part_spans: number;
-  /** Of its spans, the first so many are settled. */
+  /** How many of its spans, from the first on, are settled. */
   readonly settled_spans: number;
-  /** When the first attempt failed that no delivery has followed. */
+  /** Time of the first failure since the last delivery. */
   readonly failing_since_ms: number | null;
-  /** Likewise, but begun anew by a new span after a stop and by a person's word. */
+  /** The same, but reset by a new span after a stop and by a `resend`. */
   readonly trying_since_ms: number | null;
-  /** The newest segment there was when the export stopped by itself; a newer one starts it again. */
+  /** The newest segment when the export stopped by itself; a newer one starts it again. */
   readonly stopped_at: number | null;
-  /** Of the last failure: a code, and the HTTP status if there was one. */
+  /** The reason of the last failure: a code, and the HTTP status if there was one. */
   readonly reason: string;
   readonly status: number | null;
 }
 
-/** What was sent: a segment, or a part of one. */
+/** What was sent: a segment or a part of it. */
 export interface SentPart {
   readonly segmentId: number;
   readonly spans: number;
-  /** Whether the segment has no spans after these. */
+  /** Whether these are the segment's last spans. */
   readonly isLast: boolean;
 }
 
 export interface Settled {
   readonly state: ExportState;
-  /** How long until the next attempt; absent where the part is settled, or where the export has stopped. */
+  /** The delay before the next attempt; absent when the part is settled, or when the export has stopped. */
   readonly retryInMs?: number;
   /** Why the part's spans are lost. */
   readonly lost?: "not_retryable" | "too_large";
 }
 
 const HOUR_MS = 3_600_000;
-/** What fails is tried for so long; then the session stops by itself, until something gives a reason to go on. */
+/** How long a failing export is retried before it stops by itself, until there is a reason to continue. */
 export const STOP_AFTER_MS = 24 * HOUR_MS;
-/** The longest wait for what only a person can change: nobody waits by the second for that. */
+/** The longest delay when only a person can fix the problem; for that case, seconds do not matter. */
 const LONGEST_HOLD_MS = HOUR_MS;
-/** However soon a backend asks to be tried again. */
+/** The shortest delay, even if the backend asks for a shorter one. */
 const SHORTEST_DELAY_MS = 500;
 /** HTTP "Content Too Large". */
 const TOO_LARGE = 413;
@@ -56,14 +56,15 @@ export const FIRST_STATE: ExportState = {
   ...{ failing_since_ms: null, trying_since_ms: null, stopped_at: null, reason: "", status: null },
 };
 
-/** What changes when there is a reason to try again now: a person's word, another endpoint, a new span after a stop. */
+/** The changes when there is a reason to retry now: a `resend`, another endpoint, a new span after a stop. */
 export const TRY_AGAIN = { attempts: 0, not_before_ms: 0, trying_since_ms: null, stopped_at: null } as const;
 
-/** What is over when the backend has taken something. */
+/** The changes when the backend has accepted a part. */
 const WELL = { ...TRY_AGAIN, failing_since_ms: null, reason: "", status: null } as const;
 
 /**
- * @param newestSegment that is to be sent
+ * Returns the changes that an answer of the backend makes to the state.
+ * @param newestSegment the newest segment to be sent
  * @param random 0 to 1
  */
 export function settle(
@@ -81,7 +82,7 @@ export function settle(
   }
   const failing = { failing_since_ms: state.failing_since_ms ?? nowMs, reason, status };
   if (result.outcome === "refused") {
-    // Nothing is tried again: what the backend says of the next segment may be something else.
+    // The part is not retried, since the backend refused its content; the next one may be accepted.
     const lost = status === TOO_LARGE ? "too_large" : "not_retryable";
     return { state: { ...state, ...TRY_AGAIN, ...failing, ...passed(state, part) }, lost };
   }
@@ -99,7 +100,7 @@ export function settle(
   return { state: { ...state, ...failing, ...next }, retryInMs };
 }
 
-/** The part is settled. Each segment is tried whole first. */
+/** Marks a part as settled. The next segment is tried in one piece first. */
 function passed(state: ExportState, { segmentId, spans, isLast }: SentPart): Partial<ExportState> {
   const isInParts = state.part_of === segmentId;
   if (isLast) return { segment_id: segmentId, part_of: 0, part_spans: 0, settled_spans: 0 };

@@ -4,7 +4,7 @@ import { readRequest, writeSpans } from "./otlp-request.ts";
 
 type Json = Record<string, unknown>;
 
-/** A request with one good span, and that span with some fields changed. */
+/** Returns a request with one valid span and a copy of it with some fields changed. */
 function requestWith(change: Json): string {
   const request = JSON.parse(makeFrame({ name: "good" }, { name: "changed" }));
   Object.assign(request.resourceSpans[0].scopeSpans[0].spans[1], change);
@@ -16,8 +16,8 @@ function read(text: string) {
   return { names: request?.groups.flatMap(({ spans }) => spans.map(({ name }) => name)), refused: request?.refused };
 }
 
-describe("a request as we write it", () => {
-  test("is taken whole", () => {
+describe("a request of Valet's own tracer", () => {
+  test("is accepted completely", () => {
     expect(read(makeFrame({ name: "a" }, { name: "b" }))).toEqual({ names: ["a", "b"], refused: 0 });
   });
 
@@ -31,7 +31,7 @@ describe("a request as we write it", () => {
     expect(JSON.parse(group?.resource ?? "")).toEqual(resourceSpans[0].resource);
   });
 
-  test("may be newer: a plain field that we do not know is kept, and one of its origin left out", () => {
+  test("may be newer: an unknown plain field of a span is kept, one of its resource or scope is dropped", () => {
     const request = JSON.parse(makeFrame({}));
     request.resourceSpans[0].resource.newer = [[]];
     Object.assign(request.resourceSpans[0].scopeSpans[0].spans[0], { newer: 1 });
@@ -47,11 +47,11 @@ describe("a request as we write it", () => {
   });
 });
 
-test.each(["", "{", "null", "[]", "3", "{}", '{"resourceSpans":3}'])("%j is no request", (text) => {
+test.each(["", "{", "null", "[]", "3", "{}", '{"resourceSpans":3}'])("%j is not a request", (text) => {
   expect(readRequest(text, SESSION)).toBeUndefined();
 });
 
-describe("a span that a backend could not decode is left out, and the others stand:", () => {
+describe("a span that a backend could not decode is dropped, and the others are kept:", () => {
   test.each<[string, Json]>([
     ["upper-case hex", { traceId: "A".repeat(32) }],
     ["a short trace id", { traceId: "a" }],
@@ -73,24 +73,24 @@ describe("a span that a backend could not decode is left out, and the others sta
     ["a double that is null", { attributes: [{ key: "a", value: { doubleValue: null } }] }],
     ["an event without a time", { events: [{ name: "e" }] }],
     ["a link without ids", { links: [{}] }],
-    ["a name that is no text", { name: "\ud800" }],
-    ["a value that is no text", { attributes: [{ key: "a", value: { stringValue: "\udc00" } }] }],
+    ["a name that is not text", { name: "\ud800" }],
+    ["a value that is not text", { attributes: [{ key: "a", value: { stringValue: "\udc00" } }] }],
   ])("%s", (_what, change) => {
     expect(read(requestWith(change))).toEqual({ names: ["good"], refused: 1 });
   });
 
-  test("a double that is no number once parsed", () => {
+  test("a double that is infinite when parsed", () => {
     const text = requestWith({ attributes: [{ key: "a", value: { doubleValue: 7.25 } }] });
     expect(read(text.replace("7.25", "1e999")).refused).toBe(1);
   });
 
-  test("a resource of a size that would be stored with every span costs its spans", () => {
+  test("a resource that is too large to be stored with every span causes its spans to be dropped", () => {
     const request = JSON.parse(makeFrame({}, {}));
     request.resourceSpans[0].resource.attributes[0].value.stringValue = "x".repeat(20_000);
     expect(read(JSON.stringify(request))).toEqual({ names: [], refused: 2 });
   });
 
-  test("a field that nobody knows and that is nested beyond reason", () => {
+  test("an unknown field that is nested too deeply", () => {
     const deep = `${"[".repeat(20_000)}${"]".repeat(20_000)}`;
     for (const field of ['"name":"changed"', '"key":"valet.session.id"', '"status":{']) {
       const text = makeFrame({ name: "changed" });
@@ -101,34 +101,34 @@ describe("a span that a backend could not decode is left out, and the others sta
     }
   });
 
-  test("an array nested beyond reason", () => {
+  test("an array nested too deeply", () => {
     let value: Json = { stringValue: "" };
     for (let i = 0; i < 100; i++) value = { arrayValue: { values: [value] } };
     expect(read(requestWith({ attributes: [{ key: "a", value }] })).refused).toBe(1);
   });
 
-  test("a resource that is malformed costs its spans", () => {
+  test("a malformed resource causes its spans to be dropped", () => {
     const request = JSON.parse(makeFrame({}, {}));
     request.resourceSpans[0].resource = { attributes: [{ key: 3 }] };
     expect(read(JSON.stringify(request))).toEqual({ names: [], refused: 2 });
   });
 });
 
-describe("nothing of one session gets into another:", () => {
-  test("a span of another session is left out", () => {
+describe("sessions are isolated:", () => {
+  test("a span of another session is dropped", () => {
     expect(read(makeFrame({ name: "ours" }, { name: "theirs", sessionId: "ses_other" }))).toEqual({
       names: ["ours"],
       refused: 1,
     });
   });
 
-  test("a span that says both, too", () => {
+  test("a span that names both sessions is dropped", () => {
     const ids = [SESSION, "ses_other"].map((id) => ({ key: "valet.session.id", value: { stringValue: id } }));
     expect(read(requestWith({ attributes: ids })).refused).toBe(1);
     expect(read(requestWith({ attributes: ids.slice(0, 1) })).refused).toBe(0);
   });
 
-  test("a span that does not say whose it is, too", () => {
+  test("a span that names no session is dropped", () => {
     expect(read(requestWith({ attributes: [] })).refused).toBe(1);
   });
 });

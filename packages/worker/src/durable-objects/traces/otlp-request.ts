@@ -1,14 +1,14 @@
 import { isOwnSpan, type NamingLimits } from "./own-span.ts";
 /**
- * Reads OTLP/JSON that somebody else wrote, before it is stored beside our own: one span that a backend cannot decode would
- * cost the whole segment it lies in. Pure.
+ * Reads OTLP/JSON from other processes before it is stored with the object's own: one span that a backend cannot decode
+ * would lose the whole segment. Pure.
  */
 
-/** The spans of a request that share a resource and a scope, as texts that can be put together again. */
+/** The spans of a request with the same resource and scope, as texts that can be joined again. */
 export interface SpanGroup {
-  /** As within `resourceSpans`. */
+  /** As an element of `resourceSpans` has it. */
   readonly resource: string;
-  /** As within `scopeSpans`. */
+  /** As an element of `scopeSpans` has it. */
   readonly scope: string;
   readonly spans: readonly ReceivedSpan[];
 }
@@ -16,11 +16,11 @@ export interface SpanGroup {
 export interface ReceivedSpan extends SpanFacts {
   /** W3C sampled flag. */
   readonly sampled: boolean;
-  /** As it was parsed. */
+  /** The parsed span. */
   readonly source: object;
 }
 
-/** What the log has to know of a span besides its text. */
+/** What the log needs to know about a span besides its text. */
 export interface SpanFacts {
   readonly traceId: string;
   readonly spanId: string;
@@ -32,10 +32,13 @@ export interface SpanFacts {
   readonly level: SpanLevel;
 }
 
-/** How near to the root of its trace a span is: 0 the root itself, 1 with a parent in another process, 2 with one in its own. */
+/**
+ * The distance of a span from the root of its trace: 0 is the root itself, 1 has a parent in another process, 2 in its
+ * own.
+ */
 export type SpanLevel = 0 | 1 | 2;
 
-/** The level of a span, by its parent. */
+/** Returns the level of a span, given its parent. */
 export function levelOf(parent: { readonly isRemote: boolean } | undefined): SpanLevel {
   if (parent === undefined) return 0;
   return parent.isRemote ? 1 : 2;
@@ -43,7 +46,7 @@ export function levelOf(parent: { readonly isRemote: boolean } | undefined): Spa
 
 export interface ReadRequest {
   readonly groups: readonly SpanGroup[];
-  /** Spans that were malformed or another session's, and are left out. */
+  /** How many spans were malformed or another session's, and were dropped. */
   readonly refused: number;
 }
 
@@ -64,11 +67,12 @@ const EVENT_FIELDS: ReadonlySet<string> = new Set(["timeUnixNano", "name", ...AT
 const STATUS_FIELDS: ReadonlySet<string> = new Set(["code", "message"]);
 const KEY_VALUE_FIELDS: ReadonlySet<string> = new Set(["key", "value"]);
 const LIST_FIELDS: ReadonlySet<string> = new Set(["values"]);
-/** Of a resource and of a scope each, in characters: they may be kept once a span. */
+/** The maximum length of a resource, and of a scope, in characters: they may be stored with every span. */
 const MAX_ORIGIN_LENGTH = 16 * 1024;
 
 /**
- * Reads an `ExportTraceServiceRequest`. A span that is malformed, or is not known to be this session's, is left out and counted; the others stand. `undefined` where the text is no such request at all.
+ * Reads an `ExportTraceServiceRequest`. Drops and counts spans that are malformed or not known to be this session's;
+ * keeps the others. Returns `undefined` when the text is not such a request.
  */
 export function readRequest(text: string, sessionId: string, limits?: NamingLimits): ReadRequest | undefined {
   let request: unknown;
@@ -96,12 +100,12 @@ export function readRequest(text: string, sessionId: string, limits?: NamingLimi
   return { groups, refused };
 }
 
-/** Received spans as text within `spans`, without the brackets. */
+/** Returns received spans as text for a `spans` array, without the brackets. */
 export function writeSpans(spans: readonly ReceivedSpan[]): string {
   return JSON.stringify(spans.map(({ source }) => source)).slice(1, -1);
 }
 
-/** A resource or a scope, with the fields that are known. */
+/** Returns a resource or a scope as text, with its known fields only. */
 function originText(origin: Fields, check: (origin: Fields) => boolean): string | undefined {
   if (!check(origin)) return undefined;
   const text = JSON.stringify(origin);
@@ -110,7 +114,7 @@ function originText(origin: Fields, check: (origin: Fields) => boolean): string 
 
 function resourceText(resource: unknown): string | undefined {
   if (resource !== undefined && !isObject(resource)) return undefined;
-  // Absent attributes crash some backends.
+  // Some backends crash when attributes are absent.
   const attributes = field(resource, "attributes") ?? [];
   return originText({ attributes, droppedAttributesCount: field(resource, "droppedAttributesCount") }, isAttributed);
 }
@@ -122,7 +126,7 @@ function scopeText(scope: unknown): string | undefined {
   return originText({ name, version: field(scope, "version"), attributes, droppedAttributesCount }, isScope);
 }
 
-/** A JSON object. Which fields it has, and what is in them, is to be seen. */
+/** A JSON object with fields still to be checked. */
 type Fields = { readonly [key: string]: unknown };
 
 interface CheckedSpan {
@@ -152,7 +156,7 @@ function toReceived(span: unknown): ReceivedSpan {
   };
 }
 
-/** Whole microseconds fit a number exactly until the year 2255. */
+/** Converts to microseconds, which a double represents exactly until the year 2255. */
 function toMicros(nanos: string): number {
   return Number(nanos.slice(0, -3));
 }
@@ -182,7 +186,7 @@ function isSpan(span: unknown): span is Fields {
   );
 }
 
-/** What spans and links have in common. */
+/** Checks the fields that spans and links share. */
 function isIdentified({ traceId, spanId, traceState, flags }: Fields): boolean {
   return isHex(traceId, 32) && isSpanIdText(spanId) && optional(traceState, isText) && optional(flags, isUint32);
 }
@@ -227,7 +231,7 @@ function isKeyValueAt(attribute: unknown, depth: number): boolean {
   return isPlainBeside(KEY_VALUE_FIELDS, attribute);
 }
 
-/** An `AnyValue`: one of its fields, or none for the empty value. */
+/** Checks an `AnyValue`: one of its fields, or none for the empty value. */
 function isAnyValue(value: unknown, depth: number): boolean {
   if (!isObject(value) || depth > MAX_DEPTH) return false;
   let key: string | undefined;
@@ -246,7 +250,7 @@ function isAnyValue(value: unknown, depth: number): boolean {
     case "intValue":
       return isInt64(content);
     case "doubleValue":
-      // `1e999` is parsed to what is written as null.
+      // `1e999` parses to Infinity, which JSON writes as null.
       return Number.isFinite(content) || content === "NaN" || content === "Infinity" || content === "-Infinity";
     case "arrayValue":
       return isList(content, (each) => isAnyValue(each, depth + 1));
@@ -257,7 +261,7 @@ function isAnyValue(value: unknown, depth: number): boolean {
   }
 }
 
-/** An `ArrayValue` or a `KeyValueList`. */
+/** Checks an `ArrayValue` or a `KeyValueList`. */
 function isList(content: unknown, check: (each: unknown) => boolean): boolean {
   return isObject(content) && listOf(content.values, check) && isPlainBeside(LIST_FIELDS, content);
 }
@@ -265,11 +269,11 @@ function isList(content: unknown, check: (each: unknown) => boolean): boolean {
 function isInt64(value: unknown): boolean {
   if (typeof value === "number") return Number.isSafeInteger(value);
   if (typeof value !== "string" || !/^-?\d{1,19}$/.test(value)) return false;
-  // 18 digits are fewer than 2^63.
+  // 18 digits are always less than 2^63.
   return value.length <= 18 || BigInt.asIntN(64, BigInt(value)) === BigInt(value);
 }
 
-/** A `fixed64` as a decimal string; 20 digits hold 2^64, and all of 19 are less. */
+/** Checks a `fixed64` in decimal: 20 digits can hold 2^64, and 19 digits are always less. */
 function isNanos(value: unknown): boolean {
   if (typeof value !== "string" || !/^\d{1,20}$/.test(value)) return false;
   return value.length <= 19 || BigInt.asUintN(64, BigInt(value)) === BigInt(value);
@@ -287,14 +291,14 @@ function isUint32(value: unknown): boolean {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) < MAX_UINT32;
 }
 
-/** A lone surrogate is no text: strict decoders refuse the whole request for one. */
+/** Checks for lone surrogates, for which strict decoders refuse the whole request. */
 function isText(value: unknown): boolean {
   return typeof value === "string" && value.isWellFormed();
 }
 
 /**
- * Whether a field that we do not know holds neither list nor object: they could be nested beyond what a backend reads, and it
- * would refuse the whole request.
+ * Checks that unknown fields hold neither lists nor objects: nested deeper than a backend reads, they would make it
+ * refuse the whole request.
  */
 function isPlainBeside(known: ReadonlySet<string>, fields: Fields): boolean {
   for (const key in fields) {

@@ -1,11 +1,11 @@
 import { DEFAULT_LIMITS, type SpanLimits } from "@valet/shared/tracing";
 
-/** Of a deployment's limits, those that may cut or drop what a span says of its session. */
+/** The deployment's limits that may cut or drop a span's session id. */
 export type NamingLimits = Pick<SpanLimits, "attributes" | "attributeValueLength">;
 
 /**
- * Whether a span is of the session: it says so, once or more, and names no other. Where the deployment's limits cut the id, its
- * beginning counts; where they leave no attribute to say it in, it counts as said.
+ * Returns whether a span belongs to the session: it names this session, once or more, and no other. When the
+ * deployment's limits cut the id, its beginning suffices; when they leave no attribute for it, it counts as named.
  * @param said the values of the span's `valet.session.id`
  * @param attributes how many attributes the span has
  */

@@ -1,15 +1,17 @@
-/** Takes the runner's span frames: gathers those in quick succession, stores them, and acknowledges them by number. */
+/**
+ * Receives the runner's span frames: batches those in quick succession, stores them, and acknowledges them by number.
+ */
 import type { FromRunnerOf, ToRunner, TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { Changes } from "../core/changes.ts";
 import type { Transactions } from "../core/transactions.ts";
 import { type ReceivedFrame, TraceFrames } from "./trace-frames.ts";
 import type { TraceStore } from "./trace-store.ts";
 
-/** What span frames say besides spans. */
+/** The progress that a span frame carries besides spans. */
 export interface ProgressEvent {
   readonly type: "progress";
   readonly attemptId: string;
-  /** What the attempt has come to so far. */
+  /** The attempt's summary so far. */
   readonly summary: TurnSummary;
 }
 
@@ -19,7 +21,7 @@ export interface RunnerSpansOptions {
   readonly changes: Changes;
   readonly link: { send(frame: ToRunner): boolean };
   readonly record: (event: ProgressEvent) => void;
-  /** With tracing off nothing is kept. */
+  /** Nothing is stored while tracing is off. */
   readonly tracing: boolean;
   readonly report: (error: unknown) => void;
 }
@@ -32,13 +34,13 @@ export class RunnerSpans {
     this.#options = options;
   }
 
-  /** A runner may send what it recorded before it was told that tracing is off: that is acknowledged and dropped. */
+  /** Acknowledges and drops frames while tracing is off, since a runner may send spans before it learns of that. */
   add(frame: FromRunnerOf<"spans">): void {
     if (this.#options.tracing) this.#frames.add(frame);
     else this.#acknowledge(frame.instanceId, frame.seq);
   }
 
-  /** Stores the spans that have come in and wait for others. */
+  /** Stores the received spans that wait for others. */
   flush(): void {
     this.#frames.flush();
   }
@@ -54,7 +56,7 @@ export class RunnerSpans {
         }
       });
     } catch (error) {
-      // Not acknowledged, so they come again.
+      // The frames were not acknowledged, so the runner sends them again.
       report(error);
     }
   }

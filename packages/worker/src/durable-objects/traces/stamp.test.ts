@@ -36,7 +36,7 @@ function openStore(storage: DurableObjectStorage): TraceStore {
   });
 }
 
-/** The one span of the segment, as the backend is sent it. */
+/** Returns the segment's only span, as it is sent to the backend. */
 function exported(store: TraceStore): Stored {
   store.fold();
   const { resourceSpans } = JSON.parse(gunzipSync(store.segments.nextSampled(0)?.body as Uint8Array).toString());
@@ -45,12 +45,12 @@ function exported(store: TraceStore): Stored {
 
 function toObject(attributes: readonly KeyValue[]): Record<string, unknown> {
   const list = attributes.flatMap(({ key, value }) => [key, Object.values(value)[0] as AttributeValue]);
-  // Each key once, or a backend may take the other one.
+  // Each key occurs once, since a backend may choose either of two.
   expect(new Set(attributes.map(({ key }) => key)).size).toBe(attributes.length);
   return attributesToObject(list);
 }
 
-/** A request of one span, with its resource as given. */
+/** Returns a request with one span and this resource. */
 function requestOf(resource: Record<string, string | number>): string {
   const request = JSON.parse(makeFrame({}));
   request.resourceSpans[0].resource.attributes = Object.entries(resource).map(([key, value]) => ({
@@ -61,7 +61,7 @@ function requestOf(resource: Record<string, string | number>): string {
 }
 
 describe("the deployment's resource attributes", () => {
-  test("are on a runner's spans, beside its own", () =>
+  test("are added to a runner's spans", () =>
     inStorage((storage) => {
       const store = openStore(storage);
       const otlp = requestOf({ "service.name": "valet-runner", "service.version": "7", "valet.generation": 3 });
@@ -76,7 +76,7 @@ describe("the deployment's resource attributes", () => {
       });
     }));
 
-  test("are on the broker's, which keeps its name, and on a resource that was empty", () =>
+  test("are added to the broker's spans, which keep their name, and to an empty resource", () =>
     inStorage((storage) => {
       const store = openStore(storage);
       store.acceptSpans(requestOf({ "service.name": "valet-broker", "service.instance.id": "b", team: "other" }));
@@ -84,7 +84,7 @@ describe("the deployment's resource attributes", () => {
       expect(toObject(exported(store).resource)).toEqual(broker);
     }));
 
-  test("are on the Worker's requests once", () =>
+  test("are on the Worker's request spans once", () =>
     inStorage((storage) => {
       const store = openStore(storage);
       const resource = { "service.name": "valet-worker", "service.instance.id": "w", ...DEPLOYMENT };
@@ -92,7 +92,7 @@ describe("the deployment's resource attributes", () => {
       expect(toObject(exported(store).resource)).toEqual(resource);
     }));
 
-  test("are on what the object seals for a lost runner", () =>
+  test("are on spans that the object seals for a lost runner", () =>
     inStorage((storage) => {
       const store = openStore(storage);
       const open: ReadableSpan[] = [];
@@ -111,7 +111,7 @@ describe("the deployment's resource attributes", () => {
 });
 
 describe("a sandbox cannot choose", () => {
-  test("whose spans they are, who emitted them, or what the deployment says of itself", () =>
+  test("the session of its spans, their emitter, or the deployment's attributes", () =>
     inStorage((storage) => {
       const store = openStore(storage);
       const forged = {
@@ -135,7 +135,7 @@ describe("a sandbox cannot choose", () => {
       });
     }));
 
-  test("by saying it twice", () =>
+  test("by sending a key twice", () =>
     inStorage((storage) => {
       const store = openStore(storage);
       const request = JSON.parse(requestOf({}));
@@ -158,7 +158,7 @@ describe("a sandbox cannot choose", () => {
     }));
 });
 
-test("nor on a span that it has only begun, while it is open and when it is sealed", () =>
+test("nor on an open span, while it is open and when it is sealed", () =>
   inStorage(async (storage) => {
     const store = openStore(storage);
     const open: ReadableSpan[] = [];
@@ -174,8 +174,8 @@ test("nor on a span that it has only begun, while it is open and when it is seal
     expect(exported(store).attributes).toContainEqual({ key: "valet.llm.cost_usd", value: { doubleValue: 3 } });
   }));
 
-describe("what the catalogue declares double", () => {
-  /** A span with a cost that is integral, as one whose tracer was not told writes it. */
+describe("attributes that the catalogue declares double", () => {
+  /** Returns a span with an integral cost, as a tracer without the declaration writes it. */
   function paid(): string {
     const ended: ReadableSpan[] = [];
     const processor = { onStart: () => {}, onEnd: (span: ReadableSpan) => ended.push(span) };
@@ -196,28 +196,28 @@ describe("what the catalogue declares double", () => {
     }
   };
 
-  test("is so in what a runner sends, in its events and links", () =>
+  test("are double in spans of a runner, including events and links", () =>
     inStorage((storage) => {
       const store = openStore(storage);
       store.acceptFrames([{ instanceId: "run_1", seq: 1, otlp: paid() }]);
       isDouble(exported(store));
     }));
 
-  test("and in what the Worker and the broker hand over", () =>
+  test("are double in spans of the Worker and the broker", () =>
     inStorage((storage) => {
       const store = openStore(storage);
       store.acceptSpans(paid());
       isDouble(exported(store));
     }));
 
-  test("a value of another type is left as it is", () =>
+  test("are left unchanged when they have another type", () =>
     inStorage((storage) => {
       const store = openStore(storage);
       store.acceptSpans(makeFrame({ attributes: { "valet.llm.cost_usd": "2" } }));
       expect(exported(store).attributes).toContainEqual({ key: "valet.llm.cost_usd", value: { stringValue: "2" } });
     }));
 
-  test("is so where a lost runner's span is sealed, and while it is open", () =>
+  test("are double in an open span, and when a lost runner's span is sealed", () =>
     inStorage(async (storage) => {
       const store = openStore(storage);
       const open: ReadableSpan[] = [];

@@ -1,7 +1,7 @@
 /**
- * What the object says itself of everything that it stores, whoever sent it: whose it is, which deployment it comes from, and,
- * of a runner's spans, who emitted them. A sandbox is hostile input: it neither chooses these attributes nor overrides them.
- * What is declared `double` becomes one on the way. Pure.
+ * Sets the attributes that the object itself decides, on everything that it stores: the session, the deployment and,
+ * for a runner's spans, the emitter. A sandbox is hostile input: it can neither choose nor override these attributes.
+ * Values that the catalogue declares `double` are converted on the way. Pure.
  */
 import { DOUBLE_KEYS, SESSION_KEYS, sessionAttributes } from "@valet/shared/spans";
 import {
@@ -15,9 +15,9 @@ import type { ReceivedSpan, SpanGroup } from "./otlp-request.ts";
 
 export interface Stamp {
   readonly sessionId: string;
-  /** The object's own resource: what it says of the deployment holds for all that it stores. */
+  /** The object's own resource, whose deployment attributes apply to everything that it stores. */
   readonly resource: Resource;
-  /** The runner whose spans they are; without one they come from the Worker or the broker, which name themselves. */
+  /** The runner that sent the spans; absent for the Worker and the broker, which name themselves. */
   readonly runnerInstanceId?: string | undefined;
 }
 
@@ -33,19 +33,19 @@ interface Span extends Attributed {
   readonly links?: readonly Attributed[];
 }
 
-/** What a resource says of the process that emits; all else in the object's own holds for the deployment. */
+/** Resource attributes of the emitting process; all others of the object's own resource describe the deployment. */
 const ONE_PROCESS = /^(?:service\.(?:name|version|instance\.id)|valet\..*)$/;
-/** What says of a resource who emits, and for whom. */
+/** Resource attributes that identify the emitter and the session. */
 const IDENTITY =
   /^(?:service\.(?:name|namespace|instance\.id)|session\.id|gen_ai\.conversation\.id|(?:valet|user|enduser|deployment|vcs)\..*)$/;
 
-/** A received group as it is stored. Its spans, which were parsed for this, are changed in place. */
+/** Returns a received group as it is stored. Changes its parsed spans in place. */
 export function stampGroup(group: SpanGroup, stamp: Stamp): SpanGroup {
   for (const span of group.spans) stampSpan(span, stamp.sessionId);
   return { ...group, resource: stampResource(group.resource, stamp) };
 }
 
-/** Likewise of a span that a runner has begun: it is shown while it is open, and exported if it is sealed. */
+/** Returns a runner's open span as it is stored: it is shown while it is open, and exported if it is sealed. */
 export function stampOpenSpan(span: OpenSpan, sessionId: string): OpenSpan {
   const attributes = Object.entries({ ...attributesToObject(span.attributes), ...sessionAttributes(sessionId) });
   return { ...span, attributes: attributes.flat() as AttributeList };

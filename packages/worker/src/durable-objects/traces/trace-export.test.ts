@@ -13,7 +13,7 @@ const ok: Answer = () => new Response();
 const busy: Answer = () => new Response(null, { status: 503, headers: { "retry-after": "7" } });
 const refused: Answer = () => new Response(null, { status: 400 });
 
-/** A store and an export to a backend that answers as told; its bytes are kept. */
+/** Returns a store and an export to a backend with scripted answers; the bytes sent are kept. */
 function setUp(
   storage: DurableObjectStorage,
   answers: Answer[],
@@ -57,7 +57,7 @@ function setUp(
     fetch: fetch as never,
   });
   const tracer = new Tracer({ scope: { name: "test" }, processor: store });
-  /** Each in a segment of its own. */
+  /** Ends each span in a segment of its own. */
   const endTogether = (...names: string[]) => {
     for (const name of names) tracer.startSpan(name, { attributes: { "valet.session.id": SESSION } }).end();
     store.fold((id) => exporting.isSettled(id));
@@ -79,7 +79,7 @@ function sentNames(sent: { bytes: Uint8Array }[]): string[][] {
 }
 
 describe("the cursor", () => {
-  test("goes over the segments in order, one POST each, the bytes as they are stored", () =>
+  test("visits the segments in order, one POST each, with the bytes as stored", () =>
     inStorage(async (storage) => {
       const { store, exporting, sent, end } = setUp(storage, [ok]);
       end("a", "b", "c");
@@ -90,7 +90,7 @@ describe("the cursor", () => {
       expect(exporting.dueAtMs()).toBeUndefined();
     }));
 
-  test("stays where a POST failed, and the same bytes go again when their time has come", () =>
+  test("stays at a failed POST, and the same bytes are sent again when they are due", () =>
     inStorage(async (storage) => {
       const { exporting, sent, end, pass, now } = setUp(storage, [busy, ok]);
       end("a", "b");
@@ -104,7 +104,7 @@ describe("the cursor", () => {
       expect(sent[1]?.bytes).toEqual(sent[0]?.bytes);
     }));
 
-  test("wants the alarm while a POST is under way: nothing else would wake an object that dies of it", () =>
+  test("sets an alarm during a POST, since nothing else would wake an object that dies during it", () =>
     inStorage(async (storage) => {
       let answer = (_response: Response) => {};
       const held: Answer = () => new Promise((resolve) => (answer = resolve));
@@ -119,7 +119,7 @@ describe("the cursor", () => {
       expect(exporting.dueAtMs()).toBeUndefined();
     }));
 
-  test("survives the object", async () => {
+  test("survives a restart of the object", async () => {
     const name = crypto.randomUUID();
     await inStorage(async (storage) => {
       const { exporting, end } = setUp(storage, [ok]);
@@ -143,8 +143,8 @@ describe("the cursor", () => {
     }));
 });
 
-describe("what is lost is counted, and the backend is told", () => {
-  test("a refused segment is passed over", () =>
+describe("lost spans are counted and reported to the backend", () => {
+  test("a refused segment is skipped", () =>
     inStorage(async (storage) => {
       const { exporting, sent, diagnostics, end } = setUp(storage, [refused, ok]);
       end("refused");
@@ -158,19 +158,19 @@ describe("what is lost is counted, and the backend is told", () => {
       expect(diagnostics).toMatchObject([{ type: "export_failed", status: 400, spans: 1 }]);
     }));
 
-  test("what a refused report would have told is told by the next", () =>
+  test("the counts of a refused report are in the next one", () =>
     inStorage(async (storage) => {
       const { exporting, sent, end } = setUp(storage, [refused, refused, refused, ok]);
       for (const name of ["a", "b", "c", "d"]) {
         end(name);
         await exporting.start();
       }
-      // a, b and c, and the two reports that went with b and c.
+      // a, b and c, and the two reports sent with b and c.
       const reports = spansOf(gunzipSync(sent[3]?.bytes as Uint8Array).toString()).filter(({ name }) => name !== "d");
       expect(reports.map((each) => attributeOf(each, "valet.dropped_spans.not_retryable"))).toEqual(["5"]);
     }));
 
-  test("what the backend rejected of a segment, too", () =>
+  test("spans that the backend rejected from a segment are counted, too", () =>
     inStorage(async (storage) => {
       const partial: Answer = () => new Response('{"partialSuccess":{"rejectedSpans":"1","errorMessage":"old"}}');
       const { exporting, sent, diagnostics, end } = setUp(storage, [partial, ok]);
@@ -186,7 +186,9 @@ describe("what is lost is counted, and the backend is told", () => {
     }));
 });
 
-/** Sends whatever becomes due, with the clock at the time it wants, until nothing does or `untilMs` has come. */
+/**
+ * Sends everything that becomes due, with the clock set to each due time, until nothing is due or `untilMs` has come.
+ */
 async function follow({ exporting, pass, now }: SetUp, untilMs: number): Promise<number[]> {
   const attempts: number[] = [];
   for (let due = exporting.dueAtMs(); due !== undefined && due <= untilMs; due = exporting.dueAtMs()) {
@@ -197,7 +199,7 @@ async function follow({ exporting, pass, now }: SetUp, untilMs: number): Promise
   return attempts;
 }
 
-describe("what only a person can change holds the cursor:", () => {
+describe("a problem that only a person can fix stops the cursor:", () => {
   const page: Answer = () => new Response("<!doctype html>", { headers: { "content-type": "text/html" } });
   const status =
     (code: number): Answer =>
@@ -212,7 +214,7 @@ describe("what only a person can change holds the cursor:", () => {
     ["301", status(301)],
     ["307", status(307)],
     ["a web page", page],
-  ])("%s loses nothing, and all arrives once it is changed", (_what, answer) =>
+  ])("%s loses nothing, and all spans arrive once it is fixed", (_what, answer) =>
     inStorage(async (storage) => {
       const wrong = setUp(storage, [answer]);
       wrong.end("a", "b");
@@ -221,7 +223,7 @@ describe("what only a person can change holds the cursor:", () => {
       expect(wrong.diagnostics).toContainEqual(
         expect.objectContaining({ type: "export_failed", session: SESSION, spans: 1, retryInMs: expect.any(Number) }),
       );
-      // The object comes to life with another key.
+      // The object restarts with another key.
       const right = setUp(storage, [ok], { headers: { authorization: "right" } });
       expect(right.exporting.dueAtMs()).toBeLessThanOrEqual(right.now() + 100);
       right.pass(100);
@@ -231,7 +233,7 @@ describe("what only a person can change holds the cursor:", () => {
     }),
   );
 
-  test("another endpoint counts as a change, the same one does not, and the order of headers is none", () =>
+  test("another endpoint counts as a change; the same endpoint, or another order of headers, does not", () =>
     inStorage(async (storage) => {
       const headers = { a: "1", b: "2" };
       const first = setUp(storage, [status(401)], { headers });
@@ -243,13 +245,13 @@ describe("what only a person can change holds the cursor:", () => {
       expect(elsewhere.exporting.dueAtMs()).toBeLessThan(due as number);
     }));
 
-  test("no key is kept, only whether it is the same", () =>
+  test("the key itself is not stored, only a hash", () =>
     inStorage(async (storage) => {
       setUp(storage, [ok], { headers: { authorization: "canary" } });
       expect(JSON.stringify(storage.sql.exec("SELECT * FROM trace_export").one())).not.toContain("canary");
     }));
 
-  test("the wait doubles to an hour, give or take a fifth, and differs between sessions", () =>
+  test("the delay doubles up to an hour, with a jitter of a fifth that differs between sessions", () =>
     inStorage(async (storage) => {
       const all = setUp(storage, [status(401)]);
       all.end("a");
@@ -264,7 +266,7 @@ describe("what only a person can change holds the cursor:", () => {
       expect(new Set(waits.slice(13)).size).toBeGreaterThan(5);
     }));
 
-  test("a backend that asks to be tried again at once is not tried in a loop", () =>
+  test("a backend that asks for an immediate retry is not retried in a loop", () =>
     inStorage(async (storage) => {
       const all = setUp(storage, [() => new Response(null, { status: 503, headers: { "retry-after": "0" } })]);
       all.end("a");
@@ -274,12 +276,12 @@ describe("what only a person can change holds the cursor:", () => {
     }));
 });
 
-describe("after a day of failures a session stops by itself", () => {
+describe("after a day of failures the export stops by itself", () => {
   const away: Answer = () => {
     throw new TypeError("fetch failed");
   };
 
-  /** A session that has stopped, its clock where that was. */
+  /** Returns a session whose export has stopped, with the clock at that time. */
   async function stopped(storage: DurableObjectStorage, answer: Answer) {
     const all = setUp(storage, [answer]);
     all.end("a");
@@ -296,8 +298,8 @@ describe("after a day of failures a session stops by itself", () => {
 
   test.each<[string, Answer]>([
     ["a wrong key", () => new Response(null, { status: 401 })],
-    ["a backend that is away", away],
-  ])("with %s, and goes on with its next span", (_what, answer) =>
+    ["an unreachable backend", away],
+  ])("with %s, and continues with the next span", (_what, answer) =>
     inStorage(async (storage) => {
       const all = await stopped(storage, answer);
       await all.exporting.start();
@@ -310,7 +312,7 @@ describe("after a day of failures a session stops by itself", () => {
     }),
   );
 
-  test("the next span gives it another day", () =>
+  test("the next span is retried for another day", () =>
     inStorage(async (storage) => {
       const all = await stopped(storage, away);
       all.answers.splice(0, 1, away);
@@ -321,7 +323,7 @@ describe("after a day of failures a session stops by itself", () => {
       expect(all.exporting.problem()).toMatchObject({ sinceMs: expect.any(Number), waitingSpans: 2, isStopped: true });
     }));
 
-  test("or when it is asked to, also in another life of the object", () =>
+  test("it continues on `resend`, also after a restart of the object", () =>
     inStorage(async (storage) => {
       await stopped(storage, away);
       const all = setUp(storage, [ok]);
@@ -337,11 +339,11 @@ describe("after a day of failures a session stops by itself", () => {
 describe("a segment that is too large for the backend", () => {
   const names = (count: number) => Array.from({ length: count }, (_, i) => `s${i}`);
 
-  /** A backend that takes as many spans in a request. */
+  /** Answers like a backend that accepts at most this many spans per request. */
   const upTo = (most: number) => (body: Uint8Array) =>
     new Response(null, { status: spansOf(gunzipSync(body).toString()).length > most ? 413 : 200 });
 
-  test.each([1, 2, 3, 5, 7])("is halved until it fits, %i spans a request", (most) =>
+  test.each([1, 2, 3, 5, 7])("is halved until it fits, %i spans per request", (most) =>
     inStorage(async (storage) => {
       const all = setUp(storage, [], { judge: upTo(most) });
       all.endTogether(...names(11));
@@ -356,7 +358,7 @@ describe("a segment that is too large for the backend", () => {
     }),
   );
 
-  test("is gone through span by span where only one of them is too large, which is dropped and counted", () =>
+  test("is split until the one span that is too large is found, dropped and counted", () =>
     inStorage(async (storage) => {
       const judge = (body: Uint8Array) =>
         new Response(null, { status: gunzipSync(body).toString().includes('"s2"') ? 413 : 200 });
@@ -379,7 +381,7 @@ describe("a segment that is too large for the backend", () => {
       expect(attributeOf(report, "valet.dropped_spans.too_large")).toBe("1");
     }));
 
-  test("goes on where it was, in another life of the object", () =>
+  test("continues where it was after a restart of the object", () =>
     inStorage(async (storage) => {
       const first = setUp(storage, [], {
         judge: (body) => {
@@ -396,7 +398,7 @@ describe("a segment that is too large for the backend", () => {
       expect(sentNames(second.sent).flat()).toEqual(names(12).slice(3));
     }));
 
-  test("is sent without compression where that is configured, in parts too", () =>
+  test("is sent without compression if so configured, also in parts", () =>
     inStorage(async (storage) => {
       const judge = (body: Uint8Array) =>
         new Response(null, { status: spansOf(new TextDecoder().decode(body)).length > 1 ? 413 : 200 });
@@ -410,7 +412,7 @@ describe("a segment that is too large for the backend", () => {
 describe("a problem", () => {
   const no: Answer = () => new Response(null, { status: 401 });
 
-  test("is one after a minute, is told of once, and is over when the spans have arrived", () =>
+  test("appears after a minute, is logged once, and is gone when the spans have arrived", () =>
     inStorage(async (storage) => {
       const all = setUp(storage, [no]);
       all.end("a");
@@ -433,7 +435,7 @@ describe("a problem", () => {
       expect(all.exporting.problem()).toBeUndefined();
     }));
 
-  test("is also that nothing answers at all", () =>
+  test("also appears when nothing answers", () =>
     inStorage(async (storage) => {
       const all = setUp(storage, [() => new Promise(() => {})]);
       all.end("a");
@@ -442,7 +444,7 @@ describe("a problem", () => {
       expect(all.exporting.problem()).toMatchObject({ reason: "waiting", waitingSpans: 1 });
     }));
 
-  test("is also a backend that refuses all it gets, until somebody has taken notice", () =>
+  test("also appears when the backend refuses everything, until a person has seen it", () =>
     inStorage(async (storage) => {
       const all = setUp(storage, [refused]);
       all.end("a");
@@ -453,7 +455,7 @@ describe("a problem", () => {
       expect(all.exporting.problem()).toBeUndefined();
     }));
 
-  test("is none without a backend", () =>
+  test("does not appear without a backend", () =>
     inStorage(async (storage) => {
       const all = setUp(storage, [ok], { url: undefined as never });
       all.end("a");
@@ -463,7 +465,7 @@ describe("a problem", () => {
     }));
 });
 
-test("a database of the first version is taken over", () =>
+test("a database of the first version is migrated", () =>
   inStorage(async (storage) => {
     upgradeFromAd59303(storage, "INSERT INTO trace_export VALUES (1, 1, 3, 0)");
     const { exporting, sent, end } = setUp(storage, [ok]);
@@ -472,7 +474,7 @@ test("a database of the first version is taken over", () =>
     expect(sentNames(sent)).toEqual([["waits"]]);
   }));
 
-test("compression none sends plain JSON", () =>
+test("with compression `none`, plain JSON is sent", () =>
   inStorage(async (storage) => {
     const { exporting, sent, end } = setUp(storage, [ok], { compression: "none" });
     end("a");

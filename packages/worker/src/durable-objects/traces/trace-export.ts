@@ -1,7 +1,6 @@
 /**
- * Sends a session's segments to the backend. The log is the outbox: the export is a cursor over it, and a segment's bytes are
- * POSTed as they stand, one POST a segment. The cursor moves when a POST has ended, so that a crash repeats the batch in
- * flight, byte for byte, and nothing else.
+ * Exports a session's segments to the backend. The log is the outbox: the export is a cursor over it, and each segment
+ * is POSTed as stored. The cursor moves after a POST, so a crash repeats only the batch in flight, byte for byte.
  */
 import { createHash } from "node:crypto";
 import { gunzipSync, gzipSync } from "node:zlib";
@@ -14,41 +13,41 @@ import { type Segment, unpack } from "./trace-segments.ts";
 import type { TraceStore } from "./trace-store.ts";
 import { partOfRequest } from "./trace-text.ts";
 
-/** What the export has to say: the tracer's words, and whose spans they are about. */
+/** The export's diagnostics: the tracer's codes, with the session. */
 export type ExportDiagnostic = Diagnostic & { readonly session: string };
 
 export interface TraceExportOptions {
   readonly sessionId: string;
-  /** The traces endpoint; without one nothing is exported. */
+  /** The traces endpoint; without it nothing is exported. */
   readonly url: string | undefined;
   readonly headers: Readonly<Record<string, string>>;
-  /** Segments are stored as gzip; `none` unpacks them while sending. */
+  /** Segments are stored as gzip; `none` unpacks them for sending. */
   readonly compression: "gzip" | "none";
-  /** For one POST. */
+  /** The timeout of one POST. */
   readonly timeoutMs: number;
   readonly now: () => number;
   readonly onDiagnostic: (diagnostic: ExportDiagnostic) => void;
   readonly fetch?: typeof fetch;
 }
 
-/** Spans that the backend does not get. Times are epoch milliseconds. */
+/** Spans that do not reach the backend. Times are epoch milliseconds. */
 export interface ExportProblem {
-  /** Of the first attempt that failed, or of when the oldest span that waits could have been sent. */
+  /** Time of the first failed attempt, or since when the oldest waiting span could have been sent. */
   readonly sinceMs: number;
-  /** Why the last attempt failed: a code, or `HTTP` and a status; `waiting` where none has. */
+  /** Why the last attempt failed: a code, or `HTTP` and a status; `waiting` when none has failed. */
   readonly reason: string;
-  /** Of the backend's last answer, if that was a failure. */
+  /** The HTTP status of the backend's last answer, if that was a failure. */
   readonly status?: number;
   readonly waitingSpans: number;
-  /** Whether the session tries no more by itself: it goes on with its next span, or when it is asked to. */
+  /** Whether the export has stopped by itself: it continues with the next span, or on `resend`. */
   readonly isStopped: boolean;
 }
 
-/** How long a segment waits for others to be sent in the same run: each run costs two alarms, which are rows written. */
+/** How long a segment waits for others to be sent in the same run: each run costs two alarms, which are row writes. */
 const GATHER_MS = 100;
-/** How long an object that has died waits to be woken where a POST may take for ever. */
+/** The alarm's delay for a POST without a timeout, after which an object that died during it is woken. */
 const UNTIMED_MS = 60_000;
-/** What does not arrive for longer than this is a problem. */
+/** Spans that do not arrive for longer than this are a problem. */
 const LATE_MS = 60_000;
 
 export class TraceExport {
@@ -66,14 +65,13 @@ export class TraceExport {
     if (url === undefined) return;
     this.#exporter = new OtlpExporter({ url, headers, timeoutMs, fetch });
     const config = hashOf(url, headers);
-    // What another endpoint or key was refused says nothing of this one.
+    // The failures of another endpoint or key say nothing about this one.
     if (this.#ledger.read().config !== config) this.#ledger.write({ ...TRY_AGAIN, config });
   }
 
   /**
-   * When this wants to be started, epoch ms; `undefined` when there is nothing to send. While a POST is under way that is
-   * when it must have ended: an object that dies in the middle of it is woken by nothing but its alarm. Never 0: an alarm
-   * set to that never comes.
+   * Returns when the export must run next, epoch ms; `undefined` when there is nothing to send. During a POST that is
+   * its timeout, since only an alarm wakes an object that dies during it. Never 0, since an alarm at 0 never fires.
    */
   dueAtMs(): number | undefined {
     if (this.#exporter === undefined) return undefined;
@@ -84,14 +82,14 @@ export class TraceExport {
     return Math.max(state.not_before_ms, closedMs + GATHER_MS);
   }
 
-  /** Whether a segment needs no sending any more. Without a backend none ever did. */
+  /** Returns whether a segment is settled. Without a backend all are. */
   isSettled(segmentId: number): boolean {
     return this.#exporter === undefined || segmentId <= this.#ledger.read().segment_id;
   }
 
   /**
-   * Sends what is due, segment by segment, until nothing is left or the backend asks for patience. Never rejects. Hand the
-   * promise to `waitUntil`; set the timers anew when it has settled.
+   * Sends what is due, segment by segment, until nothing is left or the backend asks to wait. Never rejects. Pass the
+   * promise to `waitUntil`, and set the timers again when it has settled.
    */
   start(): Promise<void> {
     this.#running ??= this.#run().finally(() => {
@@ -100,23 +98,23 @@ export class TraceExport {
     return this.#running;
   }
 
-  /** Whether there is a backend. */
+  /** Whether a backend is configured. */
   get isConfigured(): boolean {
     return this.#exporter !== undefined;
   }
 
-  /** Of the backend, with its port. */
+  /** The backend's host and port. */
   get host(): string {
     return hostOf(this.#options.url ?? "");
   }
 
-  /** Makes what waits due now, whatever has failed before, also after the export has stopped by itself. */
+  /** Makes the waiting spans due now, whatever has failed before, also after the export has stopped. */
   tryAgain(): void {
     const nothingWaits = this.#waitingSpans() === 0;
     this.#ledger.write({ ...TRY_AGAIN, ...(nothingWaits && { failing_since_ms: null, reason: "", status: null }) });
   }
 
-  /** What there is to say of spans that do not arrive; also before they are {@link problem late}. */
+  /** Returns the spans that do not arrive; also before they count as a {@link problem}. */
   shortfall(): ExportProblem | undefined {
     const state = this.#ledger.read();
     const sinceMs = this.#sinceMs(state);
@@ -129,20 +127,20 @@ export class TraceExport {
     };
   }
 
-  /** The shortfall, once it has lasted for over a minute. */
+  /** Returns the shortfall once it has lasted for over a minute. */
   problem(): ExportProblem | undefined {
     const sinceMs = this.#sinceMs(this.#ledger.read());
     return sinceMs !== undefined && this.#options.now() - sinceMs > LATE_MS ? this.shortfall() : undefined;
   }
 
-  /** When there will be a problem to show that is not shown yet, epoch ms. */
+  /** Returns when a problem will appear that is not shown yet, epoch ms. */
   problemDueAtMs(): number | undefined {
     const state = this.#ledger.read();
     const sinceMs = state.shown === 0 ? this.#sinceMs(state) : undefined;
     return sinceMs === undefined ? undefined : sinceMs + LATE_MS + 1;
   }
 
-  /** Whether the problem has come up, stopped the export or gone away since this last returned true. */
+  /** Returns whether the problem has appeared, stopped the export or gone since this last returned true. */
   problemChanged(): boolean {
     const problem = this.problem();
     const shown = problem === undefined ? 0 : 1 + Number(problem.isStopped);
@@ -168,20 +166,20 @@ export class TraceExport {
     return { body: new Uint8Array(gunzipSync(body)), gzip: false };
   }
 
-  /** Its writes are one: nothing is awaited between them. */
+  /** Nothing is awaited in between, so its writes are atomic. */
   #settle(part: Segment & SentPart, result: SendResult): void {
     const newestSegment = this.#store.segments.newestSampledId() ?? part.segmentId;
-    // What was done to the state meanwhile stands: a person may have asked to try again.
+    // Changes during the POST are kept, for example a `resend`.
     const now = { nowMs: this.#options.now(), newestSegment, random: Math.random() };
     const { state, retryInMs, lost } = settle(this.#ledger.read(), part, result, now);
-    this.#tell(part, result, retryInMs);
+    this.#reportResult(part, result, retryInMs);
     if (lost !== undefined) this.#store.countLost(lost, part);
     if (result.outcome === "delivered")
       this.#store.countDropped("rejected", Math.min(result.rejectedSpans, part.spans));
     this.#ledger.write(state);
   }
 
-  #tell({ spans }: SentPart, result: SendResult, retryInMs: number | undefined): void {
+  #reportResult({ spans }: SentPart, result: SendResult, retryInMs: number | undefined): void {
     const { onDiagnostic, sessionId: session } = this.#options;
     if (result.outcome !== "delivered") {
       const { reason, status } = result;
@@ -199,7 +197,7 @@ export class TraceExport {
     return stoppedAt !== null && (this.#store.segments.newestSampledId() ?? 0) <= stoppedAt;
   }
 
-  /** Since when spans do not arrive. */
+  /** Returns since when spans do not arrive. */
   #sinceMs({ segment_id: segmentId, failing_since_ms: failingSinceMs }: ExportState): number | undefined {
     if (this.#exporter === undefined) return undefined;
     const closedMs = this.#store.segments.nextSampledMs(segmentId);
@@ -215,7 +213,7 @@ export class TraceExport {
   }
 }
 
-/** What is to be sent of a segment: all of it, unless the backend has found it too large. */
+/** Returns the part of a segment to send: all of it, unless the backend found it too large. */
 function partOf(segment: Segment, { part_of, part_spans, settled_spans }: ExportState): Segment & SentPart {
   const { id: segmentId } = segment;
   if (part_of !== segmentId) return { ...segment, segmentId, isLast: true };

@@ -18,7 +18,7 @@ function setUp() {
 }
 
 describe("frames in quick succession", () => {
-  test("are stored together and in order, before long", async () => {
+  test("are stored together and in order, within the wait time", async () => {
     const { stored, add, untilStored } = setUp();
     for (const seq of [1, 2, 3]) add(seq);
     expect(stored).toEqual([]);
@@ -33,7 +33,7 @@ describe("frames in quick succession", () => {
     expect(stored.flat()).toEqual(Array.from({ length: 18 }, (_, i) => i + 1));
   });
 
-  test("are stored when asked, once", () => {
+  test("are stored by `flush`, once", () => {
     const { stored, frames, add } = setUp();
     add(1);
     frames.flush();

@@ -1,14 +1,15 @@
 /**
- * Gathers the span frames that come in quick succession, so that they are stored as one: 200 spans then cost one segment, where
- * each frame would cost rows of its own. What is gathered needs no care: it is not acknowledged, and comes again if it is lost.
+ * Batches the span frames that arrive in quick succession and stores them together: 200 spans then cost one segment,
+ * instead of several rows per frame. Batched frames may be lost safely, since they are not acknowledged yet and the
+ * runner sends them again.
  */
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 
 export type ReceivedFrame = Omit<FromRunnerOf<"spans">, "type">;
 
-/** In characters: some 400 spans as models and tools have them, which fill two segments. */
+/** In characters: some 400 typical spans, which fill two segments. */
 const FULL_LENGTH = 512 * 1024;
-/** How long a frame may wait for others, in milliseconds: a runner has many on their way at once. */
+/** How long a frame may wait for others, in milliseconds; a runner sends many at once. */
 const WAIT_MS = 50;
 
 export class TraceFrames {
@@ -17,7 +18,7 @@ export class TraceFrames {
   #length = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** @param store stores frames, in the order they came, and acknowledges them. Must not throw: nobody would hear it */
+  /** @param store stores frames in order, and acknowledges them. Must not throw, since no caller could handle it */
   constructor(store: (frames: readonly ReceivedFrame[]) => void) {
     this.#store = store;
   }
@@ -29,7 +30,7 @@ export class TraceFrames {
     else this.#timer ??= setTimeout(() => this.flush(), WAIT_MS);
   }
 
-  /** Stores what has been gathered: before anything that takes the runner's spans for complete. */
+  /** Stores the batch. Call it before anything that needs the runner's spans to be complete. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

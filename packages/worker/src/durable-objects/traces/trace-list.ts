@@ -1,4 +1,4 @@
-/** Pages of a session's traces, and where a page of spans goes on. */
+/** Pages of a session's traces, and cursors into pages of spans. */
 import type { TraceList, TraceSummaryView } from "@valet/shared/protocol/session-api";
 import type { z } from "zod";
 import { badCursor, encodeCursor, parseCursor } from "../core/cursor.ts";
@@ -9,7 +9,7 @@ import type { ListedTrace, TraceStore } from "./trace-store.ts";
 
 const PAGE = 50;
 
-/** Traces, the newest first. */
+/** Lists traces, newest first. */
 export function listTraces(store: TraceStore, cursor: string | undefined): Result<z.infer<typeof TraceList>> {
   const [startUs, traceId] = (cursor === undefined ? undefined : parseCursor(cursor, 2)) ?? [];
   const after = traceId === undefined ? undefined : { startUs: Number(startUs), traceId };
@@ -36,7 +36,7 @@ function toTraceView({ traceId, name, startUs, endUs, spans, openSpans, errors }
   return name === undefined ? figures : { ...figures, name };
 }
 
-/** The segment of the trace store after which a page of spans goes on; `undefined` for a cursor that is none of ours. */
+/** Returns the segment after which a page of spans continues; `undefined` for an invalid cursor. */
 export function segmentAfter(cursor: string | undefined): number | undefined {
   const segmentId = cursor === undefined ? 0 : Number(parseCursor(cursor, 1)?.[0]);
   return Number.isSafeInteger(segmentId) && segmentId >= 0 ? segmentId : undefined;

@@ -1,19 +1,19 @@
-/** The spans of a session that have begun and not ended, whoever holds them, so that work in progress is seen. */
+/** The open spans of a session, whoever emits them, so that work in progress is visible. */
 import { type OpenSpan, parseOpenSpan, serialiseSpan } from "@valet/shared/tracing";
 
-/** The object's own; other owners are the instance ids of runners, which are never empty. */
+/** The owner of the object's own spans; other owners are instance ids of runners, which are never empty. */
 export const OBJECT = "";
 
-/** Far below what a row can hold (2 MB), in UTF-16 units of up to three bytes. */
+/** Far below the maximum of a row (2 MB), in UTF-16 units of up to three bytes. */
 const MAX_LENGTH = 512 * 1024;
 
-/** Ends of spans that came from outside and are not kept. */
+/** Ends of received spans that are refused. */
 export interface RefusedEnds {
-  /** Span ids that the object itself holds open: nobody else may end those. */
+  /** Ids of spans that the object itself holds open, which no other process may end. */
   readonly ownOpen: ReadonlySet<string>;
-  /** Span ids that were sealed before. */
+  /** Ids of spans that were sealed before. */
   readonly sealed: ReadonlySet<string>;
-  /** How many of the sealed ones end now for the first time; further ends are repeats. */
+  /** How many of the sealed spans end for the first time now; further ends are repeats. */
   readonly late: number;
 }
 
@@ -25,8 +25,8 @@ export class TraceOpenSpans {
   }
 
   /**
-   * Keeps a span as it is now, in place of what its owner had kept of it before.
-   * @returns false if it is too large to be kept
+   * Stores a span's current state, in place of its owner's earlier one.
+   * @returns false if it is too large
    */
   keep(owner: string, span: OpenSpan): boolean {
     const text = serialiseSpan(span);
@@ -39,12 +39,12 @@ export class TraceOpenSpans {
     return true;
   }
 
-  /** The span has ended. */
+  /** Removes a span that has ended. */
   drop(spanId: string): void {
     this.#sql.exec("DELETE FROM trace_open WHERE span_id = ?", spanId);
   }
 
-  /** Notes that spans which came from outside have ended. Returns which of them may not. */
+  /** Removes received spans that have ended. Returns those whose end is refused. */
   endReceived(spanIds: readonly string[]): RefusedEnds {
     const ids = JSON.stringify(spanIds);
     const refused = this.#sql.exec<{ span_id: string; owned: number; late: number }>(
@@ -77,7 +77,7 @@ export class TraceOpenSpans {
     return this.#read("WHERE owner = ?", owner);
   }
 
-  /** With whose they are. */
+  /** Returns the open spans of a trace, with their owners. */
   ofTrace(traceId: string): { readonly owner: string; readonly span: OpenSpan }[] {
     const query = "SELECT owner, span FROM trace_open WHERE trace_id = ?";
     const rows = this.#sql.exec<{ owner: string; span: string }>(query, traceId).toArray();
@@ -98,7 +98,7 @@ export class TraceOpenSpans {
     return this.#read("");
   }
 
-  /** Remembers that we ended it in its owner's place. */
+  /** Records that the object ended the span in its owner's place. */
   markSealed(spanId: string): void {
     this.#sql.exec("INSERT OR IGNORE INTO trace_sealed (span_id) VALUES (?)", spanId);
   }

@@ -1,18 +1,18 @@
 /**
- * Which traces a sandbox may write into. Whoever has a runner's token may write spans of that session, and into the session's own
- * traces only; who emitted them is for `stamp.ts` to say.
+ * Decides which traces a sandbox may write into. A holder of a runner's token may write spans of that session, in the
+ * session's own traces only; `stamp.ts` sets the emitter.
  */
 import { createHash } from "node:crypto";
 import { isOwnTraceId } from "@valet/shared/protocol/own-trace-ids";
 import type { ReceivedSpan, SpanGroup } from "./otlp-request.ts";
 
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
-/** Traces that were found to be the session's are remembered, so that most frames cost no look-up. */
+/** How many traces known to be the session's are cached, so that most frames need no query. */
 const MAX_REMEMBERED = 1000;
 
 export interface OwnSpans {
   readonly groups: readonly SpanGroup[];
-  /** Spans of other traces, which are left out. */
+  /** How many spans of other traces were dropped. */
   readonly refused: number;
 }
 
@@ -27,8 +27,8 @@ export class TraceOrigin {
   }
 
   /**
-   * The spans that may be kept: those in traces of this session, in traces whose id was drawn for it, and in those that begin
-   * in the same request.
+   * Keeps the spans of this session's traces, of traces whose id was drawn for it, and of traces that begin in the same
+   * request.
    */
   keepOwn(groups: readonly SpanGroup[]): OwnSpans {
     const spans = groups.flatMap((group) => group.spans);
@@ -42,7 +42,7 @@ export class TraceOrigin {
     };
   }
 
-  /** Whether the session has spans of the trace, or the id was drawn for it. */
+  /** Returns whether the session has spans of the trace, or the id was drawn for it. */
   isOwn(traceId: string): boolean {
     if (this.#known.has(traceId)) return true;
     if (!isOwnTraceId(traceId, this.#sessionId, sha256) && !this.#hasSpans(traceId)) return false;

@@ -1,47 +1,47 @@
 /**
- * The append-only log of a session's ended spans: a tail of small rows, folded into segments. A segment is one row with a
- * gzip'd `ExportTraceServiceRequest`, and one index row per trace in it. 5,000 spans cost some 50 rows written this way;
- * as a row a span they would cost 20,000.
+ * The append-only log of a session's ended spans: a tail of small rows, which is folded into segments. A segment is one
+ * row with a gzip'd `ExportTraceServiceRequest`, and one index row per trace in it. This way 5,000 spans cost some 50
+ * row writes; one row per span would cost 20,000.
  *
- * Every call is synchronous and may stand inside a caller's transaction.
+ * Every call is synchronous and may run inside a caller's transaction.
  */
 import { gunzipSync, gzipSync } from "node:zlib";
 import type { SpanFacts } from "./otlp-request.ts";
 import { mergeSummaries, summarise, type TraceSummary } from "./trace-summary.ts";
 import { REQUEST_END, REQUEST_HEAD, spansOf } from "./trace-text.ts";
 
-/** Spans that share a resource and a scope, each as its text within `resourceSpans`. */
+/** Spans with the same resource and scope, each as its text within `resourceSpans`. */
 export interface TailEntry {
   readonly resource: string;
   readonly scope: string;
-  /** Not sampled ones are kept for the session's own views and never exported. */
+  /** Unsampled spans are stored for the session's own views and never exported. */
   readonly sampled: boolean;
   readonly spans: readonly SpanFacts[];
-  /** The spans as text, with commas between them. */
+  /** The spans as comma-separated texts. */
   readonly body: string;
 }
 
 export interface Segment {
   readonly id: number;
-  /** The request, gzip'd. */
+  /** The gzip'd request. */
   readonly body: Uint8Array<ArrayBuffer>;
   readonly spans: number;
 }
 
-/** A place in the list of traces, which has the newest first. */
+/** A position in the list of traces, which is sorted newest first. */
 export interface TracePosition {
   readonly startUs: number;
   readonly traceId: string;
 }
 
-/** A segment closes with as many spans, or as many bytes before compression: far below what a row can hold (2 MB). */
+/** A segment closes at this many spans, or this many uncompressed bytes, far below the maximum of a row (2 MB). */
 const MAX_SPANS = 200;
 const MAX_BYTES = 512 * 1024;
 
-/** A fifth more bytes than the default level of 6, in a third of its time, which is most of what a segment takes. */
+/** A fifth more bytes than the default level 6, in a third of its time; compression is most of a segment's cost. */
 const GZIP_LEVEL = 3;
 
-/** Part of a request, in the tail or on its way there. */
+/** A part of a request, in the tail or about to be appended. */
 interface TailPart {
   readonly resource: string;
   readonly scope: string;
@@ -58,7 +58,7 @@ export class TraceSegments {
     this.#sql = sql;
   }
 
-  /** Adds to the tail. What fills it up goes into a segment at once, and is not written twice. */
+  /** Appends to the tail. Entries that fill it up go directly into a segment, and are not written twice. */
   append(entries: readonly TailEntry[], nowMs: number): void {
     for (const sampled of [true, false]) {
       const parts = merge(entries.filter((entry) => entry.sampled === sampled)).map(toPart);
@@ -83,7 +83,7 @@ export class TraceSegments {
     );
   }
 
-  /** When the oldest span of the tail came, epoch ms; `undefined` when it is empty. */
+  /** Returns when the tail's oldest span arrived, epoch ms; `undefined` when the tail is empty. */
   oldestMs(): number | undefined {
     return this.#sql.exec<{ at: number | null }>("SELECT MIN(at_ms) AS at FROM trace_tail").one().at ?? undefined;
   }
@@ -94,7 +94,7 @@ export class TraceSegments {
     this.#close(false, nowMs);
   }
 
-  /** Puts the tail, and what comes after it, into segments. */
+  /** Moves the tail, and further parts after it, into segments. */
   #close(sampled: boolean, nowMs: number, parts: readonly TailPart[] = []): void {
     const tail = this.#tail("WHERE sampled = ?", Number(sampled));
     for (const segment of split([...tail, ...parts])) this.#write(sampled, nowMs, segment);
@@ -126,24 +126,26 @@ export class TraceSegments {
     return rows.toArray().map((row) => ({ ...row, summaries: JSON.parse(row.summaries) }));
   }
 
-  /** The first sampled segment after `cursor`: the log is the outbox of the export. */
+  /** Returns the first sampled segment after `cursor`; the export's outbox. */
   nextSampled(cursor: number): Segment | undefined {
     return this.#segment("WHERE id > ? AND sampled = 1 ORDER BY id LIMIT 1", cursor);
   }
 
-  /** Its id; `undefined` when there is none. */
+  /** Returns its id; `undefined` when there is none. */
   nextSampledId(cursor: number): number | undefined {
     const query = "SELECT id FROM trace_segments WHERE id > ? AND sampled = 1 ORDER BY id LIMIT 1";
     return this.#sql.exec<{ id: number }>(query, cursor).toArray()[0]?.id;
   }
 
-  /** Of the newest sampled segment; `undefined` when there is none. */
+  /** Returns the id of the newest sampled segment; `undefined` when there is none. */
   newestSampledId(): number | undefined {
     const query = "SELECT id FROM trace_segments WHERE sampled = 1 ORDER BY id DESC LIMIT 1";
     return this.#sql.exec<{ id: number }>(query).toArray()[0]?.id;
   }
 
-  /** How many spans the sampled segments after `cursor` hold. Reads two rows, however many segments there are. */
+  /**
+   * Returns how many spans the sampled segments after `cursor` hold. Reads two rows, whatever the number of segments.
+   */
   sampledSpans(cursor: number): number {
     const [first] = this.#sql
       .exec<{ begin: number | null }>(
@@ -158,13 +160,13 @@ export class TraceSegments {
     return this.#sql.exec<{ spans: number }>(query, cursor).one().spans;
   }
 
-  /** How many sampled spans there have been up to the newest segment, counted from the first that says so. */
+  /** Returns the running count of sampled spans at the newest segment, from the first segment with a count. */
   #endSampled(): number {
     const query = "SELECT end_sampled AS spans FROM trace_segments ORDER BY id DESC LIMIT 1";
     return this.#sql.exec<{ spans: number | null }>(query).toArray()[0]?.spans ?? 0;
   }
 
-  /** When that segment was closed, epoch ms; `undefined` when there is none. */
+  /** Returns when that segment was closed, epoch ms; `undefined` when there is none. */
   nextSampledMs(cursor: number): number | undefined {
     const query = "SELECT closed_ms FROM trace_segments WHERE id > ? AND sampled = 1 ORDER BY id LIMIT 1";
     return this.#sql.exec<{ closed_ms: number }>(query, cursor).toArray()[0]?.closed_ms;
@@ -176,13 +178,16 @@ export class TraceSegments {
     return row === undefined ? undefined : { ...row, body: new Uint8Array(row.body) };
   }
 
-  /** Bytes of all segments, compressed. */
+  /** Returns the compressed size of all segments, in bytes. */
   bytes(): number {
     const { begin, end } = this.#extent();
     return end - begin;
   }
 
-  /** Where the first segment begins and the last one ends, were they in one file: no fold has to add up all of them. */
+  /**
+   * Returns the offsets at which the first segment begins and the last one ends, as if they were in one file, so that
+   * no fold has to add up all sizes.
+   */
   #extent(): { begin: number; end: number } {
     const at = (order: string) =>
       this.#sql
@@ -194,8 +199,8 @@ export class TraceSegments {
   }
 
   /**
-   * Deletes the oldest segment, but never the newest: the next one takes its id from that, and no id may come twice.
-   * @returns what it was, or `undefined` when there is none to delete
+   * Deletes the oldest segment, but never the newest: the next id follows from it, and ids must not repeat.
+   * @returns the deleted segment; `undefined` when there is none to delete
    */
   deleteOldest(): (Segment & { readonly sampled: boolean }) | undefined {
     const query = `DELETE FROM trace_segments
@@ -213,19 +218,19 @@ export class TraceSegments {
     return { id: row.id, spans: row.spans, body, sampled: row.sampled === 1 };
   }
 
-  /** What segments and tail hold of the traces that are in the tail. */
+  /** Returns the summaries, over segments and tail, of the traces that are in the tail. */
   tailSummaries(): TraceSummary[] {
     const tail = mergeSummaries(this.#tail().map(({ summaries }) => summaries));
     return mergeSummaries([tail, ...tail.map(({ traceId }) => this.folded(traceId))]);
   }
 
-  /** What segments hold of a trace: one summary, or none. */
+  /** Returns a trace's summary over the segments: one, or none. */
   folded(traceId: string): TraceSummary[] {
     const rows = this.#sql.exec<{ summary: string }>("SELECT summary FROM trace_index WHERE trace_id = ?", traceId);
     return mergeSummaries([rows.toArray().map(({ summary }) => JSON.parse(summary))]);
   }
 
-  /** The newest traces of the segments, from those after `after`, but for those of `except`. */
+  /** Returns the newest traces of the segments after position `after`, without those of `except`. */
   newestFolded(limit: number, after: TracePosition | undefined, except: readonly string[]): TraceSummary[] {
     const rows = this.#sql.exec<{ trace_id: string }>(
       `SELECT trace_id, MIN(start_us) AS start FROM trace_index
@@ -237,7 +242,7 @@ export class TraceSegments {
     return rows.toArray().flatMap(({ trace_id }) => this.folded(trace_id));
   }
 
-  /** The segments that hold spans of the trace, in order, and whether they hold no others. */
+  /** Returns the segments with spans of the trace, in order, and whether they hold no others. */
   holding(traceId: string): { id: number; isWhole: boolean }[] {
     const rows = this.#sql.exec<{ id: number; whole: number }>(
       `SELECT id, spans = json_extract(summary, '$.spans') AS whole FROM trace_index
@@ -247,26 +252,26 @@ export class TraceSegments {
     return rows.toArray().map(({ id, whole }) => ({ id, isWhole: whole === 1 }));
   }
 
-  /** A segment's request as text; `undefined` once it is deleted. */
+  /** Returns a segment's request as text; `undefined` once it is deleted. */
   text(id: number): string | undefined {
     const segment = this.#segment("WHERE id = ?", id);
     return segment === undefined ? undefined : unpack(segment.body);
   }
 
-  /** The segment after `cursor` as text, whether sampled or not, and its id. */
+  /** Returns the segment after `cursor` as text, sampled or not, with its id. */
   textAfter(cursor: number): { id: number; text: string } | undefined {
     const segment = this.#segment("WHERE id > ? ORDER BY id LIMIT 1", cursor);
     return segment === undefined ? undefined : { id: segment.id, text: unpack(segment.body) };
   }
 
-  /** The tail as one request; `undefined` when it is empty. */
+  /** Returns the tail as one request; `undefined` when it is empty. */
   tailText(): string | undefined {
     const parts = this.#tail();
     return parts.length === 0 ? undefined : requestOf(parts);
   }
 }
 
-/** Entries of the same origin as one, as long as a segment could hold it: each is a row of the tail. */
+/** Merges entries with the same resource and scope, up to the size of a segment: each becomes a row of the tail. */
 function merge(entries: readonly TailEntry[]): TailEntry[] {
   const merged: TailEntry[] = [];
   for (const entry of entries) {
@@ -285,7 +290,7 @@ function merge(entries: readonly TailEntry[]): TailEntry[] {
   return merged;
 }
 
-/** Summaries' names are short, so the bytes of a part are those of its texts. */
+/** The size of a part is that of its texts, since summaries are short. */
 function toPart({ resource, scope, spans, body }: TailEntry): TailPart {
   const bytes = Buffer.byteLength(resource) + Buffer.byteLength(scope) + Buffer.byteLength(body);
   return { resource, scope, spans: spans.length, bytes, summaries: summarise(spans), body };
@@ -295,7 +300,7 @@ function sum(parts: readonly TailPart[], what: "spans" | "bytes"): number {
   return parts.reduce((total, part) => total + part[what], 0);
 }
 
-/** Parts, in order, as many to a segment as it holds and at least one. */
+/** Splits parts, in order, into groups of a segment's size, with at least one part each. */
 function split(parts: readonly TailPart[]): TailPart[][] {
   const segments: TailPart[][] = [];
   let spans = Infinity;
@@ -312,12 +317,12 @@ function split(parts: readonly TailPart[]): TailPart[][] {
   return segments;
 }
 
-/** A segment's request as text. */
+/** Returns a segment's request as text. */
 export function unpack(body: Uint8Array): string {
   return gunzipSync(body).toString("utf8");
 }
 
-/** One request of parts, those of equal resource and scope together. */
+/** Joins parts into one request, those with equal resource and scope together. */
 function requestOf(parts: readonly TailPart[]): string {
   const resources = new Map<string, Map<string, string[]>>();
   for (const { resource, scope, body } of parts) {

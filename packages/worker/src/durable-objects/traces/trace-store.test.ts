@@ -44,7 +44,7 @@ function acceptFrame(store: TraceStore, instanceId: string, seq: number, otlp: s
   return store.acceptFrames([{ instanceId, seq, otlp }]).get(instanceId);
 }
 
-/** How many spans were counted as lost for this reason, once the tail is folded. */
+/** Returns how many spans were counted as lost for this reason, after folding the tail. */
 async function dropped(store: TraceStore, reason: string): Promise<number> {
   store.fold();
   const reports = (await all(store)).filter(({ name }) => name === "valet.trace_plane.dropped");
@@ -55,7 +55,7 @@ function rowCount(storage: DurableObjectStorage, table: string): number {
   return storage.sql.exec<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`).one().n;
 }
 
-/** An open span as a runner announces it. */
+/** Returns an open span as a runner announces it. */
 function openSpan(name: string, sessionId = SESSION) {
   const started: ReadableSpan[] = [];
   const tracer = new Tracer({
@@ -69,7 +69,7 @@ function openSpan(name: string, sessionId = SESSION) {
 }
 
 describe("the object's own spans", () => {
-  test("are seen open, then ended", () =>
+  test("are visible while open, and after their end", () =>
     inStorage(async (storage) => {
       const { store, begin } = open(storage);
       const span = begin("valet.prompt");
@@ -80,7 +80,7 @@ describe("the object's own spans", () => {
       expect((await all(store))[0]?.endTimeUnixNano).toBeDefined();
     }));
 
-  test("are written with the state they describe, or not at all", () =>
+  test("are written in the transaction of the state that they describe", () =>
     inStorage(async (storage) => {
       const { store, begin } = open(storage);
       const fail = () =>
@@ -93,7 +93,7 @@ describe("the object's own spans", () => {
       expect(await all(store)).toEqual([]);
     }));
 
-  test("survive the object, and are taken up again", async () => {
+  test("survive a restart of the object and are resumed", async () => {
     const name = crypto.randomUUID();
     const spanId = await inStorage((storage) => open(storage).begin("valet.prompt").context.spanId, name);
     await inStorage(async (storage) => {
@@ -121,7 +121,7 @@ describe("span frames", () => {
       expect(await names(store)).toEqual(["a", "b"]);
     }));
 
-  test("of different instances are told apart: a successor delivers what its predecessor left", () =>
+  test("of different instances are distinguished: a successor delivers its predecessor's spans", () =>
     inStorage(async (storage) => {
       const { store } = open(storage);
       acceptFrame(store, "run_1", 1, makeFrame({ name: "a" }));
@@ -130,7 +130,7 @@ describe("span frames", () => {
       expect(await names(store)).toEqual(["a", "b", "left behind"]);
     }));
 
-  test("may be taken together: repeats among them are ignored, and each instance has its number", () =>
+  test("can be stored together: repeats among them are ignored, and each instance has its own number", () =>
     inStorage(async (storage) => {
       const { store } = open(storage);
       const frame = (instanceId: string, seq: number) => ({
@@ -161,7 +161,7 @@ describe("span frames", () => {
       expect(await names(store)).toEqual(["valet.prompt", "valet.trace_plane.dropped"]);
     }));
 
-  test("that are nonsense are acknowledged and counted: sending them again would change nothing", () =>
+  test("that are malformed are acknowledged and counted, since a retry would change nothing", () =>
     inStorage(async (storage) => {
       const { store } = open(storage);
       expect(acceptFrame(store, "run_1", 1, "nonsense")).toBe(1);
@@ -187,7 +187,7 @@ describe("open spans of a runner", () => {
       expect(store.traces()).toMatchObject([{ name: "valet.turn", openSpans: 0, spans: 1 }]);
     }));
 
-  test("are sealed when it is lost, at its last sign of life; an end that comes later is counted once, as late", () =>
+  test("are sealed when the runner is lost, at its last sign of life; a later end is counted once, as late", () =>
     inStorage(async (storage) => {
       let now = NOW;
       const { store } = open(storage, { now: () => now });
@@ -201,7 +201,7 @@ describe("open spans of a runner", () => {
 
       const late = makeFrame({ name: "valet.turn" }).replace(/"traceId":"\w+","spanId":"\w+"/, ids(serialised));
       acceptFrame(store, "run_1", 1, late);
-      // The same frame again, and the same end by a successor.
+      // The same frame again, and the same end from a successor.
       acceptFrame(store, "run_1", 1, late);
       acceptFrame(store, "run_2", 1, late);
       const [sealed, ...others] = (await all(store)).filter(({ name }) => name === "valet.turn");
@@ -217,7 +217,7 @@ describe("open spans of a runner", () => {
       expect(await dropped(store, "late")).toBe(1);
     }));
 
-  test("that an earlier version has sealed stay sealed, and their late ends are counted", () =>
+  test("that an earlier version sealed stay sealed, and their late ends are counted", () =>
     inStorage(async (storage) => {
       const { serialised } = openSpan("valet.turn");
       upgradeFromAd59303(storage, `INSERT INTO trace_sealed VALUES ('${serialised.context.spanId}')`);
@@ -228,7 +228,7 @@ describe("open spans of a runner", () => {
       expect(await dropped(store, "late")).toBe(1);
     }));
 
-  test("travel in span frames, in order with the ends: neither together nor when they come again is an ended span open", () =>
+  test("are sent in span frames, in order with the ends: an ended span is not open, within a frame or after a repeat", () =>
     inStorage((storage) => {
       const { store } = open(storage);
       const { serialised } = openSpan("chat mock-1");
@@ -252,7 +252,7 @@ describe("open spans of a runner", () => {
       ]);
     }));
 
-  test("are served as their runner's, with when it was last heard of", () =>
+  test("are served with their runner's resource and its last sign of life", () =>
     inStorage(async (storage) => {
       const { store } = open(storage);
       const { serialised } = openSpan("chat mock-1");
@@ -266,7 +266,7 @@ describe("open spans of a runner", () => {
       expect(shown).not.toHaveProperty("endTimeUnixNano");
     }));
 
-  test("are bounded: a runner does not fill the session's storage with them", () =>
+  test("are limited, so that a runner cannot fill the session's storage", () =>
     inStorage((storage) => {
       const { store } = open(storage);
       for (let seq = 1; seq <= 3; seq++) {
@@ -276,7 +276,7 @@ describe("open spans of a runner", () => {
       expect(rowCount(storage, "trace_open")).toBe(MAX_OPEN_SPANS);
     }));
 
-  test("of another session are not shown, and none takes the place of the object's own", () =>
+  test("of another session are not shown, and cannot replace the object's own", () =>
     inStorage(async (storage) => {
       const { store, begin } = open(storage);
       store.announce("run_1", openSpan("theirs", "ses_other").serialised);
@@ -287,7 +287,7 @@ describe("open spans of a runner", () => {
       expect(await names(store)).toEqual(["valet.prompt"]);
     }));
 
-  test("of another instance are left alone", () =>
+  test("of another instance are not changed", () =>
     inStorage((storage) => {
       const { store } = open(storage);
       store.announce("run_2", openSpan("valet.turn").serialised);
@@ -303,7 +303,7 @@ function ids({ context }: Pick<ReadableSpan, "context">): string {
 }
 
 describe("segments", () => {
-  test("a span costs a fiftieth of a row or less", () =>
+  test("cost a fiftieth of a row per span, or less", () =>
     inStorage((storage) => {
       const { store } = open(storage);
       const [parent] = makeSpans({});
@@ -317,7 +317,7 @@ describe("segments", () => {
       expect(store.traces()).toMatchObject([{ spans: 5000 }]);
     }));
 
-  test("that wait are counted by reading two rows, however many there are", () =>
+  test("that wait are counted by reading two rows, whatever their number", () =>
     inStorage((storage) => {
       const { store, begin } = open(storage);
       for (let segment = 1; segment <= 300; segment++) {
@@ -336,7 +336,7 @@ describe("segments", () => {
       expect(cursors.reduce((total, { rowsRead }) => total + rowsRead, 0)).toBeLessThanOrEqual(4 * 3);
     }));
 
-  test("of an earlier version are counted, too, and so are those that follow and those that are not sampled", () =>
+  test("of an earlier version are counted, too, and so are later and unsampled ones", () =>
     inStorage((storage) => {
       const rows = ["1, 5", "0, 7", "1, 11"].map((row) => `(NULL, 0, ${row}, 1, x'00')`);
       upgradeFromAd59303(storage, `INSERT INTO trace_segments VALUES ${rows.join(", ")}`);
@@ -353,7 +353,7 @@ describe("segments", () => {
       expect(counts()).toEqual([18, 13, 13, 2, 1, 1]);
     }));
 
-  test("close by size before a row could get too large", () =>
+  test("close by size before a row becomes too large", () =>
     inStorage(async (storage) => {
       const { store } = open(storage);
       const attributes = { text: crypto.randomUUID().repeat(10_000) };
@@ -363,7 +363,7 @@ describe("segments", () => {
       expect(await all(store)).toHaveLength(4);
     }));
 
-  test("close by bytes where characters have several", () =>
+  test("close by bytes when characters have several", () =>
     inStorage(async (storage) => {
       const { store } = open(storage);
       const attributes = { text: "語".repeat(70_000) };
@@ -372,7 +372,7 @@ describe("segments", () => {
       expect(await all(store)).toHaveLength(6);
     }));
 
-  test("leave out a span that is too large for a row, open or ended, and count it", () =>
+  test("drop a span that is too large for a row, open or ended, and count it", () =>
     inStorage(async (storage) => {
       const { store, tracer, begin } = open(storage);
       const large = { "valet.session.id": SESSION, text: "語".repeat(800_000) };
@@ -385,7 +385,7 @@ describe("segments", () => {
       expect(await names(store)).toEqual(["small", "valet.trace_plane.dropped"]);
     }));
 
-  test("are undone with the transaction that they were closed in", () =>
+  test("are rolled back with the transaction in which they were closed", () =>
     inStorage(async (storage) => {
       const { store, begin } = open(storage);
       begin("before").end();
@@ -400,7 +400,7 @@ describe("segments", () => {
       expect(await names(store)).toEqual(["before"]);
     }));
 
-  test("have ids that never come twice, whatever is deleted", () =>
+  test("have ids that never repeat, whatever is deleted", () =>
     inStorage(async (storage) => {
       const { store, begin } = open(storage, { maxBytes: 0 });
       const ids = new Set<number>();
@@ -415,7 +415,7 @@ describe("segments", () => {
       expect(rowCount(storage, "trace_index")).toBe(1);
     }));
 
-  test("keep what is not sampled apart from what is exported", () =>
+  test("separate unsampled spans from exported ones", () =>
     inStorage(async (storage) => {
       const { store } = open(storage);
       acceptFrame(store, "run_1", 1, makeFrame({ name: "recorded", sampled: false }, { name: "sampled" }));
@@ -426,7 +426,7 @@ describe("segments", () => {
       expect(await names(store)).toEqual(["recorded", "sampled"]);
     }));
 
-  test("the tail is due some time after its oldest span, and not when it is empty", () =>
+  test("the tail is due some time after its oldest span, and never when it is empty", () =>
     inStorage((storage) => {
       let now = NOW;
       const { store, begin } = open(storage, { now: () => now });
@@ -439,7 +439,7 @@ describe("segments", () => {
       expect(store.dueAtMs()).toBeUndefined();
     }));
 
-  test("past the bound the oldest go first; those not yet exported are counted, reports of such ones too", () =>
+  test("above the size limit the oldest are deleted; those not yet exported are counted, including the reports in them", () =>
     inStorage(async (storage) => {
       const { store } = open(storage, { maxBytes: 1500 });
       let reports = 0;
@@ -449,9 +449,9 @@ describe("segments", () => {
         store.fold(() => false);
       }
       const kept = await all(store);
-      const told = kept.map((each) => Number(attributeOf(each, "valet.dropped_spans.queue_full") ?? 0));
-      const untold = storage.sql.exec<{ spans: number }>("SELECT spans FROM trace_drops").toArray();
-      const counted = [...told, ...untold.map(({ spans }) => spans)].reduce((sum, spans) => sum + spans, 0);
+      const reported = kept.map((each) => Number(attributeOf(each, "valet.dropped_spans.queue_full") ?? 0));
+      const unreported = storage.sql.exec<{ spans: number }>("SELECT spans FROM trace_drops").toArray();
+      const counted = [...reported, ...unreported.map(({ spans }) => spans)].reduce((sum, spans) => sum + spans, 0);
       expect(counted + kept.length).toBe(20 + reports);
       expect(kept.map(({ name }) => name)).toContain("span 20");
       expect(kept.map(({ name }) => name)).not.toContain("span 1");
@@ -459,7 +459,7 @@ describe("segments", () => {
 });
 
 describe("reading", () => {
-  test("a trace is put together from segments, tail and what is open", () =>
+  test("a trace is assembled from segments, tail and open spans", () =>
     inStorage(async (storage) => {
       const { store, tracer, begin } = open(storage);
       const root = begin("root");
@@ -471,7 +471,7 @@ describe("reading", () => {
       expect(spans.map(({ name }) => name)).toEqual(["folded", "in the tail", "root"]);
     }));
 
-  test("what is folded while a trace is read comes once", () =>
+  test("spans that are folded while a trace is read appear once", () =>
     inStorage(async (storage) => {
       const { store, tracer, begin } = open(storage);
       const root = begin("root");
@@ -486,11 +486,11 @@ describe("reading", () => {
       expect(spans.map(({ name }) => name)).toEqual(["folded", "folded", "folded", "in the tail", "root"]);
     }));
 
-  test("traces come page by page, the newest first, wherever their spans are", () =>
+  test("traces are listed page by page, newest first, wherever their spans are stored", () =>
     inStorage((storage) => {
       const { store, tracer } = open(storage);
       const attributes = { "valet.session.id": SESSION };
-      // Two begin at each instant; some are folded, some in the tail, some open, one in all three.
+      // Two traces begin at each instant; some are folded, some in the tail, some open, one in all three.
       for (let i = 0; i < 20; i++) {
         const span = tracer.startSpan(`trace ${i}`, { attributes, startTime: NOW + Math.floor(i / 2) });
         if (i === 3 || i === 18) tracer.startSpan("child", { parent: span, startTime: NOW + 50 }).end();
@@ -511,14 +511,14 @@ describe("reading", () => {
     }));
 
   test.each(["in the tail", "folded"])(
-    "a trace is named by its root while that is open, whatever has ended below it (%s), and begins with it",
+    "a trace has the name and start of its root while that is open, whatever has ended below it (%s)",
     (place) =>
       inStorage((storage) => {
         const { store, tracer } = open(storage);
         const attributes = { "valet.session.id": SESSION };
         const root = tracer.startSpan("valet.sandbox.spawn", { attributes, startTime: NOW });
         const parent = { ...root.context, isRemote: true };
-        // The broker's clock is behind.
+        // The broker's clock is slow.
         tracer.startSpan("POST /v1/sandboxes", { parent, attributes, startTime: NOW - 500 }).end();
         if (place === "folded") store.fold();
         tracer.startSpan("valet.broker.call", { parent: root, attributes, startTime: NOW + 5 });
@@ -529,7 +529,7 @@ describe("reading", () => {
       }),
   );
 
-  test("a trace whose root is not known is named by the topmost span that is, open or not", () =>
+  test("a trace without a known root is named by its topmost known span, open or not", () =>
     inStorage((storage) => {
       const { store, tracer } = open(storage);
       const attributes = { "valet.session.id": SESSION };
@@ -544,7 +544,7 @@ describe("reading", () => {
       expect(store.traces()).toMatchObject([{ name: "valet.turn", openSpans: 1, spans: 2 }]);
     }));
 
-  test("spans that end while they are streamed come too, and each comes once", () =>
+  test("spans that end during streaming are included, each once", () =>
     inStorage(async (storage) => {
       const { store, begin } = open(storage);
       begin("folded").end();
@@ -560,7 +560,7 @@ describe("reading", () => {
       expect(lines.flatMap(spansOf).map(({ name }) => name)).toEqual(["folded", "in the tail", "later"]);
     }));
 
-  test("a trace that is too large for one answer comes page by page, each span once, and so does the whole log", () =>
+  test("a trace that is too large for one answer is paged, each span once, and so is the whole log", () =>
     inStorage(async (storage) => {
       const { store, begin } = open(storage);
       const root = begin("root");
@@ -590,7 +590,7 @@ describe("reading", () => {
       const ofTrace = await pagesOf(
         (after) => textOf(store.trace(root.context.traceId, () => undefined, after)),
         () => {
-          // What ends meanwhile, and the fold of the tail, repeat nothing and lose nothing.
+          // Spans that end meanwhile, and the fold of the tail, cause neither duplicates nor gaps.
           add(1);
           store.fold();
         },
@@ -613,12 +613,12 @@ describe("reading", () => {
       expect(logged.map(({ name }) => name).sort()).toEqual(names.toSorted());
     }));
 
-  test("a trace that is not there is none", () =>
+  test("an unknown trace is undefined", () =>
     inStorage((storage) => {
       expect(open(storage).store.trace("a".repeat(32))).toBeUndefined();
     }));
 
-  test("every ended span comes as lines of OTLP/JSON", () =>
+  test("every ended span is in the stream of OTLP/JSON lines", () =>
     inStorage(async (storage) => {
       const { store } = open(storage);
       for (let seq = 1; seq <= 10; seq++) acceptFrame(store, "run_1", seq, makeFrame(...Array(50).fill({})));

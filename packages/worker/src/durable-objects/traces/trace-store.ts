@@ -1,7 +1,7 @@
 /**
- * Every span of one session, in the session's own SQLite: the object's by being its tracer's processor, the runner's by span
- * frames, the Worker's and the broker's by the requests that they hand over. What the object records is written in the
- * caller's transaction, with the state that it describes.
+ * Stores every span of one session in the session's own SQLite: the object's spans, as its tracer's processor; the
+ * runner's, from span frames; the Worker's and the broker's, from the requests that they pass on. The object's spans
+ * are written in the caller's transaction, with the state that they describe.
  */
 import { MAX_OPEN_SPANS } from "@valet/shared/protocol/runner-link";
 import { DOUBLE_KEYS, sessionAttributes, type ValetSpans } from "@valet/shared/spans";
@@ -42,22 +42,25 @@ import {
 
 export interface TraceStoreOptions {
   readonly sessionId: string;
-  /** Of the object's own spans. */
+  /** The resource of the object's own spans. */
   readonly resource: Resource;
-  /** How long a span stays in the tail before a segment closes (`OTEL_BSP_SCHEDULE_DELAY`). */
+  /** How long a span stays in the tail before its segment closes (`OTEL_BSP_SCHEDULE_DELAY`). */
   readonly segmentDelayMs: number;
-  /** Compressed bytes kept at the most; the oldest segments go first. */
+  /** The maximum of stored compressed bytes; the oldest segments are deleted first. */
   readonly maxBytes: number;
-  /** Whether a runner's spans must be in traces of the session. Not where there is no session, as on the trace plane's own bench. */
+  /**
+   * Whether a runner's spans must be in traces of the session. False in the benchmark of the trace plane, which has no
+   * session.
+   */
   readonly ownTracesOnly?: boolean;
-  /** The deployment's, which those who send spans keep to; OpenTelemetry's defaults unless given. */
+  /** The deployment's limits, which all senders obey; OpenTelemetry's defaults if omitted. */
   readonly limits?: NamingLimits | undefined;
   readonly now: () => number;
-  /** Runs `work` in a transaction, or as part of the one that is under way. */
+  /** Runs `work` in a transaction, or as part of the current one. */
   readonly transact: <T>(work: () => T) => T;
 }
 
-/** One trace as a list shows it. */
+/** A trace in a list. */
 export interface ListedTrace extends TraceSummary {
   readonly openSpans: number;
 }
@@ -67,21 +70,24 @@ export interface SpanFrame {
   readonly instanceId: string;
   readonly seq: number;
   readonly otlp: string;
-  /** Spans that are open by then, as `serialiseSpan` writes them. */
+  /** Spans that are open at that time, as written by `serialiseSpan`. */
   readonly open?: readonly string[] | undefined;
 }
 
-/** OTLP/JSON of others: of a runner, or of the Worker or the broker. */
+/** OTLP/JSON from a runner, the Worker or the broker. */
 interface ReceivedRequest {
   readonly otlp: string;
   readonly runnerInstanceId?: string;
 }
 
-/** Far below what a row can hold (2 MB), in UTF-16 units of up to three bytes. */
+/** Far below the maximum of a row (2 MB), in UTF-16 units of up to three bytes. */
 const MAX_TEXT_LENGTH = 512 * 1024;
-/** Runner processes that are remembered, the latest: each costs a row, and whoever has a runner's token may name as many as they like. */
+/**
+ * How many runner processes are remembered, the latest ones: each costs a row, and a holder of a runner's token can
+ * name any number of them.
+ */
 const MAX_INSTANCES = 1000;
-/** Of one page of spans as text, in UTF-16 units: what goes past it is the page\'s last segment. */
+/** The maximum size of a page of spans as text, in UTF-16 units; the segment that exceeds it is the page's last. */
 const MAX_PAGE_LENGTH = 16 * 1024 * 1024;
 
 export class TraceStore implements SpanProcessor {
@@ -101,7 +107,7 @@ export class TraceStore implements SpanProcessor {
     this.#origin = new TraceOrigin(sql, options.sessionId);
   }
 
-  /** Keeps the object's open span as it is now; again after a change that must survive an eviction. */
+  /** Stores the current state of the object's open span; called again after a change that must survive an eviction. */
   onStart(span: ReadableSpan): void {
     if (!this.#open.keep(OBJECT, span)) this.countDropped("too_large", 1);
   }
@@ -111,14 +117,14 @@ export class TraceStore implements SpanProcessor {
     this.#append(this.#resource, span);
   }
 
-  /** An open span, to be resumed. */
+  /** Returns an open span, to be resumed. */
   openSpan(spanId: string): OpenSpan | undefined {
     return this.#open.get(spanId);
   }
 
   /**
-   * Keeps a span that a runner has begun: it is shown as open, and sealed if the runner is lost. Ignores spans of other sessions
-   * and spans that were sealed. The caller knows that the span has not ended: announcements come in order with the ends.
+   * Stores a span that a runner has begun: it is shown as open, and sealed if the runner is lost. Ignores spans of
+   * other sessions and sealed spans. The span cannot have ended, since announcements arrive in order with the ends.
    */
   announce(instanceId: string, span: OpenSpan): void {
     this.#keepOpen(instanceId, [span]);
@@ -133,18 +139,18 @@ export class TraceStore implements SpanProcessor {
       const isOwn = isOwnSpan(said === undefined ? [] : [said], attributes, sessionId, limits);
       const isForeign = ownTracesOnly && parent !== undefined && !this.isOwnTrace(context.traceId);
       if (!isOwn || isForeign || this.#open.isSealed(context.spanId)) continue;
-      // A runner that has more of them is not one of ours.
+      // Valet's own runner never has more open spans.
       if (this.#open.count(instanceId) >= MAX_OPEN_SPANS && this.#open.get(context.spanId) === undefined) continue;
       this.#open.keep(instanceId, stampOpenSpan({ context, parent, ...span }, sessionId));
     }
   }
 
-  /** Whether the session has spans of the trace, or its sandbox may begin it. */
+  /** Returns whether the session has spans of the trace, or its sandbox may begin it. */
   isOwnTrace(traceId: string): boolean {
     return this.#origin.isOwn(traceId);
   }
 
-  /** The runner has given a sign of life. @param atMs when, epoch ms; now unless given. Earlier than known changes nothing */
+  /** Records a runner's sign of life. @param atMs its time, epoch ms; now if omitted. An older time changes nothing */
   touch(instanceId: string, atMs = this.#options.now()): void {
     this.#sql.exec(
       `INSERT INTO trace_instances (instance_id, last_seq, last_seen_ms) VALUES (?, 0, ?)
@@ -154,15 +160,15 @@ export class TraceStore implements SpanProcessor {
     );
   }
 
-  /** When the last of these runners gave its last sign of life that is stored, epoch ms; `undefined` where there is none. */
+  /** Returns the last stored sign of life of these runners, epoch ms; `undefined` when there is none. */
   lastSeenMs(instanceIds: readonly string[]): number | undefined {
     const known = instanceIds.flatMap((id) => this.#instance(id)?.last_seen_ms ?? []);
     return known.length === 0 ? undefined : Math.max(...known);
   }
 
   /**
-   * Ends what a lost runner left open: outcome `lost`, at its last sign of life. If the runner ends one of them after all, the
-   * end recorded here stands, and the later one is counted once, as `late`.
+   * Ends the spans that a lost runner left open, with the outcome `lost` and the time of its last sign of life. If the
+   * runner ends one of them later, the end recorded here stands, and the later one is counted once, as `late`.
    * @returns how many
    */
   seal(instanceId: string, errorType: string): number {
@@ -183,10 +189,10 @@ export class TraceStore implements SpanProcessor {
   }
 
   /**
-   * Takes span frames of runners, several as one: together they may fill a segment, which costs a row where they would cost one
-   * each. Repeats are ignored, and so is every span that cannot be kept: it is counted, and its frame acknowledged, since
-   * sending it again would change nothing.
-   * @returns up to which number the frames of each instance are durable
+   * Stores span frames of runners, several together, since together they may fill a segment, which costs one row
+   * instead of one row each. Ignores repeats. Spans that cannot be stored are counted and their frames acknowledged,
+   * since a retry would change nothing.
+   * @returns the number up to which each instance's frames are durable
    */
   acceptFrames(frames: readonly SpanFrame[]): Map<string, number> {
     const durable = new Map<string, number>();
@@ -197,7 +203,7 @@ export class TraceStore implements SpanProcessor {
         durable.set(instanceId, Math.max(seq, lastSeq));
         if (seq <= lastSeq) continue;
         requests.push({ otlp, runnerInstanceId: instanceId });
-        // Before the ends, which may be in a later one of these frames.
+        // Before the ends, which may be in a later frame of these.
         const spans = open.flatMap((text) => parseOpenSpan(text) ?? []);
         this.#keepOpen(instanceId, spans);
       }
@@ -214,12 +220,12 @@ export class TraceStore implements SpanProcessor {
     return durable;
   }
 
-  /** Takes ended spans that the Worker or the broker made for this session. */
+  /** Stores ended spans that the Worker or the broker made for this session. */
   acceptSpans(otlp: string): void {
     this.#options.transact(() => this.#acceptRequests([{ otlp }]));
   }
 
-  /** Deletes what is known of the instances that were heard of longest ago, where there are too many. */
+  /** Deletes the least recently seen instances when there are too many. */
   #forgetInstances(): void {
     this.#sql.exec(
       `DELETE FROM trace_instances WHERE instance_id IN (
@@ -235,7 +241,7 @@ export class TraceStore implements SpanProcessor {
     let tooLarge = 0;
     for (const { otlp: text, runnerInstanceId } of requests) {
       const request = text.length > MAX_TEXT_LENGTH ? undefined : readRequest(text, sessionId, limits);
-      // How many spans are in a text that cannot be read, nobody knows; it was one frame.
+      // The number of spans in an unreadable text is unknown, so it counts as one frame.
       if (text.length > MAX_TEXT_LENGTH) tooLarge++;
       else invalid += request?.refused ?? 1;
       const received = request?.groups ?? [];
@@ -249,7 +255,7 @@ export class TraceStore implements SpanProcessor {
     const entries: TailEntry[] = [];
     for (const { resource, scope, spans } of groups) {
       invalid += spans.filter(({ spanId }) => ended.ownOpen.has(spanId)).length;
-      // Of two ends of a span the first counts.
+      // The first end of a span counts.
       const kept = spans.filter(({ spanId }) => !ended.ownOpen.has(spanId) && !ended.sealed.has(spanId));
       for (const sampled of [true, false]) {
         const part = kept.filter((span) => span.sampled === sampled);
@@ -289,7 +295,7 @@ export class TraceStore implements SpanProcessor {
     return encodeResource({ ...this.#options.resource, ...runner });
   }
 
-  /** Counts spans that are lost: the next segment says so to the backend. */
+  /** Counts lost spans; the next segment reports them to the backend. */
   countDropped(reason: DropReason, spans: number): void {
     if (spans === 0) return;
     this.#sql.exec(
@@ -298,13 +304,13 @@ export class TraceStore implements SpanProcessor {
     );
   }
 
-  /** Counts a segment that the backend will not get, and what the reports in it would have told. */
+  /** Counts a segment that will not reach the backend, and the drops that its own reports would have told. */
   countLost(reason: DropReason, segment: Segment): void {
     this.countDropped(reason, segment.spans);
     for (const drop of reportedDrops(unpack(segment.body))) this.countDropped(drop.reason, drop.spans);
   }
 
-  /** Puts what was counted into a span of the tail, and begins to count anew. */
+  /** Writes the counts into a span of the tail, and resets them. */
   #reportDrops(): void {
     const drops = this.#sql.exec<{ reason: DropReason; spans: number }>("DELETE FROM trace_drops RETURNING *");
     const counts = drops.toArray().map(({ reason, spans }) => [`valet.dropped_spans.${reason}`, spans]);
@@ -315,7 +321,7 @@ export class TraceStore implements SpanProcessor {
     tracer.startSpan("valet.trace_plane.dropped", { attributes }).end();
   }
 
-  /** A tracer whose spans go straight to the tail. */
+  /** Returns a tracer whose spans go directly to the tail. */
   #tracerTo(resource: string, scope: string): Tracer<ValetSpans> {
     const onEnd = (span: ReadableSpan) => this.#append(resource, span);
     const clock = strictlyIncreasing(wallClock);
@@ -323,16 +329,16 @@ export class TraceStore implements SpanProcessor {
     return new Tracer<ValetSpans>({ scope: { name: scope }, clock, processor, doubleKeys: DOUBLE_KEYS });
   }
 
-  /** When the tail is due to be folded, epoch ms; `undefined` when it is empty. */
+  /** Returns when the tail is due to be folded, epoch ms; `undefined` when it is empty. */
   dueAtMs(): number | undefined {
     const oldest = this.segments.oldestMs();
     return oldest === undefined ? undefined : oldest + this.#options.segmentDelayMs;
   }
 
   /**
-   * Closes the tail: when it is due, and at every boundary after which the object may go idle. From then on its spans are
-   * handed to export.
-   * @param isExported whether the segment of this id has left for the backend: what goes before that is a drop
+   * Folds the tail into segments, which hands its spans to export. Called when the tail is due, and at every boundary
+   * after which the object may become idle.
+   * @param isExported whether this segment has reached the backend; deleting one that has not is a drop
    */
   fold(isExported: (segmentId: number) => boolean = () => true): void {
     this.#options.transact(() => {
@@ -347,9 +353,9 @@ export class TraceStore implements SpanProcessor {
   }
 
   /**
-   * The session's traces, the newest first, and where several began at once by their id.
-   * @param after the last one of the page before
-   * @param limit as many at the most; all unless given
+   * Lists the session's traces, newest first, and by id among those that began at the same time.
+   * @param after the last trace of the previous page
+   * @param limit the maximum number; all if omitted
    */
   traces(after?: TracePosition, limit = Number.MAX_SAFE_INTEGER): ListedTrace[] {
     const open = Map.groupBy(this.#open.all(), ({ context }) => context.traceId);
@@ -370,11 +376,12 @@ export class TraceStore implements SpanProcessor {
   }
 
   /**
-   * One trace as OTLP/JSON, a segment at a time: the largest ones exceed what an object can hold or hand over at once. Spans
-   * that are still open have no `endTimeUnixNano`; those of a runner say when it was last heard of. `undefined` when there is
-   * nothing of the trace.
-   * @param seenMs when a runner gave a sign of life that is not stored, by its instance id
-   * @param after the last segment of the page before: a page that is full ends with `nextCursor`, which names its last
+   * Returns one trace as OTLP/JSON, streamed one segment at a time, since the largest traces exceed what an object can
+   * hold or return at once. Open spans have no `endTimeUnixNano`; those of a runner have its last sign of life.
+   * `undefined` for an unknown trace.
+   * @param seenMs signs of life that are not stored yet, by the runner's instance id
+   * @param after the last segment of the previous page; a full page ends with `nextCursor`, which names its own last
+   * segment
    */
   trace(
     traceId: string,
@@ -396,8 +403,8 @@ export class TraceStore implements SpanProcessor {
   }
 
   /**
-   * Elements of `resourceSpans`. What is in the tail now is read now: it may be folded while the rest is taken.
-   * @returns the cursor of the next page, where this one is full
+   * Yields elements of `resourceSpans`. Reads the tail at once, since it may be folded while the rest is consumed.
+   * @returns the cursor of the next page, if this one is full
    */
   *#groupsOf(traceId: string, open: readonly string[], after: number): Generator<string, string | undefined> {
     const tail = this.segments.tailText();
@@ -419,9 +426,10 @@ export class TraceStore implements SpanProcessor {
   }
 
   /**
-   * Every ended span, as lines of OTLP/JSON, a segment a line, read as fast as they are taken. What ends in the meantime comes
-   * too; what is deleted in the meantime does not. A page that is full ends with a line that holds no span and `nextCursor`.
-   * @param after the last segment of the page before
+   * Streams every ended span as lines of OTLP/JSON, one segment per line, as fast as the reader consumes them. Includes
+   * spans that end meanwhile, and excludes those that are deleted meanwhile. A full page ends with a line without spans
+   * and with `nextCursor`.
+   * @param after the last segment of the previous page
    */
   spans(after = 0): ReadableStream<Uint8Array> {
     return streamOf(this.#lines(after));
@@ -443,12 +451,12 @@ export class TraceStore implements SpanProcessor {
   }
 }
 
-/** Where a page of spans ended. */
+/** Returns the cursor after a segment. */
 function segmentCursor(segmentId: number): string {
   return encodeCursor([String(segmentId)]);
 }
 
-/** Open spans do not say who holds them; this says what they are. */
+/** Open spans do not name their scope; this marks them as open. */
 const OPEN_SCOPE = { name: "valet.open" };
 
 function factsOf(span: ReadableSpan): SpanFacts {
@@ -472,7 +480,7 @@ function summaryOfOpen({ context: { traceId, spanId }, parent, name, startTime }
   return summariseOpen({ traceId, spanId, name, startUs: toMicros(startTime), level: levelOf(parent) });
 }
 
-/** The newest first. */
+/** Sorts newest first. */
 function compare(a: TracePosition, b: TracePosition): number {
   return b.startUs - a.startUs || (a.traceId < b.traceId ? -1 : Number(a.traceId > b.traceId));
 }

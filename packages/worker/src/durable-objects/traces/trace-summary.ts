@@ -1,14 +1,16 @@
-/** What a list of traces says of each: a handful of figures that can be merged over the parts of a trace. Pure. */
+/** The summary of a trace for lists: a few values that can be merged over the parts of a trace. Pure. */
 import { head } from "@valet/shared/text";
 import type { SpanFacts, SpanLevel } from "./otlp-request.ts";
 
 export interface TraceSummary {
   readonly traceId: string;
-  /** Of the topmost span that is known: of the highest {@link TraceSummary.nameLevel level}, and of those the first to begin. */
+  /**
+   * The name of the topmost known span: the one of the highest {@link TraceSummary.nameLevel level} that began first.
+   */
   readonly name?: string;
   /** When that span began, microseconds since 1970. */
   readonly nameUs?: number;
-  /** How near to the root that span is, as `SpanFacts` says it. Absent, and so 1, in summaries of earlier versions. */
+  /** That span's level, as in `SpanFacts`. Summaries of earlier versions lack it, which counts as 1. */
   readonly nameLevel?: SpanLevel;
   readonly startUs: number;
   readonly endUs: number;
@@ -16,14 +18,14 @@ export interface TraceSummary {
   readonly errors: number;
 }
 
-/** A list needs no more of a name, in characters. */
+/** The maximum length of a name in a list, in characters. */
 const MAX_NAME_LENGTH = 200;
 
 export function summarise(spans: readonly SpanFacts[]): TraceSummary[] {
   return mergeSummaries([spans.map(summaryOf)]);
 }
 
-/** One summary a trace, in order of appearance. */
+/** Merges summaries into one per trace, in order of appearance. */
 export function mergeSummaries(parts: readonly (readonly TraceSummary[])[]): TraceSummary[] {
   const merged = new Map<string, TraceSummary>();
   for (const part of parts) {
@@ -35,7 +37,7 @@ export function mergeSummaries(parts: readonly (readonly TraceSummary[])[]): Tra
   return [...merged.values()];
 }
 
-/** What a span that is open says of its trace: a name and a beginning, and nothing to be counted. */
+/** Summarizes an open span: a name and a start, but no counts. */
 export function summariseOpen(span: Omit<SpanFacts, "endUs" | "isError">): TraceSummary {
   return { ...summaryOf({ ...span, endUs: span.startUs, isError: false }), spans: 0 };
 }
@@ -64,7 +66,7 @@ function nameOf({ name, nameUs, nameLevel }: TraceSummary): Pick<TraceSummary, "
   };
 }
 
-/** Whether the span that names `b` is nearer to the root than the one that names `a`. */
+/** Returns whether the span that names `b` is closer to the root than the one that names `a`. */
 function isAbove(b: TraceSummary, a: TraceSummary): boolean {
   if (b.nameUs === undefined || a.nameUs === undefined) return b.nameUs !== undefined;
   const [levelOfB, levelOfA] = [b.nameLevel ?? 1, a.nameLevel ?? 1];

@@ -1,8 +1,8 @@
-/** Requests of the log as text: what they hold, what of them is one trace, and how they leave the object. Pure. */
+/** Requests of the log as text: their spans, their parts of one trace, and how they leave the object. Pure. */
 import { DROP_REASONS } from "@valet/shared/spans";
 import type { DropReason } from "@valet/shared/tracing";
 
-/** What stands around the elements of `resourceSpans` in every request of the log. */
+/** The text before the elements of `resourceSpans` in every request of the log. */
 export const REQUEST_HEAD = '{"resourceSpans":[';
 export const REQUEST_END = "]}";
 
@@ -13,7 +13,7 @@ interface WireRequest {
   }[];
 }
 
-/** The ids of all spans of a request. */
+/** Returns the ids of all spans of a request. */
 export function spansOf(text: string): { traceId: string; spanId: string }[] {
   const { resourceSpans } = JSON.parse(text) as WireRequest;
   return resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans));
@@ -24,7 +24,7 @@ interface WireReport {
   attributes?: { key: string; value: { intValue?: unknown } }[];
 }
 
-/** What a request's own reports say was dropped: whoever loses the request has to say it again. */
+/** Returns the drops that a request itself reports; when the request is lost, they have to be reported again. */
 export function reportedDrops(text: string): { reason: DropReason; spans: number }[] {
   const { resourceSpans } = JSON.parse(text) as { resourceSpans: { scopeSpans: { spans: WireReport[] }[] }[] };
   const spans = resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap((each) => each.spans));
@@ -33,14 +33,14 @@ export function reportedDrops(text: string): { reason: DropReason; spans: number
     .flatMap(({ attributes = [] }) => attributes)
     .flatMap(({ key, value: { intValue } }) => {
       const reason = DROP_REASONS.find((each) => key === `valet.dropped_spans.${each}`);
-      // A runner may write what it likes.
+      // A runner may send any value.
       return reason !== undefined && Number.isSafeInteger(Number(intValue)) && Number(intValue) > 0
         ? [{ reason, spans: Number(intValue) }]
         : [];
     });
 }
 
-/** What of a request belongs to the trace, as elements of `resourceSpans`. */
+/** Returns the parts of a request that belong to the trace, as elements of `resourceSpans`. */
 export function groupsOfTrace(text: string, traceId: string): string[] {
   const { resourceSpans } = JSON.parse(text) as WireRequest;
   return resourceSpans.flatMap(({ resource, scopeSpans }) => {
@@ -52,9 +52,9 @@ export function groupsOfTrace(text: string, traceId: string): string[] {
 }
 
 /**
- * Some of a request's spans, in their order, as a request of their own.
- * @param first how many stand before them
- * @returns how many they are, and how many come after them
+ * Returns some of a request's spans, in order, as a request of their own.
+ * @param first how many spans to skip
+ * @returns also how many spans it has, and how many follow
  */
 export function partOfRequest(
   text: string,
@@ -78,8 +78,8 @@ export function partOfRequest(
 }
 
 /**
- * A request, an element of `resourceSpans` at a time.
- * @param others the elements after the first; returns the cursor of the page after this one, if there is one
+ * Yields a request, one element of `resourceSpans` at a time.
+ * @param others the elements after the first; returns the cursor of the next page, if there is one
  */
 export function* requestText(
   first: string,
@@ -91,7 +91,7 @@ export function* requestText(
   yield next.value === undefined ? REQUEST_END : `]${cursorField(next.value)}}`;
 }
 
-/** What says that a page is full: a request without spans, which every reader of requests takes. */
+/** Returns the end of a full page: a request without spans, which every reader accepts. */
 export function fullPage(nextCursor: string): string {
   return `${REQUEST_HEAD}]${cursorField(nextCursor)}}`;
 }
@@ -100,7 +100,7 @@ function cursorField(nextCursor: string): string {
   return `,"nextCursor":${JSON.stringify(nextCursor)}`;
 }
 
-/** Of bytes, as only such a stream leaves an object by RPC. */
+/** Returns a byte stream, since only such a stream can leave an object by RPC. */
 export function streamOf(texts: Generator<string>): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   return new ReadableStream({
