@@ -43,7 +43,9 @@ function readArguments(): Arguments {
   const number = { type: "string" } as const;
   const { values } = parseArgs({
     options: {
-      ...{ sessions: number, messages: number, awake: number },
+      sessions: number,
+      messages: number,
+      awake: number,
       json: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
     },
@@ -56,8 +58,11 @@ function readArguments(): Arguments {
     return count;
   };
   return {
-    ...{ sessions: read("sessions"), messages: read("messages"), awake: read("awake") },
-    ...{ json: values.json, help: values.help },
+    sessions: read("sessions"),
+    messages: read("messages"),
+    awake: read("awake"),
+    json: values.json,
+    help: values.help,
   };
 }
 
@@ -71,7 +76,9 @@ async function soak({ sessions, messages, awake, json }: Arguments): Promise<boo
   const model = await startScriptedModel({ scenario });
   const valet = await ValetProcess.start(stateDir, {
     ...modelVariables(model),
-    ...{ OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_BSP_SCHEDULE_DELAY: "500", VALET_GRACE_MS: "10000" },
+    OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+    OTEL_BSP_SCHEDULE_DELAY: "500",
+    VALET_GRACE_MS: "10000",
   });
   try {
     const ended: SessionEnd[] = [];

@@ -1,8 +1,8 @@
 /** The trace plane of `trace-plane-worker.ts` in a workerd process of its own, that can be killed and started again. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { build } from "esbuild";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
+import { bundleWorker } from "../packages/cli/src/system/worker-bundle.ts";
 import type { TracePlaneConfig } from "./trace-plane-config.ts";
 
 export interface TracePlaneProcess {
@@ -17,18 +17,8 @@ export interface TracePlaneProcess {
 }
 
 /** The worker as the one module that workerd loads. */
-export async function bundleTracePlane(): Promise<string> {
-  const { outputFiles } = await build({
-    entryPoints: [join(import.meta.dirname, "trace-plane-worker.ts")],
-    bundle: true,
-    write: false,
-    format: "esm",
-    target: "esnext",
-    conditions: ["workerd", "worker", "browser"],
-    external: ["cloudflare:*", "node:*"],
-    logLevel: "silent",
-  });
-  return (outputFiles[0] as { text: string }).text;
+export function bundleTracePlane(): Promise<string> {
+  return bundleWorker(join(import.meta.dirname, "trace-plane-worker.ts"));
 }
 
 /**

@@ -54,7 +54,7 @@ export class TracePlane extends DurableObject<Env> {
       fetch: (input, init) => this.#post(input as string, init as RequestInit),
     });
     this.#tracer = new Tracer({ scope: { name: "trace-plane" }, processor: this.#store });
-    ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS jobs (name TEXT PRIMARY KEY, span_id TEXT, done INTEGER)");
+    ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS crash_jobs (name TEXT PRIMARY KEY, span_id TEXT, done INTEGER)");
   }
 
   override async fetch(request: Request): Promise<Response> {
@@ -100,7 +100,7 @@ export class TracePlane extends DurableObject<Env> {
       const attributes = { "valet.session.id": this.env.CONFIG.sessionId };
       const span = this.#tracer.startSpan(`job ${job}`, { attributes });
       this.#tracer.startSpan(`begin ${job}`, { parent: span, attributes }).end();
-      this.ctx.storage.sql.exec("INSERT INTO jobs VALUES (?, ?, 0)", job, span.context.spanId);
+      this.ctx.storage.sql.exec("INSERT INTO crash_jobs VALUES (?, ?, 0)", job, span.context.spanId);
       if (!hang) return;
       console.error("in the transaction");
       for (const until = Date.now() + HANG_MS; Date.now() < until; );
@@ -110,7 +110,7 @@ export class TracePlane extends DurableObject<Env> {
 
   #end(job: string): void {
     this.ctx.storage.transactionSync(() => {
-      const query = "UPDATE jobs SET done = 1 WHERE name = ? RETURNING span_id";
+      const query = "UPDATE crash_jobs SET done = 1 WHERE name = ? RETURNING span_id";
       const { span_id } = this.ctx.storage.sql.exec<{ span_id: string }>(query, job).one();
       const open = this.#store.openSpan(span_id);
       if (open !== undefined) this.#tracer.resumeSpan(open).end();
@@ -119,7 +119,7 @@ export class TracePlane extends DurableObject<Env> {
   }
 
   #jobs() {
-    const rows = this.ctx.storage.sql.exec<{ name: string; span_id: string; done: number }>("SELECT * FROM jobs");
+    const rows = this.ctx.storage.sql.exec<{ name: string; span_id: string; done: number }>("SELECT * FROM crash_jobs");
     return rows.toArray().map(({ name, span_id, done }) => ({
       name,
       isDone: done === 1,

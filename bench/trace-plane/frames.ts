@@ -28,7 +28,8 @@ export function makeLoad(frames: number): Load {
       const span =
         i % 2 === 0
           ? tracer.startSpan("chat claude-sonnet-4-5", {
-              ...{ kind: SpanKind.CLIENT, parent: turn },
+              kind: SpanKind.CLIENT,
+              parent: turn,
               attributes: { ...session, ...modelCall(call) },
             })
           : tracer.startSpan("execute_tool bash", { parent: turn, attributes: { ...session, ...toolCall(call) } });

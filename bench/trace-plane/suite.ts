@@ -13,12 +13,16 @@ const CONTENDERS = [
 
 const MEASURES: readonly { name: string; unit: Measurement["unit"]; of: keyof Figures; bound?: Bound }[] = [
   {
-    ...{ name: "from the runner to the durable acknowledgement", unit: "spans/s", of: "spansPerSecond" },
+    name: "from the runner to the durable acknowledgement",
+    unit: "spans/s",
+    of: "spansPerSecond",
     bound: { of: "ours", atLeast: 30_000 },
   },
   { name: "CPU time of workerd a span, export included", unit: "µs", of: "cpuUs" },
   {
-    ...{ name: "rows written per 50 spans, export included", unit: "rows", of: "rows" },
+    name: "rows written per 50 spans, export included",
+    unit: "rows",
+    of: "rows",
     bound: { of: "ours", atMost: 1 },
   },
   { ...{ name: "export per 50 spans", unit: "POSTs", of: "posts" }, bound: { of: "ours", atMost: 1 } },

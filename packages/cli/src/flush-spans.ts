@@ -77,7 +77,9 @@ export async function flushSpans(api: Pick<ApiClient, "sessions" | "resend">, ti
   return {
     sessions: left.length,
     waitingSpans: left.reduce((sum, { waitingSpans }) => sum + waitingSpans, 0),
-    ...{ reason: most?.reason, hint: most?.hint, unanswered: asked.length - answers.size },
+    reason: most?.reason,
+    hint: most?.hint,
+    unanswered: asked.length - answers.size,
   };
 }
 

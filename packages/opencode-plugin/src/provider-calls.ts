@@ -8,6 +8,7 @@
 import { randomUUID } from "node:crypto";
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import { head } from "@valet/shared/text";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import { ProviderStream, type UsedTokens } from "./provider-usage.ts";
 import type { RunnerAccess } from "./runner-access.ts";
 
@@ -90,10 +91,10 @@ async function observe(
       const { tokens, finish } = stream;
       const costUsd = tokens && costOf(tokens, prices);
       void report({
-        ...{ ...known, status, endedMs: Date.now() },
-        ...(finish !== undefined && { finish: head(finish, 64) }),
-        ...(tokens !== undefined && { tokens }),
-        ...(costUsd !== undefined && { costUsd }),
+        ...known,
+        status,
+        endedMs: Date.now(),
+        ...withoutUndefined({ finish: finish && head(finish, 64), tokens, costUsd }),
       });
     },
   });

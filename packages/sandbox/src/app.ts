@@ -15,6 +15,7 @@ import {
 } from "@valet/shared/protocol/sandbox-broker";
 import { sessionAttributes } from "@valet/shared/spans";
 import type { SpanLimits } from "@valet/shared/tracing";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import { type Context, Hono } from "hono";
 import { z } from "zod";
 import { bearerCheck } from "./auth.ts";
@@ -47,7 +48,7 @@ export function createApp({ driver, secret, onError, spanLimits }: AppOptions): 
 
   const respondWithProblem = (error: BrokerError, spans?: string) => {
     if (error.code === "internal") onError(error.cause);
-    const body: BrokerProblem = { ...error.problem, ...(spans !== undefined && { spans }) };
+    const body: BrokerProblem = { ...error.problem, ...withoutUndefined({ spans }) };
     return problemResponse(body, error.code === "unauthorized" ? { "www-authenticate": "Bearer" } : {});
   };
 
@@ -62,7 +63,7 @@ export function createApp({ driver, secret, onError, spanLimits }: AppOptions): 
       try {
         const body = await handler(c, trace);
         const spans = trace.end(status);
-        return c.json({ ...body, ...(spans !== undefined && { spans }) }, status);
+        return c.json({ ...body, ...withoutUndefined({ spans }) }, status);
       } catch (error) {
         const problem = toBrokerError(error);
         return respondWithProblem(problem, trace.end(problem.problem.status));

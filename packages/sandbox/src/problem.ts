@@ -1,5 +1,6 @@
 import type { ProblemDetails } from "@valet/shared/http/problem";
 import { type BrokerProblem, type BrokerProblemCode, brokerProblem } from "@valet/shared/protocol/sandbox-broker";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 
 /** An error to send to the caller of the API. The detail holds no secrets and no content. */
 export class BrokerError extends Error {
@@ -14,10 +15,7 @@ export class BrokerError extends Error {
     options: { errors?: ProblemDetails["errors"]; cause?: unknown } = {},
   ) {
     const { errors, cause } = options;
-    const problem = brokerProblem(code, {
-      ...(detail !== undefined && { detail }),
-      ...(errors !== undefined && { errors }),
-    });
+    const problem = brokerProblem(code, withoutUndefined({ detail, errors }));
     super(detail ?? problem.title, { cause });
     this.code = code;
     this.problem = problem;

@@ -48,7 +48,12 @@ export function readSettings(args: readonly string[], env: Record<string, string
   const { values, positionals } = parseArgs({
     args: [...args],
     options: {
-      ...{ driver: option, host: option, port: option, state: option, app: option, image: option },
+      driver: option,
+      host: option,
+      port: option,
+      state: option,
+      app: option,
+      image: option,
       "max-sandboxes": option,
       help: { type: "boolean" },
     },

@@ -5,10 +5,10 @@ import { build, stop } from "esbuild";
 /** The directory of the Worker's package. */
 export const WORKER_DIR = join(dirname(fileURLToPath(import.meta.resolve("@valet/worker"))), "..");
 
-/** Bundles the Worker's TypeScript into the one module that workerd loads; takes some 50 ms. */
-export async function bundleWorker(): Promise<string> {
+/** Bundles the TypeScript of a Worker, ours unless given, into the one module that workerd loads; takes some 50 ms. */
+export async function bundleWorker(entry: string = join(WORKER_DIR, "src/index.ts")): Promise<string> {
   const { outputFiles } = await build({
-    entryPoints: [join(WORKER_DIR, "src/index.ts")],
+    entryPoints: [entry],
     bundle: true,
     write: false,
     format: "esm",

@@ -7,6 +7,7 @@ import {
 import { MAX_STEP_OUTPUT, MAX_WORKFLOW_STEPS, type WorkflowStepState } from "@valet/shared/protocol/workflow";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { DONE } from "../../test/agent.ts";
 import { NO_SUMMARY } from "../agent/summary.ts";
 import { encodeToFit } from "./fit-frame.ts";
 
@@ -15,18 +16,7 @@ const frameWith = (parts: MessagePart[]): FromRunner => ({
   attemptId: "att_1",
   outcome: "ok",
   parts,
-  summary: {
-    turnMs: 1,
-    modelMs: 1,
-    toolMs: 0,
-    permissionWaitMs: 0,
-    modelCalls: 1,
-    toolCalls: 0,
-    toolErrors: 0,
-    retries: 0,
-    tokens: { input: 1, output: 1, cacheRead: 0, cacheWrite: 0, reasoning: 0 },
-    costUsd: 0,
-  },
+  summary: DONE.summary,
 });
 const text = (id: string, value: string): MessagePart => ({ type: "text", id, text: value });
 const tool = (id: string, output: string): MessagePart => ({

@@ -1,6 +1,7 @@
 import { appendFileSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { DONE } from "../../test/agent.ts";
 import { temporaryFolder } from "../../test/folder.ts";
 import { type AttemptEnded, Journal, type StepFrame } from "./journal.ts";
 
@@ -14,18 +15,7 @@ const ended = (attemptId: string, text = "done"): AttemptEnded => ({
   attemptId,
   outcome: "ok",
   parts: [{ type: "text", id: "p1", text }],
-  summary: {
-    turnMs: 1,
-    modelMs: 1,
-    toolMs: 0,
-    permissionWaitMs: 0,
-    modelCalls: 1,
-    toolCalls: 0,
-    toolErrors: 0,
-    retries: 0,
-    tokens: { input: 1, output: 1, cacheRead: 0, cacheWrite: 0, reasoning: 0 },
-    costUsd: 0,
-  },
+  summary: DONE.summary,
 });
 
 describe("a runner that takes over knows", () => {

@@ -185,9 +185,15 @@ class ModalDriver implements Driver {
     const name = nameOf(options);
     try {
       return await this.#modal.sandboxes.create(this.#app, image, {
-        ...{ name, tags, timeoutMs: LIFETIME_MS, workdir: WORKING_FOLDER },
+        name,
+        tags,
+        timeoutMs: LIFETIME_MS,
+        workdir: WORKING_FOLDER,
         env: {
-          ...{ LANG: "C.UTF-8", ...options.env, VALET_WORKSPACE: WORKSPACE, VALET_RUNNER_STATE: RUNNER_STATE },
+          LANG: "C.UTF-8",
+          ...options.env,
+          VALET_WORKSPACE: WORKSPACE,
+          VALET_RUNNER_STATE: RUNNER_STATE,
           VALET_RESTORED: options.snapshotId === undefined ? "0" : "1",
         },
         command: supervisorCommand(this.#options.entrypoint, { ...RESTART, ...this.#options.restart }),

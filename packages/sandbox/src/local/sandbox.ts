@@ -1,7 +1,9 @@
 /** One sandbox of the `local` driver, from its first file to its last process. */
+
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FINAL_EXIT_CODES, type Sandbox, type StopReason } from "@valet/shared/protocol/sandbox-broker";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { CreateOptions, DriverSandbox } from "../driver.ts";
 import { Mutex } from "../mutex.ts";
 import { BrokerError } from "../problem.ts";
@@ -103,9 +105,7 @@ export class LocalSandbox {
       driver: "local",
       createdAt,
       restartCount,
-      ...(snapshotId !== undefined && { snapshotId }),
-      ...(stopReason !== undefined && { stopReason }),
-      ...(lastLogLine !== undefined && { lastLogLine }),
+      ...withoutUndefined({ snapshotId, stopReason, lastLogLine }),
     };
     return { sandbox, fingerprint: this.#record.fingerprint };
   }

@@ -52,7 +52,10 @@ export async function takeSnapshot(
     return await steps.run("valet.sandbox.commit", { "valet.snapshot.id": snapshotId }, async (_, span) => {
       span.setAttributes({ "valet.snapshot.size_bytes": sizeBytes, "valet.snapshot.left_out_count": leftOut.length });
       const manifest = {
-        ...{ id: snapshotId, sessionId: options.sessionId, createdAt: new Date().toISOString(), sizeBytes },
+        id: snapshotId,
+        sessionId: options.sessionId,
+        createdAt: new Date().toISOString(),
+        sizeBytes,
         ...(leftOut.length > 0 && { leftOutCount: leftOut.length, leftOut: leftOut.slice(0, MAX_NAMED) }),
       };
       await writeFile(join(partial, "snapshot.json"), JSON.stringify(manifest), { mode: 0o600 });

@@ -93,7 +93,10 @@ export const ProviderCall = z.object({
   /** Token counts in OpenCode's terms; absent if the provider reported none. */
   tokens: z
     .object({
-      ...{ total: tokens, input: tokens, output: tokens, reasoning: tokens },
+      total: tokens,
+      input: tokens,
+      output: tokens,
+      reasoning: tokens,
       cache: z.object({ read: tokens, write: tokens }),
     })
     .optional(),

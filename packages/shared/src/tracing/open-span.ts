@@ -17,8 +17,19 @@ export function serialiseSpan(span: OpenSpan): string {
   const { context, parent, name, kind, startTime, attributes, events, links, statusCode, statusMessage } = span;
   const { droppedAttributes, droppedEvents, droppedLinks } = span;
   const open: OpenSpan = {
-    ...{ context, parent, name, kind, startTime, attributes, events, links, statusCode, statusMessage },
-    ...{ droppedAttributes, droppedEvents, droppedLinks },
+    context,
+    parent,
+    name,
+    kind,
+    startTime,
+    attributes,
+    events,
+    links,
+    statusCode,
+    statusMessage,
+    droppedAttributes,
+    droppedEvents,
+    droppedLinks,
   };
   return JSON.stringify({ format: FORMAT, ...open }, wrap);
 }
