@@ -56,7 +56,7 @@ export async function loseSandbox(session: TestSession, runner: FakeRunner): Pro
 export async function expectSound(session: TestSession, ...open: string[]): Promise<void> {
   const spans = await session.spans();
   const operations = spans.filter(({ name }) =>
-    /^valet\.(prompt$|sandbox\.(spawn|restore|hibernate|terminate)$)/.test(name),
+    /^valet\.(?:prompt|sandbox\.(?:spawn|restore|hibernate)|session\.terminate)$/.test(name),
   );
   expect(operations.filter(({ isOpen }) => isOpen).map(({ name }) => name)).toEqual(open);
   for (const span of spans.filter(({ isOpen }) => !isOpen)) {

@@ -6,7 +6,7 @@ import type { Host } from "./host.ts";
 import { check, type Model } from "./model.ts";
 
 const [, CALLER_TRACE, CALLER_SPAN] = CALLER.traceparent?.split("-") ?? [];
-const OPERATION = /^valet\.sandbox\.(spawn|restore|hibernate|terminate)$/;
+const OPERATION = /^valet\.(?:sandbox\.(?:spawn|restore|hibernate)|session\.terminate)$/;
 const WITHOUT_OUTCOME = new Set(["valet.trace_plane.dropped"]);
 
 /**
