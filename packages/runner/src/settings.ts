@@ -9,6 +9,7 @@ import {
   type SpanContext,
   type SpanLimits,
 } from "@valet/shared/tracing";
+import { RUNNER_VARIABLES } from "@valet/shared/variables";
 import { z } from "zod";
 
 export interface Settings {
@@ -44,15 +45,15 @@ const Environment = z.object({
   VALET_WORKSPACE: z.string().startsWith("/", "no absolute path").optional(),
   HOME: z.string().startsWith("/", "no absolute path"),
   VALET_RUNNER_STATE: z.string().startsWith("/", "no absolute path").optional(),
-  VALET_RESTORED: z.enum(["0", "1"]).default("0"),
+  VALET_RESTORED: z.enum(["0", "1"]).default(RUNNER_VARIABLES.VALET_RESTORED.default),
   VALET_SANDBOX_ID: z.string().max(128).optional(),
   VALET_LIFELINE_FD: z
     .string()
     .regex(/^\d{1,4}$/, "no descriptor")
     .transform(Number)
     .optional(),
-  VALET_ALLOW_FILE_REPOS: z.enum(["0", "1"]).default("0"),
-});
+  VALET_ALLOW_FILE_REPOS: z.enum(["0", "1"]).default(RUNNER_VARIABLES.VALET_ALLOW_FILE_REPOS.default),
+} satisfies Record<keyof typeof RUNNER_VARIABLES, z.ZodType>);
 
 /**
  * @param folder the workspace where `VALET_WORKSPACE` does not name another: where the sandbox starts its entrypoint

@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { BROKER_VARIABLES, type BrokerVariable, type Variable } from "@valet/shared/variables";
 import { z } from "zod";
 
 /** The text of `--help`. */
@@ -8,8 +9,8 @@ const LIMIT = "the number of sandboxes must be a whole number above 0";
 const PORT = "the port must be a whole number from 0 to 65535";
 
 const server = {
-  host: z.string().min(1).default("127.0.0.1"),
-  port: z.coerce.number(PORT).int(PORT).min(0, PORT).max(65_535, PORT).default(0),
+  host: z.string().min(1),
+  port: z.coerce.number(PORT).int(PORT).min(0, PORT).max(65_535, PORT),
   secret: z.string({ error: "VALET_BROKER_SECRET is not set" }),
   entrypoint: z.tuple([z.string({ error: "ENTRYPOINT is missing; see --help" })], z.string()),
 };
@@ -22,13 +23,13 @@ const Settings = z.discriminatedUnion(
     z.object({
       driver: z.literal("local"),
       ...server,
-      stateDir: z.string().min(1).default(".valet/broker"),
+      stateDir: z.string().min(1),
       maxSandboxes: z.coerce.number(LIMIT).int(LIMIT).positive(LIMIT).optional(),
     }),
     z.object({
       driver: z.literal("modal"),
       ...server,
-      app: z.string().min(1).default("valet"),
+      app: z.string().min(1),
       image: required("neither --image nor VALET_MODAL_IMAGE is given"),
       tokenId: required("MODAL_TOKEN_ID is not set"),
       tokenSecret: required("MODAL_TOKEN_SECRET is not set"),
@@ -60,17 +61,21 @@ export function readSettings(args: readonly string[], env: Record<string, string
     allowPositionals: true,
   });
   if (values.help) return "help";
+  const read = (variable: BrokerVariable): string | number | undefined => {
+    const { default: otherwise }: Variable = BROKER_VARIABLES[variable];
+    return env[variable] || otherwise;
+  };
   const result = Settings.safeParse({
-    driver: values.driver ?? env.VALET_BROKER_DRIVER ?? "local",
-    stateDir: values.state ?? env.VALET_BROKER_STATE,
-    maxSandboxes: values["max-sandboxes"] ?? env.VALET_BROKER_MAX_SANDBOXES,
-    app: values.app ?? env.VALET_MODAL_APP,
-    image: values.image ?? env.VALET_MODAL_IMAGE,
-    tokenId: env.MODAL_TOKEN_ID,
-    tokenSecret: env.MODAL_TOKEN_SECRET,
-    host: values.host ?? env.VALET_BROKER_HOST,
-    port: values.port ?? env.VALET_BROKER_PORT,
-    secret: env.VALET_BROKER_SECRET,
+    driver: values.driver ?? read("VALET_BROKER_DRIVER"),
+    stateDir: values.state ?? read("VALET_BROKER_STATE"),
+    maxSandboxes: values["max-sandboxes"] ?? read("VALET_BROKER_MAX_SANDBOXES"),
+    app: values.app ?? read("VALET_MODAL_APP"),
+    image: values.image ?? read("VALET_MODAL_IMAGE"),
+    tokenId: read("MODAL_TOKEN_ID"),
+    tokenSecret: read("MODAL_TOKEN_SECRET"),
+    host: values.host ?? read("VALET_BROKER_HOST"),
+    port: values.port ?? read("VALET_BROKER_PORT"),
+    secret: read("VALET_BROKER_SECRET"),
     entrypoint: positionals,
   });
   if (!result.success) throw new Error(z.prettifyError(result.error));

@@ -1,3 +1,4 @@
+import { BOUNDARIES } from "../src/spans/boundaries.ts";
 import * as meanings from "../src/spans/meanings.ts";
 import {
   ATTRIBUTES,
@@ -13,21 +14,14 @@ import {
   SPANS,
   type SpanDefinition,
 } from "../src/spans.ts";
+import { code, codes, table } from "./markdown.ts";
 
-const START = "<!-- catalogue:start -->";
-const END = "<!-- catalogue:end -->";
-
-/**
- * Puts the catalogue's tables between the markers of the specification.
- * @throws Error when the document has no such pair of markers, or more than one
- */
-export function insertCatalogue(document: string): string {
-  const [before, rest, ...moreStarts] = document.split(START);
-  const [, after, ...moreEnds] = rest?.split(END) ?? [];
-  if (after === undefined || moreStarts.length + moreEnds.length > 0) {
-    throw new Error(`the document needs one ${START} and after it one ${END}`);
-  }
-  return `${before}${START}\n${renderCatalogue()}\n${END}${after}`;
+/** Where contexts pass from process to process, as a table. */
+export function renderBoundaries(): string {
+  return table(
+    ["boundary", "carrier", "state"],
+    BOUNDARIES.map(({ from, to, carrier, notYet }) => [`${from} → ${to}`, carrier, notYet ? "*not yet*" : "built"]),
+  );
 }
 
 /** The catalogue as Markdown. */
@@ -127,17 +121,4 @@ function meaningTable(rows: Record<string, string>): string {
 function parent(name: string): string {
   if (name === "root") return "none";
   return name === "caller" ? "the caller's" : code(name);
-}
-
-function codes(words: readonly string[]): string {
-  return words.map(code).join(", ");
-}
-
-function code(word: string): string {
-  return `\`${word}\``;
-}
-
-function table(head: string[], rows: string[][]): string {
-  const line = (cells: string[]) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
-  return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
 }

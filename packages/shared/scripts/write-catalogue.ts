@@ -1,7 +1,5 @@
-// Rewrites the catalogue's tables in the specification: pnpm exec node packages/shared/scripts/write-catalogue.ts
-import { readFileSync, writeFileSync } from "node:fs";
-import { insertCatalogue } from "./render-catalogue.ts";
+// Rewrites the tables that are made from code: pnpm exec node packages/shared/scripts/write-catalogue.ts
+import { writeFileSync } from "node:fs";
+import { readDocuments } from "./documents.ts";
 
-const SPECIFICATION = new URL("../../../docs/specs/session-tracing.md", import.meta.url);
-
-writeFileSync(SPECIFICATION, insertCatalogue(readFileSync(SPECIFICATION, "utf8")));
+for (const { url, wanted } of readDocuments()) writeFileSync(url, wanted);

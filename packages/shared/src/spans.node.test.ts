@@ -1,15 +1,16 @@
 // The specification says what the catalogue says, and the tests that it names are there. Needs a file system, hence Node.
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { insertCatalogue, renderCatalogue } from "../scripts/render-catalogue.ts";
+import { readDocuments } from "../scripts/documents.ts";
+import { insertBetween } from "../scripts/markdown.ts";
+import { renderCatalogue } from "../scripts/render-catalogue.ts";
 import { ATTRIBUTES, ERROR_TYPES, EVENTS, SPANS } from "./spans.ts";
 
 const ROOT = new URL("../../../", import.meta.url);
 const document = readFileSync(new URL("docs/specs/session-tracing.md", ROOT), "utf8");
-const HOW = "docs/specs/session-tracing.md is out of date: pnpm exec node packages/shared/scripts/write-catalogue.ts";
 
-test("the specification's tables are the catalogue's", () => {
-  expect(insertCatalogue(document), HOW).toBe(document);
+test.each(readDocuments())("the tables in $path are what the code says", ({ path, now, wanted }) => {
+  expect(now, `${path} is out of date: pnpm exec node packages/shared/scripts/write-catalogue.ts`).toBe(wanted);
 });
 
 test("everything in the catalogue is in its tables", () => {
@@ -21,18 +22,18 @@ test("everything in the catalogue is in its tables", () => {
 
 test("tables are replaced between the markers and nowhere else", () => {
   const [before, after] = ["# Before\n", "\n# After\n"];
-  const written = insertCatalogue(`${before}<!-- catalogue:start -->old<!-- catalogue:end -->${after}`);
-  expect(written).toBe(`${before}<!-- catalogue:start -->\n${renderCatalogue()}\n<!-- catalogue:end -->${after}`);
-  expect(insertCatalogue(written)).toBe(written);
+  const written = insertBetween("table", `${before}<!-- table:start -->old<!-- table:end -->${after}`, "new");
+  expect(written).toBe(`${before}<!-- table:start -->\nnew\n<!-- table:end -->${after}`);
+  expect(insertBetween("table", written, "new")).toBe(written);
 });
 
 test.each([
   ["none", "text"],
-  ["no end", "<!-- catalogue:start -->"],
-  ["the wrong way round", "<!-- catalogue:end --><!-- catalogue:start -->"],
-  ["two", "<!-- catalogue:start --><!-- catalogue:end -->".repeat(2)],
+  ["no end", "<!-- table:start -->"],
+  ["the wrong way round", "<!-- table:end --><!-- table:start -->"],
+  ["two", "<!-- table:start --><!-- table:end -->".repeat(2)],
 ])("markers that leave the place open are an error: %s", (_what, text) => {
-  expect(() => insertCatalogue(text)).toThrow("<!-- catalogue:start -->");
+  expect(() => insertBetween("table", text, "new")).toThrow("<!-- table:start -->");
 });
 
 describe("coverage", () => {

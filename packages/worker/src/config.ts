@@ -1,50 +1,42 @@
 /** Parses the Worker's variables into a typed configuration. */
-import { innerLimit, LIMITS } from "@valet/shared/limits";
-import {
-  DEFAULT_TURN_BOUNDS,
-  ModelAccess,
-  type ModelPrices,
-  PROVIDER_KEYS,
-  TurnBounds,
-} from "@valet/shared/protocol/runner-link";
+import { innerLimit } from "@valet/shared/limits";
+import { ModelAccess, type ModelPrices, PROVIDER_KEYS, TurnBounds } from "@valet/shared/protocol/runner-link";
 import { type EnvironmentRecord, limitVariables } from "@valet/shared/tracing";
+import { type Variable, WORKER_VARIABLES, type WorkerVariable } from "@valet/shared/variables";
 import { z } from "zod";
 import type { Env } from "./bindings.ts";
 
-/** Timeouts and intervals in milliseconds. Each has a variable: `graceMs` is `VALET_GRACE_MS`. Tests set short ones. */
-export const INTERVALS = {
-  /** How long a session may be idle before it hibernates; a session may set its own. */
-  idleTimeoutMs: 15 * 60_000,
-  /** How long a lost link may take to come back before the runner counts as lost. */
-  graceMs: LIMITS.graceMs,
-  /** From sending a dispatch to its acceptance. */
-  acceptMs: 20_000,
-  /** From requesting a sandbox to its runner's report that it is idle. */
-  startMs: LIMITS.startMs,
-  /** One call of the broker, at most as long as a start allows. */
-  brokerCallMs: LIMITS.brokerCallMs,
-  /** A snapshot call of the broker. */
-  snapshotMs: LIMITS.snapshotMs,
-  /** How long the runner may be silent before the link counts as lost. */
-  linkSilenceMs: LIMITS.linkSilenceMs,
-  /** How long a turn may go without any event of the agent before it counts as stuck. */
-  stuckTurnMs: 10 * 60_000,
-  /** How long the runner may take to answer an abort or a shutdown before the object continues without it. */
-  abortMs: LIMITS.abortMs,
-  stopMs: LIMITS.stopMs,
-  /** The delay before the second attempt to recover a sandbox; it doubles. */
-  recoveryBackoffMs: 5000,
-  /** A sandbox that was ready for this long resets the count of recovery attempts when it is lost. */
-  recoveryHeldMs: 10 * 60_000,
-  /** From the last message of a batch to its dispatch, and at most from the first. */
-  collectDebounceMs: 1500,
-  collectMaxMs: 15_000,
-  /** How often the queue's watchdog checks a queue that makes no progress. */
-  queueWatchdogMs: 60_000,
-  /** The first delay before a failed write to D1, or a failed termination at the broker, is retried; it doubles. */
-  retryMs: 2000,
-} as const;
-export type Intervals = { readonly [K in keyof typeof INTERVALS]: number };
+/** Timeouts and intervals, by their variables. What each means is in the table of variables. */
+const INTERVAL_VARIABLES = {
+  idleTimeoutMs: "VALET_IDLE_TIMEOUT_MS",
+  graceMs: "VALET_GRACE_MS",
+  acceptMs: "VALET_ACCEPT_MS",
+  startMs: "VALET_START_MS",
+  brokerCallMs: "VALET_BROKER_CALL_MS",
+  snapshotMs: "VALET_SNAPSHOT_MS",
+  linkSilenceMs: "VALET_LINK_SILENCE_MS",
+  stuckTurnMs: "VALET_STUCK_TURN_MS",
+  abortMs: "VALET_ABORT_MS",
+  stopMs: "VALET_STOP_MS",
+  recoveryBackoffMs: "VALET_RECOVERY_BACKOFF_MS",
+  recoveryHeldMs: "VALET_RECOVERY_HELD_MS",
+  collectDebounceMs: "VALET_COLLECT_DEBOUNCE_MS",
+  collectMaxMs: "VALET_COLLECT_MAX_MS",
+  queueWatchdogMs: "VALET_QUEUE_WATCHDOG_MS",
+  retryMs: "VALET_RETRY_MS",
+} as const satisfies Record<string, WorkerVariable>;
+
+/** In milliseconds. */
+export type Intervals = { readonly [K in keyof typeof INTERVAL_VARIABLES]: number };
+
+/** Reads each interval. @param read what its variable says */
+function intervalsOf(read: (variable: (typeof INTERVAL_VARIABLES)[keyof Intervals]) => number): Intervals {
+  const entries = Object.entries(INTERVAL_VARIABLES).map(([name, variable]) => [name, read(variable)]);
+  return Object.fromEntries(entries) as Intervals;
+}
+
+/** The defaults. Tests set short ones. */
+export const INTERVALS: Intervals = intervalsOf((variable) => WORKER_VARIABLES[variable].default);
 
 export interface Config {
   /** The URL at which runners reach the Worker; a runner connects to `ws(s)://…/runner/<session>` below it. */
@@ -117,17 +109,16 @@ const modelPrices = z
     };
   });
 
-type Read = <T>(name: string, schema: z.ZodType<T>) => T;
+type Read = <T>(name: WorkerVariable | (typeof PROVIDER_KEYS)[number], schema: z.ZodType<T>) => T;
 
 /** @returns a function that reads one variable, or throws a ConfigError that names it */
 function reader(env: EnvironmentRecord | Env): Read {
   return (name, schema) => {
-    const value = (env as Record<string, unknown>)[name];
-    const result = schema.safeParse(value === "" ? undefined : value);
+    const { [name]: value = "" } = env as Record<string, unknown>;
+    const { default: otherwise } = (WORKER_VARIABLES as Readonly<Record<string, Partial<Variable>>>)[name] ?? {};
+    const result = schema.safeParse(value === "" ? otherwise : value);
     if (result.success) return result.data;
-    throw new ConfigError(
-      `${name}: ${value === undefined ? "is not set" : (result.error.issues[0]?.message ?? "invalid")}`,
-    );
+    throw new ConfigError(`${name}: ${value === "" ? "is not set" : (result.error.issues[0]?.message ?? "invalid")}`);
   };
 }
 
@@ -145,9 +136,7 @@ export function parseCapacity(env: EnvironmentRecord | Env): CapacityLimits {
 /** @throws ConfigError that names the first invalid variable */
 export function parseConfig(env: EnvironmentRecord | Env): Config {
   const read = reader(env);
-  const intervals = Object.fromEntries(
-    Object.entries(INTERVALS).map(([name, otherwise]) => [name, read(variableOf(name), millis.default(otherwise))]),
-  ) as Intervals;
+  const intervals = intervalsOf((variable) => read(variable, millis));
   return {
     publicUrl: read("PUBLIC_URL", httpUrl).replace(/\/$/, ""),
     broker: {
@@ -158,9 +147,9 @@ export function parseConfig(env: EnvironmentRecord | Env): Config {
     credentialKeys: read("VALET_CREDENTIAL_KEYS", credentialKeys.optional()) ?? [],
     intervals: { ...intervals, brokerCallMs: Math.min(intervals.brokerCallMs, innerLimit(intervals.startMs)) },
     turnBounds: {
-      maxModelCalls: read("VALET_MAX_MODEL_CALLS", count.default(DEFAULT_TURN_BOUNDS.maxModelCalls)),
-      maxTurnMs: read("VALET_MAX_TURN_MS", millis.default(DEFAULT_TURN_BOUNDS.maxTurnMs)),
-      pollingTools: read("VALET_POLLING_TOOLS", names.default(DEFAULT_TURN_BOUNDS.pollingTools)),
+      maxModelCalls: read("VALET_MAX_MODEL_CALLS", count),
+      maxTurnMs: read("VALET_MAX_TURN_MS", millis),
+      pollingTools: read("VALET_POLLING_TOOLS", names),
     },
   };
 }
@@ -187,11 +176,6 @@ export function sandboxVariables(
     VALET_RUNNER_URL: `${publicUrl.replace(/^http/, "ws")}/runner/${sessionId}`,
     ...(allowsFileRepos(env) && { VALET_ALLOW_FILE_REPOS: "1" }),
   };
-}
-
-/** Returns the variable of an interval: `graceMs` is `VALET_GRACE_MS`. */
-function variableOf(name: string): string {
-  return `VALET_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
 }
 
 function readModelAccess(read: Read): ModelAccess {

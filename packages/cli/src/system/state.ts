@@ -1,11 +1,12 @@
 /** What `valet up` stores in its state directory, and how other commands find the system that runs there. */
 import { randomBytes } from "node:crypto";
 import { join, resolve } from "node:path";
+import { CLI_VARIABLES } from "@valet/shared/variables";
 import { z } from "zod";
 import { readJson, writeJson } from "./json-file.ts";
 import type { StateDirectory } from "./state-directory.ts";
 
-export const DEFAULT_STATE_DIR = ".valet";
+export const DEFAULT_STATE_DIR = CLI_VARIABLES.VALET_STATE.default;
 
 /** The settings that a system was started with, for commands in other shells. Holds no secret. */
 const Uses = z.object({

@@ -3,6 +3,7 @@ import { type OnDiagnostic, quiet } from "./diagnostics.ts";
 import { DEFAULT_LIMITS, type SpanLimits } from "./limits.ts";
 import type { EnvironmentRecord } from "./propagation.ts";
 import { alwaysOff, alwaysOn, parentBased, type Sampler, traceIdRatio } from "./sampler.ts";
+import { TRACING_VARIABLES, type TracingVariable, type TracingVariableDefinition } from "./variables.ts";
 
 /** The configuration from OpenTelemetry's environment variables. Times are milliseconds, at most 2³¹ − 1, a timer's maximum. */
 export interface TracingConfig {
@@ -49,22 +50,23 @@ export function readTracingConfig(env: EnvironmentRecord, onDiagnostic?: OnDiagn
   const tell = quiet(onDiagnostic);
   // A Worker's variables may be JSON numbers and booleans.
   const textIn = (variable: string) => textOf(env[variable] ?? "").trim();
-  const read = <T>(variable: string, [expected, parse]: Format<T>, otherwise: T): T => {
+  const read = <T>(variable: TracingVariable, [expected, parse]: Format<T>): T | undefined => {
     const text = textIn(variable);
-    if (text === "") return otherwise;
-    try {
-      const value = parse(text);
-      if (value !== undefined) return value;
-    } catch {}
-    tell({ type: "config_invalid", variable, message: `must be ${expected}` });
-    return otherwise;
+    if (text !== "") {
+      try {
+        const value = parse(text);
+        if (value !== undefined) return value;
+      } catch {}
+      tell({ type: "config_invalid", variable, message: `must be ${expected}` });
+    }
+    const { default: otherwise }: TracingVariableDefinition = TRACING_VARIABLES[variable];
+    return otherwise === undefined ? undefined : parse(otherwise);
   };
-  const firstSet = (specific: string, general: string) => (textIn(specific) ? specific : general);
-  const flag = (variable: string) => read(variable, BOOLEAN, "false") === "true";
-  const limit = (name: string, otherwise: number) => read(`OTEL_${name}_LIMIT`, COUNT, otherwise);
-  const exporter = (name: string) => firstSet(TRACES + name, OTLP + name);
-  const otlp = <T>(name: string, format: Format<T>, otherwise: T) =>
-    read(TRACES + name, format, read(OTLP + name, format, otherwise));
+  /** Of a variable that has a default. */
+  const readOr = <T>(variable: VariableWithDefault, format: Format<T>) => read(variable, format) as T;
+  const firstSet = <S extends TracingVariable, G extends TracingVariable>(specific: S, general: G) =>
+    textIn(specific) ? specific : general;
+  const flag = (variable: VariableWithDefault) => readOr(variable, BOOLEAN) === "true";
 
   for (const variable in env) {
     if (NOT_HONOURED.test(variable) && textIn(variable)) {
@@ -72,41 +74,40 @@ export function readTracingConfig(env: EnvironmentRecord, onDiagnostic?: OnDiagn
     }
   }
   // Validated only: there is one propagation format.
-  read("OTEL_PROPAGATORS", PROPAGATORS, []);
+  read("OTEL_PROPAGATORS", PROPAGATORS);
   // With an unknown exporter the endpoint, which may be meant for other signals, is not used.
-  read("OTEL_TRACES_EXPORTER", EXPORTERS, []);
-  const exporters = listOf(textIn("OTEL_TRACES_EXPORTER"));
+  read("OTEL_TRACES_EXPORTER", EXPORTERS);
+  const exporters = listOf(textIn("OTEL_TRACES_EXPORTER") || TRACING_VARIABLES.OTEL_TRACES_EXPORTER.default);
   // Validated only: one protocol is supported. A general variable that the traces variable overrides is meant for other signals.
-  read(exporter("PROTOCOL"), PROTOCOL, undefined);
-  const endpoint = exporter("ENDPOINT");
-  const url = read(endpoint, endpoint.startsWith(TRACES) ? TRACES_URL : BASE_URL, undefined);
+  read(firstSet("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"), PROTOCOL);
+  const endpoint = firstSet("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT");
+  const url = read(endpoint, endpoint === "OTEL_EXPORTER_OTLP_ENDPOINT" ? BASE_URL : TRACES_URL);
+  const compression = readOr("OTEL_EXPORTER_OTLP_COMPRESSION", COMPRESSION);
+  const timeoutMs = readOr("OTEL_EXPORTER_OTLP_TIMEOUT", COUNT);
   const serviceName = textIn("OTEL_SERVICE_NAME");
-  const attributeCount = limit("ATTRIBUTE_COUNT", DEFAULT_LIMITS.attributes);
+  const attributes = readOr("OTEL_ATTRIBUTE_COUNT_LIMIT", COUNT);
+  const valueLength = read("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", COUNT);
   return {
     enabled: !flag("OTEL_SDK_DISABLED"),
     endpoint: exporters.length === 0 || exporters.includes("otlp") ? url : undefined,
-    headers: read(exporter("HEADERS"), HEADERS, {}),
-    compression: otlp("COMPRESSION", COMPRESSION, "gzip"),
-    timeoutMs: otlp("TIMEOUT", COUNT, 10_000) || MAX_INTEGER,
+    headers: read(firstSet("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"), HEADERS) ?? {},
+    compression: read("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", COMPRESSION) ?? compression,
+    timeoutMs: (read("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", COUNT) ?? timeoutMs) || MAX_INTEGER,
     resource: {
-      ...read("OTEL_RESOURCE_ATTRIBUTES", ATTRIBUTES, {}),
+      ...read("OTEL_RESOURCE_ATTRIBUTES", ATTRIBUTES),
       ...(serviceName && { "service.name": serviceName }),
     },
-    sampler: samplerOf(read("OTEL_TRACES_SAMPLER", SAMPLER, "parentbased_always_on"), () =>
-      read("OTEL_TRACES_SAMPLER_ARG", RATIO, 1),
-    ),
+    sampler: samplerOf(readOr("OTEL_TRACES_SAMPLER", SAMPLER), () => readOr("OTEL_TRACES_SAMPLER_ARG", RATIO)),
     limits: {
-      attributes: limit("SPAN_ATTRIBUTE_COUNT", attributeCount),
-      events: limit("SPAN_EVENT_COUNT", DEFAULT_LIMITS.events),
-      links: limit("SPAN_LINK_COUNT", DEFAULT_LIMITS.links),
-      attributesPerEvent: limit("EVENT_ATTRIBUTE_COUNT", attributeCount),
-      attributesPerLink: limit("LINK_ATTRIBUTE_COUNT", attributeCount),
-      attributeValueLength: limit(
-        "SPAN_ATTRIBUTE_VALUE_LENGTH",
-        limit("ATTRIBUTE_VALUE_LENGTH", DEFAULT_LIMITS.attributeValueLength),
-      ),
+      attributes: read("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", COUNT) ?? attributes,
+      events: readOr("OTEL_SPAN_EVENT_COUNT_LIMIT", COUNT),
+      links: readOr("OTEL_SPAN_LINK_COUNT_LIMIT", COUNT),
+      attributesPerEvent: read("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", COUNT) ?? attributes,
+      attributesPerLink: read("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", COUNT) ?? attributes,
+      attributeValueLength:
+        read("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", COUNT) ?? valueLength ?? DEFAULT_LIMITS.attributeValueLength,
     },
-    scheduleDelayMs: read("OTEL_BSP_SCHEDULE_DELAY", COUNT, 5000),
+    scheduleDelayMs: readOr("OTEL_BSP_SCHEDULE_DELAY", COUNT),
     captureContent: flag(firstSet("OTEL_CAPTURE_CONTENT", "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT")),
   };
 }
@@ -127,8 +128,11 @@ function samplerOf(name: string, ratio: () => number): Sampler {
   return name.startsWith("parentbased_") ? parentBased(root) : root;
 }
 
-const OTLP = "OTEL_EXPORTER_OTLP_";
-const TRACES = `${OTLP}TRACES_`;
+/** Variables whose default stands in the table. */
+type VariableWithDefault = {
+  [V in TracingVariable]: (typeof TRACING_VARIABLES)[V] extends { readonly default: string } ? V : never;
+}[TracingVariable];
+
 const MAX_INTEGER = 2 ** 31 - 1;
 
 /** Values match in any case. */

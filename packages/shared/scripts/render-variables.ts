@@ -1,0 +1,48 @@
+import { TRACING_VARIABLES } from "../src/tracing/variables.ts";
+import {
+  BROKER_VARIABLES,
+  CLI_VARIABLES,
+  RUNNER_VARIABLES,
+  type Variable,
+  WORKER_VARIABLES,
+} from "../src/variables.ts";
+import { code, table } from "./markdown.ts";
+
+/** OpenTelemetry's variables as a table. */
+export function renderTracingVariables(): string {
+  return variableTable(TRACING_VARIABLES);
+}
+
+/** The variables of Valet's own programs, a table for each. */
+export function renderVariables(): string {
+  return [
+    "The Worker's, in `wrangler.jsonc` under `vars` or with `--var`, its secrets with `wrangler secret put`; and of `valet up`, which passes",
+    "them on. Times are in milliseconds. The keys of model providers have the names that OpenCode reads (`ANTHROPIC_API_KEY`, …), and",
+    "OpenTelemetry's variables are in [the specification](specs/session-tracing.md#configuration).",
+    "",
+    variableTable(WORKER_VARIABLES),
+    "",
+    "The broker's; its options say the same and count first:",
+    "",
+    variableTable(BROKER_VARIABLES),
+    "",
+    "Those of the `valet` commands, likewise:",
+    "",
+    variableTable(CLI_VARIABLES),
+    "",
+    "What the Worker and the broker set for the entrypoint of a sandbox; nobody else needs to:",
+    "",
+    variableTable(RUNNER_VARIABLES),
+  ].join("\n");
+}
+
+function variableTable(variables: Readonly<Record<string, Variable>>): string {
+  return table(
+    ["variable", "default", "meaning"],
+    Object.entries(variables).map(([name, { default: otherwise, required, meaning }]) => [
+      code(name),
+      otherwise === undefined ? (required ? "must be set" : "none") : code(String(otherwise)),
+      meaning,
+    ]),
+  );
+}

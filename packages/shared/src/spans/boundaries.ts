@@ -1,0 +1,60 @@
+/** Where a trace's context passes from one process to another. The specification's table of propagation is made from this. */
+export interface Boundary {
+  readonly from: string;
+  readonly to: string;
+  readonly carrier: string;
+  /** Specified, and built by nobody so far. */
+  readonly notYet?: true;
+}
+
+export const BOUNDARIES: readonly Boundary[] = [
+  {
+    from: "HTTP client",
+    to: "Worker",
+    carrier: "headers `traceparent`, `tracestate`, of authenticated callers",
+  },
+  { from: "Worker", to: "SessionAgent", carrier: "header `traceparent`, or an explicit argument of a call" },
+  { from: "Worker", to: "broker", carrier: "header `traceparent`" },
+  {
+    from: "SessionAgent",
+    to: "sandbox",
+    carrier:
+      "`TRACEPARENT`, `TRACESTATE` in the environment at create and restore; the runner deletes them from its own",
+  },
+  {
+    from: "SessionAgent",
+    to: "runner",
+    carrier: "optional `traceparent`, `tracestate` with `prompt`, `workflow-execute`, `repo-config`",
+  },
+  {
+    from: "runner",
+    to: "OpenCode",
+    carrier: "header `traceparent` on each call that belongs to an operation",
+  },
+  {
+    from: "OpenCode",
+    to: "model provider",
+    carrier:
+      "header `traceparent`, the context of the `chat`, on each try; none where the runner does not answer our plugin within a second",
+  },
+  {
+    from: "OpenCode",
+    to: "the agent's shell",
+    carrier: "`TRACEPARENT` and a loopback `OTEL_EXPORTER_OTLP_ENDPOINT`, one context a tool call",
+    notYet: true,
+  },
+  { from: "runner", to: "a workflow's command", carrier: "`TRACEPARENT`, `TRACESTATE`: the context of its step" },
+  {
+    from: "OpenCode's tool",
+    to: "runner",
+    carrier: "the ids of OpenCode's session, message and call, from which the runner derives the call's span",
+  },
+  { from: "runner", to: "SessionAgent", carrier: "optional `traceparent`, `tracestate` with `child-session-request`" },
+  { from: "session", to: "child session", carrier: "the context of the spawning tool call, for a link" },
+  { from: "child session", to: "parent", carrier: "the context of `valet.child_session.report`, for a link" },
+  {
+    from: "SessionAgent",
+    to: "itself, later",
+    carrier: "contexts of operations stored with their state, behind the guard that may skip the operation",
+  },
+];
