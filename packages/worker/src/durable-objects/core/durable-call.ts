@@ -1,10 +1,10 @@
 /**
- * Calls of other services that are made until they are acknowledged, whatever dies in between. A call is a row, written in the
- * transaction that decides on it. Each try is counted, and the timer for the next one is set, before the call is made; the
- * acknowledgement removes the row in the transaction of what follows from it. So the callee may get a call twice, and must know
- * it again by an id in its payload.
+ * Calls to other services that the object repeats until they are acknowledged, also when it dies meanwhile. A call is a row, written
+ * in the transaction that decides on it. Before each try, the try is counted and the timer of the next one is set. The
+ * acknowledgement removes the row in the transaction that applies the answer. The callee may receive a call twice and must be
+ * idempotent: it recognises the call by an id in its payload.
  *
- * Calls with the same key are made one at a time, in the order in which they were added. Keys do not wait for each other.
+ * Calls with the same key are made one at a time, in the order in which they were added. Calls with different keys are independent.
  */
 import type { DurableCallKind, TimerHandler, Timers } from "./timers.ts";
 import type { Transactions } from "./transactions.ts";
@@ -19,34 +19,34 @@ export interface DurableCall<P> {
 
 /** How the calls of one kind are made, and what follows from their answers. */
 export interface DurableCallRules<P, A> {
-  /** Which calls of a key are delivered: all of them, or the newest alone, which takes the place of one that waits. */
+  /** Which calls of a key are delivered: all of them, or only the newest, which replaces a waiting one. */
   readonly delivers: "all" | "newest";
-  /** How long a new call of an idle key waits for newer ones, in ms. */
+  /** The delay before the first try of a call, in ms, in which newer calls may replace it. */
   readonly gatherMs?: number;
-  /** How long an answer is expected, in ms; then the call is retried. A later answer still counts. */
+  /** The call is retried if no answer arrives within this time, in ms. A later answer still counts. */
   readonly timeoutMs: number;
   /** The longest wait between two tries, in ms. */
   readonly longestWaitMs?: number;
-  /** How often a call is made at the most. Without a bound it is made until it is acknowledged. */
+  /** The maximal number of tries. Unlimited by default. */
   readonly maxTries?: number;
-  /** Makes the call, outside any transaction. Two tries of one call may overlap. What rejects is retried. */
+  /** Makes the call, outside any transaction. Two tries of one call may overlap. A rejected promise leads to a retry. */
   call(call: DurableCall<P>): Promise<A>;
   /**
-   * Takes the answer, in the transaction that removes the row. What it throws is reported, and the call is retried.
-   * @returns "retry" where the answer is no acknowledgement
+   * Applies the answer, in the transaction that removes the row. If it throws, the error is reported and the call is retried.
+   * @returns "retry" if the answer is not an acknowledgement
    */
   settle(answer: A, call: DurableCall<P>): "done" | "retry";
-  /** Gives up after the last try, in the transaction that removes the row. */
+  /** Runs after the last try has failed, in the transaction that removes the row. */
   giveUp?(call: DurableCall<P>): void;
 }
 
-/** What all kinds share. */
+/** What the calls of all kinds need. */
 export interface DurableCallOptions {
   readonly sql: SqlStorage;
   readonly timers: Timers;
   readonly transactions: Transactions;
   readonly now: () => number;
-  /** The wait after the first try that failed, in ms; it doubles. */
+  /** The wait after the first failed try, in ms; it doubles. */
   readonly retryMs: number;
   /** For the jitter: 0 to 1. */
   readonly random?: () => number;
@@ -61,16 +61,16 @@ interface Row {
   readonly seq: number;
   readonly payload: string;
   readonly tries: number;
-  /** 1 while a try has neither succeeded nor failed. */
+  /** 1 while a try is running. */
   readonly calling: number;
 }
 
-/** The calls of one kind. All methods that change something belong into a transaction. */
+/** The calls of one kind. Methods that change something are called within a transaction. */
 export class DurableCalls<P, A> {
   readonly #kind: DurableCallKind;
   readonly #options: DurableCallOptions;
   readonly #rules: DurableCallRules<P, A>;
-  /** The highest number of a row in this life of the object: numbers are not reused, so an answer finds its own call only. */
+  /** The highest row number since the object started. Numbers are not reused, so that a late answer never matches another call. */
   #lastSeq = 0;
 
   constructor(kind: DurableCallKind, options: DurableCallOptions, rules: DurableCallRules<P, A>) {
@@ -82,12 +82,12 @@ export class DurableCalls<P, A> {
   /** Handles the timers of this kind. */
   readonly onTimer: TimerHandler = (key) => this.#begin(key);
 
-  /** Adds a call. @param delayMs how long its first try waits, if it is the only call of its key */
+  /** Adds a call. @param delayMs the delay before the first try, if no other call of this key is waiting */
   add(key: string, payload: P, delayMs = this.#rules.gatherMs ?? 0): void {
     const last = this.#last(key);
     const text = JSON.stringify(payload);
     if (this.#rules.delivers === "newest" && last?.calling === 0) {
-      // Newer news do not make an unreachable callee reachable: the wait stays as it is.
+      // The wait stays as it is: a newer payload does not make the callee reachable.
       if (text !== last.payload) this.#update(key, { ...last, payload: text });
       return;
     }
@@ -96,12 +96,12 @@ export class DurableCalls<P, A> {
     if (last === undefined) this.#schedule(key, delayMs);
   }
 
-  /** Whether a call of this key is not acknowledged yet. */
+  /** Returns whether a call of this key is not acknowledged yet. */
   has(key: string): boolean {
     return this.#first(key) !== undefined;
   }
 
-  /** Removes the calls of a key. An answer that is still under way is ignored. */
+  /** Removes the calls of a key. An answer that arrives later is ignored. */
   drop(key: string): void {
     this.#sql.exec("DELETE FROM durable_calls WHERE kind = ? AND key = ?", this.#kind, key);
     this.#options.timers.clear(this.#kind, key);
@@ -115,7 +115,7 @@ export class DurableCalls<P, A> {
       .map(({ key, payload }) => ({ key: key as string, payload: JSON.parse(payload as string) as P }));
   }
 
-  /** After the object came to life: retries the calls that it was making when it left the memory, since no answer finds it now. */
+  /** Retries the calls whose answers were lost because the object left the memory. Called when the object starts. */
   resume(): void {
     const { timers, now } = this.#options;
     const rows = this.#sql
@@ -123,7 +123,7 @@ export class DurableCalls<P, A> {
       .toArray() as unknown as (Pick<Row, "tries" | "calling"> & { readonly key: string })[];
     for (const { key, tries, calling } of rows) {
       const dueMs = timers.dueMs(this.#kind, key) ?? Infinity;
-      // A call that ends the object each time is not made over and over.
+      // The wait also applies to a call that crashes the object each time.
       const resumeMs = now() + (tries > 1 ? this.#waitMs(tries - 1) : 0);
       if (calling === 1 || dueMs === Infinity) timers.set(this.#kind, Math.min(dueMs, resumeMs), { key });
     }
