@@ -166,9 +166,10 @@ export class ApiClient {
       signal: AbortSignal.timeout(TIMEOUT_MS),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     }).catch((error: Error) => {
-      const why = error.name === "TimeoutError" ? `did not answer within ${TIMEOUT_MS / 1000} s` : "does not answer";
       throw new UserError(
-        `${url} ${why}. Is \`valet up\` running? Set VALET_URL, or give --url, to use another Valet.`,
+        error.name === "TimeoutError"
+          ? `${url} did not answer within ${TIMEOUT_MS / 1000} s: it hangs, or its machine is overloaded. Read what \`valet up\` prints.`
+          : `${url} does not answer. Is \`valet up\` running? Set VALET_URL, or give --url, to use another Valet.`,
       );
     });
     const answer: unknown = await response.json().catch(() => undefined);

@@ -46,8 +46,18 @@ function found(state: Finding["state"], detail: string): HostFinding {
   return { finding: { name, state, detail, source: "the state directory" }, uses: undefined };
 }
 
-function stateOf(url: string, health: Health): Pick<Finding, "state" | "detail"> {
+/** Returns what the health of a running host means. */
+export function stateOf(url: string, health: Health): Pick<Finding, "state" | "detail"> {
   const { sessions = 0, waitingSpans = 0, since = "", reason = "" } = health.export ?? {};
+  if (health.database === "full") {
+    return {
+      state: "missing",
+      detail: `runs at ${url}, but its disk is full: make room; nothing is written until then`,
+    };
+  }
+  if (health.database === "unavailable") {
+    return { state: "missing", detail: `runs at ${url}, but its database does not answer: read its output` };
+  }
   if (sessions === 0) return { state: "ok", detail: `runs at ${url}` };
   const detail = `runs at ${url}; spans of ${sessions} ${sessions === 1 ? "session" : "sessions"} do not reach the backend since ${since} (${reason}; ${waitingSpans} are waiting); fix the problem under \`backend\`, then run \`pnpm valet resend --all\``;
   return { state: "missing", detail };

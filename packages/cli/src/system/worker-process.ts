@@ -60,6 +60,11 @@ export async function endLeftWorkerd(state: StateDirectory): Promise<void> {
   }
 }
 
+/** Kills the workerd that serves this state, without waiting for its end. */
+export function killWorkerd(state: StateDirectory): void {
+  for (const { pid } of findWorkerd(state).filter(isAlive)) kill(pid);
+}
+
 /**
  * Finds the processes by their environment; older versions set no variable, so also by the files that they hold open.
  */

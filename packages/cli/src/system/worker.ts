@@ -5,7 +5,8 @@ import { convertV4MiniflareOptions, Log, LogLevel, Miniflare, MiniflareCoreError
 import { PortTakenError } from "./ports.ts";
 import type { StateDirectory } from "./state-directory.ts";
 import { bundleWorker } from "./worker-bundle.ts";
-import { wrapWorkerd } from "./worker-process.ts";
+import { probeWorker } from "./worker-probe.ts";
+import { killWorkerd, wrapWorkerd } from "./worker-process.ts";
 
 export interface WorkerOptions {
   /** The port on the loopback interface. */
@@ -42,6 +43,16 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     restarting = restarting.then(() => restart(error));
   };
   let miniflare = await launch(options, script, onCrash);
+  const probing = probeWorker({
+    ask: (signal) => fetch(`http://127.0.0.1:${options.port}/api/health`, { signal }),
+    onHung: (silentMs) => {
+      report(
+        `The Worker (workerd) has not answered for ${Math.round(silentMs / 1000)} s and is killed, to be restarted.`,
+      );
+      killWorkerd(options.state);
+    },
+    signal: stopping.signal,
+  });
 
   async function restart(cause: Error): Promise<void> {
     let last = cause;
@@ -64,6 +75,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     database: () => miniflare.getD1Database("DB"),
     stop: async () => {
       stopping.abort();
+      await probing;
       await restarting;
       await miniflare.dispose().catch(() => {});
     },

@@ -178,6 +178,12 @@ export const Ticket = z.object({
 export type Ticket = z.infer<typeof Ticket>;
 export const Health = z.object({
   status: z.literal("ok"),
+  database: z
+    .enum(["full", "unavailable"])
+    .optional()
+    .describe(
+      "Why the database does not answer: there is no room left for it, or another reason; absent if it answers",
+    ),
   export: z
     .object({
       sessions: z

@@ -4,6 +4,7 @@ import { countExportProblems } from "../../database/sessions.ts";
 import { logFailure } from "../../log-failure.ts";
 import { createRoutes } from "../context.ts";
 import { answer } from "../openapi.ts";
+import { isStorageFull, isStorageLost } from "../storage-full.ts";
 
 export const health = createRoutes();
 
@@ -16,12 +17,19 @@ health.openapi(
     responses: { 200: answer(Health, "The Worker serves requests") },
   }),
   async (c) => {
-    const problems = await countExportProblems(c.env.DB).catch((error: unknown) => {
-      if (!isBeforeMigrations(error)) logFailure("the export state cannot be read", error);
-    });
-    return c.json({ status: "ok" as const, ...(problems !== undefined && { export: problems }) }, 200);
+    try {
+      return c.json({ status: "ok" as const, export: await countExportProblems(c.env.DB) }, 200);
+    } catch (error) {
+      if (isBeforeMigrations(error)) return c.json({ status: "ok" as const }, 200);
+      const isFull = isStorageFull(error) || isStorageLost(error);
+      logFailure(isFull ? NO_ROOM : "the database cannot be read", error);
+      return c.json({ status: "ok" as const, database: isFull ? ("full" as const) : ("unavailable" as const) }, 200);
+    }
   },
 );
+
+/** `up` knows this sentence. */
+const NO_ROOM = "the database cannot be read: there is no room on the disk or in the database";
 
 /**
  * Returns whether the database has no schema yet, or an older one: a start or a deployment is in progress, which is not

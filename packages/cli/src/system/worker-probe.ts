@@ -1,0 +1,44 @@
+/** Finds a Worker that hangs: its process is there, but it answers nothing. */
+import { setTimeout as sleep } from "node:timers/promises";
+
+export interface ProbeOptions {
+  /** Asks the Worker; resolves when it answers, whatever the answer is. Aborted after {@link ProbeOptions.timeoutMs}. */
+  readonly ask: (signal: AbortSignal) => Promise<unknown>;
+  /** Called when the Worker has missed several questions in a row. */
+  readonly onHung: (silentMs: number) => void;
+  /** Ends the probing. */
+  readonly signal: AbortSignal;
+  readonly intervalMs?: number;
+  readonly timeoutMs?: number;
+}
+
+/** On a busy machine an answer can take many seconds, so only a minute of silence counts as hanging. */
+const INTERVAL_MS = 5_000;
+const TIMEOUT_MS = 15_000;
+const MAX_MISSES = 3;
+
+/** Asks the Worker from time to time, until the signal. A refused connection is no silence: a crash has its own handling. */
+export async function probeWorker(options: ProbeOptions): Promise<void> {
+  const { ask, onHung, signal, intervalMs = INTERVAL_MS, timeoutMs = TIMEOUT_MS } = options;
+  let silentSinceMs: number | undefined;
+  for (let misses = 0; await pause(intervalMs, signal); ) {
+    const askedMs = performance.now();
+    const timeout = AbortSignal.timeout(timeoutMs);
+    const isMissed = await ask(AbortSignal.any([signal, timeout])).then(
+      () => false,
+      () => timeout.aborted,
+    );
+    silentSinceMs = isMissed ? (silentSinceMs ?? askedMs) : undefined;
+    misses = isMissed ? misses + 1 : 0;
+    if (misses < MAX_MISSES || signal.aborted) continue;
+    onHung(performance.now() - (silentSinceMs ?? askedMs));
+    misses = 0;
+    silentSinceMs = undefined;
+  }
+}
+
+/** @returns false when the signal came */
+async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
+  await sleep(ms, undefined, { signal, ref: false }).catch(() => {});
+  return !signal.aborted;
+}
