@@ -19,6 +19,7 @@ import { answerText, waitFor, waitForMessage, waitForStatus } from "../packages/
 import type { FamilyView } from "../packages/shared/src/protocol/session-api.ts";
 import type { MessageView } from "../packages/shared/src/protocol/session-view.ts";
 import { WorkflowView } from "../packages/shared/src/protocol/session-view.ts";
+import { uncatalogued } from "./catalogued.ts";
 import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
 import { runCli } from "./valet-up.ts";
 
@@ -275,6 +276,10 @@ describe("the traces at the backend", () => {
         "gen_ai.conversation.id": result.sessionId,
       });
     }
+  });
+
+  test("carry what the catalogue requires, and nothing that it does not have", () => {
+    expect([...new Set(uncatalogued(spans))]).toEqual([]);
   });
 
   test("say how every operation ended", () => {
