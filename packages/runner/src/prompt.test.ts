@@ -547,6 +547,46 @@ test("OpenCode dies in mid-turn: the turn says so, OpenCode comes back, the next
   expect(await runner.run(dispatch()).done).toMatchObject({ outcome: "ok" });
 });
 
+test("OpenCode hangs in mid-turn: silence has it checked, the turn ends with that, and the next message is answered", async () => {
+  const { opencode, runner, started, ended } = setUp(
+    {
+      onPrompt: (prompt) =>
+        void prompt.play("simple", {
+          until: ({ type }) => opencode.prompts.length === 1 && type === "message.part.delta",
+        }),
+    },
+    { limits: { silenceMs: 50 } },
+  );
+  const { done } = runner.run(dispatch());
+  // While it answers, it is only slow.
+  await vi.waitFor(() => expect(opencode.checks).toBeGreaterThan(2), 20_000);
+  expect(runner.busy).toHaveLength(1);
+  opencode.isFrozen = true;
+  expect(await done).toMatchObject({ outcome: "error", errorType: "opencode_hung" });
+  expect(ended).toHaveLength(started.length);
+  expect(`\n${treeOf(started)}`).toBe(`
+valet.turn error opencode_hung
+  invoke_agent build error opencode_hung
+    valet.agent.prepare ok
+    chat scripted-1 error opencode_hung
+    valet.agent.unresponsive error opencode_hung
+  valet.turn.finalize ok`);
+  expect(await runner.run(dispatch()).done).toMatchObject({ outcome: "ok" });
+  expect(opencode.starts).toBe(2);
+});
+
+test("OpenCode dies between its start and the prompt: the prompt is given to the next, once", async () => {
+  const { opencode, runner } = setUp({ onPrompt: (prompt) => void prompt.play("simple") });
+  opencode.onSession = () => {
+    opencode.onSession = undefined;
+    void opencode.die();
+    return new Response("What comes is cut off.", { headers: { "content-type": "application/json" } });
+  };
+  expect(await runner.run(dispatch()).done).toMatchObject({ outcome: "ok" });
+  expect(opencode.starts).toBe(2);
+  expect(opencode.prompts).toHaveLength(1);
+});
+
 test("a failure is told though OpenCode hangs, and with what was seen of the answer", async () => {
   const mayRead = Promise.withResolvers<void>();
   const { opencode, runner, started } = setUp({ onPrompt: () => 500 });

@@ -7,7 +7,7 @@ import type { Server } from "bun";
 import { OpenCodeClient } from "../src/opencode/client.ts";
 import { EventStream } from "../src/opencode/event-stream.ts";
 import type { AgentEvent } from "../src/opencode/events.ts";
-import type { AgentAccess, AgentListener } from "../src/opencode/opencode.ts";
+import type { AgentAccess, AgentListener, DeathType } from "../src/opencode/opencode.ts";
 import { OpenCodeStartError } from "../src/opencode/server.ts";
 import { loadRecording, type Recording } from "./recordings.ts";
 
@@ -67,8 +67,14 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
   readonly prompts: FakePrompt[] = [];
   /** How often it was started. */
   starts = 0;
+  /** Whether the process exists and answers nothing, as far as its checks show. */
+  isFrozen = false;
+  /** How often its health was checked. */
+  checks = 0;
   /** What starts wait for. */
   mayStart: Promise<unknown> = Promise.resolve();
+  /** Answers requests for a new session in its place. */
+  onSession: (() => Response) | undefined;
   /** What reading the history waits for. */
   mayRead: Promise<unknown> = Promise.resolve();
   /** What has been read of its event stream. */
@@ -105,6 +111,14 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
     return (await this.#running).client;
   }
 
+  async check(onSilent: () => void): Promise<boolean> {
+    this.checks++;
+    if (!this.isFrozen) return false;
+    onSilent();
+    await this.die("opencode_hung");
+    return true;
+  }
+
   restart(cause: SpanContext): void {
     this.restartCauses.push(cause);
     this.#running ??= this.#start();
@@ -116,11 +130,12 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
   }
 
   /** As if the process had ended. */
-  async die(): Promise<void> {
+  async die(errorType: DeathType = "opencode_died"): Promise<void> {
     const running = await this.#running;
+    this.isFrozen = false;
     this.#running = undefined;
     running?.stream.close();
-    for (const listener of [...this.#listeners]) listener.onDeath();
+    for (const listener of [...this.#listeners]) listener.onDeath(errorType);
   }
 
   /** Breaks the event stream; what is played meanwhile is not sent. */
@@ -176,6 +191,7 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
       this.#options.onQuestionReply?.(id, action === "reject" ? undefined : body.answers);
       return Response.json(true);
     }
+    if (path === "/session" && this.onSession !== undefined) return this.onSession();
     if (path === "/session") {
       const session = `ses_${++plays}fake`;
       this.#sessions.add(session);

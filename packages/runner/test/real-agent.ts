@@ -50,6 +50,7 @@ export class RealAgent {
         openAiCompatible: { baseUrl: model.url, apiKey: "key-of-the-model", prices: PRICES },
         providerKeys: {},
       },
+      health: { tryMs: 1_000, hungMs: 4_000 },
       // Nothing may have to be installed.
       env: { npm_config_registry: "http://127.0.0.1:1", PATH: process.env.PATH, HOME: this.home, ...env },
     });

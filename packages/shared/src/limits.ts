@@ -47,6 +47,11 @@ export const LIMITS = {
   abortMs: 20_000,
   agentAbortMs: 5_000,
 
+  /** A turn that hears nothing for this long checks the agent's health; one request, and all of them until it counts as hung. */
+  agentSilenceMs: 12_000,
+  agentHealthMs: 4_000,
+  agentHungMs: 20_000,
+
   /** How often a session that waits for a slot asks for its place; and how long it counts as waiting without asking. */
   capacityAskMs: 60_000,
   startLeaseMs: 2 * 60_000,
@@ -78,6 +83,8 @@ export const NESTED: readonly (readonly [inside: readonly (keyof typeof LIMITS)[
   [["agentStopMs", "agentStopMs"], "runnerStopMs"],
   [["agentDisposeMs", "agentEndMs"], "agentStopMs"],
   [["agentAbortMs"], "abortMs"],
+  [["agentHealthMs", "agentHealthMs", "agentHealthMs"], "agentHungMs"],
+  [["agentSilenceMs", "agentHungMs", "agentHealthMs"], "commandWaitMs"],
   [["capacityAskMs"], "startLeaseMs"],
   [["capacityCallMs"], "leaseRetryMs"],
   [["capacityCallMs"], "reportRetryMs"],

@@ -3,7 +3,7 @@
  * `opencode/` that implements {@link Agent}, and by a file beside `opencode-agent.ts` that starts its process and gives it to
  * the runner. It has to
  *
- * - start its process, know when that has died, and start it anew;
+ * - start its process, know when that has died or hangs, and start it anew;
  * - keep sessions, so that a later prompt knows what went before;
  * - take a prompt for one model, tell what comes of it as {@link Fact}s, and say how it ended;
  * - abort a prompt, and end it itself where it is stuck, by {@link PromptLimits};
@@ -20,7 +20,7 @@ import type { Ending, Fact } from "./facts.ts";
 
 export interface Agent {
   /**
-   * Opens a session of the agent, which is started anew if it has died.
+   * Opens a session of the agent, which is started anew if it has died or hangs.
    * @throws when the agent cannot be started or does not answer
    */
   open(request: OpenRequest): Promise<AgentSession>;
@@ -83,6 +83,8 @@ export type PromptPart =
 export interface PromptLimits {
   /** How long there may be no event, unless the agent waits for a person, or for a tool that has a time limit of its own. */
   readonly stuckMs: number;
+  /** After how long without an event, and how often then, it is checked whether the agent's process answers at all. */
+  readonly silenceMs: number;
   /** How long a tool may go on after its own time limit, in which the agent has not ended it: its output is held open then. */
   readonly overrunMs: number;
   /** How often the same model call may fail. */

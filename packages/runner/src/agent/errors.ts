@@ -4,6 +4,7 @@ import type { Ending } from "./facts.ts";
 
 export const AGENT_UNHEALTHY = "opencode_unhealthy" satisfies ErrorType;
 export const AGENT_DIED = "opencode_died" satisfies ErrorType;
+export const AGENT_HUNG = "opencode_hung" satisfies ErrorType;
 export const AGENT_FAILED = "opencode_error" satisfies ErrorType;
 
 /** What a model call may fail with on the provider's side. */

@@ -8,6 +8,7 @@ export type AgentSpanName =
   | `chat ${string}`
   | `execute_tool ${string}`
   | "valet.agent.prepare"
+  | "valet.agent.unresponsive"
   | "valet.llm.try"
   | "valet.retry.wait"
   | "valet.permission.wait"

@@ -23,7 +23,7 @@ import type {
   PromptPart,
   ToolCallRef,
 } from "../agent/agent.ts";
-import { AGENT_DIED, AGENT_FAILED, AGENT_UNHEALTHY, mayFailOver } from "../agent/errors.ts";
+import { AGENT_DIED, AGENT_FAILED, AGENT_HUNG, AGENT_UNHEALTHY, mayFailOver } from "../agent/errors.ts";
 import type { Ending } from "../agent/facts.ts";
 import { SpanEmitter } from "../agent/span-emitter.ts";
 import { TurnTally } from "../agent/turn-tally.ts";
@@ -136,7 +136,7 @@ export class AgentTask {
     }
     overtime.stop();
     this.#news.flush();
-    const hasDied = ending.errorType === AGENT_DIED;
+    const hasDied = ending.errorType === AGENT_DIED || ending.errorType === AGENT_HUNG;
     // What is asked next needs it; who asked for this is told at once.
     if (hasDied) agent.restart(span.context);
     const parts = await this.#finalize(!hasDied, ending.outcome === "ok" ? undefined : FAILED_READ_MS);

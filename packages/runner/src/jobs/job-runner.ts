@@ -70,6 +70,7 @@ export class JobRunner {
       turnBounds: { ...DEFAULT_TURN_BOUNDS, ...turnBounds },
       limits: {
         stuckMs: stuckTurnMs,
+        silenceMs: LIMITS.agentSilenceMs,
         overrunMs: TOOL_OVERRUN_MS,
         maxFailures: MAX_FAILURES,
         maxRetryWaitMs: MAX_RETRY_WAIT_MS,

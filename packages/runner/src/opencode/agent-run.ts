@@ -79,6 +79,8 @@ export class AgentRun {
   /** When a later prompt of the session was told; then this one gets no more messages. */
   #supersededMs: number | undefined;
   #isAbortAnswered = false;
+  /** The open span of OpenCode's silence. */
+  #silenceSpanId: string | undefined;
   #error: { type: AgentErrorType | "aborted"; atMs: number } | undefined;
   retry: Retry | undefined;
   hasEnded = false;
@@ -206,6 +208,21 @@ export class AgentRun {
   /** The span of a tool call, if it has begun. */
   toolSpan(messageId: string, callId: string): string | undefined {
     return this.#steps.get(messageId)?.toolSpan(callId);
+  }
+
+  /** OpenCode answers no health check since then. Nothing while it has not told of the prompt: nothing is open to say it of. */
+  unresponsive(sinceMs: number): void {
+    const { log, attemptId, sessionId } = this.#options;
+    if (this.hasEnded || this.#silenceSpanId !== undefined || !log.isOpen(this.spanId)) return;
+    this.#silenceSpanId = deriveSpanId(attemptId, sessionId, this.spanId, "unresponsive", sinceMs);
+    log.begin("valet.agent.unresponsive", this.#silenceSpanId, this.spanId, sinceMs, {});
+  }
+
+  /** It answers again. */
+  responsive(atMs: number): void {
+    if (this.#silenceSpanId === undefined) return;
+    this.#options.log.end(this.#silenceSpanId, atMs, OK);
+    this.#silenceSpanId = undefined;
   }
 
   /** OpenCode has answered an abort: a prompt that has no assistant message by then will get none. */

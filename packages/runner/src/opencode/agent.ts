@@ -17,7 +17,7 @@ import { chatSpanId, toolSpanId } from "../agent/span-ids.ts";
 import type { ModelFacts } from "./agent-run.ts";
 import { AnswerParts, partsOfHistory } from "./answer-parts.ts";
 import { askedFrame } from "./asked-frame.ts";
-import type { OpenCodeClient } from "./client.ts";
+import { type OpenCodeClient, OpenCodeError } from "./client.ts";
 import type { AgentEvent } from "./events.ts";
 import { newMessageId } from "./ids.ts";
 import type { AgentAccess } from "./opencode.ts";
@@ -49,10 +49,22 @@ export class OpenCodeAgent implements Agent {
     };
   }
 
-  /** @throws OpenCodeStartError, OpenCodeError */
-  async open({ parent, sessionId }: OpenRequest): Promise<AgentSession> {
-    const client = await this.#shared.access.ready(parent);
-    const { context } = parent;
+  /**
+   * An OpenCode that dies or hangs before it has a session costs a second try.
+   * @throws OpenCodeStartError, OpenCodeError
+   */
+  async open(request: OpenRequest): Promise<AgentSession> {
+    const client = await this.#shared.access.ready(request.parent);
+    try {
+      return await this.#openWith(client, request);
+    } catch (error) {
+      const isRefusal = error instanceof OpenCodeError && (error.status ?? 0) >= 400;
+      if (isRefusal) throw error;
+      return this.#openWith(await this.#shared.access.ready(request.parent), request);
+    }
+  }
+
+  async #openWith(client: OpenCodeClient, { parent: { context }, sessionId }: OpenRequest): Promise<AgentSession> {
     if (sessionId !== undefined && (await client.hasSession(sessionId, context))) {
       return new OpenCodeSession(this.#shared, client, sessionId, false);
     }

@@ -3,11 +3,11 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { innerLimit } from "@valet/shared/limits";
-import { endWith } from "@valet/shared/outcome";
+import { innerLimit, LIMITS } from "@valet/shared/limits";
+import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import type { RunnerWarning } from "@valet/shared/protocol/warnings";
-import type { ValetSpans } from "@valet/shared/spans";
+import type { ErrorType, ValetSpans } from "@valet/shared/spans";
 import { isValidContext, type Parent, type SpanContext, type StartOptions, type Tracer } from "@valet/shared/tracing";
 import { createMillisClock } from "../spans/tracing.ts";
 import type { OpenCodeClient } from "./client.ts";
@@ -15,6 +15,7 @@ import { secretVariables } from "./config.ts";
 import { ConfigFolder, type WrittenConfig } from "./config-folder.ts";
 import { EventStream } from "./event-stream.ts";
 import type { AgentEvent } from "./events.ts";
+import { type HealthCheckOptions, isHung } from "./health-check.ts";
 import { checkMcpServers } from "./mcp-check.ts";
 import { OpenCodeServer, OpenCodeStartError, type ServerOptions, START_TIMEOUT_MS } from "./server.ts";
 
@@ -27,6 +28,12 @@ export interface AgentAccess {
    * @param cause what it died in
    */
   restart(cause: SpanContext): void;
+  /**
+   * Asks OpenCode for its health. One that does not answer in time is killed, and its listeners hear of that. Never rejects.
+   * @param onSilent called when the first request was not answered; never after this has resolved
+   * @returns whether OpenCode hung
+   */
+  check(onSilent: () => void): Promise<boolean>;
   /** @returns what ends the subscription */
   subscribe(listener: AgentListener): () => void;
 }
@@ -36,8 +43,11 @@ export interface AgentListener {
   onEvent(event: AgentEvent, readMs: number): void;
   /** Events may have been lost: the history has what they told. */
   onReconnected(): void;
-  onDeath(): void;
+  onDeath(errorType: DeathType): void;
 }
+
+/** How an OpenCode goes that is in work: its process ends by itself, or is killed since it answers nothing. */
+export type DeathType = Extract<ErrorType, "opencode_died" | "opencode_hung">;
 
 export interface OpenCodeOptions extends Omit<ServerOptions, "signal" | "configFolder" | "runsRepositoryCode"> {
   readonly tracer: Tracer<ValetSpans>;
@@ -54,6 +64,8 @@ export interface OpenCodeOptions extends Omit<ServerOptions, "signal" | "configF
    * after it.
    */
   readonly workspaceReady?: Promise<unknown>;
+  /** How long OpenCode may take to answer a health check, and all of them together. */
+  readonly health?: Pick<HealthCheckOptions, "tryMs" | "hungMs">;
 }
 
 interface Running {
@@ -68,12 +80,16 @@ export class OpenCode implements AgentAccess {
   readonly #options: OpenCodeOptions;
   readonly #configFolder: ConfigFolder;
   readonly #listeners = new Set<AgentListener>();
+  /** Streams of processes whose end was told. */
+  readonly #dead = new WeakSet<EventStream>();
   readonly #stopping = new AbortController();
   /** The one that runs, or is being started; none before the first and after one died. */
   #running: Promise<Running> | undefined;
   /** The span of the start that goes on; none while OpenCode runs, or is gone. */
   #starting: SpanContext | undefined;
   #hasStarted = false;
+  /** Under way while its health is asked for. */
+  #checking: Promise<boolean> | undefined;
 
   constructor(options: OpenCodeOptions) {
     this.#options = options;
@@ -85,6 +101,7 @@ export class OpenCode implements AgentAccess {
     if (this.#stopping.signal.aborted) throw new OpenCodeStartError("stopped");
     if (this.#running !== undefined && this.#starting !== undefined)
       await this.#wait(this.#running, this.#starting, parent);
+    else await this.#replaceIfHung(parent);
     this.#running ??= this.#start({ parent });
     return (await this.#running).server.client;
   }
@@ -112,6 +129,37 @@ export class OpenCode implements AgentAccess {
     if (isHealthy) endWith(span, "ok");
     else if (this.#stopping.signal.aborted) endWith(span, "aborted", "runner_shutdown");
     else endWith(span, "error", "opencode_unhealthy");
+  }
+
+  async check(onSilent: () => void): Promise<boolean> {
+    // One that starts has limits of its own.
+    if (this.#running === undefined || this.#starting !== undefined) return false;
+    const silent = setTimeout(onSilent, this.#options.health?.tryMs ?? LIMITS.agentHealthMs);
+    this.#checking ??= this.#check(this.#running).finally(() => {
+      this.#checking = undefined;
+    });
+    const hangs = await this.#checking;
+    clearTimeout(silent);
+    return hangs;
+  }
+
+  async #check(running: Promise<Running>): Promise<boolean> {
+    const { server, stream } = await running;
+    const hangs = await isHung({ client: server.client, exited: server.exited, ...this.#options.health });
+    if (!hangs || this.#stopping.signal.aborted || this.#running !== running) return false;
+    this.#options.onProblem?.("OpenCode answers nothing: it is killed, and started anew when it is needed");
+    this.#died(stream, "opencode_hung");
+    await server.kill();
+    return true;
+  }
+
+  /** What froze while nobody needed it shows when somebody does. */
+  async #replaceIfHung(parent: Parent): Promise<void> {
+    let span: SpanOf<"valet.agent.unresponsive"> | undefined;
+    const hangs = await this.check(() => {
+      span = this.#options.tracer.startSpan("valet.agent.unresponsive", { parent });
+    });
+    if (span !== undefined) endWith(span, hangs ? "error" : "ok", hangs ? "opencode_hung" : undefined);
   }
 
   subscribe(listener: AgentListener): () => void {
@@ -179,7 +227,7 @@ export class OpenCode implements AgentAccess {
       // What is left is for a start without the repository's configuration.
       await this.#connect(server, stream, onWritten === undefined ? startTimeoutMs : innerLimit(startTimeoutMs));
       const running = { server, stream };
-      void server.exited.then(() => this.#died(running.stream));
+      void server.exited.then(() => this.#died(running.stream, "opencode_died"));
       span.setAttribute("valet.opencode.version", server.version);
       endWith(span, "ok");
       if (onWritten !== undefined && this.#options.trustsRepository) this.#checkMcpServers(server, span.context);
@@ -241,10 +289,13 @@ export class OpenCode implements AgentAccess {
     if (this.#stopping.signal.aborted) throw new OpenCodeStartError("stopped");
   }
 
-  #died(stream: EventStream): void {
+  /** The first to say so counts: a process that was killed ends, too. */
+  #died(stream: EventStream, errorType: DeathType): void {
+    if (this.#dead.has(stream)) return;
+    this.#dead.add(stream);
     stream.close();
     this.#running = undefined;
-    if (!this.#stopping.signal.aborted) this.#tell((listener) => listener.onDeath());
+    if (!this.#stopping.signal.aborted) this.#tell((listener) => listener.onDeath(errorType));
   }
 
   #tell(what: (listener: AgentListener) => void): void {

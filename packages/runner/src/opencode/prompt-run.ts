@@ -36,7 +36,6 @@ const HISTORY_TRIES = 4;
 /** From a process's end to the notice of it. */
 const DEATH_NOTICE_MS = 250;
 
-const DIED: Ending = { outcome: "error", errorType: "opencode_died" };
 const STUCK: Ending = { outcome: "error", errorType: "stuck_turn" };
 const OVERRUN: Ending = { outcome: "error", errorType: "tool_stuck" };
 const REFUSED: Ending = { outcome: "error", errorType: "opencode_error" };
@@ -47,6 +46,9 @@ export class PromptRun {
   #sent: Promise<void> | undefined;
   #aborting: Promise<void> | undefined;
   #watchdog: ReturnType<typeof setTimeout> | undefined;
+  #healthTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Under way while OpenCode's health is checked. */
+  #checkingHealth: Promise<void> | undefined;
   readonly #toolLimits = new ToolLimits();
   /** When the agent last waited for a person, epoch ms; 0 where it never has. */
   #waitedMs = 0;
@@ -76,7 +78,7 @@ export class PromptRun {
     const leave = agent.subscribe({
       onEvent: (event, readMs) => this.#hear(event, readMs),
       onReconnected: () => void this.#catchUp.recover(HISTORY_TRIES).catch(() => undefined),
-      onDeath: () => this.#close(DIED),
+      onDeath: (errorType) => this.#close({ outcome: "error", errorType }),
     });
     try {
       this.#watch();
@@ -86,6 +88,7 @@ export class PromptRun {
     } finally {
       leave();
       clearTimeout(this.#watchdog);
+      clearTimeout(this.#healthTimer);
     }
     return reducer.ending;
   }
@@ -170,9 +173,34 @@ export class PromptRun {
 
   /** Looks again once nothing was heard for long enough, or a tool has overrun its limit, whatever is heard of it. */
   #watch(): void {
+    this.#watchHealth();
     clearTimeout(this.#watchdog);
     const delayMs = Math.min(this.#options.limits.stuckMs, this.#overrunInMs);
     this.#watchdog = setTimeout(() => this.#onWatch(), Math.max(0, delayMs));
+  }
+
+  #watchHealth(): void {
+    clearTimeout(this.#healthTimer);
+    this.#healthTimer = setTimeout(() => this.#checkHealth(), this.#options.limits.silenceMs);
+  }
+
+  /** A silent agent may wait for its model, a tool or a person; one that does not answer hangs. */
+  #checkHealth(): Promise<void> {
+    this.#checkingHealth ??= this.#askHealth().finally(() => {
+      this.#checkingHealth = undefined;
+    });
+    return this.#checkingHealth;
+  }
+
+  async #askHealth(): Promise<void> {
+    const { agent, reducer } = this.#options;
+    const startMs = Date.now();
+    const note = (isResponsive: boolean, atMs: number) => {
+      if (!reducer.hasEnded) this.#take(reducer.noteHealth(isResponsive, atMs));
+    };
+    await agent.check(() => note(false, startMs));
+    note(true, Date.now());
+    if (!reducer.hasEnded) this.#watchHealth();
   }
 
   /** Milliseconds until a tool has gone on too long after its limit; infinity where none can. */
@@ -195,8 +223,11 @@ export class PromptRun {
   async #refused(error: unknown): Promise<void> {
     const { client, sessionId, context, limits } = this.#options;
     const isAnswer = error instanceof OpenCodeError && error.status !== undefined;
-    // A broken connection is often the first sign of a death.
-    if (!isAnswer) await Promise.race([this.#ended.promise, sleep(DEATH_NOTICE_MS)]);
+    // A broken connection is often the first sign of a death, and no answer that of an OpenCode that hangs.
+    if (!isAnswer) {
+      const checked = this.#checkHealth().then(() => sleep(DEATH_NOTICE_MS));
+      await Promise.race([this.#ended.promise, checked]);
+    }
     if (this.#options.reducer.hasEnded) return;
     this.#close(REFUSED);
     client.abort(sessionId, context, limits.abortTimeoutMs).catch(() => undefined);

@@ -143,6 +143,7 @@ beforeAll(async () => {
       captureContent: false,
       defaultModel: MODEL,
       stuckTurnMs: 20_000,
+      limits: { silenceMs: 2_000 },
     },
     ...{ workspace, env: process.env },
     onPart: () => {},
@@ -473,6 +474,28 @@ valet.turn error opencode_died
   expect(treeOf(next.attemptId)).toMatch(
     /^\nvalet\.turn ok\n {2}valet\.runner\.opencode_wait ok\n {2}invoke_agent build ok/,
   );
+}, 60_000);
+
+test("OpenCode is frozen while idle: the next message gets a new one, is worked on once, and the trace says why", async () => {
+  const frozen = pidOfOpenCode();
+  process.kill(frozen, "SIGSTOP");
+  const next = dispatchOf("Are you still there?");
+  expect(await runner.run(next).done).toMatchObject({ outcome: "ok", parts: [{ text: "Here I am." }] });
+  expect(pidOfOpenCode()).not.toBe(frozen);
+  expect(treeOf(next.attemptId)).toMatch(
+    /^\nvalet\.turn ok\n {2}valet\.agent\.unresponsive error opencode_hung\n {2}valet\.runner\.opencode_start ok\n {2}invoke_agent build ok/,
+  );
+}, 60_000);
+
+test("OpenCode is frozen in mid-turn: the turn ends and names it, its tool's command too, and OpenCode comes back", async () => {
+  const long = dispatchOf("Something long.");
+  const { done } = runner.run(long);
+  await vi.waitFor(() => expect(processes("sleep 61.5")).not.toEqual([]), 20_000);
+  await vi.waitFor(() => expect(spans.at(-1)?.name).toBe("execute_tool bash"), 20_000);
+  process.kill(pidOfOpenCode(), "SIGSTOP");
+  expect(await done).toMatchObject({ outcome: "error", errorType: "opencode_hung" });
+  await vi.waitFor(() => expect(processes("sleep 61.5")).toEqual([]), 20_000);
+  expect(await runner.run(dispatchOf("Are you there?")).done).toMatchObject({ outcome: "ok" });
 }, 60_000);
 
 test("what is kept of a tool's output has a bound, however much it writes", { timeout: 120_000 }, async () => {

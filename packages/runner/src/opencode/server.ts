@@ -148,6 +148,12 @@ export class OpenCodeServer {
     return this.#stopping;
   }
 
+  /** Kills OpenCode and its tools' commands at once; resolves when the process is gone. */
+  async kill(): Promise<void> {
+    killGroup(this.#process.pid, "SIGKILL");
+    await this.exited;
+  }
+
   async #stop(): Promise<void> {
     const { pid } = this.#process;
     const hasEnded = () => this.#process.exitCode !== null || this.#process.signalCode !== null;

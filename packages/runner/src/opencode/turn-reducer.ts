@@ -165,6 +165,14 @@ export class TurnReducer {
     this.#cut ??= ending;
   }
 
+  /** OpenCode has not answered a health check, or has answered one again. @param atMs epoch ms of the check, or of the answer */
+  noteHealth(isResponsive: boolean, atMs: number): Fact[] {
+    if (this.hasEnded) return [];
+    if (isResponsive) this.#root.responsive(atMs);
+    else this.#root.unresponsive(atMs);
+    return this.#log.take();
+  }
+
   /** OpenCode has answered an abort. */
   abortAnswered(atMs: number): Fact[] {
     this.#root.abortAnswered(atMs);

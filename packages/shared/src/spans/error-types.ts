@@ -370,6 +370,15 @@ export const ERRORS = {
     meaning: "the OpenCode process ended by itself",
     remedy: "Send the message again. If it recurs, the sandbox may be out of memory.",
   },
+  opencode_hung: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["message", "workflow", ...WORK, "finalize", "opencode_start"],
+    cuts: true,
+    meaning: "the OpenCode process existed but answered nothing, and was killed",
+    remedy:
+      "Send the message again: OpenCode is started anew. If it recurs, look at the load and the memory of the sandbox's machine.",
+  },
   opencode_error: {
     outcomes: ["error"],
     reporters: ["runner"],

@@ -83,6 +83,17 @@ export const TURN_SPANS = {
     errors: endedBy("agent"),
     links: [],
   },
+  "valet.agent.unresponsive": {
+    meaning:
+      "OpenCode answers no health check, from the first that it did not answer until it answers or is killed as hung.",
+    kind: "INTERNAL",
+    emitters: ["runner"],
+    parents: ["invoke_agent {agent}", "valet.turn", "valet.workflow.step {name}"],
+    required: [],
+    optional: [],
+    errors: endedBy("agent"),
+    links: [],
+  },
   "chat {model}": {
     meaning: "One call of a model, from its first try to its last end: retries are within it.",
     kind: "CLIENT",
