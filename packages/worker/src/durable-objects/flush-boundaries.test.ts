@@ -34,7 +34,7 @@ test("terminate", async () => {
   expect(await tailOf(session)).toBe(0);
 });
 
-test("an error that nothing recovers from", async () => {
+test("an error without recovery", async () => {
   const session = new TestSession();
   await session.broker.script({ create: [{ problem: { status: 500, code: "start_failed" } }] });
   await session.create({ prompt: "work" });

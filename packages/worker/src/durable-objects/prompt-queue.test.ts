@@ -65,14 +65,14 @@ describe("a message", () => {
     }
   });
 
-  test("that nobody called for begins a trace of its own", async () => {
+  test("without a caller begins a trace of its own", async () => {
     const { session, runner } = await TestSession.running();
     const { traceId } = valueIn(await session.stub.sendMessage({ content: "x" }, { ownerId: "own_1" }));
     await work(runner);
     expect(await session.onlySpan("valet.prompt")).toMatchObject({ traceId, parentSpanId: undefined });
   });
 
-  test("with the same id twice is one message, whenever it comes again", async () => {
+  test("is idempotent: the same id twice is one message, at any time", async () => {
     const { session, runner } = await TestSession.running();
     const first = valueIn(await session.stub.sendMessage({ id: "mine", content: "one" }, CALLER));
     await session.send("one", { id: "mine" });
@@ -104,7 +104,7 @@ describe("a message", () => {
     },
   );
 
-  test("that is too large is refused and leaves no trace", async () => {
+  test("that is too large is refused and records no span", async () => {
     const { session } = await TestSession.running();
     const attachments = [1, 2].map((n) => ({
       ...{ filename: `${n}.txt`, mediaType: "text/plain", url: `data:,${"x".repeat(300_000)}` },
@@ -114,7 +114,7 @@ describe("a message", () => {
     expect(await session.spans("valet.prompt")).toEqual([]);
   });
 
-  test("goes on to the runner with everything that was said of it", async () => {
+  test("reaches the runner with all of its fields", async () => {
     const { session, runner } = await TestSession.running({ models: ["a/b", "c/d"], model: "e/f" });
     const attachments = [{ filename: "a.txt", mediaType: "text/plain", url: "data:,a" }];
     await session.send("see", { attachments, model: "g/h", replyChannel: "reply", channel: "side" });
@@ -126,7 +126,7 @@ describe("a message", () => {
   });
 });
 
-test("a batch holds what asks for the same models: none is answered by the one that another asked for", async () => {
+test("a batch holds only messages that name the same models", async () => {
   const { session, runner } = await TestSession.running({ queueMode: "collect", models: ["valet/a", "valet/b"] });
   // While another turn has the channel, none of them is dispatched before all are there, however long that takes.
   await session.send("zero", { queueMode: "followup" });
@@ -155,7 +155,7 @@ test("a batch holds what asks for the same models: none is answered by the one t
 });
 
 describe("followup", () => {
-  test("one turn at a time in a channel, channels side by side", async () => {
+  test("runs one turn at a time in a channel, and channels in parallel", async () => {
     const { session, runner } = await TestSession.running();
     await session.send("a1", { channel: "a" });
     const second = await session.send("a2", { channel: "a" });
@@ -174,7 +174,7 @@ describe("followup", () => {
     expect(wait?.links).toEqual([{ type: "waited_on", traceId: before?.traceId, spanId: before?.spanId }]);
   });
 
-  test("each message's wait is its own", async () => {
+  test("gives each message a wait span of its own", async () => {
     const { session, runner } = await TestSession.running();
     await session.send("first");
     const first = await runner.accept();
@@ -202,14 +202,14 @@ describe("followup", () => {
 });
 
 describe("steer", () => {
-  test("while the channel is idle is like any other", async () => {
+  test("behaves like any other mode while the channel is idle", async () => {
     const { session, runner } = await TestSession.running();
     await session.send("go", { queueMode: "steer" });
     expect((await work(runner)).queue).toMatchObject({ mode: "steer", reason: "immediate" });
     expect(runner.heard.filter(({ type }) => type === "abort")).toEqual([]);
   });
 
-  test("while it is busy aborts what runs there, and goes first; other channels are left alone", async () => {
+  test("aborts the running turn of its channel and goes first; other channels continue", async () => {
     const { session, runner } = await TestSession.running();
     const running = await session.send("running");
     const first = await runner.accept();
@@ -231,7 +231,7 @@ describe("steer", () => {
     expect(aborted?.status).toBe(0);
   });
 
-  test("goes on without the runner's answer when none comes", async () => {
+  test("continues without the runner if that does not answer the abort", async () => {
     const { session, runner } = await TestSession.running();
     const running = await session.send("running");
     await runner.accept();
@@ -245,7 +245,7 @@ describe("steer", () => {
 });
 
 describe("collect", () => {
-  test("twenty messages are one dispatch in a trace of its own, linked to each; each keeps its own trace and outcome", async () => {
+  test("dispatches twenty messages in one trace of its own, linked to each; each keeps its own trace and outcome", async () => {
     const { session, runner } = await TestSession.running({ queueMode: "collect" });
     const ids: string[] = [];
     for (let i = 0; i < 20; i++) ids.push(await session.send(`part ${i}`));
@@ -274,7 +274,7 @@ describe("collect", () => {
     expect(answers).toEqual([...Array(19).fill(0), 1]);
   });
 
-  test("one message alone stays in its own trace", async () => {
+  test("keeps a single message in its own trace", async () => {
     const { session, runner } = await TestSession.running({ queueMode: "collect" });
     await session.send("alone");
     valueIn(await session.stub.hibernate(CALLER));
@@ -283,7 +283,7 @@ describe("collect", () => {
     expect((await session.onlySpan("valet.prompt.dispatch")).traceId).toBe(CALLER_TRACE);
   });
 
-  test("a hibernate closes the batch: its messages are worked on, not forgotten", async () => {
+  test("closes the batch at a hibernate: its messages are dispatched, not lost", async () => {
     const { session, runner } = await TestSession.running({ queueMode: "collect" });
     const ids = [await session.send("a"), await session.send("b")];
     valueIn(await session.stub.hibernate(CALLER));
@@ -294,7 +294,7 @@ describe("collect", () => {
 });
 
 describe("an attempt", () => {
-  test("that cannot be sent gives its message back, once", async () => {
+  test("that cannot be sent returns its message to the queue, once", async () => {
     const { session, runner } = await TestSession.running();
     const id = await runInDurableObject(session.stub, async (object, state) => {
       // The link stands as far as the object knows; nobody has told it of the close yet.
@@ -315,7 +315,7 @@ describe("an attempt", () => {
     expect(await session.spans("valet.queue.wait")).toHaveLength(2);
   });
 
-  test("of the session's first message that cannot be sent gives it back like any other", async () => {
+  test("that cannot be sent returns the session's first message to the queue, too", async () => {
     const session = new TestSession();
     await session.create({ prompt: "first" });
     const runner = await (await session.connect()).hello();
@@ -333,7 +333,7 @@ describe("an attempt", () => {
     expect(outcomeOf(await session.onlySpan("valet.prompt"))).toEqual(["ok", undefined]);
   });
 
-  test("that the runner does not accept in time is taken back; accepted late, it is aborted", async () => {
+  test("that the runner does not accept in time ends; accepted late, it is aborted", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");
     const { dispatch: first } = await runner.next("prompt");
@@ -353,7 +353,7 @@ describe("an attempt", () => {
     expect(lapsed && outcomeOf(lapsed)).toEqual(["error", "not_accepted"]);
   });
 
-  test("that nobody accepts, three times over, fails its message", async () => {
+  test("that is not accepted three times fails its message", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");
     for (let i = 0; i < 3; i++) {
@@ -367,7 +367,7 @@ describe("an attempt", () => {
     expect(valueIn(await session.stub.turns()).turns).toEqual([]);
   });
 
-  test("that the runner never heard of, as its hello shows, is made again at once", async () => {
+  test("that is missing from the runner's hello is repeated at once", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");
     await runner.next("prompt");
@@ -376,7 +376,7 @@ describe("an attempt", () => {
     expect(await work(back)).toMatchObject({ messageId: id, attempt: 2 });
   });
 
-  test("that the runner has accepted is not taken back, whatever the time", async () => {
+  test("that the runner has accepted has no acceptance timeout", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");
     const { attemptId } = await runner.accept();
@@ -386,7 +386,7 @@ describe("an attempt", () => {
     expect(await session.message(id)).toMatchObject({ attempts: 1, outcome: "ok" });
   });
 
-  test("whose runner forgot it is lost and followed by one more; a second loss fails the message", async () => {
+  test("that its runner has lost is retried once; a second loss fails the message", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");
     const first = await runner.accept();
@@ -426,7 +426,7 @@ describe("an attempt", () => {
     ]);
   });
 
-  test("in flight when the object is evicted is in flight after it", async () => {
+  test("stays in flight when the object is evicted", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");
     await session.evict();
@@ -457,7 +457,7 @@ describe("an attempt", () => {
     expect(prompt.status).toBe(status);
   });
 
-  test("for which every model failed says why the last one did: in the message, its span and the turn's record", async () => {
+  test("that fails with every model shows the last one's cause in the message, its span and the turn's record", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");
     const { attemptId } = await runner.accept();
@@ -473,7 +473,7 @@ describe("an attempt", () => {
     expect(turns).toMatchObject([{ error_type: "model_chain_exhausted", error_cause: "provider_auth_failed" }]);
   });
 
-  test("a cause that this version does not know is none that it makes up", async () => {
+  test("that fails with an unknown cause shows no cause", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");
     const { attemptId } = await runner.accept();
@@ -481,7 +481,7 @@ describe("an attempt", () => {
     expect((await session.message(id)).failure).toMatchObject({ cause: "_OTHER" });
   });
 
-  test("in which nothing happens any more is ended by the watchdog; one that was heard of is not, evicted or not", async () => {
+  test("that is silent is ended by the watchdog; one with frames is not, with or without an eviction", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");
     const { attemptId } = await runner.accept();
@@ -535,7 +535,7 @@ describe("an attempt", () => {
   });
 });
 
-describe("taking back", () => {
+describe("withdrawing", () => {
   async function busy() {
     const { session, runner } = await TestSession.running();
     const running = await session.send("running");
@@ -544,7 +544,7 @@ describe("taking back", () => {
     return { session, runner, running, attemptId };
   }
 
-  test("a message that is queued can be withdrawn, again and again; one in work cannot", async () => {
+  test("a queued message can be withdrawn, idempotently; a running one cannot", async () => {
     const { session, runner, running, attemptId } = await busy();
     const id = await session.send("never mind");
     for (let i = 0; i < 2; i++) {
@@ -559,7 +559,7 @@ describe("taking back", () => {
     expect(waits.map(outcomeOf)).toContainEqual(["aborted", "withdrawn"]);
   });
 
-  test("the queue can be cleared; what runs goes on", async () => {
+  test("the queue can be cleared; running turns continue", async () => {
     const { session, runner, running, attemptId } = await busy();
     const ids = [await session.send("a"), await session.send("b", { channel: "main" })];
     expect(valueIn(await session.stub.clearQueue(CALLER))).toEqual({ withdrawn: 2 });
@@ -568,7 +568,7 @@ describe("taking back", () => {
     expect(await session.message(running)).toMatchObject({ outcome: "ok" });
   });
 
-  test("abort ends what runs in every channel and leaves the queue", async () => {
+  test("abort ends the running turns of every channel and keeps the queue", async () => {
     const { session, runner, running, attemptId } = await busy();
     const next = await session.send("next");
     valueIn(await session.stub.abort(CALLER));
@@ -580,7 +580,7 @@ describe("taking back", () => {
     expect((await work(runner)).messageId).toBe(next);
   });
 
-  test("a turn that ended by itself before the abort came is over as it ended", async () => {
+  test("a turn that ended by itself before the abort keeps its outcome", async () => {
     const { session, runner, running, attemptId } = await busy();
     valueIn(await session.stub.abort(CALLER));
     await runner.end(attemptId);
@@ -588,7 +588,7 @@ describe("taking back", () => {
   });
 });
 
-test("a queue takes no more than it can hold", async () => {
+test("a full queue refuses further messages", async () => {
   const { session, runner } = await TestSession.running();
   await session.send("running");
   await runner.accept();

@@ -33,7 +33,7 @@ async function refusalOf(runner: FakeRunner): Promise<string> {
 }
 
 describe("who may connect", () => {
-  test("the runner of the generation, with its token: it gets its configuration and the repository", async () => {
+  test("the runner of the generation with its token, which receives its configuration and the repository", async () => {
     const session = new TestSession();
     await session.create({ repoUrl: "https://user:pass@git.example/a.git", branch: "main" });
     const runner = await (await session.connect()).hello();
@@ -49,7 +49,7 @@ describe("who may connect", () => {
     });
   });
 
-  test("it is told that the repository's configuration counts only where the session says so", async () => {
+  test("a runner, which uses the repository's configuration only if the session trusts it", async () => {
     const [trusting, other] = [new TestSession(), new TestSession()];
     await trusting.create({ repoUrl: "https://git.example/a.git", trustRepositoryConfig: true });
     await other.create({ repoUrl: "https://git.example/a.git" });
@@ -72,7 +72,7 @@ describe("who may connect", () => {
     );
   });
 
-  test("not the runner of a generation that is over", async () => {
+  test("not the runner of an ended generation", async () => {
     const { session, runner } = await TestSession.running();
     const old = await session.credentials();
     await loseSandbox(session, runner);
@@ -92,7 +92,7 @@ describe("who may connect", () => {
     expect((await session.stub.fetch(request)).status).toBe(status);
   });
 
-  test("and not without a WebSocket, nor to a session that nobody made", async () => {
+  test("nobody without a WebSocket, or to a session that does not exist", async () => {
     const session = new TestSession();
     expect((await session.stub.fetch("https://session/runner")).status).toBe(404);
     await session.create();
@@ -141,19 +141,16 @@ describe("a runner that speaks another version of the protocol", () => {
     expect(messages[0]?.failure).toMatchObject({ protocols: { runner: protocol, sessionAgent: 1 } });
   });
 
-  test.each([["1"], [1.5], [null], [undefined]])(
-    "is no such runner where it names no version: %s",
-    async (protocol) => {
-      const session = new TestSession();
-      await session.create();
-      const runner = await session.connect();
-      runner.sendRaw(hello(protocol));
-      expect(await runner.next("error")).toMatchObject({ type: "error" });
-      expect((await session.view()).status).toBe("starting");
-    },
-  );
+  test.each([["1"], [1.5], [null], [undefined]])("is not recognised if it names no version: %s", async (protocol) => {
+    const session = new TestSession();
+    await session.create();
+    const runner = await session.connect();
+    runner.sendRaw(hello(protocol));
+    expect(await runner.next("error")).toMatchObject({ type: "error" });
+    expect((await session.view()).status).toBe("starting");
+  });
 
-  test("changes nothing for the one that has the link", async () => {
+  test("does not affect the runner that has the link", async () => {
     const { session, runner } = await TestSession.running();
     const other = await session.connect();
     other.sendRaw(hello(2));
@@ -165,7 +162,7 @@ describe("a runner that speaks another version of the protocol", () => {
 });
 
 describe("two connections", () => {
-  test("the newer one takes the place of the older, whose frames count no more", async () => {
+  test("the newer one replaces the older, whose frames no longer count", async () => {
     const { session, runner: first } = await TestSession.running();
     const second = await (await session.connect()).hello({ ready: true });
     expect(await refusalOf(first)).toBe("superseded");
@@ -186,13 +183,13 @@ describe("two connections", () => {
   });
 });
 
-describe("what is not understood", () => {
+describe("an invalid frame", () => {
   test.each([
     ["no JSON", "{nonsense", "not JSON"],
     ["a known frame with a bad field", JSON.stringify({ type: "part", attemptId: 7 }), "attemptId"],
     ["a frame without a type", "{}", "type"],
     ["null", "null", ""],
-  ])("%s is answered with an error that names it, and the link lives on", async (_name, frame, named) => {
+  ])("is answered with an error that names the field, and the link stays open: %s", async (_name, frame, named) => {
     const { session, runner } = await TestSession.running();
     runner.sendRaw(frame);
     expect((await runner.next("error")).error).toContain(named);
@@ -200,7 +197,7 @@ describe("what is not understood", () => {
     expect((await runner.next("prompt")).dispatch.content).toBe("still there?");
   });
 
-  test("a type that we do not know is skipped: the runner may be newer", async () => {
+  test("of an unknown type is skipped: the runner may be newer", async () => {
     const { session, runner } = await TestSession.running();
     runner.sendRaw(JSON.stringify({ type: "from-the-future", x: 1 }));
     await session.send("go on");
@@ -208,7 +205,7 @@ describe("what is not understood", () => {
     expect(runner.heard.filter(({ type }) => type === "error")).toEqual([]);
   });
 
-  test("anything before hello is refused", async () => {
+  test("before hello is refused", async () => {
     const session = new TestSession();
     await session.create();
     const runner = await session.connect();
@@ -217,7 +214,7 @@ describe("what is not understood", () => {
     expect((await session.view()).status).toBe("starting");
   });
 
-  test("bytes are no frame; a frame that is too large ends the connection", async () => {
+  test("of bytes is refused; one that is too large ends the connection", async () => {
     const { session, runner } = await TestSession.running();
     runner.sendRaw(new Uint8Array([1, 2, 3]).buffer);
     await runner.next("error");
@@ -227,13 +224,13 @@ describe("what is not understood", () => {
     expect((await session.view()).agent).toBe("idle");
   });
 
-  test("whoever speaks nothing but nonsense is cut off", async () => {
+  test("sent again and again ends the connection", async () => {
     const { runner } = await TestSession.running();
     for (let i = 0; i < 30; i++) runner.sendRaw("{");
     await eventually(() => expect(runner.closed?.code).toBe(1008));
   });
 
-  test("a hello of another generation than the connection's is refused", async () => {
+  test("with another generation than the connection's is refused", async () => {
     const session = new TestSession();
     await session.create();
     const runner = await session.connect();
@@ -245,7 +242,7 @@ describe("what is not understood", () => {
   });
 });
 
-describe("whoever has stolen the token", () => {
+describe("an attacker with a stolen token", () => {
   /** A hello as the generation's runner says it. */
   const hello = (instanceId: string, generation = 1) => ({
     ...{ type: "hello" as const, protocol: 1 as const, instanceId, generation, clockMs: Date.now(), attempts: [] },
@@ -262,7 +259,7 @@ describe("whoever has stolen the token", () => {
       };
     });
 
-  test("says hello once a connection: a flood of them is cut off at the second, and the session is served on", async () => {
+  test("can say hello once a connection: the second one ends the connection, and the session continues", async () => {
     const { session } = await TestSession.running();
     const before = await stored(session);
     const thief = await session.connect();
@@ -274,7 +271,7 @@ describe("whoever has stolen the token", () => {
     await eventually(async () => expect((await session.view()).agent).toBe("idle"));
   });
 
-  test("names so many instances and no more, and opens so many connections in a minute", async () => {
+  test("can name a limited number of instances, and open a limited number of connections a minute", async () => {
     const { session } = await TestSession.running();
     const { token, generation } = await session.credentials();
     const opened: FakeRunner[] = [];
@@ -295,7 +292,7 @@ describe("whoever has stolen the token", () => {
     expect(instances).toBeLessThanOrEqual(64);
   });
 
-  test("holds few connections open without a word, and the runner that is at work is left alone", async () => {
+  test("can hold few silent connections open, and the working runner is not affected", async () => {
     const { session, runner } = await TestSession.running();
     const silent: FakeRunner[] = [];
     for (let i = 0; i < 20; i++) silent.push(await session.connect());
@@ -306,7 +303,7 @@ describe("whoever has stolen the token", () => {
     expect(runner.closed).toBeUndefined();
   });
 
-  test("sends so many frames and no more, whatever they are, over all connections", async () => {
+  test("can send a limited number of frames of any type over all connections", async () => {
     const { session, runner } = await TestSession.running();
     for (let i = 0; i < 5000; i++) runner.send({ type: "stage", stage: "connected" });
     await eventually(() => expect(runner.closed?.code).toBe(1008));
@@ -316,7 +313,7 @@ describe("whoever has stolen the token", () => {
     await eventually(() => expect(again.closed?.code).toBe(1008));
   });
 
-  test("fills no table with the names of runners that there are not", async () => {
+  test("cannot fill a table with names of runners that do not exist", async () => {
     const { session, runner } = await TestSession.running();
     for (let i = 0; i < 1500; i++) {
       runner.send({ type: "spans", instanceId: `run_${i}`, seq: 1, otlp: '{"resourceSpans":[]}' });
@@ -325,7 +322,7 @@ describe("whoever has stolen the token", () => {
     expect((await stored(session)).instances).toBeLessThanOrEqual(1000);
   });
 
-  test("writes no spans into the traces of others, as nobody else, and for no other session", async () => {
+  test("cannot write spans into other traces, under another name, or for another session", async () => {
     const { session, runner } = await TestSession.running();
     const spawn = await session.onlySpan("valet.sandbox.spawn");
     const made: ReadableSpan[] = [];
@@ -364,7 +361,7 @@ describe("whoever has stolen the token", () => {
 });
 
 describe("a link that breaks", () => {
-  test("and comes back within the grace period: the turn goes on", async () => {
+  test("and returns within the grace period: the turn continues", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");
     const { attemptId } = await runner.accept();
@@ -379,7 +376,7 @@ describe("a link that breaks", () => {
     expect(await session.timers()).not.toContain("grace");
   });
 
-  test("for good: its generation ends, and what it had announced is sealed as lost", async () => {
+  test("for good: its generation ends, and its open spans are sealed as lost", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");
     const { dispatch } = await runner.next("prompt");
@@ -419,7 +416,7 @@ describe("a link that breaks", () => {
     expect(restore?.attributes["valet.snapshot.id"]).toBe(sleep?.attributes["valet.snapshot.id"]);
   });
 
-  test("without a close is found by its silence", async () => {
+  test("without a close is detected by its silence", async () => {
     const { session, runner } = await TestSession.running();
     await session.elapse("link");
     expect((await session.view()).agent).toBe("idle");
@@ -433,7 +430,7 @@ describe("a link that breaks", () => {
     await eventually(() => expect(runner.closed).toBeDefined());
   });
 
-  test("with the object: sockets that hibernate go on, sockets that are lost begin the grace period", async () => {
+  test("with the object: hibernated sockets continue, lost sockets begin the grace period", async () => {
     const { session, runner } = await TestSession.running();
     await session.evict("hibernate");
     await session.send("one");
@@ -448,7 +445,7 @@ describe("a link that breaks", () => {
 });
 
 describe("the same frame twice", () => {
-  test("of a turn: it is over once, and acknowledged both times", async () => {
+  test("of a turn: the turn ends once, and the frame is acknowledged both times", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");
     const { attemptId } = await runner.accept();
@@ -460,7 +457,7 @@ describe("the same frame twice", () => {
     expect(await session.spans("valet.prompt")).toHaveLength(1);
   });
 
-  test("of spans: they are kept once, and acknowledged both times", async () => {
+  test("of spans: they are stored once, and acknowledged both times", async () => {
     const { session, runner } = await TestSession.running();
     const otlp = spanFrame(session, "valet.runner.bootstrap");
     for (let i = 0; i < 2; i++) {
@@ -470,7 +467,7 @@ describe("the same frame twice", () => {
     expect(await session.spans("valet.runner.bootstrap")).toHaveLength(1);
   });
 
-  test("of spans of another session: acknowledged, and kept nowhere", async () => {
+  test("of spans of another session: acknowledged, and not stored", async () => {
     const { session, runner } = await TestSession.running();
     runner.send({ type: "spans", instanceId: runner.instanceId, seq: 1, otlp: spanFrame(new TestSession(), "theirs") });
     await runner.next("spans-ack");
@@ -478,7 +475,7 @@ describe("the same frame twice", () => {
   });
 });
 
-test("the runner delivers what its predecessor left, under the predecessor's name", async () => {
+test("the runner delivers its predecessor's spans under the predecessor's instance id", async () => {
   const { session, runner: first } = await TestSession.running();
   first.close();
   const second = await (await session.connect()).hello({ ready: true });
@@ -487,7 +484,7 @@ test("the runner delivers what its predecessor left, under the predecessor's nam
   expect(await session.spans("left")).toHaveLength(1);
 });
 
-test("the difference of the clocks is measured at hello and told to the runner", async () => {
+test("the clock offset is measured at hello and sent to the runner", async () => {
   const session = new TestSession();
   await session.create();
   const runner = await (await session.connect()).hello({ clockMs: Date.now() + 60_000 });
@@ -496,7 +493,7 @@ test("the difference of the clocks is measured at hello and told to the runner",
   expect(clockOffsetMs).toBeLessThanOrEqual(60_000);
 });
 
-test("pings are answered without the object", async () => {
+test("the platform answers pings without the object", async () => {
   const { session, runner } = await TestSession.running();
   runner.sendRaw("ping");
   await session.send("work");

@@ -31,7 +31,7 @@ async function watch(session: TestSession) {
 }
 
 describe("a session", () => {
-  test("is made once, by one owner; and there is none before", async () => {
+  test("is created once, by one owner, and does not exist before", async () => {
     const session = new TestSession();
     expect(await session.stub.view()).toMatchObject({ ok: false, problem: { status: 404 } });
     expect(await session.stub.sendMessage({ content: "x" }, CALLER)).toMatchObject({ problem: { status: 404 } });
@@ -48,14 +48,14 @@ describe("a session", () => {
     expect(await session.broker.calls("create")).toHaveLength(1);
   });
 
-  test("whose first message is too large is not made", async () => {
+  test("whose first message is too large is not created", async () => {
     const session = new TestSession();
     const made = await session.stub.create({ id: session.id, prompt: "\u{1f600}".repeat(110_000) }, CALLER);
     expect(made).toMatchObject({ ok: false, problem: { status: 413 } });
     expect(await session.stub.view()).toMatchObject({ ok: false, problem: { status: 404 } });
   });
 
-  test("that is shown shows no credentials", async () => {
+  test("shows no credentials in its view", async () => {
     const session = new TestSession();
     const view = await session.create({ repoUrl: "https://user:canary@git.example/a.git" });
     const { traces } = valueIn(await session.stub.traces());
@@ -64,7 +64,7 @@ describe("a session", () => {
     expect(JSON.stringify([view, spans])).not.toContain("canary");
   });
 
-  test("works the same with tracing off; contexts are passed on", async () => {
+  test("works the same with tracing off, and propagates contexts", async () => {
     const id = newId("ses");
     const stub = bindings.SESSION_AGENT.get(bindings.SESSION_AGENT.idFromName(id));
     await runInDurableObject(stub, async (_object, ctx) => {
@@ -83,7 +83,7 @@ describe("a session", () => {
 });
 
 describe("lists", () => {
-  test("of messages come page by page, in order", async () => {
+  test("of messages have pages in order", async () => {
     const { session } = await TestSession.running();
     const ids = await runInDurableObject(session.stub, async (object) => {
       const sent: string[] = [];
@@ -96,7 +96,7 @@ describe("lists", () => {
     expect(second.nextCursor).toBeUndefined();
   });
 
-  test("of messages that are more than a call can carry close by bytes, from either end", async () => {
+  test("of messages limit pages by bytes, from either end", async () => {
     const { session } = await TestSession.running();
     const ids = await runInDurableObject(session.stub, async (object, { storage }) => {
       const sent: string[] = [];
@@ -119,7 +119,7 @@ describe("lists", () => {
     }
   });
 
-  test("of messages may begin at the end, and their cursors hold while others come", async () => {
+  test("of messages may begin with the newest, and cursors stay valid while messages arrive", async () => {
     const { session } = await TestSession.running();
     const send = (count: number) =>
       runInDurableObject(session.stub, async (object) => {
@@ -140,7 +140,7 @@ describe("lists", () => {
     expect(await session.stub.messages(oldest.nextCursor, "desc")).toMatchObject({ problem: { status: 400 } });
   });
 
-  test("of traces come newest first; a trace that is not there is not found", async () => {
+  test("of traces begin with the newest; an unknown trace is not found", async () => {
     const { session, runner } = await TestSession.running();
     valueIn(await session.stub.hibernate(CALLER));
     await runner.next("shutdown");
@@ -164,7 +164,7 @@ describe("lists", () => {
     }
   });
 
-  test("of turns hold what the runner measured and what the session saw", async () => {
+  test("of turns contain the runner's and the session's measurements", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work", { channel: "side" });
     const { attemptId } = await runner.accept();
@@ -178,7 +178,7 @@ describe("lists", () => {
     });
   });
 
-  test("of turns say what is not known of them, and keep what the sums lack", async () => {
+  test("of turns state unknown values, and how many calls the sums lack", async () => {
     const { session, runner } = await TestSession.running();
     const tokens = { input: 100, output: null, cacheRead: 0, cacheWrite: 0, reasoning: 0 };
     await session.send("one");
@@ -207,7 +207,7 @@ describe("lists", () => {
     });
   });
 
-  test("every span comes as lines of OTLP", async () => {
+  test("of spans are lines of OTLP", async () => {
     const { session } = await TestSession.running();
     const text = await new Response(await session.stub.spans()).text();
     const lines = text
@@ -219,7 +219,7 @@ describe("lists", () => {
   });
 });
 
-describe("leave that the agent asks for", () => {
+describe("a permission request of the agent", () => {
   async function asking() {
     const { session, runner } = await TestSession.running();
     const messageId = await session.send("work");
@@ -244,13 +244,13 @@ describe("leave that the agent asks for", () => {
     expect(await session.stub.replyPermission("per_1", "once", CALLER)).toMatchObject({ problem: { status: 404 } });
   });
 
-  test("is no longer asked for when its turn is over", async () => {
+  test("closes when its turn ends", async () => {
     const { session, runner, attemptId } = await asking();
     await runner.end(attemptId);
     expect((await session.view()).permissions).toEqual([]);
   });
 
-  test("cannot be given to a runner that is away, and can be given when it is back", async () => {
+  test("cannot be answered while the runner is disconnected, and can be when it is back", async () => {
     const { session, runner, attemptId } = await asking();
     runner.close();
     await eventually(async () => expect((await session.view()).agent).toBe("disconnected"));
@@ -261,7 +261,7 @@ describe("leave that the agent asks for", () => {
   });
 });
 
-test("what the agent asks is not more than the session's row can hold", async () => {
+test("the agent's requests are limited to the size of the session's row", async () => {
   const { session, runner } = await TestSession.running();
   await session.send("work");
   const { attemptId } = await runner.accept();
@@ -297,7 +297,7 @@ describe("questions of the agent", () => {
     },
   );
 
-  test("are no requests of leave, and are asked again after a reconnect that lost the answer", async () => {
+  test("are no permission requests, and are open again after a reconnect that lost the answer", async () => {
     const { session, runner, attemptId } = await asking();
     expect(await session.stub.replyPermission("que_1", "once", CALLER)).toMatchObject({ problem: { status: 404 } });
     valueIn(await session.stub.replyQuestion("que_1", [["Hello"]], CALLER));
@@ -307,7 +307,7 @@ describe("questions of the agent", () => {
     await eventually(async () => expect((await session.view()).questions).toHaveLength(1));
   });
 
-  test("are over with their turn, and however long they wait, the turn is not stuck", async () => {
+  test("close with their turn, and the turn is not stuck however long they wait", async () => {
     const { session, runner, attemptId } = await asking();
     await session.elapse("stuck");
     await session.elapse("stuck");
@@ -318,7 +318,7 @@ describe("questions of the agent", () => {
 });
 
 describe("a client's socket", () => {
-  test("is told of the session, its messages, the answer as it is written, and the turn", async () => {
+  test("receives the session, its messages, the parts of the answer, and the turn", async () => {
     const { session, runner } = await TestSession.running();
     const { told } = await watch(session);
     await eventually(() =>
@@ -352,7 +352,7 @@ describe("a client's socket", () => {
     return parts;
   }
 
-  test("is told of a long answer what is added to it, also when it comes in the middle, or the runner tells it so", async () => {
+  test("receives additions to a long answer, even if it connects during the answer, or the runner sends deltas", async () => {
     const { session, runner } = await TestSession.running();
     const first = await watch(session);
     await session.send("work");
@@ -378,7 +378,7 @@ describe("a client's socket", () => {
     expect(messages.at(-1)?.parts).toEqual([whole]);
   });
 
-  test("that misses the beginning of a part has it whole with the next one that the runner tells whole", async () => {
+  test("that misses the beginning of a part receives it with the runner's next whole part", async () => {
     const { session, runner } = await TestSession.running();
     const { told } = await watch(session);
     await session.send("work");
@@ -393,7 +393,7 @@ describe("a client's socket", () => {
     expect(told.filter(({ type }) => type === "part-delta")).toEqual([]);
   });
 
-  test("that does not read is closed, and one that says that it does is not", async () => {
+  test("that does not read is closed, and one that confirms reading is not", async () => {
     const { session, runner } = await TestSession.running();
     const [silent, reader] = [await watch(session), await watch(session)];
     reader.socket.addEventListener("message", ({ data }) => {
@@ -425,7 +425,7 @@ describe("a client's socket", () => {
     expect(told(silent)).toBeLessThan(40);
   });
 
-  test("says nothing else, also not that it has read what was never sent", async () => {
+  test("may send nothing else, and cannot confirm more than was sent", async () => {
     const { session } = await TestSession.running();
     const { told, socket } = await watch(session);
     socket.send(JSON.stringify({ type: "synced", read: 10 ** 12 }));
@@ -433,7 +433,7 @@ describe("a client's socket", () => {
     await eventually(() => expect(told.filter(({ type }) => type === "error")).toHaveLength(1));
   });
 
-  test("lives through an eviction", async () => {
+  test("survives an eviction", async () => {
     const { session } = await TestSession.running();
     const { told } = await watch(session);
     await session.evict();
@@ -441,7 +441,7 @@ describe("a client's socket", () => {
     await eventually(() => expect(told).toContainEqual(expect.objectContaining({ type: "message" })));
   });
 
-  test("that speaks is told to be quiet, then closed; others and the object go on", async () => {
+  test("that sends other frames receives errors and is closed; others are not affected", async () => {
     const { session } = await TestSession.running();
     const [loud, quiet] = [await watch(session), await watch(session)];
     loud.socket.send("ping");
@@ -454,7 +454,7 @@ describe("a client's socket", () => {
     expect(quiet.closed).toEqual([]);
   });
 
-  test("is no socket without an upgrade, and not the hundredth", async () => {
+  test("is refused without an upgrade, and beyond the limit", async () => {
     const { session } = await TestSession.running();
     expect((await session.stub.fetch("https://session/client")).status).toBe(426);
     for (let i = 0; i < 64; i++) await watch(session);
@@ -463,7 +463,7 @@ describe("a client's socket", () => {
 });
 
 describe("the alarm", () => {
-  test("hands what was recorded to the backend", async () => {
+  test("exports the recorded spans to the backend", async () => {
     const { session } = await TestSession.running();
     await runInDurableObject(session.stub, async (_object, ctx) => {
       const endpoint = `${inject("broker")}/otlp/${session.id}`;
@@ -483,7 +483,7 @@ describe("the alarm", () => {
 });
 
 describe("an answer", () => {
-  test("that is being written outlives an eviction, up to its last part", async () => {
+  test("that is unfinished survives an eviction, except for its last part", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");
     const { attemptId } = await runner.accept();
@@ -505,7 +505,7 @@ describe("D1", () => {
     return (await listSessions(bindings.DB, OWNER, 100)).find(({ id }) => id === session.id);
   }
 
-  test("follows the session and its turns", async () => {
+  test("receives the session and its turns", async () => {
     const session = new TestSession();
     valueIn(await session.stub.create({ id: session.id, title: "Listed" }, { ownerId: OWNER }));
     await eventually(async () =>
@@ -523,7 +523,7 @@ describe("D1", () => {
     await eventually(async () => expect(await session.timers()).not.toContain("projection"));
   });
 
-  test("gets what it could not take, once it can", async () => {
+  test("receives after an outage what it missed", async () => {
     const session = new TestSession();
     await bindings.DB.prepare("ALTER TABLE sessions RENAME TO away").run();
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
@@ -542,7 +542,7 @@ describe("D1", () => {
   });
 });
 
-test("spans that the Worker made are the session's; what is none of it is left out", async () => {
+test("spans from the Worker are stored with the session; other data is ignored", async () => {
   const { session } = await TestSession.running();
   await session.stub.recordSpans("{nonsense");
   await session.stub.recordSpans('{"resourceSpans":[]}');

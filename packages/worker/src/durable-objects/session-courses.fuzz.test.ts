@@ -48,33 +48,30 @@ for (let done = 0; done < COURSES; done += COURSES_PER_TEST) {
 }
 
 /** Courses that once went wrong. */
-describe("once and for all", () => {
+describe("cases that failed before", () => {
   const started: Step[] = [{ do: "answer", nth: 0, how: "ok" }, { do: "boot" }];
   const message: Step = { do: "send", channel: "a", mode: "followup" };
 
   test.each<[string, Step[]]>([
     [
-      "an attempt that the runner never took and that is stopped is no turn",
+      "an attempt that is stopped before the runner accepted it is no turn",
       [...started, { ...message, dies: 0 }, { ...message, mode: "steer" }, { do: "pass", ms: 130_000 }],
     ],
     [
-      "a turn that is open when its runner hangs is sealed though the sandbox is ended in order",
+      "an open turn of a hanging runner is sealed even if the sandbox ends regularly",
       [...started, message, { do: "take" }, { do: "hang" }, { do: "terminate" }],
     ],
+    ["a sandbox that a dead object requested is ended even if the session ends first", [{ do: "terminate", dies: 0 }]],
     [
-      "a sandbox that was asked for by an object that died is ended though the session ends first",
-      [{ do: "terminate", dies: 0 }],
-    ],
-    [
-      "a sandbox that the broker made without our hearing of it is ended",
+      "a sandbox whose creation was never confirmed is ended",
       [{ do: "answer", nth: 0, how: "reset" }, { do: "terminate" }],
     ],
     [
-      "a turn that was steered away is superseded, also where its runner dies before it can say so",
+      "a steered turn is superseded, even if its runner dies before it reports that",
       [...started, message, { do: "take" }, { do: "restart", dies: 0 }, { ...message, mode: "steer", dies: 0 }],
     ],
     [
-      "a grace period that ends while the session goes to sleep is over when the sleep comes to nothing",
+      "a grace period that ends during a hibernate takes effect when the hibernate fails",
       [
         { do: "answer", nth: 0, how: "ok" },
         { do: "boot", dies: 0 },
@@ -85,7 +82,7 @@ describe("once and for all", () => {
       ],
     ],
     [
-      "a batch is dispatched though the clock is set back",
+      "a batch is dispatched even if the clock is set back",
       [...started, { ...message, mode: "collect" }, { do: "set-back", ms: 6000 }, { do: "hibernate" }, { do: "take" }],
     ],
   ])("%s", (_what, steps) => runInDurableObject(storage, (_object, state) => runCourse(state, steps)));

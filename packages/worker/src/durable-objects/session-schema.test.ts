@@ -31,7 +31,7 @@ test.each([
   }),
 );
 
-test("calls that waited in tables of their own are taken over", () =>
+test("waiting calls in tables of their own are migrated", () =>
   inStorage((storage) => {
     const { sql } = storage;
     const context = { traceId: "a".repeat(32), spanId: "b".repeat(16) };
@@ -88,7 +88,7 @@ test("calls that waited in tables of their own are taken over", () =>
     expect(sql.exec("SELECT version FROM projected_session").toArray()).toEqual([{ version: 7 }]);
   }));
 
-test("no table is made but by a migration, and no column added", () => {
+test("only migrations create tables and add columns", () => {
   const makers = sourcesWith(/(?:CREATE|ALTER|DROP) (?:TABLE|INDEX|UNIQUE)/);
   expect(makers).toEqual(["capacity/capacity.ts", "core/schema.ts", "session-schema.ts"]);
 });

@@ -54,7 +54,7 @@ async function work(runner: FakeRunner): Promise<void> {
   await runner.end((await runner.accept()).attemptId);
 }
 
-test("a first message and the sandbox that it waits for", async () => {
+test("a first message waits for the sandbox", async () => {
   const session = new TestSession();
   await session.create();
   const id = await send(session, "hello");
@@ -106,7 +106,7 @@ test("a message wakes a hibernated session", async () => {
   `);
 });
 
-test("a steering message takes the place of the one that runs", async () => {
+test("a steering message replaces the running one", async () => {
   const { session, runner } = await TestSession.running();
   await send(session, "running");
   const { attemptId } = await runner.accept();
@@ -131,7 +131,7 @@ test("a steering message takes the place of the one that runs", async () => {
   `);
 });
 
-test("collected messages keep their traces; their dispatch has one of its own", async () => {
+test("collected messages keep their traces, and their dispatch has its own", async () => {
   const { session, runner } = await TestSession.running({ queueMode: "collect" });
   await send(session, "one");
   const id = await send(session, "two");

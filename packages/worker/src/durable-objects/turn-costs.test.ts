@@ -92,7 +92,7 @@ async function takeTurn(session: TestSession, runner: FakeRunner, frames: number
   seen(await read());
 }
 
-test("a span frame costs one commit and a handful of rows, whatever it tells of open spans", async () => {
+test("a span frame costs one commit and a few rows, for any number of open spans", async () => {
   const costs: Costs[] = [];
   for (const frames of [1, 13]) {
     const { session, runner } = await TestSession.running();
@@ -106,7 +106,7 @@ test("a span frame costs one commit and a handful of rows, whatever it tells of 
   expect(short.rows).toBeLessThanOrEqual(48);
 });
 
-test("a hibernate and a wake write the session's record once a commit at the most", async () => {
+test("a hibernate and a wake write the session's record at most once a commit", async () => {
   const { session, runner } = await TestSession.running();
   await projected(session);
   const read = await count(session);

@@ -32,7 +32,7 @@ async function working(workflow: Partial<StartWorkflow> = {}) {
 }
 
 describe("a workflow", () => {
-  test("goes from acceptance to its outcome in one trace, the caller's; its steps are seen as they come", async () => {
+  test("goes from acceptance to its outcome in the caller's trace; its steps are visible as they run", async () => {
     const { session, runner } = await TestSession.running({ model: "a/b", models: ["c/d"] });
     const steps = [PROMPT, COMMAND];
     const accepted = valueIn(await session.stub.startWorkflow({ name: "release", steps }, CALLER));
@@ -82,7 +82,7 @@ describe("a workflow", () => {
     expect(turns).toMatchObject([{ message_ids: [id], trace_id: CALLER_TRACE, outcome: "ok", tokens_input: 100 }]);
   });
 
-  test("is no message, and a message is no workflow", async () => {
+  test("is not found as a message, nor a message as a workflow", async () => {
     const { session, runner, id } = await working({ id: "mine" });
     const message = await session.send("hello", { channel: "other" });
     await runner.end((await runner.accept()).attemptId);
@@ -96,7 +96,7 @@ describe("a workflow", () => {
     expect(await session.stub.workflow(message)).toMatchObject({ ok: false, problem: { status: 404 } });
   });
 
-  test("with the same id twice is one execution, whenever it comes again", async () => {
+  test("is idempotent: the same id twice is one execution, at any time", async () => {
     const { session, runner } = await TestSession.running();
     const first = valueIn(await session.stub.startWorkflow({ name: "one", steps: [PROMPT], id: "mine" }, CALLER));
     await session.startWorkflow({ name: "one", steps: [PROMPT], id: "mine" });
@@ -119,7 +119,7 @@ describe("a workflow", () => {
     expect((await session.view()).queueLength).toBe(0);
   });
 
-  test("that is too large for a frame is refused and leaves no trace", async () => {
+  test("that is too large for a frame is refused and records no span", async () => {
     const { session } = await TestSession.running();
     const steps = [1, 2, 3].map((n) => ({ name: `step ${n}`, prompt: "x".repeat(190_000) }));
     const result = await session.stub.startWorkflow({ name: "large", steps }, CALLER);
@@ -127,7 +127,7 @@ describe("a workflow", () => {
     expect(await session.spans("valet.workflow")).toEqual([]);
   });
 
-  test("waits its turn in its channel, and what comes after it waits for it; the agent's session goes on", async () => {
+  test("waits in its channel, and later jobs wait for it; it continues the agent's session", async () => {
     const { session, runner } = await TestSession.running();
     await session.send("before");
     const before = await runner.accept();
@@ -147,7 +147,7 @@ describe("a workflow", () => {
     expect(own?.links).toEqual([{ type: "waited_on", traceId: dispatched?.traceId, spanId: dispatched?.spanId }]);
   });
 
-  test("that arrives while the session is hibernated wakes it", async () => {
+  test("wakes a hibernated session", async () => {
     const { session, runner } = await TestSession.running();
     valueIn(await session.stub.hibernate(CALLER));
     await runner.next("shutdown");
@@ -168,7 +168,7 @@ describe("a workflow", () => {
     expect(restore.links).toContainEqual({ type: "caused_by", traceId: workflow.traceId, spanId: workflow.spanId });
   });
 
-  test("is part of what a new agent is told of its channel: what was said in it, and answered", async () => {
+  test("is part of a new agent's digest of the channel, with prompts and answers", async () => {
     const second = { name: "say", prompt: "Say more." };
     const { session, runner, attemptId } = await working({ steps: [PROMPT, COMMAND, second] });
     const skipped = { index: 2, status: "done", outcome: "skipped", errorType: "previous_step_failed" } as const;
@@ -210,7 +210,7 @@ describe("a workflow", () => {
     await runner.endWorkflow(attemptId);
   });
 
-  test("is told to clients step by step", async () => {
+  test("is sent to clients step by step", async () => {
     const { session, runner } = await TestSession.running();
     const headers = { upgrade: "websocket" };
     const { webSocket } = await session.stub.fetch(new Request("https://session/client", { headers }));
@@ -261,21 +261,21 @@ describe("a step that fails", () => {
     expect(span.status).toBe(2);
   });
 
-  test("fails it, too, where the others go on, whatever the runner makes of it", async () => {
+  test("fails the workflow even if the other steps continue, whatever outcome the runner reports", async () => {
     const { session, runner, id, attemptId } = await working({ steps: [COMMAND, PROMPT], onFailure: "continue" });
     await runner.endWorkflow(attemptId, { outcome: "ok", steps: [failed, { ...OK, index: 1 }] });
     expect(await session.workflow(id)).toMatchObject({ outcome: "error", errorType: "workflow_step_failed" });
   });
 });
 
-test("a workflow that is said to be well without all its results is not", async () => {
+test("a workflow that the runner reports as successful without all its results has failed", async () => {
   const { session, runner, id, attemptId } = await working();
   await runner.endWorkflow(attemptId, { steps: [{ ...OK, index: 0 }] });
   expect(await session.workflow(id)).toMatchObject({ outcome: "error", errorType: "_OTHER" });
 });
 
-describe("what a runner says of a workflow", () => {
-  test("twice counts once; of two ends of a step the first does, and no step is there that was not asked for", async () => {
+describe("a runner's report on a workflow", () => {
+  test("is idempotent: the first end of a step counts, and unknown steps are ignored", async () => {
     const { session, runner, id, attemptId } = await working();
     const step = { ...OK, index: 0, output: "first" };
     runner.step(attemptId, step);
@@ -303,7 +303,7 @@ describe("what a runner says of a workflow", () => {
     expect(outcomeOf(await session.onlySpan("valet.workflow"))).toEqual(expected);
   });
 
-  test("that it makes no sense ends it at once, and the queue goes on", async () => {
+  test("that it is invalid ends it at once, and the queue continues", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.startWorkflow({ name: "w", steps: [PROMPT] });
     await session.send("next");
@@ -314,7 +314,7 @@ describe("what a runner says of a workflow", () => {
     expect((await runner.accept()).content).toBe("next");
   });
 
-  test("nothing, as one does that is older than workflows: the workflow fails, and the queue goes on", async () => {
+  test("that never comes, from a runner older than workflows, fails it, and the queue continues", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.startWorkflow({ name: "w", steps: [PROMPT] });
     await session.send("next");
@@ -330,7 +330,7 @@ describe("what a runner says of a workflow", () => {
   });
 });
 
-test("a command that nobody accepted in time is not sent again: it may have begun by then", async () => {
+test("a command that was not accepted in time is not sent again: it may have begun", async () => {
   const { session, runner } = await TestSession.running();
   const id = await session.startWorkflow({ name: "w", steps: [COMMAND] });
   const { dispatch } = await runner.next("workflow-execute");
@@ -339,7 +339,7 @@ test("a command that nobody accepted in time is not sent again: it may have begu
   await session.workflowIs(id, { status: "done", outcome: "error", errorType: "not_accepted", attempts: 1 });
 });
 
-test("a command that was refused is sent again, as is one that could not be sent", async () => {
+test("a command that was refused, or could not be sent, is sent again", async () => {
   const { session, runner } = await TestSession.running();
   const id = await session.startWorkflow({ name: "w", steps: [COMMAND] });
   const { dispatch } = await runner.next("workflow-execute");
@@ -355,7 +355,7 @@ test("a command that was refused is sent again, as is one that could not be sent
 describe("a workflow whose runner is lost", () => {
   const lostStep = { index: 1, status: "done", outcome: "lost", errorType: "runner_lost" } as const;
 
-  test("in the same sandbox goes on with its first step that has no result, where that is a prompt", async () => {
+  test("continues in the same sandbox with its first step without a result, if that is a prompt", async () => {
     const { session, runner, id, attemptId } = await working({ steps: [COMMAND, PROMPT, COMMAND] });
     runner.step(attemptId, { ...OK, index: 0, output: "built" });
     // A runner that was restarted says so of the one before it.
@@ -380,7 +380,7 @@ describe("a workflow whose runner is lost", () => {
     ]);
   });
 
-  test("twice fails, as a message does", async () => {
+  test("twice fails, like a message", async () => {
     const { session, runner, id, attemptId } = await working({ steps: [PROMPT] });
     const lost = { outcome: "error" as const, errorType: "runner_lost" };
     await runner.endWorkflow(attemptId, lost);
@@ -388,7 +388,7 @@ describe("a workflow whose runner is lost", () => {
     expect(await session.workflow(id)).toMatchObject({ outcome: "error", errorType: "runner_lost", attempts: 2 });
   });
 
-  test("while a command was in work is not tried again: it would be run twice", async () => {
+  test("while a command was running is not retried: the command would run twice", async () => {
     const { session, runner, id, attemptId } = await working();
     runner.step(attemptId, { ...OK, index: 0 });
     runner.step(attemptId, { index: 1, status: "running" });
@@ -404,7 +404,7 @@ describe("a workflow whose runner is lost", () => {
     expect(outcomeOf(await session.onlySpan("valet.workflow"))).toEqual(["error", "runner_lost"]);
   });
 
-  test("and its sandbox with it is not tried again once a step is done: its files are gone", async () => {
+  test("with its sandbox is not retried once a step is done: its files are gone", async () => {
     const { session, runner, id, attemptId } = await working({ steps: [COMMAND, PROMPT] });
     runner.step(attemptId, { ...OK, index: 0 });
     await eventually(async () => expect((await session.workflow(id)).steps[0]?.status).toBe("done"));
@@ -412,7 +412,7 @@ describe("a workflow whose runner is lost", () => {
     await session.workflowIs(id, { status: "done", outcome: "error", errorType: "runner_lost", attempts: 1 });
   });
 
-  test("and its sandbox with it starts anew where nothing was done", async () => {
+  test("with its sandbox starts again if no step was done", async () => {
     const { session, runner, id, attemptId } = await working();
     runner.step(attemptId, { index: 0, status: "running" });
     await eventually(async () => expect((await session.workflow(id)).steps[0]?.status).toBe("running"));
@@ -421,7 +421,7 @@ describe("a workflow whose runner is lost", () => {
     expect(await next.acceptWorkflow()).toMatchObject({ executionId: id, attempt: 2, firstStep: 0 });
   });
 
-  test("when it waited to go on, and then its sandbox is lost, too, ends", async () => {
+  test("ends if its sandbox is lost, too, while it waits to continue", async () => {
     const { session, runner, id, attemptId } = await working({ steps: [COMMAND, PROMPT] });
     runner.step(attemptId, { ...OK, index: 0 });
     await eventually(async () => expect((await session.workflow(id)).steps[0]?.status).toBe("done"));
@@ -438,7 +438,7 @@ describe("a workflow whose runner is lost", () => {
     await session.workflowIs(id, { status: "done", outcome: "error", errorType: "runner_lost" });
   });
 
-  test("after its last step has ended as its steps did", async () => {
+  test("after its last step ends with the outcome of its steps", async () => {
     const { session, runner, id, attemptId } = await working({ steps: [COMMAND] });
     runner.step(attemptId, { ...OK, index: 0 });
     await eventually(async () => expect((await session.workflow(id)).steps[0]?.status).toBe("done"));
@@ -449,7 +449,7 @@ describe("a workflow whose runner is lost", () => {
 });
 
 describe("ending a workflow", () => {
-  test("one that is queued can be withdrawn, again and again; one in work cannot", async () => {
+  test("a queued one can be withdrawn, idempotently; a running one cannot", async () => {
     const { session, id: running } = await working();
     const id = await session.startWorkflow({ name: "w", steps: [PROMPT, COMMAND] });
     for (let i = 0; i < 2; i++) {
@@ -460,7 +460,7 @@ describe("ending a workflow", () => {
     expect(await session.stub.withdrawWorkflow(running, CALLER)).toMatchObject({ ok: false, problem: { status: 409 } });
   });
 
-  test("clearing the queue takes workflows with it, too", async () => {
+  test("clearing the queue ends queued workflows, too", async () => {
     const { session } = await working();
     const id = await session.startWorkflow({ name: "w", steps: [PROMPT] });
     await session.send("hello");
@@ -468,7 +468,7 @@ describe("ending a workflow", () => {
     expect(await session.workflow(id)).toMatchObject({ outcome: "aborted", outcomeReason: "queue_cleared" });
   });
 
-  test("abort ends the one in work and leaves those that are queued", async () => {
+  test("abort ends the running one and keeps queued ones", async () => {
     const { session, runner, id, attemptId } = await working();
     const next = await session.startWorkflow({ name: "next", steps: [PROMPT] });
     runner.step(attemptId, { index: 0, status: "running" });
@@ -484,7 +484,7 @@ describe("ending a workflow", () => {
     expect(span?.links.map(({ type }) => type)).toEqual(["caused_by"]);
   });
 
-  test("abort goes on without the runner's answer when none comes", async () => {
+  test("abort continues without the runner if that does not answer", async () => {
     const { session, runner, id, attemptId } = await working();
     runner.step(attemptId, { index: 0, status: "running" });
     await eventually(async () => expect((await session.workflow(id)).steps[0]?.status).toBe("running"));
@@ -493,7 +493,7 @@ describe("ending a workflow", () => {
     expect((await session.workflow(id)).steps.map(({ outcome }) => outcome)).toEqual(["aborted", "skipped"]);
   });
 
-  test("a message that steers takes its place", async () => {
+  test("a steering message replaces the running one", async () => {
     const { session, runner, id, attemptId } = await working();
     await session.send("now", { queueMode: "steer" });
     expect(await runner.next("abort")).toMatchObject({ attemptId, reason: "steered" });
@@ -502,7 +502,7 @@ describe("ending a workflow", () => {
     expect((await runner.accept()).content).toBe("now");
   });
 
-  test("terminate ends the one in work and those that wait, and no other is taken", async () => {
+  test("terminate ends the running one and queued ones, and refuses others", async () => {
     const { session, runner, id, attemptId } = await working();
     const queued = await session.startWorkflow({ name: "w", steps: [PROMPT] });
     valueIn(await session.stub.terminate(CALLER));
@@ -518,7 +518,7 @@ describe("ending a workflow", () => {
 });
 
 describe("the object's death", () => {
-  test("between any two of a workflow's steps changes nothing", async () => {
+  test("between any two steps of a workflow changes nothing", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.startWorkflow({ name: "w", steps: [PROMPT, COMMAND] });
     await session.evict();
@@ -539,7 +539,7 @@ describe("the object's death", () => {
     expect((await session.spans()).filter(({ isOpen }) => isOpen)).toEqual([]);
   });
 
-  test("by a crash loses the link and nothing else: the runner comes back and goes on", async () => {
+  test("by a crash loses only the link: the runner reconnects and continues", async () => {
     const { session, runner, id, attemptId } = await working();
     await session.crash();
     const back = await session.connect(runner.instanceId);

@@ -9,7 +9,7 @@ import { TestSession, valueIn } from "../../../test/session.ts";
 import type { AttemptRow } from "../queue/job-store.ts";
 import { TurnRecords } from "./turn-records.ts";
 
-test("a record of a version that had one column for all reasons is read as this one writes it", async () => {
+test("a record of a version with one column for all reasons is converted to today's columns", async () => {
   const { session, runner } = await TestSession.running();
   await session.send("go");
   await runner.end((await runner.accept()).attemptId);
@@ -47,7 +47,7 @@ function spend(records: TurnRecords, costUsd: number | null, callsWithoutCost?: 
   records.write({ ...ATTEMPT, id: crypto.randomUUID() }, [], { outcome: "ok", summary }, "ses_1", () => NO_WAIT);
 }
 
-test("what all turns have cost is 0 where they were free, and not known where nothing known was added to it", () =>
+test("the cost of all turns is 0 if they were free, and unknown if no known cost was added", () =>
   withRecords((records) => {
     expect(records.cost()).toEqual({ usd: 0, isPartial: false });
     spend(records, 0);
@@ -60,13 +60,13 @@ test("what all turns have cost is 0 where they were free, and not known where no
     expect(records.cost()).toEqual({ usd: 0.75, isPartial: true });
   }));
 
-test("a sum of 0 that lacks calls is not known in the record either, whatever the runner says", () =>
+test("a sum of 0 that lacks calls is unknown in the record, whatever the runner reports", () =>
   withRecords((records) => {
     spend(records, 0, 1);
     expect(records.after(0, 1)[0]?.record).toMatchObject({ cost_usd: null, calls_without_cost: 1 });
   }));
 
-test("of however many turns the cost is known by reading one row, and a turn that is written twice counts once", () =>
+test("the cost of any number of turns takes one read, and a turn that is written twice counts once", () =>
   withRecords((records, sql) => {
     for (let turns = 0; turns < 300; turns++) spend(records, 0.01);
     records.write({ ...ATTEMPT, id: "twice" }, [], { outcome: "ok", summary: NO_WORK }, "ses_1", () => NO_WAIT);
@@ -76,7 +76,7 @@ test("of however many turns the cost is known by reading one row, and a turn tha
     expect(rowsRead(sql, () => spend(records, 0.01))).toBeLessThanOrEqual(10);
   }));
 
-test("what an earlier version has recorded counts, too", () => {
+test("records of an earlier version count, too", () => {
   const rows = Array.from({ length: 100 }, (_, row) => {
     const record = row === 0 ? { cost_usd: null } : { cost_usd: 0.01, calls_without_cost: 0 };
     return `INSERT INTO turns (attempt_id, record) VALUES ('att_${row}', '${JSON.stringify(record)}');`;

@@ -5,7 +5,7 @@ import { CannotOpenError, CredentialKeys } from "./credential-keys.ts";
 const newKey = () => crypto.getRandomValues(new Uint8Array(CREDENTIAL_KEY_BYTES));
 const CANARY = { username: "user", password: "canary" };
 
-test("what is sealed says nothing, twice not the same, and opens for its session alone", async () => {
+test("sealed credentials reveal nothing, differ each time, and open only for their session", async () => {
   const keys = new CredentialKeys([newKey()], "secret");
   const sealed = await keys.seal(CANARY, "ses_1");
   expect(JSON.stringify(sealed)).not.toContain("canary");
@@ -15,7 +15,7 @@ test("what is sealed says nothing, twice not the same, and opens for its session
   await expect(keys.open(sealed, "ses_2")).rejects.toThrow(CannotOpenError);
 });
 
-test("one bit that was changed is found", async () => {
+test("one changed bit is detected", async () => {
   const keys = new CredentialKeys([newKey()], "secret");
   const { keyId, sealed } = await keys.seal(CANARY, "ses_1");
   const bytes = Buffer.from(sealed, "base64");
@@ -23,7 +23,7 @@ test("one bit that was changed is found", async () => {
   await expect(keys.open({ keyId, sealed: bytes.toString("base64") }, "ses_1")).rejects.toThrow(CannotOpenError);
 });
 
-test("keys rotate: the newest seals, older ones open until they are taken away", async () => {
+test("keys rotate: the newest seals, older ones open until they are removed", async () => {
   const [older, newer] = [newKey(), newKey()];
   const before = await new CredentialKeys([older], "secret").seal(CANARY, "ses_1");
   const both = new CredentialKeys([newer, older], "secret");
@@ -36,7 +36,7 @@ test("keys rotate: the newest seals, older ones open until they are taken away",
   await expect(alone.open(before, "ses_1")).rejects.toThrow(CannotOpenError);
 });
 
-test("without keys the secret that there always is stands in, and still opens once there are some", async () => {
+test("without keys the fallback secret seals, and it still opens once there are keys", async () => {
   const sealed = await new CredentialKeys([], "secret").seal(CANARY, "ses_1");
   expect(await new CredentialKeys([newKey()], "secret").open(sealed, "ses_1")).toEqual(CANARY);
   await expect(new CredentialKeys([], "another").open(sealed, "ses_1")).rejects.toThrow(CannotOpenError);

@@ -48,7 +48,7 @@ async function hello(session: TestSession) {
 const BOOTED = ["connected", "git_setup", "opencode_starting", "ready"] as const;
 
 describe("at rest", () => {
-  test("nothing holds them in the clear, and the runner gets them whole", async () => {
+  test("nothing stores them in plain text, and the runner receives them complete", async () => {
     const session = new TestSession();
     await session.create({ repoUrl: REPO });
     expect(await session.view()).toMatchObject({ repoUrl: SHOWN });
@@ -68,7 +68,7 @@ describe("at rest", () => {
     expect(listed).toMatchObject({ repoUrl: SHOWN });
   });
 
-  test("what a version before left in the clear still opens, and is sealed", async () => {
+  test("plain-text credentials of an older version still open, and are sealed", async () => {
     const session = new TestSession();
     await session.create({ repoUrl: "https://git.example/a.git" });
     const credentials = { username: "user", password: "canary" };
@@ -79,7 +79,7 @@ describe("at rest", () => {
     expect(repo).toMatchObject({ repoUrl: `https://git.example/${TOKEN}/a.git`, credentials });
   });
 
-  test("a row of a version before with a password in an ssh URL is shown without, also in the list", async () => {
+  test("an older version's ssh URL with a password is shown without it, also in the list", async () => {
     const session = new TestSession();
     const { ownerId } = CALLER;
     const view = await session.create({ repoUrl: "ssh://git@git.example/a.git" });
@@ -98,7 +98,7 @@ describe("at rest", () => {
     expect((await session.view()).repoUrl).toBe("ssh://git@git.example/a.git");
   });
 
-  test("an object with a newer key seals them anew", async () => {
+  test("an object with a newer key seals them again", async () => {
     const session = new TestSession();
     await session.create({ repoUrl: REPO });
     await settled(session);
@@ -116,7 +116,7 @@ describe("at rest", () => {
 });
 
 describe("secrets", () => {
-  test("go to a generation's runner once: whoever comes later with its token gets none", async () => {
+  test("are sent to a generation's runner once: a later connection with its token receives none", async () => {
     const session = new TestSession();
     await session.create({ repoUrl: REPO });
     const first = await hello(session);
@@ -129,7 +129,7 @@ describe("secrets", () => {
     expect(thief.repo.repoUrl).toBe(SHOWN);
   });
 
-  test("come again to the successor of a runner of a version that keeps none for it", async () => {
+  test("are sent again to the successor of an older runner that stores none for it", async () => {
     const session = new TestSession();
     await session.create({ repoUrl: REPO });
     const first = await (await session.connect()).ready({ version: "0.1.0" });
@@ -142,7 +142,7 @@ describe("secrets", () => {
     expect((await second.next("repo-config")).credentials).toMatchObject({ password: "canary" });
   });
 
-  test("come again where the link broke before the runner could have them", async () => {
+  test("are sent again if the link broke before the runner could receive them", async () => {
     const session = new TestSession();
     await session.create({ repoUrl: REPO });
     const first = await hello(session);
@@ -153,7 +153,7 @@ describe("secrets", () => {
     expect(second.repo.credentials).toMatchObject({ password: "canary" });
   });
 
-  test("lost while work is under way and the disk is full: nothing is lost, and the next sandbox has them again", async () => {
+  test("lost during work on a full disk cost no files, and the next sandbox receives them again", async () => {
     const session = new TestSession();
     await session.create({ repoUrl: REPO });
     const first = await hello(session);
@@ -187,7 +187,7 @@ describe("secrets", () => {
     });
   });
 
-  test("go to the next generation's runner, too", async () => {
+  test("are sent to the next generation's runner, too", async () => {
     const session = new TestSession();
     await session.create({ repoUrl: REPO });
     const { token } = await session.credentials();
@@ -205,7 +205,7 @@ describe("secrets", () => {
   });
 });
 
-test("two calls to create at once make one session", async () => {
+test("two concurrent calls create one session", async () => {
   const session = new TestSession();
   const create = () => session.stub.create({ id: session.id, repoUrl: REPO }, CALLER);
   const [one, two] = await Promise.all([create(), create()]);

@@ -8,7 +8,7 @@ import { INTERVALS } from "../../config.ts";
 const { abortMs, stuckTurnMs } = INTERVALS;
 
 describe("a hello", () => {
-  test("of a runner that knows an attempt leaves it to that, and its silence begins anew", () =>
+  test("with a known attempt keeps it and resets its watchdog", () =>
     inRooms((rooms) => {
       const { hello } = follow(rooms);
       rooms.message("m1");
@@ -18,7 +18,7 @@ describe("a hello", () => {
       expect(rooms.timers.dueMs("stuck", attemptId)).toBe(rooms.nowMs + 2 * stuckTurnMs);
     }));
 
-  test("of a runner that knows an attempt which is to stop has it told again", () =>
+  test("with an attempt that is being stopped sends the abort again", () =>
     inRooms((rooms) => {
       const { hello, attempts } = follow(rooms);
       rooms.message("m1");
@@ -30,7 +30,7 @@ describe("a hello", () => {
       expect(rooms.frames).toEqual([{ type: "abort", attemptId, reason: "steered" }]);
     }));
 
-  test("of a runner that does not know an attempt takes it back where it was not accepted", () =>
+  test("without an attempt that was not accepted returns that to the queue", () =>
     inRooms((rooms) => {
       const { hello } = follow(rooms);
       rooms.message("m1");
@@ -40,7 +40,7 @@ describe("a hello", () => {
       expect(rooms.job("m1")).toMatchObject({ status: "queued", unaccepted: 1, lost: 0, notBeforeMs: rooms.nowMs });
     }));
 
-  test("of a runner that does not know an attempt loses it where it was, when the one before was last heard", () =>
+  test("without an attempt that was accepted ends it as lost at the last frame of the runner before", () =>
     inRooms((rooms) => {
       const { hello } = follow(rooms);
       rooms.message("m1");
@@ -52,7 +52,7 @@ describe("a hello", () => {
       expect(rooms.recorded("attempt-ended")).toMatchObject([{ end: { outcome: "lost", errorType: "runner_lost" } }]);
     }));
 
-  test("of a runner that works on what is over, or on what nobody knows, has that aborted", () =>
+  test("with an attempt that has ended, or is unknown, aborts it", () =>
     inRooms((rooms) => {
       const { hello } = follow(rooms);
       rooms.message("m1");
@@ -68,7 +68,7 @@ describe("a hello", () => {
       expect(rooms.attempt(current).state).toBe("accepted");
     }));
 
-  test("after a break of the link shows in what was worked on; a first one does not", () =>
+  test("after a broken link adds an event to running jobs; a first hello does not", () =>
     inRooms((rooms) => {
       const { hello, attempts } = follow(rooms);
       rooms.message("m1");
@@ -161,7 +161,7 @@ describe("an end", () => {
     }),
   );
 
-  test("of a runner's own shutdown is now, and of the one before it when that was last heard", () =>
+  test("by a runner's own shutdown is at the current time; by a restart, at the last frame of the runner before", () =>
     inRooms((rooms) => {
       const { receive } = follow(rooms);
       rooms.message("m1");
@@ -176,7 +176,7 @@ describe("an end", () => {
       ]);
     }));
 
-  test("that comes before its acceptance was heard was accepted all the same", () =>
+  test("that arrives before the acceptance implies it", () =>
     inRooms((rooms) => {
       const { receive } = follow(rooms);
       rooms.message("m1");
@@ -186,7 +186,7 @@ describe("an end", () => {
       expect(rooms.spans("valet.prompt.dispatch").map(outcomeOf)).toEqual([["ok", undefined]]);
     }));
 
-  test("that says nothing of the work leaves that unknown; with an error, what lies behind it is kept", () =>
+  test("without a summary leaves it unknown; with an error, the cause is stored", () =>
     inRooms((rooms) => {
       const { receive } = follow(rooms);
       rooms.message("m1");
@@ -199,7 +199,7 @@ describe("an end", () => {
       expect(rooms.job("m1").failure).toMatchObject({ of: "valet/a" });
     }));
 
-  test("that comes again is acknowledged again, and counts once", () =>
+  test("that arrives again is acknowledged again, and counts once", () =>
     inRooms((rooms) => {
       const { receive } = follow(rooms);
       rooms.message("m1");
@@ -211,7 +211,7 @@ describe("an end", () => {
       expect(rooms.job("m1").outcome).toBe("ok");
     }));
 
-  test("is acknowledged only once it is durable: not where its transaction is rolled back", () =>
+  test("is acknowledged only after the commit, not after a rollback", () =>
     inRooms((rooms) => {
       const { receive } = follow(rooms);
       rooms.message("m1");
@@ -224,7 +224,7 @@ describe("an end", () => {
       expect([rooms.attempt(attemptId).state, rooms.frames]).toEqual(["accepted", []]);
     }));
 
-  test("of a workflow is what its steps came to, those of an earlier attempt included", () =>
+  test("of a workflow has the outcome of its steps, including those of an earlier attempt", () =>
     inRooms((rooms) => {
       const { receive } = follow(rooms);
       const record = (id: string, index: number, outcome: "ok" | "error") =>
@@ -248,7 +248,7 @@ describe("an end", () => {
 });
 
 describe("a stop", () => {
-  test("is of one channel or of all, tells the runner why, and counts what was not being stopped", () =>
+  test("stops one channel or all, sends the reason to the runner, and counts attempts that were not being stopped", () =>
     inRooms((rooms) => {
       const { attempts } = follow(rooms);
       rooms.message("m1", { channel: "x" });
@@ -269,7 +269,7 @@ describe("a stop", () => {
       expect(linksOf(prompt, "caused_by")).toEqual([cause.spanId]);
     }));
 
-  test("of what is queued ends it with its reason; what is under way goes on", () =>
+  test("of queued jobs ends them with its reason; running ones continue", () =>
     inRooms((rooms) => {
       const { attempts } = follow(rooms);
       for (const id of ["m1", "m2"]) rooms.message(id);

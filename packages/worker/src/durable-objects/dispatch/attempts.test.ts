@@ -105,7 +105,7 @@ describe("a frame about an attempt", () => {
       }),
   );
 
-  test("that is worked on says nothing else with `working`", () =>
+  test("about a running attempt that is `working` has no further effect", () =>
     inRooms((rooms) => {
       const { receive, taken } = follow(rooms);
       rooms.message("m1");
@@ -115,7 +115,7 @@ describe("a frame about an attempt", () => {
       expect(rooms.timers.dueMs("stuck", attemptId)).toBe(rooms.nowMs + 2 * stuckTurnMs);
     }));
 
-  test("that was not heard to be accepted is taken all the same", () =>
+  test("about an attempt without a received acceptance is handled all the same", () =>
     inRooms((rooms) => {
       const { receive, taken } = follow(rooms);
       rooms.message("m1");
@@ -126,7 +126,7 @@ describe("a frame about an attempt", () => {
 });
 
 describe("an acceptance", () => {
-  test("ends the dispatch, and from then on the turn is watched", () =>
+  test("ends the dispatch and starts the watchdog of the turn", () =>
     inRooms((rooms) => {
       const { receive } = follow(rooms);
       rooms.message("m1");
@@ -141,7 +141,7 @@ describe("an acceptance", () => {
       expect(rooms.timers.dueMs("stuck", attemptId)).toBe(rooms.nowMs + 2 * stuckTurnMs);
     }));
 
-  test("that comes again changes nothing, and announces nothing", () =>
+  test("that arrives again changes nothing and announces no span", () =>
     inRooms((rooms) => {
       const { receive, announced } = follow(rooms);
       rooms.message("m1");
@@ -197,7 +197,7 @@ describe("a span that is announced", () => {
     }),
   );
 
-  test("that cannot be read, or comes where nobody knows from whom, is left", () =>
+  test("that is invalid, or comes from an unknown instance, is ignored", () =>
     inRooms((rooms) => {
       const { receive, announced } = follow(rooms);
       rooms.message("m1");
@@ -211,7 +211,7 @@ describe("a span that is announced", () => {
 });
 
 describe("a refusal", () => {
-  test("gives the message back to the queue, for later and later, and has failed at the third", () =>
+  test("returns the message to the queue with a growing pause, and fails it the third time", () =>
     inRooms((rooms) => {
       const { receive } = follow(rooms);
       rooms.message("m1");
@@ -226,7 +226,7 @@ describe("a refusal", () => {
       expect(rooms.frames).toEqual([]);
     }));
 
-  test("of a workflow that makes no sense ends it", () =>
+  test("of an invalid workflow ends it", () =>
     inRooms((rooms) => {
       const { receive } = follow(rooms);
       rooms.workflow("w1");
@@ -234,7 +234,7 @@ describe("a refusal", () => {
       expect(rooms.job("w1")).toMatchObject({ status: "done", outcome: "error", errorType: "workflow_invalid" });
     }));
 
-  test("of what is to be stopped anyway ends it as that", () =>
+  test("of an attempt that is being stopped ends it as stopped", () =>
     inRooms((rooms) => {
       const { receive, attempts } = follow(rooms);
       rooms.message("m1");

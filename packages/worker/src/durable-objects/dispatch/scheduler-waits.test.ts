@@ -22,7 +22,7 @@ const operation = (kind: "spawn" | "restore" | "hibernate"): SessionPatch => ({
   operation: { id: "op_1", kind, step: "booting", startedMs: 1, context: context("7") },
 });
 
-describe("what waits", () => {
+describe("a queued job", () => {
   /** The reason of a wait, and what the wait is linked to. */
   const waitOf = (rooms: Rooms, id: string) => {
     const [wait] = rooms.spans("valet.queue.wait").filter(({ attributes }) => attributes["valet.message.id"] === id);
@@ -48,7 +48,7 @@ describe("what waits", () => {
     }),
   );
 
-  test("for the turn before it is linked to that; only the next goes on to the turn after it", () =>
+  test("links to the turn that it waits for; only the next job links to later turns", () =>
     inRooms((rooms) => {
       const { pump } = schedule(rooms);
       for (const id of ["a", "b", "c", "d"]) rooms.message(id);
@@ -64,7 +64,7 @@ describe("what waits", () => {
       expect(waitOf(rooms, "d").on).toEqual([first.context.spanId]);
     }));
 
-  test("says of the system's messages, and of the first one, that they are", () =>
+  test("has a reason of its own as a system message and as the first message", () =>
     inRooms((rooms) => {
       const { pump } = schedule(rooms);
       rooms.change({ state: "starting", ...operation("spawn") });
@@ -80,7 +80,7 @@ describe("what waits", () => {
       expect(waitOf(rooms, "report").reasons).toEqual(["sandbox_starting", "system_message"]);
     }));
 
-  test("in the line for a sandbox says its place, and each other one, at the head of its channel", () =>
+  test("records its place in the line for a sandbox, and each new one, at the head of its channel", () =>
     inRooms((rooms) => {
       const { pump, scheduler } = schedule(rooms);
       rooms.change({ state: "starting", ...operation("spawn") });
@@ -107,7 +107,7 @@ describe("what waits", () => {
       ]);
     }));
 
-  test("for something else has no place in that line", () =>
+  test("with another reason has no place in that line", () =>
     inRooms((rooms) => {
       const { pump, scheduler } = schedule(rooms);
       rooms.message("a");
@@ -124,7 +124,7 @@ describe("a sandbox", () => {
     ...(["created", "starting", "running", "hibernating", "hibernated"] as const),
     ...(["restoring", "recovering", "error", "terminating", "terminated"] as const),
   ];
-  test.each(STATES)("is asked for, or not, where a message waits and the session is %s", (state) =>
+  test.each(STATES)("is started, or not, if a message waits and the session is %s", (state) =>
     inRooms((rooms) => {
       const { pump, starts } = schedule(rooms);
       rooms.change({ state, link: { state: "gone", instances: [], ready: false } });
@@ -134,7 +134,7 @@ describe("a sandbox", () => {
     }),
   );
 
-  test("is asked for on account of all that waits, and for the first of it", () =>
+  test("is started for the first queued job, and caused by all of them", () =>
     inRooms((rooms) => {
       const { pump, starts } = schedule(rooms);
       rooms.change({ state: "hibernated" });
@@ -143,7 +143,7 @@ describe("a sandbox", () => {
       expect(starts).toEqual([{ reason: "message_waiting", causes, messageId: "a" }]);
     }));
 
-  test("is asked for by a workflow under its own name", () =>
+  test("is started for a workflow by its execution's id", () =>
     inRooms((rooms) => {
       const { pump, starts } = schedule(rooms);
       rooms.change({ state: "hibernated" });
@@ -152,7 +152,7 @@ describe("a sandbox", () => {
       expect(starts).toEqual([{ reason: "message_waiting", causes: [context], executionId: "w" }]);
     }));
 
-  test("is not asked for where nothing waits", () =>
+  test("is not started if no job waits", () =>
     inRooms((rooms) => {
       const { pump, starts } = schedule(rooms);
       rooms.change({ state: "hibernated" });
@@ -162,7 +162,7 @@ describe("a sandbox", () => {
 });
 
 describe("the timer", () => {
-  test("of a batch is due when that closes, and ends with it", () =>
+  test("of a batch is due when the batch closes, and is cleared with it", () =>
     inRooms((rooms) => {
       const { pump } = schedule(rooms);
       rooms.message("a", { mode: "collect", notBeforeMs: rooms.nowMs + 1000 });
@@ -173,7 +173,7 @@ describe("the timer", () => {
       expect([rooms.timers.dueMs("collect"), sentIds(rooms)]).toEqual([undefined, [["a"]]]);
     }));
 
-  test("of a queue that waits runs from when it began to, and looks again and again", () =>
+  test("of a waiting queue runs from the beginning of the wait, and repeats", () =>
     inRooms((rooms) => {
       const { pump } = schedule(rooms);
       rooms.loseLink();
@@ -192,7 +192,7 @@ describe("the timer", () => {
       expect(sentIds(rooms)).toEqual([["a"]]);
     }));
 
-  test("of a queue ends with the last job that waits", () =>
+  test("of a queue is cleared with the last queued job", () =>
     inRooms((rooms) => {
       const { pump } = schedule(rooms);
       rooms.loseLink();
@@ -203,7 +203,7 @@ describe("the timer", () => {
       expect(rooms.timers.dueMs("queue")).toBeUndefined();
     }));
 
-  test("of an idle session runs from when it began to be, through whatever changes, until there is work", () =>
+  test("of an idle session runs from the beginning of idleness until there is work", () =>
     inRooms((rooms) => {
       const { pump, scheduler, busy } = schedule(rooms);
       pump();
@@ -225,7 +225,7 @@ describe("the timer", () => {
       expect(busy).toEqual([false, false, true, true, false]);
     }));
 
-  test("of an idle session does not run where it is not running, nor while a job waits", () =>
+  test("of an idle session runs neither in other states nor while a job waits", () =>
     inRooms((rooms) => {
       const { pump } = schedule(rooms);
       pump();
@@ -239,7 +239,7 @@ describe("the timer", () => {
       expect(rooms.timers.dueMs("idle")).toBeUndefined();
     }));
 
-  test("says nothing of how long a session has been idle whose runner is away", () =>
+  test("does not make a session idle whose runner is disconnected", () =>
     inRooms((rooms) => {
       const { pump, scheduler } = schedule(rooms);
       pump();

@@ -15,7 +15,7 @@ const { acceptMs, collectMaxMs } = INTERVALS;
 const sentIds = (rooms: Rooms) => rooms.sent("prompt").map(({ dispatch }) => dispatch.messageIds);
 
 describe("what is dispatched", () => {
-  test("is the first of each channel, in the order in which they came", () =>
+  test("is the first job of each channel, in order of acceptance", () =>
     inRooms((rooms) => {
       const { pump } = schedule(rooms);
       for (const [id, channel] of Object.entries({ a: "x", b: "y", c: "x", d: "z" })) rooms.message(id, { channel });
@@ -24,7 +24,7 @@ describe("what is dispatched", () => {
       expect(rooms.job("c").status).toBe("queued");
     }));
 
-  test("follows in a channel only when its attempt is over", () =>
+  test("is the next job of a channel only after its attempt has ended", () =>
     inRooms((rooms) => {
       const { pump } = schedule(rooms);
       rooms.message("a");
@@ -41,7 +41,7 @@ describe("what is dispatched", () => {
       expect(sentIds(rooms)).toEqual([["a"], ["b"]]);
     }));
 
-  test("is what steers before what was there first", () =>
+  test("is a steering message before older ones", () =>
     inRooms((rooms) => {
       const { pump } = schedule(rooms);
       rooms.message("a");
@@ -50,7 +50,7 @@ describe("what is dispatched", () => {
       expect(sentIds(rooms)).toEqual([["b"]]);
     }));
 
-  test("is a collected batch as one, once nothing more is waited for", () =>
+  test("is a collected batch, once it has closed", () =>
     inRooms((rooms) => {
       const { pump } = schedule(rooms);
       const debounced = () => ({ mode: "collect", notBeforeMs: rooms.nowMs + 1000 }) as const;
@@ -82,7 +82,7 @@ describe("what is dispatched", () => {
     }),
   );
 
-  test("is nothing that a transaction leads to which is rolled back", () =>
+  test("is nothing after a rollback", () =>
     inRooms((rooms) => {
       const { scheduler } = schedule(rooms);
       rooms.message("a");
@@ -97,7 +97,7 @@ describe("what is dispatched", () => {
 });
 
 describe("the frame", () => {
-  test("of a message has what its author, the session and its channel ask for, and the dispatch's context", () =>
+  test("of a message has the settings of author, session and channel, and the dispatch's context", () =>
     inRooms((rooms) => {
       const contextOf: ChannelMemory["contextOf"] = (channel, generation) => ({
         opencodeSessionId: `oc ${channel} ${generation}`,
@@ -128,7 +128,7 @@ describe("the frame", () => {
       expect(rooms.attempt(rooms.job("a").attemptId as string)).toMatchObject({ generation: 3, state: "dispatched" });
     }));
 
-  test("of a message that asks for models itself asks for those", () =>
+  test("of a message that names models has those", () =>
     inRooms((rooms) => {
       const { pump } = schedule(rooms);
       rooms.change({ model: "valet/a", models: ["valet/b"] });
@@ -137,7 +137,7 @@ describe("the frame", () => {
       expect(rooms.sent("prompt")[0]?.dispatch).toMatchObject({ model: "valet/c", models: [] });
     }));
 
-  test("of a workflow has its steps, and where to begin", () =>
+  test("of a workflow has its steps and the first one to run", () =>
     inRooms((rooms) => {
       const { pump } = schedule(rooms);
       const steps = [
@@ -152,7 +152,7 @@ describe("the frame", () => {
       ]);
     }));
 
-  test("has to be accepted in time", () =>
+  test("has an acceptance timeout", () =>
     inRooms((rooms) => {
       const { pump } = schedule(rooms);
       rooms.message("a");
@@ -161,7 +161,7 @@ describe("the frame", () => {
       expect(rooms.timers.dueMs("accept", attemptId)).toBe(rooms.nowMs + acceptMs);
     }));
 
-  test("that cannot be sent takes its attempt back; after three such the message has failed", () =>
+  test("that cannot be sent ends its attempt; after three of them the message fails", () =>
     inRooms((rooms) => {
       const { pump } = schedule(rooms);
       rooms.linkFails = true;
@@ -177,7 +177,7 @@ describe("the frame", () => {
       expect(rooms.job("a")).toMatchObject({ status: "done", outcome: "error", errorType: "send_failed", attempts: 3 });
     }));
 
-  test("of one channel that cannot be sent keeps those of others from nothing", () =>
+  test("that cannot be sent does not affect other channels", () =>
     inRooms((rooms) => {
       const { pump } = schedule(rooms);
       const { send } = rooms.link;
@@ -206,7 +206,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constant("link" as const), fails: fc.boolean() }),
 );
 
-test("whatever happens, a channel has one attempt at a time, no attempt is sent twice, and all that was taken ends", () =>
+test("whatever happens, a channel has one attempt at a time, no attempt is sent twice, and every accepted job ends", () =>
   fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), (steps) =>
       inRooms((rooms) => {

@@ -9,7 +9,7 @@ import type { Timers } from "../core/timers.ts";
 import { SignsOfLife } from "./signs-of-life.ts";
 
 describe("a hard stop", () => {
-  test("ends a turn where its runner was last heard, and the next wait begins there", async () => {
+  test("ends a turn at its runner's last frame, where the next wait begins", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");
     const { dispatch } = await runner.next("prompt");
@@ -95,7 +95,7 @@ function signsOf(workMs: number): number[] {
   return stored;
 }
 
-test("whenever it stops, a second, a quarter of the work or ten seconds are lost at the most", () => {
+test("a stop at any time loses at most a second, a quarter of the work, or ten seconds", () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 3_600_000 }), (workMs) => {
       const last = signsOf(workMs).at(-1) ?? 0;
@@ -104,7 +104,7 @@ test("whenever it stops, a second, a quarter of the work or ten seconds are lost
   );
 });
 
-test("an hour's work costs some hundred commits, a second's none", () => {
+test("an hour of work costs some hundred commits, a second of work none", () => {
   expect(signsOf(999)).toEqual([]);
   expect(signsOf(4_000)).toHaveLength(4);
   expect(signsOf(3_600_000).length).toBeLessThan(380);

@@ -40,7 +40,7 @@ function accepted(rooms: Rooms, watchdogs: Watchdogs, id = "m1"): string {
 }
 
 describe("an attempt that is sent", () => {
-  test("and not accepted in time is aborted at the runner, and its message is queued again", () =>
+  test("but not accepted in time is aborted at the runner, and its message is queued again", () =>
     inRooms((rooms) => {
       const { watchdogs } = watch(rooms);
       const attemptId = sent(rooms, watchdogs);
@@ -53,7 +53,7 @@ describe("an attempt that is sent", () => {
       expect(rooms.recorded("attempt-ended")).toMatchObject([{ end: { outcome: "error", errorType: "not_accepted" } }]);
     }));
 
-  test("three times in vain has failed, with its message", () =>
+  test("three times without an acceptance fails, with its message", () =>
     inRooms((rooms) => {
       const { watchdogs } = watch(rooms);
       rooms.message("m1");
@@ -66,7 +66,7 @@ describe("an attempt that is sent", () => {
       expect(rooms.spans("valet.prompt").map(outcomeOf)).toEqual([["error", "not_accepted"]]);
     }));
 
-  test("is not sent again where a command may have begun", () =>
+  test("is not sent again if a command may have begun", () =>
     inRooms((rooms) => {
       const { watchdogs } = watch(rooms);
       rooms.workflow("w1");
@@ -76,7 +76,7 @@ describe("an attempt that is sent", () => {
       expect(rooms.sent("abort")).toHaveLength(1);
     }));
 
-  test("and was to be aborted meanwhile ends as that", () =>
+  test("and is being aborted meanwhile ends as aborted", () =>
     inRooms((rooms) => {
       const { watchdogs } = watch(rooms);
       const attemptId = sent(rooms, watchdogs);
@@ -85,7 +85,7 @@ describe("an attempt that is sent", () => {
       expect(rooms.job("m1")).toMatchObject({ status: "done", outcome: "aborted", errorType: "session_terminated" });
     }));
 
-  test("is waited for as long as the link is down: its runner may have it", () =>
+  test("has no timeout while the link is down: its runner may have accepted it", () =>
     inRooms((rooms) => {
       const { watchdogs } = watch(rooms);
       const attemptId = sent(rooms, watchdogs);
@@ -100,7 +100,7 @@ describe("an attempt that is sent", () => {
   test.each([
     ["accepted", (rooms: Rooms, id: string) => rooms.queue.accepted(id)],
     ["ended", (rooms: Rooms, id: string) => rooms.queue.end(id, "ok", undefined, null)],
-  ])("and %s by then is left alone, also where its timer runs on", (_state, change) =>
+  ])("and %s by then is left alone, even if its timer fires", (_state, change) =>
     inRooms((rooms) => {
       const { watchdogs } = watch(rooms);
       const attemptId = sent(rooms, watchdogs);
@@ -114,7 +114,7 @@ describe("an attempt that is sent", () => {
 });
 
 describe("an abort", () => {
-  test("is sent with its reason once the transaction has committed, and ends the attempt if the runner does not", () =>
+  test("is sent with its reason after the commit, and ends the attempt if the runner does not", () =>
     inRooms((rooms) => {
       const { watchdogs } = watch(rooms);
       const attemptId = accepted(rooms, watchdogs);
@@ -130,7 +130,7 @@ describe("an abort", () => {
       expect(rooms.job("m1")).toMatchObject({ status: "done", outcome: "superseded", errorType: "steered" });
     }));
 
-  test("that is asked for again is sent again, and waits no longer", () =>
+  test("that is requested again is sent again, and keeps its timeout", () =>
     inRooms((rooms) => {
       const { watchdogs } = watch(rooms);
       const attemptId = accepted(rooms, watchdogs);
@@ -144,7 +144,7 @@ describe("an abort", () => {
       expect(rooms.job("m1")).toMatchObject({ status: "done", outcome: "aborted", errorType: "user_abort" });
     }));
 
-  test("ends the attempt in time though the link is down and nothing could be sent", () =>
+  test("ends the attempt in time even if the link is down", () =>
     inRooms((rooms) => {
       const { watchdogs } = watch(rooms);
       const attemptId = accepted(rooms, watchdogs);
@@ -156,7 +156,7 @@ describe("an abort", () => {
       expect([rooms.attempt(attemptId).state, rooms.frames]).toEqual(["ended", []]);
     }));
 
-  test("of a transaction that is rolled back is neither sent nor watched", () =>
+  test("is neither sent nor watched after a rollback", () =>
     inRooms((rooms) => {
       const { watchdogs } = watch(rooms);
       const attemptId = accepted(rooms, watchdogs);
@@ -170,8 +170,8 @@ describe("an abort", () => {
     }));
 });
 
-describe("a turn without a sign of life", () => {
-  test("is stuck after its time: aborted at the runner, and failed", () =>
+describe("a silent turn", () => {
+  test("is stuck after its timeout: it is aborted at the runner, and fails", () =>
     inRooms((rooms) => {
       const { watchdogs } = watch(rooms);
       const attemptId = accepted(rooms, watchdogs);
@@ -182,7 +182,7 @@ describe("a turn without a sign of life", () => {
       expect(rooms.job("m1")).toMatchObject({ status: "done", outcome: "error", errorType: "stuck_turn" });
     }));
 
-  test("has all its time anew with each sign", () =>
+  test("has its whole timeout again after each frame", () =>
     inRooms((rooms) => {
       const { watchdogs } = watch(rooms);
       const attemptId = accepted(rooms, watchdogs);
@@ -227,7 +227,7 @@ describe("a turn without a sign of life", () => {
       },
     ],
     ["unknown", () => "att_unknown"],
-  ])("is not watched where the attempt is only %s", (_state, make) =>
+  ])("is not watched if the attempt is only %s", (_state, make) =>
     inRooms((rooms) => {
       const { watchdogs } = watch(rooms);
       const attemptId = make(rooms, watchdogs);
@@ -236,7 +236,7 @@ describe("a turn without a sign of life", () => {
     }),
   );
 
-  test("costs few writes however often it is touched, and is never found stuck early", () =>
+  test("costs few writes for any number of frames, and never counts as stuck too early", () =>
     fc.assert(
       fc.asyncProperty(fc.array(fc.integer({ min: 0, max: stuckTurnMs }), { maxLength: 60 }), (pauses) =>
         inRooms((rooms) => {
@@ -258,7 +258,7 @@ describe("a turn without a sign of life", () => {
     ));
 });
 
-test("nothing watches over an attempt that is cleared; others are watched on", () =>
+test("clearing an attempt stops its watchdogs, and no others", () =>
   inRooms((rooms) => {
     const { watchdogs } = watch(rooms);
     const [over, other] = [accepted(rooms, watchdogs), accepted(rooms, watchdogs, "m2")];

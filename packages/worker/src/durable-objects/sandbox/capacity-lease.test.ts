@@ -140,7 +140,7 @@ test("what a session needs is reported once, numbered, and in order", () =>
     expect(world.sent).toHaveLength(3);
   }));
 
-test("a report that fails is made again, and so is one whose object died", () =>
+test("a failed report is retried, and so is one whose object died", () =>
   inObject(async (live) => {
     const world = live();
     world.change(WAITING);
@@ -158,7 +158,7 @@ test("a report that fails is made again, and so is one whose object died", () =>
     expect(await third.nth(0)).toMatchObject({ need: "start", version: 1 });
   }));
 
-test("what comes late, of another generation or from another object changes nothing", () =>
+test("a standing that is late, of another generation or from another object changes nothing", () =>
   inObject(async (live) => {
     const world = live();
     world.change(WAITING);
@@ -172,7 +172,7 @@ test("what comes late, of another generation or from another object changes noth
     expect(world.heard).toEqual([]);
   }));
 
-test("a session whose broker has another address counts in one object only", () =>
+test("a session whose broker's address has changed is counted by one object only", () =>
   inObject(async (live) => {
     const world = live();
     world.change({ state: "running", sandbox: { id: "sbx_1", driver: "local" }, generation: 1 });
@@ -189,7 +189,7 @@ test("a session whose broker has another address counts in one object only", () 
     expect(await moved.nth(2)).toMatchObject({ name: "moved.example:8790", need: "none", version: 3 });
   }));
 
-test("a session that is over needs nothing, one that is on its way to its end what its sandbox needs", () => {
+test("an ended session needs nothing, an ending one keeps its slot while its sandbox exists", () => {
   const record = { state: "terminating", generation: 2 } as SessionRecord;
   expect(needOf(record)).toMatchObject({ need: "none" });
   expect(needOf({ ...record, sandbox: { id: "sbx_1", driver: "local" } })).toMatchObject({ need: "awake" });

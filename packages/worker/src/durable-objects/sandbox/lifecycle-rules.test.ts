@@ -14,17 +14,17 @@ function follow(from: SessionStatus, ...events: SessionEvent[]): SessionStatus |
 }
 
 describe("the states of a session", () => {
-  test("a session is spawned, sleeps, wakes and ends", () => {
+  test("a session is spawned, hibernates, wakes and ends", () => {
     expect(follow("created", "spawn", "ready", "hibernate", "hibernated", "restore", "ready")).toBe("running");
     expect(follow("running", "terminate", "terminated")).toBe("terminated");
   });
 
-  test("one that loses its sandbox is spawned or restored anew, or given up", () => {
+  test("a session that loses its sandbox is spawned or restored again, or given up", () => {
     expect(follow("running", "sandbox_lost", "spawn", "start_failed", "restore", "ready")).toBe("running");
     expect(follow("running", "sandbox_lost", "give_up", "spawn")).toBe("starting");
   });
 
-  test("terminate leads to the end from everywhere but the end", () => {
+  test("terminate is legal in every state but the last", () => {
     for (const state of SessionStatus.options) {
       const isOver = state === "terminating" || state === "terminated";
       expect(follow(state, "terminate", "terminated")).toBe(isOver ? undefined : "terminated");
@@ -44,7 +44,7 @@ describe("the states of a session", () => {
     expect(transition(state, event)).toBeUndefined();
   });
 
-  test("nothing leaves terminated, whatever happens", () => {
+  test("no transition leads out of terminated", () => {
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...EVENTS)), (events) => {
         let state: SessionStatus = "created";
@@ -66,7 +66,7 @@ describe("recovery", () => {
     expect(nextRecovery({ attempts: 0, readyMs: 0 }, rules, 10, false)).toBeUndefined();
   });
 
-  test("a lost sandbox is replaced at once, a start that failed after a wait that doubles", () => {
+  test("a lost sandbox is replaced at once, a failed start is retried after a wait that doubles", () => {
     const readyMs = 1;
     expect(nextRecovery({ attempts: 0, readyMs }, rules, HELD, true)).toEqual({ attempt: 1, delayMs: 0 });
     expect(nextRecovery({ attempts: 1, readyMs }, rules, HELD, false)).toEqual({ attempt: 2, delayMs: 200 });
@@ -74,7 +74,7 @@ describe("recovery", () => {
     expect(nextRecovery({ attempts: 3, readyMs }, rules, HELD, false)).toBeUndefined();
   });
 
-  test("a sandbox that held for a while makes the attempts before it forgotten, one that died at once does not", () => {
+  test("a sandbox that was ready for a while resets the attempts, one that died at once does not", () => {
     const record = { attempts: 3, readyMs: 1000 };
     expect(nextRecovery(record, rules, 1000 + rules.heldMs, true)).toEqual({ attempt: 1, delayMs: 0 });
     expect(nextRecovery(record, rules, 999 + rules.heldMs, true)).toBeUndefined();

@@ -9,8 +9,8 @@ const LOST = { sandbox: { state: "stopped", stopReason: "broker_lost" } } as con
 const STOPPED = { sandbox: { state: "stopped", stopReason: "broker_stopped" } } as const;
 const FAILED = { sandbox: { state: "stopped", stopReason: "entrypoint_failed" } } as const;
 
-describe("a runner that is lost while its sandbox runs", () => {
-  test("leaves its files: the session sleeps with them, and a message wakes it in them", async () => {
+describe("a runner that is lost while its sandbox is running", () => {
+  test("leaves its files: the session hibernates with them, and a message wakes it with them", async () => {
     const { session, runner } = await TestSession.running();
     runner.close();
     await eventually(async () => expect(await session.timers()).toContain("grace"));
@@ -27,7 +27,7 @@ describe("a runner that is lost while its sandbox runs", () => {
     await expectSound(session);
   });
 
-  test("is not given up because the broker cannot say what became of it: it is asked again", async () => {
+  test("is not given up if the broker does not know its state: the object asks again", async () => {
     const { session, runner } = await TestSession.running();
     const failed = { problem: { status: 500, code: "internal" } } as const;
     await session.broker.script({ get: [failed, failed] });
@@ -46,7 +46,7 @@ describe("after a restart of the host", () => {
     ["was killed", LOST],
     ["was stopped", STOPPED],
   ])(
-    "that %s, a session that was awake sleeps with its files, and its first message wakes it at once",
+    "that %s, an awake session hibernates with its files, and its first message wakes it at once",
     async (_, found) => {
       const { session } = await TestSession.running();
       await session.broker.script({ get: [found] });
@@ -67,7 +67,7 @@ describe("after a restart of the host", () => {
     },
   );
 
-  test("any number of restarts uses up no attempt to recover", async () => {
+  test("restarts use up no attempt to recover", async () => {
     const { session } = await TestSession.running();
     await session.broker.script({ get: Array(6).fill(LOST) });
     for (let restarts = 0; restarts < 6; restarts++) {
@@ -83,7 +83,7 @@ describe("after a restart of the host", () => {
     expect(restores.map(({ attributes }) => attributes["valet.recovery.attempt"])).toEqual(Array(6).fill(undefined));
   });
 
-  test("a turn that ran is lost, and its message is tried once more in the same files", async () => {
+  test("a running turn is lost, and its message is retried once with the same files", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");
     const first = await runner.accept();
@@ -102,7 +102,7 @@ describe("after a restart of the host", () => {
     await expectSound(session);
   });
 
-  test("a workflow goes on where it was: the files of its first steps are there", async () => {
+  test("a workflow continues at its step: the files of its first steps exist", async () => {
     const { session, runner } = await TestSession.running();
     const steps = [
       { name: "one", run: "true" },
@@ -119,7 +119,7 @@ describe("after a restart of the host", () => {
     expect(await back.acceptWorkflow()).toMatchObject({ attempt: 2 });
   });
 
-  test("a sandbox that still runs has its grace period, and its runner comes back", async () => {
+  test("a sandbox that is still running has its grace period, and its runner reconnects", async () => {
     const { session, runner } = await TestSession.running();
     await session.evict("close");
     await session.send("work");
@@ -130,7 +130,7 @@ describe("after a restart of the host", () => {
     expect(await session.view()).toMatchObject({ status: "running", generation: 1 });
   });
 
-  test("a turn is not stuck for the time that the host was away: its runner comes back with it", async () => {
+  test("a turn is not stuck because the host was down: its runner reconnects", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");
     const { attemptId } = await runner.accept();
@@ -146,7 +146,7 @@ describe("after a restart of the host", () => {
     await session.messageIs(id, { outcome: "ok", attempts: 1 });
   });
 
-  test("a broker that does not answer yet is asked again", async () => {
+  test("the object asks a broker again that does not answer yet", async () => {
     const { session } = await TestSession.running();
     await session.broker.script({ get: [{ reset: true }, { reset: true }, LOST] });
     await session.evict("close");
@@ -158,7 +158,7 @@ describe("after a restart of the host", () => {
     await session.reaches("restoring");
   });
 
-  test("a snapshot that cannot be taken for want of the broker is asked for again, and the files wait for it", async () => {
+  test("a snapshot is requested again after the broker was down, and the files are kept until then", async () => {
     const { session } = await TestSession.running();
     await session.broker.script({ get: [LOST, LOST], snapshot: [{ reset: true }] });
     await session.evict("close");
@@ -173,7 +173,7 @@ describe("after a restart of the host", () => {
     ]);
   });
 
-  test("a snapshot that cannot be taken is not asked for over and over, and the files wait for it", async () => {
+  test("a snapshot that fails is retried with a growing wait, and the files are kept until then", async () => {
     const { session } = await TestSession.running();
     const full = { problem: { status: 500, code: "snapshot_failed", detail: "no space left on device" } };
     await session.broker.script({ get: [LOST, LOST], snapshot: [full] });
@@ -209,7 +209,7 @@ describe("after a restart of the host", () => {
     await session.messageIs(id, { outcome: "ok" });
   });
 
-  test("a start that it cut goes on in the same operation with another sandbox, however long the host was away", async () => {
+  test("an interrupted start continues in the same operation with another sandbox, however long the host was down", async () => {
     const session = new TestSession();
     await session.create();
     await (await session.connect()).hello();
@@ -237,7 +237,7 @@ describe("the deadline of a start", () => {
     });
   };
 
-  test("is kept where the broker is to be asked at the same time", async () => {
+  test("is kept if the broker is asked at the same time", async () => {
     const session = new TestSession();
     await session.create();
     await eventually(async () => expect(await session.timers()).toEqual(expect.arrayContaining(["check", "start"])));
@@ -252,7 +252,7 @@ describe("the deadline of a start", () => {
     await expectSound(session);
   });
 
-  test("is kept where the link breaks after it", async () => {
+  test("is kept if the link breaks after it", async () => {
     const session = new TestSession();
     await session.create();
     const runner = await (await session.connect()).hello();
@@ -264,7 +264,7 @@ describe("the deadline of a start", () => {
     await failed(session);
   });
 
-  test("that passes while the host is away is put off for the broker's answer, once", async () => {
+  test("that passes while the host is down is postponed once, for the broker's answer", async () => {
     const session = new TestSession();
     await session.broker.script({ get: [running, running, running, running] });
     await session.create();
@@ -278,9 +278,9 @@ describe("the deadline of a start", () => {
   });
 });
 
-describe("a runner that does not come up", () => {
+describe("a runner that does not connect", () => {
   test.each(["entrypoint_failed", "entrypoint_ended"] as const)(
-    "since its sandbox has stopped (%s): the start ends with that, and with the last line of the log",
+    "because its sandbox has stopped (%s) fails the start with that reason and the last line of the log",
     async (stopReason) => {
       const lastLogLine = "valet runner: its folder cannot be used: EACCES";
       const session = new TestSession();
@@ -307,7 +307,7 @@ describe("a runner that does not come up", () => {
     },
   );
 
-  test("is asked for no more once it is there", async () => {
+  test("ends the questions to the broker when it connects after all", async () => {
     const { session } = await TestSession.running();
     if ((await session.timers()).includes("check")) await session.elapse("check");
     expect(await session.broker.calls("get")).toEqual([]);
@@ -316,7 +316,7 @@ describe("a runner that does not come up", () => {
 });
 
 describe("without a restart", () => {
-  test("a sandbox that has stopped since its runner died too often is not waited for, and its files are kept", async () => {
+  test("a sandbox that stopped because its runner died too often is not awaited, and its files are kept", async () => {
     const { session, runner } = await TestSession.running();
     await session.broker.script({ get: [FAILED] });
     runner.close();
@@ -327,7 +327,7 @@ describe("without a restart", () => {
     expect(await session.broker.calls("snapshot")).toHaveLength(1);
   });
 
-  test("a runner that only drops is not lost for it", async () => {
+  test("a runner that only loses its link is not lost", async () => {
     const { session, runner } = await TestSession.running();
     runner.close();
     await eventually(async () => expect(await session.broker.calls("get")).toHaveLength(1));

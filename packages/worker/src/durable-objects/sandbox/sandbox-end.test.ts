@@ -41,7 +41,7 @@ describe("hibernate", () => {
     await expectSound(session);
   });
 
-  test("comes by itself when nothing happens for the idle timeout", async () => {
+  test("begins by itself after the idle timeout", async () => {
     const { session } = await TestSession.running({ idleTimeoutMs: 50 });
     await session.reaches("hibernating");
     expect((await session.onlySpan("valet.sandbox.hibernate")).attributes["valet.hibernate.reason"]).toBe(
@@ -49,7 +49,7 @@ describe("hibernate", () => {
     );
   });
 
-  test("does not come while a turn is in work or a message waits", async () => {
+  test("does not begin while a turn is running or a message waits", async () => {
     const { session, runner } = await TestSession.running();
     expect(await session.timers()).toContain("idle");
     await session.send("work");
@@ -61,7 +61,7 @@ describe("hibernate", () => {
     expect(await session.timers()).toContain("idle");
   });
 
-  test("asked for again is one hibernate; asked for where it makes no sense is refused and leaves no trace", async () => {
+  test("is idempotent; in a state that does not allow it, it is refused and records no span", async () => {
     const { session, runner } = await TestSession.running();
     valueIn(await session.stub.hibernate(CALLER));
     valueIn(await session.stub.hibernate(CALLER));
@@ -79,7 +79,7 @@ describe("hibernate", () => {
     expect(await starting.spans("valet.sandbox.hibernate")).toEqual([]);
   });
 
-  test("does not wait for a runner that does not stop, or is not there", async () => {
+  test("does not wait for a runner that does not stop, or is not connected", async () => {
     const { session, runner } = await TestSession.running();
     valueIn(await session.stub.hibernate(CALLER));
     await runner.next("shutdown");
@@ -94,7 +94,7 @@ describe("hibernate", () => {
     await expectSound(other);
   });
 
-  test("of a sandbox that is gone ends the session, and says so", async () => {
+  test("of a sandbox that is gone ends the session with that reason", async () => {
     const { session, runner } = await TestSession.running();
     await session.broker.script({ snapshot: [{ problem: { status: 409, code: "sandbox_gone" } }] });
     valueIn(await session.stub.hibernate(CALLER));
@@ -108,7 +108,7 @@ describe("hibernate", () => {
     expect(linksOf(end, "caused_by")).toEqual([operation.spanId]);
   });
 
-  describe("for which no snapshot can be taken", () => {
+  describe("without a snapshot", () => {
     const full = {
       problem: { status: 500, code: "snapshot_failed", detail: "files could not be copied: no space left on device" },
     };
@@ -117,7 +117,7 @@ describe("hibernate", () => {
       ["somebody asks for", "requested"],
       ["the idle timeout begins", "idle_timeout"],
     ] as const)(
-      "that %s: the session stays awake, says why, and is tried again until it works",
+      "that %s: the session stays awake, shows why, and retries until a snapshot is taken",
       async (_who, reason) => {
         const { session, runner } = await TestSession.running();
         await session.broker.script({ snapshot: [full, full] });
@@ -170,7 +170,7 @@ describe("hibernate", () => {
       },
     );
 
-    test("one that was used since then is put to sleep by the idle timeout, not by the retry", async () => {
+    test("a session that was used since then hibernates after the idle timeout, not with the retry", async () => {
       const { session, runner } = await TestSession.running();
       await session.broker.script({ snapshot: [full] });
       valueIn(await session.stub.hibernate(CALLER));
@@ -184,7 +184,7 @@ describe("hibernate", () => {
       expect(await session.timers()).toContain("idle");
     });
 
-    test("one that was used since then, and has been idle for its timeout when the retry is due, is put to sleep by that", async () => {
+    test("a session that was used since then, and is idle for its timeout when the retry is due, hibernates with the retry", async () => {
       const { session, runner } = await TestSession.running();
       await session.broker.script({ snapshot: [full] });
       valueIn(await session.stub.hibernate(CALLER));
@@ -198,7 +198,7 @@ describe("hibernate", () => {
       await runner.next("shutdown");
     });
 
-    test("a person's terminate ends the session, and what it could not sleep for", async () => {
+    test("a person's terminate ends the session, and its sleep problem", async () => {
       const { session, runner } = await TestSession.running();
       await session.broker.script({ snapshot: [full] });
       valueIn(await session.stub.hibernate(CALLER));
@@ -211,7 +211,7 @@ describe("hibernate", () => {
     });
   });
 
-  test("with the broker away is given up, and the session goes on", async () => {
+  test("is given up if the broker is down, and the session continues", async () => {
     const { session, runner } = await TestSession.running();
     await session.broker.script({ snapshot: [{ reset: true }] });
     valueIn(await session.stub.hibernate(CALLER));
@@ -222,7 +222,7 @@ describe("hibernate", () => {
     expect(await session.timers()).not.toContain("idle");
   });
 
-  test("a message that comes before the runner is stopped keeps the session awake", async () => {
+  test("is skipped if a message arrives before the runner is stopped", async () => {
     const { session, runner } = await TestSession.running();
     await session.broker.script({ snapshot: [{ hold: true }] });
     valueIn(await session.stub.hibernate(CALLER));
@@ -240,7 +240,7 @@ describe("hibernate", () => {
     await expectSound(session);
   });
 
-  test("replaces the snapshot before it, which is deleted", async () => {
+  test("replaces the previous snapshot, which is deleted", async () => {
     const session = await asleep();
     const [first] = await session.broker.calls("snapshot");
     valueIn(await session.stub.wake(CALLER));
@@ -254,7 +254,7 @@ describe("hibernate", () => {
 });
 
 describe("terminate", () => {
-  test("ends everything, once, for good", async () => {
+  test("ends everything once and finally", async () => {
     const { session, runner } = await TestSession.running();
     const running = await session.send("running");
     const { attemptId } = await runner.accept();
@@ -283,7 +283,7 @@ describe("terminate", () => {
     expect((await late.next("refused")).reason).toBe("stale_generation");
   });
 
-  test("while it sleeps: its snapshot goes too", async () => {
+  test("of a hibernated session deletes its snapshot", async () => {
     const session = await asleep();
     valueIn(await session.stub.terminate(CALLER));
     await session.reaches("terminated");
@@ -291,7 +291,7 @@ describe("terminate", () => {
     expect(await session.broker.calls("terminate")).toHaveLength(1);
   });
 
-  test("while it starts: the spawn is aborted, and the sandbox that comes too late is ended", async () => {
+  test("of a starting session aborts the spawn, and ends the sandbox that arrives too late", async () => {
     const session = new TestSession();
     await session.broker.script({ create: [{ hold: true }] });
     await session.create({ prompt: "hello" });
@@ -306,7 +306,7 @@ describe("terminate", () => {
     await expectSound(session);
   });
 
-  test("while it hibernates, recovers or is in error", async () => {
+  test("works while the session hibernates, recovers or is in error", async () => {
     const { session, runner } = await TestSession.running();
     await session.broker.script({ snapshot: [{ hold: true }] });
     valueIn(await session.stub.hibernate(CALLER));
@@ -327,7 +327,7 @@ describe("terminate", () => {
     await expectSound(failed);
   });
 
-  test("with the broker away: the session has ended, its sandbox is ended when the broker is back", async () => {
+  test("ends the session even if the broker is down; the sandbox is ended when the broker is back", async () => {
     const { session, runner } = await TestSession.running();
     await session.broker.script({ terminate: [{ reset: true }] });
     valueIn(await session.stub.terminate(CALLER));

@@ -9,7 +9,7 @@ import { boot, expectSound, outcomeOf } from "../../../test/sandbox.ts";
 import { CALLER, TestSession, valueIn } from "../../../test/session.ts";
 
 describe("the object dies", () => {
-  test("while the broker makes a sandbox: it is asked again, for a generation of its own, in the same spawn", async () => {
+  test("while the broker creates a sandbox: the object asks again in the same spawn, for a new generation", async () => {
     const session = new TestSession();
     await session.broker.script({ create: [{ hold: true }] });
     await session.create();
@@ -32,7 +32,7 @@ describe("the object dies", () => {
   });
 
   test.each(["snapshot", "terminate"] as const)(
-    "while it hibernates, at the %s: it goes on from there",
+    "during a hibernate, at the %s, and continues from there",
     async (call) => {
       const { session, runner } = await TestSession.running();
       await session.broker.script({ [call]: [{ hold: true }] });
@@ -52,7 +52,7 @@ describe("the object dies", () => {
     },
   );
 
-  test("at any time between: a session that was evicted before every step comes through", async () => {
+  test("before any step: a session that is evicted before every step still works", async () => {
     const session = new TestSession();
     await session.create({ prompt: "hello" });
     const step = async () => {
@@ -98,7 +98,7 @@ describe("the object dies", () => {
   });
 });
 
-test("an alarm that comes a day late does everything that was due", async () => {
+test("an alarm that is a day late runs everything that was due", async () => {
   const { session } = await TestSession.running();
   vi.useFakeTimers({ now: Date.now() + 24 * 60 * 60_000, toFake: ["Date"] });
   try {

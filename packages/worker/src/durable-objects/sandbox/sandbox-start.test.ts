@@ -10,7 +10,7 @@ import { CALLER, TestSession, valueIn } from "../../../test/session.ts";
 import { INTERVALS } from "../../config.ts";
 
 describe("spawn", () => {
-  test("a trace of its own, caused by the request, from asking for the sandbox to its runner being ready", async () => {
+  test("has a trace of its own, caused by the request, from the request for the sandbox until its runner is ready", async () => {
     const { session } = await TestSession.running();
     const spawn = await session.onlySpan("valet.sandbox.spawn");
     const create = await session.onlySpan("valet.sandbox.create");
@@ -43,7 +43,7 @@ describe("spawn", () => {
     await expectSound(session);
   });
 
-  test("the runner may be ready before the broker has answered", async () => {
+  test("ends even if the runner is ready before the broker has answered", async () => {
     const session = new TestSession();
     await session.broker.script({ create: [{ hold: true }] });
     await session.create();
@@ -60,7 +60,7 @@ describe("spawn", () => {
     ["speaks in a way of the future", { problem: { status: 418, code: "teapot" } }, "broker_error"],
     ["cuts the connection", { reset: true }, "broker_unreachable"],
   ] as const)(
-    "a broker that %s: the first spawn's failure is the session's, and its messages'",
+    "fails if the broker %s, and the session and its messages fail with the same reason",
     async (_name, answer, type) => {
       const session = new TestSession();
       await session.broker.script({ create: [answer] });
@@ -84,7 +84,7 @@ describe("spawn", () => {
     },
   );
 
-  test("a runner that is never ready: the span ends with the last stage that it reached, and the sandbox is ended", async () => {
+  test("of a runner that is never ready ends with the last stage that was reached, and the sandbox is ended", async () => {
     const session = new TestSession();
     await session.create();
     const runner = await (await session.connect()).hello();
@@ -104,7 +104,7 @@ describe("spawn", () => {
     await expectSound(session);
   });
 
-  test("the runner is told what is left of the start, and one that comes later that there is no hurry", async () => {
+  test("sends the runner the time left until its deadline, and none to a runner that connects later", async () => {
     const session = new TestSession();
     await session.create();
     const runner = await (await session.connect()).hello();
@@ -127,7 +127,7 @@ describe("spawn", () => {
     expect(outcomeOf(await session.onlySpan("valet.sandbox.create"))).toEqual(["error", type]);
   });
 
-  test("a clone that fails is said to have failed", async () => {
+  test("shows a failed clone as its cause", async () => {
     const session = new TestSession();
     await session.create({ repoUrl: "https://git.example/none.git" });
     const runner = await (await session.connect()).hello();
@@ -138,7 +138,7 @@ describe("spawn", () => {
     expect(spawn.attributes["valet.sandbox.stage"]).toBe("git_setup");
   });
 
-  test("after an error, a message or a wake tries again", async () => {
+  test("is tried again after an error by a message or a wake", async () => {
     const session = new TestSession();
     const failure = { problem: { status: 500, code: "start_failed" } };
     await session.broker.script({ create: [failure, failure] });
@@ -159,8 +159,8 @@ describe("spawn", () => {
   });
 });
 
-describe("a result that comes too late", () => {
-  test("of a spawn: it is discarded, and its sandbox ended", async () => {
+describe("a result that arrives too late", () => {
+  test("of a spawn is discarded, and its sandbox is ended", async () => {
     const session = new TestSession();
     await session.broker.script({ create: [{ hold: true }] });
     await session.create();
@@ -188,7 +188,7 @@ describe("a result that comes too late", () => {
     await expectSound(session);
   });
 
-  test("an orphan that cannot be ended at once is ended later", async () => {
+  test("leaves an orphan that is ended later if it cannot be ended at once", async () => {
     const session = new TestSession();
     const away = { problem: { status: 503, code: "shutting_down" } };
     await session.broker.script({ create: [{ hold: true }], terminate: [away, { reset: true }] });
@@ -211,7 +211,7 @@ describe("a result that comes too late", () => {
 });
 
 describe("wake", () => {
-  test("asked for: a restore from the snapshot, in a trace of its own that follows the hibernate", async () => {
+  test("restores from the snapshot, in a trace of its own that follows the hibernate", async () => {
     const session = await asleep();
     valueIn(await session.stub.wake(CALLER));
     valueIn(await session.stub.wake(CALLER));
@@ -233,7 +233,7 @@ describe("wake", () => {
     await expectSound(session);
   });
 
-  test("two messages wake the session once; both wait for the restore and are worked on in order", async () => {
+  test("happens once for two messages; both wait for the restore and are dispatched in order", async () => {
     const session = await asleep();
     const ids = [await session.send("one"), await session.send("two")];
     const runner = await boot(session);
@@ -256,7 +256,7 @@ describe("wake", () => {
     );
   });
 
-  test("a message that comes when the runner is stopping wakes the session again afterwards", async () => {
+  test("follows a hibernate if a message arrives while the runner is stopping", async () => {
     const { session, runner } = await TestSession.running();
     valueIn(await session.stub.hibernate(CALLER));
     await runner.next("shutdown");
@@ -275,7 +275,7 @@ describe("wake", () => {
     await expectSound(session);
   });
 
-  test("asked for while the runner is stopping comes after the sleep", async () => {
+  test("follows a hibernate if it is requested while the runner is stopping", async () => {
     const { session, runner } = await TestSession.running();
     valueIn(await session.stub.hibernate(CALLER));
     await runner.next("shutdown");
@@ -285,7 +285,7 @@ describe("wake", () => {
     expect(linksOf(await session.onlySpan("valet.sandbox.restore"), "caused_by")).toEqual(["b".repeat(16)]);
   });
 
-  test("a skipped wake does not take the place of the context of the real one", async () => {
+  test("that is skipped does not replace the context of the real one", async () => {
     const session = await asleep();
     valueIn(await session.stub.wake(CALLER));
     const restore = await session.onlySpan("valet.sandbox.restore");
@@ -295,7 +295,7 @@ describe("wake", () => {
     expect(linksOf(await session.onlySpan("valet.sandbox.restore"), "caused_by")).toEqual(["b".repeat(16)]);
   });
 
-  test("from a snapshot that is gone is tried three times more, then given up; its messages are told", async () => {
+  test("from a missing snapshot is retried three times, then given up; its messages fail", async () => {
     const session = await asleep();
     const gone = { problem: { status: 404, code: "not_found" } };
     await session.broker.script({ restore: [gone, gone, gone, gone] });
@@ -315,7 +315,7 @@ describe("wake", () => {
 });
 
 describe("recovery", () => {
-  test("a lost sandbox is replaced by one with another token; the message in work is tried once more", async () => {
+  test("replaces a lost sandbox by one with another token, and retries the running message once", async () => {
     const { session, runner } = await TestSession.running();
     const before = await session.credentials();
     const id = await session.send("work");
@@ -340,7 +340,7 @@ describe("recovery", () => {
     await expectSound(session);
   });
 
-  test("what was said before is told to an agent that starts anew", async () => {
+  test("sends the conversation so far to a new agent", async () => {
     const { session, runner } = await TestSession.running();
     await session.send("remember: blue");
     const { attemptId } = await runner.accept();
@@ -352,7 +352,7 @@ describe("recovery", () => {
     expect(continuationContext).toBe("User: remember: blue\nAssistant: done\n");
   });
 
-  test("three failures open the breaker", async () => {
+  test("ends after three failures", async () => {
     const { session, runner } = await TestSession.running();
     const failure = { problem: { status: 500, code: "start_failed" } };
     await session.broker.script({ create: [failure, failure, failure] });
@@ -374,7 +374,7 @@ describe("recovery", () => {
     expect(attempts).toEqual([undefined, 1, 2, 3]);
   });
 
-  test("the first failure stays the cause, whatever comes of the starts after it, and is told meanwhile", async () => {
+  test("keeps the first failure as the cause, whatever the later starts fail with, and shows it meanwhile", async () => {
     const { session, runner } = await TestSession.running();
     const reset = { reset: true } as const;
     await session.broker.script({ create: [reset, { problem: { status: 500, code: "start_failed" } }] });
@@ -412,14 +412,14 @@ describe("recovery", () => {
     expect((await session.view()).failure).toBeUndefined();
   });
 
-  test("a sandbox that dies as soon as it is ready, again and again, is given up too", async () => {
+  test("also ends if the sandbox dies each time as soon as it is ready", async () => {
     const { session, runner } = await TestSession.running();
     await loseSandbox(session, runner);
     for (let i = 0; i < 3; i++) await loseSandbox(session, await boot(session));
     expect(await session.reaches("error")).toMatchObject({ errorType: "runner_lost" });
   });
 
-  test("a runner that restarts boots anew in the same generation, and work waits for it", async () => {
+  test("of a runner that restarts boots it in the same generation, and jobs wait for it", async () => {
     const { session, runner } = await TestSession.running();
     runner.close();
     const restarted = await (await session.connect()).hello();

@@ -20,7 +20,7 @@ function states(...outcomes: (WorkflowStepState["outcome"] | "running")[]): Map<
   );
 }
 
-describe("what comes next", () => {
+describe("the next step", () => {
   test.each([
     [states(), "stop", 0],
     [states("ok"), "stop", 1],
@@ -35,7 +35,7 @@ describe("what comes next", () => {
   });
 });
 
-describe("after its runner was lost, a workflow", () => {
+describe("a workflow whose runner was lost", () => {
   test.each([
     ["is tried again from its start, with a prompt, wherever", [prompt, command], states("running"), true, "again"],
     ["is over where it was at a command", [command, prompt], states("running"), false, "over"],
@@ -48,7 +48,7 @@ describe("after its runner was lost, a workflow", () => {
     expect(afterLoss(workflow([...steps]), known, isSandboxGone)).toBe(expected);
   });
 
-  test("never begins a command twice, and no step without its predecessors' files", () => {
+  test("never runs a command twice, and no step without the files of the steps before it", () => {
     const anyStep = fc.constantFrom(prompt, command);
     const anyState = fc.constantFrom("ok" as const, "error" as const, "lost" as const, "running" as const);
     fc.assert(
@@ -70,7 +70,7 @@ describe("after its runner was lost, a workflow", () => {
   });
 });
 
-test("a workflow has failed when a step has, whatever came after it, and is not well without all its results", () => {
+test("a workflow fails if a step has failed, or if results are missing", () => {
   const failed = { outcome: "error", errorType: "workflow_step_failed" };
   expect(outcomeOf(workflow([prompt, command]), states("ok", "ok"))).toEqual({ outcome: "ok" });
   expect(outcomeOf(workflow([prompt, command]), states("error", "skipped"))).toEqual(failed);
@@ -85,7 +85,7 @@ test.each([
   ["error", "stuck_turn", "error"],
   ["aborted", "user_abort", "aborted"],
   ["superseded", "steered", "aborted"],
-] as const)("a step in work when its workflow ends %s %s is %s", (outcome, errorType, expected) => {
+] as const)("a step that is running when its workflow ends with %s %s is %s", (outcome, errorType, expected) => {
   expect(endedStep({ index: 2, status: "running" }, outcome, errorType)).toEqual({
     ...{ index: 2, status: "done", outcome: expected, errorType },
   });
