@@ -1,10 +1,9 @@
 /** Holds spans to the catalogue, which types alone cannot do for what is missing or comes from a variable. */
-import { COMMON_ATTRIBUTES, EVENTS, KINDS, SPANS, type SpanDefinition } from "@valet/shared/spans";
+import { COMMON_ATTRIBUTES, EVENTS, KINDS, SESSION_KEYS, SPANS, type SpanDefinition } from "@valet/shared/spans";
 import { expect } from "vitest";
 import type { SeenSpan } from "./session.ts";
 
 const DEFINITIONS: Readonly<Record<string, SpanDefinition>> = SPANS;
-const SESSION_KEYS = ["valet.session.id", "session.id", "gen_ai.conversation.id"];
 
 /** The SessionAgent's spans of a session are as the catalogue has them: names, attributes, outcomes, links, events, parents. */
 export function expectCatalogued(sessionId: string, spans: readonly SeenSpan[]): void {

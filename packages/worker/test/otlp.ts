@@ -34,6 +34,11 @@ export function makeFrame(...spans: MadeSpan[]): string {
   return encodeTraces({ "service.name": "valet-runner" }, makeSpans(...spans));
 }
 
+interface WireAttribute {
+  key: string;
+  value: Record<string, unknown>;
+}
+
 export interface WireSpan {
   traceId: string;
   spanId: string;
@@ -41,8 +46,11 @@ export interface WireSpan {
   traceState?: string;
   name: string;
   kind: number;
+  startTimeUnixNano: string;
   endTimeUnixNano?: string;
-  attributes?: { key: string; value: Record<string, unknown> }[];
+  attributes?: WireAttribute[];
+  events?: { name: string; attributes?: WireAttribute[] }[];
+  links?: { traceId: string; spanId: string; attributes?: WireAttribute[] }[];
   status: { code: number; message?: string };
 }
 

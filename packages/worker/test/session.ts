@@ -1,4 +1,5 @@
 /** One session of a test: the real object, the scripted broker, and the test as its runner. */
+
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import type { CreateSession, StartWorkflow } from "@valet/shared/protocol/session-api";
 import type { MessageView, SessionStatus, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
@@ -10,6 +11,7 @@ import { bindings } from "./bindings.ts";
 import { ScriptedBroker } from "./broker.ts";
 import { eventually } from "./eventually.ts";
 import { FakeRunner } from "./fake-runner.ts";
+import { spansOf, type WireSpan } from "./otlp.ts";
 
 export const CALLER: CallContext = {
   ownerId: "own_1",
@@ -216,28 +218,9 @@ export class TestSession {
   }
 }
 
-interface WireSpan {
-  readonly name: string;
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentSpanId?: string;
-  readonly kind: number;
-  readonly startTimeUnixNano: string;
-  readonly endTimeUnixNano?: string;
-  readonly attributes?: readonly WireAttribute[];
-  readonly events?: readonly { readonly name: string; readonly attributes?: readonly WireAttribute[] }[];
-  readonly links?: readonly { traceId: string; spanId: string; attributes?: readonly WireAttribute[] }[];
-  readonly status?: { readonly code?: number };
-}
-interface WireAttribute {
-  readonly key: string;
-  readonly value: Record<string, unknown>;
-}
-
 /** The spans of a request. */
 export function spansIn(otlp: string): SeenSpan[] {
-  const { resourceSpans } = JSON.parse(otlp) as { resourceSpans: { scopeSpans: { spans: WireSpan[] }[] }[] };
-  return resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans.map(seen)));
+  return spansOf(otlp).map(seen);
 }
 
 function seen(span: WireSpan): SeenSpan {
@@ -256,7 +239,7 @@ function seen(span: WireSpan): SeenSpan {
   };
 }
 
-function attributesOf(attributes: readonly WireAttribute[] = []): Record<string, unknown> {
+function attributesOf(attributes: WireSpan["attributes"] = []): Record<string, unknown> {
   return Object.fromEntries(
     attributes.map(({ key, value }) => {
       const [kind, held] = Object.entries(value)[0] ?? [];
