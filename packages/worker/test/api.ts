@@ -1,4 +1,4 @@
-/** The API as a client sees it, with a database of its own. */
+/** Calls the HTTP API as a client does, with a database for each test file. */
 import { exports } from "cloudflare:workers";
 import { makeToken, migrate } from "../src/database/setup.ts";
 import { bindings } from "./bindings.ts";
@@ -6,7 +6,7 @@ import { bindings } from "./bindings.ts";
 const worker = (exports as unknown as { readonly default: Fetcher }).default;
 export const ORIGIN = "https://valet.test";
 
-/** A new token of an owner, who is new too unless named. */
+/** Creates a token for an owner. @param ownerId a new owner by default */
 export async function signIn(ownerId: string = crypto.randomUUID()): Promise<string> {
   const { DB, MIGRATIONS } = bindings;
   await migrate(DB, MIGRATIONS);
@@ -23,7 +23,7 @@ export interface Call {
   readonly headers?: Record<string, string>;
 }
 
-/** Calls the Worker; a body that is no text or stream is sent as JSON. */
+/** Calls the Worker. A body that is neither text nor a stream is sent as JSON. */
 export function call(method: string, path: string, { token, body, headers }: Call = {}): Promise<Response> {
   const isRaw = typeof body === "string" || body instanceof ReadableStream;
   return worker.fetch(
@@ -40,7 +40,7 @@ export function call(method: string, path: string, { token, body, headers }: Cal
   );
 }
 
-/** A new session of the token's owner. */
+/** Creates a session of the token's owner. */
 export async function createSession(token: string, input: object = {}): Promise<{ id: string }> {
   const response = await call("POST", "/api/sessions", { token, body: input });
   if (response.status !== 201) throw new Error(await response.text());

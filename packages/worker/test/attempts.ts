@@ -1,4 +1,4 @@
-/** What follows of a runner's frames in the rooms of a unit test, and the frames. */
+/** Attempts over the rooms of a unit test, and the frames of a runner. */
 import type { FromRunnerOf, TurnSummary } from "@valet/shared/protocol/runner-link";
 import { INTERVALS } from "../src/config.ts";
 import { Attempts } from "../src/durable-objects/dispatch/attempts.ts";
@@ -7,7 +7,7 @@ import type { AttemptFrame } from "../src/durable-objects/link/frame-router.ts";
 import type { AttemptRow } from "../src/durable-objects/queue/job-store.ts";
 import type { Rooms } from "./rooms.ts";
 
-/** How long ago the runner before this one was last heard. */
+/** How long ago the last frame of the previous runner arrived. */
 export const UNHEARD_MS = 7000;
 
 export const SUMMARY: TurnSummary = {
@@ -16,9 +16,9 @@ export const SUMMARY: TurnSummary = {
 };
 
 export function follow(rooms: Rooms) {
-  /** What the room `conversation` was given, in order. */
+  /** What the room `conversation` received, in order. */
   const taken: (readonly [attemptId: string, frame: AttemptFrame["type"]])[] = [];
-  /** Names of spans that were announced, by the runner that announced them. */
+  /** The announced spans, in order. */
   const announced: (readonly [instanceId: string, name: string])[] = [];
   const output = { isNew: true };
   const watchdogs = new Watchdogs({ ...rooms, intervals: INTERVALS, isWaitingForPerson: () => false });

@@ -4,7 +4,7 @@ import type { Migration } from "../src/database/setup.ts";
 import type { Capacity } from "../src/durable-objects/capacity/capacity.ts";
 import type { SessionAgent } from "../src/durable-objects/session-agent.ts";
 
-/** What tests are bound to: objects are known by their classes, so that a test can reach into one. */
+/** The bindings of tests. Objects are typed by their classes, so that a test can access their internals. */
 interface TestBindings extends Env {
   readonly SESSION_AGENT: DurableObjectNamespace<SessionAgent>;
   readonly CAPACITY: DurableObjectNamespace<Capacity>;

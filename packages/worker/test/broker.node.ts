@@ -5,9 +5,9 @@ import type { BrokerAnswer, ReceivedCall } from "./broker.ts";
 
 /**
  * A scripted sandbox broker over real HTTP, one for the whole run. It speaks the contract of
- * packages/shared/src/protocol/sandbox-broker.ts and starts no process: the tests play the runner. Besides, for each session,
- * `PUT /test/{session}` sets what the next calls of a kind are answered with, `GET` tells what came in, `POST` lets go of what
- * is held back. It is a backend for spans, too: `/otlp/{session}`.
+ * packages/shared/src/protocol/sandbox-broker.ts and starts no process: the tests act as the runner. For each session,
+ * `PUT /test/{session}` sets the answers to the next calls of a kind, `GET` returns the received calls, and `POST` releases held
+ * calls. It is a backend for spans, too: `/otlp/{session}`.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const server = createScriptedBroker();
@@ -96,7 +96,7 @@ function succeed(
   return [201, { sandbox: { ...sandbox, createdAt: new Date().toISOString(), restartCount: 0 } }];
 }
 
-/** One SERVER span of the broker's, child of the caller's, if there was a caller. */
+/** Returns one SERVER span of the broker as a child of the caller's span; nothing without a caller. */
 function spansOf(headers: IncomingMessage["headers"], script: Script): { spans?: string } {
   const [, traceId, parentSpanId] = /^00-(\w{32})-(\w{16})-/.exec(String(headers.traceparent)) ?? [];
   const session = headers["valet-session-id"];

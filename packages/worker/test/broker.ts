@@ -1,4 +1,4 @@
-/** The scripted sandbox broker, as tests see it. */
+/** The tests' client of the scripted sandbox broker. */
 import { inject } from "vitest";
 
 declare module "vitest" {
@@ -8,16 +8,16 @@ declare module "vitest" {
   }
 }
 
-/** What one call is answered with; success unless it says otherwise. */
+/** The answer to one call; success by default. */
 export interface BrokerAnswer {
-  /** Answered only once it is let go. */
+  /** Whether the call is held until the test releases it. */
   readonly hold?: boolean;
-  /** The connection is cut instead. */
+  /** Whether the connection is reset instead. */
   readonly reset?: boolean;
   readonly problem?: { readonly status: number; readonly code: string; readonly detail?: string };
   /** How many files a snapshot lacks. */
   readonly leftOut?: number;
-  /** What the broker says of a sandbox that it is asked about; that it runs unless it says otherwise. */
+  /** The state of a sandbox in the answer; `running` by default. */
   readonly sandbox?: { readonly state: string; readonly stopReason?: string; readonly lastLogLine?: string };
 }
 
@@ -43,7 +43,7 @@ export interface ReceivedCall {
   readonly headers: Record<string, string>;
 }
 
-/** One session's corner of the broker. */
+/** The broker's script for one session. */
 export class ScriptedBroker {
   readonly #url: string;
 
@@ -51,7 +51,7 @@ export class ScriptedBroker {
     this.#url = `${inject("broker")}/test/${sessionId}`;
   }
 
-  /** The next calls of each kind are answered so, in order; those after them succeed. */
+  /** Sets the answers to the next calls of each kind, in order. Further calls succeed. */
   async script(answers: { readonly [K in BrokerCallKind]?: readonly BrokerAnswer[] }): Promise<void> {
     await fetch(this.#url, { method: "PUT", body: JSON.stringify(answers) });
   }
@@ -61,7 +61,7 @@ export class ScriptedBroker {
     return received.filter(({ call }) => kind === undefined || call === kind);
   }
 
-  /** How many calls are held back. */
+  /** Returns how many calls are held. */
   async held(): Promise<number> {
     return (await this.#state()).held;
   }

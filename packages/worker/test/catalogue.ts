@@ -1,22 +1,22 @@
-/** Holds spans to the catalogue, which types alone cannot do for what is missing or comes from a variable. */
+/** Checks spans against the catalogue. Types cannot check for missing attributes, or for values from variables. */
 import { COMMON_ATTRIBUTES, EVENTS, KINDS, SESSION_KEYS, SPANS, type SpanDefinition } from "@valet/shared/spans";
 import { expect } from "vitest";
 import type { SeenSpan } from "./session.ts";
 
 const DEFINITIONS: Readonly<Record<string, SpanDefinition>> = SPANS;
 
-/** The SessionAgent's spans of a session are as the catalogue has them: names, attributes, outcomes, links, events, parents. */
+/** Expects the SessionAgent's spans of a session to match the catalogue: names, attributes, outcomes, links, events, parents. */
 export function expectCatalogued(sessionId: string, spans: readonly SeenSpan[]): void {
   expect(uncatalogued(sessionId, spans)).toEqual([]);
 }
 
-/** Everything about the SessionAgent's spans that is not as the catalogue has it. */
+/** Returns every difference between the SessionAgent's spans and the catalogue. */
 export function uncatalogued(sessionId: string, spans: readonly SeenSpan[]): string[] {
   const names = new Map(spans.map(({ spanId, name }) => [spanId, name]));
   return spans.flatMap((span) => {
     const definition = DEFINITIONS[span.name];
     if (definition === undefined || !definition.emitters.includes("session-agent")) return [];
-    // A parent that is not among them is the caller's, who is the test.
+    // A parent that is not among them is the test's.
     const parent = span.parentSpanId === undefined ? "root" : names.get(span.parentSpanId);
     const wrong = [...wrongIn(span, definition, sessionId), ...(span.isOpen ? [] : missingAtEnd(span, definition))];
     if (parent !== undefined && !definition.parents.includes(parent)) wrong.push(`below ${parent}`);

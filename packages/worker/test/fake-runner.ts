@@ -1,6 +1,6 @@
 /**
- * The runner's end of the link, spoken by the test itself: it says what it is told to and keeps what it hears. It runs no
- * agent; that the real runner speaks the same is shown by the tests of the whole system.
+ * The runner's end of the link in the test's hands: it sends what the test asks for and stores what it receives. It runs no agent.
+ * The tests of the whole system show that the real runner speaks the same protocol.
  */
 import type { FromRunner, FromRunnerOf, ToRunner, ToRunnerOf, TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { WorkflowStepState } from "@valet/shared/protocol/workflow";
@@ -26,7 +26,7 @@ export class FakeRunner {
   readonly instanceId: string;
   readonly #identity: RunnerIdentity;
   readonly #socket: WebSocket;
-  /** What it says goes on in the background; `undefined` where it does not say. */
+  /** The number of background processes in its answers; `undefined` if it does not answer. */
   background: number | undefined = 0;
   closed: { readonly code: number; readonly reason: string } | undefined;
 
@@ -48,7 +48,7 @@ export class FakeRunner {
     socket.accept();
   }
 
-  /** Opens the link and says nothing. */
+  /** Opens the link, without a hello. */
   static async open(
     stub: { fetch(request: Request): Promise<Response> },
     identity: RunnerIdentity,
@@ -70,7 +70,7 @@ export class FakeRunner {
     this.#socket.send(data);
   }
 
-  /** Introduces itself, and waits for its configuration. */
+  /** Sends a hello, and waits for its configuration. */
   async hello(hello: Hello = {}): Promise<this> {
     const { generation } = this.#identity;
     const { instanceId } = this;
@@ -92,7 +92,7 @@ export class FakeRunner {
     return this;
   }
 
-  /** Introduces itself and has booted. */
+  /** Sends a hello and every stage up to `ready`. */
   async ready(hello: Hello = {}): Promise<this> {
     await this.hello(hello);
     for (const stage of ["connected", "opencode_starting", "git_setup", "ready"] as const)
@@ -100,7 +100,7 @@ export class FakeRunner {
     return this;
   }
 
-  /** The frame of a type that comes after those that were taken before. */
+  /** Waits for the next frame of a type that no call has returned before, and returns it. */
   async next<T extends ToRunner["type"]>(type: T): Promise<ToRunnerOf<T>> {
     return eventually(() => {
       const index = this.heard.findIndex((frame) => frame.type === type);
@@ -109,7 +109,7 @@ export class FakeRunner {
     });
   }
 
-  /** Waits for a prompt and takes it. */
+  /** Waits for a prompt and accepts it. */
   async accept(): Promise<ToRunnerOf<"prompt">["dispatch"]> {
     const { dispatch } = await this.next("prompt");
     this.send({ type: "attempt-accepted", attemptId: dispatch.attemptId });
@@ -125,7 +125,7 @@ export class FakeRunner {
     await this.next("turn-ended-ack");
   }
 
-  /** Waits for a workflow and takes it. */
+  /** Waits for a workflow and accepts it. */
   async acceptWorkflow(): Promise<ToRunnerOf<"workflow-execute">["dispatch"]> {
     const { dispatch } = await this.next("workflow-execute");
     this.send({ type: "attempt-accepted", attemptId: dispatch.attemptId });

@@ -1,8 +1,8 @@
-/** A WebSocket as the object sees it: what it is sent and closed with stays here. */
+/** A WebSocket for the object. It stores what the object sends, and how the object closes it. */
 export class FakeSocket {
   readonly frames: unknown[] = [];
   closed: readonly [code: number, reason: string] | undefined;
-  /** Whether it has closed by itself, so that nothing can be done with it any more. */
+  /** Whether it has closed by itself: then every call throws. */
   isBroken: boolean;
   #attachment: unknown;
 

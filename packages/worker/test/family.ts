@@ -1,4 +1,4 @@
-/** What tests of a session's family have in common: the parent's runner, asking as its agent's tools do. */
+/** Helpers for tests of a session's family: the parent's runner sends the requests of its agent's tools. */
 import { runInDurableObject } from "cloudflare:test";
 import type { ChildSessionAnswer, ChildSessionRequest } from "@valet/shared/protocol/child-sessions";
 import type { CreateSession } from "@valet/shared/protocol/session-api";
@@ -8,12 +8,12 @@ import type { FakeRunner } from "./fake-runner.ts";
 import { boot } from "./sandbox.ts";
 import { TestSession } from "./session.ts";
 
-/** The span of a tool call, as the runner says it. Here it is the test's: in no trace of the session unless one is given. */
+/** The span of a tool call. It belongs to the test, and to no trace of the session unless the test passes one. */
 export const TOOL_CALL = { traceId: "c".repeat(32), spanId: "b".repeat(16) };
 
 let requests = 0;
 
-/** What the parent's agent asks; the frame can be sent again. */
+/** Returns the frame of a request by the parent's agent; it can be sent again. */
 export function requestOf(request: ChildSessionRequest, attemptId?: string, traceId = TOOL_CALL.traceId) {
   return {
     type: "child-session-request" as const,
@@ -24,7 +24,7 @@ export function requestOf(request: ChildSessionRequest, attemptId?: string, trac
   };
 }
 
-/** Asks in the trace that the runner was started in, and waits for the answer. */
+/** Sends a request in the trace in which the runner was started, and waits for the answer. */
 export async function ask(
   runner: FakeRunner,
   request: ChildSessionRequest,
@@ -42,7 +42,7 @@ function startTraceOf(runner: FakeRunner): string | undefined {
   return traceparents[0]?.split("-")[1];
 }
 
-/** The one session that a request was about. */
+/** Returns the id of the one session in an answer. */
 export function sessionIn(answer: ChildSessionAnswer): string {
   if (!answer.ok) throw new Error(answer.error);
   const [session, ...others] = answer.sessions;
@@ -56,21 +56,21 @@ export interface Family {
   readonly child: TestSession;
 }
 
-/** A session that runs and the child that its agent has spawned, whose sandbox starts. */
+/** Creates a running session and a child that its agent has spawned; the child's sandbox is starting. */
 export async function spawned(input: CreateSession = {}): Promise<Family> {
   const { session: parent, runner } = await TestSession.running(input);
   const child = TestSession.of(sessionIn(await ask(runner, { action: "spawn", prompt: "count", title: "Counting" })));
   return { parent, runner, child };
 }
 
-/** The child's runner boots, and works on the first message. */
+/** Boots the child's runner, which accepts the first message. */
 export async function working(child: TestSession): Promise<{ runner: FakeRunner; attemptId: string }> {
   const runner = await boot(child);
   const { attemptId } = await runner.accept();
   return { runner, attemptId };
 }
 
-/** The children that the object has on record, and how far they are. */
+/** Returns the stored children of a session with their states. */
 export function childrenOf(session: TestSession): Promise<Record<string, string>> {
   return runInDurableObject(session.stub, (_object, { storage }) => {
     const rows = storage.sql.exec("SELECT id, state FROM children").toArray();
@@ -78,7 +78,7 @@ export function childrenOf(session: TestSession): Promise<Record<string, string>
   });
 }
 
-/** The message that a session has been told something with. */
+/** Waits for a system message of a session that contains a text. */
 export async function systemMessage(session: TestSession, part: string) {
   return eventually(async () => {
     const result = await session.stub.messages();

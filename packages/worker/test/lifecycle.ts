@@ -1,4 +1,4 @@
-/** A sandbox's life over the rooms of a unit test: the broker is an object that the test answers for, and nobody is a runner. */
+/** The sandbox's lifecycle over the rooms of a unit test: the test answers the broker's calls, and there is no runner. */
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { BrokerFailure, BrokerResult } from "../src/broker/client.ts";
 import { INTERVALS } from "../src/config.ts";
@@ -16,7 +16,7 @@ interface PendingCall {
   readonly call: CallKind;
   readonly argument: unknown;
   resolve(result: BrokerResult<unknown>): void;
-  /** What the object does with the answer. */
+  /** Settles when the object has handled the answer. */
   work: Promise<void>;
 }
 
@@ -24,15 +24,15 @@ export class Life {
   readonly rooms: Rooms;
   readonly lifecycle: SandboxLifecycle;
   readonly link: RunnerLink;
-  /** What the session's work is; the lifecycle asks. */
+  /** The session's work, as the lifecycle sees it. */
   readonly work = { isBusy: false, hasWork: false, lastEndMs: undefined as number | undefined };
-  /** What was left to nobody, in order. */
+  /** The orphans, in order. */
   readonly orphans: string[] = [];
-  /** What the broker was called for, in order. */
+  /** The kinds of the broker's calls, in order. */
   readonly calls: CallKind[] = [];
   readonly #pending: PendingCall[] = [];
 
-  /** @param mustWait whether a start waits for its turn */
+  /** @param mustWait whether a start waits for a slot */
   constructor(storage: DurableObjectStorage, mustWait = false) {
     const rooms = new Rooms(storage);
     this.rooms = rooms;
@@ -87,7 +87,7 @@ export class Life {
     return this.rooms.events.slice(before).map(({ type }) => type);
   }
 
-  /** The broker answers the oldest call of a kind. @returns the types of the events that followed */
+  /** Answers the oldest call of a kind. @returns the types of the events that followed */
   async answer(call: CallKind, answer: { readonly failure: BrokerFailure } | object): Promise<string[]> {
     const before = this.rooms.events.length;
     const index = this.#pending.findIndex((each) => each.call === call);
@@ -99,17 +99,17 @@ export class Life {
     return this.rooms.events.slice(before).map(({ type }) => type);
   }
 
-  /** What the broker was asked with in its latest call. */
+  /** The argument of the latest call of the broker. */
   get argument(): unknown {
     return this.#pending.at(-1)?.argument;
   }
 
-  /** The broker has made the sandbox of the generation that is on. */
+  /** Answers that the broker has created the sandbox of the current generation. */
   created(): Promise<string[]> {
     return this.answer("create", { sandbox: { id: `box_${this.rooms.state.record.generation}`, driver: "local" } });
   }
 
-  /** The runner of the generation that is on introduces itself. */
+  /** Sends a hello of the current generation's runner. */
   hello(): string[] {
     return this.step((lifecycle) => {
       this.rooms.state.updateLink({
@@ -125,7 +125,7 @@ export class Life {
     );
   }
 
-  /** The sandbox that was asked for is made, and its runner ready. */
+  /** Creates the requested sandbox, and makes its runner ready. */
   async boots(): Promise<string[]> {
     return [...(await this.created()), ...this.hello(), ...this.stage("ready")];
   }

@@ -1,4 +1,4 @@
-/** How spans lie in their parents, on one clock (docs/specs/session-tracing.md, "Trace model"). */
+/** Checks how spans nest in their parents, on one clock (docs/specs/session-tracing.md, "Trace model"). */
 import type { SeenSpan } from "./session.ts";
 
 type Nested = Pick<
@@ -8,12 +8,12 @@ type Nested = Pick<
 
 const [SERVER, CLIENT, PRODUCER, CONSUMER] = [2, 3, 4, 5];
 
-/** Clocks that stand still tell the order of what they read in nanoseconds, each for itself: what they share is milliseconds. */
+/** Clocks that stand still use nanoseconds for the order of their own readings: different clocks only share milliseconds. */
 const ms = (ns: bigint) => ns / 1_000_000n;
 
 /**
- * Every span that does not begin before its parent ends, or does not end within it, in words. Parents that are not among the
- * spans are not looked at.
+ * Returns a sentence for every span that does not begin before its parent ends, or does not end within it. Ignores parents that are
+ * not among the spans.
  */
 export function misnested(spans: readonly Nested[]): string[] {
   const byId = new Map(spans.map((span) => [span.spanId, span]));
@@ -32,8 +32,8 @@ export function misnested(spans: readonly Nested[]): string[] {
 }
 
 /**
- * Whether the parent only hands the work over and does not wait for it: a request and the operation that it sets off, a
- * dispatch and the work on it, a call that its caller gave up and what the other side does all the same.
+ * Whether the parent only starts the work and does not wait for it: a request and the operation that it starts, a dispatch and the
+ * work on it, a call after its timeout and the other side's work.
  */
 function isHandedOver(span: Nested, parent: Nested): boolean {
   if (parent.kind === SERVER) return true;
@@ -41,7 +41,7 @@ function isHandedOver(span: Nested, parent: Nested): boolean {
   return parent.kind === CLIENT && span.kind === SERVER && parent.attributes["valet.outcome"] !== "ok";
 }
 
-/** What was given up can reach the other side all the same: a dispatch that was taken back, a call without an answer. */
+/** Whether the other side received something that was given up: a dispatch that was not accepted, a call without an answer. */
 function isTakenLate(span: Nested, parent: Nested): boolean {
   const isOtherSide =
     (parent.kind === PRODUCER && span.kind === CONSUMER) || (parent.kind === CLIENT && span.kind === SERVER);

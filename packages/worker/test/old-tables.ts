@@ -2,9 +2,9 @@ import { upgradeSchema } from "../src/durable-objects/core/schema.ts";
 import { SESSION_MIGRATIONS } from "../src/durable-objects/session-schema.ts";
 
 /**
- * Gives an object the tables that commit ad59303 made: the oldest version whose state directories are opened. Then upgrades them, as
- * the object's next start does.
- * @param statements what happened to them before, such as rows that were written
+ * Creates the tables of commit ad59303, the oldest version whose state directories can be opened. Then upgrades them, as the
+ * object's next start does.
+ * @param statements SQL to run before the upgrade, such as inserts
  */
 export function upgradeFromAd59303(storage: DurableObjectStorage, statements = ""): void {
   dropTables(storage.sql);

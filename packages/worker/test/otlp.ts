@@ -14,7 +14,7 @@ interface MadeSpan {
   end?: number;
 }
 
-/** Ended spans of a session, as the runner makes them. */
+/** Returns ended spans of a session, as the runner creates them. */
 export function makeSpans(...spans: MadeSpan[]): ReadableSpan[] {
   const ended: ReadableSpan[] = [];
   for (const { name = "work", sampled = true, sessionId = SESSION, ...rest } of spans) {
@@ -29,7 +29,7 @@ export function makeSpans(...spans: MadeSpan[]): ReadableSpan[] {
   return ended;
 }
 
-/** A span frame with these spans. */
+/** Returns the OTLP text of a span frame with these spans. */
 export function makeFrame(...spans: MadeSpan[]): string {
   return encodeTraces({ "service.name": "valet-runner" }, makeSpans(...spans));
 }
@@ -54,20 +54,20 @@ export interface WireSpan {
   status: { code: number; message?: string };
 }
 
-/** The spans of a request, whatever their resource. */
+/** Returns the spans of a request, of any resource. */
 export function spansOf(text: string | undefined): WireSpan[] {
   if (text === undefined) return [];
   const { resourceSpans } = JSON.parse(text) as { resourceSpans: { scopeSpans: { spans: WireSpan[] }[] }[] };
   return resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans));
 }
 
-/** The value of a span's attribute as text. */
+/** Returns the value of a span's attribute as text. */
 export function attributeOf(span: WireSpan | undefined, key: string): string | undefined {
   const value = span?.attributes?.find((each) => each.key === key)?.value;
   return value === undefined ? undefined : String(Object.values(value)[0]);
 }
 
-/** A span's attributes, values as text. */
+/** Returns a span's attributes with values as text. */
 export function attributesOf(span: WireSpan | undefined): Record<string, string> {
   const entries = span?.attributes?.map(({ key, value }) => [key, String(Object.values(value)[0])]) ?? [];
   return Object.fromEntries(entries);

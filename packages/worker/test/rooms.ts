@@ -1,6 +1,6 @@
 /**
- * The rooms that a unit test of one of them needs, on the real SQLite of a Durable Object. The clock, the link to the runner and
- * what the rooms record are in the test's hands. Nothing is composed: what a room records stays recorded, and nobody acts on it.
+ * The rooms that a unit test of one of them needs, on the real SQLite of a Durable Object. The test controls the clock and the link
+ * to the runner. There are no consequences: the events that a room records stay recorded, and nothing handles them.
  */
 
 import type { ToRunner, ToRunnerOf } from "@valet/shared/protocol/runner-link";
@@ -31,16 +31,16 @@ import { type SeenSpan, spansIn } from "./session.ts";
 export const SESSION_ID = "ses_rooms";
 export const IDLE_TIMEOUT_MS = 900_000;
 
-/** A session that runs, with its runner connected and ready. */
+/** A running session whose runner is connected and ready. */
 export class Rooms {
   nowMs = 1_800_000_000_000;
   readonly now = () => this.nowMs;
-  /** What the rooms have recorded, in order. */
+  /** The recorded events, in order. */
   readonly events: SessionEvent[] = [];
   readonly record = (event: SessionEvent) => void this.events.push(event);
-  /** What was sent to the runner, in order. */
+  /** The frames that were sent to the runner, in order. */
   readonly frames: ToRunner[] = [];
-  /** Whether sending fails, as it does where the socket has just broken. */
+  /** Whether sending fails, as on a broken socket. */
   linkFails = false;
   readonly link = {
     send: (frame: ToRunner): boolean => {
@@ -50,7 +50,7 @@ export class Rooms {
   };
   /** The session's place in the line for a sandbox. */
   readonly line: { place: number | undefined } = { place: undefined };
-  /** What is done at the end of each transaction, as `Consequences` does. */
+  /** Runs at the end of each transaction, in the place of `Consequences`. */
   beforeCommit: () => void = () => {};
   readonly sql: SqlStorage;
   readonly transactions: Transactions;
@@ -118,12 +118,12 @@ export class Rooms {
     this.run(() => this.state.update(patch));
   }
 
-  /** The link to the runner is down; it is still to be heard of in the grace period. */
+  /** Takes the link to the runner down; the grace period runs. */
   loseLink(): void {
     this.run(() => this.state.updateLink({ state: "grace", connectionId: undefined }));
   }
 
-  /** Time passes; every timer that is due meanwhile runs when it is. */
+  /** Advances the clock; every timer that is due meanwhile runs at its time. */
   pass(ms: number): void {
     const untilMs = this.nowMs + ms;
     for (let due = this.#nextDueMs(); due <= untilMs; due = this.#nextDueMs()) {
@@ -160,7 +160,7 @@ export class Rooms {
     ).row;
   }
 
-  /** Begins an attempt of what is queued. @returns its id */
+  /** Begins an attempt of queued jobs. @returns its id */
   dispatched(...ids: string[]): string {
     return this.run(() => this.queue.dispatch(ids, this.state.record.generation)).attempt.id;
   }
@@ -180,28 +180,28 @@ export class Rooms {
     return found(this.jobs.job(id), id);
   }
 
-  /** What was recorded of one type. */
+  /** Returns the recorded events of one type. */
   recorded<T extends SessionEvent["type"]>(type: T): Extract<SessionEvent, { type: T }>[] {
     return this.events.filter((event) => event.type === type) as Extract<SessionEvent, { type: T }>[];
   }
 
-  /** What was sent of one type. */
+  /** Returns the sent frames of one type. */
   sent<T extends ToRunner["type"]>(type: T): ToRunnerOf<T>[] {
     return this.frames.filter((frame) => frame.type === type) as ToRunnerOf<T>[];
   }
 
-  /** Every span of one name, open ones too, in the order in which they began. */
+  /** Returns every span of one name, including open ones, in order of their starts. */
   spans(name: string): SeenSpan[] {
     return this.#store.spans().filter((span) => span.name === name);
   }
 }
 
-/** Runs a test's work with rooms in an object of their own. */
+/** Runs a test with rooms in an object of their own. */
 export function inRooms(work: (rooms: Rooms) => void | Promise<void>): Promise<void> {
   return inStorage((storage) => work(new Rooms(storage)));
 }
 
-/** Keeps spans in memory, open ones as text, as the trace store does. */
+/** Stores spans in memory, open ones as text, like the trace store. */
 class CollectingStore implements SpanStore {
   readonly #open = new Map<string, string>();
   readonly #ended: ReadableSpan[] = [];
@@ -233,7 +233,7 @@ function found<T>(row: T | undefined, id: string): T {
   return row;
 }
 
-/** What a deployment would log fails the test. */
+/** Fails the test with an error that a deployment would log. */
 function fail(error: unknown): never {
   throw error;
 }

@@ -1,4 +1,4 @@
-/** What tests of the sandbox's life have in common. */
+/** Helpers for tests of the sandbox's lifecycle. */
 import { runInDurableObject } from "cloudflare:test";
 import { expect } from "vitest";
 import { eventually } from "./eventually.ts";
@@ -17,7 +17,7 @@ export function linksOf(span: SeenSpan | undefined, type: string): (string | und
   return (span?.links ?? []).filter((link) => link.type === type).map(({ spanId }) => spanId);
 }
 
-/** Brings a running session to sleep. */
+/** Hibernates a running session. */
 export async function hibernate(session: TestSession, runner: FakeRunner): Promise<void> {
   valueIn(await session.stub.hibernate(CALLER));
   await runner.next("shutdown");
@@ -31,17 +31,17 @@ export async function asleep(input = {}): Promise<TestSession> {
   return session;
 }
 
-/** The runner of the generation that is on boots. */
+/** Boots the runner of the current generation. */
 export async function boot(session: TestSession): Promise<FakeRunner> {
   const runner = await (await session.connect()).ready();
   await session.reaches("running");
   return runner;
 }
 
-/** What the broker says of a sandbox that it does not know. */
+/** The broker's answer about an unknown sandbox. */
 export const GONE = { problem: { status: 404, code: "not_found" } } as const;
 
-/** The sandbox is gone, and its runner with it. */
+/** Loses the sandbox with its runner. */
 export async function loseSandbox(session: TestSession, runner: FakeRunner): Promise<void> {
   const { generation } = await session.view();
   await session.broker.script({ get: [GONE] });
@@ -52,7 +52,10 @@ export async function loseSandbox(session: TestSession, runner: FakeRunner): Pro
   });
 }
 
-/** Every operation that has begun has ended with an outcome, but those named; nothing has a parent that is not there, or ended before it. */
+/**
+ * Expects every operation to have ended with an outcome, except those named, and every parent to exist and to contain its
+ * children.
+ */
 export async function expectSound(session: TestSession, ...open: string[]): Promise<void> {
   const spans = await session.spans();
   const operations = spans.filter(({ name }) =>
@@ -67,7 +70,7 @@ export async function expectSound(session: TestSession, ...open: string[]): Prom
   expect(misnested(spans)).toEqual([]);
 }
 
-/** The ended spans that are in no segment yet. */
+/** Returns the number of ended spans that are in no segment yet. */
 export function tailOf(session: TestSession): Promise<number> {
   return runInDurableObject(session.stub, (_object, { storage }) => {
     return storage.sql.exec("SELECT COUNT(*) AS spans FROM trace_tail").one().spans as number;

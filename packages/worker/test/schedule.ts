@@ -7,9 +7,9 @@ import type { StartCause } from "../src/durable-objects/sandbox/sandbox-start.ts
 import type { Rooms } from "./rooms.ts";
 
 export function schedule(rooms: Rooms, channels: ChannelMemory = { contextOf: () => ({}) as never }) {
-  /** On whose account a sandbox was asked for. */
+  /** The causes of the starts of a sandbox. */
   const starts: StartCause[] = [];
-  /** Whether work was under way, each time that this was told. */
+  /** The arguments of `signs.watch`: whether the runner works. */
   const busy: boolean[] = [];
   const watchdogs = new Watchdogs({ ...rooms, intervals: INTERVALS, isWaitingForPerson: () => false });
   const scheduler = new Scheduler({

@@ -1,4 +1,4 @@
-/** One session of a test: the real object, the scripted broker, and the test as its runner. */
+/** A session for a test: the real object, the scripted broker, and the test as its runner. */
 
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import type { CreateSession, StartWorkflow } from "@valet/shared/protocol/session-api";
@@ -18,7 +18,7 @@ export const CALLER: CallContext = {
   traceparent: "00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb-03",
 };
 
-/** What a call came to that is expected to succeed. */
+/** Returns the value of a call. @throws if it was refused */
 export function valueIn<T>(result: Result<T>): T {
   if (!result.ok) throw new Error(`${result.problem.type}: ${result.problem.detail}`);
   return result.value;
@@ -28,7 +28,7 @@ function stubOf(id: string) {
   return bindings.SESSION_AGENT.get(bindings.SESSION_AGENT.idFromName(id));
 }
 
-/** A span as a backend would show it. */
+/** A span as a backend shows it. */
 export interface SeenSpan {
   readonly name: string;
   readonly traceId: string;
@@ -40,7 +40,7 @@ export interface SeenSpan {
   readonly endNs: bigint;
   readonly attributes: Readonly<Record<string, unknown>>;
   readonly events: readonly { readonly name: string; readonly attributes: Readonly<Record<string, unknown>> }[];
-  /** The span ids it links to, by why. */
+  /** The links, with their `valet.link.type`. */
   readonly links: readonly { readonly type: unknown; readonly traceId: string; readonly spanId: string }[];
   readonly status: number;
 }
@@ -57,14 +57,14 @@ export class TestSession {
     this.broker = new ScriptedBroker(id);
   }
 
-  /** A session that another has made. */
+  /** Returns a session that another session has created. */
   static of(id: string): TestSession {
     const session = new TestSession(id);
     TestSession.#created.push(session);
     return session;
   }
 
-  /** The sessions that have been created since this was last asked. */
+  /** Returns the sessions that have been created since the last call. */
   static takeCreated(): TestSession[] {
     return TestSession.#created.splice(0);
   }
@@ -74,7 +74,7 @@ export class TestSession {
     return valueIn(await this.stub.create({ id: this.id, ...input }, CALLER));
   }
 
-  /** A session whose runner is ready. */
+  /** Creates a session whose runner is ready. */
   static async running(input: CreateSession = {}): Promise<{ session: TestSession; runner: FakeRunner }> {
     const session = new TestSession();
     await session.create(input);
@@ -133,7 +133,7 @@ export class TestSession {
     });
   }
 
-  /** The token that the broker was last given. */
+  /** Returns the token of the last request to the broker. */
   async credentials(): Promise<{ token: string; generation: number }> {
     return eventually(async () => {
       const { generation } = await this.view();
@@ -144,13 +144,13 @@ export class TestSession {
     });
   }
 
-  /** Opens the link as the runner of the generation that is on. */
+  /** Opens the link as the runner of the current generation. */
   async connect(instanceId?: string): Promise<FakeRunner> {
     const credentials = await this.credentials();
     return FakeRunner.open(this.stub, { ...credentials, ...(instanceId !== undefined && { instanceId }) });
   }
 
-  /** Lets the time of a timer come, as far as the object can tell. */
+  /** Makes a timer due, and runs it. */
   async elapse(kind: string): Promise<void> {
     await runInDurableObject(this.stub, (object, { storage }) => {
       const due = storage.sql.exec("UPDATE timers SET due_ms = 0 WHERE kind = ? RETURNING 1", kind).toArray();
@@ -159,17 +159,17 @@ export class TestSession {
     });
   }
 
-  /** Runs what is due by now. */
+  /** Runs the timers that are due. */
   async alarm(): Promise<void> {
     await runInDurableObject(this.stub, (object) => object.alarm());
   }
 
-  /** Lets the time come for what is queued and waits for nothing else. */
+  /** Makes queued jobs due that only wait for their time. */
   async ripen(): Promise<void> {
     await runInDurableObject(this.stub, (_object, { storage }) => {
       storage.sql.exec("UPDATE jobs SET notBeforeMs = 0");
     });
-    // On a busy machine their time may have come by itself.
+    // On a busy machine they may have become due already.
     if ((await this.timers()).includes("collect")) await this.elapse("collect");
   }
 
@@ -181,8 +181,8 @@ export class TestSession {
   }
 
   /**
-   * The object dies in the middle of what it does. Whoever held one of its sockets finds it closed.
-   * @param last changes its database right before that, so that it has no time to act on it
+   * Makes the object crash. Its sockets are closed.
+   * @param last SQL to run right before, to which the object has no time to react
    */
   async crash(last?: string): Promise<void> {
     const die = (state: DurableObjectState) =>
@@ -192,17 +192,17 @@ export class TestSession {
         state.abort("the test ends it");
       });
     await runInDurableObject(this.stub, (_object, state) => die(state)).catch(() => {});
-    // The stub stays as broken as the object that it was for.
+    // The stub of a crashed object stays broken.
     this.stub = stubOf(this.id);
     await this.view();
   }
 
-  /** The object leaves the memory; its sockets stay, or are lost as in a crash. */
+  /** Evicts the object from memory. Its sockets hibernate, or are lost as in a crash. */
   evict(webSockets: "hibernate" | "close" = "hibernate"): Promise<void> {
     return evictDurableObject(this.stub, { webSockets });
   }
 
-  /** Every span that the session has, open ones too, in order of their starts. */
+  /** Returns every span of the session, including open ones, in order of their starts. */
   async spans(name?: string): Promise<SeenSpan[]> {
     const { traces } = valueIn(await this.stub.traces());
     const read = async (traceId: string) => new Response(valueIn(await this.stub.readTrace(traceId))).text();
@@ -218,7 +218,7 @@ export class TestSession {
   }
 }
 
-/** The spans of a request. */
+/** Returns the spans of a request. */
 export function spansIn(otlp: string): SeenSpan[] {
   return spansOf(otlp).map(seen);
 }

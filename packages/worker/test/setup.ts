@@ -1,4 +1,4 @@
-/** Before each file of tests its database gets its tables; after each test the spans of its sessions are looked at. */
+/** Creates the database's tables before each test file, and checks the spans of each test's sessions after it. */
 import { afterEach } from "vitest";
 import { migrate } from "../src/database/setup.ts";
 import { bindings } from "./bindings.ts";

@@ -9,7 +9,7 @@ const SOURCES = import.meta.glob(["../src/durable-objects/**/*.ts", "!../src/dur
   ...{ query: "?raw", import: "default", eager: true },
 });
 
-/** The files of the durable objects' code in which something occurs, by path from `src/durable-objects`. */
+/** Returns the files of the durable objects that match a pattern, by path from `src/durable-objects`. */
 export function sourcesWith(pattern: RegExp): string[] {
   const found = Object.entries(SOURCES).filter(([, text]) => pattern.test(text));
   return found.map(([path]) => path.replace("../src/durable-objects/", "")).sort();

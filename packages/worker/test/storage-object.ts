@@ -1,4 +1,4 @@
-/** A Durable Object that is nothing but its storage, with the tables of a session, for tests that bring the code to it. */
+/** A Durable Object with the tables of a session and no code, for tests that run code on its storage. */
 import { DurableObject } from "cloudflare:workers";
 import { upgradeSchema } from "../src/durable-objects/core/schema.ts";
 import { SESSION_MIGRATIONS } from "../src/durable-objects/session-schema.ts";

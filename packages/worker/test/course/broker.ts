@@ -1,10 +1,10 @@
 /**
- * The sandbox broker, in memory: it keeps to the contract of packages/shared/src/protocol/sandbox-broker.ts, and every call
- * waits until the course answers it. What it is asked for it does when it answers, also where nobody hears that any more.
+ * The sandbox broker, in memory. It follows the contract of packages/shared/src/protocol/sandbox-broker.ts, and every call waits
+ * until the course answers it. It does the work when it answers, even if nobody receives the answer.
  */
 import type { CreateSandbox } from "@valet/shared/protocol/sandbox-broker";
 
-/** `full`: it has no room for another sandbox, and refuses whatever else it is asked. */
+/** `full`: it refuses another sandbox because it is full, and any other call with an error. */
 export type BrokerAnswer = "ok" | "refuse" | "reset" | "full";
 
 export interface StandInSandbox {
@@ -12,7 +12,7 @@ export interface StandInSandbox {
   readonly sessionId: string;
   readonly generation: number;
   readonly token: string;
-  /** Whether it runs. One that has stopped is still there, with its files, until it is ended. */
+  /** Whether it is running. A stopped sandbox exists, with its files, until it is ended. */
   isAlive: boolean;
 }
 
@@ -21,11 +21,11 @@ interface PendingCall {
   readonly path: string;
   readonly body: CreateSandbox | undefined;
   readonly sinceMs: number;
-  /** Whoever waits for the answer; nobody after a death. */
+  /** Settles the caller's promise; `undefined` after the object's death. */
   settle: { resolve(response: Response): void; reject(error: Error): void } | undefined;
 }
 
-/** The broker takes no longer for one. */
+/** The broker's timeout of a call, in ms. */
 const CALL_MS = 60_000;
 
 const REFUSALS = {
@@ -38,16 +38,16 @@ const REFUSALS = {
 export class StandInBroker {
   readonly sandboxes: StandInSandbox[] = [];
   readonly #snapshots = new Set<string>();
-  /** Those of them that the object was told of. */
+  /** The snapshots whose ids the object has received. */
   readonly snapshots = new Set<string>();
-  /** Span ids of the callers, as their headers told. */
+  /** The span ids of the callers, from their headers. */
   readonly callers: string[] = [];
   readonly #pending: PendingCall[] = [];
   readonly #onMade: (sandbox: StandInSandbox) => void;
   readonly #onAsked: () => void;
   #made = 0;
 
-  /** @param onAsked told when a sandbox is asked for */
+  /** @param onAsked called when a sandbox is requested */
   constructor(onMade: (sandbox: StandInSandbox) => void, onAsked: () => void) {
     this.#onMade = onMade;
     this.#onAsked = onAsked;
@@ -57,12 +57,12 @@ export class StandInBroker {
     return this.#pending.length;
   }
 
-  /** How many calls somebody waits for. */
+  /** The number of calls whose caller waits. */
   get awaited(): number {
     return this.#pending.filter(({ settle }) => settle !== undefined).length;
   }
 
-  /** Takes a call. @param leaves whether it gets as far as here */
+  /** Receives a call. @param leaves whether the call arrives */
   readonly fetch = (url: string, init: RequestInit, leaves: () => boolean): Promise<Response> =>
     new Promise((resolve, reject) => {
       init.signal?.addEventListener("abort", () => reject(new Error("aborted")));
@@ -83,12 +83,12 @@ export class StandInBroker {
       this.#pending.push(call);
     });
 
-  /** Nobody waits for what is pending any more. */
+  /** Drops the callers of pending calls: the object has died. */
   orphan(): void {
     for (const call of this.#pending) call.settle = undefined;
   }
 
-  /** What nobody waits for has been done by then. */
+  /** Does the work of calls without a caller whose timeout has passed. */
   until(ms: number): void {
     for (const call of this.#pending.filter(({ settle, sinceMs }) => settle === undefined && ms - sinceMs > CALL_MS)) {
       this.#pending.splice(this.#pending.indexOf(call), 1);
@@ -96,7 +96,7 @@ export class StandInBroker {
     }
   }
 
-  /** Answers one call, the oldest first. `reset`: it is done, and the connection breaks before that is said. */
+  /** Answers one call. @param nth counted from the oldest @param how `reset`: the work is done, but the connection breaks */
   answer(nth: number, how: BrokerAnswer): void {
     const [call] = this.#pending.splice(nth % Math.max(1, this.#pending.length), 1);
     if (call === undefined) return;
@@ -113,12 +113,12 @@ export class StandInBroker {
     else call.settle?.resolve(responseOf(status, body));
   }
 
-  /** The host restarts: what ran has stopped, with its files, and nobody has been told. */
+  /** Restarts the host: running sandboxes have stopped, with their files, and the object receives no notice. */
   stopAll(): void {
     for (const sandbox of this.sandboxes) sandbox.isAlive = false;
   }
 
-  /** A sandbox is gone, and nobody has been told. */
+  /** Loses a sandbox; the object receives no notice. */
   lose(id: string): void {
     this.#end((sandbox) => sandbox.id === id);
   }
@@ -180,7 +180,7 @@ function problem(status: number, code: string): readonly [number, object] {
   return [status, { type: `urn:valet:broker:${code}`, title: "stand-in", status, code }];
 }
 
-/** Not a real one: its body would be read by the event loop, which does not turn within a course. */
+/** Returns a stand-in for a response: a real body would need the event loop, which does not run during a course. */
 function responseOf(status: number, body: object): Response {
   const bytes = new TextEncoder().encode(JSON.stringify(body));
   return { ok: status < 400, status, body: [bytes] } as unknown as Response;

@@ -1,6 +1,6 @@
 /**
- * The capacity object, in memory: the real rules over one slot, which another session may take. What it tells may get lost, as
- * an answer may whose asker has died.
+ * The capacity object, in memory: the real rules over one slot, which another session may take. Its notices may get lost, and so
+ * may its answer if the caller dies.
  */
 import type { CapacityReport, CapacityStanding } from "../../src/durable-objects/capacity/capacity-calls.ts";
 import { CapacityTable } from "../../src/durable-objects/capacity/capacity-table.ts";
@@ -9,13 +9,13 @@ const LIMITS = { awake: 1, starting: 1 } as const;
 const OTHER = "ses_other";
 
 export class StandInCapacity {
-  /** What its limits are called in the Worker's environment. */
+  /** Its limits as variables of the Worker. */
   readonly variables = { VALET_MAX_AWAKE: String(LIMITS.awake), VALET_MAX_STARTING: String(LIMITS.starting) };
   readonly #table = new CapacityTable([], LIMITS);
   #otherVersion = 0;
   #isCrowded = false;
 
-  /** @param leaves whether a report gets as far as here @param returns whether the answer gets back */
+  /** @param leaves whether a report arrives @param returns whether its answer arrives */
   binding(leaves: () => boolean, returns: () => boolean) {
     const report = async (report: CapacityReport): Promise<CapacityStanding> => {
       if (!leaves()) return new Promise(() => {});
@@ -31,18 +31,18 @@ export class StandInCapacity {
     return this.#table.standing(sessionId);
   }
 
-  /** Whether the session has a slot. */
+  /** Returns whether the session has a slot. */
   holds(sessionId: string): boolean {
     return this.#table.entries.some((entry) => entry.sessionId === sessionId && entry.isAwake);
   }
 
-  /** Another session wants the slot, or has it. */
+  /** Lets another session request the slot. */
   crowd(): void {
     if (!this.#isCrowded) this.#other("start");
     this.#isCrowded = true;
   }
 
-  /** The other session wants it no more. */
+  /** Lets the other session give the slot back. */
   room(): void {
     if (this.#isCrowded) this.#other("none");
     this.#isCrowded = false;

@@ -1,4 +1,4 @@
-/** What holds of the spans of a session that has come to its end, whatever its course was. */
+/** Checks the spans of an ended session, whatever its course was. */
 import { uncatalogued } from "../catalogue.ts";
 import { misnested } from "../nesting.ts";
 import { CALLER, type SeenSpan, spansIn } from "../session.ts";
@@ -11,8 +11,8 @@ const WITHOUT_OUTCOME = new Set(["valet.trace_plane.dropped"]);
 
 /**
  * @param begun attempts that a runner began to work on
- * @param delivered ids of spans that a runner was told to be durable
- * @param isOneClock whether the clock only ever went forward
+ * @param delivered the ids of spans that the object has acknowledged to a runner
+ * @param isOneClock whether the clock never went back
  */
 export function checkSpans(
   { parts, broker, database }: Host,

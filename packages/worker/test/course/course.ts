@@ -1,4 +1,4 @@
-/** One course of a session: what happens to it, step by step, beside the model; then everything is brought to its end. */
+/** Runs one course of a session: applies steps to the object and to the model, compares them, and then ends everything. */
 import { vi } from "vitest";
 import type { Result } from "../../src/durable-objects/core/result.ts";
 import type { SessionRecord } from "../../src/durable-objects/core/session-state.ts";
@@ -17,7 +17,7 @@ const BROKER = "broker.test";
 const START_MS = Date.UTC(2026, 0, 1);
 /** A stuck turn is ended after twice the interval. */
 const STUCK_MS = 1_200_000;
-/** By then whatever is to come to an end has. */
+/** After this many rounds everything must have ended. */
 const MAX_ROUNDS = 200;
 const ROUND_MS = 31_000;
 
@@ -40,7 +40,7 @@ export async function runCourse(real: DurableObjectState, steps: readonly Step[]
   }
 }
 
-/** Rows, and not tables: to make those takes longer than a course. */
+/** Deletes rows, not tables: creating those takes longer than a course. */
 function empty(sql: SqlStorage): void {
   const tables = sql.exec(
     "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\' AND name <> 'schema_version'",
@@ -69,7 +69,7 @@ class Course {
   async create(): Promise<void> {
     const result = await this.host.agent.create({ id: SESSION_ID }, CALLER);
     check(result.ok, "a session is created");
-    // It is its turn to start a sandbox.
+    // The session receives the slot for its sandbox.
     await this.host.settle();
     await this.#observe();
   }
@@ -121,7 +121,7 @@ class Course {
         return this.#yield();
       case "room":
         host.capacity.room();
-        return step.tells ? this.#tellTurn() : undefined;
+        return step.tells ? this.#sendStanding() : undefined;
       case "boot":
         await runner?.connect();
         return runner?.stage("ready");
@@ -173,7 +173,7 @@ class Course {
     }
   }
 
-  /** The capacity object asks the session to hibernate. A runner that hangs never says what goes on in the background. */
+  /** Asks the session to hibernate, as the capacity object does. A hanging runner never reports its background processes. */
   async #yield(): Promise<void> {
     const { host, model } = this;
     this.#readRecords();
@@ -186,8 +186,8 @@ class Course {
     check(!mayNot || model.state !== "hibernating", "nobody is put to sleep who has something to do");
   }
 
-  /** The capacity object tells the session where it stands. */
-  async #tellTurn(): Promise<void> {
+  /** Sends the session its standing, as the capacity object does. */
+  async #sendStanding(): Promise<void> {
     const standing = this.host.capacity.standing(SESSION_ID);
     if (standing !== undefined) await this.host.agent.capacity(BROKER, standing);
   }
@@ -217,7 +217,7 @@ class Course {
     check(result.ok === isLegal, "what is queued can be withdrawn, and nothing else");
   }
 
-  /** A transition that is refused leaves no trace. */
+  /** Makes a request, and checks that a refused one records no span. */
   async #request(ask: () => Promise<Result<unknown>>, isLegal: boolean): Promise<void> {
     const written = this.host.records.length;
     const result = await ask();
@@ -272,7 +272,7 @@ class Course {
     this.model.transitions(this.host.records.splice(0).map((text) => JSON.parse(text) as SessionRecord));
   }
 
-  /** What has happened is what may happen. */
+  /** Compares the object with the model. */
   #observe(): void {
     const { host, model } = this;
     const failures = host.failures.filter((text) => !text.includes(DatabaseAway.name));
@@ -301,7 +301,7 @@ class Course {
     check(!isWaiting || host.alarmMs !== undefined, "what waits for its time has an alarm");
   }
 
-  /** Everything is allowed to come to its end: no message is left over, then nothing at all is. */
+  /** Lets everything end, and checks that no message, and then nothing at all, is left over. */
   async finish(): Promise<void> {
     const { host, model } = this;
     host.database.isAway = false;
@@ -315,7 +315,7 @@ class Course {
     checkSpans(host, model, this.#sql, this.#begun, this.#delivered, this.#isOneClock);
     check(host.broker.sandboxes.length === 0, "no sandbox is left");
     check(!host.capacity.holds(SESSION_ID), "no slot is kept");
-    check(host.broker.snapshots.size === 0, "no snapshot is left that was heard of");
+    check(host.broker.snapshots.size === 0, "no snapshot is left whose id the object has received");
   }
 
   async #until(isSo: () => boolean, what: string): Promise<void> {
@@ -329,7 +329,7 @@ class Course {
     check(false, `${what}, in time: ${this.model.state}, ${JSON.stringify(this.model.messages.at(-1))}`);
   }
 
-  /** Whoever is asked for something does it. */
+  /** Lets the broker, the runner and the capacity object do what the object waits for. */
   async #help(): Promise<void> {
     const { host } = this;
     host.capacity.room();

@@ -1,4 +1,4 @@
-/** D1 as far as a session's projection uses it: it keeps the newest version of the session and every turn, or is away. */
+/** D1 as far as a session's projection uses it: it stores the newest version of the session and every turn, or is down. */
 import type { SessionView } from "@valet/shared/protocol/session-view";
 
 interface Statement {
@@ -30,7 +30,7 @@ export class Database {
   }
 }
 
-/** The one failure that a course makes on purpose and that the object reports. */
+/** The only failure that a course causes on purpose and that the object reports. */
 export class DatabaseAway extends Error {
   override readonly name = "DatabaseAway";
 }

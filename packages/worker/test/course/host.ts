@@ -1,9 +1,9 @@
 /**
- * The platform under a SessionAgent, for a course of a session: real SQLite, and everything else in the course's hands. Time is
- * Vitest's fake clock, the alarm is fired when that passes it, WebSockets are two lists, and the object can be evicted or die.
+ * The platform under a SessionAgent, for a course of a session: real SQLite, and the course controls everything else. Time is
+ * Vitest's fake clock, the alarm fires when the clock passes it, WebSockets are two lists, and the object can be evicted or die.
  *
- * Death comes between events: workerd holds back what an event sends until what it wrote is durable, so an event has happened
- * whole or not at all. But of what it sent, only the beginning may have left.
+ * The object dies between events: workerd holds an event's output until its writes are durable, so an event has happened completely
+ * or not at all. But only the first part of its output may have left.
  */
 import { vi } from "vitest";
 import type { Env } from "../../src/bindings.ts";
@@ -14,7 +14,7 @@ import type { StandInBroker } from "./broker.ts";
 import { StandInCapacity } from "./capacity.ts";
 import { Database } from "./database.ts";
 
-/** One side of a link: what the object's socket does arrives here. */
+/** The peer of a link: it receives what the object's socket does. */
 export interface LinkEnd {
   onText(text: string): void;
   onClosed(code: number): void;
@@ -25,7 +25,7 @@ interface Link {
   tags: readonly string[];
   readonly end: LinkEnd;
   attachment: string | null;
-  /** The peer pings, as far as the object can tell. */
+  /** When the peer last pinged, as the platform reports it, epoch ms. */
   lastPingMs: number | undefined;
 }
 
@@ -35,20 +35,20 @@ interface Globals {
   readonly WebSocketPair: unknown;
 }
 
-/** More alarms than this in one go are a loop. */
+/** More alarms than this in a row are a loop. */
 const MAX_ALARMS = 500;
-/** An answer of the broker has come to its end by then. */
+/** After this many microtasks an answer of the broker has been handled. */
 const MICROTASKS = 40;
 
 export class Host {
   readonly broker: StandInBroker;
   readonly database = new Database();
   readonly capacity = new StandInCapacity();
-  /** What the object said that failed, which is always a bug of its own. */
+  /** The errors that the object reported, each of which is a bug. */
   readonly failures: string[] = [];
-  /** Told of every frame that the object sends, whether it arrives or not. */
+  /** Called for every frame that the object sends, whether or not it arrives. */
   onFrame: (text: string) => void = () => {};
-  /** Records of the session, in the order they were written. */
+  /** The session's records, in the order in which they changed. */
   readonly records: string[] = [];
   agent!: SessionAgent;
   parts!: SessionParts;
@@ -57,15 +57,15 @@ export class Host {
   readonly #links: Link[] = [];
   readonly #closing: Link[] = [];
   #alarmMs: number | undefined;
-  /** Counts the times that the object came to life. */
+  /** How often the object has started. */
   #life = 0;
-  /** What may still leave the object; everything, but for the last event before its death. */
+  /** How many effects may still leave the object; limited only in the last event before its death. */
   #left = Infinity;
   #failingSends = 0;
   #connecting: LinkEnd | undefined;
   #opening: Link | undefined;
 
-  /** @param variables of the Worker, besides those that it cannot do without */
+  /** @param variables variables of the Worker, besides the required ones */
   constructor(real: DurableObjectState, broker: StandInBroker, variables: Readonly<Record<string, string>> = {}) {
     this.#real = real;
     this.broker = broker;
@@ -78,14 +78,14 @@ export class Host {
       },
       VALET_MODEL: "valet/test",
       ...this.capacity.variables,
-      // Segments close at boundaries, and once more at the end: to pack and unpack many takes most of a course.
+      // Segments close only at boundaries and at the end, since packing many takes most of a course's time.
       OTEL_BSP_SCHEDULE_DELAY: "86400000",
       ...variables,
     } as unknown as Env;
     this.#live();
   }
 
-  /** Opens a link as the runner that has this token does. @returns a way to send and to close; `undefined` if it was refused */
+  /** Opens a link as the runner with this token. @returns the link; `undefined` if it was refused */
   async connect(token: string, generation: number, end: LinkEnd): Promise<HostLink | undefined> {
     this.#connecting = end;
     const headers = {
@@ -109,12 +109,12 @@ export class Host {
     };
   }
 
-  /** What stands in for the platform's own while a course runs. */
+  /** The replacements for the platform's globals while a course runs. */
   get globals(): Globals {
     const makeSocket = () => this.#makeSocket();
     return {
       fetch: (url: string, init: RequestInit) => this.broker.fetch(url, init, () => this.#left-- > 0),
-      // The real one takes no socket but a real one.
+      // The real class accepts only real sockets.
       Response: class {
         readonly status: number;
         constructor(_body: unknown, init: ResponseInit) {
@@ -127,20 +127,20 @@ export class Host {
     };
   }
 
-  /** The next frame that the object sends finds the socket broken. */
+  /** Makes the next send of the object fail. */
   failNextSend(): void {
     this.#failingSends++;
   }
 
-  /** From here on only so much leaves the object: its end is near. */
+  /** Limits how many effects still leave the object before its death. */
   doom(effects: number): void {
     this.#left = effects;
   }
 
-  /** The object dies: sockets are cut, answers find nobody. It comes to life again when it is next needed, which is now. */
+  /** Kills the object: its sockets are closed, and answers are lost. Then starts it again. */
   async crash(): Promise<void> {
     const nowMs = Date.now();
-    // It takes the clock back, too.
+    // This resets the clock, too.
     vi.clearAllTimers();
     vi.setSystemTime(nowMs);
     this.broker.orphan();
@@ -152,14 +152,14 @@ export class Host {
     await this.settle();
   }
 
-  /** The object leaves the memory, if nothing keeps it there; its sockets stay. */
+  /** Evicts the object from memory, unless something keeps it there. Its sockets stay. */
   async evict(): Promise<void> {
     if (this.broker.awaited > 0 || vi.getTimerCount() > 0) return;
     this.#live();
     await this.settle();
   }
 
-  /** Time passes, and every alarm comes that is set in it. */
+  /** Advances the clock, and fires every alarm that is due meanwhile. */
   async pass(ms: number): Promise<void> {
     const untilMs = Date.now() + ms;
     for (let alarms = 0; this.#alarmMs !== undefined && this.#alarmMs <= untilMs; alarms++) {
@@ -171,7 +171,7 @@ export class Host {
       if (dueMs > Date.now()) continue;
       this.#alarmMs = undefined;
       this.agent.alarm();
-      // One that is cut short by the end of the process comes again.
+      // An alarm that the object's death interrupts fires again.
       if (this.#left < Infinity) this.#alarmMs ??= dueMs;
       await this.settle();
       if (this.#left < Infinity) return;
@@ -180,7 +180,7 @@ export class Host {
     await this.settle();
   }
 
-  /** Everything that does not wait for somebody outside has happened. */
+  /** Waits until everything has happened that does not need the outside. */
   async settle(): Promise<void> {
     for (let task = 0; task < MICROTASKS; task++) await undefined;
     for (let link = this.#closing.shift(); link !== undefined; link = this.#closing.shift()) {
@@ -188,7 +188,7 @@ export class Host {
     }
   }
 
-  /** When the alarm is set to, epoch ms. */
+  /** When the alarm is due, epoch ms. */
   get alarmMs(): number | undefined {
     return this.#alarmMs;
   }
@@ -202,12 +202,12 @@ export class Host {
     );
     const env = { ...this.#env, CAPACITY } as unknown as Env;
     this.parts = composeSession(ctx, env);
-    this.#noteRecords(this.parts.state);
+    this.#collectRecords(this.parts.state);
     this.agent = new SessionAgent(this.#real, env, this.parts);
   }
 
   /** Notes each change of the session's record: of those within one commit only the last is stored. */
-  #noteRecords(state: SessionState): void {
+  #collectRecords(state: SessionState): void {
     const create = state.create.bind(state);
     const update = state.update.bind(state);
     state.create = (record) => {
@@ -221,7 +221,7 @@ export class Host {
     };
   }
 
-  /** What the object has of its platform in one life. */
+  /** Returns the platform's context for one life of the object. */
   #context(): DurableObjectState {
     const { storage } = this.#real;
     const exec = (query: string, ...values: SqlStorageValue[]) => storage.sql.exec(query, ...values);
@@ -246,7 +246,7 @@ export class Host {
     return context as unknown as DurableObjectState;
   }
 
-  /** The object's end of a link that is being opened; it is one once the object accepts it. */
+  /** Returns the object's end of a link that is being opened. The link exists once the object accepts it. */
   #makeSocket(): WebSocket {
     const end = this.#connecting;
     if (end === undefined) throw new Error("nobody connects");
@@ -297,6 +297,6 @@ export class Host {
 export interface HostLink {
   send(text: string): void;
   close(): void;
-  /** No pings come any more. */
+  /** Stops the pings. */
   silence(): void;
 }

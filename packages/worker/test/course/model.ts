@@ -1,13 +1,12 @@
 /**
- * A session as it ought to be, in as few words as will do: its states and what each of them implies, the messages that it
- * took, and for every message what has given cause for an outcome. It does not foretell when something happens; it says what
- * may never be otherwise.
+ * The model of a session: its states and what each of them implies, the accepted messages, and for every message the causes that
+ * allow an outcome. It does not predict when something happens; it states what must always hold.
  */
 import type { SessionRecord } from "../../src/durable-objects/core/session-state.ts";
 
 type State = SessionRecord["state"];
 
-/** From each state the next ones. */
+/** The legal transitions of each state. */
 const NEXT: Readonly<Record<State, readonly State[]>> = {
   created: ["starting", "terminating"],
   starting: ["running", "recovering", "error", "terminating"],
@@ -21,7 +20,7 @@ const NEXT: Readonly<Record<State, readonly State[]>> = {
   error: ["starting", "restoring", "terminating"],
 };
 
-/** The operation that is under way in a state; none in any other. */
+/** The current operation of each state; other states have none. */
 const OPERATIONS: { readonly [S in State]?: string } = {
   starting: "spawn",
   restoring: "restore",
@@ -29,7 +28,7 @@ const OPERATIONS: { readonly [S in State]?: string } = {
   terminating: "terminate",
 };
 
-/** What each error type makes of a message. */
+/** The outcome of a message for each error type. */
 const OUTCOMES: Readonly<Record<string, string>> = {
   user_abort: "aborted",
   withdrawn: "aborted",
@@ -55,7 +54,7 @@ interface ModelMessage {
   status: MessageSeen["status"];
   end: string | undefined;
   dispatches: number;
-  /** What it may end with by now, by its error type. */
+  /** The error types with which it may end now. */
   readonly causes: Set<string>;
 }
 
@@ -94,12 +93,12 @@ export class Model {
     this.messages.push({ id, channel, mode, status: "queued", end: undefined, dispatches: 0, causes: new Set() });
   }
 
-  /** Something has happened that may end messages. */
+  /** Adds a cause that may end messages. */
   gives(cause: string, whose: (message: ModelMessage) => boolean = () => true): void {
     for (const message of this.messages) if (message.end === undefined && whose(message)) message.causes.add(cause);
   }
 
-  /** A dispatch leaves the queue. @param waiting ids that stay in it */
+  /** Records a dispatch. @param waiting the ids of messages that stay in the queue */
   dispatches(attemptId: string, ids: readonly string[], waiting: readonly string[]): void {
     check(!this.#attempts.has(attemptId), "an attempt is sent once");
     this.#attempts.add(attemptId);
@@ -125,7 +124,7 @@ export class Model {
     );
   }
 
-  /** The records that an event has written, in order; the last one holds. */
+  /** Checks the records that an event has written, in order; the last one is the current one. */
   transitions(records: readonly SessionRecord[]): void {
     for (const { state, generation, operation, errorType } of records) {
       const isLegal = state === this.state || NEXT[this.state].includes(state);
@@ -138,7 +137,7 @@ export class Model {
           operation.context.spanId,
           operation.kind === "terminate" ? "valet.session.terminate" : `valet.sandbox.${operation.kind}`,
         );
-      // What waits for a sandbox ends with why there is none.
+      // Messages that wait for a sandbox end with the reason why there is none.
       if (state === "error") this.gives(errorType ?? "no cause");
       if (state === "terminating") this.gives("session_terminated");
     }
@@ -146,7 +145,7 @@ export class Model {
     if (record !== undefined) checkRecord(record);
   }
 
-  /** The messages as they are now. */
+  /** Checks the messages as they are now. */
   sees(seen: readonly MessageSeen[]): void {
     check(
       seen.length === this.messages.length && seen.every(({ id }, index) => id === this.messages[index]?.id),
@@ -178,7 +177,7 @@ export class Model {
     check(outcome === expected, `${id}: ${errorType} is ${expected}, not ${outcome}`);
   }
 
-  /** Where a message stands in its channel's queue. */
+  /** Returns a message's place in its channel's queue. */
   #place({ id, mode }: ModelMessage): number {
     const index = this.messages.findIndex((message) => message.id === id);
     return mode === "steer" ? index : index + this.messages.length;

@@ -1,6 +1,7 @@
 /**
- * A sandbox's runner, in memory, which keeps the promises of the real one: it takes an attempt once, tells again what it owes
- * when it has a new link, and its successor answers for what it had begun. It runs no agent: the course says what a turn comes to.
+ * A sandbox's runner, in memory, with the guarantees of the real one: it accepts an attempt once, sends unacknowledged frames
+ * again on a new link, and after a restart reports the attempts that it had begun. It runs no agent: the course decides how a
+ * turn ends.
  */
 import { type FromRunner, parseToRunner, type ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { ValetSpans } from "@valet/shared/spans";
@@ -26,7 +27,7 @@ type Dispatch = ToRunnerOf<"prompt">["dispatch"];
 type Ended = Extract<FromRunner, { type: "turn-ended" }>;
 export type TurnOutcome = "ok" | "error" | "aborted";
 
-/** Told of every turn that begins or ends, and of every span that need not be kept any more. */
+/** Is called for every turn that begins or ends, and for every span that the object has acknowledged. */
 export interface RunnerWitness {
   begins(attemptId: string): void;
   ends(attemptId: string, outcome: TurnOutcome, errorType: string | undefined): void;
@@ -57,7 +58,7 @@ export class StandInRunner {
   #inbox: string[] = [];
   #link: HostLink | undefined;
   #last: FromRunner | undefined;
-  /** It was told that there is no place for it. */
+  /** Whether the object has refused it for good. */
   isOver = false;
 
   constructor(host: Host, sandbox: StandInSandbox, sessionId: string, witness: RunnerWitness) {
@@ -80,7 +81,7 @@ export class StandInRunner {
     return this.#instanceId;
   }
 
-  /** Opens the link, introduces itself, and tells what it owes. */
+  /** Opens the link, sends a hello, and sends unacknowledged frames. */
   async connect(): Promise<void> {
     this.#link?.close();
     this.#link = undefined;
@@ -90,7 +91,7 @@ export class StandInRunner {
     link = await this.#host.connect(token, generation, {
       onText: (text) => this.#inbox.push(text),
       onClosed: (code) => {
-        // A link that was given up is heard of no more.
+        // Events of an abandoned link are ignored.
         if (this.#link !== link) return;
         this.#link = undefined;
         if (code === TOKEN_REFUSED || code === STALE || code === SUPERSEDED) this.isOver = true;
@@ -109,14 +110,14 @@ export class StandInRunner {
     for (const frame of this.#owed.values()) this.#send(frame);
   }
 
-  /** How far its start has come; `ready` is the end of it. */
+  /** Reports a stage of its start; `ready` is the last one. */
   stage(stage: "git_setup" | "ready" | "failed"): void {
     if (stage === "ready") this.#isReady = true;
     this.#send({ type: "stage", stage, ...(stage === "failed" && { errorType: "git_clone_failed" }) });
     if (stage === "failed") this.isOver = true;
   }
 
-  /** Reads what has come in, and does what it says. */
+  /** Reads the received frames, and acts on them. */
   take(): void {
     for (const text of this.#inbox.splice(0)) {
       const parsed = parseToRunner(text);
@@ -135,7 +136,7 @@ export class StandInRunner {
     }
   }
 
-  /** Says no to what has come in and is not begun. */
+  /** Refuses the received attempts that have not begun. */
   refuse(): void {
     for (const text of this.#inbox.splice(0)) {
       const parsed = parseToRunner(text);
@@ -145,7 +146,7 @@ export class StandInRunner {
     }
   }
 
-  /** A turn comes to its end. */
+  /** Ends a turn. */
   end(attemptId: string, outcome: TurnOutcome, errorType?: string): void {
     const turn = this.working.get(attemptId);
     if (turn === undefined) return;
@@ -169,26 +170,26 @@ export class StandInRunner {
     this.#send(this.#owed.get(attemptId) as Ended);
   }
 
-  /** The link breaks, and both ends see it. */
+  /** Breaks the link; both ends notice. */
   drop(): void {
     const link = this.#link;
     this.#link = undefined;
     link?.close();
   }
 
-  /** The link breaks, and neither end sees it. */
+  /** Breaks the link; neither end notices. */
   silence(): void {
     this.#link?.silence();
     this.#link = undefined;
   }
 
-  /** The process does nothing any more, and nobody sees it. */
+  /** Makes the process hang; nobody notices. */
   hang(): void {
     this.silence();
     this.isOver = true;
   }
 
-  /** The process dies; its successor finds the journal. */
+  /** Kills the process; its successor reads the journal. */
   restart(): void {
     this.drop();
     this.#isReady = false;
@@ -196,7 +197,7 @@ export class StandInRunner {
     for (const attemptId of [...this.working.keys()]) this.end(attemptId, "error", "runner_lost");
   }
 
-  /** The last frame goes out again. */
+  /** Sends the last frame again. */
   repeat(): void {
     if (this.#last !== undefined) this.#send(this.#last);
   }

@@ -1,43 +1,43 @@
-/** What can happen to a session, as data: a course is a list of these, so that one that failed can be kept as it stands. */
+/** The steps of a course, as data: what can happen to a session. A failed course can be stored as a list of them. */
 import fc from "fast-check";
 
 const CHANNELS = ["a", "b"] as const;
 const MODES = ["followup", "steer", "collect"] as const;
 
-/** In which something that waits comes due: a debounce, a grace period, a wait for the broker, idleness, a stuck turn. */
+/** Times in which some timer becomes due: a debounce, a grace period, a timeout of the broker, idleness, a stuck turn. */
 const WAITS_MS = [50, 2000, 6000, 31_000, 100_000, 130_000, 310_000, 910_000, 1_300_000] as const;
 
 export type Step = (
   | { readonly do: "send"; readonly channel: (typeof CHANNELS)[number]; readonly mode: (typeof MODES)[number] }
-  /** The same message comes again. */
+  /** The same message arrives again; or it is withdrawn. */
   | { readonly do: "again" | "withdraw"; readonly nth: number }
   | { readonly do: "clear" | "abort" | "hibernate" | "wake" | "terminate" }
   /** One of the broker's calls is answered. */
   | { readonly do: "answer"; readonly nth: number; readonly how: "ok" | "refuse" | "reset" | "full" }
   /**
-   * Another session takes the slot for a sandbox; the session is asked to hibernate for it; the other gives the slot back, and
-   * the session is told that it is its turn, or not.
+   * Another session takes the slot for a sandbox; the capacity object asks the session to hibernate for it; the other session gives
+   * the slot back, and the session receives a notice of that, or not.
    */
   | { readonly do: "crowd" | "yield" }
   | { readonly do: "room"; readonly tells: boolean }
-  /** Of the newest sandbox's runner: it comes up whole, or only introduces itself, or its start fails. */
+  /** The newest sandbox's runner becomes ready, or only sends a hello, or its start fails. */
   | { readonly do: "boot" | "connect" | "fail-start" }
-  /** It reads what it was sent; refuses what it was sent; ends a turn. */
+  /** The runner reads its frames; refuses the received attempts; ends a turn. */
   | { readonly do: "take" | "refuse" }
   | { readonly do: "finish"; readonly nth: number; readonly outcome: "ok" | "error" }
-  /** Its link breaks, seen or unseen; its process hangs, or dies; its sandbox is gone; its last frame comes again. */
+  /** The runner's link breaks, noticed or not; its process hangs, or dies; its sandbox is lost; its last frame arrives again. */
   | { readonly do: "drop" | "silence" | "hang" | "restart" | "vanish" | "repeat" }
-  /** The runner of an older sandbox comes back. */
+  /** The runner of an older sandbox reconnects. */
   | { readonly do: "stale" }
-  /** The next frame cannot be sent; D1 goes away, or comes back. */
+  /** The next send fails; D1 goes down, or comes back. */
   | { readonly do: "fail-send" | "database" }
-  /** The object leaves the memory, or dies; the host restarts, with all that runs on it. */
+  /** The object is evicted, or dies; the host restarts, with everything on it. */
   | { readonly do: "evict" | "crash" | "restart-host" }
   | { readonly do: "pass"; readonly ms: number }
   /** The object's clock is set back. */
   | { readonly do: "set-back"; readonly ms: number }
 ) & {
-  /** The object dies right after it, and only so much of what it sent has left. */
+  /** The object dies right after the step, and only this many of its effects have left. */
   readonly dies?: number;
 };
 
@@ -93,7 +93,7 @@ const weighted: { weight: number; arbitrary: fc.Arbitrary<Step> }[] = [
   { weight: 10, arbitrary: fc.record({ do: fc.constant("pass" as const), ms: fc.constantFrom(...WAITS_MS) }) },
 ];
 
-/** One step in twelve is the last of its object's life. */
+/** After one step in twelve the object dies. */
 const anyDeath = fc.oneof(
   { weight: 11, arbitrary: fc.constant(undefined) },
   { weight: 1, arbitrary: fc.nat({ max: 3 }) },
