@@ -1,4 +1,4 @@
-/** Puts every property in `*.fuzz.test.ts` to many more random inputs than the ordinary suite does. */
+/** Runs every property in `*.fuzz.test.ts` with many more random inputs than the ordinary tests. */
 import { availableParallelism } from "node:os";
 import { basename, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -8,9 +8,9 @@ const DEFAULT_RUNS = 1_000_000;
 const DEFAULT_COURSES = 100_000;
 const HELP = `Usage: pnpm fuzz [--runs N] [--courses N]
 
-Puts every property of @valet/shared to N random inputs (${DEFAULT_RUNS.toLocaleString("en")} unless given), in Node, and then the
-sessions of @valet/worker to N random courses (${DEFAULT_COURSES.toLocaleString("en")} unless given), in workerd; 0 leaves them out. Ends with
-0 if all hold. The first that does not hold ends the run: its smallest failing input and its seed are printed.
+Runs every property of @valet/shared with N random inputs (default ${DEFAULT_RUNS.toLocaleString("en")}) in Node, and then the
+sessions of @valet/worker with N random courses (default ${DEFAULT_COURSES.toLocaleString("en")}) in workerd; 0 skips them. Exits
+with 0 if all properties hold. The first failure ends the run and prints its smallest failing input and its seed.
 `;
 
 interface Arguments {
@@ -29,13 +29,13 @@ function readArguments(): Arguments {
   const read = (name: "runs" | "courses") => {
     const count = Number(values[name]);
     if (values[name] === "" || !Number.isSafeInteger(count) || count < 0)
-      throw new TypeError(`--${name} takes a whole number from 0, not "${values[name]}"`);
+      throw new TypeError(`--${name} must be a whole number of at least 0, not "${values[name]}"`);
     return count;
   };
   return { runs: read("runs"), courses: read("courses"), help: values.help };
 }
 
-/** How far each file is: one line, rewritten, on a terminal; a line every ten percent elsewhere. */
+/** Reports each file's progress: one line, rewritten, on a terminal; a line every ten percent elsewhere. */
 function progressReporter(): Reporter {
   const started = Date.now();
   const files = new Map<TestModule, { name: string; tests: number; done: number }>();
@@ -72,7 +72,7 @@ function progressReporter(): Reporter {
   };
 }
 
-/** @returns whether all properties of a package hold */
+/** Fuzzes one package. @returns whether all its properties hold */
 async function fuzz(name: string, project: string, maxWorkers: number): Promise<boolean> {
   const vitest = await startVitest([".fuzz.test.ts"], {
     root: resolve(import.meta.dirname, "../packages", name),

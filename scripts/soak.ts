@@ -1,4 +1,4 @@
-/** Runs many sessions with faults for a long time, and then looks whether anything is missing, left over, or has grown. */
+/** Runs many sessions with faults for a long time, then checks for missing data, leftovers and growth. */
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,19 +16,20 @@ import { modelVariables } from "../tests/valet-up.ts";
 const DEFAULTS = { sessions: 30, messages: 10, awake: 6 };
 const HELP = `Usage: pnpm soak [--sessions N] [--messages N] [--awake N] [--json]
 
-Runs N sessions (${DEFAULTS.sessions} unless given) with N messages each (${DEFAULTS.messages}), at most N at a time (${DEFAULTS.awake}; each takes some 600 MB), on
-real parts and a scripted model. Runners, agents and workerd are killed, sessions put to sleep, messages sent twice, and the
-backend refuses for a while. Ends with 0 if every message has one outcome, every span is complete, no process or folder is
-left, and neither broker nor workerd has grown. Progress goes to standard error; --json puts the result on one line.
+Runs N sessions (default ${DEFAULTS.sessions}) with N messages each (default ${DEFAULTS.messages}), at most N at a time (default ${DEFAULTS.awake}; each takes some 600 MB), on
+real parts and a scripted model. Kills runners, agents and workerd, hibernates sessions, sends messages twice, and lets
+the backend refuse for a while. Exits with 0 if every message has one outcome, every span is complete, no process or
+folder is left over, and neither broker nor workerd has grown. Progress goes to standard error; --json prints the result
+as one line.
 `;
 
 /**
- * Between two thirds of the sessions and the last; what is more is a leak. A workerd that has just been started takes a hundred
- * messages until its heap is as large as it gets.
+ * The allowed growth between two thirds of the sessions and the last; more is a leak. A fresh workerd's heap reaches
+ * its full size after a hundred messages.
  */
 const MAX_GROWTH_MB = 64;
 const SPANS_TIMEOUT_MS = 60_000;
-/** A deletion that was cut off by the death of workerd is made again after the time that a call of the broker may take. */
+/** A deletion that was interrupted by the death of workerd is repeated after the timeout of a broker call. */
 const LEFT_TIMEOUT_MS = 200_000;
 
 interface Arguments {
@@ -53,7 +54,7 @@ function readArguments(): Arguments {
   const read = (name: keyof typeof DEFAULTS) => {
     const count = Number(values[name] ?? DEFAULTS[name]);
     if (!Number.isSafeInteger(count) || count < 1) {
-      throw new TypeError(`--${name} takes a whole number from 1, not "${values[name]}"`);
+      throw new TypeError(`--${name} must be a whole number of at least 1, not "${values[name]}"`);
     }
     return count;
   };
@@ -120,7 +121,7 @@ async function soak({ sessions, messages, awake, json }: Arguments): Promise<boo
   }
 }
 
-/** Everything that is wrong once all is over. */
+/** Returns everything that is wrong at the end. */
 async function faultsOf(
   valet: ValetProcess,
   backend: Backend,
@@ -141,7 +142,7 @@ async function faultsOf(
     for (const message of had) if (message.outcome === undefined) faults.push(`${message.id} has no outcome`);
   }
   const left = async () => valet.left();
-  await waitFor("what is left", left, (found) => found.length === 0, LEFT_TIMEOUT_MS).catch(() => {});
+  await waitFor("leftovers to disappear", left, (found) => found.length === 0, LEFT_TIMEOUT_MS).catch(() => {});
   return [...faults, ...valet.left().map((left) => `left over: ${left}`)];
 }
 

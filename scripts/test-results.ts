@@ -1,4 +1,4 @@
-/** What runs of Vitest came to: counts, and the names of what failed. */
+/** Reads the results of Vitest runs: counts, and the names of failed tests. */
 import { existsSync, readFileSync } from "node:fs";
 import { relative } from "node:path";
 
@@ -6,11 +6,11 @@ export interface TestResults {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
-  /** What failed, one line each: `FILE > SUITE > TEST`. */
+  /** The failures, one line each: `FILE > SUITE > TEST`. */
   readonly failures: readonly string[];
 }
 
-/** The part of Vitest's JSON report that is read. */
+/** The part of Vitest's JSON report that is used. */
 interface Report {
   readonly numPassedTests: number;
   readonly numFailedTests: number;
@@ -18,7 +18,7 @@ interface Report {
   readonly testResults: readonly {
     readonly name: string;
     readonly status: string;
-    /** Why the file as a whole failed; empty where its tests did. */
+    /** Why the file as a whole failed; empty when its tests did. */
     readonly message: string;
     readonly assertionResults: readonly {
       readonly ancestorTitles: readonly string[];
@@ -30,13 +30,13 @@ interface Report {
 
 /**
  * Reads the report of one run.
- * @param what was run, for failures that have no file
- * @param code the exit code of Vitest
- * @param root files are named relative to it
+ * @param what names the run, for failures without a file
+ * @param code Vitest's exit code
+ * @param root file names are relative to it
  */
 export function readResults(report: string, what: string, code: number, root: string): TestResults {
   if (!existsSync(report)) {
-    return { ...NONE, failed: 1, failures: [`${what}: Vitest ended with code ${code} and without a report`] };
+    return { ...NONE, failed: 1, failures: [`${what}: Vitest exited with code ${code} and without a report`] };
   }
   const { numPassedTests, numFailedTests, numPendingTests, testResults } = JSON.parse(
     readFileSync(report, "utf8"),
@@ -48,8 +48,8 @@ export function readResults(report: string, what: string, code: number, root: st
       return failed.map(({ ancestorTitles, title }) => [file, ...ancestorTitles, title].join(" > "));
     return status === "failed" ? [`${file}: ${message.split("\n", 1)[0]}`] : [];
   });
-  // An error between tests fails the run without failing a test or a file.
-  if (code !== 0 && failures.length === 0) failures.push(`${what}: ended with code ${code}, though no test failed`);
+  // An error outside tests fails the run without a failed test or file.
+  if (code !== 0 && failures.length === 0) failures.push(`${what}: exited with code ${code}, though no test failed`);
   // A file that cannot be loaded fails without a test.
   const failed = Math.max(numFailedTests, failures.length);
   return { passed: numPassedTests, failed, skipped: numPendingTests, failures };
@@ -69,7 +69,7 @@ export function sum(all: readonly TestResults[]): TestResults {
   );
 }
 
-/** The end of the output: what failed, and in the last line the counts and how long it took. */
+/** Returns the end of the output: the failures, and in the last line the counts and the duration. */
 export function summarise({ passed, failed, skipped, failures }: TestResults, tookMs: number): string {
   const names = failures.length === 0 ? "" : `\nFailed:\n${failures.map((name) => `  ${name}\n`).join("")}`;
   const counts = `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;

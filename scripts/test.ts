@@ -1,11 +1,10 @@
-// Runs tests: in a package its own, at the root everything, and says at the end what failed, how many tests passed and failed, and
-// how long it took.
+// Runs tests: in a package its own, at the root all. At the end, prints the failures, the counts and the duration.
 //
-//   pnpm test                                   everything
-//   pnpm --filter @valet/shared test            one package
-//   pnpm --filter @valet/shared test -- FILE    one file of it
+// - `pnpm test` runs everything
+// - `pnpm --filter @valet/shared test` runs one package
+// - `pnpm --filter @valet/shared test -- FILE` runs one of its files
 //
-// A package's test script names the runtimes that its tests run in: `--runtime node --runtime bun`; Node unless named.
+// A package's test script names the runtimes of its tests: `--runtime node --runtime bun`; the default is Node.
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -17,7 +16,7 @@ import { readResults, sum, summarise, type TestResults } from "./test-results.ts
 type Runtime = "node" | "bun";
 
 const root = join(import.meta.dirname, "..");
-/** Where a run under the root's leaves what it came to. */
+/** The file to which a run under the root's writes its results. */
 const RESULTS = "VALET_TEST_RESULTS";
 
 function run(command: string, args: string[], env: Record<string, string> = {}, cwd = process.cwd()): Promise<number> {
@@ -32,7 +31,7 @@ function run(command: string, args: string[], env: Record<string, string> = {}, 
   });
 }
 
-/** Vitest on one runtime in the current folder. */
+/** Runs Vitest on one runtime in the current folder. */
 async function runVitest(runtime: Runtime, files: string[], results: string): Promise<TestResults> {
   const vitest = createRequire(join(process.cwd(), "package.json")).resolve("vitest/package.json");
   const entry = join(dirname(vitest), "vitest.mjs");
@@ -49,7 +48,7 @@ async function testPackage(runtimes: Runtime[], files: string[], results: string
   return sum(all);
 }
 
-/** Every package by its own test script, then the tests of the whole system. */
+/** Runs every package's own test script, then the tests of the whole system. */
 async function testAll(results: string): Promise<TestResults> {
   const env = { [RESULTS]: results };
   const code = await run("pnpm", ["--recursive", "--workspace-concurrency=1", "--no-bail", "run", "test"], env, root);

@@ -1,4 +1,4 @@
-/** More sessions at once than this system may have awake: real sandboxes, one at a time, until everybody is answered. */
+/** More sessions than this system may have awake: real sandboxes, one at a time, until every session has its answer. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -28,13 +28,13 @@ beforeAll(async () => {
 
 afterAll(() => system?.close(), TIMEOUT_MS);
 
-/** The sandboxes that have a folder now. */
+/** Returns the sandboxes that have a folder now. */
 function sandboxes(): string[] {
   return readdirSync(join(system.stateDir, "broker/sandboxes")).filter((name) => !name.includes("."));
 }
 
 test(
-  "each waits with its place and is answered in its turn; one that sleeps for another has its answer when it is woken",
+  "each waits with its place and is answered in its turn; one that hibernates for another is answered after it wakes",
   async () => {
     const { api } = system;
     const ids: string[] = [];

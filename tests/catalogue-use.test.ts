@@ -1,5 +1,6 @@
-// What the catalogue names and what the code names are the same. Types hold spans and attributes to the catalogue where a tracer
-// begins and changes them; this finds entries that no code names, and names that no entry has, wherever they stand.
+// Compares the names of the catalogue with those in the code. The type checker holds spans and attributes to the
+// catalogue where a tracer starts and changes them; this test finds entries that no code uses, and names without an
+// entry.
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseSync } from "@swc/core";
@@ -19,13 +20,19 @@ import {
 
 const PACKAGES = resolve(import.meta.dirname, "../packages");
 type Emitter = SpanDefinition["emitters"][number];
-/** Where the code of each emitter is. */
+/** The source folders of each emitter. */
 const SOURCES = { worker: "worker/src", "session-agent": "worker/src", runner: "runner/src", broker: "sandbox/src" };
-/** Code that emitters share, without the catalogue itself; and the plugin, which tells the runner what happens in the agent. */
+/**
+ * Code that emitters share, without the catalogue itself, and the plugin, which reports the agent's events to the
+ * runner.
+ */
 const SHARED = ["shared/src", "opencode-plugin/src"];
 const CATALOGUE = /shared\/src\/spans\//;
 
-/** The texts in code: string literals, names of properties, and how template literals begin. Types and imports are none. */
+/**
+ * The texts in code: string literals, property names, and the beginnings of template literals. Excludes types and
+ * imports.
+ */
 class Texts {
   readonly whole = new Set<string>(SESSION_KEYS);
   readonly beginnings = new Set<string>();
@@ -63,7 +70,7 @@ function beginningOf(template: object): string {
 const shared = new Texts(...SHARED);
 const own = Object.fromEntries(Object.entries(SOURCES).map(([name, folder]) => [name, new Texts(folder)]));
 
-/** Whether the code of one of them can say a name: as it stands, or put together of its beginning and of a text or what comes. */
+/** Returns whether the code of an emitter can produce a name: as a literal, or from a beginning and another text. */
 function isSaid(name: string, emitters: readonly Emitter[] = Object.keys(SOURCES) as Emitter[]): boolean {
   const texts = [shared, ...emitters.flatMap((emitter) => own[emitter] ?? [])];
   const isText = (text: string) => texts.some(({ whole }) => whole.has(text));
@@ -73,23 +80,23 @@ function isSaid(name: string, emitters: readonly Emitter[] = Object.keys(SOURCES
   return isText(name) || ends.some((end) => end.startsWith("{") || isText(end));
 }
 
-test("each span is begun by each of those who are said to emit it", () => {
+test("each span is started by each of its emitters", () => {
   const unsaid = Object.entries<SpanDefinition>(SPANS).flatMap(([name, { emitters }]) => {
-    // A request's span has no word of its own in its name.
+    // The name of a request's span has no constant part.
     if (name.startsWith("{")) return [];
     return emitters.filter((emitter) => !isSaid(name, [emitter])).map((emitter) => `${name}: ${emitter}`);
   });
   expect(unsaid).toEqual([]);
 });
 
-test("each attribute of a span is set by one of those who emit the span", () => {
+test("each attribute of a span is set by an emitter of the span", () => {
   const unsaid = Object.entries<SpanDefinition>(SPANS).flatMap(([name, { required, optional, emitters }]) =>
     [...required, ...optional].filter((key) => !isSaid(key, emitters)).map((key) => `${name}: ${key}`),
   );
   expect(unsaid).toEqual([]);
 });
 
-test("each attribute, event and type of link is set by someone", () => {
+test("each attribute, event and link type is used", () => {
   const names = [
     ...Object.keys(ATTRIBUTES),
     ...Object.keys(RESOURCE_ATTRIBUTES),
@@ -99,14 +106,14 @@ test("each attribute, event and type of link is set by someone", () => {
   expect(names.filter((name) => !isSaid(name))).toEqual([]);
 });
 
-test("each error type is said by each of those who are said to report it", () => {
+test("each error type is used by each of its reporters", () => {
   const unsaid = Object.entries<ErrorDefinition>(ERRORS).flatMap(([type, { reporters }]) =>
     reporters.filter((reporter) => !isSaid(type, [reporter])).map((reporter) => `${type}: ${reporter}`),
   );
   expect(unsaid).toEqual([]);
 });
 
-test("each value of a closed list is said by someone, unless callers choose it or earlier versions said it", () => {
+test("each value of a closed list is used, unless callers choose it or earlier versions used it", () => {
   const chosen = ["http.request.method", "valet.workflow.on_failure"];
   const former = Object.entries<ErrorDefinition>(ERRORS).flatMap(([type, { reporters }]) =>
     reporters.length ? [] : type,
@@ -117,9 +124,9 @@ test("each value of a closed list is said by someone, unless callers choose it o
   expect(unsaid).toEqual([]);
 });
 
-test("whatever looks like a name of ours or of the conventions is in the catalogue", () => {
+test("every name that looks like Valet's or the conventions' is in the catalogue", () => {
   const known = new Set([SPANS, ATTRIBUTES, RESOURCE_ATTRIBUTES, EVENTS].flatMap((table) => Object.keys(table)));
-  /** The scope of open spans; and what OpenCode calls its events. */
+  /** The scope of open spans, and OpenCode's event names. */
   const others = /^(?:valet\.open|session\.(?:status|error|created)|server\.connected)$/;
   const name =
     /^(?:valet|gen_ai|http|url|vcs|process|exception|server|session|service|user_agent|error|network|client)\.[a-z0-9_.]+$/;

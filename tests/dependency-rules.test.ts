@@ -11,7 +11,7 @@ const OBJECT = "packages/worker/src/durable-objects";
 const tree = mkdtempSync(join(tmpdir(), "valet-dependencies-"));
 afterAll(() => rmSync(tree, { recursive: true }));
 
-/** Which rules the files of some folders break, and where. */
+/** Returns the rules that the files of some folders violate, with the places. */
 function violations(root: string, ...folders: string[]): string[] {
   const args = [CHECKER, "--config", join(ROOT, ".dependency-cruiser.mjs"), "--output-type", "json", ...folders];
   const { stdout, stderr } = spawnSync(process.execPath, args, { cwd: root, encoding: "utf8", maxBuffer: 2 ** 26 });
@@ -20,7 +20,9 @@ function violations(root: string, ...folders: string[]): string[] {
   return [...new Set(summary.violations.map(({ rule, from }) => `${rule.name} ${from}`))].sort();
 }
 
-/** Which rules files break that import other files or packages, named for each; `type` before a name imports a type alone. */
+/**
+ * Returns the rules that files violate by their imports, named for each file; `type` before a name imports only a type.
+ */
 function check(files: Record<string, string[]>): string[] {
   const folder = mkdtempSync(join(tree, "tree-"));
   symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
@@ -36,11 +38,11 @@ function check(files: Record<string, string[]>): string[] {
   return violations(folder, "packages");
 }
 
-it("finds no fault with this project", () => {
+it("finds no violation in this project", () => {
   expect(violations(ROOT, "packages", "bench", "tests", "scripts")).toEqual([]);
 });
 
-it("finds no fault with what the tables allow", () => {
+it("finds no violation in what the tables allow", () => {
   const files = {
     "packages/shared/src/outcome.ts": [],
     "packages/cli/src/up.ts": ["packages/worker/src/index.ts"],
@@ -54,7 +56,7 @@ it("finds no fault with what the tables allow", () => {
   expect(check(files)).toEqual([]);
 });
 
-it("finds packages that know each other, and a tracer that knows anything", () => {
+it("finds imports between packages, and imports of the tracer", () => {
   const files = {
     "packages/shared/src/outcome.ts": ["type packages/worker/src/index.ts"],
     "packages/shared/src/tracing/span.ts": ["packages/shared/src/outcome.ts", "node:fs", "zod"],
@@ -75,7 +77,7 @@ it("finds packages that know each other, and a tracer that knows anything", () =
   ]);
 });
 
-it("finds rooms that know what the table does not say, also by a type alone", () => {
+it("finds imports between rooms that the table does not list, also of types only", () => {
   const files = {
     [`${OBJECT}/session-agent.ts`]: [],
     [`${OBJECT}/core/ids.ts`]: [`type ${OBJECT}/queue/rows.ts`],
@@ -114,7 +116,7 @@ it("finds rooms of the runner that know an agent beside its port", () => {
   ]);
 });
 
-it("finds circles, also of types alone", () => {
+it("finds circular imports, also of types only", () => {
   const files = {
     "packages/cli/src/a.ts": ["type packages/cli/src/b.ts"],
     "packages/cli/src/b.ts": ["packages/cli/src/c.ts"],

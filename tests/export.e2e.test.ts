@@ -1,4 +1,7 @@
-/** A backend that takes nothing, beside the whole system as a process: what the user is told, what is kept, and that it arrives. */
+/**
+ * The whole system as a process with a backend that refuses everything: what the user sees, what is kept, and that it
+ * arrives later.
+ */
 import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -41,7 +44,7 @@ function run(key: string, ...args: string[]): Promise<CommandResult> {
   return runCli(["--state", state, ...args], { env: variables(key), onSpawn: (child) => children.push(child) });
 }
 
-test("a wrong key is named, loses nothing, and all arrives once it is right", async () => {
+test("a wrong key is reported, loses nothing, and everything arrives once it is right", async () => {
   const wrong = await up("wrong");
   const { id } = await wrong.api.createSession({});
   await vi.waitFor(() => expect(wrong.log()).toContain('"type":"export_failed"'), { timeout: 30_000, interval: 50 });
@@ -71,7 +74,7 @@ test("a wrong key is named, loses nothing, and all arrives once it is right", as
   const again = await run("wrong", "resend", id);
   expect(again).toMatchObject({
     code: 1,
-    stdout: expect.stringMatching(new RegExp(`^${id}  \\d+ spans? waits?: HTTP 401 \\(`)),
+    stdout: expect.stringMatching(new RegExp(`^${id}  \\d+ spans? waiting: HTTP 401 \\(`)),
   });
 
   await endUp(wrong);
@@ -86,7 +89,7 @@ test("a wrong key is named, loses nothing, and all arrives once it is right", as
   const names = receiver.spans().map(({ name }) => name);
   expect(names).toContain("POST /api/sessions");
 
-  // Nothing was lost: whatever the session has of ended spans, the backend has.
+  // Nothing was lost: the backend has every ended span of the session.
   await right.api.change(id, "terminate");
   await endUp(right);
   expect(right.log()).not.toContain("did not reach");
@@ -103,7 +106,7 @@ test("a wrong key is named, loses nothing, and all arrives once it is right", as
   expect(new Set(receiver.deliveries.map(({ headers }) => headers.authorization))).toEqual(new Set(["wrong", "right"]));
 }, 180_000);
 
-test("up that is stopped beside a backend that never answers is over in time, and says what waits", async () => {
+test("up stops in time with a backend that never answers, and reports the waiting spans", async () => {
   receiver.hold();
   const running = await up("right");
   await running.api.createSession({});
@@ -114,7 +117,7 @@ test("up that is stopped beside a backend that never answers is over in time, an
   receiver.release();
 }, 120_000);
 
-test("resend --all finds nothing where all arrives, and bad arguments are told", async () => {
+test("resend --all finds nothing when everything arrives, and bad arguments are reported", async () => {
   const running = await up("right");
   expect(await run("right", "resend", "--all")).toMatchObject({
     code: 0,

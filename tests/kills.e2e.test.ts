@@ -1,4 +1,4 @@
-/** The whole system, with processes that are killed in the middle of a turn: runner, OpenCode, workerd. */
+/** The whole system, with processes that are killed during a turn: runner, OpenCode, workerd. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { waitFor, waitForStatus } from "../packages/cli/src/wait.ts";
 import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
@@ -30,13 +30,13 @@ afterAll(async () => {
   await receiver?.close();
 }, 60_000);
 
-/** The session's only message of this content, as it is now; while the Worker is away, as if it were nowhere. */
+/** Returns the session's only message with this content, or `undefined` while the Worker is down. */
 async function messageOf(id: string) {
   const messages = await system.api.messages(sessionId).catch(() => []);
   return messages.find((message) => message.id === id);
 }
 
-/** Sends a message, and once its tool runs kills a part. @returns the message when it is done */
+/** Sends a message, and kills a process once its tool runs. @returns the message when it is done */
 async function killInTurn(part: Part, id: string) {
   messageIds.push(id);
   await system.api.sendMessage(sessionId, { content: "slowly", id });
@@ -58,7 +58,7 @@ async function killInTurn(part: Part, id: string) {
 }
 
 test(
-  "the runner is killed in mid-turn: the message is tried once more",
+  "the runner is killed during a turn: the message is retried once",
   async () => {
     expect(await killInTurn("runner", "runner")).toMatchObject({ outcome: "ok", attempts: 2 });
   },
@@ -66,7 +66,7 @@ test(
 );
 
 test(
-  "OpenCode is killed in mid-turn: the message says so, and the next is answered",
+  "OpenCode is killed during a turn: the message fails with the reason, and the next is answered",
   async () => {
     expect(await killInTurn("opencode", "opencode")).toMatchObject({ outcome: "error", errorType: "opencode_died" });
     messageIds.push("next");
@@ -83,7 +83,7 @@ test(
 );
 
 test(
-  "workerd is killed in mid-turn: the message ends, and so does every operation",
+  "workerd is killed during a turn: the message ends, and so does every operation",
   async () => {
     expect(await killInTurn("workerd", "workerd")).toMatchObject({ outcome: "ok" });
     await system.api.change(sessionId, "terminate");

@@ -1,10 +1,13 @@
-/** What Linux tells about processes, in /proc; other systems tell nothing. */
+/** Reads processes from /proc on Linux; on other systems finds none. */
 import { readdirSync, readFileSync } from "node:fs";
 
 /** `getconf CLK_TCK` is 100 on every Linux that Node runs on. */
 const TICK_MS = 10;
 
-/** Text of a process; empty where it has ended, or is another user's. Arguments and variables end with NUL. */
+/**
+ * Returns a file of a process; empty when it has exited or belongs to another user. Arguments and variables end with
+ * NUL.
+ */
 export function readProcess(pid: number, file: "cmdline" | "comm" | "environ" | "stat" | "status"): string {
   try {
     return readFileSync(`/proc/${pid}/${file}`, "latin1");
@@ -13,7 +16,7 @@ export function readProcess(pid: number, file: "cmdline" | "comm" | "environ" | 
   }
 }
 
-/** All that run, zombies left out. */
+/** Returns the ids of all running processes, without zombies. */
 export function livingProcesses(): number[] {
   return list("/proc").flatMap((name) => (/^\d+$/.test(name) && isLiving(Number(name)) ? [Number(name)] : []));
 }
@@ -23,29 +26,29 @@ export function isLiving(pid: number): boolean {
   return state !== "" && !"ZXx".includes(state);
 }
 
-/** Those that a process has started, and that live. */
+/** Returns the living children of a process. */
 export function childrenOf(pid: number): number[] {
   return livingProcesses().filter((each) => Number(statOf(each)[1]) === pid);
 }
 
-/** The command line, its words set apart by spaces. */
+/** Returns the command line, separated by spaces. */
 export function commandOf(pid: number): string {
   return readProcess(pid, "cmdline").replaceAll("\0", " ");
 }
 
-/** CPU time that all threads of a process have used so far, in the kernel too, in ms; it counts in steps of 10. */
+/** Returns the CPU time of all threads of a process, including the kernel's, in ms, in steps of 10. */
 export function cpuMs(pid: number): number {
   const fields = statOf(pid);
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
 }
 
-/** Memory that a process has in RAM, shared pages included; 0 where it has ended. */
+/** Returns a process's resident memory in bytes, including shared pages; 0 when it has exited. */
 export function residentBytes(pid: number): number {
   const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readProcess(pid, "status")) ?? [];
   return Number(kilobytes ?? 0) * 1024;
 }
 
-/** The names in a folder; none where it cannot be read. */
+/** Returns the names in a folder; none when it cannot be read. */
 export function list(path: string): string[] {
   try {
     return readdirSync(path);
@@ -54,7 +57,10 @@ export function list(path: string): string[] {
   }
 }
 
-/** The fields from the third on, the state (proc_pid_stat(5)): the second, in brackets, is a name that may hold anything. */
+/**
+ * Returns the fields from the third, the state, on (proc_pid_stat(5)). The second, in parentheses, is a name that may
+ * contain anything.
+ */
 function statOf(pid: number): string[] {
   const stat = readProcess(pid, "stat");
   return stat.slice(stat.lastIndexOf(")") + 2).split(" ");

@@ -1,4 +1,6 @@
-/** Sessions over restarts of `valet up`: their files stay, nobody waits for runners that are gone, and no attempt is used up. */
+/**
+ * Sessions over restarts of `valet up`: their files stay, nothing waits for lost runners, and no attempt is used up.
+ */
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -7,7 +9,7 @@ import { parseScenario } from "../packages/scripted-model/src/index.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
 
 const TIMEOUT_MS = 90_000;
-/** More than the attempts that a session has to recover. */
+/** More than the recovery attempts of a session. */
 const RESTARTS = 4;
 
 const scenario = parseScenario(
@@ -31,14 +33,14 @@ const scenario = parseScenario(
 let system: ScriptedSystem;
 
 beforeAll(async () => {
-  // Whoever waits for a runner that is gone waits for longer than this test.
+  // With this grace period, waiting for a lost runner would exceed the test's timeout.
   system = await ScriptedSystem.start(scenario, { VALET_GRACE_MS: String(10 * TIMEOUT_MS) });
 }, TIMEOUT_MS);
 
 afterAll(() => system?.close(), TIMEOUT_MS);
 
 test(
-  "a session that was awake works on with its files after each, whether `up` was killed or stopped",
+  "an awake session continues with its files after each restart, whether `up` was killed or stopped",
   async () => {
     const { id } = await system.api.createSession({});
     const work = async (messageId: string) => {

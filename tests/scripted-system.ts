@@ -1,4 +1,4 @@
-/** A whole system for the tests of one file: a scripted model, and `valet up` on a state directory of its own. */
+/** A whole system for the tests of one file: a scripted model, and `valet up` with a state directory of its own. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,7 +19,7 @@ export class ScriptedSystem {
     this.#variables = { ...modelVariables(model), ...variables };
   }
 
-  /** @param variables for `valet up`, beside those of this process */
+  /** Starts the system. @param variables for `valet up`, beside those of this process */
   static async start(scenario: Scenario, variables: Readonly<Record<string, string>> = {}): Promise<ScriptedSystem> {
     const system = new ScriptedSystem(await startScriptedModel({ scenario }), variables);
     await system.startAgain();

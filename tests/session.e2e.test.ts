@@ -1,8 +1,8 @@
 /**
- * The whole system on real parts: the Worker in workerd, the sandbox broker with real processes, the runner in Bun, the real
- * OpenCode with its tools on a real git repository. The model alone is scripted. It plays the demo's course once, and then one
- * in which the agent gives work to a child session; every test looks at what that left at the backend, in the API and in the
- * processes.
+ * The whole system on real parts: the Worker in workerd, the sandbox broker with real processes, the runner in Bun, the
+ * real OpenCode with its tools on a real git repository. Only the model is scripted. It plays the demo once, and then a
+ * course in which the agent gives work to a child session. The tests examine the results at the backend, in the API and
+ * in the processes.
  */
 import { execFileSync } from "node:child_process";
 import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -24,7 +24,7 @@ import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
 import { runCli } from "./valet-up.ts";
 
 const OTLP_KEY = "canary-otlp-key";
-/** What people, model, files and tools said in the course. */
+/** Texts of people, model, files and tools in the course. */
 const CONTENT = {
   prompt: "Make the failing test pass",
   reply: "Both tests pass",
@@ -41,7 +41,7 @@ const CONTENT = {
 };
 /** The clocks of this machine's processes agree to the millisecond; one of them has no fractions. */
 const CLOCK_MS = 2;
-/** What a request or a dispatch sets off and does not wait for. */
+/** Work that a request or a dispatch triggers without waiting for it. */
 const HANDED_OVER = /^valet\.(prompt|workflow|turn|workflow\.execute)$/;
 const WORKFLOW = {
   name: "check",
@@ -56,17 +56,17 @@ let system: System;
 let stateDir: string;
 let repository: { folder: string; url: string };
 let result: DemoResult;
-/** Of the demo's course. */
+/** The spans of the demo. */
 let spans: TraceSpan[];
-/** What came after it: the child session's course, and the end of both. */
+/** The later spans: the child session's course, and the end of both sessions. */
 let familySpans: TraceSpan[];
 let family: FamilyView;
 let report: MessageView;
-/** What the agent edited, read from its sandbox after the course. */
+/** The file that the agent edited, read from its sandbox afterwards. */
 let mendedFile: string;
-/** The environments of every process of the sandbox, read while it ran. */
+/** The environments of every process of the sandbox, read while they ran. */
 let environments: string[];
-/** How `valet workflow` ended on {@link WORKFLOW}, and what it printed. */
+/** The result and the output of `valet workflow` on {@link WORKFLOW}. */
 let command: { code: number | null; workflow: WorkflowView; stderr: string };
 
 beforeAll(async () => {
@@ -109,7 +109,10 @@ beforeAll(async () => {
   familySpans = await waitFor("the ends at the backend", later, isWhole, 20_000);
 }, 300_000);
 
-/** The agent spawns a session, which works in a sandbox of its own. @returns the report of it, once the agent has answered */
+/**
+ * Has the agent spawn a session, which works in a sandbox of its own. @returns its report, once the parent's agent has
+ * answered
+ */
 async function giveWorkAway(api: ApiClient, sessionId: string): Promise<MessageView> {
   const { messageId } = await api.sendMessage(sessionId, { content: "Ask another session to count the tests." });
   await waitForMessage(api, sessionId, messageId, () => {}, 60_000);
@@ -118,7 +121,7 @@ async function giveWorkAway(api: ApiClient, sessionId: string): Promise<MessageV
   return found as MessageView;
 }
 
-/** Has {@link WORKFLOW} done by the command, as a person would. */
+/** Runs {@link WORKFLOW} by the command, as a person would. */
 async function runWorkflow(): Promise<typeof command> {
   const args = ["workflow", result.sessionId, "-", "--json", "--url", system.url, "--token", system.token];
   const { stdout, stderr, code } = await runCli(args, { input: JSON.stringify(WORKFLOW) });
@@ -135,7 +138,7 @@ function tracesOf(spans: readonly TraceSpan[]): TraceSpan[][] {
   return [...Map.groupBy(spans, ({ traceId }) => traceId).values()];
 }
 
-/** Those whose parent is not among them. */
+/** Returns the spans whose parent is not among them. */
 function orphansIn(spans: readonly TraceSpan[]): TraceSpan[] {
   const ids = new Set(spans.map(({ spanId }) => spanId));
   return spans.filter(({ parentSpanId }) => parentSpanId !== undefined && !ids.has(parentSpanId));
@@ -145,7 +148,7 @@ function named(name: string): TraceSpan[] {
   return spans.filter((span) => span.name === name);
 }
 
-/** The one trace with a span of this name. */
+/** Returns the only trace with a span of this name. */
 function traceOf(name: string): TraceSpan[] {
   const [span, ...others] = named(name);
   expect(others).toEqual([]);
@@ -163,7 +166,7 @@ function sandboxEnvironments(): string[] {
       try {
         return readFileSync(`/proc/${pid}/environ`, "latin1");
       } catch {
-        // It has ended, or is another user's.
+        // The process has exited, or belongs to another user.
         return "";
       }
     })
@@ -171,12 +174,12 @@ function sandboxEnvironments(): string[] {
 }
 
 describe("the agent's work", () => {
-  test("is real: the file in its sandbox was mended, and still is after the hibernation", () => {
+  test("is real: the file in its sandbox was fixed, and still is after the hibernation", () => {
     expect(mendedFile).toContain("stranger");
     expect(mendedFile).toMatch(/return `Hello, /);
   });
 
-  test("stays in its sandbox: the repository that it cloned is as it was", () => {
+  test("stays in its sandbox: the cloned repository is unchanged", () => {
     const status = execFileSync("git", ["status", "--porcelain"], { cwd: repository.folder, encoding: "utf8" });
     expect(status).toBe("");
     expect(readFileSync(join(repository.folder, "src/greet.js"), "utf8")).not.toMatch(/return `Hello, /);
@@ -184,7 +187,7 @@ describe("the agent's work", () => {
 });
 
 describe("a workflow", () => {
-  test("was done step by step, where the agent works, and the command says so", () => {
+  test("ran step by step in the agent's workspace, and the command reports it", () => {
     expect(command.workflow).toMatchObject({ name: "check", status: "done", outcome: "ok", attempts: 1 });
     const [tests, context] = command.workflow.steps;
     expect(tests).toMatchObject({ type: "prompt", outcome: "ok", output: expect.stringContaining(CONTENT.reply) });
@@ -194,7 +197,7 @@ describe("a workflow", () => {
     expect(command.code).toBe(0);
   });
 
-  test("gives its commands the context of their step, and no key, token or address of ours", () => {
+  test("gives its commands the context of their step, and none of Valet's keys, tokens or addresses", () => {
     const output = command.workflow.steps[1]?.output ?? "";
     const [step] = named("valet.workflow.step context");
     expect(output).toMatch(new RegExp(`^TRACEPARENT=00-${step?.traceId}-${step?.spanId}-0[13]$`, "m"));
@@ -204,11 +207,11 @@ describe("a workflow", () => {
 });
 
 describe("the traces at the backend", () => {
-  test("hold every span that is expected, none open, none without time, none an error", () => {
+  test("have every expected span, none open, none without a duration, none an error", () => {
     expect(findFaults(tracesOf(spans))).toEqual([]);
   });
 
-  test("are one for each operation; a request that only causes one has a trace to itself", () => {
+  test("are one per operation; a request that only triggers one has a trace of its own", () => {
     const operations = /^valet\.(prompt|workflow|sandbox\.(spawn|restore|hibernate|terminate))$/;
     for (const trace of tracesOf(spans)) {
       const found = trace.filter(({ name }) => operations.test(name));
@@ -217,15 +220,15 @@ describe("the traces at the backend", () => {
     }
   });
 
-  test("hold each span once", () => {
+  test("have each span once", () => {
     expect(new Set(spans.map(({ spanId }) => spanId)).size).toBe(spans.length);
   });
 
-  test("miss no parent", () => {
+  test("have no missing parent", () => {
     expect(orphansIn(spans).map(({ name }) => name)).toEqual([]);
   });
 
-  test("nest as the specification draws them", () => {
+  test("have the hierarchy of the specification", () => {
     const parents: Record<string, string> = {
       "valet.prompt": "POST /api/sessions/:id/messages",
       "valet.prompt.dispatch": "valet.prompt",
@@ -255,7 +258,7 @@ describe("the traces at the backend", () => {
     }
   });
 
-  test("nest in time: a child begins before its parent ends, and ends within it unless it was handed over", () => {
+  test("are nested in time: a child starts before its parent ends, and ends within it unless it was handed over", () => {
     const all = [...spans, ...familySpans];
     for (const span of all) {
       const parent = all.find(({ spanId }) => spanId === span.parentSpanId);
@@ -268,7 +271,7 @@ describe("the traces at the backend", () => {
     }
   });
 
-  test("say of every span whose it is", () => {
+  test("have the session on every span", () => {
     for (const { name, attributes } of spans) {
       expect(attributes, name).toMatchObject({
         "valet.session.id": result.sessionId,
@@ -282,7 +285,7 @@ describe("the traces at the backend", () => {
     expect([...new Set(uncatalogued(spans))]).toEqual([]);
   });
 
-  test("say how every operation ended", () => {
+  test("have an outcome on every operation", () => {
     const ended =
       /^valet\.((?:prompt|workflow)(?:\.dispatch)?|turn|workflow\.execute|workflow\.step .*|sandbox\.(spawn|restore|hibernate|terminate))$/;
     for (const span of spans.filter(({ name }) => ended.test(name) || name.startsWith("invoke_agent "))) {
@@ -290,7 +293,7 @@ describe("the traces at the backend", () => {
     }
   });
 
-  test("link what caused or followed what", () => {
+  test("have links between causes and effects", () => {
     const restore = traceOf("valet.sandbox.restore").find(({ name }) => name === "valet.sandbox.restore");
     const last = named("valet.prompt")
       .sort((a, b) => a.startMs - b.startMs)
@@ -312,7 +315,7 @@ describe("the traces at the backend", () => {
     ]);
   });
 
-  test("count tokens with the cache in, and the first turn waited for its sandbox", () => {
+  test("have tokens that include the cache, and a wait of the first turn for its sandbox", () => {
     const chats = spans.filter(({ name }) => name.startsWith("chat "));
     expect(chats.map(({ attributes }) => attributes["gen_ai.usage.input_tokens"])).toContain(8900);
     const waits = named("valet.turn").map(({ attributes }) => attributes["valet.queue.reason"]);
@@ -330,7 +333,7 @@ describe("a child session", () => {
     return span as TraceSpan;
   };
 
-  test("did its work in a sandbox of its own, and its parent's agent answered its report", () => {
+  test("worked in a sandbox of its own, and its parent's agent answered its report", () => {
     expect(report).toMatchObject({ source: "system", outcome: "ok", channel: "main" });
     expect(report.content).toContain(childId());
     expect(report.content).toContain("It has two of them.");
@@ -341,7 +344,7 @@ describe("a child session", () => {
     expect(spansOf(childId()).map(({ name }) => name)).toContain("valet.runner.git_clone");
   });
 
-  test("is listed below its parent, with its costs in the sum", () => {
+  test("is listed below its parent, with its costs in the total", () => {
     const [parent, child, ...others] = family.sessions;
     expect(others).toEqual([]);
     expect(child).toMatchObject({ parentSessionId: parent?.id, depth: 1, title: "Counting", turns: 1 });
@@ -350,7 +353,7 @@ describe("a child session", () => {
     expect(family.total.turns).toBe((parent?.turns ?? 0) + 1);
   });
 
-  test("hangs together with its parent in the traces, both ways", () => {
+  test("is linked with its parent's traces in both directions", () => {
     const parentId = result.sessionId;
     const toolCall = only(parentId, "execute_tool spawn_session");
     const spawn = only(parentId, "valet.child_session.spawn");
@@ -381,7 +384,7 @@ describe("a child session", () => {
     expect(own?.links).toContainEqual({ type: "caused_by", traceId: parents?.traceId });
   });
 
-  test("leaves no span without its parent, none open and none twice", () => {
+  test("has every span's parent, no open span and no duplicate", () => {
     expect(new Set(familySpans.map(({ spanId }) => spanId)).size).toBe(familySpans.length);
     expect(orphansIn(familySpans).map(({ name }) => name)).toEqual([]);
     expect(familySpans.filter(({ endMs }) => endMs === undefined)).toEqual([]);
@@ -389,20 +392,20 @@ describe("a child session", () => {
 });
 
 describe("privacy", () => {
-  test.each(Object.entries(CONTENT))("no %s is in any exported byte", (_what, words) => {
+  test.each(Object.entries(CONTENT))("no exported byte contains %s", (_what, words) => {
     expect(receiver.deliveries.filter(({ text }) => text.includes(words))).toEqual([]);
   });
 
-  test("neither the telemetry key nor a token is in any exported byte", () => {
+  test("no exported byte contains the telemetry key or a token", () => {
     for (const { text } of receiver.deliveries) {
       expect(text).not.toContain(OTLP_KEY);
       expect(text).not.toMatch(/vlt_/);
     }
   });
 
-  test("the backend got the key, the sandbox did not", () => {
+  test("the backend received the key, the sandbox did not", () => {
     expect(receiver.deliveries.every(({ headers }) => headers["x-key"] === OTLP_KEY)).toBe(true);
-    // The supervisor's entrypoint and OpenCode at least, of both sessions.
+    // At least the supervisor's entrypoint and OpenCode, of both sessions.
     expect(environments.length).toBeGreaterThanOrEqual(4);
     for (const environment of environments) {
       expect(environment).not.toContain(OTLP_KEY);
@@ -411,6 +414,6 @@ describe("privacy", () => {
   });
 });
 
-test("nothing of the sandbox runs any more", () => {
+test("no process of the sandbox runs any more", () => {
   expect(sandboxEnvironments()).toEqual([]);
 });

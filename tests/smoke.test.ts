@@ -19,7 +19,7 @@ let system: System;
 beforeAll(async () => {
   stateDir = mkdtempSync(join(tmpdir(), "valet-smoke-"));
   receiver = await startOtlpReceiver();
-  // Answers for what the receiver has, as Jaeger does.
+  // Answers queries as Jaeger does, with the receiver's spans.
   query = createServer(({ url = "" }, response) => {
     const traceId = /^\/api\/traces\/(.*)/.exec(url)?.[1];
     const spans = receiver.spans().filter((span) => span.traceId === traceId);
@@ -46,7 +46,7 @@ function smoke(...args: string[]): Promise<CommandResult> {
   return runCli(["--url", system.url, "--token", system.token, "--json", "smoke", ...args]);
 }
 
-test("a query URL that leads elsewhere ends it before there is a session", async () => {
+test("a wrong query URL ends the command before it creates a session", async () => {
   const { code, stdout, stderr } = await smoke("--jaeger-url", `${queryUrl}/elsewhere`);
   expect(stderr).toContain(`Jaeger: ${queryUrl}/elsewhere/api/traces answers HTTP 404.`);
   expect(stdout).toBe("");

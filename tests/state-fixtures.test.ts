@@ -1,11 +1,12 @@
 /**
- * State directories that earlier versions wrote, opened by this one. Each is kept in `tests/states` as it was when its `valet up`
- * was killed: with a session that slept, whose agent had written a file, and one in the middle of a turn.
+ * State directories of earlier versions, opened by this one. Each is kept in `tests/states` as it was when its `valet
+ * up` was killed: with a hibernated session whose agent had written a file, and one during a turn.
  *
- * How one is made: in a working copy of that version, `valet up` on `/tmp/valet-<version>/state` with a scripted model; a session
- * on `file:///tmp/valet-<version>/repository` that answers a message by `echo kept > notes.txt` and hibernates; another that has
- * answered a message and runs `echo half > unfinished.txt; sleep 600`; both ids in `sessions.json` beside the state; then SIGKILL
- * for `up` and workerd. Caches (`home/.bun`, `tmp`, `*-shm`) are left out, the folder is packed by `tar` and compressed by Brotli.
+ * To make one: in a working copy of that version, run `valet up` on `/tmp/valet-<version>/state` with a scripted model;
+ * create a session on `file:///tmp/valet-<version>/repository` that answers a message by `echo kept > notes.txt` and
+ * hibernates, and another that has answered a message and runs `echo half > unfinished.txt; sleep 600`; write both ids
+ * to `sessions.json` beside the state; then SIGKILL `up` and workerd. Leave out caches (`home/.bun`, `tmp`, `*-shm`),
+ * pack the folder with `tar` and compress it with Brotli.
  */
 
 import { execFileSync } from "node:child_process";
@@ -36,7 +37,7 @@ afterAll(async () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 
-/** Unpacks a state directory to a place of its own, which is not the one that it was written at. */
+/** Unpacks a state directory to another path than the one at which it was written. */
 function unpack(name: string): { state: string; sleeping: string; running: string } {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), "valet-state-")));
   folders.push(folder);
@@ -44,14 +45,14 @@ function unpack(name: string): { state: string; sleeping: string; running: strin
   return { state: join(folder, "state"), ...JSON.parse(readFileSync(join(folder, "sessions.json"), "utf8")) };
 }
 
-/** The files of a name in the sandbox folders of a state, by what they hold. */
+/** Returns the contents of the files with this name in the state's sandbox folders. */
 function workspaceFile(state: string, name: string): string[] {
   return globSync(`broker/sandboxes/*/workspace/${name}`, { cwd: state }).map((path) =>
     readFileSync(join(state, path), "utf8"),
   );
 }
 
-describe.each(["ad59303.tar.br", "3297def.tar.br"])("the state that %s holds", (name) => {
+describe.each(["ad59303.tar.br", "3297def.tar.br"])("the state %s", (name) => {
   let valet: ValetProcess;
   let opened: ReturnType<typeof unpack>;
 
@@ -72,7 +73,7 @@ describe.each(["ad59303.tar.br", "3297def.tar.br"])("the state that %s holds", (
       TIMEOUT_MS,
     );
 
-  test("is opened, with its token, and closed to others", async () => {
+  test("is opened, with its token, and restricted to its owner", async () => {
     const { token } = JSON.parse(readFileSync(join(unpack(name).state, "secrets.json"), "utf8"));
     expect(JSON.parse(readFileSync(join(opened.state, "secrets.json"), "utf8")).token).toBe(token);
     expect((await valet.api.sessions()).map(({ id }) => id).sort()).toEqual([opened.running, opened.sleeping].sort());
@@ -82,7 +83,7 @@ describe.each(["ad59303.tar.br", "3297def.tar.br"])("the state that %s holds", (
   });
 
   test(
-    "has a session that slept: it knows what was said, wakes with its files, and answers",
+    "has a hibernated session: it remembers the conversation, wakes with its files, and answers",
     async () => {
       const before = await valet.api.messages(opened.sleeping);
       expect(before).toMatchObject([{ id: "msg_before", outcome: "ok", content: "remember: blue" }]);
@@ -96,7 +97,7 @@ describe.each(["ad59303.tar.br", "3297def.tar.br"])("the state that %s holds", (
   );
 
   test(
-    "has a turn that ran: it is lost, its message is tried once more in the same files, and the next is answered",
+    "has a running turn: it is lost, its message is retried once with the same files, and the next is answered",
     async () => {
       expect(await ended(opened.running, "msg_running")).toMatchObject({ outcome: "ok", attempts: 2 });
       expect(workspaceFile(opened.state, "unfinished.txt")).toEqual(["half\n"]);

@@ -1,12 +1,12 @@
-/** What the trace plane of `trace-plane-worker.ts` is started with. */
+/** The configuration of the trace plane of `trace-plane-worker.ts`. */
 export interface TracePlaneConfig {
   readonly sessionId: string;
-  /** Without one nothing is exported. */
+  /** Nothing is exported without it. */
   readonly exportUrl?: string;
   readonly exportTimeoutMs: number;
   readonly segmentDelayMs: number;
-  /** Whether frames that come in quick succession are stored as one, as the SessionAgent does; they are unless this is false. */
+  /** Whether frames in quick succession are stored together, as the SessionAgent does; default true. */
   readonly gather?: boolean;
-  /** Is asked, by a GET of `<url>/<name>`, whether to go on at each named point. */
+  /** A GET of `<url>/<name>` at each named point blocks until the test lets it continue. */
   readonly breakpointUrl?: string;
 }

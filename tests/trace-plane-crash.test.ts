@@ -1,6 +1,6 @@
 /**
- * The trace plane in a real workerd that is killed with SIGKILL at every step, counted at a real receiver. What it does not
- * show: the loss of power, and what Cloudflare's own storage does.
+ * The trace plane in a real workerd that is killed with SIGKILL at every step, with a real receiver. Not covered: loss
+ * of power, and Cloudflare's own storage.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,12 +12,12 @@ import { OtlpReceiver, type OtlpSpan, spansOf } from "../packages/shared/test/ot
 import { bundleTracePlane, startTracePlane, type TracePlaneProcess } from "./trace-plane-process.ts";
 
 const SESSION = "ses_crash";
-/** Long enough for an answer to come and the process to be killed before the tail is due. */
+/** Long enough to receive an answer and kill the process before the tail is due. */
 const SEGMENT_DELAY_MS = 500;
-/** After the crash there is nothing to be quicker than. */
+/** Short, since nothing is killed after the crash. */
 const AGAIN_DELAY_MS = 50;
 const EXPORT_TIMEOUT_MS = 500;
-/** For a process that has to start twice. */
+/** For two starts of a process. */
 const TEST_TIMEOUT_MS = 30_000;
 
 let module: string;
@@ -71,12 +71,12 @@ async function call(path: string): Promise<Response> {
   return answer;
 }
 
-/** The bytes of each batch that came, once. */
+/** Returns the distinct batches that arrived, as bytes. */
 function batches(): string[] {
   return [...new Set(receiver.deliveries.map(({ body }) => body.toString("base64")))];
 }
 
-/** A batch that came again, byte for byte, is counted once. */
+/** Returns the received spans; a batch that was repeated byte for byte counts once. */
 function receivedSpans(): OtlpSpan[] {
   const isFirst = new Set(batches());
   return receiver.deliveries.flatMap(({ body, text }) =>
@@ -94,16 +94,16 @@ function untilReceived(...names: string[]): Promise<void> {
   return receiver.until(() => names.every((name) => receivedNames().includes(name)));
 }
 
-/** Acknowledged before each crash: two jobs begun, one of them ended. */
+/** Does the work that is acknowledged before each crash: two jobs started, one of them ended. */
 async function work(): Promise<void> {
   await call("/begin?job=a");
   await call("/begin?job=b");
   await call("/end?job=a");
 }
 
-/** After each crash: everything goes on where it was, and nothing of it comes twice but what is said to. */
+/** Expects after a crash that all work continues where it was, with exactly this many repeated batches. */
 async function expectAllOnce(repeats: number): Promise<void> {
-  // Only the alarm that was set before the crash wakes the object.
+  // Only the alarm that was set before the crash can wake the object.
   await untilReceived("begin a", "begin b", "job a");
   expect(await (await call("/jobs")).json()).toEqual([
     { name: "a", isDone: true, isOpen: false },
@@ -139,8 +139,8 @@ describe("killed", { timeout: TEST_TIMEOUT_MS }, () => {
 
   test.each([
     ["while the POST is in flight", "/v1/traces"],
-    ["after the answer, before the cursor has moved", "/after the answer"],
-  ])("%s: that batch comes again, byte for byte", async (_when, point) => {
+    ["after the answer, before the cursor moves", "/after the answer"],
+  ])("%s: that batch is repeated, byte for byte", async (_when, point) => {
     receiver.hold(point);
     await start();
     await work();
@@ -153,7 +153,7 @@ describe("killed", { timeout: TEST_TIMEOUT_MS }, () => {
     expect(receiver.deliveries[1]?.body.equals(receiver.deliveries[0]?.body as Buffer)).toBe(true);
   });
 
-  test("within the transaction: neither the state nor its spans", async () => {
+  test("within the transaction: neither the state nor its spans are stored", async () => {
     await start();
     await work();
     const inTransaction = new Promise<void>((resolve) => {
@@ -182,7 +182,7 @@ describe("frames of a runner", { timeout: TEST_TIMEOUT_MS }, () => {
     return JSON.stringify({ type: "spans", instanceId: "run_1", seq, otlp } satisfies FromRunner);
   }
 
-  /** Sends all frames from `first` on, at once; resolves with the acknowledged number once `enough` says so. */
+  /** Sends all frames from `first` on at once; resolves with the acknowledged number when `enough` returns true. */
   async function send(frames: readonly string[], first: number, enough: (seq: number) => boolean): Promise<number> {
     const socket = new WebSocket(plane?.webSocketUrl as string);
     await new Promise((resolve) => socket.addEventListener("open", resolve, { once: true }));
@@ -195,7 +195,7 @@ describe("frames of a runner", { timeout: TEST_TIMEOUT_MS }, () => {
     });
   }
 
-  test("are there once acknowledged, and not doubled when what was not is sent again", async () => {
+  test("are stored once acknowledged, and not duplicated when unacknowledged ones are repeated", async () => {
     const frames = Array.from({ length: FRAMES }, (_, i) => makeFrame(i + 1));
     await start();
     const acknowledged = await send(frames, 1, (seq) => seq >= FRAMES / 3);
@@ -206,7 +206,7 @@ describe("frames of a runner", { timeout: TEST_TIMEOUT_MS }, () => {
     const names = new Set(stored.map(({ name }) => name));
     for (let seq = 1; seq <= acknowledged; seq++) expect(names).toContain(`frame ${seq}`);
 
-    // An acknowledgement may have been lost, so what is sent again may be stored already.
+    // An acknowledgement may have been lost, so repeated frames may be stored already.
     await send(frames, Math.max(1, acknowledged - 2), (seq) => seq === FRAMES);
     await receiver.until(() => receivedSpans().length >= FRAMES * SPANS);
     const spanIds = receivedSpans().map(({ spanId }) => spanId);

@@ -1,4 +1,6 @@
-/** The trace plane of `trace-plane-worker.ts` in a workerd process of its own, that can be killed and started again. */
+/**
+ * Runs the trace plane of `trace-plane-worker.ts` in a workerd process of its own, which can be killed and restarted.
+ */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
@@ -6,24 +8,25 @@ import { bundleWorker } from "../packages/cli/src/system/worker-bundle.ts";
 import type { TracePlaneConfig } from "./trace-plane-config.ts";
 
 export interface TracePlaneProcess {
-  /** Base of the object's routes. */
+  /** The base URL of the object's routes. */
   readonly url: string;
-  /** Of the `/runner` route. */
+  /** The URL of the `/runner` route. */
   readonly webSocketUrl: string;
-  /** The CPU time that it has taken so far, in seconds. */
+  /** Returns the CPU time used so far, in seconds. */
   cpuSeconds(): number;
-  /** SIGKILL, as a crash would. Resolves when nothing of it runs any more. */
+  /** Kills workerd with SIGKILL, like a crash. Resolves when the process has exited. */
   kill(): Promise<void>;
 }
 
-/** The worker as the one module that workerd loads. */
+/** Bundles the worker into the one module that workerd loads. */
 export function bundleTracePlane(): Promise<string> {
   return bundleWorker(join(import.meta.dirname, "trace-plane-worker.ts"));
 }
 
 /**
- * @param directory keeps the object from one process to the next
- * @param onLog is given each line that the worker logs
+ * Starts workerd.
+ * @param directory stores the object between processes
+ * @param onLog receives each line that the worker logs
  */
 export async function startTracePlane(
   module: string,
@@ -61,7 +64,7 @@ export async function startTracePlane(
     cpuSeconds: () => cpuSecondsOf(pid),
     kill: () => {
       process.kill(pid, "SIGKILL");
-      // In the same breath, or Miniflare would start another in its place.
+      // At once, or Miniflare would restart workerd.
       return miniflare.dispose();
     },
   };

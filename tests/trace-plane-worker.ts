@@ -1,6 +1,6 @@
 /**
- * A Durable Object that is the trace plane and a little state that its spans describe, for what is to be seen of it in a
- * workerd of its own: crashes, and rates. It composes the parts as the SessionAgent does.
+ * A Durable Object with the trace plane and a little state that its spans describe, to test crashes and rates in a
+ * workerd of its own. It composes the parts as the SessionAgent does.
  */
 import { DurableObject } from "cloudflare:workers";
 import { parseFromRunner, type ToRunner } from "../packages/shared/src/protocol/runner-link.ts";
@@ -27,7 +27,7 @@ export class TracePlane extends DurableObject<Env> {
   readonly #frames = new TraceFrames((frames) => this.#storeFrames(frames));
   #socket: WebSocket | undefined;
   #armedMs: number | undefined;
-  /** Since the object came to life. */
+  /** Counted since the object started. */
   readonly #written = { rows: 0, alarms: 0 };
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -85,7 +85,7 @@ export class TracePlane extends DurableObject<Env> {
     }
   }
 
-  /** By RPC, as the SessionAgent is read. */
+  /** By RPC, as with the SessionAgent. */
   spans(): ReadableStream<Uint8Array> {
     return this.#store.spans();
   }
@@ -94,7 +94,7 @@ export class TracePlane extends DurableObject<Env> {
     return this.#store.trace(traceId);
   }
 
-  /** The job, its open span and an ended one in the tail: all of them or none. */
+  /** Stores the job, its open span and an ended span atomically. */
   #begin(job: string, hang: boolean): void {
     this.ctx.storage.transactionSync(() => {
       const attributes = { "valet.session.id": this.env.CONFIG.sessionId };
@@ -148,7 +148,7 @@ export class TracePlane extends DurableObject<Env> {
     this.#arm();
   }
 
-  /** Never awaits the network: it starts what is due, sets the next alarm and returns. */
+  /** Never awaits the network: starts what is due, sets the next alarm and returns. */
   override alarm(): void {
     this.#armedMs = undefined;
     if ((this.#store.dueAtMs() ?? Infinity) <= Date.now()) this.#store.fold((id) => this.#export.isSettled(id));
@@ -160,7 +160,7 @@ export class TracePlane extends DurableObject<Env> {
 
   #arm(): void {
     const dueMs = Math.min(this.#store.dueAtMs() ?? Infinity, this.#export.dueAtMs() ?? Infinity);
-    // Later than set is left as it is: that alarm finds nothing due and sets the next.
+    // An earlier alarm stays: it finds nothing due and sets the next one.
     if (dueMs === Infinity || (this.#armedMs !== undefined && this.#armedMs <= dueMs)) return;
     this.#armedMs = dueMs;
     this.#written.alarms++;
@@ -182,7 +182,10 @@ export class TracePlane extends DurableObject<Env> {
   }
 }
 
-/** Storage that adds up the rows that its statements write; a statement's are known when the next one runs. */
+/**
+ * Returns a storage that counts the rows that its statements write; a statement's count is known when the next one
+ * runs.
+ */
 function countRows(storage: DurableObjectStorage, written: { rows: number }): DurableObjectStorage {
   let last: { cursor: { readonly rowsWritten: number }; counted: number } | undefined;
   const sql = {

@@ -1,4 +1,4 @@
-/** Exactly one Worker serves a state directory, whatever died before: `up`, its workerd, or the guardian of its sandboxes. */
+/** Exactly one Worker serves a state directory, whatever died before: `up`, its workerd, or the sandboxes' guardian. */
 import { mkdirSync, readdirSync, symlinkSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -52,7 +52,7 @@ async function kill(part: Part, up: UpProcess, state: string): Promise<void> {
   const pids = part === "workerd" ? workersOf(state) : guardiansOf(state);
   for (const pid of pids) process.kill(pid, "SIGKILL");
   await until(`the ${part}'s death`, () => pids.every((pid) => !livesAs(part, state).includes(pid)));
-  // While `up` lives, workerd comes back: in the middle of an order it has.
+  // While `up` lives, workerd is restarted.
   if (part === "workerd" && !hasEnded(up.child)) await until("another workerd", () => answers(up));
 }
 
@@ -64,11 +64,11 @@ function killNow(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch {
-    // Done with its work already.
+    // The process has exited already.
   }
 }
 
-/** A folder with the programs that the start needs, but for some. */
+/** Makes a folder with the programs that the start needs, without some of them. */
 function pathWithout(folder: string, ...missing: string[]): string {
   mkdirSync(folder);
   for (const bin of ["/usr/bin", "/bin"]) {
@@ -77,7 +77,7 @@ function pathWithout(folder: string, ...missing: string[]): string {
       try {
         symlinkSync(join(bin, name), join(folder, name));
       } catch {
-        // It is in both.
+        // The program is in several folders of PATH.
       }
     }
   }
@@ -85,7 +85,7 @@ function pathWithout(folder: string, ...missing: string[]): string {
 }
 
 describe("one Worker serves a state", () => {
-  test("after every order of deaths: at the same port, and what was stored is there", async () => {
+  test("after every order of deaths: at the same port, with the stored data", async () => {
     const state = temporaryState();
     let up = await startUp(state);
     const { token, url } = up;
@@ -109,7 +109,7 @@ describe("one Worker serves a state", () => {
     await until("the end of all", () => workersOf(state).length + guardiansOf(state).length === 0);
   }, 400_000);
 
-  test("also where several start at once: one does, the others say who", async () => {
+  test("after concurrent starts: one succeeds, the others report it", async () => {
     const state = temporaryState();
     const starts = await Promise.allSettled([startUp(state), startUp(state), startUp(state)]);
     const [up, ...more] = starts.flatMap((start) => (start.status === "fulfilled" ? [start.value] : []));
@@ -124,7 +124,7 @@ describe("one Worker serves a state", () => {
 
 describe("a sandbox's processes", () => {
   test.each<[readonly Part[]]>([[["up"]], [["guardian", "up"]], [["up", "guardian"]]])(
-    "end after the death of %j, one right after the other: runner, agent, and what a command left in the background",
+    "end after the deaths of %j, one right after the other: runner, agent, and a command's background process",
     async (order) => {
       const state = temporaryState();
       const up = await startUp(state);
@@ -147,13 +147,13 @@ describe("a sandbox's processes", () => {
   );
 });
 
-describe("a Worker's end", () => {
+describe("the Worker's end", () => {
   test.each([
     ["by the kernel", []],
-    ["where the kernel is not asked", ["setpriv"]],
-    ["without a lock on files either", ["setpriv", "flock"]],
+    ["without the kernel's help", ["setpriv"]],
+    ["also without a file lock", ["setpriv", "flock"]],
   ])(
-    "comes with its `up`'s, %s",
+    "follows that of `up`, %s",
     async (_how, missing) => {
       const state = temporaryState();
       const PATH = pathWithout(join(state, "bin"), ...missing);
@@ -162,14 +162,14 @@ describe("a Worker's end", () => {
       expect(pid).toBeDefined();
       await endUp(up, "SIGKILL");
       const endedMs = performance.now();
-      // Two seconds on a machine that does nothing else; others' load is no fault.
+      // Two seconds on an idle machine; the load of others must not fail the test.
       await until("the Worker's end", () => workersOf(join(state, "state")).length === 0, 20_000);
       process.stdout.write(`the Worker ended ${Math.round(performance.now() - endedMs)} ms after its \`up\`\n`);
     },
     60_000,
   );
 
-  test("is logged when it was a crash, and the Worker serves again", async () => {
+  test("is logged after a crash, and the Worker serves again", async () => {
     const state = temporaryState();
     const up = await startUp(state);
     await kill("workerd", up, state);
@@ -178,7 +178,7 @@ describe("a Worker's end", () => {
     expect(await answers(up)).toBe(true);
   }, 60_000);
 
-  test("comes again and again, also while it starts: it serves in the end", async () => {
+  test("may happen repeatedly, also during its start: finally it serves", async () => {
     const state = temporaryState();
     const up = await startUp(state);
     const childrenNamed = () => workersOf(state).concat(wrappersOf(up.pid));
@@ -191,7 +191,7 @@ describe("a Worker's end", () => {
     expect(workersOf(state)).toHaveLength(1);
   }, 120_000);
 
-  test("is not for the terminal to bring about: Ctrl-C reaches `up` and its Worker, and only `up` acts on it", async () => {
+  test("is not caused by the terminal: Ctrl-C reaches `up` and its Worker, and only `up` acts on it", async () => {
     const state = temporaryState();
     const up = await startUp(state);
     const [pid] = workersOf(state);
@@ -204,13 +204,13 @@ describe("a Worker's end", () => {
     expect(workersOf(state)).toEqual([]);
   }, 60_000);
 
-  test("is `up`'s, with a reason, when it cannot be started again", async () => {
+  test("ends `up` with a reason, when the Worker cannot be restarted", async () => {
     const state = temporaryState();
     const up = await startUp(state);
     const blocker = createServer();
     const port = Number(new URL(up.url).port);
     const [pid] = workersOf(state);
-    // Whoever takes the port in between keeps workerd from coming back.
+    // A program that takes the port in between keeps workerd from restarting.
     const taken = until("the port", async () => {
       blocker
         .removeAllListeners()
@@ -227,7 +227,7 @@ describe("a Worker's end", () => {
     expect(up.log()).toContain("the Worker crashed and cannot be started again");
   }, 60_000);
 
-  test("a port that another program has is said to be taken", async () => {
+  test("a port in use by another program is reported", async () => {
     const state = temporaryState();
     const other = createServer().listen(0, "127.0.0.1");
     await until("the port", () => other.listening);

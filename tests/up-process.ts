@@ -1,4 +1,4 @@
-/** `valet up` and other commands of the CLI for one test, with what belongs to them on this machine. */
+/** Runs `valet up` and other commands of the CLI for one test, and finds their processes. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readlinkSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,26 +16,26 @@ import {
   type UpProcess,
 } from "./valet-up.ts";
 
-/** A state directory's place; removed with the test. */
+/** Returns the path of a state directory that is removed after the test. */
 export function temporaryState(): string {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), "valet-up-")));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }));
   return folder;
 }
 
-/** Starts a command of the CLI; killed with the test, if it still runs. */
+/** Starts a command of the CLI; killed after the test if it still runs. */
 export function valet(args: readonly string[], { env = process.env }: Pick<UpOptions, "env"> = {}): ChildProcess {
   const child = spawn(process.execPath, [CLI, ...args], { stdio: ["ignore", "pipe", "pipe"], env: { ...env } });
   killWithTest(child);
   return child;
 }
 
-/** Runs a command of the CLI to its end; killed with the test, if it still runs. */
+/** Runs a command of the CLI to its end; killed after the test if it still runs. */
 export function run(args: readonly string[], { env }: Pick<UpOptions, "env"> = {}): Promise<CommandResult> {
   return runCli(args, { env: env ?? process.env, onSpawn: killWithTest });
 }
 
-/** Starts `valet up`; killed with the test, if it still runs. */
+/** Starts `valet up`; killed after the test if it still runs. */
 export function startUp(state: string, options: UpOptions = {}): Promise<UpProcess> {
   return start(state, { ...options, onSpawn: killWithTest });
 }
@@ -44,7 +44,7 @@ function killWithTest(child: ChildProcess): void {
   onTestFinished(() => void (hasEnded(child) || child.kill("SIGKILL")));
 }
 
-/** The living workerd processes that serve a state: those that hold its databases open. */
+/** Returns the living workerd processes that serve a state: those that hold its databases open. */
 export function workersOf(state: string): number[] {
   const storage = join(realpathSync(state), "storage");
   return livingProcesses().filter((pid) => {
@@ -53,12 +53,12 @@ export function workersOf(state: string): number[] {
   });
 }
 
-/** The children of `up` that are workerd, or are about to be. */
+/** Returns the children of `up` that are workerd, or are about to be. */
 export function wrappersOf(upPid: number): number[] {
   return childrenOf(upPid).filter((pid) => readProcess(pid, "comm").startsWith("workerd"));
 }
 
-/** The shell that waits for the death of a broker, and ends its sandboxes then. */
+/** Returns the shells that wait for the death of a broker, to end its sandboxes then. */
 export function guardiansOf(state: string): number[] {
   return livingProcesses().filter((pid) => {
     const command = readProcess(pid, "cmdline").split("\0");
@@ -66,7 +66,7 @@ export function guardiansOf(state: string): number[] {
   });
 }
 
-/** The living processes whose command line or environment holds a text. */
+/** Returns the living processes whose command line or environment contains a text. */
 export function processesAbout(text: string): number[] {
   return livingProcesses().filter(
     (pid) =>
@@ -74,7 +74,7 @@ export function processesAbout(text: string): number[] {
   );
 }
 
-/** Waits for a condition to hold. @throws Error when it does not come to hold in time */
+/** Waits until a condition holds. @throws Error after the timeout */
 export async function until(what: string, holds: () => unknown, timeoutMs = 20_000): Promise<void> {
   for (const end = Date.now() + timeoutMs; !(await holds()); await sleep(20)) {
     if (Date.now() > end) throw new Error(`waited in vain for ${what}`);

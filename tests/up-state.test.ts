@@ -26,7 +26,7 @@ interface Finding {
   readonly source?: string;
 }
 
-/** What `valet doctor` says of one matter, in a shell with these variables. */
+/** Returns a finding of `valet doctor` in a shell with these variables. */
 async function doctorsFinding(wanted: string, state: string, variables = {}): Promise<Finding> {
   const { stdout } = await run(["--state", state, "doctor", "--json"], { env: { ...process.env, ...variables } });
   return JSON.parse(stdout).findings.find(({ name }: Finding) => name === wanted);
@@ -36,7 +36,7 @@ const systemFinding = (state: string) => doctorsFinding("system", state);
 
 describe("the state directory", () => {
   test(
-    "is closed to other users, also when it was there and open, and all that the Worker writes is its owner's",
+    "is restricted to its owner, also when it existed before, and so is everything that the Worker writes",
     async () => {
       const state = temporaryState();
       chmodSync(state, 0o755);
@@ -51,7 +51,7 @@ describe("the state directory", () => {
     TIMEOUT_MS,
   );
 
-  test("is not made of a place that others need", async () => {
+  test("must not be a directory that other programs need", async () => {
     const shared = join(temporaryState(), "shared");
     mkdirSync(shared);
     chmodSync(shared, 0o1777);
@@ -60,18 +60,18 @@ describe("the state directory", () => {
   });
 
   test.each([
-    ["a newer version's", { format: 99 }, "A newer version of Valet wrote"],
-    ["one whose format cannot be read", "nonsense", "format.json cannot be read"],
+    ["of a newer version", { format: 99 }, "A newer version of Valet wrote"],
+    ["with an unknown format", "nonsense", "format.json cannot be read"],
   ])("is refused with a sentence: %s", async (_what, format, sentence) => {
     const state = temporaryState();
     writeFileSync(join(state, "format.json"), JSON.stringify(format));
     expect(await refusal(state)).toContain(sentence);
     expect((await systemFinding(state)).detail).toContain(sentence);
-    // Nothing of it was touched.
+    // Nothing was changed.
     expect(existsSync(join(state, "secrets.json"))).toBe(false);
   });
 
-  test("is refused with a sentence where it cannot be made", async () => {
+  test("is refused with a sentence when it cannot be created", async () => {
     const state = join(temporaryState(), "file");
     writeFileSync(state, "");
     expect(await refusal(state)).toContain("The state directory cannot be used");
@@ -80,7 +80,7 @@ describe("the state directory", () => {
 
 describe("doctor", () => {
   test(
-    "tells a system that runs from one that hangs and from none",
+    "distinguishes a running system from one that hangs and from none",
     async () => {
       const state = temporaryState();
       const up = await startUp(state);
@@ -104,7 +104,7 @@ describe("doctor", () => {
 
 describe("doctor in another shell", () => {
   test(
-    "says which model the running host uses, and whose each fact is",
+    "shows the running host's model, and the source of each fact",
     async () => {
       const state = temporaryState();
       const real = { VALET_MODEL_BASE_URL: "http://127.0.0.1:9", VALET_MODEL: "m" };
@@ -132,7 +132,7 @@ describe("doctor in another shell", () => {
 
 describe("the environment", () => {
   test(
-    "of no process that `up` starts, nor its own, shows what is secret, also after a restart of the Worker",
+    "of every process that `up` starts, and its own, holds no secret, also after a restart of the Worker",
     async () => {
       const secret = `secret-${process.pid}-${Date.now()}`;
       const state = temporaryState();
@@ -156,8 +156,8 @@ describe("the environment", () => {
   );
 });
 
-describe("a log that cannot be written", () => {
-  /** Starts `up` with its output where the test says. */
+describe("an unwritable log", () => {
+  /** Starts `up` with its output redirected. */
   async function upInto(output: "pipe" | number) {
     const state = temporaryState();
     const child = spawn(process.execPath, [CLI, "--state", state, "up", "--json"], {
@@ -170,8 +170,8 @@ describe("a log that cannot be written", () => {
   }
 
   test.each([
-    ["since the disk is full", () => openSync("/dev/full", "w")],
-    ["since nobody reads it any more", () => "pipe" as const],
+    ["on a full disk", () => openSync("/dev/full", "w")],
+    ["without a reader", () => "pipe" as const],
   ])(
     "does not end `up`: %s",
     async (_why, output) => {
@@ -192,7 +192,7 @@ describe("a log that cannot be written", () => {
   );
 
   test(
-    "fails a command whose result is lost with it, and says so",
+    "fails a command whose result is lost with it, and is reported",
     async () => {
       const child = spawn(process.execPath, [CLI, "doctor"], { stdio: ["ignore", openSync("/dev/full", "w"), "pipe"] });
       let said = "";

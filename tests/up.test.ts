@@ -1,4 +1,4 @@
-/** `valet up` as a process of its own: what it prints, what it leaves, and how it goes on after it was killed. */
+/** `valet up` as a process of its own: its output, its files, and its restart after it was killed. */
 import { readlinkSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { childrenOf } from "./processes.ts";
@@ -25,7 +25,7 @@ describe("valet up", () => {
     await expect(fetch(running.url)).rejects.toThrow();
   }, 60_000);
 
-  test("says so when it runs already on the state", async () => {
+  test("reports that it already runs on the state", async () => {
     const state = temporaryState();
     const first = await startUp(state);
     const second = await run(["--state", state, "up"]);
@@ -34,14 +34,14 @@ describe("valet up", () => {
     await endUp(first);
   }, 60_000);
 
-  test("goes on after it was killed, with the same token", async () => {
+  test("continues after it was killed, with the same token", async () => {
     const state = temporaryState();
     const first = await startUp(state);
     await endUp(first, "SIGKILL");
     const second = await startUp(state);
     expect(second.token).toBe(first.token);
     expect(await listSessions(second)).toBe(200);
-    // The workerd that outlived the first is gone: nothing answers at its address.
+    // The first system's orphaned workerd is gone: nothing answers at its address.
     if (second.url !== first.url) await expect(fetch(first.url)).rejects.toThrow();
     await endUp(second);
   }, 60_000);
@@ -51,12 +51,12 @@ describe("bad input", () => {
   test.each<[string, string[], string]>([
     ["no command", ["nonsense"], "unknown command"],
     ["a bad port", ["up", "--port", "99999"], "A port is 1 to 65535."],
-    ["a URL without a token", ["sessions", "--url", "http://127.0.0.1:1"], "Give the token"],
+    ["a URL without a token", ["sessions", "--url", "http://127.0.0.1:1"], "Give that Valet's token"],
     ["nothing running", ["--state", "/nonexistent", "sessions"], "Nothing runs on /nonexistent"],
     ["no file", ["workflow", "ses_x", "/nonexistent.json", "--url", "http://127.0.0.1:1", "--token", "x"], "ENOENT"],
-    ["no JSON", ["workflow", "ses_x", CLI, "--url", "http://127.0.0.1:1", "--token", "x"], "holds no JSON"],
-    ["nobody there", ["sessions", "--url", "http://127.0.0.1:1", "--token", "x"], "does not answer"],
-  ])("%s ends with 2 and says what is wrong", async (_what, args, message) => {
+    ["not JSON", ["workflow", "ses_x", CLI, "--url", "http://127.0.0.1:1", "--token", "x"], "is not valid JSON"],
+    ["nothing listening", ["sessions", "--url", "http://127.0.0.1:1", "--token", "x"], "does not answer"],
+  ])("%s exits with 2 and says what is wrong", async (_what, args, message) => {
     const { code, stdout, stderr } = await run(args);
     expect(stderr).toContain(message);
     expect(stdout).toBe("");

@@ -1,4 +1,4 @@
-/** `valet up` as a process of its own, as somebody would start it. */
+/** Starts `valet up` as a process of its own, as a user does. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { resolve } from "node:path";
@@ -8,14 +8,14 @@ import type { Connection } from "../packages/cli/src/system/state.ts";
 
 export const CLI = resolve(import.meta.dirname, "../packages/cli/src/bin.ts");
 
-/** Longer than a stop may take; whatever still runs by then hangs. */
+/** Longer than a stop may take; a process that still runs then hangs. */
 const STOP_TIMEOUT_MS = 60_000;
 /** In UTF-16 code units. */
 const MAX_LOG = 1024 * 1024;
 
 export interface UpOptions {
   readonly args?: readonly string[];
-  /** The whole environment; that of this process unless given. */
+  /** The whole environment; that of this process if omitted. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Called as soon as the process exists. */
   readonly onSpawn?: (child: ChildProcess) => void;
@@ -25,13 +25,13 @@ export interface UpProcess extends Connection {
   readonly child: ChildProcess;
   readonly pid: number;
   readonly api: ApiClient;
-  /** The end of what it has written to standard error. */
+  /** Returns the end of its standard error. */
   readonly log: () => string;
 }
 
 /**
- * Starts `valet up` and resolves when it is ready. It is ended with this process at the latest.
- * @throws Error with what it said, when it ends instead
+ * Starts `valet up` and resolves when it is ready. It ends with this process at the latest.
+ * @throws Error with its output when it exits instead
  */
 export async function startUp(
   state: string,
@@ -59,7 +59,7 @@ export async function startUp(
   return { ...connection, child, pid: child.pid as number, api: new ApiClient(connection), log: () => log };
 }
 
-/** Ends it with a signal, and resolves to its exit code. @throws Error when it does not end in time */
+/** Ends it with a signal, and resolves to its exit code. @throws Error after the timeout */
 export async function endUp(
   { child }: Pick<UpProcess, "child">,
   signal: NodeJS.Signals = "SIGTERM",
@@ -77,7 +77,7 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
-/** Runs a command of the CLI to its end, with `input` on its standard input. */
+/** Runs a command of the CLI to its end, with `input` as its standard input. */
 export async function runCli(
   args: readonly string[],
   { env = process.env, onSpawn, input = "" }: Pick<UpOptions, "env" | "onSpawn"> & { readonly input?: string } = {},
@@ -93,7 +93,7 @@ export function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
   return exitCode !== null || signalCode !== null;
 }
 
-/** The variables by which `valet up` uses a scripted model. */
+/** Returns the variables with which `valet up` uses a scripted model. */
 export function modelVariables({ url }: { readonly url: string }): Record<string, string> {
   return { VALET_MODEL_BASE_URL: url, VALET_MODEL: "scripted", VALET_MODEL_API_KEY: "none" };
 }

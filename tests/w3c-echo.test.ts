@@ -22,14 +22,14 @@ let service: ChildProcess;
 let serviceUrl: string;
 let target: Server;
 let targetUrl: string;
-/** What the service has sent on, in order. */
+/** The calls that the service has made, in order. */
 let received: Received[];
 
 function start(...args: string[]): ChildProcess {
   return spawn(process.execPath, [SERVICE, ...args], { stdio: ["ignore", "pipe", "pipe"] });
 }
 
-/** The address that the service prints once it listens. */
+/** Returns the address that the service prints once it listens. */
 async function addressOf(child: ChildProcess): Promise<string> {
   const [line] = (await once(createInterface({ input: child.stdout! }), "line")) as [string];
   return line.replace("listening on ", "");
@@ -42,7 +42,7 @@ async function post(headers: OutgoingHttpHeaders, body: string, method = "POST")
   return { status: answer.statusCode as number, body: JSON.parse(await text(answer)) };
 }
 
-/** Lets the service make one call and gives what arrived of it. */
+/** Has the service make one call, and returns the received request. */
 async function callWith(headers: OutgoingHttpHeaders): Promise<Received> {
   const answer = await post(headers, JSON.stringify([{ url: targetUrl, arguments: [] }]));
   expect(answer).toEqual({ status: 200, body: [{ url: targetUrl, status: 200 }] });
@@ -73,7 +73,7 @@ beforeEach(() => {
   received = [];
 });
 
-describe("what the service sends on", () => {
+describe("what the service forwards", () => {
   test("a trace is continued with a new parent id and one header each", async () => {
     const sent = await callWith({ traceparent: TRACEPARENT, tracestate: "foo=1,bar=2" });
     expect(sent.traceparent).toEqual([expect.stringMatching(`^00-${TRACE_ID}-[0-9a-f]{16}-01$`)]);
@@ -99,18 +99,18 @@ describe("what the service sends on", () => {
     expect(sent.tracestate).toBeUndefined();
   });
 
-  test("R28 R29 a bad tracestate is left out, and traceparent stands", async () => {
+  test("R28 R29 a bad tracestate is dropped, and traceparent is kept", async () => {
     const sent = await callWith({ traceparent: TRACEPARENT, tracestate: "foo=1,BAR=2" });
     expect(sent.traceparent?.[0]).toContain(TRACE_ID);
     expect(sent.tracestate).toBeUndefined();
   });
 
-  test("several tracestate headers go out as one", async () => {
+  test("several tracestate headers are joined into one", async () => {
     const sent = await callWith({ traceparent: TRACEPARENT, tracestate: ["foo=1 ,\tbar=2", "", "baz=3"] });
     expect(sent.tracestate).toEqual(["foo=1,bar=2,baz=3"]);
   });
 
-  test("every call has a parent id of its own, and carries its arguments", async () => {
+  test("every call has its own parent id, and carries its arguments", async () => {
     const calls = [1, 2, 3].map((n) => ({ url: targetUrl, arguments: [{ n }] }));
     await post({ traceparent: TRACEPARENT }, JSON.stringify(calls));
     expect(received.map(({ body }) => body)).toEqual(['[{"n":1}]', '[{"n":2}]', '[{"n":3}]']);
@@ -121,9 +121,9 @@ describe("what the service sends on", () => {
 describe("what the service refuses", () => {
   test.each([
     ["a body that is not JSON", "nonsense", 400, "not JSON"],
-    ["a body that is no list", "{}", 400, "no list"],
-    ["a call without URL", "[null]", 400, 'call 0: "url" is no URL'],
-    ["a call that is no HTTP", '[{"url": "file:///etc/passwd"}]', 403, "only http:// on loopback"],
+    ["a body that is not a list", "{}", 400, "no list"],
+    ["a call without a URL", "[null]", 400, 'call 0: "url" is no URL'],
+    ["a call to a URL that is not HTTP", '[{"url": "file:///etc/passwd"}]', 403, "only http:// on loopback"],
     ["a host that is not loopback", '[{"url": "http://192.0.2.1/"}]', 403, "not http://192.0.2.1"],
     ["a host that begins like loopback", '[{"url": "http://127.0.0.1.example.com/"}]', 403, "only http:// on loopback"],
     ["too many calls", JSON.stringify(Array(101).fill({ url: "http://127.0.0.1/" })), 400, "more than 100 calls"],
@@ -137,7 +137,7 @@ describe("what the service refuses", () => {
     expect(await post({}, "", "PUT")).toEqual({ status: 405, body: { error: "only POST is answered" } });
   });
 
-  test("nothing is called when one call of a list is refused", async () => {
+  test("no call is made when one call of a list is refused", async () => {
     expect((await post({}, JSON.stringify([{ url: targetUrl }, { url: "http://192.0.2.1/" }]))).status).toBe(403);
     expect(received).toEqual([]);
   });
@@ -148,7 +148,7 @@ describe("what the service refuses", () => {
     expect(received).toHaveLength(1);
   });
 
-  test("and says which call could not be made", async () => {
+  test("and reports which call failed", async () => {
     const closed = createServer().listen(0, "127.0.0.1");
     await once(closed, "listening");
     const url = `http://127.0.0.1:${(closed.address() as AddressInfo).port}/`;
@@ -166,7 +166,7 @@ describe("the command", () => {
     return { out, error, code };
   }
 
-  test("--help says what it does", async () => {
+  test("--help prints the usage", async () => {
     expect(await run("--help")).toEqual({ out: expect.stringContaining("Usage:"), error: "", code: 0 });
   });
 
@@ -178,7 +178,7 @@ describe("the command", () => {
     expect(await run(...args)).toEqual({ out: "", error: expect.stringContaining(message), code: 1 });
   });
 
-  test("a port in use is named", async () => {
+  test("a port in use is reported", async () => {
     const { port } = new URL(serviceUrl);
     expect(await run("--port", port)).toEqual({ out: "", error: expect.stringContaining(port), code: 1 });
   });

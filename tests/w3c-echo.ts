@@ -1,6 +1,6 @@
 /**
- * The service that the W3C's Trace Context harness calls: it takes a JSON list of calls and makes them, each with the
- * context of the request that asked for it, carried on by our tracer.
+ * The service that the W3C's Trace Context harness calls. It receives a JSON list of calls and makes them, each with
+ * the request's context, continued by our tracer.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -34,7 +34,7 @@ interface Call {
   readonly body: string;
 }
 
-/** What is wrong with a request, and the status that says so. */
+/** A request is invalid, with the status of its answer. */
 class RequestError extends Error {
   readonly status: number;
 
@@ -44,11 +44,11 @@ class RequestError extends Error {
   }
 }
 
-// What is recorded is not looked at here: what is sent on is.
+// The recorded spans are not examined here, only the forwarded context.
 const tracer = new Tracer({ scope: { name: "w3c-echo" }, processor: { onStart() {}, onEnd() {} } });
 
 async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-  // The distinct headers tell two `traceparent` fields from one.
+  // The distinct headers show whether there were two `traceparent` fields.
   const parent = extractFromHeaders(request.headersDistinct);
   const span = tracer.startSpan("POST", { kind: SpanKind.SERVER, parent });
   try {
@@ -94,7 +94,7 @@ function isLoopback(hostname: string): boolean {
 async function readBody(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  // Destroying a refused request would take the answer with it.
+  // Destroying a refused request would destroy the answer, too.
   for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     bytes += chunk.length;
     if (bytes > MAX_BODY_BYTES) throw new RequestError(413, `the body is over ${MAX_BODY_BYTES} bytes`);
@@ -121,7 +121,7 @@ async function make({ url, body }: Call, parent: Span): Promise<{ url: string; s
 }
 
 function send(response: ServerResponse, status: number, body: unknown): void {
-  // What is left unread of a refused body would be taken for the next request.
+  // The unread rest of a refused body would be taken for the next request.
   const connection = status === 200 ? {} : { connection: "close" };
   response.writeHead(status, { "content-type": "application/json", ...connection }).end(JSON.stringify(body));
 }

@@ -1,9 +1,10 @@
 import type { Samples } from "./table.ts";
 
 /**
- * Takes one sample of every contender in each round. The order turns from round to round, so that none of them always
- * comes first or after the same neighbour. A sample begins with a garbage collection, so that each pays for its own only.
- * @param warmUp rounds whose samples are thrown away, until the engine has compiled what is measured
+ * Takes one sample of every contender in each round. The order rotates from round to round, so that no contender always
+ * comes first or after the same neighbour. A garbage collection precedes each sample, so that each contender pays only
+ * for its own garbage.
+ * @param warmUp rounds whose samples are discarded, until the engine has compiled the measured code
  */
 export async function alternate<C extends { readonly name: string }>(
   contenders: readonly C[],

@@ -13,8 +13,8 @@ export interface RunOptions {
 }
 
 /**
- * Runs a script and reads the JSON document that it prints. Rejects with what went wrong when there is none: the exit
- * status, the signal, or a runtime that is not installed.
+ * Runs a script and parses the JSON document that it prints. Rejects with the reason when there is none: the exit code,
+ * the signal, or a runtime that is not installed.
  */
 export function runJson<T>(script: string, args: readonly string[], options: RunOptions): Promise<T> {
   const { runtime, nodeFlags = [], env } = options;
@@ -38,7 +38,7 @@ export function runJson<T>(script: string, args: readonly string[], options: Run
   });
 }
 
-/** The version of a runtime, as it names itself. */
+/** Returns the version that a runtime reports. */
 export function runtimeVersion(runtime: Runtime): Promise<string> {
   return runJson<string>("--print", ["JSON.stringify(process.versions.bun ?? process.versions.node)"], { runtime });
 }

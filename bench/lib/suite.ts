@@ -4,16 +4,16 @@ export type Runtime = "node" | "bun";
 
 export interface SuiteOptions {
   readonly runtimes: readonly Runtime[];
-  /** Few and short rounds: shows that everything runs, and figures that say little. */
+  /** Few and short rounds, which show that everything runs but give imprecise figures. */
   readonly quick: boolean;
-  /** Says what is being done now. */
+  /** Reports the current step. */
   readonly progress: (line: string) => void;
 }
 
-/** One benchmark: `pnpm bench <name>`. A further one is a file that exports this, and its line in `main.ts`. */
+/** One benchmark: `pnpm bench <name>`. A new benchmark is a file that exports this, and a line in `main.ts`. */
 export interface Suite {
   readonly name: string;
-  /** What it measures, in a line. */
+  /** What it measures, in one line. */
   readonly summary: string;
   run(options: SuiteOptions): Promise<readonly Table[]>;
 }

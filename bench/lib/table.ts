@@ -1,14 +1,14 @@
-/** A value of each round, for each contender, round for round beside one another. */
+/** A value per round for each contender, in the order of the rounds. */
 export type Samples = Readonly<Record<string, readonly number[]>>;
 
-/** What one measure gave. */
+/** The result of one measure. */
 export interface Measurement {
   readonly name: string;
   readonly unit: "ns" | "µs" | "ms" | "MB/s" | "spans/s" | "bytes" | "rows" | "POSTs";
   readonly samples: Samples;
 }
 
-/** What must be reached: by the ratio of ours to theirs, or by our own value. */
+/** The limit to meet, for the ratio of ours to theirs or for our own value. */
 export type Bound = { readonly of: "ratio" | "ours" } & ({ readonly atMost: number } | { readonly atLeast: number });
 
 export interface Row {
@@ -19,7 +19,7 @@ export interface Row {
   /** Medians. */
   readonly ours: number;
   readonly theirs: number;
-  /** Ours divided by theirs, round by round: what disturbs a round disturbs both. Absent where theirs is 0. */
+  /** Ours divided by theirs, round by round, since a disturbance affects both. Absent when theirs is 0. */
   readonly ratio?: { readonly median: number; readonly min: number; readonly max: number };
   readonly bound?: Bound & { readonly met: boolean };
 }
@@ -29,7 +29,7 @@ export interface Table {
   readonly rows: readonly Row[];
 }
 
-/** A row for every contender but ours. */
+/** Returns a row for every contender but ours. */
 export function compare(
   { name, unit, samples }: Measurement,
   ours: string,
@@ -64,7 +64,7 @@ export function isMissed(row: Row): boolean {
   return row.bound?.met === false;
 }
 
-/** The table as aligned Markdown, so that a report can hold it as it is printed. */
+/** Formats the table as aligned Markdown, so that a report can include it as printed. */
 export function formatTable({ title, rows }: Table): string {
   const cells = [
     ["measure", "ours", "against", "theirs", "ratio (min–max)", "bound", ""],

@@ -1,22 +1,25 @@
-/** The memory of a system with many sessions that do nothing. */
+/** Measures the memory of a system with many idle sessions. */
 import { residentBytes } from "../../tests/processes.ts";
 import { Session } from "./session.ts";
 import type { Surroundings } from "./surroundings.ts";
 import type { Valet } from "./valet.ts";
 
-/** Memory in RAM, bytes; agents and their runners apart. */
+/** Resident memory in bytes, without agents and runners. */
 export interface Memory {
   readonly workerd: number;
-  /** `valet up` itself: the broker is in it, beside the CLI and Miniflare. */
+  /** The process of `valet up`, which contains the broker, the CLI and Miniflare. */
   readonly up: number;
-  /** What else `valet up` started. */
+  /** The other processes that `valet up` started. */
   readonly others: number;
 }
 
-/** An agent has some 600 MB. */
+/** An agent takes some 600 MB. */
 const MAX_AWAKE = 3;
 
-/** Before the first session, and with as many as are wanted: each has taken a turn, the last three are awake, the others hibernate. */
+/**
+ * Measures before the first session, and with the wanted number of sessions: each has run a turn, the last three are
+ * awake, the others have hibernated.
+ */
 export async function measureMemory(
   surroundings: Surroundings,
   sessions: number,

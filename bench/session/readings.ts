@@ -1,20 +1,20 @@
 import type { Samples } from "../lib/table.ts";
 
-/** What is measured of each contender: times in ms. */
+/** The measured values of each contender: times in ms. */
 export type Reading =
   | "ready"
-  /** CPU time until then, of all that was started. */
+  /** CPU time until ready, of all started processes. */
   | "readyCpu"
   | "idle"
   | "accepted"
   | "firstToken"
   | "firstText"
   | "done"
-  /** CPU time of a turn; what a process does between turns is in it. */
+  /** CPU time of a turn, including the process's work between turns. */
   | "workerCpu"
   | "runnerCpu";
 
-/** What was read, in the order in which it was, so that those of a round or a phase stand side by side. */
+/** The values in the order of reading, so that those of a round or a phase are at the same index. */
 export class Readings {
   readonly #values = new Map<Reading, Record<string, number[]>>();
 

@@ -1,4 +1,4 @@
-/** A session's WebSocket as a client has it, and when it said what. */
+/** A session's WebSocket as a client sees it, with the time of each event. */
 import { once } from "node:events";
 import { ClientEvent, type ClientMessage } from "@valet/shared/protocol/client-socket";
 import { Ticket } from "@valet/shared/protocol/session-api";
@@ -6,7 +6,7 @@ import type { Connection } from "../../packages/cli/src/system/state.ts";
 
 export interface Seen<T> {
   readonly value: T;
-  /** By `performance.now()`. */
+  /** As `performance.now()`. */
   readonly atMs: number;
 }
 
@@ -41,8 +41,9 @@ export class SessionSocket {
   }
 
   /**
-   * Waits for an event from now on.
-   * @param pick what is wanted of an event; `undefined` waits on, what it throws ends the wait
+   * Waits for a future event.
+   * @param pick returns the wanted value of an event, or `undefined` to keep waiting; an error that it throws ends the
+   * wait
    */
   when<T>(what: string, pick: (event: ClientEvent) => T | undefined): Promise<Seen<T>> {
     return new Promise((resolve, reject) => {

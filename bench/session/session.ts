@@ -1,25 +1,25 @@
-/** One session and what it does, timed from outside. */
+/** Runs and times one session from outside. */
 import { randomUUID } from "node:crypto";
 import type { ClientEvent } from "@valet/shared/protocol/client-socket";
 import type { SessionView } from "@valet/shared/protocol/session-view";
 import { SessionSocket } from "./session-socket.ts";
 import type { Valet } from "./valet.ts";
 
-/** Times of one turn, ms; but for the turn record's own, from the sending of the message. */
+/** Times of one turn in ms, from the sending of the message, except for the turn record's own. */
 export interface TurnTimes {
-  /** To the answer 202. */
+  /** Until the answer 202. */
   readonly accepted: number;
-  /** To the first text on the WebSocket. */
+  /** Until the first text on the WebSocket. */
   readonly firstText: number;
-  /** To the outcome on the WebSocket. */
+  /** Until the outcome on the WebSocket. */
   readonly done: number;
-  /** `time_to_first_token_ms` of the turn record: from the runner's acceptance to the first token that it saw. */
+  /** `time_to_first_token_ms` of the turn record: from the runner's acceptance to its first token. */
   readonly firstToken: number;
 }
 
 export class Session {
   readonly id: string;
-  /** From the request to the runner being idle. */
+  /** From the request until the runner is idle. */
   readonly idleMs: number;
   readonly #valet: Valet;
   readonly #socket: SessionSocket;
@@ -39,7 +39,7 @@ export class Session {
     return new Session(valet, id, socket, atMs - startMs);
   }
 
-  /** @throws when the turn does not end well */
+  /** Runs a turn. @throws when the turn fails */
   async turn(content: string): Promise<TurnTimes> {
     const messageId = `msg_${randomUUID()}`;
     const seen = Promise.all([
@@ -69,13 +69,13 @@ export class Session {
     await Promise.all([this.#valet.api.change(this.id, "hibernate"), hibernated]);
   }
 
-  /** The session lives on. */
+  /** Closes the socket; the session continues. */
   leave(): void {
     this.#socket.close();
   }
 }
 
-/** Whether the session is what it should become; throws when it will not any more. */
+/** Returns whether the session has reached the wanted state; throws when it no longer can. */
 function isSession(event: ClientEvent, is: (session: SessionView) => boolean): true | undefined {
   if (event.type !== "session") return undefined;
   const { status, errorType } = event.session;
@@ -83,7 +83,7 @@ function isSession(event: ClientEvent, is: (session: SessionView) => boolean): t
   return is(event.session) ? true : undefined;
 }
 
-/** A short answer may be complete before its first part is told apart. */
+/** A short answer may be complete before its first part is reported separately. */
 function holdsText(event: ClientEvent, messageId: string): boolean {
   if (event.type === "part") return event.messageId === messageId && event.part.type === "text";
   return event.type === "message" && event.message.id === messageId && event.message.parts.length > 0;

@@ -14,7 +14,7 @@ const CRITICAL_PATH: Bound = { of: "ours", atMost: 5 };
 const CPU: Bound = { of: "ratio", atMost: 1.01 };
 const MEMORY: Bound = { of: "ours", atMost: 400e6 };
 
-/** A row of the tables of times: a sum of readings, where there are several. */
+/** A row of the tables of times: a reading, or the sum of several. */
 interface Line {
   readonly name: string;
   readonly readings: readonly Reading[];
@@ -35,12 +35,12 @@ const TURNS: readonly Line[] = [
   { name: "CPU of the runner, a turn", readings: ["runnerCpu"] },
   { name: "CPU of both, a turn", readings: ["workerCpu", "runnerCpu"], bound: CPU },
 ];
-/** Of the turn's lines, those that somebody waits for. */
+/** The lines of a turn that a person waits for. */
 const CRITICAL: readonly Reading[] = ["firstToken", "firstText", "done"];
 
 const ALONE = "another with tracing off";
 
-/** The whole system, started as anybody starts it, with a scripted model that answers at once. */
+/** The whole system, started as a user does, with a scripted model that answers at once. */
 export const session: Suite = {
   name: "session",
   summary: "a whole system: its start, a session's, a turn's time and CPU with tracing on and off, memory",
@@ -49,7 +49,7 @@ export const session: Suite = {
     if (process.platform !== "linux") throw new Error("the suite session reads /proc: it runs on Linux only");
     const plan = quick ? QUICK : FULL;
     const surroundings = await startSurroundings();
-    // Ctrl-C reaches every process of the terminal; other signals reach this one alone, which then ends the rest.
+    // Ctrl-C reaches every process of the terminal; other signals reach only this one, which then ends the rest.
     const onSignal = () => process.exit(1);
     process.once("SIGTERM", onSignal).once("SIGINT", onSignal);
     try {
@@ -73,13 +73,13 @@ function ratioRows({ name, readings: parts, bound }: Line, readings: Readings): 
   return compare({ name, unit: "ms", samples }, ON, () => bound);
 }
 
-/** Differences to the system with tracing off, round by round, beside those of a second one that is equal to it. */
+/** Returns the differences to the system with tracing off, round by round, beside those of a second such system. */
 function differenceRows({ name, readings: parts }: Line, readings: Readings): Row[] {
   const off = sum(parts, OFF, readings);
   const less = (contender: string) => sum(parts, contender, readings).map((ms, round) => ms - (off[round] as number));
   const samples: Samples = { [ON]: less(ON), [ALONE]: less(OFF_AGAIN) };
   const bound = CRITICAL.includes(parts[0] as Reading) ? CRITICAL_PATH : undefined;
-  // A ratio of differences says nothing.
+  // The ratio of two differences is meaningless.
   return compare({ name, unit: "ms", samples }, ON, () => bound).map(({ ratio: _, ...row }) => row);
 }
 

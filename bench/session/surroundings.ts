@@ -1,4 +1,4 @@
-/** What stands around the systems that are measured: a model that costs no time, a repository, backends for their traces. */
+/** The environment of the measured systems: a model that takes no time, a repository, and backends for their traces. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ export async function startSurroundings() {
   const closes: (() => Promise<unknown>)[] = [];
   const model = await startScriptedModel({ scenario: await loadScenario(SCENARIO) });
   closes.push(() => model.close());
-  // A backend for each, so that what comes from a system with tracing off is seen.
+  // A backend for each, to detect spans from a system with tracing off.
   const [backend, untracedBackend] = [await startOtlpReceiver(), await startOtlpReceiver()];
   closes.push(
     () => backend.close(),
@@ -33,7 +33,7 @@ export async function startSurroundings() {
     backend,
     untracedBackend,
 
-    /** A system on a state of its own, fresh as after an installation. It is ended with the surroundings at the latest. */
+    /** Starts a system with a fresh state of its own. It is ended with the surroundings at the latest. */
     async startValet(isTraced: boolean): Promise<Valet> {
       const valet = await Valet.start(join(states, `${systems++}`), {
         ...modelVariables(model),
@@ -44,7 +44,7 @@ export async function startSurroundings() {
       return valet;
     },
 
-    /** Ends all of it, what was started last first. */
+    /** Ends everything, in reverse order of its start. */
     async close(): Promise<void> {
       for (const each of closes.reverse()) await each();
     },

@@ -1,6 +1,6 @@
 /**
- * The same turns with tracing on and off. In each phase every contender is a system that was just started, with one session;
- * their turns alternate.
+ * Runs the same turns with tracing on and off. In each phase every contender is a freshly started system with one
+ * session; their turns alternate.
  */
 import { waitFor } from "../../packages/cli/src/wait.ts";
 import { cpuMs } from "../../tests/processes.ts";
@@ -12,13 +12,13 @@ import type { Valet } from "./valet.ts";
 
 export const ON = "tracing on";
 export const OFF = "tracing off";
-/** Off comes twice: what two equal systems differ by is what a difference has to be held against. */
+/** Off runs twice: the difference between two equal systems is the noise that other differences are compared to. */
 export const OFF_AGAIN = "off, once more";
 const CONTENDERS = [ON, OFF, OFF_AGAIN] as const;
 
 export interface TurnsPlan {
   readonly phases: number;
-  /** Turns of each contender in a phase, and those before them that do not count. */
+  /** The counted turns of each contender in a phase, and the warm-up turns before them. */
   readonly rounds: number;
   readonly warmUp: number;
 }
@@ -30,7 +30,7 @@ interface Running {
 }
 
 const PROMPT = "Answer in one line.";
-/** Spans leave after 5 s. */
+/** Spans are exported after 5 s. */
 const DELIVERY_TIMEOUT_MS = 30_000;
 
 export async function measureTurns(
@@ -41,7 +41,7 @@ export async function measureTurns(
   const readings = new Readings();
   for (let phase = 0; phase < plan.phases; phase++) {
     const running: Running[] = [];
-    // Whoever comes later finds the machine busier.
+    // The order rotates, since later contenders run on a busier machine.
     const first = phase % CONTENDERS.length;
     for (const name of [...CONTENDERS.slice(first), ...CONTENDERS.slice(0, first)]) {
       progress(`phase ${phase + 1} of ${plan.phases}: ${name}: \`valet up\`, a session`);
@@ -63,7 +63,7 @@ export async function measureTurns(
   return readings;
 }
 
-/** The CPU time of what comes after the turns is theirs too: it is read when all spans have left. */
+/** CPU time after the turns belongs to them too, so it is read when all spans have been exported. */
 async function takeTurns(running: Running[], surroundings: Surroundings, plan: TurnsPlan, readings: Readings) {
   const { backend, untracedBackend } = surroundings;
   const delivered = () => backend.spans().filter(({ name }) => name === "valet.prompt").length;

@@ -1,21 +1,21 @@
-/** `valet up` as it is measured. */
+/** A running `valet up` to measure. */
 import type { ApiClient } from "../../packages/cli/src/api-client.ts";
 import type { Connection } from "../../packages/cli/src/system/state.ts";
 import { childrenOf, commandOf } from "../../tests/processes.ts";
 import { endUp, startUp, type UpProcess } from "../../tests/valet-up.ts";
 
 export interface Processes {
-  /** `valet up` itself: the broker is in it, beside the CLI and Miniflare. */
+  /** The process of `valet up`, which contains the broker, the CLI and Miniflare. */
   readonly up: number;
   readonly workerd: number;
-  /** Of the sandboxes that run. */
+  /** The runners of the running sandboxes. */
   readonly runners: readonly number[];
-  /** What else `valet up` started. */
+  /** The other processes that `valet up` started. */
   readonly others: readonly number[];
 }
 
 export class Valet {
-  /** From the start of the process to its line that says that it is ready. */
+  /** From the start of the process to its ready line. */
   readonly readyMs: number;
   readonly #up: UpProcess;
 
@@ -26,7 +26,7 @@ export class Valet {
 
   /**
    * Starts a system.
-   * @param variables what the process finds in its environment, beside where programs and the home are
+   * @param variables further environment variables, beside PATH and HOME
    */
   static async start(stateDir: string, variables: Readonly<Record<string, string>>): Promise<Valet> {
     const { PATH = "", HOME = "" } = process.env;
@@ -54,7 +54,7 @@ export class Valet {
     return { up, workerd, runners, others: children.map(({ pid }) => pid).filter((pid) => !known.has(pid)) };
   }
 
-  /** Ends it, and with it all that it started. */
+  /** Ends the system with everything that it started. */
   async stop(): Promise<void> {
     await endUp(this.#up);
   }

@@ -3,16 +3,16 @@ import { sessionAttributes } from "../../packages/shared/src/spans.ts";
 import { encodeTraces, type ReadableSpan, SpanKind, Tracer } from "../../packages/shared/src/tracing/index.ts";
 
 export const SESSION_ID = "ses_01k9z3v5wq8x7r2m4n6p0d1f3h";
-/** As the runner's outbox cuts them. */
+/** As in the runner's outbox. */
 export const FRAME_SPANS = 50;
 
 export interface Load {
   readonly traceId: string;
-  /** What goes over the WebSocket. */
+  /** The frames to send over the WebSocket. */
   readonly frames: readonly string[];
 }
 
-/** One long turn: model calls, and the tools they asked for. */
+/** Returns the frames of one long turn: model calls, and the tools that they call. */
 export function makeLoad(frames: number): Load {
   const ended: ReadableSpan[] = [];
   const tracer = new Tracer({

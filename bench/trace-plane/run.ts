@@ -6,25 +6,25 @@ import { OtlpReceiver, spansOf } from "../../packages/shared/test/otlp-receiver.
 import { startTracePlane } from "../../tests/trace-plane-process.ts";
 import { FRAME_SPANS, type Load, SESSION_ID } from "./frames.ts";
 
-/** What one run of one contender gave. */
+/** The figures of one run of one contender. */
 export interface Figures {
   readonly spansPerSecond: number;
-  /** Of workerd, export included, in microseconds a span. */
+  /** CPU time of workerd, including the export, in microseconds per span. */
   readonly cpuUs: number;
-  /** Every row that the trace plane wrote until all was exported, alarms included, per 50 spans. */
+  /** Rows that the trace plane wrote until everything was exported, including alarms, per 50 spans. */
   readonly rows: number;
-  /** Per 50 spans. */
+  /** POSTs per 50 spans. */
   readonly posts: number;
   /** From the request to the last byte of the trace, in milliseconds. */
   readonly readMs: number;
 }
 
-/** As many frames as the runner has on their way at once. */
+/** The number of frames that the runner has in flight. */
 const IN_FLIGHT = 32;
 
 /**
- * Sends a load to a fresh object in a fresh workerd, waits until all of it is exported, and reads it back. The first fifth is
- * for the engine to compile what is measured: an object lives for days.
+ * Sends a load to a fresh object in a fresh workerd, waits until everything is exported, and reads it back. The first
+ * fifth is warm-up, since objects live for days.
  */
 export async function run(module: string, { frames, traceId }: Load, gather: boolean): Promise<Figures> {
   const directory = mkdtempSync(join(tmpdir(), "valet-bench-"));

@@ -29,7 +29,7 @@ const MEASURES: readonly { name: string; unit: Measurement["unit"]; of: keyof Fi
   { name: "read the trace of all spans", unit: "ms", of: "readMs" },
 ];
 
-/** The session's object in a local workerd, with a real WebSocket before it and a real receiver behind it. */
+/** The session's object in a local workerd, with a real WebSocket in front and a real receiver behind it. */
 export const tracePlane: Suite = {
   name: "trace-plane",
   summary: "span frames through local workerd: rate, rows written, export, reading a trace",

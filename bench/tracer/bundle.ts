@@ -7,16 +7,17 @@ import { NAMES } from "./names.ts";
 
 interface Entry {
   readonly name: string;
-  /** What a program imports that records spans, batches them and sends them as OTLP/HTTP JSON. */
+  /** The imports of a program that records spans, batches them and sends them as OTLP/HTTP JSON. */
   readonly code: string;
-  /** Where from. */
+  /** The folder in which the imports are resolved. */
   readonly folder: string;
 }
 
-// From inside the exporter all its siblings come in the versions that it was published with, so that none is there twice.
+// Resolved from inside the exporter, so that its siblings have the versions that it was published with and none is
+// bundled twice.
 const official3Folder = dirname(createRequire(import.meta.url).resolve("@opentelemetry/exporter-trace-otlp-http"));
 
-// Reading and writing callers' contexts counts for ours only.
+// Ours alone includes reading and writing contexts of callers.
 const OURS = "Tracer, BatchSpanProcessor, OtlpExporter, extractFromHeaders, injectIntoHeaders";
 const PEERS: readonly Entry[] = [
   {
@@ -41,13 +42,13 @@ const PEERS: readonly Entry[] = [
   },
 ];
 
-/** What imports resolve by: esbuild's own conditions for pages, wrangler's for Workers. */
+/** The import conditions: esbuild's own for pages, wrangler's for Workers. */
 const CONDITIONS: Readonly<{ [place: string]: readonly string[] | undefined }> = {
   page: undefined,
   Worker: ["workerd", "worker", "browser"],
 };
 
-/** Sizes, minified by esbuild and gzip'd, of what a page and a Worker have to load. */
+/** Measures the sizes, minified by esbuild and gzip'd, that a page and a Worker have to load. */
 export async function measureBundles(): Promise<{ tracer: Measurement[]; withConfig: Measurement[] }> {
   const ours = (imports: string): Entry => ({
     name: NAMES.valet,

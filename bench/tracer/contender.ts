@@ -1,25 +1,28 @@
 import type { Sink } from "./sink.ts";
 import type { Input } from "./workload.ts";
 
-/** Records one span for each input, in a loop of its contender's own: a shared one would be compiled for all of them. */
+/**
+ * Records one span for each input. Each contender has its own loop, since a shared loop would be compiled for all of
+ * them.
+ */
 export type Record = (inputs: readonly Input[]) => void;
 
-/** One tracer, set up as its documentation says, with all limits and samplers at their defaults. */
+/** One tracer, set up as its documentation says, with default limits and sampler. */
 export interface Contender {
   readonly name: string;
-  /** Ended spans go straight to the sink. */
+  /** Passes ended spans directly to the sink. */
   toSink(sink: Sink): Record;
-  /** Ended spans go through the contender's own batching; its exporter hands each batch to the sink. */
+  /** Passes ended spans through the contender's own batching; its exporter passes each batch to the sink. */
   toBatches(sink: Sink): Record | Promise<Record>;
-  /** Records spans and gives back what encodes them as one OTLP/JSON request in UTF-8. */
+  /** Records spans and returns a function that encodes them as one OTLP/JSON request in UTF-8. */
   encoder(inputs: readonly Input[]): Promise<() => Uint8Array>;
 }
 
-/** A tracer that is switched off. */
+/** A disabled tracer. */
 export interface Disabled {
   readonly name: string;
-  /** Starts, sets an attribute on and ends `count` spans; returns how many carried their parent's trace on. */
+  /** Starts `count` spans, sets an attribute on each and ends them; returns how many continued their parent's trace. */
   run(count: number): number;
-  /** The same with options made once for all spans: what is allocated then is the tracer's doing, not the caller's. */
+  /** The same with one options object for all spans, so that only the tracer's allocations count, not the caller's. */
   runWithSharedOptions(count: number): number;
 }

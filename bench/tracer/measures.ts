@@ -13,7 +13,7 @@ import { BATCH, createInputs, RESOURCE } from "./workload.ts";
 
 const CONTENDERS: readonly Contender[] = [valet, official3, official2, effect];
 
-/** How often. A sample is `batches` of {@link BATCH} spans. */
+/** How often to measure. A sample is `batches` of {@link BATCH} spans. */
 interface Effort {
   readonly rounds: number;
   readonly warmUp: number;
@@ -21,18 +21,17 @@ interface Effort {
 }
 
 /**
- * Batches before each sample that are not counted: after a full collection V8's young generation is small again, and until
- * it has grown, whoever allocates more pays more than a running program does. Right after it all encoders take
- * twice their time.
+ * Uncounted batches before each sample. After a full collection V8's young generation is small, and until it has grown,
+ * allocation costs more than in a running program. Right after it all encoders take twice as long.
  */
 const LEAD_IN = 8;
 
-/** What some work costs. */
+/** Measures the cost of some work. */
 type Meter = (work: () => void) => number;
 
 /**
- * CPU time of the whole process: what else runs on the machine does not count, and the engine's own threads, which collect
- * garbage and compile, do.
+ * CPU time of the whole process: excludes other processes of the machine, and includes the engine's own threads, which
+ * collect garbage and compile.
  */
 const nanoseconds: Meter = (work) => {
   const start = process.cpuUsage();
@@ -62,7 +61,7 @@ async function recordInto(target: "toSink" | "toBatches", meter: Meter, effort: 
       const expected = sink.received + BATCH;
       const cost = meter(() => record(inputs));
       if (i >= 0) sum += cost;
-      // What a contender does after the last `end()` to hand the batch on is not counted for anyone; that it does, is seen to.
+      // Work after the last `end()` that passes the batch on is not counted for any contender, but checked.
       for (let turns = 0; sink.received < expected; turns++) {
         if (turns > 1000) throw new Error(`${name}: ${expected - sink.received} of ${BATCH} spans did not arrive`);
         await setImmediate();
@@ -72,7 +71,7 @@ async function recordInto(target: "toSink" | "toBatches", meter: Meter, effort: 
   });
 }
 
-/** Spans kept until the end: what a queue, a store or a stuck export costs. */
+/** Measures spans that are kept until the end, as in a queue, a store or a stuck export. */
 function retain({ rounds, batches }: Effort): Promise<Samples> {
   const inputs = createInputs(BATCH);
   return alternate(CONTENDERS, { rounds, warmUp: 1 }, (contender) => {
@@ -84,7 +83,7 @@ function retain({ rounds, batches }: Effort): Promise<Samples> {
     const { length } = sink.kept;
     if (length !== batches * BATCH)
       throw new Error(`${contender.name}: ${batches * BATCH - length} spans did not arrive`);
-    // Whatever still refers to the sink must not carry the spans into the next reading.
+    // References to the sink must not carry the spans into the next reading.
     sink.kept = [];
     return (after - before) / length;
   });
@@ -95,7 +94,7 @@ function disabled(how: "run" | "runWithSharedOptions", meter: Meter, effort: Eff
   return alternate([createDisabled(), createDisabledApi()], effort, ({ name, [how]: run }) => {
     collectGarbage();
     let passedOn = 0;
-    // Many short loops: one long loop is compiled anew, while it runs, in every sample.
+    // Many short loops, since one long loop is recompiled, while it runs, in every sample.
     const runBatches = () => {
       for (let i = 0; i < effort.batches; i++) passedOn += run(BATCH);
     };
@@ -106,7 +105,7 @@ function disabled(how: "run" | "runWithSharedOptions", meter: Meter, effort: Eff
   });
 }
 
-/** The limit of every encoder that builds objects first: `JSON.stringify` of the finished request. */
+/** The lower bound for encoders that build objects first: `JSON.stringify` of the finished request. */
 const stringify = {
   name: "JSON.stringify",
   async encoder(inputs: Parameters<Contender["encoder"]>[0]) {
@@ -116,7 +115,10 @@ const stringify = {
   },
 };
 
-/** Every batch is new and encoded once, as in life: what an engine remembers of a string (its hash, its flat form) helps nobody. */
+/**
+ * Every batch is new and encoded once, as in production, so that what an engine caches about a string (its hash, its
+ * flat form) does not help.
+ */
 async function encode({ rounds, warmUp, batches }: Effort): Promise<{ micros: Samples; megabytes: Samples }> {
   const contenders = [valet, stringify, official3, official2, effect];
   const megabytes = Object.fromEntries(contenders.map(({ name }) => [name, [] as number[]]));
@@ -154,7 +156,7 @@ const disabledAllocationEffort = (quick: boolean): Effort =>
 const encodeEffort = (quick: boolean): Effort =>
   quick ? { rounds: 2, warmUp: 1, batches: 4 } : { rounds: 11, warmUp: 4, batches: 6 };
 
-/** Each runs in a process of its own: what one teaches the compiler must not slow down another. */
+/** Each measure runs in a process of its own, so that one does not affect the compilation of another. */
 export const MEASURES = {
   "record-sink": (quick) => one("into a sink: time", "ns", recordInto("toSink", nanoseconds, recordEffort(quick))),
   "record-batches": (quick) =>

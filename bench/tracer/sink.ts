@@ -1,9 +1,9 @@
 import { BATCH } from "./workload.ts";
 
-/** Where ended spans go: it holds up to `most` and then lets go of all of them. */
+/** Collects ended spans: holds up to `most`, then drops all of them. */
 export class Sink {
   kept: unknown[] = [];
-  /** How many spans have come, so that no contender is quick by losing some. */
+  /** The number of received spans, so that no contender gains by losing some. */
   received = 0;
   readonly #most: number;
 

@@ -7,7 +7,7 @@ import { measureBundles } from "./bundle.ts";
 import type { MeasureId } from "./measures.ts";
 import { NAMES } from "./names.ts";
 
-/** Which bound, if any, applies beside this contender. */
+/** Returns the limit for this contender, if any. */
 type BoundOf = (contender: string) => Bound | undefined;
 
 const OFFICIAL: readonly string[] = [NAMES.official3, NAMES.official2];
@@ -16,7 +16,7 @@ const besideOfficial =
   (atMost: number): BoundOf =>
   (contender) =>
     OFFICIAL.includes(contender) ? { of: "ratio", atMost } : undefined;
-/** Told once, beside the first of the others. */
+/** Shown once, beside the first of the others. */
 const alone =
   (atMost: number): BoundOf =>
   (contender) =>
@@ -25,7 +25,7 @@ const alone =
 const THIRD_OF_THE_TIME = besideOfficial(1 / 3);
 const HALF_THE_MEMORY = besideOfficial(1 / 2);
 const DISABLED_NANOSECONDS = alone(30);
-/** None; a reading of the heap itself costs a few bytes, a span of any kind 16 and more. */
+/** None: reading the heap itself costs a few bytes, and a span of any kind at least 16. */
 const DISABLED_BYTES = alone(0.5);
 const AS_FAST_AS_STRINGIFY: BoundOf = (contender) =>
   contender === "JSON.stringify" ? { of: "ratio", atMost: 1 } : undefined;
@@ -33,9 +33,9 @@ const BUNDLE_BYTES = alone(5000);
 const UNBOUNDED: BoundOf = () => undefined;
 
 interface Plan {
-  /** By the unit of what is measured. */
+  /** By the measurement's unit. */
   readonly bounds: { readonly [unit in Measurement["unit"]]?: BoundOf };
-  /** The process may not collect garbage on its own. */
+  /** The process must not collect garbage on its own. */
   readonly countsAllocation?: true;
 }
 
@@ -64,7 +64,7 @@ async function take(id: MeasureId, runtime: Runtime, quick: boolean): Promise<Ro
   return measurements.flatMap((each) => compare(each, NAMES.valet, bounds[each.unit] ?? UNBOUNDED));
 }
 
-/** The tracer beside the official SDK and effect's: what a span costs, on or off, and what has to be loaded. */
+/** The tracer beside the official SDK and effect's: the cost of a span, on or off, and the size to load. */
 export const tracer: Suite = {
   name: "tracer",
   summary: "our tracer beside OpenTelemetry's SDK and effect's: time, memory, encoding, size",

@@ -1,9 +1,9 @@
 /**
- * The span that every contender records: a model call, child of a span that is open in the same process and has a remote
- * parent itself, with four attributes known at its start, four known later, and one event of two attributes.
+ * The span that every contender records: a model call, the child of an open span in the same process that has a remote
+ * parent, with four attributes at its start, four later, and one event with two attributes.
  */
 export interface Input {
-  /** Below which of {@link PARENTS}. */
+  /** The index of its remote parent in {@link PARENTS}. */
   readonly parent: number;
   readonly model: string;
   readonly session: string;
@@ -14,7 +14,7 @@ export interface Input {
   readonly streamed: boolean;
 }
 
-/** Spans in a batch: the default of OpenTelemetry's batch processor. */
+/** Spans per batch: the default of OpenTelemetry's batch processor. */
 export const BATCH = 512;
 
 /** Every contender's scope and resource. */
@@ -32,7 +32,10 @@ export const PARENTS = Array.from({ length: 16 }, (_, i) => ({
   isRemote: true,
 }));
 
-/** Inputs that vary as real ones do: strings from a set of one, of a few, and never twice; all three kinds of numbers. */
+/**
+ * Creates inputs that vary as real ones do: strings that are constant, from a small set, or unique; all three kinds of
+ * numbers.
+ */
 export function createInputs(count: number): Input[] {
   return Array.from({ length: count }, (_, i) => ({
     parent: i % PARENTS.length,

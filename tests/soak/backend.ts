@@ -1,9 +1,9 @@
-/** The soak's backend, which can refuse for a while. */
+/** The soak's backend, which can refuse requests for a while. */
 import { startOtlpReceiver, type TraceReceiver } from "../otlp-receiver.ts";
 
 export interface Backend {
   readonly receiver: TraceReceiver;
-  /** Answers 503 from now on, for so long. */
+  /** Answers 503 from now on, for this long. */
   refuseFor(ms: number): void;
 }
 

@@ -1,15 +1,15 @@
 import type { TraceSpan } from "../../packages/cli/src/trace-tree.ts";
 
 const OPERATION = /^valet\.(prompt|sandbox\.(spawn|restore|hibernate|terminate))$/;
-/** What a request or a dispatch sets off and does not wait for. */
+/** Work that a request or a dispatch triggers without waiting for it. */
 const HANDED_OVER = /^valet\.(prompt|workflow|turn|workflow\.execute)$/;
 /** The clocks of one machine's processes agree to the millisecond; some have no fractions. */
 const CLOCK_MS = 5;
 const WITHOUT_OUTCOME = /^([A-Z]+ |[A-Z]+$|valet\.trace_plane\.dropped$)/;
 
 /**
- * What is wrong with the spans of sessions that are over. A span may have come twice: delivery is at least once.
- * @param messageIds of every message that was accepted
+ * Returns what is wrong with the spans of finished sessions. Duplicates are allowed, since delivery is at least once.
+ * @param messageIds the ids of all accepted messages
  */
 export function faultsIn(delivered: readonly TraceSpan[], messageIds: readonly string[]): string[] {
   const known = new Map(delivered.map((span) => [span.spanId, span]));
@@ -23,7 +23,7 @@ export function faultsIn(delivered: readonly TraceSpan[], messageIds: readonly s
     const why = attributes["error.type"] ?? attributes["valet.outcome.reason"];
     if (outcome === undefined && !WITHOUT_OUTCOME.test(name)) says("no outcome");
     if (outcome !== undefined && outcome !== "ok" && why === undefined) says("no reason");
-    // The request's own span is handed over when it has been answered: a Worker that is killed before takes it along.
+    // The request's own span is delivered after its answer, so it is lost when the Worker is killed before.
     const mayLack = name === "valet.prompt";
     const parent = known.get(parentSpanId ?? "");
     if (parentSpanId !== undefined && parent === undefined && !mayLack) says("no parent");
@@ -45,10 +45,10 @@ export function faultsIn(delivered: readonly TraceSpan[], messageIds: readonly s
   return faults;
 }
 
-/** Whether a span begins before its parent ends, and ends within it unless it was handed over. */
+/** Returns whether a span starts before its parent ends, and ends within it unless it was handed over. */
 function liesIn({ name, startMs, endMs }: TraceSpan, parent: TraceSpan): boolean {
   const parentEndMs = (parent.endMs ?? Number.POSITIVE_INFINITY) + CLOCK_MS;
-  // What was given up the other side does all the same, in its own time.
+  // The other side completes work that the caller gave up, in its own time.
   const wasGivenUp =
     parent.attributes["valet.outcome"] !== "ok" && /^[A-Z]+ |^valet\.(turn|workflow\.execute)$/.test(name);
   if (wasGivenUp) return true;

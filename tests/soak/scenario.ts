@@ -1,6 +1,6 @@
 import { parseScenario, type Scenario } from "../../packages/scripted-model/src/index.ts";
 
-/** A model that answers at once, or uses a tool that takes its time: long enough to be killed meanwhile. */
+/** A model that answers at once, or calls a tool that takes long enough to be killed meanwhile. */
 export const scenario: Scenario = parseScenario(
   JSON.stringify({
     name: "soak",

@@ -1,4 +1,4 @@
-/** One session of the soak: its messages one after the other, with what goes wrong meanwhile, to its end. */
+/** Runs one session of the soak: its messages one after the other, with faults, to its end. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { ApiError } from "../../packages/cli/src/api-client.ts";
 import { waitFor } from "../../packages/cli/src/wait.ts";
@@ -6,7 +6,7 @@ import type { MessageView } from "../../packages/shared/src/protocol/session-vie
 import type { Backend } from "./backend.ts";
 import type { ValetProcess } from "./valet-process.ts";
 
-/** In order of `faultOf`; every fourth message is left in peace. */
+/** In the order of `faultOf`; every fourth message has no fault. */
 const FAULTS = [
   "none",
   "runner",
@@ -24,7 +24,7 @@ export type Fault = (typeof FAULTS)[number];
 export interface SoakWorld {
   readonly valet: ValetProcess;
   readonly backend: Backend;
-  /** Whether workerd may be killed by now: the memory of one that has just begun says nothing. */
+  /** Returns whether workerd may be killed yet: the memory of a fresh process says nothing. */
   readonly mayKillWorkerd: () => boolean;
   readonly report: (line: string) => void;
 }
@@ -37,11 +37,11 @@ export interface SessionEnd {
 
 const TIMEOUT_MS = 240_000;
 const REFUSAL_MS = 3000;
-/** What a request may come to while the Worker is away, or starts. */
+/** The tries of a request while the Worker is down or starting. */
 const MAX_TRIES = 60;
 const TRY_AGAIN_MS = 500;
 
-/** @param number of the session, from 0, from which its faults follow */
+/** Runs the session. @param number of the session, from 0, which determines its faults */
 export async function runSession(world: SoakWorld, number: number, messageCount: number): Promise<SessionEnd> {
   const { valet, report } = world;
   const { id } = await again(() => valet.api.createSession({ title: `soak ${number}` }));
@@ -75,14 +75,14 @@ async function sendOne(world: SoakWorld, sessionId: string, id: string, fault: F
       if (found === undefined) throw new Error(`message ${id} is lost`);
       return found;
     });
-  // What comes next is woken by its message.
+  // The next message wakes the session.
   if (fault === "sleep") await ignored(() => api.change(sessionId, "hibernate"));
   if (fault === "backend") backend.refuseFor(REFUSAL_MS);
   await send();
   if (fault === "duplicate") await send();
   if (isKill || fault === "hibernate") {
     await waitFor("the turn", message, ({ status }) => status === "accepted" || status === "done", TIMEOUT_MS);
-    // In the middle of it.
+    // At a random point of the turn.
     await sleep(Math.random() * 2000);
     if (fault === "hibernate") await ignored(() => api.change(sessionId, "hibernate"));
     else if (isKill) valet.kill(fault, fault === "workerd" ? undefined : sessionId);
@@ -90,7 +90,7 @@ async function sendOne(world: SoakWorld, sessionId: string, id: string, fault: F
   return waitFor("the message's end", message, ({ status }) => status === "done", TIMEOUT_MS);
 }
 
-/** Asks until there is an answer. A refusal is one. */
+/** Repeats a request until there is an answer, which may be a refusal. */
 async function again<T>(ask: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
@@ -103,7 +103,7 @@ async function again<T>(ask: () => Promise<T>): Promise<T> {
   }
 }
 
-/** A request that may be refused. */
+/** Sends a request that may be refused. */
 async function ignored(ask: () => Promise<unknown>): Promise<void> {
   await ask().catch(() => {});
 }

@@ -1,4 +1,4 @@
-/** `valet up` with what it starts: found, measured and killed by their process ids. */
+/** Finds, measures and kills `valet up` and the processes that it started, by their ids. */
 import { existsSync, globSync } from "node:fs";
 import { join } from "node:path";
 import type { ApiClient } from "../../packages/cli/src/api-client.ts";
@@ -7,7 +7,7 @@ import { endUp, startUp, type UpProcess } from "../valet-up.ts";
 
 export type Part = "runner" | "opencode" | "workerd";
 
-/** What the command line of each holds. */
+/** Matches the command line of each part. */
 const COMMANDS: Readonly<Record<Part, RegExp>> = {
   runner: /runner\/src\/bin\.ts/,
   opencode: /opencode(\.exe)?\0serve/,
@@ -23,7 +23,7 @@ export class ValetProcess {
     this.stateDir = stateDir;
   }
 
-  /** @throws Error when it ends instead of starting */
+  /** Starts `valet up`. @throws Error when it exits instead */
   static async start(stateDir: string, env: Readonly<Record<string, string>>): Promise<ValetProcess> {
     return new ValetProcess(await startUp(stateDir, { env: { ...process.env, ...env } }), stateDir);
   }
@@ -36,12 +36,12 @@ export class ValetProcess {
     await endUp(this.#up);
   }
 
-  /** Kills `valet up` itself; what it started ends by other means. */
+  /** Kills `valet up` itself; the processes that it started end by other means. */
   async crash(): Promise<void> {
     await endUp(this.#up, "SIGKILL");
   }
 
-  /** The process ids of a part; of a session's sandbox, but for workerd, which is everybody's. */
+  /** Returns the process ids of a part of a session's sandbox; those of workerd belong to all sessions. */
   find(part: Part, sessionId?: string): number[] {
     const isPart = (pid: number) => COMMANDS[part].test(readProcess(pid, "cmdline"));
     if (part === "workerd") return childrenOf(this.#up.pid).filter(isPart);
@@ -53,7 +53,7 @@ export class ValetProcess {
     });
   }
 
-  /** @returns whether there was one */
+  /** Kills a part. @returns whether it was running */
   kill(part: Part, sessionId?: string): boolean {
     const [pid] = this.find(part, sessionId);
     if (pid === undefined) return false;
@@ -67,7 +67,7 @@ export class ValetProcess {
     return { broker: of(this.#up.pid), workerd: of(this.find("workerd")[0]) };
   }
 
-  /** Processes of sandboxes that run, and folders of sandboxes and snapshots that are there. */
+  /** Returns the running processes of sandboxes, and the existing folders of sandboxes and snapshots. */
   left(): string[] {
     const running = [...this.find("runner"), ...this.find("opencode")].map((pid) => `process ${pid}`);
     const broker = join(this.stateDir, "broker");

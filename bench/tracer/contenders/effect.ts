@@ -18,7 +18,7 @@ import { BATCH, type Input, PARENTS, RESOURCE } from "../workload.ts";
 
 const clock = Effect.runSync(Clock.clockWith(Effect.succeed));
 
-/** Calls the tracer as `Effect.makeSpan` does, without the fiber around it: no cheaper way exists. */
+/** Calls the tracer as `Effect.makeSpan` does, without the fiber around it; no cheaper way exists. */
 function startSpan(tracer: Tracer.Tracer, name: string, parent: Tracer.AnySpan | undefined): Tracer.Span {
   return tracer.span({
     name,
@@ -54,7 +54,7 @@ function recordWith(tracer: Tracer.Tracer): Record {
   return (inputs) => record(tracer, parents, inputs);
 }
 
-/** Its own in-memory span, which makes its ids when they are first read: a sink that is of any use reads them. */
+/** Its own in-memory span, which generates its ids when they are first read, as any real sink does. */
 class SinkSpan extends Tracer.NativeSpan {
   readonly #sink: Sink;
 
@@ -69,7 +69,7 @@ class SinkSpan extends Tracer.NativeSpan {
   }
 }
 
-/** Its OTLP tracer, which builds the OTLP object of a span at the span's end and serialises a batch of them when it sends. */
+/** Its OTLP tracer, which builds a span's OTLP object when the span ends, and serializes a batch when it sends. */
 function createOtlpTracer(scope: Scope.Scope, onBatch: (data: OtlpTracer.TraceData) => void): Promise<Tracer.Tracer> {
   const serialization = {
     traces(data: OtlpTracer.TraceData) {

@@ -1,13 +1,13 @@
 /**
- * How a program records with OpenTelemetry's SDK for JavaScript, whichever version it has. Each version loads this
- * file as a module of its own: the loop of one must not be compiled for the objects of another.
+ * Records with OpenTelemetry's SDK for JavaScript, in any version. Each version loads this file as a separate module,
+ * so that one version's loop is not compiled for the objects of another.
  */
 import { type Context, type Span, type SpanContext, SpanKind, type Tracer } from "@opentelemetry/api";
 import type { Contender, Record } from "../contender.ts";
 import { Sink } from "../sink.ts";
 import { type Input, PARENTS } from "../workload.ts";
 
-/** What exports batches of ended spans. */
+/** Exports batches of ended spans. */
 export interface Exporter<S> {
   export(spans: S[], done: (result: { code: number }) => void): void;
   shutdown(): Promise<void>;
@@ -20,7 +20,7 @@ export interface Processor<S> {
   shutdown(): Promise<void>;
 }
 
-/** What differs from version to version. `S` is what it calls a span that has ended, `P` its processor of spans. */
+/** The differences between the versions. `S` is the type of an ended span, `P` of a span processor. */
 export interface Sdk<S, P> {
   readonly rootContext: Context;
   setSpan(context: Context, span: Span): Context;
@@ -54,12 +54,12 @@ function record(tracer: Tracer, parents: readonly Context[], inputs: readonly In
   }
 }
 
-/** The callers' contexts. */
+/** Returns the contexts of callers. */
 export function parentContexts({
   rootContext,
   setSpanContext,
 }: Pick<Sdk<unknown, unknown>, "rootContext" | "setSpanContext">): Context[] {
-  // Its `traceState` is an object, absent where there is none.
+  // Its `traceState` is an object, and absent when empty.
   return PARENTS.map(({ traceState: _, ...parent }) => setSpanContext(rootContext, parent));
 }
 

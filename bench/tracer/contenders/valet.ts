@@ -60,7 +60,7 @@ function toSink(sink: Sink): Record {
   return recordWith(new Tracer({ scope: SCOPE, processor: { onStart() {}, onEnd: (span) => sink.take(span) } }));
 }
 
-/** Spans as our exporter gets them. */
+/** Records spans in the form in which our exporter receives them. */
 export function recordSpans(inputs: readonly Input[]): readonly ReadableSpan[] {
   const ended = new Sink(Number.POSITIVE_INFINITY);
   toSink(ended)(inputs);

@@ -3,7 +3,27 @@ import { BROKER_VARIABLES, type BrokerVariable, type Variable } from "@valet/sha
 import { z } from "zod";
 
 /** The text of `--help`. */
-export const HELP = `valet-sandbox-broker [OPTION…] -- ENTRYPOINT [ARGUMENT…]⏎⏎Runs sandboxes, and ENTRYPOINT in each of them. ENTRYPOINT is an absolute path or a program in PATH.⏎⏎  --driver NAME  local: on this machine; modal: at Modal  VALET_BROKER_DRIVER  local⏎  --host HOST    the address to listen on                 VALET_BROKER_HOST    127.0.0.1⏎  --port N       the port, 0 for a free one               VALET_BROKER_PORT    0⏎  --help         print this text⏎⏎Options of the driver local:⏎  --state DIR    the folder of sandboxes and snapshots    VALET_BROKER_STATE   .valet/broker⏎  --max-sandboxes N                                       VALET_BROKER_MAX_SANDBOXES⏎                 sandboxes awake at once; limited by memory if omitted⏎⏎Options of the driver modal, which reads MODAL_TOKEN_ID and MODAL_TOKEN_SECRET:⏎  --app NAME     the Modal app of the sandboxes           VALET_MODAL_APP      valet⏎  --image IMAGE  an image's id or its registry tag        VALET_MODAL_IMAGE⏎⏎VALET_BROKER_SECRET must be set: the bearer token that callers send, at least 16 characters. OTEL_SPAN_*_LIMIT and the⏎other variables that limit spans apply.⏎`;
+export const HELP = `valet-sandbox-broker [OPTION…] -- ENTRYPOINT [ARGUMENT…]
+
+Runs sandboxes, and ENTRYPOINT in each of them. ENTRYPOINT is an absolute path or a program in PATH.
+
+  --driver NAME  local: on this machine; modal: at Modal  VALET_BROKER_DRIVER  local
+  --host HOST    the address to listen on                 VALET_BROKER_HOST    127.0.0.1
+  --port N       the port, 0 for a free one               VALET_BROKER_PORT    0
+  --help         print this text
+
+Options of the driver local:
+  --state DIR    the folder of sandboxes and snapshots    VALET_BROKER_STATE   .valet/broker
+  --max-sandboxes N                                       VALET_BROKER_MAX_SANDBOXES
+                 sandboxes awake at once; limited by memory if omitted
+
+Options of the driver modal, which reads MODAL_TOKEN_ID and MODAL_TOKEN_SECRET:
+  --app NAME     the Modal app of the sandboxes           VALET_MODAL_APP      valet
+  --image IMAGE  an image's id or its registry tag        VALET_MODAL_IMAGE
+
+VALET_BROKER_SECRET must be set: the bearer token that callers send, at least 16 characters. OTEL_SPAN_*_LIMIT and the
+other variables that limit spans apply.
+`;
 
 const LIMIT = "the number of sandboxes must be a whole number above 0";
 const PORT = "the port must be a whole number from 0 to 65535";
