@@ -425,6 +425,7 @@ describe("a workflow whose runner is lost", () => {
     const { session, runner, id, attemptId } = await working({ steps: [COMMAND, PROMPT] });
     runner.step(attemptId, { ...OK, index: 0 });
     await eventually(async () => expect((await session.workflow(id)).steps[0]?.status).toBe("done"));
+    await session.broker.script({ get: [{ ...GONE, hold: true }] });
     await runInDurableObject(session.stub, async (object, state) => {
       const [socket] = state.getWebSockets("runner");
       const lost = { type: "workflow-ended", attemptId, outcome: "error", errorType: "runner_lost", steps: [] };
@@ -433,9 +434,24 @@ describe("a workflow whose runner is lost", () => {
       object.webSocketMessage(socket as WebSocket, JSON.stringify({ ...lost, summary: NO_WORK }));
     });
     await session.workflowIs(id, { status: "queued", queueReason: "runner_disconnected" });
-    await session.broker.script({ get: [GONE] });
-    await session.elapse("grace");
+    await eventually(async () => expect(await session.broker.held()).toBe(1));
+    await session.broker.letGo();
     await session.workflowIs(id, { status: "done", outcome: "error", errorType: "runner_lost" });
+  });
+
+  test("and whose files are kept goes on with them, though the first start from their snapshot fails", async () => {
+    const { session, runner, id, attemptId } = await working({ steps: [COMMAND, PROMPT] });
+    runner.step(attemptId, { ...OK, index: 0 });
+    await eventually(async () => expect((await session.workflow(id)).steps[0]?.status).toBe("done"));
+    await session.broker.script({ restore: [{ problem: { status: 500, code: "start_failed" } }] });
+    runner.close();
+    await eventually(async () => expect((await session.view()).agent).toBe("disconnected"));
+    await session.elapse("grace");
+    await session.reaches("recovering");
+    expect(await session.workflow(id)).toMatchObject({ status: "queued" });
+    await session.elapse("recover");
+    const next = await (await session.connect()).ready();
+    expect(await next.acceptWorkflow()).toMatchObject({ executionId: id, attempt: 2, firstStep: 1 });
   });
 
   test("after its last step ends with the outcome of its steps", async () => {

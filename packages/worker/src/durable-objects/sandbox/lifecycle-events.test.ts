@@ -85,7 +85,7 @@ describe("a start", () => {
       life.stage("git_setup");
       expect(life.stage("failed", "git_clone_failed")).toEqual(["generation-ended", "gave-up"]);
       expect(life.rooms.events.slice(1)).toMatchObject([
-        { keptFiles: false, runners: { instances: ["run_1"], instanceId: "run_1" } },
+        { keptFiles: true, runners: { instances: ["run_1"], instanceId: "run_1" } },
         { errorType: "git_clone_failed", failure: { stage: "git_setup", attempts: 1 } },
       ]);
       expect([life.rooms.state.record.state, life.orphans]).toEqual(["error", ["box_1"]]);
@@ -120,10 +120,50 @@ describe("a start", () => {
       life.step((lifecycle) => lifecycle.onLinkDown());
       const found = { state: "stopped", stopReason: "broker_restarted" };
       expect(await life.answer("get", { sandbox: found })).toEqual(["generation-ended", "generation-began"]);
-      expect(life.rooms.recorded("generation-ended")).toMatchObject([{ keptFiles: false }]);
+      expect(life.rooms.recorded("generation-ended")).toMatchObject([{ keptFiles: true }]);
       expect([life.rooms.state.record.generation, life.orphans]).toEqual([2, ["box_1"]]);
       expect(life.rooms.spans("valet.sandbox.spawn")).toHaveLength(1);
     }));
+
+  test("whose answer will not come goes on in another generation; a runner that was there already has ended", () =>
+    inLife((life) => {
+      life.rooms.change(NEW);
+      life.step((lifecycle) => lifecycle.start(START));
+      life.hello();
+      expect(life.step((lifecycle) => lifecycle.resume())).toEqual([]);
+      life.rooms.pass(0);
+      expect(life.rooms.events.slice(1)).toMatchObject([
+        { type: "generation-ended", runners: { instances: ["run_1"] } },
+        { type: "generation-began" },
+      ]);
+      expect([life.rooms.state.record.generation, life.orphans]).toEqual([2, ["generation 1"]]);
+    }));
+
+  test.each<[string, (life: Life) => unknown]>([
+    ["fails", (life) => life.answer("create", { failure: "start_failed" })],
+    [
+      "is lost with the broker",
+      async (life) => {
+        await life.created();
+        life.step((lifecycle) => lifecycle.onLinkDown());
+        await life.answer("get", { sandbox: { state: "stopped", stopReason: "broker_restarted" } });
+      },
+    ],
+    [
+      "is not answered",
+      (life) => {
+        life.step((lifecycle) => lifecycle.resume());
+        life.rooms.pass(0);
+      },
+    ],
+  ])("from a snapshot that %s leaves the files to the next", (_what, end) =>
+    inLife(async (life) => {
+      life.rooms.change({ ...NO_SANDBOX, state: "hibernated", snapshot: SNAPSHOT });
+      life.step((lifecycle) => lifecycle.start(START));
+      await end(life);
+      expect(life.rooms.recorded("generation-ended")).toMatchObject([{ keptFiles: true }]);
+    }),
+  );
 
   test("that was answered too late is nobody's: its sandbox is an orphan, and nothing is recorded", () =>
     inLife(async (life) => {

@@ -137,7 +137,7 @@ export class SandboxLifecycle {
   /** Resumes the current operation at its step: the answer that it waited for will not arrive. */
   #resumeOperation(): void {
     const { step } = this.#options.operations.current ?? {};
-    if (step === "calling") this.#start.call();
+    if (step === "calling") this.#start.callAgain();
     else if (step === "snapshotting") this.#end.snapshot();
     else if (step === "stopping") this.#end.onRunnerStopped();
     else if (step === "deleting") this.#end.delete();

@@ -208,7 +208,8 @@ export class SandboxStart {
     operations.end("error", errorType);
     timers.clear("start");
     startTimes.ended(generation);
-    endGeneration(operation.context);
+    // No work ran in it: the next start has what this one had.
+    endGeneration(operation.context, true);
     const failures = addFailure(recovery.failures, errorType, operation.stage, details);
     const next = nextRecovery(recovery, this.#rules, now(), false);
     if (next === undefined) {
@@ -219,13 +220,23 @@ export class SandboxStart {
     }
   }
 
+  /**
+   * Asks the broker again, for another generation: the answer to the call before will not arrive. A runner may have connected
+   * from that sandbox all the same.
+   */
+  callAgain(): void {
+    const { link, record } = this.#parts;
+    record({ type: "generation-ended", keptFiles: true, runners: link.end() });
+    this.call();
+  }
+
   /** Continues the same start with another sandbox: the first one ended with the broker before its runner was ready. */
   startAnew(): void {
     const { state, operations, timers, now, intervals, link, record, orphans } = this.#parts;
     const { sandbox } = state.record;
     const operation = operations.current;
     if (operation?.step !== "booting") return;
-    record({ type: "generation-ended", keptFiles: false, runners: link.end() });
+    record({ type: "generation-ended", keptFiles: true, runners: link.end() });
     if (sandbox !== undefined) orphans.addSandbox(sandbox, operation.context);
     state.updateOperation({ isPutOff: undefined });
     timers.set("start", now() + intervals.startMs);
