@@ -3,6 +3,7 @@
  * run in session-courses.fuzz.test.ts, on a stand-in for those.
  */
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
+import type { QueueMode } from "@valet/shared/spans";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { expectCatalogued } from "../../test/catalogue.ts";
@@ -97,6 +98,10 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
 class World {
   readonly session = new TestSession();
   readonly sent: string[] = [];
+  /** The first of them, to be sent again. */
+  first:
+    | { readonly id: string; readonly content: string; readonly queueMode: QueueMode; readonly channel: string }
+    | undefined;
   readonly started: string[] = [];
   readonly dispatched: string[] = [];
   /** Executions whose command has begun. */
@@ -114,13 +119,13 @@ class World {
     const { session, runner } = this;
     switch (step.do) {
       case "send": {
-        const result = await session.stub.sendMessage(
-          { content: "x", queueMode: step.mode, channel: step.channel },
-          CALLER,
-        );
+        const input = { content: "x", queueMode: step.mode, channel: step.channel };
+        const result = await session.stub.sendMessage(input, CALLER);
         // A hibernate that finds no snapshot ends the session, and it takes no more.
-        if (result.ok) this.sent.push(result.value.messageId);
-        else expect(result.problem.type).toBe("urn:valet:problem:session-ended");
+        if (result.ok) {
+          this.sent.push(result.value.messageId);
+          this.first ??= { ...input, id: result.value.messageId };
+        } else expect(result.problem.type).toBe("urn:valet:problem:session-ended");
         return;
       }
       case "workflow": {
@@ -132,7 +137,7 @@ class World {
         return;
       }
       case "again":
-        if (this.sent[0] !== undefined) await session.send("again", { id: this.sent[0] });
+        if (this.first !== undefined) expect(await session.send(this.first.content, this.first)).toBe(this.first.id);
         return;
       case "hibernate":
       case "wake":

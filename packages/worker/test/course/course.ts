@@ -204,8 +204,11 @@ class Course {
   async #again(nth: number): Promise<void> {
     const message = this.model.messages[nth];
     if (message === undefined) return;
-    const result = await this.host.agent.sendMessage({ content: "other", id: message.id, queueMode: "steer" }, CALLER);
-    check(result.ok && result.value.messageId === message.id, "a message that comes again is the same");
+    const { id, channel, mode: queueMode } = message;
+    const result = await this.host.agent.sendMessage({ content: "x", id, channel, queueMode }, CALLER);
+    check(result.ok && result.value.messageId === id, "a message that comes again is the same");
+    const other = await this.host.agent.sendMessage({ content: "other", id, channel, queueMode }, CALLER);
+    check(!other.ok && other.problem.status === 409, "another message with its id is refused");
   }
 
   async #withdraw(nth: number): Promise<void> {

@@ -2,6 +2,7 @@
  * The model of a session: its states and what each of them implies, the accepted messages, and for every message the causes that
  * allow an outcome. It does not predict when something happens; it states what must always hold.
  */
+import type { QueueMode } from "@valet/shared/spans";
 import type { SessionRecord } from "../../src/durable-objects/core/session-state.ts";
 
 type State = SessionRecord["state"];
@@ -50,7 +51,7 @@ export interface MessageSeen {
 interface ModelMessage {
   readonly id: string;
   readonly channel: string;
-  readonly mode: string;
+  readonly mode: QueueMode;
   status: MessageSeen["status"];
   end: string | undefined;
   dispatches: number;
@@ -85,7 +86,7 @@ export class Model {
     return this.messages.some(({ status }) => status === "dispatched" || status === "accepted");
   }
 
-  accepts(id: string, channel: string, mode: string): void {
+  accepts(id: string, channel: string, mode: QueueMode): void {
     const isNew = !this.messages.some((message) => message.id === id);
     check(isNew, "a message has an id of its own");
     if (mode === "steer")
