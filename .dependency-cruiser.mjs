@@ -50,7 +50,7 @@ const RUNNER_ROOMS = {
   jobs: ["agent", "processes", "secrets", "spans", "state"],
   git: ["processes", "spans/tracing.ts", "state"],
   link: [],
-  spans: ["secrets"],
+  spans: ["secrets", "state"],
   state: [],
   secrets: ["state"],
   processes: ["secrets"],

@@ -55,10 +55,7 @@ describe("a start that cannot go well ends at once and says why", () => {
 test("a runner without a link ends when it is told to", async () => {
   const sandbox = folders();
   const runner = startRunnerProcess({ url: NOBODY, ...sandbox });
-  await vi.waitFor(
-    () => expect(readFileSync(join(sandbox.home, ".valet-runner/journal.jsonl"), "utf8")).toBe(""),
-    20_000,
-  );
+  await vi.waitFor(() => expect(existsSync(join(sandbox.home, ".valet-runner/journal.sqlite"))).toBe(true), 20_000);
   runner.kill("SIGTERM");
   expect(await runner.exited).toBe(0);
 });
@@ -71,7 +68,7 @@ describe("a host that dies together with its guardian", () => {
     const leftover = spawn("/bin/sh", ["-c", "sleep 300 & sleep 300"], { env, detached: true, stdio: "ignore" });
     const runner = startRunnerProcess({ url: NOBODY, ...sandbox, hasLifeline: true });
     await vi.waitFor(() => expect(processesOf(mark).length).toBeGreaterThanOrEqual(3), 20_000);
-    await vi.waitFor(() => expect(existsSync(join(sandbox.home, ".valet-runner/journal.jsonl"))).toBe(true), 20_000);
+    await vi.waitFor(() => expect(existsSync(join(sandbox.home, ".valet-runner/journal.sqlite"))).toBe(true), 20_000);
     runner.endHost();
     await runner.exited;
     expect(processesOf(mark)).toEqual([]);

@@ -11,7 +11,7 @@ import { earlierStateFolder, readInput, readSettings, SettingsError } from "./se
 import { SpanOutbox } from "./spans/span-outbox.ts";
 import { createTracing, runnerResource, type Tracing } from "./spans/tracing.ts";
 import { Journal } from "./state/journal.ts";
-import { JOURNAL_FILE, openStateFolder, SPANS_FOLDER, setAside } from "./state/state-folder.ts";
+import { JOURNAL_FILE, openStateFolder, SPANS_FOLDER, setJournalAside } from "./state/state-folder.ts";
 
 const EXIT_CODES: Record<RunnerEnd, number> = { stopped: 0, refused: 77 };
 const BUG = 70;
@@ -86,7 +86,7 @@ function openJournal(folder: string, generation: number): Journal {
     return open();
   } catch (error) {
     say(`its journal cannot be used and is set aside: ${exceptionType(error)}`);
-    setAside(folder, JOURNAL_FILE);
+    setJournalAside(folder);
     return open();
   }
 }

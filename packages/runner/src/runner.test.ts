@@ -71,7 +71,7 @@ function setUp(options: SetUpOptions = {}) {
     instanceId,
     tracing,
     outbox,
-    journal: new Journal(join(home, "journal.jsonl"), 1),
+    journal: new Journal(join(home, "journal.sqlite"), 1),
     startAgent: agent.startAgent,
     onProblem: (problem) => problems.push(problem),
     link: { firstDelayMs: 5, maxDelayMs: 20 },

@@ -31,6 +31,12 @@ const MAX_SPAN_LENGTH = 48 * 1024;
 /** Of all that go with one frame, in UTF-16 code units. */
 const MAX_FRAME_LENGTH = 64 * 1024;
 
+/** An open span as `serialiseSpan` writes it. */
+export interface OpenSpanText {
+  readonly spanId: string;
+  readonly text: string;
+}
+
 export class OpenSpans {
   readonly #minAgeMs: number;
   readonly #heardIntervalMs: number;
@@ -53,17 +59,17 @@ export class OpenSpans {
   }
 
   /**
-   * Returns the open spans above one that has ended, as `serialiseSpan` writes them, where the session was not told of them and
+   * Returns the open spans above one that has ended, where the session was not told of them and
    * they were not returned before. They are told of with the next frame, however short they have been open.
    * @param parentId of the span that has ended
    */
-  above(parentId: string | undefined): string[] {
-    const texts: string[] = [];
+  above(parentId: string | undefined): OpenSpanText[] {
+    const texts: OpenSpanText[] = [];
     for (let id = parentId; id !== undefined; ) {
       const open = this.#open.get(id);
       if (open === undefined || open.isParent) break;
       open.isParent = true;
-      if (open.toldMs === undefined) texts.push(textOf(open));
+      if (open.toldMs === undefined) texts.push({ spanId: id, text: textOf(open) });
       id = open.span.parent?.spanId;
     }
     return texts;
@@ -87,28 +93,23 @@ export class OpenSpans {
     return due === undefined ? undefined : Math.max(0, due - this.#now());
   }
 
-  /** Takes what is to be told now, as `serialiseSpan` writes it: parents before their children. */
-  take(): string[] {
-    const texts: string[] = [];
+  /** Takes what is to be told now: parents before their children. */
+  take(): OpenSpanText[] {
+    const texts: OpenSpanText[] = [];
     let length = 0;
-    for (const open of this.#open.values()) {
+    for (const [spanId, open] of this.#open) {
       const dueMs = this.#dueMs(open);
       if (dueMs === undefined || dueMs > this.#now()) continue;
       const text = textOf(open);
       if (text.length <= MAX_SPAN_LENGTH) {
         if (length + text.length > MAX_FRAME_LENGTH) break;
         length += text.length;
-        texts.push(text);
+        texts.push({ spanId, text });
       }
       open.toldMs = this.#now();
       open.isHeardNew = false;
     }
     return texts;
-  }
-
-  /** What the session was told of and has not ended, as it is now. */
-  told(): string[] {
-    return [...this.#open.values()].filter(({ toldMs }) => toldMs !== undefined).map(textOf);
   }
 
   #dueMs({ sinceMs, toldMs, isHeardNew, isParent }: Open): number | undefined {

@@ -1,109 +1,84 @@
 /**
- * Spans on disk, so that what a runner had not handed over when it was killed is found by the next one. A text file for
- * each runner instance: a first line with its resource, then a line a span with the number of its frame. A line that was
- * being written when the process died is recognised by its missing end.
+ * Spans on disk, so that what a runner had not handed over when it was killed is found by the next one: a SQLite file for each
+ * runner instance.
  */
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from "node:fs";
+import type { Database } from "bun:sqlite";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
-import { parseOpenSpan } from "@valet/shared/tracing";
+import { lastWriteOf, openSqliteFile, removeSqliteFile } from "../state/sqlite-file.ts";
+import type { LeftSpans, LoggedFrame, LoggedSpan } from "./left-spans.ts";
+import type { OpenSpanText } from "./open-spans.ts";
+import { readSpanLines } from "./span-lines.ts";
 
-/** A span as OTLP/JSON text, and its scope likewise. */
-export interface LoggedSpan {
-  readonly scope: string;
-  readonly span: string;
-}
-
-/** What goes over the link as one frame. */
-export interface LoggedFrame {
-  readonly seq: number;
-  readonly spans: readonly LoggedSpan[];
-}
+export type { LoggedFrame, LoggedSpan } from "./left-spans.ts";
 
 /** What an earlier instance left. */
-export interface LeftLog {
+export interface LeftLog extends LeftSpans {
   readonly instanceId: string;
-  readonly resource: string;
-  readonly frames: readonly LoggedFrame[];
-  /** Spans that the session was told of and that had not ended, as `serialiseSpan` writes them. */
-  readonly open: readonly string[];
   /** When it was last written to, epoch ms. */
   readonly lastWriteMs: number;
-  /** Lines that cannot be read. */
-  readonly brokenLines: number;
 }
 
-const FORMAT = "1";
-/** Stands where another line has the number of its frame. */
-const OPEN = "open";
-const EXTENSION = ".spans";
-const UNFINISHED = ".new";
+const EXTENSION = ".sqlite";
+/** Of runners before version 0.3.0. */
+const EARLIER_EXTENSION = ".spans";
+const EARLIER_UNFINISHED = ".new";
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS resource (json TEXT NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS spans (seq INTEGER NOT NULL, span_id TEXT NOT NULL, scope TEXT NOT NULL, span TEXT NOT NULL)
+    STRICT;
+  CREATE INDEX IF NOT EXISTS spans_by_seq ON spans (seq);
+  CREATE TABLE IF NOT EXISTS open_spans (span_id TEXT PRIMARY KEY, span TEXT NOT NULL) STRICT`;
 
 /** The file of this instance, while it lives. */
 export class SpanLog {
   readonly #path: string;
-  readonly #header: string;
-  #file: number;
-  #sizeBytes = 0;
+  readonly #database: Database;
 
   /** @throws when the file cannot be made */
   constructor(folder: string, instanceId: string, resource: string) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     this.#path = join(folder, instanceId + EXTENSION);
-    this.#header = `${FORMAT}\t${resource}\n`;
-    this.#file = openSync(this.#path, "wx", 0o600);
-    this.#write(this.#header);
+    if (existsSync(this.#path)) throw new Error("another instance has this id");
+    this.#database = openSqliteFile(this.#path, SCHEMA);
+    this.#database.run("INSERT INTO resource VALUES (?)", [resource]);
   }
 
-  get sizeBytes(): number {
-    return this.#sizeBytes;
+  /** Writes a span that has ended, before anything else can happen to it. @throws what SQLite says */
+  append(seq: number, spanId: string, { scope, span }: LoggedSpan): void {
+    this.#database.query("INSERT INTO spans VALUES (?, ?, ?, ?)").run(seq, spanId, scope, span);
   }
 
-  /** Writes a span before anything else can happen to it. @throws what the file system says */
-  append(seq: number, span: LoggedSpan): void {
-    this.#write(lineOf(seq, span));
+  /** Notes that the session is told of a span that is open. @throws what SQLite says */
+  appendOpen({ spanId, text }: OpenSpanText): void {
+    this.#database.query("INSERT OR REPLACE INTO open_spans VALUES (?, ?)").run(spanId, text);
   }
 
-  /** Notes that the session is told of a span that is open. @throws what the file system says */
-  appendOpen(span: string): void {
-    this.#write(openLine(span));
+  /** Forgets a span that is open no more. @throws what SQLite says */
+  forgetOpen(spanId: string): void {
+    this.#database.query("DELETE FROM open_spans WHERE span_id = ?").run(spanId);
   }
 
-  /** Forgets all but these frames and open spans. @throws what the file system says; then the old ones are still there */
-  rewrite(frames: readonly LoggedFrame[], open: readonly string[]): void {
-    const lines = frames.flatMap(({ seq, spans }) => spans.map((span) => lineOf(seq, span)));
-    const text = this.#header + open.map(openLine).join("") + lines.join("");
-    const next = this.#path + UNFINISHED;
-    const file = openSync(next, "w", 0o600);
-    try {
-      writeAll(file, text);
-      renameSync(next, this.#path);
-    } catch (error) {
-      closeSync(file);
-      throw error;
-    }
-    closeSync(this.#file);
-    this.#file = file;
-    this.#sizeBytes = Buffer.byteLength(text);
+  /** Forgets frames that are needed no more. @throws what SQLite says */
+  forget(seqs: readonly number[]): void {
+    if (seqs.length === 0) return;
+    const closed = this.#database.query(
+      "DELETE FROM open_spans WHERE span_id IN (SELECT span_id FROM spans WHERE seq = ?)",
+    );
+    const forget = this.#database.query("DELETE FROM spans WHERE seq = ?");
+    this.#database.transaction(() => {
+      for (const seq of seqs) {
+        closed.run(seq);
+        forget.run(seq);
+      }
+    })();
   }
 
   /** @param isEmpty whether nothing in it is needed any more */
   close(isEmpty: boolean): void {
-    closeSync(this.#file);
-    if (isEmpty) rmSync(this.#path, { force: true });
-  }
-
-  #write(text: string): void {
-    this.#sizeBytes += writeAll(this.#file, text);
+    this.#database.close();
+    if (isEmpty) removeSqliteFile(this.#path);
   }
 }
 
@@ -115,95 +90,54 @@ export function readLeftLogs(folder: string): LeftLog[] {
   } catch {
     return [];
   }
-  for (const name of names) if (name.endsWith(UNFINISHED)) rmSync(join(folder, name), { force: true });
-  const files = names
-    .filter((name) => name.endsWith(EXTENSION))
-    .map((name) => ({ path: join(folder, name), ageMs: mtimeOf(join(folder, name)) }))
-    .sort((a, b) => a.ageMs - b.ageMs);
-  return files.flatMap(({ path }) => readLog(path) ?? []);
+  for (const name of names) if (name.endsWith(EARLIER_UNFINISHED)) rmSync(join(folder, name), { force: true });
+  const files = names.flatMap((name) => {
+    const extension = [EXTENSION, EARLIER_EXTENSION].find((one) => name.endsWith(one));
+    if (extension === undefined) return [];
+    const path = join(folder, name);
+    return [{ path, extension, instanceId: basename(name, extension), lastWriteMs: lastWriteOf(path) }];
+  });
+  return files
+    .sort((a, b) => a.lastWriteMs - b.lastWriteMs)
+    .flatMap(({ path, extension, instanceId, lastWriteMs }) => {
+      const left = extension === EXTENSION ? readSpanFile(path) : readSpanLines(path);
+      return left === undefined ? [] : [{ ...left, instanceId, lastWriteMs }];
+    });
 }
 
 /** Removes what an earlier instance left, once it is delivered. */
 export function deleteLeftLog(folder: string, instanceId: string): void {
-  rmSync(join(folder, instanceId + EXTENSION), { force: true });
+  removeSqliteFile(join(folder, instanceId + EXTENSION));
+  rmSync(join(folder, instanceId + EARLIER_EXTENSION), { force: true });
 }
 
-function readLog(path: string): LeftLog | undefined {
-  let text: string;
+/** Of a file that is damaged nobody knows how much is lost: it counts as one. */
+function readSpanFile(path: string): LeftSpans {
+  let database: Database | undefined;
   try {
-    text = readFileSync(path, "utf8");
-  } catch {
-    return undefined;
-  }
-  const lastWriteMs = mtimeOf(path);
-  const lines = text.split("\n");
-  // What follows the last line end was being written.
-  const torn = lines.pop() === "" ? 0 : 1;
-  const [format, resource = ""] = (lines.shift() ?? "").split("\t");
-  if (format !== FORMAT || !isJson(resource)) {
-    const nothing = { resource: "{}", frames: [], open: [], lastWriteMs };
-    return { ...nothing, instanceId: basename(path, EXTENSION), brokenLines: lines.length + torn };
-  }
-  const frames = new Map<number, LoggedSpan[]>();
-  const open = new Map<string, string>();
-  let brokenLines = torn;
-  for (const line of lines) {
-    const [number = "", scope = "", span = ""] = line.split("\t");
-    if (number === OPEN) {
-      const spanId = openSpanId(scope);
-      if (spanId === undefined) brokenLines++;
-      else open.set(spanId, scope);
-      continue;
+    database = openSqliteFile(path, SCHEMA);
+    const resource = database.query<{ json: string }, []>("SELECT json FROM resource").get()?.json ?? "{}";
+    const frames = new Map<number, LoggedSpan[]>();
+    const stored = database.query<LoggedSpan & { seq: number }, []>("SELECT * FROM spans ORDER BY seq, rowid");
+    for (const { seq, scope, span } of stored.all()) {
+      const spans = frames.get(seq);
+      if (spans === undefined) frames.set(seq, [{ scope, span }]);
+      else spans.push({ scope, span });
     }
-    if (!/^[1-9]\d{0,14}$/.test(number) || !isJson(scope) || !isJson(span)) {
-      brokenLines++;
-      continue;
-    }
-    open.delete((JSON.parse(span) as { spanId?: string } | null)?.spanId ?? "");
-    const seq = Number(number);
-    const spans = frames.get(seq);
-    if (spans === undefined) frames.set(seq, [{ scope, span }]);
-    else spans.push({ scope, span });
-  }
-  return {
-    instanceId: basename(path, EXTENSION),
-    resource,
-    frames: [...frames].sort(([a], [b]) => a - b).map(([seq, spans]) => ({ seq, spans })),
-    open: [...open.values()],
-    ...{ lastWriteMs, brokenLines },
-  };
-}
-
-/** JSON text holds neither a raw tab nor a raw line end. */
-function lineOf(seq: number, { scope, span }: LoggedSpan): string {
-  return `${seq}\t${scope}\t${span}\n`;
-}
-
-/** What `serialiseSpan` writes holds neither of them raw, either. */
-function openLine(span: string): string {
-  return `${OPEN}\t${span}\n`;
-}
-
-function openSpanId(text: string): string | undefined {
-  return parseOpenSpan(text)?.context.spanId;
-}
-
-/** @returns how many bytes that were */
-function writeAll(file: number, text: string): number {
-  const bytes = Buffer.from(text);
-  for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done);
-  return bytes.length;
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
+    const open = database
+      .query<{ span: string }, []>(
+        "SELECT span FROM open_spans WHERE span_id NOT IN (SELECT span_id FROM spans) ORDER BY rowid",
+      )
+      .all();
+    return {
+      resource,
+      frames: Array.from(frames, ([seq, spans]): LoggedFrame => ({ seq, spans })),
+      open: open.map(({ span }) => span),
+      brokenSpans: 0,
+    };
   } catch {
-    return false;
+    return { resource: "{}", frames: [], open: [], brokenSpans: 1 };
+  } finally {
+    database?.close();
   }
-}
-
-function mtimeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }

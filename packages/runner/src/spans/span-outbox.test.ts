@@ -1,7 +1,15 @@
-import { appendFileSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
-import { alwaysOff, type DropReason, parseOpenSpan, recordDropped, Tracer } from "@valet/shared/tracing";
+import {
+  alwaysOff,
+  type DropReason,
+  parseOpenSpan,
+  type ReadableSpan,
+  recordDropped,
+  serialiseSpan,
+  Tracer,
+} from "@valet/shared/tracing";
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { temporaryFolder } from "../../test/folder.ts";
@@ -298,22 +306,78 @@ describe("what an earlier instance left", () => {
     ]);
   });
 
-  test("is read up to where its writer was killed, and what is lost is counted", () => {
+  test("is read up to where its writer was killed, wherever that was", () => {
     const folder = temporaryFolder();
-    setUp({ folder }).end("one", "two");
-    const file = join(folder, "a.spans");
-    writeFileSync(file, readFileSync(file, "utf8").slice(0, -20));
-    appendFileSync(join(folder, "half"), "");
-    writeFileSync(join(folder, "empty.spans"), "");
+    setUp({ folder }).end("one", "two", "three");
+    const log = readFileSync(join(folder, "a.sqlite-wal"));
+    let least = 0;
+    for (const length of [...Array(Math.ceil(log.length / 1024)).keys()]
+      .map((each) => each * 1024)
+      .concat(log.length)) {
+      const copy = temporaryFolder();
+      copyFileSync(join(folder, "a.sqlite"), join(copy, "a.sqlite"));
+      writeFileSync(join(copy, "a.sqlite-wal"), log.subarray(0, length));
+      const { outbox, sent, connect } = setUp({ folder: copy, instanceId: "b" });
+      connect();
+      const names = sent.flatMap(({ otlp }) => readSpans(otlp)).map(({ name }) => name);
+      expect(["one", "two", "three"].slice(0, names.length)).toEqual(names);
+      expect(names.length).toBeGreaterThanOrEqual(least);
+      least = names.length;
+      outbox.close();
+    }
+    expect(least).toBe(3);
+  });
+
+  test("and can be read no more is removed and counted", () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "damaged.sqlite"), "no database, and longer than the header of one".repeat(10));
+    writeFileSync(join(folder, "empty.sqlite"), "");
+    writeFileSync(join(folder, "half"), "");
+    const { outbox, end, connect, dropped } = setUp({ folder, instanceId: "b" });
+    end("one");
+    outbox.flush();
+    connect();
+    outbox.acknowledge("b", 1);
+    expect(dropped).toEqual([["shutdown", 1]]);
+    outbox.close();
+    expect(readdirSync(folder)).toEqual(["half"]);
+  });
+
+  test("of version 0.2.0 is taken over, but for a line that was being written", () => {
+    const folder = temporaryFolder();
+    const scope = JSON.stringify({ name: "test" });
+    const lineOf = (seq: number, spanId: string) => `${seq}\t${scope}\t${JSON.stringify({ spanId, name: spanId })}\n`;
+    const open = (spanId: string) => `open\t${serialiseSpan(spanCalled(spanId))}\n`;
+    const text = `1\t{"attributes":[]}\n${open("one")}${lineOf(1, "1".repeat(16))}${lineOf(2, "2".repeat(16))}`;
+    writeFileSync(join(folder, "a.spans"), `${text}${lineOf(3, "3".repeat(16)).slice(0, -20)}`);
     writeFileSync(join(folder, "a.spans.new"), "1\t{");
+    writeFileSync(join(folder, "empty.spans"), "");
     const { outbox, sent, connect, dropped } = setUp({ folder, instanceId: "b" });
     connect();
-    expect(sent.map(shown)).toEqual([["a", 1, "one"]]);
-    outbox.acknowledge("a", 1);
+    expect(sent.map(shown)).toEqual([
+      ["a", 1, "1".repeat(16)],
+      ["a", 2, "2".repeat(16)],
+    ]);
+    const left: (string | undefined)[] = [];
+    outbox.endLeftOpen((span) => left.push(parseOpenSpan(span)?.name));
+    expect(left).toEqual(["one"]);
+    outbox.acknowledge("a", 2);
     expect(dropped).toEqual([["shutdown", 1]]);
-    expect(readdirSync(folder).sort()).toEqual(["b.spans", "half"]);
+    outbox.close();
+    expect(readdirSync(folder)).toEqual([]);
   });
 });
+
+/** An open span. */
+function spanCalled(name: string): ReadableSpan {
+  const tracer = new Tracer({
+    scope: { name: "test" },
+    processor: { onStart: (span) => spans.push(span), onEnd: () => {} },
+  });
+  const spans: ReadableSpan[] = [];
+  tracer.startSpan(name);
+  return spans[0] as ReadableSpan;
+}
 
 describe("the disk", () => {
   test("does not keep growing with what is acknowledged", () => {
@@ -323,8 +387,9 @@ describe("the disk", () => {
       tracer.startSpan("large", { attributes: { text: "x".repeat(20_000) } }).end();
       outbox.acknowledge("a", seq);
     }
-    expect(statSync(join(folder, "a.spans")).size).toBeLessThan(400_000);
-    // And what was written anew can be read.
+    expect(statSync(join(folder, "a.sqlite")).size).toBeLessThan(400_000);
+    // The log of what was written is written over from its beginning once it has a thousand pages.
+    expect(statSync(join(folder, "a.sqlite-wal")).size).toBeLessThan(5_000_000);
     tracer.startSpan("last").end();
     const { sent, connect: connectNext } = setUp({ folder, instanceId: "b" });
     connectNext();

@@ -51,8 +51,6 @@ const MAX_FRAMES_IN_FLIGHT = 32;
 /** A frame is closed at this size, far enough below the link's limit that one more field never breaks it. */
 const FRAME_BYTES = MAX_LINK_FRAME_BYTES / 2;
 const MAX_SPAN_BYTES = MAX_LINK_FRAME_BYTES - 16 * 1024;
-/** What may lie acknowledged in the file before it is written anew. */
-const MAX_GARBAGE_BYTES = 256 * 1024;
 
 export class SpanOutbox implements SpanProcessor {
   readonly #options: Required<Omit<SpanOutboxOptions, "onDropped" | "onDiskError" | "openSpans">> & SpanOutboxOptions;
@@ -60,6 +58,8 @@ export class SpanOutbox implements SpanProcessor {
   readonly #resource: string;
   readonly #dropped = new Map<DropReason, number>();
   #log: SpanLog | undefined;
+  /** Frames that are needed no more and are still on disk. */
+  readonly #forgotten = new Set<number>();
   /** Closed and unacknowledged, in order; what earlier instances left comes first. */
   #frames: Frame[] = [];
   /** How many of them have been sent over this connection. */
@@ -80,10 +80,10 @@ export class SpanOutbox implements SpanProcessor {
     this.#openSpans = options.openSpans ?? new OpenSpans();
     this.#resource = encodeResource(options.resource);
     this.#left = readLeftLogs(options.folder);
-    for (const { instanceId, resource, frames, open, brokenLines } of this.#left) {
+    for (const { instanceId, resource, frames, open, brokenSpans } of this.#left) {
       const nothing = { open: [], progress: [], bytes: 0 };
       for (const { seq, spans } of frames) this.#enqueue({ instanceId, resource, seq, spans: [...spans], ...nothing });
-      this.#count("shutdown", brokenLines);
+      this.#count("shutdown", brokenSpans);
       if (frames.length === 0 && open.length === 0) deleteLeftLog(options.folder, instanceId);
     }
     this.#onDisk(() => {
@@ -124,12 +124,14 @@ export class SpanOutbox implements SpanProcessor {
 
   /** Keeps the span: once this returns, it survives the process. */
   onEnd(span: ReadableSpan): void {
-    this.#openSpans.ended(span.context.spanId);
+    const { spanId } = span.context;
+    this.#openSpans.ended(spanId);
     if (!this.#isEnabled) return;
     const entry = { scope: encodeScope(span.scope), span: encodeSpan(span) };
     const bytes = bytesOf(entry);
     if (bytes > MAX_SPAN_BYTES) {
       this.#count("too_large", 1);
+      this.#onDisk(() => this.#log?.forgetOpen(spanId));
       return;
     }
     if (this.#open !== undefined && this.#open.bytes + bytes > FRAME_BYTES) this.flush();
@@ -140,7 +142,7 @@ export class SpanOutbox implements SpanProcessor {
     const frame = this.#open;
     frame.spans.push(entry);
     frame.bytes += bytes;
-    this.#onDisk(() => this.#log?.append(frame.seq, entry));
+    this.#onDisk(() => this.#log?.append(frame.seq, spanId, entry));
     // Whoever finds this one on disk must find what it hangs below.
     for (const parent of this.#openSpans.above(span.parent?.spanId)) {
       this.#onDisk(() => this.#log?.appendOpen(parent));
@@ -158,10 +160,10 @@ export class SpanOutbox implements SpanProcessor {
     const frame = this.#open ?? (open.length > 0 ? this.#newFrame() : undefined);
     this.#open = undefined;
     if (frame !== undefined) {
-      frame.open = open;
+      frame.open = open.map(({ text }) => text);
       frame.progress = this.#progress();
       for (const span of open) {
-        frame.bytes += textBytes(span);
+        frame.bytes += textBytes(span.text);
         this.#onDisk(() => this.#log?.appendOpen(span));
       }
       this.#enqueue(frame);
@@ -285,21 +287,23 @@ export class SpanOutbox implements SpanProcessor {
       this.#sent -= this.#frames.slice(0, this.#sent).filter((frame) => gone.has(frame)).length;
       this.#frames = this.#frames.filter((frame) => !gone.has(frame));
       for (const { bytes } of gone) this.#bytes -= bytes;
-      this.#forgetOnDisk(new Set([...gone].map(({ instanceId }) => instanceId)));
+      this.#forgetOnDisk([...gone]);
     }
     if (this.isEmpty) for (const waiter of [...this.#waiters]) waiter();
   }
 
-  #forgetOnDisk(instances: ReadonlySet<string>): void {
+  #forgetOnDisk(gone: readonly Frame[]): void {
     const { folder, instanceId: own } = this.#options;
-    for (const instanceId of instances) {
+    for (const instanceId of new Set(gone.map((frame) => frame.instanceId))) {
       const left = this.#frames.some((frame) => frame.instanceId === instanceId);
       if (instanceId !== own && !left) this.#onDisk(() => deleteLeftLog(folder, instanceId));
     }
-    const kept = [...this.#frames, ...(this.#open ? [this.#open] : [])].filter(({ instanceId }) => instanceId === own);
-    const keptBytes = kept.reduce((sum, { bytes }) => sum + bytes, 0);
-    if (this.#log !== undefined && this.#log.sizeBytes > 2 * keptBytes + MAX_GARBAGE_BYTES) {
-      this.#onDisk(() => this.#log?.rewrite(kept, this.#openSpans.told()));
+    for (const { instanceId, seq } of gone) if (instanceId === own) this.#forgotten.add(seq);
+    try {
+      this.#log?.forget([...this.#forgotten]);
+      this.#forgotten.clear();
+    } catch {
+      // A full disk refuses this, too. What stays would only be delivered twice, and the next one tries again.
     }
   }
 

@@ -1,11 +1,11 @@
-import { appendFileSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { DONE } from "../../test/agent.ts";
 import { temporaryFolder } from "../../test/folder.ts";
 import { type AttemptEnded, Journal, type StepFrame } from "./journal.ts";
 
-const open = (path = join(temporaryFolder(), "state", "journal.jsonl"), generation = 1) => ({
+const open = (path = join(temporaryFolder(), "state", "journal.sqlite"), generation = 1) => ({
   path,
   journal: new Journal(path, generation),
 });
@@ -76,16 +76,32 @@ describe("a runner that takes over knows", () => {
     expect(new Journal(path, 1).stateOf("two")).toBeUndefined();
   });
 
-  test("all of it up to where its writer was killed", () => {
+  test("all of it up to where its writer was killed, wherever that was", () => {
     const { path, journal } = open();
     journal.accept("one");
-    appendFileSync(path, '\n{"is":"ended","frame":"{\\"type');
-    const next = new Journal(path, 1);
-    expect(next.stateOf("one")).toBe("running");
-    // Nor does such a line take the next with it.
-    appendFileSync(path, '\n{"is":');
-    next.accept("two");
-    expect(new Journal(path, 1).stateOf("two")).toBe("running");
+    journal.begin("one", "span");
+    journal.end(ended("one"));
+    journal.accept("two");
+    const known = ["one", "two"].map((id) => journal.stateOf(id));
+    const log = readFileSync(`${path}-wal`);
+    const cut = temporaryFolder();
+    let least = 0;
+    for (const length of [...Array(Math.ceil(log.length / 512)).keys()].map((each) => each * 512).concat(log.length)) {
+      const copy = join(cut, `${length}.sqlite`);
+      copyFileSync(path, copy);
+      writeFileSync(`${copy}-wal`, log.subarray(0, length));
+      const next = new Journal(copy, 1);
+      const states = ["one", "two"].map((id) => next.stateOf(id));
+      // What was there stays there, in the order in which it came.
+      const count = [states[0] !== undefined, states[0] === "ended", states[1] !== undefined].filter(Boolean).length;
+      expect(count).toBeGreaterThanOrEqual(least);
+      least = count;
+      next.accept("three");
+      next.close();
+      expect(new Journal(copy, 1).stateOf("three")).toBe("running");
+    }
+    expect(least).toBe(3);
+    expect(known).toEqual(["ended", "running"]);
   });
 
   test("nothing of another generation: what its session gave up is not answered for", () => {
@@ -106,11 +122,58 @@ test("a journal does not keep growing with what is settled, and remembers the la
     journal.end(ended(`att_${index}`, "x".repeat(2000)));
     journal.settle(`att_${index}`);
   }
-  expect(statSync(path).size).toBeLessThan(1_500_000);
+  expect(statSync(path).size + statSync(`${path}-wal`).size).toBeLessThan(6_000_000);
   expect([journal.stateOf("att_99"), journal.stateOf("att_100")]).toEqual([undefined, "settled"]);
-  expect(new Journal(path, 1).stateOf("att_1099")).toBe("settled");
+  journal.close();
   // What settled attempts had to say is gone.
-  expect(readFileSync(path, "utf8")).not.toContain("xxx");
+  expect(statSync(path).size).toBeLessThan(1_500_000);
+  expect(readFileSync(path, "latin1")).not.toContain("xxx");
+  const next = new Journal(path, 1);
+  expect([next.stateOf("att_99"), next.stateOf("att_100"), next.stateOf("att_1099")]).toEqual([
+    ...[undefined, "settled", "settled"],
+  ]);
+});
+
+describe("the journal of a runner of version 0.2.0", () => {
+  const step: StepFrame = {
+    type: "workflow-step",
+    attemptId: "four",
+    state: { index: 0, status: "running" },
+    span: "s",
+  };
+  const lines = [
+    { is: "accepted", attemptId: "one", generation: 1 },
+    { is: "begun", attemptId: "one", span: "span" },
+    { is: "accepted", attemptId: "two", generation: 1 },
+    { is: "ended", frame: JSON.stringify(ended("two")) },
+    { is: "accepted", attemptId: "three", generation: 1 },
+    { is: "settled", attemptId: "three" },
+    { is: "accepted", attemptId: "four", generation: 1, isWorkflow: true },
+    { is: "step", frame: JSON.stringify(step) },
+    { is: "accepted", attemptId: "other", generation: 2 },
+  ];
+  const text = `${lines.map((line) => `\n${JSON.stringify(line)}\n`).join("")}\n{"is":"settled","atte`;
+
+  test("is taken over once, but for a line that was being written", () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "journal.jsonl"), text);
+    const { journal, path } = open(join(folder, "journal.sqlite"));
+    const expected = [
+      { attemptId: "one", span: "span" },
+      { attemptId: "four", span: undefined, steps: [step] },
+    ];
+    expect(journal.running()).toEqual(expected);
+    expect(journal.unacknowledged()).toEqual([ended("two")]);
+    expect([journal.stateOf("three"), journal.stateOf("other")]).toEqual(["settled", undefined]);
+    expect(journal.lastWriteMs).toBeGreaterThan(Date.now() - 60_000);
+    expect(existsSync(join(folder, "journal.jsonl"))).toBe(false);
+    journal.settle("one");
+    // The runner that took it over was killed before it could remove the file.
+    writeFileSync(join(folder, "journal.jsonl"), text);
+    const next = new Journal(path, 1);
+    expect([next.stateOf("one"), next.stateOf("two")]).toEqual(["settled", "ended"]);
+    expect(next.running()).toEqual([expected[1]]);
+  });
 });
 
 test("an attempt id is data, whatever it looks like", () => {
@@ -121,6 +184,8 @@ test("an attempt id is data, whatever it looks like", () => {
 
 test("a journal that cannot be made says so", () => {
   const folder = temporaryFolder();
-  mkdirSync(join(folder, "journal.jsonl"));
-  expect(() => new Journal(join(folder, "journal.jsonl"), 1)).toThrow();
+  mkdirSync(join(folder, "journal.sqlite"));
+  expect(() => new Journal(join(folder, "journal.sqlite"), 1)).toThrow();
+  writeFileSync(join(folder, "other.sqlite"), "no database, and longer than the header of one".repeat(10));
+  expect(() => new Journal(join(folder, "other.sqlite"), 1)).toThrow();
 });

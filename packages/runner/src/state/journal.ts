@@ -1,15 +1,17 @@
 /**
  * What this sandbox's runners have promised: attempts accepted, and how they ended. It is written before the SessionAgent is
- * told, so that a runner that takes the place of one that died knows what to answer for, and no attempt runs twice.
+ * told, so that a runner that takes the place of one that died knows what to answer for, and no attempt runs twice. The
+ * process works on what is in memory: a disk that fails costs what a crash would lose.
  */
-import { closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeFileSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
-import { FromRunner, type FromRunnerOf } from "@valet/shared/protocol/runner-link";
-import { z } from "zod";
+import type { Database } from "bun:sqlite";
+import { mkdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type Attempt, type AttemptEnded, readFrame, type StepFrame } from "./attempt-record.ts";
+import { readJournalLines } from "./journal-lines.ts";
+import { lastWriteOf, openSqliteFile } from "./sqlite-file.ts";
+import { EARLIER_JOURNAL_FILE } from "./state-folder.ts";
 
-/** How an attempt ended: what is owed until it is acknowledged. */
-export type AttemptEnded = FromRunnerOf<"turn-ended"> | FromRunnerOf<"workflow-ended">;
-export type StepFrame = FromRunnerOf<"workflow-step">;
+export type { AttemptEnded, StepFrame } from "./attempt-record.ts";
 
 /** An attempt that is being worked on, or was when the runner before this one died. */
 export interface RunningAttempt {
@@ -20,53 +22,59 @@ export interface RunningAttempt {
   readonly steps?: readonly StepFrame[];
 }
 
-const Line = z.discriminatedUnion("is", [
-  z.object({
-    is: z.literal("accepted"),
-    attemptId: z.string(),
-    generation: z.number(),
-    isWorkflow: z.boolean().optional(),
-  }),
-  z.object({ is: z.literal("begun"), attemptId: z.string(), span: z.string() }),
-  z.object({ is: z.literal("step"), frame: z.string() }),
-  z.object({ is: z.literal("ended"), frame: z.string() }),
-  z.object({ is: z.literal("settled"), attemptId: z.string() }),
-]);
-type Line = z.infer<typeof Line>;
-
-/** The steps that were told of, by their index. */
-type Steps = ReadonlyMap<number, StepFrame>;
-
-type Attempt =
-  | { readonly is: "running"; readonly span: string | undefined; readonly steps: Steps | undefined }
-  | { readonly is: "ended"; readonly frame: AttemptEnded }
-  | { readonly is: "settled" };
-
 /** Settled attempts that are remembered, so that a dispatch that comes again finds itself done. */
 const MAX_SETTLED = 1000;
-/** What the file may grow to before it is written anew. */
-const MAX_GROWTH_BYTES = 1024 * 1024;
+
+/** `place` is the order of acceptance, and of what is settled that of settling. */
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS attempts (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    generation INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('running', 'ended', 'settled')),
+    is_workflow INTEGER NOT NULL,
+    span TEXT,
+    frame TEXT
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS steps (
+    attempt_id TEXT NOT NULL,
+    step INTEGER NOT NULL,
+    frame TEXT NOT NULL,
+    PRIMARY KEY (attempt_id, step)
+  ) STRICT, WITHOUT ROWID`;
+
+interface Row {
+  readonly id: string;
+  readonly state: Attempt["is"];
+  readonly is_workflow: number;
+  readonly span: string | null;
+  readonly frame: string | null;
+}
 
 export class Journal {
-  readonly #path: string;
+  readonly #database: Database;
   readonly #generation: number;
-  readonly #attempts = new Map<string, Attempt>();
+  readonly #attempts: Map<string, Attempt>;
   /** Epoch ms: when an earlier runner of this generation last wrote; `undefined` when there was none. */
   readonly lastWriteMs: number | undefined;
-  #file: number;
-  #grownBytes = 0;
 
   /**
    * Reads what earlier runners wrote. Attempts of another generation are forgotten: their session has given them up.
    * @throws when the file can be neither read nor made
    */
   constructor(path: string, generation: number) {
-    this.#path = path;
     this.#generation = generation;
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    this.#read();
-    this.lastWriteMs = this.#attempts.size > 0 ? statSync(path).mtimeMs : undefined;
-    this.#file = this.#rewrite();
+    const folder = dirname(path);
+    const earlier = join(folder, EARLIER_JOURNAL_FILE);
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const lastWriteMs = Math.max(lastWriteOf(path), lastWriteOf(earlier));
+    this.#database = openSqliteFile(path, SCHEMA);
+    this.#takeOver(readJournalLines(earlier, generation));
+    rmSync(earlier, { force: true });
+    this.#database.run("DELETE FROM attempts WHERE generation <> ?", [generation]);
+    this.#database.run("DELETE FROM steps WHERE attempt_id NOT IN (SELECT id FROM attempts WHERE state = 'running')");
+    this.#attempts = this.#read();
+    this.lastWriteMs = this.#attempts.size > 0 ? lastWriteMs : undefined;
   }
 
   /** What is known of an attempt; `undefined` when it never came here. */
@@ -74,51 +82,63 @@ export class Journal {
     return this.#attempts.get(attemptId)?.is;
   }
 
-  /** Promises the work. @throws what the file system says; then it is not promised */
+  /** Promises the work. @throws what SQLite says; then it is not promised */
   accept(attemptId: string, isWorkflow = false): void {
-    this.#write(acceptedLine(attemptId, this.#generation, isWorkflow));
-    this.#attempts.set(attemptId, begun(isWorkflow));
+    this.#insert(attemptId, "running", isWorkflow);
+    this.#attempts.set(attemptId, { is: "running", span: undefined, steps: isWorkflow ? new Map() : undefined });
   }
 
-  /** The work has begun under this span. @throws what the file system says */
+  /** The work has begun under this span. @throws what SQLite says; it is kept in memory */
   begin(attemptId: string, span: string): void {
-    this.#replay({ is: "begun", attemptId, span });
-    this.#write({ is: "begun", attemptId, span });
+    const attempt = this.#attempts.get(attemptId);
+    if (attempt?.is !== "running") return;
+    this.#attempts.set(attemptId, { ...attempt, span });
+    this.#database.query("UPDATE attempts SET span = ? WHERE id = ?").run(span, attemptId);
   }
 
-  /** A step of a workflow in work has begun or ended. @throws what the file system says; it is kept in memory */
+  /** A step of a running workflow has begun or ended. @throws what SQLite says; it is kept in memory */
   step(frame: StepFrame): void {
-    const line: Line = { is: "step", frame: JSON.stringify(frame) };
-    this.#replay(line);
-    this.#write(line);
+    const attempt = this.#attempts.get(frame.attemptId);
+    if (attempt?.is !== "running") return;
+    const steps = new Map(attempt.steps).set(frame.state.index, frame);
+    this.#attempts.set(frame.attemptId, { ...attempt, steps });
+    this.#writeStep(frame);
   }
 
-  /** The work is done, and its result kept until it is acknowledged. @throws what the file system says; it is kept in memory */
+  /** The work is done, and its result kept until it is acknowledged. @throws what SQLite says; it is kept in memory */
   end(frame: AttemptEnded): void {
-    this.#attempts.set(frame.attemptId, { is: "ended", frame });
-    this.#write({ is: "ended", frame: JSON.stringify(frame) });
+    const { attemptId } = frame;
+    this.#attempts.set(attemptId, { is: "ended", frame });
+    const text = JSON.stringify(frame);
+    this.#database.transaction(() => {
+      this.#database
+        .query("UPDATE attempts SET state = 'ended', span = NULL, frame = ? WHERE id = ?")
+        .run(text, attemptId);
+      this.#database.query("DELETE FROM steps WHERE attempt_id = ?").run(attemptId);
+    })();
   }
 
-  /** Nothing more is owed for this attempt; also one that was refused after all. @throws what the file system says */
+  /** Nothing more is owed for this attempt; also one that was refused after all. @throws what SQLite says */
   settle(attemptId: string): void {
     if (this.stateOf(attemptId) === undefined) return;
     // Set anew, so that the order is that of settling.
     this.#attempts.delete(attemptId);
     this.#attempts.set(attemptId, { is: "settled" });
     const settled = [...this.#attempts].filter(([, { is }]) => is === "settled");
-    for (const [id] of settled.slice(0, -MAX_SETTLED)) this.#attempts.delete(id);
-    this.#write({ is: "settled", attemptId });
-    if (this.#grownBytes > MAX_GROWTH_BYTES) {
-      const old = this.#file;
-      this.#file = this.#rewrite();
-      closeSync(old);
-    }
+    const forgotten = settled.slice(0, -MAX_SETTLED).map(([id]) => id);
+    for (const id of forgotten) this.#attempts.delete(id);
+    this.#database.transaction(() => {
+      for (const id of [attemptId, ...forgotten]) this.#delete(id);
+      this.#insert(attemptId, "settled", false);
+    })();
   }
 
   running(): RunningAttempt[] {
-    return [...this.#attempts].flatMap(([attemptId, attempt]) =>
-      attempt.is === "running" ? [runningAttempt(attemptId, attempt)] : [],
-    );
+    return [...this.#attempts].flatMap(([attemptId, attempt]) => {
+      if (attempt.is !== "running") return [];
+      const { span, steps } = attempt;
+      return [{ attemptId, span, ...(steps !== undefined && { steps: [...steps.values()] }) }];
+    });
   }
 
   /** Results that have not been acknowledged, in order. */
@@ -127,114 +147,64 @@ export class Journal {
   }
 
   close(): void {
-    closeSync(this.#file);
+    this.#database.close();
   }
 
-  #read(): void {
-    let text: string;
-    try {
-      text = readFileSync(this.#path, "utf8");
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
-      throw error;
+  #read(): Map<string, Attempt> {
+    const steps = new Map<string, Map<number, StepFrame>>();
+    const stored = this.#database.query<{ frame: string }, []>("SELECT frame FROM steps ORDER BY attempt_id, step");
+    for (const { frame: text } of stored.all()) {
+      const frame = readFrame(text);
+      if (frame?.type !== "workflow-step") continue;
+      const own = steps.get(frame.attemptId) ?? new Map<number, StepFrame>();
+      steps.set(frame.attemptId, own.set(frame.state.index, frame));
     }
-    for (const line of text.split("\n")) {
-      const read = readLine(line);
-      if (read !== undefined) this.#replay(read);
-    }
+    const rows = this.#database.query<Row, []>("SELECT * FROM attempts ORDER BY place").all();
+    return new Map(rows.map((row) => [row.id, attemptOf(row, steps.get(row.id))]));
   }
 
-  #replay(line: Line): void {
-    switch (line.is) {
-      case "accepted":
-        if (line.generation === this.#generation) this.#attempts.set(line.attemptId, begun(line.isWorkflow === true));
-        break;
-      case "begun": {
-        const attempt = this.#attempts.get(line.attemptId);
-        if (attempt?.is === "running") this.#attempts.set(line.attemptId, { ...attempt, span: line.span });
-        break;
+  /** In one transaction: a runner that is killed in it, or before it has removed the file, takes the same over again. */
+  #takeOver(attempts: ReadonlyMap<string, Attempt>): void {
+    this.#database.transaction(() => {
+      for (const [id, attempt] of attempts) {
+        const isWorkflow = attempt.is === "running" && attempt.steps !== undefined;
+        const frame = attempt.is === "ended" ? JSON.stringify(attempt.frame) : undefined;
+        const span = attempt.is === "running" ? attempt.span : undefined;
+        if (!this.#insert(id, attempt.is, isWorkflow, span, frame)) continue;
+        if (attempt.is === "running") for (const step of attempt.steps?.values() ?? []) this.#writeStep(step);
       }
-      case "step": {
-        const frame = readFrame(line.frame);
-        const attempt = frame?.type === "workflow-step" ? this.#attempts.get(frame.attemptId) : undefined;
-        if (frame?.type !== "workflow-step" || attempt?.is !== "running") break;
-        const steps = new Map(attempt.steps).set(frame.state.index, frame);
-        this.#attempts.set(frame.attemptId, { ...attempt, steps });
-        break;
-      }
-      case "ended": {
-        const frame = readFrame(line.frame);
-        const isEnd = frame?.type === "turn-ended" || frame?.type === "workflow-ended";
-        if (isEnd && this.#attempts.has(frame.attemptId)) {
-          this.#attempts.set(frame.attemptId, { is: "ended", frame });
-        }
-        break;
-      }
-      case "settled":
-        if (this.#attempts.has(line.attemptId)) this.#attempts.set(line.attemptId, { is: "settled" });
-    }
+    })();
   }
 
-  /** Writes what counts into a new file that takes the old one's place at once. Returns the new one, open at its end. */
-  #rewrite(): number {
-    const next = `${this.#path}.new`;
-    const lines = [...this.#attempts].flatMap(([attemptId, attempt]) => linesOf(attemptId, attempt, this.#generation));
-    writeFileSync(next, lines.map((line) => `${JSON.stringify(line)}\n`).join(""), { mode: 0o600 });
-    const file = openSync(next, "a");
-    renameSync(next, this.#path);
-    this.#grownBytes = 0;
-    return file;
+  /** @returns whether it is new */
+  #insert(id: string, state: Attempt["is"], isWorkflow: boolean, span?: string, frame?: string): boolean {
+    const { changes } = this.#database
+      .query(
+        `INSERT INTO attempts (id, generation, state, is_workflow, span, frame) VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT DO NOTHING`,
+      )
+      .run(id, this.#generation, state, isWorkflow ? 1 : 0, span ?? null, frame ?? null);
+    return changes > 0;
   }
 
-  #write(line: Line): void {
-    // A line begins with a line end too: one that was cut short by a full disk must not take the next with it.
-    const bytes = Buffer.from(`\n${JSON.stringify(line)}\n`);
-    for (let done = 0; done < bytes.length; ) done += writeSync(this.#file, bytes, done);
-    this.#grownBytes += bytes.length;
+  #writeStep(frame: StepFrame): void {
+    this.#database
+      .query("INSERT OR REPLACE INTO steps VALUES (?, ?, ?)")
+      .run(frame.attemptId, frame.state.index, JSON.stringify(frame));
+  }
+
+  #delete(id: string): void {
+    this.#database.query("DELETE FROM attempts WHERE id = ?").run(id);
+    this.#database.query("DELETE FROM steps WHERE attempt_id = ?").run(id);
   }
 }
 
-function begun(isWorkflow: boolean): Attempt {
-  return { is: "running", span: undefined, steps: isWorkflow ? new Map() : undefined };
-}
-
-function runningAttempt(attemptId: string, { span, steps }: Attempt & { is: "running" }): RunningAttempt {
-  return { attemptId, span, ...(steps !== undefined && { steps: [...steps.values()] }) };
-}
-
-function acceptedLine(attemptId: string, generation: number, isWorkflow: boolean): Line {
-  return { is: "accepted", attemptId, generation, ...(isWorkflow && { isWorkflow }) };
-}
-
-function linesOf(attemptId: string, attempt: Attempt, generation: number): Line[] {
-  const isWorkflow = attempt.is === "running" && attempt.steps !== undefined;
-  const accepted = acceptedLine(attemptId, generation, isWorkflow);
-  switch (attempt.is) {
-    case "running": {
-      const begun: Line[] = attempt.span === undefined ? [] : [{ is: "begun", attemptId, span: attempt.span }];
-      const steps = [...(attempt.steps?.values() ?? [])];
-      return [accepted, ...begun, ...steps.map((step): Line => ({ is: "step", frame: JSON.stringify(step) }))];
-    }
-    case "ended":
-      return [accepted, { is: "ended", frame: JSON.stringify(attempt.frame) }];
-    case "settled":
-      return [accepted, { is: "settled", attemptId }];
+/** An end that this version cannot read is as good as acknowledged: it could not be told. */
+function attemptOf({ state, is_workflow, span, frame: text }: Row, steps: Map<number, StepFrame> | undefined): Attempt {
+  if (state === "running") {
+    return { is: "running", span: span ?? undefined, steps: steps ?? (is_workflow === 1 ? new Map() : undefined) };
   }
-}
-
-/** A line that was cut short by the death of its writer is as if it had not been written. */
-function readLine(text: string): Line | undefined {
-  try {
-    return Line.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
-  }
-}
-
-function readFrame(text: string): FromRunner | undefined {
-  try {
-    return FromRunner.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
-  }
+  const frame = state === "ended" && text !== null ? readFrame(text) : undefined;
+  const isEnd = frame?.type === "turn-ended" || frame?.type === "workflow-ended";
+  return isEnd ? { is: "ended", frame } : { is: "settled" };
 }

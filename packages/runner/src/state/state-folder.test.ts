@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { temporaryFolder } from "../../test/folder.ts";
 import { readLeftLogs } from "../spans/span-log.ts";
 import { Journal } from "./journal.ts";
-import { JOURNAL_FILE, openStateFolder, REPOSITORY_FILE, SPANS_FOLDER } from "./state-folder.ts";
+import { EARLIER_JOURNAL_FILE, JOURNAL_FILE, openStateFolder, REPOSITORY_FILE, SPANS_FOLDER } from "./state-folder.ts";
 
 function open(path: string, earlierPath = join(path, "nothing")) {
   const problems: string[] = [];
@@ -36,7 +36,10 @@ const left: [string, (path: string) => void][] = [
   ["a device", (path) => symlinkSync("/dev/zero", path)],
   ["a file without an end", (path) => void execFileSync("truncate", ["--size=1T", path])],
 ];
-const places = [JOURNAL_FILE, `${JOURNAL_FILE}.new`, REPOSITORY_FILE, `${SPANS_FOLDER}/a.spans`, "taken-over"];
+const places = [
+  ...[JOURNAL_FILE, `${JOURNAL_FILE}-wal`, `${JOURNAL_FILE}-shm`, EARLIER_JOURNAL_FILE, REPOSITORY_FILE],
+  ...[`${SPANS_FOLDER}/a.spans`, `${SPANS_FOLDER}/a.sqlite`, `${SPANS_FOLDER}/a.sqlite-wal`, "taken-over"],
+];
 test.each(places.flatMap((place) => left.map(([what, make]) => [what, place, make] as const)))(
   "%s in the place of %s is set aside",
   (_, place, make) => {

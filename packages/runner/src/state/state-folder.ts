@@ -19,6 +19,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { SIDE_FILES } from "./sqlite-file.ts";
 
 export interface StateFolderOptions {
   readonly path: string;
@@ -28,15 +29,18 @@ export interface StateFolderOptions {
   onProblem(problem: string): void;
 }
 
-export const JOURNAL_FILE = "journal.jsonl";
+export const JOURNAL_FILE = "journal.sqlite";
+/** Of runners before version 0.3.0. */
+export const EARLIER_JOURNAL_FILE = "journal.jsonl";
 export const SPANS_FOLDER = "spans";
 export const REPOSITORY_FILE = "repository.json";
 export const SECRETS_FILE = "secrets";
-const SPANS_EXTENSION = ".spans";
+const SPANS_FILE = /\.(?:spans|sqlite|sqlite-wal)$/;
 /** Says that the earlier path was looked at. */
 const TAKEN_OVER_FILE = "taken-over";
 const PLAIN_FILES = [
-  ...[JOURNAL_FILE, `${JOURNAL_FILE}.new`, REPOSITORY_FILE, TAKEN_OVER_FILE],
+  ...["", ...SIDE_FILES].map((suffix) => JOURNAL_FILE + suffix),
+  ...[EARLIER_JOURNAL_FILE, REPOSITORY_FILE, TAKEN_OVER_FILE],
   ...[SECRETS_FILE, `${SECRETS_FILE}.new`],
 ];
 /** No file of the runner comes near it: what is larger was not written by it, and reading it could take all memory. */
@@ -65,8 +69,15 @@ export function openStateFolder({ path, earlierPath, onProblem }: StateFolderOpt
 }
 
 /** Takes a file or folder out of the way. @throws what the file system says */
-export function setAside(folder: string, name: string, into = folder): void {
+function setAside(folder: string, name: string, into = folder): void {
   renameSync(join(folder, name), join(into, `unusable-${Date.now()}-${Math.random().toString(36).slice(2)}-${name}`));
+}
+
+/** Takes the journal out of the way, in whatever form it is. @throws what the file system says */
+export function setJournalAside(folder: string): void {
+  for (const name of [...SIDE_FILES.map((suffix) => JOURNAL_FILE + suffix), JOURNAL_FILE, EARLIER_JOURNAL_FILE]) {
+    if (existsSync(join(folder, name))) setAside(folder, name);
+  }
 }
 
 function makeFolder(path: string, onProblem: StateFolderOptions["onProblem"]): void {
@@ -103,7 +114,7 @@ function takeOver(path: string, earlierPath: string): void {
   if (path === earlierPath || existsSync(done)) return;
   const earlier = join(earlierPath, SPANS_FOLDER);
   if (lstatSync(earlier, { throwIfNoEntry: false })?.isDirectory()) {
-    for (const name of readdirSync(earlier).filter((each) => each.endsWith(SPANS_EXTENSION))) {
+    for (const name of readdirSync(earlier).filter((each) => SPANS_FILE.test(each))) {
       if (!isPlainFile(lstatSync(join(earlier, name)))) continue;
       try {
         renameSync(join(earlier, name), join(path, SPANS_FOLDER, name));

@@ -1,0 +1,26 @@
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { temporaryFolder } from "../../test/folder.ts";
+import { readLeftLogs } from "../spans/span-log.ts";
+import { Journal } from "./journal.ts";
+import { JOURNAL_FILE } from "./state-folder.ts";
+
+test("on a full disk what was written before is kept, in memory and for the next runner", () => {
+  const folder = temporaryFolder();
+  const script = join(import.meta.dirname, "../../test/full-disk.ts");
+  // No file may grow past 512 KiB; a write that would is refused and ends nothing.
+  const command = `trap '' XFSZ; ulimit -f 512; exec "$0" "$1" "$2"`;
+  const { stdout, signal } = spawnSync("bash", ["-c", command, process.execPath, script, folder], { encoding: "utf8" });
+  expect(signal).toBe("SIGKILL");
+  const { kept, promised } = JSON.parse(stdout) as { kept: string[]; promised: string[] };
+  expect([kept.length, promised.length].every((count) => count > 10)).toBe(true);
+  const [left] = readLeftLogs(join(folder, "spans"));
+  const spans = left?.frames.flatMap((frame) => frame.spans.map(({ span }) => JSON.parse(span).name));
+  expect(spans).toEqual(kept);
+  const journal = new Journal(join(folder, JOURNAL_FILE), 1);
+  expect(journal.running().map(({ attemptId }) => attemptId)).toEqual(promised);
+  // There is space again.
+  journal.accept("another");
+  expect(new Journal(join(folder, JOURNAL_FILE), 1).stateOf("another")).toBe("running");
+});
