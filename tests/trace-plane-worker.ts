@@ -75,7 +75,7 @@ export class TracePlane extends DurableObject<Env> {
         this.#arm();
         return new Response();
       case "/traces":
-        return Response.json(this.#store.traces());
+        return Response.json(this.#store.reader.traces());
       case "/written":
         return Response.json(this.#written);
       case "/runner":
@@ -87,11 +87,11 @@ export class TracePlane extends DurableObject<Env> {
 
   /** By RPC, as with the SessionAgent. */
   spans(): ReadableStream<Uint8Array> {
-    return this.#store.spans();
+    return this.#store.reader.spans();
   }
 
   trace(traceId: string): ReadableStream<Uint8Array> | undefined {
-    return this.#store.trace(traceId);
+    return this.#store.reader.trace(traceId);
   }
 
   /** Stores the job, its open span and an ended span atomically. */

@@ -149,7 +149,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async traces(cursor?: string): Promise<Result<z.infer<typeof TraceList>>> {
-    return this.#read(({ traces }) => listTraces(traces, cursor));
+    return this.#read(({ traces }) => listTraces(traces.reader, cursor));
   }
 
   /** Streams a page of one trace as OTLP/JSON. Open spans have no end. */
@@ -157,13 +157,13 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#read(({ traces, link }) => {
       const after = segmentAfter(cursor);
       if (after === undefined) return badCursor();
-      const otlp = traces.trace(traceId, (instanceId) => link.lastSeenMs(instanceId), after);
+      const otlp = traces.reader.trace(traceId, (instanceId) => link.lastSeenMs(instanceId), after);
       return otlp === undefined ? refuse("trace-not-found", "The session has no trace with this id.") : ok(otlp);
     });
   }
 
   async spans(cursor?: string): Promise<ReadableStream<Uint8Array>> {
-    return this.#parts.traces.spans(segmentAfter(cursor) ?? 0);
+    return this.#parts.traces.reader.spans(segmentAfter(cursor) ?? 0);
   }
 
   async resend(): Promise<Result<ResentSpans>> {

@@ -167,7 +167,7 @@ test("nor on an open span, while it is open and when it is sealed", () =>
     const span = new Tracer({ scope: { name: "runner" }, processor }).startSpan("valet.turn", { attributes: forged });
     store.announce("run_1", open[0] as ReadableSpan);
     const ids = { "valet.session.id": SESSION, "session.id": SESSION, "gen_ai.conversation.id": SESSION };
-    const text = await new Response(store.trace(span.context.traceId)).text();
+    const text = await new Response(store.reader.trace(span.context.traceId)).text();
     expect(toObject(JSON.parse(text).resourceSpans[0].scopeSpans[0].spans[0].attributes)).toMatchObject(ids);
     store.seal("run_1", "runner_lost");
     expect(toObject(exported(store).attributes)).toMatchObject(ids);
@@ -227,7 +227,7 @@ describe("attributes that the catalogue declares double", () => {
       });
       store.announce("run_1", open[0] as ReadableSpan);
       const cost = { key: "valet.llm.cost_usd", value: { doubleValue: 2 } };
-      const text = await new Response(store.trace(span.context.traceId)).text();
+      const text = await new Response(store.reader.trace(span.context.traceId)).text();
       expect(JSON.parse(text).resourceSpans[0].scopeSpans[0].spans[0].attributes).toContainEqual(cost);
       store.seal("run_1", "runner_lost");
       expect(exported(store).attributes).toContainEqual(cost);

@@ -5,16 +5,16 @@ import { badCursor, encodeCursor, parseCursor } from "../core/cursor.ts";
 import { isoTime } from "../core/iso-time.ts";
 import { fillPage } from "../core/page-bytes.ts";
 import { ok, type Result } from "../core/result.ts";
-import type { ListedTrace, TraceStore } from "./trace-store.ts";
+import type { ListedTrace, TraceReader } from "./trace-reader.ts";
 
 const PAGE = 50;
 
 /** Lists traces, newest first. */
-export function listTraces(store: TraceStore, cursor: string | undefined): Result<z.infer<typeof TraceList>> {
+export function listTraces(reader: TraceReader, cursor: string | undefined): Result<z.infer<typeof TraceList>> {
   const [startUs, traceId] = (cursor === undefined ? undefined : parseCursor(cursor, 2)) ?? [];
   const after = traceId === undefined ? undefined : { startUs: Number(startUs), traceId };
   if (cursor !== undefined && !Number.isFinite(after?.startUs)) return badCursor();
-  const found = store.traces(after, PAGE + 1);
+  const found = reader.traces(after, PAGE + 1);
   const traces = fillPage(found.slice(0, PAGE), toTraceView);
   const last = found[traces.length - 1];
   const hasMore = found.length > traces.length && last !== undefined;

@@ -27,12 +27,12 @@ function open(storage: DurableObjectStorage, options: { maxBytes?: number; now?:
 }
 
 async function read(store: TraceStore, traceId: string): Promise<WireSpan[]> {
-  const stream = store.trace(traceId);
+  const stream = store.reader.trace(traceId);
   return stream === undefined ? [] : spansOf(await new Response(stream).text());
 }
 
 async function all(store: TraceStore): Promise<WireSpan[]> {
-  const traces = await Promise.all(store.traces().map(({ traceId }) => read(store, traceId)));
+  const traces = await Promise.all(store.reader.traces().map(({ traceId }) => read(store, traceId)));
   return traces.flat();
 }
 
@@ -180,11 +180,11 @@ describe("open spans of a runner", () => {
       const { store } = open(storage);
       const { serialised } = openSpan("valet.turn");
       store.announce("run_1", serialised);
-      expect(store.traces()).toMatchObject([{ name: "valet.turn", openSpans: 1, spans: 0 }]);
+      expect(store.reader.traces()).toMatchObject([{ name: "valet.turn", openSpans: 1, spans: 0 }]);
       const ended = { ...serialised, scope: { name: "runner" } } as ReadableSpan;
       const text = makeFrame({ name: "valet.turn" }).replace(/"traceId":"\w+","spanId":"\w+"/, ids(ended));
       acceptFrame(store, "run_1", 1, text);
-      expect(store.traces()).toMatchObject([{ name: "valet.turn", openSpans: 0, spans: 1 }]);
+      expect(store.reader.traces()).toMatchObject([{ name: "valet.turn", openSpans: 0, spans: 1 }]);
     }));
 
   test("are sealed when the runner is lost, at its last sign of life; a later end is counted once, as late", () =>
@@ -235,18 +235,18 @@ describe("open spans of a runner", () => {
       const begins = { instanceId: "run_1", seq: 1, otlp: NO_SPANS, open: [serialiseSpan(serialised)] };
       const text = makeFrame({ name: "chat mock-1" }).replace(/"traceId":"\w+","spanId":"\w+"/, ids(serialised));
       store.acceptFrames([begins]);
-      expect(store.traces()).toMatchObject([{ name: "chat mock-1", openSpans: 1, spans: 0 }]);
+      expect(store.reader.traces()).toMatchObject([{ name: "chat mock-1", openSpans: 1, spans: 0 }]);
       store.acceptFrames([{ instanceId: "run_1", seq: 2, otlp: text }]);
-      expect(store.traces()).toMatchObject([{ openSpans: 0, spans: 1 }]);
+      expect(store.reader.traces()).toMatchObject([{ openSpans: 0, spans: 1 }]);
       store.acceptFrames([begins, { ...begins, seq: 2 }]);
-      expect(store.traces()).toMatchObject([{ openSpans: 0, spans: 1 }]);
+      expect(store.reader.traces()).toMatchObject([{ openSpans: 0, spans: 1 }]);
       const other = openSpan("execute_tool bash").serialised;
       const ended = makeFrame({ name: "execute_tool bash" }).replace(/"traceId":"\w+","spanId":"\w+"/, ids(other));
       store.acceptFrames([
         { ...begins, seq: 3, open: [serialiseSpan(other)] },
         { instanceId: "run_1", seq: 4, otlp: ended },
       ]);
-      expect(store.traces().map(({ openSpans, spans }) => [openSpans, spans])).toEqual([
+      expect(store.reader.traces().map(({ openSpans, spans }) => [openSpans, spans])).toEqual([
         [0, 1],
         [0, 1],
       ]);
@@ -258,7 +258,7 @@ describe("open spans of a runner", () => {
       const { serialised } = openSpan("chat mock-1");
       const frame = { instanceId: "run_1", seq: 1, otlp: NO_SPANS, open: [serialiseSpan(serialised), "nonsense"] };
       store.acceptFrames([frame]);
-      const stream = store.trace(serialised.context.traceId, () => NOW + 5) as ReadableStream;
+      const stream = store.reader.trace(serialised.context.traceId, () => NOW + 5) as ReadableStream;
       const text = await new Response(stream).text();
       expect(text).toContain('"service.name","value":{"stringValue":"valet-runner"}');
       const [shown] = spansOf(text);
@@ -292,7 +292,7 @@ describe("open spans of a runner", () => {
       const { store } = open(storage);
       store.announce("run_2", openSpan("valet.turn").serialised);
       expect(store.seal("run_1", "runner_lost")).toBe(0);
-      expect(store.traces()).toMatchObject([{ openSpans: 1 }]);
+      expect(store.reader.traces()).toMatchObject([{ openSpans: 1 }]);
     }));
 });
 
@@ -314,7 +314,7 @@ describe("segments", () => {
       expect(rowCount(storage, "trace_segments")).toBe(25);
       expect(rowCount(storage, "trace_index")).toBe(25);
       expect(rowCount(storage, "trace_tail")).toBe(0);
-      expect(store.traces()).toMatchObject([{ spans: 5000 }]);
+      expect(store.reader.traces()).toMatchObject([{ spans: 5000 }]);
     }));
 
   test("that wait are counted by reading two rows, whatever their number", () =>
@@ -480,7 +480,7 @@ describe("reading", () => {
         store.fold();
       }
       tracer.startSpan("in the tail", { parent: root }).end();
-      const stream = store.trace(root.context.traceId) as ReadableStream<Uint8Array>;
+      const stream = store.reader.trace(root.context.traceId) as ReadableStream<Uint8Array>;
       store.fold();
       const spans = spansOf(await new Response(stream).text());
       expect(spans.map(({ name }) => name)).toEqual(["folded", "folded", "folded", "in the tail", "root"]);
@@ -498,12 +498,12 @@ describe("reading", () => {
         if (i === 12) store.fold();
         if (i === 15) tracer.startSpan("child", { parent: span, startTime: NOW + 50 }).end();
       }
-      const whole = store.traces();
+      const whole = store.reader.traces();
       expect(whole).toHaveLength(20);
       expect(whole.map(({ startUs }) => startUs)).toEqual(whole.map(({ startUs }) => startUs).sort((a, b) => b - a));
       const paged: typeof whole = [];
       for (;;) {
-        const page = store.traces(paged.at(-1), 3);
+        const page = store.reader.traces(paged.at(-1), 3);
         paged.push(...page);
         if (page.length < 3) break;
       }
@@ -522,10 +522,10 @@ describe("reading", () => {
         tracer.startSpan("POST /v1/sandboxes", { parent, attributes, startTime: NOW - 500 }).end();
         if (place === "folded") store.fold();
         tracer.startSpan("valet.broker.call", { parent: root, attributes, startTime: NOW + 5 });
-        expect(store.traces()).toMatchObject([{ name: "valet.sandbox.spawn", openSpans: 2, spans: 1 }]);
-        const { startUs } = store.traces()[0] ?? {};
+        expect(store.reader.traces()).toMatchObject([{ name: "valet.sandbox.spawn", openSpans: 2, spans: 1 }]);
+        const { startUs } = store.reader.traces()[0] ?? {};
         root.end();
-        expect(store.traces()).toMatchObject([{ name: "valet.sandbox.spawn", startUs, openSpans: 1, spans: 2 }]);
+        expect(store.reader.traces()).toMatchObject([{ name: "valet.sandbox.spawn", startUs, openSpans: 1, spans: 2 }]);
       }),
   );
 
@@ -537,11 +537,11 @@ describe("reading", () => {
       storage.sql.exec("DELETE FROM trace_open");
       const turn = tracer.startSpan("valet.turn", { parent: root, attributes, startTime: NOW + 1 });
       tracer.startSpan("chat mock-1", { parent: turn, attributes, startTime: NOW + 2 }).end();
-      expect(store.traces()).toMatchObject([{ name: "valet.turn", openSpans: 1 }]);
+      expect(store.reader.traces()).toMatchObject([{ name: "valet.turn", openSpans: 1 }]);
       turn.end();
       store.fold();
       tracer.startSpan("execute_tool bash", { parent: turn, attributes, startTime: NOW + 3 });
-      expect(store.traces()).toMatchObject([{ name: "valet.turn", openSpans: 1, spans: 2 }]);
+      expect(store.reader.traces()).toMatchObject([{ name: "valet.turn", openSpans: 1, spans: 2 }]);
     }));
 
   test("spans that end during streaming are included, each once", () =>
@@ -550,7 +550,7 @@ describe("reading", () => {
       begin("folded").end();
       store.fold();
       begin("in the tail").end();
-      const reader = store.spans().getReader();
+      const reader = store.reader.spans().getReader();
       const decoder = new TextDecoder();
       let text = decoder.decode((await reader.read()).value);
       store.fold();
@@ -588,7 +588,7 @@ describe("reading", () => {
       };
       const textOf = (stream: ReadableStream<Uint8Array> | undefined) => new Response(stream).text();
       const ofTrace = await pagesOf(
-        (after) => textOf(store.trace(root.context.traceId, () => undefined, after)),
+        (after) => textOf(store.reader.trace(root.context.traceId, () => undefined, after)),
         () => {
           // Spans that end meanwhile, and the fold of the tail, cause neither duplicates nor gaps.
           add(1);
@@ -600,7 +600,7 @@ describe("reading", () => {
       const found = ofTrace.flatMap((page) => spansOf(page)).map(({ name }) => name);
       expect(found.sort()).toEqual([...names, "root"].sort());
       const lines = await pagesOf(
-        (after) => textOf(store.spans(after)),
+        (after) => textOf(store.reader.spans(after)),
         () => {},
       );
       expect(lines.length).toBeGreaterThan(1);
@@ -615,14 +615,14 @@ describe("reading", () => {
 
   test("an unknown trace is undefined", () =>
     inStorage((storage) => {
-      expect(open(storage).store.trace("a".repeat(32))).toBeUndefined();
+      expect(open(storage).store.reader.trace("a".repeat(32))).toBeUndefined();
     }));
 
   test("every ended span is in the stream of OTLP/JSON lines", () =>
     inStorage(async (storage) => {
       const { store } = open(storage);
       for (let seq = 1; seq <= 10; seq++) acceptFrame(store, "run_1", seq, makeFrame(...Array(50).fill({})));
-      const lines = (await new Response(store.spans()).text()).trimEnd().split("\n");
+      const lines = (await new Response(store.reader.spans()).text()).trimEnd().split("\n");
       expect(lines.length).toBeGreaterThan(1);
       expect(lines.flatMap((line) => spansOf(line))).toHaveLength(500);
     }));

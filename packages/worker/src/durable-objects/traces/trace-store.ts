@@ -22,23 +22,16 @@ import {
   Tracer,
   wallClock,
 } from "@valet/shared/tracing";
-import { encodeCursor } from "../core/cursor.ts";
-import { levelOf, readRequest, type SpanFacts, type SpanGroup, writeSpans } from "./otlp-request.ts";
+import { readRequest, type SpanGroup, writeSpans } from "./otlp-request.ts";
 import { isOwnSpan, type NamingLimits } from "./own-span.ts";
+import { RunnerInstances, runnerResource } from "./runner-instances.ts";
+import { factsOf } from "./span-facts.ts";
 import { stampGroup, stampOpenSpan } from "./stamp.ts";
 import { OBJECT, TraceOpenSpans } from "./trace-open-spans.ts";
 import { TraceOrigin } from "./trace-origin.ts";
-import { type Segment, type TailEntry, type TracePosition, TraceSegments, unpack } from "./trace-segments.ts";
-import { mergeSummaries, summariseOpen, type TraceSummary } from "./trace-summary.ts";
-import {
-  fullPage,
-  groupsOfTrace,
-  REQUEST_END,
-  REQUEST_HEAD,
-  reportedDrops,
-  requestText,
-  streamOf,
-} from "./trace-text.ts";
+import { TraceReader } from "./trace-reader.ts";
+import { type Segment, type TailEntry, TraceSegments, unpack } from "./trace-segments.ts";
+import { reportedDrops } from "./trace-text.ts";
 
 export interface TraceStoreOptions {
   readonly sessionId: string;
@@ -60,11 +53,6 @@ export interface TraceStoreOptions {
   readonly transact: <T>(work: () => T) => T;
 }
 
-/** A trace in a list. */
-export interface ListedTrace extends TraceSummary {
-  readonly openSpans: number;
-}
-
 /** A span frame of a runner. */
 export interface SpanFrame {
   readonly instanceId: string;
@@ -82,20 +70,15 @@ interface ReceivedRequest {
 
 /** Far below the maximum of a row (2 MB), in UTF-16 units of up to three bytes. */
 const MAX_TEXT_LENGTH = 512 * 1024;
-/**
- * How many runner processes are remembered, the latest ones: each costs a row, and a holder of a runner's token can
- * name any number of them.
- */
-const MAX_INSTANCES = 1000;
-/** The maximum size of a page of spans as text, in UTF-16 units; the segment that exceeds it is the page's last. */
-const MAX_PAGE_LENGTH = 16 * 1024 * 1024;
-
 export class TraceStore implements SpanProcessor {
   readonly segments: TraceSegments;
+  /** Reads what is stored. */
+  readonly reader: TraceReader;
   readonly #sql: SqlStorage;
   readonly #options: TraceStoreOptions;
   readonly #open: TraceOpenSpans;
   readonly #origin: TraceOrigin;
+  readonly #instances: RunnerInstances;
   readonly #resource: string;
 
   constructor(sql: SqlStorage, options: TraceStoreOptions) {
@@ -105,6 +88,8 @@ export class TraceStore implements SpanProcessor {
     this.segments = new TraceSegments(sql);
     this.#open = new TraceOpenSpans(sql);
     this.#origin = new TraceOrigin(sql, options.sessionId);
+    this.#instances = new RunnerInstances(sql, options.now);
+    this.reader = new TraceReader(this.segments, this.#open, this.#instances, options.resource);
   }
 
   /** Stores the current state of the object's open span; called again after a change that must survive an eviction. */
@@ -151,18 +136,13 @@ export class TraceStore implements SpanProcessor {
   }
 
   /** Records a runner's sign of life. @param atMs its time, epoch ms; now if omitted. An older time changes nothing */
-  touch(instanceId: string, atMs = this.#options.now()): void {
-    this.#sql.exec(
-      `INSERT INTO trace_instances (instance_id, last_seq, last_seen_ms) VALUES (?, 0, ?)
-       ON CONFLICT (instance_id) DO UPDATE SET last_seen_ms = excluded.last_seen_ms
-       WHERE excluded.last_seen_ms > last_seen_ms`,
-      ...[instanceId, atMs],
-    );
+  touch(instanceId: string, atMs?: number): void {
+    this.#instances.touch(instanceId, atMs);
   }
 
   /** Returns the last stored sign of life of these runners, epoch ms; `undefined` when there is none. */
   lastSeenMs(instanceIds: readonly string[]): number | undefined {
-    const known = instanceIds.flatMap((id) => this.#instance(id)?.last_seen_ms ?? []);
+    const known = instanceIds.flatMap((id) => this.#instances.lastSeenMs(id) ?? []);
     return known.length === 0 ? undefined : Math.max(...known);
   }
 
@@ -172,8 +152,8 @@ export class TraceStore implements SpanProcessor {
    * @returns how many
    */
   seal(instanceId: string, errorType: string): number {
-    const lastSeenMs = this.#instance(instanceId)?.last_seen_ms ?? this.#options.now();
-    const tracer = this.#tracerTo(this.#runnerResource(instanceId), "@valet/runner");
+    const lastSeenMs = this.#instances.lastSeenMs(instanceId) ?? this.#options.now();
+    const tracer = this.#tracerTo(runnerResource(this.#options.resource, instanceId), "@valet/runner");
     const open = this.#open.of(instanceId);
     this.#options.transact(() => {
       for (const each of open) {
@@ -199,7 +179,7 @@ export class TraceStore implements SpanProcessor {
     this.#options.transact(() => {
       const requests: ReceivedRequest[] = [];
       for (const { instanceId, seq, otlp, open = [] } of frames) {
-        const lastSeq = durable.get(instanceId) ?? this.#instance(instanceId)?.last_seq ?? 0;
+        const lastSeq = durable.get(instanceId) ?? this.#instances.lastSeq(instanceId);
         durable.set(instanceId, Math.max(seq, lastSeq));
         if (seq <= lastSeq) continue;
         requests.push({ otlp, runnerInstanceId: instanceId });
@@ -208,14 +188,7 @@ export class TraceStore implements SpanProcessor {
         this.#keepOpen(instanceId, spans);
       }
       this.#acceptRequests(requests);
-      for (const [instanceId, seq] of requests.length === 0 ? [] : durable) {
-        this.#sql.exec(
-          `INSERT INTO trace_instances (instance_id, last_seq, last_seen_ms) VALUES (?, ?, ?)
-           ON CONFLICT (instance_id) DO UPDATE SET last_seq = excluded.last_seq, last_seen_ms = excluded.last_seen_ms`,
-          ...[instanceId, seq, this.#options.now()],
-        );
-      }
-      if (requests.length > 0) this.#forgetInstances();
+      if (requests.length > 0) this.#instances.record(durable);
     });
     return durable;
   }
@@ -223,15 +196,6 @@ export class TraceStore implements SpanProcessor {
   /** Stores ended spans that the Worker or the broker made for this session. */
   acceptSpans(otlp: string): void {
     this.#options.transact(() => this.#acceptRequests([{ otlp }]));
-  }
-
-  /** Deletes the least recently seen instances when there are too many. */
-  #forgetInstances(): void {
-    this.#sql.exec(
-      `DELETE FROM trace_instances WHERE instance_id IN (
-         SELECT instance_id FROM trace_instances ORDER BY last_seen_ms DESC, instance_id LIMIT -1 OFFSET ?)`,
-      MAX_INSTANCES,
-    );
   }
 
   #acceptRequests(requests: readonly ReceivedRequest[]): void {
@@ -279,20 +243,6 @@ export class TraceStore implements SpanProcessor {
       body,
     };
     this.segments.append([entry], this.#options.now());
-  }
-
-  #instance(instanceId: string): { last_seq: number; last_seen_ms: number } | undefined {
-    const query = "SELECT last_seq, last_seen_ms FROM trace_instances WHERE instance_id = ?";
-    return this.#sql.exec<{ last_seq: number; last_seen_ms: number }>(query, instanceId).toArray()[0];
-  }
-
-  #lastSeenMs(instanceId: string, seenMs = 0): number | undefined {
-    return Math.max(seenMs, this.#instance(instanceId)?.last_seen_ms ?? 0) || undefined;
-  }
-
-  #runnerResource(instanceId: string): string {
-    const runner = { "service.name": "valet-runner", "service.instance.id": instanceId };
-    return encodeResource({ ...this.#options.resource, ...runner });
   }
 
   /** Counts lost spans; the next segment reports them to the backend. */
@@ -351,136 +301,4 @@ export class TraceStore implements SpanProcessor {
       }
     });
   }
-
-  /**
-   * Lists the session's traces, newest first, and by id among those that began at the same time.
-   * @param after the last trace of the previous page
-   * @param limit the maximum number; all if omitted
-   */
-  traces(after?: TracePosition, limit = Number.MAX_SAFE_INTEGER): ListedTrace[] {
-    const open = Map.groupBy(this.#open.all(), ({ context }) => context.traceId);
-    const begun = [...open.values()].flat().map(summaryOfOpen);
-    const tail = this.segments.tailSummaries();
-    const inTail = new Set(tail.map(({ traceId }) => traceId));
-    const live = [...open].flatMap(([traceId]) => (inTail.has(traceId) ? [] : this.segments.folded(traceId)));
-    const recent = mergeSummaries([tail, live, begun]);
-    const older = this.segments.newestFolded(
-      limit,
-      after,
-      recent.map(({ traceId }) => traceId),
-    );
-    return [...recent.filter((each) => after === undefined || compare(after, each) < 0), ...older]
-      .sort(compare)
-      .slice(0, limit)
-      .map((summary) => ({ ...summary, openSpans: open.get(summary.traceId)?.length ?? 0 }));
-  }
-
-  /**
-   * Returns one trace as OTLP/JSON, streamed one segment at a time, since the largest traces exceed what an object can
-   * hold or return at once. Open spans have no `endTimeUnixNano`; those of a runner have its last sign of life.
-   * `undefined` for an unknown trace.
-   * @param seenMs signs of life that are not stored yet, by the runner's instance id
-   * @param after the last segment of the previous page; a full page ends with `nextCursor`, which names its own last
-   * segment
-   */
-  trace(
-    traceId: string,
-    seenMs: (instanceId: string) => number | undefined = () => undefined,
-    after = 0,
-  ): ReadableStream<Uint8Array> | undefined {
-    const open = this.#open.ofTrace(traceId).map(({ owner, span }) => {
-      const lastSeenMs = owner === OBJECT ? undefined : this.#lastSeenMs(owner, seenMs(owner));
-      const seen = lastSeenMs === undefined ? [] : ["valet.last_seen_ms", lastSeenMs];
-      const attributes = [...span.attributes, ...seen];
-      const text = encodeSpan({ ...span, attributes, scope: OPEN_SCOPE, endTime: undefined, doubleKeys: DOUBLE_KEYS });
-      const resource = owner === OBJECT ? this.#resource : this.#runnerResource(owner);
-      return `{"resource":${resource},"scopeSpans":[{"scope":${encodeScope(OPEN_SCOPE)},"spans":[${text}]}]}`;
-    });
-    const groups = this.#groupsOf(traceId, open, after);
-    const first = groups.next();
-    if (first.done) return after === 0 ? undefined : streamOf(requestText("", groups));
-    return streamOf(requestText(first.value, groups));
-  }
-
-  /**
-   * Yields elements of `resourceSpans`. Reads the tail at once, since it may be folded while the rest is consumed.
-   * @returns the cursor of the next page, if this one is full
-   */
-  *#groupsOf(traceId: string, open: readonly string[], after: number): Generator<string, string | undefined> {
-    const tail = this.segments.tailText();
-    let [length, last] = [0, after];
-    const isFull = () => length >= MAX_PAGE_LENGTH;
-    for (const { id, isWhole } of this.segments.holding(traceId)) {
-      if (id <= after) continue;
-      if (isFull()) return segmentCursor(last);
-      const text = this.segments.text(id) ?? `${REQUEST_HEAD}${REQUEST_END}`;
-      if (isWhole) yield text.slice(REQUEST_HEAD.length, -REQUEST_END.length);
-      else yield* groupsOfTrace(text, traceId);
-      length += text.length;
-      last = id;
-    }
-    if (isFull()) return segmentCursor(last);
-    if (tail !== undefined) yield* groupsOfTrace(tail, traceId);
-    yield* open;
-    return undefined;
-  }
-
-  /**
-   * Streams every ended span as lines of OTLP/JSON, one segment per line, as fast as the reader consumes them. Includes
-   * spans that end meanwhile, and excludes those that are deleted meanwhile. A full page ends with a line without spans
-   * and with `nextCursor`.
-   * @param after the last segment of the previous page
-   */
-  spans(after = 0): ReadableStream<Uint8Array> {
-    return streamOf(this.#lines(after));
-  }
-
-  *#lines(after: number): Generator<string, undefined> {
-    let [cursor, length] = [after, 0];
-    for (let next = this.segments.textAfter(cursor); next !== undefined; next = this.segments.textAfter(cursor)) {
-      if (length >= MAX_PAGE_LENGTH) {
-        yield `${fullPage(segmentCursor(cursor))}\n`;
-        return;
-      }
-      cursor = next.id;
-      length += next.text.length;
-      yield `${next.text}\n`;
-    }
-    const tail = this.segments.tailText();
-    if (tail !== undefined) yield `${tail}\n`;
-  }
-}
-
-/** Returns the cursor after a segment. */
-function segmentCursor(segmentId: number): string {
-  return encodeCursor([String(segmentId)]);
-}
-
-/** Open spans do not name their scope; this marks them as open. */
-const OPEN_SCOPE = { name: "valet.open" };
-
-function factsOf(span: ReadableSpan): SpanFacts {
-  const { context, parent, name, startTime, endTime = startTime, statusCode } = span;
-  return {
-    traceId: context.traceId,
-    spanId: context.spanId,
-    name,
-    startUs: toMicros(startTime),
-    endUs: toMicros(endTime),
-    isError: statusCode === StatusCode.ERROR,
-    level: levelOf(parent),
-  };
-}
-
-function toMicros({ seconds, nanos }: { seconds: number; nanos: number }): number {
-  return seconds * 1e6 + Math.floor(nanos / 1000);
-}
-
-function summaryOfOpen({ context: { traceId, spanId }, parent, name, startTime }: OpenSpan): TraceSummary {
-  return summariseOpen({ traceId, spanId, name, startUs: toMicros(startTime), level: levelOf(parent) });
-}
-
-/** Sorts newest first. */
-function compare(a: TracePosition, b: TracePosition): number {
-  return b.startUs - a.startUs || (a.traceId < b.traceId ? -1 : Number(a.traceId > b.traceId));
 }

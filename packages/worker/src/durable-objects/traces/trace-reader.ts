@@ -1,0 +1,154 @@
+/** Reads the stored spans: lists of traces, one trace, and all ended spans. Writes nothing. */
+import { DOUBLE_KEYS } from "@valet/shared/spans";
+import { encodeResource, encodeScope, encodeSpan, type OpenSpan, type Resource } from "@valet/shared/tracing";
+import { encodeCursor } from "../core/cursor.ts";
+import { levelOf } from "./otlp-request.ts";
+import { type RunnerInstances, runnerResource } from "./runner-instances.ts";
+import { toMicros } from "./span-facts.ts";
+import { OBJECT, type TraceOpenSpans } from "./trace-open-spans.ts";
+import type { TracePosition, TraceSegments } from "./trace-segments.ts";
+import { mergeSummaries, summariseOpen, type TraceSummary } from "./trace-summary.ts";
+import { fullPage, groupsOfTrace, REQUEST_END, REQUEST_HEAD, requestText, streamOf } from "./trace-text.ts";
+
+/** A trace in a list. */
+export interface ListedTrace extends TraceSummary {
+  readonly openSpans: number;
+}
+
+/** The maximum size of a page of spans as text, in UTF-16 units; the segment that exceeds it is the page's last. */
+const MAX_PAGE_LENGTH = 16 * 1024 * 1024;
+
+/** Open spans do not name their scope; this marks them as open. */
+const OPEN_SCOPE = { name: "valet.open" };
+
+export class TraceReader {
+  readonly #segments: TraceSegments;
+  readonly #open: TraceOpenSpans;
+  readonly #instances: RunnerInstances;
+  readonly #resource: Resource;
+
+  /** @param resource of the object's own spans */
+  constructor(segments: TraceSegments, open: TraceOpenSpans, instances: RunnerInstances, resource: Resource) {
+    this.#segments = segments;
+    this.#open = open;
+    this.#instances = instances;
+    this.#resource = resource;
+  }
+
+  /**
+   * Lists the session's traces, newest first, and by id among those that began at the same time.
+   * @param after the last trace of the previous page
+   * @param limit the maximum number; all if omitted
+   */
+  traces(after?: TracePosition, limit = Number.MAX_SAFE_INTEGER): ListedTrace[] {
+    const open = Map.groupBy(this.#open.all(), ({ context }) => context.traceId);
+    const begun = [...open.values()].flat().map(summaryOfOpen);
+    const tail = this.#segments.tailSummaries();
+    const inTail = new Set(tail.map(({ traceId }) => traceId));
+    const live = [...open].flatMap(([traceId]) => (inTail.has(traceId) ? [] : this.#segments.folded(traceId)));
+    const recent = mergeSummaries([tail, live, begun]);
+    const older = this.#segments.newestFolded(
+      limit,
+      after,
+      recent.map(({ traceId }) => traceId),
+    );
+    return [...recent.filter((each) => after === undefined || compare(after, each) < 0), ...older]
+      .sort(compare)
+      .slice(0, limit)
+      .map((summary) => ({ ...summary, openSpans: open.get(summary.traceId)?.length ?? 0 }));
+  }
+
+  /**
+   * Returns one trace as OTLP/JSON, streamed one segment at a time, since the largest traces exceed what an object can
+   * hold or return at once. Open spans have no `endTimeUnixNano`; those of a runner have its last sign of life.
+   * `undefined` for an unknown trace.
+   * @param seenMs signs of life that are not stored yet, by the runner's instance id
+   * @param after the last segment of the previous page; a full page ends with `nextCursor`, which names its own last
+   * segment
+   */
+  trace(
+    traceId: string,
+    seenMs: (instanceId: string) => number | undefined = () => undefined,
+    after = 0,
+  ): ReadableStream<Uint8Array> | undefined {
+    const open = this.#open.ofTrace(traceId).map(({ owner, span }) => {
+      const lastSeenMs = owner === OBJECT ? undefined : lastOf(this.#instances.lastSeenMs(owner), seenMs(owner));
+      const seen = lastSeenMs === undefined ? [] : ["valet.last_seen_ms", lastSeenMs];
+      const attributes = [...span.attributes, ...seen];
+      const text = encodeSpan({ ...span, attributes, scope: OPEN_SCOPE, endTime: undefined, doubleKeys: DOUBLE_KEYS });
+      const resource = owner === OBJECT ? encodeResource(this.#resource) : runnerResource(this.#resource, owner);
+      return `{"resource":${resource},"scopeSpans":[{"scope":${encodeScope(OPEN_SCOPE)},"spans":[${text}]}]}`;
+    });
+    const groups = this.#groupsOf(traceId, open, after);
+    const first = groups.next();
+    if (first.done) return after === 0 ? undefined : streamOf(requestText("", groups));
+    return streamOf(requestText(first.value, groups));
+  }
+
+  /**
+   * Yields elements of `resourceSpans`. Reads the tail at once, since it may be folded while the rest is consumed.
+   * @returns the cursor of the next page, if this one is full
+   */
+  *#groupsOf(traceId: string, open: readonly string[], after: number): Generator<string, string | undefined> {
+    const tail = this.#segments.tailText();
+    let [length, last] = [0, after];
+    const isFull = () => length >= MAX_PAGE_LENGTH;
+    for (const { id, isWhole } of this.#segments.holding(traceId)) {
+      if (id <= after) continue;
+      if (isFull()) return segmentCursor(last);
+      const text = this.#segments.text(id) ?? `${REQUEST_HEAD}${REQUEST_END}`;
+      if (isWhole) yield text.slice(REQUEST_HEAD.length, -REQUEST_END.length);
+      else yield* groupsOfTrace(text, traceId);
+      length += text.length;
+      last = id;
+    }
+    if (isFull()) return segmentCursor(last);
+    if (tail !== undefined) yield* groupsOfTrace(tail, traceId);
+    yield* open;
+    return undefined;
+  }
+
+  /**
+   * Streams every ended span as lines of OTLP/JSON, one segment per line, as fast as the reader consumes them. Includes
+   * spans that end meanwhile, and excludes those that are deleted meanwhile. A full page ends with a line without spans
+   * and with `nextCursor`.
+   * @param after the last segment of the previous page
+   */
+  spans(after = 0): ReadableStream<Uint8Array> {
+    return streamOf(this.#lines(after));
+  }
+
+  *#lines(after: number): Generator<string, undefined> {
+    let [cursor, length] = [after, 0];
+    for (let next = this.#segments.textAfter(cursor); next !== undefined; next = this.#segments.textAfter(cursor)) {
+      if (length >= MAX_PAGE_LENGTH) {
+        yield `${fullPage(segmentCursor(cursor))}\n`;
+        return;
+      }
+      cursor = next.id;
+      length += next.text.length;
+      yield `${next.text}\n`;
+    }
+    const tail = this.#segments.tailText();
+    if (tail !== undefined) yield `${tail}\n`;
+  }
+}
+
+/** Returns the cursor after a segment. */
+function segmentCursor(segmentId: number): string {
+  return encodeCursor([String(segmentId)]);
+}
+
+/** Returns the later of two times; `undefined` when neither is known. */
+function lastOf(aMs: number | undefined, bMs: number | undefined): number | undefined {
+  return Math.max(aMs ?? 0, bMs ?? 0) || undefined;
+}
+
+function summaryOfOpen({ context: { traceId, spanId }, parent, name, startTime }: OpenSpan): TraceSummary {
+  return summariseOpen({ traceId, spanId, name, startUs: toMicros(startTime), level: levelOf(parent) });
+}
+
+/** Sorts newest first. */
+function compare(a: TracePosition, b: TracePosition): number {
+  return b.startUs - a.startUs || (a.traceId < b.traceId ? -1 : Number(a.traceId > b.traceId));
+}
