@@ -53,6 +53,7 @@ function modelCall(call: number) {
     "gen_ai.usage.input_tokens": 20_000 + call,
     "gen_ai.usage.output_tokens": 150 + (call % 900),
     "gen_ai.usage.cache_read.input_tokens": 18_000 + call,
+    "gen_ai.usage.cache_write.input_tokens": call % 2000,
     "gen_ai.usage.cache_creation.input_tokens": call % 2000,
     "valet.cost_usd": 0.012 + call / 1e7,
     "valet.message.id": "msg_01k9z3v5wq8x7r2m4n6p0d1f3h",

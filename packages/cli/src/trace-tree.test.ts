@@ -85,6 +85,12 @@ describe("lines", () => {
     ]);
   });
 
+  test("show which try of a model call is which", () => {
+    const attributes = { "valet.llm.attempt": 1, "valet.outcome": "error", "error.type": "provider_rate_limited" };
+    const [line] = renderTrees(buildTrees([{ ...span("valet.llm.try", undefined), attributes }]), 3000);
+    expect(line).toMatch(/\(try 1, error, provider_rate_limited\)$/);
+  });
+
   test("show how long an open span has been open, and what was last received", () => {
     const open = (name: string, attributes: TraceSpan["attributes"] = {}) => ({
       ...span(name, undefined, { startMs: 10_000, endMs: undefined }),

@@ -117,6 +117,7 @@ function byStart(a: TraceSpan, b: TraceSpan): number {
 
 /** Attributes that are shown beside a span's name and times. */
 const DETAILS: readonly [key: string, show: (value: unknown, isWaiting: boolean) => string][] = [
+  ["valet.llm.attempt", (value) => `try ${value}`],
   ["valet.outcome", (value) => (value === "ok" ? "" : String(value))],
   ["error.type", String],
   ["valet.outcome.reason", String],

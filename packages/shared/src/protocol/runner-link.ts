@@ -122,7 +122,7 @@ export type ModelPrices = z.infer<typeof ModelPrices>;
 
 /** The limits of a turn, and the tools that loop detection ignores. */
 export const TurnBounds = z.object({
-  /** Model calls, including retries and those of sub-agents. */
+  /** Requests to models: each try of a call counts, and so do those of sub-agents. */
   maxModelCalls: z.number().int().positive(),
   maxTurnMs: z.number().positive(),
   /** Tools that an agent may call again and again with the same arguments. */
@@ -259,9 +259,11 @@ export const TurnSummary = z.object({
   modelMs: millis,
   toolMs: millis,
   permissionWaitMs: millis,
+  /** A call that was retried is one. */
   modelCalls: countOf,
   toolCalls: countOf,
   toolErrors: countOf,
+  /** Tries of model calls after each call's first. */
   retries: countOf,
   tokens: z.object({
     /** Including cached tokens. */
@@ -273,7 +275,7 @@ export const TurnSummary = z.object({
     reasoning: millis.nullable(),
   }),
   costUsd: z.number().nonnegative().nullable(),
-  /** Model calls that may have been charged, but whose usage the provider did not report. */
+  /** Model calls that may have been charged, but whose usage, or that of a try of theirs, the provider did not report. */
   callsWithoutUsage: countOf.optional(),
   /** Model calls without usage, or without a known price. */
   callsWithoutCost: countOf.optional(),

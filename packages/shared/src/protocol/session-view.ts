@@ -264,9 +264,11 @@ export const TurnRecord = z.object({
   model_ms: millis.nullable(),
   tool_ms: millis.nullable(),
   permission_wait_ms: millis.nullable(),
+  /** A call that was retried is one. */
   model_calls: count.nullable(),
   tool_calls: count.nullable(),
   tool_errors: count.nullable(),
+  /** Tries of model calls after each call's first. */
   retries: count.nullable(),
   /** Sum over the model calls whose usage is known, like all token counts; `null` when none is known. */
   tokens_input: amount.nullable(),
@@ -276,7 +278,7 @@ export const TurnRecord = z.object({
   tokens_reasoning: amount.nullable(),
   /** Sum over the model calls whose cost is known; `null` when no price is known. */
   cost_usd: amount.nullable(),
-  /** Model calls that may have been charged but are not included in the tokens, which are then a lower bound. */
+  /** Model calls that may have been charged but are not, or not wholly, included in the tokens, which are then a lower bound. */
   calls_without_usage: count.nullable(),
   /** Model calls that may have been charged but are not included in the cost. */
   calls_without_cost: count.nullable(),
