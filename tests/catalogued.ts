@@ -1,4 +1,7 @@
-/** Holds spans of all services to the catalogue, which types alone cannot do for what is missing or comes from a variable. */
+/**
+ * Compares spans of all services with the catalogue, where types cannot: for missing attributes, and for values from
+ * variables.
+ */
 import type { TraceSpan } from "../packages/cli/src/trace-tree.ts";
 import { COMMON_ATTRIBUTES, HTTP_METHODS, SPANS, type SpanDefinition } from "../packages/shared/src/spans.ts";
 
@@ -10,10 +13,10 @@ const DEFINITIONS = Object.entries<SpanDefinition>(SPANS).map(([name, definition
     .replaceAll(/\{\w+\}/g, ".+");
   return { pattern: new RegExp(`^${pattern}$`), definition };
 });
-/** What says how a span ended. */
+/** Attributes that say how a span ended. */
 const OUTCOME = ["valet.outcome", "valet.outcome.reason", "error.type"];
 
-/** Everything about ended spans that is not as the catalogue has it: their names, emitters and attributes. */
+/** Returns every difference between ended spans and the catalogue: names, emitters and attributes. */
 export function uncatalogued(spans: readonly TraceSpan[]): string[] {
   return spans.flatMap(({ name, service, attributes }) => {
     const found = DEFINITIONS.find(({ pattern }) => pattern.test(name))?.definition;

@@ -98,7 +98,7 @@ it("finds imports between rooms that the table does not list, also of types only
   ]);
 });
 
-it("finds rooms of the runner that know an agent beside its port", () => {
+it("finds rooms of the runner that import an agent other than by its port", () => {
   const runner = "packages/runner/src";
   const files = {
     [`${runner}/runner.ts`]: [`${runner}/jobs/job-runner.ts`, `type ${runner}/opencode/client.ts`],

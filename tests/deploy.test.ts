@@ -1,5 +1,5 @@
-// What a deployment does, as far as it can be done without an account: wrangler bundles the Worker with all that it is bound to, and
-// applies the migrations to an empty database.
+// The steps of a deployment that need no account: wrangler bundles the Worker with all its bindings, and applies the
+// migrations to an empty database.
 import { execFile } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -281,7 +281,7 @@ describe("the traces at the backend", () => {
     }
   });
 
-  test("carry what the catalogue requires, and nothing that it does not have", () => {
+  test("have every attribute that the catalogue requires, and no others", () => {
     expect([...new Set(uncatalogued(spans))]).toEqual([]);
   });
 

@@ -1,4 +1,4 @@
-// Every variable of ours that code names is in a table of variables, and every one in a table is read by somebody.
+// Compares Valet's variables in the code with the tables of variables, in both directions.
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
@@ -11,12 +11,12 @@ import {
 
 const PACKAGES = resolve(import.meta.dirname, "../packages");
 
-/** What our processes tell those that they start, and nobody else may set. */
+/** Variables that Valet's processes set for their child processes, and that users must not set. */
 const INTERNAL = [
-  // The runner to our plugin, and to processes by which it finds them again.
+  // From the runner to the OpenCode plugin, and to processes by which the runner finds them again.
   ...["VALET_TOOLS_URL", "VALET_TOOLS_SECRET", "VALET_SECRET_VARIABLES", "VALET_TRUSTS_REPOSITORY"],
   ...["VALET_OPENCODE_RUN", "VALET_WORKFLOW_STEP"],
-  // `valet up` to workerd.
+  // From `valet up` to workerd.
   ...["VALET_WORKERD", "VALET_WORKERD_LOCK", "VALET_WORKERD_PARENT", "VALET_WORKERD_STATE"],
 ];
 
@@ -36,12 +36,12 @@ function named(): Map<string, string[]> {
   return found;
 }
 
-test("every variable of ours that code names is in a table, or only between our own processes", () => {
+test("every variable that the code names is in a table, or is set only between Valet's own processes", () => {
   const known = new Set([...Object.keys(TABLES), ...INTERNAL]);
   expect([...named()].filter(([variable]) => !known.has(variable))).toEqual([]);
 });
 
-test("every variable of a table is named by code that reads it", () => {
+test("every variable of a table is read by code", () => {
   const names = named();
   const ours = [...Object.keys(TABLES), ...INTERNAL].filter((variable) => variable.startsWith("VALET_"));
   expect(ours.filter((variable) => !names.has(variable))).toEqual([]);

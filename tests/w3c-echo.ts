@@ -72,7 +72,7 @@ async function readCalls(request: IncomingMessage): Promise<Call[]> {
   } catch {
     throw new RequestError(400, "the body is not JSON");
   }
-  if (!Array.isArray(list)) throw new RequestError(400, 'the body is no list of {"url", "arguments"}');
+  if (!Array.isArray(list)) throw new RequestError(400, 'the body is not a list of {"url", "arguments"}');
   if (list.length > MAX_CALLS) throw new RequestError(400, `more than ${MAX_CALLS} calls`);
   return list.map(readCall);
 }

@@ -172,7 +172,7 @@ function openNote({ name, startMs, attributes }: TraceSpan, nowMs: number): stri
   const { "valet.last_heard_ms": heardMs, "valet.last_seen_ms": seenMs } = attributes;
   const [what] = WAITED_FOR.find(([, pattern]) => pattern.test(name)) ?? [];
   const notes = [`open ${age(startMs)}`];
-  if (typeof heardMs === "number") notes.push(`last ${what ?? "news"} ${age(heardMs)} ago`);
+  if (typeof heardMs === "number") notes.push(`last ${what ?? "data"} ${age(heardMs)} ago`);
   else if (what !== undefined) notes.push(`no ${what} yet`);
   if (typeof seenMs === "number" && nowMs - seenMs > SILENT_MS) notes.push(`runner silent for ${age(seenMs)}`);
   return notes.join(", ");

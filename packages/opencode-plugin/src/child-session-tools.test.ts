@@ -17,7 +17,7 @@ async function runner(answer: unknown, respond = (response: ServerResponse, text
   const asked: { authorization: string | undefined; call: ToolCall }[] = [];
   const server = createServer(async (request, response) => {
     const body = await json(request).catch(() => undefined);
-    // Whoever asked has left.
+    // The client has disconnected.
     if (body === undefined) return;
     asked.push({ authorization: request.headers.authorization, call: ToolCall.parse(body) });
     respond(response, JSON.stringify(answer));
@@ -92,7 +92,7 @@ test("a missing answer, or an abort of the tool call, ends the request", async (
   await expect(askRunner(access, call, CONTEXT.abort, 20)).rejects.toThrow("does not answer");
   const abort = new AbortController();
   const aborted = tools.list_sessions.execute({}, { ...CONTEXT, abort: abort.signal });
-  // Whether the first call was heard before it gave up, nobody can say.
+  // The first call may or may not have arrived before it was aborted.
   const isHeard = () => asked.some(({ call: { callId } }) => callId === CONTEXT.callID);
   await expect.poll(isHeard, { timeout: 20_000 }).toBe(true);
   abort.abort();

@@ -1,4 +1,4 @@
-/** The contexts of model calls, with a runner that is played over real HTTP. */
+/** The contexts of model calls, with a fake runner over real HTTP. */
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -9,7 +9,7 @@ import { modelContexts } from "./model-contexts.ts";
 
 const CONTEXT = { traceparent: `00-${"a".repeat(32)}-${"b".repeat(16)}-01`, tracestate: "a=b" };
 
-/** @param reply what the runner answers; `undefined` if it is to hang */
+/** @param reply the runner's answer; `undefined` makes it hang */
 async function setUp({ reply }: { readonly reply: unknown } = { reply: CONTEXT }) {
   const asked: ModelCallRef[] = [];
   const server = createServer(async (request, response) => {
@@ -35,7 +35,7 @@ async function setUp({ reply }: { readonly reply: unknown } = { reply: CONTEXT }
   return { asked, answers, headersFor };
 }
 
-test("a request carries the context of the answer that it is for, each try of it and each step", async () => {
+test("a request carries the context of the answer that it produces, on each retry and for each step", async () => {
   const { asked, answers, headersFor } = await setUp();
   await answers("msg_2", "msg_1");
   expect(await headersFor("msg_1")).toEqual(CONTEXT);
@@ -47,7 +47,7 @@ test("a request carries the context of the answer that it is for, each try of it
   expect(asked[0]?.opencodeSessionId).toBe("ses_1");
 });
 
-test("of an answer to another message, or in another session, it carries none", async () => {
+test("a request for another message, or in another session, carries no context", async () => {
   const { asked, answers, headersFor } = await setUp();
   expect(await headersFor("msg_1")).toEqual({});
   await answers("msg_2", "msg_1");
@@ -59,8 +59,8 @@ test("of an answer to another message, or in another session, it carries none", 
 test.each([
   ["does not answer", undefined],
   ["answers something else", ["no context"]],
-  ["knows no such call", {}],
-])("a runner that %s holds nothing up", async (_what, reply) => {
+  ["does not know the call", {}],
+])("a runner that %s does not block the call", async (_what, reply) => {
   const { answers, headersFor } = await setUp({ reply });
   await answers("msg_2", "msg_1");
   expect(await headersFor("msg_1")).toEqual({});

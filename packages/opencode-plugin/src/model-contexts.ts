@@ -1,11 +1,12 @@
 /**
- * Puts the context of its model call on each request to a provider, on each try of one likewise. OpenCode's hook knows the user's
- * message and not the answer that the call is for, so that this is read from OpenCode's events; the span is the runner's to name.
+ * Adds the context of its model call to each request to a provider, and to each retry. OpenCode's hook knows the user's
+ * message but not the answer that the call is for, so the plugin reads that from OpenCode's events. The runner decides
+ * on the span.
  */
 import { ModelCallContext, type ModelCallRef } from "@valet/shared/protocol/child-sessions";
 import type { RunnerAccess } from "./runner-access.ts";
 
-/** The runner is on loopback. What it has not answered by then goes without. */
+/** The runner is on loopback. A call that it does not answer in time is sent without a context. */
 const TIMEOUT_MS = 1_000;
 const MAX_SESSIONS = 1_000;
 
@@ -26,7 +27,7 @@ interface Step {
 
 export function modelContexts(access: RunnerAccess) {
   const steps = new Map<string, Step>();
-  /** Not the watched one: this is no call of the model. */
+  /** The unobserved function, since this request is not a model call. */
   const ask = globalThis.fetch;
   return {
     event: async ({ event }: EventInput) => {
@@ -51,7 +52,7 @@ export function modelContexts(access: RunnerAccess) {
         });
         Object.assign(output.headers, ModelCallContext.parse(await response.json()));
       } catch {
-        // The call goes on without it.
+        // The call is sent without a context.
       }
     },
   };

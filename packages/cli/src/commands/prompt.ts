@@ -32,7 +32,7 @@ export function addPrompt(program: Command): void {
       "--model <provider/model>",
       "the preferred model; an existing session can use the models of its own endpoint",
     )
-    .option("--channel <id>", "the channel; messages of different channels run side by side")
+    .option("--channel <id>", "the channel; messages of different channels run in parallel")
     .addOption(new Option("--mode <mode>", "what to do if a turn is running").choices(["followup", "steer", "collect"]))
     .option("--no-wait", "do not wait for the answer")
     .addOption(timeoutOption("how long to wait", LIMITS.commandWaitMs))

@@ -5,7 +5,10 @@ import { build, stop } from "esbuild";
 /** The directory of the Worker's package. */
 export const WORKER_DIR = join(dirname(fileURLToPath(import.meta.resolve("@valet/worker"))), "..");
 
-/** Bundles the TypeScript of a Worker, ours unless given, into the one module that workerd loads; takes some 50 ms. */
+/**
+ * Bundles the TypeScript of a Worker into the one module that workerd loads; takes some 50 ms.
+ * @param entry the Worker's main module; Valet's own if omitted
+ */
 export async function bundleWorker(entry: string = join(WORKER_DIR, "src/index.ts")): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [entry],

@@ -26,6 +26,14 @@ describe("a line of the Worker's log", () => {
     expect(shownLine(line)).toEqual({ text: "The Worker: a request failed (TypeError).", hides: "unknown" });
   });
 
+  test.each([
+    "a request was refused because the disk or the database is full",
+    "the database cannot be read because the disk or the database is full",
+  ])("of the Worker's own code about a full disk refers to no details: %s", (message) => {
+    const line = JSON.stringify({ message, error: "Error", at: ["    at work (index.js:1:1)"] });
+    expect(shownLine(line)).toEqual({ text: `The Worker: ${message} (Error).`, hides: "known" });
+  });
+
   test("about a variable becomes a sentence", () => {
     const line = JSON.stringify({
       type: "config_invalid",

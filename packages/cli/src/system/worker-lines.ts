@@ -55,7 +55,7 @@ function ownLine(line: string): ShownLine | undefined {
       return { text: `The Worker: the variable ${variable} ${message}.`, hides: "nothing" };
     if (message === "tracing" && typeof type === "string") return { text: line, hides: "nothing" };
     if (typeof message !== "string" || !Array.isArray(at)) return undefined;
-    const hides = /\bno room on the disk\b/.test(message) ? "known" : "unknown";
+    const hides = /\bthe disk or the database is full\b/.test(message) ? "known" : "unknown";
     return { text: `The Worker: ${message} (${error}).`, hides };
   } catch {
     return undefined;

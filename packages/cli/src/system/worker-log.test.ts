@@ -10,7 +10,7 @@ function folder(): string {
   return path;
 }
 
-/** Waits until `check` throws no more, also on a machine that has much else to do. */
+/** Waits until `check` no longer throws, also on a busy machine. */
 const eventually = (check: () => void) => vi.waitFor(check, { timeout: 10_000 });
 
 test("the file has every line, and the terminal says once where the file is", async () => {

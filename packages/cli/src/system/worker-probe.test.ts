@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import { probeWorker } from "./worker-probe.ts";
 
-/** A server that answers a question by the number that it has, or hangs. */
+/** Starts a server that answers a probe by its number, or hangs. */
 async function startServer(answers: (question: number) => boolean) {
   let questions = 0;
   const server = createServer((_request, response) => {
@@ -17,7 +17,7 @@ async function startServer(answers: (question: number) => boolean) {
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked: () => questions };
 }
 
-/** Probes until it was asked so often. @returns how often the Worker counted as hung */
+/** Probes this many times. @returns how often the Worker counted as hanging */
 async function probe(url: string, isOver: () => boolean): Promise<number> {
   const end = new AbortController();
   let hung = 0;
@@ -35,12 +35,12 @@ test("a Worker that answers, even with an error, does not hang", async () => {
   expect(await probe(server.url, () => server.asked() >= 20)).toBe(0);
 });
 
-test("a Worker that misses a question now and then does not hang", async () => {
+test("a Worker that misses a probe now and then does not hang", async () => {
   const server = await startServer((question) => question % 3 === 0);
   expect(await probe(server.url, () => server.asked() >= 9)).toBe(0);
 });
 
-test("a Worker that misses three questions in a row hangs", async () => {
+test("a Worker that misses three probes in a row hangs", async () => {
   const server = await startServer((question) => question > 3);
   expect(await probe(server.url, () => server.asked() >= 8)).toBe(1);
 });

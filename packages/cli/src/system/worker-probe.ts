@@ -1,23 +1,26 @@
-/** Finds a Worker that hangs: its process is there, but it answers nothing. */
+/** Detects a hanging Worker: its process runs, but answers nothing. */
 import { setTimeout as sleep } from "node:timers/promises";
 
 export interface ProbeOptions {
-  /** Asks the Worker; resolves when it answers, whatever the answer is. Aborted after {@link ProbeOptions.timeoutMs}. */
+  /** Probes the Worker; resolves with any answer. Aborted after {@link ProbeOptions.timeoutMs}. */
   readonly ask: (signal: AbortSignal) => Promise<unknown>;
-  /** Called when the Worker has missed several questions in a row. */
+  /** Called when the Worker has missed several probes in a row. */
   readonly onHung: (silentMs: number) => void;
-  /** Ends the probing. */
+  /** Stops the probing. */
   readonly signal: AbortSignal;
   readonly intervalMs?: number;
   readonly timeoutMs?: number;
 }
 
-/** On a busy machine an answer can take many seconds, so only a minute of silence counts as hanging. */
+/** An answer can take many seconds on a busy machine, so only a minute without one counts as hanging. */
 const INTERVAL_MS = 5_000;
 const TIMEOUT_MS = 15_000;
 const MAX_MISSES = 3;
 
-/** Asks the Worker from time to time, until the signal. A refused connection is no silence: a crash has its own handling. */
+/**
+ * Probes the Worker at intervals until the signal. A refused connection is not a missed probe, since crashes are
+ * handled elsewhere.
+ */
 export async function probeWorker(options: ProbeOptions): Promise<void> {
   const { ask, onHung, signal, intervalMs = INTERVAL_MS, timeoutMs = TIMEOUT_MS } = options;
   let silentSinceMs: number | undefined;
@@ -37,7 +40,7 @@ export async function probeWorker(options: ProbeOptions): Promise<void> {
   }
 }
 
-/** @returns false when the signal came */
+/** @returns false when the signal was aborted */
 async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
   await sleep(ms, undefined, { signal, ref: false }).catch(() => {});
   return !signal.aborted;

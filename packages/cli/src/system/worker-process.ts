@@ -60,7 +60,7 @@ export async function endLeftWorkerd(state: StateDirectory): Promise<void> {
   }
 }
 
-/** Kills the workerd that serves this state, without waiting for its end. */
+/** Kills the workerd that serves this state, without waiting for its exit. */
 export function killWorkerd(state: StateDirectory): void {
   for (const { pid } of findWorkerd(state).filter(isAlive)) kill(pid);
 }

@@ -196,7 +196,7 @@ describe("terminating", () => {
     const { id } = await broker.create("s1", `trap 'echo asked >> ${out}' TERM; touch ready; ${stay}`);
     await waitFor(() => broker.read("s1", "workspace/ready") === "");
     expect((await broker.call("DELETE", `/v1/sandboxes/${id}`)).status).toBe(200);
-    // It was asked before it was killed.
+    // It received SIGTERM before it was killed.
     expect(readFileSync(out, "utf8")).toBe("asked\n");
     expect(findProcesses({ sandboxId: id })).toEqual([]);
   });

@@ -181,9 +181,7 @@ export const Health = z.object({
   database: z
     .enum(["full", "unavailable"])
     .optional()
-    .describe(
-      "Why the database does not answer: there is no room left for it, or another reason; absent if it answers",
-    ),
+    .describe("Why the database does not answer: its disk is full, or another reason; absent if it answers"),
   export: z
     .object({
       sessions: z

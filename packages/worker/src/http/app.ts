@@ -22,7 +22,7 @@ import { workflows } from "./routes/workflows.ts";
 const DESCRIPTION = `Hosted coding-agent sessions. Bodies are JSON, at most ${MAX_REQUEST_BYTES} bytes; times are ISO 8601 UTC,
 durations are milliseconds in fields that end in \`_ms\` or \`Ms\`. Send \`traceparent\` to make the session's trace a part of yours.`;
 
-/** What the log says about errors with these statuses, instead of "a request failed". */
+/** What the log says about errors with these statuses, instead of "a request failed". `up` recognizes the sentence (worker-lines.ts). */
 const WHAT_FAILED: { readonly [status: number]: string | undefined } = {
   507: "a request was refused because the disk or the database is full",
 };

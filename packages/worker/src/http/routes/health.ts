@@ -28,8 +28,8 @@ health.openapi(
   },
 );
 
-/** `up` knows this sentence. */
-const NO_ROOM = "the database cannot be read: there is no room on the disk or in the database";
+/** `up` recognizes this sentence (worker-lines.ts). */
+const NO_ROOM = "the database cannot be read because the disk or the database is full";
 
 /**
  * Returns whether the database has no schema yet, or an older one: a start or a deployment is in progress, which is not
