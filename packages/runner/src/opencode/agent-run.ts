@@ -12,7 +12,8 @@ import { LoopGuard } from "../agent/loop-guard.ts";
 import { deriveSpanId } from "../agent/span-ids.ts";
 import { classifyError, isAbort } from "./agent-errors.ts";
 import type { AgentError, AgentEvent, AgentEventOf, AssistantMessage, SessionStatus, UserMessage } from "./events.ts";
-import { callKey, ModelStep, type StepContext } from "./model-step.ts";
+import { ModelStep, type StepContext } from "./model-step.ts";
+import { PersonWaits } from "./person-waits.ts";
 
 export interface AgentRunOptions {
   readonly log: FactLog;
@@ -42,8 +43,6 @@ export interface ModelFacts {
   readonly compacted: Set<string>;
 }
 
-type Asked = AgentEventOf<"permission.asked"> | AgentEventOf<"question.asked">;
-
 /** What a model's provider did last, for who decides whether to go on waiting for it. */
 export interface Retry {
   readonly error: ProviderError;
@@ -62,9 +61,7 @@ export class AgentRun {
   readonly #steps = new Map<string, ModelStep>();
   /** Compactions by the user message that began them. */
   readonly #compactions = new Map<string, string>();
-  /** Requests of permission or answers that are open, by their id. */
-  readonly #waits = new Map<string, { spanId: string; asked: Asked; atMs: number; key: string | undefined }>();
-  readonly #denied = new Set<string>();
+  readonly #waits: PersonWaits;
   /** Requests to providers by their ids, in the order of their answers. */
   readonly #providerCalls = new Map<string, ProviderCall>();
   #isIdle = true;
@@ -97,8 +94,8 @@ export class AgentRun {
       attemptId: options.attemptId,
       parentId: options.spanId,
       cutShort: options.cutShort,
-      toolBegan: (key, toolSpanId, startMs) => this.#toolBegan(key, toolSpanId, startMs),
-      wasDenied: (key) => this.#denied.has(key),
+      toolBegan: (key, toolSpanId, startMs) => this.#waits.toolBegan(key, toolSpanId, startMs),
+      wasDenied: (key) => this.#waits.wasDenied(key),
       sessionError: () => {
         const { type, atMs } = this.#error ?? {};
         return atMs === undefined ? undefined : { type: type === "aborted" ? undefined : type, atMs };
@@ -110,18 +107,23 @@ export class AgentRun {
       answered: (answer) => this.#guard.answered(answer),
       toolEnded: (call) => this.#guard.toolEnded(call),
     };
+    this.#waits = new PersonWaits({
+      ...{ log: options.log, attemptId: options.attemptId, runSpanId: options.spanId },
+      isOwn: (messageId) => this.#steps.has(messageId),
+      toolSpan: (messageId, callId) => this.toolSpan(messageId, callId),
+    });
     this.#guard = new LoopGuard(options.pollingTools);
     this.#prepareSpanId = deriveSpanId(options.attemptId, options.sessionId, options.spanId, "prepare");
   }
 
   /** The requests to a person that are open, by their ids. */
   get openRequests(): readonly string[] {
-    return [...this.#waits.keys()];
+    return this.#waits.open;
   }
 
   /** Whether the agent waits for a person, and silence is no sign of trouble. */
   get isWaiting(): boolean {
-    return this.#waits.size > 0;
+    return this.#waits.open.length > 0;
   }
 
   /** Whether the session is idle, or busy with another prompt. */
@@ -184,23 +186,8 @@ export class AgentRun {
       case "session.error":
         if (event.properties.error !== undefined) this.#sessionError(errorOf(event.properties.error, atMs));
         break;
-      case "permission.asked":
-      case "question.asked":
-        this.#asked(event, atMs);
-        break;
-      case "permission.replied":
-        this.#permissionReplied(event, atMs);
-        break;
-      case "question.replied":
-        this.#endWait(event.properties.requestID, atMs, {});
-        break;
-      case "question.rejected":
-        this.#noteDenied(event.properties.requestID);
-        this.#endWait(event.properties.requestID, atMs, {});
-        break;
-      case "request.closed":
-        this.#endWait(event.properties.requestID, atMs, {});
-        break;
+      default:
+        this.#waits.apply(event, atMs);
     }
     this.#endIfOver(atMs, wasAtRest && this.#isFinal(event));
   }
@@ -405,64 +392,6 @@ export class AgentRun {
     else if (status.type === "retry") {
       this.retry = { error: step.retry(status, atMs), failures: status.attempt, nextMs: status.next };
     }
-  }
-
-  #asked(asked: Asked, atMs: number): void {
-    const { id, tool, sessionID } = asked.properties;
-    if (this.#waits.has(id) || (tool !== undefined && !this.#steps.has(tool.messageID))) return;
-    const spanId = deriveSpanId(this.#options.attemptId, sessionID, id, "wait");
-    const key = tool === undefined ? undefined : callKey(tool.messageID, tool.callID);
-    this.#waits.set(id, { spanId, asked, atMs, key });
-    const toolSpanId = tool === undefined ? this.spanId : this.toolSpan(tool.messageID, tool.callID);
-    if (toolSpanId !== undefined) this.#beginWait(id, toolSpanId, atMs);
-  }
-
-  /** A tool may ask a moment before OpenCode says that it runs; the wait belongs inside it all the same. */
-  #toolBegan(key: string, toolSpanId: string, startMs: number): void {
-    for (const [id, wait] of this.#waits) {
-      if (wait.key === key) this.#beginWait(id, toolSpanId, Math.max(wait.atMs, startMs));
-    }
-  }
-
-  #beginWait(id: string, parentId: string, startMs: number): void {
-    const wait = this.#waits.get(id);
-    if (wait === undefined) return;
-    const callId = wait.asked.properties.tool?.callID;
-    const { log } = this.#options;
-    if (wait.asked.type === "permission.asked") {
-      log.begin("valet.permission.wait", wait.spanId, parentId, startMs, {
-        "valet.permission.id": id,
-        "valet.permission.type": wait.asked.properties.permission,
-        "gen_ai.tool.call.id": callId,
-      });
-    } else {
-      log.begin("valet.question.wait", wait.spanId, parentId, startMs, {
-        "valet.question.id": id,
-        "valet.question.count": wait.asked.properties.questions.length,
-        "gen_ai.tool.call.id": callId,
-      });
-    }
-  }
-
-  #permissionReplied({ properties }: AgentEventOf<"permission.replied">, atMs: number): void {
-    const { requestID, reply } = properties;
-    if (reply === "reject") this.#noteDenied(requestID);
-    this.#endWait(requestID, atMs, { "valet.permission.reply": reply });
-  }
-
-  /** A person said no, and the agent stops there. */
-  #noteDenied(requestId: string): void {
-    const key = this.#waits.get(requestId)?.key;
-    if (key !== undefined) this.#denied.add(key);
-  }
-
-  #endWait(requestId: string, atMs: number, attributes: FactAttributes): void {
-    const wait = this.#waits.get(requestId);
-    if (wait === undefined) return;
-    // Answered before the tool began: then it is the run that waited.
-    this.#beginWait(requestId, this.spanId, wait.atMs);
-    this.#waits.delete(requestId);
-    this.#options.log.end(wait.spanId, atMs, OK, attributes);
   }
 }
 

@@ -1,0 +1,128 @@
+/** What the agent asks of a person in one run, and how long it waits for the answers. */
+import type { FactLog } from "../agent/fact-log.ts";
+import { type FactAttributes, OK } from "../agent/facts.ts";
+import { deriveSpanId } from "../agent/span-ids.ts";
+import type { AgentEvent, AgentEventOf, AskedEvent } from "./events.ts";
+import { callKey } from "./model-step.ts";
+
+export interface PersonWaitsOptions {
+  readonly log: FactLog;
+  readonly attemptId: string;
+  /** The run's `invoke_agent` span. */
+  readonly runSpanId: string;
+  /** Whether an assistant message is the run's. */
+  isOwn(messageId: string): boolean;
+  /** The span of a tool call, if it has begun. */
+  toolSpan(messageId: string, callId: string): string | undefined;
+}
+
+interface Wait {
+  readonly spanId: string;
+  readonly asked: AskedEvent;
+  readonly atMs: number;
+  /** The tool call that asked; none where the agent itself did. */
+  readonly key: string | undefined;
+}
+
+export class PersonWaits {
+  readonly #options: PersonWaitsOptions;
+  /** Open requests, by their ids. */
+  readonly #waits = new Map<string, Wait>();
+  /** Tool calls that were refused. */
+  readonly #denied = new Set<string>();
+
+  constructor(options: PersonWaitsOptions) {
+    this.#options = options;
+  }
+
+  /** The ids of the open requests. */
+  get open(): readonly string[] {
+    return [...this.#waits.keys()];
+  }
+
+  /** Takes an event; those that are not about requests change nothing. */
+  apply(event: AgentEvent, atMs: number): void {
+    switch (event.type) {
+      case "permission.asked":
+      case "question.asked":
+        this.#ask(event, atMs);
+        break;
+      case "permission.replied":
+        this.#permissionReplied(event, atMs);
+        break;
+      case "question.rejected":
+        this.#noteDenied(event.properties.requestID);
+        this.#end(event.properties.requestID, atMs);
+        break;
+      case "question.replied":
+      case "request.closed":
+        this.#end(event.properties.requestID, atMs);
+        break;
+    }
+  }
+
+  /** A tool may ask a moment before OpenCode says that it runs; the wait belongs inside it all the same. */
+  toolBegan(key: string, toolSpanId: string, startMs: number): void {
+    for (const [id, wait] of this.#waits) {
+      if (wait.key === key) this.#begin(id, toolSpanId, Math.max(wait.atMs, startMs));
+    }
+  }
+
+  /** Whether a person refused this tool call. */
+  wasDenied(key: string): boolean {
+    return this.#denied.has(key);
+  }
+
+  #ask(asked: AskedEvent, atMs: number): void {
+    const { attemptId, runSpanId, isOwn, toolSpan } = this.#options;
+    const { id, tool, sessionID } = asked.properties;
+    if (this.#waits.has(id) || (tool !== undefined && !isOwn(tool.messageID))) return;
+    const spanId = deriveSpanId(attemptId, sessionID, id, "wait");
+    const key = tool === undefined ? undefined : callKey(tool.messageID, tool.callID);
+    this.#waits.set(id, { spanId, asked, atMs, key });
+    const parentId = tool === undefined ? runSpanId : toolSpan(tool.messageID, tool.callID);
+    if (parentId !== undefined) this.#begin(id, parentId, atMs);
+  }
+
+  #begin(id: string, parentId: string, startMs: number): void {
+    const wait = this.#waits.get(id);
+    if (wait === undefined) return;
+    const callId = wait.asked.properties.tool?.callID;
+    const { log } = this.#options;
+    if (wait.asked.type === "permission.asked") {
+      log.begin("valet.permission.wait", wait.spanId, parentId, startMs, {
+        "valet.permission.id": id,
+        "valet.permission.type": wait.asked.properties.permission,
+        "gen_ai.tool.call.id": callId,
+      });
+    } else {
+      log.begin("valet.question.wait", wait.spanId, parentId, startMs, {
+        "valet.question.id": id,
+        "valet.question.count": wait.asked.properties.questions.length,
+        "gen_ai.tool.call.id": callId,
+      });
+    }
+  }
+
+  #permissionReplied({ properties }: AgentEventOf<"permission.replied">, atMs: number): void {
+    const { requestID, reply } = properties;
+    if (reply === "reject") this.#noteDenied(requestID);
+    this.#end(requestID, atMs, { "valet.permission.reply": reply });
+  }
+
+  /** A person said no, and the agent stops there. */
+  #noteDenied(requestId: string): void {
+    const key = this.#waits.get(requestId)?.key;
+    if (key !== undefined) this.#denied.add(key);
+  }
+
+  #end(requestId: string, atMs: number, attributes: FactAttributes = {}): void {
+    const wait = this.#waits.get(requestId);
+    if (wait === undefined) return;
+    const { log, runSpanId } = this.#options;
+    // Answered before the tool began: then it is the run that waited.
+    this.#begin(requestId, runSpanId, wait.atMs);
+    this.#waits.delete(requestId);
+    log.end(wait.spanId, atMs, OK, attributes);
+  }
+}
