@@ -47,7 +47,7 @@ export const WAKE_REASON_MEANINGS: Record<values.SpawnReason | values.RestoreRea
   session_created: "the session is new",
   message_waiting: "a message or workflow needs it",
   requested: "somebody asked",
-  recovery: "the sandbox or its runner was lost",
+  recovery: "the sandbox or its runner was lost, or the broker was away when the session was first started",
 };
 
 export const HIBERNATE_REASON_MEANINGS: Record<values.HibernateReason, string> = {

@@ -30,6 +30,9 @@ describe("an invalid answer", () => {
       "broker_error",
     ],
     ["an error without a problem", () => new Response("no", { status: 500 }), 500, "broker_error"],
+    ["a proxy without the broker", () => new Response("<html>Bad gateway", { status: 502 }), 502, "broker_unreachable"],
+    ["a tunnel without the broker", () => new Response("error code: 1033", { status: 530 }), 530, "broker_unreachable"],
+    ["a proxy whose broker hangs", () => new Response("timeout", { status: 504 }), 504, "broker_timeout"],
     ["an endless body", () => new Response(new Blob([new Uint8Array(3 * 1024 * 1024)])), 200, "broker_error"],
   ] as const)("%s", async (_name, answer, status, failure) => {
     const { broker } = brokerThat(answer);

@@ -137,7 +137,7 @@ async function readAnswer<T extends { readonly spans?: string | undefined }>(
     return { ok: false, status, spans: undefined, failure: "broker_error" };
   }
   const problem = BrokerProblem.safeParse(json);
-  if (!problem.success) return { ok: false, status, spans: undefined, failure: "broker_error" };
+  if (!problem.success) return { ok: false, status, spans: undefined, failure: failureOf(status) };
   const { spans, code, detail } = problem.data;
   return {
     ok: false,
@@ -146,6 +146,12 @@ async function readAnswer<T extends { readonly spans?: string | undefined }>(
     failure: code,
     ...(detail !== undefined && { detail: cutEnd(detail, MAX_DETAIL) }),
   };
+}
+
+/** Returns what a status means that does not come from the broker: a proxy or tunnel before it reports that it is away. */
+function failureOf(status: number): BrokerFailure {
+  if (status === 504 || status === 522 || status === 524) return "broker_timeout";
+  return status === 502 || status === 503 || (status >= 520 && status <= 530) ? "broker_unreachable" : "broker_error";
 }
 
 /** Returns the body; an empty text when it is larger than an answer may be. */

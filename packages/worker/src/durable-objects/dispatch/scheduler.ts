@@ -53,10 +53,11 @@ export class Scheduler {
     const waiting = queue.waiting();
     if (waiting.length > 0) this.#wake(waiting);
     const busy = new Set(queue.inFlight().map(({ channel }) => channel));
-    const { link, state: session } = state.record;
+    const { link, state: session, recovery } = state.record;
     const runnerReady = isRunnerReady(link);
+    const wasReady = recovery.readyMs > 0;
     const isInLine = line.place !== undefined;
-    const plan = planQueue(waiting, { state: session, runnerReady, isInLine, busy }, limits, now());
+    const plan = planQueue(waiting, { state: session, wasReady, runnerReady, isInLine, busy }, limits, now());
     for (const { channel, messages } of plan.dispatches) this.#dispatch(channel, messages);
     this.#recordReasons(waiting, plan.reasons);
     this.#setTimers(plan.dueMs, plan.reasons.size > 0, busy.size + plan.dispatches.length > 0);

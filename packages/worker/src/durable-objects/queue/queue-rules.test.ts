@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { type BatchLimits, planQueue, type QueueConditions, type WaitingJob } from "./queue-rules.ts";
 
 const LIMITS: BatchLimits = { messages: 10, bytes: 1000, attachments: 5, collectMaxMs: 500 };
-const READY: QueueConditions = { state: "running", runnerReady: true, isInLine: false, busy: new Set() };
+const READY: QueueConditions = { state: "running", wasReady: true, runnerReady: true, isInLine: false, busy: new Set() };
 const NOW = 10_000;
 
 let seq = 0;
@@ -106,6 +106,8 @@ describe("why a message waits", () => {
     [{ state: "hibernated" }, {}, "sandbox_hibernated"],
     [{ state: "restoring" }, { initial: true }, "sandbox_restoring"],
     [{ state: "recovering" }, {}, "runner_disconnected"],
+    [{ state: "recovering", wasReady: false }, {}, "sandbox_starting"],
+    [{ state: "recovering", wasReady: false }, { initial: true }, "initial_prompt"],
     [{ runnerReady: false }, {}, "runner_disconnected"],
     [{ busy: new Set(["main"]) }, {}, "runner_busy"],
     [{ busy: new Set(["main"]) }, { source: "system" }, "system_message"],
@@ -129,6 +131,7 @@ test("whatever waits is either dispatched or has a reason, and never two of a ch
   });
   const anyConditions = fc.record({
     state: fc.constantFrom("running" as const, "starting" as const, "hibernated" as const),
+    wasReady: fc.boolean(),
     runnerReady: fc.boolean(),
     isInLine: fc.constant(false),
     busy: fc.subarray(["a", "b", "c"]).map((channels) => new Set(channels)),

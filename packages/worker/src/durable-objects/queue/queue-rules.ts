@@ -27,6 +27,8 @@ export interface WaitingJob {
 
 export interface QueueConditions {
   readonly state: SessionStatus;
+  /** Whether a runner has ever been ready. */
+  readonly wasReady: boolean;
   /** Whether the runner is connected and accepts work. */
   readonly runnerReady: boolean;
   /** Whether the session waits in line for a sandbox, because the host is at its limit. */
@@ -110,7 +112,7 @@ function nextBatch(queue: readonly WaitingJob[], limits: BatchLimits): { message
 
 /** Returns why a whole channel waits; `undefined` if it does not. */
 function blockedBy(conditions: QueueConditions, channel: string): QueueReason | undefined {
-  const { state, runnerReady, busy, isInLine } = conditions;
+  const { state, wasReady, runnerReady, busy, isInLine } = conditions;
   if (isInLine) return "capacity";
   switch (state) {
     case "running":
@@ -122,7 +124,7 @@ function blockedBy(conditions: QueueConditions, channel: string): QueueReason | 
     case "restoring":
       return "sandbox_restoring";
     case "recovering":
-      return "runner_disconnected";
+      return wasReady ? "runner_disconnected" : "sandbox_starting";
     default:
       return "sandbox_starting";
   }

@@ -165,6 +165,11 @@ export function isUnconfirmed(failure: BrokerFailure): boolean {
   return failure === "broker_unreachable" || failure === "broker_timeout";
 }
 
+/** Returns whether nothing was wrong with the call: the broker could not be reached, hung, or was about to stop. */
+export function isBrokerAway(failure: BrokerFailure): boolean {
+  return isUnconfirmed(failure) || failure === "shutting_down";
+}
+
 /** Returns the error type of a failed call for its span. */
 export function brokerErrorType(failure: BrokerFailure): "broker_unreachable" | "broker_timeout" | "broker_error" {
   return failure === "broker_unreachable" || failure === "broker_timeout" ? failure : "broker_error";

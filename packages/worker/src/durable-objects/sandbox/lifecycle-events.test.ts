@@ -91,13 +91,36 @@ describe("a start", () => {
       expect([life.rooms.state.record.state, life.orphans]).toEqual(["error", ["box_1"]]);
     }));
 
-  test("whose deadline passes has failed, with the broker where that gave no answer", () =>
+  test("whose deadline passes without an answer of the broker is retried, then given up for that", () =>
     inLife((life) => {
       life.rooms.change(NEW);
       life.step((lifecycle) => lifecycle.start(START));
-      life.rooms.timers.clear("operation");
-      life.rooms.pass(startMs);
-      expect(life.rooms.recorded("gave-up")).toMatchObject([{ errorType: "broker_timeout" }]);
+      for (let attempt = 0; attempt < 4; attempt++) {
+        expect(life.rooms.recorded("gave-up")).toEqual([]);
+        life.rooms.timers.clear("operation");
+        life.rooms.pass(startMs);
+        life.rooms.pass(recoveryBackoffMs * 2 ** attempt);
+      }
+      expect(life.rooms.recorded("gave-up")).toMatchObject([
+        { errorType: "broker_timeout", failure: { attempts: 4 } },
+      ]);
+    }));
+
+  test("whose broker is away is retried; what fails with the broker there is not", () =>
+    inLife(async (life) => {
+      life.rooms.change(NEW);
+      life.step((lifecycle) => lifecycle.start(START));
+      for (const [attempt, failure] of (["broker_unreachable", "shutting_down"] as const).entries()) {
+        expect(await life.answer("create", { failure })).toEqual(["generation-ended"]);
+        expect(life.rooms.state.record.state).toBe("recovering");
+        life.rooms.pass(recoveryBackoffMs * 2 ** attempt);
+      }
+      await life.created();
+      life.hello();
+      expect(life.stage("failed", "git_clone_failed")).toEqual(["generation-ended", "gave-up"]);
+      expect(life.rooms.recorded("gave-up")).toMatchObject([
+        { errorType: "broker_unreachable", failure: { attempts: 3 } },
+      ]);
     }));
 
   test("whose runner speaks another protocol is given up, and says both", () =>

@@ -63,20 +63,26 @@ describe("recovery", () => {
   const HELD = 5000;
 
   test("a session whose runner was never ready has nothing to recover", () => {
-    expect(nextRecovery({ attempts: 0, readyMs: 0 }, rules, 10, false)).toBeUndefined();
+    expect(nextRecovery({ attempts: 0, readyMs: 0 }, rules, 10, "start_failed")).toBeUndefined();
+    expect(nextRecovery({ attempts: 1, readyMs: 0 }, rules, 10, "start_failed")).toBeUndefined();
+  });
+
+  test("a first start that only lacks the broker is retried after a wait that doubles, as often as any other", () => {
+    const delays = [0, 1, 2, 3].map((attempts) => nextRecovery({ attempts, readyMs: 0 }, rules, 10, "broker_away"));
+    expect(delays.map((next) => next?.delayMs)).toEqual([100, 200, 400, undefined]);
   });
 
   test("a lost sandbox is replaced at once, a failed start is retried after a wait that doubles", () => {
     const readyMs = 1;
-    expect(nextRecovery({ attempts: 0, readyMs }, rules, HELD, true)).toEqual({ attempt: 1, delayMs: 0 });
-    expect(nextRecovery({ attempts: 1, readyMs }, rules, HELD, false)).toEqual({ attempt: 2, delayMs: 200 });
-    expect(nextRecovery({ attempts: 2, readyMs }, rules, HELD, false)).toEqual({ attempt: 3, delayMs: 400 });
-    expect(nextRecovery({ attempts: 3, readyMs }, rules, HELD, false)).toBeUndefined();
+    expect(nextRecovery({ attempts: 0, readyMs }, rules, HELD, "lost")).toEqual({ attempt: 1, delayMs: 0 });
+    expect(nextRecovery({ attempts: 1, readyMs }, rules, HELD, "start_failed")).toEqual({ attempt: 2, delayMs: 200 });
+    expect(nextRecovery({ attempts: 2, readyMs }, rules, HELD, "start_failed")).toEqual({ attempt: 3, delayMs: 400 });
+    expect(nextRecovery({ attempts: 3, readyMs }, rules, HELD, "start_failed")).toBeUndefined();
   });
 
   test("a sandbox that was ready for a while resets the attempts, one that died at once does not", () => {
     const record = { attempts: 3, readyMs: 1000 };
-    expect(nextRecovery(record, rules, 1000 + rules.heldMs, true)).toEqual({ attempt: 1, delayMs: 0 });
-    expect(nextRecovery(record, rules, 999 + rules.heldMs, true)).toBeUndefined();
+    expect(nextRecovery(record, rules, 1000 + rules.heldMs, "lost")).toEqual({ attempt: 1, delayMs: 0 });
+    expect(nextRecovery(record, rules, 999 + rules.heldMs, "lost")).toBeUndefined();
   });
 });

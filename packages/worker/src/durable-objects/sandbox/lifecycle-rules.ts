@@ -21,16 +21,23 @@ export interface RecoveryRules {
 }
 
 /**
- * Returns the next attempt to recover, and the wait before it in ms, after a sandbox was lost or did not start; `undefined` to give
- * up. A session whose runner was never ready has nothing to recover, so it gives up after its first failure.
+ * Why a session has no sandbox: it was lost, its start failed, or the broker was away (it could not be reached, did not answer in
+ * time, or was shutting down) when a sandbox was to be started.
+ */
+export type SandboxLack = "lost" | "start_failed" | "broker_away";
+
+/**
+ * Returns the next attempt to start a sandbox, and the delay before it in ms; `undefined` to give up. A session whose runner was
+ * never ready has nothing to recover: its start is retried only while the broker is away, since anything else would fail again.
  */
 export function nextRecovery(
   { attempts, readyMs }: RecoveryRecord,
   rules: RecoveryRules,
   nowMs: number,
-  lost: boolean,
+  lack: SandboxLack,
 ): { readonly attempt: number; readonly delayMs: number } | undefined {
-  if (readyMs === 0) return undefined;
+  if (readyMs === 0 && lack !== "broker_away") return undefined;
+  const lost = lack === "lost";
   const before = lost && nowMs - readyMs >= rules.heldMs ? 0 : attempts;
   if (before >= rules.maxAttempts) return undefined;
   return { attempt: before + 1, delayMs: lost ? 0 : rules.backoffMs * 2 ** before };

@@ -319,12 +319,21 @@ describe("terminate", () => {
     await eventually(async () => expect(await session.broker.calls("deleteSnapshot")).toHaveLength(1));
 
     const failed = new TestSession();
-    await failed.broker.script({ create: [{ reset: true }] });
+    await failed.broker.script({ create: [{ problem: { status: 500, code: "start_failed" } }] });
     await failed.create();
     await failed.reaches("error");
     valueIn(await failed.stub.terminate(CALLER));
     await failed.reaches("terminated");
     await expectSound(failed);
+
+    const recovering = new TestSession();
+    await recovering.broker.script({ create: [{ reset: true }] });
+    await recovering.create();
+    await recovering.reaches("recovering");
+    valueIn(await recovering.stub.terminate(CALLER));
+    await recovering.reaches("terminated");
+    expect(await recovering.timers()).not.toContain("recover");
+    await expectSound(recovering);
   });
 
   test("ends the session even if the broker is down; the sandbox is ended when the broker is back", async () => {

@@ -58,7 +58,6 @@ describe("spawn", () => {
     ["refuses", { problem: { status: 500, code: "start_failed" } }, "spawn_failed"],
     ["fails in a way of its own", { problem: { status: 500, code: "internal" } }, "broker_error"],
     ["speaks in a way of the future", { problem: { status: 418, code: "teapot" } }, "broker_error"],
-    ["cuts the connection", { reset: true }, "broker_unreachable"],
   ] as const)(
     "fails if the broker %s, and the session and its messages fail with the same reason",
     async (_name, answer, type) => {
@@ -83,6 +82,60 @@ describe("spawn", () => {
       await expectSound(session);
     },
   );
+
+  test("is retried with backoff while the broker is away; the message waits, and the view shows the reason", async () => {
+    const session = new TestSession();
+    const away = { problem: { status: 503, code: "shutting_down" } } as const;
+    await session.broker.script({ create: [{ reset: true }, away] });
+    await session.create({ prompt: "hello" });
+    const id = valueIn(await session.stub.messages()).messages[0]?.id ?? "";
+    for (let i = 0; i < 2; i++) {
+      const view = await session.reaches("recovering");
+      expect(view.errorType).toBeUndefined();
+      expect(view.failure).toMatchObject({ type: "broker_unreachable" });
+      expect(view.failure?.message).not.toMatch(/gave up/);
+      expect(await session.message(id)).toMatchObject({ status: "queued", queueReason: "initial_prompt" });
+      await session.elapse("recover");
+    }
+    const runner = await boot(session);
+    const { attemptId } = await runner.accept();
+    await runner.end(attemptId);
+    expect(await session.message(id)).toMatchObject({ outcome: "ok" });
+    expect((await session.view()).failure).toBeUndefined();
+    const spawns = await session.spans("valet.sandbox.spawn");
+    expect(spawns.map(outcomeOf)).toEqual([
+      ["error", "broker_unreachable"],
+      ["error", "broker_error"],
+      ["ok", undefined],
+    ]);
+    const told = spawns.map(({ attributes }) => [
+      attributes["valet.spawn.reason"],
+      attributes["valet.recovery.attempt"],
+    ]);
+    expect(told).toEqual([
+      ["session_created", undefined],
+      ["recovery", 1],
+      ["recovery", 2],
+    ]);
+    expect(linksOf(spawns[2], "follows")).toEqual([spawns[1]?.spanId]);
+    await expectSound(session);
+  });
+
+  test("is given up after three retries if the broker stays away, with the first cause", async () => {
+    const session = new TestSession();
+    const reset = { reset: true } as const;
+    await session.broker.script({ create: [reset, reset, reset, reset] });
+    await session.create({ prompt: "hello" });
+    const id = valueIn(await session.stub.messages()).messages[0]?.id ?? "";
+    for (let i = 0; i < 3; i++) {
+      await session.reaches("recovering");
+      await session.elapse("recover");
+    }
+    const failure = { type: "broker_unreachable", attempts: 4 } as const;
+    expect(await session.reaches("error")).toMatchObject({ errorType: "broker_unreachable", failure });
+    expect(await session.message(id)).toMatchObject({ outcome: "error", errorType: "broker_unreachable", failure });
+    await expectSound(session);
+  });
 
   test("of a runner that is never ready ends with the last stage that was reached, and the sandbox is ended", async () => {
     const session = new TestSession();
@@ -166,8 +219,8 @@ describe("a result that arrives too late", () => {
     await session.create();
     await eventually(async () => expect(await session.broker.held()).toBe(1));
     await session.elapse("start");
-    await session.reaches("error");
-    valueIn(await session.stub.wake(CALLER));
+    await session.reaches("recovering");
+    await session.elapse("recover");
     const runner = await boot(session);
     const { sandbox } = await session.view();
     await session.broker.letGo();

@@ -24,8 +24,8 @@ import { failureOf } from "../core/failed-as.ts";
 import { hashToken, newToken } from "../core/ids.ts";
 import type { StartDetails, StartError } from "../core/session-state.ts";
 import type { TimerHandlers } from "../core/timers.ts";
-import { brokerErrorType, type CallEnd, isUnconfirmed } from "./broker-calls.ts";
-import { addFailure, nextRecovery, START_CHECK_MS } from "./lifecycle-rules.ts";
+import { brokerErrorType, type CallEnd, isBrokerAway, isUnconfirmed } from "./broker-calls.ts";
+import { addFailure, nextRecovery, type SandboxLack, START_CHECK_MS } from "./lifecycle-rules.ts";
 import type { SandboxParts } from "./ports.ts";
 
 /** The errors with which a runner may report that its start failed. */
@@ -153,7 +153,10 @@ export class SandboxStart {
         if (outcome === "superseded") this.#discard(result, operation.context);
         else if (result.ok) this.#onCreated(result.value);
         else if (result.failure === "capacity") this.#wait();
-        else this.fail(isStartError(errorType) ? errorType : "_OTHER");
+        else {
+          const lack = isBrokerAway(result.failure) ? "broker_away" : "start_failed";
+          this.fail(isStartError(errorType) ? errorType : "_OTHER", {}, lack);
+        }
       },
     });
   }
@@ -200,7 +203,7 @@ export class SandboxStart {
   }
 
   /** Ends a failed start: schedules the next attempt, or gives up. */
-  fail(errorType: StartError, details: StartDetails = {}): void {
+  fail(errorType: StartError, details: StartDetails = {}, lack: SandboxLack = "start_failed"): void {
     const { state, operations, timers, startTimes, now, endGeneration } = this.#parts;
     const { generation, recovery } = state.record;
     const operation = operations.current;
@@ -211,7 +214,7 @@ export class SandboxStart {
     // No work ran in it: the next start has what this one had.
     endGeneration(operation.context, true);
     const failures = addFailure(recovery.failures, errorType, operation.stage, details);
-    const next = nextRecovery(recovery, this.#rules, now(), false);
+    const next = nextRecovery(recovery, this.#rules, now(), lack);
     if (next === undefined) {
       this.#giveUp(failures.errorType, failureOf(failures));
     } else {
@@ -248,7 +251,7 @@ export class SandboxStart {
     const { state, timers, now, endGeneration } = this.#parts;
     const { recovery, startContext } = state.record;
     if (!state.allows("sandbox_lost") || startContext === undefined) return;
-    const next = nextRecovery(recovery, this.#rules, now(), true);
+    const next = nextRecovery(recovery, this.#rules, now(), "lost");
     state.enter("sandbox_lost", { recovery: { ...recovery, attempts: next?.attempt ?? recovery.attempts } });
     endGeneration(startContext);
     if (next === undefined) {
@@ -274,7 +277,8 @@ export class SandboxStart {
   #onDeadline(): void {
     if (!this.#isStarting()) return;
     // Without an answer of the broker there is no runner that could be ready.
-    this.fail(this.#parts.operations.current?.step === "calling" ? "broker_timeout" : "runner_never_ready");
+    if (this.#parts.operations.current?.step === "calling") this.fail("broker_timeout", {}, "broker_away");
+    else this.fail("runner_never_ready");
   }
 
   #onCreated({ sandbox: { id, driver } }: SandboxAnswer): void {
