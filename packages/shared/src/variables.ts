@@ -91,7 +91,8 @@ export const WORKER_VARIABLES = {
   VALET_STOP_MS: { default: LIMITS.stopMs, meaning: "the same of a shutdown" },
   VALET_RECOVERY_BACKOFF_MS: {
     default: 5000,
-    meaning: "the delay before the second attempt to recover a sandbox, or to start one while the broker is away; it doubles",
+    meaning:
+      "the delay before the second attempt to recover a sandbox, or to start one while the broker is away; it doubles",
   },
   VALET_RECOVERY_HELD_MS: {
     default: 10 * 60_000,

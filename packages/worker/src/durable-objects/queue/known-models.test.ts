@@ -43,6 +43,8 @@ describe("a message for a model that the session does not know", () => {
     expect(await session.spans("valet.prompt")).toEqual([]);
     const id = await session.send("x", { id: "msg_1", model: "valet/big" });
     expect(await runner.accept()).toMatchObject({ model: "valet/big" });
-    expect(await session.send("x", { id, model: "valet/other" })).toBe(id);
+    expect(await session.send("x", { id, model: "valet/big" })).toBe(id);
+    const other = await session.stub.sendMessage({ content: "x", id, model: "valet/other" }, CALLER);
+    expect(other).toMatchObject({ ok: false, problem: { status: 409, type: "urn:valet:problem:id-taken" } });
   });
 });

@@ -3,7 +3,13 @@ import { describe, expect, test } from "vitest";
 import { type BatchLimits, planQueue, type QueueConditions, type WaitingJob } from "./queue-rules.ts";
 
 const LIMITS: BatchLimits = { messages: 10, bytes: 1000, attachments: 5, collectMaxMs: 500 };
-const READY: QueueConditions = { state: "running", wasReady: true, runnerReady: true, isInLine: false, busy: new Set() };
+const READY: QueueConditions = {
+  state: "running",
+  wasReady: true,
+  runnerReady: true,
+  isInLine: false,
+  busy: new Set(),
+};
 const NOW = 10_000;
 
 let seq = 0;

@@ -101,9 +101,7 @@ describe("a start", () => {
         life.rooms.pass(startMs);
         life.rooms.pass(recoveryBackoffMs * 2 ** attempt);
       }
-      expect(life.rooms.recorded("gave-up")).toMatchObject([
-        { errorType: "broker_timeout", failure: { attempts: 4 } },
-      ]);
+      expect(life.rooms.recorded("gave-up")).toMatchObject([{ errorType: "broker_timeout", failure: { attempts: 4 } }]);
     }));
 
   test("whose broker is away is retried; what fails with the broker there is not", () =>
