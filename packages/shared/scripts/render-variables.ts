@@ -16,8 +16,8 @@ export function renderTracingVariables(): string {
 /** The variables of Valet's own programs, a table for each. */
 export function renderVariables(): string {
   return [
-    "The Worker's, in `wrangler.jsonc` under `vars` or with `--var`, its secrets with `wrangler secret put`; and of `valet up`, which passes",
-    "them on. Times are in milliseconds. The keys of model providers have the names that OpenCode reads (`ANTHROPIC_API_KEY`, …), and",
+    "The Worker's, in `wrangler.jsonc` under `vars` or with `--var`, its secrets with `wrangler secret put`. `valet up` makes addresses, secrets and",
+    "credential keys by itself, and passes on the others. Times are in milliseconds. The keys of model providers have the names that OpenCode reads (`ANTHROPIC_API_KEY`, …), and",
     "OpenTelemetry's variables are in [the specification](specs/session-tracing.md#configuration).",
     "",
     variableTable(WORKER_VARIABLES),

@@ -258,7 +258,7 @@ export const ATTRIBUTES = {
   "server.port": { type: "int", meaning: "port that was called" },
 
   // The trace plane's own losses
-  "valet.dropped_spans.queue_full": { type: "int", meaning: "the queue was full" },
+  "valet.dropped_spans.queue_full": { type: "int", meaning: "the queue, or the session's trace store, was full" },
   "valet.dropped_spans.rejected": { type: "int", meaning: "the backend took the batch and refused these" },
   "valet.dropped_spans.invalid": {
     type: "int",

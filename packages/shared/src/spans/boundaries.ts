@@ -14,7 +14,7 @@ export const BOUNDARIES: readonly Boundary[] = [
     carrier: "headers `traceparent`, `tracestate`, of authenticated callers",
   },
   { from: "Worker", to: "SessionAgent", carrier: "header `traceparent`, or an explicit argument of a call" },
-  { from: "Worker", to: "broker", carrier: "header `traceparent`" },
+  { from: "SessionAgent", to: "broker", carrier: "header `traceparent`" },
   {
     from: "SessionAgent",
     to: "sandbox",
