@@ -10,12 +10,12 @@ test.each(NESTED.map(([inside, around]) => [inside.join(" + "), around, inside] 
   },
 );
 
-test("every limit is compared with another", () => {
+test("every timeout has a relation to another", () => {
   const compared = new Set(NESTED.flatMap(([inside, around]) => [...inside, around]));
   expect(Object.keys(LIMITS).filter((name) => !compared.has(name as keyof typeof LIMITS))).toEqual([]);
 });
 
-test("the parts of a start end before it does, however much is left of it", () => {
+test("the parts of a start end before its deadline, for any time left", () => {
   fc.assert(
     fc.property(fc.integer({ min: 100, max: 3_600_000 }), (leftMs) => {
       const { gitMs, agentMs } = startShares(leftMs);

@@ -29,13 +29,13 @@ function ending(outcome: Outcome, reason?: ErrorType) {
   return { ...attributesToObject([...attributes]), statusCode, statusMessage, endTime };
 }
 
-test.each(OUTCOMES)("an outcome is an error to OpenTelemetry only where something went wrong", (outcome) => {
+test.each(OUTCOMES)("only the outcomes error and lost are errors to OpenTelemetry", (outcome) => {
   const isFailure = outcome === "error" || outcome === "lost";
   expect(ending(outcome).statusCode).toBe(isFailure ? 2 : 0);
   expect(ending(outcome).endTime).toEqual(toEpochTime(1_800_000_000_000));
 });
 
-test.each(ERROR_TYPES)("%s is error.type with its failures and a reason with its other outcomes", (type) => {
+test.each(ERROR_TYPES)("%s has an error.type for failures and a reason for other outcomes", (type) => {
   for (const outcome of ERRORS[type].outcomes) {
     const { statusCode, statusMessage, endTime: _, ...attributes } = ending(outcome, type);
     const why = isFailureType(type) ? { "error.type": type } : { "valet.outcome.reason": type };
@@ -44,7 +44,7 @@ test.each(ERROR_TYPES)("%s is error.type with its failures and a reason with its
   }
 });
 
-test("a reason that does not go with the outcome makes no error of it, and no failure is without a type", () => {
+test("a reason does not turn another outcome into an error, and no failure lacks a type", () => {
   expect(whyOf("aborted", "runner_lost")).toEqual({});
   expect(whyOf("error", "user_abort")).toEqual({ errorType: "_OTHER" });
   expect(whyOf("ok", "user_abort")).toEqual({});

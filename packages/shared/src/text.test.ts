@@ -6,8 +6,8 @@ import { boundedJson, cutEnd, cutStart, head, tail } from "./text.ts";
 const text = fc.string({ unit: fc.constantFrom("a", "é", "…", '"', "\\", "\n", "😀", "𝒳") });
 const max = fc.integer({ min: 1, max: 12 });
 
-describe("a text that is cut", () => {
-  test("is whole where it fits, and otherwise as much of its beginning or end as has no half character", () => {
+describe("a shortened text", () => {
+  test("is whole if it fits, else the longest beginning or end without half a surrogate pair", () => {
     fc.assert(
       fc.property(text, max, (whole, limit) => {
         const [first, last] = [head(whole, limit), tail(whole, limit)];
@@ -21,7 +21,7 @@ describe("a text that is cut", () => {
     );
   });
 
-  test("has an ellipsis where something is missing", () => {
+  test("has an ellipsis in the place of the missing part", () => {
     fc.assert(
       fc.property(text, max, (whole, limit) => {
         for (const part of [cutEnd(whole, limit), cutStart(whole, limit)]) {
@@ -37,17 +37,17 @@ describe("a text that is cut", () => {
     );
   });
 
-  test("is empty where nothing of it may stay", () => {
+  test("is empty if nothing may stay", () => {
     expect([head("😀", 1), tail("😀", 1), head("ab", 0), tail("ab", 0)]).toEqual(["", "", "", ""]);
   });
 
-  test("keeps half characters that it was given with", () => {
+  test("keeps lone surrogates of the original", () => {
     expect([head("a\ud83d", 2), tail("\ude00a", 2), tail("b\ude00a", 2)]).toEqual(["a\ud83d", "\ude00a", "\ude00a"]);
   });
 });
 
 describe("bounded JSON", () => {
-  test("whatever the value and the limit: JSON, within the limit, and whole where it fits", () => {
+  test("is JSON within the limit for any value, and whole if it fits", () => {
     const value = fc.oneof(fc.jsonValue(), fc.array(text), fc.dictionary(text, text));
     fc.assert(
       fc.property(value, fc.integer({ min: 5, max: 400 }), (value, limit) => {
@@ -62,13 +62,13 @@ describe("bounded JSON", () => {
     );
   });
 
-  test("long strings are cut before the shape is given up", () => {
+  test("shortens strings before it removes entries", () => {
     const json = boundedJson([{ role: "assistant", parts: [{ type: "text", content: '"'.repeat(5000) }] }], 1000);
     expect(JSON.parse(json)).toMatchObject([{ role: "assistant", parts: [{ type: "text" }] }]);
     expect(JSON.parse(boundedJson("\ud83d\ude00\u0000".repeat(999), 64))).toEqual(expect.any(String));
   });
 
-  test("of more parts than there is room for, the first and the last stay", () => {
+  test("keeps the first and the last of too many parts", () => {
     const parts = Array.from({ length: 1000 }, (_, number) => ({
       type: "text",
       content: `${number} ${"x".repeat(40)}`,
@@ -80,12 +80,12 @@ describe("bounded JSON", () => {
     expect(message.parts.at(-1).content).toMatch(/^999 /);
   });
 
-  test("an object with more keys than there is room for stays an object", () => {
+  test("keeps an object with too many keys an object", () => {
     const input = Object.fromEntries(Array.from({ length: 1000 }, (_, number) => [`key${number}`, number]));
     expect(JSON.parse(boundedJson(input, 400))).toMatchObject({ key0: 0, key1: 1 });
   });
 
-  test("cuts no character in two", () => {
+  test("splits no surrogate pair", () => {
     const content = `a${"😀".repeat(500)}`;
     for (let limit = 50; limit < 80; limit++) {
       expect(JSON.stringify(JSON.parse(boundedJson([{ content }], limit)))).not.toMatch(/\\ud/);

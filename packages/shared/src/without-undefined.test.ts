@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { withoutUndefined } from "./without-undefined.ts";
 
-test("fields that are undefined are absent, and all others are as they were", () => {
+test("undefined fields are absent, and all others are unchanged", () => {
   const given: { a: number; b?: string | undefined; c: null; d: boolean | undefined } = {
     ...{ a: 0, b: undefined, c: null, d: false },
   };

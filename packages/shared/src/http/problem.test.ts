@@ -9,7 +9,7 @@ function errorsOf(schema: z.ZodType, input: unknown) {
   return error && fieldErrors(error);
 }
 
-it("makes a problem of its table's row and of what the occurrence adds", () => {
+it("creates a problem from its table's row and the details", () => {
   expect(makeProblem("not-there", { detail: "gone" })).toEqual({
     type: "urn:test:not-there",
     title: "There is nothing here",
@@ -18,7 +18,7 @@ it("makes a problem of its table's row and of what the occurrence adds", () => {
   });
 });
 
-it("answers as RFC 9457 says", async () => {
+it("responds according to RFC 9457", async () => {
   const response = problemResponse(makeProblem("not-there"), { allow: "GET" });
   expect(response.status).toBe(404);
   expect(response.headers.get("content-type")).toBe("application/problem+json");
@@ -26,14 +26,14 @@ it("answers as RFC 9457 says", async () => {
   expect(Problem.parse(await response.json())).toEqual(makeProblem("not-there"));
 });
 
-it("names fields, also unknown ones, and quotes no value", () => {
+it("names fields, even unknown ones, and quotes no value", () => {
   const schema = z.strictObject({ a: z.object({ b: z.number() }) });
   const errors = errorsOf(schema, { a: { b: "secret" }, c: 1 });
   expect(errors?.map(({ path }) => path).sort()).toEqual(["a.b", "c"]);
   expect(JSON.stringify(errors)).not.toContain("secret");
 });
 
-it("bounds what it lists of what a caller sent", () => {
+it("limits how many errors it lists", () => {
   const many = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`${"x".repeat(1000)}${i}`, 1]));
   const errors = errorsOf(z.strictObject({}), many);
   expect(errors).toHaveLength(20);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { costText, knownSum } from "./cost.ts";
 
-test("a sum of 0 from which something is missing is not known, and any other is", () => {
+test("a sum of 0 with a missing part is unknown, and any other is known", () => {
   expect(knownSum(0, 0)).toBe(0);
   expect(knownSum(0, 1)).toBeNull();
   expect(knownSum(0.5, 0)).toBe(0.5);

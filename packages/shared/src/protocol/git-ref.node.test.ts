@@ -36,7 +36,7 @@ const part = fc.constantFrom(
   "日本",
 );
 
-it("takes what git takes, and no option", () => {
+it("accepts the names that git accepts, and no option", () => {
   fc.assert(
     fc.property(fc.array(part, { minLength: 1, maxLength: 5 }), (parts) => {
       const name = parts.join("");
@@ -46,6 +46,6 @@ it("takes what git takes, and no option", () => {
   );
 });
 
-it("takes no empty name, and none of several lines", () => {
+it("accepts no empty name, and none of several lines", () => {
   for (const name of ["", "a\nb", "a\n", "\n", "a\0b", "a\u0085b"]) expect(isGitRef(name)).toBe(false);
 });

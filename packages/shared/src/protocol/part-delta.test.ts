@@ -14,7 +14,7 @@ describe("a delta", () => {
     ["text", text(long), text(`${long}more`), { field: "text", from: 2000, text: "more" }],
     ["output", tool(long), tool(`${long}more`), { field: "output", from: 2000, text: "more" }],
     ["nothing", text(long), text(long), { field: "text", from: 2000, text: "" }],
-  ])("says what was added: %s", (_what, before, after, delta) => {
+  ])("contains what was added: %s", (_what, before, after, delta) => {
     expect(partDelta(before, after)).toEqual({ partId: "p1", ...delta });
   });
 
@@ -25,11 +25,11 @@ describe("a delta", () => {
     ["has become another text", text(`${long}a`), text(`${long}b`)],
     ["has a new title", tool(long, "a"), tool(`${long}more`, "b")],
     ["is of another type", { type: "reasoning", id: "p1", text: long } as const, text(`${long}more`)],
-  ])("is none where the part %s", (_what, before, after) => {
+  ])("does not exist if the part %s", (_what, before, after) => {
     expect(partDelta(before, after)).toBeUndefined();
   });
 
-  test("does not fit to a part of which less is there", () => {
+  test("does not apply to a shorter part", () => {
     const delta = partDelta(text(long), text(`${long}more`));
     if (delta === undefined) throw new Error("no delta");
     expect(applyPartDelta(text("x"), delta)).toBeUndefined();
@@ -38,7 +38,7 @@ describe("a delta", () => {
   });
 });
 
-test("whatever a part becomes, delta or whole, who follows has it; and a delta that comes again changes nothing", () => {
+test("any change reaches a receiver as a delta or whole, and a repeated delta changes nothing", () => {
   const pieces = fc.array(fc.oneof(fc.string({ unit: "binary" }), fc.constant("語".repeat(700))), { maxLength: 12 });
   fc.assert(
     fc.property(pieces, fc.boolean(), (added, isTool) => {

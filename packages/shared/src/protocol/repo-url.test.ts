@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { repoUrlProblem, shownRepoUrl } from "./repo-url.ts";
 
-describe("a password does not get past in any form", () => {
+describe("a password is never shown", () => {
   test.each([
     "ssh://user:canary@git.example/org/repo",
     "ssh://:canary@git.example/org/repo",
@@ -42,13 +42,13 @@ describe("a password does not get past in any form", () => {
     "HTTPS://user:canary@git.example/org/repo",
     "https://canary@git.example/org/repo",
     "https://user:p@ss:canary@git.example/org/repo",
-  ])("%s is taken, and shown without", (url) => {
+  ])("%s is accepted, and shown without it", (url) => {
     expect(repoUrlProblem(url)).toBeUndefined();
     expect(shownRepoUrl(url)).toBe("https://git.example/org/repo");
   });
 });
 
-describe("what in a path looks like a token is not shown", () => {
+describe("a part of the path that looks like a token is not shown", () => {
   const secret = "1f0e9c7b5a3d2e4f6a8b";
   test.each([
     ["https://git.example/ghp_0123456789abcdefghij/repo.git", "https://git.example/REDACTED/repo.git"],
@@ -78,13 +78,13 @@ describe("what in a path looks like a token is not shown", () => {
     "file:///srv/git/repo.git",
     "git@git.example:/srv/git/repo.git",
     "https://GitHub.com/Org/Repo",
-  ])("%s is shown as it is", (url) => {
+  ])("%s is shown unchanged", (url) => {
     expect(repoUrlProblem(url)).toBeUndefined();
     expect(shownRepoUrl(url)).toBe(url);
   });
 });
 
-test("whatever is taken is shown without its password, and shown again as it was shown", () => {
+test("every accepted URL is shown without its password, idempotently", () => {
   const part = fc.string({ unit: fc.constantFrom(..."ab:@/%3A40;=-._~") });
   const form = fc.constantFrom("https://", "ssh://", "https:", "https:/", "file:///", "");
   fc.assert(

@@ -4,12 +4,12 @@ import { parseFromRunner } from "./runner-link.ts";
 test.each([
   ["prompt-accepted", { type: "attempt-accepted", attemptId: "att_1", span: "{}" }],
   ["prompt-refused", { type: "attempt-refused", attemptId: "att_1", errorType: "not_accepted" }],
-])("a runner of an earlier version is understood: %s", (earlier, message) => {
+])("frames of an older runner are accepted: %s", (earlier, message) => {
   expect(parseFromRunner(JSON.stringify({ ...message, type: earlier }))).toEqual({ ok: true, message });
   expect(parseFromRunner(JSON.stringify(message))).toEqual({ ok: true, message });
 });
 
-test("what is no frame names the field that is wrong", () => {
+test("the error about an invalid frame names the field", () => {
   for (const text of ["null", "3", '"prompt-accepted"', "[]", "{}"]) {
     expect(parseFromRunner(text)).toMatchObject({ ok: false });
   }

@@ -16,7 +16,7 @@ const SANDBOX = {
 
 const refuses = (change: object) => !CreateSandbox.safeParse({ ...REQUEST, ...change }).success;
 
-test("any request of the right form comes through unchanged", () => {
+test("any valid request is parsed unchanged", () => {
   const name = fc
     .stringMatching(/^[A-Za-z_][A-Za-z0-9_]{0,30}$/)
     .filter((each) => !/^OTEL_EXPORTER_|^__proto__$/.test(each));
@@ -41,14 +41,14 @@ test("any request of the right form comes through unchanged", () => {
   );
 });
 
-test("a sandbox's environment can hold no telemetry backend and no key of one", () => {
+test("a sandbox's environment can contain no telemetry backend and no key of one", () => {
   for (const name of ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"]) {
     expect(refuses({ env: { [name]: "x" } })).toBe(true);
   }
   expect(refuses({ env: { TRACEPARENT: "x", OTEL_SERVICE_NAME: "x" } })).toBe(false);
 });
 
-test("sizes are measured in bytes, names included", () => {
+test("sizes are measured in bytes, including names", () => {
   const half = "x".repeat(32 * 1024);
   expect(refuses({ env: { A: half } })).toBe(false);
   expect(refuses({ env: { A: `${half}x` } })).toBe(true);
@@ -62,7 +62,7 @@ test("no id can be a path", () => {
     expect(refuses({ snapshotId: id })).toBe(true);
 });
 
-test("the broker refuses what it does not know; a caller skips it", () => {
+test("the broker refuses unknown fields; a caller ignores them", () => {
   expect(refuses({ later: 1 })).toBe(true);
   expect(SandboxAnswer.parse({ sandbox: { ...SANDBOX, later: 1 }, later: 1 })).toEqual({ sandbox: SANDBOX });
   expect(EntrypointInput.parse({ token: "t", restartCount: 0, later: 1 })).toEqual({ token: "t", restartCount: 0 });

@@ -57,14 +57,14 @@ describe("values", () => {
     expect(list).toEqual([]);
   });
 
-  test("what has no value within an array is null there, so that the others keep their places", () => {
+  test("an unrepresentable value within an array becomes null, so that the others keep their indexes", () => {
     const sparse = [1];
     sparse[3] = 4;
     expect(kept([undefined, () => 1, {}, 1])).toEqual([[null, null, null, 1]]);
     expect(kept(sparse)).toEqual([[1, null, null, 4]]);
   });
 
-  test("is a copy: callers may change theirs afterwards", () => {
+  test("is a copy: callers may change the original afterwards", () => {
     const bytes = Uint8Array.of(1, 2);
     const array = ["a", ["b"]] as [string, string[]];
     const list: AttributeList = [];
@@ -75,7 +75,7 @@ describe("values", () => {
     expect(attributesToObject(list)).toEqual({ bytes: Uint8Array.of(1, 2), array: ["a", ["b"]] });
   });
 
-  test("bytes that share their memory when sliced are copied too", () => {
+  test("bytes that share their memory when sliced are copied, too", () => {
     class SharedSlice extends Uint8Array<ArrayBuffer> {
       // As Node's Buffer has it.
       override slice(): Uint8Array<ArrayBuffer> {
@@ -89,8 +89,8 @@ describe("values", () => {
   });
 });
 
-describe("arrays without end", () => {
-  test("an array that holds itself is dropped", () => {
+describe("endless arrays", () => {
+  test("an array that contains itself is dropped", () => {
     const cyclic: unknown[] = [];
     cyclic.push(cyclic);
     const twice: unknown[] = [];
@@ -105,7 +105,7 @@ describe("arrays without end", () => {
     expect(kept(nested(33))).toEqual([]);
   });
 
-  test("an array holds 65,536 values and no more, nested ones counted", () => {
+  test("an array holds at most 65,536 values, including nested ones", () => {
     const half = new Array(2 ** 15 - 1).fill(0);
     expect(kept(new Array(2 ** 16).fill(0))).toHaveLength(1);
     expect(kept(new Array(2 ** 16 + 1).fill(0))).toEqual([]);
@@ -114,14 +114,14 @@ describe("arrays without end", () => {
     expect(kept(new Array(2 ** 32 - 1))).toEqual([]);
   });
 
-  test("few arrays that stand for many are dropped without being walked", () => {
+  test("a small graph of arrays with a huge expansion is dropped without a traversal", () => {
     let value: unknown[] = [];
     for (let i = 0; i < 32; i++) value = [value, value];
     expect(kept(value)).toEqual([]);
   });
 });
 
-test("what throws when it is read, and what a redactor throws at, is dropped", () => {
+test("a value that throws when it is read, or makes the redactor throw, is dropped", () => {
   const fail = () => {
     throw new Error("hostile");
   };
@@ -140,7 +140,7 @@ describe("keys", () => {
     expect(list).toEqual(["a", "new", "b", 2]);
   });
 
-  test("a value that cannot be kept leaves the one before", () => {
+  test("a value that cannot be stored leaves the previous one", () => {
     const list: AttributeList = ["a", 1];
     expect(putAttribute(list, "a", {}, KEEP_ALL)).toBe(1);
     expect(putAttribute(list, "a", undefined, KEEP_ALL)).toBe(0);
@@ -153,7 +153,7 @@ describe("keys", () => {
     expect(list).toEqual([]);
   });
 
-  test("names that objects have by themselves are keys like any other", () => {
+  test("names of built-in properties are ordinary keys", () => {
     const attributes = JSON.parse('{"__proto__": ["a"], "constructor": 1, "toString": 2, "hasOwnProperty": 3}');
     const list: AttributeList = [];
     expect(putAttributes(list, attributes, KEEP_ALL)).toBe(0);
@@ -162,7 +162,7 @@ describe("keys", () => {
 });
 
 describe("R20 limits", () => {
-  test("so many keys are kept, further ones counted, and those that are there can still be changed", () => {
+  test("keys beyond the limit are dropped and counted; existing ones can still be changed", () => {
     const list: AttributeList = [];
     expect(putAttributes(list, { a: 1, b: 2, c: 3, d: 4 }, KEEP_ALL, 2)).toBe(2);
     expect(putAttribute(list, "b", 5, KEEP_ALL, 2)).toBe(0);
@@ -170,7 +170,7 @@ describe("R20 limits", () => {
     expect(putAttribute([], "a", 1, KEEP_ALL, 0)).toBe(1);
   });
 
-  test("strings and bytes are cut, those in arrays too; other values and keys are not", () => {
+  test("strings and bytes are truncated, also in arrays; other values and keys are not", () => {
     const rules = { attributeValueLength: 3 };
     expect(kept("abcd", rules)).toEqual(["abc"]);
     expect(kept("abc", rules)).toEqual(["abc"]);
@@ -183,7 +183,7 @@ describe("R20 limits", () => {
     expect(list).toEqual(["long key", 1]);
   });
 
-  test("no cut halves a character", () => {
+  test("truncation never splits a surrogate pair", () => {
     const texts = fc.string({ unit: fc.constantFrom("a", "é", "😀") });
     fc.assert(
       fc.property(texts, fc.nat({ max: 12 }), (text, attributeValueLength) => {
@@ -196,7 +196,7 @@ describe("R20 limits", () => {
     );
   });
 
-  test("text is redacted before it is cut, under the key of its attribute", () => {
+  test("text is redacted before it is truncated, under the key of its attribute", () => {
     const redact = (key: string, value: string) => (key === "key" ? value.replace(/secret-\w+/g, "***") : value);
     const rules = { attributeValueLength: 8, redact };
     expect(kept("secret-abcdefgh", rules)).toEqual(["***"]);

@@ -57,7 +57,7 @@ async function start(answers: Answer[], options: Partial<BatchOptions> & { timeo
 }
 
 describe("what is sent", () => {
-  test("is what ended, in one request", async () => {
+  test("ended spans in one request", async () => {
     const { backend, processor, end } = await start([OK]);
     end(1, "a");
     end(1, "b");
@@ -65,7 +65,7 @@ describe("what is sent", () => {
     expect(await receivedNames(backend)).toEqual([["a", "b"]]);
   });
 
-  test("is only what is sampled", async () => {
+  test("sampled spans only", async () => {
     const { backend, processor } = await start([OK]);
     processor.onEnd(endedSpan({ name: "recorded only", sampler: recordDropped(alwaysOff) }));
     processor.onEnd(endedSpan({ name: "sampled", sampler: alwaysOn }));
@@ -73,7 +73,7 @@ describe("what is sent", () => {
     expect(await receivedNames(backend)).toEqual([["sampled"]]);
   });
 
-  test("nothing, when nothing ended", async () => {
+  test("nothing if no span ended", async () => {
     const { backend, processor } = await start([OK]);
     expect(await processor.forceFlush()).toBe(true);
     expect(await backend.received()).toEqual([]);
@@ -88,7 +88,7 @@ describe("what is sent", () => {
 });
 
 describe("when it is sent", () => {
-  test("by itself at the fiftieth span, and the promise is handed over", async () => {
+  test("at the fiftieth span, and scheduleFlush receives the promise", async () => {
     const scheduleFlush = vi.fn();
     const { backend, end } = await start([OK], { scheduleFlush });
     end(49);
@@ -99,7 +99,7 @@ describe("when it is sent", () => {
     expect((await receivedNames(backend)).map((names) => names.length)).toEqual([50]);
   });
 
-  test("not while the span that is one too many ends", async () => {
+  test("not within the call that ends the span", async () => {
     let encoded = 0;
     class CountingExporter extends OtlpExporter {
       override encode(...batch: Parameters<OtlpExporter["encode"]>): Promise<EncodedBatch | undefined> {
@@ -115,7 +115,7 @@ describe("when it is sent", () => {
     expect(encoded).toBe(1);
   });
 
-  test("after the delay, when fewer come", async () => {
+  test("after the delay, if there are fewer", async () => {
     const { backend, end } = await start([OK], { scheduleDelayMs: 1 });
     end(1);
     await vi.waitFor(async () => expect(await backend.received()).toHaveLength(1), 20_000);
@@ -202,7 +202,7 @@ describe("R7 R11 a failed export", () => {
     expect(diagnostics).toHaveLength(1);
   });
 
-  test("is given up after its attempts, counted, and the count reaches the backend", async () => {
+  test("is dropped after its attempts and counted, and the backend receives the count", async () => {
     const { backend, processor, diagnostics, end } = await start([BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, OK]);
     end(2);
     await processor.forceFlush();
@@ -227,7 +227,7 @@ describe("R7 R11 a failed export", () => {
     expect(diagnostics).toMatchObject([{ type: "export_failed", spans: 1, retryInMs: expect.any(Number) }]);
   });
 
-  test("is halved where it is too large for the backend, until it fits or is the one span that does not", async () => {
+  test("is halved if it is too large for the backend, until it fits or is one span that does not", async () => {
     const large: Answer = { status: 413 };
     const { backend, processor, diagnostics, end } = await start([large, large, OK, large, large, OK]);
     for (const name of ["a", "b", "c", "d"]) end(1, name);
@@ -240,7 +240,7 @@ describe("R7 R11 a failed export", () => {
     expect(reportedDrops((await backend.received()).map(({ text }) => text))).toEqual({ too_large: 1 });
   });
 
-  test("whose answer is odd is delivered, with one warning for all of them", async () => {
+  test("with an unexpected 2xx response counts as delivered, with one warning for all", async () => {
     const { backend, processor, diagnostics, end } = await start([{ status: 200, body: "OK" }]);
     for (const name of ["a", "b"]) {
       end(1, name);
@@ -250,7 +250,7 @@ describe("R7 R11 a failed export", () => {
     expect(diagnostics).toEqual([{ type: "unexpected_answer", message: "neither JSON nor protobuf" }]);
   });
 
-  test("is given up at once when it is refused", async () => {
+  test("is dropped at once if it is refused", async () => {
     const { processor, diagnostics, end } = await start([{ status: 400 }]);
     end(2);
     expect(await processor.forceFlush()).toBe(true);
@@ -260,7 +260,7 @@ describe("R7 R11 a failed export", () => {
     ]);
   });
 
-  test("does not stop what comes after", async () => {
+  test("does not stop later batches", async () => {
     const { backend, processor, end } = await start([{ status: 400 }, OK], {
       maxExportBatchSize: 1,
       maxQueuedSpans: 99,
@@ -273,7 +273,7 @@ describe("R7 R11 a failed export", () => {
 });
 
 describe("R9 partial success", () => {
-  test("is not sent again; what was rejected is counted and reported", async () => {
+  test("is not retried; rejected spans are counted and reported", async () => {
     const body = JSON.stringify({ partialSuccess: { rejectedSpans: "2", errorMessage: "too old" } });
     const { backend, processor, diagnostics, end } = await start([{ status: 200, body }, OK]);
     end(3);
@@ -287,7 +287,7 @@ describe("R9 partial success", () => {
 });
 
 describe("bounds", () => {
-  test("a full queue drops what comes, counted", async () => {
+  test("a full queue drops and counts further spans", async () => {
     const { backend, processor, diagnostics, end } = await start([OK], { maxQueueSize: 5, maxQueuedSpans: 99 });
     end(8);
     await processor.forceFlush();
@@ -332,7 +332,7 @@ describe("bounds", () => {
 });
 
 describe("R22 shutdown", () => {
-  test("sends what is left, and ends within its time when the backend hangs", async () => {
+  test("sends the remaining spans, and ends within its timeout if the backend hangs", async () => {
     const { backend, processor, diagnostics, end } = await start([{ behaviour: "hang" }]);
     end(3);
     await processor.shutdown(30);
@@ -340,7 +340,7 @@ describe("R22 shutdown", () => {
     expect(diagnostics).toEqual([{ type: "spans_dropped", reason: "shutdown", spans: 3 }]);
   });
 
-  test("delivers where it can, and drops what comes after", async () => {
+  test("delivers what it can, and drops later spans", async () => {
     const { backend, processor, diagnostics, end } = await start([OK]);
     end(2);
     await Promise.all([processor.shutdown(), processor.shutdown()]);
@@ -362,7 +362,7 @@ test("a diagnostics callback that throws harms nothing", async () => {
   expect(await backend.received()).toHaveLength(2);
 });
 
-test("every span is received, dropped and counted, or still held: none is lost unseen", async () => {
+test("every span is delivered, dropped and counted, or still queued", async () => {
   type Step = { spans: number; answer: "ok" | "busy" | "refused" | "partial" | "network" };
   const step = fc.record<Step>({
     spans: fc.integer({ min: 0, max: 9 }),

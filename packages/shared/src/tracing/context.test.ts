@@ -64,7 +64,7 @@ describe("parseTraceparent", () => {
     expect(parseTraceparent(`cc-${IDS}-01${suffix}`)).toBeUndefined();
   });
 
-  test("R26 whatever is shorter than 55 characters is refused", () => {
+  test("R26 anything shorter than 55 characters is refused", () => {
     for (const version of ["00", "01", "cc"]) {
       const header = `${version}-${IDS}-01`;
       for (let length = 0; length < header.length; length++) {
@@ -93,7 +93,7 @@ describe("formatTraceparent", () => {
     expect(formatTraceparent(context)).toBe(`00-${IDS}-03`);
   });
 
-  test("R27 unknown bits go out as zero", () => {
+  test("R27 unknown bits are propagated as zero", () => {
     for (let bits = 0; bits <= 0xff; bits++) {
       expect(formatTraceparent(withFlags(bits))).toBe(`00-${IDS}-0${bits % 4}`);
     }
@@ -117,7 +117,7 @@ describe("contexts", () => {
 describe("checkContext", () => {
   const WHOLE: SpanContext = { ...withFlags(3), traceState: "vendor=1" };
 
-  test("a valid context comes out as a copy, and nothing else of it", () => {
+  test("a valid context is copied, without other fields", () => {
     expect(checkContext({ ...WHOLE, extra: 1 })).toStrictEqual(WHOLE);
     expect(checkContext(WHOLE)).not.toBe(WHOLE);
     fc.assert(
@@ -143,7 +143,7 @@ describe("checkContext", () => {
     expect(checkContext(input)).toBeUndefined();
   });
 
-  describe("what is unusable beside valid ids becomes nothing", () => {
+  describe("invalid fields beside valid ids are cleared", () => {
     test.each([
       ["traceFlags", 0xff, 3],
       ["traceFlags", 4, 0],

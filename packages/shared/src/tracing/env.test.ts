@@ -117,7 +117,7 @@ const BAD_VALUES: Record<string, string[]> = {
   OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT: ["1", "SPAN_ONLY"],
 };
 
-describe("R13 unset, empty and unusable", () => {
+describe("R13 unset, empty and invalid", () => {
   test("an empty environment is the default", () => {
     expect(readWell({})).toEqual(DEFAULTS);
     expect(DEFAULTS.limits).toEqual(DEFAULT_LIMITS);
@@ -128,7 +128,7 @@ describe("R13 unset, empty and unusable", () => {
     expect(readWell(env)).toEqual(DEFAULTS);
   });
 
-  test("an empty variable leaves the general one in force", () => {
+  test("an empty variable falls back to the general one", () => {
     const env = { [`${OTLP}TRACES_ENDPOINT`]: "", [`${OTLP}ENDPOINT`]: "http://h", [`${OTLP}TRACES_HEADERS`]: " " };
     expect(readWell({ ...env, [`${OTLP}HEADERS`]: "a=b" })).toEqual({
       ...DEFAULTS,
@@ -149,7 +149,7 @@ describe("R13 unset, empty and unusable", () => {
     },
   );
 
-  test("each of many bad values is told of once", () => {
+  test("each of many invalid values yields one diagnostic", () => {
     const env = Object.fromEntries(Object.entries(BAD_VALUES).map(([name, [value]]) => [name, value]));
     const outranked = [`${OTLP}ENDPOINT`, `${OTLP}HEADERS`, `${OTLP}PROTOCOL`];
     const notLookedAt = [...outranked, "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"];
@@ -165,7 +165,7 @@ describe("R13 unset, empty and unusable", () => {
   test.each([
     ["TIMEOUT", "x", "7", { timeoutMs: 7 }],
     ["COMPRESSION", "x", "none", { compression: "none" }],
-  ])("an unusable traces variable leaves the general %s in force", (name, bad, good, expected) => {
+  ])("an invalid traces variable falls back to the general %s", (name, bad, good, expected) => {
     const { variables, diagnostics, ...config } = read({ [`${OTLP}TRACES_${name}`]: bad, [OTLP + name]: good });
     expect(config).toEqual({ ...DEFAULTS, ...expected });
     expect(variables).toEqual([`${OTLP}TRACES_${name}`]);
@@ -175,13 +175,13 @@ describe("R13 unset, empty and unusable", () => {
     [`${OTLP}TRACES_ENDPOINT`, "h:4318", `${OTLP}ENDPOINT`, "http://other"],
     [`${OTLP}TRACES_HEADERS`, "key", `${OTLP}HEADERS`, "key=other"],
     ["OTEL_CAPTURE_CONTENT", "no", "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true"],
-  ])("but with an unusable %s nothing goes where it was not meant to go", (name, bad, general, good) => {
+  ])("but an invalid %s never falls back", (name, bad, general, good) => {
     const { variables, diagnostics, ...config } = read({ [name]: bad, [general]: good });
     expect(config).toEqual(DEFAULTS);
     expect(variables).toEqual([name]);
   });
 
-  test("a callback that throws is nobody's trouble, and none is needed", () => {
+  test("a callback that throws is ignored, and none is required", () => {
     const env = { OTEL_SDK_DISABLED: "yes" };
     const fail = () => {
       throw new Error("callback");
@@ -195,7 +195,7 @@ describe("R13 unset, empty and unusable", () => {
     expect(readWell({ OTEL_CAPTURE_CONTENT: value })).toEqual({ ...DEFAULTS, captureContent: true });
   });
 
-  test.each(["false", "FALSE"])("%j is false without a word", (value) => {
+  test.each(["false", "FALSE"])("%j is false without a diagnostic", (value) => {
     expect(readWell({ OTEL_SDK_DISABLED: value, OTEL_CAPTURE_CONTENT: value })).toEqual(DEFAULTS);
   });
 
@@ -228,7 +228,7 @@ describe("R14 endpoints", () => {
     ["https://host.example/custom", "https://host.example/custom"],
     ["https://host.example/v1/traces/", "https://host.example/v1/traces/"],
     ["https://host.example/x?tenant=a", "https://host.example/x?tenant=a"],
-  ])("that of traces, %s, is taken as it stands", (value, endpoint) => {
+  ])("the traces endpoint, %s, is used unchanged", (value, endpoint) => {
     const env = { [`${OTLP}TRACES_ENDPOINT`]: value, [`${OTLP}ENDPOINT`]: "http://general.example" };
     expect(readWell(env)).toEqual({ ...DEFAULTS, endpoint });
   });
@@ -249,16 +249,16 @@ describe("R15 headers, compression and protocol", () => {
     expect(readWell({ [`${OTLP}HEADERS`]: value })).toEqual({ ...DEFAULTS, headers });
   });
 
-  test("those of traces replace the general ones", () => {
+  test("the traces headers replace the general ones", () => {
     const env = { [`${OTLP}TRACES_HEADERS`]: "a=1", [`${OTLP}HEADERS`]: "b=2" };
     expect(readWell(env).headers).toEqual({ a: "1" });
   });
 
-  test("a name that objects have a meaning for is a name like others", () => {
+  test("names of built-in properties are ordinary names", () => {
     expect(Object.entries(readWell({ [`${OTLP}HEADERS`]: "__proto__=1" }).headers)).toEqual([["__proto__", "1"]]);
   });
 
-  test("what is read, every platform takes as headers", () => {
+  test("every platform accepts the result as headers", () => {
     const name = fc.oneof(
       fc.string({ minLength: 1, maxLength: 3 }),
       fc.constantFrom("api-key", "X-A", "!#$&'*+.^_`|~"),
@@ -286,12 +286,12 @@ describe("R15 headers, compression and protocol", () => {
     expect(readWell({ [`${OTLP}COMPRESSION`]: value })).toEqual({ ...DEFAULTS, compression });
   });
 
-  test("compression of traces beats the general one", () => {
+  test("the traces compression overrides the general one", () => {
     const env = { [`${OTLP}TRACES_COMPRESSION`]: "gzip", [`${OTLP}COMPRESSION`]: "none" };
     expect(readWell(env).compression).toBe("gzip");
   });
 
-  test("http/json is the protocol; a general one that is outranked is another signal's", () => {
+  test("http/json is the protocol; an overridden general one is ignored", () => {
     expect(readWell({ [`${OTLP}PROTOCOL`]: "http/json" })).toEqual(DEFAULTS);
     expect(readWell({ [`${OTLP}TRACES_PROTOCOL`]: "http/json", [`${OTLP}PROTOCOL`]: "grpc" })).toEqual(DEFAULTS);
   });
@@ -304,11 +304,11 @@ describe("OTEL_TRACES_EXPORTER", () => {
     expect(readWell({ ...endpoint, OTEL_TRACES_EXPORTER: value }).endpoint).toBe("http://h/v1/traces");
   });
 
-  test("none does not, whatever endpoint is set", () => {
+  test("none does not, with any endpoint", () => {
     expect(readWell({ ...endpoint, OTEL_TRACES_EXPORTER: "none" })).toEqual(DEFAULTS);
   });
 
-  test("one that there is not gets nothing, and one beside otlp is named", () => {
+  test("an unknown exporter exports nothing, and one beside otlp yields a diagnostic", () => {
     for (const [value, expected] of [
       ["console", undefined],
       ["console, otlp", "http://h/v1/traces"],
@@ -320,7 +320,7 @@ describe("OTEL_TRACES_EXPORTER", () => {
   });
 });
 
-describe("standard variables that are not honoured", () => {
+describe("standard variables that are not supported", () => {
   test.each([
     ...["CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE", "INSECURE"].flatMap((name) => [
       OTLP + name,
@@ -329,14 +329,14 @@ describe("standard variables that are not honoured", () => {
     ...["OTEL_EXPORTER_ZIPKIN_ENDPOINT", "OTEL_EXPORTER_JAEGER_AGENT_HOST", "OTEL_CONFIG_FILE"],
     ...["OTEL_BSP_EXPORT_TIMEOUT", "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"],
     ...["OTEL_EXPERIMENTAL_CONFIG_FILE", "OTEL_ENTITIES", "OTEL_LOG_LEVEL"],
-  ])("%s is named, and its value is not", (variable) => {
+  ])("%s yields a diagnostic without its value", (variable) => {
     const { variables, diagnostics, ...config } = read({ [variable]: "/canary" });
     expect(config).toEqual(DEFAULTS);
     expect(diagnostics).toEqual([{ type: "config_invalid", variable, message: "is not honoured" }]);
     expect(readWell({ [variable]: " " })).toEqual(DEFAULTS);
   });
 
-  test("what is for other signals, or ours by default, is not", () => {
+  test("variables of other signals, or with our default, yield none", () => {
     const others = { OTEL_METRICS_EXPORTER: "none", OTEL_LOGS_EXPORTER: "otlp", OTEL_BLRP_SCHEDULE_DELAY: "1" };
     const metrics = { [`${OTLP}METRICS_CERTIFICATE`]: "/ca.pem", OTEL_PROPAGATORS: "tracecontext, baggage" };
     expect(readWell({ ...others, ...metrics })).toEqual(DEFAULTS);
@@ -352,7 +352,7 @@ describe("R16 timeouts", () => {
     expect(readWell(env)).toEqual({ ...DEFAULTS, timeoutMs });
   });
 
-  test("0 means none: as long as a timer takes", () => {
+  test("0 means no timeout: a timer's maximum", () => {
     expect(readWell({ [`${OTLP}TIMEOUT`]: "0" }).timeoutMs).toBe(MAX_INTEGER);
     expect(readWell({ [`${OTLP}TRACES_TIMEOUT`]: "0", [`${OTLP}TIMEOUT`]: "5" }).timeoutMs).toBe(MAX_INTEGER);
   });
@@ -368,19 +368,19 @@ describe("R17 resource", () => {
     expect(readWell({ OTEL_RESOURCE_ATTRIBUTES: value })).toEqual({ ...DEFAULTS, resource });
   });
 
-  test("one error discards the whole value, not the service's name", () => {
+  test("one error discards the whole value, but not the service name", () => {
     const env = { OTEL_RESOURCE_ATTRIBUTES: "a=1,service.name=x,b=%", OTEL_SERVICE_NAME: "mine" };
     const { resource, variables } = read(env);
     expect(resource).toEqual({ "service.name": "mine" });
     expect(variables).toEqual(["OTEL_RESOURCE_ATTRIBUTES"]);
   });
 
-  test("OTEL_SERVICE_NAME beats it, as it stands", () => {
+  test("OTEL_SERVICE_NAME overrides it, undecoded", () => {
     const env = { OTEL_RESOURCE_ATTRIBUTES: "service.name=x,a=1", OTEL_SERVICE_NAME: "100% mine" };
     expect(readWell(env).resource).toEqual({ "service.name": "100% mine", a: "1" });
   });
 
-  test("whatever is encoded comes back", () => {
+  test("any encoded value is decoded", () => {
     const text = fc.string({ unit: "grapheme", minLength: 1 }).filter((each) => each.trim() !== "");
     fc.assert(
       fc.property(fc.dictionary(text, text), (attributes) => {
@@ -449,7 +449,7 @@ describe("R20 limits", () => {
     expect(readWell({ ...general, ...env })).toEqual({ ...DEFAULTS, limits });
   });
 
-  test("the general ones hold where no specific one is set", () => {
+  test("the general variables apply if no specific one is set", () => {
     const env = { OTEL_ATTRIBUTE_COUNT_LIMIT: "8", OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT: "9" };
     const counts = { attributes: 8, attributesPerEvent: 8, attributesPerLink: 8 };
     expect(readWell(env).limits).toEqual({ ...DEFAULT_LIMITS, ...counts, attributeValueLength: 9 });
@@ -462,11 +462,11 @@ test.each([
   [{ OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT: "True" }, true],
   [{ OTEL_CAPTURE_CONTENT: "false", OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT: "true" }, false],
   [{ OTEL_CAPTURE_CONTENT: "true", OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT: "false" }, true],
-])("content is captured only when asked for: %j", (env, captureContent) => {
+])("content is captured only if it is switched on: %j", (env, captureContent) => {
   expect(readWell(env)).toEqual({ ...DEFAULTS, captureContent });
 });
 
-test("whatever the strings: it never throws, tells of each variable at most once, quotes nothing, and gives usable values", () => {
+test("for any strings it never throws, yields at most one diagnostic a variable, quotes nothing, and returns valid values", () => {
   const names = [...Object.keys(BAD_VALUES), "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER_ARG"];
   const parts = fc.constantFrom(..."=,;%:/@?#.-_", "%0a", "%C3", "http://", "https://h", "true", "0", "1", "512");
   const noise = fc.array(fc.oneof(parts, fc.string({ unit: "binary", maxLength: 3 }))).map((each) => each.join(""));
@@ -491,7 +491,7 @@ test("whatever the strings: it never throws, tells of each variable at most once
   );
 });
 
-test("the variables that limit spans, and no others, are for every process that makes some", () => {
+test("limitVariables returns the variables that limit spans, and no others", () => {
   const limits = Object.fromEntries(
     Object.keys(BAD_VALUES)
       .filter((name) => name.endsWith("_LIMIT"))

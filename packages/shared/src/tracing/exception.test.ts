@@ -28,14 +28,14 @@ describe("exceptionType", () => {
     expect(exceptionType(new DOMException("x", "AbortError"))).toBe("AbortError");
   });
 
-  test("is the code where the class says nothing", () => {
+  test("is the code if the class is only Error", () => {
     expect(exceptionType(Object.assign(new Error("x"), { code: "ECONNRESET" }))).toBe("ECONNRESET");
     expect(exceptionType(Object.assign(new PaymentError("x"), { code: "ECONNRESET" }))).toBe("PaymentError");
     expect(exceptionType(Object.assign(new Error("x"), { code: SECRET }))).toBe("Error");
     expect(exceptionType(Object.assign(new Error("x"), { code: 42 }))).toBe("Error");
   });
 
-  test("is the type of what is no error", () => {
+  test("is the type of a value that is no error", () => {
     expect(["text", 1, undefined, null, {}, Symbol("s")].map(exceptionType)).toEqual([
       "string",
       "number",
@@ -46,9 +46,12 @@ describe("exceptionType", () => {
     ]);
   });
 
-  test.each([[SECRET], [""], [undefined], [{}], ["a\nb"]])("a name that is no name, %o, is not used", (name) => {
-    expect(exceptionType(named(name))).toBe("Error");
-  });
+  test.each([[SECRET], [""], [undefined], [{}], ["a\nb"]])(
+    "a name that is not an identifier, %o, is not used",
+    (name) => {
+      expect(exceptionType(named(name))).toBe("Error");
+    },
+  );
 });
 
 describe("R24 with content", () => {
@@ -61,7 +64,7 @@ describe("R24 with content", () => {
     });
   });
 
-  test("what is no error has type and text", () => {
+  test("a value that is no error has type and text", () => {
     const text = (value: unknown) => describeException(value, true);
     expect(text("text")).toEqual({ "exception.type": "string", "exception.message": "text" });
     expect(text(undefined)).toEqual({ "exception.type": "undefined", "exception.message": "undefined" });
@@ -100,7 +103,7 @@ describe("R24 without content", () => {
     ["an object", { message: SECRET, stack: `Error: ${SECRET}\n${FRAMELIKE}` }],
     ["a stack that was set", Object.assign(new Error("x"), { stack: `Error: y\n${SECRET}\n${FRAMELIKE}` })],
     ["a stack that is no text", Object.assign(new Error(SECRET), { stack: [SECRET] })],
-  ])("the text of an exception with %s is nowhere", (_name, exception) => {
+  ])("the text of an exception with %s is absent", (_name, exception) => {
     expect(JSON.stringify(describeException(exception, false))).not.toContain(SECRET);
   });
 
@@ -108,7 +111,7 @@ describe("R24 without content", () => {
     expect(describeException(new Error(), false)["exception.stacktrace"]).toMatch(/exception\.test/);
   });
 
-  test("a message as short as a letter costs no frame", () => {
+  test("a message of one letter removes no frame", () => {
     expect(describeException(new Error("r"), false)["exception.stacktrace"]).toMatch(/exception\.test/);
   });
 });
@@ -126,7 +129,7 @@ describe("an engine that writes no text above the frames", () => {
   });
 });
 
-test("an exception that throws when it is read is described as far as it goes", () => {
+test("an exception that throws when it is read is described as far as possible", () => {
   const hostile = new Error("x");
   const get = () => {
     throw new Error("hostile");

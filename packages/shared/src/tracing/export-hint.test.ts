@@ -21,7 +21,7 @@ test.each<[ExportFailure, RegExp]>([
   expect(exportHint(failure)).toMatch(hint);
 });
 
-test("there is none where the reason says it all", () => {
+test("there is no hint if the reason says everything", () => {
   expect(exportHint({ host: "h:443", reason: "HTTP 503", status: 503 })).toBeUndefined();
   expect(exportHint({ host: "h:14317", reason: "timeout" })).toBeUndefined();
 });

@@ -36,7 +36,7 @@ function failingFetch(error: unknown): typeof fetch {
 }
 
 describe("R6 the request", () => {
-  test("is a POST of JSON to the URL as it stands, with our User-Agent and the given headers", async () => {
+  test("is a POST of JSON to the unchanged URL, with our User-Agent and the given headers", async () => {
     const { received } = await sendTo({ status: 200 }, { headers: { authorization: "Basic abc" } });
     expect(received).toHaveLength(1);
     const [request] = received;
@@ -57,7 +57,7 @@ describe("R6 the request", () => {
 });
 
 describe("R11 compression", () => {
-  test("is gzip unless told otherwise", async () => {
+  test("is gzip by default", async () => {
     const { received, batch } = await sendTo({ status: 200 });
     expect(received[0]?.headers["content-encoding"]).toBe("gzip");
     expect([...batch.body.slice(0, 2)]).toEqual([0x1f, 0x8b]);
@@ -71,12 +71,12 @@ describe("R11 compression", () => {
 });
 
 describe("R7 statuses", () => {
-  test.each([429, 502, 503, 504])("%i is to be tried again", async (status) => {
+  test.each([429, 502, 503, 504])("%i is retryable", async (status) => {
     const { result } = await sendTo({ status });
     expect(result).toEqual({ outcome: "retry", reason: `HTTP ${status}`, status });
   });
 
-  test.each([401, 403, 404, 405])("%i wants a person, and the batch is held", async (status) => {
+  test.each([401, 403, 404, 405])("%i needs a person, so the batch is held", async (status) => {
     const { result } = await sendTo({ status, headers: { "retry-after": "0" }, body: "no" });
     expect(result).toEqual({ outcome: "held", reason: `HTTP ${status}`, status });
   });
@@ -92,7 +92,7 @@ describe("R7 statuses", () => {
   });
 
   test.each([301, 302, 303, 307, 308])(
-    "a redirect (%i) is not followed: it would take our headers along",
+    "a redirect (%i) is not followed, since it would send our headers elsewhere",
     async (status) => {
       const elsewhere = await scriptBackend({ status: 200 });
       const { result } = await sendTo({ status, headers: { location: elsewhere.url } });
@@ -102,7 +102,7 @@ describe("R7 statuses", () => {
   );
 });
 
-describe("R7 a 2xx is a backend's with nothing, protobuf or a JSON object", () => {
+describe("R7 a 2xx response is a backend's if it is empty, protobuf or a JSON object", () => {
   const delivered = { outcome: "delivered", rejectedSpans: 0, message: "" };
   const held = (status: number) => ({ outcome: "held", reason: "web page", status });
   const html = { "content-type": "text/html; charset=utf-8" };
@@ -124,7 +124,7 @@ describe("R7 a 2xx is a backend's with nothing, protobuf or a JSON object", () =
     expect(result).toEqual(held(status));
   });
 
-  test("a page in UTF-16 is none", async () => {
+  test("a web page in UTF-16 is not", async () => {
     for (const bytes of [
       [0xff, 0xfe, 0x3c, 0, 0x68, 0],
       [0xfe, 0xff, 0, 0x3c, 0, 0x68],
@@ -145,14 +145,14 @@ describe("R7 a 2xx is a backend's with nothing, protobuf or a JSON object", () =
     expect(result).toEqual(delivered);
   });
 
-  test("a partial success in protobuf is one, and says that it was not read", async () => {
+  test("a partial success in protobuf is, with a warning that it was not read", async () => {
     const body = Uint8Array.from([0x0a, 0x3c, 0x08, 0x05, 0x12, 0x38, ...new Uint8Array(56).fill(0x61)]);
     const result = await judge(new Response(body, { headers: { "content-type": "application/protobuf" } }));
     expect(result).toEqual({ ...delivered, message: "a partial success in protobuf, which is not read" });
   });
 
   test.each(["OK", "[]", "null", "3", '"{}"', '{"partialSuccess":{"rejectedSp', "\u001f\u008b\u0008"])(
-    "%j is none, but no page: delivered, and worth a warning",
+    "%j is not, but it is no web page: delivered with a warning",
     async (body) => {
       const { result } = await sendTo({ status: 200, body });
       expect(result).toEqual({ ...delivered, message: "neither JSON nor protobuf", isUnexpected: true });
@@ -165,13 +165,13 @@ describe("R7 a 2xx is a backend's with nothing, protobuf or a JSON object", () =
     expect(result).toEqual({ outcome: "delivered", rejectedSpans: 2, message: "old" });
   });
 
-  test("a page that is gzip'd is none", async () => {
+  test("a gzip'd web page is not", async () => {
     const body = await gzip("<html>");
     const { result } = await sendTo({ status: 200, headers: { "content-encoding": "gzip" }, base64: body });
     expect(result).toEqual(held(200));
   });
 
-  describe("of a page that breaks off, what has come is enough:", () => {
+  describe("an interrupted response", () => {
     const failing = (...chunks: string[]) =>
       new ReadableStream<Uint8Array>({
         pull(controller) {
@@ -181,20 +181,20 @@ describe("R7 a 2xx is a backend's with nothing, protobuf or a JSON object", () =
         },
       });
 
-    test("it is held by its first character", async () => {
+    test("is held if its first character is that of a web page", async () => {
       expect(await judge(new Response(failing(" ", " <html>")))).toEqual(held(200));
     });
 
-    test("it is held by its header", async () => {
+    test("is held if its header is that of a web page", async () => {
       expect(await judge(new Response(failing(), { headers: html }))).toEqual(held(200));
     });
 
-    test("of JSON, the spans are delivered", async () => {
+    test("is delivered if it is JSON", async () => {
       const result = await judge(new Response(failing('{"partial')));
       expect(result).toEqual({ ...delivered, message: "unreadable answer: TypeError" });
     });
 
-    test("a page without end is read no further, and let go", async () => {
+    test("is cancelled if it is an endless web page", async () => {
       let cancelled = false;
       const body = new ReadableStream<Uint8Array>({
         start: (controller) => controller.enqueue(new TextEncoder().encode("<html>")),
@@ -254,45 +254,48 @@ describe("a broken backend", () => {
     message: `unreadable answer: ${why}`,
   });
 
-  test("R7 a reset connection is to be tried again", async () => {
+  test("R7 a reset connection is retryable", async () => {
     const { result } = await sendTo({ behaviour: "reset" });
     expect(result.outcome).toBe("retry");
   });
 
-  test("R7 nobody listening is to be tried again", async () => {
+  test("R7 a refused connection is retryable", async () => {
     const exporter = new OtlpExporter({ url: "http://127.0.0.1:1/v1/traces" });
     const result = await exporter.send({ body: new Uint8Array(1), gzip: false });
     expect(result.outcome).toBe("retry");
   });
 
-  test("R11 a hang ends at the timeout and is to be tried again", async () => {
+  test("R11 a hang ends at the timeout and is retryable", async () => {
     const { result } = await sendTo({ behaviour: "hang" }, { timeoutMs: 50 });
     expect(result).toEqual({ outcome: "retry", reason: "timeout" });
   });
 
-  test("a connection lost within a 200 has delivered", async () => {
+  test("a connection lost within a 200 counts as delivered", async () => {
     const { result } = await sendTo({ behaviour: "reset-after-head" });
     expect(result).toMatchObject({ outcome: "delivered", rejectedSpans: 0 });
   });
 
-  test("a slow drip of an answer ends at the timeout and has delivered", async () => {
+  test("a slow response ends at the timeout and counts as delivered", async () => {
     const { result } = await sendTo({ behaviour: "drip" }, { timeoutMs: 100 });
     expect(result).toEqual(delivered("timeout"));
   });
 
-  test("R10 an answer over 4 MiB is not read on", async () => {
+  test("R10 a response is read up to 4 MiB", async () => {
     const { result } = await sendTo({ behaviour: "large" });
     expect(result).toEqual(delivered("RangeError"));
   });
 
-  test.each([new Error("boom"), "boom", undefined, null])("a fetch that throws %s does not throw on", async (error) => {
-    const exporter = new OtlpExporter({ url: "http://127.0.0.1:1/", fetch: failingFetch(error) });
-    const result = await exporter.send({ body: new Uint8Array(1), gzip: false });
-    expect(result.outcome).toBe("retry");
-    expect(JSON.stringify(result)).not.toContain("boom");
-  });
+  test.each([new Error("boom"), "boom", undefined, null])(
+    "a fetch that throws %s does not make send reject",
+    async (error) => {
+      const exporter = new OtlpExporter({ url: "http://127.0.0.1:1/", fetch: failingFetch(error) });
+      const result = await exporter.send({ body: new Uint8Array(1), gzip: false });
+      expect(result.outcome).toBe("retry");
+      expect(JSON.stringify(result)).not.toContain("boom");
+    },
+  );
 
-  test("a fetch that fails without saying why has no connection", async () => {
+  test("a fetch that fails without a code is a failed connection", async () => {
     const exporter = new OtlpExporter({ url: "http://127.0.0.1:1/", fetch: failingFetch(new Error("to 127.0.0.1")) });
     const result = await exporter.send({ body: new Uint8Array(1), gzip: false });
     expect(result).toEqual({ outcome: "retry", reason: "connection failed" });
@@ -307,7 +310,7 @@ describe("a broken backend", () => {
     expect(await exporter.send({ body: new Uint8Array(1), gzip: false })).toMatchObject({ reason: "timeout" });
   });
 
-  test("R12 the body of a refusal is given up, not left unread", async () => {
+  test("R12 the body of a refusal is cancelled", async () => {
     let cancelled = false;
     const body = new ReadableStream({
       cancel: () => {
@@ -323,7 +326,7 @@ describe("a broken backend", () => {
   });
 });
 
-test("R10 a request over 64 MiB is not made", async () => {
+test("R10 a request over 64 MiB is not encoded", async () => {
   const exporter = new OtlpExporter({ url: "http://127.0.0.1:1/" });
   const large = endedSpan({ attributes: { text: "x".repeat(65 * 1024 * 1024) } });
   expect(await exporter.encode(RESOURCE, [large])).toBeUndefined();

@@ -29,7 +29,7 @@ describe("createRandomIds", () => {
     }
   });
 
-  test("no id comes twice", () => {
+  test("no id repeats", () => {
     const ids = createRandomIds();
     const other = createRandomIds();
     const spanIds = Array.from({ length: 20_000 }, (_, i) => (i % 2 === 0 ? ids : other).spanId());
@@ -48,7 +48,7 @@ describe("createRandomIds", () => {
     }
   });
 
-  test("nothing is drawn before the first id: a Worker's global scope has no randomness", () => {
+  test("no randomness is used before the first id: a Worker's global scope has none", () => {
     const { ids, draws } = scripted(() => 1);
     expect(draws).toEqual([]);
     ids.spanId();
@@ -62,7 +62,7 @@ describe("createRandomIds", () => {
     for (let from = 24; from < 2048; from += 8) expect(ids.spanId()).toBe(hexOf(from, 8, (index) => index % 256));
   });
 
-  test("over the end of a pool no byte is used twice, and no id is short", () => {
+  test("across the end of a pool no byte is used twice, and no id is short", () => {
     // Every 8 bytes hold their own number, from 1: a span id is one of them, a trace id two.
     const { ids, draws } = scripted((index) => {
       const number = Math.floor(index / 8) + 1;

@@ -6,7 +6,7 @@ import { bytesOf, endItems, part, textOf, writeDigits, writePart, writePlain, wr
 const quoted = (text: string) => JSON.stringify(text.toWellFormed()).slice(1, -1);
 
 describe("text", () => {
-  test("any is written as JSON has it", () => {
+  test("is written as valid JSON", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary" }), (text) => {
         expect(textOf(() => writeText(text))).toBe(quoted(text));
@@ -14,7 +14,7 @@ describe("text", () => {
     );
   });
 
-  test("half a character is replaced, and costs nothing else", () => {
+  test("a lone surrogate is replaced, and nothing else", () => {
     const units = fc.constantFrom("a", '"', "\\", "\n", "\u007f", "é", "😀", "\ud83d", "\ude00");
     fc.assert(
       fc.property(fc.array(units), (parts) => {
@@ -25,7 +25,7 @@ describe("text", () => {
   });
 });
 
-test("the buffer grows where anything is too long for it, and what stands in it stays", () => {
+test("the buffer grows if needed, and keeps its contents", () => {
   const lengths = fc.array(fc.nat({ max: 100_000 }), { maxLength: 30 });
   const writers = fc.constantFrom(writePlain, writeText, (text: string) => writePart(part(text)));
   fc.assert(
@@ -41,7 +41,7 @@ test("the buffer grows where anything is too long for it, and what stands in it 
   );
 });
 
-test("bytes stay what they are while others are written", () => {
+test("returned bytes do not change when others are written", () => {
   const first = bytesOf(() => writePlain("first"));
   const large = bytesOf(() => writePlain("x".repeat(2 * 1024 * 1024)));
   const last = bytesOf(() => writePlain("last"));
@@ -49,7 +49,7 @@ test("bytes stay what they are while others are written", () => {
   expect(large.every((byte) => byte === 0x78)).toBe(true);
 });
 
-test("what fails in the middle leaves nothing to the next", () => {
+test("an interrupted call leaves nothing for the next", () => {
   const fail = () => {
     writePlain("half");
     throw new Error("no more");
@@ -58,7 +58,7 @@ test("what fails in the middle leaves nothing to the next", () => {
   expect(textOf(() => writePlain("whole"))).toBe("whole");
 });
 
-test("whole numbers fill their digits with zeros", () => {
+test("whole numbers have leading zeros", () => {
   fc.assert(
     fc.property(fc.nat({ max: 999_999_999 }), (value) => {
       expect(textOf(() => writeDigits(value, 9))).toBe(String(value).padStart(9, "0"));
@@ -66,7 +66,7 @@ test("whole numbers fill their digits with zeros", () => {
   );
 });
 
-test("the comma after the last of some items goes, and nothing of an empty list", () => {
+test("the comma after the last item is removed, and nothing of an empty list", () => {
   const list = (items: string[]) => {
     writePlain("[");
     for (const item of items) writePlain(`${item},`);

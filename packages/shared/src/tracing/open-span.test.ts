@@ -49,7 +49,7 @@ function openSpan(): ReadableSpan {
 }
 
 describe("written and read", () => {
-  test("a span is the same, whatever it holds", () => {
+  test("a span is the same, with any contents", () => {
     fc.assert(
       fc.property(spans, (span) => {
         expect(read(serialiseSpan(span))).toStrictEqual(contentOf(span));
@@ -58,12 +58,12 @@ describe("written and read", () => {
     );
   });
 
-  test("twice over it is the same text", () => {
+  test("a second time is the same text", () => {
     const text = serialiseSpan(openSpan());
     expect(serialiseSpan(read(text))).toBe(text);
   });
 
-  test("bigints are the same where someone has taught them JSON", () => {
+  test("bigints are the same even if BigInt.prototype.toJSON exists", () => {
     const prototype = BigInt.prototype as { toJSON?: () => string };
     prototype.toJSON = function (this: bigint) {
       return `${this}`;
@@ -78,7 +78,7 @@ describe("written and read", () => {
 });
 
 describe("resumed by another tracer", () => {
-  test("a span goes on where it was, and ends once, in the other's scope and processor", () => {
+  test("a span continues, and ends once, with the other's scope and processor", () => {
     const before = openSpan();
     const { tracer, started, ended, diagnostics } = createRecorder({ scope: { name: "other" } });
     const span = tracer.resumeSpan(read(serialiseSpan(before)));
@@ -108,7 +108,7 @@ describe("resumed by another tracer", () => {
     ]);
   });
 
-  test("what it does to the span leaves the text's reader alone", () => {
+  test("changes do not affect the parsed span", () => {
     const open = read(serialiseSpan(openSpan()));
     const copy = structuredClone(open);
     const { tracer } = createRecorder();
@@ -136,7 +136,7 @@ describe("resumed by another tracer", () => {
     expect(endTime).toEqual(startTime);
   });
 
-  test("its smaller limits hold for what is added, not for what is there", () => {
+  test("its smaller limits apply to additions only", () => {
     const before = openSpan();
     const { tracer, ended } = createRecorder({ limits: { attributes: 1, events: 1, links: 1 } });
     const span = tracer.resumeSpan(read(serialiseSpan(before)));
@@ -152,14 +152,14 @@ describe("resumed by another tracer", () => {
     });
   });
 
-  test("a span with more attributes than a call has arguments is resumed whole", () => {
+  test("a span with more attributes than a call may have arguments is resumed completely", () => {
     const attributes = Array.from({ length: 200_000 }, (_, i) => [`key ${i}`, i]).flat();
     const { tracer, ended } = createRecorder();
     tracer.resumeSpan({ ...contentOf(openSpan()), attributes }).end();
     expect(only(ended).attributes).toHaveLength(400_000);
   });
 
-  test("which is off: its context passes through", () => {
+  test("that is disabled propagates its context", () => {
     const open = read(serialiseSpan(openSpan()));
     const processor = { onStart: () => expect.fail(), onEnd: () => expect.fail() };
     const tracer = new Tracer({ scope: { name: "off" }, processor, enabled: false });
@@ -170,7 +170,7 @@ describe("resumed by another tracer", () => {
   });
 });
 
-describe("what is no serialised span is not read", () => {
+describe("any other text is not parsed", () => {
   const stored = JSON.parse(serialiseSpan(openSpan()));
 
   test.each([
@@ -191,7 +191,7 @@ describe("what is no serialised span is not read", () => {
     }
   });
 
-  test("any part that is missing", () => {
+  test("a missing part", () => {
     for (const key of Object.keys(stored)) {
       if (key === "parent") continue;
       expect(parseOpenSpan(JSON.stringify({ ...stored, [key]: undefined })), key).toBeUndefined();
@@ -243,7 +243,7 @@ describe("what is no serialised span is not read", () => {
     expect(parseOpenSpan(JSON.stringify({ ...stored, ...part }))).toBeUndefined();
   });
 
-  test("lists nested without end", () => {
+  test("deeply nested lists", () => {
     const text = JSON.stringify({ ...stored, attributes: ["a", "HERE"] });
     for (const depth of [33, 1000, 100_000]) {
       const deep = "[".repeat(depth) + "]".repeat(depth);
@@ -251,11 +251,11 @@ describe("what is no serialised span is not read", () => {
     }
   });
 
-  test("values are not taken where a map may stand", () => {
+  test("a value in the place of a map", () => {
     expect(parseOpenSpan(JSON.stringify({ ...stored, name: { $: "number", v: "1" } }))).toBeUndefined();
   });
 
-  test("what is there beside a span's own fields is left", () => {
+  test("additional fields are ignored", () => {
     const { endTime, scope, ...rest } = { ...stored, endTime: time, scope: { name: "x" } };
     const open = read(JSON.stringify({ ...rest, endTime, scope, toJSON: 1, context: { ...REMOTE, extra: 1 } }));
     expect(open).not.toHaveProperty("endTime");
@@ -263,7 +263,7 @@ describe("what is no serialised span is not read", () => {
     expect(open.context).toEqual(REMOTE);
   });
 
-  test("a tracestate that breaks the grammar goes, the context stays", () => {
+  test("an invalid tracestate is removed, the context stays", () => {
     const text = JSON.stringify({ ...stored, context: { ...REMOTE, traceState: "a=1\r\nx-evil: 1", traceFlags: 255 } });
     const { context } = read(text);
     expect(context).toEqual({ ...REMOTE, traceState: "", traceFlags: 3 });
@@ -271,7 +271,7 @@ describe("what is no serialised span is not read", () => {
   });
 });
 
-test("whatever the text, what is read can be resumed, ended and encoded", () => {
+test("any parsed text can be resumed, ended and encoded", () => {
   const text = serialiseSpan(openSpan());
   /** Any JSON value in the place of any part of a stored span. */
   const hostile = fc.tuple(fc.nat(), fc.jsonValue({ maxDepth: 2 })).map(([place, value]) => {

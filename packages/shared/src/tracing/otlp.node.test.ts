@@ -41,7 +41,7 @@ describe("the decoder", () => {
     return request({ attributes: [{ key: "a", value }] });
   }
 
-  test("takes what is right", () => {
+  test("accepts valid messages", () => {
     expect(() => decodeTraces(request())).not.toThrow();
     expect(() => decodeTraces(request({ flags: 0x3ff, links: [id], events: [{ name: "e" }] }))).not.toThrow();
     for (const value of [
@@ -115,7 +115,7 @@ describe("the decoder", () => {
     expect(() => decodeTraces(text)).toThrow();
   });
 
-  test("takes messages 99 deep", () => {
+  test("accepts messages 99 levels deep", () => {
     expect(() => decodeTraces(requestOf(nested(47)))).not.toThrow();
   });
 
@@ -124,7 +124,7 @@ describe("the decoder", () => {
   }
 });
 
-describe("R2 values come out of the decoder as they went in", () => {
+describe("R2 values are the same after decoding", () => {
   test.each<[string, AttributeValue, DecodedAnyValue]>([
     ["NaN", Number.NaN, { doubleValue: "NaN" }],
     ["Infinity", Number.POSITIVE_INFINITY, { doubleValue: "Infinity" }],
@@ -181,7 +181,7 @@ describe("R2 values come out of the decoder as they went in", () => {
     expect(decodeValue(bytes)).toEqual({ bytesValue: Buffer.from(bytes).toString("base64") });
   });
 
-  test("arrays as deep and as long as the tracer takes them", () => {
+  test("arrays as deep and as long as the tracer allows", () => {
     let deep: AttributeValue = 1;
     for (let i = 0; i < 32; i++) deep = [deep];
     expect(decodeValue(deep)).toHaveProperty("arrayValue");
@@ -201,7 +201,7 @@ describe("R2 values come out of the decoder as they went in", () => {
     ]);
   });
 
-  test("any resource: what is no attribute is left out", () => {
+  test("any resource, without values that are no attributes", () => {
     const resource = { a: undefined, "": 1, list: [undefined, [1]], o: {}, f: () => 1, n: Number.NaN } as object;
     expect(decodeTraces(encodeTraces(resource as typeof RESOURCE, [])).resourceSpans).toBeUndefined();
     const { tracer, started } = createRecorder();
@@ -214,7 +214,7 @@ describe("R2 values come out of the decoder as they went in", () => {
   });
 });
 
-describe("times come out to the digit", () => {
+describe("times are exact to the digit", () => {
   function decodeTimes(time: number | bigint): unknown[] {
     const { tracer, ended } = createRecorder();
     const span = tracer.startSpan("work", { startTime: time });
@@ -238,7 +238,7 @@ describe("times come out to the digit", () => {
     );
   });
 
-  test("any nanosecond up to the last that the format counts", () => {
+  test("any nanosecond up to the last of the format", () => {
     fc.assert(
       fc.property(fc.bigInt({ min: 0n, max: 18_446_744_072_999_999_999n }), (time) => {
         const nanos = String(time);
@@ -248,7 +248,7 @@ describe("times come out to the digit", () => {
     );
   });
 
-  test("spans of one batch keep their own", () => {
+  test("spans of one batch keep their own times", () => {
     const { tracer, started } = createRecorder();
     const times = [0n, 1n, 999_999_999n, 1_000_000_000n, 1_700_000_000_000_000_001n, 1_700_000_000_000_000_000n, 5n];
     for (const startTime of times) tracer.startSpan("work", { startTime });
@@ -257,7 +257,7 @@ describe("times come out to the digit", () => {
 });
 
 describe("whatever a tracer records", () => {
-  test("is accepted, and comes out as it was recorded", () => {
+  test("is accepted, and is decoded as it was recorded", () => {
     fc.assert(
       fc.property(fc.array(spans, { minLength: 1, maxLength: 3 }), (list) => {
         const decoded = decodeSpans(list);
@@ -273,7 +273,7 @@ describe("whatever a tracer records", () => {
     );
   });
 
-  test("is accepted as a resource and as a scope too", () => {
+  test("is accepted as a resource and as a scope, too", () => {
     const attributes = fc.dictionary(texts, fc.oneof(texts, numbers, bigints), { noNullPrototype: true, maxKeys: 5 });
     fc.assert(
       fc.property(attributes, texts, texts, (resource, name, version) => {

@@ -156,7 +156,7 @@ describe("R2 values", () => {
     for (const each of [written, written.events[0], written.links[0]]) expect(each.attributes).toEqual(attributes);
   });
 
-  test("a key is double for the spans of its tracer alone", () => {
+  test("a key is double only for the spans of its tracer", () => {
     const { tracer, ended } = createRecorder({ doubleKeys: new Set(["cost"]) });
     const other = createRecorder();
     for (const each of [tracer, other.tracer, tracer]) each.startSpan("work", { attributes: { cost: 1 } }).end();
@@ -167,7 +167,7 @@ describe("R2 values", () => {
     expect(resource.attributes[0].value).toEqual({ intValue: "1" });
   });
 
-  test("a span that is resumed keeps to what its new tracer declares", () => {
+  test("a resumed span follows its new tracer's declarations", () => {
     const first = createRecorder();
     first.tracer.startSpan("work", { attributes: { cost: 1 } });
     const open = parseOpenSpan(serialiseSpan(only(first.started)));
@@ -183,7 +183,7 @@ describe("R2 values", () => {
     }
   });
 
-  test("text that comes again comes out the same, however long", () => {
+  test("repeated text is encoded in the same way, however long", () => {
     for (const text of ["short", 'sh"ort', "long ".repeat(50), '"long" '.repeat(50)]) {
       const value = { stringValue: text };
       expect(encodeAttributes({ a: text, b: text, c: [text] })).toEqual([
@@ -194,7 +194,7 @@ describe("R2 values", () => {
     }
   });
 
-  test("more different texts than are remembered come out the same", () => {
+  test("more different texts than the cache holds are encoded in the same way", () => {
     const { tracer, started } = createRecorder({ limits: { attributes: 5000 } });
     const values = Array.from({ length: 2500 }, (_, i) => `value ${i}`);
     for (let i = 0; i < 2; i++) {
@@ -220,13 +220,13 @@ describe("R4 flags", () => {
     );
   });
 
-  test("a span tells whether its parent is remote", () => {
+  test("a span states whether its parent is remote", () => {
     expect(encodeSpan({ parent: OTHER }).flags).toBe(0x101);
     expect(encodeSpan({ parent: { ...OTHER, isRemote: true } }).flags).toBe(0x301);
     expect(encodeSpan().flags).toBe(0x103);
   });
 
-  test("a link tells whether what it links to is remote", () => {
+  test("a link states whether its context is remote", () => {
     const flagsOf = (isRemote: boolean) => encodeSpan({ links: [{ context: { ...OTHER, isRemote } }] }).links[0].flags;
     expect([flagsOf(false), flagsOf(true)]).toEqual([0x101, 0x301]);
   });
@@ -237,7 +237,7 @@ describe("R4 flags", () => {
     expect(JSON.parse(encodeTraces(RESOURCE, started)).resourceSpans[0].scopeSpans[0].spans[0].flags).toBe(0x102);
   });
 
-  test("bits 10 to 31 are zero, whatever the context holds", () => {
+  test("bits 10 to 31 are zero, whatever the context contains", () => {
     const context = { ...OTHER, traceFlags: 0xffff_ffff };
     const span = encodeSpan({ parent: context, links: [{ context }] });
     expect([span.flags, span.links[0].flags]).toEqual([0x103, 0x103]);
@@ -253,7 +253,7 @@ describe("R5", () => {
     expect(span.attributes).toEqual([{ key: "a", value: { intValue: "3" } }]);
   });
 
-  test("keys that differ only in what is no text stay apart", () => {
+  test("keys that differ only in lone surrogates stay different", () => {
     const list = encodeAttributes({ "\ud800": 1, "\ud801": 2, "\ufffd": 3 }) as { key: string }[];
     const keys = list.map(({ key }) => key);
     expect(new Set(keys).size).toBe(3);
@@ -265,7 +265,7 @@ describe("R5", () => {
     expect(encodeValue([null, untyped(undefined)])).toBe('{"arrayValue":{"values":[{},{}]}}');
   });
 
-  test("a root has no parentSpanId, and what a span has not is not there", () => {
+  test("a root has no parentSpanId, and absent fields are omitted", () => {
     expect(Object.keys(encodeSpan())).toEqual([
       "traceId",
       "spanId",
@@ -311,7 +311,7 @@ describe("envelopes", () => {
     ]);
   });
 
-  test("a resource is held to the same rules as a span's attributes", () => {
+  test("a resource follows the same rules as a span's attributes", () => {
     const cyclic: unknown[] = [];
     cyclic.push(cyclic);
     const getter = Object.defineProperty({}, "g", {
@@ -334,7 +334,7 @@ describe("envelopes", () => {
     expect(encodeSpan({}, (span) => span.end())).toHaveProperty("endTimeUnixNano");
   });
 
-  test("the pieces, put together by someone else, are the same request", () => {
+  test("the pieces, assembled by a caller, are the same request", () => {
     fc.assert(
       fc.property(fc.array(anySpans, { minLength: 1, maxLength: 4 }), (list) => {
         const scopeSpans = list.map((span) => `{"scope":${encodeScope(span.scope)},"spans":[${encodeSpanText(span)}]}`);

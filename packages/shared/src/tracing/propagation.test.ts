@@ -54,7 +54,7 @@ describe.each(CARRIERS)("extractFromHeaders, %s", (_name, carrier) => {
     expect(extractFromHeaders(carrier([["traceparent", TRACEPARENT]]))).toEqual({ ...CONTEXT, traceState: "" });
   });
 
-  test("names match in any case, and only whole", () => {
+  test("names match in any case, and only completely", () => {
     for (const name of ["TRACEPARENT", "TraceParent", "tRACEpARENT"]) {
       expect(extractFromHeaders(carrier([[name, TRACEPARENT]]))?.traceId).toBe(TRACE_ID);
     }
@@ -73,7 +73,7 @@ describe.each(CARRIERS)("extractFromHeaders, %s", (_name, carrier) => {
     expect(extractFromHeaders(carrier([["traceparent", ""]]))).toBeUndefined();
   });
 
-  test("R28 with a bad traceparent, tracestate is ignored too", () => {
+  test("R28 with an invalid traceparent, tracestate is ignored, too", () => {
     const fields: [string, string][] = [
       ["traceparent", `ff-${TRACE_ID}-${SPAN_ID}-01`],
       ["tracestate", "foo=1"],
@@ -82,7 +82,7 @@ describe.each(CARRIERS)("extractFromHeaders, %s", (_name, carrier) => {
   });
 
   test.each(["foo", "FOO=1", "foo=1,=", "foo=bar=baz", "foo.bar=1"])(
-    "R28 the bad tracestate %j never harms traceparent",
+    "R28 the invalid tracestate %j never affects traceparent",
     (tracestate) => {
       const fields: [string, string][] = [
         ["traceparent", TRACEPARENT],
@@ -118,7 +118,7 @@ describe.each(CARRIERS)("extractFromHeaders, %s", (_name, carrier) => {
 });
 
 describe("extractFromHeaders, odd carriers", () => {
-  test("R28 names that differ in case only are the same header", () => {
+  test("R28 names that differ only in case are the same header", () => {
     expect(extractFromHeaders({ traceparent: TRACEPARENT, Traceparent: TRACEPARENT })).toBeUndefined();
     expect(
       extractFromHeaders({ traceparent: TRACEPARENT, tracestate: "foo=1", TraceState: ["bar=2"] })?.traceState,
@@ -163,7 +163,7 @@ describe("injection", () => {
     expect(contextHeaders({ ...CONTEXT, traceState: "" })).toEqual({ traceparent: TRACEPARENT });
   });
 
-  test("a context that is not valid is never sent", () => {
+  test("an invalid context is never propagated", () => {
     expect(contextHeaders(INVALID_CONTEXT)).toEqual({});
     expect(contextHeaders({ ...CONTEXT, spanId: "B7AD6B7169203331" })).toEqual({});
   });
@@ -227,17 +227,17 @@ describe("through a tracer", () => {
     expect(passThrough({}, alwaysOff).traceparent).toMatch(/-02$/);
   });
 
-  test("R27 a trace id that was given says nothing of randomness", () => {
+  test("R27 a given trace id does not set the random flag", () => {
     const { context } = tracer().startSpan("root", { traceId: TRACE_ID });
     expect(contextHeaders(context).traceparent).toMatch(new RegExp(`^00-${TRACE_ID}-[0-9a-f]{16}-01$`));
   });
 
-  test("R27 unknown bits of the parent go out as zero", () => {
+  test("R27 unknown bits of the parent are propagated as zero", () => {
     expect(passThrough({ traceparent: `00-${TRACE_ID}-${SPAN_ID}-ff` }).traceparent).toMatch(/-03$/);
     expect(passThrough({ traceparent: `cc-${TRACE_ID}-${SPAN_ID}-fc-x` }).traceparent).toMatch(/^00-.*-00$/);
   });
 
-  test("R28 a bad traceparent starts a new trace without its tracestate", () => {
+  test("R28 an invalid traceparent starts a new trace without its tracestate", () => {
     const sent = passThrough({ traceparent: [TRACEPARENT, TRACEPARENT], tracestate: "foo=1" });
     expect(sent.traceparent).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-03$/);
     expect(sent.traceparent).not.toContain(TRACE_ID);

@@ -110,7 +110,7 @@ describe("in a text", () => {
   });
 });
 
-describe("the key tells", () => {
+describe("the key states", () => {
   test.each([
     ["url.query", "q=canary", ""],
     ["url.fragment", "canary", ""],
@@ -149,7 +149,7 @@ describe("the key tells", () => {
   });
 
   test.each(["gen_ai.token.type", "http.request.header.content-type", "valet.session.id", "curl.version", "key", ""])(
-    "nothing of %j",
+    "nothing about %j",
     (key) => {
       expect(redactSecrets(key, "a:b@c?d#e")).toBe("a:b@c?d#e");
     },
@@ -163,21 +163,21 @@ describe("the key tells", () => {
   });
 });
 
-describe("more", () => {
+describe("an additional rule", () => {
   const more = redactAlso((key, value) => (key === "card" ? "****" : value.replace("MARK", "https://u:canary@h/")));
 
-  test("is taken out by a rule of one's own", () => {
+  test("redacts more", () => {
     expect(more("card", "4111")).toBe("****");
   });
 
-  test("never means less", () => {
+  test("never redacts less", () => {
     expect(more(TEXT, "to MARK")).toBe("to https://h/");
     expect(more("authorization", "canary")).toBe("REDACTED");
   });
 });
 
 describe("one scp-like or broken URL after another", () => {
-  test("keeps the marks that hold them apart", () => {
+  test("keeps the characters that separate them", () => {
     const once = redactSecrets("repo_url", "h:80 /services/T1/B2/:///u:p@");
     expect(redactSecrets("repo_url", once)).toBe(once);
   });

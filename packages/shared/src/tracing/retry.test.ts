@@ -4,14 +4,14 @@ import { backoffMs, isHeldStatus, isRetryableStatus, parseRetryAfter } from "./r
 
 const NOW = Date.UTC(2026, 0, 1);
 
-describe("R7 which answers are tried again", () => {
+describe("R7 retryable statuses", () => {
   test("429, 502, 503 and 504, and no other status", () => {
     const retryable = Array.from({ length: 600 }, (_, status) => status).filter(isRetryableStatus);
     expect(retryable).toEqual([429, 502, 503, 504]);
   });
 });
 
-describe("R7 which answers want a person", () => {
+describe("R7 statuses that need a person", () => {
   test("401, 403, 404, 405 and redirects, and no other status", () => {
     const held = Array.from({ length: 600 }, (_, status) => status).filter(isHeldStatus);
     expect(held).toEqual([...Array.from({ length: 100 }, (_, i) => 300 + i), 401, 403, 404, 405]);
@@ -30,15 +30,15 @@ describe("R8 Retry-After", () => {
     expect(parseRetryAfter("Thu Jan  1 00:00:30 2026 GMT", NOW)).toBe(30_000);
   });
 
-  test("a date in the past means at once", () => {
+  test("a date in the past means no delay", () => {
     expect(parseRetryAfter("Wed, 31 Dec 2025 00:00:00 GMT", NOW)).toBe(0);
   });
 
-  test.each([null, "", "soon", "-5", "1.5", "5s", "2026-01-01"])("%j is none", (value) => {
+  test.each([null, "", "soon", "-5", "1.5", "5s", "2026-01-01"])("%j is not valid", (value) => {
     expect(parseRetryAfter(value, NOW)).toBeUndefined();
   });
 
-  test("at most an hour, whatever is asked", () => {
+  test("is at most an hour", () => {
     expect(parseRetryAfter("99999999999999999999", NOW)).toBe(3_600_000);
     expect(parseRetryAfter("Thu, 01 Jan 2099 00:00:00 GMT", NOW)).toBe(3_600_000);
   });
@@ -51,13 +51,13 @@ describe("R8 backoff", () => {
     ]);
   });
 
-  test("doubles to a longest delay of the caller's", () => {
+  test("doubles up to the caller's longest delay", () => {
     expect([1, 12, 13, 5000].map((attempts) => backoffMs(attempts, 0.5, 3_600_000))).toEqual([
       1000, 2_048_000, 3_600_000, 3_600_000,
     ]);
   });
 
-  test("jitters by a fifth to either side", () => {
+  test("has a jitter of ±20 %", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 100 }), fc.double({ min: 0, max: 1, noNaN: true }), (attempts, random) => {
         const middle = backoffMs(attempts, 0.5);

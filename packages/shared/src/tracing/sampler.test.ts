@@ -37,7 +37,7 @@ test("always on samples and always off drops, whatever the parent", () => {
 });
 
 describe("parent-based", () => {
-  test("follows the parent's sampled flag and no other", () => {
+  test("follows only the parent's sampled flag", () => {
     for (const root of [alwaysOn, alwaysOff]) {
       expect([0, 1, 2, 3].map((flags) => decide(parentBased(root), parentOf(flags)))).toEqual([
         "drop",
@@ -48,7 +48,7 @@ describe("parent-based", () => {
     }
   });
 
-  test("asks the given sampler about roots", () => {
+  test("uses the given sampler for roots", () => {
     expect(decide(parentBased(alwaysOn))).toBe("sample");
     expect(decide(parentBased(alwaysOff))).toBe("drop");
   });
@@ -63,7 +63,7 @@ describe("R25 trace-id ratio", () => {
     );
   });
 
-  test("a higher ratio keeps all that a lower one does", () => {
+  test("a higher ratio samples all that a lower one does", () => {
     fc.assert(
       fc.property(traceIds, ratios, ratios, (traceId, a, b) => {
         const [low, high] = [Math.min(a, b), Math.max(a, b)];
@@ -86,7 +86,7 @@ describe("R25 trace-id ratio", () => {
     expect(decide(half, undefined, `${"0".repeat(17)}180000000000000`)).toBe("drop");
   });
 
-  test("0 keeps nothing and 1 everything, also at the ends of the range", () => {
+  test("0 samples nothing and 1 everything, even at the ends of the range", () => {
     fc.assert(
       fc.property(fc.oneof(traceIds, fc.constantFrom(`1${"0".repeat(31)}`, "f".repeat(32))), (traceId) => {
         expect(decide(traceIdRatio(0), undefined, traceId)).toBe("drop");
@@ -95,7 +95,7 @@ describe("R25 trace-id ratio", () => {
     );
   });
 
-  test("keeps about its share of random ids", () => {
+  test("samples about its share of random ids", () => {
     const ids = createRandomIds();
     const quarter = traceIdRatio(0.25);
     let sampled = 0;
@@ -104,21 +104,21 @@ describe("R25 trace-id ratio", () => {
     expect(Math.abs(sampled - 5000)).toBeLessThan(612);
   });
 
-  test("what is no ratio keeps nothing", () => {
+  test("an invalid ratio samples nothing", () => {
     expect(decide(traceIdRatio(Number.NaN))).toBe("drop");
     expect(decide(traceIdRatio(-1))).toBe("drop");
   });
 });
 
 describe("record dropped", () => {
-  test("records what would be dropped and leaves what is sampled", () => {
+  test("records dropped spans and leaves sampled ones unchanged", () => {
     expect(decide(recordDropped(alwaysOff))).toBe("record");
     expect(decide(recordDropped(alwaysOn))).toBe("sample");
     expect(decide(recordDropped(parentBased(alwaysOn)), parentOf(0))).toBe("record");
     expect(decide(recordDropped(() => ({ decision: "record" })))).toBe("record");
   });
 
-  test("keeps the attributes and the tracestate of the sampler below", () => {
+  test("keeps the attributes and the tracestate of the inner sampler", () => {
     const below: Sampler = () => ({ decision: "drop", attributes: { a: 1 }, traceState: "k=v" });
     expect(recordDropped(below)(TRACE_ID, undefined, "work", SpanKind.INTERNAL, undefined)).toEqual({
       decision: "record",
@@ -170,7 +170,7 @@ describe("R21 in the tracer", () => {
     expect([started.length, ended.length]).toEqual(isRecording ? [1, 1] : [0, 0]);
   });
 
-  test("the sampler sees what the span is made of", () => {
+  test("the sampler receives the span's data", () => {
     const seen: unknown[] = [];
     const { tracer } = createRecorder({
       sampler: (...args) => {
@@ -195,14 +195,14 @@ describe("R21 in the tracer", () => {
     [undefined, "vendor=1"],
     ["", ""],
     ["other=2", "other=2"],
-  ])("a sampler's tracestate %o makes of the parent's: %o", (traceState, expected) => {
+  ])("a sampler's tracestate %o turns the parent's into: %o", (traceState, expected) => {
     const result = { decision: "sample", ...(traceState === undefined ? {} : { traceState }) } as const;
     const { tracer } = createRecorder({ sampler: () => result });
     const parent = { ...parentOf(1), traceState: "vendor=1" };
     expect(tracer.startSpan("work", { parent }).context.traceState).toBe(expected);
   });
 
-  test("a sampler that throws, or decides nothing, records nothing and is reported", () => {
+  test("a sampler that throws, or returns nothing, records nothing and is reported", () => {
     const samplers: Sampler[] = [
       () => {
         throw new Error("no decision");

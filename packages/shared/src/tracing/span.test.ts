@@ -49,7 +49,7 @@ describe.each<[string, () => Clock]>([
     return { ...recorder, span, recorded: only(recorder.started) };
   }
 
-  describe("what a span keeps", () => {
+  describe("a span records", () => {
     test("its name, kind, attributes and links from the start", () => {
       const { tracer, started } = record();
       const links = [{ context: OTHER, attributes: { why: "test" } }];
@@ -107,7 +107,7 @@ describe.each<[string, () => Clock]>([
       expect(recorded.name).toBe("renamed");
     });
 
-    test("nothing of one span is in another", () => {
+    test("spans share no state", () => {
       const { tracer, ended } = record();
       const [one, two] = [tracer.startSpan("one"), tracer.startSpan("two")];
       one.addEvent("event");
@@ -119,7 +119,7 @@ describe.each<[string, () => Clock]>([
   });
 
   describe("times", () => {
-    test("start and end are the clock's unless given", () => {
+    test("start and end are the clock's by default", () => {
       const clock = createClock();
       const before = clock();
       const { tracer, ended } = record({ clock });
@@ -145,7 +145,7 @@ describe.each<[string, () => Clock]>([
     });
 
     test.each([[Number.NaN], [-1], [new Date(Number.NaN)], [-1n], [10n ** 30n], ["2020"], [null], [{}], [Symbol("s")]])(
-      "%o is no time: the clock's is taken",
+      "%o is no time: the clock's is used",
       (input) => {
         const { tracer, ended } = record({ clock: () => FROZEN });
         const span = tracer.startSpan("work", { startTime: untyped(input) });
@@ -169,7 +169,7 @@ describe.each<[string, () => Clock]>([
   });
 
   describe("the end", () => {
-    test("comes exactly once, and the first counts", () => {
+    test("happens exactly once, and the first call counts", () => {
       const { span, ended } = begin();
       span.end(LATER);
       span.end(EARLIER);
@@ -177,7 +177,7 @@ describe.each<[string, () => Clock]>([
       expect(only(ended).endTime).toEqual(LATER);
     });
 
-    test("comes once even when the processor ends the span again", () => {
+    test("happens once even if the processor ends the span again", () => {
       let ends = 0;
       const { tracer } = record({
         processor: {
@@ -310,7 +310,7 @@ describe.each<[string, () => Clock]>([
       return { recorded: only(ended), diagnostics };
     }
 
-    test("each keeps the first and counts the others, and one warning tells of all", () => {
+    test("each keeps the first items and counts the others, and one diagnostic reports all", () => {
       const { recorded, diagnostics } = overfill({
         attributes: 2,
         events: 1,
@@ -328,7 +328,7 @@ describe.each<[string, () => Clock]>([
       ]);
     });
 
-    test("one is enough for the warning, also where it is an event's or a link's", () => {
+    test("one is enough for the diagnostic, even of an event or a link", () => {
       const of = (limits: Partial<SpanLimits>) => overfill(limits).diagnostics;
       const none = { type: "span_limits", span: "work", droppedAttributes: 0, droppedEvents: 0, droppedLinks: 0 };
       expect(of({ attributes: 2 })).toEqual([{ ...none, droppedAttributes: 1 }]);
@@ -339,13 +339,13 @@ describe.each<[string, () => Clock]>([
       expect(of({})).toEqual([]);
     });
 
-    test("a value that is cut is no loss of an attribute", () => {
+    test("a truncated value is no dropped attribute", () => {
       const { recorded, diagnostics } = overfill({ attributeValueLength: 4 });
       expect(recorded.attributes[1]).toBe("long");
       expect(diagnostics).toEqual([]);
     });
 
-    test("are 128 of everything unless given", () => {
+    test("are 128 each by default", () => {
       const { span, ended } = begin();
       const many = Object.fromEntries(Array.from({ length: 130 }, (_, i) => [`key ${i}`, i]));
       span.setAttributes(many);
@@ -363,7 +363,7 @@ describe.each<[string, () => Clock]>([
       expect(recorded).toMatchObject({ droppedAttributes: 2, droppedEvents: 2, droppedLinks: 2 });
     });
 
-    test("hold for what a span starts with", () => {
+    test("apply to a span's initial data", () => {
       const { tracer, started } = record({ limits: { attributes: 1, links: 1 } });
       const link = { context: OTHER };
       tracer.startSpan("work", { attributes: { a: 1, b: 2 }, links: [link, link] });
@@ -410,7 +410,7 @@ describe.each<[string, () => Clock]>([
       expect(diagnostics).toMatchObject([{ droppedLinks: 1 }]);
     });
 
-    test("a link keeps what is usable of its context", () => {
+    test("a link keeps the valid fields of its context", () => {
       const { span, recorded } = begin();
       const { traceId, spanId } = OTHER;
       span.addLink({ context: untyped({ traceId, spanId }) });
@@ -422,7 +422,7 @@ describe.each<[string, () => Clock]>([
       ]);
     });
 
-    test("attributes and exceptions that throw when they are read cost only themselves", () => {
+    test("attributes and exceptions that throw when they are read are dropped alone", () => {
       const { span, ended } = begin();
       const hostile = Object.defineProperty({ a: 1 }, "b", { get: fail, enumerable: true });
       span.setAttributes(hostile);
@@ -440,7 +440,7 @@ describe.each<[string, () => Clock]>([
     });
   });
 
-  describe("what the tracer was given may throw", () => {
+  describe("callbacks of the owner may throw", () => {
     const reported = { type: "callback_error", error: expect.any(Error) };
 
     /** A whole life of a span. */
@@ -452,23 +452,23 @@ describe.each<[string, () => Clock]>([
       return recorder;
     }
 
-    test("a processor: the span lives on, and each failure is reported", () => {
+    test("a processor: the span continues, and each error is reported", () => {
       const { diagnostics } = live({ processor: { onStart: fail, onEnd: fail } });
       expect(diagnostics).toEqual([reported, reported]);
     });
 
-    test("a redactor: what it did not clean is not kept", () => {
+    test("a redactor: an unredacted value is not stored", () => {
       const { ended, diagnostics } = live({ redact: fail });
       expect(only(ended)).toMatchObject({ attributes: ["a", ""], events: [{ attributes: ["a", ""] }] });
       expect(diagnostics).toEqual([reported, reported]);
     });
 
-    test("a redactor that returns no text: nothing but text is kept", () => {
+    test("a redactor that returns no text: only text is stored", () => {
       const { ended } = live({ redact: untyped(() => ({ toJSON: fail })) });
       expect(only(ended)).toMatchObject({ attributes: ["a", "[object Object]"] });
     });
 
-    test("a clock: the wall clock takes its place", () => {
+    test("a clock: the wall clock is used instead", () => {
       const { ended, diagnostics } = live({ clock: fail });
       const { startTime, endTime } = only(ended);
       expect(Math.abs(startTime.seconds - Date.now() / 1000)).toBeLessThan(60);
@@ -482,14 +482,14 @@ describe.each<[string, () => Clock]>([
       expect(diagnostics).toEqual([reported]);
     });
 
-    test("the one that is told of it: nobody notices", () => {
+    test("onDiagnostic: the error is ignored", () => {
       const { ended } = live({ onDiagnostic: fail, redact: fail, limits: { attributes: 0 } });
       expect(only(ended).droppedAttributes).toBe(1);
     });
   });
 });
 
-test("on a frozen clock everything happens at one moment", () => {
+test("on a frozen clock all times are equal", () => {
   const { tracer, ended } = createRecorder({ clock: () => FROZEN });
   const span = tracer.startSpan("work");
   span.addEvent("event");

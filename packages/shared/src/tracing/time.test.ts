@@ -17,7 +17,7 @@ function digits(input: TimeInput): string | undefined {
 }
 
 describe("toEpochTime", () => {
-  test("whole milliseconds come out to the digit", () => {
+  test("whole milliseconds are exact", () => {
     expect(digits(0)).toBe("0");
     expect(digits(1)).toBe("1000000");
     expect(digits(999)).toBe("999000000");
@@ -26,7 +26,7 @@ describe("toEpochTime", () => {
     expect(digits(Date.UTC(2200, 0))).toBe("7258118400000000000");
   });
 
-  test("every input that means the same time gives the same", () => {
+  test("inputs of the same time yield the same result", () => {
     const expected: EpochTime = { seconds: 1_700_000_000, nanos: 123_000_000 };
     for (const input of [1_700_000_000_123, 1_700_000_000_123_000_000n, new Date(1_700_000_000_123), expected]) {
       expect(toEpochTime(input)).toEqual(expected);
@@ -69,7 +69,7 @@ describe("toEpochTime", () => {
     expect(toEpochTime(input)).toBeUndefined();
   });
 
-  test("the last time there is fits 64 bits", () => {
+  test("the last time fits into 64 bits", () => {
     expect(digits(18_446_744_072_999_999_999n)).toBe("18446744072999999999");
     expect(toEpochTime(18_446_744_073_000_000_000n)).toBeUndefined();
   });
@@ -112,7 +112,7 @@ describe("createAnchoredClock", () => {
     return { hands, clock: createAnchoredClock(readWall, () => hands.monotonic) };
   }
 
-  test("takes the wall clock's time at its first reading and adds monotonic time", () => {
+  test("reads the wall clock first and adds monotonic time", () => {
     const { hands, clock } = handSet(0, 0);
     expect(hands.readings).toBe(0);
     hands.wall = 1_700_000_000_000;
@@ -123,7 +123,7 @@ describe("createAnchoredClock", () => {
     expect(hands.readings).toBe(1);
   });
 
-  test("a step of the wall clock bends no duration until it is anchored anew", () => {
+  test("a step of the wall clock distorts no duration until the next anchor", () => {
     const { hands, clock } = handSet(1_700_000_000_000, 0);
     const start = clock();
     hands.wall -= 3_600_000;
@@ -135,7 +135,7 @@ describe("createAnchoredClock", () => {
     expect(formatNanos(clock())).toBe("1699996400000500000");
   });
 
-  test("a monotonic clock that goes back does not", () => {
+  test("neither does a monotonic clock that goes back", () => {
     const { hands, clock } = handSet(1_700_000_000_000, 100);
     clock();
     hands.monotonic = 50;
@@ -149,7 +149,7 @@ describe("createAnchoredClock", () => {
     expect(formatNanos(clock())).toBe("1700000000000300000");
   });
 
-  test("the platform's own clocks never go back, and tell the time of day", () => {
+  test("the platform's own clocks never go back, and are close to the wall clock", () => {
     const clock = createAnchoredClock();
     const before = Date.now();
     let last = clock();
@@ -163,7 +163,7 @@ describe("createAnchoredClock", () => {
 });
 
 describe("strictlyIncreasing", () => {
-  test("on a frozen clock, each reading is a nanosecond after the last, over the end of a second too", () => {
+  test("on a frozen clock, each reading is a nanosecond after the last, even across the end of a second", () => {
     const clock = strictlyIncreasing(() => ({ seconds: 1_700_000_000, nanos: 999_999_998 }));
     expect([1, 2, 3, 4].map(() => formatNanos(clock()))).toEqual([
       "1700000000999999998",
@@ -173,7 +173,7 @@ describe("strictlyIncreasing", () => {
     ]);
   });
 
-  test("a clock that goes back is held until it has caught up", () => {
+  test("a clock that goes back stands still until it has caught up", () => {
     const readings = [5_000_000n, 4_000_000n, 5_000_001n, 5_000_002n, 6_000_000n, 6_000_000n];
     let next = 0;
     const clock = strictlyIncreasing(() => toEpochTime(readings[next++] as bigint) as EpochTime);
@@ -187,7 +187,7 @@ describe("strictlyIncreasing", () => {
     ]);
   });
 
-  test("leaves a clock that moves as it is", () => {
+  test("does not change a clock that moves", () => {
     let nanos = 0;
     const clock = strictlyIncreasing(() => ({ seconds: 0, nanos: nanos++ }));
     expect([clock(), clock(), clock()].map(formatNanos)).toEqual(["0", "1", "2"]);

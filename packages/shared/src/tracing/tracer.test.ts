@@ -88,20 +88,20 @@ describe("R27 flags are kept, never forced", () => {
     expect(tracer.startSpan("work", { parent: { ...REMOTE, traceFlags } }).context.traceFlags).toBe(traceFlags);
   });
 
-  test.each([0, 1, 2, 3])("record-only leaves a child of %i as it is", (traceFlags) => {
+  test.each([0, 1, 2, 3])("record-only keeps the flags of a child of %i", (traceFlags) => {
     const { tracer, started } = createRecorder({ sampler: recordDropped(alwaysOff) });
     const { context } = tracer.startSpan("work", { parent: { ...REMOTE, traceFlags } });
     expect(context.traceFlags).toBe(traceFlags & 2);
     expect(started).toHaveLength(1);
   });
 
-  test("unknown bits go out as zero", () => {
+  test("unknown bits are propagated as zero", () => {
     const { tracer } = createRecorder();
     const { context } = tracer.startSpan("work", { parent: { ...REMOTE, traceFlags: 0xff } });
     expect(context.traceFlags).toBe(3);
   });
 
-  test("a new trace id is random and says so, a given one does not", () => {
+  test("a new trace id sets the random flag, a given one does not", () => {
     const { tracer } = createRecorder();
     expect(tracer.startSpan("work").context.traceFlags).toBe(3);
     expect(tracer.startSpan("work", { traceId: TRACE_ID }).context.traceFlags).toBe(1);
@@ -111,7 +111,7 @@ describe("R27 flags are kept, never forced", () => {
 });
 
 describe("given ids", () => {
-  test("are taken for roots, the span's for children too", () => {
+  test("are used for roots, the span id for children, too", () => {
     const { tracer } = createRecorder();
     const ids = { traceId: TRACE_ID, spanId: SPAN_ID };
     expect(tracer.startSpan("work", ids).context).toMatchObject(ids);
@@ -136,7 +136,7 @@ describe("given ids", () => {
     expect(context.spanId).not.toBe(spanId);
   });
 
-  test("of children that are drawn are their own", () => {
+  test("of children are their own", () => {
     const { tracer } = createRecorder();
     const parent = tracer.startSpan("parent");
     const ids = new Set(Array.from({ length: 1000 }, () => tracer.startSpan("child", { parent }).context.spanId));
@@ -160,7 +160,7 @@ describe("off", () => {
     return new Tracer({ ...options, ids, processor, enabled: false });
   }
 
-  test("every span of a context is the same object, and passes that very context on", () => {
+  test("every span of a context is the same object with that context", () => {
     const tracer = createOff();
     const [one, two] = [tracer.startSpan("one", { parent: REMOTE }), tracer.startSpan("two", { parent: REMOTE })];
     expect(one).toBe(two);
@@ -179,7 +179,7 @@ describe("off", () => {
     expect(tracer.startSpan("grandchild", { parent: child.context })).toBe(root);
   });
 
-  test("without a parent every span is the same, of every tracer, and nothing is sent", () => {
+  test("without a parent every span of every tracer is the same, and nothing is propagated", () => {
     const span = createOff().startSpan("root");
     expect(createOff().startSpan("other", { attributes: { a: 1 } })).toBe(span);
     expect(span.context).toBe(INVALID_CONTEXT);
@@ -218,7 +218,7 @@ describe("off", () => {
 });
 
 describe("unsampled", () => {
-  test("a span has an id of its own and passes the trace on, unsampled", () => {
+  test("a span has an id of its own and propagates the trace, unsampled", () => {
     const { tracer, started, ended } = createRecorder();
     const parent = { ...REMOTE, traceFlags: 2 };
     const span = tracer.startSpan("work", { parent });
@@ -234,7 +234,7 @@ describe("unsampled", () => {
     expect([started, ended]).toEqual([[], []]);
   });
 
-  test("a root likewise, under an id that was given", () => {
+  test("a root does the same with a given id", () => {
     const { tracer } = createRecorder({ sampler: alwaysOff });
     const { context } = tracer.startSpan("work", { traceId: TRACE_ID, spanId: SPAN_ID });
     expect(contextHeaders(context)).toEqual({ traceparent: `00-${TRACE_ID}-${SPAN_ID}-00` });
@@ -242,7 +242,7 @@ describe("unsampled", () => {
 });
 
 describe("withSpan", () => {
-  test("gives the span to the work, ends it afterwards, and gives back the result", async () => {
+  test("passes the span to the work, ends it afterwards, and returns the result", async () => {
     const { tracer, ended } = createRecorder();
     const result = await tracer.withSpan("work", { attributes: { a: 1 } }, async (span) => {
       await Promise.resolve();
@@ -254,7 +254,7 @@ describe("withSpan", () => {
     expect(only(ended)).toMatchObject({ name: "work", attributes: ["a", 1, "b", 2], statusCode: StatusCode.UNSET });
   });
 
-  test("runs the work at once, and takes work that is not asynchronous", async () => {
+  test("runs the work at once, even if it is synchronous", async () => {
     const { tracer, ended } = createRecorder();
     let ran = false;
     const result = tracer.withSpan("work", {}, () => {
@@ -283,7 +283,7 @@ describe("withSpan", () => {
     expect(JSON.stringify([span.events, span.attributes])).not.toContain("patient");
   });
 
-  test("what is thrown is the same object, whatever it is", async () => {
+  test("rethrows the same object, whatever it is", async () => {
     const { tracer, ended } = createRecorder();
     const hostile = Object.defineProperty(new Error("x"), "name", {
       get: () => {
@@ -303,7 +303,7 @@ describe("withSpan", () => {
     expect(ended).toHaveLength(1);
   });
 
-  test("spans that overlap keep to their own parents", async () => {
+  test("overlapping spans keep their own parents", async () => {
     const { tracer, started } = createRecorder();
     await Promise.all(
       ["one", "two"].map((name) =>
@@ -321,7 +321,7 @@ describe("withSpan", () => {
 });
 
 describe("the processor", () => {
-  test("is told of starts and ends as they happen, in their order", () => {
+  test("is called for starts and ends synchronously and in order", () => {
     const told: string[] = [];
     const tracer = new Tracer({
       scope: { name: "test" },
@@ -337,7 +337,7 @@ describe("the processor", () => {
     expect(told).toEqual(["start parent a=1", "start child ", "end child ended", "end parent ended"]);
   });
 
-  test("sees later what a span has recorded since its start", () => {
+  test("can read later what a span has recorded since its start", () => {
     const { tracer, started } = createRecorder();
     const span = tracer.startSpan("work");
     const seen = only(started) as ReadableSpan;
@@ -361,7 +361,7 @@ describe("the processor", () => {
   });
 });
 
-test("links that are no list are left out", () => {
+test("links that are no list are ignored", () => {
   const { tracer, started } = createRecorder();
   tracer.startSpan("work", { links: untyped<LinkInput[]>(42) });
   tracer.startSpan("work", { links: untyped<LinkInput[]>(null) });
