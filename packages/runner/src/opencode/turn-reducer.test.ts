@@ -336,6 +336,33 @@ function chatsOf(name: string, pattern = "chat {model}"): Record<string, unknown
 }
 
 describe("model calls in the conventions' words", () => {
+  test("what is known from elsewhere is on each: the endpoint's host, and a history that was summed up in an earlier turn", () => {
+    const { startedAt, events, calls } = loadRecording("simple");
+    const prompt = calls.find(({ path }) => path.endsWith("/prompt_async"));
+    const sessionId = /^\/session\/([^/]+)\//.exec(prompt?.path ?? "")?.[1] ?? "";
+    const chats = (compacted: string[]) => {
+      const reducer = new TurnReducer({
+        ...{ attemptId: "att_1", sessionId, userMessageId: prompt?.body?.messageID ?? "", startMs: startedAt },
+        isOthers: () => false,
+        model: { ownServer: { "server.address": "models.example", "server.port": 443 }, compacted: new Set(compacted) },
+      });
+      const facts = events.flatMap(({ at, event }) => {
+        const own = JSON.stringify(event).replaceAll(/"providerID":"[^"]*"/g, '"providerID":"valet"');
+        const read = readEvent(JSON.parse(own));
+        return read === undefined ? [] : reducer.apply(read, startedAt + at);
+      });
+      return spansOf(facts).filter(({ begin }) => begin.name.startsWith("chat "));
+    };
+    for (const { begin } of chats([sessionId])) {
+      expect(begin.attributes).toMatchObject({
+        ...{ "gen_ai.provider.name": "openai", "server.address": "models.example", "server.port": 443 },
+        "gen_ai.conversation.compacted": true,
+      });
+    }
+    const other = chats(["ses_other"]).map(({ begin }) => begin.attributes["gen_ai.conversation.compacted"]);
+    expect(other).toEqual([undefined, undefined, undefined, undefined]);
+  });
+
   test("every call streams, and says why it stopped", () => {
     expect(
       chatsOf("simple").map((chat) => [chat["gen_ai.request.stream"], chat["gen_ai.response.finish_reasons"]]),
