@@ -43,7 +43,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     onStep: (attemptId, state, span) =>
       tell({ type: "workflow-step", attemptId, state, ...(span !== undefined && { span }) }),
     onAsked: (asked) => tell(asked),
-    onQuiet: (attemptId) => tell({ type: "working", attemptId }),
+    onWorking: (attemptId) => tell({ type: "working", attemptId }),
     onHeard: heard,
   });
 

@@ -4,6 +4,7 @@
  * opencode/real.test.ts's to prove.
  */
 
+import { setTimeout as sleep } from "node:timers/promises";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import { PromptDispatch } from "@valet/shared/protocol/runner-link";
 import type { ValetSpans } from "@valet/shared/spans";
@@ -51,7 +52,7 @@ function setUp(fake: FakeOptions, options: Partial<JobRunnerOptions> = {}) {
     onStep: () => {},
     onPart: (attemptId, part) => parts.push([attemptId, part]),
     onAsked: (request) => asked.push(request),
-    onQuiet: (attemptId) => quiet.push(attemptId),
+    onWorking: (attemptId) => quiet.push(attemptId),
     ...options,
     limits: { abortTimeoutMs: 500, ...options.limits },
   });
@@ -434,6 +435,24 @@ test("a silent command within a time limit of its own is not stuck, and the obje
   expect(new Set(quiet)).toEqual(new Set([attemptId]));
   rest();
   expect(await done).toMatchObject({ outcome: "ok" });
+});
+
+test("a model call that is tried again is worked on, and the object hears so before its watchdog expires", async () => {
+  const stuckTurnMs = 400;
+  const { opencode, runner, quiet } = setUp(
+    { onPrompt: (prompt) => void prompt.play("simple", { until: ({ type }) => type === "message.part.delta" }) },
+    { stuckTurnMs, limits: { maxFailures: 100, abortTimeoutMs: 50 } },
+  );
+  const { done } = runner.run(dispatch());
+  await vi.waitFor(() => expect(quiet.length).toBeGreaterThan(0), 20_000);
+  const before = quiet.length;
+  for (let attempt = 1; attempt <= 10; attempt++) {
+    const status = { type: "retry", attempt, message: "timeout", next: Date.now() + 50 };
+    opencode.send({ type: "session.status", properties: { sessionID: opencode.prompts[0]?.sessionId, status } });
+    await sleep(stuckTurnMs / 4);
+  }
+  expect(quiet.length).toBeGreaterThan(before + 4);
+  expect(await done).toMatchObject({ errorType: "stuck_turn" });
 });
 
 test("a turn that goes idle without any model call is no answer", async () => {

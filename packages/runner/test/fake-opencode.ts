@@ -251,6 +251,11 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
     return (further = () => false) => this.#play(end < 0 ? [] : events.slice(end), further);
   }
 
+  /** Sends one event. */
+  send(event: RawEvent): void {
+    this.#send(event);
+  }
+
   #send(event: RawEvent): void {
     this.#remember(event);
     for (const stream of this.#streams) stream.enqueue(`data: ${JSON.stringify(event)}\n\n`);

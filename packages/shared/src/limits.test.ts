@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { innerLimit, LIMITS, NESTED, startShares } from "./limits.ts";
+import { innerLimit, LIMITS, NESTED, startShares, stuckLimits } from "./limits.ts";
 
 test.each(NESTED.map(([inside, around]) => [inside.join(" + "), around, inside] as const))(
   "%s end clearly before %s does",
@@ -22,6 +22,16 @@ test("the parts of a start end before its deadline, for any time left", () => {
       expect(gitMs + agentMs).toBeLessThan(leftMs);
       expect(Math.min(gitMs, agentMs)).toBeGreaterThan(0);
       expect(innerLimit(leftMs)).toBeLessThan(leftMs);
+    }),
+  );
+});
+
+test("the runner's watchdog of a silent turn expires clearly before the object's, however the last sign fell", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 20_000, max: 3_600_000 }), (stuckTurnMs) => {
+      const { signMs, runnerMs, objectMs, slackMs } = stuckLimits(stuckTurnMs);
+      // An event may follow a sign by almost `signMs`, and be the last one.
+      expect(signMs + runnerMs + LIMITS.agentAbortMs).toBeLessThanOrEqual(0.9 * (objectMs - slackMs));
     }),
   );
 });

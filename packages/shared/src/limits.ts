@@ -93,6 +93,18 @@ export const NESTED: readonly (readonly [inside: readonly (keyof typeof LIMITS)[
   [["peerCallMs"], "childRequestMs"],
 ];
 
+/**
+ * Returns the limits that follow from how long a turn may be silent, in ms. The runner ends a turn after `runnerMs` without an
+ * event of the agent; while there are events, it says so every `signMs`. The object ends a turn after `objectMs` without a sign,
+ * in case the runner itself is stuck; to save writes, it renews that limit only when it has become shorter by `slackMs`.
+ */
+export function stuckLimits(stuckTurnMs: number) {
+  return {
+    ...{ signMs: stuckTurnMs / 4, runnerMs: stuckTurnMs },
+    ...{ objectMs: 2 * stuckTurnMs, slackMs: stuckTurnMs / 10 },
+  } as const;
+}
+
 /** Returns the timeouts of the two parts of a runner's start, within what is left of it. */
 export function startShares(leftMs: number): { readonly gitMs: number; readonly agentMs: number } {
   const gitMs = innerLimit(leftMs);

@@ -70,8 +70,8 @@ export interface PromptRequest {
   onPart(partId: string): void;
   /** The agent asks something of a person. The same request may be told twice. */
   onAsked(asked: AgentAsks): void;
-  /** Nothing was heard for as long as there may be no event otherwise, and that is as it should be. */
-  onQuiet(): void;
+  /** The prompt is worked on, as its events show, or its silence is as it should be. At most a few times in the time of a silence. */
+  onWorking(): void;
 }
 
 /** A piece of a prompt. What is synthetic was not said by the user. */

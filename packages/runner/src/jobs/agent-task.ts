@@ -51,7 +51,7 @@ export interface AgentTaskOptions {
   onHeard?(spanId: string, atMs: number): void;
   onAsked(asked: AgentAsks): void;
   /** The agent is silent for long, and that is as it should be: it waits for a person, or for a tool with a limit of its own. */
-  onQuiet(attemptId: string): void;
+  onWorking(attemptId: string): void;
 }
 
 /** What is asked, and in which of the agent's sessions. */
@@ -230,7 +230,7 @@ export class AgentTask {
    * @param follows the context of the prompt for the model before, which failed
    */
   #startPrompt(session: AgentSession, model: string, place: number, follows: SpanContext | undefined): AgentPrompt {
-    const { tracer, captureContent, limits, turnBounds, onHeard, onQuiet } = this.#options;
+    const { tracer, captureContent, limits, turnBounds, onHeard, onWorking } = this.#options;
     const { attemptId } = this.#task;
     const emitter = new SpanEmitter({
       ...{ tracer, parent: this.#frame.span, captureContent },
@@ -248,7 +248,7 @@ export class AgentTask {
       },
       onPart: (partId) => this.#news.changed(partId, (id) => prompt.part(id)),
       onAsked: (asked) => this.#onAsked(asked, session),
-      onQuiet: () => onQuiet(attemptId),
+      onWorking: () => onWorking(attemptId),
     });
     this.#prompt = prompt;
     return prompt;

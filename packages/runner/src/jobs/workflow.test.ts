@@ -53,7 +53,7 @@ function setUp({ fake = { onPrompt: () => 500 }, enabled = true, ...options }: S
     },
     ...{ workspace, env: { PATH: process.env.PATH }, partIntervalMs: 0, onPart: () => {} },
     onAsked: (request) => asked.push(request),
-    onQuiet: () => {},
+    onWorking: () => {},
     onStep: (_attemptId, state, span) => told.push({ state, span }),
     ...options,
     limits: { abortTimeoutMs: 500, ...options.limits },

@@ -138,7 +138,7 @@ class OpenCodePrompt implements AgentPrompt {
       prompt: { messageID, model, parts },
       onFacts: (told) => request.onFacts(told),
       onEvent: (event) => this.#onEvent(event),
-      onQuiet: () => request.onQuiet(),
+      onWorking: () => request.onWorking(),
     });
   }
 

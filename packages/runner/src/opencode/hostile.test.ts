@@ -129,7 +129,7 @@ function makeRunner({ overrunMs = 60_000, ...options }: RunnerChoices = {}): voi
     ...{ workspace, env: process.env, turnBounds: options, limits: { overrunMs, maxFailures: 2 } },
     onPart: () => {},
     onStep: () => {},
-    onQuiet: () => {},
+    onWorking: () => {},
     onAsked: () => {},
   });
 }

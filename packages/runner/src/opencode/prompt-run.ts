@@ -1,5 +1,6 @@
 /** One prompt given to OpenCode, from sending it to the agent's end, with what may cut it short. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { stuckLimits } from "@valet/shared/limits";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { PromptLimits } from "../agent/agent.ts";
 import type { Ending, Fact } from "../agent/facts.ts";
@@ -23,8 +24,8 @@ export interface PromptRunOptions {
   onFacts(facts: Fact[]): void;
   /** After the reducer has seen it. */
   onEvent(event: AgentEvent): void;
-  /** Nothing was heard for as long as there may be no event otherwise, and that is as it should be. */
-  onQuiet(): void;
+  /** The prompt is worked on, as its events show, or its silence is as it should be. At most a few times in the time of a silence. */
+  onWorking(): void;
 }
 
 /** How long OpenCode's own answer is waited for of what it has done with a prompt that it has told nothing of. */
@@ -46,6 +47,7 @@ export class PromptRun {
   #sent: Promise<void> | undefined;
   #aborting: Promise<void> | undefined;
   #watchdog: ReturnType<typeof setTimeout> | undefined;
+  #toldWorkingMs = Number.NEGATIVE_INFINITY;
   #healthTimer: ReturnType<typeof setTimeout> | undefined;
   /** Under way while OpenCode's health is checked. */
   #checkingHealth: Promise<void> | undefined;
@@ -126,7 +128,10 @@ export class PromptRun {
   #hear(event: AgentEvent, readMs: number): void {
     const { reducer } = this.#options;
     if (reducer.hasEnded) return;
-    if (reducer.concerns(event)) this.#watch();
+    if (reducer.concerns(event)) {
+      this.#watch();
+      this.#tellWorking();
+    }
     this.#catchUp.hear(event, readMs);
   }
 
@@ -210,11 +215,20 @@ export class PromptRun {
     return this.#toolLimits.overrunMs(this.#waitedMs) + limits.overrunMs - Date.now();
   }
 
+  /** Says that the prompt is worked on, unless that was said a short time ago: others have a watchdog, too. */
+  #tellWorking(): void {
+    const { limits, onWorking } = this.#options;
+    const nowMs = performance.now();
+    if (nowMs - this.#toldWorkingMs < stuckLimits(limits.stuckMs).signMs) return;
+    this.#toldWorkingMs = nowMs;
+    onWorking();
+  }
+
   #onWatch(): void {
-    const { reducer, onQuiet } = this.#options;
+    const { reducer } = this.#options;
     if (this.#overrunInMs <= 0) void this.abort(OVERRUN);
     else if (reducer.isWaiting || this.#toolLimits.quietUntilMs > Date.now()) {
-      onQuiet();
+      this.#tellWorking();
       this.#watch();
     } else void this.abort(STUCK);
   }

@@ -149,7 +149,7 @@ beforeAll(async () => {
     onPart: () => {},
     onStep: () => {},
     onAsked: (request) => asked.push(request),
-    onQuiet: () => {},
+    onWorking: () => {},
   });
 }, 90_000);
 

@@ -115,7 +115,7 @@ async function start(root: string, options: Partial<OpenCodeOptions> = {}) {
     onPart: (_, part) => parts.set(part.id, part),
     onStep: () => {},
     onAsked: () => {},
-    onQuiet: () => {},
+    onWorking: () => {},
   });
   const say = (content: string) => runner.run(dispatch("att_1", { content, model: "valet/scripted-1" })).done;
   const starts = () =>

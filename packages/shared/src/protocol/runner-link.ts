@@ -322,8 +322,9 @@ export const FromRunner = z.discriminatedUnion("type", [
   /** An addition to a part. The runner sends the whole part every few seconds, for receivers that have less of it than `from`. */
   z.object({ type: z.literal("part-delta"), attemptId: id, delta: PartDelta }),
   /**
-   * The attempt is running without other frames: its agent waits for a person, or for a tool with a timeout of its own. The runner
-   * sends it whenever its own watchdog accepts that silence, so that the object's watchdog does, too.
+   * The attempt is running, though other frames may not show it: its agent's events come (a model call is tried again, say), or its
+   * silence is accepted, since it waits for a person, or for a tool with a timeout of its own. The object's watchdog accepts what
+   * the runner's does.
    */
   z.object({ type: z.literal("working"), attemptId: id }),
   z.object({

@@ -2,6 +2,7 @@
  * The watchdogs of attempts: the runner must accept an attempt in time (`accept`), end an aborted one in time (`abort`), and send
  * frames while it works on one (`stuck`). When a watchdog expires, the attempt ends in the queue without the runner.
  */
+import { stuckLimits } from "@valet/shared/limits";
 import type { ToRunner } from "@valet/shared/protocol/runner-link";
 import type { Intervals } from "../../config.ts";
 import type { SessionState } from "../core/session-state.ts";
@@ -9,9 +10,6 @@ import type { TimerHandlers, Timers } from "../core/timers.ts";
 import type { Transactions } from "../core/transactions.ts";
 import type { JobQueue } from "../queue/job-queue.ts";
 import type { StopReason } from "../queue/job-store.ts";
-
-/** The runner's own watchdog expires first; this one is for a runner that is stuck itself. */
-const STUCK_FACTOR = 2;
 
 export interface WatchdogsOptions {
   readonly state: SessionState;
@@ -52,9 +50,11 @@ export class Watchdogs {
   touch(attemptId: string): void {
     const { queue, timers, intervals, now } = this.#options;
     if (queue.jobs.attempt(attemptId)?.state !== "accepted") return;
-    const dueMs = now() + STUCK_FACTOR * intervals.stuckTurnMs;
+    // The runner's own watchdog expires first; this one is for a runner that is stuck itself.
+    const { objectMs, slackMs } = stuckLimits(intervals.stuckTurnMs);
+    const dueMs = now() + objectMs;
     // Only the stored timer survives an eviction. It is not written with every frame, to save writes.
-    const soonMs = dueMs - intervals.stuckTurnMs / 10;
+    const soonMs = dueMs - slackMs;
     if ((timers.dueMs("stuck", attemptId) ?? 0) < soonMs) timers.set("stuck", dueMs, { key: attemptId });
   }
 
