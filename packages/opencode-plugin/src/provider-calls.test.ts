@@ -10,6 +10,7 @@ import { observeProviderCalls } from "./provider-calls.ts";
 async function setUp() {
   const reported: ProviderCall[] = [];
   const seen: (string | undefined)[] = [];
+  const closed: (string | undefined)[] = [];
   const server = createServer(async (request, response) => {
     if (request.method === "POST" && request.url === "/runner") {
       reported.push(ProviderCall.parse(((await json(request)) as { providerCall: unknown }).providerCall));
@@ -17,8 +18,18 @@ async function setUp() {
       return;
     }
     seen.push(request.headers["x-valet-call"] as string | undefined);
+    const events = { "content-type": "text/event-stream" };
     if (request.url === "/refused") response.writeHead(429).end("no");
-    else {
+    else if (request.url === "/error") response.writeHead(200, events).end(`: hello\n\n${QUOTA}`);
+    else if (request.url === "/later") response.writeHead(200, events).end(`${TEXT}${QUOTA}`);
+    else if (request.url === "/comments") {
+      response.writeHead(200, events);
+      const timer = setInterval(() => response.write(': PROCESSING\n\ndata: {"type": "ping"}\n\n'), 10);
+      response.on("close", () => {
+        clearInterval(timer);
+        closed.push(request.url);
+      });
+    } else {
       response.write('data: {"choices":[{"delta":{},"finish_reason":"tool_calls"}]}\n\n');
       response.end('data: {"choices":[],"usage":{"prompt_tokens":100,"completion_tokens":10}}\n\n');
     }
@@ -27,7 +38,7 @@ async function setUp() {
   await once(server, "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const original = globalThis.fetch;
-  const note = observeProviderCalls({ url: `${url}/runner`, secret: "secret" });
+  const note = observeProviderCalls({ url: `${url}/runner`, secret: "secret" }, SILENCE_MS);
   onTestFinished(() => {
     globalThis.fetch = original;
     server.closeAllConnections();
@@ -40,8 +51,32 @@ async function setUp() {
     const response = await fetch(`${url}${path}`, { headers: output.headers });
     return { status: response.status, text: await response.text() };
   };
-  return { reported, seen, call, url };
+  return { reported, seen, closed, call, url };
 }
+
+const SILENCE_MS = 300;
+const QUOTA = 'data: {"error":{"type":"insufficient_quota","message":"gone"}}\n\n';
+const TEXT = 'data: {"choices":[{"delta":{"content":"I beg"}}]}\n\n';
+
+test("a stream that begins with an error is the HTTP error that it stands for", async () => {
+  const { reported, call } = await setUp();
+  const { status, text } = await call("/error");
+  expect([status, JSON.parse(text)]).toEqual([429, { error: { type: "insufficient_quota", message: "gone" } }]);
+  expect(reported.at(-1)).toMatchObject({ status: 429 });
+});
+
+test("an error later in a stream is passed on, and its status reported before", async () => {
+  const { reported, call } = await setUp();
+  expect(await call("/later")).toEqual({ status: 200, text: `${TEXT}${QUOTA}` });
+  expect(reported.at(-1)).toMatchObject({ status: 429 });
+});
+
+test("a stream that only keeps its connection open is given up as a timeout", async () => {
+  const { reported, closed, call } = await setUp();
+  await expect(call("/comments")).rejects.toMatchObject({ code: "ECONNRESET" });
+  expect(reported.at(-1)).toMatchObject({ status: 408 });
+  await expect.poll(() => closed, { timeout: 20_000 }).toEqual(["/comments"]);
+});
 
 test("an answer is passed on unchanged, and its status, end, tokens and cost are reported", async () => {
   const { reported, seen, call } = await setUp();

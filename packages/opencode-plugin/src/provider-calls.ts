@@ -1,21 +1,28 @@
 /**
  * Observes the requests to providers from within OpenCode's process, the only place where a provider's answer is known.
  * OpenCode itself reports a status only by its text, and the usage of an answer only after the tools that it called
- * have run. The observation changes and keeps nothing, and delays only a refusal, until the runner knows of it. It
- * reports only numbers and words of protocols.
+ * have run. It reports only numbers and words of protocols.
+ *
+ * Answers are passed on unchanged, with two exceptions: a stream that begins with an error becomes the HTTP error that it stands
+ * for, so that it is tried again like one; and a stream that brings no event for too long (comments do not count) breaks off.
  */
 
 import { randomUUID } from "node:crypto";
+import { LIMITS } from "@valet/shared/limits";
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import { head } from "@valet/shared/text";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import { ProviderStream, type UsedTokens } from "./provider-usage.ts";
 import type { RunnerAccess } from "./runner-access.ts";
+import { StreamSilent, WatchedStream } from "./watched-stream.ts";
 
 /** Marks a request as a model call. It is removed before the request is sent. */
 const HEADER = "x-valet-call";
 const TIMEOUT_MS = 1_000;
 const MAX_CALLS = 100;
+/** HTTP statuses: of every answer that is observed to its end, and what a silent provider's is reported with. */
+const OK_STATUS = 200;
+const TIMEOUT_STATUS = 408;
 
 interface Prices {
   readonly input: number;
@@ -31,7 +38,8 @@ interface HeadersInput {
   readonly model?: { readonly cost?: Prices };
 }
 
-export function observeProviderCalls(access: RunnerAccess) {
+/** @param silenceMs how long a stream may bring no event */
+export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.providerSilenceMs) {
   const calls = new Map<string, { readonly sessionId: string; readonly prices: Prices | undefined }>();
   const original = globalThis.fetch;
   const report = async (call: ProviderCall) => {
@@ -54,7 +62,13 @@ export function observeProviderCalls(access: RunnerAccess) {
     const response = original(input, { ...init, headers });
     if (made === undefined) return response;
     const { sessionId, prices } = made;
-    return observe(await response, { callId, opencodeSessionId: sessionId, startedMs: Date.now() }, prices, report);
+    return observe(
+      await response,
+      { callId, opencodeSessionId: sessionId, startedMs: Date.now() },
+      prices,
+      report,
+      silenceMs,
+    );
   };
   globalThis.fetch = Object.assign(observedFetch, original);
 
@@ -73,6 +87,7 @@ async function observe(
   known: Known,
   prices: Prices | undefined,
   report: (call: ProviderCall) => Promise<void>,
+  silenceMs: number,
 ): Promise<Response> {
   const { status, statusText, headers, body } = response;
   const reported = report({ ...known, status });
@@ -82,23 +97,66 @@ async function observe(
     return response;
   }
   const stream = new ProviderStream();
-  const observed = new TransformStream<Uint8Array, Uint8Array>({
-    transform(bytes, controller) {
-      controller.enqueue(bytes);
-      stream.read(bytes);
+  const reader = new WatchedStream(body, stream, silenceMs);
+  const end = async (endStatus: number) => {
+    // The later report counts.
+    await reported;
+    const { tokens, finish } = stream;
+    const costUsd = tokens && costOf(tokens, prices);
+    return report({
+      ...known,
+      status: endStatus,
+      endedMs: Date.now(),
+      ...withoutUndefined({ finish: finish && head(finish, 64), tokens, costUsd }),
+    });
+  };
+  try {
+    const begun = await reader.begin();
+    const { error, beganWithError } = stream;
+    if (error !== undefined) await end(error.status);
+    if (error === undefined || !beganWithError) {
+      return new Response(passOn(begun, reader, stream, end), { status, statusText, headers });
+    }
+    await reader.cancel();
+    return Response.json({ error: error.error }, { status: error.status });
+  } catch (error) {
+    await end(error instanceof StreamSilent ? TIMEOUT_STATUS : status);
+    throw error;
+  }
+}
+
+/** Passes on what was read, then the rest. The runner knows of an error in the stream before OpenCode does. */
+function passOn(
+  begun: readonly Uint8Array[],
+  reader: WatchedStream,
+  stream: ProviderStream,
+  end: (status: number) => Promise<void>,
+): ReadableStream<Uint8Array> {
+  let isReported = stream.error !== undefined;
+  return new ReadableStream<Uint8Array>({
+    start(controller) {
+      for (const bytes of begun) controller.enqueue(bytes);
     },
-    flush() {
-      const { tokens, finish } = stream;
-      const costUsd = tokens && costOf(tokens, prices);
-      void report({
-        ...known,
-        status,
-        endedMs: Date.now(),
-        ...withoutUndefined({ finish: finish && head(finish, 64), tokens, costUsd }),
-      });
+    async pull(controller) {
+      try {
+        const bytes = await reader.read();
+        if (stream.error !== undefined && !isReported) {
+          isReported = true;
+          await end(stream.error.status);
+        }
+        if (bytes !== undefined) {
+          controller.enqueue(bytes);
+          return;
+        }
+        if (!isReported) void end(OK_STATUS);
+        controller.close();
+      } catch (error) {
+        if (error instanceof StreamSilent) await end(TIMEOUT_STATUS);
+        controller.error(error);
+      }
     },
+    cancel: (reason) => reader.cancel(reason),
   });
-  return new Response(body.pipeThrough(observed), { status, statusText, headers });
 }
 
 /** Returns the cost, calculated as OpenCode does. Prices that depend on the context's length are left to OpenCode. */

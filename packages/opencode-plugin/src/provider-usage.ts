@@ -1,4 +1,5 @@
-/** Reads what a provider reports at the end of its stream: the usage, and why the answer ended. Pure. */
+/** Reads what a provider reports in its stream: the usage, why the answer ended, and errors. Pure. */
+import { streamError } from "./stream-errors.ts";
 
 /** Tokens as OpenCode counts them: input without cached tokens, output without reasoning tokens. */
 export interface UsedTokens {
@@ -20,12 +21,22 @@ export class ProviderStream {
   #usage: Json = {};
   /** The provider's own term. */
   finish: string | undefined;
+  /** The first error that the provider reported in the stream, with the HTTP status that it would have had. */
+  error: ReturnType<typeof streamError>;
+  /** Whether that was its first event. */
+  beganWithError = false;
+  /** How many events it has sent; comments and pings, which only keep the connection open, do not count. */
+  events = 0;
 
   /** Reads bytes. Ignores everything that is not an event of these APIs. */
   read(bytes: Uint8Array): void {
     const lines = (this.#rest + this.#decoder.decode(bytes, { stream: true })).split("\n");
     this.#rest = (lines.pop() ?? "").slice(-MAX_LINE);
-    for (const line of lines) if (line.startsWith("data:") && MENTIONS.test(line)) this.#event(line.slice(5));
+    for (const line of lines) {
+      if (!line.startsWith("data:") || PING.test(line)) continue;
+      this.events++;
+      if (MENTIONS.test(line)) this.#event(line.slice(5));
+    }
   }
 
   /** The usage of the call, if the provider reported it. */
@@ -62,6 +73,10 @@ export class ProviderStream {
     } catch {
       return;
     }
+    if (this.error === undefined) {
+      this.error = streamError(event);
+      this.beganWithError = this.error !== undefined && this.events === 1;
+    }
     const response = object(event.response ?? event.message);
     this.#usage = { ...this.#usage, ...object(response.usage), ...object(event.usage) };
     const choice = object(Array.isArray(event.choices) ? event.choices[0] : undefined);
@@ -70,8 +85,10 @@ export class ProviderStream {
   }
 }
 
-/** Lines that may hold usage or the end of an answer; the others need not be parsed. */
-const MENTIONS = /"usage"|"finish_reason"\s*:\s*"|"stop_reason"/;
+/** Lines that may hold usage, the end of an answer or an error; the others need not be parsed. */
+const MENTIONS = /"usage"|"finish_reason"\s*:\s*"|"stop_reason"|"error"|"response\.failed"/;
+/** Anthropic's comment. */
+const PING = /^data:\s*\{\s*"type"\s*:\s*"ping"\s*\}\s*$/;
 const MAX_LINE = 1_000_000;
 
 function object(value: unknown): Json {

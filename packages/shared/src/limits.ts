@@ -51,6 +51,8 @@ export const LIMITS = {
   agentSilenceMs: 12_000,
   agentHealthMs: 4_000,
   agentHungMs: 20_000,
+  /** A provider's stream may bring no event for this long; then the call is tried again. Bun's own limit for an answer to begin. */
+  providerSilenceMs: 5 * 60_000,
 
   /** How often a session that waits for a slot asks for its place; and how long it counts as waiting without asking. */
   capacityAskMs: 60_000,
@@ -84,6 +86,7 @@ export const NESTED: readonly (readonly [inside: readonly (keyof typeof LIMITS)[
   [["agentDisposeMs", "agentEndMs"], "agentStopMs"],
   [["agentAbortMs"], "abortMs"],
   [["agentHealthMs", "agentHealthMs", "agentHealthMs"], "agentHungMs"],
+  [["providerSilenceMs"], "commandWaitMs"],
   [["agentSilenceMs", "agentHungMs", "agentHealthMs"], "commandWaitMs"],
   [["capacityAskMs"], "startLeaseMs"],
   [["capacityCallMs"], "leaseRetryMs"],

@@ -145,8 +145,10 @@ export class TurnTally {
     this.#tokens.reasoning.add(read("gen_ai.usage.reasoning.output_tokens"));
     this.#costUsd.add(costUsd);
     if (isIncomplete) for (const sum of [...Object.values(this.#tokens), this.#costUsd]) sum.add(undefined);
-    if (input === undefined || output === undefined || isIncomplete) this.#lacks.callsWithoutUsage++;
-    if (costUsd === undefined || isIncomplete) this.#lacks.callsWithoutCost++;
+    const lacksUsage = input === undefined || output === undefined || isIncomplete;
+    if (lacksUsage) this.#lacks.callsWithoutUsage++;
+    // A cost is that of the tokens that are known.
+    if (lacksUsage || costUsd === undefined) this.#lacks.callsWithoutCost++;
     if (attributes["valet.llm.usage_inconsistent"] === true) this.#lacks.callsWithOddUsage++;
   }
 }

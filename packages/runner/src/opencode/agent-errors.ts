@@ -11,8 +11,17 @@ export function isAbort(error: AgentError | undefined): boolean {
   return error?.name === "MessageAbortedError";
 }
 
-/** The class of an error that ended a message. */
-export function classifyError({ name, data }: AgentError): AgentErrorType {
+/**
+ * The class of an error that ended a message.
+ * @param providerStatus what the provider answered last, by HTTP status; an error in a stream has the status that it stands for
+ */
+export function classifyError(error: AgentError, providerStatus?: number): AgentErrorType {
+  const type = classifyAlone(error);
+  const isRefused = providerStatus !== undefined && providerStatus >= 400;
+  return type === "opencode_error" && isRefused ? classifyStatus(providerStatus) : type;
+}
+
+function classifyAlone({ name, data }: AgentError): AgentErrorType {
   switch (name) {
     case "ProviderAuthError":
       return "provider_auth_failed";

@@ -101,7 +101,7 @@ export class AgentRun {
         return atMs === undefined ? undefined : { type: type === "aborted" ? undefined : type, atMs };
       },
       settled: (step, error) => this.#stepSettled(step, error),
-      providerCall: (sinceMs) => [...this.#providerCalls.values()].findLast(({ startedMs }) => startedMs >= sinceMs),
+      providerCall: (sinceMs) => this.#providerCall(sinceMs),
       callAttributes: (providerId) => this.#callAttributes(providerId),
       callBegan: (startMs) => options.log.end(this.#prepareSpanId, startMs, OK),
       answered: (answer) => this.#guard.answered(answer),
@@ -184,7 +184,7 @@ export class AgentRun {
         this.#status(event.properties.status, atMs);
         break;
       case "session.error":
-        if (event.properties.error !== undefined) this.#sessionError(errorOf(event.properties.error, atMs));
+        if (event.properties.error !== undefined) this.#sessionError(this.#errorOf(event.properties.error, atMs));
         break;
       default:
         this.#waits.apply(event, atMs);
@@ -334,7 +334,7 @@ export class AgentRun {
 
   #stepSettled({ info }: ModelStep, error: AgentErrorType | undefined): void {
     const completedMs = info.time.completed as number;
-    if (info.error !== undefined) this.#error ??= errorOf(info.error, completedMs);
+    if (info.error !== undefined) this.#error ??= this.#errorOf(info.error, completedMs);
     this.retry = undefined;
     const compaction = this.#compactions.get(info.parentID);
     if (compaction === undefined) return;
@@ -393,8 +393,14 @@ export class AgentRun {
       this.retry = { error: step.retry(status, atMs), failures: status.attempt, nextMs: status.next };
     }
   }
-}
 
-function errorOf(error: AgentError, atMs: number): { type: AgentErrorType | "aborted"; atMs: number } {
-  return { type: isAbort(error) ? "aborted" : classifyError(error), atMs };
+  #providerCall(sinceMs: number): ProviderCall | undefined {
+    return [...this.#providerCalls.values()].findLast(({ startedMs }) => startedMs >= sinceMs);
+  }
+
+  #errorOf(error: AgentError, atMs: number): { type: AgentErrorType | "aborted"; atMs: number } {
+    const newest = [...this.#steps.values()].at(-1);
+    const told = this.#providerCall(newest?.info.time.created ?? this.#options.sinceMs);
+    return { type: isAbort(error) ? "aborted" : classifyError(error, told?.status), atMs };
+  }
 }

@@ -85,6 +85,19 @@ const garbledStreams: Readonly<Record<string, string>> = {
 for (const [name, body] of Object.entries(garbledStreams)) {
   rule(`garbled-${name}`, { reply: [{ page: { contentType: "text/event-stream", body } }] });
 }
+const errorEvent = (error: object) => `event: error\ndata: ${JSON.stringify({ type: "error", error })}\n\n`;
+const errorStreams: Readonly<Record<string, readonly [body: string, errorType: string]>> = {
+  quota: [
+    'data: {"error":{"message":"gone","type":"insufficient_quota"}}\n\ndata: [DONE]\n\n',
+    "provider_rate_limited",
+  ],
+  overloaded: [errorEvent({ type: "overloaded_error", message: "no" }), "provider_overloaded"],
+  "wrong-key": [errorEvent({ type: "authentication_error", message: "no" }), "provider_auth_failed"],
+  later: [`${begun}${errorEvent({ code: "rate_limit_exceeded", message: "no" })}`, "provider_rate_limited"],
+};
+for (const [name, [body]] of Object.entries(errorStreams)) {
+  rule(`error-${name}`, { reply: [{ page: { contentType: "text/event-stream", body } }] });
+}
 rule("cut-json", { reply: [{ page: { contentType: "text/event-stream", body: `${begun}data: {"choices":[{"de` } }] });
 rule("empty-id", { turn: [[{ ...bash("echo one"), id: "" }, usage], done] });
 rule("no-json", { turn: [[{ tool: "bash", arguments: '{"command": "echo' }, usage], done] });
@@ -220,7 +233,9 @@ test("a stream without usage has used nobody knows what", async () => {
 
 test("half of the usage is known", async () => {
   const { result } = await run("half-usage");
-  expect(result.summary).toMatchObject({ callsWithoutUsage: 1, tokens: { input: null, output: 7 } });
+  // What it cost is at least the known half's.
+  const lacks = { callsWithoutUsage: 1, callsWithoutCost: 1 };
+  expect(result.summary).toMatchObject({ ...lacks, tokens: { input: null, output: 7 } });
 }, 60_000);
 
 test.each([
@@ -250,6 +265,16 @@ test.each(["huge", "negative", "fractional"])(
     expect(attributes).toMatchObject({ "valet.outcome": "ok", "valet.llm.usage_inconsistent": true });
     expect(Object.keys(attributes)).not.toContain("gen_ai.usage.input_tokens");
     expect(Object.keys(attributes)).not.toContain("valet.llm.cost_usd");
+  },
+  60_000,
+);
+
+test.each(Object.entries(errorStreams))(
+  "an error in a stream that began well (%s) is what its status would be, and another model is asked",
+  async (name, [, errorType]) => {
+    const { result, chats } = await run(`error-${name}`);
+    expect(result).toMatchObject({ outcome: "error", errorType: "model_chain_exhausted", cause: errorType });
+    expect(attributesOf(chats[0] as ReadableSpan)).toMatchObject({ "error.type": errorType });
   },
   60_000,
 );

@@ -180,7 +180,8 @@ export class ModelStep {
     const { time, error } = this.#info;
     if (this.isSettled || time.completed === undefined) return;
     const told = this.#context.sessionError();
-    const type = error === undefined || isAbort(error) ? told?.type : classifyError(error);
+    const { status } = this.#context.providerCall(this.#call?.tryStartMs ?? this.#info.time.created) ?? {};
+    const type = error === undefined || isAbort(error) ? told?.type : classifyError(error, status);
     this.close(time.completed, told?.atMs ?? time.completed, type);
     this.#context.settled(this, type);
   }

@@ -458,7 +458,8 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["message", "workflow", ...WORK],
     cuts: true,
-    meaning: "the model's answers called no tool and had no end, three in a row",
+    meaning:
+      "the model's answers called no tool and had no end, three or more in a row: some are under way when the third is noticed",
     remedy: "Check that the provider's URL is that of a model, and that it sends finish reasons.",
   },
   agent_loop: {
