@@ -1,33 +1,36 @@
-/** What a transaction has changed, as far as the queue or anybody outside takes notice. */
+/** Collects what the current transaction has changed, for the scheduler, the projection and the clients. */
 export class Changes {
   #moved = false;
   #session = false;
   readonly #jobs = new Set<string>();
   readonly #traces = new Set<string>();
 
+  /** Records a change of the session. */
   session(): void {
     this.#moved = true;
     this.#session = true;
   }
 
+  /** Records a change of a job. */
   job(id: string): void {
     this.#jobs.add(id);
-    // How many wait, and whether the agent is busy, shows in the session.
+    // The session's view shows the length of the queue, and whether the agent is busy.
     this.session();
   }
 
+  /** Records that spans of a trace have started or ended. */
   trace(traceId: string): void {
     this.#traces.add(traceId);
   }
 
-  /** Whether the queue may have something to do since this was last asked. */
+  /** Returns whether the scheduler may have something to do since the last call. */
   takeMoved(): boolean {
     const moved = this.#moved;
     this.#moved = false;
     return moved;
   }
 
-  /** Everything since this was last asked. */
+  /** Returns all changes since the last call. */
   take(): { readonly session: boolean; readonly jobs: readonly string[]; readonly traces: readonly string[] } {
     const taken = { session: this.#session, jobs: [...this.#jobs], traces: [...this.#traces] };
     this.#moved = false;

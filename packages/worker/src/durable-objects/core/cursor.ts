@@ -1,11 +1,11 @@
-/** Cursors of lists: where a page ended, in a form that nobody is tempted to build by hand. Pure. */
+/** Cursors of lists. They encode where a page ended, and are opaque to clients. Pure. */
 import { refuse } from "./result.ts";
 
 export function encodeCursor(parts: readonly string[]): string {
   return btoa(JSON.stringify(parts)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
-/** Returns the parts of a cursor that {@link encodeCursor} wrote of that many; `undefined` for anything else. */
+/** Returns the parts of a cursor of {@link encodeCursor} with this many parts; `undefined` for anything else. */
 export function parseCursor(cursor: string, length: number): readonly string[] | undefined {
   try {
     const parts: unknown = JSON.parse(atob(cursor.replaceAll("-", "+").replaceAll("_", "/")));
@@ -16,7 +16,10 @@ export function parseCursor(cursor: string, length: number): readonly string[] |
   }
 }
 
-/** The refusal of a cursor that is not one of the list's. */
+/** Returns the refusal of a cursor that does not belong to the list. */
 export function badCursor() {
-  return refuse("invalid-cursor", "Take the cursor from the page before, as it stands.");
+  return refuse(
+    "invalid-cursor",
+    "The cursor is not one of this list. Use the `nextCursor` of the page before, unchanged.",
+  );
 }

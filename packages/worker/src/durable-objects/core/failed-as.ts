@@ -1,11 +1,11 @@
-/** Why something ended otherwise than `ok`, as views show it. */
+/** Converts reasons of outcomes and details of failures to the form of the API's views. */
 import { whyOf } from "@valet/shared/outcome";
 import { type Failure, viewFailure } from "@valet/shared/protocol/failure";
 import { type ErrorType, knownErrorType, type Outcome } from "@valet/shared/spans";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { StartFailures } from "./session-state.ts";
 
-/** What the runner says of why something failed; `undefined` where it says nothing. */
+/** Returns the runner's details of a failure; `undefined` if it reports none. */
 export function failureIn({
   cause,
   causeOf,
@@ -17,13 +17,13 @@ export function failureIn({
   return withoutUndefined({ cause: cause === undefined ? undefined : knownErrorType(cause), of: causeOf });
 }
 
-/** The reason under the name that it has for the outcome, and for a failure what happened and what to do. */
+/** Returns the reason under its name for the outcome, and for a failure also what happened and what to do. */
 export function failedAs(outcome: Outcome, reason: ErrorType | null | undefined, failure: Failure | null | undefined) {
   const why = whyOf(outcome, reason);
   return { ...why, ...(why.errorType !== undefined && { failure: viewFailure(why.errorType, failure) }) };
 }
 
-/** What is known of why there is no sandbox. */
+/** Returns the details of why there is no sandbox. */
 export function failureOf({ stage, logLine, protocols, count }: Omit<StartFailures, "errorType">): Failure {
   return { ...withoutUndefined({ stage, logLine, protocols }), attempts: count };
 }

@@ -1,21 +1,21 @@
-/** What opens a session's repository, open and at rest. */
+/** The credentials of a session's repository, in plain text and sealed. */
 
-/** What it takes to clone a repository and is shown to nobody. */
+/** The secrets that a clone needs. They are never shown. */
 export interface GitCredentials {
-  /** Of an https URL. */
+  /** User and password of an https URL. */
   readonly username?: string;
   readonly password?: string;
-  /** The URL itself, where something in it is a secret, too. */
+  /** The URL itself, if its path contains a secret, too. */
   readonly url?: string;
 }
 
-/** Credentials at rest, sealed. */
+/** Encrypted credentials, as they are stored. */
 export interface SealedCredentials {
-  /** The key that it takes: the first bytes of its hash, in hex. */
+  /** The id of their key: the first bytes of its hash, in hex. */
   readonly keyId: string;
   /** Nonce and ciphertext, in base64. */
   readonly sealed: string;
 }
 
-/** Credentials as they are stored: versions before there was encryption stored them open. */
+/** Stored credentials. Versions without encryption stored them in plain text. */
 export type StoredCredentials = SealedCredentials | GitCredentials;

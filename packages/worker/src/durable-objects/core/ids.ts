@@ -1,25 +1,25 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 
-/** 32 letters and digits that are hard to mix up: five bits each. */
+/** 32 letters and digits that are hard to confuse: five bits each. */
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 const RANDOM_LENGTH = 26;
 
-/** A new id: the prefix, `_`, and 130 random bits. */
+/** Returns a new id: the prefix, `_`, and 130 random bits. */
 export function newId(prefix: "ses" | "msg" | "wfl" | "att" | "op" | "con"): string {
   return `${prefix}_${randomText(RANDOM_LENGTH)}`;
 }
 
-/** A secret of 260 random bits. */
+/** Returns a new secret of 260 random bits. */
 export function newToken(): string {
   return `vlt_${randomText(2 * RANDOM_LENGTH)}`;
 }
 
-/** What is stored of a secret. The secret is random, so a plain hash of it tells nothing. */
+/** Returns the hash of a secret, which is stored in its place. The secret is random, so a plain SHA-256 does not reveal it. */
 export function hashToken(token: string): string {
   return createHash("sha256").update(token).digest("hex");
 }
 
-/** Takes the same time wherever the two differ. */
+/** Returns whether a token has this hash. Takes constant time. */
 export function isTokenOf(token: string, hash: string): boolean {
   return timingSafeEqual(Buffer.from(hashToken(token), "hex"), Buffer.from(hash, "hex"));
 }

@@ -1,7 +1,7 @@
-/** What a session takes, and where. */
+/** Limits of batches, and the default channel. */
 
-/** A batch goes over the link in one frame, with room for what stands around it. */
+/** The limits of a batch, which must fit into one frame of the link with all other fields. */
 export const BATCH_LIMITS = { messages: 100, bytes: 400 * 1024, attachments: 20 } as const;
 
-/** Where messages go that name no channel. */
+/** The channel of messages that name none. */
 export const MAIN_CHANNEL = "main";

@@ -1,11 +1,11 @@
-/** Pages close by bytes, too: a call between Worker and object carries 32 MiB at the most, and a client has to hold what it asks for. */
+/** Limits pages in bytes: a call between Worker and object carries at most 32 MiB, and a client has to hold a page in memory. */
 
-/** Of a page as JSON. The item that goes past it is the page's last, and no item of ours has more than a few MiB. */
+/** The size of a page as JSON. The item that exceeds it is the page's last; no item has more than a few MiB. */
 export const PAGE_BYTES = 4 * 1024 * 1024;
 
 /**
- * Takes items until they fill a page.
- * @param shape makes what is shown of an item; called for those that are taken alone
+ * Returns the views of as many items as fill a page.
+ * @param shape returns the view of an item; called only for items of the page
  */
 export function fillPage<R, V>(items: readonly R[], shape: (item: R) => V): V[] {
   const page: V[] = [];

@@ -1,6 +1,6 @@
 /**
- * What happened in the transaction under way that has consequences in other rooms. A room records its events and calls nobody:
- * `consequences.ts` draws what follows from them before the transaction commits.
+ * The events of the current transaction that have consequences in other rooms. A room records its events and calls no other room;
+ * `consequences.ts` handles them before the transaction commits.
  */
 export class PendingEvents<E> {
   #events: E[] = [];
@@ -9,7 +9,7 @@ export class PendingEvents<E> {
     this.#events.push(event);
   }
 
-  /** Returns what was recorded since this was last asked, in order. */
+  /** Returns the events since the last call, in order. */
   take(): readonly E[] {
     const events = this.#events;
     this.#events = [];

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { RateBudget } from "./rate-budget.ts";
 
-test("no course of spending gets more than the burst and what has come back", () => {
+test("no sequence of spending gets more than the burst and the refill", () => {
   const step = fc.record({ waitMs: fc.nat(5000), cost: fc.nat(20) });
   fc.assert(
     fc.property(
@@ -23,12 +23,12 @@ test("no course of spending gets more than the burst and what has come back", ()
   );
 });
 
-test("what keeps within the rate is never refused", () => {
+test("spending within the rate is never refused", () => {
   const budget = new RateBudget({ burst: 10, perSecond: 10 });
   for (let i = 0; i < 100; i++) expect(budget.spend(1, 1000 + i * 100)).toBe(true);
 });
 
-test("a clock that is set back gives nothing and does not break it", () => {
+test("a clock that is set back refills nothing and breaks nothing", () => {
   const budget = new RateBudget({ burst: 1, perSecond: 1 });
   expect(budget.spend(1, 10_000)).toBe(true);
   expect(budget.spend(1, 1000)).toBe(false);

@@ -1,8 +1,8 @@
-/** A token bucket: so much at once, and so much a second after that. Kept in memory, which an object that is flooded keeps, too. */
+/** A token bucket. It is kept in memory only, since an object that is flooded is not evicted. */
 export interface BudgetLimits {
-  /** What may be spent at once. */
+  /** The capacity of the bucket. */
   readonly burst: number;
-  /** What comes back in a second. */
+  /** How much is refilled in a second. */
   readonly perSecond: number;
 }
 
@@ -16,10 +16,10 @@ export class RateBudget {
     this.#left = limits.burst;
   }
 
-  /** Spends `cost`. @returns false, and spends nothing, where that is more than is left */
+  /** Spends `cost`. @returns false, and spends nothing, if less than that is left */
   spend(cost: number, nowMs: number): boolean {
     const { burst, perSecond } = this.#limits;
-    // A clock that was set back brings nothing back, and takes nothing away.
+    // A clock that was set back refills nothing, and removes nothing.
     const elapsedMs = Math.max(0, nowMs - (this.#atMs ?? nowMs));
     this.#left = Math.min(burst, this.#left + (elapsedMs * perSecond) / 1000);
     this.#atMs = nowMs;

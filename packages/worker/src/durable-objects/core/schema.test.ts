@@ -33,7 +33,7 @@ test("an older database gets the migrations that it lacks", () =>
     expect(rows(storage)).toEqual([{ x: "first", y: "second" }]);
   }));
 
-test("one that is at the newest version is not written", () =>
+test("a database of the newest version is not written", () =>
   inEmpty((storage) => {
     upgradeSchema(storage, [first]);
     const { sql } = storage;
@@ -50,7 +50,7 @@ test("one that is at the newest version is not written", () =>
     expect(cursors.map(({ rowsWritten }) => rowsWritten)).toEqual([0, 0]);
   }));
 
-test("of migrations that fail nothing stays, and the next start tries them again", () =>
+test("failed migrations are rolled back, and the next start retries them", () =>
   inEmpty((storage) => {
     upgradeSchema(storage, [first]);
     expect(() => upgradeSchema(storage, [first, second, failing])).toThrow("no");
@@ -59,7 +59,7 @@ test("of migrations that fail nothing stays, and the next start tries them again
     expect(rows(storage)).toEqual([{ x: "first", y: "second" }]);
   }));
 
-test("a newer database is refused with a sentence, and left as it is", () =>
+test("a newer database is refused with an explanation, and left unchanged", () =>
   inEmpty((storage) => {
     upgradeSchema(storage, [first, second]);
     const before = rows(storage);

@@ -1,16 +1,16 @@
 /**
- * The version of an object's SQLite database. An object that wakes with a database of an older version runs the migrations that it
- * lacks, all in one transaction.
+ * The version of an object's SQLite database. An object that starts with an older database runs the missing migrations in one
+ * transaction.
  */
 import { inTransaction, type TransactionalStorage } from "./transactions.ts";
 
 /**
- * Brings a database from one version to the next. The first migration also meets databases that were written before versions were
- * stored, in any form; each later one meets exactly what those before it leave.
+ * Migrates a database from one version to the next. The first migration must also handle databases from before versions were
+ * stored, in any form; each later one starts from the exact result of those before it.
  */
 export type Migration = (sql: SqlStorage) => void;
 
-/** The database of an object was written by a newer version of Valet: nothing of it is read or changed. */
+/** A newer version of Valet wrote the object's database, which is neither read nor changed. */
 export class NewerSchemaError extends Error {
   override readonly name = "NewerSchemaError";
 
@@ -23,8 +23,8 @@ export class NewerSchemaError extends Error {
 }
 
 /**
- * Brings an object's database to the newest version, which is the number of `migrations`.
- * @throws NewerSchemaError if the database has a version beyond that; or what a migration throws: then nothing has changed
+ * Migrates an object's database to the newest version, which is the number of `migrations`.
+ * @throws NewerSchemaError if the database has a newer version; or the error of a migration, after a rollback of all of them
  */
 export function upgradeSchema(storage: TransactionalStorage, migrations: readonly Migration[]): void {
   const { sql } = storage;
@@ -40,7 +40,7 @@ export function upgradeSchema(storage: TransactionalStorage, migrations: readonl
   });
 }
 
-/** 0 where none is stored: the database is new, or older than versions. */
+/** Returns the stored version; 0 if there is none, because the database is new or from before versions were stored. */
 function readVersion(sql: SqlStorage): number {
   const [table] = sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'").toArray();
   if (table === undefined) return 0;
@@ -48,7 +48,7 @@ function readVersion(sql: SqlStorage): number {
   return (row?.version as number | undefined) ?? 0;
 }
 
-/** Adds a column to a table that lacks it. */
+/** Adds a column to a table, if the table lacks it. */
 export function addColumn(sql: SqlStorage, table: string, column: string, type: string): void {
   const columns = sql.exec("SELECT name FROM pragma_table_info(?)", table).toArray();
   if (!columns.some(({ name }) => name === column)) sql.exec(`ALTER TABLE ${table} ADD COLUMN ${column} ${type}`);

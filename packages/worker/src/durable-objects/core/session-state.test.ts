@@ -37,7 +37,7 @@ const inSession = (
     work({ state, transactions, writes: () => writes, stored });
   });
 
-test("however often a transaction changes the record, it is written once; unchanged it is not written", () =>
+test("a transaction writes a changed record once, and an unchanged one not at all", () =>
   inSession(({ state, transactions, writes, stored }) => {
     transactions.run(() => {
       state.enter("spawn", { generation: 1 });
@@ -52,7 +52,7 @@ test("however often a transaction changes the record, it is written once; unchan
     expect(writes()).toBe(1);
   }));
 
-test("a transaction that is rolled back leaves the record as it was, also for the next one", () =>
+test("a rollback restores the record, also for the next transaction", () =>
   inSession(({ state, transactions, stored }) => {
     const before = state.record;
     const fail = () =>
@@ -66,7 +66,7 @@ test("a transaction that is rolled back leaves the record as it was, also for th
     expect(stored()).toEqual({ ...before, generation: 2 });
   }));
 
-test("a change outside a transaction, which nobody would store, is refused", () =>
+test("a change outside a transaction is refused", () =>
   inSession(({ state }) => {
     expect(() => state.update({ title: "lost" })).toThrow("outside a transaction");
     expect(state.record.title).toBeUndefined();

@@ -1,4 +1,4 @@
-/** What the object knows of its session, but for messages: one row, one typed record. */
+/** The session's record: everything about the session except jobs, in one row. */
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { LinkProtocols } from "@valet/shared/protocol/link-protocol";
 import type { SessionStatus as State } from "@valet/shared/protocol/session-view";
@@ -8,21 +8,21 @@ import type { SpanContext } from "@valet/shared/tracing";
 import type { StoredCredentials } from "./git-credentials.ts";
 import { type SessionEvent, transition } from "./session-transitions.ts";
 
-/** What a session is made with and keeps. */
+/** The settings with which a session is created. */
 export interface SessionSettings {
   readonly title?: string;
-  /** Without user, password and token: those are in {@link SessionRecord.credentials}. */
+  /** The URL without user, password and token, which are in {@link SessionRecord.credentials}. */
   readonly repoUrl?: string;
   readonly branch?: string;
   readonly ref?: string;
-  /** Whether all of the repository's configuration of the agent counts. */
+  /** Whether all of the repository's configuration of the agent is used. */
   readonly trustRepositoryConfig?: boolean;
   readonly model?: string;
   readonly models: readonly string[];
   readonly queueMode: QueueMode;
   readonly idleTimeoutMs: number;
   readonly parentSessionId?: string;
-  /** How far down its family it is: 1 for the child of a session that has no parent. Absent without a parent. */
+  /** The session's depth in its family: 1 for the child of a session without a parent. Absent without a parent. */
   readonly depth?: number;
 }
 
@@ -33,95 +33,95 @@ export interface SandboxRef {
 
 export interface SnapshotRef {
   readonly id: string;
-  /** The hibernate that made it. */
+  /** The span of the hibernate that took it. */
   readonly madeBy: SpanContext;
-  /** How many files it lacks; absent where none or where nobody can tell. */
+  /** How many files it lacks; absent if none, or if that is unknown. */
   readonly leftOut?: number;
 }
 
 /**
- * The link to the runner: `connecting` until the first hello of a generation, `grace` from a disconnect to a hello or to the
- * end of the grace period, `gone` where no runner is expected.
+ * The link to the runner: `connecting` until the first hello of a generation, `grace` from a disconnect until a hello or the end of
+ * the grace period, `gone` if no runner is expected.
  */
 export interface LinkRecord {
   readonly state: "gone" | "connecting" | "connected" | "grace";
-  /** Of the socket that counts; frames of any other are stale. */
+  /** The id of the current connection; frames of any other are stale. */
   readonly connectionId?: string;
   readonly instanceId?: string;
   /** Every instance of this generation, whose open spans are sealed when the generation ends. */
   readonly instances: readonly string[];
-  /** Whether the runner has reported idle in this generation. */
+  /** Whether the runner has reported `ready` in this generation. */
   readonly ready: boolean;
-  /** What the runner said at its last hello that it is; absent where an earlier version of the object heard it. */
+  /** The runner's version in its last hello; absent if an earlier version of the object received that. */
   readonly runnerVersion?: string;
-  /** Whether this generation's runner has what only it may know: model keys and the repository's credentials are sent once. */
+  /** Whether this generation's runner has its secrets: model keys and the repository's credentials are sent once. */
   readonly hasSecrets?: boolean;
-  /** The runner's clock minus ours, measured at the last hello. */
+  /** The runner's clock minus the object's, in ms, measured at the last hello. */
   readonly clockOffsetMs?: number;
 }
 
-/** The lifecycle operation under way; there is at most one. */
+/** The current lifecycle operation; there is at most one. */
 export interface Operation {
   readonly id: string;
   readonly kind: "spawn" | "restore" | "hibernate" | "terminate";
-  /** Of its span, which is open. */
+  /** The context of its open span. */
   readonly context: SpanContext;
   /**
-   * Where it stands. `waiting` waits for its turn to start a sandbox, `calling`, `snapshotting` and `deleting` for the broker,
-   * `booting` for the runner to be ready, `stopping` for it to end.
+   * What the operation waits for: `waiting` for a slot, `calling`, `snapshotting` and `deleting` for the broker, `booting` for the
+   * runner to be ready, `stopping` for the runner to stop.
    */
   readonly step: "waiting" | "calling" | "booting" | "snapshotting" | "stopping" | "deleting";
   readonly startedMs: number;
   readonly stage?: SandboxStage;
-  /** Whether this start takes the place of a sandbox that was lost, and has its slot. */
+  /** Whether this start replaces a sandbox that was lost, and has its slot. */
   readonly keepsSlot?: boolean;
-  /** How often the broker had no room for this start. */
+  /** How often the broker refused this start because it was full. */
   readonly refusals?: number;
-  /** Of the span of the wait for a turn, while that is known to take its time. */
+  /** The context of the open span of the wait for a slot; absent until the session's place in the line is known. */
   readonly waitContext?: SpanContext;
-  /** Whether its deadline passed while the host was away and was put off for the broker's answer: that is done once. */
+  /** Whether its deadline passed while the host was down, and was postponed for the broker's answer. That happens once. */
   readonly isPutOff?: boolean;
-  /** Somebody wants the session awake again once it sleeps; the span that asked. */
+  /** Set if the session must wake after this hibernate: the span of the request, or `null` if there is none. */
   readonly wakeAfter?: SpanContext | null;
 }
 
-/** Why a session that was to hibernate is still awake. It is tried again until it works, or the session ends. */
+/** Why a session could not hibernate and is still awake. The hibernate is retried until it works, or the session ends. */
 export interface SleepProblem {
   readonly errorType: FailureType;
-  /** The broker's own sentence, where it gave one. */
+  /** The broker's explanation, if it sent one. */
   readonly detail?: string;
-  /** How often it has failed in a row. */
+  /** How often the hibernate has failed in a row. */
   readonly failures: number;
-  /** When it failed first; and before when it is not tried by itself. Epoch ms. */
+  /** When it failed first, and when it is retried, epoch ms. */
   readonly sinceMs: number;
   readonly retryMs: number;
 }
 
-/** How often the session has tried to get its sandbox back. */
+/** The session's attempts to replace a lost sandbox. */
 export interface RecoveryRecord {
-  /** Attempts since it last held. */
+  /** The number of attempts since a sandbox was last ready for a while. */
   readonly attempts: number;
   /** When a runner was last ready; 0 if never. Epoch ms. */
   readonly readyMs: number;
-  /** Starts that failed one after the other; absent as long as the last one came to its end. */
+  /** The starts that failed in a row; absent if the last one succeeded. */
   readonly failures?: StartFailures | undefined;
 }
 
-/** What a start fails with. */
+/** The error types of a failed start. */
 export type StartError = Extract<EndedBy<"start">, FailureType> | "_OTHER";
 
-/** What else is known of a start that failed. */
+/** Further details of a failed start. */
 export interface StartDetails {
-  /** What its runner wrote last, where the broker told. */
+  /** The last line of its runner's log, if the broker sent it. */
   readonly logLine?: string | undefined;
-  /** Of a runner that could not be understood. */
+  /** The protocol versions, if the runner speaks another one. */
   readonly protocols?: LinkProtocols | undefined;
 }
 
-/** A row of starts that failed. The first one is the cause of all that follows, whatever the later ones fail with. */
+/** A series of failed starts. The first one is the cause of the whole series, whatever the later ones fail with. */
 export interface StartFailures extends StartDetails {
   readonly errorType: StartError;
-  /** How far the first one had come. */
+  /** The stage that the first one had reached. */
   readonly stage: SandboxStage | undefined;
   readonly count: number;
 }
@@ -132,36 +132,36 @@ export interface SessionRecord extends SessionSettings {
   readonly state: State;
   /** Why the state is `error`. */
   readonly errorType?: ErrorType;
-  /** What else is known of that. */
+  /** Further details of that error. */
   readonly failure?: Failure;
-  /** Counts sandboxes, from 1; 0 before the first. */
+  /** The number of the current sandbox, from 1; 0 before the first. */
   readonly generation: number;
   readonly sandbox?: SandboxRef;
   readonly snapshot?: SnapshotRef;
   readonly sleepProblem?: SleepProblem;
-  /** What runners of this generation have warned of. */
+  /** The warnings of this generation's runners. */
   readonly warnings?: readonly RunnerWarning[];
   /** SHA-256, in hex, of the token of this generation's runner. */
   readonly tokenHash?: string;
   readonly link: LinkRecord;
   readonly operation?: Operation;
-  /** The spawn or restore that began this generation. */
+  /** The span of the spawn or restore that began this generation. */
   readonly startContext?: SpanContext;
-  /** The terminate that has ended the session, or is about to. */
+  /** The span of the terminate that ends the session. */
   readonly endContext?: SpanContext;
   readonly recovery: RecoveryRecord;
-  /** For cloning; sealed, and shown to nobody. */
+  /** The credentials of the repository; sealed, and never shown. */
   readonly credentials?: StoredCredentials;
   readonly createdMs: number;
   readonly updatedMs: number;
 }
 
-/** Fields of a patch that are `undefined` are removed. */
+/** A change of the record. Fields that are `undefined` are removed. */
 export type SessionPatch = { readonly [K in keyof SessionRecord]?: SessionRecord[K] | undefined };
 
 export const NO_LINK: LinkRecord = { state: "gone", instances: [], ready: false };
 
-/** Whether the runner can be given work now. */
+/** Returns whether the runner accepts work now. */
 export function isRunnerReady({ state, ready }: LinkRecord): boolean {
   return state === "connected" && ready;
 }
@@ -191,7 +191,7 @@ export class SessionState {
     this.reload();
   }
 
-  /** Stores the record if it has changed. To be called once before each commit, after everything else. */
+  /** Stores the record if it has changed. Called once before each commit, after everything else. */
   store(): void {
     if (this.#isStored) return;
     this.#sql.exec("INSERT OR REPLACE INTO session VALUES (1, ?)", JSON.stringify(this.#cached));
@@ -205,12 +205,12 @@ export class SessionState {
     this.#cached = row === undefined ? undefined : (JSON.parse(row.record as string) as SessionRecord);
   }
 
-  /** `undefined` as long as the session has not been created. */
+  /** The record; `undefined` before the session is created. */
   get maybe(): SessionRecord | undefined {
     return this.#cached;
   }
 
-  /** @throws Error if the session has not been created: callers have checked */
+  /** The record. @throws Error before the session is created: callers must have checked that */
   get record(): SessionRecord {
     if (this.#cached === undefined) throw new Error("the session has not been created");
     return this.#cached;
@@ -237,14 +237,14 @@ export class SessionState {
     if (operation !== undefined) this.update({ operation: { ...operation, ...patch } as Operation });
   }
 
-  /** Whether an event is legal now. */
+  /** Returns whether an event is legal in the current state. */
   allows(event: SessionEvent): boolean {
     return transition(this.record.state, event) !== undefined;
   }
 
   /**
-   * Makes a transition, and further changes with it.
-   * @throws Error if it is not legal: callers ask {@link allows} first, before they leave any trace of it
+   * Makes a transition, with further changes.
+   * @throws Error if it is not legal: callers check {@link allows} before they start a span
    */
   enter(event: SessionEvent, patch: SessionPatch = {}): SessionRecord {
     const { state } = this.record;

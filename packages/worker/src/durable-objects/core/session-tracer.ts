@@ -1,6 +1,6 @@
 /**
- * The session's tracer. Its spans carry the session; those that outlive the event they began in are kept by the trace store
- * and taken up again by their context, which is stored with the state that they describe.
+ * The session's tracer. Its spans have the session's attributes. The trace store keeps open spans across events; a span is
+ * resumed by its context, which is stored with the state that the span describes.
  */
 import type { SpanOf } from "@valet/shared/outcome";
 import { type SpanName, sessionAttributes, type ValetSpans } from "@valet/shared/spans";
@@ -14,7 +14,7 @@ import {
   type Tracer,
 } from "@valet/shared/tracing";
 
-/** A processor that keeps open spans: `onStart` again stores what the span holds by now. */
+/** A span processor that stores open spans. A further `onStart` stores the span's current data. */
 export interface SpanStore extends SpanProcessor {
   openSpan(spanId: string): OpenSpan | undefined;
 }
@@ -37,20 +37,20 @@ export class SessionTracer {
   }
 
   /**
-   * Takes up an open span, changes it and keeps it: ended if `change` ends it, with its changes otherwise. One that is no
-   * longer open, or was never recorded, is left alone.
+   * Resumes an open span, changes it, and stores it unless `change` ends it. Does nothing if the span is no longer open, or was
+   * never recorded.
    */
   change<N extends SpanName>(name: N, context: SpanContext, change: (span: SpanOf<N>) => void): void {
     const open = this.#store.openSpan(context.spanId);
     if (open === undefined || open.name !== name) return;
     const span = this.#tracer.resumeSpan(open);
     change(span as SpanOf<N>);
-    // What a tracer hands out to record is what its processors are given.
+    // A recording span is the same object that its processor receives.
     if (span.isRecording) this.#store.onStart(span as unknown as ReadableSpan);
   }
 }
 
-/** A context to store where tracing is off and there was no caller's. */
+/** Returns whether a context belongs to a trace. It does not if tracing is off and the caller sent none. */
 export function isTraced(context: SpanContext): boolean {
   return context.traceId !== INVALID_CONTEXT.traceId;
 }

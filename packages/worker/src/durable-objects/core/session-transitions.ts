@@ -1,7 +1,4 @@
-/**
- * The states of a session, and what leads from one to the next. Pure: whoever makes a transition stores it together with the
- * span that describes it.
- */
+/** The states of a session and their transitions. Pure: callers store a transition together with the span that describes it. */
 import type { SessionStatus } from "@valet/shared/protocol/session-view";
 
 export type SessionEvent =
@@ -36,7 +33,7 @@ const TRANSITIONS: Record<SessionEvent, { readonly from: readonly SessionStatus[
   terminated: { from: ["terminating"], to: "terminated" },
 };
 
-/** The state that an event leads to; `undefined` where it is not legal. */
+/** Returns the state to which an event leads; `undefined` if it is not legal. */
 export function transition(state: SessionStatus, event: SessionEvent): SessionStatus | undefined {
   const { from, to } = TRANSITIONS[event];
   return from.includes(state) ? to : undefined;

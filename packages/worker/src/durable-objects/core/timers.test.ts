@@ -34,7 +34,7 @@ function withTimers(
   });
 }
 
-test("what is due runs in order, once, with its payload; the rest waits", () =>
+test("due timers run once, in order, with their payload; the others wait", () =>
   withTimers(({ timers, clock, alarms }) => {
     const ran: string[] = [];
     timers.handle({ stuck: (key, payload) => ran.push(`a ${key} ${payload}`) });
@@ -64,7 +64,7 @@ test("a timer that is set again is moved; one that is cleared is gone", () =>
     expect(ran).toEqual([]);
   }));
 
-test("timers outlive the object", () =>
+test("timers survive the object", () =>
   withTimers(({ timers, clock, restart }) => {
     const ran: string[] = [];
     timers.set("stuck", 1100);
@@ -75,7 +75,7 @@ test("timers outlive the object", () =>
     expect(ran).toEqual(["a"]);
   }));
 
-test("the alarm is set for the earliest and not written again for what is later", () =>
+test("the alarm is set for the earliest timer and not written again for a later one", () =>
   withTimers(({ timers, clock, alarms }) => {
     timers.arm();
     expect(alarms).toEqual([]);
@@ -92,7 +92,7 @@ test("the alarm is set for the earliest and not written again for what is later"
     expect(alarms).toEqual([2000, 1500, clock.ms]);
   }));
 
-test("a handler that fails is rolled back, comes again later, and keeps no other from running", () =>
+test("a handler that fails is rolled back and retried later, and does not stop the others", () =>
   withTimers(({ timers, clock, errors }) => {
     const ran: string[] = [];
     timers.handle({
@@ -112,7 +112,7 @@ test("a handler that fails is rolled back, comes again later, and keeps no other
     expect(timers.dueMs("abort")).toBeGreaterThan(clock.ms);
   }));
 
-test("a handler that fails comes again with its key and its payload", () =>
+test("a handler that fails is retried with its key and its payload", () =>
   withTimers(({ timers, clock, errors }) => {
     const ran: string[] = [];
     timers.handle({
@@ -129,7 +129,7 @@ test("a handler that fails comes again with its key and its payload", () =>
     expect([ran, errors.length]).toEqual([["x p", "x p"], 1]);
   }));
 
-test("a handler may set its own timer again, and clear another that is due", () =>
+test("a handler may set its own timer again, and clear another due one", () =>
   withTimers(({ timers, clock }) => {
     const ran: string[] = [];
     timers.handle({

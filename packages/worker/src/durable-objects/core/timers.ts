@@ -1,9 +1,9 @@
-/** Many timers over the one alarm that a Durable Object has. They outlive evictions and crashes. */
+/** Any number of timers over the single alarm of a Durable Object. They survive evictions and crashes. */
 
-/** What a timer does when it is due. It is synchronous: work on the network is started, not awaited. */
+/** Handles a timer that is due. It is synchronous: it starts network calls, but does not wait for them. */
 export type TimerHandler = (key: string, payload: string) => void;
 
-/** The kinds of calls that are made until they are acknowledged (durable-call.ts). */
+/** The kinds of durable calls (durable-call.ts). */
 export type DurableCallKind =
   | "projection"
   | "child-request"
@@ -42,25 +42,25 @@ export interface TimersOptions {
   readonly now: () => number;
   /** Runs a handler and the removal of its timer in one transaction. */
   readonly transact: (work: () => void) => void;
-  /** When others that keep their own time want the alarm. */
+  /** Returns when the alarm must fire for others than timers, epoch ms. */
   readonly alsoDueMs: () => number | undefined;
   readonly report: (error: unknown) => void;
 }
 
-/** A timer whose handler threw comes again after this long: soon, and not in a loop that eats the CPU. */
+/** The delay after which a timer whose handler threw runs again, in ms: soon, but not in a busy loop. */
 const AFTER_ERROR_MS = 5000;
 
 export class Timers {
   readonly #options: TimersOptions;
   readonly #handlers = new Map<string, TimerHandler>();
-  /** What the alarm is set to; unknown until it has been set once in this life of the object. */
+  /** When the alarm fires, epoch ms; unknown until it has been set once since the object started. */
   #armedMs: number | undefined;
 
   constructor(options: TimersOptions) {
     this.#options = options;
   }
 
-  /** Adds what timers do when they are due. A stored timer of a kind that no version handles any more is dropped then. */
+  /** Adds handlers. A stored timer of a kind without a handler is dropped when it is due. */
   handle(handlers: Partial<TimerHandlers>): void {
     for (const [kind, handler] of Object.entries(handlers)) this.#handlers.set(kind, handler);
   }
@@ -82,19 +82,19 @@ export class Timers {
     return row === undefined ? undefined : (row.due_ms as number);
   }
 
-  /** Sets the alarm to what is due first. Later than set is left as it is: that alarm finds nothing due and sets the next. */
+  /** Sets the alarm to the earliest timer. An alarm that is set earlier stays: it finds nothing due, and sets the next one. */
   arm(): void {
     const [row] = this.#sql.exec("SELECT MIN(due_ms) AS due_ms FROM timers").toArray();
     const first = Math.min((row?.due_ms as number | null) ?? Infinity, this.#options.alsoDueMs() ?? Infinity);
-    // What is overdue is due now: there are times that no alarm takes, such as 0.
+    // An overdue timer is due now, since `setAlarm` refuses some times, such as 0.
     const due = Math.max(first, this.#options.now());
     if (due === Infinity || (this.#armedMs !== undefined && this.#armedMs <= due)) return;
     this.#armedMs = due;
-    // A storage that fails resets the whole object; there is nothing to add to that.
+    // If the storage fails, the platform resets the object, so reporting is enough.
     this.#options.storage.setAlarm(due).catch(this.#options.report);
   }
 
-  /** The alarm: runs what is due, then sets the next. Never throws. */
+  /** Handles the alarm: runs the timers that are due, and sets the next alarm. Never throws. */
   fire(): void {
     this.#armedMs = undefined;
     const nowMs = this.#options.now();
@@ -114,7 +114,7 @@ export class Timers {
       });
     } catch (error) {
       this.#options.report(error);
-      // The row is there again, with its payload: what the handler did was rolled back.
+      // The rollback restored the row with its payload.
       this.#sql.exec("UPDATE timers SET due_ms = ? WHERE kind = ? AND key = ?", nowMs + AFTER_ERROR_MS, kind, key);
     }
   }

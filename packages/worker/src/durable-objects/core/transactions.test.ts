@@ -30,7 +30,7 @@ test("effects wait for the commit of the outermost transaction and keep their or
   expect(log).toEqual(["work", "before commit", "first", "second", "committed"]);
 });
 
-test("effects of what follows at the end of the transaction happen too", () => {
+test("effects of beforeCommit run, too", () => {
   const log: string[] = [];
   const transactions: Transactions = new Transactions(
     { transactionSync: (work) => work() },
@@ -45,7 +45,7 @@ test("effects of what follows at the end of the transaction happen too", () => {
   expect(log).toEqual(["pumped"]);
 });
 
-test("a transaction that fails has no effects, and the next one is as if it had not been", () => {
+test("a transaction that fails has no effects, and does not affect the next one", () => {
   const { log, note, transactions } = record();
   const fail = () =>
     transactions.run(() => {
@@ -58,7 +58,7 @@ test("a transaction that fails has no effects, and the next one is as if it had 
   expect(log).toEqual(["rolled back", "work", "before commit", "committed"]);
 });
 
-test("an effect that fails keeps no other from happening, and may begin a transaction of its own", () => {
+test("an effect that fails does not stop the others, and may begin a transaction of its own", () => {
   const { log, note, transactions } = record();
   transactions.run(() => {
     transactions.afterCommit(() => {
@@ -69,7 +69,7 @@ test("an effect that fails keeps no other from happening, and may begin a transa
   expect(log).toEqual(["before commit", "reported first", "second", "before commit", "committed", "committed"]);
 });
 
-test("outside of a transaction an effect is at once", () => {
+test("outside a transaction an effect runs at once", () => {
   const { log, note, transactions } = record();
   transactions.afterCommit(note("effect"));
   expect(log).toEqual(["effect"]);

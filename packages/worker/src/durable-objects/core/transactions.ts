@@ -1,23 +1,23 @@
 export interface TransactionHooks {
-  /** Within each outermost transaction, at its end: what follows from its changes. */
+  /** Runs at the end of each outermost transaction, within it: handles the consequences of its changes. */
   beforeCommit(): void;
-  /** After each that has committed, and its effects. */
+  /** Runs after each commit, after the effects. */
   onCommit(): void;
-  /** After one that failed: whatever is cached of the database is to be read anew. */
+  /** Runs after a rollback: caches of the database must be read again. */
   onRollback(): void;
   report(error: unknown): void;
 }
 
 export type TransactionalStorage = Pick<DurableObjectStorage, "sql" | "transactionSync">;
 
-/** Runs `work` in a transaction of SQLite. For {@link Transactions}, and for what comes before there is a session: its schema. */
+/** Runs `work` in a transaction of SQLite. Only {@link Transactions} and the migrations of the schema use it. */
 export function inTransaction<T>(storage: Pick<TransactionalStorage, "transactionSync">, work: () => T): T {
   return storage.transactionSync(work);
 }
 
 /**
- * One synchronous transaction for a state change and everything that describes it: rows, spans, timers, the projection.
- * What must only happen once it holds (sending, calling, telling clients) waits for the commit.
+ * Runs synchronous transactions. One transaction holds a state change and everything that describes it: rows, spans, timers, the
+ * projection. Effects (sends, calls, events to clients) run after the commit.
  */
 export class Transactions {
   readonly #storage: Pick<TransactionalStorage, "transactionSync">;
@@ -29,14 +29,14 @@ export class Transactions {
     this.#hooks = hooks;
   }
 
-  /** Whether a transaction is under way. */
+  /** Whether a transaction is running. */
   get isRunning(): boolean {
     return this.#effects !== undefined;
   }
 
   /**
-   * Runs `work` in a transaction, or as part of the one that is under way.
-   * @throws what `work` throws; then nothing of it has happened
+   * Runs `work` in a transaction, or as part of the running one.
+   * @throws what `work` throws, after a rollback
    */
   run<T>(work: () => T): T {
     if (this.#effects !== undefined) return work();
@@ -56,7 +56,7 @@ export class Transactions {
     }
     this.#effects = undefined;
     for (const effect of [...effects, () => this.#hooks.onCommit()]) {
-      // One that fails must not keep the others from happening, nor its caller from its answer: the state says they have.
+      // An error of one effect must not prevent the others or the caller's answer: the state is committed.
       try {
         effect();
       } catch (error) {
@@ -66,7 +66,7 @@ export class Transactions {
     return result;
   }
 
-  /** Runs `effect` once the transaction under way has committed; at once where there is none. Effects keep their order. */
+  /** Runs `effect` after the commit of the running transaction, or at once if there is none. Effects run in their order. */
   afterCommit(effect: () => void): void {
     if (this.#effects === undefined) effect();
     else this.#effects.push(effect);

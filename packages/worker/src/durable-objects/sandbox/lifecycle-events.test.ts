@@ -23,7 +23,7 @@ const NEW: SessionPatch = { ...NO_SANDBOX, state: "created", generation: 0, reco
 const RUNNING: SessionPatch = { startContext: CONTEXT };
 
 describe("a start", () => {
-  test("begins a generation that has nothing, and is over when its runner is ready", () =>
+  test("begins an empty generation, and ends when its runner is ready", () =>
     inLife(async (life) => {
       life.rooms.change(NEW);
       expect(life.step((lifecycle) => lifecycle.start(START))).toEqual(["generation-began"]);
@@ -35,7 +35,7 @@ describe("a start", () => {
       expect(life.rooms.state.record).toMatchObject({ state: "running", sandbox: { id: "box_1" } });
     }));
 
-  test("from a snapshot begins a generation that has those files", () =>
+  test("from a snapshot begins a generation with its files", () =>
     inLife((life) => {
       life.rooms.change({ ...NO_SANDBOX, state: "hibernated", snapshot: SNAPSHOT });
       life.step((lifecycle) => lifecycle.start(START));
@@ -43,7 +43,7 @@ describe("a start", () => {
       expect(life.argument).toMatchObject({ generation: 2, snapshotId: "snap_0" });
     }));
 
-  test("asks the broker only once it holds", () =>
+  test("calls the broker only after the commit", () =>
     inLife((life) => {
       life.rooms.change(NEW);
       const work = () =>
@@ -55,7 +55,7 @@ describe("a start", () => {
       expect([life.calls, life.rooms.state.record.state]).toEqual([[], "created"]);
     }));
 
-  test("that must wait begins its generation when it is its turn, once", () =>
+  test("that must wait begins its generation when it has a slot, once", () =>
     inLife((life) => {
       life.rooms.change(NEW);
       expect(life.step((lifecycle) => lifecycle.start(START))).toEqual([]);
@@ -66,7 +66,7 @@ describe("a start", () => {
       expect(life.calls).toEqual(["create"]);
     }, true));
 
-  test("that the broker has no room for waits again; its next turn is another generation", () =>
+  test("that a full broker refuses waits again; its next slot begins another generation", () =>
     inLife(async (life) => {
       life.rooms.change(NEW);
       life.step((lifecycle) => lifecycle.start(START));
@@ -76,7 +76,7 @@ describe("a start", () => {
       expect(life.rooms.state.record.generation).toBe(2);
     }));
 
-  test("that fails where no runner was ever ready ends its generation, and is given up", () =>
+  test("that fails before any runner was ready ends its generation, and is given up", () =>
     inLife(async (life) => {
       life.rooms.change(NEW);
       life.step((lifecycle) => lifecycle.start(START));
@@ -121,7 +121,7 @@ describe("a start", () => {
       ]);
     }));
 
-  test("whose runner speaks another protocol is given up, and says both", () =>
+  test("whose runner speaks another protocol is given up with both versions", () =>
     inLife(async (life) => {
       life.rooms.change(NEW);
       life.step((lifecycle) => lifecycle.start(START));
@@ -133,7 +133,7 @@ describe("a start", () => {
       ]);
     }));
 
-  test("whose sandbox the broker's own end took goes on in another generation", () =>
+  test("whose sandbox ended with the broker continues in another generation", () =>
     inLife(async (life) => {
       life.rooms.change(NEW);
       life.step((lifecycle) => lifecycle.start(START));
@@ -186,7 +186,7 @@ describe("a start", () => {
     }),
   );
 
-  test("that was answered too late is nobody's: its sandbox is an orphan, and nothing is recorded", () =>
+  test("that is answered too late makes its sandbox an orphan, and records nothing", () =>
     inLife(async (life) => {
       life.rooms.change(NEW);
       life.step((lifecycle) => lifecycle.start(START));
@@ -198,7 +198,7 @@ describe("a start", () => {
 });
 
 describe("a sandbox that is lost", () => {
-  test("is replaced at once: its generation ends without its files, and the next begins", () =>
+  test("is replaced at once: its generation ends without files, and the next begins", () =>
     inLife(async (life) => {
       life.rooms.change(RUNNING);
       life.rooms.loseLink();
@@ -210,7 +210,7 @@ describe("a sandbox that is lost", () => {
       expect(life.orphans).toEqual(["box_1"]);
     }));
 
-  test("three times in vain is given up, for the reason of the first start and with how many there were", () =>
+  test("is given up after three failed starts, with the first one's reason and their number", () =>
     inLife(async (life) => {
       life.rooms.change(RUNNING);
       life.rooms.loseLink();
@@ -227,7 +227,7 @@ describe("a sandbox that is lost", () => {
       expect(life.rooms.state.record.state).toBe("error");
     }));
 
-  test("with its runner only is kept: the session sleeps with its files", () =>
+  test("keeps its files if only its runner is lost: the session hibernates", () =>
     inLife(async (life) => {
       life.rooms.change(RUNNING);
       life.rooms.loseLink();
@@ -247,7 +247,7 @@ describe("a sandbox that is lost", () => {
 describe("a hibernate", () => {
   const hibernate = (life: Life) => life.step((lifecycle) => lifecycle.hibernate("requested", undefined));
 
-  test("closes batches first, stops the runner once there is a snapshot, and has ended with its generation", () =>
+  test("closes batches first, stops the runner after the snapshot, and ends with its generation", () =>
     inLife(async (life) => {
       life.rooms.change(RUNNING);
       expect(hibernate(life)).toEqual(["hibernating"]);
@@ -265,7 +265,7 @@ describe("a hibernate", () => {
   test.each([
     ["leaves", (life: Life) => life.step((lifecycle) => lifecycle.onLinkDown())],
     ["does not stop in time", (life: Life) => life.rooms.pass(stopMs)],
-  ])("goes on where the runner %s", (_what, leave) =>
+  ])("continues if the runner %s", (_what, leave) =>
     inLife(async (life) => {
       life.rooms.change(RUNNING);
       hibernate(life);
@@ -275,7 +275,7 @@ describe("a hibernate", () => {
     }),
   );
 
-  test("that somebody ends by waking the session begins the next generation right after", () =>
+  test("begins the next generation at once if somebody wakes the session meanwhile", () =>
     inLife(async (life) => {
       life.rooms.change(RUNNING);
       hibernate(life);
@@ -287,7 +287,7 @@ describe("a hibernate", () => {
       expect(life.rooms.events.at(-1)).toEqual({ type: "generation-began", isFresh: false });
     }));
 
-  test("that work comes in the way of before the runner is stopped records nothing more", () =>
+  test("records nothing more if work arrives before the runner is stopped", () =>
     inLife(async (life) => {
       life.rooms.change(RUNNING);
       life.rooms.run(() => life.rooms.state.updateLink({ ready: true }));
@@ -298,7 +298,7 @@ describe("a hibernate", () => {
       expect(life.rooms.spans("valet.sandbox.hibernate").map(outcomeOf)).toEqual([["skipped", "session_busy"]]);
     }));
 
-  test("without a snapshot leaves the session awake, and is tried again", () =>
+  test("without a snapshot leaves the session awake, and is retried", () =>
     inLife(async (life) => {
       life.rooms.change(RUNNING);
       hibernate(life);
@@ -323,7 +323,7 @@ describe("a hibernate", () => {
 describe("a terminate", () => {
   const terminate = (life: Life) => life.step((lifecycle) => lifecycle.terminate("requested", CONTEXT));
 
-  test("says first that it begins, then stops the runner, and has ended with its generation", () =>
+  test("records first that it begins, then stops the runner, and ends with its generation", () =>
     inLife(async (life) => {
       life.rooms.change({ ...RUNNING, snapshot: SNAPSHOT });
       expect(terminate(life)).toEqual(["terminating", "stop-runner"]);
@@ -337,7 +337,7 @@ describe("a terminate", () => {
       expect([life.rooms.state.record.state, life.orphans]).toEqual(["terminated", ["snap_0"]]);
     }));
 
-  test("ends though the broker is away; the sandbox is an orphan", () =>
+  test("ends even if the broker is down; the sandbox is an orphan", () =>
     inLife(async (life) => {
       life.rooms.change(RUNNING);
       terminate(life);
@@ -349,7 +349,7 @@ describe("a terminate", () => {
       expect(life.orphans).toEqual(["box_1"]);
     }));
 
-  test("has nobody to stop where no runner is there", () =>
+  test("stops no runner if none is connected", () =>
     inLife((life) => {
       life.rooms.change(RUNNING);
       life.rooms.loseLink();
@@ -358,7 +358,7 @@ describe("a terminate", () => {
     }));
 
   const WITHOUT: SessionStatus[] = ["created", "hibernated", "error", "recovering"];
-  test.each(WITHOUT)("of a session that is %s, without a sandbox, is over at once", (state) =>
+  test.each(WITHOUT)("of a session that is %s, without a sandbox, ends at once", (state) =>
     inLife((life) => {
       life.rooms.change({ ...NO_SANDBOX, state });
       expect(terminate(life)).toEqual(["terminating", "generation-ended", "terminated"]);
@@ -366,7 +366,7 @@ describe("a terminate", () => {
     }),
   );
 
-  test("takes the place of a start, and of a hibernate", () =>
+  test("replaces a start, and a hibernate", () =>
     inLife((life) => {
       life.rooms.change(NEW);
       life.step((lifecycle) => lifecycle.start(START));
@@ -375,7 +375,7 @@ describe("a terminate", () => {
     }));
 });
 
-describe("what is refused, or was not asked for, records and changes nothing", () => {
+describe("a refused or unexpected call records and changes nothing", () => {
   const STATES: readonly SessionStatus[] = [
     ...(["created", "starting", "running", "hibernating", "hibernated"] as const),
     ...(["restoring", "recovering", "error", "terminating", "terminated"] as const),
