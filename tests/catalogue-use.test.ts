@@ -71,7 +71,7 @@ const shared = new Texts(...SHARED);
 const own = Object.fromEntries(Object.entries(SOURCES).map(([name, folder]) => [name, new Texts(folder)]));
 
 /** Returns whether the code of an emitter can produce a name: as a literal, or from a beginning and another text. */
-function isSaid(name: string, emitters: readonly Emitter[] = Object.keys(SOURCES) as Emitter[]): boolean {
+function isUsed(name: string, emitters: readonly Emitter[] = Object.keys(SOURCES) as Emitter[]): boolean {
   const texts = [shared, ...emitters.flatMap((emitter) => own[emitter] ?? [])];
   const isText = (text: string) => texts.some(({ whole }) => whole.has(text));
   const ends = texts.flatMap(({ beginnings }) =>
@@ -84,14 +84,14 @@ test("each span is started by each of its emitters", () => {
   const unsaid = Object.entries<SpanDefinition>(SPANS).flatMap(([name, { emitters }]) => {
     // The name of a request's span has no constant part.
     if (name.startsWith("{")) return [];
-    return emitters.filter((emitter) => !isSaid(name, [emitter])).map((emitter) => `${name}: ${emitter}`);
+    return emitters.filter((emitter) => !isUsed(name, [emitter])).map((emitter) => `${name}: ${emitter}`);
   });
   expect(unsaid).toEqual([]);
 });
 
 test("each attribute of a span is set by an emitter of the span", () => {
   const unsaid = Object.entries<SpanDefinition>(SPANS).flatMap(([name, { required, optional, emitters }]) =>
-    [...required, ...optional].filter((key) => !isSaid(key, emitters)).map((key) => `${name}: ${key}`),
+    [...required, ...optional].filter((key) => !isUsed(key, emitters)).map((key) => `${name}: ${key}`),
   );
   expect(unsaid).toEqual([]);
 });
@@ -103,12 +103,12 @@ test("each attribute, event and link type is used", () => {
     ...Object.keys(EVENTS),
     ...LINK_TYPES,
   ];
-  expect(names.filter((name) => !isSaid(name))).toEqual([]);
+  expect(names.filter((name) => !isUsed(name))).toEqual([]);
 });
 
 test("each error type is used by each of its reporters", () => {
   const unsaid = Object.entries<ErrorDefinition>(ERRORS).flatMap(([type, { reporters }]) =>
-    reporters.filter((reporter) => !isSaid(type, [reporter])).map((reporter) => `${type}: ${reporter}`),
+    reporters.filter((reporter) => !isUsed(type, [reporter])).map((reporter) => `${type}: ${reporter}`),
   );
   expect(unsaid).toEqual([]);
 });
@@ -119,7 +119,7 @@ test("each value of a closed list is used, unless callers choose it or earlier v
     reporters.length ? [] : type,
   );
   const unsaid = Object.entries<AttributeDefinition>(ATTRIBUTES).flatMap(([key, { values = [] }]) =>
-    values.filter((value) => !isSaid(value) && !chosen.includes(key) && !former.includes(value)),
+    values.filter((value) => !isUsed(value) && !chosen.includes(key) && !former.includes(value)),
   );
   expect(unsaid).toEqual([]);
 });
@@ -130,8 +130,8 @@ test("every name that looks like Valet's or the conventions' is in the catalogue
   const others = /^(?:valet\.open|session\.(?:status|error|created)|server\.connected)$/;
   const name =
     /^(?:valet|gen_ai|http|url|vcs|process|exception|server|session|service|user_agent|error|network|client)\.[a-z0-9_.]+$/;
-  const said = [shared, ...Object.values(own)].flatMap(({ whole }) => [...whole]);
-  expect(said.filter((text) => name.test(text) && !known.has(text) && !others.test(text))).toEqual([]);
+  const found = [shared, ...Object.values(own)].flatMap(({ whole }) => [...whole]);
+  expect(found.filter((text) => name.test(text) && !known.has(text) && !others.test(text))).toEqual([]);
   const begun = [shared, ...Object.values(own)].flatMap(({ beginnings }) => [...beginnings]);
   const ours = begun.filter((text) => /^(?:valet|gen_ai)\./.test(text));
   expect(ours.filter((text) => ![...known].some((each) => each.startsWith(text.trim())))).toEqual([]);

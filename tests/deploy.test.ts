@@ -21,8 +21,9 @@ async function wrangler(...args: string[]): Promise<string> {
 }
 
 test("the Worker bundles as it would be deployed, with every binding that its code uses", async () => {
-  const said = await wrangler("deploy", "--dry-run", "--outdir", join(scratch, "bundle"));
-  for (const binding of ["SESSION_AGENT", "CAPACITY", "DB", "CHANGES_LIMIT"]) expect(said).toContain(`env.${binding} `);
+  const output = await wrangler("deploy", "--dry-run", "--outdir", join(scratch, "bundle"));
+  for (const binding of ["SESSION_AGENT", "CAPACITY", "DB", "CHANGES_LIMIT"])
+    expect(output).toContain(`env.${binding} `);
   expect(readdirSync(join(scratch, "bundle"))).toContain("index.js");
 }, 120_000);
 

@@ -40,11 +40,11 @@ async function messageOf(id: string) {
 async function killInTurn(part: Part, id: string) {
   messageIds.push(id);
   await system.api.sendMessage(sessionId, { content: "slowly", id });
-  const asked = () => system.model.requests().filter(({ rule }) => rule === "slow").length;
-  const before = asked();
+  const slowCalls = () => system.model.requests().filter(({ rule }) => rule === "slow").length;
+  const before = slowCalls();
   await waitFor(
     "the turn",
-    async () => asked(),
+    async () => slowCalls(),
     (count) => count > before,
     TIMEOUT_MS,
   );

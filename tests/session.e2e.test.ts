@@ -116,8 +116,8 @@ beforeAll(async () => {
 async function giveWorkAway(api: ApiClient, sessionId: string): Promise<MessageView> {
   const { messageId } = await api.sendMessage(sessionId, { content: "Ask another session to count the tests." });
   await waitForMessage(api, sessionId, messageId, () => {}, 60_000);
-  const told = async () => (await api.messages(sessionId)).find(({ source }) => source === "system");
-  const found = await waitFor("the child's report", told, (message) => message?.status === "done", 120_000);
+  const findReport = async () => (await api.messages(sessionId)).find(({ source }) => source === "system");
+  const found = await waitFor("the child's report", findReport, (message) => message?.status === "done", 120_000);
   return found as MessageView;
 }
 
@@ -363,18 +363,18 @@ describe("a child session", () => {
     expect(first.parentSpanId).toBeUndefined();
     expect(first.links).toEqual([{ type: "spawned_by", traceId: toolCall.traceId }]);
     expect(only(childId(), "valet.sandbox.spawn").links).toEqual([{ type: "caused_by", traceId: spawn.traceId }]);
-    const told = spansOf(childId()).find(
+    const reportSpan = spansOf(childId()).find(
       ({ name, attributes }) =>
         name === "valet.child_session.report" && attributes["valet.child_session.event"] === "completed",
     );
-    expect(told).toMatchObject({
+    expect(reportSpan).toMatchObject({
       parentSpanId: undefined,
       links: [{ type: "caused_by", traceId: first.traceId }],
     });
     const answered = spansOf(parentId).find(
       ({ name, attributes }) => name === "valet.prompt" && attributes["valet.message.source"] === "system",
     );
-    expect(answered?.links).toEqual([{ type: "caused_by", traceId: told?.traceId }]);
+    expect(answered?.links).toEqual([{ type: "caused_by", traceId: reportSpan?.traceId }]);
     expect(answered?.attributes["valet.child_session.id"]).toBe(childId());
   });
 

@@ -233,11 +233,11 @@ describe("the Worker's end", () => {
     await until("the port", () => other.listening);
     const { port } = other.address() as { port: number };
     const child = valet(["--state", state, "up", "--port", String(port)]);
-    let said = "";
-    child.stderr?.on("data", (chunk) => (said += chunk));
+    let printed = "";
+    child.stderr?.on("data", (chunk) => (printed += chunk));
     await until("the end", () => hasEnded(child));
     other.close();
     expect(child.exitCode).toBe(2);
-    expect(said).toContain(`Port ${port} is in use.`);
+    expect(printed).toContain(`Port ${port} is in use.`);
   }, 60_000);
 });

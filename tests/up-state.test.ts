@@ -12,11 +12,11 @@ const TIMEOUT_MS = 60_000;
 
 async function refusal(state: string): Promise<string> {
   const child = valet(["--state", state, "up", "--json"]);
-  let said = "";
-  child.stderr?.on("data", (chunk) => (said += chunk));
+  let printed = "";
+  child.stderr?.on("data", (chunk) => (printed += chunk));
   await new Promise((closed) => child.once("close", closed));
   expect(child.exitCode).toBe(2);
-  return said;
+  return printed;
 }
 
 interface Finding {
@@ -195,10 +195,10 @@ describe("an unwritable log", () => {
     "fails a command whose result is lost with it, and is reported",
     async () => {
       const child = spawn(process.execPath, [CLI, "doctor"], { stdio: ["ignore", openSync("/dev/full", "w"), "pipe"] });
-      let said = "";
-      child.stderr?.on("data", (chunk) => (said += chunk));
+      let printed = "";
+      child.stderr?.on("data", (chunk) => (printed += chunk));
       await new Promise((closed) => child.once("close", closed));
-      expect(said).toContain("standard output cannot be written (ENOSPC)");
+      expect(printed).toContain("standard output cannot be written (ENOSPC)");
       expect(child.exitCode).not.toBe(0);
     },
     TIMEOUT_MS,

@@ -85,24 +85,24 @@ describe("a query", () => {
   });
 
   /** Starts a backend that gives one answer. @returns its URL, and the requests that it received */
-  async function backend(status: number, body: string): Promise<{ url: string; asked: string[] }> {
-    const asked: string[] = [];
+  async function backend(status: number, body: string): Promise<{ url: string; requests: string[] }> {
+    const requests: string[] = [];
     const server = createServer(({ url, headers }, response) => {
-      asked.push(`${url} ${headers.authorization}`);
+      requests.push(`${url} ${headers.authorization}`);
       response.writeHead(status, { location: "/login" }).end(body);
     }).listen(0, "127.0.0.1");
     servers.push(server);
     await once(server, "listening");
-    return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
+    return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests };
   }
 
   const query = (url: string) => new BackendQuery({ kind: "Jaeger", url, authorization: undefined });
 
   test("sends its request to a path below the URL, with the key", async () => {
-    const { url, asked } = await backend(200, JSON.stringify(JAEGER));
+    const { url, requests } = await backend(200, JSON.stringify(JAEGER));
     const jaeger = new BackendQuery({ kind: "Jaeger", url: `${url}/jaeger/`, authorization: "Basic a2V5" });
     expect(await jaeger.trace(TRACE_ID)).toEqual({ spanIds: new Set([SPAN_ID]) });
-    expect(asked).toEqual([`/jaeger/api/traces/${TRACE_ID} Basic a2V5`]);
+    expect(requests).toEqual([`/jaeger/api/traces/${TRACE_ID} Basic a2V5`]);
   });
 
   test("treats 404 for an unknown trace as a healthy backend", async () => {

@@ -12,12 +12,12 @@ function session(id: string, more: Partial<SessionView> = {}): SessionView {
 
 /** Returns an API with these sessions and their answers to `resend`. */
 function api(sessions: SessionView[], answer: (id: string) => Promise<ResentSpans>) {
-  const asked: string[] = [];
+  const flushed: string[] = [];
   return {
-    asked,
+    flushed,
     sessions: async () => sessions,
     resend: (id: string) => {
-      asked.push(id);
+      flushed.push(id);
       return answer(id);
     },
   };
@@ -37,7 +37,7 @@ test("every session that may have waiting spans is flushed: awake, recent, or wi
     sent,
   );
   const left = await flushSpans(all, 10_000);
-  expect(all.asked.toSorted()).toEqual(["awake", "ended just now", "given up"]);
+  expect(all.flushed.toSorted()).toEqual(["awake", "ended just now", "given up"]);
   expect(left).toEqual({ sessions: 0, waitingSpans: 0, unanswered: 0 });
   expect(leftLines(left, true)).toEqual([]);
 });
@@ -67,7 +67,7 @@ test("the flush ends in time, whatever hangs or fails", async () => {
   const left = await flushSpans(never, 50);
   expect(left).toMatchObject({ waitingSpans: 0, unanswered: 30 });
   // Only the first batch was started: the flush starts no further calls in the background.
-  expect(never.asked.length).toBeLessThan(30);
+  expect(never.flushed.length).toBeLessThan(30);
   expect(leftLines(left, false).at(-1)).toContain("--state");
   expect(leftLines(left, true)[0]).toContain("30 sessions");
 

@@ -52,12 +52,12 @@ export async function flushBeforeStop(system: Connection, env: EnvironmentRecord
 /** Has every session that may have waiting spans send them, and waits at most `timeoutMs`. Never rejects. */
 export async function flushSpans(api: Pick<ApiClient, "sessions" | "resend">, timeoutMs: number): Promise<LeftSpans> {
   const answers = new Map<string, ResentSpans>();
-  let asked: string[] = [];
+  let flushed: string[] = [];
   let isOver = false;
   const ask = async () => {
     const sessions = await api.sessions();
-    asked = sessions.filter(mayHaveSpans).map(({ id }) => id);
-    const queue = asked.values();
+    flushed = sessions.filter(mayHaveSpans).map(({ id }) => id);
+    const queue = flushed.values();
     const work = async () => {
       for (const id of queue) {
         if (isOver) return;
@@ -79,7 +79,7 @@ export async function flushSpans(api: Pick<ApiClient, "sessions" | "resend">, ti
     waitingSpans: left.reduce((sum, { waitingSpans }) => sum + waitingSpans, 0),
     reason: most?.reason,
     hint: most?.hint,
-    unanswered: asked.length - answers.size,
+    unanswered: flushed.length - answers.size,
   };
 }
 

@@ -20,9 +20,9 @@ test("an unread log is bounded, and does not keep the process from exiting", asy
   });
   onTestFinished(() => void child.kill("SIGKILL"));
   // The test does not read standard error.
-  let said = "";
-  child.stdout.on("data", (chunk) => (said += chunk));
+  let printed = "";
+  child.stdout.on("data", (chunk) => (printed += chunk));
   const [code] = await once(child, "exit");
   expect(code).toBe(0);
-  expect(Number(said)).toBeLessThan(1100 * 1024);
+  expect(Number(printed)).toBeLessThan(1100 * 1024);
 });

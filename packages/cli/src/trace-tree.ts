@@ -169,10 +169,10 @@ const SILENT_MS = 20_000;
 /** Says how long a span has been open, and when data last arrived. */
 function openNote({ name, startMs, attributes }: TraceSpan, nowMs: number): string {
   const age = (sinceMs: number) => formatAge(Math.max(0, nowMs - sinceMs));
-  const { "valet.last_heard_ms": heardMs, "valet.last_seen_ms": seenMs } = attributes;
+  const { "valet.last_heard_ms": lastDataMs, "valet.last_seen_ms": seenMs } = attributes;
   const [what] = WAITED_FOR.find(([, pattern]) => pattern.test(name)) ?? [];
   const notes = [`open ${age(startMs)}`];
-  if (typeof heardMs === "number") notes.push(`last ${what ?? "data"} ${age(heardMs)} ago`);
+  if (typeof lastDataMs === "number") notes.push(`last ${what ?? "data"} ${age(lastDataMs)} ago`);
   else if (what !== undefined) notes.push(`no ${what} yet`);
   if (typeof seenMs === "number" && nowMs - seenMs > SILENT_MS) notes.push(`runner silent for ${age(seenMs)}`);
   return notes.join(", ");

@@ -13,7 +13,7 @@ export function createProgress(
   print: (text: string) => void,
 ): (workflow: WorkflowView) => void {
   const reported = new Map<string, string>();
-  const tell = (key: string, line: string): boolean => {
+  const reportOnce = (key: string, line: string): boolean => {
     if (reported.get(key) === line) return false;
     reported.set(key, line);
     report(line);
@@ -21,10 +21,10 @@ export function createProgress(
   };
   return (workflow) => {
     const { status, steps } = workflow;
-    if (status === "queued") tell("queue", queueText(workflow));
+    if (status === "queued") reportOnce("queue", queueText(workflow));
     for (const [index, step] of steps.entries()) {
       if (step.status === "waiting") continue;
-      const isNew = tell(String(index), `${index + 1}/${steps.length} ${step.name}: ${stateOf(step)}`);
+      const isNew = reportOnce(String(index), `${index + 1}/${steps.length} ${step.name}: ${stateOf(step)}`);
       if (isNew && step.output !== undefined) print(step.output.trimEnd());
     }
   };

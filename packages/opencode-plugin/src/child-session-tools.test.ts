@@ -14,12 +14,12 @@ const CONTEXT: ToolContext = {
 
 /** Starts a runner that gives this answer and parses requests as the real one does. */
 async function runner(answer: unknown, respond = (response: ServerResponse, text: string) => void response.end(text)) {
-  const asked: { authorization: string | undefined; call: ToolCall }[] = [];
+  const requests: { authorization: string | undefined; call: ToolCall }[] = [];
   const server = createServer(async (request, response) => {
     const body = await json(request).catch(() => undefined);
     // The client has disconnected.
     if (body === undefined) return;
-    asked.push({ authorization: request.headers.authorization, call: ToolCall.parse(body) });
+    requests.push({ authorization: request.headers.authorization, call: ToolCall.parse(body) });
     respond(response, JSON.stringify(answer));
   });
   server.listen(0, "127.0.0.1");
@@ -29,15 +29,15 @@ async function runner(answer: unknown, respond = (response: ServerResponse, text
     server.close();
   });
   const access = { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, secret: "secret" };
-  return { asked, access, tools: childSessionTools(access) };
+  return { requests, access, tools: childSessionTools(access) };
 }
 
 const CHILD = { id: "ses_1", title: "Counting", status: "running", agent: "idle", queueLength: 2, costUsd: 0.0123 };
 
 test("spawn_session names the calling tool call", async () => {
-  const { asked, tools } = await runner({ ok: true, sessions: [{ id: "ses_1" }] });
+  const { requests, tools } = await runner({ ok: true, sessions: [{ id: "ses_1" }] });
   expect(await tools.spawn_session.execute({ prompt: "Count.", title: "Counting" }, CONTEXT)).toContain("ses_1");
-  expect(asked).toEqual([
+  expect(requests).toEqual([
     {
       authorization: "Bearer secret",
       call: {
@@ -61,10 +61,10 @@ test("list_sessions says when there are none", async () => {
 });
 
 test("message_session and end_session name their session", async () => {
-  const { asked, tools } = await runner({ ok: true, sessions: [{ id: "ses_1" }] });
+  const { requests, tools } = await runner({ ok: true, sessions: [{ id: "ses_1" }] });
   expect(await tools.message_session.execute({ session: "ses_1", message: "Hello." }, CONTEXT)).toContain("ses_1");
   expect(await tools.end_session.execute({ session: "ses_1" }, CONTEXT)).toContain("ses_1");
-  expect(asked.map(({ call }) => call.request)).toEqual([
+  expect(requests.map(({ call }) => call.request)).toEqual([
     { action: "message", session: "ses_1", message: "Hello." },
     { action: "end", session: "ses_1" },
   ]);
@@ -87,14 +87,14 @@ test.each([
 });
 
 test("a missing answer, or an abort of the tool call, ends the request", async () => {
-  const { access, tools, asked } = await runner({}, () => {});
+  const { access, tools, requests } = await runner({}, () => {});
   const call = { opencodeSessionId: "a", messageId: "b", callId: "c", request: { action: "list" as const } };
   await expect(askRunner(access, call, CONTEXT.abort, 20)).rejects.toThrow("does not answer");
   const abort = new AbortController();
   const aborted = tools.list_sessions.execute({}, { ...CONTEXT, abort: abort.signal });
   // The first call may or may not have arrived before it was aborted.
-  const isHeard = () => asked.some(({ call: { callId } }) => callId === CONTEXT.callID);
-  await expect.poll(isHeard, { timeout: 20_000 }).toBe(true);
+  const hasArrived = () => requests.some(({ call: { callId } }) => callId === CONTEXT.callID);
+  await expect.poll(hasArrived, { timeout: 20_000 }).toBe(true);
   abort.abort();
   await expect(aborted).rejects.toThrow("aborted");
 });

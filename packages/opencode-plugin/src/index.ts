@@ -14,15 +14,15 @@ const blanks = readHiddenVariables(process.env);
 if (!readTrust(process.env)) refuseForeignCode();
 
 const contexts = access === undefined ? undefined : modelContexts(access);
-const noteCall = access === undefined ? undefined : observeProviderCalls(access);
+const onModelCall = access === undefined ? undefined : observeProviderCalls(access);
 
-type HeadersInput = Parameters<NonNullable<typeof noteCall>>[0] &
+type HeadersInput = Parameters<NonNullable<typeof onModelCall>>[0] &
   Parameters<NonNullable<typeof contexts>["headers"]>[0];
 
 export const ValetPlugin = async () => ({
   ...(contexts !== undefined && { event: contexts.event }),
   "chat.headers": async (input: HeadersInput, output: { headers: Record<string, string> }) => {
-    await noteCall?.(input, output);
+    await onModelCall?.(input, output);
     await contexts?.headers(input, output);
   },
   ...(access !== undefined && { tool: childSessionTools(access) }),

@@ -11,9 +11,9 @@ const CONTEXT = { traceparent: `00-${"a".repeat(32)}-${"b".repeat(16)}-01`, trac
 
 /** @param reply the runner's answer; `undefined` makes it hang */
 async function setUp({ reply }: { readonly reply: unknown } = { reply: CONTEXT }) {
-  const asked: ModelCallRef[] = [];
+  const requests: ModelCallRef[] = [];
   const server = createServer(async (request, response) => {
-    asked.push(((await json(request)) as { modelCall: ModelCallRef }).modelCall);
+    requests.push(((await json(request)) as { modelCall: ModelCallRef }).modelCall);
     if (reply !== undefined) response.end(JSON.stringify(reply));
   });
   server.listen(0, "127.0.0.1");
@@ -32,28 +32,28 @@ async function setUp({ reply }: { readonly reply: unknown } = { reply: CONTEXT }
     await contexts.headers({ sessionID, message: { id: userMessageId } }, output);
     return output.headers;
   };
-  return { asked, answers, headersFor };
+  return { requests, answers, headersFor };
 }
 
 test("a request carries the context of the answer that it produces, on each retry and for each step", async () => {
-  const { asked, answers, headersFor } = await setUp();
+  const { requests, answers, headersFor } = await setUp();
   await answers("msg_2", "msg_1");
   expect(await headersFor("msg_1")).toEqual(CONTEXT);
   expect(await headersFor("msg_1")).toEqual(CONTEXT);
   await answers("msg_3", "msg_1");
   await answers("msg_9", "", "user");
   await headersFor("msg_1");
-  expect(asked.map(({ messageId }) => messageId)).toEqual(["msg_2", "msg_2", "msg_3"]);
-  expect(asked[0]?.opencodeSessionId).toBe("ses_1");
+  expect(requests.map(({ messageId }) => messageId)).toEqual(["msg_2", "msg_2", "msg_3"]);
+  expect(requests[0]?.opencodeSessionId).toBe("ses_1");
 });
 
 test("a request for another message, or in another session, carries no context", async () => {
-  const { asked, answers, headersFor } = await setUp();
+  const { requests, answers, headersFor } = await setUp();
   expect(await headersFor("msg_1")).toEqual({});
   await answers("msg_2", "msg_1");
   expect(await headersFor("msg_4")).toEqual({});
   expect(await headersFor("msg_1", "ses_2")).toEqual({});
-  expect(asked).toEqual([]);
+  expect(requests).toEqual([]);
 });
 
 test.each([

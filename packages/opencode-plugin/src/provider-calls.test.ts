@@ -38,7 +38,7 @@ async function setUp() {
   await once(server, "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const original = globalThis.fetch;
-  const note = observeProviderCalls({ url: `${url}/runner`, secret: "secret" }, SILENCE_MS);
+  const onHeaders = observeProviderCalls({ url: `${url}/runner`, secret: "secret" }, SILENCE_MS);
   onTestFinished(() => {
     globalThis.fetch = original;
     server.closeAllConnections();
@@ -47,7 +47,7 @@ async function setUp() {
   const call = async (path: string) => {
     const output = { headers: {} as Record<string, string> };
     const cost = { input: 1, output: 2, cache: { read: 0, write: 0 } };
-    await note({ sessionID: "ses_1", model: { cost } }, output);
+    await onHeaders({ sessionID: "ses_1", model: { cost } }, output);
     const response = await fetch(`${url}${path}`, { headers: output.headers });
     return { status: response.status, text: await response.text() };
   };

@@ -1,4 +1,4 @@
-# The entrypoint of the tests' sandboxes: keeps what it was given and runs the script that the test put into its environment.
+# The entrypoint of the tests' sandboxes: stores its input and environment, and runs the test's script from its environment.
 [ ! -d "$VALET_WORKSPACE" ] || cd "$VALET_WORKSPACE"
 cat >> inputs.jsonl
 eval "$TEST_SCRIPT"

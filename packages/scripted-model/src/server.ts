@@ -113,14 +113,14 @@ export async function startScriptedModel(options: ScriptedModelOptions): Promise
     };
     recorded.push(record);
     if (recorded.length > maxRecordedRequests) recorded.shift();
-    const gone = new AbortController();
+    const disconnected = new AbortController();
     response.on("close", () => {
       record.endedAt = Date.now();
       if (record.outcome === "open") record.outcome = response.writableFinished ? "done" : "client_gone";
-      gone.abort();
+      disconnected.abort();
     });
-    answer(request, response, record, gone.signal).catch((error: unknown) => {
-      if (!gone.signal.aborted) refuse(response, record, error);
+    answer(request, response, record, disconnected.signal).catch((error: unknown) => {
+      if (!disconnected.signal.aborted) refuse(response, record, error);
     });
   });
 
@@ -128,7 +128,7 @@ export async function startScriptedModel(options: ScriptedModelOptions): Promise
     request: IncomingMessage,
     response: ServerResponse,
     record: RecordedRequest,
-    gone: AbortSignal,
+    disconnected: AbortSignal,
   ): Promise<void> {
     const route = `${record.method} ${record.path}`;
     if (route === "GET /v1/models") {
@@ -152,8 +152,8 @@ export async function startScriptedModel(options: ScriptedModelOptions): Promise
       ? streamWriter(response, head, chat.stream_options?.include_usage === true)
       : jsonWriter(response, head);
     for (const frame of framesOf(match.reply, newCallId)) {
-      await play(frame, writer, response, record, gone);
-      if (gone.aborted) return;
+      await play(frame, writer, response, record, disconnected);
+      if (disconnected.aborted) return;
     }
   }
 
@@ -162,14 +162,14 @@ export async function startScriptedModel(options: ScriptedModelOptions): Promise
     writer: CompletionWriter,
     response: ServerResponse,
     record: RecordedRequest,
-    gone: AbortSignal,
+    disconnected: AbortSignal,
   ): Promise<void> {
     switch (frame.type) {
       case "wait":
-        await sleep(frame.ms, undefined, { signal: gone });
+        await sleep(frame.ms, undefined, { signal: disconnected });
         return;
       case "hang":
-        if (!gone.aborted) await once(gone, "abort");
+        if (!disconnected.aborted) await once(disconnected, "abort");
         return;
       case "cut":
         record.outcome = "cut";

@@ -1,14 +1,14 @@
--- What spans sessions. The objects are the truth about theirs: `sessions` and `turns` follow them.
--- Times are ISO 8601 UTC. A statement ends with a semicolon at the end of a line, and nowhere else is one there.
+-- Data across sessions. Each session's object is authoritative: `sessions` and `turns` are projections of the objects.
+-- Times are ISO 8601 UTC. Every statement ends with a semicolon at the end of a line, and no other line ends with one.
 
 CREATE TABLE tokens (
-  hash TEXT PRIMARY KEY, -- SHA-256 in hex; the token itself is nowhere
+  hash TEXT PRIMARY KEY, -- SHA-256 in hex; the token itself is not stored
   owner_id TEXT NOT NULL,
   name TEXT NOT NULL,
   created_at TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- Each opens one WebSocket, once.
+-- Each ticket opens one WebSocket, once.
 CREATE TABLE tickets (
   hash TEXT PRIMARY KEY, -- SHA-256 in hex
   session_id TEXT NOT NULL,
@@ -24,7 +24,7 @@ CREATE TABLE sessions (
   parent_session_id TEXT,
   created_at TEXT NOT NULL,
   updated_at TEXT NOT NULL,
-  version INTEGER NOT NULL, -- counts the session's changes; 0 as it was created
+  version INTEGER NOT NULL, -- counts the session's changes; 0 at its creation
   view TEXT NOT NULL -- JSON, as the API shows it
 ) WITHOUT ROWID;
 CREATE INDEX sessions_by_owner ON sessions (owner_id, created_at, id);

@@ -1,2 +1,2 @@
--- What lies behind a turn's error: why the last model failed, or the first step of a workflow.
+-- The cause of a turn's error: why the last model failed, or the error of a workflow's first failed step.
 ALTER TABLE turns ADD COLUMN error_cause TEXT;

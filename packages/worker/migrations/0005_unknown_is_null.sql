@@ -1,4 +1,4 @@
--- What is not known of a turn is NULL: until now it was 0. SQLite cannot take a NOT NULL off a column, so the table is made anew.
+-- Unknown values of a turn are NULL; so far they were 0. SQLite cannot remove NOT NULL from a column, so the table is recreated.
 CREATE TABLE turns_anew (
   attempt_id TEXT PRIMARY KEY,
   owner_id TEXT NOT NULL,

@@ -31,11 +31,11 @@ export function addResend(program: Command): void {
     });
 }
 
-/** @param goesOn whether a failure becomes the session's result, so that the other sessions follow */
-async function resend(api: ApiClient, id: string, goesOn: boolean): Promise<ResentSpans> {
+/** @param continueOnError whether a failure becomes the session's result, so that the other sessions follow */
+async function resend(api: ApiClient, id: string, continueOnError: boolean): Promise<ResentSpans> {
   const resent = await api.resend(id).catch((error: unknown) => {
     if (!(error instanceof ApiError)) throw error;
-    if (goesOn) return { exported: true, waitingSpans: 0, reason: error.message };
+    if (continueOnError) return { exported: true, waitingSpans: 0, reason: error.message };
     throw error.status === 404 ? new UserError(`${error.message} See \`valet sessions\`.`) : error;
   });
   if (!resent.exported) {
@@ -46,14 +46,14 @@ async function resend(api: ApiClient, id: string, goesOn: boolean): Promise<Rese
 
 function linesOf(resent: readonly Resent[]): string[] {
   if (resent.length === 0) return ["No session has undelivered spans."];
-  return resent.map((each) => `${each.sessionId}  ${isUndelivered(each) ? whyNot(each) : "sent"}`);
+  return resent.map((each) => `${each.sessionId}  ${isUndelivered(each) ? undeliveredText(each) : "sent"}`);
 }
 
 function isUndelivered({ waitingSpans, reason }: ResentSpans): boolean {
   return waitingSpans > 0 || reason !== undefined;
 }
 
-function whyNot({ waitingSpans, reason = "waiting", hint }: ResentSpans): string {
+function undeliveredText({ waitingSpans, reason = "waiting", hint }: ResentSpans): string {
   const what =
     waitingSpans === 0 ? "not sent" : `${waitingSpans} ${waitingSpans === 1 ? "span waiting" : "spans waiting"}`;
   return `${what}: ${reason}${hint === undefined ? "" : ` (${hint})`}`;

@@ -104,6 +104,6 @@ function sleepProblemText({ errorType, detail, failures, retryAt }: NonNullable<
 }
 
 function exportProblemText({ since, reason, waitingSpans, stopped }: ExportProblemView): string {
-  const goesOn = stopped ? "; no more retries: `valet resend` sends them" : "";
-  return `spans have not reached the backend since ${since}: ${reason}, ${waitingSpans} waiting${goesOn}`;
+  const advice = stopped ? "; no more retries: `valet resend` sends them" : "";
+  return `spans have not reached the backend since ${since}: ${reason}, ${waitingSpans} waiting${advice}`;
 }

@@ -14,7 +14,7 @@ async function startServer(answers: (question: number) => boolean) {
     server.closeAllConnections();
     server.close();
   });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked: () => questions };
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, probes: () => questions };
 }
 
 /** Probes this many times. @returns how often the Worker counted as hanging */
@@ -32,20 +32,20 @@ async function probe(url: string, isOver: () => boolean): Promise<number> {
 
 test("a Worker that answers, even with an error, does not hang", async () => {
   const server = await startServer(() => true);
-  expect(await probe(server.url, () => server.asked() >= 20)).toBe(0);
+  expect(await probe(server.url, () => server.probes() >= 20)).toBe(0);
 });
 
 test("a Worker that misses a probe now and then does not hang", async () => {
   const server = await startServer((question) => question % 3 === 0);
-  expect(await probe(server.url, () => server.asked() >= 9)).toBe(0);
+  expect(await probe(server.url, () => server.probes() >= 9)).toBe(0);
 });
 
 test("a Worker that misses three probes in a row hangs", async () => {
   const server = await startServer((question) => question > 3);
-  expect(await probe(server.url, () => server.asked() >= 8)).toBe(1);
+  expect(await probe(server.url, () => server.probes() >= 8)).toBe(1);
 });
 
 test("a refused connection is a crash, which is handled elsewhere", async () => {
-  let asked = 0;
-  expect(await probe("http://127.0.0.1:1", () => ++asked > 10)).toBe(0);
+  let probes = 0;
+  expect(await probe("http://127.0.0.1:1", () => ++probes > 10)).toBe(0);
 });

@@ -171,9 +171,9 @@ test("unfinished folders are deleted; unreadable ones are kept aside and reporte
   const sandboxes = join(stateDir, "sandboxes");
   mkdirSync(join(sandboxes, "0123456789abcdef0123"));
   mkdirSync(join(sandboxes, "0123456789abcdef0123.12345678.gone"));
-  const told: string[] = [];
-  const next = await startBroker({ stateDir, onError: ({ message }) => told.push(message) });
-  expect(told).toEqual([expect.stringContaining(`its files are kept in ${folder}`)]);
+  const errors: string[] = [];
+  const next = await startBroker({ stateDir, onError: ({ message }) => errors.push(message) });
+  expect(errors).toEqual([expect.stringContaining(`its files are kept in ${folder}`)]);
   await waitFor(() => readdirSync(sandboxes).length === 1);
   expect(readdirSync(sandboxes)[0]).toMatch(/\.unreadable$/);
   await next.create("s1", STAY);
@@ -187,9 +187,9 @@ test("the files of a sandbox whose record was removed are kept aside and reporte
   const folder = first.folder("s1");
   await first.close();
   rmSync(join(folder, "sandbox.json"));
-  const told: string[] = [];
-  await startBroker({ stateDir, onError: ({ message }) => told.push(message) });
-  expect(told).toEqual([expect.stringContaining(`its files are kept in ${folder}`)]);
+  const errors: string[] = [];
+  await startBroker({ stateDir, onError: ({ message }) => errors.push(message) });
+  expect(errors).toEqual([expect.stringContaining(`its files are kept in ${folder}`)]);
   const [kept] = readdirSync(join(stateDir, "sandboxes"));
   expect(readFileSync(join(stateDir, "sandboxes", kept ?? "", "workspace/file"), "utf8")).toBe("work\n");
 });

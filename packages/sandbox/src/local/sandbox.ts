@@ -194,9 +194,9 @@ export class LocalSandbox {
     try {
       await steps.run("valet.sandbox.process_stop", {}, () => endProcesses(this.#processes, this.#settings));
       await steps.run("valet.sandbox.remove", {}, async () => {
-        const gone = setAside(this.#folder);
+        const aside = setAside(this.#folder);
         this.#exists = false;
-        if (gone !== undefined) await deleteFolder(gone, this.#record.id);
+        if (aside !== undefined) await deleteFolder(aside, this.#record.id);
       });
     } catch (error) {
       throw new BrokerError("terminate_failed", (error as Error).message, { cause: error });

@@ -90,9 +90,9 @@ export async function restoreSnapshot(
 
 /** Deletes a snapshot; `false` when there is none. A restore that is copying from it fails. */
 export async function deleteSnapshot(state: StateDirectory, snapshotId: string): Promise<boolean> {
-  const gone = setAside(state.snapshot(snapshotId));
-  if (gone === undefined) return false;
-  await deleteFolder(gone, snapshotId);
+  const aside = setAside(state.snapshot(snapshotId));
+  if (aside === undefined) return false;
+  await deleteFolder(aside, snapshotId);
   return true;
 }
 

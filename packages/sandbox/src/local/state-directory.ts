@@ -124,10 +124,10 @@ export function newId(prefix: "sb" | "sn"): string {
 
 /** Moves a folder aside atomically, to be deleted from its new path. Returns `undefined` when there was none. */
 export function setAside(path: string): string | undefined {
-  const gone = `${path}.${randomBytes(4).toString("hex")}.gone`;
+  const aside = `${path}.${randomBytes(4).toString("hex")}.gone`;
   try {
-    renameSync(path, gone);
-    return gone;
+    renameSync(path, aside);
+    return aside;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;

@@ -87,10 +87,10 @@ export async function compareTrees(from: string, to: string, options: CommandOpt
       const isCopied = copy !== undefined && entry.type !== "U" && copy.entry.type === entry.type;
       path.push({ id: isCopied ? copy.id : undefined, name: entry.name });
       if (parent === undefined) return;
-      const tell = (kind: Difference["kind"]) =>
+      const report = (kind: Difference["kind"]) =>
         differences.push({ kind, names: path.map(({ name }) => name), type: entry.type, mode: entry.mode });
-      if (!isCopied) tell("missing");
-      else if (entry.type !== "l" && copy.entry.mode !== entry.mode) tell("mode");
+      if (!isCopied) report("missing");
+      else if (entry.type !== "l" && copy.entry.mode !== entry.mode) report("mode");
     },
     options,
   );

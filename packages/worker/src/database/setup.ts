@@ -24,8 +24,8 @@ export async function migrate<S>(db: Database<S>, migrations: readonly Migration
   const applied = new Set((results as { name: string }[]).map(({ name }) => name));
   for (const { name, sql } of migrations) {
     if (applied.has(name)) continue;
-    const note = db.prepare("INSERT INTO d1_migrations (name) VALUES (?)").bind(name);
-    await db.batch([...splitStatements(sql).map((statement) => db.prepare(statement)), note]);
+    const recordApplied = db.prepare("INSERT INTO d1_migrations (name) VALUES (?)").bind(name);
+    await db.batch([...splitStatements(sql).map((statement) => db.prepare(statement)), recordApplied]);
   }
 }
 

@@ -70,7 +70,7 @@ class World {
     this.transactions.run(() => {
       for (const event of events) this.events.record(event);
     });
-    return this.log.filter((call) => call !== "reports.note" && call !== "lease.reportNeed");
+    return this.log.filter((call) => call !== "reports.recordDue" && call !== "lease.reportNeed");
   }
 
   /** A room that notes its calls, with what they are given as far as that is plain. */
@@ -177,7 +177,7 @@ describe("at the end", () => {
       world.transactions.afterCommit(() => committed.push(...world.log));
     });
     expect(committed).toEqual(
-      inOrder("queue.closeBatches", "scheduler.pump", "reports.note", "lease.reportNeed", "outbox.sessionChanged"),
+      inOrder("queue.closeBatches", "scheduler.pump", "reports.recordDue", "lease.reportNeed", "outbox.sessionChanged"),
     );
     expect(world.log.slice(committed.length)).toEqual(
       inOrder(

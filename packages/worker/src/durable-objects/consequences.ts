@@ -115,7 +115,7 @@ export class Consequences {
       scheduler.pump();
       this.#drain();
     }
-    reports.note();
+    reports.recordDue();
     lease.reportNeed();
     this.#publish();
   }

@@ -167,18 +167,18 @@ describe("whatever sessions report", () => {
         for (const step of steps) take(world, step);
         const waiting = new Set(world.line);
         // Each round every starting session becomes ready, and every awake session hibernates.
-        const note = () => {
+        const recordStarts = () => {
           for (const id of waiting) if (world.isGranted(id)) waiting.delete(id);
         };
         for (let round = 0; round < 3 * ids.length && waiting.size > 0; round++) {
           take(world, { do: "pass", ms: 60_000 });
           for (const id of ids) {
             for (const step of ["ready", "sleep"] as const) {
-              note();
+              recordStarts();
               take(world, { do: step, id });
             }
           }
-          note();
+          recordStarts();
         }
         expect([...waiting]).toEqual([]);
       }),

@@ -216,11 +216,11 @@ describe("a slot is returned", () => {
   });
 
   test("by a session that no longer exists", async () => {
-    const gone = new TestSession();
-    await fillBut(gone);
-    expect((await entries()).map(({ sessionId }) => sessionId)).toContain(gone.id);
-    await expireLeases(gone.id);
-    await eventually(async () => expect((await entries()).map(({ sessionId }) => sessionId)).not.toContain(gone.id));
+    const missing = new TestSession();
+    await fillBut(missing);
+    expect((await entries()).map(({ sessionId }) => sessionId)).toContain(missing.id);
+    await expireLeases(missing.id);
+    await eventually(async () => expect((await entries()).map(({ sessionId }) => sessionId)).not.toContain(missing.id));
     await boot(await start("one"));
   });
 
@@ -238,8 +238,8 @@ describe("a slot is returned", () => {
 });
 
 /** Fills the slots, one of them by a session that does not exist. */
-async function fillBut(gone: TestSession): Promise<void> {
-  await capacityStub().report({ sessionId: gone.id, generation: 1, version: 1, ...AWAKE_NEED });
+async function fillBut(missing: TestSession): Promise<void> {
+  await capacityStub().report({ sessionId: missing.id, generation: 1, version: 1, ...AWAKE_NEED });
   for (let nth = 1; nth < AWAKE; nth++) {
     const { session, runner } = await awake();
     await session.send("work");

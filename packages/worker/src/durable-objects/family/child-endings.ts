@@ -27,7 +27,7 @@ export class ChildEndings {
         const headers = endContext === undefined ? {} : contextHeaders(endContext);
         return peer(key).endAsChild(parentSessionId, reason, { ownerId, ...headers });
       },
-      settle: (_heard, { key }) => {
+      settle: (_answer, { key }) => {
         store.updateChild(key, { state: "ended" });
         return "done";
       },

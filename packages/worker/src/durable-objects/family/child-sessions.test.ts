@@ -210,9 +210,9 @@ describe("a request is refused, with a reason that the agent can read,", () => {
     const frames = Array.from({ length: 200 }, () => requestOf({ action: "end", session: "ses_other" }));
     for (const frame of frames) runner.send(frame);
     const answers = await eventually(() => {
-      const heard = runner.heard.filter((frame) => frame.type === "child-session-response");
-      expect(heard).toHaveLength(frames.length);
-      return heard.map(({ answer }) => (answer.ok ? "" : answer.error));
+      const responses = runner.heard.filter((frame) => frame.type === "child-session-response");
+      expect(responses).toHaveLength(frames.length);
+      return responses.map(({ answer }) => (answer.ok ? "" : answer.error));
     });
     expect(answers.filter((error) => error.includes("Too many"))).toHaveLength(140);
     expect((await session.view()).status).toBe("running");

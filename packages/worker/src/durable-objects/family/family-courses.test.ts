@@ -96,7 +96,7 @@ class Member {
 class World {
   readonly parent = new Member(new TestSession());
   readonly children: Member[] = [];
-  readonly asked: Frame[] = [];
+  readonly requests: Frame[] = [];
   /** By request id: the session that it was about; `undefined` when the request was refused. */
   readonly answers = new Map<string, string | undefined>();
 
@@ -113,7 +113,7 @@ class World {
         return;
       }
       case "again":
-        if (this.asked.length > 0) (await this.parent.runner())?.send(this.asked[0] as Frame);
+        if (this.requests.length > 0) (await this.parent.runner())?.send(this.requests[0] as Frame);
         return this.hear();
       case "work":
       case "fail":
@@ -137,7 +137,7 @@ class World {
   }
 
   async #ask(frame: Frame): Promise<void> {
-    this.asked.push(frame);
+    this.requests.push(frame);
     (await this.parent.runner())?.send(frame);
     await this.hear();
   }
@@ -171,9 +171,9 @@ class World {
     await patiently(async () => {
       await this.elapse();
       const runner = await this.parent.runner();
-      for (const frame of this.asked) if (!this.answers.has(frame.requestId)) runner?.send(frame);
+      for (const frame of this.requests) if (!this.answers.has(frame.requestId)) runner?.send(frame);
       await this.hear();
-      expect(this.asked.filter(({ requestId }) => !this.answers.has(requestId))).toEqual([]);
+      expect(this.requests.filter(({ requestId }) => !this.answers.has(requestId))).toEqual([]);
     });
     await patiently(async () => {
       await this.elapse();
@@ -196,7 +196,7 @@ test("requests are carried out once, and their results are reported once", async
   await fc.assert(
     fc.asyncProperty(fc.array(anyStep, { minLength: 4, maxLength: STEPS }), async (steps) => {
       const world = new World();
-      const { parent, children, asked, answers } = world;
+      const { parent, children, requests, answers } = world;
       await parent.session.create();
       await parent.runner();
       await parent.session.reaches("running");
@@ -204,19 +204,19 @@ test("requests are carried out once, and their results are reported once", async
       for (const step of steps) await world.step(step);
       await world.settle();
 
-      const said = new Map<string, string[]>();
+      const contents = new Map<string, string[]>();
       for (const { session } of children) {
         const { messages } = valueIn(await session.stub.messages());
-        said.set(session.id, messages.map(({ content }) => content).toSorted());
+        contents.set(session.id, messages.map(({ content }) => content).toSorted());
       }
       const expected = new Map<string, string[]>(children.map(({ session }) => [session.id, []]));
-      for (const { requestId, request } of asked) {
+      for (const { requestId, request } of requests) {
         const id = answers.get(requestId);
         const text = request.action === "spawn" ? request.prompt : request.action === "message" ? request.message : "";
         if (id !== undefined) expected.get(id)?.push(text);
       }
       for (const texts of expected.values()) texts.sort();
-      expect(said).toEqual(expected);
+      expect(contents).toEqual(expected);
       const open = Object.entries(await childrenOf(parent.session)).filter(([, state]) => state === "open");
       expect(open.map(([id]) => id).sort()).toEqual(children.map(({ session }) => session.id).sort());
 

@@ -29,7 +29,7 @@ export interface ParentReportsOptions extends FamilyOptions {
 
 const MAX_ANSWER_LENGTH = 8000;
 
-type Note = Pick<ChildReport, "id" | "event" | "outcome" | "errorType" | "why" | "answer"> & {
+type DueReport = Pick<ChildReport, "id" | "event" | "outcome" | "errorType" | "why" | "answer"> & {
   /** The operation that the report is about. */
   readonly operation: SpanContext | undefined;
 };
@@ -84,29 +84,29 @@ export class ParentReports {
   }
 
   /** Records the reports that are due. Called at the end of every transaction with changes. */
-  note(): void {
+  recordDue(): void {
     const { state } = this.#options;
     const { record } = state;
     if (record.parentSessionId === undefined || record.state === "terminating") return;
-    const note = this.#due(record);
-    if (note === undefined) return;
+    const due = this.#due(record);
+    if (due === undefined) return;
     this.#options.sql.exec("DELETE FROM parent_messages");
-    this.#add(note, record.parentSessionId, record);
+    this.#add(due, record.parentSessionId, record);
   }
 
-  #due({ id, state, errorType, failure, generation, startContext, endContext }: SessionRecord): Note | undefined {
+  #due({ id, state, errorType, failure, generation, startContext, endContext }: SessionRecord): DueReport | undefined {
     if (state === "terminated")
       return this.#once({ id: `${id}:terminated`, event: "terminated", operation: endContext });
     if (state === "error") {
       const why = errorType === undefined ? {} : { errorType, why: viewFailure(errorType, failure).message };
-      const note = { id: `${id}:error:${generation}`, event: "error", outcome: "error", ...why } as const;
-      return this.#once({ ...note, operation: startContext }) ?? this.#messagesDone(id);
+      const due = { id: `${id}:error:${generation}`, event: "error", outcome: "error", ...why } as const;
+      return this.#once({ ...due, operation: startContext }) ?? this.#messagesDone(id);
     }
     return this.#messagesDone(id);
   }
 
   /** Returns a report about the last of the parent's messages, once all are done and nothing else is left to do. */
-  #messagesDone(sessionId: string): Note | undefined {
+  #messagesDone(sessionId: string): DueReport | undefined {
     const { sql, jobs, work, answers } = this.#options;
     const ids = sql.exec("SELECT id FROM parent_messages").toArray();
     if (ids.length === 0 || work.hasWork || work.isBusy) return undefined;
@@ -126,26 +126,26 @@ export class ParentReports {
     });
   }
 
-  #once(note: Note): Note | undefined {
-    const known = this.#options.sql.exec("SELECT 1 FROM parent_reported WHERE id = ?", note.id).toArray();
-    return known.length === 0 ? note : undefined;
+  #once(due: DueReport): DueReport | undefined {
+    const known = this.#options.sql.exec("SELECT 1 FROM parent_reported WHERE id = ?", due.id).toArray();
+    return known.length === 0 ? due : undefined;
   }
 
-  #add({ operation, ...note }: Note, parentSessionId: string, { id, title }: SessionRecord): void {
+  #add({ operation, ...due }: DueReport, parentSessionId: string, { id, title }: SessionRecord): void {
     const { sql, tracer, costs, boundary } = this.#options;
     const { context } = tracer.start("valet.child_session.report", {
       kind: SpanKind.PRODUCER,
-      attributes: { "valet.parent_session.id": parentSessionId, "valet.child_session.event": note.event },
+      attributes: { "valet.parent_session.id": parentSessionId, "valet.child_session.event": due.event },
       // The operation has ended, so the report starts a trace of its own.
       links: operation === undefined ? [] : [{ context: operation, attributes: { "valet.link.type": "caused_by" } }],
     });
     const cost = costs.cost();
     const report: ChildReport = {
-      ...{ ...note, childSessionId: id, costUsd: cost.usd, reportedBy: contextHeaders(context) },
+      ...{ ...due, childSessionId: id, costUsd: cost.usd, reportedBy: contextHeaders(context) },
       ...withoutUndefined({ isCostPartial: cost.isPartial || undefined, title }),
     };
     sql.exec("INSERT INTO parent_reported VALUES (?)", report.id);
-    if (note.event !== "completed") boundary();
+    if (due.event !== "completed") boundary();
     this.#calls.add("", { report, span: context });
   }
 

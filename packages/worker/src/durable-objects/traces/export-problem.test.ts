@@ -21,7 +21,7 @@ interface Setting {
   /** The backend's next answers. */
   readonly answers: { next: () => Response };
   /** The Worker's log lines. */
-  readonly said: Record<string, unknown>[];
+  readonly logged: Record<string, unknown>[];
   readonly posts: () => number;
   /** The export problem that was last projected to D1. */
   readonly projected: () => SessionView["exportProblem"];
@@ -36,8 +36,8 @@ const answer = (status: number, body: string | null = null, headers: Record<stri
 async function withSession(work: (setting: Setting) => Promise<void>): Promise<void> {
   await runInDurableObject(STORAGE.get(STORAGE.newUniqueId()), async (_object, real) => {
     vi.useFakeTimers({ now: NOW, toFake: ["Date", "setTimeout", "clearTimeout"] });
-    const said: Record<string, unknown>[] = [];
-    const log = vi.spyOn(console, "error").mockImplementation((line) => said.push(JSON.parse(line)));
+    const logged: Record<string, unknown>[] = [];
+    const log = vi.spyOn(console, "error").mockImplementation((line) => logged.push(JSON.parse(line)));
     const host = new Host(
       real,
       new StandInBroker(
@@ -62,7 +62,7 @@ async function withSession(work: (setting: Setting) => Promise<void>): Promise<v
       valueIn(await host.agent.create({ id: "ses_course" }, CALLER));
       await host.settle();
       const projected = () => host.database.session?.exportProblem;
-      await work({ host, answers, said, posts: () => posts, projected });
+      await work({ host, answers, logged, posts: () => posts, projected });
     } finally {
       Object.assign(globalThis, platform);
       log.mockRestore();
@@ -78,7 +78,7 @@ async function endSpan(host: Host): Promise<void> {
 }
 
 test("the session's view shows the problem after a minute, until the spans have arrived", () =>
-  withSession(async ({ host, answers, said, projected }) => {
+  withSession(async ({ host, answers, logged, projected }) => {
     answers.next = () => answer(401);
     await endSpan(host);
     await host.pass(59_000);
@@ -95,15 +95,15 @@ test("the session's view shows the problem after a minute, until the spans have 
     expect(Date.parse(problem?.since ?? "") - NOW).toBeLessThan(5000);
     expect(valueIn(await host.agent.view()).exportProblem).toEqual(problem);
 
-    const failures = said.filter(({ type }) => type === "export_failed");
+    const failures = logged.filter(({ type }) => type === "export_failed");
     expect(failures[0]).toMatchObject({
       host: HOST,
       session: "ses_course",
       status: 401,
       hint: expect.stringMatching(/gRPC/),
     });
-    expect(JSON.stringify(said)).not.toContain("canary");
-    expect(JSON.stringify(said)).not.toContain("/otlp");
+    expect(JSON.stringify(logged)).not.toContain("canary");
+    expect(JSON.stringify(logged)).not.toContain("/otlp");
 
     answers.next = () => answer(200);
     await host.pass(3_600_000);
@@ -155,7 +155,7 @@ test("an object that died while it showed a problem removes the problem after it
   }));
 
 test("an answer that is not a backend's is logged once per host, whichever session received it", async () => {
-  const said: Record<string, unknown>[] = [];
+  const logged: Record<string, unknown>[] = [];
   const odd = async (setting: Setting) => {
     setting.answers.next = () => answer(200, "thanks");
     for (const posts of [1, 2]) {
@@ -165,10 +165,10 @@ test("an answer that is not a backend's is logged once per host, whichever sessi
       // The answer's body arrives with real events.
       while (valueIn(await setting.host.agent.resend()).waitingSpans > 0) await scheduler.wait(1);
     }
-    said.push(...setting.said);
+    logged.push(...setting.logged);
   };
   await withSession(odd);
   await withSession(odd);
-  const warnings = said.filter(({ type }) => type === "unexpected_answer");
+  const warnings = logged.filter(({ type }) => type === "unexpected_answer");
   expect(warnings).toEqual([expect.objectContaining({ host: HOST, session: "ses_course" })]);
 });

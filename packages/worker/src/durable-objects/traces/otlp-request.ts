@@ -163,8 +163,8 @@ function toMicros(nanos: string): number {
 
 function isOf(span: unknown, sessionId: string, limits: NamingLimits | undefined): boolean {
   const { attributes = [] } = span as CheckedSpan;
-  const said = attributes.filter(({ key }) => key === "valet.session.id").map(({ value }) => value.stringValue);
-  return isOwnSpan(said, attributes.length, sessionId, limits);
+  const values = attributes.filter(({ key }) => key === "valet.session.id").map(({ value }) => value.stringValue);
+  return isOwnSpan(values, attributes.length, sessionId, limits);
 }
 
 function isSpan(span: unknown): span is Fields {

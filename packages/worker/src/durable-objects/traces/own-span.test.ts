@@ -26,7 +26,7 @@ describe("a span belongs to the session", () => {
     ["is cut in another place than the limit's", ["ses_0"], limits],
     ["is cut without a limit", ["ses_01"], undefined],
     ["names it with a value that is not text", [7], undefined],
-  ])("not when it %s", (_what, said, given) => {
-    expect(isOwnSpan(said, 3, SESSION, given)).toBe(false);
+  ])("not when it %s", (_what, values, given) => {
+    expect(isOwnSpan(values, 3, SESSION, given)).toBe(false);
   });
 });

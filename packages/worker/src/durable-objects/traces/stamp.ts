@@ -71,11 +71,11 @@ function stampSpan({ source }: ReceivedSpan, sessionId: string): void {
   const span = source as Span;
   for (const each of [span, ...(span.events ?? []), ...(span.links ?? [])]) toDoubles(each);
   const { attributes = [] } = span;
-  const said = attributes.filter(({ key }) => SESSION_KEYS.some((each) => each === key));
-  const keys = new Set(said.map(({ key, value }) => (value.stringValue === sessionId ? key : undefined)));
-  if (said.length === keys.size && SESSION_KEYS.every((key) => keys.has(key))) return;
+  const named = attributes.filter(({ key }) => SESSION_KEYS.some((each) => each === key));
+  const keys = new Set(named.map(({ key, value }) => (value.stringValue === sessionId ? key : undefined)));
+  if (named.length === keys.size && SESSION_KEYS.every((key) => keys.has(key))) return;
   span.attributes = [
-    ...attributes.filter((each) => !said.includes(each)),
+    ...attributes.filter((each) => !named.includes(each)),
     ...SESSION_KEYS.map((key) => ({ key, value: { stringValue: sessionId } })),
   ];
 }

@@ -119,9 +119,9 @@ export class TraceStore implements SpanProcessor {
   #keepOpen(instanceId: string, spans: readonly OpenSpan[]): void {
     const { sessionId, ownTracesOnly, limits } = this.#options;
     for (const { context, parent, ...span } of spans) {
-      const { "valet.session.id": said, ...others } = attributesToObject(span.attributes);
-      const attributes = Object.keys(others).length + (said === undefined ? 0 : 1);
-      const isOwn = isOwnSpan(said === undefined ? [] : [said], attributes, sessionId, limits);
+      const { "valet.session.id": sessionValue, ...others } = attributesToObject(span.attributes);
+      const attributes = Object.keys(others).length + (sessionValue === undefined ? 0 : 1);
+      const isOwn = isOwnSpan(sessionValue === undefined ? [] : [sessionValue], attributes, sessionId, limits);
       const isForeign = ownTracesOnly && parent !== undefined && !this.isOwnTrace(context.traceId);
       if (!isOwn || isForeign || this.#open.isSealed(context.spanId)) continue;
       // Valet's own runner never has more open spans.
