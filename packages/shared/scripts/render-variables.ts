@@ -1,3 +1,4 @@
+import { TRACING_VARIABLE_MEANINGS } from "../src/tracing/variable-meanings.ts";
 import { TRACING_VARIABLES } from "../src/tracing/variables.ts";
 import {
   BROKER_VARIABLES,
@@ -10,7 +11,11 @@ import { code, table } from "./markdown.ts";
 
 /** OpenTelemetry's variables as a table. */
 export function renderTracingVariables(): string {
-  return variableTable(TRACING_VARIABLES);
+  const variables = Object.entries<string | undefined>(TRACING_VARIABLES).map(([name, otherwise]) => {
+    const meaning = TRACING_VARIABLE_MEANINGS[name as keyof typeof TRACING_VARIABLES];
+    return [name, { meaning, ...(otherwise !== undefined && { default: otherwise }) }];
+  });
+  return variableTable(Object.fromEntries(variables));
 }
 
 /** The variables of Valet's own programs, a table for each. */

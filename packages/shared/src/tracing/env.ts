@@ -3,7 +3,7 @@ import { type OnDiagnostic, quiet } from "./diagnostics.ts";
 import { DEFAULT_LIMITS, type SpanLimits } from "./limits.ts";
 import type { EnvironmentRecord } from "./propagation.ts";
 import { alwaysOff, alwaysOn, parentBased, type Sampler, traceIdRatio } from "./sampler.ts";
-import { TRACING_VARIABLES, type TracingVariable, type TracingVariableDefinition } from "./variables.ts";
+import { TRACING_VARIABLES, type TracingVariable } from "./variables.ts";
 
 /** The configuration from OpenTelemetry's environment variables. Times are milliseconds, at most 2³¹ − 1, a timer's maximum. */
 export interface TracingConfig {
@@ -59,7 +59,7 @@ export function readTracingConfig(env: EnvironmentRecord, onDiagnostic?: OnDiagn
       } catch {}
       tell({ type: "config_invalid", variable, message: `must be ${expected}` });
     }
-    const { default: otherwise }: TracingVariableDefinition = TRACING_VARIABLES[variable];
+    const otherwise: string | undefined = TRACING_VARIABLES[variable];
     return otherwise === undefined ? undefined : parse(otherwise);
   };
   /** Of a variable that has a default. */
@@ -77,7 +77,7 @@ export function readTracingConfig(env: EnvironmentRecord, onDiagnostic?: OnDiagn
   read("OTEL_PROPAGATORS", PROPAGATORS);
   // With an unknown exporter the endpoint, which may be meant for other signals, is not used.
   read("OTEL_TRACES_EXPORTER", EXPORTERS);
-  const exporters = listOf(textIn("OTEL_TRACES_EXPORTER") || TRACING_VARIABLES.OTEL_TRACES_EXPORTER.default);
+  const exporters = listOf(textIn("OTEL_TRACES_EXPORTER") || TRACING_VARIABLES.OTEL_TRACES_EXPORTER);
   // Validated only: one protocol is supported. A general variable that the traces variable overrides is meant for other signals.
   read(firstSet("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"), PROTOCOL);
   const endpoint = firstSet("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT");
@@ -130,7 +130,7 @@ function samplerOf(name: string, ratio: () => number): Sampler {
 
 /** Variables whose default stands in the table. */
 type VariableWithDefault = {
-  [V in TracingVariable]: (typeof TRACING_VARIABLES)[V] extends { readonly default: string } ? V : never;
+  [V in TracingVariable]: (typeof TRACING_VARIABLES)[V] extends string ? V : never;
 }[TracingVariable];
 
 const MAX_INTEGER = 2 ** 31 - 1;
