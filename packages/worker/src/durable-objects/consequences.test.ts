@@ -124,7 +124,7 @@ describe("events", () => {
 });
 
 describe("the scheduler", () => {
-  test("is asked when no event is left and something has moved, and what follows from it comes before it is asked again", () => {
+  test("runs when no event is left and something has moved; its events are handled before it runs again", () => {
     const world = new World();
     world.effects["queue.closeBatches"] = () => world.changes.session();
     let pumps = 0;
@@ -146,7 +146,7 @@ describe("the scheduler", () => {
     expect(pumps).toBe(2);
   });
 
-  test("is not asked where nothing moved", () => {
+  test("does not run if nothing moved", () => {
     expect(new World().after(hibernating)).not.toContain<Call>("scheduler.pump");
   });
 
@@ -164,7 +164,7 @@ describe("the scheduler", () => {
 });
 
 describe("at the end", () => {
-  test("what is read off the state is noted once, then D1's outbox, and the clients are told after the commit", () => {
+  test("reports run once, then the outbox to D1; clients receive events after the commit", () => {
     const world = new World();
     world.effects["queue.closeBatches"] = () => {
       world.changes.job("m1");
@@ -191,13 +191,13 @@ describe("at the end", () => {
     );
   });
 
-  test("what reports and the lease change then is told, too", () => {
+  test("changes by the reports and the lease are published, too", () => {
     const world = new World();
     world.effects["lease.reportNeed"] = () => world.changes.session();
     expect(world.after()).toContain<Call>("outbox.sessionChanged");
   });
 
-  test("where only traces grew, D1 and the queue are left alone", () => {
+  test("new spans alone affect neither D1 nor the queue", () => {
     const world = new World();
     world.changes.trace("t1");
     expect(world.after()).toEqual(inOrder("clients.broadcast"));
@@ -322,7 +322,7 @@ describe("what follows from an event", () => {
     expect(calls).toContain<Call>("outbox.sessionChanged");
   });
 
-  test("a runner that is to stop is told once the transaction has committed", () => {
+  test("a shutdown is sent to the runner after the commit", () => {
     const world = new World();
     world.effects["lease.reportNeed"] = () => expect(world.log).not.toContain<Call>("link.send");
     expect(world.after({ type: "stop-runner", reason: "hibernate" })).toEqual(inOrder("link.send"));

@@ -297,7 +297,7 @@ describe("an attempt", () => {
   test("that cannot be sent returns its message to the queue, once", async () => {
     const { session, runner } = await TestSession.running();
     const id = await runInDurableObject(session.stub, async (object, state) => {
-      // The link stands as far as the object knows; nobody has told it of the close yet.
+      // The object still counts the link as connected: it has not received the close yet.
       for (const socket of state.getWebSockets("runner")) socket.close(1011, "broken");
       return valueIn(await object.sendMessage({ content: "work" }, CALLER)).messageId;
     });

@@ -1,4 +1,4 @@
-/** The object of a session as the Worker calls it: lists, permissions, sockets of clients, and what is told to D1. */
+/** The object of a session as the Worker calls it: lists, permissions, sockets of clients, and the projection to D1. */
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { ClientEvent } from "@valet/shared/protocol/client-socket";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
@@ -13,7 +13,7 @@ import { listSessions } from "../database/sessions.ts";
 import { newId } from "./core/ids.ts";
 import { SessionAgent } from "./session-agent.ts";
 
-/** Opens a client's socket and keeps what it is told. */
+/** Opens a client's socket and stores the events that it receives. */
 async function watch(session: TestSession) {
   const request = new Request("https://session/client", { headers: { upgrade: "websocket" } });
   const { webSocket } = await session.stub.fetch(request);
@@ -340,7 +340,7 @@ describe("a client's socket", () => {
     expect(traces).toContain("a".repeat(32));
   });
 
-  /** What a client makes of the parts that it is told of. */
+  /** The parts of a client, with all deltas applied. */
   function follow(told: readonly ClientEvent[]): Map<string, MessagePart> {
     const parts = new Map<string, MessagePart>();
     for (const event of told) {
@@ -470,7 +470,7 @@ describe("the alarm", () => {
       const variables = { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_BSP_SCHEDULE_DELAY: "1" };
       const agent = new SessionAgent(ctx, { ...bindings, ...variables });
       valueIn(await agent.sendMessage({ content: "x" }, CALLER));
-      // The platform's alarms go to the object that it made, so this one is told by hand.
+      // The platform's alarms go to the object that it created, so the test calls this one's alarm.
       await eventually(async () => {
         agent.alarm();
         expect(await session.broker.calls("export")).not.toEqual([]);

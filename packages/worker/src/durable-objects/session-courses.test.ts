@@ -110,7 +110,7 @@ class World {
   /** What the runner works on, and what it has ended. */
   working = new Set<string>();
   readonly workflows = new Set<string>();
-  /** Of those, what is told until it is acknowledged. Ends of turns are told once, as by a runner that forgets. */
+  /** The frames that are sent until they are acknowledged. Ends of turns are sent once, as by a runner without a journal. */
   readonly owed = new Map<string, FromRunnerOf<"workflow-ended">>();
   ended: string[] = [];
   #taken = 0;
@@ -226,7 +226,7 @@ class World {
     this.#taken = 0;
   }
 
-  /** Takes every prompt that has come, and ends what is to be aborted. */
+  /** Accepts every received prompt, and ends the attempts that are being aborted. */
   async accept(): Promise<void> {
     const { runner } = this;
     if (runner === undefined) return;

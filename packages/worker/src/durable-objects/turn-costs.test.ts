@@ -69,7 +69,7 @@ function turnFrames(session: TestSession, traceparent: string, instanceId: strin
   });
 }
 
-/** D1 knows all that there is to know of the session. */
+/** Waits until D1 has the newest version of the session. */
 async function projected(session: TestSession): Promise<void> {
   await eventually(async () => expect(await session.timers()).not.toContain("projection"));
 }

@@ -358,7 +358,7 @@ describe("a workflow whose runner is lost", () => {
   test("continues in the same sandbox with its first step without a result, if that is a prompt", async () => {
     const { session, runner, id, attemptId } = await working({ steps: [COMMAND, PROMPT, COMMAND] });
     runner.step(attemptId, { ...OK, index: 0, output: "built" });
-    // A runner that was restarted says so of the one before it.
+    // A restarted runner reports this about the one before it.
     await runner.endWorkflow(attemptId, { outcome: "error", errorType: "runner_lost", steps: [lostStep] });
     const again = await runner.acceptWorkflow();
     expect(again).toMatchObject({ executionId: id, attempt: 2, firstStep: 1 });
@@ -439,7 +439,7 @@ describe("a workflow whose runner is lost", () => {
     await session.workflowIs(id, { status: "done", outcome: "error", errorType: "runner_lost" });
   });
 
-  test("and whose files are kept goes on with them, though the first start from their snapshot fails", async () => {
+  test("continues with its files if those are kept, even if the first start from their snapshot fails", async () => {
     const { session, runner, id, attemptId } = await working({ steps: [COMMAND, PROMPT] });
     runner.step(attemptId, { ...OK, index: 0 });
     await eventually(async () => expect((await session.workflow(id)).steps[0]?.status).toBe("done"));

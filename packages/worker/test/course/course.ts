@@ -61,7 +61,7 @@ class Course {
 
   constructor(real: DurableObjectState) {
     this.#sql = real.storage.sql;
-    const onAsked = () => check(this.host.capacity.holds(SESSION_ID), "a sandbox is asked for by who has a slot");
+    const onAsked = () => check(this.host.capacity.holds(SESSION_ID), "a session that requests a sandbox has a slot");
     this.host = new Host(real, new StandInBroker((sandbox) => this.#onSandbox(sandbox), onAsked));
     this.host.onFrame = (text) => this.#onFrame(text);
   }
@@ -183,7 +183,7 @@ class Course {
     this.#runner?.take();
     await host.settle();
     this.#readRecords();
-    check(!mayNot || model.state !== "hibernating", "nobody is put to sleep who has something to do");
+    check(!mayNot || model.state !== "hibernating", "a session with work does not hibernate");
   }
 
   /** Sends the session its standing, as the capacity object does. */

@@ -11,7 +11,7 @@ const LONGEST_MS = 8000;
 
 type Rules = Partial<Pick<DurableCallRules<number, string>, "delivers" | "gatherMs" | "maxTries">>;
 
-/** A try that the callee has heard. */
+/** A try that the callee has received. */
 interface Heard extends DurableCall<number> {
   /** "ok" acknowledges it, "retry" does not, "throw" makes what follows from it fail. */
   answer(answer: "ok" | "retry" | "throw"): Promise<void>;
@@ -40,7 +40,7 @@ class World {
     this.live();
   }
 
-  /** The object comes to life. What the one before it was doing comes to nothing. */
+  /** Restarts the object. Its running calls are lost. */
   live(): void {
     const report = (error: unknown) => void this.reported.push(error);
     const life = {};
@@ -133,7 +133,7 @@ const inWorld = (work: (world: World) => void | Promise<void>, rules: Rules = {}
   inStorage((storage) => work(new World(storage, rules)));
 
 describe("a call", () => {
-  test("is made after the commit, and gone with its acknowledgement", () =>
+  test("is made after the commit, and removed with its acknowledgement", () =>
     inWorld(async (world) => {
       world.transactions.run(() => {
         world.calls.add("k", 1);
@@ -178,7 +178,7 @@ describe("a call", () => {
       expect(world.done).toEqual(["ok 1"]);
     }));
 
-  test("waits with a fifth of jitter to either side", () =>
+  test("waits with a jitter of ±20 %", () =>
     inWorld(async (world) => {
       const waits = [];
       for (const random of [0, 1]) {
@@ -190,7 +190,7 @@ describe("a call", () => {
       expect(waits).toEqual([800, 1200]);
     }));
 
-  test("is retried where what follows from its acknowledgement fails, of which nothing stays", () =>
+  test("is retried if applying its acknowledgement fails, after a rollback", () =>
     inWorld(async (world) => {
       world.add("k", 1);
       await world.last.answer("throw");
@@ -201,7 +201,7 @@ describe("a call", () => {
       expect(world.done).toEqual(["ok 1"]);
     }));
 
-  test("without an answer is retried after its time; of the answers to both tries the first counts", () =>
+  test("without an answer is retried after its timeout; of both tries the first answer counts", () =>
     inWorld(async (world) => {
       world.add("k", 1);
       world.pass(TIMEOUT_MS);
@@ -213,7 +213,7 @@ describe("a call", () => {
       expect(world.isEmpty).toBe(true);
     }));
 
-  test("whose earlier try fails while a later one is under way waits for that", () =>
+  test("whose earlier try fails while a later one is running waits for the later one", () =>
     inWorld(async (world) => {
       world.add("k", 1);
       world.pass(TIMEOUT_MS);
@@ -224,7 +224,7 @@ describe("a call", () => {
       expect(world.done).toEqual(["ok 1"]);
     }));
 
-  test("with a late answer is not taken for the next call of its key", () =>
+  test("with a late answer is not confused with the next call of its key", () =>
     inWorld(async (world) => {
       world.add("k", 1);
       world.pass(TIMEOUT_MS);
@@ -236,7 +236,7 @@ describe("a call", () => {
       expect(world.calls.waiting()).toEqual([{ key: "k", payload: 2 }]);
     }));
 
-  test("that is dropped is not made again, and its answer is ignored", () =>
+  test("that is dropped is not repeated, and its answer is ignored", () =>
     inWorld(async (world) => {
       world.add("k", 1);
       world.transactions.run(() => world.calls.drop("k"));
@@ -256,7 +256,7 @@ describe("a call", () => {
       expect(world.payloads).toEqual([1]);
     }));
 
-  test("is given up after its last try, whether that fails or has no answer", () =>
+  test("is given up after its last try fails or has no answer", () =>
     inWorld(
       async (world) => {
         world.add("fails", 1);
@@ -277,8 +277,8 @@ describe("a call", () => {
     ));
 });
 
-describe("an object that comes to life again", () => {
-  test("retries at once what it was calling for the first time", () =>
+describe("an object that starts again", () => {
+  test("retries at once a call in its first try", () =>
     inWorld(async (world) => {
       world.add("k", 1);
       world.live();
@@ -289,7 +289,7 @@ describe("an object that comes to life again", () => {
       expect(world.done).toEqual(["ok 1"]);
     }));
 
-  test("keeps the wait of what has failed", () =>
+  test("keeps the wait of a failed call", () =>
     inWorld(async (world) => {
       world.add("k", 1);
       await world.last.fail();
@@ -297,7 +297,7 @@ describe("an object that comes to life again", () => {
       expect(world.dueIn()).toBe(RETRY_MS);
     }));
 
-  test("does not call over and over what ends it each time", () =>
+  test("waits before a call that crashes it each time", () =>
     inWorld((world) => {
       world.add("k", 1);
       const waits: unknown[] = [];
@@ -335,7 +335,7 @@ describe("calls of one key", () => {
       expect(world.done).toEqual(["ok 1", "ok 2", "ok 3"]);
     }));
 
-  test("go on after one that is given up", () =>
+  test("continue after one that is given up", () =>
     inWorld(
       async (world) => {
         world.add("k", 1);
@@ -352,7 +352,7 @@ describe("calls of one key", () => {
 describe("of a kind that delivers the newest", () => {
   const newest = { delivers: "newest", gatherMs: 200 } as const;
 
-  test("what comes within a moment is one call", () =>
+  test("calls within a moment become one", () =>
     inWorld(async (world) => {
       for (const payload of [1, 2, 3]) world.add("k", payload);
       world.pass(199);
@@ -363,7 +363,7 @@ describe("of a kind that delivers the newest", () => {
       expect(world.isEmpty).toBe(true);
     }, newest));
 
-  test("what comes while one is under way follows its answer, a moment later", () =>
+  test("a call that is added while one is running follows its answer, a moment later", () =>
     inWorld(async (world) => {
       world.add("k", 1);
       world.pass(200);
@@ -378,7 +378,7 @@ describe("of a kind that delivers the newest", () => {
       expect(world.done).toEqual(["ok 1", "ok 3"]);
     }, newest));
 
-  test("a newer one takes the place of one that failed, and over its wait", () =>
+  test("a newer one replaces a failed one, and keeps its wait", () =>
     inWorld(async (world) => {
       world.add("k", 1);
       world.pass(200);
@@ -394,7 +394,7 @@ describe("of a kind that delivers the newest", () => {
       expect(world.payloads).toEqual([1, 1, 2]);
     }, newest));
 
-  test("a newer one takes the place of one that has no answer, or whose object died", () =>
+  test("a newer one replaces one without an answer, or whose object died", () =>
     inWorld(async (world) => {
       world.add("k", 1);
       world.pass(200);
@@ -409,7 +409,7 @@ describe("of a kind that delivers the newest", () => {
       expect(world.isEmpty).toBe(true);
     }, newest));
 
-  test("a newer one has a try of its own, though the older one had its last", () =>
+  test("a newer one has a try of its own, even after the older one's last", () =>
     inWorld(
       async (world) => {
         world.add("k", 1);

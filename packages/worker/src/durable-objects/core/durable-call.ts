@@ -1,6 +1,6 @@
 /**
- * Calls to other services that the object repeats until they are acknowledged, also when it dies meanwhile. A call is a row, written
- * in the transaction that decides on it. Before each try, the try is counted and the timer of the next one is set. The
+ * Calls to other services that the object repeats until they are acknowledged, also when it dies meanwhile. A call is a row,
+ * written in the transaction that decides on it. Before each try, the try is counted and the timer of the next one is set. The
  * acknowledgement removes the row in the transaction that applies the answer. The callee may receive a call twice and must be
  * idempotent: it recognises the call by an id in its payload.
  *
@@ -195,7 +195,7 @@ export class DurableCalls<P, A> {
     else this.#schedule(key, this.#rules.gatherMs ?? 0);
   }
 
-  /** The call of a key that is to be made. */
+  /** Returns the next call of a key. */
   #next(key: string): Row | undefined {
     const first = this.#first(key);
     if (first === undefined || this.#rules.delivers === "all") return first;

@@ -29,7 +29,7 @@ function settled(session: TestSession): Promise<void> {
   return eventually(async () => expect((await session.view()).sandbox).toBeDefined());
 }
 
-/** Puts the record back as a version before there was encryption wrote it, and lets the object come to life anew. */
+/** Rewrites the record as a version without encryption wrote it, and restarts the object. */
 async function asBefore(session: TestSession, patch: object): Promise<void> {
   await settled(session);
   await runInDurableObject(session.stub, (_object, { storage }) => {

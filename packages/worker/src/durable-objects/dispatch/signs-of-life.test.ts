@@ -56,7 +56,7 @@ describe("a hard stop", () => {
   });
 });
 
-/** Work of this long beside a runner that is heard all the time. @returns when signs were stored */
+/** Simulates work of this duration with a runner that sends frames all the time. @returns when signs were stored */
 function signsOf(workMs: number): number[] {
   let nowMs = 0;
   let isWorking = true;

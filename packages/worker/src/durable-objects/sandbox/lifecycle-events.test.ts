@@ -146,7 +146,7 @@ describe("a start", () => {
       expect(life.rooms.spans("valet.sandbox.spawn")).toHaveLength(1);
     }));
 
-  test("whose answer will not come goes on in another generation; a runner that was there already has ended", () =>
+  test("without an answer continues in another generation; a runner that has connected already ends", () =>
     inLife((life) => {
       life.rooms.change(NEW);
       life.step((lifecycle) => lifecycle.start(START));

@@ -1,4 +1,4 @@
-/** What becomes of a session when its host restarts, or its sandbox ends unheard: on the real object with a scripted broker. */
+/** Restarts of the host, and sandboxes that end while no runner is connected: on the real object with a scripted broker. */
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, test } from "vitest";
 import { eventually } from "../../../test/eventually.ts";

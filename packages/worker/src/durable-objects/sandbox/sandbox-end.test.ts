@@ -131,7 +131,7 @@ describe("hibernate", () => {
         expect(awake.sleepProblem).toMatchObject({ errorType: "snapshot_failed", detail: full.problem.detail });
         expect(Date.parse(awake.sleepProblem?.retryAt ?? "")).toBeGreaterThan(Date.now());
         expect(await session.broker.calls("terminate")).toEqual([]);
-        // It is told to nobody's runner to stop, and works as before.
+        // No runner receives a shutdown, and the session works as before.
         const id = await session.send("still there?");
         const { attemptId } = await runner.accept();
         // A retry does not disturb it.
