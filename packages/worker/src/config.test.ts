@@ -60,8 +60,8 @@ test.each([
   ["VALET_MODEL_PRICES", "cheap-canary", "must be INPUT/OUTPUT"],
   ["VALET_MODEL_PRICES", "1", "must be INPUT/OUTPUT"],
   ["VALET_MODEL_PRICES", "1/2/3/4/5", "must be INPUT/OUTPUT"],
-  ["VALET_CREDENTIAL_KEYS", "canary", "must be keys of 32 bytes"],
-  ["VALET_CREDENTIAL_KEYS", `${btoa("k".repeat(32))},`, "must be keys of 32 bytes"],
+  ["VALET_CREDENTIAL_KEYS", "canary", "keys of 32 bytes in base64"],
+  ["VALET_CREDENTIAL_KEYS", `${btoa("k".repeat(32))},`, "keys of 32 bytes in base64"],
 ])("%s as %j is refused by its name, without its value", (name, value, why) => {
   const parse = () => parseConfig({ ...needed, [name]: value });
   expect(parse).toThrow(ConfigError);
