@@ -6,6 +6,7 @@ import { onTestFinished } from "vitest";
 const pem = (name: string) => join(import.meta.dirname, `localhost.${name}.pem`);
 /** What git must trust to reach the server: `GIT_SSL_CAINFO`. The key is good for nothing else. */
 export const CERTIFICATE = pem("cert");
+export const KEY = pem("key");
 
 const AUTHOR = { GIT_AUTHOR_NAME: "A", GIT_AUTHOR_EMAIL: "a@b", GIT_COMMITTER_NAME: "A", GIT_COMMITTER_EMAIL: "a@b" };
 

@@ -147,14 +147,41 @@ export function classify(stderr: string): GitErrorType | undefined {
   ) {
     return "git_ref_not_found";
   }
-  return undefined;
+  return REMOTE_FAILURES.find(([, words]) => words.test(stderr))?.[0];
 }
+
+/** What git, libcurl (with OpenSSL or GnuTLS) and ssh say of a remote that cannot be read. The first that fits counts. */
+const REMOTE_FAILURES: readonly (readonly [GitErrorType, RegExp])[] = [
+  [
+    "git_certificate_untrusted",
+    /SSL certificate|server (?:certificate )?verification failed|certificate (?:verify failed|signer not trusted|has expired)|no alternative certificate|certificate subject name|issuer certificate/i,
+  ],
+  [
+    "git_host_not_found",
+    /Could not resolve (?:host|proxy)|Name or service not known|Temporary failure in name resolution|nodename nor servname/i,
+  ],
+  ["git_timeout", /Connection timed out|Operation timed out|Timeout was reached/i],
+  [
+    "git_unreachable",
+    /Failed to connect|Couldn't connect|Could not connect|Connection (?:refused|reset|closed)|No route to host|Network is unreachable|Empty reply|wrong version number|unexpected TLS packet|handshake|SSL_ERROR_SYSCALL|remote end hung up unexpectedly/i,
+  ],
+  [
+    "git_not_a_repository",
+    /is this a git repository|unable to update url base from redirection|invalid server response|bad line length|protocol error/i,
+  ],
+  [
+    "git_not_found",
+    /repository .*not found|returned error: 4(?:04|10)|does not appear to be a git repository|does not exist/i,
+  ],
+];
 
 function environment({ env, transports, gitDir, cwd }: GitOptions): Record<string, string> {
   const own: Record<string, string> = {};
   for (const [key, value] of Object.entries(env)) if (value !== undefined && PASSED_ON.test(key)) own[key] = value;
   return {
     GIT_SSH_COMMAND: SSH,
+    // Not every libcurl reads it by itself.
+    ...(own.SSL_CERT_FILE !== undefined && { GIT_SSL_CAINFO: own.SSL_CERT_FILE }),
     ...own,
     LC_ALL: "C",
     GIT_TERMINAL_PROMPT: "0",

@@ -278,7 +278,7 @@ describe("submodules", () => {
     const { result, shown, problems, warnings, workspace } = await setUp({ repoUrl: main.url });
     expect(result).toEqual({ ok: true });
     expect(warnings).toEqual(["git_submodule_failed"]);
-    expect(shown[2]).toEqual([SUBMODULES, "error", "git_submodule_failed"]);
+    expect(shown[2]).toEqual([SUBMODULES, "error", "git_not_found"]);
     expect(problems).toEqual(["not all submodules could be checked out"]);
     expect(readFileSync(join(workspace, "file.txt"), "utf8")).toBe("second");
   });

@@ -2,9 +2,9 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { attributesToObject, encodeTraces, millisBetween } from "@valet/shared/tracing";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { temporaryFolder } from "../../test/folder.ts";
-import { CERTIFICATE, makeRepository, type Repository, runGit, startGitServer } from "../../test/git-server.ts";
+import { CERTIFICATE, KEY, makeRepository, type Repository, runGit, startGitServer } from "../../test/git-server.ts";
 import { setUp } from "../../test/git-setup.ts";
 import { processesOf } from "../../test/processes.ts";
 
@@ -230,12 +230,54 @@ describe("a failure is told by its kind", () => {
     ["an option", "--upload-pack=touch /tmp/x"],
     ["a host that ssh reads as an option", "ssh://-oProxyCommand=x/y"],
     ["a query that could hold a secret", "https://localhost/repo?token=x"],
-    ["nobody there", "https://127.0.0.1:1/repo"],
-    ["no such repository", "file:///nowhere/at/all"],
   ])("%s", async (_, repoUrl) => {
     const { result, find } = await setUp({ repoUrl });
     expect(result).toEqual({ ok: false, errorType: "git_clone_failed" });
     expect(find(GIT_SETUP)?.statusCode).toBe(2);
+  });
+
+  test.each([
+    ["nobody there", "https://127.0.0.1:1/repo", "git_unreachable"],
+    ["nobody there for ssh", "ssh://git@127.0.0.1:1/repo", "git_unreachable"],
+    ["no such host", "https://no-such-host.invalid/repo", "git_host_not_found"],
+    ["no such repository", "file:///nowhere/at/all", "git_not_found"],
+  ])("%s", async (_, repoUrl, errorType) => {
+    const { result, shown } = await setUp({ repoUrl });
+    expect(result).toEqual({ ok: false, errorType });
+    expect(shown[0]).toEqual([CLONE, "error", errorType]);
+  });
+
+  test.each([
+    ["a page in place of a repository", () => new Response("<html>\nHello\n</html>\n", HTML), "git_not_a_repository"],
+    ["a redirect to a login", (url: URL) => redirectFrom(url), "git_not_a_repository"],
+    ["a host that knows no such repository", () => new Response("no", { status: 404 }), "git_not_found"],
+    ["a host that has failed", () => new Response("no", { status: 500 }), "git_clone_failed"],
+  ] as const)("%s", async (_, answer, errorType) => {
+    const { cert, key } = { cert: readFileSync(CERTIFICATE), key: readFileSync(KEY) };
+    const server = Bun.serve({
+      ...{ hostname: "127.0.0.1", port: 0, tls: { cert, key } },
+      fetch: (request) => answer(new URL(request.url)),
+    });
+    onTestFinished(() => server.stop(true));
+    const { result } = await setUp({ repoUrl: `https://localhost:${server.port}/repo` });
+    expect(result).toEqual({ ok: false, errorType });
+  });
+
+  test("a certificate that nobody vouches for, unless its authority is named", async () => {
+    const { url } = startGitServer(repository);
+    const env = { PATH: process.env.PATH, HOME: temporaryFolder() };
+    const { result } = await setUp({ repoUrl: url }, { env });
+    expect(result).toEqual({ ok: false, errorType: "git_certificate_untrusted" });
+    const credentials = { username: "alice", password: "wonderland" };
+    const trusting = await setUp({ repoUrl: url, credentials }, { env: { ...env, SSL_CERT_FILE: CERTIFICATE } });
+    expect(trusting.result).toEqual({ ok: true });
+  });
+
+  test("a host that speaks no TLS", async () => {
+    const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("plain") });
+    onTestFinished(() => server.stop(true));
+    const { result } = await setUp({ repoUrl: `https://localhost:${server.port}/repo` });
+    expect(result).toEqual({ ok: false, errorType: "git_unreachable" });
   });
 
   test("a repository of this machine where that is not allowed", async () => {
@@ -287,6 +329,13 @@ test("the agent's commits have an author, unless somebody has named one", async 
   const named = await setUp({ repoUrl: url }, { env: { PATH: process.env.PATH, HOME: home } });
   expect(readFileSync(join(named.workspace, ".git", "config"), "utf8")).not.toContain("Valet");
 });
+
+const HTML = { headers: { "content-type": "text/html" } };
+
+/** To a page about logging in, and what that answers. */
+function redirectFrom({ pathname, origin }: URL): Response {
+  return pathname === "/login" ? new Response("Log in", HTML) : Response.redirect(`${origin}/login`);
+}
 
 function grep(folder: string, word: string): boolean {
   return readdirSync(folder, { recursive: true, withFileTypes: true }).some(

@@ -11,6 +11,7 @@ import {
   uniqueSleep,
   waitFor,
 } from "../../test/broker.ts";
+import { certificateVariables } from "../local/hide-environment.ts";
 import { findProcesses } from "../local/process-table.ts";
 
 const TOKEN = "token-of-the-runner";
@@ -28,6 +29,8 @@ async function stateOf(broker: TestBroker, id: string): Promise<Record<string, u
 describe("the entrypoint", () => {
   test("gets the variables of the API and nothing else of the broker's environment", async () => {
     process.env.CANARY_OF_THE_BROKER = "canary";
+    // Where the certificates are that the machine trusts.
+    process.env.GIT_SSL_CAINFO = "/authorities.pem";
     process.env.OTEL_EXPORTER_OTLP_HEADERS = "key=canary";
     try {
       const broker = await startBroker({ path: "/usr/bin:/bin" });
@@ -48,6 +51,8 @@ describe("the entrypoint", () => {
       for (const name of ["PWD", "OLDPWD", "SHLVL", "_"]) delete seen[name];
       expect(seen).toEqual({
         ...env,
+        ...certificateVariables(process.env),
+        GIT_SSL_CAINFO: "/authorities.pem",
         PATH: "/usr/bin:/bin",
         HOME: join(folder, "home"),
         TMPDIR: join(folder, "tmp"),
@@ -62,6 +67,7 @@ describe("the entrypoint", () => {
       expect(JSON.stringify(seen)).not.toContain("canary");
     } finally {
       delete process.env.CANARY_OF_THE_BROKER;
+      delete process.env.GIT_SSL_CAINFO;
       delete process.env.OTEL_EXPORTER_OTLP_HEADERS;
     }
   });

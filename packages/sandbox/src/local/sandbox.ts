@@ -11,6 +11,7 @@ import type { Steps } from "../request-trace.ts";
 import type { RestartPolicy } from "../restart.ts";
 import { endProcesses, pauseProcesses } from "./end-processes.ts";
 import { type RunningEntrypoint, startEntrypoint } from "./entrypoint.ts";
+import { certificateVariables } from "./hide-environment.ts";
 import { lastLogLine } from "./last-line.ts";
 import { LogFile } from "./log-file.ts";
 import { SANDBOX_ID_VARIABLE, type SandboxProcesses } from "./process-table.ts";
@@ -214,6 +215,7 @@ export class LocalSandbox {
         command: entrypoint,
         env: {
           LANG: "C.UTF-8",
+          ...certificateVariables(process.env),
           ...this.#secrets.env,
           PATH: path,
           HOME: join(folder, "home"),

@@ -94,6 +94,9 @@ const BOOT = [
 /** What a job ends with that its session cannot be started for. */
 const JOB_AND_START = ["message", "workflow", "wait", "start"] as const;
 
+/** Whatever speaks to the repository's remote, and the start that fails with it. */
+const GIT_REMOTE = [...JOB_AND_START, "bootstrap", "git_setup", "git_clone", "git_checkout", "git_submodules"] as const;
+
 export const ERRORS = {
   // The sandbox and its broker
   spawn_failed: {
@@ -274,6 +277,46 @@ export const ERRORS = {
     ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone"],
     meaning: "the clone or fetch failed",
     remedy: "Check the repository's URL, and that sandboxes can reach its host.",
+  },
+  git_certificate_untrusted: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: GIT_REMOTE,
+    meaning:
+      "git does not trust the certificate of the repository's host: it is self-signed, of an unknown authority, expired, or for another name",
+    remedy:
+      "Name a file with the authorities to trust in GIT_SSL_CAINFO or SSL_CERT_FILE where `valet up` or the broker runs; in a container image, install the authority.",
+  },
+  git_host_not_found: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: GIT_REMOTE,
+    meaning: "the name of the repository's host cannot be resolved",
+    remedy: "Check the spelling of the host in the repository's URL, and that sandboxes can resolve names.",
+  },
+  git_unreachable: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: GIT_REMOTE,
+    meaning: "no connection to the repository's host: it was refused, reset, or there is no route",
+    remedy:
+      "Check the host and the port in the repository's URL, and that sandboxes can reach it (a proxy, a firewall).",
+  },
+  git_not_found: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: GIT_REMOTE,
+    meaning: "the host knows no such repository, or does not show it without credentials",
+    remedy:
+      "Check the path in the repository's URL; for a private repository, create the session with credentials that may read it.",
+  },
+  git_not_a_repository: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: GIT_REMOTE,
+    meaning: "what answers at the URL is no git repository but a web page, say, or a redirect to a login",
+    remedy:
+      "Use the URL that `git clone` takes, not that of a page about the repository; behind a login, give the session credentials.",
   },
   git_auth_failed: {
     outcomes: ["error"],
