@@ -3,7 +3,7 @@ import type { AgentErrorType } from "./errors.ts";
 
 /** One answer of a model, as far as it matters whether the agent can do something with it. */
 export interface Answer {
-  /** OpenCode's word for why it ended; `unknown` where the provider gave none, or one that it does not know. */
+  /** The agent's word for why it ended; `unknown` where the provider gave none, or one that it does not know. */
   readonly finish: string;
   /** Whether there is more in it than blanks. */
   readonly hasText: boolean;
@@ -16,10 +16,10 @@ const BAD_FINISH: ReadonlyMap<string, AgentErrorType> = new Map([
   ["length", "output_limit"],
   ["content-filter", "content_filtered"],
 ]);
-/** With any other OpenCode asks the model again. */
+/** With any other the agent asks the model again. */
 const FINAL: ReadonlySet<string> = new Set(["stop", "length", "content-filter"]);
 
-/** Whether the model is done with this answer, by OpenCode's word for why it ended. */
+/** Whether the model is done with this answer, by the agent's word for why it ended. */
 function isFinal(finish: string): boolean {
   return FINAL.has(finish);
 }
@@ -35,7 +35,7 @@ export function answerProblem({ finish, hasText, hasToolCall }: Answer): AgentEr
 }
 
 /**
- * Whether OpenCode asks again after it although it has nothing new to tell the model: no tool was called, and no finish reason
+ * Whether the agent asks again after it although it has nothing new to tell the model: no tool was called, and no finish reason
  * says that the answer is one. A login page in place of an answer is such a one.
  */
 export function isUseless({ finish, hasToolCall }: Answer): boolean {

@@ -5,7 +5,7 @@ import { type AgentSpanName, type Ending, type Fact, type FactAttributes, type F
 /** Why something ends that ends all below it in the same way; any other reason is a span's own. */
 const OUTSIDE: ReadonlySet<ErrorType | undefined> = new Set(marked("cuts"));
 
-/** OpenCode's times are whole milliseconds: what began and ended within one took about half of it. */
+/** Agents' times are whole milliseconds: what began and ended within one took about half of it. */
 const WITHIN_ONE_MS = 0.5;
 
 /**

@@ -180,7 +180,7 @@ function isCharged({ outcome, errorType, attributes }: EndFact): boolean {
   return outcome !== "error" || hasBegun || !UNCHARGED.has(errorType);
 }
 
-/** Finish reasons after which OpenCode asks the model no more, or not in another call. */
+/** Finish reasons after which the agent asks the model no more, or not in another call. */
 const FINAL: ReadonlySet<string> = new Set(["stop", "length", "content_filter", "error"]);
 
 /** How a call fails that no model has worked on: nobody charges for it. */
