@@ -83,7 +83,7 @@ test.each<[string, Ending, number]>([
     onPart: (_attemptId, part) => parts.push(part),
     onStep: () => {},
     onAsked: () => void runner.reply({ type: "permission-reply", permissionId: "per", reply: "once" }),
-    onQuiet: () => {},
+    onWorking: () => {},
   });
   const result = await runner.run(dispatch("att_1")).done;
   expect(result).toMatchObject({ outcome: ending.outcome, opencodeSessionId: "echo-session", parts: [PART] });
