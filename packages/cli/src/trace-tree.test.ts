@@ -97,9 +97,9 @@ describe("lines", () => {
       attributes,
     });
     const notes = (each: TraceSpan) => renderTrees(buildTrees([each]), 56_400)[0]?.split("… ")[1];
-    expect(notes(open("chat mock-1"))).toBe("chat mock-1  open 46 s, no byte yet");
+    expect(notes(open("chat mock-1"))).toBe("chat mock-1  open 46 s, no text yet");
     expect(notes(open("chat mock-1", { "valet.last_heard_ms": 50_000 }))).toBe(
-      "chat mock-1  open 46 s, last byte 6 s ago",
+      "chat mock-1  open 46 s, last text 6 s ago",
     );
     expect(notes(open("execute_tool bash"))).toBe("execute_tool bash  open 46 s, no output yet");
     expect(notes(open("valet.turn", { "valet.last_seen_ms": 12_000 }))).toBe(

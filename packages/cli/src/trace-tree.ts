@@ -178,9 +178,9 @@ function openNote({ name, startMs, attributes }: TraceSpan, nowMs: number): stri
   return notes.join(", ");
 }
 
-/** The data that arrives while a span is open. */
+/** The data that arrives while a span is open. Comments that keep a provider's connection open are no text. */
 const WAITED_FOR: readonly (readonly [what: string, name: RegExp])[] = [
-  ["byte", /^chat /],
+  ["text", /^chat /],
   ["output", /^execute_tool /],
   ["answer", /^valet\.(?:permission|question)\.wait$/],
 ];

@@ -50,7 +50,7 @@ export const ATTRIBUTES = {
     type: "int",
     unit: "ms since 1970",
     meaning:
-      "when something last came from what the span waits for: a byte of the answer, output of the tool; only while it is open, or where it was left open",
+      "when something last came from what the span waits for: a piece of the answer, output of the tool; only while it is open, or where it was left open",
   },
   "valet.outcome": { type: "string", values: OUTCOMES, meaning: "how it ended" },
   "error.type": {
