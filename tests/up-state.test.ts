@@ -89,7 +89,14 @@ describe("doctor", () => {
       process.kill(pid as number, "SIGSTOP");
       expect(await systemFinding(state)).toMatchObject({
         state: "missing",
-        detail: expect.stringContaining(`runs on ${state}, but does not answer`),
+        detail: expect.stringMatching(/its Worker does not answer at .* within 5 s; its sandbox broker answers/),
+      });
+      process.kill(pid as number, "SIGCONT");
+      await until("the Worker's answer", async () => (await systemFinding(state)).state === "ok");
+      up.child.kill("SIGSTOP");
+      expect(await systemFinding(state)).toMatchObject({
+        state: "missing",
+        detail: expect.stringMatching(/its sandbox broker, .* does not answer at .* within 5 s/),
       });
       await endUp(up, "SIGKILL");
       await until("the Worker's end", () => workersOf(state).length === 0);
@@ -98,7 +105,7 @@ describe("doctor", () => {
         detail: expect.stringContaining("nothing runs"),
       });
     },
-    TIMEOUT_MS,
+    2 * TIMEOUT_MS,
   );
 });
 

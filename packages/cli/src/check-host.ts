@@ -1,7 +1,9 @@
 /** Finds the host that runs on a state directory, and the settings that it was started with. */
 import { existsSync } from "node:fs";
 import { isDirectoryLocked } from "@valet/sandbox";
+import { BrokerHealth } from "@valet/shared/protocol/sandbox-broker";
 import { Health } from "@valet/shared/protocol/session-api";
+import type { z } from "zod";
 import type { Finding } from "./check-telemetry.ts";
 import { readConnection, type Uses } from "./system/state.ts";
 import { UP_ROLE } from "./system/state-directory.ts";
@@ -16,8 +18,11 @@ export interface HostFinding {
 const name = "system";
 const TIMEOUT_MS = 5000;
 
-/** Queries the host that was last started on the state directory. Never rejects. */
-export async function findHost(stateDir: string): Promise<HostFinding> {
+/**
+ * Queries both parts of the host that was last started on the state directory: its Worker and its sandbox broker. Never rejects.
+ * @param timeoutMs for each of the two, which are asked at the same time
+ */
+export async function findHost(stateDir: string, timeoutMs = TIMEOUT_MS): Promise<HostFinding> {
   const idle = found("note", `nothing runs on ${stateDir}; start Valet with \`pnpm valet up\``);
   if (!existsSync(stateDir)) return idle;
   try {
@@ -27,18 +32,43 @@ export async function findHost(stateDir: string): Promise<HostFinding> {
   }
   const connection = readConnection(stateDir);
   if (connection === undefined) return idle;
-  const { url, uses = null } = connection;
+  const { url, brokerUrl, uses = null } = connection;
+  const [worker, broker] = await Promise.all([
+    ask(`${url}/api/health`, Health, timeoutMs),
+    brokerUrl === undefined ? undefined : ask(`${brokerUrl}/v1/health`, BrokerHealth, timeoutMs),
+  ]);
+  if (worker.value !== undefined) {
+    const finding = stateOf(url, worker.value, broker?.why === undefined ? undefined : `at ${brokerUrl} ${broker.why}`);
+    return { finding: { name, source: "the running host", ...finding }, uses };
+  }
+  if (!(await isDirectoryLocked(stateDir, UP_ROLE))) return idle;
+  const silent = `its Worker does not answer at ${url} ${worker.why}`;
+  const also =
+    broker === undefined
+      ? ""
+      : broker.why === undefined
+        ? "; its sandbox broker answers"
+        : "; nor does its sandbox broker";
+  return found(
+    "missing",
+    `\`valet up\` runs on ${stateDir}, but ${silent}${also}: read its output, or end it and start it again`,
+  );
+}
+
+/** Queries one part of the host. Never rejects. @returns the answer, or what follows "does not answer" */
+async function ask<T>(
+  url: string,
+  schema: z.ZodType<T>,
+  timeoutMs: number,
+): Promise<{ readonly value: T; readonly why?: undefined } | { readonly value?: undefined; readonly why: string }> {
   try {
-    const response = await fetch(`${url}/api/health`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
-    const health = Health.safeParse(await response.json());
-    if (!health.success) return idle;
-    return { finding: { name, source: "the running host", ...stateOf(url, health.data) }, uses };
-  } catch {
-    if (!(await isDirectoryLocked(stateDir, UP_ROLE))) return idle;
-    return found(
-      "missing",
-      `\`valet up\` runs on ${stateDir}, but does not answer at ${url}: read its output, or stop it and start it again`,
-    );
+    const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs), redirect: "manual" });
+    const { data } = schema.safeParse(await response.json());
+    return data === undefined ? { why: "(another program does)" } : { value: data };
+  } catch (error) {
+    const { name } = error as Error;
+    if (name === "TimeoutError") return { why: `within ${timeoutMs / 1000} s` };
+    return { why: name === "SyntaxError" ? "(another program does)" : "(no connection)" };
   }
 }
 
@@ -46,8 +76,11 @@ function found(state: Finding["state"], detail: string): HostFinding {
   return { finding: { name, state, detail, source: "the state directory" }, uses: undefined };
 }
 
-/** Returns what the health of a running host means. */
-export function stateOf(url: string, health: Health): Pick<Finding, "state" | "detail"> {
+/**
+ * Returns what the health of a running host means.
+ * @param silentBroker where and how its sandbox broker does not answer
+ */
+export function stateOf(url: string, health: Health, silentBroker?: string): Pick<Finding, "state" | "detail"> {
   const { sessions = 0, waitingSpans = 0, since = "", reason = "" } = health.export ?? {};
   if (health.database === "full") {
     return {
@@ -57,6 +90,12 @@ export function stateOf(url: string, health: Health): Pick<Finding, "state" | "d
   }
   if (health.database === "unavailable") {
     return { state: "missing", detail: `runs at ${url}, but its database does not answer: read its output` };
+  }
+  if (silentBroker !== undefined) {
+    return {
+      state: "missing",
+      detail: `runs at ${url}, but its sandbox broker, which is part of \`valet up\`, does not answer ${silentBroker}: no sandbox starts or sleeps; end \`valet up\` and start it again`,
+    };
   }
   if (sessions === 0) return { state: "ok", detail: `runs at ${url}` };
   const detail = `runs at ${url}; spans of ${sessions} ${sessions === 1 ? "session" : "sessions"} do not reach the backend since ${since} (${reason}; ${waitingSpans} are waiting); fix the problem under \`backend\`, then run \`pnpm valet resend --all\``;

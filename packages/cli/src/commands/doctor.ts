@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import type { Command } from "commander";
+import { checkDisk } from "../check-disk.ts";
 import { findHost } from "../check-host.ts";
 import { checkModel, compareBackend } from "../check-settings.ts";
 import { checkTelemetry, type Finding } from "../check-telemetry.ts";
@@ -34,6 +35,7 @@ export function addDoctor(program: Command): void {
         checkModel(process.env, host.uses),
         ...checkTelemetry(process.env),
         ...compareBackend(process.env, host.uses),
+        ...checkDisk(options.state),
         host.finding,
       ]);
       if (options.json) printJson({ ok: findings.every(({ state }) => state !== "missing"), findings });

@@ -1,8 +1,6 @@
-import { statfsSync } from "node:fs";
 import { UserError } from "../errors.ts";
+import { diskSpace, lackOfSpace } from "./disk-space.ts";
 
-/** Databases cannot be opened with less free space. */
-const LEAST_BYTES = 1024 * 1024;
 const FULL: readonly string[] = ["ENOSPC", "EDQUOT"];
 const FORBIDDEN: readonly string[] = ["EROFS", "EACCES", "EPERM"];
 
@@ -13,8 +11,7 @@ const FORBIDDEN: readonly string[] = ["EROFS", "EACCES", "EPERM"];
 export function diskError(stateDir: string, error: unknown): UserError | undefined {
   if (error instanceof UserError) return undefined;
   const { code = "", path } = error as NodeJS.ErrnoException;
-  const { bavail, bsize } = statfsSync(stateDir);
-  if (FULL.includes(code) || bavail * bsize < LEAST_BYTES) {
+  if (FULL.includes(code) || lackOfSpace(diskSpace(stateDir)) === "full") {
     return new UserError(
       `The disk of the state directory ${stateDir} is full. Make room, or name another one with --state.`,
     );

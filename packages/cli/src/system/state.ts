@@ -19,7 +19,8 @@ export type Uses = z.infer<typeof Uses>;
 const Connection = z.object({
   url: z.url(),
   token: z.string(),
-  /** Absent in connections that older versions wrote. */
+  /** The sandbox broker's URL; like `uses`, absent in connections that older versions wrote. */
+  brokerUrl: z.url().optional(),
   uses: Uses.optional(),
 });
 /** How to reach a running system. */

@@ -103,7 +103,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     await prepareDatabase(db, join(WORKER_DIR, "migrations"));
     const token = await ensureToken(db, secrets.token);
     writeSecrets(state, { ...secrets, token });
-    writeConnection(state, { url, token, uses: usesOf(model, env) });
+    writeConnection(state, { url, token, brokerUrl: broker.url, uses: usesOf(model, env) });
     return { url, token, capacity, isScripted: model.scripted !== undefined, failed: failure.promise, stop };
   } catch (error) {
     await stop();
