@@ -1,4 +1,6 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, describe, expect, onTestFinished, test } from "vitest";
 import { OtlpReceiver } from "../../shared/test/otlp-receiver.ts";
 import { checkTelemetry, type Finding } from "./check-telemetry.ts";
 
@@ -50,6 +52,36 @@ describe("what would keep spans from the backend is reported, with what to do", 
     const [finding] = await check({ OTEL_EXPORTER_OTLP_ENDPOINT: url });
     expect(finding).toMatchObject({ name: "backend", state, detail: expect.stringMatching(detail) });
     expect(finding?.detail).toContain(host);
+  });
+
+  test.each(["x", "{", " "])("an answer without end, of %j", async (text) => {
+    const server = createServer((_request, response) => {
+      response.writeHead(200, { "content-type": "text/plain" });
+      const chunk = text.repeat(256 * 1024);
+      const write = () => {
+        while (!response.destroyed && response.write(chunk));
+      };
+      response.on("drain", write);
+      write();
+    });
+    await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+    onTestFinished(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    const { port } = server.address() as AddressInfo;
+    const [finding] = await check({ OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}` });
+    expect(finding).toMatchObject({ state: "note", detail: expect.stringMatching(/is it an OTLP endpoint\?/) });
+    expect(finding?.detail).not.toContain("RangeError");
+  });
+
+  test("an answer that breaks off", async () => {
+    const { url } = await backend(200, { "content-type": "application/json", "content-length": "100" }, "{");
+    const [finding] = await check({ OTEL_EXPORTER_OTLP_ENDPOINT: url });
+    expect(finding).toMatchObject({
+      state: "note",
+      detail: expect.stringMatching(/unreadable answer.*OTLP endpoint\?/),
+    });
   });
 
   test("nothing listens", async () => {

@@ -48,7 +48,11 @@ async function checkBackend({
   const result = await exporter.send(request);
   const host = hostOf(url);
   if (result.outcome === "delivered") {
-    const { message, isUnexpected } = result;
+    const { message, isUnexpected, isUnread } = result;
+    if (isUnread) {
+      const detail = `${host} accepts an empty request, but not with a backend's answer (${message}): is it an OTLP endpoint? Spans would be counted as delivered`;
+      return { name, state: "note", detail };
+    }
     if (!isUnexpected)
       return { name, state: "ok", detail: `${host} takes spans${message && `, with the message: ${message}`}` };
     return {

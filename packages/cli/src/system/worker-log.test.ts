@@ -41,3 +41,25 @@ test("a line that cannot be written to the file is shown whole", async () => {
   log("unknown\nand its rest");
   await eventually(() => expect(shown).toEqual(["unknown", "unknown\nand its rest"]));
 });
+
+test("a full disk is reported once a minute, however many requests fail because of it", () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const shown: string[] = [];
+  const log = createWorkerLog(join(folder(), "worker.log"), (line) => shown.push(line));
+  const refused = JSON.stringify({
+    message: "a request was refused because the disk or the database is full",
+    error: "Error",
+    at: [],
+  });
+  const lines = ["e = workerd/util/sqlite.c++:1827: failed: SQLite failed; SQLITE_FULL", refused];
+  for (let i = 0; i < 10; i++) lines.forEach(log);
+  const sentences = [/disk of the state directory is full/, /request was refused because the disk/].map((each) =>
+    expect.stringMatching(each),
+  );
+  const ours = () => shown.filter((line) => line.startsWith("The Worker"));
+  expect(ours()).toEqual(sentences);
+  vi.advanceTimersByTime(61_000);
+  lines.forEach(log);
+  expect(ours()).toEqual([...sentences, ...sentences]);
+});

@@ -6,7 +6,7 @@ import { shownLine } from "./worker-lines.ts";
 
 /** The maximum size of the log file, and of its predecessor, in bytes. */
 const MAX_BYTES = 4 * 1024 * 1024;
-/** How often the terminal says where the details are. */
+/** How often the terminal says where the details are, and repeats a sentence of a known kind, such as a full disk. */
 const HINT_MS = 60_000;
 
 /**
@@ -22,9 +22,10 @@ export function createWorkerLog(path: string, report: (line: string) => void): (
   }
   const file = new LogFile(path, MAX_BYTES);
   let hintedMs = -Infinity;
+  const isDue = createRepeatLimit();
   return (line) => {
     const { text, hides } = shownLine(line);
-    if (text !== undefined) report(text);
+    if (text !== undefined && (hides !== "known" || isDue(text))) report(text);
     const entry = `${new Date().toISOString()} ${line.trimEnd()}\n`;
     void file.append(entry).then((isKept) => {
       if (!isKept && hides === "unknown") report(line);
@@ -33,5 +34,16 @@ export function createWorkerLog(path: string, report: (line: string) => void): (
         report(`Details are in ${path}.`);
       }
     });
+  };
+}
+
+/** Returns a function that tells whether a sentence is to be shown: at most once in {@link HINT_MS}. There are few sentences. */
+function createRepeatLimit(): (text: string) => boolean {
+  const shownMs = new Map<string, number>();
+  return (text) => {
+    const nowMs = performance.now();
+    if (nowMs - (shownMs.get(text) ?? -Infinity) <= HINT_MS) return false;
+    shownMs.set(text, nowMs);
+    return true;
   };
 }

@@ -13,6 +13,8 @@ export type SendResult =
       readonly message: string;
       /** The response is text that no OTLP backend sends: it deserves one warning for each endpoint. */
       readonly isUnexpected?: true;
+      /** The response ended too early, or never, so it may not come from a backend. */
+      readonly isUnread?: true;
     }
   /** The batch can be retried, after `retryAfterMs` if the backend named a time. */
   | {
@@ -34,6 +36,8 @@ export interface Answer {
   readonly status: number;
   readonly contentType: string;
   text: string;
+  /** The body is larger than a client needs to read. */
+  isTooLarge?: boolean;
 }
 
 /** Interprets a response other than 2xx. Does not read its body. */
@@ -48,17 +52,20 @@ export function judgeRefusal({ status, headers, body }: Response): SendResult {
   return { outcome: "retry", reason, status, retryAfterMs: parseRetryAfter(headers.get("retry-after"), Date.now()) };
 }
 
-/** Reads the body of a 2xx response into `answer`, as far as needed. @throws the error that interrupts it */
+/**
+ * Reads the body of a 2xx response into `answer`, as far as needed: not beyond {@link MAX_RESPONSE_BYTES}, and not beyond the first
+ * character that shows that it is neither JSON nor protobuf. @throws the error that interrupts it
+ */
 export async function readBody({ body }: Response, answer: Answer): Promise<void> {
   const reader = body?.getReader();
   // The decoder removes a byte order mark.
   const decoder = new TextDecoder();
   let left = MAX_RESPONSE_BYTES;
-  while (reader && !isPage(answer)) {
+  while (reader && left >= 0 && !isPage(answer) && !isOtherText(answer)) {
     const { done, value } = await reader.read();
     if (done) return;
     left -= value.length;
-    if (left < 0) throw new RangeError();
+    answer.isTooLarge = left < 0;
     answer.text += decoder.decode(value, { stream: true });
   }
   reader?.cancel().catch(() => {});
@@ -73,7 +80,8 @@ export function judgeAnswer(answer: Answer, brokenBy = ""): SendResult {
   const { status, contentType, text } = answer;
   if (isPage(answer)) return { outcome: "held", reason: "web page", status };
   const delivered = { outcome: "delivered", rejectedSpans: 0, message: "" } as const;
-  if (brokenBy) return { ...delivered, message: `unreadable answer: ${brokenBy}` };
+  if (brokenBy) return { ...delivered, message: `unreadable answer: ${brokenBy}`, isUnread: true };
+  if (answer.isTooLarge) return { ...delivered, message: "more than 4 MiB of text", isUnexpected: true };
   if (isProtobuf(contentType)) {
     // A full success takes at most two bytes.
     return text.length > 2 ? { ...delivered, message: "a partial success in protobuf, which is not read" } : delivered;
@@ -100,6 +108,11 @@ function partialSuccess(json: { partialSuccess?: { rejectedSpans?: unknown; erro
 function isPage({ status, contentType, text }: Answer): boolean {
   if (status === 204 || status === 205 || isProtobuf(contentType)) return false;
   return /^\s*(?:text\/html|application\/xhtml)/i.test(contentType) || /^[\s\0\ufeff\ufffd]*</.test(text);
+}
+
+/** Whether the response is text that cannot be a JSON object: then the rest, which may have no end, does not matter. */
+function isOtherText({ contentType, text }: Answer): boolean {
+  return !isProtobuf(contentType) && /^[\s\0\ufeff\ufffd]*[^\s\0\ufeff\ufffd{]/.test(text);
 }
 
 function isProtobuf(contentType: string): boolean {

@@ -191,7 +191,7 @@ describe("R7 a 2xx response is a backend's if it is empty, protobuf or a JSON ob
 
     test("is delivered if it is JSON", async () => {
       const result = await judge(new Response(failing('{"partial')));
-      expect(result).toEqual({ ...delivered, message: "unreadable answer: TypeError" });
+      expect(result).toEqual({ ...delivered, message: "unreadable answer: TypeError", isUnread: true });
     });
 
     test("is cancelled if it is an endless web page", async () => {
@@ -252,6 +252,7 @@ describe("a broken backend", () => {
     outcome: "delivered",
     rejectedSpans: 0,
     message: `unreadable answer: ${why}`,
+    isUnread: true,
   });
 
   test("R7 a reset connection is retryable", async () => {
@@ -280,10 +281,32 @@ describe("a broken backend", () => {
     expect(result).toEqual(delivered("timeout"));
   });
 
-  test("R10 a response is read up to 4 MiB", async () => {
-    const { result } = await sendTo({ behaviour: "large" });
-    expect(result).toEqual(delivered("RangeError"));
-  });
+  test.each([
+    ["JSON", "{ ", "more than 4 MiB of text"],
+    ["blanks", " ", "more than 4 MiB of text"],
+    ["text", "x", "neither JSON nor protobuf"],
+  ])(
+    "R10 an endless response of %s is read only as far as needed, and is unexpected",
+    async (_what, text, message) => {
+      const chunk = new TextEncoder().encode(text + " ".repeat(64 * 1024));
+      let chunks = 0;
+      let cancelled = false;
+      const body = new ReadableStream<Uint8Array>({
+        pull: (controller) => {
+          chunks++;
+          controller.enqueue(chunk);
+        },
+        cancel: () => {
+          cancelled = true;
+        },
+      });
+      const exporter = new OtlpExporter({ url: "http://127.0.0.1:1/", fetch: async () => new Response(body) });
+      const result = await exporter.send({ body: new Uint8Array(1), gzip: false });
+      expect(result).toEqual({ outcome: "delivered", rejectedSpans: 0, message, isUnexpected: true });
+      expect(chunks).toBeLessThan(text === "x" ? 4 : 70);
+      expect(cancelled).toBe(true);
+    },
+  );
 
   test.each([new Error("boom"), "boom", undefined, null])(
     "a fetch that throws %s does not make send reject",

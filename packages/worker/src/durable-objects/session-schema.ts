@@ -1,7 +1,13 @@
 /** The tables of a session's object, for every room. To change them, add a migration at the end of the list. */
 import { addColumn, type Migration } from "./core/schema.ts";
 
-export const SESSION_MIGRATIONS: readonly Migration[] = [tablesBeforeVersions, durableCalls, jobs, capacityReports];
+export const SESSION_MIGRATIONS: readonly Migration[] = [
+  tablesBeforeVersions,
+  durableCalls,
+  jobs,
+  capacityReports,
+  shownReason,
+];
 
 /**
  * Version 1: the tables from before versions were stored. Databases of that time may lack some of the tables, and columns that were
@@ -192,4 +198,9 @@ function capacityReports(sql: SqlStorage): void {
       SELECT 'capacity-report', '', 1, 'null', 0, 0 FROM capacity_lease WHERE NOT json_extract(lease, '$.isConfirmed');
     UPDATE capacity_lease SET lease = json_remove(lease, '$.isConfirmed');
   `);
+}
+
+/** Version 5: the reason of an export problem that the session's view shows, which may change while the problem lasts. */
+function shownReason(sql: SqlStorage): void {
+  addColumn(sql, "trace_export", "shown_reason", "TEXT NOT NULL DEFAULT ''");
 }

@@ -6,6 +6,8 @@ interface ExportRow extends ExportState {
   readonly config: string;
   /** What the session's view shows: 0 nothing, 1 an export problem, 2 that the export has stopped. */
   readonly shown: number;
+  /** The reason that the session's view shows; empty for none. */
+  readonly shown_reason: string;
 }
 
 export class ExportLedger {
@@ -17,7 +19,7 @@ export class ExportLedger {
   }
 
   read(): ExportRow {
-    const columns = [...Object.keys(FIRST_STATE), "config", "shown"].join(", ");
+    const columns = [...Object.keys(FIRST_STATE), "config", "shown", "shown_reason"].join(", ");
     const row = this.#sql.exec(`SELECT ${columns} FROM trace_export`).one();
     return row as unknown as ExportRow;
   }

@@ -134,6 +134,22 @@ test("`resend` sends at once, also after the export has stopped", () =>
     expect(valueIn(await host.agent.resend())).toEqual({ exported: true, waitingSpans: 0 });
   }));
 
+test("the view shows the reason of the last attempt, whichever the problem began with", () =>
+  withSession(async ({ host, answers, projected }) => {
+    answers.next = () => answer(401);
+    await endSpan(host);
+    await host.pass(70_000);
+    const { since } = projected() ?? {};
+    expect(projected()).toMatchObject({ reason: "HTTP 401" });
+    answers.next = () => answer(200, null, { "content-type": "text/html" });
+    expect(valueIn(await host.agent.resend())).toMatchObject({ reason: "web page" });
+    await host.pass(4000);
+    expect(projected()).toMatchObject({ reason: "web page", since });
+    answers.next = () => answer(503);
+    await host.pass(3_600_000);
+    expect(projected()).toMatchObject({ reason: "HTTP 503", since });
+  }));
+
 test("`resend` includes the tail, without waiting for its timer", () =>
   withSession(async ({ host, posts }) => {
     await endSpan(host);

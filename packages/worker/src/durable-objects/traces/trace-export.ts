@@ -140,12 +140,14 @@ export class TraceExport {
     return sinceMs === undefined ? undefined : sinceMs + LATE_MS + 1;
   }
 
-  /** Returns whether the problem has appeared, stopped the export or gone since this last returned true. */
+  /** Returns whether the problem has appeared, changed its reason, stopped the export or gone since this last returned true. */
   problemChanged(): boolean {
     const problem = this.problem();
     const shown = problem === undefined ? 0 : 1 + Number(problem.isStopped);
-    if (this.#ledger.read().shown === shown) return false;
-    this.#ledger.write({ shown });
+    const shown_reason = problem?.reason ?? "";
+    const before = this.#ledger.read();
+    if (before.shown === shown && before.shown_reason === shown_reason) return false;
+    this.#ledger.write({ shown, shown_reason });
     return true;
   }
 
