@@ -11,7 +11,7 @@ declare module "vitest" {
 export type Answer =
   | { status: number; headers?: Record<string, string>; body?: string; base64?: string }
   /** Never answers; closes the connection; closes it within the body; writes a byte now and then; answers 200 with 5 MB. */
-  | { behaviour: "hang" | "reset" | "reset-after-head" | "drip" | "large" };
+  | { behaviour: "hang" | "reset" | "reset-after-head" | "drip" };
 
 export interface ReceivedRequest {
   method: string;

@@ -80,8 +80,6 @@ function misbehave(behaviour: string, script: Script, response: ServerResponse):
   } else if (behaviour === "reset-after-head") {
     response.writeHead(200, { "content-length": "100" });
     response.write("{", () => response.destroy());
-  } else if (behaviour === "large") {
-    response.writeHead(200).end(LARGE_BODY);
   } else {
     script.hanging.add(response);
     if (behaviour === "drip") {

@@ -285,28 +285,25 @@ describe("a broken backend", () => {
     ["JSON", "{ ", "more than 4 MiB of text"],
     ["blanks", " ", "more than 4 MiB of text"],
     ["text", "x", "neither JSON nor protobuf"],
-  ])(
-    "R10 an endless response of %s is read only as far as needed, and is unexpected",
-    async (_what, text, message) => {
-      const chunk = new TextEncoder().encode(text + " ".repeat(64 * 1024));
-      let chunks = 0;
-      let cancelled = false;
-      const body = new ReadableStream<Uint8Array>({
-        pull: (controller) => {
-          chunks++;
-          controller.enqueue(chunk);
-        },
-        cancel: () => {
-          cancelled = true;
-        },
-      });
-      const exporter = new OtlpExporter({ url: "http://127.0.0.1:1/", fetch: async () => new Response(body) });
-      const result = await exporter.send({ body: new Uint8Array(1), gzip: false });
-      expect(result).toEqual({ outcome: "delivered", rejectedSpans: 0, message, isUnexpected: true });
-      expect(chunks).toBeLessThan(text === "x" ? 4 : 70);
-      expect(cancelled).toBe(true);
-    },
-  );
+  ])("R10 an endless response of %s is read only as far as needed, and is unexpected", async (_what, text, message) => {
+    const chunk = new TextEncoder().encode(text + " ".repeat(64 * 1024));
+    let chunks = 0;
+    let cancelled = false;
+    const body = new ReadableStream<Uint8Array>({
+      pull: (controller) => {
+        chunks++;
+        controller.enqueue(chunk);
+      },
+      cancel: () => {
+        cancelled = true;
+      },
+    });
+    const exporter = new OtlpExporter({ url: "http://127.0.0.1:1/", fetch: async () => new Response(body) });
+    const result = await exporter.send({ body: new Uint8Array(1), gzip: false });
+    expect(result).toEqual({ outcome: "delivered", rejectedSpans: 0, message, isUnexpected: true });
+    expect(chunks).toBeLessThan(text === "x" ? 4 : 70);
+    expect(cancelled).toBe(true);
+  });
 
   test.each([new Error("boom"), "boom", undefined, null])(
     "a fetch that throws %s does not make send reject",
