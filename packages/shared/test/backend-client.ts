@@ -10,7 +10,7 @@ declare module "vitest" {
 /** What the scripted backend does with a request. */
 export type Answer =
   | { status: number; headers?: Record<string, string>; body?: string; base64?: string }
-  /** Never answers; closes the connection; closes it within the body; writes a byte now and then; answers 200 with 5 MB. */
+  /** Never answers; closes the connection; closes it within the body; or writes a byte now and then. */
   | { behaviour: "hang" | "reset" | "reset-after-head" | "drip" };
 
 export interface ReceivedRequest {

@@ -19,7 +19,6 @@ export default async function setup(project: TestProject): Promise<() => Promise
   };
 }
 
-const LARGE_BODY = Buffer.alloc(5 * 1024 * 1024, " ");
 const DRIP_MS = 5;
 
 interface Script {
