@@ -1,4 +1,5 @@
 import { LIMITS } from "@valet/shared/limits";
+import { QUEUE_MODES, type QueueMode } from "@valet/shared/spans";
 import { type Command, Option } from "commander";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
@@ -12,7 +13,7 @@ interface PromptOptions extends GlobalOptions {
   readonly trustRepositoryConfig?: boolean;
   readonly model?: string;
   readonly channel?: string;
-  readonly mode?: "followup" | "steer" | "collect";
+  readonly mode?: QueueMode;
   readonly wait: boolean;
   readonly timeout: number;
 }
@@ -33,7 +34,7 @@ export function addPrompt(program: Command): void {
       "the preferred model; an existing session can use the models of its own endpoint",
     )
     .option("--channel <id>", "the channel; messages of different channels run in parallel")
-    .addOption(new Option("--mode <mode>", "what to do if a turn is running").choices(["followup", "steer", "collect"]))
+    .addOption(new Option("--mode <mode>", "what to do if a turn is running").choices(QUEUE_MODES))
     .option("--no-wait", "do not wait for the answer")
     .addOption(timeoutOption("how long to wait", LIMITS.commandWaitMs))
     .action(async (content: string, _options, command: Command) => {

@@ -3,7 +3,7 @@
  * run in session-courses.fuzz.test.ts, on a stand-in for those.
  */
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
-import type { QueueMode } from "@valet/shared/spans";
+import { QUEUE_MODES, type QueueMode } from "@valet/shared/spans";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { expectCatalogued } from "../../test/catalogue.ts";
@@ -15,7 +15,7 @@ const RUNS = 3;
 const STEPS = 25;
 
 type Step =
-  | { readonly do: "send"; readonly mode: "followup" | "steer" | "collect"; readonly channel: "a" | "b" }
+  | { readonly do: "send"; readonly mode: QueueMode; readonly channel: "a" | "b" }
   | { readonly do: "elapse"; readonly timer: string }
   | { readonly do: "fail"; readonly call: "create" | "restore" | "snapshot" | "terminate" }
   | { readonly do: "again" | "hibernate" | "wake" | "abort" | "withdraw" | "clear" | "boot" | "accept" | "finish" }
@@ -27,7 +27,7 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
     weight: 5,
     arbitrary: fc.record({
       do: fc.constant("send" as const),
-      mode: fc.constantFrom("followup" as const, "steer" as const, "collect" as const),
+      mode: fc.constantFrom(...QUEUE_MODES),
       channel: fc.constantFrom("a" as const, "b" as const),
     }),
   },

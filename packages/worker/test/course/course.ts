@@ -1,4 +1,5 @@
 /** Runs one course of a session: applies steps to the object and to the model, compares them, and then ends everything. */
+import type { QueueMode } from "@valet/shared/spans";
 import { vi } from "vitest";
 import type { Result } from "../../src/durable-objects/core/result.ts";
 import type { SessionRecord } from "../../src/durable-objects/core/session-state.ts";
@@ -192,7 +193,7 @@ class Course {
     if (standing !== undefined) await this.host.agent.capacity(BROKER, standing);
   }
 
-  async #send(channel: string, mode: "followup" | "steer" | "collect"): Promise<void> {
+  async #send(channel: string, mode: QueueMode): Promise<void> {
     const { model, host } = this;
     const id = `msg_${model.messages.length}`;
     const isTaken = !model.hasEnded;

@@ -1,14 +1,14 @@
 /** The steps of a course, as data: what can happen to a session. A failed course can be stored as a list of them. */
+import { QUEUE_MODES, type QueueMode } from "@valet/shared/spans";
 import fc from "fast-check";
 
 const CHANNELS = ["a", "b"] as const;
-const MODES = ["followup", "steer", "collect"] as const;
 
 /** Times in which some timer becomes due: a debounce, a grace period, a timeout of the broker, idleness, a stuck turn. */
 const WAITS_MS = [50, 2000, 6000, 31_000, 100_000, 130_000, 310_000, 910_000, 1_300_000] as const;
 
 export type Step = (
-  | { readonly do: "send"; readonly channel: (typeof CHANNELS)[number]; readonly mode: (typeof MODES)[number] }
+  | { readonly do: "send"; readonly channel: (typeof CHANNELS)[number]; readonly mode: QueueMode }
   /** The same message arrives again; or it is withdrawn. */
   | { readonly do: "again" | "withdraw"; readonly nth: number }
   | { readonly do: "clear" | "abort" | "hibernate" | "wake" | "terminate" }
@@ -50,7 +50,7 @@ const weighted: { weight: number; arbitrary: fc.Arbitrary<Step> }[] = [
     arbitrary: fc.record({
       do: fc.constant("send" as const),
       channel: fc.constantFrom(...CHANNELS),
-      mode: fc.constantFrom(...MODES),
+      mode: fc.constantFrom(...QUEUE_MODES),
     }),
   },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("again" as const, "withdraw" as const), nth }) },

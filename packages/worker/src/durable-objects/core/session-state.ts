@@ -3,7 +3,7 @@ import type { Failure } from "@valet/shared/protocol/failure";
 import type { LinkProtocols } from "@valet/shared/protocol/link-protocol";
 import type { SessionStatus as State } from "@valet/shared/protocol/session-view";
 import type { RunnerWarning } from "@valet/shared/protocol/warnings";
-import type { EndedBy, ErrorType, FailureType, QueueMode, SandboxStage } from "@valet/shared/spans";
+import type { EndedBy, ErrorType, FailureType, QueueMode, SandboxDriver, SandboxStage } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { StoredCredentials } from "./git-credentials.ts";
 import { type SessionEvent, transition } from "./session-transitions.ts";
@@ -28,7 +28,7 @@ export interface SessionSettings {
 
 export interface SandboxRef {
   readonly id: string;
-  readonly driver: "local" | "modal";
+  readonly driver: SandboxDriver;
 }
 
 export interface SnapshotRef {

@@ -4,6 +4,7 @@ import { contextHeaders } from "@valet/shared/tracing";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { MessageBody, WorkflowBody } from "../queue/job-store.ts";
 import type { BegunAttempt } from "../queue/ports.ts";
+import { MODES } from "../queue/queue-rules.ts";
 
 /** What the runner needs besides the job. */
 export interface DispatchSettings {
@@ -24,7 +25,7 @@ export function promptFrame(
   const last = bodies.at(-1) as MessageBody;
   const { queue, ...common } = commonDispatch(begun, settings);
   const authors = new Set(bodies.map(({ author }) => JSON.stringify(author)));
-  const isCollected = head.mode === "collect";
+  const isCollected = MODES[head.mode].isCollected;
   const optional = withoutUndefined({
     author: authors.size === 1 ? last.author : undefined,
     model: last.model ?? settings.model,

@@ -12,6 +12,7 @@ import type { JobQueue } from "./job-queue.ts";
 import type { JobKind, JobRow, MessageBody, WorkflowBody } from "./job-store.ts";
 import { refuseModels } from "./known-models.ts";
 import type { QueueEvent } from "./ports.ts";
+import { MODES } from "./queue-rules.ts";
 import type { MessageOrigin } from "./queue-spans.ts";
 
 export interface IntakeOptions {
@@ -75,14 +76,14 @@ export class Intake {
     if (refusal !== undefined) return refusal;
     const unknown = refuseModels(input, state.record, defaultModel);
     if (unknown !== undefined) return refuse("model-not-known", unknown);
-    const notBeforeMs = mode === "collect" ? now() + intervals.collectDebounceMs : 0;
+    const notBeforeMs = MODES[mode].isCollected ? now() + intervals.collectDebounceMs : 0;
     const source = origin === undefined ? "user" : "system";
     const { row } = queue.accept({
       ...{ id, channel, mode, source, initial, sizeBytes, notBeforeMs, body, parent, origin },
     });
     const isForParent = initial || origin?.parentSessionId !== undefined;
     if (isForParent && state.record.parentSessionId !== undefined) record({ type: "parent-waits", messageId: id });
-    if (mode === "steer") record({ type: "steered", channel, cause: row.context });
+    if (MODES[mode].interrupts) record({ type: "steered", channel, cause: row.context });
     return ok(acceptedMessage(row));
   }
 

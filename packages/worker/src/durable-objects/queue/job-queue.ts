@@ -15,6 +15,7 @@ import { newId } from "../core/ids.ts";
 import type { SessionTracer } from "../core/session-tracer.ts";
 import type { AttemptRow, JobRow, JobStore, MessageBody, QueuedJob, StopReason, WorkflowBody } from "./job-store.ts";
 import type { AttemptEnd, BegunAttempt, NewMessage, NewWorkflow, QueueEvent, WorkflowProgress } from "./ports.ts";
+import { MODES } from "./queue-rules.ts";
 import { type NewAttempt, QueueSpans, type WorkError } from "./queue-spans.ts";
 
 /** A job is retried once after its runner was lost. */
@@ -159,7 +160,7 @@ export class JobQueue {
   closeBatches(): void {
     const nowMs = this.#now();
     for (const row of this.jobs.queued()) {
-      if (row.mode === "collect" && row.notBeforeMs > nowMs) this.jobs.updateJob(row.id, { notBeforeMs: nowMs });
+      if (MODES[row.mode].isCollected && row.notBeforeMs > nowMs) this.jobs.updateJob(row.id, { notBeforeMs: nowMs });
     }
   }
 

@@ -5,6 +5,23 @@
 import type { SessionStatus } from "@valet/shared/protocol/session-view";
 import type { MessageSource, QueueMode, QueueReason } from "@valet/shared/spans";
 
+/** What a mode means for a message. */
+interface ModeRules {
+  /** Whether it goes before what waits in its channel without this mark. */
+  readonly goesFirst: boolean;
+  /** Whether it takes the place of what runs in its channel. */
+  readonly interrupts: boolean;
+  /** Whether it waits for others of its mode, and is dispatched with them as one batch. */
+  readonly isCollected: boolean;
+}
+
+/** The modes. Everything that differs between them is read here, so that a mode which is added says all of it. */
+export const MODES: Readonly<Record<QueueMode, ModeRules>> = {
+  followup: { goesFirst: false, interrupts: false, isCollected: false },
+  steer: { goesFirst: true, interrupts: true, isCollected: false },
+  collect: { goesFirst: false, interrupts: false, isCollected: true },
+};
+
 /** A queued job. */
 export interface WaitingJob {
   readonly id: string;
@@ -15,7 +32,7 @@ export interface WaitingJob {
   readonly source: MessageSource;
   /** Whether the session was created with it. */
   readonly initial: boolean;
-  /** Not before this time, epoch ms: after the debounce of the mode `collect`, or after a refusal by the runner. */
+  /** Not before this time, epoch ms: after the debounce of a mode that collects, or after a refusal by the runner. */
   readonly notBeforeMs: number;
   readonly waitingSinceMs: number;
   /** The size of content and attachments as they are sent over the link. */
@@ -74,7 +91,7 @@ export function planQueue(
       } else {
         dueMs = Math.min(dueMs ?? batch.dueMs, batch.dueMs);
         for (const { id, mode } of batch.messages)
-          reasons.set(id, mode === "collect" ? "collect_debounce" : "runner_busy");
+          reasons.set(id, MODES[mode].isCollected ? "collect_debounce" : "runner_busy");
         rest = messages.slice(batch.messages.length);
       }
     }
@@ -83,23 +100,23 @@ export function planQueue(
   return { dispatches, reasons, dueMs };
 }
 
-/** Groups jobs by channel: first those that steer, then in order of acceptance. */
+/** Groups jobs by channel: first those whose mode says so, then in order of acceptance. */
 function byChannel(waiting: readonly WaitingJob[]): Map<string, WaitingJob[]> {
-  const rank = ({ mode }: WaitingJob) => (mode === "steer" ? 0 : 1);
+  const rank = ({ mode }: WaitingJob) => (MODES[mode].goesFirst ? 0 : 1);
   return Map.groupBy(
     waiting.toSorted((a, b) => rank(a) - rank(b) || a.seq - b.seq),
     ({ channel }) => channel,
   );
 }
 
-/** Returns the head of a channel's queue; in the mode `collect`, with the messages that follow it in the same mode. */
+/** Returns the head of a channel's queue; of a mode that collects, with the messages that follow it in the same mode. */
 function nextBatch(queue: readonly WaitingJob[], limits: BatchLimits): { messages: WaitingJob[]; dueMs: number } {
   const [head] = queue as [WaitingJob, ...WaitingJob[]];
-  if (head.mode !== "collect") return { messages: [head], dueMs: head.notBeforeMs };
+  if (!MODES[head.mode].isCollected) return { messages: [head], dueMs: head.notBeforeMs };
   const messages: WaitingJob[] = [];
   let [bytes, attachments, full] = [0, 0, false];
   for (const message of queue) {
-    if (message.mode !== "collect" || message.asksFor !== head.asksFor) break;
+    if (message.mode !== head.mode || message.asksFor !== head.asksFor) break;
     bytes += message.sizeBytes;
     attachments += message.attachments;
     full = messages.length >= limits.messages || bytes > limits.bytes || attachments > limits.attachments;

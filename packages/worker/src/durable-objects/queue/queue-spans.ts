@@ -9,6 +9,7 @@ import type { EndedBy, EndReason, ErrorType, Outcome, QueueReason } from "@valet
 import { type SpanContext, SpanKind } from "@valet/shared/tracing";
 import type { SessionTracer } from "../core/session-tracer.ts";
 import type { JobKind, JobRow, MessageBody, WorkflowBody } from "./job-store.ts";
+import { MODES } from "./queue-rules.ts";
 
 /** The reasons with which a job may end. */
 export type WorkError = EndedBy<"message" | "workflow"> | "_OTHER";
@@ -169,7 +170,7 @@ export class QueueSpans {
     threadId: string | undefined,
   ): SpanContext {
     const [head] = rows;
-    const isCollected = head.mode === "collect";
+    const isCollected = MODES[head.mode].isCollected;
     const span = this.#tracer.start("valet.prompt.dispatch", {
       kind: SpanKind.PRODUCER,
       parent: rows.length === 1 ? head.context : undefined,
