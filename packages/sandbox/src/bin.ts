@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 /** The sandbox broker's program. Serves until SIGINT or SIGTERM; prints `{"url": …}` when it is ready. */
-import { limitVariables, readTracingConfig } from "@valet/shared/tracing";
-import { startModalBroker, startSandboxBroker } from "./broker.ts";
+import { limitVariables, readTracingConfig, type SpanLimits } from "@valet/shared/tracing";
+import { type SandboxBroker, startModalBroker, startSandboxBroker } from "./broker.ts";
 import { hideEnvironment } from "./local/hide-environment.ts";
-import { HELP, readSettings } from "./settings.ts";
+import { HELP, readSettings, type Settings } from "./settings.ts";
 
 async function main(): Promise<void> {
   // The broker loses log lines that it cannot write, for lack of space or of a reader, but keeps the sandboxes running.
@@ -23,11 +23,19 @@ async function main(): Promise<void> {
   // Before the start, which creates processes and a lock: a signal during the start takes effect after it.
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stopped.resolve());
-  const broker = await (settings.driver === "modal"
-    ? startModalBroker({ ...settings, spanLimits })
-    : startSandboxBroker({ ...settings, spanLimits }));
+  const broker = await start(settings, spanLimits);
   void stopped.promise.then(() => broker.close());
   process.stdout.write(`${JSON.stringify({ url: broker.url })}\n`);
+}
+
+/** With a driver that has settings and is not started here, this does not compile. */
+function start(settings: Settings, spanLimits: SpanLimits): Promise<SandboxBroker> {
+  switch (settings.driver) {
+    case "local":
+      return startSandboxBroker({ ...settings, spanLimits });
+    case "modal":
+      return startModalBroker({ ...settings, spanLimits });
+  }
 }
 
 main().catch((error: unknown) => {

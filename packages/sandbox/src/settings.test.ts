@@ -1,5 +1,7 @@
+import { SANDBOX_DRIVERS } from "@valet/shared/spans";
+import { BROKER_VARIABLES } from "@valet/shared/variables";
 import { expect, test } from "vitest";
-import { readSettings } from "./settings.ts";
+import { HELP, readSettings } from "./settings.ts";
 
 const SECRET = { VALET_BROKER_SECRET: "the-secret-of-these-tests" };
 
@@ -30,6 +32,17 @@ test("the driver is chosen by argument or environment, and modal has settings of
   const chosen = { ...env, VALET_BROKER_DRIVER: "modal", VALET_MODAL_APP: "other" };
   expect(readSettings(["--image", "im-2", "true"], chosen)).toMatchObject({ ...modal, app: "other", image: "im-2" });
   expect(readSettings(["--driver", "local", "true"], chosen)).toMatchObject({ driver: "local" });
+});
+
+/** All that any driver asks for. */
+const EVERYTHING = Object.fromEntries(Object.keys(BROKER_VARIABLES).map((name) => [name, "1"]));
+
+test.each(SANDBOX_DRIVERS)("the driver %s has settings, and is in the help text", (driver) => {
+  const env = { ...EVERYTHING, ...SECRET };
+  expect(readSettings(["--driver", driver, "true"], env)).toMatchObject({ driver });
+  expect(HELP).toContain(`${driver}: `);
+  expect(HELP).toMatch(new RegExp(`^Options of the driver ${driver}\\b`, "m"));
+  expect(BROKER_VARIABLES.VALET_BROKER_DRIVER.meaning).toContain(`\`${driver}\``);
 });
 
 test.each<[string, string[], Record<string, string>, string]>([

@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { SANDBOX_DRIVERS } from "@valet/shared/spans";
 import { BROKER_VARIABLES, type BrokerVariable, type Variable } from "@valet/shared/variables";
 import { z } from "zod";
 
@@ -55,7 +56,7 @@ const Settings = z.discriminatedUnion(
       tokenSecret: required("MODAL_TOKEN_SECRET is not set"),
     }),
   ],
-  { error: "the driver must be local or modal" },
+  { error: `the driver must be ${SANDBOX_DRIVERS.join(" or ")}` },
 );
 export type Settings = z.infer<typeof Settings>;
 
