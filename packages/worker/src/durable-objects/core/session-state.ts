@@ -20,6 +20,7 @@ export interface SessionSettings {
   readonly model?: string;
   readonly models: readonly string[];
   readonly queueMode: QueueMode;
+  /** After this long without work it hibernates, ms. */
   readonly idleTimeoutMs: number;
   readonly parentSessionId?: string;
   /** The session's depth in its family: 1 for the child of a session without a parent. Absent without a parent. */
@@ -156,8 +157,13 @@ export interface SessionRecord extends SessionSettings {
   readonly updatedMs: number;
 }
 
-/** A change of the record. Fields that are `undefined` are removed. */
-export type SessionPatch = { readonly [K in keyof SessionRecord]?: SessionRecord[K] | undefined };
+/**
+ * A change of the record. Fields that are `undefined` are removed. `idleTimeoutMs` cannot be changed: the timer `idle` is set with
+ * it when idleness begins, and `Scheduler.idleSinceMs` counts back from that. A change has to set that timer again.
+ */
+export type SessionPatch = {
+  readonly [K in Exclude<keyof SessionRecord, "idleTimeoutMs">]?: SessionRecord[K] | undefined;
+};
 
 export const NO_LINK: LinkRecord = { state: "gone", instances: [], ready: false };
 
