@@ -41,11 +41,16 @@ const ROOMS = {
   broker: [],
 };
 
-/** What each room of the runner knows, likewise. The files beside them compose; only one of them knows an agent. */
+/** Each coding agent: its room, what that knows, and the file that starts it, which alone of the others knows it. */
+const AGENTS = {
+  opencode: { knows: ["agent", "processes", "secrets", "spans/tracing.ts"], startedBy: "opencode-agent.ts" },
+};
+
+/** What each room of the runner knows, likewise. The files beside them compose. */
 const RUNNER_ROOMS = {
   // The port to the coding agent, and what is the same for any agent.
   agent: [],
-  opencode: ["agent", "processes", "secrets", "spans/tracing.ts"],
+  ...Object.fromEntries(Object.entries(AGENTS).map(([room, { knows }]) => [room, knows])),
   // Attempts and what they run, whatever the agent is.
   jobs: ["agent", "processes", "secrets", "spans", "state"],
   git: ["processes", "spans/tracing.ts", "state"],
@@ -56,7 +61,6 @@ const RUNNER_ROOMS = {
   processes: ["secrets"],
   tools: ["secrets"],
 };
-const COMPOSES_AGENT = "opencode-agent.ts";
 
 const TEST = "\\.test\\.ts$";
 const WORKER = "packages/worker/src";
@@ -106,19 +110,21 @@ const runnerRules = Object.entries(RUNNER_ROOMS).map(([room, known]) => ({
   to: { path: `^${RUNNER}/`, pathNot: [room, ...known].map(runnerPath) },
 }));
 
+const agentRules = Object.entries(AGENTS).map(([room, { startedBy }]) => ({
+  name: "agent-behind-its-port",
+  comment: `Beside ${startedBy}, the runner knows ${room} by the port (agent/agent.ts).`,
+  severity: "error",
+  from: { path: `^${RUNNER}/[^/]+$`, pathNot: [TEST, runnerPath(startedBy)] },
+  to: { path: runnerPath(room) },
+}));
+
 /** @type {import("dependency-cruiser").IConfiguration} */
 export default {
   forbidden: [
     ...packageRules,
     ...roomRules,
     ...runnerRules,
-    {
-      name: "agent-behind-its-port",
-      comment: `Beside ${COMPOSES_AGENT}, the runner knows its agent by the port (agent/agent.ts).`,
-      severity: "error",
-      from: { path: `^${RUNNER}/[^/]+$`, pathNot: [TEST, runnerPath(COMPOSES_AGENT)] },
-      to: { path: runnerPath("opencode") },
-    },
+    ...agentRules,
     {
       name: "in-a-table",
       comment: "A new package and a new room of the Worker or the runner have a row in this file's tables.",
