@@ -121,7 +121,7 @@ describe("what the service forwards", () => {
 describe("what the service refuses", () => {
   test.each([
     ["a body that is not JSON", "nonsense", 400, "not JSON"],
-    ["a body that is not a list", "{}", 400, "no list"],
+    ["a body that is not a list", "{}", 400, "not a list"],
     ["a call without a URL", "[null]", 400, 'call 0: "url" is no URL'],
     ["a call to a URL that is not HTTP", '[{"url": "file:///etc/passwd"}]', 403, "only http:// on loopback"],
     ["a host that is not loopback", '[{"url": "http://192.0.2.1/"}]', 403, "not http://192.0.2.1"],

@@ -269,11 +269,11 @@ describe("the start", () => {
   test("fails when the repository does, and the runner stays to be asked", async () => {
     const greeting = [config(), { type: "repo-config", repoUrl: "file:///nowhere" } as const];
     const { server, span } = setUp({ greeting });
-    const failed = { type: "stage", stage: "failed", errorType: "git_clone_failed" };
+    const failed = { type: "stage", stage: "failed", errorType: "git_not_found" };
     expect(await server.frame("stage", ({ stage }) => stage === "failed")).toEqual(failed);
     expect(await span("valet.runner.bootstrap")).toMatchObject({
       status: { code: 2 },
-      attributes: { "valet.outcome": "error", "error.type": "git_clone_failed" },
+      attributes: { "valet.outcome": "error", "error.type": "git_not_found" },
     });
     server.send({ type: "prompt", dispatch: dispatch("att_1") });
     expect(await server.frame("attempt-refused")).toMatchObject({ attemptId: "att_1", errorType: "not_accepted" });
@@ -286,7 +286,7 @@ describe("the start", () => {
   test("that has no repository does not wait for an agent that starts slowly", async () => {
     const agent = createAgent({ healthy: () => new Promise(() => {}) });
     const { server } = setUp({ agent, greeting: [config(), { type: "repo-config", repoUrl: "file:///nowhere" }] });
-    await server.frame("stage", ({ errorType }) => errorType === "git_clone_failed");
+    await server.frame("stage", ({ errorType }) => errorType === "git_not_found");
     expect(agent.isStopped()).toBe(true);
   });
 
