@@ -8,7 +8,7 @@ export interface Measurement {
   readonly samples: Samples;
 }
 
-/** The limit to meet, for the ratio of ours to theirs or for our own value. */
+/** The limit of a row: of the ratio of our value to the contender's, or of our value alone. */
 export type Bound = { readonly of: "ratio" | "ours" } & ({ readonly atMost: number } | { readonly atLeast: number });
 
 export interface Row {

@@ -1,6 +1,7 @@
 /** The client of the HTTP API that the commands use: typed answers, and errors that say what to do. */
 
 import { Problem } from "@valet/shared/http/problem";
+import { apiProblem } from "@valet/shared/protocol/api-problems";
 import {
   type AcceptedMessage,
   AcceptedMessage as AcceptedMessageSchema,
@@ -40,6 +41,7 @@ export class ApiError extends UserError {
 }
 
 const TIMEOUT_MS = 30_000;
+const SESSION_NOT_FOUND = apiProblem("session-not-found").type;
 
 export class ApiClient {
   readonly #connection: Connection;
@@ -184,7 +186,8 @@ export class ApiClient {
 function problemText(status: number, answer: unknown): string {
   const problem = Problem.safeParse(answer);
   if (!problem.success) return `The API answered ${status}.`;
-  const { title, detail, errors = [] } = problem.data;
+  const { type, title, detail, errors = [] } = problem.data;
   const fields = errors.map((each) => Object.values(each).join(": "));
-  return [detail === undefined ? `${title}.` : `${title}: ${detail}`, ...fields].join("\n  ");
+  const hint = type === SESSION_NOT_FOUND ? " See `valet sessions`." : "";
+  return [(detail === undefined ? `${title}.` : `${title}: ${detail}`) + hint, ...fields].join("\n  ");
 }

@@ -31,7 +31,7 @@ export function renderVariables(): string {
     "",
     variableTable(BROKER_VARIABLES),
     "",
-    "Those of the `valet` commands, likewise:",
+    "Variables of the `valet` commands:",
     "",
     variableTable(CLI_VARIABLES),
     "",

@@ -38,7 +38,7 @@ export const WORKER_VARIABLES = {
     meaning:
       "how many sandboxes may be awake at once, over all sessions; without it the broker's own bound is the only one",
   },
-  VALET_MAX_STARTING: { meaning: "how many of them may start at once, likewise" },
+  VALET_MAX_STARTING: { meaning: "how many sandboxes may start at once; without it the broker's own limit applies" },
   VALET_MAX_MODEL_CALLS: {
     default: DEFAULT_TURN_BOUNDS.maxModelCalls,
     meaning: "requests to models after which a turn ends (`model_call_limit`), retries and sub-agents included",
@@ -128,7 +128,7 @@ export const BROKER_VARIABLES = {
   VALET_MODAL_APP: { default: "valet", meaning: "`--app`: the Modal app of the sandboxes; driver `modal`" },
   VALET_MODAL_IMAGE: { meaning: "`--image`: an image's id or its registry tag; driver `modal`, which needs it" },
   MODAL_TOKEN_ID: { meaning: "Modal's token; driver `modal`, which needs it" },
-  MODAL_TOKEN_SECRET: { meaning: "likewise; a secret" },
+  MODAL_TOKEN_SECRET: { meaning: "the secret of the token that `MODAL_TOKEN_ID` names" },
 } as const satisfies Record<string, Variable>;
 export type BrokerVariable = keyof typeof BROKER_VARIABLES;
 

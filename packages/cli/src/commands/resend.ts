@@ -36,7 +36,7 @@ async function resend(api: ApiClient, id: string, continueOnError: boolean): Pro
   const resent = await api.resend(id).catch((error: unknown) => {
     if (!(error instanceof ApiError)) throw error;
     if (continueOnError) return { exported: true, waitingSpans: 0, reason: error.message };
-    throw error.status === 404 ? new UserError(`${error.message} See \`valet sessions\`.`) : error;
+    throw error;
   });
   if (!resent.exported) {
     throw new UserError("This Valet exports no spans: OTEL_EXPORTER_OTLP_ENDPOINT is not set where it runs.");

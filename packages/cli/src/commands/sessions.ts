@@ -4,9 +4,8 @@ import type { FamilyView } from "@valet/shared/protocol/session-api";
 import type { ExportProblemView, SessionView } from "@valet/shared/protocol/session-view";
 import { ERRORS } from "@valet/shared/spans";
 import type { Command } from "commander";
-import { type ApiClient, ApiError } from "../api-client.ts";
+import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
-import { UserError } from "../errors.ts";
 import { placeText } from "../queue-text.ts";
 import { placeSessions, type TreeSession } from "../session-tree.ts";
 
@@ -33,11 +32,7 @@ async function listSessions(api: ApiClient, options: GlobalOptions): Promise<voi
 }
 
 async function showFamily(api: ApiClient, sessionId: string, options: GlobalOptions): Promise<void> {
-  const family = await api.family(sessionId).catch((error: unknown) => {
-    if (error instanceof ApiError && error.status === 404)
-      throw new UserError(`${error.message} See \`valet sessions\`.`);
-    throw error;
-  });
+  const family = await api.family(sessionId);
   if (options.json) printJson(family);
   else for (const line of familyLines(family)) print(line);
 }

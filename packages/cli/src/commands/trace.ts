@@ -59,6 +59,6 @@ async function showTrace(api: ApiClient, sessionId: string, traceId: string, opt
 export function traceLines(otlp: unknown): string[] {
   const spans = readSpans(otlp);
   const services = [...new Set(spans.map(({ service }) => service))].sort();
-  const head = `trace ${spans[0]?.traceId ?? ""}: ${spans.length} spans of ${services.join(", ")}`;
+  const head = `trace ${spans[0]?.traceId ?? ""}: ${spans.length} ${spans.length === 1 ? "span" : "spans"} of ${services.join(", ")}`;
   return [head, ...renderTrees(buildTrees(spans), Date.now())];
 }

@@ -318,20 +318,29 @@ test("the time to the first token is the model's; preparing is a figure and a sp
   expect(own.filter(({ name }) => name === "valet.agent.prepare")).toHaveLength(1);
 }, 60_000);
 
-test("the model's call ends when it has answered, not with its tools, and counts when those are cut short", async () => {
+/** Aborts a turn in its tool call, after the model's call has ended. */
+async function abortInTool(scenario: string) {
   makeRunner();
   const from = spans.length;
-  const long = dispatchOf("[long]");
-  const { done: ended } = runner.run(long);
+  const dispatch = dispatchOf(scenario);
+  const { done: ended } = runner.run(dispatch);
   const chat = await vi.waitFor(() => {
     const found = spans.slice(from).find(isChat);
     expect(found?.endTime).toBeDefined();
     return found as ReadableSpan;
   }, 20_000);
-  const tool = spans.slice(from).find(({ name }) => name === "execute_tool bash") as ReadableSpan;
+  const tool = await vi.waitFor(() => {
+    const found = spans.slice(from).find(({ name }) => name === "execute_tool bash");
+    expect(found).toBeDefined();
+    return found as ReadableSpan;
+  }, 20_000);
   expect(tool.endTime).toBeUndefined();
-  await runner.abort(long.attemptId, "steered");
-  const { summary } = await ended;
+  await runner.abort(dispatch.attemptId, "steered");
+  return { chat, summary: (await ended).summary };
+}
+
+test("the model's call ends when it has answered, not with its tools, and counts when those are cut short", async () => {
+  const { chat, summary } = await abortInTool("[long]");
   expect(summary).toMatchObject({ modelCalls: 1, tokens: { input: 100, output: 10 } });
   expect(summary.costUsd).toBeCloseTo((100 + 10 * 2) / 1e6, 12);
   expect(attributesOf(chat)).toMatchObject({ "valet.outcome": "ok", "gen_ai.usage.input_tokens": 100 });
@@ -349,18 +358,7 @@ test.each(["held", "held-loud"])(
 );
 
 test("a call whose provider tells no usage is over when it has answered, too: a tool that hangs is the one suspect", async () => {
-  makeRunner();
-  const from = spans.length;
-  const long = dispatchOf("[long-no-usage]");
-  const { done: ended } = runner.run(long);
-  const chat = await vi.waitFor(() => {
-    const found = spans.slice(from).find(isChat);
-    expect(found?.endTime).toBeDefined();
-    return found as ReadableSpan;
-  }, 20_000);
-  expect(spans.slice(from).find(({ name }) => name === "execute_tool bash")?.endTime).toBeUndefined();
-  await runner.abort(long.attemptId, "steered");
-  await ended;
+  const { chat } = await abortInTool("[long-no-usage]");
   expect(attributesOf(chat)["valet.outcome"]).toBe("ok");
   expect(attributesOf(chat)).not.toHaveProperty("gen_ai.usage.input_tokens");
 }, 60_000);

@@ -129,22 +129,12 @@ const JOB: Columns<JobRow> = {
   lastDispatch: "json",
 };
 
-const QUEUED: Columns<QueuedJob> = {
-  id: "plain",
-  kind: "plain",
-  seq: "plain",
-  channel: "plain",
-  mode: "plain",
-  source: "plain",
-  initial: "flag",
-  notBeforeMs: "plain",
-  waitingSinceMs: "plain",
-  sizeBytes: "plain",
-  attachments: "plain",
-  asksFor: "plain",
-  reason: "plain",
-  waitedOn: "plain",
-};
+/** Does not compile if a column of {@link QueuedJob} is missing. */
+const QUEUED: Columns<QueuedJob> = pick(
+  JOB,
+  ...(["id", "kind", "seq", "channel", "mode", "source", "initial", "notBeforeMs", "waitingSinceMs"] as const),
+  ...(["sizeBytes", "attachments", "asksFor", "reason", "waitedOn"] as const),
+);
 
 const ATTEMPT: Columns<AttemptRow> = {
   id: "plain",
@@ -275,6 +265,10 @@ export class JobStore {
     const sets = Object.keys(values).map((name) => `${name} = ?`);
     this.#sql.exec(`UPDATE ${table} SET ${sets.join(", ")} WHERE id = ?`, ...Object.values(values), id);
   }
+}
+
+function pick<T extends object, K extends keyof T>(from: T, ...keys: K[]): Pick<T, K> {
+  return Object.fromEntries(keys.map((key) => [key, from[key]])) as Pick<T, K>;
 }
 
 function encode<T extends object>(columns: Columns<T>, row: Partial<T>): Record<string, SqlStorageValue> {

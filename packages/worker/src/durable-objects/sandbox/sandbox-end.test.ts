@@ -170,7 +170,8 @@ describe("hibernate", () => {
       },
     );
 
-    test("a session that was used since then hibernates after the idle timeout, not with the retry", async () => {
+    /** A session whose hibernate failed, and which has worked since then. */
+    async function usedAfterFailure() {
       const { session, runner } = await TestSession.running();
       await session.broker.script({ snapshot: [full] });
       valueIn(await session.stub.hibernate(CALLER));
@@ -178,6 +179,11 @@ describe("hibernate", () => {
       const id = await session.send("still there?");
       await runner.end((await runner.accept()).attemptId);
       await eventually(async () => expect((await session.message(id)).outcome).toBe("ok"));
+      return { session, runner };
+    }
+
+    test("a session that was used since then hibernates after the idle timeout, not with the retry", async () => {
+      const { session } = await usedAfterFailure();
       await session.elapse("sleep");
       expect((await session.view()).status).toBe("running");
       expect(await session.broker.calls("snapshot")).toHaveLength(1);
@@ -185,13 +191,7 @@ describe("hibernate", () => {
     });
 
     test("a session that was used since then, and is idle for its timeout when the retry is due, hibernates with the retry", async () => {
-      const { session, runner } = await TestSession.running();
-      await session.broker.script({ snapshot: [full] });
-      valueIn(await session.stub.hibernate(CALLER));
-      await eventually(async () => expect((await session.view()).sleepProblem).toBeDefined());
-      const id = await session.send("still there?");
-      await runner.end((await runner.accept()).attemptId);
-      await eventually(async () => expect((await session.message(id)).outcome).toBe("ok"));
+      const { session, runner } = await usedAfterFailure();
       await session.elapse("idle");
       expect((await session.view()).status).toBe("running");
       await session.elapse("sleep");
