@@ -116,17 +116,27 @@ function byStart(a: TraceSpan, b: TraceSpan): number {
 }
 
 /** Attributes that are shown beside a span's name and times. */
-const DETAILS: readonly [key: string, show: (value: unknown, isWaiting: boolean) => string][] = [
+const DETAILS: readonly [key: string, show: (value: unknown, span: TraceSpan) => string][] = [
   ["valet.llm.attempt", (value) => `try ${value}`],
   ["valet.outcome", (value) => (value === "ok" ? "" : String(value))],
   ["error.type", String],
   ["valet.outcome.reason", String],
-  ["valet.queue.reason", (value, isWaiting) => `${isWaiting ? "waits for" : "waited"}: ${value}`],
+  ["valet.queue.reason", (value, span) => `${isOpenWait(span) ? "waits for" : "waited"}: ${value}`],
   ["gen_ai.usage.input_tokens", (value) => `${value} in`],
   ["gen_ai.usage.output_tokens", (value) => `${value} out`],
-  ["valet.llm.cost_usd", (value) => (Number(value) > 0 ? costText(Number(value)) : "")],
+  ["valet.llm.cost_usd", (value, span) => (Number(value) > 0 ? costText(Number(value), isHalfKnown(span)) : "")],
   ["process.exit.code", (value) => `exit ${value}`],
 ];
+
+function isOpenWait({ name, endMs }: TraceSpan): boolean {
+  return endMs === undefined && name === "valet.queue.wait";
+}
+
+/** Returns whether the provider reported only one side of a model call's usage, so that the cost lacks the other. */
+function isHalfKnown({ name, attributes }: TraceSpan): boolean {
+  const sides = ["gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"];
+  return name.startsWith("chat ") && !sides.every((key) => key in attributes);
+}
 
 const BAR_WIDTH = 24;
 
@@ -147,9 +157,8 @@ export function renderTrees(trees: readonly TraceNode[], nowMs: number): string[
       bar(span.startMs - startMs, end - startMs, endMs - startMs),
       `${branch}${mark(span)}${span.name}${span.endMs === undefined ? `  ${openNote(span, nowMs)}` : ""}`,
     ];
-    const isWaiting = span.endMs === undefined && span.name === "valet.queue.wait";
     const details = DETAILS.flatMap(([key, show]) =>
-      key in span.attributes ? show(span.attributes[key], isWaiting) || [] : [],
+      key in span.attributes ? show(span.attributes[key], span) || [] : [],
     );
     const links = span.links.map(({ type, traceId }) => `${type} → ${traceId.slice(0, 8)}`);
     const notes = [...details, ...links, ...(isOrphan ? ["parent missing"] : [])];
