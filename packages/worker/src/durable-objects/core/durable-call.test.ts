@@ -409,6 +409,22 @@ describe("of a kind that delivers the newest", () => {
       expect(world.isEmpty).toBe(true);
     }, newest));
 
+  test("a late answer to an older one does not end the newer one that replaced it", () =>
+    inWorld(async (world) => {
+      world.add("k", 1);
+      world.pass(200);
+      world.pass(TIMEOUT_MS);
+      const [first, second] = world.heard as [Heard, Heard];
+      await second.fail();
+      world.add("k", 2);
+      await first.answer("ok");
+      expect(world.calls.waiting()).toEqual([{ key: "k", payload: 2 }]);
+      world.pass(world.dueIn() as number);
+      await world.last.answer("ok");
+      expect(world.done).toEqual(["ok 2"]);
+      expect(world.isEmpty).toBe(true);
+    }, newest));
+
   test("a newer one has a try of its own, even after the older one's last", () =>
     inWorld(
       async (world) => {

@@ -86,12 +86,18 @@ export class DurableCalls<P, A> {
   add(key: string, payload: P, delayMs = this.#rules.gatherMs ?? 0): void {
     const last = this.#last(key);
     const text = JSON.stringify(payload);
-    if (this.#rules.delivers === "newest" && last?.calling === 0) {
-      // The wait stays as it is: a newer payload does not make the callee reachable.
-      if (text !== last.payload) this.#update(key, { ...last, payload: text });
+    const replaces = this.#rules.delivers === "newest" && last?.calling === 0;
+    if (replaces && text === last.payload) return;
+    this.#lastSeq = Math.max(this.#lastSeq, last?.seq ?? 0) + 1;
+    if (replaces) {
+      // The wait stays as it is: a newer payload does not make the callee reachable. The number does not: an earlier try of the
+      // older payload may still be answered.
+      this.#sql.exec(
+        "UPDATE durable_calls SET seq = ?, payload = ? WHERE kind = ? AND key = ? AND seq = ?",
+        ...[this.#lastSeq, text, this.#kind, key, last.seq],
+      );
       return;
     }
-    this.#lastSeq = Math.max(this.#lastSeq, last?.seq ?? 0) + 1;
     this.#sql.exec("INSERT INTO durable_calls VALUES (?, ?, ?, ?, 0, 0)", this.#kind, key, this.#lastSeq, text);
     if (last === undefined) this.#schedule(key, delayMs);
   }
