@@ -247,7 +247,10 @@ describe("the traces at the backend", () => {
     }
     const agents = spans.filter(({ name }) => name.startsWith("invoke_agent "));
     expect(agents.map((span) => parentOf(span)?.name).sort()).toEqual([
-      ...["valet.turn", "valet.turn", "valet.turn", "valet.workflow.step tests"],
+      "valet.turn",
+      "valet.turn",
+      "valet.turn",
+      "valet.workflow.step tests",
     ]);
     for (const span of named("valet.queue.wait")) expect(parentOf(span)?.name).toMatch(/^valet\.(prompt|workflow)$/);
     for (const span of named("valet.turn.finalize")) {

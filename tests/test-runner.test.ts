@@ -19,7 +19,9 @@ function run(files: Record<string, string>): { code: number | null; end: string[
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, "src", name), text);
   const { VALET_TEST_RESULTS: _outer, ...env } = process.env;
   const { status, stdout } = spawnSync(process.execPath, [join(ROOT, "scripts/test.ts")], {
-    ...{ cwd: folder, encoding: "utf8" as const, env },
+    cwd: folder,
+    encoding: "utf8" as const,
+    env,
   });
   const lines = stdout.trimEnd().split("\n");
   const first = lines.lastIndexOf("Failed:");

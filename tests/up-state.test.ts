@@ -145,8 +145,11 @@ describe("the environment", () => {
       const state = temporaryState();
       const env = {
         ...process.env,
-        ...{ VALET_MODEL_BASE_URL: "http://127.0.0.1:9", VALET_MODEL: "m", VALET_MODEL_API_KEY: `${secret}-model` },
-        ...{ OTEL_EXPORTER_OTLP_HEADERS: `authorization=${secret}-export`, UNRELATED_TOKEN: `${secret}-other` },
+        VALET_MODEL_BASE_URL: "http://127.0.0.1:9",
+        VALET_MODEL: "m",
+        VALET_MODEL_API_KEY: `${secret}-model`,
+        OTEL_EXPORTER_OTLP_HEADERS: `authorization=${secret}-export`,
+        UNRELATED_TOKEN: `${secret}-other`,
       };
       const up = await startUp(state, { env });
       const [before] = workersOf(state);

@@ -14,10 +14,17 @@ const PACKAGES = resolve(import.meta.dirname, "../packages");
 /** Variables that Valet's processes set for their child processes, and that users must not set. */
 const INTERNAL = [
   // From the runner to the OpenCode plugin, and to processes by which the runner finds them again.
-  ...["VALET_TOOLS_URL", "VALET_TOOLS_SECRET", "VALET_SECRET_VARIABLES", "VALET_TRUSTS_REPOSITORY"],
-  ...["VALET_OPENCODE_RUN", "VALET_WORKFLOW_STEP"],
+  "VALET_TOOLS_URL",
+  "VALET_TOOLS_SECRET",
+  "VALET_SECRET_VARIABLES",
+  "VALET_TRUSTS_REPOSITORY",
+  "VALET_OPENCODE_RUN",
+  "VALET_WORKFLOW_STEP",
   // From `valet up` to workerd.
-  ...["VALET_WORKERD", "VALET_WORKERD_LOCK", "VALET_WORKERD_PARENT", "VALET_WORKERD_STATE"],
+  "VALET_WORKERD",
+  "VALET_WORKERD_LOCK",
+  "VALET_WORKERD_PARENT",
+  "VALET_WORKERD_STATE",
 ];
 
 const TABLES = { ...WORKER_VARIABLES, ...BROKER_VARIABLES, ...RUNNER_VARIABLES, ...CLI_VARIABLES };

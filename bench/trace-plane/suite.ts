@@ -25,7 +25,7 @@ const MEASURES: readonly { name: string; unit: Measurement["unit"]; of: keyof Fi
     of: "rows",
     bound: { of: "ours", atMost: 1 },
   },
-  { ...{ name: "export per 50 spans", unit: "POSTs", of: "posts" }, bound: { of: "ours", atMost: 1 } },
+  { name: "export per 50 spans", unit: "POSTs", of: "posts", bound: { of: "ours", atMost: 1 } },
   { name: "read the trace of all spans", unit: "ms", of: "readMs" },
 ];
 

@@ -93,8 +93,11 @@ export default defineConfig({
             wrangler: { configPath: "./wrangler.jsonc" },
             miniflare: {
               bindings: {
-                ...{ ...variables, SANDBOX_BROKER_URL: inject<string>("broker"), MIGRATIONS: readMigrations() },
-                ...{ VALET_MAX_AWAKE: "3", VALET_MAX_STARTING: "2" },
+                ...variables,
+                SANDBOX_BROKER_URL: inject<string>("broker"),
+                MIGRATIONS: readMigrations(),
+                VALET_MAX_AWAKE: "3",
+                VALET_MAX_STARTING: "2",
               },
             },
           })),

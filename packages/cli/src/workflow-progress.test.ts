@@ -7,8 +7,15 @@ const build: WorkflowStepView = { name: "build", type: "command", status: "waiti
 
 function workflow(more: Partial<WorkflowView>): WorkflowView {
   return {
-    ...{ id: "wfl_1", name: "release", status: "accepted", onFailure: "stop", channel: "main", attempts: 1 },
-    ...{ acceptedAt: "2026-01-01T00:00:00.000Z", steps: [mend, build], ...more },
+    id: "wfl_1",
+    name: "release",
+    status: "accepted",
+    onFailure: "stop",
+    channel: "main",
+    attempts: 1,
+    acceptedAt: "2026-01-01T00:00:00.000Z",
+    steps: [mend, build],
+    ...more,
   };
 }
 

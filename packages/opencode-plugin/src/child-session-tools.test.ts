@@ -9,7 +9,10 @@ import { childSessionTools, type ToolContext } from "./child-session-tools.ts";
 import { askRunner, readAccess, readHiddenVariables } from "./runner-access.ts";
 
 const CONTEXT: ToolContext = {
-  ...{ sessionID: "ses_a", messageID: "msg_a", callID: "call_1", abort: new AbortController().signal },
+  sessionID: "ses_a",
+  messageID: "msg_a",
+  callID: "call_1",
+  abort: new AbortController().signal,
 };
 
 /** Starts a runner that gives this answer and parses requests as the real one does. */
@@ -41,7 +44,9 @@ test("spawn_session names the calling tool call", async () => {
     {
       authorization: "Bearer secret",
       call: {
-        ...{ opencodeSessionId: "ses_a", messageId: "msg_a", callId: "call_1" },
+        opencodeSessionId: "ses_a",
+        messageId: "msg_a",
+        callId: "call_1",
         request: { action: "spawn", prompt: "Count.", title: "Counting" },
       },
     },

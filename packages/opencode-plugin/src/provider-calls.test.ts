@@ -83,7 +83,9 @@ test("an answer is passed on unchanged, and its status, end, tokens and cost are
   expect((await call("/answers")).text).toContain('"prompt_tokens":100');
   await expect.poll(() => reported.length, { timeout: 20_000 }).toBe(2);
   expect(reported.find(({ endedMs }) => endedMs !== undefined)).toMatchObject({
-    ...{ opencodeSessionId: "ses_1", status: 200, finish: "tool_calls" },
+    opencodeSessionId: "ses_1",
+    status: 200,
+    finish: "tool_calls",
     tokens: { total: 110, input: 100, output: 10, reasoning: 0, cache: { read: 0, write: 0 } },
     costUsd: 0.00012,
   });

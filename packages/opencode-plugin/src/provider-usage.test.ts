@@ -16,7 +16,9 @@ test("Chat Completions", () => {
     {
       choices: [],
       usage: {
-        ...{ prompt_tokens: 100, completion_tokens: 20, prompt_tokens_details: { cached_tokens: 40 } },
+        prompt_tokens: 100,
+        completion_tokens: 20,
+        prompt_tokens_details: { cached_tokens: 40 },
         completion_tokens_details: { reasoning_tokens: 5 },
       },
     },
@@ -40,7 +42,9 @@ test("Responses", () => {
     type: "response.completed",
     response: {
       usage: {
-        ...{ input_tokens: 100, output_tokens: 20, input_tokens_details: { cached_tokens: 40 } },
+        input_tokens: 100,
+        output_tokens: 20,
+        input_tokens_details: { cached_tokens: 40 },
         output_tokens_details: { reasoning_tokens: 5 },
       },
     },

@@ -148,7 +148,7 @@ test("a runner that is killed in the middle of a turn is answered for by the nex
 
   const second = startLinkServer({ greeting });
   const runner = startRunnerProcess({ url: second.url, ...sandbox });
-  expect(await second.frame("turn-ended")).toMatchObject({ ...{ attemptId: "att_1", errorType: "runner_lost" } });
+  expect(await second.frame("turn-ended")).toMatchObject({ attemptId: "att_1", errorType: "runner_lost" });
   await second.frame("stage", ({ stage }) => stage === "ready");
   const [hello] = framesOf(second.received, "hello");
   expect(hello?.attempts).toEqual(["att_1"]);

@@ -71,7 +71,14 @@ async function run(stopRequested: Promise<void>): Promise<number> {
   });
   tracing = createTracing(outbox, settings, undefined, secrets);
   const runner = new Runner({
-    ...{ settings, token, restartCount, instanceId, tracing, outbox, journal, startAgent: startOpenCodeAgent },
+    settings,
+    token,
+    restartCount,
+    instanceId,
+    tracing,
+    outbox,
+    journal,
+    startAgent: startOpenCodeAgent,
     onProblem: say,
     secrets,
   });

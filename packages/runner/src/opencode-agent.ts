@@ -29,15 +29,27 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     },
   });
   const opencode = new OpenCode({
-    ...{ workspace, modelAccess, tracer, secrets, startTimeoutMs: rest.startTimeoutMs },
-    ...{ stateFolder: rest.stateFolder, workspaceReady: rest.workspaceReady },
-    ...{ onProblem: rest.onProblem, onWarning: rest.onWarning },
+    workspace,
+    modelAccess,
+    tracer,
+    secrets,
+    startTimeoutMs: rest.startTimeoutMs,
+    stateFolder: rest.stateFolder,
+    workspaceReady: rest.workspaceReady,
+    onProblem: rest.onProblem,
+    onWarning: rest.onWarning,
     trustsRepository: config.trustRepositoryConfig === true,
     tools: { plugin: PLUGIN, url: server.url, secret: server.secret },
   });
   const jobs = new JobRunner({
-    ...{ tracer, captureContent, stuckTurnMs, turnBounds, defaultModel: modelAccess.model },
-    ...{ workspace, env: process.env, secrets },
+    tracer,
+    captureContent,
+    stuckTurnMs,
+    turnBounds,
+    defaultModel: modelAccess.model,
+    workspace,
+    env: process.env,
+    secrets,
     agent: new OpenCodeAgent(opencode, modelAccess.openAiCompatible?.baseUrl),
     onPart: (attemptId, part) => tell(parts.frame(attemptId, part)),
     onStep: (attemptId, state, span) =>
@@ -52,7 +64,8 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     const { request } = call;
     return ask(
       {
-        ...{ requestId: requestIdOf(call), request },
+        requestId: requestIdOf(call),
+        request,
         ...(turn !== undefined && { attemptId: turn.attemptId, ...contextHeaders(turn.context) }),
       },
       signal,

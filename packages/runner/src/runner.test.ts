@@ -62,7 +62,12 @@ function setUp(options: SetUpOptions = {}) {
   const runner = new Runner({
     settings: {
       ...identity,
-      ...{ url: server.url, workspace, home, sandboxId: "sbx_1", allowFile: true, stateFolder: home },
+      url: server.url,
+      workspace,
+      home,
+      sandboxId: "sbx_1",
+      allowFile: true,
+      stateFolder: home,
       isRestored: false,
       parent: parseTraceparent(TRACEPARENT),
     },
@@ -94,7 +99,8 @@ const types = (frames: readonly FromRunner[]) =>
 test("what is amiss is told once, and again on a new link", async () => {
   const agent = createAgent();
   const { server } = setUp({
-    ...{ agent, greeting: [config(), { type: "repo-config" }] },
+    agent,
+    greeting: [config(), { type: "repo-config" }],
     runner: {
       startAgent: (start) => {
         for (const warning of ["mcp_server_failed", "repository_config_invalid", "mcp_server_failed"] as const) {
@@ -218,9 +224,14 @@ describe("the start", () => {
     const bootstrap = await span("valet.runner.bootstrap");
     expect(bootstrap).toMatchObject({ traceId: TRACEPARENT.split("-")[1], parentSpanId: TRACEPARENT.split("-")[2] });
     expect(bootstrap.attributes).toEqual({
-      ...{ "valet.session.id": "ses_1", "session.id": "ses_1", "gen_ai.conversation.id": "ses_1" },
-      ...{ "valet.generation": "1", "valet.sandbox.id": "sbx_1", "valet.runner.restart_count": "0" },
-      ...{ "valet.clock.offset_ms": 2.5, "valet.outcome": "ok" },
+      "valet.session.id": "ses_1",
+      "session.id": "ses_1",
+      "gen_ai.conversation.id": "ses_1",
+      "valet.generation": "1",
+      "valet.sandbox.id": "sbx_1",
+      "valet.runner.restart_count": "0",
+      "valet.clock.offset_ms": 2.5,
+      "valet.outcome": "ok",
     });
     for (const child of ["valet.runner.connect", "valet.runner.opencode_start", "valet.runner.git_setup"]) {
       expect(await span(child)).toMatchObject({
@@ -229,7 +240,8 @@ describe("the start", () => {
       });
     }
     expect((await span("valet.runner.connect")).attributes).toMatchObject({
-      ...{ "valet.connect.attempt_count": "1", "server.address": "127.0.0.1" },
+      "valet.connect.attempt_count": "1",
+      "server.address": "127.0.0.1",
     });
     expect(readFileSync(join(workspace, "file.txt"), "utf8")).toBe("second");
     // By then the agent may look at it.
@@ -436,7 +448,12 @@ describe("a dispatch", () => {
     await server.waitUntil(() => (framesOf(server.received, "turn-ended").length > 0 ? true : undefined));
     const { frames } = server.connections.at(-1)!;
     expect(frames.filter(({ type }) => type !== "spans").map(({ type }) => type)).toEqual([
-      ...["hello", "stage", "attempt-accepted", "permission-asked", "question-asked", "turn-ended"],
+      "hello",
+      "stage",
+      "attempt-accepted",
+      "permission-asked",
+      "question-asked",
+      "turn-ended",
     ]);
     expect(framesOf(frames, "hello")[0]).toMatchObject({ attempts: ["att_2", "att_1"], ready: true });
     expect(framesOf(frames, "attempt-accepted")[0]?.attemptId).toBe("att_2");
@@ -583,8 +600,13 @@ describe("a workflow", () => {
     first.agent.tell({ type: "workflow-step", attemptId: "att_1", state: { ...running, index: 1 }, span });
     const ending = new AbortController();
     const command = runCommand({
-      ...{ run: "touch begun; sleep 61.31", workspace: home, env: process.env, stepId: "att_1/1" },
-      ...{ context: step.context, timeoutMs: 60_000, signal: ending.signal },
+      run: "touch begun; sleep 61.31",
+      workspace: home,
+      env: process.env,
+      stepId: "att_1/1",
+      context: step.context,
+      timeoutMs: 60_000,
+      signal: ending.signal,
     });
     await vi.waitFor(() => expect(existsSync(join(home, "begun"))).toBe(true), { timeout: 20_000 });
     const { server, span: spanNamed } = setUp({ home, instanceId: "two" });
@@ -611,7 +633,8 @@ describe("the end", () => {
     await server.frame("stopped");
     expect(await ended).toBe("stopped");
     expect(framesOf(server.received, "turn-ended")[0]).toMatchObject({
-      ...{ outcome: "aborted", errorType: "session_terminated" },
+      outcome: "aborted",
+      errorType: "session_terminated",
     });
     expect(server.received.at(-1)).toEqual({ type: "stopped" });
     expect(agent.isStopped()).toBe(true);

@@ -186,7 +186,11 @@ export function dispatch(attemptId: string, overrides: Partial<PromptDispatch> =
 
 export function workflowDispatch(attemptId: string, overrides: Partial<WorkflowDispatch> = {}): WorkflowDispatch {
   return WorkflowDispatch.parse({
-    ...{ attemptId, attempt: 1, executionId: `wfl_${attemptId}`, name: "release", channel: "main" },
+    attemptId,
+    attempt: 1,
+    executionId: `wfl_${attemptId}`,
+    name: "release",
+    channel: "main",
     steps: [{ name: "test", run: "true" }],
     onFailure: "stop",
     queue: { waitMs: 3, reason: "immediate", mode: "followup" },

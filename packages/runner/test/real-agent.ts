@@ -43,7 +43,8 @@ export class RealAgent {
     const server = startToolServer(tools);
     const { url, secret } = server;
     const opencode = new OpenCode({
-      ...{ workspace: this.workspace, tracer: this.tracer },
+      workspace: this.workspace,
+      tracer: this.tracer,
       tools: { plugin: import.meta.resolve("@valet/opencode-plugin"), url, secret },
       modelAccess: {
         model: MODEL,

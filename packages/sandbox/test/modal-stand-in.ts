@@ -94,7 +94,13 @@ export async function startModalStandIn(): Promise<ModalStandIn> {
       stdio: ["pipe", "ignore", "inherit"],
     });
     const sandbox: StandInSandbox = {
-      ...{ id, tags, folder, env, process: child, command: definition.entrypointArgs, name: definition.name },
+      id,
+      tags,
+      folder,
+      env,
+      process: child,
+      command: definition.entrypointArgs,
+      name: definition.name,
       createdAt: Date.now() / 1000,
       exited: once(child, "exit").then(([code]) => {
         sandbox.result ??= { status: code === 0 ? SUCCESS : FAILURE, exitcode: code ?? 137 };
@@ -180,7 +186,10 @@ export async function startModalStandIn(): Promise<ModalStandIn> {
   server.add(TaskCommandRouterDefinition, implement(router, faults));
   const url = `http://127.0.0.1:${await server.listen("127.0.0.1:0")}`;
   return {
-    ...{ url, sandboxes, inputs, images },
+    url,
+    sandboxes,
+    inputs,
+    images,
     failOnce: (method, status) => faults.failures.set(method, status),
     loseAnswerOnce: (method) => faults.lost.add(method),
     close: async () => {

@@ -103,8 +103,10 @@ export const NESTED: readonly (readonly [inside: readonly (keyof typeof LIMITS)[
  */
 export function stuckLimits(stuckTurnMs: number) {
   return {
-    ...{ signMs: stuckTurnMs / 4, runnerMs: stuckTurnMs },
-    ...{ objectMs: 2 * stuckTurnMs, slackMs: stuckTurnMs / 10 },
+    signMs: stuckTurnMs / 4,
+    runnerMs: stuckTurnMs,
+    objectMs: 2 * stuckTurnMs,
+    slackMs: stuckTurnMs / 10,
   } as const;
 }
 

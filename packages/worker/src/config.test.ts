@@ -40,7 +40,9 @@ test("keys for credentials are a list, the newest first, in either alphabet of b
 
 test("the bounds of a turn have defaults, and variables", () => {
   expect(parseConfig(needed).turnBounds).toEqual({
-    ...{ maxModelCalls: 500, maxTurnMs: 6 * 3_600_000, pollingTools: ["list_sessions"] },
+    maxModelCalls: 500,
+    maxTurnMs: 6 * 3_600_000,
+    pollingTools: ["list_sessions"],
   });
   const variables = {
     VALET_MAX_MODEL_CALLS: "20",
@@ -48,7 +50,9 @@ test("the bounds of a turn have defaults, and variables", () => {
     VALET_POLLING_TOOLS: "wait_for, ci_status",
   };
   expect(parseConfig({ ...needed, ...variables }).turnBounds).toEqual({
-    ...{ maxModelCalls: 20, maxTurnMs: 60_000, pollingTools: ["wait_for", "ci_status"] },
+    maxModelCalls: 20,
+    maxTurnMs: 60_000,
+    pollingTools: ["wait_for", "ci_status"],
   });
 });
 
@@ -73,15 +77,17 @@ test.each([
 test("a sandbox is told how much its spans may hold, and nothing of the backend", () => {
   const env = {
     ...needed,
-    ...{
-      OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT: 64,
-      OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT: "100",
-      OTEL_SPAN_LINK_COUNT_LIMIT: "",
-    },
-    ...{ OTEL_EXPORTER_OTLP_ENDPOINT: "https://otlp.example", OTEL_EXPORTER_OTLP_HEADERS: "authorization=canary" },
+    OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT: 64,
+    OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT: "100",
+    OTEL_SPAN_LINK_COUNT_LIMIT: "",
+    OTEL_EXPORTER_OTLP_ENDPOINT: "https://otlp.example",
+    OTEL_EXPORTER_OTLP_HEADERS: "authorization=canary",
   } as unknown as Env;
   expect(sandboxVariables(env, "https://valet.example", "ses_1", 2)).toEqual({
-    ...{ VALET_SESSION_ID: "ses_1", VALET_GENERATION: "2", VALET_RUNNER_URL: "wss://valet.example/runner/ses_1" },
-    ...{ OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT: "64", OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT: "100" },
+    VALET_SESSION_ID: "ses_1",
+    VALET_GENERATION: "2",
+    VALET_RUNNER_URL: "wss://valet.example/runner/ses_1",
+    OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT: "64",
+    OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT: "100",
   });
 });

@@ -11,8 +11,16 @@ import type { Rooms } from "./rooms.ts";
 export const UNHEARD_MS = 7000;
 
 export const SUMMARY: TurnSummary = {
-  ...{ turnMs: 10, modelMs: 5, toolMs: 0, permissionWaitMs: 0, modelCalls: 1, toolCalls: 0, toolErrors: 0, retries: 0 },
-  ...{ tokens: { input: 1, output: 1, cacheRead: null, cacheWrite: null, reasoning: null }, costUsd: null },
+  turnMs: 10,
+  modelMs: 5,
+  toolMs: 0,
+  permissionWaitMs: 0,
+  modelCalls: 1,
+  toolCalls: 0,
+  toolErrors: 0,
+  retries: 0,
+  tokens: { input: 1, output: 1, cacheRead: null, cacheWrite: null, reasoning: null },
+  costUsd: null,
 };
 
 export function follow(rooms: Rooms) {
@@ -24,7 +32,8 @@ export function follow(rooms: Rooms) {
   const watchdogs = new Watchdogs({ ...rooms, intervals: INTERVALS, isWaitingForPerson: () => false });
   rooms.timers.handle(watchdogs.timerHandlers);
   const attempts = new Attempts({
-    ...{ ...rooms, intervals: INTERVALS },
+    ...rooms,
+    intervals: INTERVALS,
     watchdogs,
     output: {
       add: ({ id }: AttemptRow, { type }: AttemptFrame) => {
@@ -44,7 +53,13 @@ export function follow(rooms: Rooms) {
 
 function helloFrame(attempts: readonly string[]): FromRunnerOf<"hello"> {
   return {
-    ...{ type: "hello", protocol: 1, instanceId: "run_2", generation: 1, clockMs: 0, ready: true, version: "1" },
+    type: "hello",
+    protocol: 1,
+    instanceId: "run_2",
+    generation: 1,
+    clockMs: 0,
+    ready: true,
+    version: "1",
     attempts: [...attempts],
   };
 }
@@ -53,13 +68,21 @@ export const turnEnded = (
   attemptId: string,
   more: Partial<FromRunnerOf<"turn-ended">> = {},
 ): FromRunnerOf<"turn-ended"> => ({
-  ...{ type: "turn-ended", attemptId, outcome: "ok", parts: [], summary: SUMMARY },
+  type: "turn-ended",
+  attemptId,
+  outcome: "ok",
+  parts: [],
+  summary: SUMMARY,
   ...more,
 });
 export const workflowEnded = (
   attemptId: string,
   more: Partial<FromRunnerOf<"workflow-ended">> = {},
 ): FromRunnerOf<"workflow-ended"> => ({
-  ...{ type: "workflow-ended", attemptId, outcome: "ok", steps: [], summary: SUMMARY },
+  type: "workflow-ended",
+  attemptId,
+  outcome: "ok",
+  steps: [],
+  summary: SUMMARY,
   ...more,
 });

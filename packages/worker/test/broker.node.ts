@@ -104,8 +104,15 @@ function spansOf(headers: IncomingMessage["headers"], script: Script): { spans?:
   const nanos = `${Date.now()}000000`;
   const spanId = (script.received.length + 0x1000).toString(16).padStart(16, "b");
   const span = {
-    ...{ traceId, spanId, parentSpanId, name: "POST /v1/sandboxes", kind: 2, flags: 0x301 },
-    ...{ startTimeUnixNano: nanos, endTimeUnixNano: nanos, status: {} },
+    traceId,
+    spanId,
+    parentSpanId,
+    name: "POST /v1/sandboxes",
+    kind: 2,
+    flags: 0x301,
+    startTimeUnixNano: nanos,
+    endTimeUnixNano: nanos,
+    status: {},
     attributes: [{ key: "valet.session.id", value: { stringValue: session } }],
   };
   const resource = { attributes: [{ key: "service.name", value: { stringValue: "valet-broker" } }] };

@@ -8,9 +8,18 @@ import { expect } from "vitest";
 import { eventually } from "./eventually.ts";
 
 export const NO_WORK: TurnSummary = {
-  ...{ turnMs: 5, modelMs: 3, toolMs: 1, permissionWaitMs: 0, modelCalls: 1, toolCalls: 1, toolErrors: 0, retries: 0 },
+  turnMs: 5,
+  modelMs: 3,
+  toolMs: 1,
+  permissionWaitMs: 0,
+  modelCalls: 1,
+  toolCalls: 1,
+  toolErrors: 0,
+  retries: 0,
   tokens: { input: 100, output: 10, cacheRead: 50, cacheWrite: 0, reasoning: 0 },
-  ...{ costUsd: 0.01, model: "valet/scripted", timeToFirstTokenMs: 2 },
+  costUsd: 0.01,
+  model: "valet/scripted",
+  timeToFirstTokenMs: 2,
 };
 
 export interface RunnerIdentity {
@@ -54,8 +63,10 @@ export class FakeRunner {
     identity: RunnerIdentity,
   ): Promise<FakeRunner> {
     const headers = {
-      ...{ upgrade: "websocket", authorization: `Bearer ${identity.token}` },
-      ...{ "x-valet-generation": String(identity.generation), "x-valet-instance": identity.instanceId ?? "run_1" },
+      upgrade: "websocket",
+      authorization: `Bearer ${identity.token}`,
+      "x-valet-generation": String(identity.generation),
+      "x-valet-instance": identity.instanceId ?? "run_1",
     };
     const response = await stub.fetch(new Request("https://session/runner", { headers }));
     if (response.webSocket === null) throw new Error(`${response.status}: ${await response.text()}`);
@@ -76,16 +87,14 @@ export class FakeRunner {
     const { instanceId } = this;
     const known = this.heard.length;
     this.send({
-      ...{
-        type: "hello",
-        protocol: 1,
-        instanceId,
-        generation,
-        clockMs: Date.now(),
-        attempts: [],
-        ready: false,
-        version: "1",
-      },
+      type: "hello",
+      protocol: 1,
+      instanceId,
+      generation,
+      clockMs: Date.now(),
+      attempts: [],
+      ready: false,
+      version: "1",
       ...hello,
     });
     await eventually(() => expect(this.heard.slice(known).map(({ type }) => type)).toContain("repo-config"));
@@ -118,7 +127,11 @@ export class FakeRunner {
 
   async end(attemptId: string, more: Partial<FromRunnerOf<"turn-ended">> = {}): Promise<void> {
     this.send({
-      ...{ type: "turn-ended", attemptId, outcome: "ok", opencodeSessionId: "oc_1", summary: NO_WORK },
+      type: "turn-ended",
+      attemptId,
+      outcome: "ok",
+      opencodeSessionId: "oc_1",
+      summary: NO_WORK,
       parts: [{ type: "text", id: `prt_${attemptId}`, text: "done" }],
       ...more,
     });
@@ -137,7 +150,7 @@ export class FakeRunner {
   }
 
   async endWorkflow(attemptId: string, more: Partial<FromRunnerOf<"workflow-ended">> = {}): Promise<void> {
-    this.send({ ...{ type: "workflow-ended", attemptId, outcome: "ok", steps: [], summary: NO_WORK }, ...more });
+    this.send({ type: "workflow-ended", attemptId, outcome: "ok", steps: [], summary: NO_WORK, ...more });
     await this.next("turn-ended-ack");
   }
 

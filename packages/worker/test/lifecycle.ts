@@ -45,15 +45,30 @@ export class Life {
     };
     const { sql, tracer, transactions, state, now } = rooms;
     const ctx = {
-      ...{ setWebSocketAutoResponse: () => {}, acceptWebSocket: () => {}, getWebSockets: () => [] },
+      setWebSocketAutoResponse: () => {},
+      acceptWebSocket: () => {},
+      getWebSockets: () => [],
       getWebSocketAutoResponseTimestamp: () => null,
     };
     this.link = new RunnerLink({ ...rooms, ctx, intervals: INTERVALS });
     const calls = new BrokerCalls({
-      ...{ sql, tracer, transactions, url: "http://broker.test", background, report, acceptSpans: () => {} },
+      sql,
+      tracer,
+      transactions,
+      url: "http://broker.test",
+      background,
+      report,
+      acceptSpans: () => {},
     });
     this.lifecycle = new SandboxLifecycle({
-      ...{ ...rooms, link: this.link, work: this.work, calls, background, report, mustWait, intervals: INTERVALS },
+      ...rooms,
+      link: this.link,
+      work: this.work,
+      calls,
+      background,
+      report,
+      mustWait,
+      intervals: INTERVALS,
       operations: new Operations(state, tracer, calls, now),
       startTimes: new StartTimes(sql, now),
       sandboxEnv: () => ({}),
@@ -113,7 +128,10 @@ export class Life {
   hello(): string[] {
     return this.step((lifecycle) => {
       this.rooms.state.updateLink({
-        ...{ state: "connected", connectionId: "con_1", instanceId: "run_1", instances: ["run_1"] },
+        state: "connected",
+        connectionId: "con_1",
+        instanceId: "run_1",
+        instances: ["run_1"],
       });
       lifecycle.onHello(false);
     });

@@ -72,15 +72,21 @@ export class Rooms {
         this.beforeCommit();
         this.state.store();
       },
-      ...{ onCommit: () => {}, report: fail },
+      onCommit: () => {},
+      report: fail,
       onRollback: () => this.state.reload(),
     });
     this.timers = new Timers({
-      ...{ storage: { sql, setAlarm: async () => {} }, now, alsoDueMs: () => undefined, report: fail },
+      storage: { sql, setAlarm: async () => {} },
+      now,
+      alsoDueMs: () => undefined,
+      report: fail,
       transact: (work) => this.run(work),
     });
     this.state = new SessionState({
-      ...{ sql, now, onChange: () => changes.session() },
+      sql,
+      now,
+      onChange: () => changes.session(),
       isInTransaction: () => this.transactions.isRunning,
     });
     const clock = strictlyIncreasing(() => toEpochTime(this.nowMs) as NonNullable<ReturnType<typeof toEpochTime>>);
@@ -101,8 +107,14 @@ export class Rooms {
     });
     this.run(() =>
       this.state.create({
-        ...{ id: SESSION_ID, ownerId: "own_1", state: "running", generation: 1, models: [], queueMode: "followup" },
-        ...{ idleTimeoutMs: IDLE_TIMEOUT_MS, recovery: { attempts: 0, readyMs: this.nowMs } },
+        id: SESSION_ID,
+        ownerId: "own_1",
+        state: "running",
+        generation: 1,
+        models: [],
+        queueMode: "followup",
+        idleTimeoutMs: IDLE_TIMEOUT_MS,
+        recovery: { attempts: 0, readyMs: this.nowMs },
         sandbox: { id: "box_1", driver: "local" },
         link: { state: "connected", ready: true, connectionId: "con_1", instanceId: "run_1", instances: ["run_1"] },
       }),
@@ -141,8 +153,15 @@ export class Rooms {
   /** Queues a message. */
   message(id: string, { content = `do ${id}`, ...more }: Partial<NewMessage> & { content?: string } = {}): JobRow {
     const message: NewMessage = {
-      ...{ id, channel: MAIN_CHANNEL, mode: "followup", source: "user", initial: false, notBeforeMs: 0, sizeBytes: 1 },
-      ...{ parent: undefined, body: { content, attachments: [] } },
+      id,
+      channel: MAIN_CHANNEL,
+      mode: "followup",
+      source: "user",
+      initial: false,
+      notBeforeMs: 0,
+      sizeBytes: 1,
+      parent: undefined,
+      body: { content, attachments: [] },
       ...more,
     };
     return this.run(() => this.queue.accept(message)).row;

@@ -13,7 +13,10 @@ export function schedule(rooms: Rooms, channels: ChannelMemory = { contextOf: ()
   const busy: boolean[] = [];
   const watchdogs = new Watchdogs({ ...rooms, intervals: INTERVALS, isWaitingForPerson: () => false });
   const scheduler = new Scheduler({
-    ...{ ...rooms, channels, intervals: INTERVALS, limits: { ...BATCH_LIMITS, collectMaxMs: INTERVALS.collectMaxMs } },
+    ...rooms,
+    channels,
+    intervals: INTERVALS,
+    limits: { ...BATCH_LIMITS, collectMaxMs: INTERVALS.collectMaxMs },
     lifecycle: { start: (cause) => starts.push(cause) > 0 },
     watchdogs,
     signs: { watch: (isBusy) => void busy.push(isBusy) },

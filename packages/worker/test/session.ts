@@ -226,7 +226,12 @@ export function spansIn(otlp: string): SeenSpan[] {
 function seen(span: WireSpan): SeenSpan {
   const { name, traceId, spanId, parentSpanId, kind, startTimeUnixNano, endTimeUnixNano } = span;
   return {
-    ...{ name, traceId, spanId, parentSpanId, kind, isOpen: endTimeUnixNano === undefined },
+    name,
+    traceId,
+    spanId,
+    parentSpanId,
+    kind,
+    isOpen: endTimeUnixNano === undefined,
     startNs: BigInt(startTimeUnixNano),
     endNs: BigInt(endTimeUnixNano ?? startTimeUnixNano),
     attributes: attributesOf(span.attributes),

@@ -6,7 +6,9 @@ declare global {
 
 /** The code of the durable objects, without tests, by path from `src/durable-objects`. */
 const SOURCES = import.meta.glob(["../src/durable-objects/**/*.ts", "!../src/durable-objects/**/*.test.ts"], {
-  ...{ query: "?raw", import: "default", eager: true },
+  query: "?raw",
+  import: "default",
+  eager: true,
 });
 
 /** Returns the files of the durable objects that match a pattern, by path from `src/durable-objects`. */

@@ -2,8 +2,13 @@ import { expect, test } from "vitest";
 import { summaryLine } from "./trace.ts";
 
 const summary = {
-  ...{ traceId: "18a182ab3acb8fb451ea1dcb03729ae9", name: "POST /api/sessions/:id/messages" },
-  ...{ startedAt: "2026-01-01T00:00:00.000Z", duration_ms: 1100, spans: 4, openSpans: 0, errors: 0 },
+  traceId: "18a182ab3acb8fb451ea1dcb03729ae9",
+  name: "POST /api/sessions/:id/messages",
+  startedAt: "2026-01-01T00:00:00.000Z",
+  duration_ms: 1100,
+  spans: 4,
+  openSpans: 0,
+  errors: 0,
 };
 
 test("a finished trace has a duration", () => {

@@ -2,18 +2,36 @@ import { expect, test } from "vitest";
 import { addSummaries, NO_SUMMARY } from "./summary.ts";
 
 const SOME = {
-  ...{ turnMs: 1, modelMs: 2, toolMs: 3, permissionWaitMs: 4, modelCalls: 5, toolCalls: 6, toolErrors: 7, retries: 8 },
+  turnMs: 1,
+  modelMs: 2,
+  toolMs: 3,
+  permissionWaitMs: 4,
+  modelCalls: 5,
+  toolCalls: 6,
+  toolErrors: 7,
+  retries: 8,
   tokens: { input: 9, output: 10, cacheRead: 11, cacheWrite: 12, reasoning: 13 },
-  ...{ costUsd: 0.5, timeToFirstTokenMs: 14, model: "a/b" },
+  costUsd: 0.5,
+  timeToFirstTokenMs: 14,
+  model: "a/b",
 };
 
 test("everything that counts is added up; the first token is the first's, the model the last's", () => {
   expect(addSummaries(NO_SUMMARY, SOME)).toEqual(SOME);
   expect(addSummaries(SOME, NO_SUMMARY)).toEqual(SOME);
   expect(addSummaries(SOME, { ...SOME, timeToFirstTokenMs: 1, model: "c/d" })).toEqual({
-    ...{ turnMs: 2, modelMs: 4, toolMs: 6, permissionWaitMs: 8, modelCalls: 10, toolCalls: 12, toolErrors: 14 },
-    ...{ retries: 16, tokens: { input: 18, output: 20, cacheRead: 22, cacheWrite: 24, reasoning: 26 } },
-    ...{ costUsd: 1, timeToFirstTokenMs: 14, model: "c/d" },
+    turnMs: 2,
+    modelMs: 4,
+    toolMs: 6,
+    permissionWaitMs: 8,
+    modelCalls: 10,
+    toolCalls: 12,
+    toolErrors: 14,
+    retries: 16,
+    tokens: { input: 18, output: 20, cacheRead: 22, cacheWrite: 24, reasoning: 26 },
+    costUsd: 1,
+    timeToFirstTokenMs: 14,
+    model: "c/d",
   });
 });
 

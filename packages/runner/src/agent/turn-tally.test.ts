@@ -58,7 +58,10 @@ test("a call that is tried again is one call, and one retry", () => {
 
 test("what a try used whose answer broke off is not known, and the call's sum says that it lacks something", () => {
   expect(summaryOf("cut-stream")).toMatchObject({
-    ...{ modelCalls: 1, retries: 1, callsWithoutUsage: 1, callsWithoutCost: 1 },
+    modelCalls: 1,
+    retries: 1,
+    callsWithoutUsage: 1,
+    callsWithoutCost: 1,
     tokens: { input: 140, output: 9 },
   });
 });
@@ -83,7 +86,10 @@ const DIED: Ending = { outcome: "error", errorType: "opencode_died" };
 
 test("a call whose tool step is cut short has answered, and what it used is not known", () => {
   expect(summaryUntil("two-channels", isTool("running"), DIED)).toMatchObject({
-    ...{ modelCalls: 1, callsWithoutUsage: 1, callsWithoutCost: 1, costUsd: null },
+    modelCalls: 1,
+    callsWithoutUsage: 1,
+    callsWithoutCost: 1,
+    costUsd: null,
     tokens: { input: null, output: null, cacheRead: null, cacheWrite: null, reasoning: null },
     // The model's time is not the tool's.
     modelMs: expect.toSatisfy((ms: number) => ms < 1000),

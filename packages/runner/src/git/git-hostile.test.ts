@@ -47,7 +47,7 @@ async function worked() {
     chmodSync(path, 0o755);
     return path;
   };
-  return { ...{ repository, workspace, state, home, marks, env, wake, program } };
+  return { repository, workspace, state, home, marks, env, wake, program };
 }
 
 const ran = (marks: string) => readdirSync(marks).filter((name) => !name.endsWith(".sh"));
@@ -59,9 +59,20 @@ describe("in a workspace that was kept", () => {
       renameSync(program(hook), join(workspace, ".git/hooks", hook));
     }
     const keys = [
-      ...["core.fsmonitor", "core.sshCommand", "core.pager", "core.editor", "core.askPass", "diff.external"],
-      ...["gpg.program", "core.alternateRefsCommand", "filter.x.smudge", "filter.x.clean", "filter.x.process"],
-      ...["remote.origin.uploadpack", "remote.origin.vcs", "core.gitProxy"],
+      "core.fsmonitor",
+      "core.sshCommand",
+      "core.pager",
+      "core.editor",
+      "core.askPass",
+      "diff.external",
+      "gpg.program",
+      "core.alternateRefsCommand",
+      "filter.x.smudge",
+      "filter.x.clean",
+      "filter.x.process",
+      "remote.origin.uploadpack",
+      "remote.origin.vcs",
+      "core.gitProxy",
     ];
     for (const key of keys) runGit(workspace, "config", key, program(key));
     runGit(workspace, "config", "credential.helper", `!${program("helper")}`);
@@ -306,7 +317,8 @@ describe("submodules", () => {
 
     const asked: (string | null)[] = [];
     const other = Bun.serve({
-      ...{ hostname: "127.0.0.1", port: 0 },
+      hostname: "127.0.0.1",
+      port: 0,
       tls: { cert: readFileSync(CERTIFICATE), key: readFileSync(CERTIFICATE.replace("cert", "key")) },
       fetch(request) {
         asked.push(request.headers.get("authorization"));

@@ -255,7 +255,9 @@ describe("a failure is told by its kind", () => {
   ] as const)("%s", async (_, answer, errorType) => {
     const { cert, key } = { cert: readFileSync(CERTIFICATE), key: readFileSync(KEY) };
     const server = Bun.serve({
-      ...{ hostname: "127.0.0.1", port: 0, tls: { cert, key } },
+      hostname: "127.0.0.1",
+      port: 0,
+      tls: { cert, key },
       fetch: (request) => answer(new URL(request.url)),
     });
     onTestFinished(() => server.stop(true));

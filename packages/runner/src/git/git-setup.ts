@@ -116,7 +116,10 @@ class GitSetup {
     this.#span = span;
     const limitMs = isKept(options) ? Math.min(timeoutMs, KEPT_TIMEOUT_MS) : timeoutMs;
     this.#git = {
-      ...{ cwd: workspace, gitDir: join(workspace, ".git"), env, transports: [] },
+      cwd: workspace,
+      gitDir: join(workspace, ".git"),
+      env,
+      transports: [],
       signal: AbortSignal.any([signal, AbortSignal.timeout(limitMs)]),
     };
   }

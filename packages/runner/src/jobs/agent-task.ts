@@ -219,7 +219,8 @@ export class AgentTask {
       follows = prompt.context;
     }
     return {
-      ...{ outcome: "error", errorType: "model_chain_exhausted" },
+      outcome: "error",
+      errorType: "model_chain_exhausted",
       ...(failed?.errorType !== undefined && { cause: failed.errorType }),
       ...(this.#model !== undefined && { causeOf: this.#model }),
     };
@@ -233,11 +234,17 @@ export class AgentTask {
     const { tracer, captureContent, limits, turnBounds, onHeard, onWorking } = this.#options;
     const { attemptId } = this.#task;
     const emitter = new SpanEmitter({
-      ...{ tracer, parent: this.#frame.span, captureContent },
+      tracer,
+      parent: this.#frame.span,
+      captureContent,
       onHeard: (spanId, atMs) => onHeard?.(spanId, atMs),
     });
     const prompt = session.prompt({
-      ...{ attemptId, model, place, limits, parent: this.#frame.span },
+      attemptId,
+      model,
+      place,
+      limits,
+      parent: this.#frame.span,
       parts: promptParts(this.#task, this.#attached(), session.isNew && place === 1),
       pollingTools: new Set(turnBounds.pollingTools),
       nowMs: () => this.#frame.nowMs(),

@@ -10,7 +10,9 @@ const PNG = Buffer.from("89504e470d0a1a0a0000000d49484452", "hex");
 const ZIP = Buffer.from("504b0304140000000800", "hex");
 const dataUrl = (type: string, bytes: Buffer) => `data:${type};base64,${bytes.toString("base64")}`;
 const attached = (mediaType: string, bytes: Buffer, filename = "file") => ({
-  ...{ filename, mediaType, url: dataUrl(mediaType, bytes) },
+  filename,
+  mediaType,
+  url: dataUrl(mediaType, bytes),
 });
 const attemptId = "att_1";
 

@@ -29,7 +29,8 @@ class EchoAgent implements Agent {
 
   async open() {
     return {
-      ...{ id: "echo-session", isNew: true },
+      id: "echo-session",
+      isNew: true,
       prompt: (request: PromptRequest) => this.#prompt(request),
       reply: async (reply: AgentReply) => this.#onReply(reply),
     };
@@ -40,7 +41,8 @@ class EchoAgent implements Agent {
     const { parent, attemptId, nowMs, onFacts, onPart, onAsked } = request;
     const spanId = "1".repeat(16);
     return {
-      ...{ context: { ...parent.context, spanId }, isWaiting: false },
+      context: { ...parent.context, spanId },
+      isWaiting: false,
       run: async () => {
         const log = new FactLog();
         const name = { "gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "echo" } as const;
@@ -79,7 +81,11 @@ test.each<[string, Ending, number]>([
       scope: { name: "test" },
       processor: { onStart: (span) => spans.push(span), onEnd: () => {} },
     }),
-    ...{ captureContent: false, defaultModel: "valet/echo", stuckTurnMs: 10_000, workspace: "/nowhere", env: {} },
+    captureContent: false,
+    defaultModel: "valet/echo",
+    stuckTurnMs: 10_000,
+    workspace: "/nowhere",
+    env: {},
     onPart: (_attemptId, part) => parts.push(part),
     onStep: () => {},
     onAsked: () => void runner.reply({ type: "permission-reply", permissionId: "per", reply: "once" }),

@@ -44,14 +44,15 @@ function setUp({ fake = { onPrompt: () => 500 }, enabled = true, ...options }: S
   const told: { state: WorkflowStepState; span: string | undefined }[] = [];
   const asked: AgentAsks[] = [];
   const runner = new JobRunner({
-    ...{
-      agent: new OpenCodeAgent(opencode),
-      tracer,
-      captureContent: false,
-      defaultModel: "valet/default",
-      stuckTurnMs: 10_000,
-    },
-    ...{ workspace, env: { PATH: process.env.PATH }, partIntervalMs: 0, onPart: () => {} },
+    agent: new OpenCodeAgent(opencode),
+    tracer,
+    captureContent: false,
+    defaultModel: "valet/default",
+    stuckTurnMs: 10_000,
+    workspace,
+    env: { PATH: process.env.PATH },
+    partIntervalMs: 0,
+    onPart: () => {},
     onAsked: (request) => asked.push(request),
     onWorking: () => {},
     onStep: (_attemptId, state, span) => told.push({ state, span }),
@@ -97,7 +98,8 @@ describe("a workflow of commands", () => {
       command("cat where; echo two >&2", "second"),
     ]);
     expect(parseOpenSpan(openSpan ?? "")).toMatchObject({
-      ...{ name: "valet.workflow.execute", parent: { spanId: "b".repeat(16) } },
+      name: "valet.workflow.execute",
+      parent: { spanId: "b".repeat(16) },
     });
     const result = await done;
     expect(result).toMatchObject({ outcome: "ok", summary: { modelCalls: 0, costUsd: 0 } });
@@ -109,7 +111,10 @@ describe("a workflow of commands", () => {
     expect(result.steps[1]?.output).toContain("two\n");
     expect(result.steps[0]?.durationMs).toBeGreaterThan(0);
     expect(told.map(({ state: { index, status } }) => `${index} ${status}`)).toEqual([
-      ...["0 running", "0 done", "1 running", "1 done"],
+      "0 running",
+      "0 done",
+      "1 running",
+      "1 done",
     ]);
     expect(parseOpenSpan(told[2]?.span ?? "")).toMatchObject({ name: "valet.workflow.step second" });
     expect(told[3]?.span).toBeUndefined();
@@ -118,13 +123,20 @@ describe("a workflow of commands", () => {
     );
     const [execute, first] = spans;
     expect(attributesOf(execute)).toMatchObject({
-      ...{ "valet.workflow.name": "release", "valet.workflow.step_count": 2, "valet.workflow.failed_step_count": 0 },
-      ...{ "valet.queue.wait_ms": 3, "valet.queue.reason": "immediate", "valet.queue.mode": "followup" },
+      "valet.workflow.name": "release",
+      "valet.workflow.step_count": 2,
+      "valet.workflow.failed_step_count": 0,
+      "valet.queue.wait_ms": 3,
+      "valet.queue.reason": "immediate",
+      "valet.queue.mode": "followup",
     });
     expect(attributesOf(first)).toEqual({
-      ...{ "valet.workflow.execution.id": attributesOf(execute)["valet.workflow.execution.id"] },
-      ...{ "valet.workflow.step.name": "first", "valet.workflow.step.index": 0 },
-      ...{ "valet.workflow.step.type": "command", "process.exit.code": 0, "valet.outcome": "ok" },
+      "valet.workflow.execution.id": attributesOf(execute)["valet.workflow.execution.id"],
+      "valet.workflow.step.name": "first",
+      "valet.workflow.step.index": 0,
+      "valet.workflow.step.type": "command",
+      "process.exit.code": 0,
+      "valet.outcome": "ok",
     });
     expect(JSON.stringify(spans.map(attributesOf))).not.toMatch(/pwd|cat where|one|two/);
   });
@@ -193,9 +205,16 @@ describe("a workflow of commands", () => {
 describe("a command", () => {
   test("has its step's context, and nothing of ours that is nobody's business", async () => {
     const env = {
-      ...{ PATH: process.env.PATH, HOME: "/home/agent", VALET_SANDBOX_ID: "sbx_1", VALET_RUNNER_URL: "canary" },
-      ...{ VALET_RUNNER_TOKEN: "canary", OTEL_EXPORTER_OTLP_HEADERS: "canary", ANTHROPIC_API_KEY: "canary" },
-      ...{ OPENCODE_SERVER_PASSWORD: "canary", VALET_MODEL_API_KEY: "canary", TRACEPARENT: "canary" },
+      PATH: process.env.PATH,
+      HOME: "/home/agent",
+      VALET_SANDBOX_ID: "sbx_1",
+      VALET_RUNNER_URL: "canary",
+      VALET_RUNNER_TOKEN: "canary",
+      OTEL_EXPORTER_OTLP_HEADERS: "canary",
+      ANTHROPIC_API_KEY: "canary",
+      OPENCODE_SERVER_PASSWORD: "canary",
+      VALET_MODEL_API_KEY: "canary",
+      TRACEPARENT: "canary",
     };
     const { start, spans } = setUp({ env });
     const { done } = start([command("env")], { tracestate: "vendor=1" });
@@ -340,7 +359,8 @@ describe("a prompt in a workflow", () => {
   test("is asked of the agent, in its channel's session, below its step; the answer is what the step gives", async () => {
     const { start, opencode, spans } = setUp({ fake });
     const { done } = start([prompt("First.", "one"), prompt("Second.", "two"), command("true", "three")], {
-      ...{ models: ["a/b"], continuationContext: "What went before." },
+      models: ["a/b"],
+      continuationContext: "What went before.",
     });
     const result = await done;
     expect(result).toMatchObject({ outcome: "ok", opencodeSessionId: opencode.prompts[0]?.sessionId });

@@ -167,7 +167,9 @@ export class Workflow {
     span.setAttributes({ "process.exit.code": exitCode, "valet.process.signal": signal, "valet.error.cause": cause });
     endWith(span, outcome, errorType, endMs);
     this.#tell({
-      ...{ index, status: "done", outcome: outcome === "superseded" ? "aborted" : outcome },
+      index,
+      status: "done",
+      outcome: outcome === "superseded" ? "aborted" : outcome,
       ...(errorType !== undefined && { errorType }),
       ...(cause !== undefined && { cause }),
       ...(causeOf !== undefined && { causeOf }),
@@ -208,7 +210,14 @@ export class Workflow {
     const stepId = stepIdOf(this.#dispatch.attemptId, index);
     const { context } = span;
     const running = runCommand({
-      ...{ run, workspace, env, stepId, context, timeoutMs, secrets, signal: aborting.signal },
+      run,
+      workspace,
+      env,
+      stepId,
+      context,
+      timeoutMs,
+      secrets,
+      signal: aborting.signal,
     });
     this.#current = {
       async abort() {

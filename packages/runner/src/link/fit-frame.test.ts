@@ -20,7 +20,11 @@ const frameWith = (parts: MessagePart[]): FromRunner => ({
 });
 const text = (id: string, value: string): MessagePart => ({ type: "text", id, text: value });
 const tool = (id: string, output: string): MessagePart => ({
-  ...{ type: "tool", id, tool: "bash", status: "completed", input: "{}" },
+  type: "tool",
+  id,
+  tool: "bash",
+  status: "completed",
+  input: "{}",
   output,
 });
 
@@ -70,7 +74,10 @@ test("whatever the parts hold, the frame fits and is well-formed", () => {
 test("of what a workflow's steps gave, the ends are kept", () => {
   const output = (index: number) => `begin ${"\u0000".repeat(MAX_STEP_OUTPUT - 20)} end ${index}`;
   const steps = Array.from({ length: MAX_WORKFLOW_STEPS }, (_, index) => ({
-    ...{ index, status: "done", outcome: "ok", output: output(index) },
+    index,
+    status: "done",
+    outcome: "ok",
+    output: output(index),
   })) as WorkflowStepState[];
   const frame: FromRunner = { type: "workflow-ended", attemptId: "a", outcome: "ok", steps, summary: NO_SUMMARY };
   const encoded = encodeToFit(frame) ?? "";

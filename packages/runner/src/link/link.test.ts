@@ -25,8 +25,14 @@ function setUp(serverOptions: LinkServerOptions = {}, options: Partial<LinkOptio
     instanceId: "instance-1",
     handlers: Object.fromEntries([...types, ...more].map((type) => [type, record])) as unknown as LinkHandlers,
     hello: () => ({
-      ...{ type: "hello", protocol: 1, instanceId: "instance-1", generation: 7, clockMs: 1, attempts: [] },
-      ...{ ready: false, version: "0" },
+      type: "hello",
+      protocol: 1,
+      instanceId: "instance-1",
+      generation: 7,
+      clockMs: 1,
+      attempts: [],
+      ready: false,
+      version: "0",
     }),
     onUp: () => ups.push(link.attemptCount),
     onDown: () => {},
@@ -125,13 +131,15 @@ describe("frames that cannot be used", () => {
     const broken = { ...dispatch("att_1"), messageIds: [] };
     server.sendRaw(JSON.stringify({ type: "prompt", dispatch: broken }));
     expect(await server.frame("attempt-refused")).toEqual({
-      ...{ type: "attempt-refused", attemptId: "att_1", errorType: "_OTHER" },
+      type: "attempt-refused",
+      attemptId: "att_1",
+      errorType: "_OTHER",
     });
     // A newer SessionAgent may know steps that we do not.
     const newer = { ...workflowDispatch("att_2"), steps: [{ name: "x", fetch: "https://example.invalid" }] };
     server.sendRaw(JSON.stringify({ type: "workflow-execute", dispatch: newer }));
     expect(await server.frame("attempt-refused", ({ attemptId }) => attemptId === "att_2")).toMatchObject({
-      ...{ errorType: "workflow_invalid" },
+      errorType: "workflow_invalid",
     });
   });
 

@@ -108,7 +108,9 @@ export class AgentRun {
       toolEnded: (call) => this.#guard.toolEnded(call),
     };
     this.#waits = new PersonWaits({
-      ...{ log: options.log, attemptId: options.attemptId, runSpanId: options.spanId },
+      log: options.log,
+      attemptId: options.attemptId,
+      runSpanId: options.spanId,
       isOwn: (messageId) => this.#steps.has(messageId),
       toolSpan: (messageId, callId) => this.toolSpan(messageId, callId),
     });

@@ -44,7 +44,8 @@ export class OpenCodeAgent implements Agent {
   /** @param ownEndpoint base URL of the endpoint that is one's own provider, if there is one */
   constructor(access: AgentAccess, ownEndpoint?: string) {
     this.#shared = {
-      ...{ access, messageIds: new Set() },
+      access,
+      messageIds: new Set(),
       model: { ownServer: serverAttributes(ownEndpoint), compacted: new Set() },
     };
   }
@@ -122,19 +123,28 @@ class OpenCodePrompt implements AgentPrompt {
     const messageID = newMessageId(nowMs());
     messageIds.add(messageID);
     const reducer = new TurnReducer({
-      ...{ attemptId, sessionId, userMessageId: messageID, startMs: Math.floor(nowMs()) },
+      attemptId,
+      sessionId,
+      userMessageId: messageID,
+      startMs: Math.floor(nowMs()),
       attributes: {
         "valet.failover.model": `${model.providerID}/${model.modelID}`,
         "valet.failover.attempt": place,
       },
-      ...{ model: facts, pollingTools },
+      model: facts,
+      pollingTools,
       isOthers: (id) => id !== messageID && messageIds.has(id),
     });
     this.context = parent.isRecording ? { ...parent.context, spanId: reducer.spanId } : parent.context;
     this.#reducer = reducer;
     this.#answer = new AnswerParts(sessionId, (id) => this.#isOwn(id));
     this.#run = new PromptRun({
-      ...{ agent: access, client, reducer, sessionId, context: this.context, limits },
+      agent: access,
+      client,
+      reducer,
+      sessionId,
+      context: this.context,
+      limits,
       prompt: { messageID, model, parts },
       onFacts: (told) => request.onFacts(told),
       onEvent: (event) => this.#onEvent(event),

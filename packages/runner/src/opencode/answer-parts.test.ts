@@ -45,11 +45,21 @@ test("neither a sub-agent's words nor a summary for itself are the answer; what 
 
 test("the history's answer: of the turn's own messages, without empty texts, long ones cut", () => {
   const info = (id: string, parentID: string): AssistantMessage => ({
-    ...{ role: "assistant" as const, id, sessionID: "ses_1", parentID, time: { created: 1, completed: 2 } },
-    ...{ agent: "build", providerID: "p", modelID: "m" },
+    role: "assistant" as const,
+    id,
+    sessionID: "ses_1",
+    parentID,
+    time: { created: 1, completed: 2 },
+    agent: "build",
+    providerID: "p",
+    modelID: "m",
   });
   const text = (id: string, messageID: string, content: string): Part => ({
-    ...{ type: "text", id, messageID, sessionID: "ses_1", text: content },
+    type: "text",
+    id,
+    messageID,
+    sessionID: "ses_1",
+    text: content,
   });
   const parts = partsOfHistory(
     [
@@ -70,13 +80,21 @@ test("what is too long ends with an ellipsis, also where it grew piece by piece,
   const apply = (type: string, properties: object) => answer.apply(readEvent({ type, properties }) as never);
   apply("message.updated", {
     info: {
-      ...{ role: "assistant", id: "msg_1", sessionID: "ses_1", parentID: "msg_0", time: { created: 1 } },
-      ...{ agent: "build", providerID: "p", modelID: "m" },
+      role: "assistant",
+      id: "msg_1",
+      sessionID: "ses_1",
+      parentID: "msg_0",
+      time: { created: 1 },
+      agent: "build",
+      providerID: "p",
+      modelID: "m",
     },
   });
   const delta = (text: string) =>
     apply("message.part.delta", {
-      ...{ sessionID: "ses_1", messageID: "msg_1", partID: "prt_1" },
+      sessionID: "ses_1",
+      messageID: "msg_1",
+      partID: "prt_1",
       field: "text",
       delta: text,
     });

@@ -22,6 +22,10 @@ test("what a person decides by shows that it was cut", () => {
 test("what fits is told as it is", () => {
   const properties = { id: "per_1", sessionID: "ses_1", permission: "bash", patterns: ["ls", "pwd"] };
   expect(askedFrame({ type: "permission.asked", properties } as never, "att_1")).toEqual({
-    ...{ type: "permission-asked", attemptId: "att_1", permissionId: "per_1", permission: "bash", detail: "ls\npwd" },
+    type: "permission-asked",
+    attemptId: "att_1",
+    permissionId: "per_1",
+    permission: "bash",
+    detail: "ls\npwd",
   });
 });

@@ -29,8 +29,11 @@ function courseOf({ startedAt, events, calls }: Recording): Course {
     }),
     reducer: () =>
       new TurnReducer({
-        ...{ attemptId: "att_1", sessionId: rootId, userMessageId: prompt.body?.messageID as string },
-        ...{ startMs: startedAt + prompt.at, isOthers: () => false },
+        attemptId: "att_1",
+        sessionId: rootId,
+        userMessageId: prompt.body?.messageID as string,
+        startMs: startedAt + prompt.at,
+        isOthers: () => false,
       }),
   };
 }
@@ -131,7 +134,13 @@ async function broken(
       const isKnown = (child: string) => reducer.isOver(child);
       const openRequests = () => reducer.openRequests;
       const past = await readPast({
-        ...{ client, context: NO_CONTEXT, sessionId: rootId, sinceMs, hasBegun, isKnown, openRequests },
+        client,
+        context: NO_CONTEXT,
+        sessionId: rootId,
+        sinceMs,
+        hasBegun,
+        isKnown,
+        openRequests,
       });
       return eventsOf(past, (session) => reducer.isBusy(session));
     },
@@ -186,7 +195,8 @@ const breakOf = (count: number, loses: boolean): fc.Arbitrary<Break> =>
   }));
 
 const delay: fc.Arbitrary<Delay> = fc.record({
-  ...{ taken: fc.nat(12), answered: fc.nat(12) },
+  taken: fc.nat(12),
+  answered: fc.nat(12),
   fails: fc.nat(9).map((dice) => dice === 0),
 });
 const circumstances = { delays: fc.array(delay, { maxLength: 20 }), lag: fc.nat(5) };

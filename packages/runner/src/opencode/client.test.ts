@@ -6,8 +6,11 @@ import { expect, onTestFinished, test } from "vitest";
 import { OpenCodeClient } from "./client.ts";
 
 const CONTEXT: SpanContext = {
-  ...{ traceId: "a".repeat(32), spanId: "b".repeat(16), traceFlags: 1 },
-  ...{ traceState: "", isRemote: false },
+  traceId: "a".repeat(32),
+  spanId: "b".repeat(16),
+  traceFlags: 1,
+  traceState: "",
+  isRemote: false,
 };
 
 /** An OpenCode whose only session was begun in a folder; without one it does not say where. */

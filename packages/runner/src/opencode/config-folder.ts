@@ -43,9 +43,13 @@ const INSTALL_PATIENCE = { npm_config_fetch_retries: "1", npm_config_fetch_retry
  * pipe) must neither run there nor hold it up. Shells do not have it.
  */
 const GIT = {
-  ...{ GIT_CONFIG_GLOBAL: "/dev/null", GIT_CONFIG_NOSYSTEM: "1", GIT_CONFIG_COUNT: "2" },
-  ...{ GIT_CONFIG_KEY_0: "core.fsmonitor", GIT_CONFIG_VALUE_0: "false" },
-  ...{ GIT_CONFIG_KEY_1: "core.hooksPath", GIT_CONFIG_VALUE_1: "/dev/null" },
+  GIT_CONFIG_GLOBAL: "/dev/null",
+  GIT_CONFIG_NOSYSTEM: "1",
+  GIT_CONFIG_COUNT: "2",
+  GIT_CONFIG_KEY_0: "core.fsmonitor",
+  GIT_CONFIG_VALUE_0: "false",
+  GIT_CONFIG_KEY_1: "core.hooksPath",
+  GIT_CONFIG_VALUE_1: "/dev/null",
 } as const;
 
 export class ConfigFolder {
@@ -58,8 +62,13 @@ export class ConfigFolder {
 
   /** The variables of {@link environment}. */
   static readonly VARIABLES = [
-    ...["OPENCODE_CONFIG_DIR", "OPENCODE_DISABLE_PROJECT_CONFIG", "OPENCODE_TEST_HOME", "XDG_CONFIG_HOME"],
-    ...["OPENCODE_AUTH_CONTENT", ...Object.keys(INSTALL_PATIENCE), ...Object.keys(GIT)],
+    "OPENCODE_CONFIG_DIR",
+    "OPENCODE_DISABLE_PROJECT_CONFIG",
+    "OPENCODE_TEST_HOME",
+    "XDG_CONFIG_HOME",
+    "OPENCODE_AUTH_CONTENT",
+    ...Object.keys(INSTALL_PATIENCE),
+    ...Object.keys(GIT),
   ];
 
   /**

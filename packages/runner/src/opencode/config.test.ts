@@ -46,7 +46,8 @@ test("the plugin is named where there are tools, and what they show the runner i
   const inherited = { VALET_TOOLS_URL: "another's", VALET_TOOLS_SECRET: "another's" };
   const own = { password: "pw", config };
   expect(openCodeEnvironment(inherited, access, { ...own, tools })).toMatchObject({
-    ...{ VALET_TOOLS_URL: tools.url, VALET_TOOLS_SECRET: tools.secret },
+    VALET_TOOLS_URL: tools.url,
+    VALET_TOOLS_SECRET: tools.secret,
   });
   expect(openCodeEnvironment(inherited, access, own)).not.toHaveProperty("VALET_TOOLS_SECRET");
 });

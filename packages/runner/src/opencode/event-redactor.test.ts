@@ -18,8 +18,13 @@ const message = {
   type: "message.updated",
   properties: {
     info: {
-      ...{ role: "assistant", id: "msg_2", sessionID: "ses_1", parentID: "msg_1", time: { created: 1 } },
-      ...{ providerID: "p", modelID: "m" },
+      role: "assistant",
+      id: "msg_2",
+      sessionID: "ses_1",
+      parentID: "msg_1",
+      time: { created: 1 },
+      providerID: "p",
+      modelID: "m",
     },
   },
 };
@@ -70,9 +75,16 @@ test("what tools say, ask and fail with is without it, before it is cut", () => 
     type: "message.part.updated",
     properties: {
       part: {
-        ...{ type: "tool", id: "prt_1", ...ids, tool: "bash", callID: "call_1" },
+        type: "tool",
+        id: "prt_1",
+        ...ids,
+        tool: "bash",
+        callID: "call_1",
         state: {
-          ...{ status: "completed", input: { command: `echo ${KEY}` }, title: KEY, time: { start: 1, end: 2 } },
+          status: "completed",
+          input: { command: `echo ${KEY}` },
+          title: KEY,
+          time: { start: 1, end: 2 },
           output: `${long}${KEY}`,
         },
       },

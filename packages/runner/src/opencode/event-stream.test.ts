@@ -26,7 +26,9 @@ function setUp(
 ) {
   let count = 0;
   const server = Bun.serve({
-    ...{ port: 0, hostname: "127.0.0.1", idleTimeout: 30 },
+    port: 0,
+    hostname: "127.0.0.1",
+    idleTimeout: 30,
     fetch: () => {
       const answers: (Response | undefined)[] = [];
       const body = new ReadableStream<string>({

@@ -69,7 +69,8 @@ async function readOnce({ client, context, sessionId, sinceMs, isKnown, openRequ
 }
 
 const closedRequest = (sessionID: string, requestID: string): AgentEvent => ({
-  ...{ type: "request.closed", properties: { sessionID, requestID } },
+  type: "request.closed",
+  properties: { sessionID, requestID },
 });
 
 /**
@@ -112,7 +113,8 @@ const IDLE: SessionStatus = { type: "idle" };
 const updated = (part: Part): AgentEvent => ({ type: "message.part.updated", properties: { part } });
 
 const statusOf = ({ sessionId }: SessionPast, status: SessionStatus): AgentEvent => ({
-  ...{ type: "session.status", properties: { sessionID: sessionId, status } },
+  type: "session.status",
+  properties: { sessionID: sessionId, status },
 });
 
 /** A message as it was when it was begun, so that its parts find it. */

@@ -42,7 +42,9 @@ rule("odd-usage", {
     { text: "That is all." },
     {
       rawUsage: {
-        ...{ prompt_tokens: 100, completion_tokens: 20, total_tokens: 120 },
+        prompt_tokens: 100,
+        completion_tokens: 20,
+        total_tokens: 120,
         prompt_tokens_details: { cached_tokens: 150 },
       },
     },
@@ -53,7 +55,9 @@ rule("odd-reasoning", {
     { text: "That is all." },
     {
       rawUsage: {
-        ...{ prompt_tokens: 100, completion_tokens: 20, total_tokens: 120 },
+        prompt_tokens: 100,
+        completion_tokens: 20,
+        total_tokens: 120,
         completion_tokens_details: { reasoning_tokens: 50 },
       },
     },
@@ -132,14 +136,15 @@ afterAll(() => real.stop());
 let runner: JobRunner;
 function makeRunner({ overrunMs = 60_000, ...options }: RunnerChoices = {}): void {
   runner = new JobRunner({
-    ...{
-      agent: new OpenCodeAgent(real.opencode),
-      tracer,
-      captureContent: false,
-      defaultModel: MODEL,
-      stuckTurnMs: 20_000,
-    },
-    ...{ workspace, env: process.env, turnBounds: options, limits: { overrunMs, maxFailures: 2 } },
+    agent: new OpenCodeAgent(real.opencode),
+    tracer,
+    captureContent: false,
+    defaultModel: MODEL,
+    stuckTurnMs: 20_000,
+    workspace,
+    env: process.env,
+    turnBounds: options,
+    limits: { overrunMs, maxFailures: 2 },
     onPart: () => {},
     onStep: () => {},
     onWorking: () => {},
@@ -284,8 +289,10 @@ test.each(Object.keys(garbledStreams))(
   async (name) => {
     const { result, chats } = await run(`garbled-${name}`);
     expect(result).toMatchObject({
-      ...{ outcome: "error", errorType: "model_chain_exhausted" },
-      ...{ cause: "provider_bad_response", causeOf: "valet/scripted-1" },
+      outcome: "error",
+      errorType: "model_chain_exhausted",
+      cause: "provider_bad_response",
+      causeOf: "valet/scripted-1",
     });
     for (const chat of chats) expect(attributesOf(chat)).toMatchObject({ "error.type": "provider_bad_response" });
   },
@@ -435,7 +442,9 @@ test("what overflows the context fails, is compacted, and the turn goes on", asy
 }, 60_000);
 
 const attachment = (filename: string, mediaType: string, hex: string) => ({
-  ...{ filename, mediaType, url: `data:${mediaType};base64,${Buffer.from(hex, "hex").toString("base64")}` },
+  filename,
+  mediaType,
+  url: `data:${mediaType};base64,${Buffer.from(hex, "hex").toString("base64")}`,
 });
 
 test("an image that cannot be decoded ends its turn at once, and the channel goes on", async () => {

@@ -228,7 +228,12 @@ export class ModelStep {
     const start = Math.max(startMs, this.#lastCallEndMs);
     this.#context.callBegan(start);
     this.#call = new ModelCall({
-      ...{ log, attemptId, parentId, info: this.#info, place: ++this.#calls, startMs: start },
+      log,
+      attemptId,
+      parentId,
+      info: this.#info,
+      place: ++this.#calls,
+      startMs: start,
       attributes: callAttributes(this.#info.providerID),
     });
     return this.#call;
@@ -339,7 +344,10 @@ export class ModelStep {
       [...(current?.output ?? [])].some(([id, output]) => output.type === type && current?.filled.has(id));
     const hasToolCall = this.#tools.size > 0 || this.#openTools.size > 0;
     const answer: Answer = {
-      ...{ finish: part.reason, hasText: has("text"), hasReasoning: has("reasoning"), hasToolCall },
+      finish: part.reason,
+      hasText: has("text"),
+      hasReasoning: has("reasoning"),
+      hasToolCall,
     };
     this.#answer = answer;
     const problem = answerProblem(answer);

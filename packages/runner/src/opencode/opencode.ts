@@ -217,7 +217,9 @@ export class OpenCode implements AgentAccess {
     try {
       this.#configFolder.clear();
       server = await OpenCodeServer.start({
-        ...{ ...this.#options, configFolder: this.#configFolder, signal },
+        ...this.#options,
+        configFolder: this.#configFolder,
+        signal,
         runsRepositoryCode: onWritten !== undefined && this.#options.trustsRepository === true,
       });
       await Promise.race([workspaceReady?.catch(() => undefined), aborted(signal), server.exited]);
@@ -255,7 +257,9 @@ export class OpenCode implements AgentAccess {
     if (onWritten === undefined) return "dropped";
     const { workspace, modelAccess, tracer, trustsRepository = false, onProblem, onWarning } = this.#options;
     const written = this.#configFolder.write({
-      ...{ workspace, isTrusted: trustsRepository, secretVariables: secretVariables(modelAccess) },
+      workspace,
+      isTrusted: trustsRepository,
+      secretVariables: secretVariables(modelAccess),
     });
     for (const problem of written.problems) onProblem?.(problem);
     if (written.problems.length > 0) {

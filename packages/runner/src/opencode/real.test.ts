@@ -137,15 +137,14 @@ beforeAll(async () => {
     },
   });
   runner = new JobRunner({
-    ...{
-      agent: new OpenCodeAgent(real.opencode),
-      tracer,
-      captureContent: false,
-      defaultModel: MODEL,
-      stuckTurnMs: 20_000,
-      limits: { silenceMs: 2_000 },
-    },
-    ...{ workspace, env: process.env },
+    agent: new OpenCodeAgent(real.opencode),
+    tracer,
+    captureContent: false,
+    defaultModel: MODEL,
+    stuckTurnMs: 20_000,
+    limits: { silenceMs: 2_000 },
+    workspace,
+    env: process.env,
     onPart: () => {},
     onStep: () => {},
     onAsked: (request) => asked.push(request),

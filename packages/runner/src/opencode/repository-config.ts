@@ -46,8 +46,10 @@ const IS_VALID: Readonly<Record<string, (value: unknown) => boolean>> = {
 /** OpenCode's own agents keep their part in it, whatever a text says. */
 const BUILT_IN_AGENTS = new Set(["build", "plan", "general", "explore", "title", "summary", "compaction"]);
 const TEXT_FOLDERS: Readonly<Record<string, keyof typeof TEXT_FIELDS>> = {
-  ...{ command: "command", commands: "command" },
-  ...{ agent: "agent", agents: "agent" },
+  command: "command",
+  commands: "command",
+  agent: "agent",
+  agents: "agent",
 };
 const MAX_FILE_BYTES = 256 * 1024;
 const MAX_FILES = 500;

@@ -111,7 +111,9 @@ export class OpenCodeServer {
     const child = Bun.spawn([binary(), "serve", "--port", "0", "--hostname", "127.0.0.1"], {
       cwd: WORKING_FOLDER,
       env: {
-        ...{ ...environment, ...configFolder.environment(), [AGENT_RUN_VARIABLE]: run },
+        ...environment,
+        ...configFolder.environment(),
+        [AGENT_RUN_VARIABLE]: run,
         [TRUST_VARIABLE]: options.runsRepositoryCode ? "1" : "0",
         [SECRET_VARIABLES_VARIABLE]: secretVariables(modelAccess).join(","),
       },
@@ -126,7 +128,9 @@ export class OpenCodeServer {
     try {
       const url = await before(deadline, child.exited, signal, addressOf(child.stdout));
       const client = new OpenCodeClient({
-        ...{ url, password, directory: workspace },
+        url,
+        password,
+        directory: workspace,
         ...(options.secrets !== undefined && { secrets: options.secrets }),
       });
       const { version } = await before(deadline, child.exited, signal, waitForHealth(client, child, deadline));

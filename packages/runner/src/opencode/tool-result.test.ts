@@ -5,7 +5,13 @@ import { toolName, toolProblem } from "./tool-result.ts";
 type State = ToolPart["state"];
 const time = { start: 1, end: 2 };
 const part = (tool: string, state: State): ToolPart => ({
-  ...{ id: "prt_1", messageID: "msg_1", sessionID: "ses_1", type: "tool", tool, callID: "call_1", state },
+  id: "prt_1",
+  messageID: "msg_1",
+  sessionID: "ses_1",
+  type: "tool",
+  tool,
+  callID: "call_1",
+  state,
 });
 const completed = (tool: string, input: Record<string, unknown>, output: string, exit?: number | null) =>
   part(tool, { status: "completed", input, output, time, metadata: { exit } });

@@ -342,7 +342,10 @@ describe("model calls in the conventions' words", () => {
     const sessionId = /^\/session\/([^/]+)\//.exec(prompt?.path ?? "")?.[1] ?? "";
     const chats = (compacted: string[]) => {
       const reducer = new TurnReducer({
-        ...{ attemptId: "att_1", sessionId, userMessageId: prompt?.body?.messageID ?? "", startMs: startedAt },
+        attemptId: "att_1",
+        sessionId,
+        userMessageId: prompt?.body?.messageID ?? "",
+        startMs: startedAt,
         isOthers: () => false,
         model: { ownServer: { "server.address": "models.example", "server.port": 443 }, compacted: new Set(compacted) },
       });
@@ -355,7 +358,9 @@ describe("model calls in the conventions' words", () => {
     };
     for (const { begin } of chats([sessionId])) {
       expect(begin.attributes).toMatchObject({
-        ...{ "gen_ai.provider.name": "openai", "server.address": "models.example", "server.port": 443 },
+        "gen_ai.provider.name": "openai",
+        "server.address": "models.example",
+        "server.port": 443,
         "gen_ai.conversation.compacted": true,
       });
     }

@@ -53,8 +53,16 @@ export class TurnReducer {
     this.#model = options.model ?? { ownServer: {}, compacted: new Set() };
     this.spanId = deriveSpanId(attemptId, sessionId, userMessageId, "run");
     this.#root = new AgentRun({
-      ...{ log: this.#log, attemptId, sessionId, spanId: this.spanId, parentId: undefined },
-      ...{ sinceMs: startMs, userMessageId, isOthers, pollingTools: this.#pollingTools, model: this.#model },
+      log: this.#log,
+      attemptId,
+      sessionId,
+      spanId: this.spanId,
+      parentId: undefined,
+      sinceMs: startMs,
+      userMessageId,
+      isOthers,
+      pollingTools: this.#pollingTools,
+      model: this.#model,
       ...(attributes === undefined ? {} : { attributes }),
       cutShort: () => this.#cut,
     });
@@ -215,7 +223,10 @@ export class TurnReducer {
     this.#tied.add(toolSpanId);
     if (!this.#log.isOpen(toolSpanId) || child === this.#root.sessionId) return;
     const run = new AgentRun({
-      ...{ log: this.#log, attemptId: this.#options.attemptId, sessionId: child, parentId: toolSpanId },
+      log: this.#log,
+      attemptId: this.#options.attemptId,
+      sessionId: child,
+      parentId: toolSpanId,
       sinceMs: state.time.start,
       spanId: deriveSpanId(this.#options.attemptId, child, toolSpanId, "run"),
       cutShort: () => this.#cut,

@@ -36,11 +36,13 @@ test("a stream without usage is not known to have used nothing", () => {
 test("half of it is known where the provider told half", () => {
   const onlyOutput = { input: 0, output: 7, reasoning: 0, cache: { read: 0, write: 0 } };
   expect(usageAttributes(onlyOutput, true)).toMatchObject({
-    ...{ "gen_ai.usage.input_tokens": undefined, "gen_ai.usage.output_tokens": 7 },
+    "gen_ai.usage.input_tokens": undefined,
+    "gen_ai.usage.output_tokens": 7,
   });
   const onlyInput = { input: 7, output: 0, reasoning: 0, cache: { read: 0, write: 0 } };
   expect(usageAttributes(onlyInput, true)).toMatchObject({
-    ...{ "gen_ai.usage.input_tokens": 7, "gen_ai.usage.output_tokens": undefined },
+    "gen_ai.usage.input_tokens": 7,
+    "gen_ai.usage.output_tokens": undefined,
   });
   // An answer that says nothing has no tokens.
   expect(usageAttributes(onlyInput, false)["gen_ai.usage.output_tokens"]).toBe(0);
@@ -99,7 +101,10 @@ test("what no call can have used is not known, and said to be odd; the rest is",
 test("whatever is counted, what is told are safe amounts that hold each other", () => {
   const amount = fc.oneof(fc.nat(1000), fc.double(), fc.constantFrom(1e18, -1, 0.5, 2 ** 53));
   const tokens = fc.record({
-    ...{ total: fc.option(amount, { nil: undefined }), input: amount, output: amount, reasoning: amount },
+    total: fc.option(amount, { nil: undefined }),
+    input: amount,
+    output: amount,
+    reasoning: amount,
     cache: fc.record({ read: amount, write: amount }),
   });
   fc.assert(

@@ -10,8 +10,13 @@ function commandIn(sandboxId: string, run: string) {
   const stepId = `${sandboxId}/0`;
   onTestFinished(() => killCommandOf(stepId));
   const ended = runCommand({
-    ...{ run, workspace: temporaryFolder(), stepId, context: INVALID_CONTEXT, timeoutMs: 60_000 },
-    ...{ env: { PATH: process.env.PATH, VALET_SANDBOX_ID: sandboxId }, signal: new AbortController().signal },
+    run,
+    workspace: temporaryFolder(),
+    stepId,
+    context: INVALID_CONTEXT,
+    timeoutMs: 60_000,
+    env: { PATH: process.env.PATH, VALET_SANDBOX_ID: sandboxId },
+    signal: new AbortController().signal,
   });
   return { ended, stepId };
 }

@@ -123,8 +123,18 @@ function textOf({ span, heardMs }: Open): string {
   const { context, parent, name, kind, startTime, events, links, statusCode, statusMessage } = span;
   const { droppedAttributes, droppedEvents, droppedLinks } = span;
   return serialiseSpan({
-    ...{ context, parent, name, kind, startTime, events, links, statusCode, statusMessage },
-    ...{ droppedAttributes, droppedEvents, droppedLinks },
+    context,
+    parent,
+    name,
+    kind,
+    startTime,
+    events,
+    links,
+    statusCode,
+    statusMessage,
+    droppedAttributes,
+    droppedEvents,
+    droppedLinks,
     attributes: [...span.attributes, "valet.last_heard_ms", heardMs],
   });
 }

@@ -175,8 +175,13 @@ export class SpanOutbox implements SpanProcessor {
   #newFrame(): Frame {
     const { instanceId } = this.#options;
     return {
-      ...{ instanceId, resource: this.#resource, seq: this.#nextSeq++ },
-      ...{ spans: [], open: [], progress: [], bytes: 0 },
+      instanceId,
+      resource: this.#resource,
+      seq: this.#nextSeq++,
+      spans: [],
+      open: [],
+      progress: [],
+      bytes: 0,
     };
   }
 
@@ -272,7 +277,9 @@ export class SpanOutbox implements SpanProcessor {
       // Counted before it is sent: the answer may come while `send` has not returned.
       this.#sent++;
       const isSent = this.#send({
-        ...{ instanceId, seq, otlp: encodeFrame(resource, spans) },
+        instanceId,
+        seq,
+        otlp: encodeFrame(resource, spans),
         ...(open.length > 0 && { open: [...open] }),
         ...(progress.length > 0 && { progress }),
       });

@@ -64,7 +64,14 @@ export function createTracing(
   const ids = createOwnIds(sessionId);
   const configure: Tracing["configure"] = (options) =>
     new Tracer<ValetSpans>({
-      ...{ scope: SCOPE, processor, clock, sampler, ids, limits: spanLimits, onDiagnostic, doubleKeys: DOUBLE_KEYS },
+      scope: SCOPE,
+      processor,
+      clock,
+      sampler,
+      ids,
+      limits: spanLimits,
+      onDiagnostic,
+      doubleKeys: DOUBLE_KEYS,
       redact: redactAlso((_key, value) => secrets.redact(value)),
       ...options,
     });

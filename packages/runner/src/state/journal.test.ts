@@ -35,7 +35,9 @@ describe("a runner that takes over knows", () => {
   test("how far the steps of a workflow had come", () => {
     const { path, journal } = open();
     const step = (index: number, status: "running" | "done"): StepFrame => ({
-      ...{ type: "workflow-step", attemptId: "one", state: { index, status } },
+      type: "workflow-step",
+      attemptId: "one",
+      state: { index, status },
       ...(status === "running" && { span: `span ${index}` }),
     });
     journal.accept("one", true);
@@ -130,7 +132,9 @@ test("a journal does not keep growing with what is settled, and remembers the la
   expect(readFileSync(path, "latin1")).not.toContain("xxx");
   const next = new Journal(path, 1);
   expect([next.stateOf("att_99"), next.stateOf("att_100"), next.stateOf("att_1099")]).toEqual([
-    ...[undefined, "settled", "settled"],
+    undefined,
+    "settled",
+    "settled",
   ]);
 });
 

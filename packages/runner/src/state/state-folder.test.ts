@@ -37,8 +37,15 @@ const left: [string, (path: string) => void][] = [
   ["a file without an end", (path) => void execFileSync("truncate", ["--size=1T", path])],
 ];
 const places = [
-  ...[JOURNAL_FILE, `${JOURNAL_FILE}-wal`, `${JOURNAL_FILE}-shm`, EARLIER_JOURNAL_FILE, REPOSITORY_FILE],
-  ...[`${SPANS_FOLDER}/a.spans`, `${SPANS_FOLDER}/a.sqlite`, `${SPANS_FOLDER}/a.sqlite-wal`, "taken-over"],
+  JOURNAL_FILE,
+  `${JOURNAL_FILE}-wal`,
+  `${JOURNAL_FILE}-shm`,
+  EARLIER_JOURNAL_FILE,
+  REPOSITORY_FILE,
+  `${SPANS_FOLDER}/a.spans`,
+  `${SPANS_FOLDER}/a.sqlite`,
+  `${SPANS_FOLDER}/a.sqlite-wal`,
+  "taken-over",
 ];
 test.each(places.flatMap((place) => left.map(([what, make]) => [what, place, make] as const)))(
   "%s in the place of %s is set aside",

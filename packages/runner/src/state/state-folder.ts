@@ -40,8 +40,11 @@ const SPANS_FILE = /\.(?:spans|sqlite|sqlite-wal)$/;
 const TAKEN_OVER_FILE = "taken-over";
 const PLAIN_FILES = [
   ...["", ...SIDE_FILES].map((suffix) => JOURNAL_FILE + suffix),
-  ...[EARLIER_JOURNAL_FILE, REPOSITORY_FILE, TAKEN_OVER_FILE],
-  ...[SECRETS_FILE, `${SECRETS_FILE}.new`],
+  EARLIER_JOURNAL_FILE,
+  REPOSITORY_FILE,
+  TAKEN_OVER_FILE,
+  SECRETS_FILE,
+  `${SECRETS_FILE}.new`,
 ];
 /** No file of the runner comes near it: what is larger was not written by it, and reading it could take all memory. */
 const MAX_FILE_BYTES = 64 * 1024 * 1024;

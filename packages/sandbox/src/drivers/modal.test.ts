@@ -40,8 +40,14 @@ const RESTART = { limit: 2, delayMs: 5, maxDelayMs: 20, stableMs: 60_000 };
 async function startBroker(more: { image?: string } = {}) {
   const errors: Error[] = [];
   const broker = await startModalBroker({
-    ...{ secret: SECRET, entrypoint: ENTRYPOINT, restart: RESTART, app: "valet-test", image: BASE_IMAGE },
-    ...{ tokenId: "ak-dummy", tokenSecret: "as-dummy", onError: (error: Error) => errors.push(error) },
+    secret: SECRET,
+    entrypoint: ENTRYPOINT,
+    restart: RESTART,
+    app: "valet-test",
+    image: BASE_IMAGE,
+    tokenId: "ak-dummy",
+    tokenSecret: "as-dummy",
+    onError: (error: Error) => errors.push(error),
     ...more,
   });
   onTestFinished(() => broker.close());

@@ -2,7 +2,11 @@ import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 
 /** Variables that name the certificates to trust: files and folders of this machine. */
 const CERTIFICATE_VARIABLES = [
-  ...["SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH"],
+  "SSL_CERT_FILE",
+  "SSL_CERT_DIR",
+  "NODE_EXTRA_CA_CERTS",
+  "GIT_SSL_CAINFO",
+  "GIT_SSL_CAPATH",
 ] as const;
 
 /** Returns the variables by which local sandboxes trust the same certificates as this process. */
@@ -14,9 +18,25 @@ export function certificateVariables(env: Readonly<Record<string, string | undef
 
 /** Variables without secrets that libraries in a process, or its child processes, may need. */
 const HARMLESS: readonly string[] = [
-  ...["PATH", "HOME", "USER", "SHELL", "TERM", "TZ", "LANG", "LC_ALL", "TMPDIR", "FORCE_COLOR", "NO_COLOR"],
-  ...["LD_LIBRARY_PATH", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"],
-  ...["NODE_ENV", "NODE_OPTIONS", "NODE_COMPILE_CACHE", "NODE_NO_WARNINGS"],
+  "PATH",
+  "HOME",
+  "USER",
+  "SHELL",
+  "TERM",
+  "TZ",
+  "LANG",
+  "LC_ALL",
+  "TMPDIR",
+  "FORCE_COLOR",
+  "NO_COLOR",
+  "LD_LIBRARY_PATH",
+  "XDG_CONFIG_HOME",
+  "XDG_CACHE_HOME",
+  "XDG_DATA_HOME",
+  "NODE_ENV",
+  "NODE_OPTIONS",
+  "NODE_COMPILE_CACHE",
+  "NODE_NO_WARNINGS",
   ...CERTIFICATE_VARIABLES,
 ];
 

@@ -6,7 +6,13 @@ import { applyPartDelta, partDelta } from "./part-delta.ts";
 const long = "x".repeat(2000);
 const text = (content: string): MessagePart => ({ type: "text", id: "p1", text: content });
 const tool = (output: string, title = "ls"): MessagePart => ({
-  ...{ type: "tool", id: "p1", tool: "bash", status: "running", title, input: "{}", output },
+  type: "tool",
+  id: "p1",
+  tool: "bash",
+  status: "running",
+  title,
+  input: "{}",
+  output,
 });
 
 describe("a delta", () => {

@@ -78,7 +78,10 @@ export const SANDBOX_SPANS = {
     required: ["valet.broker.call", "valet.sandbox.id"],
     optional: [
       ...BROKER_CALL,
-      ...["valet.sandbox.driver", "valet.snapshot.id", "valet.snapshot.size_bytes", "valet.snapshot.left_out_count"],
+      "valet.sandbox.driver",
+      "valet.snapshot.id",
+      "valet.snapshot.size_bytes",
+      "valet.snapshot.left_out_count",
     ],
     errors: endedBy("snapshot"),
     links: ["caused_by"],

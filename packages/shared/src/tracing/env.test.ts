@@ -326,9 +326,15 @@ describe("standard variables that are not supported", () => {
       OTLP + name,
       `${OTLP}TRACES_${name}`,
     ]),
-    ...["OTEL_EXPORTER_ZIPKIN_ENDPOINT", "OTEL_EXPORTER_JAEGER_AGENT_HOST", "OTEL_CONFIG_FILE"],
-    ...["OTEL_BSP_EXPORT_TIMEOUT", "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"],
-    ...["OTEL_EXPERIMENTAL_CONFIG_FILE", "OTEL_ENTITIES", "OTEL_LOG_LEVEL"],
+    "OTEL_EXPORTER_ZIPKIN_ENDPOINT",
+    "OTEL_EXPORTER_JAEGER_AGENT_HOST",
+    "OTEL_CONFIG_FILE",
+    "OTEL_BSP_EXPORT_TIMEOUT",
+    "OTEL_BSP_MAX_QUEUE_SIZE",
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+    "OTEL_EXPERIMENTAL_CONFIG_FILE",
+    "OTEL_ENTITIES",
+    "OTEL_LOG_LEVEL",
   ])("%s yields a diagnostic without its value", (variable) => {
     const { variables, diagnostics, ...config } = read({ [variable]: "/canary" });
     expect(config).toEqual(DEFAULTS);

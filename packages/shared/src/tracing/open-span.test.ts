@@ -28,8 +28,19 @@ function contentOf(span: ReadableSpan | OpenSpan) {
   const { context, parent, name, kind, startTime, attributes, events, links, statusCode, statusMessage } = span;
   const { droppedAttributes, droppedEvents, droppedLinks } = span;
   return {
-    ...{ context, parent, name, kind, startTime, attributes, events, links, statusCode, statusMessage },
-    ...{ droppedAttributes, droppedEvents, droppedLinks },
+    context,
+    parent,
+    name,
+    kind,
+    startTime,
+    attributes,
+    events,
+    links,
+    statusCode,
+    statusMessage,
+    droppedAttributes,
+    droppedEvents,
+    droppedLinks,
   };
 }
 
@@ -148,7 +159,9 @@ describe("resumed by another tracer", () => {
       attributes: before.attributes,
       events: before.events,
       links: before.links,
-      ...{ droppedAttributes: 2, droppedEvents: 1, droppedLinks: 1 },
+      droppedAttributes: 2,
+      droppedEvents: 1,
+      droppedLinks: 1,
     });
   });
 

@@ -8,7 +8,10 @@ const CALLER = { sessionId: "ses_1", context: { ...INVALID_CONTEXT, traceId: "a"
 function brokerThat(answer: (request: Request) => Response | Promise<Response>, timeoutMs = 5000) {
   const seen: Request[] = [];
   const broker = new SandboxBroker({
-    ...{ url: "http://broker.test", secret: "secret", timeoutMs, snapshotMs: 3 * timeoutMs },
+    url: "http://broker.test",
+    secret: "secret",
+    timeoutMs,
+    snapshotMs: 3 * timeoutMs,
     fetch: async (input, init) => {
       const request = new Request(input as string, init as RequestInit);
       seen.push(request);

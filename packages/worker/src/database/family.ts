@@ -44,7 +44,8 @@ export async function readFamily(db: D1Database, id: string, ownerId: string): P
   if (members.results.length === 0) return undefined;
   const sessions = members.results.map(({ view, depth, ...spent }) => ({
     ...summary(JSON.parse(view) as SessionView),
-    ...{ depth, ...withoutZeros(spent) },
+    depth,
+    ...withoutZeros(spent),
   }));
   return { sessions, total: withoutZeros(sums.results[0] as Spent) };
 }
@@ -63,7 +64,11 @@ function withoutZeros({ turns_without_cost, turns_without_usage, ...sums }: Spen
 function summary(view: SessionView) {
   const { id, parentSessionId, title, status, failure, warnings, agent, queueLength, capacityPlace, createdAt } = view;
   return {
-    ...{ id, status, agent, queueLength, createdAt },
+    id,
+    status,
+    agent,
+    queueLength,
+    createdAt,
     ...withoutUndefined({ failure, warnings, parentSessionId, title, capacityPlace }),
   };
 }

@@ -19,7 +19,13 @@ export function upsertSession(db: D1Database, { ownerId, version, view }: Projec
        WHERE excluded.version > sessions.version`,
     )
     .bind(
-      ...[view.id, ownerId, view.status, view.parentSessionId ?? null, view.createdAt, view.updatedAt, version],
+      view.id,
+      ownerId,
+      view.status,
+      view.parentSessionId ?? null,
+      view.createdAt,
+      view.updatedAt,
+      version,
       JSON.stringify(view),
     );
 }

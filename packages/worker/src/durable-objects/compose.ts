@@ -70,7 +70,9 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const background = (work: Promise<void>) => ctx.waitUntil(work);
   const changes = new Changes();
   const state = new SessionState({
-    ...{ sql, now, onChange: () => changes.session() },
+    sql,
+    now,
+    onChange: () => changes.session(),
     isInTransaction: () => transactions.isRunning,
   });
   const sessionId = () => state.maybe?.id ?? ctx.id.name ?? "";
@@ -87,15 +89,26 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     transact: (work) => transactions.run(work),
   });
   const exporter = new TraceExport(sql, traces, {
-    ...{ url: tracing.endpoint, headers: tracing.headers, compression: tracing.compression },
-    ...{ timeoutMs: tracing.timeoutMs, now, onDiagnostic: warnOfExport(workersTracing), sessionId: sessionId() },
+    url: tracing.endpoint,
+    headers: tracing.headers,
+    compression: tracing.compression,
+    timeoutMs: tracing.timeoutMs,
+    now,
+    onDiagnostic: warnOfExport(workersTracing),
+    sessionId: sessionId(),
   });
   const processor = recordingChanges(traces, changes);
   const tracer = new SessionTracer(
     new Tracer<ValetSpans>({
-      ...{ scope: SCOPE, processor, limits: tracing.limits, enabled: tracing.enabled, onDiagnostic: warn },
-      ...{ captureContent: tracing.captureContent, sampler: recordDropped(tracing.sampler) },
-      ...{ clock: strictlyIncreasing(wallClock), doubleKeys: DOUBLE_KEYS },
+      scope: SCOPE,
+      processor,
+      limits: tracing.limits,
+      enabled: tracing.enabled,
+      onDiagnostic: warn,
+      captureContent: tracing.captureContent,
+      sampler: recordDropped(tracing.sampler),
+      clock: strictlyIncreasing(wallClock),
+      doubleKeys: DOUBLE_KEYS,
     }),
     processor,
     () => ({ id: sessionId(), generation: state.maybe?.generation ?? 0 }),
@@ -115,7 +128,9 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     report,
   });
   const timers: Timers = new Timers({
-    ...{ storage, now, report },
+    storage,
+    now,
+    report,
     transact: (work) => transactions.run(work),
     // Before there is a session no view shows a problem, so its alarm would repeat for ever.
     alsoDueMs: () =>
@@ -129,7 +144,10 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const link = new RunnerLink({ ctx, state, transactions, timers, now, intervals, record });
   const clients = new ClientSockets(ctx, now);
   const lease: CapacityLease = new CapacityLease({
-    ...{ ...durable, state, record, brokerUrl: brokerConfig.url },
+    ...durable,
+    state,
+    record,
+    brokerUrl: brokerConfig.url,
     capacity: (name) => env.CAPACITY.get(env.CAPACITY.idFromName(name)),
   });
 
@@ -169,32 +187,59 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     timers.arm();
   };
   const outbox = new ProjectionOutbox({
-    ...{ ...durable, db: env.DB },
+    ...durable,
+    db: env.DB,
     session: () => ({ ownerId: state.record.ownerId, view: view() }),
   });
 
   // The runner.
   const credentials = new SessionCredentials({
-    ...{ state, transactions, background, report },
+    state,
+    transactions,
+    background,
+    report,
     keys: new CredentialKeys(credentialKeys, brokerConfig.secret),
   });
   const backgroundCheck = new BackgroundCheck((frame) => link.send(frame));
   const runnerConfig = new RunnerConfig({
-    ...{ state, transactions, timers, link, credentials, modelAccess, turnBounds, background, now },
-    ...{ captureContent: tracing.captureContent, tracing: tracing.enabled, stuckTurnMs: intervals.stuckTurnMs },
+    state,
+    transactions,
+    timers,
+    link,
+    credentials,
+    modelAccess,
+    turnBounds,
+    background,
+    now,
+    captureContent: tracing.captureContent,
+    tracing: tracing.enabled,
+    stuckTurnMs: intervals.stuckTurnMs,
   });
   const runnerSpans = new RunnerSpans({
-    ...{ traces, transactions, changes, link, record, tracing: tracing.enabled, report },
+    traces,
+    transactions,
+    changes,
+    link,
+    record,
+    tracing: tracing.enabled,
+    report,
   });
 
   // The sandbox.
   const broker = new SandboxBroker({
-    ...{ url: brokerConfig.url, secret: brokerConfig.secret, timeoutMs: intervals.brokerCallMs },
+    url: brokerConfig.url,
+    secret: brokerConfig.secret,
+    timeoutMs: intervals.brokerCallMs,
     snapshotMs: intervals.snapshotMs,
     fetch: (input, init) => fetch(input, init),
   });
   const calls = new BrokerCalls({
-    ...{ sql, tracer, transactions, url: brokerConfig.url, background, report },
+    sql,
+    tracer,
+    transactions,
+    url: brokerConfig.url,
+    background,
+    report,
     acceptSpans: (otlp) => traces.acceptSpans(otlp),
   });
   const orphans = new Orphans({ ...durable, calls, broker, sessionId, callMs: intervals.brokerCallMs });
@@ -202,15 +247,31 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const startTimes = new StartTimes(sql, now);
   const { awake, starting } = parseCapacity(env);
   const lifecycle = new SandboxLifecycle({
-    ...{ state, operations, transactions, timers, link, work: queue, broker, calls, orphans, startTimes },
-    ...{ intervals, now, record, background, report, mustWait: awake < Infinity || starting < Infinity },
+    state,
+    operations,
+    transactions,
+    timers,
+    link,
+    work: queue,
+    broker,
+    calls,
+    orphans,
+    startTimes,
+    intervals,
+    now,
+    record,
+    background,
+    report,
+    mustWait: awake < Infinity || starting < Infinity,
     sandboxEnv: (id, generation) => sandboxVariables(env, publicUrl, id, generation),
   });
 
   // The family.
   const family = { ...durable, state, tracer, peer: (id: string) => stubOf(env, id) };
   const children = new ChildSessions({
-    ...{ ...family, db: env.DB, allowsFileRepos: allowsFileRepos(env) },
+    ...family,
+    db: env.DB,
+    allowsFileRepos: allowsFileRepos(env),
     openCredentials: () => credentials.openForClone(),
     isOwnTrace: (traceId) => traces.isOwnTrace(traceId),
     channelOf: (attemptId) => jobs.attempt(attemptId ?? "")?.channel ?? MAIN_CHANNEL,
@@ -221,42 +282,134 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   // Dispatch.
   const signs = new SignsOfLife({ state, timers, link, traces, work: queue, now });
   const watchdogs = new Watchdogs({
-    ...{ state, queue, link, timers, transactions, intervals, now },
+    state,
+    queue,
+    link,
+    timers,
+    transactions,
+    intervals,
+    now,
     isWaitingForPerson: (attemptId) => requests.isWaiting(attemptId),
   });
   const attempts = new Attempts({
-    ...{ state, queue, workflows, watchdogs, output, signs, traces, link, transactions, intervals, now },
+    state,
+    queue,
+    workflows,
+    watchdogs,
+    output,
+    signs,
+    traces,
+    link,
+    transactions,
+    intervals,
+    now,
   });
   const scheduler = new Scheduler({
-    ...{ state, queue, line: lease, lifecycle, channels: conversation, link, watchdogs, signs, timers, transactions },
-    ...{ intervals, limits: { ...BATCH_LIMITS, collectMaxMs: intervals.collectMaxMs }, now },
+    state,
+    queue,
+    line: lease,
+    lifecycle,
+    channels: conversation,
+    link,
+    watchdogs,
+    signs,
+    timers,
+    transactions,
+    intervals,
+    limits: { ...BATCH_LIMITS, collectMaxMs: intervals.collectMaxMs },
+    now,
   });
 
   const capacityAnswers = new CapacityAnswers({
-    ...{ state, transactions, lease, scheduler, lifecycle, backgroundCheck, now },
+    state,
+    transactions,
+    lease,
+    scheduler,
+    lifecycle,
+    backgroundCheck,
+    now,
   });
   const replies = new Replies({
-    ...{ requests, link, clients, transactions },
+    requests,
+    link,
+    clients,
+    transactions,
     onAnswered: (attemptId) => watchdogs.touch(attemptId),
   });
 
   timers.handle({
-    ...{ ...scheduler.timerHandlers, ...watchdogs.timerHandlers, ...signs.timerHandlers, ...link.timerHandlers },
-    ...{ ...lease.timerHandlers, ...lifecycle.timerHandlers, ...orphans.timerHandlers },
-    ...{ ...outbox.timerHandlers, ...children.timerHandlers, ...reports.timerHandlers },
+    ...scheduler.timerHandlers,
+    ...watchdogs.timerHandlers,
+    ...signs.timerHandlers,
+    ...link.timerHandlers,
+    ...lease.timerHandlers,
+    ...lifecycle.timerHandlers,
+    ...orphans.timerHandlers,
+    ...outbox.timerHandlers,
+    ...children.timerHandlers,
+    ...reports.timerHandlers,
   } satisfies TimerHandlers);
 
   const consequences: Consequences = new Consequences({
-    ...{ events, changes, state, transactions, queue, workflows, scheduler, attempts, watchdogs, signs },
-    ...{ link, runnerConfig, backgroundCheck, lifecycle, lease, startTimes, conversation, output, records },
-    ...{ children, reports, traces, runnerSpans, outbox, clients, view, boundary },
+    events,
+    changes,
+    state,
+    transactions,
+    queue,
+    workflows,
+    scheduler,
+    attempts,
+    watchdogs,
+    signs,
+    link,
+    runnerConfig,
+    backgroundCheck,
+    lifecycle,
+    lease,
+    startTimes,
+    conversation,
+    output,
+    records,
+    children,
+    reports,
+    traces,
+    runnerSpans,
+    outbox,
+    clients,
+    view,
+    boundary,
   });
 
   return {
-    ...{ state, transactions, timers, now, background, intervals, view },
-    ...{ queue, workflows, intake, conversation, records, parts, replies, clients, link },
-    ...{ lifecycle, lease, capacityAnswers, attempts, children, reports, credentials },
-    ...{ traces, exporter, recordExportProblem, runExport, boundary, outbox },
+    state,
+    transactions,
+    timers,
+    now,
+    background,
+    intervals,
+    view,
+    queue,
+    workflows,
+    intake,
+    conversation,
+    records,
+    parts,
+    replies,
+    clients,
+    link,
+    lifecycle,
+    lease,
+    capacityAnswers,
+    attempts,
+    children,
+    reports,
+    credentials,
+    traces,
+    exporter,
+    recordExportProblem,
+    runExport,
+    boundary,
+    outbox,
   };
 }
 

@@ -58,7 +58,11 @@ class World {
     ];
     const parts = Object.fromEntries(rooms.map((room) => [room, this.#noting(room)]));
     this.consequences = new Consequences({
-      ...{ ...parts, events, changes, transactions, state },
+      ...parts,
+      events,
+      changes,
+      transactions,
+      state,
       view: () => ({ status: "running" }),
       boundary: () => void this.log.push("boundary"),
     } as unknown as ConsequencesOptions);

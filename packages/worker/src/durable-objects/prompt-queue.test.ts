@@ -34,7 +34,11 @@ describe("a message", () => {
     const dispatch = await work(runner);
     expect(dispatch).toMatchObject({ messageId: id, messageIds: [id], content: "do it", attempt: 1, channel: "main" });
     expect(await session.message(id)).toMatchObject({
-      ...{ status: "done", outcome: "ok", attempts: 1, traceId: CALLER_TRACE, queueReason: "immediate" },
+      status: "done",
+      outcome: "ok",
+      attempts: 1,
+      traceId: CALLER_TRACE,
+      queueReason: "immediate",
       parts: [{ type: "text", text: "done" }],
     });
     const prompt = await session.onlySpan("valet.prompt");
@@ -44,12 +48,12 @@ describe("a message", () => {
     expect(wait).toMatchObject({ traceId: CALLER_TRACE, parentSpanId: prompt.spanId });
     expect(dispatched).toMatchObject({ traceId: CALLER_TRACE, parentSpanId: prompt.spanId, kind: 4 });
     expect(dispatched.attributes).toMatchObject({
-      ...{ "valet.queue.reason": "immediate", "valet.queue.mode": "followup", "valet.dispatch.sent": true },
-      ...{
-        "valet.dispatch.attempt_id": dispatch.attemptId,
-        "valet.dispatch.attempt": 1,
-        "valet.thread.id": "thread-1",
-      },
+      "valet.queue.reason": "immediate",
+      "valet.queue.mode": "followup",
+      "valet.dispatch.sent": true,
+      "valet.dispatch.attempt_id": dispatch.attemptId,
+      "valet.dispatch.attempt": 1,
+      "valet.thread.id": "thread-1",
     });
     expect([prompt, wait, dispatched].map(outcomeOf)).toEqual(Array(3).fill(["ok", undefined]));
     expect(dispatch.traceparent).toBe(`00-${CALLER_TRACE}-${dispatched.spanId}-03`);
@@ -107,7 +111,9 @@ describe("a message", () => {
   test("that is too large is refused and records no span", async () => {
     const { session } = await TestSession.running();
     const attachments = [1, 2].map((n) => ({
-      ...{ filename: `${n}.txt`, mediaType: "text/plain", url: `data:,${"x".repeat(300_000)}` },
+      filename: `${n}.txt`,
+      mediaType: "text/plain",
+      url: `data:,${"x".repeat(300_000)}`,
     }));
     const result = await session.stub.sendMessage({ content: "see", attachments }, CALLER);
     expect(result).toMatchObject({ ok: false, problem: { status: 413 } });
@@ -119,7 +125,11 @@ describe("a message", () => {
     const attachments = [{ filename: "a.txt", mediaType: "text/plain", url: "data:,a" }];
     await session.send("see", { attachments, model: "g/h", replyChannel: "reply", channel: "side" });
     expect(await work(runner)).toMatchObject({
-      ...{ attachments, model: "g/h", models: ["a/b", "c/d"], replyChannel: "reply", channel: "side" },
+      attachments,
+      model: "g/h",
+      models: ["a/b", "c/d"],
+      replyChannel: "reply",
+      channel: "side",
     });
     await session.send("next", { channel: "side" });
     expect(await work(runner)).toMatchObject({ model: "e/f", opencodeSessionId: "oc_1" });

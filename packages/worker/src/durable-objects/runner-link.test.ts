@@ -38,13 +38,18 @@ describe("who may connect", () => {
     await session.create({ repoUrl: "https://user:pass@git.example/a.git", branch: "main" });
     const runner = await (await session.connect()).hello();
     expect(await runner.next("config")).toMatchObject({
-      ...{ sessionId: session.id, generation: 1, captureContent: false, tracing: true },
+      sessionId: session.id,
+      generation: 1,
+      captureContent: false,
+      tracing: true,
       modelAccess: { model: "valet/test" },
     });
     const repository = await runner.next("repo-config");
     const spawn = await session.onlySpan("valet.sandbox.spawn");
     expect(repository).toMatchObject({
-      ...{ repoUrl: "https://git.example/a.git", branch: "main", credentials: { username: "user", password: "pass" } },
+      repoUrl: "https://git.example/a.git",
+      branch: "main",
+      credentials: { username: "user", password: "pass" },
       traceparent: expect.stringContaining(`${spawn.traceId}-${spawn.spanId}`),
     });
   });
@@ -127,7 +132,9 @@ describe("a runner that speaks another version of the protocol", () => {
     const runner = await session.connect();
     runner.sendRaw(hello(protocol));
     expect(await runner.next("refused")).toEqual({
-      ...{ type: "refused", reason: "protocol_unsupported", protocols: { runner: protocol, sessionAgent: 1 } },
+      type: "refused",
+      reason: "protocol_unsupported",
+      protocols: { runner: protocol, sessionAgent: 1 },
     });
     await eventually(() => expect(runner.closed?.code).toBe(4412));
     expect(await session.reaches("error")).toMatchObject({ errorType: "protocol_unsupported" });
@@ -235,8 +242,14 @@ describe("an invalid frame", () => {
     await session.create();
     const runner = await session.connect();
     runner.send({
-      ...{ type: "hello", protocol: 1, instanceId: "run_1", generation: 7, clockMs: 0, attempts: [] },
-      ...{ ready: false, version: "1" },
+      type: "hello",
+      protocol: 1,
+      instanceId: "run_1",
+      generation: 7,
+      clockMs: 0,
+      attempts: [],
+      ready: false,
+      version: "1",
     });
     expect(await refusalOf(runner)).toBe("stale_generation");
   });
@@ -245,8 +258,14 @@ describe("an invalid frame", () => {
 describe("an attacker with a stolen token", () => {
   /** A hello as the generation's runner says it. */
   const hello = (instanceId: string, generation = 1) => ({
-    ...{ type: "hello" as const, protocol: 1 as const, instanceId, generation, clockMs: Date.now(), attempts: [] },
-    ...{ ready: true, version: "1" },
+    type: "hello" as const,
+    protocol: 1 as const,
+    instanceId,
+    generation,
+    clockMs: Date.now(),
+    attempts: [],
+    ready: true,
+    version: "1",
   });
 
   /** How much is stored of the session itself, and how many runner processes it knows. */

@@ -171,10 +171,26 @@ describe("lists", () => {
     await runner.end(attemptId);
     const [turn] = valueIn(await session.stub.turns()).turns;
     expect(TurnRecord.parse(turn)).toMatchObject({
-      ...{ attempt_id: attemptId, message_ids: [id], session_id: session.id, channel: "side", outcome: "ok" },
-      ...{ trace_id: "a".repeat(32), error_type: null, model: "valet/scripted", generation: 1, attempt: 1 },
-      ...{ model_calls: 1, tool_calls: 1, tokens_input: 100, tokens_cache_read: 50, cost_usd: 0.01 },
-      ...{ time_to_first_token_ms: 2, model_ms: 3, tool_ms: 1, sandbox_ms: 0, bootstrap_ms: 0 },
+      attempt_id: attemptId,
+      message_ids: [id],
+      session_id: session.id,
+      channel: "side",
+      outcome: "ok",
+      trace_id: "a".repeat(32),
+      error_type: null,
+      model: "valet/scripted",
+      generation: 1,
+      attempt: 1,
+      model_calls: 1,
+      tool_calls: 1,
+      tokens_input: 100,
+      tokens_cache_read: 50,
+      cost_usd: 0.01,
+      time_to_first_token_ms: 2,
+      model_ms: 3,
+      tool_ms: 1,
+      sandbox_ms: 0,
+      bootstrap_ms: 0,
     });
   });
 
@@ -191,14 +207,33 @@ describe("lists", () => {
     await runner.next("turn-ended-ack");
     const [first, second] = valueIn(await session.stub.turns()).turns;
     expect(TurnRecord.parse(first)).toMatchObject({
-      ...{ tokens_input: 100, tokens_output: null, cost_usd: null, prepare_ms: 7, model_calls: 1 },
-      ...{ calls_without_usage: 1, calls_without_cost: 1, calls_with_odd_usage: 0 },
+      tokens_input: 100,
+      tokens_output: null,
+      cost_usd: null,
+      prepare_ms: 7,
+      model_calls: 1,
+      calls_without_usage: 1,
+      calls_without_cost: 1,
+      calls_with_odd_usage: 0,
     });
     expect(TurnRecord.parse(second)).toMatchObject({
-      ...{ model_ms: null, tool_ms: null, permission_wait_ms: null, model_calls: null, tool_calls: null },
-      ...{ tool_errors: null, retries: null, tokens_input: null, tokens_output: null, tokens_cache_read: null },
-      ...{ tokens_cache_write: null, tokens_reasoning: null, cost_usd: null, prepare_ms: null },
-      ...{ time_to_first_token_ms: null, calls_without_usage: null, calls_without_cost: null },
+      model_ms: null,
+      tool_ms: null,
+      permission_wait_ms: null,
+      model_calls: null,
+      tool_calls: null,
+      tool_errors: null,
+      retries: null,
+      tokens_input: null,
+      tokens_output: null,
+      tokens_cache_read: null,
+      tokens_cache_write: null,
+      tokens_reasoning: null,
+      cost_usd: null,
+      prepare_ms: null,
+      time_to_first_token_ms: null,
+      calls_without_usage: null,
+      calls_without_cost: null,
     });
     // Into D1, too.
     await eventually(async () => {
@@ -385,7 +420,8 @@ describe("a client's socket", () => {
     const { attemptId } = await runner.accept();
     const text = "x".repeat(5000);
     runner.send({
-      ...{ type: "part-delta", attemptId },
+      type: "part-delta",
+      attemptId,
       delta: { partId: "p1", field: "text", from: 4000, text: "y" },
     });
     runner.send({ type: "part", attemptId, part: { type: "text", id: "p1", text } });

@@ -179,7 +179,8 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     const left = exporter.shortfall();
     const hint = left && exportHint({ ...left, host: exporter.host });
     return ok({
-      ...{ exported: exporter.isConfigured, waitingSpans: left?.waitingSpans ?? 0 },
+      exported: exporter.isConfigured,
+      waitingSpans: left?.waitingSpans ?? 0,
       ...(left !== undefined && { reason: left.reason }),
       ...(hint !== undefined && { hint }),
     });

@@ -28,9 +28,15 @@ export async function createSession(
   if (meanwhile !== undefined) return meanwhile;
   return transactions.run(() => {
     state.create({
-      ...{ models: [], queueMode: "followup", idleTimeoutMs: intervals.idleTimeoutMs, ...settings },
+      models: [],
+      queueMode: "followup",
+      idleTimeoutMs: intervals.idleTimeoutMs,
+      ...settings,
       ...withoutUndefined({ repoUrl: repository?.repoUrl, credentials: sealed, depth: origin?.depth }),
-      ...{ ownerId: ctx.ownerId, state: "created", generation: 0, link: NO_LINK },
+      ownerId: ctx.ownerId,
+      state: "created",
+      generation: 0,
+      link: NO_LINK,
       recovery: { attempts: 0, readyMs: 0 },
     });
     const cause = callerOf(ctx);

@@ -40,8 +40,16 @@ describe("a workflow", () => {
     const { executionId: id } = accepted;
     const dispatch = await runner.acceptWorkflow();
     expect(dispatch).toMatchObject({
-      ...{ executionId: id, name: "release", steps, onFailure: "stop", firstStep: 0, attempt: 1, channel: "main" },
-      ...{ model: "a/b", models: ["c/d"], queue: { reason: "immediate", mode: "followup" } },
+      executionId: id,
+      name: "release",
+      steps,
+      onFailure: "stop",
+      firstStep: 0,
+      attempt: 1,
+      channel: "main",
+      model: "a/b",
+      models: ["c/d"],
+      queue: { reason: "immediate", mode: "followup" },
     });
     const { attemptId } = dispatch;
     runner.step(attemptId, { index: 0, status: "running" });
@@ -68,8 +76,12 @@ describe("a workflow", () => {
     const dispatched = await session.onlySpan("valet.workflow.dispatch");
     expect(workflow).toMatchObject({ traceId: CALLER_TRACE, parentSpanId: "b".repeat(16), kind: 1, status: 0 });
     expect(workflow.attributes).toMatchObject({
-      ...{ "valet.workflow.execution.id": id, "valet.workflow.name": "release", "valet.workflow.step_count": 2 },
-      ...{ "valet.workflow.on_failure": "stop", "valet.workflow.failed_step_count": 0, "valet.dispatch.attempt": 1 },
+      "valet.workflow.execution.id": id,
+      "valet.workflow.name": "release",
+      "valet.workflow.step_count": 2,
+      "valet.workflow.on_failure": "stop",
+      "valet.workflow.failed_step_count": 0,
+      "valet.dispatch.attempt": 1,
     });
     for (const inner of [wait, dispatched]) expect(inner.parentSpanId).toBe(workflow.spanId);
     expect(dispatched.kind).toBe(SpanKind.PRODUCER);
@@ -174,7 +186,8 @@ describe("a workflow", () => {
     const skipped = { index: 2, status: "done", outcome: "skipped", errorType: "previous_step_failed" } as const;
     const failed = { index: 1, status: "done", outcome: "error", errorType: "command_failed" } as const;
     await runner.endWorkflow(attemptId, {
-      ...{ outcome: "error", errorType: "workflow_step_failed" },
+      outcome: "error",
+      errorType: "workflow_step_failed",
       steps: [{ ...OK, index: 0, output: "Mended." }, failed, skipped],
     });
     await session.send("next");
@@ -246,7 +259,9 @@ describe("a step that fails", () => {
     runner.step(attemptId, failed);
     const skipped = { index: 1, status: "done", outcome: "skipped", errorType: "previous_step_failed" } as const;
     await runner.endWorkflow(attemptId, {
-      ...{ outcome: "error", errorType: "workflow_step_failed", steps: [failed, skipped] },
+      outcome: "error",
+      errorType: "workflow_step_failed",
+      steps: [failed, skipped],
     });
     const view = await session.workflow(id);
     expect(view).toMatchObject({ status: "done", outcome: "error", errorType: "workflow_step_failed" });
@@ -369,7 +384,9 @@ describe("a workflow whose runner is lost", () => {
     ];
     await runner.endWorkflow(again.attemptId, { steps: done });
     expect(await session.workflow(id)).toMatchObject({
-      ...{ outcome: "ok", attempts: 2, steps: [{ output: "built" }, { outcome: "ok" }, { outcome: "ok" }] },
+      outcome: "ok",
+      attempts: 2,
+      steps: [{ output: "built" }, { outcome: "ok" }, { outcome: "ok" }],
     });
     const [first, second] = await session.spans("valet.workflow.dispatch");
     expect(second?.links).toEqual([{ type: "follows", traceId: first?.traceId, spanId: first?.spanId }]);
@@ -547,7 +564,9 @@ describe("the object's death", () => {
     await runner.endWorkflow(attemptId, { steps: [{ ...OK, index: 1 }] });
     await session.evict();
     expect(await session.workflow(id)).toMatchObject({
-      ...{ outcome: "ok", attempts: 1, steps: [{ output: "kept" }, { outcome: "ok" }] },
+      outcome: "ok",
+      attempts: 1,
+      steps: [{ output: "kept" }, { outcome: "ok" }],
     });
     for (const name of ["valet.workflow", "valet.workflow.dispatch", "valet.queue.wait"]) {
       expect(outcomeOf(await session.onlySpan(name))).toEqual(["ok", undefined]);

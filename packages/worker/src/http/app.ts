@@ -61,7 +61,16 @@ export function createApp() {
   app.use("/api/*", limitChanges, readBody);
   app.use("/api/sessions/:id/*", requireSession);
   for (const routes of [
-    ...[sessions, messages, workflows, lifecycle, agentRequests, traces, turns, resend, tickets, clientSocket],
+    sessions,
+    messages,
+    workflows,
+    lifecycle,
+    agentRequests,
+    traces,
+    turns,
+    resend,
+    tickets,
+    clientSocket,
   ]) {
     app.route("/", routes);
   }

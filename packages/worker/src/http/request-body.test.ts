@@ -59,7 +59,8 @@ test("an aborted upload is not an error: no log line, and a span with status 499
   expect(logged).toEqual([]);
   expect(spans).toHaveLength(1);
   expect(attributesOf(spans[0])).toMatchObject({
-    ...{ "http.response.status_code": "499", "valet.outcome": "aborted" },
+    "http.response.status_code": "499",
+    "valet.outcome": "aborted",
     "valet.outcome.reason": "client_closed_request",
   });
   expect(attributesOf(spans[0])).not.toHaveProperty("error.type");
@@ -73,7 +74,9 @@ test("a body that takes too long is the caller's fault: a span with status 408 a
   expect(response.status).toBe(408);
   expect(logged).toEqual([]);
   expect(attributesOf(spans[0])).toMatchObject({
-    ...{ "http.response.status_code": "408", "valet.outcome": "aborted", "valet.outcome.reason": "request_timeout" },
+    "http.response.status_code": "408",
+    "valet.outcome": "aborted",
+    "valet.outcome.reason": "request_timeout",
   });
   expect(attributesOf(spans[0])).not.toHaveProperty("error.type");
 });

@@ -72,7 +72,9 @@ test("so is a ticket when D1 is full", async () => {
   };
   const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
   const request = new Request(`${ORIGIN}/api/tickets`, {
-    ...{ method: "POST", headers, body: JSON.stringify({ sessionId: id }) },
+    method: "POST",
+    headers,
+    body: JSON.stringify({ sessionId: id }),
   });
   const ctx = createExecutionContext();
   const response = await createApp().fetch(request, { ...bindings, DB } as never, ctx);

@@ -71,11 +71,9 @@ export class Host {
     this.broker = broker;
     this.#env = {
       DB: this.database.binding,
-      ...{
-        PUBLIC_URL: "https://valet.test",
-        SANDBOX_BROKER_URL: "http://broker.test",
-        SANDBOX_BROKER_SECRET: "secret",
-      },
+      PUBLIC_URL: "https://valet.test",
+      SANDBOX_BROKER_URL: "http://broker.test",
+      SANDBOX_BROKER_SECRET: "secret",
       VALET_MODEL: "valet/test",
       ...this.capacity.variables,
       // Segments close only at boundaries and at the end, since packing many takes most of a course's time.

@@ -162,7 +162,11 @@ export class StandInRunner {
     if (outcome === "error") span.setStatus(StatusCode.ERROR, errorType);
     span.end();
     this.#owed.set(attemptId, {
-      ...{ type: "turn-ended", attemptId, outcome, opencodeSessionId: "oc_1", summary: NO_WORK },
+      type: "turn-ended",
+      attemptId,
+      outcome,
+      opencodeSessionId: "oc_1",
+      summary: NO_WORK,
       parts: [{ type: "text", id: `prt_${attemptId}`, text: "done" }],
       ...(errorType !== undefined && { errorType }),
     });
@@ -228,7 +232,9 @@ export class StandInRunner {
       kind: SpanKind.CONSUMER,
       parent: extractFromHeaders({ traceparent, tracestate }),
       attributes: {
-        ...{ "valet.session.id": id, "session.id": id, "gen_ai.conversation.id": id },
+        "valet.session.id": id,
+        "session.id": id,
+        "gen_ai.conversation.id": id,
         "valet.queue.wait_ms": queue.waitMs,
         "valet.queue.reason": queue.reason as "immediate",
         "valet.queue.mode": queue.mode as "followup",

@@ -34,7 +34,11 @@ class World {
     const before = this.reports.get(id) ?? { version: 0, generation: 0, need: "none" };
     const isNew = need === "start" && (before.need !== "start" || refusals > 0);
     const report: CapacityReport = {
-      ...{ sessionId: id, need, refusals, keepsSlot, version: before.version + 1 },
+      sessionId: id,
+      need,
+      refusals,
+      keepsSlot,
+      version: before.version + 1,
       generation: before.generation + (isNew ? 1 : 0),
     };
     this.reports.set(id, report);

@@ -332,7 +332,12 @@ async function eventuallyLong(check: () => Promise<void>): Promise<void> {
 
 describe("a full disk", () => {
   const report = (sessionId: string, need: "none" | "awake" | "start", version = 1) => ({
-    ...{ sessionId, generation: 1, version, need, refusals: 0, keepsSlot: false },
+    sessionId,
+    generation: 1,
+    version,
+    need,
+    refusals: 0,
+    keepsSlot: false,
   });
 
   /** Runs `work` while the object cannot store anything. */

@@ -68,7 +68,9 @@ export class Conversation {
     const { content, attachments, author, threadId, replyChannel, model } = this.#jobs.message(row.id);
     return {
       ...viewJob(row, this.#line),
-      ...{ queueMode: row.mode, source: row.source, content },
+      queueMode: row.mode,
+      source: row.source,
+      content,
       attachments: attachments.map(({ filename, mediaType }) => ({ filename, mediaType })),
       ...withoutUndefined({ author, threadId, replyChannel, model }),
       parts: this.#answerTo(row),

@@ -26,16 +26,28 @@ export function viewSession(
   const { errorType, trustRepositoryConfig, sandbox, sleepProblem, generation, createdMs, updatedMs } = record;
   const warnings = warningsOf(record);
   return {
-    ...{ id, status: state, models: [...models], queueMode, idleTimeoutMs, generation },
+    id,
+    status: state,
+    models: [...models],
+    queueMode,
+    idleTimeoutMs,
+    generation,
     ...whyOf("error", errorType),
     ...withoutUndefined({
-      ...{ failure: failureOfSession(record), title, branch, ref, model, parentSessionId, sandbox },
+      failure: failureOfSession(record),
+      title,
+      branch,
+      ref,
+      model,
+      parentSessionId,
+      sandbox,
       // A URL that an older version stored may still hold a secret.
       repoUrl: repoUrl === undefined ? undefined : shownRepoUrl(repoUrl),
       trustRepositoryConfig: trustRepositoryConfig || undefined,
       sleepProblem: sleepProblem && viewSleepProblem(sleepProblem),
       warnings: warnings.length > 0 ? warnings : undefined,
-      ...{ capacityPlace, exportProblem },
+      capacityPlace,
+      exportProblem,
     }),
     agent: agentOf(record, queue),
     queueLength: queue.jobs.queuedCount(),

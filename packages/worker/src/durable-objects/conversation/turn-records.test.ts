@@ -27,9 +27,19 @@ test("a record of a version with one column for all reasons is converted to toda
 
 const NO_WAIT = { sandbox_ms: 0, bootstrap_ms: 0 };
 const ATTEMPT: AttemptRow = {
-  ...{ id: "att_1", number: 1, generation: 1, channel: "main", state: "ended", jobIds: ["msg_1"] },
+  id: "att_1",
+  number: 1,
+  generation: 1,
+  channel: "main",
+  state: "ended",
+  jobIds: ["msg_1"],
   context: { traceId: "a".repeat(32), spanId: "b".repeat(16), traceFlags: 1, traceState: "", isRemote: false },
-  ...{ dispatchedMs: 0, acceptedMs: 0, endedMs: 1, waitMs: 0, stop: null, progress: null },
+  dispatchedMs: 0,
+  acceptedMs: 0,
+  endedMs: 1,
+  waitMs: 0,
+  stop: null,
+  progress: null,
 };
 
 /** Runs a test on the records of an object of its own. */

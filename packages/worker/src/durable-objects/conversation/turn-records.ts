@@ -16,7 +16,9 @@ type Measured = Partial<{ readonly [K in keyof Omit<TurnSummary, "tokens">]: Tur
 /** The summary of a turn about which the runner reported nothing: the runner was lost, or did not end the turn in time. */
 const UNKNOWN: Measured = {
   tokens: { input: null, output: null, cacheRead: null, cacheWrite: null, reasoning: null },
-  ...{ callsWithoutUsage: null, callsWithoutCost: null, callsWithOddUsage: null },
+  callsWithoutUsage: null,
+  callsWithoutCost: null,
+  callsWithOddUsage: null,
 };
 /** Columns that records of earlier versions lack. */
 const ADDED_LATER: Partial<TurnRecord> = {
@@ -60,13 +62,21 @@ export class TurnRecords {
       typeof total === "number" ? knownSum(total, missing ?? 0) : null;
     const { callsWithoutUsage, callsWithoutCost } = measured;
     const record: TurnRecord = {
-      ...{ attempt_id: attempt.id, session_id: sessionId, message_ids: [...attempt.jobIds] },
-      ...{ trace_id: attempt.context.traceId, channel: attempt.channel, generation: attempt.generation },
-      ...{ attempt: attempt.number, model: measured.model ?? null, outcome },
+      attempt_id: attempt.id,
+      session_id: sessionId,
+      message_ids: [...attempt.jobIds],
+      trace_id: attempt.context.traceId,
+      channel: attempt.channel,
+      generation: attempt.generation,
+      attempt: attempt.number,
+      model: measured.model ?? null,
+      outcome,
       ...reasonColumns(outcome, errorType),
       error_cause: failure?.cause ?? null,
       accepted_at: isoTime(Math.min(attempt.dispatchedMs, ...jobs.map(({ acceptedMs }) => acceptedMs))),
-      ...{ dispatched_at: isoTime(attempt.dispatchedMs), ended_at: isoTime(endedMs), queue_wait_ms: attempt.waitMs },
+      dispatched_at: isoTime(attempt.dispatchedMs),
+      ended_at: isoTime(endedMs),
+      queue_wait_ms: attempt.waitMs,
       queue_reasons: [...new Set(jobs.flatMap(({ reasons }) => reasons))],
       ...sandboxWait(wait.fromMs, wait.toMs),
       turn_ms: endedMs - attempt.dispatchedMs,
@@ -79,12 +89,11 @@ export class TurnRecords {
       tool_calls: measured.toolCalls ?? null,
       tool_errors: measured.toolErrors ?? null,
       retries: measured.retries ?? null,
-      ...{
-        tokens_input: known(tokens.input, callsWithoutUsage),
-        tokens_output: known(tokens.output, callsWithoutUsage),
-      },
+      tokens_input: known(tokens.input, callsWithoutUsage),
+      tokens_output: known(tokens.output, callsWithoutUsage),
       tokens_cache_read: tokens.cacheRead,
-      ...{ tokens_cache_write: tokens.cacheWrite, tokens_reasoning: tokens.reasoning },
+      tokens_cache_write: tokens.cacheWrite,
+      tokens_reasoning: tokens.reasoning,
       cost_usd: known(measured.costUsd, callsWithoutCost),
       calls_without_usage: countOf(callsWithoutUsage),
       calls_without_cost: countOf(callsWithoutCost),
@@ -94,7 +103,10 @@ export class TurnRecords {
     const isLacking = record.cost_usd === null || (record.calls_without_cost ?? 0) > 0;
     this.#sql.exec(
       "INSERT OR IGNORE INTO turns (attempt_id, record, total_usd, total_lacking) VALUES (?, ?, ?, ?)",
-      ...[attempt.id, JSON.stringify(record), usd + (record.cost_usd ?? 0), lacking + Number(isLacking)],
+      attempt.id,
+      JSON.stringify(record),
+      usd + (record.cost_usd ?? 0),
+      lacking + Number(isLacking),
     );
     return record;
   }

@@ -46,21 +46,36 @@ class World {
     const life = {};
     this.#life = life;
     this.transactions = new Transactions(this.#storage, {
-      ...{ beforeCommit: () => {}, onCommit: () => {}, onRollback: () => {}, report },
+      beforeCommit: () => {},
+      onCommit: () => {},
+      onRollback: () => {},
+      report,
     });
     const { transactions } = this;
     this.timers = new Timers({
-      ...{ storage: { sql: this.#storage.sql, setAlarm: async () => {} }, now: () => this.nowMs, report },
-      ...{ transact: (work) => transactions.run(work), alsoDueMs: () => undefined },
+      storage: { sql: this.#storage.sql, setAlarm: async () => {} },
+      now: () => this.nowMs,
+      report,
+      transact: (work) => transactions.run(work),
+      alsoDueMs: () => undefined,
     });
     this.calls = new DurableCalls<number, string>(
       "orphan",
       {
-        ...{ sql: this.#storage.sql, timers: this.timers, transactions, now: () => this.nowMs, retryMs: RETRY_MS },
-        ...{ random: () => this.random, background: () => {}, report },
+        sql: this.#storage.sql,
+        timers: this.timers,
+        transactions,
+        now: () => this.nowMs,
+        retryMs: RETRY_MS,
+        random: () => this.random,
+        background: () => {},
+        report,
       },
       {
-        ...{ delivers: "all", timeoutMs: TIMEOUT_MS, longestWaitMs: LONGEST_MS, ...this.#rules },
+        delivers: "all",
+        timeoutMs: TIMEOUT_MS,
+        longestWaitMs: LONGEST_MS,
+        ...this.#rules,
         call: (call) => {
           const { promise, resolve, reject } = Promise.withResolvers<string>();
           const end = async (work: () => void) => {

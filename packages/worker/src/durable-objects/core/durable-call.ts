@@ -94,7 +94,11 @@ export class DurableCalls<P, A> {
       // older payload may still be answered.
       this.#sql.exec(
         "UPDATE durable_calls SET seq = ?, payload = ? WHERE kind = ? AND key = ? AND seq = ?",
-        ...[this.#lastSeq, text, this.#kind, key, last.seq],
+        this.#lastSeq,
+        text,
+        this.#kind,
+        key,
+        last.seq,
       );
       return;
     }
@@ -232,7 +236,12 @@ export class DurableCalls<P, A> {
   #update(key: string, { seq, payload, tries, calling }: Row): void {
     this.#sql.exec(
       "UPDATE durable_calls SET payload = ?, tries = ?, calling = ? WHERE kind = ? AND key = ? AND seq = ?",
-      ...[payload, tries, calling, this.#kind, key, seq],
+      payload,
+      tries,
+      calling,
+      this.#kind,
+      key,
+      seq,
     );
   }
 

@@ -4,8 +4,15 @@ import { NO_LINK, type SessionRecord, SessionState } from "./session-state.ts";
 import { Transactions } from "./transactions.ts";
 
 const NEW: Omit<SessionRecord, "createdMs" | "updatedMs"> = {
-  ...{ id: "ses_1", ownerId: "own_1", state: "created", generation: 0, link: NO_LINK, models: [] },
-  ...{ queueMode: "followup", idleTimeoutMs: 1, recovery: { attempts: 0, readyMs: 0 } },
+  id: "ses_1",
+  ownerId: "own_1",
+  state: "created",
+  generation: 0,
+  link: NO_LINK,
+  models: [],
+  queueMode: "followup",
+  idleTimeoutMs: 1,
+  recovery: { attempts: 0, readyMs: 0 },
 };
 
 /** The state of a session that has been created, and how often its record was written since. */
@@ -24,11 +31,15 @@ const inSession = (
       return storage.sql.exec(query, ...values);
     };
     const state: SessionState = new SessionState({
-      ...{ sql: { exec } as unknown as SqlStorage, now: () => 5, onChange: () => {} },
+      sql: { exec } as unknown as SqlStorage,
+      now: () => 5,
+      onChange: () => {},
       isInTransaction: () => transactions.isRunning,
     });
     const transactions: Transactions = new Transactions(storage, {
-      ...{ beforeCommit: () => state.store(), onCommit: () => {}, onRollback: () => state.reload() },
+      beforeCommit: () => state.store(),
+      onCommit: () => {},
+      onRollback: () => state.reload(),
       report: () => {},
     });
     transactions.run(() => state.create(NEW));

@@ -95,39 +95,52 @@ describe("an end", () => {
     "that is ok": { frame: {}, job: ended("ok", null), end: ["ok", undefined] },
     "that is ok, with a reason that nobody needs": {
       frame: { errorType: "model_error" },
-      ...{ job: ended("ok", null), end: ["ok", undefined] },
+      job: ended("ok", null),
+      end: ["ok", undefined],
     },
     "that is ok though it was to stop": {
-      ...{ frame: {}, stop: "user_abort" },
-      ...{ job: ended("ok", null), end: ["ok", undefined] },
+      frame: {},
+      stop: "user_abort",
+      job: ended("ok", null),
+      end: ["ok", undefined],
     },
     "with an error that a runner may name": {
       frame: { outcome: "error", errorType: "stuck_turn" },
-      ...{ job: ended("error", "stuck_turn"), end: ["error", "stuck_turn"] },
+      job: ended("error", "stuck_turn"),
+      end: ["error", "stuck_turn"],
     },
     "with an error that no runner knows of": {
       frame: { outcome: "error", errorType: "session_busy" },
-      ...{ job: ended("error", "_OTHER"), end: ["error", "_OTHER"] },
+      job: ended("error", "_OTHER"),
+      end: ["error", "_OTHER"],
     },
     "with an error and no name for it": {
       frame: { outcome: "error" },
-      ...{ job: ended("error", "_OTHER"), end: ["error", "_OTHER"] },
+      job: ended("error", "_OTHER"),
+      end: ["error", "_OTHER"],
     },
     "with an error though it was to stop": {
-      ...{ frame: { outcome: "error", errorType: "stuck_turn" }, stop: "user_abort" },
-      ...{ job: ended("error", "stuck_turn"), end: ["error", "stuck_turn"] },
+      frame: { outcome: "error", errorType: "stuck_turn" },
+      stop: "user_abort",
+      job: ended("error", "stuck_turn"),
+      end: ["error", "stuck_turn"],
     },
     "by an abort that was asked for": {
-      ...{ frame: { outcome: "aborted", errorType: "user_abort" }, stop: "session_terminated" },
-      ...{ job: ended("aborted", "session_terminated"), end: ["aborted", "session_terminated"] },
+      frame: { outcome: "aborted", errorType: "user_abort" },
+      stop: "session_terminated",
+      job: ended("aborted", "session_terminated"),
+      end: ["aborted", "session_terminated"],
     },
     "by a message that steered": {
-      ...{ frame: { outcome: "aborted", errorType: "steered" }, stop: "steered" },
-      ...{ job: ended("superseded", "steered"), end: ["superseded", "steered"] },
+      frame: { outcome: "aborted", errorType: "steered" },
+      stop: "steered",
+      job: ended("superseded", "steered"),
+      end: ["superseded", "steered"],
     },
     "by an abort that nobody has asked for": {
       frame: { outcome: "aborted", errorType: "user_abort" },
-      ...{ job: ended("aborted", "user_abort"), end: ["aborted", "user_abort"] },
+      job: ended("aborted", "user_abort"),
+      end: ["aborted", "user_abort"],
     },
     "with the runner's own end, which others brought about": {
       frame: { outcome: "aborted", errorType: "runner_shutdown" },
@@ -140,8 +153,10 @@ describe("an end", () => {
       end: ["lost", "runner_lost"],
     },
     "with the runner's end, when it was to stop": {
-      ...{ frame: { outcome: "error", errorType: "runner_lost" }, stop: "steered" },
-      ...{ job: ended("superseded", "steered"), end: ["superseded", "steered"] },
+      frame: { outcome: "error", errorType: "runner_lost" },
+      stop: "steered",
+      job: ended("superseded", "steered"),
+      end: ["superseded", "steered"],
     },
   };
   test.each(Object.entries(CASES))("%s", (_what, { frame, stop, job, end: [outcome, errorType] }) =>
@@ -192,7 +207,10 @@ describe("an end", () => {
       rooms.message("m1");
       const attemptId = rooms.accepted("m1");
       const { summary: _unknown, ...frame } = turnEnded(attemptId, {
-        ...{ outcome: "error", errorType: "models_exhausted", cause: "rate_limited", causeOf: "valet/a" },
+        outcome: "error",
+        errorType: "models_exhausted",
+        cause: "rate_limited",
+        causeOf: "valet/a",
       });
       receive(frame);
       expect(rooms.recorded("attempt-ended")[0]?.end.summary).toBeUndefined();

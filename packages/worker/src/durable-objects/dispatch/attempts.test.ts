@@ -20,7 +20,9 @@ function everyFrame(attemptId: string): readonly AttemptFrame[] {
     { type: "working", attemptId },
     { type: "permission-asked", attemptId, permissionId: "per_1", permission: "bash", detail: "ls" },
     {
-      ...{ type: "question-asked", attemptId, questionId: "que_1" },
+      type: "question-asked",
+      attemptId,
+      questionId: "que_1",
       questions: [{ question: "?", header: "h", options: [] }],
     } as AttemptFrame,
     turnEnded(attemptId),

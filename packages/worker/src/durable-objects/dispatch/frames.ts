@@ -33,7 +33,9 @@ export function promptFrame(
     replyChannel: last.replyChannel,
   });
   const dispatch: PromptDispatch = {
-    ...{ ...common, messageId: head.id, messageIds: jobs.map(({ id }) => id) },
+    ...common,
+    messageId: head.id,
+    messageIds: jobs.map(({ id }) => id),
     queue: { ...queue, ...(isCollected && { collectBufferMs: Math.max(attempt.nowMs - head.acceptedMs, 0) }) },
     content: bodies.map(({ content }) => content).join("\n\n"),
     attachments: bodies.flatMap(({ attachments }) => attachments),
@@ -52,7 +54,12 @@ export function workflowFrame(
   const { model, models } = settings;
   const dispatch: WorkflowDispatch = {
     ...commonDispatch(begun, settings),
-    ...{ executionId: jobs[0].id, name, steps: [...steps], onFailure, firstStep, models: [...models] },
+    executionId: jobs[0].id,
+    name,
+    steps: [...steps],
+    onFailure,
+    firstStep,
+    models: [...models],
     ...withoutUndefined({ model }),
   };
   return { type: "workflow-execute", dispatch };
@@ -63,7 +70,11 @@ function commonDispatch(
   { opencodeSessionId, continuationContext }: DispatchSettings,
 ) {
   return {
-    ...{ attemptId: id, attempt: number, channel, queue: { waitMs, reason, mode }, refuseUnknownModels: true },
+    attemptId: id,
+    attempt: number,
+    channel,
+    queue: { waitMs, reason, mode },
+    refuseUnknownModels: true,
     ...withoutUndefined({ opencodeSessionId, continuationContext }),
     ...contextHeaders(context),
   };

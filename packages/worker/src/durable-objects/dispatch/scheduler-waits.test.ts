@@ -14,7 +14,11 @@ const { queueWatchdogMs } = INTERVALS;
 const sentIds = (rooms: Rooms) => rooms.sent("prompt").map(({ dispatch }) => dispatch.messageIds);
 
 const context = (digit: string): SpanContext => ({
-  ...{ traceId: digit.repeat(32), spanId: digit.repeat(16), traceFlags: 1, traceState: "", isRemote: false },
+  traceId: digit.repeat(32),
+  spanId: digit.repeat(16),
+  traceFlags: 1,
+  traceState: "",
+  isRemote: false,
 });
 
 /** An operation under way, as a session's record has it. */

@@ -21,7 +21,8 @@ export class ChildEndings {
     const { state, peer } = options;
     this.#store = store;
     this.#calls = new DurableCalls<Ending, unknown>("child-end", options, {
-      ...{ delivers: "all", timeoutMs: PEER_CALL_MS },
+      delivers: "all",
+      timeoutMs: PEER_CALL_MS,
       call: ({ key, payload: { reason } }) => {
         const { id: parentSessionId, ownerId, endContext } = state.record;
         const headers = endContext === undefined ? {} : contextHeaders(endContext);

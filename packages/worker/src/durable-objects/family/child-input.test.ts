@@ -3,8 +3,12 @@ import type { SessionRecord } from "../core/session-state.ts";
 import { childInput } from "./child-input.ts";
 
 const parent = {
-  ...{ id: "ses_01arz3ndektsv4rrffq69g5fav", repoUrl: "https://git.example/a.git", models: [], idleTimeoutMs: 1000 },
-  ...{ branch: "main", trustRepositoryConfig: true },
+  id: "ses_01arz3ndektsv4rrffq69g5fav",
+  repoUrl: "https://git.example/a.git",
+  models: [],
+  idleTimeoutMs: 1000,
+  branch: "main",
+  trustRepositoryConfig: true,
 } as unknown as SessionRecord;
 const inputOf = (request: object) => childInput({ prompt: "Count.", ...request }, parent, false);
 

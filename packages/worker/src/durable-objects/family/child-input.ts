@@ -29,7 +29,10 @@ export function childInput(
       }
     : { repoUrl: repo };
   const input: CreateSession = {
-    ...{ prompt, models: [...models], idleTimeoutMs, parentSessionId: id },
+    prompt,
+    models: [...models],
+    idleTimeoutMs,
+    parentSessionId: id,
     ...withoutUndefined({ ...repository, title, model }),
     ...withoutUndefined({ branch }),
   };

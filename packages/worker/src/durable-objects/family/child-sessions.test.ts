@@ -19,8 +19,13 @@ describe("a child that is spawned", () => {
     const { parent, child } = await spawned({ ...repo, model: "valet/big", models: ["valet/small"] });
     const view = await child.view();
     expect(view).toMatchObject({
-      ...{ parentSessionId: parent.id, title: "Counting", repoUrl: "https://github.com/org/repo", branch: "main" },
-      ...{ model: "valet/big", models: ["valet/small"], status: "starting" },
+      parentSessionId: parent.id,
+      title: "Counting",
+      repoUrl: "https://github.com/org/repo",
+      branch: "main",
+      model: "valet/big",
+      models: ["valet/small"],
+      status: "starting",
     });
     const listed = await listSessions(bindings.DB, CALLER.ownerId, 10, { parentSessionId: parent.id });
     expect(listed.map(({ id }) => id)).toEqual([child.id]);
@@ -58,7 +63,7 @@ describe("a child that is spawned", () => {
     const { parent, child } = await spawned();
     const spawn = await parent.onlySpan("valet.child_session.spawn");
     const { traceId } = await parent.onlySpan("valet.sandbox.spawn");
-    expect(spawn).toMatchObject({ ...{ traceId, parentSpanId: TOOL_CALL.spanId, kind: 3 } });
+    expect(spawn).toMatchObject({ traceId, parentSpanId: TOOL_CALL.spanId, kind: 3 });
     expect(spawn.attributes).toMatchObject({ "valet.outcome": "ok", "valet.child_session.id": child.id });
     const { runner } = await working(child);
     const prompt = await child.onlySpan("valet.prompt");

@@ -74,7 +74,9 @@ export class ChildSessions {
     this.#options = options;
     this.#store = new ChildStore(options.sql);
     this.#calls = new DurableCalls<PeerCall, Result<ChildSession>>("child-request", options, {
-      ...{ delivers: "all", timeoutMs: PEER_CALL_MS, maxTries: MAX_TRIES },
+      delivers: "all",
+      timeoutMs: PEER_CALL_MS,
+      maxTries: MAX_TRIES,
       call: ({ payload }) => this.#make(payload),
       settle: (result, { key, payload }) => this.#settle(key, payload, result),
       giveUp: ({ key, payload }) => this.#giveUp(key, payload),

@@ -73,7 +73,9 @@ export class ChildStore {
   updateChild(id: string, { state, reason }: Partial<Pick<ChildRow, "state" | "reason">>): void {
     this.#sql.exec(
       "UPDATE children SET state = COALESCE(?, state), reason = COALESCE(?, reason) WHERE id = ?",
-      ...[state ?? null, reason ?? null, id],
+      state ?? null,
+      reason ?? null,
+      id,
     );
   }
 
@@ -82,7 +84,7 @@ export class ChildStore {
   }
 
   addRequest(id: string, answer: ChildSessionAnswer | null): void {
-    this.#sql.exec("INSERT INTO child_requests (id, answer) VALUES (?, ?)", ...[id, answer && JSON.stringify(answer)]);
+    this.#sql.exec("INSERT INTO child_requests (id, answer) VALUES (?, ?)", id, answer && JSON.stringify(answer));
     this.#sql.exec(
       "DELETE FROM child_requests WHERE answer IS NOT NULL AND seq <= (SELECT MAX(seq) FROM child_requests) - ?",
       MAX_ANSWERED,

@@ -61,7 +61,14 @@ class Member {
     // A runner of the same generation has done its work already.
     const ready = generation === this.#generation;
     runner.send({
-      ...{ type: "hello", protocol: 1, instanceId, generation, clockMs: Date.now(), attempts: [], ready, version: "1" },
+      type: "hello",
+      protocol: 1,
+      instanceId,
+      generation,
+      clockMs: Date.now(),
+      attempts: [],
+      ready,
+      version: "1",
     });
     runner.send({ type: "stage", stage: "ready" });
     await eventually(() => expect(runner.heard.length + (runner.closed ? 1 : 0)).toBeGreaterThan(0));

@@ -31,7 +31,9 @@ describe("a child's message is done:", () => {
     expect(report.traceId).not.toBe(first?.traceId);
     expect(linksOf(report, "caused_by")).toEqual([first?.spanId]);
     expect(report.attributes).toMatchObject({
-      ...{ "valet.parent_session.id": parent.id, "valet.child_session.event": "completed", "valet.outcome": "ok" },
+      "valet.parent_session.id": parent.id,
+      "valet.child_session.event": "completed",
+      "valet.outcome": "ok",
     });
     const prompt = await parent.onlySpan("valet.prompt");
     expect(prompt).toMatchObject({
@@ -229,7 +231,10 @@ describe("a report is delivered once", () => {
     const { parent, child } = await spawned();
     const { runner: childRunner, attemptId } = await working(child);
     childRunner.send({
-      ...{ type: "turn-ended", attemptId, outcome: "ok", parts: ANSWER },
+      type: "turn-ended",
+      attemptId,
+      outcome: "ok",
+      parts: ANSWER,
       summary: NO_WORK,
     });
     await eventually(async () => expect(await child.spans("valet.child_session.report")).toHaveLength(1));

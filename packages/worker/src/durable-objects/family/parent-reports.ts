@@ -49,7 +49,8 @@ export class ParentReports {
   constructor(options: ParentReportsOptions) {
     this.#options = options;
     this.#calls = new DurableCalls<Outgoing, Result<void>>("parent-report", options, {
-      ...{ delivers: "all", timeoutMs: PEER_CALL_MS },
+      delivers: "all",
+      timeoutMs: PEER_CALL_MS,
       call: ({ payload: { report } }) => {
         const { parentSessionId = "", ownerId } = options.state.record;
         return options.peer(parentSessionId).takeChildReport(report, { ownerId });
@@ -117,7 +118,10 @@ export class ParentReports {
     const { id, outcome, errorType, failure, context } = last;
     const isFailure = errorType !== null && isFailureType(errorType);
     return this.#once({
-      ...{ id: `${sessionId}:${id}`, event, outcome, operation: context },
+      id: `${sessionId}:${id}`,
+      event,
+      outcome,
+      operation: context,
       ...withoutUndefined({
         errorType: errorType ?? undefined,
         why: isFailure ? viewFailure(errorType, failure).message : undefined,
@@ -141,7 +145,10 @@ export class ParentReports {
     });
     const cost = costs.cost();
     const report: ChildReport = {
-      ...{ ...due, childSessionId: id, costUsd: cost.usd, reportedBy: contextHeaders(context) },
+      ...due,
+      childSessionId: id,
+      costUsd: cost.usd,
+      reportedBy: contextHeaders(context),
       ...withoutUndefined({ isCostPartial: cost.isPartial || undefined, title }),
     };
     sql.exec("INSERT INTO parent_reported VALUES (?)", report.id);

@@ -42,13 +42,21 @@ function expecting(rooms: Rooms) {
     };
     const hello: Opened["hello"] = (more) =>
       say({
-        ...{ type: "hello", protocol: 1, instanceId: "run_1", generation, clockMs: rooms.nowMs + 40, attempts: [] },
-        ...{ ready: false, version: "1.2.3", ...more },
+        type: "hello",
+        protocol: 1,
+        instanceId: "run_1",
+        generation,
+        clockMs: rooms.nowMs + 40,
+        attempts: [],
+        ready: false,
+        version: "1.2.3",
+        ...more,
       });
     return { socket, say, hello };
   };
   return {
-    ...{ link, open },
+    link,
+    open,
     ping: ({ socket }: Opened) => pings.set(socket.asWebSocket, rooms.nowMs),
     /** A runner that has introduced itself, and what was recorded of that forgotten. */
     connected: (instanceId = "run_1") => {
@@ -70,8 +78,13 @@ describe("a hello", () => {
       open().hello({ attempts: ["att_1"] });
       expect(rooms.recorded("hello")).toMatchObject([{ hello: { attempts: ["att_1"] }, isBack: false }]);
       expect(rooms.state.record.link).toEqual({
-        ...{ state: "connected", connectionId: "con_1", instanceId: "run_1", instances: ["run_1"], ready: false },
-        ...{ clockOffsetMs: 40, runnerVersion: "1.2.3" },
+        state: "connected",
+        connectionId: "con_1",
+        instanceId: "run_1",
+        instances: ["run_1"],
+        ready: false,
+        clockOffsetMs: 40,
+        runnerVersion: "1.2.3",
       });
       expect(rooms.timers.dueMs("link")).toBe(rooms.nowMs + linkSilenceMs);
     }));

@@ -16,7 +16,11 @@ function configure(rooms: Rooms, opened?: GitCredentials, modelAccess = ACCESS) 
   const opening = Promise.withResolvers<GitCredentials | undefined>();
   let work = Promise.resolve();
   const config = new RunnerConfig({
-    ...{ ...rooms, modelAccess, captureContent: false, tracing: true, stuckTurnMs: 600_000 },
+    ...rooms,
+    modelAccess,
+    captureContent: false,
+    tracing: true,
+    stuckTurnMs: 600_000,
     turnBounds: DEFAULT_TURN_BOUNDS,
     credentials: { isEmpty: opened === undefined, openForClone: () => opening.promise },
     background: (promise) => {
@@ -34,7 +38,10 @@ function configure(rooms: Rooms, opened?: GitCredentials, modelAccess = ACCESS) 
 }
 
 const operation = (kind: Operation["kind"]): Operation => ({
-  ...{ id: "op_1", kind, step: "booting", startedMs: 1 },
+  id: "op_1",
+  kind,
+  step: "booting",
+  startedMs: 1,
   context: { traceId: "7".repeat(32), spanId: "8".repeat(16), traceFlags: 1, traceState: "", isRemote: false },
 });
 
@@ -49,8 +56,14 @@ test("a runner is sent how to work, and then its repository, once the transactio
     });
     expect(rooms.frames).toEqual([
       {
-        ...{ type: "config", sessionId: SESSION_ID, generation: 1, captureContent: false, tracing: true },
-        ...{ stuckTurnMs: 600_000, turnBounds: DEFAULT_TURN_BOUNDS, clockOffsetMs: 12 },
+        type: "config",
+        sessionId: SESSION_ID,
+        generation: 1,
+        captureContent: false,
+        tracing: true,
+        stuckTurnMs: 600_000,
+        turnBounds: DEFAULT_TURN_BOUNDS,
+        clockOffsetMs: 12,
         modelAccess: { ...ACCESS, openAiCompatible: { ...ACCESS.openAiCompatible, models: [] } },
       },
       { type: "repo-config", repoUrl: REPO_URL, branch: "main", ref: "v1" },
@@ -177,7 +190,8 @@ describe("secrets", () => {
       const [config] = rooms.sent("config");
       expect(config?.hasSecrets).toBe(true);
       expect(config?.modelAccess).toEqual({
-        ...{ model: "valet/test", providerKeys: {} },
+        model: "valet/test",
+        providerKeys: {},
         openAiCompatible: { baseUrl: "http://model.test/v1", models: [] },
       });
       expect(rooms.sent("repo-config")).toEqual([{ type: "repo-config", repoUrl: REPO_URL }]);

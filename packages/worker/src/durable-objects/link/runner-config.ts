@@ -59,7 +59,14 @@ export class RunnerConfig {
     const asked = [model, ...models].filter((each) => each !== undefined);
     const access = withModels(modelAccess, asked);
     return withoutUndefined({
-      ...{ type: "config", sessionId, generation, captureContent, tracing, stuckTurnMs, turnBounds, clockOffsetMs },
+      type: "config",
+      sessionId,
+      generation,
+      captureContent,
+      tracing,
+      stuckTurnMs,
+      turnBounds,
+      clockOffsetMs,
       modelAccess: hasSecrets ? withoutKeys(access) : access,
       trustRepositoryConfig: trustRepositoryConfig || undefined,
       startMs: startDueMs === undefined ? undefined : Math.max(0, startDueMs - now()),
@@ -76,7 +83,10 @@ export class RunnerConfig {
       const { url = repoUrl, username, password } = open ?? {};
       const hasPassword = username !== undefined && password !== undefined;
       const repository = withoutUndefined({
-        ...{ repoUrl: url, branch, ref, credentials: hasPassword ? { username, password } : undefined },
+        repoUrl: url,
+        branch,
+        ref,
+        credentials: hasPassword ? { username, password } : undefined,
       });
       link.send({ type: "repo-config", ...repository, ...(isStarting && contextHeaders(operation.context)) });
     };

@@ -31,7 +31,9 @@ export class ProjectionOutbox {
     this.#options = options;
     options.sql.exec("INSERT OR IGNORE INTO projected_session VALUES (1, 0)");
     this.#calls = new DurableCalls<null, number>("projection", options, {
-      ...{ delivers: "newest", gatherMs: GATHER_MS, timeoutMs: WRITE_MS },
+      delivers: "newest",
+      gatherMs: GATHER_MS,
+      timeoutMs: WRITE_MS,
       call: () => this.#write(),
       settle: (lastTurn) => this.#settle(lastTurn),
     });

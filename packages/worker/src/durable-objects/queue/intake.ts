@@ -79,7 +79,16 @@ export class Intake {
     const notBeforeMs = MODES[mode].isCollected ? now() + intervals.collectDebounceMs : 0;
     const source = origin === undefined ? "user" : "system";
     const { row } = queue.accept({
-      ...{ id, channel, mode, source, initial, sizeBytes, notBeforeMs, body, parent, origin },
+      id,
+      channel,
+      mode,
+      source,
+      initial,
+      sizeBytes,
+      notBeforeMs,
+      body,
+      parent,
+      origin,
     });
     const isForParent = initial || origin?.parentSessionId !== undefined;
     if (isForParent && state.record.parentSessionId !== undefined) record({ type: "parent-waits", messageId: id });

@@ -64,7 +64,15 @@ export class JobQueue {
     const kind = "message" as const;
     return this.#add(
       {
-        ...{ id, kind, channel, mode, source, initial, sizeBytes, attachments, notBeforeMs },
+        id,
+        kind,
+        channel,
+        mode,
+        source,
+        initial,
+        sizeBytes,
+        attachments,
+        notBeforeMs,
         asksFor: asksFor(body),
       },
       body,
@@ -90,17 +98,24 @@ export class JobQueue {
   #add(entry: EntryRow, body: MessageBody | WorkflowBody, context: SpanContext) {
     const nowMs = this.#now();
     const row: JobRow = {
-      ...{ ...entry, seq: this.jobs.nextSeq(), status: "queued", acceptedMs: nowMs, waitingSinceMs: nowMs },
-      ...{
-        dispatchedMs: null,
-        endedMs: null,
-        reason: null,
-        reasons: [],
-        outcome: null,
-        errorType: null,
-        failure: null,
-      },
-      ...{ context, waitedOn: null, attemptId: null, attempts: 0, lost: 0, unaccepted: 0 },
+      ...entry,
+      seq: this.jobs.nextSeq(),
+      status: "queued",
+      acceptedMs: nowMs,
+      waitingSinceMs: nowMs,
+      dispatchedMs: null,
+      endedMs: null,
+      reason: null,
+      reasons: [],
+      outcome: null,
+      errorType: null,
+      failure: null,
+      context,
+      waitedOn: null,
+      attemptId: null,
+      attempts: 0,
+      lost: 0,
+      unaccepted: 0,
       waitContext: this.#spans.startWait(entry, context, this.jobs.queuedCount()),
       lastDispatch: null,
     };
@@ -197,14 +212,30 @@ export class JobQueue {
   ): void {
     for (const row of rows) {
       this.jobs.updateJob(row.id, {
-        ...{ status: "dispatched", attemptId: id, attempts: row.attempts + 1, dispatchedMs: nowMs },
-        ...{ reason, reasons: row.reasons.length === 0 ? [reason] : row.reasons, lastDispatch: context },
+        status: "dispatched",
+        attemptId: id,
+        attempts: row.attempts + 1,
+        dispatchedMs: nowMs,
+        reason,
+        reasons: row.reasons.length === 0 ? [reason] : row.reasons,
+        lastDispatch: context,
       });
       this.#changes.job(row.id);
     }
     this.jobs.addAttempt({
-      ...{ id, number, generation, channel: rows[0].channel, state: "dispatched", context, dispatchedMs: nowMs },
-      ...{ jobIds: rows.map((row) => row.id), acceptedMs: null, endedMs: null, waitMs, stop: null, progress: null },
+      id,
+      number,
+      generation,
+      channel: rows[0].channel,
+      state: "dispatched",
+      context,
+      dispatchedMs: nowMs,
+      jobIds: rows.map((row) => row.id),
+      acceptedMs: null,
+      endedMs: null,
+      waitMs,
+      stop: null,
+      progress: null,
     });
   }
 
@@ -345,7 +376,10 @@ export class JobQueue {
     } else {
       const sinceMs = attempt.endedMs ?? this.#now();
       this.jobs.updateJob(row.id, {
-        ...{ status: "queued", waitingSinceMs: sinceMs, reason: reason ?? null, waitedOn: null },
+        status: "queued",
+        waitingSinceMs: sinceMs,
+        reason: reason ?? null,
+        waitedOn: null,
         ...(reason !== undefined && { reasons: [...row.reasons, reason] }),
         waitContext: this.#spans.startWaitAgain(row, row.context, sinceMs, reason),
       });
@@ -384,7 +418,11 @@ export class JobQueue {
     failure: Failure | null = null,
   ): void {
     this.jobs.updateJob(row.id, {
-      ...{ status: "done", endedMs: this.#now(), outcome, errorType: errorType ?? null, failure },
+      status: "done",
+      endedMs: this.#now(),
+      outcome,
+      errorType: errorType ?? null,
+      failure,
     });
     if (row.kind === "message") {
       this.#spans.endMessage(row, outcome, errorType, cause, failure);

@@ -16,7 +16,11 @@ export function viewJob(row: JobRow, { place }: CapacityLine) {
   const { acceptedMs, dispatchedMs, endedMs } = row;
   const isInLine = status === "queued" && reason === "capacity";
   return {
-    ...{ id, status, channel, attempts, acceptedAt: isoTime(acceptedMs) },
+    id,
+    status,
+    channel,
+    attempts,
+    acceptedAt: isoTime(acceptedMs),
     ...(outcome === null ? {} : { outcome, ...failedAs(outcome, errorType, failure) }),
     ...withoutUndefined({
       queueReason: reason ?? undefined,

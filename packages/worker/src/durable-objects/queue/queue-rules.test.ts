@@ -16,8 +16,17 @@ let seq = 0;
 function message(more: Partial<WaitingJob> = {}): WaitingJob {
   seq++;
   return {
-    ...{ id: `m${seq}`, seq, channel: "main", mode: "followup", source: "user", initial: false },
-    ...{ notBeforeMs: 0, waitingSinceMs: NOW, sizeBytes: 10, attachments: 0, asksFor: "" },
+    id: `m${seq}`,
+    seq,
+    channel: "main",
+    mode: "followup",
+    source: "user",
+    initial: false,
+    notBeforeMs: 0,
+    waitingSinceMs: NOW,
+    sizeBytes: 10,
+    attachments: 0,
+    asksFor: "",
     ...more,
   };
 }

@@ -76,7 +76,10 @@ export class BrokerCalls {
     });
     sql.exec(
       "INSERT INTO broker_calls (id, span, context, parent) VALUES (?, ?, ?, ?)",
-      ...[id, call.span, JSON.stringify(context), parent?.spanId ?? null],
+      id,
+      call.span,
+      JSON.stringify(context),
+      parent?.spanId ?? null,
     );
     transactions.afterCommit(() => background(this.#make(id, context, call)));
   }

@@ -12,7 +12,10 @@ import { CapacityLease, needOf } from "./capacity-lease.ts";
 const WAITING: SessionPatch = {
   state: "starting",
   operation: {
-    ...{ id: "op_1", kind: "spawn", step: "waiting", startedMs: 1 },
+    id: "op_1",
+    kind: "spawn",
+    step: "waiting",
+    startedMs: 1,
     context: { traceId: "a".repeat(32), spanId: "b".repeat(16), traceFlags: 1 } as never,
   },
 };
@@ -42,19 +45,33 @@ class World {
         this.lease.reportNeed();
         this.state.store();
       },
-      ...{ onCommit: () => {}, onRollback: () => this.lease.reload(), report },
+      onCommit: () => {},
+      onRollback: () => this.lease.reload(),
+      report,
     });
     this.timers = new Timers({
-      ...{ storage: { sql: storage.sql, setAlarm: async () => {} }, now: Date.now, report },
-      ...{ transact: (work) => this.#transactions.run(work), alsoDueMs: () => undefined },
+      storage: { sql: storage.sql, setAlarm: async () => {} },
+      now: Date.now,
+      report,
+      transact: (work) => this.#transactions.run(work),
+      alsoDueMs: () => undefined,
     });
     this.state = new SessionState({
-      ...{ sql: storage.sql, now: Date.now, onChange: () => {} },
+      sql: storage.sql,
+      now: Date.now,
+      onChange: () => {},
       isInTransaction: () => this.#transactions.isRunning,
     });
     this.lease = new CapacityLease({
-      ...{ sql: storage.sql, state: this.state, timers: this.timers, transactions: this.#transactions, report },
-      ...{ brokerUrl, now: Date.now, retryMs: 2000, background: () => {} },
+      sql: storage.sql,
+      state: this.state,
+      timers: this.timers,
+      transactions: this.#transactions,
+      report,
+      brokerUrl,
+      now: Date.now,
+      retryMs: 2000,
+      background: () => {},
       capacity: (name) => ({
         report: (report) =>
           new Promise((resolve, reject) => {
@@ -75,8 +92,15 @@ class World {
     if (this.state.maybe !== undefined) return;
     this.#transactions.run(() =>
       this.state.create({
-        ...{ id: "ses_1", ownerId: "own_1", state: "created", generation: 0, link: NO_LINK, models: [] },
-        ...{ queueMode: "followup", idleTimeoutMs: 1, recovery: { attempts: 0, readyMs: 0 } },
+        id: "ses_1",
+        ownerId: "own_1",
+        state: "created",
+        generation: 0,
+        link: NO_LINK,
+        models: [],
+        queueMode: "followup",
+        idleTimeoutMs: 1,
+        recovery: { attempts: 0, readyMs: 0 },
       }),
     );
   }

@@ -56,7 +56,9 @@ export class CapacityLease {
     this.#name = capacityName(options.brokerUrl);
     this.reload();
     this.#calls = new DurableCalls<null, Confirmation>("capacity-report", options, {
-      ...{ delivers: "newest", timeoutMs: LIMITS.reportRetryMs, longestWaitMs: LIMITS.reportRetryMs },
+      delivers: "newest",
+      timeoutMs: LIMITS.reportRetryMs,
+      longestWaitMs: LIMITS.reportRetryMs,
       call: () => this.#report(),
       settle: (confirmation) => {
         this.#onConfirmed(confirmation);
@@ -94,7 +96,9 @@ export class CapacityLease {
     if (row === undefined ? needed.need === "none" : isSame(row, needed) && row.name === name) return;
     const left = row === undefined || row.name === name ? row?.left : row.name;
     this.#write({
-      ...{ ...needed, name, version: (row?.version ?? 0) + 1 },
+      ...needed,
+      name,
+      version: (row?.version ?? 0) + 1,
       ...(left !== undefined && left !== name && { left }),
     });
     this.#calls.add("", null);

@@ -48,7 +48,10 @@ export class Orphans {
     const { callMs, retryMs } = options;
     this.#options = options;
     this.#calls = new DurableCalls<Orphan, Answer>("orphan", options, {
-      ...{ delivers: "all", timeoutMs: callMs + retryMs, longestWaitMs: LONGEST_WAIT_MS, maxTries: MAX_TRIES },
+      delivers: "all",
+      timeoutMs: callMs + retryMs,
+      longestWaitMs: LONGEST_WAIT_MS,
+      maxTries: MAX_TRIES,
       call: ({ key, payload }) => this.#end(key, payload),
       settle: ({ isDone, found }, { payload: { from } }) => {
         for (const sandbox of found) this.addSandbox(sandbox, from);

@@ -234,7 +234,10 @@ export class SandboxEnd {
     const retryMs = now() + sleepRetryMs(failures + 1);
     state.enter("stay_awake", {
       sleepProblem: {
-        ...{ errorType, failures: failures + 1, sinceMs, retryMs },
+        errorType,
+        failures: failures + 1,
+        sinceMs,
+        retryMs,
         ...(detail !== undefined && { detail }),
       },
     });

@@ -19,11 +19,18 @@ describe("spawn", () => {
     expect(spawn.traceId).not.toBe("a".repeat(32));
     expect(linksOf(spawn, "caused_by")).toEqual(["b".repeat(16)]);
     expect(spawn.attributes).toMatchObject({
-      ...{ "valet.spawn.reason": "session_created", "valet.sandbox.stage": "ready", "valet.outcome": "ok" },
-      ...{ "valet.generation": 1, "valet.sandbox.driver": "local" },
+      "valet.spawn.reason": "session_created",
+      "valet.sandbox.stage": "ready",
+      "valet.outcome": "ok",
+      "valet.generation": 1,
+      "valet.sandbox.driver": "local",
     });
     expect(spawn.events.map(({ attributes }) => attributes["valet.sandbox.stage"])).toEqual([
-      ...["created", "connected", "opencode_starting", "git_setup", "ready"],
+      "created",
+      "connected",
+      "opencode_starting",
+      "git_setup",
+      "ready",
     ]);
     expect(create).toMatchObject({
       parentSpanId: spawn.spanId,
@@ -36,7 +43,8 @@ describe("spawn", () => {
     expect(call?.headers.traceparent).toContain(`${create.traceId}-${create.spanId}`);
     expect(call?.headers.authorization).toBe("Bearer secret");
     expect(call?.body?.env).toEqual({
-      ...{ VALET_SESSION_ID: session.id, VALET_GENERATION: "1" },
+      VALET_SESSION_ID: session.id,
+      VALET_GENERATION: "1",
       VALET_RUNNER_URL: `wss://valet.test/runner/${session.id}`,
       TRACEPARENT: `00-${spawn.traceId}-${spawn.spanId}-03`,
     });
@@ -149,7 +157,8 @@ describe("spawn", () => {
     await session.elapse("start");
     expect(await session.reaches("error")).toMatchObject({ errorType: "runner_never_ready" });
     expect((await session.onlySpan("valet.sandbox.spawn")).attributes).toMatchObject({
-      ...{ "error.type": "runner_never_ready", "valet.sandbox.stage": "git_setup" },
+      "error.type": "runner_never_ready",
+      "valet.sandbox.stage": "git_setup",
     });
     await eventually(async () => expect(await session.broker.calls("terminate")).toHaveLength(1));
     await eventually(() => expect(runner.closed).toBeDefined());
@@ -322,7 +331,8 @@ describe("wake", () => {
     expect(await session.message(id)).toMatchObject({ outcome: "ok" });
     const wait = await session.onlySpan("valet.queue.wait");
     expect(wait.events.map(({ attributes }) => attributes["valet.queue.reason"])).toEqual([
-      ...["sandbox_hibernated", "sandbox_restoring"],
+      "sandbox_hibernated",
+      "sandbox_restoring",
     ]);
     expect(outcomeOf(await session.onlySpan("valet.sandbox.hibernate"))).toEqual(["ok", undefined]);
     await expectSound(session);

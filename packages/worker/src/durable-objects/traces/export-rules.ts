@@ -52,8 +52,17 @@ const SHORTEST_DELAY_MS = 500;
 const TOO_LARGE = 413;
 
 export const FIRST_STATE: ExportState = {
-  ...{ segment_id: 0, attempts: 0, not_before_ms: 0, part_of: 0, part_spans: 0, settled_spans: 0 },
-  ...{ failing_since_ms: null, trying_since_ms: null, stopped_at: null, reason: "", status: null },
+  segment_id: 0,
+  attempts: 0,
+  not_before_ms: 0,
+  part_of: 0,
+  part_spans: 0,
+  settled_spans: 0,
+  failing_since_ms: null,
+  trying_since_ms: null,
+  stopped_at: null,
+  reason: "",
+  status: null,
 };
 
 /** The changes when there is a reason to retry now: a `resend`, another endpoint, a new span after a stop. */

@@ -59,8 +59,18 @@ const MAX_DEPTH = 32;
 const ATTRIBUTE_FIELDS = ["attributes", "droppedAttributesCount"];
 const ID_FIELDS = ["traceId", "spanId", "traceState", "flags"];
 const SPAN_FIELDS: ReadonlySet<string> = new Set([
-  ...[...ID_FIELDS, ...ATTRIBUTE_FIELDS, "parentSpanId", "name", "kind", "startTimeUnixNano", "endTimeUnixNano"],
-  ...["events", "droppedEventsCount", "links", "droppedLinksCount", "status"],
+  ...ID_FIELDS,
+  ...ATTRIBUTE_FIELDS,
+  "parentSpanId",
+  "name",
+  "kind",
+  "startTimeUnixNano",
+  "endTimeUnixNano",
+  "events",
+  "droppedEventsCount",
+  "links",
+  "droppedLinksCount",
+  "status",
 ]);
 const LINK_FIELDS: ReadonlySet<string> = new Set([...ID_FIELDS, ...ATTRIBUTE_FIELDS]);
 const EVENT_FIELDS: ReadonlySet<string> = new Set(["timeUnixNano", "name", ...ATTRIBUTE_FIELDS]);

@@ -27,7 +27,8 @@ export class RunnerInstances {
       `INSERT INTO trace_instances (instance_id, last_seq, last_seen_ms) VALUES (?, 0, ?)
        ON CONFLICT (instance_id) DO UPDATE SET last_seen_ms = excluded.last_seen_ms
        WHERE excluded.last_seen_ms > last_seen_ms`,
-      ...[instanceId, atMs],
+      instanceId,
+      atMs,
     );
   }
 
@@ -47,7 +48,9 @@ export class RunnerInstances {
       this.#sql.exec(
         `INSERT INTO trace_instances (instance_id, last_seq, last_seen_ms) VALUES (?, ?, ?)
          ON CONFLICT (instance_id) DO UPDATE SET last_seq = excluded.last_seq, last_seen_ms = excluded.last_seen_ms`,
-        ...[instanceId, seq, this.#now()],
+        instanceId,
+        seq,
+        this.#now(),
       );
     }
     this.#sql.exec(

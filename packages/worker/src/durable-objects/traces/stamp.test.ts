@@ -115,15 +115,20 @@ describe("a sandbox cannot choose", () => {
     inStorage((storage) => {
       const store = openStore(storage);
       const forged = {
-        ...{ "service.name": "valet-worker", "service.instance.id": "worker_1", "service.namespace": "theirs" },
-        ...{ "valet.session.id": "ses_other", "session.id": "ses_other", "gen_ai.conversation.id": "ses_other" },
-        ...{
-          "user.id": "root",
-          "enduser.id": "root",
-          "valet.user": "root",
-          "vcs.repository.url.full": "https://other",
-        },
-        ...{ team: "theirs", "deployment.environment.name": "staging", "deployment.id": "theirs", "process.pid": 7 },
+        "service.name": "valet-worker",
+        "service.instance.id": "worker_1",
+        "service.namespace": "theirs",
+        "valet.session.id": "ses_other",
+        "session.id": "ses_other",
+        "gen_ai.conversation.id": "ses_other",
+        "user.id": "root",
+        "enduser.id": "root",
+        "valet.user": "root",
+        "vcs.repository.url.full": "https://other",
+        team: "theirs",
+        "deployment.environment.name": "staging",
+        "deployment.id": "theirs",
+        "process.pid": 7,
       };
       store.acceptFrames([{ instanceId: "run_1", seq: 1, otlp: requestOf(forged) }]);
       expect(toObject(exported(store).resource)).toEqual({

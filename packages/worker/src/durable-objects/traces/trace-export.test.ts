@@ -427,7 +427,11 @@ describe("a problem", () => {
       expect(all.exporting.problemChanged()).toBe(false);
       expect(all.exporting.problemDueAtMs()).toBeUndefined();
       expect(all.exporting.problem()).toEqual({
-        ...{ sinceMs: began, reason: "HTTP 401", status: 401, waitingSpans: 1, isStopped: false },
+        sinceMs: began,
+        reason: "HTTP 401",
+        status: 401,
+        waitingSpans: 1,
+        isStopped: false,
       });
       all.answers.splice(0, 1, ok);
       await follow(all, all.now() + HOUR_MS);

@@ -122,8 +122,10 @@ export class TraceExport {
     const { reason, status } = state;
     return {
       ...(status !== null && { status }),
-      ...{ sinceMs, reason: reason === "" ? "waiting" : reason },
-      ...{ waitingSpans: this.#waitingSpans(), isStopped: this.#isStopped(state) },
+      sinceMs,
+      reason: reason === "" ? "waiting" : reason,
+      waitingSpans: this.#waitingSpans(),
+      isStopped: this.#isStopped(state),
     };
   }
 

@@ -34,7 +34,10 @@ export class TraceOpenSpans {
     this.#sql.exec(
       `INSERT INTO trace_open (span_id, trace_id, owner, span) VALUES (?, ?, ?, ?)
        ON CONFLICT (span_id) DO UPDATE SET span = excluded.span WHERE owner = excluded.owner`,
-      ...[span.context.spanId, span.context.traceId, owner, text],
+      span.context.spanId,
+      span.context.traceId,
+      owner,
+      text,
     );
     return true;
   }
@@ -50,7 +53,9 @@ export class TraceOpenSpans {
     const refused = this.#sql.exec<{ span_id: string; owned: number; late: number }>(
       `SELECT span_id, 0 AS owned, late FROM trace_sealed WHERE span_id IN (SELECT value FROM json_each(?))
        UNION SELECT span_id, 1, 0 FROM trace_open WHERE owner = ? AND span_id IN (SELECT value FROM json_each(?))`,
-      ...[ids, OBJECT, ids],
+      ids,
+      OBJECT,
+      ids,
     );
     const [ownOpen, sealed] = [new Set<string>(), new Set<string>()];
     let late = 0;
@@ -64,7 +69,8 @@ export class TraceOpenSpans {
     }
     this.#sql.exec(
       "DELETE FROM trace_open WHERE owner <> ? AND span_id IN (SELECT value FROM json_each(?))",
-      ...[OBJECT, ids],
+      OBJECT,
+      ids,
     );
     return { ownOpen, sealed, late };
   }

@@ -79,7 +79,14 @@ export class TraceSegments {
   #keep(sampled: boolean, nowMs: number, { spans, bytes, resource, scope, summaries, body }: TailPart): void {
     this.#sql.exec(
       "INSERT INTO trace_tail (at_ms, sampled, spans, bytes, resource, scope, summaries, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-      ...[nowMs, Number(sampled), spans, bytes, resource, scope, JSON.stringify(summaries), body],
+      nowMs,
+      Number(sampled),
+      spans,
+      bytes,
+      resource,
+      scope,
+      JSON.stringify(summaries),
+      body,
     );
   }
 
@@ -109,13 +116,21 @@ export class TraceSegments {
       .exec<{ id: number }>(
         `INSERT INTO trace_segments (closed_ms, sampled, spans, end_bytes, end_sampled, body)
          VALUES (?, ?, ?, ?, ?, ?) RETURNING id`,
-        ...[nowMs, Number(sampled), spans, this.#extent().end + body.length, endSampled, body],
+        nowMs,
+        Number(sampled),
+        spans,
+        this.#extent().end + body.length,
+        endSampled,
+        body,
       )
       .one();
     for (const summary of mergeSummaries(parts.map(({ summaries }) => summaries))) {
       this.#sql.exec(
         "INSERT INTO trace_index (trace_id, segment_id, start_us, summary) VALUES (?, ?, ?, ?)",
-        ...[summary.traceId, id, summary.startUs, JSON.stringify(summary)],
+        summary.traceId,
+        id,
+        summary.startUs,
+        JSON.stringify(summary),
       );
     }
   }
@@ -213,7 +228,8 @@ export class TraceSegments {
     const traceIds = new Set(spansOf(unpack(body)).map(({ traceId }) => traceId));
     this.#sql.exec(
       "DELETE FROM trace_index WHERE segment_id = ? AND trace_id IN (SELECT value FROM json_each(?))",
-      ...[row.id, JSON.stringify([...traceIds])],
+      row.id,
+      JSON.stringify([...traceIds]),
     );
     return { id: row.id, spans: row.spans, body, sampled: row.sampled === 1 };
   }
@@ -237,7 +253,10 @@ export class TraceSegments {
        WHERE trace_id NOT IN (SELECT value FROM json_each(?))
        GROUP BY trace_id HAVING ?2 IS NULL OR start < ?2 OR (start = ?2 AND trace_id > ?3)
        ORDER BY start DESC, trace_id LIMIT ?4`,
-      ...[JSON.stringify(except), after?.startUs ?? null, after?.traceId ?? null, limit],
+      JSON.stringify(except),
+      after?.startUs ?? null,
+      after?.traceId ?? null,
+      limit,
     );
     return rows.toArray().flatMap(({ trace_id }) => this.folded(trace_id));
   }

@@ -134,7 +134,9 @@ describe("span frames", () => {
     inStorage(async (storage) => {
       const { store } = open(storage);
       const frame = (instanceId: string, seq: number) => ({
-        ...{ instanceId, seq, otlp: makeFrame({ name: `${instanceId}/${seq}` }) },
+        instanceId,
+        seq,
+        otlp: makeFrame({ name: `${instanceId}/${seq}` }),
       });
       acceptFrame(store, "run_1", 1, makeFrame({ name: "before" }));
       const frames = [frame("run_1", 1), frame("run_1", 2), frame("run_2", 7), frame("run_1", 2)];

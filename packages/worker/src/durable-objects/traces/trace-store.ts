@@ -250,7 +250,8 @@ export class TraceStore implements SpanProcessor {
     if (spans === 0) return;
     this.#sql.exec(
       "INSERT INTO trace_drops (reason, spans) VALUES (?, ?) ON CONFLICT (reason) DO UPDATE SET spans = spans + excluded.spans",
-      ...[reason, spans],
+      reason,
+      spans,
     );
   }
 

@@ -87,6 +87,9 @@ test.each([
   ["superseded", "steered", "aborted"],
 ] as const)("a step that is running when its workflow ends with %s %s is %s", (outcome, errorType, expected) => {
   expect(endedStep({ index: 2, status: "running" }, outcome, errorType)).toEqual({
-    ...{ index: 2, status: "done", outcome: expected, errorType },
+    index: 2,
+    status: "done",
+    outcome: expected,
+    errorType,
   });
 });

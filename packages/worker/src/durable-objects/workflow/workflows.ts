@@ -88,7 +88,9 @@ export class Workflows implements WorkflowProgress {
     const { name, steps, onFailure } = this.body(row.id);
     const states = this.states(row.id);
     return {
-      ...{ ...viewJob(row, this.#line), name, onFailure },
+      ...viewJob(row, this.#line),
+      name,
+      onFailure,
       steps: steps.map((step, index) => viewStep(step, states.get(index), row.status === "done", detailed)),
     };
   }
@@ -117,7 +119,8 @@ function viewStep(
   const { status, outcome, errorType, exitCode, signal, durationMs, output } = state;
   const reason = errorType === undefined ? undefined : knownErrorType(errorType);
   return {
-    ...{ ...what, status },
+    ...what,
+    status,
     ...(outcome === undefined ? {} : { outcome, ...failedAs(outcome, reason, failureIn(state)) }),
     ...withoutUndefined({ exitCode, signal, duration_ms: durationMs, output: detailed ? output : undefined }),
   };

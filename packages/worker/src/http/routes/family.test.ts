@@ -16,23 +16,44 @@ async function spend(
 ): Promise<void> {
   const at = new Date(0).toISOString();
   const record: TurnRecord = {
-    ...{ attempt_id: crypto.randomUUID(), session_id: sessionId, message_ids: ["m"], trace_id: "t", channel: "main" },
-    ...{
-      generation: 1,
-      attempt: 1,
-      model: null,
-      outcome: "ok",
-      error_type: null,
-      outcome_reason: null,
-      error_cause: null,
-      accepted_at: at,
-      dispatched_at: at,
-    },
-    ...{ ended_at: at, queue_wait_ms: 0, queue_reasons: [], sandbox_ms: 0, bootstrap_ms: 0, turn_ms: 1 },
-    ...{ time_to_first_token_ms: null, model_ms: 0, tool_ms: 0, permission_wait_ms: 0, model_calls: 1, tool_calls: 0 },
-    ...{ tool_errors: 0, retries: 0, tokens_input: 100, tokens_output: 10, tokens_cache_read: 0 },
-    ...{ tokens_cache_write: 0, tokens_reasoning: 0, cost_usd, prepare_ms: null },
-    ...{ calls_without_usage: 0, calls_without_cost: 0, calls_with_odd_usage: 0 },
+    attempt_id: crypto.randomUUID(),
+    session_id: sessionId,
+    message_ids: ["m"],
+    trace_id: "t",
+    channel: "main",
+    generation: 1,
+    attempt: 1,
+    model: null,
+    outcome: "ok",
+    error_type: null,
+    outcome_reason: null,
+    error_cause: null,
+    accepted_at: at,
+    dispatched_at: at,
+    ended_at: at,
+    queue_wait_ms: 0,
+    queue_reasons: [],
+    sandbox_ms: 0,
+    bootstrap_ms: 0,
+    turn_ms: 1,
+    time_to_first_token_ms: null,
+    model_ms: 0,
+    tool_ms: 0,
+    permission_wait_ms: 0,
+    model_calls: 1,
+    tool_calls: 0,
+    tool_errors: 0,
+    retries: 0,
+    tokens_input: 100,
+    tokens_output: 10,
+    tokens_cache_read: 0,
+    tokens_cache_write: 0,
+    tokens_reasoning: 0,
+    cost_usd,
+    prepare_ms: null,
+    calls_without_usage: 0,
+    calls_without_cost: 0,
+    calls_with_odd_usage: 0,
     ...known,
   };
   await upsertTurn(bindings.DB, ownerId, record).run();
@@ -52,8 +73,12 @@ test("unknown costs are not 0, and an incomplete sum says so", async () => {
   const totalOf = async (id: string) => (await familyOf(token, id)).total;
   expect(await totalOf(known.id)).toEqual({ turns: 1, cost_usd: 0.5, tokens_input: 100, tokens_output: 10 });
   expect(await totalOf(partial.id)).toEqual({
-    ...{ turns: 2, cost_usd: 0.25, tokens_input: 100, tokens_output: 10 },
-    ...{ turns_without_cost: 2, turns_without_usage: 2 },
+    turns: 2,
+    cost_usd: 0.25,
+    tokens_input: 100,
+    tokens_output: 10,
+    turns_without_cost: 2,
+    turns_without_usage: 2,
   });
   // A turn without model calls costs nothing, which makes the other turn's cost no better known.
   const free = await createSession(token);
@@ -61,12 +86,20 @@ test("unknown costs are not 0, and an incomplete sum says so", async () => {
   expect(await totalOf(free.id)).toEqual({ turns: 1, cost_usd: 0, tokens_input: 0, tokens_output: 0 });
   await spend(ownerId, free.id, null, nothing);
   expect(await totalOf(free.id)).toEqual({
-    ...{ turns: 2, cost_usd: null, tokens_input: null, tokens_output: null },
-    ...{ turns_without_cost: 1, turns_without_usage: 1 },
+    turns: 2,
+    cost_usd: null,
+    tokens_input: null,
+    tokens_output: null,
+    turns_without_cost: 1,
+    turns_without_usage: 1,
   });
   expect(await totalOf(unknown.id)).toEqual({
-    ...{ turns: 1, cost_usd: null, tokens_input: null, tokens_output: null },
-    ...{ turns_without_cost: 1, turns_without_usage: 1 },
+    turns: 1,
+    cost_usd: null,
+    tokens_input: null,
+    tokens_output: null,
+    turns_without_cost: 1,
+    turns_without_usage: 1,
   });
 });
 

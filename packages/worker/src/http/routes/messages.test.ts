@@ -33,14 +33,12 @@ async function conversation(): Promise<MessageView[]> {
 describe("a message", () => {
   test("is stored with all its fields when it is accepted", async () => {
     const body = {
-      ...{
-        content: "Grüße 👋",
-        model: "a/b",
-        channel: "review",
-        threadId: "t1",
-        replyChannel: "r1",
-        queueMode: "steer",
-      },
+      content: "Grüße 👋",
+      model: "a/b",
+      channel: "review",
+      threadId: "t1",
+      replyChannel: "r1",
+      queueMode: "steer",
       attachments: [{ filename: "a.txt", mediaType: "text/plain", url: "data:text/plain,hello" }],
     };
     const accepted = await send({ ...body, models: ["a/b", "c/d"] });

@@ -40,7 +40,10 @@ describe("sessions whose spans do not reach the backend", () => {
     await project(first, OWNER, problem("2026-01-02T00:00:00.000Z", 30, "HTTP 503"), 1_000_001);
     await project(second, OWNER, problem("2026-01-01T00:00:00.000Z", 12, "HTTP 401"), 1_000_001);
     expect((await health()).export).toEqual({
-      ...{ sessions: 2, waitingSpans: 42, since: "2026-01-01T00:00:00.000Z", reason: "HTTP 401" },
+      sessions: 2,
+      waitingSpans: 42,
+      since: "2026-01-01T00:00:00.000Z",
+      reason: "HTTP 401",
     });
     const list = async (query: string) => {
       const response = await call("GET", `/api/sessions${query}`, { token });

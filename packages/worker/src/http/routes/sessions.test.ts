@@ -28,8 +28,15 @@ describe("a session is created", () => {
     const token = await signIn();
     const parent = await createSession(token);
     const input = {
-      ...{ repoUrl: REPO, branch: "main", ref: "v1.2", title: "Fix it", prompt: "Fix the tests", queueMode: "collect" },
-      ...{ model: "anthropic/claude", models: ["openai/gpt", "valet/a/b:free"], idleTimeoutMs: 60_000 },
+      repoUrl: REPO,
+      branch: "main",
+      ref: "v1.2",
+      title: "Fix it",
+      prompt: "Fix the tests",
+      queueMode: "collect",
+      model: "anthropic/claude",
+      models: ["openai/gpt", "valet/a/b:free"],
+      idleTimeoutMs: 60_000,
       parentSessionId: parent.id,
     };
     const { prompt, ...shown } = input;

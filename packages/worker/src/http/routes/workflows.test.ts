@@ -39,7 +39,13 @@ describe("a workflow", () => {
     const response = await call("GET", `${session}/workflows/${id}`, { token });
     const view = WorkflowView.parse(await response.json());
     expect(view).toMatchObject({
-      ...{ id, name: "release", status: "queued", onFailure: "continue", channel: "side", attempts: 0, traceId },
+      id,
+      name: "release",
+      status: "queued",
+      onFailure: "continue",
+      channel: "side",
+      attempts: 0,
+      traceId,
       steps: [
         { name: "mend", type: "prompt", status: "waiting" },
         { name: "test", type: "command", status: "waiting" },
