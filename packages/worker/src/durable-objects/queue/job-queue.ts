@@ -13,7 +13,8 @@ import type { SpanContext } from "@valet/shared/tracing";
 import type { Changes } from "../core/changes.ts";
 import { newId } from "../core/ids.ts";
 import type { SessionTracer } from "../core/session-tracer.ts";
-import type { AttemptRow, JobRow, JobStore, MessageBody, QueuedJob, StopReason, WorkflowBody } from "./job-store.ts";
+import type { AttemptRow, JobRow, JobStore, MessageBody, QueuedJob, StopReason } from "./job-store.ts";
+import { JobTransitions } from "./job-transitions.ts";
 import type { AttemptEnd, BegunAttempt, NewMessage, NewWorkflow, QueueEvent, WorkflowProgress } from "./ports.ts";
 import { MODES } from "./queue-rules.ts";
 import { type NewAttempt, QueueSpans, type WorkError } from "./queue-spans.ts";
@@ -22,12 +23,6 @@ import { type NewAttempt, QueueSpans, type WorkError } from "./queue-spans.ts";
 const MAX_LOST = 2;
 /** After this many attempts that the runner did not accept, the job fails. */
 const MAX_UNACCEPTED = 3;
-
-/** The columns of a new job that differ from job to job. */
-type EntryRow = Pick<
-  JobRow,
-  "id" | "kind" | "channel" | "mode" | "source" | "initial" | "sizeBytes" | "attachments" | "notBeforeMs" | "asksFor"
->;
 
 export interface JobQueueOptions {
   readonly jobs: JobStore;
@@ -42,7 +37,7 @@ export class JobQueue {
   readonly jobs: JobStore;
   readonly #workflows: WorkflowProgress;
   readonly #spans: QueueSpans;
-  readonly #changes: Changes;
+  readonly #transitions: JobTransitions;
   readonly #record: (event: QueueEvent) => void;
   readonly #now: () => number;
 
@@ -50,7 +45,7 @@ export class JobQueue {
     this.jobs = jobs;
     this.#workflows = workflows;
     this.#spans = new QueueSpans(tracer);
-    this.#changes = changes;
+    this.#transitions = new JobTransitions({ jobs, workflows, spans: this.#spans, changes, now });
     this.#record = record;
     this.#now = now;
   }
@@ -61,23 +56,12 @@ export class JobQueue {
     const known = this.jobs.job(id);
     if (known !== undefined) return { row: known, isNew: false };
     const attachments = body.attachments.length;
-    const kind = "message" as const;
-    return this.#add(
-      {
-        id,
-        kind,
-        channel,
-        mode,
-        source,
-        initial,
-        sizeBytes,
-        attachments,
-        notBeforeMs,
-        asksFor: asksFor(body),
-      },
-      body,
-      this.#spans.startMessage(message, body, parent),
-    );
+    const entry = { id, channel, mode, source, initial, sizeBytes, attachments, notBeforeMs } as const;
+    const context = this.#spans.startMessage(message, body, parent);
+    return {
+      row: this.#transitions.add({ ...entry, kind: "message", asksFor: asksFor(body) }, body, context),
+      isNew: true,
+    };
   }
 
   /** Queues a workflow. A known id returns the existing job. */
@@ -88,39 +72,11 @@ export class JobQueue {
     const known = this.jobs.job(id);
     if (known !== undefined) return { row: known, isNew: false };
     const entry = { id, channel, sizeBytes, mode: "followup" } as const;
-    return this.#add(
+    const row = this.#transitions.add(
       { ...entry, kind: "workflow", source: "user", initial: false, attachments: 0, notBeforeMs: 0, asksFor: "" },
       body,
       this.#spans.startWorkflow(entry, body, parent),
     );
-  }
-
-  #add(entry: EntryRow, body: MessageBody | WorkflowBody, context: SpanContext) {
-    const nowMs = this.#now();
-    const row: JobRow = {
-      ...entry,
-      seq: this.jobs.nextSeq(),
-      status: "queued",
-      acceptedMs: nowMs,
-      waitingSinceMs: nowMs,
-      dispatchedMs: null,
-      endedMs: null,
-      reason: null,
-      reasons: [],
-      outcome: null,
-      errorType: null,
-      failure: null,
-      context,
-      waitedOn: null,
-      attemptId: null,
-      attempts: 0,
-      lost: 0,
-      unaccepted: 0,
-      waitContext: this.#spans.startWait(entry, context, this.jobs.queuedCount()),
-      lastDispatch: null,
-    };
-    this.jobs.addJob(row, body);
-    this.#changes.job(row.id);
     return { row, isNew: true };
   }
 
@@ -147,28 +103,14 @@ export class JobQueue {
     return this.jobs.newestEndMs();
   }
 
-  /**
-   * Records what a job waits for, and links its wait to that.
-   * @param on the turn, spawn, restore or hibernate that it waits for; none while a batch is open
-   * @param isNext whether to add a link if only `on` has changed
-   * @param place the session's place in the line for a sandbox, if it is in that line
-   */
-  waitFor(message: QueuedJob, reason: QueueReason, on: SpanContext | undefined, isNext: boolean, place?: number): void {
-    const isLinked = on === undefined || message.waitedOn === on.spanId;
-    if (message.reason === reason && (isLinked || !isNext)) return;
-    const { id, reasons, waitContext } = this.jobs.job(message.id) as JobRow;
-    const isNew = message.reason !== reason;
-    this.#spans.noteWait(waitContext, isNew ? reason : undefined, isLinked ? undefined : on, place);
-    const waitedOn = on?.spanId ?? message.waitedOn;
-    this.jobs.updateJob(id, { reason, reasons: isNew ? [...reasons, reason] : reasons, waitedOn });
+  /** Records what a job waits for, as {@link JobTransitions.waitFor} says. */
+  waitFor(...wait: Parameters<JobTransitions["waitFor"]>): void {
+    this.#transitions.waitFor(...wait);
   }
 
   /** Records the session's new place in the line for a sandbox on a job that waits for one. */
   placed(id: string, place: number): void {
-    const row = this.jobs.job(id);
-    if (row === undefined) return;
-    this.#spans.notePlace(row.waitContext, place);
-    this.#changes.job(id);
+    this.#transitions.placed(id, place);
   }
 
   /** Closes every open batch: it waits for no further messages. */
@@ -200,43 +142,24 @@ export class JobQueue {
     const context = isWorkflow
       ? this.#spans.startWorkflowDispatch(attempt, head, this.jobs.workflow(head.id))
       : this.#spans.startPromptDispatch(attempt, jobs, this.jobs.message(ids.at(-1) ?? "").threadId);
-    this.#addAttempt(attempt, jobs, generation, context);
-    return { attempt, jobs, context, firstStep };
-  }
-
-  #addAttempt(
-    { id, number, waitMs, reason, nowMs }: NewAttempt,
-    rows: readonly [JobRow, ...JobRow[]],
-    generation: number,
-    context: SpanContext,
-  ): void {
-    for (const row of rows) {
-      this.jobs.updateJob(row.id, {
-        status: "dispatched",
-        attemptId: id,
-        attempts: row.attempts + 1,
-        dispatchedMs: nowMs,
-        reason,
-        reasons: row.reasons.length === 0 ? [reason] : row.reasons,
-        lastDispatch: context,
-      });
-      this.#changes.job(row.id);
-    }
+    for (const row of jobs) this.#transitions.dispatched(row, attempt, context);
+    const { id, number, waitMs } = attempt;
     this.jobs.addAttempt({
       id,
       number,
       generation,
-      channel: rows[0].channel,
+      channel: head.channel,
       state: "dispatched",
       context,
       dispatchedMs: nowMs,
-      jobIds: rows.map((row) => row.id),
+      jobIds: jobs.map((row) => row.id),
       acceptedMs: null,
       endedMs: null,
       waitMs,
       stop: null,
       progress: null,
     });
+    return { attempt, jobs, context, firstStep };
   }
 
   /** Records that the runner accepted the attempt. @returns false if that was known, or the attempt has ended */
@@ -245,10 +168,7 @@ export class JobQueue {
     if (attempt?.state !== "dispatched") return false;
     this.jobs.updateAttempt(attemptId, { state: "accepted", acceptedMs: this.#now() });
     this.#spans.endDispatch(this.jobs.kindOf(attempt), attempt.context, "ok");
-    for (const id of attempt.jobIds) {
-      this.jobs.updateJob(id, { status: "accepted" });
-      this.#changes.job(id);
-    }
+    for (const id of attempt.jobIds) this.#transitions.accepted(id);
     return true;
   }
 
@@ -272,7 +192,7 @@ export class JobQueue {
   refuse(attemptId: string, errorType: "workflow_invalid"): void {
     const attempt = this.#endAttempt(attemptId, { outcome: "error", errorType });
     if (attempt === undefined) return;
-    for (const row of this.#jobsOf(attempt)) this.#done(row, "error", errorType);
+    for (const row of this.#jobsOf(attempt)) this.#transitions.done(row, "error", errorType);
   }
 
   /** Adds an event to a job's span: the link to its runner broke, or is back. */
@@ -298,7 +218,7 @@ export class JobQueue {
       const after = this.#afterLoss(row, isSandboxGone);
       if (after === "done") {
         const { outcome, errorType, failure } = this.#workflows.outcome(row.id);
-        this.#done(row, outcome, errorType, undefined, failure);
+        this.#transitions.done(row, outcome, errorType, undefined, failure);
       } else {
         const failure = after === "again" && row.lost + 1 < MAX_LOST ? undefined : "runner_lost";
         this.#again(row, attempt, failure, "runner_disconnected");
@@ -353,7 +273,7 @@ export class JobQueue {
     const attempt = this.#endAttempt(attemptId, { ...final, summary, failure });
     if (attempt === undefined) return false;
     for (const row of this.#jobsOf(attempt))
-      this.#done(row, final.outcome, final.errorType, stop?.cause ?? undefined, failure);
+      this.#transitions.done(row, final.outcome, final.errorType, stop?.cause ?? undefined, failure);
     return true;
   }
 
@@ -362,28 +282,22 @@ export class JobQueue {
     const row = this.jobs.job(id);
     if (row?.status !== "queued") return false;
     this.#spans.endWait(row, this.#now(), outcome, errorType, failure);
-    this.#done(row, outcome, errorType, cause, failure);
+    this.#transitions.done(row, outcome, errorType, cause, failure);
     return true;
   }
 
-  /** @param reason what the job waits for from the end of the attempt on, if that is known */
+  /**
+   * Queues a job again, unless its attempt was being stopped or the job has failed.
+   * @param reason what the job waits for from the end of the attempt on, if that is known
+   */
   #again(row: JobRow, attempt: AttemptRow, failure: WorkError | undefined, reason?: QueueReason): void {
     if (attempt.stop !== null) {
       const { outcome, errorType } = stopped(attempt.stop.reason);
-      this.#done(row, outcome, errorType, attempt.stop.cause ?? undefined);
+      this.#transitions.done(row, outcome, errorType, attempt.stop.cause ?? undefined);
     } else if (failure !== undefined) {
-      this.#done(row, "error", failure);
+      this.#transitions.done(row, "error", failure);
     } else {
-      const sinceMs = attempt.endedMs ?? this.#now();
-      this.jobs.updateJob(row.id, {
-        status: "queued",
-        waitingSinceMs: sinceMs,
-        reason: reason ?? null,
-        waitedOn: null,
-        ...(reason !== undefined && { reasons: [...row.reasons, reason] }),
-        waitContext: this.#spans.startWaitAgain(row, row.context, sinceMs, reason),
-      });
-      this.#changes.job(row.id);
+      this.#transitions.again(row, attempt, reason);
     }
   }
 
@@ -408,29 +322,6 @@ export class JobQueue {
   #jobsOf(attempt: AttemptRow): JobRow[] {
     const rows = attempt.jobIds.map((id) => this.jobs.job(id));
     return rows.filter((row) => row !== undefined && row.attemptId === attempt.id && row.status !== "done") as JobRow[];
-  }
-
-  #done(
-    row: JobRow,
-    outcome: Outcome,
-    errorType: WorkError | undefined,
-    cause?: SpanContext,
-    failure: Failure | null = null,
-  ): void {
-    this.jobs.updateJob(row.id, {
-      status: "done",
-      endedMs: this.#now(),
-      outcome,
-      errorType: errorType ?? null,
-      failure,
-    });
-    if (row.kind === "message") {
-      this.#spans.endMessage(row, outcome, errorType, cause, failure);
-    } else {
-      const failed = this.#workflows.end(row.id, outcome, errorType);
-      this.#spans.endWorkflow(row, outcome, errorType, cause, failure, failed);
-    }
-    this.#changes.job(row.id);
   }
 }
 

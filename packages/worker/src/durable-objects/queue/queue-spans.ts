@@ -1,5 +1,5 @@
 /**
- * The spans of the queue: of each job, of its waits and of its dispatches. job-queue.ts begins and ends them in the transaction of
+ * The spans of the queue: of each job, of its waits and of its dispatches. job-queue.ts and job-transitions.ts begin and end them in the transaction of
  * the rows that they describe.
  */
 
