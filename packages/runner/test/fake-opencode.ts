@@ -45,6 +45,7 @@ export interface RawEvent {
 export interface FakeCall {
   readonly method: string;
   readonly path: string;
+  readonly query: string;
   readonly traceparent: string | null;
   readonly body: unknown;
 }
@@ -168,7 +169,7 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
   }
 
   async #answer(request: Request): Promise<Response> {
-    const { pathname: path } = new URL(request.url);
+    const { pathname: path, searchParams: query } = new URL(request.url);
     if (request.headers.get("authorization") !== `Basic ${btoa(`opencode:${PASSWORD}`)}`) {
       return new Response("unauthorized", { status: 401 });
     }
@@ -176,7 +177,7 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
     const text = await request.text();
     const body = text === "" ? undefined : JSON.parse(text);
     const traceparent = request.headers.get("traceparent");
-    this.calls.push({ method: request.method, path, traceparent, body });
+    this.calls.push({ method: request.method, path, query: query.toString(), traceparent, body });
     const [, root, id = "", action] = path.split("/");
     if (path === "/session/status") return Response.json(Object.fromEntries(this.#statuses));
     if (path === "/permission" || path === "/question") {
@@ -205,7 +206,11 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
     }
     if (action === "message") {
       const own = [...this.#messages.values()].filter(({ info }) => info.sessionID === id);
-      const answer = Response.json(own.map(({ info, parts }) => ({ info, parts: [...parts.values()] })));
+      const { page, next } = pageOf(own, query);
+      const answer = Response.json(
+        page.map(({ info, parts }) => ({ info, parts: [...parts.values()] })),
+        { headers: next === undefined ? {} : { "x-next-cursor": next } },
+      );
       // What happens meanwhile is not in it.
       await this.mayRead;
       return answer;
@@ -275,6 +280,16 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
       else this.#statuses.set(properties.sessionID, properties.status);
     }
   }
+}
+
+/** The newest messages, or those before a cursor, as OpenCode pages them. */
+function pageOf<M extends { readonly info: { readonly id: string } }>(messages: readonly M[], query: URLSearchParams) {
+  const limit = Number(query.get("limit"));
+  const before = query.get("before");
+  const end = before === null ? messages.length : messages.findIndex(({ info }) => info.id === before);
+  const start = limit === 0 ? 0 : Math.max(0, end - limit);
+  const page = messages.slice(start, end);
+  return { page, next: start > 0 ? page[0]?.info.id : undefined };
 }
 
 /** The events from a recorded prompt to the next one, as if they answered another prompt now. */

@@ -44,7 +44,7 @@ export interface AgentTaskOptions {
   readonly turnBounds: TurnBounds;
   /** Where the agent works. */
   readonly workspace: string;
-  /** At most one update of a part in this time. */
+  /** The shortest time between two updates of a part. The first is told at once. */
   readonly partIntervalMs: number;
   onPart(attemptId: string, part: MessagePart): void;
   /** Something came from what the span waits for. @param atMs epoch ms */

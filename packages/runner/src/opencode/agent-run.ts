@@ -160,6 +160,11 @@ export class AgentRun {
     return this.#steps.size > 0;
   }
 
+  /** How many messages are this run's. */
+  get messageCount(): number {
+    return this.#userMessages.size + this.#steps.size;
+  }
+
   /** The user messages that are this run's, for its part of the history. */
   get userMessageIds(): ReadonlySet<string> {
     return new Set(this.#userMessages.keys());

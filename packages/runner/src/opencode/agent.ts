@@ -19,6 +19,7 @@ import { AnswerParts, partsOfHistory } from "./answer-parts.ts";
 import { askedFrame } from "./asked-frame.ts";
 import { type OpenCodeClient, OpenCodeError } from "./client.ts";
 import type { AgentEvent } from "./events.ts";
+import { beginsTurn } from "./history.ts";
 import { newMessageId } from "./ids.ts";
 import type { AgentAccess } from "./opencode.ts";
 import { PromptRun } from "./prompt-run.ts";
@@ -174,7 +175,12 @@ class OpenCodePrompt implements AgentPrompt {
 
   /** @throws OpenCodeError */
   async readParts(context: SpanContext, timeoutMs?: number): Promise<MessagePart[]> {
-    const history = await this.#client.messages(this.#reducer.sessionId, context, timeoutMs);
+    const { sessionId } = this.#reducer;
+    const history = await this.#client.messages(sessionId, context, {
+      expected: this.#reducer.messageCount(sessionId),
+      isFirst: (message) => beginsTurn(message, this.#reducer),
+      timeoutMs,
+    });
     return partsOfHistory(history, (id) => this.#isOwn(id));
   }
 

@@ -125,22 +125,24 @@ async function broken(
   };
   const client: PastQuery["client"] = {
     statuses: () => call(statusesOf),
-    messages: (sessionId) => call((happened) => historyOf(happened, sessionId)),
+    messages: (sessionId, _context, { isFirst }) =>
+      call((happened) => {
+        const history = historyOf(happened, sessionId);
+        return history.slice(Math.max(0, history.findLastIndex(isFirst)));
+      }),
     pending: () => call(pendingOf),
   };
   const catchUp = new CatchUp({
     read: async () => {
-      const { startMs: sinceMs, hasBegun } = reducer;
-      const isKnown = (child: string) => reducer.isOver(child);
-      const openRequests = () => reducer.openRequests;
       const past = await readPast({
         client,
         context: NO_CONTEXT,
         sessionId: rootId,
-        sinceMs,
-        hasBegun,
-        isKnown,
-        openRequests,
+        turn: reducer,
+        hasBegun: reducer.hasBegun,
+        knownMessages: (id) => reducer.messageCount(id),
+        isKnown: (child) => reducer.isOver(child),
+        openRequests: () => reducer.openRequests,
       });
       return eventsOf(past, (session) => reducer.isBusy(session));
     },

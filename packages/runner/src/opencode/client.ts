@@ -35,6 +35,16 @@ export interface HistoryMessage {
   readonly parts: readonly Part[];
 }
 
+/** How far back a history is read. */
+export interface HistoryQuery {
+  /** How many messages to ask for first. If they do not reach back far enough, older ones are read in pages. */
+  readonly expected: number;
+  /** Whether nothing that is older than this message is of interest. */
+  isFirst(message: HistoryMessage): boolean;
+  /** How long all of it may take, in ms. */
+  readonly timeoutMs?: number | undefined;
+}
+
 export interface Prompt {
   readonly messageID: string;
   readonly model: { readonly providerID: string; readonly modelID: string };
@@ -44,6 +54,8 @@ export interface Prompt {
 const TIMEOUT_MS = 15_000;
 const Session = z.object({ id: z.string().min(1), directory: z.string().optional() });
 const RawHistory = z.array(z.object({ info: z.unknown(), parts: z.array(z.unknown()) }));
+/** The most messages to ask for after the first page of a history. */
+const MAX_PAGE = 100;
 
 export class OpenCodeClient {
   readonly url: string;
@@ -103,14 +115,26 @@ export class OpenCodeClient {
     await this.#call("POST", `/session/${encodeURIComponent(sessionId)}/abort`, { context, timeoutMs });
   }
 
-  /** The session's history. What cannot be read of it is left out. */
-  async messages(sessionId: string, context: SpanContext, timeoutMs = this.#timeoutMs): Promise<HistoryMessage[]> {
-    const answer = await this.#call("GET", `/session/${encodeURIComponent(sessionId)}/message`, { context, timeoutMs });
-    return (RawHistory.safeParse(answer).data ?? []).flatMap(({ info, parts }) => {
-      const message = Message.safeParse(info).data;
-      if (message === undefined) return [];
-      return [{ info: message, parts: parts.flatMap((part) => Part.safeParse(part).data ?? []) }];
-    });
+  /**
+   * Returns the end of the session's history, in order: it begins at or before the first message of interest, or is all of it. A
+   * session that has lived for months costs no more to read than a new one. Messages and parts that cannot be read are left out.
+   */
+  async messages(sessionId: string, context: SpanContext, query: HistoryQuery): Promise<HistoryMessage[]> {
+    const { expected, isFirst, timeoutMs = this.#timeoutMs } = query;
+    const deadlineMs = performance.now() + timeoutMs;
+    const path = `/session/${encodeURIComponent(sessionId)}/message`;
+    let messages: HistoryMessage[] = [];
+    let before: string | null = null;
+    // Without a limit, and with a limit of 0, OpenCode returns the whole history.
+    for (let limit = Math.max(1, expected); ; limit = Math.min(2 * limit, MAX_PAGE)) {
+      const params = new URLSearchParams({ limit: String(limit), ...(before !== null && { before }) });
+      const leftMs = Math.max(1, Math.ceil(deadlineMs - performance.now()));
+      const { answer, headers } = await this.#request("GET", `${path}?${params}`, { context, timeoutMs: leftMs });
+      const page = readHistory(answer);
+      messages = [...page, ...messages];
+      before = headers.get("x-next-cursor");
+      if (before === null || page.some(isFirst)) return messages;
+    }
   }
 
   /** What the sessions do that are not idle. */
@@ -150,14 +174,19 @@ export class OpenCodeClient {
     await this.#call("POST", "/global/dispose", { body: {}, timeoutMs });
   }
 
-  async #call(
+  async #call(method: "GET" | "POST", path: string, options: CallOptions): Promise<unknown> {
+    return (await this.#request(method, path, options)).answer;
+  }
+
+  /** @throws OpenCodeError */
+  async #request(
     method: "GET" | "POST",
     path: string,
-    options: { body?: unknown; context?: SpanContext; timeoutMs?: number },
-  ): Promise<unknown> {
+    options: CallOptions,
+  ): Promise<{ readonly answer: unknown; readonly headers: Headers }> {
     const { body, context, timeoutMs = this.#timeoutMs } = options;
-    // Ids stay out of errors.
-    const name = `${method} ${path.replace(/\/(?:ses|per|que)_[^/]*/g, "/:id")}`;
+    // Ids stay out of errors, and so do cursors.
+    const name = `${method} ${path.replace(/\/(?:ses|per|que)_[^/?]*/g, "/:id").replace(/\?.*/, "")}`;
     let status: number | undefined;
     try {
       const response = await fetch(`${this.url}${path}`, {
@@ -173,12 +202,27 @@ export class OpenCodeClient {
       status = response.status;
       const text = await response.text();
       if (!response.ok) throw new OpenCodeError(name, status);
-      return text === "" ? undefined : this.#secrets.redactAll(JSON.parse(text) as unknown);
+      const answer = text === "" ? undefined : this.#secrets.redactAll(JSON.parse(text) as unknown);
+      return { answer, headers: response.headers };
     } catch (error) {
       if (error instanceof OpenCodeError) throw error;
       throw new OpenCodeError(name, status, { cause: error });
     }
   }
+}
+
+interface CallOptions {
+  readonly body?: unknown;
+  readonly context?: SpanContext;
+  readonly timeoutMs?: number;
+}
+
+function readHistory(answer: unknown): HistoryMessage[] {
+  return (RawHistory.safeParse(answer).data ?? []).flatMap(({ info, parts }) => {
+    const message = Message.safeParse(info).data;
+    if (message === undefined) return [];
+    return [{ info: message, parts: parts.flatMap((part) => Part.safeParse(part).data ?? []) }];
+  });
 }
 
 function isSameFolder(one: string, other: string): boolean {

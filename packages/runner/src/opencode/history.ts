@@ -23,8 +23,9 @@ export interface PastQuery {
   readonly client: Pick<OpenCodeClient, "statuses" | "messages" | "pending">;
   readonly context: SpanContext;
   readonly sessionId: string;
-  /** No message from before this is of interest, epoch ms. */
-  readonly sinceMs: number;
+  readonly turn: TurnStart;
+  /** How many messages of a session are known. */
+  knownMessages(sessionId: string): number;
   /** Whether it is known already that the agent has begun to answer. */
   readonly hasBegun: boolean;
   /** Whether all is known of a sub-agent's session. */
@@ -33,8 +34,25 @@ export interface PastQuery {
   openRequests(): ReadonlyMap<string, string>;
 }
 
+/** Where a turn begins in the histories of its sessions. */
+export interface TurnStart {
+  /** The prompt's message in OpenCode. */
+  readonly userMessageId: string;
+  /** When the prompt was sent, epoch ms. */
+  readonly startMs: number;
+}
+
 /** Sub-agents whose sessions are read at once, at most. */
 const MAX_CHILDREN = 100;
+/** How many messages may have come that nothing is known of, without another page being read for them. */
+const UNKNOWN_MESSAGES = 8;
+/** How far a turn's clock and OpenCode's may be apart, in ms: one of them goes on evenly while somebody sets the other. */
+const CLOCK_STEP_MS = 60_000;
+
+/** Whether no older message of the session is the turn's. */
+export function beginsTurn({ info }: HistoryMessage, { userMessageId, startMs }: TurnStart): boolean {
+  return info.id === userMessageId || info.time.created < startMs - CLOCK_STEP_MS;
+}
 
 /** @throws OpenCodeError when not all of it can be read */
 export async function readPast(query: PastQuery): Promise<Past> {
@@ -44,14 +62,16 @@ export async function readPast(query: PastQuery): Promise<Past> {
   return isUnsure ? await readOnce(query) : past;
 }
 
-async function readOnce({ client, context, sessionId, sinceMs, isKnown, openRequests }: PastQuery): Promise<Past> {
+async function readOnce(query: PastQuery): Promise<Past> {
+  const { client, context, sessionId, turn, knownMessages, isKnown, openRequests } = query;
   const open = openRequests();
   // In this order: a session that was done first has told everything then, and so has the call that asks.
   const statuses = await client.statuses(context);
   const seen = new Set([sessionId]);
   const read = async (id: string): Promise<SessionPast> => {
-    const messages = await client.messages(id, context);
-    const recent = messages.filter(({ info }) => info.time.created >= sinceMs);
+    const expected = knownMessages(id) + UNKNOWN_MESSAGES;
+    const messages = await client.messages(id, context, { expected, isFirst: (each) => beginsTurn(each, turn) });
+    const recent = messages.filter(({ info }) => info.time.created >= turn.startMs);
     const children = new Map<string, SessionPast>();
     for (const child of recent.flatMap(({ parts }) => parts.flatMap((part) => childOf(part) ?? []))) {
       if (seen.has(child) || seen.size > MAX_CHILDREN || isKnown(child)) continue;

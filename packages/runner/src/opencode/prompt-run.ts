@@ -63,10 +63,16 @@ export class PromptRun {
     const { client, context, sessionId, reducer } = options;
     this.#catchUp = new CatchUp({
       read: async () => {
-        const { startMs: sinceMs, hasBegun } = reducer;
-        const isKnown = (child: string) => reducer.isOver(child);
-        const openRequests = () => reducer.openRequests;
-        const past = await readPast({ client, context, sessionId, sinceMs, hasBegun, isKnown, openRequests });
+        const past = await readPast({
+          client,
+          context,
+          sessionId,
+          turn: reducer,
+          hasBegun: reducer.hasBegun,
+          knownMessages: (id) => reducer.messageCount(id),
+          isKnown: (child) => reducer.isOver(child),
+          openRequests: () => reducer.openRequests,
+        });
         return eventsOf(past, (session) => reducer.isBusy(session));
       },
       apply: (event, readMs) => this.#onEvent(event, readMs),

@@ -434,6 +434,51 @@ valet.turn ok
   valet.turn.finalize ok`);
 }, 60_000);
 
+test("a turn reads its own part of a long history and nothing before it, however its stream breaks", async () => {
+  const first = await runner.run(dispatchOf("Say something short.", { channel: "old" })).done;
+  const sessionId = first.opencodeSessionId ?? "";
+  const client = await real.opencode.ready(tracer.startSpan("valet.runner.bootstrap"));
+  const path = `/session/${sessionId}/message`;
+  const said = JSON.stringify({
+    noReply: true,
+    parts: [{ type: "text", text: "What was said long ago. ".repeat(400) }],
+  });
+  for (let message = 0; message < 150; message++) {
+    const headers = { ...client.headers, "content-type": "application/json" };
+    expect((await plainFetch(`${client.url}${path}`, { method: "POST", headers, body: said })).status).toBe(200);
+  }
+  /** The limit of each request for the history; 0 for none. */
+  const asksForHistory = () =>
+    vi.mocked(fetch).mock.calls.flatMap(([input]) => {
+      const { pathname, searchParams } = new URL(String(input));
+      return pathname === path ? Number(searchParams.get("limit")) : [];
+    });
+
+  vi.mocked(fetch).mockClear();
+  const again = await runner.run(dispatchOf("Show the environment.", { channel: "old", opencodeSessionId: sessionId }))
+    .done;
+  expect(again.parts.map(({ type }) => type)).toEqual(["tool", "text"]);
+  // The prompt and two answers.
+  expect(asksForHistory()).toEqual([3]);
+
+  vi.mocked(fetch).mockClear();
+  const breaking = breakEventStream();
+  const question = dispatchOf("Ask me something, in an old session.", { channel: "old", opencodeSessionId: sessionId });
+  const { done } = runner.run(question);
+  const pending = () => client.pending(tracer.startSpan("valet.runner.bootstrap").context);
+  await vi.waitFor(async () => expect(await pending()).toHaveLength(1), 20_000);
+  breaking.mend();
+  await vi.waitFor(() => expect(asked.some(({ attemptId }) => attemptId === question.attemptId)).toBe(true), 20_000);
+  const [request] = await pending();
+  await runner.reply({ type: "question-reply", questionId: request?.properties.id ?? "", answers: [["Hi"]] });
+  expect((await done).parts.map(({ type }) => type)).toEqual(["tool", "text"]);
+  const limits = asksForHistory();
+  // What was lost while the stream was broken, and the answer.
+  expect(limits.length).toBeGreaterThanOrEqual(2);
+  expect(Math.min(...limits)).toBeGreaterThan(0);
+  expect(Math.max(...limits)).toBeLessThan(20);
+}, 60_000);
+
 test("what is asked for by name is not answered by another model", async () => {
   for (const model of ["valet/unknown", "nobody/knows"]) {
     const asked = dispatchOf("Who answers?", { model, refuseUnknownModels: true });

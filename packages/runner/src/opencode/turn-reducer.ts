@@ -111,6 +111,16 @@ export class TurnReducer {
     return this.#options.sessionId;
   }
 
+  /** The id that the prompt was sent with. */
+  get userMessageId(): string {
+    return this.#options.userMessageId;
+  }
+
+  /** How many messages of an OpenCode session are known to be this prompt's. */
+  messageCount(sessionId: string): number {
+    return this.#runs.get(sessionId)?.messageCount ?? 0;
+  }
+
   /** When the prompt was sent, epoch ms. */
   get startMs(): number {
     return this.#options.startMs;
