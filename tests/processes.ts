@@ -8,7 +8,10 @@ const TICK_MS = 10;
  * Returns a file of a process; empty when it has exited or belongs to another user. Arguments and variables end with
  * NUL.
  */
-export function readProcess(pid: number, file: "cmdline" | "comm" | "environ" | "stat" | "status"): string {
+export function readProcess(
+  pid: number,
+  file: "cmdline" | "comm" | "environ" | "smaps_rollup" | "stat" | "status",
+): string {
   try {
     return readFileSync(`/proc/${pid}/${file}`, "latin1");
   } catch {
@@ -42,9 +45,12 @@ export function cpuMs(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
 }
 
-/** Returns a process's resident memory in bytes, including shared pages; 0 when it has exited. */
-export function residentBytes(pid: number): number {
-  const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readProcess(pid, "status")) ?? [];
+/**
+ * Returns a process's memory in RAM, in bytes, with its share of the pages that it shares with others (PSS), so that the memory of
+ * several processes can be added; 0 when it has exited.
+ */
+export function memoryBytes(pid: number): number {
+  const [, kilobytes] = /^Pss:\s+(\d+) kB$/m.exec(readProcess(pid, "smaps_rollup")) ?? [];
   return Number(kilobytes ?? 0) * 1024;
 }
 

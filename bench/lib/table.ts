@@ -1,3 +1,6 @@
+/** Compares contenders round by round, and prints the comparisons with their resolution and their bounds. Pure. */
+import { median, medianInterval } from "./statistics.ts";
+
 /** A value per round for each contender, in the order of the rounds. */
 export type Samples = Readonly<Record<string, readonly number[]>>;
 
@@ -6,10 +9,26 @@ export interface Measurement {
   readonly name: string;
   readonly unit: "ns" | "µs" | "ms" | "MB/s" | "spans/s" | "bytes" | "rows" | "POSTs";
   readonly samples: Samples;
+  /** Two contenders that are equal. What they differ by is the resolution of the comparisons. */
+  readonly equal?: readonly [string, string];
 }
 
-/** The limit of a row: of the ratio of our value to the contender's, or of our value alone. */
-export type Bound = { readonly of: "ratio" | "ours" } & ({ readonly atMost: number } | { readonly atLeast: number });
+type Limit = { readonly atMost: number } | { readonly atLeast: number };
+/**
+ * The limit of a row: of our value alone, of its ratio to the contender's, or of the difference between the two, in the unit of
+ * the row. "indistinguishable" holds if the difference is at most the resolution.
+ */
+export type Bound = ({ readonly of: "ratio" | "ours" | "difference" } & Limit) | { readonly of: "indistinguishable" };
+
+/** "undecided" if the value is nearer to the bound than the resolution. */
+export type Verdict = "ok" | "MISSED" | "undecided";
+
+/** A figure of every round. */
+interface Spread {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
 
 export interface Row {
   readonly measure: string;
@@ -20,8 +39,12 @@ export interface Row {
   readonly ours: number;
   readonly theirs: number;
   /** Ours divided by theirs, round by round, since a disturbance affects both. Absent when theirs is 0. */
-  readonly ratio?: { readonly median: number; readonly min: number; readonly max: number };
-  readonly bound?: Bound & { readonly met: boolean };
+  readonly ratio?: Spread;
+  /** Ours less theirs, round by round. */
+  readonly difference: Spread;
+  /** What two equal contenders may differ by: their ratio's distance from 1, and their difference's from 0. */
+  readonly resolution?: { readonly ratio: number; readonly difference: number };
+  readonly bound?: Bound & { readonly verdict: Verdict };
 }
 
 export interface Table {
@@ -29,18 +52,19 @@ export interface Table {
   readonly rows: readonly Row[];
 }
 
-/** Returns a row for every contender but ours. */
+/**
+ * Returns a row for every contender but ours.
+ * @param boundOf the bound of the row with that contender, if there is one
+ */
 export function compare(
-  { name, unit, samples }: Measurement,
+  { name, unit, samples, equal }: Measurement,
   ours: string,
   boundOf: (contender: string) => Bound | undefined,
 ): Row[] {
-  const own = samples[ours];
-  if (own === undefined) throw new Error(`${name}: no samples of ${ours}`);
+  const own = samplesOf(samples, ours, name);
+  const resolution = equal && resolutionOf(samplesOf(samples, equal[0], name), samplesOf(samples, equal[1], name));
   return Object.entries(samples).flatMap(([contender, theirs]) => {
     if (contender === ours) return [];
-    const ratios = own.map((value, round) => value / (theirs[round] as number));
-    const ratio = { median: median(ratios), min: Math.min(...ratios), max: Math.max(...ratios) };
     const bound = boundOf(contender);
     const row: Row = {
       measure: name,
@@ -49,33 +73,75 @@ export function compare(
       samples: { ours: own, theirs },
       ours: median(own),
       theirs: median(theirs),
-      ...(theirs.every((value) => value !== 0) && { ratio }),
-      ...(bound && { bound: { ...bound, met: isMet(bound, bound.of === "ratio" ? ratio.median : median(own)) } }),
+      ...(theirs.every((value) => value !== 0) && { ratio: spread(ratios(own, theirs)) }),
+      difference: spread(differences(own, theirs)),
+      ...(resolution && { resolution }),
     };
-    return [row];
+    return [bound === undefined ? row : { ...row, bound: { ...bound, verdict: judge(bound, row) } }];
   });
 }
 
-function isMet(bound: Bound, value: number): boolean {
-  return "atMost" in bound ? value <= bound.atMost : value >= bound.atLeast;
+function samplesOf(samples: Samples, contender: string, measure: string): readonly number[] {
+  const own = samples[contender];
+  if (own === undefined || own.length === 0) throw new Error(`${measure}: no samples of ${contender}`);
+  return own;
+}
+
+/** The farthest that the median of two equal contenders may be from no difference, in 95 of 100 cases. */
+function resolutionOf(one: readonly number[], other: readonly number[]): Row["resolution"] {
+  const ratio = medianInterval(ratios(one, other));
+  const difference = medianInterval(differences(one, other));
+  return {
+    ratio: Math.max(Math.abs(ratio.low - 1), Math.abs(ratio.high - 1)),
+    difference: Math.max(Math.abs(difference.low), Math.abs(difference.high)),
+  };
+}
+
+function judge(bound: Bound, { ours, ratio, difference, resolution }: Row): Verdict {
+  if (bound.of === "indistinguishable") {
+    return Math.abs(difference.median) <= (resolution?.difference ?? 0) ? "ok" : "MISSED";
+  }
+  const [value, around] = {
+    ours: [ours, 0],
+    ratio: [ratio?.median ?? Number.NaN, resolution?.ratio ?? 0],
+    difference: [difference.median, resolution?.difference ?? 0],
+  }[bound.of] as [number, number];
+  const room = "atMost" in bound ? bound.atMost - value : value - bound.atLeast;
+  if (Math.abs(room) < around) return "undecided";
+  return room >= 0 ? "ok" : "MISSED";
+}
+
+function ratios(ours: readonly number[], theirs: readonly number[]): number[] {
+  return ours.map((value, round) => value / (theirs[round] as number));
+}
+
+function differences(ours: readonly number[], theirs: readonly number[]): number[] {
+  return ours.map((value, round) => value - (theirs[round] as number));
+}
+
+function spread(values: readonly number[]): Spread {
+  return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
 }
 
 export function isMissed(row: Row): boolean {
-  return row.bound?.met === false;
+  return row.bound?.verdict === "MISSED";
 }
 
 /** Formats the table as aligned Markdown, so that a report can include it as printed. */
 export function formatTable({ title, rows }: Table): string {
+  const withResolution = rows.some(({ resolution }) => resolution !== undefined);
+  const header = ["measure", "ours", "against", "theirs", "ratio (min–max)"];
   const cells = [
-    ["measure", "ours", "against", "theirs", "ratio (min–max)", "bound", ""],
+    [...header, ...(withResolution ? ["resolution"] : []), "bound", ""],
     ...rows.map((row) => [
       row.measure,
       quantity(row.ours, row.unit),
       row.contender,
       quantity(row.theirs, row.unit),
-      row.ratio ? `${fixed(row.ratio.median)} (${fixed(row.ratio.min)}–${fixed(row.ratio.max)})` : "–",
+      comparison(row),
+      ...(withResolution ? [resolutionText(row)] : []),
       row.bound ? boundText(row.bound, row.unit) : "",
-      row.bound ? (row.bound.met ? "ok" : "MISSED") : "",
+      row.bound?.verdict ?? "",
     ]),
   ];
   const widths = (cells[0] as string[]).map((_, column) => Math.max(...cells.map((line) => line[column]?.length ?? 0)));
@@ -84,22 +150,37 @@ export function formatTable({ title, rows }: Table): string {
   return [`### ${title}`, "", lines[0], rule, ...lines.slice(1)].join("\n");
 }
 
-function boundText(bound: Bound, unit: Measurement["unit"]): string {
-  const [sign, value] = "atMost" in bound ? ["≤", bound.atMost] : ["≥", bound.atLeast];
-  return `${sign} ${bound.of === "ratio" ? fixed(value as number) : quantity(value as number, unit)}`;
+/** A row whose bound is a difference shows the difference instead of the ratio. */
+function isDifference({ bound }: Row): boolean {
+  return bound?.of === "difference" || bound?.of === "indistinguishable";
 }
 
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1
-    ? (sorted[middle] as number)
-    : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
+function comparison(row: Row): string {
+  const { ratio, difference, unit } = row;
+  if (isDifference(row)) {
+    const sign = difference.median > 0 ? "+" : "";
+    return `${sign}${quantity(difference.median, unit)} (${fixed(difference.min)}–${fixed(difference.max)})`;
+  }
+  return ratio ? `${fixed(ratio.median)} (${fixed(ratio.min)}–${fixed(ratio.max)})` : "–";
+}
+
+function resolutionText(row: Row): string {
+  const { resolution, unit } = row;
+  if (resolution === undefined) return "";
+  return isDifference(row) ? `±${quantity(resolution.difference, unit)}` : `±${fixed(resolution.ratio)}`;
+}
+
+function boundText(bound: Bound, unit: Measurement["unit"]): string {
+  if (bound.of === "indistinguishable") return "within the resolution";
+  const [sign, value] = "atMost" in bound ? ["≤", bound.atMost] : ["≥", bound.atLeast];
+  if (bound.of === "ratio") return `${sign} ${value % 0.01 === 0 ? fixed(value) : value}`;
+  return `${sign} ${bound.of === "difference" ? "+" : ""}${quantity(value, unit)}`;
 }
 
 function quantity(value: number, unit: Measurement["unit"]): string {
-  if (unit === "bytes") return `${value >= 10 ? Math.round(value).toLocaleString("en") : value.toFixed(1)} B`;
-  return `${value >= 100 ? Math.round(value) : value >= 10 ? value.toFixed(1) : fixed(value)} ${unit}`;
+  if (unit === "bytes") return `${Math.abs(value) >= 10 ? Math.round(value).toLocaleString("en") : value.toFixed(1)} B`;
+  const size = Math.abs(value);
+  return `${size >= 100 ? Math.round(value) : size >= 10 ? value.toFixed(1) : fixed(value)} ${unit}`;
 }
 
 function fixed(value: number): string {

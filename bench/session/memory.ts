@@ -1,10 +1,10 @@
 /** Measures the memory of a system with many idle sessions. */
-import { residentBytes } from "../../tests/processes.ts";
+import { memoryBytes } from "../../tests/processes.ts";
 import { Session } from "./session.ts";
 import type { Surroundings } from "./surroundings.ts";
 import type { Valet } from "./valet.ts";
 
-/** Resident memory in bytes, without agents and runners. */
+/** Memory in RAM in bytes, shared pages in proportion (PSS), without agents and runners. */
 export interface Memory {
   readonly workerd: number;
   /** The process of `valet up`, which contains the broker, the CLI and Miniflare. */
@@ -45,8 +45,8 @@ export async function measureMemory(
 function memoryOf(valet: Valet): Memory {
   const { workerd, up, others } = valet.processes();
   return {
-    workerd: residentBytes(workerd),
-    up: residentBytes(up),
-    others: others.reduce((sum, pid) => sum + residentBytes(pid), 0),
+    workerd: memoryBytes(workerd),
+    up: memoryBytes(up),
+    others: others.reduce((sum, pid) => sum + memoryBytes(pid), 0),
   };
 }

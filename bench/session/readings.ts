@@ -6,13 +6,19 @@ export type Reading =
   /** CPU time until ready, of all started processes. */
   | "readyCpu"
   | "idle"
+  /** From a request that creates a session with a message to that message's first text. */
+  | "created"
+  /** The first text of the first message, which is sent when the agent has been idle for a second. */
+  | "firstMessage"
   | "accepted"
   | "firstToken"
   | "firstText"
   | "done"
   /** CPU time of a turn, including the process's work between turns. */
   | "workerCpu"
-  | "runnerCpu";
+  | "runnerCpu"
+  /** Of OpenCode. */
+  | "agentCpu";
 
 /** The values in the order of reading, so that those of a round or a phase are at the same index. */
 export class Readings {

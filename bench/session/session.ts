@@ -39,6 +39,27 @@ export class Session {
     return new Session(valet, id, socket, atMs - startMs);
   }
 
+  /**
+   * Creates a session with its first message, waits for its answer, and terminates it.
+   * @returns the time from the request to the answer's first text, in ms
+   */
+  static async createWithMessage(valet: Valet, repoUrl: string, prompt: string): Promise<number> {
+    const startMs = performance.now();
+    const { id } = await valet.api.createSession({ repoUrl, prompt });
+    const socket = await SessionSocket.open(valet.connection, id);
+    const answer = socket.when("the outcome", (event) =>
+      event.type === "message" ? event.message.outcome : undefined,
+    );
+    const text = await socket.when("text", (event) => (isText(event) ? true : undefined));
+    if ((await answer).value !== "ok") throw new Error("the first message of a session failed");
+    const ended = socket.when("its end", (event) =>
+      event.type === "session" && event.session.status === "terminated" ? true : undefined,
+    );
+    await Promise.all([valet.api.change(id, "terminate"), ended]);
+    socket.close();
+    return text.atMs - startMs;
+  }
+
   /** Runs a turn. @throws when the turn fails */
   async turn(content: string): Promise<TurnTimes> {
     const messageId = `msg_${randomUUID()}`;
@@ -83,10 +104,15 @@ function isSession(event: ClientEvent, is: (session: SessionView) => boolean): t
   return is(event.session) ? true : undefined;
 }
 
-/** A short answer may be complete before its first part is reported separately. */
 function holdsText(event: ClientEvent, messageId: string): boolean {
-  if (event.type === "part") return event.messageId === messageId && event.part.type === "text";
-  return event.type === "message" && event.message.id === messageId && event.message.parts.length > 0;
+  const id = event.type === "part" ? event.messageId : event.type === "message" ? event.message.id : undefined;
+  return id === messageId && isText(event);
+}
+
+/** A short answer may be complete before its first part is reported separately. */
+function isText(event: ClientEvent): boolean {
+  if (event.type === "part") return event.part.type === "text";
+  return event.type === "message" && event.message.parts.length > 0;
 }
 
 function outcomeOf(event: ClientEvent, messageId: string): string | undefined {

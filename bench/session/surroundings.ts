@@ -7,6 +7,7 @@ import { makeDemoRepository } from "../../packages/cli/src/demo/demo-repository.
 import { loadScenario, startScriptedModel } from "../../packages/scripted-model/src/index.ts";
 import { startOtlpReceiver } from "../../tests/otlp-receiver.ts";
 import { modelVariables } from "../../tests/valet-up.ts";
+import { BareOpenCode } from "./bare-opencode.ts";
 import { Valet } from "./valet.ts";
 
 const SCENARIO = fileURLToPath(new URL("one-line.yaml", import.meta.url));
@@ -42,6 +43,13 @@ export async function startSurroundings() {
       });
       closes.push(() => valet.stop());
       return valet;
+    },
+
+    /** Starts OpenCode alone, in a fresh clone of the repository. It is ended with the surroundings at the latest. */
+    async startBareOpenCode(): Promise<BareOpenCode> {
+      const bare = await BareOpenCode.start(join(states, `${systems++}`), repository.url, model.url);
+      closes.push(() => bare.stop());
+      return bare;
     },
 
     /** Ends everything, in reverse order of its start. */

@@ -10,6 +10,8 @@ export interface Processes {
   readonly workerd: number;
   /** The runners of the running sandboxes. */
   readonly runners: readonly number[];
+  /** Their OpenCode processes. */
+  readonly agents: readonly number[];
   /** The other processes that `valet up` started. */
   readonly others: readonly number[];
 }
@@ -51,7 +53,10 @@ export class Valet {
     const [workerd] = pick("workerd serve");
     if (workerd === undefined) throw new Error("`valet up` has no workerd");
     const known = new Set([workerd, ...runners]);
-    return { up, workerd, runners, others: children.map(({ pid }) => pid).filter((pid) => !known.has(pid)) };
+    // What OpenCode starts itself comes and goes.
+    const agents = runners.flatMap(childrenOf).filter((pid) => commandOf(pid).includes("opencode"));
+    const others = children.map(({ pid }) => pid).filter((pid) => !known.has(pid));
+    return { up, workerd, runners, agents, others };
   }
 
   /** Ends the system with everything that it started. */

@@ -29,7 +29,8 @@ const DISABLED_NANOSECONDS = alone(30);
 const DISABLED_BYTES = alone(0.5);
 const AS_FAST_AS_STRINGIFY: BoundOf = (contender) =>
   contender === "JSON.stringify" ? { of: "ratio", atMost: 1 } : undefined;
-const BUNDLE_BYTES = alone(5000);
+const RETAINED = besideOfficial(0.6);
+const HALF_THE_BUNDLE = besideOfficial(1 / 2);
 const UNBOUNDED: BoundOf = () => undefined;
 
 interface Plan {
@@ -44,7 +45,7 @@ const PLANS: { readonly [id in MeasureId]: Plan } = {
   "record-batches": { bounds: { ns: THIRD_OF_THE_TIME } },
   "allocate-sink": { bounds: { bytes: HALF_THE_MEMORY }, countsAllocation: true },
   "allocate-batches": { bounds: { bytes: HALF_THE_MEMORY }, countsAllocation: true },
-  retain: { bounds: { bytes: HALF_THE_MEMORY } },
+  retain: { bounds: { bytes: RETAINED } },
   disabled: { bounds: { ns: DISABLED_NANOSECONDS } },
   "allocate-disabled": { bounds: { bytes: DISABLED_BYTES }, countsAllocation: true },
   encode: { bounds: { µs: AS_FAST_AS_STRINGIFY } },
@@ -82,7 +83,7 @@ export const tracer: Suite = {
     progress("bundle sizes");
     const { tracer, withConfig } = await measureBundles();
     const rows = [
-      ...tracer.flatMap((each) => compare(each, NAMES.valet, BUNDLE_BYTES)),
+      ...tracer.flatMap((each) => compare(each, NAMES.valet, HALF_THE_BUNDLE)),
       ...withConfig.flatMap((each) => compare(each, NAMES.valet, UNBOUNDED)),
     ];
     return [...tables, { title: "Bundles, minified and gzip'd", rows }];

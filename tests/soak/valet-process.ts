@@ -2,7 +2,7 @@
 import { existsSync, globSync } from "node:fs";
 import { join } from "node:path";
 import type { ApiClient } from "../../packages/cli/src/api-client.ts";
-import { childrenOf, livingProcesses, readProcess, residentBytes } from "../processes.ts";
+import { childrenOf, livingProcesses, memoryBytes, readProcess } from "../processes.ts";
 import { endUp, startUp, type UpProcess } from "../valet-up.ts";
 
 export type Part = "runner" | "opencode" | "workerd";
@@ -63,7 +63,7 @@ export class ValetProcess {
 
   /** Resident memory in MB. */
   memory(): { readonly broker: number; readonly workerd: number } {
-    const of = (pid: number | undefined) => (pid === undefined ? 0 : Math.round(residentBytes(pid) / 1024 ** 2));
+    const of = (pid: number | undefined) => (pid === undefined ? 0 : Math.round(memoryBytes(pid) / 1024 ** 2));
     return { broker: of(this.#up.pid), workerd: of(this.find("workerd")[0]) };
   }
 
