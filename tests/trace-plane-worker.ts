@@ -90,8 +90,10 @@ export class TracePlane extends DurableObject<Env> {
     return this.#store.reader.spans();
   }
 
-  trace(traceId: string): ReadableStream<Uint8Array> | undefined {
-    return this.#store.reader.trace(traceId);
+  /** @param cursor of the next page; the first if omitted */
+  trace(traceId: string, cursor?: string): ReadableStream<Uint8Array> | undefined {
+    const [segmentId = "0"] = cursor === undefined ? [] : (parseCursor(cursor, 1) ?? []);
+    return this.#store.reader.trace(traceId, undefined, Number(segmentId));
   }
 
   /** Stores the job, its open span and an ended span atomically. */
@@ -205,7 +207,9 @@ export default {
     const plane = TRACE_PLANE.get(TRACE_PLANE.idFromName("session"));
     const { pathname, searchParams } = new URL(request.url);
     if (pathname === "/spans") return new Response(await plane.spans());
-    if (pathname === "/trace") return new Response(await plane.trace(searchParams.get("id") ?? ""));
+    if (pathname === "/trace") {
+      return new Response(await plane.trace(searchParams.get("id") ?? "", searchParams.get("cursor") ?? undefined));
+    }
     return plane.fetch(request);
   },
 } satisfies ExportedHandler<Env>;
