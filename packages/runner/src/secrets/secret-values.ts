@@ -7,6 +7,8 @@
 export const REDACTED = "REDACTED";
 /** A shorter value could be an ordinary word, and taking that out would destroy what is said. */
 const MIN_LENGTH = 8;
+/** How many characters of a secret a regular expression searches for. Few texts have that many without having a secret. */
+const START_LENGTH = 4;
 /** What base64 in lines has between two characters, in JSON too. */
 const LINE_ENDS = ["", "\n", "\r\n", "\\n", "\\r\\n"];
 
@@ -24,6 +26,10 @@ export class SecretValues {
   readonly #values = new Set<string>();
   /** By the character that they begin with. */
   readonly #forms = new Map<string, Tokens[]>();
+  /** The starts of all forms, as alternatives of a regular expression, and the longest way to write one. */
+  readonly #starts: string[] = [];
+  #longestStart = 0;
+  #anyStart = /(?!)/g;
 
   /** Short values and those that are known already are left out. */
   add(...values: readonly (string | undefined)[]): void {
@@ -31,9 +37,14 @@ export class SecretValues {
       if (value === undefined || value.length < MIN_LENGTH || this.#values.has(value)) continue;
       this.#values.add(value);
       for (const tokens of formsOf(value)) {
+        const start = tokens.slice(0, START_LENGTH);
+        this.#starts.push(start.map((ways) => `(?:${ways.map(escaped).join("|")})`).join(""));
+        const longest = start.map((ways) => Math.max(...ways.map(({ length }) => length)));
+        this.#longestStart = Math.max(this.#longestStart, sum(longest));
         const firsts = new Set((tokens[0] ?? []).map((each) => each.charAt(0)));
         for (const first of firsts) this.#forms.set(first, [...(this.#forms.get(first) ?? []), tokens]);
       }
+      this.#anyStart = new RegExp(this.#starts.join("|"), "g");
     }
   }
 
@@ -69,18 +80,28 @@ export class SecretValues {
     if (this.#forms.size === 0) return { text, held: "" };
     let clean = "";
     let copied = 0;
-    for (let at = 0; at < text.length; ) {
+    for (let at = this.#nextStart(text, 0, isComplete); at < text.length; ) {
       const { end, isOpen } = this.#matchAt(text, at);
       // More may make it a longer secret than it is already.
       if (isOpen && !isComplete) return { text: clean + text.slice(copied, at), held: text.slice(at) };
-      if (end === undefined) {
-        at++;
-        continue;
+      if (end !== undefined) {
+        clean += text.slice(copied, at) + REDACTED;
+        copied = end;
       }
-      clean += text.slice(copied, at) + REDACTED;
-      at = copied = end;
+      at = this.#nextStart(text, end ?? at + 1, isComplete);
     }
     return { text: clean + text.slice(copied), held: "" };
+  }
+
+  /**
+   * Returns the next place where a secret may begin, or the length of the text. At the end of a text of which more may come, each
+   * place is one.
+   */
+  #nextStart(text: string, from: number, isComplete: boolean): number {
+    this.#anyStart.lastIndex = from;
+    const found = this.#anyStart.exec(text)?.index ?? text.length;
+    const end = isComplete ? text.length : Math.max(from, text.length - this.#longestStart + 1);
+    return Math.min(found, end);
   }
 
   #matchAt(text: string, at: number): Match {
@@ -142,6 +163,15 @@ function matchTokens(text: string, start: number, tokens: Tokens): Match {
     places = next;
   }
   return { end: Math.max(...places), isOpen };
+}
+
+/** Escapes a text for a regular expression. */
+function escaped(text: string): string {
+  return text.replace(/[^a-zA-Z0-9]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, each) => total + each, 0);
 }
 
 function formsOf(value: string): Tokens[] {
