@@ -16,7 +16,7 @@ import {
 } from "../src/spans.ts";
 import { code, codes, table } from "./markdown.ts";
 
-/** Where contexts pass from process to process, as a table. */
+/** Renders the boundaries that trace context crosses as a Markdown table. */
 export function renderBoundaries(): string {
   return table(
     ["boundary", "carrier", "state"],
@@ -24,13 +24,13 @@ export function renderBoundaries(): string {
   );
 }
 
-/** The catalogue as Markdown. */
+/** Renders the catalogue as Markdown. */
 export function renderCatalogue(): string {
   const spans: [string, SpanDefinition][] = Object.entries(SPANS);
   return [
     "### Spans",
     table(
-      ["span", "kind", "operation", "emitted by", "parent", "links", "what it is"],
+      ["span", "kind", "operation", "emitted by", "parent", "links", "meaning"],
       spans.map(([name, span]) => [
         code(name),
         span.kind,
@@ -41,21 +41,21 @@ export function renderCatalogue(): string {
         span.meaning,
       ]),
     ),
-    "### What each span carries",
-    `Every span may also carry ${codes(COMMON_ATTRIBUTES)}, and every list of error types holds \`_OTHER\` too.`,
+    "### Attributes of each span",
+    `Every span may also have ${codes(COMMON_ATTRIBUTES)}, and every list of error types also includes \`_OTHER\`.`,
     ...spans.map(spanSection),
     "### Events",
-    table(["event", "on", "attributes", "what it says"], Object.entries(EVENTS).map(eventRow)),
+    table(["event", "on", "attributes", "meaning"], Object.entries(EVENTS).map(eventRow)),
     "### Attributes",
-    table(["attribute", "type", "values", "what it says"], Object.entries(ATTRIBUTES).map(attributeRow)),
+    table(["attribute", "type", "values", "meaning"], Object.entries(ATTRIBUTES).map(attributeRow)),
     "### Resource attributes",
-    table(["attribute", "type", "values", "what it says"], Object.entries(RESOURCE_ATTRIBUTES).map(attributeRow)),
+    table(["attribute", "type", "values", "meaning"], Object.entries(RESOURCE_ATTRIBUTES).map(attributeRow)),
     "### Values",
     "#### `valet.outcome`",
     meaningTable(meanings.OUTCOME_MEANINGS),
-    "#### `error.type` with the outcomes `error` and `lost`, `valet.outcome.reason` with any other",
+    "#### `error.type` for the outcomes `error` and `lost`, `valet.outcome.reason` for any other",
     table(
-      ["value", "outcome", "reported by", "cuts what is below", "meaning", "what to do"],
+      ["value", "outcome", "reported by", "also ends descendants", "meaning", "what to do"],
       Object.entries<ErrorDefinition>(ERRORS).map(([type, { outcomes, reporters, cuts, meaning, remedy }]) => [
         code(type),
         codes(outcomes),
@@ -67,9 +67,9 @@ export function renderCatalogue(): string {
     ),
     "#### `valet.link.type`",
     meaningTable(meanings.LINK_MEANINGS),
-    "#### `valet.queue.mode`: what a message does when another is in work",
+    "#### `valet.queue.mode`: what a job does if another one is running",
     meaningTable(meanings.QUEUE_MODE_MEANINGS),
-    "#### `valet.queue.reason`: what a message waits for",
+    "#### `valet.queue.reason`: what a job waits for",
     meaningTable(meanings.QUEUE_REASON_MEANINGS),
     "#### `valet.spawn.reason`, `valet.restore.reason`",
     meaningTable(meanings.WAKE_REASON_MEANINGS),

@@ -11,7 +11,7 @@ import {
 } from "./spans.ts";
 import { attributesToObject, type ReadableSpan, SpanKind, Tracer, toEpochTime } from "./tracing/index.ts";
 
-/** Ends a turn and returns what its span says. */
+/** Ends a turn and returns the attributes, status and end of its span. */
 function ending(outcome: Outcome, reason?: ErrorType) {
   const ended: ReadableSpan[] = [];
   const tracer = new Tracer<ValetSpans>({

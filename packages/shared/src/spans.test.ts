@@ -1,5 +1,5 @@
-// The catalogue agrees with itself and with the tracer. What code may do with it is in spans.types.test.ts; whether anything
-// emits these spans is for the tests of those who emit.
+// Checks that the catalogue is consistent and agrees with the tracer. spans.types.test.ts checks how code may use it. The tests
+// of each emitter check that it emits these spans.
 import { describe, expect, test } from "vitest";
 import {
   ATTRIBUTES,
@@ -28,7 +28,7 @@ import { SpanKind } from "./tracing/index.ts";
 const spans: [string, SpanDefinition][] = Object.entries(SPANS);
 const attributes: [string, AttributeDefinition][] = Object.entries(ATTRIBUTES);
 
-/** All that a span may carry, in the order of the catalogue. */
+/** Returns every key that a span may have, in the order of the catalogue. */
 function keysOf(span: SpanDefinition): string[] {
   return [...COMMON_ATTRIBUTES, ...Object.keys(span.fixed ?? {}), ...span.required, ...span.optional];
 }
@@ -41,7 +41,7 @@ function carriersOf(key: string): string[] {
   return spans.filter(([, span]) => keysOf(span).includes(key)).map(([name]) => name);
 }
 
-test("the keys that are written as doubles are those that the catalogue declares so", () => {
+test("the keys written as doubles are those that the catalogue declares as double", () => {
   expect([...DOUBLE_KEYS].sort()).toEqual(
     attributes
       .filter(([, { type }]) => type === "double")
@@ -50,12 +50,12 @@ test("the keys that are written as doubles are those that the catalogue declares
   );
 });
 
-test("span kinds are OTLP's", () => {
+test("span kinds have OTLP's numbers", () => {
   expect(KINDS).toEqual(SpanKind);
 });
 
 describe.each(spans)("%s", (name, span) => {
-  test("has a name in the style of the house or of a convention", () => {
+  test("has a name in Valet's style or in that of a convention", () => {
     expect(name).toMatch(/^(?:valet(?:\.[a-z_]+)+|chat|invoke_agent|execute_tool|\{method\})(?: \{[a-z]+\})?$/);
   });
 
@@ -76,7 +76,7 @@ describe.each(spans)("%s", (name, span) => {
   });
 });
 
-test("every span hangs below one that may begin a trace", () => {
+test("every span descends from a span that may begin a trace", () => {
   const reached = new Set(["root"]);
   for (let before = 0; before < reached.size; ) {
     before = reached.size;
@@ -104,29 +104,29 @@ test("every span but requests and the report of drops ends with an outcome", () 
   ]);
 });
 
-test("what the sandbox's processes emit can be lost with them", () => {
+test("spans of the sandbox's processes can be lost with them", () => {
   const runnerSpans = spans.filter(([, span]) => span.emitters.includes("runner") && span.errors);
   for (const [, span] of runnerSpans)
     expect(errorsOf(span)).toEqual(expect.arrayContaining(["runner_lost", "sandbox_gone"]));
 });
 
-test("tokens and cost stand on model calls alone, so that no sum counts them twice", () => {
+test("only model calls have tokens and cost, so no sum counts them twice", () => {
   const bill = Object.keys(ATTRIBUTES).filter((key) => /^gen_ai\.usage\.|cost/.test(key));
   expect(bill).toHaveLength(7);
   for (const key of bill) expect(carriersOf(key)).toEqual(["chat {model}"]);
 });
 
-test("the provider is named under its old key wherever it is under the new", () => {
+test("spans with the provider's new key also have the old key", () => {
   expect(carriersOf("gen_ai.system")).toEqual(carriersOf("gen_ai.provider.name"));
 });
 
-test("a turn repeats all that its dispatch says of the wait", () => {
+test("a turn repeats the attributes of its dispatch about the wait", () => {
   const wait = keysOf(SPANS["valet.prompt.dispatch"]).filter((key) => /^valet\.(?:queue|collect)\./.test(key));
   expect(wait).toHaveLength(6);
   expect(keysOf(SPANS["valet.turn"])).toEqual(expect.arrayContaining(wait));
 });
 
-test("no attribute, error type, link type or reason for a drop is defined in vain", () => {
+test("every attribute, error type, link type and drop reason is used", () => {
   const events = Object.values(EVENTS).flatMap((event) => [...event.attributes]);
   const used = [...spans.flatMap(([, span]) => keysOf(span)), ...events];
   const byRule = ["valet.outcome", "valet.outcome.reason", "error.type", "valet.link.type"];
@@ -150,18 +150,21 @@ describe("the table of error types", () => {
     expect([0, outcomes.length]).toContain(failures.length);
   });
 
-  test.each(rows)("%s says what happened, and what to do in whole sentences", (_type, { meaning, remedy }) => {
-    expect(meaning).not.toMatch(/[.]$/);
-    if (remedy !== null) expect(remedy).toMatch(/^[A-Z].*\.$/);
-  });
+  test.each(rows)(
+    "%s has a meaning without a period, and a remedy in whole sentences",
+    (_type, { meaning, remedy }) => {
+      expect(meaning).not.toMatch(/[.]$/);
+      if (remedy !== null) expect(remedy).toMatch(/^[A-Z].*\.$/);
+    },
+  );
 
-  test("is what attributes are made from, each value under one key", () => {
+  test("provides the values of the attributes, each under one key", () => {
     expect([...FAILURE_TYPES, ...OUTCOME_REASONS].sort()).toEqual([...ERROR_TYPES].sort());
     expect(ATTRIBUTES["error.type"].values).toEqual(FAILURE_TYPES);
     expect(ATTRIBUTES["valet.outcome.reason"].values).toEqual(OUTCOME_REASONS);
   });
 
-  test("what may abort an attempt cuts what is below and may end all of an agent's work", () => {
+  test("a reason to abort an attempt ends open descendants and may end all of an agent's work", () => {
     const work = ["turn", "execution", "step", "agent", "call", "retry", "tool", "request", "compaction"] as const;
     for (const type of marked("aborts")) {
       expect(marked("cuts")).toContain(type);
@@ -169,20 +172,20 @@ describe("the table of error types", () => {
     }
   });
 
-  test("an unknown name is none of ours", () => {
+  test("an unknown name becomes _OTHER", () => {
     expect(knownErrorType("opencode_died")).toBe("opencode_died");
     expect(knownErrorType("toString")).toBe("_OTHER");
   });
 });
 
-test("closed lists are of strings, without repeats", () => {
+test("closed lists contain strings, without duplicates", () => {
   for (const [, { type, values }] of attributes.filter(([, { values }]) => values)) {
     expect(type).toBe("string");
     expect(values).toEqual([...new Set(values)]);
   }
 });
 
-test("our own durations, sizes and prices say their unit in their name", () => {
+test("names of Valet's durations, sizes and prices contain the unit", () => {
   const units = { s: /$^/, ms: /_ms$/, bytes: /_bytes$/, USD: /_usd$/ };
   for (const [key, { unit }] of attributes.filter(([key]) => key.startsWith("valet."))) {
     if (unit !== undefined && unit in units) expect(key).toMatch(units[unit as keyof typeof units]);
@@ -190,7 +193,7 @@ test("our own durations, sizes and prices say their unit in their name", () => {
   expect(attributes.filter(([key]) => /^valet\..*(?:duration|seconds|_time|delay|wait)$/.test(key))).toEqual([]);
 });
 
-test("an attribute of the resource that spans carry too means the same there", () => {
+test("an attribute of both resource and spans has the same type in both", () => {
   for (const [key, { type }] of Object.entries(RESOURCE_ATTRIBUTES)) {
     if (key in ATTRIBUTES) expect(ATTRIBUTES[key as keyof typeof ATTRIBUTES].type).toBe(type);
   }

@@ -21,155 +21,158 @@ import {
   TERMINATE_REASONS,
 } from "./values.ts";
 
-/** What the catalogue says of one attribute key. */
+/** One attribute key in the catalogue. */
 export interface AttributeDefinition {
   readonly type: "string" | "int" | "double" | "boolean" | "string[]";
-  /** The closed list of what it may hold. */
+  /** The closed list of its values. */
   readonly values?: readonly string[];
-  /** For numbers that count neither things nor milliseconds. Those are told by their name. */
+  /** For numbers other than counts and milliseconds, which their names show. */
   readonly unit?: string;
-  /** What people, models or files said: recorded only where content capture is on. */
+  /** Content of people, models or files: recorded only if content capture is on. */
   readonly content?: true;
   readonly meaning: string;
 }
 
-/** Every key that a span, a link or an event of ours may carry. */
+/** Every key that Valet's spans, links and events may have. */
 export const ATTRIBUTES = {
   // On every span
   "valet.session.id": { type: "string", meaning: "the session" },
-  "session.id": { type: "string", meaning: "the same; Phoenix and Langfuse group by it" },
-  "gen_ai.conversation.id": { type: "string", meaning: "the same; GenAI views group by it" },
-  "valet.generation": { type: "int", meaning: "which sandbox of the session this belongs to, from 1" },
+  "session.id": { type: "string", meaning: "also the session: Phoenix and Langfuse group by it" },
+  "gen_ai.conversation.id": { type: "string", meaning: "also the session: GenAI views group by it" },
+  "valet.generation": { type: "int", meaning: "number of the session's sandbox that the span belongs to, from 1" },
   "valet.last_seen_ms": {
     type: "int",
     unit: "ms since 1970",
     meaning:
-      "the last sign of life of whoever has this span open, or left it open; only while it is open, and where the outcome is `lost`",
+      "the last sign of life of the process that has, or had, this span open; only while the span is open, and for the outcome `lost`",
   },
   "valet.last_heard_ms": {
     type: "int",
     unit: "ms since 1970",
     meaning:
-      "when something last came from what the span waits for: a piece of the answer, output of the tool; only while it is open, or where it was left open",
+      "time of the last progress of what the span waits for: a chunk of the answer, output of the tool; only while the span is open, or if nothing ended it",
   },
-  "valet.outcome": { type: "string", values: OUTCOMES, meaning: "how it ended" },
+  "valet.outcome": { type: "string", values: OUTCOMES, meaning: "how the operation ended" },
   "error.type": {
     type: "string",
     values: FAILURE_TYPES,
-    meaning: "why it failed; only where the outcome is `error` or `lost`. Of a request: its status, from 500 on",
+    meaning: "why it failed; only for the outcomes `error` and `lost`. On a request: its status code, from 500 on",
   },
   "valet.outcome.reason": {
     type: "string",
     values: OUTCOME_REASONS,
-    meaning: "why it came to another outcome than `ok`, `error` and `lost`",
+    meaning: "why it ended with an outcome other than `ok`, `error` and `lost`",
   },
   "valet.error.cause": {
     type: "string",
     values: ERROR_TYPES,
-    meaning: "what lies behind the `error.type`: why the last model failed, or the first step of a workflow",
+    meaning: "the cause of the `error.type`: why the last model failed, or the first step of a workflow",
   },
   "valet.start.attempt_count": {
     type: "int",
-    meaning: "how many starts had failed when no other was tried, and what waited for one with them",
+    meaning: "failed starts after which the session gave up, and the work that waited for a start failed",
   },
-  "valet.link.type": { type: "string", values: LINK_TYPES, meaning: "on a link: why it is there" },
+  "valet.link.type": { type: "string", values: LINK_TYPES, meaning: "on a link: how the two spans relate" },
 
   // Messages, queue and dispatch
-  "valet.message.id": { type: "string", meaning: "the message; in a collected batch the first" },
+  "valet.message.id": { type: "string", meaning: "the message; of a collected batch the first" },
   "valet.message.source": { type: "string", values: MESSAGE_SOURCES, meaning: "who sent it" },
   "valet.message.content_length": { type: "int", unit: "UTF-16 code units", meaning: "length of the text" },
-  "valet.message.attachment_count": { type: "int", meaning: "attachments of the message" },
-  "valet.channel.id": { type: "string", meaning: "the channel: one turn at a time in each" },
+  "valet.message.attachment_count": { type: "int", meaning: "number of the message's attachments" },
+  "valet.channel.id": { type: "string", meaning: "the channel; a channel has one turn at a time" },
   "valet.thread.id": { type: "string", meaning: "the thread that the sender named" },
   "valet.queue.wait_ms": {
     type: "int",
-    meaning: "to dispatch, from acceptance or from being taken back; in a batch, of the one that waited longest",
+    meaning: "time from acceptance, or from being requeued, to dispatch; of a batch, the longest wait of its messages",
   },
-  "valet.queue.reason": { type: "string", values: QUEUE_REASONS, meaning: "what it waited for last" },
-  "valet.queue.mode": { type: "string", values: QUEUE_MODES, meaning: "what it does when another is in work" },
-  "valet.queue.position": { type: "int", meaning: "how many were before it when it was accepted" },
+  "valet.queue.reason": { type: "string", values: QUEUE_REASONS, meaning: "what the job waited for last" },
+  "valet.queue.mode": { type: "string", values: QUEUE_MODES, meaning: "what the job does if another one is running" },
+  "valet.queue.position": { type: "int", meaning: "number of jobs before it when it was accepted" },
   "valet.capacity.place": {
     type: "int",
-    meaning: "place among the sessions that wait for a sandbox, from 1",
+    meaning: "position among the sessions that wait for a sandbox, from 1",
   },
-  "valet.collect.message_count": { type: "int", meaning: "messages merged into the dispatch" },
-  "valet.collect.buffer_ms": { type: "int", meaning: "from the first message of the batch to its dispatch" },
+  "valet.collect.message_count": { type: "int", meaning: "number of messages merged into the dispatch" },
+  "valet.collect.buffer_ms": { type: "int", meaning: "time from the first message of the batch to its dispatch" },
   "valet.collect.message_ids": { type: "string[]", meaning: "the messages of the batch, in order" },
-  "valet.dispatch.attempt_id": { type: "string", meaning: "one attempt to have a message or workflow worked on" },
-  "valet.dispatch.attempt": { type: "int", meaning: "which attempt of the message or workflow this is, from 1" },
-  "valet.dispatch.sent": { type: "boolean", meaning: "whether it went onto the link" },
+  "valet.dispatch.attempt_id": { type: "string", meaning: "the attempt: one dispatch of a message or workflow" },
+  "valet.dispatch.attempt": { type: "int", meaning: "number of the attempt for this message or workflow, from 1" },
+  "valet.dispatch.sent": { type: "boolean", meaning: "whether it was sent over the link" },
 
   // Turns and agents
-  "valet.turn.failover_count": { type: "int", meaning: "models that were given up for the next of the list" },
+  "valet.turn.failover_count": { type: "int", meaning: "number of failovers to the next model of the preference list" },
   "valet.turn.model_call_count": {
     type: "int",
-    meaning: "model calls, those of sub-agents included; one that was retried is one",
+    meaning: "number of model calls, including those of sub-agents; retries do not count",
   },
-  "valet.turn.tool_call_count": { type: "int", meaning: "tool calls, those of sub-agents included" },
-  "valet.turn.tool_error_count": { type: "int", meaning: "tool calls that failed" },
-  "valet.turn.retry_count": { type: "int", meaning: "tries of model calls after each call's first" },
+  "valet.turn.tool_call_count": { type: "int", meaning: "number of tool calls, including those of sub-agents" },
+  "valet.turn.tool_error_count": { type: "int", meaning: "number of failed tool calls" },
+  "valet.turn.retry_count": { type: "int", meaning: "number of retries of model calls" },
   "valet.turn.time_to_first_token_ms": {
     type: "int",
-    meaning: "from the start of the first model call that answered to its first token",
+    meaning: "time from the start of the first model call that answered to its first token",
   },
-  "valet.turn.prepare_ms": { type: "int", meaning: "before the agent called a model, in which it prepared to" },
+  "valet.turn.prepare_ms": { type: "int", meaning: "time that the agent prepared before its first model call" },
   "valet.turn.response_length": { type: "int", unit: "UTF-16 code units", meaning: "length of the answer" },
-  "valet.failover.model": { type: "string", meaning: "the model that this attempt is with, as `provider/model`" },
-  "valet.failover.attempt": { type: "int", meaning: "place of this model in the list of preference, from 1" },
-  "valet.opencode.session.id": { type: "string", meaning: "the agent's own session" },
-  "valet.opencode.message.id": { type: "string", meaning: "the agent's own message" },
+  "valet.failover.model": { type: "string", meaning: "the model of this prompt to the agent, as `provider/model`" },
+  "valet.failover.attempt": { type: "int", meaning: "position of this model in the preference list, from 1" },
+  "valet.opencode.session.id": { type: "string", meaning: "OpenCode's id of its session" },
+  "valet.opencode.message.id": { type: "string", meaning: "OpenCode's id of its message" },
   "valet.opencode.version": { type: "string", meaning: "version of OpenCode" },
-  "valet.opencode.restart": { type: "boolean", meaning: "whether it came back after it died" },
+  "valet.opencode.restart": { type: "boolean", meaning: "whether OpenCode was restarted after it ended" },
   "valet.opencode.repository_config": {
     type: "string",
     values: REPOSITORY_CONFIGS,
-    meaning: "what of the repository's configuration it was started with",
+    meaning: "how much of the repository's configuration OpenCode was started with",
   },
   "valet.mcp.server.name": { type: "string", meaning: "the MCP server, by its name in the configuration" },
-  "valet.compaction.auto": { type: "boolean", meaning: "whether the agent began it by itself" },
+  "valet.compaction.auto": { type: "boolean", meaning: "whether the agent started the compaction itself" },
   "gen_ai.operation.name": { type: "string", meaning: "what kind of GenAI span this is" },
   "gen_ai.agent.name": { type: "string", meaning: "the agent that works or calls" },
-  "gen_ai.provider.name": { type: "string", meaning: "the convention's name of the provider, or its own id" },
-  "gen_ai.system": { type: "string", meaning: "the same under its former key, which older tools read" },
+  "gen_ai.provider.name": {
+    type: "string",
+    meaning: "the convention's name of the provider, or OpenCode's id of it if there is none",
+  },
+  "gen_ai.system": { type: "string", meaning: "the provider under its former key, for older tools" },
 
   // Model calls
-  "gen_ai.request.model": { type: "string", meaning: "the model that was asked for" },
+  "gen_ai.request.model": { type: "string", meaning: "the requested model" },
   "gen_ai.request.stream": { type: "boolean", meaning: "`true`: OpenCode streams every answer" },
   "gen_ai.response.finish_reasons": {
     type: "string[]",
     meaning:
-      "why it stopped: `stop`, `length`, `content_filter`, `tool_call`, or another word of the provider; `error` where the call failed or was cut short",
+      "why the model stopped: `stop`, `length`, `content_filter`, `tool_call`, or another reason of the provider; `error` if the call failed or was interrupted",
   },
   "gen_ai.response.time_to_first_chunk": {
     type: "double",
     unit: "s",
-    meaning: "from the start of the call, or of the try, to the first chunk of the answer",
+    meaning: "time from the start of the call, or of the try, to the first chunk of the answer",
   },
-  "gen_ai.usage.input_tokens": { type: "int", meaning: "tokens in, those read from and written to the cache included" },
-  "gen_ai.usage.output_tokens": { type: "int", meaning: "tokens out, reasoning included" },
-  "gen_ai.usage.cache_read.input_tokens": { type: "int", meaning: "of the tokens in: read from the cache" },
-  "gen_ai.usage.cache_write.input_tokens": { type: "int", meaning: "of the tokens in: written to the cache" },
+  "gen_ai.usage.input_tokens": { type: "int", meaning: "input tokens, including cache reads and writes" },
+  "gen_ai.usage.output_tokens": { type: "int", meaning: "output tokens, including reasoning" },
+  "gen_ai.usage.cache_read.input_tokens": { type: "int", meaning: "input tokens read from the cache" },
+  "gen_ai.usage.cache_write.input_tokens": { type: "int", meaning: "input tokens written to the cache" },
   "gen_ai.usage.cache_creation.input_tokens": {
     type: "int",
-    meaning: "the same under its former key, which older tools read",
+    meaning: "input tokens written to the cache, under the former key, for older tools",
   },
-  "gen_ai.usage.reasoning.output_tokens": { type: "int", meaning: "of the tokens out: reasoning" },
+  "gen_ai.usage.reasoning.output_tokens": { type: "int", meaning: "output tokens used for reasoning" },
   "valet.llm.cost_usd": {
     type: "double",
     unit: "USD",
-    meaning: "what the call cost, where prices are known; no convention has a key for it",
+    meaning: "cost of the call, if prices are known; no convention has a key for it",
   },
   "valet.llm.usage_inconsistent": {
     type: "boolean",
     meaning:
-      "whether the provider's counts cannot be: a part larger than its whole is cut to that; what is no whole number from 0 to 100 million is left out, and the cost with it",
+      "whether the provider's token counts are impossible: a part larger than its whole is reduced to the whole; a count that is not an integer from 0 to 100 million is omitted, and so is the cost",
   },
-  "valet.llm.attempt": { type: "int", meaning: "which try of the same call this is, or is waited for, from 1" },
-  "valet.llm.start_source": { type: "string", values: START_SOURCES, meaning: "how exact the start is" },
-  "valet.retry.delay_ms": { type: "int", meaning: "the wait that was announced" },
+  "valet.llm.attempt": { type: "int", meaning: "number of the try of this call, or of the try waited for, from 1" },
+  "valet.llm.start_source": { type: "string", values: START_SOURCES, meaning: "where the start time was read" },
+  "valet.retry.delay_ms": { type: "int", meaning: "the wait that OpenCode announced" },
   "gen_ai.conversation.compacted": {
     type: "boolean",
-    meaning: "`true` where the agent has summed up earlier parts of the conversation; absent where that is not known",
+    meaning: "`true` if the agent has compacted earlier parts of the conversation; absent if that is unknown",
   },
   "gen_ai.output.messages": {
     type: "string",
@@ -180,98 +183,106 @@ export const ATTRIBUTES = {
 
   // Tools and waits for a person
   "gen_ai.tool.name": { type: "string", meaning: "the tool" },
-  "gen_ai.tool.type": { type: "string", values: ["function"], meaning: "what kind of tool" },
+  "gen_ai.tool.type": { type: "string", values: ["function"], meaning: "type of the tool" },
   "gen_ai.tool.call.id": { type: "string", meaning: "the model's id of the call" },
   "gen_ai.tool.call.arguments": { type: "string", content: true, meaning: "JSON" },
   "gen_ai.tool.call.result": {
     type: "string",
     content: true,
-    meaning: "JSON: `{output}`; only where the tool succeeded",
+    meaning: "JSON: `{output}`; only if the tool succeeded",
   },
   "valet.tool.input_length": { type: "int", unit: "UTF-16 code units", meaning: "length of the arguments as JSON" },
   "valet.tool.output_length": { type: "int", unit: "UTF-16 code units", meaning: "length of the result" },
-  "process.exit.code": { type: "int", meaning: "what a command ended with; absent where a signal killed it" },
+  "process.exit.code": { type: "int", meaning: "exit code of a command; absent if a signal killed it" },
   "valet.process.signal": {
     type: "string",
-    meaning: "the signal that killed a command: `SIGKILL`, say; no convention has a key for it",
+    meaning: "the signal that killed a command, such as `SIGKILL`; no convention has a key for it",
   },
-  "valet.permission.id": { type: "string", meaning: "the agent's id of the request" },
-  "valet.permission.type": { type: "string", meaning: "what it asks leave for: `bash`, `edit`, …" },
+  "valet.permission.id": { type: "string", meaning: "the agent's id of the permission request" },
+  "valet.permission.type": { type: "string", meaning: "the requested permission: `bash`, `edit`, …" },
   "valet.permission.reply": { type: "string", values: PERMISSION_REPLIES, meaning: "what the person answered" },
   "valet.question.id": { type: "string", meaning: "the agent's id of the request" },
-  "valet.question.count": { type: "int", meaning: "questions in it" },
+  "valet.question.count": { type: "int", meaning: "number of questions in the request" },
 
   // Sandboxes
   "valet.sandbox.id": { type: "string", meaning: "the broker's id of the sandbox" },
-  "valet.sandbox.driver": { type: "string", values: SANDBOX_DRIVERS, meaning: "the engine that runs it" },
-  "valet.sandbox.stage": { type: "string", values: SANDBOX_STAGES, meaning: "the last stage that was reached" },
+  "valet.sandbox.driver": {
+    type: "string",
+    values: SANDBOX_DRIVERS,
+    meaning: "the broker's driver that runs the sandbox",
+  },
+  "valet.sandbox.stage": { type: "string", values: SANDBOX_STAGES, meaning: "the last stage that the start reached" },
   "valet.snapshot.id": { type: "string", meaning: "the snapshot taken or restored" },
-  "valet.snapshot.size_bytes": { type: "int", unit: "bytes", meaning: "its size" },
+  "valet.snapshot.size_bytes": { type: "int", unit: "bytes", meaning: "size of the snapshot" },
   "valet.snapshot.left_out_count": {
     type: "int",
     meaning:
-      "files that it does not hold: sockets, devices, other users' files; the broker's snapshot.json names the first",
+      "number of files left out of the snapshot: sockets, devices, other users' files; the broker's snapshot.json lists the first",
   },
-  "valet.spawn.reason": { type: "string", values: SPAWN_REASONS, meaning: "why a sandbox was needed" },
-  "valet.restore.reason": { type: "string", values: RESTORE_REASONS, meaning: "why it was woken" },
-  "valet.hibernate.reason": { type: "string", values: HIBERNATE_REASONS, meaning: "why it was put to sleep" },
-  "valet.terminate.reason": { type: "string", values: TERMINATE_REASONS, meaning: "why it was ended" },
+  "valet.spawn.reason": { type: "string", values: SPAWN_REASONS, meaning: "why the session started a sandbox" },
+  "valet.restore.reason": { type: "string", values: RESTORE_REASONS, meaning: "why the session was restored" },
+  "valet.hibernate.reason": { type: "string", values: HIBERNATE_REASONS, meaning: "why the session was hibernated" },
+  "valet.terminate.reason": { type: "string", values: TERMINATE_REASONS, meaning: "why the session was terminated" },
   "valet.recovery.attempt": {
     type: "int",
-    meaning: "which attempt to recover this is, from 1; absent on a first start",
+    meaning: "number of the recovery attempt, from 1; absent on a first start",
   },
-  "valet.broker.call": { type: "string", values: BROKER_CALLS, meaning: "the call in the broker's contract" },
+  "valet.broker.call": { type: "string", values: BROKER_CALLS, meaning: "the operation of the broker's API" },
 
   // The runner's start
-  "valet.runner.restart_count": { type: "int", meaning: "how often the runner was restarted in this generation" },
-  "valet.connect.attempt_count": { type: "int", meaning: "tries until the link stood" },
+  "valet.runner.restart_count": { type: "int", meaning: "number of restarts of the runner in this generation" },
+  "valet.connect.attempt_count": { type: "int", meaning: "number of tries until the link was up" },
   "valet.clock.offset_ms": { type: "double", meaning: "the runner's clock minus the SessionAgent's" },
   "vcs.repository.url.full": { type: "string", meaning: "the repository, without credentials" },
-  "vcs.ref.head.name": { type: "string", meaning: "the branch or ref that was asked for" },
+  "vcs.ref.head.name": { type: "string", meaning: "the requested branch or ref" },
   "vcs.ref.head.revision": { type: "string", meaning: "the commit that was checked out" },
 
   // Workflows and child sessions
   "valet.workflow.name": { type: "string", meaning: "the workflow" },
-  "gen_ai.workflow.name": { type: "string", meaning: "the same under the convention's key" },
-  "valet.workflow.execution.id": { type: "string", meaning: "this execution of it" },
-  "valet.workflow.step_count": { type: "int", meaning: "steps in all" },
-  "valet.workflow.failed_step_count": { type: "int", meaning: "steps that failed" },
+  "gen_ai.workflow.name": { type: "string", meaning: "the workflow, under the convention's key" },
+  "valet.workflow.execution.id": { type: "string", meaning: "the execution of the workflow" },
+  "valet.workflow.step_count": { type: "int", meaning: "number of steps" },
+  "valet.workflow.failed_step_count": { type: "int", meaning: "number of failed steps" },
   "valet.workflow.on_failure": {
     type: "string",
     values: FAILURE_POLICIES,
-    meaning: "what happens after one that failed",
+    meaning: "what the workflow does after a failed step",
   },
   "valet.workflow.step.name": { type: "string", meaning: "the step" },
-  "valet.workflow.step.index": { type: "int", meaning: "its place, from 0" },
+  "valet.workflow.step.index": { type: "int", meaning: "index of the step, from 0" },
   "valet.workflow.step.type": { type: "string", values: STEP_TYPES, meaning: "what it runs" },
   "valet.child_session.id": { type: "string", meaning: "the child session" },
   "valet.parent_session.id": { type: "string", meaning: "the session that spawned this one" },
-  "valet.child_session.event": { type: "string", values: CHILD_SESSION_EVENTS, meaning: "what the parent is told" },
+  "valet.child_session.event": {
+    type: "string",
+    values: CHILD_SESSION_EVENTS,
+    meaning: "what the child session reports to its parent",
+  },
 
   // HTTP
   "http.request.method": { type: "string", values: HTTP_METHODS, meaning: "the method" },
   "http.route": { type: "string", meaning: "the route's template, `/api/sessions/:id`" },
-  "http.response.status_code": { type: "int", meaning: "the status that was answered" },
+  "http.response.status_code": { type: "int", meaning: "the status code of the response" },
   "url.path": { type: "string", meaning: "the path, without the query" },
   "url.scheme": { type: "string", meaning: "`http` or `https`" },
-  "server.address": { type: "string", meaning: "host that was called" },
-  "server.port": { type: "int", meaning: "port that was called" },
+  "server.address": { type: "string", meaning: "host of the called server" },
+  "server.port": { type: "int", meaning: "port of the called server" },
 
-  // The trace plane's own losses
+  // Spans that the trace plane lost
   "valet.dropped_spans.queue_full": { type: "int", meaning: "the queue, or the session's trace store, was full" },
-  "valet.dropped_spans.rejected": { type: "int", meaning: "the backend took the batch and refused these" },
+  "valet.dropped_spans.rejected": { type: "int", meaning: "the backend accepted the batch but rejected these spans" },
   "valet.dropped_spans.invalid": {
     type: "int",
-    meaning: "the session's trace store did not take these: malformed, or no spans of this session",
+    meaning: "the session's trace store refused these: they were malformed, or not spans of this session",
   },
   "valet.dropped_spans.late": {
     type: "int",
-    meaning: "ended after they had been sealed: the backend has each once, with the outcome `lost`",
+    meaning: "these ended after they had been sealed: the backend has each once, with the outcome `lost`",
   },
   "valet.dropped_spans.retries_exhausted": { type: "int", meaning: "every retry failed" },
-  "valet.dropped_spans.not_retryable": { type: "int", meaning: "the backend's answer forbids another try" },
-  "valet.dropped_spans.too_large": { type: "int", meaning: "the request would have been over the limit" },
-  "valet.dropped_spans.shutdown": { type: "int", meaning: "the process ended first" },
+  "valet.dropped_spans.not_retryable": { type: "int", meaning: "the backend's response forbids a retry" },
+  "valet.dropped_spans.too_large": { type: "int", meaning: "the request would have exceeded the size limit" },
+  "valet.dropped_spans.shutdown": { type: "int", meaning: "the process ended before the export" },
 
   // Exceptions
   "exception.type": { type: "string", meaning: "its class or code" },
@@ -281,11 +292,11 @@ export const ATTRIBUTES = {
 
 export type AttributeKey = keyof typeof ATTRIBUTES;
 
-/** What a resource says of whoever emits. */
+/** The attributes of a resource, which describes the emitting service. */
 export const RESOURCE_ATTRIBUTES = {
   "service.name": { type: "string", meaning: "`valet-worker`, `valet-runner` or `valet-broker`" },
-  "service.version": { type: "string", meaning: "version of the package that emits" },
+  "service.version": { type: "string", meaning: "version of the emitting package" },
   "service.instance.id": { type: "string", meaning: "a random UUID for each process, isolate or object in memory" },
-  "valet.session.id": { type: "string", meaning: "the session, where the process serves only one" },
-  "valet.generation": { type: "int", meaning: "its generation; the runner's only" },
+  "valet.session.id": { type: "string", meaning: "the session, if the process serves only one" },
+  "valet.generation": { type: "int", meaning: "the sandbox's generation; only the runner has it" },
 } as const satisfies Record<string, AttributeDefinition>;

@@ -1,9 +1,9 @@
-/** Where a trace's context passes from one process to another. The specification's table of propagation is made from this. */
+/** A boundary that trace context crosses. The specification's table of propagation is generated from these. */
 export interface Boundary {
   readonly from: string;
   readonly to: string;
   readonly carrier: string;
-  /** Specified, and built by nobody so far. */
+  /** Specified but not implemented yet. */
   readonly notYet?: true;
 }
 
@@ -11,7 +11,7 @@ export const BOUNDARIES: readonly Boundary[] = [
   {
     from: "HTTP client",
     to: "Worker",
-    carrier: "headers `traceparent`, `tracestate`, of authenticated callers",
+    carrier: "headers `traceparent`, `tracestate`, from authenticated callers",
   },
   { from: "Worker", to: "SessionAgent", carrier: "header `traceparent`, or an explicit argument of a call" },
   { from: "SessionAgent", to: "broker", carrier: "header `traceparent`" },
@@ -19,7 +19,7 @@ export const BOUNDARIES: readonly Boundary[] = [
     from: "SessionAgent",
     to: "sandbox",
     carrier:
-      "`TRACEPARENT`, `TRACESTATE` in the environment at create and restore; the runner deletes them from its own",
+      "`TRACEPARENT`, `TRACESTATE` in the environment at create and restore; the runner deletes them from its own environment",
   },
   {
     from: "SessionAgent",
@@ -35,12 +35,12 @@ export const BOUNDARIES: readonly Boundary[] = [
     from: "OpenCode",
     to: "model provider",
     carrier:
-      "header `traceparent`, the context of the `chat`, on each try; none where the runner does not answer our plugin within a second",
+      "header `traceparent`, the context of the `chat`, on each try; no header if the runner does not answer Valet's plugin within a second",
   },
   {
     from: "OpenCode",
     to: "the agent's shell",
-    carrier: "`TRACEPARENT` and a loopback `OTEL_EXPORTER_OTLP_ENDPOINT`, one context a tool call",
+    carrier: "`TRACEPARENT` and a loopback `OTEL_EXPORTER_OTLP_ENDPOINT`, one context per tool call",
     notYet: true,
   },
   { from: "runner", to: "a workflow's command", carrier: "`TRACEPARENT`, `TRACESTATE`: the context of its step" },
@@ -55,6 +55,6 @@ export const BOUNDARIES: readonly Boundary[] = [
   {
     from: "SessionAgent",
     to: "itself, later",
-    carrier: "contexts of operations stored with their state, behind the guard that may skip the operation",
+    carrier: "contexts of operations, stored with their state, after the guard that may skip the operation",
   },
 ];

@@ -1,13 +1,13 @@
 import { SANDBOX, type SpanDefinition } from "./definition.ts";
 import { endedBy } from "./error-types.ts";
 
-/** What a step is told of, as far as it is known. */
+/** The attributes of a step, as far as they are known. */
 const STEP = [...SANDBOX, "valet.snapshot.id"] as const;
 
-/** What the sandbox broker spends a request's time on. */
+/** The steps of the sandbox broker's work on a request. */
 export const BROKER_SPANS = {
   "valet.sandbox.prepare": {
-    meaning: "The sandbox's folders are made and it is put on record.",
+    meaning: "The broker creates the sandbox's folders and its record.",
     kind: "INTERNAL",
     emitters: ["broker"],
     parents: ["{method} {route}"],
@@ -17,7 +17,7 @@ export const BROKER_SPANS = {
     links: [],
   },
   "valet.sandbox.copy": {
-    meaning: "Files are copied: out of a snapshot, or into one while the processes stand still.",
+    meaning: "The broker copies files out of a snapshot, or into one while the processes are paused.",
     kind: "INTERNAL",
     emitters: ["broker"],
     parents: ["{method} {route}", "valet.sandbox.pause"],
@@ -27,7 +27,7 @@ export const BROKER_SPANS = {
     links: [],
   },
   "valet.sandbox.process_start": {
-    meaning: "The entrypoint is started.",
+    meaning: "The broker starts the entrypoint.",
     kind: "INTERNAL",
     emitters: ["broker"],
     parents: ["{method} {route}"],
@@ -37,7 +37,7 @@ export const BROKER_SPANS = {
     links: [],
   },
   "valet.sandbox.pause": {
-    meaning: "The sandbox's processes stand still.",
+    meaning: "The sandbox's processes are paused.",
     kind: "INTERNAL",
     emitters: ["broker"],
     parents: ["{method} {route}"],
@@ -47,7 +47,7 @@ export const BROKER_SPANS = {
     links: [],
   },
   "valet.sandbox.commit": {
-    meaning: "A copy is made durable and becomes a snapshot.",
+    meaning: "The broker makes a copy durable, which turns it into a snapshot.",
     kind: "INTERNAL",
     emitters: ["broker"],
     parents: ["{method} {route}"],
@@ -57,7 +57,7 @@ export const BROKER_SPANS = {
     links: [],
   },
   "valet.sandbox.process_stop": {
-    meaning: "The sandbox's processes are ended.",
+    meaning: "The broker ends the sandbox's processes.",
     kind: "INTERNAL",
     emitters: ["broker"],
     parents: ["{method} {route}"],
@@ -67,7 +67,7 @@ export const BROKER_SPANS = {
     links: [],
   },
   "valet.sandbox.remove": {
-    meaning: "The files of a sandbox or a snapshot are removed.",
+    meaning: "The broker removes the files of a sandbox or a snapshot.",
     kind: "INTERNAL",
     emitters: ["broker"],
     parents: ["{method} {route}"],

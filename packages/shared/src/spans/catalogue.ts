@@ -5,16 +5,16 @@ import { SANDBOX_SPANS } from "./sandbox-spans.ts";
 import { SESSION_SPANS } from "./session-spans.ts";
 import { TURN_SPANS } from "./turn-spans.ts";
 
-/** Every span, by its name in the catalogue. What stands in braces is filled in: `chat {model}`. */
+/** Every span, by its name in the catalogue. Braces mark a placeholder: `chat {model}`. */
 export const SPANS = { ...SESSION_SPANS, ...TURN_SPANS, ...SANDBOX_SPANS, ...BROKER_SPANS } satisfies Record<
   string,
   SpanDefinition
 >;
 
-/** What the catalogue says of one event. */
+/** One event in the catalogue. */
 export interface EventDefinition {
   readonly meaning: string;
-  /** The spans that may hold it. */
+  /** The spans that may have it. */
   readonly spans: readonly (keyof typeof SPANS)[] | "any";
   readonly attributes: readonly AttributeKey[];
 }
@@ -22,27 +22,27 @@ export interface EventDefinition {
 /** Every event, by name. */
 export const EVENTS = {
   exception: {
-    meaning: "Something was thrown.",
+    meaning: "Code threw an exception.",
     spans: "any",
     attributes: ["exception.type", "exception.message", "exception.stacktrace"],
   },
   "valet.queue.reason": {
-    meaning: "From here on the message waits for this.",
+    meaning: "From now on the job waits for this reason.",
     spans: ["valet.queue.wait"],
     attributes: ["valet.queue.reason", "valet.capacity.place"],
   },
   "valet.capacity.place": {
-    meaning: "The session has moved up in the line for a sandbox.",
+    meaning: "The session moved up among those that wait for a sandbox.",
     spans: ["valet.queue.wait", "valet.capacity.wait"],
     attributes: ["valet.capacity.place"],
   },
   "valet.sandbox.stage": {
-    meaning: "The sandbox has come this far.",
+    meaning: "The start reached this stage.",
     spans: ["valet.sandbox.spawn", "valet.sandbox.restore"],
     attributes: ["valet.sandbox.stage"],
   },
   "valet.runner.disconnected": {
-    meaning: "The link is down; what is in work waits for the end of the grace period.",
+    meaning: "The link is down; running work stays open until the grace period ends.",
     spans: ["valet.prompt", "valet.workflow", "valet.sandbox.spawn", "valet.sandbox.restore"],
     attributes: [],
   },

@@ -11,7 +11,7 @@ const DOUBLES: Readonly<Record<DoubleKey, true>> = {
 };
 
 /**
- * The attributes that the catalogue declares `double`, for tracers (`doubleKeys`) and stores. A list of its own, so that a
- * bundle with it holds none of the catalogue's text; one that is missing here does not compile.
+ * The attributes that the catalogue declares `double`, for tracers (`doubleKeys`) and stores. It is a separate list to keep the
+ * catalogue's text out of bundles. It does not compile if a key is missing.
  */
 export const DOUBLE_KEYS: ReadonlySet<string> = new Set(Object.keys(DOUBLES));

@@ -1,11 +1,11 @@
 /**
- * Every reason for an outcome other than `ok`, once. Lists that name error types are made from this table: those that a span
- * may end with, those that abort an attempt, those that move on to the next model, those that work ends with. A row that is
- * added here is in every list that it belongs to, or the code that must handle it does not compile.
+ * The one table of reasons for an outcome other than `ok`. Every list of error types is derived from it: those that a span may
+ * end with, those that abort an attempt, those that cause a failover to the next model. A new row is in every list that it
+ * belongs to; where code must handle it, that code does not compile until it does.
  */
 import type { Outcome } from "./outcomes.ts";
 
-/** What an error type may end. Each is a span of the catalogue, or several that end alike. */
+/** What an error type may end. Each stands for a span of the catalogue, or for several that end in the same ways. */
 export type Ended =
   | "message"
   | "workflow"
@@ -43,29 +43,29 @@ export type Ended =
   | "broker_step"
   | "http_request";
 
-/** What the table says of one error type. */
+/** A row of the table: one error type. */
 export interface ErrorDefinition {
   /**
-   * The outcomes that it explains. With `error` and `lost` it is `error.type`; with any other outcome it is
+   * The outcomes that it explains. For `error` and `lost` a span has it as `error.type`, for any other outcome as
    * `valet.outcome.reason`. No error type explains outcomes of both kinds.
    */
   readonly outcomes: readonly Exclude<Outcome, "ok">[];
-  /** The parts that may be the first to say so; none where only earlier versions did, whose sessions have it on record. */
+  /** The parts that may report it first. Empty if only earlier versions reported it; their sessions still store it. */
   readonly reporters: readonly ("worker" | "session-agent" | "runner" | "broker")[];
   readonly ends: readonly Ended[];
-  /** Whether what is still open below ends with it, in the same way. */
+  /** Whether open descendants of the span end with the same error type. */
   readonly cuts?: true;
-  /** Whether the runner can be asked to end an attempt for this reason. */
+  /** Whether the SessionAgent may ask the runner to abort an attempt for this reason. */
   readonly aborts?: true;
-  /** Whether the next model of the list is tried. */
+  /** Whether the runner tries the next model of the preference list. */
   readonly failsOver?: true;
   /** What happened. */
   readonly meaning: string;
-  /** What a person can do about it; `null` where there is nothing to do. */
+  /** What a person can do about it; `null` if there is nothing to do. */
   readonly remedy: string | null;
 }
 
-/** What an attempt consists of while the agent works; an abort cuts it. */
+/** The spans of an attempt while the agent works. An abort ends all of them. */
 const WORK = [
   "turn",
   "execution",
@@ -91,10 +91,10 @@ const BOOT = [
   "git_submodules",
   "git_config",
 ] as const;
-/** What a job ends with that its session cannot be started for. */
+/** A job whose session cannot start, and that start. */
 const JOB_AND_START = ["message", "workflow", "wait", "start"] as const;
 
-/** Whatever speaks to the repository's remote, and the start that fails with it. */
+/** The spans that connect to the repository's remote, and the job and start that fail with them. */
 const GIT_REMOTE = [...JOB_AND_START, "bootstrap", "git_setup", "git_clone", "git_checkout", "git_submodules"] as const;
 
 export const ERRORS = {
@@ -103,14 +103,14 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["session-agent"],
     ends: [...JOB_AND_START, "create"],
-    meaning: "the broker could not make a sandbox",
+    meaning: "the broker could not create a sandbox",
     remedy: "Read the broker's log, then send the message again.",
   },
   restore_failed: {
     outcomes: ["error"],
     reporters: ["session-agent"],
     ends: [...JOB_AND_START, "create"],
-    meaning: "the broker could not make a sandbox from the snapshot",
+    meaning: "the broker could not restore a sandbox from the snapshot",
     remedy: "Read the broker's log, then send the message again.",
   },
   snapshot_failed: {
@@ -142,30 +142,30 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["broker", "session-agent"],
     ends: JOB_AND_START,
-    meaning: "the runner died each time it was started, until the broker started it no more",
-    remedy: "Read the end of the runner's log, and whether the machine has memory left.",
+    meaning: "the runner crashed after every start, and the broker stopped restarting it",
+    remedy: "Read the end of the runner's log, and check whether the machine has run out of memory.",
   },
   entrypoint_ended: {
     outcomes: ["error"],
     reporters: ["broker", "session-agent"],
     ends: JOB_AND_START,
-    meaning: "the runner ended before it was ready, in a way that another start would not change",
-    remedy: "Read the end of the runner's log: its settings may be wrong, or of another version.",
+    meaning: "the runner exited before it was ready, with an exit code that says that a restart will not help",
+    remedy: "Read the end of the runner's log: its settings may be wrong, or from another version.",
   },
   sandbox_timeout: {
     outcomes: ["error"],
     reporters: ["session-agent"],
     ends: [...JOB_AND_START, "create", "hibernate", "snapshot"],
-    meaning: "the broker gave up making a sandbox, or its snapshot, that took too long",
+    meaning: "the broker gave up on a sandbox or a snapshot because it took too long",
     remedy:
-      "Look at the load of the broker's disk and at the size of the workspace; VALET_BROKER_CALL_MS and VALET_SNAPSHOT_MS allow more.",
+      "Check the load of the broker's disk and the size of the workspace, or raise VALET_BROKER_CALL_MS or VALET_SNAPSHOT_MS.",
   },
   broker_unreachable: {
     outcomes: ["error"],
     reporters: ["session-agent"],
     ends: [...JOB_AND_START, "hibernate", "terminate", "create", "snapshot", "delete"],
-    meaning: "no connection to the broker",
-    remedy: "Check that the broker runs and that SANDBOX_BROKER_URL names it.",
+    meaning: "the SessionAgent could not connect to the broker",
+    remedy: "Check that the broker is running and that SANDBOX_BROKER_URL is its URL.",
   },
   broker_timeout: {
     outcomes: ["error"],
@@ -178,28 +178,29 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["session-agent", "broker"],
     ends: [...JOB_AND_START, "hibernate", "terminate", "create", "snapshot", "delete", "broker_step"],
-    meaning: "the broker answered with an error that has no name of its own",
+    meaning: "the broker returned an error that has no more specific type",
     remedy: "Read the broker's log.",
   },
   broker_full: {
     outcomes: ["error"],
     reporters: ["session-agent"],
     ends: ["create"],
-    meaning: "the broker has as many sandboxes as it takes; the start waits for its turn and goes on",
-    remedy: "Nothing has failed. Give the broker more memory, or let sessions hibernate sooner, if they wait for long.",
+    meaning: "the broker runs as many sandboxes as it can; the start waits until one ends, then continues",
+    remedy:
+      "Nothing has failed. If sessions wait for long, give the broker more memory, or let sessions hibernate sooner.",
   },
   breaker_open: {
     outcomes: ["error"],
     reporters: [],
     ends: ["message", "workflow", "wait"],
-    meaning: "starting failed too often and was given up",
+    meaning: "the session gave up after too many failed starts",
     remedy: "Send a message to try again.",
   },
   stale_generation: {
     outcomes: ["superseded"],
     reporters: ["session-agent"],
     ends: ["dispatch", "start", "create", "bootstrap", "connect"],
-    meaning: "a newer sandbox had taken over",
+    meaning: "the session has a newer sandbox",
     remedy: null,
   },
   // The runner and its link
@@ -207,22 +208,22 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["session-agent"],
     ends: JOB_AND_START,
-    meaning: "the sandbox ran, its runner did not report idle in time",
-    remedy: "Look at the last stage that was reached, and at the runner's log in the sandbox.",
+    meaning: "the sandbox was running, but its runner was not ready in time",
+    remedy: "Look at the last stage that the start reached, and at the runner's log in the sandbox.",
   },
   runner_lost: {
     outcomes: ["error", "lost"],
     reporters: ["session-agent"],
     ends: [...JOB_AND_START, "dispatch", ...WORK, "finalize", ...BOOT],
     cuts: true,
-    meaning: "the runner left for longer than the grace period, or its sandbox has stopped",
+    meaning: "the runner was disconnected for longer than the grace period, or its sandbox has stopped",
     remedy: "Send the message again. If it recurs, the sandbox may be out of memory.",
   },
   runner_replaced: {
     outcomes: ["superseded"],
     reporters: ["runner"],
     ends: ["bootstrap", "connect"],
-    meaning: "another runner of the same sandbox has the link",
+    meaning: "another runner of the same sandbox took over the link",
     remedy: null,
   },
   runner_shutdown: {
@@ -231,37 +232,37 @@ export const ERRORS = {
     ends: [...WORK, ...BOOT],
     cuts: true,
     aborts: true,
-    meaning: "the runner was told to stop",
+    meaning: "the runner was stopped",
     remedy: null,
   },
   token_refused: {
     outcomes: ["error"],
     reporters: ["session-agent"],
     ends: ["bootstrap", "connect"],
-    meaning: "the runner's token was not accepted",
+    meaning: "the SessionAgent refused the runner's token",
     remedy: null,
   },
   protocol_unsupported: {
     outcomes: ["error"],
     reporters: ["session-agent"],
     ends: [...JOB_AND_START, "bootstrap", "connect"],
-    meaning: "the runner speaks another version of the link's protocol than the Worker",
+    meaning: "the runner and the Worker use different versions of the link's protocol",
     remedy:
-      "Deploy the Worker and the sandboxes' runner of one version, the Worker first; then send the message again.",
+      "Deploy the Worker and the sandboxes' runner in the same version, the Worker first; then send the message again.",
   },
   send_failed: {
     outcomes: ["error"],
     reporters: ["session-agent"],
     ends: ["message", "workflow", "dispatch", "finalize"],
-    meaning: "the link broke while sending",
+    meaning: "the link broke while the SessionAgent was sending",
     remedy: "Send the message again.",
   },
   not_accepted: {
     outcomes: ["error"],
     reporters: ["session-agent", "runner"],
     ends: ["message", "workflow", "dispatch"],
-    meaning: "the runner refused the dispatch, or did not answer it in time",
-    remedy: "Send the message again. If it recurs, the sandbox's runner may be of an older version.",
+    meaning: "the runner refused the dispatch, or did not acknowledge it in time",
+    remedy: "Send the message again. If it recurs, the sandbox's runner may be an older version.",
   },
   // The repository
   no_repository: {
@@ -283,30 +284,31 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: GIT_REMOTE,
     meaning:
-      "git does not trust the certificate of the repository's host: it is self-signed, of an unknown authority, expired, or for another name",
+      "git does not trust the certificate of the repository's host: it is self-signed, from an unknown authority, expired, or for another name",
     remedy:
-      "Name a file with the authorities to trust in GIT_SSL_CAINFO or SSL_CERT_FILE where `valet up` or the broker runs; in a container image, install the authority.",
+      "Set GIT_SSL_CAINFO or SSL_CERT_FILE, where `valet up` or the broker runs, to a file with the authorities to trust; in a container image, install the authority.",
   },
   git_host_not_found: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: GIT_REMOTE,
-    meaning: "the name of the repository's host cannot be resolved",
+    meaning: "the name of the repository's host could not be resolved",
     remedy: "Check the spelling of the host in the repository's URL, and that sandboxes can resolve names.",
   },
   git_unreachable: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: GIT_REMOTE,
-    meaning: "no connection to the repository's host: it was refused, reset, or there is no route",
+    meaning:
+      "git could not connect to the repository's host: the connection was refused or reset, or there is no route",
     remedy:
-      "Check the host and the port in the repository's URL, and that sandboxes can reach it (a proxy, a firewall).",
+      "Check the host and the port in the repository's URL, and that no proxy or firewall keeps sandboxes from reaching it.",
   },
   git_not_found: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: GIT_REMOTE,
-    meaning: "the host knows no such repository, or does not show it without credentials",
+    meaning: "the host has no such repository, or hides it without credentials",
     remedy:
       "Check the path in the repository's URL; for a private repository, create the session with credentials that may read it.",
   },
@@ -314,9 +316,9 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: GIT_REMOTE,
-    meaning: "what answers at the URL is no git repository but a web page, say, or a redirect to a login",
+    meaning: "the URL does not serve a git repository but, for example, a web page or a redirect to a login",
     remedy:
-      "Use the URL that `git clone` takes, not that of a page about the repository; behind a login, give the session credentials.",
+      "Use the URL that `git clone` takes, not that of the repository's web page; if it needs a login, give the session credentials.",
   },
   git_auth_failed: {
     outcomes: ["error"],
@@ -337,14 +339,15 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_checkout"],
     meaning: "the remote's HEAD names no branch, and the session asks for none",
-    remedy: "Create the session with the branch to check out, or mend the HEAD of the remote.",
+    remedy: "Create the session with the branch to check out, or fix the HEAD of the remote.",
   },
   git_submodule_failed: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["git_submodules"],
-    meaning: "not all submodules could be checked out; the agent works without them",
-    remedy: "Check their URLs: https and ssh are allowed, and credentials are only for the repository's own host.",
+    meaning: "some submodules could not be checked out; the agent works without them",
+    remedy:
+      "Check their URLs: only https and ssh are allowed, and credentials are only used for the repository's own host.",
   },
   repository_empty: {
     outcomes: ["skipped"],
@@ -357,8 +360,8 @@ export const ERRORS = {
     outcomes: ["skipped"],
     reporters: ["runner"],
     ends: ["git_setup", "git_config"],
-    meaning: "git cannot read the repository of a workspace that was kept; the agent works on in it as it is",
-    remedy: "Ask the agent to mend the repository.",
+    meaning: "git cannot read the repository in a workspace that already exists; the agent continues in it as it is",
+    remedy: "Ask the agent to repair the repository.",
   },
   git_config_failed: {
     outcomes: ["error"],
@@ -371,16 +374,16 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone", "git_checkout", "git_submodules", "git_config"],
-    meaning: "git did not end in time",
-    remedy: "Check that the repository's host answers sandboxes; a very large repository needs a longer limit.",
+    meaning: "git did not finish in time",
+    remedy: "Check that sandboxes can reach the repository's host; a very large repository needs a longer time limit.",
   },
   secrets_lost: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: [...JOB_AND_START, "bootstrap"],
-    meaning: "a runner that was restarted did not find the keys that are given to a sandbox once",
+    meaning: "a restarted runner did not find the keys, which a sandbox receives only once",
     remedy:
-      "Nothing, unless it happens again: the session gets a new sandbox, with its files and with the keys. Then look whether the sandbox's disk is full.",
+      "Nothing to do: the session gets a new sandbox, with its files and with the keys. If it recurs, check whether the sandbox's disk is full.",
   },
   // The agent
   opencode_unhealthy: {
@@ -394,15 +397,15 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["repository_config"],
-    meaning: "the repository's configuration of OpenCode cannot be read, or not all of it",
-    remedy: "Mend the files that the runner's log names, `opencode.json` say.",
+    meaning: "part or all of the repository's configuration of OpenCode cannot be read",
+    remedy: "Fix the files that the runner's log names, for example `opencode.json`.",
   },
   mcp_server_failed: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["mcp"],
     meaning:
-      "an MCP server of the repository's configuration did not start or did not answer: the agent lacks its tools",
+      "an MCP server of the repository's configuration did not start or did not answer; the agent works without its tools",
     remedy: "Check the server's command or URL, and whether the sandbox can run or reach it.",
   },
   opencode_died: {
@@ -410,7 +413,7 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["message", "workflow", ...WORK, "finalize", "opencode_start"],
     cuts: true,
-    meaning: "the OpenCode process ended by itself",
+    meaning: "the OpenCode process exited unexpectedly",
     remedy: "Send the message again. If it recurs, the sandbox may be out of memory.",
   },
   opencode_hung: {
@@ -418,15 +421,15 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["message", "workflow", ...WORK, "finalize", "opencode_start"],
     cuts: true,
-    meaning: "the OpenCode process existed but answered nothing, and was killed",
+    meaning: "the OpenCode process no longer answered, and the runner killed it",
     remedy:
-      "Send the message again: OpenCode is started anew. If it recurs, look at the load and the memory of the sandbox's machine.",
+      "Send the message again: OpenCode is restarted. If it recurs, check the load and the memory of the sandbox's machine.",
   },
   opencode_error: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["message", "workflow", "turn", "execution", "step", "agent", "call", "compaction"],
-    meaning: "OpenCode reported an error that has no name of its own",
+    meaning: "OpenCode reported an error that has no more specific type",
     remedy: "Read OpenCode's log in the sandbox.",
   },
   stuck_turn: {
@@ -435,8 +438,8 @@ export const ERRORS = {
     ends: ["message", "workflow", ...WORK],
     cuts: true,
     aborts: true,
-    meaning: "the watchdog ended a turn in which nothing happened any more",
-    remedy: "Look at the span that was open longest: it is what did not answer.",
+    meaning: "the watchdog ended a turn that made no more progress",
+    remedy: "Look at the span that was open the longest: it shows what did not answer.",
   },
   tool_failed: {
     outcomes: ["error"],
@@ -449,51 +452,51 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["message", "workflow", "turn", "step", "agent", "tool"],
-    meaning: "a person said no",
+    meaning: "a person rejected the permission request",
     remedy: null,
   },
   tool_call_invalid: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["tool"],
-    meaning: "the model called a tool that there is not, or gave it arguments that cannot be read",
+    meaning: "the model called a tool that does not exist, or passed it invalid arguments",
     remedy: null,
   },
   tool_timeout: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["tool"],
-    meaning: "the agent's own time limit ended the tool's command",
-    remedy: "Ask for a longer limit, or have the command run in the background.",
+    meaning: "the agent's own time limit killed the tool's command",
+    remedy: "Ask the agent to use a longer limit, or to run the command in the background.",
   },
   tool_stuck: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["message", "workflow", ...WORK],
     cuts: true,
-    meaning: "a tool went on long after its own time limit: something that it started holds its output open",
-    remedy: "Have long-running processes started with their output redirected, as in `server > server.log 2>&1 &`.",
+    meaning: "a tool ran long past its own time limit: a process that it started holds its output open",
+    remedy: "Ask the agent to redirect the output of long-running processes, as in `server > server.log 2>&1 &`.",
   },
   // Work that leads nowhere
   no_model_call: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["message", "workflow", "turn", "step", "agent"],
-    meaning: "the agent took the prompt and asked no model",
-    remedy: "Send the message again. If it recurs, begin a new session.",
+    meaning: "the agent accepted the prompt but called no model",
+    remedy: "Send the message again. If it recurs, create a new session.",
   },
   attachment_unreadable: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["message", "workflow", "turn", "step", "agent", "call", "compaction"],
-    meaning: "the agent cannot read an attachment: an image that is damaged, say",
+    meaning: "the agent cannot read an attachment, for example a damaged image",
     remedy: "Send the file in another form.",
   },
   empty_answer: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["message", "workflow", "turn", "step", "agent", "call", "compaction"],
-    meaning: "the model's answer held neither text nor a tool call",
+    meaning: "the model's answer contained neither text nor a tool call",
     remedy: "Ask again, or use another model.",
   },
   useless_answers: {
@@ -502,8 +505,8 @@ export const ERRORS = {
     ends: ["message", "workflow", ...WORK],
     cuts: true,
     meaning:
-      "the model's answers called no tool and had no end, three or more in a row: some are under way when the third is noticed",
-    remedy: "Check that the provider's URL is that of a model, and that it sends finish reasons.",
+      "at least three of the model's answers in a row had neither a tool call nor a finish reason (more may arrive before the runner notices the third)",
+    remedy: "Check that the provider's URL serves a model, and that it sends finish reasons.",
   },
   agent_loop: {
     outcomes: ["error"],
@@ -511,14 +514,14 @@ export const ERRORS = {
     ends: ["message", "workflow", ...WORK],
     cuts: true,
     meaning: "the agent called the same tool with the same arguments five times and got the same result",
-    remedy: "Say what to do instead. A tool that is meant to be polled can be named in VALET_POLLING_TOOLS.",
+    remedy: "Tell the agent what to do instead. Add tools that are meant to be polled to VALET_POLLING_TOOLS.",
   },
   model_call_limit: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["message", "workflow", ...WORK],
     cuts: true,
-    meaning: "the turn made as many model calls as a turn may",
+    meaning: "the turn reached the limit on its model calls",
     remedy: "Split the task, or raise VALET_MAX_MODEL_CALLS.",
   },
   turn_time_limit: {
@@ -526,7 +529,7 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["message", "workflow", ...WORK],
     cuts: true,
-    meaning: "the turn took as long as a turn may",
+    meaning: "the turn reached its time limit",
     remedy: "Split the task, or raise VALET_MAX_TURN_MS.",
   },
   // The model and its provider
@@ -542,14 +545,15 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["message", "workflow", "turn", "step"],
     meaning: "the agent knows no such model, or its provider has no key",
-    remedy: "Check the model's name, and that its provider's key is configured; or make a session with another model.",
+    remedy:
+      "Check the model's name, and that its provider's key is configured; or create a session with another model.",
   },
   provider_rate_limited: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
-    meaning: "429, or the provider's word for it",
+    meaning: "the provider answered 429, or reported its own equivalent",
     remedy: "Wait, or add another model to the session's list.",
   },
   provider_overloaded: {
@@ -557,7 +561,7 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
-    meaning: "503 or 529, or the provider's word for it",
+    meaning: "the provider answered 503 or 529, or reported its own equivalent",
     remedy: "Wait, or add another model to the session's list.",
   },
   provider_unavailable: {
@@ -565,7 +569,7 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
-    meaning: "no connection, or another 5xx",
+    meaning: "the agent could not connect to the provider, or the provider answered another 5xx",
     remedy: "Check that sandboxes can reach the provider.",
   },
   provider_timeout: {
@@ -573,7 +577,7 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
-    meaning: "no answer in time",
+    meaning: "the provider did not answer in time",
     remedy: "Check the provider's status, or add another model to the session's list.",
   },
   provider_auth_failed: {
@@ -581,7 +585,7 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
-    meaning: "401 or 403",
+    meaning: "the provider answered 401 or 403",
     remedy: "Check the provider's key.",
   },
   provider_bad_request: {
@@ -589,7 +593,7 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
-    meaning: "another 4xx: the provider does not know the model, or refuses the request's form",
+    meaning: "the provider answered another 4xx: it does not know the model, or rejects the request's format",
     remedy: "Check the model's name.",
   },
   provider_stream_cut: {
@@ -597,7 +601,7 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
-    meaning: "the answer broke off",
+    meaning: "the provider's answer broke off",
     remedy: "Send the message again.",
   },
   provider_bad_response: {
@@ -605,16 +609,15 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
-    meaning: "the provider's answer cannot be read: it is no JSON, or not of the form that the protocol has",
-    remedy:
-      "Check that the provider's URL is that of a model and that no proxy changes its answers, or use another model.",
+    meaning: "the provider's answer cannot be parsed: it is not JSON, or does not follow the protocol",
+    remedy: "Check that the provider's URL serves a model and that no proxy changes its answers, or use another model.",
   },
   context_overflow: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
-    meaning: "more input than the model takes",
+    meaning: "the input is larger than the model's context",
     remedy: "Use a model with a larger context, or a new session.",
   },
   output_limit: {
@@ -622,7 +625,7 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
-    meaning: "the answer was cut at the token limit and is of no use",
+    meaning: "the answer was cut off at the token limit and is unusable",
     remedy: "Ask for less at once.",
   },
   content_filtered: {
@@ -649,14 +652,14 @@ export const ERRORS = {
     ends: ["message", "workflow", "dispatch", ...WORK],
     cuts: true,
     aborts: true,
-    meaning: "a message in mode `steer` took its place",
+    meaning: "a message in mode `steer` replaced it",
     remedy: null,
   },
   withdrawn: {
     outcomes: ["aborted"],
     reporters: ["session-agent"],
     ends: ["message", "workflow", "wait"],
-    meaning: "its sender took the message back",
+    meaning: "the sender withdrew the message",
     remedy: null,
   },
   queue_cleared: {
@@ -670,7 +673,7 @@ export const ERRORS = {
     outcomes: ["skipped"],
     reporters: ["session-agent"],
     ends: ["hibernate"],
-    meaning: "work arrived before it was too late to stay awake",
+    meaning: "work arrived while the hibernate could still be cancelled",
     remedy: null,
   },
   session_hibernated: {
@@ -679,7 +682,7 @@ export const ERRORS = {
     ends: ["message", "workflow", "dispatch", ...WORK],
     cuts: true,
     aborts: true,
-    meaning: "the session was hibernated meanwhile",
+    meaning: "the session was hibernated in the meantime",
     remedy: null,
   },
   session_terminated: {
@@ -698,7 +701,7 @@ export const ERRORS = {
     ],
     cuts: true,
     aborts: true,
-    meaning: "the session was terminated meanwhile",
+    meaning: "the session was terminated in the meantime",
     remedy: null,
   },
   // Workflows and child sessions
@@ -706,7 +709,7 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["workflow", "dispatch", "execution"],
-    meaning: "the runner could not make sense of the workflow",
+    meaning: "the runner could not parse the workflow",
     remedy: "Check that sandboxes run the same version as the Worker.",
   },
   workflow_step_failed: {
@@ -720,43 +723,43 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["step"],
-    meaning: "a step's command ended with another exit code than 0, or was killed by a signal",
+    meaning: "a step's command exited with a nonzero exit code, or was killed by a signal",
     remedy: "Read the step's output.",
   },
   command_timeout: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["step"],
-    meaning: "a step's command did not end in time and was killed",
-    remedy: "Read the step's output; split the command, or let it end sooner.",
+    meaning: "a step's command reached its time limit and was killed",
+    remedy: "Read the step's output; split the command, or make it faster.",
   },
   previous_step_failed: {
     outcomes: ["skipped"],
     reporters: ["runner"],
     ends: ["step"],
-    meaning: "an earlier step failed and the workflow stops then",
+    meaning: "an earlier step failed, and the workflow stops after a failure",
     remedy: null,
   },
   child_session_refused: {
     outcomes: ["error"],
     reporters: ["session-agent"],
     ends: ["child_spawn"],
-    meaning: "no child session was made",
+    meaning: "the child session was not created",
     remedy: null,
   },
   parent_session_gone: {
     outcomes: ["skipped"],
     reporters: ["session-agent"],
     ends: ["child_report"],
-    meaning: "the parent session takes no more messages",
+    meaning: "the parent session no longer accepts messages",
     remedy: null,
   },
-  // Requests: what their callers did
+  // Requests that their callers did not complete
   client_closed_request: {
     outcomes: ["aborted"],
     reporters: ["worker"],
     ends: ["http_request"],
-    meaning: "the caller went away before its request was complete",
+    meaning: "the caller disconnected before its request was complete",
     remedy: null,
   },
   request_timeout: {
@@ -764,14 +767,14 @@ export const ERRORS = {
     reporters: ["worker"],
     ends: ["http_request"],
     meaning: "the body of the request did not arrive in time",
-    remedy: "Send it over a faster connection, or send less.",
+    remedy: "Use a faster connection, or send a smaller body.",
   },
-  // The word is OpenTelemetry's.
+  // The name is OpenTelemetry's.
   _OTHER: {
     outcomes: ["error", "lost"],
     reporters: ["session-agent", "runner", "broker"],
     ends: [],
-    meaning: "none of these: a bug in Valet",
+    meaning: "no other error type applies: a bug in Valet",
     remedy: "Please report it, with the trace.",
   },
 } as const satisfies Record<string, ErrorDefinition>;
@@ -780,18 +783,18 @@ export const ERRORS = {
 export type ErrorType = keyof typeof ERRORS;
 type Rows = typeof ERRORS;
 
-/** Those that explain `error` and `lost`, and so are `error.type`. */
+/** The error types that explain `error` and `lost`: the values of `error.type`. */
 export type FailureType = {
   [E in ErrorType]: Extract<Rows[E]["outcomes"][number], "error" | "lost"> extends never ? never : E;
 }[ErrorType];
-/** Those that explain any other outcome, and so are `valet.outcome.reason`. */
+/** The error types that explain any other outcome: the values of `valet.outcome.reason`. */
 export type OutcomeReason = Exclude<ErrorType, FailureType>;
 
-/** Those that may end one of these. */
+/** The error types that may end one of W. */
 export type EndedBy<W extends Ended> = {
   [E in ErrorType]: Extract<Rows[E]["ends"][number], W> extends never ? never : E;
 }[ErrorType];
-/** Those with a mark of the table. */
+/** The error types that have this flag. */
 export type Marked<M extends "cuts" | "aborts" | "failsOver"> = {
   [E in ErrorType]: Rows[E] extends { readonly [K in M]: true } ? E : never;
 }[ErrorType];
@@ -802,32 +805,32 @@ export const ERROR_TYPES = Object.keys(ERRORS) as [ErrorType, ...ErrorType[]];
 export const FAILURE_TYPES = ERROR_TYPES.filter(isFailureType);
 export const OUTCOME_REASONS = ERROR_TYPES.filter((type) => !isFailureType(type)) as OutcomeReason[];
 
-/** Whether it is `error.type`, and no mere reason. */
+/** Returns whether it is a value of `error.type`, not of `valet.outcome.reason`. */
 export function isFailureType(type: ErrorType): type is FailureType {
   return rows[type].outcomes.some((outcome) => outcome === "error" || outcome === "lost");
 }
 
-/** Those that may end one of these, in the table's order. */
+/** Returns the error types that may end one of these, in the table's order. */
 export function endedBy<W extends Ended>(...what: W[]): EndedBy<W>[] {
   return ERROR_TYPES.filter((type) => rows[type].ends.some((each) => (what as Ended[]).includes(each))) as EndedBy<W>[];
 }
 
-/** Those with a mark of the table, in the table's order. */
+/** Returns the error types that have this flag, in the table's order. */
 export function marked<M extends "cuts" | "aborts" | "failsOver">(mark: M) {
   return ERROR_TYPES.filter((type) => rows[type][mark] === true) as [Marked<M>, ...Marked<M>[]];
 }
 
-/** Those that this part may be the first to say, or that it repeats because it was asked to abort for them. */
+/** Returns whether this part may report the error type: as the first, or, for the runner, as the reason of a requested abort. */
 export function isSaidBy(type: ErrorType, reporter: ErrorDefinition["reporters"][number]): boolean {
   return rows[type].reporters.includes(reporter) || (reporter === "runner" && rows[type].aborts === true);
 }
 
-/** The error type of this name; `_OTHER` for a name that this version does not know. */
+/** Returns the error type of this name; `_OTHER` for a name that this version does not know. */
 export function knownErrorType(name: string): ErrorType {
   return ERROR_TYPES.find((type) => type === name) ?? "_OTHER";
 }
 
-/** What happened and what a person can do, in one or two sentences. */
+/** Returns what happened and what a person can do, in whole sentences. */
 export function explain(type: ErrorType): string {
   const { meaning, remedy } = rows[type];
   const sentence = `${meaning.charAt(0).toUpperCase()}${meaning.slice(1)}.`;

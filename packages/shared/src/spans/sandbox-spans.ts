@@ -3,10 +3,10 @@ import { endedBy } from "./error-types.ts";
 
 const WAKING = [...SANDBOX, "valet.recovery.attempt", "valet.message.id", "valet.workflow.execution.id"] as const;
 const BROKER_CALL = ["http.response.status_code", "server.address", "server.port"] as const;
-/** A sandbox's life as the SessionAgent sees it, and the runner's start inside. */
+/** The lifecycle of a sandbox as the SessionAgent sees it, and the runner's start in it. */
 export const SANDBOX_SPANS = {
   "valet.sandbox.spawn": {
-    meaning: "A sandbox starts, until its runner reports idle.",
+    meaning: "The start of a sandbox, until its runner reports idle.",
     kind: "INTERNAL",
     operation: true,
     emitters: ["session-agent"],
@@ -17,7 +17,7 @@ export const SANDBOX_SPANS = {
     links: ["caused_by", "follows"],
   },
   "valet.sandbox.restore": {
-    meaning: "A sandbox starts from a snapshot, until its runner reports idle.",
+    meaning: "The start of a sandbox from a snapshot, until its runner reports idle.",
     kind: "INTERNAL",
     operation: true,
     emitters: ["session-agent"],
@@ -28,7 +28,7 @@ export const SANDBOX_SPANS = {
     links: ["caused_by", "follows"],
   },
   "valet.sandbox.hibernate": {
-    meaning: "A snapshot is taken and the sandbox ended.",
+    meaning: "The broker takes a snapshot and ends the sandbox.",
     kind: "INTERNAL",
     operation: true,
     emitters: ["session-agent"],
@@ -39,7 +39,7 @@ export const SANDBOX_SPANS = {
     links: ["caused_by", "follows"],
   },
   "valet.session.terminate": {
-    meaning: "The session is ended, and its sandbox with it.",
+    meaning: "The end of the session and of its sandbox.",
     kind: "INTERNAL",
     operation: true,
     emitters: ["session-agent"],
@@ -50,7 +50,7 @@ export const SANDBOX_SPANS = {
     links: ["caused_by", "follows"],
   },
   "valet.capacity.wait": {
-    meaning: "The session waits for its turn: there are as many sandboxes awake, or starting, as there may be.",
+    meaning: "The session waits for another session's sandbox to end, since the limit on running sandboxes is reached.",
     kind: "INTERNAL",
     emitters: ["session-agent"],
     parents: ["valet.sandbox.spawn", "valet.sandbox.restore"],
@@ -60,7 +60,7 @@ export const SANDBOX_SPANS = {
     links: [],
   },
   "valet.sandbox.create": {
-    meaning: "The broker is asked for a sandbox: a new one, or one from a snapshot.",
+    meaning: "The call to the broker that creates a sandbox, or restores one from a snapshot.",
     kind: "CLIENT",
     emitters: ["session-agent"],
     parents: ["valet.sandbox.spawn", "valet.sandbox.restore"],
@@ -71,7 +71,7 @@ export const SANDBOX_SPANS = {
   },
   "valet.sandbox.snapshot": {
     meaning:
-      "The broker is asked for a snapshot: to hibernate, or, in a trace of its own, of a sandbox whose runner was lost.",
+      "The call to the broker that takes a snapshot: to hibernate, or, in a separate trace, of a sandbox whose runner was lost.",
     kind: "CLIENT",
     emitters: ["session-agent"],
     parents: ["valet.sandbox.hibernate", "root"],
@@ -88,7 +88,7 @@ export const SANDBOX_SPANS = {
   },
   "valet.sandbox.delete": {
     meaning:
-      "The broker is asked to end a sandbox: the session's own, or one that was left over, which begins a trace of its own.",
+      "The call to the broker that ends a sandbox: the session's current one, or an orphan, whose span begins a separate trace.",
     kind: "CLIENT",
     emitters: ["session-agent"],
     parents: ["valet.sandbox.hibernate", "valet.session.terminate", "root"],
@@ -98,7 +98,7 @@ export const SANDBOX_SPANS = {
     links: ["caused_by"],
   },
   "valet.runner.bootstrap": {
-    meaning: "The runner's start, until it reports idle. A restarted runner's begins a trace of its own.",
+    meaning: "The runner's start, until it reports idle. The start of a restarted runner begins a separate trace.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["valet.sandbox.spawn", "valet.sandbox.restore", "root"],
@@ -108,7 +108,7 @@ export const SANDBOX_SPANS = {
     links: ["follows"],
   },
   "valet.runner.connect": {
-    meaning: "The link to the SessionAgent is made.",
+    meaning: "The runner connects to the SessionAgent.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["valet.runner.bootstrap"],
@@ -119,7 +119,7 @@ export const SANDBOX_SPANS = {
   },
   "valet.runner.opencode_start": {
     meaning:
-      "OpenCode starts, until it is healthy: at boot; in a trace of its own after it died in the middle of work; or at the beginning of work that finds none.",
+      "OpenCode's start, until it is healthy: at the runner's start; in a separate trace after OpenCode ended during work; or at the beginning of work that finds no running OpenCode.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["valet.runner.bootstrap", "valet.turn", "valet.workflow.step {name}", "root"],
@@ -129,7 +129,7 @@ export const SANDBOX_SPANS = {
     links: ["caused_by"],
   },
   "valet.runner.repository_config": {
-    meaning: "Some of the repository's configuration of OpenCode does not count, since it cannot be read.",
+    meaning: "The runner ignores part of the repository's configuration of OpenCode because it cannot be read.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["valet.runner.opencode_start"],
@@ -140,7 +140,7 @@ export const SANDBOX_SPANS = {
   },
   "valet.agent.mcp_connect": {
     meaning:
-      "The agent connects an MCP server that the repository configures; no start waits for it, but a first prompt may.",
+      "The agent connects to an MCP server from the repository's configuration. The start does not wait for it; the first prompt may.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["root"],
@@ -150,7 +150,7 @@ export const SANDBOX_SPANS = {
     links: ["caused_by"],
   },
   "valet.runner.opencode_wait": {
-    meaning: "Work waits for an OpenCode that is starting already.",
+    meaning: "Work waits for an OpenCode that is already starting.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["valet.turn", "valet.workflow.step {name}"],
@@ -160,7 +160,7 @@ export const SANDBOX_SPANS = {
     links: ["waited_on"],
   },
   "valet.runner.git_setup": {
-    meaning: "The repository is put in place.",
+    meaning: "The runner sets up the repository.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["valet.runner.bootstrap"],
@@ -170,7 +170,7 @@ export const SANDBOX_SPANS = {
     links: [],
   },
   "valet.runner.git_clone": {
-    meaning: "The repository is cloned.",
+    meaning: "The runner clones the repository.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["valet.runner.git_setup"],
@@ -180,7 +180,7 @@ export const SANDBOX_SPANS = {
     links: [],
   },
   "valet.runner.git_checkout": {
-    meaning: "The branch or ref is checked out.",
+    meaning: "The runner checks out the branch or ref.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["valet.runner.git_setup"],
@@ -190,7 +190,7 @@ export const SANDBOX_SPANS = {
     links: [],
   },
   "valet.runner.git_submodules": {
-    meaning: "The repository's submodules are checked out, where it has any.",
+    meaning: "The runner checks out the repository's submodules, if it has any.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["valet.runner.git_setup"],
@@ -200,7 +200,7 @@ export const SANDBOX_SPANS = {
     links: [],
   },
   "valet.runner.git_config": {
-    meaning: "The author of commits is set where there is none.",
+    meaning: "The runner sets the author of commits if none is configured.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["valet.runner.git_setup"],

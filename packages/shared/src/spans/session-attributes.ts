@@ -1,13 +1,13 @@
-/** What every span of a session says: whose it is. */
+/** The attributes by which every span names its session. */
 
-/** By these a session's spans are found, ours and by the conventions; each holds the session's id. */
+/** The keys that hold the session's id: Valet's own and those of the conventions. */
 export const SESSION_KEYS = ["valet.session.id", "session.id", "gen_ai.conversation.id"] as const;
 
 export type SessionAttributes = {
   readonly [K in (typeof SESSION_KEYS)[number]]: string;
 } & { readonly "valet.generation"?: number };
 
-/** @param generation of the sandbox that the span is about, if it is about one; they count from 1 */
+/** Returns the attributes of a span. @param generation of the sandbox that the span belongs to, from 1; 0 for none */
 export function sessionAttributes(sessionId: string, generation = 0): SessionAttributes {
   return {
     "valet.session.id": sessionId,

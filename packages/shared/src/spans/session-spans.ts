@@ -1,7 +1,7 @@
 import { CHANNEL, COLLECT, DISPATCH, FAILED, NO_START, QUEUE, SANDBOX, type SpanDefinition } from "./definition.ts";
 import { endedBy } from "./error-types.ts";
 
-/** Requests, messages, workflows and child sessions: what a session is asked, and what becomes of it. */
+/** The spans of requests, messages, workflows and child sessions. */
 export const SESSION_SPANS = {
   "{method} {route}": {
     meaning: "A request to the Worker that changes a session, or to the broker.",
@@ -14,7 +14,7 @@ export const SESSION_SPANS = {
     links: [],
   },
   "{method}": {
-    meaning: "A request that no route answers to.",
+    meaning: "A request that matches no route.",
     kind: "SERVER",
     emitters: ["worker", "broker"],
     parents: ["root", "caller"],
@@ -44,7 +44,7 @@ export const SESSION_SPANS = {
     links: ["caused_by", "spawned_by"],
   },
   "valet.queue.wait": {
-    meaning: "From acceptance, or from being taken back, to dispatch. Each reason in turn is an event.",
+    meaning: "The wait from acceptance, or from being requeued, to dispatch. Each reason is an event.",
     kind: "INTERNAL",
     emitters: ["session-agent"],
     parents: ["valet.prompt", "valet.workflow"],
@@ -54,7 +54,8 @@ export const SESSION_SPANS = {
     links: ["waited_on"],
   },
   "valet.prompt.dispatch": {
-    meaning: "One attempt: sent to the runner, until it is accepted. Begins a trace of its own for a collected batch.",
+    meaning:
+      "One attempt, from sending to the runner's acknowledgement. For a collected batch it begins a separate trace.",
     kind: "PRODUCER",
     emitters: ["session-agent"],
     parents: ["valet.prompt", "root"],
@@ -88,7 +89,7 @@ export const SESSION_SPANS = {
     links: ["caused_by"],
   },
   "valet.workflow.dispatch": {
-    meaning: "One attempt: sent to the runner, until it is accepted.",
+    meaning: "One attempt, from sending to the runner's acknowledgement.",
     kind: "PRODUCER",
     emitters: ["session-agent"],
     parents: ["valet.workflow"],
@@ -98,7 +99,7 @@ export const SESSION_SPANS = {
     links: ["follows"],
   },
   "valet.child_session.spawn": {
-    meaning: "The SessionAgent makes the session that a tool call asked for.",
+    meaning: "The SessionAgent creates the session that a tool call requested.",
     kind: "CLIENT",
     emitters: ["session-agent"],
     parents: ["execute_tool {tool}", "root"],
@@ -108,7 +109,7 @@ export const SESSION_SPANS = {
     links: [],
   },
   "valet.child_session.report": {
-    meaning: "A child session tells its parent how it ended. The parent's system message links to it.",
+    meaning: "A child session reports to its parent how it ended. The parent's system message links to this span.",
     kind: "PRODUCER",
     emitters: ["session-agent"],
     parents: ["root"],
@@ -118,7 +119,7 @@ export const SESSION_SPANS = {
     links: ["caused_by"],
   },
   "valet.trace_plane.dropped": {
-    meaning: "Spans lost on their way to the backend since the last such span, by reason.",
+    meaning: "Counts, by reason, the spans lost on their way to the backend since the last span of this name.",
     kind: "INTERNAL",
     emitters: ["worker", "session-agent", "runner", "broker"],
     parents: ["root"],

@@ -2,10 +2,10 @@ import { CHANNEL, COLLECT, DISPATCH, QUEUE, type SpanDefinition } from "./defini
 import { endedBy } from "./error-types.ts";
 
 const AGENT = ["gen_ai.agent.name", "valet.opencode.session.id", "valet.opencode.message.id"] as const;
-/** The runner's work on what is dispatched to it: turns, workflow executions, and the agent's model and tool calls in them. */
+/** The spans of the runner's work on a dispatch: turns, workflow executions, and the agent's model and tool calls in them. */
 export const TURN_SPANS = {
   "valet.turn": {
-    meaning: "The runner's work on one dispatch, from acceptance until the agent is idle.",
+    meaning: "The runner's work on one dispatch of a message, from acceptance until the agent is idle.",
     kind: "CONSUMER",
     emitters: ["runner"],
     parents: ["valet.prompt.dispatch"],
@@ -28,7 +28,7 @@ export const TURN_SPANS = {
     links: [],
   },
   "valet.turn.finalize": {
-    meaning: "What is left to do once the agent is idle: its answer is read and reported.",
+    meaning: "The runner reads and reports the answer, once the agent is idle.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["valet.turn", "valet.workflow.step {name}"],
@@ -48,7 +48,7 @@ export const TURN_SPANS = {
     links: [],
   },
   "valet.workflow.step {name}": {
-    meaning: "One step of a workflow; those that are skipped after a failure too.",
+    meaning: "One step of a workflow, also if it is skipped after a failure.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["valet.workflow.execute"],
@@ -58,7 +58,7 @@ export const TURN_SPANS = {
     links: [],
   },
   "invoke_agent {agent}": {
-    meaning: "One prompt given to the agent: an attempt with one model, or a sub-agent's run.",
+    meaning: "One prompt to the agent: a try with one model, or a sub-agent's run.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["valet.turn", "valet.workflow.step {name}", "execute_tool {tool}"],
@@ -74,7 +74,7 @@ export const TURN_SPANS = {
     links: ["follows"],
   },
   "valet.agent.prepare": {
-    meaning: "What the agent does before it calls a model for the first time: its tools, MCP servers, context.",
+    meaning: "The agent's preparation before its first model call: tools, MCP servers, context.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["invoke_agent {agent}"],
@@ -85,7 +85,7 @@ export const TURN_SPANS = {
   },
   "valet.agent.unresponsive": {
     meaning:
-      "OpenCode answers no health check, from the first that it did not answer until it answers or is killed as hung.",
+      "OpenCode does not respond, from the first health check that fails until one succeeds or the runner kills OpenCode.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["invoke_agent {agent}", "valet.turn", "valet.workflow.step {name}"],
@@ -95,7 +95,7 @@ export const TURN_SPANS = {
     links: [],
   },
   "chat {model}": {
-    meaning: "One call of a model, from its first try to its last end: retries are within it.",
+    meaning: "One model call, from the start of its first try to the end of its last. It includes retries.",
     kind: "CLIENT",
     emitters: ["runner"],
     parents: ["invoke_agent {agent}", "valet.compaction"],
@@ -124,7 +124,7 @@ export const TURN_SPANS = {
   },
   "valet.llm.try": {
     meaning:
-      "One try of a model call that is tried more than once. The first is written when the second is announced: the one span of which nothing is known while it is open.",
+      "One try of a model call that is retried. The runner records the first when OpenCode announces the second; it is the only span that nobody can see while it is open.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["chat {model}"],
@@ -134,7 +134,7 @@ export const TURN_SPANS = {
     links: [],
   },
   "valet.retry.wait": {
-    meaning: "The agent waits before it tries the call of the model again.",
+    meaning: "The agent waits before it retries the model call.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["chat {model}"],
@@ -163,7 +163,7 @@ export const TURN_SPANS = {
     links: [],
   },
   "valet.permission.wait": {
-    meaning: "The agent waits for a person's leave.",
+    meaning: "The agent waits for a person's reply to a permission request.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["invoke_agent {agent}", "execute_tool {tool}"],
@@ -183,7 +183,7 @@ export const TURN_SPANS = {
     links: [],
   },
   "valet.compaction": {
-    meaning: "The agent sums up its context to make room.",
+    meaning: "The agent summarizes its context to make room.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["invoke_agent {agent}"],

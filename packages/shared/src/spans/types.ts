@@ -10,31 +10,31 @@ import type { HttpMethod, KINDS } from "./values.ts";
 type Definitions = typeof SESSION_SPANS & typeof TURN_SPANS & typeof SANDBOX_SPANS & typeof BROKER_SPANS;
 
 /**
- * The catalogue as a type, for `new Tracer<ValetSpans>(…)`: with it, a name, kind, attribute, value or link that the catalogue
- * does not hold for a span does not compile. Every attribute is optional here, since a span gathers them while it lives.
+ * The catalogue as a type, for `new Tracer<ValetSpans>(…)`. A name, kind, attribute, value or link that the catalogue does
+ * not define for a span does not compile. Every attribute is optional here, since a span receives attributes over time.
  */
 export type ValetSpans = { readonly [N in keyof Definitions as NameOf<N>]: ShapeOf<Definitions[N]> };
 
-/** The names that spans have: exact, or patterns such as `` `chat ${string}` ``. */
+/** The names of spans: exact names, or patterns such as `` `chat ${string}` ``. */
 export type SpanName = keyof ValetSpans;
 
-/** What the sandbox broker spends a request's time on. */
+/** A step of the sandbox broker's work on a request. */
 export type BrokerStep = keyof typeof BROKER_SPANS;
 
-/** What a span of this name may carry. */
+/** The attributes that a span of this name may have. */
 export type SpanAttributes<N extends SpanName> = ValetSpans[N]["attributes"];
 
-/** Why a span of this name may end otherwise than `ok`. */
+/** The reasons for which a span of this name may end with an outcome other than `ok`. */
 export type EndReason<N extends SpanName> = NonNullable<
   ValetSpans[N]["attributes"] extends infer A ? A[keyof A & ("error.type" | "valet.outcome.reason")] : never
 >;
-/** What each attribute may hold, wherever it is. */
+/** The type of each attribute's values, on any span. */
 export type ValetAttributes = Values<typeof ATTRIBUTES>;
 
-/** What a resource of ours holds; `service.name` always. */
+/** The attributes of Valet's resources. `service.name` is required. */
 export type ValetResource = Loose<Values<typeof RESOURCE_ATTRIBUTES>> & { readonly "service.name": string };
 
-/** TypeScript's types for the catalogue's. */
+/** The TypeScript types of the catalogue's types. */
 interface Types {
   readonly string: string;
   readonly int: number;
@@ -47,15 +47,15 @@ type Values<A extends Record<string, AttributeDefinition>> = {
   readonly [K in keyof A]: A[K] extends { readonly values: readonly (infer V)[] } ? V : Types[A[K]["type"]];
 };
 
-/** With `undefined` allowed: to the tracer it means "not set". */
+/** Allows `undefined`, which means "not set" to the tracer. */
 type Loose<A> = { readonly [K in keyof A]?: A[K] | undefined };
 
-/** `chat {model}` as `` `chat ${string}` ``; a method is one of those that HTTP has. */
+/** Turns `chat {model}` into `` `chat ${string}` ``, and `{method}` into the methods of HTTP. */
 type NameOf<N extends string> = N extends `${infer Before}{${infer Blank}}${infer After}`
   ? `${Before}${Blank extends "method" ? NameMethod : string}${NameOf<After>}`
   : N;
 
-/** Methods as span names have them: an unknown one is `HTTP` there (semantic conventions, "HTTP spans: Name"). */
+/** The methods in span names. An unknown method is `HTTP` there (semantic conventions, "HTTP spans: Name"). */
 type NameMethod = Exclude<HttpMethod, "_OTHER"> | "HTTP";
 
 interface ShapeOf<D extends SpanDefinition> {

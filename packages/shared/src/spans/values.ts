@@ -1,24 +1,24 @@
 /**
- * The closed lists of values that spans carry. Each stands alone, so that a bundle holds only those that its code reads;
- * what the values mean stands in meanings.ts, which only the specification is made of.
+ * The closed lists of values of spans' attributes. Each is a separate export, so a bundle contains only the lists that its code
+ * uses. Their meanings are in meanings.ts, from which the specification is generated.
  */
 
 /** Span kinds and their numbers in OTLP's `SpanKind`. */
 export const KINDS = { INTERNAL: 1, SERVER: 2, CLIENT: 3, PRODUCER: 4, CONSUMER: 5 } as const;
 
-/** `service.name` of those who emit. */
+/** The values of `service.name`. */
 export const SERVICES = ["valet-worker", "valet-runner", "valet-broker"] as const;
 export type Service = (typeof SERVICES)[number];
 
-/** Why one span points at another that is not its parent: `valet.link.type`. */
+/** How a span relates to one that it links to: `valet.link.type`. */
 export const LINK_TYPES = ["caused_by", "waited_on", "collected", "spawned_by", "follows"] as const;
 export type LinkType = (typeof LINK_TYPES)[number];
 
-/** What a message does when another is being worked on: `valet.queue.mode`. */
+/** What a job does if another one is running: `valet.queue.mode`. */
 export const QUEUE_MODES = ["followup", "steer", "collect"] as const;
 export type QueueMode = (typeof QUEUE_MODES)[number];
 
-/** Why a message was not dispatched when it was accepted, or that it was: `valet.queue.reason`. */
+/** What a job waits for before its dispatch; `immediate` for nothing: `valet.queue.reason`. */
 export const QUEUE_REASONS = [
   "immediate",
   "runner_busy",
@@ -41,7 +41,7 @@ export type MessageSource = (typeof MESSAGE_SOURCES)[number];
 export const SPAWN_REASONS = ["session_created", "message_waiting", "requested", "recovery"] as const;
 export type SpawnReason = (typeof SPAWN_REASONS)[number];
 
-/** Why one was restored: `valet.restore.reason`. */
+/** Why a session was restored: `valet.restore.reason`. */
 export const RESTORE_REASONS = ["message_waiting", "requested", "recovery"] as const;
 export type RestoreReason = (typeof RESTORE_REASONS)[number];
 
@@ -60,29 +60,29 @@ export type HibernateReason = (typeof HIBERNATE_REASONS)[number];
 export const TERMINATE_REASONS = ["requested", "sandbox_gone", "parent_session_terminated"] as const;
 export type TerminateReason = (typeof TERMINATE_REASONS)[number];
 
-/** How far a sandbox has come on its way to work: `valet.sandbox.stage`. */
+/** The stages of a sandbox's start, in order: `valet.sandbox.stage`. */
 export const SANDBOX_STAGES = ["requested", "created", "connected", "opencode_starting", "git_setup", "ready"] as const;
 export type SandboxStage = (typeof SANDBOX_STAGES)[number];
 
-/** The engines behind the broker: `valet.sandbox.driver`. */
+/** The broker's drivers: `valet.sandbox.driver`. */
 export const SANDBOX_DRIVERS = ["local", "modal"] as const;
 export type SandboxDriver = (typeof SANDBOX_DRIVERS)[number];
 
-/** The calls of the broker's contract: `valet.broker.call`. */
+/** The operations of the broker's API: `valet.broker.call`. */
 export const BROKER_CALLS = ["create", "snapshot", "restore", "terminate"] as const;
 export type BrokerCall = (typeof BROKER_CALLS)[number];
 
 /**
- * What of a repository's configuration OpenCode was started with: its text, all of it because the session trusts it, or nothing
- * because OpenCode did not start with it.
+ * How much of the repository's configuration OpenCode was started with: its text, all of it because the session trusts the
+ * repository, or nothing because OpenCode did not start with it.
  */
 export const REPOSITORY_CONFIGS = ["text", "trusted", "dropped"] as const;
 
-/** Where a model call's start time was read: `valet.llm.start_source`. */
+/** Where the start time of a model call was read: `valet.llm.start_source`. */
 export const START_SOURCES = ["event"] as const;
 export type StartSource = (typeof START_SOURCES)[number];
 
-/** What a person answered: `valet.permission.reply`. */
+/** A person's reply to a permission request: `valet.permission.reply`. */
 export const PERMISSION_REPLIES = ["once", "always", "reject"] as const;
 export type PermissionReply = (typeof PERMISSION_REPLIES)[number];
 
@@ -90,19 +90,19 @@ export type PermissionReply = (typeof PERMISSION_REPLIES)[number];
 export const STEP_TYPES = ["prompt", "command"] as const;
 export type StepType = (typeof STEP_TYPES)[number];
 
-/** What a workflow does after a step that failed: `valet.workflow.on_failure`. */
+/** What a workflow does after a failed step: `valet.workflow.on_failure`. */
 export const FAILURE_POLICIES = ["stop", "continue"] as const;
 export type FailurePolicy = (typeof FAILURE_POLICIES)[number];
 
-/** What a child session tells its parent: `valet.child_session.event`. */
+/** What a child session reports to its parent: `valet.child_session.event`. */
 export const CHILD_SESSION_EVENTS = ["completed", "error", "terminated"] as const;
 export type ChildSessionEvent = (typeof CHILD_SESSION_EVENTS)[number];
 
-/** `http.request.method`: those that routes answer to, and the convention's word for any other. */
+/** The values of `http.request.method`: the methods of routes, and the convention's value for any other. */
 export const HTTP_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "_OTHER"] as const;
 export type HttpMethod = (typeof HTTP_METHODS)[number];
 
-/** Why spans were lost on their way to the backend: the last part of each `valet.dropped_spans.*`. */
+/** Why spans were lost on their way to the backend: the last part of each `valet.dropped_spans.*` key. */
 export const DROP_REASONS = [
   "queue_full",
   "rejected",

@@ -476,7 +476,7 @@ describe("an attempt", () => {
     const { failure } = await session.message(id);
     expect(failure).toMatchObject({ type: "model_chain_exhausted", cause: "provider_auth_failed", of: "valet/last" });
     expect(failure?.message).toBe(
-      "Every model of the preference list failed. The last one, valet/last, ended with `provider_auth_failed`: 401 or 403. Check the provider's key.",
+      "Every model of the preference list failed. The last one, valet/last, ended with `provider_auth_failed`: The provider answered 401 or 403. Check the provider's key.",
     );
     expect((await session.onlySpan("valet.prompt")).attributes["valet.error.cause"]).toBe("provider_auth_failed");
     const { turns } = valueIn(await session.stub.turns());
