@@ -1,17 +1,17 @@
 /**
- * The port to a coding agent: all that the rest of the runner knows of one. Another agent is added by a folder beside
- * `opencode/` that implements {@link Agent}, and by a file beside `opencode-agent.ts` that starts its process and gives it to
- * the runner. It has to
+ * The port to a coding agent. The rest of the runner knows nothing else about the agent. To add an agent, write a folder next
+ * to `opencode/` that implements {@link Agent}, and a file next to `opencode-agent.ts` that starts the agent's process and
+ * passes it to the runner. An implementation must
  *
- * - start its process, know when that has died or hangs, and start it anew;
- * - keep sessions, so that a later prompt knows what went before;
- * - take a prompt for one model, tell what comes of it as {@link Fact}s, and say how it ended;
- * - abort a prompt, and end it itself where it is stuck, by {@link PromptLimits};
- * - ask a person for permissions and answers, and take the replies;
- * - tell the answer again from its own history, since a connection may have lost part of it.
+ * - start the agent's process, notice when it has died or hangs, and restart it;
+ * - keep sessions, so that a later prompt has the earlier conversation as context;
+ * - run a prompt with one model, report its events as {@link Fact}s, and return how it ended;
+ * - abort a prompt, and end a stuck prompt itself, according to {@link PromptLimits};
+ * - ask a person for permissions and answers, and pass on the replies;
+ * - read the answer from its own history, since a connection may lose part of it.
  *
- * Facts become spans and figures here (`span-emitter.ts`, `turn-tally.ts`), whatever agent they come from. `fact-log.ts` keeps
- * them well-formed, `loop-guard.ts` notices work that leads nowhere.
+ * This room turns the facts of any agent into spans and figures (`span-emitter.ts`, `turn-tally.ts`). `fact-log.ts` keeps facts
+ * well-formed, `loop-guard.ts` detects work that makes no progress.
  */
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import type { FromRunnerOf, ToRunnerOf } from "@valet/shared/protocol/runner-link";
@@ -20,116 +20,116 @@ import type { Ending, Fact } from "./facts.ts";
 
 export interface Agent {
   /**
-   * Opens a session of the agent, which is started anew if it has died or hangs.
-   * @throws when the agent cannot be started or does not answer
+   * Opens a session of the agent. Restarts the agent if it has died or hangs.
+   * @throws if the agent cannot be started or does not answer
    */
   open(request: OpenRequest): Promise<AgentSession>;
   /**
-   * Begins to start the agent anew if it has died, and does not wait for it: nobody's job is waiting yet.
-   * @param cause what it died in
+   * Begins to restart the agent if it has died, without waiting for it, since no job needs it yet.
+   * @param cause the span of the work during which it died
    */
   restart(cause: SpanContext): void;
 }
 
 export interface OpenRequest {
-  /** What a start of the agent, or the wait for one, is part of. */
+  /** The parent of the span of a start of the agent, or of the wait for one. */
   readonly parent: { readonly context: SpanContext };
-  /** The session that is wanted; a new one where there is none, or none any more. */
+  /** The wanted session. The agent creates a new one if this is absent or no longer exists. */
   readonly sessionId?: string | undefined;
 }
 
-/** A conversation with the agent. Prompts of one session come one after the other. */
+/** A conversation with the agent. A session runs one prompt at a time. */
 export interface AgentSession {
-  /** The agent's own, by which a later job finds it. */
+  /** The agent's own id, by which a later job opens the session again. */
   readonly id: string;
-  /** Whether it knows nothing of what went before. */
+  /** Whether the session has no earlier conversation as context. */
   readonly isNew: boolean;
-  /** Makes a prompt, which is sent by {@link AgentPrompt.run}. */
+  /** Creates a prompt, which {@link AgentPrompt.run} sends. */
   prompt(request: PromptRequest): AgentPrompt;
-  /** Passes on what a person answered to a request of this session. @throws when the agent does not take it */
+  /** Passes on a person's reply to a request of this session. @throws if the agent does not accept it */
   reply(reply: AgentReply): Promise<void>;
 }
 
 export interface PromptRequest {
-  /** The attempt that it is for. */
+  /** The attempt that the prompt belongs to. */
   readonly attemptId: string;
   readonly parts: readonly PromptPart[];
-  /** As the session names it: `provider/model`, or a model of the provider that the deployment configures. */
+  /** The model as the session names it: `provider/model`, or a model of the provider that the deployment configures. */
   readonly model: string;
-  /** The model's place in the list of preference, from 1. */
+  /** The model's position in the preference list, from 1. */
   readonly place: number;
-  /** The span that those of the prompt hang below. */
+  /** The parent of the prompt's spans. */
   readonly parent: { readonly context: SpanContext; readonly isRecording: boolean };
   readonly limits: PromptLimits;
-  /** Tools that may be asked for the same again and again. */
+  /** Tools that the agent may call repeatedly with the same arguments. */
   readonly pollingTools: ReadonlySet<string>;
   /** The clock of the job, epoch ms. */
   nowMs(): number;
   onFacts(facts: readonly Fact[]): void;
-  /** A part of the answer has changed: {@link AgentPrompt.part}. */
+  /** Called when a part of the answer has changed. {@link AgentPrompt.part} returns it. */
   onPart(partId: string): void;
-  /** The agent asks something of a person. The same request may be told twice. */
+  /** Called when the agent asks a person something; possibly twice for the same request. */
   onAsked(asked: AgentAsks): void;
-  /** The prompt is worked on, as its events show, or its silence is as it should be. At most a few times in the time of a silence. */
+  /** Called when events show progress, or when silence is expected. At most a few times per {@link PromptLimits.silenceMs}. */
   onWorking(): void;
 }
 
-/** A piece of a prompt. What is synthetic was not said by the user. */
+/** A part of a prompt. The user did not write a synthetic part. */
 export type PromptPart =
   | { readonly type: "text"; readonly text: string; readonly synthetic?: boolean }
   | { readonly type: "file"; readonly mime: string; readonly filename: string; readonly url: string };
 
-/** When a prompt is given up. */
+/** When the agent's prompt is ended. */
 export interface PromptLimits {
-  /** How long there may be no event, unless the agent waits for a person, or for a tool that has a time limit of its own. */
+  /** The maximum time without an event, unless the agent waits for a person or for a tool with its own time limit. */
   readonly stuckMs: number;
-  /** After how long without an event, and how often then, it is checked whether the agent's process answers at all. */
+  /** The time without an event after which a health check of the agent's process runs, and the interval of further checks. */
   readonly silenceMs: number;
-  /** How long a tool may go on after its own time limit, in which the agent has not ended it: its output is held open then. */
+  /** How long a tool may run past its own time limit. The agent does not end such a tool if a process holds its output open. */
   readonly overrunMs: number;
-  /** How often the same model call may fail. */
+  /** The maximum number of failures of one model call. */
   readonly maxFailures: number;
-  /** The longest wait before the agent calls a model again that is worth waiting for. */
+  /** The longest wait before a retry of a model call. A longer one ends the prompt. */
   readonly maxRetryWaitMs: number;
-  /** How long the agent may take to end what was aborted. */
+  /** How long the agent may take to end an aborted prompt. */
   readonly abortTimeoutMs: number;
 }
 
-/** One prompt for one model, with the sub-agents that work for it. */
+/** One prompt to one model, including the sub-agents that work for it. */
 export interface AgentPrompt {
-  /** The context of its `invoke_agent` span, known before that begins. */
+  /** The context of its `invoke_agent` span, known before the span begins. */
   readonly context: SpanContext;
   /** Whether the agent, or a sub-agent, waits for a person. */
   readonly isWaiting: boolean;
-  /** Sends it, and resolves to how it ended. Never rejects. */
+  /** Sends the prompt, and resolves to how it ended. Never rejects. */
   run(): Promise<Ending>;
   /**
-   * Cuts it short: what ends from now on ends like this. Resolves once the agent has come to rest, or was given up because it
-   * did not.
+   * Aborts the prompt. All its spans that end from now on end with `ending`. Resolves once the agent is idle, or did not become
+   * idle in time.
    */
   abort(ending: Ending): Promise<void>;
-  /** A part of the answer as it is by now. */
+  /** Returns the current state of a part of the answer. */
   part(partId: string): MessagePart | undefined;
-  /** The answer as it was seen to come. */
+  /** Returns the answer as far as events reported it. */
   seenParts(): MessagePart[];
   /**
    * Reads the answer from the agent's history.
-   * @param timeoutMs how long the agent may take; as long as for any call unless given
-   * @throws when the agent does not answer
+   * @param timeoutMs how long the agent may take; the timeout of all calls by default
+   * @throws if the agent does not answer
    */
   readParts(context: SpanContext, timeoutMs?: number): Promise<MessagePart[]>;
   /**
-   * Returns the span of a tool call, told of or not; `undefined` if the call is not this prompt's. The call asks the runner for
-   * something by then, so that its span begins by `atMs`, epoch ms.
+   * Returns the id of a tool call's span, even if no event has reported the call yet; `undefined` if the call does not belong
+   * to this prompt. The call asks the runner for something at `atMs`, epoch ms, so its span begins no later.
    */
   toolSpan(call: ToolCallRef, atMs: number): string | undefined;
-  /** Returns the span of a model call, told of or not; `undefined` if the call is not this prompt's. */
+  /** Returns the id of a model call's span, even if no event has reported it yet; `undefined` if it is not this prompt's. */
   modelSpan(call: ModelCallRef): string | undefined;
 }
 
-/** What the agent asks of a person: a permission, or an answer. */
+/** The agent's request to a person: for a permission, or for an answer. */
 export type AgentAsks = FromRunnerOf<"permission-asked" | "question-asked">;
-/** What the person says to it. */
+/** The person's reply. */
 export type AgentReply = ToRunnerOf<"permission-reply" | "question-reply">;
 
 /** A model call, by the agent's own ids. */
@@ -138,7 +138,7 @@ export interface ModelCallRef {
   readonly messageId: string;
 }
 
-/** A tool call, likewise. */
+/** A tool call, by the agent's own ids. */
 export interface ToolCallRef extends ModelCallRef {
   readonly callId: string;
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { FactLog } from "./fact-log.ts";
 
-test("a span has begun when something below it has, though its own start is told later; never before its parent", () => {
+test("a span begins no later than its descendants, even if its own start is reported later, and never before its parent", () => {
   const log = new FactLog();
   log.begin("invoke_agent build", "agent", undefined, 1_000, {});
   log.hasBegunBy("tool", 1_081);

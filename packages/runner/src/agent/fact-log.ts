@@ -2,15 +2,15 @@
 import { type ErrorType, marked, type SpanAttributes } from "@valet/shared/spans";
 import { type AgentSpanName, type Ending, type Fact, type FactAttributes, type FactContent, OK } from "./facts.ts";
 
-/** Why something ends that ends all below it in the same way; any other reason is a span's own. */
+/** Error types with which a span's open descendants end, too. Any other applies to the span alone. */
 const OUTSIDE: ReadonlySet<ErrorType | undefined> = new Set(marked("cuts"));
 
-/** Agents' times are whole milliseconds: what began and ended within one took about half of it. */
+/** Agents' times are whole milliseconds. A span that begins and ends in the same one gets half a millisecond. */
 const WITHIN_ONE_MS = 0.5;
 
 /**
- * Gathers facts and keeps them well-formed: a span begins within its parent, ends once, after it began and after its
- * children, and its children are ended with it.
+ * Gathers facts and keeps them well-formed: a span begins within its parent, and ends once, after its start and after its
+ * children. Its end also ends its open children.
  */
 export class FactLog {
   readonly #open = new Map<string, { parentId: string | undefined; startMs: number; latestMs: number }>();
@@ -18,7 +18,7 @@ export class FactLog {
   readonly #begunBy = new Map<string, number>();
   #facts: Fact[] = [];
 
-  /** Takes what was gathered since the last time. */
+  /** Returns the facts gathered since the last call, and removes them. */
   take(): Fact[] {
     const facts = this.#facts;
     this.#facts = [];
@@ -29,13 +29,13 @@ export class FactLog {
     return this.#open.has(spanId);
   }
 
-  /** Notes that the span has begun by then, whatever is told of its start later: something below it has. */
+  /** Records that the span began no later than `atMs`, since a descendant did, whatever start is reported later. */
   hasBegunBy(spanId: string, atMs: number): void {
     if (this.#begun.has(spanId)) return;
     this.#begunBy.set(spanId, Math.min(atMs, this.#begunBy.get(spanId) ?? atMs));
   }
 
-  /** Begins a span, unless it was begun already. Its start is moved to its parent's where it would be before that. */
+  /** Begins a span, unless it has already begun. A start before the parent's is moved to the parent's start. */
   begin<N extends AgentSpanName>(
     name: N,
     spanId: string,
@@ -59,12 +59,12 @@ export class FactLog {
     });
   }
 
-  /** Notes that something came from what the span waits for. */
+  /** Records progress of what the span waits for. */
   heard(spanId: string, atMs: number): void {
     if (this.#open.has(spanId)) this.#facts.push({ type: "heard", spanId, atMs });
   }
 
-  /** Ends an open span and what is still open below it. */
+  /** Ends an open span and its open descendants. */
   end(spanId: string, endMs: number, ending: Ending, attributes: FactAttributes = {}, content: FactContent = {}): void {
     if (!this.#open.has(spanId)) return;
     const below = OUTSIDE.has(ending.errorType) ? ending : OK;
@@ -82,7 +82,7 @@ export class FactLog {
   }
 }
 
-/** The catalogue's key for a name: the pattern that it was made from. */
+/** The pattern of a span name, which is its key in the catalogue. */
 type PatternOf<N extends AgentSpanName> = N extends `invoke_agent ${string}`
   ? `invoke_agent ${string}`
   : N extends `chat ${string}`

@@ -1,8 +1,8 @@
-/** What an agent tells about its work: plain data, which `span-emitter.ts` makes spans of and tests compare. */
+/** Facts: an agent's reports about its work, as plain data. `span-emitter.ts` turns them into spans; tests compare them. */
 import type { ErrorType, Outcome } from "@valet/shared/spans";
 import type { AttributeValue } from "@valet/shared/tracing";
 
-/** The spans inside a turn that come from the agent's events. */
+/** The spans in a turn that are made from the agent's events. */
 export type AgentSpanName =
   | `invoke_agent ${string}`
   | `chat ${string}`
@@ -15,17 +15,17 @@ export type AgentSpanName =
   | "valet.question.wait"
   | "valet.compaction";
 
-/** Attributes of any of them; each was checked against its own span's catalogue entry where it was made. */
+/** Attributes of any of these spans. The compiler checks each against the span's catalogue entry where the fact is made. */
 export type FactAttributes = { readonly [key: string]: AttributeValue | undefined };
 
-/** What people, models or files said: becomes attributes only where content is captured. */
+/** Content of people, models or files. It becomes attributes only if content capture is on. */
 export interface FactContent {
   readonly "gen_ai.tool.call.arguments"?: unknown;
   readonly "gen_ai.tool.call.result"?: string | undefined;
   readonly "gen_ai.output.messages"?: readonly OutputPart[];
 }
 
-/** One part of a model's answer, as the conventions' schema of messages has it. */
+/** One part of a model's answer, after the conventions' schema of messages. */
 export type OutputPart =
   | { readonly type: "text" | "reasoning"; readonly content: string }
   | { readonly type: "tool_call"; readonly id: string; readonly name: string; readonly arguments: unknown };
@@ -33,7 +33,7 @@ export type OutputPart =
 export interface BeginFact {
   readonly type: "begin";
   readonly spanId: string;
-  /** A span of an earlier fact; without one, the span that the turn's owner gave. */
+  /** A span of an earlier fact; `undefined` for the parent of the prompt's spans. */
   readonly parentId: string | undefined;
   readonly name: AgentSpanName;
   readonly startMs: number;
@@ -50,7 +50,7 @@ export interface EndFact {
   readonly content: FactContent;
 }
 
-/** Something came from what an open span waits for: a piece of the model's answer, output of the tool. */
+/** Progress of what an open span waits for: a chunk of the model's answer, output of the tool. */
 export interface HeardFact {
   readonly type: "heard";
   readonly spanId: string;
@@ -59,12 +59,12 @@ export interface HeardFact {
 
 export type Fact = BeginFact | EndFact | HeardFact;
 
-/** How something ended. */
+/** How a span or a job ended. */
 export interface Ending {
   readonly outcome: Extract<Outcome, "ok" | "error" | "aborted" | "superseded">;
-  /** Absent where the outcome is `ok`. */
+  /** Absent if the outcome is `ok`. */
   readonly errorType?: ErrorType;
-  /** Where every model failed: why the last one did, and which that was, as `provider/model`. */
+  /** If every model failed: why the last one did, and its name as `provider/model`. */
   readonly cause?: ErrorType;
   readonly causeOf?: string;
 }

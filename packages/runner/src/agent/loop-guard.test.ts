@@ -20,34 +20,34 @@ test.each([
   ["text without a finish reason", { ...NOTHING, hasText: true }],
   ["reasoning without a finish reason", { ...NOTHING, hasReasoning: true }],
   ["a finish reason for tools without a tool", { ...NOTHING, finish: "tool-calls" }],
-])("three answers in a row of %s are enough", (_what, answer) => {
+])("three answers in a row of %s end the run", (_what, answer) => {
   expect(guard(...times(2, answer))).toBeUndefined();
   expect(guard(...times(3, answer))).toBe("useless_answers");
   expect(guard(...times(2, answer), { ...NOTHING, hasToolCall: true }, ...times(2, answer))).toBeUndefined();
 });
 
-test.each(["stop", "length", "content-filter"])("an answer that ends with %s is one", (finish) => {
+test.each(["stop", "length", "content-filter"])("an answer that ends with %s is usable", (finish) => {
   expect(guard(...times(9, { ...NOTHING, finish }))).toBeUndefined();
 });
 
-test("the same call with the same result five times is a loop", () => {
+test("five calls with the same arguments and the same result are a loop", () => {
   expect(guard(...times(4, call("read", { path: "a", from: 1 })))).toBeUndefined();
   expect(guard(...times(4, call("read", { path: "a", from: 1 })), call("read", { from: 1, path: "a" }))).toBe(
     "agent_loop",
   );
 });
 
-test("so are calls that take turns and give nothing new", () => {
+test("alternating calls without new results are a loop", () => {
   expect(guard(...times(6, [call("read"), call("list")]).flat())).toBe("agent_loop");
 });
 
-test("another result, other arguments or another tool between is progress", () => {
+test("another result, other arguments or another tool in between is progress", () => {
   expect(guard(...times(9, 0).map((_, index) => call("read", {}, `result ${index}`)))).toBeUndefined();
   expect(guard(...times(9, 0).map((_, index) => call("read", { index })))).toBeUndefined();
   const edits = times(9, 0).flatMap((_, index) => [call("status"), call("edit", { index })]);
   expect(guard(...edits)).toBeUndefined();
 });
 
-test("a tool that is meant to be polled may be", () => {
+test("a polling tool may be called any number of times", () => {
   expect(guard(...times(50, call("poll")))).toBeUndefined();
 });

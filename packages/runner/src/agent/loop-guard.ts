@@ -1,4 +1,4 @@
-/** Notices work that goes in circles, in one run of an agent. Pure. */
+/** Detects loops in one run of an agent. Pure. */
 import { createHash } from "node:crypto";
 import { type Answer, isUseless } from "./answer.ts";
 
@@ -8,20 +8,20 @@ export interface EndedToolCall {
   readonly output: string;
 }
 
-/** Useless answers in a row after which the model is asked no more. */
+/** The number of useless answers in a row that ends the run. */
 const MAX_USELESS = 3;
-/** How often a call may give the same. */
+/** The number of identical calls with the same result that ends the run. */
 const MAX_REPETITIONS = 5;
 
 export class LoopGuard {
   readonly #pollingTools: ReadonlySet<string>;
   #useless = 0;
-  /** How often each call with its result has come since something new did. */
+  /** How often each call, with its result, has occurred since the last progress. */
   readonly #repetitions = new Map<string, number>();
-  /** Why the run must end, once it must. */
+  /** Why the run must end; `undefined` as long as it may continue. */
   verdict: "useless_answers" | "agent_loop" | undefined;
 
-  /** @param pollingTools tools that are meant to be asked again and again */
+  /** @param pollingTools tools that the agent may call repeatedly with the same arguments */
   constructor(pollingTools: ReadonlySet<string>) {
     this.#pollingTools = pollingTools;
   }
@@ -31,7 +31,7 @@ export class LoopGuard {
     if (this.#useless >= MAX_USELESS) this.verdict ??= "useless_answers";
   }
 
-  /** A call with a result that has not been seen in this run is progress: what was repeated before it counts anew. */
+  /** Counts a call. A result that is new in this run is progress, which resets the counts of all earlier calls. */
   toolEnded({ tool, input, output }: EndedToolCall): void {
     if (this.#pollingTools.has(tool)) return;
     const call = createHash("sha256")
@@ -48,7 +48,7 @@ export class LoopGuard {
   }
 }
 
-/** A value with the keys of its objects in order: the same arguments may come in another. */
+/** Returns the value with the keys of its objects sorted, since the same arguments may arrive in another order. */
 function inOrder(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(inOrder);
   if (typeof value !== "object" || value === null) return value;

@@ -1,5 +1,4 @@
-/** Makes spans of the reducer's facts. */
-
+/** Turns facts into spans. */
 import { endWith } from "@valet/shared/outcome";
 import type { LinkType, ValetSpans } from "@valet/shared/spans";
 import { boundedJson } from "@valet/shared/text";
@@ -8,21 +7,21 @@ import type { BeginFact, EndFact, Fact } from "./facts.ts";
 
 export interface SpanEmitterOptions {
   readonly tracer: Tracer<ValetSpans>;
-  /** The span above those of the facts: `valet.turn` or a workflow step. */
+  /** The parent of the facts' topmost spans: `valet.turn` or a workflow step. */
   readonly parent: { readonly context: SpanContext };
   readonly captureContent: boolean;
-  /** Something came from what the span waits for. @param atMs epoch ms */
+  /** Called on progress of what the span waits for. @param atMs epoch ms */
   onHeard(spanId: string, atMs: number): void;
 }
 
-/** How long one content attribute may get, in UTF-16 code units. */
+/** The maximum length of a content attribute, in UTF-16 code units. */
 const MAX_CONTENT = 16_384;
 
 const FOLLOWS: LinkType = "follows";
 
 export class SpanEmitter {
   readonly #options: SpanEmitterOptions;
-  /** Facts were checked against the catalogue where they were made; here any name may come. */
+  /** Untyped, since facts may have any span name. The compiler checks them against the catalogue where they are made. */
   readonly #tracer: Tracer;
   readonly #open = new Map<string, Span>();
 
@@ -31,7 +30,7 @@ export class SpanEmitter {
     this.#tracer = options.tracer as unknown as Tracer;
   }
 
-  /** @param follows the context of the attempt that failed before, which the topmost span links */
+  /** @param follows the context of the failed prompt with the previous model, to which the topmost span links */
   emit(facts: readonly Fact[], follows?: SpanContext): void {
     for (const fact of facts) {
       if (fact.type === "begin") this.#begin(fact, follows);

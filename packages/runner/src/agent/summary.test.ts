@@ -16,7 +16,7 @@ const SOME = {
   model: "a/b",
 };
 
-test("everything that counts is added up; the first token is the first's, the model the last's", () => {
+test("all figures are added up; the first token is that of the first summary, the model that of the last", () => {
   expect(addSummaries(NO_SUMMARY, SOME)).toEqual(SOME);
   expect(addSummaries(SOME, NO_SUMMARY)).toEqual(SOME);
   expect(addSummaries(SOME, { ...SOME, timeToFirstTokenMs: 1, model: "c/d" })).toEqual({
@@ -35,13 +35,13 @@ test("everything that counts is added up; the first token is the first's, the mo
   });
 });
 
-test("what is not known of one piece of work is not 0 in the sum, and not everything where the other is known", () => {
+test("unknown figures do not count as 0, and do not make the sum unknown if others are known", () => {
   const tokens = { input: null, output: null, cacheRead: null, cacheWrite: null, reasoning: null };
   const unknown = { ...SOME, tokens, costUsd: null, callsWithoutUsage: 5, callsWithoutCost: 5 };
   expect(addSummaries(unknown, NO_SUMMARY)).toMatchObject({ tokens, costUsd: null, callsWithoutUsage: 5 });
   expect(addSummaries(NO_SUMMARY, unknown)).toMatchObject({ tokens, costUsd: null, callsWithoutCost: 5 });
   expect(addSummaries(unknown, unknown)).toMatchObject({ tokens, costUsd: null, callsWithoutUsage: 10 });
-  // Calls for which nobody charges.
+  // Calls that cost nothing.
   const refused = { ...NO_SUMMARY, modelCalls: 2 };
   expect(addSummaries(unknown, refused)).toMatchObject({ tokens, costUsd: null, callsWithoutCost: 5 });
   expect(addSummaries(refused, unknown)).toMatchObject({ tokens, costUsd: null, callsWithoutCost: 5 });

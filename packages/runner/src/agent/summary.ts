@@ -1,7 +1,8 @@
 import { knownSum } from "@valet/shared/protocol/cost";
 import type { TurnSummary } from "@valet/shared/protocol/runner-link";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 
-/** Of work of which none has been done. */
+/** The summary of no work. */
 export const NO_SUMMARY: TurnSummary = {
   turnMs: 0,
   modelMs: 0,
@@ -15,7 +16,7 @@ export const NO_SUMMARY: TurnSummary = {
   costUsd: 0,
 };
 
-/** What two pieces of work cost together, the earlier one first. The model is that which answered last. */
+/** Adds up the summaries of two pieces of work, the earlier one first. The model is the one that answered last. */
 export function addSummaries(first: TurnSummary, second: TurnSummary): TurnSummary {
   const timeToFirstTokenMs = first.timeToFirstTokenMs ?? second.timeToFirstTokenMs;
   const model = second.model ?? first.model;
@@ -23,7 +24,7 @@ export function addSummaries(first: TurnSummary, second: TurnSummary): TurnSumma
     const [one, other] = [read(first), read(second)];
     return knownSum((one ?? 0) + (other ?? 0), one === null || other === null ? 1 : 0);
   };
-  const prepareMs = first.prepareMs ?? second.prepareMs;
+  const prepareMs = first.prepareMs === undefined ? second.prepareMs : first.prepareMs + (second.prepareMs ?? 0);
   return {
     turnMs: first.turnMs + second.turnMs,
     modelMs: first.modelMs + second.modelMs,
@@ -44,15 +45,13 @@ export function addSummaries(first: TurnSummary, second: TurnSummary): TurnSumma
     ...lacking("callsWithoutUsage", first, second),
     ...lacking("callsWithoutCost", first, second),
     ...lacking("callsWithOddUsage", first, second),
-    ...(prepareMs !== undefined && { prepareMs: (first.prepareMs ?? 0) + (second.prepareMs ?? 0) }),
-    ...(timeToFirstTokenMs !== undefined && { timeToFirstTokenMs }),
-    ...(model !== undefined && { model }),
+    ...withoutUndefined({ prepareMs, timeToFirstTokenMs, model }),
   };
 }
 
 type Lack = "callsWithoutUsage" | "callsWithoutCost" | "callsWithOddUsage";
 
-/** One of the counts of what sums lack, over several pieces of work; absent where it is 0. */
+/** Returns the total of one of the counts of missing figures; without the field if it is 0. */
 export function lacking<L extends Lack>(key: L, ...work: readonly { readonly [K in L]?: number | undefined }[]) {
   const count = work.reduce((total, each) => total + (each[key] ?? 0), 0);
   return count === 0 ? {} : ({ [key]: count } as { [K in L]: number });

@@ -12,11 +12,11 @@ function summaryOf(recording: string, turn = 0) {
   return tally.summary(replayed.startMs, replayed.endReadMs ?? 0, "a/b");
 }
 
-test("simple: every call, tool and token", () => {
+test("simple: counts every call, tool and token", () => {
   const { costUsd, ...summary } = summaryOf("simple");
   expect(summary).toEqual({
     turnMs: 3526,
-    // The model's alone: what the agent did before it is a figure of its own.
+    // Without the agent's preparation, which prepareMs counts.
     timeToFirstTokenMs: 2308 - 2221,
     prepareMs: 2221 - 215,
     modelMs: 127 + 116 + 73 + 87,
@@ -32,15 +32,15 @@ test("simple: every call, tool and token", () => {
   expect(costUsd).toBeCloseTo(0.000492 + 0.00078 + 0.00051 + 0.000615, 9);
 });
 
-test("tools that run side by side count once, and one that fails is counted", () => {
+test("the time of parallel tools counts once, and a failed tool is counted", () => {
   expect(summaryOf("parallel-tools")).toMatchObject({ toolMs: 3254 - 2712, toolCalls: 3, toolErrors: 1 });
 });
 
-test("the time in which a person was waited for is no tool's", () => {
+test("the wait for a person does not count as tool time", () => {
   expect(summaryOf("permission")).toMatchObject({ permissionWaitMs: 2598 - 2283, toolMs: 423 - 315 });
 });
 
-test("a sub-agent's calls and tools count, the call that waits for it does not count twice", () => {
+test("a sub-agent's calls and tools count; the time of the call that waits for it does not count twice", () => {
   expect(summaryOf("subagent")).toMatchObject({
     toolMs: 3267 - 3102,
     toolCalls: 2,
@@ -49,14 +49,14 @@ test("a sub-agent's calls and tools count, the call that waits for it does not c
   });
 });
 
-test("a call that is tried again is one call, and one retry", () => {
+test("a retried call counts as one call and one retry", () => {
   expect(summaryOf("retry")).toMatchObject({ modelCalls: 1, retries: 1, tokens: { input: 120, output: 12 } });
   expect(summaryOf("retry")).not.toHaveProperty("callsWithoutUsage");
-  // The wait between the tries is nobody's work.
+  // The wait between the tries is not model time.
   expect(summaryOf("retry").modelMs).toBe(2869 - 2830 + (3903 - 3876));
 });
 
-test("what a try used whose answer broke off is not known, and the call's sum says that it lacks something", () => {
+test("the usage of a try whose answer broke off is unknown, and the call's sum says that it is incomplete", () => {
   expect(summaryOf("cut-stream")).toMatchObject({
     modelCalls: 1,
     retries: 1,
@@ -66,7 +66,7 @@ test("what a try used whose answer broke off is not known, and the call's sum sa
   });
 });
 
-/** The figures of a recording's turn of which only a part of the events has come. */
+/** Returns the figures of a recorded turn that ends with `ending` after the last event that matches `until`. */
 function summaryUntil(recording: string, until: (event: Record<string, unknown>) => boolean, ending: Ending) {
   const loaded = loadRecording(recording);
   const stop = loaded.events.findLastIndex(({ event }) => until(event));
@@ -84,26 +84,26 @@ const isTool = (status: string) => (event: Record<string, unknown>) => {
 };
 const DIED: Ending = { outcome: "error", errorType: "opencode_died" };
 
-test("a call whose tool step is cut short has answered, and what it used is not known", () => {
+test("a call whose tool step is interrupted has answered, and its usage is unknown", () => {
   expect(summaryUntil("two-channels", isTool("running"), DIED)).toMatchObject({
     modelCalls: 1,
     callsWithoutUsage: 1,
     callsWithoutCost: 1,
     costUsd: null,
     tokens: { input: null, output: null, cacheRead: null, cacheWrite: null, reasoning: null },
-    // The model's time is not the tool's.
+    // Without the tool's time.
     modelMs: expect.toSatisfy((ms: number) => ms < 1000),
   });
 });
 
-test("with calls before it of which it is known, the sum is of those and says what it lacks", () => {
+test("the sum covers the calls with known usage and counts the others", () => {
   const { tokens, costUsd, ...summary } = summaryUntil("simple", isTool("running"), DIED);
   expect(summary).toMatchObject({ modelCalls: 3, callsWithoutUsage: 1, callsWithoutCost: 1 });
   expect(tokens).toMatchObject({ input: 300, output: 50 });
   expect(costUsd).toBeCloseTo(0.000492 + 0.00078, 9);
 });
 
-test("a call that the provider refused has used nothing", () => {
+test("a call that the provider refused has no usage", () => {
   const { tokens, costUsd, ...summary } = summaryOf("error");
   expect([tokens.input, costUsd]).toEqual([0, 0]);
   expect(summary).not.toHaveProperty("callsWithoutUsage");

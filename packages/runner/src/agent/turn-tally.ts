@@ -1,19 +1,20 @@
-/** One turn's figures, from the facts of its spans. */
+/** Computes a turn's figures from the facts of its spans. */
 import { knownSum } from "@valet/shared/protocol/cost";
 import type { TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { ErrorType } from "@valet/shared/spans";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { BeginFact, EndFact, Fact } from "./facts.ts";
 import { lacking } from "./summary.ts";
 
 type Interval = readonly [startMs: number, endMs: number];
 
-/** Adds up what a turn cost and how long its parts took. Sub-agents, retries and compactions count too. */
+/** Adds up a turn's cost and the durations of its parts, including sub-agents, retries and compactions. */
 export class TurnTally {
   readonly #begun = new Map<string, BeginFact>();
   readonly #models: Interval[] = [];
   readonly #tools: Interval[] = [];
   readonly #waits: Interval[] = [];
-  /** Tool calls that a sub-agent works for: their time is its model calls' and tools'. */
+  /** Tool calls that run a sub-agent. Their time counts as that of the sub-agent's model calls and tools. */
   readonly #delegating = new Set<string>();
   readonly #prepares: Interval[] = [];
   readonly #tokens = {
@@ -25,18 +26,18 @@ export class TurnTally {
   };
   readonly #costUsd = new KnownSum();
   readonly #counts = { modelCalls: 0, toolCalls: 0, toolErrors: 0, retries: 0 };
-  /** Model calls of which a try has failed that may have cost something, by the call's span. */
+  /** Model calls, by their span, with a failed try that may have cost something. */
   readonly #incomplete = new Set<string>();
-  /** Those that have tries, whose time is that of the tries: it is not the model's in which the agent waits between them. */
+  /** Model calls with tries. Their model time is that of the tries, without the agent's waits between them. */
   readonly #tried = new Set<string>();
   #chatsBegun = 0;
   readonly #lacks = { callsWithoutUsage: 0, callsWithoutCost: 0, callsWithOddUsage: 0 };
-  /** Of the first call that has answered. */
+  /** The start of the first call that answered, and its time to the first token. */
   #firstToken: { readonly startMs: number; readonly waitMs: number } | undefined;
 
-  /** Requests to models that have begun, each try of a call among them. */
+  /** The number of requests to models, counting each try of a call. */
   requestsBegun = 0;
-  /** Whether the model's last answer was not the end of the work, so that it is asked again. */
+  /** Whether the agent will call the model again, since its last answer did not end the work. */
   isAnotherCallDue = false;
 
   add(facts: readonly Fact[]): void {
@@ -48,7 +49,7 @@ export class TurnTally {
           this.requestsBegun++;
           this.isAnotherCallDue = false;
         }
-        // The first try is that of the call itself.
+        // The first try was counted with its call.
         if (isRetry(fact)) {
           this.requestsBegun++;
           this.#counts.retries++;
@@ -93,19 +94,19 @@ export class TurnTally {
   }
 
   /**
-   * Times are the clock time in which at least one call, tool or wait was open: what runs side by side counts once. Tool
-   * time is without the waits for a person in it.
+   * Returns the figures. Each duration is the time in which at least one call, tool or wait was open, so parallel ones count
+   * once. Tool time excludes the waits for a person.
    * @param model the model that gave the answer, as `provider/model`
    */
   summary(startMs: number, endMs: number, model: string | undefined): TurnSummary {
     const waits = lengthOf(this.#waits);
-    // While work goes on: what a call that is still open uses is not known yet.
+    // Calls that are still open, whose usage is not known yet.
     const open = this.#chatsBegun - this.#counts.modelCalls;
     const lacks = { callsWithoutUsage: open, callsWithoutCost: open };
     const known = (sum: KnownSum) => sum.value(open);
     return {
       turnMs: Math.max(0, endMs - startMs),
-      ...(this.#firstToken === undefined ? {} : { timeToFirstTokenMs: this.#firstToken.waitMs }),
+      ...withoutUndefined({ timeToFirstTokenMs: this.#firstToken?.waitMs, model }),
       prepareMs: Math.round(lengthOf(this.#prepares)),
       modelMs: lengthOf(this.#models),
       toolMs: lengthOf([...this.#tools, ...this.#waits]) - waits,
@@ -123,7 +124,6 @@ export class TurnTally {
       ...lacking("callsWithoutUsage", this.#lacks, lacks),
       ...lacking("callsWithoutCost", this.#lacks, lacks),
       ...lacking("callsWithOddUsage", this.#lacks),
-      ...(model === undefined ? {} : { model }),
     };
   }
 
@@ -147,13 +147,13 @@ export class TurnTally {
     if (isIncomplete) for (const sum of [...Object.values(this.#tokens), this.#costUsd]) sum.add(undefined);
     const lacksUsage = input === undefined || output === undefined || isIncomplete;
     if (lacksUsage) this.#lacks.callsWithoutUsage++;
-    // A cost is that of the tokens that are known.
+    // The cost is only that of the known tokens.
     if (lacksUsage || costUsd === undefined) this.#lacks.callsWithoutCost++;
     if (attributes["valet.llm.usage_inconsistent"] === true) this.#lacks.callsWithOddUsage++;
   }
 }
 
-/** A sum over what is known; `null` if that comes to nothing and something is missing from it. */
+/** The sum of the known values; `null` if it is 0 and a value is unknown. */
 class KnownSum {
   #total = 0;
   #unknown = 0;
@@ -163,27 +163,27 @@ class KnownSum {
     else this.#total += value;
   }
 
-  /** @param unknown how much else there is that is not known */
+  /** @param unknown the number of further unknown values */
   value(unknown: number): number | null {
     return knownSum(this.#total, this.#unknown + unknown);
   }
 }
 
-/** Whether it is a try of a call that was tried before. */
+/** Returns whether it is a second or later try of a call. */
 function isRetry({ name, attributes }: BeginFact): boolean {
   return name === "valet.llm.try" && Number(attributes["valet.llm.attempt"]) > 1;
 }
 
-/** Whether a call or a try of one may have cost something. */
+/** Returns whether a call, or a try of one, may have cost something. */
 function isCharged({ outcome, errorType, attributes }: EndFact): boolean {
   const hasBegun = attributes["gen_ai.response.time_to_first_chunk"] !== undefined;
   return outcome !== "error" || hasBegun || !UNCHARGED.has(errorType);
 }
 
-/** Finish reasons after which the agent asks the model no more, or not in another call. */
+/** Finish reasons after which the agent does not make another model call. */
 const FINAL: ReadonlySet<string> = new Set(["stop", "length", "content_filter", "error"]);
 
-/** How a call fails that no model has worked on: nobody charges for it. */
+/** The errors of calls that reached no model, which cost nothing. */
 const UNCHARGED: ReadonlySet<ErrorType | undefined> = new Set([
   "provider_rate_limited",
   "provider_overloaded",
@@ -193,7 +193,7 @@ const UNCHARGED: ReadonlySet<ErrorType | undefined> = new Set([
   "context_overflow",
 ]);
 
-/** How much time the intervals cover together. */
+/** Returns the time that the intervals cover together. */
 function lengthOf(intervals: readonly Interval[]): number {
   let total = 0;
   let coveredTo = Number.NEGATIVE_INFINITY;

@@ -1,11 +1,11 @@
-/** What a command leaves running is found, and nothing else is taken for it. */
+/** Background processes of commands are counted, and no others. */
 import { INVALID_CONTEXT } from "@valet/shared/tracing";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { temporaryFolder } from "../../test/folder.ts";
 import { killCommandOf, runCommand } from "../jobs/command.ts";
 import { countBackgroundProcesses } from "./background.ts";
 
-/** Runs a command of a sandbox of its own. */
+/** Runs a command as a process of this sandbox. */
 function commandIn(sandboxId: string, run: string) {
   const stepId = `${sandboxId}/0`;
   onTestFinished(() => killCommandOf(stepId));
@@ -23,7 +23,7 @@ function commandIn(sandboxId: string, run: string) {
 
 const newSandbox = () => `sbx_${crypto.randomUUID()}`;
 
-test("what a command left running in the background counts until it ends", async () => {
+test("a background process of a command counts until it ends", async () => {
   const sandboxId = newSandbox();
   expect(countBackgroundProcesses(sandboxId)).toBe(0);
   const { ended, stepId } = commandIn(sandboxId, "sleep 60 >/dev/null 2>&1 & (sleep 61 & sleep 62) >/dev/null 2>&1 &");
@@ -34,7 +34,7 @@ test("what a command left running in the background counts until it ends", async
   await vi.waitFor(() => expect(countBackgroundProcesses(sandboxId)).toBe(0));
 });
 
-test("a command that is running, with what it has started, is none", async () => {
+test("a running command and its child processes do not count", async () => {
   const sandboxId = newSandbox();
   const { ended } = commandIn(sandboxId, "sleep 0.5; sleep 0.1 & wait; true");
   while ((await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 50, "running"))])) === "running") {

@@ -1,4 +1,4 @@
-/** What goes on in the sandbox without the agent: processes that it, or a command, left behind and that end with the sandbox. */
+/** Counts background processes: those that the agent or a command started and left running. They end with the sandbox. */
 import { AGENT_RUN_VARIABLE, STEP_VARIABLE } from "./marks.ts";
 import { listProcessIds, readEnvironment, readProcFile } from "./proc-files.ts";
 
@@ -9,17 +9,16 @@ interface ProcessEntry {
   readonly isOurs: boolean;
 }
 
-/** What all that a sandbox's processes start inherits: tells it from others on the same machine. */
+/** Every process of a sandbox inherits this variable. It distinguishes the sandboxes on one machine. */
 const SANDBOX_VARIABLE = "VALET_SANDBOX_ID";
 
-/** Zombie and dead, as proc_pid_stat(5) has them: nothing runs any more. */
+/** The states of zombies and dead processes (proc_pid_stat(5)). */
 const GONE_STATES = "ZXx";
 
 /**
- * Counts the processes that were started by the agent's tools or by commands of workflows, and whose parent has ended: those
- * go on without anybody. What is still below the agent, such as its language servers, is part of it. Linux only; elsewhere
- * there are none.
- * @param sandboxId absent where the sandbox has no other beside it
+ * Counts the processes that the agent's tools or a workflow's commands started and whose parent has ended. Child processes of
+ * the agent, such as its language servers, do not count. Linux only; returns 0 elsewhere.
+ * @param sandboxId absent if the machine has no other sandbox
  */
 export function countBackgroundProcesses(sandboxId: string | undefined): number {
   const markers = [AGENT_RUN_VARIABLE, STEP_VARIABLE];
@@ -34,7 +33,7 @@ function listProcesses(markers: readonly string[], sandboxId: string | undefined
 
 function readProcess(pid: number, markers: readonly string[], sandboxId: string | undefined): ProcessEntry | undefined {
   const stat = readProcFile(pid, "stat");
-  // The second field is the command in parentheses and may hold anything, parentheses and spaces included.
+  // The second field is the command in parentheses, which may itself contain parentheses and spaces.
   const [state = "", parentPid] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   if (state === "" || GONE_STATES.includes(state)) return undefined;
   const environment = readEnvironment(pid);

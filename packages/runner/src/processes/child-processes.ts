@@ -1,20 +1,20 @@
-/** What is done with the processes that the runner starts, whatever they are. */
+/** Helpers for the processes that the runner starts. */
 import { tail } from "@valet/shared/text";
 import { SecretValues } from "../secrets/secret-values.ts";
 
-/** Ends every process of the group that this one leads. */
+/** Sends the signal to every process of the group that this process leads. */
 export function killGroup(pid: number | undefined, signal: NodeJS.Signals = "SIGKILL"): void {
   try {
     if (pid !== undefined) process.kill(-pid, signal);
   } catch {
-    // Nobody is left in the group.
+    // The group has no process left.
   }
 }
 
 /**
- * Gathers what is written to the streams, in the order in which it comes.
- * @param secrets what is taken out of it, before it is cut
- * @returns what gives the last `max` UTF-16 code units of it
+ * Collects the output of the streams, in order of arrival.
+ * @param secrets are redacted before the output is cut
+ * @returns a function that returns the last `max` UTF-16 code units of the output
  */
 export function collectEnd(
   streams: readonly (NodeJS.ReadableStream | null)[],

@@ -1,16 +1,16 @@
-/** What the agent and commands get of the runner's environment. */
+/** Decides which variables of the runner's environment the agent and commands receive. */
 
-/** Of our own variables, those that tools may see and the broker tells processes by. */
+/** The variables of Valet that tools may see, and by which the broker recognises processes. */
 const PASSED_ON = new Set(["VALET_SANDBOX_ID", "VALET_SESSION_ID", "VALET_GENERATION", "VALET_WORKSPACE"]);
-/** An endpoint in the environment switches on OpenCode's own exporter; a context would be one for all that the agent does. */
+/** An OTLP endpoint would switch on OpenCode's own exporter, and a context would become the parent of all its spans. */
 const NEVER = /^(?:OTEL_|OPENCODE_|TRACEPARENT$|TRACESTATE$)/;
 
-/** Whether a variable is kept from the agent and from commands, whoever set it. */
+/** Returns whether the agent and commands never receive this variable, whoever set it. */
 export function isNeverPassedOn(name: string): boolean {
   return NEVER.test(name);
 }
 
-/** The runner's environment without anything about telemetry, a turn's context, the link or its token. */
+/** Returns the environment without variables about telemetry, trace context, the link or its token. */
 export function withoutOurs(inherited: Readonly<Record<string, string | undefined>>): Record<string, string> {
   const env: Record<string, string> = {};
   for (const [key, value] of Object.entries(inherited)) {

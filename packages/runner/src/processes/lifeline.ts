@@ -1,18 +1,18 @@
 /**
- * Ends the sandbox when its host has died. Usually the host's guardian does that, and sooner; where both were killed, nobody
- * else is left who could. A descriptor tells of it, whose other end only the host holds open.
+ * Ends the sandbox after its host has died. Usually the host's guardian process does that first; the runner does it in case
+ * both were killed. The runner notices the host's death by a file descriptor whose other end only the host holds open.
  */
 import { createReadStream } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { listProcessIds, readEnvironment } from "./proc-files.ts";
 
-/** How long a guardian that lives has for its work, in ms. */
+/** How long the runner waits for the guardian to end the sandbox, in ms. */
 const GUARDIAN_MS = 2_000;
-/** A process that starts another while it is killed may leave that one behind: they are looked for again, so often at the most. */
+/** A killed process may just have started another one, so the search repeats, at most this often. */
 const MAX_ROUNDS = 40;
 const ROUND_MS = 50;
 
-/** Waits for the host's death, and then ends every process of the sandbox, this one last. Does not return before. */
+/** Waits for the host's death, then kills every process of the sandbox, this one last. */
 export async function endWithHost(descriptor: number, sandboxId: string | undefined): Promise<never> {
   await whenClosed(descriptor);
   await sleep(GUARDIAN_MS);
@@ -22,12 +22,12 @@ export async function endWithHost(descriptor: number, sandboxId: string | undefi
     for (const pid of left) kill(pid);
     await sleep(ROUND_MS);
   }
-  // The rest of its group, which has no mark.
+  // The rest of its process group, which does not have the variable.
   kill(-process.pid);
   process.exit();
 }
 
-/** Resolves when nobody holds the other end of a pipe or socket any more. What comes out of it is discarded. */
+/** Resolves when no process holds the other end of a pipe or socket open. Discards its data. */
 async function whenClosed(descriptor: number): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   createReadStream("", { fd: descriptor, autoClose: false })
@@ -45,6 +45,6 @@ function kill(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch {
-    // It has just ended, or there is no such group.
+    // The process has just ended, or the group does not exist.
   }
 }

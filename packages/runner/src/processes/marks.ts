@@ -1,6 +1,6 @@
-/** Variables in the environments of processes that the runner starts, which all that they start inherits: they tell whose it is. */
+/** Environment variables by which the runner recognises the processes that it started, and all their descendants. */
 
-/** The agent's process: a value for each start of it. */
+/** Marks the agent's process. Each start has another value. */
 export const AGENT_RUN_VARIABLE = "VALET_OPENCODE_RUN";
-/** The command of a workflow's step. */
+/** Marks the command of a workflow's step. */
 export const STEP_VARIABLE = "VALET_WORKFLOW_STEP";

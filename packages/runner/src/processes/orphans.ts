@@ -1,10 +1,9 @@
-/** What OpenCode's tools started and it did not end itself: when it was killed, say. */
+/** Ends processes that OpenCode's tools started and that OpenCode did not end itself, for example because it was killed. */
 import { listProcessIds, readEnvironment } from "./proc-files.ts";
 
 /**
- * Kills every process that was started with this variable in its environment, which all that OpenCode starts inherits. They
- * lead sessions of their own, so that no signal to a group reaches them. Only Linux tells of environments; elsewhere
- * nothing is done.
+ * Kills every process with this variable in its environment, which all descendants of OpenCode inherit. They are in process
+ * sessions of their own, which signals to OpenCode's group do not reach. Linux only; does nothing elsewhere.
  */
 export function killOrphans(variable: string, value: string): void {
   const marker = `\0${variable}=${value}\0`;
@@ -13,7 +12,7 @@ export function killOrphans(variable: string, value: string): void {
     try {
       process.kill(pid, "SIGKILL");
     } catch {
-      // It has just ended.
+      // The process has just ended.
     }
   }
 }

@@ -1,4 +1,4 @@
-/** Reads of /proc, where what is listed may be gone a moment later, or be another user's. */
+/** Reads /proc. A listed process may already have ended, or belong to another user. */
 import { readdirSync, readFileSync } from "node:fs";
 
 /** Returns the ids of all processes; none on a system without /proc. */
@@ -12,7 +12,7 @@ export function listProcessIds(): number[] {
   }
 }
 
-/** Returns a file of a process, byte by byte (Latin-1); empty where it cannot be read. */
+/** Returns a file of a process as Latin-1, one character per byte; empty if it cannot be read. */
 export function readProcFile(pid: number, name: string): string {
   try {
     return readFileSync(`/proc/${pid}/${name}`, "latin1");
@@ -21,7 +21,7 @@ export function readProcFile(pid: number, name: string): string {
   }
 }
 
-/** Returns the environment that a process was started with, each entry between NULs. */
+/** Returns the environment with which a process was started. Each entry has a NUL before and after it. */
 export function readEnvironment(pid: number): string {
   return `\0${readProcFile(pid, "environ")}`;
 }

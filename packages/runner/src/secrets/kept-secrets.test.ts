@@ -13,7 +13,7 @@ function setUp(folder = temporaryFolder()) {
   return { of, path: join(folder, "secrets") };
 }
 
-test("a successor with the same token reads what was kept; nobody else does, and the file says nothing", () => {
+test("only a successor with the same token can read the kept secrets; the file contains no plain text", () => {
   const { of, path } = setUp();
   of().keep(MODELS, REPO);
   expect(of().read()).toEqual({ modelAccess: MODELS, ...REPO });
@@ -24,7 +24,7 @@ test("a successor with the same token reads what was kept; nobody else does, and
   expect(statSync(path).mode & 0o777).toBe(0o600);
 });
 
-test("nothing, and nonsense, is nothing", () => {
+test("a missing or invalid file reads as nothing", () => {
   const { of, path } = setUp();
   expect(of().read()).toBeUndefined();
   for (const nonsense of ["", "x", "x".repeat(500)]) {

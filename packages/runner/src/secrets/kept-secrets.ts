@@ -1,7 +1,7 @@
 /**
- * What the SessionAgent tells a generation's first runner and nobody else, kept for that runner's successors in the same sandbox:
- * how to reach models, and what opens the repository. The file is encrypted with the runner's token, which a successor is given
- * and a snapshot does not hold.
+ * Keeps the secrets that the SessionAgent sends only to the first runner of a generation, for that runner's successors in the
+ * same sandbox: the keys of models and the repository's credentials. The file is encrypted with the runner's token, which a
+ * successor receives and a snapshot does not contain.
  */
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -22,7 +22,7 @@ const [CIPHER, NONCE_BYTES, TAG_BYTES] = ["aes-256-gcm", 12, 16] as const;
 export interface KeptSecretsOptions {
   readonly folder: string;
   readonly token: string;
-  /** Whose they are: others' open nothing. */
+  /** The session and generation that own the secrets. No other can decrypt them. */
   readonly sessionId: string;
   readonly generation: number;
 }
@@ -38,7 +38,7 @@ export class KeptSecrets {
     this.#owner = Buffer.from(`${sessionId}/${generation}`);
   }
 
-  /** Whole or not at all. @throws what the file system says */
+  /** Stores the secrets atomically. @throws errors of the file system */
   keep(
     modelAccess: ModelAccess,
     { repoUrl, credentials }: Pick<ToRunnerOf<"repo-config">, "repoUrl" | "credentials">,
@@ -51,7 +51,7 @@ export class KeptSecrets {
     renameSync(`${this.#path}.new`, this.#path);
   }
 
-  /** What this sandbox's runner before kept; `undefined` where it kept nothing, or nothing that can be read. */
+  /** Returns the secrets that an earlier runner of this sandbox kept; `undefined` if there are none or they cannot be read. */
   read(): Kept | undefined {
     try {
       const bytes = readFileSync(this.#path);
@@ -64,7 +64,7 @@ export class KeptSecrets {
     }
   }
 
-  /** The sandbox is being stopped in order: there is no successor. */
+  /** Removes the secrets, when the sandbox is stopped and there will be no successor. */
   forget(): void {
     rmSync(this.#path, { force: true });
   }

@@ -14,20 +14,23 @@ const inJson = (text: string) => JSON.stringify(text).slice(1, -1);
 const base64 = (text: string) => Buffer.from(text).toString("base64");
 
 test.each<[string, string]>([
-  ["as it is", KEY],
+  ["as plain text", KEY],
   ["in JSON", inJson(KEY)],
   ["in JSON within JSON", inJson(inJson(KEY))],
-  ["in JSON of ASCII alone", inJson(KEY).replace("Ä", "\\u00c4")],
+  ["in ASCII-only JSON", inJson(KEY).replace("Ä", "\\u00c4")],
   ["in a URL", encodeURIComponent(KEY)],
-  ["in a URL with small digits", encodeURIComponent(KEY).replace(/%[0-9A-F]{2}/g, (each) => each.toLowerCase())],
+  [
+    "in a URL with lowercase hex digits",
+    encodeURIComponent(KEY).replace(/%[0-9A-F]{2}/g, (each) => each.toLowerCase()),
+  ],
   ["in a form", new URLSearchParams({ k: KEY }).toString().slice(2)],
   ["in a URL within a URL", encodeURIComponent(encodeURIComponent(KEY))],
   ["with each character encoded", Array.from(Buffer.from(KEY), (byte) => `%${byte.toString(16)}`).join("")],
-])("a value %s is taken out", (_, written) => {
+])("a value %s is redacted", (_, written) => {
   expect(secretsOf(KEY).redact(`before ${written} after`)).toBe(`before ${REDACTED} after`);
 });
 
-test("base64 shows nothing of it, wherever it stands in what is encoded", () => {
+test("base64 reveals nothing of a value, at any position in the encoded text", () => {
   const secrets = secretsOf("a-secret-of-the-runner");
   for (const before of ["", "u", "us", "user:"]) {
     for (const encoding of ["base64", "base64url"] as const) {
@@ -44,13 +47,13 @@ test("base64 shows nothing of it, wherever it stands in what is encoded", () => 
   expect(long.redact(JSON.stringify(lines))).not.toContain(base64("x".repeat(30)));
 });
 
-test("short values stay, and so does what only resembles one", () => {
+test("short values and text that only resembles a value stay", () => {
   expect(secretsOf("short", "1234567").redact("short 1234567")).toBe("short 1234567");
   expect(secretsOf("12345678").redact("1234567 12345678 123456789")).toBe(`1234567 ${REDACTED} ${REDACTED}9`);
   expect(secretsOf().redact("anything")).toBe("anything");
 });
 
-test("of two values that begin alike the longer one counts", () => {
+test("of two values with the same beginning the longer one is redacted", () => {
   const secrets = secretsOf("abcdefgh", "abcdefghijkl");
   expect(secrets.redact("abcdefghijkl abcdefghijk")).toBe(`${REDACTED} ${REDACTED}ijk`);
   const stream = secrets.stream();
@@ -59,7 +62,7 @@ test("of two values that begin alike the longer one counts", () => {
   );
 });
 
-test("all strings of a value are looked at, names too", () => {
+test("all strings of a JSON value are redacted, including keys", () => {
   const secrets = secretsOf("a-long-secret");
   expect(secrets.redactAll({ a: ["x a-long-secret", 1, null], "a-long-secret": { b: "a-long-secret" } })).toEqual({
     a: [`x ${REDACTED}`, 1, null],
@@ -67,7 +70,7 @@ test("all strings of a value are looked at, names too", () => {
   });
 });
 
-/** Texts of few different characters, so that beginnings of secrets are common in them. */
+/** Few different characters, so texts often contain the beginning of a secret. */
 const secret = fc.string({ unit: fc.constantFrom("a", "b", "%", "\\", "6", "1"), minLength: 8, maxLength: 12 });
 const piece = (secrets: readonly string[]) =>
   fc.oneof(
@@ -79,7 +82,7 @@ const scene = fc
   .array(secret, { minLength: 1, maxLength: 3 })
   .chain((secrets) => fc.tuple(fc.constant(secrets), fc.array(piece(secrets), { maxLength: 12 })));
 
-test("a text that comes in pieces is, whatever the pieces, as it is as a whole", () => {
+test("a text in pieces is redacted like the whole text, however it is split", () => {
   fc.assert(
     fc.property(scene, fc.array(fc.nat(), { maxLength: 20 }), ([values, pieces], cuts) => {
       const secrets = secretsOf(...values);
@@ -91,7 +94,7 @@ test("a text that comes in pieces is, whatever the pieces, as it is as a whole",
       for (const place of [...places, text.length]) {
         given += stream.push(text.slice(from, place));
         from = place;
-        // What has been given so far is what a text that ended here would begin with.
+        // The output so far must not contain a secret at any time.
         for (const value of values) expect(given).not.toContain(value);
       }
       expect(given + stream.end()).toBe(secrets.redact(text));
@@ -100,7 +103,7 @@ test("a text that comes in pieces is, whatever the pieces, as it is as a whole",
   );
 });
 
-test("no value is in what is left, as it is or encoded", () => {
+test("the redacted text contains no value, plain or encoded", () => {
   fc.assert(
     fc.property(scene, ([values, pieces]) => {
       const clean = secretsOf(...values).redact(pieces.join(" "));
@@ -112,7 +115,7 @@ test("no value is in what is left, as it is or encoded", () => {
   );
 });
 
-test("what has no secret in it stays as it is", () => {
+test("a text without secrets stays unchanged", () => {
   fc.assert(
     fc.property(fc.string(), (text) => {
       expect(secretsOf("a-secret-that-is-nowhere").redact(text)).toBe(text);
@@ -120,7 +123,7 @@ test("what has no secret in it stays as it is", () => {
   );
 });
 
-test("a long text takes no long time", () => {
+test("a long text is redacted in a short time", () => {
   const secrets = secretsOf("aaaaaaaaaaaaaaab", "%%%%%%%%%%%%%%%%", "\\\\\\\\\\\\\\\\\\\\\\\\\\\\");
   for (const text of ["a", "%25", "\\\\"].map((each) => each.repeat(30_000))) {
     const startMs = performance.now();

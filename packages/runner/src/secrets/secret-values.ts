@@ -1,24 +1,24 @@
 /**
- * Takes the values that the runner knows to be secret out of what it hands on: as they are, as JSON and URLs write them, and as
- * base64 has them wherever they stand in what was encoded. Pure, but for the list of values, which grows as they become known.
+ * Redacts the secret values that the runner knows from everything that it passes on: as plain text, escaped as in JSON and
+ * URLs, and in base64 at any position of the encoded text. Pure, except for the list of values, which grows over time.
  */
 
-/** What stands where a secret stood. */
+/** Replaces a secret. */
 export const REDACTED = "REDACTED";
-/** A shorter value could be an ordinary word, and taking that out would destroy what is said. */
+/** A shorter value could be an ordinary word, whose redaction would make texts unreadable. */
 const MIN_LENGTH = 8;
-/** How many characters of a secret a regular expression searches for. Few texts have that many without having a secret. */
+/** How many characters of a secret the regular expression searches for. Few texts match without containing a secret. */
 const START_LENGTH = 4;
-/** What base64 in lines has between two characters, in JSON too. */
+/** What may be between two characters of base64 with line breaks, also within JSON. */
 const LINE_ENDS = ["", "\n", "\r\n", "\\n", "\\r\\n"];
 
-/** Each may be written in any of these ways. */
+/** A value as a sequence of tokens, each with the ways in which it may be written. */
 type Tokens = readonly (readonly string[])[];
 
-/** What became of a text of which more may come. */
+/** The result for a text that may be incomplete. */
 export interface Redacted {
   readonly text: string;
-  /** The end of it, which could be the beginning of a secret; empty where it is known that nothing follows. */
+  /** The end of the text, which could be the beginning of a secret; empty for a complete text. */
   readonly held: string;
 }
 
@@ -26,7 +26,7 @@ export class SecretValues {
   readonly #values = new Set<string>();
   /** By the character that they begin with. */
   readonly #forms = new Map<string, Tokens[]>();
-  /** The starts of all forms, as alternatives of a regular expression, and the longest way to write one. */
+  /** The starts of all forms, as alternatives of a regular expression, and the maximum length of a start. */
   readonly #starts: string[] = [];
   #longestStart = 0;
   #anyStart = /(?!)/g;
@@ -48,23 +48,23 @@ export class SecretValues {
     }
   }
 
-  /** The text without secrets. */
+  /** Returns the text without secrets. */
   redact(text: string): string {
     return this.#replace(text, true).text;
   }
 
-  /** The text so far without secrets, and without what could become one. */
+  /** Returns the beginning of a text without secrets, and without an end that could become one. */
   redactOpen(text: string): Redacted {
     return this.#replace(text, false);
   }
 
-  /** All strings in a JSON value, names of fields too, without secrets. */
+  /** Returns a JSON value without secrets in its strings and keys. */
   redactAll<T>(value: T): T {
     if (this.#forms.size === 0) return value;
     return this.#map(value) as T;
   }
 
-  /** For a text that comes in pieces. */
+  /** Returns a redactor for a text that arrives in pieces. */
   stream(): StreamRedactor {
     return new StreamRedactor(this);
   }
@@ -82,7 +82,7 @@ export class SecretValues {
     let copied = 0;
     for (let at = this.#nextStart(text, 0, isComplete); at < text.length; ) {
       const { end, isOpen } = this.#matchAt(text, at);
-      // More may make it a longer secret than it is already.
+      // More text may turn it into a secret, or into a longer one.
       if (isOpen && !isComplete) return { text: clean + text.slice(copied, at), held: text.slice(at) };
       if (end !== undefined) {
         clean += text.slice(copied, at) + REDACTED;
@@ -94,8 +94,8 @@ export class SecretValues {
   }
 
   /**
-   * Returns the next place where a secret may begin, or the length of the text. At the end of a text of which more may come, each
-   * place is one.
+   * Returns the next position at which a secret may begin, or the length of the text. In an incomplete text, that includes every
+   * position near the end.
    */
   #nextStart(text: string, from: number, isComplete: boolean): number {
     this.#anyStart.lastIndex = from;
@@ -116,7 +116,7 @@ export class SecretValues {
   }
 }
 
-/** Whatever the pieces, all that it gives is the text as a whole without secrets. */
+/** Redacts a text that arrives in pieces. The result does not depend on how the text is split. */
 export class StreamRedactor {
   readonly #secrets: SecretValues;
   #held = "";
@@ -125,14 +125,14 @@ export class StreamRedactor {
     this.#secrets = secrets;
   }
 
-  /** @returns what can be handed on by now */
+  /** @returns the redacted text that can already be passed on */
   push(piece: string): string {
     const { text, held } = this.#secrets.redactOpen(this.#held + piece);
     this.#held = held;
     return text;
   }
 
-  /** Nothing follows. @returns the rest */
+  /** Ends the text. @returns the rest of the redacted text */
   end(): string {
     const rest = this.#secrets.redact(this.#held);
     this.#held = "";
@@ -141,13 +141,13 @@ export class StreamRedactor {
 }
 
 interface Match {
-  /** Where the longest secret ends; `undefined` where there is none. */
+  /** Where the longest secret ends; `undefined` if there is none. */
   readonly end: number | undefined;
-  /** Whether the text ends within what could be a secret. */
+  /** Whether the text ends within a possible secret. */
   readonly isOpen: boolean;
 }
 
-/** Follows all ways to write the tokens at once: each place is looked at once for each token, however many ways lead there. */
+/** Matches all ways to write the tokens in parallel. It checks each position once per token, however many ways lead there. */
 function matchTokens(text: string, start: number, tokens: Tokens): Match {
   let places = new Set([start]);
   let isOpen = false;
@@ -178,7 +178,7 @@ function formsOf(value: string): Tokens[] {
   return [Array.from(value, writtenWays), ...base64Forms(Buffer.from(value))];
 }
 
-/** A character as it is, and as JSON and URLs write it. */
+/** Returns a character as plain text, and escaped as in JSON and URLs. */
 function writtenWays(character: string): string[] {
   const ways = new Set([character]);
   const inJson = JSON.stringify(character).slice(1, -1);
@@ -200,8 +200,8 @@ function upperDigits(escaped: string): string {
 }
 
 /**
- * How base64 writes the bytes, by where they stand in what is encoded: without the characters at either end that depend on what
- * stands beside them.
+ * Returns the base64 of the bytes for each alignment in the encoded text, without the characters at either end that also depend
+ * on neighbouring bytes.
  */
 function base64Forms(bytes: Buffer): Tokens[] {
   return [0, 1, 2].map((offset) => {

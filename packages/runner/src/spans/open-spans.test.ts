@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { OpenSpans, type OpenSpanText } from "./open-spans.ts";
 
-/** Open spans on a clock of the test's. */
+/** Creates open spans with a clock that the test controls. */
 function setUp() {
   let nowMs = 0;
   const spans = new OpenSpans({ now: () => nowMs });
@@ -17,7 +17,7 @@ function setUp() {
 const names = (spans: readonly OpenSpanText[]) => spans.map(({ text }) => parseOpenSpan(text)?.name);
 
 describe("open spans", () => {
-  test("are told of once they have been open for 250 ms, parents first, each once", () => {
+  test("are reported once they have been open for 250 ms, parents first, each once", () => {
     const { spans, begin, at } = setUp();
     expect(spans.dueInMs()).toBeUndefined();
     begin("valet.turn");
@@ -33,7 +33,7 @@ describe("open spans", () => {
     expect(spans.dueInMs()).toBeUndefined();
   });
 
-  test("are told as they are by then", () => {
+  test("are reported with their current attributes", () => {
     const { spans, begin, at } = setUp();
     const span = begin("chat mock-1");
     span.setAttribute("gen_ai.request.model", "mock-1");
@@ -41,7 +41,7 @@ describe("open spans", () => {
     expect(spans.take()[0]?.text).toContain("mock-1");
   });
 
-  test("are told of again when something was heard, every 5 s at the most", () => {
+  test("are reported again after progress, every 5 s at most", () => {
     const { spans, begin, at } = setUp();
     const { spanId } = begin("chat mock-1").context;
     at(300);
@@ -53,7 +53,7 @@ describe("open spans", () => {
     expect(spans.dueInMs()).toBeUndefined();
   });
 
-  test("that have ended are never told of", () => {
+  test("are never reported after they have ended", () => {
     const step = fc.record({
       index: fc.nat(5),
       ms: fc.nat(400),

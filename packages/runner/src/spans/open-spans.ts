@@ -1,13 +1,13 @@
 /**
- * The runner's spans that have begun and not ended. The session is told of those that are open for a while, and again when
- * something is heard of what they wait for: whoever looks at a hanging turn sees which step hangs, and since when.
+ * The runner's open spans. The runner reports a span to the session once it has been open for a while, and again on progress of
+ * what it waits for. In a hanging turn this shows which step hangs, and since when.
  */
 import { type ReadableSpan, serialiseSpan } from "@valet/shared/tracing";
 
 export interface OpenSpansOptions {
-  /** Spans that end sooner than this are not told of while they are open, in milliseconds. */
+  /** The age at which an open span is reported, in milliseconds. */
   readonly minAgeMs?: number;
-  /** How often the session is told that more was heard of the same span, in milliseconds. */
+  /** The minimum interval between two reports of the same span's progress, in milliseconds. */
   readonly heardIntervalMs?: number;
   /** Milliseconds, monotonic. */
   readonly now?: () => number;
@@ -16,19 +16,19 @@ export interface OpenSpansOptions {
 interface Open {
   readonly span: ReadableSpan;
   readonly sinceMs: number;
-  /** When the session was told of it last. */
+  /** When it was last reported. */
   toldMs?: number;
-  /** When something was last heard of what it waits for, epoch ms. */
+  /** The last progress of what it waits for, epoch ms. */
   heardMs?: number;
-  /** Whether the session does not know yet that anything was heard, or how lately. */
+  /** Whether there was progress since the last report. */
   isHeardNew: boolean;
-  /** Whether a span below it has ended: without it that one would have no parent, should this process die. */
+  /** Whether a descendant has ended. That one would have no parent if this process died before the report of this span. */
   isParent: boolean;
 }
 
-/** Of one span as text. What is larger is not told of while it is open. */
+/** The maximum length of one span's text, in UTF-16 code units. A longer span is not reported while it is open. */
 const MAX_SPAN_LENGTH = 48 * 1024;
-/** Of all that go with one frame, in UTF-16 code units. */
+/** The maximum length of all open spans in one frame, in UTF-16 code units. */
 const MAX_FRAME_LENGTH = 64 * 1024;
 
 /** An open span as `serialiseSpan` writes it. */
@@ -49,7 +49,7 @@ export class OpenSpans {
     this.#now = now;
   }
 
-  /** @param span as it is, and as it will be: it is read when the session is told of it */
+  /** @param span is read when it is reported, so later changes are included */
   begun(span: ReadableSpan): void {
     this.#open.set(span.context.spanId, { span, sinceMs: this.#now(), isHeardNew: false, isParent: false });
   }
@@ -59,9 +59,9 @@ export class OpenSpans {
   }
 
   /**
-   * Returns the open spans above one that has ended, where the session was not told of them and
-   * they were not returned before. They are told of with the next frame, however short they have been open.
-   * @param parentId of the span that has ended
+   * Returns the open ancestors of an ended span that have been neither reported nor returned before. The next frame reports
+   * them, whatever their age.
+   * @param parentId the parent of the ended span
    */
   above(parentId: string | undefined): OpenSpanText[] {
     const texts: OpenSpanText[] = [];
@@ -75,7 +75,7 @@ export class OpenSpans {
     return texts;
   }
 
-  /** Notes that something came from what the span waits for: a byte of a model's answer, output of a tool. */
+  /** Records progress of what the span waits for: a chunk of a model's answer, output of a tool. */
   heard(spanId: string, atMs: number): void {
     const open = this.#open.get(spanId);
     if (open === undefined) return;
@@ -83,7 +83,7 @@ export class OpenSpans {
     open.isHeardNew = true;
   }
 
-  /** Milliseconds until there is something to tell; `undefined` while there is nothing that waits for it. */
+  /** Returns the milliseconds until the next report is due; `undefined` if there is nothing to report. */
   dueInMs(): number | undefined {
     let due: number | undefined;
     for (const open of this.#open.values()) {
@@ -93,7 +93,7 @@ export class OpenSpans {
     return due === undefined ? undefined : Math.max(0, due - this.#now());
   }
 
-  /** Takes what is to be told now: parents before their children. */
+  /** Returns the spans that are due, parents before their children, and marks them as reported. */
   take(): OpenSpanText[] {
     const texts: OpenSpanText[] = [];
     let length = 0;

@@ -1,16 +1,16 @@
 /**
- * Reads the spans that runners before version 0.3.0 left, a text file for each: a first line with its resource, then a line a
- * span with the number of its frame. A line that was being written when the process died is recognised by its missing end.
+ * Reads the span files of runners before version 0.3.0. Such a text file has a first line with the resource, then a line per
+ * span with the number of its frame. A line that was cut off when the process died has no line end.
  */
 import { readFileSync } from "node:fs";
 import { parseOpenSpan } from "@valet/shared/tracing";
 import type { LeftSpans, LoggedSpan } from "./left-spans.ts";
 
 const FORMAT = "1";
-/** Stands where another line has the number of its frame. */
+/** The first field of a line with an open span, in place of the number of a frame. */
 const OPEN = "open";
 
-/** @returns `undefined` where there is nothing to read */
+/** @returns `undefined` if there is no file or it cannot be read */
 export function readSpanLines(path: string): LeftSpans | undefined {
   let text: string;
   try {
@@ -19,7 +19,7 @@ export function readSpanLines(path: string): LeftSpans | undefined {
     return undefined;
   }
   const lines = text.split("\n");
-  // What follows the last line end was being written.
+  // The text after the last line end is a line that was cut off.
   const torn = lines.pop() === "" ? 0 : 1;
   const [format, resource = ""] = (lines.shift() ?? "").split("\t");
   if (format !== FORMAT || !isJson(resource)) {

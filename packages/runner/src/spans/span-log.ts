@@ -1,6 +1,6 @@
 /**
- * Spans on disk, so that what a runner had not handed over when it was killed is found by the next one: a SQLite file for each
- * runner instance.
+ * Stores spans on disk, in a SQLite file per runner instance. After a crash the next instance finds the spans that the
+ * SessionAgent has not acknowledged.
  */
 import type { Database } from "bun:sqlite";
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
@@ -12,15 +12,15 @@ import { readSpanLines } from "./span-lines.ts";
 
 export type { LoggedFrame, LoggedSpan } from "./left-spans.ts";
 
-/** What an earlier instance left. */
+/** The log of an earlier instance. */
 export interface LeftLog extends LeftSpans {
   readonly instanceId: string;
-  /** When it was last written to, epoch ms. */
+  /** The last write to the log, epoch ms. */
   readonly lastWriteMs: number;
 }
 
 const EXTENSION = ".sqlite";
-/** Of runners before version 0.3.0. */
+/** The file names of runners before version 0.3.0. */
 const EARLIER_EXTENSION = ".spans";
 const EARLIER_UNFINISHED = ".new";
 
@@ -31,12 +31,12 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS spans_by_seq ON spans (seq);
   CREATE TABLE IF NOT EXISTS open_spans (span_id TEXT PRIMARY KEY, span TEXT NOT NULL) STRICT`;
 
-/** The file of this instance, while it lives. */
+/** The log of this instance. */
 export class SpanLog {
   readonly #path: string;
   readonly #database: Database;
 
-  /** @throws when the file cannot be made */
+  /** @throws if the file cannot be created */
   constructor(folder: string, instanceId: string, resource: string) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     this.#path = join(folder, instanceId + EXTENSION);
@@ -45,22 +45,22 @@ export class SpanLog {
     this.#database.run("INSERT INTO resource VALUES (?)", [resource]);
   }
 
-  /** Writes a span that has ended, before anything else can happen to it. @throws what SQLite says */
+  /** Stores an ended span. @throws errors of SQLite */
   append(seq: number, spanId: string, { scope, span }: LoggedSpan): void {
     this.#database.query("INSERT INTO spans VALUES (?, ?, ?, ?)").run(seq, spanId, scope, span);
   }
 
-  /** Notes that the session is told of a span that is open. @throws what SQLite says */
+  /** Stores an open span that is reported to the session. @throws errors of SQLite */
   appendOpen({ spanId, text }: OpenSpanText): void {
     this.#database.query("INSERT OR REPLACE INTO open_spans VALUES (?, ?)").run(spanId, text);
   }
 
-  /** Forgets a span that is open no more. @throws what SQLite says */
+  /** Removes a span that is no longer open. @throws errors of SQLite */
   forgetOpen(spanId: string): void {
     this.#database.query("DELETE FROM open_spans WHERE span_id = ?").run(spanId);
   }
 
-  /** Forgets frames that are needed no more. @throws what SQLite says */
+  /** Removes frames that are no longer needed. @throws errors of SQLite */
   forget(seqs: readonly number[]): void {
     if (seqs.length === 0) return;
     const closed = this.#database.query(
@@ -75,14 +75,14 @@ export class SpanLog {
     })();
   }
 
-  /** @param isEmpty whether nothing in it is needed any more */
+  /** @param isEmpty whether nothing in the file is needed any more; it is then deleted */
   close(isEmpty: boolean): void {
     this.#database.close();
     if (isEmpty) removeSqliteFile(this.#path);
   }
 }
 
-/** Reads what earlier instances left, the oldest first, and clears away what they were writing anew when they died. */
+/** Reads the logs of earlier instances, oldest first, and deletes files that they had not finished rewriting when they died. */
 export function readLeftLogs(folder: string): LeftLog[] {
   let names: string[];
   try {
@@ -105,13 +105,13 @@ export function readLeftLogs(folder: string): LeftLog[] {
     });
 }
 
-/** Removes what an earlier instance left, once it is delivered. */
+/** Deletes the log of an earlier instance, after its spans have been delivered. */
 export function deleteLeftLog(folder: string, instanceId: string): void {
   removeSqliteFile(join(folder, instanceId + EXTENSION));
   rmSync(join(folder, instanceId + EARLIER_EXTENSION), { force: true });
 }
 
-/** Of a file that is damaged nobody knows how much is lost: it counts as one. */
+/** Reads the log of an earlier instance. A damaged file counts as one lost span, since the real number is unknown. */
 function readSpanFile(path: string): LeftSpans {
   let database: Database | undefined;
   try {

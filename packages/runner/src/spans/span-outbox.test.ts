@@ -43,7 +43,7 @@ const shown = ({ instanceId, seq, otlp }: SpanFrame) => [instanceId, seq, ...rea
 const many = (count: number, prefix = "s") => Array.from({ length: count }, (_, index) => `${prefix}${index}`);
 
 describe("frames", () => {
-  test("hold 50 spans, or what has come by a boundary, numbered from 1 and in order", () => {
+  test("contain up to 50 spans, are numbered from 1, and are sent in order", () => {
     const { outbox, end, sent, connect } = setUp();
     connect();
     end(...many(120));
@@ -57,14 +57,14 @@ describe("frames", () => {
     expect(sent.flatMap(({ otlp }) => readSpans(otlp)).map(({ name }) => name)).toEqual(many(120));
   });
 
-  test("wait for more spans no longer than the delay", async () => {
+  test("wait for more spans for at most the delay", async () => {
     const { end, sent, connect } = setUp({ frameDelayMs: 5 });
     connect();
     end("alone");
     await vi.waitFor(() => expect(sent.map(shown)).toEqual([["a", 1, "alone"]]), 20_000);
   });
 
-  test("carry resource and scope, and spans that are not sampled", () => {
+  test("contain resource and scope, and also unsampled spans", () => {
     const { outbox, sent, connect } = setUp();
     const tracer = new Tracer({ scope: { name: "other" }, processor: outbox, sampler: recordDropped(alwaysOff) });
     tracer.startSpan("unsampled").end();
@@ -77,7 +77,7 @@ describe("frames", () => {
     expect(readSpans(otlp)[0]?.flags).toBe(0x102);
   });
 
-  test("fit the link, however large their spans", () => {
+  test("stay below the link's limit, however large their spans are", () => {
     const { outbox, tracer, sent, connect, dropped } = setUp();
     connect();
     for (const size of [200_000, 100_000, 300_000, 10]) {
@@ -94,8 +94,8 @@ describe("frames", () => {
   });
 });
 
-describe("what is unacknowledged", () => {
-  test("is sent again on a new link, and no longer once it is acknowledged", () => {
+describe("an unacknowledged frame", () => {
+  test("is resent on a new link, until it is acknowledged", () => {
     const { outbox, end, sent, connect } = setUp({ maxFrameSpans: 1 });
     end("one", "two", "three");
     connect();
@@ -112,7 +112,7 @@ describe("what is unacknowledged", () => {
     expect(outbox.isEmpty).toBe(true);
   });
 
-  test("does not end with an acknowledgement of what was not sent, or of another instance", () => {
+  test("is not removed by an acknowledgement before it was sent, or for another instance", () => {
     const { outbox, end } = setUp({ maxFrameSpans: 1 });
     end("one");
     outbox.acknowledge("a", 1);
@@ -121,7 +121,7 @@ describe("what is unacknowledged", () => {
     expect(outbox.isEmpty).toBe(false);
   });
 
-  test("does not flood the link: 32 frames at a time", () => {
+  test("does not flood the link: at most 32 frames are in flight", () => {
     const { outbox, end, sent, connect } = setUp({ maxFrameSpans: 1 });
     end(...many(40));
     connect();
@@ -130,7 +130,7 @@ describe("what is unacknowledged", () => {
     expect(sent.length).toBe(35);
   });
 
-  test("stays after a send that fails, for the next link", () => {
+  test("is resent on the next link after a failed send", () => {
     const { outbox, end, sent, connect } = setUp({ maxFrameSpans: 1 });
     end("one", "two");
     outbox.connect(() => false);
@@ -138,7 +138,7 @@ describe("what is unacknowledged", () => {
     expect(sent.map(({ seq }) => seq)).toEqual([1, 2]);
   });
 
-  test("is bounded: the oldest is dropped and counted once there is a way to tell", () => {
+  test("is dropped when the limit is exceeded, oldest first; the losses are reported after the next acknowledgement", () => {
     const { outbox, end, sent, connect, dropped } = setUp({ maxFrameSpans: 1, maxBytes: 4000 });
     end(...many(100));
     expect(dropped).toEqual([]);
@@ -150,7 +150,7 @@ describe("what is unacknowledged", () => {
     expect(dropped).toEqual([["queue_full", 100 - seqs.length]]);
   });
 
-  test("is waited for, within bounds", async () => {
+  test("can be awaited, with a timeout", async () => {
     const { outbox, end, connect } = setUp({ maxFrameSpans: 1 });
     end("one");
     connect();
@@ -161,11 +161,11 @@ describe("what is unacknowledged", () => {
   });
 });
 
-describe("spans that are open", () => {
+describe("open spans", () => {
   const openOf = ({ seq, open = [] }: SpanFrame) => [seq, ...open.map((text) => parseOpenSpan(text)?.name)];
   const atOnce = () => new OpenSpans({ minAgeMs: 0 });
 
-  test("go with the next frame of ended ones, or in one of their own", async () => {
+  test("are sent with the next frame of ended spans, or in a frame of their own", async () => {
     const { outbox, tracer, end, sent, connect } = setUp({ openSpans: atOnce() });
     connect();
     const turn = tracer.startSpan("turn");
@@ -185,14 +185,14 @@ describe("spans that are open", () => {
     expect(sent.map(openOf).at(-1)).toEqual([3]);
   });
 
-  test("are told of by themselves, where nothing ends", async () => {
+  test("are sent even if no span ends", async () => {
     const { tracer, sent, connect } = setUp({ frameDelayMs: 5, openSpans: atOnce() });
     connect();
     tracer.startSpan("hangs");
     await vi.waitFor(() => expect(sent.map(openOf)).toEqual([[1, "hangs"]]), 20_000);
   });
 
-  test("cost at most two frames a second, however many begin, are heard of and end", () => {
+  test("cause at most two frames per second, however many begin, progress and end", () => {
     vi.useFakeTimers();
     try {
       const { outbox, tracer, sent, connect } = setUp({ frameDelayMs: 500, openSpans: new OpenSpans() });
@@ -203,14 +203,14 @@ describe("spans that are open", () => {
         if (ms % 200 !== 0) span.end();
         vi.advanceTimersByTime(20);
       }
-      // 450 have ended, 50 a frame: what fills a frame does not wait.
+      // 450 have ended, 50 per frame. A full frame does not wait.
       expect(sent.length).toBeLessThanOrEqual(21 + 450 / 50);
     } finally {
       vi.useRealTimers();
     }
   });
 
-  test("are sent again, in order, where the link broke; their ends come after them", () => {
+  test("are resent in order after the link broke, before their ends", () => {
     const { outbox, tracer, sent, connect } = setUp({ openSpans: atOnce() });
     connect();
     const span = tracer.startSpan("chat");
@@ -225,7 +225,7 @@ describe("spans that are open", () => {
     ]);
   });
 
-  test("tell with each frame what attempts have come to", () => {
+  test("are accompanied by the progress of attempts", () => {
     const { outbox, end, sent, connect } = setUp();
     connect();
     const progress = [{ attemptId: "att_1", summary: NO_SUMMARY }];
@@ -235,25 +235,25 @@ describe("spans that are open", () => {
     expect(sent[0]?.progress).toEqual(progress);
   });
 
-  test("are told of and kept with the first of their children that ends, however short they have been open", () => {
+  test("are stored and sent with their first ended child, whatever their age", () => {
     const folder = temporaryFolder();
     const killed = setUp({ folder });
     killed.connect();
     const turn = killed.tracer.startSpan("turn");
     const agent = killed.tracer.startSpan("agent", { parent: turn });
     killed.tracer.startSpan("prepare", { parent: agent }).end();
-    // Killed before the frame was due: its successor finds the child's end, and what it hangs below.
+    // Killed before the frame was due. Its successor finds the ended child and the child's ancestors.
     const next = setUp({ folder, instanceId: "b" });
     const left: (string | undefined)[] = [];
     next.outbox.endLeftOpen((text) => left.push(parseOpenSpan(text)?.name));
     expect(left.sort()).toEqual(["agent", "turn"]);
-    // Had it not been, the session would have heard of them with the child.
+    // If it had not been killed, the session would have received them with the child.
     killed.tracer.startSpan("chat", { parent: agent }).end();
     killed.outbox.flush();
     expect(killed.sent.map(openOf)).toEqual([[1, "turn", "agent"]]);
   });
 
-  test("of an instance that was killed are ended by the next one, once", () => {
+  test("of a killed instance are ended by the next one, once", () => {
     const folder = temporaryFolder();
     const killed = setUp({ folder, openSpans: atOnce(), maxFrameSpans: 1 });
     killed.tracer.startSpan("turn");
@@ -272,12 +272,12 @@ describe("spans that are open", () => {
   });
 });
 
-describe("what an earlier instance left", () => {
-  test("is delivered first and under that instance's name, ended spans of its last frame included", () => {
+describe("the log of an earlier instance", () => {
+  test("is delivered first and with that instance's id, including its last frame", () => {
     const folder = temporaryFolder();
     const earlier = setUp({ folder, maxFrameSpans: 2 });
     earlier.end("one", "two", "three");
-    // It was killed: nothing more is said.
+    // It was killed without closing its log.
     const { outbox, end, sent, connect } = setUp({ folder, instanceId: "b", maxFrameSpans: 1 });
     end("new");
     connect();
@@ -294,7 +294,7 @@ describe("what an earlier instance left", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test("is delivered by the instance after the next, if that one died too", () => {
+  test("is delivered by the instance after the next, if the next one died, too", () => {
     const folder = temporaryFolder();
     setUp({ folder }).end("one");
     setUp({ folder, instanceId: "b" }).end("two");
@@ -306,7 +306,7 @@ describe("what an earlier instance left", () => {
     ]);
   });
 
-  test("is read up to where its writer was killed, wherever that was", () => {
+  test("is read up to any point at which its writer was killed", () => {
     const folder = temporaryFolder();
     setUp({ folder }).end("one", "two", "three");
     const log = readFileSync(join(folder, "a.sqlite-wal"));
@@ -328,7 +328,7 @@ describe("what an earlier instance left", () => {
     expect(least).toBe(3);
   });
 
-  test("and can be read no more is removed and counted", () => {
+  test("is removed and counted if it cannot be read", () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, "damaged.sqlite"), "no database, and longer than the header of one".repeat(10));
     writeFileSync(join(folder, "empty.sqlite"), "");
@@ -343,7 +343,7 @@ describe("what an earlier instance left", () => {
     expect(readdirSync(folder)).toEqual(["half"]);
   });
 
-  test("of version 0.2.0 is taken over, but for a line that was being written", () => {
+  test("of version 0.2.0 is migrated, except for a line that was cut off", () => {
     const folder = temporaryFolder();
     const scope = JSON.stringify({ name: "test" });
     const lineOf = (seq: number, spanId: string) => `${seq}\t${scope}\t${JSON.stringify({ spanId, name: spanId })}\n`;
@@ -368,7 +368,7 @@ describe("what an earlier instance left", () => {
   });
 });
 
-/** An open span. */
+/** Returns an open span. */
 function spanCalled(name: string): ReadableSpan {
   const tracer = new Tracer({
     scope: { name: "test" },
@@ -380,7 +380,7 @@ function spanCalled(name: string): ReadableSpan {
 }
 
 describe("the disk", () => {
-  test("does not keep growing with what is acknowledged", () => {
+  test("does not fill up with acknowledged frames", () => {
     const { folder, outbox, tracer, connect } = setUp({ maxFrameSpans: 1 });
     connect();
     for (let seq = 1; seq <= 100; seq++) {
@@ -388,7 +388,7 @@ describe("the disk", () => {
       outbox.acknowledge("a", seq);
     }
     expect(statSync(join(folder, "a.sqlite")).size).toBeLessThan(400_000);
-    // The log of what was written is written over from its beginning once it has a thousand pages.
+    // SQLite overwrites its write-ahead log from the beginning once it has a thousand pages.
     expect(statSync(join(folder, "a.sqlite-wal")).size).toBeLessThan(5_000_000);
     tracer.startSpan("last").end();
     const { sent, connect: connectNext } = setUp({ folder, instanceId: "b" });
@@ -396,7 +396,7 @@ describe("the disk", () => {
     expect(sent.map(shown).at(-1)).toEqual(["a", 101, "last"]);
   });
 
-  test("may fail: spans are sent all the same", () => {
+  test("may fail without an effect on sending", () => {
     const file = join(temporaryFolder(), "file");
     writeFileSync(file, "");
     const onDiskError = vi.fn();
@@ -409,7 +409,7 @@ describe("the disk", () => {
   });
 });
 
-test("a session without tracing gets nothing, also of what was there before it said so", () => {
+test("a session without tracing receives no spans, not even earlier ones", () => {
   const { folder, outbox, end, sent, connect } = setUp();
   end("one");
   outbox.disable();
@@ -421,7 +421,7 @@ test("a session without tracing gets nothing, also of what was there before it s
   expect(readdirSync(folder)).toEqual([]);
 });
 
-test("whatever happens, each ended span arrives once a frame number, and frames never change", () => {
+test("in any sequence of events, each ended span is in exactly one frame, and frames never change", () => {
   const step = fc.oneof(
     { weight: 6, arbitrary: fc.constant("end" as const) },
     ...(["flush", "connect", "disconnect", "acknowledge", "kill"] as const).map((each) => ({

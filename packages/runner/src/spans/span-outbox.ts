@@ -1,6 +1,6 @@
 /**
- * Spans on their way to the session's store: kept, in memory and on disk, until the SessionAgent has acknowledged them. Those that
- * are open for a while go along with those that have ended, in the same numbered frames.
+ * Sends spans to the session's store, and keeps them in memory and on disk until the SessionAgent has acknowledged them.
+ * Numbered frames contain ended spans, and spans that have been open for a while.
  */
 import { type FromRunnerOf, MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
 import {
@@ -12,28 +12,29 @@ import {
   type Resource,
   type SpanProcessor,
 } from "@valet/shared/tracing";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import { OpenSpans } from "./open-spans.ts";
 import { deleteLeftLog, type LeftLog, type LoggedFrame, type LoggedSpan, readLeftLogs, SpanLog } from "./span-log.ts";
 
-/** A span frame as the link takes it, without its type. */
+/** A span frame of the link, without its type. */
 export type SpanFrame = Omit<FromRunnerOf<"spans">, "type">;
-/** What attempts have come to so far. */
+/** The summaries of running attempts so far. */
 export type Progress = NonNullable<SpanFrame["progress"]>;
 
 export interface SpanOutboxOptions {
-  /** Where spans lie until they are acknowledged; outside of the workspace, and the same for each instance of a sandbox. */
+  /** The folder of the logs, outside the workspace. All runner instances of a sandbox use the same one. */
   readonly folder: string;
   readonly instanceId: string;
   readonly resource: Resource;
   readonly maxFrameSpans?: number;
-  /** How long a span may wait for others to go with it: there are no more frames than one in this time, unless they are full. */
+  /** How long a span waits for others to share its frame. At most one frame is sent in this time, unless frames are full. */
   readonly frameDelayMs?: number;
   readonly openSpans?: OpenSpans;
-  /** The most that is kept, in bytes of JSON text; the oldest that is not on its way is dropped first. */
+  /** The maximum size of all spans, in bytes of JSON text. The oldest frame that has not been sent is dropped first. */
   readonly maxBytes?: number;
-  /** Told of losses when the way is free again, so that a span that tells of them is not lost likewise. */
+  /** Called with losses after the next acknowledgement, since a span that reports them earlier might be lost, too. */
   readonly onDropped?: (counts: ReadonlyMap<DropReason, number>) => void;
-  /** Told once when the disk fails: what is sent is not affected, but nothing survives the process any more. */
+  /** Called once when the disk fails. Spans are still sent, but those not acknowledged do not survive the process. */
   readonly onDiskError?: (error: unknown) => void;
 }
 
@@ -46,9 +47,9 @@ interface Frame extends LoggedFrame {
   bytes: number;
 }
 
-/** Frames that may be on their way unacknowledged: enough to fill the link, few enough to repeat after it broke. */
+/** The maximum number of unacknowledged frames on the link: enough to fill it, few enough to resend after it broke. */
 const MAX_FRAMES_IN_FLIGHT = 32;
-/** A frame is closed at this size, far enough below the link's limit that one more field never breaks it. */
+/** A frame is closed at this size, which is far enough below the link's limit for the frame's other fields. */
 const FRAME_BYTES = MAX_LINK_FRAME_BYTES / 2;
 const MAX_SPAN_BYTES = MAX_LINK_FRAME_BYTES - 16 * 1024;
 
@@ -58,11 +59,11 @@ export class SpanOutbox implements SpanProcessor {
   readonly #resource: string;
   readonly #dropped = new Map<DropReason, number>();
   #log: SpanLog | undefined;
-  /** Frames that are needed no more and are still on disk. */
+  /** Frames that are no longer needed but still on disk. */
   readonly #forgotten = new Set<number>();
-  /** Closed and unacknowledged, in order; what earlier instances left comes first. */
+  /** Closed, unacknowledged frames in order, those of earlier instances first. */
   #frames: Frame[] = [];
-  /** How many of them have been sent over this connection. */
+  /** How many of the frames have been sent over this connection. */
   #sent = 0;
   #open: Frame | undefined;
   #nextSeq = 1;
@@ -72,7 +73,7 @@ export class SpanOutbox implements SpanProcessor {
   #isEnabled = true;
   readonly #waiters = new Set<() => void>();
   #progress: () => Progress = () => [];
-  /** What earlier instances had open when they died. */
+  /** The logs of earlier instances, until their open spans are ended. */
   #left: LeftLog[];
 
   constructor(options: SpanOutboxOptions) {
@@ -97,21 +98,21 @@ export class SpanOutbox implements SpanProcessor {
     this.#arm();
   }
 
-  /** Something came from what the span waits for. @param atMs epoch ms */
+  /** Records progress of what the span waits for. @param atMs epoch ms */
   heard(spanId: string, atMs: number): void {
     this.#openSpans.heard(spanId, atMs);
     this.#arm();
   }
 
-  /** @param progress asked with each frame what has changed since it was asked last */
+  /** @param progress called for each frame; returns what has changed since the last call */
   onProgress(progress: () => Progress): void {
     this.#progress = progress;
   }
 
   /**
-   * Takes what earlier instances had open when they died, once. Whatever `end` ends of it is on disk when it returns, and only
-   * then are their files removed.
-   * @param end gets a span as `serialiseSpan` writes it, and when its runner last wrote anything, epoch ms
+   * Ends the spans that earlier instances had open when they died, once. Their files are removed only after `end` has ended the
+   * spans, which stores them in this instance's log.
+   * @param end receives a span as `serialiseSpan` writes it, and the last write of its runner, epoch ms
    */
   endLeftOpen(end: (span: string, lastWriteMs: number) => void): void {
     const left = this.#left;
@@ -122,7 +123,7 @@ export class SpanOutbox implements SpanProcessor {
     }
   }
 
-  /** Keeps the span: once this returns, it survives the process. */
+  /** Stores the span. It survives the process once this returns. */
   onEnd(span: ReadableSpan): void {
     const { spanId } = span.context;
     this.#openSpans.ended(spanId);
@@ -143,18 +144,18 @@ export class SpanOutbox implements SpanProcessor {
     frame.spans.push(entry);
     frame.bytes += bytes;
     this.#onDisk(() => this.#log?.append(frame.seq, spanId, entry));
-    // Whoever finds this one on disk must find what it hangs below.
+    // A successor that finds this span on disk must also find its ancestors.
     for (const parent of this.#openSpans.above(span.parent?.spanId)) {
       this.#onDisk(() => this.#log?.appendOpen(parent));
     }
     if (frame.spans.length >= this.#options.maxFrameSpans) this.flush();
   }
 
-  /** Closes the frame that is being filled and sends it, where there is a link: at the end of a turn, before anything else ends. */
+  /** Closes the current frame and sends it if there is a link. Called at the end of a turn, and before anything else ends. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    // Beside a span that fills the frame alone there is no room; then they go with the next one.
+    // A frame that a single large span fills has no room for open spans, which are then sent with the next one.
     const hasRoom = this.#isEnabled && (this.#open?.bytes ?? 0) <= FRAME_BYTES;
     const open = hasRoom ? this.#openSpans.take() : [];
     const frame = this.#open ?? (open.length > 0 ? this.#newFrame() : undefined);
@@ -185,7 +186,7 @@ export class SpanOutbox implements SpanProcessor {
     };
   }
 
-  /** Sees to it that what waits to be told is told in time. */
+  /** Schedules the next flush, if there is something to send. */
   #arm(): void {
     if (this.#timer !== undefined || !this.#isEnabled) return;
     const dueMs = this.#open === undefined ? this.#openSpans.dueInMs() : 0;
@@ -193,7 +194,7 @@ export class SpanOutbox implements SpanProcessor {
     this.#timer = setTimeout(() => this.flush(), Math.max(dueMs, this.#options.frameDelayMs));
   }
 
-  /** The session does not record spans: what is here is of no use and nothing more is taken. */
+  /** Discards all spans, present and future, since the session does not record any. */
   disable(): void {
     this.#isEnabled = false;
     clearTimeout(this.#timer);
@@ -203,8 +204,8 @@ export class SpanOutbox implements SpanProcessor {
   }
 
   /**
-   * Sends what is unacknowledged, from the oldest, and from then on what comes.
-   * @param send returns false when the frame did not go out
+   * Sends all unacknowledged frames, oldest first, and further frames as they are closed.
+   * @param send returns false if the frame could not be sent
    */
   connect(send: (frame: SpanFrame) => boolean): void {
     this.#send = send;
@@ -217,7 +218,7 @@ export class SpanOutbox implements SpanProcessor {
     this.#sent = 0;
   }
 
-  /** The frames of this instance up to and with `seq` are durable. What was never sent cannot be, whatever the peer says. */
+  /** Removes the instance's frames up to and including `seq`, which are durable. Keeps frames that were never sent. */
   acknowledge(instanceId: string, seq: number): void {
     const isAcknowledged = (frame: Frame, index: number) =>
       index < this.#sent && frame.instanceId === instanceId && frame.seq <= seq;
@@ -234,7 +235,7 @@ export class SpanOutbox implements SpanProcessor {
     return this.#frames.length === 0 && this.#open === undefined;
   }
 
-  /** Resolves with true once everything is acknowledged, with false after `timeoutMs`. */
+  /** Resolves to true once everything is acknowledged, to false after `timeoutMs`. */
   whenEmpty(timeoutMs: number): Promise<boolean> {
     if (this.isEmpty) return Promise.resolve(true);
     return new Promise((resolve) => {
@@ -249,7 +250,7 @@ export class SpanOutbox implements SpanProcessor {
     });
   }
 
-  /** Lets go of the disk. What is unacknowledged stays there for the next instance. */
+  /** Closes the log. Unacknowledged spans stay on disk for the next instance. */
   close(): void {
     this.flush();
     clearTimeout(this.#timer);
@@ -274,14 +275,16 @@ export class SpanOutbox implements SpanProcessor {
   #pump(): void {
     while (this.#send !== undefined && this.#sent < Math.min(this.#frames.length, MAX_FRAMES_IN_FLIGHT)) {
       const { instanceId, seq, resource, spans, open, progress } = this.#frames[this.#sent]!;
-      // Counted before it is sent: the answer may come while `send` has not returned.
+      // Counted before it is sent, since the acknowledgement may arrive before `send` returns.
       this.#sent++;
       const isSent = this.#send({
         instanceId,
         seq,
         otlp: encodeFrame(resource, spans),
-        ...(open.length > 0 && { open: [...open] }),
-        ...(progress.length > 0 && { progress }),
+        ...withoutUndefined({
+          open: open.length > 0 ? [...open] : undefined,
+          progress: progress.length > 0 ? progress : undefined,
+        }),
       });
       if (isSent) continue;
       this.disconnect();
@@ -310,7 +313,7 @@ export class SpanOutbox implements SpanProcessor {
       this.#log?.forget([...this.#forgotten]);
       this.#forgotten.clear();
     } catch {
-      // A full disk refuses this, too. What stays would only be delivered twice, and the next one tries again.
+      // A full disk refuses this, too. The frames that stay would at worst be sent twice, and the next removal tries again.
     }
   }
 
@@ -318,7 +321,7 @@ export class SpanOutbox implements SpanProcessor {
     if (spans > 0) this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + spans);
   }
 
-  /** A disk that is full or gone must not end the agent's work. */
+  /** Reports errors of the disk instead of throwing, since a full disk must not end the agent's work. */
   #onDisk(work: () => void): void {
     try {
       work();
@@ -341,7 +344,7 @@ function encodeFrame(resource: string, spans: readonly LoggedSpan[]): string {
   return `{"resourceSpans":[{"resource":${resource},"scopeSpans":[${scopeSpans.join(",")}]}]}`;
 }
 
-/** As the frame carries it: JSON text within JSON text. */
+/** Returns the size in the frame, where it is JSON text within JSON text. */
 function bytesOf({ scope, span }: LoggedSpan): number {
   return textBytes(span) + scope.length;
 }

@@ -20,7 +20,7 @@ const SESSION = {
   "valet.generation": 3,
 };
 
-test("every span carries the session, also one that is not sampled, which is recorded all the same", () => {
+test("every span has the session's attributes, also an unsampled one, which is recorded, too", () => {
   const { tracing, ended, attributes } = setUp();
   const tracer = tracing.configure({ enabled: true, captureContent: false });
   const parent = parseTraceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00");
@@ -30,7 +30,7 @@ test("every span carries the session, also one that is not sampled, which is rec
   expect(ended.map(({ context }) => context.traceFlags & 1)).toEqual([0, 1]);
 });
 
-test("without tracing a parent's context is passed on and nothing recorded", () => {
+test("without tracing a parent's context is passed on, and no span is recorded", () => {
   const { tracing, ended } = setUp();
   const parent = parseTraceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
   const span = tracing
@@ -40,7 +40,7 @@ test("without tracing a parent's context is passed on and nothing recorded", () 
   expect([span.context, ended]).toEqual([parent, []]);
 });
 
-test("lost spans are told of in one that begins a trace of its own", () => {
+test("lost spans are reported in a span that begins a separate trace", () => {
   const { tracing, ended, attributes } = setUp();
   tracing.reportDropped(
     new Map([
@@ -54,7 +54,7 @@ test("lost spans are told of in one that begins a trace of its own", () => {
   ]);
 });
 
-test("a trace of its own has an id that was drawn for the session, and for no other", () => {
+test("a new trace has an id that belongs to the session and to no other", () => {
   const { tracing, ended } = setUp();
   for (let i = 0; i < 20; i++) tracing.base.startSpan("valet.runner.bootstrap").end();
   const ids = ended.map(({ context }) => context.traceId);
@@ -64,7 +64,7 @@ test("a trace of its own has an id that was drawn for the session, and for no ot
   expect(ids.some((id) => isOwnTraceId(id, "ses_2", sha256))).toBe(false);
 });
 
-test("spans hold as much as the deployment allows, those of the bootstrap too", () => {
+test("spans respect the deployment's limits, also those of the bootstrap", () => {
   const ended: ReadableSpan[] = [];
   const processor = { onStart: () => {}, onEnd: (span: ReadableSpan) => void ended.push(span) };
   const variables = { OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT: "5", OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT: "8" };

@@ -1,6 +1,6 @@
 /**
- * The runner's tracers. Their spans carry the session and go to the outbox, sampled or not: the session's own store keeps
- * those that no backend gets.
+ * The runner's tracers. Their spans have the session's attributes and go to the outbox, sampled or not, since the session's own
+ * store also keeps spans that no backend receives.
  */
 import { createHash } from "node:crypto";
 import { ownTraceId } from "@valet/shared/protocol/own-trace-ids";
@@ -34,20 +34,20 @@ import { SecretValues } from "../secrets/secret-values.ts";
 
 export type RunnerTracer = Tracer<ValetSpans>;
 
-/** Whose spans they are. */
+/** The session and generation that the spans belong to. */
 export interface SessionIdentity {
   readonly sessionId: string;
   readonly generation: number;
 }
 
 export interface Tracing {
-  /** Of all the tracers; to be anchored anew at the start of each turn. */
+  /** The clock of all tracers, which is anchored again at the start of each turn. */
   readonly clock: AnchoredClock;
-  /** What was open when a process of this sandbox died is ended with it, and what the bootstrap does before it is configured. */
+  /** The tracer for the bootstrap before the session's configuration arrives, and for spans that dead processes left open. */
   readonly base: RunnerTracer;
-  /** The tracer to work with once the session has said how. */
+  /** Returns the tracer for the session's configuration. */
   configure(options: { readonly enabled: boolean; readonly captureContent: boolean }): RunnerTracer;
-  /** Records that spans were lost, in a span of its own. */
+  /** Records the number of lost spans in a `valet.trace_plane.dropped` span. */
   reportDropped(counts: ReadonlyMap<DropReason, number>): void;
 }
 
@@ -88,14 +88,14 @@ export function createTracing(
   };
 }
 
-/** Ids whose traces the session takes from its sandbox, in whatever order their spans arrive. */
+/** Creates ids for traces that the session accepts from its sandbox, in whatever order their spans arrive. */
 function createOwnIds(sessionId: string): IdGenerator {
   const random = createRandomIds();
   const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
   return { spanId: random.spanId, traceId: () => ownTraceId(sessionId, random.spanId(), sha256) };
 }
 
-/** What OTLP calls the resource of this process. */
+/** Returns the OTLP resource of this process. */
 export function runnerResource({ sessionId, generation }: SessionIdentity, instanceId: string): ValetResource {
   return {
     "service.name": "valet-runner",
@@ -106,7 +106,7 @@ export function runnerResource({ sessionId, generation }: SessionIdentity, insta
   };
 }
 
-/** Epoch milliseconds with their fractions, for one piece of work: durations in it are monotonic. */
+/** Returns a clock of epoch milliseconds with fractions, for one job. Durations measured with it are monotonic. */
 export function createMillisClock(): () => number {
   const clock = createAnchoredClock();
   return () => {
@@ -115,16 +115,16 @@ export function createMillisClock(): () => number {
   };
 }
 
-/** An open span as it is now, for who must end it should this process die; none where nothing is recorded. */
+/** Serialises an open span for a successor that must end it if this process dies; `undefined` if it is not recorded. */
 export function openSpanText(span: { readonly isRecording: boolean }): string | undefined {
-  // A span that records can be read.
+  // Every recording span is readable.
   return span.isRecording ? serialiseSpan(span as unknown as OpenSpan) : undefined;
 }
 
 /** The version of this package. */
 export const RUNNER_VERSION = "0.3.0";
 
-/** Puts `attributes` on every span, by the one way that no span can get round. */
+/** Adds `attributes` to every span, through the sampler, since every span passes it. */
 function withAttributes(sampler: Sampler, attributes: SpanAttributes<SpanName>): Sampler {
   return (...args) => {
     const result = sampler(...args);

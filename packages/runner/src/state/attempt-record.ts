@@ -1,25 +1,25 @@
-/** What is known of an attempt in this sandbox. */
+/** The records of attempts in this sandbox. */
 import { FromRunner, type FromRunnerOf } from "@valet/shared/protocol/runner-link";
 
-/** How an attempt ended: what is owed until it is acknowledged. */
+/** How an attempt ended. The runner resends it until the SessionAgent acknowledges it. */
 export type AttemptEnded = FromRunnerOf<"turn-ended"> | FromRunnerOf<"workflow-ended">;
 export type StepFrame = FromRunnerOf<"workflow-step">;
 
-/** The steps that were told of, by their index. */
+/** The last frame of each step that the runner reported, by the step's index. */
 export type Steps = ReadonlyMap<number, StepFrame>;
 
 export type Attempt =
   | {
       readonly is: "running";
-      /** Its `valet.turn` or `valet.workflow.execute`, open, as `serialiseSpan` writes it; none until it has begun. */
+      /** Its open `valet.turn` or `valet.workflow.execute` as `serialiseSpan` writes it; `undefined` until the span begins. */
       readonly span: string | undefined;
-      /** Of a workflow. */
+      /** Only of a workflow. */
       readonly steps: Steps | undefined;
     }
   | { readonly is: "ended"; readonly frame: AttemptEnded }
   | { readonly is: "settled" };
 
-/** Reads a frame that was stored; `undefined` where it is none that this version knows. */
+/** Reads a stored frame; `undefined` if this version does not know it. */
 export function readFrame(text: string): FromRunner | undefined {
   try {
     return FromRunner.safeParse(JSON.parse(text)).data;

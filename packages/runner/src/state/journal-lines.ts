@@ -1,4 +1,4 @@
-/** Reads the journal of runners before version 0.3.0, which was a file of JSON lines. It is taken over once. */
+/** Reads the journal of runners before version 0.3.0, a file of JSON lines, which is migrated once. */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { type Attempt, readFrame } from "./attempt-record.ts";
@@ -18,9 +18,9 @@ const Line = z.discriminatedUnion("is", [
 type Line = z.infer<typeof Line>;
 
 /**
- * Returns the attempts of a generation, in order; none where there is no file. A line that was cut short by the death of its
- * writer is as if it had not been written.
- * @throws when the file cannot be read
+ * Returns the attempts of a generation, in order; none if there is no file. Ignores a line that was cut off when its writer
+ * died.
+ * @throws if the file cannot be read
  */
 export function readJournalLines(path: string, generation: number): Map<string, Attempt> {
   const attempts = new Map<string, Attempt>();

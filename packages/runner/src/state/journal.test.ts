@@ -18,8 +18,8 @@ const ended = (attemptId: string, text = "done"): AttemptEnded => ({
   summary: DONE.summary,
 });
 
-describe("a runner that takes over knows", () => {
-  test("what was in work, with its span", () => {
+describe("a runner's successor knows", () => {
+  test("the running attempts, with their spans", () => {
     const { path, journal } = open();
     journal.accept("one");
     journal.begin("one", "span");
@@ -32,7 +32,7 @@ describe("a runner that takes over knows", () => {
     expect(next.lastWriteMs).toBeGreaterThan(Date.now() - 60_000);
   });
 
-  test("how far the steps of a workflow had come", () => {
+  test("the progress of a workflow's steps", () => {
     const { path, journal } = open();
     const step = (index: number, status: "running" | "done"): StepFrame => ({
       type: "workflow-step",
@@ -45,18 +45,18 @@ describe("a runner that takes over knows", () => {
     for (const frame of [step(0, "running"), step(0, "done"), step(1, "running")]) journal.step(frame);
     const expected = [{ attemptId: "one", span: "span", steps: [step(0, "done"), step(1, "running")] }];
     expect(journal.running()).toEqual(expected);
-    // Nor does the one after the next forget.
+    // So does the successor's successor.
     expect(new Journal(path, 1).running()).toEqual(expected);
     expect(new Journal(path, 1).running()).toEqual(expected);
   });
 
-  test("that a workflow of which nothing was told yet is one", () => {
+  test("that an attempt is a workflow, even before its first step", () => {
     const { path, journal } = open();
     journal.accept("one", true);
     expect(new Journal(path, 1).running()).toEqual([{ attemptId: "one", span: undefined, steps: [] }]);
   });
 
-  test("what has ended and is not acknowledged", () => {
+  test("the ended attempts that are not acknowledged", () => {
     const { path, journal } = open();
     journal.accept("one");
     journal.end(ended("one"));
@@ -67,18 +67,18 @@ describe("a runner that takes over knows", () => {
     expect(new Journal(path, 1).unacknowledged()).toEqual([]);
   });
 
-  test("what must not run again", () => {
+  test("the attempts that must not run again", () => {
     const { path, journal } = open();
     journal.accept("one");
     journal.end(ended("one"));
     journal.settle("one");
     expect(new Journal(path, 1).stateOf("one")).toBe("settled");
-    // The one after that, too.
+    // So does the successor's successor.
     expect(new Journal(path, 1).stateOf("one")).toBe("settled");
     expect(new Journal(path, 1).stateOf("two")).toBeUndefined();
   });
 
-  test("all of it up to where its writer was killed, wherever that was", () => {
+  test("everything written before the runner was killed, at any point", () => {
     const { path, journal } = open();
     journal.accept("one");
     journal.begin("one", "span");
@@ -94,7 +94,7 @@ describe("a runner that takes over knows", () => {
       writeFileSync(`${copy}-wal`, log.subarray(0, length));
       const next = new Journal(copy, 1);
       const states = ["one", "two"].map((id) => next.stateOf(id));
-      // What was there stays there, in the order in which it came.
+      // A longer log never contains less, and its order is that of writing.
       const count = [states[0] !== undefined, states[0] === "ended", states[1] !== undefined].filter(Boolean).length;
       expect(count).toBeGreaterThanOrEqual(least);
       least = count;
@@ -106,7 +106,7 @@ describe("a runner that takes over knows", () => {
     expect(known).toEqual(["ended", "running"]);
   });
 
-  test("nothing of another generation: what its session gave up is not answered for", () => {
+  test("nothing of another generation, since the session has given up those attempts", () => {
     const { path, journal } = open();
     journal.accept("one");
     journal.accept("two");
@@ -117,7 +117,7 @@ describe("a runner that takes over knows", () => {
   });
 });
 
-test("a journal does not keep growing with what is settled, and remembers the last thousand", () => {
+test("a journal does not fill up with settled attempts, and keeps the last thousand", () => {
   const { path, journal } = open();
   for (let index = 0; index < 1100; index++) {
     journal.accept(`att_${index}`);
@@ -127,7 +127,7 @@ test("a journal does not keep growing with what is settled, and remembers the la
   expect(statSync(path).size + statSync(`${path}-wal`).size).toBeLessThan(6_000_000);
   expect([journal.stateOf("att_99"), journal.stateOf("att_100")]).toEqual([undefined, "settled"]);
   journal.close();
-  // What settled attempts had to say is gone.
+  // The frames of settled attempts are deleted.
   expect(statSync(path).size).toBeLessThan(1_500_000);
   expect(readFileSync(path, "latin1")).not.toContain("xxx");
   const next = new Journal(path, 1);
@@ -158,7 +158,7 @@ describe("the journal of a runner of version 0.2.0", () => {
   ];
   const text = `${lines.map((line) => `\n${JSON.stringify(line)}\n`).join("")}\n{"is":"settled","atte`;
 
-  test("is taken over once, but for a line that was being written", () => {
+  test("is migrated once, except for a line that was cut off", () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, "journal.jsonl"), text);
     const { journal, path } = open(join(folder, "journal.sqlite"));
@@ -172,7 +172,7 @@ describe("the journal of a runner of version 0.2.0", () => {
     expect(journal.lastWriteMs).toBeGreaterThan(Date.now() - 60_000);
     expect(existsSync(join(folder, "journal.jsonl"))).toBe(false);
     journal.settle("one");
-    // The runner that took it over was killed before it could remove the file.
+    // The runner that migrated it was killed before it could remove the file.
     writeFileSync(join(folder, "journal.jsonl"), text);
     const next = new Journal(path, 1);
     expect([next.stateOf("one"), next.stateOf("two")]).toEqual(["settled", "ended"]);
@@ -180,13 +180,13 @@ describe("the journal of a runner of version 0.2.0", () => {
   });
 });
 
-test("an attempt id is data, whatever it looks like", () => {
+test("an attempt id may contain any characters", () => {
   const { path, journal } = open();
   for (const id of ["../../x", "__proto__", 'a"\n{}']) journal.accept(id);
   expect(new Journal(path, 1).running().map(({ attemptId }) => attemptId)).toEqual(["../../x", "__proto__", 'a"\n{}']);
 });
 
-test("a journal that cannot be made says so", () => {
+test("a journal that cannot be created throws", () => {
   const folder = temporaryFolder();
   mkdirSync(join(folder, "journal.sqlite"));
   expect(() => new Journal(join(folder, "journal.sqlite"), 1)).toThrow();

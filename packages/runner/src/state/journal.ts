@@ -1,11 +1,12 @@
 /**
- * What this sandbox's runners have promised: attempts accepted, and how they ended. It is written before the SessionAgent is
- * told, so that a runner that takes the place of one that died knows what to answer for, and no attempt runs twice. The
- * process works on what is in memory: a disk that fails costs what a crash would lose.
+ * The journal of the attempts that this sandbox's runners have accepted, and how they ended. The runner writes it before it
+ * reports to the SessionAgent, so a successor knows which attempts to answer for, and no attempt runs twice. The process reads
+ * only its memory, so a failed disk has no effect until a crash.
  */
 import type { Database } from "bun:sqlite";
 import { mkdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import { type Attempt, type AttemptEnded, readFrame, type StepFrame } from "./attempt-record.ts";
 import { readJournalLines } from "./journal-lines.ts";
 import { lastWriteOf, openSqliteFile } from "./sqlite-file.ts";
@@ -13,19 +14,19 @@ import { EARLIER_JOURNAL_FILE } from "./state-folder.ts";
 
 export type { AttemptEnded, StepFrame } from "./attempt-record.ts";
 
-/** An attempt that is being worked on, or was when the runner before this one died. */
+/** An attempt that is running, or was running when an earlier runner died. */
 export interface RunningAttempt {
   readonly attemptId: string;
-  /** Its `valet.turn` or `valet.workflow.execute`, open, as `serialiseSpan` writes it; none if the runner died before it. */
+  /** Its open `valet.turn` or `valet.workflow.execute` as `serialiseSpan` writes it; `undefined` if the span had not begun. */
   readonly span: string | undefined;
-  /** Of a workflow: the last that was told of each step, in order. */
+  /** Only of a workflow: the last frame of each step, in order. */
   readonly steps?: readonly StepFrame[];
 }
 
-/** Settled attempts that are remembered, so that a dispatch that comes again finds itself done. */
+/** How many settled attempts the journal keeps, to recognise a repeated dispatch. */
 const MAX_SETTLED = 1000;
 
-/** `place` is the order of acceptance, and of what is settled that of settling. */
+/** `place` is the order of acceptance; for settled attempts it is the order of settling. */
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS attempts (
     place INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -55,12 +56,12 @@ export class Journal {
   readonly #database: Database;
   readonly #generation: number;
   readonly #attempts: Map<string, Attempt>;
-  /** Epoch ms: when an earlier runner of this generation last wrote; `undefined` when there was none. */
+  /** The last write of an earlier runner of this generation, epoch ms; `undefined` if there was none. */
   readonly lastWriteMs: number | undefined;
 
   /**
-   * Reads what earlier runners wrote. Attempts of another generation are forgotten: their session has given them up.
-   * @throws when the file can be neither read nor made
+   * Reads the journal of earlier runners. Deletes attempts of other generations, which their session has given up.
+   * @throws if the file can be neither read nor created
    */
   constructor(path: string, generation: number) {
     this.#generation = generation;
@@ -77,18 +78,18 @@ export class Journal {
     this.lastWriteMs = this.#attempts.size > 0 ? lastWriteMs : undefined;
   }
 
-  /** What is known of an attempt; `undefined` when it never came here. */
+  /** Returns the state of an attempt; `undefined` if this sandbox never received it. */
   stateOf(attemptId: string): Attempt["is"] | undefined {
     return this.#attempts.get(attemptId)?.is;
   }
 
-  /** Promises the work. @throws what SQLite says; then it is not promised */
+  /** Records that the runner accepts the attempt. @throws errors of SQLite; the attempt is not accepted then */
   accept(attemptId: string, isWorkflow = false): void {
     this.#insert(attemptId, "running", isWorkflow);
     this.#attempts.set(attemptId, { is: "running", span: undefined, steps: isWorkflow ? new Map() : undefined });
   }
 
-  /** The work has begun under this span. @throws what SQLite says; it is kept in memory */
+  /** Records the span of an attempt whose work has begun. @throws errors of SQLite; it is kept in memory */
   begin(attemptId: string, span: string): void {
     const attempt = this.#attempts.get(attemptId);
     if (attempt?.is !== "running") return;
@@ -96,7 +97,7 @@ export class Journal {
     this.#database.query("UPDATE attempts SET span = ? WHERE id = ?").run(span, attemptId);
   }
 
-  /** A step of a running workflow has begun or ended. @throws what SQLite says; it is kept in memory */
+  /** Records that a step of a running workflow has begun or ended. @throws errors of SQLite; it is kept in memory */
   step(frame: StepFrame): void {
     const attempt = this.#attempts.get(frame.attemptId);
     if (attempt?.is !== "running") return;
@@ -105,7 +106,7 @@ export class Journal {
     this.#writeStep(frame);
   }
 
-  /** The work is done, and its result kept until it is acknowledged. @throws what SQLite says; it is kept in memory */
+  /** Records the end of an attempt, until it is acknowledged. @throws errors of SQLite; it is kept in memory */
   end(frame: AttemptEnded): void {
     const { attemptId } = frame;
     this.#attempts.set(attemptId, { is: "ended", frame });
@@ -118,10 +119,10 @@ export class Journal {
     })();
   }
 
-  /** Nothing more is owed for this attempt; also one that was refused after all. @throws what SQLite says */
+  /** Records that an attempt's end is acknowledged, or that it was refused after all. @throws errors of SQLite */
   settle(attemptId: string): void {
     if (this.stateOf(attemptId) === undefined) return;
-    // Set anew, so that the order is that of settling.
+    // Deleted first, so the map's order is that of settling.
     this.#attempts.delete(attemptId);
     this.#attempts.set(attemptId, { is: "settled" });
     const settled = [...this.#attempts].filter(([, { is }]) => is === "settled");
@@ -137,11 +138,11 @@ export class Journal {
     return [...this.#attempts].flatMap(([attemptId, attempt]) => {
       if (attempt.is !== "running") return [];
       const { span, steps } = attempt;
-      return [{ attemptId, span, ...(steps !== undefined && { steps: [...steps.values()] }) }];
+      return [{ attemptId, span, ...withoutUndefined({ steps: steps && [...steps.values()] }) }];
     });
   }
 
-  /** Results that have not been acknowledged, in order. */
+  /** Returns the ends that have not been acknowledged, in order. */
   unacknowledged(): AttemptEnded[] {
     return [...this.#attempts.values()].flatMap((attempt) => (attempt.is === "ended" ? [attempt.frame] : []));
   }
@@ -163,7 +164,7 @@ export class Journal {
     return new Map(rows.map((row) => [row.id, attemptOf(row, steps.get(row.id))]));
   }
 
-  /** In one transaction: a runner that is killed in it, or before it has removed the file, takes the same over again. */
+  /** Migrates attempts in one transaction. A runner killed in it, or before it removed the file, migrates them again. */
   #takeOver(attempts: ReadonlyMap<string, Attempt>): void {
     this.#database.transaction(() => {
       for (const [id, attempt] of attempts) {
@@ -199,7 +200,7 @@ export class Journal {
   }
 }
 
-/** An end that this version cannot read is as good as acknowledged: it could not be told. */
+/** Returns a row's attempt. An end that this version cannot read counts as acknowledged, since it could not be sent. */
 function attemptOf({ state, is_workflow, span, frame: text }: Row, steps: Map<number, StepFrame> | undefined): Attempt {
   if (state === "running") {
     return { is: "running", span: span ?? undefined, steps: steps ?? (is_workflow === 1 ? new Map() : undefined) };

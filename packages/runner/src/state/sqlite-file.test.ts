@@ -6,10 +6,10 @@ import { readLeftLogs } from "../spans/span-log.ts";
 import { Journal } from "./journal.ts";
 import { JOURNAL_FILE } from "./state-folder.ts";
 
-test("on a full disk what was written before is kept, in memory and for the next runner", () => {
+test("a full disk loses nothing written before, in memory or for the next runner", () => {
   const folder = temporaryFolder();
   const script = join(import.meta.dirname, "../../test/full-disk.ts");
-  // No file may grow past 512 KiB; a write that would is refused and ends nothing.
+  // Files cannot grow beyond 512 KiB. A larger write fails without killing the process.
   const command = `trap '' XFSZ; ulimit -f 512; exec "$0" "$1" "$2"`;
   const { stdout, signal } = spawnSync("bash", ["-c", command, process.execPath, script, folder], { encoding: "utf8" });
   expect(signal).toBe("SIGKILL");
@@ -20,7 +20,7 @@ test("on a full disk what was written before is kept, in memory and for the next
   expect(spans).toEqual(kept);
   const journal = new Journal(join(folder, JOURNAL_FILE), 1);
   expect(journal.running().map(({ attemptId }) => attemptId)).toEqual(promised);
-  // There is space again.
+  // The disk has space again.
   journal.accept("another");
   expect(new Journal(join(folder, JOURNAL_FILE), 1).stateOf("another")).toBe("running");
 });

@@ -1,30 +1,30 @@
 /**
- * SQLite files of the runner. Each statement is durable against the end of the process once it has returned; only a checkpoint
- * waits for the disk (`synchronous = NORMAL`). A statement that a full disk refuses leaves the file as it was.
+ * SQLite files of the runner. Once a statement has returned, its effect survives the process; only a checkpoint waits for the
+ * disk (`synchronous = NORMAL`). A statement that fails on a full disk leaves the file unchanged.
  */
 import { Database } from "bun:sqlite";
 import { lstatSync, rmSync } from "node:fs";
 
-/** What SQLite keeps beside a file while it is open, and after its process was killed. */
+/** The suffixes of the files that SQLite keeps next to an open database, and next to one whose process was killed. */
 export const SIDE_FILES = ["-wal", "-shm", "-journal"];
 
 /**
- * Opens a file, or makes it, and makes its tables where there are none.
- * @param schema statements that may be run again
- * @throws what SQLite or the file system says: the file cannot be made or is no database
+ * Opens or creates a database file, with its tables.
+ * @param schema idempotent statements
+ * @throws errors of SQLite or the file system, if the file cannot be created or is not a database
  */
 export function openSqliteFile(path: string, schema: string): Database {
   for (const suffix of ["", ...SIDE_FILES]) {
-    // A named pipe, say, would be waited for.
+    // Opening a named pipe, for example, would block.
     if (lstatSync(path + suffix, { throwIfNoEntry: false })?.isFile() === false) throw new Error("not a regular file");
   }
   const database = new Database(path, { create: true, strict: true });
   try {
-    // A runner that is just ending may have it open.
+    // A runner that is still ending may have it open.
     database.run("PRAGMA busy_timeout = 1000");
     database.run("PRAGMA journal_mode = WAL");
     database.run("PRAGMA synchronous = NORMAL");
-    // What is deleted holds content: it is overwritten.
+    // Deleted rows may hold content, so SQLite overwrites them.
     database.run("PRAGMA secure_delete = ON");
     database.run(schema);
     return database;
@@ -34,12 +34,12 @@ export function openSqliteFile(path: string, schema: string): Database {
   }
 }
 
-/** Removes a file with all that SQLite keeps beside it. */
+/** Removes a database file and SQLite's files next to it. */
 export function removeSqliteFile(path: string): void {
   for (const suffix of ["", ...SIDE_FILES]) rmSync(path + suffix, { force: true });
 }
 
-/** Returns when a file was last written to, epoch ms, whoever has it open; 0 where there is none. */
+/** Returns the time of the last write to a database, epoch ms; 0 if there is no file. */
 export function lastWriteOf(path: string): number {
   const times = ["", "-wal"].map((suffix) => lstatSync(path + suffix, { throwIfNoEntry: false })?.mtimeMs ?? 0);
   return Math.max(...times);

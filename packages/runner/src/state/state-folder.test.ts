@@ -10,7 +10,7 @@ import { EARLIER_JOURNAL_FILE, JOURNAL_FILE, openStateFolder, REPOSITORY_FILE, S
 function open(path: string, earlierPath = join(path, "nothing")) {
   const problems: string[] = [];
   const opened = openStateFolder({ path, earlierPath, onProblem: (problem) => problems.push(problem) });
-  // What the runner does with it next.
+  // The runner does this next.
   const journal = new Journal(join(opened, JOURNAL_FILE), 1);
   journal.accept("att_1");
   journal.close();
@@ -18,7 +18,7 @@ function open(path: string, earlierPath = join(path, "nothing")) {
   return { opened, problems };
 }
 
-test("a folder is made that only its owner may read, and is found again as it was", () => {
+test("creates a folder that only its owner may read, and leaves an existing one unchanged", () => {
   const path = join(temporaryFolder(), "deep/er");
   expect(open(path)).toEqual({ opened: path, problems: [] });
   expect(statSync(path).mode & 0o777).toBe(0o700);
@@ -48,7 +48,7 @@ const places = [
   "taken-over",
 ];
 test.each(places.flatMap((place) => left.map(([what, make]) => [what, place, make] as const)))(
-  "%s in the place of %s is set aside",
+  "%s in place of %s is set aside",
   (_, place, make) => {
     const path = join(temporaryFolder(), "state");
     mkdirSync(join(path, SPANS_FOLDER), { recursive: true });
@@ -64,7 +64,7 @@ test.each(places.flatMap((place) => left.map(([what, make]) => [what, place, mak
 test.each([
   ...left.filter(([what]) => what !== "a folder"),
   ["a file", (path: string) => writeFileSync(path, "")],
-] as typeof left)("%s in the place of the folder, or of the one for spans, is set aside", (_, make) => {
+] as typeof left)("%s in place of the folder, or of the folder for spans, is set aside", (_, make) => {
   const path = join(temporaryFolder(), "state");
   make(path);
   expect(open(path)).toMatchObject({ opened: path, problems: [expect.any(String)] });
@@ -74,7 +74,7 @@ test.each([
   expect(open(other)).toMatchObject({ opened: other, problems: [expect.any(String)] });
 });
 
-test("where no folder can be made, another one serves this run", () => {
+test("if the folder cannot be created, this run uses another one", () => {
   const file = join(temporaryFolder(), "file");
   writeFileSync(file, "");
   const { opened, problems } = open(join(file, "state"));
@@ -82,7 +82,7 @@ test("where no folder can be made, another one serves this run", () => {
   expect(problems).toEqual([expect.stringContaining("ENOTDIR")]);
 });
 
-test("what a runner of an earlier version had not handed over is taken from the home, once", () => {
+test("unacknowledged spans of an earlier version are moved from the agent's home, once", () => {
   const home = temporaryFolder();
   const earlier = join(home, ".valet-runner");
   mkdirSync(join(earlier, "spans"), { recursive: true });

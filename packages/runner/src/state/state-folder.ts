@@ -1,7 +1,7 @@
 /**
- * Where the runner keeps what its successor needs: its journal, its spans, how far the repository's setup has come. It lies
- * outside the agent's home. Whatever an agent may have left there all the same must not keep the runner from starting: what is
- * no plain file or folder is set aside, and a folder that cannot be used is replaced.
+ * The folder for what a runner's successor needs: the journal, the spans, and the progress of the repository's setup. It is
+ * outside the agent's home. If an agent wrote into it anyway, the runner must still start. It therefore sets aside everything
+ * that is not a plain file or folder, and replaces a folder that cannot be used.
  */
 import {
   accessSync,
@@ -23,20 +23,20 @@ import { SIDE_FILES } from "./sqlite-file.ts";
 
 export interface StateFolderOptions {
   readonly path: string;
-  /** Where runners before kept it, in the agent's home: their spans are taken over, once. */
+  /** The folder of earlier versions, in the agent's home. Its spans are moved once. */
   readonly earlierPath: string;
-  /** Told what was set aside; names of files only. */
+  /** Receives what was set aside; only names of files. */
   onProblem(problem: string): void;
 }
 
 export const JOURNAL_FILE = "journal.sqlite";
-/** Of runners before version 0.3.0. */
+/** The journal of runners before version 0.3.0. */
 export const EARLIER_JOURNAL_FILE = "journal.jsonl";
 export const SPANS_FOLDER = "spans";
 export const REPOSITORY_FILE = "repository.json";
 export const SECRETS_FILE = "secrets";
 const SPANS_FILE = /\.(?:spans|sqlite|sqlite-wal)$/;
-/** Says that the earlier path was looked at. */
+/** Exists once the earlier folder's spans have been moved. */
 const TAKEN_OVER_FILE = "taken-over";
 const PLAIN_FILES = [
   ...["", ...SIDE_FILES].map((suffix) => JOURNAL_FILE + suffix),
@@ -46,13 +46,13 @@ const PLAIN_FILES = [
   SECRETS_FILE,
   `${SECRETS_FILE}.new`,
 ];
-/** No file of the runner comes near it: what is larger was not written by it, and reading it could take all memory. */
+/** Far more than any file of the runner. The runner did not write a larger file, and reading one could exhaust the memory. */
 const MAX_FILE_BYTES = 64 * 1024 * 1024;
 
 /**
- * Makes the folder ready for use.
- * @returns its path: another one, which a successor does not find, where the wanted one cannot be used
- * @throws when no folder can be made at all
+ * Prepares the folder for use.
+ * @returns its path; if the folder cannot be used, that of a temporary one, which a successor will not find
+ * @throws if no folder can be created
  */
 export function openStateFolder({ path, earlierPath, onProblem }: StateFolderOptions): string {
   try {
@@ -66,17 +66,17 @@ export function openStateFolder({ path, earlierPath, onProblem }: StateFolderOpt
     return path;
   } catch (error) {
     const replacement = mkdtempSync(join(tmpdir(), "valet-runner-"));
-    onProblem(`its folder cannot be used (${codeOf(error)}); this run's state is kept in ${replacement}`);
+    onProblem(`the state folder cannot be used (${codeOf(error)}); this run keeps its state in ${replacement}`);
     return replacement;
   }
 }
 
-/** Takes a file or folder out of the way. @throws what the file system says */
+/** Renames a file or folder. @throws errors of the file system */
 function setAside(folder: string, name: string, into = folder): void {
   renameSync(join(folder, name), join(into, `unusable-${Date.now()}-${Math.random().toString(36).slice(2)}-${name}`));
 }
 
-/** Takes the journal out of the way, in whatever form it is. @throws what the file system says */
+/** Renames the journal, in any of its formats. @throws errors of the file system */
 export function setJournalAside(folder: string): void {
   for (const name of [...SIDE_FILES.map((suffix) => JOURNAL_FILE + suffix), JOURNAL_FILE, EARLIER_JOURNAL_FILE]) {
     if (existsSync(join(folder, name))) setAside(folder, name);
@@ -87,7 +87,7 @@ function makeFolder(path: string, onProblem: StateFolderOptions["onProblem"]): v
   const stats = lstatSync(path, { throwIfNoEntry: false });
   if (stats !== undefined && !stats.isDirectory()) {
     renameSync(path, `${path}.unusable-${Date.now()}`);
-    onProblem(`${path} was no folder and is set aside`);
+    onProblem(`${path} was not a folder and was set aside`);
   }
   mkdirSync(path, { recursive: true, mode: 0o700 });
   chmodSync(path, 0o700);
@@ -104,14 +104,14 @@ function keepIf(
   const stats = lstatSync(join(folder, name), { throwIfNoEntry: false });
   if (stats === undefined || isUsable(stats)) return;
   setAside(folder, name, into);
-  onProblem(`${name} was not what the runner had left and is set aside`);
+  onProblem(`${name} was not a file of the runner and was set aside`);
 }
 
 function isPlainFile(stats: Stats): boolean {
   return stats.isFile() && stats.size <= MAX_FILE_BYTES;
 }
 
-/** Only once: later, nothing but an agent can have put anything there. */
+/** Moves the spans of an earlier version, only once, since later only an agent can have written to that folder. */
 function takeOver(path: string, earlierPath: string): void {
   const done = join(path, TAKEN_OVER_FILE);
   if (path === earlierPath || existsSync(done)) return;
@@ -122,7 +122,7 @@ function takeOver(path: string, earlierPath: string): void {
       try {
         renameSync(join(earlier, name), join(path, SPANS_FOLDER, name));
       } catch {
-        // On another file system: not worth a start.
+        // The folders are on different file systems. The start must not fail for that.
       }
     }
   }
@@ -130,7 +130,7 @@ function takeOver(path: string, earlierPath: string): void {
   try {
     rmSync(earlierPath, { recursive: true, force: true });
   } catch {
-    // Nothing reads it any more.
+    // Nothing reads the folder any more.
   }
 }
 

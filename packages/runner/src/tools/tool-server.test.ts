@@ -19,7 +19,7 @@ function setUp(options: Partial<ToolServerOptions> = {}) {
   return { server, asked, post };
 }
 
-test("listens on loopback alone and answers whoever has the secret", async () => {
+test("listens on loopback only and answers callers with the secret", async () => {
   const { server, asked, post } = setUp();
   expect(server.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/$/);
   const response = await post(JSON.stringify(CALL));
@@ -29,9 +29,9 @@ test("listens on loopback alone and answers whoever has the secret", async () =>
 
 test.each([
   ["no secret", {}],
-  ["a wrong one", { authorization: "Bearer x" }],
-  ["one of the same length", { authorization: `Bearer ${"x".repeat(43)}` }],
-])("with %s nothing is asked", async (_what, headers) => {
+  ["a wrong secret", { authorization: "Bearer x" }],
+  ["a wrong secret of the same length", { authorization: `Bearer ${"x".repeat(43)}` }],
+])("a call with %s is refused", async (_what, headers) => {
   const { asked, post } = setUp();
   const response = await post(JSON.stringify(CALL), headers as Record<string, string>);
   expect([response.status, await response.json()]).toEqual([401, { ok: false, error: expect.any(String) }]);
@@ -41,14 +41,14 @@ test.each([
 test.each([
   ["nonsense", "<html>"],
   ["an unknown action", JSON.stringify({ ...CALL, request: { action: "format-disk" } })],
-  ["a text without end", JSON.stringify({ ...CALL, request: { action: "spawn", prompt: "x".repeat(60_000) } })],
+  ["a prompt that is too long", JSON.stringify({ ...CALL, request: { action: "spawn", prompt: "x".repeat(60_000) } })],
 ])("%s is refused", async (_what, body) => {
   const { asked, post } = setUp();
   expect((await post(body)).status).toBe(400);
   expect(asked).toEqual([]);
 });
 
-test("a body that is too large is refused, and another method", async () => {
+test("a body that is too large is refused, and so is another method", async () => {
   const { server, asked, post } = setUp();
   expect((await post("x".repeat(600 * 1024))).status).toBe(413);
   const headers = { authorization: `Bearer ${server.secret}` };
@@ -56,7 +56,7 @@ test("a body that is too large is refused, and another method", async () => {
   expect(asked).toEqual([]);
 });
 
-test("the context of a model call is told, and nothing of one that is unknown", async () => {
+test("the answer contains the context of a known model call, and is empty for an unknown one", async () => {
   const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
   const { post } = setUp({ modelContext: ({ messageId }) => (messageId === "msg_1" ? { traceparent } : {}) });
   const ask = async (messageId: string) =>
@@ -64,7 +64,7 @@ test("the context of a model call is told, and nothing of one that is unknown", 
   expect([await ask("msg_1"), await ask("msg_2")]).toEqual([{ traceparent }, {}]);
 });
 
-test("only so many are open at once", async () => {
+test("the number of concurrent calls is limited", async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
   const { post } = setUp({ maxOpen: 1, answer: () => promise.then(() => ({ ok: true, sessions: [] })) });
   const first = post(JSON.stringify(CALL));
@@ -73,7 +73,7 @@ test("only so many are open at once", async () => {
   expect((await first).status).toBe(200);
 });
 
-test("whoever asked no longer waits: the asking is ended", async () => {
+test("a call is aborted when its caller disconnects", async () => {
   const { promise: ended, resolve } = Promise.withResolvers<void>();
   const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
   const { server } = setUp({

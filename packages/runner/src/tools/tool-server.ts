@@ -1,6 +1,6 @@
 /**
- * Where our tools inside OpenCode ask the runner: HTTP on loopback, behind a secret of this process. Whoever has it can ask
- * for what the tools ask for, and nothing else.
+ * The HTTP server, on loopback, for calls from Valet's tools in OpenCode to the runner. A secret of this process protects it.
+ * The secret permits the calls of the tools, and nothing else.
  */
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import {
@@ -16,11 +16,11 @@ import type { SecretValues } from "../secrets/secret-values.ts";
 export interface ToolServerOptions {
   /** Never rejects. */
   answer(call: ToolCall, signal: AbortSignal): Promise<ChildSessionAnswer>;
-  /** What is taken out of what the tools ask. */
+  /** Secrets that are redacted from the tools' requests. */
   readonly secrets?: SecretValues;
-  /** Told of the agent's requests to providers. */
+  /** Called with the agent's requests to providers. */
   onProviderCall?(call: ProviderCall): void;
-  /** The context of a model call; nothing of one that is unknown. */
+  /** Returns the context of a model call; an empty object for an unknown call. */
   modelContext?(call: ModelCallRef): ModelCallContext;
   readonly maxOpen?: number;
 }
@@ -35,7 +35,7 @@ const Told = z.object({ providerCall: ProviderCall });
 const Asked = z.object({ modelCall: ModelCallRef });
 const MAX_BODY_BYTES = 512 * 1024;
 const MAX_OPEN = 32;
-/** Bun closes a connection on which nothing has come or gone for this long; an answer may take a minute. */
+/** Bun closes a connection that was idle for this long. An answer may take a minute. */
 const IDLE_S = 120;
 
 export function startToolServer({
@@ -48,9 +48,9 @@ export function startToolServer({
   const secret = randomBytes(32).toString("base64url");
   let open = 0;
   const serve = async (request: Request): Promise<Response> => {
-    if (!isAuthorised(request, secret)) return refused(401, "A secret is needed.");
-    if (request.method !== "POST") return refused(405, "Only POST is answered.");
-    if (open >= maxOpen) return refused(429, "Too many calls at once: try again in a moment.");
+    if (!isAuthorised(request, secret)) return refused(401, "The secret is missing or wrong.");
+    if (request.method !== "POST") return refused(405, "Only POST is allowed.");
+    if (open >= maxOpen) return refused(429, "Too many concurrent calls. Try again later.");
     open++;
     try {
       const body = await request.json().catch(() => undefined);
@@ -62,7 +62,7 @@ export function startToolServer({
       const asked = Asked.safeParse(body);
       if (asked.success) return Response.json(modelContext?.(asked.data.modelCall) ?? {});
       const call = ToolCall.safeParse(body);
-      if (!call.success) return refused(400, "The call was not understood.");
+      if (!call.success) return refused(400, "The call is invalid.");
       const clean = secrets?.redactAll(call.data) ?? call.data;
       return Response.json(await answer(clean, request.signal));
     } finally {
@@ -86,7 +86,7 @@ function isAuthorised(request: Request, secret: string): boolean {
   return given.length === wanted.length && timingSafeEqual(given, wanted);
 }
 
-/** In the form that the tools read. */
+/** Returns a refusal in the format that the tools read. */
 function refused(status: number, error: string): Response {
   return Response.json({ ok: false, error } satisfies ChildSessionAnswer, { status });
 }

@@ -820,7 +820,7 @@ export function marked<M extends "cuts" | "aborts" | "failsOver">(mark: M) {
   return ERROR_TYPES.filter((type) => rows[type][mark] === true) as [Marked<M>, ...Marked<M>[]];
 }
 
-/** Returns whether this part may report the error type: as the first, or, for the runner, as the reason of a requested abort. */
+/** Returns whether this part may report the error type: as the first, or, for the runner, as the reason of an abort. */
 export function isSaidBy(type: ErrorType, reporter: ErrorDefinition["reporters"][number]): boolean {
   return rows[type].reporters.includes(reporter) || (reporter === "runner" && rows[type].aborts === true);
 }
