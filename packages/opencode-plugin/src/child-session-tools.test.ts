@@ -1,9 +1,10 @@
 /** The tools against a fake runner over real HTTP. The runner's tests call them through OpenCode itself. */
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { json } from "node:stream/consumers";
-import { ChildSessionAnswer, ToolCall } from "@valet/shared/protocol/child-sessions";
+import { CHILD_SESSION_TOOLS, ChildSessionAnswer, ToolCall } from "@valet/shared/protocol/child-sessions";
 import { expect, onTestFinished, test } from "vitest";
 import { childSessionTools, type ToolContext } from "./child-session-tools.ts";
 import { askRunner, readAccess, readHiddenVariables } from "./runner-access.ts";
@@ -73,6 +74,11 @@ test("message_session and end_session name their session", async () => {
     { action: "message", session: "ses_1", message: "Hello." },
     { action: "end", session: "ses_1" },
   ]);
+});
+
+test.each(Object.values(CHILD_SESSION_TOOLS))("README names %s", (name) => {
+  const readme = readFileSync(new URL("../../../README.md", import.meta.url), "utf8");
+  expect(readme).toContain(`\`${name}\``);
 });
 
 test("a refusal becomes an error for the agent", async () => {

@@ -3,6 +3,7 @@
  * tool waits for work.
  */
 import {
+  type CHILD_SESSION_TOOLS,
   type ChildSession,
   type ChildSessionRequest,
   EndSession,
@@ -77,8 +78,11 @@ export function childSessionTools(access: RunnerAccess) {
         return `Session ${args.session} is being ended.`;
       },
     ),
-  };
+  } satisfies Record<ToolName, unknown>;
 }
+
+/** Every action of the protocol has a tool here, and every tool an action. */
+type ToolName = (typeof CHILD_SESSION_TOOLS)[keyof typeof CHILD_SESSION_TOOLS];
 
 function describe({ id, title, status, agent, queueLength = 0, costUsd, isCostPartial }: ChildSession): string {
   const facts = [

@@ -21,21 +21,21 @@ export function renderTracingVariables(): string {
 /** The variables of Valet's own programs, a table for each. */
 export function renderVariables(): string {
   return [
-    "The Worker's, in `wrangler.jsonc` under `vars` or with `--var`, its secrets with `wrangler secret put`. `valet up` makes addresses, secrets and",
-    "credential keys by itself, and passes on the others. Times are in milliseconds. The keys of model providers have the names that OpenCode reads (`ANTHROPIC_API_KEY`, …), and",
-    "OpenTelemetry's variables are in [the specification](specs/session-tracing.md#configuration).",
+    "Variables of the Worker: set them in `wrangler.jsonc` under `vars` or with `--var`, and secrets with `wrangler secret put`. `valet up` sets",
+    "addresses, secrets and credential keys itself, and passes on the others. Times are in milliseconds. The keys of model providers have the names",
+    "that OpenCode reads (`ANTHROPIC_API_KEY`, …). OpenTelemetry's variables are in [the specification](specs/session-tracing.md#configuration).",
     "",
     variableTable(WORKER_VARIABLES),
     "",
-    "The broker's; its options say the same and count first:",
+    "Variables of the broker; its options take precedence:",
     "",
     variableTable(BROKER_VARIABLES),
     "",
-    "Variables of the `valet` commands:",
+    "Variables of the `valet` commands; their options take precedence:",
     "",
     variableTable(CLI_VARIABLES),
     "",
-    "What the Worker and the broker set for the entrypoint of a sandbox; nobody else needs to:",
+    "Variables that the Worker and the broker set for the entrypoint of a sandbox:",
     "",
     variableTable(RUNNER_VARIABLES),
   ].join("\n");

@@ -22,40 +22,40 @@ export const WORKER_VARIABLES = {
   SANDBOX_BROKER_SECRET: { required: true, meaning: "the broker's `VALET_BROKER_SECRET`; a secret" },
   VALET_CREDENTIAL_KEYS: {
     meaning:
-      "keys that seal git credentials at rest, newest first: 32 bytes in base64 each, separated by commas; a secret. Without it a key derived from `SANDBOX_BROKER_SECRET` is used",
+      "keys that seal git credentials at rest, newest first: 32 bytes in base64 each, separated by commas; a secret. Without it the key derives from `SANDBOX_BROKER_SECRET`",
   },
-  VALET_MODEL: { required: true, meaning: "the model to use where nobody asks for another, as `provider/model`" },
+  VALET_MODEL: { required: true, meaning: "the default model, as `provider/model`" },
   VALET_MODEL_BASE_URL: {
     meaning:
-      "an OpenAI-compatible endpoint; its models are `valet/<name>`. Of them a session's messages may ask for those that it was made with (`model`, `models`) and for `VALET_MODEL`; any other is refused",
+      "an OpenAI-compatible endpoint; its models are `valet/<name>`. A message may ask for those of its session (`model`, `models`) and for `VALET_MODEL`; any other model of this endpoint is refused",
   },
   VALET_MODEL_API_KEY: { meaning: "that endpoint's key; a secret" },
   VALET_MODEL_PRICES: {
     meaning:
-      "what that endpoint's models cost, `INPUT/OUTPUT[/CACHE_READ[/CACHE_WRITE]]` in USD per million tokens: `0.6/2.4/0.06`; without it no cost is known",
+      "the prices of that endpoint's models, `INPUT/OUTPUT[/CACHE_READ[/CACHE_WRITE]]` in USD per million tokens: `0.6/2.4/0.06`; without it their cost is unknown",
   },
   VALET_MAX_AWAKE: {
     meaning:
-      "how many sandboxes may be awake at once, over all sessions; without it the broker's own bound is the only one",
+      "how many sandboxes may be awake at once, over all sessions; without it only the broker's own limit applies",
   },
-  VALET_MAX_STARTING: { meaning: "how many sandboxes may start at once; without it the broker's own limit applies" },
+  VALET_MAX_STARTING: { meaning: "how many sandboxes may start at once; without it their number is not limited" },
   VALET_MAX_MODEL_CALLS: {
     default: DEFAULT_TURN_BOUNDS.maxModelCalls,
     meaning: "requests to models after which a turn ends (`model_call_limit`), retries and sub-agents included",
   },
   VALET_MAX_TURN_MS: {
     default: DEFAULT_TURN_BOUNDS.maxTurnMs,
-    meaning: "how long a turn may take (`turn_time_limit`), in milliseconds, waits for a person apart",
+    meaning: "how long a turn may take (`turn_time_limit`), without the time that it waits for a person",
   },
   VALET_POLLING_TOOLS: {
     default: DEFAULT_TURN_BOUNDS.pollingTools.join(","),
     meaning:
-      "tools, separated by commas, that an agent may call with the same arguments again and again; any other ends its turn with `agent_loop` when the same call has given the same five times and nothing new came between",
+      "tools, separated by commas, that an agent may call repeatedly with the same arguments. For any other tool the turn ends with `agent_loop` when the same call has returned the same result five times, with nothing new in between",
   },
   VALET_ALLOW_FILE_REPOS: {
     default: "false",
     meaning:
-      "`true`: sessions may clone from `file:` URLs. Only where sandboxes share the machine with whoever may use the API; `valet up` sets it",
+      "`true`: sessions may clone from `file:` URLs. Use it only if every user of the API may read the machine of the sandboxes; `valet up` sets it",
   },
   VALET_IDLE_TIMEOUT_MS: {
     default: 15 * 60_000,
@@ -63,7 +63,7 @@ export const WORKER_VARIABLES = {
   },
   VALET_GRACE_MS: {
     default: LIMITS.graceMs,
-    meaning: "how long a lost link may take to come back before the runner counts as lost",
+    meaning: "how long a runner may take to reconnect before it counts as lost",
   },
   VALET_ACCEPT_MS: { default: 20_000, meaning: "from sending a dispatch to its acceptance" },
   VALET_START_MS: {
@@ -82,17 +82,20 @@ export const WORKER_VARIABLES = {
   VALET_STUCK_TURN_MS: {
     default: 10 * 60_000,
     meaning:
-      "how long a turn may go without any event of the agent before it counts as stuck, and a workflow's command may run",
+      "how long a turn may bring no event of the agent before it counts as stuck, and how long a command of a workflow may run",
   },
   VALET_ABORT_MS: {
     default: LIMITS.abortMs,
     meaning: "how long the runner may take to answer an abort before the object continues without it",
   },
-  VALET_STOP_MS: { default: LIMITS.stopMs, meaning: "the same of a shutdown" },
+  VALET_STOP_MS: {
+    default: LIMITS.stopMs,
+    meaning: "how long the runner may take to shut down before the object continues without it",
+  },
   VALET_RECOVERY_BACKOFF_MS: {
     default: 5000,
     meaning:
-      "the delay before the second attempt to recover a sandbox, or to start one while the broker is away; it doubles",
+      "the wait before a session's first start is retried while the broker is away; it doubles with each retry. A lost sandbox is replaced at once, and retries of that start wait twice and four times as long",
   },
   VALET_RECOVERY_HELD_MS: {
     default: 10 * 60_000,
@@ -100,7 +103,7 @@ export const WORKER_VARIABLES = {
   },
   VALET_COLLECT_DEBOUNCE_MS: { default: 1500, meaning: "from the last message of a batch to its dispatch" },
   VALET_COLLECT_MAX_MS: { default: 15_000, meaning: "from the first message of a batch to its dispatch, at most" },
-  VALET_QUEUE_WATCHDOG_MS: { default: 60_000, meaning: "how often a queue that makes no progress is checked" },
+  VALET_QUEUE_WATCHDOG_MS: { default: 60_000, meaning: "how often the object checks a queue that makes no progress" },
   VALET_RETRY_MS: {
     default: 2000,
     meaning:
@@ -109,7 +112,7 @@ export const WORKER_VARIABLES = {
 } as const satisfies Record<string, Variable>;
 export type WorkerVariable = keyof typeof WORKER_VARIABLES;
 
-/** Variables of the broker. Its options say the same and count first. */
+/** Variables of the broker. Its options take precedence. */
 export const BROKER_VARIABLES = {
   VALET_BROKER_SECRET: {
     required: true,
@@ -123,7 +126,7 @@ export const BROKER_VARIABLES = {
     meaning: "`--state`: the folder of sandboxes and snapshots; driver `local`",
   },
   VALET_BROKER_MAX_SANDBOXES: {
-    meaning: "`--max-sandboxes`: sandboxes awake at once; driver `local`. Limited by memory without it",
+    meaning: "`--max-sandboxes`: sandboxes awake at once; driver `local`. Limited by memory if not set",
   },
   VALET_MODAL_APP: { default: "valet", meaning: "`--app`: the Modal app of the sandboxes; driver `modal`" },
   VALET_MODAL_IMAGE: { meaning: "`--image`: an image's id or its registry tag; driver `modal`, which needs it" },
@@ -135,20 +138,20 @@ export type BrokerVariable = keyof typeof BROKER_VARIABLES;
 /** Variables of a sandbox's entrypoint. The Worker and the broker set them; nobody else needs to. */
 export const RUNNER_VARIABLES = {
   VALET_SESSION_ID: { required: true, meaning: "the session" },
-  VALET_GENERATION: { required: true, meaning: "which sandbox of the session it is, from 1" },
+  VALET_GENERATION: { required: true, meaning: "the number of the sandbox within its session, from 1" },
   VALET_RUNNER_URL: { required: true, meaning: "the WebSocket URL at which the runner reaches its session" },
   HOME: { required: true, meaning: "the agent's home" },
-  VALET_WORKSPACE: { meaning: "where the repository is; the folder in which the entrypoint starts unless set" },
+  VALET_WORKSPACE: { meaning: "the repository's folder; if not set, the folder in which the entrypoint starts" },
   VALET_RUNNER_STATE: {
-    meaning: "the folder where the runner keeps what its successor needs; `.valet-runner` in `HOME` unless set",
+    meaning: "the folder where the runner keeps what its successor needs; if not set, `.valet-runner` in `HOME`",
   },
   VALET_RESTORED: { default: "0", meaning: "`1`: the sandbox was made from a snapshot" },
   VALET_SANDBOX_ID: { meaning: "the broker's id of the sandbox" },
   VALET_LIFELINE_FD: { meaning: "a descriptor that is closed when the host dies; driver `local`" },
-  VALET_ALLOW_FILE_REPOS: { default: "0", meaning: "`1`: repositories of this machine may be cloned" },
+  VALET_ALLOW_FILE_REPOS: { default: "0", meaning: "`1`: repositories on the sandbox's machine may be cloned" },
 } as const satisfies Record<string, Variable>;
 
-/** Variables of the `valet` commands. Their options say the same and count first. */
+/** Variables of the `valet` commands. Their options take precedence. */
 export const CLI_VARIABLES = {
   VALET_STATE: { default: ".valet", meaning: "`--state`: the state directory of `valet up`" },
   VALET_URL: { meaning: "`--url`: the URL of another Valet" },

@@ -40,6 +40,14 @@ export const ChildSessionRequest = z.discriminatedUnion("action", [
   EndSession.extend({ action: z.literal("end") }),
 ]);
 export type ChildSessionRequest = z.infer<typeof ChildSessionRequest>;
+/** The agent's tool for each action. The plugin defines one for each, and the object handles each. */
+export const CHILD_SESSION_TOOLS = {
+  spawn: "spawn_session",
+  list: "list_sessions",
+  message: "message_session",
+  end: "end_session",
+} as const satisfies Record<ChildSessionRequest["action"], string>;
+
 export type ChildSessionRequestOf<A extends ChildSessionRequest["action"]> = Extract<
   ChildSessionRequest,
   { action: A }

@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import { FAILURE_POLICIES, marked } from "../spans.ts";
-import { ChildSessionAnswer, ChildSessionRequest } from "./child-sessions.ts";
+import { CHILD_SESSION_TOOLS, ChildSessionAnswer, ChildSessionRequest } from "./child-sessions.ts";
 import { LINK_PROTOCOL, LinkProtocols } from "./link-protocol.ts";
 import { MessagePart } from "./message-part.ts";
 import { PartDelta } from "./part-delta.ts";
@@ -134,7 +134,7 @@ export const DEFAULT_TURN_BOUNDS: TurnBounds = {
   maxModelCalls: 500,
   maxTurnMs: 6 * 3_600_000,
   // An agent polls the status of its child sessions with it.
-  pollingTools: ["list_sessions"],
+  pollingTools: [CHILD_SESSION_TOOLS.list],
 };
 
 /** Access to models: the providers for `OPENCODE_CONFIG_CONTENT`, and the keys that it refers to by variable. */

@@ -8,10 +8,10 @@ import type { CapacityTable } from "./capacity-table.ts";
 /** How often the awake sessions are polled while a session waits; less often when there are many. */
 const POLL_MS = 1000;
 const POLL_MS_EACH = 20;
-/** A session that declined is not answers again for this long, since its background work may take a while. */
+/** A session that declined is not asked again for this long, since its background work may take a while. */
 const DECLINED_MS = 15_000;
 /**
- * A session that failed to hibernate, for example because its snapshot failed, is not answers again for this longer time.
+ * A session that failed to hibernate, for example because its snapshot failed, is not asked again for this longer time.
  */
 const FAILED_MS = 2 * 60_000;
 
@@ -30,7 +30,7 @@ export interface ReliefOptions {
 
 export class Relief {
   readonly #options: ReliefOptions;
-  /** When a sandbox may be answers again, by session and generation. Epoch ms. */
+  /** When a sandbox may be asked again, by session and generation. Epoch ms. */
   readonly #restsUntilMs = new Map<string, number>();
   #isRunning = false;
   #nextMs = 0;

@@ -97,11 +97,23 @@ export class ChildSessions {
     const known = this.#store.request(requestId);
     if (known?.answer) this.#respond(requestId, known.answer);
     if (known !== undefined) return;
-    if (!this.#isWithinRate()) this.#respond(requestId, refusal("Too many requests. Try again in a minute."));
-    else if (request.action === "list") this.#list(requestId);
-    else if (request.action === "spawn") this.#spawn(frame, request);
-    else if (request.action === "message") this.#message(frame, request);
-    else this.#end(frame, request);
+    if (!this.#isWithinRate()) {
+      this.#respond(requestId, refusal("Too many requests. Try again in a minute."));
+      return;
+    }
+    switch (request.action) {
+      case "spawn":
+        return this.#spawn(frame, request);
+      case "list":
+        return this.#list(requestId);
+      case "message":
+        return this.#message(frame, request);
+      case "end":
+        return this.#end(frame, request);
+      default:
+        // With a further action, this does not compile.
+        request satisfies never;
+    }
   }
 
   /** Records a child that is created through the API. Idempotent. */

@@ -14,7 +14,7 @@ export function addFailure(
 
 export interface RecoveryRules {
   readonly maxAttempts: number;
-  /** The wait after the first failed start, in ms; it doubles. A sandbox that was lost is replaced at once. */
+  /** The wait before the first attempt, in ms; it doubles with each further one. Only a lost sandbox is replaced without a wait. */
   readonly backoffMs: number;
   /** After a sandbox was ready for this long, in ms, its loss is a new one: all attempts are available again. */
   readonly heldMs: number;
