@@ -212,7 +212,7 @@ describe("the traces at the backend", () => {
   });
 
   test("are one per operation; a request that only triggers one has a trace of its own", () => {
-    const operations = /^valet\.(prompt|workflow|sandbox\.(spawn|restore|hibernate|terminate))$/;
+    const operations = /^valet\.(prompt|workflow|session\.terminate|sandbox\.(spawn|restore|hibernate))$/;
     for (const trace of tracesOf(spans)) {
       const found = trace.filter(({ name }) => operations.test(name));
       if (trace.length === 1) expect(trace[0]?.name).toMatch(/^POST \/api\/sessions/);

@@ -667,7 +667,10 @@ describe("the end", () => {
       expect(attributes).toMatchObject(
         reason === "token_refused" || reason === "protocol_unsupported"
           ? { "valet.outcome": "error", "error.type": reason }
-          : { "valet.outcome": "superseded" },
+          : {
+              "valet.outcome": "superseded",
+              "valet.outcome.reason": reason === "superseded" ? "runner_replaced" : reason,
+            },
       );
     },
   );

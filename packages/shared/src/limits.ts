@@ -18,9 +18,9 @@ export const LIMITS = {
   brokerCallMs: 2 * 60_000,
   /** A call for a snapshot, which copies many files: `broker_timeout`. */
   snapshotMs: 6 * 60_000,
-  /** From killing processes until they are gone: `terminate_failed`. */
+  /** From killing processes until they are gone; then the broker answers `terminate_failed`. */
   killMs: 10_000,
-  /** From asking a remote engine to end a sandbox until it is gone: `terminate_failed`. */
+  /** From asking a remote engine to end a sandbox until it is gone; then the broker answers `terminate_failed`. */
   remoteKillMs: 30_000,
 
   /** The grace period, from losing the link to the runner until the runner counts as lost: `runner_lost`. */

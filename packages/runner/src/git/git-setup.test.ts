@@ -241,7 +241,7 @@ describe("a failure is told by its kind", () => {
     ["nobody there for ssh", "ssh://git@127.0.0.1:1/repo", "git_unreachable"],
     ["no such host", "https://no-such-host.invalid/repo", "git_host_not_found"],
     ["no such repository", "file:///nowhere/at/all", "git_not_found"],
-  ])("%s", async (_, repoUrl, errorType) => {
+  ])("%s is told by its kind", async (_, repoUrl, errorType) => {
     const { result, shown } = await setUp({ repoUrl });
     expect(result).toEqual({ ok: false, errorType });
     expect(shown[0]).toEqual([CLONE, "error", errorType]);
@@ -252,7 +252,7 @@ describe("a failure is told by its kind", () => {
     ["a redirect to a login", (url: URL) => redirectFrom(url), "git_not_a_repository"],
     ["a host that knows no such repository", () => new Response("no", { status: 404 }), "git_not_found"],
     ["a host that has failed", () => new Response("no", { status: 500 }), "git_clone_failed"],
-  ] as const)("%s", async (_, answer, errorType) => {
+  ] as const)("%s in answer to git is told by its kind", async (_, answer, errorType) => {
     const { cert, key } = { cert: readFileSync(CERTIFICATE), key: readFileSync(KEY) };
     const server = Bun.serve({
       hostname: "127.0.0.1",

@@ -6,8 +6,8 @@
  * events hold only what was added: `applyPartDelta` returns the new part, or `undefined` if the client has missed something. Then
  * it reads the message over the API, or waits some seconds for the next whole part.
  *
- * The object closes the socket of a client that has 2 MiB unread, according to its answers to `sync`, with the code 1013. The
- * client may connect again.
+ * The object closes the socket of a client with the code 1013 if, according to its answers to `sync`, the client has 2 MiB unread
+ * and has not answered for 5 s, or has 8 MiB unread. The client may connect again.
  */
 import { z } from "zod";
 import { MessagePart } from "./message-part.ts";

@@ -48,7 +48,8 @@ const Models = z.array(Model).max(10).describe("Models in order of preference: w
 const QueueMode = z
   .enum(QUEUE_MODES)
   .describe(
-    "What happens to the message while a turn is running: it waits, takes the turn's place, or is merged with others",
+    "What happens to a message while a turn is running in its channel: it waits (`followup`), takes the turn's place (`steer`), or is " +
+      "merged with others (`collect`). By default the session's mode, which is `followup` unless the session is created with another",
   );
 const label = z.string().min(1).max(128);
 
@@ -66,7 +67,7 @@ export const RepoUrl = z
     if (message !== undefined) ctx.addIssue({ code: "custom", message });
   })
   .describe(
-    "https or ssh URL of a git repository. The user and password of an https URL, and parts of a path that look like a token, are " +
+    "https or ssh URL of a git repository, or `file:` where the deployment allows it. The user and password of an https URL, and parts of a path that look like a token, are " +
       "stored separately and never shown; an ssh URL must not have a password",
   );
 
@@ -90,7 +91,9 @@ export const CreateSession = z.strictObject({
     .int()
     .positive()
     .max(7 * DAY_MS)
-    .describe("The session hibernates after this long without work")
+    .describe(
+      "The session hibernates after this long without work; by default the deployment's `VALET_IDLE_TIMEOUT_MS`",
+    )
     .optional(),
   parentSessionId: SessionId.optional(),
 });
@@ -119,7 +122,7 @@ export const StartWorkflow = z.strictObject({
     )
     .min(1)
     .max(MAX_WORKFLOW_STEPS)
-    .describe("Executed in order: `prompt` is sent to the agent, `run` is a shell command in the workspace"),
+    .describe("Run one after the other: `prompt` is sent to the agent, `run` is a shell command in the workspace"),
   onFailure: z
     .enum(FAILURE_POLICIES)
     .describe("What happens after a failed step: `stop`, the default, skips the remaining steps")
@@ -156,14 +159,24 @@ export const SocketQuery = z.strictObject({ ticket: z.string().max(200).optional
 export const AcceptedMessage = z.object({
   messageId: z.string(),
   status: MessageView.shape.status,
-  traceId: z.string().optional().describe("The message's own trace; absent when tracing is off"),
+  traceId: z
+    .string()
+    .optional()
+    .describe(
+      "The message's trace: the caller's if the request had a `traceparent`; absent when there is none because tracing is off",
+    ),
 });
 export type AcceptedMessage = z.infer<typeof AcceptedMessage>;
 
 export const AcceptedWorkflow = z.object({
   executionId: z.string(),
   status: WorkflowView.shape.status,
-  traceId: z.string().optional().describe("The execution's own trace; absent when tracing is off"),
+  traceId: z
+    .string()
+    .optional()
+    .describe(
+      "The execution's trace: the caller's if the request had a `traceparent`; absent when there is none because tracing is off",
+    ),
 });
 export type AcceptedWorkflow = z.infer<typeof AcceptedWorkflow>;
 
@@ -197,7 +210,7 @@ export const Health = z.object({
     })
     .optional()
     .describe(
-      "Spans on their way to the backend, as the sessions last reported; absent when the database does not answer",
+      "Spans on their way to the backend, as the sessions last reported; absent when the database does not answer or has not been migrated",
     ),
 });
 export type Health = z.infer<typeof Health>;

@@ -282,7 +282,7 @@ export const TurnRecord = z.object({
   calls_without_usage: count.nullable(),
   /** Model calls that may have been charged but are not included in the cost. */
   calls_without_cost: count.nullable(),
-  /** Model calls for which the provider reported a part (cached, reasoning) larger than the whole. */
+  /** Model calls for which the provider reported impossible figures, for example a part (cached, reasoning) larger than the whole. */
   calls_with_odd_usage: count.nullable(),
 });
 export type TurnRecord = z.infer<typeof TurnRecord>;

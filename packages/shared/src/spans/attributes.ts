@@ -141,7 +141,7 @@ export const ATTRIBUTES = {
   "gen_ai.response.finish_reasons": {
     type: "string[]",
     meaning:
-      "why the model stopped: `stop`, `length`, `content_filter`, `tool_call`, or another reason of the provider; `error` if the call failed or was interrupted",
+      "why the model stopped: `stop`, `length`, `content_filter`, `tool_call`, or another reason of the provider; `error` if the call failed or was interrupted before the provider gave a reason",
   },
   "gen_ai.response.time_to_first_chunk": {
     type: "double",
@@ -232,7 +232,10 @@ export const ATTRIBUTES = {
   // The runner's start
   "valet.runner.restart_count": { type: "int", meaning: "number of restarts of the runner in this generation" },
   "valet.connect.attempt_count": { type: "int", meaning: "number of tries until the link was up" },
-  "valet.clock.offset_ms": { type: "double", meaning: "the runner's clock minus the SessionAgent's" },
+  "valet.clock.offset_ms": {
+    type: "double",
+    meaning: "the runner's clock minus the SessionAgent's, when the runner first connected",
+  },
   "vcs.repository.url.full": { type: "string", meaning: "the repository, without credentials" },
   "vcs.ref.head.name": { type: "string", meaning: "the requested branch or ref" },
   "vcs.ref.head.revision": { type: "string", meaning: "the commit that was checked out" },
@@ -273,7 +276,8 @@ export const ATTRIBUTES = {
   "valet.dropped_spans.rejected": { type: "int", meaning: "the backend accepted the batch but rejected these spans" },
   "valet.dropped_spans.invalid": {
     type: "int",
-    meaning: "the session's trace store refused these: they were malformed, or not spans of this session",
+    meaning:
+      "the session's trace store refused these: they were malformed, or not of this session and its traces; an unreadable text counts as one",
   },
   "valet.dropped_spans.late": {
     type: "int",
@@ -281,7 +285,10 @@ export const ATTRIBUTES = {
   },
   "valet.dropped_spans.retries_exhausted": { type: "int", meaning: "every retry failed" },
   "valet.dropped_spans.not_retryable": { type: "int", meaning: "the backend's response forbids a retry" },
-  "valet.dropped_spans.too_large": { type: "int", meaning: "the request would have exceeded the size limit" },
+  "valet.dropped_spans.too_large": {
+    type: "int",
+    meaning: "too large for a request, for a frame of the link, or for a row of the session's trace store",
+  },
   "valet.dropped_spans.shutdown": { type: "int", meaning: "the process ended before the export" },
 
   // Exceptions

@@ -1,9 +1,6 @@
 import { SANDBOX, type SpanDefinition } from "./definition.ts";
 import { endedBy } from "./error-types.ts";
 
-/** The attributes of a step, as far as they are known. */
-const STEP = [...SANDBOX, "valet.snapshot.id"] as const;
-
 /** The steps of the sandbox broker's work on a request. */
 export const BROKER_SPANS = {
   "valet.sandbox.prepare": {
@@ -12,7 +9,7 @@ export const BROKER_SPANS = {
     emitters: ["broker"],
     parents: ["{method} {route}"],
     required: [],
-    optional: STEP,
+    optional: SANDBOX,
     errors: endedBy("broker_step"),
     links: [],
   },
@@ -32,7 +29,7 @@ export const BROKER_SPANS = {
     emitters: ["broker"],
     parents: ["{method} {route}"],
     required: [],
-    optional: STEP,
+    optional: SANDBOX,
     errors: endedBy("broker_step"),
     links: [],
   },
@@ -42,7 +39,7 @@ export const BROKER_SPANS = {
     emitters: ["broker"],
     parents: ["{method} {route}"],
     required: [],
-    optional: STEP,
+    optional: SANDBOX,
     errors: endedBy("broker_step"),
     links: [],
   },
@@ -62,7 +59,7 @@ export const BROKER_SPANS = {
     emitters: ["broker"],
     parents: ["{method} {route}"],
     required: [],
-    optional: STEP,
+    optional: SANDBOX,
     errors: endedBy("broker_step"),
     links: [],
   },
@@ -72,7 +69,7 @@ export const BROKER_SPANS = {
     emitters: ["broker"],
     parents: ["{method} {route}"],
     required: [],
-    optional: STEP,
+    optional: [...SANDBOX, "valet.snapshot.id"],
     errors: endedBy("broker_step"),
     links: [],
   },

@@ -70,11 +70,10 @@ export const SANDBOX_SPANS = {
     links: [],
   },
   "valet.sandbox.snapshot": {
-    meaning:
-      "The call to the broker that takes a snapshot: to hibernate, or, in a separate trace, of a sandbox whose runner was lost.",
+    meaning: "The call to the broker that takes a snapshot.",
     kind: "CLIENT",
     emitters: ["session-agent"],
-    parents: ["valet.sandbox.hibernate", "root"],
+    parents: ["valet.sandbox.hibernate"],
     required: ["valet.broker.call", "valet.sandbox.id"],
     optional: [
       ...BROKER_CALL,
@@ -84,7 +83,7 @@ export const SANDBOX_SPANS = {
       "valet.snapshot.left_out_count",
     ],
     errors: endedBy("snapshot"),
-    links: ["caused_by"],
+    links: [],
   },
   "valet.sandbox.delete": {
     meaning:
@@ -113,7 +112,7 @@ export const SANDBOX_SPANS = {
     emitters: ["runner"],
     parents: ["valet.runner.bootstrap"],
     required: ["valet.connect.attempt_count"],
-    optional: ["valet.clock.offset_ms", "server.address", "server.port"],
+    optional: ["server.address", "server.port"],
     errors: endedBy("connect"),
     links: [],
   },
@@ -163,7 +162,7 @@ export const SANDBOX_SPANS = {
     meaning: "The runner sets up the repository.",
     kind: "INTERNAL",
     emitters: ["runner"],
-    parents: ["valet.runner.bootstrap"],
+    parents: ["valet.runner.bootstrap", "valet.sandbox.spawn", "valet.sandbox.restore"],
     required: [],
     optional: ["vcs.repository.url.full", "vcs.ref.head.name", "vcs.ref.head.revision"],
     errors: endedBy("git_setup"),

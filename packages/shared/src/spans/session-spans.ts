@@ -4,7 +4,8 @@ import { endedBy } from "./error-types.ts";
 /** The spans of requests, messages, workflows and child sessions. */
 export const SESSION_SPANS = {
   "{method} {route}": {
-    meaning: "A request to the Worker that changes a session, or to the broker.",
+    meaning:
+      "An authenticated request to the Worker that changes something, except `resend`; or a request of the SessionAgent to the broker.",
     kind: "SERVER",
     emitters: ["worker", "broker"],
     parents: ["root", "caller", "valet.sandbox.create", "valet.sandbox.snapshot", "valet.sandbox.delete"],
@@ -14,9 +15,9 @@ export const SESSION_SPANS = {
     links: [],
   },
   "{method}": {
-    meaning: "A request that matches no route.",
+    meaning: "An authenticated request to the Worker that would change something and matches no route.",
     kind: "SERVER",
-    emitters: ["worker", "broker"],
+    emitters: ["worker"],
     parents: ["root", "caller"],
     required: ["http.request.method", "http.response.status_code", "url.path", "url.scheme"],
     optional: [],
@@ -119,9 +120,10 @@ export const SESSION_SPANS = {
     links: ["caused_by"],
   },
   "valet.trace_plane.dropped": {
-    meaning: "Counts, by reason, the spans lost on their way to the backend since the last span of this name.",
+    meaning:
+      "Counts, by reason, the spans of this emitter that were lost on their way to the backend since the last span of this name.",
     kind: "INTERNAL",
-    emitters: ["worker", "session-agent", "runner", "broker"],
+    emitters: ["worker", "session-agent", "runner"],
     parents: ["root"],
     required: [],
     optional: [

@@ -6,7 +6,7 @@ import { logFailure } from "../log-failure.ts";
 import { createRoutes } from "./context.ts";
 import { limitChanges, requireSession, requireTicket, requireToken } from "./middleware.ts";
 import { problem, toApiError, toResponse } from "./problem.ts";
-import { readBody } from "./request-body.ts";
+import { BODY_TIMEOUT_MS, readBody } from "./request-body.ts";
 import { agentRequests } from "./routes/agent-requests.ts";
 import { health } from "./routes/health.ts";
 import { lifecycle } from "./routes/lifecycle.ts";
@@ -19,8 +19,9 @@ import { traces } from "./routes/traces.ts";
 import { turns } from "./routes/turns.ts";
 import { workflows } from "./routes/workflows.ts";
 
-const DESCRIPTION = `Hosted coding-agent sessions. Bodies are JSON, at most ${MAX_REQUEST_BYTES} bytes; times are ISO 8601 UTC,
-durations are milliseconds in fields that end in \`_ms\` or \`Ms\`. Send \`traceparent\` to make the session's trace a part of yours.`;
+const DESCRIPTION = `Hosted coding-agent sessions. Bodies of requests are JSON, at most ${MAX_REQUEST_BYTES} bytes, and must arrive within
+${BODY_TIMEOUT_MS / 1000} s; times are ISO 8601 UTC, durations are milliseconds in fields that end in \`_ms\` or \`Ms\`. Send \`traceparent\` to make the
+trace of a message or workflow a part of yours.`;
 
 /** What the log says about errors with these statuses, instead of "a request failed". `up` recognizes the sentence (worker-lines.ts). */
 const WHAT_FAILED: { readonly [status: number]: string | undefined } = {

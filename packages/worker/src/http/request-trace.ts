@@ -16,6 +16,7 @@ import {
 import type { SessionCalls } from "../durable-objects/contract.ts";
 import { logFailure } from "../log-failure.ts";
 import { SCOPE, type WorkerTracing, warn, warnOfExport } from "../worker-tracing.ts";
+import { isStorageFull, isStorageLost } from "./storage-full.ts";
 
 /** workerd lets a request continue for 30 s after its answer. */
 const EXPORT_TIMEOUT_MS = 20_000;
@@ -63,23 +64,28 @@ export class RequestTrace {
   }
 
   /**
-   * Delivers the ended span to the session, or to the backend if the request reached no session. Never rejects; runs
-   * after the answer, in `waitUntil`.
+   * Delivers the ended span to the session, or to the backend if the request reached no session or the session has no
+   * room for it. Never rejects; runs after the answer, in `waitUntil`.
    */
   async deliver(session: Pick<SessionCalls, "recordSpans"> | undefined): Promise<void> {
     if (this.#ended.length === 0) return;
     try {
-      if (session !== undefined) await session.recordSpans(encodeTraces(this.#tracing.resource, this.#ended));
-      else await this.#export();
+      if (session === undefined) await this.#export();
+      else await session.recordSpans(encodeTraces(this.#tracing.resource, this.#ended));
     } catch (error) {
-      logFailure("a request's span was lost", error);
+      // Nothing was stored, so the backend does not receive it twice.
+      const isFull = isStorageFull(error) || isStorageLost(error);
+      if (!isFull || !(await this.#export())) logFailure("a request's span was lost", error);
     }
   }
 
-  /** Sends this one span at once: nothing guarantees that a later request runs in the same isolate. */
-  async #export(): Promise<void> {
+  /**
+   * Sends this one span at once: nothing guarantees that a later request runs in the same isolate. Never rejects.
+   * @returns false if it is not sent, since there is no backend or it is not sampled
+   */
+  async #export(): Promise<boolean> {
     const { config, resource } = this.#tracing;
-    if (config.endpoint === undefined || !this.#ended.every(({ context }) => isSampled(context))) return;
+    if (config.endpoint === undefined || !this.#ended.every(({ context }) => isSampled(context))) return false;
     const exporter = new BatchSpanProcessor({
       exporter: new OtlpExporter({ ...config, url: config.endpoint }),
       resource,
@@ -88,5 +94,6 @@ export class RequestTrace {
     });
     for (const span of this.#ended) exporter.onEnd(span);
     await exporter.forceFlush(EXPORT_TIMEOUT_MS);
+    return true;
   }
 }

@@ -4,6 +4,7 @@ import { Problem } from "@valet/shared/http/problem";
 import { expect, test, vi } from "vitest";
 import { call, createSession, ORIGIN, signIn } from "../../test/api.ts";
 import { bindings } from "../../test/bindings.ts";
+import { attributesOf, spansOf } from "../../test/otlp.ts";
 import { createApp } from "./app.ts";
 import { toApiError } from "./problem.ts";
 
@@ -32,7 +33,33 @@ test.each([
   expect(toApiError(error).problem.status).not.toBe(507);
 });
 
-test("a message is refused when the disk is full, and the session loses nothing", async () => {
+const ENDPOINT = "https://backend.test/v1/traces";
+
+/** Sends a request to a Worker with a backend. Returns its answer, and the spans that the Worker itself sends to the backend. */
+async function fetchTraced(path: string, init: RequestInit) {
+  const sent: string[] = [];
+  const others = globalThis.fetch;
+  vi.stubGlobal("fetch", async (url: string | Request, options?: RequestInit) => {
+    if (url !== ENDPOINT) return others(url, options);
+    sent.push(await new Request(url, options).text());
+    return new Response();
+  });
+  try {
+    const env = {
+      ...bindings,
+      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: ENDPOINT,
+      OTEL_EXPORTER_OTLP_COMPRESSION: "none",
+    };
+    const ctx = createExecutionContext();
+    const response = await createApp().fetch(new Request(ORIGIN + path, init), env, ctx);
+    await waitOnExecutionContext(ctx);
+    return { response, spans: sent.flatMap(spansOf) };
+  } finally {
+    vi.unstubAllGlobals();
+  }
+}
+
+test("a message is refused when the disk is full, the session loses nothing, and the request's span reaches the backend", async () => {
   const token = await signIn();
   const { id } = await createSession(token, { prompt: "first" });
   const path = `/api/sessions/${id}/messages`;
@@ -46,9 +73,18 @@ test("a message is refused when the disk is full, and the session loses nothing"
   });
   const log = vi.spyOn(console, "error").mockImplementation(() => {});
   try {
-    const response = await call("POST", path, { token, body: { id: "m", content: "second" } });
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+    const body = JSON.stringify({ id: "m", content: "second" });
+    const { response, spans } = await fetchTraced(path, { method: "POST", headers, body });
     expect(response.status).toBe(507);
     expect(Problem.parse(await response.json()).type).toBe("urn:valet:problem:storage-full");
+    // The session cannot store it.
+    expect(spans).toMatchObject([{ name: "POST /api/sessions/:id/messages", status: { code: 2 } }]);
+    expect(attributesOf(spans[0])).toMatchObject({
+      "http.response.status_code": "507",
+      "error.type": "507",
+      "valet.session.id": id,
+    });
     expect(log.mock.calls.flat().join("\n")).toContain("is full");
   } finally {
     full.mockRestore();

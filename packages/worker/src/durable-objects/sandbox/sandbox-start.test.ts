@@ -189,15 +189,20 @@ describe("spawn", () => {
     expect(outcomeOf(await session.onlySpan("valet.sandbox.create"))).toEqual(["error", type]);
   });
 
-  test("shows a failed clone as its cause", async () => {
+  test.each([
+    ["git_clone_failed", "git_setup"],
+    ["git_ref_not_found", "git_setup"],
+    ["git_timeout", "git_setup"],
+    ["opencode_unhealthy", "opencode_starting"],
+  ] as const)("shows what its runner failed with as its cause: %s", async (errorType, stage) => {
     const session = new TestSession();
     await session.create({ repoUrl: "https://git.example/none.git" });
     const runner = await (await session.connect()).hello();
-    runner.send({ type: "stage", stage: "failed", errorType: "git_clone_failed" });
-    expect(await session.reaches("error")).toMatchObject({ errorType: "git_clone_failed" });
+    runner.send({ type: "stage", stage: "failed", errorType });
+    expect(await session.reaches("error")).toMatchObject({ errorType });
     const spawn = await session.onlySpan("valet.sandbox.spawn");
-    expect(outcomeOf(spawn)).toEqual(["error", "git_clone_failed"]);
-    expect(spawn.attributes["valet.sandbox.stage"]).toBe("git_setup");
+    expect(outcomeOf(spawn)).toEqual(["error", errorType]);
+    expect(spawn.attributes["valet.sandbox.stage"]).toBe(stage);
   });
 
   test("is tried again after an error by a message or a wake", async () => {

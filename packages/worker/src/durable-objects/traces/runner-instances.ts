@@ -1,6 +1,4 @@
 /** The runner processes that have sent spans: their last frame, and their last sign of life. */
-import { encodeResource, type Resource } from "@valet/shared/tracing";
-
 /**
  * How many runner processes are remembered, the latest ones: each costs a row, and a holder of a runner's token can
  * name any number of them.
@@ -64,9 +62,4 @@ export class RunnerInstances {
     const query = "SELECT last_seq, last_seen_ms FROM trace_instances WHERE instance_id = ?";
     return this.#sql.exec<InstanceRow & Record<string, SqlStorageValue>>(query, instanceId).toArray()[0];
   }
-}
-
-/** Returns the encoded resource of a runner's spans. @param deployment the resource of the object's own spans */
-export function runnerResource(deployment: Resource, instanceId: string): string {
-  return encodeResource({ ...deployment, "service.name": "valet-runner", "service.instance.id": instanceId });
 }

@@ -92,8 +92,8 @@ describe("the deployment's resource attributes", () => {
       expect(toObject(exported(store).resource)).toEqual(resource);
     }));
 
-  test("are on spans that the object seals for a lost runner", () =>
-    inStorage((storage) => {
+  test("are on a lost runner's spans, while they are open and when the object seals them; a version is not", () =>
+    inStorage(async (storage) => {
       const store = openStore(storage);
       const open: ReadableSpan[] = [];
       const processor = { onStart: (span: ReadableSpan) => open.push(span), onEnd: () => {} };
@@ -101,12 +101,16 @@ describe("the deployment's resource attributes", () => {
         attributes: { "valet.session.id": SESSION },
       });
       store.announce("run_1", open[0] as ReadableSpan);
-      store.seal("run_1", "runner_lost");
-      expect(toObject(exported(store).resource)).toMatchObject({
+      const expected = {
         ...DEPLOYMENT,
         "service.name": "valet-runner",
         "service.instance.id": "run_1",
-      });
+        "valet.session.id": SESSION,
+      };
+      const text = await new Response(store.reader.trace(open[0]?.context.traceId ?? "")).text();
+      expect(toObject(JSON.parse(text).resourceSpans[0].resource.attributes)).toEqual(expected);
+      store.seal("run_1", "runner_lost");
+      expect(toObject(exported(store).resource)).toEqual(expected);
     }));
 });
 

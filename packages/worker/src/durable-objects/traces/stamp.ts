@@ -51,6 +51,12 @@ export function stampOpenSpan(span: OpenSpan, sessionId: string): OpenSpan {
   return { ...span, attributes: attributes.flat() as AttributeList };
 }
 
+/** Returns the encoded resource of a runner's spans that the object itself writes or shows: it knows no version of the runner. */
+export function runnerResource(object: Pick<Stamp, "sessionId" | "resource">, runnerInstanceId: string): string {
+  const { sessionId, resource } = object;
+  return stampResource("{}", { sessionId, resource, runnerInstanceId });
+}
+
 function stampResource(text: string, { sessionId, resource, runnerInstanceId }: Stamp): string {
   const isRunners = runnerInstanceId !== undefined;
   const deployment = Object.entries(resource).filter(([key]) => !ONE_PROCESS.test(key));

@@ -1,10 +1,11 @@
 /** Reads the stored spans: lists of traces, one trace, and all ended spans. Writes nothing. */
 import { DOUBLE_KEYS } from "@valet/shared/spans";
-import { encodeResource, encodeScope, encodeSpan, type OpenSpan, type Resource } from "@valet/shared/tracing";
+import { encodeResource, encodeScope, encodeSpan, type OpenSpan } from "@valet/shared/tracing";
 import { encodeCursor } from "../core/cursor.ts";
 import { levelOf } from "./otlp-request.ts";
-import { type RunnerInstances, runnerResource } from "./runner-instances.ts";
+import type { RunnerInstances } from "./runner-instances.ts";
 import { toMicros } from "./span-facts.ts";
+import { runnerResource, type Stamp } from "./stamp.ts";
 import { OBJECT, type TraceOpenSpans } from "./trace-open-spans.ts";
 import type { TracePosition, TraceSegments } from "./trace-segments.ts";
 import { mergeSummaries, summariseOpen, type TraceSummary } from "./trace-summary.ts";
@@ -25,14 +26,19 @@ export class TraceReader {
   readonly #segments: TraceSegments;
   readonly #open: TraceOpenSpans;
   readonly #instances: RunnerInstances;
-  readonly #resource: Resource;
+  readonly #object: Pick<Stamp, "sessionId" | "resource">;
 
-  /** @param resource of the object's own spans */
-  constructor(segments: TraceSegments, open: TraceOpenSpans, instances: RunnerInstances, resource: Resource) {
+  /** @param object its session, and the resource of its own spans */
+  constructor(
+    segments: TraceSegments,
+    open: TraceOpenSpans,
+    instances: RunnerInstances,
+    object: Pick<Stamp, "sessionId" | "resource">,
+  ) {
     this.#segments = segments;
     this.#open = open;
     this.#instances = instances;
-    this.#resource = resource;
+    this.#object = object;
   }
 
   /**
@@ -76,7 +82,7 @@ export class TraceReader {
       const seen = lastSeenMs === undefined ? [] : ["valet.last_seen_ms", lastSeenMs];
       const attributes = [...span.attributes, ...seen];
       const text = encodeSpan({ ...span, attributes, scope: OPEN_SCOPE, endTime: undefined, doubleKeys: DOUBLE_KEYS });
-      const resource = owner === OBJECT ? encodeResource(this.#resource) : runnerResource(this.#resource, owner);
+      const resource = owner === OBJECT ? encodeResource(this.#object.resource) : runnerResource(this.#object, owner);
       return `{"resource":${resource},"scopeSpans":[{"scope":${encodeScope(OPEN_SCOPE)},"spans":[${text}]}]}`;
     });
     const groups = this.#groupsOf(traceId, open, after);

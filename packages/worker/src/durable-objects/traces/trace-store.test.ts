@@ -210,6 +210,9 @@ describe("open spans of a runner", () => {
       expect(others).toEqual([]);
       expect(attributeOf(sealed, "valet.outcome")).toBe("lost");
       expect(attributeOf(sealed, "valet.last_seen_ms")).toBe(String(lastSeen));
+      // The reason is `error.type`, and nowhere else.
+      expect(sealed).toMatchObject({ status: { code: 2 } });
+      expect(JSON.stringify(sealed?.status)).not.toContain("runner_lost");
       expect(sealed?.endTimeUnixNano).toBe(`${lastSeen}000000`);
       store.fold();
       const report = (await all(store)).find(({ name }) => name === "valet.trace_plane.dropped");

@@ -24,9 +24,9 @@ import {
 } from "@valet/shared/tracing";
 import { readRequest, type SpanGroup, writeSpans } from "./otlp-request.ts";
 import { isOwnSpan, type NamingLimits } from "./own-span.ts";
-import { RunnerInstances, runnerResource } from "./runner-instances.ts";
+import { RunnerInstances } from "./runner-instances.ts";
 import { factsOf } from "./span-facts.ts";
-import { stampGroup, stampOpenSpan } from "./stamp.ts";
+import { runnerResource, stampGroup, stampOpenSpan } from "./stamp.ts";
 import { OBJECT, TraceOpenSpans } from "./trace-open-spans.ts";
 import { TraceOrigin } from "./trace-origin.ts";
 import { TraceReader } from "./trace-reader.ts";
@@ -89,7 +89,7 @@ export class TraceStore implements SpanProcessor {
     this.#open = new TraceOpenSpans(sql);
     this.#origin = new TraceOrigin(sql, options.sessionId);
     this.#instances = new RunnerInstances(sql, options.now);
-    this.reader = new TraceReader(this.segments, this.#open, this.#instances, options.resource);
+    this.reader = new TraceReader(this.segments, this.#open, this.#instances, options);
   }
 
   /** Stores the current state of the object's open span; called again after a change that must survive an eviction. */
@@ -153,7 +153,7 @@ export class TraceStore implements SpanProcessor {
    */
   seal(instanceId: string, errorType: string): number {
     const lastSeenMs = this.#instances.lastSeenMs(instanceId) ?? this.#options.now();
-    const tracer = this.#tracerTo(runnerResource(this.#options.resource, instanceId), "@valet/runner");
+    const tracer = this.#tracerTo(runnerResource(this.#options, instanceId), "@valet/runner");
     const open = this.#open.of(instanceId);
     this.#options.transact(() => {
       for (const each of open) {
@@ -161,7 +161,7 @@ export class TraceStore implements SpanProcessor {
         this.#open.markSealed(each.context.spanId);
         const span = tracer.resumeSpan(each);
         span.setAttributes({ "valet.outcome": "lost", "error.type": errorType, "valet.last_seen_ms": lastSeenMs });
-        span.setStatus(StatusCode.ERROR, errorType);
+        span.setStatus(StatusCode.ERROR);
         span.end(lastSeenMs);
       }
     });

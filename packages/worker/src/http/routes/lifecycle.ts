@@ -13,13 +13,20 @@ const SUMMARIES = {
   terminate: "Terminates the session permanently",
 } as const;
 
+const DESCRIPTIONS = {
+  hibernate: "Idempotent. Refused (409) while a turn is running, and while the session's state does not allow it.",
+  wake: "Idempotent. Refused (409) once the session is being terminated.",
+  abort: "Idempotent.",
+  terminate: "Idempotent.",
+} as const;
+
 for (const action of ["hibernate", "wake", "abort", "terminate"] as const) {
   lifecycle.openapi(
     createRoute({
       method: "post",
       path: `${SESSION_PATH}/${action}`,
       summary: SUMMARIES[action],
-      description: "Idempotent.",
+      description: DESCRIPTIONS[action],
       request: { params: SessionParams },
       responses: { 202: answer(SessionView, "The session; the change is in progress"), default: PROBLEM },
     }),

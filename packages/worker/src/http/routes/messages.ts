@@ -19,7 +19,8 @@ messages.openapi(
     method: "post",
     path: `${SESSION_PATH}/messages`,
     summary: "Sends a message",
-    description: "A known `id` returns the existing message.",
+    description:
+      "A known `id` returns the existing message if it was sent with the same content; otherwise it is refused (409).",
     request: { params: SessionParams, body: body(SendMessage) },
     responses: { 202: answer(AcceptedMessage, "The message was accepted"), default: PROBLEM },
   }),
@@ -50,6 +51,7 @@ messages.openapi(
     method: "delete",
     path: `${SESSION_PATH}/messages/{messageId}`,
     summary: "Withdraws a queued message",
+    description: "Idempotent. A message that is no longer queued is refused (409): abort the session's work instead.",
     request: { params: SessionParams.extend({ messageId: MessageId }) },
     responses: { 200: answer(MessageView, "The message"), default: PROBLEM },
   }),

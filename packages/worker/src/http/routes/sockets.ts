@@ -18,8 +18,8 @@ clientSocket.openapi(
     summary: "WebSocket: changes of the session, its messages, turns and traces",
     description:
       "Use a ticket when you cannot send the token as a header. A long part of an answer is sent as additions " +
-      '(`part-delta`). Answer `{"type":"sync","read":n}` with `{"type":"synced","read":n}`: a client with 2 MiB unread ' +
-      "is disconnected with the code 1013.",
+      '(`part-delta`). Answer `{"type":"sync","read":n}` with `{"type":"synced","read":n}`: a client that leaves ' +
+      "2 MiB unread and the oldest question unanswered for 5 s is disconnected with the code 1013, and so is one with 8 MiB unread.",
     request: { params: SessionParams, query: SocketQuery },
     responses: { 101: { description: "Events, one JSON object per frame" }, default: PROBLEM },
   }),

@@ -22,8 +22,9 @@ workflows.openapi(
     path: PATH,
     summary: "Runs a list of steps in order",
     description:
-      "A workflow waits in the queue as a message does. A known `id` returns the existing execution. " +
-      "A workflow whose runner was lost continues with its first step without a result, but a command never runs twice.",
+      "A workflow waits in the queue as a message does. A known `id` with the same content returns the existing execution. " +
+      "A workflow whose runner was lost continues once, with its first step without a result, unless that is a command or the sandbox's " +
+      "files are lost: no command runs twice, and no step runs without the work of those before it.",
     request: { params: SessionParams, body: body(StartWorkflow) },
     responses: { 202: answer(AcceptedWorkflow, "The workflow was accepted"), default: PROBLEM },
   }),
