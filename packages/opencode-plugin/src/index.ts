@@ -5,7 +5,7 @@
  */
 import { childSessionTools } from "./child-session-tools.ts";
 import { refuseForeignCode } from "./foreign-code.ts";
-import { modelContexts } from "./model-contexts.ts";
+import { modelCallPermits } from "./model-call-permits.ts";
 import { observeProviderCalls } from "./provider-calls.ts";
 import { readAccess, readHiddenVariables, readTrust } from "./runner-access.ts";
 
@@ -13,17 +13,17 @@ const access = readAccess(process.env);
 const blanks = readHiddenVariables(process.env);
 if (!readTrust(process.env)) refuseForeignCode();
 
-const contexts = access === undefined ? undefined : modelContexts(access);
+const permits = access === undefined ? undefined : modelCallPermits(access);
 const onModelCall = access === undefined ? undefined : observeProviderCalls(access);
 
 type HeadersInput = Parameters<NonNullable<typeof onModelCall>>[0] &
-  Parameters<NonNullable<typeof contexts>["headers"]>[0];
+  Parameters<NonNullable<typeof permits>["headers"]>[0];
 
 export const ValetPlugin = async () => ({
-  ...(contexts !== undefined && { event: contexts.event }),
+  ...(permits !== undefined && { event: permits.event }),
   "chat.headers": async (input: HeadersInput, output: { headers: Record<string, string> }) => {
-    await onModelCall?.(input, output);
-    await contexts?.headers(input, output);
+    const permit = await permits?.headers(input, output);
+    onModelCall?.(input, output, permit?.isRefused);
   },
   ...(access !== undefined && { tool: childSessionTools(access) }),
   "shell.env": async (_input: unknown, output: { env: Record<string, string | undefined> }) => {

@@ -44,10 +44,10 @@ async function setUp() {
     server.closeAllConnections();
     server.close();
   });
-  const call = async (path: string) => {
+  const call = async (path: string, isRefused?: boolean) => {
     const output = { headers: {} as Record<string, string> };
     const cost = { input: 1, output: 2, cache: { read: 0, write: 0 } };
-    await onHeaders({ sessionID: "ses_1", model: { cost } }, output);
+    onHeaders({ sessionID: "ses_1", model: { cost } }, output, isRefused);
     const response = await fetch(`${url}${path}`, { headers: output.headers });
     return { status: response.status, text: await response.text() };
   };
@@ -97,6 +97,14 @@ test("a refusal is reported with its status", async () => {
   const { reported, call } = await setUp();
   expect(await call("/refused")).toEqual({ status: 429, text: "no" });
   await expect.poll(() => reported, { timeout: 20_000 }).toMatchObject([{ status: 429 }]);
+});
+
+test("a call that the runner refuses does not reach the provider, and counts as aborted", async () => {
+  const { reported, seen, call } = await setUp();
+  await expect(call("/answers", true)).rejects.toMatchObject({ name: "AbortError" });
+  expect((await call("/answers", false)).status).toBe(200);
+  expect(seen).toHaveLength(1);
+  await expect.poll(() => reported.length, { timeout: 20_000 }).toBe(2);
 });
 
 test("other requests are not observed", async () => {

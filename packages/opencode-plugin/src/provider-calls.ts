@@ -3,6 +3,8 @@
  * OpenCode itself reports a status only by its text, and the usage of an answer only after the tools that it called
  * have run. It reports only numbers and words of protocols.
  *
+ * A request that the runner has refused is not sent.
+ *
  * Answers are passed on unchanged, with two exceptions: a stream that begins with an error becomes the HTTP error that it stands
  * for, so that it is tried again like one; and a stream that brings no event for too long (comments do not count) breaks off.
  */
@@ -38,9 +40,21 @@ interface HeadersInput {
   readonly model?: { readonly cost?: Prices };
 }
 
+/** A call of which OpenCode has asked for the headers. */
+interface Made {
+  readonly sessionId: string;
+  readonly prices: Prices | undefined;
+  readonly isRefused: boolean;
+}
+
+/** OpenCode does not retry what was aborted. */
+function refusal(): DOMException {
+  return new DOMException("Valet has ended the work that this model call is for.", "AbortError");
+}
+
 /** @param silenceMs how long a stream may bring no event */
 export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.providerSilenceMs) {
-  const calls = new Map<string, { readonly sessionId: string; readonly prices: Prices | undefined }>();
+  const calls = new Map<string, Made>();
   const original = globalThis.fetch;
   const report = async (call: ProviderCall) => {
     const { url, secret } = access;
@@ -59,6 +73,7 @@ export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.pr
     headers.delete(HEADER);
     const made = calls.get(callId);
     calls.delete(callId);
+    if (made?.isRefused) throw refusal();
     const response = original(input, { ...init, headers });
     if (made === undefined) return response;
     const { sessionId, prices } = made;
@@ -72,9 +87,13 @@ export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.pr
   };
   globalThis.fetch = Object.assign(observedFetch, original);
 
-  return async ({ sessionID, model }: HeadersInput, output: { headers: Record<string, string> }) => {
+  return (
+    { sessionID, model }: HeadersInput,
+    output: { headers: Record<string, string> },
+    isRefused: boolean = false,
+  ): void => {
     const callId = randomUUID();
-    calls.set(callId, { sessionId: sessionID, prices: model?.cost });
+    calls.set(callId, { sessionId: sessionID, prices: model?.cost, isRefused });
     for (const oldest of calls.keys()) if (calls.size > MAX_CALLS) calls.delete(oldest);
     output.headers[HEADER] = callId;
   };

@@ -4,7 +4,7 @@ import type { ChildSessionAnswer, ToolCall } from "@valet/shared/protocol/child-
 import { contextHeaders } from "@valet/shared/tracing";
 import { JobRunner } from "./jobs/job-runner.ts";
 import { PartStream } from "./link/part-stream.ts";
-import { callRef, OpenCodeAgent } from "./opencode/agent.ts";
+import { callRef, OpenCodeAgent, permitOf } from "./opencode/agent.ts";
 import { OpenCode } from "./opencode/opencode.ts";
 import type { Agent, AgentStart } from "./runner.ts";
 import { startToolServer } from "./tools/tool-server.ts";
@@ -23,10 +23,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     answer: (call, signal) => answer(call, signal),
     secrets,
     onProviderCall: (call) => opencode.noteProviderCall(call),
-    modelContext: (call) => {
-      const context = jobs.findModelCall(callRef(call));
-      return context === undefined ? {} : contextHeaders(context);
-    },
+    permitModelCall: async (call) => permitOf(await jobs.permitModelCall(callRef(call))),
   });
   const opencode = new OpenCode({
     workspace,

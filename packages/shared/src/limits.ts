@@ -53,6 +53,9 @@ export const LIMITS = {
   agentHungMs: 20_000,
   /** A provider's stream may bring no event for this long; then the call is tried again. Bun's own limit for an answer to begin. */
   providerSilenceMs: 5 * 60_000,
+  /** Before each model call the agent asks the runner; within it, the runner applies what the agent told before the call. */
+  callPermitMs: 5_000,
+  callCatchUpMs: 3_000,
 
   /** How often a session that waits for a slot asks for its place; and how long it counts as waiting without asking. */
   capacityAskMs: 60_000,
@@ -87,6 +90,7 @@ export const NESTED: readonly (readonly [inside: readonly (keyof typeof LIMITS)[
   [["agentAbortMs"], "abortMs"],
   [["agentHealthMs", "agentHealthMs", "agentHealthMs"], "agentHungMs"],
   [["providerSilenceMs"], "commandWaitMs"],
+  [["callCatchUpMs"], "callPermitMs"],
   [["agentSilenceMs", "agentHungMs", "agentHealthMs"], "commandWaitMs"],
   [["capacityAskMs"], "startLeaseMs"],
   [["capacityCallMs"], "leaseRetryMs"],

@@ -123,8 +123,18 @@ export interface AgentPrompt {
    * to this prompt. The call asks the runner for something at `atMs`, epoch ms, so its span begins no later.
    */
   toolSpan(call: ToolCallRef, atMs: number): string | undefined;
-  /** Returns the id of a model call's span, even if no event has reported it yet; `undefined` if it is not this prompt's. */
-  modelSpan(call: ModelCallRef): string | undefined;
+  /**
+   * Decides on a model call that the agent is about to make, of whichever prompt. Resolves when everything that the agent told
+   * before the call has been applied, at the latest after `callCatchUpMs`. A call for this prompt is refused once
+   * the prompt was cut short, also after it has ended.
+   */
+  permitModelCall(call: ModelCallRef): Promise<ModelCallPermit>;
+}
+
+export interface ModelCallPermit {
+  readonly isRefused: boolean;
+  /** The span of the call, begun or not; absent if the call is not this prompt's. */
+  readonly spanId?: string;
 }
 
 /** The agent's request to a person: for a permission, or for an answer. */
@@ -135,10 +145,15 @@ export type AgentReply = ToRunnerOf<"permission-reply" | "question-reply">;
 /** A model call, by the agent's own ids. */
 export interface ModelCallRef {
   readonly sessionId: string;
+  /** The message that it produces. */
   readonly messageId: string;
+  /** The message that it answers. */
+  readonly userMessageId: string;
 }
 
 /** A tool call, by the agent's own ids. */
-export interface ToolCallRef extends ModelCallRef {
+export interface ToolCallRef {
+  readonly sessionId: string;
+  readonly messageId: string;
   readonly callId: string;
 }

@@ -89,6 +89,13 @@ export interface TaskResult {
   readonly failovers: number;
 }
 
+/** What becomes of a model call. */
+export interface CallPermit {
+  readonly isRefused: boolean;
+  /** The call's context, if it is known. */
+  readonly context: SpanContext | undefined;
+}
+
 /** How long the history may take once work has failed: an agent that hangs must not keep that from being told. */
 const FAILED_READ_MS = 2_000;
 
@@ -153,9 +160,10 @@ export class AgentTask {
     return this.#contextOf(this.#prompt?.toolSpan(call, Math.floor(this.#frame.nowMs())));
   }
 
-  /** The context of a model call of its agent or one of its sub-agents, likewise. */
-  modelContext(call: ModelCallRef): SpanContext | undefined {
-    return this.#contextOf(this.#prompt?.modelSpan(call));
+  /** Decides on a model call that the agent is about to make, of this task or another: {@link AgentPrompt.permitModelCall}. */
+  async permitModelCall(call: ModelCallRef): Promise<CallPermit> {
+    const { isRefused = false, spanId } = (await this.#prompt?.permitModelCall(call)) ?? {};
+    return { isRefused, context: this.#contextOf(spanId) };
   }
 
   #contextOf(spanId: string | undefined): SpanContext | undefined {

@@ -63,7 +63,7 @@ class EchoAgent implements Agent {
       seenParts: () => [PART],
       readParts: async () => [PART],
       toolSpan: () => undefined,
-      modelSpan: () => undefined,
+      permitModelCall: async () => ({ isRefused: false }),
     };
   }
 }

@@ -9,7 +9,7 @@ import {
 } from "@valet/shared/protocol/runner-link";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { AgentReply, ModelCallRef, PromptLimits, ToolCallRef } from "../agent/agent.ts";
-import type { AbortReason } from "./agent-task.ts";
+import type { AbortReason, CallPermit } from "./agent-task.ts";
 import { Turn, type TurnResult } from "./turn.ts";
 import { Workflow, type WorkflowOptions, type WorkflowResult } from "./workflow.ts";
 
@@ -42,7 +42,7 @@ interface Job<R> {
   abort(reason: AbortReason): Promise<void>;
   reply(reply: AgentReply): Promise<void>;
   toolContext(call: ToolCallRef): SpanContext | undefined;
-  modelContext(call: ModelCallRef): SpanContext | undefined;
+  permitModelCall(call: ModelCallRef): Promise<CallPermit>;
 }
 
 /** With 2, 4 and 8 s between them. */
@@ -145,13 +145,16 @@ export class JobRunner {
     return undefined;
   }
 
-  /** The context of a model call of what is being worked on. */
-  findModelCall(call: ModelCallRef): SpanContext | undefined {
-    for (const attemptId of this.#busy) {
-      const context = this.#begun.get(attemptId)?.job.modelContext(call);
-      if (context !== undefined) return context;
-    }
-    return undefined;
+  /**
+   * Decides on a model call that the agent is about to make. Resolves when everything that the agent told before the call has
+   * been applied. What was cut short makes no call any more, even if the agent has not noticed that it has ended.
+   */
+  async permitModelCall(call: ModelCallRef): Promise<CallPermit> {
+    const permits = await Promise.all([...this.#begun.values()].map(({ job }) => job.permitModelCall(call)));
+    return {
+      isRefused: permits.some(({ isRefused }) => isRefused),
+      context: permits.find(({ context }) => context !== undefined)?.context,
+    };
   }
 
   #forget(): void {

@@ -7,7 +7,7 @@ import type { ErrorType, ValetSpans } from "@valet/shared/spans";
 import { extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
 import type { AgentReply, ModelCallRef, ToolCallRef } from "../agent/agent.ts";
 import { createMillisClock, openSpanText } from "../spans/tracing.ts";
-import { type AbortReason, AgentTask, type AgentTaskOptions, type TaskResult } from "./agent-task.ts";
+import { type AbortReason, AgentTask, type AgentTaskOptions, type CallPermit, type TaskResult } from "./agent-task.ts";
 import { dispatchAttributes } from "./dispatch-attributes.ts";
 
 /** What becomes of a turn: the `turn-ended` frame without its envelope. */
@@ -73,8 +73,8 @@ export class Turn {
     return this.#task.toolContext(call);
   }
 
-  modelContext(call: ModelCallRef): SpanContext | undefined {
-    return this.#task.modelContext(call);
+  permitModelCall(call: ModelCallRef): Promise<CallPermit> {
+    return this.#task.permitModelCall(call);
   }
 
   #end({ outcome, errorType, cause, opencodeSessionId, summary, failovers }: TaskResult): void {

@@ -10,7 +10,14 @@ import type { AgentReply, ModelCallRef, ToolCallRef } from "../agent/agent.ts";
 import { addSummaries, NO_SUMMARY } from "../agent/summary.ts";
 import type { SecretValues } from "../secrets/secret-values.ts";
 import { createMillisClock, openSpanText } from "../spans/tracing.ts";
-import { type AbortReason, AgentTask, type AgentTaskOptions, cutEnding, type TaskResult } from "./agent-task.ts";
+import {
+  type AbortReason,
+  AgentTask,
+  type AgentTaskOptions,
+  type CallPermit,
+  cutEnding,
+  type TaskResult,
+} from "./agent-task.ts";
 import { type CommandResult, runCommand, stepIdOf } from "./command.ts";
 import { dispatchAttributes } from "./dispatch-attributes.ts";
 
@@ -54,7 +61,6 @@ interface Current {
   abort(reason: AbortReason): Promise<void>;
   reply(reply: AgentReply): Promise<void>;
   toolContext(call: ToolCallRef): SpanContext | undefined;
-  modelContext(call: ModelCallRef): SpanContext | undefined;
 }
 
 export class Workflow {
@@ -67,6 +73,8 @@ export class Workflow {
   #summary: TurnSummary = NO_SUMMARY;
   #opencodeSessionId: string | undefined;
   #current: Current | undefined;
+  /** Of the last prompt step that has begun. */
+  #lastTask: AgentTask | undefined;
   #cut: AbortReason | undefined;
 
   constructor(options: WorkflowOptions, dispatch: WorkflowDispatch) {
@@ -129,8 +137,8 @@ export class Workflow {
     return this.#current?.toolContext(call);
   }
 
-  modelContext(call: ModelCallRef): SpanContext | undefined {
-    return this.#current?.modelContext(call);
+  async permitModelCall(call: ModelCallRef): Promise<CallPermit> {
+    return (await this.#lastTask?.permitModelCall(call)) ?? { isRefused: false, context: undefined };
   }
 
   get #failed(): number {
@@ -196,6 +204,7 @@ export class Workflow {
       { span, startMs, nowMs: this.#nowMs },
     );
     this.#current = task;
+    this.#lastTask = task;
     const result = await task.run();
     this.#current = undefined;
     this.#opencodeSessionId = result.opencodeSessionId ?? this.#opencodeSessionId;
@@ -226,7 +235,6 @@ export class Workflow {
       },
       async reply() {},
       toolContext: () => undefined,
-      modelContext: () => undefined,
     };
     return this.#commandEnd(await running);
   }

@@ -204,6 +204,11 @@ export class AgentRun {
     return this.#steps.get(messageId)?.toolSpan(callId);
   }
 
+  /** The model call for a message is not made. */
+  refuseCall(messageId: string): void {
+    this.#steps.get(messageId)?.refuseCall();
+  }
+
   /** OpenCode answers no health check since then. Nothing while it has not told of the prompt: nothing is open to say it of. */
   unresponsive(sinceMs: number): void {
     const { log, attemptId, sessionId } = this.#options;
@@ -335,6 +340,8 @@ export class AgentRun {
       const context = compaction === undefined ? this.#context : { ...this.#context, parentId: compaction };
       step = new ModelStep(info, context);
       this.#steps.set(info.id, step);
+      // OpenCode asks before it makes the call, once it has told of the message: too late for it to be allowed.
+      if (this.#options.cutShort() !== undefined) step.refuseCall();
     }
     step.told(info);
   }

@@ -1,12 +1,15 @@
 /** OpenCode behind the port: sessions of its server, and prompts whose events become facts. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { LIMITS } from "@valet/shared/limits";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import { OWN_PROVIDER, withProvider } from "@valet/shared/protocol/runner-link";
-import type { SpanContext } from "@valet/shared/tracing";
+import { contextHeaders, type SpanContext } from "@valet/shared/tracing";
 import type {
   Agent,
   AgentPrompt,
   AgentReply,
   AgentSession,
+  ModelCallPermit,
   ModelCallRef,
   OpenRequest,
   PromptRequest,
@@ -15,6 +18,7 @@ import type {
 import type { Ending } from "../agent/facts.ts";
 import { chatSpanId, toolSpanId } from "../agent/span-ids.ts";
 import type { ModelFacts } from "./agent-run.ts";
+import { AnnouncedMessages } from "./announced-messages.ts";
 import { AnswerParts, partsOfHistory } from "./answer-parts.ts";
 import { askedFrame } from "./asked-frame.ts";
 import { type OpenCodeClient, OpenCodeError } from "./client.ts";
@@ -31,12 +35,19 @@ export function callRef<C extends { readonly opencodeSessionId: string }>({ open
   return { ...call, sessionId: opencodeSessionId };
 }
 
+/** Returns a permit as the plugin reads it. */
+export function permitOf(permit: { readonly isRefused: boolean; readonly context: SpanContext | undefined }) {
+  if (permit.isRefused) return { isRefused: true } as const;
+  return permit.context === undefined ? {} : contextHeaders(permit.context);
+}
+
 /** What the prompts of one runner share. */
 interface Shared {
   readonly access: AgentAccess;
   /** Message ids made for prompts of this runner, whosever. */
   readonly messageIds: Set<string>;
   readonly model: ModelFacts;
+  readonly announced: AnnouncedMessages;
 }
 
 export class OpenCodeAgent implements Agent {
@@ -44,8 +55,11 @@ export class OpenCodeAgent implements Agent {
 
   /** @param ownEndpoint base URL of the endpoint that is one's own provider, if there is one */
   constructor(access: AgentAccess, ownEndpoint?: string) {
+    const announced = new AnnouncedMessages();
+    access.subscribe(announced);
     this.#shared = {
       access,
+      announced,
       messageIds: new Set(),
       model: { ownServer: serverAttributes(ownEndpoint), compacted: new Set() },
     };
@@ -108,16 +122,18 @@ class OpenCodePrompt implements AgentPrompt {
   readonly #client: OpenCodeClient;
   readonly #reducer: TurnReducer;
   readonly #answer: AnswerParts;
+  readonly #announced: AnnouncedMessages;
   readonly #run: PromptRun;
 
   constructor(
-    { access, messageIds, model: facts }: Shared,
+    { access, announced, messageIds, model: facts }: Shared,
     client: OpenCodeClient,
     sessionId: string,
     request: PromptRequest,
   ) {
     this.#request = request;
     this.#client = client;
+    this.#announced = announced;
     const { attemptId, parts, parent, place, pollingTools, limits, nowMs } = request;
     // What is no model's name even so, OpenCode refuses.
     const model = splitModel(withProvider(request.model)) ?? { providerID: OWN_PROVIDER, modelID: request.model };
@@ -192,9 +208,21 @@ class OpenCodePrompt implements AgentPrompt {
     return spanId;
   }
 
-  modelSpan({ sessionId, messageId }: ModelCallRef): string | undefined {
-    if (!this.#reducer.knows(sessionId)) return undefined;
-    return chatSpanId(this.#request.attemptId, sessionId, messageId);
+  async permitModelCall(call: ModelCallRef): Promise<ModelCallPermit> {
+    const { sessionId, messageId } = call;
+    await this.#caughtUp(messageId);
+    if (this.#reducer.refuses(call)) return { isRefused: true };
+    if (this.#reducer.hasEnded || !this.#reducer.knows(sessionId)) return { isRefused: false };
+    return { isRefused: false, spanId: chatSpanId(this.#request.attemptId, sessionId, messageId) };
+  }
+
+  /** Resolves when everything that OpenCode told before it began a message has been applied, or after a while. */
+  async #caughtUp(messageId: string): Promise<void> {
+    const waiting = new AbortController();
+    const caughtUp = this.#announced.until(messageId).then(() => this.#run.caughtUp());
+    const tooLong = sleep(LIMITS.callCatchUpMs, undefined, waiting).catch(() => undefined);
+    await Promise.race([caughtUp, tooLong]);
+    waiting.abort();
   }
 
   #isOwn(userMessageId: string): boolean {

@@ -67,6 +67,11 @@ export class CatchUp {
     return this.#running;
   }
 
+  /** Resolves when nothing is held back. Never rejects. */
+  async settled(): Promise<void> {
+    await this.#running?.catch(() => undefined);
+  }
+
   /** Runs after the stream was lost and is back. What was held back until now is older than the history that is read from now on. */
   recover(tries: number): Promise<void> {
     this.#dropHistory();

@@ -5,13 +5,15 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseScenario } from "@valet/scripted-model";
 import type { PromptDispatch } from "@valet/shared/protocol/runner-link";
-import { attributesToObject, contextHeaders, INVALID_CONTEXT, type ReadableSpan } from "@valet/shared/tracing";
-import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
+import { attributesToObject, contextHeaders, type ReadableSpan } from "@valet/shared/tracing";
+import { afterAll, afterEach, beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import { dispatchOf, MODEL, RealAgent } from "../../test/real-agent.ts";
 import { JobRunner } from "../jobs/job-runner.ts";
-import { callRef, OpenCodeAgent } from "./agent.ts";
+import { callRef, OpenCodeAgent, permitOf } from "./agent.ts";
+import { OpenCodeClient } from "./client.ts";
 
 const real = new RealAgent();
 const { spans, tracer, workspace } = real;
@@ -107,6 +109,9 @@ rule("empty-id", { turn: [[{ ...bash("echo one"), id: "" }, usage], done] });
 rule("no-json", { turn: [[{ tool: "bash", arguments: '{"command": "echo' }, usage], done] });
 rule("no-such-tool", { turn: [[{ tool: "frobnicate", arguments: { path: "a" } }, usage], done] });
 rule("timeout", { turn: [[bash("sleep 71.25", { timeout: 500 }), usage], done] });
+rule("short", { turn: [[bash("sleep 1"), usage], done] });
+const task = { description: "Look", prompt: "[page] Look.", subagent_type: "general" };
+rule("sub-agent", { turn: [[{ tool: "task", arguments: task }, usage], done] });
 rule("long", { turn: [[{ text: "I wait." }, bash("sleep 72.25"), usage], done] });
 for (const [name, work] of [
   ["held", "sleep 72.5"],
@@ -125,7 +130,7 @@ beforeAll(
       tools: {
         answer: async () => ({ ok: false, error: "There are no sessions here." }),
         onProviderCall: (call) => real.opencode.noteProviderCall(call),
-        modelContext: (call) => contextHeaders(runner.findModelCall(callRef(call)) ?? INVALID_CONTEXT),
+        permitModelCall: async (call) => permitOf(await runner.permitModelCall(callRef(call))),
       },
     }),
   90_000,
@@ -187,10 +192,11 @@ test.each(["page", "json", "no-finish", "nothing", "no-tool", "cut-json"])(
   "a provider that answers with %s is asked three times",
   async (name) => {
     const { result, requests, chats } = await run(name);
-    expect(result).toMatchObject({ outcome: "error", errorType: "useless_answers" });
-    // The abort takes a moment, in which OpenCode may have asked once more.
-    expect(requests).toBeLessThanOrEqual(5);
-    expect(chats.length).toBe(requests);
+    expect(result).toMatchObject({ outcome: "error", errorType: "useless_answers", summary: { modelCalls: 3 } });
+    expect([requests, chats.length]).toEqual([3, 3]);
+    // The next turn of the same session is asked for at once.
+    const { opencodeSessionId } = result;
+    expect((await run("ok", {}, { opencodeSessionId })).result).toMatchObject({ outcome: "ok", opencodeSessionId });
   },
   60_000,
 );
@@ -200,10 +206,54 @@ test.each(["same-tool", "turns"])(
   async (name) => {
     const { result, requests } = await run(name);
     expect(result).toMatchObject({ outcome: "error", errorType: "agent_loop" });
-    expect(requests).toBeLessThanOrEqual(8);
+    expect(requests).toBe(5);
   },
   60_000,
 );
+
+/** Has OpenCode hear of aborts so late that it goes on by itself. */
+function delayAborts(ms: number): void {
+  const { abort } = OpenCodeClient.prototype;
+  const spy = vi.spyOn(OpenCodeClient.prototype, "abort").mockImplementation(async function (
+    this: OpenCodeClient,
+    ...args
+  ) {
+    await sleep(ms);
+    return abort.apply(this, args);
+  });
+  onTestFinished(() => spy.mockRestore());
+}
+
+test.each<[string, string, number, RunnerChoices?]>([
+  ["page", "useless_answers", 3],
+  ["no-tool", "useless_answers", 3],
+  ["same-tool", "agent_loop", 5],
+  ["sub-agent", "useless_answers", 4],
+  ["counter", "model_call_limit", 2, { maxModelCalls: 2 }],
+])(
+  "no request follows the decision to end a turn (%s), however late OpenCode hears of it",
+  async (name, errorType, count, choices) => {
+    delayAborts(2000);
+    const { result, requests, chats } = await run(name, choices);
+    expect(result).toMatchObject({ outcome: "error", errorType, summary: { modelCalls: count } });
+    expect([requests, chats.length]).toEqual([count, count]);
+    const { opencodeSessionId } = result;
+    expect((await run("ok", {}, { opencodeSessionId })).result).toMatchObject({ outcome: "ok", opencodeSessionId });
+  },
+  60_000,
+);
+
+test("no request follows a person's abort, however late OpenCode hears of it", async () => {
+  delayAborts(2000);
+  makeRunner();
+  const before = requestCount();
+  const dispatch = dispatchOf("[short]");
+  const { done: ended } = runner.run(dispatch);
+  await vi.waitFor(() => expect(spans.at(-1)?.name).toBe("execute_tool bash"), 20_000);
+  await runner.abort(dispatch.attemptId, "user_abort");
+  expect(await ended).toMatchObject({ outcome: "aborted", errorType: "user_abort", summary: { modelCalls: 1 } });
+  expect(requestCount() - before).toBe(1);
+}, 60_000);
 
 test("a tool that may be polled is no loop; the turn has a bound on model calls", async () => {
   const { result, requests } = await run("same-tool", { pollingTools: ["bash"], maxModelCalls: 7 });

@@ -66,6 +66,7 @@ export class ModelStep {
   isSettled = false;
   /** Whether the model has answered, by the provider's own word. */
   #hasAnswered = false;
+  #isCallRefused = false;
   /** Whether it ended with a tool call that was refused: OpenCode goes no further then. */
   wasDenied = false;
 
@@ -104,9 +105,14 @@ export class ModelStep {
     return this.#tools.get(callId);
   }
 
+  /** The next request to the model is not sent. */
+  refuseCall(): void {
+    this.#isCallRefused = true;
+  }
+
   /** A busy status while this step is open: the request to the model goes out now, for the first time or again. */
   busy(atMs: number): void {
-    if (this.isSettled) return;
+    if (this.isSettled || this.#isCallRefused) return;
     if (this.#call?.isWaiting) {
       this.#attempts++;
       this.#call.tryAgain(atMs);

@@ -101,6 +101,11 @@ export class PromptRun {
     return reducer.ending;
   }
 
+  /** Resolves when everything that the event stream has delivered so far has been applied. Never rejects. */
+  caughtUp(): Promise<void> {
+    return this.#catchUp.settled();
+  }
+
   /**
    * Cuts the prompt short: what ends from now on ends like this. Resolves once the agent has come to rest, or has been given
    * up because it did not.

@@ -8,18 +8,12 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseScenario } from "@valet/scripted-model";
 import type { ToolCall } from "@valet/shared/protocol/child-sessions";
-import {
-  attributesToObject,
-  contextHeaders,
-  INVALID_CONTEXT,
-  millisBetween,
-  type ReadableSpan,
-} from "@valet/shared/tracing";
+import { attributesToObject, contextHeaders, millisBetween, type ReadableSpan } from "@valet/shared/tracing";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { dispatchOf, MODEL, RealAgent } from "../../test/real-agent.ts";
 import type { AgentAsks } from "../agent/agent.ts";
 import { JobRunner } from "../jobs/job-runner.ts";
-import { callRef, OpenCodeAgent } from "./agent.ts";
+import { callRef, OpenCodeAgent, permitOf } from "./agent.ts";
 import { toolOutputFolder } from "./tool-output.ts";
 
 const real = new RealAgent();
@@ -125,7 +119,7 @@ beforeAll(async () => {
         if (call.request.action === "end") return { ok: false, error: "There is no such session." };
         return { ok: true, sessions: [{ id: "ses_child", status: "running" }] };
       },
-      modelContext: (call) => contextHeaders(runner.findModelCall(callRef(call)) ?? INVALID_CONTEXT),
+      permitModelCall: async (call) => permitOf(await runner.permitModelCall(callRef(call))),
     },
     env: {
       VALET_SESSION_ID: "ses_1",

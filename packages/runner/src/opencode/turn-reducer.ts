@@ -2,6 +2,7 @@
  * From OpenCode's events to the spans of one prompt: no clock, no I/O, and the same events give the same facts. An event
  * finds its place by ids alone, so that turns of several channels may read one stream.
  */
+import type { ModelCallRef } from "../agent/agent.ts";
 import { FactLog } from "../agent/fact-log.ts";
 import type { Ending, Fact, FactAttributes } from "../agent/facts.ts";
 import { deriveSpanId } from "../agent/span-ids.ts";
@@ -181,6 +182,16 @@ export class TurnReducer {
    */
   cut(ending: Ending): void {
     this.#cut ??= ending;
+  }
+
+  /** Returns whether a model call must not be made: it is for this prompt, which was cut short. Such a call gets no span. */
+  refuses({ sessionId, messageId, userMessageId }: ModelCallRef): boolean {
+    if (this.#cut === undefined) return false;
+    const run = this.#runs.get(sessionId);
+    if (run === undefined) return !this.hasEnded && this.#held.has(sessionId);
+    if (!run.userMessageIds.has(userMessageId)) return false;
+    run.refuseCall(messageId);
+    return true;
   }
 
   /** OpenCode has not answered a health check, or has answered one again. @param atMs epoch ms of the check, or of the answer */

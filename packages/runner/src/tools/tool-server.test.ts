@@ -1,4 +1,4 @@
-import type { ToolCall } from "@valet/shared/protocol/child-sessions";
+import type { ModelCallPermit, ToolCall } from "@valet/shared/protocol/child-sessions";
 import { expect, onTestFinished, test } from "vitest";
 import { startToolServer, type ToolServerOptions } from "./tool-server.ts";
 
@@ -56,12 +56,19 @@ test("a body that is too large is refused, and so is another method", async () =
   expect(asked).toEqual([]);
 });
 
-test("the answer contains the context of a known model call, and is empty for an unknown one", async () => {
+test("a model call gets its context, nothing if it is unknown, or a refusal", async () => {
   const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
-  const { post } = setUp({ modelContext: ({ messageId }) => (messageId === "msg_1" ? { traceparent } : {}) });
+  const permits: Readonly<Record<string, ModelCallPermit>> = { msg_1: { traceparent }, msg_2: { isRefused: true } };
+  const { post } = setUp({ permitModelCall: async ({ messageId }) => permits[messageId] ?? {} });
   const ask = async (messageId: string) =>
-    (await post(JSON.stringify({ modelCall: { opencodeSessionId: "ses_1", messageId } }))).json();
-  expect([await ask("msg_1"), await ask("msg_2")]).toEqual([{ traceparent }, {}]);
+    (
+      await post(JSON.stringify({ modelCall: { opencodeSessionId: "ses_1", messageId, userMessageId: "msg_0" } }))
+    ).json();
+  expect([await ask("msg_1"), await ask("msg_2"), await ask("msg_3")]).toEqual([
+    { traceparent },
+    { isRefused: true },
+    {},
+  ]);
 });
 
 test("the number of concurrent calls is limited", async () => {

@@ -5,7 +5,7 @@
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import {
   type ChildSessionAnswer,
-  type ModelCallContext,
+  type ModelCallPermit,
   ModelCallRef,
   ProviderCall,
   ToolCall,
@@ -20,8 +20,8 @@ export interface ToolServerOptions {
   readonly secrets?: SecretValues;
   /** Called with the agent's requests to providers. */
   onProviderCall?(call: ProviderCall): void;
-  /** Returns the context of a model call; an empty object for an unknown call. */
-  modelContext?(call: ModelCallRef): ModelCallContext;
+  /** Decides on a model call that the agent is about to make. Without it, every call is permitted. */
+  permitModelCall?(call: ModelCallRef): Promise<ModelCallPermit>;
   readonly maxOpen?: number;
 }
 
@@ -41,7 +41,7 @@ const IDLE_S = 120;
 export function startToolServer({
   answer,
   onProviderCall,
-  modelContext,
+  permitModelCall,
   secrets,
   maxOpen = MAX_OPEN,
 }: ToolServerOptions): ToolServer {
@@ -60,7 +60,7 @@ export function startToolServer({
         return Response.json({});
       }
       const asked = Asked.safeParse(body);
-      if (asked.success) return Response.json(modelContext?.(asked.data.modelCall) ?? {});
+      if (asked.success) return Response.json((await permitModelCall?.(asked.data.modelCall)) ?? {});
       const call = ToolCall.safeParse(body);
       if (!call.success) return refused(400, "The call is invalid.");
       const clean = secrets?.redactAll(call.data) ?? call.data;

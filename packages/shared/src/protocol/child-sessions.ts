@@ -113,18 +113,20 @@ export const ProviderCall = z.object({
 export type ProviderCall = z.infer<typeof ProviderCall>;
 
 /**
- * The body of our plugin's request for the context of a model call, which names OpenCode's session and the message to be
- * answered.
+ * The body of our plugin's request for permission to make a model call. It names OpenCode's session, the assistant message that
+ * the call produces, and the user message that this one answers.
  */
-export const ModelCallRef = z.object({ opencodeSessionId: id, messageId: id });
+export const ModelCallRef = z.object({ opencodeSessionId: id, messageId: id, userMessageId: id });
 export type ModelCallRef = z.infer<typeof ModelCallRef>;
 
-/** The response: the call's trace context; empty if the runner does not know the call. */
-export const ModelCallContext = z.object({
+/** The response: the call's trace context, unless the runner does not know the call; and whether it must not be made. */
+export const ModelCallPermit = z.object({
   traceparent: z.string().max(256).optional(),
   tracestate: z.string().max(4096).optional(),
+  /** The runner has decided to end the work that the call is for. */
+  isRefused: z.literal(true).optional(),
 });
-export type ModelCallContext = z.infer<typeof ModelCallContext>;
+export type ModelCallPermit = z.infer<typeof ModelCallPermit>;
 
 /** Variables in OpenCode's environment: the runner's address for the tools, and the secret that they send to it. */
 export const TOOLS_URL_VARIABLE = "VALET_TOOLS_URL";

@@ -504,8 +504,7 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["message", "workflow", ...WORK],
     cuts: true,
-    meaning:
-      "at least three of the model's answers in a row had neither a tool call nor a finish reason (more may arrive before the runner notices the third)",
+    meaning: "three of the model's answers in a row had neither a tool call nor a finish reason",
     remedy: "Check that the provider's URL serves a model, and that it sends finish reasons.",
   },
   agent_loop: {

@@ -1,0 +1,45 @@
+/** Which assistant messages OpenCode's event stream has announced, for those who wait until it has. */
+import type { AgentListener } from "./opencode.ts";
+
+/** How many are remembered. A call is asked about within moments of its message's announcement. */
+const MAX_MESSAGES = 1_000;
+
+export class AnnouncedMessages implements AgentListener {
+  readonly #announced = new Set<string>();
+  readonly #waiting = new Map<string, PromiseWithResolvers<void>>();
+
+  /** Resolves when the stream has announced the message to all its listeners, or cannot do so any more. */
+  until(messageId: string): Promise<void> {
+    if (this.#announced.has(messageId)) return Promise.resolve();
+    const waiting = this.#waiting.get(messageId) ?? Promise.withResolvers<void>();
+    this.#waiting.set(messageId, waiting);
+    return waiting.promise;
+  }
+
+  onEvent({ type, properties }: Parameters<AgentListener["onEvent"]>[0]): void {
+    if (type !== "message.updated" || properties.info.role !== "assistant") return;
+    const { id } = properties.info;
+    this.#announced.delete(id);
+    this.#announced.add(id);
+    for (const oldest of this.#announced) {
+      if (this.#announced.size <= MAX_MESSAGES) break;
+      this.#announced.delete(oldest);
+    }
+    this.#waiting.get(id)?.resolve();
+    this.#waiting.delete(id);
+  }
+
+  /** What was lost with the stream is read from the history. */
+  onReconnected(): void {
+    this.#releaseAll();
+  }
+
+  onDeath(): void {
+    this.#releaseAll();
+  }
+
+  #releaseAll(): void {
+    for (const { resolve } of this.#waiting.values()) resolve();
+    this.#waiting.clear();
+  }
+}
