@@ -47,7 +47,7 @@ export function startGitServer(repository: Repository, user = "alice", password 
   const server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
-    tls: { cert: readFileSync(CERTIFICATE), key: readFileSync(pem("key")) },
+    tls: { cert: readFileSync(CERTIFICATE), key: readFileSync(KEY) },
     async fetch(request) {
       const url = new URL(request.url);
       if (url.pathname.startsWith("/hang")) {
@@ -67,7 +67,24 @@ export function startGitServer(repository: Repository, user = "alice", password 
   return { origin, url: `${origin}/repo`, onRequest, isAsked: hanging.promise };
 }
 
-async function runBackend(request: Request, url: URL, { folder }: Repository): Promise<Response> {
+/** Serves whatever `answer` says over https, in place of a git host. @returns the address of a repository there */
+export function startWebServer(answer: (request: Request, url: URL) => Response | Promise<Response>): string {
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    tls: { cert: readFileSync(CERTIFICATE), key: readFileSync(KEY) },
+    fetch: (request) => answer(request, new URL(request.url)),
+  });
+  onTestFinished(() => server.stop(true));
+  return `https://localhost:${server.port}/repo`;
+}
+
+/** Answers as a git host does. */
+export async function runBackend(
+  request: Request,
+  url: URL,
+  { folder }: Pick<Repository, "folder">,
+): Promise<Response> {
   const env = {
     PATH: process.env.PATH,
     GIT_PROJECT_ROOT: join(folder, ".."),

@@ -90,6 +90,8 @@ const OVERRIDES = [
   "commit.gpgSign=false",
 ];
 const MAX_OUTPUT = 64 * 1024;
+/** A line of git's trace of packets, the unit of its protocol: "… packet: git< version 2". */
+const PACKET_RECEIVED = / packet: +\S+< /;
 /** From killing git to going on without the end of its output. */
 const HELD_OUTPUT_MS = 500;
 
@@ -100,13 +102,34 @@ const HELD_OUTPUT_MS = 500;
  * @throws GitError
  */
 export async function git(args: readonly string[], failure: GitErrorType, options: GitOptions): Promise<string> {
-  const { cwd, credentials, signal } = options;
+  const { stdout } = await run(args, failure, options, environment(options));
+  return stdout.trim();
+}
+
+/**
+ * Returns whether a server speaks git's own protocol over HTTP. Git takes any other answer for the file `info/refs` of a
+ * repository that is served as plain files ("dumb" HTTP), which no setting disables; an answer without a line break, or without
+ * anything, then counts as a repository without branches.
+ * @throws GitError if git cannot read the answer at all
+ */
+export async function speaksGit(url: string, options: GitOptions): Promise<boolean> {
+  const env = { ...environment(options), GIT_TRACE_PACKET: "1" };
+  const { stderr } = await run(["ls-remote", "--quiet", "--", url, "HEAD"], "git_clone_failed", options, env);
+  return PACKET_RECEIVED.test(stderr);
+}
+
+async function run(
+  args: readonly string[],
+  failure: GitErrorType,
+  { cwd, credentials, signal }: GitOptions,
+  env: Record<string, string>,
+): Promise<{ readonly stdout: string; readonly stderr: string }> {
   if (signal.aborted) throw new GitError(reasonOf(signal));
   const settings = [...OVERRIDES];
   if (credentials !== undefined) settings.push(`credential.${credentials.origin}.helper=${CREDENTIAL_HELPER}`);
   const child = spawn("git", [...settings.flatMap((each) => ["-c", each]), ...args], {
     cwd,
-    env: environment(options),
+    env,
     // Its helpers end with it, not one by one.
     detached: true,
     stdio: ["ignore", "pipe", "pipe", credentials === undefined ? "ignore" : "pipe"],
@@ -127,7 +150,7 @@ export async function git(args: readonly string[], failure: GitErrorType, option
   signal.addEventListener("abort", end, { once: true });
   const outcome = await ended.promise;
   signal.removeEventListener("abort", end);
-  if (outcome?.exitCode === 0) return stdout().trim();
+  if (outcome?.exitCode === 0) return { stdout: stdout(), stderr: stderr() };
   throw new GitError(signal.aborted ? reasonOf(signal) : (classify(stderr()) ?? failure), outcome);
 }
 
@@ -163,11 +186,12 @@ const REMOTE_FAILURES: readonly (readonly [GitErrorType, RegExp])[] = [
   ["git_timeout", /Connection timed out|Operation timed out|Timeout was reached/i],
   [
     "git_unreachable",
-    /Failed to connect|Couldn't connect|Could not connect|Connection (?:refused|reset|closed)|No route to host|Network is unreachable|Empty reply|wrong version number|unexpected TLS packet|handshake|SSL_ERROR_SYSCALL|remote end hung up unexpectedly/i,
+    /Failed to connect|Couldn't connect|Could not connect|Connection (?:refused|reset|closed)|No route to host|Network is unreachable|Empty reply|wrong version number|unexpected TLS packet|handshake|SSL_ERROR_SYSCALL|remote end hung up unexpectedly|CONNECT tunnel failed|from proxy after CONNECT/i,
   ],
   [
     "git_not_a_repository",
-    /is this a git repository|unable to update url base from redirection|invalid server response|bad line length|protocol error/i,
+    // The last three: a redirect to plain HTTP, which we do not speak; one that comes back for ever; a network that asks for a login.
+    /is this a git repository|unable to update url base from redirection|invalid server response|bad line length|protocol error|expected flush after|Protocol "?\w+"? (?:not supported|disabled)|Maximum \(\d+\) redirects|returned error: 511/i,
   ],
   [
     "git_not_found",

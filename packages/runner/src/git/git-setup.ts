@@ -3,7 +3,7 @@
  * or checked out there again, and git is best effort, because the agent may have done anything to its repository. A setup that
  * was cut short goes on where it was.
  */
-import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import { isGitRef } from "@valet/shared/protocol/git-ref";
@@ -13,12 +13,14 @@ import type { RunnerWarning } from "@valet/shared/protocol/warnings";
 import type { SpanAttributes } from "@valet/shared/spans";
 import type { Parent } from "@valet/shared/tracing";
 import type { RunnerTracer } from "../spans/tracing.ts";
+import { exists, isEmpty, isOwnRepository, isPlainFile } from "./files.ts";
 import {
   GitError,
   type GitErrorType,
   type GitOptions,
   type GitSkipReason,
   git,
+  speaksGit,
   type Transport,
 } from "./git-command.ts";
 import { type Repository, readRepository } from "./repo-url.ts";
@@ -198,6 +200,11 @@ class GitSetup {
     try {
       const args = ["clone", "--quiet", "--no-checkout", "--", this.#repository.url, clone];
       await git(args, "git_clone_failed", { ...this.#remote(), gitDir: undefined });
+      const hasRefs = await git(["for-each-ref", "--count=1"], "git_clone_failed", {
+        ...this.#git,
+        gitDir: join(clone, ".git"),
+      });
+      if (hasRefs === "") await this.#requireRepository();
       // First: a repository that nothing is known of is taken for the agent's.
       progress.write("cloned");
       renameSync(join(clone, ".git"), join(workspace, ".git"));
@@ -275,7 +282,11 @@ class GitSetup {
       if (revision !== undefined) return revision;
     }
     // A clone brings branches and tags only.
-    await git(["fetch", "--quiet", "origin", "--", wanted], "git_ref_not_found", this.#remote());
+    const args = ["fetch", "--quiet", "origin", "--", wanted];
+    await git(args, "git_ref_not_found", this.#remote()).catch(async (error: unknown) => {
+      if (error instanceof GitError && error.errorType === "git_ref_not_found") await this.#requireRepository();
+      throw error;
+    });
     const fetched = await this.#revisionOf("FETCH_HEAD");
     if (fetched === undefined) throw new GitError("git_ref_not_found");
     return fetched;
@@ -299,6 +310,16 @@ class GitSetup {
         return true;
     }
     return false;
+  }
+
+  /**
+   * Refuses a web page in place of a repository, which git may take for one without branches.
+   * @throws GitError `git_not_a_repository`, or why the remote cannot be asked
+   */
+  async #requireRepository(): Promise<void> {
+    const { url } = this.#repository;
+    if (!url.startsWith("https:")) return;
+    if (!(await speaksGit(url, { ...this.#remote(), gitDir: undefined }))) throw new GitError("git_not_a_repository");
   }
 
   /** How git is run where it speaks to the remote. */
@@ -357,26 +378,4 @@ function setupErrorOf(error: unknown): SetupErrorType {
 
 function outcomeOf(errorType: GitErrorType | "_OTHER"): "aborted" | "error" {
   return errorType === "runner_shutdown" ? "aborted" : "error";
-}
-
-/** Whether there is a repository that is the workspace's own: no link to another, none whose configuration is no file. */
-function isOwnRepository(workspace: string): boolean {
-  const git = join(workspace, ".git");
-  return lstatSync(git, { throwIfNoEntry: false })?.isDirectory() === true && isPlainFile(join(git, "config"));
-}
-
-function isEmpty(folder: string): boolean {
-  try {
-    return readdirSync(folder).length === 0;
-  } catch {
-    return false;
-  }
-}
-
-function isPlainFile(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false })?.isFile() === true;
-}
-
-function exists(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }

@@ -318,7 +318,7 @@ export const ERRORS = {
     ends: GIT_REMOTE,
     meaning: "the URL does not serve a git repository but, for example, a web page or a redirect to a login",
     remedy:
-      "Use the URL that `git clone` takes, not that of the repository's web page; if it needs a login, give the session credentials.",
+      "Use the URL that `git clone` takes, not that of the repository's web page; if it needs a login, give the session credentials; and check that no proxy or captive portal answers in its place.",
   },
   git_auth_failed: {
     outcomes: ["error"],
