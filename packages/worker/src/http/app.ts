@@ -30,8 +30,8 @@ const WHAT_FAILED: { readonly [status: number]: string | undefined } = {
 
 export function createApp() {
   const app = createRoutes();
-  app.onError((error) => {
-    const known = toApiError(error);
+  app.onError((error, c) => {
+    const known = toApiError(error, c.req.method);
     if (known.problem.status >= 500) logFailure(WHAT_FAILED[known.problem.status] ?? "a request failed", error);
     return toResponse(known);
   });

@@ -37,24 +37,32 @@ export function unwrap<T>(result: Result<T>): T {
   throw new ApiError(result.problem);
 }
 
-/** Converts any error into one for the caller. The text of an unexpected error is not passed on. */
-export function toApiError(error: unknown): ApiError {
+/**
+ * Converts any error into one for the caller. The text of an unexpected error is not passed on.
+ * @param method of the failed request
+ */
+export function toApiError(error: unknown, method: string): ApiError {
   if (error instanceof ApiError) return error;
   // The router's validators throw this for malformed JSON, before they check fields.
   if (error instanceof HTTPException && error.status === 400) return problem("malformed-json");
   if (error instanceof HTTPException && error.status === 415) return problem("unsupported-media-type");
-  if (isStorageFull(error))
-    return problem("storage-full", { detail: `The Worker's disk or database is full. ${NOT_KEPT}` });
+  if (isStorageFull(error)) return storageFull("The Worker's disk or database is full.", method);
   const { overloaded, retryable } = (error ?? {}) as ObjectError;
   if (overloaded) return problem("unavailable", { detail: "The session is overloaded." }, { "retry-after": "10" });
   if (retryable) return problem("unavailable", { detail: "Try again." }, { "retry-after": "1" });
-  if (isStorageLost(error)) {
-    return problem("storage-full", { detail: `The Worker's storage failed; the disk may be full. ${NOT_KEPT}` });
-  }
+  if (isStorageLost(error)) return storageFull("The Worker's storage failed; the disk may be full.", method);
   return problem("internal");
 }
 
-const NOT_KEPT = "This request was not stored, and no other data is lost. Free some space and send the request again.";
+/** Says what became of the request: one that reads has nothing to be stored, so it has lost nothing either. */
+function storageFull(cause: string, method: string): ApiError {
+  const effect = READS.has(method)
+    ? "This request only reads: nothing was to be stored, and no data is lost. Reading works again once there is space."
+    : "This request was not stored, and no other data is lost. Free some space and send the request again.";
+  return problem("storage-full", { detail: `${cause} ${effect}` });
+}
+
+const READS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 
 /** The platform's error for a call that did not reach its object (Durable Objects, "Error handling"). */
 interface ObjectError {

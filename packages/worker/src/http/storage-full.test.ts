@@ -19,10 +19,17 @@ test.each([
   failed("internal error; reference = h8ffp6uu38nnve8unp9rpojo", { remote: true, durableObjectReset: true }),
   failed("internal error; reference = h8ffp6uu38nnve8unp9rpojo", { remote: true }),
   failed("D1_ERROR: disk I/O error: SQLITE_IOERR (extended: SQLITE_IOERR_SHMSIZE)"),
-])("%s is a 507 with the reason", (error) => {
-  const { problem } = toApiError(error);
-  expect(problem).toMatchObject({ status: 507, type: "urn:valet:problem:storage-full" });
-  expect(problem.detail).toMatch(/full.*This request was not stored/s);
+])("%s is a 507 with the reason, and with what became of the request", (error) => {
+  const answers = ["POST", "PATCH", "DELETE", "GET", "HEAD"].map((method) => toApiError(error, method).problem);
+  for (const problem of answers) {
+    expect(problem).toMatchObject({ status: 507, type: "urn:valet:problem:storage-full" });
+    expect(problem.detail).toMatch(/full/);
+  }
+  const [post, , , get, head] = answers.map(({ detail }) => detail);
+  expect(post).toMatch(/This request was not stored.*send the request again/);
+  expect(get).toMatch(/This request only reads.*no data is lost/);
+  expect(get).not.toMatch(/not stored|send/);
+  expect(head).toBe(get);
 });
 
 test.each([
@@ -30,7 +37,7 @@ test.each([
   failed("Durable Object reset because its code was updated.", { durableObjectReset: true }),
   failed("a disk is a disk"),
 ])("%s is not a 507", (error) => {
-  expect(toApiError(error).problem.status).not.toBe(507);
+  expect(toApiError(error, "POST").problem.status).not.toBe(507);
 });
 
 const ENDPOINT = "https://backend.test/v1/traces";
@@ -97,6 +104,29 @@ test("a message is refused when the disk is full, the session loses nothing, and
   expect(await shown()).toEqual(["first"]);
   expect((await call("POST", path, { token, body: { id: "m", content: "second" } })).status).toBe(202);
   expect(await shown()).toEqual(["first", "second"]);
+});
+
+test("a list that cannot be read because D1 is full does not say that it was not stored", async () => {
+  const token = await signIn();
+  const DB = {
+    prepare: (query: string) => {
+      if (!/FROM sessions/i.test(query)) return bindings.DB.prepare(query);
+      throw failed("D1_ERROR: database or disk is full: SQLITE_FULL");
+    },
+    batch: bindings.DB.batch.bind(bindings.DB),
+  };
+  const log = vi.spyOn(console, "error").mockImplementation(() => {});
+  const ctx = createExecutionContext();
+  const headers = { authorization: `Bearer ${token}` };
+  const response = await createApp().fetch(
+    new Request(`${ORIGIN}/api/sessions`, { headers }),
+    { ...bindings, DB } as never,
+    ctx,
+  );
+  await waitOnExecutionContext(ctx);
+  log.mockRestore();
+  expect(response.status).toBe(507);
+  expect(Problem.parse(await response.json()).detail).toMatch(/only reads/);
 });
 
 test("so is a ticket when D1 is full", async () => {
