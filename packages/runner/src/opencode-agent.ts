@@ -1,5 +1,6 @@
 /** OpenCode as the agent that the runner starts and gives its jobs to, with the tools by which it asks the runner. */
 import { createHash } from "node:crypto";
+import { stuckLimits } from "@valet/shared/limits";
 import type { ChildSessionAnswer, ToolCall } from "@valet/shared/protocol/child-sessions";
 import { contextHeaders } from "@valet/shared/tracing";
 import { JobRunner } from "./jobs/job-runner.ts";
@@ -18,6 +19,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
 } {
   const { modelAccess, captureContent, stuckTurnMs, turnBounds } = config;
   const { secrets } = rest;
+  const { healthMs, hungMs } = stuckLimits(stuckTurnMs);
   const parts = new PartStream();
   const server = startToolServer({
     answer: (call, signal) => answer(call, signal),
@@ -35,6 +37,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     workspaceReady: rest.workspaceReady,
     onProblem: rest.onProblem,
     onWarning: rest.onWarning,
+    health: { tryMs: healthMs, hungMs },
     trustsRepository: config.trustRepositoryConfig === true,
     tools: { plugin: PLUGIN, url: server.url, secret: server.secret },
   });

@@ -26,12 +26,29 @@ test("the parts of a start end before its deadline, for any time left", () => {
   );
 });
 
+/** From values that are of no use to a day. */
+const stuckTurnMs = fc.integer({ min: 1_000, max: 86_400_000 });
+
 test("the runner's watchdog of a silent turn expires clearly before the object's, however the last sign fell", () => {
   fc.assert(
-    fc.property(fc.integer({ min: 20_000, max: 3_600_000 }), (stuckTurnMs) => {
-      const { signMs, runnerMs, objectMs, slackMs } = stuckLimits(stuckTurnMs);
+    fc.property(stuckTurnMs, (ms) => {
+      const { signMs, runnerMs, objectMs, slackMs, abortMs } = stuckLimits(ms);
       // An event may follow a sign by almost `signMs`, and be the last one.
-      expect(signMs + runnerMs + LIMITS.agentAbortMs).toBeLessThanOrEqual(0.9 * (objectMs - slackMs));
+      expect(signMs + runnerMs + abortMs).toBeLessThanOrEqual(0.9 * (objectMs - slackMs));
     }),
   );
+});
+
+test("an agent that hangs is found before its turn counts as stuck, however short that limit is", () => {
+  fc.assert(
+    fc.property(stuckTurnMs, (ms) => {
+      const { runnerMs, silenceMs, healthMs, hungMs, abortMs } = stuckLimits(ms);
+      expect(silenceMs + hungMs + healthMs).toBeLessThanOrEqual(0.8 * runnerMs);
+      expect(3 * healthMs).toBeLessThanOrEqual(0.86 * hungMs);
+      expect(Math.min(silenceMs, healthMs, hungMs, abortMs)).toBeGreaterThan(0);
+    }),
+  );
+  const { agentSilenceMs, agentHealthMs, agentHungMs, agentAbortMs } = LIMITS;
+  const usual = { silenceMs: agentSilenceMs, healthMs: agentHealthMs, hungMs: agentHungMs, abortMs: agentAbortMs };
+  for (const ms of [45_000, 600_000]) expect(stuckLimits(ms)).toMatchObject(usual);
 });

@@ -104,13 +104,24 @@ export const NESTED: readonly (readonly [inside: readonly (keyof typeof LIMITS)[
  * Returns the limits that follow from how long a turn may be silent, in ms. The runner ends a turn after `runnerMs` without an
  * event of the agent; while there are events, it says so every `signMs`. The object ends a turn after `objectMs` without a sign,
  * in case the runner itself is stuck; to save writes, it renews that limit only when it has become shorter by `slackMs`.
+ *
+ * The limits of a hanging agent (`silenceMs`, `healthMs`, `hungMs`) and of its abort (`abortMs`) are those of {@link LIMITS}, and
+ * shorter where a turn may be silent for less than they take: a hang is found, with its own error type, before the turn counts as
+ * stuck.
  */
 export function stuckLimits(stuckTurnMs: number) {
+  const { agentSilenceMs, agentHealthMs, agentHungMs, agentAbortMs } = LIMITS;
+  // The last request may begin just before the agent counts as hung.
+  const share = Math.min(1, innerLimit(stuckTurnMs) / (agentSilenceMs + agentHungMs + agentHealthMs));
   return {
     signMs: stuckTurnMs / 4,
     runnerMs: stuckTurnMs,
     objectMs: 2 * stuckTurnMs,
     slackMs: stuckTurnMs / 10,
+    silenceMs: Math.floor(share * agentSilenceMs),
+    healthMs: Math.floor(share * agentHealthMs),
+    hungMs: Math.floor(share * agentHungMs),
+    abortMs: Math.min(agentAbortMs, stuckTurnMs / 4),
   } as const;
 }
 

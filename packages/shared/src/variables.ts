@@ -82,7 +82,7 @@ export const WORKER_VARIABLES = {
   VALET_STUCK_TURN_MS: {
     default: 10 * 60_000,
     meaning:
-      "how long a turn may bring no event of the agent before it counts as stuck, and how long a command of a workflow may run",
+      "how long a turn may bring no event of the agent before it counts as stuck, and how long a command of a workflow may run; below 45 s, a hanging agent is detected sooner, too",
   },
   VALET_ABORT_MS: {
     default: LIMITS.abortMs,

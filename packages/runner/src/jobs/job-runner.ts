@@ -1,5 +1,5 @@
 /** Runs the jobs of attempts: those of different channels side by side, those of one channel in order, none twice. */
-import { LIMITS } from "@valet/shared/limits";
+import { stuckLimits } from "@valet/shared/limits";
 import {
   DEFAULT_TURN_BOUNDS,
   type PromptDispatch,
@@ -49,7 +49,6 @@ interface Job<R> {
 const MAX_FAILURES = 4;
 const MAX_RETRY_WAIT_MS = 60_000;
 const TOOL_OVERRUN_MS = 60_000;
-const ABORT_TIMEOUT_MS = LIMITS.agentAbortMs;
 const PART_INTERVAL_MS = 100;
 /** Finished attempts that are remembered, should their dispatch come again. */
 const MAX_FINISHED = 100;
@@ -63,6 +62,7 @@ export class JobRunner {
 
   constructor(options: JobRunnerOptions) {
     const { stuckTurnMs, limits, turnBounds, partIntervalMs = PART_INTERVAL_MS, ...rest } = options;
+    const { silenceMs, abortMs } = stuckLimits(stuckTurnMs);
     this.#options = {
       ...rest,
       partIntervalMs,
@@ -70,11 +70,11 @@ export class JobRunner {
       turnBounds: { ...DEFAULT_TURN_BOUNDS, ...turnBounds },
       limits: {
         stuckMs: stuckTurnMs,
-        silenceMs: LIMITS.agentSilenceMs,
+        silenceMs,
         overrunMs: TOOL_OVERRUN_MS,
         maxFailures: MAX_FAILURES,
         maxRetryWaitMs: MAX_RETRY_WAIT_MS,
-        abortTimeoutMs: ABORT_TIMEOUT_MS,
+        abortTimeoutMs: abortMs,
         ...limits,
       },
     };
