@@ -123,6 +123,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     onRollback: () => {
       state.reload();
       lease.reload();
+      traces.forgetUnstored();
       consequences.drop();
     },
     report,
@@ -161,7 +162,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const records = new TurnRecords(sql, now);
   const requests = new AgentRequests(sql, now);
   const parts = new PartFeed();
-  const conversation = new Conversation(sql, jobs, workflows, lease);
+  const conversation = new Conversation(sql, jobs, workflows, lease, transactions);
   const output = new AttemptOutput({ jobs, workflows, conversation, requests, parts, clients, transactions });
   const view = () => {
     const problem = exporter.problem();
@@ -280,7 +281,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const reports = new ParentReports({ ...family, jobs, work: queue, answers: conversation, costs: records, boundary });
 
   // Dispatch.
-  const signs = new SignsOfLife({ state, timers, link, traces, work: queue, now });
+  const signs = new SignsOfLife({ state, timers, link, traces, work: queue, transactions, now });
   const watchdogs = new Watchdogs({
     state,
     queue,

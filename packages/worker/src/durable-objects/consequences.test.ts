@@ -304,6 +304,20 @@ describe("what follows from an event", () => {
         "traces.seal run_2 runner_lost",
       ],
     ],
+    "runners that have ended in a sandbox that has not: the same": [
+      { type: "runners-ended", runners: RUNNERS },
+      [
+        "runnerSpans.flush",
+        "signs.lastOf",
+        "queue.loseAll false",
+        "traces.seal run_1 runner_lost",
+        "traces.seal run_2 runner_lost",
+      ],
+    ],
+    "a generation that has ended with its files": [
+      { type: "generation-ended", keptFiles: false, runners: { instances: [] } },
+      ["runnerSpans.flush", "signs.lastOf", "queue.loseAll true"],
+    ],
     "a hibernate that begins": [hibernating, ["queue.closeBatches"]],
     "a session that is given up": [
       { type: "gave-up", errorType: "spawn_failed", failure: {} },

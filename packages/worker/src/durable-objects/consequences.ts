@@ -170,8 +170,10 @@ export class Consequences {
       case "generation-began":
         if (event.isFresh) conversation.forgetAgentSessions();
         return;
+      case "runners-ended":
+        return this.#onRunnersEnded(event.runners, true);
       case "generation-ended":
-        return this.#onGenerationEnded(event);
+        return this.#onRunnersEnded(event.runners, event.keptFiles);
       case "hibernating":
         return queue.closeBatches();
       case "stop-runner":
@@ -212,7 +214,7 @@ export class Consequences {
     lifecycle.onLinkDown();
   }
 
-  #onGenerationEnded({ keptFiles, runners }: EventOf<"generation-ended">): void {
+  #onRunnersEnded(runners: EventOf<"generation-ended">["runners"], keptFiles: boolean): void {
     const { runnerSpans, signs, queue, traces } = this.#options;
     runnerSpans.flush();
     queue.loseAll(!keptFiles, signs.lastOf(runners));

@@ -3,6 +3,7 @@
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import type { MessageView } from "@valet/shared/protocol/session-view";
 import { withoutUndefined } from "@valet/shared/without-undefined";
+import type { Transactions } from "../core/transactions.ts";
 import type { JobRow, JobStore } from "../queue/job-store.ts";
 import { type CapacityLine, viewJob } from "../queue/job-view.ts";
 import type { Workflows } from "../workflow/workflows.ts";
@@ -30,14 +31,22 @@ export class Conversation {
   readonly #jobs: JobStore;
   readonly #workflows: Workflows;
   readonly #line: CapacityLine;
+  readonly #transactions: Pick<Transactions, "onRollback">;
   /** Unfinished answers. Each is stored when its next part begins, so an eviction loses one part. */
   readonly #live = new Map<string, LiveAnswer>();
 
-  constructor(sql: SqlStorage, jobs: JobStore, workflows: Workflows, line: CapacityLine) {
+  constructor(
+    sql: SqlStorage,
+    jobs: JobStore,
+    workflows: Workflows,
+    line: CapacityLine,
+    transactions: Pick<Transactions, "onRollback">,
+  ) {
     this.#sql = sql;
     this.#jobs = jobs;
     this.#workflows = workflows;
     this.#line = line;
+    this.#transactions = transactions;
   }
 
   /** Adds a part of an unfinished answer, or replaces it. */
@@ -54,7 +63,10 @@ export class Conversation {
 
   /** Stores the whole answer. */
   finish(attemptId: string, parts: readonly MessagePart[]): void {
+    const live = this.#live.get(attemptId);
     this.#live.delete(attemptId);
+    // Of an answer that was not stored after all, the parts so far are nowhere else.
+    if (live !== undefined) this.#transactions.onRollback(() => this.#live.set(attemptId, live));
     this.#store(attemptId, parts);
   }
 

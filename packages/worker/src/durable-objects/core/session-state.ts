@@ -119,11 +119,16 @@ export interface StartDetails {
   readonly protocols?: LinkProtocols | undefined;
 }
 
-/** A series of failed starts. The first one is the cause of the whole series, whatever the later ones fail with. */
+/**
+ * A series of failed starts. The first one is the cause of the whole series, whatever the later ones fail with; but the absence of the
+ * broker is over when a later start fails for another reason, which is the cause then.
+ */
 export interface StartFailures extends StartDetails {
   readonly errorType: StartError;
-  /** The stage that the first one had reached. */
+  /** The stage that the start which failed with it had reached. */
   readonly stage: SandboxStage | undefined;
+  /** Whether the broker was away; absent if it was not. */
+  readonly isBrokerAway?: boolean;
   readonly count: number;
 }
 

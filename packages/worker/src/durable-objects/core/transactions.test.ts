@@ -58,6 +58,27 @@ test("a transaction that fails has no effects, and does not affect the next one"
   expect(log).toEqual(["rolled back", "work", "before commit", "committed"]);
 });
 
+test("what a transaction changed in memory is undone with it, the last change first, and only with it", () => {
+  const { log, note, transactions } = record();
+  const fail = () =>
+    transactions.run(() => {
+      transactions.onRollback(note("undo first"));
+      transactions.run(() => transactions.onRollback(note("undo second")));
+      throw new Error("no");
+    });
+  expect(fail).toThrow("no");
+  expect(log).toEqual(["undo second", "undo first", "rolled back"]);
+  log.length = 0;
+  transactions.run(() => transactions.onRollback(note("undo")));
+  transactions.onRollback(note("undo"));
+  expect(() =>
+    transactions.run(() => {
+      throw new Error("no");
+    }),
+  ).toThrow("no");
+  expect(log).toEqual(["before commit", "committed", "rolled back"]);
+});
+
 test("an effect that fails does not stop the others, and may begin a transaction of its own", () => {
   const { log, note, transactions } = record();
   transactions.run(() => {

@@ -23,6 +23,7 @@ export class Transactions {
   readonly #storage: Pick<TransactionalStorage, "transactionSync">;
   readonly #hooks: TransactionHooks;
   #effects: (() => void)[] | undefined;
+  #undos: (() => void)[] = [];
 
   constructor(storage: Pick<TransactionalStorage, "transactionSync">, hooks: TransactionHooks) {
     this.#storage = storage;
@@ -51,10 +52,14 @@ export class Transactions {
       });
     } catch (error) {
       this.#effects = undefined;
+      const undos = this.#undos.reverse();
+      this.#undos = [];
+      for (const undo of undos) undo();
       this.#hooks.onRollback();
       throw error;
     }
     this.#effects = undefined;
+    this.#undos = [];
     for (const effect of [...effects, () => this.#hooks.onCommit()]) {
       // An error of one effect must not prevent the others or the caller's answer: the state is committed.
       try {
@@ -70,5 +75,13 @@ export class Transactions {
   afterCommit(effect: () => void): void {
     if (this.#effects === undefined) effect();
     else this.#effects.push(effect);
+  }
+
+  /**
+   * Runs `undo` if the running transaction is rolled back: for what a transaction changes in memory besides the database. The last
+   * one runs first; none may throw.
+   */
+  onRollback(undo: () => void): void {
+    if (this.#effects !== undefined) this.#undos.push(undo);
   }
 }

@@ -73,6 +73,7 @@ function signsOf(workMs: number): number[] {
     link: { lastSeenMs: () => nowMs },
     traces: { touch: (_id, atMs = 0) => stored.push(atMs), lastSeenMs: () => stored.at(-1) },
     now: () => nowMs,
+    transactions: { onRollback: () => {} },
     work: {
       get isBusy() {
         return isWorking;

@@ -6,6 +6,7 @@
 
 import type { SessionState } from "../core/session-state.ts";
 import type { TimerHandlers, Timers } from "../core/timers.ts";
+import type { Transactions } from "../core/transactions.ts";
 import type { EndedRunners, RunnerLink } from "../link/runner-link.ts";
 
 export interface SignsOfLifeOptions {
@@ -17,6 +18,7 @@ export interface SignsOfLifeOptions {
     lastSeenMs(instances: readonly string[]): number | undefined;
   };
   readonly work: { readonly isBusy: boolean };
+  readonly transactions: Pick<Transactions, "onRollback">;
   readonly now: () => number;
 }
 
@@ -40,7 +42,13 @@ export class SignsOfLife {
    * left to expire: clearing it would cost each short turn a write.
    */
   watch(isWorking: boolean): void {
-    const { timers, now } = this.#options;
+    const { timers, transactions, now } = this.#options;
+    const wasWatching = this.#isWatching;
+    if (wasWatching !== isWorking) {
+      transactions.onRollback(() => {
+        this.#isWatching = wasWatching;
+      });
+    }
     if (isWorking && (!this.#isWatching || timers.dueMs("sign") === undefined)) this.#arm(now());
     this.#isWatching = isWorking;
   }

@@ -29,6 +29,7 @@ const KNOWN_TYPES = new Set<unknown>(FromRunnerSchema.options.map(({ shape }) =>
 export const NORMAL = 1000;
 export const POLICY_VIOLATION = 1008;
 export const TOO_BIG = 1009;
+export const INTERNAL_ERROR = 1011;
 export const SILENT = 4408;
 /** Close codes of refusals, for peers that do not see the frame. */
 const REFUSED: Record<Refusal, number> = {

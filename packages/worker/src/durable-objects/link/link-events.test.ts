@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { FakeSocket } from "../../../test/fake-socket.ts";
 import { inRooms, type Rooms } from "../../../test/rooms.ts";
 import { INTERVALS } from "../../config.ts";
-import type { Connection } from "./connection.ts";
+import { type Connection, connectionOf } from "./connection.ts";
 import { RunnerLink } from "./runner-link.ts";
 
 const { graceMs, linkSilenceMs } = INTERVALS;
@@ -107,6 +107,44 @@ describe("a hello", () => {
       expect(first.socket.closed).toEqual([4410, "superseded"]);
       expect(rooms.state.record.link).toMatchObject({ instanceId: "run_2", instances: ["run_1", "run_2"] });
       expect(rooms.recorded("hello")).toMatchObject([{ isBack: false }]);
+    }));
+
+  test("that cannot be stored is none: its socket is closed, so that the runner connects again and says it again", () =>
+    inRooms((rooms) => {
+      const { link, open, connected } = expecting(rooms);
+      const before = connected();
+      const full = () => {
+        throw new Error("database or disk is full");
+      };
+      rooms.beforeCommit = full;
+      const opened = open();
+      expect(() => opened.hello({ instanceId: "run_2" })).toThrow("full");
+      expect(opened.socket.closed?.[0]).toBe(1011);
+      expect(connectionOf(opened.socket.asWebSocket)?.greeted).toBeUndefined();
+      expect([before.socket.closed, rooms.state.record.link]).toMatchObject([undefined, { connectionId: "con_1" }]);
+      rooms.beforeCommit = () => {};
+      rooms.events.length = 0;
+      link.closed(opened.socket.asWebSocket);
+      open().hello({ instanceId: "run_2" });
+      expect(rooms.recorded("hello")).toMatchObject([{ hello: { instanceId: "run_2" } }]);
+      expect(rooms.state.record.link).toMatchObject({ connectionId: "con_3", instances: ["run_1", "run_2"] });
+    }));
+
+  test("of another version whose refusal cannot be stored is not refused, and may be said again", () =>
+    inRooms((rooms) => {
+      const { open } = expecting(rooms);
+      const opened = open();
+      rooms.beforeCommit = () => {
+        throw new Error("database or disk is full");
+      };
+      const say = () => opened.say({ type: "hello", protocol: 99, generation: 1 });
+      expect(say).toThrow("full");
+      expect([opened.socket.closed, opened.socket.frames]).toEqual([undefined, []]);
+      rooms.beforeCommit = () => {};
+      rooms.events.length = 0;
+      say();
+      expect(opened.socket.closed).toEqual([4412, "protocol_unsupported"]);
+      expect(rooms.recorded("foreign-runner")).toHaveLength(1);
     }));
 
   test.each<[string, (rooms: Rooms) => void, number | undefined]>([

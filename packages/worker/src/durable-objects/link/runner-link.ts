@@ -25,6 +25,7 @@ import {
   type Connection,
   close,
   connectionOf,
+  INTERNAL_ERROR,
   isTooLarge,
   isUnknownType,
   NORMAL,
@@ -277,25 +278,33 @@ export class RunnerLink {
       this.#cut(socket, connection, POLICY_VIOLATION, "too many instances of the runner");
       return;
     }
-    socket.serializeAttachment({ ...connection, greeted: true } satisfies Connection);
-    transactions.run(() => {
-      state.updateLink({
-        state: "connected",
-        connectionId: connection.id,
-        instanceId: hello.instanceId,
-        instances: [...instances],
-        ready: hello.ready,
-        clockOffsetMs: hello.clockMs - now(),
-        runnerVersion: hello.version,
+    try {
+      transactions.run(() => {
+        transactions.afterCommit(() => {
+          socket.serializeAttachment({ ...connection, greeted: true } satisfies Connection);
+        });
+        state.updateLink({
+          state: "connected",
+          connectionId: connection.id,
+          instanceId: hello.instanceId,
+          instances: [...instances],
+          ready: hello.ready,
+          clockOffsetMs: hello.clockMs - now(),
+          runnerVersion: hello.version,
+        });
+        timers.clear("grace");
+        timers.set("link", now() + intervals.linkSilenceMs);
+        const others = ctx.getWebSockets(TAG).filter((other) => connectionOf(other)?.id !== connection.id);
+        transactions.afterCommit(() => {
+          for (const other of others) refuse(other, "superseded");
+        });
+        record({ type: "hello", hello, isBack: link.state === "grace" });
       });
-      timers.clear("grace");
-      timers.set("link", now() + intervals.linkSilenceMs);
-      const others = ctx.getWebSockets(TAG).filter((other) => connectionOf(other)?.id !== connection.id);
-      transactions.afterCommit(() => {
-        for (const other of others) refuse(other, "superseded");
-      });
-      record({ type: "hello", hello, isBack: link.state === "grace" });
-    });
+    } catch (error) {
+      // A runner says hello once and then waits for its configuration, so it has to connect again.
+      close(socket, INTERNAL_ERROR, "the hello could not be stored: connect again");
+      throw error;
+    }
   }
 
   /** Refuses a runner that speaks another version of the protocol, for good. */
@@ -303,10 +312,14 @@ export class RunnerLink {
     const { state, transactions, record } = this.#options;
     const { generation, link } = state.record;
     const protocols = { runner: protocol, sessionAgent: LINK_PROTOCOL };
-    socket.serializeAttachment({ ...connection, isCut: true } satisfies Connection);
-    refuse(socket, "protocol_unsupported", protocols);
-    if (connection.generation !== generation || connection.greeted || link.state === "connected") return;
-    transactions.run(() => record({ type: "foreign-runner", protocols }));
+    transactions.run(() => {
+      transactions.afterCommit(() => {
+        socket.serializeAttachment({ ...connection, isCut: true } satisfies Connection);
+        refuse(socket, "protocol_unsupported", protocols);
+      });
+      if (connection.generation !== generation || connection.greeted || link.state === "connected") return;
+      record({ type: "foreign-runner", protocols });
+    });
   }
 
   #down(isClosed: boolean): void {

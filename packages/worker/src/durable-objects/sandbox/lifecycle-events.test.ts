@@ -104,7 +104,7 @@ describe("a start", () => {
       expect(life.rooms.recorded("gave-up")).toMatchObject([{ errorType: "broker_timeout", failure: { attempts: 4 } }]);
     }));
 
-  test("whose broker is away is retried; what fails with the broker there is not", () =>
+  test("whose broker is away is retried; what fails with the broker there is not, and is the cause", () =>
     inLife(async (life) => {
       life.rooms.change(NEW);
       life.step((lifecycle) => lifecycle.start(START));
@@ -117,7 +117,7 @@ describe("a start", () => {
       life.hello();
       expect(life.stage("failed", "git_clone_failed")).toEqual(["generation-ended", "gave-up"]);
       expect(life.rooms.recorded("gave-up")).toMatchObject([
-        { errorType: "broker_unreachable", failure: { attempts: 3 } },
+        { errorType: "git_clone_failed", failure: { stage: "git_setup", attempts: 3 } },
       ]);
     }));
 
@@ -232,15 +232,29 @@ describe("a sandbox that is lost", () => {
       life.rooms.change(RUNNING);
       life.rooms.loseLink();
       life.step((lifecycle) => lifecycle.onLinkGone());
-      expect(await life.answer("get", { sandbox: { state: "running" } })).toEqual(["generation-ended"]);
-      expect(life.rooms.recorded("generation-ended")).toMatchObject([
-        { keptFiles: true, runners: { instances: ["run_1"] } },
-      ]);
+      expect(await life.answer("get", { sandbox: { state: "running" } })).toEqual(["runners-ended"]);
+      expect(life.rooms.recorded("runners-ended")).toMatchObject([{ runners: { instances: ["run_1"] } }]);
       expect(await life.answer("snapshot", { snapshotId: "snap_1" })).toEqual([]);
-      const ended = await life.answer("terminate", { alreadyGone: false });
-      expect(ended.at(-1)).toBe("hibernated");
-      expect(life.rooms.recorded("generation-ended").every(({ keptFiles }) => keptFiles)).toBe(true);
+      expect(await life.answer("terminate", { alreadyGone: false })).toEqual(["generation-ended", "hibernated"]);
+      expect(life.rooms.recorded("generation-ended")).toMatchObject([{ keptFiles: true }]);
       expect(life.rooms.recorded("stop-runner")).toEqual([]);
+    }));
+
+  test("whose runner is lost, and which is gone when the snapshot is tried again, ends without its files", () =>
+    inLife(async (life) => {
+      life.rooms.change(RUNNING);
+      life.rooms.loseLink();
+      life.step((lifecycle) => lifecycle.onLinkGone());
+      expect(await life.answer("get", { sandbox: { state: "running" } })).toEqual(["runners-ended"]);
+      expect(await life.answer("snapshot", { failure: "snapshot_failed" })).toEqual([]);
+      life.step((lifecycle) => lifecycle.hibernate("retry", undefined));
+      expect(await life.answer("snapshot", { failure: "snapshot_failed" })).toEqual([]);
+      life.step((lifecycle) => lifecycle.onLinkGone());
+      expect(await life.answer("get", { sandbox: { state: "running" } })).toEqual([]);
+      expect(await life.answer("snapshot", { failure: "snapshot_failed" })).toEqual([]);
+      life.step((lifecycle) => lifecycle.onLinkGone());
+      expect(await life.answer("get", { failure: "not_found" })).toEqual(["generation-ended", "generation-began"]);
+      expect(life.rooms.recorded("generation-ended")).toMatchObject([{ keptFiles: false }]);
     }));
 });
 

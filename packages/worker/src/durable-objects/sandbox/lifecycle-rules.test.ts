@@ -1,8 +1,9 @@
 import { SessionStatus } from "@valet/shared/protocol/session-view";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { StartFailures } from "../core/session-state.ts";
 import { type SessionEvent, transition } from "../core/session-transitions.ts";
-import { nextRecovery } from "./lifecycle-rules.ts";
+import { addFailure, nextRecovery, type SandboxLack } from "./lifecycle-rules.ts";
 
 const EVENTS: readonly SessionEvent[] = [
   ...(["spawn", "restore", "ready", "sandbox_lost", "start_failed", "give_up", "hibernate"] as const),
@@ -84,5 +85,47 @@ describe("recovery", () => {
     const record = { attempts: 3, readyMs: 1000 };
     expect(nextRecovery(record, rules, 1000 + rules.heldMs, "lost")).toEqual({ attempt: 1, delayMs: 0 });
     expect(nextRecovery(record, rules, 999 + rules.heldMs, "lost")).toBeUndefined();
+  });
+});
+
+describe("the cause of a row of failed starts", () => {
+  const away = { errorType: "broker_unreachable", stage: undefined, lack: "broker_away" } as const;
+  const hung = { errorType: "broker_timeout", stage: "requested", lack: "broker_away" } as const;
+  const clone = { errorType: "git_clone_failed", stage: "git_setup", lack: "start_failed" } as const;
+  const died = {
+    errorType: "entrypoint_failed",
+    stage: "created",
+    logLine: "no such image",
+    lack: "start_failed",
+  } as const;
+  type Failed = Parameters<typeof addFailure>[1];
+  const row = (...failed: Failed[]) => failed.reduce<StartFailures | undefined>(addFailure, undefined);
+
+  test.each<[string, readonly Failed[], Failed]>([
+    ["the first", [clone, died], clone],
+    ["the first of several absences of the broker", [away, hung, away], away],
+    ["what failed once the broker was back", [away, away, died], died],
+    ["that, also if the broker is away again", [away, died, away, clone], died],
+    ["the first, if the broker is away later", [clone, away], clone],
+  ])("is %s", (_which, failed, { lack: _lack, ...cause }) => {
+    expect(row(...failed)).toMatchObject({ ...cause, count: failed.length });
+  });
+
+  test("is the first that was no absence of the broker, else the first, with its own details", () => {
+    const kinds = fc.constantFrom<Failed>(away, hung, clone, died);
+    fc.assert(
+      fc.property(fc.array(kinds, { minLength: 1 }), (failed) => {
+        const isAway = ({ lack }: { readonly lack: SandboxLack }) => lack === "broker_away";
+        const { lack: _lack, ...cause } = failed.find((each) => !isAway(each)) ?? (failed[0] as Failed);
+        const { isBrokerAway = false, count, ...found } = row(...failed) as StartFailures;
+        expect(found).toEqual(cause);
+        expect([isBrokerAway, count]).toEqual([failed.every(isAway), failed.length]);
+      }),
+    );
+  });
+
+  test("of a row that an earlier version began is the first", () => {
+    const before: StartFailures = { errorType: "broker_unreachable", stage: undefined, count: 1 };
+    expect(addFailure(before, died)).toEqual({ ...before, count: 2 });
   });
 });

@@ -1,15 +1,18 @@
 /** Decides what follows when a sandbox was lost, did not start, or could not hibernate. Pure. */
-import type { SandboxStage } from "@valet/shared/spans";
-import type { RecoveryRecord, StartDetails, StartError, StartFailures } from "../core/session-state.ts";
+import type { RecoveryRecord, StartFailures } from "../core/session-state.ts";
 
-/** Returns the row of failed starts with one more. The first failure stays the cause. */
+/**
+ * Returns the row of failed starts with one more. The first failure stays the cause, unless it was the broker's absence and this one
+ * is not: then the broker was back, so its absence was over and this failure is no symptom of it.
+ */
 export function addFailure(
   before: StartFailures | undefined,
-  errorType: StartError,
-  stage: SandboxStage | undefined,
-  details: StartDetails = {},
+  { lack, ...failure }: Omit<StartFailures, "count" | "isBrokerAway"> & { readonly lack: SandboxLack },
 ): StartFailures {
-  return before === undefined ? { errorType, stage, ...details, count: 1 } : { ...before, count: before.count + 1 };
+  const isBrokerAway = lack === "broker_away";
+  const count = (before?.count ?? 0) + 1;
+  if (before !== undefined && (isBrokerAway || before.isBrokerAway !== true)) return { ...before, count };
+  return { ...failure, ...(isBrokerAway && { isBrokerAway }), count };
 }
 
 export interface RecoveryRules {

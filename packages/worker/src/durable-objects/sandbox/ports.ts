@@ -45,13 +45,15 @@ export interface RunnerConnection {
 export type SandboxEvent =
   /** `isFresh`: the sandbox starts empty, not from a snapshot. */
   | { readonly type: "generation-began"; readonly isFresh: boolean }
-  /** Its runners will not connect again. `keptFiles`: the next generation has the files of this one. */
+  /** The generation's runners will not connect again, though its sandbox exists. */
+  | { readonly type: "runners-ended"; readonly runners: EndedRunners }
+  /** Its runners will not connect again, and its sandbox, if there is one, is left. `keptFiles`: the next generation has the files of this one. */
   | { readonly type: "generation-ended"; readonly keptFiles: boolean; readonly runners: EndedRunners }
   | { readonly type: "hibernating" }
   /** The runner must stop. */
   | { readonly type: "stop-runner"; readonly reason: "hibernate" | "terminate" }
   | { readonly type: "hibernated" }
-  /** No further start is tried unless somebody asks for one. `errorType` is why the first start failed. */
+  /** No further start is tried unless somebody asks for one. `errorType` is the cause of the failed starts. */
   | { readonly type: "gave-up"; readonly errorType: StartError; readonly failure: Failure }
   | { readonly type: "terminating"; readonly cause: SpanContext | undefined }
   | { readonly type: "terminated" }

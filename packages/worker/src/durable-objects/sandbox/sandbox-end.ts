@@ -51,7 +51,8 @@ export class SandboxEnd {
   hibernateWithoutRunner(reason: "sandbox_stopped" | "runner_lost", cause?: ErrorType): void {
     const { state, record, link } = this.#parts;
     if (!state.allows("hibernate")) return;
-    record({ type: "generation-ended", keptFiles: true, runners: link.end() });
+    // After a hibernate that failed they have ended already.
+    if (state.record.link.state !== "gone") record({ type: "runners-ended", runners: link.end() });
     this.#beginHibernate({ "valet.hibernate.reason": reason, "valet.error.cause": cause }, undefined);
   }
 

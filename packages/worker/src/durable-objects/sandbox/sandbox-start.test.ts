@@ -145,6 +145,22 @@ describe("spawn", () => {
     await expectSound(session);
   });
 
+  test("that fails for another reason once the broker is back is given up with that reason", async () => {
+    const session = new TestSession();
+    const missing = { problem: { status: 500, code: "start_failed" } } as const;
+    await session.broker.script({ create: [{ reset: true }, missing] });
+    await session.create({ prompt: "hello" });
+    const id = valueIn(await session.stub.messages()).messages[0]?.id ?? "";
+    expect((await session.reaches("recovering")).failure).toMatchObject({ type: "broker_unreachable" });
+    await session.elapse("recover");
+    const failure = { type: "spawn_failed", attempts: 2 } as const;
+    const view = await session.reaches("error");
+    expect(view).toMatchObject({ errorType: "spawn_failed", failure });
+    expect(view.failure?.message).toMatch(/could not make a sandbox.*gave up after 2 attempts/);
+    expect(await session.message(id)).toMatchObject({ outcome: "error", errorType: "spawn_failed", failure });
+    await expectSound(session);
+  });
+
   test("of a runner that is never ready ends with the last stage that was reached, and the sandbox is ended", async () => {
     const session = new TestSession();
     await session.create();
@@ -442,7 +458,7 @@ describe("recovery", () => {
     expect(attempts).toEqual([undefined, 1, 2, 3]);
   });
 
-  test("keeps the first failure as the cause, whatever the later starts fail with, and shows it meanwhile", async () => {
+  test("ends with the first failure that was no absence of the broker, and shows meanwhile what is known", async () => {
     const { session, runner } = await TestSession.running();
     const reset = { reset: true } as const;
     await session.broker.script({ create: [reset, { problem: { status: 500, code: "start_failed" } }] });
@@ -454,7 +470,7 @@ describe("recovery", () => {
     expect(recovering.errorType).toBeUndefined();
     expect(recovering.failure).toMatchObject({ type: "broker_unreachable" });
     await session.elapse("recover");
-    await session.reaches("recovering");
+    expect((await session.reaches("recovering")).failure).toMatchObject({ type: "spawn_failed" });
     await session.elapse("recover");
     const last = await (await session.connect()).hello();
     last.send({ type: "stage", stage: "git_setup" });
@@ -463,15 +479,15 @@ describe("recovery", () => {
       expect(spawn?.attributes["valet.sandbox.stage"]).toBe("git_setup");
     });
     await session.elapse("start");
-    const failure = { type: "broker_unreachable", attempts: 3 } as const;
+    const failure = { type: "spawn_failed", attempts: 3 } as const;
     const view = await session.reaches("error");
-    expect(view).toMatchObject({ errorType: "broker_unreachable", failure });
+    expect(view).toMatchObject({ errorType: "spawn_failed", failure });
     expect(view.failure?.stage).toBeUndefined();
-    expect(await session.message(id)).toMatchObject({ errorType: "broker_unreachable", failure });
-    expect(await session.workflow(workflow)).toMatchObject({ errorType: "broker_unreachable", failure });
+    expect(await session.message(id)).toMatchObject({ errorType: "spawn_failed", failure });
+    expect(await session.workflow(workflow)).toMatchObject({ errorType: "spawn_failed", failure });
     for (const name of ["valet.prompt", "valet.workflow"]) {
       const { attributes } = await session.onlySpan(name);
-      expect(attributes).toMatchObject({ "error.type": "broker_unreachable", "valet.start.attempt_count": 3 });
+      expect(attributes).toMatchObject({ "error.type": "spawn_failed", "valet.start.attempt_count": 3 });
     }
     // A start that comes to its end is a new beginning.
     valueIn(await session.stub.wake(CALLER));

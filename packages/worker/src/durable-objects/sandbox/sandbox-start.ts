@@ -213,7 +213,7 @@ export class SandboxStart {
     startTimes.ended(generation);
     // No work ran in it: the next start has what this one had.
     endGeneration(operation.context, true);
-    const failures = addFailure(recovery.failures, errorType, operation.stage, details);
+    const failures = addFailure(recovery.failures, { errorType, stage: operation.stage, ...details, lack });
     const next = nextRecovery(recovery, this.#rules, now(), lack);
     if (next === undefined) {
       this.#giveUp(failures.errorType, failureOf(failures));
@@ -263,7 +263,7 @@ export class SandboxStart {
     }
   }
 
-  /** Gives up: no other start is tried. The session and its queued jobs end with the reason for which the first start failed. */
+  /** Gives up: no other start is tried. The session and its queued jobs end with the cause of the failed starts. */
   #giveUp(errorType: StartError, failure: Failure): void {
     const { state, record } = this.#parts;
     state.enter("give_up", { errorType, failure });

@@ -49,6 +49,7 @@ export class RunnerSpans {
     const { traces, changes, transactions, record, report } = this.#options;
     try {
       transactions.run(() => {
+        transactions.onRollback(() => this.#frames.putBack(frames));
         for (const [instanceId, seq] of traces.acceptFrames(frames)) this.#acknowledge(instanceId, seq);
         for (const { otlp, open = [], progress = [] } of frames) {
           for (const traceId of traceIdsIn(otlp, ...open)) changes.trace(traceId);
@@ -56,7 +57,6 @@ export class RunnerSpans {
         }
       });
     } catch (error) {
-      // The frames were not acknowledged, so the runner sends them again.
       report(error);
     }
   }

@@ -1,7 +1,7 @@
 /**
  * Batches the span frames that arrive in quick succession and stores them together: 200 spans then cost one segment,
- * instead of several rows per frame. Batched frames may be lost safely, since they are not acknowledged yet and the
- * runner sends them again.
+ * instead of several rows per frame. Batched frames may be lost with the object, since they are not acknowledged yet and the
+ * runner sends them again when it connects again. They may not be lost otherwise: an acknowledgement of a later frame covers them.
  */
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 
@@ -11,6 +11,10 @@ export type ReceivedFrame = Omit<FromRunnerOf<"spans">, "type">;
 const FULL_LENGTH = 512 * 1024;
 /** How long a frame may wait for others, in milliseconds; a runner sends many at once. */
 const WAIT_MS = 50;
+/** How long frames that could not be stored wait to be stored again, in milliseconds. */
+const RETRY_MS = 1000;
+/** How much is kept that cannot be stored, in characters. A runner has at most 16 MB unacknowledged; more is dropped. */
+const MAX_LENGTH = 32 * 1024 * 1024;
 
 export class TraceFrames {
   readonly #store: (frames: readonly ReceivedFrame[]) => void;
@@ -28,6 +32,15 @@ export class TraceFrames {
     this.#length += frame.otlp.length;
     if (this.#length >= FULL_LENGTH) this.flush();
     else this.#timer ??= setTimeout(() => this.flush(), WAIT_MS);
+  }
+
+  /** Takes back frames that were not stored after all: they are stored before those that arrived since, and in their order. */
+  putBack(frames: readonly ReceivedFrame[]): void {
+    const length = frames.reduce((sum, { otlp }) => sum + otlp.length, 0);
+    if (this.#length + length > MAX_LENGTH) return;
+    this.#gathered.unshift(...frames);
+    this.#length += length;
+    this.#timer ??= setTimeout(() => this.flush(), RETRY_MS);
   }
 
   /** Stores the batch. Call it before anything that needs the runner's spans to be complete. */

@@ -51,6 +51,11 @@ export class TraceOrigin {
     return true;
   }
 
+  /** Forgets the cached traces: the spans of some may have been rolled back. */
+  forget(): void {
+    this.#known.clear();
+  }
+
   #hasSpans(traceId: string): boolean {
     const found = this.#sql.exec(
       `SELECT 1 FROM trace_index WHERE trace_id = ?1

@@ -135,6 +135,11 @@ export class TraceStore implements SpanProcessor {
     return this.#origin.isOwn(traceId);
   }
 
+  /** Forgets what is cached of rows that a transaction did not store after all. Called after a rollback. */
+  forgetUnstored(): void {
+    this.#origin.forget();
+  }
+
   /** Records a runner's sign of life. @param atMs its time, epoch ms; now if omitted. An older time changes nothing */
   touch(instanceId: string, atMs?: number): void {
     this.#instances.touch(instanceId, atMs);
