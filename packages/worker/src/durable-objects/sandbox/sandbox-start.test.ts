@@ -156,7 +156,7 @@ describe("spawn", () => {
     const failure = { type: "spawn_failed", attempts: 2 } as const;
     const view = await session.reaches("error");
     expect(view).toMatchObject({ errorType: "spawn_failed", failure });
-    expect(view.failure?.message).toMatch(/could not make a sandbox.*gave up after 2 attempts/);
+    expect(view.failure?.message).toMatch(/could not create a sandbox.*gave up after 2 attempts/);
     expect(await session.message(id)).toMatchObject({ outcome: "error", errorType: "spawn_failed", failure });
     await expectSound(session);
   });
