@@ -1,4 +1,4 @@
-/** The entrypoint as a process, as a broker starts and kills it, with the real OpenCode in it. */
+/** Tests the entrypoint as a process that a broker starts and kills, with the real OpenCode. */
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -20,12 +20,12 @@ function folders() {
 
 const NOBODY = "ws://127.0.0.1:1/runner/ses_1";
 
-describe("a start that cannot go well ends at once and says why", () => {
+describe("a start that cannot succeed exits at once with the reason", () => {
   test.each<[string, Partial<RunnerProcessOptions>]>([
     ["VALET_SESSION_ID is missing", { env: { VALET_SESSION_ID: undefined } }],
-    ["VALET_GENERATION: no whole number", { env: { VALET_GENERATION: "one" } }],
-    ["VALET_RUNNER_URL: no ws or wss URL", { url: "http://localhost" }],
-    ["VALET_WORKSPACE: no absolute path", { env: { VALET_WORKSPACE: "here" } }],
+    ["VALET_GENERATION: not an integer", { env: { VALET_GENERATION: "one" } }],
+    ["VALET_RUNNER_URL: not a ws or wss URL", { url: "http://localhost" }],
+    ["VALET_WORKSPACE: not an absolute path", { env: { VALET_WORKSPACE: "here" } }],
     ["HOME is missing", { env: { HOME: undefined } }],
     ['standard input: expected a line {"token": "…"}', { input: "secret\n" }],
     ['standard input: expected a line {"token": "…"}', { input: "" }],
@@ -35,12 +35,12 @@ describe("a start that cannot go well ends at once and says why", () => {
     expect(await log).toBe(`valet runner: ${problem}\n`);
   });
 
-  test("nor can a refused one", async () => {
+  test("a refused runner exits with 77", async () => {
     const server = startLinkServer({ greeting: [{ type: "refused", reason: "stale_generation" }] });
     expect(await startRunnerProcess({ url: server.url, ...folders() }).exited).toBe(77);
   });
 
-  test("nor can one that the Worker does not understand: it exits with 77 and says both versions", async () => {
+  test("a runner with an unsupported protocol exits with 77 and logs both versions", async () => {
     const protocols = { runner: 1, sessionAgent: 7 };
     const server = startLinkServer({ greeting: [{ type: "refused", reason: "protocol_unsupported", protocols }] });
     const { exited, log } = startRunnerProcess({ url: server.url, ...folders() });
@@ -52,7 +52,7 @@ describe("a start that cannot go well ends at once and says why", () => {
   });
 });
 
-test("a runner without a link ends when it is told to", async () => {
+test("a runner without a link stops on SIGTERM", async () => {
   const sandbox = folders();
   const runner = startRunnerProcess({ url: NOBODY, ...sandbox });
   await vi.waitFor(() => expect(existsSync(join(sandbox.home, ".valet-runner/journal.sqlite"))).toBe(true), 20_000);
@@ -60,8 +60,8 @@ test("a runner without a link ends when it is told to", async () => {
   expect(await runner.exited).toBe(0);
 });
 
-describe("a host that dies together with its guardian", () => {
-  test("takes a runner with it that still waits for a link, and what its sandbox left in the background", async () => {
+describe("a host and its guardian", () => {
+  test("that both die end a runner that waits for a link, and the sandbox's background processes", async () => {
     const sandbox = folders();
     const mark = `VALET_SANDBOX_ID=${sandbox.sandboxId}`;
     const env = { PATH: process.env.PATH, VALET_SANDBOX_ID: sandbox.sandboxId };
@@ -75,7 +75,7 @@ describe("a host that dies together with its guardian", () => {
     expect(leftover.pid).toBeDefined();
   });
 
-  test("is not taken for dead as long as it lives", async () => {
+  test("that live do not end the runner", async () => {
     const sandbox = folders();
     const server = startLinkServer();
     const runner = startRunnerProcess({ url: server.url, ...sandbox, hasLifeline: true });
@@ -85,14 +85,14 @@ describe("a host that dies together with its guardian", () => {
   });
 });
 
-/** Whether a process catches SIGTERM by now (`SigCgt` in proc_pid_status(5), signal n is bit n - 1). */
+/** Returns whether a process already catches SIGTERM (`SigCgt` in proc_pid_status(5), signal n is bit n - 1). */
 function catchesSigterm(pid: number): boolean {
   const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "0";
   return ((BigInt(`0x${caught}`) >> 14n) & 1n) === 1n;
 }
 
-describe("a signal that comes while the runner is loaded or waits for its input", () => {
-  test("ends it as one that comes later does", async () => {
+describe("a signal while the runner is loading or waits for its input", () => {
+  test("ends it like a later signal", async () => {
     for (let round = 0; round < 5; round++) {
       const runner = startRunnerProcess({ url: NOBODY, ...folders(), input: null });
       await vi.waitFor(() => expect(catchesSigterm(runner.pid)).toBe(true), { timeout: 20_000, interval: 1 });
@@ -102,8 +102,8 @@ describe("a signal that comes while the runner is loaded or waits for its input"
     }
   });
 
-  test("is caught before anything of the runner is loaded", () => {
-    // What an entrypoint imports statically is loaded and evaluated before its own first line.
+  test("is caught before any module of the runner is loaded", () => {
+    // Static imports of an entrypoint are evaluated before its own first line.
     const imports = (file: string) =>
       readFileSync(join(import.meta.dirname, file), "utf8").match(/^import .* from .*/gm);
     expect(imports("bin.ts")).toEqual(['import { stopRequested } from "./stop-signals.ts";']);
@@ -111,7 +111,7 @@ describe("a signal that comes while the runner is loaded or waits for its input"
   });
 });
 
-test("a runner that is killed in the middle of a turn is answered for by the next", { timeout: 60_000 }, async () => {
+test("the next runner reports the turn of a killed runner", { timeout: 60_000 }, async () => {
   const model = await startScriptedModel({ scenario: await loadShippedScenario("long-tool") });
   onTestFinished(() => model.close());
   const sandbox = folders();
@@ -153,7 +153,7 @@ test("a runner that is killed in the middle of a turn is answered for by the nex
   const [hello] = framesOf(second.received, "hello");
   expect(hello?.attempts).toEqual(["att_1"]);
   const left = framesOf(second.received, "spans").filter(({ instanceId }) => instanceId !== hello?.instanceId);
-  // All that had ended, what had not yet been sent among it.
+  // All ended spans, including those not sent yet.
   expect(spansOf(left).map(({ name }) => name)).toEqual(
     expect.arrayContaining(["valet.runner.bootstrap", "valet.runner.git_clone"]),
   );

@@ -1,10 +1,10 @@
 #!/usr/bin/env -S bun --no-env-file --config=/dev/null --no-install
 /**
- * The sandbox's entrypoint. It exits with 0 when it was told to stop, and otherwise with a code of sysexits.h: 77 when there is
- * no place for this runner, 78 when it was started wrongly, 74 when its folder cannot be used, 70 for a bug of its own. After 0,
- * 77 and 78 another start would end the same way.
+ * The sandbox's entrypoint. Exit codes: 0 after a request to stop, otherwise a code of sysexits.h: 77 if the SessionAgent
+ * refused this runner, 78 if its settings are invalid, 74 if its state folder cannot be used, 70 for an internal error.
+ * After 0, 77 and 78 a restart would not help.
  *
- * Signals are caught before the runner is loaded: until it exists there is nothing to clean up, and the process exits with 0.
+ * Signals are caught before the runner is loaded. Until it exists there is nothing to clean up, and the process exits with 0.
  */
 import { stopRequested } from "./stop-signals.ts";
 
@@ -20,8 +20,8 @@ import("./main.ts").then(
     return main(stopRequested);
   },
   (error: unknown) => {
-    // The name only: the text may quote what stands in files.
-    console.error(`valet runner: it cannot be loaded: ${error instanceof Error ? error.name : typeof error}`);
+    // Only the name, since the message may quote files.
+    console.error(`valet runner: the runner cannot be loaded: ${error instanceof Error ? error.name : typeof error}`);
     process.exit(BUG);
   },
 );

@@ -1,5 +1,4 @@
-/** The runner's start as spans and as stages that the SessionAgent is told of, each once it is reached and again on a new link. */
-
+/** Records the runner's start as spans, and reports each stage to the SessionAgent, the last one again on a new link. */
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import { type EndedBy, ERRORS } from "@valet/shared/spans";
@@ -9,7 +8,7 @@ import type { RunnerTracer } from "./spans/tracing.ts";
 
 type Stage = FromRunnerOf<"stage">;
 
-/** Why a start did not come to its end. */
+/** Why a start failed. */
 export type BootstrapError = Exclude<EndedBy<"bootstrap">, "runner_lost" | "sandbox_gone">;
 
 export class Bootstrap {
@@ -32,7 +31,7 @@ export class Bootstrap {
     const isRestart = restartCount > 0;
     this.#isRestart = isRestart;
     this.#span = tracer.startSpan("valet.runner.bootstrap", {
-      // The start that a restarted runner finds in its environment may have ended long ago.
+      // A restarted runner finds the context of the sandbox's start in its environment, but that span may have ended long ago.
       parent: isRestart ? undefined : parent,
       links:
         isRestart && parent !== undefined ? [{ context: parent, attributes: { "valet.link.type": "follows" } }] : [],
@@ -40,11 +39,11 @@ export class Bootstrap {
     });
     this.#connect = tracer.startSpan("valet.runner.connect", {
       parent: this.#span,
-      attributes: { "server.address": hostname, ...(port !== "" && { "server.port": Number(port) }) },
+      attributes: { "server.address": hostname, "server.port": port === "" ? undefined : Number(port) },
     });
   }
 
-  /** There is a link: the first ends a stage, every further one is told the last. */
+  /** Handles a new link. The first one ends a stage; on every further one the last stage is reported again. */
   connected(attemptCount: number): void {
     if (this.#isConnected) {
       if (this.#stage !== undefined) this.#send(this.#stage);
@@ -61,16 +60,16 @@ export class Bootstrap {
     this.#span.setAttribute("valet.clock.offset_ms", clockOffsetMs);
   }
 
-  /** @returns what starting the agent is part of */
+  /** @returns the parent of the spans of the agent's start */
   startAgent(): SpanContext {
     this.#report({ type: "stage", stage: "opencode_starting" });
     return this.#span.context;
   }
 
   /**
-   * @param context that came with the repository
-   * @returns what setting it up is part of: the bootstrap, where both belong to the same trace, since that is the nearer one,
-   * and after a restart, since the session's own start has ended
+   * @param context arrived with the repository's configuration
+   * @returns the parent of the setup's spans: the bootstrap if both belong to the same trace, since it is the nearer ancestor,
+   * and after a restart, since the sandbox's start has ended
    */
   setUpRepository(context: SpanContext | undefined): SpanContext {
     this.#report({ type: "stage", stage: "git_setup" });
@@ -79,17 +78,15 @@ export class Bootstrap {
     return context.traceId === own.traceId ? own : context;
   }
 
-  /** The first end counts. Without an error the runner is ready. */
+  /** Ends the bootstrap; later calls have no effect. Without an error the runner is ready. */
   end(errorType?: BootstrapError): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     if (!this.#isConnected) endWith(this.#connect, outcomeOf(errorType), connectErrorOf(errorType));
     endWith(this.#span, outcomeOf(errorType), errorType);
-    this.#report({
-      type: "stage",
-      stage: errorType === undefined ? "ready" : "failed",
-      ...(errorType !== undefined && { errorType }),
-    });
+    this.#report(
+      errorType === undefined ? { type: "stage", stage: "ready" } : { type: "stage", stage: "failed", errorType },
+    );
   }
 
   #report(stage: Stage): void {
@@ -102,7 +99,7 @@ function outcomeOf(errorType: BootstrapError | undefined) {
   return errorType === undefined ? "ok" : ERRORS[errorType].outcomes[0];
 }
 
-/** Only what happens before there is a link ends the connecting. */
+/** Returns the error type for `valet.runner.connect` if the start failed before there was a link. */
 function connectErrorOf(errorType: BootstrapError | undefined) {
   switch (errorType) {
     case "stale_generation":

@@ -1,4 +1,4 @@
-/** The runner as a process: reads its settings, runs, and exits with a code that says how it ended (see bin.ts). */
+/** The runner's process: reads the settings, runs the runner, and exits with its exit code (see bin.ts). */
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
@@ -19,13 +19,13 @@ const FOLDER_UNUSABLE = 74;
 const WRONG_START = 78;
 const INPUT_TIMEOUT_MS = 10_000;
 
-/** What must not be shown, spans and log included. */
+/** The secrets, which must not appear anywhere, including spans and logs. */
 const secrets = new SecretValues();
 const say = (text: string) => console.error(`valet runner: ${secrets.redact(text)}`);
 
-/** Runs until the runner ends or `stopRequested` resolves. Never returns: the process exits. */
+/** Runs until the runner ends or `stopRequested` resolves, then exits the process. */
 export async function main(stopRequested: Promise<void>): Promise<never> {
-  // Names of errors only: their texts may quote what people, models and files said.
+  // Only the names of errors, since their messages may quote people, models and files.
   for (const event of ["uncaughtException", "unhandledRejection"] as const) {
     process.on(event, (error: unknown) => {
       say(`${event}: ${exceptionType(error)}`);
@@ -35,7 +35,7 @@ export async function main(stopRequested: Promise<void>): Promise<never> {
   try {
     process.exit(await run(stopRequested));
   } catch (error) {
-    say(error instanceof SettingsError ? error.message : `its folder cannot be used: ${exceptionType(error)}`);
+    say(error instanceof SettingsError ? error.message : `the state folder cannot be used: ${exceptionType(error)}`);
     process.exit(error instanceof SettingsError ? WRONG_START : FOLDER_UNUSABLE);
   }
 }
@@ -43,10 +43,10 @@ export async function main(stopRequested: Promise<void>): Promise<never> {
 async function run(stopRequested: Promise<void>): Promise<number> {
   const given = readSettings(process.env, process.cwd());
   if (given.lifeline !== undefined) void endWithHost(given.lifeline, given.sandboxId);
-  // One context would be that of all the agent's work.
+  // Otherwise the agent would use this context for all its work.
   delete process.env.TRACEPARENT;
   delete process.env.TRACESTATE;
-  // They are for our spans, not for those of programs that the agent runs.
+  // The limits apply to Valet's spans, not to those of programs that the agent runs.
   for (const name of Object.keys(limitVariables(process.env))) delete process.env[name];
   secrets.add(...PROVIDER_KEYS.map((name) => process.env[name]));
   const stopped = stopRequested.then(() => undefined);
@@ -67,7 +67,7 @@ async function run(stopRequested: Promise<void>): Promise<number> {
     instanceId,
     resource: runnerResource(settings, instanceId),
     onDropped: (counts) => tracing?.reportDropped(counts),
-    onDiskError: (error) => say(`spans are kept in memory only: ${exceptionType(error)}`),
+    onDiskError: (error) => say(`cannot write spans to disk; they are only kept in memory: ${exceptionType(error)}`),
   });
   tracing = createTracing(outbox, settings, undefined, secrets);
   const runner = new Runner({
@@ -86,13 +86,13 @@ async function run(stopRequested: Promise<void>): Promise<number> {
   return EXIT_CODES[await runner.run()];
 }
 
-/** A journal that cannot be used is set aside: what it promised is lost with it, the session is not. */
+/** Opens the journal. Sets an unusable one aside, which loses the attempts in it but not the session. */
 function openJournal(folder: string, generation: number): Journal {
   const open = () => new Journal(join(folder, JOURNAL_FILE), generation);
   try {
     return open();
   } catch (error) {
-    say(`its journal cannot be used and is set aside: ${exceptionType(error)}`);
+    say(`the journal cannot be used and was set aside: ${exceptionType(error)}`);
     setJournalAside(folder);
     return open();
   }

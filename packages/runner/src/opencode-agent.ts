@@ -1,8 +1,9 @@
-/** OpenCode as the agent that the runner starts and gives its jobs to, with the tools by which it asks the runner. */
+/** Starts OpenCode as the runner's agent, with the tools through which it calls the runner. */
 import { createHash } from "node:crypto";
 import { stuckLimits } from "@valet/shared/limits";
 import type { ChildSessionAnswer, ToolCall } from "@valet/shared/protocol/child-sessions";
 import { contextHeaders } from "@valet/shared/tracing";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import { JobRunner } from "./jobs/job-runner.ts";
 import { PartStream } from "./link/part-stream.ts";
 import { callRef, OpenCodeAgent, permitOf } from "./opencode/agent.ts";
@@ -12,7 +13,7 @@ import { startToolServer } from "./tools/tool-server.ts";
 
 const PLUGIN = import.meta.resolve("@valet/opencode-plugin");
 
-/** Begins to start OpenCode. `healthy` rejects when it does not become so. */
+/** Begins to start OpenCode. `healthy` rejects if it does not become healthy. */
 export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, ask, heard, ...rest }: AgentStart): {
   readonly agent: Agent;
   readonly healthy: Promise<unknown>;
@@ -53,7 +54,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     agent: new OpenCodeAgent(opencode, modelAccess.openAiCompatible?.baseUrl),
     onPart: (attemptId, part) => tell(parts.frame(attemptId, part)),
     onStep: (attemptId, state, span) =>
-      tell({ type: "workflow-step", attemptId, state, ...(span !== undefined && { span }) }),
+      tell({ type: "workflow-step", attemptId, state, ...withoutUndefined({ span }) }),
     onAsked: (asked) => tell(asked),
     onWorking: (attemptId) => tell({ type: "working", attemptId }),
     onHeard: heard,
@@ -66,7 +67,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
       {
         requestId: requestIdOf(call),
         request,
-        ...(turn !== undefined && { attemptId: turn.attemptId, ...contextHeaders(turn.context) }),
+        ...(turn && { attemptId: turn.attemptId, ...contextHeaders(turn.context) }),
       },
       signal,
     );
@@ -78,7 +79,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
   return { agent: { jobs, stop }, healthy: opencode.ready(parent) };
 }
 
-/** The same call asking for the same is the same request, however often it asks. */
+/** Returns the request's id, which is the same if a tool call repeats the same request. */
 function requestIdOf({ opencodeSessionId, messageId, callId, request }: ToolCall): string {
   const identity = JSON.stringify([opencodeSessionId, messageId, callId, request]);
   return `req_${createHash("sha256").update(identity).digest("hex").slice(0, 32)}`;

@@ -182,7 +182,7 @@ describe("keys that are given once", () => {
     mkdirSync(join(home, "secrets.new"));
     const first = setUp({ home, greeting: [secret, { type: "repo-config" }] });
     await first.ready();
-    expect(first.problems).toEqual([expect.stringContaining("keys could not be kept")]);
+    expect(first.problems).toEqual([expect.stringContaining("could not keep the keys")]);
     rmSync(join(home, "secrets.new"), { recursive: true });
     await vi.waitFor(() => expect(existsSync(join(home, "secrets"))).toBe(true), 20_000);
     await first.runner.stop("runner_shutdown");

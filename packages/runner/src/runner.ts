@@ -1,6 +1,6 @@
 /**
- * A runner's course: it links up, is configured, puts the repository and the agent in place, and then works on what is
- * dispatched to it until it is told to stop.
+ * The runner. It connects to the SessionAgent, receives its configuration, sets up the repository, starts the agent, and then
+ * runs the dispatched jobs until it is asked to stop.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS, startShares } from "@valet/shared/limits";
@@ -27,35 +27,35 @@ import type { SpanOutbox } from "./spans/span-outbox.ts";
 import { RUNNER_VERSION, type RunnerTracer, type Tracing } from "./spans/tracing.ts";
 import type { Journal } from "./state/journal.ts";
 
-/** The agent's process and who gives it work. */
+/** The agent's process, and the jobs that use it. */
 export interface Agent {
   readonly jobs: Jobs;
-  /** Ends the process and all that it started, also while it starts. */
+  /** Ends the process and its child processes, also during its start. */
   stop(): Promise<void>;
 }
 
 export interface AgentStart {
   readonly config: ToRunnerOf<"config">;
   readonly tracer: RunnerTracer;
-  /** What the start is part of. */
+  /** The parent of the start's spans. */
   readonly parent: Parent;
   readonly workspace: string;
-  /** The runner's. */
+  /** The runner's state folder. */
   readonly stateFolder: string;
-  /** Settles when the repository is in place: until then the agent takes no notice of the workspace. Never rejects. */
+  /** Settles once the repository is set up; the agent does not read the workspace before. Never rejects. */
   readonly workspaceReady: Promise<unknown>;
-  /** How long the agent's own part of the start may take: until it is healthy, and again until it can be heard. */
+  /** The timeout until the agent is healthy, and again until its event stream is connected. */
   readonly startTimeoutMs: number;
   tell(news: JobNews): void;
-  /** Asks the SessionAgent on the agent's account. Never rejects. */
+  /** Sends a request of the agent to the SessionAgent. Never rejects. */
   ask(request: ChildRequest, signal: AbortSignal): Promise<ChildSessionAnswer>;
-  /** Something came from what the span waits for. @param atMs epoch ms */
+  /** Called on progress of what the span waits for. @param atMs epoch ms */
   heard(spanId: string, atMs: number): void;
-  /** What goes wrong and is survived; never quotes content. */
+  /** Receives problems after which work continues; never quotes content. */
   onProblem(problem: string): void;
-  /** What is amiss though the agent works. */
+  /** Receives what a person should know although the agent works. */
   onWarning(warning: RunnerWarning): void;
-  /** What is taken out of all that comes from the agent. */
+  /** Secrets that are redacted from everything that comes from the agent. */
   readonly secrets: SecretValues;
 }
 
@@ -63,34 +63,34 @@ export interface RunnerOptions {
   readonly settings: Settings;
   readonly token: string;
   readonly restartCount: number;
-  /** This process; a restarted one has another. */
+  /** Identifies this process; a restarted runner has another one. */
   readonly instanceId: string;
-  /** Told of all secrets that come here; new unless given. */
+  /** Receives every secret that the runner learns; a new collection by default. */
   readonly secrets?: SecretValues;
   readonly tracing: Tracing;
   readonly outbox: SpanOutbox;
   readonly journal: Journal;
-  /** Begins to start the agent. `healthy` rejects when it does not become so. */
+  /** Begins to start the agent. `healthy` rejects if it does not become healthy. */
   startAgent(start: AgentStart): { readonly agent: Agent; readonly healthy: Promise<unknown> };
-  /** What goes wrong and is survived; never quotes content. */
+  /** Receives problems after which work continues; never quotes content. */
   onProblem(problem: string): void;
   readonly link?: Partial<
     Pick<LinkOptions, "heartbeatMs" | "signMs" | "firstDelayMs" | "maxDelayMs" | "connectTimeoutMs" | "random">
   >;
-  /** For all of a stop. Less than a sandbox has until it is killed. */
+  /** The time limit of a stop. Shorter than the time after which the broker kills the sandbox. */
   readonly stopMs?: number;
 }
 
-/** Why a runner is done: it was told to stop, or there is no place for it and another like it would fare no better. */
+/** Why a runner ended: it was asked to stop, or the SessionAgent refused it, so a restart would not help. */
 export type RunnerEnd = "stopped" | "refused";
 
-/** Of a stop: what its jobs may take, and again what the agent may. */
+/** The share of a stop that the jobs may take, and again the agent. */
 const AGENT_SHARE = LIMITS.agentStopMs / LIMITS.runnerStopMs;
 const MAX_HELLO_ATTEMPTS = 1000;
-/** Before it is tried again to keep keys, at first and at the most. */
+/** The first and the longest delay before the runner tries again to keep the keys. */
 const [KEEP_AGAIN_MS, MAX_KEEP_AGAIN_MS] = [1_000, 60_000];
 
-/** What a shutdown's reason means to the jobs that it ends. */
+/** The reasons with which a shutdown aborts jobs. */
 const SHUTDOWN_REASONS: { readonly [reason: string]: AbortReason | undefined } = {
   hibernate: "session_hibernated",
   terminate: "session_terminated",
@@ -105,7 +105,7 @@ export class Runner {
   readonly #childRequests: ChildRequests;
   readonly #secrets: KeptSecrets;
   readonly #secretValues: SecretValues;
-  /** What a runner before this one was told, in this sandbox; `undefined` where this one is told it. */
+  /** The secrets that an earlier runner of this sandbox kept; `undefined` if the SessionAgent sends them to this one. */
   #kept: Kept | undefined;
   readonly #stopping = new AbortController();
   readonly #ended = Promise.withResolvers<RunnerEnd>();
@@ -137,7 +137,7 @@ export class Runner {
       ...link,
     });
     this.#bootstrap = new Bootstrap(tracing.base, settings, restartCount, (stage) => {
-      // After a failure the SessionAgent takes nothing more of this sandbox, the spans of that failure included.
+      // After a failure the SessionAgent accepts nothing more from this sandbox, so the failure's spans are sent first.
       if (stage.stage === "failed") outbox.flush();
       send(stage);
     });
@@ -147,7 +147,7 @@ export class Runner {
     outbox.onProgress(() => this.#attempts.progress());
   }
 
-  /** Runs until it is told to stop or is refused. Never rejects. */
+  /** Runs until it is asked to stop or is refused. Never rejects. */
   run(): Promise<RunnerEnd> {
     this.#attempts.endWhatDied();
     this.#link.start();
@@ -155,8 +155,8 @@ export class Runner {
   }
 
   /**
-   * Ends the running jobs, then the agent, hands over what is owed and tells that it is done, all of it within bounds. What
-   * could not be handed over stays on disk.
+   * Ends the running jobs, then the agent, sends the remaining spans and ends of attempts, and reports that it has stopped, all
+   * within time limits. What could not be sent stays on disk.
    */
   async stop(reason: AbortReason): Promise<void> {
     if (this.#stopping.signal.aborted) return;
@@ -172,7 +172,7 @@ export class Runner {
     this.#end("stopped");
   }
 
-  /** There is no place for this runner: nothing more can be handed over. */
+  /** Ends this runner after the SessionAgent has refused it. It cannot send anything any more. */
   async #refused({ reason, protocols }: Omit<ToRunnerOf<"refused">, "type">): Promise<void> {
     if (this.#stopping.signal.aborted) return;
     const detail = protocols === undefined ? "" : `. ${explainProtocols(protocols)}`;
@@ -183,7 +183,7 @@ export class Runner {
     this.#end("refused");
   }
 
-  /** Ends what is in work, in time for the rest of a stop. */
+  /** Ends the running work, and leaves time for the rest of a stop. */
   async #windUp(reason: AbortReason): Promise<void> {
     const { stopMs = LIMITS.runnerStopMs } = this.#options;
     this.#stopping.abort();
@@ -213,7 +213,7 @@ export class Runner {
     };
   }
 
-  /** There is a link, for the first time or again: everything that is owed goes onto it, spans before the ends they belong to. */
+  /** Sends everything unacknowledged over a new link: spans before the ends of the attempts that they belong to. */
   #resume(): void {
     this.#options.outbox.connect((frame) => this.#link.send({ type: "spans", ...frame }));
     this.#bootstrap.connected(this.#link.attemptCount);
@@ -238,7 +238,7 @@ export class Runner {
       "background-check": ({ requestId }) => this.#countBackground(requestId),
       "child-session-response": ({ requestId, answer }) => this.#childRequests.answered(requestId, answer),
       shutdown: ({ reason }) => void this.stop(SHUTDOWN_REASONS[reason] ?? "runner_shutdown"),
-      error: ({ error }) => onProblem(`the SessionAgent did not understand a frame: ${error}`),
+      error: ({ error }) => onProblem(`the SessionAgent could not read a frame: ${error}`),
       refused: (refusal) => void this.#refused(refusal),
     };
   }
@@ -248,12 +248,12 @@ export class Runner {
     this.#link.send({ type: "background", requestId, processes });
   }
 
-  /** The first counts: what comes again with a new connection says the same. */
+  /** Applies the first configuration. A new connection sends the same one again. */
   #configure(config: ToRunnerOf<"config">): void {
     const { settings, outbox, onProblem } = this.#options;
     if (this.#config !== undefined) return;
     if (config.sessionId !== settings.sessionId || config.generation !== settings.generation) {
-      onProblem("a configuration for another runner was skipped");
+      onProblem("ignored a configuration for another runner");
       return;
     }
     this.#bootstrap.measured(config.clockOffsetMs);
@@ -269,7 +269,7 @@ export class Runner {
   #receiveRepository(repo: ToRunnerOf<"repo-config">): void {
     if (this.#settingUp !== undefined || this.#stopping.signal.aborted) return;
     if (this.#config === undefined) {
-      this.#options.onProblem("a repository came without a configuration to go with it");
+      this.#options.onProblem("ignored a repository that arrived before the configuration");
       return;
     }
     const { repoUrl, credentials } = this.#kept ?? repo;
@@ -278,18 +278,18 @@ export class Runner {
     this.#settingUp = this.#setUp(this.#config, { ...repo, repoUrl, credentials });
   }
 
-  /** Before any stage that tells the SessionAgent that they have arrived. */
+  /** Keeps the secrets for a restart, before any stage from which the SessionAgent concludes that they have arrived. */
   #keepSecrets(modelAccess: ModelAccess, repo: ToRunnerOf<"repo-config">): void {
     try {
       this.#secrets.keep(modelAccess, repo);
     } catch (error) {
-      // Until they are, a restart of this runner costs the sandbox.
-      this.#options.onProblem(`keys could not be kept for a restart, and that is tried again: ${exceptionType(error)}`);
+      // Until it succeeds, a restart of this runner would need a new sandbox.
+      this.#options.onProblem(`could not keep the keys for a restart and will retry: ${exceptionType(error)}`);
       void this.#keepSecretsLater(modelAccess, repo);
     }
   }
 
-  /** Tries it again until it works: a disk that is full may not stay so. */
+  /** Retries until it succeeds, since a full disk may get space again. */
   async #keepSecretsLater(modelAccess: ModelAccess, repo: ToRunnerOf<"repo-config">): Promise<void> {
     const { signal } = this.#stopping;
     for (let delayMs = KEEP_AGAIN_MS; !signal.aborted; delayMs = Math.min(2 * delayMs, MAX_KEEP_AGAIN_MS)) {
@@ -299,7 +299,7 @@ export class Runner {
         this.#secrets.keep(modelAccess, repo);
         return;
       } catch {
-        // The first failure was told.
+        // The first failure was reported.
       }
     }
   }
@@ -327,7 +327,7 @@ export class Runner {
     this.#agent = agent;
     const started = errorOf(healthy);
     const gitError = await workspaceReady;
-    // Without a repository this start has failed: it does not wait for the agent's, whose spans end here.
+    // Without the repository the start has failed. It does not wait for the agent, and stopping the agent ends its spans.
     if (gitError !== undefined) await within(AGENT_SHARE * stopMs, agent.stop());
     const agentError = gitError === undefined ? await started : undefined;
     if (this.#stopping.signal.aborted) return;
@@ -341,7 +341,7 @@ export class Runner {
     outbox.flush();
   }
 
-  /** @returns why it failed, if it did */
+  /** @returns the error type if it failed */
   async #setUpRepository(repo: ToRunnerOf<"repo-config">, timeoutMs: number): Promise<BootstrapError | undefined> {
     const { tracing, settings } = this.#options;
     const { traceparent, tracestate } = repo;
@@ -370,7 +370,7 @@ function errorOf(work: Promise<unknown>): Promise<Error | undefined> {
   );
 }
 
-/** Waits for `work`, but no longer than this; what it rejects with is of no interest any more. */
+/** Waits for `work`, but no longer than `ms`. Ignores its rejection. */
 async function within(ms: number, work: Promise<unknown>): Promise<void> {
   const timeout = new AbortController();
   await Promise.race([work.catch(() => {}), sleep(ms, undefined, { signal: timeout.signal }).catch(() => {})]);

@@ -1,4 +1,4 @@
-/** What the sandbox tells the runner when it starts it. */
+/** Reads the runner's settings from its environment and its standard input. */
 import { join } from "node:path";
 import { EntrypointInput, Generation, SessionId } from "@valet/shared/protocol/sandbox-broker";
 import {
@@ -18,45 +18,45 @@ export interface Settings {
   readonly url: string;
   readonly workspace: string;
   readonly home: string;
-  /** Where the runner keeps what its successor needs. */
+  /** The folder for what a runner's successor needs. */
   readonly stateFolder: string;
-  /** Whether the sandbox was made from a snapshot: what is in its workspace is somebody's work. */
+  /** Whether the sandbox was restored from a snapshot, so its workspace contains earlier work. */
   readonly isRestored: boolean;
   readonly sandboxId: string | undefined;
-  /** A descriptor that is closed when the host dies. */
+  /** A file descriptor whose other end closes when the host dies. */
   readonly lifeline?: number | undefined;
-  /** Whether repositories of this machine may be cloned: only where sandboxes share the machine with whoever asks. */
+  /** Whether repositories of this machine may be cloned: only if sandboxes run on the machine of their users. */
   readonly allowFile: boolean;
-  /** What the bootstrap is part of. */
+  /** The parent of the bootstrap span. */
   readonly parent: SpanContext | undefined;
-  /** How much a span may hold; OpenTelemetry's defaults unless given. */
+  /** The limits of spans; OpenTelemetry's defaults if absent. */
   readonly spanLimits?: SpanLimits;
 }
 
-/** Something that the runner cannot do without is missing or wrong. Names it and never quotes its value. */
+/** A required setting is missing or invalid. The message names the setting and never quotes its value. */
 export class SettingsError extends Error {
   override readonly name = "SettingsError";
 }
 
 const Environment = z.object({
   VALET_SESSION_ID: SessionId,
-  VALET_GENERATION: z.string().regex(/^\d+$/, "no whole number").transform(Number).pipe(Generation),
-  VALET_RUNNER_URL: z.url({ protocol: /^wss?$/, error: "no ws or wss URL" }),
-  VALET_WORKSPACE: z.string().startsWith("/", "no absolute path").optional(),
-  HOME: z.string().startsWith("/", "no absolute path"),
-  VALET_RUNNER_STATE: z.string().startsWith("/", "no absolute path").optional(),
+  VALET_GENERATION: z.string().regex(/^\d+$/, "not an integer").transform(Number).pipe(Generation),
+  VALET_RUNNER_URL: z.url({ protocol: /^wss?$/, error: "not a ws or wss URL" }),
+  VALET_WORKSPACE: z.string().startsWith("/", "not an absolute path").optional(),
+  HOME: z.string().startsWith("/", "not an absolute path"),
+  VALET_RUNNER_STATE: z.string().startsWith("/", "not an absolute path").optional(),
   VALET_RESTORED: z.enum(["0", "1"]).default(RUNNER_VARIABLES.VALET_RESTORED.default),
   VALET_SANDBOX_ID: z.string().max(128).optional(),
   VALET_LIFELINE_FD: z
     .string()
-    .regex(/^\d{1,4}$/, "no descriptor")
+    .regex(/^\d{1,4}$/, "not a file descriptor")
     .transform(Number)
     .optional(),
   VALET_ALLOW_FILE_REPOS: z.enum(["0", "1"]).default(RUNNER_VARIABLES.VALET_ALLOW_FILE_REPOS.default),
 } satisfies Record<keyof typeof RUNNER_VARIABLES, z.ZodType>);
 
 /**
- * @param folder the workspace where `VALET_WORKSPACE` does not name another: where the sandbox starts its entrypoint
+ * @param folder the default of `VALET_WORKSPACE`: the working directory in which the sandbox starts its entrypoint
  * @throws SettingsError
  */
 export function readSettings(env: EnvironmentRecord, folder: string): Settings {
@@ -73,7 +73,7 @@ export function readSettings(env: EnvironmentRecord, folder: string): Settings {
     url: data.VALET_RUNNER_URL,
     workspace: data.VALET_WORKSPACE ?? folder,
     home: data.HOME,
-    // Drivers that do not know of it start runners in a home that the agent shares.
+    // Drivers of earlier versions do not set it, and the agent can reach the default.
     stateFolder: data.VALET_RUNNER_STATE ?? earlierStateFolder(data.HOME),
     isRestored: data.VALET_RESTORED === "1",
     sandboxId: data.VALET_SANDBOX_ID,
@@ -84,7 +84,7 @@ export function readSettings(env: EnvironmentRecord, folder: string): Settings {
   };
 }
 
-/** Where runners kept their state before it had a place outside the agent's home. */
+/** Returns the state folder of earlier versions, in the agent's home. */
 export function earlierStateFolder(home: string): string {
   return join(home, ".valet-runner");
 }
@@ -92,12 +92,12 @@ export function earlierStateFolder(home: string): string {
 const MAX_INPUT_BYTES = 64 * 1024;
 
 /**
- * Reads the one line of JSON that the broker writes. What follows it is not read.
- * @throws SettingsError when it does not come in time, or is none
+ * Reads the one line of JSON that the broker writes, and ignores the rest.
+ * @throws SettingsError if it does not arrive in time, or is invalid
  */
 export async function readInput(stream: AsyncIterable<Uint8Array>, timeoutMs: number): Promise<EntrypointInput> {
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new SettingsError("nothing came on standard input")), timeoutMs);
+  const timer = setTimeout(() => reject(new SettingsError("standard input: received nothing in time")), timeoutMs);
   try {
     return parseInput(await Promise.race([readLine(stream), late]));
   } finally {
@@ -117,7 +117,7 @@ async function readLine(stream: AsyncIterable<Uint8Array>): Promise<string> {
 
 function parseInput(line: string): EntrypointInput {
   try {
-    // A broker that does not count restarts has made none that we know of.
+    // Brokers of earlier versions do not count restarts.
     return EntrypointInput.parse({ restartCount: 0, ...JSON.parse(line) });
   } catch {
     throw new SettingsError('standard input: expected a line {"token": "…"}');

@@ -1,6 +1,6 @@
 /**
- * Catches the signals that tell the runner to stop, from the moment at which this module is evaluated. It imports nothing, so
- * that it is in place before anything that takes time to load.
+ * Catches the signals that tell the runner to stop, from the moment at which this module is evaluated. It imports nothing,
+ * because imports would take time in which signals are not caught.
  */
 
 const SIGNALS = ["SIGTERM", "SIGINT"] as const;
@@ -9,5 +9,5 @@ const received = Promise.withResolvers<void>();
 
 for (const signal of SIGNALS) process.on(signal, () => received.resolve());
 
-/** Resolves when a signal has told this process to stop; the signal may have come before anybody asked. */
+/** Resolves once a signal has told this process to stop, also if the signal arrived before the first reader. */
 export const stopRequested: Promise<void> = received.promise;

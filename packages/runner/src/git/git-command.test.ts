@@ -7,23 +7,20 @@ import { GitError, git } from "./git-command.ts";
 
 test.each([
   ["hangs", "exec sleep 60"],
-  ["has ended", "exit 0"],
-])(
-  "a git that %s, and of which something left its group that holds its output, ends with its limit",
-  async (_, end) => {
-    const folder = temporaryFolder();
-    const sandboxId = `sbx_${Math.random().toString(36).slice(2)}`;
-    writeFileSync(join(folder, "git"), `#!/bin/sh\nsetsid sleep 60 &\n${end}\n`);
-    chmodSync(join(folder, "git"), 0o755);
-    onTestFinished(() => {
-      for (const { pid } of processesOf(`VALET_SANDBOX_ID=${sandboxId}`)) process.kill(pid, "SIGKILL");
-    });
-    const running = git(["status"], "git_config_failed", {
-      cwd: folder,
-      env: { PATH: `${folder}:${process.env.PATH}`, VALET_SANDBOX_ID: sandboxId },
-      transports: ["https"],
-      signal: AbortSignal.timeout(300),
-    });
-    await expect(running).rejects.toMatchObject({ name: GitError.name, errorType: "git_timeout" });
-  },
-);
+  ["has exited", "exit 0"],
+])("a git that %s, while a process outside its group holds its output open, ends at the timeout", async (_, end) => {
+  const folder = temporaryFolder();
+  const sandboxId = `sbx_${Math.random().toString(36).slice(2)}`;
+  writeFileSync(join(folder, "git"), `#!/bin/sh\nsetsid sleep 60 &\n${end}\n`);
+  chmodSync(join(folder, "git"), 0o755);
+  onTestFinished(() => {
+    for (const { pid } of processesOf(`VALET_SANDBOX_ID=${sandboxId}`)) process.kill(pid, "SIGKILL");
+  });
+  const running = git(["status"], "git_config_failed", {
+    cwd: folder,
+    env: { PATH: `${folder}:${process.env.PATH}`, VALET_SANDBOX_ID: sandboxId },
+    transports: ["https"],
+    signal: AbortSignal.timeout(300),
+  });
+  await expect(running).rejects.toMatchObject({ name: GitError.name, errorType: "git_timeout" });
+});

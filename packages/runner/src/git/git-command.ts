@@ -1,12 +1,13 @@
 /**
- * Runs git by itself: nothing asks, nothing is inherited that it does not need, and a secret goes by a pipe that only it holds.
- * It reads no configuration of the user or the machine, and what a repository's own configuration names to be executed (hooks,
- * a file system monitor, credential helpers, ssh, editors, pagers) is not: an agent may have written it.
+ * Runs git in isolation. Git never prompts, inherits only the variables that it needs, and receives credentials through a pipe.
+ * It reads no configuration of the user or the machine. It runs no programs that the repository's own configuration names
+ * (hooks, a file system monitor, credential helpers, ssh, editors, pagers), because an agent may have written it.
  */
 import { spawn } from "node:child_process";
 import type { Writable } from "node:stream";
 import type { UserInfo } from "@valet/shared/protocol/repo-url";
 import type { EndedBy } from "@valet/shared/spans";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import { collectEnd, killGroup } from "../processes/child-processes.ts";
 
 /** Why a step had nothing to do. */
@@ -17,21 +18,21 @@ export type GitErrorType = Exclude<
   "runner_lost" | "sandbox_gone" | GitSkipReason
 >;
 
-/** Credentials and whom they are for: a redirect to anybody else gets none. */
+/** Credentials and the origin that they are for. Git does not send them to another origin, for example after a redirect. */
 export interface ScopedCredentials extends UserInfo {
-  /** `https://host`, with its port where it is not the usual one. */
+  /** `https://host`, with the port if it is not the default. */
   readonly origin: string;
 }
 
 export interface GitOptions {
   readonly cwd: string;
-  /** The environment to pick from what git may need to find its way: PATH, HOME, proxies, certificates, ssh's agent. */
+  /** The environment. Git receives only PATH, HOME, and the variables for proxies, certificates and ssh. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** The repository's own folder; git looks for none by itself, and so finds no other. Absent for a clone. */
+  /** The repository's `.git` folder, so git does not search for one. Absent for a clone. */
   readonly gitDir?: string | undefined;
-  /** Which transports it may use. */
+  /** The transports that git may use. */
   readonly transports: readonly Transport[];
-  /** Only for what speaks to the remote: everything that git starts inherits the pipe that they come by. */
+  /** Only for commands that connect to the remote, since all child processes of git inherit the pipe of the credentials. */
   readonly credentials?: ScopedCredentials | undefined;
   readonly signal: AbortSignal;
 }
@@ -43,12 +44,12 @@ interface GitEnd {
   readonly killedBy: string | undefined;
 }
 
-/** Git did not do what it was asked. Its own words are left out: they name files and hosts, and may quote what they were given. */
+/** Git failed. The error does not contain git's output, which names files and hosts and may quote the arguments. */
 export class GitError extends Error {
   override readonly name = "GitError";
   readonly errorType: GitErrorType;
   readonly exitCode: number | undefined;
-  /** What killed git, where a signal did. */
+  /** The signal that killed git. */
   readonly killedBy: string | undefined;
 
   constructor(errorType: GitErrorType, { exitCode, killedBy }: Partial<GitEnd> = {}) {
@@ -61,19 +62,19 @@ export class GitError extends Error {
 
 const PASSED_ON =
   /^(?:PATH|HOME|USER|LOGNAME|TMPDIR|VALET_SANDBOX_ID|(?:https?|no|all)_proxy|SSL_CERT_(?:FILE|DIR)|GIT_SSL_CAINFO|GIT_SSL_CAPATH|SSH_AUTH_SOCK|GIT_SSH_COMMAND)$/i;
-/** No question on a terminal that nobody sees; an unknown host is taken as it is the first time, and never changed. */
+/** ssh never prompts. It accepts the key of an unknown host, and refuses a changed one. */
 const SSH = "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o ConnectTimeout=20";
 /**
- * Git runs this to learn user and password, which come as two lines on file descriptor 3, handed down to it: one pair for each
- * time it asks. The shell reads no more of the pipe than the lines.
+ * Git runs this credential helper to get the user name and the password. It reads them as two lines from file descriptor 3, one
+ * pair for each request. The shell reads no more of the pipe than these lines.
  */
 const CREDENTIAL_HELPER =
   '!f() { test "$1" != get || { IFS= read -r u <&3 && IFS= read -r p <&3 && printf "%s\\n" "$u" "$p"; }; }; f';
-/** A clone of many submodules asks once for each. */
+/** The number of pairs in the pipe. A clone requests one for each submodule. */
 const MAX_CREDENTIAL_REQUESTS = 500;
 /**
- * Overrides what a repository's own configuration says; ssh, editor and pager are overridden by the environment. The empty
- * credential helper takes all that are named before it away.
+ * Overrides the repository's own configuration. Environment variables override ssh, editor and pager. The empty credential
+ * helper removes all helpers configured before it.
  */
 const OVERRIDES = [
   "core.hooksPath=/dev/null",
@@ -92,13 +93,13 @@ const OVERRIDES = [
 const MAX_OUTPUT = 64 * 1024;
 /** A line of git's trace of packets, the unit of its protocol: "… packet: git< version 2". */
 const PACKET_RECEIVED = / packet: +\S+< /;
-/** From killing git to going on without the end of its output. */
+/** How long to wait for the end of git's output after killing git, in ms. */
 const HELD_OUTPUT_MS = 500;
 
 /**
- * Runs git to its end.
- * @param failure what it means when it fails and its words say nothing more exact
- * @returns its output, at most 64 KiB, without white space at the ends
+ * Runs git until it exits.
+ * @param failure the error type if git fails and its output implies no more specific one
+ * @returns git's output, at most its last 64 KiB, trimmed
  * @throws GitError
  */
 export async function git(args: readonly string[], failure: GitErrorType, options: GitOptions): Promise<string> {
@@ -130,7 +131,7 @@ async function run(
   const child = spawn("git", [...settings.flatMap((each) => ["-c", each]), ...args], {
     cwd,
     env,
-    // Its helpers end with it, not one by one.
+    // In its own process group, so killing the group also ends git's child processes.
     detached: true,
     stdio: ["ignore", "pipe", "pipe", credentials === undefined ? "ignore" : "pipe"],
   });
@@ -144,7 +145,7 @@ async function run(
   });
   const end = () => {
     killGroup(child.pid);
-    // What left git's process group may hold its output open for ever.
+    // A process that left git's group may hold git's output open.
     setTimeout(() => ended.resolve(undefined), HELD_OUTPUT_MS);
   };
   signal.addEventListener("abort", end, { once: true });
@@ -154,7 +155,7 @@ async function run(
   throw new GitError(signal.aborted ? reasonOf(signal) : (classify(stderr()) ?? failure), outcome);
 }
 
-/** What git's words, in English, say about why it failed, where they say it. Pure. */
+/** Returns the error type that git's English error output implies, if any. Pure. */
 export function classify(stderr: string): GitErrorType | undefined {
   if (
     /Authentication failed|could not read (?:Username|Password)|terminal prompts disabled|Permission denied \(|Host key verification failed|returned error: 40[13]|Access denied/i.test(
@@ -173,7 +174,7 @@ export function classify(stderr: string): GitErrorType | undefined {
   return REMOTE_FAILURES.find(([, words]) => words.test(stderr))?.[0];
 }
 
-/** What git, libcurl (with OpenSSL or GnuTLS) and ssh say of a remote that cannot be read. The first that fits counts. */
+/** Error output of git, libcurl (with OpenSSL or GnuTLS) and ssh about a remote that cannot be read. The first match counts. */
 const REMOTE_FAILURES: readonly (readonly [GitErrorType, RegExp])[] = [
   [
     "git_certificate_untrusted",
@@ -204,8 +205,8 @@ function environment({ env, transports, gitDir, cwd }: GitOptions): Record<strin
   for (const [key, value] of Object.entries(env)) if (value !== undefined && PASSED_ON.test(key)) own[key] = value;
   return {
     GIT_SSH_COMMAND: SSH,
-    // Not every libcurl reads it by itself.
-    ...(own.SSL_CERT_FILE !== undefined && { GIT_SSL_CAINFO: own.SSL_CERT_FILE }),
+    // Not every libcurl reads SSL_CERT_FILE.
+    ...withoutUndefined({ GIT_SSL_CAINFO: own.SSL_CERT_FILE }),
     ...own,
     LC_ALL: "C",
     GIT_TERMINAL_PROMPT: "0",
@@ -217,16 +218,16 @@ function environment({ env, transports, gitDir, cwd }: GitOptions): Record<strin
     GIT_ATTR_NOSYSTEM: "1",
     GIT_EDITOR: "true",
     GIT_PAGER: "cat",
-    // A partial clone would otherwise fetch what is missing, by whatever its configuration names.
+    // Otherwise a partial clone would fetch missing objects with the programs that its configuration names.
     GIT_NO_LAZY_FETCH: "1",
-    // Also for redirects: others run programs or read what is on this machine. Of this name there is none.
+    // Applies to redirects, too. Other transports run programs or read local files. No transport has the name "none".
     GIT_ALLOW_PROTOCOL: transports.length === 0 ? "none" : transports.join(":"),
     ...(gitDir === undefined ? { GIT_CEILING_DIRECTORIES: cwd } : { GIT_DIR: gitDir, GIT_WORK_TREE: cwd }),
   };
 }
 
 function giveCredentials(pipe: Writable, { username, password }: UserInfo): void {
-  // Git may end without having asked.
+  // Git may exit without reading the credentials.
   pipe.on("error", () => {});
   pipe.end(`username=${username}\npassword=${password}\n`.repeat(MAX_CREDENTIAL_REQUESTS));
 }

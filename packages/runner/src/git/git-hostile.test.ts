@@ -1,4 +1,4 @@
-/** What an agent, or a repository, may have put where git of ours comes by. */
+/** Tests that files of an agent or of a repository cannot abuse or break the runner's git. */
 import { execFileSync } from "node:child_process";
 import {
   chmodSync,
@@ -29,7 +29,7 @@ const UNUSABLE = [
   [SETUP, "skipped", "git_unusable"],
 ];
 
-/** A workspace in which an agent has worked, and where the marks of what should not run would be. */
+/** Sets up a workspace in which an agent has worked, and a folder for marks of programs that must not run. */
 async function worked() {
   const repository = makeRepository(temporaryFolder());
   const marks = temporaryFolder();
@@ -38,7 +38,7 @@ async function worked() {
   const { workspace, state } = first;
   writeFileSync(join(workspace, "file.txt"), "uncommitted");
   const env = { PATH: process.env.PATH, HOME: home, GIT_SSL_CAINFO: CERTIFICATE };
-  /** The session is woken: what the agent left is kept. */
+  /** Sets up the workspace again after a restore. */
   const wake = (options = {}) =>
     setUp({ repoUrl: repository.url }, { workspace, state, env, generation: 2, isRestored: true, ...options });
   const program = (name: string) => {
@@ -52,8 +52,8 @@ async function worked() {
 
 const ran = (marks: string) => readdirSync(marks).filter((name) => !name.endsWith(".sh"));
 
-describe("in a workspace that was kept", () => {
-  test("nothing runs that its configuration, its hooks or the user's configuration name", async () => {
+describe("in an existing workspace", () => {
+  test("no program runs that the repository's or the user's configuration or a hook names", async () => {
     const { workspace, marks, home, wake, program } = await worked();
     for (const hook of ["post-checkout", "reference-transaction", "post-index-change", "pre-auto-gc"]) {
       renameSync(program(hook), join(workspace, ".git/hooks", hook));
@@ -79,7 +79,7 @@ describe("in a workspace that was kept", () => {
     runGit(workspace, "config", "alias.rev-parse", `!${program("alias")}`);
     runGit(workspace, "config", "alias.config", `!${program("alias")}`);
     runGit(workspace, "config", "--unset", "user.name");
-    // A partial clone whose HEAD is missing fetches it, by whatever the configuration says.
+    // A partial clone without its HEAD would fetch it as the configuration says.
     runGit(workspace, "config", "extensions.partialClone", "origin");
     runGit(workspace, "config", "core.repositoryFormatVersion", "1");
     runGit(workspace, "config", "remote.origin.promisor", "true");
@@ -94,12 +94,12 @@ describe("in a workspace that was kept", () => {
     expect(readFileSync(join(workspace, "file.txt"), "utf8")).toBe("uncommitted");
   });
 
-  test("no marker that the agent can make has its work thrown away", async () => {
+  test("no marker that the agent can create makes the runner discard its work", async () => {
     const { workspace, state, wake } = await worked();
     writeFileSync(join(workspace, ".git/valet-checkout"), "");
     mkdirSync(join(workspace, ".valet-clone"));
     expect((await wake()).shown).toEqual(KEPT);
-    // Not even a state of our own that says so: it is another sandbox's.
+    // Nor does an unfinished setup in the runner's own state, if it is from another sandbox.
     writeFileSync(join(state, "repository.json"), JSON.stringify({ generation: 1, stage: "cloned" }));
     expect((await wake()).shown).toEqual(KEPT);
     rmSync(join(state, "repository.json"));
@@ -112,14 +112,14 @@ describe("in a workspace that was kept", () => {
     ["no .git", ({ workspace }) => rmSync(join(workspace, ".git"), { recursive: true })],
     ["a .git that is a file", ({ workspace }) => replace(join(workspace, ".git"), "gitdir: /nowhere\n")],
     [
-      "a .git that is empty",
+      "an empty .git",
       ({ workspace }) => {
         replace(join(workspace, ".git"));
         mkdirSync(join(workspace, ".git"));
       },
     ],
     [
-      "a .git that leads elsewhere",
+      "a .git that links elsewhere",
       ({ workspace, home }) => {
         runGit(home, "init", "--quiet", "other");
         replace(join(workspace, ".git"));
@@ -144,7 +144,7 @@ describe("in a workspace that was kept", () => {
       },
     ],
   ];
-  test.each(leftovers)("%s is no reason to end the session", async (_, leave) => {
+  test.each(leftovers)("%s does not end the session", async (_, leave) => {
     const { workspace, home, wake } = await worked();
     leave({ workspace, home });
     const { result, shown, problems, warnings } = await wake({ timeoutMs: 2_000 });
@@ -169,14 +169,14 @@ describe("in a workspace that was kept", () => {
     expect(runGit(workspace, "config", "--local", "user.name")).toBe("Valet");
   });
 
-  test("everything may be gone", async () => {
+  test("an empty workspace does not end the session", async () => {
     const { workspace, wake } = await worked();
     for (const name of readdirSync(workspace)) rmSync(join(workspace, name), { recursive: true });
     expect((await wake()).shown).toEqual(UNUSABLE);
     expect(readdirSync(workspace)).toEqual([]);
   });
 
-  test("a sandbox of an earlier version, of whose setup nothing is known, is kept likewise", async () => {
+  test("the workspace of an earlier version, whose setup was not recorded, is kept, too", async () => {
     const { workspace, wake } = await worked();
     expect((await wake({ state: temporaryFolder() })).shown).toEqual(KEPT);
     rmSync(join(workspace, ".git"), { recursive: true });
@@ -184,7 +184,7 @@ describe("in a workspace that was kept", () => {
     expect(readFileSync(join(workspace, "file.txt"), "utf8")).toBe("uncommitted");
   });
 
-  test("git looks for no repository above it", async () => {
+  test("git does not use a repository in a parent folder", async () => {
     const { workspace, wake } = await worked();
     const above = join(workspace, "..");
     runGit(above, "init", "--quiet");
@@ -195,7 +195,7 @@ describe("in a workspace that was kept", () => {
 });
 
 describe("in a fresh clone", () => {
-  test("the user's configuration and templates run nothing, and get no credentials", async () => {
+  test("the user's configuration and templates run no programs and receive no credentials", async () => {
     const repository = makeRepository(temporaryFolder());
     writeFileSync(join(repository.folder, ".gitattributes"), "* filter=x\n");
     runGit(repository.folder, "add", ".");
@@ -223,7 +223,7 @@ describe("in a fresh clone", () => {
 });
 
 describe("a remote", () => {
-  test("whose HEAD names no branch is cloned by its only branch", async () => {
+  test("whose HEAD names no branch is checked out at its only branch", async () => {
     const repository = makeRepository(temporaryFolder());
     runGit(repository.folder, "branch", "-D", "feature/x");
     runGit(repository.folder, "symbolic-ref", "HEAD", "refs/heads/gone");
@@ -233,7 +233,7 @@ describe("a remote", () => {
     expect(readFileSync(join(workspace, "file.txt"), "utf8")).toBe("second");
   });
 
-  test("whose HEAD names no branch of several is refused, unless one is asked for", async () => {
+  test("with several branches whose HEAD names none is refused, unless the session asks for one", async () => {
     const repository = makeRepository(temporaryFolder());
     runGit(repository.folder, "symbolic-ref", "HEAD", "refs/heads/gone");
     const { result, shown } = await setUp({ repoUrl: repository.url });
@@ -242,7 +242,7 @@ describe("a remote", () => {
     expect((await setUp({ repoUrl: repository.url, branch: "main" })).result).toEqual({ ok: true });
   });
 
-  test("whose HEAD is a commit is checked out at it", async () => {
+  test("whose HEAD is a commit is checked out at that commit", async () => {
     const repository = makeRepository(temporaryFolder());
     runGit(repository.folder, "checkout", "--quiet", "--detach", repository.first);
     const { result, workspace } = await setUp({ repoUrl: repository.url });
@@ -250,7 +250,7 @@ describe("a remote", () => {
     expect(runGit(workspace, "rev-parse", "HEAD")).toBe(repository.first);
   });
 
-  test("that is empty is said to be", async () => {
+  test("that is empty is reported as such", async () => {
     const folder = temporaryFolder();
     runGit(folder, "init", "--quiet");
     const { result, shown, workspace } = await setUp({ repoUrl: `file://${folder}` });
@@ -263,7 +263,7 @@ describe("a remote", () => {
 describe("submodules", () => {
   const SUBMODULES = "valet.runner.git_submodules";
 
-  /** A repository with a submodule of this address. */
+  /** Creates a repository with a submodule at this URL. */
   function withSubmodule(url: string) {
     const parent = temporaryFolder();
     const sub = makeRepository(mkdirp(join(parent, "sub")));
@@ -284,17 +284,17 @@ describe("submodules", () => {
     expect(runGit(workspace, "status", "--porcelain")).toBe("");
   });
 
-  test("that cannot be had are said, and the session goes on", async () => {
+  test("that cannot be fetched are reported, and the session continues", async () => {
     const { main } = withSubmodule("file:///nowhere");
     const { result, shown, problems, warnings, workspace } = await setUp({ repoUrl: main.url });
     expect(result).toEqual({ ok: true });
     expect(warnings).toEqual(["git_submodule_failed"]);
     expect(shown[2]).toEqual([SUBMODULES, "error", "git_not_found"]);
-    expect(problems).toEqual(["not all submodules could be checked out"]);
+    expect(problems).toEqual(["some submodules could not be checked out"]);
     expect(readFileSync(join(workspace, "file.txt"), "utf8")).toBe("second");
   });
 
-  test("of a repository from elsewhere are none of this machine, and run nothing", async () => {
+  test("of a remote repository cannot be local repositories and run no programs", async () => {
     for (const url of ["file://{sub}", "{sub}", "ext::sh -c touch% /tmp/x", "-u./x"]) {
       const { main } = withSubmodule(url);
       const server = startGitServer(main);
@@ -306,7 +306,7 @@ describe("submodules", () => {
     }
   });
 
-  test("get the credentials on the same host, and on no other", async () => {
+  test("receive the credentials on the same host only", async () => {
     const { main, sub } = withSubmodule("../../sub/repo");
     const served = { ...main, folder: join(main.folder, "..") };
     const server = startGitServer(served);
@@ -338,7 +338,7 @@ describe("submodules", () => {
   });
 });
 
-test("an author that somebody has named is kept, whatever file it is in", async () => {
+test("a configured author is kept, whatever file it is in", async () => {
   const { url } = makeRepository(temporaryFolder());
   const home = temporaryFolder();
   mkdirSync(join(home, ".config/git"), { recursive: true });

@@ -24,7 +24,7 @@ const CHECKOUT = "valet.runner.git_checkout";
 const CONFIG = "valet.runner.git_config";
 
 describe("a repository", () => {
-  test("is cloned and checked out, and every step is a span with its time", async () => {
+  test("is cloned and checked out, with a span and its duration for every step", async () => {
     const { url, second } = repository;
     const { result, shown, find, spans, workspace, parent } = await setUp({ repoUrl: url });
     expect(result).toEqual({ ok: true });
@@ -57,7 +57,7 @@ describe("a repository", () => {
     ["a branch", { branch: "feature/x" }, "feature", "feature/x"],
     ["a tag", { ref: "v1" }, "first", "HEAD"],
     ["a branch as ref", { ref: "feature/x" }, "feature", "feature/x"],
-    ["a ref that no clone brings", { ref: "refs/pull/1/head" }, "pull", "HEAD"],
+    ["a ref that a clone does not contain", { ref: "refs/pull/1/head" }, "pull", "HEAD"],
     ["a branch at a ref", { branch: "work", ref: "v1" }, "first", "work"],
   ] as const)("is checked out at %s", async (_, wanted, commit, name) => {
     const { result, workspace, find } = await setUp({ repoUrl: repository.url, ...wanted });
@@ -66,7 +66,7 @@ describe("a repository", () => {
     expect(attributesToObject([...find(CHECKOUT)!.attributes])["vcs.ref.head.revision"]).toBe(repository[commit]);
   });
 
-  test("is checked out at a commit, whole or shortened", async () => {
+  test("is checked out at a commit, by its full or abbreviated id", async () => {
     const { url, first } = repository;
     for (const ref of [first, first.slice(0, 10)]) {
       const { workspace } = await setUp({ repoUrl: url, ref });
@@ -82,17 +82,17 @@ describe("a repository", () => {
     expect(existsSync(join(workspace, ".git"))).toBe(true);
   });
 
-  test("need not be there", async () => {
+  test("is optional", async () => {
     const { result, shown } = await setUp({});
     expect(result).toEqual({ ok: true });
     expect(shown).toEqual([[GIT_SETUP, "skipped", "no_repository"]]);
   });
 
-  test("comes over ssh, by either form of address", async () => {
+  test("is cloned over ssh, by either form of URL", async () => {
     const { folder, second } = repository;
     const home = temporaryFolder();
     const ssh = join(home, "ssh");
-    // Takes the place of ssh and of the host: runs what the host is asked to run.
+    // Replaces ssh and the host: runs the command for the host.
     writeFileSync(ssh, `#!/bin/sh\necho "$*" >> ${home}/calls\nfor last; do :; done\nexec sh -c "$last"\n`, {
       mode: 0o755,
     });
@@ -109,8 +109,8 @@ describe("a repository", () => {
   });
 });
 
-describe("what is in the workspace already", () => {
-  test("is kept: commits, changes, and the branch that work is on", async () => {
+describe("existing work in the workspace", () => {
+  test("is kept: commits, changes, and the current branch", async () => {
     const { url } = repository;
     const { workspace, state } = await setUp({ repoUrl: url });
     runGit(workspace, "checkout", "--quiet", "-b", "mine");
@@ -126,14 +126,14 @@ describe("what is in the workspace already", () => {
     expect(existsSync(join(workspace, "new.txt"))).toBe(true);
   });
 
-  test("and needs no remote that is still there", async () => {
+  test("is kept even if the remote no longer exists", async () => {
     const repository = makeRepository(temporaryFolder());
     const { workspace, state } = await setUp({ repoUrl: repository.url });
     rmSync(repository.folder, { recursive: true });
     expect((await setUp({ repoUrl: repository.url }, { workspace, state })).result).toEqual({ ok: true });
   });
 
-  test("is finished where a setup was cut short: in the clone, or before the checkout was done", async () => {
+  test("of an interrupted setup is completed: after an interrupted clone, or before the checkout", async () => {
     const { url, feature } = repository;
     const workspace = temporaryFolder();
     mkdirSync(join(workspace, ".valet-clone", ".git"), { recursive: true });
@@ -146,7 +146,7 @@ describe("what is in the workspace already", () => {
     expect([head(workspace), runGit(workspace, "status", "--porcelain")]).toEqual([feature, ""]);
   });
 
-  test("is not overwritten where it is no repository", async () => {
+  test("is not overwritten if it is not a repository", async () => {
     const workspace = temporaryFolder();
     writeFileSync(join(workspace, "file.txt"), "mine");
     const { result } = await setUp({ repoUrl: repository.url }, { workspace });
@@ -159,9 +159,9 @@ describe("credentials", () => {
   const PASSWORD = "canary-of-the-git-password";
 
   test.each([
-    ["apart from the address", true],
-    ["within it", false],
-  ])("given %s open the repository and are nowhere else", async (_, isApart) => {
+    ["separately", true],
+    ["in the URL", false],
+  ])("given %s permit the clone and are not visible anywhere else", async (_, isApart) => {
     const server = startGitServer(repository, "alice", PASSWORD);
     const marker = `VALET_SANDBOX_ID=sbx_${Math.random().toString(36).slice(2)}`;
     const seen: string[] = [];
@@ -177,7 +177,7 @@ describe("credentials", () => {
       GIT_SSL_CAINFO: CERTIFICATE,
       VALET_SANDBOX_ID: marker.split("=")[1],
     };
-    // Also for what a clone does not bring, which is a second visit.
+    // The ref needs a second request, since a clone does not contain it.
     const { result, spans, workspace } = await setUp({ ...repo, ref: "refs/pull/1/head" }, { env, allowFile: false });
     expect(result).toEqual({ ok: true });
     expect(head(workspace)).toBe(repository.pull);
@@ -191,7 +191,7 @@ describe("credentials", () => {
     expect(grep(workspace, PASSWORD)).toBe(false);
   });
 
-  test("that are wrong, or missing, are named as the failure", async () => {
+  test("that are wrong or missing have their own error type", async () => {
     const server = startGitServer(repository);
     for (const credentials of [{ username: "alice", password: "wrong" }, undefined]) {
       const { result, shown } = await setUp({ repoUrl: server.url, ...(credentials && { credentials }) });
@@ -203,7 +203,7 @@ describe("credentials", () => {
     }
   });
 
-  test("are for their own host only", async () => {
+  test("are only sent to their own host", async () => {
     const other = startGitServer(repository);
     const redirecting = Bun.serve({
       hostname: "127.0.0.1",
@@ -222,11 +222,11 @@ describe("credentials", () => {
   });
 });
 
-describe("a failure is told by its kind", () => {
+describe("a failure has an error type for its cause", () => {
   test.each([
-    ["an address that is none", "not a url"],
+    ["an invalid URL", "not a url"],
     ["another scheme", "http://localhost/repo"],
-    ["one that runs a program", "ext::sh -c touch% /tmp/x"],
+    ["a URL that runs a program", "ext::sh -c touch% /tmp/x"],
     ["an option", "--upload-pack=touch /tmp/x"],
     ["a host that ssh reads as an option", "ssh://-oProxyCommand=x/y"],
     ["a query that could hold a secret", "https://localhost/repo?token=x"],
@@ -237,22 +237,26 @@ describe("a failure is told by its kind", () => {
   });
 
   test.each([
-    ["nobody there", "https://127.0.0.1:1/repo", "git_unreachable"],
-    ["nobody there for ssh", "ssh://git@127.0.0.1:1/repo", "git_unreachable"],
+    ["a closed port", "https://127.0.0.1:1/repo", "git_unreachable"],
+    ["a closed port for ssh", "ssh://git@127.0.0.1:1/repo", "git_unreachable"],
     ["no such host", "https://no-such-host.invalid/repo", "git_host_not_found"],
     ["no such repository", "file:///nowhere/at/all", "git_not_found"],
-  ])("%s is told by its kind", async (_, repoUrl, errorType) => {
+  ])("%s has its own error type", async (_, repoUrl, errorType) => {
     const { result, shown } = await setUp({ repoUrl });
     expect(result).toEqual({ ok: false, errorType });
     expect(shown[0]).toEqual([CLONE, "error", errorType]);
   });
 
   test.each([
-    ["a page in place of a repository", () => new Response("<html>\nHello\n</html>\n", HTML), "git_not_a_repository"],
+    [
+      "a web page instead of a repository",
+      () => new Response("<html>\nHello\n</html>\n", HTML),
+      "git_not_a_repository",
+    ],
     ["a redirect to a login", (url: URL) => redirectFrom(url), "git_not_a_repository"],
-    ["a host that knows no such repository", () => new Response("no", { status: 404 }), "git_not_found"],
-    ["a host that has failed", () => new Response("no", { status: 500 }), "git_clone_failed"],
-  ] as const)("%s in answer to git is told by its kind", async (_, answer, errorType) => {
+    ["a host without the repository", () => new Response("no", { status: 404 }), "git_not_found"],
+    ["a host with an internal error", () => new Response("no", { status: 500 }), "git_clone_failed"],
+  ] as const)("%s in response to git has its own error type", async (_, answer, errorType) => {
     const { cert, key } = { cert: readFileSync(CERTIFICATE), key: readFileSync(KEY) };
     const server = Bun.serve({
       hostname: "127.0.0.1",
@@ -265,7 +269,7 @@ describe("a failure is told by its kind", () => {
     expect(result).toEqual({ ok: false, errorType });
   });
 
-  test("a certificate that nobody vouches for, unless its authority is named", async () => {
+  test("an untrusted certificate, unless its authority is configured", async () => {
     const { url } = startGitServer(repository);
     const env = { PATH: process.env.PATH, HOME: temporaryFolder() };
     const { result } = await setUp({ repoUrl: url }, { env });
@@ -275,14 +279,14 @@ describe("a failure is told by its kind", () => {
     expect(trusting.result).toEqual({ ok: true });
   });
 
-  test("a host that speaks no TLS", async () => {
+  test("a host without TLS", async () => {
     const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("plain") });
     onTestFinished(() => server.stop(true));
     const { result } = await setUp({ repoUrl: `https://localhost:${server.port}/repo` });
     expect(result).toEqual({ ok: false, errorType: "git_unreachable" });
   });
 
-  test("a repository of this machine where that is not allowed", async () => {
+  test("a local repository if that is not allowed", async () => {
     const { result } = await setUp({ repoUrl: repository.url }, { allowFile: false });
     expect(result).toEqual({ ok: false, errorType: "git_clone_failed" });
   });
@@ -296,7 +300,7 @@ describe("a failure is told by its kind", () => {
     },
   );
 
-  test("no answer in time: git and what it started are ended", async () => {
+  test("a timeout, which ends git and its child processes", async () => {
     const server = startGitServer(repository);
     const marker = `VALET_SANDBOX_ID=sbx_${Math.random().toString(36).slice(2)}`;
     const env = { PATH: process.env.PATH, HOME: temporaryFolder(), GIT_SSL_CAINFO: CERTIFICATE };
@@ -309,7 +313,7 @@ describe("a failure is told by its kind", () => {
     await expect.poll(() => processesOf(marker), { timeout: 20_000 }).toEqual([]);
   });
 
-  test("the runner's own end", async () => {
+  test("the runner's shutdown", async () => {
     const server = startGitServer(repository);
     const stop = new AbortController();
     const setup = setUp({ repoUrl: `${server.origin}/hang` }, { signal: stop.signal });
@@ -322,7 +326,7 @@ describe("a failure is told by its kind", () => {
   });
 });
 
-test("the agent's commits have an author, unless somebody has named one", async () => {
+test("the agent's commits have a default author, unless one is configured", async () => {
   const { url } = repository;
   const { workspace } = await setUp({ repoUrl: url });
   expect(runGit(workspace, "config", "--local", "user.name")).toBe("Valet");
@@ -334,7 +338,7 @@ test("the agent's commits have an author, unless somebody has named one", async 
 
 const HTML = { headers: { "content-type": "text/html" } };
 
-/** To a page about logging in, and what that answers. */
+/** Redirects to a login page, and returns that page. */
 function redirectFrom({ pathname, origin }: URL): Response {
   return pathname === "/login" ? new Response("Log in", HTML) : Response.redirect(`${origin}/login`);
 }

@@ -1,7 +1,7 @@
 /**
- * Puts the session's repository into the workspace. A workspace that was set up before holds somebody's work: nothing is cloned
- * or checked out there again, and git is best effort, because the agent may have done anything to its repository. A setup that
- * was cut short goes on where it was.
+ * Sets up the session's repository in the workspace. An existing workspace contains earlier work. There the setup neither
+ * clones nor checks out, and a failure of git does not fail the start, because the agent may have done anything to the
+ * repository. An interrupted setup is resumed.
  */
 import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -36,31 +36,31 @@ export interface GitSetupOptions {
   readonly isRestored: boolean;
   /** Whether repositories of this machine may be cloned. */
   readonly allowFile: boolean;
-  /** What git may find in its environment is picked from this. */
+  /** The environment, from which git receives only the variables that it needs. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** For all of it. */
+  /** The timeout of the whole setup. */
   readonly timeoutMs: number;
-  /** Ends it before its time. */
+  /** Aborts the setup. */
   readonly signal: AbortSignal;
-  /** What went wrong and does not keep the agent from working; never quotes content. */
+  /** Receives problems with which the agent can still work; never quotes content. */
   onProblem(problem: string): void;
-  /** What is amiss in a workspace that is used all the same. */
+  /** Receives what a person should know about a workspace that is used anyway. */
   onWarning(warning: RunnerWarning): void;
 }
 
 export type GitSetupResult = { readonly ok: true } | { readonly ok: false; readonly errorType: SetupErrorType };
 
-/** Why a repository is not in place: a submodule that is missing is no reason. */
+/** Why the setup failed. A missing submodule does not fail it. */
 type SetupErrorType = Exclude<GitErrorType, "git_submodule_failed">;
 
-/** Who the agent's commits are by, where nobody else is named. */
+/** The author of the agent's commits if none is configured. */
 const AUTHOR = { "user.name": "Valet", "user.email": "valet@localhost" };
-/** Where a clone is made; once it is complete, its `.git` takes its place. */
+/** The folder of a clone. Once the clone is complete, its `.git` is moved into the workspace. */
 const UNFINISHED_CLONE = ".valet-clone";
-/** For all that git is asked in a workspace that was kept: what an agent left there may hang, a named pipe for one. */
+/** The timeout of all git commands in an existing workspace, where git may hang on files of the agent such as a named pipe. */
 const KEPT_TIMEOUT_MS = 10_000;
 
-/** Never throws; what git said is nowhere, only its class of failure. */
+/** Sets up the repository. Never throws. Returns and records only the error type of a failure, never git's output. */
 export async function setUpRepository(options: GitSetupOptions): Promise<GitSetupResult> {
   const { tracer, parent, repo } = options;
   const span = tracer.startSpan("valet.runner.git_setup", { parent });
@@ -92,7 +92,7 @@ export async function setUpRepository(options: GitSetupOptions): Promise<GitSetu
   }
 }
 
-/** Whether the workspace holds work of an agent, or may. */
+/** Returns whether the workspace contains, or may contain, an agent's work. */
 function isKept({ workspace, progress, isRestored }: GitSetupOptions): boolean {
   if (progress.isUnfinished) return false;
   if (progress.isKnown || exists(join(workspace, ".git"))) return true;
@@ -126,7 +126,7 @@ class GitSetup {
     };
   }
 
-  /** Sets the repository up, or goes on where that was cut short. @throws GitError */
+  /** Sets up the repository, or resumes an interrupted setup. @throws GitError */
   async run(): Promise<void> {
     const { workspace, repo, progress } = this.#options;
     if (!progress.isUnfinished || !exists(join(workspace, ".git"))) {
@@ -161,8 +161,8 @@ class GitSetup {
   }
 
   /**
-   * Looks at the repository of a workspace that was kept, and changes nothing but a missing author. What git fails at there is
-   * no reason to end the session.
+   * Checks the repository of an existing workspace, and changes nothing except a missing author. A failure of git does not end
+   * the session.
    * @returns whether git can read the repository
    * @throws GitError `runner_shutdown`
    */
@@ -183,7 +183,7 @@ class GitSetup {
       }
     });
     if (!isUsable) {
-      onProblem("git cannot use the repository of the workspace; it is left as it is");
+      onProblem("git cannot read the workspace's repository; the runner leaves it unchanged");
       onWarning("git_unusable");
     }
     if (!progress.isKnown) progress.write("done");
@@ -195,7 +195,7 @@ class GitSetup {
     const clone = join(workspace, UNFINISHED_CLONE);
     mkdirSync(workspace, { recursive: true });
     rmSync(clone, { recursive: true, force: true });
-    // Somebody's files: neither to be overwritten nor to be mistaken for the repository's.
+    // Existing files must neither be overwritten nor be mistaken for the repository's.
     if (readdirSync(workspace).length > 0) throw new GitError("git_clone_failed");
     try {
       const args = ["clone", "--quiet", "--no-checkout", "--", this.#repository.url, clone];
@@ -205,7 +205,7 @@ class GitSetup {
         gitDir: join(clone, ".git"),
       });
       if (hasRefs === "") await this.#requireRepository();
-      // First: a repository that nothing is known of is taken for the agent's.
+      // Before the rename, since a repository without a recorded setup counts as the agent's work.
       progress.write("cloned");
       renameSync(join(clone, ".git"), join(workspace, ".git"));
     } finally {
@@ -213,12 +213,12 @@ class GitSetup {
     }
   }
 
-  /** @returns whether there was anything to check out: a repository may be empty */
+  /** @returns false if the repository is empty */
   async #checkOut(): Promise<boolean> {
     const { branch, ref } = this.#options.repo;
     let wanted = ref ?? branch;
     if (wanted === undefined) {
-      // The remote's own choice.
+      // The remote's default branch.
       if ((await this.#revisionOf("HEAD")) !== undefined) {
         await this.#run("git_ref_not_found", "checkout", "--quiet", "--force");
         return true;
@@ -252,18 +252,18 @@ class GitSetup {
       .map((ref) => ref.slice(prefix.length));
   }
 
-  /** One that cannot be had is said, and no reason to keep the agent from the rest. */
+  /** Checks out submodules. A failure is reported, and the agent works without them. */
   async #checkOutSubmodules(): Promise<void> {
     const { workspace, onProblem, onWarning, signal } = this.#options;
     if (!isPlainFile(join(workspace, ".gitmodules"))) return;
     await this.#step("valet.runner.git_submodules", {}, async () => {
-      // As one checks out files: a repository could name a program to do it with.
+      // With --checkout, since a repository could otherwise name a program that updates its submodules.
       const args = ["submodule", "--quiet", "update", "--init", "--recursive", "--checkout", "--jobs", "1"];
       await git(args, "git_submodule_failed", this.#remote());
       return undefined;
     }).catch((error: unknown) => {
       if (signal.aborted || this.#git.signal.aborted) throw error;
-      onProblem("not all submodules could be checked out");
+      onProblem("some submodules could not be checked out");
       onWarning("git_submodule_failed");
     });
   }
@@ -272,7 +272,7 @@ class GitSetup {
     return this.#run("git_ref_not_found", "checkout", "--quiet", "--force", ...args, "--");
   }
 
-  /** The commit of a branch, a tag, a commit's id or any other ref of the remote. */
+  /** Returns the commit of a branch, a tag, a commit id or any other ref of the remote. */
   async #find(wanted: string): Promise<string> {
     if (!isGitRef(wanted)) throw new GitError("git_ref_not_found");
     const candidates = [`refs/remotes/origin/${wanted}`, `refs/tags/${wanted}`];
@@ -281,7 +281,7 @@ class GitSetup {
       const revision = await this.#revisionOf(candidate);
       if (revision !== undefined) return revision;
     }
-    // A clone brings branches and tags only.
+    // A clone contains only branches and tags.
     const args = ["fetch", "--quiet", "origin", "--", wanted];
     await git(args, "git_ref_not_found", this.#remote()).catch(async (error: unknown) => {
       if (error instanceof GitError && error.errorType === "git_ref_not_found") await this.#requireRepository();
@@ -298,7 +298,7 @@ class GitSetup {
     }
   }
 
-  /** In the repository, or where the agent's own git looks, which ours does not: there it is read as data. */
+  /** Returns whether the repository's or the user's configuration sets a key. The latter is only read as data. */
   async #isSet(key: string): Promise<boolean> {
     const { HOME, XDG_CONFIG_HOME } = this.#options.env;
     const own = HOME === undefined ? [] : [join(HOME, ".gitconfig"), join(HOME, ".config/git/config")];
@@ -322,10 +322,10 @@ class GitSetup {
     if (!(await speaksGit(url, { ...this.#remote(), gitDir: undefined }))) throw new GitError("git_not_a_repository");
   }
 
-  /** How git is run where it speaks to the remote. */
+  /** Returns the options of commands that connect to the remote. */
   #remote(): GitOptions {
     const { allowFile } = this.#options;
-    // A repository from elsewhere must not name one of this machine as its submodule.
+    // A remote repository must not have a local one as its submodule.
     const mayUseFiles = allowFile && this.#repository.url.startsWith("file:");
     const transports: Transport[] = mayUseFiles ? ["https", "ssh", "file"] : ["https", "ssh"];
     return { ...this.#git, transports, credentials: this.#repository.credentials };
@@ -337,7 +337,7 @@ class GitSetup {
     return output?.split("\n").at(-1);
   }
 
-  /** A question that git answers with failing. */
+  /** For commands whose failure is an answer: ignores the error, unless the setup was aborted. */
   readonly #unlessStopped = (error: unknown): undefined => {
     if (this.#git.signal.aborted) throw error;
   };
@@ -346,7 +346,7 @@ class GitSetup {
     return git(args, failure, this.#git);
   }
 
-  /** @param work resolves to why there was nothing to do, if so */
+  /** Runs a step in its span. @param work resolves to the reason if there was nothing to do */
   async #step<N extends Step>(
     name: N,
     attributes: SpanAttributes<N>,

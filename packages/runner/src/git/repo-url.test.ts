@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { readRepository, secretsOf } from "./repo-url.ts";
 
-describe("what of a repository must be shown nowhere", () => {
+describe("the secrets of a repository", () => {
   test.each([
     ["https://user:p%40ss@git.example/a", ["p@ss"]],
     ["https://token@git.example/a", ["token"]],
     ["https://token:x-oauth-basic@git.example/a", ["token"]],
     ["https://git.example/a", []],
-    // Taken by an earlier version.
+    // Accepted by an earlier version.
     ["ssh://user:pass%20word@git.example/a", ["pass word"]],
     ["ssh://deployment@git.example/a", []],
     ["deployment@git.example:a", []],
@@ -19,8 +19,8 @@ describe("what of a repository must be shown nowhere", () => {
   });
 });
 
-describe("what git is given", () => {
-  test("has no user and password in its URL, and those that were given apart count more", () => {
+describe("the repository that git receives", () => {
+  test("has no user and password in its URL, and separate credentials take precedence", () => {
     const url = "https://git.example/a";
     const inUrl = { username: "user", password: "p@ss", origin: "https://git.example" };
     const given = { username: "other", password: "key" };
@@ -33,7 +33,7 @@ describe("what git is given", () => {
   });
 
   test.each(["https://git.example/a?token=b", "ext::sh", "-oProxy@git.example:a", "ssh://-oProxy/a", "https://a b/c"])(
-    "is nothing of %s",
+    "is undefined for %s",
     (url) => expect(readRepository(url, undefined, true)).toBeUndefined(),
   );
 });

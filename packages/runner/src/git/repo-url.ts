@@ -1,17 +1,17 @@
-/** Which repositories may be cloned, and what of their address is a secret. Pure. */
+/** Decides which repositories may be cloned, and which parts of their URLs are secret. Pure. */
 import { isScpLike, splitUserInfo, type UserInfo, userInfoOf } from "@valet/shared/protocol/repo-url";
 import type { ScopedCredentials } from "./git-command.ts";
 
 export interface Repository {
-  /** Without user and password for https; what git is given and what it keeps. */
+  /** The URL that git receives and stores, for https without user and password. */
   readonly url: string;
   readonly credentials: ScopedCredentials | undefined;
 }
 
 /**
- * Reads a repository's address: https, ssh, or where it is allowed `file:`. A user and password in it are taken out; those
- * given apart from it count more. `undefined` for any other, also for one with a query or fragment, which could hold a secret
- * that git would write down. Addresses that the API refuses today are taken where a session has one from an earlier version.
+ * Reads a repository's URL: https, ssh, or, if allowed, `file:`. Removes user and password from it; separate credentials take
+ * precedence. Returns `undefined` for any other URL, and for one with a query or fragment, which could contain a secret that
+ * git would store. Also accepts URLs that the API refuses today, since sessions of earlier versions may have one.
  */
 export function readRepository(
   repoUrl: string,
@@ -26,7 +26,7 @@ export function readRepository(
   if (url.protocol === "file:") {
     return allowFile && url.host === "" ? { url: url.href, credentials: undefined } : undefined;
   }
-  // ssh would read such a host as an option.
+  // ssh would interpret such a host as an option.
   if (url.hostname === "" || url.hostname.startsWith("-")) return undefined;
   if (url.protocol === "ssh:") {
     url.password = "";
@@ -34,14 +34,14 @@ export function readRepository(
   }
   if (url.protocol !== "https:") return undefined;
   const credentials = given ?? userInfo;
-  // Git's protocol for them is lines.
+  // Git's credential protocol is line-based.
   if (credentials !== undefined && /[\n\0]/.test(credentials.username + credentials.password)) return undefined;
   return { url: url.href, credentials: credentials && { ...credentials, origin: url.origin } };
 }
 
 /**
- * What of it must be shown nowhere. Without a password, or with the word that some hosts want in its place, the user is a token;
- * that of an ssh URL is part of the address.
+ * Returns the secrets of a repository. Without a password, or with the placeholder that some hosts require, the user name is a
+ * token. The user name of an ssh URL is part of the address and not secret.
  */
 export function secretsOf(repoUrl: string | undefined, given: UserInfo | undefined): string[] {
   const url = URL.parse(repoUrl ?? "");

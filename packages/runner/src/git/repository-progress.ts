@@ -1,13 +1,13 @@
-/** How far a repository's setup has come: kept with the runner's state, where the agent does not work. */
+/** Stores the progress of a repository's setup in the runner's state folder, outside the agent's workspace. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { REPOSITORY_FILE } from "../state/state-folder.ts";
 
 const Progress = z.object({
-  /** The sandbox that it was done in. */
+  /** The generation of the sandbox that wrote it. */
   generation: z.number(),
-  /** `cloned`: the repository is there, and its files are not yet. */
+  /** `cloned`: the clone is complete, the checkout is not. */
   stage: z.enum(["cloned", "done"]),
 });
 
@@ -16,24 +16,24 @@ export class RepositoryProgress {
   readonly #generation: number;
   readonly #found: z.infer<typeof Progress> | undefined;
 
-  /** @param generation of the sandbox that this runner runs in */
+  /** @param generation of this runner's sandbox */
   constructor(stateFolder: string, generation: number) {
     this.#path = join(stateFolder, REPOSITORY_FILE);
     this.#generation = generation;
     this.#found = readProgress(this.#path);
   }
 
-  /** Whether the setup was cut short in this sandbox, in which no agent has worked yet. */
+  /** Whether the setup was interrupted in this sandbox, so no agent has worked in it yet. */
   get isUnfinished(): boolean {
     return this.#found?.stage === "cloned" && this.#found.generation === this.#generation;
   }
 
-  /** Whether a setup was begun in this sandbox or in one that its files are from. */
+  /** Whether a setup began in this sandbox, or in an earlier one whose files this one has. */
   get isKnown(): boolean {
     return this.#found !== undefined;
   }
 
-  /** @throws what the file system says */
+  /** @throws errors of the file system */
   write(stage: "cloned" | "done"): void {
     writeFileSync(this.#path, JSON.stringify({ generation: this.#generation, stage }), { mode: 0o600 });
   }

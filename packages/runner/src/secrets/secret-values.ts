@@ -24,14 +24,14 @@ export interface Redacted {
 
 export class SecretValues {
   readonly #values = new Set<string>();
-  /** By the character that they begin with. */
+  /** The forms of all values, by their first character. */
   readonly #forms = new Map<string, Tokens[]>();
   /** The starts of all forms, as alternatives of a regular expression, and the maximum length of a start. */
   readonly #starts: string[] = [];
   #longestStart = 0;
   #anyStart = /(?!)/g;
 
-  /** Short values and those that are known already are left out. */
+  /** Adds values, except for short ones. */
   add(...values: readonly (string | undefined)[]): void {
     for (const value of values) {
       if (value === undefined || value.length < MIN_LENGTH || this.#values.has(value)) continue;
@@ -94,8 +94,8 @@ export class SecretValues {
   }
 
   /**
-   * Returns the next position at which a secret may begin, or the length of the text. In an incomplete text, that includes every
-   * position near the end.
+   * Returns the next position at which a secret may begin, or the length of the text. In an incomplete text, that includes
+   * every position near the end.
    */
   #nextStart(text: string, from: number, isComplete: boolean): number {
     this.#anyStart.lastIndex = from;

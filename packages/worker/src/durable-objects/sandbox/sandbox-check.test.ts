@@ -282,7 +282,7 @@ describe("a runner that does not connect", () => {
   test.each(["entrypoint_failed", "entrypoint_ended"] as const)(
     "because its sandbox has stopped (%s) fails the start with that reason and the last line of the log",
     async (stopReason) => {
-      const lastLogLine = "valet runner: its folder cannot be used: EACCES";
+      const lastLogLine = "valet runner: the state folder cannot be used: EACCES";
       const session = new TestSession();
       const running = { sandbox: { state: "running", restartCount: 3 } } as const;
       await session.broker.script({ get: [running, { sandbox: { state: "stopped", stopReason, lastLogLine } }] });
