@@ -189,6 +189,9 @@ export class Consequences {
       case "hibernated":
       case "terminated":
         return boundary();
+      default:
+        // With a further event, this does not compile.
+        event satisfies never;
     }
   }
 
