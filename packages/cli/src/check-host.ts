@@ -5,6 +5,7 @@ import { BrokerHealth } from "@valet/shared/protocol/sandbox-broker";
 import { Health } from "@valet/shared/protocol/session-api";
 import type { z } from "zod";
 import type { Finding } from "./check-telemetry.ts";
+import { counted } from "./counted.ts";
 import { readConnection, type Uses } from "./system/state.ts";
 import { UP_ROLE } from "./system/state-directory.ts";
 import { openableFormat } from "./system/state-format.ts";
@@ -98,6 +99,6 @@ export function stateOf(url: string, health: Health, silentBroker?: string): Pic
     };
   }
   if (sessions === 0) return { state: "ok", detail: `runs at ${url}` };
-  const detail = `runs at ${url}; spans of ${sessions} ${sessions === 1 ? "session" : "sessions"} do not reach the backend since ${since} (${reason}; ${waitingSpans} are waiting); fix the problem under \`backend\`, then run \`pnpm valet resend --all\``;
+  const detail = `runs at ${url}; spans of ${counted(sessions, "session")} do not reach the backend since ${since} (${reason}; ${waitingSpans} are waiting); fix the problem under \`backend\`, then run \`pnpm valet resend --all\``;
   return { state: "missing", detail };
 }

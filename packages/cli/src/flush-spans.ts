@@ -7,6 +7,7 @@ import type { SessionView } from "@valet/shared/protocol/session-view";
 import { type EnvironmentRecord, readTracingConfig } from "@valet/shared/tracing";
 import { ApiClient } from "./api-client.ts";
 import { report } from "./context.ts";
+import { counted } from "./counted.ts";
 import type { Connection } from "./system/state.ts";
 
 /** Spans that had not reached the backend when the flush ended. */
@@ -106,8 +107,4 @@ export function leftLines({ sessions, waitingSpans, reason, hint, unanswered }: 
 function mayHaveSpans({ status, updatedAt, exportProblem }: SessionView): boolean {
   const isAtRest = status === "hibernated" || status === "terminated" || status === "error";
   return exportProblem !== undefined || !isAtRest || Date.now() - Date.parse(updatedAt) < RECENT_MS;
-}
-
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }

@@ -39,7 +39,7 @@ test("a family is shown as a tree with each session's cost and the sum", () => {
   ];
   expect(familyLines({ sessions, total: spent(3, 0.75) })).toEqual([
     "ses_a  running (idle)            2026-01-01T00:00:00.000Z  $0.5000 in 2 turns (100 tokens in, 10 out)  First",
-    "└─ ses_b  running (idle, 2 queued)  2026-01-01T00:00:00.000Z  $0.2500 in 1 turns (100 tokens in, 10 out)",
+    "└─ ses_b  running (idle, 2 queued)  2026-01-01T00:00:00.000Z  $0.2500 in 1 turn (100 tokens in, 10 out)",
     "total: $0.7500 in 3 turns (100 tokens in, 10 out)",
   ]);
 });
@@ -87,7 +87,7 @@ test("an unknown cost is not $0, and an incomplete sum says so", () => {
       total: { ...total, turns_without_cost: 1, turns_without_usage: 1 },
     }),
   ).toEqual([
-    "ses_a  running (idle)            2026-01-01T00:00:00.000Z  cost unknown in 1 turns (tokens unknown)",
+    "ses_a  running (idle)            2026-01-01T00:00:00.000Z  cost unknown in 1 turn (tokens unknown)",
     "total: at least $0.5000 in 2 turns (at least 100 tokens in, 10 out)",
   ]);
 });

@@ -6,6 +6,7 @@ import { ERRORS } from "@valet/shared/spans";
 import type { Command } from "commander";
 import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
+import { counted } from "../counted.ts";
 import { placeText } from "../queue-text.ts";
 import { placeSessions, type TreeSession } from "../session-tree.ts";
 
@@ -50,7 +51,7 @@ function costOf(spent: FamilyView["total"]): string {
     tokens_input === null && tokens_output === null
       ? "tokens unknown"
       : atLeast(`${tokens_input ?? "?"} tokens in, ${tokens_output ?? "?"} out`, turns_without_usage);
-  return `${cost} in ${turns} turns (${tokens})`;
+  return `${cost} in ${counted(turns, "turn")} (${tokens})`;
 }
 
 /** Marks a sum that lacks some turns. */

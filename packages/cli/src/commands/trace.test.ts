@@ -22,3 +22,7 @@ test("an open trace has no duration, even if its ended spans were short", () => 
     "18a182ab3acb8fb451ea1dcb03729ae9  2026-01-01T00:00:00.000Z      open  POST /api/sessions/:id/messages  (4 spans, 4 open)",
   );
 });
+
+test("one span, and one error, are in the singular", () => {
+  expect(summaryLine({ ...summary, spans: 1, errors: 1 })).toMatch(/ {2}\(1 span, 1 error\)$/);
+});

@@ -2,6 +2,7 @@ import type { TraceSummaryView } from "@valet/shared/protocol/session-api";
 import type { Command } from "commander";
 import { type ApiClient, ApiError } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
+import { counted } from "../counted.ts";
 import { UserError } from "../errors.ts";
 import { buildTrees, formatMillis, readSpans, renderTrees } from "../trace-tree.ts";
 
@@ -34,9 +35,9 @@ async function listTraces(api: ApiClient, sessionId: string, options: GlobalOpti
 export function summaryLine(summary: TraceSummaryView): string {
   const { traceId, name, startedAt, duration_ms, spans, openSpans, errors } = summary;
   const notes = [
-    `${spans} spans`,
+    counted(spans, "span"),
     ...(openSpans > 0 ? [`${openSpans} open`] : []),
-    ...(errors > 0 ? [`${errors} errors`] : []),
+    ...(errors > 0 ? [counted(errors, "error")] : []),
   ];
   const duration = openSpans > 0 ? "open" : formatMillis(duration_ms);
   return [traceId, startedAt, duration.padStart(8), name ?? "…", `(${notes.join(", ")})`].join("  ");
@@ -59,6 +60,6 @@ async function showTrace(api: ApiClient, sessionId: string, traceId: string, opt
 export function traceLines(otlp: unknown): string[] {
   const spans = readSpans(otlp);
   const services = [...new Set(spans.map(({ service }) => service))].sort();
-  const head = `trace ${spans[0]?.traceId ?? ""}: ${spans.length} ${spans.length === 1 ? "span" : "spans"} of ${services.join(", ")}`;
+  const head = `trace ${spans[0]?.traceId ?? ""}: ${counted(spans.length, "span")} of ${services.join(", ")}`;
   return [head, ...renderTrees(buildTrees(spans), Date.now())];
 }
