@@ -17,7 +17,7 @@ import { ConfigFolder } from "../../packages/runner/src/opencode/config-folder.t
 import { EventStream } from "../../packages/runner/src/opencode/event-stream.ts";
 import type { AgentEvent } from "../../packages/runner/src/opencode/events.ts";
 import { newMessageId } from "../../packages/runner/src/opencode/ids.ts";
-import { ModelAccess } from "../../packages/shared/src/protocol/runner-link.ts";
+import { ModelAccess } from "../../packages/shared/src/protocol/model-access.ts";
 import { INVALID_CONTEXT } from "../../packages/shared/src/tracing/index.ts";
 
 const MODEL = { providerID: "valet", modelID: "scripted" };

@@ -1,7 +1,7 @@
 /** The runner's process: reads the settings, runs the runner, and exits with its exit code (see bin.ts). */
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
-import { PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
+import { PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
 import { exceptionType, limitVariables } from "@valet/shared/tracing";
 import { startOpenCodeAgent } from "./opencode-agent.ts";
 import { endWithHost } from "./processes/lifeline.ts";

@@ -25,7 +25,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
   const server = startToolServer({
     answer: (call, signal) => answer(call, signal),
     secrets,
-    onProviderCall: (call) => opencode.noteProviderCall(call),
+    onProviderCall: (call) => opencode.forwardProviderCall(call),
     permitModelCall: async (call) => permitOf(await jobs.permitModelCall(callRef(call))),
   });
   const opencode = new OpenCode({

@@ -1,5 +1,5 @@
 import { endWith } from "@valet/shared/outcome";
-import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
+import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/dispatch";
 import { SpanKind } from "@valet/shared/tracing";
 import type { AgentReply } from "../src/agent/agent.ts";
 import type { AbortReason } from "../src/jobs/agent-task.ts";

@@ -1,12 +1,5 @@
-import {
-  FromRunner,
-  type FromRunnerOf,
-  LINK_PING,
-  LINK_PONG,
-  type PromptDispatch,
-  type ToRunner,
-  WorkflowDispatch,
-} from "@valet/shared/protocol/runner-link";
+import { type PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/dispatch";
+import { FromRunner, type FromRunnerOf, LINK_PING, LINK_PONG, type ToRunner } from "@valet/shared/protocol/runner-link";
 import type { ServerWebSocket } from "bun";
 import { onTestFinished } from "vitest";
 

@@ -4,7 +4,7 @@
  * variables have a table of their own, beside the tracer.
  */
 import { LIMITS } from "./limits.ts";
-import { DEFAULT_TURN_BOUNDS } from "./protocol/runner-link.ts";
+import { DEFAULT_TURN_BOUNDS } from "./protocol/turn.ts";
 
 /** What the table says of one variable. */
 export interface Variable {

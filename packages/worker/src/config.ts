@@ -1,6 +1,7 @@
 /** Parses the Worker's variables into a typed configuration. */
 import { innerLimit } from "@valet/shared/limits";
-import { ModelAccess, type ModelPrices, PROVIDER_KEYS, TurnBounds } from "@valet/shared/protocol/runner-link";
+import { ModelAccess, type ModelPrices, PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
+import { TurnBounds } from "@valet/shared/protocol/turn";
 import { type EnvironmentRecord, limitVariables } from "@valet/shared/tracing";
 import { type Variable, WORKER_VARIABLES, type WorkerVariable } from "@valet/shared/variables";
 import { z } from "zod";

@@ -1,5 +1,6 @@
 /** Attempts over the rooms of a unit test, and the frames of a runner. */
-import type { FromRunnerOf, TurnSummary } from "@valet/shared/protocol/runner-link";
+import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
+import type { TurnSummary } from "@valet/shared/protocol/turn";
 import { INTERVALS } from "../src/config.ts";
 import { Attempts } from "../src/durable-objects/dispatch/attempts.ts";
 import { Watchdogs } from "../src/durable-objects/dispatch/watchdogs.ts";

@@ -2,7 +2,8 @@
  * The runner's end of the link in the test's hands: it sends what the test asks for and stores what it receives. It runs no agent.
  * The tests of the whole system show that the real runner speaks the same protocol.
  */
-import type { FromRunner, FromRunnerOf, ToRunner, ToRunnerOf, TurnSummary } from "@valet/shared/protocol/runner-link";
+import type { FromRunner, FromRunnerOf, ToRunner, ToRunnerOf } from "@valet/shared/protocol/runner-link";
+import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { WorkflowStepState } from "@valet/shared/protocol/workflow";
 import { expect } from "vitest";
 import { eventually } from "./eventually.ts";

@@ -5,7 +5,7 @@ import {
   type ShippedScenario,
   startScriptedModel,
 } from "@valet/scripted-model";
-import { OWN_PROVIDER, PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
+import { OWN_PROVIDER, PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
 import { UserError } from "../errors.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;

@@ -1,5 +1,5 @@
 import { knownSum } from "@valet/shared/protocol/cost";
-import type { TurnSummary } from "@valet/shared/protocol/runner-link";
+import type { TurnSummary } from "@valet/shared/protocol/turn";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 
 /** The summary of no work. */

@@ -1,6 +1,6 @@
 /** Computes a turn's figures from the facts of its spans. */
 import { knownSum } from "@valet/shared/protocol/cost";
-import type { TurnSummary } from "@valet/shared/protocol/runner-link";
+import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { ErrorType } from "@valet/shared/spans";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { BeginFact, EndFact, Fact } from "./facts.ts";

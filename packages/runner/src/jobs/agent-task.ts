@@ -1,7 +1,8 @@
 /** One thing asked of the agent: one model after the other until one has answered, then the answer is read. */
 import { endWith } from "@valet/shared/outcome";
+import type { Attachment } from "@valet/shared/protocol/dispatch";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
-import type { Attachment, TurnBounds, TurnSummary } from "@valet/shared/protocol/runner-link";
+import type { TurnBounds, TurnSummary } from "@valet/shared/protocol/turn";
 import {
   type EndedBy,
   ERRORS,

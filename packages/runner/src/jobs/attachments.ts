@@ -4,7 +4,7 @@
  */
 import { lstatSync, mkdirSync, realpathSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import type { Attachment } from "@valet/shared/protocol/runner-link";
+import type { Attachment } from "@valet/shared/protocol/dispatch";
 import type { PromptPart } from "../agent/agent.ts";
 
 /** Kinds that models take, by how their files begin, in hex. OpenCode itself leaves out what the model asked does not take. */

@@ -4,14 +4,9 @@
  */
 
 import { endWith, type SpanOf } from "@valet/shared/outcome";
-import type {
-  FromRunner,
-  FromRunnerOf,
-  PromptDispatch,
-  ToRunnerOf,
-  TurnSummary,
-  WorkflowDispatch,
-} from "@valet/shared/protocol/runner-link";
+import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/dispatch";
+import type { FromRunner, FromRunnerOf, ToRunnerOf } from "@valet/shared/protocol/runner-link";
+import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { ErrorType } from "@valet/shared/spans";
 import { parseOpenSpan } from "@valet/shared/tracing";
 import type { AgentAsks, AgentReply } from "../agent/agent.ts";

@@ -1,7 +1,7 @@
 /** Commands of workflows: run by a shell in the workspace, bounded in time and in what is kept of their output. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
+import { PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
 import { MAX_STEP_OUTPUT } from "@valet/shared/protocol/workflow";
 import { cutStart } from "@valet/shared/text";
 import { injectIntoEnvironment, type SpanContext } from "@valet/shared/tracing";

@@ -1,4 +1,4 @@
-import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
+import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/dispatch";
 import { QUEUE_MODES, QUEUE_REASONS } from "@valet/shared/spans";
 
 /** What the span of work repeats of its dispatch, whatever that is of. */

@@ -1,12 +1,7 @@
 /** Runs the jobs of attempts: those of different channels side by side, those of one channel in order, none twice. */
 import { stuckLimits } from "@valet/shared/limits";
-import {
-  DEFAULT_TURN_BOUNDS,
-  type PromptDispatch,
-  type TurnBounds,
-  type TurnSummary,
-  type WorkflowDispatch,
-} from "@valet/shared/protocol/runner-link";
+import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/dispatch";
+import { DEFAULT_TURN_BOUNDS, type TurnBounds, type TurnSummary } from "@valet/shared/protocol/turn";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { AgentReply, ModelCallRef, PromptLimits, ToolCallRef } from "../agent/agent.ts";
 import type { AbortReason, CallPermit } from "./agent-task.ts";

@@ -1,5 +1,5 @@
 /** Which models are asked for one prompt, and in which order. Pure. */
-import { withProvider } from "@valet/shared/protocol/runner-link";
+import { withProvider } from "@valet/shared/protocol/model-access";
 
 export interface ModelPreference {
   /** Tried first. */

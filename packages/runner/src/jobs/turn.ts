@@ -1,8 +1,9 @@
 /** The runner's work on one dispatched message or batch: what is asked of the agent, under `valet.turn`. */
 
 import { endWith, type SpanOf } from "@valet/shared/outcome";
+import type { PromptDispatch } from "@valet/shared/protocol/dispatch";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
-import type { PromptDispatch, TurnSummary } from "@valet/shared/protocol/runner-link";
+import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { ErrorType, ValetSpans } from "@valet/shared/spans";
 import { extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
 import type { AgentReply, ModelCallRef, ToolCallRef } from "../agent/agent.ts";

@@ -1,7 +1,8 @@
 /** The runner's work on one dispatched workflow: its steps in order, under `valet.workflow.execute`. */
 
 import { endWith, type SpanOf } from "@valet/shared/outcome";
-import type { TurnSummary, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
+import type { WorkflowDispatch } from "@valet/shared/protocol/dispatch";
+import type { TurnSummary } from "@valet/shared/protocol/turn";
 import { MAX_STEP_OUTPUT, stepType, type WorkflowStep, type WorkflowStepState } from "@valet/shared/protocol/workflow";
 import type { EndReason, ErrorType, Outcome } from "@valet/shared/spans";
 import { cutStart } from "@valet/shared/text";

@@ -3,7 +3,7 @@
  * `invoke_agent` span with everything below it.
  */
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
-import { OWN_PROVIDER } from "@valet/shared/protocol/runner-link";
+import { OWN_PROVIDER } from "@valet/shared/protocol/model-access";
 import type { SpanAttributes } from "@valet/shared/spans";
 import type { AgentErrorType, ProviderError } from "../agent/errors.ts";
 import type { FactLog } from "../agent/fact-log.ts";

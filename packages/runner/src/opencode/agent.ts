@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS } from "@valet/shared/limits";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
-import { OWN_PROVIDER, withProvider } from "@valet/shared/protocol/runner-link";
+import { OWN_PROVIDER, withProvider } from "@valet/shared/protocol/model-access";
 import { contextHeaders, type SpanContext } from "@valet/shared/tracing";
 import type {
   Agent,

@@ -1,4 +1,4 @@
-import type { ModelAccess, ModelPrices } from "@valet/shared/protocol/runner-link";
+import type { ModelAccess, ModelPrices } from "@valet/shared/protocol/model-access";
 import { expect, test } from "vitest";
 import { openCodeConfig, openCodeEnvironment } from "./config.ts";
 

@@ -11,7 +11,7 @@ import {
   OWN_PROVIDER,
   PROVIDER_KEYS,
   withProvider,
-} from "@valet/shared/protocol/runner-link";
+} from "@valet/shared/protocol/model-access";
 import { isNeverPassedOn, withoutOurs } from "../processes/environment.ts";
 import { ConfigFolder } from "./config-folder.ts";
 import { splitModel } from "./usage.ts";

@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseScenario } from "@valet/scripted-model";
-import type { PromptDispatch } from "@valet/shared/protocol/runner-link";
+import type { PromptDispatch } from "@valet/shared/protocol/dispatch";
 import { attributesToObject, contextHeaders, type ReadableSpan } from "@valet/shared/tracing";
 import { afterAll, afterEach, beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import { dispatchOf, MODEL, RealAgent } from "../../test/real-agent.ts";
@@ -129,7 +129,7 @@ beforeAll(
       scenario: hostile(),
       tools: {
         answer: async () => ({ ok: false, error: "There are no sessions here." }),
-        onProviderCall: (call) => real.opencode.noteProviderCall(call),
+        onProviderCall: (call) => real.opencode.forwardProviderCall(call),
         permitModelCall: async (call) => permitOf(await runner.permitModelCall(callRef(call))),
       },
     }),

@@ -168,7 +168,7 @@ export class OpenCode implements AgentAccess {
   }
 
   /** Passes on what is known of a request to a provider. */
-  noteProviderCall(call: ProviderCall): void {
+  forwardProviderCall(call: ProviderCall): void {
     const event: AgentEvent = { type: "provider.call", properties: { sessionID: call.opencodeSessionId, call } };
     this.#tell((listener) => listener.onEvent(event, Date.now()));
   }

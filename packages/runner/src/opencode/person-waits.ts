@@ -51,7 +51,7 @@ export class PersonWaits {
         this.#permissionReplied(event, atMs);
         break;
       case "question.rejected":
-        this.#noteDenied(event.properties.requestID);
+        this.#recordDenied(event.properties.requestID);
         this.#end(event.properties.requestID, atMs);
         break;
       case "question.replied":
@@ -106,12 +106,12 @@ export class PersonWaits {
 
   #permissionReplied({ properties }: AgentEventOf<"permission.replied">, atMs: number): void {
     const { requestID, reply } = properties;
-    if (reply === "reject") this.#noteDenied(requestID);
+    if (reply === "reject") this.#recordDenied(requestID);
     this.#end(requestID, atMs, { "valet.permission.reply": reply });
   }
 
   /** A person said no, and the agent stops there. */
-  #noteDenied(requestId: string): void {
+  #recordDenied(requestId: string): void {
     const key = this.#waits.get(requestId)?.key;
     if (key !== undefined) this.#denied.add(key);
   }

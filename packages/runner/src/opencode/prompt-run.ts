@@ -149,7 +149,7 @@ export class PromptRun {
   #onEvent(event: AgentEvent, readMs: number): void {
     const { reducer, onEvent, limits } = this.#options;
     if (reducer.hasEnded || !reducer.concerns(event)) return;
-    this.#toolLimits.note(event);
+    this.#toolLimits.observe(event);
     const hasWaited = reducer.isWaiting;
     const facts = reducer.apply(event, readMs);
     if (hasWaited || reducer.isWaiting) this.#waitedMs = Date.now();
@@ -211,11 +211,11 @@ export class PromptRun {
   async #askHealth(): Promise<void> {
     const { agent, reducer } = this.#options;
     const startMs = Date.now();
-    const note = (isResponsive: boolean, atMs: number) => {
-      if (!reducer.hasEnded) this.#take(reducer.noteHealth(isResponsive, atMs));
+    const apply = (isResponsive: boolean, atMs: number) => {
+      if (!reducer.hasEnded) this.#take(reducer.applyHealth(isResponsive, atMs));
     };
-    await agent.check(() => note(false, startMs));
-    note(true, Date.now());
+    await agent.check(() => apply(false, startMs));
+    apply(true, Date.now());
     if (!reducer.hasEnded) this.#watchHealth();
   }
 

@@ -9,7 +9,7 @@
 import { lstatSync, readdirSync, readFileSync, realpathSync } from "node:fs";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { pathToFileURL } from "node:url";
-import { OWN_PROVIDER, type PROVIDER_KEYS } from "@valet/shared/protocol/runner-link";
+import { OWN_PROVIDER, type PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
 
 type Json = Record<string, unknown>;
 

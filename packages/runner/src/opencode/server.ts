@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS, startShares } from "@valet/shared/limits";
 import { SECRET_VARIABLES_VARIABLE, TRUST_VARIABLE } from "@valet/shared/protocol/child-sessions";
-import type { ModelAccess } from "@valet/shared/protocol/runner-link";
+import type { ModelAccess } from "@valet/shared/protocol/model-access";
 import type { Subprocess } from "bun";
 import { killGroup } from "../processes/child-processes.ts";
 import { AGENT_RUN_VARIABLE } from "../processes/marks.ts";

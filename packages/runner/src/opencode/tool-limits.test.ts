@@ -25,22 +25,22 @@ test.each([
   ["a tool that has no limit", "grep", { timeout: 600_000 }, undefined],
 ])("%s", (_what, tool, input, limitMs) => {
   const limits = new ToolLimits();
-  limits.note(running("prt_1", tool, input));
+  limits.observe(running("prt_1", tool, input));
   expect(limits.quietUntilMs).toBe(limitMs === undefined ? 0 : START + limitMs + GRACE);
-  limits.note(completed("prt_1", tool));
+  limits.observe(completed("prt_1", tool));
   expect(limits.quietUntilMs).toBe(0);
 });
 
 test("a limit is overrun counted from its tool's start, or from when the agent last waited for a person", () => {
   const limits = new ToolLimits();
   expect(limits.overrunMs(0)).toBe(Number.POSITIVE_INFINITY);
-  limits.note(running("prt_1", "grep", {}));
+  limits.observe(running("prt_1", "grep", {}));
   expect(limits.overrunMs(0)).toBe(Number.POSITIVE_INFINITY);
-  limits.note(running("prt_2", "bash", { timeout: 30_000 }));
-  limits.note(running("prt_3", "bash", { timeout: 90_000 }));
+  limits.observe(running("prt_2", "bash", { timeout: 30_000 }));
+  limits.observe(running("prt_3", "bash", { timeout: 90_000 }));
   expect(limits.overrunMs(0)).toBe(START + 30_000 + GRACE);
   expect(limits.overrunMs(START + 600_000)).toBe(START + 630_000 + GRACE);
-  limits.note(completed("prt_2", "bash"));
+  limits.observe(completed("prt_2", "bash"));
   expect(limits.overrunMs(0)).toBe(START + 90_000 + GRACE);
 });
 
@@ -51,7 +51,7 @@ test("of several tools the one counts that may take longest, as long as it runs"
       const limits = new ToolLimits();
       const open = new Map<string, number>();
       for (const { id, timeout, ends } of calls) {
-        limits.note(ends ? completed(id, "bash") : running(id, "bash", { timeout: timeout + 1 }));
+        limits.observe(ends ? completed(id, "bash") : running(id, "bash", { timeout: timeout + 1 }));
         if (ends) open.delete(id);
         else open.set(id, START + timeout + 1 + GRACE);
         expect(limits.quietUntilMs).toBe(Math.max(0, ...open.values()));

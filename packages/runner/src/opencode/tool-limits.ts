@@ -23,7 +23,7 @@ export class ToolLimits {
   readonly #running = new Map<string, Limited>();
 
   /** Takes notice of an event of the agent or one of its sub-agents. */
-  note(event: AgentEvent): void {
+  observe(event: AgentEvent): void {
     if (event.type !== "message.part.updated" || event.properties.part.type !== "tool") return;
     const { part } = event.properties;
     const limited = limitOf(part);

@@ -195,7 +195,7 @@ export class TurnReducer {
   }
 
   /** OpenCode has not answered a health check, or has answered one again. @param atMs epoch ms of the check, or of the answer */
-  noteHealth(isResponsive: boolean, atMs: number): Fact[] {
+  applyHealth(isResponsive: boolean, atMs: number): Fact[] {
     if (this.hasEnded) return [];
     if (isResponsive) this.#root.responsive(atMs);
     else this.#root.unresponsive(atMs);

@@ -1,5 +1,5 @@
 /** Tokens, providers and models in the GenAI conventions' words. */
-import { OWN_PROVIDER } from "@valet/shared/protocol/runner-link";
+import { OWN_PROVIDER } from "@valet/shared/protocol/model-access";
 import type { Tokens } from "./events.ts";
 
 /** What one call of a model used, as far as its provider said. */

@@ -6,7 +6,8 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ModelAccess, type ToRunnerOf } from "@valet/shared/protocol/runner-link";
+import { ModelAccess } from "@valet/shared/protocol/model-access";
+import type { ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import { z } from "zod";
 import { SECRETS_FILE } from "../state/state-folder.ts";
 

@@ -1,4 +1,4 @@
-import type { ModelAccess } from "@valet/shared/protocol/runner-link";
+import type { ModelAccess } from "@valet/shared/protocol/model-access";
 
 /** Returns the keys of models, and the password in the endpoint's URL if it has one. */
 export function keysOf({ providerKeys, openAiCompatible }: ModelAccess): (string | undefined)[] {

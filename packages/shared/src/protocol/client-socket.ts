@@ -10,9 +10,9 @@
  * and has not answered for 5 s, or has 8 MiB unread. The client may connect again.
  */
 import { z } from "zod";
+import { QuestionAnswers } from "./agent-question.ts";
 import { MessagePart } from "./message-part.ts";
 import { PartDelta } from "./part-delta.ts";
-import { QuestionAnswers } from "./runner-link.ts";
 import {
   MessageView,
   PermissionReply,

@@ -4,12 +4,17 @@
  * fields must be valid.
  */
 import { z } from "zod";
-import { FAILURE_POLICIES, marked } from "../spans.ts";
-import { CHILD_SESSION_TOOLS, ChildSessionAnswer, ChildSessionRequest } from "./child-sessions.ts";
+import { marked } from "../spans.ts";
+import { AgentQuestion, MAX_QUESTIONS, QuestionAnswers } from "./agent-question.ts";
+import { ChildSessionAnswer, ChildSessionRequest } from "./child-sessions.ts";
+import { PromptDispatch, WorkflowDispatch } from "./dispatch.ts";
 import { LINK_PROTOCOL, LinkProtocols } from "./link-protocol.ts";
 import { MessagePart } from "./message-part.ts";
+import { ModelAccess, ModelRef } from "./model-access.ts";
 import { PartDelta } from "./part-delta.ts";
-import { MAX_WORKFLOW_STEPS, WorkflowStep, WorkflowStepState } from "./workflow.ts";
+import { TurnBounds, TurnSummary } from "./turn.ts";
+import { id, millis, traceContext } from "./wire-fields.ts";
+import { MAX_WORKFLOW_STEPS, WorkflowStepState } from "./workflow.ts";
 
 /** The largest frame, far below workerd's limit. A sender splits what is larger, a receiver refuses it. */
 export const MAX_LINK_FRAME_BYTES = 512 * 1024;
@@ -19,159 +24,6 @@ export const LINK_PONG = "pong";
 
 /** The most open spans in one frame, and of one runner at a time: no correct runner has more. */
 export const MAX_OPEN_SPANS = 500;
-
-const id = z.string().min(1).max(128);
-const millis = z.number().nonnegative();
-/** W3C Trace Context. If it is absent, because the peer is older, the work begins a trace of its own. */
-const traceContext = { traceparent: z.string().max(256).optional(), tracestate: z.string().max(1024).optional() };
-
-/** A model as `provider/model`, or as its name alone ({@link withProvider}). */
-export const ModelRef = z.string().min(1).max(200);
-
-export const Attachment = z.object({
-  filename: z.string().max(255),
-  mediaType: z.string().max(127),
-  /** A `data:` URL. */
-  url: z.string().max(400_000).startsWith("data:"),
-});
-export type Attachment = z.infer<typeof Attachment>;
-
-/** The fields of every attempt, whatever its job. */
-const attempt = {
-  /** The attempt's id. A runner never works on an attempt twice. */
-  attemptId: id,
-  /** The number of the attempt among those of its job, from 1. */
-  attempt: z.number().int().positive(),
-  /** The model that the message names; it is tried first. */
-  model: ModelRef.optional(),
-  /** The session's preferences, in order; the failover chain. */
-  models: z.array(ModelRef).max(10).default([]),
-  /** Whether the attempt fails if the agent does not know a model: another model must not answer in its place. */
-  refuseUnknownModels: z.boolean().optional(),
-  channel: id,
-  /** The OpenCode session of this channel, if there has been one. */
-  opencodeSessionId: id.optional(),
-  /** The conversation so far, for a new OpenCode session. */
-  continuationContext: z.string().optional(),
-  /** How its job waited; the span of the work repeats it. */
-  queue: z.object({
-    waitMs: millis,
-    reason: z.string().max(64),
-    mode: z.string().max(64),
-    collectBufferMs: millis.optional(),
-  }),
-  ...traceContext,
-};
-
-/** One attempt to work on a message or on a collected batch: one object from wire to handler. */
-export const PromptDispatch = z.object({
-  ...attempt,
-  /** The message; in a collected batch the first. */
-  messageId: id,
-  /** All messages of a collected batch, in order; one for a plain message. */
-  messageIds: z.array(id).min(1).max(1000),
-  content: z.string(),
-  author: z.object({ id: z.string().max(200), name: z.string().max(200).optional() }).optional(),
-  attachments: z.array(Attachment).max(20).default([]),
-  threadId: id.optional(),
-  replyChannel: id.optional(),
-});
-export type PromptDispatch = z.infer<typeof PromptDispatch>;
-
-/** One attempt to execute a workflow. */
-export const WorkflowDispatch = z.object({
-  ...attempt,
-  executionId: id,
-  name: z.string().min(1).max(128),
-  steps: z.array(WorkflowStep).min(1).max(MAX_WORKFLOW_STEPS),
-  onFailure: z.enum(FAILURE_POLICIES),
-  /** The index of the step to begin with, from 0: an earlier attempt has done the steps before it. */
-  firstStep: z.number().int().nonnegative().default(0),
-});
-export type WorkflowDispatch = z.infer<typeof WorkflowDispatch>;
-
-/** The id of the provider of the deployment's own, OpenAI-compatible endpoint. */
-export const OWN_PROVIDER = "valet";
-
-/** Returns a model as `provider/model`. A name without a provider belongs to the deployment's own endpoint. */
-export function withProvider(model: string): string {
-  return model.includes("/") ? model : `${OWN_PROVIDER}/${model}`;
-}
-
-/** The environment variables from which OpenCode reads the keys of the providers that it knows. */
-export const PROVIDER_KEYS = [
-  "ANTHROPIC_API_KEY",
-  "OPENAI_API_KEY",
-  "GEMINI_API_KEY",
-  "GOOGLE_GENERATIVE_AI_API_KEY",
-  "GROQ_API_KEY",
-  "MISTRAL_API_KEY",
-  "OPENROUTER_API_KEY",
-  "XAI_API_KEY",
-  "DEEPSEEK_API_KEY",
-] as const;
-
-/** Prices in USD for a million tokens. */
-export const ModelPrices = z.object({
-  input: z.number().nonnegative(),
-  output: z.number().nonnegative(),
-  cacheRead: z.number().nonnegative().optional(),
-  cacheWrite: z.number().nonnegative().optional(),
-});
-export type ModelPrices = z.infer<typeof ModelPrices>;
-
-/** The limits of a turn, and the tools that loop detection ignores. */
-export const TurnBounds = z.object({
-  /** Requests to models: each try of a call counts, and so do those of sub-agents. */
-  maxModelCalls: z.number().int().positive(),
-  maxTurnMs: z.number().positive(),
-  /** Tools that an agent may call again and again with the same arguments. */
-  pollingTools: z.array(z.string().min(1).max(200)).max(100),
-});
-export type TurnBounds = z.infer<typeof TurnBounds>;
-
-export const DEFAULT_TURN_BOUNDS: TurnBounds = {
-  maxModelCalls: 500,
-  maxTurnMs: 6 * 3_600_000,
-  // An agent polls the status of its child sessions with it.
-  pollingTools: [CHILD_SESSION_TOOLS.list],
-};
-
-/** Access to models: the providers for `OPENCODE_CONFIG_CONTENT`, and the keys that it refers to by variable. */
-export const ModelAccess = z.object({
-  /** The model to use if neither message nor session names one, as `provider/model`. */
-  model: ModelRef,
-  /** An OpenAI-compatible endpoint; its provider is {@link OWN_PROVIDER}. */
-  openAiCompatible: z
-    .object({
-      baseUrl: z.url(),
-      apiKey: z.string().optional(),
-      /** Its models besides `model`; OpenCode refuses models that it did not know when it started. */
-      models: z.array(ModelRef).max(50).optional(),
-      /** The prices of its models; without them the cost of a call is unknown. */
-      prices: ModelPrices.optional(),
-    })
-    .optional(),
-  /** Keys of providers that OpenCode knows, by environment variable. */
-  providerKeys: z.record(z.string(), z.string()).default({}),
-});
-export type ModelAccess = z.infer<typeof ModelAccess>;
-
-/** A question of the agent to a person, and the answers that it offers. Other answers are allowed, too. */
-export const AgentQuestion = z.object({
-  question: z.string().max(2000),
-  /** The question in a few words. */
-  header: z.string().max(200),
-  options: z.array(z.object({ label: z.string().max(200), description: z.string().max(500) })).max(20),
-  /** Whether more than one answer may be given. */
-  multiple: z.boolean().optional(),
-});
-export type AgentQuestion = z.infer<typeof AgentQuestion>;
-const MAX_QUESTIONS = 10;
-
-/** The answers to each question, in the order of the questions. */
-export const QuestionAnswers = z.array(z.array(z.string().max(2000)).max(20)).max(MAX_QUESTIONS);
-export type QuestionAnswers = z.infer<typeof QuestionAnswers>;
 
 /** The frames that the SessionAgent sends. */
 export const ToRunner = z.discriminatedUnion("type", [
@@ -242,49 +94,6 @@ export const ToRunner = z.discriminatedUnion("type", [
 ]);
 export type ToRunner = z.infer<typeof ToRunner>;
 export type ToRunnerOf<T extends ToRunner["type"]> = Extract<ToRunner, { type: T }>;
-
-const countOf = z.number().int().nonnegative();
-
-/**
- * The measurements of one turn. Times are durations on the runner's monotonic clock. Tokens and cost are sums over the calls for
- * which they are known, and `null` if such a sum is 0 and calls are missing from it. The three counts at the end say what the
- * sums lack; they are absent if 0.
- */
-export const TurnSummary = z.object({
-  turnMs: millis,
-  /** From the start of the first model call that answered to its first token. Whole milliseconds. */
-  timeToFirstTokenMs: millis.optional(),
-  /** The time before the first model call. Absent if the peer is older. */
-  prepareMs: millis.optional(),
-  modelMs: millis,
-  toolMs: millis,
-  permissionWaitMs: millis,
-  /** A call that was retried is one. */
-  modelCalls: countOf,
-  toolCalls: countOf,
-  toolErrors: countOf,
-  /** Tries of model calls after each call's first. */
-  retries: countOf,
-  tokens: z.object({
-    /** Including cached tokens. */
-    input: millis.nullable(),
-    /** Including reasoning tokens. */
-    output: millis.nullable(),
-    cacheRead: millis.nullable(),
-    cacheWrite: millis.nullable(),
-    reasoning: millis.nullable(),
-  }),
-  costUsd: z.number().nonnegative().nullable(),
-  /** Model calls that may have been charged, but whose usage, or that of a try of theirs, the provider did not report. */
-  callsWithoutUsage: countOf.optional(),
-  /** Model calls without usage, or without a known price. */
-  callsWithoutCost: countOf.optional(),
-  /** Calls for which the provider reported impossible figures, for example a part that is larger than its whole. */
-  callsWithOddUsage: countOf.optional(),
-  /** The model that gave the answer. */
-  model: ModelRef.optional(),
-});
-export type TurnSummary = z.infer<typeof TurnSummary>;
 
 /** The frames that the runner sends. */
 export const FromRunner = z.discriminatedUnion("type", [

@@ -4,9 +4,10 @@
  */
 import { z } from "zod";
 import { FAILURE_POLICIES, QUEUE_MODES } from "../spans.ts";
+import { QuestionAnswers } from "./agent-question.ts";
+import { Attachment } from "./dispatch.ts";
 import { isGitRef } from "./git-ref.ts";
 import { repoUrlProblem } from "./repo-url.ts";
-import { Attachment, QuestionAnswers } from "./runner-link.ts";
 import { MessageView, PermissionReply, SessionView, TurnRecord, WorkflowView } from "./session-view.ts";
 import { CommandStep, MAX_WORKFLOW_STEPS, PromptStep } from "./workflow.ts";
 

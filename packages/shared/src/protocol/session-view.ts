@@ -13,9 +13,9 @@ import {
   SANDBOX_DRIVERS,
   STEP_TYPES,
 } from "../spans.ts";
+import { AgentQuestion } from "./agent-question.ts";
 import { FailureView } from "./failure.ts";
 import { MessagePart } from "./message-part.ts";
-import { AgentQuestion } from "./runner-link.ts";
 import { WarningView } from "./warnings.ts";
 
 const time = z.iso.datetime();

@@ -258,7 +258,7 @@ describe("what follows from an event", () => {
     "a parent that waits": [{ type: "parent-waits", messageId: "m1" }, ["reports.expect m1"]],
     "what an attempt has come to": [
       { type: "progress", attemptId: "att_1", summary: {} as never },
-      ["queue.noteProgress att_1"],
+      ["queue.storeProgress att_1"],
     ],
     "a hello: the configuration first": [
       { type: "hello", hello, isBack: true },
@@ -268,7 +268,7 @@ describe("what follows from an event", () => {
     "a stage before secrets are taken": [frame({ type: "stage", stage: "connected" }), ["lifecycle.onStage"]],
     "a stage that secrets are taken for": [
       frame({ type: "stage", stage: "git_setup" }),
-      ["link.noteSecrets", "lifecycle.onStage"],
+      ["link.recordSecretsKept", "lifecycle.onStage"],
     ],
     "a stage that failed: spans first": [
       frame({ type: "stage", stage: "failed" }),

@@ -92,10 +92,10 @@ export class Consequences {
       stage: (frame) => {
         // After a failed start the object closes the link, which would lose its buffered spans.
         if (frame.stage === "failed") runnerSpans.flush();
-        if (HAS_SECRETS.has(frame.stage)) link.noteSecrets();
+        if (HAS_SECRETS.has(frame.stage)) link.recordSecretsKept();
         lifecycle.onStage(frame);
       },
-      warnings: (frame) => link.noteWarnings(frame),
+      warnings: (frame) => link.storeWarnings(frame),
       stopped: () => {
         // The object closes the link now, which would lose its buffered spans.
         runnerSpans.flush();
@@ -146,7 +146,7 @@ export class Consequences {
       case "parent-waits":
         return reports.expect(event.messageId);
       case "progress":
-        return queue.noteProgress(event.attemptId, event.summary);
+        return queue.storeProgress(event.attemptId, event.summary);
       // The link to the runner.
       case "hello":
         runnerConfig.send();

@@ -1,5 +1,5 @@
 /** The calls of a session's object. Arguments and results are plain data; an expected failure is a value, not an exception. */
-import type { QuestionAnswers } from "@valet/shared/protocol/runner-link";
+import type { QuestionAnswers } from "@valet/shared/protocol/agent-question";
 import type {
   AcceptedMessage,
   AcceptedWorkflow,

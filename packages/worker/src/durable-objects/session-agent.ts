@@ -1,6 +1,6 @@
 /** The Durable Object of a session: its calls, its sockets and its alarm. Each becomes one transaction over the rooms. */
 import { DurableObject } from "cloudflare:workers";
-import type { QuestionAnswers } from "@valet/shared/protocol/runner-link";
+import type { QuestionAnswers } from "@valet/shared/protocol/agent-question";
 import {
   type AcceptedMessage,
   type AcceptedWorkflow,

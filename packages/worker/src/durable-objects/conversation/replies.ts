@@ -1,6 +1,8 @@
 /** Answers the agent's requests to a person: sends the answer to the runner, and closes the request. */
+
+import type { QuestionAnswers } from "@valet/shared/protocol/agent-question";
 import type { ClientEvent } from "@valet/shared/protocol/client-socket";
-import type { QuestionAnswers, ToRunnerOf } from "@valet/shared/protocol/runner-link";
+import type { ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { PermissionReply } from "@valet/shared/protocol/session-view";
 import { ok, type Result, refuse } from "../core/result.ts";
 import type { Transactions } from "../core/transactions.ts";

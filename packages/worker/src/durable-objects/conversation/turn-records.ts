@@ -1,8 +1,8 @@
 /** Writes one wide record for each turn. It answers most questions about the turn without a trace. */
 import { whyOf } from "@valet/shared/outcome";
 import { knownSum } from "@valet/shared/protocol/cost";
-import type { TurnSummary } from "@valet/shared/protocol/runner-link";
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
+import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { ErrorType, Outcome } from "@valet/shared/spans";
 import { isoTime } from "../core/iso-time.ts";
 import type { AttemptRow, JobRow } from "../queue/job-store.ts";

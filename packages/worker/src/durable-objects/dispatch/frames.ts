@@ -1,5 +1,6 @@
 /** Builds the frame that dispatches an attempt to the runner, from the rows of the queue. Pure. */
-import type { PromptDispatch, ToRunnerOf, WorkflowDispatch } from "@valet/shared/protocol/runner-link";
+import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/dispatch";
+import type { ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import { contextHeaders } from "@valet/shared/tracing";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { MessageBody, WorkflowBody } from "../queue/job-store.ts";

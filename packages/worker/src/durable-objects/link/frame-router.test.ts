@@ -38,7 +38,7 @@ test("what runners warn of is in the session's view, together, until the next ge
   expect(await session.view()).not.toHaveProperty("warnings");
   runner.send({ type: "warnings", warnings: ["git_submodule_failed", "of_a_later_version"] });
   await eventually(async () => expect(await warningsOf(session)).toEqual(["git_submodule_failed"]));
-  expect((await session.view()).warnings?.[0]?.message).toContain("submodules could be checked out");
+  expect((await session.view()).warnings?.[0]?.message).toContain("submodules could not be checked out");
   // A runner that was restarted does not see it again.
   const next = await (await session.connect("run_next")).hello({ ready: true });
   next.send({ type: "warnings", warnings: ["mcp_server_failed"] });

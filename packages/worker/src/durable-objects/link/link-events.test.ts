@@ -394,14 +394,14 @@ describe("the end of a link", () => {
     }));
 });
 
-test("secrets are noted for the generation, but not of the one version that keeps none for its successors", () =>
+test("kept secrets are recorded for the generation, but not of the one version that keeps none for its successors", () =>
   inRooms((rooms) => {
     const { link, open } = expecting(rooms);
     open().hello({ version: "0.1.0" });
-    rooms.run(() => link.noteSecrets());
+    rooms.run(() => link.recordSecretsKept());
     expect(rooms.state.record.link.hasSecrets).toBeUndefined();
     open().hello({ version: "0.2.0" });
-    rooms.run(() => link.noteSecrets());
+    rooms.run(() => link.recordSecretsKept());
     expect(rooms.state.record.link.hasSecrets).toBe(true);
   }));
 

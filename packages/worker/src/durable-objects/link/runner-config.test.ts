@@ -1,4 +1,5 @@
-import { DEFAULT_TURN_BOUNDS, type ModelAccess } from "@valet/shared/protocol/runner-link";
+import type { ModelAccess } from "@valet/shared/protocol/model-access";
+import { DEFAULT_TURN_BOUNDS } from "@valet/shared/protocol/turn";
 import { describe, expect, test } from "vitest";
 import { inRooms, type Rooms, SESSION_ID } from "../../../test/rooms.ts";
 import type { GitCredentials } from "../core/git-credentials.ts";

@@ -1,11 +1,7 @@
 /** Sends a runner its configuration after its hello: how to work, with which models, and on which repository. */
-import {
-  type ModelAccess,
-  OWN_PROVIDER,
-  type ToRunnerOf,
-  type TurnBounds,
-  withProvider,
-} from "@valet/shared/protocol/runner-link";
+import { type ModelAccess, OWN_PROVIDER, withProvider } from "@valet/shared/protocol/model-access";
+import type { ToRunnerOf } from "@valet/shared/protocol/runner-link";
+import type { TurnBounds } from "@valet/shared/protocol/turn";
 import { contextHeaders } from "@valet/shared/tracing";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { GitCredentials } from "../core/git-credentials.ts";

@@ -220,14 +220,14 @@ export class RunnerLink {
   }
 
   /** Records that the runner has stored its secrets for its successors: no other connection is sent them. */
-  noteSecrets(): void {
+  recordSecretsKept(): void {
     const { state } = this.#options;
     const { hasSecrets, runnerVersion } = state.record.link;
     if (!hasSecrets && runnerVersion !== WITHOUT_KEPT_SECRETS) state.updateLink({ hasSecrets: true });
   }
 
   /** Stores a runner's warnings. A restarted runner does not find them again, so none is removed within a generation. */
-  noteWarnings({ warnings }: FromRunnerOf<"warnings">): void {
+  storeWarnings({ warnings }: FromRunnerOf<"warnings">): void {
     const { state } = this.#options;
     const { warnings: before = [] } = state.record;
     const all = [...new Set([...before, ...warnings.filter(isRunnerWarning)])];

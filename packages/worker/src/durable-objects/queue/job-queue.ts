@@ -7,7 +7,7 @@
  * only if it is safe to continue, which the room `workflow` decides.
  */
 import type { Failure } from "@valet/shared/protocol/failure";
-import type { TurnSummary } from "@valet/shared/protocol/runner-link";
+import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { Outcome, QueueReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { Changes } from "../core/changes.ts";
@@ -245,7 +245,7 @@ export class JobQueue {
   }
 
   /** Stores what the runner has measured of an attempt so far. */
-  noteProgress(attemptId: string, progress: TurnSummary): void {
+  storeProgress(attemptId: string, progress: TurnSummary): void {
     const attempt = this.jobs.attempt(attemptId);
     if (attempt !== undefined && attempt.state !== "ended") this.jobs.updateAttempt(attemptId, { progress });
   }

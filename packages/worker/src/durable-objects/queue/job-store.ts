@@ -1,6 +1,8 @@
 /** The tables of jobs and of their attempts. Rows only; job-queue.ts knows what they mean. */
+
+import type { Attachment } from "@valet/shared/protocol/dispatch";
 import type { Failure } from "@valet/shared/protocol/failure";
-import type { Attachment, TurnSummary } from "@valet/shared/protocol/runner-link";
+import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { WorkflowStep } from "@valet/shared/protocol/workflow";
 import type { ErrorType, FailurePolicy, MessageSource, Outcome, QueueMode, QueueReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";

@@ -74,7 +74,7 @@ export class JobTransitions {
     if (job.reason === reason && (isLinked || !isNext)) return;
     const { id, reasons, waitContext } = jobs.job(job.id) as JobRow;
     const isNew = job.reason !== reason;
-    spans.noteWait(waitContext, isNew ? reason : undefined, isLinked ? undefined : on, place);
+    spans.updateWait(waitContext, isNew ? reason : undefined, isLinked ? undefined : on, place);
     const waitedOn = on?.spanId ?? job.waitedOn;
     jobs.updateJob(id, { reason, reasons: isNew ? [...reasons, reason] : reasons, waitedOn });
   }
@@ -84,7 +84,7 @@ export class JobTransitions {
     const { jobs, spans, changes } = this.#options;
     const row = jobs.job(id);
     if (row === undefined) return;
-    spans.notePlace(row.waitContext, place);
+    spans.recordPlace(row.waitContext, place);
     changes.job(id);
   }
 

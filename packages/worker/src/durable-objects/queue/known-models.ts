@@ -2,7 +2,7 @@
  * Decides which models a message may name. OpenCode learns the models of the deployment's own endpoint when it starts, and refuses
  * any other of that endpoint; it looks up models of well-known providers by itself. Pure.
  */
-import { OWN_PROVIDER, withProvider } from "@valet/shared/protocol/runner-link";
+import { OWN_PROVIDER, withProvider } from "@valet/shared/protocol/model-access";
 import type { SendMessage } from "@valet/shared/protocol/session-api";
 import type { SessionSettings } from "../core/session-state.ts";
 

@@ -1,6 +1,6 @@
 /** What the queue accepts, which events it records for other rooms, and what it asks the room `workflow`. */
 import type { Failure } from "@valet/shared/protocol/failure";
-import type { TurnSummary } from "@valet/shared/protocol/runner-link";
+import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { ErrorType, MessageSource, Outcome, QueueMode } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { AttemptRow, JobRow, MessageBody, WorkflowBody } from "./job-store.ts";

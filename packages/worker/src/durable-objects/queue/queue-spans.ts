@@ -125,11 +125,12 @@ export class QueueSpans {
   }
 
   /**
+   * Records a change of what the job waits for.
    * @param reason what the job waits for from now on, if that has changed
    * @param on the span to link to, if that has changed
    * @param place the session's place in the line for a sandbox, if it is in that line
    */
-  noteWait(
+  updateWait(
     waitContext: SpanContext,
     reason: QueueReason | undefined,
     on: SpanContext | undefined,
@@ -146,7 +147,7 @@ export class QueueSpans {
   }
 
   /** Records the session's new place in the line for a sandbox. */
-  notePlace(waitContext: SpanContext, place: number): void {
+  recordPlace(waitContext: SpanContext, place: number): void {
     this.#tracer.change("valet.queue.wait", waitContext, (span) => {
       span.addEvent("valet.capacity.place", { "valet.capacity.place": place });
     });

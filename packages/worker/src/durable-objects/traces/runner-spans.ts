@@ -1,7 +1,8 @@
 /**
  * Receives the runner's span frames: batches those in quick succession, stores them, and acknowledges them by number.
  */
-import type { FromRunnerOf, ToRunner, TurnSummary } from "@valet/shared/protocol/runner-link";
+import type { FromRunnerOf, ToRunner } from "@valet/shared/protocol/runner-link";
+import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { Changes } from "../core/changes.ts";
 import type { Transactions } from "../core/transactions.ts";
 import { type ReceivedFrame, TraceFrames } from "./trace-frames.ts";

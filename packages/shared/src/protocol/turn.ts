@@ -1,0 +1,65 @@
+/** A turn: its limits, and what the runner measures of it. */
+import { z } from "zod";
+import { CHILD_SESSION_TOOLS } from "./child-sessions.ts";
+import { ModelRef } from "./model-access.ts";
+import { millis } from "./wire-fields.ts";
+
+/** The limits of a turn, and the tools that loop detection ignores. */
+export const TurnBounds = z.object({
+  /** Requests to models: each try of a call counts, and so do those of sub-agents. */
+  maxModelCalls: z.number().int().positive(),
+  maxTurnMs: z.number().positive(),
+  /** Tools that an agent may call again and again with the same arguments. */
+  pollingTools: z.array(z.string().min(1).max(200)).max(100),
+});
+export type TurnBounds = z.infer<typeof TurnBounds>;
+
+export const DEFAULT_TURN_BOUNDS: TurnBounds = {
+  maxModelCalls: 500,
+  maxTurnMs: 6 * 3_600_000,
+  // An agent polls the status of its child sessions with it.
+  pollingTools: [CHILD_SESSION_TOOLS.list],
+};
+
+const countOf = z.number().int().nonnegative();
+
+/**
+ * The measurements of one turn. Times are durations on the runner's monotonic clock. Tokens and cost are sums over the calls for
+ * which they are known, and `null` if such a sum is 0 and calls are missing from it. The three counts at the end say what the
+ * sums lack; they are absent if 0.
+ */
+export const TurnSummary = z.object({
+  turnMs: millis,
+  /** From the start of the first model call that answered to its first token. Whole milliseconds. */
+  timeToFirstTokenMs: millis.optional(),
+  /** The time before the first model call. Absent if the peer is older. */
+  prepareMs: millis.optional(),
+  modelMs: millis,
+  toolMs: millis,
+  permissionWaitMs: millis,
+  /** A call that was retried is one. */
+  modelCalls: countOf,
+  toolCalls: countOf,
+  toolErrors: countOf,
+  /** Tries of model calls after each call's first. */
+  retries: countOf,
+  tokens: z.object({
+    /** Including cached tokens. */
+    input: millis.nullable(),
+    /** Including reasoning tokens. */
+    output: millis.nullable(),
+    cacheRead: millis.nullable(),
+    cacheWrite: millis.nullable(),
+    reasoning: millis.nullable(),
+  }),
+  costUsd: z.number().nonnegative().nullable(),
+  /** Model calls that may have been charged, but whose usage, or that of a try of theirs, the provider did not report. */
+  callsWithoutUsage: countOf.optional(),
+  /** Model calls without usage, or without a known price. */
+  callsWithoutCost: countOf.optional(),
+  /** Calls for which the provider reported impossible figures, for example a part that is larger than its whole. */
+  callsWithOddUsage: countOf.optional(),
+  /** The model that gave the answer. */
+  model: ModelRef.optional(),
+});
+export type TurnSummary = z.infer<typeof TurnSummary>;
