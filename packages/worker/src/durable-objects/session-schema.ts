@@ -1,5 +1,6 @@
 /** The tables of a session's object, for every room. To change them, add a migration at the end of the list. */
 import { addColumn, type Migration } from "./core/schema.ts";
+import { mergeSummaries, type TraceSummary } from "./traces/trace-summary.ts";
 
 export const SESSION_MIGRATIONS: readonly Migration[] = [
   tablesBeforeVersions,
@@ -7,6 +8,8 @@ export const SESSION_MIGRATIONS: readonly Migration[] = [
   jobs,
   capacityReports,
   shownReason,
+  flatQueue,
+  flatTraces,
 ];
 
 /**
@@ -203,4 +206,59 @@ function capacityReports(sql: SqlStorage): void {
 /** Version 5: the reason of an export problem that the session's view shows, which may change while the problem lasts. */
 function shownReason(sql: SqlStorage): void {
   addColumn(sql, "trace_export", "shown_reason", "TEXT NOT NULL DEFAULT ''");
+}
+
+/**
+ * Version 6: what a turn reads of jobs, attempts, children and turns does not depend on how many there are. SQLite uses a partial
+ * index only for statements that repeat its condition.
+ */
+function flatQueue(sql: SqlStorage): void {
+  sql.exec(`
+    DROP INDEX jobs_open;
+    CREATE INDEX jobs_queued ON jobs (seq) WHERE status = 'queued';
+    CREATE INDEX jobs_by_kind ON jobs (kind, seq);
+    CREATE INDEX jobs_done ON jobs (channel, seq) WHERE status = 'done';
+    DROP INDEX attempts_open;
+    CREATE INDEX attempts_open ON attempts (dispatchedMs, id) WHERE state <> 'ended';
+    CREATE INDEX children_open ON children (id) WHERE state <> 'ended';
+    -- Each turn has the totals up to itself. Turns of earlier versions lack them, and only the last one's are read.
+    UPDATE turns SET (total_usd, total_lacking) = (
+      SELECT TOTAL(json_extract(record, '$.cost_usd')),
+        TOTAL(json_extract(record, '$.cost_usd') IS NULL OR json_extract(record, '$.calls_without_cost') > 0)
+      FROM turns)
+    WHERE seq = (SELECT MAX(seq) FROM turns) AND (total_usd IS NULL OR total_lacking IS NULL);
+  `);
+}
+
+/**
+ * Version 7: one row a trace by its start, and totals of a trace in the newest of its rows, so that a list of traces reads no more
+ * rows than it shows.
+ */
+function flatTraces(sql: SqlStorage): void {
+  sql.exec(`
+    ALTER TABLE trace_index RENAME TO trace_index_before;
+    CREATE TABLE trace_index (
+      trace_id TEXT NOT NULL, segment_id INTEGER NOT NULL, spans INTEGER NOT NULL, errors INTEGER NOT NULL,
+      is_whole INTEGER NOT NULL, total TEXT NOT NULL, PRIMARY KEY (trace_id, segment_id)) WITHOUT ROWID;
+    CREATE TABLE trace_starts (
+      start_us INTEGER NOT NULL, trace_id TEXT NOT NULL, PRIMARY KEY (start_us, trace_id)) WITHOUT ROWID;
+  `);
+  const rows = sql.exec<{ segment_id: number; of: number | null; summary: string }>(
+    `SELECT segment_id, trace_segments.spans AS of, summary FROM trace_index_before
+     LEFT JOIN trace_segments ON id = segment_id ORDER BY trace_id, segment_id`,
+  );
+  const totals = new Map<string, TraceSummary>();
+  for (const { segment_id, of, summary: text } of rows.toArray()) {
+    const summary = JSON.parse(text) as TraceSummary;
+    const { traceId, spans, errors } = summary;
+    const known = totals.get(traceId);
+    const [total = summary] = mergeSummaries([known === undefined ? [] : [known], [summary]]);
+    totals.set(traceId, total);
+    const values = [traceId, segment_id, spans, errors, Number(spans === of), JSON.stringify(total)];
+    sql.exec("INSERT INTO trace_index VALUES (?, ?, ?, ?, ?, ?)", ...values);
+  }
+  for (const { startUs, traceId } of totals.values()) {
+    sql.exec("INSERT INTO trace_starts VALUES (?, ?)", startUs, traceId);
+  }
+  sql.exec("DROP TABLE trace_index_before");
 }

@@ -128,26 +128,14 @@ export class TurnRecords {
     return { usd: knownSum(usd, lacking), isPartial: lacking > 0 };
   }
 
-  /**
-   * Returns the known cost of all turns, and how many turns have unknown cost. Each row stores the totals up to itself, so only the
-   * last row is read. If an earlier version wrote that row, all rows are added up, once.
-   */
+  /** Returns the known cost of all turns, and how many turns have unknown cost. The last row has the totals. */
   #totals(): { readonly usd: number; readonly lacking: number } {
     const [last] = this.#sql
-      .exec<{ usd: number | null; lacking: number | null }>(
+      .exec<{ usd: number; lacking: number }>(
         "SELECT total_usd AS usd, total_lacking AS lacking FROM turns ORDER BY seq DESC LIMIT 1",
       )
       .toArray();
-    if (last === undefined) return { usd: 0, lacking: 0 };
-    const { usd, lacking } = last;
-    if (usd !== null && lacking !== null) return { usd, lacking };
-    return this.#sql
-      .exec<{ usd: number; lacking: number }>(
-        `SELECT TOTAL(cost) AS usd, TOTAL(cost IS NULL OR lacking > 0) AS lacking
-         FROM (SELECT json_extract(record, '$.cost_usd') AS cost, json_extract(record, '$.calls_without_cost') AS lacking
-           FROM turns)`,
-      )
-      .one();
+    return last ?? { usd: 0, lacking: 0 };
   }
 }
 

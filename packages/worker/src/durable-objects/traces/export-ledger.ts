@@ -1,7 +1,7 @@
 /** The row that stores the state of a session's export. */
 import { type ExportState, FIRST_STATE } from "./export-rules.ts";
 
-interface ExportRow extends ExportState {
+export interface ExportRow extends ExportState {
   /** A hash of the endpoint and its headers, one of which may be a key. */
   readonly config: string;
   /** What the session's view shows: 0 nothing, 1 an export problem, 2 that the export has stopped. */

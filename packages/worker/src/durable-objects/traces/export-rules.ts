@@ -3,7 +3,7 @@ import { backoffMs, type SendResult } from "@valet/shared/tracing";
 
 /** The stored state between two attempts, in one row. */
 export interface ExportState {
-  /** The last settled segment: delivered, or refused and counted. */
+  /** The last settled segment: delivered, refused and counted, or not sampled. */
   readonly segment_id: number;
   /** Attempts since the last delivery, the last stop, or the last `resend`. */
   readonly attempts: number;
@@ -73,7 +73,7 @@ const WELL = { ...TRY_AGAIN, failing_since_ms: null, reason: "", status: null } 
 
 /**
  * Returns the changes that an answer of the backend makes to the state.
- * @param newestSegment the newest segment to be sent
+ * @param newestSegment the newest segment
  * @param random 0 to 1
  */
 export function settle(

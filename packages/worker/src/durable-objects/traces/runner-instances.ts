@@ -40,9 +40,14 @@ export class RunnerInstances {
     return this.#row(instanceId)?.last_seq ?? 0;
   }
 
-  /** Records the last frames that were stored, as signs of life. Forgets the least recently seen runners beyond the maximum. */
+  /**
+   * Records the last frames that were stored, as signs of life. When a runner sends its first, the least recently seen ones beyond
+   * the maximum are forgotten.
+   */
   record(frames: ReadonlyMap<string, number>): void {
+    let isNew = false;
     for (const [instanceId, seq] of frames) {
+      isNew ||= this.lastSeq(instanceId) === 0;
       this.#sql.exec(
         `INSERT INTO trace_instances (instance_id, last_seq, last_seen_ms) VALUES (?, ?, ?)
          ON CONFLICT (instance_id) DO UPDATE SET last_seq = excluded.last_seq, last_seen_ms = excluded.last_seen_ms`,
@@ -51,6 +56,7 @@ export class RunnerInstances {
         this.#now(),
       );
     }
+    if (!isNew) return;
     this.#sql.exec(
       `DELETE FROM trace_instances WHERE instance_id IN (
          SELECT instance_id FROM trace_instances ORDER BY last_seen_ms DESC, instance_id LIMIT -1 OFFSET ?)`,

@@ -7,9 +7,9 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import type { ExportProblemView } from "@valet/shared/protocol/session-view";
 import { type Diagnostic, hostOf, OtlpExporter, type SendResult } from "@valet/shared/tracing";
 import { isoTime } from "../core/iso-time.ts";
-import { ExportLedger } from "./export-ledger.ts";
+import { ExportLedger, type ExportRow } from "./export-ledger.ts";
 import { type ExportState, type SentPart, settle, TRY_AGAIN } from "./export-rules.ts";
-import { type Segment, unpack } from "./trace-segments.ts";
+import { type Segment, type SegmentHead, unpack } from "./trace-segments.ts";
 import type { TraceStore } from "./trace-store.ts";
 import { partOfRequest } from "./trace-text.ts";
 
@@ -75,11 +75,10 @@ export class TraceExport {
    */
   dueAtMs(): number | undefined {
     if (this.#exporter === undefined) return undefined;
-    const state = this.#ledger.read();
-    const closedMs = this.#store.segments.nextSampledMs(state.segment_id);
-    if (closedMs === undefined || this.#isStopped(state)) return undefined;
+    const { state, next } = this.#next();
+    if (next === undefined || this.#isStopped(state)) return undefined;
     if (this.#running !== undefined) return this.#options.now() + (this.#options.timeoutMs || UNTIMED_MS);
-    return Math.max(state.not_before_ms, closedMs + GATHER_MS);
+    return Math.max(state.not_before_ms, next.closedMs + GATHER_MS);
   }
 
   /** Returns whether a segment is settled. Without a backend all are. */
@@ -116,8 +115,7 @@ export class TraceExport {
 
   /** Returns the spans that do not arrive; also before they count as a {@link problem}. */
   shortfall(): ExportProblem | undefined {
-    const state = this.#ledger.read();
-    const sinceMs = this.#sinceMs(state);
+    const { state, sinceMs } = this.#standing();
     if (sinceMs === undefined) return undefined;
     const { reason, status } = state;
     return {
@@ -131,15 +129,14 @@ export class TraceExport {
 
   /** Returns the shortfall once it has lasted for over a minute. */
   problem(): ExportProblem | undefined {
-    const sinceMs = this.#sinceMs(this.#ledger.read());
+    const { sinceMs } = this.#standing();
     return sinceMs !== undefined && this.#options.now() - sinceMs > LATE_MS ? this.shortfall() : undefined;
   }
 
   /** Returns when a problem will appear that is not shown yet, epoch ms. */
   problemDueAtMs(): number | undefined {
-    const state = this.#ledger.read();
-    const sinceMs = state.shown === 0 ? this.#sinceMs(state) : undefined;
-    return sinceMs === undefined ? undefined : sinceMs + LATE_MS + 1;
+    const { state, sinceMs } = this.#standing();
+    return sinceMs === undefined || state.shown !== 0 ? undefined : sinceMs + LATE_MS + 1;
   }
 
   /** Returns whether the problem has appeared, changed its reason, stopped the export or gone since this last returned true. */
@@ -172,7 +169,7 @@ export class TraceExport {
 
   /** Nothing is awaited in between, so its writes are atomic. */
   #settle(part: Segment & SentPart, result: SendResult): void {
-    const newestSegment = this.#store.segments.newestSampledId() ?? part.segmentId;
+    const newestSegment = this.#store.segments.newestId();
     // Changes during the POST are kept, for example a `resend`.
     const now = { nowMs: this.#options.now(), newestSegment, random: Math.random() };
     const { state, retryInMs, lost } = settle(this.#ledger.read(), part, result, now);
@@ -197,23 +194,46 @@ export class TraceExport {
     }
   }
 
+  /** Returns whether the export has stopped and no sampled segment is newer than that. */
   #isStopped({ stopped_at: stoppedAt }: ExportState): boolean {
-    return stoppedAt !== null && (this.#store.segments.newestSampledId() ?? 0) <= stoppedAt;
+    if (stoppedAt === null) return false;
+    const { next, passed } = this.#pass(stoppedAt);
+    if (passed > stoppedAt) this.#ledger.write({ stopped_at: passed });
+    return next === undefined;
   }
 
-  /** Returns since when spans do not arrive. */
-  #sinceMs({ segment_id: segmentId, failing_since_ms: failingSinceMs }: ExportState): number | undefined {
-    if (this.#exporter === undefined) return undefined;
-    const closedMs = this.#store.segments.nextSampledMs(segmentId);
-    const sinceMs = Math.min(failingSinceMs ?? Infinity, closedMs ?? Infinity);
-    return sinceMs === Infinity ? undefined : sinceMs;
+  /** Returns the stored state, and the next segment to be sent. */
+  #next(): { readonly state: ExportRow; readonly next: SegmentHead | undefined } {
+    const state = this.#ledger.read();
+    const { next, passed } = this.#pass(state.segment_id);
+    if (passed > state.segment_id) this.#ledger.write({ segment_id: passed });
+    return { state: { ...state, segment_id: passed }, next };
+  }
+
+  /**
+   * Returns the first sampled segment after a cursor, and the cursor right before it, which is stored in the place of the first:
+   * so each unsampled segment is passed once, and not with every look at what is due.
+   */
+  #pass(cursor: number): { readonly next: SegmentHead | undefined; readonly passed: number } {
+    const { segments } = this.#store;
+    const head = segments.headAfter(cursor);
+    if (head === undefined || head.isSampled) return { next: head, passed: cursor };
+    const next = segments.sampledHeadAfter(cursor);
+    return { next, passed: next === undefined ? segments.newestId() : next.id - 1 };
+  }
+
+  /** Returns the stored state, and since when spans do not arrive. */
+  #standing(): { readonly state: ExportRow; readonly sinceMs: number | undefined } {
+    if (this.#exporter === undefined) return { state: this.#ledger.read(), sinceMs: undefined };
+    const { state, next } = this.#next();
+    const sinceMs = Math.min(state.failing_since_ms ?? Infinity, next?.closedMs ?? Infinity);
+    return { state, sinceMs: sinceMs === Infinity ? undefined : sinceMs };
   }
 
   #waitingSpans(): number {
-    const state = this.#ledger.read();
-    const next = this.#store.segments.nextSampledId(state.segment_id);
+    const { state, next } = this.#next();
     if (this.#exporter === undefined || next === undefined) return 0;
-    return this.#store.segments.sampledSpans(state.segment_id) - (next === state.part_of ? state.settled_spans : 0);
+    return this.#store.segments.sampledSpans(state.segment_id) - (next.id === state.part_of ? state.settled_spans : 0);
   }
 }
 

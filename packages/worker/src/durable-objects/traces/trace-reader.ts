@@ -6,8 +6,9 @@ import { levelOf } from "./otlp-request.ts";
 import type { RunnerInstances } from "./runner-instances.ts";
 import { toMicros } from "./span-facts.ts";
 import { runnerResource, type Stamp } from "./stamp.ts";
+import { compareTraces, type TracePosition } from "./trace-index.ts";
 import { OBJECT, type TraceOpenSpans } from "./trace-open-spans.ts";
-import type { TracePosition, TraceSegments } from "./trace-segments.ts";
+import type { TraceSegments } from "./trace-segments.ts";
 import { mergeSummaries, summariseOpen, type TraceSummary } from "./trace-summary.ts";
 import { fullPage, groupsOfTrace, REQUEST_END, REQUEST_HEAD, requestText, streamOf } from "./trace-text.ts";
 
@@ -42,7 +43,7 @@ export class TraceReader {
   }
 
   /**
-   * Lists the session's traces, newest first, and by id among those that began at the same time.
+   * Lists the session's traces in the order of {@link compareTraces}.
    * @param after the last trace of the previous page
    * @param limit the maximum number; all if omitted
    */
@@ -51,15 +52,16 @@ export class TraceReader {
     const begun = [...open.values()].flat().map(summaryOfOpen);
     const tail = this.#segments.tailSummaries();
     const inTail = new Set(tail.map(({ traceId }) => traceId));
-    const live = [...open].flatMap(([traceId]) => (inTail.has(traceId) ? [] : this.#segments.folded(traceId)));
+    const { index } = this.#segments;
+    const live = [...open.keys()].flatMap((traceId) => (inTail.has(traceId) ? [] : (index.summary(traceId) ?? [])));
     const recent = mergeSummaries([tail, live, begun]);
-    const older = this.#segments.newestFolded(
+    const older = index.newest(
       limit,
       after,
       recent.map(({ traceId }) => traceId),
     );
-    return [...recent.filter((each) => after === undefined || compare(after, each) < 0), ...older]
-      .sort(compare)
+    return [...recent.filter((each) => after === undefined || compareTraces(after, each) < 0), ...older]
+      .sort(compareTraces)
       .slice(0, limit)
       .map((summary) => ({ ...summary, openSpans: open.get(summary.traceId)?.length ?? 0 }));
   }
@@ -99,8 +101,7 @@ export class TraceReader {
     const tail = this.#segments.tailText();
     let [length, last] = [0, after];
     const isFull = () => length >= MAX_PAGE_LENGTH;
-    for (const { id, isWhole } of this.#segments.holding(traceId)) {
-      if (id <= after) continue;
+    for (const { id, isWhole } of this.#segments.index.holding(traceId, after)) {
       if (isFull()) return segmentCursor(last);
       const text = this.#segments.text(id) ?? `${REQUEST_HEAD}${REQUEST_END}`;
       if (isWhole) yield text.slice(REQUEST_HEAD.length, -REQUEST_END.length);
@@ -152,9 +153,4 @@ function lastOf(aMs: number | undefined, bMs: number | undefined): number | unde
 
 function summaryOfOpen({ context: { traceId, spanId }, parent, name, startTime }: OpenSpan): TraceSummary {
   return summariseOpen({ traceId, spanId, name, startUs: toMicros(startTime), level: levelOf(parent) });
-}
-
-/** Sorts newest first. */
-function compare(a: TracePosition, b: TracePosition): number {
-  return b.startUs - a.startUs || (a.traceId < b.traceId ? -1 : Number(a.traceId > b.traceId));
 }

@@ -7,6 +7,7 @@
  */
 import { gunzipSync, gzipSync } from "node:zlib";
 import type { SpanFacts } from "./otlp-request.ts";
+import { TraceIndex } from "./trace-index.ts";
 import { mergeSummaries, summarise, type TraceSummary } from "./trace-summary.ts";
 import { REQUEST_END, REQUEST_HEAD, spansOf } from "./trace-text.ts";
 
@@ -28,10 +29,11 @@ export interface Segment {
   readonly spans: number;
 }
 
-/** A position in the list of traces, which is sorted newest first. */
-export interface TracePosition {
-  readonly startUs: number;
-  readonly traceId: string;
+/** The next segment that the export has to send. */
+export interface SegmentHead {
+  readonly id: number;
+  /** When it was closed, epoch ms. */
+  readonly closedMs: number;
 }
 
 /** A segment closes at this many spans, or this many uncompressed bytes, far below the maximum of a row (2 MB). */
@@ -52,10 +54,13 @@ interface TailPart {
 }
 
 export class TraceSegments {
+  /** Which traces the segments hold. */
+  readonly index: TraceIndex;
   readonly #sql: SqlStorage;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
+    this.index = new TraceIndex(sql);
   }
 
   /** Appends to the tail. Entries that fill it up go directly into a segment, and are not written twice. */
@@ -92,7 +97,8 @@ export class TraceSegments {
 
   /** Returns when the tail's oldest span arrived, epoch ms; `undefined` when the tail is empty. */
   oldestMs(): number | undefined {
-    return this.#sql.exec<{ at: number | null }>("SELECT MIN(at_ms) AS at FROM trace_tail").one().at ?? undefined;
+    const query = "SELECT at_ms AS at FROM trace_tail ORDER BY id LIMIT 1";
+    return this.#sql.exec<{ at: number }>(query).toArray()[0]?.at;
   }
 
   /** Folds the whole tail into segments. */
@@ -124,15 +130,7 @@ export class TraceSegments {
         body,
       )
       .one();
-    for (const summary of mergeSummaries(parts.map(({ summaries }) => summaries))) {
-      this.#sql.exec(
-        "INSERT INTO trace_index (trace_id, segment_id, start_us, summary) VALUES (?, ?, ?, ?)",
-        summary.traceId,
-        id,
-        summary.startUs,
-        JSON.stringify(summary),
-      );
-    }
+    this.index.add(id, spans, mergeSummaries(parts.map(({ summaries }) => summaries)));
   }
 
   #tail(where = "", ...bindings: SqlStorageValue[]): TailPart[] {
@@ -146,16 +144,23 @@ export class TraceSegments {
     return this.#segment("WHERE id > ? AND sampled = 1 ORDER BY id LIMIT 1", cursor);
   }
 
-  /** Returns its id; `undefined` when there is none. */
-  nextSampledId(cursor: number): number | undefined {
-    const query = "SELECT id FROM trace_segments WHERE id > ? AND sampled = 1 ORDER BY id LIMIT 1";
-    return this.#sql.exec<{ id: number }>(query, cursor).toArray()[0]?.id;
+  /** Returns the segment after `cursor`, sampled or not, without its body. */
+  headAfter(cursor: number): (SegmentHead & { readonly isSampled: boolean }) | undefined {
+    const query = "SELECT id, closed_ms, sampled FROM trace_segments WHERE id > ? ORDER BY id LIMIT 1";
+    const [row] = this.#sql.exec<{ id: number; closed_ms: number; sampled: number }>(query, cursor).toArray();
+    return row && { id: row.id, closedMs: row.closed_ms, isSampled: row.sampled === 1 };
   }
 
-  /** Returns the id of the newest sampled segment; `undefined` when there is none. */
-  newestSampledId(): number | undefined {
-    const query = "SELECT id FROM trace_segments WHERE sampled = 1 ORDER BY id DESC LIMIT 1";
-    return this.#sql.exec<{ id: number }>(query).toArray()[0]?.id;
+  /** Returns the first sampled segment after `cursor`. Reads every unsampled one before it. */
+  sampledHeadAfter(cursor: number): SegmentHead | undefined {
+    const query = "SELECT id, closed_ms FROM trace_segments WHERE id > ? AND sampled = 1 ORDER BY id LIMIT 1";
+    const [row] = this.#sql.exec<{ id: number; closed_ms: number }>(query, cursor).toArray();
+    return row && { id: row.id, closedMs: row.closed_ms };
+  }
+
+  /** Returns the id of the newest segment, sampled or not; 0 when there is none. */
+  newestId(): number {
+    return this.#sql.exec<{ id: number | null }>("SELECT MAX(id) AS id FROM trace_segments").one().id ?? 0;
   }
 
   /**
@@ -179,12 +184,6 @@ export class TraceSegments {
   #endSampled(): number {
     const query = "SELECT end_sampled AS spans FROM trace_segments ORDER BY id DESC LIMIT 1";
     return this.#sql.exec<{ spans: number | null }>(query).toArray()[0]?.spans ?? 0;
-  }
-
-  /** Returns when that segment was closed, epoch ms; `undefined` when there is none. */
-  nextSampledMs(cursor: number): number | undefined {
-    const query = "SELECT closed_ms FROM trace_segments WHERE id > ? AND sampled = 1 ORDER BY id LIMIT 1";
-    return this.#sql.exec<{ closed_ms: number }>(query, cursor).toArray()[0]?.closed_ms;
   }
 
   #segment(where: string, ...bindings: SqlStorageValue[]): Segment | undefined {
@@ -225,50 +224,14 @@ export class TraceSegments {
     const [row] = rows;
     if (row === undefined) return undefined;
     const body = new Uint8Array(row.body);
-    const traceIds = new Set(spansOf(unpack(body)).map(({ traceId }) => traceId));
-    this.#sql.exec(
-      "DELETE FROM trace_index WHERE segment_id = ? AND trace_id IN (SELECT value FROM json_each(?))",
-      row.id,
-      JSON.stringify([...traceIds]),
-    );
+    this.index.remove(row.id, new Set(spansOf(unpack(body)).map(({ traceId }) => traceId)));
     return { id: row.id, spans: row.spans, body, sampled: row.sampled === 1 };
   }
 
   /** Returns the summaries, over segments and tail, of the traces that are in the tail. */
   tailSummaries(): TraceSummary[] {
     const tail = mergeSummaries(this.#tail().map(({ summaries }) => summaries));
-    return mergeSummaries([tail, ...tail.map(({ traceId }) => this.folded(traceId))]);
-  }
-
-  /** Returns a trace's summary over the segments: one, or none. */
-  folded(traceId: string): TraceSummary[] {
-    const rows = this.#sql.exec<{ summary: string }>("SELECT summary FROM trace_index WHERE trace_id = ?", traceId);
-    return mergeSummaries([rows.toArray().map(({ summary }) => JSON.parse(summary))]);
-  }
-
-  /** Returns the newest traces of the segments after position `after`, without those of `except`. */
-  newestFolded(limit: number, after: TracePosition | undefined, except: readonly string[]): TraceSummary[] {
-    const rows = this.#sql.exec<{ trace_id: string }>(
-      `SELECT trace_id, MIN(start_us) AS start FROM trace_index
-       WHERE trace_id NOT IN (SELECT value FROM json_each(?))
-       GROUP BY trace_id HAVING ?2 IS NULL OR start < ?2 OR (start = ?2 AND trace_id > ?3)
-       ORDER BY start DESC, trace_id LIMIT ?4`,
-      JSON.stringify(except),
-      after?.startUs ?? null,
-      after?.traceId ?? null,
-      limit,
-    );
-    return rows.toArray().flatMap(({ trace_id }) => this.folded(trace_id));
-  }
-
-  /** Returns the segments with spans of the trace, in order, and whether they hold no others. */
-  holding(traceId: string): { id: number; isWhole: boolean }[] {
-    const rows = this.#sql.exec<{ id: number; whole: number }>(
-      `SELECT id, spans = json_extract(summary, '$.spans') AS whole FROM trace_index
-       JOIN trace_segments ON id = segment_id WHERE trace_id = ? ORDER BY id`,
-      traceId,
-    );
-    return rows.toArray().map(({ id, whole }) => ({ id, isWhole: whole === 1 }));
+    return mergeSummaries([tail, tail.flatMap(({ traceId }) => this.index.summary(traceId) ?? [])]);
   }
 
   /** Returns a segment's request as text; `undefined` once it is deleted. */

@@ -118,15 +118,19 @@ export class TraceStore implements SpanProcessor {
 
   #keepOpen(instanceId: string, spans: readonly OpenSpan[]): void {
     const { sessionId, ownTracesOnly, limits } = this.#options;
+    let known: number | undefined;
     for (const { context, parent, ...span } of spans) {
       const { "valet.session.id": sessionValue, ...others } = attributesToObject(span.attributes);
       const attributes = Object.keys(others).length + (sessionValue === undefined ? 0 : 1);
       const isOwn = isOwnSpan(sessionValue === undefined ? [] : [sessionValue], attributes, sessionId, limits);
       const isForeign = ownTracesOnly && parent !== undefined && !this.isOwnTrace(context.traceId);
       if (!isOwn || isForeign || this.#open.isSealed(context.spanId)) continue;
+      const isNew = this.#open.get(context.spanId) === undefined;
+      if (isNew) known ??= this.#open.count(instanceId);
       // Valet's own runner never has more open spans.
-      if (this.#open.count(instanceId) >= MAX_OPEN_SPANS && this.#open.get(context.spanId) === undefined) continue;
-      this.#open.keep(instanceId, stampOpenSpan({ context, parent, ...span }, sessionId));
+      if (isNew && known !== undefined && known >= MAX_OPEN_SPANS) continue;
+      const isKept = this.#open.keep(instanceId, stampOpenSpan({ context, parent, ...span }, sessionId));
+      if (isNew && isKept) known = (known ?? 0) + 1;
     }
   }
 

@@ -1,0 +1,152 @@
+// What a session reads from its database does not depend on how long it has lived: the rows read by everything that it does are
+// counted in a young session and in an old one.
+import { runInDurableObject } from "cloudflare:test";
+import { expect, test } from "vitest";
+import { eventually } from "../../test/eventually.ts";
+import type { FakeRunner } from "../../test/fake-runner.ts";
+import { ask, sessionIn } from "../../test/family.ts";
+import { growOld } from "../../test/long-session.ts";
+import { type RowsRead, rowsReadBy, totalOf, UNCOUNTED } from "../../test/rows-read.ts";
+import { boot, hibernate } from "../../test/sandbox.ts";
+import { CALLER, TestSession, valueIn } from "../../test/session.ts";
+
+/** Copies of each row: pages of 50 are full in the young session, too. */
+const YOUNG = 120;
+const OLD = 3000;
+
+const WORKFLOW = { name: "check", steps: [{ name: "build", run: "make" }], channel: "builds" };
+
+/** A session that has done one of each thing, and then `copies` more of each. */
+async function aged(copies: number): Promise<{ session: TestSession; runner: FakeRunner; sql: SqlStorage }> {
+  const { session, runner } = await TestSession.running();
+  await takeTurn(session, runner);
+  await runWorkflow(session, runner);
+  await haveChild(session, runner);
+  await hibernate(session, runner);
+  const sql = await runInDurableObject(session.stub, (_object, { storage }) => {
+    growOld(storage.sql, copies);
+    return storage.sql;
+  });
+  return { session, runner: await wake(session), sql };
+}
+
+/** What is left to do: jobs, and changes that D1 lacks. Statements of the test are not counted. */
+const LEFT = `SELECT (SELECT COUNT(*) FROM attempts WHERE state <> 'ended') + (SELECT COUNT(*) FROM jobs WHERE status <> 'done')
+  + (SELECT COUNT(*) FROM timers WHERE kind = 'projection') AS jobs ${UNCOUNTED}`;
+
+/** Waits until nothing is left to do. */
+async function rest(session: TestSession): Promise<void> {
+  await eventually(async () => {
+    const left = await runInDurableObject(session.stub, (_object, { storage }) => storage.sql.exec(LEFT).one().jobs);
+    expect(left).toBe(0);
+  });
+}
+
+async function takeTurn(session: TestSession, runner: FakeRunner, channel?: string): Promise<void> {
+  await session.send("go", channel === undefined ? {} : { channel });
+  const { attemptId } = await runner.accept();
+  await runner.end(attemptId);
+  await rest(session);
+}
+
+async function runWorkflow(session: TestSession, runner: FakeRunner): Promise<void> {
+  await session.startWorkflow(WORKFLOW);
+  const { attemptId } = await runner.acceptWorkflow();
+  await runner.endWorkflow(attemptId, {
+    steps: [{ index: 0, status: "done", outcome: "ok", durationMs: 5, exitCode: 0 }],
+  });
+  await rest(session);
+}
+
+async function haveChild(session: TestSession, runner: FakeRunner): Promise<void> {
+  const child = TestSession.of(sessionIn(await ask(runner, { action: "spawn", prompt: "count", title: "Counting" })));
+  await ask(runner, { action: "list" });
+  await ask(runner, { action: "end", session: child.id });
+  await child.reaches("terminated");
+  await rest(session);
+}
+
+async function wake(session: TestSession): Promise<FakeRunner> {
+  valueIn(await session.stub.wake(CALLER));
+  const runner = await boot(session);
+  await rest(session);
+  return runner;
+}
+
+/** Everything that a session does, by name, and the rows that it reads for that. */
+async function readBy(copies: number): Promise<Map<string, RowsRead>> {
+  const { session, runner, sql } = await aged(copies);
+  const { stub } = session;
+  const rows = new Map<string, RowsRead>();
+  const measure = async (name: string, work: () => unknown) => void rows.set(name, await rowsReadBy(sql, work));
+  const middle = btoa(JSON.stringify([String(copies * 50)]));
+  const descending = btoa(JSON.stringify(["desc", String(copies * 50)]));
+  await measure("the view", () => stub.view());
+  await measure("the oldest messages", () => stub.messages());
+  await measure("the newest messages", () => stub.messages(undefined, "desc"));
+  await measure("messages in the middle", async () => valueIn(await stub.messages(middle)));
+  await measure("messages in the middle, descending", async () => valueIn(await stub.messages(descending)));
+  await measure("the oldest workflows", () => stub.workflows());
+  await measure("workflows in the middle", async () => valueIn(await stub.workflows(middle)));
+  await measure("the oldest turns", () => stub.turns());
+  await measure("turns in the middle", async () => valueIn(await stub.turns(middle)));
+  const { nextCursor } = valueIn(await stub.traces());
+  await measure("the newest traces", async () => valueIn(await stub.traces()));
+  await measure("the next page of traces", async () => valueIn(await stub.traces(nextCursor)));
+  await measure("a turn", () => takeTurn(session, runner));
+  await measure("a turn in another channel", () => takeTurn(session, runner, "side"));
+  await measure("a workflow", () => runWorkflow(session, runner));
+  await measure("a child session", () => haveChild(session, runner));
+  await measure("messages that wait and are withdrawn", async () => {
+    await session.send("go");
+    const { attemptId } = await runner.accept();
+    await session.send("wait");
+    await session.send("wait, too");
+    valueIn(await stub.clearQueue(CALLER));
+    await runner.end(attemptId);
+    await rest(session);
+  });
+  await measure("an alarm", () => session.alarm());
+  let awake: FakeRunner | undefined;
+  await measure("a hibernate and a wake", async () => {
+    await hibernate(session, runner);
+    awake = await wake(session);
+  });
+  await measure("the first turn in a new sandbox", () => takeTurn(session, awake as FakeRunner));
+  await measure("a start of the object", async () => {
+    await session.evict();
+    await session.view();
+  });
+  await measure("the session's end", async () => {
+    valueIn(await stub.terminate(CALLER));
+    await (awake as FakeRunner).next("shutdown");
+    (awake as FakeRunner).send({ type: "stopped" });
+    await session.reaches("terminated");
+  });
+  return rows;
+}
+
+/**
+ * What a statement may read more in one course than in another of the same kind: a frame comes together with another, or alone.
+ * The same holds for how often a statement runs.
+ */
+const SLACK = { rows: 5, runs: 40 };
+
+/** The statements that read more rows at once in the old session than in the young one, or run for each of its rows. */
+function growing(young: RowsRead, old: RowsRead): string[] {
+  return [...old].flatMap(([query, { most, runs }]) => {
+    const before = young.get(query) ?? { most: 0, runs: 0 };
+    const isMore = most > before.most + SLACK.rows || runs > 2 * before.runs + SLACK.runs;
+    return isMore ? [`${before.most} → ${most} rows, ${before.runs} → ${runs} runs: ${query}`] : [];
+  });
+}
+
+test("nothing that a session does reads more rows because it has lived for long", { timeout: 120_000 }, async () => {
+  const young = await readBy(YOUNG);
+  const old = await readBy(OLD);
+  const rows = [...old.keys()].map((name) => {
+    const [before, after] = [young.get(name) as RowsRead, old.get(name) as RowsRead];
+    return { name, young: totalOf(before), old: totalOf(after), growing: growing(before, after) };
+  });
+  expect(rows.filter((row) => row.growing.length > 0)).toEqual([]);
+});

@@ -1,0 +1,128 @@
+/**
+ * Which traces the segments of the log hold. Each trace has one row for each segment with spans of it, and one row by its start,
+ * for the list. The newest of its rows has the totals over all of its segments, so that a list reads one row a trace.
+ *
+ * Every call is synchronous and may run inside a caller's transaction.
+ */
+import { mergeSummaries, type TraceSummary } from "./trace-summary.ts";
+
+/** A position in the list of traces, which is sorted newest first. */
+export interface TracePosition {
+  readonly startUs: number;
+  readonly traceId: string;
+}
+
+/** A row of the newest segment of a trace. */
+interface NewestRow {
+  readonly segmentId: number;
+  readonly total: TraceSummary;
+}
+
+/** Sorts newest first. Traces that began at the same time are sorted by id, the last one first. */
+export function compareTraces(a: TracePosition, b: TracePosition): number {
+  return b.startUs - a.startUs || (a.traceId < b.traceId ? 1 : -Number(a.traceId > b.traceId));
+}
+
+export class TraceIndex {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  /**
+   * Adds a segment.
+   * @param spans how many spans it holds
+   * @param summaries one for each trace in it
+   */
+  add(segmentId: number, spans: number, summaries: readonly TraceSummary[]): void {
+    for (const summary of summaries) {
+      const known = this.#newest(summary.traceId)?.total;
+      const [total = summary] = mergeSummaries([known === undefined ? [] : [known], [summary]]);
+      this.#sql.exec(
+        "INSERT INTO trace_index (trace_id, segment_id, spans, errors, is_whole, total) VALUES (?, ?, ?, ?, ?, ?)",
+        summary.traceId,
+        segmentId,
+        summary.spans,
+        summary.errors,
+        Number(summary.spans === spans),
+        JSON.stringify(total),
+      );
+      if (known?.startUs === total.startUs) continue;
+      if (known !== undefined) this.#removeStart(known);
+      this.#sql.exec("INSERT INTO trace_starts (start_us, trace_id) VALUES (?, ?)", total.startUs, total.traceId);
+    }
+  }
+
+  /**
+   * Removes a segment. Its spans no longer count; the start and the name of a trace that has others stay.
+   * @param traceIds the traces with spans in it
+   */
+  remove(segmentId: number, traceIds: Iterable<string>): void {
+    const rows = this.#sql.exec<{ spans: number; errors: number; total: string }>(
+      `DELETE FROM trace_index WHERE segment_id = ? AND trace_id IN (SELECT value FROM json_each(?))
+       RETURNING spans, errors, total`,
+      segmentId,
+      JSON.stringify([...traceIds]),
+    );
+    for (const { spans, errors, total: text } of rows.toArray()) {
+      const removed = JSON.parse(text) as TraceSummary;
+      const newest = this.#newest(removed.traceId);
+      if (newest === undefined) {
+        this.#removeStart(removed);
+        continue;
+      }
+      const { total } = newest;
+      this.#sql.exec(
+        "UPDATE trace_index SET total = ? WHERE trace_id = ? AND segment_id = ?",
+        JSON.stringify({ ...total, spans: total.spans - spans, errors: total.errors - errors }),
+        total.traceId,
+        newest.segmentId,
+      );
+    }
+  }
+
+  #removeStart({ startUs, traceId }: TracePosition): void {
+    this.#sql.exec("DELETE FROM trace_starts WHERE start_us = ? AND trace_id = ?", startUs, traceId);
+  }
+
+  /** Returns a trace's summary over the segments; `undefined` if they hold none of its spans. */
+  summary(traceId: string): TraceSummary | undefined {
+    return this.#newest(traceId)?.total;
+  }
+
+  #newest(traceId: string): NewestRow | undefined {
+    const [row] = this.#sql
+      .exec<{ segment_id: number; total: string }>(
+        "SELECT segment_id, total FROM trace_index WHERE trace_id = ? ORDER BY segment_id DESC LIMIT 1",
+        traceId,
+      )
+      .toArray();
+    return row === undefined ? undefined : { segmentId: row.segment_id, total: JSON.parse(row.total) as TraceSummary };
+  }
+
+  /** Returns the newest traces after position `after`, without those of `except`. */
+  newest(limit: number, after: TracePosition | undefined, except: readonly string[]): TraceSummary[] {
+    const rows = this.#sql.exec<{ trace_id: string }>(
+      `SELECT trace_id FROM trace_starts
+       WHERE (start_us, trace_id) < (?, ?) AND trace_id NOT IN (SELECT value FROM json_each(?))
+       ORDER BY start_us DESC, trace_id DESC LIMIT ?`,
+      after?.startUs ?? Number.MAX_SAFE_INTEGER,
+      after?.traceId ?? "",
+      JSON.stringify(except),
+      limit,
+    );
+    return rows.toArray().flatMap(({ trace_id: traceId }) => this.summary(traceId) ?? []);
+  }
+
+  /** Returns the segments after `segmentId` with spans of the trace, in order, and whether they hold no others. */
+  holding(traceId: string, segmentId: number): { readonly id: number; readonly isWhole: boolean }[] {
+    const rows = this.#sql.exec<{ id: number; whole: number }>(
+      `SELECT segment_id AS id, is_whole AS whole FROM trace_index
+       WHERE trace_id = ? AND segment_id > ? ORDER BY segment_id`,
+      traceId,
+      segmentId,
+    );
+    return rows.toArray().map(({ id, whole }) => ({ id, isWhole: whole === 1 }));
+  }
+}
