@@ -9,7 +9,7 @@ import type { RunnerTracer } from "./spans/tracing.ts";
 type Stage = FromRunnerOf<"stage">;
 
 /** Why a start failed. */
-export type BootstrapError = Exclude<EndedBy<"bootstrap">, "runner_lost" | "sandbox_gone">;
+export type BootstrapError = Exclude<EndedBy<"bootstrap">, "runner_lost">;
 
 export class Bootstrap {
   readonly #send: (frame: Stage) => unknown;

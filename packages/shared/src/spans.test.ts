@@ -104,10 +104,9 @@ test("every span but requests and the report of drops ends with an outcome", () 
   ]);
 });
 
-test("spans of the sandbox's processes can be lost with them", () => {
+test("spans of a runner can be lost with it", () => {
   const runnerSpans = spans.filter(([, span]) => span.emitters.includes("runner") && span.errors);
-  for (const [, span] of runnerSpans)
-    expect(errorsOf(span)).toEqual(expect.arrayContaining(["runner_lost", "sandbox_gone"]));
+  for (const [, span] of runnerSpans) expect(errorsOf(span)).toContain("runner_lost");
 });
 
 test("only model calls have tokens and cost, so no sum counts them twice", () => {

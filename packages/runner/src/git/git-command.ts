@@ -15,7 +15,7 @@ export type GitSkipReason = "repository_empty" | "git_unusable";
 
 export type GitErrorType = Exclude<
   EndedBy<"git_clone" | "git_checkout" | "git_submodules" | "git_config">,
-  "runner_lost" | "sandbox_gone" | GitSkipReason
+  "runner_lost" | GitSkipReason
 >;
 
 /** Credentials and the origin that they are for. Git does not send them to another origin, for example after a redirect. */

@@ -135,7 +135,9 @@ export type StartWorkflow = z.infer<typeof StartWorkflow>;
 
 export const ReplyPermission = z.strictObject({ reply: PermissionReply });
 export const ReplyQuestion = z.strictObject({
-  answers: QuestionAnswers.nullable().describe("The answers to each question, in order; `null` declines to answer"),
+  answers: QuestionAnswers.nullable().describe(
+    "The answers to each question, in order; `null` declines to answer, which ends the agent's turn",
+  ),
 });
 export const CreateTicket = z.strictObject({ sessionId: SessionId });
 

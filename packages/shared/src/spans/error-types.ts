@@ -66,18 +66,9 @@ export interface ErrorDefinition {
 }
 
 /** The spans of an attempt while the agent works. An abort ends all of them. */
-const WORK = [
-  "turn",
-  "execution",
-  "step",
-  "agent",
-  "call",
-  "retry",
-  "tool",
-  "request",
-  "compaction",
-  "child_spawn",
-] as const;
+const WORK = ["turn", "step", "agent", "call", "retry", "tool", "request", "compaction", "child_spawn"] as const;
+/** The same, and the execution of a workflow, which ends with a step's failure under a name of its own. */
+const ALL_WORK = [...WORK, "execution"] as const;
 /** What the runner does before it is ready. */
 const BOOT = [
   "bootstrap",
@@ -121,20 +112,9 @@ export const ERRORS = {
     remedy: "Read the broker's log: the disk may be full, or a file in the workspace cannot be copied.",
   },
   sandbox_gone: {
-    outcomes: ["error", "lost"],
+    outcomes: ["error"],
     reporters: ["broker", "session-agent"],
-    ends: [
-      ...JOB_AND_START,
-      "dispatch",
-      ...WORK,
-      "finalize",
-      ...BOOT,
-      "hibernate",
-      "snapshot",
-      "delete",
-      "broker_step",
-    ],
-    cuts: true,
+    ends: [...JOB_AND_START, "hibernate", "snapshot", "broker_step"],
     meaning: "the sandbox no longer exists",
     remedy: "Send the message again: the session starts a new sandbox.",
   },
@@ -199,7 +179,7 @@ export const ERRORS = {
   stale_generation: {
     outcomes: ["superseded"],
     reporters: ["session-agent"],
-    ends: ["dispatch", "start", "create", "bootstrap", "connect"],
+    ends: ["create", "bootstrap", "connect"],
     meaning: "the session has a newer sandbox",
     remedy: null,
   },
@@ -213,8 +193,8 @@ export const ERRORS = {
   },
   runner_lost: {
     outcomes: ["error", "lost"],
-    reporters: ["session-agent"],
-    ends: [...JOB_AND_START, "dispatch", ...WORK, "finalize", ...BOOT],
+    reporters: ["session-agent", "runner"],
+    ends: [...JOB_AND_START, "dispatch", ...ALL_WORK, "finalize", ...BOOT],
     cuts: true,
     meaning: "the runner was disconnected for longer than the grace period, or its sandbox has stopped",
     remedy: "Send the message again. If it recurs, the sandbox may be out of memory.",
@@ -229,7 +209,7 @@ export const ERRORS = {
   runner_shutdown: {
     outcomes: ["aborted"],
     reporters: ["runner"],
-    ends: [...WORK, ...BOOT],
+    ends: [...ALL_WORK, ...BOOT],
     cuts: true,
     aborts: true,
     meaning: "the runner was stopped",
@@ -253,7 +233,7 @@ export const ERRORS = {
   send_failed: {
     outcomes: ["error"],
     reporters: ["session-agent"],
-    ends: ["message", "workflow", "dispatch", "finalize"],
+    ends: ["message", "workflow", "dispatch"],
     meaning: "the link broke while the SessionAgent was sending",
     remedy: "Send the message again.",
   },
@@ -276,7 +256,7 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone"],
-    meaning: "the clone or fetch failed",
+    meaning: "the clone failed for a reason that has no more specific type",
     remedy: "Check the repository's URL, and that sandboxes can reach its host.",
   },
   git_certificate_untrusted: {
@@ -389,7 +369,7 @@ export const ERRORS = {
   opencode_unhealthy: {
     outcomes: ["error"],
     reporters: ["runner"],
-    ends: [...JOB_AND_START, "turn", "execution", "step", "agent", "finalize", "bootstrap", "opencode_start"],
+    ends: [...JOB_AND_START, "turn", "step", "agent", "finalize", "bootstrap", "opencode_start"],
     meaning: "OpenCode did not become healthy in time",
     remedy: "Check the load of the sandbox's machine, and the repository's configuration of OpenCode.",
   },
@@ -411,7 +391,7 @@ export const ERRORS = {
   opencode_died: {
     outcomes: ["error"],
     reporters: ["runner"],
-    ends: ["message", "workflow", ...WORK, "finalize", "opencode_start"],
+    ends: ["message", "workflow", ...WORK, "opencode_start"],
     cuts: true,
     meaning: "the OpenCode process exited unexpectedly",
     remedy: "Send the message again. If it recurs, the sandbox may be out of memory.",
@@ -419,7 +399,7 @@ export const ERRORS = {
   opencode_hung: {
     outcomes: ["error"],
     reporters: ["runner"],
-    ends: ["message", "workflow", ...WORK, "finalize", "opencode_start"],
+    ends: ["message", "workflow", ...WORK],
     cuts: true,
     meaning: "the OpenCode process no longer answered, and the runner killed it",
     remedy:
@@ -428,14 +408,14 @@ export const ERRORS = {
   opencode_error: {
     outcomes: ["error"],
     reporters: ["runner"],
-    ends: ["message", "workflow", "turn", "execution", "step", "agent", "call", "compaction"],
+    ends: ["message", "workflow", "turn", "step", "agent", "call", "compaction"],
     meaning: "OpenCode reported an error that has no more specific type",
     remedy: "Read OpenCode's log in the sandbox.",
   },
   stuck_turn: {
     outcomes: ["error"],
     reporters: ["runner", "session-agent"],
-    ends: ["message", "workflow", ...WORK],
+    ends: ["message", "workflow", ...ALL_WORK],
     cuts: true,
     aborts: true,
     meaning: "the watchdog ended a turn that made no more progress",
@@ -452,7 +432,7 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["message", "workflow", "turn", "step", "agent", "tool"],
-    meaning: "a person rejected the permission request",
+    meaning: "a person rejected the permission request, or declined to answer the agent's questions",
     remedy: null,
   },
   tool_call_invalid: {
@@ -639,7 +619,7 @@ export const ERRORS = {
   user_abort: {
     outcomes: ["aborted"],
     reporters: ["session-agent"],
-    ends: ["message", "workflow", "wait", "dispatch", ...WORK],
+    ends: ["message", "workflow", "dispatch", ...ALL_WORK],
     cuts: true,
     aborts: true,
     meaning: "a person aborted it",
@@ -648,7 +628,7 @@ export const ERRORS = {
   steered: {
     outcomes: ["superseded"],
     reporters: ["session-agent"],
-    ends: ["message", "workflow", "dispatch", ...WORK],
+    ends: ["message", "workflow", "dispatch", ...ALL_WORK],
     cuts: true,
     aborts: true,
     meaning: "a message in mode `steer` replaced it",
@@ -678,7 +658,7 @@ export const ERRORS = {
   session_hibernated: {
     outcomes: ["aborted"],
     reporters: ["runner"],
-    ends: ["message", "workflow", "dispatch", ...WORK],
+    ends: ["message", "workflow", "dispatch", ...ALL_WORK],
     cuts: true,
     aborts: true,
     meaning: "the session was hibernated in the meantime",
@@ -691,7 +671,7 @@ export const ERRORS = {
       ...JOB_AND_START,
       "capacity_wait",
       "dispatch",
-      ...WORK,
+      ...ALL_WORK,
       "hibernate",
       "create",
       "snapshot",
@@ -707,7 +687,7 @@ export const ERRORS = {
   workflow_invalid: {
     outcomes: ["error"],
     reporters: ["runner"],
-    ends: ["workflow", "dispatch", "execution"],
+    ends: ["workflow", "dispatch"],
     meaning: "the runner could not parse the workflow",
     remedy: "Check that sandboxes run the same version as the Worker.",
   },

@@ -42,7 +42,7 @@ export const TURN_SPANS = {
     emitters: ["runner"],
     parents: ["valet.workflow.dispatch"],
     required: [...QUEUE, ...DISPATCH, "valet.workflow.execution.id", "valet.workflow.step_count"],
-    optional: [...CHANNEL, "valet.workflow.name", "valet.workflow.failed_step_count"],
+    optional: ["valet.channel.id", "valet.workflow.name", "valet.workflow.failed_step_count"],
     errors: endedBy("execution"),
     links: [],
   },

@@ -135,7 +135,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#readSession(({ replies }) => replies.permission(permissionId, reply));
   }
 
-  /** Answers the agent's questions. @param answers `null` rejects them: the agent continues without an answer */
+  /** Answers the agent's questions. @param answers `null` declines to answer: the turn ends, as after a rejected permission */
   async replyQuestion(
     questionId: string,
     answers: QuestionAnswers | null,

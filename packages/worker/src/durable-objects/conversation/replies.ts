@@ -32,7 +32,7 @@ export class Replies {
     return this.#reply("permission", permissionId, frame, { type: "permission-closed", permissionId, reply });
   }
 
-  /** @param answers `null` rejects the question: the agent continues without an answer */
+  /** @param answers `null` declines to answer: the agent's turn ends, as after a rejected permission */
   question(questionId: string, answers: QuestionAnswers | null): Result<void> {
     const frame = { type: "question-reply", questionId, answers } as const;
     return this.#reply("question", questionId, frame, { type: "question-closed", questionId, answers });
