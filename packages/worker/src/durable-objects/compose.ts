@@ -2,13 +2,10 @@
  * Composes a session's object, room by room, each after the rooms that it knows. consequences.ts holds what an event in one room
  * leads to in others.
  */
-import { DOUBLE_KEYS, type ValetSpans } from "@valet/shared/spans";
-import { type ReadableSpan, recordDropped, strictlyIncreasing, Tracer, wallClock } from "@valet/shared/tracing";
 import { type Env, stubOf } from "../bindings.ts";
 import { SandboxBroker } from "../broker/client.ts";
 import { allowsFileRepos, parseCapacity, parseConfig, sandboxVariables } from "../config.ts";
 import { logFailure } from "../log-failure.ts";
-import { SCOPE, warn, warnOfExport, workerTracing } from "../worker-tracing.ts";
 import { Consequences, type SessionEvent } from "./consequences.ts";
 import { AgentRequests } from "./conversation/agent-requests.ts";
 import { AttemptOutput } from "./conversation/attempt-output.ts";
@@ -22,7 +19,6 @@ import { BATCH_LIMITS, MAIN_CHANNEL } from "./core/limits.ts";
 import { PendingEvents } from "./core/pending-events.ts";
 import { upgradeSchema } from "./core/schema.ts";
 import { SessionState } from "./core/session-state.ts";
-import { SessionTracer, type SpanStore } from "./core/session-tracer.ts";
 import { type TimerHandlers, Timers } from "./core/timers.ts";
 import { Transactions } from "./core/transactions.ts";
 import { CredentialKeys } from "./credentials/credential-keys.ts";
@@ -49,20 +45,15 @@ import { Orphans } from "./sandbox/orphans.ts";
 import { SandboxLifecycle } from "./sandbox/sandbox-lifecycle.ts";
 import { StartTimes } from "./sandbox/start-times.ts";
 import { SESSION_MIGRATIONS } from "./session-schema.ts";
+import { composeTracePlane } from "./trace-plane.ts";
 import { RunnerSpans } from "./traces/runner-spans.ts";
-import { TraceExport, viewExportProblem } from "./traces/trace-export.ts";
-import { TraceStore } from "./traces/trace-store.ts";
+import { viewExportProblem } from "./traces/trace-export.ts";
 import { Workflows } from "./workflow/workflows.ts";
-
-/** The size of a session's stored spans, gzip'd; as JSON it is about twenty times that. The platform allows an object 10 GB. */
-const MAX_TRACE_BYTES = 256 * 1024 * 1024;
 
 export type SessionParts = ReturnType<typeof composeSession>;
 
 export function composeSession(ctx: DurableObjectState, env: Env) {
   const { publicUrl, broker: brokerConfig, modelAccess, credentialKeys, intervals, turnBounds } = parseConfig(env);
-  const workersTracing = workerTracing(env);
-  const { config: tracing, resource } = workersTracing;
   const { storage } = ctx;
   const { sql } = storage;
   upgradeSchema(storage, SESSION_MIGRATIONS);
@@ -77,42 +68,14 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   });
   const sessionId = () => state.maybe?.id ?? ctx.id.name ?? "";
 
-  // The trace plane.
-  const traces = new TraceStore(sql, {
-    sessionId: sessionId(),
-    resource: { ...resource, "valet.session.id": sessionId() },
-    segmentDelayMs: tracing.scheduleDelayMs,
-    limits: tracing.limits,
-    maxBytes: MAX_TRACE_BYTES,
-    ownTracesOnly: true,
+  const { tracing, traces, exporter, tracer } = composeTracePlane({
+    env,
+    sql,
+    changes,
     now,
+    session: () => ({ id: sessionId(), generation: state.maybe?.generation ?? 0 }),
     transact: (work) => transactions.run(work),
   });
-  const exporter = new TraceExport(sql, traces, {
-    url: tracing.endpoint,
-    headers: tracing.headers,
-    compression: tracing.compression,
-    timeoutMs: tracing.timeoutMs,
-    now,
-    onDiagnostic: warnOfExport(workersTracing),
-    sessionId: sessionId(),
-  });
-  const processor = recordingChanges(traces, changes);
-  const tracer = new SessionTracer(
-    new Tracer<ValetSpans>({
-      scope: SCOPE,
-      processor,
-      limits: tracing.limits,
-      enabled: tracing.enabled,
-      onDiagnostic: warn,
-      captureContent: tracing.captureContent,
-      sampler: recordDropped(tracing.sampler),
-      clock: strictlyIncreasing(wallClock),
-      doubleKeys: DOUBLE_KEYS,
-    }),
-    processor,
-    () => ({ id: sessionId(), generation: state.maybe?.generation ?? 0 }),
-  );
 
   const transactions: Transactions = new Transactions(storage, {
     beforeCommit: () => {
@@ -411,22 +374,6 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     runExport,
     boundary,
     outbox,
-  };
-}
-
-/** Returns a store that also records which traces have changed. */
-function recordingChanges(store: TraceStore, changes: Changes): SpanStore {
-  const recordChange = (span: ReadableSpan) => changes.trace(span.context.traceId);
-  return {
-    onStart: (span) => {
-      recordChange(span);
-      store.onStart(span);
-    },
-    onEnd: (span) => {
-      recordChange(span);
-      store.onEnd(span);
-    },
-    openSpan: (spanId) => store.openSpan(spanId),
   };
 }
 

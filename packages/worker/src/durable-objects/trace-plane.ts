@@ -1,0 +1,81 @@
+/** Composes the trace plane of a session's object: the store of all its spans, their export, and the tracer of its own. */
+import { DOUBLE_KEYS, type ValetSpans } from "@valet/shared/spans";
+import { type ReadableSpan, recordDropped, strictlyIncreasing, Tracer, wallClock } from "@valet/shared/tracing";
+import type { Env } from "../bindings.ts";
+import { SCOPE, warn, warnOfExport, workerTracing } from "../worker-tracing.ts";
+import type { Changes } from "./core/changes.ts";
+import { SessionTracer, type SpanStore } from "./core/session-tracer.ts";
+import { TraceExport } from "./traces/trace-export.ts";
+import { TraceStore } from "./traces/trace-store.ts";
+
+export interface TracePlaneOptions {
+  readonly env: Env;
+  readonly sql: SqlStorage;
+  readonly changes: Changes;
+  readonly now: () => number;
+  /** The session; its generation is 0 before it is created. */
+  readonly session: () => { readonly id: string; readonly generation: number };
+  /** Runs `work` in a transaction, or as part of the running one. */
+  readonly transact: <T>(work: () => T) => T;
+}
+
+/** The size of a session's stored spans, gzip'd; as JSON it is about twenty times that. The platform allows an object 10 GB. */
+const MAX_TRACE_BYTES = 256 * 1024 * 1024;
+
+export function composeTracePlane({ env, sql, changes, now, session, transact }: TracePlaneOptions) {
+  const workersTracing = workerTracing(env);
+  const { config: tracing, resource } = workersTracing;
+  const { id: sessionId } = session();
+  const traces = new TraceStore(sql, {
+    sessionId,
+    resource: { ...resource, "valet.session.id": sessionId },
+    segmentDelayMs: tracing.scheduleDelayMs,
+    limits: tracing.limits,
+    maxBytes: MAX_TRACE_BYTES,
+    ownTracesOnly: true,
+    now,
+    transact,
+  });
+  const exporter = new TraceExport(sql, traces, {
+    url: tracing.endpoint,
+    headers: tracing.headers,
+    compression: tracing.compression,
+    timeoutMs: tracing.timeoutMs,
+    now,
+    onDiagnostic: warnOfExport(workersTracing),
+    sessionId,
+  });
+  const processor = recordingChanges(traces, changes);
+  const tracer = new SessionTracer(
+    new Tracer<ValetSpans>({
+      scope: SCOPE,
+      processor,
+      limits: tracing.limits,
+      enabled: tracing.enabled,
+      onDiagnostic: warn,
+      captureContent: tracing.captureContent,
+      sampler: recordDropped(tracing.sampler),
+      clock: strictlyIncreasing(wallClock),
+      doubleKeys: DOUBLE_KEYS,
+    }),
+    processor,
+    session,
+  );
+  return { tracing, traces, exporter, tracer };
+}
+
+/** Returns a store that also records which traces have changed. */
+function recordingChanges(store: TraceStore, changes: Changes): SpanStore {
+  const recordChange = (span: ReadableSpan) => changes.trace(span.context.traceId);
+  return {
+    onStart: (span) => {
+      recordChange(span);
+      store.onStart(span);
+    },
+    onEnd: (span) => {
+      recordChange(span);
+      store.onEnd(span);
+    },
+    openSpan: (spanId) => store.openSpan(spanId),
+  };
+}
