@@ -1,6 +1,7 @@
 // Runs benchmarks: `pnpm bench --help`.
 import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
+import { bill } from "./bill/suite.ts";
 import { runtimeVersion } from "./lib/runtime.ts";
 import type { Runtime, Suite } from "./lib/suite.ts";
 import { formatTable, isMissed } from "./lib/table.ts";
@@ -8,7 +9,7 @@ import { session } from "./session/suite.ts";
 import { tracePlane } from "./trace-plane/suite.ts";
 import { tracer } from "./tracer/suite.ts";
 
-const suites: readonly Suite[] = [tracer, tracePlane, session];
+const suites: readonly Suite[] = [tracer, tracePlane, session, bill];
 
 const HELP = `Usage: pnpm bench [suite…] [options]
 

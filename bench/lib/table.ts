@@ -7,7 +7,7 @@ export type Samples = Readonly<Record<string, readonly number[]>>;
 /** The result of one measure. */
 export interface Measurement {
   readonly name: string;
-  readonly unit: "ns" | "µs" | "ms" | "MB/s" | "spans/s" | "bytes" | "rows" | "POSTs";
+  readonly unit: "ns" | "µs" | "ms" | "MB/s" | "spans/s" | "bytes" | "rows" | "POSTs" | "requests" | "messages" | "USD";
   readonly samples: Samples;
   /** Two contenders that are equal. What they differ by is the resolution of the comparisons. */
   readonly equal?: readonly [string, string];

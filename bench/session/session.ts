@@ -2,8 +2,15 @@
 import { randomUUID } from "node:crypto";
 import type { ClientEvent } from "@valet/shared/protocol/client-socket";
 import type { SessionView } from "@valet/shared/protocol/session-view";
+import type { ApiClient } from "../../packages/cli/src/api-client.ts";
+import type { Connection } from "../../packages/cli/src/system/state.ts";
 import { SessionSocket } from "./session-socket.ts";
-import type { Valet } from "./valet.ts";
+
+/** A running system. */
+export interface Reachable {
+  readonly connection: Connection;
+  readonly api: ApiClient;
+}
 
 /** Times of one turn in ms, from the sending of the message, except for the turn record's own. */
 export interface TurnTimes {
@@ -21,17 +28,17 @@ export class Session {
   readonly id: string;
   /** From the request until the runner is idle. */
   readonly idleMs: number;
-  readonly #valet: Valet;
+  readonly #valet: Reachable;
   readonly #socket: SessionSocket;
 
-  private constructor(valet: Valet, id: string, socket: SessionSocket, idleMs: number) {
+  private constructor(valet: Reachable, id: string, socket: SessionSocket, idleMs: number) {
     this.#valet = valet;
     this.id = id;
     this.#socket = socket;
     this.idleMs = idleMs;
   }
 
-  static async create(valet: Valet, repoUrl: string): Promise<Session> {
+  static async create(valet: Reachable, repoUrl: string): Promise<Session> {
     const startMs = performance.now();
     const { id } = await valet.api.createSession({ repoUrl });
     const socket = await SessionSocket.open(valet.connection, id);
@@ -43,7 +50,7 @@ export class Session {
    * Creates a session with its first message, waits for its answer, and terminates it.
    * @returns the time from the request to the answer's first text, in ms
    */
-  static async createWithMessage(valet: Valet, repoUrl: string, prompt: string): Promise<number> {
+  static async createWithMessage(valet: Reachable, repoUrl: string, prompt: string): Promise<number> {
     const startMs = performance.now();
     const { id } = await valet.api.createSession({ repoUrl, prompt });
     const socket = await SessionSocket.open(valet.connection, id);

@@ -30,6 +30,8 @@ export interface SystemOptions {
   readonly scenario: ShippedScenario;
   /** Receives log lines while the system runs; standard error if omitted. */
   readonly report?: ((line: string) => void) | undefined;
+  /** The Worker's main module, for a benchmark that counts in it; Valet's own if omitted. */
+  readonly workerEntry?: string | undefined;
 }
 
 export interface System extends Connection {
@@ -49,7 +51,7 @@ export interface System extends Connection {
  * already runs on it
  */
 export async function startSystem(options: SystemOptions): Promise<System> {
-  const { stateDir, port: wantedPort, env, scenario, report = console.error } = options;
+  const { stateDir, port: wantedPort, env, scenario, report = console.error, workerEntry: entry } = options;
   const capacity = chooseCapacity(options.capacity ?? {}, env, machineCapacity());
   const state = openStateDirectory(stateDir);
   const unlock = await lockDirectory(state.path, UP_ROLE);
@@ -96,7 +98,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     const { worker, url } = await startOnPort(wantedPort, async (port) => {
       const url = `http://127.0.0.1:${port}`;
       const ownBindings = { ...bindings, PUBLIC_URL: url };
-      return { url, worker: await startWorker({ port, state, bindings: ownBindings, report, log, onFailure }) };
+      return { url, worker: await startWorker({ port, state, bindings: ownBindings, report, log, onFailure, entry }) };
     });
     stops.push(() => worker.stop());
     const db = await worker.database();

@@ -19,6 +19,8 @@ export interface WorkerOptions {
   readonly log: (line: string) => void;
   /** Called when workerd has crashed and several restarts have failed. */
   readonly onFailure: (error: Error) => void;
+  /** The main module; Valet's own if omitted. */
+  readonly entry?: string | undefined;
 }
 
 export interface Worker {
@@ -36,7 +38,7 @@ const RESTART_DELAY_MS = 200;
 /** @throws PortTakenError when another program has taken the port */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { report, onFailure } = options;
-  const script = await bundleWorker();
+  const script = await bundleWorker(options.entry);
   const stopping = new AbortController();
   let restarting: Promise<void> = Promise.resolve();
   const onCrash = (error: Error) => {
