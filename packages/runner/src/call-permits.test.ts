@@ -1,4 +1,4 @@
-/** Which model calls of OpenCode the runner permits, with a stand-in for OpenCode. hostile.test.ts counts those of the real one. */
+/** Tests which model calls the runner permits, with a stand-in for OpenCode. hostile.test.ts counts those of the real one. */
 import type { ValetSpans } from "@valet/shared/spans";
 import { type ReadableSpan, Tracer } from "@valet/shared/tracing";
 import { expect, onTestFinished, test, vi } from "vitest";
@@ -31,7 +31,7 @@ function setUp(fake: FakeOptions) {
   return { opencode, runner, spans };
 }
 
-/** Announces an answer, as OpenCode does before it asks whether it may call the model. */
+/** Announces an answer, as OpenCode does before it requests permission for the model call. */
 function announce(opencode: FakeOpenCode, call: { sessionId: string; messageId: string; userMessageId: string }): void {
   const { sessionId: sessionID, messageId: id, userMessageId: parentID } = call;
   const info = {
@@ -48,7 +48,7 @@ function announce(opencode: FakeOpenCode, call: { sessionId: string; messageId: 
 
 const isAnswer = ({ type, properties }: RawEvent) => type === "message.updated" && properties.info.role === "assistant";
 
-/** A turn that has been told of, before its first answer. */
+/** Starts a turn, up to the events before its first answer. */
 async function begun() {
   let rest: Rest = () => rest;
   const all = setUp({
@@ -75,16 +75,16 @@ test("a call waits until its answer has been announced, then gets the context of
   expect(isRefused).toBe(false);
   await vi.waitFor(() => expect(spans.at(-1)?.name).toBe("chat m"), 20_000);
   expect(context?.spanId).toBe(spans.at(-1)?.context.spanId as string);
-  // A retry, whose answer was announced long ago.
+  // A retry, whose answer has already been announced.
   expect(await runner.permitModelCall(call)).toEqual({ isRefused, context });
 });
 
-test("a call of which OpenCode's events tell nothing is permitted after a while", async () => {
+test("a call that no event announces is permitted after a timeout", async () => {
   const { runner, call } = await begun();
   expect(await runner.permitModelCall(call)).toMatchObject({ isRefused: false });
 }, 20_000);
 
-test("what was cut short makes no call any more: not while it ends, not after that; its refused call has no span", async () => {
+test("an aborted turn makes no further calls, neither while it ends nor afterwards; a refused call has no span", async () => {
   const { opencode, runner, dispatch, done, call, spans } = await begun();
   void runner.abort(dispatch.attemptId, "user_abort");
   announce(opencode, call);
@@ -116,7 +116,7 @@ test("the next turn of the same session, and another session, are permitted afte
   await next.done;
 });
 
-test("a turn that has ended well does not refuse a call", async () => {
+test("a turn that succeeded does not refuse a call", async () => {
   const { opencode, runner, done, call, playRest } = await begun();
   playRest();
   expect(await done).toMatchObject({ outcome: "ok" });
@@ -124,13 +124,13 @@ test("a turn that has ended well does not refuse a call", async () => {
   expect(await runner.permitModelCall(call)).toEqual({ isRefused: false, context: undefined });
 });
 
-test("a stream that breaks, or an OpenCode that dies, lets nobody wait", async () => {
+test("no call waits after the stream broke or OpenCode died", async () => {
   const { opencode, runner, call } = await begun();
   const first = runner.permitModelCall(call);
   opencode.breakStreams();
   expect(await first).toMatchObject({ isRefused: false });
   const second = runner.permitModelCall({ ...call, messageId: "msg_2" });
   await opencode.die();
-  // It ended with its agent, which is why nothing is to be sent.
+  // The turn ended with its agent, so no request may be sent.
   expect(await second).toMatchObject({ isRefused: true });
 });

@@ -96,7 +96,7 @@ function setUp(options: SetUpOptions = {}) {
 const types = (frames: readonly FromRunner[]) =>
   frames.filter(({ type }) => type !== "spans").map((frame) => (frame.type === "stage" ? frame.stage : frame.type));
 
-test("what is amiss is told once, and again on a new link", async () => {
+test("warnings are sent once, and again on a new link", async () => {
   const agent = createAgent();
   const { server } = setUp({
     agent,
@@ -121,11 +121,11 @@ test("what is amiss is told once, and again on a new link", async () => {
   expect(framesOf(server.connections[1]?.frames ?? [], "warnings")).toEqual([all]);
 });
 
-describe("what the agent asks about its child sessions", () => {
+describe("a request of the agent about child sessions", () => {
   const request = { requestId: "req_1", request: { action: "list" } } as const;
   const answer = { ok: true as const, sessions: [{ id: "ses_2" }] };
 
-  test("goes over the link and its answer comes back", async () => {
+  test("is sent over the link, and the answer is returned", async () => {
     const { server, ready, agent } = setUp();
     await ready();
     const traced = { ...request, attemptId: "att_1", traceparent: TRACEPARENT };
@@ -136,7 +136,7 @@ describe("what the agent asks about its child sessions", () => {
     expect(await asking).toEqual(answer);
   });
 
-  test("is asked again over the next link, with the same id, until it is answered", async () => {
+  test("is resent over the next link with the same id, until it is answered", async () => {
     const { server, ready, agent } = setUp();
     await ready();
     const asking = agent.start()?.ask(request, new AbortController().signal);
@@ -153,19 +153,19 @@ describe("what the agent asks about its child sessions", () => {
   });
 });
 
-test("says what goes on in the background when it is asked", async () => {
+test("reports the number of background processes on request", async () => {
   const { server, ready } = setUp();
   await ready();
   server.send({ type: "background-check", requestId: "op_1" });
   expect(await server.frame("background")).toEqual({ type: "background", requestId: "op_1", processes: 0 });
 });
 
-describe("keys that are given once", () => {
+describe("the keys of a generation", () => {
   const repoUrl = "https://git.example/none.git";
   const secret = config({ modelAccess: { model: "valet/m", providerKeys: { OPENAI_API_KEY: "canary" } } });
   const bare = config({ modelAccess: { model: "valet/m", providerKeys: {} }, hasSecrets: true });
 
-  test("are there for the runner that comes after one that died", async () => {
+  test("are kept for the successor of a dead runner", async () => {
     const home = temporaryFolder();
     const first = setUp({ home, greeting: [secret, { type: "repo-config" }] });
     await first.ready();
@@ -176,9 +176,9 @@ describe("keys that are given once", () => {
     expect(problems).toEqual([]);
   });
 
-  test("are kept as soon as there is space for them, where there was none at first", async () => {
+  test("are kept later if they could not be kept at first", async () => {
     const home = temporaryFolder();
-    // A folder in the way of the file is as good as a full disk.
+    // A folder in place of the file has the effect of a full disk.
     mkdirSync(join(home, "secrets.new"));
     const first = setUp({ home, greeting: [secret, { type: "repo-config" }] });
     await first.ready();
@@ -191,7 +191,7 @@ describe("keys that are given once", () => {
     expect(agent.start()?.config.modelAccess.providerKeys).toEqual({ OPENAI_API_KEY: "canary" });
   });
 
-  test("are not there once the sandbox was stopped in order, or in another sandbox: that start fails, and says why", async () => {
+  test("are not kept after a regular stop, or for another sandbox: its start fails with secrets_lost", async () => {
     const home = temporaryFolder();
     const first = setUp({ home, greeting: [secret, { type: "repo-config" }] });
     await first.ready();
@@ -204,7 +204,7 @@ describe("keys that are given once", () => {
   });
 });
 
-test("as long as there is work the other side hears often that the runner lives", async () => {
+test("the runner sends signs of life while it works", async () => {
   const { server, ready, agent } = setUp({ runner: { link: { firstDelayMs: 5, maxDelayMs: 20, signMs: 5 } } });
   await ready();
   expect(server.connections[0]?.pings).toBe(0);
@@ -215,7 +215,7 @@ test("as long as there is work the other side hears often that the runner lives"
 });
 
 describe("the start", () => {
-  test("goes from hello to ready, with a trace of its own in the one that asked for the sandbox", async () => {
+  test("goes from hello to ready, with its spans in the trace of the sandbox's start", async () => {
     const greeting = [config({ clockOffsetMs: 2.5 }), { type: "repo-config", repoUrl: repository.url } as const];
     const { server, ready, span, workspace, agent } = setUp({ greeting });
     await ready();
@@ -244,11 +244,11 @@ describe("the start", () => {
       "server.address": "127.0.0.1",
     });
     expect(readFileSync(join(workspace, "file.txt"), "utf8")).toBe("second");
-    // By then the agent may look at it.
+    // The agent may read it by then.
     await agent.start()?.workspaceReady;
   });
 
-  test("takes the context that comes with the repository, unless it is that of the bootstrap's own trace", async () => {
+  test("uses the context that arrives with the repository, unless it belongs to the bootstrap's trace", async () => {
     const other = "00-11111111111111111111111111111111-2222222222222222-01";
     const { ready, span } = setUp({ greeting: [config(), { type: "repo-config", traceparent: other }] });
     await ready();
@@ -262,7 +262,7 @@ describe("the start", () => {
     expect(await own.span("valet.runner.git_setup")).toMatchObject({ parentSpanId: bootstrap.spanId });
   });
 
-  test("of a runner that was restarted is a trace of its own, whose repository is part of it, and follows the sandbox's start", async () => {
+  test("of a restarted runner is a separate trace, which includes the repository and links to the sandbox's start", async () => {
     const greeting = [config(), { type: "repo-config", traceparent: TRACEPARENT } as const];
     const { ready, span } = setUp({ greeting, runner: { restartCount: 1 } });
     await ready();
@@ -278,7 +278,7 @@ describe("the start", () => {
     }
   });
 
-  test("fails when the repository does, and the runner stays to be asked", async () => {
+  test("fails if the repository fails, and the runner keeps running", async () => {
     const greeting = [config(), { type: "repo-config", repoUrl: "file:///nowhere" } as const];
     const { server, span } = setUp({ greeting });
     const failed = { type: "stage", stage: "failed", errorType: "git_not_found" };
@@ -289,20 +289,20 @@ describe("the start", () => {
     });
     server.send({ type: "prompt", dispatch: dispatch("att_1") });
     expect(await server.frame("attempt-refused")).toMatchObject({ attemptId: "att_1", errorType: "not_accepted" });
-    // It is told again to who has not heard it.
+    // The failure is sent again on a new link.
     server.drop();
     await server.waitUntil(() => server.connections[1]?.frames.find(({ type }) => type === "stage"));
     expect(framesOf(server.connections[1]?.frames ?? [], "stage")).toEqual([failed]);
   });
 
-  test("that has no repository does not wait for an agent that starts slowly", async () => {
+  test("whose repository fails does not wait for a slow agent", async () => {
     const agent = createAgent({ healthy: () => new Promise(() => {}) });
     const { server } = setUp({ agent, greeting: [config(), { type: "repo-config", repoUrl: "file:///nowhere" }] });
     await server.frame("stage", ({ errorType }) => errorType === "git_not_found");
     expect(agent.isStopped()).toBe(true);
   });
 
-  test("that failed is told of after its spans, on every link: nothing more is taken of it then", async () => {
+  test("that failed is reported after its spans on every link, since the SessionAgent accepts nothing afterwards", async () => {
     const greeting = [config(), { type: "repo-config", repoUrl: "file:///nowhere" } as const];
     const { server } = setUp({ greeting, acknowledges: false });
     const isFailure = (frame: FromRunner) => frame.type === "stage" && frame.stage === "failed";
@@ -318,15 +318,15 @@ describe("the start", () => {
     }
   });
 
-  test("fails when the agent does", async () => {
+  test("fails if the agent fails", async () => {
     const agent = createAgent({ healthy: () => Promise.reject(new TypeError("secret")) });
     const { server, problems } = setUp({ agent });
     await server.frame("stage", ({ errorType }) => errorType === "opencode_unhealthy");
     expect(problems).toEqual(["the agent did not start: TypeError"]);
   });
 
-  test("ends a clone that hangs before the session's own limit does, and says at what it was", async () => {
-    // It takes the connection and never says a word.
+  test("ends a hanging clone before the session's own limit does, with the clone's error type", async () => {
+    // It accepts the connection and never sends anything.
     const silent = createServer(() => {}).listen(0, "127.0.0.1");
     onTestFinished(() => void silent.close());
     await once(silent, "listening");
@@ -344,7 +344,7 @@ describe("the start", () => {
     }
   });
 
-  test("is not begun twice by a link that broke in the middle, and goes on without one", async () => {
+  test("is not repeated after the link broke, and continues without a link", async () => {
     const healthy = Promise.withResolvers<void>();
     const agent = createAgent({ healthy: () => healthy.promise });
     const { server, span } = setUp({ agent });
@@ -361,7 +361,7 @@ describe("the start", () => {
     expect(spansOf(server.received).filter(({ name }) => name === "valet.runner.opencode_start").length).toBe(1);
   });
 
-  test("that is stopped in the middle is not well", async () => {
+  test("that is stopped is aborted", async () => {
     const agent = createAgent({ healthy: () => new Promise(() => {}) });
     const { server, runner, span, ended } = setUp({ agent });
     await server.frame("stage", ({ stage }) => stage === "opencode_starting");
@@ -374,7 +374,7 @@ describe("the start", () => {
     expect(agent.isStopped()).toBe(true);
   });
 
-  test("waits for its configuration, and takes none that is another's", async () => {
+  test("waits for its configuration, and ignores that of another runner", async () => {
     const { server, problems, agent } = setUp({ greeting: [] });
     await server.hello(0);
     server.send({ type: "repo-config" });
@@ -390,7 +390,7 @@ describe("the start", () => {
 });
 
 describe("a dispatch", () => {
-  test("is accepted with its open span, and its end comes after its spans, until it is acknowledged", async () => {
+  test("is accepted with its open span; its end is sent after its spans until it is acknowledged", async () => {
     const { server, agent, ready } = setUp();
     await ready();
     server.send({ type: "prompt", dispatch: dispatch("att_1", { content: "Say hello." }) });
@@ -409,7 +409,7 @@ describe("a dispatch", () => {
     expect(framesOf(server.received, "turn-ended").length).toBe(1);
   });
 
-  test("that comes again is worked on once, whether it is in work, ended or acknowledged", async () => {
+  test("that is repeated runs once, whether it is running, ended or acknowledged", async () => {
     const { server, agent, ready, problems } = setUp({ acknowledges: false });
     await ready();
     const prompt = { type: "prompt", dispatch: dispatch("att_1") } as const;
@@ -425,12 +425,12 @@ describe("a dispatch", () => {
     server.send({ type: "turn-ended-ack", attemptId: "att_1" });
     server.send({ type: "turn-ended-ack", attemptId: "att_1" });
     server.send(prompt);
-    await vi.waitFor(() => expect(problems).toContain("an attempt came again after its end"), 20_000);
+    await vi.waitFor(() => expect(problems).toContain("an attempt was dispatched again after its end"), 20_000);
     expect(agent.runs.length).toBe(1);
     expect(framesOf(server.received, "turn-ended").length).toBe(2);
   });
 
-  test("goes on while the link is down; what is owed is told on the new one, spans before ends", async () => {
+  test("continues while the link is down; the new link carries what is unacknowledged, spans before ends", async () => {
     const { server, agent, ready } = setUp({ acknowledges: false });
     await ready();
     for (const id of ["att_1", "att_2"]) server.send({ type: "prompt", dispatch: dispatch(id) });
@@ -463,7 +463,7 @@ describe("a dispatch", () => {
     expect(spansOf(frames).filter(({ name }) => name === "valet.turn").length).toBe(1);
   });
 
-  test("is aborted, and its questions answered", async () => {
+  test("can be aborted, and receives replies", async () => {
     const { server, agent, ready } = setUp();
     await ready();
     server.send({ type: "prompt", dispatch: dispatch("att_1") });
@@ -479,7 +479,7 @@ describe("a dispatch", () => {
     expect(agent.replies).toEqual(replies);
   });
 
-  test("is refused where it cannot be promised, or not begun", async () => {
+  test("is refused if it cannot be recorded or started", async () => {
     const agent = createAgent();
     const { server, ready, problems } = setUp({
       agent,
@@ -500,8 +500,8 @@ describe("a dispatch", () => {
   });
 });
 
-describe("a runner that takes the place of one that died", () => {
-  test("delivers its spans under its name, ends what it was working on, and repeats what it had finished", async () => {
+describe("the successor of a dead runner", () => {
+  test("delivers that runner's spans with its instance id, ends its running attempts, and resends its ends", async () => {
     const home = temporaryFolder();
     const first = setUp({ home, acknowledges: false, instanceId: "one" });
     await first.ready();
@@ -517,7 +517,7 @@ describe("a runner that takes the place of one that died", () => {
       ["att_1", "ok", undefined],
       ["att_2", "error", "runner_lost"],
     ]);
-    // What it had begun under, it had told.
+    // The dead runner had already sent the context of its work.
     const [, opened] = framesOf(first.server.received, "attempt-accepted");
     const { context } = JSON.parse(opened?.span ?? "{}");
     const lost = await server.waitUntil(() =>
@@ -540,7 +540,7 @@ describe("a workflow", () => {
   const running = { index: 0, status: "running" } as const;
   const done = { index: 0, status: "done", outcome: "ok", output: "built" } as const;
 
-  test("is accepted with its open span; its steps are told, on a new link again; its end until it is acknowledged", async () => {
+  test("is accepted with its open span; its steps are sent, again on a new link; its end is sent until it is acknowledged", async () => {
     const { server, agent, ready } = setUp({ acknowledges: false });
     await ready();
     server.send({ type: "workflow-execute", dispatch: workflowDispatch("att_1") });
@@ -569,7 +569,7 @@ describe("a workflow", () => {
     expect((await server.hello(3)).attempts).toEqual([]);
   });
 
-  test("that comes again is executed once", async () => {
+  test("that is dispatched again is executed once", async () => {
     const { server, agent, ready, problems } = setUp({ acknowledges: false });
     await ready();
     const frame = { type: "workflow-execute", dispatch: workflowDispatch("att_1") } as const;
@@ -582,11 +582,11 @@ describe("a workflow", () => {
     await vi.waitFor(() => expect(framesOf(server.received, "workflow-ended")).toHaveLength(2), 20_000);
     server.send({ type: "turn-ended-ack", attemptId: "att_1" });
     server.send(frame);
-    await vi.waitFor(() => expect(problems).toContain("an attempt came again after its end"), 20_000);
+    await vi.waitFor(() => expect(problems).toContain("an attempt was dispatched again after its end"), 20_000);
     expect(agent.executions).toHaveLength(1);
   });
 
-  test("of a runner that died is ended by the next: what was done stays done, what was in work is lost and killed", async () => {
+  test("of a dead runner is ended by the next: done steps stay done, the running one is lost and its command killed", async () => {
     const home = temporaryFolder();
     const first = setUp({ home, acknowledges: false, instanceId: "one" });
     await first.ready();
@@ -624,7 +624,7 @@ describe("a workflow", () => {
 });
 
 describe("the end", () => {
-  test("by shutdown: turns are ended for its reason, everything is handed over, then it is told", async () => {
+  test("by shutdown: turns end with its reason, everything is delivered, then the end is reported", async () => {
     const { server, ended, ready, agent, home } = setUp();
     await ready();
     server.send({ type: "prompt", dispatch: dispatch("att_1") });
@@ -641,7 +641,7 @@ describe("the end", () => {
     expect(readdirSync(join(home, "spans"))).toEqual([]);
   });
 
-  test("comes within its bound, whatever hangs, and what could not be handed over is kept", async () => {
+  test("meets its time limit, whatever hangs, and keeps what could not be delivered", async () => {
     const agent = createAgent({ hangs: true });
     const { server, runner, ended, ready, home } = setUp({ agent, acknowledges: false, runner: { stopMs: 100 } });
     await ready();
@@ -660,7 +660,7 @@ describe("the end", () => {
       const { server, ended, home } = setUp({ greeting: [{ type: "refused", reason }] });
       expect(await ended).toBe("refused");
       expect(server.connections.length).toBe(1);
-      // A later runner delivers why the start came to nothing.
+      // A later runner delivers the reason of the failed start.
       const next = startLinkServer();
       const { span } = setUp({ home, server: next });
       const { attributes } = await span("valet.runner.bootstrap");
@@ -676,7 +676,7 @@ describe("the end", () => {
   );
 });
 
-test("a session without tracing gets no spans, and its turns are as ever", async () => {
+test("a session without tracing receives no spans, and its turns are unchanged", async () => {
   const { server, agent, ready, home, ended } = setUp({
     greeting: [config({ tracing: false }), { type: "repo-config" }],
   });

@@ -124,16 +124,16 @@ export interface AgentPrompt {
    */
   toolSpan(call: ToolCallRef, atMs: number): string | undefined;
   /**
-   * Decides on a model call that the agent is about to make, of whichever prompt. Resolves when everything that the agent told
-   * before the call has been applied, at the latest after `callCatchUpMs`. A call for this prompt is refused once
-   * the prompt was cut short, also after it has ended.
+   * Decides whether the agent may make a model call, which may belong to another prompt. Resolves once everything that the
+   * agent reported before the call has been applied, or after `callCatchUpMs`. Calls of this prompt are refused from its abort
+   * on, also after its end.
    */
   permitModelCall(call: ModelCallRef): Promise<ModelCallPermit>;
 }
 
 export interface ModelCallPermit {
   readonly isRefused: boolean;
-  /** The span of the call, begun or not; absent if the call is not this prompt's. */
+  /** The id of the call's span, which may not have begun yet; absent if the call does not belong to this prompt. */
   readonly spanId?: string;
 }
 
@@ -145,9 +145,9 @@ export type AgentReply = ToRunnerOf<"permission-reply" | "question-reply">;
 /** A model call, by the agent's own ids. */
 export interface ModelCallRef {
   readonly sessionId: string;
-  /** The message that it produces. */
+  /** The message that the call produces. */
   readonly messageId: string;
-  /** The message that it answers. */
+  /** The message that the call answers. */
   readonly userMessageId: string;
 }
 

@@ -1,14 +1,14 @@
-/** What there is in a workspace. None of these follows a link. */
+/** Checks of files in a workspace. None of them follows a symbolic link. */
 import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
-/** Whether there is a repository that is the workspace's own: no link to another, none whose configuration is no file. */
+/** Returns whether `.git` is a folder of the workspace, not a link, and its configuration is a plain file. */
 export function isOwnRepository(workspace: string): boolean {
   const git = join(workspace, ".git");
   return lstatSync(git, { throwIfNoEntry: false })?.isDirectory() === true && isPlainFile(join(git, "config"));
 }
 
-/** Whether a folder can be read and has no entry. */
+/** Returns whether a folder is readable and empty. */
 export function isEmpty(folder: string): boolean {
   try {
     return readdirSync(folder).length === 0;
@@ -17,12 +17,12 @@ export function isEmpty(folder: string): boolean {
   }
 }
 
-/** Whether there is a regular file; a link is none. */
+/** Returns whether the path is a regular file, not a link. */
 export function isPlainFile(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isFile() === true;
 }
 
-/** Whether there is anything; a link counts, wherever it leads. */
+/** Returns whether the path exists. A link exists even if its target does not. */
 export function exists(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }

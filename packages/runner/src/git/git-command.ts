@@ -191,7 +191,7 @@ const REMOTE_FAILURES: readonly (readonly [GitErrorType, RegExp])[] = [
   ],
   [
     "git_not_a_repository",
-    // The last three: a redirect to plain HTTP, which we do not speak; one that comes back for ever; a network that asks for a login.
+    // The last three: a redirect to plain HTTP, which is not allowed; a redirect loop; a network that requires a login.
     /is this a git repository|unable to update url base from redirection|invalid server response|bad line length|protocol error|expected flush after|Protocol "?\w+"? (?:not supported|disabled)|Maximum \(\d+\) redirects|returned error: 511/i,
   ],
   [

@@ -1,4 +1,4 @@
-/** What answers at a repository's URL and is none: pages, logins, portals. Git takes some of them for a repository without branches. */
+/** Tests URLs that serve pages, logins or portals instead of a repository. Git mistakes some for an empty repository. */
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,16 +34,16 @@ const ANSWERS: [string, (request: Request, url: URL) => Response | Promise<Respo
   ["a line break", () => page("\n", "text/plain")],
   ["JSON", () => Response.json({ message: "Log in" })],
   ["JSON of several lines", () => page(JSON.stringify({ message: "Log in" }, null, 2), "application/json")],
-  ["a page that says to be git's", () => page("<html>", "application/x-git-upload-pack-advertisement")],
+  ["a page with git's media type", () => page("<html>", "application/x-git-upload-pack-advertisement")],
   ["a redirect to a login page", (_, { pathname }) => (pathname === "/login" ? page("Log in") : redirect("/login"))],
   [
     "a redirect to a login page that keeps the path",
     (_, { pathname, search }) =>
       pathname.startsWith("/login") ? page("Log in") : redirect(`/login${pathname}${search}`),
   ],
-  ["a redirect to plain HTTP, as networks do that want a login", () => redirect("http://localhost:1/login")],
+  ["a redirect to plain HTTP, as from a network that requires a login", () => redirect("http://localhost:1/login")],
   ["a redirect to itself", (_, { href }) => redirect(href)],
-  ["a network that wants a login", () => new Response("Log in", { status: 511 })],
+  ["a network that requires a login", () => new Response("Log in", { status: 511 })],
   [
     "the list of branches, and a page for each request after it",
     (request, url) => (request.method === "GET" ? runBackend(request, url, EMPTY_REPOSITORY) : page("hello")),
@@ -57,8 +57,8 @@ const ANSWERS: [string, (request: Request, url: URL) => Response | Promise<Respo
   ],
 ];
 
-describe("in place of a repository", () => {
-  test.each(ANSWERS)("%s is no empty repository", async (_, answer) => {
+describe("instead of a repository", () => {
+  test.each(ANSWERS)("%s does not count as an empty repository", async (_, answer) => {
     const repoUrl = startWebServer(answer);
     const { result, shown, workspace, warnings } = await setUp({ repoUrl });
     expect(shown).toEqual([
@@ -70,7 +70,7 @@ describe("in place of a repository", () => {
     expect(existsSync(join(workspace, ".git"))).toBe(false);
   });
 
-  test("a page is refused whatever branch is wanted, with credentials, and at each new try", async () => {
+  test("a page is refused for any branch, with credentials, and on each new try", async () => {
     const repoUrl = startWebServer(() => page("hello"));
     const credentials = { username: "alice", password: "wonderland" };
     const state = temporaryFolder();
@@ -82,7 +82,7 @@ describe("in place of a repository", () => {
     expect(readdirSync(workspace)).toEqual([]);
   });
 
-  test("a page is refused where a fetch follows the clone", async () => {
+  test("a page is refused if a fetch follows the clone", async () => {
     const repository = makeRepository(temporaryFolder());
     let isPage = false;
     const repoUrl = startWebServer((request, url) => (isPage ? page("hello") : runBackend(request, url, repository)));
@@ -98,7 +98,7 @@ describe("in place of a repository", () => {
     ]);
   });
 
-  test("a page at the URL of a submodule is a submodule that cannot be had", async () => {
+  test("a page at the URL of a submodule fails only the submodule", async () => {
     const repository = makeRepository(temporaryFolder());
     const sub = makeRepository(temporaryFolder());
     runGit(repository.folder, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", sub.url, "lib");
@@ -111,7 +111,7 @@ describe("in place of a repository", () => {
   });
 });
 
-describe("a repository that is empty is said to be", () => {
+describe("an empty repository is reported as such", () => {
   const EMPTY = [CHECKOUT, "skipped", "repository_empty"];
 
   test("over https", async () => {
@@ -122,7 +122,7 @@ describe("a repository that is empty is said to be", () => {
     expect([shown[1], warnings]).toEqual([EMPTY, ["repository_empty"]]);
   });
 
-  test("over https from a host that speaks the first version of the protocol alone, after a redirect, to those who know a password", async () => {
+  test("over https with a password, after a redirect, from a host with only the first version of the protocol", async () => {
     const repoUrl = startWebServer((request, url) => {
       if (!url.pathname.startsWith("/new")) return redirect(`/new${url.pathname}${url.search}`);
       if (request.headers.get("authorization") !== `Basic ${btoa("alice:wonderland")}`) {
@@ -139,7 +139,7 @@ describe("a repository that is empty is said to be", () => {
     expect(shown[1]).toEqual(EMPTY);
   });
 
-  test("from this machine, and over ssh", async () => {
+  test("from the local machine, and over ssh", async () => {
     const { folder } = EMPTY_REPOSITORY;
     const home = temporaryFolder();
     const ssh = join(home, "ssh");

@@ -1,4 +1,4 @@
-/** One thing asked of the agent: one model after the other until one has answered, then the answer is read. */
+/** Runs one prompt of the agent: tries one model after the other until one has answered, then reads the answer. */
 import { endWith } from "@valet/shared/outcome";
 import type { Attachment } from "@valet/shared/protocol/dispatch";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
@@ -13,6 +13,7 @@ import {
   type ValetSpans,
 } from "@valet/shared/spans";
 import type { SpanContext, Tracer } from "@valet/shared/tracing";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import type {
   Agent,
   AgentAsks,
@@ -32,30 +33,30 @@ import { AnswerNews } from "./answer-news.ts";
 import { attachmentParts } from "./attachments.ts";
 import { modelChain } from "./model-chain.ts";
 
-/** Why work may be cut short from outside. */
+/** The reasons for which the SessionAgent or the runner may abort work. */
 export type AbortReason = Marked<"aborts">;
 
 export interface AgentTaskOptions {
   readonly agent: Agent;
   readonly tracer: Tracer<ValetSpans>;
   readonly captureContent: boolean;
-  /** Tried when neither message nor session asks for a model, and last when they do, as `provider/model`. */
+  /** Tried last, after the models of message and session, as `provider/model`. */
   readonly defaultModel: string;
   readonly limits: PromptLimits;
   readonly turnBounds: TurnBounds;
   /** Where the agent works. */
   readonly workspace: string;
-  /** The shortest time between two updates of a part. The first is told at once. */
+  /** The minimum time between two updates of a part. The first update is sent immediately. */
   readonly partIntervalMs: number;
   onPart(attemptId: string, part: MessagePart): void;
-  /** Something came from what the span waits for. @param atMs epoch ms */
+  /** Called on progress of what the span waits for. @param atMs epoch ms */
   onHeard?(spanId: string, atMs: number): void;
   onAsked(asked: AgentAsks): void;
-  /** The agent is silent for long, and that is as it should be: it waits for a person, or for a tool with a limit of its own. */
+  /** Called on progress, and during expected silence: the agent waits for a person, or for a tool with its own time limit. */
   onWorking(attemptId: string): void;
 }
 
-/** What is asked, and in which of the agent's sessions. */
+/** A prompt, and the agent's session for it. */
 export interface Task {
   readonly attemptId: string;
   readonly content: string;
@@ -63,15 +64,15 @@ export interface Task {
   /** Tried first. */
   readonly model?: string | undefined;
   readonly models: readonly string[];
-  /** Whether a model that the agent does not know ends it. */
+  /** Whether a model that the agent does not know ends the task. */
   readonly refuseUnknownModels?: boolean | undefined;
   readonly opencodeSessionId?: string | undefined;
   readonly continuationContext?: string | undefined;
-  /** What the span of its finalizing carries. */
+  /** The attributes of its `valet.turn.finalize` span. */
   readonly attributes: SpanAttributes<"valet.turn.finalize">;
 }
 
-/** What it is part of: its spans hang below that, and its times are read from that clock. */
+/** The turn or workflow step of a task: the parent of its spans, and its clock. */
 export interface TaskFrame {
   readonly span: { readonly context: SpanContext; readonly isRecording: boolean };
   readonly startMs: number;
@@ -80,7 +81,7 @@ export interface TaskFrame {
 
 export interface TaskResult {
   readonly outcome: Ending["outcome"];
-  /** Absent where the outcome is `ok`. */
+  /** Absent if the outcome is `ok`. */
   readonly errorType?: TaskErrorType;
   readonly cause?: ErrorType;
   readonly causeOf?: string;
@@ -90,17 +91,17 @@ export interface TaskResult {
   readonly failovers: number;
 }
 
-/** What becomes of a model call. */
+/** The decision on a model call. */
 export interface CallPermit {
   readonly isRefused: boolean;
   /** The call's context, if it is known. */
   readonly context: SpanContext | undefined;
 }
 
-/** How long the history may take once work has failed: an agent that hangs must not keep that from being told. */
+/** The timeout for reading the history after a failure, since a hanging agent must not delay the report of the failure. */
 const FAILED_READ_MS = 2_000;
 
-/** How work ends that is cut short. */
+/** Returns how aborted work ends. */
 export function cutEnding(reason: AbortReason) {
   return { outcome: ERRORS[reason].outcomes[0], errorType: reason } as const;
 }
@@ -111,14 +112,14 @@ export class AgentTask {
   readonly #frame: TaskFrame;
   readonly #tally = new TurnTally();
   readonly #news: AnswerNews;
-  /** The prompt that was sent last. */
+  /** The last prompt. */
   #prompt: AgentPrompt | undefined;
-  /** Why it is cut short, by whoever asked or by a bound. */
+  /** How the task ends if it was aborted or reached a limit. */
   #cut: Ending | undefined;
   #failovers = 0;
   #attachedParts: PromptPart[] | undefined;
   #model: string | undefined;
-  /** Who waits for the answers to this task's requests, by the request's id. */
+  /** The sessions that wait for a person's reply, by the request's id. */
   readonly #asked = new Map<string, AgentSession>();
 
   constructor(options: AgentTaskOptions, task: Task, frame: TaskFrame) {
@@ -128,7 +129,7 @@ export class AgentTask {
     this.#news = new AnswerNews(options.partIntervalMs, (part) => options.onPart(task.attemptId, part));
   }
 
-  /** Never rejects. */
+  /** Runs the task. Never rejects. */
   async run(): Promise<TaskResult> {
     const { agent } = this.#options;
     const { span } = this.#frame;
@@ -139,29 +140,29 @@ export class AgentTask {
       session = await agent.open({ parent: span, sessionId: this.#task.opencodeSessionId });
       ending = await this.#tryModels(session);
     } catch {
-      // Nothing but the opening fails.
+      // Only opening the session can throw.
       ending = this.#cut ?? { outcome: "error", errorType: AGENT_UNHEALTHY };
     }
     overtime.stop();
     this.#news.flush();
     const hasDied = ending.errorType === AGENT_DIED || ending.errorType === AGENT_HUNG;
-    // What is asked next needs it; who asked for this is told at once.
+    // The next prompt needs the agent; this result does not wait for the restart.
     if (hasDied) agent.restart(span.context);
     const parts = await this.#finalize(!hasDied, ending.outcome === "ok" ? undefined : FAILED_READ_MS);
     return this.#result(ending, session?.id, parts);
   }
 
-  /** What it has come to so far. */
+  /** Returns the figures so far. */
   progress(): TurnSummary {
     return this.#tally.summary(this.#frame.startMs, this.#frame.nowMs(), this.#model);
   }
 
-  /** The span of a tool call of its agent or one of its sub-agents, told or not; `undefined` if it is not one of those. */
+  /** Returns the context of a tool call's span, which may not have begun yet; `undefined` if it is not a call of this task. */
   toolContext(call: ToolCallRef): SpanContext | undefined {
     return this.#contextOf(this.#prompt?.toolSpan(call, Math.floor(this.#frame.nowMs())));
   }
 
-  /** Decides on a model call that the agent is about to make, of this task or another: {@link AgentPrompt.permitModelCall}. */
+  /** Decides whether the agent may make a model call, of this task or another: {@link AgentPrompt.permitModelCall}. */
   async permitModelCall(call: ModelCallRef): Promise<CallPermit> {
     const { isRefused = false, spanId } = (await this.#prompt?.permitModelCall(call)) ?? {};
     return { isRefused, context: this.#contextOf(spanId) };
@@ -173,7 +174,7 @@ export class AgentTask {
     return isRecording ? { ...context, spanId } : context;
   }
 
-  /** Cuts it short. Its promise settles once the agent has come to rest. The first reason counts. */
+  /** Aborts the task. Resolves once the agent is idle. The first reason counts. */
   async abort(reason: AbortReason): Promise<void> {
     await this.#cutShort(cutEnding(reason));
   }
@@ -183,7 +184,7 @@ export class AgentTask {
     await this.#prompt?.abort(this.#cut);
   }
 
-  /** Cuts it short when it has taken as long as it may. While it waits for a person it is not cut. */
+  /** Aborts the task at its time limit, unless it waits for a person then. */
   #watchTime(): { stop(): void } {
     let timer: ReturnType<typeof setTimeout>;
     const check = () => {
@@ -194,14 +195,14 @@ export class AgentTask {
     return { stop: () => clearTimeout(timer) };
   }
 
-  /** Cuts it short when it has made as many model calls as it may, unless the last of them has answered. */
+  /** Aborts the task before it exceeds the limit on model calls. */
   #watchCalls(): void {
     const { maxModelCalls } = this.#options.turnBounds;
     const calls = this.#tally.requestsBegun + (this.#tally.isAnotherCallDue ? 1 : 0);
     if (calls > maxModelCalls) void this.#cutShort({ outcome: "error", errorType: "model_call_limit" });
   }
 
-  /** Passes on a person's answer, if it is this task that asked. */
+  /** Passes on a person's reply, if it is to a request of this task. */
   async reply(reply: AgentReply): Promise<void> {
     const id = reply.type === "permission-reply" ? reply.permissionId : reply.questionId;
     await this.#asked.get(id)?.reply(reply);
@@ -219,7 +220,7 @@ export class AgentTask {
       const ending = await prompt.run();
       this.#model = model;
       if (!mayFailOver(ending)) return ending;
-      // A provider refuses a call; without one it is the agent that knows no such model.
+      // Without a model call, it was the agent that refused the model, not the provider.
       const isUnknown = ending.errorType === "provider_bad_request" && this.progress().modelCalls === modelCalls;
       if (isUnknown && this.#task.refuseUnknownModels === true) {
         return { outcome: "error", errorType: "model_unknown", causeOf: model };
@@ -227,17 +228,13 @@ export class AgentTask {
       failed = ending;
       follows = prompt.context;
     }
-    return {
-      outcome: "error",
-      errorType: "model_chain_exhausted",
-      ...(failed?.errorType !== undefined && { cause: failed.errorType }),
-      ...(this.#model !== undefined && { causeOf: this.#model }),
-    };
+    const cause = withoutUndefined({ cause: failed?.errorType, causeOf: this.#model });
+    return { outcome: "error", errorType: "model_chain_exhausted", ...cause };
   }
 
   /**
-   * @param place the model's in the list of preference, from 1
-   * @param follows the context of the prompt for the model before, which failed
+   * @param place the model's position in the preference list, from 1
+   * @param follows the context of the failed prompt with the previous model
    */
   #startPrompt(session: AgentSession, model: string, place: number, follows: SpanContext | undefined): AgentPrompt {
     const { tracer, captureContent, limits, turnBounds, onHeard, onWorking } = this.#options;
@@ -270,7 +267,7 @@ export class AgentTask {
     return prompt;
   }
 
-  /** What the task brings along; files that go into the workspace are written once, whatever models are tried. */
+  /** Returns the parts of the task's attachments. Writes files into the workspace once, however many models are tried. */
   #attached(): PromptPart[] {
     const { attemptId, attachments } = this.#task;
     this.#attachedParts ??= attachmentParts(attachments, { workspace: this.#options.workspace, attemptId });
@@ -285,9 +282,9 @@ export class AgentTask {
   }
 
   /**
-   * The answer as the agent's history has it; as it was seen to come, where the agent does not answer.
-   * @param isThere whether the agent can be asked
-   * @param timeoutMs how long the agent may take; as long as for any call unless given
+   * Returns the answer from the agent's history, or as far as events reported it if the agent does not answer.
+   * @param isThere whether the agent's process is running
+   * @param timeoutMs how long the agent may take; the timeout of all calls by default
    */
   async #finalize(isThere: boolean, timeoutMs: number | undefined): Promise<MessagePart[]> {
     const span = this.#options.tracer.startSpan("valet.turn.finalize", {
@@ -309,13 +306,10 @@ export class AgentTask {
   }
 
   #result(ending: Ending, opencodeSessionId: string | undefined, parts: MessagePart[]): TaskResult {
-    const errorType = taskErrorType(ending);
+    const { outcome, cause, causeOf } = ending;
     return {
-      outcome: ending.outcome,
-      ...(errorType === undefined ? {} : { errorType }),
-      ...(ending.cause === undefined ? {} : { cause: ending.cause }),
-      ...(ending.causeOf === undefined ? {} : { causeOf: ending.causeOf }),
-      ...(opencodeSessionId === undefined ? {} : { opencodeSessionId }),
+      outcome,
+      ...withoutUndefined({ errorType: taskErrorType(ending), cause, causeOf, opencodeSessionId }),
       parts,
       summary: this.progress(),
       failovers: this.#failovers,
@@ -323,10 +317,10 @@ export class AgentTask {
   }
 }
 
-/** How often it is looked whether a person has answered by whom work is waited for beyond its time. */
+/** The interval at which an overdue task checks whether it still waits for a person. */
 const WAITING_CHECK_MS = 60_000;
 
-/** What a turn may end with, and a step of a workflow likewise, of those that the agent's work in it may end with. */
+/** The error types with which both a turn and a workflow step may end. */
 type TaskErrorType = Extract<EndedBy<"turn">, EndedBy<"step">>;
 const TASK_ERRORS = endedBy("turn").filter((type) => (endedBy("step") as string[]).includes(type)) as TaskErrorType[];
 
@@ -335,7 +329,7 @@ function taskErrorType({ outcome, errorType }: Ending): TaskErrorType | undefine
   return TASK_ERRORS.find((type) => type === errorType) ?? AGENT_FAILED;
 }
 
-/** @param isFirst whether the agent's session knows nothing of what went before */
+/** @param isFirst whether the agent's session lacks the earlier conversation as context */
 function promptParts({ content, continuationContext }: Task, attached: PromptPart[], isFirst: boolean): PromptPart[] {
   return [
     ...(isFirst && continuationContext !== undefined

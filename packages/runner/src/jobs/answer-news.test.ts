@@ -8,7 +8,7 @@ const INTERVAL_MS = 100;
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** An answer whose texts grow, and what was told of it: `part:text@ms`. */
+/** An answer whose texts grow, and the updates that were sent: `part:text@ms`. */
 function answer() {
   const texts = new Map<string, string>();
   const told: string[] = [];
@@ -28,7 +28,7 @@ function answer() {
   return { news, told, wait, grow, texts };
 }
 
-test("the first words of a part are told at once, what follows at most once in an interval, the end in time", () => {
+test("the first words of a part are sent immediately, then one update per interval, and the end in time", () => {
   const { told, wait, grow } = answer();
   grow("a", "One");
   expect(told).toEqual(["a:One@0"]);
@@ -46,7 +46,7 @@ test("the first words of a part are told at once, what follows at most once in a
   expect(told.at(-1)).toBe("a:One, two, three.@200");
 });
 
-test("a part that rested for an interval is told at once again", () => {
+test("a part without updates for an interval is sent immediately again", () => {
   const { told, wait, grow } = answer();
   grow("a", "One");
   wait(INTERVAL_MS);
@@ -54,7 +54,7 @@ test("a part that rested for an interval is told at once again", () => {
   expect(told).toEqual(["a:One@0", "a:One two@100"]);
 });
 
-test("a part that is announced without a text does not delay its first words", () => {
+test("an empty part does not delay its first words", () => {
   const { told, wait, grow } = answer();
   grow("a", "");
   wait(1);
@@ -62,7 +62,7 @@ test("a part that is announced without a text does not delay its first words", (
   expect(told).toEqual(["a:One@1"]);
 });
 
-test("another part does not wait for one that was told a moment ago", () => {
+test("a part does not wait for another part that was just sent", () => {
   const { told, wait, grow } = answer();
   grow("thought", "Hm");
   wait(1);
@@ -70,7 +70,7 @@ test("another part does not wait for one that was told a moment ago", () => {
   expect(told).toEqual(["thought:Hm@0", "a:One@1"]);
 });
 
-test("a flush tells what has changed, once, and nothing that was told", () => {
+test("a flush sends pending changes once, and nothing else", () => {
   const { news, told, wait, grow } = answer();
   grow("a", "One");
   grow("b", "Two");
@@ -83,7 +83,7 @@ test("a flush tells what has changed, once, and nothing that was told", () => {
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test("whatever comes: no two updates of a part within an interval, none later than one, and the last is whole", () => {
+test("in any sequence: at most one update of a part per interval, none later than one, and the last is complete", () => {
   const steps = fc.array(
     fc.oneof(
       fc.record({ part: fc.constantFrom("a", "b", "c"), text: fc.constantFrom("", "x", "yy") }),

@@ -1,10 +1,10 @@
-/** Tells of the parts of an answer while it comes: each part at once, and from then on at most once in an interval. */
+/** Sends the parts of an answer while it arrives: each part immediately, and then at most one update per interval. */
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 
-/** Returns a part as it is by now. */
+/** Returns the current state of a part. */
 type ReadPart = (partId: string) => MessagePart | undefined;
 
-/** A part that was told less than an interval ago. */
+/** A part that was sent less than an interval ago. */
 interface Resting {
   readonly timer: ReturnType<typeof setTimeout>;
   /** Present if the part has changed since. */
@@ -16,15 +16,15 @@ export class AnswerNews {
   readonly #tell: (part: MessagePart) => void;
   readonly #resting = new Map<string, Resting>();
 
-  /** @param intervalMs the shortest time between two updates of a part */
+  /** @param intervalMs the minimum time between two updates of a part */
   constructor(intervalMs: number, tell: (part: MessagePart) => void) {
     this.#intervalMs = intervalMs;
     this.#tell = tell;
   }
 
   /**
-   * Takes note that a part has changed. An update that follows another of the same part within the interval waits for its end, and
-   * is then told as the part is by then. A text that has just begun and is still empty is no news: it would delay the first words.
+   * Handles a change of a part. An update within an interval of the last one is sent at the interval's end, with the part's
+   * state at that time. An empty text is not sent, since it would delay the first words.
    */
   changed(partId: string, read: ReadPart): void {
     const resting = this.#resting.get(partId);
@@ -32,7 +32,7 @@ export class AnswerNews {
     else this.#update(partId, read);
   }
 
-  /** Tells at once what has changed. */
+  /** Sends all delayed updates immediately. */
   flush(): void {
     for (const [partId, { timer, read }] of this.#resting) {
       clearTimeout(timer);

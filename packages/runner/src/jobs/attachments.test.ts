@@ -16,7 +16,7 @@ const attached = (mediaType: string, bytes: Buffer, filename = "file") => ({
 });
 const attemptId = "att_1";
 
-test("what models take goes to the model as it is", () => {
+test("a supported attachment is passed to the model unchanged", () => {
   const png = attached("image/png", PNG, "a.png");
   const [part] = attachmentParts([png], { workspace: "/nowhere", attemptId });
   expect(part).toEqual({ type: "file", mime: "image/png", filename: "a.png", url: png.url });
@@ -34,11 +34,11 @@ test.each(["text/plain", "text/csv", "text/x-python", "application/json", "appli
 test.each([
   ["a zip file", "application/zip", ZIP],
   ["a spreadsheet", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", ZIP],
-  ["an image of a kind that few models take", "image/tiff", Buffer.from("II*\0")],
-  ["a picture that is none", "image/png", ZIP],
-  ["a text that is none", "text/plain", Buffer.from([0xff, 0xfe, 0])],
-  ["something without a type", "", ZIP],
-])("%s is put into the workspace and named", (_what, type, bytes) => {
+  ["an image format that few models support", "image/tiff", Buffer.from("II*\0")],
+  ["a PNG with other content", "image/png", ZIP],
+  ["a text file with binary content", "text/plain", Buffer.from([0xff, 0xfe, 0])],
+  ["a file without a media type", "", ZIP],
+])("%s is stored in the workspace and mentioned in the prompt", (_what, type, bytes) => {
   const workspace = temporaryFolder();
   const git = (...args: string[]) => execFileSync("git", args, { cwd: workspace, encoding: "utf8" });
   git("init", "--quiet");
@@ -50,14 +50,14 @@ test.each([
   expect(git("status", "--porcelain")).toBe("");
 });
 
-test("files that are called alike are files of their own", () => {
+test("files with the same name are stored separately", () => {
   const workspace = temporaryFolder();
   attachmentParts([attached("a/b", ZIP), attached("a/b", PNG)], { workspace, attemptId });
   const read = (name: string) => readFileSync(join(workspace, ".valet/attachments/att_1", name));
   expect([read("1-file"), read("2-file")]).toEqual([ZIP, PNG]);
 });
 
-test("a link that the agent has left leads nowhere", () => {
+test("a link that the agent created is not followed", () => {
   const [workspace, outside] = [temporaryFolder(), temporaryFolder()];
   symlinkSync(outside, join(workspace, ".valet"));
   const [part] = attachmentParts([attached("a/b", ZIP)], { workspace, attemptId });
@@ -65,14 +65,14 @@ test("a link that the agent has left leads nowhere", () => {
   expect(existsSync(join(outside, "attachments"))).toBe(false);
 });
 
-test("what is no data URL, or none that can be read, is said to be so", () => {
+test("an invalid data URL is mentioned in the prompt as such", () => {
   for (const url of ["data:", "data:a/b;base64,%%%", "data:a/b;base64,====x"]) {
     const [part] = attachmentParts([{ filename: "f", mediaType: "a/b", url }], { workspace: "/nowhere", attemptId });
     expect(part).toMatchObject({ text: expect.stringContaining("could not be stored") });
   }
 });
 
-test("no name leads out of the folder", () => {
+test("no file name leads out of the folder", () => {
   const workspace = temporaryFolder();
   mkdirSync(join(workspace, "inner"));
   const inner = join(workspace, "inner");

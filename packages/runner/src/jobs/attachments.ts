@@ -1,13 +1,13 @@
 /**
- * What a message brings along, in the form that every model can do with. OpenCode keeps what it was given in the session's
- * history and sends it to the model with each later prompt, so that a file of a kind that no model takes would fail them all.
+ * Converts a message's attachments into parts that every model supports. OpenCode keeps attachments in the session's history
+ * and sends them to the model with each later prompt. A file of an unsupported type would therefore fail all later prompts.
  */
 import { lstatSync, mkdirSync, realpathSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import type { Attachment } from "@valet/shared/protocol/dispatch";
 import type { PromptPart } from "../agent/agent.ts";
 
-/** Kinds that models take, by how their files begin, in hex. OpenCode itself leaves out what the model asked does not take. */
+/** The media types that models support, with the beginning of their files in hex. OpenCode omits those that a model lacks. */
 const TAKEN: { readonly [mediaType: string]: RegExp | undefined } = {
   "image/png": /^89504e470d0a1a0a/,
   "image/jpeg": /^ffd8ff/,
@@ -18,15 +18,16 @@ const TAKEN: { readonly [mediaType: string]: RegExp | undefined } = {
   // %PDF-
   "application/pdf": /^255044462d/,
 };
-/** What is text, though its media type is not `text/…`; OpenCode puts `text/plain` into the prompt. */
+/** The media types that are text. OpenCode includes only `text/plain` in the prompt. */
 const TEXT = /^text\/|^application\/(?:[\w.+-]*\+)?(?:json|xml|yaml|toml|javascript|x-sh|x-yaml|sql|graphql|x-ndjson)$/;
 const MAGIC_LENGTH = 16;
-/** In the workspace. Git takes no notice of it. */
+/** In the workspace. Git ignores it. */
 const FOLDER = ".valet";
 
 /**
- * The parts of a prompt that its attachments make. What no model takes is put into the workspace and named in the text.
- * @param attemptId names the folder, so that files of several messages may be called alike
+ * Returns the prompt parts of attachments. Stores a file that models do not support in the workspace, and adds a text with its
+ * path.
+ * @param attemptId the name of the folder, so files of different messages may have the same name
  */
 export function attachmentParts(
   attachments: readonly Attachment[],
@@ -55,7 +56,7 @@ function isTaken(type: string, bytes: Buffer): boolean {
   return Object.hasOwn(TAKEN, type) && TAKEN[type]?.test(head) === true;
 }
 
-/** Whether bytes are UTF-8 without zeros, which no text has. */
+/** Returns whether bytes are UTF-8 without NUL, which no text contains. */
 function isText(bytes: Buffer): boolean {
   if (bytes.includes(0)) return false;
   try {
@@ -66,7 +67,7 @@ function isText(bytes: Buffer): boolean {
   }
 }
 
-/** The bytes of a `data:` URL; `undefined` where it is none. */
+/** Returns the bytes of a `data:` URL; `undefined` if it is invalid. */
 function decode(url: string): Buffer | undefined {
   const match = /^data:([^,]*),(.*)$/s.exec(url);
   if (match === null) return undefined;
@@ -81,8 +82,8 @@ function decode(url: string): Buffer | undefined {
 }
 
 /**
- * Writes a file below the workspace, and nowhere else whatever the agent has put there.
- * @returns its path from the workspace; `undefined` where it cannot be written
+ * Writes a file into the workspace, and nowhere else, even if the agent has created links there.
+ * @returns its path relative to the workspace; `undefined` if it cannot be written
  */
 function store(workspace: string, attemptId: string, name: string, bytes: Buffer): string | undefined {
   try {
@@ -106,7 +107,7 @@ function ignore(folder: string): void {
   try {
     writeFileSync(join(folder, ".gitignore"), "*\n", { flag: "wx" });
   } catch {
-    // There is one already.
+    // It already exists.
   }
 }
 

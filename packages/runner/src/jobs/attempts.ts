@@ -1,14 +1,14 @@
 /**
- * The attempts that were dispatched to this sandbox: what is promised and owed for each, from its acceptance to the
- * acknowledgement of its end, also across the death of a runner.
+ * Manages the attempts that were dispatched to this sandbox, from their acceptance to the acknowledgement of their end, also
+ * across a crash of the runner.
  */
-
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/dispatch";
 import type { FromRunner, FromRunnerOf, ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { ErrorType } from "@valet/shared/spans";
 import { parseOpenSpan } from "@valet/shared/tracing";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { AgentAsks, AgentReply } from "../agent/agent.ts";
 import { NO_SUMMARY } from "../agent/summary.ts";
 import type { Progress, SpanOutbox } from "../spans/span-outbox.ts";
@@ -22,19 +22,19 @@ import type { WorkflowResult } from "./workflow.ts";
 
 const NOTHING_DONE = JSON.stringify(NO_SUMMARY);
 
-/** What a job tells while it runs. */
+/** The frames that a job sends while it runs. */
 export type JobNews = FromRunnerOf<"part" | "part-delta" | "working"> | AgentAsks | StepFrame;
 
-/** An attempt that is dispatched: a message's or a workflow's. */
+/** The dispatch of an attempt, of a message or a workflow. */
 export type Dispatched = ToRunnerOf<"prompt"> | ToRunnerOf<"workflow-execute">;
 
-/** Runs the jobs of attempts, those of different channels side by side. */
+/** Runs the jobs of attempts, those of different channels concurrently. */
 export interface Jobs {
   run(dispatch: PromptDispatch): RunningTurn;
   execute(dispatch: WorkflowDispatch): RunningWorkflow;
-  /** Ends the attempt's job, if it runs. */
+  /** Aborts the attempt's job, if it is running. */
   abort(attemptId: string, reason: AbortReason): Promise<void>;
-  /** Passes on what a person said to what the agent asked. */
+  /** Passes on a person's reply to a request of the agent. */
   reply(reply: AgentReply): Promise<void>;
 }
 
@@ -44,7 +44,7 @@ export interface AttemptsOptions {
   readonly tracing: Tracing;
   /** Sends a frame if there is a link. */
   send(frame: FromRunner): unknown;
-  /** What goes wrong and is survived; never quotes content. */
+  /** Receives problems after which work continues; never quotes content. */
   onProblem(problem: string): void;
 }
 
@@ -52,9 +52,9 @@ export class Attempts {
   readonly #options: AttemptsOptions;
   /** The running jobs, by attempt. */
   readonly #running = new Map<string, { readonly finished: Promise<void>; progress(): TurnSummary; told: string }>();
-  /** What the agent waits for a person to answer, by its id. */
+  /** The agent's open requests to a person, by their id. */
   readonly #asked = new Map<string, AgentAsks>();
-  /** Spans of an earlier runner that were ended in its place. */
+  /** Spans of an earlier runner that this one has ended. */
   readonly #ended = new Set<string>();
   #jobs: Jobs | undefined;
   #isOpen = false;
@@ -68,18 +68,18 @@ export class Attempts {
     return this.#running.size > 0;
   }
 
-  /** Those whose job runs, and those whose end is not acknowledged. */
+  /** The ids of running attempts, and of ended ones that are not acknowledged. */
   get ids(): string[] {
     const { journal } = this.#options;
     return [...journal.running(), ...journal.unacknowledged()].map(({ attemptId }) => attemptId);
   }
 
-  /** Figures of the running jobs, where they have changed since this was asked last. */
+  /** Returns the figures of the running jobs that have changed since the last call. */
   progress(): Progress {
     const changed: Progress = [];
     for (const [attemptId, running] of this.#running) {
       const summary = running.progress();
-      // Time goes by in any case.
+      // Durations always change, so they do not count.
       const figures = JSON.stringify({ ...summary, turnMs: 0, modelMs: 0, toolMs: 0, permissionWaitMs: 0 });
       if (figures === running.told) continue;
       running.told = figures;
@@ -88,9 +88,9 @@ export class Attempts {
     return changed;
   }
 
-  /** What the runner before this one was working on went with it: it is reported, and its spans ended. */
+  /** Reports the attempts that a dead runner had running as lost, and ends its spans. */
   endWhatDied(): void {
-    // All at once: what lay in each other does so in the end.
+    // The same time for all, so no child ends after its parent.
     const endMs = Date.now();
     this.#options.outbox.endLeftOpen((span, lastWriteMs) => this.#endLost(span, endMs, lastWriteMs));
     for (const { attemptId, span, steps } of this.#options.journal.running()) {
@@ -104,31 +104,31 @@ export class Attempts {
     }
   }
 
-  /** Of two that know of a span, the outbox's file and the journal, the first ends it. */
+  /** Ends a span as lost. The outbox and the journal may both know it; the first one counts. */
   #endLost(text: string | undefined, endMs: number, lastWriteMs = 0): void {
     const { journal, tracing } = this.#options;
     const open = text === undefined ? undefined : parseOpenSpan(text);
     if (open === undefined || this.#ended.has(open.context.spanId)) return;
     this.#ended.add(open.context.spanId);
-    // Of a workflow or a step, too: in what is done to it here they do not differ.
+    // It may also be the span of a workflow or a step, which end in the same way.
     const span = tracing.base.resumeSpan(open) as SpanOf<"valet.turn">;
     const lastSeenMs = Math.max(lastWriteMs, journal.lastWriteMs ?? 0);
     if (lastSeenMs > 0) span.setAttribute("valet.last_seen_ms", Math.floor(lastSeenMs));
     endWith(span, "lost", "runner_lost", endMs);
   }
 
-  /** From now on attempts are accepted. */
+  /** Begins to accept attempts. */
   open(jobs: Jobs): void {
     this.#jobs = jobs;
     this.#isOpen = true;
   }
 
-  /** No longer. */
+  /** Stops accepting attempts. */
   close(): void {
     this.#isOpen = false;
   }
 
-  /** Begins the job of an attempt. One that came before is not begun again; what is known of it is told again. */
+  /** Begins the job of an attempt. For a known attempt it only sends the last frame about it again. */
   receive(dispatched: Dispatched): void {
     const { journal, onProblem } = this.#options;
     const { attemptId } = dispatched.dispatch;
@@ -140,7 +140,7 @@ export class Attempts {
         for (const frame of journal.unacknowledged()) if (frame.attemptId === attemptId) this.#options.send(frame);
         break;
       case "settled":
-        onProblem("an attempt came again after its end");
+        onProblem("an attempt was dispatched again after its end");
         break;
       case undefined:
         if (this.#jobs !== undefined && this.#isOpen) this.#begin(this.#jobs, dispatched);
@@ -154,7 +154,7 @@ export class Attempts {
     });
   }
 
-  /** Ends all jobs. Resolves when they have ended. */
+  /** Aborts all jobs. Resolves when they have ended. */
   async abortAll(reason: AbortReason): Promise<void> {
     for (const attemptId of this.#running.keys()) this.abort(attemptId, reason);
     await Promise.all(Array.from(this.#running.values(), ({ finished }) => finished));
@@ -163,15 +163,15 @@ export class Attempts {
   reply(reply: AgentReply): void {
     this.#asked.delete(reply.type === "permission-reply" ? reply.permissionId : reply.questionId);
     this.#jobs?.reply(reply).catch((error: Error) => {
-      this.#options.onProblem(`the agent could not be told what a person answered: ${error.name}`);
+      this.#options.onProblem(`could not pass a person's reply to the agent: ${error.name}`);
     });
   }
 
-  /** The end of this attempt is durable where it belongs. */
+  /** Settles an attempt whose end the SessionAgent has stored. */
   acknowledged(attemptId: string): void {
     const { journal, onProblem } = this.#options;
     if (journal.stateOf(attemptId) === "ended") this.#write(() => journal.settle(attemptId));
-    else onProblem("an attempt was acknowledged that had not ended");
+    else onProblem("the SessionAgent acknowledged the end of an attempt that has not ended");
     if (journal.unacknowledged().length === 0) this.#onSettled?.();
   }
 
@@ -183,7 +183,7 @@ export class Attempts {
     });
   }
 
-  /** Passes on what a job tells. What a person is asked, and how far steps have come, is told again on a new link. */
+  /** Sends a frame of a job. Requests to a person and the progress of steps are sent again on a new link. */
   tell(news: JobNews): void {
     if (news.type === "workflow-step") this.#write(() => this.#options.journal.step(news));
     if (news.type === "permission-asked") this.#asked.set(news.permissionId, news);
@@ -191,13 +191,13 @@ export class Attempts {
     this.#options.send(news);
   }
 
-  /** There is a new link: what runs is told again. */
+  /** Sends the running attempts and open requests again, on a new link. */
   resendRunning(): void {
     for (const running of this.#options.journal.running()) this.#sendAccepted(running);
     for (const frame of this.#asked.values()) this.#options.send(frame);
   }
 
-  /** And what has ended unacknowledged. */
+  /** Sends the unacknowledged ends again, on a new link. */
   resendEnded(): void {
     for (const frame of this.#options.journal.unacknowledged()) this.#options.send(frame);
   }
@@ -230,7 +230,7 @@ export class Attempts {
     this.#running.set(attemptId, { finished, progress: () => running.progress(), told: NOTHING_DONE });
   }
 
-  /** The spans of the job go first: whoever hears of its end finds them. */
+  /** Ends an attempt. Sends the job's spans first, so they are stored before the end arrives. */
   #finish(attemptId: string, result: TurnResult | WorkflowResult | Failure): void {
     const { journal, outbox, send } = this.#options;
     this.#running.delete(attemptId);
@@ -244,9 +244,9 @@ export class Attempts {
     send(frame);
   }
 
-  /** With how far its steps have come, where it is a workflow that goes on. */
+  /** Sends the acceptance of an attempt, and the progress of its steps if it is a running workflow. */
   #sendAccepted({ attemptId, span, steps = [] }: RunningAttempt): void {
-    this.#options.send({ type: "attempt-accepted", attemptId, ...(span !== undefined && { span }) });
+    this.#options.send({ type: "attempt-accepted", attemptId, ...withoutUndefined({ span }) });
     for (const step of steps) this.#options.send(step);
   }
 
@@ -254,7 +254,7 @@ export class Attempts {
     this.#options.send({ type: "attempt-refused", attemptId, errorType });
   }
 
-  /** A disk that fails in the middle of work costs what a crash would lose, not the work. */
+  /** Reports errors of the journal instead of throwing: a failed disk must not end the work, and matters only in a crash. */
   #write(write: () => void): void {
     try {
       write();
@@ -264,12 +264,12 @@ export class Attempts {
   }
 }
 
-/** Of which nobody knows what it has cost. */
+/** The result of a job whose figures are unknown. */
 type Failure = Omit<TurnResult, "summary"> | Omit<WorkflowResult, "summary">;
 
 /**
- * A job that failed outside of the agent, so that nothing is known of what it cost.
- * @param steps of a workflow: those that were told of; those that ran are lost
+ * Returns the result of a job that failed outside the agent, so its figures are unknown.
+ * @param steps only for a workflow: the reported steps, of which the running ones become lost
  */
 function failure(errorType: ErrorType, steps?: readonly StepFrame[]): Failure {
   const failed = { outcome: "error", errorType } as const;

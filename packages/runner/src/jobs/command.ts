@@ -1,4 +1,4 @@
-/** Commands of workflows: run by a shell in the workspace, bounded in time and in what is kept of their output. */
+/** Runs commands of workflows by a shell in the workspace, with a timeout and a limit on the stored output. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
@@ -12,37 +12,37 @@ import { killOrphans } from "../processes/orphans.ts";
 import type { SecretValues } from "../secrets/secret-values.ts";
 
 export interface CommandOptions {
-  /** What the shell is given. */
+  /** The shell command. */
   readonly run: string;
   readonly workspace: string;
   /** The runner's environment. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** The step that it is run for: {@link stepIdOf}. */
+  /** The id of the command's step: {@link stepIdOf}. */
   readonly stepId: string;
-  /** What the command's own spans hang below. */
+  /** The parent of the command's own spans. */
   readonly context: SpanContext;
   readonly timeoutMs: number;
-  /** What is taken out of its output. */
+  /** Secrets that are redacted from its output. */
   readonly secrets?: SecretValues | undefined;
-  /** Ends it and all that it started. */
+  /** Kills the command and its child processes. */
   readonly signal: AbortSignal;
 }
 
 export interface CommandResult {
-  /** Absent where it did not end by itself, or could not be started. */
+  /** Absent if a signal killed it, or it could not be started. */
   readonly exitCode: number | undefined;
-  /** What killed it, where a signal did. */
+  /** The signal that killed it. */
   readonly signal: string | undefined;
   readonly isTimeout: boolean;
-  /** What it wrote to standard output and standard error, or the end of that. */
+  /** The end of its standard output and standard error. */
   readonly output: string;
 }
 
-/** For the rest of its output after a command's end: what it left running may hold the pipes for ever. */
+/** How long to wait for the rest of the output after the command's end, since background processes may hold the pipes open. */
 const DRAIN_MS = 250;
 const SHELL = Bun.which("bash") ?? "sh";
 
-/** Runs a command to its end. What it leaves running in the background goes on, but for an abort or a timeout. Never rejects. */
+/** Runs a command. Its background processes keep running, except after an abort or a timeout. Never rejects. */
 export async function runCommand({
   run,
   workspace,
@@ -60,10 +60,10 @@ export async function runCommand({
       stdio: ["ignore", "pipe", "pipe"],
     });
   } catch {
-    // Too much for the system to begin, say.
+    // For example, because the command is too long for the system.
     return { exitCode: undefined, signal: undefined, isTimeout: false, output: "" };
   }
-  // One more than is kept shows that there was more.
+  // One character more than the limit shows that the output was longer.
   const output = collectEnd([child.stdout, child.stderr], MAX_STEP_OUTPUT + 1, rest.secrets);
   const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
   const ended = new Promise<Pick<CommandResult, "exitCode" | "signal">>((resolve) => {
@@ -88,17 +88,17 @@ export async function runCommand({
   return { exitCode, signal: killedBy, isTimeout, output: cutStart(output(), MAX_STEP_OUTPUT) };
 }
 
-/** What tells a step's processes from those of all others. */
+/** Returns the id that marks a step's processes. */
 export function stepIdOf(attemptId: string, index: number): string {
   return `${attemptId}/${index}`;
 }
 
-/** Kills what the command of a step left running, also that of a runner that died. */
+/** Kills the background processes of a step's command, also of one that a dead runner started. */
 export function killCommandOf(stepId: string): void {
   killOrphans(STEP_VARIABLE, stepId);
 }
 
-/** As the agent's own shells have it, and without the keys of models, for which a command has no use. */
+/** Returns the environment of the agent's shells, without the keys of models, which a command does not need. */
 function environment(env: CommandOptions["env"], stepId: string, context: SpanContext): Record<string, string> {
   const own: Record<string, string> = { ...withoutOurs(env), [STEP_VARIABLE]: stepId };
   for (const key of PROVIDER_KEYS) delete own[key];

@@ -1,7 +1,7 @@
 import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/dispatch";
 import { QUEUE_MODES, QUEUE_REASONS } from "@valet/shared/spans";
 
-/** What the span of work repeats of its dispatch, whatever that is of. */
+/** Returns the attributes that the span of a job copies from its dispatch. */
 export function dispatchAttributes({ attemptId, attempt, channel, queue }: PromptDispatch | WorkflowDispatch) {
   return {
     "valet.dispatch.attempt_id": attemptId,

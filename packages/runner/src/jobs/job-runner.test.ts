@@ -1,4 +1,4 @@
-/** Another agent behind the port: what it tells becomes the turn's spans and figures, and the runner does the rest. */
+/** Tests the port with another agent: its facts become the turn's spans and figures. */
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import type { ValetSpans } from "@valet/shared/spans";
 import { attributesToObject, type ReadableSpan, Tracer } from "@valet/shared/tracing";
@@ -12,7 +12,7 @@ import { JobRunner } from "./job-runner.ts";
 
 const PART: MessagePart = { type: "text", id: "part", text: "Echo." };
 
-/** Answers every prompt at once, after a person's permission. */
+/** Answers every prompt immediately after a person's permission. */
 class EchoAgent implements Agent {
   readonly restarts: string[] = [];
   readonly prompts: PromptRequest[] = [];
@@ -69,8 +69,8 @@ class EchoAgent implements Agent {
 }
 
 test.each<[string, Ending, number]>([
-  ["ends well", OK, 0],
-  ["dies, and is started anew", { outcome: "error", errorType: AGENT_DIED }, 1],
+  ["succeeds", OK, 0],
+  ["dies and is restarted", { outcome: "error", errorType: AGENT_DIED }, 1],
 ])("a turn of an agent that %s", async (_what, ending, restarts) => {
   const agent = new EchoAgent(ending);
   const spans: ReadableSpan[] = [];

@@ -1,4 +1,4 @@
-/** Runs the jobs of attempts: those of different channels side by side, those of one channel in order, none twice. */
+/** Runs the jobs of attempts: those of different channels concurrently, those of one channel in order, and none twice. */
 import { stuckLimits } from "@valet/shared/limits";
 import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/dispatch";
 import { DEFAULT_TURN_BOUNDS, type TurnBounds, type TurnSummary } from "@valet/shared/protocol/turn";
@@ -10,7 +10,7 @@ import { Workflow, type WorkflowOptions, type WorkflowResult } from "./workflow.
 
 export interface JobRunnerOptions
   extends Omit<WorkflowOptions, "limits" | "turnBounds" | "partIntervalMs" | "commandTimeoutMs"> {
-  /** How long a turn may go without any event of the agent, and a command of a workflow at all, before it is ended. */
+  /** How long a turn may go without an event of the agent, and how long a command of a workflow may take. */
   readonly stuckTurnMs: number;
   readonly limits?: Partial<Omit<PromptLimits, "stuckMs">>;
   readonly turnBounds?: Partial<TurnBounds> | undefined;
@@ -19,9 +19,9 @@ export interface JobRunnerOptions
 
 /** A job that has begun. */
 export interface Running<R> {
-  /** Its span, open, as `serialiseSpan` writes it; none where nothing is recorded. */
+  /** Its open span as `serialiseSpan` writes it; `undefined` if it is not recorded. */
   readonly openSpan: string | undefined;
-  /** What it has come to so far. */
+  /** Returns the figures so far. */
   progress(): TurnSummary;
   /** Never rejects. */
   readonly done: Promise<R>;
@@ -29,7 +29,7 @@ export interface Running<R> {
 export type RunningTurn = Running<TurnResult>;
 export type RunningWorkflow = Running<WorkflowResult>;
 
-/** What an attempt runs: the turn of a message, or a workflow. */
+/** The job of an attempt: the turn of a message, or a workflow. */
 interface Job<R> {
   readonly openSpan: string | undefined;
   progress(): TurnSummary;
@@ -40,12 +40,12 @@ interface Job<R> {
   permitModelCall(call: ModelCallRef): Promise<CallPermit>;
 }
 
-/** With 2, 4 and 8 s between them. */
+/** With waits of 2, 4 and 8 s in between. */
 const MAX_FAILURES = 4;
 const MAX_RETRY_WAIT_MS = 60_000;
 const TOOL_OVERRUN_MS = 60_000;
 const PART_INTERVAL_MS = 100;
-/** Finished attempts that are remembered, should their dispatch come again. */
+/** How many finished attempts are kept, to recognise a repeated dispatch. */
 const MAX_FINISHED = 100;
 
 export class JobRunner {
@@ -75,23 +75,23 @@ export class JobRunner {
     };
   }
 
-  /** The attempts whose jobs run. */
+  /** The attempts whose jobs are running. */
   get busy(): readonly string[] {
     return [...this.#busy];
   }
 
-  /** Begins the turn of a message. An attempt that was taken before is not run again, and its turn is returned. */
+  /** Begins the turn of a message. For a known attempt it returns the existing turn. */
   run(dispatch: PromptDispatch): RunningTurn {
     return this.#begin(dispatch, () => new Turn(this.#options, dispatch));
   }
 
-  /** Begins to execute a workflow, likewise. */
+  /** Begins to execute a workflow. For a known attempt it returns the existing execution. */
   execute(dispatch: WorkflowDispatch): RunningWorkflow {
     return this.#begin(dispatch, () => new Workflow(this.#options, dispatch));
   }
 
   #begin<R>({ attemptId, channel }: PromptDispatch | WorkflowDispatch, make: () => Job<R>): Running<R> {
-    // An attempt is of one kind.
+    // An attempt is always the same kind of job.
     const known = this.#begun.get(attemptId) as Running<R> | undefined;
     if (known !== undefined) return known;
     const job = make();
@@ -109,14 +109,13 @@ export class JobRunner {
   }
 
   /**
-   * Cuts an attempt short; nothing if it is not being worked on. Resolves when the agent has come to rest, shortly before the
-   * job's own promise does.
+   * Aborts an attempt, if it is running. Resolves once the agent is idle, shortly before the job's own promise resolves.
    */
   async abort(attemptId: string, reason: AbortReason): Promise<void> {
     if (this.#busy.has(attemptId)) await this.#begun.get(attemptId)?.job.abort(reason);
   }
 
-  /** Cuts everything short and waits until all jobs have ended. */
+  /** Aborts all jobs and waits until they have ended. */
   async abortAll(reason: AbortReason): Promise<void> {
     const ended = this.busy.map((attemptId) => this.#begun.get(attemptId)?.done);
     await Promise.all(this.busy.map((attemptId) => this.abort(attemptId, reason)));
@@ -124,14 +123,14 @@ export class JobRunner {
   }
 
   /**
-   * Passes on what a person answered. An answer to what nothing at work has asked for is dropped.
-   * @throws when the agent does not take it
+   * Passes on a person's reply. Ignores a reply to a request of no running job.
+   * @throws if the agent does not accept it
    */
   async reply(reply: AgentReply): Promise<void> {
     for (const attemptId of this.#busy) await this.#begun.get(attemptId)?.job.reply(reply);
   }
 
-  /** The job that a tool call belongs to, and the call's span. */
+  /** Returns the attempt that a tool call belongs to, and the context of the call's span. */
   findToolCall(call: ToolCallRef): { readonly attemptId: string; readonly context: SpanContext } | undefined {
     for (const attemptId of this.#busy) {
       const context = this.#begun.get(attemptId)?.job.toolContext(call);
@@ -141,8 +140,8 @@ export class JobRunner {
   }
 
   /**
-   * Decides on a model call that the agent is about to make. Resolves when everything that the agent told before the call has
-   * been applied. What was cut short makes no call any more, even if the agent has not noticed that it has ended.
+   * Decides whether the agent may make a model call. Resolves once everything that the agent reported before the call has been
+   * applied. An aborted job makes no further calls, even if the agent has not noticed the abort yet.
    */
   async permitModelCall(call: ModelCallRef): Promise<CallPermit> {
     const permits = await Promise.all([...this.#begun.values()].map(({ job }) => job.permitModelCall(call)));

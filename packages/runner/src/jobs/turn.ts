@@ -1,5 +1,4 @@
-/** The runner's work on one dispatched message or batch: what is asked of the agent, under `valet.turn`. */
-
+/** Runs the turn of a dispatched message or batch, with its span `valet.turn`. */
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { PromptDispatch } from "@valet/shared/protocol/dispatch";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
@@ -11,12 +10,12 @@ import { createMillisClock, openSpanText } from "../spans/tracing.ts";
 import { type AbortReason, AgentTask, type AgentTaskOptions, type CallPermit, type TaskResult } from "./agent-task.ts";
 import { dispatchAttributes } from "./dispatch-attributes.ts";
 
-/** What becomes of a turn: the `turn-ended` frame without its envelope. */
+/** The result of a turn: the `turn-ended` frame without its envelope. */
 export interface TurnResult {
   readonly outcome: "ok" | "error" | "aborted";
-  /** Absent where the outcome is `ok`. */
+  /** Absent if the outcome is `ok`. */
   readonly errorType?: ErrorType;
-  /** Where every model failed: why the last one did, and which that was. */
+  /** If every model failed: why the last one did, and its name. */
   readonly cause?: ErrorType;
   readonly causeOf?: string;
   readonly opencodeSessionId?: string;
@@ -33,7 +32,7 @@ export class Turn {
     const startMs = this.#nowMs();
     this.#span = options.tracer.startSpan("valet.turn", {
       kind: SpanKind.CONSUMER,
-      // Only its own: without one the turn begins a trace, whatever else is at work.
+      // Only the dispatch's context. Without one the turn begins a trace, even if other work is running.
       parent: extractFromHeaders({ traceparent: dispatch.traceparent, tracestate: dispatch.tracestate }),
       startTime: startMs,
       attributes: turnAttributes(dispatch),
@@ -42,7 +41,7 @@ export class Turn {
     this.#task = new AgentTask(options, task, { span: this.#span, startMs, nowMs: this.#nowMs });
   }
 
-  /** `valet.turn` as it is now, for who must end it should this process die; none where nothing is recorded. */
+  /** The open `valet.turn`, for a successor that must end it if this process dies; `undefined` if it is not recorded. */
   get openSpan(): string | undefined {
     return openSpanText(this.#span);
   }
@@ -51,7 +50,7 @@ export class Turn {
     return this.#task.progress();
   }
 
-  /** @param before what must have ended first: the work before in the same channel */
+  /** @param before settles when the previous job of the channel has ended */
   async run(before: Promise<unknown>): Promise<TurnResult> {
     await before;
     const result = await this.#task.run();
@@ -60,12 +59,12 @@ export class Turn {
     return { ...rest, outcome: outcome === "superseded" ? "aborted" : outcome };
   }
 
-  /** Cuts the turn short. Its promise settles once the agent has come to rest. The first reason counts. */
+  /** Aborts the turn. Resolves once the agent is idle. The first reason counts. */
   abort(reason: AbortReason): Promise<void> {
     return this.#task.abort(reason);
   }
 
-  /** Passes on a person's answer, if it is this turn that asked. */
+  /** Passes on a person's reply, if it is to a request of this turn. */
   reply(reply: AgentReply): Promise<void> {
     return this.#task.reply(reply);
   }

@@ -1,6 +1,6 @@
 /**
- * Workflows as the rest of the runner and a session's trace see them: real commands in a real shell. OpenCode is a stand-in here
- * that plays recordings (test/fake-opencode.ts); the real one is asked by the tests of the whole system.
+ * Tests workflows through their results and spans, with real commands in a real shell. A stand-in for OpenCode plays recordings
+ * (test/fake-opencode.ts); system tests use the real one.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -21,7 +21,7 @@ import { JobRunner, type JobRunnerOptions } from "./job-runner.ts";
 const TRACE = "a".repeat(32);
 const TRACEPARENT = `00-${TRACE}-${"b".repeat(16)}-01`;
 
-/** Processes start slowly where others want the processors, too. */
+/** With a long timeout, since processes start slowly on a busy machine. */
 const eventually = (check: () => void) => vi.waitFor(check, { timeout: 20_000 });
 
 const disposables: AsyncDisposable[] = [];
@@ -69,7 +69,7 @@ function setUp({ fake = { onPrompt: () => 500 }, enabled = true, ...options }: S
 
 const attributesOf = (span: ReadableSpan | undefined) => attributesToObject([...(span?.attributes ?? [])]);
 
-/** `name outcome error`, indented below its parent. */
+/** Returns the spans as lines `name outcome error`, each indented below its parent. */
 function treeOf(spans: readonly ReadableSpan[]): string {
   const lines: string[] = [];
   const draw = (parentId: string | undefined, indent: string) => {
@@ -91,7 +91,7 @@ const command = (run: string, name = "run"): WorkflowStep => ({ name, run });
 const prompt = (text: string, name = "ask"): WorkflowStep => ({ name, prompt: text });
 
 describe("a workflow of commands", () => {
-  test("runs them in order in the workspace, and tells of each as it begins and ends", async () => {
+  test("runs them in order in the workspace, and reports the begin and end of each", async () => {
     const { start, workspace, told, spans } = setUp();
     const { openSpan, done } = start([
       command("pwd > where; echo one", "first"),
@@ -141,7 +141,7 @@ describe("a workflow of commands", () => {
     expect(JSON.stringify(spans.map(attributesOf))).not.toMatch(/pwd|cat where|one|two/);
   });
 
-  test("stops after one that failed; those that are left are skipped, and seen to be", async () => {
+  test("stops after a failure, and reports the remaining steps as skipped", async () => {
     const { start, workspace, spans, told } = setUp();
     const { done } = start([command("echo no; exit 3", "first"), command("touch ran", "second"), prompt("?", "third")]);
     const result = await done;
@@ -165,7 +165,7 @@ describe("a workflow of commands", () => {
     expect(attributesOf(spans[0])["valet.workflow.failed_step_count"]).toBe(1);
   });
 
-  test("goes on after one that failed, if it is to, and has failed all the same", async () => {
+  test("continues after a failure if it is configured to, and fails nevertheless", async () => {
     const { start, workspace } = setUp();
     const result = await start([command("exit 1"), command("touch ran")], { onFailure: "continue" }).done;
     expect(result).toMatchObject({ outcome: "error", errorType: "workflow_step_failed" });
@@ -173,7 +173,7 @@ describe("a workflow of commands", () => {
     expect(existsSync(join(workspace, "ran"))).toBe(true);
   });
 
-  test("begins where an earlier attempt left off", async () => {
+  test("continues where an earlier attempt stopped", async () => {
     const { start, workspace, told } = setUp();
     const result = await start([command("touch first"), command("touch second")], { firstStep: 1 }).done;
     expect(result.steps.map(({ index }) => index)).toEqual([1]);
@@ -182,7 +182,7 @@ describe("a workflow of commands", () => {
     expect(existsSync(join(workspace, "second"))).toBe(true);
   });
 
-  test("that comes twice is executed once", async () => {
+  test("that is dispatched twice is executed once", async () => {
     const { runner, workspace } = setUp();
     const dispatch = workflowDispatch("att_twice", { steps: [command("echo x >> runs")] });
     const [first, second] = [runner.execute(dispatch), runner.execute(dispatch)];
@@ -191,7 +191,7 @@ describe("a workflow of commands", () => {
     expect(readFileSync(join(workspace, "runs"), "utf8")).toBe("x\n");
   });
 
-  test("waits for the work before it in its channel", async () => {
+  test("waits for the previous job of its channel", async () => {
     const { start, workspace } = setUp();
     writeFileSync(join(workspace, "gate"), "");
     const first = start([command("while [ -e gate ]; do sleep 0.02; done; echo first >> order")]);
@@ -203,7 +203,7 @@ describe("a workflow of commands", () => {
 });
 
 describe("a command", () => {
-  test("has its step's context, and nothing of ours that is nobody's business", async () => {
+  test("has its step's context, and no internal variables of Valet", async () => {
     const env = {
       PATH: process.env.PATH,
       HOME: "/home/agent",
@@ -227,7 +227,7 @@ describe("a command", () => {
     expect(step?.output).not.toContain("canary");
   });
 
-  test("has the caller's context where nothing is recorded", async () => {
+  test("has the caller's context if tracing is off", async () => {
     const { start, spans } = setUp({ enabled: false });
     const { openSpan, done } = start([command("env")]);
     expect(openSpan).toBeUndefined();
@@ -235,7 +235,7 @@ describe("a command", () => {
     expect(spans).toEqual([]);
   });
 
-  test("gives what it wrote, of much the end", async () => {
+  test("returns its output, of a long one the end", async () => {
     const { start } = setUp();
     const { done } = start([command("seq 1 100000"), command("printf '\\360\\237\\221\\213'"), command("true")]);
     const [much, wave, nothing] = (await done).steps;
@@ -245,7 +245,7 @@ describe("a command", () => {
     expect(nothing).not.toHaveProperty("output");
   });
 
-  test("gives what it wrote without secrets, also where that is cut", async () => {
+  test("returns its output without secrets, also where it is cut off", async () => {
     const secrets = new SecretValues();
     secrets.add("canary-of-the-model-key");
     const { start } = setUp({ secrets });
@@ -258,14 +258,14 @@ describe("a command", () => {
     expect(cut?.output).not.toMatch(/model|key/);
   });
 
-  test("that a signal kills says which", async () => {
+  test("that a signal kills reports the signal", async () => {
     const { start, spans } = setUp();
     const { done } = start([command("kill -SEGV $$"), command("(kill -KILL $BASHPID); exit $?")], {
       onFailure: "continue",
     });
     const { steps } = await done;
     expect(outcomesOf(steps)).toEqual(["error command_failed", "error command_failed"]);
-    // What a shell says of its child is an exit code of its own.
+    // A shell reports a killed child process by its own exit code.
     expect(steps.map(({ exitCode, signal }) => [exitCode, signal])).toEqual([
       [undefined, "SIGSEGV"],
       [137, undefined],
@@ -276,7 +276,7 @@ describe("a command", () => {
     expect(second).toMatchObject({ "process.exit.code": 137 });
   });
 
-  test("is killed with all that it started when its time is up", async () => {
+  test("is killed on timeout, with its child processes", async () => {
     const { start } = setUp({ stuckTurnMs: 300 });
     const { attemptId, done } = start([command("setsid sleep 61.21 & sleep 61.22 & wait"), command("true")]);
     const { steps } = await done;
@@ -285,7 +285,7 @@ describe("a command", () => {
     await eventually(() => expect(processesOf(attemptId)).toEqual([]));
   });
 
-  test("is over when its shell is; what it left running goes on, also when another is killed", async () => {
+  test("ends with its shell; its background processes keep running, even if another command is killed", async () => {
     const { start, runner, workspace } = setUp();
     const { attemptId, done } = start([command("sleep 61.23 & echo done"), command("touch begun; sleep 61.24")]);
     await eventually(() => expect(existsSync(join(workspace, "begun"))).toBe(true));
@@ -302,13 +302,13 @@ describe("a command", () => {
   });
 });
 
-describe("a workflow that is cut short", () => {
+describe("an abort of a workflow", () => {
   test.each([
     ["user_abort", "aborted", "aborted"],
     ["steered", "aborted", "superseded"],
     ["session_terminated", "aborted", "aborted"],
     ["stuck_turn", "error", "error"],
-  ] as const)("by %s kills its command and begins no other step", async (reason, outcome, spanOutcome) => {
+  ] as const)("by %s kills the command and begins no further step", async (reason, outcome, spanOutcome) => {
     const { start, runner, workspace, spans } = setUp();
     const { attemptId, done } = start([command("touch begun; sleep 61.24"), command("touch ran")], {
       onFailure: "continue",
@@ -327,7 +327,7 @@ describe("a workflow that is cut short", () => {
     expect(processesOf(attemptId)).toEqual([]);
   });
 
-  test("before its turn has come begins none", async () => {
+  test("before its first step begins no step", async () => {
     const { start, runner, workspace } = setUp();
     const first = start([command("touch begun; sleep 61.25")]);
     const second = start([command("touch ran")]);
@@ -356,7 +356,7 @@ describe("a workflow that is cut short", () => {
 describe("a prompt in a workflow", () => {
   const fake: FakeOptions = { onPrompt: (given) => void given.play("simple") };
 
-  test("is asked of the agent, in its channel's session, below its step; the answer is what the step gives", async () => {
+  test("runs in the channel's session of the agent, with spans below its step; the answer is the step's output", async () => {
     const { start, opencode, spans } = setUp({ fake });
     const { done } = start([prompt("First.", "one"), prompt("Second.", "two"), command("true", "three")], {
       models: ["a/b"],
@@ -369,7 +369,7 @@ describe("a prompt in a workflow", () => {
     expect(opencode.prompts.map(({ texts }) => texts)).toEqual([["What went before.", "First."], ["Second."]]);
     expect(new Set(opencode.prompts.map(({ sessionId }) => sessionId)).size).toBe(1);
     expect(opencode.prompts.map(({ model }) => model)).toEqual(["a/b", "a/b"]);
-    // Of both turns of the recording together.
+    // The sum of both prompts, which play the same recording.
     expect(result.summary).toMatchObject({
       modelCalls: 8,
       toolCalls: 6,
@@ -392,7 +392,7 @@ describe("a prompt in a workflow", () => {
     expect(JSON.stringify(spans.map(attributesOf))).not.toMatch(/First\.|Second\.|went before/);
   });
 
-  test("may ask for leave, and is told the answer", async () => {
+  test("may request a permission, and receives the reply", async () => {
     let rest = () => {};
     const replies: string[] = [];
     const { start, runner, asked } = setUp({
@@ -415,7 +415,7 @@ describe("a prompt in a workflow", () => {
     expect(replies).toEqual(["once"]);
   });
 
-  test("that fails fails its step, and with it the workflow", async () => {
+  test("that fails also fails its step and the workflow", async () => {
     const { start } = setUp({ fake: { onPrompt: () => 500 } });
     const result = await start([prompt("Go."), command("true")]).done;
     expect(result).toMatchObject({ outcome: "error", errorType: "workflow_step_failed" });

@@ -1,5 +1,4 @@
-/** The runner's work on one dispatched workflow: its steps in order, under `valet.workflow.execute`. */
-
+/** Executes a dispatched workflow, its steps in order, with its span `valet.workflow.execute`. */
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { WorkflowDispatch } from "@valet/shared/protocol/dispatch";
 import type { TurnSummary } from "@valet/shared/protocol/turn";
@@ -7,6 +6,7 @@ import { MAX_STEP_OUTPUT, stepType, type WorkflowStep, type WorkflowStepState } 
 import type { EndReason, ErrorType, Outcome } from "@valet/shared/spans";
 import { cutStart } from "@valet/shared/text";
 import { extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { AgentReply, ModelCallRef, ToolCallRef } from "../agent/agent.ts";
 import { addSummaries, NO_SUMMARY } from "../agent/summary.ts";
 import type { SecretValues } from "../secrets/secret-values.ts";
@@ -23,19 +23,19 @@ import { type CommandResult, runCommand, stepIdOf } from "./command.ts";
 import { dispatchAttributes } from "./dispatch-attributes.ts";
 
 export interface WorkflowOptions extends AgentTaskOptions {
-  /** The runner's environment; commands get what of it is no business of ours. */
+  /** The runner's environment, from which commands receive everything except Valet's own variables. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly commandTimeoutMs: number;
-  /** What is taken out of the output of commands. */
+  /** Secrets that are redacted from the output of commands. */
   readonly secrets?: SecretValues;
-  /** @param span the step's, open, where it has just begun */
+  /** @param span the open span of a step that has just begun */
   onStep(attemptId: string, state: WorkflowStepState, span: string | undefined): void;
 }
 
-/** What becomes of a workflow: the `workflow-ended` frame without its envelope. */
+/** The result of a workflow: the `workflow-ended` frame without its envelope. */
 export interface WorkflowResult {
   readonly outcome: "ok" | "error" | "aborted";
-  /** Absent where the outcome is `ok`. */
+  /** Absent if the outcome is `ok`. */
   readonly errorType?: ErrorType;
   readonly opencodeSessionId?: string;
   readonly steps: WorkflowStepState[];
@@ -55,9 +55,9 @@ interface StepEnd {
   readonly output: string;
 }
 
-/** What is in work. */
+/** The running step. */
 interface Current {
-  /** Only an agent has figures. */
+  /** Absent for a command, which has no figures. */
   progress?(): TurnSummary;
   abort(reason: AbortReason): Promise<void>;
   reply(reply: AgentReply): Promise<void>;
@@ -74,7 +74,7 @@ export class Workflow {
   #summary: TurnSummary = NO_SUMMARY;
   #opencodeSessionId: string | undefined;
   #current: Current | undefined;
-  /** Of the last prompt step that has begun. */
+  /** The task of the last prompt step that has begun. */
   #lastTask: AgentTask | undefined;
   #cut: AbortReason | undefined;
 
@@ -85,7 +85,7 @@ export class Workflow {
     this.#startMs = this.#nowMs();
     this.#span = options.tracer.startSpan("valet.workflow.execute", {
       kind: SpanKind.CONSUMER,
-      // Only its own: without one the execution begins a trace, whatever else is at work.
+      // Only the dispatch's context. Without one the execution begins a trace, even if other work is running.
       parent: extractFromHeaders({ traceparent: dispatch.traceparent, tracestate: dispatch.tracestate }),
       startTime: this.#startMs,
       attributes: {
@@ -97,19 +97,19 @@ export class Workflow {
     });
   }
 
-  /** `valet.workflow.execute` as it is now, for who must end it should this process die; none where nothing is recorded. */
+  /** The open `valet.workflow.execute`, for a successor that must end it if this process dies; `undefined` if not recorded. */
   get openSpan(): string | undefined {
     return openSpanText(this.#span);
   }
 
-  /** What its prompt steps have come to so far. */
+  /** Returns the figures of its prompt steps so far. */
   progress(): TurnSummary {
     const current = this.#current?.progress?.();
     const sum = current === undefined ? this.#summary : addSummaries(this.#summary, current);
     return { ...sum, turnMs: this.#nowMs() - this.#startMs };
   }
 
-  /** @param before what must have ended first: the work before in the same channel */
+  /** @param before settles when the previous job of the channel has ended */
   async run(before: Promise<unknown>): Promise<WorkflowResult> {
     await before;
     const { steps, firstStep, onFailure } = this.#dispatch;
@@ -122,18 +122,18 @@ export class Workflow {
     return this.#end();
   }
 
-  /** Cuts the workflow short: no other step begins. Resolves once the one in work has come to rest. The first reason counts. */
+  /** Aborts the workflow: no further step begins. Resolves once the running step has ended. The first reason counts. */
   async abort(reason: AbortReason): Promise<void> {
     this.#cut ??= reason;
     await this.#current?.abort(this.#cut);
   }
 
-  /** Passes on a person's answer, if it is the step in work that asked. */
+  /** Passes on a person's reply, if it is to a request of the running step. */
   async reply(reply: AgentReply): Promise<void> {
     await this.#current?.reply(reply);
   }
 
-  /** The span of a tool call of a prompt step's agent, likewise. */
+  /** Returns the context of a tool call's span; `undefined` if it is not a call of the running step. */
   toolContext(call: ToolCallRef): SpanContext | undefined {
     return this.#current?.toolContext(call);
   }
@@ -179,12 +179,7 @@ export class Workflow {
       index,
       status: "done",
       outcome: outcome === "superseded" ? "aborted" : outcome,
-      ...(errorType !== undefined && { errorType }),
-      ...(cause !== undefined && { cause }),
-      ...(causeOf !== undefined && { causeOf }),
-      ...(exitCode !== undefined && { exitCode }),
-      ...(signal !== undefined && { signal }),
-      ...(output !== "" && { output }),
+      ...withoutUndefined({ errorType, cause, causeOf, exitCode, signal, output: output === "" ? undefined : output }),
       durationMs: endMs - startMs,
     });
   }
@@ -260,8 +255,7 @@ export class Workflow {
     endWith(this.#span, ending?.outcome ?? "ok", ending?.errorType, endMs);
     return {
       outcome: ending === undefined ? "ok" : ending.outcome === "superseded" ? "aborted" : ending.outcome,
-      ...(ending !== undefined && { errorType: ending.errorType }),
-      ...(this.#opencodeSessionId !== undefined && { opencodeSessionId: this.#opencodeSessionId }),
+      ...withoutUndefined({ errorType: ending?.errorType, opencodeSessionId: this.#opencodeSessionId }),
       steps: this.#states,
       summary: this.progress(),
     };

@@ -11,7 +11,7 @@ function setUp(timeoutMs?: number) {
   return { sent, requests: new ChildRequests((frame) => sent.push(frame), timeoutMs) };
 }
 
-test("the same id is asked once, and all who ask are answered", async () => {
+test("concurrent requests with the same id are sent once, and all receive the answer", async () => {
   const { sent, requests } = setUp();
   const asking = [requests.ask(REQUEST, never), requests.ask(REQUEST, never)];
   expect(sent).toEqual([{ type: "child-session-request", ...REQUEST }]);
@@ -21,7 +21,7 @@ test("the same id is asked once, and all who ask are answered", async () => {
   expect(sent).toHaveLength(1);
 });
 
-test("without an answer the asking ends in time, and what comes then is of no interest", async () => {
+test("a request without an answer ends after the timeout, and a later answer is ignored", async () => {
   const { sent, requests } = setUp(10);
   expect(await requests.ask(REQUEST, never)).toMatchObject({ ok: false });
   requests.answered("req_1", ANSWER);
@@ -29,7 +29,7 @@ test("without an answer the asking ends in time, and what comes then is of no in
   expect(sent).toHaveLength(1);
 });
 
-test("whoever gives up asks no more, others of the same id do", async () => {
+test("an aborted request is not resent, unless others with the same id still wait", async () => {
   const { sent, requests } = setUp();
   const abort = new AbortController();
   const [given, kept] = [requests.ask(REQUEST, abort.signal), requests.ask(REQUEST, never)];

@@ -1,4 +1,4 @@
-/** What the agent has asked the SessionAgent about its child sessions and is not answered yet: sent again with each new link. */
+/** The agent's unanswered requests to the SessionAgent about child sessions. They are sent again on each new link. */
 import { LIMITS } from "@valet/shared/limits";
 import type { ChildSessionAnswer } from "@valet/shared/protocol/child-sessions";
 import type { FromRunner, FromRunnerOf } from "@valet/shared/protocol/runner-link";
@@ -12,7 +12,7 @@ interface Pending {
 
 const NO_ANSWER: ChildSessionAnswer = {
   ok: false,
-  error: "There was no answer in time. What was asked for may still happen: look before you ask again.",
+  error: "The request timed out, but it may still be carried out. Check before you repeat it.",
 };
 
 export class ChildRequests {
@@ -26,7 +26,7 @@ export class ChildRequests {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** Resolves to the answer, or to the lack of one in time or until `signal` ends the asking. The same id is asked once. */
+  /** Sends a request, once per id. Resolves to the answer, or to an error after the timeout or when `signal` aborts. */
   async ask(request: ChildRequest, signal: AbortSignal): Promise<ChildSessionAnswer> {
     const { requestId } = request;
     const { promise, resolve } = Promise.withResolvers<ChildSessionAnswer>();
@@ -53,7 +53,7 @@ export class ChildRequests {
     for (const resolve of this.#pending.get(requestId)?.waiters ?? []) resolve(answer);
   }
 
-  /** There is a new link: whoever had been asked over the old one may not have heard it. */
+  /** Sends all pending requests again, on a new link, since those sent over the old one may not have arrived. */
   resend(): void {
     for (const { request } of this.#pending.values()) this.#send({ type: "child-session-request", ...request });
   }

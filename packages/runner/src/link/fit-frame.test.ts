@@ -30,7 +30,7 @@ const tool = (id: string, output: string): MessagePart => ({
 
 const partsOf = (encoded: string | undefined) => (JSON.parse(encoded ?? "null") as { parts: MessagePart[] }).parts;
 
-test("what fits is sent as it is", () => {
+test("a frame that fits stays unchanged", () => {
   const frame = frameWith([text("p1", "hello"), tool("p2", "x".repeat(1000))]);
   expect(encodeToFit(frame)).toBe(JSON.stringify(frame));
 });
@@ -43,7 +43,7 @@ test("tool output is cut before the answer is", () => {
   expect(output).toMatchObject({ output: expect.stringMatching(/^x{1000,}…$/) });
 });
 
-test("the newest parts are kept where not even cut ones fit", () => {
+test("the newest parts are kept if not even shortened parts fit", () => {
   const parts = partsOf(
     encodeToFit(frameWith(Array.from({ length: 500 }, (_, i) => text(`p${i}`, "a".repeat(100)))), 8000),
   );
@@ -55,7 +55,7 @@ test("a frame without parts cannot be cut", () => {
   expect(encodeToFit({ type: "spans", instanceId: "a", seq: 1, otlp: "x".repeat(2000) }, 1000)).toBeUndefined();
 });
 
-test("whatever the parts hold, the frame fits and is well-formed", () => {
+test("with any parts, the frame fits and is well-formed", () => {
   const part = fc.oneof(
     fc.tuple(fc.string({ unit: "binary", maxLength: 1500 })).map(([value]) => text("p", value)),
     fc.tuple(fc.string({ unit: "binary", maxLength: 1500 })).map(([value]) => tool("p", value)),
@@ -71,7 +71,7 @@ test("whatever the parts hold, the frame fits and is well-formed", () => {
   );
 });
 
-test("of what a workflow's steps gave, the ends are kept", () => {
+test("the outputs of a workflow's steps keep their ends", () => {
   const output = (index: number) => `begin ${"\u0000".repeat(MAX_STEP_OUTPUT - 20)} end ${index}`;
   const steps = Array.from({ length: MAX_WORKFLOW_STEPS }, (_, index) => ({
     index,

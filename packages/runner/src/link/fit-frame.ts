@@ -1,17 +1,16 @@
-/** Makes frames fit the link. Pure. */
-
+/** Shortens frames to the link's limit. Pure. */
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import { type FromRunner, type FromRunnerOf, MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
 import { cutEnd, cutStart } from "@valet/shared/text";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 
-/** How much of each text is kept, in UTF-16 code units: the first that fits is taken. */
+/** The maximum length of each text, in UTF-16 code units. The first one with which the frame fits is used. */
 const CAPS = [64 * 1024, 16 * 1024, 4096, 1024, 256, 64];
 
 /**
- * The frame as JSON text of at most `maxBytes` bytes. Parts are cut where they are too long for that: what tools took and
- * gave and what the model thought first, then the answer; at last the oldest parts are left out. Of what a workflow's steps
- * gave, the ends are kept.
- * @returns `undefined` when nothing in it can be cut
+ * Returns the frame as JSON text of at most `maxBytes` bytes. It shortens parts as needed: first tool input, tool output and
+ * reasoning, then the answer; finally it omits the oldest parts. The outputs of a workflow's steps keep their ends.
+ * @returns `undefined` if the frame contains nothing that can be shortened
  */
 export function encodeToFit(frame: FromRunner, maxBytes = MAX_LINK_FRAME_BYTES): string | undefined {
   const whole = JSON.stringify(frame);
@@ -53,9 +52,6 @@ function encodeSteps(frame: FromRunnerOf<"workflow-ended">, maxBytes: number): s
 function cutPart(part: MessagePart, cap: number): MessagePart {
   if (part.type !== "tool") return { ...part, text: cutEnd(part.text, cap) };
   const { input, output, ...rest } = part;
-  return {
-    ...rest,
-    ...(input !== undefined && { input: cutEnd(input, cap) }),
-    ...(output !== undefined && { output: cutEnd(output, cap) }),
-  };
+  const cut = (text: string | undefined) => (text === undefined ? undefined : cutEnd(text, cap));
+  return { ...rest, ...withoutUndefined({ input: cut(input), output: cut(output) }) };
 }

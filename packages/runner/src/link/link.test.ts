@@ -49,7 +49,7 @@ function setUp(serverOptions: LinkServerOptions = {}, options: Partial<LinkOptio
 
 const stage = { type: "stage", stage: "ready" } as const;
 
-test("a connection says who it is, begins with hello, and then carries frames both ways", async () => {
+test("a connection identifies the runner, begins with hello, and then transports frames both ways", async () => {
   const { server, link, handled, ups } = setUp();
   await server.frame("hello");
   const [connection] = server.connections;
@@ -65,7 +65,7 @@ test("a connection says who it is, begins with hello, and then carries frames bo
 });
 
 describe("a link that breaks", () => {
-  test("is made anew, hello first, and takes nothing meanwhile", async () => {
+  test("is re-established with hello first, and sends nothing in the meantime", async () => {
     const takenMeanwhile: boolean[] = [];
     const { server, link } = setUp({}, { onDown: () => takenMeanwhile.push(link.send(stage)) });
     await server.hello(0);
@@ -77,7 +77,7 @@ describe("a link that breaks", () => {
     expect(server.connections[1]?.frames.map(({ type }) => type)).toEqual(["hello", "stage"]);
   });
 
-  test("is tried again ever more slowly, until the peer has spoken", async () => {
+  test("is retried with growing delays until the peer sends a frame", async () => {
     const delays: number[] = [];
     const timer = vi.spyOn(globalThis, "setTimeout");
     onTestFinished(() => timer.mockRestore());
@@ -87,22 +87,22 @@ describe("a link that breaks", () => {
     expect(delays.slice(0, 4)).toEqual([5, 10, 20, 20]);
   });
 
-  test("is noticed by its silence", async () => {
+  test("is detected by missing pongs", async () => {
     const { server, problems } = setUp({ answersPings: false }, { heartbeatMs: 10 });
     await server.hello(1);
-    expect(problems).toContain("the link is silent");
+    expect(problems).toContain("the SessionAgent does not answer pings");
     expect(server.connections[0]?.pings).toBe(2);
   });
 
-  test("is not mistaken for one that is answered", async () => {
+  test("is not assumed while the peer answers pings", async () => {
     const { server } = setUp({}, { heartbeatMs: 5 });
     await server.waitUntil(() => ((server.connections[0]?.pings ?? 0) >= 6 ? true : undefined));
     expect(server.connections.length).toBe(1);
   });
 });
 
-describe("frames that cannot be used", () => {
-  test("are skipped, and the link goes on", async () => {
+describe("unusable frames", () => {
+  test("are ignored, and the link stays up", async () => {
     const { server, handled, problems } = setUp();
     await server.hello(0);
     const hostile: (string | Uint8Array)[] = [
@@ -125,7 +125,7 @@ describe("frames that cannot be used", () => {
     expect(server.connections.length).toBe(1);
   });
 
-  test("are refused where they dispatch an attempt", async () => {
+  test("that dispatch an attempt are refused", async () => {
     const { server } = setUp();
     await server.hello(0);
     const broken = { ...dispatch("att_1"), messageIds: [] };
@@ -135,7 +135,7 @@ describe("frames that cannot be used", () => {
       attemptId: "att_1",
       errorType: "_OTHER",
     });
-    // A newer SessionAgent may know steps that we do not.
+    // A newer SessionAgent may know steps that this runner does not.
     const newer = { ...workflowDispatch("att_2"), steps: [{ name: "x", fetch: "https://example.invalid" }] };
     server.sendRaw(JSON.stringify({ type: "workflow-execute", dispatch: newer }));
     expect(await server.frame("attempt-refused", ({ attemptId }) => attemptId === "att_2")).toMatchObject({
@@ -158,7 +158,7 @@ describe("frames that cannot be used", () => {
   });
 });
 
-describe("a refusal is not tried again", () => {
+describe("a refused connection is not retried", () => {
   test.each([
     [4401, "token_refused"],
     [4409, "stale_generation"],
@@ -178,7 +178,7 @@ describe("a refusal is not tried again", () => {
   });
 });
 
-test("a frame that is too long is cut, one that cannot be is left out and told of", async () => {
+test("a frame that is too long is shortened; one that cannot be shortened is dropped and reported", async () => {
   const { server, link, problems } = setUp();
   await server.hello(0);
   const text = "x".repeat(MAX_LINK_FRAME_BYTES);

@@ -1,6 +1,6 @@
 /**
- * The runner's end of the link: a WebSocket to the session's SessionAgent that is made anew whenever it breaks. What must not
- * be lost is kept by its owners, who are told when there is a link to send it over.
+ * The runner's end of the link: a WebSocket to the session's SessionAgent that reconnects whenever it breaks. The senders keep
+ * what must not be lost, and are called when there is a link to send it over.
  */
 import { LIMITS } from "@valet/shared/limits";
 import {
@@ -16,7 +16,7 @@ import {
 import type { ErrorType } from "@valet/shared/spans";
 import { encodeToFit } from "./fit-frame.ts";
 
-/** What is done with each type of frame. What a handler throws is reported, and the link goes on. */
+/** The handlers of frames, by type. An error of a handler is reported, and the link stays up. */
 export type LinkHandlers = { readonly [T in ToRunner["type"]]: (message: ToRunnerOf<T>) => void };
 
 export interface LinkOptions {
@@ -27,18 +27,18 @@ export interface LinkOptions {
   readonly handlers: LinkHandlers;
   /** The first frame of each connection. */
   hello(): FromRunnerOf<"hello">;
-  /** There is a link and `hello` is on it: what is unacknowledged goes out now. */
+  /** Called after `hello` was sent on a new connection, to send what is unacknowledged. */
   onUp(): void;
   onDown(): void;
-  /** The connection was refused for good, by its HTTP status or close code; the frame that says so has a handler of its own. */
+  /** Called if the HTTP status or close code refuses the connection permanently. The `refused` frame has its own handler. */
   onRefused(reason: ToRunnerOf<"refused">["reason"]): void;
-  /** What went wrong and was survived; never quotes a frame. */
+  /** Receives problems after which the link stays usable; never quotes a frame. */
   onProblem(problem: string): void;
-  /** How often the other side is asked whether it is there; unanswered twice, the link counts as broken. */
+  /** The interval of pings, in milliseconds. After two unanswered pings the link counts as broken. */
   readonly heartbeatMs?: number;
-  /** Whether there is work: then the other side hears more often that this process lives. */
+  /** Whether a job is running. Then the runner sends signs of life, at the interval `signMs`. */
   isWorking?(): boolean;
-  /** How often, in milliseconds. */
+  /** In milliseconds. */
   readonly signMs?: number;
   readonly connectTimeoutMs?: number;
   readonly firstDelayMs?: number;
@@ -47,10 +47,9 @@ export interface LinkOptions {
   readonly random?: () => number;
 }
 
-/** How often it is said that this process lives, while it works. */
 const SIGN_MS = 1_000;
 const MAX_SILENT_BEATS = 2;
-/** What the SessionAgent closes a link with that it will not have. */
+/** The close codes with which the SessionAgent refuses a link. */
 const REFUSAL_CODES = new Map<number, ToRunnerOf<"refused">["reason"]>([
   [4401, "token_refused"],
   [4409, "stale_generation"],
@@ -61,7 +60,7 @@ const REFUSAL_CODES = new Map<number, ToRunnerOf<"refused">["reason"]>([
 export class Link {
   readonly #options: Required<Omit<LinkOptions, "isWorking">> & LinkOptions;
   #socket: WebSocket | undefined;
-  /** Tries since the link last held. */
+  /** The number of tries since the SessionAgent last sent a frame. */
   #failures = 0;
   #attemptCount = 0;
   #isUp = false;
@@ -83,7 +82,7 @@ export class Link {
     };
   }
 
-  /** How often a connection was tried, in all. */
+  /** The total number of tries. */
   get attemptCount(): number {
     return this.#attemptCount;
   }
@@ -96,7 +95,7 @@ export class Link {
     if (!this.#isClosed && this.#socket === undefined) this.#connect();
   }
 
-  /** Sends a frame, cut where it is too long. False when it did not go out: the owner keeps what must not be lost. */
+  /** Sends a frame, shortened if it is too long. @returns false if it was not sent; the sender keeps what must not be lost */
   send(frame: FromRunner): boolean {
     if (!this.#isUp || this.#socket?.readyState !== WebSocket.OPEN) return false;
     const text = encodeToFit(frame);
@@ -108,7 +107,7 @@ export class Link {
     return true;
   }
 
-  /** Ends the link for good. */
+  /** Ends the link permanently. */
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#retryTimer);
@@ -136,7 +135,7 @@ export class Link {
       if (isCurrent()) this.#received(data);
     };
     socket.onerror = (event) => {
-      // The status of a refused upgrade is told nowhere else.
+      // Only this message contains the status of a refused upgrade.
       const isRefused = /\bstatus code: 40[13]\b/.test((event as ErrorEvent).message ?? "");
       if (isRefused && isCurrent()) this.#options.onRefused("token_refused");
     };
@@ -160,14 +159,14 @@ export class Link {
 
   #beat(socket: WebSocket): void {
     if (this.#silentBeats++ >= MAX_SILENT_BEATS) {
-      this.#options.onProblem("the link is silent");
+      this.#options.onProblem("the SessionAgent does not answer pings");
       this.#lost();
     } else {
       socket.send(LINK_PING);
     }
   }
 
-  /** The platform takes it without waking the object, which looks now and then when the last one came. */
+  /** Sends a sign of life. The platform answers it without waking the object, which sometimes checks when the last one came. */
   #sign(socket: WebSocket): void {
     if (this.#options.isWorking?.() === true && socket.readyState === WebSocket.OPEN) socket.send(LINK_PING);
   }
@@ -176,24 +175,24 @@ export class Link {
     this.#silentBeats = 0;
     if (data === LINK_PONG) return;
     if (typeof data === "string" && Buffer.byteLength(data) <= MAX_LINK_FRAME_BYTES) this.#receivedFrame(data);
-    else this.#options.onProblem("a frame was skipped: too long, or no text");
+    else this.#options.onProblem("ignored a frame that was too long or not text");
   }
 
   #receivedFrame(data: string): void {
     const parsed = parseToRunner(data);
     if (!parsed.ok) {
-      this.#options.onProblem(`a frame was skipped: ${parsed.error}`);
+      this.#options.onProblem(`ignored a frame: ${parsed.error}`);
       this.#refuseDispatch(data);
       return;
     }
-    // The other side means it: only now has the link held.
+    // Only a frame proves that the SessionAgent accepted the connection.
     this.#failures = 0;
     const { message } = parsed;
     const handle = this.#options.handlers[message.type] as (message: ToRunner) => void;
     this.#guard(message.type, () => handle(message));
   }
 
-  /** A dispatch that cannot be read is refused, where it can be told which: its queue need not wait for nothing. */
+  /** Refuses a dispatch that cannot be parsed, if it has an attempt id, so the queue does not wait in vain. */
   #refuseDispatch(data: string): void {
     const refused = dispatchIn(data);
     if (refused !== undefined) this.send({ type: "attempt-refused", ...refused });
@@ -203,7 +202,7 @@ export class Link {
     this.#drop();
     if (this.#isClosed) return;
     const { firstDelayMs, maxDelayMs, random } = this.#options;
-    // Between half of it and all: runners that lost the same peer do not come back at once.
+    // With jitter, so runners that lost the same peer do not reconnect at the same time.
     const delayMs = Math.min(firstDelayMs * 2 ** this.#failures, maxDelayMs) * (0.5 + random() / 2);
     this.#failures++;
     this.#retryTimer = setTimeout(() => this.#connect(), delayMs);
@@ -214,7 +213,7 @@ export class Link {
     this.#socket = undefined;
     clearInterval(this.#heartbeat);
     clearInterval(this.#signs);
-    // Bun sends what is buffered before it closes; a peer that does not answer is not waited for.
+    // Bun sends what is buffered before it closes, and does not wait for an unresponsive peer.
     socket?.close();
     if (!this.#isUp) return;
     this.#isUp = false;
@@ -230,7 +229,7 @@ export class Link {
   }
 }
 
-/** Why each kind of dispatch is refused that cannot be read. */
+/** The error types with which unreadable dispatches are refused. */
 const UNREADABLE: { readonly [type: string]: ErrorType | undefined } = {
   prompt: "_OTHER",
   "workflow-execute": "workflow_invalid",

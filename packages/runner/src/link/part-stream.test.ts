@@ -3,7 +3,7 @@ import { applyPartDelta } from "@valet/shared/protocol/part-delta";
 import { expect, test } from "vitest";
 import { PartStream } from "./part-stream.ts";
 
-test("a long answer costs what it is long, and who misses a frame has it whole before long", () => {
+test("a long answer is sent with little overhead, and a lost frame is soon made up for", () => {
   let nowMs = 0;
   const stream = new PartStream(() => nowMs);
   let [text, bytes, whole] = ["", 0, 0];
@@ -14,11 +14,11 @@ test("a long answer costs what it is long, and who misses a frame has it whole b
     const frame = stream.frame("att_1", { type: "text", id: "p1", text });
     bytes += JSON.stringify(frame).length;
     if (frame.type === "part") whole++;
-    // Every seventh is lost.
+    // Every seventh frame is lost.
     if (i % 7 === 0) continue;
     followed = frame.type === "part" ? frame.part : (applyPartDelta(followed, frame.delta) ?? followed);
   }
-  // Told whole each time it would be 12.5 MB.
+  // Sending the whole part each time would be 12.5 MB.
   expect(bytes).toBeLessThan(500_000);
   expect(whole).toBeGreaterThanOrEqual(10);
   nowMs += 5000;
@@ -26,7 +26,7 @@ test("a long answer costs what it is long, and who misses a frame has it whole b
   expect(followed?.type === "text" && text.startsWith(followed.text)).toBe(true);
 });
 
-test("parts of different attempts are told apart, and old ones are forgotten", () => {
+test("parts of different attempts are distinguished, and old ones are forgotten", () => {
   const stream = new PartStream(() => 0);
   const part = (id: string, length: number): MessagePart => ({ type: "text", id, text: "x".repeat(length) });
   stream.frame("att_1", part("p1", 2000));

@@ -1,4 +1,4 @@
-/** What is amiss in this sandbox though the session goes on: told to the SessionAgent once, and again on each new link. */
+/** Sends warnings about this sandbox to the SessionAgent: each once, and all of them again on each new link. */
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { RunnerWarning } from "@valet/shared/protocol/warnings";
 
@@ -16,7 +16,7 @@ export class Warnings {
     this.resend();
   }
 
-  /** Tells all of them. To be called when there is a new link. */
+  /** Sends all warnings, for example on a new link. */
   resend(): void {
     if (this.#known.size > 0) this.#send({ type: "warnings", warnings: [...this.#known] });
   }
