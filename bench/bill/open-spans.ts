@@ -78,15 +78,12 @@ function makeFrames(isAnnounced: boolean): string[] {
 async function send(url: string, frames: readonly string[]): Promise<void> {
   const socket = new WebSocket(url);
   await new Promise((resolve) => socket.addEventListener("open", resolve, { once: true }));
-  for (const [index, frame] of frames.entries()) {
-    const stored = new Promise<void>((resolve, reject) => {
-      socket.addEventListener("message", ({ data }) => {
-        if ((JSON.parse(data) as ToRunnerOf<"spans-ack">).seq === index + 1) resolve();
-      });
-      socket.addEventListener("close", ({ code, reason }) => reject(new Error(`closed with ${code} ${reason}`)));
-    });
-    socket.send(frame);
-    await stored;
-  }
+  // One after the other, so that the store does not gather several.
+  await new Promise<void>((resolve, reject) => {
+    const next = (stored: number) => (stored === frames.length ? resolve() : socket.send(frames[stored] as string));
+    socket.addEventListener("message", ({ data }) => next((JSON.parse(data) as ToRunnerOf<"spans-ack">).seq));
+    socket.addEventListener("close", ({ code, reason }) => reject(new Error(`closed with ${code} ${reason}`)));
+    next(0);
+  });
   socket.close();
 }
