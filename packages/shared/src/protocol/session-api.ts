@@ -203,8 +203,13 @@ export const Health = z.object({
       sessions: z
         .int()
         .nonnegative()
-        .describe("Number of sessions whose spans have not reached the backend for over a minute"),
-      waitingSpans: z.int().nonnegative(),
+        .describe(
+          "Number of sessions whose spans have not reached the backend for over a minute; 1000 stands for 1000 or more",
+        ),
+      waitingSpans: z
+        .int()
+        .nonnegative()
+        .describe("Their waiting spans; of the 1000 oldest problems if there are more"),
       since: z.iso.datetime().optional().describe("Start of the oldest of these problems"),
       reason: z
         .string()

@@ -11,15 +11,12 @@ const FAMILY = `WITH RECURSIVE family (id, level) AS (
     UNION ALL
     SELECT child.id, level + 1 FROM sessions AS child JOIN family ON child.parent_session_id = family.id
     WHERE child.owner_id = ?2 AND level < ${MAX_LEVELS})`;
-const lacking = (column: string, calls: string) =>
-  `COUNT(CASE WHEN turns.attempt_id IS NOT NULL AND (${column} IS NULL OR ${calls} > 0) THEN 1 END)`;
-/** Sums the known values of turns; NULL when that is 0 and some value is unknown, as `knownSum` does. */
-const sum = (column: string, calls: string) =>
-  `CASE WHEN TOTAL(${column}) = 0 AND ${lacking(column, calls)} > 0 THEN NULL ELSE TOTAL(${column}) END AS ${column}`;
-const SPENT = `COUNT(turns.attempt_id) AS turns, ${sum("cost_usd", "calls_without_cost")},
-    ${sum("tokens_input", "calls_without_usage")}, ${sum("tokens_output", "calls_without_usage")},
-    ${lacking("cost_usd", "calls_without_cost")} AS turns_without_cost,
-    ${lacking("tokens_input", "calls_without_usage")} AS turns_without_usage`;
+/** A known sum of `session_costs`; NULL when that is 0 and some values are unknown, as `knownSum` does. */
+const known = (sum: string, lacking: string) =>
+  `CASE WHEN TOTAL(${sum}) = 0 AND TOTAL(${lacking}) > 0 THEN NULL ELSE TOTAL(${sum}) END AS ${sum}`;
+const SPENT = `TOTAL(turns) AS turns, ${known("cost_usd", "turns_without_cost")},
+    ${known("tokens_input", "turns_without_usage")}, ${known("tokens_output", "turns_without_usage")},
+    TOTAL(turns_without_cost) AS turns_without_cost, TOTAL(turns_without_usage) AS turns_without_usage`;
 
 interface Spent extends Omit<FamilyView["total"], "turns_without_cost" | "turns_without_usage"> {
   readonly turns_without_cost: number;
@@ -28,18 +25,23 @@ interface Spent extends Omit<FamilyView["total"], "turns_without_cost" | "turns_
 
 /**
  * Returns a session and its descendants as last projected, oldest first, with their costs. The total includes all of
- * them, however many are listed. `undefined` when the owner has no such session.
+ * them, however many are listed. Reads rows of the family's sessions, and none of their turns. `undefined` when the
+ * owner has no such session.
  */
 export async function readFamily(db: D1Database, id: string, ownerId: string): Promise<FamilyView | undefined> {
+  // CROSS JOIN keeps the order: without it SQLite would look through the family for each row of `session_costs`.
   const [members, sums] = (await db.batch([
     db
       .prepare(
         `${FAMILY} SELECT family.level AS depth, json_remove(sessions.view, '$.permissions', '$.questions') AS view, ${SPENT}
-         FROM family JOIN sessions ON sessions.id = family.id LEFT JOIN turns ON turns.session_id = family.id
-         GROUP BY family.id ORDER BY family.level, sessions.created_at, family.id LIMIT ${MAX_LISTED}`,
+         FROM family CROSS JOIN sessions ON sessions.id = family.id LEFT JOIN session_costs ON session_id = family.id
+         GROUP BY family.level, sessions.created_at, family.id
+         ORDER BY family.level, sessions.created_at, family.id LIMIT ${MAX_LISTED}`,
       )
       .bind(id, ownerId),
-    db.prepare(`${FAMILY} SELECT ${SPENT} FROM family JOIN turns ON turns.session_id = family.id`).bind(id, ownerId),
+    db
+      .prepare(`${FAMILY} SELECT ${SPENT} FROM family CROSS JOIN session_costs ON session_id = family.id`)
+      .bind(id, ownerId),
   ])) as [D1Result<Spent & { depth: number; view: string }>, D1Result<Spent>];
   if (members.results.length === 0) return undefined;
   const sessions = members.results.map(({ view, depth, ...spent }) => ({

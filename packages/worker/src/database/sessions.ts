@@ -41,17 +41,18 @@ export interface SessionFilter {
   readonly before?: { readonly createdAt: string; readonly id: string } | undefined;
   /** Only the children of this session. */
   readonly parentSessionId?: string | undefined;
-  /**
-   * Only sessions whose spans do not reach the backend. A separate condition in the query, so that SQLite uses its
-   * index.
-   */
+  /** Only sessions whose spans do not reach the backend. */
   readonly hasExportProblem?: boolean | undefined;
 }
 
 /** The maximum size of a page, in characters; the row that exceeds it is the page's last. */
 export const MAX_LISTED_LENGTH = 8 * 1024 * 1024;
 
-/** Returns the owner's sessions as last projected, newest first, until they fill {@link MAX_LISTED_LENGTH}. */
+/**
+ * Returns the owner's sessions as last projected, newest first, until they fill {@link MAX_LISTED_LENGTH}. Each combination of
+ * conditions is a statement of its own, for which an index has the rows of the page together and in order; a condition like
+ * `? IS NULL OR …` would read all sessions of the owner.
+ */
 export async function listSessions(
   db: D1Database,
   ownerId: string,
@@ -61,15 +62,22 @@ export async function listSessions(
   const { results } = await db
     .prepare(
       `WITH page AS (
-         SELECT created_at, id, view FROM sessions WHERE owner_id = ?1 AND (?2 IS NULL OR (created_at, id) < (?2, ?3))
-           AND (?5 IS NULL OR parent_session_id = ?5)${hasExportProblem ? " AND export_problem IS NOT NULL" : ""}
-         ORDER BY created_at DESC, id DESC LIMIT ?4),
+         SELECT created_at, id, view FROM sessions
+         WHERE owner_id = ?${parentSessionId === undefined ? "" : " AND parent_session_id = ?"}${
+           before === undefined ? "" : " AND (created_at, id) < (?, ?)"
+         }${hasExportProblem ? " AND export_problem IS NOT NULL" : ""}
+         ORDER BY created_at DESC, id DESC LIMIT ?),
        sized AS (
          SELECT view, created_at, id, SUM(LENGTH(view)) OVER (
            ORDER BY created_at DESC, id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM page)
        SELECT view FROM sized WHERE COALESCE(before, 0) < ${MAX_LISTED_LENGTH} ORDER BY created_at DESC, id DESC`,
     )
-    .bind(ownerId, before?.createdAt ?? null, before?.id ?? null, limit, parentSessionId ?? null)
+    .bind(
+      ownerId,
+      ...(parentSessionId === undefined ? [] : [parentSessionId]),
+      ...(before === undefined ? [] : [before.createdAt, before.id]),
+      limit,
+    )
     .all<{ view: string }>();
   return results.map(({ view }) => withoutSecrets(JSON.parse(view) as SessionView));
 }
@@ -81,19 +89,25 @@ export async function sessionExists(db: D1Database, id: string): Promise<boolean
 
 /** The sessions of all owners whose spans do not reach the backend. */
 export interface ExportProblems {
+  /** At most {@link MAX_COUNTED}, the oldest problems first. */
   readonly sessions: number;
+  /** The spans of these sessions. */
   readonly waitingSpans: number;
   /** Start of the oldest problem; ISO 8601. */
   readonly since?: string;
   readonly reason?: string;
 }
 
+/** Bounds what a request without a token can make the database read while the backend is down. */
+const MAX_COUNTED = 1000;
+
 export async function countExportProblems(db: D1Database): Promise<ExportProblems> {
   const row = await db
     .prepare(
-      `SELECT COUNT(*) AS sessions, COALESCE(SUM(json_extract(export_problem, '$.waitingSpans')), 0) AS waitingSpans,
-         MIN(json_extract(export_problem, '$.since')) AS since, json_extract(export_problem, '$.reason') AS reason
-       FROM sessions WHERE export_problem IS NOT NULL`,
+      `SELECT COUNT(*) AS sessions, COALESCE(SUM(json_extract(problem, '$.waitingSpans')), 0) AS waitingSpans,
+         MIN(since) AS since, json_extract(problem, '$.reason') AS reason
+       FROM (SELECT export_problem AS problem, export_problem_since AS since FROM sessions
+         WHERE export_problem IS NOT NULL ORDER BY export_problem_since LIMIT ${MAX_COUNTED})`,
     )
     .first<{ sessions: number; waitingSpans: number; since: string | null; reason: string | null }>();
   const { sessions = 0, waitingSpans = 0, since, reason } = row ?? {};

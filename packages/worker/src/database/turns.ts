@@ -1,11 +1,13 @@
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
 
-/** Inserts a turn's row. A turn's record never changes, so an existing row stays. */
+/** Inserts a turn's row, which a trigger adds to `session_costs`. A turn's record never changes, so an existing row stays. */
 export function upsertTurn(db: D1Database, ownerId: string, record: TurnRecord): D1PreparedStatement {
   const columns = { owner_id: ownerId, ...record };
   const values = Object.values(columns).map((value) => (Array.isArray(value) ? JSON.stringify(value) : value));
   const marks = values.map(() => "?").join(", ");
   return db
-    .prepare(`INSERT OR IGNORE INTO turns (${Object.keys(columns).join(", ")}) VALUES (${marks})`)
+    .prepare(
+      `INSERT INTO turns (${Object.keys(columns).join(", ")}) VALUES (${marks}) ON CONFLICT (attempt_id) DO NOTHING`,
+    )
     .bind(...values);
 }

@@ -1,0 +1,161 @@
+// What a request reads from D1 does not depend on how many sessions, turns and tickets there are.
+import type { SessionView } from "@valet/shared/protocol/session-view";
+import { beforeAll, describe, expect, test } from "vitest";
+import { bindings } from "../../test/bindings.ts";
+import { countingDatabase } from "../../test/d1-rows.ts";
+import { TURN } from "../../test/turn-record.ts";
+import { issueTicket, redeemTicket } from "../auth/tickets.ts";
+import { ownerOfToken } from "../auth/tokens.ts";
+import { readFamily } from "./family.ts";
+import { countExportProblems, listSessions, ownsSession, sessionExists, upsertSession } from "./sessions.ts";
+import { makeToken, migrate } from "./setup.ts";
+import { upsertTurn } from "./turns.ts";
+
+const { DB, MIGRATIONS } = bindings;
+const { db, take } = countingDatabase(DB);
+const LIMIT = 51;
+
+/** The owners: one with a few sessions more than two pages, one with many. */
+const OWNERS = { few: 120, many: 3000 } as const;
+type Owner = keyof typeof OWNERS;
+
+/** Returns the n-th session's id and time of creation; each is a minute later than the one before. */
+const idOf = (owner: Owner, n: number) => `ses_${owner}_${String(n).padStart(6, "0")}`;
+const timeOf = (n: number) => new Date(1_700_000_000_000 + n * 60_000).toISOString();
+
+/**
+ * Adds an owner's sessions. All but the first are children of the first, and spans of all but the first three do not reach the
+ * backend. The first has as many turns as there are sessions, and there are as many tickets and tokens.
+ */
+async function addOwner(owner: Owner): Promise<void> {
+  const view = JSON.stringify({ id: "x", status: "running", createdAt: timeOf(0), updatedAt: timeOf(0) });
+  const problem = JSON.stringify({ since: timeOf(0), reason: "timeout", waitingSpans: 1, stopped: false });
+  const counter = "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < ?1 - 1)";
+  const id = `'ses_${owner}_' || printf('%06d', n)`;
+  const time = "strftime('%Y-%m-%dT%H:%M:%fZ', 1700000000 + n * 60, 'unixepoch')";
+  const turn = { ...TURN, session_id: idOf(owner, 0) };
+  await DB.batch([
+    DB.prepare(
+      `INSERT INTO sessions (id, owner_id, status, parent_session_id, created_at, updated_at, version, view)
+       ${counter} SELECT ${id}, '${owner}', 'running', iif(n > 0, '${idOf(owner, 0)}', NULL), ${time}, ${time}, 1,
+         json_set(?2, '$.id', ${id}, '$.createdAt', ${time}, '$.exportProblem', json(iif(n > 2, ?3, 'null'))) FROM n`,
+    ).bind(OWNERS[owner], view, problem),
+    upsertTurn(DB, owner, { ...turn, attempt_id: `att_${owner}` }),
+    DB.prepare(
+      `INSERT INTO turns (${Object.keys(TURN).join(", ")}, owner_id)
+       ${counter} SELECT ${Object.keys(TURN).map((name) => (name === "attempt_id" ? "attempt_id || '_' || n" : name))}, owner_id
+       FROM turns JOIN n WHERE attempt_id = 'att_${owner}'`,
+    ).bind(OWNERS[owner] - 1),
+    DB.prepare(`INSERT INTO tickets ${counter} SELECT '${owner}' || n, 's', 'o', '2999-01-01' FROM n`).bind(
+      OWNERS[owner],
+    ),
+    DB.prepare(`INSERT INTO tokens ${counter} SELECT '${owner}' || n, 'o', 't', '2026-01-01' FROM n`).bind(
+      OWNERS[owner],
+    ),
+  ]);
+}
+
+beforeAll(async () => {
+  await migrate(DB, MIGRATIONS);
+  for (const owner of ["few", "many"] as const) await addOwner(owner);
+}, 60_000);
+
+/** Returns the rows that a piece of work reads for each owner. */
+async function rowsOf(work: (owner: Owner) => Promise<unknown>): Promise<Record<Owner, number>> {
+  const rows = { few: 0, many: 0 };
+  for (const owner of ["few", "many"] as const) {
+    take();
+    await work(owner);
+    rows[owner] = take();
+  }
+  return rows;
+}
+
+describe("a list of sessions reads a page, and nothing else:", () => {
+  const filters = {
+    all: () => ({}),
+    children: (owner: Owner) => ({ parentSessionId: idOf(owner, 0) }),
+    "with an export problem": () => ({ hasExportProblem: true }),
+    "children with an export problem": (owner: Owner) => ({ parentSessionId: idOf(owner, 0), hasExportProblem: true }),
+  };
+  const from = (owner: Owner, n: number) => ({ createdAt: timeOf(n), id: idOf(owner, n) });
+  const pages = {
+    "the first page": () => ({}),
+    "the second page": (owner: Owner) => ({ before: from(owner, OWNERS[owner] - 51) }),
+    "the last page": (owner: Owner) => ({ before: from(owner, 54) }),
+  };
+  const cases = Object.entries(filters).flatMap(([filter, filterOf]) => {
+    return Object.entries(pages).map(([page, pageOf]) => [filter, page, filterOf, pageOf] as const);
+  });
+
+  test.each(cases)("%s, %s", async (_filter, _page, filterOf, pageOf) => {
+    const rows = await rowsOf(async (owner) => {
+      const found = await listSessions(db, owner, LIMIT, { ...filterOf(owner), ...pageOf(owner) });
+      expect(found).toHaveLength(LIMIT);
+      expect(found).toEqual(found.toSorted((a, b) => (a.createdAt < b.createdAt ? 1 : -1)));
+    });
+    expect(rows.many).toBeLessThanOrEqual(rows.few);
+    expect(rows.many).toBeLessThanOrEqual(6 * LIMIT);
+  });
+
+  test("the children of a session that has none, or of another owner's", async () => {
+    for (const parentSessionId of ["ses_none", idOf("few", 0)]) {
+      take();
+      expect(await listSessions(db, "many", LIMIT, { parentSessionId })).toEqual([]);
+      expect(take()).toBeLessThanOrEqual(2);
+    }
+  });
+});
+
+test("a session and a turn are written, and tokens, tickets and sessions found, whatever their number", async () => {
+  const view = (id: string) => ({ id, status: "running", createdAt: timeOf(0), updatedAt: timeOf(1) }) as SessionView;
+  const works: Record<string, (owner: Owner) => Promise<unknown>> = {
+    projection: (owner) =>
+      db.batch([
+        upsertTurn(db, owner, { ...TURN, attempt_id: `new_${owner}`, session_id: idOf(owner, 0) }),
+        upsertSession(db, { ownerId: owner, version: 2, view: view(idOf(owner, 0)) }),
+      ]),
+    owns: (owner) => ownsSession(db, idOf(owner, 1), owner),
+    exists: (owner) => sessionExists(db, idOf(owner, 1)),
+    token: async (owner) => {
+      const { token, statement } = makeToken(owner, "test");
+      await db
+        .prepare(statement.sql)
+        .bind(...statement.params)
+        .run();
+      expect(await ownerOfToken(db, token)).toBe(owner);
+    },
+    ticket: async (owner) => {
+      const { ticket } = await issueTicket(db, idOf(owner, 0), owner);
+      expect(await redeemTicket(db, ticket, idOf(owner, 0))).toBe(owner);
+    },
+  };
+  for (const [name, work] of Object.entries(works)) {
+    const rows = await rowsOf(work);
+    expect(rows.many, name).toBeLessThanOrEqual(rows.few + 2);
+    expect(rows.many, name).toBeLessThanOrEqual(20);
+  }
+});
+
+test("a family's cost is read off its sessions, whatever the number of their turns", async () => {
+  take();
+  const family = await readFamily(db, idOf("many", 0), "many");
+  const rows = take();
+  expect(family?.total).toMatchObject({ turns: 3001, cost_usd: 3001 / 4, tokens_input: 300_100 });
+  expect(family?.sessions[0]).toMatchObject({ turns: 3001 });
+  const before = rows;
+  await DB.batch(
+    Array.from({ length: 500 }, (_, n) =>
+      upsertTurn(DB, "many", { ...TURN, attempt_id: `more_${n}`, session_id: idOf("many", 0) }),
+    ),
+  );
+  take();
+  await readFamily(db, idOf("many", 0), "many");
+  expect(take()).toBe(before);
+});
+
+test("health counts the oldest thousand of the sessions whose spans do not arrive", async () => {
+  take();
+  expect(await countExportProblems(db)).toMatchObject({ sessions: 1000, reason: "timeout", since: timeOf(0) });
+  expect(take()).toBeLessThanOrEqual(3000);
+});

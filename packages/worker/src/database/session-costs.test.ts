@@ -1,0 +1,48 @@
+// The costs of a session's turns are added up in D1 as the turns are inserted, whichever version of the Worker inserts them.
+import type { TurnRecord } from "@valet/shared/protocol/session-view";
+import { expect, test } from "vitest";
+import { bindings } from "../../test/bindings.ts";
+import { TURN } from "../../test/turn-record.ts";
+import { readFamily } from "./family.ts";
+import { upsertSession } from "./sessions.ts";
+import { migrate } from "./setup.ts";
+import { upsertTurn } from "./turns.ts";
+
+const { DB, MIGRATIONS } = bindings;
+const UNKNOWN = { cost_usd: null, tokens_input: null, tokens_output: null };
+const PARTIAL = { calls_without_cost: 1, calls_without_usage: 2 };
+
+let turns = 0;
+const turn = (more: Partial<TurnRecord> = {}): TurnRecord => {
+  return { ...TURN, session_id: "ses_1", attempt_id: `att_${++turns}`, ...more };
+};
+
+async function total() {
+  return (await readFamily(DB, "ses_1", "own"))?.total;
+}
+
+test("turns from before the sums count, and so do those that an older version inserts; each counts once", async () => {
+  await migrate(
+    DB,
+    MIGRATIONS.filter(({ name }) => name < "0006"),
+  );
+  const view = { id: "ses_1", status: "running", createdAt: "2026-01-01T00:00:00.000Z" } as never;
+  await DB.batch([
+    upsertSession(DB, { ownerId: "own", version: 1, view: { ...(view as object), updatedAt: "2026" } as never }),
+    ...[turn(), turn(UNKNOWN), turn(PARTIAL)].map((record) => upsertTurn(DB, "own", record)),
+  ]);
+  await migrate(DB, MIGRATIONS);
+  const before = { turns: 3, cost_usd: 0.5, tokens_input: 200, tokens_output: 20 };
+  expect(await total()).toEqual({ ...before, turns_without_cost: 2, turns_without_usage: 2 });
+
+  const again = turn({ cost_usd: 1 });
+  for (let times = 0; times < 3; times++) await upsertTurn(DB, "own", again).run();
+  const older = { ...turn(UNKNOWN), owner_id: "own", message_ids: "[]", queue_reasons: "[]" };
+  const names = Object.keys(older);
+  const insert = DB.prepare(
+    `INSERT OR IGNORE INTO turns (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")})`,
+  );
+  for (let times = 0; times < 2; times++) await insert.bind(...Object.values(older)).run();
+  const after = { turns: 5, cost_usd: 1.5, tokens_input: 300, tokens_output: 30 };
+  expect(await total()).toEqual({ ...after, turns_without_cost: 3, turns_without_usage: 3 });
+});
