@@ -184,14 +184,18 @@ export class AgentTask {
     await this.#prompt?.abort(this.#cut);
   }
 
-  /** Aborts the task at its time limit, unless it waits for a person then. */
+  /** Aborts the task when it has run for as long as a turn may. Waits for a person do not count. */
   #watchTime(): { stop(): void } {
+    const { maxTurnMs } = this.#options.turnBounds;
+    const beganMs = this.#frame.nowMs();
     let timer: ReturnType<typeof setTimeout>;
     const check = () => {
-      if (this.#prompt?.isWaiting) timer = setTimeout(check, WAITING_CHECK_MS);
+      const leftMs = maxTurnMs - (this.#frame.nowMs() - beganMs - this.progress().permissionWaitMs);
+      if (this.#prompt?.isWaiting) timer = setTimeout(check, Math.min(WAITING_CHECK_MS, maxTurnMs));
+      else if (leftMs > 0) timer = setTimeout(check, leftMs);
       else void this.#cutShort({ outcome: "error", errorType: "turn_time_limit" });
     };
-    timer = setTimeout(check, this.#options.turnBounds.maxTurnMs);
+    timer = setTimeout(check, maxTurnMs);
     return { stop: () => clearTimeout(timer) };
   }
 

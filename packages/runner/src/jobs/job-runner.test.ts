@@ -1,4 +1,5 @@
 /** Tests the port with another agent: its facts become the turn's spans and figures. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import type { ValetSpans } from "@valet/shared/spans";
 import { attributesToObject, type ReadableSpan, Tracer } from "@valet/shared/tracing";
@@ -101,3 +102,90 @@ test.each<[string, Ending, number]>([
   expect(outcomes).toEqual([ending.outcome, ending.outcome, "ok"]);
   expect(spans.every(({ endTime }) => endTime !== undefined)).toBe(true);
 });
+
+const MAX_TURN_MS = 1_000;
+
+/** Waits for a person for longer than a turn may take. Then it ends, or works until it is aborted. */
+class WaitingAgent implements Agent {
+  readonly #worksOn: boolean;
+
+  constructor(worksOn: boolean) {
+    this.#worksOn = worksOn;
+  }
+
+  restart(): void {}
+
+  async open() {
+    return {
+      id: "waiting-session",
+      isNew: true,
+      prompt: (request: PromptRequest) => this.#prompt(request),
+      reply: async () => {},
+    };
+  }
+
+  #prompt({ parent, nowMs, onFacts }: PromptRequest): AgentPrompt {
+    const spanId = "2".repeat(16);
+    const aborted = Promise.withResolvers<Ending>();
+    let isWaiting = false;
+    return {
+      context: { ...parent.context, spanId },
+      get isWaiting() {
+        return isWaiting;
+      },
+      run: async () => {
+        const log = new FactLog();
+        const agent = { "gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "waiting" } as const;
+        const wait = "3".repeat(16);
+        log.begin("invoke_agent waiting", spanId, undefined, nowMs(), agent);
+        log.begin("valet.permission.wait", wait, spanId, nowMs(), {
+          "valet.permission.id": "per",
+          "valet.permission.type": "wait",
+        });
+        isWaiting = true;
+        onFacts(log.take());
+        await sleep(2 * MAX_TURN_MS);
+        log.end(wait, nowMs(), OK);
+        isWaiting = false;
+        onFacts(log.take());
+        const ending = this.#worksOn ? await aborted.promise : OK;
+        log.end(spanId, nowMs(), ending);
+        onFacts(log.take());
+        return ending;
+      },
+      abort: async (ending) => aborted.resolve(ending),
+      part: () => PART,
+      seenParts: () => [PART],
+      readParts: async () => [PART],
+      toolSpan: () => undefined,
+      permitModelCall: async () => ({ isRefused: false }),
+    };
+  }
+}
+
+test.each([
+  ["is not ended by the turn's time limit", false, "ok", undefined],
+  ["is ended once it has worked as long as a turn may", true, "error", "turn_time_limit"],
+] as const)(
+  "work that waited for a person for longer than a turn may take %s",
+  async (_what, worksOn, outcome, type) => {
+    const runner = new JobRunner({
+      agent: new WaitingAgent(worksOn),
+      tracer: new Tracer<ValetSpans>({ scope: { name: "test" }, processor: { onStart: () => {}, onEnd: () => {} } }),
+      captureContent: false,
+      defaultModel: "valet/waiting",
+      stuckTurnMs: 10_000,
+      turnBounds: { maxTurnMs: MAX_TURN_MS },
+      workspace: "/nowhere",
+      env: {},
+      onPart: () => {},
+      onStep: () => {},
+      onAsked: () => {},
+      onWorking: () => {},
+    });
+    const { errorType, summary, ...result } = await runner.run(dispatch("att_1")).done;
+    expect([result.outcome, errorType]).toEqual([outcome, type]);
+    // It had all the time that it may have, beside the wait.
+    if (worksOn) expect(summary.turnMs - summary.permissionWaitMs).toBeGreaterThanOrEqual(MAX_TURN_MS - 1);
+  },
+);
