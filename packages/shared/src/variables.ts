@@ -107,7 +107,7 @@ export const WORKER_VARIABLES = {
   VALET_RETRY_MS: {
     default: 2000,
     meaning:
-      "the first delay before a failed write to D1, or a failed termination at the broker, is retried; it doubles",
+      "the first delay before a failed call is retried: a write to D1, a call of another object, the end of an orphan at the broker, a dispatch that the runner refused; it doubles",
   },
 } as const satisfies Record<string, Variable>;
 export type WorkerVariable = keyof typeof WORKER_VARIABLES;
