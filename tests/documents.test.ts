@@ -11,7 +11,7 @@ const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclud
 }).split("\n");
 /** Each file and folder, from the root. */
 const paths = new Set(files.flatMap((path) => [path, ...foldersOf(path)]));
-const documents = files.filter((path) => /^[A-Z]+\.md$|^docs\/.*\.md$/.test(path));
+const documents = files.filter((path) => /(?:^|\/)[A-Z]+\.md$|^docs\/.*\.md$/.test(path));
 const sources = files.filter((path) => /^packages\/.*\.ts$/.test(path) && !path.endsWith(".test.ts"));
 const code = sources.map((path) => readFileSync(join(ROOT, path), "utf8")).join("\n");
 /** Files elsewhere: in state directories, users' repositories and other programs. `x.node.test.ts` is a pattern. */
