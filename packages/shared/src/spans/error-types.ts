@@ -95,14 +95,14 @@ export const ERRORS = {
     reporters: ["session-agent"],
     ends: [...JOB_AND_START, "create"],
     meaning: "the broker could not create a sandbox",
-    remedy: "Read the broker's log, then send the message again.",
+    remedy: "Read the broker's log, then try again.",
   },
   restore_failed: {
     outcomes: ["error"],
     reporters: ["session-agent"],
     ends: [...JOB_AND_START, "create"],
     meaning: "the broker could not restore a sandbox from the snapshot",
-    remedy: "Read the broker's log, then send the message again.",
+    remedy: "Read the broker's log, then try again.",
   },
   snapshot_failed: {
     outcomes: ["error"],
@@ -116,7 +116,7 @@ export const ERRORS = {
     reporters: ["broker", "session-agent"],
     ends: [...JOB_AND_START, "hibernate", "snapshot", "broker_step"],
     meaning: "the sandbox no longer exists",
-    remedy: "Send the message again: the session starts a new sandbox.",
+    remedy: "Try again: the session starts a new sandbox.",
   },
   entrypoint_failed: {
     outcomes: ["error"],
@@ -197,7 +197,7 @@ export const ERRORS = {
     ends: [...JOB_AND_START, "dispatch", ...ALL_WORK, "finalize", ...BOOT],
     cuts: true,
     meaning: "the runner was disconnected for longer than the grace period, or its sandbox has stopped",
-    remedy: "Send the message again. If it recurs, the sandbox may be out of memory.",
+    remedy: "Try again. If it recurs, the sandbox may be out of memory.",
   },
   runner_replaced: {
     outcomes: ["superseded"],
@@ -227,22 +227,21 @@ export const ERRORS = {
     reporters: ["session-agent"],
     ends: [...JOB_AND_START, "bootstrap", "connect"],
     meaning: "the runner and the Worker use different versions of the link's protocol",
-    remedy:
-      "Deploy the Worker and the sandboxes' runner in the same version, the Worker first; then send the message again.",
+    remedy: "Deploy the Worker and the sandboxes' runner in the same version, the Worker first; then try again.",
   },
   send_failed: {
     outcomes: ["error"],
     reporters: ["session-agent"],
     ends: ["message", "workflow", "dispatch"],
     meaning: "the link broke while the SessionAgent was sending",
-    remedy: "Send the message again.",
+    remedy: "Try again.",
   },
   not_accepted: {
     outcomes: ["error"],
     reporters: ["session-agent", "runner"],
     ends: ["message", "workflow", "dispatch"],
     meaning: "the runner refused the dispatch, or did not acknowledge it in time",
-    remedy: "Send the message again. If it recurs, the sandbox's runner may be an older version.",
+    remedy: "Try again. If it recurs, the sandbox's runner may be an older version.",
   },
   // The repository
   no_repository: {
@@ -394,7 +393,7 @@ export const ERRORS = {
     ends: ["message", "workflow", ...WORK, "opencode_start"],
     cuts: true,
     meaning: "the OpenCode process exited unexpectedly",
-    remedy: "Send the message again. If it recurs, the sandbox may be out of memory.",
+    remedy: "Try again. If it recurs, the sandbox may be out of memory.",
   },
   opencode_hung: {
     outcomes: ["error"],
@@ -402,8 +401,7 @@ export const ERRORS = {
     ends: ["message", "workflow", ...WORK],
     cuts: true,
     meaning: "the OpenCode process no longer answered, and the runner killed it",
-    remedy:
-      "Send the message again: OpenCode is restarted. If it recurs, check the load and the memory of the sandbox's machine.",
+    remedy: "Try again: OpenCode is restarted. If it recurs, check the load and the memory of the sandbox's machine.",
   },
   opencode_error: {
     outcomes: ["error"],
@@ -463,7 +461,7 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["message", "workflow", "turn", "step", "agent"],
     meaning: "the agent accepted the prompt but called no model",
-    remedy: "Send the message again. If it recurs, create a new session.",
+    remedy: "Try again. If it recurs, create a new session.",
   },
   attachment_unreadable: {
     outcomes: ["error"],
@@ -581,7 +579,7 @@ export const ERRORS = {
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
     meaning: "the provider's answer broke off",
-    remedy: "Send the message again.",
+    remedy: "Try again.",
   },
   provider_bad_response: {
     outcomes: ["error"],
