@@ -1,19 +1,19 @@
-/** OpenCode's errors as values of `error.type`. Only the class comes through: their texts quote the provider. */
+/** Maps OpenCode's errors to values of `error.type`. Only the type is recorded, since the messages quote the provider. */
 import type { AgentErrorType, ProviderError } from "../agent/errors.ts";
 import type { AgentError } from "./events.ts";
 
-/** How the AI SDK, by which OpenCode calls models, says that it cannot read an answer. What follows quotes the provider. */
+/** The beginnings of the AI SDK's messages about an answer that it cannot parse. OpenCode calls models through the AI SDK. */
 const UNREADABLE =
   /^(?:AI_\w+: )?(?:JSON parsing failed|Type validation failed|Invalid JSON response|Invalid response data|Empty response body|Expected '[\w.]+' to be)\b/;
 
-/** How OpenCode says that a message was aborted. */
+/** Returns whether OpenCode reports that a message was aborted. */
 export function isAbort(error: AgentError | undefined): boolean {
   return error?.name === "MessageAbortedError";
 }
 
 /**
- * The class of an error that ended a message.
- * @param providerStatus what the provider answered last, by HTTP status; an error in a stream has the status that it stands for
+ * Returns the type of an error that ended a message.
+ * @param providerStatus the HTTP status of the provider's last answer; for an error in a stream, the status that it implies
  */
 export function classifyError(error: AgentError, providerStatus?: number): AgentErrorType {
   const type = classifyAlone(error);
@@ -38,7 +38,7 @@ function classifyAlone({ name, data }: AgentError): AgentErrorType {
         ? classifyMessage(data?.message ?? "", false)
         : classifyStatus(data.statusCode);
     default:
-      // OpenCode wraps an unknown model and the like as UnknownError with the original's name in the text.
+      // OpenCode wraps some errors, such as an unknown model, as UnknownError with the original's name in the message.
       if (/^ImageDecodeError\b/.test(data?.message ?? "")) return "attachment_unreadable";
       if (UNREADABLE.test(data?.message ?? "")) return "provider_bad_response";
       return /ModelNotFound|model not found/i.test(data?.message ?? "") ? "provider_bad_request" : "opencode_error";
@@ -46,7 +46,7 @@ function classifyAlone({ name, data }: AgentError): AgentErrorType {
 }
 
 /**
- * The class of an error that OpenCode will try again, of which it tells only the text.
+ * Returns the type of an error after which OpenCode retries, of which it only reports the message.
  * @param streaming whether the answer had begun
  */
 export function classifyMessage(message: string, streaming: boolean): ProviderError {
@@ -57,7 +57,7 @@ export function classifyMessage(message: string, streaming: boolean): ProviderEr
   return streaming ? "provider_stream_cut" : "provider_unavailable";
 }
 
-/** The class of an HTTP status that a provider answered with. */
+/** Returns the error type of a provider's HTTP status. */
 export function classifyStatus(status: number): ProviderError {
   if (status === 401 || status === 403) return "provider_auth_failed";
   if (status === 429) return "provider_rate_limited";

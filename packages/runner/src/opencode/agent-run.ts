@@ -1,6 +1,6 @@
 /**
- * The agent's work on one prompt in one OpenCode session: the turn's own, or a sub-agent's in a child session. One
- * `invoke_agent` span with everything below it.
+ * The agent's work on one prompt in one OpenCode session: the turn's own session, or a sub-agent's child session. It is one
+ * `invoke_agent` span with all its descendants.
  */
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import { OWN_PROVIDER } from "@valet/shared/protocol/model-access";
@@ -20,35 +20,35 @@ export interface AgentRunOptions {
   readonly attemptId: string;
   readonly sessionId: string;
   readonly spanId: string;
-  /** The span of the `task` call; the turn's own run has none here. */
+  /** The span of the `task` call; `undefined` for the turn's own run. */
   readonly parentId: string | undefined;
-  /** No user message from before this is its own: earlier ones are updated late. */
+  /** User messages from before this time are not the run's own. OpenCode may update them late. */
   readonly sinceMs: number;
-  /** The prompt's message id, if the runner made it; then it was sent at `sinceMs`. */
+  /** The prompt's message id, if the runner created it; the prompt was then sent at `sinceMs`. */
   readonly userMessageId?: string;
   readonly attributes?: FactAttributes;
   readonly model: ModelFacts;
   cutShort(): Ending | undefined;
-  /** Whether a user message is another turn's: then this one gets no more of them. */
+  /** Whether a user message belongs to another turn. From then on this run gets no more of them. */
   isOthers(messageId: string): boolean;
-  /** Tools that may be asked for the same again and again. */
+  /** Tools that the agent may call repeatedly with the same arguments. */
   readonly pollingTools: ReadonlySet<string>;
 }
 
-/** What is known of model calls from elsewhere than their events. */
+/** What is known about model calls from other sources than their events. */
 export interface ModelFacts {
-  /** Where the endpoint of one's own is. */
+  /** The address of the deployment's own endpoint. */
   readonly ownServer: SpanAttributes<`chat ${string}`>;
-  /** OpenCode's sessions whose history was summed up; what this run learns of that is added. */
+  /** The OpenCode sessions whose history was compacted. The run adds to it. */
   readonly compacted: Set<string>;
 }
 
-/** What a model's provider did last, for who decides whether to go on waiting for it. */
+/** The last failure of a model call that OpenCode retries, to decide whether to wait for the retry. */
 export interface Retry {
   readonly error: ProviderError;
   /** How often the same call has failed in a row. */
   readonly failures: number;
-  /** When OpenCode tries again. */
+  /** When OpenCode retries, epoch ms. */
   readonly nextMs: number;
 }
 
@@ -59,24 +59,24 @@ export class AgentRun {
   readonly #context: StepContext;
   readonly #userMessages = new Map<string, { createdMs: number }>();
   readonly #steps = new Map<string, ModelStep>();
-  /** Compactions by the user message that began them. */
+  /** Compactions, by the user message that began them. */
   readonly #compactions = new Map<string, string>();
   readonly #waits: PersonWaits;
-  /** Requests to providers by their ids, in the order of their answers. */
+  /** Requests to providers, by their ids, in the order of their answers. */
   readonly #providerCalls = new Map<string, ProviderCall>();
   #isIdle = true;
-  /** Whether the session has been busy since OpenCode told of the prompt. */
+  /** Whether the session has been busy since OpenCode announced the prompt. */
   #hasBegunWork = false;
-  /** The first error of a prompt that OpenCode has told nothing else of. */
+  /** The first error before OpenCode announced the prompt. */
   #refusal: AgentErrorType | undefined;
   readonly #guard: LoopGuard;
   readonly #prepareSpanId: string;
-  /** Whether OpenCode has told of the prompt; errors from before are of what went on in the session until then. */
+  /** Whether OpenCode has announced the prompt. Earlier errors may belong to previous work in the session. */
   #isAnnounced = false;
-  /** When a later prompt of the session was told; then this one gets no more messages. */
+  /** When OpenCode announced a later prompt of the session. From then on this run gets no more messages. */
   #supersededMs: number | undefined;
   #isAbortAnswered = false;
-  /** The open span of OpenCode's silence. */
+  /** The open `valet.agent.unresponsive` span. */
   #silenceSpanId: string | undefined;
   #error: { type: AgentErrorType | "aborted"; atMs: number } | undefined;
   retry: Retry | undefined;
@@ -118,12 +118,12 @@ export class AgentRun {
     this.#prepareSpanId = deriveSpanId(options.attemptId, options.sessionId, options.spanId, "prepare");
   }
 
-  /** The requests to a person that are open, by their ids. */
+  /** The ids of the open requests to a person. */
   get openRequests(): readonly string[] {
     return this.#waits.open;
   }
 
-  /** Whether the agent waits for a person, and silence is no sign of trouble. */
+  /** Whether the agent waits for a person, so silence is expected. */
   get isWaiting(): boolean {
     return this.#waits.open.length > 0;
   }
@@ -133,15 +133,15 @@ export class AgentRun {
     return this.#isIdle || this.#supersededMs !== undefined;
   }
 
-  /** Why the run goes in circles and must be ended, if it does. */
+  /** How the run must end if it is in a loop. */
   get verdict(): Ending | undefined {
     const { verdict } = this.#guard;
     return verdict === undefined ? undefined : { outcome: "error", errorType: verdict };
   }
 
   /**
-   * How the run ends if what OpenCode has told is all that it has done: it refused the prompt before it told of it, or it
-   * went back to idle without asking a model. The events of one that does work may only be late.
+   * How the run ends if no more events follow: OpenCode refused the prompt before it announced it, or became idle without a
+   * model call. The events of a working prompt may just be late, so this must be checked against the history.
    */
   get unanswered(): Ending | undefined {
     if (this.hasEnded || this.#steps.size > 0) return undefined;
@@ -160,12 +160,12 @@ export class AgentRun {
     return this.#steps.size > 0;
   }
 
-  /** How many messages are this run's. */
+  /** The number of this run's messages. */
   get messageCount(): number {
     return this.#userMessages.size + this.#steps.size;
   }
 
-  /** The user messages that are this run's, for its part of the history. */
+  /** The run's user messages, which identify its part of the history. */
   get userMessageIds(): ReadonlySet<string> {
     return new Set(this.#userMessages.keys());
   }
@@ -204,12 +204,12 @@ export class AgentRun {
     return this.#steps.get(messageId)?.toolSpan(callId);
   }
 
-  /** The model call for a message is not made. */
+  /** Records that the model call for a message was refused. */
   refuseCall(messageId: string): void {
     this.#steps.get(messageId)?.refuseCall();
   }
 
-  /** OpenCode answers no health check since then. Nothing while it has not told of the prompt: nothing is open to say it of. */
+  /** Records that OpenCode does not respond since `sinceMs`. Has no effect before OpenCode has announced the prompt. */
   unresponsive(sinceMs: number): void {
     const { log, attemptId, sessionId } = this.#options;
     if (this.hasEnded || this.#silenceSpanId !== undefined || !log.isOpen(this.spanId)) return;
@@ -217,20 +217,20 @@ export class AgentRun {
     log.begin("valet.agent.unresponsive", this.#silenceSpanId, this.spanId, sinceMs, {});
   }
 
-  /** It answers again. */
+  /** Records that OpenCode responds again. */
   responsive(atMs: number): void {
     if (this.#silenceSpanId === undefined) return;
     this.#options.log.end(this.#silenceSpanId, atMs, OK);
     this.#silenceSpanId = undefined;
   }
 
-  /** OpenCode has answered an abort: a prompt that has no assistant message by then will get none. */
+  /** Records that OpenCode has answered an abort. A prompt without an assistant message by then will not get one. */
   abortAnswered(atMs: number): void {
     this.#isAbortAnswered = true;
     this.#endIfOver(atMs, false);
   }
 
-  /** Ends the run and all that it left open. `fallback` is how, where nothing tells otherwise. */
+  /** Ends the run and its open spans. `fallback` applies if nothing else determines how it ended. */
   end(atMs: number, fallback: Ending = OK): void {
     if (this.hasEnded) return;
     this.hasEnded = true;
@@ -246,7 +246,7 @@ export class AgentRun {
     log.end(this.spanId, atMs, this.ending);
   }
 
-  /** How it ended; `ok` until then. */
+  /** How the run ended; `ok` until then. */
   ending: Ending = OK;
 
   #ownEnding(): Ending | undefined {
@@ -258,10 +258,10 @@ export class AgentRun {
   }
 
   /**
-   * The turn is over when it has an assistant message, all of its assistant messages are complete, and the session is idle
-   * or busy with a later prompt. Without any assistant message an error ends it, since OpenCode could not begin, or an abort
-   * that was quicker than the prompt.
-   * @param isFinal whether OpenCode has said, after it came to rest, that it is done
+   * Ends the run if it is over: it has an assistant message, all of its assistant messages are complete, and the session is
+   * idle or busy with a later prompt. Without an assistant message it is over after an error, since OpenCode could not begin,
+   * or after an abort that overtook the prompt.
+   * @param isFinal whether OpenCode has confirmed the end after it became idle
    */
   #endIfOver(atMs: number, isFinal: boolean): void {
     if (this.hasEnded || !this.#isAtRest) return;
@@ -271,8 +271,8 @@ export class AgentRun {
       return;
     }
     if (!steps.every((step) => step.isCompleted)) return;
-    // After an error it goes idle first, then ends what was open, and tells of the message once more. Behind a later prompt
-    // a message that seems to be complete may have been told ahead of its parts.
+    // After an error OpenCode becomes idle first, then ends what was open, and sends the message once more. After a later
+    // prompt, a message that seems complete may have been sent before its parts.
     const isSure =
       isFinal || steps.every(({ info, isSettled }) => isSettled || (this.#isIdle && info.error === undefined));
     if (!isSure) return;
@@ -280,7 +280,7 @@ export class AgentRun {
     this.end(this.#isIdle ? atMs : Math.max(this.#supersededMs ?? 0, completedMs));
   }
 
-  /** Whether an event says that the work on one of this run's messages is done, or that there is no work. */
+  /** Returns whether an event reports the end of one of this run's messages, or an idle session. */
   #isFinal({ type, properties }: AgentEvent): boolean {
     if (type === "session.status") return properties.status.type === "idle";
     if (type !== "message.updated" || properties.info.role !== "assistant") return false;
@@ -295,7 +295,7 @@ export class AgentRun {
       return;
     }
     if (!isOwn && this.#supersededMs !== undefined) return;
-    // An automatic compaction makes user messages of its own, and a child session's prompt is the agent's.
+    // An automatic compaction creates further user messages, and in a child session the agent creates the prompt.
     if (!isOwn) this.#userMessages.set(id, { createdMs: time.created });
     this.#isAnnounced = true;
     this.#ensureBegun(agent);
@@ -333,14 +333,14 @@ export class AgentRun {
     let step = this.#steps.get(info.id);
     if (step === undefined) {
       this.#ensureBegun(info.agent);
-      // The agent goes on: what came before is over, and an error that it has survived is not how it ends.
+      // The agent continues, so earlier steps are over, and an earlier error is not how the run ends.
       for (const earlier of this.#steps.values()) earlier.settle();
       this.#error = undefined;
       const compaction = this.#compactions.get(info.parentID);
       const context = compaction === undefined ? this.#context : { ...this.#context, parentId: compaction };
       step = new ModelStep(info, context);
       this.#steps.set(info.id, step);
-      // OpenCode asks before it makes the call, once it has told of the message: too late for it to be allowed.
+      // OpenCode requests a permit for the call after it announces the message, and an aborted run gets none.
       if (this.#options.cutShort() !== undefined) step.refuseCall();
     }
     step.told(info);
@@ -358,10 +358,10 @@ export class AgentRun {
     if (ending.outcome === "ok") this.#options.model.compacted.add(this.sessionId);
   }
 
-  /** Before OpenCode has told of the prompt, errors may be of what went on in the session until then. */
+  /** Records an error of the session. Before OpenCode has announced the prompt, it may belong to previous work. */
   #sessionError(error: { type: AgentErrorType | "aborted"; atMs: number }): void {
     const newest = [...this.#steps.values()].at(-1);
-    // Heard late: the agent has gone on since.
+    // A late event: the agent has continued since.
     if (newest !== undefined && error.atMs < newest.info.time.created) return;
     if (this.#isAnnounced) this.#error = error;
     else if (error.type !== "aborted" && error.atMs >= this.#options.sinceMs) this.#refusal ??= error.type;
@@ -397,7 +397,7 @@ export class AgentRun {
   }
 
   #status(status: SessionStatus, atMs: number): void {
-    // A status names no message: with none of this run's in work it is another turn's.
+    // A status names no message. If no step of this run is working, it belongs to another turn.
     const step = this.#workingStep();
     this.#isIdle = status.type === "idle";
     if (this.#isAnnounced && !this.#isIdle) this.#hasBegunWork = true;

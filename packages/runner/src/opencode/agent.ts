@@ -1,4 +1,4 @@
-/** OpenCode behind the port: sessions of its server, and prompts whose events become facts. */
+/** Implements the port for OpenCode: sessions of its server, and prompts whose events become facts. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS } from "@valet/shared/limits";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
@@ -30,21 +30,21 @@ import { PromptRun } from "./prompt-run.ts";
 import { TurnReducer } from "./turn-reducer.ts";
 import { serverAttributes, splitModel } from "./usage.ts";
 
-/** Returns a call that the plugin names, as the port has it. */
+/** Converts the plugin's reference to a call into the port's. */
 export function callRef<C extends { readonly opencodeSessionId: string }>({ opencodeSessionId, ...call }: C) {
   return { ...call, sessionId: opencodeSessionId };
 }
 
-/** Returns a permit as the plugin reads it. */
+/** Converts a permit into the answer that the plugin reads. */
 export function permitOf(permit: { readonly isRefused: boolean; readonly context: SpanContext | undefined }) {
   if (permit.isRefused) return { isRefused: true } as const;
   return permit.context === undefined ? {} : contextHeaders(permit.context);
 }
 
-/** What the prompts of one runner share. */
+/** The state that all prompts of a runner share. */
 interface Shared {
   readonly access: AgentAccess;
-  /** Message ids made for prompts of this runner, whosever. */
+  /** The message ids of all prompts of this runner. */
   readonly messageIds: Set<string>;
   readonly model: ModelFacts;
   readonly announced: AnnouncedMessages;
@@ -53,7 +53,7 @@ interface Shared {
 export class OpenCodeAgent implements Agent {
   readonly #shared: Shared;
 
-  /** @param ownEndpoint base URL of the endpoint that is one's own provider, if there is one */
+  /** @param ownEndpoint the base URL of the deployment's own endpoint, if there is one */
   constructor(access: AgentAccess, ownEndpoint?: string) {
     const announced = new AnnouncedMessages();
     access.subscribe(announced);
@@ -66,7 +66,7 @@ export class OpenCodeAgent implements Agent {
   }
 
   /**
-   * An OpenCode that dies or hangs before it has a session costs a second try.
+   * Opens a session, with a second try if OpenCode dies or hangs before the session exists.
    * @throws OpenCodeStartError, OpenCodeError
    */
   async open(request: OpenRequest): Promise<AgentSession> {
@@ -135,7 +135,7 @@ class OpenCodePrompt implements AgentPrompt {
     this.#client = client;
     this.#announced = announced;
     const { attemptId, parts, parent, place, pollingTools, limits, nowMs } = request;
-    // What is no model's name even so, OpenCode refuses.
+    // OpenCode refuses an invalid name.
     const model = splitModel(withProvider(request.model)) ?? { providerID: OWN_PROVIDER, modelID: request.model };
     const messageID = newMessageId(nowMs());
     messageIds.add(messageID);
@@ -203,7 +203,7 @@ class OpenCodePrompt implements AgentPrompt {
   toolSpan({ sessionId, messageId, callId }: ToolCallRef, atMs: number): string | undefined {
     if (!this.#reducer.has(sessionId)) return undefined;
     const spanId = toolSpanId(this.#request.attemptId, sessionId, messageId, callId);
-    // OpenCode says that a tool runs a few milliseconds after it has begun to; what it asks for must not begin before it.
+    // OpenCode reports a running tool a few milliseconds late, but the tool's request must not begin before the tool.
     this.#reducer.toolAsked(spanId, atMs);
     return spanId;
   }
@@ -216,7 +216,7 @@ class OpenCodePrompt implements AgentPrompt {
     return { isRefused: false, spanId: chatSpanId(this.#request.attemptId, sessionId, messageId) };
   }
 
-  /** Resolves when everything that OpenCode told before it began a message has been applied, or after a while. */
+  /** Resolves once all events from before the announcement of a message have been applied, or after a timeout. */
   async #caughtUp(messageId: string): Promise<void> {
     const waiting = new AbortController();
     const caughtUp = this.#announced.until(messageId).then(() => this.#run.caughtUp());

@@ -1,14 +1,14 @@
-/** Which assistant messages OpenCode's event stream has announced, for those who wait until it has. */
+/** Waits until OpenCode's event stream has announced an assistant message. */
 import type { AgentListener } from "./opencode.ts";
 
-/** How many are remembered. A call is asked about within moments of its message's announcement. */
+/** The maximum number of messages to remember. A call's permit is requested shortly after its message was announced. */
 const MAX_MESSAGES = 1_000;
 
 export class AnnouncedMessages implements AgentListener {
   readonly #announced = new Set<string>();
   readonly #waiting = new Map<string, PromiseWithResolvers<void>>();
 
-  /** Resolves when the stream has announced the message to all its listeners, or cannot do so any more. */
+  /** Resolves once the stream has announced the message to all its listeners, or is lost. */
   until(messageId: string): Promise<void> {
     if (this.#announced.has(messageId)) return Promise.resolve();
     const waiting = this.#waiting.get(messageId) ?? Promise.withResolvers<void>();
@@ -29,7 +29,7 @@ export class AnnouncedMessages implements AgentListener {
     this.#waiting.delete(id);
   }
 
-  /** What was lost with the stream is read from the history. */
+  /** The history replaces the events that were lost with the stream. */
   onReconnected(): void {
     this.#releaseAll();
   }

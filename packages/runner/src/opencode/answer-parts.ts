@@ -1,30 +1,31 @@
-/** The agent's answer as the conversation keeps it: the parts of the turn's own assistant messages. */
+/** Collects the agent's answer for the conversation: the parts of the turn's own assistant messages. */
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import { cutEnd, head } from "@valet/shared/text";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { HistoryMessage } from "./client.ts";
 import type { AgentEvent, AssistantMessage, Part } from "./events.ts";
 
-/** UTF-16 code units of one tool's input and output, and of one text, that the conversation keeps. "…" ends what was cut. */
+/** The maximum lengths of a tool's input and output, and of a text, in UTF-16 code units. "…" ends a text that was cut. */
 const MAX_TOOL_TEXT = 8_000;
 const MAX_TEXT = 100_000;
-/** As many as the link takes; of more, the last. */
+/** The link's limit. Of more parts, the last ones are kept. */
 const MAX_PARTS = 2_000;
 const MAX_TITLE = 2_000;
 
-/** Gathers the answer while it comes. */
+/** Collects the answer from events. */
 export class AnswerParts {
   readonly #isOwn: (userMessageId: string) => boolean;
   readonly #sessionId: string;
   readonly #messages = new Set<string>();
   readonly #parts = new Map<string, MessagePart>();
 
-  /** @param isOwn whether a user message of the session is the turn's */
+  /** @param isOwn returns whether a user message belongs to the turn */
   constructor(sessionId: string, isOwn: (userMessageId: string) => boolean) {
     this.#sessionId = sessionId;
     this.#isOwn = isOwn;
   }
 
-  /** @returns the id of the part that has changed */
+  /** @returns the id of the changed part, if any */
   apply(event: AgentEvent): string | undefined {
     if (event.type === "message.updated") {
       const { info } = event.properties;
@@ -42,7 +43,7 @@ export class AnswerParts {
       const part = this.#messages.has(messageID) && field === "text" ? this.#parts.get(partID) : undefined;
       if (part === undefined || part.type === "tool") return undefined;
       const grown = cutEnd(part.text + delta, MAX_TEXT);
-      // What was full and cut before has not changed.
+      // The text was already at its limit.
       if (grown === part.text) return undefined;
       this.#parts.set(partID, { ...part, text: grown });
       return partID;
@@ -59,7 +60,7 @@ export class AnswerParts {
   }
 }
 
-/** The answer as OpenCode's history has it, which lacks what a broken connection left behind. */
+/** Returns the answer from OpenCode's history, which is complete even if a broken connection lost events. */
 export function partsOfHistory(
   history: readonly HistoryMessage[],
   isOwn: (userMessageId: string) => boolean,
@@ -69,7 +70,7 @@ export function partsOfHistory(
   return parts.filter(hasContent).slice(-MAX_PARTS);
 }
 
-/** A summary that the agent wrote for itself is no answer. */
+/** Returns whether a message is part of the answer. The summary of a compaction is not. */
 function isAnswer(info: AssistantMessage, isOwn: (userMessageId: string) => boolean): boolean {
   return info.agent !== "compaction" && isOwn(info.parentID);
 }
@@ -91,8 +92,10 @@ function toMessagePart(part: Part): MessagePart | undefined {
     id: part.id,
     tool: head(part.tool, 200),
     status: state.status,
-    ...(title === undefined ? {} : { title: cutEnd(title, MAX_TITLE) }),
-    ...(state.status === "pending" ? {} : { input: cutEnd(JSON.stringify(state.input), MAX_TOOL_TEXT) }),
-    ...(output === undefined ? {} : { output: cutEnd(output, MAX_TOOL_TEXT) }),
+    ...withoutUndefined({
+      title: title === undefined ? undefined : cutEnd(title, MAX_TITLE),
+      input: state.status === "pending" ? undefined : cutEnd(JSON.stringify(state.input), MAX_TOOL_TEXT),
+      output: output === undefined ? undefined : cutEnd(output, MAX_TOOL_TEXT),
+    }),
   };
 }

@@ -1,9 +1,10 @@
-/** What the agent asks of a person, as the link takes it: cut to its bounds, and visibly so, since a person decides by it. */
+/** Converts the agent's requests to a person into frames. Long texts are visibly cut, since a person decides based on them. */
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import { cutEnd, head } from "@valet/shared/text";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { AgentEventOf, Question } from "./events.ts";
 
-/** In UTF-16 code units, and in items. Each is within the frame's own bound, and all of them together within a frame. */
+/** The maximum lengths, in UTF-16 code units, and numbers of items. All together fit into a frame. */
 const MAX = {
   permission: 200,
   detail: 4000,
@@ -40,6 +41,6 @@ function cutQuestion({ question, header, options, multiple }: Question) {
     options: options.slice(0, MAX.options).map(({ label, description }) => {
       return { label: head(label, MAX.label), description: cutEnd(description, MAX.text) };
     }),
-    ...(multiple !== undefined && { multiple }),
+    ...withoutUndefined({ multiple }),
   };
 }

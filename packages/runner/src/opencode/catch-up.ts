@@ -1,6 +1,6 @@
 /**
- * Makes good from OpenCode's history what its event stream may have lost. While the history is read, the stream's events are
- * held back: the history is older than they are when it arrives, and what it tells must be known before what follows.
+ * Replaces lost events of OpenCode's stream from its history. While the history is being read, the stream's events are held
+ * back, because the history is older than they are and must be applied first.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AgentEvent } from "./events.ts";
@@ -9,21 +9,21 @@ import { answeredRequests, withoutTold } from "./history.ts";
 export interface CatchUpOptions {
   /** Reads the history, as events. */
   read(): Promise<readonly AgentEvent[]>;
-  /** @param readMs epoch ms at which it was read */
+  /** @param readMs when the event was read, epoch ms */
   apply(event: AgentEvent, readMs: number): void;
-  /** Whether nobody needs to know more. */
+  /** Whether no more events are needed. */
   isOver(): boolean;
-  /** How long to wait before a history that could not be read is read again. */
+  /** The delay before another try to read the history. */
   readonly retryMs?: number;
-  /** UTF-16 code units of JSON that may be held back. */
+  /** The maximum size of held-back events, in UTF-16 code units of JSON. */
   readonly maxHeld?: number;
 }
 
 const RETRY_MS = 500;
-/** Of a turn that writes much, seconds. */
+/** Enough for several seconds of a turn with much output. */
 const MAX_HELD = 16_000_000;
 
-/** What the history and the list of statuses tell just as well. */
+/** The events that the history and the list of statuses replace. */
 const TOLD_BY_HISTORY: ReadonlySet<AgentEvent["type"]> = new Set([
   ...(["message.updated", "message.part.updated", "message.part.delta"] as const),
   ...(["session.created", "session.status"] as const),
@@ -40,7 +40,7 @@ export class CatchUp {
   #held: Held[] = [];
   #heldSize = 0;
   #running: Promise<void> | undefined;
-  /** Whether a history is asked for that is newer than the one that is being read. */
+  /** Whether a newer history is needed than the one that is being read. */
   #isStale = false;
   #triesLeft = 0;
 
@@ -48,17 +48,17 @@ export class CatchUp {
     this.#options = options;
   }
 
-  /** Takes an event of the stream: applies it, or holds it back while the history is read. */
+  /** Handles an event of the stream: applies it, or holds it back while the history is being read. */
   hear(event: AgentEvent, readMs: number): void {
     if (this.#running === undefined) this.#options.apply(event, readMs);
     else this.#hold(event, readMs);
   }
 
   /**
-   * Reads the history and applies it, then what was heard meanwhile. Resolves once a history was applied that was read after
-   * this call.
-   * @param tries how often it may be tried to read it
-   * @throws what reading it failed with
+   * Reads and applies the history, then the events held back. Resolves once a history that was read after this call has been
+   * applied.
+   * @param tries the maximum number of tries to read it
+   * @throws the error of the last try
    */
   run(tries = 1): Promise<void> {
     this.#triesLeft = Math.max(this.#triesLeft, tries);
@@ -67,18 +67,18 @@ export class CatchUp {
     return this.#running;
   }
 
-  /** Resolves when nothing is held back. Never rejects. */
+  /** Resolves once no event is held back. Never rejects. */
   async settled(): Promise<void> {
     await this.#running?.catch(() => undefined);
   }
 
-  /** Runs after the stream was lost and is back. What was held back until now is older than the history that is read from now on. */
+  /** Runs after the stream was re-established. The new history also covers the events held back so far. */
   recover(tries: number): Promise<void> {
     this.#dropHistory();
     return this.run(tries);
   }
 
-  /** Applies what is held back without the history. */
+  /** Applies the events held back without waiting for the history. */
   flush(): void {
     const held = this.#held;
     this.#held = [];
@@ -122,13 +122,13 @@ export class CatchUp {
     this.#held.push({ event, readMs, size });
     this.#heldSize += size;
     if (this.#heldSize <= maxHeld) return;
-    // A history that is read from now on tells it.
+    // A history that is read from now on covers the dropped events.
     this.#isStale = true;
     this.#dropHistory();
     while (this.#heldSize > maxHeld) this.#heldSize -= this.#held.shift()?.size ?? this.#heldSize;
   }
 
-  /** Drops what a history that is read from now on tells. It lists the requests that are pending; others must keep their answer. */
+  /** Drops events that a new history covers. It lists pending requests, so answered ones must stay with their answers. */
   #dropHistory(): void {
     const answered = answeredRequests(this.#held.map(({ event }) => event));
     this.#held = this.#held.filter(({ event }) => {

@@ -1,4 +1,4 @@
-/** OpenCode's HTTP API, as far as the runner uses it. Every call has a time limit. */
+/** A client for the part of OpenCode's HTTP API that the runner uses. Every call has a timeout. */
 import { realpathSync } from "node:fs";
 import { contextHeaders, type SpanContext } from "@valet/shared/tracing";
 import { z } from "zod";
@@ -6,10 +6,10 @@ import type { PromptPart } from "../agent/agent.ts";
 import { SecretValues } from "../secrets/secret-values.ts";
 import { type AskedEvent, Message, Part, readPending, readStatuses, type SessionStatus } from "./events.ts";
 
-/** OpenCode did not do what it was asked. The text names the call, never its content. */
+/** A call to OpenCode failed. The message names the call, never its content. */
 export class OpenCodeError extends Error {
   override readonly name = "OpenCodeError";
-  /** The status that it answered with; none when no answer came. */
+  /** The HTTP status; `undefined` without an answer. */
   readonly status: number | undefined;
 
   constructor(call: string, status: number | undefined, options?: ErrorOptions) {
@@ -22,26 +22,26 @@ export interface OpenCodeClientOptions {
   /** `http://127.0.0.1:PORT`. */
   readonly url: string;
   readonly password: string;
-  /** Where the agent works: OpenCode itself runs elsewhere, and sessions of other folders do not count then. */
+  /** The agent's workspace. OpenCode's process runs in another folder, and sessions of other folders do not count. */
   readonly directory?: string;
-  /** What is taken out of OpenCode's answers. */
+  /** Secrets that are redacted from OpenCode's answers. */
   readonly secrets?: SecretValues;
   readonly timeoutMs?: number;
 }
 
-/** A message of OpenCode's history with those of its parts that the runner knows. */
+/** A message of OpenCode's history, with the parts of known types. */
 export interface HistoryMessage {
   readonly info: z.infer<typeof Message>;
   readonly parts: readonly Part[];
 }
 
-/** How far back a history is read. */
+/** How much of a history to read. */
 export interface HistoryQuery {
-  /** How many messages to ask for first. If they do not reach back far enough, older ones are read in pages. */
+  /** The number of messages to request first. If they do not reach back far enough, older ones are read in pages. */
   readonly expected: number;
-  /** Whether nothing that is older than this message is of interest. */
+  /** Returns whether messages older than this one are not needed. */
   isFirst(message: HistoryMessage): boolean;
-  /** How long all of it may take, in ms. */
+  /** The timeout for all pages, in ms. */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -54,12 +54,12 @@ export interface Prompt {
 const TIMEOUT_MS = 15_000;
 const Session = z.object({ id: z.string().min(1), directory: z.string().optional() });
 const RawHistory = z.array(z.object({ info: z.unknown(), parts: z.array(z.unknown()) }));
-/** The most messages to ask for after the first page of a history. */
+/** The maximum number of messages in a page after the first one. */
 const MAX_PAGE = 100;
 
 export class OpenCodeClient {
   readonly url: string;
-  /** Of every request. */
+  /** The headers of every request. */
   readonly headers: Readonly<Record<string, string>>;
   readonly #timeoutMs: number;
   readonly #directory: string | undefined;
@@ -91,8 +91,9 @@ export class OpenCodeClient {
   }
 
   /**
-   * Whether OpenCode knows the session as one of this folder. It works on a session where that was begun, and tells only those
-   * who watch that folder: after the state was moved, nothing would be heard of it, or the wrong files be changed.
+   * Returns whether OpenCode knows the session as one of this folder. OpenCode works in the folder in which a session was
+   * begun, and sends its events only to clients of that folder. After the state was moved, the runner would receive no events,
+   * or the agent would change the wrong files.
    */
   async hasSession(sessionId: string, context: SpanContext): Promise<boolean> {
     try {
@@ -105,19 +106,19 @@ export class OpenCodeClient {
     }
   }
 
-  /** Resolves once OpenCode has taken the prompt; the work itself shows in events. */
+  /** Resolves once OpenCode has accepted the prompt. Events report the work on it. */
   async prompt(sessionId: string, prompt: Prompt, context: SpanContext): Promise<void> {
     await this.#call("POST", `/session/${encodeURIComponent(sessionId)}/prompt_async`, { body: prompt, context });
   }
 
-  /** Resolves when what the session was doing has been told to stop. */
+  /** Resolves once OpenCode has accepted the abort of the session's work. */
   async abort(sessionId: string, context: SpanContext, timeoutMs: number): Promise<void> {
     await this.#call("POST", `/session/${encodeURIComponent(sessionId)}/abort`, { context, timeoutMs });
   }
 
   /**
-   * Returns the end of the session's history, in order: it begins at or before the first message of interest, or is all of it. A
-   * session that has lived for months costs no more to read than a new one. Messages and parts that cannot be read are left out.
+   * Returns the end of the session's history, in order, from the first needed message or earlier. Reading a session that is
+   * months old costs no more than reading a new one. Omits messages and parts that cannot be parsed.
    */
   async messages(sessionId: string, context: SpanContext, query: HistoryQuery): Promise<HistoryMessage[]> {
     const { expected, isFirst, timeoutMs = this.#timeoutMs } = query;
@@ -137,12 +138,12 @@ export class OpenCodeClient {
     }
   }
 
-  /** What the sessions do that are not idle. */
+  /** Returns the statuses of the sessions that are not idle. */
   async statuses(context: SpanContext): Promise<ReadonlyMap<string, SessionStatus>> {
     return readStatuses(await this.#call("GET", "/session/status", { context }));
   }
 
-  /** Returns what waits for a person in the sessions of this folder. What cannot be read of it is left out. */
+  /** Returns the requests to a person that are pending in the sessions of this folder. Omits those that cannot be parsed. */
   async pending(context: SpanContext): Promise<AskedEvent[]> {
     const lists = await Promise.all([
       this.#call("GET", "/permission", { context }),
@@ -151,7 +152,7 @@ export class OpenCodeClient {
     return readPending(...lists);
   }
 
-  /** Connects the MCP servers that are configured, if that has not been done. @returns the status of each, by its name */
+  /** Connects the configured MCP servers, unless they are connected already. @returns the status of each, by its name */
   async mcpServers(timeoutMs: number): Promise<ReadonlyMap<string, string>> {
     const answer = await this.#call("GET", "/mcp", { timeoutMs });
     const servers = z.record(z.string(), z.object({ status: z.string() })).safeParse(answer).data ?? {};
@@ -162,14 +163,14 @@ export class OpenCodeClient {
     await this.#call("POST", `/permission/${encodeURIComponent(permissionId)}/reply`, { body: { reply } });
   }
 
-  /** @param answers those to each question, in order; `null` where nobody is going to answer */
+  /** @param answers to each question, in order; `null` to decline to answer */
   async replyQuestion(questionId: string, answers: readonly (readonly string[])[] | null): Promise<void> {
     const path = `/question/${encodeURIComponent(questionId)}`;
     if (answers === null) await this.#call("POST", `${path}/reject`, { body: {} });
     else await this.#call("POST", `${path}/reply`, { body: { answers } });
   }
 
-  /** Ends every instance and the commands of its tools, which no signal to OpenCode reaches. */
+  /** Ends every instance and the commands of its tools, which signals to OpenCode do not reach. */
   async dispose(timeoutMs: number): Promise<void> {
     await this.#call("POST", "/global/dispose", { body: {}, timeoutMs });
   }
@@ -185,7 +186,7 @@ export class OpenCodeClient {
     options: CallOptions,
   ): Promise<{ readonly answer: unknown; readonly headers: Headers }> {
     const { body, context, timeoutMs = this.#timeoutMs } = options;
-    // Ids stay out of errors, and so do cursors.
+    // Errors contain neither ids nor cursors.
     const name = `${method} ${path.replace(/\/(?:ses|per|que)_[^/?]*/g, "/:id").replace(/\?.*/, "")}`;
     let status: number | undefined;
     try {

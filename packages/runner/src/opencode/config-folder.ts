@@ -1,7 +1,7 @@
 /**
- * The folders that OpenCode takes its configuration from: the runner's own, made anew at each start. Nothing that a repository
- * holds or that an agent left in its home configures the process that has our keys; what counts of a repository is written
- * here. OpenCode writes into such folders, so that none of them may be the repository's.
+ * The folders of OpenCode's configuration. The runner creates them again at each start. OpenCode's process has the keys, so
+ * nothing in a repository or in the agent's home may configure it directly; the runner writes the permitted part of the
+ * repository's configuration here. OpenCode also writes into these folders, so none of them may be the repository's.
  */
 import { cpSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -9,38 +9,38 @@ import { readRepositoryConfig, withoutPinned } from "./repository-config.ts";
 
 export interface ConfigFolderOptions {
   readonly workspace: string;
-  /** Whether all of the repository's configuration counts, its plugins included. */
+  /** Whether all of the repository's configuration applies, including plugins. */
   readonly isTrusted: boolean;
-  /** Environment variables that hold secrets of ours. */
+  /** The environment variables that contain Valet's secrets. */
   readonly secretVariables: readonly string[];
 }
 
-/** What became of the repository's configuration. */
+/** The result of writing the repository's configuration. */
 export interface WrittenConfig {
-  /** Whether anything of the repository is in it that OpenCode may fail at. */
+  /** Whether it contains anything from the repository that could make OpenCode fail. */
   readonly isOfRepository: boolean;
   readonly problems: readonly string[];
 }
 
 const REPOSITORY_FOLDER = ".opencode";
-/** What of a trusted repository's folder is not copied: what is read otherwise, stays in its place, or is made by OpenCode. */
+/** The entries of a trusted repository's folder that are not copied: read separately, used in place, or created by OpenCode. */
 const NOT_COPIED = new Set(["node_modules", ".gitignore", "opencode.json", "opencode.jsonc", "skill", "skills"]);
 const AGENT_FOLDERS = ["agent", "agents", "mode", "modes"];
-/** What needs OpenCode's plugin package, which it installs from the network. */
+/** The entries that need OpenCode's plugin package, which OpenCode installs from the network. */
 const NEED_PACKAGES = ["package.json", "plugin", "plugins", "tool", "tools"];
 const PACKAGES = ["node_modules", "package-lock.json"];
 /**
- * Before OpenCode loads a plugin, from whatever place, it installs its own plugin package into each of its folders and waits
- * for that. Ours needs none of it, and a sandbox may have no network: with this, it is taken for installed.
+ * Before OpenCode loads any plugin, it installs its own plugin package into each of its folders and waits for that. Valet's
+ * plugin does not need the package, and a sandbox may have no network. This lock file makes OpenCode assume it is installed.
  */
 const LOCK = { name: "valet", lockfileVersion: 3, packages: { "": { dependencies: { "@opencode-ai/plugin": "*" } } } };
 
-/** Of npm, with which OpenCode installs: by itself it tries for over a minute to reach a registry that is not there. */
+/** Settings for npm, with which OpenCode installs. By default npm tries for over a minute to reach an unavailable registry. */
 const INSTALL_PATIENCE = { npm_config_fetch_retries: "1", npm_config_fetch_retry_mintimeout: "1000" } as const;
 
 /**
- * For OpenCode's own git, which runs beside the keys: what an agent left in its configuration (a program to be run, a named
- * pipe) must neither run there nor hold it up. Shells do not have it.
+ * Settings for OpenCode's own git, which runs with access to the keys. Programs that an agent put into git's configuration must
+ * not run there, and a named pipe must not block it. The agent's shells do not have these settings.
  */
 const GIT = {
   GIT_CONFIG_GLOBAL: "/dev/null",
@@ -55,7 +55,7 @@ const GIT = {
 export class ConfigFolder {
   readonly #path: string;
 
-  /** @param stateFolder the runner's */
+  /** @param stateFolder the runner's state folder */
   constructor(stateFolder: string) {
     this.#path = join(stateFolder, "opencode");
   }
@@ -72,8 +72,8 @@ export class ConfigFolder {
   ];
 
   /**
-   * What makes OpenCode use these folders and no other. The home is that which it looks for configuration in; its data stay
-   * in the user's.
+   * Returns the variables that make OpenCode use only these folders. The home here is only that of its configuration; its data
+   * stay in the user's home.
    */
   environment(): Record<string, string> {
     return {
@@ -81,7 +81,7 @@ export class ConfigFolder {
       OPENCODE_DISABLE_PROJECT_CONFIG: "1",
       OPENCODE_TEST_HOME: join(this.#path, "home"),
       XDG_CONFIG_HOME: join(this.#path, "config"),
-      // Logins that somebody left could bring configuration of their own.
+      // Stored logins could add configuration.
       OPENCODE_AUTH_CONTENT: "{}",
       ...INSTALL_PATIENCE,
       ...GIT,
@@ -92,7 +92,7 @@ export class ConfigFolder {
     return join(this.#path, "repository");
   }
 
-  /** Makes the folders, without anything of a repository. @throws what the file system says */
+  /** Creates the folders, without any of the repository's configuration. @throws errors of the file system */
   clear(): void {
     const user = join(this.#path, "config", "opencode");
     rmSync(join(this.#path, "config"), { recursive: true, force: true });
@@ -106,14 +106,14 @@ export class ConfigFolder {
     pretendInstalled(this.#repository);
   }
 
-  /** Writes what counts of the repository, once it is in place. Never throws. */
+  /** Writes the permitted part of the repository's configuration, after the repository's setup. Never throws. */
   write(options: ConfigFolderOptions): WrittenConfig {
     const problems: string[] = [];
     let isOfRepository = false;
     try {
       this.clear();
       const { settings, files, unreadable } = readRepositoryConfig(options);
-      problems.push(...unreadable.map((name) => `${name} of the repository cannot be read and does not count`));
+      problems.push(...unreadable.map((name) => `ignored the repository's ${name}, which cannot be read`));
       if (options.isTrusted) isOfRepository = this.#copyFolder(join(options.workspace, REPOSITORY_FOLDER));
       for (const [name, content] of files) {
         mkdirSync(join(this.#repository, dirname(name)), { recursive: true });
@@ -128,7 +128,7 @@ export class ConfigFolder {
     return { isOfRepository, problems };
   }
 
-  /** @returns whether there was anything to copy */
+  /** @returns whether it copied anything */
   #copyFolder(from: string): boolean {
     if (lstatSync(from, { throwIfNoEntry: false })?.isDirectory() !== true) return false;
     const names = readdirSync(from).filter((name) => !NOT_COPIED.has(name));
@@ -140,7 +140,7 @@ export class ConfigFolder {
     return names.length > 0;
   }
 
-  /** What it has installed itself stays, for the next start. */
+  /** Lets OpenCode install its package. Keeps a real installation for the next start. */
   #mayInstall(): void {
     const lock = join(this.#repository, "package-lock.json");
     if (!isPretended(lock)) return;
@@ -159,7 +159,7 @@ function isPretended(lock: string): boolean {
   return !existsSync(lock) || readFileSync(lock, "utf8") === JSON.stringify(LOCK);
 }
 
-/** Neither pipes nor sockets, which a copy would wait for. */
+/** Excludes pipes and sockets, on which a copy would block. */
 function isCopied(path: string): boolean {
   const stats = lstatSync(path);
   return basename(path) !== "node_modules" && (stats.isFile() || stats.isDirectory() || stats.isSymbolicLink());

@@ -1,4 +1,4 @@
-/** What OpenCode is started with: its configuration and its environment. */
+/** Creates OpenCode's configuration and environment. */
 import {
   SECRET_VARIABLES_VARIABLE,
   TOOLS_SECRET_VARIABLE,
@@ -12,19 +12,23 @@ import {
   PROVIDER_KEYS,
   withProvider,
 } from "@valet/shared/protocol/model-access";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import { isNeverPassedOn, withoutOurs } from "../processes/environment.ts";
 import { ConfigFolder } from "./config-folder.ts";
 import { splitModel } from "./usage.ts";
 
-/** Holds that endpoint's key; the configuration, which others may read back from OpenCode, refers to it by name. */
+/**
+ * Contains the key of the deployment's own endpoint. The configuration refers to it by name, since it can be read from
+ * OpenCode.
+ */
 const OWN_KEY_VARIABLE = "VALET_MODEL_API_KEY";
 
-/** An endpoint does not say how much its model takes; OpenCode must know when to compact. */
+/** The assumed limits of an own endpoint's models, which report none. OpenCode needs them to know when to compact. */
 const DEFAULT_LIMIT = { context: 128_000, output: 8_000 };
 
 export type Permission = "allow" | "ask" | "deny";
 
-/** Where our tools inside OpenCode ask, and the plugin that they are in. */
+/** The tool server for Valet's tools in OpenCode, and the plugin that contains them. */
 export interface ToolAccess {
   /** `file:` URL of the plugin. */
   readonly plugin: string;
@@ -33,7 +37,7 @@ export interface ToolAccess {
 }
 
 /**
- * OpenCode's configuration. Everything is allowed unless told otherwise, since the sandbox is the boundary.
+ * Returns OpenCode's configuration. By default everything is allowed, since the sandbox is the security boundary.
  * @param permission OpenCode's own setting, by tool
  */
 export function openCodeConfig(
@@ -47,10 +51,12 @@ export function openCodeConfig(
     share: "disabled",
     autoupdate: false,
     permission: { "*": "allow", ...permission },
-    // It calls the model beside the first turn for a title that nobody sees, and no event of the turn tells of it.
+    // The title agent would call the model during the first turn, for a title that nobody sees, and without an event.
     agent: { title: { disable: true } },
-    ...(tools === undefined ? {} : { plugin: [tools.plugin] }),
-    ...(own === undefined ? {} : { provider: { [OWN_PROVIDER]: ownProvider(access.model, own) } }),
+    ...withoutUndefined({
+      plugin: tools && [tools.plugin],
+      provider: own && { [OWN_PROVIDER]: ownProvider(access.model, own) },
+    }),
   };
 }
 
@@ -62,7 +68,7 @@ function ownProvider(model: string, own: NonNullable<ModelAccess["openAiCompatib
   return {
     npm: "@ai-sdk/openai-compatible",
     name: "Valet",
-    options: { baseURL: own.baseUrl, ...(own.apiKey === undefined ? {} : { apiKey: `{env:${OWN_KEY_VARIABLE}}` }) },
+    options: { baseURL: own.baseUrl, ...(own.apiKey !== undefined && { apiKey: `{env:${OWN_KEY_VARIABLE}}` }) },
     models: Object.fromEntries(
       ids.map((id) => [
         id,
@@ -72,7 +78,7 @@ function ownProvider(model: string, own: NonNullable<ModelAccess["openAiCompatib
   };
 }
 
-/** As OpenCode wants them. What is cached costs as much as other input, unless it has a price of its own. */
+/** Converts prices to OpenCode's format. Cached input costs as much as other input if it has no price. */
 function costOf(prices: ModelPrices | undefined) {
   if (prices === undefined) return {};
   const { input, output, cacheRead = input, cacheWrite = input } = prices;
@@ -94,16 +100,16 @@ const OWN_VARIABLES = [
 ];
 
 /**
- * The variables of OpenCode's environment that nothing it starts may see: keys, and what opens or configures OpenCode itself.
- * @returns their names, whether they are set or not
+ * Returns the names of the variables that no child process of OpenCode may see, set or not: keys, and OpenCode's own password
+ * and configuration.
  */
 export function secretVariables({ providerKeys }: ModelAccess): string[] {
   return [...new Set([...PROVIDER_KEYS, ...Object.keys(providerKeys), ...OWN_VARIABLES])];
 }
 
 /**
- * OpenCode's environment, which its tools' shells inherit.
- * @param inherited the runner's own
+ * Returns OpenCode's environment, which its tools' shells inherit.
+ * @param inherited the runner's environment
  */
 export function openCodeEnvironment(
   inherited: Readonly<Record<string, string | undefined>>,

@@ -1,10 +1,10 @@
 /**
- * Takes secrets out of OpenCode's events as they are read, before anything of them is cut, kept, shown or recorded. A text that
- * still grows is held back where its end could be the beginning of a secret.
+ * Redacts secrets from OpenCode's events when they are read, before they are cut, stored, shown or recorded. Of a growing text,
+ * an end that could be the beginning of a secret is held back.
  */
 import type { SecretValues, StreamRedactor } from "../secrets/secret-values.ts";
 
-/** Parts that still grow; of more, the oldest is forgotten. */
+/** The maximum number of growing parts. Of more, the oldest is forgotten. */
 const MAX_OPEN = 1_000;
 
 type Json = Record<string, unknown>;
@@ -18,7 +18,7 @@ export class EventRedactor {
     this.#secrets = secrets;
   }
 
-  /** @param event as OpenCode sent it */
+  /** Returns an event without secrets. @param event the JSON that OpenCode sent */
   read(event: unknown): unknown {
     const { type, properties } = objectOf(event);
     const { partID, field, delta, part } = objectOf(properties);
@@ -29,7 +29,7 @@ export class EventRedactor {
     const { id, text, time } = objectOf(part);
     if (type !== "message.part.updated" || typeof text !== "string") return this.#clean(event);
     const key = `${id}/text`;
-    // What is updated is all of it so far.
+    // An update contains the whole text so far.
     this.#open.delete(key);
     if (objectOf(time).end !== undefined) return this.#clean(event);
     const cleanPart = { ...this.#clean(part), text: this.#streamOf(key).push(text) };

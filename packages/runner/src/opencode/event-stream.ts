@@ -1,4 +1,4 @@
-/** OpenCode's event stream over one server's life: connected, read, and connected again when it breaks. */
+/** Reads OpenCode's event stream during the lifetime of one server, and reconnects when it breaks. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import { SecretValues } from "../secrets/secret-values.ts";
@@ -8,29 +8,29 @@ import { type AgentEvent, readEvent } from "./events.ts";
 
 export interface EventStreamOptions {
   readonly client: OpenCodeClient;
-  /** What is taken out of events. */
+  /** Secrets that are redacted from events. */
   readonly secrets?: SecretValues;
-  /** @param readMs epoch ms at which the event was read */
+  /** @param readMs when the event was read, epoch ms */
   onEvent(event: AgentEvent, readMs: number): void;
-  /** The stream is back after a break in which events may have been lost. */
+  /** Called after a reconnect. Events may have been lost. */
   onReconnected(): void;
-  /** How long one try may take until OpenCode says that it is connected; the first, where there are several. */
+  /** The timeout of a try until OpenCode reports that it is connected; of several tries, that of the first. */
   readonly connectTimeoutMs?: number;
-  /** OpenCode sends a heartbeat every 10 s: after this long without a byte, the connection is given up. */
+  /** The time without data after which the connection is closed. OpenCode sends a heartbeat every 10 s. */
   readonly silenceMs?: number;
 }
 
 /** Longer than a stall of the server's start, short enough for several tries. */
 const CONNECT_TIMEOUT_MS = 2_000;
-/** For all tries of the first connection. */
+/** The time limit of all tries of the first connection. */
 const CONNECT_TOTAL_MS = 60_000;
-/** One may be a stumble of its start; it fails for good when it cannot load its configuration. */
+/** One refusal may occur during the server's start; two mean that OpenCode cannot load its configuration. */
 const MAX_REFUSALS = 2;
 const SILENCE_MS = 30_000;
 const FIRST_DELAY_MS = 100;
 const MAX_DELAY_MS = 2_000;
 
-/** OpenCode answered, and not with its events. */
+/** OpenCode answered with an error instead of events. */
 export class EventStreamRefused extends Error {
   override readonly name = "EventStreamRefused";
 
@@ -40,7 +40,7 @@ export class EventStreamRefused extends Error {
 }
 
 interface Connection {
-  /** Resolves when the connection has ended, however it did. */
+  /** Resolves when the connection has ended, for any reason. */
   readonly ended: Promise<void>;
 }
 
@@ -55,12 +55,12 @@ export class EventStream {
   }
 
   /**
-   * Resolves with the first `server.connected` and reads on in the background until {@link close}. A request right after the
-   * server's start may stall or be reset, so that there are several tries; and OpenCode answers none before it has loaded its
-   * configuration, for which it may install packages, so that each try has more time than the one before.
-   * @param tries at most; as many as there is time for unless given
-   * @param timeoutMs for all of them together
-   * @throws what the last try failed with; at once {@link EventStreamRefused} when OpenCode refuses twice
+   * Resolves with the first `server.connected` and keeps reading in the background until {@link close}. It retries, since a
+   * request right after the server's start may stall or be reset. Each try has a longer timeout, since OpenCode does not answer
+   * before it has loaded its configuration, for which it may install packages.
+   * @param tries the maximum number of tries; limited only by the time limit by default
+   * @param timeoutMs the time limit of all tries
+   * @throws the error of the last try; {@link EventStreamRefused} as soon as OpenCode has refused twice
    */
   async connect(tries = Number.POSITIVE_INFINITY, timeoutMs = CONNECT_TOTAL_MS): Promise<void> {
     const deadline = performance.now() + timeoutMs;

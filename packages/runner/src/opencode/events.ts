@@ -1,23 +1,23 @@
 /**
- * What the runner reads of OpenCode's event stream: only the fields it uses. An event of another type, or one whose fields
- * are not as expected, is no event to it: OpenCode has many more, and another version may change them.
+ * Parses the events of OpenCode's stream, only with the fields that the runner uses. It ignores events of other types or with
+ * unexpected fields: OpenCode has many more, and another version may change them.
  */
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import { z } from "zod";
 
 const id = z.string().min(1);
 const ms = z.number();
-/** The model's own. Some servers give none, and OpenCode takes an empty one. */
+/** The model's id of a tool call. Some servers provide none, for which OpenCode uses an empty one. */
 const callId = z.string();
 
 /**
- * What is no number is one that nobody knows: OpenCode's sums of those are `null` as JSON. Others are as the provider gave them,
- * possible or not.
+ * A count that is not a number is unknown: OpenCode's sums of unknown counts are `null` in JSON. Other counts are the
+ * provider's, even if impossible.
  */
 const amount = z.number().catch(0);
 
 export const Tokens = z.object({
-  /** As the provider counted, where it did. */
+  /** The provider's own count, if it has one. */
   total: z.number().optional().catch(undefined),
   input: amount,
   output: amount,
@@ -26,7 +26,7 @@ export const Tokens = z.object({
 });
 export type Tokens = z.infer<typeof Tokens>;
 
-/** What went wrong. `data` quotes the provider and must not be recorded. */
+/** An error. `data` quotes the provider and must not be recorded. */
 export const AgentError = z.object({
   name: z.string(),
   data: z.object({ message: z.string().optional(), statusCode: z.number().optional() }).optional(),
@@ -129,7 +129,7 @@ export type Question = z.infer<typeof Question>;
 const askedBy = z.object({ messageID: id, callID: callId }).optional();
 const ofSession = { sessionID: id };
 
-/** A request for a permission, as `permission.asked` and the list of pending ones have it. */
+/** A permission request, in `permission.asked` and in the list of pending requests. */
 const PermissionRequest = z.object({
   ...ofSession,
   id,
@@ -160,13 +160,13 @@ const KnownEvent = z.discriminatedUnion("type", [
   event("question.replied", z.object({ ...ofSession, requestID: id })),
   event("question.rejected", z.object({ ...ofSession, requestID: id })),
 ]);
-/** Told by our plugin rather than by OpenCode, and never read from its stream. */
+/** Reported by Valet's plugin, not by OpenCode's stream. */
 interface ProviderCallEvent {
   readonly id?: undefined;
   readonly type: "provider.call";
   readonly properties: { readonly sessionID: string; readonly call: ProviderCall };
 }
-/** Made from OpenCode's lists of pending requests: a request is not pending any more. How it was answered is not known. */
+/** Derived from OpenCode's lists of pending requests: a request is no longer pending. Its answer is unknown. */
 interface RequestClosedEvent {
   readonly id?: undefined;
   readonly type: "request.closed";
@@ -174,15 +174,15 @@ interface RequestClosedEvent {
 }
 export type AgentEvent = z.infer<typeof KnownEvent> | ProviderCallEvent | RequestClosedEvent;
 export type AgentEventOf<T extends AgentEvent["type"]> = Extract<AgentEvent, { type: T }>;
-/** The agent asks a person for something. */
+/** A request of the agent to a person. */
 export type AskedEvent = AgentEventOf<"permission.asked"> | AgentEventOf<"question.asked">;
 
-/** Reads an event as OpenCode sent it. `undefined` for what the runner does not know or cannot read. Never throws. */
+/** Parses an event of OpenCode; `undefined` if it is unknown or invalid. Never throws. */
 export function readEvent(json: unknown): AgentEvent | undefined {
   return KnownEvent.safeParse(json).data;
 }
 
-/** Reads the answer of `GET /session/status`: sessions that are not idle. Never throws. */
+/** Parses the answer of `GET /session/status`: the sessions that are not idle. Never throws. */
 export function readStatuses(json: unknown): ReadonlyMap<string, SessionStatus> {
   const entries = Object.entries(z.record(z.string(), z.unknown()).safeParse(json).data ?? {});
   return new Map(
@@ -193,7 +193,7 @@ export function readStatuses(json: unknown): ReadonlyMap<string, SessionStatus> 
   );
 }
 
-/** Reads the answers of `GET /permission` and `GET /question`: what is pending, as the events that told of it. Never throws. */
+/** Parses the answers of `GET /permission` and `GET /question`, and returns the pending requests as events. Never throws. */
 export function readPending(permissions: unknown, questions: unknown): AskedEvent[] {
   return [
     ...itemsOf(permissions, PermissionRequest).map((properties) => ({ type: "permission.asked", properties }) as const),
@@ -205,26 +205,26 @@ function itemsOf<T extends z.ZodType>(json: unknown, schema: T): z.infer<T>[] {
   return (z.array(z.unknown()).safeParse(json).data ?? []).flatMap((item) => schema.safeParse(item).data ?? []);
 }
 
-/** The OpenCode session that an event is about; none for those of the whole server. */
+/** Returns the OpenCode session of an event; `undefined` for an event of the whole server. */
 export function sessionOf({ type, properties }: AgentEvent): string | undefined {
   if (type === "message.updated") return properties.info.sessionID;
   if (type === "message.part.updated") return properties.part.sessionID;
   return "sessionID" in properties ? properties.sessionID : undefined;
 }
 
-/** Events' ids hold 48 bits of `ms * 4096 + counter`: the time repeats every 2^36 ms, a bit more than two years. */
+/** Ids of events contain 48 bits of `ms * 4096 + counter`. The time repeats every 2^36 ms, a little over two years. */
 const ID_PERIOD_MS = 2 ** 36;
 
 /**
- * When OpenCode made an event, in epoch milliseconds, which its id tells. Reading is late by up to a second, since events
- * leave in batches.
- * @param readMs when it was read, which completes the id's time and stands in where the id has none
+ * Returns when OpenCode created an event, in epoch ms, according to its id. The runner may read it up to a second later, since
+ * OpenCode sends events in batches.
+ * @param readMs when it was read, which completes the id's time, and replaces it if there is none
  */
 export function eventTime({ id }: { readonly id?: string | undefined }, readMs: number): number {
   const digits = /^evt_([0-9a-f]{12})/.exec(id ?? "")?.[1];
   if (digits === undefined) return readMs;
   const withinPeriod = Math.floor(Number.parseInt(digits, 16) / 4096);
   const madeMs = readMs - ((((readMs - withinPeriod) % ID_PERIOD_MS) + ID_PERIOD_MS) % ID_PERIOD_MS);
-  // An id made a moment after the reading's clock would seem to be two years old.
+  // An id slightly later than the reader's clock would otherwise seem to be two years old.
   return readMs - madeMs > ID_PERIOD_MS / 2 ? madeMs + ID_PERIOD_MS : madeMs;
 }

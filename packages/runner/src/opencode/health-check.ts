@@ -1,6 +1,6 @@
 /**
- * Tells an OpenCode that is busy from one that hangs: its process exists, but answers nothing (it is stopped, swapped out, or
- * spins).
+ * Distinguishes a busy OpenCode from one that hangs: its process exists but does not respond, because it is stopped, swapped
+ * out or in an endless loop.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS } from "@valet/shared/limits";
@@ -8,21 +8,21 @@ import type { OpenCodeClient } from "./client.ts";
 
 export interface HealthCheckOptions {
   readonly client: Pick<OpenCodeClient, "health">;
-  /** Resolves when the process has ended: then it is not asked any more. */
+  /** Resolves when the process has ended, which ends the check. */
   readonly exited: Promise<unknown>;
-  /** How long one request may take, in milliseconds: a single connection may stall. */
+  /** The timeout of one request, in milliseconds, since a single connection may stall. */
   readonly tryMs?: number;
-  /** After this long without an answer it counts as hung, in milliseconds. */
+  /** The time without an answer after which OpenCode counts as hung, in milliseconds. */
   readonly hungMs?: number;
 }
 
-/** Between two requests that were refused at once. */
+/** The delay after a request that failed immediately. */
 const RETRY_MS = 100;
 
 /**
- * Asks for OpenCode's health until it answers, its process ends, or it has answered nothing for too long. An answer usually takes
- * a millisecond. Never rejects.
- * @returns whether it hangs
+ * Repeats health checks until OpenCode answers, its process ends, or the time limit is reached. An answer usually takes a
+ * millisecond. Never rejects.
+ * @returns whether OpenCode hangs
  */
 export async function isHung({ client, exited, ...limits }: HealthCheckOptions): Promise<boolean> {
   const { tryMs = LIMITS.agentHealthMs, hungMs = LIMITS.agentHungMs } = limits;

@@ -1,12 +1,12 @@
-/** OpenCode's history of a session and of the sub-agents that worked for it, told as the events that were. */
+/** Reads OpenCode's history of a session and its sub-agents, and converts it into events. */
 import type { SpanContext } from "@valet/shared/tracing";
 import type { HistoryMessage, OpenCodeClient } from "./client.ts";
 import type { AgentEvent, AskedEvent, Part, SessionStatus, ToolPart } from "./events.ts";
 
-/** What a session has come to, and each session that a tool call of it made, with what waits for a person in any of them. */
+/** The past of a session and its child sessions, with the pending requests to a person in any of them. */
 export interface Past extends SessionPast {
   readonly pending: readonly AskedEvent[];
-  /** Requests that were known to be open, and are not pending any more. */
+  /** Requests that were known to be open and are no longer pending. */
   readonly closed: readonly AgentEvent[];
 }
 
@@ -24,17 +24,17 @@ export interface PastQuery {
   readonly context: SpanContext;
   readonly sessionId: string;
   readonly turn: TurnStart;
-  /** How many messages of a session are known. */
+  /** Returns the number of known messages of a session. */
   knownMessages(sessionId: string): number;
-  /** Whether it is known already that the agent has begun to answer. */
+  /** Whether the agent is already known to have begun its answer. */
   readonly hasBegun: boolean;
-  /** Whether all is known of a sub-agent's session. */
+  /** Returns whether a sub-agent's session is already known completely. */
   isKnown(sessionId: string): boolean;
-  /** The session of each request that is known to be open, by the request's id. */
+  /** Returns the session of each request that is known to be open, by the request's id. */
   openRequests(): ReadonlyMap<string, string>;
 }
 
-/** Where a turn begins in the histories of its sessions. */
+/** Identifies the beginning of a turn in the histories of its sessions. */
 export interface TurnStart {
   /** The prompt's message in OpenCode. */
   readonly userMessageId: string;
@@ -42,30 +42,31 @@ export interface TurnStart {
   readonly startMs: number;
 }
 
-/** Sub-agents whose sessions are read at once, at most. */
+/** The maximum number of sub-agents' sessions that are read. */
 const MAX_CHILDREN = 100;
-/** How many messages may have come that nothing is known of, without another page being read for them. */
+/** How many unknown messages the first page has room for. */
 const UNKNOWN_MESSAGES = 8;
-/** How far a turn's clock and OpenCode's may be apart, in ms: one of them goes on evenly while somebody sets the other. */
+/** The maximum difference between a turn's clock and OpenCode's, in ms. They differ after somebody sets the system's clock. */
 const CLOCK_STEP_MS = 60_000;
 
-/** Whether no older message of the session is the turn's. */
+/** Returns whether all older messages of the session are from before the turn. */
 export function beginsTurn({ info }: HistoryMessage, { userMessageId, startMs }: TurnStart): boolean {
   return info.id === userMessageId || info.time.created < startMs - CLOCK_STEP_MS;
 }
 
-/** @throws OpenCodeError when not all of it can be read */
+/** Reads the past of a prompt. @throws OpenCodeError if not all of it can be read */
 export async function readPast(query: PastQuery): Promise<Past> {
   const past = await readOnce(query);
   const isUnsure = past.status.type === "idle" && past.hasBegun && !query.hasBegun;
-  // It may have been idle because it had not begun.
+  // The session may have been idle because it had not begun yet.
   return isUnsure ? await readOnce(query) : past;
 }
 
 async function readOnce(query: PastQuery): Promise<Past> {
   const { client, context, sessionId, turn, knownMessages, isKnown, openRequests } = query;
   const open = openRequests();
-  // In this order: a session that was done first has told everything then, and so has the call that asks.
+  // Statuses first, so the history of a session that was idle then is complete. Pending requests last, so none of them belongs
+  // to a call that the history shows as ended.
   const statuses = await client.statuses(context);
   const seen = new Set([sessionId]);
   const read = async (id: string): Promise<SessionPast> => {
@@ -94,12 +95,13 @@ const closedRequest = (sessionID: string, requestID: string): AgentEvent => ({
 });
 
 /**
- * The events that would have led there. They have no ids, and so no times of their own.
- * @param isBusy whether a session is known to be at work
+ * Returns events that lead to this past. They have no ids, and therefore no times.
+ * @param isBusy returns whether a session is known to be busy
  */
 export function eventsOf(past: Past, isBusy: (sessionId: string) => boolean): AgentEvent[] {
-  // A sub-agent is done when the call has its result, which tells more than that it is idle: it may not have begun. What has
-  // failed is told to be idle before and after its last message.
+  // Only the prompted session gets a final status. A sub-agent is done when its call has a result; idle alone could mean that
+  // it
+  // has not begun. After a failure OpenCode reports idle before and after the last message, so the events do, too.
   const { status, closed, pending } = past;
   return [
     ...eventsUntilNow(past, isBusy),
@@ -114,7 +116,7 @@ function eventsUntilNow(past: SessionPast, isBusy: (sessionId: string) => boolea
   const { sessionId, messages, status, hasBegun, children } = past;
   const events: AgentEvent[] = [];
   if (status.type !== "idle") events.push(statusOf(past, status));
-  // Idle is what it was afterwards.
+  // It became idle afterwards.
   else if (hasBegun && !isBusy(sessionId)) events.push(statusOf(past, { type: "busy" }));
   for (const { info, parts } of messages) {
     events.push(announced(info));
@@ -137,7 +139,7 @@ const statusOf = ({ sessionId }: SessionPast, status: SessionStatus): AgentEvent
   properties: { sessionID: sessionId, status },
 });
 
-/** A message as it was when it was begun, so that its parts find it. */
+/** Returns the first event of a message, which must precede its parts. */
 function announced(info: HistoryMessage["info"]): AgentEvent {
   const { created } = info.time;
   if (info.role === "user") return { type: "message.updated", properties: { info } };
@@ -145,12 +147,12 @@ function announced(info: HistoryMessage["info"]): AgentEvent {
   return { type: "message.updated", properties: { info: { ...rest, time: { created } } } };
 }
 
-/** The session of the sub-agent that works for a tool call. */
+/** Returns the session of a tool call's sub-agent. */
 function childOf(part: Part): string | undefined {
   return part.type === "tool" && part.state.status !== "pending" ? part.state.metadata?.sessionId : undefined;
 }
 
-/** A tool call before it had its result: its sub-agent worked then. */
+/** Returns a tool call in its running state, as before its result, while its sub-agent worked. */
 function asRunning(part: ToolPart): ToolPart {
   const { state } = part;
   if (state.status !== "completed" && state.status !== "error") return part;
@@ -159,8 +161,8 @@ function asRunning(part: ToolPart): ToolPart {
 }
 
 /**
- * Leaves out of a history what would get in the way of events that happened before it was read and are told after it: a
- * status that has changed, the answer to a call that is told to fail first, and the end of a request whose answer is told.
+ * Removes from a history what contradicts events that happened before it was read but are applied after it: a status that has
+ * changed, the answer of a call that fails first in those events, and the end of a request whose answer they contain.
  */
 export function withoutTold(history: readonly AgentEvent[], later: readonly AgentEvent[]): AgentEvent[] {
   const retried = retriedMessages(history, later);
@@ -170,7 +172,7 @@ export function withoutTold(history: readonly AgentEvent[], later: readonly Agen
     if (type === "session.status") {
       const { type: status } = properties.status;
       const told = statuses.filter(({ sessionID }) => sessionID === properties.sessionID);
-      // One that is idle in the end is so for good unless it is told to have gone on.
+      // A final idle status stays, unless later events show that the session continued.
       return status === "busy" || !told.some((other) => status === "retry" || other.status.type !== "idle");
     }
     if (type === "request.closed") return !answered.has(properties.requestID);
@@ -180,7 +182,7 @@ export function withoutTold(history: readonly AgentEvent[], later: readonly Agen
   });
 }
 
-/** The requests to a person that the events tell the answers to. */
+/** Returns the requests to a person whose answers are in the events. */
 export function answeredRequests(events: readonly AgentEvent[]): ReadonlySet<string> {
   const answers = new Set(["permission.replied", "question.replied", "question.rejected"]);
   return new Set(
@@ -190,7 +192,7 @@ export function answeredRequests(events: readonly AgentEvent[]): ReadonlySet<str
   );
 }
 
-/** The messages that OpenCode was at work on when it told of a retry. */
+/** Returns the messages that OpenCode was working on when it reported a retry. */
 function retriedMessages(history: readonly AgentEvent[], later: readonly AgentEvent[]): ReadonlySet<string> {
   const retried = new Set<string>();
   for (const [index, { type, properties }] of later.entries()) {

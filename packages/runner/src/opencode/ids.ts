@@ -3,8 +3,8 @@ import { randomBytes } from "node:crypto";
 let lastTick = 0n;
 
 /**
- * A message id as OpenCode makes them: 48 bits of time and counter, then random characters. It ascends within the
- * process, since OpenCode's loop compares ids by order.
+ * Creates a message id in OpenCode's format: 48 bits of time and counter, then random characters. Ids ascend within the
+ * process, since OpenCode compares them by order.
  */
 export function newMessageId(nowMs = Date.now()): string {
   const tick = BigInt(Math.floor(nowMs)) * 4096n;

@@ -1,15 +1,15 @@
 /**
- * What became of the MCP servers that a repository configures. OpenCode connects them all before it answers, waits up to 30 s
- * for each, and goes on without those that failed: their tools are missing, and nothing says so.
+ * Checks the MCP servers in a repository's configuration. OpenCode connects to all of them before it answers, waits up to 30 s
+ * for each, and silently continues without the tools of those that failed.
  */
 import { endWith } from "@valet/shared/outcome";
 import type { ValetSpans } from "@valet/shared/spans";
 import type { SpanContext, Tracer } from "@valet/shared/tracing";
 import type { OpenCodeClient } from "./client.ts";
 
-/** Longer than OpenCode gives its servers unless their configuration says otherwise. */
+/** Longer than OpenCode's default timeout for its servers. */
 const TIMEOUT_MS = 120_000;
-/** Others are somebody's text rather than a name. */
+/** Other names may contain content. */
 const NAME = /^[\w.:-]{1,64}$/;
 
 export interface McpCheckOptions {
@@ -17,15 +17,15 @@ export interface McpCheckOptions {
   readonly tracer: Tracer<ValetSpans>;
   /** The start of OpenCode, which does not wait for its servers. */
   readonly start: SpanContext;
-  /** A server did not start or did not answer. */
+  /** Called if a server did not start or did not answer. */
   onFailed(): void;
   nowMs(): number;
 }
 
-/** Has OpenCode connect the servers and records each of them, in traces of their own. Never rejects. */
+/** Makes OpenCode connect to the servers, and records each one in a separate trace. Never rejects. */
 export async function checkMcpServers({ client, tracer, start, onFailed, nowMs }: McpCheckOptions): Promise<void> {
   const startTime = nowMs();
-  // An OpenCode that ends meanwhile has no servers.
+  // If OpenCode ends in the meantime, there are no servers to record.
   const servers = await client.mcpServers(TIMEOUT_MS).catch(() => new Map<string, string>());
   for (const [name, status] of servers) {
     if (status === "disabled") continue;

@@ -1,8 +1,7 @@
 /**
- * One call of the model as the agent sees it: a `chat` span from the first try to the last end. Once the call is tried again,
- * each try has a span below it, and so has each wait between two.
+ * One model call from the agent's point of view: a `chat` span from the start of the first try to the end of the last. Once the
+ * call is retried, each try and each wait between two tries has a child span.
  */
-
 import type { FactLog } from "../agent/fact-log.ts";
 import { type Ending, type FactAttributes, OK, type OutputPart } from "../agent/facts.ts";
 import { chatSpanId, deriveSpanId } from "../agent/span-ids.ts";
@@ -13,25 +12,25 @@ export interface ModelCallOptions {
   readonly log: FactLog;
   readonly attemptId: string;
   readonly parentId: string;
-  /** The message that the call is to give. */
+  /** The message that the call produces. */
   readonly info: AssistantMessage;
-  /** Which call of its step it is, from 1. */
+  /** The number of the call in its step, from 1. */
   readonly place: number;
   readonly startMs: number;
-  /** What else is known of the call: the server, whether its history was compacted. */
+  /** Further attributes of the call: the server, whether its history was compacted. */
   readonly attributes: FactAttributes;
 }
 
-/** What the try that goes on has brought so far. */
+/** The progress of the current try. */
 class Try {
   readonly startMs: number;
   readonly spanId: string | undefined;
   firstChunkMs: number | undefined;
   lastContentMs: number | undefined;
-  /** Texts and tool calls whose end has not been seen. */
+  /** Texts and tool calls that have not ended. */
   readonly unfinished = new Set<string>();
   readonly output = new Map<string, OutputPart>();
-  /** Texts of which a piece has come that is more than blank. */
+  /** Texts with characters other than whitespace. */
   readonly filled = new Set<string>();
 
   constructor(startMs: number, spanId: string | undefined) {
@@ -39,7 +38,7 @@ class Try {
     this.spanId = spanId;
   }
 
-  /** Something of the answer came. */
+  /** Records a chunk of the answer. */
   chunkAt(atMs: number): void {
     this.firstChunkMs = this.firstChunkMs === undefined ? atMs : Math.min(this.firstChunkMs, atMs);
   }
@@ -48,7 +47,7 @@ class Try {
     this.lastContentMs = this.lastContentMs === undefined ? atMs : Math.max(this.lastContentMs, atMs);
   }
 
-  /** @param sinceMs the start from which the first chunk counts */
+  /** @param sinceMs the start from which the time to the first chunk counts */
   firstChunk(sinceMs: number): FactAttributes {
     if (this.firstChunkMs === undefined) return {};
     return { "gen_ai.response.time_to_first_chunk": Math.max(0, this.firstChunkMs - sinceMs) / 1000 };
@@ -76,13 +75,13 @@ export class ModelCall {
       "gen_ai.agent.name": agent,
       "valet.opencode.session.id": sessionID,
       "valet.opencode.message.id": id,
-      // OpenCode says it is busy some 10 to 40 ms before the request leaves.
+      // OpenCode reports busy about 10 to 40 ms before it sends the request.
       "valet.llm.start_source": "event",
       ...attributes,
     });
   }
 
-  /** The try that goes on; `undefined` while the next one is waited for. */
+  /** The current try; `undefined` during the wait for the next one. */
   get current(): Try | undefined {
     return this.#wait === undefined ? this.#try : undefined;
   }
@@ -96,7 +95,7 @@ export class ModelCall {
     return this.#wait !== undefined;
   }
 
-  /** The try has failed and another is announced. @param delayMs after how long */
+  /** Records that the try has failed and OpenCode announced a retry. @param delayMs the wait until the retry */
   tryFailed(atMs: number, failure: Ending, delayMs: number): void {
     if (this.#wait !== undefined) return;
     const { log } = this.#options;
@@ -109,7 +108,7 @@ export class ModelCall {
     });
   }
 
-  /** The next try begins. */
+  /** Begins the next try. */
   tryAgain(atMs: number): void {
     if (this.#wait === undefined) return;
     this.#options.log.end(this.#wait.spanId, atMs, OK);
@@ -118,7 +117,7 @@ export class ModelCall {
     this.#try = new Try(atMs, this.#beginTry(this.#tries, atMs));
   }
 
-  /** @param ending how it ended; without one as its last try did, if the next was waited for in vain, or else well */
+  /** @param ending how the call ended; by default as its last try did if it ends during a wait, otherwise `ok` */
   end(endMs: number, ending: Ending | undefined, attributes: FactAttributes = {}): void {
     const { log, startMs } = this.#options;
     const { spanId, output } = this.#try;

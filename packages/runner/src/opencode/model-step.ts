@@ -1,8 +1,7 @@
 /**
- * One step of the agent, which in OpenCode is one assistant message: a call of the model, its retries, and the tools that
- * the answer asks for.
+ * One step of the agent, which in OpenCode is one assistant message: a model call, its retries, and the tools that the answer
+ * calls.
  */
-
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import { type Answer, answerProblem, finishProblem } from "../agent/answer.ts";
 import { type AgentErrorType, invitesFailover, type ProviderError } from "../agent/errors.ts";
@@ -17,57 +16,57 @@ import { ModelCall } from "./model-call.ts";
 import { isRefused, toolName, toolProblem } from "./tool-result.ts";
 import { finishReason, readCost, usageAttributes } from "./usage.ts";
 
-/** What a step shares with the run it belongs to. */
+/** The interface of a step to its run. */
 export interface StepContext {
   readonly log: FactLog;
-  /** First part of every derived id. */
+  /** The first part of every derived id. */
   readonly attemptId: string;
   readonly parentId: string;
-  /** How what is cut short now ends: by an abort, a watchdog, a death. */
+  /** Returns how interrupted work ends: by an abort, a watchdog or a crash; `undefined` if it was not interrupted. */
   cutShort(): Ending | undefined;
-  /** Begins the waits that were asked for before their tool began. */
+  /** Begins the waits of requests that arrived before their tool began. */
   toolBegan(callKey: string, toolSpanId: string, startMs: number): void;
-  /** Whether leave for this call was refused. */
+  /** Returns whether a person rejected the permission for this call. */
   wasDenied(callKey: string): boolean;
-  /** The session's last error while this step was in work; its type is absent where it was an abort. */
+  /** Returns the session's last error during this step; its type is `undefined` for an abort. */
   sessionError(): { readonly type: AgentErrorType | undefined; readonly atMs: number } | undefined;
-  /** A step is over for good. `error` is what it failed with. */
+  /** Called when a step is over. @param error with which it failed */
   settled(step: ModelStep, error: AgentErrorType | undefined): void;
   callBegan(startMs: number): void;
-  /** What is known of a call of this provider's model beside its message. */
+  /** Returns attributes of a call to this provider that its message does not contain. */
   callAttributes(providerId: string): FactAttributes;
-  /** What is known of the last request to a provider that was answered since then. */
+  /** Returns the last request to a provider that was answered since then. */
   providerCall(sinceMs: number): ProviderCall | undefined;
   answered(answer: Answer): void;
   toolEnded(call: EndedToolCall): void;
 }
 
-/** A tool call within its OpenCode session. */
+/** Returns the key of a tool call within its OpenCode session. */
 export const callKey = (messageId: string, callId: string) => `${messageId} ${callId}`;
 
 export class ModelStep {
   readonly #context: StepContext;
-  /** As it was told last, which may be ahead of what its parts have told so far: OpenCode serialises late. */
+  /** The last state of the message, which may be ahead of the events of its parts: OpenCode serialises late. */
   #info: AssistantMessage;
-  /** How often the model was tried for this step. */
+  /** The number of tries of the model in this step. */
   #attempts = 0;
-  /** How many calls of the model it has had: one, unless OpenCode takes an answer for none that had ended. */
+  /** The number of model calls: one, unless OpenCode discards an answer that had ended. */
   #calls = 0;
   #call: ModelCall | undefined;
   readonly #tools = new Map<string, string>();
   /** Tool calls that have no result yet. */
   readonly #openTools = new Set<string>();
   #lastCallEndMs = 0;
-  /** Parts that were taken already, by the attempt that they are of: the history gives them again after a lost connection. */
+  /** The try that each known part belongs to. The history repeats parts after a lost connection. */
   readonly #seen = new Map<string, number>();
   /** The model's answer, once it has ended. */
   #answer: Answer | undefined;
-  /** Nothing more comes of it: what it left open is ended. */
+  /** Whether the step is over and its spans have ended. */
   isSettled = false;
-  /** Whether the model has answered, by the provider's own word. */
+  /** Whether the provider reported that the model has answered. */
   #hasAnswered = false;
   #isCallRefused = false;
-  /** Whether it ended with a tool call that was refused: OpenCode goes no further then. */
+  /** Whether the step ended with a rejected tool call, after which OpenCode does not continue. */
   wasDenied = false;
 
   constructor(info: AssistantMessage, context: StepContext) {
@@ -79,22 +78,22 @@ export class ModelStep {
     return this.#info;
   }
 
-  /** Whether OpenCode has said that the message is complete. Parts that were told of earlier may still be on their way. */
+  /** Whether OpenCode reported the message as complete. Events of its parts may still arrive. */
   get isCompleted(): boolean {
     return this.#info.time.completed !== undefined;
   }
 
-  /** Whether a text or a tool call of it has an end to come. */
+  /** Whether a text or a tool call has not ended. */
   get hasOpenParts(): boolean {
     return this.#openTools.size > 0 || (this.#call?.current?.unfinished.size ?? 0) > 0;
   }
 
-  /** What is wrong with the model's answer, if something is. */
+  /** The error of the model's answer, if it has one. */
   get problem(): AgentErrorType | undefined {
     return this.#answer === undefined ? finishProblem(this.#info.finish) : answerProblem(this.#answer);
   }
 
-  /** The message as it is told now; one that was complete stays so. */
+  /** Updates the message. A complete message stays complete. */
   told(info: AssistantMessage): void {
     if (!this.isCompleted || info.time.completed !== undefined) this.#info = info;
     this.#settleIfDone();
@@ -105,12 +104,12 @@ export class ModelStep {
     return this.#tools.get(callId);
   }
 
-  /** The next request to the model is not sent. */
+  /** Records that the next request to the model was refused. */
   refuseCall(): void {
     this.#isCallRefused = true;
   }
 
-  /** A busy status while this step is open: the request to the model goes out now, for the first time or again. */
+  /** Handles a busy status while this step is open: OpenCode sends the first or another request to the model. */
   busy(atMs: number): void {
     if (this.isSettled || this.#isCallRefused) return;
     if (this.#call?.isWaiting) {
@@ -132,12 +131,12 @@ export class ModelStep {
     return error;
   }
 
-  /** @param atMs when the part was told, for parts that hold no time */
+  /** @param atMs the time of the event, for parts without a time */
   part(part: Part, atMs: number): void {
     if (this.isSettled) return;
     const attempt = this.#seen.get(part.id);
     const isKnown = attempt !== undefined;
-    // What an earlier try has said is over with it.
+    // The output of an earlier try no longer counts.
     if (isKnown && attempt < this.#attempts && part.type !== "tool") return;
     if (part.type === "step-start") {
       if (!isKnown && this.#call === undefined) this.#beginMissedCall(atMs);
@@ -154,7 +153,7 @@ export class ModelStep {
     this.#settleIfDone();
   }
 
-  /** A piece of a text: it comes between the text's beginning and its end. */
+  /** Handles a chunk of a text. */
   delta(partId: string, piece: string, atMs: number): void {
     const current = this.#call?.current;
     if (this.#call === undefined || current === undefined) return;
@@ -165,14 +164,14 @@ export class ModelStep {
   }
 
   /**
-   * The provider has told something of the call. One whose answer has ended with tool calls that are all at work is over:
-   * OpenCode itself says so when they have ended.
+   * Handles news of the request to the provider. A call is over when its answer has ended with tool calls that have all begun.
+   * OpenCode itself reports that only after the tools have ended.
    */
   providerTold(): void {
     const current = this.#call?.current;
     if (current === undefined || current.unfinished.size > 0 || this.#tools.size === 0) return;
     const told = this.#context.providerCall(current.startMs);
-    // Whose finish reason is understood has told its usage by then, or tells none.
+    // A provider with a known finish reason has reported its usage by then, or never does.
     if (told?.endedMs === undefined || !isToolCalls(told.finish)) return;
     this.#hasAnswered = true;
     this.#endCall(Math.max(told.endedMs, current.lastContentMs ?? 0), OK, {
@@ -181,7 +180,7 @@ export class ModelStep {
     });
   }
 
-  /** The message is complete and nothing more comes of it: whatever it left open ends with it. */
+  /** Ends the step and its open spans, if the message is complete. */
   settle(): void {
     const { time, error } = this.#info;
     if (this.isSettled || time.completed === undefined) return;
@@ -192,7 +191,7 @@ export class ModelStep {
     this.#context.settled(this, type);
   }
 
-  /** Ends what is open. An error is the model call's if one is open; then it was over when the error came. */
+  /** Ends the open spans. If a model call is open, it gets the error, and ends when the error occurred. */
   close(endMs: number, errorAtMs: number, error: AgentErrorType | undefined): void {
     if (this.isSettled) return;
     this.isSettled = true;
@@ -200,27 +199,27 @@ export class ModelStep {
     const cut = this.#context.cutShort();
     const failed: Ending | undefined = error === undefined ? undefined : { outcome: "error", errorType: error };
     const current = this.#call?.current;
-    // With tools at work and no text unfinished the model has had its say, whatever ended the tools.
+    // With tool calls and no unfinished text the model has answered, whatever ended the tools.
     const hasAnswered = failed === undefined && current?.unfinished.size === 0 && this.#tools.size > 0;
     if (hasAnswered && current.lastContentMs !== undefined) {
       this.#endCall(current.lastContentMs, OK, providerUsage(this.#context.providerCall(current.startMs)));
     } else {
-      // A wait that was given up was in vain: the provider's error is its own, too, and lasts until then.
+      // A call that ends during a wait keeps the error of its last try, and lasts until now.
       this.#endCall(this.#call?.isWaiting ? endMs : Math.min(endMs, errorAtMs), cut ?? failed);
     }
-    // What the provider did is the call's error: a tool lost who had asked for it.
+    // A provider's error belongs to the call. Its tools only lost their caller.
     const outside = invitesFailover(cut?.errorType) ? undefined : cut;
     for (const spanId of this.#tools.values()) {
       log.end(spanId, endMs, outside ?? { outcome: "error", errorType: "tool_failed" });
     }
   }
 
-  /** OpenCode says that a message is complete after all of its parts; said earlier, it waits for them. */
+  /** Ends the step if it is complete. A message that was reported as complete before its parts waits for them. */
   #settleIfDone(): void {
     if (this.isCompleted && this.#answer !== undefined && this.#call === undefined && !this.hasOpenParts) this.settle();
   }
 
-  /** A call whose beginning was not told, or not yet. */
+  /** Begins a call whose beginning no event has reported, or not yet. */
   #beginMissedCall(atMs: number): void {
     if (this.#call?.isWaiting) this.busy(atMs);
     else if (this.#call === undefined && this.#answer === undefined && !this.#hasAnswered) {
@@ -284,7 +283,7 @@ export class ModelStep {
     if (current !== undefined) {
       current.chunkAt(state.time.start);
       current.unfinished.delete(callID);
-      // The model had told the whole call when the tool began.
+      // The model had completed the call when the tool began.
       if (!isMore) {
         current.contentUntil(state.time.start);
         const [name, input] = [toolName(part), state.input];
@@ -295,7 +294,7 @@ export class ModelStep {
     if (isOver) this.#openTools.delete(callID);
     else this.#openTools.add(callID);
     this.#beginTool(part, state.time.start);
-    // OpenCode tells of a running tool again when its command has written something.
+    // OpenCode sends a running tool again when its command has written output.
     if (isMore) this.#context.log.heard(this.#tools.get(callID) as string, atMs);
     if (isOver) this.#endTool(part, state);
   }
@@ -327,7 +326,7 @@ export class ModelStep {
     const { log, cutShort, wasDenied, toolEnded } = this.#context;
     if (!log.isOpen(spanId)) return;
     const output = state.status === "completed" ? state.output : state.error;
-    // The event that tells of the refusal may have been lost.
+    // The event of the rejection may have been lost.
     const denied = wasDenied(callKey(this.#info.id, callID)) || isRefused(part);
     if (denied) this.wasDenied = true;
     const problem = denied && state.status === "error" ? "permission_denied" : toolProblem(part);
@@ -363,7 +362,7 @@ export class ModelStep {
       this.#context.answered(answer);
       return;
     }
-    // The step's end is that of its tools; the model had finished with its last text or call.
+    // The step ends with its tools, but the model finished with its last text or call.
     this.#endCall(current.lastContentMs ?? atMs, ending, {
       ...usageAttributes(part.tokens, hasContent),
       "valet.llm.cost_usd": readCost(part.tokens, part.cost),
@@ -373,10 +372,10 @@ export class ModelStep {
   }
 }
 
-/** Whether a provider's own word says that the answer ended so that tools be called. */
+/** Returns whether a provider's finish reason means tool calls. */
 const isToolCalls = (finish: string | undefined) => /^(?:tool_calls|tool_use|function_call)$/.test(finish ?? "");
 
-/** What a provider has said of a call, of which OpenCode has not. */
+/** Returns the usage that a provider reported for a call and that OpenCode has not. */
 function providerUsage(told: ProviderCall | undefined) {
   if (told?.tokens === undefined) return {};
   return { ...usageAttributes(told.tokens, true), "valet.llm.cost_usd": readCost(told.tokens, told.costUsd ?? 0) };

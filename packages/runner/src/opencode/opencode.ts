@@ -1,5 +1,4 @@
-/** OpenCode as the rest of the runner sees it: one that is there, comes back when it dies, and tells its events. */
-
+/** Manages OpenCode: starts and restarts its server, checks its health, and passes its events to listeners. */
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +8,7 @@ import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import type { RunnerWarning } from "@valet/shared/protocol/warnings";
 import type { ErrorType, ValetSpans } from "@valet/shared/spans";
 import { isValidContext, type Parent, type SpanContext, type StartOptions, type Tracer } from "@valet/shared/tracing";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import { createMillisClock } from "../spans/tracing.ts";
 import type { OpenCodeClient } from "./client.ts";
 import { secretVariables } from "./config.ts";
@@ -19,52 +19,51 @@ import { type HealthCheckOptions, isHung } from "./health-check.ts";
 import { checkMcpServers } from "./mcp-check.ts";
 import { OpenCodeServer, OpenCodeStartError, type ServerOptions, START_TIMEOUT_MS } from "./server.ts";
 
-/** What a turn needs of the agent; tests have one of their own. */
+/** The part of {@link OpenCode} that a turn uses; tests implement it, too. */
 export interface AgentAccess {
-  /** Resolves to a healthy OpenCode, started anew if it has died. `parent` is what a start, or the wait for one, is part of. */
+  /** Resolves to a healthy OpenCode, restarted if it has died. @param parent of the span of a start, or of the wait for one */
   ready(parent: Parent): Promise<OpenCodeClient>;
   /**
-   * Begins to start OpenCode anew if it has died, and does not wait for it: nobody's work is waiting yet.
-   * @param cause what it died in
+   * Begins to restart OpenCode if it has died, without waiting for it, since no job needs it yet.
+   * @param cause the span of the work during which it died
    */
   restart(cause: SpanContext): void;
   /**
-   * Asks OpenCode for its health. One that does not answer in time is killed, and its listeners hear of that. Never rejects.
-   * @param onSilent called when the first request was not answered; never after this has resolved
+   * Checks OpenCode's health. Kills an OpenCode that does not answer in time, and notifies the listeners. Never rejects.
+   * @param onSilent called when the first request was not answered; never after the returned promise has resolved
    * @returns whether OpenCode hung
    */
   check(onSilent: () => void): Promise<boolean>;
-  /** @returns what ends the subscription */
+  /** @returns a function that ends the subscription */
   subscribe(listener: AgentListener): () => void;
 }
 
 export interface AgentListener {
-  /** @param readMs epoch ms at which the event was read */
+  /** @param readMs when the event was read, epoch ms */
   onEvent(event: AgentEvent, readMs: number): void;
-  /** Events may have been lost: the history has what they told. */
+  /** Called after a reconnect. Events may have been lost, which the history replaces. */
   onReconnected(): void;
   onDeath(errorType: DeathType): void;
 }
 
-/** How an OpenCode goes that is in work: its process ends by itself, or is killed since it answers nothing. */
+/** Why a running OpenCode ended: its process exited, or it was killed because it did not respond. */
 export type DeathType = Extract<ErrorType, "opencode_died" | "opencode_hung">;
 
 export interface OpenCodeOptions extends Omit<ServerOptions, "signal" | "configFolder" | "runsRepositoryCode"> {
   readonly tracer: Tracer<ValetSpans>;
-  /** The runner's; a new one unless given. */
+  /** The runner's state folder; a temporary one by default. */
   readonly stateFolder?: string;
-  /** Whether all of the repository's configuration counts; only its text unless given. */
+  /** Whether all of the repository's configuration applies; by default only its text. */
   readonly trustsRepository?: boolean;
-  /** Told what of the repository's configuration does not count, and why; never quotes content. */
+  /** Receives problems, for example with the repository's configuration; never quotes content. */
   readonly onProblem?: (problem: string) => void;
-  /** What is amiss though the agent works. */
+  /** Receives what a person should know although the agent works. */
   readonly onWarning?: (warning: RunnerWarning) => void;
   /**
-   * Settles when the repository is in place. The process starts before that, and reads the workspace's own configuration
-   * after it.
+   * Settles once the repository is set up. The process starts before, but the workspace's configuration is read afterwards.
    */
   readonly workspaceReady?: Promise<unknown>;
-  /** How long OpenCode may take to answer a health check, and all of them together. */
+  /** The timeouts of a health check. */
   readonly health?: Pick<HealthCheckOptions, "tryMs" | "hungMs">;
 }
 
@@ -73,22 +72,22 @@ interface Running {
   readonly stream: EventStream;
 }
 
-/** What a start is part of, or follows from. */
+/** The parent of a start's span, or its links. */
 type Begins = Pick<StartOptions<ValetSpans["valet.runner.opencode_start"]>, "parent" | "links">;
 
 export class OpenCode implements AgentAccess {
   readonly #options: OpenCodeOptions;
   readonly #configFolder: ConfigFolder;
   readonly #listeners = new Set<AgentListener>();
-  /** Streams of processes whose end was told. */
+  /** The streams of processes whose end was reported to the listeners. */
   readonly #dead = new WeakSet<EventStream>();
   readonly #stopping = new AbortController();
-  /** The one that runs, or is being started; none before the first and after one died. */
+  /** The running or starting OpenCode; `undefined` before the first start and after it died. */
   #running: Promise<Running> | undefined;
-  /** The span of the start that goes on; none while OpenCode runs, or is gone. */
+  /** The span of the current start; `undefined` if OpenCode is not starting. */
   #starting: SpanContext | undefined;
   #hasStarted = false;
-  /** Under way while its health is asked for. */
+  /** The current health check. */
   #checking: Promise<boolean> | undefined;
 
   constructor(options: OpenCodeOptions) {
@@ -96,7 +95,7 @@ export class OpenCode implements AgentAccess {
     this.#configFolder = new ConfigFolder(options.stateFolder ?? mkdtempSync(join(tmpdir(), "valet-runner-")));
   }
 
-  /** @throws OpenCodeStartError when it does not become healthy, or is stopped meanwhile */
+  /** @throws OpenCodeStartError if it does not become healthy, or is stopped */
   async ready(parent: Parent): Promise<OpenCodeClient> {
     if (this.#stopping.signal.aborted) throw new OpenCodeStartError("stopped");
     if (this.#running !== undefined && this.#starting !== undefined)
@@ -112,11 +111,11 @@ export class OpenCode implements AgentAccess {
       ? [{ context: cause, attributes: { "valet.link.type": "caused_by" } } as const]
       : [];
     this.#running ??= this.#start({ links });
-    // Its span says what became of it; work that needs OpenCode tries again.
+    // The start's span records a failure. Work that needs OpenCode starts it again.
     this.#running.catch(() => undefined);
   }
 
-  /** Waits for a start that others began. Should it fail, that is no failure of who waits: {@link ready} starts anew then. */
+  /** Waits for a start that other work began. Does not throw if the start fails, since {@link ready} then starts it again. */
   async #wait(running: Promise<Running>, start: SpanContext, parent: Parent): Promise<void> {
     const span = this.#options.tracer.startSpan("valet.runner.opencode_wait", {
       parent,
@@ -132,7 +131,7 @@ export class OpenCode implements AgentAccess {
   }
 
   async check(onSilent: () => void): Promise<boolean> {
-    // One that starts has limits of its own.
+    // A start has its own timeouts.
     if (this.#running === undefined || this.#starting !== undefined) return false;
     const silent = setTimeout(onSilent, this.#options.health?.tryMs ?? LIMITS.agentHealthMs);
     this.#checking ??= this.#check(this.#running).finally(() => {
@@ -147,13 +146,13 @@ export class OpenCode implements AgentAccess {
     const { server, stream } = await running;
     const hangs = await isHung({ client: server.client, exited: server.exited, ...this.#options.health });
     if (!hangs || this.#stopping.signal.aborted || this.#running !== running) return false;
-    this.#options.onProblem?.("OpenCode answers nothing: it is killed, and started anew when it is needed");
+    this.#options.onProblem?.("OpenCode does not respond. It was killed and will be restarted when it is needed");
     this.#died(stream, "opencode_hung");
     await server.kill();
     return true;
   }
 
-  /** What froze while nobody needed it shows when somebody does. */
+  /** Checks an idle OpenCode before work uses it, since it may hang without anybody having noticed. */
   async #replaceIfHung(parent: Parent): Promise<void> {
     let span: SpanOf<"valet.agent.unresponsive"> | undefined;
     const hangs = await this.check(() => {
@@ -167,20 +166,20 @@ export class OpenCode implements AgentAccess {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Passes on what is known of a request to a provider. */
+  /** Passes the plugin's report about a request to a provider to the listeners. */
   forwardProviderCall(call: ProviderCall): void {
     const event: AgentEvent = { type: "provider.call", properties: { sessionID: call.opencodeSessionId, call } };
     this.#tell((listener) => listener.onEvent(event, Date.now()));
   }
 
-  /** Ends OpenCode for good, with all that its tools started, also while it starts. */
+  /** Ends OpenCode and its tools' commands permanently, also during a start. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     const running = await this.#running?.catch(() => undefined);
     await running?.server.stop();
   }
 
-  /** Without the repository's configuration if it does not become healthy with it. */
+  /** Starts OpenCode, without the repository's configuration if it does not become healthy with it. */
   async #start(begins: Begins): Promise<Running> {
     let isOfRepository = false;
     try {
@@ -189,7 +188,7 @@ export class OpenCode implements AgentAccess {
       }).catch((error: unknown) => {
         if (!isOfRepository || this.#stopping.signal.aborted) throw error;
         this.#options.onProblem?.(
-          "OpenCode did not start with the repository's configuration, and is started without it",
+          "OpenCode did not start with the repository's configuration. It is started without it",
         );
         this.#options.onWarning?.("repository_config_dropped");
         return this.#tryStart(begins);
@@ -202,7 +201,7 @@ export class OpenCode implements AgentAccess {
     }
   }
 
-  /** @param onWritten told of the repository's configuration; without it, that does not count */
+  /** @param onWritten receives the repository's configuration, which is ignored if this is absent */
   async #tryStart(begins: Begins, onWritten?: (written: WrittenConfig) => void): Promise<Running> {
     const { tracer, workspaceReady, startTimeoutMs = START_TIMEOUT_MS } = this.#options;
     const { signal } = this.#stopping;
@@ -226,7 +225,7 @@ export class OpenCode implements AgentAccess {
       if (signal.aborted) throw new OpenCodeStartError("stopped");
       span.setAttribute("valet.opencode.repository_config", this.#writeConfig(onWritten, span.context));
       stream = this.#openStream(server);
-      // What is left is for a start without the repository's configuration.
+      // The rest of the time limit is for a start without the repository's configuration.
       await this.#connect(server, stream, onWritten === undefined ? startTimeoutMs : innerLimit(startTimeoutMs));
       const running = { server, stream };
       void server.exited.then(() => this.#died(running.stream, "opencode_died"));
@@ -244,7 +243,7 @@ export class OpenCode implements AgentAccess {
     }
   }
 
-  /** Only a repository that is trusted may configure servers. */
+  /** Checks MCP servers, which only a trusted repository may configure. */
   #checkMcpServers({ client }: OpenCodeServer, start: SpanContext): void {
     const onFailed = () => this.#options.onWarning?.("mcp_server_failed");
     void checkMcpServers({ client, tracer: this.#options.tracer, start, onFailed, nowMs: createMillisClock() });
@@ -274,7 +273,7 @@ export class OpenCode implements AgentAccess {
   #openStream({ client }: OpenCodeServer): EventStream {
     const stream = new EventStream({
       client,
-      ...(this.#options.secrets !== undefined && { secrets: this.#options.secrets }),
+      ...withoutUndefined({ secrets: this.#options.secrets }),
       onEvent: (event, readMs) => this.#tell((listener) => listener.onEvent(event, readMs)),
       onReconnected: () => this.#tell((listener) => listener.onReconnected()),
     });
@@ -282,7 +281,7 @@ export class OpenCode implements AgentAccess {
     return stream;
   }
 
-  /** @throws OpenCodeStartError, or what the stream could not be connected for */
+  /** @throws OpenCodeStartError, or the error of the stream's last try */
   async #connect(server: OpenCodeServer, stream: EventStream, timeoutMs: number): Promise<void> {
     let isConnected = false;
     const died = server.exited.then(() => {
@@ -293,7 +292,7 @@ export class OpenCode implements AgentAccess {
     if (this.#stopping.signal.aborted) throw new OpenCodeStartError("stopped");
   }
 
-  /** The first to say so counts: a process that was killed ends, too. */
+  /** Reports the end of a process once. The first reason counts, since the process of a killed OpenCode also exits. */
   #died(stream: EventStream, errorType: DeathType): void {
     if (this.#dead.has(stream)) return;
     this.#dead.add(stream);
@@ -303,7 +302,7 @@ export class OpenCode implements AgentAccess {
   }
 
   #tell(what: (listener: AgentListener) => void): void {
-    // A listener may leave while it is told.
+    // A copy, since a listener may unsubscribe during the call.
     for (const listener of [...this.#listeners]) what(listener);
   }
 }

@@ -1,4 +1,4 @@
-/** What the agent asks of a person in one run, and how long it waits for the answers. */
+/** Tracks the requests to a person in one run, and the waits for the replies. */
 import type { FactLog } from "../agent/fact-log.ts";
 import { type FactAttributes, OK } from "../agent/facts.ts";
 import { deriveSpanId } from "../agent/span-ids.ts";
@@ -10,9 +10,9 @@ export interface PersonWaitsOptions {
   readonly attemptId: string;
   /** The run's `invoke_agent` span. */
   readonly runSpanId: string;
-  /** Whether an assistant message is the run's. */
+  /** Returns whether an assistant message belongs to the run. */
   isOwn(messageId: string): boolean;
-  /** The span of a tool call, if it has begun. */
+  /** Returns the span of a tool call, if it has begun. */
   toolSpan(messageId: string, callId: string): string | undefined;
 }
 
@@ -20,7 +20,7 @@ interface Wait {
   readonly spanId: string;
   readonly asked: AskedEvent;
   readonly atMs: number;
-  /** The tool call that asked; none where the agent itself did. */
+  /** The tool call that asks; `undefined` if the agent itself asks. */
   readonly key: string | undefined;
 }
 
@@ -28,7 +28,7 @@ export class PersonWaits {
   readonly #options: PersonWaitsOptions;
   /** Open requests, by their ids. */
   readonly #waits = new Map<string, Wait>();
-  /** Tool calls that were refused. */
+  /** The rejected tool calls. */
   readonly #denied = new Set<string>();
 
   constructor(options: PersonWaitsOptions) {
@@ -40,7 +40,7 @@ export class PersonWaits {
     return [...this.#waits.keys()];
   }
 
-  /** Takes an event; those that are not about requests change nothing. */
+  /** Handles an event. Ignores those that are not about requests. */
   apply(event: AgentEvent, atMs: number): void {
     switch (event.type) {
       case "permission.asked":
@@ -61,14 +61,14 @@ export class PersonWaits {
     }
   }
 
-  /** A tool may ask a moment before OpenCode says that it runs; the wait belongs inside it all the same. */
+  /** Moves waits below their tool. A tool may ask shortly before OpenCode reports it as running. */
   toolBegan(key: string, toolSpanId: string, startMs: number): void {
     for (const [id, wait] of this.#waits) {
       if (wait.key === key) this.#begin(id, toolSpanId, Math.max(wait.atMs, startMs));
     }
   }
 
-  /** Whether a person refused this tool call. */
+  /** Returns whether a person rejected this tool call. */
   wasDenied(key: string): boolean {
     return this.#denied.has(key);
   }
@@ -110,7 +110,7 @@ export class PersonWaits {
     this.#end(requestID, atMs, { "valet.permission.reply": reply });
   }
 
-  /** A person said no, and the agent stops there. */
+  /** Records that a person rejected a request, after which the agent stops. */
   #recordDenied(requestId: string): void {
     const key = this.#waits.get(requestId)?.key;
     if (key !== undefined) this.#denied.add(key);
@@ -120,7 +120,7 @@ export class PersonWaits {
     const wait = this.#waits.get(requestId);
     if (wait === undefined) return;
     const { log, runSpanId } = this.#options;
-    // Answered before the tool began: then it is the run that waited.
+    // A wait that ended before its tool began belongs to the run.
     this.#begin(requestId, runSpanId, wait.atMs);
     this.#waits.delete(requestId);
     log.end(wait.spanId, atMs, OK, attributes);

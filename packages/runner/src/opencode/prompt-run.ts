@@ -1,4 +1,4 @@
-/** One prompt given to OpenCode, from sending it to the agent's end, with what may cut it short. */
+/** Runs one prompt in OpenCode, from sending it to its end, with the watchdogs that may abort it. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { stuckLimits } from "@valet/shared/limits";
 import type { SpanContext } from "@valet/shared/tracing";
@@ -18,23 +18,23 @@ export interface PromptRunOptions {
   readonly reducer: TurnReducer;
   readonly sessionId: string;
   readonly prompt: Prompt;
-  /** What goes with every call to OpenCode: the context of the prompt's `invoke_agent` span. */
+  /** The context for every call to OpenCode: that of the prompt's `invoke_agent` span. */
   readonly context: SpanContext;
   readonly limits: PromptLimits;
   onFacts(facts: Fact[]): void;
-  /** After the reducer has seen it. */
+  /** Called after the reducer has applied the event. */
   onEvent(event: AgentEvent): void;
-  /** The prompt is worked on, as its events show, or its silence is as it should be. At most a few times in the time of a silence. */
+  /** Called when events show progress, or when silence is expected. At most a few times within `limits.stuckMs`. */
   onWorking(): void;
 }
 
-/** How long OpenCode's own answer is waited for of what it has done with a prompt that it has told nothing of. */
+/** The delay between two reads of the history to check whether OpenCode works on a prompt without events. */
 const CHECK_DELAY_MS = 250;
 
-/** How often it is tried to read the history after events were lost: it is long, and OpenCode may be busy. */
+/** The maximum number of tries to read the history after events were lost, since OpenCode may be busy. */
 const HISTORY_TRIES = 4;
 
-/** From a process's end to the notice of it. */
+/** The maximum time from a process's end to its notification. */
 const DEATH_NOTICE_MS = 250;
 
 const STUCK: Ending = { outcome: "error", errorType: "stuck_turn" };
@@ -49,13 +49,13 @@ export class PromptRun {
   #watchdog: ReturnType<typeof setTimeout> | undefined;
   #toldWorkingMs = Number.NEGATIVE_INFINITY;
   #healthTimer: ReturnType<typeof setTimeout> | undefined;
-  /** Under way while OpenCode's health is checked. */
+  /** The current health check. */
   #checkingHealth: Promise<void> | undefined;
   readonly #toolLimits = new ToolLimits();
-  /** When the agent last waited for a person, epoch ms; 0 where it never has. */
+  /** When the agent last waited for a person, epoch ms; 0 if it never has. */
   #waitedMs = 0;
   readonly #catchUp: CatchUp;
-  /** Under way while it is looked up what OpenCode has done with a prompt. */
+  /** The current check whether OpenCode works on the prompt. */
   #checking: Promise<void> | undefined;
 
   constructor(options: PromptRunOptions) {
@@ -101,14 +101,14 @@ export class PromptRun {
     return reducer.ending;
   }
 
-  /** Resolves when everything that the event stream has delivered so far has been applied. Never rejects. */
+  /** Resolves once all events that the stream has delivered so far have been applied. Never rejects. */
   caughtUp(): Promise<void> {
     return this.#catchUp.settled();
   }
 
   /**
-   * Cuts the prompt short: what ends from now on ends like this. Resolves once the agent has come to rest, or has been given
-   * up because it did not.
+   * Aborts the prompt. All its spans that end from now on end with `ending`. Resolves once the agent is idle, or did not become
+   * idle in time.
    */
   abort(ending: Ending): Promise<void> {
     this.#options.reducer.cut(ending);
@@ -120,7 +120,7 @@ export class PromptRun {
     const { client, reducer, sessionId, context, limits } = this.#options;
     const timer = setTimeout(() => this.#close(ending), limits.abortTimeoutMs);
     try {
-      // One that overtakes its prompt would leave the prompt unanswered in the history.
+      // An abort that overtook its prompt would leave the prompt unanswered in the history.
       await this.#sent?.catch(() => undefined);
       if (reducer.hasEnded) return;
       await client.abort(sessionId, context, limits.abortTimeoutMs);
@@ -128,14 +128,14 @@ export class PromptRun {
       this.#take(reducer.abortAnswered(Date.now()));
       await this.#ended.promise;
     } catch {
-      // Without an answer the time limit decides.
+      // Without an answer the timeout ends the prompt.
       await this.#ended.promise;
     } finally {
       clearTimeout(timer);
     }
   }
 
-  /** Takes an event of the stream. While the history is read it waits; it is a sign of life all the same. */
+  /** Handles an event of the stream. It is a sign of life even if it waits for the history. */
   #hear(event: AgentEvent, readMs: number): void {
     const { reducer } = this.#options;
     if (reducer.hasEnded) return;
@@ -167,27 +167,27 @@ export class PromptRun {
   }
 
   /**
-   * OpenCode has gone idle, or said that something failed, and has told of no work on the prompt. Where its history and its
-   * status say the same, there will be none.
+   * Checks a prompt for which OpenCode became idle or reported an error without any work on it. If history and status confirm
+   * that, the prompt ends.
    */
   async #check(): Promise<void> {
     const { reducer } = this.#options;
     try {
       await this.#sent;
       await this.#catchUp.run();
-      // What it was about to do when it was asked shows in a moment.
+      // Work that OpenCode was about to begin is visible after a short delay.
       await sleep(CHECK_DELAY_MS);
       await this.#catchUp.run();
       const { unanswered } = reducer;
       if (unanswered !== undefined) this.#close(unanswered);
     } catch {
-      // A prompt that was refused ends otherwise; an OpenCode that does not answer is the watchdog's.
+      // A refused prompt ends elsewhere, and the watchdog handles an OpenCode that does not answer.
     } finally {
       this.#checking = undefined;
     }
   }
 
-  /** Looks again once nothing was heard for long enough, or a tool has overrun its limit, whatever is heard of it. */
+  /** Schedules the watchdog: for the end of the allowed silence, or for when a tool has overrun its limit, even with output. */
   #watch(): void {
     this.#watchHealth();
     clearTimeout(this.#watchdog);
@@ -200,7 +200,7 @@ export class PromptRun {
     this.#healthTimer = setTimeout(() => this.#checkHealth(), this.#options.limits.silenceMs);
   }
 
-  /** A silent agent may wait for its model, a tool or a person; one that does not answer hangs. */
+  /** Checks a silent agent. It may wait for its model, a tool or a person, but if it does not answer, it hangs. */
   #checkHealth(): Promise<void> {
     this.#checkingHealth ??= this.#askHealth().finally(() => {
       this.#checkingHealth = undefined;
@@ -219,14 +219,14 @@ export class PromptRun {
     if (!reducer.hasEnded) this.#watchHealth();
   }
 
-  /** Milliseconds until a tool has gone on too long after its limit; infinity where none can. */
+  /** The milliseconds until a tool has run too long past its limit; infinity if no such tool is running. */
   get #overrunInMs(): number {
     const { reducer, limits } = this.#options;
     if (reducer.isWaiting) return Number.POSITIVE_INFINITY;
     return this.#toolLimits.overrunMs(this.#waitedMs) + limits.overrunMs - Date.now();
   }
 
-  /** Says that the prompt is worked on, unless that was said a short time ago: others have a watchdog, too. */
+  /** Reports that the prompt makes progress, unless that was just reported, since the SessionAgent has a watchdog, too. */
   #tellWorking(): void {
     const { limits, onWorking } = this.#options;
     const nowMs = performance.now();
@@ -244,11 +244,11 @@ export class PromptRun {
     } else void this.abort(STUCK);
   }
 
-  /** The prompt was not taken, as far as is known: without an answer OpenCode may be at work on it all the same. */
+  /** Handles a prompt that could not be sent. Without an answer OpenCode may work on it nevertheless, so it is aborted. */
   async #refused(error: unknown): Promise<void> {
     const { client, sessionId, context, limits } = this.#options;
     const isAnswer = error instanceof OpenCodeError && error.status !== undefined;
-    // A broken connection is often the first sign of a death, and no answer that of an OpenCode that hangs.
+    // A broken connection is often the first sign of a crash, and no answer that of an OpenCode that hangs.
     if (!isAnswer) {
       const checked = this.#checkHealth().then(() => sleep(DEATH_NOTICE_MS));
       await Promise.race([this.#ended.promise, checked]);
@@ -262,7 +262,7 @@ export class PromptRun {
     const { reducer } = this.#options;
     if (reducer.hasEnded) return;
     reducer.cut(ending);
-    // What waits for the history happened before this.
+    // The events held back for the history happened before this end.
     this.#catchUp.flush();
     if (!reducer.hasEnded) this.#take(reducer.close(Date.now(), ending));
   }

@@ -1,10 +1,11 @@
 /**
- * What counts of the configuration of OpenCode that a repository holds. OpenCode itself never reads it: it would send our keys
- * where the repository says, run its plugins beside them and write into it. The runner reads it and writes what counts into
- * OpenCode's own folder, which takes precedence over nothing of ours.
+ * Reads the permitted part of a repository's configuration of OpenCode. OpenCode itself never reads the repository's files:
+ * they could make it send the keys elsewhere and run plugins with access to them, and OpenCode would write into the
+ * repository. The runner reads them and writes the permitted part into OpenCode's own folder, which never overrides Valet's
+ * configuration.
  *
- * Of a repository that the session does not trust that is text: instructions, commands and agents. Of one that it trusts it is
- * all but what would send our keys elsewhere or decide what the agent may do.
+ * If the session does not trust the repository, only text is permitted: instructions, commands and agents. If it does,
+ * everything is permitted except what would send the keys elsewhere or decide the agent's permissions.
  */
 import { lstatSync, readdirSync, readFileSync, realpathSync } from "node:fs";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
@@ -13,28 +14,28 @@ import { OWN_PROVIDER, type PROVIDER_KEYS } from "@valet/shared/protocol/model-a
 
 type Json = Record<string, unknown>;
 
-/** Markdown files that OpenCode reads from a folder of configuration, by their place there. */
+/** Markdown files for OpenCode's configuration folder, by their relative path. */
 export type TextFiles = ReadonlyMap<string, string>;
 
 export interface RepositoryConfig {
-  /** For `opencode.json`. */
+  /** The content of `opencode.json`. */
   readonly settings: Json;
   readonly files: TextFiles;
-  /** Files that could not be read, from the repository's root. */
+  /** Files that could not be read, as paths from the repository's root. */
   readonly unreadable: readonly string[];
 }
 
 const FOLDER = ".opencode";
 const CONFIG_FILES = ["opencode.json", "opencode.jsonc"];
-/** The first that is there is read, as OpenCode does. */
+/** The first existing file is read, as OpenCode does. */
 const INSTRUCTIONS = ["AGENTS.md", "CLAUDE.md", "CONTEXT.md"];
 const SKILL_FOLDERS = ["skill", "skills"];
-/** What a text may say besides itself: nothing of models, permissions or tools. */
+/** The permitted fields of a text file: none about models, permissions or tools. */
 const TEXT_FIELDS = {
   command: ["description", "agent", "subtask"],
   agent: ["description", "mode", "temperature", "top_p"],
 } as const;
-/** What is wrong with a field is no reason for OpenCode to fail at all of its configuration. */
+/** Checks of fields. Invalid fields are dropped, since OpenCode would otherwise reject its whole configuration. */
 const IS_VALID: Readonly<Record<string, (value: unknown) => boolean>> = {
   description: (value) => typeof value === "string",
   agent: (value) => typeof value === "string",
@@ -43,7 +44,7 @@ const IS_VALID: Readonly<Record<string, (value: unknown) => boolean>> = {
   temperature: (value) => typeof value === "number" && value >= 0 && value <= 2,
   top_p: (value) => typeof value === "number" && value >= 0 && value <= 1,
 };
-/** OpenCode's own agents keep their part in it, whatever a text says. */
+/** OpenCode's own agents, whose mode a repository cannot change. */
 const BUILT_IN_AGENTS = new Set(["build", "plan", "general", "explore", "title", "summary", "compaction"]);
 const TEXT_FOLDERS: Readonly<Record<string, keyof typeof TEXT_FIELDS>> = {
   command: "command",
@@ -54,7 +55,7 @@ const TEXT_FOLDERS: Readonly<Record<string, keyof typeof TEXT_FIELDS>> = {
 const MAX_FILE_BYTES = 256 * 1024;
 const MAX_FILES = 500;
 const MAX_DEPTH = 8;
-/** Keys of a repository's configuration that count for no session. What is left out of providers: {@link ownProviders}. */
+/** Keys of a repository's configuration that are never permitted. For providers see {@link ownProviders}. */
 const PINNED = [
   "small_model",
   "permission",
@@ -65,7 +66,7 @@ const PINNED = [
   "enabled_providers",
 ];
 const PINNED_OF_AGENTS = ["permission", "tools"];
-/** Which of OpenCode's providers reads each of our keys. */
+/** The OpenCode provider that reads each of Valet's keys. */
 const PROVIDERS: Readonly<Record<(typeof PROVIDER_KEYS)[number], string>> = {
   ANTHROPIC_API_KEY: "anthropic",
   OPENAI_API_KEY: "openai",
@@ -77,17 +78,17 @@ const PROVIDERS: Readonly<Record<(typeof PROVIDER_KEYS)[number], string>> = {
   XAI_API_KEY: "xai",
   DEEPSEEK_API_KEY: "deepseek",
 };
-/** The providers that we have keys for. */
+/** The providers for which Valet may have keys. */
 const OUR_PROVIDERS: ReadonlySet<string> = new Set([OWN_PROVIDER, ...Object.values(PROVIDERS)]);
 
 export interface ReadOptions {
   readonly workspace: string;
   readonly isTrusted: boolean;
-  /** Environment variables that hold secrets of ours. */
+  /** The environment variables that contain Valet's secrets. */
   readonly secretVariables: readonly string[];
 }
 
-/** Reads what counts. Never throws. */
+/** Reads the permitted part of the configuration. Never throws. */
 export function readRepositoryConfig(options: ReadOptions): RepositoryConfig {
   const { workspace, isTrusted } = options;
   const unreadable: string[] = [];
@@ -119,7 +120,7 @@ function skillsOf(workspace: string): string[] {
   return SKILL_FOLDERS.map((name) => join(workspace, FOLDER, name)).filter((path) => isInside(workspace, path));
 }
 
-/** Its commands and agents as files, without what is not text. */
+/** Yields the repository's command and agent files, with only the permitted fields. */
 function* textFilesOf(workspace: string): Generator<[string, string]> {
   let count = 0;
   for (const [folder, kind] of Object.entries(TEXT_FOLDERS)) {
@@ -132,7 +133,10 @@ function* textFilesOf(workspace: string): Generator<[string, string]> {
   }
 }
 
-/** Commands and agents that stand in a file of configuration. What refers to variables or files is no mere text. */
+/**
+ * Yields the commands and agents in a configuration file. Omits those that refer to variables or files, which are not just
+ * text.
+ */
 function* inlineTexts(config: Json): Generator<[string, string]> {
   for (const [kind, body] of [
     ["command", "template"],
@@ -153,13 +157,13 @@ function textFile(kind: keyof typeof TEXT_FIELDS, name: string, data: Json, body
   return markdown(Object.fromEntries(kept.map((field) => [field, data[field]])), body);
 }
 
-/** JSON is YAML. */
+/** Returns a Markdown file with front matter. The values are JSON, which is also YAML. */
 function markdown(data: Json, body: string): string {
   const lines = Object.entries(data).map(([field, value]) => `${JSON.stringify(field)}: ${JSON.stringify(value)}\n`);
   return `---\n${lines.join("")}---\n${body}`;
 }
 
-/** An agent's file of a trusted repository without what is not the repository's to decide. */
+/** Returns an agent's file of a trusted repository without the keys that are never permitted. */
 export function withoutPinned(text: string): string {
   const { data, body } = splitFrontMatter(text);
   return PINNED_OF_AGENTS.some((key) => key in data) ? markdown(without(data, PINNED_OF_AGENTS), body) : text;
@@ -190,7 +194,7 @@ function trustedSettings(config: Json, name: string, workspace: string): Json {
   return kept;
 }
 
-/** Providers of the repository's own, which read no key of ours from the environment. */
+/** Returns the repository's own providers, which cannot read Valet's keys from the environment. */
 function ownProviders(providers: Json): Json {
   const own = Object.entries(providers).filter(([id]) => !OUR_PROVIDERS.has(id));
   return Object.fromEntries(own.map(([id, provider]) => [id, { ...objectOf(provider), env: [] }]));
@@ -202,7 +206,7 @@ function absolutePlugin(plugin: unknown, folder: string): unknown {
   return pathToFileURL(resolve(folder, plugin)).href;
 }
 
-/** OpenCode looks for relative ones in its own folder only. */
+/** Returns the absolute paths of a pattern, since OpenCode resolves relative ones only in its own folder. */
 function absoluteInstructions(pattern: unknown, workspace: string): unknown[] {
   if (typeof pattern !== "string") return [];
   if (isAbsolute(pattern) || pattern.startsWith("~/") || /^https?:/.test(pattern)) return [pattern];
@@ -215,7 +219,7 @@ function absoluteInstructions(pattern: unknown, workspace: string): unknown[] {
   }
 }
 
-/** Files that it names are taken from where it stands; variables that hold our secrets are empty. */
+/** Makes paths of included files absolute, and replaces variables with Valet's secrets by nothing. */
 function resolveVariables(text: string, name: string, { workspace, secretVariables }: ReadOptions): string {
   const folder = join(workspace, name, "..");
   return text
@@ -232,7 +236,7 @@ function parseConfig(text: string): Json | undefined {
   }
 }
 
-/** Lists are joined, objects merged, all else replaced. */
+/** Merges configurations: joins lists, merges objects, replaces other values. */
 function merge(into: Json, from: Json): void {
   for (const [key, value] of Object.entries(from)) {
     const old = into[key];
@@ -242,7 +246,7 @@ function merge(into: Json, from: Json): void {
   }
 }
 
-/** A file of the workspace: no link out of it, nothing that is no file. */
+/** Reads a file of the workspace; `undefined` if it is not a plain file or a link leads out of the workspace. */
 function readInside(workspace: string, name: string): string | undefined {
   const path = join(workspace, name);
   try {

@@ -243,7 +243,7 @@ describe("a repository that the session does not trust", { timeout: 120_000 }, (
     });
     const { say, problems } = await start(root);
     expect(await say("Hello.")).toMatchObject({ outcome: "ok" });
-    expect(problems).toEqual(["opencode.json of the repository cannot be read and does not count"]);
+    expect(problems).toEqual(["ignored the repository's opencode.json, which cannot be read"]);
   });
 });
 
@@ -319,7 +319,7 @@ describe("a repository that the session trusts", { timeout: 120_000 }, () => {
     const { root } = makeWorkspace(files);
     const { say, problems, starts } = await start(root, { trustsRepository: true, startTimeoutMs: 15_000 });
     expect(await say("Hello.")).toMatchObject({ outcome: "ok" });
-    expect(problems).toEqual(["OpenCode did not start with the repository's configuration, and is started without it"]);
+    expect(problems).toEqual(["OpenCode did not start with the repository's configuration. It is started without it"]);
     expect(starts()).toMatchObject([
       { "valet.opencode.repository_config": "trusted", "valet.outcome": "error" },
       { "valet.opencode.repository_config": "dropped", "valet.outcome": "ok" },

@@ -1,4 +1,4 @@
-/** The process `opencode serve`. */
+/** Starts and ends the process `opencode serve`. */
 import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -18,31 +18,31 @@ import type { ConfigFolder } from "./config-folder.ts";
 import { boundToolOutput, toolOutputFolder } from "./tool-output.ts";
 
 export interface ServerOptions {
-  /** Where the agent works. */
+  /** The agent's workspace. */
   readonly workspace: string;
   readonly modelAccess: ModelAccess;
-  /** Where its configuration comes from. */
+  /** The folders of OpenCode's configuration. */
   readonly configFolder: ConfigFolder;
   readonly permission?: Readonly<Record<string, Permission>>;
   /** Whether plugins of the repository may run in OpenCode's process. */
   readonly runsRepositoryCode: boolean;
-  /** Told of the keys and passwords that OpenCode has, so that they are taken out of what comes from it. */
+  /** Receives OpenCode's keys and passwords, which are redacted from its output. */
   readonly secrets?: SecretValues;
-  /** For our own tools; there are none without. */
+  /** The tool server of Valet's tools; without it there are none. */
   readonly tools?: ToolAccess;
-  /** The runner's environment; `process.env` unless given. */
+  /** The runner's environment; `process.env` by default. */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** How long it may take until it is healthy. */
+  /** The timeout until OpenCode is healthy. */
   readonly startTimeoutMs?: number;
-  /** Gives the start up. */
+  /** Aborts the start. */
   readonly signal?: AbortSignal;
-  /** How long it may take to end when asked to. */
+  /** How long OpenCode may take to end after SIGTERM. */
   readonly stopGraceMs?: number;
 }
 
-/** Not the workspace: a `tsconfig.json` there would say which code our plugin imports. */
+/** Not the workspace, since a `tsconfig.json` there could change the imports of Valet's plugin. */
 const WORKING_FOLDER = "/";
-/** Unless the runner's own start leaves it another time. */
+/** The default, if the runner's start does not set another timeout. */
 export const START_TIMEOUT_MS = startShares(LIMITS.startMs).agentMs;
 const HEALTH_TRY_MS = 1_000;
 const LISTENING = /listening on (http:\/\/\S+)/;
@@ -68,7 +68,7 @@ export class OpenCodeStartError extends Error {
 export class OpenCodeServer {
   readonly client: OpenCodeClient;
   readonly version: string | undefined;
-  /** Resolves when the process has ended, for whatever reason, and its tools' commands with it. */
+  /** Resolves when the process has ended, for any reason, and its tools' commands have been killed. */
   readonly exited: Promise<void>;
   readonly #process: Subprocess;
   readonly #stopGraceMs: number;
@@ -143,16 +143,16 @@ export class OpenCodeServer {
   }
 
   /**
-   * Ends OpenCode and its tools' commands; resolves when the process is gone. The commands lead process groups of their
-   * own, so that it must end them itself; then it is asked, then killed: for some seconds after a turn it takes no notice of
-   * SIGTERM.
+   * Ends OpenCode and its tools' commands. Resolves when the process has ended. The commands have their own process groups, so
+   * OpenCode must end them itself first. OpenCode then gets SIGTERM, which it ignores for some seconds after a turn, and
+   * finally SIGKILL.
    */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
   }
 
-  /** Kills OpenCode and its tools' commands at once; resolves when the process is gone. */
+  /** Kills OpenCode and its tools' commands. Resolves when the process has ended. */
   async kill(): Promise<void> {
     killGroup(this.#process.pid, "SIGKILL");
     await this.exited;
@@ -171,7 +171,7 @@ export class OpenCodeServer {
   }
 }
 
-/** The package's own executable: no shell between, whose pid would be the one we hold. */
+/** Returns the path of the package's own executable. With a shell in between, the runner would have the shell's pid. */
 function binary(): string {
   const require = createRequire(import.meta.url);
   const manifest = require.resolve("opencode-ai/package.json");
@@ -179,7 +179,10 @@ function binary(): string {
   return join(dirname(manifest), bin.opencode);
 }
 
-/** Reads the address from OpenCode's own line, since it chooses the port, and reads on so that it never waits to write. */
+/**
+ * Reads the address from OpenCode's output, since OpenCode chooses the port. Keeps reading, so OpenCode never blocks on
+ * writing.
+ */
 function addressOf(stdout: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();
   void (async () => {
@@ -197,7 +200,10 @@ function addressOf(stdout: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<str
   return promise;
 }
 
-/** One request in thirty right after "listening" is reset or stalls, so that each has a short time. */
+/**
+ * Waits until OpenCode is healthy. Right after "listening" one request in thirty is reset or stalls, so each has a short
+ * timeout.
+ */
 async function waitForHealth(client: OpenCodeClient, child: Subprocess, deadline: number) {
   for (;;) {
     try {
@@ -209,7 +215,7 @@ async function waitForHealth(client: OpenCodeClient, child: Subprocess, deadline
   }
 }
 
-/** @throws OpenCodeStartError when the time is up, the process ends or the start is given up before the work is done */
+/** Waits for `work`. @throws OpenCodeStartError at the deadline, or if the process ends or the start is aborted before */
 async function before<T>(
   deadline: number,
   exited: Promise<unknown>,

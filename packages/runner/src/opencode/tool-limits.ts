@@ -1,20 +1,20 @@
 /**
- * Tools that end by themselves after a time that their call names: as long as one runs, silence is no sign of trouble. OpenCode
- * ends them (1.18.33: `bash` in milliseconds, two minutes unless the call says otherwise; `webfetch` in seconds).
+ * Tracks running tools with a time limit of their own, during which silence is expected. OpenCode 1.18.33 enforces the limits:
+ * of `bash` in milliseconds, two minutes by default; of `webfetch` in seconds.
  */
 import type { AgentEvent, ToolPart } from "./events.ts";
 
-/** What a limit is given in, in milliseconds, and what it is where the call names none. */
+/** The unit of a tool's limit, and its default, in milliseconds. */
 const LIMITED: { readonly [tool: string]: { readonly unitMs: number; readonly otherwiseMs: number } | undefined } = {
   bash: { unitMs: 1, otherwiseMs: 120_000 },
   webfetch: { unitMs: 1000, otherwiseMs: 30_000 },
 };
-/** From a tool's limit to the event that tells of its end, in milliseconds: its processes are ended first. */
+/** The time from a tool's limit to the event of its end, in milliseconds, in which OpenCode ends its processes. */
 const ENDING_MS = 5_000;
 
 interface Limited {
   readonly startMs: number;
-  /** From the start to when the end must have been told. */
+  /** The time from the start by which the event of the end must have arrived. */
   readonly limitMs: number;
 }
 
@@ -22,7 +22,7 @@ export class ToolLimits {
   /** The running tools that have a limit, by their part. */
   readonly #running = new Map<string, Limited>();
 
-  /** Takes notice of an event of the agent or one of its sub-agents. */
+  /** Handles an event of the agent or one of its sub-agents. */
   observe(event: AgentEvent): void {
     if (event.type !== "message.part.updated" || event.properties.part.type !== "tool") return;
     const { part } = event.properties;
@@ -31,14 +31,14 @@ export class ToolLimits {
     else this.#running.set(part.id, limited);
   }
 
-  /** Until when nothing need be heard, epoch ms; 0 where no tool with a limit runs. */
+  /** The time until which silence is expected, epoch ms; 0 if no tool with a limit is running. */
   get quietUntilMs(): number {
     return Math.max(0, ...Array.from(this.#running.values(), ({ startMs, limitMs }) => startMs + limitMs));
   }
 
   /**
-   * Returns when the first of the running tools has overrun its limit, epoch ms; infinity where none has one.
-   * @param waitedMs when the agent last waited for a person: a tool's limit counts from there, since it may be the tool that waited
+   * Returns when the first of the running tools overruns its limit, epoch ms; infinity if none has a limit.
+   * @param waitedMs when the agent last waited for a person. Limits count from then, since the tool itself may have waited
    */
   overrunMs(waitedMs: number): number {
     const ends = Array.from(this.#running.values(), ({ startMs, limitMs }) => Math.max(startMs, waitedMs) + limitMs);

@@ -1,24 +1,24 @@
 /**
- * Bounds what OpenCode keeps of its tools' output. It shows the model a part and writes all of it to a file (`tool-output` in its
- * data folder, 1.18.33), for a week and without a limit: one `yes` would fill the disk, and every snapshot after it.
+ * Limits the tool output that OpenCode stores. OpenCode 1.18.33 shows the model a part of it and writes all of it to a file
+ * (`tool-output` in its data folder), for a week and without a limit. One `yes` would fill the disk, and every later snapshot.
  */
 import { lstatSync, readdirSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 
 export interface ToolOutputOptions {
   readonly folder: string;
-  /** What all files may have together, and each of them; 32 MiB unless given. */
+  /** The maximum size of all files together; 32 MiB by default. */
   readonly maxBytes?: number;
-  /** How often it is looked at while tools run. */
+  /** The interval of checks. */
   readonly intervalMs?: number;
 }
 
 const MAX_BYTES = 32 * 1024 * 1024;
 const INTERVAL_MS = 1_000;
-/** What OpenCode calls them. Nothing else is touched, whoever put it there. */
+/** OpenCode's names of the files. Other files are not touched. */
 const NAME = /^tool_?\w+$/;
 
-/** The folder, by the environment that OpenCode is started with; `undefined` where it has no home. */
+/** Returns the folder for OpenCode's environment; `undefined` without a home. */
 export function toolOutputFolder(env: Readonly<Record<string, string | undefined>>): string | undefined {
   const { XDG_DATA_HOME: data, HOME: home } = env;
   if (data) return join(data, "opencode", "tool-output");
@@ -26,9 +26,9 @@ export function toolOutputFolder(env: Readonly<Record<string, string | undefined
 }
 
 /**
- * Keeps the newest files within the bound, at once and from time to time. A file that is being written and larger than all may be
- * loses its end; what is written to it later leaves a hole.
- * @returns what looks a last time and ends it
+ * Keeps the newest files within the limit, now and at every interval. If the newest file alone exceeds the limit, it is
+ * truncated; output that is written later leaves a hole in it.
+ * @returns a function that checks a last time and ends the checks
  */
 export function boundToolOutput({
   folder,
@@ -54,15 +54,15 @@ function sweep(folder: string, maxBytes: number): void {
         left = 0;
       } else rmSync(path);
     } catch {
-      // It has just gone, or is not ours to change: it is looked at again.
+      // The file was just deleted, or cannot be changed. The next check tries again.
     }
   }
 }
 
-/** The newest first, by what they take of the disk. */
+/** Returns the files with their size on disk, newest first. */
 function filesIn(folder: string) {
   try {
-    // A link leads to somebody else's files.
+    // A link may lead to other files.
     if (!lstatSync(folder).isDirectory()) return [];
     const files = readdirSync(folder)
       .filter((name) => NAME.test(name))
@@ -71,7 +71,7 @@ function filesIn(folder: string) {
       .sort((a, b) => b.stat.mtimeMs - a.stat.mtimeMs);
     return files.map(({ path, stat }, index) => ({ path, bytes: 512 * stat.blocks, isNewest: index === 0 }));
   } catch {
-    // There is none yet, or one has just gone.
+    // The folder does not exist yet, or a file was just deleted.
     return [];
   }
 }

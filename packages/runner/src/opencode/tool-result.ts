@@ -1,34 +1,34 @@
-/** What became of a tool call, where OpenCode itself calls it a success. Pure. */
+/** Finds failures of tool calls, including those that OpenCode reports as successes. Pure. */
 import type { ToolPart } from "./events.ts";
 
-/** OpenCode's stand-in for a call that it cannot make: of a tool that it does not have, or with arguments that are no JSON. */
+/** The tool that OpenCode calls instead if a call is invalid: an unknown tool, or arguments that are not JSON. */
 const INVALID = "invalid";
-/** A tool's name is the model's to choose: others are content, or would make a name of each call. */
+/** Other names, which the model can choose freely, could contain content or be different for each call. */
 const NAME = /^[\w.:-]{1,64}$/;
-/** What OpenCode's shell tool appends when its own time limit ended the command. */
+/** The text that OpenCode's shell tool appends if its own time limit ended the command. */
 const TIMED_OUT = /<shell_metadata>\s[^<]*\bterminated command after exceeding timeout\b/;
-/** That text stands at the end; what comes before is the command's. */
+/** The text is at the end; everything before it is the command's output. */
 const TAIL_LENGTH = 1_000;
 
-/** What OpenCode (1.18.33) makes of a call when a person refuses it, and says nothing else, or declines its questions. */
+/** The errors of OpenCode 1.18.33 for a call that a person rejected without a reason, or whose questions a person declined. */
 const REFUSALS: ReadonlySet<string> = new Set([
   "The user rejected permission to use this specific tool call.",
   "The user dismissed this question",
 ]);
 
-/** Whether a person refused the call, by OpenCode's own word: it goes no further then. */
+/** Returns whether OpenCode's error means that a person rejected the call, after which OpenCode does not continue. */
 export function isRefused({ state }: ToolPart): boolean {
   return state.status === "error" && REFUSALS.has(state.error);
 }
 
-/** The tool that the model called. */
+/** Returns the name of the tool that the model called. */
 export function toolName({ tool, state }: ToolPart): string {
   if (tool !== INVALID || state.status === "pending") return tool;
   const { tool: called } = state.input;
   return typeof called === "string" && NAME.test(called) ? called : tool;
 }
 
-/** Why a call that has ended is no success. */
+/** Returns the error type of an ended call; `undefined` for a success. */
 export function toolProblem({
   tool,
   state,

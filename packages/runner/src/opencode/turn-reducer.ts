@@ -1,7 +1,8 @@
 /**
- * From OpenCode's events to the spans of one prompt: no clock, no I/O, and the same events give the same facts. An event
- * finds its place by ids alone, so that turns of several channels may read one stream.
+ * Converts OpenCode's events into the facts of one prompt, without a clock or I/O: the same events result in the same facts. It
+ * assigns events by ids only, so turns of several channels can read one stream.
  */
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { ModelCallRef } from "../agent/agent.ts";
 import { FactLog } from "../agent/fact-log.ts";
 import type { Ending, Fact, FactAttributes } from "../agent/facts.ts";
@@ -10,25 +11,24 @@ import { AgentRun, type ModelFacts, type Retry } from "./agent-run.ts";
 import { type AgentEvent, eventTime, sessionOf } from "./events.ts";
 
 export interface TurnReducerOptions {
-  /** The attempt that the prompt is for. With the message id it makes the derived span ids its own. */
+  /** The attempt of the prompt. Together with the message id it makes the derived span ids unique. */
   readonly attemptId: string;
-  /** The OpenCode session that is prompted. */
+  /** The OpenCode session of the prompt. */
   readonly sessionId: string;
-  /** The id that the prompt is sent with. */
+  /** The prompt's message id. */
   readonly userMessageId: string;
-  /** When it is sent, epoch ms. */
+  /** When the prompt is sent, epoch ms. */
   readonly startMs: number;
-  /** Added to the `invoke_agent` span. */
+  /** Further attributes of the `invoke_agent` span. */
   readonly attributes?: FactAttributes;
-  /** Tools that may be asked for the same again and again. */
+  /** Tools that the agent may call repeatedly with the same arguments. */
   readonly pollingTools?: ReadonlySet<string>;
-  /** Nothing is known where it is left out. */
   readonly model?: ModelFacts;
-  /** Whether a message id was made for another prompt than this one. */
+  /** Returns whether a message id belongs to another prompt. */
   isOthers(messageId: string): boolean;
 }
 
-/** How many events of a sub-agent may arrive before the call that it works for is known. */
+/** The maximum number of events of a sub-agent before its tool call is known. */
 const MAX_HELD_EVENTS = 1000;
 
 export class TurnReducer {
@@ -37,11 +37,11 @@ export class TurnReducer {
   readonly #options: TurnReducerOptions;
   readonly #log = new FactLog();
   readonly #root: AgentRun;
-  /** Runs by OpenCode session; of a child session that was used twice, the later one. */
+  /** Runs by OpenCode session; for a child session that was used twice, the later run. */
   readonly #runs = new Map<string, AgentRun>();
-  /** Tool calls that have a child session, so that each makes one run. */
+  /** Tool calls whose child session is known, since each creates one run. */
   readonly #tied = new Set<string>();
-  /** Events of child sessions whose call has not been told yet. */
+  /** Events of child sessions whose tool call is not known yet. */
   readonly #held = new Map<string, { event: AgentEvent; atMs: number }[]>();
   readonly #pollingTools: ReadonlySet<string>;
   readonly #model: ModelFacts;
@@ -64,18 +64,18 @@ export class TurnReducer {
       isOthers,
       pollingTools: this.#pollingTools,
       model: this.#model,
-      ...(attributes === undefined ? {} : { attributes }),
+      ...withoutUndefined({ attributes }),
       cutShort: () => this.#cut,
     });
     this.#runs.set(sessionId, this.#root);
   }
 
-  /** Whether the agent is done with the prompt, by the rule in recordings/README.md. */
+  /** Whether the prompt has ended, according to the rule in recordings/README.md. */
   get hasEnded(): boolean {
     return this.#root.hasEnded;
   }
 
-  /** How it ended. */
+  /** How the prompt ended. */
   get ending(): Ending {
     return this.#root.ending;
   }
@@ -85,39 +85,39 @@ export class TurnReducer {
     return [...this.#runs.values()].some((run) => !run.hasEnded && run.isWaiting);
   }
 
-  /** The session of each request to a person that is open, by the request's id. */
+  /** The session of each open request to a person, by the request's id. */
   get openRequests(): ReadonlyMap<string, string> {
     const open = [...this.#runs.values()].filter(({ hasEnded }) => !hasEnded);
     return new Map(open.flatMap((run) => run.openRequests.map((id) => [id, run.sessionId] as const)));
   }
 
-  /** The model call that keeps failing, if one does. */
+  /** The failing model call that OpenCode retries, if there is one. */
   get retry(): Retry | undefined {
     return [...this.#runs.values()].find((run) => !run.hasEnded && run.retry !== undefined)?.retry;
   }
 
-  /** Why the work goes in circles and must be ended, if it does. */
+  /** How the prompt must end if the agent is in a loop. */
   get verdict(): Ending | undefined {
     for (const run of this.#runs.values()) if (!run.hasEnded && run.verdict !== undefined) return run.verdict;
     return undefined;
   }
 
-  /** How the prompt ends if OpenCode has done no more with it than it has told. */
+  /** How the prompt ends if no more events follow. */
   get unanswered(): Ending | undefined {
     return this.#root.unanswered;
   }
 
-  /** The OpenCode session that is prompted. */
+  /** The OpenCode session of the prompt. */
   get sessionId(): string {
     return this.#options.sessionId;
   }
 
-  /** The id that the prompt was sent with. */
+  /** The prompt's message id. */
   get userMessageId(): string {
     return this.#options.userMessageId;
   }
 
-  /** How many messages of an OpenCode session are known to be this prompt's. */
+  /** Returns the number of messages of an OpenCode session that are known to belong to this prompt. */
   messageCount(sessionId: string): number {
     return this.#runs.get(sessionId)?.messageCount ?? 0;
   }
@@ -127,17 +127,17 @@ export class TurnReducer {
     return this.#options.startMs;
   }
 
-  /** Whether the agent has begun to answer. */
+  /** Whether the agent has begun its answer. */
   get hasBegun(): boolean {
     return this.#root.hasBegun;
   }
 
-  /** Whether an OpenCode session is at work for this prompt. */
+  /** Returns whether an OpenCode session is busy with this prompt. */
   isBusy(sessionId: string): boolean {
     return this.#runs.get(sessionId)?.isBusy === true;
   }
 
-  /** Whether an OpenCode session worked for this prompt and is done. */
+  /** Returns whether an OpenCode session worked for this prompt and has ended. */
   isOver(sessionId: string): boolean {
     return this.#runs.get(sessionId)?.hasEnded === true;
   }
@@ -146,22 +146,22 @@ export class TurnReducer {
     return this.#root.userMessageIds;
   }
 
-  /** Whether an OpenCode session works for this prompt: the prompted one, or a sub-agent's. */
+  /** Returns whether an OpenCode session belongs to this prompt: its own, or a sub-agent's. */
   has(sessionId: string): boolean {
     return this.#runs.has(sessionId);
   }
 
-  /** Likewise, or a sub-agent's of which it is not known yet for which call it works. */
+  /** Like {@link has}, also for a sub-agent's session whose tool call is not known yet. */
   knows(sessionId: string): boolean {
     return this.#runs.has(sessionId) || this.#held.has(sessionId);
   }
 
-  /** A tool call asks the runner for something: it runs, though OpenCode may not have told so yet. @param atMs epoch ms */
+  /** Records that a tool call has begun, since it sent a request, even if no event has reported it yet. @param atMs epoch ms */
   toolAsked(spanId: string, atMs: number): void {
     this.#log.hasBegunBy(spanId, atMs);
   }
 
-  /** Whether an event is about this prompt's sessions. */
+  /** Returns whether an event belongs to this prompt's sessions. */
   concerns(event: AgentEvent): boolean {
     const session = sessionOf(event);
     if (session === undefined) return false;
@@ -177,14 +177,14 @@ export class TurnReducer {
   }
 
   /**
-   * The work is being cut short, and what ends from now on ends like this. Its first reason counts. The agent's own end is
-   * still awaited.
+   * Sets how all spans end from now on, because the work is being aborted. The first reason counts. The prompt itself ends only
+   * when the agent does.
    */
   cut(ending: Ending): void {
     this.#cut ??= ending;
   }
 
-  /** Returns whether a model call must not be made: it is for this prompt, which was cut short. Such a call gets no span. */
+  /** Returns whether a model call is refused, because it belongs to this prompt and the prompt was aborted. It gets no span. */
   refuses({ sessionId, messageId, userMessageId }: ModelCallRef): boolean {
     if (this.#cut === undefined) return false;
     const run = this.#runs.get(sessionId);
@@ -194,7 +194,7 @@ export class TurnReducer {
     return true;
   }
 
-  /** OpenCode has not answered a health check, or has answered one again. @param atMs epoch ms of the check, or of the answer */
+  /** Records the result of a health check. @param atMs the time of the failed check, or of the answer, epoch ms */
   applyHealth(isResponsive: boolean, atMs: number): Fact[] {
     if (this.hasEnded) return [];
     if (isResponsive) this.#root.responsive(atMs);
@@ -202,13 +202,13 @@ export class TurnReducer {
     return this.#log.take();
   }
 
-  /** OpenCode has answered an abort. */
+  /** Records that OpenCode has answered an abort. */
   abortAnswered(atMs: number): Fact[] {
     this.#root.abortAnswered(atMs);
     return this.#log.take();
   }
 
-  /** Ends everything now: the agent is gone, or does not end what was cut short. */
+  /** Ends everything now, because the agent's process has ended or the agent did not end the aborted work. */
   close(atMs: number, ending: Ending): Fact[] {
     this.cut(ending);
     for (const run of [...this.#runs.values()].reverse()) run.end(atMs);
@@ -233,7 +233,7 @@ export class TurnReducer {
     this.#tieChild(run, event);
   }
 
-  /** The `task` tool names the child session that works for it. */
+  /** Starts the run of a child session, once the `task` tool's metadata names it. */
   #tieChild(parent: AgentRun, event: AgentEvent): void {
     if (event.type !== "message.part.updated" || event.properties.part.type !== "tool") return;
     const { messageID, callID, state } = event.properties.part;
@@ -261,7 +261,7 @@ export class TurnReducer {
     for (const { event: earlier, atMs } of held) this.#route(earlier, atMs);
   }
 
-  /** A call that has its result waits for its sub-agent no longer. */
+  /** Ends a sub-agent's run once its tool call has a result. */
   #endTaskRun(event: AgentEvent, atMs: number): void {
     if (event.type !== "message.part.updated" || event.properties.part.type !== "tool") return;
     const { state } = event.properties.part;

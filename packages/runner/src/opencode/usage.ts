@@ -1,34 +1,35 @@
-/** Tokens, providers and models in the GenAI conventions' words. */
+/** Converts tokens, providers and models to the GenAI conventions. */
 import { OWN_PROVIDER } from "@valet/shared/protocol/model-access";
 import type { Tokens } from "./events.ts";
 
-/** What one call of a model used, as far as its provider said. */
+/** The usage of a model call, as far as the provider reported it. */
 export interface Usage {
-  /** Cached tokens included. */
+  /** Including cached tokens. */
   readonly input: number | undefined;
-  /** Reasoning included. */
+  /** Including reasoning. */
   readonly output: number | undefined;
   readonly cacheRead: number | undefined;
   readonly cacheWrite: number | undefined;
   readonly reasoning: number | undefined;
   /**
-   * Whether no part that the provider counted was larger than the whole, and each figure was one that can be. A part that was
-   * larger is cut to the whole; a figure that cannot be is not known.
+   * Whether the provider's counts are possible and no part is larger than its whole. A larger part is reduced to the whole; an
+   * impossible count is unknown.
    */
   readonly isConsistent: boolean;
 }
 
-/** Tokens of one call, at the most: ten times the largest context that a model is offered with. */
+/** The maximum tokens of one call: ten times the largest context of any model. */
 const MAX_TOKENS = 100_000_000;
 
-/** Whether so many tokens can be. */
+/** Returns whether it is a possible number of tokens. */
 const isPossible = (count: number) => Number.isInteger(count) && count >= 0 && count <= MAX_TOKENS;
 
 /**
- * Reads the tokens of a step. OpenCode counts apart what the conventions count together (cached tokens and input, reasoning
- * and output), says 0 for what it was not told, and cuts at 0 what would be less. Only `total` is as the provider gave it.
- * @param hasContent whether the answer held anything
- * @returns `undefined` where the provider has said nothing
+ * Reads the tokens of a step. OpenCode counts separately what the conventions count together (cached tokens and input,
+ * reasoning and output), uses 0 for unknown counts, and replaces negative counts by 0. Only `total` is the provider's own
+ * count.
+ * @param hasContent whether the answer has content
+ * @returns `undefined` if the provider reported nothing
  */
 export function readUsage(tokens: Tokens, hasContent: boolean): Usage | undefined {
   if (!isAllPossible(tokens)) return readImpossible(tokens, hasContent);
@@ -38,15 +39,15 @@ export function readUsage(tokens: Tokens, hasContent: boolean): Usage | undefine
   const sum = tokens.input + cached + output;
   if (sum === 0) return undefined;
   const { total = sum } = tokens;
-  // A whole that was smaller than its part is 0 here, and the sum is more than the provider's.
+  // If a whole was smaller than its part, it is 0 here, and the sum exceeds the provider's total.
   const isConsistent = total <= 0 || sum <= total;
   const isInputCut = !isConsistent && tokens.input === 0 && cached > 0;
   const isOutputCut = !isConsistent && tokens.output === 0 && tokens.reasoning > 0;
-  // With one of the two in order, the total tells the other.
+  // If only one of the two is impossible, it follows from the total.
   const input = isInputCut && !isOutputCut ? Math.max(0, total - output) : tokens.input + cached;
   const wholeOutput = isOutputCut && !isInputCut ? Math.max(0, total - input) : output;
   return {
-    // No call takes nothing in, and none that has said something gives nothing out.
+    // Every call has input, and every call with content has output, so 0 means unknown.
     input: input === 0 && !isInputCut ? undefined : input,
     output: wholeOutput === 0 && hasContent && !isOutputCut ? undefined : wholeOutput,
     cacheRead: Math.min(cacheRead, input),
@@ -60,7 +61,9 @@ function isAllPossible({ total = 0, input, output, reasoning, cache }: Tokens): 
   return [total, input, output, reasoning, cache.read, cache.write].every(isPossible);
 }
 
-/** What can be believed where some figures cannot be: of input and output the one that can, and the other by the total. */
+/**
+ * Returns the credible part of partly impossible counts: of input and output the possible one, and the other from the total.
+ */
 function readImpossible({ total, input, output, reasoning, cache }: Tokens, hasContent: boolean): Usage {
   const sum = (...parts: number[]) => (parts.every(isPossible) ? parts.reduce((a, b) => a + b) : undefined);
   const [whole, wholeInput, wholeOutput] = [
@@ -84,14 +87,14 @@ function readImpossible({ total, input, output, reasoning, cache }: Tokens, hasC
   };
 }
 
-/** What a call has cost, by OpenCode's reckoning; `undefined` where it knows no price, for which it says 0, or no tokens. */
+/** Returns the cost that OpenCode computed; `undefined` if it knows no price, for which it reports 0, or no tokens. */
 export function readCost(tokens: Tokens, costUsd: number): number | undefined {
   return costUsd > 0 && isAllPossible(tokens) ? costUsd : undefined;
 }
 
 /**
- * A step's tokens in the conventions' words; what is not known is left out.
- * @param hasContent whether the answer held anything
+ * Returns the attributes of a step's tokens, without unknown counts.
+ * @param hasContent whether the answer has content
  */
 export function usageAttributes(tokens: Tokens, hasContent = false) {
   const usage = readUsage(tokens, hasContent);
@@ -106,7 +109,7 @@ export function usageAttributes(tokens: Tokens, hasContent = false) {
   } as const;
 }
 
-/** OpenCode's (models.dev's) provider ids that have another name in the conventions. */
+/** The provider ids of OpenCode (models.dev) that have a different name in the conventions. */
 const PROVIDER_NAMES: ReadonlyMap<string, string> = new Map([
   ["amazon-bedrock", "aws.bedrock"],
   ["azure", "azure.ai.openai"],
@@ -116,18 +119,18 @@ const PROVIDER_NAMES: ReadonlyMap<string, string> = new Map([
   ["google-vertex-anthropic", "gcp.vertex_ai"],
   ["mistral", "mistral_ai"],
   ["moonshotai", "moonshot_ai"],
-  // An endpoint of one's own: what counts is the flavour of its API. Which host it is `server.address` says.
+  // The deployment's own endpoint is named after its API. `server.address` contains its host.
   [OWN_PROVIDER, "openai"],
   ["xai", "x_ai"],
 ]);
 
-/** Under both of its keys, the former for tools that read no other. */
+/** Returns the provider under both keys, the former one for older tools. */
 export function providerAttributes(providerId: string) {
   const name = PROVIDER_NAMES.get(providerId) ?? providerId;
   return { "gen_ai.provider.name": name, "gen_ai.system": name } as const;
 }
 
-/** Where an endpoint of one's own is; nothing where its address cannot be read. */
+/** Returns the address of the deployment's own endpoint; no attributes if its URL is invalid. */
 export function serverAttributes(baseUrl: string | undefined) {
   const url = URL.parse(baseUrl ?? "");
   if (url === null) return {};
@@ -137,18 +140,18 @@ export function serverAttributes(baseUrl: string | undefined) {
 
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { "http:": 80, "https:": 443 };
 
-/** OpenCode's words for why an answer ended that are others in the conventions' schema of messages. */
+/** OpenCode's finish reasons that have a different name in the conventions' schema of messages. */
 const FINISH_REASONS: ReadonlyMap<string, string> = new Map([
   ["tool-calls", "tool_call"],
   ["content-filter", "content_filter"],
 ]);
 
-/** Why an answer ended, in the conventions' word where they have one. */
+/** Returns the convention's name of a finish reason, or the reason itself if there is none. */
 export function finishReason(word: string): string {
   return FINISH_REASONS.get(word) ?? word;
 }
 
-/** Takes `provider/model` apart at the first slash: model names have slashes of their own. */
+/** Splits `provider/model` at the first slash, since model names may contain slashes. */
 export function splitModel(model: string): { providerID: string; modelID: string } | undefined {
   const slash = model.indexOf("/");
   if (slash < 1 || slash === model.length - 1) return undefined;
