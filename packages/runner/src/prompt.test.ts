@@ -1,7 +1,6 @@
 /**
- * Turns as the rest of the runner and a session's trace see them. OpenCode is a stand-in here that plays recordings of the
- * real one's events at once (test/fake-opencode.ts): that the real one does what is recorded, and how long things take, is
- * opencode/real.test.ts's to prove.
+ * Tests turns through their results and spans. A stand-in for OpenCode immediately plays recordings of the real one's events
+ * (test/fake-opencode.ts). opencode/real.test.ts tests that the real one behaves as recorded, and durations.
  */
 
 import { setTimeout as sleep } from "node:timers/promises";
@@ -61,7 +60,7 @@ function setUp(fake: FakeOptions, options: Partial<JobRunnerOptions> = {}) {
 
 const isIdle = ({ properties }: RawEvent) => properties.status?.type === "idle";
 
-/** What the recording `simple` gives. */
+/** The answer of the recording `simple`. */
 const SIMPLE_TREE = `
 valet.turn ok
   invoke_agent build ok
@@ -105,7 +104,7 @@ const traceparentOf = (number: number) =>
 const attributesOf = (span: ReadableSpan | undefined): Record<string, AttributeValue> =>
   attributesToObject([...(span?.attributes ?? [])]);
 
-/** `name outcome error`, indented below its parent. */
+/** Returns the spans as lines `name outcome error`, each indented below its parent. */
 function treeOf(spans: readonly ReadableSpan[], traceId?: string): string {
   const own = spans.filter(({ context }) => traceId === undefined || context.traceId === traceId);
   const lines: string[] = [];
@@ -125,7 +124,7 @@ function treeOf(spans: readonly ReadableSpan[], traceId?: string): string {
 
 const byStart = (spans: readonly ReadableSpan[]) => spans.filter(({ endTime }) => endTime !== undefined);
 
-test("a turn: its answer, its figures, its spans below the dispatch, its context on every call", async () => {
+test("a turn has its answer, its figures, its spans below the dispatch, and its context on every call", async () => {
   const { opencode, runner, started, parts } = setUp({ onPrompt: (prompt) => void prompt.play("simple") });
   const input = dispatch({ threadId: "thread" });
   const { openSpan, done } = runner.run(input);
@@ -167,7 +166,7 @@ test("a turn: its answer, its figures, its spans below the dispatch, its context
     "valet.turn.model_call_count": 4,
     "valet.opencode.session.id": result.opencodeSessionId,
   });
-  // What is done for the prompt belongs to its run, the rest to the turn.
+  // Calls for the prompt have the context of its run, the others that of the turn.
   const ids = { turn: turn?.context.spanId, run: run?.context.spanId };
   expect(opencode.calls.map(({ path, traceparent }) => [path.split("/").at(-1), traceparent?.split("-")[2]])).toEqual([
     ["session", ids.turn],
@@ -176,7 +175,7 @@ test("a turn: its answer, its figures, its spans below the dispatch, its context
   ]);
 });
 
-test("two channels work side by side, each with its own session, trace and answer", async () => {
+test("two channels work concurrently, each with its own session, trace and answer", async () => {
   const rests: (() => void)[] = [];
   const { opencode, runner, started } = setUp({
     onPrompt: (prompt) => {
@@ -215,7 +214,7 @@ valet.turn ok
   }
 });
 
-test("a message of a busy channel waits for the one before it", async () => {
+test("a message of a busy channel waits for the previous one", async () => {
   let finish = () => {};
   const { opencode, runner } = setUp({
     onPrompt: (prompt) => {
@@ -232,7 +231,7 @@ test("a message of a busy channel waits for the one before it", async () => {
   expect(opencode.prompts).toHaveLength(2);
 });
 
-test("an abort, and at once the next message", async () => {
+test("the next message may follow an abort immediately", async () => {
   let rest = () => {};
   const { runner, started } = setUp({
     onPrompt: (prompt) => {
@@ -267,7 +266,7 @@ valet.turn ok
   expect(started.filter(({ statusCode }) => statusCode === StatusCode.ERROR)).toEqual([]);
 });
 
-test("an abort that the agent does not heed ends the turn all the same", async () => {
+test("an abort ends the turn even if the agent ignores it", async () => {
   const { runner, started, ended } = setUp({
     onPrompt: (prompt) => void prompt.play("abort-then-prompt", { until: ({ type }) => type === "session.error" }),
   });
@@ -279,7 +278,7 @@ test("an abort that the agent does not heed ends the turn all the same", async (
   expect(ended).toHaveLength(started.length);
 });
 
-test("an abort before the agent has been asked: it is never asked", async () => {
+test("an abort before the prompt was sent prevents it", async () => {
   const { opencode, runner } = setUp({ onPrompt: (prompt) => void prompt.play("simple") });
   const input = dispatch();
   const { done } = runner.run(input);
@@ -288,7 +287,7 @@ test("an abort before the agent has been asked: it is never asked", async () => 
   expect(opencode.prompts).toEqual([]);
 });
 
-test("an abort of a prompt that the agent dropped: the turn ends when the abort is answered", async () => {
+test("after an abort of a prompt that the agent dropped, the turn ends with the abort's answer", async () => {
   const { opencode, runner } = setUp({ onPrompt: () => {} }, { limits: { abortTimeoutMs: 60_000 } });
   const input = dispatch();
   const { done } = runner.run(input);
@@ -297,7 +296,7 @@ test("an abort of a prompt that the agent dropped: the turn ends when the abort 
   expect(await done).toMatchObject({ outcome: "aborted", errorType: "user_abort" });
 });
 
-test("a model that fails gives way to the next, which links it", async () => {
+test("after a model's failure the next one is tried, and its span links to the failed one", async () => {
   const { opencode, runner, started } = setUp({
     onPrompt: (prompt) => void prompt.play(prompt.model === "a/good" ? "simple" : "error"),
   });
@@ -317,12 +316,12 @@ test("a model that fails gives way to the next, which links it", async () => {
   expect(attributesOf(started[0])).toMatchObject({ "valet.outcome": "ok", "valet.turn.failover_count": 1 });
 });
 
-test("every model fails: the chain is exhausted, and that is an error", async () => {
+test("if every model fails, the turn fails with model_chain_exhausted", async () => {
   const { opencode, runner, started } = setUp({ onPrompt: (prompt) => void prompt.play("error") });
   const { done } = runner.run(dispatch({ models: ["a/one", "a/two"] }));
   const result = await done;
   expect(result).toMatchObject({ outcome: "error", errorType: "model_chain_exhausted", causeOf: "valet/default" });
-  // Why the last model failed is what a person needs to know.
+  // A person needs to know why the last model failed.
   const last = started.filter(({ name }) => name.startsWith("invoke_agent ")).at(-1);
   expect(result.cause).toBe(attributesOf(last)["error.type"]);
   expect(attributesOf(started[0])["valet.error.cause"]).toBe(result.cause);
@@ -331,7 +330,7 @@ test("every model fails: the chain is exhausted, and that is an error", async ()
   expect(attributesOf(started[0])).toMatchObject({ "valet.turn.failover_count": 2 });
 });
 
-test("a model that is named twice, bare and with its provider, is asked once", async () => {
+test("a model that is named twice, with and without its provider, is tried once", async () => {
   const { opencode, runner, started } = setUp({ onPrompt: (prompt) => void prompt.play("error") });
   const { done } = runner.run(
     dispatch({ model: "default", models: ["valet/default", "other", "valet/other", "a/other"] }),
@@ -341,7 +340,7 @@ test("a model that is named twice, bare and with its provider, is asked once", a
   expect(attributesOf(started[0])).toMatchObject({ "valet.turn.failover_count": 2 });
 });
 
-test("a provider that OpenCode would try for ever is given up, and the next model answers", async () => {
+test("a provider that OpenCode would retry without end is given up, and the next model answers", async () => {
   let rest = () => {};
   const { opencode, runner, started } = setUp(
     {
@@ -375,7 +374,7 @@ test("the same attempt twice is one turn", async () => {
   expect(started.filter(({ name }) => name === "valet.turn")).toHaveLength(1);
 });
 
-test("without a traceparent a turn begins a trace of its own, whatever else is at work", async () => {
+test("without a traceparent a turn begins a separate trace, even if other work is running", async () => {
   const { traceparent: _, ...older } = dispatch({ channel: "older" });
   const { opencode, runner, started } = setUp({
     onPrompt: (prompt) => {
@@ -393,7 +392,7 @@ test("without a traceparent a turn begins a trace of its own, whatever else is a
   await runner.abortAll("runner_shutdown");
 });
 
-test("a turn in which nothing happens any more is ended as stuck", async () => {
+test("a turn without progress ends as stuck", async () => {
   const { opencode, runner, started, ended } = setUp(
     { onPrompt: (prompt) => void prompt.play("simple", { until: ({ type }) => type === "message.part.delta" }) },
     { stuckTurnMs: 50, limits: { abortTimeoutMs: 50 } },
@@ -410,14 +409,14 @@ valet.turn error stuck_turn
   valet.turn.finalize ok`);
 });
 
-test("a silent command within a time limit of its own is not stuck, and the object hears that it is worked on", async () => {
+test("a silent command within its own time limit is not stuck, and progress is reported to the object", async () => {
   let rest = () => {};
   const { runner, quiet } = setUp(
     {
       onPrompt: (prompt) => {
         const isRun = (event: RawEvent) => event.properties.part?.state?.status === "running";
         let hasBegun = false;
-        // Up to the event after that which says that the command runs.
+        // Up to the event after the one that reports the running command.
         rest = prompt.play("parallel-tools", {
           until: (event) => {
             const isOver = hasBegun;
@@ -437,7 +436,7 @@ test("a silent command within a time limit of its own is not stuck, and the obje
   expect(await done).toMatchObject({ outcome: "ok" });
 });
 
-test("a model call that is tried again is worked on, and the object hears so before its watchdog expires", async () => {
+test("a retry of a model call is progress, which is reported before the object's watchdog expires", async () => {
   const stuckTurnMs = 400;
   const { opencode, runner, quiet } = setUp(
     { onPrompt: (prompt) => void prompt.play("simple", { until: ({ type }) => type === "message.part.delta" }) },
@@ -455,7 +454,7 @@ test("a model call that is tried again is worked on, and the object hears so bef
   expect(await done).toMatchObject({ errorType: "stuck_turn" });
 });
 
-test("a turn that goes idle without any model call is no answer", async () => {
+test("a turn that becomes idle without a model call fails", async () => {
   const isAnswer = ({ properties }: RawEvent) => properties.info?.role === "assistant";
   const { runner, started, ended } = setUp({
     onPrompt: (prompt) => {
@@ -467,7 +466,7 @@ test("a turn that goes idle without any model call is no answer", async () => {
   expect(ended).toHaveLength(started.length);
 });
 
-test("an error of the agent that no idle follows ends the turn all the same", async () => {
+test("an error of the agent ends the turn even if no idle status follows", async () => {
   const { runner, started, ended } = setUp(
     { onPrompt: (prompt) => void prompt.play("error", { until: ({ type }) => type === "session.error" }) },
     { stuckTurnMs: 50, limits: { abortTimeoutMs: 50 } },
@@ -476,7 +475,7 @@ test("an error of the agent that no idle follows ends the turn all the same", as
   expect(ended).toHaveLength(started.length);
 });
 
-test("a question of leave reaches a person, is no standstill, and the answer goes back", async () => {
+test("a permission request reaches a person, does not count as stuck, and receives the reply", async () => {
   let rest = () => {};
   const replied: [string, string][] = [];
   const { runner, asked, started, quiet } = setUp(
@@ -498,7 +497,7 @@ test("a question of leave reaches a person, is no standstill, and the answer goe
   if (question?.type !== "permission-asked") throw new Error("nothing was asked");
   const { permissionId } = question;
   expect(asked).toEqual([{ type: "permission-asked", attemptId, permissionId, permission: "bash", detail: "ls" }]);
-  // Twice as long as silence may last otherwise.
+  // Twice as long as the allowed silence.
   await vi.waitFor(() => expect(quiet).toEqual([attemptId, attemptId]), 20_000);
   expect(runner.busy).toHaveLength(1);
   await runner.reply({ type: "permission-reply", permissionId: "per_unknown", reply: "reject" });
@@ -544,7 +543,7 @@ test.each([
   expect(started.some(({ name }) => name === "valet.question.wait")).toBe(true);
 });
 
-test("OpenCode dies in mid-turn: the turn says so, OpenCode comes back, the next turn works", async () => {
+test("OpenCode dies during a turn: the turn ends with that error, OpenCode is restarted, and the next turn succeeds", async () => {
   const { opencode, runner, started, ended } = setUp({
     onPrompt: (prompt) =>
       void prompt.play("simple", {
@@ -556,7 +555,7 @@ test("OpenCode dies in mid-turn: the turn says so, OpenCode comes back, the next
   const mayStart = Promise.withResolvers<void>();
   opencode.mayStart = mayStart.promise;
   await opencode.die();
-  // Nobody has to wait for OpenCode to hear of its death.
+  // The end is reported before OpenCode has been restarted.
   expect(await done).toMatchObject({ outcome: "error", errorType: "opencode_died" });
   expect(opencode.starts).toBe(2);
   const turn = started.find(({ name }) => name === "valet.turn");
@@ -566,7 +565,7 @@ test("OpenCode dies in mid-turn: the turn says so, OpenCode comes back, the next
   expect(await runner.run(dispatch()).done).toMatchObject({ outcome: "ok" });
 });
 
-test("OpenCode hangs in mid-turn: silence has it checked, the turn ends with that, and the next message is answered", async () => {
+test("OpenCode hangs during a turn: silence triggers a health check, the turn ends with that error, and the next message is answered", async () => {
   const { opencode, runner, started, ended } = setUp(
     {
       onPrompt: (prompt) =>
@@ -577,7 +576,7 @@ test("OpenCode hangs in mid-turn: silence has it checked, the turn ends with tha
     { limits: { silenceMs: 50 } },
   );
   const { done } = runner.run(dispatch());
-  // While it answers, it is only slow.
+  // As long as it answers, it is only slow.
   await vi.waitFor(() => expect(opencode.checks).toBeGreaterThan(2), 20_000);
   expect(runner.busy).toHaveLength(1);
   opencode.isFrozen = true;
@@ -594,7 +593,7 @@ valet.turn error opencode_hung
   expect(opencode.starts).toBe(2);
 });
 
-test("OpenCode dies between its start and the prompt: the prompt is given to the next, once", async () => {
+test("OpenCode dies between its start and the prompt: the restarted OpenCode receives the prompt once", async () => {
   const { opencode, runner } = setUp({ onPrompt: (prompt) => void prompt.play("simple") });
   opencode.onSession = () => {
     opencode.onSession = undefined;
@@ -606,25 +605,25 @@ test("OpenCode dies between its start and the prompt: the prompt is given to the
   expect(opencode.prompts).toHaveLength(1);
 });
 
-test("a failure is told though OpenCode hangs, and with what was seen of the answer", async () => {
+test("a failure is reported even if OpenCode hangs, with the answer as far as it was received", async () => {
   const mayRead = Promise.withResolvers<void>();
   const { opencode, runner, started } = setUp({ onPrompt: () => 500 });
   opencode.mayRead = mayRead.promise;
   const begunMs = performance.now();
   expect(await runner.run(dispatch()).done).toMatchObject({ outcome: "error", errorType: "opencode_error" });
-  // Any other call may take fifteen seconds.
+  // Other calls have a timeout of fifteen seconds.
   expect(performance.now() - begunMs).toBeLessThan(10_000);
   const finalize = started.find(({ name }) => name === "valet.turn.finalize");
   expect(attributesOf(finalize)["error.type"]).toBe("opencode_unhealthy");
   mayRead.resolve();
 });
 
-test("OpenCode does not take the prompt", async () => {
+test("OpenCode refuses the prompt", async () => {
   const { runner } = setUp({ onPrompt: () => 500 });
   expect(await runner.run(dispatch()).done).toMatchObject({ outcome: "error", errorType: "opencode_error" });
 });
 
-test("a broken event stream is made good from the history", async () => {
+test("the history replaces events that a broken stream lost", async () => {
   let rest = () => {};
   const { opencode, runner, started } = setUp({
     onPrompt: (prompt) => {
@@ -639,12 +638,12 @@ test("a broken event stream is made good from the history", async () => {
   expect(started.filter(({ name }) => name.startsWith("chat "))).toHaveLength(4);
 });
 
-describe("what the agent asks of a person while its event stream is broken", () => {
+describe("a request to a person during a break of the event stream", () => {
   const isAsked = ({ type }: RawEvent) => type === "permission.asked" || type === "question.asked";
   const isAnswered = ({ type }: RawEvent) => /^(permission|question)\.re/.test(type);
 
   test.each(["permission", "question"])(
-    "%s: it is raised, the answer goes back, and the turn ends well",
+    "%s: it reaches the person, receives the reply, and the turn succeeds",
     async (name) => {
       let rest: Rest = () => rest;
       const answer = () => void rest();
@@ -663,7 +662,7 @@ describe("what the agent asks of a person while its event stream is broken", () 
       opencode.breakStreams();
       rest = rest(isAnswered);
       await vi.waitFor(() => expect(asked).toHaveLength(1), 20_000);
-      // It is no standstill, either.
+      // It does not count as stuck, either.
       await vi.waitFor(() => expect(quiet.length).toBeGreaterThan(0), 20_000);
       const [request] = asked;
       if (request?.type === "permission-asked") {
@@ -679,7 +678,7 @@ describe("what the agent asks of a person while its event stream is broken", () 
     },
   );
 
-  test.each(["permission", "question"])("%s: one that was answered there is waited for no longer", async (name) => {
+  test.each(["permission", "question"])("%s: one that was answered in OpenCode no longer waits", async (name) => {
     let rest: Rest = () => rest;
     const { opencode, runner, asked, started } = setUp({
       onPrompt: (prompt) => {
@@ -697,13 +696,13 @@ describe("what the agent asks of a person while its event stream is broken", () 
     });
     const wait = started.find(({ name: span }) => span === `valet.${name}.wait`);
     await vi.waitFor(() => expect(attributesOf(wait)["valet.outcome"]).toBe("ok"), 20_000);
-    // How it was answered, nobody has said.
+    // The reply is unknown.
     expect(attributesOf(wait)).not.toHaveProperty("valet.permission.reply");
     rest();
     expect(await done).toMatchObject({ outcome: "ok" });
   });
 
-  test("a permission that was refused there is what the turn ends with", async () => {
+  test("a permission that was rejected in OpenCode ends the turn", async () => {
     let rest: Rest = () => rest;
     const { opencode, runner, started, asked } = setUp({
       onPrompt: (prompt) => {
@@ -719,8 +718,8 @@ describe("what the agent asks of a person while its event stream is broken", () 
   });
 });
 
-test("what goes on while the history is read is put behind it, and not taken for the whole", async () => {
-  /** Its message is known to the history alone. */
+test("events during the read of the history are applied after it, and do not replace it", async () => {
+  /** Its message is only in the history. */
   const isSecondTool = ({ properties: { part } }: RawEvent) => part?.tool === "edit" && part.state.status === "running";
   let rest: Rest = () => rest;
   const { opencode, runner, started } = setUp({
@@ -745,7 +744,7 @@ test("what goes on while the history is read is put behind it, and not taken for
   expect(`\n${treeOf(started)}`).toBe(SIMPLE_TREE);
 });
 
-test("a new OpenCode session hears what went before; a known one is used again", async () => {
+test("a new OpenCode session receives the earlier conversation; a known session is used again", async () => {
   const { opencode, runner } = setUp({ onPrompt: (prompt) => void prompt.play("simple") });
   const gone = dispatch({ opencodeSessionId: "ses_gone", continuationContext: "Earlier we fixed a bug." });
   const first = await runner.run(gone).done;
@@ -768,7 +767,7 @@ test("a new OpenCode session hears what went before; a known one is used again",
   expect((one ?? "") < (two ?? "")).toBe(true);
 });
 
-test("what was said is in no span, unless content is captured", async () => {
+test("spans contain no content, unless content capture is on", async () => {
   for (const captureContent of [false, true]) {
     const { runner, ended } = setUp({ onPrompt: (prompt) => void prompt.play("simple") }, { captureContent });
     await runner.run(dispatch({ content: "canary-prompt", continuationContext: "canary-context" })).done;
@@ -780,7 +779,7 @@ test("what was said is in no span, unless content is captured", async () => {
   }
 });
 
-test("with tracing off the work is the same and the caller's context goes on", async () => {
+test("without tracing the work is the same, and the caller's context is passed on", async () => {
   const off = new Tracer<ValetSpans>({
     scope: { name: "test" },
     processor: { onStart: () => expect.unreachable(), onEnd: () => expect.unreachable() },

@@ -32,7 +32,7 @@ test.each([
     "provider_bad_response",
   ],
   [{ name: "APIError", data: { message: "Invalid JSON response" } }, "provider_bad_response"],
-  // Its own status says more.
+  // The status takes precedence.
   [{ name: "APIError", data: { message: "Invalid JSON response", statusCode: 500 } }, "provider_unavailable"],
   [{ name: "UnknownError", data: { message: "The tool said: JSON parsing failed" } }, "opencode_error"],
 ] as const)("%j is %s", (error, type) => {
@@ -51,7 +51,7 @@ test.each([
   expect(classifyMessage(message, streaming)).toBe(type);
 });
 
-test("another model is tried after what the provider did, and after nothing else", () => {
+test("another model is only tried after failures of the provider", () => {
   expect(invitesFailover("provider_auth_failed")).toBe(true);
   expect(invitesFailover("context_overflow")).toBe(true);
   for (const type of ["opencode_error", "user_abort", "stuck_turn", undefined])

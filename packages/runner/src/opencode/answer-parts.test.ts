@@ -19,7 +19,7 @@ function gather(recording: string, isOwn: (id: string) => boolean = () => true) 
   return { answer, seen: [...seen.values()] };
 }
 
-test("an answer grows piece by piece to what it is in the end", () => {
+test("an answer grows chunk by chunk to its final state", () => {
   const { answer, seen } = gather("simple");
   expect(answer.all().map((part) => (part.type === "tool" ? `${part.tool} ${part.status}` : part.text))).toEqual([
     "I read the file before I change it.",
@@ -33,7 +33,7 @@ test("an answer grows piece by piece to what it is in the end", () => {
   expect(seen[2]).toEqual(["pending", "running", "completed"]);
 });
 
-test("neither a sub-agent's words nor a summary for itself are the answer; what the user said is not either", () => {
+test("a sub-agent's texts, a compaction's summary and the user's message are not part of the answer", () => {
   expect(
     gather("subagent")
       .answer.all()
@@ -43,7 +43,7 @@ test("neither a sub-agent's words nor a summary for itself are the answer; what 
   expect(gather("simple", () => false).answer.all()).toEqual([]);
 });
 
-test("the history's answer: of the turn's own messages, without empty texts, long ones cut", () => {
+test("the answer from the history: only the turn's own messages, without empty texts, with long texts cut", () => {
   const info = (id: string, parentID: string): AssistantMessage => ({
     role: "assistant" as const,
     id,
@@ -74,7 +74,7 @@ test("the history's answer: of the turn's own messages, without empty texts, lon
   expect(parts).toEqual([{ type: "text", id: "prt_3", text: `${"x".repeat(99_999)}…` }]);
 });
 
-test("what is too long ends with an ellipsis, also where it grew piece by piece, and is told once", () => {
+test("a text that is too long ends with an ellipsis, also if it grew by chunks, and is reported once", () => {
   const answer = new AnswerParts("ses_1", () => true);
   const part = { id: "prt_1", messageID: "msg_1", sessionID: "ses_1" };
   const apply = (type: string, properties: object) => answer.apply(readEvent({ type, properties }) as never);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { askedFrame } from "./asked-frame.ts";
 
-test("what a person decides by shows that it was cut", () => {
+test("the texts by which a person decides are visibly cut", () => {
   const properties = {
     id: "per_1",
     sessionID: "ses_1",
@@ -19,7 +19,7 @@ test("what a person decides by shows that it was cut", () => {
   });
 });
 
-test("what fits is told as it is", () => {
+test("a request that fits stays unchanged", () => {
   const properties = { id: "per_1", sessionID: "ses_1", permission: "bash", patterns: ["ls", "pwd"] };
   expect(askedFrame({ type: "permission.asked", properties } as never, "att_1")).toEqual({
     type: "permission-asked",

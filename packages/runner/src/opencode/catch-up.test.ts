@@ -1,4 +1,4 @@
-/** A stream that breaks, and a history that comes whenever it does, against a stream that never broke. */
+/** Compares a stream that breaks, with a history that arrives at any time, with a stream that never broke. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { loadRecording, type Recording } from "../../test/recordings.ts";
@@ -38,20 +38,20 @@ function courseOf({ startedAt, events, calls }: Recording): Course {
   };
 }
 
-/** What OpenCode's list of statuses has after these events. */
+/** Returns OpenCode's list of statuses after these events. */
 function statusesOf(events: readonly AgentEvent[]): ReadonlyMap<string, SessionStatus> {
   const told = events.flatMap(({ type, properties }) => (type === "session.status" ? [properties] : []));
   return new Map(told.map(({ sessionID, status }) => [sessionID, status]));
 }
 
-/** What OpenCode's lists of pending requests have after these events. */
+/** Returns OpenCode's pending requests after these events. */
 function pendingOf(events: readonly AgentEvent[]): AskedEvent[] {
   const answered = answeredRequests(events);
   const asked = events.filter((event) => event.type === "permission.asked" || event.type === "question.asked");
   return asked.filter(({ properties }) => !answered.has(properties.id)).map((event) => ({ ...event, id: undefined }));
 }
 
-/** What OpenCode's history of a session holds after these events. */
+/** Returns OpenCode's history of a session after these events. */
 function historyOf(events: readonly AgentEvent[], sessionId: string): HistoryMessage[] {
   const messages = new Map<string, { info: HistoryMessage["info"]; parts: Map<string, Part> }>();
   for (const { type, properties } of events) {
@@ -66,7 +66,7 @@ function historyOf(events: readonly AgentEvent[], sessionId: string): HistoryMes
   return own.map(({ info, parts }) => ({ info, parts: [...parts.values()] }));
 }
 
-/** A fact without its times, which the history does not tell. */
+/** Returns a fact without its times, which the history does not contain. */
 function timeless(fact: Fact) {
   if (fact.type === "heard") return [];
   const attributes = { ...fact.attributes };
@@ -83,20 +83,20 @@ function unbroken({ reducer, events }: Course): readonly Fact[] {
   return events.flatMap(({ event, readMs }) => own.apply(event, readMs));
 }
 
-/** When the stream breaks and is back, as indices of events. */
+/** A break of the stream: its begin and end, as indices of events. */
 interface Break {
   readonly lostFrom: number;
   readonly backAt: number;
 }
 
-/** How many events happen until a call is looked at by OpenCode, until its answer is there, and whether that is one. */
+/** The number of events until OpenCode handles a call, and until its answer arrives; and whether the call fails. */
 interface Delay {
   readonly taken: number;
   readonly answered: number;
   readonly fails: boolean;
 }
 
-/** Plays a course to a reducer whose stream breaks now and then, and tells each event some others later. */
+/** Plays a course to a reducer with breaks of the stream, and delivers each event with a lag of some others. */
 async function broken(
   course: Course,
   { breaks, delays, lag, maxHeld }: { breaks: Break[]; delays: Delay[]; lag: number; maxHeld?: number },
@@ -163,8 +163,7 @@ async function broken(
         again = true;
         hasFailed ||= each.fails;
       }
-      // What follows from the answer, and the wait after a failure.
-      // It is read again, or given up.
+      // Lets the answer's effects and the wait after a failure pass, after which the history is read again or given up.
       while (hasFailed && calls.size === 0 && recovering > 0) await new Promise((resolve) => setTimeout(resolve, 0));
       for (let turn = 0; again && turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
     }
@@ -180,7 +179,7 @@ async function broken(
     await settle();
     const heard = now - lag;
     const { event, readMs } = events[heard] ?? {};
-    // One that was under way when the stream broke is lost, too.
+    // Events that were in flight when the stream broke are lost, too.
     const isOnTheWay = breaks.some(({ lostFrom, backAt }) => heard < backAt && lostFrom <= now);
     if (event !== undefined && readMs !== undefined && !isLost(heard) && !isOnTheWay) catchUp.hear(event, readMs);
   }
@@ -189,7 +188,7 @@ async function broken(
   return facts;
 }
 
-/** Breaks at any places of a course; `loses` says whether events are lost. */
+/** Breaks at any positions of a course. @param loses whether events are lost */
 const breakOf = (count: number, loses: boolean): fc.Arbitrary<Break> =>
   fc.tuple(fc.nat(count - 1), fc.nat(count - 1)).map(([one, other]) => ({
     lostFrom: loses ? Math.min(one, other) : one,
@@ -206,7 +205,7 @@ const circumstances = { delays: fc.array(delay, { maxLength: 20 }), lag: fc.nat(
 const COMPLETE = ["simple", "subagent", "parallel-tools", "auto-compaction"];
 
 test.each(COMPLETE)(
-  "%s: wherever the stream breaks and whenever the history comes, the facts are the same",
+  "%s: the facts are the same wherever the stream breaks and whenever the history arrives",
   async (name) => {
     const course = courseOf(loadRecording(name));
     const expected = comparable(unbroken(course));
@@ -220,11 +219,11 @@ test.each(COMPLETE)(
   },
 );
 
-/** Facts of waits: one that began and ended while the stream was broken is not known of. */
+/** Facts of waits. A wait that began and ended while the stream was broken is unknown. */
 const isWait = (fact: Fact, waits: ReadonlySet<string>) => waits.has(fact.spanId);
 
 test.each(["question"])(
-  "%s: wherever the stream breaks, what was asked is waited for until it is answered, and all else is the same",
+  "%s: wherever the stream breaks, the wait lasts until the reply, and all other facts are the same",
   async (name) => {
     const course = courseOf(loadRecording(name));
     const all = unbroken(course);
@@ -246,7 +245,7 @@ test.each(["question"])(
 );
 
 test.each([...COMPLETE, "retry", "cut-stream", "error", "question"])(
-  "%s: where nothing was lost, the history changes nothing",
+  "%s: the history changes nothing if no event was lost",
   async (name) => {
     const course = courseOf(loadRecording(name));
     const expected = comparable(unbroken(course));
@@ -262,7 +261,7 @@ test.each([...COMPLETE, "retry", "cut-stream", "error", "question"])(
   },
 );
 
-test("more than may be held is not held: the history is read once more", async () => {
+test("if too many events are held back, the history is read again", async () => {
   const course = courseOf(loadRecording("simple"));
   const expected = comparable(unbroken(course));
   await fc.assert(
@@ -276,7 +275,7 @@ test("more than may be held is not held: the history is read once more", async (
   );
 });
 
-test("a history that cannot be read is given up, and what was held is told", async () => {
+test("if the history cannot be read, the events held back are applied", async () => {
   const told: string[] = [];
   const catchUp = new CatchUp({
     read: () => Promise.reject(new Error("no answer")),

@@ -13,7 +13,7 @@ const CONTEXT: SpanContext = {
   isRemote: false,
 };
 
-/** An OpenCode whose only session was begun in a folder; without one it does not say where. */
+/** Starts a server like OpenCode, whose only session was begun in a folder; without one its answer names no folder. */
 function clientFor(begunIn: string | undefined, directory: string): OpenCodeClient {
   const server = Bun.serve({
     port: 0,
@@ -33,7 +33,7 @@ function folder(): string {
   return path;
 }
 
-test("a session counts where it was begun, whatever path leads there, and nowhere else", async () => {
+test("a session is only known in the folder in which it was begun, by any path to it", async () => {
   const [here, elsewhere] = [folder(), folder()];
   const link = join(elsewhere, "link");
   symlinkSync(here, link);
@@ -48,7 +48,7 @@ test("a session counts where it was begun, whatever path leads there, and nowher
 });
 
 describe("a history", () => {
-  /** An OpenCode whose session has messages with the ids `0`, `1`, …, one a second. */
+  /** Starts a server like OpenCode, whose session has messages with the ids `0`, `1`, …, one per second. */
   function historyOf(count: number) {
     const asked: string[] = [];
     const message = (index: number) => ({
@@ -73,7 +73,7 @@ describe("a history", () => {
   const isFrom = (index: number) => (each: HistoryMessage) => each.info.id === `msg_${index}`;
   const idsIn = (messages: readonly HistoryMessage[]) => messages.map(({ info }) => Number(info.id.slice(4)));
 
-  test("is read as far as was expected, if that reaches back far enough", async () => {
+  test("is read in one page if the expected messages reach back far enough", async () => {
     const { client, asked } = historyOf(10_000);
     const messages = await client.messages("ses_1", CONTEXT, { expected: 3, isFirst: isFrom(9_997) });
     expect(idsIn(messages)).toEqual([9_997, 9_998, 9_999]);
@@ -87,14 +87,14 @@ describe("a history", () => {
     expect(asked).toEqual(["?limit=2", "?limit=4&before=9998", "?limit=8&before=9994"]);
   });
 
-  test("is read whole, in pages of a bounded size, if no message is the first of interest", async () => {
+  test("is read completely, in pages of limited size, if no message is the first of interest", async () => {
     const { client, asked } = historyOf(250);
     const messages = await client.messages("ses_1", CONTEXT, { expected: 0, isFirst: () => false });
     expect(idsIn(messages)).toEqual(Array.from({ length: 250 }, (_, index) => index));
     expect(Math.max(...asked.map((search) => Number(new URLSearchParams(search).get("limit"))))).toBe(100);
   });
 
-  test("has one time limit, however many pages it takes", async () => {
+  test("has one timeout for all pages", async () => {
     const server = Bun.serve({
       port: 0,
       hostname: "127.0.0.1",

@@ -12,7 +12,7 @@ const access: ModelAccess = {
   providerKeys: { OPENAI_API_KEY: "secret-openai" },
 };
 
-test("the endpoint's models are named, its key is not", () => {
+test("the configuration contains the endpoint's models, but not its key", () => {
   const config = openCodeConfig(access);
   expect(config).toMatchObject({
     model: "valet/org/model:7b",
@@ -23,7 +23,7 @@ test("the endpoint's models are named, its key is not", () => {
   expect(JSON.stringify(config)).not.toContain("secret");
 });
 
-test("its models cost what they are said to cost", () => {
+test("the endpoint's models have the configured prices", () => {
   const costOf = (prices?: ModelPrices) => {
     const config = openCodeConfig({
       ...access,
@@ -38,7 +38,7 @@ test("its models cost what they are said to cost", () => {
   expect(costOf(all)).toEqual({ input: 2, output: 8, cache_read: 0.2, cache_write: 2.5 });
 });
 
-test("the plugin is named where there are tools, and what they show the runner is in the environment alone", () => {
+test("with tools, the configuration names the plugin, and only the environment contains their secret", () => {
   const tools = { plugin: "file:///plugin.ts", url: "http://127.0.0.1:1/", secret: "secret-of-tools" };
   const config = openCodeConfig(access, {}, tools);
   expect(config).toMatchObject({ plugin: [tools.plugin] });
@@ -52,11 +52,11 @@ test("the plugin is named where there are tools, and what they show the runner i
   expect(openCodeEnvironment(inherited, access, own)).not.toHaveProperty("VALET_TOOLS_SECRET");
 });
 
-test("without an endpoint there is no provider of ours", () => {
+test("without an endpoint the configuration adds no provider", () => {
   expect(openCodeConfig({ model: "anthropic/claude", providerKeys: {} })).not.toHaveProperty("provider");
 });
 
-test("nothing about telemetry, the link or another turn's context is passed on; keys are", () => {
+test("the environment contains the keys, but nothing about telemetry, the link or trace context", () => {
   const env = openCodeEnvironment(
     {
       PATH: "/bin",

@@ -37,7 +37,7 @@ const deltaOf = (delta: string) => ({
   properties: { ...ids, partID: "prt_1", field: "text", delta },
 });
 
-test("a key that comes in pieces is in no view of the answer, and the rest of it is", () => {
+test("a key that arrives in chunks is in no view of the answer, and everything else is", () => {
   fc.assert(
     fc.property(fc.array(fc.nat(60), { maxLength: 12 }), fc.nat(3), (cuts, whole) => {
       const text = `The key is ${KEY}, and c is no key.`;
@@ -55,7 +55,7 @@ test("a key that comes in pieces is in no view of the answer, and the rest of it
       let from = 0;
       for (const [index, place] of [...places, text.length].entries()) {
         play(deltaOf(text.slice(from, place)));
-        // Now and then all of it so far comes again.
+        // Sometimes the whole text so far is sent again.
         if (index === whole) play(partOf(text.slice(0, place)));
         from = place;
       }
@@ -69,7 +69,7 @@ test("a key that comes in pieces is in no view of the answer, and the rest of it
   );
 });
 
-test("what tools say, ask and fail with is without it, before it is cut", () => {
+test("outputs, requests and errors of tools are redacted before they are cut", () => {
   const long = "x".repeat(7_990);
   const tool = {
     type: "message.part.updated",

@@ -19,7 +19,7 @@ function status(session: string): unknown {
 
 type Sink = ReadableStreamDefaultController<string>;
 
-/** A server that does with each connection what a test says, and a stream that reads from it. */
+/** Starts a server that handles each connection as the test says, and a stream that reads from it. */
 function setUp(
   onConnection: (sink: Sink, count: number) => Response | undefined,
   options: { silenceMs?: number } = {},
@@ -53,7 +53,7 @@ function setUp(
   return { stream, events, onReconnected };
 }
 
-test("a first request that stalls, one that is refused, and then it connects", async () => {
+test("the stream connects after a request that stalls and one that is refused", async () => {
   const { stream, events, onReconnected } = setUp((sink, count) => {
     if (count === 1) return undefined;
     if (count === 2) return new Response("no", { status: 503 });
@@ -66,12 +66,12 @@ test("a first request that stalls, one that is refused, and then it connects", a
   expect(onReconnected).not.toHaveBeenCalled();
 });
 
-test("nobody there: the last error comes through", async () => {
+test("without a server the last error is thrown", async () => {
   const { stream } = setUp(() => new Response("no", { status: 401 }));
   await expect(stream.connect(2)).rejects.toThrow("401");
 });
 
-test("OpenCode that loads its configuration for long is waited for, as long as there is time", async () => {
+test("an OpenCode that loads its configuration slowly is waited for until the time limit", async () => {
   const { stream } = setUp((sink, count) => {
     if (count > 3) sink.enqueue(CONNECTED);
     return undefined;
@@ -81,7 +81,7 @@ test("OpenCode that loads its configuration for long is waited for, as long as t
   await expect(silent.stream.connect(undefined, 200)).rejects.toThrow();
 });
 
-test("a stream that ends, or falls silent, is opened again and its owner told", async () => {
+test("a stream that ends or falls silent is reopened, and the reconnect is reported", async () => {
   const { stream, events, onReconnected } = setUp(
     (sink, count) => {
       sink.enqueue(CONNECTED);
@@ -99,7 +99,7 @@ test("a stream that ends, or falls silent, is opened again and its owner told", 
   ]);
 });
 
-test("nonsense is skipped, and a chunk may end anywhere", async () => {
+test("invalid events are ignored, and chunks may end anywhere", async () => {
   const { stream, events } = setUp((sink) => {
     const text = `${CONNECTED}data: {nonsense\n\n: a comment\n\nevent: odd\n${sse(42)}${sse(status("ses_ä"))}`;
     for (const character of text) sink.enqueue(character);

@@ -3,10 +3,10 @@ import { expect, test } from "vitest";
 import { loadRecording, recordingNames } from "../../test/recordings.ts";
 import { eventTime, readEvent, readStatuses } from "./events.ts";
 
-/** Those that the runner reads; the rest of the recordings' types are none of its business. */
+/** The types of events that the runner reads. The recordings contain more. */
 const READ = /^(?:server\.connected|session\.(?:created|status|error)|message\.|permission\.|question\.)/;
 
-test("every recorded event of a type that is read can be read, but for parts that are none of an answer's", () => {
+test("every recorded event of a known type can be parsed, except for parts that do not belong to an answer", () => {
   for (const name of recordingNames) {
     for (const { event } of loadRecording(name).events) {
       const type = String(event.type);
@@ -16,7 +16,7 @@ test("every recorded event of a type that is read can be read, but for parts tha
   }
 });
 
-test("an event's time is the one its id tells, to the millisecond of the times in it", () => {
+test("an event's time comes from its id, and agrees with the times in it to the millisecond", () => {
   const { startedAt, events } = loadRecording("simple");
   for (const { at, event } of events) {
     const created = (event.properties as { time?: number }).time;
@@ -24,7 +24,7 @@ test("an event's time is the one its id tells, to the millisecond of the times i
   }
 });
 
-test("ids start again every 2^36 ms: the time is the one nearest to the reading", () => {
+test("the time in ids repeats every 2^36 ms, and the one closest to the reading is used", () => {
   const id = (ms: number) => `evt_${((BigInt(ms) * 4096n) & 0xffff_ffff_ffffn).toString(16).padStart(12, "0")}abc`;
   const time = fc.integer({ min: 2 ** 36, max: 2 ** 42 });
   fc.assert(
@@ -36,7 +36,7 @@ test("ids start again every 2^36 ms: the time is the one nearest to the reading"
   expect(eventTime({ id: "evt_zz" }, 5)).toBe(5);
 });
 
-test("nothing that may come is more than unreadable", () => {
+test("invalid JSON never throws", () => {
   fc.assert(
     fc.property(fc.jsonValue(), (value) => {
       expect(readEvent(value)).toBeUndefined();
@@ -46,7 +46,7 @@ test("nothing that may come is more than unreadable", () => {
   );
 });
 
-test("a tool call may have an empty id, and a step may have cost what is no number", () => {
+test("a tool call may have an empty id, and a step a cost that is not a number", () => {
   const ids = { id: "prt_1", messageID: "msg_1", sessionID: "ses_1" };
   const told = (part: object) => readEvent({ type: "message.part.updated", properties: { part: { ...ids, ...part } } });
   expect(told({ type: "tool", tool: "bash", callID: "", state: { status: "pending" } })).toMatchObject({

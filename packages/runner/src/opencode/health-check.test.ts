@@ -14,7 +14,7 @@ const silent = async (): Promise<never> => {
   throw new Error("no answer");
 };
 
-test("an answer is enough, also a late one", async () => {
+test("one answer is enough, even a late one", async () => {
   const client = health(async () => ok);
   expect(await isHung({ client, exited: never, ...LIMITS })).toBe(false);
   expect(client.calls).toBe(1);
@@ -22,13 +22,13 @@ test("an answer is enough, also a late one", async () => {
   expect(await isHung({ client: late, exited: never, tryMs: 10, hungMs: 60_000 })).toBe(false);
 });
 
-test("without any answer it hangs, and is asked more than once before", async () => {
+test("OpenCode hangs if it does not answer several checks", async () => {
   const client = health(silent);
   expect(await isHung({ client, exited: never, ...LIMITS, hungMs: 150 })).toBe(true);
   expect(client.calls).toBeGreaterThan(1);
 });
 
-test("a process that ends does not hang", async () => {
+test("a process that exits does not hang", async () => {
   const exited = Promise.withResolvers<void>();
   const checked = isHung({ client: health(() => never), exited: exited.promise, ...LIMITS });
   exited.resolve();

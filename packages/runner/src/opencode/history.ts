@@ -99,9 +99,8 @@ const closedRequest = (sessionID: string, requestID: string): AgentEvent => ({
  * @param isBusy returns whether a session is known to be busy
  */
 export function eventsOf(past: Past, isBusy: (sessionId: string) => boolean): AgentEvent[] {
-  // Only the prompted session gets a final status. A sub-agent is done when its call has a result; idle alone could mean that
-  // it
-  // has not begun. After a failure OpenCode reports idle before and after the last message, so the events do, too.
+  // Only the prompted session gets a final status. A sub-agent is done when its call has a result; idle alone could mean
+  // that it has not begun. After a failure OpenCode reports idle before and after the last message, so the events do, too.
   const { status, closed, pending } = past;
   return [
     ...eventsUntilNow(past, isBusy),

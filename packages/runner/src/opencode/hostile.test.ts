@@ -1,6 +1,6 @@
 /**
- * Models, providers and prompts that mean no good, or do none, on the real OpenCode: what becomes of the turn, of the record
- * and of the spans. Each request that the scripted model gets must be in exactly one span.
+ * Tests malicious or broken models, providers and prompts with the real OpenCode: the turn's result, its record and its spans.
+ * Each request to the scripted model must be in exactly one span.
  */
 
 import { readFileSync } from "node:fs";
@@ -22,7 +22,7 @@ const usage = { usage: { input: 100, output: 10 } };
 const done = [{ text: "Done." }, usage];
 const bash = (command: string, more = {}) => ({ tool: "bash", arguments: { command, ...more } });
 const rules: { name: string; when: object; reply?: unknown; turn?: unknown }[] = [];
-/** A rule for prompts that hold its name. */
+/** Returns a rule for prompts that contain its name. */
 function rule(name: string, what: { reply: unknown } | { turn: unknown }): void {
   rules.push({ name, when: { userContains: `[${name}]` }, ...what });
 }
@@ -73,7 +73,7 @@ const impossibleUsages: Readonly<Record<string, object>> = {
 for (const [name, rawUsage] of Object.entries(impossibleUsages)) {
   rule(`${name}-usage`, { reply: [{ text: "That is all." }, { rawUsage }] });
 }
-// OpenCode compacts what it takes for a context as full as that, and goes on.
+// OpenCode compacts a context that it considers that full, and continues.
 rules.push({ name: "compaction", when: { agent: "compaction" }, reply: [{ text: "A summary." }, usage] });
 rules.push({ name: "afterwards", when: { userMatches: "^(?!.*\\[)" }, reply: done });
 const chunk = (delta: object, more = {}) =>
@@ -168,11 +168,11 @@ const hostile = () => parseScenario(JSON.stringify({ name: "hostile", rules }), 
 const requestCount = () => real.model.requests().filter(({ method }) => method === "POST").length;
 const attributesOf = (span: ReadableSpan) => attributesToObject([...span.attributes]);
 const isChat = ({ name }: ReadableSpan) => name.startsWith("chat ");
-/** A call that was tried more than once is as many requests as it has tries. */
+/** Counts requests: a call with several tries is one request per try. */
 const isRequest = (span: ReadableSpan) =>
   isChat(span) || (span.name === "valet.llm.try" && Number(attributesOf(span)["valet.llm.attempt"]) > 1);
 
-/** Runs a turn; what it came to, its spans, and the requests that the model has had for it. */
+/** Runs a turn. @returns its result, its spans, and the number of requests to the model */
 async function run(name: string, options: Parameters<typeof makeRunner>[0] = {}, fields: Partial<PromptDispatch> = {}) {
   makeRunner(options);
   const [from, before] = [spans.length, requestCount()];
@@ -184,7 +184,7 @@ async function run(name: string, options: Parameters<typeof makeRunner>[0] = {},
 afterEach(() => {
   real.model.setScenario(hostile());
   for (const span of spans) expect(span.endTime, span.name).toBeDefined();
-  // Titles, too: there are none.
+  // There are no requests for titles, either.
   expect(spans.filter(isRequest)).toHaveLength(requestCount());
 });
 
@@ -194,7 +194,7 @@ test.each(["page", "json", "no-finish", "nothing", "no-tool", "cut-json"])(
     const { result, requests, chats } = await run(name);
     expect(result).toMatchObject({ outcome: "error", errorType: "useless_answers", summary: { modelCalls: 3 } });
     expect([requests, chats.length]).toEqual([3, 3]);
-    // The next turn of the same session is asked for at once.
+    // The next turn of the same session follows immediately.
     const { opencodeSessionId } = result;
     expect((await run("ok", {}, { opencodeSessionId })).result).toMatchObject({ outcome: "ok", opencodeSessionId });
   },
@@ -202,7 +202,7 @@ test.each(["page", "json", "no-finish", "nothing", "no-tool", "cut-json"])(
 );
 
 test.each(["same-tool", "turns"])(
-  "%s that gives nothing new ends the turn as a loop",
+  "%s without new results ends the turn as a loop",
   async (name) => {
     const { result, requests } = await run(name);
     expect(result).toMatchObject({ outcome: "error", errorType: "agent_loop" });
@@ -211,7 +211,7 @@ test.each(["same-tool", "turns"])(
   60_000,
 );
 
-/** Has OpenCode hear of aborts so late that it goes on by itself. */
+/** Delays aborts so long that OpenCode continues on its own. */
 function delayAborts(ms: number): void {
   const { abort } = OpenCodeClient.prototype;
   const spy = vi.spyOn(OpenCodeClient.prototype, "abort").mockImplementation(async function (
@@ -231,7 +231,7 @@ test.each<[string, string, number, RunnerChoices?]>([
   ["sub-agent", "useless_answers", 4],
   ["counter", "model_call_limit", 2, { maxModelCalls: 2 }],
 ])(
-  "no request follows the decision to end a turn (%s), however late OpenCode hears of it",
+  "no request follows the decision to end a turn (%s), however late OpenCode receives the abort",
   async (name, errorType, count, choices) => {
     delayAborts(2000);
     const { result, requests, chats } = await run(name, choices);
@@ -243,7 +243,7 @@ test.each<[string, string, number, RunnerChoices?]>([
   60_000,
 );
 
-test("no request follows a person's abort, however late OpenCode hears of it", async () => {
+test("no request follows a person's abort, however late OpenCode receives it", async () => {
   delayAborts(2000);
   makeRunner();
   const before = requestCount();
@@ -255,19 +255,19 @@ test("no request follows a person's abort, however late OpenCode hears of it", a
   expect(requestCount() - before).toBe(1);
 }, 60_000);
 
-test("a tool that may be polled is no loop; the turn has a bound on model calls", async () => {
+test("polling is not a loop, but model calls per turn are limited", async () => {
   const { result, requests } = await run("same-tool", { pollingTools: ["bash"], maxModelCalls: 7 });
   expect(result).toMatchObject({ outcome: "error", errorType: "model_call_limit", summary: { modelCalls: 7 } });
   expect(requests).toBe(7);
 }, 60_000);
 
-test("a turn has a bound on time", async () => {
+test("a turn has a time limit", async () => {
   const { result } = await run("counter", { maxTurnMs: 3000 });
   expect(result).toMatchObject({ outcome: "error", errorType: "turn_time_limit" });
 }, 60_000);
 
 test.each(["blank", "thinks", "stop"])(
-  "an answer that is %s is no success",
+  "an answer with only %s is not a success",
   async (name) => {
     const { result, chats } = await run(name);
     expect(result).toMatchObject({ outcome: "error", errorType: "empty_answer" });
@@ -276,7 +276,7 @@ test.each(["blank", "thinks", "stop"])(
   60_000,
 );
 
-test("a stream without usage has used nobody knows what", async () => {
+test("a stream without usage has unknown usage", async () => {
   const { result, chats } = await run("no-usage");
   expect(result).toMatchObject({
     outcome: "ok",
@@ -286,9 +286,9 @@ test("a stream without usage has used nobody knows what", async () => {
   expect(attributes.filter((key) => key.startsWith("gen_ai.usage.") || key.includes("cost"))).toEqual([]);
 }, 60_000);
 
-test("half of the usage is known", async () => {
+test("a stream may report half of the usage", async () => {
   const { result } = await run("half-usage");
-  // What it cost is at least the known half's.
+  // The cost is at least that of the known half.
   const lacks = { callsWithoutUsage: 1, callsWithoutCost: 1 };
   expect(result.summary).toMatchObject({ ...lacks, tokens: { input: null, output: 7 } });
 }, 60_000);
@@ -297,7 +297,7 @@ test.each([
   ["odd-usage", { input: 100, output: 20, cacheRead: 100, reasoning: 0 }],
   ["odd-reasoning", { input: 100, output: 20, cacheRead: 0, reasoning: 20 }],
 ])(
-  "%s: the record is consistent, and says that the provider's was not",
+  "%s: the record is consistent, and marks the provider's usage as inconsistent",
   async (name, tokens) => {
     const { result, chats } = await run(name);
     expect(result.summary).toMatchObject({ callsWithOddUsage: 1, tokens });
@@ -307,13 +307,13 @@ test.each([
 );
 
 test.each(["huge", "negative", "fractional"])(
-  "a %s count of tokens is not believed, and the record says that the figures are odd",
+  "a %s token count is ignored, and the record marks the usage as inconsistent",
   async (name) => {
     const { result, chats } = await run(`${name}-usage`);
     expect(result).toMatchObject({ outcome: "ok", summary: { callsWithOddUsage: 1 } });
     const { tokens, costUsd } = result.summary;
     for (const value of [...Object.values(tokens), costUsd]) {
-      // What is known is of the other calls, or of the half that can be.
+      // The known figures are those of the other calls, or of the possible half.
       if (value !== null) expect(value).toBeLessThan(1000);
     }
     const attributes = attributesOf(chats[0] as ReadableSpan);
@@ -325,7 +325,7 @@ test.each(["huge", "negative", "fractional"])(
 );
 
 test.each(Object.entries(errorStreams))(
-  "an error in a stream that began well (%s) is what its status would be, and another model is asked",
+  "an error within a stream (%s) has the type of its status, and the next model is tried",
   async (name, [, errorType]) => {
     const { result, chats } = await run(`error-${name}`);
     expect(result).toMatchObject({ outcome: "error", errorType: "model_chain_exhausted", cause: errorType });
@@ -335,7 +335,7 @@ test.each(Object.entries(errorStreams))(
 );
 
 test.each(Object.keys(garbledStreams))(
-  "a garbled answer (%s) is the provider's fault, and another model is asked",
+  "a garbled answer (%s) is a provider error, and the next model is tried",
   async (name) => {
     const { result, chats } = await run(`garbled-${name}`);
     expect(result).toMatchObject({
@@ -367,7 +367,7 @@ test.each([
   60_000,
 );
 
-test("the time to the first token is the model's; preparing is a figure and a span of its own", async () => {
+test("the time to the first token excludes the preparation, which has its own figure and span", async () => {
   const { result, spans: own } = await run("ok");
   const { timeToFirstTokenMs = 0, prepareMs = 0, turnMs } = result.summary;
   expect(Number.isInteger(timeToFirstTokenMs) && Number.isInteger(prepareMs)).toBe(true);
@@ -375,7 +375,7 @@ test("the time to the first token is the model's; preparing is a figure and a sp
   expect(own.filter(({ name }) => name === "valet.agent.prepare")).toHaveLength(1);
 }, 60_000);
 
-/** Aborts a turn in its tool call, after the model's call has ended. */
+/** Aborts a turn during its tool call, after the model call has ended. */
 async function abortInTool(scenario: string) {
   makeRunner();
   const from = spans.length;
@@ -396,7 +396,7 @@ async function abortInTool(scenario: string) {
   return { chat, summary: (await ended).summary };
 }
 
-test("the model's call ends when it has answered, not with its tools, and counts when those are cut short", async () => {
+test("a model call ends with its answer, not with its tools, and counts even if those are interrupted", async () => {
   const { chat, summary } = await abortInTool("[long]");
   expect(summary).toMatchObject({ modelCalls: 1, tokens: { input: 100, output: 10 } });
   expect(summary.costUsd).toBeCloseTo((100 + 10 * 2) / 1e6, 12);
@@ -404,7 +404,7 @@ test("the model's call ends when it has answered, not with its tools, and counts
 }, 60_000);
 
 test.each(["held", "held-loud"])(
-  "a tool whose output a background process holds open (%s) ends its turn some time after its own limit",
+  "a tool whose output a background process holds open (%s) ends its turn after its own limit",
   async (name) => {
     const { result, spans: own } = await run(name, { overrunMs: 500 });
     expect(result).toMatchObject({ outcome: "error", errorType: "tool_stuck" });
@@ -414,7 +414,7 @@ test.each(["held", "held-loud"])(
   60_000,
 );
 
-test("a call whose provider tells no usage is over when it has answered, too: a tool that hangs is the one suspect", async () => {
+test("a call without usage also ends with its answer, so only the hanging tool stays open", async () => {
   const { chat } = await abortInTool("[long-no-usage]");
   expect(attributesOf(chat)["valet.outcome"]).toBe("ok");
   expect(attributesOf(chat)).not.toHaveProperty("gen_ai.usage.input_tokens");
@@ -426,7 +426,7 @@ test.each([
   [500, "provider_unavailable"],
   [504, "provider_timeout"],
 ])(
-  "HTTP %i without a word about it is %s",
+  "HTTP %i without a message is %s",
   async (status, errorType) => {
     real.model.setScenario(
       parseScenario(
@@ -447,7 +447,7 @@ test.each([
     const { result, chats, spans: own } = await run("whatever");
     expect(result).toMatchObject({ outcome: "ok", summary: { modelCalls: 1, retries: 1 } });
     expect(chats.map((chat) => attributesOf(chat))).toMatchObject([{ "valet.outcome": "ok" }]);
-    // Each try carries the context of the call.
+    // Each try has the context of the call.
     const sent = real.model.requests().slice(-2);
     const { traceparent } = contextHeaders((chats[0] as ReadableSpan).context);
     expect(sent.map(({ headers }) => headers.traceparent)).toEqual([traceparent, traceparent]);
@@ -461,7 +461,7 @@ test.each([
   60_000,
 );
 
-test("what overflows the context fails, is compacted, and the turn goes on", async () => {
+test("a call that exceeds the context fails, and after a compaction the turn continues", async () => {
   const message = "This model's maximum context length is 1000 tokens. However, you requested 2000 tokens.";
   real.model.setScenario(
     parseScenario(
@@ -497,8 +497,8 @@ const attachment = (filename: string, mediaType: string, hex: string) => ({
   url: `data:${mediaType};base64,${Buffer.from(hex, "hex").toString("base64")}`,
 });
 
-test("an image that cannot be decoded ends its turn at once, and the channel goes on", async () => {
-  // The beginning of a picture, and nothing else.
+test("an image that cannot be decoded ends its turn immediately, and the channel continues", async () => {
+  // Only the beginning of an image.
   const attachments = [attachment("torn.png", "image/png", "89504e470d0a1a0a0000000d49484452")];
   const { result, requests } = await run("ok", {}, { attachments });
   expect(result).toMatchObject({ outcome: "error", errorType: "attachment_unreadable" });
@@ -507,7 +507,7 @@ test("an image that cannot be decoded ends its turn at once, and the channel goe
   expect((await run("ok", {}, { opencodeSessionId })).result).toMatchObject({ outcome: "ok", opencodeSessionId });
 }, 60_000);
 
-test("a file that no model takes goes into the workspace, is named, and spoils no later message", async () => {
+test("a file that no model supports is stored in the workspace, mentioned in the prompt, and fails no later message", async () => {
   const attachments = [attachment("data.zip", "application/zip", "504b0304140000000800")];
   const { result } = await run("ok", {}, { attachments });
   expect(result).toMatchObject({ outcome: "ok" });

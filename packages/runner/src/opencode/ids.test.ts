@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { deriveSpanId } from "../agent/span-ids.ts";
 import { newMessageId } from "./ids.ts";
 
-test("span ids are valid, follow from what they are made of, and tell apart where one part ends", () => {
+test("span ids are valid, deterministic, and depend on the boundaries of their parts", () => {
   fc.assert(
     fc.property(fc.array(fc.string()), (parts) => {
       expect(isValidSpanId(deriveSpanId(...parts))).toBe(true);

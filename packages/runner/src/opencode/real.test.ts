@@ -1,6 +1,6 @@
 /**
- * The runner's agent side on the real OpenCode with a scripted model: its process, its event stream, turns with real tools in
- * a real repository. Courses that need a certain order of events are prompt.test.ts's.
+ * Tests the runner with the real OpenCode and a scripted model: its process, its event stream, turns with real tools in a real
+ * repository. prompt.test.ts has the tests that need a certain order of events.
  */
 
 import { execFileSync } from "node:child_process";
@@ -107,7 +107,7 @@ const scenario = parseScenario(
 );
 
 let runner: JobRunner;
-/** What the tools have asked, and the turn that it was taken to be of. */
+/** The requests of tools, and the turns to which the runner assigned them. */
 const calls: { call: ToolCall; turn: ReturnType<JobRunner["findToolCall"]> }[] = [];
 
 beforeAll(async () => {
@@ -148,7 +148,7 @@ beforeAll(async () => {
 
 afterAll(() => real.stop());
 
-/** Connections to OpenCode's event stream; none is made while it is broken. */
+/** Tracks connections to OpenCode's event stream, and prevents new ones while it is broken. */
 const streams = new Set<AbortController>();
 let isStreamBroken = false;
 const plainFetch = globalThis.fetch;
@@ -179,7 +179,7 @@ function breakEventStream(): { mend(): void } {
 
 const asked: AgentAsks[] = [];
 
-/** The spans of a turn, indented; every one of them has ended within its parent and took some time. */
+/** Returns the spans of a turn, indented, after checking that each ended within its parent and has a duration. */
 function treeOf(attemptId: string): string {
   const isTurn = (span: ReadableSpan) =>
     attributesToObject([...span.attributes])["valet.dispatch.attempt_id"] === attemptId;
@@ -203,7 +203,7 @@ function treeOf(attemptId: string): string {
   return `\n${lines.join("\n")}`;
 }
 
-/** Processes whose command line contains a text. */
+/** Returns the processes whose command line contains a text. */
 function processes(text: string): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name) && existsSync(`/proc/${name}/cmdline`))
@@ -217,7 +217,7 @@ function processes(text: string): number[] {
     .map(Number);
 }
 
-/** OpenCode's own process: a child of this one. */
+/** Returns OpenCode's process, a child of this one. */
 function pidOfOpenCode(): number {
   const own = processes("opencode.exe serve").filter((pid) => {
     const status = readFileSync(`/proc/${pid}/status`, "utf8");
@@ -227,7 +227,7 @@ function pidOfOpenCode(): number {
   return own[0] as number;
 }
 
-test("two channels and a sub-agent at once; the tools' environment holds nothing of ours", async () => {
+test("two channels and a sub-agent run concurrently; the tools' environment contains nothing internal", async () => {
   const [first, second] = [dispatchOf("Show the environment."), dispatchOf("Let a sub-agent count.")];
   const [environment, delegated] = await Promise.all([runner.run(first).done, runner.run(second).done]);
   expect(environment).toMatchObject({
@@ -269,12 +269,12 @@ valet.turn ok
         chat scripted-1 ok
     chat scripted-1 ok
   valet.turn.finalize ok`);
-  // A sub-agent's tool asks as well; its call is known by its span.
+  // A sub-agent's tool sends requests, too. Its call is identified by its span.
   expect(calls.map(({ call, turn }) => [call.request.action, turn?.attemptId])).toEqual([["list", second.attemptId]]);
   expect(calls[0]?.turn?.context).toMatchObject(contextOf("execute_tool list_sessions"));
 }, 60_000);
 
-test("each request to the provider carries the context of its call, a sub-agent's likewise", async () => {
+test("each request to the provider has the context of its call, also those of a sub-agent", async () => {
   const before = [real.model.requests().length, spans.length] as const;
   await runner.run(dispatchOf("Let a sub-agent count.")).done;
   const chats = spans.slice(before[1]).filter(({ name }) => name.startsWith("chat "));
@@ -285,7 +285,7 @@ test("each request to the provider carries the context of its call, a sub-agent'
   );
 }, 60_000);
 
-/** The one span of this name, as its context. */
+/** Returns the context of the only span of this name. */
 function contextOf(name: string) {
   const found = spans.filter((span) => span.name === name);
   expect(found).toHaveLength(1);
@@ -293,7 +293,7 @@ function contextOf(name: string) {
   return { traceId, spanId };
 }
 
-test("the agent's tools ask the runner, each with its call's span, and hear of a refusal", async () => {
+test("the agent's tools send requests to the runner, each with its call's span, and receive a refusal", async () => {
   calls.length = 0;
   const spawn = dispatchOf("Let another session count.");
   const { parts } = await runner.run(spawn).done;
@@ -319,7 +319,7 @@ valet.turn ok
     execute_tool end_session error tool_failed
     chat scripted-1 ok
   valet.turn.finalize ok`);
-  // What has ended is nobody's turn any more.
+  // An ended turn is not found any more.
   expect(runner.findToolCall(callRef(calls[0]?.call as ToolCall))).toBeUndefined();
 }, 60_000);
 
@@ -358,11 +358,11 @@ valet.turn ${ending}
   60_000,
 );
 
-test("a question that is asked while the event stream is broken is raised, and one that is answered then is closed", async () => {
+test("a question during a break of the event stream is forwarded, and one that was answered in it is closed", async () => {
   const question = dispatchOf("Ask me something, late.");
   const breaking = breakEventStream();
   const { done } = runner.run(question);
-  // OpenCode has asked once it lists it.
+  // OpenCode lists the question once it has asked it.
   const client = await real.opencode.ready(tracer.startSpan("valet.runner.bootstrap"));
   const pending = () => client.pending(tracer.startSpan("valet.runner.bootstrap").context);
   await vi.waitFor(async () => expect(await pending()).toHaveLength(1), 20_000);
@@ -387,7 +387,7 @@ valet.turn ok
   valet.turn.finalize ok`);
 }, 60_000);
 
-test("questions that are declined while the event stream is broken end the turn as a refusal does", async () => {
+test("questions that are declined during a break of the event stream end the turn like a rejection", async () => {
   const question = dispatchOf("Ask me something, and take a no.");
   const { done } = runner.run(question);
   const client = await real.opencode.ready(tracer.startSpan("valet.runner.bootstrap"));
@@ -399,7 +399,7 @@ test("questions that are declined while the event stream is broken end the turn 
   expect(await done).toMatchObject({ outcome: "error", errorType: "permission_denied" });
 }, 60_000);
 
-test("an abort, and the next message in the same OpenCode session; an unknown model gives way", async () => {
+test("after an abort the next message uses the same OpenCode session, and an unknown model fails over", async () => {
   const long = dispatchOf("Something long.");
   const { done } = runner.run(long);
   await vi.waitFor(() => expect(processes("sleep 61.5")).not.toEqual([]), 20_000);
@@ -428,7 +428,7 @@ valet.turn ok
   valet.turn.finalize ok`);
 }, 60_000);
 
-test("a turn reads its own part of a long history and nothing before it, however its stream breaks", async () => {
+test("a turn only reads its own part of a long history, however its stream breaks", async () => {
   const first = await runner.run(dispatchOf("Say something short.", { channel: "old" })).done;
   const sessionId = first.opencodeSessionId ?? "";
   const client = await real.opencode.ready(tracer.startSpan("valet.runner.bootstrap"));
@@ -467,13 +467,13 @@ test("a turn reads its own part of a long history and nothing before it, however
   await runner.reply({ type: "question-reply", questionId: request?.properties.id ?? "", answers: [["Hi"]] });
   expect((await done).parts.map(({ type }) => type)).toEqual(["tool", "text"]);
   const limits = asksForHistory();
-  // What was lost while the stream was broken, and the answer.
+  // The events lost during the break, and the answer.
   expect(limits.length).toBeGreaterThanOrEqual(2);
   expect(Math.min(...limits)).toBeGreaterThan(0);
   expect(Math.max(...limits)).toBeLessThan(20);
 }, 60_000);
 
-test("what is asked for by name is not answered by another model", async () => {
+test("a model that was requested by name is not replaced by another one", async () => {
   for (const model of ["valet/unknown", "nobody/knows"]) {
     const asked = dispatchOf("Who answers?", { model, refuseUnknownModels: true });
     const refused = { outcome: "error", errorType: "model_unknown", causeOf: model, parts: [] };
@@ -488,16 +488,16 @@ valet.turn error model_unknown
   expect(await runner.run(second).done).toMatchObject({ outcome: "ok" });
 }, 60_000);
 
-test("OpenCode is killed in mid-turn: the turn ends, its tool's command too, and OpenCode comes back", async () => {
+test("OpenCode is killed during a turn: the turn and its tool's command end, and OpenCode is restarted", async () => {
   const long = dispatchOf("Something long.");
   const { done } = runner.run(long);
   await vi.waitFor(() => expect(processes("sleep 61.5")).not.toEqual([]), 20_000);
-  // What OpenCode has not told yet dies with it.
+  // Events that OpenCode has not sent yet are lost with it.
   await vi.waitFor(() => expect(spans.at(-1)?.name).toBe("execute_tool bash"), 20_000);
   process.kill(pidOfOpenCode(), "SIGKILL");
   const died = await done;
   expect(died).toMatchObject({ outcome: "error", errorType: "opencode_died" });
-  // It is told at once: OpenCode comes back afterwards, in a trace of its own, and the next message waits for that.
+  // The end is reported immediately. OpenCode is restarted afterwards, in a separate trace, and the next message waits for it.
   const next = dispatchOf("Are you there?", { opencodeSessionId: died.opencodeSessionId });
   const answered = runner.run(next).done;
   await vi.waitFor(() => expect(processes("sleep 61.5")).toEqual([]), 20_000);
@@ -514,7 +514,7 @@ valet.turn error opencode_died
   );
 }, 60_000);
 
-test("OpenCode is frozen while idle: the next message gets a new one, is worked on once, and the trace says why", async () => {
+test("OpenCode freezes while idle: the next message gets a new one and runs once, and the trace shows the reason", async () => {
   const frozen = pidOfOpenCode();
   process.kill(frozen, "SIGSTOP");
   const next = dispatchOf("Are you still there?");
@@ -525,7 +525,7 @@ test("OpenCode is frozen while idle: the next message gets a new one, is worked 
   );
 }, 60_000);
 
-test("OpenCode is frozen in mid-turn: the turn ends and names it, its tool's command too, and OpenCode comes back", async () => {
+test("OpenCode freezes during a turn: the turn ends with that error, its tool's command ends, and OpenCode is restarted", async () => {
   const long = dispatchOf("Something long.");
   const { done } = runner.run(long);
   await vi.waitFor(() => expect(processes("sleep 61.5")).not.toEqual([]), 20_000);
@@ -536,7 +536,7 @@ test("OpenCode is frozen in mid-turn: the turn ends and names it, its tool's com
   expect(await runner.run(dispatchOf("Are you there?")).done).toMatchObject({ outcome: "ok" });
 }, 60_000);
 
-test("what is kept of a tool's output has a bound, however much it writes", { timeout: 120_000 }, async () => {
+test("the stored output of a tool is limited, however much it writes", { timeout: 120_000 }, async () => {
   expect(await runner.run(dispatchOf("Answer with a flood.")).done).toMatchObject({ outcome: "ok" });
   const home = join(root, "home");
   const keptBytes = () => Number.parseInt(execFileSync("du", ["-s", "--block-size=1", home], { encoding: "utf8" }), 10);

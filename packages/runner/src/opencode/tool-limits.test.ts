@@ -18,11 +18,11 @@ const completed = (id: string, tool: string) =>
   event(id, tool, { status: "completed", input: {}, output: "", time: { start: START, end: START + 1 } });
 
 test.each([
-  ["a command that names its time", "bash", { command: "x", timeout: 600_000 }, 600_000],
-  ["a command that names none", "bash", { command: "x" }, 120_000],
-  ["a command that names nonsense", "bash", { command: "x", timeout: "long" }, 120_000],
-  ["a page, in seconds", "webfetch", { url: "x", timeout: 60 }, 60_000],
-  ["a tool that has no limit", "grep", { timeout: 600_000 }, undefined],
+  ["a command with a timeout", "bash", { command: "x", timeout: 600_000 }, 600_000],
+  ["a command without a timeout", "bash", { command: "x" }, 120_000],
+  ["a command with an invalid timeout", "bash", { command: "x", timeout: "long" }, 120_000],
+  ["a page with a timeout in seconds", "webfetch", { url: "x", timeout: 60 }, 60_000],
+  ["a tool without a limit", "grep", { timeout: 600_000 }, undefined],
 ])("%s", (_what, tool, input, limitMs) => {
   const limits = new ToolLimits();
   limits.observe(running("prt_1", tool, input));
@@ -31,7 +31,7 @@ test.each([
   expect(limits.quietUntilMs).toBe(0);
 });
 
-test("a limit is overrun counted from its tool's start, or from when the agent last waited for a person", () => {
+test("a limit counts from the tool's start, or from when the agent last waited for a person", () => {
   const limits = new ToolLimits();
   expect(limits.overrunMs(0)).toBe(Number.POSITIVE_INFINITY);
   limits.observe(running("prt_1", "grep", {}));
@@ -44,7 +44,7 @@ test("a limit is overrun counted from its tool's start, or from when the agent l
   expect(limits.overrunMs(0)).toBe(START + 90_000 + GRACE);
 });
 
-test("of several tools the one counts that may take longest, as long as it runs", () => {
+test("of several running tools the one with the longest limit counts", () => {
   const call = fc.record({ id: fc.constantFrom("a", "b", "c"), timeout: fc.nat({ max: 1e6 }), ends: fc.boolean() });
   fc.assert(
     fc.property(fc.array(call), (calls) => {

@@ -33,7 +33,7 @@ function bound(folder: string, intervalMs = 600_000): () => void {
   return end;
 }
 
-test("the newest stay, as far as the bound goes; what is not OpenCode's is left alone", () => {
+test("the newest files within the limit stay, and files that are not OpenCode's are not touched", () => {
   const { folder, write } = setUp();
   write("tool_new", 3, 1);
   write("tool_old", 3, 2);
@@ -43,7 +43,7 @@ test("the newest stay, as far as the bound goes; what is not OpenCode's is left 
   expect(readdirSync(folder).sort()).toEqual(["mine.txt", "tool_new", "tool_old"]);
 });
 
-test("one that grows beyond all bounds is held within it while it is written, and afterwards", async () => {
+test("a file that grows without end stays within the limit, while it is being written and afterwards", async () => {
   const { folder, write } = setUp();
   const path = write("tool_big", 1, 0);
   const end = bound(folder, 10);
@@ -58,7 +58,7 @@ test("one that grows beyond all bounds is held within it while it is written, an
   expect(512 * statSync(path).blocks).toBeLessThanOrEqual(8 * MIB + 8192);
 });
 
-test("what a link leads to is somebody else's", () => {
+test("links are not followed", () => {
   const { folder } = setUp();
   const elsewhere = temporaryFolder();
   writeFileSync(join(elsewhere, "tool_mine"), Buffer.alloc(20 * MIB, "x"));
@@ -71,7 +71,7 @@ test("what a link leads to is somebody else's", () => {
   expect(existsSync(join(folder, "tool_link"))).toBe(true);
 });
 
-test("where there is no folder, there is nothing to do", () => {
+test("a missing folder is ignored", () => {
   expect(toolOutputFolder({})).toBeUndefined();
   expect(toolOutputFolder({ HOME: "/h", XDG_DATA_HOME: "/d" })).toBe("/d/opencode/tool-output");
   bound(join(temporaryFolder(), "none"));

@@ -16,14 +16,14 @@ const part = (tool: string, state: State): ToolPart => ({
 const completed = (tool: string, input: Record<string, unknown>, output: string, exit?: number | null) =>
   part(tool, { status: "completed", input, output, time, metadata: { exit } });
 
-test("what OpenCode calls invalid is a failed call of the tool that the model named", () => {
+test("OpenCode's tool `invalid` is a failed call of the tool that the model named", () => {
   const broken = completed("invalid", { tool: "bash", error: "JSON parsing failed" }, "The arguments are invalid");
   expect([toolName(broken), toolProblem(broken)]).toEqual(["bash", "tool_call_invalid"]);
   const unknown = completed("invalid", { tool: "mcp_frobnicate", error: "no such tool" }, "The arguments are invalid");
   expect(toolName(unknown)).toBe("mcp_frobnicate");
 });
 
-test.each([["rm -rf /; echo"], ["a".repeat(65)], [""], [undefined], [7]])("%j is no name of a tool", (tool) => {
+test.each([["rm -rf /; echo"], ["a".repeat(65)], [""], [undefined], [7]])("%j is not a valid tool name", (tool) => {
   expect(toolName(completed("invalid", { tool }, ""))).toBe("invalid");
 });
 
@@ -33,17 +33,17 @@ const TIMED_OUT = `half done
 shell tool terminated command after exceeding timeout 120000 ms. If this command is expected to take longer and is not waiting for interactive input, retry with a larger timeout value in milliseconds.
 </shell_metadata>`;
 
-test("a command that OpenCode's own limit ended is no success", () => {
+test("a command that OpenCode's own limit ended is not a success", () => {
   expect(toolProblem(completed("bash", {}, TIMED_OUT, null))).toBe("tool_timeout");
 });
 
-test("a command that only says so is one", () => {
+test("a command that only prints that text is a success", () => {
   expect(toolProblem(completed("bash", {}, TIMED_OUT, 0))).toBeUndefined();
   expect(toolProblem(completed("bash", {}, "terminated command after exceeding timeout", null))).toBeUndefined();
   expect(toolProblem(completed("bash", {}, `${TIMED_OUT}${"x".repeat(2000)}`, null))).toBeUndefined();
 });
 
-test("an error is an error, and a result is none", () => {
+test("an error state is a failure, and a completed one is not", () => {
   expect(toolProblem(part("read", { status: "error", input: {}, error: "no such file", metadata: {}, time }))).toBe(
     "tool_failed",
   );

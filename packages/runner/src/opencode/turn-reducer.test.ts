@@ -1,6 +1,6 @@
 /**
- * What the reducer makes of recordings of the real OpenCode 1.18.33 (recordings/README.md). Not proved here: that OpenCode
- * still sends such events; real.test.ts does that for the main course.
+ * Tests the reducer with recordings of the real OpenCode 1.18.33 (recordings/README.md). real.test.ts tests, for the most
+ * important events, that OpenCode still sends them.
  */
 import { type AttributeKey, SPANS, type SpanDefinition } from "@valet/shared/spans";
 import * as fc from "fast-check";
@@ -19,7 +19,7 @@ import type { Ending, Fact } from "../agent/facts.ts";
 import { readEvent } from "./events.ts";
 import { TurnReducer } from "./turn-reducer.ts";
 
-/** Each recording's turns: name, start and end in ms since the recording began, and what tells most. */
+/** The turns of each recording: names, starts and ends in ms since the recording began, and important attributes. */
 const TREES: Readonly<Record<string, readonly string[]>> = {
   simple: [
     `
@@ -181,7 +181,7 @@ invoke_agent build 20–2665
   ],
 };
 
-/** The catalogue's key for a span's name. */
+/** Returns the catalogue's key for a span's name. */
 function patternFor(name: string): keyof typeof SPANS {
   const pattern = (Object.keys(SPANS) as (keyof typeof SPANS)[]).find((key) => {
     const brace = key.indexOf("{");
@@ -224,7 +224,7 @@ function expectCatalogued(facts: readonly Fact[]): void {
   }
 }
 
-test("every recording has its trees here", () => {
+test("every recording has its trees in this file", () => {
   expect(recordingNames.toSorted()).toEqual(Object.keys(TREES).toSorted());
 });
 
@@ -236,7 +236,7 @@ describe.each(recordingNames)("%s", (name) => {
     expect(turns.map(({ facts }) => `\n${treeOf(facts)}`)).toEqual(TREES[name]);
   });
 
-  test("every span is ended, has a duration, lies within its parent, and keeps to the catalogue", () => {
+  test("every span is ended, has a duration, is within its parent, and conforms to the catalogue", () => {
     for (const { facts } of turns) {
       expectNested(facts);
       expectCatalogued(facts);
@@ -262,13 +262,13 @@ describe.each(recordingNames)("%s", (name) => {
     }
   });
 
-  test("events that come twice change nothing", () => {
+  test("duplicate events change nothing", () => {
     const twice = replay(recording, (events) => events.flatMap((event) => [event, event]));
     expect(twice.map(({ facts }) => facts)).toEqual(turns.map(({ facts }) => facts));
   });
 });
 
-test("whatever is lost on the way, and however it is cut short, all spans end, nested and in the catalogue's words", () => {
+test("whatever events are lost, and however the turn is aborted, all spans end, nested and conforming to the catalogue", () => {
   const recordings = recordingNames.map(loadRecording);
   const endings: Ending[] = [
     { outcome: "error", errorType: "opencode_died" },
@@ -297,7 +297,7 @@ test("whatever is lost on the way, and however it is cut short, all spans end, n
   );
 });
 
-test.each(["permission", "question", "subagent", "auto-compaction", "retry"])("%s, any one event lost", (name) => {
+test.each(["permission", "question", "subagent", "auto-compaction", "retry"])("%s, without any one event", (name) => {
   const recording = loadRecording(name);
   const lastMs = recording.startedAt + (recording.events.at(-1)?.at ?? 0);
   for (const [lost, { event }] of recording.events.entries()) {
@@ -314,7 +314,7 @@ test.each(["permission", "question", "subagent", "auto-compaction", "retry"])("%
 const byId = (a: Fact, b: Fact) => `${a.spanId}${a.type}`.localeCompare(`${b.spanId}${b.type}`);
 const factsOf = (turns: readonly RecordedTurn[]) => turns.map(({ facts }) => facts.toSorted(byId));
 
-test.each(recordingNames)("%s, told as late as OpenCode can, has the same facts", (name) => {
+test.each(recordingNames)("%s, with the latest possible serialisation of events, has the same facts", (name) => {
   const recording = loadRecording(name);
   const expected = factsOf(replay(recording));
   const count = recording.events.length;
@@ -327,7 +327,7 @@ test.each(recordingNames)("%s, told as late as OpenCode can, has the same facts"
   );
 });
 
-/** All that is known of a recording's spans of one kind at their ends. */
+/** Returns the attributes of a recording's spans of one kind at their ends. */
 function chatsOf(name: string, pattern = "chat {model}"): Record<string, unknown>[] {
   const spans = replay(loadRecording(name)).flatMap(({ facts }) => spansOf(facts));
   return spans
@@ -335,8 +335,8 @@ function chatsOf(name: string, pattern = "chat {model}"): Record<string, unknown
     .map(({ begin, end }) => ({ ...begin.attributes, ...end?.attributes, ...end?.content, outcome: end?.outcome }));
 }
 
-describe("model calls in the conventions' words", () => {
-  test("what is known from elsewhere is on each: the endpoint's host, and a history that was summed up in an earlier turn", () => {
+describe("model calls in the conventions' terms", () => {
+  test("each call has the endpoint's host, and whether an earlier turn compacted the history", () => {
     const { startedAt, events, calls } = loadRecording("simple");
     const prompt = calls.find(({ path }) => path.endsWith("/prompt_async"));
     const sessionId = /^\/session\/([^/]+)\//.exec(prompt?.path ?? "")?.[1] ?? "";
@@ -368,7 +368,7 @@ describe("model calls in the conventions' words", () => {
     expect(other).toEqual([undefined, undefined, undefined, undefined]);
   });
 
-  test("every call streams, and says why it stopped", () => {
+  test("every call streams and has a finish reason", () => {
     expect(
       chatsOf("simple").map((chat) => [chat["gen_ai.request.stream"], chat["gen_ai.response.finish_reasons"]]),
     ).toEqual([
@@ -379,11 +379,11 @@ describe("model calls in the conventions' words", () => {
     ]);
   });
 
-  test.each(["error", "abort-in-retry"])("one that came to nothing stopped with an error: %s", (name) => {
+  test.each(["error", "abort-in-retry"])("a failed call has the finish reason error: %s", (name) => {
     expect(chatsOf(name)).toMatchObject([{ "gen_ai.response.finish_reasons": ["error"] }]);
   });
 
-  test("an answer that only calls tools has them as its output", () => {
+  test("an answer with only tool calls has them as its output", () => {
     expect(chatsOf("parallel-tools")[0]?.["gen_ai.output.messages"]).toEqual([
       {
         type: "tool_call",
@@ -406,7 +406,7 @@ describe("model calls in the conventions' words", () => {
     ]);
   });
 
-  test("of a call that was tried again the answer, its usage and its first chunk are on the call; no try has usage", () => {
+  test("a retried call has the answer, its usage and its first chunk; its tries have no usage", () => {
     const [chat] = chatsOf("retry");
     const tries = chatsOf("retry", "valet.llm.try");
     expect(chat).toMatchObject({
@@ -423,7 +423,7 @@ describe("model calls in the conventions' words", () => {
     expect(JSON.stringify(tries)).not.toMatch(/usage|cost/);
   });
 
-  test("only what a tool gave back that succeeded is its result", () => {
+  test("only a successful tool has a result", () => {
     const tools = chatsOf("parallel-tools", "execute_tool {tool}");
     expect(tools.map((tool) => [tool.outcome, typeof tool["gen_ai.tool.call.result"]])).toEqual([
       ["ok", "string"],
@@ -432,7 +432,7 @@ describe("model calls in the conventions' words", () => {
     ]);
   });
 
-  test("calls after a compaction say so, and none before it", () => {
+  test("only calls after a compaction are marked as compacted", () => {
     expect(chatsOf("auto-compaction").map((chat) => chat["gen_ai.conversation.compacted"])).toEqual([
       undefined,
       undefined,
@@ -441,7 +441,7 @@ describe("model calls in the conventions' words", () => {
   });
 });
 
-test("ids depend on the attempt and on nothing else that may change", () => {
+test("ids depend on the attempt and on nothing else that varies", () => {
   const [turn] = replay(loadRecording("simple"));
   const [again] = replay(loadRecording("simple"));
   const ids = turn?.facts.map(({ spanId }) => spanId);
@@ -452,7 +452,7 @@ test("ids depend on the attempt and on nothing else that may change", () => {
   expect(make("att_1")).not.toBe(make("att_2"));
 });
 
-test("no fact's attributes hold what was said", () => {
+test("no fact's attributes contain content", () => {
   const text = JSON.stringify(
     replay(loadRecording("simple")).flatMap(({ facts }) =>
       facts.map((fact) => (fact.type === "end" ? { ...fact, content: undefined } : fact)),

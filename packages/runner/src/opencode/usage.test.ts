@@ -22,18 +22,18 @@ test("100 in, 40 of them cached, 20 out, 5 of them reasoning", () => {
   });
 });
 
-test("what is written to the cache is input too", () => {
+test("cache writes count as input", () => {
   const tokens = { input: 1, output: 0, reasoning: 0, cache: { read: 10, write: 100 } };
   expect(usageAttributes(tokens)["gen_ai.usage.input_tokens"]).toBe(111);
 });
 
-test("a stream without usage is not known to have used nothing", () => {
+test("a stream without usage has unknown usage", () => {
   const nothing = { input: 0, output: 0, reasoning: 0, cache: { read: 0, write: 0 } };
   expect(usageAttributes(nothing, true)).toEqual({});
   expect(usageAttributes({ ...nothing, total: 0 }, true)).toEqual({});
 });
 
-test("half of it is known where the provider told half", () => {
+test("usage may be half known", () => {
   const onlyOutput = { input: 0, output: 7, reasoning: 0, cache: { read: 0, write: 0 } };
   expect(usageAttributes(onlyOutput, true)).toMatchObject({
     "gen_ai.usage.input_tokens": undefined,
@@ -44,12 +44,12 @@ test("half of it is known where the provider told half", () => {
     "gen_ai.usage.input_tokens": 7,
     "gen_ai.usage.output_tokens": undefined,
   });
-  // An answer that says nothing has no tokens.
+  // An empty answer has no output tokens.
   expect(usageAttributes(onlyInput, false)["gen_ai.usage.output_tokens"]).toBe(0);
 });
 
-test("more cached than the whole, or more reasoning than the whole, is cut to the whole and said to be odd", () => {
-  // 150 of 100 cached, 20 out, as OpenCode tells it.
+test("cached tokens or reasoning beyond the whole are reduced to the whole and marked as inconsistent", () => {
+  // 150 of 100 cached, 20 out, as OpenCode reports it.
   expect(
     usageAttributes({ total: 120, input: 0, output: 20, reasoning: 0, cache: { read: 150, write: 0 } }, true),
   ).toEqual({
@@ -75,7 +75,7 @@ test("more cached than the whole, or more reasoning than the whole, is cut to th
   });
 });
 
-test("what no call can have used is not known, and said to be odd; the rest is", () => {
+test("impossible counts are unknown and marked as inconsistent; the others are kept", () => {
   const told = { total: 120, input: 100, output: 20, reasoning: 0, cache: { read: 0, write: 0 } };
   const read = (more: object) => {
     const tokens = { ...told, ...more };
@@ -85,20 +85,20 @@ test("what no call can have used is not known, and said to be odd; the rest is",
     return Object.fromEntries(Object.entries(usage).filter(([, value]) => value !== undefined));
   };
   expect(read({ input: 1e18, total: 1e18 })).toEqual({ output: 20, reasoning: 0 });
-  // The total tells it.
+  // It follows from the total.
   expect(read({ input: 1e18 })).toEqual({ input: 100, output: 20, reasoning: 0 });
   expect(read({ input: 0, cache: { read: 1e18, write: 0 } })).toEqual({ input: 100, output: 20, reasoning: 0 });
   expect(read({ output: 19.5, reasoning: 0.5 })).toEqual({ input: 100, output: 20, cacheRead: 0, cacheWrite: 0 });
   expect(read({ input: 100.5, output: 20.25, total: 120.75 })).toEqual({});
   expect(read({ input: -5, total: undefined })).toEqual({ output: 20, reasoning: 0 });
-  // As OpenCode cuts what is less than nothing.
+  // As OpenCode replaces negative counts by 0.
   expect(read({ input: 0, output: 0, total: -105 })).toEqual({});
   expect(read({ input: 5e9, output: 5e9, total: 1e10 })).toEqual({});
   expect(readCost(told, 0.5)).toBe(0.5);
   expect(readCost(told, 0)).toBeUndefined();
 });
 
-test("whatever is counted, what is told are safe amounts that hold each other", () => {
+test("for any counts, the reported ones are possible, and no part exceeds its whole", () => {
   const amount = fc.oneof(fc.nat(1000), fc.double(), fc.constantFrom(1e18, -1, 0.5, 2 ** 53));
   const tokens = fc.record({
     total: fc.option(amount, { nil: undefined }),
@@ -120,7 +120,7 @@ test("whatever is counted, what is told are safe amounts that hold each other", 
   );
 });
 
-test("whatever a provider counts, parts are no larger than their wholes", () => {
+test("for any counts of a provider, no part exceeds its whole", () => {
   const amount = fc.nat(1000);
   const told = fc.record({
     prompt: amount,
@@ -131,7 +131,7 @@ test("whatever a provider counts, parts are no larger than their wholes", () => 
   });
   fc.assert(
     fc.property(told, fc.boolean(), ({ prompt, completion, cacheRead, cacheWrite, reasoning }, hasTotal) => {
-      // As OpenCode 1.18 tells it.
+      // As OpenCode 1.18 reports it.
       const tokens = {
         ...(hasTotal && { total: prompt + completion }),
         input: Math.max(0, prompt - cacheRead - cacheWrite),
@@ -161,12 +161,12 @@ test("providers have the conventions' names, under both keys", () => {
   expect(providerAttributes("toString")["gen_ai.provider.name"]).toBe("toString");
 });
 
-test("a model's name may hold slashes", () => {
+test("a model's name may contain slashes", () => {
   expect(splitModel("openrouter/org/model")).toEqual({ providerID: "openrouter", modelID: "org/model" });
   for (const bad of ["model", "/model", "provider/", ""]) expect(splitModel(bad)).toBeUndefined();
 });
 
-test("an endpoint of one's own speaks OpenAI's protocol, and its host is known", () => {
+test("the deployment's own endpoint has OpenAI's provider name, and its host", () => {
   expect(providerAttributes("valet")["gen_ai.provider.name"]).toBe("openai");
   expect(serverAttributes("https://models.example/v1")).toEqual({
     "server.address": "models.example",
