@@ -4,13 +4,14 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { parseFromRunner, type ToRunner } from "../packages/shared/src/protocol/runner-link.ts";
+import type { SpanFrame } from "../packages/shared/src/protocol/span-frame.ts";
 import { Tracer } from "../packages/shared/src/tracing/index.ts";
 import { parseCursor } from "../packages/worker/src/durable-objects/core/cursor.ts";
 import { upgradeSchema } from "../packages/worker/src/durable-objects/core/schema.ts";
 import { SESSION_MIGRATIONS } from "../packages/worker/src/durable-objects/session-schema.ts";
 import { TraceExport } from "../packages/worker/src/durable-objects/traces/trace-export.ts";
 import { TraceFrames } from "../packages/worker/src/durable-objects/traces/trace-frames.ts";
-import { type SpanFrame, TraceStore } from "../packages/worker/src/durable-objects/traces/trace-store.ts";
+import { TraceStore } from "../packages/worker/src/durable-objects/traces/trace-store.ts";
 import type { TracePlaneConfig } from "./trace-plane-config.ts";
 
 interface Env {

@@ -15,6 +15,7 @@ import {
   framesOf,
   type LinkServer,
   type LinkServerOptions,
+  readSpans,
   spansOf,
   startLinkServer,
   workflowDispatch,
@@ -407,6 +408,56 @@ describe("a dispatch", () => {
     await server.frame("stopped");
     expect(framesOf(server.connections[1]!.frames, "hello")[0]?.attempts).toEqual([]);
     expect(framesOf(server.received, "turn-ended").length).toBe(1);
+  });
+
+  test("has its last spans in the frame that ends it, where the SessionAgent takes them there", async () => {
+    const greeting = [{ ...config(), takesSpansInEnds: true }, { type: "repo-config" }] as const;
+    const { server, ready, agent, outbox } = setUp({ greeting });
+    await ready();
+    await vi.waitFor(() => expect(outbox.isEmpty).toBe(true), 20_000);
+    const before = framesOf(server.received, "spans").length;
+    server.send({ type: "prompt", dispatch: dispatch("att_1") });
+    await server.frame("attempt-accepted");
+    agent.end("att_1");
+    const { spans } = await server.frame("turn-ended");
+    expect(readSpans(spans?.otlp ?? "").map(({ name }) => name)).toEqual(["valet.turn"]);
+    // Its acknowledgement is that of its spans.
+    await vi.waitFor(() => expect(outbox.isEmpty).toBe(true), 20_000);
+    expect(framesOf(server.received, "spans")).toHaveLength(before);
+
+    server.send({ type: "workflow-execute", dispatch: workflowDispatch("att_2") });
+    await server.frame("attempt-accepted", ({ attemptId }) => attemptId === "att_2");
+    agent.endWorkflow("att_2");
+    const { spans: last } = await server.frame("workflow-ended");
+    expect(readSpans(last?.otlp ?? "").map(({ name }) => name)).toEqual(["valet.workflow.execute"]);
+  });
+
+  test("whose end was lost with its last spans: both are sent again, to whatever version answers then", async () => {
+    const greeting = [{ ...config(), takesSpansInEnds: true }, { type: "repo-config" }] as const;
+    const { server, ready, agent, outbox } = setUp({ greeting });
+    await ready();
+    server.settings.acknowledges = false;
+    server.send({ type: "prompt", dispatch: dispatch("att_1") });
+    await server.frame("attempt-accepted");
+    agent.end("att_1");
+    const { spans } = await server.frame("turn-ended");
+    // An older one, which would ignore what an end carries.
+    server.settings.greeting = [config(), { type: "repo-config" }];
+    server.settings.acknowledges = true;
+    server.drop();
+    const again = await server.waitUntil(() => {
+      const frames = server.connections[1]?.frames ?? [];
+      return frames.some(({ type }) => type === "turn-ended") ? frames : undefined;
+    });
+    expect(framesOf(again, "spans").find(({ seq }) => seq === spans?.seq)?.otlp).toBe(spans?.otlp);
+    expect(framesOf(again, "turn-ended").map((frame) => frame.spans)).toEqual([undefined]);
+    await vi.waitFor(() => expect(outbox.isEmpty).toBe(true), 20_000);
+
+    server.send({ type: "prompt", dispatch: dispatch("att_2") });
+    await server.frame("attempt-accepted", ({ attemptId }) => attemptId === "att_2");
+    agent.end("att_2");
+    expect((await server.frame("turn-ended", ({ attemptId }) => attemptId === "att_2")).spans).toBeUndefined();
+    expect(spansOf(server.received).filter(({ name }) => name === "valet.turn")).toHaveLength(2);
   });
 
   test("that is repeated runs once, whether it is running, ended or acknowledged", async () => {

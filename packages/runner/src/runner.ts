@@ -132,7 +132,7 @@ export class Runner {
       hello: () => this.#hello(),
       isWorking: () => this.#attempts.isWorking,
       onUp: () => this.#resume(),
-      onDown: () => outbox.disconnect(),
+      onDown: () => this.#suspend(),
       onRefused: (reason) => void this.#refused({ reason }),
       onProblem,
       ...link,
@@ -224,6 +224,12 @@ export class Runner {
     this.#attempts.resendEnded();
   }
 
+  /** Handles the loss of the link. The next one may be to another version of the SessionAgent. */
+  #suspend(): void {
+    this.#options.outbox.disconnect();
+    this.#attempts.carriesSpans = false;
+  }
+
   #handlers(): LinkHandlers {
     const { outbox, onProblem } = this.#options;
     return {
@@ -235,7 +241,10 @@ export class Runner {
       "permission-reply": (reply) => this.#attempts.reply(reply),
       "question-reply": (reply) => this.#attempts.reply(reply),
       "spans-ack": ({ instanceId, seq }) => outbox.acknowledge(instanceId, seq),
-      "turn-ended-ack": ({ attemptId }) => this.#attempts.acknowledged(attemptId),
+      "turn-ended-ack": ({ attemptId, spans }) => {
+        if (spans !== undefined) outbox.acknowledge(spans.instanceId, spans.seq);
+        this.#attempts.acknowledged(attemptId);
+      },
       "background-check": ({ requestId }) => this.#countBackground(requestId),
       "child-session-response": ({ requestId, answer }) => this.#childRequests.answered(requestId, answer),
       shutdown: ({ reason }) => void this.stop(SHUTDOWN_REASONS[reason] ?? "runner_shutdown"),
@@ -249,9 +258,10 @@ export class Runner {
     this.#link.send({ type: "background", requestId, processes });
   }
 
-  /** Applies the first configuration. A new connection sends the same one again. */
+  /** Applies the first configuration. A new connection sends the same one again, but for what the SessionAgent understands. */
   #configure(config: ToRunnerOf<"config">): void {
     const { settings, outbox, onProblem } = this.#options;
+    this.#attempts.carriesSpans = config.takesSpansInEnds === true;
     if (this.#config !== undefined) return;
     if (config.sessionId !== settings.sessionId || config.generation !== settings.generation) {
       onProblem("ignored a configuration for another runner");

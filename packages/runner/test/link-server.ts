@@ -59,7 +59,9 @@ export function startLinkServer(options: LinkServerOptions = {}) {
           answers.push({ type: "spans-ack", instanceId: frame.instanceId, seq: frame.seq });
         }
         if (settings.acknowledges && (frame.type === "turn-ended" || frame.type === "workflow-ended")) {
-          answers.push({ type: "turn-ended-ack", attemptId: frame.attemptId });
+          const { attemptId, spans } = frame;
+          const carried = spans && { spans: { instanceId: spans.instanceId, seq: spans.seq } };
+          answers.push({ type: "turn-ended-ack", attemptId, ...carried });
         }
         for (const answer of answers) from.send(JSON.stringify(answer));
         tell();
@@ -127,7 +129,10 @@ export interface ReceivedSpan {
 /** The spans of frames, each once, as the session's store keeps them: by instance and number. */
 export function spansOf(frames: readonly FromRunner[]): ReceivedSpan[] {
   const seen = new Set<string>();
-  return framesOf(frames, "spans").flatMap(({ instanceId, seq, otlp }) => {
+  const spanFrames = frames.flatMap(
+    (frame) => (frame.type === "spans" ? frame : "spans" in frame && frame.spans) || [],
+  );
+  return spanFrames.flatMap(({ instanceId, seq, otlp }) => {
     const key = `${instanceId} ${seq}`;
     if (seen.has(key)) return [];
     seen.add(key);

@@ -30,6 +30,8 @@ export function follow(rooms: Rooms) {
   /** The announced spans, in order. */
   const announced: (readonly [instanceId: string, name: string])[] = [];
   const output = { isNew: true };
+  /** Whether the span frames that ends carry can be stored. */
+  const spans = { areStored: true };
   const watchdogs = new Watchdogs({ ...rooms, intervals: INTERVALS, isWaitingForPerson: () => false });
   rooms.timers.handle(watchdogs.timerHandlers);
   const attempts = new Attempts({
@@ -45,11 +47,14 @@ export function follow(rooms: Rooms) {
     },
     signs: { lastMs: () => rooms.nowMs - UNHEARD_MS },
     traces: { announce: (instanceId, { name }) => void announced.push([instanceId, name]) },
+    runnerSpans: {
+      take: ({ instanceId, seq }) => (spans.areStored ? { instanceId, seq } : undefined),
+    },
   });
   const receive = (frame: AttemptFrame) => rooms.run(() => attempts.onFrame(frame));
   const hello = (known: readonly string[], isBack = false) =>
     rooms.run(() => attempts.onHello(helloFrame(known), isBack));
-  return { attempts, taken, announced, output, receive, hello };
+  return { attempts, taken, announced, output, spans, receive, hello };
 }
 
 function helloFrame(attempts: readonly string[]): FromRunnerOf<"hello"> {

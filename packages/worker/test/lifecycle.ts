@@ -50,7 +50,7 @@ export class Life {
       getWebSockets: () => [],
       getWebSocketAutoResponseTimestamp: () => null,
     };
-    this.link = new RunnerLink({ ...rooms, ctx, intervals: INTERVALS });
+    this.link = new RunnerLink({ ...rooms, ctx, intervals: INTERVALS, onSpans: () => {} });
     const calls = new BrokerCalls({
       sql,
       tracer,

@@ -4,7 +4,12 @@
  */
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/dispatch";
-import type { FromRunner, FromRunnerOf, ToRunnerOf } from "@valet/shared/protocol/runner-link";
+import {
+  type FromRunner,
+  type FromRunnerOf,
+  MAX_LINK_FRAME_BYTES,
+  type ToRunnerOf,
+} from "@valet/shared/protocol/runner-link";
 import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { ErrorType } from "@valet/shared/spans";
 import { parseOpenSpan } from "@valet/shared/tracing";
@@ -58,6 +63,8 @@ export class Attempts {
   readonly #ended = new Set<string>();
   #jobs: Jobs | undefined;
   #isOpen = false;
+  /** Whether the frame that ends an attempt may carry its last spans; depends on the SessionAgent of the current link. */
+  carriesSpans = false;
   #onSettled: (() => void) | undefined;
 
   constructor(options: AttemptsOptions) {
@@ -230,7 +237,7 @@ export class Attempts {
     this.#running.set(attemptId, { finished, progress: () => running.progress(), told: NOTHING_DONE });
   }
 
-  /** Ends an attempt. Sends the job's spans first, so they are stored before the end arrives. */
+  /** Ends an attempt. Its spans are sent before the end, or with it, so they are stored before the end arrives. */
   #finish(attemptId: string, result: TurnResult | WorkflowResult | Failure): void {
     const { journal, outbox, send } = this.#options;
     this.#running.delete(attemptId);
@@ -239,9 +246,10 @@ export class Attempts {
       "steps" in result
         ? { ...result, type: "workflow-ended", attemptId }
         : { ...result, type: "turn-ended", attemptId };
-    outbox.flush();
+    const room = this.carriesSpans ? MAX_LINK_FRAME_BYTES - Buffer.byteLength(JSON.stringify(frame)) : 0;
+    const spans = outbox.flushInto(room);
     this.#write(() => journal.end(frame));
-    send(frame);
+    send(spans === undefined ? frame : { ...frame, spans });
   }
 
   /** Sends the acceptance of an attempt, and the progress of its steps if it is a running workflow. */

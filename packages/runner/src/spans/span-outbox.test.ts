@@ -1,6 +1,7 @@
 import { copyFileSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
+import type { SpanFrame } from "@valet/shared/protocol/span-frame";
 import {
   alwaysOff,
   type DropReason,
@@ -16,7 +17,7 @@ import { temporaryFolder } from "../../test/folder.ts";
 import { readSpans } from "../../test/link-server.ts";
 import { NO_SUMMARY } from "../agent/summary.ts";
 import { OpenSpans } from "./open-spans.ts";
-import { type SpanFrame, SpanOutbox, type SpanOutboxOptions } from "./span-outbox.ts";
+import { SpanOutbox, type SpanOutboxOptions } from "./span-outbox.ts";
 
 function setUp(options: Partial<SpanOutboxOptions> = {}) {
   const folder = options.folder ?? temporaryFolder();
@@ -158,6 +159,65 @@ describe("an unacknowledged frame", () => {
     const empty = outbox.whenEmpty(10_000);
     outbox.acknowledge("a", 1);
     expect(await empty).toBe(true);
+  });
+});
+
+describe("the last frame of an attempt", () => {
+  test("is carried by the frame that ends it, counts as sent, and is sent again on a new link", () => {
+    const { outbox, end, sent, connect } = setUp();
+    connect();
+    end("one");
+    outbox.flush();
+    end("two", "three");
+    const carried = outbox.flushInto(MAX_LINK_FRAME_BYTES);
+    expect(carried && shown(carried)).toEqual(["a", 2, "two", "three"]);
+    end("four");
+    outbox.flush();
+    expect(sent.map(shown)).toEqual([
+      ["a", 1, "one"],
+      ["a", 3, "four"],
+    ]);
+    outbox.acknowledge("a", 1);
+    outbox.disconnect();
+    sent.length = 0;
+    connect();
+    expect(sent.map(({ seq }) => seq)).toEqual([2, 3]);
+    outbox.acknowledge("a", 3);
+    expect(outbox.isEmpty).toBe(true);
+  });
+
+  test("goes by itself where there is no room, and after what could not be sent before it", () => {
+    const { outbox, end, sent, connect } = setUp({ maxFrameSpans: 1 });
+    end("unsent");
+    expect(outbox.flushInto(MAX_LINK_FRAME_BYTES)).toBeUndefined();
+    connect();
+    const large = setUp();
+    large.connect();
+    large.tracer.startSpan("large", { attributes: { text: '"'.repeat(100_000) } }).end();
+    expect(large.outbox.flushInto(300_000)).toBeUndefined();
+    expect(large.sent).toHaveLength(1);
+    expect(sent).toHaveLength(1);
+    end(...many(40));
+    expect(sent).toHaveLength(32);
+    expect(outbox.flushInto(MAX_LINK_FRAME_BYTES)).toBeUndefined();
+    expect(outbox.flushInto(0)).toBeUndefined();
+  });
+
+  test("fits the frame that carries it, whatever is in it", () => {
+    const rooms = fc.integer({ min: 1, max: MAX_LINK_FRAME_BYTES });
+    const texts = fc.array(fc.string({ unit: "binary", maxLength: 40_000 }), { minLength: 1, maxLength: 5 });
+    fc.assert(
+      fc.property(rooms, texts, (room, values) => {
+        const { outbox, tracer, connect } = setUp();
+        connect();
+        for (const text of values) tracer.startSpan("s", { attributes: { text } }).end();
+        const carried = outbox.flushInto(room);
+        if (carried !== undefined)
+          expect(Buffer.byteLength(JSON.stringify({ spans: carried }))).toBeLessThanOrEqual(room);
+        outbox.close();
+      }),
+      { numRuns: 50 },
+    );
   });
 });
 
@@ -424,7 +484,7 @@ test("a session without tracing receives no spans, not even earlier ones", () =>
 test("in any sequence of events, each ended span is in exactly one frame, and frames never change", () => {
   const step = fc.oneof(
     { weight: 6, arbitrary: fc.constant("end" as const) },
-    ...(["flush", "connect", "disconnect", "acknowledge", "kill"] as const).map((each) => ({
+    ...(["flush", "carry", "carry and lose", "connect", "disconnect", "acknowledge", "kill"] as const).map((each) => ({
       weight: 1,
       arbitrary: fc.constant(each),
     })),
@@ -446,7 +506,11 @@ test("in any sequence of events, each ended span is in exactly one frame, and fr
       for (const each of steps) {
         if (each === "end") end(`s${ended++}`);
         else if (each === "flush") outbox.flush();
-        else if (each === "connect") outbox.connect(take);
+        else if (each === "carry" || each === "carry and lose") {
+          const carried = outbox.flushInto(MAX_LINK_FRAME_BYTES);
+          if (each === "carry and lose") outbox.disconnect();
+          else if (carried !== undefined) take(carried);
+        } else if (each === "connect") outbox.connect(take);
         else if (each === "disconnect") outbox.disconnect();
         else if (each === "acknowledge") {
           const seqs = [...frames.keys()].filter((key) => key.startsWith(`i${instance - 1} `));

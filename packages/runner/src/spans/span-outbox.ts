@@ -2,7 +2,8 @@
  * Sends spans to the session's store, and keeps them in memory and on disk until the SessionAgent has acknowledged them.
  * Numbered frames contain ended spans, and spans that have been open for a while.
  */
-import { type FromRunnerOf, MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
+import { MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
+import type { SpanFrame } from "@valet/shared/protocol/span-frame";
 import {
   type DropReason,
   encodeResource,
@@ -16,8 +17,6 @@ import { withoutUndefined } from "@valet/shared/without-undefined";
 import { OpenSpans } from "./open-spans.ts";
 import { deleteLeftLog, type LeftLog, type LoggedFrame, type LoggedSpan, readLeftLogs, SpanLog } from "./span-log.ts";
 
-/** A span frame of the link, without its type. */
-export type SpanFrame = Omit<FromRunnerOf<"spans">, "type">;
 /** The summaries of running attempts so far. */
 export type Progress = NonNullable<SpanFrame["progress"]>;
 
@@ -51,6 +50,8 @@ interface Frame extends LoggedFrame {
 const MAX_FRAMES_IN_FLIGHT = 32;
 /** A frame is closed at this size, which is far enough below the link's limit for the frame's other fields. */
 const FRAME_BYTES = MAX_LINK_FRAME_BYTES / 2;
+/** More than everything in a frame besides its spans: the resource, summaries of other attempts, the names of fields. */
+const MAX_REST_BYTES = 64 * 1024;
 const MAX_SPAN_BYTES = MAX_LINK_FRAME_BYTES - 16 * 1024;
 
 export class SpanOutbox implements SpanProcessor {
@@ -151,8 +152,31 @@ export class SpanOutbox implements SpanProcessor {
     if (frame.spans.length >= this.#options.maxFrameSpans) this.flush();
   }
 
-  /** Closes the current frame and sends it if there is a link. Called at the end of a turn, and before anything else ends. */
+  /** Closes the current frame and sends it if there is a link. */
   flush(): void {
+    this.#closeFrame();
+    this.#pump();
+    this.#arm();
+  }
+
+  /**
+   * Closes the current frame, at the end of an attempt. Returns it if the frame that reports the end can carry it; then it counts as
+   * sent. Otherwise it is sent by itself, like all frames before it.
+   * @param maxBytes the room in the frame that reports the end, as JSON text
+   */
+  flushInto(maxBytes: number): SpanFrame | undefined {
+    const closed = this.#closeFrame();
+    const isNext = closed !== undefined && this.#frames[this.#sent] === closed;
+    // As text within JSON, quotes and backslashes take two bytes.
+    const fits = closed !== undefined && 2 * closed.bytes + MAX_REST_BYTES <= maxBytes;
+    const isCarried = this.#send !== undefined && isNext && fits && this.#sent < MAX_FRAMES_IN_FLIGHT;
+    if (isCarried) this.#sent++;
+    this.#pump();
+    this.#arm();
+    return isCarried ? toSpanFrame(closed) : undefined;
+  }
+
+  #closeFrame(): Frame | undefined {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     // A frame that a single large span fills has no room for open spans, which are then sent with the next one.
@@ -160,17 +184,15 @@ export class SpanOutbox implements SpanProcessor {
     const open = hasRoom ? this.#openSpans.take() : [];
     const frame = this.#open ?? (open.length > 0 ? this.#newFrame() : undefined);
     this.#open = undefined;
-    if (frame !== undefined) {
-      frame.open = open.map(({ text }) => text);
-      frame.progress = this.#progress();
-      for (const span of open) {
-        frame.bytes += textBytes(span.text);
-        this.#onDisk(() => this.#log?.appendOpen(span));
-      }
-      this.#enqueue(frame);
-      this.#pump();
+    if (frame === undefined) return undefined;
+    frame.open = open.map(({ text }) => text);
+    frame.progress = this.#progress();
+    for (const span of open) {
+      frame.bytes += textBytes(span.text);
+      this.#onDisk(() => this.#log?.appendOpen(span));
     }
-    this.#arm();
+    this.#enqueue(frame);
+    return frame;
   }
 
   #newFrame(): Frame {
@@ -274,19 +296,10 @@ export class SpanOutbox implements SpanProcessor {
 
   #pump(): void {
     while (this.#send !== undefined && this.#sent < Math.min(this.#frames.length, MAX_FRAMES_IN_FLIGHT)) {
-      const { instanceId, seq, resource, spans, open, progress } = this.#frames[this.#sent]!;
+      const frame = this.#frames[this.#sent]!;
       // Counted before it is sent, since the acknowledgement may arrive before `send` returns.
       this.#sent++;
-      const isSent = this.#send({
-        instanceId,
-        seq,
-        otlp: encodeFrame(resource, spans),
-        ...withoutUndefined({
-          open: open.length > 0 ? [...open] : undefined,
-          progress: progress.length > 0 ? progress : undefined,
-        }),
-      });
-      if (isSent) continue;
+      if (this.#send(toSpanFrame(frame))) continue;
       this.disconnect();
     }
   }
@@ -330,6 +343,18 @@ export class SpanOutbox implements SpanProcessor {
       this.#options.onDiskError?.(error);
     }
   }
+}
+
+function toSpanFrame({ instanceId, seq, resource, spans, open, progress }: Frame): SpanFrame {
+  return {
+    instanceId,
+    seq,
+    otlp: encodeFrame(resource, spans),
+    ...withoutUndefined({
+      open: open.length > 0 ? [...open] : undefined,
+      progress: progress.length > 0 ? progress : undefined,
+    }),
+  };
 }
 
 function encodeFrame(resource: string, spans: readonly LoggedSpan[]): string {

@@ -12,6 +12,7 @@ import { LINK_PROTOCOL, LinkProtocols } from "./link-protocol.ts";
 import { MessagePart } from "./message-part.ts";
 import { ModelAccess, ModelRef } from "./model-access.ts";
 import { PartDelta } from "./part-delta.ts";
+import { SpanFrame, SpansAck } from "./span-frame.ts";
 import { TurnBounds, TurnSummary } from "./turn.ts";
 import { id, millis, traceContext } from "./wire-fields.ts";
 import { MAX_WORKFLOW_STEPS, WorkflowStepState } from "./workflow.ts";
@@ -21,9 +22,6 @@ export const MAX_LINK_FRAME_BYTES = 512 * 1024;
 /** The runner's ping; the platform answers it without waking the object. */
 export const LINK_PING = "ping";
 export const LINK_PONG = "pong";
-
-/** The most open spans in one frame, and of one runner at a time: no correct runner has more. */
-export const MAX_OPEN_SPANS = 500;
 
 /** The frames that the SessionAgent sends. */
 export const ToRunner = z.discriminatedUnion("type", [
@@ -44,6 +42,11 @@ export const ToRunner = z.discriminatedUnion("type", [
     turnBounds: TurnBounds.optional(),
     /** The time left until the start's deadline. Absent if the sandbox has been ready before. */
     startMs: millis.optional(),
+    /**
+     * Whether `turn-ended` and `workflow-ended` may carry the last span frame. Absent if the peer is older: it would ignore that
+     * frame, and take the next one as if nothing were missing.
+     */
+    takesSpansInEnds: z.boolean().optional(),
     /** The runner's clock minus the SessionAgent's, measured at this connection's hello. */
     clockOffsetMs: z.number().optional(),
     /**
@@ -73,10 +76,9 @@ export const ToRunner = z.discriminatedUnion("type", [
   z.object({ type: z.literal("permission-reply"), permissionId: id, reply: z.enum(["once", "always", "reject"]) }),
   /** The answers to the agent's questions; `null` if the person declines to answer. */
   z.object({ type: z.literal("question-reply"), questionId: id, answers: QuestionAnswers.nullable() }),
-  /** The span frames of this instance up to and including `seq` are durable. */
-  z.object({ type: z.literal("spans-ack"), instanceId: id, seq: z.number().int().nonnegative() }),
-  /** The `turn-ended` or `workflow-ended` of this attempt is durable. */
-  z.object({ type: z.literal("turn-ended-ack"), attemptId: id }),
+  SpansAck.extend({ type: z.literal("spans-ack") }),
+  /** The `turn-ended` or `workflow-ended` of this attempt is durable. So is the span frame that it carried, if `spans` is present. */
+  z.object({ type: z.literal("turn-ended-ack"), attemptId: id, spans: SpansAck.optional() }),
   /** The answer to the agent's request with this id; sent again if the request arrives again. */
   z.object({ type: z.literal("child-session-response"), requestId: id, answer: ChildSessionAnswer }),
   /** Asks for the number of background processes; the runner answers with `background`. */
@@ -94,6 +96,9 @@ export const ToRunner = z.discriminatedUnion("type", [
 ]);
 export type ToRunner = z.infer<typeof ToRunner>;
 export type ToRunnerOf<T extends ToRunner["type"]> = Extract<ToRunner, { type: T }>;
+
+/** A frame that ends an attempt may carry the last span frame, if the configuration allows it. */
+const lastSpans = { spans: SpanFrame.optional() };
 
 /** The frames that the runner sends. */
 export const FromRunner = z.discriminatedUnion("type", [
@@ -176,6 +181,7 @@ export const FromRunner = z.discriminatedUnion("type", [
     parts: z.array(MessagePart).max(2000),
     /** Absent if nothing is known about the work. */
     summary: TurnSummary.optional(),
+    ...lastSpans,
   }),
   /**
    * The state of a step; the last frame of an index counts. `span` is the step's open span if the step has just begun. Sent again
@@ -201,28 +207,9 @@ export const FromRunner = z.discriminatedUnion("type", [
     steps: z.array(WorkflowStepState).max(MAX_WORKFLOW_STEPS),
     /** The sum over all prompt steps; absent if nothing is known about them. */
     summary: TurnSummary.optional(),
+    ...lastSpans,
   }),
-  /**
-   * A span frame: an `ExportTraceServiceRequest` as OTLP/JSON text with about 50 ended spans, or none. Frames are numbered from 1
-   * for each instance, and sent in order until they are acknowledged. A restarted runner delivers the frames of its predecessor
-   * under that one's instance id.
-   */
-  z.object({
-    type: z.literal("spans"),
-    instanceId: id,
-    seq: z.number().int().positive(),
-    otlp: z.string(),
-    /**
-     * Spans that have been open for a while, in the format of `serialiseSpan`; the last one of a span id counts. They are ordered
-     * with the ends: none of them has ended in this frame or an earlier one.
-     */
-    open: z.array(z.string().max(65_536)).max(MAX_OPEN_SPANS).optional(),
-    /** The measurements of attempts so far, if they have changed; they are the result if the runner is lost. */
-    progress: z
-      .array(z.object({ attemptId: id, summary: TurnSummary }))
-      .max(100)
-      .optional(),
-  }),
+  SpanFrame.extend({ type: z.literal("spans") }),
   /** The number of background processes that the agent or a command has started. */
   z.object({ type: z.literal("background"), requestId: id, processes: z.number().int().nonnegative() }),
   z.object({ type: z.literal("stopped") }),

@@ -75,18 +75,21 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     now,
     session: () => ({ id: sessionId(), generation: state.maybe?.generation ?? 0 }),
     transact: (work) => transactions.run(work),
+    isInTransaction: () => transactions.isRunning,
   });
 
   const transactions: Transactions = new Transactions(storage, {
     beforeCommit: () => {
       consequences.draw();
       state.store();
+      traces.store();
     },
     onCommit: () => timers.arm(),
     onRollback: () => {
       state.reload();
       lease.reload();
-      traces.forgetUnstored();
+      traces.reload();
+      exporter.reload();
       consequences.drop();
     },
     report,
@@ -105,7 +108,16 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const events = new PendingEvents<SessionEvent>();
   const record = (event: SessionEvent) => events.record(event);
   const durable = { sql, timers, transactions, now, retryMs: intervals.retryMs, background, report };
-  const link = new RunnerLink({ ctx, state, transactions, timers, now, intervals, record });
+  const link: RunnerLink = new RunnerLink({
+    ctx,
+    state,
+    transactions,
+    timers,
+    now,
+    intervals,
+    record,
+    onSpans: (frame) => runnerSpans.add(frame),
+  });
   const clients = new ClientSockets(ctx, now);
   const lease: CapacityLease = new CapacityLease({
     ...durable,
@@ -139,9 +151,10 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   };
   /** Records a change of the session when its spans begin or cease to be late. */
   const recordExportProblem = () => {
-    if (state.maybe === undefined) return;
+    if (state.maybe === undefined || !exporter.hasProblemChanged) return;
     transactions.run(() => {
-      if (exporter.problemChanged()) changes.session();
+      exporter.noteShown();
+      changes.session();
     });
   };
   /** Exports the spans that are due. Never rejects. */
@@ -179,7 +192,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     tracing: tracing.enabled,
     stuckTurnMs: intervals.stuckTurnMs,
   });
-  const runnerSpans = new RunnerSpans({
+  const runnerSpans: RunnerSpans = new RunnerSpans({
     traces,
     transactions,
     changes,
@@ -263,6 +276,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     output,
     signs,
     traces,
+    runnerSpans,
     link,
     transactions,
     intervals,

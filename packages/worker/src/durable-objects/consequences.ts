@@ -88,7 +88,6 @@ export class Consequences {
     const { attempts, runnerSpans, link, lifecycle, backgroundCheck, children } = options;
     this.#routes = {
       attempt: (frame) => attempts.onFrame(frame),
-      spans: (frame) => runnerSpans.add(frame),
       stage: (frame) => {
         // After a failed start the object closes the link, which would lose its buffered spans.
         if (frame.stage === "failed") runnerSpans.flush();

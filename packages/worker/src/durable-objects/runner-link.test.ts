@@ -6,7 +6,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { createHash } from "node:crypto";
 import { ownTraceId } from "@valet/shared/protocol/own-trace-ids";
-import { MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
+import { type FromRunnerOf, MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
 import { encodeTraces, type ReadableSpan, serialiseSpan, Tracer } from "@valet/shared/tracing";
 import { describe, expect, test, vi } from "vitest";
 import { eventually } from "../../test/eventually.ts";
@@ -491,6 +491,56 @@ describe("the same frame twice", () => {
     runner.send({ type: "spans", instanceId: runner.instanceId, seq: 1, otlp: spanFrame(new TestSession(), "theirs") });
     await runner.next("spans-ack");
     expect(await session.spans("theirs")).toEqual([]);
+  });
+});
+
+describe("the end of a turn that carries the last spans", () => {
+  const frame = (session: TestSession, runner: FakeRunner, seq: number, name: string) => ({
+    instanceId: runner.instanceId,
+    seq,
+    otlp: spanFrame(session, name),
+  });
+
+  test("stores them after the frames before, and one frame acknowledges everything", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    const { attemptId } = await runner.accept();
+    // It still waits for others when the end arrives.
+    runner.send({ type: "spans", ...frame(session, runner, 1, "first") });
+    const spans = frame(session, runner, 2, "last");
+    const ended: FromRunnerOf<"turn-ended"> = { type: "turn-ended", attemptId, outcome: "ok", parts: [], spans };
+    runner.send(ended);
+    const acknowledged = { type: "turn-ended-ack", attemptId, spans: { instanceId: runner.instanceId, seq: 2 } };
+    expect(await runner.next("turn-ended-ack")).toEqual(acknowledged);
+    expect(runner.heard.filter(({ type }) => type === "spans-ack")).toEqual([]);
+    await session.messageIs(id, { outcome: "ok" });
+    // A repetition, as over a new link.
+    runner.send(ended);
+    expect(await runner.next("turn-ended-ack")).toEqual(acknowledged);
+    for (const name of ["first", "last"]) expect(await session.spans(name)).toHaveLength(1);
+  });
+
+  test("ends it also if they cannot be stored; then they are stored and acknowledged as soon as they can be", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    const { attemptId } = await runner.accept();
+    await session.messageIs(id, { status: "accepted" });
+    const said = vi.spyOn(console, "error").mockImplementation(() => {});
+    await runInDurableObject(session.stub, (_object, { storage }) => {
+      storage.sql.exec("ALTER TABLE trace_instances RENAME TO elsewhere");
+    });
+    const spans = frame(session, runner, 1, "last");
+    runner.send({ type: "turn-ended", attemptId, outcome: "ok", parts: [], spans });
+    expect(await runner.next("turn-ended-ack")).toEqual({ type: "turn-ended-ack", attemptId });
+    await session.messageIs(id, { outcome: "ok" });
+    expect(said).toHaveBeenCalled();
+    await runInDurableObject(session.stub, (_object, { storage }) => {
+      storage.sql.exec("ALTER TABLE elsewhere RENAME TO trace_instances");
+    });
+    expect((await session.onlySpan("valet.prompt")).isOpen).toBe(false);
+    expect(await runner.next("spans-ack")).toMatchObject({ seq: 1 });
+    expect(await session.spans("last")).toHaveLength(1);
+    said.mockRestore();
   });
 });
 

@@ -10,6 +10,7 @@ export const SESSION_MIGRATIONS: readonly Migration[] = [
   shownReason,
   flatQueue,
   flatTraces,
+  tailGroups,
 ];
 
 /**
@@ -261,4 +262,9 @@ function flatTraces(sql: SqlStorage): void {
     sql.exec("INSERT INTO trace_starts VALUES (?, ?)", startUs, traceId);
   }
   sql.exec("DROP TABLE trace_index_before");
+}
+
+/** Version 8: one row of the tail may hold spans of several resources and scopes, since one commit may end spans of several. */
+function tailGroups(sql: SqlStorage): void {
+  sql.exec("ALTER TABLE trace_tail ADD COLUMN groups TEXT");
 }

@@ -17,12 +17,15 @@ export interface TracePlaneOptions {
   readonly session: () => { readonly id: string; readonly generation: number };
   /** Runs `work` in a transaction, or as part of the running one. */
   readonly transact: <T>(work: () => T) => T;
+  /** Whether a transaction is running; its end stores the store's spans, or forgets them. */
+  readonly isInTransaction: () => boolean;
 }
 
 /** The size of a session's stored spans, gzip'd; as JSON it is about twenty times that. The platform allows an object 10 GB. */
 const MAX_TRACE_BYTES = 256 * 1024 * 1024;
 
-export function composeTracePlane({ env, sql, changes, now, session, transact }: TracePlaneOptions) {
+export function composeTracePlane(options: TracePlaneOptions) {
+  const { env, sql, changes, now, session, transact, isInTransaction } = options;
   const workersTracing = workerTracing(env);
   const { config: tracing, resource } = workersTracing;
   const { id: sessionId } = session();
@@ -35,6 +38,7 @@ export function composeTracePlane({ env, sql, changes, now, session, transact }:
     ownTracesOnly: true,
     now,
     transact,
+    isInTransaction,
   });
   const exporter = new TraceExport(sql, traces, {
     url: tracing.endpoint,

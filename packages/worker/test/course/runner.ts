@@ -58,6 +58,9 @@ export class StandInRunner {
   #inbox: string[] = [];
   #link: HostLink | undefined;
   #last: FromRunner | undefined;
+  /** The span frame that the next end carries. */
+  #carried: Extract<FromRunner, { type: "spans" }> | undefined;
+  #isCarrying = false;
   /** Whether the object has refused it for good. */
   isOver = false;
 
@@ -126,8 +129,10 @@ export class StandInRunner {
       if (message.type === "prompt") this.#receive(message.dispatch);
       else if (message.type === "abort") this.end(message.attemptId, "aborted", message.reason);
       else if (message.type === "spans-ack") this.#acknowledge(message.seq);
-      else if (message.type === "turn-ended-ack" && this.#owed.delete(message.attemptId)) {
-        this.#settled.add(message.attemptId);
+      else if (message.type === "turn-ended-ack") {
+        const { attemptId, spans } = message;
+        if (spans?.instanceId === this.#instanceId) this.#acknowledge(spans.seq);
+        if (this.#owed.delete(attemptId)) this.#settled.add(attemptId);
       } else if (message.type === "refused") this.isOver = true;
       else if (message.type === "background-check") {
         this.#send({ type: "background", requestId: message.requestId, processes: 0 });
@@ -160,7 +165,10 @@ export class StandInRunner {
       }),
     });
     if (outcome === "error") span.setStatus(StatusCode.ERROR, errorType);
+    // Every other end carries the turn's last spans; an older runner sends them ahead.
+    this.#isCarrying = this.isUp && this.#seq % 2 === 0;
     span.end();
+    this.#isCarrying = false;
     this.#owed.set(attemptId, {
       type: "turn-ended",
       attemptId,
@@ -171,7 +179,10 @@ export class StandInRunner {
       ...(errorType !== undefined && { errorType }),
     });
     this.#witness.ends(attemptId, outcome, errorType);
-    this.#send(this.#owed.get(attemptId) as Ended);
+    const { type: _, ...spans } = this.#carried ?? {};
+    const ended = this.#owed.get(attemptId) as Ended;
+    this.#send(this.#carried === undefined ? ended : ({ ...ended, spans } as Ended));
+    this.#carried = undefined;
   }
 
   /** Breaks the link; both ends notice. */
@@ -252,7 +263,8 @@ export class StandInRunner {
     const otlp = encodeTraces({ "service.name": "valet-runner", "service.instance.id": this.#instanceId }, [span]);
     const frame = { type: "spans", instanceId: this.#instanceId, seq: ++this.#seq, otlp } as const;
     this.#spans.set(frame.seq, { spanId: span.context.spanId, frame });
-    this.#send(frame);
+    if (this.#isCarrying) this.#carried = frame;
+    else this.#send(frame);
   }
 
   #acknowledge(seq: number): void {

@@ -55,6 +55,8 @@ export class Timers {
   readonly #handlers = new Map<string, TimerHandler>();
   /** When the alarm fires, epoch ms; unknown until it has been set once since the object started. */
   #armedMs: number | undefined;
+  /** The earliest timer that was set since then, epoch ms. */
+  #newestDueMs = Infinity;
 
   constructor(options: TimersOptions) {
     this.#options = options;
@@ -71,6 +73,7 @@ export class Timers {
     const [row] = this.#sql.exec("SELECT due_ms, payload FROM timers WHERE kind = ? AND key = ?", kind, key).toArray();
     if (row?.due_ms === due && row.payload === payload) return;
     this.#sql.exec("INSERT OR REPLACE INTO timers VALUES (?, ?, ?, ?)", kind, key, due, payload);
+    this.#newestDueMs = Math.min(this.#newestDueMs, due);
   }
 
   clear(kind: TimerKind, key = ""): void {
@@ -84,14 +87,21 @@ export class Timers {
 
   /** Sets the alarm to the earliest timer. An alarm that is set earlier stays: it finds nothing due, and sets the next one. */
   arm(): void {
-    const [row] = this.#sql.exec("SELECT MIN(due_ms) AS due_ms FROM timers").toArray();
-    const first = Math.min((row?.due_ms as number | null) ?? Infinity, this.#options.alsoDueMs() ?? Infinity);
+    // Of the timers that were there when it was set, none is earlier.
+    const timerMs = this.#armedMs === undefined ? this.#firstDueMs : this.#newestDueMs;
+    this.#newestDueMs = Infinity;
+    const first = Math.min(timerMs, this.#options.alsoDueMs() ?? Infinity);
     // An overdue timer is due now, since `setAlarm` refuses some times, such as 0.
     const due = Math.max(first, this.#options.now());
     if (due === Infinity || (this.#armedMs !== undefined && this.#armedMs <= due)) return;
     this.#armedMs = due;
     // If the storage fails, the platform resets the object, so reporting is enough.
     this.#options.storage.setAlarm(due).catch(this.#options.report);
+  }
+
+  get #firstDueMs(): number {
+    const [row] = this.#sql.exec("SELECT MIN(due_ms) AS due_ms FROM timers").toArray();
+    return (row?.due_ms as number | null) ?? Infinity;
   }
 
   /** Handles the alarm: runs the timers that are due, and sets the next alarm. Never throws. */

@@ -52,9 +52,7 @@ export class Transactions {
       });
     } catch (error) {
       this.#effects = undefined;
-      const undos = this.#undos.reverse();
-      this.#undos = [];
-      for (const undo of undos) undo();
+      this.#undo(0);
       this.#hooks.onRollback();
       throw error;
     }
@@ -69,6 +67,27 @@ export class Transactions {
       }
     }
     return result;
+  }
+
+  /**
+   * Runs `work` within the running transaction. If it throws, what it wrote and its effects are undone, and the transaction may go on.
+   * @throws what `work` throws
+   */
+  runPart<T>(work: () => T): T {
+    const effects = this.#effects ?? [];
+    const [effectsBefore, undosBefore] = [effects.length, this.#undos.length];
+    try {
+      return inTransaction(this.#storage, work);
+    } catch (error) {
+      effects.length = effectsBefore;
+      this.#undo(undosBefore);
+      throw error;
+    }
+  }
+
+  /** Undoes what was changed in memory since `undos` had this length. */
+  #undo(length: number): void {
+    for (const undo of this.#undos.splice(length).reverse()) undo();
   }
 
   /** Runs `effect` after the commit of the running transaction, or at once if there is none. Effects run in their order. */

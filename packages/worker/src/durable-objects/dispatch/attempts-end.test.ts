@@ -229,6 +229,26 @@ describe("an end", () => {
       expect(rooms.job("m1").outcome).toBe("ok");
     }));
 
+  test("acknowledges the span frame that it carries, also of an attempt that has ended, unless that cannot be stored", () =>
+    inRooms((rooms) => {
+      const { receive, spans } = follow(rooms);
+      rooms.message("m1");
+      const attemptId = rooms.accepted("m1");
+      const carried = { instanceId: "run_1", seq: 3, otlp: "" };
+      receive(turnEnded(attemptId, { spans: carried }));
+      receive(turnEnded(attemptId, { spans: carried }));
+      receive(turnEnded("att_unknown", { spans: { ...carried, seq: 4 } }));
+      spans.areStored = false;
+      receive(turnEnded(attemptId, { spans: { ...carried, seq: 5 } }));
+      expect(rooms.sent("turn-ended-ack")).toEqual([
+        { type: "turn-ended-ack", attemptId, spans: { instanceId: "run_1", seq: 3 } },
+        { type: "turn-ended-ack", attemptId, spans: { instanceId: "run_1", seq: 3 } },
+        { type: "turn-ended-ack", attemptId: "att_unknown", spans: { instanceId: "run_1", seq: 4 } },
+        { type: "turn-ended-ack", attemptId },
+      ]);
+      expect(rooms.recorded("attempt-ended")).toHaveLength(1);
+    }));
+
   test("is acknowledged only after the commit, not after a rollback", () =>
     inRooms((rooms) => {
       const { receive } = follow(rooms);

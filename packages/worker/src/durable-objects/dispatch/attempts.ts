@@ -1,6 +1,7 @@
 /** Handles the runner's frames about attempts (accepted, refused, running, ended), and stops attempts. */
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { FromRunnerOf, ToRunner } from "@valet/shared/protocol/runner-link";
+import type { SpanFrame, SpansAck } from "@valet/shared/protocol/span-frame";
 import { endedBy, isSaidBy } from "@valet/shared/spans";
 import { type OpenSpan, parseOpenSpan, type SpanContext } from "@valet/shared/tracing";
 import type { Intervals } from "../../config.ts";
@@ -36,6 +37,8 @@ export interface AttemptsOptions {
   readonly output: AttemptSink;
   readonly signs: Pick<SignsOfLife, "lastMs">;
   readonly traces: { announce(instanceId: string, span: OpenSpan): void };
+  /** Stores the span frame that the end of an attempt carries. */
+  readonly runnerSpans: { take(carried: SpanFrame): SpansAck | undefined };
   readonly link: { send(frame: ToRunner): boolean };
   readonly transactions: Transactions;
   readonly intervals: Pick<Intervals, "retryMs">;
@@ -100,17 +103,22 @@ export class Attempts {
   onFrame(frame: AttemptFrame): void {
     const { queue, watchdogs } = this.#options;
     const attempt = queue.jobs.attempt(frame.attemptId);
-    if (attempt === undefined || attempt.state === "ended") {
-      if (isEnd(frame)) this.#acknowledge(frame.attemptId);
-      else if (frame.type === "attempt-accepted") this.#abortIfOver(frame.attemptId);
-      return;
-    }
-    watchdogs.touch(attempt.id);
-    if (frame.type === "working") return;
-    if (frame.type === "attempt-accepted") this.#onAccepted(attempt, frame);
-    else if (frame.type === "attempt-refused") this.#onRefused(attempt, frame);
-    else if (isEnd(frame)) this.#onEnded(attempt, frame);
-    else this.#onOutput(attempt, frame);
+    const running = attempt?.state === "ended" ? undefined : attempt;
+    if (running !== undefined) watchdogs.touch(running.id);
+    if (isEnd(frame)) this.#onEnd(running, frame);
+    else if (running === undefined && frame.type === "attempt-accepted") this.#abortIfOver(frame.attemptId);
+    else if (running === undefined || frame.type === "working") return;
+    else if (frame.type === "attempt-accepted") this.#onAccepted(running, frame);
+    else if (frame.type === "attempt-refused") this.#onRefused(running, frame);
+    else this.#onOutput(running, frame);
+  }
+
+  /** Stores the spans that an end carries, ends the attempt unless it has ended, and acknowledges both. */
+  #onEnd(running: AttemptRow | undefined, frame: EndFrame): void {
+    const spans = frame.spans && this.#options.runnerSpans.take(frame.spans);
+    if (running !== undefined) this.#endAttempt(running, frame);
+    const { attemptId } = frame;
+    this.#sendAfterCommit({ type: "turn-ended-ack", attemptId, ...(spans !== undefined && { spans }) });
   }
 
   #onAccepted(attempt: AttemptRow, { span }: FromRunnerOf<"attempt-accepted">): void {
@@ -137,7 +145,7 @@ export class Attempts {
     this.#announce(attempt, frame.span, ({ name }) => name.startsWith("valet.workflow.step "));
   }
 
-  #onEnded(attempt: AttemptRow, frame: EndFrame): void {
+  #endAttempt(attempt: AttemptRow, frame: EndFrame): void {
     const { state, queue, workflows, output, signs, now } = this.#options;
     const { outcome, errorType, summary = null } = frame;
     output.finish(attempt, frame, state.record.generation);
@@ -156,7 +164,6 @@ export class Attempts {
     } else {
       queue.end(attempt.id, outcome, outcome === "ok" ? undefined : workError(errorType), summary, failureIn(frame));
     }
-    this.#acknowledge(attempt.id);
   }
 
   /** Shows an open span of the runner, if it belongs to the attempt's trace and is the expected one. */
@@ -174,10 +181,6 @@ export class Attempts {
     if (attempt === undefined || attempt.state === "ended") {
       this.#sendAfterCommit({ type: "abort", attemptId, reason: attempt?.stop?.reason ?? "user_abort" });
     }
-  }
-
-  #acknowledge(attemptId: string): void {
-    this.#sendAfterCommit({ type: "turn-ended-ack", attemptId });
   }
 
   #sendAfterCommit(frame: ToRunner): void {

@@ -8,7 +8,6 @@ export type AttemptFrame = Extract<RunnerFrame, { readonly attemptId: string }>;
 /** The handlers of the frames. */
 export interface FrameRoutes {
   readonly attempt: (frame: AttemptFrame) => void;
-  readonly spans: (frame: FromRunnerOf<"spans">) => void;
   readonly stage: (frame: FromRunnerOf<"stage">) => void;
   readonly warnings: (frame: FromRunnerOf<"warnings">) => void;
   readonly stopped: () => void;
@@ -18,8 +17,6 @@ export interface FrameRoutes {
 
 export function routeFrame(frame: RunnerFrame, routes: FrameRoutes): void {
   switch (frame.type) {
-    case "spans":
-      return routes.spans(frame);
     case "stage":
       return routes.stage(frame);
     case "warnings":

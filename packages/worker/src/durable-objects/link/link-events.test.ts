@@ -29,7 +29,7 @@ function expecting(rooms: Rooms) {
     },
   };
   rooms.change({ link: { state: "connecting", instances: [], ready: false } });
-  const link = new RunnerLink({ ...rooms, ctx, intervals: INTERVALS });
+  const link = new RunnerLink({ ...rooms, ctx, intervals: INTERVALS, onSpans: () => {} });
   rooms.timers.handle(link.timerHandlers);
   const open = (generation = 1): Opened => {
     const id = `con_${sockets.length + 1}`;

@@ -66,6 +66,7 @@ test("a runner is sent how to work, and then its repository, once the transactio
         turnBounds: DEFAULT_TURN_BOUNDS,
         clockOffsetMs: 12,
         modelAccess: { ...ACCESS, openAiCompatible: { ...ACCESS.openAiCompatible, models: [] } },
+        takesSpansInEnds: true,
       },
       { type: "repo-config", repoUrl: REPO_URL, branch: "main", ref: "v1" },
     ]);

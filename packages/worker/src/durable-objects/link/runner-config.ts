@@ -67,6 +67,7 @@ export class RunnerConfig {
       trustRepositoryConfig: trustRepositoryConfig || undefined,
       startMs: startDueMs === undefined ? undefined : Math.max(0, startDueMs - now()),
       hasSecrets: hasSecrets || undefined,
+      takesSpansInEnds: true,
     } as const) as ToRunnerOf<"config">;
   }
 

@@ -37,7 +37,7 @@ import {
   trySend,
 } from "./connection.ts";
 
-export type RunnerFrame = Exclude<FromRunner, { type: "hello" }>;
+export type RunnerFrame = Exclude<FromRunner, { type: "hello" | "spans" }>;
 
 /** An event on the link that has consequences in other rooms. */
 export type LinkEvent =
@@ -70,6 +70,8 @@ export interface RunnerLinkOptions {
   readonly now: () => number;
   readonly intervals: Pick<Intervals, "graceMs" | "linkSilenceMs">;
   readonly record: (event: LinkEvent) => void;
+  /** Takes a span frame. It changes nothing yet, since it waits for others, and so it needs no transaction. */
+  readonly onSpans: (frame: FromRunnerOf<"spans">) => void;
 }
 
 const TAG = "runner";
@@ -181,11 +183,13 @@ export class RunnerLink {
     }
     this.#lastFrameMs.set(connection.id, this.#options.now());
     const { message } = parsed;
-    const { state, transactions, record } = this.#options;
+    const { state, transactions, record, onSpans } = this.#options;
     const { connectionId } = state.record.link;
     if (message.type === "hello") this.#hello(socket, connection, message);
-    else if (connectionId === connection.id) transactions.run(() => record({ type: "frame", frame: message }));
     else if (connectionId === undefined) this.#bad(socket, connection, "hello comes first");
+    else if (connectionId !== connection.id) return;
+    else if (message.type === "spans") onSpans(message);
+    else transactions.run(() => record({ type: "frame", frame: message }));
   }
 
   /** Takes note that a socket closed or broke. Only the current one matters. */

@@ -1,4 +1,4 @@
-/** The row that stores the state of a session's export. */
+/** The row that stores the state of a session's export. It is read once, since the object is its only writer. */
 import { type ExportState, FIRST_STATE } from "./export-rules.ts";
 
 export interface ExportRow extends ExportState {
@@ -12,6 +12,7 @@ export interface ExportRow extends ExportState {
 
 export class ExportLedger {
   readonly #sql: SqlStorage;
+  #row: ExportRow | undefined;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -19,15 +20,26 @@ export class ExportLedger {
   }
 
   read(): ExportRow {
-    const columns = [...Object.keys(FIRST_STATE), "config", "shown", "shown_reason"].join(", ");
-    const row = this.#sql.exec(`SELECT ${columns} FROM trace_export`).one();
-    return row as unknown as ExportRow;
+    this.#row ??= this.#readRow();
+    return this.#row;
+  }
+
+  /** Reads the row again. Call it after a rollback. */
+  reload(): void {
+    this.#row = undefined;
   }
 
   /** Writes the given columns of the row. */
   write(change: Partial<ExportRow>): void {
+    const row = { ...this.read(), ...change };
     const names = Object.keys(change);
     const set = names.map((name) => `${name} = ?`).join(", ");
     this.#sql.exec(`UPDATE trace_export SET ${set}`, ...(Object.values(change) as SqlStorageValue[]));
+    this.#row = row;
+  }
+
+  #readRow(): ExportRow {
+    const columns = [...Object.keys(FIRST_STATE), "config", "shown", "shown_reason"].join(", ");
+    return this.#sql.exec(`SELECT ${columns} FROM trace_export`).one() as unknown as ExportRow;
   }
 }

@@ -1,9 +1,10 @@
 /** Span frames whose transaction fails: they are stored later, before an acknowledgement of a later one covers them. */
+
+import type { SpanFrame } from "@valet/shared/protocol/span-frame";
 import { describe, expect, test, vi } from "vitest";
 import { makeFrame } from "../../../test/otlp.ts";
 import { inRooms, type Rooms } from "../../../test/rooms.ts";
 import { RunnerSpans } from "./runner-spans.ts";
-import type { ReceivedFrame } from "./trace-frames.ts";
 
 function setUp(rooms: Rooms) {
   const stored: number[] = [];
@@ -17,6 +18,8 @@ function setUp(rooms: Rooms) {
         stored.push(...frames.map(({ seq }) => seq));
         return new Map([["run_1", frames.at(-1)?.seq ?? 0]]);
       },
+      store: () => {},
+      reload: () => {},
     },
     tracing: true,
     report: (error) => void reported.push(error),
@@ -29,8 +32,8 @@ function setUp(rooms: Rooms) {
     setFull: (to: boolean) => {
       isFull = to;
     },
-    add: (seq: number, more: Partial<ReceivedFrame> = {}) =>
-      spans.add({ type: "spans", instanceId: "run_1", seq, otlp, ...more }),
+    take: (seq: number) => rooms.run(() => spans.take({ instanceId: "run_1", seq, otlp })),
+    add: (seq: number, more: Partial<SpanFrame> = {}) => spans.add({ instanceId: "run_1", seq, otlp, ...more }),
     acknowledged: () => rooms.sent("spans-ack").map(({ seq }) => seq),
   };
 }
@@ -48,6 +51,35 @@ describe("span frames that cannot be stored", () => {
       add(3);
       spans.flush();
       expect([stored, acknowledged()]).toEqual([[1, 2, 3], [3]]);
+    }));
+
+  test("with the end of an attempt do not prevent it, and are stored before those that arrive later", () =>
+    inRooms((rooms) => {
+      const { spans, add, take, stored, reported, setFull, acknowledged } = setUp(rooms);
+      add(1);
+      setFull(true);
+      expect(take(2)).toBeUndefined();
+      expect([stored, reported.length, acknowledged()]).toEqual([[], 1, []]);
+      setFull(false);
+      expect(take(3)).toEqual({ instanceId: "run_1", seq: 3 });
+      expect([stored, acknowledged()]).toEqual([[1, 2, 3], []]);
+      spans.flush();
+      expect(stored).toHaveLength(3);
+    }));
+
+  test("with an end that is rolled back are kept, too", () =>
+    inRooms((rooms) => {
+      const { spans, add, stored, acknowledged } = setUp(rooms);
+      const lose = () =>
+        rooms.run(() => {
+          spans.take({ instanceId: "run_1", seq: 1, otlp: "" });
+          throw new Error("no");
+        });
+      expect(lose).toThrow("no");
+      add(2);
+      stored.length = 0;
+      spans.flush();
+      expect([stored, acknowledged()]).toEqual([[1, 2], [2]]);
     }));
 
   test("because the transaction that they are part of is rolled back are kept, too", () =>

@@ -1,11 +1,12 @@
 /**
  * Receives the runner's span frames: batches those in quick succession, stores them, and acknowledges them by number.
  */
-import type { FromRunnerOf, ToRunner } from "@valet/shared/protocol/runner-link";
+import type { ToRunner } from "@valet/shared/protocol/runner-link";
+import type { SpanFrame, SpansAck } from "@valet/shared/protocol/span-frame";
 import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { Changes } from "../core/changes.ts";
 import type { Transactions } from "../core/transactions.ts";
-import { type ReceivedFrame, TraceFrames } from "./trace-frames.ts";
+import { TraceFrames } from "./trace-frames.ts";
 import type { TraceStore } from "./trace-store.ts";
 
 /** The progress that a span frame carries besides spans. */
@@ -17,7 +18,7 @@ export interface ProgressEvent {
 }
 
 export interface RunnerSpansOptions {
-  readonly traces: Pick<TraceStore, "acceptFrames">;
+  readonly traces: Pick<TraceStore, "acceptFrames" | "store" | "reload">;
   readonly transactions: Transactions;
   readonly changes: Changes;
   readonly link: { send(frame: ToRunner): boolean };
@@ -36,9 +37,9 @@ export class RunnerSpans {
   }
 
   /** Acknowledges and drops frames while tracing is off, since a runner may send spans before it learns of that. */
-  add(frame: FromRunnerOf<"spans">): void {
+  add(frame: SpanFrame): void {
     if (this.#options.tracing) this.#frames.add(frame);
-    else this.#acknowledge(frame.instanceId, frame.seq);
+    else this.#acknowledge(frame);
   }
 
   /** Stores the received spans that wait for others. */
@@ -46,23 +47,57 @@ export class RunnerSpans {
     this.#frames.flush();
   }
 
-  #keep(frames: readonly ReceivedFrame[]): void {
-    const { traces, changes, transactions, record, report } = this.#options;
+  /**
+   * Stores, within the running transaction, the span frame that the end of an attempt carried, after those that wait for others. An
+   * error does not prevent that end: then the frames are stored later, and acknowledged by themselves.
+   * @returns what to acknowledge with the end
+   */
+  take(carried: SpanFrame): SpansAck | undefined {
+    const { traces, transactions, tracing, report } = this.#options;
+    const { instanceId, seq } = carried;
+    if (!tracing) return { instanceId, seq };
+    const frames = [...this.#frames.take(), carried];
+    try {
+      traces.store();
+      return transactions.runPart(() => {
+        const durable = this.#accept(frames);
+        const own = durable.get(instanceId) ?? seq;
+        for (const [other, last] of durable) {
+          if (other !== instanceId) this.#acknowledge({ instanceId: other, seq: last });
+        }
+        return { instanceId, seq: own };
+      });
+    } catch (error) {
+      traces.reload();
+      report(error);
+      return undefined;
+    }
+  }
+
+  #keep(frames: readonly SpanFrame[]): void {
+    const { transactions, report } = this.#options;
     try {
       transactions.run(() => {
-        transactions.onRollback(() => this.#frames.putBack(frames));
-        for (const [instanceId, seq] of traces.acceptFrames(frames)) this.#acknowledge(instanceId, seq);
-        for (const { otlp, open = [], progress = [] } of frames) {
-          for (const traceId of traceIdsIn(otlp, ...open)) changes.trace(traceId);
-          for (const { attemptId, summary } of progress) record({ type: "progress", attemptId, summary });
-        }
+        for (const [instanceId, seq] of this.#accept(frames)) this.#acknowledge({ instanceId, seq });
       });
     } catch (error) {
       report(error);
     }
   }
 
-  #acknowledge(instanceId: string, seq: number): void {
+  /** @returns the number up to which each instance's frames are durable after the commit */
+  #accept(frames: readonly SpanFrame[]): ReadonlyMap<string, number> {
+    const { traces, transactions, changes, record } = this.#options;
+    transactions.onRollback(() => this.#frames.putBack(frames));
+    const durable = traces.acceptFrames(frames);
+    for (const { otlp, open = [], progress = [] } of frames) {
+      for (const traceId of traceIdsIn(otlp, ...open)) changes.trace(traceId);
+      for (const { attemptId, summary } of progress) record({ type: "progress", attemptId, summary });
+    }
+    return durable;
+  }
+
+  #acknowledge({ instanceId, seq }: SpansAck): void {
     const { transactions, link } = this.#options;
     transactions.afterCommit(() => link.send({ type: "spans-ack", instanceId, seq }));
   }

@@ -81,6 +81,11 @@ export class TraceExport {
     return Math.max(state.not_before_ms, next.closedMs + GATHER_MS);
   }
 
+  /** Reads the state of the export again. Call it after a rollback. */
+  reload(): void {
+    this.#ledger.reload();
+  }
+
   /** Returns whether a segment is settled. Without a backend all are. */
   isSettled(segmentId: number): boolean {
     return this.#exporter === undefined || segmentId <= this.#ledger.read().segment_id;
@@ -139,15 +144,21 @@ export class TraceExport {
     return sinceMs === undefined || state.shown !== 0 ? undefined : sinceMs + LATE_MS + 1;
   }
 
-  /** Returns whether the problem has appeared, changed its reason, stopped the export or gone since this last returned true. */
-  problemChanged(): boolean {
+  /** Whether the problem has appeared, changed its reason, stopped the export or gone since {@link noteShown}. */
+  get hasProblemChanged(): boolean {
+    const { shown, shown_reason } = this.#ledger.read();
+    const now = this.#toShow();
+    return now.shown !== shown || now.shown_reason !== shown_reason;
+  }
+
+  /** Records that the session's view shows the problem, or that there is none. */
+  noteShown(): void {
+    this.#ledger.write(this.#toShow());
+  }
+
+  #toShow() {
     const problem = this.problem();
-    const shown = problem === undefined ? 0 : 1 + Number(problem.isStopped);
-    const shown_reason = problem?.reason ?? "";
-    const before = this.#ledger.read();
-    if (before.shown === shown && before.shown_reason === shown_reason) return false;
-    this.#ledger.write({ shown, shown_reason });
-    return true;
+    return { shown: problem === undefined ? 0 : 1 + Number(problem.isStopped), shown_reason: problem?.reason ?? "" };
   }
 
   async #run(): Promise<void> {

@@ -1,6 +1,6 @@
+import type { SpanFrame } from "@valet/shared/protocol/span-frame";
 import { describe, expect, test } from "vitest";
 import { TraceFrames } from "./trace-frames.ts";
-import type { SpanFrame } from "./trace-store.ts";
 
 function setUp() {
   const stored: number[][] = [];

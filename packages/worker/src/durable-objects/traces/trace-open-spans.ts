@@ -42,9 +42,9 @@ export class TraceOpenSpans {
     return true;
   }
 
-  /** Removes a span that has ended. */
-  drop(spanId: string): void {
-    this.#sql.exec("DELETE FROM trace_open WHERE span_id = ?", spanId);
+  /** Removes spans that have ended. */
+  drop(spanIds: readonly string[]): void {
+    for (const spanId of spanIds) this.#sql.exec("DELETE FROM trace_open WHERE span_id = ?", spanId);
   }
 
   /** Removes received spans that have ended. Returns those whose end is refused. */

@@ -19,11 +19,14 @@ export interface OwnSpans {
 export class TraceOrigin {
   readonly #sql: SqlStorage;
   readonly #sessionId: string;
+  readonly #isPending: (traceId: string) => boolean;
   readonly #known = new Set<string>();
 
-  constructor(sql: SqlStorage, sessionId: string) {
+  /** @param isPending whether the running transaction has recorded spans of a trace that it has not written yet */
+  constructor(sql: SqlStorage, sessionId: string, isPending: (traceId: string) => boolean) {
     this.#sql = sql;
     this.#sessionId = sessionId;
+    this.#isPending = isPending;
   }
 
   /**
@@ -44,7 +47,7 @@ export class TraceOrigin {
 
   /** Returns whether the session has spans of the trace, or the id was drawn for it. */
   isOwn(traceId: string): boolean {
-    if (this.#known.has(traceId)) return true;
+    if (this.#known.has(traceId) || this.#isPending(traceId)) return true;
     if (!isOwnTraceId(traceId, this.#sessionId, sha256) && !this.#hasSpans(traceId)) return false;
     if (this.#known.size >= MAX_REMEMBERED) this.#known.clear();
     this.#known.add(traceId);

@@ -6,21 +6,23 @@
  * Every call is synchronous and may run inside a caller's transaction.
  */
 import { gunzipSync, gzipSync } from "node:zlib";
-import type { SpanFacts } from "./otlp-request.ts";
+import {
+  fromRow,
+  joined,
+  MAX_BYTES,
+  MAX_SPANS,
+  requestOf,
+  split,
+  sum,
+  type TailEntry,
+  type TailPart,
+  type TailRow,
+  toParts,
+  toRow,
+} from "./tail-parts.ts";
 import { TraceIndex } from "./trace-index.ts";
-import { mergeSummaries, summarise, type TraceSummary } from "./trace-summary.ts";
-import { REQUEST_END, REQUEST_HEAD, spansOf } from "./trace-text.ts";
-
-/** Spans with the same resource and scope, each as its text within `resourceSpans`. */
-export interface TailEntry {
-  readonly resource: string;
-  readonly scope: string;
-  /** Unsampled spans are stored for the session's own views and never exported. */
-  readonly sampled: boolean;
-  readonly spans: readonly SpanFacts[];
-  /** The spans as comma-separated texts. */
-  readonly body: string;
-}
+import { mergeSummaries, type TraceSummary } from "./trace-summary.ts";
+import { spansOf } from "./trace-text.ts";
 
 export interface Segment {
   readonly id: number;
@@ -36,69 +38,97 @@ export interface SegmentHead {
   readonly closedMs: number;
 }
 
-/** A segment closes at this many spans, or this many uncompressed bytes, far below the maximum of a row (2 MB). */
-const MAX_SPANS = 200;
-const MAX_BYTES = 512 * 1024;
-
 /** A fifth more bytes than the default level 6, in a third of its time; compression is most of a segment's cost. */
 const GZIP_LEVEL = 3;
 
-/** A part of a request, in the tail or about to be appended. */
-interface TailPart {
-  readonly resource: string;
-  readonly scope: string;
-  readonly spans: number;
-  readonly bytes: number;
-  readonly summaries: readonly TraceSummary[];
-  readonly body: string;
+/** What the object knows of the log without reading it: the object is its only writer. */
+interface LogState {
+  /** The spans and bytes of the tail, and when its oldest row was written, epoch ms; by whether they are sampled. */
+  readonly tail: Record<"sampled" | "unsampled", { spans: number; bytes: number; oldestMs: number | undefined }>;
+  /** The id of the newest segment, sampled or not; 0 when there is none. */
+  newestId: number;
 }
 
 export class TraceSegments {
   /** Which traces the segments hold. */
   readonly index: TraceIndex;
   readonly #sql: SqlStorage;
+  #known: LogState | undefined;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
     this.index = new TraceIndex(sql);
   }
 
-  /** Appends to the tail. Entries that fill it up go directly into a segment, and are not written twice. */
+  /** Reads the state of the log again. Call it after a rollback. */
+  reload(): void {
+    this.#known = undefined;
+  }
+
+  /**
+   * Appends to the tail: one row, or one each for sampled and other spans. Entries that fill it up go directly into a segment, and
+   * are not written twice.
+   */
   append(entries: readonly TailEntry[], nowMs: number): void {
     for (const sampled of [true, false]) {
-      const parts = merge(entries.filter((entry) => entry.sampled === sampled)).map(toPart);
+      const parts = toParts(entries.filter((entry) => entry.sampled === sampled));
       if (parts.length === 0) continue;
-      const tail = this.#sql
-        .exec<{ spans: number | null; bytes: number | null }>(
-          "SELECT SUM(spans) AS spans, SUM(bytes) AS bytes FROM trace_tail WHERE sampled = ?",
-          Number(sampled),
-        )
-        .one();
-      const spans = sum(parts, "spans") + (tail.spans ?? 0);
-      const bytes = sum(parts, "bytes") + (tail.bytes ?? 0);
-      if (spans >= MAX_SPANS || bytes >= MAX_BYTES) this.#close(sampled, nowMs, parts);
-      else for (const part of parts) this.#keep(sampled, nowMs, part);
+      const tail = this.#tailState(sampled);
+      const spans = sum(parts, "spans") + tail.spans;
+      const bytes = sum(parts, "bytes") + tail.bytes;
+      if (spans >= MAX_SPANS || bytes >= MAX_BYTES) {
+        this.#close(sampled, nowMs, parts);
+      } else {
+        this.#keep(sampled, nowMs, joined(parts));
+        Object.assign(tail, { spans, bytes, oldestMs: tail.oldestMs ?? nowMs });
+      }
     }
   }
 
-  #keep(sampled: boolean, nowMs: number, { spans, bytes, resource, scope, summaries, body }: TailPart): void {
+  #keep(sampled: boolean, nowMs: number, part: TailPart): void {
+    const { spans, bytes, resource, scope, summaries, groups, body } = toRow(part);
     this.#sql.exec(
-      "INSERT INTO trace_tail (at_ms, sampled, spans, bytes, resource, scope, summaries, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+      `INSERT INTO trace_tail (at_ms, sampled, spans, bytes, resource, scope, summaries, groups, body)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       nowMs,
       Number(sampled),
       spans,
       bytes,
       resource,
       scope,
-      JSON.stringify(summaries),
+      summaries,
+      groups,
       body,
     );
   }
 
   /** Returns when the tail's oldest span arrived, epoch ms; `undefined` when the tail is empty. */
   oldestMs(): number | undefined {
-    const query = "SELECT at_ms AS at FROM trace_tail ORDER BY id LIMIT 1";
-    return this.#sql.exec<{ at: number }>(query).toArray()[0]?.at;
+    const { sampled, unsampled } = this.#state.tail;
+    const oldestMs = Math.min(sampled.oldestMs ?? Infinity, unsampled.oldestMs ?? Infinity);
+    return oldestMs === Infinity ? undefined : oldestMs;
+  }
+
+  #tailState(sampled: boolean) {
+    return this.#state.tail[sampled ? "sampled" : "unsampled"];
+  }
+
+  get #state(): LogState {
+    this.#known ??= this.#readState();
+    return this.#known;
+  }
+
+  #readState(): LogState {
+    const rows = this.#sql
+      .exec<{ sampled: number; spans: number; bytes: number; oldestMs: number }>(
+        `SELECT sampled, SUM(spans) AS spans, SUM(bytes) AS bytes, MIN(at_ms) AS oldestMs
+         FROM trace_tail GROUP BY sampled`,
+      )
+      .toArray();
+    const empty = { spans: 0, bytes: 0, oldestMs: undefined };
+    const of = (sampled: number) => ({ ...empty, ...rows.find((row) => row.sampled === sampled) });
+    const newest = this.#sql.exec<{ id: number | null }>("SELECT MAX(id) AS id FROM trace_segments").one();
+    return { tail: { sampled: of(1), unsampled: of(0) }, newestId: newest.id ?? 0 };
   }
 
   /** Folds the whole tail into segments. */
@@ -109,9 +139,11 @@ export class TraceSegments {
 
   /** Moves the tail, and further parts after it, into segments. */
   #close(sampled: boolean, nowMs: number, parts: readonly TailPart[] = []): void {
-    const tail = this.#tail("WHERE sampled = ?", Number(sampled));
+    const state = this.#tailState(sampled);
+    const tail = state.spans === 0 ? [] : this.#tail("WHERE sampled = ?", Number(sampled));
     for (const segment of split([...tail, ...parts])) this.#write(sampled, nowMs, segment);
-    this.#sql.exec("DELETE FROM trace_tail WHERE sampled = ?", Number(sampled));
+    if (state.spans > 0) this.#sql.exec("DELETE FROM trace_tail WHERE sampled = ?", Number(sampled));
+    Object.assign(state, { spans: 0, bytes: 0, oldestMs: undefined });
   }
 
   #write(sampled: boolean, nowMs: number, parts: readonly TailPart[]): void {
@@ -130,13 +162,16 @@ export class TraceSegments {
         body,
       )
       .one();
+    this.#state.newestId = id;
     this.index.add(id, spans, mergeSummaries(parts.map(({ summaries }) => summaries)));
   }
 
   #tail(where = "", ...bindings: SqlStorageValue[]): TailPart[] {
-    const query = `SELECT resource, scope, spans, bytes, summaries, body FROM trace_tail ${where} ORDER BY id`;
-    const rows = this.#sql.exec<Omit<TailPart, "summaries"> & { summaries: string }>(query, ...bindings);
-    return rows.toArray().map((row) => ({ ...row, summaries: JSON.parse(row.summaries) }));
+    const query = `SELECT resource, scope, spans, bytes, summaries, groups, body FROM trace_tail ${where} ORDER BY id`;
+    return this.#sql
+      .exec<TailRow>(query, ...bindings)
+      .toArray()
+      .map(fromRow);
   }
 
   /** Returns the first sampled segment after `cursor`; the export's outbox. */
@@ -146,6 +181,7 @@ export class TraceSegments {
 
   /** Returns the segment after `cursor`, sampled or not, without its body. */
   headAfter(cursor: number): (SegmentHead & { readonly isSampled: boolean }) | undefined {
+    if (cursor >= this.newestId()) return undefined;
     const query = "SELECT id, closed_ms, sampled FROM trace_segments WHERE id > ? ORDER BY id LIMIT 1";
     const [row] = this.#sql.exec<{ id: number; closed_ms: number; sampled: number }>(query, cursor).toArray();
     return row && { id: row.id, closedMs: row.closed_ms, isSampled: row.sampled === 1 };
@@ -160,7 +196,7 @@ export class TraceSegments {
 
   /** Returns the id of the newest segment, sampled or not; 0 when there is none. */
   newestId(): number {
-    return this.#sql.exec<{ id: number | null }>("SELECT MAX(id) AS id FROM trace_segments").one().id ?? 0;
+    return this.#state.newestId;
   }
 
   /**
@@ -253,70 +289,7 @@ export class TraceSegments {
   }
 }
 
-/** Merges entries with the same resource and scope, up to the size of a segment: each becomes a row of the tail. */
-function merge(entries: readonly TailEntry[]): TailEntry[] {
-  const merged: TailEntry[] = [];
-  for (const entry of entries) {
-    const last = merged.at(-1);
-    const isSame = last?.resource === entry.resource && last.scope === entry.scope;
-    if (last !== undefined && isSame && last.spans.length + entry.spans.length <= MAX_SPANS) {
-      merged[merged.length - 1] = {
-        ...entry,
-        spans: [...last.spans, ...entry.spans],
-        body: `${last.body},${entry.body}`,
-      };
-    } else {
-      merged.push(entry);
-    }
-  }
-  return merged;
-}
-
-/** The size of a part is that of its texts, since summaries are short. */
-function toPart({ resource, scope, spans, body }: TailEntry): TailPart {
-  const bytes = Buffer.byteLength(resource) + Buffer.byteLength(scope) + Buffer.byteLength(body);
-  return { resource, scope, spans: spans.length, bytes, summaries: summarise(spans), body };
-}
-
-function sum(parts: readonly TailPart[], what: "spans" | "bytes"): number {
-  return parts.reduce((total, part) => total + part[what], 0);
-}
-
-/** Splits parts, in order, into groups of a segment's size, with at least one part each. */
-function split(parts: readonly TailPart[]): TailPart[][] {
-  const segments: TailPart[][] = [];
-  let spans = Infinity;
-  let bytes = 0;
-  for (const part of parts) {
-    spans += part.spans;
-    bytes += part.bytes;
-    if (spans > MAX_SPANS || bytes > MAX_BYTES) {
-      segments.push([]);
-      ({ spans, bytes } = part);
-    }
-    segments.at(-1)?.push(part);
-  }
-  return segments;
-}
-
 /** Returns a segment's request as text. */
 export function unpack(body: Uint8Array): string {
   return gunzipSync(body).toString("utf8");
-}
-
-/** Joins parts into one request, those with equal resource and scope together. */
-function requestOf(parts: readonly TailPart[]): string {
-  const resources = new Map<string, Map<string, string[]>>();
-  for (const { resource, scope, body } of parts) {
-    const scopes = resources.get(resource) ?? new Map<string, string[]>();
-    resources.set(resource, scopes);
-    const bodies = scopes.get(scope) ?? [];
-    scopes.set(scope, bodies);
-    bodies.push(body);
-  }
-  const resourceSpans = [...resources].map(([resource, scopes]) => {
-    const scopeSpans = [...scopes].map(([scope, bodies]) => `{"scope":${scope},"spans":[${bodies.join(",")}]}`);
-    return `{"resource":${resource},"scopeSpans":[${scopeSpans.join(",")}]}`;
-  });
-  return `${REQUEST_HEAD}${resourceSpans.join(",")}${REQUEST_END}`;
 }

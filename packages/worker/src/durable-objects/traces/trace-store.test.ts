@@ -1,4 +1,4 @@
-import { MAX_OPEN_SPANS } from "@valet/shared/protocol/runner-link";
+import { MAX_OPEN_SPANS } from "@valet/shared/protocol/span-frame";
 import type { ReadableSpan } from "@valet/shared/tracing";
 import { alwaysOff, parseOpenSpan, recordDropped, serialiseSpan, Tracer } from "@valet/shared/tracing";
 import { describe, expect, test } from "vitest";

@@ -3,7 +3,7 @@
  * runner's, from span frames; the Worker's and the broker's, from the requests that they pass on. The object's spans
  * are written in the caller's transaction, with the state that they describe.
  */
-import { MAX_OPEN_SPANS } from "@valet/shared/protocol/runner-link";
+import { MAX_OPEN_SPANS, type SpanFrame } from "@valet/shared/protocol/span-frame";
 import { DOUBLE_KEYS, sessionAttributes, type ValetSpans } from "@valet/shared/spans";
 import {
   attributesToObject,
@@ -24,13 +24,15 @@ import {
 } from "@valet/shared/tracing";
 import { readRequest, type SpanGroup, writeSpans } from "./otlp-request.ts";
 import { isOwnSpan, type NamingLimits } from "./own-span.ts";
+import { PendingSpans } from "./pending-spans.ts";
 import { RunnerInstances } from "./runner-instances.ts";
 import { factsOf } from "./span-facts.ts";
 import { runnerResource, stampGroup, stampOpenSpan } from "./stamp.ts";
+import type { TailEntry } from "./tail-parts.ts";
 import { OBJECT, TraceOpenSpans } from "./trace-open-spans.ts";
 import { TraceOrigin } from "./trace-origin.ts";
 import { TraceReader } from "./trace-reader.ts";
-import { type Segment, type TailEntry, TraceSegments, unpack } from "./trace-segments.ts";
+import { type Segment, TraceSegments, unpack } from "./trace-segments.ts";
 import { reportedDrops } from "./trace-text.ts";
 
 export interface TraceStoreOptions {
@@ -51,15 +53,11 @@ export interface TraceStoreOptions {
   readonly now: () => number;
   /** Runs `work` in a transaction, or as part of the current one. */
   readonly transact: <T>(work: () => T) => T;
-}
-
-/** A span frame of a runner. */
-export interface SpanFrame {
-  readonly instanceId: string;
-  readonly seq: number;
-  readonly otlp: string;
-  /** Spans that are open at that time, as written by `serialiseSpan`. */
-  readonly open?: readonly string[] | undefined;
+  /**
+   * Whether a transaction is running whose end calls {@link TraceStore.store} or {@link TraceStore.reload}. Without it every call
+   * writes at once.
+   */
+  readonly isInTransaction?: () => boolean;
 }
 
 /** OTLP/JSON from a runner, the Worker or the broker. */
@@ -77,6 +75,7 @@ export class TraceStore implements SpanProcessor {
   readonly #sql: SqlStorage;
   readonly #options: TraceStoreOptions;
   readonly #open: TraceOpenSpans;
+  readonly #pending = new PendingSpans();
   readonly #origin: TraceOrigin;
   readonly #instances: RunnerInstances;
   readonly #resource: string;
@@ -87,24 +86,56 @@ export class TraceStore implements SpanProcessor {
     this.#resource = encodeResource(options.resource);
     this.segments = new TraceSegments(sql);
     this.#open = new TraceOpenSpans(sql);
-    this.#origin = new TraceOrigin(sql, options.sessionId);
+    this.#origin = new TraceOrigin(sql, options.sessionId, (traceId) => this.#pending.hasTrace(traceId));
     this.#instances = new RunnerInstances(sql, options.now);
     this.reader = new TraceReader(this.segments, this.#open, this.#instances, options);
   }
 
   /** Stores the current state of the object's open span; called again after a change that must survive an eviction. */
   onStart(span: ReadableSpan): void {
-    if (!this.#open.keep(OBJECT, span)) this.countDropped("too_large", 1);
+    this.#pending.keep(span);
+    this.#settle();
   }
 
   onEnd(span: ReadableSpan): void {
-    this.#open.drop(span.context.spanId);
+    this.#pending.drop(span.context.spanId);
     this.#append(this.#resource, span);
   }
 
   /** Returns an open span, to be resumed. */
   openSpan(spanId: string): OpenSpan | undefined {
-    return this.#open.get(spanId);
+    if (this.#pending.knows(spanId)) return this.#pending.openSpan(spanId);
+    const span = this.#open.get(spanId);
+    if (span !== undefined && this.#isInTransaction) this.#pending.hasRead(span);
+    return span;
+  }
+
+  /** Writes what the transaction has recorded. Runs before its commit. */
+  store(): void {
+    this.#storeOpen();
+    const ended = this.#pending.takeEnded();
+    if (ended.length > 0) this.segments.append(ended, this.#options.now());
+  }
+
+  /** Forgets what a transaction had recorded that was rolled back, and what is known of the database. */
+  reload(): void {
+    this.#pending.clear();
+    this.#origin.forget();
+    this.segments.reload();
+  }
+
+  get #isInTransaction(): boolean {
+    return this.#options.isInTransaction?.() ?? false;
+  }
+
+  #settle(): void {
+    if (!this.#isInTransaction) this.store();
+  }
+
+  #storeOpen(): void {
+    const { kept, dropped } = this.#pending.takeOwn();
+    this.#open.drop(dropped);
+    for (const span of kept) if (!this.#open.keep(OBJECT, span)) this.countDropped("too_large", 1);
   }
 
   /**
@@ -139,11 +170,6 @@ export class TraceStore implements SpanProcessor {
     return this.#origin.isOwn(traceId);
   }
 
-  /** Forgets what is cached of rows that a transaction did not store after all. Called after a rollback. */
-  forgetUnstored(): void {
-    this.#origin.forget();
-  }
-
   /** Records a runner's sign of life. @param atMs its time, epoch ms; now if omitted. An older time changes nothing */
   touch(instanceId: string, atMs?: number): void {
     this.#instances.touch(instanceId, atMs);
@@ -166,7 +192,7 @@ export class TraceStore implements SpanProcessor {
     const open = this.#open.of(instanceId);
     this.#options.transact(() => {
       for (const each of open) {
-        this.#open.drop(each.context.spanId);
+        this.#open.drop([each.context.spanId]);
         this.#open.markSealed(each.context.spanId);
         const span = tracer.resumeSpan(each);
         span.setAttributes({ "valet.outcome": "lost", "error.type": errorType, "valet.last_seen_ms": lastSeenMs });
@@ -224,6 +250,8 @@ export class TraceStore implements SpanProcessor {
       const stamp = { sessionId, resource, runnerInstanceId };
       groups.push(...own.groups.map((group) => stampGroup(group, stamp)));
     }
+    // The ends of the object's own spans, which nobody else may end, are read from the database.
+    this.#storeOpen();
     const ended = this.#open.endReceived(groups.flatMap(({ spans }) => spans.map(({ spanId }) => spanId)));
     const entries: TailEntry[] = [];
     for (const { resource, scope, spans } of groups) {
@@ -238,20 +266,19 @@ export class TraceStore implements SpanProcessor {
     this.countDropped("invalid", invalid);
     this.countDropped("late", ended.late);
     this.countDropped("too_large", tooLarge);
-    if (entries.length > 0) this.segments.append(entries, this.#options.now());
+    this.#pending.append(entries);
+    this.#settle();
   }
 
   #append(resource: string, span: ReadableSpan): void {
     const body = encodeSpan(span);
-    if (body.length > MAX_TEXT_LENGTH) return this.countDropped("too_large", 1);
-    const entry = {
-      resource,
-      scope: encodeScope(span.scope),
-      sampled: isSampled(span.context),
-      spans: [factsOf(span)],
-      body,
-    };
-    this.segments.append([entry], this.#options.now());
+    if (body.length > MAX_TEXT_LENGTH) {
+      this.countDropped("too_large", 1);
+    } else {
+      const scope = encodeScope(span.scope);
+      this.#pending.append([{ resource, scope, sampled: isSampled(span.context), spans: [factsOf(span)], body }]);
+    }
+    this.#settle();
   }
 
   /** Counts lost spans; the next segment reports them to the backend. */
@@ -303,6 +330,7 @@ export class TraceStore implements SpanProcessor {
   fold(isExported: (segmentId: number) => boolean = () => true): void {
     this.#options.transact(() => {
       this.#reportDrops();
+      this.store();
       this.segments.fold(this.#options.now());
       while (this.segments.bytes() > this.#options.maxBytes) {
         const oldest = this.segments.deleteOldest();
