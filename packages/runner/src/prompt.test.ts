@@ -409,21 +409,22 @@ valet.turn error stuck_turn
   valet.turn.finalize ok`);
 });
 
+/** Returns a condition that stops after the event that reports the running command. */
+function untilCommandRuns() {
+  let isRunning = false;
+  return ({ properties: { part } }: RawEvent) => {
+    const isOver = isRunning;
+    isRunning ||= part?.state?.status === "running" && part.tool === "bash";
+    return isOver;
+  };
+}
+
 test("a silent command within its own time limit is not stuck, and progress is reported to the object", async () => {
   let rest = () => {};
   const { runner, quiet } = setUp(
     {
       onPrompt: (prompt) => {
-        const isRun = (event: RawEvent) => event.properties.part?.state?.status === "running";
-        let hasBegun = false;
-        // Up to the event after the one that reports the running command.
-        rest = prompt.play("parallel-tools", {
-          until: (event) => {
-            const isOver = hasBegun;
-            hasBegun ||= isRun(event) && event.properties.part.tool === "bash";
-            return isOver;
-          },
-        });
+        rest = prompt.play("parallel-tools", { until: untilCommandRuns() });
       },
     },
     { stuckTurnMs: 100 },
@@ -591,6 +592,41 @@ valet.turn error opencode_hung
   valet.turn.finalize ok`);
   expect(await runner.run(dispatch()).done).toMatchObject({ outcome: "ok" });
   expect(opencode.starts).toBe(2);
+});
+
+test("OpenCode stops working in the middle of a tool without an event: the turn ends with that, long before the tool's own limit", async () => {
+  const { opencode, runner, started, ended } = setUp(
+    {
+      onPrompt: (prompt) => {
+        const isFirst = opencode.prompts.length === 1;
+        prompt.play(isFirst ? "parallel-tools" : "simple", isFirst ? { until: untilCommandRuns() } : {});
+      },
+    },
+    { limits: { silenceMs: 50 } },
+  );
+  const { done } = runner.run(dispatch());
+  // A tool may be silent as long as OpenCode says that it works.
+  await vi.waitFor(() => expect(opencode.checks).toBeGreaterThan(3), 20_000);
+  expect(runner.busy).toHaveLength(1);
+  opencode.stopWork(opencode.prompts[0]?.sessionId ?? "");
+  expect(await done).toMatchObject({ outcome: "error", errorType: "opencode_stopped" });
+  expect(ended).toHaveLength(started.length);
+  expect(treeOf(started)).toMatch(/execute_tool bash error opencode_stopped/);
+  expect(await runner.run(dispatch()).done).toMatchObject({ outcome: "ok" });
+  expect(opencode.starts).toBe(1);
+});
+
+test("an OpenCode that is idle because the end of its work was told in events that were lost has ended, and not stopped", async () => {
+  const { opencode, runner } = setUp(
+    {
+      onPrompt: (prompt) => {
+        const rest = prompt.play("simple", { until: ({ type }) => type === "message.part.delta" });
+        opencode.loseEvents(() => rest());
+      },
+    },
+    { limits: { silenceMs: 50 } },
+  );
+  expect(await runner.run(dispatch()).done).toMatchObject({ outcome: "ok" });
 });
 
 test("OpenCode dies between its start and the prompt: the restarted OpenCode receives the prompt once", async () => {

@@ -261,6 +261,19 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
     this.#send(event);
   }
 
+  /** What is played meanwhile is remembered, and told in no event. */
+  loseEvents(play: () => void): void {
+    const streams = [...this.#streams];
+    this.#streams.clear();
+    play();
+    for (const stream of streams) this.#streams.add(stream);
+  }
+
+  /** As if the work on a session had ended without an event. */
+  stopWork(sessionId: string): void {
+    this.#statuses.delete(sessionId);
+  }
+
   #send(event: RawEvent): void {
     this.#remember(event);
     for (const stream of this.#streams) stream.enqueue(`data: ${JSON.stringify(event)}\n\n`);

@@ -37,6 +37,10 @@ const HISTORY_TRIES = 4;
 /** The maximum time from a process's end to its notification. */
 const DEATH_NOTICE_MS = 250;
 
+/** At so many checks in a row OpenCode must be idle to have stopped, with nothing heard in between. */
+const IDLE_CHECKS = 2;
+
+const STOPPED: Ending = { outcome: "error", errorType: "opencode_stopped" };
 const STUCK: Ending = { outcome: "error", errorType: "stuck_turn" };
 const OVERRUN: Ending = { outcome: "error", errorType: "tool_stuck" };
 const REFUSED: Ending = { outcome: "error", errorType: "opencode_error" };
@@ -51,6 +55,8 @@ export class PromptRun {
   #healthTimer: ReturnType<typeof setTimeout> | undefined;
   /** The current health check. */
   #checkingHealth: Promise<void> | undefined;
+  /** How many checks in a row found OpenCode idle. */
+  #idleChecks = 0;
   readonly #toolLimits = new ToolLimits();
   /** When the agent last waited for a person, epoch ms; 0 if it never has. */
   #waitedMs = 0;
@@ -140,6 +146,7 @@ export class PromptRun {
     const { reducer } = this.#options;
     if (reducer.hasEnded) return;
     if (reducer.concerns(event)) {
+      this.#idleChecks = 0;
       this.#watch();
       this.#tellWorking();
     }
@@ -216,7 +223,23 @@ export class PromptRun {
     };
     await agent.check(() => apply(false, startMs));
     apply(true, Date.now());
+    await this.#checkWork();
     if (!reducer.hasEnded) this.#watchHealth();
+  }
+
+  /**
+   * Ends the prompt if OpenCode no longer works on it although its answer is unfinished. OpenCode 1.18.33 tells of no end when its
+   * own files cannot be written, on a full disk for one: the tool that ran stays as running in its history.
+   */
+  async #checkWork(): Promise<void> {
+    const { client, reducer, sessionId, context } = this.#options;
+    if (reducer.hasEnded || !reducer.hasBegun || reducer.isWaiting) return;
+    const statuses = await client.statuses(context).catch(() => undefined);
+    this.#idleChecks = statuses === undefined || statuses.has(sessionId) ? 0 : this.#idleChecks + 1;
+    if (this.#idleChecks < IDLE_CHECKS) return;
+    // Its end may have been told in events that were lost.
+    await this.#catchUp.run().catch(() => undefined);
+    if (this.#idleChecks >= IDLE_CHECKS) this.#close(STOPPED);
   }
 
   /** The milliseconds until a tool has run too long past its limit; infinity if no such tool is running. */

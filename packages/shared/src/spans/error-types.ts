@@ -410,6 +410,15 @@ export const ERRORS = {
     meaning: "OpenCode reported an error that has no more specific type",
     remedy: "Read OpenCode's log in the sandbox.",
   },
+  opencode_stopped: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["message", "workflow", ...WORK],
+    cuts: true,
+    meaning: "OpenCode stopped working on the prompt in the middle of an answer, without an event that says so",
+    remedy:
+      "Check that the disk of the sandbox is not full, and read OpenCode's log there; then send the message again.",
+  },
   stuck_turn: {
     outcomes: ["error"],
     reporters: ["runner", "session-agent"],
