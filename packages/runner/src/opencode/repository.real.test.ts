@@ -314,16 +314,20 @@ describe("a repository that the session trusts", { timeout: 120_000 }, () => {
   });
 
   test.each([
-    ["cannot be read", { "opencode.json": { agent: "no object", plugin: 7 } }],
-    ["ends OpenCode", { ".opencode/plugin/p.ts": "process.exit(1);" }],
-    ["never answers", { ".opencode/plugin/p.ts": "await new Promise(() => {}); export const P = async () => ({});" }],
-  ])("is started without its configuration, with a warning, if that %s", async (_, files) => {
+    ["cannot be read", { "opencode.json": { agent: "no object", plugin: 7 } }, "opencode_unhealthy"],
+    ["ends OpenCode", { ".opencode/plugin/p.ts": "process.exit(1);" }, "opencode_died"],
+    [
+      "never answers",
+      { ".opencode/plugin/p.ts": "await new Promise(() => {}); export const P = async () => ({});" },
+      "opencode_unhealthy",
+    ],
+  ])("is started without its configuration, with a warning, if that %s", async (_, files, errorType) => {
     const { root } = makeWorkspace(files);
     const { say, problems, starts } = await start(root, { trustsRepository: true, startTimeoutMs: 15_000 });
     expect(await say("Hello.")).toMatchObject({ outcome: "ok" });
     expect(problems).toEqual(["OpenCode did not start with the repository's configuration. It is started without it"]);
     expect(starts()).toMatchObject([
-      { "valet.opencode.repository_config": "trusted", "valet.outcome": "error" },
+      { "valet.opencode.repository_config": "trusted", "valet.outcome": "error", "error.type": errorType },
       { "valet.opencode.repository_config": "dropped", "valet.outcome": "ok" },
     ]);
   });
