@@ -68,6 +68,7 @@ export default defineConfig({
           testTimeout: 30_000,
           include: ["src/**/*.test.ts"],
           exclude: [...storageOnly, ...sessionObject],
+          globalSetup: "./test/statements/statements.node.ts",
         },
       },
       {
@@ -84,7 +85,7 @@ export default defineConfig({
           testTimeout: 30_000,
           include: sessionObject,
           exclude: [...storageOnly, ...capacityObject],
-          globalSetup: "./test/broker.node.ts",
+          globalSetup: ["./test/broker.node.ts", "./test/statements/statements.node.ts"],
           setupFiles: "./test/setup.ts",
         },
       },

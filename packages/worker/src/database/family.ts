@@ -6,10 +6,14 @@ import { withoutUndefined } from "@valet/shared/without-undefined";
 const MAX_LEVELS = 32;
 const MAX_LISTED = 1000;
 
+/**
+ * CROSS JOIN keeps the order of tables: otherwise SQLite may read all children of the owner for each session of the family, and the
+ * whole family for each row of `session_costs`.
+ */
 const FAMILY = `WITH RECURSIVE family (id, level) AS (
     SELECT id, 0 FROM sessions WHERE id = ?1 AND owner_id = ?2
     UNION ALL
-    SELECT child.id, level + 1 FROM sessions AS child JOIN family ON child.parent_session_id = family.id
+    SELECT child.id, level + 1 FROM family CROSS JOIN sessions AS child ON child.parent_session_id = family.id
     WHERE child.owner_id = ?2 AND level < ${MAX_LEVELS})`;
 /** A known sum of `session_costs`; NULL when that is 0 and some values are unknown, as `knownSum` does. */
 const known = (sum: string, lacking: string) =>
@@ -29,7 +33,6 @@ interface Spent extends Omit<FamilyView["total"], "turns_without_cost" | "turns_
  * owner has no such session.
  */
 export async function readFamily(db: D1Database, id: string, ownerId: string): Promise<FamilyView | undefined> {
-  // CROSS JOIN keeps the order: without it SQLite would look through the family for each row of `session_costs`.
   const [members, sums] = (await db.batch([
     db
       .prepare(

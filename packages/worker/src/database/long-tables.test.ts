@@ -141,6 +141,7 @@ test("a family's cost is read off its sessions, whatever the number of their tur
   take();
   const family = await readFamily(db, idOf("many", 0), "many");
   const rows = take();
+  expect(rows).toBeLessThanOrEqual(2 * 5 * OWNERS.many);
   expect(family?.total).toMatchObject({ turns: 3001, cost_usd: 3001 / 4, tokens_input: 300_100 });
   expect(family?.sessions[0]).toMatchObject({ turns: 3001 });
   const before = rows;

@@ -1,0 +1,247 @@
+/** What bounds each statement that may read more than one row. */
+
+/** Tables that do not grow with a session's life, or with the number of sessions. All others grow. */
+export const BOUNDED_TABLES: Readonly<Record<string, string>> = {
+  agent_requests: "at most 200 are open (agent-requests.ts)",
+  broker_calls: "calls that have no answer yet",
+  capacity_lease: "one row",
+  child_requests: "the last 200, and those that have no answer yet (child-store.ts)",
+  d1_migrations: "one row for each migration",
+  durable_calls: "calls that are not acknowledged yet",
+  entries: "the sessions that have a slot or wait for one; read when the capacity object starts",
+  json_each: "a list that the caller passes",
+  parent_messages: "the parent's messages that no report has answered yet",
+  parent_refused: "one row",
+  pragma_table_info: "the columns of one table",
+  projected_session: "one row",
+  projected_turns: "turns that D1 lacks; the last ones, unless D1 is away",
+  sandbox_starts: "the last starts (start-times.ts)",
+  schema_version: "one row",
+  session: "one row",
+  sqlite_master: "the tables and indexes of the schema",
+  timers: "one for each kind, and for each attempt in flight or call that waits",
+  trace_drops: "one row for each reason",
+  trace_export: "one row",
+  trace_instances: "at most 1000 (runner-instances.ts)",
+  trace_open: "spans that are open now; at most 500 for each runner",
+  trace_tail: "fewer than 200 spans, sampled or not",
+};
+
+/** A statement on a growing table, with the steps of its plan that may read more than one row. */
+export interface BoundedStatement {
+  /** The statement; `…` stands for any text. */
+  readonly statement: string;
+  readonly steps: readonly string[];
+  readonly because: string;
+}
+
+const PAGE = "an index has the page's rows together and in order, up to the LIMIT";
+const LAST = "reads the last row only, from the end of the table";
+const FIRST = "reads the first row only";
+const NEXT = "reads the next row only";
+
+/** A list of sessions. */
+function listed(conditions: string, index: string): BoundedStatement {
+  const page = `SELECT created_at, id, view FROM sessions WHERE ${conditions} ORDER BY created_at DESC, id DESC LIMIT ?`;
+  return {
+    statement: `WITH page AS ( ${page}), … FROM page) SELECT view FROM sized …`,
+    steps: [`SEARCH sessions USING INDEX ${index}`, "USE TEMP B-TREE FOR ORDER BY"],
+    because: `${PAGE}; only the page is sorted`,
+  };
+}
+
+/** A session with its descendants. */
+function family(statement: string, ...steps: string[]): BoundedStatement {
+  return {
+    statement: `WITH RECURSIVE family (id, level) AS (…) SELECT … ${statement}`,
+    steps: ["SEARCH child USING COVERING INDEX sessions_by_parent (owner_id=? AND parent_session_id=?)", ...steps],
+    because:
+      "reads a few rows for each session of the family, and none of its turns; a person or an agent asks for the family",
+  };
+}
+
+const IN_DATABASE: readonly BoundedStatement[] = [
+  listed("owner_id = ?", "sessions_by_owner (owner_id=?)"),
+  listed("owner_id = ? AND (created_at, id) < (?, ?)", "sessions_by_owner (owner_id=? AND (created_at,id)<(?,?))"),
+  listed("owner_id = ? AND export_problem IS NOT NULL", "sessions_by_export_problem (owner_id=?)"),
+  listed(
+    "owner_id = ? AND (created_at, id) < (?, ?) AND export_problem IS NOT NULL",
+    "sessions_by_export_problem (owner_id=? AND (created_at,id)<(?,?))",
+  ),
+  listed("owner_id = ? AND parent_session_id = ?", "sessions_by_parent (owner_id=? AND parent_session_id=?)"),
+  listed(
+    "owner_id = ? AND parent_session_id = ? AND (created_at, id) < (?, ?)",
+    "sessions_by_parent (owner_id=? AND parent_session_id=? AND (created_at,id)<(?,?))",
+  ),
+  listed(
+    "owner_id = ? AND parent_session_id = ? AND export_problem IS NOT NULL",
+    "sessions_by_parent_and_export_problem (owner_id=? AND parent_session_id=?)",
+  ),
+  listed(
+    "owner_id = ? AND parent_session_id = ? AND (created_at, id) < (?, ?) AND export_problem IS NOT NULL",
+    "sessions_by_parent_and_export_problem (owner_id=? AND parent_session_id=? AND (created_at,id)<(?,?))",
+  ),
+  family("FROM family CROSS JOIN sessions ON sessions.id = family.id LEFT JOIN …", "USE TEMP B-TREE FOR GROUP BY"),
+  family("FROM family CROSS JOIN session_costs ON session_id = family.id"),
+  {
+    statement:
+      "SELECT COUNT(*) AS sessions, … WHERE export_problem IS NOT NULL ORDER BY export_problem_since LIMIT 1000)",
+    steps: ["SCAN sessions USING INDEX sessions_by_export_problem_since"],
+    because: PAGE,
+  },
+  {
+    statement: "DELETE FROM tickets WHERE expires_at <= ?",
+    steps: ["SEARCH tickets USING INDEX tickets_by_expiry (expires_at<?)"],
+    because: "reads the expired tickets, which it deletes",
+  },
+];
+
+const OF_THE_QUEUE: readonly BoundedStatement[] = [
+  {
+    statement: "SELECT COUNT(*) AS count FROM jobs WHERE status = 'queued'",
+    steps: ["SCAN jobs USING COVERING INDEX jobs_queued"],
+    because: "the index has the queued jobs only, at most 500 (intake.ts)",
+  },
+  {
+    statement: "SELECT * FROM jobs WHERE status = 'queued' ORDER BY seq",
+    steps: ["SCAN jobs USING INDEX jobs_queued"],
+    because: "the index has the queued jobs only, at most 500 (intake.ts)",
+  },
+  {
+    statement: "SELECT * FROM jobs WHERE kind = ? AND seq > ? ORDER BY seq LIMIT ?",
+    steps: ["SEARCH jobs USING INDEX jobs_by_kind (kind=? AND seq>?)"],
+    because: PAGE,
+  },
+  {
+    statement: "SELECT * FROM jobs WHERE kind = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
+    steps: ["SEARCH jobs USING INDEX jobs_by_kind (kind=? AND seq<?)"],
+    because: PAGE,
+  },
+  {
+    statement: "SELECT * FROM jobs WHERE channel = ? AND status = 'done' ORDER BY seq DESC LIMIT ?",
+    steps: ["SEARCH jobs USING INDEX jobs_done (channel=?)"],
+    because: PAGE,
+  },
+  { statement: "SELECT endedMs FROM jobs ORDER BY seq DESC LIMIT 1", steps: ["SCAN jobs"], because: LAST },
+  { statement: "SELECT COALESCE(MAX(seq), 0) + 1 AS seq FROM jobs", steps: ["SEARCH jobs"], because: LAST },
+  {
+    statement: "SELECT * FROM attempts WHERE state <> 'ended' ORDER BY dispatchedMs, id",
+    steps: ["SCAN attempts USING INDEX attempts_open"],
+    because: "the index has the attempts in flight only: one for each channel with work",
+  },
+  {
+    statement: "SELECT step, state FROM workflow_steps WHERE execution_id = ?",
+    steps: ["SEARCH workflow_steps USING PRIMARY KEY (execution_id=?)"],
+    because: "the steps of one workflow",
+  },
+  {
+    statement: "DELETE FROM workflow_steps WHERE execution_id = ? AND step >= ?",
+    steps: ["SEARCH workflow_steps USING PRIMARY KEY (execution_id=? AND step>?)"],
+    because: "the steps of one workflow",
+  },
+];
+
+const OF_THE_SESSION: readonly BoundedStatement[] = [
+  {
+    statement: "SELECT seq, record FROM turns WHERE seq > ? ORDER BY seq LIMIT ?",
+    steps: ["SEARCH turns USING INTEGER PRIMARY KEY (rowid>?)"],
+    because: PAGE,
+  },
+  {
+    statement: "SELECT total_usd AS usd, total_lacking AS lacking FROM turns ORDER BY seq DESC LIMIT 1",
+    steps: ["SCAN turns"],
+    because: LAST,
+  },
+  {
+    statement: "DELETE FROM channels",
+    steps: ["EVERY ROW OF channels"],
+    because: "deletes each row once, when a sandbox is lost with its files",
+  },
+  {
+    statement: "SELECT * FROM children WHERE state <> 'ended'",
+    steps: ["SCAN children USING INDEX children_open"],
+    because: "the index has the children only that have not ended: at most five are open (family.ts)",
+  },
+];
+
+const OF_TRACES: readonly BoundedStatement[] = [
+  {
+    statement: "SELECT segment_id, total FROM trace_index WHERE trace_id = ? ORDER BY segment_id DESC LIMIT 1",
+    steps: ["SEARCH trace_index USING PRIMARY KEY (trace_id=?)"],
+    because: LAST,
+  },
+  {
+    statement: "SELECT trace_id FROM trace_starts WHERE (start_us, trace_id) < (?, ?) AND trace_id NOT IN … LIMIT ?",
+    steps: ["SEARCH trace_starts USING PRIMARY KEY ((start_us,trace_id)<(?,?))"],
+    because: `${PAGE}; passes only the traces with open spans or spans in the tail`,
+  },
+  {
+    statement:
+      "SELECT segment_id AS id, is_whole AS whole FROM trace_index WHERE trace_id = ? AND segment_id > ? ORDER BY segment_id",
+    steps: ["SEARCH trace_index USING PRIMARY KEY (trace_id=? AND segment_id>?)"],
+    because: "one row for each segment of the trace that is read",
+  },
+  {
+    statement: "SELECT 1 FROM trace_index WHERE trace_id = ?1 UNION ALL … LIMIT 1",
+    steps: ["SEARCH trace_index USING PRIMARY KEY (trace_id=?)"],
+    because: FIRST,
+  },
+  {
+    statement: "SELECT id, closed_ms, sampled FROM trace_segments WHERE id > ? ORDER BY id LIMIT 1",
+    steps: ["SEARCH trace_segments USING INTEGER PRIMARY KEY (rowid>?)"],
+    because: NEXT,
+  },
+  {
+    statement: "SELECT id, closed_ms FROM trace_segments WHERE id > ? AND sampled = 1 ORDER BY id LIMIT 1",
+    steps: ["SEARCH trace_segments USING INTEGER PRIMARY KEY (rowid>?)"],
+    because: "passes each unsampled segment once: the export's cursor moves past it (trace-export.ts)",
+  },
+  {
+    statement: "SELECT id, spans, body FROM trace_segments WHERE id > ? AND sampled = 1 ORDER BY id LIMIT 1",
+    steps: ["SEARCH trace_segments USING INTEGER PRIMARY KEY (rowid>?)"],
+    because: "the export's cursor is right before a sampled segment (trace-export.ts)",
+  },
+  {
+    statement: "SELECT id, spans, body FROM trace_segments WHERE id > ? ORDER BY id LIMIT 1",
+    steps: ["SEARCH trace_segments USING INTEGER PRIMARY KEY (rowid>?)"],
+    because: NEXT,
+  },
+  {
+    statement: "SELECT end_sampled - … AS begin FROM trace_segments WHERE id > ? ORDER BY id LIMIT 1",
+    steps: ["SEARCH trace_segments USING INTEGER PRIMARY KEY (rowid>?)"],
+    because: NEXT,
+  },
+  {
+    statement: "SELECT TOTAL(spans) AS spans FROM trace_segments WHERE id > ? AND sampled = 1",
+    steps: ["SEARCH trace_segments USING INTEGER PRIMARY KEY (rowid>?)"],
+    because: "runs only while segments wait that a version without running counts wrote",
+  },
+  { statement: "SELECT MAX(id) AS id FROM trace_segments", steps: ["SEARCH trace_segments"], because: LAST },
+  {
+    statement: "SELECT end_sampled AS spans FROM trace_segments ORDER BY id DESC LIMIT 1",
+    steps: ["SCAN trace_segments"],
+    because: LAST,
+  },
+  {
+    statement: "SELECT end_bytes - LENGTH(body) AS begin, … FROM trace_segments ORDER BY id ASC LIMIT 1",
+    steps: ["SCAN trace_segments"],
+    because: FIRST,
+  },
+  {
+    statement: "SELECT end_bytes - LENGTH(body) AS begin, … FROM trace_segments ORDER BY id DESC LIMIT 1",
+    steps: ["SCAN trace_segments"],
+    because: LAST,
+  },
+  {
+    statement: "DELETE FROM trace_segments WHERE id = (SELECT MIN(id) FROM trace_segments) AND …",
+    steps: ["SEARCH trace_segments", "SEARCH trace_segments"],
+    because: "the first and the last id, from the ends of the table",
+  },
+];
+
+export const BOUNDED_STATEMENTS: readonly BoundedStatement[] = [
+  ...IN_DATABASE,
+  ...OF_THE_QUEUE,
+  ...OF_THE_SESSION,
+  ...OF_TRACES,
+];
