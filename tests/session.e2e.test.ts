@@ -42,7 +42,7 @@ const CONTENT = {
 /** The clocks of this machine's processes agree to the millisecond; one of them has no fractions. */
 const CLOCK_MS = 2;
 /** Work that a request or a dispatch triggers without waiting for it. */
-const HANDED_OVER = /^valet\.(prompt|workflow|turn|workflow\.execute)$/;
+const HANDED_OVER = /^valet\.(prompt|workflow|turn|workflow\.execute|runner\.agent_warm_up)$/;
 const WORKFLOW = {
   name: "check",
   steps: [
@@ -240,6 +240,7 @@ describe("the traces at the backend", () => {
       "valet.workflow.step context": "valet.workflow.execute",
       "valet.runner.connect": "valet.runner.bootstrap",
       "valet.runner.opencode_start": "valet.runner.bootstrap",
+      "valet.runner.agent_warm_up": "valet.runner.opencode_start",
     };
     for (const [child, parent] of Object.entries(parents)) {
       expect(named(child).length, child).toBeGreaterThan(0);

@@ -2,7 +2,7 @@ import type { TraceSpan } from "../../packages/cli/src/trace-tree.ts";
 
 const OPERATION = /^valet\.(prompt|sandbox\.(spawn|restore|hibernate|terminate))$/;
 /** Work that a request or a dispatch triggers without waiting for it. */
-const HANDED_OVER = /^valet\.(prompt|workflow|turn|workflow\.execute)$/;
+const HANDED_OVER = /^valet\.(prompt|workflow|turn|workflow\.execute|runner\.agent_warm_up)$/;
 /** The clocks of one machine's processes agree to the millisecond; some have no fractions. */
 const CLOCK_MS = 5;
 const WITHOUT_OUTCOME = /^([A-Z]+ |[A-Z]+$|valet\.trace_plane\.dropped$)/;

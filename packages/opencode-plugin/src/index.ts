@@ -8,6 +8,7 @@ import { refuseForeignCode } from "./foreign-code.ts";
 import { modelCallPermits } from "./model-call-permits.ts";
 import { observeProviderCalls } from "./provider-calls.ts";
 import { readAccess, readHiddenVariables, readTrust } from "./runner-access.ts";
+import { answerWarmUps } from "./warm-up.ts";
 
 const access = readAccess(process.env);
 const blanks = readHiddenVariables(process.env);
@@ -15,13 +16,17 @@ if (!readTrust(process.env)) refuseForeignCode();
 
 const permits = access === undefined ? undefined : modelCallPermits(access);
 const onModelCall = access === undefined ? undefined : observeProviderCalls(access);
+const warmUps = answerWarmUps();
 
 type HeadersInput = Parameters<NonNullable<typeof onModelCall>>[0] &
-  Parameters<NonNullable<typeof permits>["headers"]>[0];
+  Parameters<NonNullable<typeof permits>["headers"]>[0] &
+  Parameters<typeof warmUps.mark>[0];
 
 export const ValetPlugin = async () => ({
   ...(permits !== undefined && { event: permits.event }),
   "chat.headers": async (input: HeadersInput, output: { headers: Record<string, string> }) => {
+    // Neither a request to a provider nor part of a turn.
+    if (warmUps.isWarmUp(input)) return warmUps.mark(input, output);
     const permit = await permits?.headers(input, output);
     onModelCall?.(input, output, permit?.isRefused);
   },

@@ -8,7 +8,8 @@ import type { PromptDispatch } from "@valet/shared/protocol/dispatch";
 import type { ModelPrices } from "@valet/shared/protocol/model-access";
 import type { ValetSpans } from "@valet/shared/spans";
 import { type ReadableSpan, Tracer } from "@valet/shared/tracing";
-import { OpenCode } from "../src/opencode/opencode.ts";
+import type { OpenCodeClient } from "../src/opencode/client.ts";
+import { OpenCode, type OpenCodeOptions } from "../src/opencode/opencode.ts";
 import { startToolServer, type ToolServer } from "../src/tools/tool-server.ts";
 import { dispatch } from "./link-server.ts";
 
@@ -21,6 +22,10 @@ export interface RealAgentOptions {
   readonly tools: Parameters<typeof startToolServer>[0];
   /** For OpenCode, beside where programs and the home are. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Called before OpenCode starts, when the workspace has its files. */
+  prepare?(workspace: string): void;
+  /** Returns the options of OpenCode that are not to be the usual ones. */
+  change?(usual: OpenCodeOptions): Partial<OpenCodeOptions>;
 }
 
 export class RealAgent {
@@ -35,15 +40,17 @@ export class RealAgent {
     processor: { onStart: (span) => this.spans.push(span), onEnd: () => {} },
   });
   #started: { readonly model: ScriptedModel; readonly server: ToolServer; readonly opencode: OpenCode } | undefined;
+  #client: OpenCodeClient | undefined;
 
-  async start({ scenario, tools, env }: RealAgentOptions): Promise<void> {
+  async start({ scenario, tools, env, prepare, change }: RealAgentOptions): Promise<void> {
     cpSync(demoRepository, this.workspace, { recursive: true });
     mkdirSync(this.home);
+    prepare?.(this.workspace);
     commitAll(this.workspace);
     const model = await startScriptedModel({ scenario });
     const server = startToolServer(tools);
     const { url, secret } = server;
-    const opencode = new OpenCode({
+    const usual: OpenCodeOptions = {
       workspace: this.workspace,
       tracer: this.tracer,
       tools: { plugin: import.meta.resolve("@valet/opencode-plugin"), url, secret },
@@ -55,15 +62,22 @@ export class RealAgent {
       health: { tryMs: 1_000, hungMs: 4_000 },
       // Nothing may have to be installed.
       env: { npm_config_registry: "http://127.0.0.1:1", PATH: process.env.PATH, HOME: this.home, ...env },
-    });
+    };
+    const opencode = new OpenCode({ ...usual, ...change?.(usual) });
     this.#started = { model, server, opencode };
     const bootstrap = this.tracer.startSpan("valet.runner.bootstrap");
-    await opencode.ready(bootstrap);
+    this.#client = await opencode.ready(bootstrap);
     bootstrap.end();
   }
 
   get model(): ScriptedModel {
     return this.#parts.model;
+  }
+
+  /** Of the OpenCode that was started first. */
+  get client(): OpenCodeClient {
+    if (this.#client === undefined) throw new Error("the agent is not ready");
+    return this.#client;
   }
 
   get opencode(): OpenCode {

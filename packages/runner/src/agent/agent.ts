@@ -4,6 +4,7 @@
  * passes it to the runner. An implementation must
  *
  * - start the agent's process, notice when it has died or hangs, and restart it;
+ * - prepare a started agent for its first prompt, as long as that costs nothing and delays no prompt;
  * - keep sessions, so that a later prompt has the earlier conversation as context;
  * - run a prompt with one model, report its events as {@link Fact}s, and return how it ended;
  * - abort a prompt, and end a stuck prompt itself, according to {@link PromptLimits};

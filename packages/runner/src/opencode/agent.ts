@@ -2,7 +2,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS } from "@valet/shared/limits";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
-import { OWN_PROVIDER, withProvider } from "@valet/shared/protocol/model-access";
 import { contextHeaders, type SpanContext } from "@valet/shared/tracing";
 import type {
   Agent,
@@ -22,13 +21,14 @@ import { AnnouncedMessages } from "./announced-messages.ts";
 import { AnswerParts, partsOfHistory } from "./answer-parts.ts";
 import { askedFrame } from "./asked-frame.ts";
 import { type OpenCodeClient, OpenCodeError } from "./client.ts";
+import { openCodeModel } from "./config.ts";
 import type { AgentEvent } from "./events.ts";
 import { beginsTurn } from "./history.ts";
 import { newMessageId } from "./ids.ts";
 import type { AgentAccess } from "./opencode.ts";
 import { PromptRun } from "./prompt-run.ts";
 import { TurnReducer } from "./turn-reducer.ts";
-import { serverAttributes, splitModel } from "./usage.ts";
+import { serverAttributes } from "./usage.ts";
 
 /** Converts the plugin's reference to a call into the port's. */
 export function callRef<C extends { readonly opencodeSessionId: string }>({ opencodeSessionId, ...call }: C) {
@@ -135,8 +135,7 @@ class OpenCodePrompt implements AgentPrompt {
     this.#client = client;
     this.#announced = announced;
     const { attemptId, parts, parent, place, pollingTools, limits, nowMs } = request;
-    // OpenCode refuses an invalid name.
-    const model = splitModel(withProvider(request.model)) ?? { providerID: OWN_PROVIDER, modelID: request.model };
+    const model = openCodeModel(request.model);
     const messageID = newMessageId(nowMs());
     messageIds.add(messageID);
     const reducer = new TurnReducer({

@@ -52,7 +52,7 @@ export interface Prompt {
 }
 
 const TIMEOUT_MS = 15_000;
-const Session = z.object({ id: z.string().min(1), directory: z.string().optional() });
+const Session = z.object({ id: z.string().min(1), directory: z.string().optional(), title: z.string().optional() });
 const RawHistory = z.array(z.object({ info: z.unknown(), parts: z.array(z.unknown()) }));
 /** The maximum number of messages in a page after the first one. */
 const MAX_PAGE = 100;
@@ -61,11 +61,14 @@ export class OpenCodeClient {
   readonly url: string;
   /** The headers of every request. */
   readonly headers: Readonly<Record<string, string>>;
+  readonly #options: OpenCodeClientOptions;
   readonly #timeoutMs: number;
   readonly #directory: string | undefined;
   readonly #secrets: SecretValues;
 
-  constructor({ url, password, directory, secrets, timeoutMs = TIMEOUT_MS }: OpenCodeClientOptions) {
+  constructor(options: OpenCodeClientOptions) {
+    const { url, password, directory, secrets, timeoutMs = TIMEOUT_MS } = options;
+    this.#options = options;
     this.url = url;
     this.#directory = directory;
     this.#secrets = secrets ?? new SecretValues();
@@ -83,9 +86,18 @@ export class OpenCodeClient {
     return { version: z.object({ version: z.string() }).safeParse(answer).data?.version };
   }
 
-  /** @returns the new session's id */
-  async createSession(context: SpanContext): Promise<string> {
-    const answer = Session.safeParse(await this.#call("POST", "/session", { body: {}, context }));
+  /** Returns a client of the same server that works in another folder. */
+  inFolder(directory: string): OpenCodeClient {
+    return new OpenCodeClient({ ...this.#options, directory });
+  }
+
+  /**
+   * @param title OpenCode makes one unless given
+   * @returns the new session's id
+   */
+  async createSession(context: SpanContext, title?: string): Promise<string> {
+    const body = title === undefined ? {} : { title };
+    const answer = Session.safeParse(await this.#call("POST", "/session", { body, context }));
     if (!answer.success) throw new OpenCodeError("POST /session", 200);
     return answer.data.id;
   }
@@ -104,6 +116,30 @@ export class OpenCodeClient {
       if (error instanceof OpenCodeError && (error.status === 404 || error.status === 400)) return false;
       throw error;
     }
+  }
+
+  /** Returns the ids of the sessions of this folder with this title; not those of sub-agents. */
+  async sessionsTitled(title: string, context: SpanContext): Promise<string[]> {
+    const query = new URLSearchParams({ roots: "true", search: title });
+    const found = z.array(Session).safeParse(await this.#call("GET", `/session?${query}`, { context })).data ?? [];
+    return found.filter((session) => session.title === title).map(({ id }) => id);
+  }
+
+  /** Deletes a session with its messages. */
+  async deleteSession(sessionId: string, context: SpanContext): Promise<void> {
+    await this.#call("DELETE", `/session/${encodeURIComponent(sessionId)}`, { context });
+  }
+
+  /** Loads the agent's tools, if that has not been done. @returns their names */
+  async toolNames(context: SpanContext, timeoutMs: number): Promise<string[]> {
+    const answer = await this.#call("GET", "/experimental/tool/ids", { context, timeoutMs });
+    return z.array(z.string()).safeParse(answer).data ?? [];
+  }
+
+  /** Sends a prompt and waits for the end of the agent's work on it. */
+  async promptAndWait(sessionId: string, prompt: Prompt, context: SpanContext, timeoutMs: number): Promise<void> {
+    const path = `/session/${encodeURIComponent(sessionId)}/message`;
+    await this.#call("POST", path, { body: prompt, context, timeoutMs });
   }
 
   /** Resolves once OpenCode has accepted the prompt. Events report the work on it. */
@@ -170,18 +206,23 @@ export class OpenCodeClient {
     else await this.#call("POST", `${path}/reply`, { body: { answers } });
   }
 
+  /** Frees what OpenCode holds for this folder. */
+  async disposeFolder(): Promise<void> {
+    await this.#call("POST", "/instance/dispose", {});
+  }
+
   /** Ends every instance and the commands of its tools, which signals to OpenCode do not reach. */
   async dispose(timeoutMs: number): Promise<void> {
     await this.#call("POST", "/global/dispose", { body: {}, timeoutMs });
   }
 
-  async #call(method: "GET" | "POST", path: string, options: CallOptions): Promise<unknown> {
+  async #call(method: Method, path: string, options: CallOptions): Promise<unknown> {
     return (await this.#request(method, path, options)).answer;
   }
 
   /** @throws OpenCodeError */
   async #request(
-    method: "GET" | "POST",
+    method: Method,
     path: string,
     options: CallOptions,
   ): Promise<{ readonly answer: unknown; readonly headers: Headers }> {
@@ -211,6 +252,8 @@ export class OpenCodeClient {
     }
   }
 }
+
+type Method = "GET" | "POST" | "DELETE";
 
 interface CallOptions {
   readonly body?: unknown;

@@ -88,6 +88,11 @@ export class ConfigFolder {
     };
   }
 
+  /** A folder without any files, in which OpenCode can load what does not depend on the workspace. */
+  get empty(): string {
+    return join(this.#path, "empty");
+  }
+
   get #repository(): string {
     return join(this.#path, "repository");
   }
@@ -98,6 +103,8 @@ export class ConfigFolder {
     rmSync(join(this.#path, "config"), { recursive: true, force: true });
     rmSync(join(this.#path, "home"), { recursive: true, force: true });
     mkdirSync(join(this.#path, "home"), { recursive: true });
+    rmSync(this.empty, { recursive: true, force: true });
+    mkdirSync(this.empty, { recursive: true });
     mkdirSync(this.#repository, { recursive: true });
     pretendInstalled(user);
     for (const name of readdirSync(this.#repository)) {

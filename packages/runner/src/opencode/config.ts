@@ -85,6 +85,11 @@ function costOf(prices: ModelPrices | undefined) {
   return { cost: { input, output, cache_read: cacheRead, cache_write: cacheWrite } };
 }
 
+/** The model as OpenCode's API names it. What is no model's name even so, OpenCode refuses. */
+export function openCodeModel(ref: string): { readonly providerID: string; readonly modelID: string } {
+  return splitModel(withProvider(ref)) ?? { providerID: OWN_PROVIDER, modelID: ref };
+}
+
 const OWN_VARIABLES = [
   OWN_KEY_VARIABLE,
   TOOLS_URL_VARIABLE,

@@ -6,18 +6,19 @@ import { innerLimit, LIMITS } from "@valet/shared/limits";
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import type { RunnerWarning } from "@valet/shared/protocol/warnings";
-import type { ErrorType, ValetSpans } from "@valet/shared/spans";
+import type { ErrorType, ValetSpans, WarmUpScope } from "@valet/shared/spans";
 import { isValidContext, type Parent, type SpanContext, type StartOptions, type Tracer } from "@valet/shared/tracing";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import { createMillisClock } from "../spans/tracing.ts";
 import type { OpenCodeClient } from "./client.ts";
-import { secretVariables } from "./config.ts";
+import { openCodeModel, secretVariables } from "./config.ts";
 import { ConfigFolder, type WrittenConfig } from "./config-folder.ts";
 import { EventStream } from "./event-stream.ts";
 import type { AgentEvent } from "./events.ts";
 import { type HealthCheckOptions, isHung } from "./health-check.ts";
 import { checkMcpServers } from "./mcp-check.ts";
 import { OpenCodeServer, OpenCodeStartError, type ServerOptions, START_TIMEOUT_MS } from "./server.ts";
+import { WarmUp } from "./warm-up.ts";
 
 /** The part of {@link OpenCode} that a turn uses; tests implement it, too. */
 export interface AgentAccess {
@@ -87,17 +88,30 @@ export class OpenCode implements AgentAccess {
   /** The span of the current start; `undefined` if OpenCode is not starting. */
   #starting: SpanContext | undefined;
   #hasStarted = false;
+  #isWorkspaceReady = false;
+  /** Whether work waits for the start that goes on: then OpenCode is not warmed up, but works. */
+  #isNeeded = false;
+  /** The last one, also where it is over. */
+  #warmUp: WarmUp | undefined;
   /** The current health check. */
   #checking: Promise<boolean> | undefined;
 
   constructor(options: OpenCodeOptions) {
     this.#options = options;
     this.#configFolder = new ConfigFolder(options.stateFolder ?? mkdtempSync(join(tmpdir(), "valet-runner-")));
+    const { workspaceReady = Promise.resolve() } = options;
+    const noteReady = () => {
+      this.#isWorkspaceReady = true;
+    };
+    workspaceReady.then(noteReady, noteReady);
   }
 
   /** @throws OpenCodeStartError if it does not become healthy, or is stopped */
   async ready(parent: Parent): Promise<OpenCodeClient> {
     if (this.#stopping.signal.aborted) throw new OpenCodeStartError("stopped");
+    // Nobody works yet while the runner itself starts.
+    this.#isNeeded = this.#hasStarted;
+    if (this.#isNeeded) this.#warmUp?.skip();
     if (this.#running !== undefined && this.#starting !== undefined)
       await this.#wait(this.#running, this.#starting, parent);
     else await this.#replaceIfHung(parent);
@@ -107,6 +121,7 @@ export class OpenCode implements AgentAccess {
 
   restart(cause: SpanContext): void {
     if (this.#stopping.signal.aborted) return;
+    if (this.#running === undefined) this.#isNeeded = false;
     const links = isValidContext(cause)
       ? [{ context: cause, attributes: { "valet.link.type": "caused_by" } } as const]
       : [];
@@ -175,6 +190,7 @@ export class OpenCode implements AgentAccess {
   /** Ends OpenCode and its tools' commands permanently, also during a start. */
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.#warmUp?.stop();
     const running = await this.#running?.catch(() => undefined);
     await running?.server.stop();
   }
@@ -221,7 +237,11 @@ export class OpenCode implements AgentAccess {
         signal,
         runsRepositoryCode: onWritten !== undefined && this.#options.trustsRepository === true,
       });
+      // What does not depend on the workspace is loaded while that is set up.
+      if (!this.#isWorkspaceReady)
+        this.#startWarmUp(server.client.inFolder(this.#configFolder.empty), span.context, "process");
       await Promise.race([workspaceReady?.catch(() => undefined), aborted(signal), server.exited]);
+      this.#warmUp?.skip();
       if (signal.aborted) throw new OpenCodeStartError("stopped");
       span.setAttribute("valet.opencode.repository_config", this.#writeConfig(onWritten, span.context));
       stream = this.#openStream(server);
@@ -230,6 +250,7 @@ export class OpenCode implements AgentAccess {
       const running = { server, stream };
       void server.exited.then(() => this.#died(running.stream, "opencode_died"));
       span.setAttribute("valet.opencode.version", server.version);
+      if (!this.#isNeeded) this.#startWarmUp(server.client, span.context, "workspace");
       endWith(span, "ok");
       if (onWritten !== undefined && this.#options.trustsRepository) this.#checkMcpServers(server, span.context);
       return running;
@@ -241,6 +262,15 @@ export class OpenCode implements AgentAccess {
       else endWith(span, "error", reason === "died" ? "opencode_died" : "opencode_unhealthy");
       throw new OpenCodeStartError(reason);
     }
+  }
+
+  /** Nothing waits for it. Without the runner's tools there is no plugin that answers its model call. */
+  #startWarmUp(client: OpenCodeClient, start: SpanContext, scope: WarmUpScope): void {
+    const { tools, tracer, modelAccess } = this.#options;
+    if (tools === undefined) return;
+    const warmUp = new WarmUp({ client, tracer, start, scope, model: openCodeModel(modelAccess.model) });
+    this.#warmUp = warmUp;
+    if (scope === "process") void warmUp.done.then(() => client.disposeFolder()).catch(() => undefined);
   }
 
   /** Checks MCP servers, which only a trusted repository may configure. */
@@ -298,6 +328,7 @@ export class OpenCode implements AgentAccess {
     this.#dead.add(stream);
     stream.close();
     this.#running = undefined;
+    this.#warmUp?.fail(errorType);
     if (!this.#stopping.signal.aborted) this.#tell((listener) => listener.onDeath(errorType));
   }
 

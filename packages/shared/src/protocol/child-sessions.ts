@@ -128,6 +128,12 @@ export const ModelCallPermit = z.object({
 });
 export type ModelCallPermit = z.infer<typeof ModelCallPermit>;
 
+/**
+ * The end of the OpenCode message id of a warm-up prompt, by which the plugin knows it and answers its model call. All other
+ * message ids end in random characters, and neither agents nor people choose them.
+ */
+export const WARM_UP_MARK = "0warmupbyvalet";
+
 /** Variables in OpenCode's environment: the runner's address for the tools, and the secret that they send to it. */
 export const TOOLS_URL_VARIABLE = "VALET_TOOLS_URL";
 export const TOOLS_SECRET_VARIABLE = "VALET_TOOLS_SECRET";

@@ -19,6 +19,7 @@ import {
   START_SOURCES,
   STEP_TYPES,
   TERMINATE_REASONS,
+  WARM_UP_SCOPES,
 } from "./values.ts";
 
 /** One attribute key in the catalogue. */
@@ -124,6 +125,12 @@ export const ATTRIBUTES = {
     type: "string",
     values: REPOSITORY_CONFIGS,
     meaning: "how much of the repository's configuration OpenCode was started with",
+  },
+  "valet.warm_up.scope": {
+    type: "string",
+    values: WARM_UP_SCOPES,
+    meaning:
+      "what the warm-up prepares: only OpenCode's process, while the repository is set up, or the workspace as well",
   },
   "valet.mcp.server.name": { type: "string", meaning: "the MCP server, by its name in the configuration" },
   "valet.compaction.auto": { type: "boolean", meaning: "whether the agent started the compaction itself" },

@@ -31,6 +31,7 @@ export type Ended =
   | "bootstrap"
   | "connect"
   | "opencode_start"
+  | "warm_up"
   | "repository_config"
   | "mcp"
   | "git_setup"
@@ -74,6 +75,7 @@ const BOOT = [
   "bootstrap",
   "connect",
   "opencode_start",
+  "warm_up",
   "repository_config",
   "mcp",
   "git_setup",
@@ -387,10 +389,24 @@ export const ERRORS = {
       "an MCP server of the repository's configuration did not start or did not answer; the agent works without its tools",
     remedy: "Check the server's command or URL, and whether the sandbox can run or reach it.",
   },
+  agent_warm_up_failed: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["warm_up"],
+    meaning: "OpenCode did not complete the warm-up; the first message takes longer, and nothing else is affected",
+    remedy: "Nothing to do. If it recurs, check that the default model is one that OpenCode knows.",
+  },
+  agent_needed: {
+    outcomes: ["skipped"],
+    reporters: ["runner"],
+    ends: ["warm_up"],
+    meaning: "the agent was needed before its warm-up was complete",
+    remedy: null,
+  },
   opencode_died: {
     outcomes: ["error"],
     reporters: ["runner"],
-    ends: ["message", "workflow", ...WORK, "opencode_start"],
+    ends: ["message", "workflow", ...WORK, "opencode_start", "warm_up"],
     cuts: true,
     meaning: "the OpenCode process exited unexpectedly",
     remedy: "Try again. If it recurs, the sandbox may be out of memory.",
@@ -398,7 +414,7 @@ export const ERRORS = {
   opencode_hung: {
     outcomes: ["error"],
     reporters: ["runner"],
-    ends: ["message", "workflow", ...WORK],
+    ends: ["message", "workflow", ...WORK, "warm_up"],
     cuts: true,
     meaning: "the OpenCode process no longer answered, and the runner killed it",
     remedy: "Try again: OpenCode is restarted. If it recurs, check the load and the memory of the sandbox's machine.",

@@ -127,6 +127,17 @@ export const SANDBOX_SPANS = {
     errors: endedBy("opencode_start"),
     links: ["caused_by"],
   },
+  "valet.runner.agent_warm_up": {
+    meaning:
+      "OpenCode prepares for its first message: it handles a prompt that the runner's plugin answers, without a model call. Nothing waits for it, and a message cancels it.",
+    kind: "INTERNAL",
+    emitters: ["runner"],
+    parents: ["valet.runner.opencode_start"],
+    required: ["valet.warm_up.scope"],
+    optional: [],
+    errors: endedBy("warm_up"),
+    links: [],
+  },
   "valet.runner.repository_config": {
     meaning: "The runner ignores part of the repository's configuration of OpenCode because it cannot be read.",
     kind: "INTERNAL",

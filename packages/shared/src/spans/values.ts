@@ -78,6 +78,13 @@ export type BrokerCall = (typeof BROKER_CALLS)[number];
  */
 export const REPOSITORY_CONFIGS = ["text", "trusted", "dropped"] as const;
 
+/**
+ * What the agent's warm-up prepares: only OpenCode's process, in an empty folder while the repository is set up, or the process
+ * and the workspace. `valet.warm_up.scope`.
+ */
+export const WARM_UP_SCOPES = ["process", "workspace"] as const;
+export type WarmUpScope = (typeof WARM_UP_SCOPES)[number];
+
 /** Where the start time of a model call was read: `valet.llm.start_source`. */
 export const START_SOURCES = ["event"] as const;
 export type StartSource = (typeof START_SOURCES)[number];

@@ -1,0 +1,291 @@
+/** The warm-up on the real OpenCode: what it leaves behind, what cancels it, and that no provider is asked. */
+import { Database } from "bun:sqlite";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { parseScenario } from "@valet/scripted-model";
+import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
+import { attributesToObject, INVALID_CONTEXT, type ReadableSpan } from "@valet/shared/tracing";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { temporaryFolder } from "../../test/folder.ts";
+import { dispatchOf, MODEL, RealAgent, type RealAgentOptions } from "../../test/real-agent.ts";
+import { JobRunner } from "../jobs/job-runner.ts";
+import { OpenCodeAgent } from "./agent.ts";
+import { newWarmUpMessageId } from "./ids.ts";
+
+const usage = { usage: { input: 100, output: 10 } };
+const scenario = parseScenario(
+  JSON.stringify({ name: "warm-up", rules: [{ name: "any", reply: [{ text: "Here I am." }, usage] }] }),
+  "warm-up.real.test.ts",
+);
+const WAIT = { timeout: 60_000, interval: 20 };
+
+async function setUp(options: Pick<RealAgentOptions, "prepare" | "change"> = {}, real = new RealAgent()) {
+  onTestFinished(() => real.stop());
+  const asked: unknown[] = [];
+  const providerCalls: ProviderCall[] = [];
+  await real.start({
+    scenario,
+    tools: {
+      answer: async () => ({ ok: false, error: "There are no sessions here." }),
+      onProviderCall: (call) => providerCalls.push(call),
+      permitModelCall: async (call) => {
+        asked.push(call);
+        return {};
+      },
+    },
+    ...options,
+  });
+  const { opencode, tracer, workspace } = real;
+  const runner = new JobRunner({
+    agent: new OpenCodeAgent(opencode),
+    tracer,
+    captureContent: true,
+    defaultModel: MODEL,
+    stuckTurnMs: 20_000,
+    workspace,
+    env: process.env,
+    onPart: () => {},
+    onStep: () => {},
+    onAsked: () => {},
+    onWorking: () => {},
+  });
+  const request = async (method: string, path: string, body?: unknown) => {
+    // The address does not change while OpenCode lives, and asking for it here would cancel the warm-up.
+    const { url, headers } = client;
+    const response = await fetch(`${url}${path}`, {
+      method,
+      headers: { ...headers, "content-type": "application/json" },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    return response.json() as never;
+  };
+  const client = real.client;
+  const sessions = async () => ((await request("GET", "/session")) as { title: string }[]).map(({ title }) => title);
+  const warmUps = () => warmUpsOf(real);
+  const endOf = (index: number) =>
+    vi.waitFor(() => {
+      const span = warmUps()[index];
+      if (span?.endTime === undefined) throw new Error("the warm-up has not ended");
+      return wayOf(span);
+    }, WAIT);
+  const requests = () => real.model.requests().filter(({ method }) => method === "POST").length;
+  return { real, runner, request, sessions, warmUps, endOf, requests, asked, providerCalls };
+}
+
+function warmUpsOf(real: RealAgent): ReadableSpan[] {
+  return real.spans.filter(({ name }) => name === "valet.runner.agent_warm_up");
+}
+
+function wayOf(span: ReadableSpan) {
+  const { "valet.warm_up.scope": scope, ...rest } = attributesToObject([...span.attributes]);
+  return [scope, ...Object.values(rest)].join(" ");
+}
+
+/** How many rows of OpenCode's history there are, in all its tables. */
+function historyRows(home: string): number {
+  const db = new Database(join(home, ".local/share/opencode/opencode.db"), { readonly: true });
+  const counts = ["session", "message", "part"].map((table) => db.query(`SELECT COUNT(*) AS n FROM ${table}`).get());
+  db.close();
+  return counts.reduce<number>((sum, row) => sum + (row as { n: number }).n, 0);
+}
+
+/** Without the file in which OpenCode notes the project's id whenever it opens a folder. */
+function filesOf(folder: string): string[] {
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" });
+  return files.filter((name) => name !== ".git/opencode").sort();
+}
+
+test("is done before anybody asks, and leaves no session, file, request, model or span behind", async () => {
+  let before: string[] = [];
+  const { real, runner, request, sessions, warmUps, endOf, requests, asked, providerCalls } = await setUp({
+    change: ({ workspace }) => {
+      before = filesOf(workspace);
+      return {};
+    },
+  });
+  expect(await endOf(0)).toBe("workspace ok");
+  await vi.waitFor(async () => expect(await sessions()).toEqual([]), WAIT);
+  expect(historyRows(real.home)).toBe(0);
+  expect(filesOf(real.workspace)).toEqual(before);
+  expect(execFileSync("git", ["status", "--porcelain"], { cwd: real.workspace, encoding: "utf8" })).toBe("");
+  expect([requests(), asked, providerCalls]).toEqual([0, [], []]);
+  const { providers } = (await request("GET", "/config/providers")) as { providers: { id: string; models: object }[] };
+  expect(JSON.stringify(providers)).not.toMatch(/warm/i);
+  expect(Object.keys(providers.find(({ id }) => id === "valet")?.models ?? {})).toEqual(["scripted-1"]);
+
+  const [start] = real.spans.filter(({ name }) => name === "valet.runner.opencode_start");
+  expect(warmUps().map(({ parent }) => parent?.spanId)).toEqual([start?.context.spanId]);
+  const turn = dispatchOf("Are you there?");
+  const { opencodeSessionId, ...result } = await runner.run(turn).done;
+  expect(result).toMatchObject({ outcome: "ok", summary: { modelCalls: 1, tokens: { input: 100, output: 10 } } });
+  expect(requests()).toBe(1);
+  expect(warmUps()).toHaveLength(1);
+  expect(real.spans.filter(({ name }) => name.startsWith("chat "))).toHaveLength(1);
+  const history = (await request("GET", `/session/${opencodeSessionId}/message`)) as unknown[];
+  expect(history).toHaveLength(2);
+}, 120_000);
+
+test("is cancelled by a message, which is answered once and alone", async () => {
+  const { runner, sessions, endOf, warmUps, requests } = await setUp();
+  expect(warmUps().map(({ endTime }) => endTime)).toEqual([undefined]);
+  const { done } = runner.run(dispatchOf("Are you there?"));
+  expect(await endOf(0)).toBe("workspace skipped agent_needed");
+  expect(await done).toMatchObject({ outcome: "ok", parts: [{ text: "Here I am." }], summary: { modelCalls: 1 } });
+  expect(requests()).toBe(1);
+  await vi.waitFor(async () => expect(await sessions()).toHaveLength(1), WAIT);
+  expect(await sessions()).not.toContain("Valet warm-up");
+}, 120_000);
+
+test("ends with OpenCode; that of a start that nobody waits for removes what was left", async () => {
+  const { real, runner, request, endOf, warmUps, requests } = await setUp();
+  const die = async () => {
+    const died = new Promise<void>((resolve) => {
+      const listener = { onEvent: () => {}, onReconnected: () => {}, onDeath: () => resolve() };
+      onTestFinished(real.opencode.subscribe(listener));
+    });
+    process.kill(pidOfOpenCode(), "SIGKILL");
+    await died;
+  };
+  expect(await endOf(0)).toBe("workspace ok");
+  const [left, kept] = (await Promise.all(
+    ["Valet warm-up", "Valet warm-up, they said"].map((title) => request("POST", "/session", { title })),
+  )) as { id: string }[];
+  await die();
+  real.opencode.restart(INVALID_CONTEXT);
+  expect(await endOf(1)).toBe("workspace ok");
+  const agent = new OpenCodeAgent(real.opencode);
+  const parent = real.tracer.startSpan("valet.runner.bootstrap");
+  const isNew = async (sessionId = "") => (await agent.open({ parent, sessionId })).isNew;
+  expect([await isNew(left?.id), await isNew(kept?.id)]).toEqual([true, false]);
+
+  await die();
+  real.opencode.restart(INVALID_CONTEXT);
+  await vi.waitFor(() => expect(warmUps()).toHaveLength(3), WAIT);
+  await die();
+  expect(await endOf(2)).toBe("workspace error opencode_died");
+  // A start that work waits for has no warm-up.
+  expect(await runner.run(dispatchOf("Are you there?")).done).toMatchObject({ outcome: "ok" });
+  expect([requests(), warmUps().length]).toEqual([1, 3]);
+}, 180_000);
+
+test.each<[string, NonNullable<RealAgentOptions["change"]>]>([
+  [
+    "OpenCode has not loaded the plugin that answers it",
+    ({ tools }) => ({
+      ...(tools && { tools: { ...tools, plugin: pluginFile("export const Nothing = async () => ({});") } }),
+    }),
+  ],
+  [
+    "OpenCode does not know the model",
+    ({ modelAccess }) => ({
+      modelAccess: {
+        ...modelAccess,
+        model: "nobody/knows",
+        ...(modelAccess.openAiCompatible && {
+          openAiCompatible: { ...modelAccess.openAiCompatible, models: [MODEL] },
+        }),
+      },
+    }),
+  ],
+])(
+  "fails where %s: no provider is asked, and messages are answered",
+  async (_what, change) => {
+    const { runner, endOf, requests, sessions } = await setUp({ change });
+    expect(await endOf(0)).toBe("workspace error agent_warm_up_failed");
+    await vi.waitFor(async () => expect(await sessions()).toEqual([]), WAIT);
+    expect(requests()).toBe(0);
+    expect(await runner.run(dispatchOf("Are you there?")).done).toMatchObject({ outcome: "ok" });
+    expect(requests()).toBe(1);
+  },
+  120_000,
+);
+
+test("asks no provider where a plugin of a trusted repository has replaced what answers it", async () => {
+  const { real, endOf, requests, runner } = await setUp({
+    prepare: (workspace) => {
+      mkdirSync(join(workspace, ".opencode/plugin"), { recursive: true });
+      const plugin = "globalThis.fetch = Bun.fetch;\nexport const Replacing = async () => ({});\n";
+      writeFileSync(join(workspace, ".opencode/plugin/replacing.js"), plugin);
+    },
+    change: () => ({ trustsRepository: true }),
+  });
+  expect(await endOf(0)).toMatch(/^workspace /);
+  expect(requests()).toBe(0);
+  expect(await runner.run(dispatchOf("Are you there?")).done).toMatchObject({ outcome: "ok" });
+  expect(real.model.requests().filter(({ headers }) => headers["x-valet-warm-up"] !== undefined)).toEqual([]);
+}, 120_000);
+
+test("prepares the process while the repository is set up, and the workspace afterwards, with its configuration", async () => {
+  const workspaceReady = Promise.withResolvers<void>();
+  const real = new RealAgent();
+  const isSetUp = setUp(
+    {
+      prepare: (workspace) => {
+        mkdirSync(join(workspace, ".opencode/command"), { recursive: true });
+        writeFileSync(join(workspace, ".opencode/command/greet.md"), "Say hello.");
+      },
+      change: () => ({ workspaceReady: workspaceReady.promise }),
+    },
+    real,
+  );
+  await vi.waitFor(() => expect(warmUpsOf(real)[0]?.endTime).toBeDefined(), WAIT);
+  workspaceReady.resolve();
+  const { runner, request, endOf, requests, asked, sessions } = await isSetUp;
+  expect([await endOf(0), await endOf(1)]).toEqual(["process ok", "workspace ok"]);
+  expect(((await request("GET", "/command")) as { name: string }[]).map(({ name }) => name)).toContain("greet");
+  expect(requests()).toBe(0);
+  expect(await sessions()).toEqual([]);
+  expect(await runner.run(dispatchOf("Are you there?")).done).toMatchObject({ outcome: "ok" });
+  // The plugin works for the workspace: it has asked the runner about the call.
+  expect([requests(), asked.length]).toEqual([1, 1]);
+}, 120_000);
+
+test.each([MODEL, "anthropic/claude-sonnet-4-5"])(
+  "is answered in the protocol of %s",
+  async (model) => {
+    const { request, endOf, requests } = await setUp({
+      change: ({ modelAccess }) => ({ modelAccess: { ...modelAccess, providerKeys: { ANTHROPIC_API_KEY: "key" } } }),
+    });
+    await endOf(0);
+    const { id } = (await request("POST", "/session", {})) as { id: string };
+    const [providerID, modelID] = model.split("/");
+    const answer = await request("POST", `/session/${id}/message`, {
+      messageID: newWarmUpMessageId(),
+      model: { providerID, modelID },
+      parts: [{ type: "text", text: "Hello" }],
+    });
+    expect(answer).toMatchObject({ info: { finish: "stop", cost: 0, tokens: { input: 0, output: 0 } } });
+    expect(answer).toMatchObject({ parts: [{ type: "step-start" }, { text: "Ready." }, { type: "step-finish" }] });
+    expect(requests()).toBe(0);
+  },
+  120_000,
+);
+
+/** A plugin that is not ours, as OpenCode's configuration names one. */
+function pluginFile(source: string): string {
+  const path = join(temporaryFolder(), "plugin.js");
+  writeFileSync(path, source);
+  return pathToFileURL(path).href;
+}
+
+function openCodes(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        const isServer = readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("opencode.exe\0serve");
+        return isServer && readFileSync(`/proc/${pid}/status`, "utf8").includes(`PPid:\t${process.pid}\n`);
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+}
+
+function pidOfOpenCode(): number {
+  const [pid] = openCodes();
+  if (pid === undefined) throw new Error("there is no OpenCode");
+  return pid;
+}

@@ -1,0 +1,112 @@
+/**
+ * Makes an OpenCode that has just started ready for its first message. OpenCode loads its providers, plugins and tools and
+ * what it keeps for a folder at the first prompt, for which it needs 1.5 s. So the runner sends it a prompt before anybody
+ * waits for one. Our plugin answers the prompt's model call inside OpenCode's process: no provider is asked, and nothing is
+ * paid. The prompt's session is deleted, and no turn sees its events.
+ */
+import { endWith, type SpanOf } from "@valet/shared/outcome";
+import { CHILD_SESSION_TOOLS } from "@valet/shared/protocol/child-sessions";
+import type { EndReason, ValetSpans, WarmUpScope } from "@valet/shared/spans";
+import type { SpanContext, Tracer } from "@valet/shared/tracing";
+import type { OpenCodeClient, Prompt } from "./client.ts";
+import { newWarmUpMessageId } from "./ids.ts";
+
+export interface WarmUpOptions {
+  /** A client that works in the folder to prepare. */
+  readonly client: OpenCodeClient;
+  readonly tracer: Tracer<ValetSpans>;
+  /** The start of OpenCode, which does not wait for its warm-up. */
+  readonly start: SpanContext;
+  readonly scope: WarmUpScope;
+  readonly model: Prompt["model"];
+}
+
+type Reason = EndReason<"valet.runner.agent_warm_up">;
+
+/** By which a session is found that was left by an OpenCode or a runner that died. */
+const TITLE = "Valet warm-up";
+const TEXT = "Answer with one word.";
+/** Longer than OpenCode waits for the MCP servers of a repository, unless their configuration says otherwise. */
+const TIMEOUT_MS = 120_000;
+const ABORT_TIMEOUT_MS = 5_000;
+
+export class WarmUp {
+  /** Resolves when nothing of it is left in OpenCode, or OpenCode does not answer. Never rejects. */
+  readonly done: Promise<void>;
+  readonly #options: WarmUpOptions;
+  readonly #span: SpanOf<"valet.runner.agent_warm_up">;
+  readonly #ended = Promise.withResolvers<void>();
+  #hasEnded = false;
+
+  constructor(options: WarmUpOptions) {
+    this.#options = options;
+    this.#span = options.tracer.startSpan("valet.runner.agent_warm_up", {
+      parent: options.start,
+      attributes: { "valet.warm_up.scope": options.scope },
+    });
+    this.done = this.#run();
+  }
+
+  /** Cuts it short; nothing if it is over. Whoever needs OpenCode does not wait for what is left of it. */
+  skip(): void {
+    this.#end("skipped", "agent_needed");
+  }
+
+  /** OpenCode is being stopped. */
+  stop(): void {
+    this.#end("aborted", "runner_shutdown");
+  }
+
+  /** OpenCode is gone. */
+  fail(reason: Reason): void {
+    this.#end("error", reason);
+  }
+
+  #end(outcome: "ok" | "skipped" | "aborted" | "error", reason?: Reason): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    endWith(this.#span, outcome, reason);
+    this.#ended.resolve();
+  }
+
+  async #run(): Promise<void> {
+    let sessionId: string | undefined;
+    try {
+      if (!(await this.#isPossible())) throw new Error("OpenCode has not loaded the plugin");
+      if (!this.#hasEnded) await this.#deleteLeft();
+      if (!this.#hasEnded) sessionId = await this.#options.client.createSession(this.#context, TITLE);
+      if (!this.#hasEnded && sessionId !== undefined) await this.#prompt(sessionId);
+      this.#end("ok");
+    } catch {
+      this.#end("error", "agent_warm_up_failed");
+    }
+    // What cannot be deleted now is deleted by the next warm-up.
+    if (sessionId !== undefined) await this.#options.client.deleteSession(sessionId, this.#context).catch(() => {});
+  }
+
+  get #context(): SpanContext {
+    return this.#span.context;
+  }
+
+  /** Whether our plugin is there to answer the model call: without it, a provider would be asked. */
+  async #isPossible(): Promise<boolean> {
+    const names = await this.#options.client.toolNames(this.#context, TIMEOUT_MS);
+    return names.includes(CHILD_SESSION_TOOLS.spawn);
+  }
+
+  async #deleteLeft(): Promise<void> {
+    const { client } = this.#options;
+    const left = await client.sessionsTitled(TITLE, this.#context);
+    await Promise.all(left.map((id) => client.deleteSession(id, this.#context)));
+  }
+
+  async #prompt(sessionId: string): Promise<void> {
+    const { client, model } = this.#options;
+    const prompt = { messageID: newWarmUpMessageId(), model, parts: [{ type: "text", text: TEXT } as const] };
+    const answered = client.promptAndWait(sessionId, prompt, this.#context, TIMEOUT_MS);
+    await Promise.race([answered, this.#ended.promise]);
+    if (!this.#hasEnded) return;
+    answered.catch(() => {});
+    await client.abort(sessionId, this.#context, ABORT_TIMEOUT_MS);
+  }
+}
