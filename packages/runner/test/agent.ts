@@ -26,7 +26,7 @@ export const DONE: TurnResult = {
   },
 };
 
-/** An agent that does what the test says: its jobs begin, and end when they are told to. */
+/** An agent whose jobs the test ends. */
 export function createAgent({ healthy = () => Promise.resolve() as Promise<unknown>, hangs = false } = {}) {
   const ends = new Map<string, (result: TurnResult) => void>();
   const workflowEnds = new Map<string, (result: WorkflowResult) => void>();

@@ -1,6 +1,6 @@
 /**
  * A stand-in for OpenCode's HTTP API and event stream that plays recordings of the real one. It answers a prompt with the
- * events of a recorded turn, their ids and times made the prompt's own, as fast as they can be read.
+ * events of a recorded turn, with ids and times that fit the prompt, as fast as they can be read.
  */
 import type { SpanContext } from "@valet/shared/tracing";
 import type { Server } from "bun";
@@ -18,9 +18,9 @@ export interface FakePrompt {
   readonly texts: readonly string[];
   readonly traceparent: string | null;
   /**
-   * Plays the events of a recorded turn: all of them, or those from the first that fits, up to the first that fits, which is not
-   * played.
-   * @returns what plays the rest
+   * Plays the events of a recorded turn: all of them, or those from the first match of `from` to before the first match of
+   * `until`.
+   * @returns a function that plays the rest
    */
   play(
     recording: string,
@@ -32,7 +32,7 @@ export interface FakePrompt {
   ): Rest;
 }
 
-/** Plays what is left, or what is left up to the first event that fits. */
+/** Plays the remaining events, or those before the first match. */
 export type Rest = (until?: (event: RawEvent) => boolean) => Rest;
 
 export interface RawEvent {
@@ -51,12 +51,12 @@ export interface FakeCall {
 }
 
 export interface FakeOptions {
-  /** What to do with a prompt; the status to answer with, 204 unless given. */
+  /** Handles a prompt. @returns the HTTP status of the answer, 204 by default */
   // biome-ignore lint/suspicious/noConfusingVoidType: most have nothing to say
   onPrompt(prompt: FakePrompt): number | void;
   onAbort?(sessionId: string): void;
   onPermissionReply?(permissionId: string, reply: string): void;
-  /** @param answers none where they were declined */
+  /** @param answers `null` if a person declined to answer */
   onQuestionReply?(questionId: string, answers: string[][] | undefined): void;
 }
 
@@ -66,19 +66,19 @@ let plays = 0;
 export class FakeOpenCode implements AgentAccess, AsyncDisposable {
   readonly calls: FakeCall[] = [];
   readonly prompts: FakePrompt[] = [];
-  /** How often it was started. */
+  /** The number of starts. */
   starts = 0;
-  /** Whether the process exists and answers nothing, as far as its checks show. */
+  /** Whether health checks find that the process exists but does not respond. */
   isFrozen = false;
-  /** How often its health was checked. */
+  /** The number of health checks. */
   checks = 0;
-  /** What starts wait for. */
+  /** Starts wait for this promise. */
   mayStart: Promise<unknown> = Promise.resolve();
-  /** Answers requests for a new session in its place. */
+  /** Handles requests for a new session instead. */
   onSession: (() => Response) | undefined;
-  /** What reading the history waits for. */
+  /** Reads of the history wait for this promise. */
   mayRead: Promise<unknown> = Promise.resolve();
-  /** What has been read of its event stream. */
+  /** The events that clients have read. */
   readonly heard: AgentEvent[] = [];
   readonly restartCauses: SpanContext[] = [];
   readonly #options: FakeOptions;
@@ -88,7 +88,7 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
   readonly #sessions = new Set<string>();
   readonly #messages = new Map<string, { info: RawEvent["properties"]; parts: Map<string, unknown> }>();
   readonly #statuses = new Map<string, unknown>();
-  /** The requests to a person that are pending, by their ids. */
+  /** The pending requests to a person, by their ids. */
   readonly #pending = new Map<string, RawEvent>();
   #running: Promise<{ client: OpenCodeClient; stream: EventStream }> | undefined;
 
@@ -130,7 +130,7 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
     return () => this.#listeners.delete(listener);
   }
 
-  /** As if the process had ended. */
+  /** Simulates the end of the process. */
   async die(errorType: DeathType = "opencode_died"): Promise<void> {
     const running = await this.#running;
     this.isFrozen = false;
@@ -139,7 +139,7 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
     for (const listener of [...this.#listeners]) listener.onDeath(errorType);
   }
 
-  /** Breaks the event stream; what is played meanwhile is not sent. */
+  /** Breaks the event stream. Events that are played in the meantime are not sent. */
   breakStreams(): void {
     for (const stream of this.#streams) stream.close();
     this.#streams.clear();
@@ -211,7 +211,7 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
         page.map(({ info, parts }) => ({ info, parts: [...parts.values()] })),
         { headers: next === undefined ? {} : { "x-next-cursor": next } },
       );
-      // What happens meanwhile is not in it.
+      // Later events are not in it.
       await this.mayRead;
       return answer;
     }
@@ -295,7 +295,7 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
   }
 }
 
-/** The newest messages, or those before a cursor, as OpenCode pages them. */
+/** Returns a page of the newest messages, or of those before a cursor, like OpenCode. */
 function pageOf<M extends { readonly info: { readonly id: string } }>(messages: readonly M[], query: URLSearchParams) {
   const limit = Number(query.get("limit"));
   const before = query.get("before");
@@ -305,7 +305,7 @@ function pageOf<M extends { readonly info: { readonly id: string } }>(messages: 
   return { page, next: start > 0 ? page[0]?.info.id : undefined };
 }
 
-/** The events from a recorded prompt to the next one, as if they answered another prompt now. */
+/** Returns the events from a recorded prompt to the next one, changed so that they answer another prompt now. */
 function retell(recording: Recording, turn: number, sessionId: string, messageId: string): RawEvent[] {
   const prompts = recording.calls.filter(({ path }) => path.endsWith("/prompt_async"));
   const prompt = prompts[turn];
@@ -323,7 +323,7 @@ function retell(recording: Recording, turn: number, sessionId: string, messageId
   const next = prompts.find((other, index) => index > turn && sessionOf(other) === recordedSession);
   const others = prompts.map(sessionOf).filter((session) => session !== recordedSession);
   const texts = recording.events.map(({ event }) => JSON.stringify(event));
-  // Events are read in batches, so that a prompt may have been sent before the events of the turn before it were read.
+  // Events are read in batches, so a prompt may have been sent before the events of the previous turn were read.
   const firstOf = (call: typeof prompt) => texts.findIndex((text) => text.includes(call.body?.messageID as string));
   const [start, end] = [firstOf(prompt), next === undefined ? texts.length : firstOf(next)];
   return recording.events

@@ -1,4 +1,6 @@
-/** Writes a journal and spans until no more can be written, says what was promised, and is killed. Run with a limit on files. */
+/**
+ * Writes a journal and spans until the disk is full, prints what was stored, and kills itself. Run with a limit on file sizes.
+ */
 import { join } from "node:path";
 import { Tracer } from "@valet/shared/tracing";
 import { SpanOutbox } from "../src/spans/span-outbox.ts";
@@ -30,7 +32,7 @@ try {
     promised.push(id);
   }
 } catch {
-  // What is promised stays known, and what cannot be promised is not.
+  // Accepted attempts stay known, and those that could not be stored are not accepted.
   promised.splice(0, promised.length, ...journal.running().map(({ attemptId }) => attemptId));
 }
 process.stdout.write(JSON.stringify({ kept, promised }), () => process.kill(process.pid, "SIGKILL"));

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { onTestFinished } from "vitest";
 
 const pem = (name: string) => join(import.meta.dirname, `localhost.${name}.pem`);
-/** What git must trust to reach the server: `GIT_SSL_CAINFO`. The key is good for nothing else. */
+/** The certificate that git must trust to reach the server, as `GIT_SSL_CAINFO`. The key is used for nothing else. */
 export const CERTIFICATE = pem("cert");
 export const KEY = pem("key");
 
@@ -15,7 +15,7 @@ export function runGit(cwd: string, ...args: string[]): string {
   return execFileSync("git", args, { cwd, env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }).trim();
 }
 
-/** A repository with a branch `main` of two commits, a branch `feature/x`, a tag `v1` and a ref that is neither. */
+/** Creates a repository with a branch `main` of two commits, a branch `feature/x`, a tag `v1` and another kind of ref. */
 export function makeRepository(parent: string) {
   const folder = join(parent, "repo");
   mkdirSync(folder);
@@ -39,7 +39,7 @@ export function makeRepository(parent: string) {
 }
 export type Repository = ReturnType<typeof makeRepository>;
 
-/** Serves a repository over https as git hosts do, to those who know the password. */
+/** Serves a repository over https like a git host, with a password. */
 export function startGitServer(repository: Repository, user = "alice", password = "wonderland") {
   const wanted = `Basic ${btoa(`${user}:${password}`)}`;
   const onRequest: (() => void)[] = [];
@@ -63,11 +63,11 @@ export function startGitServer(repository: Repository, user = "alice", password 
   });
   onTestFinished(() => server.stop(true));
   const origin = `https://localhost:${server.port}`;
-  /** `isAsked` resolves once somebody waits for `/hang`, which answers nobody. */
+  /** `isAsked` resolves once a client waits for `/hang`, which never answers. */
   return { origin, url: `${origin}/repo`, onRequest, isAsked: hanging.promise };
 }
 
-/** Serves whatever `answer` says over https, in place of a git host. @returns the address of a repository there */
+/** Serves the responses of `answer` over https. @returns the URL of a repository there */
 export function startWebServer(answer: (request: Request, url: URL) => Response | Promise<Response>): string {
   const server = Bun.serve({
     hostname: "127.0.0.1",
@@ -79,7 +79,7 @@ export function startWebServer(answer: (request: Request, url: URL) => Response 
   return `https://localhost:${server.port}/repo`;
 }
 
-/** Answers as a git host does. */
+/** Answers like a git host. */
 export async function runBackend(
   request: Request,
   url: URL,

@@ -9,12 +9,12 @@ import { CERTIFICATE } from "./git-server.ts";
 
 interface SetUpOptions
   extends Partial<Omit<GitSetupOptions, "tracer" | "parent" | "progress" | "onProblem" | "onWarning">> {
-  /** The runner's folder; another one each time unless given. */
+  /** The runner's state folder; a new one by default. */
   readonly state?: string;
   readonly generation?: number;
 }
 
-/** Sets a repository up, in a workspace of its own unless given. */
+/** Sets up a repository, by default in a new workspace. */
 export async function setUp(repo: GitSetupOptions["repo"], options: SetUpOptions = {}) {
   const spans: ReadableSpan[] = [];
   const processor = { onStart: () => {}, onEnd: (span: ReadableSpan) => void spans.push(span) };

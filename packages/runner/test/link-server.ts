@@ -4,7 +4,7 @@ import type { ServerWebSocket } from "bun";
 import { onTestFinished } from "vitest";
 
 export interface LinkServerOptions {
-  /** Whether span frames and turn ends are acknowledged at once. */
+  /** Whether span frames and turn ends are acknowledged immediately. */
   readonly acknowledges?: boolean;
   readonly answersPings?: boolean;
   /** Answers the upgrade with this status instead. */
@@ -13,12 +13,12 @@ export interface LinkServerOptions {
   readonly greeting?: readonly ToRunner[];
 }
 
-/** The SessionAgent's end of the link, which does as it is told: a real WebSocket server that keeps what it was sent. */
+/** A SessionAgent's end of the link for tests: a real WebSocket server that records the frames that it receives. */
 export function startLinkServer(options: LinkServerOptions = {}) {
   const settings = { acknowledges: true, answersPings: true, greeting: [] as readonly ToRunner[], ...options };
-  /** Frames in order, those of all connections. */
+  /** The frames of all connections, in order. */
   const received: FromRunner[] = [];
-  /** The same, apart for each connection. */
+  /** The frames of each connection. */
   const connections: { headers: Headers; frames: FromRunner[]; pings: number }[] = [];
   const waiters = new Set<() => void>();
   let socket: ServerWebSocket<number> | undefined;
@@ -72,7 +72,7 @@ export function startLinkServer(options: LinkServerOptions = {}) {
       },
     },
   });
-  /** Resolves with what `find` returns once that is not undefined. */
+  /** Resolves to the result of `find`, once it is not `undefined`. */
   const waitUntil = <T>(find: () => T | undefined): Promise<T> =>
     new Promise((resolve) => {
       const look = () => {
@@ -91,15 +91,15 @@ export function startLinkServer(options: LinkServerOptions = {}) {
     received,
     connections,
     waitUntil,
-    /** The first frame of this type for which `fits` holds, of those that came or come. */
+    /** Resolves to the first frame of this type that matches `fits`, received before or after the call. */
     frame: <T extends FromRunner["type"]>(type: T, fits: (frame: FromRunnerOf<T>) => boolean = () => true) =>
       waitUntil(() => framesOf(received, type).find(fits)),
-    /** The nth connection's hello, from 0. */
+    /** Resolves to the hello of the nth connection, from 0. */
     hello: (nth: number) =>
       waitUntil(() => connections[nth]?.frames.find((frame): frame is FromRunnerOf<"hello"> => frame.type === "hello")),
     send: (frame: ToRunner) => socket?.send(JSON.stringify(frame)),
     sendRaw: (data: string | Uint8Array) => socket?.send(data as string),
-    /** Ends the connection without a word. */
+    /** Drops the connection without a close frame. */
     drop: () => socket?.terminate(),
     close: (code: number) => socket?.close(code),
     isUp: () => socket !== undefined,
@@ -121,12 +121,12 @@ export interface ReceivedSpan {
   readonly startTimeUnixNano: string;
   readonly endTimeUnixNano: string;
   readonly attributes: Readonly<Record<string, unknown>>;
-  /** As OTLP has them. */
+  /** In OTLP's format. */
   readonly links?: readonly { readonly traceId: string; readonly spanId: string; readonly attributes: unknown }[];
   readonly status: { readonly code: number; readonly message?: string };
 }
 
-/** The spans of frames, each once, as the session's store keeps them: by instance and number. */
+/** Returns the spans of frames, each once, like the session's store: by instance and number. */
 export function spansOf(frames: readonly FromRunner[]): ReceivedSpan[] {
   const seen = new Set<string>();
   const spanFrames = frames.flatMap(

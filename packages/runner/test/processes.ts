@@ -2,12 +2,12 @@ import { readdirSync, readFileSync } from "node:fs";
 
 export interface SeenProcess {
   readonly pid: number;
-  /** Arguments and variables, each ended by NUL. */
+  /** Arguments and variables, each followed by NUL. */
   readonly commandLine: string;
   readonly environment: string;
 }
 
-/** The processes whose environment holds `marker`. */
+/** Returns the processes whose environment contains `marker`. */
 export function processesOf(marker: string): SeenProcess[] {
   const read = (pid: number, file: string) => {
     try {

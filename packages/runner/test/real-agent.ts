@@ -1,4 +1,4 @@
-/** The real OpenCode beside a scripted model, in folders of its own: what tests of whole turns need. */
+/** Starts the real OpenCode and a scripted model in new folders, for tests of complete turns. */
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,7 +20,7 @@ export interface RealAgentOptions {
   readonly scenario: Scenario;
   /** What the agent's tools and its plugin ask of the runner. */
   readonly tools: Parameters<typeof startToolServer>[0];
-  /** For OpenCode, beside where programs and the home are. */
+  /** Further environment variables of OpenCode. */
   readonly env?: Readonly<Record<string, string>>;
   /** Called before OpenCode starts, when the workspace has its files. */
   prepare?(workspace: string): void;
@@ -30,7 +30,7 @@ export interface RealAgentOptions {
 
 export class RealAgent {
   readonly root = realpathSync(mkdtempSync(join(tmpdir(), "valet-agent-")));
-  /** A repository with a commit. */
+  /** A folder with a repository with one commit. */
   readonly workspace = join(this.root, "workspace");
   readonly home = join(this.root, "home");
   /** Every span that has begun, in order. */
@@ -60,7 +60,7 @@ export class RealAgent {
         providerKeys: {},
       },
       health: { tryMs: 1_000, hungMs: 4_000 },
-      // Nothing may have to be installed.
+      // OpenCode must not need to install anything.
       env: { npm_config_registry: "http://127.0.0.1:1", PATH: process.env.PATH, HOME: this.home, ...env },
     };
     const opencode = new OpenCode({ ...usual, ...change?.(usual) });
@@ -97,7 +97,7 @@ export class RealAgent {
   }
 }
 
-/** Makes a folder a repository with one commit of all that is in it. */
+/** Turns a folder into a repository with one commit of its files. */
 export function commitAll(folder: string): void {
   const git = (...args: string[]) => execFileSync("git", args, { cwd: folder, stdio: "ignore" });
   git("init", "--quiet");
@@ -107,7 +107,7 @@ export function commitAll(folder: string): void {
 
 let dispatches = 0;
 
-/** A dispatch of a message of its own, in a channel of its own. */
+/** Returns the dispatch of a new message in a new channel. */
 export function dispatchOf(content: string, fields: Partial<PromptDispatch> = {}): PromptDispatch {
   const number = ++dispatches;
   return dispatch(`att_${number}`, { content, channel: `channel-${number}`, ...fields });

@@ -1,4 +1,4 @@
-/** The recordings of real event streams, and what the reducer makes of them. */
+/** Loads recordings of real event streams, and plays them to the reducer. */
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { BeginFact, EndFact, Fact } from "../src/agent/facts.ts";
@@ -44,18 +44,18 @@ export const recordingNames = readdirSync(folder)
 
 const sessionInPath = (path: string) => /^\/session\/([^/]+)\//.exec(path)?.[1] as string;
 
-/** One turn of a recording, as the reducer saw it. */
+/** One turn of a recording, after the reducer has applied it. */
 export interface RecordedTurn {
   readonly reducer: TurnReducer;
   readonly startMs: number;
   readonly facts: Fact[];
-  /** When the event was read that ended it. */
+  /** When the event that ended the turn was read. */
   endReadMs: number | undefined;
 }
 
 /**
- * Feeds a recording to one reducer for each prompt, all events to each, with the recorded aborts. Times are milliseconds
- * since the recording began.
+ * Plays a recording, with its aborts, to one reducer per prompt. Each reducer receives all events. Times are milliseconds since
+ * the recording began.
  */
 export function replay(
   { startedAt, events, calls }: Recording,
@@ -78,7 +78,7 @@ export function replay(
     const turn: RecordedTurn = { reducer, startMs: at, facts: [], endReadMs: undefined };
     turns.push(turn);
     const add = (readMs: number, facts: Fact[]) => {
-      // What was heard meanwhile is no fact of a span that has ended.
+      // Progress facts only concern open spans.
       turn.facts.push(...facts.filter(({ type }) => type !== "heard").map((fact) => relative(fact, startedAt)));
       if (reducer.hasEnded) turn.endReadMs ??= readMs;
     };
@@ -105,16 +105,15 @@ function apply(reducer: TurnReducer, event: AgentEvent, readMs: number): Fact[] 
   return reducer.apply(event, readMs);
 }
 
-/** An abort that was sent together with the next prompt is the turn's before it. */
+/** An abort that was sent together with the next prompt belongs to the previous turn. */
 function isPromptedBefore(prompts: readonly RecordedCall[], abort: RecordedCall, index: number): boolean {
   return index > 0 && (prompts[index] as RecordedCall).at >= abort.at;
 }
 
 /**
- * The events as OpenCode sends them when it is slow to send: it serialises a message when the event's batch leaves, so that
- * the first event of it may already tell what only later ones announce. Events keep their order and their ids, and parts are
- * told as they were.
- * @param batches how many events each batch has, and how many later events have happened by the time that it leaves
+ * Returns the events as OpenCode sends them if it is slow: it serialises a message when the event's batch is sent, so the first
+ * event of a message may already contain what later events announce. Events keep their order and ids, and parts are unchanged.
+ * @param batches the number of events in each batch, and of later events that have happened when it is sent
  */
 export function serialisedLate(
   events: Recording["events"],
@@ -125,7 +124,7 @@ export function serialisedLate(
   while (late.length < events.length) {
     const [size, lateBy] = batches.next().value as readonly [number, number];
     const end = Math.min(events.length, late.length + Math.max(1, size));
-    // What has happened has happened: no batch tells less than the one before it.
+    // No batch reflects fewer events than the previous one.
     knownTo = Math.max(knownTo, Math.min(events.length, end + lateBy));
     for (const recorded of events.slice(late.length, end)) {
       const message = messageOf(recorded.event);
@@ -144,7 +143,7 @@ function messageOf(event: Record<string, unknown>): string | undefined {
   return read?.type === "message.updated" ? read.properties.info.id : undefined;
 }
 
-/** A fact with its time in milliseconds since the recording began. */
+/** Returns a fact with its time in milliseconds since the recording began. */
 export function relative(fact: Fact, startedAt: number): Fact {
   switch (fact.type) {
     case "begin":
@@ -166,7 +165,7 @@ export function spansOf(facts: readonly Fact[]): FactSpan[] {
   return facts.flatMap((fact) => (fact.type === "begin" ? [{ begin: fact, end: ends.get(fact.spanId) }] : []));
 }
 
-/** The spans as an indented tree, children by their start, with the attributes that tell most. */
+/** Returns the spans as an indented tree, children by their start, with important attributes. */
 export function treeOf(facts: readonly Fact[]): string {
   const spans = spansOf(facts);
   const lines: string[] = [];

@@ -12,19 +12,19 @@ export interface RunnerProcessOptions {
   readonly url: string;
   readonly home: string;
   readonly workspace: string;
-  /** Marks all that comes of it. */
+  /** Marks the runner's process and its descendants. */
   readonly sandboxId: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** What it reads; a token unless given. With `null` its standard input stays open and empty. */
+  /** Its standard input; a line with a token by default. With `null` the input stays open and empty. */
   readonly input?: string | null;
-  /** Whether it ends when its host does; {@link startRunnerProcess} gives what ends the host. */
+  /** Whether the runner ends with its host, which the result of {@link startRunnerProcess} can end. */
   readonly hasLifeline?: boolean;
 }
 
-/** As the drivers and the image have it. */
+/** The runner's entrypoint, as the drivers and the image start it. */
 const BUN_FLAGS = ["--no-env-file", "--config=/dev/null", "--no-install"];
 
-/** Starts the entrypoint as a broker does. */
+/** Starts the entrypoint like a broker. */
 export function startRunnerProcess({ url, home, workspace, sandboxId, env, input, hasLifeline }: RunnerProcessOptions) {
   const child = spawn(process.execPath, [...BUN_FLAGS, BIN], {
     cwd: "/",
@@ -53,13 +53,13 @@ export function startRunnerProcess({ url, home, workspace, sandboxId, env, input
   return { endHost, pid: child.pid as number, kill: (signal: NodeJS.Signals) => child.kill(signal), exited, log };
 }
 
-/** Ends what carries the mark. */
+/** Kills the processes with the mark. */
 export function endAll(sandboxId: string): void {
   for (const { pid } of processesOf(`VALET_SANDBOX_ID=${sandboxId}`)) {
     try {
       process.kill(pid, "SIGKILL");
     } catch {
-      // It has just ended.
+      // The process has just ended.
     }
   }
 }

@@ -52,7 +52,7 @@ export function createApp({ driver, secret, onError, spanLimits }: AppOptions): 
     return problemResponse(body, error.code === "unauthorized" ? { "www-authenticate": "Bearer" } : {});
   };
 
-  /** Serves a route in a trace of its own. Every answer carries the trace's spans, errors included. */
+  /** Serves a route in its own trace. Every response contains the trace's spans, including errors. */
   const route = (method: string, path: string, status: 200 | 201, handler: Handler) => {
     app.on(method, path, async (c) => {
       const { url, raw } = c.req;

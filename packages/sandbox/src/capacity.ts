@@ -2,9 +2,9 @@
 import { availableParallelism, totalmem } from "node:os";
 
 export interface MachineCapacity {
-  /** Sandboxes awake at once. */
+  /** The maximum number of sandboxes awake at the same time. */
   readonly awake: number;
-  /** Sandboxes starting at once; they count as awake, too. */
+  /** The maximum number of sandboxes starting at the same time; they count as awake, too. */
   readonly starting: number;
 }
 

@@ -23,7 +23,7 @@ export interface SnapshotResult {
 
 /**
  * Runs sandboxes. A driver handles single sandboxes; its caller handles generations, idempotence and HTTP. Slow steps
- * are spans of their own, made with `steps`. Work stops when its `limit` is aborted, and throws that signal's reason.
+ * are separate spans, made with `steps`. Work stops when its `limit` is aborted, and throws that signal's reason.
  * Every method but `close` may be called at any time, also for a sandbox that another call is working on, and throws a
  * {@link BrokerError} for everything that the caller should know.
  */

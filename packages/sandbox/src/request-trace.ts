@@ -32,7 +32,7 @@ type SandboxAttributes = Pick<
   keyof SessionAttributes | "valet.sandbox.id" | "valet.sandbox.driver"
 >;
 
-/** The work within a step, which may have steps of its own. */
+/** The work within a step, which may have further steps. */
 type StepWork<N extends BrokerStep, T> = (steps: Steps, span: SpanOf<N>) => Promise<T>;
 
 /** Runs work as child spans of another span. */

@@ -25,7 +25,7 @@ test("arguments take precedence over the environment, and the environment over t
   expect(readSettings(args, env)).toEqual({ ...local, stateDir: "/arg", host: "0.0.0.0", port: 2 });
 });
 
-test("the driver is chosen by argument or environment, and modal has settings of its own", () => {
+test("the driver is chosen by argument or environment, and modal has its own settings", () => {
   const env = { ...SECRET, MODAL_TOKEN_ID: "ak-1", MODAL_TOKEN_SECRET: "as-1", VALET_MODAL_IMAGE: "im-1" };
   const modal = { driver: "modal", app: "valet", image: "im-1", tokenId: "ak-1", tokenSecret: "as-1" };
   expect(readSettings(["--driver", "modal", "true"], env)).toMatchObject(modal);

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS, startShares } from "@valet/shared/limits";
 import { SECRET_VARIABLES_VARIABLE, TRUST_VARIABLE } from "@valet/shared/protocol/child-sessions";
 import type { ModelAccess } from "@valet/shared/protocol/model-access";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { Subprocess } from "bun";
 import { killGroup } from "../processes/child-processes.ts";
 import { AGENT_RUN_VARIABLE } from "../processes/marks.ts";
@@ -131,7 +132,7 @@ export class OpenCodeServer {
         url,
         password,
         directory: workspace,
-        ...(options.secrets !== undefined && { secrets: options.secrets }),
+        ...withoutUndefined({ secrets: options.secrets }),
       });
       const { version } = await before(deadline, child.exited, signal, waitForHealth(client, child, deadline));
       return new OpenCodeServer(child, run, client, version, options.stopGraceMs);

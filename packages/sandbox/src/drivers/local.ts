@@ -167,7 +167,7 @@ async function recover(settings: SandboxSettings): Promise<{ sandboxes: LocalSan
   await Promise.all(
     records.map(({ id, leader }) => endProcesses({ sandboxId: id, leader }, { graceMs: 0, timeoutMs }).catch(onError)),
   );
-  // A sandbox that was never ready has no files of its own, and one that was being removed should lose them.
+  // A sandbox that was never ready has no files worth keeping, and one that was being removed should lose them.
   const isWorthKeeping = ({ state }: SandboxRecord) => state === "running" || state === "stopped";
   for (const record of records) if (!isWorthKeeping(record)) setAside(state.sandbox(record.sessionId));
   // In the background, since large folders take long to delete.

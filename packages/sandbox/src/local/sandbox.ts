@@ -75,7 +75,7 @@ export class LocalSandbox {
       generation,
       state: "starting",
       createdAt: new Date().toISOString(),
-      ...(snapshotId !== undefined && { snapshotId }),
+      ...withoutUndefined({ snapshotId }),
       restartCount: 0,
       fingerprint,
       brokerId: settings.brokerId,
@@ -261,7 +261,7 @@ export class LocalSandbox {
     await Promise.race([entrypoint?.logged, sleep(LOG_TIMEOUT_MS)]);
     if (this.#ending.signal.aborted) return;
     const lastLine = lastLogLine(this.#logPath, [this.#secrets.runnerToken]);
-    this.#update({ state: "stopped", stopReason, ...(lastLine !== undefined && { lastLogLine: lastLine }) });
+    this.#update({ state: "stopped", stopReason, ...withoutUndefined({ lastLogLine: lastLine }) });
   }
 
   async #restart(): Promise<RunningEntrypoint | undefined> {

@@ -3,6 +3,7 @@
  */
 import { createHash } from "node:crypto";
 import { BrokerId, Generation, type Sandbox, SessionId } from "@valet/shared/protocol/sandbox-broker";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import { z } from "zod";
 import type { CreateOptions, DriverSandbox } from "../driver.ts";
 
@@ -36,7 +37,7 @@ export function tagsOf(options: CreateOptions, createdAt: number, attempt: strin
     "valet-fingerprint": fingerprint,
     "valet-created": String(createdAt),
     "valet-attempt": attempt,
-    ...(snapshotId !== undefined && { "valet-snapshot": snapshotId }),
+    ...withoutUndefined({ "valet-snapshot": snapshotId }),
   };
 }
 
@@ -68,7 +69,7 @@ export function readTags(id: string, tags: Record<string, string>, state: Sandbo
       createdAt: new Date(data["valet-created"]).toISOString(),
       // Counted inside the sandbox, and passed to the runner only.
       restartCount: 0,
-      ...(snapshotId !== undefined && { snapshotId }),
+      ...withoutUndefined({ snapshotId }),
     },
   };
 }
