@@ -56,6 +56,33 @@ describe("a hard stop", () => {
   });
 });
 
+test("a transaction that is rolled back leaves the interval as it was: the work that begins next has one of its own", () => {
+  let nowMs = 0;
+  let dueMs: number | undefined;
+  const undos: (() => void)[] = [];
+  const signs = new SignsOfLife({
+    state: {} as SessionState,
+    timers: { set: (_kind: string, ms: number) => (dueMs = ms), dueMs: () => dueMs } as unknown as Timers,
+    link: { lastSeenMs: () => nowMs },
+    traces: { touch: () => {}, lastSeenMs: () => undefined },
+    work: { isBusy: true },
+    transactions: { onRollback: (undo) => void undos.push(undo) },
+    now: () => nowMs,
+  });
+  signs.watch(true);
+  const firstMs = dueMs;
+  signs.watch(false);
+  undos.length = 0;
+  // Work begins, but is not stored; the timer of the work before is due later.
+  nowMs = 500;
+  signs.watch(true);
+  for (const undo of undos) undo();
+  dueMs = firstMs;
+  nowMs = 900;
+  signs.watch(true);
+  expect(dueMs).toBe(900 + 1000);
+});
+
 /** Simulates work of this duration with a runner that sends frames all the time. @returns when signs were stored */
 function signsOf(workMs: number): number[] {
   let nowMs = 0;
