@@ -434,8 +434,23 @@ describe("a workflow whose runner is lost", () => {
     runner.step(attemptId, { index: 0, status: "running" });
     await eventually(async () => expect((await session.workflow(id)).steps[0]?.status).toBe("running"));
     await loseSandbox(session, runner);
+    const [step] = (await session.workflowIs(id, { status: "queued" })).steps;
+    expect(step).toMatchObject({ status: "done", outcome: "lost", errorType: "runner_lost" });
     const next = await (await session.connect()).ready();
     expect(await next.acceptWorkflow()).toMatchObject({ executionId: id, attempt: 2, firstStep: 0 });
+    expect((await session.workflow(id)).steps[0]).toMatchObject({ status: "waiting" });
+  });
+
+  test("keeps the step that was running as lost, whatever ends it before it continues", async () => {
+    const { session, runner, id, attemptId } = await working();
+    runner.step(attemptId, { index: 0, status: "running" });
+    await eventually(async () => expect((await session.workflow(id)).steps[0]?.status).toBe("running"));
+    await loseSandbox(session, runner);
+    await session.workflowIs(id, { status: "queued" });
+    valueIn(await session.stub.withdrawWorkflow(id, CALLER));
+    const view = await session.workflow(id);
+    expect(view).toMatchObject({ outcome: "aborted", outcomeReason: "withdrawn" });
+    expect(view.steps[0]).toMatchObject({ outcome: "lost", errorType: "runner_lost" });
   });
 
   test("ends if its sandbox is lost, too, while it waits to continue", async () => {

@@ -215,6 +215,7 @@ export class JobQueue {
     if (attempt === undefined) return;
     for (const row of this.#jobsOf(attempt)) {
       this.jobs.updateJob(row.id, { lost: row.lost + 1 });
+      if (row.kind === "workflow") this.#workflows.lose(row.id);
       const after = this.#afterLoss(row, isSandboxGone);
       if (after === "done") {
         const { outcome, errorType, failure } = this.#workflows.outcome(row.id);

@@ -57,6 +57,8 @@ export type QueueEvent =
 export interface WorkflowProgress {
   /** Begins an attempt of the workflow. @returns the step to begin with */
   begin(executionId: string): number;
+  /** Ends the step that was running when the runner was lost. */
+  lose(executionId: string): void;
   /** Decides about a workflow whose runner was lost: it is `done`, runs `again`, or is `over` as a failure. */
   afterLoss(executionId: string, isSandboxGone: boolean): "done" | "again" | "over";
   /** Returns the outcome of a workflow that has run to its end. */

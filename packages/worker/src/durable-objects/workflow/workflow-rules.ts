@@ -53,7 +53,7 @@ export function endedStep(
   outcome: Outcome,
   errorType: ErrorType | undefined,
 ): WorkflowStepState {
-  const isLost = errorType === "runner_lost" || errorType === "sandbox_gone";
+  const isLost = errorType === "runner_lost";
   const stepOutcome = isLost ? "lost" : outcome === "error" ? "error" : "aborted";
   return { index, status: "done", outcome: stepOutcome, ...withoutUndefined({ errorType }) };
 }

@@ -75,12 +75,20 @@ export class Workflows implements WorkflowProgress {
     return afterLoss(this.body(executionId), this.states(executionId), isSandboxGone);
   }
 
+  lose(executionId: string): void {
+    this.#endRunning(executionId, "lost", "runner_lost");
+  }
+
   /** Ends a workflow, with the step that was running. @returns how many of its steps failed */
   end(executionId: string, outcome: Outcome, errorType: ErrorType | undefined): number {
+    this.#endRunning(executionId, outcome, errorType);
+    return failedSteps(this.states(executionId));
+  }
+
+  #endRunning(executionId: string, outcome: Outcome, errorType: ErrorType | undefined): void {
     for (const state of this.states(executionId).values()) {
       if (state.status === "running") this.#put(executionId, endedStep(state, outcome, errorType));
     }
-    return failedSteps(this.states(executionId));
   }
 
   /** @param detailed whether to include the output of the steps */
