@@ -594,7 +594,7 @@ valet.turn error opencode_hung
   expect(opencode.starts).toBe(2);
 });
 
-test("OpenCode stops working in the middle of a tool without an event: the turn ends with that, long before the tool's own limit", async () => {
+test("OpenCode stops working during a tool without an event: the turn ends with opencode_stopped, long before the tool's own limit", async () => {
   const { opencode, runner, started, ended } = setUp(
     {
       onPrompt: (prompt) => {
@@ -605,7 +605,7 @@ test("OpenCode stops working in the middle of a tool without an event: the turn 
     { limits: { silenceMs: 50 } },
   );
   const { done } = runner.run(dispatch());
-  // A tool may be silent as long as OpenCode says that it works.
+  // A tool may be silent as long as OpenCode reports that it is busy.
   await vi.waitFor(() => expect(opencode.checks).toBeGreaterThan(3), 20_000);
   expect(runner.busy).toHaveLength(1);
   opencode.stopWork(opencode.prompts[0]?.sessionId ?? "");
@@ -616,7 +616,7 @@ test("OpenCode stops working in the middle of a tool without an event: the turn 
   expect(opencode.starts).toBe(1);
 });
 
-test("an OpenCode that is idle because the end of its work was told in events that were lost has ended, and not stopped", async () => {
+test("an OpenCode that is idle after the events of its end were lost has ended, not stopped", async () => {
   const { opencode, runner } = setUp(
     {
       onPrompt: (prompt) => {

@@ -410,7 +410,7 @@ describe("a dispatch", () => {
     expect(framesOf(server.received, "turn-ended").length).toBe(1);
   });
 
-  test("has its last spans in the frame that ends it, where the SessionAgent takes them there", async () => {
+  test("has its last spans in the frame of its end, if the SessionAgent supports that", async () => {
     const greeting = [{ ...config(), takesSpansInEnds: true }, { type: "repo-config" }] as const;
     const { server, ready, agent, outbox } = setUp({ greeting });
     await ready();
@@ -421,7 +421,7 @@ describe("a dispatch", () => {
     agent.end("att_1");
     const { spans } = await server.frame("turn-ended");
     expect(readSpans(spans?.otlp ?? "").map(({ name }) => name)).toEqual(["valet.turn"]);
-    // Its acknowledgement is that of its spans.
+    // The acknowledgement of the end also acknowledges the spans.
     await vi.waitFor(() => expect(outbox.isEmpty).toBe(true), 20_000);
     expect(framesOf(server.received, "spans")).toHaveLength(before);
 
@@ -432,7 +432,7 @@ describe("a dispatch", () => {
     expect(readSpans(last?.otlp ?? "").map(({ name }) => name)).toEqual(["valet.workflow.execute"]);
   });
 
-  test("whose end was lost with its last spans: both are sent again, to whatever version answers then", async () => {
+  test("whose end was lost with its last spans resends both, to any version of the SessionAgent", async () => {
     const greeting = [{ ...config(), takesSpansInEnds: true }, { type: "repo-config" }] as const;
     const { server, ready, agent, outbox } = setUp({ greeting });
     await ready();
@@ -441,7 +441,7 @@ describe("a dispatch", () => {
     await server.frame("attempt-accepted");
     agent.end("att_1");
     const { spans } = await server.frame("turn-ended");
-    // An older one, which would ignore what an end carries.
+    // An older version, which would ignore spans in the frame of an end.
     server.settings.greeting = [config(), { type: "repo-config" }];
     server.settings.acknowledges = true;
     server.drop();

@@ -258,7 +258,7 @@ export class Runner {
     this.#link.send({ type: "background", requestId, processes });
   }
 
-  /** Applies the first configuration. A new connection sends the same one again, but for what the SessionAgent understands. */
+  /** Applies the first configuration. On a new connection only the features that the SessionAgent supports can differ. */
   #configure(config: ToRunnerOf<"config">): void {
     const { settings, outbox, onProblem } = this.#options;
     this.#attempts.carriesSpans = config.takesSpansInEnds === true;

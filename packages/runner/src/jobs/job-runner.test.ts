@@ -185,7 +185,7 @@ test.each([
     });
     const { errorType, summary, ...result } = await runner.run(dispatch("att_1")).done;
     expect([result.outcome, errorType]).toEqual([outcome, type]);
-    // It had all the time that it may have, beside the wait.
+    // It had its whole time limit, not counting the wait.
     if (worksOn) expect(summary.turnMs - summary.permissionWaitMs).toBeGreaterThanOrEqual(MAX_TURN_MS - 1);
   },
 );

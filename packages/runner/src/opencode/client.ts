@@ -92,7 +92,7 @@ export class OpenCodeClient {
   }
 
   /**
-   * @param title OpenCode makes one unless given
+   * @param title OpenCode generates one by default
    * @returns the new session's id
    */
   async createSession(context: SpanContext, title?: string): Promise<string> {
@@ -118,7 +118,7 @@ export class OpenCodeClient {
     }
   }
 
-  /** Returns the ids of the sessions of this folder with this title; not those of sub-agents. */
+  /** Returns the ids of this folder's sessions with this title, without those of sub-agents. */
   async sessionsTitled(title: string, context: SpanContext): Promise<string[]> {
     const query = new URLSearchParams({ roots: "true", search: title });
     const found = z.array(Session).safeParse(await this.#call("GET", `/session?${query}`, { context })).data ?? [];
@@ -130,7 +130,7 @@ export class OpenCodeClient {
     await this.#call("DELETE", `/session/${encodeURIComponent(sessionId)}`, { context });
   }
 
-  /** Loads the agent's tools, if that has not been done. @returns their names */
+  /** Loads the agent's tools, unless they are loaded. @returns their names */
   async toolNames(context: SpanContext, timeoutMs: number): Promise<string[]> {
     const answer = await this.#call("GET", "/experimental/tool/ids", { context, timeoutMs });
     return z.array(z.string()).safeParse(answer).data ?? [];
@@ -206,7 +206,7 @@ export class OpenCodeClient {
     else await this.#call("POST", `${path}/reply`, { body: { answers } });
   }
 
-  /** Frees what OpenCode holds for this folder. */
+  /** Makes OpenCode release its state for this folder. */
   async disposeFolder(): Promise<void> {
     await this.#call("POST", "/instance/dispose", {});
   }

@@ -89,9 +89,9 @@ export class OpenCode implements AgentAccess {
   #starting: SpanContext | undefined;
   #hasStarted = false;
   #isWorkspaceReady = false;
-  /** Whether work waits for the start that goes on: then OpenCode is not warmed up, but works. */
+  /** Whether work waits for the current start. OpenCode is not warmed up then, but starts to work. */
   #isNeeded = false;
-  /** The last one, also where it is over. */
+  /** The last warm-up, running or ended. */
   #warmUp: WarmUp | undefined;
   /** The current health check. */
   #checking: Promise<boolean> | undefined;
@@ -109,7 +109,7 @@ export class OpenCode implements AgentAccess {
   /** @throws OpenCodeStartError if it does not become healthy, or is stopped */
   async ready(parent: Parent): Promise<OpenCodeClient> {
     if (this.#stopping.signal.aborted) throw new OpenCodeStartError("stopped");
-    // Nobody works yet while the runner itself starts.
+    // The first start is that of the runner, for which no work waits.
     this.#isNeeded = this.#hasStarted;
     if (this.#isNeeded) this.#warmUp?.skip();
     if (this.#running !== undefined && this.#starting !== undefined)
@@ -237,7 +237,7 @@ export class OpenCode implements AgentAccess {
         signal,
         runsRepositoryCode: onWritten !== undefined && this.#options.trustsRepository === true,
       });
-      // What does not depend on the workspace is loaded while that is set up.
+      // During the repository's setup OpenCode loads everything that does not depend on the workspace.
       if (!this.#isWorkspaceReady)
         this.#startWarmUp(server.client.inFolder(this.#configFolder.empty), span.context, "process");
       await Promise.race([workspaceReady?.catch(() => undefined), aborted(signal), server.exited]);
@@ -264,7 +264,7 @@ export class OpenCode implements AgentAccess {
     }
   }
 
-  /** Nothing waits for it. Without the runner's tools there is no plugin that answers its model call. */
+  /** Starts a warm-up in the background, if the runner has tools: their plugin answers the warm-up's model call. */
   #startWarmUp(client: OpenCodeClient, start: SpanContext, scope: WarmUpScope): void {
     const { tools, tracer, modelAccess } = this.#options;
     if (tools === undefined) return;

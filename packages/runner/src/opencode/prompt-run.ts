@@ -37,7 +37,7 @@ const HISTORY_TRIES = 4;
 /** The maximum time from a process's end to its notification. */
 const DEATH_NOTICE_MS = 250;
 
-/** At so many checks in a row OpenCode must be idle to have stopped, with nothing heard in between. */
+/** OpenCode counts as stopped after this many successive checks that find it idle, without an event in between. */
 const IDLE_CHECKS = 2;
 
 const STOPPED: Ending = { outcome: "error", errorType: "opencode_stopped" };
@@ -55,7 +55,7 @@ export class PromptRun {
   #healthTimer: ReturnType<typeof setTimeout> | undefined;
   /** The current health check. */
   #checkingHealth: Promise<void> | undefined;
-  /** How many checks in a row found OpenCode idle. */
+  /** The number of successive checks that found OpenCode idle. */
   #idleChecks = 0;
   readonly #toolLimits = new ToolLimits();
   /** When the agent last waited for a person, epoch ms; 0 if it never has. */
@@ -228,8 +228,8 @@ export class PromptRun {
   }
 
   /**
-   * Ends the prompt if OpenCode no longer works on it although its answer is unfinished. OpenCode 1.18.33 tells of no end when its
-   * own files cannot be written, on a full disk for one: the tool that ran stays as running in its history.
+   * Ends the prompt if OpenCode no longer works on it although its answer is unfinished. OpenCode 1.18.33 sends no end event if
+   * it cannot write its own files, for example on a full disk; its history then shows the tool as still running.
    */
   async #checkWork(): Promise<void> {
     const { client, reducer, sessionId, context } = this.#options;
@@ -237,7 +237,7 @@ export class PromptRun {
     const statuses = await client.statuses(context).catch(() => undefined);
     this.#idleChecks = statuses === undefined || statuses.has(sessionId) ? 0 : this.#idleChecks + 1;
     if (this.#idleChecks < IDLE_CHECKS) return;
-    // Its end may have been told in events that were lost.
+    // The events of its end may have been lost.
     await this.#catchUp.run().catch(() => undefined);
     if (this.#idleChecks >= IDLE_CHECKS) this.#close(STOPPED);
   }

@@ -1,4 +1,4 @@
-/** The warm-up on the real OpenCode: what it leaves behind, what cancels it, and that no provider is asked. */
+/** Tests the warm-up with the real OpenCode: what it leaves behind, what cancels it, and that no provider gets a request. */
 import { Database } from "bun:sqlite";
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -52,7 +52,7 @@ async function setUp(options: Pick<RealAgentOptions, "prepare" | "change"> = {},
     onWorking: () => {},
   });
   const request = async (method: string, path: string, body?: unknown) => {
-    // The address does not change while OpenCode lives, and asking for it here would cancel the warm-up.
+    // The address does not change during OpenCode's lifetime, and requesting it here would cancel the warm-up.
     const { url, headers } = client;
     const response = await fetch(`${url}${path}`, {
       method,
@@ -83,7 +83,7 @@ function wayOf(span: ReadableSpan) {
   return [scope, ...Object.values(rest)].join(" ");
 }
 
-/** How many rows of OpenCode's history there are, in all its tables. */
+/** Returns the number of rows in all tables of OpenCode's history. */
 function historyRows(home: string): number {
   const db = new Database(join(home, ".local/share/opencode/opencode.db"), { readonly: true });
   const counts = ["session", "message", "part"].map((table) => db.query(`SELECT COUNT(*) AS n FROM ${table}`).get());
@@ -91,13 +91,13 @@ function historyRows(home: string): number {
   return counts.reduce<number>((sum, row) => sum + (row as { n: number }).n, 0);
 }
 
-/** Without the file in which OpenCode notes the project's id whenever it opens a folder. */
+/** Excludes the file in which OpenCode stores the project's id whenever it opens a folder. */
 function filesOf(folder: string): string[] {
   const files = readdirSync(folder, { recursive: true, encoding: "utf8" });
   return files.filter((name) => name !== ".git/opencode").sort();
 }
 
-test("is done before anybody asks, and leaves no session, file, request, model or span behind", async () => {
+test("runs before the first message, and leaves no session, file, request, model or span behind", async () => {
   let before: string[] = [];
   const { real, runner, request, sessions, warmUps, endOf, requests, asked, providerCalls } = await setUp({
     change: ({ workspace }) => {
@@ -127,7 +127,7 @@ test("is done before anybody asks, and leaves no session, file, request, model o
   expect(history).toHaveLength(2);
 }, 120_000);
 
-test("is cancelled by a message, which is answered once and alone", async () => {
+test("is cancelled by a message, which is the only one answered", async () => {
   const { runner, sessions, endOf, warmUps, requests } = await setUp();
   expect(warmUps().map(({ endTime }) => endTime)).toEqual([undefined]);
   const { done } = runner.run(dispatchOf("Are you there?"));
@@ -138,7 +138,7 @@ test("is cancelled by a message, which is answered once and alone", async () => 
   expect(await sessions()).not.toContain("Valet warm-up");
 }, 120_000);
 
-test("ends with OpenCode; that of a start that nobody waits for removes what was left", async () => {
+test("ends with OpenCode; the warm-up after a start that no work waits for deletes leftover sessions", async () => {
   const { real, runner, request, endOf, warmUps, requests } = await setUp();
   const die = async () => {
     const died = new Promise<void>((resolve) => {
@@ -202,7 +202,7 @@ test.each<[string, NonNullable<RealAgentOptions["change"]>]>([
   120_000,
 );
 
-test("asks no provider where a plugin of a trusted repository has replaced what answers it", async () => {
+test("sends no request to a provider if a plugin of a trusted repository has replaced the one that answers", async () => {
   const { real, endOf, requests, runner } = await setUp({
     prepare: (workspace) => {
       mkdirSync(join(workspace, ".opencode/plugin"), { recursive: true });
@@ -238,7 +238,7 @@ test("prepares the process while the repository is set up, and the workspace aft
   expect(requests()).toBe(0);
   expect(await sessions()).toEqual([]);
   expect(await runner.run(dispatchOf("Are you there?")).done).toMatchObject({ outcome: "ok" });
-  // The plugin works for the workspace: it has asked the runner about the call.
+  // The plugin works for the workspace, since it has sent the runner a request about the call.
   expect([requests(), asked.length]).toEqual([1, 1]);
 }, 120_000);
 
@@ -263,7 +263,7 @@ test.each([MODEL, "anthropic/claude-sonnet-4-5"])(
   120_000,
 );
 
-/** A plugin that is not ours, as OpenCode's configuration names one. */
+/** Returns the entry of another plugin in OpenCode's configuration. */
 function pluginFile(source: string): string {
   const path = join(temporaryFolder(), "plugin.js");
   writeFileSync(path, source);

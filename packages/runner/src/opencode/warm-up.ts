@@ -1,8 +1,8 @@
 /**
- * Makes an OpenCode that has just started ready for its first message. OpenCode loads its providers, plugins and tools and
- * what it keeps for a folder at the first prompt, for which it needs 1.5 s. So the runner sends it a prompt before anybody
- * waits for one. Our plugin answers the prompt's model call inside OpenCode's process: no provider is asked, and nothing is
- * paid. The prompt's session is deleted, and no turn sees its events.
+ * Prepares a started OpenCode for its first message. At the first prompt OpenCode needs 1.5 s to load its providers, plugins
+ * and tools, and its state for a folder. The runner therefore sends it a prompt before a person does. Valet's plugin answers
+ * the prompt's model call inside OpenCode's process, without a request to a provider and without cost. The runner deletes the
+ * prompt's session, and no turn receives its events.
  */
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import { CHILD_SESSION_TOOLS } from "@valet/shared/protocol/child-sessions";
@@ -12,7 +12,7 @@ import type { OpenCodeClient, Prompt } from "./client.ts";
 import { newWarmUpMessageId } from "./ids.ts";
 
 export interface WarmUpOptions {
-  /** A client that works in the folder to prepare. */
+  /** A client for the folder to prepare. */
   readonly client: OpenCodeClient;
   readonly tracer: Tracer<ValetSpans>;
   /** The start of OpenCode, which does not wait for its warm-up. */
@@ -23,15 +23,15 @@ export interface WarmUpOptions {
 
 type Reason = EndReason<"valet.runner.agent_warm_up">;
 
-/** By which a session is found that was left by an OpenCode or a runner that died. */
+/** The title of warm-up sessions, by which those of a dead OpenCode or runner are found. */
 const TITLE = "Valet warm-up";
 const TEXT = "Answer with one word.";
-/** Longer than OpenCode waits for the MCP servers of a repository, unless their configuration says otherwise. */
+/** Longer than OpenCode's default timeout for the MCP servers of a repository. */
 const TIMEOUT_MS = 120_000;
 const ABORT_TIMEOUT_MS = 5_000;
 
 export class WarmUp {
-  /** Resolves when nothing of it is left in OpenCode, or OpenCode does not answer. Never rejects. */
+  /** Resolves once its session has been deleted, or OpenCode does not answer. Never rejects. */
   readonly done: Promise<void>;
   readonly #options: WarmUpOptions;
   readonly #span: SpanOf<"valet.runner.agent_warm_up">;
@@ -47,17 +47,17 @@ export class WarmUp {
     this.done = this.#run();
   }
 
-  /** Cuts it short; nothing if it is over. Whoever needs OpenCode does not wait for what is left of it. */
+  /** Cancels the warm-up, if it is still running. Work that needs OpenCode does not wait for the cleanup. */
   skip(): void {
     this.#end("skipped", "agent_needed");
   }
 
-  /** OpenCode is being stopped. */
+  /** Ends the warm-up because OpenCode is being stopped. */
   stop(): void {
     this.#end("aborted", "runner_shutdown");
   }
 
-  /** OpenCode is gone. */
+  /** Ends the warm-up because OpenCode has ended. */
   fail(reason: Reason): void {
     this.#end("error", reason);
   }
@@ -80,7 +80,7 @@ export class WarmUp {
     } catch {
       this.#end("error", "agent_warm_up_failed");
     }
-    // What cannot be deleted now is deleted by the next warm-up.
+    // If this fails, the next warm-up deletes the session.
     if (sessionId !== undefined) await this.#options.client.deleteSession(sessionId, this.#context).catch(() => {});
   }
 
@@ -88,7 +88,7 @@ export class WarmUp {
     return this.#span.context;
   }
 
-  /** Whether our plugin is there to answer the model call: without it, a provider would be asked. */
+  /** Returns whether Valet's plugin is loaded. Without it, the prompt would cause a request to a provider. */
   async #isPossible(): Promise<boolean> {
     const names = await this.#options.client.toolNames(this.#context, TIMEOUT_MS);
     return names.includes(CHILD_SESSION_TOOLS.spawn);

@@ -163,7 +163,7 @@ describe("an unacknowledged frame", () => {
 });
 
 describe("the last frame of an attempt", () => {
-  test("is carried by the frame that ends it, counts as sent, and is sent again on a new link", () => {
+  test("is included in the frame of its end, counts as sent, and is resent on a new link", () => {
     const { outbox, end, sent, connect } = setUp();
     connect();
     end("one");
@@ -186,7 +186,7 @@ describe("the last frame of an attempt", () => {
     expect(outbox.isEmpty).toBe(true);
   });
 
-  test("goes by itself where there is no room, and after what could not be sent before it", () => {
+  test("is sent separately if there is no room, and after earlier frames that could not be sent", () => {
     const { outbox, end, sent, connect } = setUp({ maxFrameSpans: 1 });
     end("unsent");
     expect(outbox.flushInto(MAX_LINK_FRAME_BYTES)).toBeUndefined();
@@ -203,7 +203,7 @@ describe("the last frame of an attempt", () => {
     expect(outbox.flushInto(0)).toBeUndefined();
   });
 
-  test("fits the frame that carries it, whatever is in it", () => {
+  test("fits into the frame of the end, whatever it contains", () => {
     const rooms = fc.integer({ min: 1, max: MAX_LINK_FRAME_BYTES });
     const texts = fc.array(fc.string({ unit: "binary", maxLength: 40_000 }), { minLength: 1, maxLength: 5 });
     fc.assert(

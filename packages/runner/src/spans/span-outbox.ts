@@ -160,8 +160,8 @@ export class SpanOutbox implements SpanProcessor {
   }
 
   /**
-   * Closes the current frame, at the end of an attempt. Returns it if the frame that reports the end can carry it; then it counts as
-   * sent. Otherwise it is sent by itself, like all frames before it.
+   * Closes the current frame, at the end of an attempt. Returns it if it fits into the frame that reports the end; it then
+   * counts as sent. Otherwise it is sent separately, like all earlier frames.
    * @param maxBytes the room in the frame that reports the end, as JSON text
    */
   flushInto(maxBytes: number): SpanFrame | undefined {

@@ -431,7 +431,7 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["message", "workflow", ...WORK],
     cuts: true,
-    meaning: "OpenCode stopped working on the prompt in the middle of an answer, without an event that says so",
+    meaning: "OpenCode stopped working on the prompt during an answer, without reporting it",
     remedy:
       "Check that the disk of the sandbox is not full, and read OpenCode's log there; then send the message again.",
   },
