@@ -101,6 +101,24 @@ describe("lines", () => {
     expect(notes(open("chat mock-1", { "valet.last_heard_ms": 50_000 }))).toBe(
       "chat mock-1  open 46 s, last text 6 s ago",
     );
+    const requested = { "valet.llm.last_request_ms": 10_400 };
+    expect(notes(open("chat mock-1", requested))).toBe("chat mock-1  open 46 s, no byte yet");
+    expect(notes(open("chat mock-1", { ...requested, "valet.llm.last_byte_ms": 55_000 }))).toBe(
+      "chat mock-1  open 46 s, no text yet, last byte 1 s ago",
+    );
+    const texted = { ...requested, "valet.last_heard_ms": 53_000 };
+    expect(notes(open("chat mock-1", { ...texted, "valet.llm.last_byte_ms": 55_000 }))).toBe(
+      "chat mock-1  open 46 s, last text 3 s ago",
+    );
+    // The provider goes on with comments.
+    expect(
+      notes(open("chat mock-1", { ...texted, "valet.last_heard_ms": 20_000, "valet.llm.last_byte_ms": 55_000 })),
+    ).toBe("chat mock-1  open 46 s, last text 36 s ago, last byte 1 s ago");
+    // Text and bytes of an earlier try.
+    const retried = { "valet.last_heard_ms": 20_000, "valet.llm.last_byte_ms": 21_000 };
+    expect(notes(open("chat mock-1", { ...retried, "valet.llm.last_request_ms": 25_000 }))).toBe(
+      "chat mock-1  open 46 s, no byte yet",
+    );
     expect(notes(open("execute_tool bash"))).toBe("execute_tool bash  open 46 s, no output yet");
     expect(notes(open("valet.turn", { "valet.last_seen_ms": 12_000 }))).toBe(
       "valet.turn  open 46 s, runner silent for 44 s",

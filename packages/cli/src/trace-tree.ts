@@ -178,13 +178,35 @@ const SILENT_MS = 20_000;
 /** Says how long a span has been open, and when data last arrived. */
 function openNote({ name, startMs, attributes }: TraceSpan, nowMs: number): string {
   const age = (sinceMs: number) => formatAge(Math.max(0, nowMs - sinceMs));
-  const { "valet.last_heard_ms": lastDataMs, "valet.last_seen_ms": seenMs } = attributes;
-  const [what] = WAITED_FOR.find(([, pattern]) => pattern.test(name)) ?? [];
-  const notes = [`open ${age(startMs)}`];
-  if (typeof lastDataMs === "number") notes.push(`last ${what ?? "data"} ${age(lastDataMs)} ago`);
-  else if (what !== undefined) notes.push(`no ${what} yet`);
+  const notes = [`open ${age(startMs)}`, ...dataNotes(name, attributes, age)];
+  const { "valet.last_seen_ms": seenMs } = attributes;
   if (typeof seenMs === "number" && nowMs - seenMs > SILENT_MS) notes.push(`runner silent for ${age(seenMs)}`);
   return notes.join(", ");
+}
+
+/** Bytes after the last text that are this late are shown, too: the provider keeps its connection open, but is silent. */
+const BYTES_ONLY_MS = 10_000;
+
+/**
+ * Says what was last heard of what a span waits for. Of a model call only what belongs to its last try counts; an older runner
+ * reports text alone.
+ */
+function dataNotes(name: string, attributes: TraceSpan["attributes"], age: (sinceMs: number) => string): string[] {
+  const read = (key: string) => {
+    const value = attributes[key];
+    return typeof value === "number" ? value : undefined;
+  };
+  const [what] = WAITED_FOR.find(([, pattern]) => pattern.test(name)) ?? [];
+  const requestMs = read("valet.llm.last_request_ms");
+  const since = (ms: number | undefined) => (ms === undefined || ms < (requestMs ?? 0) ? undefined : ms);
+  const [dataMs, byteMs] = [since(read("valet.last_heard_ms")), since(read("valet.llm.last_byte_ms"))];
+  const bytes = byteMs === undefined ? [] : [`last byte ${age(byteMs)} ago`];
+  if (dataMs !== undefined) {
+    const isLater = byteMs !== undefined && byteMs - dataMs > BYTES_ONLY_MS;
+    return [`last ${what ?? "data"} ${age(dataMs)} ago`, ...(isLater ? bytes : [])];
+  }
+  if (byteMs === undefined && requestMs !== undefined) return ["no byte yet"];
+  return what === undefined ? [] : [`no ${what} yet`, ...bytes];
 }
 
 /** The data that arrives while a span is open. Comments that keep a provider's connection open are no text. */

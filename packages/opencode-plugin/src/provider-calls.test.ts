@@ -3,17 +3,21 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { json } from "node:stream/consumers";
-import { ProviderCall } from "@valet/shared/protocol/child-sessions";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ProviderBytes, ProviderCall } from "@valet/shared/protocol/child-sessions";
 import { expect, onTestFinished, test } from "vitest";
 import { observeProviderCalls } from "./provider-calls.ts";
 
-async function setUp() {
+async function setUp(silenceMs = SILENCE_MS) {
   const reported: ProviderCall[] = [];
+  const bytes: ProviderBytes[] = [];
   const seen: (string | undefined)[] = [];
   const closed: (string | undefined)[] = [];
   const server = createServer(async (request, response) => {
     if (request.method === "POST" && request.url === "/runner") {
-      reported.push(ProviderCall.parse(((await json(request)) as { providerCall: unknown }).providerCall));
+      const news = (await json(request)) as { providerCall?: unknown; providerBytes?: unknown };
+      if (news.providerBytes !== undefined) bytes.push(ProviderBytes.parse(news.providerBytes));
+      else reported.push(ProviderCall.parse(news.providerCall));
       response.end("{}");
       return;
     }
@@ -22,7 +26,14 @@ async function setUp() {
     if (request.url === "/refused") response.writeHead(429).end("no");
     else if (request.url === "/error") response.writeHead(200, events).end(`: hello\n\n${QUOTA}`);
     else if (request.url === "/later") response.writeHead(200, events).end(`${TEXT}${QUOTA}`);
-    else if (request.url === "/comments") {
+    else if (request.url === "/slow") {
+      response.writeHead(200, events).flushHeaders();
+      for (let beat = 0; beat < 30; beat++) {
+        await sleep(100);
+        response.write(beat % 5 === 0 ? "data: {}\n\n" : ": PROCESSING\n\n");
+      }
+      response.end(TEXT);
+    } else if (request.url === "/comments") {
       response.writeHead(200, events);
       const timer = setInterval(() => response.write(': PROCESSING\n\ndata: {"type": "ping"}\n\n'), 10);
       response.on("close", () => {
@@ -38,7 +49,7 @@ async function setUp() {
   await once(server, "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const original = globalThis.fetch;
-  const onHeaders = observeProviderCalls({ url: `${url}/runner`, secret: "secret" }, SILENCE_MS);
+  const onHeaders = observeProviderCalls({ url: `${url}/runner`, secret: "secret" }, silenceMs);
   onTestFinished(() => {
     globalThis.fetch = original;
     server.closeAllConnections();
@@ -51,7 +62,7 @@ async function setUp() {
     const response = await fetch(`${url}${path}`, { headers: output.headers });
     return { status: response.status, text: await response.text() };
   };
-  return { reported, seen, closed, call, url };
+  return { reported, bytes, seen, closed, call, url };
 }
 
 const SILENCE_MS = 300;
@@ -77,6 +88,17 @@ test("a stream that only keeps its connection open is given up as a timeout", as
   expect(reported.at(-1)).toMatchObject({ status: 408 });
   await expect.poll(() => closed, { timeout: 20_000 }).toEqual(["/comments"]);
 });
+
+test("bytes that bring nothing are reported about once a second, and the stream does not wait for that", async () => {
+  const { bytes, reported, call } = await setUp(5_000);
+  expect((await call("/slow")).text).toContain("I beg");
+  await expect.poll(() => reported.length, { timeout: 20_000 }).toBe(2);
+  expect(bytes.length).toBeGreaterThanOrEqual(2);
+  expect(bytes.length).toBeLessThanOrEqual((Date.now() - (reported[0]?.startedMs ?? 0)) / 1000);
+  for (const { opencodeSessionId, atMs } of bytes) {
+    expect([opencodeSessionId, atMs >= (reported[0]?.startedMs ?? 0) + 1000]).toEqual(["ses_1", true]);
+  }
+}, 30_000);
 
 test("an answer is passed on unchanged, and its status, end, tokens and cost are reported", async () => {
   const { reported, seen, call } = await setUp();

@@ -11,9 +11,10 @@
 
 import { randomUUID } from "node:crypto";
 import { LIMITS } from "@valet/shared/limits";
-import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
+import type { ProviderBytes, ProviderCall } from "@valet/shared/protocol/child-sessions";
 import { head } from "@valet/shared/text";
 import { withoutUndefined } from "@valet/shared/without-undefined";
+import { ByteReports } from "./byte-reports.ts";
 import { ProviderStream, type UsedTokens } from "./provider-usage.ts";
 import type { RunnerAccess } from "./runner-access.ts";
 import { StreamSilent, WatchedStream } from "./watched-stream.ts";
@@ -56,12 +57,12 @@ function refusal(): DOMException {
 export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.providerSilenceMs) {
   const calls = new Map<string, Made>();
   const original = globalThis.fetch;
-  const report = async (call: ProviderCall) => {
+  const report: Report = async (news) => {
     const { url, secret } = access;
     await original(url, {
       method: "POST",
       headers: { authorization: `Bearer ${secret}`, "content-type": "application/json" },
-      body: JSON.stringify({ providerCall: call }),
+      body: JSON.stringify(news),
       signal: AbortSignal.timeout(TIMEOUT_MS),
     }).catch(() => undefined);
   };
@@ -99,34 +100,39 @@ export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.pr
   };
 }
 
+/** Tells the runner something of a call. Never rejects. */
+type Report = (
+  news: { readonly providerCall: ProviderCall } | { readonly providerBytes: ProviderBytes },
+) => Promise<void>;
+
 type Known = Pick<ProviderCall, "callId" | "opencodeSessionId" | "startedMs">;
 
 async function observe(
   response: Response,
   known: Known,
   prices: Prices | undefined,
-  report: (call: ProviderCall) => Promise<void>,
+  report: Report,
   silenceMs: number,
 ): Promise<Response> {
   const { status, statusText, headers, body } = response;
-  const reported = report({ ...known, status });
+  const reported = report({ providerCall: { ...known, status } });
   if (!response.ok || body === null) {
     // So that the reason is known before OpenCode reports its retry.
     await reported;
     return response;
   }
   const stream = new ProviderStream();
-  const reader = new WatchedStream(body, stream, silenceMs);
+  const { opencodeSessionId, startedMs } = known;
+  const bytes = new ByteReports(startedMs, (atMs) => report({ providerBytes: { opencodeSessionId, atMs } }));
+  const reader = new WatchedStream(body, stream, silenceMs, () => bytes.heard());
   const end = async (endStatus: number) => {
     // The later report counts.
     await reported;
     const { tokens, finish } = stream;
     const costUsd = tokens && costOf(tokens, prices);
+    const ended = { ...known, status: endStatus, endedMs: Date.now() };
     return report({
-      ...known,
-      status: endStatus,
-      endedMs: Date.now(),
-      ...withoutUndefined({ finish: finish && head(finish, 64), tokens, costUsd }),
+      providerCall: { ...ended, ...withoutUndefined({ finish: finish && head(finish, 64), tokens, costUsd }) },
     });
   };
   try {

@@ -11,17 +11,28 @@ export class StreamSilent extends Error {
   }
 }
 
+/** What is used of a stream's reader. Bun's type has more than the standard's. */
+interface ByteReader {
+  read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>;
+  cancel(reason?: unknown): Promise<void>;
+}
+
 export class WatchedStream {
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #reader: ByteReader;
   readonly #stream: ProviderStream;
   readonly #silenceMs: number;
+  readonly #onBytes: () => void;
   #eventMs = performance.now();
 
-  /** @param stream is given all bytes that are read */
-  constructor(body: ReadableStream<Uint8Array>, stream: ProviderStream, silenceMs: number) {
+  /**
+   * @param stream is given all bytes that are read
+   * @param onBytes called for each piece that arrives, whatever is in it
+   */
+  constructor(body: ReadableStream<Uint8Array>, stream: ProviderStream, silenceMs: number, onBytes: () => void) {
     this.#reader = body.getReader();
     this.#stream = stream;
     this.#silenceMs = silenceMs;
+    this.#onBytes = onBytes;
   }
 
   /** Reads up to the first event, or to the end if there is none. @throws StreamSilent */
@@ -45,7 +56,8 @@ export class WatchedStream {
     const timer = setTimeout(() => silent.reject(new StreamSilent()), leftMs);
     try {
       const { done, value } = await Promise.race([this.#reader.read(), silent.promise]);
-      if (done) return undefined;
+      if (done || value === undefined) return undefined;
+      this.#onBytes();
       this.#stream.read(value);
       if (this.#stream.events > events) this.#eventMs = performance.now();
       return value;

@@ -26,6 +26,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     answer: (call, signal) => answer(call, signal),
     secrets,
     onProviderCall: (call) => opencode.forwardProviderCall(call),
+    onProviderBytes: (bytes) => opencode.forwardProviderBytes(bytes),
     permitModelCall: async (call) => permitOf(await jobs.permitModelCall(callRef(call))),
   });
   const opencode = new OpenCode({

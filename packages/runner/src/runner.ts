@@ -9,6 +9,7 @@ import { explainProtocols, LINK_PROTOCOL } from "@valet/shared/protocol/link-pro
 import type { ModelAccess } from "@valet/shared/protocol/model-access";
 import type { FromRunner, FromRunnerOf, ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { RunnerWarning } from "@valet/shared/protocol/warnings";
+import type { Heard } from "@valet/shared/spans";
 import { exceptionType, extractFromHeaders, type Parent } from "@valet/shared/tracing";
 import { Bootstrap, type BootstrapError } from "./bootstrap.ts";
 import { setUpRepository } from "./git/git-setup.ts";
@@ -51,7 +52,7 @@ export interface AgentStart {
   /** Sends a request of the agent to the SessionAgent. Never rejects. */
   ask(request: ChildRequest, signal: AbortSignal): Promise<ChildSessionAnswer>;
   /** Called on progress of what the span waits for. @param atMs epoch ms */
-  heard(spanId: string, atMs: number): void;
+  heard(spanId: string, atMs: number, what: Heard): void;
   /** Receives problems after which work continues; never quotes content. */
   onProblem(problem: string): void;
   /** Receives what a person should know although the agent works. */
@@ -333,7 +334,7 @@ export class Runner {
       secrets: this.#secretValues,
       tell: (news) => this.#attempts.tell(news),
       ask: (request, signal) => this.#childRequests.ask(request, signal),
-      heard: (spanId, atMs) => outbox.heard(spanId, atMs),
+      heard: (spanId, atMs, what) => outbox.heard(spanId, atMs, what),
     });
     this.#agent = agent;
     const started = errorOf(healthy);

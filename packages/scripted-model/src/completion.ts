@@ -5,6 +5,8 @@ import type { Delta, ToolCallDelta, UsageSent } from "./frames.ts";
 /** Receives the parts of an answer in order. */
 export interface CompletionWriter {
   delta(delta: Delta): Promise<void>;
+  /** Sends something that is no part of the answer. */
+  comment(): Promise<void>;
   finish(reason: string | undefined, usage: UsageSent | undefined): Promise<void>;
 }
 
@@ -32,10 +34,12 @@ function write(response: ServerResponse, text: string): Promise<void> {
  * slow model.
  */
 export function streamWriter(response: ServerResponse, head: CompletionHead, includeUsage: boolean): CompletionWriter {
+  const begin = () => {
+    if (response.headersSent) return;
+    response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" });
+  };
   const send = (choices: unknown[], usage?: UsageSent) => {
-    if (!response.headersSent) {
-      response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" });
-    }
+    begin();
     const chunk = { ...head, object: "chat.completion.chunk", choices, ...(usage && { usage }) };
     return write(response, `data: ${JSON.stringify(chunk)}\n\n`);
   };
@@ -44,6 +48,10 @@ export function streamWriter(response: ServerResponse, head: CompletionHead, inc
     async delta(delta) {
       await send([{ index: 0, delta: { ...role, ...delta }, finish_reason: null }]);
       role = undefined;
+    },
+    async comment() {
+      begin();
+      await write(response, ": PROCESSING\n\n");
     },
     async finish(reason, usage) {
       if (reason !== undefined) await send([{ index: 0, delta: {}, finish_reason: reason }]);
@@ -69,6 +77,8 @@ export function jsonWriter(response: ServerResponse, head: CompletionHead): Comp
         else calls[piece.index] = structuredClone(piece);
       }
     },
+    // JSON has none.
+    async comment() {},
     async finish(reason, usage) {
       const message = {
         role: "assistant",

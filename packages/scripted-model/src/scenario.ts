@@ -38,6 +38,10 @@ const stepSchemas = {
       .refine((usage) => usage.reasoning <= usage.output, { error: "more tokens than output", path: ["reasoning"] }),
   }),
   delayMs: z.strictObject({ delayMs: milliseconds }),
+  /** Sends comments, which only keep the connection open: for a time, or until the client disconnects. */
+  ping: z.strictObject({
+    ping: z.strictObject({ everyMs: z.int().min(1).max(600_000), forMs: milliseconds.optional() }),
+  }),
   /** Sent unchanged, to play providers whose counts are partial or odd. */
   rawUsage: z.strictObject({ rawUsage: z.record(z.string(), z.json()) }),
   /** One of the providers' finish reasons, any other text, or `none` for a stream without a finish reason. */
@@ -83,7 +87,12 @@ const stepSchema = z.unknown().transform((value, context): Step => {
   return z.NEVER;
 });
 
-const isEnd = (step: Step) => step === "cut" || step === "hang" || "error" in step || "page" in step;
+const isEnd = (step: Step) =>
+  step === "cut" ||
+  step === "hang" ||
+  "error" in step ||
+  "page" in step ||
+  ("ping" in step && step.ping.forMs === undefined);
 const isContent = (step: Step) => typeof step === "object" && ("text" in step || "reasoning" in step || "tool" in step);
 
 const replySchema = z
@@ -93,7 +102,8 @@ const replySchema = z
     context.value.forEach((step, index) => {
       const issue = (message: string) =>
         context.issues.push({ code: "custom", input: step, path: [index], message, continue: true });
-      if (isEnd(step) && index < context.value.length - 1) issue("nothing can follow error, cut or hang");
+      if (isEnd(step) && index < context.value.length - 1)
+        issue("nothing can follow error, cut, hang or an endless ping");
       if (
         typeof step === "object" &&
         ("error" in step || "page" in step) &&

@@ -55,6 +55,12 @@ rules:
   - name: hang
     when: { userContains: hang }
     reply: [{ text: Wait }, hang]
+  - name: pings
+    when: { userContains: ping on }
+    reply: [{ ping: { everyMs: 10 } }]
+  - name: pings first
+    when: { userContains: ping first }
+    reply: [{ ping: { everyMs: 10, forMs: 30 } }, { text: at last }]
   - name: slow
     when: { userContains: slow }
     reply: [{ delayMs: 120 }, { text: at last }]
@@ -165,6 +171,22 @@ describe("a streamed answer", () => {
     client.abort();
     await reader?.closed.catch(() => undefined);
     await vi.waitFor(() => expect(model.requests()[0]?.outcome).toBe("client_gone"), 20_000);
+  });
+
+  test("that only sends comments does so until the client disconnects", async () => {
+    const client = new AbortController();
+    const response = await post({ model: "m", stream: true, messages: [user("ping on")] }, {}, client.signal);
+    const reader = response.body?.getReader();
+    let text = "";
+    while (text.length < 100) text += new TextDecoder().decode((await reader?.read())?.value);
+    expect(text).toMatch(/^(?:: PROCESSING\n\n)+$/);
+    client.abort();
+    await vi.waitFor(() => expect(model.requests()[0]?.outcome).toBe("client_gone"), 20_000);
+  });
+
+  test("that sends comments for a time continues after them", async () => {
+    const response = await post({ model: "m", stream: true, messages: [user("ping first")] });
+    expect(await response.text()).toMatch(/^(?:: PROCESSING\n\n){3}data: .*at last/);
   });
 
   test("that hangs does not delay close", async () => {

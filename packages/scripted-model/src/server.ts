@@ -179,8 +179,10 @@ export async function startScriptedModel(options: ScriptedModelOptions): Promise
         sendJson(response, record, frame.status, frame.headers, frame.body);
         return;
       case "delta":
+      case "comment":
       case "finish":
         if (frame.type === "delta") await writer.delta(frame.delta);
+        else if (frame.type === "comment") await writer.comment();
         else await writer.finish(frame.reason, frame.usage);
         if (response.headersSent) {
           record.firstByteAt ??= Date.now();

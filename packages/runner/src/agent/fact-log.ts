@@ -1,5 +1,5 @@
 /** Gathers the facts of a prompt. Pure. */
-import { type ErrorType, marked, type SpanAttributes } from "@valet/shared/spans";
+import { type ErrorType, type Heard, marked, type SpanAttributes } from "@valet/shared/spans";
 import { type AgentSpanName, type Ending, type Fact, type FactAttributes, type FactContent, OK } from "./facts.ts";
 
 /** Error types with which a span's open descendants end, too. Any other applies to the span alone. */
@@ -60,8 +60,8 @@ export class FactLog {
   }
 
   /** Records progress of what the span waits for. */
-  heard(spanId: string, atMs: number): void {
-    if (this.#open.has(spanId)) this.#facts.push({ type: "heard", spanId, atMs });
+  heard(spanId: string, atMs: number, what: Heard = "content"): void {
+    if (this.#open.has(spanId)) this.#facts.push({ type: "heard", spanId, atMs, what });
   }
 
   /** Ends an open span and its open descendants. */

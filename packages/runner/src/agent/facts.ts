@@ -1,5 +1,5 @@
 /** Facts: an agent's reports about its work, as plain data. `span-emitter.ts` turns them into spans; tests compare them. */
-import type { ErrorType, Outcome } from "@valet/shared/spans";
+import type { ErrorType, Heard, Outcome } from "@valet/shared/spans";
 import type { AttributeValue } from "@valet/shared/tracing";
 
 /** The spans in a turn that are made from the agent's events. */
@@ -50,11 +50,12 @@ export interface EndFact {
   readonly content: FactContent;
 }
 
-/** Progress of what an open span waits for: a chunk of the model's answer, output of the tool. */
+/** Progress of what an open span waits for. */
 export interface HeardFact {
   readonly type: "heard";
   readonly spanId: string;
   readonly atMs: number;
+  readonly what: Heard;
 }
 
 export type Fact = BeginFact | EndFact | HeardFact;

@@ -1,6 +1,6 @@
 /** Turns facts into spans. */
 import { endWith } from "@valet/shared/outcome";
-import type { LinkType, ValetSpans } from "@valet/shared/spans";
+import type { Heard, LinkType, ValetSpans } from "@valet/shared/spans";
 import { boundedJson } from "@valet/shared/text";
 import { type Span, type SpanContext, SpanKind, type Tracer } from "@valet/shared/tracing";
 import type { BeginFact, EndFact, Fact } from "./facts.ts";
@@ -11,7 +11,7 @@ export interface SpanEmitterOptions {
   readonly parent: { readonly context: SpanContext };
   readonly captureContent: boolean;
   /** Called on progress of what the span waits for. @param atMs epoch ms */
-  onHeard(spanId: string, atMs: number): void;
+  onHeard(spanId: string, atMs: number, what: Heard): void;
 }
 
 /** The maximum length of a content attribute, in UTF-16 code units. */
@@ -35,7 +35,7 @@ export class SpanEmitter {
     for (const fact of facts) {
       if (fact.type === "begin") this.#begin(fact, follows);
       else if (fact.type === "end") this.#end(fact);
-      else this.#options.onHeard(fact.spanId, fact.atMs);
+      else this.#options.onHeard(fact.spanId, fact.atMs, fact.what);
     }
   }
 

@@ -8,6 +8,7 @@ import {
   ERRORS,
   type ErrorType,
   endedBy,
+  type Heard,
   type Marked,
   type SpanAttributes,
   type ValetSpans,
@@ -50,7 +51,7 @@ export interface AgentTaskOptions {
   readonly partIntervalMs: number;
   onPart(attemptId: string, part: MessagePart): void;
   /** Called on progress of what the span waits for. @param atMs epoch ms */
-  onHeard?(spanId: string, atMs: number): void;
+  onHeard?(spanId: string, atMs: number, what: Heard): void;
   onAsked(asked: AgentAsks): void;
   /** Called on progress, and during expected silence: the agent waits for a person, or for a tool with its own time limit. */
   onWorking(attemptId: string): void;
@@ -247,7 +248,7 @@ export class AgentTask {
       tracer,
       parent: this.#frame.span,
       captureContent,
-      onHeard: (spanId, atMs) => onHeard?.(spanId, atMs),
+      onHeard: (spanId, atMs, what) => onHeard?.(spanId, atMs, what),
     });
     const prompt = session.prompt({
       attemptId,

@@ -185,6 +185,7 @@ export class AgentRun {
         break;
       case "provider.call":
         this.#providerCalls.set(event.properties.call.callId, event.properties.call);
+        this.recordBytes(event.properties.call.endedMs ?? event.properties.call.startedMs);
         this.#workingStep()?.providerTold();
         break;
       case "session.status":
@@ -202,6 +203,16 @@ export class AgentRun {
   /** The span of a tool call, if it has begun. */
   toolSpan(messageId: string, callId: string): string | undefined {
     return this.#steps.get(messageId)?.toolSpan(callId);
+  }
+
+  /** Records that the request of a message's model call is about to be sent. */
+  recordRequest(messageId: string, atMs: number): void {
+    this.#openStep(messageId)?.recordRequest(atMs);
+  }
+
+  /** Records that the provider has sent bytes. */
+  recordBytes(atMs: number): void {
+    this.#workingStep()?.recordBytes(atMs);
   }
 
   /** Records that the model call for a message was refused. */

@@ -212,6 +212,7 @@ class OpenCodePrompt implements AgentPrompt {
     await this.#caughtUp(messageId);
     if (this.#reducer.refuses(call)) return { isRefused: true };
     if (this.#reducer.hasEnded || !this.#reducer.knows(sessionId)) return { isRefused: false };
+    this.#run.recordRequest(call);
     return { isRefused: false, spanId: chatSpanId(this.#request.attemptId, sessionId, messageId) };
   }
 

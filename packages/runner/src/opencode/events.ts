@@ -166,13 +166,19 @@ interface ProviderCallEvent {
   readonly type: "provider.call";
   readonly properties: { readonly sessionID: string; readonly call: ProviderCall };
 }
+/** Also from our plugin: a provider has sent bytes of an answer. That alone is no progress. */
+interface ProviderBytesEvent {
+  readonly id?: undefined;
+  readonly type: "provider.bytes";
+  readonly properties: { readonly sessionID: string; readonly atMs: number };
+}
 /** Derived from OpenCode's lists of pending requests: a request is no longer pending. Its answer is unknown. */
 interface RequestClosedEvent {
   readonly id?: undefined;
   readonly type: "request.closed";
   readonly properties: { readonly sessionID: string; readonly requestID: string };
 }
-export type AgentEvent = z.infer<typeof KnownEvent> | ProviderCallEvent | RequestClosedEvent;
+export type AgentEvent = z.infer<typeof KnownEvent> | ProviderCallEvent | ProviderBytesEvent | RequestClosedEvent;
 export type AgentEventOf<T extends AgentEvent["type"]> = Extract<AgentEvent, { type: T }>;
 /** A request of the agent to a person. */
 export type AskedEvent = AgentEventOf<"permission.asked"> | AgentEventOf<"question.asked">;

@@ -66,6 +66,8 @@ export class ModelStep {
   /** Whether the provider reported that the model has answered. */
   #hasAnswered = false;
   #isCallRefused = false;
+  /** When the last request was permitted, epoch ms. OpenCode's event that begins the call may come later. */
+  #requestMs: number | undefined;
   /** Whether the step ended with a rejected tool call, after which OpenCode does not continue. */
   wasDenied = false;
 
@@ -102,6 +104,22 @@ export class ModelStep {
   /** The span of a tool call of this step, if it has begun. */
   toolSpan(callId: string): string | undefined {
     return this.#tools.get(callId);
+  }
+
+  /** Records that a request to the model is about to be sent. */
+  recordRequest(atMs: number): void {
+    this.#requestMs = atMs;
+    this.#recordRequest();
+  }
+
+  /** Records that the provider has sent bytes, whatever they contain. */
+  recordBytes(atMs: number): void {
+    if (this.#call?.current !== undefined) this.#context.log.heard(this.#call.spanId, atMs, "byte");
+  }
+
+  #recordRequest(): void {
+    if (this.#call === undefined || this.#requestMs === undefined) return;
+    this.#context.log.heard(this.#call.spanId, this.#requestMs, "request");
   }
 
   /** Records that the next request to the model was refused. */
@@ -241,6 +259,7 @@ export class ModelStep {
       startMs: start,
       attributes: callAttributes(this.#info.providerID),
     });
+    this.#recordRequest();
     return this.#call;
   }
 

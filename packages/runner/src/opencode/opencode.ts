@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { innerLimit, LIMITS } from "@valet/shared/limits";
 import { endWith, type SpanOf } from "@valet/shared/outcome";
-import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
+import type { ProviderBytes, ProviderCall } from "@valet/shared/protocol/child-sessions";
 import type { RunnerWarning } from "@valet/shared/protocol/warnings";
 import type { ErrorType, ValetSpans, WarmUpScope } from "@valet/shared/spans";
 import { isValidContext, type Parent, type SpanContext, type StartOptions, type Tracer } from "@valet/shared/tracing";
@@ -184,6 +184,12 @@ export class OpenCode implements AgentAccess {
   /** Passes the plugin's report about a request to a provider to the listeners. */
   forwardProviderCall(call: ProviderCall): void {
     const event: AgentEvent = { type: "provider.call", properties: { sessionID: call.opencodeSessionId, call } };
+    this.#tell((listener) => listener.onEvent(event, Date.now()));
+  }
+
+  /** Forwards that a provider has sent bytes. */
+  forwardProviderBytes({ opencodeSessionId: sessionID, atMs }: ProviderBytes): void {
+    const event: AgentEvent = { type: "provider.bytes", properties: { sessionID, atMs } };
     this.#tell((listener) => listener.onEvent(event, Date.now()));
   }
 

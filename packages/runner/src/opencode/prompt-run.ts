@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { stuckLimits } from "@valet/shared/limits";
 import type { SpanContext } from "@valet/shared/tracing";
-import type { PromptLimits } from "../agent/agent.ts";
+import type { ModelCallRef, PromptLimits } from "../agent/agent.ts";
 import type { Ending, Fact } from "../agent/facts.ts";
 import { CatchUp } from "./catch-up.ts";
 import { type OpenCodeClient, OpenCodeError, type Prompt } from "./client.ts";
@@ -107,6 +107,12 @@ export class PromptRun {
     return reducer.ending;
   }
 
+  /** Records that a permitted model call is about to be sent. */
+  recordRequest(call: ModelCallRef): void {
+    const { reducer } = this.#options;
+    if (!reducer.hasEnded) this.#take(reducer.recordRequest(call, Date.now()));
+  }
+
   /** Resolves once all events that the stream has delivered so far have been applied. Never rejects. */
   caughtUp(): Promise<void> {
     return this.#catchUp.settled();
@@ -145,6 +151,11 @@ export class PromptRun {
   #hear(event: AgentEvent, readMs: number): void {
     const { reducer } = this.#options;
     if (reducer.hasEnded) return;
+    if (event.type === "provider.bytes") {
+      // No progress: a provider may send comments for ever.
+      this.#take(reducer.recordBytes(event.properties.sessionID, event.properties.atMs));
+      return;
+    }
     if (reducer.concerns(event)) {
       this.#idleChecks = 0;
       this.#watch();

@@ -194,6 +194,18 @@ export class TurnReducer {
     return true;
   }
 
+  /** Records that a permitted model call is about to be sent to the provider. @param atMs epoch ms */
+  recordRequest({ sessionId, messageId }: ModelCallRef, atMs: number): Fact[] {
+    this.#runs.get(sessionId)?.recordRequest(messageId, atMs);
+    return this.#log.take();
+  }
+
+  /** Records that the provider of a session's model call has sent bytes. @param atMs epoch ms */
+  recordBytes(sessionId: string, atMs: number): Fact[] {
+    this.#runs.get(sessionId)?.recordBytes(atMs);
+    return this.#log.take();
+  }
+
   /** Records the result of a health check. @param atMs the time of the failed check, or of the answer, epoch ms */
   applyHealth(isResponsive: boolean, atMs: number): Fact[] {
     if (this.hasEnded) return [];

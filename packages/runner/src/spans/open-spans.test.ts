@@ -1,4 +1,4 @@
-import { parseOpenSpan, Tracer } from "@valet/shared/tracing";
+import { attributesToObject, parseOpenSpan, Tracer } from "@valet/shared/tracing";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { OpenSpans, type OpenSpanText } from "./open-spans.ts";
@@ -14,6 +14,8 @@ function setUp() {
   return { spans, begin: (name: string) => tracer.startSpan(name), at: (ms: number) => (nowMs = ms) };
 }
 
+const attributes = (spans: readonly OpenSpanText[]) =>
+  attributesToObject([...(parseOpenSpan(spans[0]?.text ?? "")?.attributes ?? [])]);
 const names = (spans: readonly OpenSpanText[]) => spans.map(({ text }) => parseOpenSpan(text)?.name);
 
 describe("open spans", () => {
@@ -46,11 +48,36 @@ describe("open spans", () => {
     const { spanId } = begin("chat mock-1").context;
     at(300);
     spans.take();
-    for (const ms of [400, 500, 600]) spans.heard(spanId, ms);
+    spans.heard(spanId, 320, "content");
+    at(1_300);
+    spans.take();
+    for (const ms of [1_400, 1_500, 1_600]) spans.heard(spanId, ms, "content");
     expect(spans.dueInMs()).toBe(5_000);
-    at(5_300);
-    expect(parseOpenSpan(spans.take()[0]?.text ?? "")?.attributes).toEqual(["valet.last_heard_ms", 600]);
+    at(6_300);
+    expect(parseOpenSpan(spans.take()[0]?.text ?? "")?.attributes).toEqual(["valet.last_heard_ms", 1_600]);
     expect(spans.dueInMs()).toBeUndefined();
+  });
+
+  test("are reported within a second if something is heard for the first time, each kind in an attribute of its own", () => {
+    const { spans, begin, at } = setUp();
+    const { spanId } = begin("chat mock-1").context;
+    spans.heard(spanId, 40, "request");
+    at(250);
+    expect(attributes(spans.take())).toEqual({ "valet.llm.last_request_ms": 40 });
+    spans.heard(spanId, 260, "byte");
+    expect(spans.dueInMs()).toBe(1_000);
+    at(1_250);
+    expect(attributes(spans.take())).toEqual({ "valet.llm.last_request_ms": 40, "valet.llm.last_byte_ms": 260 });
+    spans.heard(spanId, 1_300, "byte");
+    expect(spans.dueInMs()).toBe(5_000);
+    spans.heard(spanId, 1_400, "content");
+    expect(spans.dueInMs()).toBe(1_000);
+    at(2_250);
+    expect(attributes(spans.take())).toEqual({
+      "valet.llm.last_request_ms": 40,
+      "valet.llm.last_byte_ms": 1_300,
+      "valet.last_heard_ms": 1_400,
+    });
   });
 
   test("are never reported after they have ended", () => {
@@ -69,7 +96,7 @@ describe("open spans", () => {
           at(now);
           const span = open.get(index);
           if (what === "begin" && span === undefined) open.set(index, begin(String(index)));
-          else if (what === "heard" && span !== undefined) spans.heard(span.context.spanId, now);
+          else if (what === "heard" && span !== undefined) spans.heard(span.context.spanId, now, "content");
           else if (what === "end") {
             span?.end();
             open.delete(index);

@@ -2,6 +2,8 @@
  * The runner's open spans. The runner reports a span to the session once it has been open for a while, and again on progress of
  * what it waits for. In a hanging turn this shows which step hangs, and since when.
  */
+
+import { HEARD, type Heard } from "@valet/shared/spans";
 import { type ReadableSpan, serialiseSpan } from "@valet/shared/tracing";
 
 export interface OpenSpansOptions {
@@ -9,6 +11,8 @@ export interface OpenSpansOptions {
   readonly minAgeMs?: number;
   /** The minimum interval between two reports of the same span's progress, in milliseconds. */
   readonly heardIntervalMs?: number;
+  /** The same, if something is heard for the first time: until then the session shows that nothing was. */
+  readonly firstHeardIntervalMs?: number;
   /** Milliseconds, monotonic. */
   readonly now?: () => number;
 }
@@ -18,10 +22,10 @@ interface Open {
   readonly sinceMs: number;
   /** When it was last reported. */
   toldMs?: number;
-  /** The last progress of what it waits for, epoch ms. */
-  heardMs?: number;
-  /** Whether there was progress since the last report. */
-  isHeardNew: boolean;
+  /** When each was last heard, epoch ms. */
+  readonly heardMs: Map<Heard, number>;
+  /** What was heard since the last report: nothing, more of the same, or something for the first time. */
+  news: "none" | "more" | "first";
   /** Whether a descendant has ended. That one would have no parent if this process died before the report of this span. */
   isParent: boolean;
 }
@@ -40,18 +44,31 @@ export interface OpenSpanText {
 export class OpenSpans {
   readonly #minAgeMs: number;
   readonly #heardIntervalMs: number;
+  readonly #firstHeardIntervalMs: number;
   readonly #now: () => number;
   readonly #open = new Map<string, Open>();
 
-  constructor({ minAgeMs = 250, heardIntervalMs = 5_000, now = () => performance.now() }: OpenSpansOptions = {}) {
+  constructor({
+    minAgeMs = 250,
+    heardIntervalMs = 5_000,
+    firstHeardIntervalMs = 1_000,
+    now = () => performance.now(),
+  }: OpenSpansOptions = {}) {
     this.#minAgeMs = minAgeMs;
+    this.#firstHeardIntervalMs = firstHeardIntervalMs;
     this.#heardIntervalMs = heardIntervalMs;
     this.#now = now;
   }
 
   /** @param span is read when it is reported, so later changes are included */
   begun(span: ReadableSpan): void {
-    this.#open.set(span.context.spanId, { span, sinceMs: this.#now(), isHeardNew: false, isParent: false });
+    this.#open.set(span.context.spanId, {
+      span,
+      sinceMs: this.#now(),
+      heardMs: new Map(),
+      news: "none",
+      isParent: false,
+    });
   }
 
   ended(spanId: string): void {
@@ -75,12 +92,14 @@ export class OpenSpans {
     return texts;
   }
 
-  /** Records progress of what the span waits for: a chunk of a model's answer, output of a tool. */
-  heard(spanId: string, atMs: number): void {
+  /** Records what was heard of what the span waits for. */
+  heard(spanId: string, atMs: number, what: Heard): void {
     const open = this.#open.get(spanId);
     if (open === undefined) return;
-    open.heardMs = Math.floor(Math.max(open.heardMs ?? 0, atMs));
-    open.isHeardNew = true;
+    const isFirst = !open.heardMs.has(what);
+    open.heardMs.set(what, Math.floor(Math.max(open.heardMs.get(what) ?? 0, atMs)));
+    if (isFirst) open.news = "first";
+    else if (open.news === "none") open.news = "more";
   }
 
   /** Returns the milliseconds until the next report is due; `undefined` if there is nothing to report. */
@@ -107,19 +126,21 @@ export class OpenSpans {
         texts.push({ spanId, text });
       }
       open.toldMs = this.#now();
-      open.isHeardNew = false;
+      open.news = "none";
     }
     return texts;
   }
 
-  #dueMs({ sinceMs, toldMs, isHeardNew, isParent }: Open): number | undefined {
+  #dueMs({ sinceMs, toldMs, news, isParent }: Open): number | undefined {
     if (toldMs === undefined) return isParent ? sinceMs : sinceMs + this.#minAgeMs;
-    return isHeardNew ? toldMs + this.#heardIntervalMs : undefined;
+    if (news === "none") return undefined;
+    return toldMs + (news === "first" ? this.#firstHeardIntervalMs : this.#heardIntervalMs);
   }
 }
 
 function textOf({ span, heardMs }: Open): string {
-  if (heardMs === undefined) return serialiseSpan(span);
+  if (heardMs.size === 0) return serialiseSpan(span);
+  const heard = [...heardMs].flatMap(([what, atMs]) => [HEARD[what], atMs]);
   const { context, parent, name, kind, startTime, events, links, statusCode, statusMessage } = span;
   const { droppedAttributes, droppedEvents, droppedLinks } = span;
   return serialiseSpan({
@@ -135,6 +156,6 @@ function textOf({ span, heardMs }: Open): string {
     droppedAttributes,
     droppedEvents,
     droppedLinks,
-    attributes: [...span.attributes, "valet.last_heard_ms", heardMs],
+    attributes: [...span.attributes, ...heard],
   });
 }

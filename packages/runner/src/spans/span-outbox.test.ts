@@ -259,7 +259,7 @@ describe("open spans", () => {
       connect();
       for (let ms = 0; ms < 10_000; ms += 20) {
         const span = tracer.startSpan("chat");
-        outbox.heard(span.context.spanId, Date.now());
+        outbox.heard(span.context.spanId, Date.now(), "content");
         if (ms % 200 !== 0) span.end();
         vi.advanceTimersByTime(20);
       }

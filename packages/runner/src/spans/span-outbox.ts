@@ -4,6 +4,7 @@
  */
 import { MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
 import type { SpanFrame } from "@valet/shared/protocol/span-frame";
+import type { Heard } from "@valet/shared/spans";
 import {
   type DropReason,
   encodeResource,
@@ -100,8 +101,8 @@ export class SpanOutbox implements SpanProcessor {
   }
 
   /** Records progress of what the span waits for. @param atMs epoch ms */
-  heard(spanId: string, atMs: number): void {
-    this.#openSpans.heard(spanId, atMs);
+  heard(spanId: string, atMs: number, what: Heard): void {
+    this.#openSpans.heard(spanId, atMs, what);
     this.#arm();
   }
 

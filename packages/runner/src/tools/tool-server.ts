@@ -7,6 +7,7 @@ import {
   type ChildSessionAnswer,
   type ModelCallPermit,
   ModelCallRef,
+  ProviderBytes,
   ProviderCall,
   ToolCall,
 } from "@valet/shared/protocol/child-sessions";
@@ -20,6 +21,8 @@ export interface ToolServerOptions {
   readonly secrets?: SecretValues;
   /** Called with the agent's requests to providers. */
   onProviderCall?(call: ProviderCall): void;
+  /** Called with what providers send, at most once a second and call. */
+  onProviderBytes?(bytes: ProviderBytes): void;
   /** Decides on a model call that the agent is about to make. Without it, every call is permitted. */
   permitModelCall?(call: ModelCallRef): Promise<ModelCallPermit>;
   readonly maxOpen?: number;
@@ -32,6 +35,7 @@ export interface ToolServer {
 }
 
 const Told = z.object({ providerCall: ProviderCall });
+const ToldBytes = z.object({ providerBytes: ProviderBytes });
 const Asked = z.object({ modelCall: ModelCallRef });
 const MAX_BODY_BYTES = 512 * 1024;
 const MAX_OPEN = 32;
@@ -41,6 +45,7 @@ const IDLE_S = 120;
 export function startToolServer({
   answer,
   onProviderCall,
+  onProviderBytes,
   permitModelCall,
   secrets,
   maxOpen = MAX_OPEN,
@@ -57,6 +62,11 @@ export function startToolServer({
       const told = Told.safeParse(body);
       if (told.success) {
         onProviderCall?.(told.data.providerCall);
+        return Response.json({});
+      }
+      const bytes = ToldBytes.safeParse(body);
+      if (bytes.success) {
+        onProviderBytes?.(bytes.data.providerBytes);
         return Response.json({});
       }
       const asked = Asked.safeParse(body);

@@ -112,6 +112,14 @@ export const ProviderCall = z.object({
 });
 export type ProviderCall = z.infer<typeof ProviderCall>;
 
+/** A provider has sent bytes of an answer, text or not: comments and empty events count, too. */
+export const ProviderBytes = z.object({
+  opencodeSessionId: id,
+  /** When they arrived, epoch ms. */
+  atMs: z.number(),
+});
+export type ProviderBytes = z.infer<typeof ProviderBytes>;
+
 /**
  * The body of our plugin's request for permission to make a model call. It names OpenCode's session, the assistant message that
  * the call produces, and the user message that this one answers.

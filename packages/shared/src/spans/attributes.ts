@@ -175,6 +175,18 @@ export const ATTRIBUTES = {
       "whether the provider's token counts are impossible: a part larger than its whole is reduced to the whole; a count that is not an integer from 0 to 100 million is omitted, and so is the cost",
   },
   "valet.llm.attempt": { type: "int", meaning: "number of the try of this call, or of the try waited for, from 1" },
+  "valet.llm.last_request_ms": {
+    type: "int",
+    unit: "ms since 1970",
+    meaning:
+      "when the call's last request to the provider was permitted, just before it is sent; only while the span is open, or if nothing ended it; absent if the runner does not observe the provider's answers",
+  },
+  "valet.llm.last_byte_ms": {
+    type: "int",
+    unit: "ms since 1970",
+    meaning:
+      "when the provider last sent anything of its answer, text or not, to within a second; only while the span is open, or if nothing ended it",
+  },
   "valet.llm.start_source": { type: "string", values: START_SOURCES, meaning: "where the start time was read" },
   "valet.retry.delay_ms": { type: "int", meaning: "the wait that OpenCode announced" },
   "gen_ai.conversation.compacted": {

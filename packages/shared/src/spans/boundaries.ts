@@ -35,7 +35,7 @@ export const BOUNDARIES: readonly Boundary[] = [
     from: "OpenCode",
     to: "model provider",
     carrier:
-      "header `traceparent`, the context of the `chat`, on each try; no header if Valet's plugin cannot tell which call it is, or the runner does not answer it within a second",
+      "header `traceparent`, the context of the `chat`, on each try; no header if Valet's plugin cannot tell which call it is, or the runner does not answer it within 5 seconds",
   },
   {
     from: "OpenCode",

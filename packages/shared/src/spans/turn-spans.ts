@@ -115,6 +115,8 @@ export const TURN_SPANS = {
       "valet.llm.usage_inconsistent",
       "gen_ai.conversation.compacted",
       "valet.llm.start_source",
+      "valet.llm.last_request_ms",
+      "valet.llm.last_byte_ms",
       "server.address",
       "server.port",
     ],

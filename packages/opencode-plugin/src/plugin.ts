@@ -1,0 +1,39 @@
+/** Makes the plugin's hooks. Without a runner the plugin has no tools; variables that shells must not see are blanked in any case. */
+import { childSessionTools } from "./child-session-tools.ts";
+import { refuseForeignCode } from "./foreign-code.ts";
+import { modelCallPermits } from "./model-call-permits.ts";
+import { observeProviderCalls } from "./provider-calls.ts";
+import { readAccess, readHiddenVariables, readTrust } from "./runner-access.ts";
+import { answerWarmUps } from "./warm-up.ts";
+
+/**
+ * Takes what the runner has left in this process's environment, and returns the plugin.
+ * @param silenceMs how long a provider's stream may bring no event; tests have less time than the default
+ */
+export function makePlugin(silenceMs?: number) {
+  const access = readAccess(process.env);
+  const blanks = readHiddenVariables(process.env);
+  if (!readTrust(process.env)) refuseForeignCode();
+
+  const permits = access === undefined ? undefined : modelCallPermits(access);
+  const onModelCall = access === undefined ? undefined : observeProviderCalls(access, silenceMs);
+  const warmUps = answerWarmUps();
+
+  type HeadersInput = Parameters<NonNullable<typeof onModelCall>>[0] &
+    Parameters<NonNullable<typeof permits>["headers"]>[0] &
+    Parameters<typeof warmUps.mark>[0];
+
+  return async () => ({
+    ...(permits !== undefined && { event: permits.event }),
+    "chat.headers": async (input: HeadersInput, output: { headers: Record<string, string> }) => {
+      // Neither a request to a provider nor part of a turn.
+      if (warmUps.isWarmUp(input)) return warmUps.mark(input, output);
+      const permit = await permits?.headers(input, output);
+      onModelCall?.(input, output, permit?.isRefused);
+    },
+    ...(access !== undefined && { tool: childSessionTools(access) }),
+    "shell.env": async (_input: unknown, output: { env: Record<string, string | undefined> }) => {
+      Object.assign(output.env, blanks);
+    },
+  });
+}
