@@ -382,6 +382,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     children,
     reports,
     credentials,
+    tracer,
     traces,
     exporter,
     recordExportProblem,

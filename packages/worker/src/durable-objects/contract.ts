@@ -24,6 +24,15 @@ export interface CallContext {
   readonly ownerId: string;
   readonly traceparent?: string;
   readonly tracestate?: string;
+  /** The request's span, if the call may end it: in the transaction in which it does what is asked. */
+  readonly request?: RequestToEnd;
+}
+
+export interface RequestToEnd {
+  /** The open span, in the format of `serialiseSpan`. */
+  readonly span: string;
+  /** The status of the answer once the call has done what is asked. */
+  readonly status: number;
 }
 
 export interface NewSession extends CreateSession {
@@ -61,7 +70,7 @@ export interface SessionCalls extends CapacityHolder {
   spans(cursor?: string): Promise<ReadableStream<Uint8Array>>;
   /** Exports waiting spans again, even after the session has given up, and waits some seconds for the result. */
   resend(): Answer<ResentSpans>;
-  /** Stores spans of the session that the Worker recorded. @param otlpJson OTLP/JSON text */
+  /** Stores spans of requests that did not end with a change of the session. @param otlpJson OTLP/JSON text */
   recordSpans(otlpJson: string): Promise<void>;
 
   // Calls between sessions of one family. Each is idempotent.

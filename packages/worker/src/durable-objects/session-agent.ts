@@ -27,6 +27,7 @@ import { type ListOrder, listMessages, listTurns, listWorkflows } from "./conver
 import { badCursor } from "./core/cursor.ts";
 import { ok, type Result, refuse } from "./core/result.ts";
 import { type ChildReport, type ParentMessage, reportText } from "./family/family.ts";
+import { type DescribeRequest, endRequest } from "./request-end.ts";
 import { createSession } from "./session-creation.ts";
 import { listTraces, segmentAfter } from "./traces/trace-list.ts";
 
@@ -61,7 +62,11 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Queues a message, or refuses it. A known id returns the existing message, in whatever state the session is. */
   async sendMessage(input: SendMessage, ctx: CallContext): Promise<Result<AcceptedMessage>> {
-    return this.#change(({ intake }) => intake.takeMessage(input, { parent: callerOf(ctx) }));
+    return this.#change(
+      ctx,
+      ({ intake }) => intake.takeMessage(input, { parent: callerOf(ctx) }),
+      ({ messageId }) => ({ "valet.message.id": messageId }),
+    );
   }
 
   async messages(cursor?: string, order?: ListOrder): Promise<Result<z.infer<typeof MessageList>>> {
@@ -70,7 +75,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Withdraws a queued message. Idempotent. */
   async withdraw(messageId: string, ctx: CallContext): Promise<Result<MessageView>> {
-    return this.#change(({ intake, conversation }) => {
+    return this.#change(ctx, ({ intake, conversation }) => {
       const row = intake.withdraw("message", messageId, callerOf(ctx));
       return row.ok ? ok(conversation.view(row.value)) : row;
     });
@@ -78,7 +83,11 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Queues a workflow, or refuses it. A known id returns the existing execution. */
   async startWorkflow(input: StartWorkflow, ctx: CallContext): Promise<Result<AcceptedWorkflow>> {
-    return this.#change(({ intake }) => intake.takeWorkflow(input, callerOf(ctx)));
+    return this.#change(
+      ctx,
+      ({ intake }) => intake.takeWorkflow(input, callerOf(ctx)),
+      ({ executionId }) => ({ "valet.workflow.execution.id": executionId }),
+    );
   }
 
   async workflows(cursor?: string): Promise<Result<z.infer<typeof WorkflowList>>> {
@@ -95,36 +104,36 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Withdraws a queued workflow. Idempotent. */
   async withdrawWorkflow(executionId: string, ctx: CallContext): Promise<Result<WorkflowView>> {
-    return this.#change(({ intake, workflows }) => {
+    return this.#change(ctx, ({ intake, workflows }) => {
       const row = intake.withdraw("workflow", executionId, callerOf(ctx));
       return row.ok ? ok(workflows.view(row.value)) : row;
     });
   }
 
   async clearQueue(ctx: CallContext): Promise<Result<z.infer<typeof ClearedQueue>>> {
-    return this.#change(({ attempts }) => {
+    return this.#change(ctx, ({ attempts }) => {
       return ok({ withdrawn: attempts.endQueued("aborted", "queue_cleared", callerOf(ctx)) });
     });
   }
 
   async hibernate(ctx: CallContext): Promise<Result<SessionView>> {
-    return this.#changeSession(({ lifecycle }) => lifecycle.hibernate("requested", callerOf(ctx)));
+    return this.#changeSession(ctx, ({ lifecycle }) => lifecycle.hibernate("requested", callerOf(ctx)));
   }
 
   async wake(ctx: CallContext): Promise<Result<SessionView>> {
-    return this.#changeSession(({ lifecycle }) => lifecycle.wake(callerOf(ctx)));
+    return this.#changeSession(ctx, ({ lifecycle }) => lifecycle.wake(callerOf(ctx)));
   }
 
   /** Aborts the running jobs of every channel. Queued jobs stay. */
   async abort(ctx: CallContext): Promise<Result<SessionView>> {
-    return this.#changeSession(({ attempts }) => {
+    return this.#changeSession(ctx, ({ attempts }) => {
       attempts.stop("user_abort", callerOf(ctx));
       return ok(undefined);
     });
   }
 
   async terminate(ctx: CallContext): Promise<Result<SessionView>> {
-    return this.#changeSession(({ lifecycle }) => {
+    return this.#changeSession(ctx, ({ lifecycle }) => {
       lifecycle.terminate("requested", callerOf(ctx));
       return ok(undefined);
     });
@@ -188,7 +197,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   async recordSpans(otlpJson: string): Promise<void> {
     const { traces, transactions } = this.#parts;
-    transactions.run(() => traces.acceptSpans(otlpJson));
+    transactions.run(() => traces.acceptRequestSpans(otlpJson));
   }
 
   async adoptChild(childId: string, ctx: CallContext): Promise<Result<{ readonly depth: number }>> {
@@ -300,18 +309,20 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#parts.state.maybe === undefined ? NOT_FOUND : read(this.#parts);
   }
 
-  /** Changes the session in one transaction. */
-  #change<T>(change: (parts: SessionParts) => Result<T>): Result<T> {
-    return this.#read((parts) => parts.transactions.run(() => change(parts)));
+  /** Changes the session in one transaction. The span of the request that asked for it ends in it, too. */
+  #change<T>(ctx: CallContext, change: (parts: SessionParts) => Result<T>, describe?: DescribeRequest<T>): Result<T> {
+    return this.#read((parts) => parts.transactions.run(() => endRequest(parts.tracer, ctx, change(parts), describe)));
   }
 
   /** Changes the session on behalf of another session of its family; refuses if that has another owner. */
   #changeFamily<T>(ctx: CallContext, change: (parts: SessionParts) => Result<T>): Result<T> {
-    return this.#change((parts) => (parts.state.record.ownerId === ctx.ownerId ? change(parts) : NOT_FOUND));
+    return this.#change(ctx, (parts) => (parts.state.record.ownerId === ctx.ownerId ? change(parts) : NOT_FOUND));
   }
 
-  #changeSession(change: (parts: SessionParts) => Result<void>): Result<SessionView> {
-    return this.#readSession((parts) => parts.transactions.run(() => change(parts)));
+  /** Changes the session, and returns it as it is afterwards. */
+  #changeSession(ctx: CallContext, change: (parts: SessionParts) => Result<void>): Result<SessionView> {
+    const result = this.#change(ctx, change);
+    return result.ok ? { ...result, value: this.#parts.view() } : result;
   }
 
   /** Runs `work`, and returns the session as it is afterwards. */

@@ -7,6 +7,7 @@ import type { CallContext, NewSession } from "./contract.ts";
 import { ok, type Result, refuse } from "./core/result.ts";
 import { NO_LINK } from "./core/session-state.ts";
 import { splitCredentials } from "./credentials/repository.ts";
+import { endRequest } from "./request-end.ts";
 
 /** Creates a session. Idempotent: a repeated call by the same owner returns the existing session. */
 export async function createSession(
@@ -14,7 +15,7 @@ export async function createSession(
   { origin, ...input }: NewSession,
   ctx: CallContext,
 ): Promise<Result<SessionView>> {
-  const { state, transactions, lifecycle, intake, intervals, credentials, view } = parts;
+  const { state, transactions, lifecycle, intake, intervals, credentials, tracer, view } = parts;
   const before = answerTo(parts, input.id, ctx);
   if (before !== undefined) return before;
   const { prompt, repoUrl, ...settings } = withoutUndefined(input);
@@ -46,7 +47,7 @@ export async function createSession(
       const parent = spawned === undefined ? cause : undefined;
       intake.takeMessage({ content: prompt, queueMode: "followup" }, { parent, initial: true, origin: spawned });
     }
-    return ok(view());
+    return endRequest(tracer, ctx, ok(view()));
   });
 }
 

@@ -3,7 +3,8 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
 import type { Env } from "../bindings.ts";
 import type { CallContext, SessionCalls } from "../durable-objects/contract.ts";
-import { invalidInput } from "./problem.ts";
+import type { Result } from "../durable-objects/core/result.ts";
+import { invalidInput, unwrap } from "./problem.ts";
 import type { RequestTrace } from "./request-trace.ts";
 
 export interface AppEnv {
@@ -32,6 +33,31 @@ export function createRoutes(): OpenAPIHono<AppEnv> {
 /** Returns the caller and the trace context for a call of the session. */
 export function callContext(c: AppContext): CallContext {
   return { ownerId: c.var.ownerId, ...c.var.trace?.carrier };
+}
+
+/**
+ * Makes a call that changes the session. If the session makes the change, it ends the request's span with it.
+ * @param status the status of the answer then
+ */
+export async function requestChange<T>(
+  c: AppContext,
+  status: number,
+  call: (ctx: CallContext) => Promise<Result<T>>,
+): Promise<Result<T>> {
+  const { trace } = c.var;
+  const request = trace?.toEnd(status);
+  const result = await call({ ...callContext(c), ...(request !== undefined && { request }) });
+  if (result.ok && result.endsRequest) trace?.handedOver();
+  return result;
+}
+
+/** Like {@link requestChange}. @throws ApiError if the session refuses */
+export async function change<T>(
+  c: AppContext,
+  status: number,
+  call: (ctx: CallContext) => Promise<Result<T>>,
+): Promise<T> {
+  return unwrap(await requestChange(c, status, call));
 }
 
 /** Returns the session of the path. {@link requireSession} has checked that it is the caller's. */

@@ -4,6 +4,7 @@ import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { call, createSession, ORIGIN, signIn } from "../../test/api.ts";
 import { bindings } from "../../test/bindings.ts";
 import { attributesOf, spansOf, type WireSpan } from "../../test/otlp.ts";
+import { SessionAgent } from "../durable-objects/session-agent.ts";
 import { createApp } from "./app.ts";
 
 const SERVER = 2;
@@ -69,6 +70,76 @@ describe("a request that changes a session", () => {
     expect(accepted.traceId).toMatch(/^(?!0{32})[0-9a-f]{32}$/);
     expect(accepted.traceId).not.toBe(CALLER.traceId);
     expect(span.parentSpanId ?? "").toBe("");
+  });
+});
+
+describe("the span of a request", () => {
+  afterEach(() => void vi.restoreAllMocks());
+  /** Calls with spans of requests that did not end with a change. */
+  const recordSpans = () => vi.spyOn(SessionAgent.prototype, "recordSpans");
+
+  /** The request's spans in a trace. */
+  async function spansIn(traceId: string): Promise<WireSpan[]> {
+    const trace = await call("GET", `/api/sessions/${session}/traces/${traceId}`, { token });
+    return trace.status === 404 ? [] : spansOf(await trace.text()).filter(({ kind }) => kind === SERVER);
+  }
+
+  async function request(method: string, path: string, body?: object) {
+    const traceId = crypto.randomUUID().replaceAll("-", "");
+    const headers = { traceparent: `00-${traceId}-${CALLER.spanId}-01` };
+    const { status } = await call(method, `/api/sessions/${session}/${path}`, { token, headers, body });
+    const [span, ...others] = await vi.waitFor(async () => {
+      const spans = await spansIn(traceId);
+      expect(spans).not.toEqual([]);
+      return spans;
+    }, 20_000);
+    expect(others).toEqual([]);
+    return { traceId, status, attributes: attributesOf(span) };
+  }
+
+  test.each([
+    ["POST", "messages", { content: "hello" }, 202, "valet.message.id"],
+    [
+      "POST",
+      "workflows",
+      { name: "check", steps: [{ name: "build", run: "make" }] },
+      202,
+      "valet.workflow.execution.id",
+    ],
+    ["DELETE", "queue", undefined, 200, undefined],
+    ["POST", "abort", undefined, 202, undefined],
+  ])("%s %s ends in the transaction of the change, without another call", async (method, what, body, status, about) => {
+    const recorded = recordSpans();
+    const answered = await request(method, what, body);
+    expect(answered.status).toBe(status);
+    expect(answered.attributes).toMatchObject({
+      "http.response.status_code": `${status}`,
+      "valet.session.id": session,
+      ...(about !== undefined && { [about]: expect.any(String) }),
+    });
+    expect(recorded).not.toHaveBeenCalled();
+  });
+
+  test("that the session refuses is delivered by the Worker", async () => {
+    const recorded = recordSpans();
+    const { status, attributes } = await request("DELETE", "messages/msg_unknown");
+    expect([status, attributes["http.response.status_code"]]).toEqual([404, "404"]);
+    expect(recorded).toHaveBeenCalledTimes(1);
+  });
+
+  test("that ended with the change, whose answer was lost, keeps that end", async () => {
+    const recorded = recordSpans();
+    const { sendMessage } = SessionAgent.prototype;
+    vi.spyOn(SessionAgent.prototype, "sendMessage").mockImplementation(async function (this: SessionAgent, ...args) {
+      await sendMessage.apply(this, args);
+      throw new Error("the answer is lost");
+    });
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const { status, traceId } = await request("POST", "messages", { content: "lost" });
+    expect(status).toBe(500);
+    await vi.waitFor(() => expect(recorded.mock.settledResults).toMatchObject([{ type: "fulfilled" }]), 20_000);
+    const spans = await spansIn(traceId);
+    expect(spans.map((span) => attributesOf(span)["http.response.status_code"])).toEqual(["202"]);
   });
 });
 

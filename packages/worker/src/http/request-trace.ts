@@ -1,4 +1,7 @@
-/** The SERVER span of one request. It is delivered to the session that the request reached, or else to the backend. */
+/**
+ * The SERVER span of one request. The session that the request changes ends it with the change. Otherwise it is delivered to the
+ * session that the request reached, or else to the backend.
+ */
 
 import { endRequestSpan, type RequestInfo, type RequestSpan, startRequestSpan } from "@valet/shared/http/request-span";
 import { DOUBLE_KEYS, type SpanAttributes, sessionAttributes, type ValetSpans } from "@valet/shared/spans";
@@ -7,13 +10,15 @@ import {
   contextHeaders,
   encodeTraces,
   isSampled,
+  type OpenSpan,
   OtlpExporter,
   type ReadableSpan,
   recordDropped,
+  serialiseSpan,
   Tracer,
   wallClock,
 } from "@valet/shared/tracing";
-import type { SessionCalls } from "../durable-objects/contract.ts";
+import type { RequestToEnd, SessionCalls } from "../durable-objects/contract.ts";
 import { logFailure } from "../log-failure.ts";
 import { SCOPE, type WorkerTracing, warn, warnOfExport } from "../worker-tracing.ts";
 import { isStorageFull, isStorageLost } from "./storage-full.ts";
@@ -25,6 +30,7 @@ export class RequestTrace {
   readonly #tracing: WorkerTracing;
   readonly #ended: ReadableSpan[] = [];
   readonly #span: RequestSpan;
+  #isHandedOver = false;
 
   /** Only for authenticated callers, since the span continues the caller's trace. */
   constructor(tracing: WorkerTracing, request: RequestInfo) {
@@ -50,6 +56,18 @@ export class RequestTrace {
     return contextHeaders(this.#span.context);
   }
 
+  /** Returns the span for a call that may end it; `undefined` if it is not recorded. */
+  toEnd(status: number): RequestToEnd | undefined {
+    if (!this.#span.isRecording) return undefined;
+    // A span that records can be read.
+    return { span: serialiseSpan(this.#span as unknown as OpenSpan), status };
+  }
+
+  /** Records that a call has ended the span, which is no longer delivered. */
+  handedOver(): void {
+    this.#isHandedOver = true;
+  }
+
   describe(attributes: SpanAttributes<"POST ${string}">): void {
     this.#span.setAttributes(attributes);
   }
@@ -68,7 +86,7 @@ export class RequestTrace {
    * room for it. Never rejects; runs after the answer, in `waitUntil`.
    */
   async deliver(session: Pick<SessionCalls, "recordSpans"> | undefined): Promise<void> {
-    if (this.#ended.length === 0) return;
+    if (this.#ended.length === 0 || this.#isHandedOver) return;
     try {
       if (session === undefined) await this.#export();
       else await session.recordSpans(encodeTraces(this.#tracing.resource, this.#ended));

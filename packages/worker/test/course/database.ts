@@ -10,6 +10,8 @@ export class Database {
   session: SessionView | undefined;
   readonly turns = new Set<string>();
   isAway = false;
+  /** Whether it takes calls and never answers. */
+  hangs = false;
   #version = 0;
 
   get binding(): D1Database {
@@ -17,6 +19,7 @@ export class Database {
       prepare: (query: string) => ({ bind: (...values: unknown[]): Statement => ({ query, values }) }),
       batch: async (statements: readonly Statement[]) => {
         if (this.isAway) throw new DatabaseAway();
+        if (this.hangs) await new Promise(() => {});
         for (const { query, values } of statements) {
           if (query.includes("INTO turns")) this.turns.add(values[1] as string);
           else if ((values[6] as number) > this.#version) {

@@ -48,6 +48,13 @@ export class SessionTracer {
     // A recording span is the same object that its processor receives.
     if (span.isRecording) this.#store.onStart(span as unknown as ReadableSpan);
   }
+
+  /** Resumes a span that another process began and handed over, so that it can be ended in this transaction. */
+  takeOver<N extends SpanName>(open: OpenSpan): SpanOf<N> {
+    const span = this.#tracer.resumeSpan(open);
+    if (span.isRecording) this.#store.onStart(span as unknown as ReadableSpan);
+    return span as SpanOf<N>;
+  }
 }
 
 /** Returns whether a context belongs to a trace. It does not if tracing is off and the caller sent none. */

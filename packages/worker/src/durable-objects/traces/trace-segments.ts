@@ -282,6 +282,12 @@ export class TraceSegments {
     return segment === undefined ? undefined : { id: segment.id, text: unpack(segment.body) };
   }
 
+  /** Whether the tail holds a span. */
+  tailHas(spanId: string): boolean {
+    const query = "SELECT 1 FROM trace_tail WHERE INSTR(body, ?) > 0 LIMIT 1";
+    return this.#sql.exec(query, `"spanId":"${spanId}"`).toArray().length > 0;
+  }
+
   /** Returns the tail as one request; `undefined` when it is empty. */
   tailText(): string | undefined {
     const parts = this.#tail();

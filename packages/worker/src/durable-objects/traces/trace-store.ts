@@ -228,12 +228,21 @@ export class TraceStore implements SpanProcessor {
     return durable;
   }
 
-  /** Stores ended spans that the Worker or the broker made for this session. */
+  /** Stores ended spans that the broker made for this session. */
   acceptSpans(otlp: string): void {
     this.#options.transact(() => this.#acceptRequests([{ otlp }]));
   }
 
-  #acceptRequests(requests: readonly ReceivedRequest[]): void {
+  /**
+   * Stores the spans of requests that the Worker ended. If the object has just ended one of them, but its answer was lost, the end
+   * recorded here stands.
+   */
+  acceptRequestSpans(otlp: string): void {
+    this.#options.transact(() => this.#acceptRequests([{ otlp }], (spanId) => this.segments.tailHas(spanId)));
+  }
+
+  /** @param hasEnded whether the end of a span is known; none is by default */
+  #acceptRequests(requests: readonly ReceivedRequest[], hasEnded: (spanId: string) => boolean = () => false): void {
     const { sessionId, resource, ownTracesOnly, limits } = this.#options;
     const groups: SpanGroup[] = [];
     let invalid = 0;
@@ -257,7 +266,9 @@ export class TraceStore implements SpanProcessor {
     for (const { resource, scope, spans } of groups) {
       invalid += spans.filter(({ spanId }) => ended.ownOpen.has(spanId)).length;
       // The first end of a span counts.
-      const kept = spans.filter(({ spanId }) => !ended.ownOpen.has(spanId) && !ended.sealed.has(spanId));
+      const kept = spans.filter(
+        ({ spanId }) => !ended.ownOpen.has(spanId) && !ended.sealed.has(spanId) && !hasEnded(spanId),
+      );
       for (const sampled of [true, false]) {
         const part = kept.filter((span) => span.sampled === sampled);
         if (part.length > 0) entries.push({ resource, scope, sampled, spans: part, body: writeSpans(part) });

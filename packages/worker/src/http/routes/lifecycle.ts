@@ -1,8 +1,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import { SessionView } from "@valet/shared/protocol/session-view";
-import { agentOf, callContext, createRoutes } from "../context.ts";
+import { agentOf, change, createRoutes } from "../context.ts";
 import { answer, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
-import { unwrap } from "../problem.ts";
 
 export const lifecycle = createRoutes();
 
@@ -30,6 +29,6 @@ for (const action of ["hibernate", "wake", "abort", "terminate"] as const) {
       request: { params: SessionParams },
       responses: { 202: answer(SessionView, "The session; the change is in progress"), default: PROBLEM },
     }),
-    async (c) => c.json(unwrap(await agentOf(c)[action](callContext(c))), 202),
+    async (c) => c.json(await change(c, 202, (ctx) => agentOf(c)[action](ctx)), 202),
   );
 }

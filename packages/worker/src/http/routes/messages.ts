@@ -8,7 +8,7 @@ import {
   SendMessage,
 } from "@valet/shared/protocol/session-api";
 import { MessageView } from "@valet/shared/protocol/session-view";
-import { agentOf, callContext, createRoutes } from "../context.ts";
+import { agentOf, change, createRoutes } from "../context.ts";
 import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
 import { unwrap } from "../problem.ts";
 
@@ -25,9 +25,8 @@ messages.openapi(
     responses: { 202: answer(AcceptedMessage, "The message was accepted"), default: PROBLEM },
   }),
   async (c) => {
-    const accepted = unwrap(await agentOf(c).sendMessage(c.req.valid("json"), callContext(c)));
-    c.var.trace?.describe({ "valet.message.id": accepted.messageId });
-    return c.json(accepted, 202);
+    const input = c.req.valid("json");
+    return c.json(await change(c, 202, (ctx) => agentOf(c).sendMessage(input, ctx)), 202);
   },
 );
 
@@ -58,7 +57,7 @@ messages.openapi(
   async (c) => {
     const { messageId } = c.req.valid("param");
     c.var.trace?.describe({ "valet.message.id": messageId });
-    return c.json(unwrap(await agentOf(c).withdraw(messageId, callContext(c))), 200);
+    return c.json(await change(c, 200, (ctx) => agentOf(c).withdraw(messageId, ctx)), 200);
   },
 );
 
@@ -70,5 +69,5 @@ messages.openapi(
     request: { params: SessionParams },
     responses: { 200: answer(ClearedQueue, "How many were withdrawn"), default: PROBLEM },
   }),
-  async (c) => c.json(unwrap(await agentOf(c).clearQueue(callContext(c))), 200),
+  async (c) => c.json(await change(c, 200, (ctx) => agentOf(c).clearQueue(ctx)), 200),
 );

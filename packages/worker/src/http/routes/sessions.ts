@@ -17,7 +17,7 @@ import { encodeCursor } from "../../durable-objects/core/cursor.ts";
 import { newId } from "../../durable-objects/core/ids.ts";
 import { fillPage } from "../../durable-objects/core/page-bytes.ts";
 import { logFailure } from "../../log-failure.ts";
-import { type AppContext, agentOf, callContext, createRoutes } from "../context.ts";
+import { type AppContext, agentOf, callContext, change, createRoutes, requestChange } from "../context.ts";
 import { decodeCursor } from "../cursor.ts";
 import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
 import { problem, unwrap } from "../problem.ts";
@@ -98,11 +98,12 @@ sessions.openapi(
 /** Creates the session, as a child if it has a parent. */
 async function create(c: AppContext, input: NewSession): Promise<SessionView> {
   const { id, parentSessionId } = input;
+  const agent = stubOf(c.env, id);
+  if (parentSessionId === undefined) return change(c, 201, (ctx) => agent.create(input, ctx));
   const ctx = callContext(c);
-  if (parentSessionId === undefined) return unwrap(await stubOf(c.env, id).create(input, ctx));
   const parent = stubOf(c.env, parentSessionId);
   const origin = unwrap(await parent.adoptChild(id, ctx));
-  const created = await stubOf(c.env, id).create({ ...input, origin }, ctx);
+  const created = await requestChange(c, 201, (own) => agent.create({ ...input, origin }, own));
   if (!created.ok) await parent.releaseChild(id, ctx);
   return unwrap(created);
 }

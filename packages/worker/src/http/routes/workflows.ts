@@ -7,7 +7,7 @@ import {
   WorkflowList,
 } from "@valet/shared/protocol/session-api";
 import { WorkflowView } from "@valet/shared/protocol/session-view";
-import { agentOf, callContext, createRoutes } from "../context.ts";
+import { agentOf, change, createRoutes } from "../context.ts";
 import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
 import { unwrap } from "../problem.ts";
 
@@ -29,9 +29,8 @@ workflows.openapi(
     responses: { 202: answer(AcceptedWorkflow, "The workflow was accepted"), default: PROBLEM },
   }),
   async (c) => {
-    const accepted = unwrap(await agentOf(c).startWorkflow(c.req.valid("json"), callContext(c)));
-    c.var.trace?.describe({ "valet.workflow.execution.id": accepted.executionId });
-    return c.json(accepted, 202);
+    const input = c.req.valid("json");
+    return c.json(await change(c, 202, (ctx) => agentOf(c).startWorkflow(input, ctx)), 202);
   },
 );
 
@@ -72,6 +71,6 @@ workflows.openapi(
   async (c) => {
     const { executionId } = c.req.valid("param");
     c.var.trace?.describe({ "valet.workflow.execution.id": executionId });
-    return c.json(unwrap(await agentOf(c).withdrawWorkflow(executionId, callContext(c))), 200);
+    return c.json(await change(c, 200, (ctx) => agentOf(c).withdrawWorkflow(executionId, ctx)), 200);
   },
 );
