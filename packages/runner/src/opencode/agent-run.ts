@@ -9,11 +9,12 @@ import type { AgentErrorType, ProviderError } from "../agent/errors.ts";
 import type { FactLog } from "../agent/fact-log.ts";
 import { type Ending, type FactAttributes, OK } from "../agent/facts.ts";
 import { LoopGuard } from "../agent/loop-guard.ts";
-import { deriveSpanId } from "../agent/span-ids.ts";
 import { classifyError, isAbort } from "./agent-errors.ts";
+import { Compactions } from "./compactions.ts";
 import type { AgentError, AgentEvent, AgentEventOf, AssistantMessage, SessionStatus, UserMessage } from "./events.ts";
 import { ModelStep, type StepContext } from "./model-step.ts";
 import { PersonWaits } from "./person-waits.ts";
+import { RunSpans } from "./run-spans.ts";
 
 export interface AgentRunOptions {
   readonly log: FactLog;
@@ -59,8 +60,7 @@ export class AgentRun {
   readonly #context: StepContext;
   readonly #userMessages = new Map<string, { createdMs: number }>();
   readonly #steps = new Map<string, ModelStep>();
-  /** Compactions, by the user message that began them. */
-  readonly #compactions = new Map<string, string>();
+  readonly #compactions: Compactions;
   readonly #waits: PersonWaits;
   /** Requests to providers, by their ids, in the order of their answers. */
   readonly #providerCalls = new Map<string, ProviderCall>();
@@ -70,14 +70,12 @@ export class AgentRun {
   /** The first error before OpenCode announced the prompt. */
   #refusal: AgentErrorType | undefined;
   readonly #guard: LoopGuard;
-  readonly #prepareSpanId: string;
+  readonly #spans: RunSpans;
   /** Whether OpenCode has announced the prompt. Earlier errors may belong to previous work in the session. */
   #isAnnounced = false;
   /** When OpenCode announced a later prompt of the session. From then on this run gets no more messages. */
   #supersededMs: number | undefined;
   #isAbortAnswered = false;
-  /** The open `valet.agent.unresponsive` span. */
-  #silenceSpanId: string | undefined;
   #error: { type: AgentErrorType | "aborted"; atMs: number } | undefined;
   retry: Retry | undefined;
   hasEnded = false;
@@ -103,7 +101,7 @@ export class AgentRun {
       settled: (step, error) => this.#stepSettled(step, error),
       providerCall: (sinceMs) => this.#providerCall(sinceMs),
       callAttributes: (providerId) => this.#callAttributes(providerId),
-      callBegan: (startMs) => options.log.end(this.#prepareSpanId, startMs, OK),
+      callBegan: (startMs) => this.#spans.callBegan(startMs),
       answered: (answer) => this.#guard.answered(answer),
       toolEnded: (call) => this.#guard.toolEnded(call),
     };
@@ -114,8 +112,10 @@ export class AgentRun {
       isOwn: (messageId) => this.#steps.has(messageId),
       toolSpan: (messageId, callId) => this.toolSpan(messageId, callId),
     });
+    const { log, attemptId, sessionId, spanId: runSpanId } = options;
+    this.#compactions = new Compactions({ log, attemptId, sessionId, runSpanId, compacted: options.model.compacted });
     this.#guard = new LoopGuard(options.pollingTools);
-    this.#prepareSpanId = deriveSpanId(options.attemptId, options.sessionId, options.spanId, "prepare");
+    this.#spans = new RunSpans(options);
   }
 
   /** The ids of the open requests to a person. */
@@ -222,17 +222,12 @@ export class AgentRun {
 
   /** Records that OpenCode does not respond since `sinceMs`. Has no effect before OpenCode has announced the prompt. */
   unresponsive(sinceMs: number): void {
-    const { log, attemptId, sessionId } = this.#options;
-    if (this.hasEnded || this.#silenceSpanId !== undefined || !log.isOpen(this.spanId)) return;
-    this.#silenceSpanId = deriveSpanId(attemptId, sessionId, this.spanId, "unresponsive", sinceMs);
-    log.begin("valet.agent.unresponsive", this.#silenceSpanId, this.spanId, sinceMs, {});
+    if (!this.hasEnded) this.#spans.unresponsive(sinceMs);
   }
 
   /** Records that OpenCode responds again. */
   responsive(atMs: number): void {
-    if (this.#silenceSpanId === undefined) return;
-    this.#options.log.end(this.#silenceSpanId, atMs, OK);
-    this.#silenceSpanId = undefined;
+    this.#spans.responsive(atMs);
   }
 
   /** Records that OpenCode has answered an abort. A prompt without an assistant message by then will not get one. */
@@ -245,7 +240,7 @@ export class AgentRun {
   end(atMs: number, fallback: Ending = OK): void {
     if (this.hasEnded) return;
     this.hasEnded = true;
-    const { log, cutShort } = this.#options;
+    const { cutShort } = this.#options;
     this.#ensureBegun("agent");
     const error = this.#error?.type === "aborted" ? undefined : this.#error?.type;
     for (const step of this.#steps.values()) {
@@ -253,8 +248,7 @@ export class AgentRun {
       else step.close(atMs, atMs, error);
     }
     this.ending = cutShort() ?? this.#ownEnding() ?? fallback;
-    log.end(this.#prepareSpanId, atMs, this.ending);
-    log.end(this.spanId, atMs, this.ending);
+    this.#spans.end(atMs, this.ending);
   }
 
   /** How the run ended; `ok` until then. */
@@ -313,29 +307,14 @@ export class AgentRun {
   }
 
   #ensureBegun(agent = "agent"): void {
-    const { log, parentId, sessionId, attributes } = this.#options;
-    const first = [...this.#userMessages.entries()][0];
-    if (first === undefined || log.isOpen(this.spanId)) return;
-    const [messageId, { createdMs }] = first;
-    log.begin(`invoke_agent ${agent}`, this.spanId, parentId, createdMs, {
-      "gen_ai.operation.name": "invoke_agent",
-      "gen_ai.agent.name": agent,
-      "valet.opencode.session.id": sessionId,
-      "valet.opencode.message.id": messageId,
-      ...attributes,
-    });
-    log.begin("valet.agent.prepare", this.#prepareSpanId, this.spanId, createdMs, {
-      "gen_ai.agent.name": agent,
-      "valet.opencode.session.id": sessionId,
-      "valet.opencode.message.id": messageId,
-    });
+    const [first] = this.#userMessages;
+    if (first !== undefined) this.#spans.begin(agent, first[0], first[1].createdMs);
   }
 
   #callAttributes(providerId: string): FactAttributes {
-    const { model, sessionId } = this.#options;
     return {
-      ...(providerId === OWN_PROVIDER && model.ownServer),
-      "gen_ai.conversation.compacted": model.compacted.has(sessionId) || undefined,
+      ...(providerId === OWN_PROVIDER && this.#options.model.ownServer),
+      "gen_ai.conversation.compacted": this.#compactions.hasCompacted || undefined,
     };
   }
 
@@ -347,7 +326,7 @@ export class AgentRun {
       // The agent continues, so earlier steps are over, and an earlier error is not how the run ends.
       for (const earlier of this.#steps.values()) earlier.settle();
       this.#error = undefined;
-      const compaction = this.#compactions.get(info.parentID);
+      const compaction = this.#compactions.spanOf(info.parentID);
       const context = compaction === undefined ? this.#context : { ...this.#context, parentId: compaction };
       step = new ModelStep(info, context);
       this.#steps.set(info.id, step);
@@ -361,12 +340,8 @@ export class AgentRun {
     const completedMs = info.time.completed as number;
     if (info.error !== undefined) this.#error ??= this.#errorOf(info.error, completedMs);
     this.retry = undefined;
-    const compaction = this.#compactions.get(info.parentID);
-    if (compaction === undefined) return;
     const failed: Ending | undefined = error === undefined ? undefined : { outcome: "error", errorType: error };
-    const ending = this.#options.cutShort() ?? failed ?? OK;
-    this.#options.log.end(compaction, completedMs, ending);
-    if (ending.outcome === "ok") this.#options.model.compacted.add(this.sessionId);
+    this.#compactions.end(info.parentID, completedMs, this.#options.cutShort() ?? failed);
   }
 
   /** Records an error of the session. Before OpenCode has announced the prompt, it may belong to previous work. */
@@ -381,20 +356,7 @@ export class AgentRun {
   #part({ properties: { part } }: AgentEventOf<"message.part.updated">, atMs: number): void {
     const user = this.#userMessages.get(part.messageID);
     if (user === undefined) this.#openStep(part.messageID)?.part(part, atMs);
-    else if (part.type === "compaction") this.#beginCompaction(part.messageID, part.auto, user.createdMs);
-  }
-
-  #beginCompaction(messageId: string, auto: boolean, startMs: number): void {
-    if (this.#compactions.has(messageId)) return;
-    const { log, attemptId, sessionId } = this.#options;
-    const spanId = deriveSpanId(attemptId, sessionId, messageId, "compaction");
-    this.#compactions.set(messageId, spanId);
-    log.begin("valet.compaction", spanId, this.spanId, startMs, {
-      "valet.compaction.auto": auto,
-      "gen_ai.agent.name": "compaction",
-      "valet.opencode.session.id": sessionId,
-      "valet.opencode.message.id": messageId,
-    });
+    else if (part.type === "compaction") this.#compactions.begin(part.messageID, part.auto, user.createdMs);
   }
 
   #workingStep(): ModelStep | undefined {
