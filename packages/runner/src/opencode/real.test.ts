@@ -4,7 +4,7 @@
  */
 
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { parseScenario } from "@valet/scripted-model";
 import type { ToolCall } from "@valet/shared/protocol/child-sessions";
@@ -217,6 +217,17 @@ function processes(text: string): number[] {
     .map(Number);
 }
 
+/** Returns those of them that work in this test's workspace: the same tests may run twice on one machine. */
+function toolProcesses(text: string): number[] {
+  return processes(text).filter((pid) => {
+    try {
+      return readlinkSync(`/proc/${pid}/cwd`) === workspace;
+    } catch {
+      return false;
+    }
+  });
+}
+
 /** Returns OpenCode's process, a child of this one. */
 function pidOfOpenCode(): number {
   const own = processes("opencode.exe serve").filter((pid) => {
@@ -402,11 +413,11 @@ test("questions that are declined during a break of the event stream end the tur
 test("after an abort the next message uses the same OpenCode session, and an unknown model fails over", async () => {
   const long = dispatchOf("Something long.");
   const { done } = runner.run(long);
-  await vi.waitFor(() => expect(processes("sleep 61.5")).not.toEqual([]), 20_000);
+  await vi.waitFor(() => expect(toolProcesses("sleep 61.5")).not.toEqual([]), 20_000);
   await runner.abort(long.attemptId, "user_abort");
   const aborted = await done;
   expect(aborted).toMatchObject({ outcome: "aborted", errorType: "user_abort" });
-  await vi.waitFor(() => expect(processes("sleep 61.5")).toEqual([]), 20_000);
+  await vi.waitFor(() => expect(toolProcesses("sleep 61.5")).toEqual([]), 20_000);
   expect(treeOf(long.attemptId)).toBe(`
 valet.turn aborted user_abort
   invoke_agent build aborted user_abort
@@ -491,7 +502,7 @@ valet.turn error model_unknown
 test("OpenCode is killed during a turn: the turn and its tool's command end, and OpenCode is restarted", async () => {
   const long = dispatchOf("Something long.");
   const { done } = runner.run(long);
-  await vi.waitFor(() => expect(processes("sleep 61.5")).not.toEqual([]), 20_000);
+  await vi.waitFor(() => expect(toolProcesses("sleep 61.5")).not.toEqual([]), 20_000);
   // Events that OpenCode has not sent yet are lost with it.
   await vi.waitFor(() => expect(spans.at(-1)?.name).toBe("execute_tool bash"), 20_000);
   process.kill(pidOfOpenCode(), "SIGKILL");
@@ -500,7 +511,7 @@ test("OpenCode is killed during a turn: the turn and its tool's command end, and
   // The end is reported immediately. OpenCode is restarted afterwards, in a separate trace, and the next message waits for it.
   const next = dispatchOf("Are you there?", { opencodeSessionId: died.opencodeSessionId });
   const answered = runner.run(next).done;
-  await vi.waitFor(() => expect(processes("sleep 61.5")).toEqual([]), 20_000);
+  await vi.waitFor(() => expect(toolProcesses("sleep 61.5")).toEqual([]), 20_000);
   expect(treeOf(long.attemptId)).toBe(`
 valet.turn error opencode_died
   invoke_agent build error opencode_died
@@ -528,11 +539,11 @@ test("OpenCode freezes while idle: the next message gets a new one and runs once
 test("OpenCode freezes during a turn: the turn ends with that error, its tool's command ends, and OpenCode is restarted", async () => {
   const long = dispatchOf("Something long.");
   const { done } = runner.run(long);
-  await vi.waitFor(() => expect(processes("sleep 61.5")).not.toEqual([]), 20_000);
+  await vi.waitFor(() => expect(toolProcesses("sleep 61.5")).not.toEqual([]), 20_000);
   await vi.waitFor(() => expect(spans.at(-1)?.name).toBe("execute_tool bash"), 20_000);
   process.kill(pidOfOpenCode(), "SIGSTOP");
   expect(await done).toMatchObject({ outcome: "error", errorType: "opencode_hung" });
-  await vi.waitFor(() => expect(processes("sleep 61.5")).toEqual([]), 20_000);
+  await vi.waitFor(() => expect(toolProcesses("sleep 61.5")).toEqual([]), 20_000);
   expect(await runner.run(dispatchOf("Are you there?")).done).toMatchObject({ outcome: "ok" });
 }, 60_000);
 
@@ -547,10 +558,10 @@ test("the stored output of a tool is limited, however much it writes", { timeout
 
 test("stop ends OpenCode and its tools' commands", async () => {
   const { done } = runner.run(dispatchOf("Something long."));
-  await vi.waitFor(() => expect(processes("sleep 61.5")).not.toEqual([]), 20_000);
+  await vi.waitFor(() => expect(toolProcesses("sleep 61.5")).not.toEqual([]), 20_000);
   const pid = pidOfOpenCode();
   await Promise.all([real.opencode.stop(), runner.abortAll("runner_shutdown")]);
   expect(await done).toMatchObject({ outcome: "aborted", errorType: "runner_shutdown" });
   expect(existsSync(`/proc/${pid}`)).toBe(false);
-  expect(processes("sleep 61.5")).toEqual([]);
+  expect(toolProcesses("sleep 61.5")).toEqual([]);
 }, 60_000);
