@@ -98,6 +98,11 @@ export class TracePlane extends DurableObject<Env> {
     return this.#store.reader.trace(traceId, undefined, Number(segmentId));
   }
 
+  skeleton(traceId: string, cursor?: string): string | undefined {
+    const [segmentId = "0"] = cursor === undefined ? [] : (parseCursor(cursor, 1) ?? []);
+    return this.#store.reader.skeletons.read(traceId, Number(segmentId))?.text;
+  }
+
   /** Stores the job, its open span and an ended span atomically. */
   #begin(job: string, hang: boolean): void {
     this.ctx.storage.transactionSync(() => {
@@ -209,9 +214,9 @@ export default {
     const plane = TRACE_PLANE.get(TRACE_PLANE.idFromName("session"));
     const { pathname, searchParams } = new URL(request.url);
     if (pathname === "/spans") return new Response(await plane.spans());
-    if (pathname === "/trace") {
-      return new Response(await plane.trace(searchParams.get("id") ?? "", searchParams.get("cursor") ?? undefined));
-    }
+    const [id, cursor] = [searchParams.get("id") ?? "", searchParams.get("cursor") ?? undefined];
+    if (pathname === "/trace") return new Response(await plane.trace(id, cursor));
+    if (pathname === "/skeleton") return new Response(await plane.skeleton(id, cursor));
     return plane.fetch(request);
   },
 } satisfies ExportedHandler<Env>;

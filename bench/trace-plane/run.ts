@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ToRunnerOf } from "../../packages/shared/src/protocol/runner-link.ts";
+import { spansOfSkeleton, type TraceSkeleton } from "../../packages/shared/src/protocol/trace-skeleton.ts";
 import { OtlpReceiver, spansOf } from "../../packages/shared/test/otlp-receiver.ts";
 import { startTracePlane } from "../../tests/trace-plane-process.ts";
 import { FRAME_SPANS, type Load, SESSION_ID } from "./frames.ts";
@@ -17,6 +18,9 @@ export interface Figures {
   readonly posts: number;
   /** From the request to the last byte of the trace's last page, in milliseconds. */
   readonly readMs: number;
+  /** From the request to the last byte of the trace's skeleton, in milliseconds. */
+  readonly skeletonMs: number;
+  readonly skeletonBytes: number;
 }
 
 /** The number of frames that the runner has in flight. */
@@ -45,6 +49,11 @@ export async function run(module: string, { frames, traceId }: Load, gather: boo
     const readMs = performance.now() - started;
     const found = pages.flatMap(spansOf).length;
     if (found !== frames.length * FRAME_SPANS) throw new Error(`the trace has ${found} spans`);
+    const skeletonStarted = performance.now();
+    const skeleton = await (await fetch(`${plane.url}/skeleton?id=${traceId}`)).text();
+    const skeletonMs = performance.now() - skeletonStarted;
+    const bones = spansOfSkeleton((JSON.parse(skeleton) as TraceSkeleton).chunks).length;
+    if (bones !== found) throw new Error(`the skeleton has ${bones} of ${found} spans`);
     const measured = (frames.length - warmUp) * FRAME_SPANS;
     return {
       spansPerSecond: measured / seconds,
@@ -52,6 +61,8 @@ export async function run(module: string, { frames, traceId }: Load, gather: boo
       rows: (written.rows + written.alarms) / frames.length,
       posts: receiver.deliveries.length / frames.length,
       readMs,
+      skeletonMs,
+      skeletonBytes: Buffer.byteLength(skeleton),
     };
   } finally {
     await plane.kill();

@@ -12,6 +12,7 @@ const API_PROBLEMS = {
   "workflow-not-found": [404, "No such workflow"],
   "request-not-found": [404, "The agent has no such open request"],
   "trace-not-found": [404, "No such trace"],
+  "span-not-found": [404, "No such span"],
   "method-not-allowed": [405, "Method not allowed"],
   "request-timeout": [408, "The body took too long to arrive"],
   "session-exists": [409, "The session already exists"],

@@ -23,6 +23,7 @@ import {
   WorkflowStepView,
   WorkflowView,
 } from "./session-view.ts";
+import { SkeletonChunk } from "./trace-skeleton.ts";
 
 export const ClientEvent = z.discriminatedUnion("type", [
   /** First on every connection, and after every change. */
@@ -49,8 +50,11 @@ export const ClientEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("question-asked"), question: QuestionView }),
   /** With `null`, somebody declined to answer; without `answers`, the turn ended before anybody answered. */
   z.object({ type: z.literal("question-closed"), questionId: z.string(), answers: QuestionAnswers.nullish() }),
-  /** Spans of these traces have begun or ended. */
-  z.object({ type: z.literal("traces"), traceIds: z.array(z.string()) }),
+  /** Spans have begun, changed or ended: the changed rows of their traces' skeletons. In each skeleton this is one more chunk. */
+  z.object({
+    type: z.literal("spans"),
+    traces: z.array(z.object({ traceId: z.string(), chunk: SkeletonChunk })),
+  }),
   /** Asks the client to confirm that it has read this far: it answers `{"type":"synced","read":…}` with the same number. */
   z.object({ type: z.literal("sync"), read: z.int().nonnegative() }),
   /** The client's frame is invalid. */

@@ -38,6 +38,7 @@ export const ExecutionId = z
 /** The id of a permission request or of a question. */
 export const AgentRequestId = z.string().regex(/^[\w.:-]{1,128}$/, "not the id of an agent's request");
 export const TraceId = z.string().regex(/^[0-9a-f]{32}$/, "32 lower-case hex digits");
+export const SpanId = z.string().regex(/^[0-9a-f]{16}$/, "16 lower-case hex digits");
 const Cursor = z.string().min(1).max(200).describe("`nextCursor` of the previous page. Opaque");
 
 const Model = z
@@ -156,6 +157,21 @@ export const MessagesQuery = CursorQuery.extend({
     .enum(["asc", "desc"])
     .describe("The order: `asc`, the default, starts with the oldest message, `desc` with the newest")
     .optional(),
+});
+export const SkeletonQuery = z.strictObject({
+  after: z
+    .string()
+    .min(1)
+    .max(200)
+    .describe("`next` of an earlier answer: only what is new since then, and what may still change, is returned")
+    .optional(),
+});
+export const TraceSearchQuery = CursorQuery.extend({
+  q: z
+    .string()
+    .min(1)
+    .max(200)
+    .describe("A part of a span's name, or of one of its attributes written as `key=value`. Case does not count"),
 });
 export const SocketQuery = z.strictObject({ ticket: z.string().max(200).optional() });
 
@@ -294,6 +310,10 @@ export const TraceSummaryView = z.object({
 export type TraceSummaryView = z.infer<typeof TraceSummaryView>;
 export const TraceList = z.object({ traces: z.array(TraceSummaryView), nextCursor });
 export type TraceList = z.infer<typeof TraceList>;
+
+/** The ids of the spans that a search has found. */
+export const FoundSpans = z.object({ spanIds: z.array(SpanId), nextCursor });
+export type FoundSpans = z.infer<typeof FoundSpans>;
 
 /** OTLP/JSON as in `ExportTraceServiceRequest`; an open span has no `endTimeUnixNano`. */
 export const TraceView = z.object({ resourceSpans: z.array(z.looseObject({})), nextCursor });

@@ -47,6 +47,7 @@ import { StartTimes } from "./sandbox/start-times.ts";
 import { SESSION_MIGRATIONS } from "./session-schema.ts";
 import { composeTracePlane } from "./trace-plane.ts";
 import { RunnerSpans } from "./traces/runner-spans.ts";
+import { SpanNews } from "./traces/span-news.ts";
 import { viewExportProblem } from "./traces/trace-export.ts";
 import { Workflows } from "./workflow/workflows.ts";
 
@@ -68,10 +69,12 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   });
   const sessionId = () => state.maybe?.id ?? ctx.id.name ?? "";
 
+  const clients = new ClientSockets(ctx, now);
+  const spanNews: SpanNews = new SpanNews({ clients, afterCommit: (effect) => transactions.afterCommit(effect) });
   const { tracing, traces, exporter, tracer } = composeTracePlane({
     env,
     sql,
-    changes,
+    onStored: spanNews.add,
     now,
     session: () => ({ id: sessionId(), generation: state.maybe?.generation ?? 0 }),
     transact: (work) => transactions.run(work),
@@ -84,7 +87,10 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
       state.store();
       traces.store();
     },
-    onCommit: () => timers.arm(),
+    onCommit: () => {
+      timers.arm();
+      spanNews.send();
+    },
     onRollback: () => {
       state.reload();
       lease.reload();
@@ -118,7 +124,6 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     record,
     onSpans: (frame) => runnerSpans.add(frame),
   });
-  const clients = new ClientSockets(ctx, now);
   const lease: CapacityLease = new CapacityLease({
     ...durable,
     state,
@@ -195,7 +200,6 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const runnerSpans: RunnerSpans = new RunnerSpans({
     traces,
     transactions,
-    changes,
     link,
     record,
     tracing: tracing.enabled,

@@ -173,7 +173,6 @@ describe("at the end", () => {
     world.effects["queue.closeBatches"] = () => {
       world.changes.job("m1");
       world.changes.job("w1");
-      world.changes.trace("t1");
     };
     const committed: Call[] = [];
     world.transactions.run(() => {
@@ -184,14 +183,7 @@ describe("at the end", () => {
       inOrder("queue.closeBatches", "scheduler.pump", "reports.recordDue", "lease.reportNeed", "outbox.sessionChanged"),
     );
     expect(world.log.slice(committed.length)).toEqual(
-      inOrder(
-        "conversation.view",
-        "clients.broadcast",
-        "workflows.view",
-        "clients.broadcast",
-        "clients.broadcast",
-        "clients.broadcast",
-      ),
+      inOrder("conversation.view", "clients.broadcast", "workflows.view", "clients.broadcast", "clients.broadcast"),
     );
   });
 
@@ -199,12 +191,6 @@ describe("at the end", () => {
     const world = new World();
     world.effects["lease.reportNeed"] = () => world.changes.session();
     expect(world.after()).toContain<Call>("outbox.sessionChanged");
-  });
-
-  test("new spans alone affect neither D1 nor the queue", () => {
-    const world = new World();
-    world.changes.trace("t1");
-    expect(world.after()).toEqual(inOrder("clients.broadcast"));
   });
 });
 

@@ -225,7 +225,7 @@ export class Consequences {
 
   #publish(): void {
     const { changes, outbox, transactions, clients, queue, conversation, workflows, view } = this.#options;
-    const { session, jobs, traces } = changes.take();
+    const { session, jobs } = changes.take();
     if (session) outbox.sessionChanged();
     transactions.afterCommit(() => {
       if (clients.isEmpty) return;
@@ -235,7 +235,6 @@ export class Consequences {
         else clients.broadcast({ type: "workflow", workflow: workflows.view(row) });
       }
       if (session) clients.broadcast({ type: "session", session: view() });
-      if (traces.length > 0) clients.broadcast({ type: "traces", traceIds: [...traces] });
     });
   }
 }

@@ -5,6 +5,7 @@ import type {
   AcceptedWorkflow,
   ClearedQueue,
   CreateSession,
+  FoundSpans,
   MessageList,
   ResentSpans,
   SendMessage,
@@ -43,6 +44,12 @@ export interface NewSession extends CreateSession {
 
 type Answer<T> = Promise<Result<T>>;
 
+export interface SkeletonAnswer {
+  readonly etag: string;
+  /** JSON of a `TraceSkeleton`; absent if the caller has it already. */
+  readonly text?: string;
+}
+
 /** A list's `cursor` is the `nextCursor` of its page before. */
 export interface SessionCalls extends CapacityHolder {
   create(input: NewSession, ctx: CallContext): Answer<SessionView>;
@@ -66,6 +73,16 @@ export interface SessionCalls extends CapacityHolder {
   traces(cursor?: string): Answer<TraceList>;
   /** Returns OTLP/JSON text. It is not named `trace`, since the platform reserves that name and never delivers such a call. */
   readTrace(traceId: string, cursor?: string): Answer<ReadableStream<Uint8Array>>;
+  /**
+   * Returns a page of a trace's skeleton.
+   * @param after the `next` of the page before
+   * @param knownTag the ETag that the caller has
+   */
+  readSkeleton(traceId: string, after?: string, knownTag?: string): Answer<SkeletonAnswer>;
+  /** Returns one span as OTLP/JSON text. */
+  readSpan(traceId: string, spanId: string): Answer<string>;
+  /** Returns the ids of spans whose name or attributes contain a text. */
+  searchTrace(traceId: string, query: string, cursor?: string): Answer<FoundSpans>;
   /** Returns lines of OTLP/JSON. */
   spans(cursor?: string): Promise<ReadableStream<Uint8Array>>;
   /** Exports waiting spans again, even after the session has given up, and waits some seconds for the result. */

@@ -4,6 +4,7 @@ import { ClientEvent } from "@valet/shared/protocol/client-socket";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import { applyPartDelta } from "@valet/shared/protocol/part-delta";
 import { TurnRecord } from "@valet/shared/protocol/session-view";
+import { spansOfSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import { describe, expect, inject, test, vi } from "vitest";
 import { bindings } from "../../test/bindings.ts";
 import { eventually } from "../../test/eventually.ts";
@@ -371,8 +372,10 @@ describe("a client's socket", () => {
     const agents = told.flatMap((event) => (event.type === "session" ? [event.session.agent] : []));
     expect(agents).toContain("busy");
     expect(agents.at(-1)).toBe("idle");
-    const traces = told.flatMap((event) => (event.type === "traces" ? event.traceIds : []));
-    expect(traces).toContain("a".repeat(32));
+    const traces = told.flatMap((event) => (event.type === "spans" ? event.traces : []));
+    const own = traces.filter(({ traceId }) => traceId === "a".repeat(32)).map(({ chunk }) => chunk);
+    const [prompt] = spansOfSkeleton(own).filter(({ name }) => name === "valet.prompt");
+    expect(prompt).toMatchObject({ outcome: "ok", endUs: expect.any(Number) });
   });
 
   /** The parts of a client, with all deltas applied. */

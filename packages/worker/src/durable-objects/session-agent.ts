@@ -5,6 +5,7 @@ import {
   type AcceptedMessage,
   type AcceptedWorkflow,
   type ClearedQueue,
+  type FoundSpans,
   type MessageList,
   RESEND_WAIT_MS,
   type ResentSpans,
@@ -22,7 +23,7 @@ import type { Env } from "../bindings.ts";
 import { callerOf, originOf } from "./caller.ts";
 import type { CapacityStanding, CapacityState } from "./capacity/capacity-calls.ts";
 import { composeSession, report, type SessionParts } from "./compose.ts";
-import type { CallContext, NewSession, SessionCalls } from "./contract.ts";
+import type { CallContext, NewSession, SessionCalls, SkeletonAnswer } from "./contract.ts";
 import { type ListOrder, listMessages, listTurns, listWorkflows } from "./conversation/session-lists.ts";
 import { badCursor } from "./core/cursor.ts";
 import { ok, type Result, refuse } from "./core/result.ts";
@@ -32,6 +33,7 @@ import { createSession } from "./session-creation.ts";
 import { listTraces, segmentAfter } from "./traces/trace-list.ts";
 
 const NOT_FOUND = refuse("session-not-found", "There is no session with this id.");
+const TRACE_NOT_FOUND = refuse("trace-not-found", "The session has no trace with this id.");
 
 export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   readonly #parts: SessionParts;
@@ -167,7 +169,33 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
       const after = segmentAfter(cursor);
       if (after === undefined) return badCursor();
       const otlp = traces.reader.trace(traceId, (instanceId) => link.lastSeenMs(instanceId), after);
-      return otlp === undefined ? refuse("trace-not-found", "The session has no trace with this id.") : ok(otlp);
+      return otlp === undefined ? TRACE_NOT_FOUND : ok(otlp);
+    });
+  }
+
+  async readSkeleton(traceId: string, after?: string, knownTag?: string): Promise<Result<SkeletonAnswer>> {
+    return this.#read(({ traces }) => {
+      const segmentId = segmentAfter(after);
+      if (segmentId === undefined) return badCursor();
+      const skeleton = traces.reader.skeletons.read(traceId, segmentId);
+      if (skeleton === undefined) return TRACE_NOT_FOUND;
+      return ok(skeleton.etag === knownTag ? { etag: skeleton.etag } : skeleton);
+    });
+  }
+
+  async readSpan(traceId: string, spanId: string): Promise<Result<string>> {
+    return this.#read(({ traces, link }) => {
+      const otlp = traces.reader.span(traceId, spanId, (instanceId) => link.lastSeenMs(instanceId));
+      return otlp === undefined ? refuse("span-not-found", "The trace has no span with this id.") : ok(otlp);
+    });
+  }
+
+  async searchTrace(traceId: string, query: string, cursor?: string): Promise<Result<FoundSpans>> {
+    return this.#read(({ traces }) => {
+      const after = segmentAfter(cursor);
+      if (after === undefined) return badCursor();
+      const { spanIds, nextCursor } = traces.reader.search(traceId, query, after);
+      return ok({ spanIds: [...spanIds], ...(nextCursor !== undefined && { nextCursor }) });
     });
   }
 

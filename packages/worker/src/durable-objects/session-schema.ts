@@ -11,6 +11,7 @@ export const SESSION_MIGRATIONS: readonly Migration[] = [
   flatQueue,
   flatTraces,
   tailGroups,
+  skeletons,
 ];
 
 /**
@@ -267,4 +268,9 @@ function flatTraces(sql: SqlStorage): void {
 /** Version 8: one row of the tail may hold spans of several resources and scopes, since one commit may end spans of several. */
 function tailGroups(sql: SqlStorage): void {
   sql.exec("ALTER TABLE trace_tail ADD COLUMN groups TEXT");
+}
+
+/** Version 9: the skeleton of a trace in each segment. Segments of earlier versions have none, and are read instead. */
+function skeletons(sql: SqlStorage): void {
+  sql.exec("ALTER TABLE trace_index ADD COLUMN skeleton TEXT");
 }

@@ -1,17 +1,18 @@
 /** Composes the trace plane of a session's object: the store of all its spans, their export, and the tracer of its own. */
 import { DOUBLE_KEYS, type ValetSpans } from "@valet/shared/spans";
-import { type ReadableSpan, recordDropped, strictlyIncreasing, Tracer, wallClock } from "@valet/shared/tracing";
+import { recordDropped, strictlyIncreasing, Tracer, wallClock } from "@valet/shared/tracing";
 import type { Env } from "../bindings.ts";
 import { SCOPE, warn, warnOfExport, workerTracing } from "../worker-tracing.ts";
-import type { Changes } from "./core/changes.ts";
-import { SessionTracer, type SpanStore } from "./core/session-tracer.ts";
+import { SessionTracer } from "./core/session-tracer.ts";
+import type { SpanRow } from "./traces/span-news.ts";
 import { TraceExport } from "./traces/trace-export.ts";
 import { TraceStore } from "./traces/trace-store.ts";
 
 export interface TracePlaneOptions {
   readonly env: Env;
   readonly sql: SqlStorage;
-  readonly changes: Changes;
+  /** Takes the spans that a transaction stores. */
+  readonly onStored: (read: () => readonly SpanRow[]) => void;
   readonly now: () => number;
   /** The session; its generation is 0 before it is created. */
   readonly session: () => { readonly id: string; readonly generation: number };
@@ -25,7 +26,7 @@ export interface TracePlaneOptions {
 const MAX_TRACE_BYTES = 256 * 1024 * 1024;
 
 export function composeTracePlane(options: TracePlaneOptions) {
-  const { env, sql, changes, now, session, transact, isInTransaction } = options;
+  const { env, sql, onStored, now, session, transact, isInTransaction } = options;
   const workersTracing = workerTracing(env);
   const { config: tracing, resource } = workersTracing;
   const { id: sessionId } = session();
@@ -39,6 +40,7 @@ export function composeTracePlane(options: TracePlaneOptions) {
     now,
     transact,
     isInTransaction,
+    onStored,
   });
   const exporter = new TraceExport(sql, traces, {
     url: tracing.endpoint,
@@ -49,11 +51,10 @@ export function composeTracePlane(options: TracePlaneOptions) {
     onDiagnostic: warnOfExport(workersTracing),
     sessionId,
   });
-  const processor = recordingChanges(traces, changes);
   const tracer = new SessionTracer(
     new Tracer<ValetSpans>({
       scope: SCOPE,
-      processor,
+      processor: traces,
       limits: tracing.limits,
       enabled: tracing.enabled,
       onDiagnostic: warn,
@@ -62,24 +63,8 @@ export function composeTracePlane(options: TracePlaneOptions) {
       clock: strictlyIncreasing(wallClock),
       doubleKeys: DOUBLE_KEYS,
     }),
-    processor,
+    traces,
     session,
   );
   return { tracing, traces, exporter, tracer };
-}
-
-/** Returns a store that also records which traces have changed. */
-function recordingChanges(store: TraceStore, changes: Changes): SpanStore {
-  const recordChange = (span: ReadableSpan) => changes.trace(span.context.traceId);
-  return {
-    onStart: (span) => {
-      recordChange(span);
-      store.onStart(span);
-    },
-    onEnd: (span) => {
-      recordChange(span);
-      store.onEnd(span);
-    },
-    openSpan: (spanId) => store.openSpan(spanId),
-  };
 }

@@ -182,6 +182,12 @@ const OF_TRACES: readonly BoundedStatement[] = [
     because: "one row for each segment of the trace that is read",
   },
   {
+    statement:
+      "SELECT segment_id AS id, skeleton FROM trace_index WHERE trace_id = ? AND segment_id > ? ORDER BY segment_id LIMIT ?",
+    steps: ["SEARCH trace_index USING PRIMARY KEY (trace_id=? AND segment_id>?)"],
+    because: "one row for each segment of the trace that is read",
+  },
+  {
     statement: "SELECT 1 FROM trace_index WHERE trace_id = ?1 UNION ALL … LIMIT 1",
     steps: ["SEARCH trace_index USING PRIMARY KEY (trace_id=?)"],
     because: FIRST,

@@ -3,7 +3,6 @@ export class Changes {
   #moved = false;
   #session = false;
   readonly #jobs = new Set<string>();
-  readonly #traces = new Set<string>();
 
   /** Records a change of the session. */
   session(): void {
@@ -18,11 +17,6 @@ export class Changes {
     this.session();
   }
 
-  /** Records that spans of a trace have started or ended. */
-  trace(traceId: string): void {
-    this.#traces.add(traceId);
-  }
-
   /** Returns whether the scheduler may have something to do since the last call. */
   takeMoved(): boolean {
     const moved = this.#moved;
@@ -31,12 +25,11 @@ export class Changes {
   }
 
   /** Returns all changes since the last call. */
-  take(): { readonly session: boolean; readonly jobs: readonly string[]; readonly traces: readonly string[] } {
-    const taken = { session: this.#session, jobs: [...this.#jobs], traces: [...this.#traces] };
+  take(): { readonly session: boolean; readonly jobs: readonly string[] } {
+    const taken = { session: this.#session, jobs: [...this.#jobs] };
     this.#moved = false;
     this.#session = false;
     this.#jobs.clear();
-    this.#traces.clear();
     return taken;
   }
 }

@@ -1,8 +1,11 @@
-import { isOwnSpan, type NamingLimits } from "./own-span.ts";
 /**
  * Reads OTLP/JSON from other processes before it is stored with the object's own: one span that a backend cannot decode
  * would lose the whole segment. Pure.
  */
+
+import type { SkeletonSpan } from "@valet/shared/protocol/trace-skeleton";
+import { OUTCOMES, type Outcome } from "@valet/shared/spans";
+import { isOwnSpan, type NamingLimits } from "./own-span.ts";
 
 /** The spans of a request with the same resource and scope, as texts that can be joined again. */
 export interface SpanGroup {
@@ -20,15 +23,10 @@ export interface ReceivedSpan extends SpanFacts {
   readonly source: object;
 }
 
-/** What the log needs to know about a span besides its text. */
-export interface SpanFacts {
+/** What the log needs to know about an ended span besides its text. */
+export interface SpanFacts extends SkeletonSpan {
   readonly traceId: string;
-  readonly spanId: string;
-  readonly name: string;
-  /** Microseconds since 1970. */
-  readonly startUs: number;
   readonly endUs: number;
-  readonly isError: boolean;
   readonly level: SpanLevel;
 }
 
@@ -148,15 +146,32 @@ interface CheckedSpan {
   startTimeUnixNano: string;
   endTimeUnixNano: string;
   status?: { code?: number };
-  attributes?: { key: string; value: { stringValue?: string } }[];
+  kind?: number;
+  attributes?: CheckedAttribute[];
+  links?: { traceId: string; spanId: string; attributes?: CheckedAttribute[] }[];
+}
+
+interface CheckedAttribute {
+  key: string;
+  value: { stringValue?: string };
 }
 
 function toReceived(span: unknown): ReceivedSpan {
-  const { traceId, spanId, parentSpanId, name, flags = 0, status, ...times } = span as CheckedSpan;
+  const { traceId, spanId, parentSpanId, name, kind = 0, flags = 0, status, ...rest } = span as CheckedSpan;
+  const { attributes = [], links = [], ...times } = rest;
   return {
     traceId,
     spanId,
+    parentSpanId,
     name,
+    kind,
+    outcome: outcomeOf(textIn(attributes, "valet.outcome")),
+    isSealed: attributes.some(({ key }) => key === SEALED_KEY),
+    links: links.map((link) => ({
+      traceId: link.traceId,
+      spanId: link.spanId,
+      type: textIn(link.attributes ?? [], "valet.link.type"),
+    })),
     startUs: toMicros(times.startTimeUnixNano),
     endUs: Math.max(toMicros(times.startTimeUnixNano), toMicros(times.endTimeUnixNano)),
     isError: status?.code === STATUS_ERROR,
@@ -164,6 +179,23 @@ function toReceived(span: unknown): ReceivedSpan {
     sampled: (flags & SAMPLED) !== 0,
     source: span as object,
   };
+}
+
+/** The attribute of ended spans that the object has ended in their runner's place. */
+export const SEALED_KEY = "valet.last_seen_ms";
+
+function textIn(attributes: readonly CheckedAttribute[], key: string): string | undefined {
+  return attributes.find((each) => each.key === key)?.value.stringValue;
+}
+
+/** Returns an outcome; `undefined` for other values. */
+export function outcomeOf(value: unknown): Outcome | undefined {
+  return OUTCOMES.find((outcome) => outcome === value);
+}
+
+/** Returns stored spans. @param body the spans as comma-separated texts */
+export function readStored(body: string): ReceivedSpan[] {
+  return (JSON.parse(`[${body}]`) as unknown[]).map(toReceived);
 }
 
 /** Converts to microseconds, which a double represents exactly until the year 2255. */

@@ -4,7 +4,6 @@
 import type { ToRunner } from "@valet/shared/protocol/runner-link";
 import type { SpanFrame, SpansAck } from "@valet/shared/protocol/span-frame";
 import type { TurnSummary } from "@valet/shared/protocol/turn";
-import type { Changes } from "../core/changes.ts";
 import type { Transactions } from "../core/transactions.ts";
 import { TraceFrames } from "./trace-frames.ts";
 import type { TraceStore } from "./trace-store.ts";
@@ -20,7 +19,6 @@ export interface ProgressEvent {
 export interface RunnerSpansOptions {
   readonly traces: Pick<TraceStore, "acceptFrames" | "store" | "reload">;
   readonly transactions: Transactions;
-  readonly changes: Changes;
   readonly link: { send(frame: ToRunner): boolean };
   readonly record: (event: ProgressEvent) => void;
   /** Nothing is stored while tracing is off. */
@@ -87,11 +85,10 @@ export class RunnerSpans {
 
   /** @returns the number up to which each instance's frames are durable after the commit */
   #accept(frames: readonly SpanFrame[]): ReadonlyMap<string, number> {
-    const { traces, transactions, changes, record } = this.#options;
+    const { traces, transactions, record } = this.#options;
     transactions.onRollback(() => this.#frames.putBack(frames));
     const durable = traces.acceptFrames(frames);
-    for (const { otlp, open = [], progress = [] } of frames) {
-      for (const traceId of traceIdsIn(otlp, ...open)) changes.trace(traceId);
+    for (const { progress = [] } of frames) {
       for (const { attemptId, summary } of progress) record({ type: "progress", attemptId, summary });
     }
     return durable;
@@ -101,9 +98,4 @@ export class RunnerSpans {
     const { transactions, link } = this.#options;
     transactions.afterCommit(() => link.send({ type: "spans-ack", instanceId, seq }));
   }
-}
-
-function traceIdsIn(...texts: string[]): Set<string> {
-  const ids = texts.flatMap((text) => Array.from(text.matchAll(/"traceId"\s*:\s*"([0-9a-f]{32})"/g), ([, id]) => id));
-  return new Set(ids as string[]);
 }

@@ -1,18 +1,35 @@
 /** What the index of traces keeps of the object's spans. Pure. */
-import { type ReadableSpan, StatusCode } from "@valet/shared/tracing";
-import { levelOf, type SpanFacts } from "./otlp-request.ts";
+import type { SkeletonSpan } from "@valet/shared/protocol/trace-skeleton";
+import { attributesToObject, type OpenSpan, type ReadableSpan, StatusCode } from "@valet/shared/tracing";
+import { levelOf, outcomeOf, SEALED_KEY, type SpanFacts } from "./otlp-request.ts";
 
 /** Returns the facts of an ended span. */
 export function factsOf(span: ReadableSpan): SpanFacts {
-  const { context, parent, name, startTime, endTime = startTime, statusCode } = span;
+  const { context, parent, endTime = span.startTime } = span;
   return {
+    ...openFactsOf(span),
     traceId: context.traceId,
-    spanId: context.spanId,
-    name,
-    startUs: toMicros(startTime),
     endUs: toMicros(endTime),
-    isError: statusCode === StatusCode.ERROR,
     level: levelOf(parent),
+  };
+}
+
+/** Returns what a skeleton has of a span that has not ended. */
+export function openFactsOf(span: ReadableSpan | OpenSpan): SkeletonSpan {
+  const attributes = attributesToObject(span.attributes);
+  return {
+    spanId: span.context.spanId,
+    parentSpanId: span.parent?.spanId,
+    name: span.name,
+    kind: span.kind,
+    startUs: toMicros(span.startTime),
+    outcome: outcomeOf(attributes["valet.outcome"]),
+    isError: "statusCode" in span && span.statusCode === StatusCode.ERROR,
+    isSealed: SEALED_KEY in attributes,
+    links: span.links.map(({ context, attributes: ofLink }) => {
+      const type = attributesToObject(ofLink)["valet.link.type"];
+      return { traceId: context.traceId, spanId: context.spanId, type: typeof type === "string" ? type : undefined };
+    }),
   };
 }
 

@@ -1,5 +1,5 @@
 /** What the tail of the log holds: how spans become its rows, and rows become requests. Pure. */
-import type { SpanFacts } from "./otlp-request.ts";
+import { readStored, type SpanFacts } from "./otlp-request.ts";
 import { mergeSummaries, summarise, type TraceSummary } from "./trace-summary.ts";
 import { REQUEST_END, REQUEST_HEAD } from "./trace-text.ts";
 
@@ -31,6 +31,8 @@ export interface TailPart {
   readonly spans: number;
   readonly bytes: number;
   readonly summaries: readonly TraceSummary[];
+  /** Returns the facts of its spans, which a row of the tail has only in its texts. */
+  readonly facts: () => readonly SpanFacts[];
 }
 
 /** The groups of a row that has several: `length` code units each of its body. */
@@ -56,7 +58,7 @@ export function toParts(entries: readonly TailEntry[]): TailPart[] {
 }
 
 /** Returns the row that stores a part. */
-export function toRow({ groups, spans, bytes, summaries }: TailPart): TailRow {
+export function toRow({ groups, spans, bytes, summaries }: Omit<TailPart, "facts">): TailRow {
   const [only, ...others] = groups;
   const stored: StoredGroups = groups.map(({ resource, scope, body }) => ({ resource, scope, length: body.length }));
   const isOne = only !== undefined && others.length === 0;
@@ -74,7 +76,9 @@ export function toRow({ groups, spans, bytes, summaries }: TailPart): TailRow {
 /** Returns the part that a row stores. */
 export function fromRow(row: TailRow): TailPart {
   const { spans, bytes, summaries } = row;
-  return { groups: groupsOf(row), spans, bytes, summaries: JSON.parse(summaries) };
+  const groups = groupsOf(row);
+  const facts = () => groups.flatMap(({ body }) => readStored(body));
+  return { groups, spans, bytes, summaries: JSON.parse(summaries), facts };
 }
 
 function groupsOf({ resource, scope, groups, body }: TailRow): SpanTexts[] {
@@ -93,7 +97,13 @@ export function joined(parts: readonly TailPart[]): TailPart {
     spans: sum(parts, "spans"),
     bytes: sum(parts, "bytes"),
     summaries: mergeSummaries(parts.map(({ summaries }) => summaries)),
+    facts: () => factsOf(parts),
   };
+}
+
+/** Returns the facts of the spans of all parts, in order. */
+export function factsOf(parts: readonly TailPart[]): readonly SpanFacts[] {
+  return parts.flatMap(({ facts }) => facts());
 }
 
 /** Returns how many spans, or bytes, parts have together. */
@@ -158,5 +168,6 @@ function merge(entries: readonly TailEntry[]): TailEntry[] {
 /** The size of a part is that of its texts, since summaries are short. */
 function toPart({ resource, scope, spans, body }: TailEntry): TailPart {
   const bytes = Buffer.byteLength(resource) + Buffer.byteLength(scope) + Buffer.byteLength(body);
-  return { groups: [{ resource, scope, body }], spans: spans.length, bytes, summaries: summarise(spans) };
+  const groups = [{ resource, scope, body }];
+  return { groups, spans: spans.length, bytes, summaries: summarise(spans), facts: () => spans };
 }

@@ -12,6 +12,13 @@ export interface TracePosition {
   readonly traceId: string;
 }
 
+/** The spans of a trace in one segment. */
+export interface StoredSkeleton {
+  readonly segmentId: number;
+  /** JSON of a `SkeletonChunk`; `undefined` for a segment of an earlier version. */
+  readonly chunk: string | undefined;
+}
+
 /** A row of the newest segment of a trace. */
 interface NewestRow {
   readonly segmentId: number;
@@ -34,19 +41,27 @@ export class TraceIndex {
    * Adds a segment.
    * @param spans how many spans it holds
    * @param summaries one for each trace in it
+   * @param skeletons its spans of each trace, as JSON of a `SkeletonChunk`; without them, readers read the segment
    */
-  add(segmentId: number, spans: number, summaries: readonly TraceSummary[]): void {
+  add(
+    segmentId: number,
+    spans: number,
+    summaries: readonly TraceSummary[],
+    skeletons: ReadonlyMap<string, string> = new Map(),
+  ): void {
     for (const summary of summaries) {
       const known = this.#newest(summary.traceId)?.total;
       const [total = summary] = mergeSummaries([known === undefined ? [] : [known], [summary]]);
       this.#sql.exec(
-        "INSERT INTO trace_index (trace_id, segment_id, spans, errors, is_whole, total) VALUES (?, ?, ?, ?, ?, ?)",
+        `INSERT INTO trace_index (trace_id, segment_id, spans, errors, is_whole, total, skeleton)
+         VALUES (?, ?, ?, ?, ?, ?, ?)`,
         summary.traceId,
         segmentId,
         summary.spans,
         summary.errors,
         Number(summary.spans === spans),
         JSON.stringify(total),
+        skeletons.get(summary.traceId) ?? null,
       );
       if (known?.startUs === total.startUs) continue;
       if (known !== undefined) this.#removeStart(known);
@@ -124,5 +139,20 @@ export class TraceIndex {
       segmentId,
     );
     return rows.toArray().map(({ id, whole }) => ({ id, isWhole: whole === 1 }));
+  }
+
+  /**
+   * Returns the skeletons of the trace in the segments after `segmentId`, in order.
+   * @param limit the maximum number of segments
+   */
+  skeletons(traceId: string, segmentId: number, limit: number): StoredSkeleton[] {
+    const rows = this.#sql.exec<{ id: number; skeleton: string | null }>(
+      `SELECT segment_id AS id, skeleton FROM trace_index
+       WHERE trace_id = ? AND segment_id > ? ORDER BY segment_id LIMIT ?`,
+      traceId,
+      segmentId,
+      limit,
+    );
+    return rows.toArray().map(({ id, skeleton }) => ({ segmentId: id, chunk: skeleton ?? undefined }));
   }
 }

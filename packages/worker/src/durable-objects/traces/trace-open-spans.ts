@@ -7,6 +7,12 @@ export const OBJECT = "";
 /** Far below the maximum of a row (2 MB), in UTF-16 units of up to three bytes. */
 const MAX_LENGTH = 512 * 1024;
 
+export interface OwnedSpan {
+  /** {@link OBJECT}, or the instance id of a runner. */
+  readonly owner: string;
+  readonly span: OpenSpan;
+}
+
 /** Ends of received spans that are refused. */
 export interface RefusedEnds {
   /** Ids of spans that the object itself holds open, which no other process may end. */
@@ -84,7 +90,7 @@ export class TraceOpenSpans {
   }
 
   /** Returns the open spans of a trace, with their owners. */
-  ofTrace(traceId: string): { readonly owner: string; readonly span: OpenSpan }[] {
+  ofTrace(traceId: string): OwnedSpan[] {
     const query = "SELECT owner, span FROM trace_open WHERE trace_id = ?";
     const rows = this.#sql.exec<{ owner: string; span: string }>(query, traceId).toArray();
     return rows.flatMap(({ owner, span: text }) => {

@@ -7,10 +7,22 @@ import type { RunnerInstances } from "./runner-instances.ts";
 import { toMicros } from "./span-facts.ts";
 import { runnerResource, type Stamp } from "./stamp.ts";
 import { compareTraces, type TracePosition } from "./trace-index.ts";
-import { OBJECT, type TraceOpenSpans } from "./trace-open-spans.ts";
+import { OBJECT, type OwnedSpan, type TraceOpenSpans } from "./trace-open-spans.ts";
+import { matcherOf } from "./trace-search.ts";
 import type { TraceSegments } from "./trace-segments.ts";
+import { TraceSkeletons } from "./trace-skeletons.ts";
 import { mergeSummaries, summariseOpen, type TraceSummary } from "./trace-summary.ts";
-import { fullPage, groupsOfTrace, REQUEST_END, REQUEST_HEAD, requestText, streamOf } from "./trace-text.ts";
+import {
+  fullPage,
+  groupsOfTrace,
+  groupsWith,
+  REQUEST_END,
+  REQUEST_HEAD,
+  requestText,
+  spansOf,
+  streamOf,
+  type WireSpan,
+} from "./trace-text.ts";
 
 /** A trace in a list. */
 export interface ListedTrace extends TraceSummary {
@@ -23,7 +35,18 @@ const MAX_PAGE_LENGTH = 16 * 1024 * 1024;
 /** Open spans do not name their scope; this marks them as open. */
 const OPEN_SCOPE = { name: "valet.open" };
 
+/** Returns a sign of life that is not stored yet, by the runner's instance id. */
+type SeenMs = (instanceId: string) => number | undefined;
+
+/** A page of the spans that a search has found. */
+export interface SearchPage {
+  readonly spanIds: readonly string[];
+  readonly nextCursor?: string;
+}
+
 export class TraceReader {
+  /** Reads the skeletons of traces. */
+  readonly skeletons: TraceSkeletons;
   readonly #segments: TraceSegments;
   readonly #open: TraceOpenSpans;
   readonly #instances: RunnerInstances;
@@ -38,6 +61,7 @@ export class TraceReader {
   ) {
     this.#segments = segments;
     this.#open = open;
+    this.skeletons = new TraceSkeletons(segments, open);
     this.#instances = instances;
     this.#object = object;
   }
@@ -74,23 +98,65 @@ export class TraceReader {
    * @param after the last segment of the previous page; a full page ends with `nextCursor`, which names its own last
    * segment
    */
-  trace(
-    traceId: string,
-    seenMs: (instanceId: string) => number | undefined = () => undefined,
-    after = 0,
-  ): ReadableStream<Uint8Array> | undefined {
-    const open = this.#open.ofTrace(traceId).map(({ owner, span }) => {
-      const lastSeenMs = owner === OBJECT ? undefined : lastOf(this.#instances.lastSeenMs(owner), seenMs(owner));
-      const seen = lastSeenMs === undefined ? [] : ["valet.last_seen_ms", lastSeenMs];
-      const attributes = [...span.attributes, ...seen];
-      const text = encodeSpan({ ...span, attributes, scope: OPEN_SCOPE, endTime: undefined, doubleKeys: DOUBLE_KEYS });
-      const resource = owner === OBJECT ? encodeResource(this.#object.resource) : runnerResource(this.#object, owner);
-      return `{"resource":${resource},"scopeSpans":[{"scope":${encodeScope(OPEN_SCOPE)},"spans":[${text}]}]}`;
-    });
+  trace(traceId: string, seenMs: SeenMs = () => undefined, after = 0): ReadableStream<Uint8Array> | undefined {
+    const open = this.#open.ofTrace(traceId).map((each) => this.#openGroup(each, seenMs));
     const groups = this.#groupsOf(traceId, open, after);
     const first = groups.next();
     if (first.done) return after === 0 ? undefined : streamOf(requestText("", groups));
     return streamOf(requestText(first.value, groups));
+  }
+
+  /** Returns an open span as an element of `resourceSpans`. */
+  #openGroup({ owner, span }: OwnedSpan, seenMs: SeenMs): string {
+    const lastSeenMs = owner === OBJECT ? undefined : lastOf(this.#instances.lastSeenMs(owner), seenMs(owner));
+    const seen = lastSeenMs === undefined ? [] : ["valet.last_seen_ms", lastSeenMs];
+    const attributes = [...span.attributes, ...seen];
+    const text = encodeSpan({ ...span, attributes, scope: OPEN_SCOPE, endTime: undefined, doubleKeys: DOUBLE_KEYS });
+    const resource = owner === OBJECT ? encodeResource(this.#object.resource) : runnerResource(this.#object, owner);
+    return `{"resource":${resource},"scopeSpans":[{"scope":${encodeScope(OPEN_SCOPE)},"spans":[${text}]}]}`;
+  }
+
+  /** Returns one span as OTLP/JSON, like {@link trace}; `undefined` for an unknown one. */
+  span(traceId: string, spanId: string, seenMs: SeenMs = () => undefined): string | undefined {
+    const open = this.#open.ofTrace(traceId).find(({ span }) => span.context.spanId === spanId);
+    const isWanted = (span: WireSpan) => span.traceId === traceId && span.spanId === spanId;
+    const group = open === undefined ? this.#endedGroup(traceId, spanId, isWanted) : this.#openGroup(open, seenMs);
+    return group === undefined ? undefined : `${REQUEST_HEAD}${group}${REQUEST_END}`;
+  }
+
+  /** If a sender has repeated a span, its first end counts. */
+  #endedGroup(traceId: string, spanId: string, isWanted: (span: WireSpan) => boolean): string | undefined {
+    for (const id of this.skeletons.segmentsOf(traceId, spanId)) {
+      const [group] = groupsWith(this.#segments.text(id) ?? `${REQUEST_HEAD}${REQUEST_END}`, isWanted);
+      if (group !== undefined) return group;
+    }
+    return groupsWith(this.#segments.tailText() ?? `${REQUEST_HEAD}${REQUEST_END}`, isWanted)[0];
+  }
+
+  /**
+   * Returns the ids of the trace's spans whose name or attributes contain a text, see {@link matcherOf}.
+   * @param after the last segment of the previous page
+   */
+  search(traceId: string, query: string, after = 0): SearchPage {
+    const { mayMatch, matches } = matcherOf(query);
+    const spanIds = new Set<string>();
+    const add = (text: string) => {
+      if (!mayMatch(text)) return;
+      for (const span of spansOf(text)) if (span.traceId === traceId && matches(span)) spanIds.add(span.spanId);
+    };
+    let [length, last] = [0, after];
+    for (const { id } of this.#segments.index.holding(traceId, after)) {
+      if (length >= MAX_PAGE_LENGTH) return { spanIds: [...spanIds], nextCursor: segmentCursor(last) };
+      const text = this.#segments.text(id) ?? `${REQUEST_HEAD}${REQUEST_END}`;
+      add(text);
+      length += text.length;
+      last = id;
+    }
+    add(this.#segments.tailText() ?? `${REQUEST_HEAD}${REQUEST_END}`);
+    for (const each of this.#open.ofTrace(traceId)) {
+      add(`${REQUEST_HEAD}${this.#openGroup(each, () => undefined)}${REQUEST_END}`);
+    }
+    return { spanIds: [...spanIds] };
   }
 
   /**
@@ -151,6 +217,6 @@ function lastOf(aMs: number | undefined, bMs: number | undefined): number | unde
   return Math.max(aMs ?? 0, bMs ?? 0) || undefined;
 }
 
-function summaryOfOpen({ context: { traceId, spanId }, parent, name, startTime }: OpenSpan): TraceSummary {
-  return summariseOpen({ traceId, spanId, name, startUs: toMicros(startTime), level: levelOf(parent) });
+function summaryOfOpen({ context: { traceId }, parent, name, startTime }: OpenSpan): TraceSummary {
+  return summariseOpen({ traceId, name, startUs: toMicros(startTime), level: levelOf(parent) });
 }

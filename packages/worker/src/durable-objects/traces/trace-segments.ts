@@ -6,7 +6,9 @@
  * Every call is synchronous and may run inside a caller's transaction.
  */
 import { gunzipSync, gzipSync } from "node:zlib";
+import type { SpanFacts } from "./otlp-request.ts";
 import {
+  factsOf,
   fromRow,
   joined,
   MAX_BYTES,
@@ -21,6 +23,7 @@ import {
   toRow,
 } from "./tail-parts.ts";
 import { TraceIndex } from "./trace-index.ts";
+import { skeletonsOf } from "./trace-skeletons.ts";
 import { mergeSummaries, type TraceSummary } from "./trace-summary.ts";
 import { spansOf } from "./trace-text.ts";
 
@@ -163,7 +166,8 @@ export class TraceSegments {
       )
       .one();
     this.#state.newestId = id;
-    this.index.add(id, spans, mergeSummaries(parts.map(({ summaries }) => summaries)));
+    const skeletons = skeletonsOf(factsOf(parts));
+    this.index.add(id, spans, mergeSummaries(parts.map(({ summaries }) => summaries)), skeletons);
   }
 
   #tail(where = "", ...bindings: SqlStorageValue[]): TailPart[] {
@@ -286,6 +290,11 @@ export class TraceSegments {
   tailHas(spanId: string): boolean {
     const query = "SELECT 1 FROM trace_tail WHERE INSTR(body, ?) > 0 LIMIT 1";
     return this.#sql.exec(query, `"spanId":"${spanId}"`).toArray().length > 0;
+  }
+
+  /** Returns the facts of the trace's spans in the tail. */
+  tailFacts(traceId: string): SpanFacts[] {
+    return factsOf(this.#tail()).filter((span) => span.traceId === traceId);
   }
 
   /** Returns the tail as one request; `undefined` when it is empty. */

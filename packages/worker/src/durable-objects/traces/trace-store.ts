@@ -26,7 +26,8 @@ import { readRequest, type SpanGroup, writeSpans } from "./otlp-request.ts";
 import { isOwnSpan, type NamingLimits } from "./own-span.ts";
 import { PendingSpans } from "./pending-spans.ts";
 import { RunnerInstances } from "./runner-instances.ts";
-import { factsOf } from "./span-facts.ts";
+import { factsOf, openFactsOf } from "./span-facts.ts";
+import type { SpanRow } from "./span-news.ts";
 import { runnerResource, stampGroup, stampOpenSpan } from "./stamp.ts";
 import type { TailEntry } from "./tail-parts.ts";
 import { OBJECT, TraceOpenSpans } from "./trace-open-spans.ts";
@@ -58,6 +59,8 @@ export interface TraceStoreOptions {
    * writes at once.
    */
   readonly isInTransaction?: () => boolean;
+  /** Called within the transaction with the spans that it stores, open or ended. */
+  readonly onStored?: (read: () => readonly SpanRow[]) => void;
 }
 
 /** OTLP/JSON from a runner, the Worker or the broker. */
@@ -114,7 +117,9 @@ export class TraceStore implements SpanProcessor {
   store(): void {
     this.#storeOpen();
     const ended = this.#pending.takeEnded();
-    if (ended.length > 0) this.segments.append(ended, this.#options.now());
+    if (ended.length === 0) return;
+    this.segments.append(ended, this.#options.now());
+    this.#options.onStored?.(() => ended.flatMap(({ spans }) => spans));
   }
 
   /** Forgets what a transaction had recorded that was rolled back, and what is known of the database. */
@@ -135,7 +140,10 @@ export class TraceStore implements SpanProcessor {
   #storeOpen(): void {
     const { kept, dropped } = this.#pending.takeOwn();
     this.#open.drop(dropped);
-    for (const span of kept) if (!this.#open.keep(OBJECT, span)) this.countDropped("too_large", 1);
+    for (const span of kept) {
+      if (this.#open.keep(OBJECT, span)) this.#options.onStored?.(() => [openRowOf(span)]);
+      else this.countDropped("too_large", 1);
+    }
   }
 
   /**
@@ -160,8 +168,10 @@ export class TraceStore implements SpanProcessor {
       if (isNew) known ??= this.#open.count(instanceId);
       // Valet's own runner never has more open spans.
       if (isNew && known !== undefined && known >= MAX_OPEN_SPANS) continue;
-      const isKept = this.#open.keep(instanceId, stampOpenSpan({ context, parent, ...span }, sessionId));
+      const stamped = stampOpenSpan({ context, parent, ...span }, sessionId);
+      const isKept = this.#open.keep(instanceId, stamped);
       if (isNew && isKept) known = (known ?? 0) + 1;
+      if (isKept) this.#options.onStored?.(() => [openRowOf(stamped)]);
     }
   }
 
@@ -350,4 +360,8 @@ export class TraceStore implements SpanProcessor {
       }
     });
   }
+}
+
+function openRowOf(span: OpenSpan): SpanRow {
+  return { traceId: span.context.traceId, ...openFactsOf(span) };
 }

@@ -38,11 +38,13 @@ export function mergeSummaries(parts: readonly (readonly TraceSummary[])[]): Tra
 }
 
 /** Summarizes an open span: a name and a start, but no counts. */
-export function summariseOpen(span: Omit<SpanFacts, "endUs" | "isError">): TraceSummary {
+export function summariseOpen(span: Pick<SpanFacts, "traceId" | "name" | "startUs" | "level">): TraceSummary {
   return { ...summaryOf({ ...span, endUs: span.startUs, isError: false }), spans: 0 };
 }
 
-function summaryOf({ traceId, name, startUs, endUs, isError, level }: SpanFacts): TraceSummary {
+type SummaryFacts = Pick<SpanFacts, "traceId" | "name" | "startUs" | "endUs" | "isError" | "level">;
+
+function summaryOf({ traceId, name, startUs, endUs, isError, level }: SummaryFacts): TraceSummary {
   const named = { name: head(name, MAX_NAME_LENGTH), nameUs: startUs, nameLevel: level };
   return { traceId, ...named, startUs, endUs, spans: 1, errors: isError ? 1 : 0 };
 }

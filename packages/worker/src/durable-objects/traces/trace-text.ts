@@ -7,16 +7,27 @@ export const REQUEST_HEAD = '{"resourceSpans":[';
 export const REQUEST_END = "]}";
 
 interface WireRequest {
-  resourceSpans: {
-    resource: unknown;
-    scopeSpans: { scope: unknown; spans: { traceId: string; spanId: string }[] }[];
-  }[];
+  resourceSpans: { resource: unknown; scopeSpans: { scope: unknown; spans: WireSpan[] }[] }[];
 }
 
-/** Returns the ids of all spans of a request. */
-export function spansOf(text: string): { traceId: string; spanId: string }[] {
+/** A span as it is stored, as far as it is read again. */
+export interface WireSpan {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly name: string;
+  readonly attributes?: readonly { readonly key: string; readonly value: object }[];
+}
+
+/** Returns all spans of a request. */
+export function spansOf(text: string): WireSpan[] {
   const { resourceSpans } = JSON.parse(text) as WireRequest;
   return resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans));
+}
+
+/** Returns the spans of each scope of a request, as comma-separated texts. */
+export function bodiesOf(text: string): string[] {
+  const { resourceSpans } = JSON.parse(text) as WireRequest;
+  return resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.map(({ spans }) => JSON.stringify(spans).slice(1, -1)));
 }
 
 interface WireReport {
@@ -42,10 +53,15 @@ export function reportedDrops(text: string): { reason: DropReason; spans: number
 
 /** Returns the parts of a request that belong to the trace, as elements of `resourceSpans`. */
 export function groupsOfTrace(text: string, traceId: string): string[] {
+  return groupsWith(text, (span) => span.traceId === traceId);
+}
+
+/** Returns the spans of a request that are wanted, as elements of `resourceSpans`. */
+export function groupsWith(text: string, isWanted: (span: WireSpan) => boolean): string[] {
   const { resourceSpans } = JSON.parse(text) as WireRequest;
   return resourceSpans.flatMap(({ resource, scopeSpans }) => {
     const kept = scopeSpans
-      .map(({ scope, spans }) => ({ scope, spans: spans.filter((span) => span.traceId === traceId) }))
+      .map(({ scope, spans }) => ({ scope, spans: spans.filter(isWanted) }))
       .filter(({ spans }) => spans.length > 0);
     return kept.length === 0 ? [] : [JSON.stringify({ resource, scopeSpans: kept })];
   });

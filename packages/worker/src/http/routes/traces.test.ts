@@ -1,4 +1,5 @@
-import { TraceList, TurnList } from "@valet/shared/protocol/session-api";
+import { FoundSpans, TraceList, TurnList } from "@valet/shared/protocol/session-api";
+import { spansOfSkeleton, TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import { beforeAll, expect, test, vi } from "vitest";
 import { call, createSession, signIn } from "../../../test/api.ts";
 import { attributeOf, spansOf } from "../../../test/otlp.ts";
@@ -40,6 +41,36 @@ test("an unknown trace, and an invalid trace id, are not found", async () => {
     const response = await call("GET", `${session}/traces/${id}`, { token });
     expect(response.status).toBe(404);
   }
+});
+
+test("a skeleton is shown, and not again while it has not changed", async () => {
+  const path = `${session}/traces/${traceId}/skeleton`;
+  const first = await call("GET", path, { token });
+  const { chunks, next, isComplete } = TraceSkeleton.parse(await first.json());
+  expect(isComplete).toBe(true);
+  const expected = spansOf(await read(`/traces/${traceId}`)).map(({ spanId }) => spanId);
+  const spans = spansOfSkeleton(chunks);
+  expect(spans.map(({ spanId }) => spanId).sort()).toEqual(expected.sort());
+  const etag = first.headers.get("etag") as string;
+  const again = await call("GET", path, { token, headers: { "if-none-match": etag } });
+  expect([again.status, await again.text(), again.headers.get("etag")]).toEqual([304, "", etag]);
+  const since = TraceSkeleton.parse(JSON.parse(await read(`/traces/${traceId}/skeleton?after=${next}`)));
+  expect(spansOfSkeleton(since.chunks).length).toBeLessThanOrEqual(spans.length);
+  for (const query of ["?after=x", "?before=x"]) {
+    expect((await call("GET", path + query, { token })).status).toBe(400);
+  }
+  expect((await call("GET", `${session}/traces/${"a".repeat(32)}/skeleton`, { token })).status).toBe(404);
+});
+
+test("one span is shown, and spans are found by their attributes", async () => {
+  const { spanIds } = FoundSpans.parse(JSON.parse(await read(`/traces/${traceId}/search?q=VALET.PROMPT`)));
+  expect(spanIds).toHaveLength(1);
+  const [span, ...others] = spansOf(await read(`/traces/${traceId}/spans/${spanIds[0]}`));
+  expect([span?.name, span?.endTimeUnixNano, others]).toEqual(["valet.prompt", undefined, []]);
+  for (const path of [`spans/${"a".repeat(16)}`, "spans/x"]) {
+    expect((await call("GET", `${session}/traces/${traceId}/${path}`, { token })).status).toBe(404);
+  }
+  expect((await call("GET", `${session}/traces/${traceId}/search`, { token })).status).toBe(400);
 });
 
 test("spans are streamed as lines of OTLP", async () => {

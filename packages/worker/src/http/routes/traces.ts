@@ -1,5 +1,15 @@
 import { createRoute } from "@hono/zod-openapi";
-import { CursorQuery, TraceId, TraceList, TraceView } from "@valet/shared/protocol/session-api";
+import {
+  CursorQuery,
+  FoundSpans,
+  SkeletonQuery,
+  SpanId,
+  TraceId,
+  TraceList,
+  TraceSearchQuery,
+  TraceView,
+} from "@valet/shared/protocol/session-api";
+import { TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import { z } from "zod";
 import { type AppContext, agentOf, createRoutes } from "../context.ts";
 import { decodeCursor } from "../cursor.ts";
@@ -7,6 +17,8 @@ import { answer, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
 import { invalidInput, problem, unwrap } from "../problem.ts";
 
 export const traces = createRoutes();
+
+const TraceParams = SessionParams.extend({ traceId: TraceId });
 
 traces.openapi(
   createRoute({
@@ -19,24 +31,78 @@ traces.openapi(
   async (c) => c.json(unwrap(await agentOf(c).traces(c.req.valid("query").cursor)), 200),
 );
 
-// These two routes pass on text from the session unchanged, so the router does not validate their answers.
+// These routes pass on text from the session unchanged, so the router does not validate their answers.
 
 const showTrace = createRoute({
   method: "get",
   path: `${SESSION_PATH}/traces/{traceId}`,
   summary: "Shows one trace as OTLP/JSON; an open span has no end time",
   description: "A trace of several pages has `nextCursor`; open spans are on the last page.",
-  request: { params: SessionParams.extend({ traceId: TraceId }), query: CursorQuery },
+  request: { params: TraceParams, query: CursorQuery },
   responses: { 200: answer(TraceView, "The trace, or a page of it"), default: PROBLEM },
 });
 traces.openAPIRegistry.registerPath(showTrace);
 traces.get(showTrace.getRoutingPath(), async (c) => {
-  const traceId = TraceId.safeParse(c.req.param("traceId"));
-  if (!traceId.success) throw problem("not-found", { detail: "a trace id has 32 lower-case hex digits" });
-  return new Response(unwrap(await agentOf(c).readTrace(traceId.data, cursorOf(c))), {
+  return new Response(unwrap(await agentOf(c).readTrace(traceIdOf(c), cursorOf(c))), {
     headers: { "content-type": "application/json" },
   });
 });
+
+const showSkeleton = createRoute({
+  method: "get",
+  path: `${SESSION_PATH}/traces/{traceId}/skeleton`,
+  summary: "Shows the skeleton of one trace: its spans without attributes and events",
+  description:
+    "About 25 bytes a span, in columns; `decodeSkeleton` of `@valet/shared` reads them. Numbers marked VLQ are written as in source " +
+    "maps (ECMA-426): base64 digits of 5 bits. A span that is in several chunks has changed; the last one counts. The answer has an " +
+    "`ETag`; with `If-None-Match` an unchanged skeleton is answered with 304.",
+  request: { params: TraceParams, query: SkeletonQuery },
+  responses: {
+    200: answer(TraceSkeleton, "The skeleton, or a page of it"),
+    304: { description: "It has not changed" },
+    default: PROBLEM,
+  },
+});
+traces.openAPIRegistry.registerPath(showSkeleton);
+traces.get(showSkeleton.getRoutingPath(), async (c) => {
+  const query = SkeletonQuery.safeParse(c.req.query());
+  if (!query.success) throw invalidInput(query.error);
+  const known = c.req.header("if-none-match")?.replace(/^W\//, "");
+  const { etag, text } = unwrap(await agentOf(c).readSkeleton(traceIdOf(c), query.data.after, known));
+  if (text === undefined) return new Response(null, { status: 304, headers: { etag } });
+  return new Response(text, { headers: { "content-type": "application/json", etag } });
+});
+
+const showSpan = createRoute({
+  method: "get",
+  path: `${SESSION_PATH}/traces/{traceId}/spans/{spanId}`,
+  summary: "Shows one span as OTLP/JSON; an open span has no end time",
+  request: { params: TraceParams.extend({ spanId: SpanId }) },
+  responses: { 200: answer(TraceView, "The span"), default: PROBLEM },
+});
+traces.openAPIRegistry.registerPath(showSpan);
+traces.get(showSpan.getRoutingPath(), async (c) => {
+  const spanId = SpanId.safeParse(c.req.param("spanId"));
+  if (!spanId.success) throw problem("not-found", { detail: "a span id has 16 lower-case hex digits" });
+  const text = unwrap(await agentOf(c).readSpan(traceIdOf(c), spanId.data));
+  return new Response(text, { headers: { "content-type": "application/json" } });
+});
+
+traces.openapi(
+  createRoute({
+    method: "get",
+    path: `${SESSION_PATH}/traces/{traceId}/search`,
+    summary: "Searches the names and attributes of a trace's spans",
+    description: "A page covers some 16 MB of spans, so it may find none and still have `nextCursor`.",
+    request: { params: TraceParams, query: TraceSearchQuery },
+    responses: { 200: answer(FoundSpans, "A page of span ids"), default: PROBLEM },
+  }),
+  async (c) => {
+    const { q, cursor } = c.req.valid("query");
+    const { traceId } = c.req.valid("param");
+    return c.json(unwrap(await agentOf(c).searchTrace(traceId, q, cursor)), 200);
+  },
+);
 
 const streamSpans = createRoute({
   method: "get",
@@ -57,6 +123,13 @@ traces.get(streamSpans.getRoutingPath(), async (c) => {
   const spans = await agentOf(c).spans(cursorOf(c));
   return new Response(spans, { headers: { "content-type": "application/x-ndjson" } });
 });
+
+/** @throws ApiError for a path that names no trace */
+function traceIdOf(c: AppContext): string {
+  const traceId = TraceId.safeParse(c.req.param("traceId"));
+  if (!traceId.success) throw problem("not-found", { detail: "a trace id has 32 lower-case hex digits" });
+  return traceId.data;
+}
 
 /** Returns the request's cursor. @throws ApiError for an invalid query */
 function cursorOf(c: AppContext): string | undefined {

@@ -1,0 +1,94 @@
+/** The skeletons of traces: the spans that segments hold as stored chunks, and all that may still change as the last chunk. */
+import { createHash } from "node:crypto";
+import { encodeSkeleton, type SkeletonChunk, type SkeletonSpan } from "@valet/shared/protocol/trace-skeleton";
+import { encodeCursor } from "../core/cursor.ts";
+import { readStored, type SpanFacts } from "./otlp-request.ts";
+import { openFactsOf } from "./span-facts.ts";
+import type { TraceOpenSpans } from "./trace-open-spans.ts";
+import type { TraceSegments } from "./trace-segments.ts";
+import { bodiesOf } from "./trace-text.ts";
+
+export interface ReadSkeleton {
+  /** JSON of a `TraceSkeleton`. */
+  readonly text: string;
+  /** For the header `ETag`: changes whenever the text does. */
+  readonly etag: string;
+}
+
+/** The maximum number of segments in a page: some 200,000 spans, and 5 MB. */
+const PAGE = 1000;
+
+export class TraceSkeletons {
+  readonly #segments: TraceSegments;
+  readonly #open: TraceOpenSpans;
+
+  constructor(segments: TraceSegments, open: TraceOpenSpans) {
+    this.#segments = segments;
+    this.#open = open;
+  }
+
+  /**
+   * Returns a page of a trace's skeleton; `undefined` for an unknown trace.
+   * @param after the last segment that the reader has
+   */
+  read(traceId: string, after = 0): ReadSkeleton | undefined {
+    const stored = this.#segments.index.skeletons(traceId, after, PAGE);
+    const isComplete = stored.length < PAGE;
+    const chunks = stored.map(({ segmentId, chunk }) => chunk ?? this.#chunkOf(segmentId, traceId));
+    const live = isComplete ? this.#live(traceId) : [];
+    if (after === 0 && chunks.length + live.length === 0) return undefined;
+    if (live.length > 0) chunks.push(toChunk(live));
+    const next = encodeCursor([String(stored.at(-1)?.segmentId ?? after)]);
+    const text = `{"chunks":[${chunks.join(",")}],"next":${JSON.stringify(next)},"isComplete":${isComplete}}`;
+    // Chunks of segments never change, and are only deleted from the oldest on.
+    const version = [stored[0]?.segmentId, stored.length, next, isComplete, toChunk(live)].join(" ");
+    return { text, etag: `"${createHash("sha256").update(version).digest("base64url").slice(0, 22)}"` };
+  }
+
+  /**
+   * Returns the segments that may hold a span, in order.
+   * @param spanId 16 hexadecimal digits
+   */
+  segmentsOf(traceId: string, spanId: string): number[] {
+    const id = Buffer.from(spanId, "hex");
+    return this.#segments.index.skeletons(traceId, 0, Number.MAX_SAFE_INTEGER).flatMap(({ segmentId, chunk }) => {
+      const mayHold = chunk === undefined || holds(Buffer.from(idsOf(chunk), "base64"), id);
+      return mayHold ? [segmentId] : [];
+    });
+  }
+
+  /** What is not in a segment yet: the ended spans of the tail, and open ones. */
+  #live(traceId: string): SkeletonSpan[] {
+    const open = this.#open.ofTrace(traceId).map(({ span }) => openFactsOf(span));
+    return [...this.#segments.tailFacts(traceId), ...open];
+  }
+
+  #chunkOf(segmentId: number, traceId: string): string {
+    const text = this.#segments.text(segmentId);
+    const spans = text === undefined ? [] : bodiesOf(text).flatMap(readStored);
+    return toChunk(spans.filter((span) => span.traceId === traceId));
+  }
+}
+
+/** Returns the JSON of a chunk for each trace, by its id. */
+export function skeletonsOf(spans: readonly SpanFacts[]): ReadonlyMap<string, string> {
+  const traces = Map.groupBy(spans, ({ traceId }) => traceId);
+  return new Map(Array.from(traces, ([traceId, ofTrace]) => [traceId, toChunk(ofTrace)]));
+}
+
+function toChunk(spans: readonly SkeletonSpan[]): string {
+  // A sender may repeat a span within a segment.
+  const distinct = new Map(spans.map((span) => [span.spanId, span]));
+  return JSON.stringify(encodeSkeleton([...distinct.values()]));
+}
+
+/** The chunk's first field, without parsing the rest. */
+function idsOf(chunk: string): string {
+  return /^\{"ids":"([^"]*)"/.exec(chunk)?.[1] ?? (JSON.parse(chunk) as SkeletonChunk).ids;
+}
+
+/** Returns whether one of the ids, of 8 bytes each, is this one. */
+function holds(ids: Buffer, id: Buffer): boolean {
+  for (let at = ids.indexOf(id); at >= 0; at = ids.indexOf(id, at + 1)) if (at % id.length === 0) return true;
+  return false;
+}
