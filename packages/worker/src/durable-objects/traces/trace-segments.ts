@@ -7,6 +7,7 @@
  */
 import { gunzipSync, gzipSync } from "node:zlib";
 import type { SpanFacts } from "./otlp-request.ts";
+import { skeletonsOf } from "./skeleton-chunks.ts";
 import {
   factsOf,
   fromRow,
@@ -23,7 +24,6 @@ import {
   toRow,
 } from "./tail-parts.ts";
 import { TraceIndex } from "./trace-index.ts";
-import { skeletonsOf } from "./trace-skeletons.ts";
 import { mergeSummaries, type TraceSummary } from "./trace-summary.ts";
 import { spansOf } from "./trace-text.ts";
 

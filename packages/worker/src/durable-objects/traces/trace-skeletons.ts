@@ -1,8 +1,9 @@
 /** The skeletons of traces: the spans that segments hold as stored chunks, and all that may still change as the last chunk. */
 import { createHash } from "node:crypto";
-import { encodeSkeleton, type SkeletonChunk, type SkeletonSpan } from "@valet/shared/protocol/trace-skeleton";
+import type { SkeletonChunk, SkeletonSpan } from "@valet/shared/protocol/trace-skeleton";
 import { encodeCursor } from "../core/cursor.ts";
-import { readStored, type SpanFacts } from "./otlp-request.ts";
+import { readStored } from "./otlp-request.ts";
+import { toChunk } from "./skeleton-chunks.ts";
 import { openFactsOf } from "./span-facts.ts";
 import type { TraceOpenSpans } from "./trace-open-spans.ts";
 import type { TraceSegments } from "./trace-segments.ts";
@@ -68,18 +69,6 @@ export class TraceSkeletons {
     const spans = text === undefined ? [] : bodiesOf(text).flatMap(readStored);
     return toChunk(spans.filter((span) => span.traceId === traceId));
   }
-}
-
-/** Returns the JSON of a chunk for each trace, by its id. */
-export function skeletonsOf(spans: readonly SpanFacts[]): ReadonlyMap<string, string> {
-  const traces = Map.groupBy(spans, ({ traceId }) => traceId);
-  return new Map(Array.from(traces, ([traceId, ofTrace]) => [traceId, toChunk(ofTrace)]));
-}
-
-function toChunk(spans: readonly SkeletonSpan[]): string {
-  // A sender may repeat a span within a segment.
-  const distinct = new Map(spans.map((span) => [span.spanId, span]));
-  return JSON.stringify(encodeSkeleton([...distinct.values()]));
 }
 
 /** The chunk's first field, without parsing the rest. */
