@@ -5,11 +5,12 @@ import { bill } from "./bill/suite.ts";
 import { runtimeVersion } from "./lib/runtime.ts";
 import type { Runtime, Suite } from "./lib/suite.ts";
 import { formatTable, isMissed } from "./lib/table.ts";
+import { longSession } from "./long-session/suite.ts";
 import { session } from "./session/suite.ts";
 import { tracePlane } from "./trace-plane/suite.ts";
 import { tracer } from "./tracer/suite.ts";
 
-const suites: readonly Suite[] = [tracer, tracePlane, session, bill];
+const suites: readonly Suite[] = [tracer, tracePlane, session, longSession, bill];
 
 const HELP = `Usage: pnpm bench [suite…] [options]
 

@@ -26,7 +26,7 @@ export interface TurnTimes {
 
 export class Session {
   readonly id: string;
-  /** From the request until the runner is idle. */
+  /** From the request that created or woke it until the runner is idle. */
   readonly idleMs: number;
   readonly #valet: Reachable;
   readonly #socket: SessionSocket;
@@ -43,6 +43,15 @@ export class Session {
     const { id } = await valet.api.createSession({ repoUrl });
     const socket = await SessionSocket.open(valet.connection, id);
     const { atMs } = await socket.when("an idle agent", (event) => isSession(event, ({ agent }) => agent === "idle"));
+    return new Session(valet, id, socket, atMs - startMs);
+  }
+
+  /** Wakes a hibernated session. */
+  static async wake(valet: Reachable, id: string): Promise<Session> {
+    const socket = await SessionSocket.open(valet.connection, id);
+    const startMs = performance.now();
+    const idle = socket.when("an idle agent", (event) => isSession(event, ({ agent }) => agent === "idle"));
+    const [, { atMs }] = await Promise.all([valet.api.change(id, "wake"), idle]);
     return new Session(valet, id, socket, atMs - startMs);
   }
 

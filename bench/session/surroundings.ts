@@ -34,9 +34,12 @@ export async function startSurroundings() {
     backend,
     untracedBackend,
 
-    /** Starts a system with a fresh state of its own. It is ended with the surroundings at the latest. */
-    async startValet(isTraced: boolean): Promise<Valet> {
-      const valet = await Valet.start(join(states, `${systems++}`), {
+    /**
+     * Starts a system. It is ended with the surroundings at the latest.
+     * @param stateDir that of a system that has ended; a fresh one if omitted
+     */
+    async startValet(isTraced: boolean, stateDir = join(states, `${systems++}`)): Promise<Valet> {
+      const valet = await Valet.start(stateDir, {
         ...modelVariables(model),
         OTEL_EXPORTER_OTLP_ENDPOINT: (isTraced ? backend : untracedBackend).url,
         OTEL_SDK_DISABLED: `${!isTraced}`,

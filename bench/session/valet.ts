@@ -19,10 +19,12 @@ export interface Processes {
 export class Valet {
   /** From the start of the process to its ready line. */
   readonly readyMs: number;
+  readonly stateDir: string;
   readonly #up: UpProcess;
 
-  private constructor(up: UpProcess, readyMs: number) {
+  private constructor(up: UpProcess, stateDir: string, readyMs: number) {
     this.#up = up;
+    this.stateDir = stateDir;
     this.readyMs = readyMs;
   }
 
@@ -34,7 +36,7 @@ export class Valet {
     const { PATH = "", HOME = "" } = process.env;
     const startMs = performance.now();
     const up = await startUp(stateDir, { env: { PATH, HOME, ...variables } });
-    return new Valet(up, performance.now() - startMs);
+    return new Valet(up, stateDir, performance.now() - startMs);
   }
 
   get connection(): Connection {
