@@ -67,6 +67,7 @@ export class ConfigFolder {
     "OPENCODE_TEST_HOME",
     "XDG_CONFIG_HOME",
     "OPENCODE_AUTH_CONTENT",
+    "OPENCODE_MODELS_PATH",
     ...Object.keys(INSTALL_PATIENCE),
     ...Object.keys(GIT),
   ];
@@ -74,9 +75,11 @@ export class ConfigFolder {
   /**
    * Returns the variables that make OpenCode use only these folders. The home here is only that of its configuration; its data
    * stay in the user's home.
+   * @param usesCatalogue whether OpenCode knows the providers and models of its catalogue
    */
-  environment(): Record<string, string> {
+  environment(usesCatalogue: boolean): Record<string, string> {
     return {
+      ...(usesCatalogue ? {} : { OPENCODE_MODELS_PATH: this.#emptyCatalogue }),
       OPENCODE_CONFIG_DIR: this.#repository,
       OPENCODE_DISABLE_PROJECT_CONFIG: "1",
       OPENCODE_TEST_HOME: join(this.#path, "home"),
@@ -93,6 +96,10 @@ export class ConfigFolder {
     return join(this.#path, "empty");
   }
 
+  get #emptyCatalogue(): string {
+    return join(this.#path, "models.json");
+  }
+
   get #repository(): string {
     return join(this.#path, "repository");
   }
@@ -105,6 +112,7 @@ export class ConfigFolder {
     mkdirSync(join(this.#path, "home"), { recursive: true });
     rmSync(this.empty, { recursive: true, force: true });
     mkdirSync(this.empty, { recursive: true });
+    writeFileSync(this.#emptyCatalogue, "{}");
     mkdirSync(this.#repository, { recursive: true });
     pretendInstalled(user);
     for (const name of readdirSync(this.#repository)) {

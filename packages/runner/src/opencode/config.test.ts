@@ -1,6 +1,6 @@
 import type { ModelAccess, ModelPrices } from "@valet/shared/protocol/model-access";
 import { expect, test } from "vitest";
-import { openCodeConfig, openCodeEnvironment } from "./config.ts";
+import { openCodeConfig, openCodeEnvironment, usesCatalogue } from "./config.ts";
 
 const access: ModelAccess = {
   model: "valet/org/model:7b",
@@ -86,4 +86,22 @@ test("the environment contains the keys, but nothing about telemetry, the link o
     OPENCODE_DISABLE_MODELS_FETCH: "1",
     OPENCODE_DISABLE_LSP_DOWNLOAD: "1",
   });
+});
+
+test("OpenCode loads its catalogue only if something may open one of its providers", () => {
+  const { openAiCompatible } = access;
+  const own = { model: "valet/model", openAiCompatible, providerKeys: {} };
+  const ours = {
+    PATH: "/bin",
+    HOME: "/root",
+    VALET_RUNNER_TOKEN: "token",
+    VALET_MODEL_API_KEY: "key",
+    OTEL_X_TOKEN: "x",
+  };
+  expect(usesCatalogue(own, ours)).toBe(false);
+  expect(usesCatalogue(access, ours)).toBe(true);
+  expect(usesCatalogue({ model: "anthropic/claude", providerKeys: {} }, ours)).toBe(true);
+  for (const name of ["OPENAI_API_KEY", "GITHUB_TOKEN", "AWS_PROFILE", "GOOGLE_APPLICATION_CREDENTIALS"]) {
+    expect(usesCatalogue(own, { ...ours, [name]: "x" })).toBe(true);
+  }
 });

@@ -90,6 +90,19 @@ export function openCodeModel(ref: string): { readonly providerID: string; reado
   return splitModel(withProvider(ref)) ?? { providerID: OWN_PROVIDER, modelID: ref };
 }
 
+/** Names of variables that may hold what opens a provider of OpenCode's catalogue, or say where that is. */
+const CREDENTIAL = /KEY|TOKEN|SECRET|CREDENTIAL|^(?:AWS|AZURE|GOOGLE|CLOUDFLARE|VERTEX)_/;
+
+/**
+ * Returns whether OpenCode can use providers of its catalogue of thousands of models. If not, it starts without the catalogue: to
+ * load that takes most of its first prompt, over a second of CPU time (1.18.33).
+ * @param inherited the runner's environment
+ */
+export function usesCatalogue(access: ModelAccess, inherited: Readonly<Record<string, string | undefined>>): boolean {
+  if (access.openAiCompatible === undefined || Object.keys(access.providerKeys).length > 0) return true;
+  return Object.keys(withoutOurs(inherited)).some((name) => CREDENTIAL.test(name));
+}
+
 const OWN_VARIABLES = [
   OWN_KEY_VARIABLE,
   TOOLS_URL_VARIABLE,

@@ -14,7 +14,14 @@ import { killOrphans } from "../processes/orphans.ts";
 import { keysOf } from "../secrets/model-keys.ts";
 import type { SecretValues } from "../secrets/secret-values.ts";
 import { OpenCodeClient } from "./client.ts";
-import { openCodeConfig, openCodeEnvironment, type Permission, secretVariables, type ToolAccess } from "./config.ts";
+import {
+  openCodeConfig,
+  openCodeEnvironment,
+  type Permission,
+  secretVariables,
+  type ToolAccess,
+  usesCatalogue,
+} from "./config.ts";
 import type { ConfigFolder } from "./config-folder.ts";
 import { boundToolOutput, toolOutputFolder } from "./tool-output.ts";
 
@@ -104,7 +111,8 @@ export class OpenCodeServer {
     const password = randomBytes(24).toString("base64url");
     const run = crypto.randomUUID();
     options.secrets?.add(password, tools?.secret, ...keysOf(modelAccess));
-    const environment = openCodeEnvironment(options.env ?? process.env, modelAccess, {
+    const inherited = options.env ?? process.env;
+    const environment = openCodeEnvironment(inherited, modelAccess, {
       password,
       tools,
       config: openCodeConfig(modelAccess, permission, tools),
@@ -113,7 +121,7 @@ export class OpenCodeServer {
       cwd: WORKING_FOLDER,
       env: {
         ...environment,
-        ...configFolder.environment(),
+        ...configFolder.environment(options.runsRepositoryCode || usesCatalogue(modelAccess, inherited)),
         [AGENT_RUN_VARIABLE]: run,
         [TRUST_VARIABLE]: options.runsRepositoryCode ? "1" : "0",
         [SECRET_VARIABLES_VARIABLE]: secretVariables(modelAccess).join(","),
