@@ -37,9 +37,25 @@ const ANTHROPIC_MESSAGE = sse(
   { type: "message_stop" },
 );
 
+const OPENAI_ITEM = { type: "message", id: "msg_warm_up", role: "assistant", content: [] };
+const OPENAI_RESPONSE = sse(
+  { type: "response.created", response: { id: "resp_warm_up", created_at: 0, model: "warm-up" } },
+  { type: "response.output_item.added", output_index: 0, item: OPENAI_ITEM },
+  { type: "response.output_text.delta", output_index: 0, content_index: 0, item_id: OPENAI_ITEM.id, delta: TEXT },
+  { type: "response.output_item.done", output_index: 0, item: OPENAI_ITEM },
+  { type: "response.completed", response: { usage: { input_tokens: 0, output_tokens: 0 } } },
+);
+
+const GOOGLE_CONTENT = sse({
+  candidates: [{ index: 0, content: { role: "model", parts: [{ text: TEXT }] }, finishReason: "STOP" }],
+  usageMetadata: { promptTokenCount: 0, candidatesTokenCount: 0, totalTokenCount: 0 },
+});
+
 const STREAMS: Readonly<Record<string, string>> = {
   "@ai-sdk/openai-compatible": CHAT_COMPLETION,
   "@ai-sdk/anthropic": ANTHROPIC_MESSAGE,
+  "@ai-sdk/openai": OPENAI_RESPONSE,
+  "@ai-sdk/google": GOOGLE_CONTENT,
 };
 
 /**

@@ -112,8 +112,7 @@ test("runs before the first message, and leaves no session, file, request, model
   expect(execFileSync("git", ["status", "--porcelain"], { cwd: real.workspace, encoding: "utf8" })).toBe("");
   expect([requests(), asked, providerCalls]).toEqual([0, [], []]);
   const { providers } = (await request("GET", "/config/providers")) as { providers: { id: string; models: object }[] };
-  expect(JSON.stringify(providers)).not.toMatch(/warm/i);
-  expect(Object.keys(providers.find(({ id }) => id === "valet")?.models ?? {})).toEqual(["scripted-1"]);
+  expect(providers.map(({ id, models }) => [id, Object.keys(models)])).toEqual([["valet", ["scripted-1"]]]);
 
   const [start] = real.spans.filter(({ name }) => name === "valet.runner.opencode_start");
   expect(warmUps().map(({ parent }) => parent?.spanId)).toEqual([start?.context.spanId]);
@@ -217,38 +216,51 @@ test("sends no request to a provider if a plugin of a trusted repository has rep
   expect(real.model.requests().filter(({ headers }) => headers["x-valet-warm-up"] !== undefined)).toEqual([]);
 }, 120_000);
 
-test("prepares the process while the repository is set up, and the workspace afterwards, with its configuration", async () => {
-  const workspaceReady = Promise.withResolvers<void>();
-  const real = new RealAgent();
-  const isSetUp = setUp(
-    {
-      prepare: (workspace) => {
-        mkdirSync(join(workspace, ".opencode/command"), { recursive: true });
-        writeFileSync(join(workspace, ".opencode/command/greet.md"), "Say hello.");
+test.each([
+  ["is over", true],
+  ["has begun", false],
+])(
+  "prepares the process while the repository is set up, then the workspace: the first %s",
+  async (_what, isOver) => {
+    const workspaceReady = Promise.withResolvers<void>();
+    const real = new RealAgent();
+    const isSetUp = setUp(
+      {
+        prepare: (workspace) => {
+          mkdirSync(join(workspace, ".opencode/command"), { recursive: true });
+          writeFileSync(join(workspace, ".opencode/command/greet.md"), "Say hello.");
+        },
+        change: () => ({ workspaceReady: workspaceReady.promise }),
       },
-      change: () => ({ workspaceReady: workspaceReady.promise }),
-    },
-    real,
-  );
-  await vi.waitFor(() => expect(warmUpsOf(real)[0]?.endTime).toBeDefined(), WAIT);
-  workspaceReady.resolve();
-  const { runner, request, endOf, requests, asked, sessions } = await isSetUp;
-  expect([await endOf(0), await endOf(1)]).toEqual(["process ok", "workspace ok"]);
-  expect(((await request("GET", "/command")) as { name: string }[]).map(({ name }) => name)).toContain("greet");
-  expect(requests()).toBe(0);
-  expect(await sessions()).toEqual([]);
-  expect(await runner.run(dispatchOf("Are you there?")).done).toMatchObject({ outcome: "ok" });
-  // The plugin works for the workspace, since it has sent the runner a request about the call.
-  expect([requests(), asked.length]).toEqual([1, 1]);
-}, 120_000);
+      real,
+    );
+    await vi.waitFor(() => {
+      const [first] = warmUpsOf(real);
+      expect(isOver ? first?.endTime : first?.startTime).toBeDefined();
+    }, WAIT);
+    workspaceReady.resolve();
+    const { runner, request, endOf, requests, asked, sessions } = await isSetUp;
+    expect([await endOf(0), await endOf(1)]).toEqual([
+      isOver ? "process ok" : "process skipped agent_needed",
+      "workspace ok",
+    ]);
+    expect(((await request("GET", "/command")) as { name: string }[]).map(({ name }) => name)).toContain("greet");
+    expect(requests()).toBe(0);
+    expect(await sessions()).toEqual([]);
+    expect(await runner.run(dispatchOf("Are you there?")).done).toMatchObject({ outcome: "ok" });
+    // The plugin works for the workspace, since it has sent the runner a request about the call.
+    expect([requests(), asked.length]).toEqual([1, 1]);
+  },
+  120_000,
+);
 
-test.each([MODEL, "anthropic/claude-sonnet-4-5"])(
-  "is answered in the protocol of %s",
-  async (model) => {
-    const { request, endOf, requests } = await setUp({
-      change: ({ modelAccess }) => ({ modelAccess: { ...modelAccess, providerKeys: { ANTHROPIC_API_KEY: "key" } } }),
-    });
-    await endOf(0);
+test("is answered in the protocol of the model's provider", async () => {
+  const providerKeys = { ANTHROPIC_API_KEY: "key", OPENAI_API_KEY: "key", GOOGLE_GENERATIVE_AI_API_KEY: "key" };
+  const { request, endOf, requests } = await setUp({
+    change: ({ modelAccess }) => ({ modelAccess: { ...modelAccess, providerKeys } }),
+  });
+  await endOf(0);
+  for (const model of [MODEL, "anthropic/claude-sonnet-4-5", "openai/gpt-5", "google/gemini-2.5-flash"]) {
     const { id } = (await request("POST", "/session", {})) as { id: string };
     const [providerID, modelID] = model.split("/");
     const answer = await request("POST", `/session/${id}/message`, {
@@ -256,12 +268,13 @@ test.each([MODEL, "anthropic/claude-sonnet-4-5"])(
       model: { providerID, modelID },
       parts: [{ type: "text", text: "Hello" }],
     });
-    expect(answer).toMatchObject({ info: { finish: "stop", cost: 0, tokens: { input: 0, output: 0 } } });
-    expect(answer).toMatchObject({ parts: [{ type: "step-start" }, { text: "Ready." }, { type: "step-finish" }] });
-    expect(requests()).toBe(0);
-  },
-  120_000,
-);
+    expect(answer, model).toMatchObject({ info: { finish: "stop", cost: 0, tokens: { input: 0, output: 0 } } });
+    expect(answer, model).toMatchObject({
+      parts: [{ type: "step-start" }, { text: "Ready." }, { type: "step-finish" }],
+    });
+  }
+  expect(requests()).toBe(0);
+}, 120_000);
 
 /** Returns the entry of another plugin in OpenCode's configuration. */
 function pluginFile(source: string): string {

@@ -4,11 +4,12 @@
  * the prompt's model call inside OpenCode's process, without a request to a provider and without cost. The runner deletes the
  * prompt's session, and no turn receives its events.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import { CHILD_SESSION_TOOLS } from "@valet/shared/protocol/child-sessions";
 import type { EndReason, ValetSpans, WarmUpScope } from "@valet/shared/spans";
 import type { SpanContext, Tracer } from "@valet/shared/tracing";
-import type { OpenCodeClient, Prompt } from "./client.ts";
+import { type OpenCodeClient, OpenCodeError, type Prompt } from "./client.ts";
 import { newWarmUpMessageId } from "./ids.ts";
 
 export interface WarmUpOptions {
@@ -29,6 +30,8 @@ const TEXT = "Answer with one word.";
 /** Longer than OpenCode's default timeout for the MCP servers of a repository. */
 const TIMEOUT_MS = 120_000;
 const ABORT_TIMEOUT_MS = 5_000;
+/** From the end of OpenCode's process to the notice of it. */
+const DEATH_NOTICE_MS = 5_000;
 
 export class WarmUp {
   /** Resolves once its session has been deleted, or OpenCode does not answer. Never rejects. */
@@ -77,7 +80,10 @@ export class WarmUp {
       if (!this.#hasEnded) sessionId = await this.#options.client.createSession(this.#context, TITLE);
       if (!this.#hasEnded && sessionId !== undefined) await this.#prompt(sessionId);
       this.#end("ok");
-    } catch {
+    } catch (error) {
+      const hasNoAnswer = error instanceof OpenCodeError && error.status === undefined;
+      // A broken connection is often the first sign of a death, which is then reported by its own name.
+      if (hasNoAnswer) await Promise.race([this.#ended.promise, sleep(DEATH_NOTICE_MS, undefined, { ref: false })]);
       this.#end("error", "agent_warm_up_failed");
     }
     // If this fails, the next warm-up deletes the session.
