@@ -77,7 +77,7 @@ export class ConfigFolder {
    * stay in the user's home.
    * @param usesCatalogue whether OpenCode knows the providers and models of its catalogue
    */
-  environment(usesCatalogue: boolean): Record<string, string> {
+  environment(usesCatalogue = true): Record<string, string> {
     return {
       ...(usesCatalogue ? {} : { OPENCODE_MODELS_PATH: this.#emptyCatalogue }),
       OPENCODE_CONFIG_DIR: this.#repository,
