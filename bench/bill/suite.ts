@@ -52,6 +52,10 @@ export const bill: Suite = {
   summary: "what a turn, a wake and a hibernated day cost on Cloudflare, counted and at its published prices",
 
   async run({ quick, progress }) {
+    // First: whoever starts a system leaves Miniflare with a workerd that runs for that system alone.
+    progress("open spans");
+    const { announced, endedOnly } = await countOpenSpans();
+    const openSpans: Samples = { "known while open": [announced], "ended only": [endedOnly] };
     const turns = quick ? 2 : 20;
     const bills: Record<string, Bill> = {};
     for (const name of [ON, OFF]) {
@@ -79,9 +83,6 @@ export const bill: Suite = {
         ),
       ],
     });
-    progress("open spans");
-    const { announced, endedOnly } = await countOpenSpans();
-    const openSpans: Samples = { "known while open": [announced], "ended only": [endedOnly] };
     return [
       table("A turn with a one-line answer", ({ turn }) => turn),
       table("A turn with 20 tool calls in 4 steps", ({ tools }) => tools, [
