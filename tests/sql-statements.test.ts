@@ -38,7 +38,7 @@ test.each<[string, string, string[]]>([
   ],
   [
     "no change of the schema, and no regular expression",
-    'sql.exec("CREATE TABLE a (b)"); /a/.exec("b"); NAME.exec("c");',
+    'sql.exec("CREATE TABLE a (b)"); /a/.exec("b"); NAME.exec("c"); const NAME = /x/;',
     [],
   ],
 ])("%s", (_what, source, texts) => {
@@ -53,10 +53,18 @@ test("a text that does not follow from the file is named by a substitute, or ref
   expect(new SourceStatements("file.ts", source, substitutes).all()[0]?.pattern).toBe("SELECT … FROM t");
 });
 
+test("a database whose name is in capitals is no regular expression", () => {
+  expect(textsOf('const { DB } = env; DB.prepare("SELECT 1");')).toEqual(["SELECT 1"]);
+});
+
 test.each([
   ["by another name", "const run = sql.exec; run('SELECT 1');"],
   ["bound", "const run = this.#sql.exec.bind(sql);"],
   ["handed on", "each(queries, db.prepare);"],
+  ["taken out of its object", "const { exec } = sql;"],
+  ["taken out under another name", "function f({ prepare: run }) { run('SELECT 1'); }"],
+  ["by an optional call", "sql?.exec('SELECT 1');"],
+  ["by a computed name", "sql['exec']('SELECT 1');"],
 ])("a statement cannot hide: exec or prepare %s", (_how, source) => {
   expect(() => textsOf(source)).toThrow("is not called");
 });

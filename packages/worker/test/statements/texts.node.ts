@@ -57,7 +57,7 @@ export class SourceStatements {
   readonly #substitutes: ReadonlyMap<string, string>;
   readonly #module: Scope;
   readonly #calls = new Map<string, Call[]>();
-  readonly #statements: (Call & { readonly by: "exec" | "prepare" })[] = [];
+  readonly #statements: (Call & { readonly by: "exec" | "prepare"; readonly object: Node })[] = [];
 
   /**
    * @param substitutes texts for expressions that cannot be evaluated, by the expression
@@ -77,7 +77,8 @@ export class SourceStatements {
 
   /** Returns the statements of the file. @throws UnknownTextError for one that cannot be evaluated */
   all(): FoundStatement[] {
-    const marked = this.#statements.flatMap(({ args: [query], scope, by }) => {
+    const marked = this.#statements.flatMap(({ args: [query], scope, by, object }) => {
+      if (by === "exec" && isPattern(object, scope)) return [];
       if (query === undefined) throw new UnknownTextError(`${this.#file}: ${by} without a statement`);
       const texts = this.#valuesOf(scope).flatMap((values) => this.#texts(query, scope, values));
       return [...new Set(texts)].map((text) => ({ by, text: text.replaceAll(/\s+/g, " ").trim() }));
@@ -116,11 +117,7 @@ export class SourceStatements {
       return this.#visit(node.init, scope, value);
     }
     if (node.type === "CallExpression") return this.#visitCall(node, scope);
-    if (node.type === "MemberExpression" && METHODS.includes((node.property as { value?: unknown }).value)) {
-      throw new UnknownTextError(
-        `${this.#file}: ${this.#sourceOf(node)} is not called, so its statements cannot be found`,
-      );
-    }
+    if (METHODS.includes(nameOfAccess(node))) this.#refuse(node);
     for (const [key, value] of Object.entries(node)) if (key !== "span") this.#visit(value, scope);
   }
 
@@ -142,10 +139,9 @@ export class SourceStatements {
     const method = (callee.property as { value?: unknown }).value;
     this.#visit(object, scope);
     if (object.type === "ThisExpression") this.#addCall(method as string, { args, scope });
-    const isPattern = object.type === "RegExpLiteral" || /^[A-Z_]+$/.test(this.#sourceOf(object));
-    if (METHODS.includes(method) && !isPattern) {
-      this.#statements.push({ args, scope, by: method as "exec" | "prepare" });
-    }
+    if (method === undefined && METHODS.includes(nameOfAccess(callee))) this.#refuse(callee);
+    if (METHODS.includes(method)) this.#statements.push({ args, scope, by: method as "exec" | "prepare", object });
+    else this.#visit(callee.property, scope);
   }
 
   #addCall(name: string, call: Call): void {
@@ -260,6 +256,14 @@ export class SourceStatements {
     return this.#fail(node);
   }
 
+  /** @throws UnknownTextError since the file reads `exec` or `prepare` without a plain call */
+  #refuse(node: Node): never {
+    const access = isNode(node.key) ? node.key : node;
+    throw new UnknownTextError(
+      `${this.#file}: ${this.#sourceOf(access)} is not called, so its statements cannot be found`,
+    );
+  }
+
   #fail(node: Node): never {
     throw new UnknownTextError(`${this.#file}: the texts of ${this.#sourceOf(node)} cannot be found`);
   }
@@ -271,6 +275,25 @@ function scopeOf(parent: Scope | undefined, name: string | undefined, params: re
 
 function isNode(value: unknown): value is Node {
   return typeof value === "object" && value !== null && typeof (value as Node).type === "string";
+}
+
+/** Returns which property an expression or a pattern reads without a call. */
+function nameOfAccess({ type, property, key }: Node): unknown {
+  if (type === "AssignmentPatternProperty" || type === "KeyValuePatternProperty") return (key as Node).value;
+  if (type !== "MemberExpression") return undefined;
+  const { value, expression } = property as Node;
+  return isNode(expression) ? expression.value : value;
+}
+
+/** Returns whether an expression is a regular expression, or the name of one. */
+function isPattern(node: Node, scope: Scope): boolean {
+  if (node.type === "RegExpLiteral") return true;
+  if (node.type !== "Identifier") return false;
+  for (let at: Scope | undefined = scope; at !== undefined; at = at.parent) {
+    const constant = at.constants.get(node.value as string);
+    if (constant !== undefined) return constant.type === "RegExpLiteral";
+  }
+  return false;
 }
 
 /** Returns the name of a parameter, and its default; `undefined` for one that is taken apart. */
