@@ -137,6 +137,13 @@ test("is cancelled by a message, which is the only one answered", async () => {
   expect(await sessions()).not.toContain("Valet warm-up");
 }, 120_000);
 
+test("ends when the runner stops, and holds nothing up", async () => {
+  const { real, endOf, requests } = await setUp();
+  await real.opencode.stop();
+  expect(await endOf(0)).toBe("workspace aborted runner_shutdown");
+  expect([openCodes(), requests()]).toEqual([[], 0]);
+}, 120_000);
+
 test("ends with OpenCode; the warm-up after a start that no work waits for deletes leftover sessions", async () => {
   const { real, runner, request, endOf, warmUps, requests } = await setUp();
   const die = async () => {
