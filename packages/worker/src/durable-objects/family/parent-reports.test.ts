@@ -1,5 +1,6 @@
 /** A child's reports to its parent, on the real objects of both, whatever the parent does meanwhile. */
 import { runInDurableObject } from "cloudflare:test";
+import { ERRORS } from "@valet/shared/spans";
 import { describe, expect, test, vi } from "vitest";
 import { eventually } from "../../../test/eventually.ts";
 import { NO_WORK } from "../../../test/fake-runner.ts";
@@ -109,7 +110,8 @@ describe("a child fails or ends:", () => {
     childRunner.send({ type: "stage", stage: "failed", errorType: "git_clone_failed" });
     await child.reaches("error");
     const { content } = await systemMessage(parent, child.id);
-    expect(content).toContain("error, git_clone_failed. The clone or fetch failed. Check the repository's URL");
+    expect(content).toContain("error, git_clone_failed. The clone failed");
+    expect(content).toContain(ERRORS.git_clone_failed.remedy);
     const report = await child.onlySpan("valet.child_session.report");
     expect(report.parentSpanId).toBeUndefined();
     expect(linksOf(report, "caused_by")).toEqual([(await child.onlySpan("valet.sandbox.spawn")).spanId]);
