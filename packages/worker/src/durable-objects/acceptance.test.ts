@@ -2,54 +2,22 @@
  * A message is accepted as soon as it is stored. The answer waits for nothing else: the broker, D1, the capacity object and the
  * backend take calls here and never answer, and the runner's socket takes what it is sent.
  */
-import { runInDurableObject } from "cloudflare:test";
-import { env } from "cloudflare:workers";
-import { expect, test, vi } from "vitest";
-import { StandInBroker, type StandInSandbox } from "../../test/course/broker.ts";
-import { Host } from "../../test/course/host.ts";
+import { expect, test } from "vitest";
+import type { Host } from "../../test/course/host.ts";
 import { StandInRunner } from "../../test/course/runner.ts";
+import { type HostedSession, SESSION_ID, withHost } from "../../test/course/with-host.ts";
 import { CALLER, valueIn } from "../../test/session.ts";
 
-const { STORAGE } = env as unknown as { STORAGE: DurableObjectNamespace };
-const SESSION = "ses_course";
+const VARIABLES = { OTEL_EXPORTER_OTLP_ENDPOINT: "https://otlp.test" };
 
-interface Setting {
-  readonly host: Host;
-  readonly sandboxes: readonly StandInSandbox[];
-  /** Starts the session's sandbox, and its runner. */
-  boot(): Promise<StandInRunner>;
-}
-
-async function withSession(work: (setting: Setting) => Promise<void>): Promise<void> {
-  await runInDurableObject(STORAGE.get(STORAGE.newUniqueId()), async (_object, real) => {
-    vi.useFakeTimers({ toFake: ["Date", "setTimeout", "clearTimeout"] });
-    const sandboxes: StandInSandbox[] = [];
-    const broker = new StandInBroker(
-      (sandbox) => sandboxes.push(sandbox),
-      () => {},
-    );
-    const host = new Host(real, broker, { OTEL_EXPORTER_OTLP_ENDPOINT: "https://otlp.test" });
-    const platform = { fetch, Response, WebSocketPair };
-    Object.assign(globalThis, host.globals);
-    const witness = { begins: () => {}, ends: () => {}, delivers: () => {} };
-    const boot = async () => {
-      await host.settle();
-      host.broker.answer(0, "ok");
-      await host.settle();
-      const runner = new StandInRunner(host, sandboxes.at(-1) as StandInSandbox, SESSION, witness);
-      await runner.connect();
-      runner.stage("ready");
-      await host.settle();
-      return runner;
-    };
-    try {
-      valueIn(await host.agent.create({ id: SESSION }, CALLER));
-      await work({ host, sandboxes, boot });
-    } finally {
-      Object.assign(globalThis, platform);
-      vi.useRealTimers();
-    }
-  });
+/** Starts the session's sandbox, and its runner. */
+async function boot({ host, boot: makeSandbox }: HostedSession): Promise<StandInRunner> {
+  const witness = { begins: () => {}, ends: () => {}, delivers: () => {} };
+  const runner = new StandInRunner(host, await makeSandbox(), SESSION_ID, witness);
+  await runner.connect();
+  runner.stage("ready");
+  await host.settle();
+  return runner;
 }
 
 /** Sends a message, and expects the answer before anything can have happened outside of the object. */
@@ -64,7 +32,7 @@ async function expectAcceptance({ agent }: Host): Promise<string> {
 }
 
 test("while the sandbox starts", () =>
-  withSession(async ({ host }) => {
+  withHost(VARIABLES, async ({ host }) => {
     host.database.hangs = true;
     await host.settle();
     expect(await expectAcceptance(host)).toBe("queued");
@@ -72,8 +40,9 @@ test("while the sandbox starts", () =>
   }));
 
 test("while D1 hangs and the runner, which is sent the message, says nothing", () =>
-  withSession(async ({ host, boot }) => {
-    const runner = await boot();
+  withHost(VARIABLES, async (session) => {
+    const { host } = session;
+    const runner = await boot(session);
     host.database.hangs = true;
     expect(await expectAcceptance(host)).toBe("queued");
     runner.take();
@@ -82,8 +51,9 @@ test("while D1 hangs and the runner, which is sent the message, says nothing", (
   }));
 
 test("of a hibernated session, which wakes", () =>
-  withSession(async ({ host, boot }) => {
-    const runner = await boot();
+  withHost(VARIABLES, async (session) => {
+    const { host } = session;
+    const runner = await boot(session);
     valueIn(await host.agent.hibernate(CALLER));
     runner.take();
     await host.settle();

@@ -165,6 +165,7 @@ const OF_THE_SESSION: readonly BoundedStatement[] = [
 ];
 
 const OF_TRACES: readonly BoundedStatement[] = [
+  { statement: "SELECT 1 FROM trace_sealed LIMIT 1", steps: ["SCAN trace_sealed"], because: FIRST },
   {
     statement: "SELECT segment_id, total FROM trace_index WHERE trace_id = ? ORDER BY segment_id DESC LIMIT 1",
     steps: ["SEARCH trace_index USING PRIMARY KEY (trace_id=?)"],

@@ -1,6 +1,6 @@
 /** What a transaction writes of the spans that it records, in SQLite: once, before its commit, and nothing of it after a rollback. */
 import { Tracer } from "@valet/shared/tracing";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { inStorage } from "../../../test/in-storage.ts";
 import { upgradeFromAd59303 } from "../../../test/old-tables.ts";
 import { makeFrame, SESSION, spansOf } from "../../../test/otlp.ts";
@@ -128,6 +128,22 @@ describe("a transaction", () => {
       transactions.run(() => tracer.change("valet.queue.wait", context, (span) => span.end()));
       transactions.run(() => store.fold());
       expect(await names(store)).toEqual(["valet.queue.wait"]);
+    }));
+
+  test("finds what another object has written, and what this one wrote without reading it again", () =>
+    inStorage(async (storage) => {
+      const { transactions, tracer } = open(storage);
+      const { context } = transactions.run(() => tracer.start("valet.queue.wait", wait));
+      const read = vi.spyOn(storage.sql, "exec");
+      const next = open(storage);
+      for (const { tracer: own, transactions: its } of [{ tracer, transactions }, next]) {
+        its.run(() => own.change("valet.queue.wait", context, (span) => span.addEvent("seen")));
+      }
+      expect(read.mock.calls.filter(([query]) => query.startsWith("SELECT span FROM trace_open"))).toHaveLength(1);
+      read.mockRestore();
+      next.transactions.run(() => next.tracer.change("valet.queue.wait", context, (span) => span.end()));
+      const [span] = spansOf(await new Response(next.store.reader.spans()).text());
+      expect(span?.events?.map(({ name }) => name)).toEqual(["seen", "seen"]);
     }));
 
   test("of which a part fails keeps the rest", () =>

@@ -14,19 +14,29 @@ interface OwnSpan {
   readonly hasChanged: boolean;
 }
 
+/** How many stored open spans are remembered, so that the next change of one does not read it again. */
+const MAX_REMEMBERED = 100;
+
 export class PendingSpans {
   readonly #own = new Map<string, OwnSpan>();
+  /** Open spans as the database has them. */
+  readonly #stored = new Map<string, OpenSpan>();
   #ended: TailEntry[] = [];
 
   /** Takes a span that began or changed. */
   keep(span: OpenSpan): void {
     const { spanId } = span.context;
-    this.#own.set(spanId, { open: span, isStored: this.#own.get(spanId)?.isStored ?? false, hasChanged: true });
+    const isStored = this.#own.get(spanId)?.isStored ?? this.#stored.has(spanId);
+    this.#own.set(spanId, { open: span, isStored, hasChanged: true });
   }
 
-  /** Takes note of a span that the database holds as open, so that the next read of it costs nothing. */
-  hasRead(span: OpenSpan): void {
-    this.#own.set(span.context.spanId, { open: span, isStored: true, hasChanged: false });
+  /** Remembers a span that the database holds as open. */
+  remember(span: OpenSpan): void {
+    this.#stored.set(span.context.spanId, span);
+    for (const oldest of this.#stored.keys()) {
+      if (this.#stored.size <= MAX_REMEMBERED) return;
+      this.#stored.delete(oldest);
+    }
   }
 
   /** Removes a span that ended. */
@@ -40,13 +50,14 @@ export class PendingSpans {
     this.#ended.push(...entries);
   }
 
-  /** Whether the transaction knows of a span: then {@link openSpan} has its data, or it has ended. */
+  /** Whether {@link openSpan} says how a span is, without the database. */
   knows(spanId: string): boolean {
-    return this.#own.has(spanId);
+    return this.#own.has(spanId) || this.#stored.has(spanId);
   }
 
+  /** Returns a span that is open; `undefined` if it has ended. */
   openSpan(spanId: string): OpenSpan | undefined {
-    return this.#own.get(spanId)?.open;
+    return this.#own.has(spanId) ? this.#own.get(spanId)?.open : this.#stored.get(spanId);
   }
 
   /** Whether the transaction has recorded spans of a trace. */
@@ -61,6 +72,7 @@ export class PendingSpans {
   takeOwn(): { readonly kept: readonly OpenSpan[]; readonly dropped: readonly string[] } {
     const changed = [...this.#own].filter(([, { hasChanged }]) => hasChanged);
     this.#own.clear();
+    for (const [spanId] of changed) this.#stored.delete(spanId);
     return {
       kept: changed.flatMap(([, { open }]) => open ?? []),
       dropped: changed.flatMap(([spanId, { open }]) => (open === undefined ? spanId : [])),
@@ -77,6 +89,7 @@ export class PendingSpans {
   /** Forgets everything, after a rollback. */
   clear(): void {
     this.#own.clear();
+    this.#stored.clear();
     this.#ended = [];
   }
 }

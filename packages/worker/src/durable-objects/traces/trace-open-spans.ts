@@ -25,6 +25,8 @@ export interface RefusedEnds {
 
 export class TraceOpenSpans {
   readonly #sql: SqlStorage;
+  /** Whether any span was sealed, which few sessions have; unknown until it is asked. */
+  #hasSealed: boolean | undefined;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -112,10 +114,13 @@ export class TraceOpenSpans {
 
   /** Records that the object ended the span in its owner's place. */
   markSealed(spanId: string): void {
+    this.#hasSealed = true;
     this.#sql.exec("INSERT OR IGNORE INTO trace_sealed (span_id) VALUES (?)", spanId);
   }
 
   isSealed(spanId: string): boolean {
+    this.#hasSealed ??= this.#sql.exec("SELECT 1 FROM trace_sealed LIMIT 1").toArray().length > 0;
+    if (!this.#hasSealed) return false;
     return this.#sql.exec("SELECT 1 FROM trace_sealed WHERE span_id = ?", spanId).toArray().length > 0;
   }
 

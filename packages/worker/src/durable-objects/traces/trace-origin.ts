@@ -48,7 +48,8 @@ export class TraceOrigin {
   /** Returns whether the session has spans of the trace, or the id was drawn for it. */
   isOwn(traceId: string): boolean {
     if (this.#known.has(traceId) || this.#isPending(traceId)) return true;
-    if (!isOwnTraceId(traceId, this.#sessionId, sha256) && !this.#hasSpans(traceId)) return false;
+    // The query first: it is cheaper than the hash, and most spans are of traces that the session has spans of.
+    if (!this.#hasSpans(traceId) && !isOwnTraceId(traceId, this.#sessionId, sha256)) return false;
     if (this.#known.size >= MAX_REMEMBERED) this.#known.clear();
     this.#known.add(traceId);
     return true;

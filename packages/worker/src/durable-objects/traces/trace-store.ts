@@ -109,7 +109,7 @@ export class TraceStore implements SpanProcessor {
   openSpan(spanId: string): OpenSpan | undefined {
     if (this.#pending.knows(spanId)) return this.#pending.openSpan(spanId);
     const span = this.#open.get(spanId);
-    if (span !== undefined && this.#isInTransaction) this.#pending.hasRead(span);
+    if (span !== undefined) this.#pending.remember(span);
     return span;
   }
 
@@ -141,8 +141,12 @@ export class TraceStore implements SpanProcessor {
     const { kept, dropped } = this.#pending.takeOwn();
     this.#open.drop(dropped);
     for (const span of kept) {
-      if (this.#open.keep(OBJECT, span)) this.#options.onStored?.(() => [openRowOf(span)]);
-      else this.countDropped("too_large", 1);
+      if (this.#open.keep(OBJECT, span)) {
+        this.#pending.remember(span);
+        this.#options.onStored?.(() => [openRowOf(span)]);
+      } else {
+        this.countDropped("too_large", 1);
+      }
     }
   }
 
