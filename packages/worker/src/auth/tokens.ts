@@ -6,9 +6,34 @@ export function bearerToken(header: string | null | undefined): string | undefin
   return /^bearer +([\w.~+/=-]{1,200}) *$/i.exec(header ?? "")?.[1];
 }
 
-/** Returns the owner of a token; `undefined` for an unknown or revoked token. */
-export async function ownerOfToken(db: D1Database, token: string): Promise<string | undefined> {
-  const query = db.prepare("SELECT hash, owner_id FROM tokens WHERE hash = ?").bind(hashToken(token));
-  const row = await query.first<{ hash: string; owner_id: string }>();
+/** What a request may do, as far as its token and its path say. */
+export interface Access {
+  /** The token's owner; `undefined` for an unknown or revoked token. */
+  readonly ownerId: string | undefined;
+  /** The session that the path names, and its owner; `undefined` if the path names none, or there is no such session. */
+  readonly session: { readonly id: string; readonly ownerId: string } | undefined;
+}
+
+/** Reads what a token and the session of a path say, in one round trip. */
+export async function readAccess(db: D1Database, token: string, sessionId: string | undefined): Promise<Access> {
+  const ofToken = db.prepare("SELECT hash, owner_id FROM tokens WHERE hash = ?").bind(hashToken(token));
+  if (sessionId === undefined) {
+    return { ownerId: ownerOf(token, await ofToken.first<TokenRow>()), session: undefined };
+  }
+  const ofSession = db.prepare("SELECT id, owner_id FROM sessions WHERE id = ?").bind(sessionId);
+  const [tokens, sessions] = await db.batch<unknown>([ofToken, ofSession]);
+  const row = sessions?.results[0] as { readonly id: string; readonly owner_id: string } | undefined;
+  return {
+    ownerId: ownerOf(token, (tokens?.results[0] as TokenRow | undefined) ?? null),
+    session: row && { id: row.id, ownerId: row.owner_id },
+  };
+}
+
+interface TokenRow {
+  readonly hash: string;
+  readonly owner_id: string;
+}
+
+function ownerOf(token: string, row: TokenRow | null): string | undefined {
   return row !== null && isTokenOf(token, row.hash) ? row.owner_id : undefined;
 }

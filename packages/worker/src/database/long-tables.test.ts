@@ -5,7 +5,7 @@ import { bindings } from "../../test/bindings.ts";
 import { countingDatabase } from "../../test/d1-rows.ts";
 import { TURN } from "../../test/turn-record.ts";
 import { issueTicket, redeemTicket } from "../auth/tickets.ts";
-import { ownerOfToken } from "../auth/tokens.ts";
+import { readAccess } from "../auth/tokens.ts";
 import { readFamily } from "./family.ts";
 import { countExportProblems, listSessions, ownsSession, sessionExists, upsertSession } from "./sessions.ts";
 import { makeToken, migrate } from "./setup.ts";
@@ -123,7 +123,7 @@ test("a session and a turn are written, and tokens, tickets and sessions found, 
         .prepare(statement.sql)
         .bind(...statement.params)
         .run();
-      expect(await ownerOfToken(db, token)).toBe(owner);
+      expect((await readAccess(db, token, idOf(owner, 1))).ownerId).toBe(owner);
     },
     ticket: async (owner) => {
       const { ticket } = await issueTicket(db, idOf(owner, 0), owner);

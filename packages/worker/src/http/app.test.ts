@@ -1,7 +1,7 @@
 import { createExecutionContext } from "cloudflare:test";
 import { Health } from "@valet/shared/protocol/session-api";
 import { describe, expect, test, vi } from "vitest";
-import { call, ORIGIN, signIn } from "../../test/api.ts";
+import { call, createSession, ORIGIN, signIn } from "../../test/api.ts";
 import { bindings } from "../../test/bindings.ts";
 import { createApp } from "./app.ts";
 
@@ -45,6 +45,34 @@ describe("the documentation", () => {
       if (operation.security === undefined) expect(operation.responses).toHaveProperty("default");
     }
   });
+});
+
+test("a message is accepted after one round trip to D1, which says whose the token and the session are", async () => {
+  const token = await signIn();
+  const { id } = await createSession(token);
+  const trips: string[] = [];
+  const DB = {
+    prepare: (query: string) => bindings.DB.prepare(query),
+    batch: (statements: D1PreparedStatement[]) => {
+      trips.push(`batch of ${statements.length}`);
+      return bindings.DB.batch(statements);
+    },
+  } as unknown as D1Database;
+  const single = vi.spyOn(Object.getPrototypeOf(bindings.DB.prepare("SELECT 1")), "first");
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+  const init = { method: "POST", headers, body: JSON.stringify({ content: "hello" }) };
+  const ctx = createExecutionContext();
+  const response = await createApp().fetch(
+    new Request(`${ORIGIN}/api/sessions/${id}/messages`, init),
+    { ...bindings, DB },
+    ctx,
+  );
+  expect(response.status).toBe(202);
+  expect([trips, single.mock.calls]).toEqual([["batch of 2"], []]);
+  single.mockRestore();
+  const others = { authorization: `Bearer ${await signIn()}` };
+  const foreign = await call("GET", `/api/sessions/${id}`, { headers: others });
+  expect(foreign.status).toBe(404);
 });
 
 describe("an owner who exceeds the limit of changes", () => {

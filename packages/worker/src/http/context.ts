@@ -1,6 +1,7 @@
 /** What the middleware and the route of a request share. */
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
+import type { Access } from "../auth/tokens.ts";
 import type { Env } from "../bindings.ts";
 import type { CallContext, SessionCalls } from "../durable-objects/contract.ts";
 import type { Result } from "../durable-objects/core/result.ts";
@@ -12,6 +13,8 @@ export interface AppEnv {
   Variables: {
     /** The owner of the token or ticket. */
     ownerId: string;
+    /** The session that the path names, with its owner, if it was read with the token. */
+    named: Access["session"];
     /** Only for requests that change something. */
     trace: RequestTrace | undefined;
     /** The session that the path names, or that the request created. */

@@ -3,7 +3,7 @@ import { SessionId } from "@valet/shared/protocol/session-api";
 import { wallClock } from "@valet/shared/tracing";
 import { matchedRoutes } from "hono/route";
 import { redeemTicket } from "../auth/tickets.ts";
-import { bearerToken, ownerOfToken } from "../auth/tokens.ts";
+import { bearerToken, readAccess } from "../auth/tokens.ts";
 import { stubOf } from "../bindings.ts";
 import { ownsSession } from "../database/sessions.ts";
 import { workerTracing } from "../worker-tracing.ts";
@@ -15,6 +15,8 @@ import { RequestTrace } from "./request-trace.ts";
 const READING = ["GET", "HEAD", "OPTIONS"];
 /** `resend` is not traced either: its span would be another one to send. */
 const MOVING_SPANS = /^\/api\/sessions\/[^/]+\/resend$/;
+/** The session that a path names. */
+const SESSION = /^\/api\/sessions\/([^/]+)/;
 /** The period of the rate limit in wrangler.jsonc. */
 const LIMIT_PERIOD_S = 60;
 
@@ -40,9 +42,10 @@ export const requireToken: AppMiddleware = async (c, next) => {
   const startTime = wallClock();
   const token = bearerToken(c.req.header("authorization"));
   if (token === undefined) throw unauthorized("send `authorization: Bearer` with a token");
-  const ownerId = await ownerOfToken(c.env.DB, token);
+  const { ownerId, session } = await readAccess(c.env.DB, token, SESSION.exec(c.req.path)?.[1]);
   if (ownerId === undefined) throw unauthorized("the token is unknown");
   c.set("ownerId", ownerId);
+  c.set("named", session);
   if (READING.includes(c.req.method) || MOVING_SPANS.test(c.req.path)) return next();
 
   const { method } = c.req;
@@ -66,11 +69,17 @@ export const limitChanges: AppMiddleware = async (c, next) => {
 /** Finds the session of the path. Another owner's session counts as not found, and an unknown id wakes no object. */
 export const requireSession: AppMiddleware = async (c, next) => {
   const id = SessionId.safeParse(c.req.param("id"));
-  if (!id.success || !(await ownsSession(c.env.DB, id.data, c.var.ownerId))) throw problem("session-not-found");
+  if (!id.success || !(await isOwn(c, id.data))) throw problem("session-not-found");
   c.set("agent", stubOf(c.env, id.data));
   c.var.trace?.describeSession(id.data);
   await next();
 };
+
+/** Whether the caller owns the session. That was read with the token, unless the request has a ticket. */
+async function isOwn(c: AppContext, id: string): Promise<boolean> {
+  const { ownerId, named } = c.var;
+  return named?.id === id ? named.ownerId === ownerId : ownsSession(c.env.DB, id, ownerId);
+}
 
 export function isUpgrade(c: AppContext): boolean {
   return c.req.header("upgrade")?.toLowerCase() === "websocket";
