@@ -161,9 +161,9 @@ export function spansOfSkeleton(chunks: readonly SkeletonChunk[]): SkeletonSpan[
 
 function base64Of(hex: string): string {
   const bytes = Array.from({ length: hex.length / 2 }, (_, index) =>
-    Number.parseInt(hex.slice(2 * index, 2 * index + 2), 16),
+    String.fromCharCode(Number.parseInt(hex.slice(2 * index, 2 * index + 2), 16)),
   );
-  return btoa(String.fromCharCode(...bytes)).replaceAll("=", "");
+  return btoa(bytes.join("")).replaceAll("=", "");
 }
 
 function hexOf(base64: string): string {
