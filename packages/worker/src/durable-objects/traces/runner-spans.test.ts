@@ -10,6 +10,7 @@ function setUp(rooms: Rooms) {
   const stored: number[] = [];
   const reported: unknown[] = [];
   let isFull = false;
+  let isBroken = false;
   const spans = new RunnerSpans({
     ...rooms,
     traces: {
@@ -18,7 +19,9 @@ function setUp(rooms: Rooms) {
         stored.push(...frames.map(({ seq }) => seq));
         return new Map([["run_1", frames.at(-1)?.seq ?? 0]]);
       },
-      store: () => {},
+      store: () => {
+        if (isBroken) throw new Error("the object's own spans cannot be stored");
+      },
       reload: () => {},
     },
     tracing: true,
@@ -31,6 +34,9 @@ function setUp(rooms: Rooms) {
     reported,
     setFull: (to: boolean) => {
       isFull = to;
+    },
+    breakStore: () => {
+      isBroken = true;
     },
     take: (seq: number) => rooms.run(() => spans.take({ instanceId: "run_1", seq, otlp })),
     add: (seq: number, more: Partial<SpanFrame> = {}) => spans.add({ instanceId: "run_1", seq, otlp, ...more }),
@@ -80,6 +86,15 @@ describe("span frames that cannot be stored", () => {
       stored.length = 0;
       spans.flush();
       expect([stored, acknowledged()]).toEqual([[1, 2], [2]]);
+    }));
+
+  test("do not prevent an end, but the object's own spans of its transaction do", () =>
+    inRooms((rooms) => {
+      const { add, take, breakStore, reported } = setUp(rooms);
+      add(1);
+      breakStore();
+      expect(() => take(2)).toThrow("own spans");
+      expect(reported).toEqual([]);
     }));
 
   test("because the transaction that they are part of is rolled back are kept, too", () =>

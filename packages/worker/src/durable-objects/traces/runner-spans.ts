@@ -54,9 +54,10 @@ export class RunnerSpans {
     const { traces, transactions, tracing, report } = this.#options;
     const { instanceId, seq } = carried;
     if (!tracing) return { instanceId, seq };
+    // What the transaction has recorded so far is not undone with the frames: without it the transaction must fail.
+    traces.store();
     const frames = [...this.#frames.take(), carried];
     try {
-      traces.store();
       return transactions.runPart(() => {
         const durable = this.#accept(frames);
         const own = durable.get(instanceId) ?? seq;
