@@ -154,7 +154,7 @@ function merge(entries: readonly TailEntry[]): TailEntry[] {
     const key = `${entry.resource}\n${entry.scope}`;
     const place = growing.get(key);
     const before = place === undefined ? undefined : merged[place];
-    if (place !== undefined && before !== undefined && before.spans.length + entry.spans.length <= MAX_SPANS) {
+    if (place !== undefined && before !== undefined && fitTogether(before, entry)) {
       const spans = [...before.spans, ...entry.spans];
       merged[place] = { ...entry, spans, body: `${before.body},${entry.body}` };
     } else {
@@ -163,6 +163,11 @@ function merge(entries: readonly TailEntry[]): TailEntry[] {
     }
   }
   return merged;
+}
+
+/** Whether a segment holds both, by a size in UTF-16 units, of up to three bytes each. */
+function fitTogether(a: TailEntry, b: TailEntry): boolean {
+  return a.spans.length + b.spans.length <= MAX_SPANS && a.body.length + b.body.length <= MAX_BYTES;
 }
 
 /** The size of a part is that of its texts, since summaries are short. */

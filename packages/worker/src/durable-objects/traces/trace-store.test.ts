@@ -368,6 +368,25 @@ describe("segments", () => {
       expect(await all(store)).toHaveLength(4);
     }));
 
+  test("close by size when one transaction stores more than a row holds, as after a full disk", () =>
+    inStorage(async (storage) => {
+      const { store } = open(storage);
+      const text = () => {
+        const pieces = Array.from({ length: 4 }, () => crypto.getRandomValues(new Uint8Array(60_000)));
+        return Buffer.concat(pieces).toString("base64");
+      };
+      const frames = Array.from({ length: 12 }, (_, index) => {
+        return { instanceId: "run_1", seq: index + 1, otlp: makeFrame({ attributes: { text: text() } }) };
+      });
+      expect(store.acceptFrames(frames)).toEqual(new Map([["run_1", 12]]));
+      const { bytes } = storage.sql
+        .exec<{ bytes: number }>("SELECT MAX(LENGTH(body)) AS bytes FROM trace_segments")
+        .one();
+      // What the platform allows; workerd itself allows more.
+      expect(bytes).toBeLessThan(2_000_000);
+      expect(await all(store)).toHaveLength(12);
+    }));
+
   test("close by bytes when characters have several", () =>
     inStorage(async (storage) => {
       const { store } = open(storage);
