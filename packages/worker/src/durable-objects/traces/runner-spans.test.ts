@@ -113,6 +113,19 @@ describe("span frames that cannot be stored", () => {
       expect(acknowledged()).toEqual([2]);
     }));
 
+  test("in a transaction of something else do not prevent that, and are stored before those that arrive later", () =>
+    inRooms((rooms) => {
+      const { spans, add, stored, reported, setFull, acknowledged } = setUp(rooms);
+      add(1);
+      setFull(true);
+      rooms.run(() => spans.flush());
+      expect([stored, reported.length, acknowledged()]).toEqual([[], 1, []]);
+      setFull(false);
+      add(2);
+      spans.flush();
+      expect([stored, acknowledged()]).toEqual([[1, 2], [2]]);
+    }));
+
   test("are stored after a while though no other arrives", () =>
     inRooms(async (rooms) => {
       const { spans, add, stored, setFull, acknowledged } = setUp(rooms);

@@ -40,47 +40,52 @@ export class RunnerSpans {
     else this.#acknowledge(frame);
   }
 
-  /** Stores the received spans that wait for others. */
+  /** Stores the received spans that wait for others. Within a transaction an error does not prevent the rest of it. */
   flush(): void {
+    this.#options.traces.store();
     this.#frames.flush();
   }
 
   /**
    * Stores, within the running transaction, the span frame that the end of an attempt carried, after those that wait for others. An
-   * error does not prevent that end: then the frames are stored later, and acknowledged by themselves.
-   * @returns what to acknowledge with the end
+   * error does not prevent that end.
+   * @returns what to acknowledge with the end; `undefined` after an error
    */
   take(carried: SpanFrame): SpansAck | undefined {
-    const { traces, transactions, tracing, report } = this.#options;
+    const { traces, tracing } = this.#options;
     const { instanceId, seq } = carried;
     if (!tracing) return { instanceId, seq };
-    // What the transaction has recorded so far is not undone with the frames: without it the transaction must fail.
     traces.store();
-    const frames = [...this.#frames.take(), carried];
-    try {
-      return transactions.runPart(() => {
-        const durable = this.#accept(frames);
-        const own = durable.get(instanceId) ?? seq;
-        for (const [other, last] of durable) {
-          if (other !== instanceId) this.#acknowledge({ instanceId: other, seq: last });
-        }
-        return { instanceId, seq: own };
-      });
-    } catch (error) {
-      traces.reload();
-      report(error);
-      return undefined;
+    const durable = this.#store([...this.#frames.take(), carried]);
+    for (const [other, last] of durable ?? []) {
+      if (other !== instanceId) this.#acknowledge({ instanceId: other, seq: last });
     }
+    return durable && { instanceId, seq: durable.get(instanceId) ?? seq };
   }
 
   #keep(frames: readonly SpanFrame[]): void {
     const { transactions, report } = this.#options;
     try {
       transactions.run(() => {
-        for (const [instanceId, seq] of this.#accept(frames)) this.#acknowledge({ instanceId, seq });
+        for (const [instanceId, seq] of this.#store(frames) ?? []) this.#acknowledge({ instanceId, seq });
       });
     } catch (error) {
       report(error);
+    }
+  }
+
+  /**
+   * Stores frames within the running transaction, whose own spans must be stored by then. After an error it goes on without them: then
+   * they are stored later, and acknowledged by themselves.
+   */
+  #store(frames: readonly SpanFrame[]): ReadonlyMap<string, number> | undefined {
+    const { traces, transactions, report } = this.#options;
+    try {
+      return transactions.runPart(() => this.#accept(frames));
+    } catch (error) {
+      traces.reload();
+      report(error);
+      return undefined;
     }
   }
 

@@ -78,3 +78,11 @@ test("without a client nothing is read or sent", () =>
     );
     expect(events).toEqual([]);
   }));
+
+test("spans that cannot be sent are not sent again with every commit", () => {
+  const clients = { isEmpty: false, broadcast: () => {} };
+  const news = new SpanNews({ clients, afterCommit: (effect) => effect() });
+  news.add(() => [row("a", "broken", { links: null as never })]);
+  expect(() => news.send()).toThrow(TypeError);
+  news.send();
+});

@@ -38,10 +38,9 @@ export class SpanNews {
   /** Sends what has been added. Called after a commit and its effects. */
   send(): void {
     if (this.#traces.size === 0) return;
-    const traces = Array.from(this.#traces, ([traceId, spans]) => {
-      return { traceId, chunk: encodeSkeleton([...spans.values()]) };
-    });
+    const taken = [...this.#traces];
     this.#traces.clear();
+    const traces = taken.map(([traceId, spans]) => ({ traceId, chunk: encodeSkeleton([...spans.values()]) }));
     this.#options.clients.broadcast({ type: "spans", traces });
   }
 }
