@@ -6,7 +6,10 @@ export interface Counts {
   objectRequests: number;
   /** WebSocket messages that objects receive; twenty are billed as one request. */
   socketMessages: number;
-  /** Milliseconds in which objects were busy, or could not hibernate because a call or a timer of theirs was pending. */
+  /**
+   * Milliseconds in which objects were busy, or could not hibernate because a call of theirs was pending. Their timers, such as the
+   * 50 ms in which a session gathers span frames, are not in it.
+   */
   activeMs: number;
   /** Rows of the objects' SQLite. Setting an alarm writes one. */
   rowsRead: number;
