@@ -288,8 +288,9 @@ export class TraceSegments {
 
   /** Whether the tail holds a span. */
   tailHas(spanId: string): boolean {
-    const query = "SELECT 1 FROM trace_tail WHERE INSTR(body, ?) > 0 LIMIT 1";
-    return this.#sql.exec(query, `"spanId":"${spanId}"`).toArray().length > 0;
+    // A row may also have the id in a link to the span.
+    const rows = this.#tail("WHERE INSTR(body, ?) > 0", `"spanId":"${spanId}"`);
+    return factsOf(rows).some((span) => span.spanId === spanId);
   }
 
   /** Returns the facts of the trace's spans in the tail. */

@@ -1,6 +1,6 @@
 import { MAX_OPEN_SPANS } from "@valet/shared/protocol/span-frame";
 import type { ReadableSpan } from "@valet/shared/tracing";
-import { alwaysOff, parseOpenSpan, recordDropped, serialiseSpan, Tracer } from "@valet/shared/tracing";
+import { alwaysOff, encodeTraces, parseOpenSpan, recordDropped, serialiseSpan, Tracer } from "@valet/shared/tracing";
 import { describe, expect, test } from "vitest";
 import { inStorage } from "../../../test/in-storage.ts";
 import { upgradeFromAd59303 } from "../../../test/old-tables.ts";
@@ -300,6 +300,17 @@ describe("open spans of a runner", () => {
       expect(store.reader.traces()).toMatchObject([{ openSpans: 1 }]);
     }));
 });
+
+test("a request's span that another one links to has not ended with it", () =>
+  inStorage(async (storage) => {
+    const { store, tracer } = open(storage);
+    const [request] = makeSpans({ name: "POST" }) as [ReadableSpan];
+    tracer.startSpan("caused", { links: [{ context: request.context }] }).end();
+    const otlp = encodeTraces({ "service.name": "valet-worker" }, [request]);
+    store.acceptRequestSpans(otlp);
+    store.acceptRequestSpans(otlp);
+    expect(await names(store)).toEqual(["POST", "caused"]);
+  }));
 
 const NO_SPANS = '{"resourceSpans":[]}';
 
