@@ -1,7 +1,7 @@
 /** Loads recordings of real event streams, and plays them to the reducer. */
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import type { BeginFact, EndFact, Fact } from "../src/agent/facts.ts";
+import type { BeginFact, EndFact, Fact, HeardFact } from "../src/agent/facts.ts";
 import { type AgentEvent, readEvent } from "../src/opencode/events.ts";
 import { TurnReducer } from "../src/opencode/turn-reducer.ts";
 
@@ -48,7 +48,10 @@ const sessionInPath = (path: string) => /^\/session\/([^/]+)\//.exec(path)?.[1] 
 export interface RecordedTurn {
   readonly reducer: TurnReducer;
   readonly startMs: number;
+  /** Without {@link heard}. */
   readonly facts: Fact[];
+  /** What was heard while spans were open. */
+  readonly heard: HeardFact[];
   /** When the event that ended the turn was read. */
   endReadMs: number | undefined;
 }
@@ -75,11 +78,13 @@ export function replay(
       startMs: startedAt + at,
       isOthers: (id) => id !== own && minted.includes(id),
     });
-    const turn: RecordedTurn = { reducer, startMs: at, facts: [], endReadMs: undefined };
+    const turn: RecordedTurn = { reducer, startMs: at, facts: [], heard: [], endReadMs: undefined };
     turns.push(turn);
     const add = (readMs: number, facts: Fact[]) => {
-      // Progress facts only concern open spans.
-      turn.facts.push(...facts.filter(({ type }) => type !== "heard").map((fact) => relative(fact, startedAt)));
+      for (const fact of facts) {
+        if (fact.type === "heard") turn.heard.push(fact);
+        else turn.facts.push(relative(fact, startedAt));
+      }
       if (reducer.hasEnded) turn.endReadMs ??= readMs;
     };
     for (const recorded of transform(events)) {

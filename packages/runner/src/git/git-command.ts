@@ -157,6 +157,14 @@ async function run(
 
 /** Returns the error type that git's English error output implies, if any. Pure. */
 export function classify(stderr: string): GitErrorType | undefined {
+  // Before the rest: a remote that stops for this reason also hangs up.
+  if (
+    /(?:object|pack|packed object) .*is corrupt|object file .* is empty|unable to unpack|repository corruption/i.test(
+      stderr,
+    )
+  ) {
+    return "git_repository_damaged";
+  }
   if (
     /Authentication failed|could not read (?:Username|Password)|terminal prompts disabled|Permission denied \(|Host key verification failed|returned error: 40[13]|Access denied/i.test(
       stderr,
@@ -191,8 +199,9 @@ const REMOTE_FAILURES: readonly (readonly [GitErrorType, RegExp])[] = [
   ],
   [
     "git_not_a_repository",
-    // The last three: a redirect to plain HTTP, which is not allowed; a redirect loop; a network that requires a login.
-    /is this a git repository|unable to update url base from redirection|invalid server response|bad line length|protocol error|expected flush after|Protocol "?\w+"? (?:not supported|disabled)|Maximum \(\d+\) redirects|returned error: 511/i,
+    // The last four: a redirect to plain HTTP, which is not allowed; a redirect loop; a network that requires a login; a file at the
+    // remote, while one in the workspace is no failure of the remote.
+    /is this a git repository|unable to update url base from redirection|invalid server response|bad line length|protocol error|expected flush after|Protocol "?\w+"? (?:not supported|disabled)|Maximum \(\d+\) redirects|returned error: 511|(?:invalid gitfile format|too large to be a \.git file|not a git repository)[\s\S]*Could not read from remote/i,
   ],
   [
     "git_not_found",

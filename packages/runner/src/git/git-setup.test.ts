@@ -248,6 +248,33 @@ describe("a failure has an error type for its cause", () => {
   });
 
   test.each([
+    ["a text file", "#!/bin/sh\necho hello\n"],
+    ["a large file", "x".repeat(2 * 1024 * 1024)],
+    ["a file of a worktree whose repository is gone", "gitdir: /nowhere/.git/worktrees/gone\n"],
+  ])("%s in place of a repository has its own error type", async (_, content) => {
+    const file = join(temporaryFolder(), "file");
+    writeFileSync(file, content);
+    const { result } = await setUp({ repoUrl: `file://${file}` });
+    expect(result).toEqual({ ok: false, errorType: "git_not_a_repository" });
+  });
+
+  test.each([
+    ["corrupt", "no object"],
+    ["empty", ""],
+  ])(
+    "a repository with objects that are %s has its own error type, although git says that the remote hung up",
+    async (_, content) => {
+      const { folder, second } = makeRepository(temporaryFolder());
+      const object = join(folder, ".git/objects", second.slice(0, 2), second.slice(2));
+      rmSync(object);
+      writeFileSync(object, content);
+      const { result, shown } = await setUp({ repoUrl: `file://${folder}` });
+      expect(result).toEqual({ ok: false, errorType: "git_repository_damaged" });
+      expect(shown[0]).toEqual([CLONE, "error", "git_repository_damaged"]);
+    },
+  );
+
+  test.each([
     [
       "a web page instead of a repository",
       () => new Response("<html>\nHello\n</html>\n", HTML),

@@ -67,6 +67,8 @@ const metadata = z
     sessionId: z.string().optional().catch(undefined),
     /** `bash`: the command's exit code. */
     exit: z.number().nullable().optional().catch(undefined),
+    /** What a running command has written so far; empty when it starts. */
+    output: z.string().optional().catch(undefined),
   })
   .optional()
   .catch(undefined);

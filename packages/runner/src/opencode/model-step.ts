@@ -313,8 +313,8 @@ export class ModelStep {
     if (isOver) this.#openTools.delete(callID);
     else this.#openTools.add(callID);
     this.#beginTool(part, state.time.start);
-    // OpenCode sends a running tool again when its command has written output.
-    if (isMore) this.#context.log.heard(this.#tools.get(callID) as string, atMs);
+    // OpenCode sends a running tool again for each piece of its output, but also for a title, or to say that there is none yet.
+    if (isMore && state.metadata?.output) this.#context.log.heard(this.#tools.get(callID) as string, atMs);
     if (isOver) this.#endTool(part, state);
   }
 

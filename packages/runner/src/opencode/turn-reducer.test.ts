@@ -16,7 +16,7 @@ import {
   treeOf,
 } from "../../test/recordings.ts";
 import type { Ending, Fact } from "../agent/facts.ts";
-import { readEvent } from "./events.ts";
+import { readEvent, type ToolState } from "./events.ts";
 import { TurnReducer } from "./turn-reducer.ts";
 
 /** The turns of each recording: names, starts and ends in ms since the recording began, and important attributes. */
@@ -461,4 +461,21 @@ test("no fact's attributes contain content", () => {
   for (const said of ["Reading the file", "stranger", "node --test", "greet.js", "before I change it"]) {
     expect(text).not.toContain(said);
   }
+});
+
+test("a running tool is heard when it has written something, not when OpenCode says that it has written nothing yet", () => {
+  const timesHeard = (isKept: (state: ToolState) => boolean) => {
+    const [turn] = replay(loadRecording("simple"), (events) =>
+      events.filter(({ event }) => {
+        const read = readEvent(event);
+        const part = read?.type === "message.part.updated" ? read.properties.part : undefined;
+        return part?.type !== "tool" || part.tool !== "bash" || isKept(part.state);
+      }),
+    );
+    const bash = turn?.facts.find((fact) => fact.type === "begin" && fact.name === "execute_tool bash");
+    expect(bash).toBeDefined();
+    return turn?.heard.filter(({ spanId }) => spanId === bash?.spanId).length;
+  };
+  expect(timesHeard(({ status }) => status !== "completed")).toBeGreaterThan(0);
+  expect(timesHeard((state) => state.status === "running" && !state.metadata?.output)).toBe(0);
 });

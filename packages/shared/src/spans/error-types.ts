@@ -301,6 +301,14 @@ export const ERRORS = {
     remedy:
       "Use the URL that `git clone` takes, not that of the repository's web page; if it needs a login, give the session credentials; and check that no proxy or captive portal answers in its place.",
   },
+  git_repository_damaged: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: GIT_REMOTE,
+    meaning: "git cannot read objects of the repository, at its host or in the sandbox: they are corrupt or empty",
+    remedy:
+      "Run `git fsck` where the repository is hosted, and restore what it names; if it finds nothing, create a new session.",
+  },
   git_auth_failed: {
     outcomes: ["error"],
     reporters: ["runner"],
