@@ -1,7 +1,8 @@
 /**
  * What the running transaction has recorded and not written yet: the object's own open spans that it began, changed or ended, and
  * ended spans on their way to the tail. They are written once, before the commit: a span that begins and ends in one transaction
- * is never written as open, one that changes several times is written once, and all that end become one row of the tail.
+ * is never written as open, one that changes several times is written once, and all that end become one row of the tail. Beside that,
+ * the last open spans that were written or read, as the database has them.
  */
 import type { OpenSpan } from "@valet/shared/tracing";
 import type { TailEntry } from "./tail-parts.ts";
@@ -11,7 +12,6 @@ interface OwnSpan {
   readonly open: OpenSpan | undefined;
   /** Whether the database may hold it as open. */
   readonly isStored: boolean;
-  readonly hasChanged: boolean;
 }
 
 /** How many stored open spans are remembered, so that the next change of one does not read it again. */
@@ -27,7 +27,7 @@ export class PendingSpans {
   keep(span: OpenSpan): void {
     const { spanId } = span.context;
     const isStored = this.#own.get(spanId)?.isStored ?? this.#stored.has(spanId);
-    this.#own.set(spanId, { open: span, isStored, hasChanged: true });
+    this.#own.set(spanId, { open: span, isStored });
   }
 
   /** Remembers a span that the database holds as open. */
@@ -43,7 +43,7 @@ export class PendingSpans {
   drop(spanId: string): void {
     const known = this.#own.get(spanId);
     if (known?.isStored === false) this.#own.delete(spanId);
-    else this.#own.set(spanId, { open: undefined, isStored: true, hasChanged: true });
+    else this.#own.set(spanId, { open: undefined, isStored: true });
   }
 
   append(entries: readonly TailEntry[]): void {
@@ -70,7 +70,7 @@ export class PendingSpans {
 
   /** Takes the open spans to write, and the ids of those to delete. */
   takeOwn(): { readonly kept: readonly OpenSpan[]; readonly dropped: readonly string[] } {
-    const changed = [...this.#own].filter(([, { hasChanged }]) => hasChanged);
+    const changed = [...this.#own];
     this.#own.clear();
     for (const [spanId] of changed) this.#stored.delete(spanId);
     return {
