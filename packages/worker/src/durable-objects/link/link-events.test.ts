@@ -130,20 +130,22 @@ describe("a hello", () => {
       expect(rooms.state.record.link).toMatchObject({ connectionId: "con_3", instances: ["run_1", "run_2"] });
     }));
 
-  test("of another version whose refusal cannot be stored is not refused, and may be said again", () =>
+  test("of another version whose refusal cannot be stored is not refused: the runner connects again and says it again", () =>
     inRooms((rooms) => {
-      const { open } = expecting(rooms);
+      const { link, open } = expecting(rooms);
       const opened = open();
       rooms.beforeCommit = () => {
         throw new Error("database or disk is full");
       };
-      const say = () => opened.say({ type: "hello", protocol: 99, generation: 1 });
-      expect(say).toThrow("full");
-      expect([opened.socket.closed, opened.socket.frames]).toEqual([undefined, []]);
+      const foreign = { type: "hello", protocol: 99, generation: 1 };
+      expect(() => opened.say(foreign)).toThrow("full");
+      expect([opened.socket.closed?.[0], opened.socket.frames]).toEqual([1011, []]);
       rooms.beforeCommit = () => {};
       rooms.events.length = 0;
-      say();
-      expect(opened.socket.closed).toEqual([4412, "protocol_unsupported"]);
+      link.closed(opened.socket.asWebSocket);
+      const again = open();
+      again.say(foreign);
+      expect(again.socket.closed).toEqual([4412, "protocol_unsupported"]);
       expect(rooms.recorded("foreign-runner")).toHaveLength(1);
     }));
 

@@ -282,33 +282,27 @@ export class RunnerLink {
       this.#cut(socket, connection, POLICY_VIOLATION, "too many instances of the runner");
       return;
     }
-    try {
-      transactions.run(() => {
-        transactions.afterCommit(() => {
-          socket.serializeAttachment({ ...connection, greeted: true } satisfies Connection);
-        });
-        state.updateLink({
-          state: "connected",
-          connectionId: connection.id,
-          instanceId: hello.instanceId,
-          instances: [...instances],
-          ready: hello.ready,
-          clockOffsetMs: hello.clockMs - now(),
-          runnerVersion: hello.version,
-        });
-        timers.clear("grace");
-        timers.set("link", now() + intervals.linkSilenceMs);
-        const others = ctx.getWebSockets(TAG).filter((other) => connectionOf(other)?.id !== connection.id);
-        transactions.afterCommit(() => {
-          for (const other of others) refuse(other, "superseded");
-        });
-        record({ type: "hello", hello, isBack: link.state === "grace" });
+    this.#greet(socket, () => {
+      transactions.afterCommit(() => {
+        socket.serializeAttachment({ ...connection, greeted: true } satisfies Connection);
       });
-    } catch (error) {
-      // A runner says hello once and then waits for its configuration, so it has to connect again.
-      close(socket, INTERNAL_ERROR, "the hello could not be stored: connect again");
-      throw error;
-    }
+      state.updateLink({
+        state: "connected",
+        connectionId: connection.id,
+        instanceId: hello.instanceId,
+        instances: [...instances],
+        ready: hello.ready,
+        clockOffsetMs: hello.clockMs - now(),
+        runnerVersion: hello.version,
+      });
+      timers.clear("grace");
+      timers.set("link", now() + intervals.linkSilenceMs);
+      const others = ctx.getWebSockets(TAG).filter((other) => connectionOf(other)?.id !== connection.id);
+      transactions.afterCommit(() => {
+        for (const other of others) refuse(other, "superseded");
+      });
+      record({ type: "hello", hello, isBack: link.state === "grace" });
+    });
   }
 
   /** Refuses a runner that speaks another version of the protocol, for good. */
@@ -316,7 +310,7 @@ export class RunnerLink {
     const { state, transactions, record } = this.#options;
     const { generation, link } = state.record;
     const protocols = { runner: protocol, sessionAgent: LINK_PROTOCOL };
-    transactions.run(() => {
+    this.#greet(socket, () => {
       transactions.afterCommit(() => {
         socket.serializeAttachment({ ...connection, isCut: true } satisfies Connection);
         refuse(socket, "protocol_unsupported", protocols);
@@ -324,6 +318,16 @@ export class RunnerLink {
       if (connection.generation !== generation || connection.greeted || link.state === "connected") return;
       record({ type: "foreign-runner", protocols });
     });
+  }
+
+  /** Handles a hello. A runner says it once and then waits for an answer, so after an error it has to connect again. */
+  #greet(socket: WebSocket, handle: () => void): void {
+    try {
+      this.#options.transactions.run(handle);
+    } catch (error) {
+      close(socket, INTERNAL_ERROR, "the hello could not be stored: connect again");
+      throw error;
+    }
   }
 
   #down(isClosed: boolean): void {
