@@ -84,7 +84,7 @@ export interface SessionCalls extends CapacityHolder {
   /** Returns the ids of spans whose name or attributes contain a text. */
   searchTrace(traceId: string, query: string, cursor?: string): Answer<FoundSpans>;
   /** Returns lines of OTLP/JSON. */
-  spans(cursor?: string): Promise<ReadableStream<Uint8Array>>;
+  spans(cursor?: string): Answer<ReadableStream<Uint8Array>>;
   /** Exports waiting spans again, even after the session has given up, and waits some seconds for the result. */
   resend(): Answer<ResentSpans>;
   /** Stores spans of requests that did not end with a change of the session. @param otlpJson OTLP/JSON text */

@@ -245,7 +245,7 @@ describe("lists", () => {
 
   test("of spans are lines of OTLP", async () => {
     const { session } = await TestSession.running();
-    const text = await new Response(await session.stub.spans()).text();
+    const text = await new Response(valueIn(await session.stub.spans())).text();
     const lines = text
       .trim()
       .split("\n")

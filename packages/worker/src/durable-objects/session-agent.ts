@@ -30,7 +30,8 @@ import { ok, type Result, refuse } from "./core/result.ts";
 import { type ChildReport, type ParentMessage, reportText } from "./family/family.ts";
 import { type DescribeRequest, endRequest } from "./request-end.ts";
 import { createSession } from "./session-creation.ts";
-import { listTraces, segmentAfter } from "./traces/trace-list.ts";
+import { type SegmentList, segmentAfter } from "./traces/segment-cursor.ts";
+import { listTraces } from "./traces/trace-list.ts";
 
 const NOT_FOUND = refuse("session-not-found", "There is no session with this id.");
 const TRACE_NOT_FOUND = refuse("trace-not-found", "The session has no trace with this id.");
@@ -166,7 +167,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   /** Streams a page of one trace as OTLP/JSON. Open spans have no end. */
   async readTrace(traceId: string, cursor?: string): Promise<Result<ReadableStream<Uint8Array>>> {
     return this.#read(({ traces, link }) => {
-      const after = segmentAfter(cursor);
+      const after = segmentAfter(this.#listOf("trace", traceId), cursor);
       if (after === undefined) return badCursor();
       const otlp = traces.reader.trace(traceId, (instanceId) => link.lastSeenMs(instanceId), after);
       return otlp === undefined ? TRACE_NOT_FOUND : ok(otlp);
@@ -175,7 +176,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   async readSkeleton(traceId: string, after?: string, knownTag?: string): Promise<Result<SkeletonAnswer>> {
     return this.#read(({ traces }) => {
-      const segmentId = segmentAfter(after);
+      const segmentId = segmentAfter(this.#listOf("skeleton", traceId), after);
       if (segmentId === undefined) return badCursor();
       const skeleton = traces.reader.skeletons.read(traceId, segmentId);
       if (skeleton === undefined) return TRACE_NOT_FOUND;
@@ -192,15 +193,22 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   async searchTrace(traceId: string, query: string, cursor?: string): Promise<Result<FoundSpans>> {
     return this.#read(({ traces }) => {
-      const after = segmentAfter(cursor);
+      const after = segmentAfter(this.#listOf("search", traceId), cursor);
       if (after === undefined) return badCursor();
       const { spanIds, nextCursor } = traces.reader.search(traceId, query, after);
       return ok({ spanIds: [...spanIds], ...(nextCursor !== undefined && { nextCursor }) });
     });
   }
 
-  async spans(cursor?: string): Promise<ReadableStream<Uint8Array>> {
-    return this.#parts.traces.reader.spans(segmentAfter(cursor) ?? 0);
+  async spans(cursor?: string): Promise<Result<ReadableStream<Uint8Array>>> {
+    return this.#read(({ traces }) => {
+      const after = segmentAfter(this.#listOf("spans"), cursor);
+      return after === undefined ? badCursor() : ok(traces.reader.spans(after));
+    });
+  }
+
+  #listOf(what: SegmentList["what"], traceId?: string): SegmentList {
+    return { sessionId: this.#parts.state.record.id, what, traceId };
   }
 
   async resend(): Promise<Result<ResentSpans>> {

@@ -20,6 +20,6 @@ export function parseCursor(cursor: string, length: number): readonly string[] |
 export function badCursor() {
   return refuse(
     "invalid-cursor",
-    "The cursor is not one of this list. Use the `nextCursor` of the page before, unchanged.",
+    "The cursor is not one of this list. Use `nextCursor`, or `next` of a skeleton, of the page before, unchanged.",
   );
 }

@@ -1,4 +1,4 @@
-/** Pages of a session's traces, and cursors into pages of spans. */
+/** Pages of a session's traces. */
 import type { TraceList, TraceSummaryView } from "@valet/shared/protocol/session-api";
 import type { z } from "zod";
 import { badCursor, encodeCursor, parseCursor } from "../core/cursor.ts";
@@ -34,10 +34,4 @@ function toTraceView({ traceId, name, startUs, endUs, spans, openSpans, errors }
     errors,
   };
   return name === undefined ? figures : { ...figures, name };
-}
-
-/** Returns the segment after which a page of spans continues; `undefined` for an invalid cursor. */
-export function segmentAfter(cursor: string | undefined): number | undefined {
-  const segmentId = cursor === undefined ? 0 : Number(parseCursor(cursor, 1)?.[0]);
-  return Number.isSafeInteger(segmentId) && segmentId >= 0 ? segmentId : undefined;
 }

@@ -1,9 +1,9 @@
 /** Reads the stored spans: lists of traces, one trace, and all ended spans. Writes nothing. */
 import { DOUBLE_KEYS } from "@valet/shared/spans";
 import { encodeResource, encodeScope, encodeSpan, type OpenSpan } from "@valet/shared/tracing";
-import { encodeCursor } from "../core/cursor.ts";
 import { levelOf } from "./otlp-request.ts";
 import type { RunnerInstances } from "./runner-instances.ts";
+import { segmentCursor } from "./segment-cursor.ts";
 import { toMicros } from "./span-facts.ts";
 import { runnerResource, type Stamp } from "./stamp.ts";
 import { compareTraces, type TracePosition } from "./trace-index.ts";
@@ -61,7 +61,7 @@ export class TraceReader {
   ) {
     this.#segments = segments;
     this.#open = open;
-    this.skeletons = new TraceSkeletons(segments, open);
+    this.skeletons = new TraceSkeletons(segments, open, object.sessionId);
     this.#instances = instances;
     this.#object = object;
   }
@@ -146,7 +146,10 @@ export class TraceReader {
     };
     let [length, last] = [0, after];
     for (const { id } of this.#segments.index.holding(traceId, after)) {
-      if (length >= MAX_PAGE_LENGTH) return { spanIds: [...spanIds], nextCursor: segmentCursor(last) };
+      if (length >= MAX_PAGE_LENGTH) {
+        const list = { sessionId: this.#object.sessionId, what: "search", traceId } as const;
+        return { spanIds: [...spanIds], nextCursor: segmentCursor(list, last) };
+      }
       const text = this.#segments.text(id) ?? `${REQUEST_HEAD}${REQUEST_END}`;
       add(text);
       length += text.length;
@@ -167,15 +170,16 @@ export class TraceReader {
     const tail = this.#segments.tailText();
     let [length, last] = [0, after];
     const isFull = () => length >= MAX_PAGE_LENGTH;
+    const list = { sessionId: this.#object.sessionId, what: "trace", traceId } as const;
     for (const { id, isWhole } of this.#segments.index.holding(traceId, after)) {
-      if (isFull()) return segmentCursor(last);
+      if (isFull()) return segmentCursor(list, last);
       const text = this.#segments.text(id) ?? `${REQUEST_HEAD}${REQUEST_END}`;
       if (isWhole) yield text.slice(REQUEST_HEAD.length, -REQUEST_END.length);
       else yield* groupsOfTrace(text, traceId);
       length += text.length;
       last = id;
     }
-    if (isFull()) return segmentCursor(last);
+    if (isFull()) return segmentCursor(list, last);
     if (tail !== undefined) yield* groupsOfTrace(tail, traceId);
     yield* open;
     return undefined;
@@ -195,7 +199,7 @@ export class TraceReader {
     let [cursor, length] = [after, 0];
     for (let next = this.#segments.textAfter(cursor); next !== undefined; next = this.#segments.textAfter(cursor)) {
       if (length >= MAX_PAGE_LENGTH) {
-        yield `${fullPage(segmentCursor(cursor))}\n`;
+        yield `${fullPage(segmentCursor({ sessionId: this.#object.sessionId, what: "spans" }, cursor))}\n`;
         return;
       }
       cursor = next.id;
@@ -205,11 +209,6 @@ export class TraceReader {
     const tail = this.#segments.tailText();
     if (tail !== undefined) yield `${tail}\n`;
   }
-}
-
-/** Returns the cursor after a segment. */
-function segmentCursor(segmentId: number): string {
-  return encodeCursor([String(segmentId)]);
 }
 
 /** Returns the later of two times; `undefined` when neither is known. */

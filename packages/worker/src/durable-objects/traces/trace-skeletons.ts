@@ -1,8 +1,8 @@
 /** The skeletons of traces: the spans that segments hold as stored chunks, and all that may still change as the last chunk. */
 import { createHash } from "node:crypto";
 import type { SkeletonChunk, SkeletonSpan } from "@valet/shared/protocol/trace-skeleton";
-import { encodeCursor } from "../core/cursor.ts";
 import { readStored } from "./otlp-request.ts";
+import { segmentCursor } from "./segment-cursor.ts";
 import { toChunk } from "./skeleton-chunks.ts";
 import { openFactsOf } from "./span-facts.ts";
 import type { TraceOpenSpans } from "./trace-open-spans.ts";
@@ -22,8 +22,10 @@ const PAGE = 1000;
 export class TraceSkeletons {
   readonly #segments: TraceSegments;
   readonly #open: TraceOpenSpans;
+  readonly #sessionId: string;
 
-  constructor(segments: TraceSegments, open: TraceOpenSpans) {
+  constructor(segments: TraceSegments, open: TraceOpenSpans, sessionId: string) {
+    this.#sessionId = sessionId;
     this.#segments = segments;
     this.#open = open;
   }
@@ -39,7 +41,8 @@ export class TraceSkeletons {
     const live = isComplete ? this.#live(traceId) : [];
     if (after === 0 && chunks.length + live.length === 0) return undefined;
     if (live.length > 0) chunks.push(toChunk(live));
-    const next = encodeCursor([String(stored.at(-1)?.segmentId ?? after)]);
+    const list = { sessionId: this.#sessionId, what: "skeleton", traceId } as const;
+    const next = segmentCursor(list, stored.at(-1)?.segmentId ?? after);
     const text = `{"chunks":[${chunks.join(",")}],"next":${JSON.stringify(next)},"isComplete":${isComplete}}`;
     // Chunks of segments never change, and are only deleted from the oldest on.
     const version = [stored[0]?.segmentId, stored.length, next, isComplete, toChunk(live)].join(" ");

@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { inStorage } from "../../../test/in-storage.ts";
 import { upgradeFromAd59303 } from "../../../test/old-tables.ts";
 import { attributeOf, makeFrame, makeSpans, SESSION, spansOf, type WireSpan } from "../../../test/otlp.ts";
+import { type SegmentList, segmentAfter } from "./segment-cursor.ts";
 import { TraceStore } from "./trace-store.ts";
 
 const NOW = 1_700_000_000_000;
@@ -610,19 +611,24 @@ describe("reading", () => {
       };
       add(60);
       type Page = { nextCursor?: string };
-      const pagesOf = async (read: (after: number) => Promise<string>, meanwhile: () => void) => {
+      const pagesOf = async (
+        list: Omit<SegmentList, "sessionId">,
+        read: (after: number) => Promise<string>,
+        meanwhile: () => void,
+      ) => {
         const pages: string[] = [];
         let after: number | undefined = 0;
         while (after !== undefined) {
           pages.push(await read(after));
           const cursor = (JSON.parse(pages.at(-1)?.trim().split("\n").at(-1) ?? "{}") as Page).nextCursor;
-          after = cursor === undefined ? undefined : Number(JSON.parse(atob(cursor))[0]);
+          after = cursor === undefined ? undefined : segmentAfter({ sessionId: SESSION, ...list }, cursor);
           if (pages.length === 1) meanwhile();
         }
         return pages;
       };
       const textOf = (stream: ReadableStream<Uint8Array> | undefined) => new Response(stream).text();
       const ofTrace = await pagesOf(
+        { what: "trace", traceId: root.context.traceId },
         (after) => textOf(store.reader.trace(root.context.traceId, () => undefined, after)),
         () => {
           // Spans that end meanwhile, and the fold of the tail, cause neither duplicates nor gaps.
@@ -635,6 +641,7 @@ describe("reading", () => {
       const found = ofTrace.flatMap((page) => spansOf(page)).map(({ name }) => name);
       expect(found.sort()).toEqual([...names, "root"].sort());
       const lines = await pagesOf(
+        { what: "spans" },
         (after) => textOf(store.reader.spans(after)),
         () => {},
       );

@@ -1,4 +1,5 @@
 import { FoundSpans, TraceList, TurnList } from "@valet/shared/protocol/session-api";
+import { SessionView } from "@valet/shared/protocol/session-view";
 import { spansOfSkeleton, TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import { beforeAll, expect, test, vi } from "vitest";
 import { call, createSession, signIn } from "../../../test/api.ts";
@@ -60,6 +61,34 @@ test("a skeleton is shown, and not again while it has not changed", async () => 
     expect((await call("GET", path + query, { token })).status).toBe(400);
   }
   expect((await call("GET", `${session}/traces/${"a".repeat(32)}/skeleton`, { token })).status).toBe(404);
+});
+
+test("the cursor of another list, trace or session is refused: the rest of this one would look complete", async () => {
+  const next = async (of: string, id: string) =>
+    TraceSkeleton.parse(await (await call("GET", `${of}/traces/${id}/skeleton`, { token })).json()).next;
+  const own = await next(session, traceId);
+  const { traces } = TraceList.parse(JSON.parse(await read("/traces")));
+  const otherTrace = traces.find((trace) => trace.traceId !== traceId)?.traceId as string;
+  const other = await call("POST", "/api/sessions", {
+    token,
+    body: {},
+    headers: { traceparent: `00-${traceId}-${"b".repeat(16)}-01` },
+  });
+  const { id } = SessionView.parse(await other.json());
+  await vi.waitFor(async () => expect(await next(`/api/sessions/${id}`, traceId)).not.toBe(own), 20_000);
+  const foreign = [await next(session, otherTrace), await next(`/api/sessions/${id}`, traceId), btoa('["1"]')];
+  for (const cursor of foreign) {
+    const paths = [
+      `/traces/${traceId}/skeleton?after=`,
+      `/traces/${traceId}/search?q=x&cursor=`,
+      `/traces/${traceId}?cursor=`,
+      "/spans?cursor=",
+    ];
+    for (const path of paths)
+      expect([path, (await call("GET", session + path + cursor, { token })).status]).toEqual([path, 400]);
+  }
+  expect((await call("GET", `${session}/traces/${traceId}/skeleton?after=${own}`, { token })).status).toBe(200);
+  expect((await call("GET", `${session}/traces/${traceId}?cursor=${own}`, { token })).status).toBe(400);
 });
 
 test("one span is shown, and spans are found by their attributes", async () => {

@@ -12,7 +12,6 @@ import {
 import { TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import { z } from "zod";
 import { type AppContext, agentOf, createRoutes } from "../context.ts";
-import { decodeCursor } from "../cursor.ts";
 import { answer, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
 import { invalidInput, problem, unwrap } from "../problem.ts";
 
@@ -120,7 +119,7 @@ const streamSpans = createRoute({
 });
 traces.openAPIRegistry.registerPath(streamSpans);
 traces.get(streamSpans.getRoutingPath(), async (c) => {
-  const spans = await agentOf(c).spans(cursorOf(c));
+  const spans = unwrap(await agentOf(c).spans(cursorOf(c)));
   return new Response(spans, { headers: { "content-type": "application/x-ndjson" } });
 });
 
@@ -135,7 +134,5 @@ function traceIdOf(c: AppContext): string {
 function cursorOf(c: AppContext): string | undefined {
   const query = CursorQuery.safeParse(c.req.query());
   if (!query.success) throw invalidInput(query.error);
-  // Checked before the stream begins, since it cannot be refused afterwards.
-  if (query.data.cursor !== undefined) decodeCursor(query.data.cursor, 1);
   return query.data.cursor;
 }
