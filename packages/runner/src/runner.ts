@@ -3,13 +3,13 @@
  * runs the dispatched jobs until it is asked to stop.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Heard } from "@valet/shared/heard";
 import { LIMITS, startShares } from "@valet/shared/limits";
 import type { ChildSessionAnswer } from "@valet/shared/protocol/child-sessions";
 import { explainProtocols, LINK_PROTOCOL } from "@valet/shared/protocol/link-protocol";
 import type { ModelAccess } from "@valet/shared/protocol/model-access";
 import type { FromRunner, FromRunnerOf, ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { RunnerWarning } from "@valet/shared/protocol/warnings";
-import type { Heard } from "@valet/shared/spans";
 import { exceptionType, extractFromHeaders, type Parent } from "@valet/shared/tracing";
 import { Bootstrap, type BootstrapError } from "./bootstrap.ts";
 import { setUpRepository } from "./git/git-setup.ts";

@@ -14,7 +14,6 @@ export type { SpanDefinition } from "./spans/definition.ts";
 export { COMMON_ATTRIBUTES } from "./spans/definition.ts";
 export { DOUBLE_KEYS } from "./spans/doubles.ts";
 export * from "./spans/error-types.ts";
-export * from "./spans/heard.ts";
 export * from "./spans/outcomes.ts";
 export * from "./spans/session-attributes.ts";
 export type {

@@ -1,5 +1,6 @@
 /** Gathers the facts of a prompt. Pure. */
-import { type ErrorType, type Heard, marked, type SpanAttributes } from "@valet/shared/spans";
+import type { Heard } from "@valet/shared/heard";
+import { type ErrorType, marked, type SpanAttributes } from "@valet/shared/spans";
 import { type AgentSpanName, type Ending, type Fact, type FactAttributes, type FactContent, OK } from "./facts.ts";
 
 /** Error types with which a span's open descendants end, too. Any other applies to the span alone. */

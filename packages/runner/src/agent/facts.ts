@@ -1,5 +1,6 @@
 /** Facts: an agent's reports about its work, as plain data. `span-emitter.ts` turns them into spans; tests compare them. */
-import type { ErrorType, Heard, Outcome } from "@valet/shared/spans";
+import type { Heard } from "@valet/shared/heard";
+import type { ErrorType, Outcome } from "@valet/shared/spans";
 import type { AttributeValue } from "@valet/shared/tracing";
 
 /** The spans in a turn that are made from the agent's events. */

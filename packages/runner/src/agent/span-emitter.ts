@@ -1,6 +1,8 @@
 /** Turns facts into spans. */
+
+import type { Heard } from "@valet/shared/heard";
 import { endWith } from "@valet/shared/outcome";
-import type { Heard, LinkType, ValetSpans } from "@valet/shared/spans";
+import type { LinkType, ValetSpans } from "@valet/shared/spans";
 import { boundedJson } from "@valet/shared/text";
 import { type Span, type SpanContext, SpanKind, type Tracer } from "@valet/shared/tracing";
 import type { BeginFact, EndFact, Fact } from "./facts.ts";

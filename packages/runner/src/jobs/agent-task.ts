@@ -1,4 +1,6 @@
 /** Runs one prompt of the agent: tries one model after the other until one has answered, then reads the answer. */
+
+import type { Heard } from "@valet/shared/heard";
 import { endWith } from "@valet/shared/outcome";
 import type { Attachment } from "@valet/shared/protocol/dispatch";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
@@ -8,7 +10,6 @@ import {
   ERRORS,
   type ErrorType,
   endedBy,
-  type Heard,
   type Marked,
   type SpanAttributes,
   type ValetSpans,

@@ -3,7 +3,7 @@
  * becomes of the call. The limit on a provider's silence is a second here.
  */
 import { parseScenario } from "@valet/scripted-model";
-import type { Heard } from "@valet/shared/spans";
+import type { Heard } from "@valet/shared/heard";
 import { attributesToObject, type ReadableSpan } from "@valet/shared/tracing";
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import { dispatchOf, MODEL, RealAgent } from "../../test/real-agent.ts";

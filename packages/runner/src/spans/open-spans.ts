@@ -3,7 +3,7 @@
  * what it waits for. In a hanging turn this shows which step hangs, and since when.
  */
 
-import { HEARD, type Heard } from "@valet/shared/spans";
+import { HEARD, type Heard } from "@valet/shared/heard";
 import { type ReadableSpan, serialiseSpan } from "@valet/shared/tracing";
 
 export interface OpenSpansOptions {

@@ -2,9 +2,10 @@
  * Sends spans to the session's store, and keeps them in memory and on disk until the SessionAgent has acknowledged them.
  * Numbered frames contain ended spans, and spans that have been open for a while.
  */
+
+import type { Heard } from "@valet/shared/heard";
 import { MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
 import type { SpanFrame } from "@valet/shared/protocol/span-frame";
-import type { Heard } from "@valet/shared/spans";
 import {
   type DropReason,
   encodeResource,

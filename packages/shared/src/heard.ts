@@ -1,4 +1,4 @@
-import type { AttributeKey } from "./attributes.ts";
+import type { AttributeKey } from "./spans.ts";
 
 /**
  * What is heard of what an open span waits for, and the attribute that says when that was last, epoch ms. `content` is a chunk of the
