@@ -76,9 +76,9 @@ export interface SessionCalls extends CapacityHolder {
   /**
    * Returns a page of a trace's skeleton.
    * @param after the `next` of the page before
-   * @param knownTag the ETag that the caller has
+   * @param knownTags the ETags that the caller has
    */
-  readSkeleton(traceId: string, after?: string, knownTag?: string): Answer<SkeletonAnswer>;
+  readSkeleton(traceId: string, after?: string, knownTags?: readonly string[]): Answer<SkeletonAnswer>;
   /** Returns one span as OTLP/JSON text. */
   readSpan(traceId: string, spanId: string): Answer<string>;
   /** Returns the ids of spans whose name or attributes contain a text. */

@@ -174,13 +174,17 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     });
   }
 
-  async readSkeleton(traceId: string, after?: string, knownTag?: string): Promise<Result<SkeletonAnswer>> {
+  async readSkeleton(
+    traceId: string,
+    after?: string,
+    knownTags: readonly string[] = [],
+  ): Promise<Result<SkeletonAnswer>> {
     return this.#read(({ traces }) => {
       const segmentId = segmentAfter(this.#listOf("skeleton", traceId), after);
       if (segmentId === undefined) return badCursor();
       const skeleton = traces.reader.skeletons.read(traceId, segmentId);
       if (skeleton === undefined) return TRACE_NOT_FOUND;
-      return ok(skeleton.etag === knownTag ? { etag: skeleton.etag } : skeleton);
+      return ok(knownTags.includes(skeleton.etag) ? { etag: skeleton.etag } : skeleton);
     });
   }
 

@@ -66,7 +66,8 @@ traces.openAPIRegistry.registerPath(showSkeleton);
 traces.get(showSkeleton.getRoutingPath(), async (c) => {
   const query = SkeletonQuery.safeParse(c.req.query());
   if (!query.success) throw invalidInput(query.error);
-  const known = c.req.header("if-none-match")?.replace(/^W\//, "");
+  // RFC 9110, section 13.1.2: a list of tags, which are compared weakly.
+  const known = (c.req.header("if-none-match") ?? "").split(",").map((tag) => tag.trim().replace(/^W\//, ""));
   const { etag, text } = unwrap(await agentOf(c).readSkeleton(traceIdOf(c), query.data.after, known));
   if (text === undefined) return new Response(null, { status: 304, headers: { etag } });
   return new Response(text, { headers: { "content-type": "application/json", etag } });
