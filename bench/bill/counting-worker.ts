@@ -9,6 +9,7 @@ import { COUNTS_PATH, type Counted, type Counts, NO_COUNTS } from "./counts.ts";
 
 const counts: Counts = { ...NO_COUNTS };
 const databaseBytes: Record<string, number> = {};
+let d1Bytes = 0;
 
 /** How many reasons an object has not to hibernate, and since when. */
 class Activity {
@@ -136,6 +137,7 @@ function countDatabase(db: D1Database): void {
   const add = ({ meta }: D1Result) => {
     counts.d1RowsRead += meta.rows_read;
     counts.d1RowsWritten += meta.rows_written;
+    d1Bytes = meta.size_after;
   };
   const statements = Object.getPrototypeOf(db.prepare("SELECT 1")) as D1PreparedStatement;
   const { all } = statements;
@@ -167,7 +169,7 @@ export default {
     if (pathname === "/api/health") return Response.json({ status: "ok" });
     if (pathname === COUNTS_PATH) {
       for (const settle of settlers) settle();
-      return Response.json({ counts, databaseBytes } satisfies Counted);
+      return Response.json({ counts, databaseBytes, d1Bytes } satisfies Counted);
     }
     counts.workerRequests++;
     return worker.fetch(request, env, ctx);

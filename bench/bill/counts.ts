@@ -37,6 +37,8 @@ export interface Counted {
   readonly counts: Counts;
   /** The size of each SessionAgent's database when it was last active, in bytes, by its name: the session's id. */
   readonly databaseBytes: Readonly<Record<string, number>>;
+  /** The size of D1 after its last write, in bytes. */
+  readonly d1Bytes: number;
 }
 
 /** Where the counting Worker answers with {@link Counted}. Requests to it are not counted. */

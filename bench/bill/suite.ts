@@ -45,6 +45,8 @@ interface Bill {
   readonly day: Counts;
   /** The growth of the object's database by a turn with twenty tools, in bytes. */
   readonly turnBytes: number;
+  /** The growth of D1 by such a turn, in bytes. */
+  readonly turnD1Bytes: number;
 }
 
 export const bill: Suite = {
@@ -92,7 +94,7 @@ export const bill: Suite = {
           of(({ turnBytes }) => turnBytes),
         ),
         ...row(
-          "a day of that storage, of a million",
+          "a day of the object's part, of a million",
           "USD",
           of(({ turnBytes }) => storageCostOfDay(turnBytes) * 1e6),
         ),
@@ -158,7 +160,11 @@ async function countSession(
     for (let time = 0; time < times; time++) await work();
     await sleep(SETTLE_MS);
     const after = await read();
-    return { counts: between(before.counts, after.counts, times), bytes: (bytes(after) - bytes(before)) / times };
+    return {
+      counts: between(before.counts, after.counts, times),
+      bytes: (bytes(after) - bytes(before)) / times,
+      d1Bytes: (after.d1Bytes - before.d1Bytes) / times,
+    };
   };
   say(`${turns} turns`);
   const turn = await during(turns, () => session.turn("Answer in one line."));
@@ -174,5 +180,12 @@ async function countSession(
   const before = await read();
   await sleep(asleepMs);
   const asleep = between(before.counts, (await read()).counts, asleepMs / DAY_MS);
-  return { turn: turn.counts, tools: tools.counts, wake: wake.counts, day: asleep, turnBytes: tools.bytes };
+  return {
+    turn: turn.counts,
+    tools: tools.counts,
+    wake: wake.counts,
+    day: asleep,
+    turnBytes: tools.bytes,
+    turnD1Bytes: tools.d1Bytes,
+  };
 }

@@ -12,7 +12,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { OpenCodeClient } from "../../packages/runner/src/opencode/client.ts";
-import { openCodeConfig, openCodeEnvironment } from "../../packages/runner/src/opencode/config.ts";
+import { openCodeConfig, openCodeEnvironment, usesCatalogue } from "../../packages/runner/src/opencode/config.ts";
 import { ConfigFolder } from "../../packages/runner/src/opencode/config-folder.ts";
 import { EventStream } from "../../packages/runner/src/opencode/event-stream.ts";
 import type { AgentEvent } from "../../packages/runner/src/opencode/events.ts";
@@ -68,12 +68,12 @@ export class BareOpenCode {
     const password = randomBytes(24).toString("base64url");
     const configFolder = new ConfigFolder(join(folder, "state"));
     configFolder.clear();
-    const { PATH } = process.env;
+    const inherited = { PATH: process.env.PATH, HOME: home };
     const child = spawn(binary(), ["serve", "--port", "0", "--hostname", "127.0.0.1"], {
       cwd: workspace,
       env: {
-        ...openCodeEnvironment({ PATH, HOME: home }, access, { password, config: openCodeConfig(access) }),
-        ...configFolder.environment(),
+        ...openCodeEnvironment(inherited, access, { password, config: openCodeConfig(access) }),
+        ...configFolder.environment(usesCatalogue(access, inherited)),
       },
       stdio: ["ignore", "pipe", "ignore"],
     });
