@@ -21,8 +21,11 @@ const ON = "tracing on";
 const OFF = "tracing off";
 /** What is due after a turn: export, projection, folding. */
 const SETTLE_MS = 8_000;
-/** What a hibernating session does in this time is multiplied up to a day. */
-const ASLEEP_MS = 60_000;
+/**
+ * What a hibernating session does in this time is multiplied up to a day. As long again passes before, in which the lease of its slot
+ * expires.
+ */
+const ASLEEP_MS = 65_000;
 const DAY_MS = 24 * 60 * 60_000;
 
 const COUNTS: readonly { readonly name: string; readonly of: keyof Counts; readonly unit: Measurement["unit"] }[] = [
@@ -176,7 +179,7 @@ async function countSession(
   await session.hibernate();
   say(`${asleepMs / 1000} s of hibernation`);
   session.leave();
-  await sleep(SETTLE_MS);
+  await sleep(asleepMs);
   const before = await read();
   await sleep(asleepMs);
   const asleep = between(before.counts, (await read()).counts, asleepMs / DAY_MS);
