@@ -40,6 +40,8 @@ function readMigrations() {
 
 export default defineConfig({
   test: {
+    // By default one core stays free, but these tests wait for workerd part of the time.
+    maxWorkers: "100%",
     projects: [
       {
         plugins: [
