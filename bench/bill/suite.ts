@@ -22,8 +22,8 @@ const OFF = "tracing off";
 /** What is due after a turn: export, projection, folding. */
 const SETTLE_MS = 8_000;
 /**
- * What a hibernating session does in this time is multiplied up to a day. As long again passes before, in which the lease of its slot
- * expires.
+ * What a hibernating session does in this time is multiplied up to a day. Twice as long passes before: two minutes after it fell
+ * asleep, the capacity object looks at its slot once more.
  */
 const ASLEEP_MS = 65_000;
 const DAY_MS = 24 * 60 * 60_000;
@@ -95,6 +95,11 @@ export const bill: Suite = {
           "growth of the object's database",
           "bytes",
           of(({ turnBytes }) => turnBytes),
+        ),
+        ...row(
+          "growth of D1",
+          "bytes",
+          of(({ turnD1Bytes }) => turnD1Bytes),
         ),
         ...row(
           "a day of the object's part, of a million",
@@ -179,7 +184,7 @@ async function countSession(
   await session.hibernate();
   say(`${asleepMs / 1000} s of hibernation`);
   session.leave();
-  await sleep(asleepMs);
+  await sleep(2 * asleepMs);
   const before = await read();
   await sleep(asleepMs);
   const asleep = between(before.counts, (await read()).counts, asleepMs / DAY_MS);
