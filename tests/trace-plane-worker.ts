@@ -6,9 +6,9 @@ import { DurableObject } from "cloudflare:workers";
 import { parseFromRunner, type ToRunner } from "../packages/shared/src/protocol/runner-link.ts";
 import type { SpanFrame } from "../packages/shared/src/protocol/span-frame.ts";
 import { Tracer } from "../packages/shared/src/tracing/index.ts";
-import { parseCursor } from "../packages/worker/src/durable-objects/core/cursor.ts";
 import { upgradeSchema } from "../packages/worker/src/durable-objects/core/schema.ts";
 import { SESSION_MIGRATIONS } from "../packages/worker/src/durable-objects/session-schema.ts";
+import { type SegmentList, segmentAfter } from "../packages/worker/src/durable-objects/traces/segment-cursor.ts";
 import { TraceExport } from "../packages/worker/src/durable-objects/traces/trace-export.ts";
 import { TraceFrames } from "../packages/worker/src/durable-objects/traces/trace-frames.ts";
 import { TraceStore } from "../packages/worker/src/durable-objects/traces/trace-store.ts";
@@ -94,13 +94,18 @@ export class TracePlane extends DurableObject<Env> {
 
   /** @param cursor of the next page; the first if omitted */
   trace(traceId: string, cursor?: string): ReadableStream<Uint8Array> | undefined {
-    const [segmentId = "0"] = cursor === undefined ? [] : (parseCursor(cursor, 1) ?? []);
-    return this.#store.reader.trace(traceId, undefined, Number(segmentId));
+    return this.#store.reader.trace(traceId, undefined, this.#segmentAfter("trace", traceId, cursor));
   }
 
   skeleton(traceId: string, cursor?: string): string | undefined {
-    const [segmentId = "0"] = cursor === undefined ? [] : (parseCursor(cursor, 1) ?? []);
-    return this.#store.reader.skeletons.read(traceId, Number(segmentId))?.text;
+    return this.#store.reader.skeletons.read(traceId, this.#segmentAfter("skeleton", traceId, cursor))?.text;
+  }
+
+  /** @throws for a cursor of another list, at which a reader would begin again and again */
+  #segmentAfter(what: SegmentList["what"], traceId: string, cursor: string | undefined): number {
+    const after = segmentAfter({ sessionId: this.env.CONFIG.sessionId, what, traceId }, cursor);
+    if (after === undefined) throw new Error("the cursor is not one of this list");
+    return after;
   }
 
   /** Stores the job, its open span and an ended span atomically. */
