@@ -173,7 +173,7 @@ function resolutionText(row: Row): string {
 function boundText(bound: Bound, unit: Measurement["unit"]): string {
   if (bound.of === "indistinguishable") return "within the resolution";
   const [sign, value] = "atMost" in bound ? ["≤", bound.atMost] : ["≥", bound.atLeast];
-  if (bound.of === "ratio") return `${sign} ${value % 0.01 === 0 ? fixed(value) : value}`;
+  if (bound.of === "ratio") return `${sign} ${Number(value.toFixed(3))}`;
   return `${sign} ${bound.of === "difference" ? "+" : ""}${quantity(value, unit)}`;
 }
 
