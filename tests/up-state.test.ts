@@ -80,7 +80,7 @@ describe("the state directory", () => {
 
 describe("doctor", () => {
   test(
-    "distinguishes a running system from one that hangs and from none",
+    "says whether the system runs, hangs or does not exist",
     async () => {
       const state = temporaryState();
       const up = await startUp(state);

@@ -135,7 +135,7 @@ async function heardOf(name: string, isEnough: () => boolean) {
 }
 const has = (what: Heard) => heard.some((each) => each.what === what);
 
-test("of a silent provider the request is known, of one that sends comments bytes, of one that speaks text", async () => {
+test("an open call shows the last request to a provider, its last byte and its last text", async () => {
   expect(await heardOf("silent", () => has("request"))).toEqual(new Set(["request"]));
   expect(await heardOf("always", () => has("byte"))).toEqual(new Set(["request", "byte"]));
   expect(await heardOf("stops", () => has("content"))).toEqual(new Set(["request", "byte", "content"]));

@@ -208,7 +208,7 @@ test.each<[string, NonNullable<RealAgentOptions["change"]>]>([
   120_000,
 );
 
-test("sends no request to a provider if a plugin of a trusted repository has replaced the one that answers", async () => {
+test("sends no request to a provider if a trusted repository's plugin has replaced Valet's", async () => {
   const { real, endOf, requests, runner } = await setUp({
     prepare: (workspace) => {
       mkdirSync(join(workspace, ".opencode/plugin"), { recursive: true });

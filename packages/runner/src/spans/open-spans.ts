@@ -139,23 +139,8 @@ export class OpenSpans {
 }
 
 function textOf({ span, heardMs }: Open): string {
-  if (heardMs.size === 0) return serialiseSpan(span);
-  const heard = [...heardMs].flatMap(([what, atMs]) => [HEARD[what], atMs]);
-  const { context, parent, name, kind, startTime, events, links, statusCode, statusMessage } = span;
-  const { droppedAttributes, droppedEvents, droppedLinks } = span;
-  return serialiseSpan({
-    context,
-    parent,
-    name,
-    kind,
-    startTime,
-    events,
-    links,
-    statusCode,
-    statusMessage,
-    droppedAttributes,
-    droppedEvents,
-    droppedLinks,
-    attributes: [...span.attributes, ...heard],
-  });
+  return serialiseSpan(
+    span,
+    [...heardMs].flatMap(([what, atMs]) => [HEARD[what], atMs]),
+  );
 }

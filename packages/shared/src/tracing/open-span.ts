@@ -12,8 +12,11 @@ const FORMAT = 1;
  */
 type Wrapped = { readonly $: "bigint" | "number" | "bytes"; readonly v: string };
 
-/** Serialises an open span, to store it beside the state it describes or to send it to another process. Secrets are redacted. */
-export function serialiseSpan(span: OpenSpan): string {
+/**
+ * Serialises an open span, to store it beside the state it describes or to send it to another process. Secrets are redacted.
+ * @param further attributes that only the text has, after the span's own
+ */
+export function serialiseSpan(span: OpenSpan, further: AttributeList = []): string {
   const { context, parent, name, kind, startTime, attributes, events, links, statusCode, statusMessage } = span;
   const { droppedAttributes, droppedEvents, droppedLinks } = span;
   const open: OpenSpan = {
@@ -22,7 +25,7 @@ export function serialiseSpan(span: OpenSpan): string {
     name,
     kind,
     startTime,
-    attributes,
+    attributes: [...attributes, ...further],
     events,
     links,
     statusCode,

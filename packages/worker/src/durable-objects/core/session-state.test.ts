@@ -1,19 +1,8 @@
 import { expect, test } from "vitest";
 import { inStorage } from "../../../test/in-storage.ts";
-import { NO_LINK, type SessionRecord, SessionState } from "./session-state.ts";
+import { NEW_SESSION } from "../../../test/session-record.ts";
+import { type SessionRecord, SessionState } from "./session-state.ts";
 import { Transactions } from "./transactions.ts";
-
-const NEW: Omit<SessionRecord, "createdMs" | "updatedMs"> = {
-  id: "ses_1",
-  ownerId: "own_1",
-  state: "created",
-  generation: 0,
-  link: NO_LINK,
-  models: [],
-  queueMode: "followup",
-  idleTimeoutMs: 1,
-  recovery: { attempts: 0, readyMs: 0 },
-};
 
 /** The state of a session that has been created, and how often its record was written since. */
 const inSession = (
@@ -42,7 +31,7 @@ const inSession = (
       onRollback: () => state.reload(),
       report: () => {},
     });
-    transactions.run(() => state.create(NEW));
+    transactions.run(() => state.create(NEW_SESSION));
     writes = 0;
     const stored = () => JSON.parse(storage.sql.exec("SELECT record FROM session").one().record as string);
     work({ state, transactions, writes: () => writes, stored });

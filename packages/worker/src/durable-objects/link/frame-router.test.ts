@@ -33,7 +33,7 @@ test.each([
 /** What a session's view warns of. */
 const warningsOf = async (session: TestSession) => (await session.view()).warnings?.map(({ type }) => type) ?? [];
 
-test("what runners warn of is in the session's view, together, until the next generation, and what is not known is not", async () => {
+test("the view has all warnings of the generation's runners that Valet knows, until the next generation", async () => {
   const { session, runner } = await TestSession.running();
   expect(await session.view()).not.toHaveProperty("warnings");
   runner.send({ type: "warnings", warnings: ["git_submodule_failed", "of_a_later_version"] });

@@ -3,8 +3,9 @@ import { runInDurableObject } from "cloudflare:test";
 import { expect, test } from "vitest";
 import { bindings } from "../../../test/bindings.ts";
 import { eventually } from "../../../test/eventually.ts";
+import { NEW_SESSION } from "../../../test/session-record.ts";
 import type { CapacityReport, CapacityStanding } from "../capacity/capacity-calls.ts";
-import { NO_LINK, type SessionPatch, type SessionRecord, SessionState } from "../core/session-state.ts";
+import { type SessionPatch, type SessionRecord, SessionState } from "../core/session-state.ts";
 import { Timers } from "../core/timers.ts";
 import { Transactions } from "../core/transactions.ts";
 import { CapacityLease, needOf } from "./capacity-lease.ts";
@@ -90,19 +91,7 @@ class World {
     });
     this.timers.handle(this.lease.timerHandlers);
     if (this.state.maybe !== undefined) return;
-    this.#transactions.run(() =>
-      this.state.create({
-        id: "ses_1",
-        ownerId: "own_1",
-        state: "created",
-        generation: 0,
-        link: NO_LINK,
-        models: [],
-        queueMode: "followup",
-        idleTimeoutMs: 1,
-        recovery: { attempts: 0, readyMs: 0 },
-      }),
-    );
+    this.#transactions.run(() => this.state.create(NEW_SESSION));
   }
 
   resume(): void {

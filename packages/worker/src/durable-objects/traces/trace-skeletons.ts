@@ -1,6 +1,6 @@
 /** The skeletons of traces: the spans that segments hold as stored chunks, and all that may still change as the last chunk. */
 import { createHash } from "node:crypto";
-import type { SkeletonChunk, SkeletonSpan } from "@valet/shared/protocol/trace-skeleton";
+import type { SkeletonChunk } from "@valet/shared/protocol/trace-skeleton";
 import { readStored } from "./otlp-request.ts";
 import { segmentCursor } from "./segment-cursor.ts";
 import { toChunk } from "./skeleton-chunks.ts";
@@ -38,14 +38,14 @@ export class TraceSkeletons {
     const stored = this.#segments.index.skeletons(traceId, after, PAGE);
     const isComplete = stored.length < PAGE;
     const chunks = stored.map(({ segmentId, chunk }) => chunk ?? this.#chunkOf(segmentId, traceId));
-    const live = isComplete ? this.#live(traceId) : [];
-    if (after === 0 && chunks.length + live.length === 0) return undefined;
-    if (live.length > 0) chunks.push(toChunk(live));
+    const live = isComplete ? this.#live(traceId) : undefined;
+    if (live !== undefined) chunks.push(live);
+    if (after === 0 && chunks.length === 0) return undefined;
     const list = { sessionId: this.#sessionId, what: "skeleton", traceId } as const;
     const next = segmentCursor(list, stored.at(-1)?.segmentId ?? after);
     const text = `{"chunks":[${chunks.join(",")}],"next":${JSON.stringify(next)},"isComplete":${isComplete}}`;
     // Chunks of segments never change, and are only deleted from the oldest on.
-    const version = [stored[0]?.segmentId, stored.length, next, isComplete, toChunk(live)].join(" ");
+    const version = [stored[0]?.segmentId, stored.length, next, isComplete, live].join(" ");
     return { text, etag: `"${createHash("sha256").update(version).digest("base64url").slice(0, 22)}"` };
   }
 
@@ -61,10 +61,11 @@ export class TraceSkeletons {
     });
   }
 
-  /** What is not in a segment yet: the ended spans of the tail, and open ones. */
-  #live(traceId: string): SkeletonSpan[] {
+  /** Returns the chunk of what is not in a segment yet, the ended spans of the tail and open ones; `undefined` if there are none. */
+  #live(traceId: string): string | undefined {
     const open = this.#open.ofTrace(traceId).map(({ span }) => openFactsOf(span));
-    return [...this.#segments.tailFacts(traceId), ...open];
+    const spans = [...this.#segments.tailFacts(traceId), ...open];
+    return spans.length === 0 ? undefined : toChunk(spans);
   }
 
   #chunkOf(segmentId: number, traceId: string): string {

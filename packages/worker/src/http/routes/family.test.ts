@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { call, createSession, signIn } from "../../../test/api.ts";
 import { bindings } from "../../../test/bindings.ts";
 import { eventually } from "../../../test/eventually.ts";
+import { TURN } from "../../../test/turn-record.ts";
 import { upsertTurn } from "../../database/turns.ts";
 import { MAX_DEPTH, MAX_OPEN_CHILDREN } from "../../durable-objects/family/family.ts";
 
@@ -14,48 +15,7 @@ async function spend(
   cost_usd: number | null,
   known: Partial<TurnRecord> = {},
 ): Promise<void> {
-  const at = new Date(0).toISOString();
-  const record: TurnRecord = {
-    attempt_id: crypto.randomUUID(),
-    session_id: sessionId,
-    message_ids: ["m"],
-    trace_id: "t",
-    channel: "main",
-    generation: 1,
-    attempt: 1,
-    model: null,
-    outcome: "ok",
-    error_type: null,
-    outcome_reason: null,
-    error_cause: null,
-    accepted_at: at,
-    dispatched_at: at,
-    ended_at: at,
-    queue_wait_ms: 0,
-    queue_reasons: [],
-    sandbox_ms: 0,
-    bootstrap_ms: 0,
-    turn_ms: 1,
-    time_to_first_token_ms: null,
-    model_ms: 0,
-    tool_ms: 0,
-    permission_wait_ms: 0,
-    model_calls: 1,
-    tool_calls: 0,
-    tool_errors: 0,
-    retries: 0,
-    tokens_input: 100,
-    tokens_output: 10,
-    tokens_cache_read: 0,
-    tokens_cache_write: 0,
-    tokens_reasoning: 0,
-    cost_usd,
-    prepare_ms: null,
-    calls_without_usage: 0,
-    calls_without_cost: 0,
-    calls_with_odd_usage: 0,
-    ...known,
-  };
+  const record = { ...TURN, attempt_id: crypto.randomUUID(), session_id: sessionId, cost_usd, ...known };
   await upsertTurn(bindings.DB, ownerId, record).run();
 }
 
