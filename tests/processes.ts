@@ -34,6 +34,16 @@ export function childrenOf(pid: number): number[] {
   return livingProcesses().filter((each) => Number(statOf(each)[1]) === pid);
 }
 
+/** Kills a process with SIGKILL. @returns false if it has exited already */
+export function killNow(pid: number): boolean {
+  try {
+    return process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
+    throw error;
+  }
+}
+
 /** Returns the command line, separated by spaces. */
 export function commandOf(pid: number): string {
   return readProcess(pid, "cmdline").replaceAll("\0", " ");

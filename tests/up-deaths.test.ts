@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { ApiClient } from "../packages/cli/src/api-client.ts";
-import { commandOf } from "./processes.ts";
+import { commandOf, killNow } from "./processes.ts";
 import {
   guardiansOf,
   processesAbout,
@@ -50,7 +50,7 @@ async function kill(part: Part, up: UpProcess, state: string): Promise<void> {
     return;
   }
   const pids = part === "workerd" ? workersOf(state) : guardiansOf(state);
-  for (const pid of pids) process.kill(pid, "SIGKILL");
+  pids.forEach(killNow);
   await until(`the ${part}'s death`, () => pids.every((pid) => !livesAs(part, state).includes(pid)));
   // While `up` lives, workerd is restarted.
   if (part === "workerd" && !hasEnded(up.child)) await until("another workerd", () => answers(up));
@@ -58,14 +58,6 @@ async function kill(part: Part, up: UpProcess, state: string): Promise<void> {
 
 function livesAs(part: Part, state: string): number[] {
   return part === "workerd" ? workersOf(state) : guardiansOf(state);
-}
-
-function killNow(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // The process has exited already.
-  }
 }
 
 /** Makes a folder with the programs that the start needs, without some of them. */
@@ -184,7 +176,8 @@ describe("the Worker's end", () => {
     const childrenNamed = () => workersOf(state).concat(wrappersOf(up.pid));
     for (let deaths = 0; deaths < 5; deaths++) {
       await until("a Worker", () => hasEnded(up.child) || childrenNamed().length > 0);
-      for (const pid of childrenNamed()) process.kill(pid, "SIGKILL");
+      // A wrapper ends with its workerd, perhaps before its turn.
+      childrenNamed().forEach(killNow);
     }
     await until("an answer", () => hasEnded(up.child) || answers(up), 60_000);
     expect(hasEnded(up.child), up.log()).toBe(false);

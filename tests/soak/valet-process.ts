@@ -2,7 +2,7 @@
 import { existsSync, globSync } from "node:fs";
 import { join } from "node:path";
 import type { ApiClient } from "../../packages/cli/src/api-client.ts";
-import { childrenOf, livingProcesses, memoryBytes, readProcess } from "../processes.ts";
+import { childrenOf, killNow, livingProcesses, memoryBytes, readProcess } from "../processes.ts";
 import { endUp, startUp, type UpProcess } from "../valet-up.ts";
 
 export type Part = "runner" | "opencode" | "workerd";
@@ -56,9 +56,7 @@ export class ValetProcess {
   /** Kills a part. @returns whether it was running */
   kill(part: Part, sessionId?: string): boolean {
     const [pid] = this.find(part, sessionId);
-    if (pid === undefined) return false;
-    process.kill(pid, "SIGKILL");
-    return true;
+    return pid !== undefined && killNow(pid);
   }
 
   /** Resident memory in MB. */

@@ -2,7 +2,7 @@ import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { temporaryFolder } from "../../test/folder.ts";
-import { processesOf } from "../../test/processes.ts";
+import { endAll } from "../../test/runner-process.ts";
 import { GitError, git } from "./git-command.ts";
 
 test.each([
@@ -13,9 +13,7 @@ test.each([
   const sandboxId = `sbx_${Math.random().toString(36).slice(2)}`;
   writeFileSync(join(folder, "git"), `#!/bin/sh\nsetsid sleep 60 &\n${end}\n`);
   chmodSync(join(folder, "git"), 0o755);
-  onTestFinished(() => {
-    for (const { pid } of processesOf(`VALET_SANDBOX_ID=${sandboxId}`)) process.kill(pid, "SIGKILL");
-  });
+  onTestFinished(() => endAll(sandboxId));
   const running = git(["status"], "git_config_failed", {
     cwd: folder,
     env: { PATH: `${folder}:${process.env.PATH}`, VALET_SANDBOX_ID: sandboxId },
