@@ -1,0 +1,197 @@
+/** The answer `why`: where the wall time and the money of a message or a workflow went, and why it failed. */
+import { z } from "zod";
+import { ERROR_TYPES, OUTCOMES } from "../spans.ts";
+
+/**
+ * What a part of the wall time was spent on. All times are on the critical path: work in parallel counts once, for the step that
+ * says most.
+ */
+export const PART_NAMES = [
+  /** Another job ran in the channel. The nested parts are those of that job. */
+  "queue.channel",
+  /** The sandbox started, was restored or was replaced. The nested parts are those of the start. */
+  "queue.sandbox",
+  /** The limit on sandboxes was reached: another session's sandbox had to end first. */
+  "queue.capacity",
+  /** The runner was not connected. */
+  "queue.runner",
+  /** Messages were collected into a batch. */
+  "queue.collect",
+  /** The queue, for another or an unknown reason. */
+  "queue.other",
+  /** Of a start: the broker, without its copying. */
+  "sandbox.broker",
+  /** Of a start: the broker copied files of a snapshot. */
+  "sandbox.copy",
+  /** Of a start: from the broker's answer until the runner was connected. */
+  "sandbox.boot",
+  /** Of a start: OpenCode. */
+  "sandbox.agent_start",
+  /** Of a start: the repository was set up. */
+  "sandbox.clone",
+  /** Of a start: OpenCode prepared for its first message, and nothing else was left to do. */
+  "sandbox.warm_up",
+  /** Of a start: no step of it is known for this time; or the pause before the next try of a start. */
+  "sandbox.other",
+  /** From sending the work to the runner until the runner accepted it. */
+  "dispatch",
+  /** The agent prepared before its first model call. */
+  "prepare",
+  /** A model was asked, and no token had come. `detail` is the model. */
+  "model.first_token",
+  /** A model answered. `detail` is the model. */
+  "model.streaming",
+  /** Failed tries of a model call, and the pauses after them. `detail` is the model, `cause` the first try's error. */
+  "model.retry",
+  /** A tool call. `detail` is the tool. */
+  "tool",
+  /** A step of a workflow that runs a command. `detail` is the step. */
+  "command",
+  /** A person had to allow something. `detail` is what kind. */
+  "permission",
+  /** A person had to answer a question. */
+  "question",
+  /** The agent summarized its context. */
+  "compaction",
+  /** A sub-agent. `detail` is the agent, and the nested parts are what it did. */
+  "sub_agent",
+  /** A child session was created. */
+  "child_session",
+  /** Within a turn, OpenCode started (again), or the turn waited for its start. */
+  "agent_start",
+  /** OpenCode did not respond. */
+  "agent_unresponsive",
+  /** The runner read and reported the answer, and the session stored it. */
+  "finalize",
+  /** An attempt that was lost. `cause` says why, and the nested parts are what it did. */
+  "lost_attempt",
+  /** No span explains this time. */
+  "unattributed",
+] as const;
+export const PartName = z.enum(PART_NAMES);
+export type PartName = z.infer<typeof PartName>;
+
+const wholeMs = z.int().nonnegative();
+const usd = z.number().nonnegative().nullable();
+const tokens = z.number().nonnegative().nullable();
+const time = z.iso.datetime();
+
+/** A span, by which the API and `valet trace` find it. */
+export const SpanReference = z.object({ sessionId: z.string(), traceId: z.string(), spanId: z.string() });
+export type SpanReference = z.infer<typeof SpanReference>;
+
+/** How many spans a part names at most. */
+export const MAX_PART_SPANS = 20;
+
+export const Part = z.object({
+  name: PartName,
+  detail: z.string().nullable().describe("Which one: the tool, the model, the agent, …"),
+  ms: wholeMs.describe("The parts of one list add up exactly"),
+  spans: z
+    .array(SpanReference.extend({ ms: wholeMs.describe("What of the part this span explains") }))
+    .max(MAX_PART_SPANS)
+    .describe("Largest first, at most 20"),
+  spanCount: z.int().nonnegative().describe("How many spans the part has"),
+  cause: z
+    .string()
+    .nullable()
+    .describe("An error type, or why the operation behind the part began; null if there is none"),
+  /** What the part consists of, largest first: empty, or adding up exactly to its `ms`. */
+  get parts() {
+    return z.array(Part);
+  },
+});
+export type Part = z.infer<typeof Part>;
+
+/** What the calls of one model by one agent cost. */
+export const ModelMoney = z.object({
+  model: z.string(),
+  agent: z.string().nullable().describe("The agent or sub-agent"),
+  cost_usd: usd.describe("The known cost; null if none is known"),
+  known: z.boolean().describe("Whether the cost of every call is known"),
+  calls: z.int().nonnegative(),
+  tokens_input: tokens,
+  tokens_output: tokens,
+  tokens_cache_read: tokens,
+  tokens_cache_write: tokens,
+});
+export type ModelMoney = z.infer<typeof ModelMoney>;
+
+/** Why a cost was avoidable. */
+export const AVOIDABLE_REASONS = [
+  /** The provider's cache expired during a pause between turns. */
+  "cache_lost_idle",
+  /** The provider's cache expired while a person was asked. */
+  "cache_lost_person",
+  /** The context was summarized, so that the cached one no longer applied. */
+  "cache_lost_compaction",
+  /** Another model was used, which had no cache. */
+  "cache_lost_model_switch",
+  /** The sandbox was restored, and the pause outlived the cache. */
+  "cache_lost_restore",
+  /** A failed try was charged. */
+  "retry",
+  /** A model failed after it had been charged, and another took over. */
+  "failover",
+  /** The agent repeated a tool call that gave nothing new. */
+  "tool_loop",
+] as const;
+export const AvoidableReason = z.enum(AVOIDABLE_REASONS);
+export type AvoidableReason = z.infer<typeof AvoidableReason>;
+
+export const Avoidable = z.object({
+  reason: AvoidableReason,
+  cost_usd: usd.describe("What it cost more; null if that is unknown"),
+  sentence: z.string(),
+  spans: z.array(SpanReference).max(MAX_PART_SPANS),
+});
+export type Avoidable = z.infer<typeof Avoidable>;
+
+export const Money = z.object({
+  cost_usd: usd.describe("The known cost; null if none is known"),
+  known: z.boolean().describe("Whether the cost of every call is known"),
+  by: z.array(ModelMoney).describe("By model and agent, the most expensive first"),
+  avoidable: z.array(Avoidable).describe("The most expensive first"),
+  sentence: z.string(),
+});
+export type Money = z.infer<typeof Money>;
+
+/** A span that shows the failure or its cause. */
+export const Evidence = SpanReference.extend({
+  name: z.string(),
+  at: time.describe("When it showed"),
+  note: z.string().describe("What it shows"),
+});
+export type Evidence = z.infer<typeof Evidence>;
+
+/** Why a message or workflow did not end well: its error, and the first cause in causal order. */
+export const WhyFailure = z.object({
+  type: z.enum(ERROR_TYPES).describe("What it ended with"),
+  outcome: z.enum(OUTCOMES),
+  sentence: z.string(),
+  cause: z
+    .object({ type: z.enum(ERROR_TYPES), sentence: z.string() })
+    .nullable()
+    .describe("The first cause; null if it is the failure itself"),
+  evidence: z.array(Evidence).max(MAX_PART_SPANS).describe("The cause first"),
+  remedy: z.string().nullable().describe("What to do; null if nothing is to be done"),
+});
+export type WhyFailure = z.infer<typeof WhyFailure>;
+
+export const WhyView = z.object({
+  sessionId: z.string(),
+  messageId: z.string().describe("Of the message, or of the workflow's execution"),
+  kind: z.enum(["message", "workflow"]),
+  traceId: z.string().nullable().describe("null if tracing was off"),
+  at: time.describe("When this was answered"),
+  state: z.enum(["queued", "running", "ended"]),
+  outcome: z.enum(OUTCOMES).nullable().describe("null until it has ended"),
+  sentence: z.string().describe("The answer in one sentence"),
+  time: z.object({
+    wall_ms: wholeMs.describe("From acceptance to the outcome, or to `at`"),
+    parts: z.array(Part).describe("Largest first; they add up exactly to `wall_ms`"),
+  }),
+  money: Money,
+  failure: WhyFailure.nullable().describe("null unless it ended with another outcome than `ok`"),
+});
+export type WhyView = z.infer<typeof WhyView>;
