@@ -105,8 +105,10 @@ export type Part = z.infer<typeof Part>;
 
 /** What the calls of one model by one agent cost. */
 export const ModelMoney = z.object({
-  model: z.string(),
+  model: z.string().nullable().describe("As its provider names it; null if only the turn's sums are known"),
+  provider: z.string().nullable().describe("The provider, as `gen_ai.provider.name` names it"),
   agent: z.string().nullable().describe("The agent or sub-agent"),
+  sub_agent: z.boolean().describe("Whether the agent works for another agent"),
   cost_usd: usd.describe("The known cost; null if none is known"),
   known: z.boolean().describe("Whether the cost of every call is known"),
   calls: z.int().nonnegative(),
@@ -119,20 +121,26 @@ export type ModelMoney = z.infer<typeof ModelMoney>;
 
 /** Why a cost was avoidable. */
 export const AVOIDABLE_REASONS = [
-  /** The provider's cache expired during a pause between turns. */
+  /** The provider's cache expired in a pause between two model calls: no message came, a tool ran, the sandbox started. */
   "cache_lost_idle",
   /** The provider's cache expired while a person was asked. */
   "cache_lost_person",
-  /** The context was summarized, so that the cached one no longer applied. */
+  /** The context was summarized, so the cached one no longer applied; or the summary was requested without the cache. */
   "cache_lost_compaction",
   /** Another model was used, which had no cache. */
   "cache_lost_model_switch",
-  /** The sandbox was restored, and the pause outlived the cache. */
+  /** The session was restored into another sandbox between two model calls. */
   "cache_lost_restore",
-  /** A failed try was charged. */
+  /** The provider did not use its cache, and no span says why. */
+  "cache_lost_other",
+  /** A try that failed may have been charged, and the call was retried. */
   "retry",
-  /** A model failed after it had been charged, and another took over. */
+  /** The calls of a model that then failed, so that another took over. */
   "failover",
+  /** A call that was charged and whose answer was unusable. */
+  "failed_call",
+  /** The calls of an attempt that was lost, so that another began anew. */
+  "lost_attempt",
   /** The agent repeated a tool call that gave nothing new. */
   "tool_loop",
 ] as const;
@@ -164,10 +172,13 @@ export const Evidence = SpanReference.extend({
 });
 export type Evidence = z.infer<typeof Evidence>;
 
-/** Why a message or workflow did not end well: its error, and the first cause in causal order. */
+/**
+ * Why a message or workflow did not end well, or why one that has not ended is delayed by something that failed: the error, and
+ * the first cause in causal order.
+ */
 export const WhyFailure = z.object({
-  type: z.enum(ERROR_TYPES).describe("What it ended with"),
-  outcome: z.enum(OUTCOMES),
+  type: z.enum(ERROR_TYPES).describe("What it ended with, or what is being retried"),
+  outcome: z.enum(OUTCOMES).describe("Of the job; of what failed if the job has not ended"),
   sentence: z.string(),
   cause: z
     .object({ type: z.enum(ERROR_TYPES), sentence: z.string() })
@@ -192,6 +203,8 @@ export const WhyView = z.object({
     parts: z.array(Part).describe("Largest first; they add up exactly to `wall_ms`"),
   }),
   money: Money,
-  failure: WhyFailure.nullable().describe("null unless it ended with another outcome than `ok`"),
+  failure: WhyFailure.nullable().describe(
+    "null unless it ended with another outcome than `ok`, or something failed that is being retried",
+  ),
 });
 export type WhyView = z.infer<typeof WhyView>;
