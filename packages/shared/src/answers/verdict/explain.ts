@@ -1,0 +1,257 @@
+/** Says why a verdict is as it is, and what to do. Pure. No sentence holds an age, so that it stays true while time passes. */
+import { head } from "../../text.ts";
+import { QUIET_FACTOR } from "./durations.ts";
+import type { PersonRequest, Run, SessionFacts, Step } from "./facts.ts";
+import { awaitedSteps, type Judgement } from "./judge.ts";
+
+export interface Explanation {
+  readonly why: string;
+  readonly nextStep: string;
+  readonly command: string | null;
+}
+
+/** The length of a quoted question or permission, in UTF-16 code units. */
+const MAX_QUOTE = 160;
+/** A runner that was not heard for this many heartbeats is mentioned. */
+const MISSED_HEARTBEATS = 2;
+
+export function explain(judgement: Judgement, facts: SessionFacts, nowMs: number): Explanation {
+  const { rule, thresholdMs, run, step, request } = judgement;
+  const { sessionId: id, failure, limits, queue } = facts;
+  const abort = { nextStep: "Abort it, and send the message again.", command: `valet abort ${id}` };
+  const look = { nextStep: "Nothing to do: it goes on by itself.", command: `valet watch ${id}` };
+  const limit = lengthText(thresholdMs ?? 0);
+  switch (rule) {
+    case "session_error":
+      return {
+        why: failure?.message ?? "The session has no sandbox, and none could be started.",
+        nextStep: "Mend the cause, then wake the session; its queue starts anew.",
+        command: `valet wake ${id}`,
+      };
+    case "job_failed":
+      return {
+        why: `The last ${failure?.job?.kind ?? "message"} failed with \`${failure?.type ?? "_OTHER"}\`. ${failure?.message ?? ""}`.trim(),
+        nextStep: "Read why, then send another message: the next job that ends well clears this.",
+        command: `valet why ${id}`,
+      };
+    case "runner_silent":
+      return {
+        why: `The runner is silent: not even its heartbeat, every ${lengthText(limits.heartbeatMs)}, has arrived. Its process may be frozen, or its machine overloaded or cut off.${doing(facts)}`,
+        nextStep: `Valet replaces the runner ${lengthText(limits.graceMs)} after the link counts as lost; look at the sandbox's machine if this recurs.`,
+        command: `valet watch ${id}`,
+      };
+    case "dispatch_unaccepted":
+      return { why: `The runner has not accepted ${jobText(run)} within ${limit}.`, ...abort };
+    case "turn_silent":
+      return {
+        why: `The agent has reported nothing for longer than a turn may be silent (\`VALET_STUCK_TURN_MS\`, ${lengthText(limits.stuckTurnMs)}).${doing(facts)}`,
+        ...abort,
+      };
+    case "turn_too_long":
+      return { why: `It runs for longer than ${limit} (\`VALET_MAX_TURN_MS\`).${doing(facts)}`, ...abort };
+    case "tool_overran":
+      return {
+        why: `The tool ${stepText(step)} has not ended, although its own limit of ${lengthText(step?.timeoutMs ?? 0)} is over.`,
+        ...abort,
+      };
+    case "command_overran":
+      return {
+        why: `The command ${stepText(step)} has not ended, although its limit of ${lengthText(step?.timeoutMs ?? 0)} is over.`,
+        ...abort,
+      };
+    case "model_silent":
+      return {
+        why: `The model ${stepText(step)} has sent nothing for longer than ${limit}, after which a call is broken off.`,
+        ...abort,
+      };
+    case "operation_overdue":
+      return {
+        why: `${operationText(facts)} It is past its limit of ${limit}.`,
+        nextStep: "See in which step it hangs.",
+        command: `valet trace ${id}`,
+      };
+    case "permission_asked":
+    case "question_asked":
+      return askedText(facts, request);
+    case "step_quiet":
+      return { why: `${quietText(step)} ${usualText(step, limit)}${runnerText(facts, nowMs)}`, ...quietStep(id) };
+    case "turn_quiet":
+      return {
+        why: `Nothing is heard of the agent between two steps; more than ${limit} is unusual.${runnerText(facts, nowMs)}`,
+        ...quietStep(id),
+      };
+    case "work_running":
+      return { why: `The agent works on ${jobText(run)}.${doing(facts)}${runnerText(facts, nowMs)}`, ...look };
+    case "work_dispatched":
+      return { why: `The runner is being given ${jobText(run)}.`, ...look };
+    case "work_queued":
+      return {
+        why: `${jobsText(queue?.count ?? 1)} ${queue?.reason === "collect_debounce" ? "collected into one" : "about to be given to the runner"}.`,
+        ...look,
+      };
+    case "in_line":
+      return {
+        why: `The limit on sandboxes is reached; the session stands${facts.line?.place == null ? "" : ` at place ${facts.line.place}`} in line for one.`,
+        nextStep: "Wait, hibernate or end a session that is not needed, or raise `VALET_MAX_AWAKE`.",
+        command: "valet sessions",
+      };
+    case "sandbox_starting":
+    case "sandbox_restoring":
+      return {
+        why: operationText(facts),
+        nextStep: dueText(facts),
+        command: `valet watch ${id}`,
+      };
+    case "sandbox_lost":
+      return {
+        why:
+          failure?.job === null
+            ? `The sandbox is replaced. ${failure.message}`
+            : "The sandbox was lost, and is replaced.",
+        nextStep: "Wait: Valet tries several times, then the session fails with the first cause.",
+        command: `valet watch ${id}`,
+      };
+    case "sandbox_stopping":
+      return { why: "The session hibernates first; it wakes for the waiting work then.", ...look };
+    case "runner_reconnecting":
+      return {
+        why: `The link to the runner is down.${doing(facts)}`,
+        nextStep: `Wait: the runner has ${lengthText(limits.graceMs)} to connect again, then its sandbox is replaced.`,
+        command: `valet watch ${id}`,
+      };
+    case "no_work":
+      return { why: "Nothing to do: it waits for a message.", nextStep: "Send a message.", command: promptCommand(id) };
+    case "asleep":
+      return { why: "It hibernates, with its files.", nextStep: "A message wakes it.", command: promptCommand(id) };
+    case "ended":
+      return { why: "The session has ended.", nextStep: "Nothing to do.", command: null };
+    default:
+      return rule satisfies never;
+  }
+}
+
+function askedText({ sessionId }: SessionFacts, request: PersonRequest | undefined): Explanation {
+  const { kind = "question", id = "", text = "", count = 1 } = request ?? {};
+  const quote = text === "" ? "" : `: ${head(text.replaceAll(/\s+/g, " "), MAX_QUOTE)}`;
+  if (kind === "permission") {
+    const command = `valet reply ${sessionId} ${id} once|always|reject`;
+    return { why: `The agent asks for permission${quote}`, nextStep: "Allow it, or reject it.", command };
+  }
+  const answers = Array.from({ length: count }, (_, index) => `ANSWER${index === 0 ? "" : index + 1}`).join(" ");
+  return {
+    why: `The agent asks${quote}`,
+    nextStep: "Answer it, or decline with `--decline`.",
+    command: `valet reply ${sessionId} ${id} ${answers}`,
+  };
+}
+
+const quietStep = (id: string) => ({
+  nextStep: "Watch whether it goes on; if not, abort it and send the message again.",
+  command: `valet watch ${id}`,
+});
+
+const promptCommand = (id: string) => `valet prompt --session ${id} "…"`;
+
+function quietText(step: Step | undefined): string {
+  const { kind = "agent", heardMs = null, byteMs = null } = step ?? {};
+  switch (kind) {
+    case "model": {
+      const what = heardMs === null ? "has not begun its answer" : "has stopped in the middle of its answer";
+      const alive = byteMs !== null && byteMs > (heardMs ?? 0) ? "; its provider only keeps the connection open" : "";
+      return `The model ${stepText(step)} ${what}${alive}.`;
+    }
+    case "tool":
+      return `The tool ${stepText(step)} has not ended, and ${heardMs === null ? "has written nothing" : "writes nothing more"}.`;
+    case "prepare":
+      return "The agent still prepares before its first model call: it loads tools and MCP servers.";
+    case "compaction":
+      return "The agent still summarizes its context.";
+    case "agent":
+      return "OpenCode does not respond, or is still starting.";
+    case "finalize":
+      return "The runner still reads the answer from the agent.";
+    default:
+      return `The step ${stepText(step)} brings nothing more.`;
+  }
+}
+
+function usualText(step: Step | undefined, limit: string): string {
+  const { samples = 0, p99Ms = 0 } = step?.typical ?? {};
+  if (samples === 0) return `More than ${limit} is unusual.`;
+  return `99 % of the last ${samples} such steps took at most ${lengthText(p99Ms)}, so more than ${limit} (${QUIET_FACTOR} times that, at least 30 s) is unusual.`;
+}
+
+/** Says what running work is doing: the steps that it waits for. */
+function doing({ runs }: SessionFacts): string {
+  const steps = runs.flatMap((run) => awaitedSteps(run.steps));
+  if (runs.some(({ isStopping }) => isStopping)) return " It is being stopped.";
+  if (steps.length === 0) return "";
+  const texts = [...new Set(steps.map(doingText))];
+  return ` ${texts.slice(0, 3).join("; ")}${texts.length > 3 ? `; and ${texts.length - 3} more` : ""}.`;
+}
+
+function doingText(step: Step): string {
+  const { kind, heardMs, timeoutMs } = step;
+  const within = timeoutMs === null ? "" : `, within its own limit of ${lengthText(timeoutMs)}`;
+  switch (kind) {
+    case "model":
+      return `The model ${stepText(step)} ${heardMs === null ? "was asked" : "answers"}`;
+    case "tool":
+      return `The tool ${stepText(step)} runs${within}`;
+    case "command":
+      return `The command ${stepText(step)} runs${within}`;
+    case "retry":
+      return "The agent pauses before it asks the model again";
+    case "prepare":
+      return "The agent prepares before its first model call";
+    case "compaction":
+      return "The agent summarizes its context";
+    case "agent":
+      return "OpenCode starts, or does not respond";
+    case "finalize":
+      return "The runner reads the answer";
+    case "person":
+      return "The agent waits for a person";
+  }
+}
+
+/** Says that the runner itself has missed heartbeats. */
+function runnerText({ link, limits }: SessionFacts, nowMs: number): string {
+  if (link === null || !link.isUp || nowMs - link.heardMs < MISSED_HEARTBEATS * limits.heartbeatMs) return "";
+  return ` The runner itself is silent, too: at least ${MISSED_HEARTBEATS} of its heartbeats are missing; its process may be frozen.`;
+}
+
+function operationText({ operation, status }: SessionFacts): string {
+  const kind = operation?.kind ?? (status === "restoring" ? "restore" : "spawn");
+  const doing = operation?.doing ?? "";
+  if (kind === "hibernate") return "The session hibernates: the broker takes a snapshot, and ends the sandbox.";
+  if (kind === "terminate") return "The session is being ended.";
+  const what = kind === "restore" ? "The sandbox is restored" : "The sandbox starts";
+  if (doing !== "") return `${what}: ${doing}.`;
+  const { stage = null } = operation ?? {};
+  return `${what}: ${stage === null || stage === "requested" ? "the broker was asked for it" : `it has come to the stage \`${stage}\``}.`;
+}
+
+function dueText({ operation }: SessionFacts): string {
+  if (operation?.dueMs == null) return "Wait, or see in which step it is.";
+  return `Wait: it may take ${lengthText(operation.dueMs - operation.sinceMs)}, then it fails with its cause, and is tried again where that can help.`;
+}
+
+function jobText(run: Run | undefined): string {
+  const { kind = "message", jobId = "", channel = "main" } = run ?? {};
+  return `the ${kind} ${jobId}${channel === "main" ? "" : ` (channel ${channel})`}`;
+}
+
+const jobsText = (count: number) => (count === 1 ? "A message or workflow is" : `${count} messages or workflows are`);
+
+const stepText = (step: Step | undefined) => `\`${head(step?.name ?? "", 80)}\``;
+
+/** Returns a duration as text: `0.4 s`, `45 s`, `2 min`, `1 h 30 min`. */
+export function lengthText(ms: number): string {
+  if (ms < 10_000 && ms % 1000 !== 0) return `${Math.max(0.1, Math.round(ms / 100) / 10)} s`;
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 120) return `${seconds} s`;
+  const [minutes, rest] = [Math.floor(seconds / 60), seconds % 60];
+  if (minutes < 60) return rest === 0 || minutes >= 10 ? `${minutes} min` : `${minutes} min ${rest} s`;
+  return minutes % 60 === 0 ? `${Math.floor(minutes / 60)} h` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
