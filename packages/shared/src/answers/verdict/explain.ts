@@ -244,7 +244,7 @@ function jobText(run: Run | undefined): string {
 
 const jobsText = (count: number) => (count === 1 ? "A message or workflow is" : `${count} messages or workflows are`);
 
-const stepText = (step: Step | undefined) => `\`${head(step?.name ?? "", 80)}\``;
+const stepText = (step: Step | undefined) => `\`${head(step?.name || "unnamed", 80)}\``;
 
 /** Returns a duration as text: `0.4 s`, `45 s`, `2 min`, `1 h 30 min`. */
 export function lengthText(ms: number): string {
