@@ -1,7 +1,6 @@
 /** Computes a turn's figures from the facts of its spans. */
-import { knownSum } from "@valet/shared/protocol/cost";
+import { knownSum, mayBeCharged } from "@valet/shared/protocol/cost";
 import type { TurnSummary } from "@valet/shared/protocol/turn";
-import type { ErrorType } from "@valet/shared/spans";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { BeginFact, EndFact, Fact } from "./facts.ts";
 import { lacking } from "./summary.ts";
@@ -177,21 +176,11 @@ function isRetry({ name, attributes }: BeginFact): boolean {
 /** Returns whether a call, or a try of one, may have cost something. */
 function isCharged({ outcome, errorType, attributes }: EndFact): boolean {
   const hasBegun = attributes["gen_ai.response.time_to_first_chunk"] !== undefined;
-  return outcome !== "error" || hasBegun || !UNCHARGED.has(errorType);
+  return mayBeCharged(outcome, errorType, hasBegun);
 }
 
 /** Finish reasons after which the agent does not make another model call. */
 const FINAL: ReadonlySet<string> = new Set(["stop", "length", "content_filter", "error"]);
-
-/** The errors of calls that reached no model, which cost nothing. */
-const UNCHARGED: ReadonlySet<ErrorType | undefined> = new Set([
-  "provider_rate_limited",
-  "provider_overloaded",
-  "provider_unavailable",
-  "provider_auth_failed",
-  "provider_bad_request",
-  "context_overflow",
-]);
 
 /** Returns the time that the intervals cover together. */
 function lengthOf(intervals: readonly Interval[]): number {

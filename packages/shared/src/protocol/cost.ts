@@ -1,4 +1,5 @@
-/** Sums with unknown parts, and costs as text for people. Pure. */
+/** Sums with unknown parts, which calls cost something, and costs as text for people. Pure. */
+import type { ErrorType, Outcome } from "../spans.ts";
 
 /**
  * Returns a sum, or `null` if it is unknown: a sum of 0 with a missing part says nothing.
@@ -25,4 +26,23 @@ function decimals(usd: number): string {
   if (usd === 0 || usd >= 0.00005) return usd.toFixed(4);
   // Two significant digits without an exponent; `toFixed` takes at most 100 decimals.
   return usd.toFixed(Math.min(100, 1 - Math.floor(Math.log10(usd))));
+}
+
+/** The errors of calls that reached no model, which cost nothing. */
+const UNCHARGED: ReadonlySet<string | undefined> = new Set<ErrorType>([
+  "provider_rate_limited",
+  "provider_overloaded",
+  "provider_unavailable",
+  "provider_auth_failed",
+  "provider_bad_request",
+  "context_overflow",
+]);
+
+/**
+ * Returns whether a model call, or a try of one, may have cost something.
+ * @param errorType of the call
+ * @param hasBegun whether the model had begun to answer
+ */
+export function mayBeCharged(outcome: Outcome | null, errorType: string | undefined, hasBegun: boolean): boolean {
+  return outcome !== "error" || hasBegun || !UNCHARGED.has(errorType);
 }

@@ -1,0 +1,53 @@
+/** What of a job's cost was avoidable, and why. Each call counts for one reason only. Pure. */
+import type { Avoidable } from "../../protocol/why.ts";
+import { cacheLosses } from "./cache-losses.ts";
+import type { ModelCall } from "./model-calls.ts";
+import { chargedTries, failedCalls, failovers, lostAttempts, type Waste } from "./repeated-work.ts";
+import type { SpanIndex } from "./span-index.ts";
+import type { WhyInput, WhySpan } from "./spans.ts";
+import { toolLoops } from "./tool-loops.ts";
+
+/** How many spans an entry names at most. */
+const MAX_SPANS = 20;
+
+/**
+ * @param own the spans of the job's own work
+ * @param calls its model calls, in their order
+ */
+export function avoidable(
+  input: WhyInput,
+  index: SpanIndex,
+  own: readonly WhySpan[],
+  calls: readonly ModelCall[],
+): Avoidable[] {
+  const entries: Avoidable[] = [];
+  const claimed = new Set<ModelCall>();
+  const claim = (found: readonly Waste[]) => {
+    for (const { reason, calls: all, costUsd, sentence } of found) {
+      const free = all.filter((call) => !claimed.has(call));
+      if (free.length === 0) continue;
+      for (const call of free) claimed.add(call);
+      const cost_usd = costUsd === undefined ? sumOf(free) : costUsd;
+      const spans = free.slice(0, MAX_SPANS).map(({ span }) => refer(span));
+      entries.push({ reason, cost_usd, sentence: sentence(cost_usd, free), spans });
+    }
+  };
+  claim(lostAttempts(index, own, calls));
+  claim(failovers(index, own, calls));
+  claim(failedCalls(calls));
+  claim(toolLoops(own, calls));
+  const free = calls.filter((call) => !claimed.has(call));
+  claim(cacheLosses(input, index, free));
+  claim(chargedTries(free.filter((call) => !claimed.has(call))));
+  return entries;
+}
+
+/** Returns the known cost of calls; `null` if none is known. */
+function sumOf(calls: readonly ModelCall[]): number | null {
+  const costs = calls.flatMap(({ costUsd }) => costUsd ?? []);
+  return costs.length === 0 ? null : costs.reduce((sum, cost) => sum + cost, 0);
+}
+
+function refer({ sessionId, traceId, spanId }: WhySpan) {
+  return { sessionId, traceId, spanId };
+}

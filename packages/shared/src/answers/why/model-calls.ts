@@ -1,0 +1,103 @@
+/** Reads model calls from `chat` spans. What a span does not say, or says impossibly, is `null`. Pure. */
+import { mayBeCharged } from "../../protocol/cost.ts";
+import type { SpanIndex } from "./span-index.ts";
+import type { WhySpan } from "./spans.ts";
+
+/** Prices in USD for a token. */
+export interface TokenPrices {
+  readonly input: number | null;
+  readonly cacheRead: number | null;
+  readonly cacheWrite: number | null;
+}
+
+export interface ModelCall {
+  readonly span: WhySpan;
+  readonly model: string;
+  readonly provider: string | null;
+  readonly agent: string | null;
+  readonly isSubAgent: boolean;
+  /** The agent's session: its calls send one growing history. */
+  readonly conversation: string | null;
+  /** The agent's message, which the call's tool calls share. */
+  readonly step: string | null;
+  /** Whether the call summarizes the history. */
+  readonly isCompaction: boolean;
+  /** US dollars: of the usage that is known. */
+  readonly costUsd: number | null;
+  /** Whether `costUsd` is the whole cost. */
+  readonly isCostKnown: boolean;
+  readonly mayBeCharged: boolean;
+  /** Failed tries that may have been charged; their cost is never known. */
+  readonly chargedTries: readonly WhySpan[];
+  readonly tokens: {
+    /** Including what was read from and written to the cache. */
+    readonly input: number | null;
+    readonly output: number | null;
+    readonly cacheRead: number | null;
+    readonly cacheWrite: number | null;
+  };
+  readonly prices: TokenPrices;
+}
+
+/** Returns the model calls among the spans, in their order. */
+export function modelCalls(index: SpanIndex, spans: readonly WhySpan[]): ModelCall[] {
+  return spans.filter(({ name }) => name.startsWith("chat ")).map((span) => readCall(index, span));
+}
+
+function readCall(index: SpanIndex, span: WhySpan): ModelCall {
+  const { name, endMs } = span;
+  const text = (key: string) => textOf(span, key);
+  const amount = (key: string) => amountOf(span, key);
+  const price = (key: string) => {
+    const perMillion = amount(`valet.llm.price.${key}`);
+    return perMillion === null ? null : perMillion / 1e6;
+  };
+  const ancestors = index.ancestors(span);
+  const run = ancestors.find((ancestor) => ancestor.name.startsWith("invoke_agent "));
+  const tokens = {
+    input: amount("gen_ai.usage.input_tokens"),
+    output: amount("gen_ai.usage.output_tokens"),
+    cacheRead: amount("gen_ai.usage.cache_read.input_tokens"),
+    cacheWrite: amount("gen_ai.usage.cache_write.input_tokens"),
+  };
+  const costUsd = amount("valet.llm.cost_usd");
+  const chargedTries = index.children(span).filter(isChargedTry);
+  return {
+    span,
+    model: text("gen_ai.request.model") ?? name.slice("chat ".length),
+    provider: text("gen_ai.provider.name"),
+    agent: text("gen_ai.agent.name") ?? (run === undefined ? null : textOf(run, "gen_ai.agent.name")),
+    isSubAgent: run !== undefined && index.ancestors(run)[0]?.name.startsWith("execute_tool ") === true,
+    conversation: text("valet.opencode.session.id"),
+    step: text("valet.opencode.message.id"),
+    isCompaction: ancestors.some((ancestor) => ancestor.name === "valet.compaction"),
+    costUsd,
+    isCostKnown: costUsd !== null && tokens.input !== null && tokens.output !== null && chargedTries.length === 0,
+    mayBeCharged: endMs === null || chargedTries.length > 0 || isCharged(span),
+    chargedTries,
+    tokens,
+    prices: { input: price("input"), cacheRead: price("cache_read"), cacheWrite: price("cache_write") },
+  };
+}
+
+/** Returns whether it is a try that failed and may have been charged. An `ok` one is a part of its call's own usage. */
+function isChargedTry(span: WhySpan): boolean {
+  return span.name === "valet.llm.try" && span.endMs !== null && span.outcome !== "ok" && isCharged(span);
+}
+
+function isCharged(span: WhySpan): boolean {
+  const hasBegun = span.attributes["gen_ai.response.time_to_first_chunk"] !== undefined;
+  return mayBeCharged(span.outcome, textOf(span, "error.type") ?? undefined, hasBegun);
+}
+
+/** Returns a text attribute of a span; `null` if it has none. */
+export function textOf({ attributes }: WhySpan, key: string): string | null {
+  const value = attributes[key];
+  return typeof value === "string" && value !== "" ? value : null;
+}
+
+/** Returns an attribute that is a possible amount: a finite number, not negative. */
+export function amountOf({ attributes }: WhySpan, key: string): number | null {
+  const value = attributes[key];
+  return typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : null;
+}

@@ -1,0 +1,94 @@
+/** Calls that were paid and gave nothing: of lost attempts, of models that then failed, without a usable answer. Pure. */
+import { costText } from "../../protocol/cost.ts";
+import type { AvoidableReason } from "../../protocol/why.ts";
+import { ERRORS, type ErrorDefinition, knownErrorType } from "../../spans.ts";
+import { type ModelCall, textOf } from "./model-calls.ts";
+import type { SpanIndex } from "./span-index.ts";
+import type { WhySpan } from "./spans.ts";
+import { counted, listed } from "./text.ts";
+
+/** Calls whose cost was avoidable, for one reason. */
+export interface Waste {
+  readonly reason: AvoidableReason;
+  readonly calls: readonly ModelCall[];
+  /** What they cost more, where that is not their whole cost. `null` if it is unknown. */
+  readonly costUsd?: number | null;
+  /** @param costUsd of the calls that count for this reason */
+  sentence(costUsd: number | null, calls: readonly ModelCall[]): string;
+}
+
+/** Returns an amount that begins a sentence. */
+export function amountText(costUsd: number | null): string {
+  return costUsd === null ? "An unknown amount" : costText(costUsd);
+}
+
+/** Returns the calls of turns and workflow steps whose runner was lost, where another attempt did the same again. */
+export function lostAttempts(index: SpanIndex, own: readonly WhySpan[], calls: readonly ModelCall[]): Waste[] {
+  const tasks = own.filter(({ name }) => name === "valet.turn" || name.startsWith("valet.workflow.step "));
+  const lost = tasks.filter((task) => {
+    const isLost = task.outcome === "lost" || textOf(task, "error.type") === "runner_lost";
+    return isLost && tasks.some(({ name, startMs }) => name === task.name && startMs > task.startMs);
+  });
+  const below = new Set(index.below(lost));
+  return wasted(
+    "lost_attempt",
+    calls.filter(({ span }) => below.has(span)),
+    (costUsd, of) => {
+      return `${amountText(costUsd)} went to ${counted(of.length, "model call")} of an attempt whose runner was lost; the next attempt began anew.`;
+    },
+  );
+}
+
+/** Returns the calls of each model that failed in the end, so that another took over. */
+export function failovers(index: SpanIndex, own: readonly WhySpan[], calls: readonly ModelCall[]): Waste[] {
+  const runs = own.filter(({ name, outcome }) => name.startsWith("invoke_agent ") && outcome === "error");
+  return runs.flatMap((run) => {
+    const next = index.linking(run, "follows").find(({ name }) => name.startsWith("invoke_agent "));
+    if (next === undefined) return [];
+    const below = new Set(index.below([run]));
+    const [from, to] = [run, next].map((each) => textOf(each, "valet.failover.model") ?? "another model");
+    const error = textOf(run, "error.type") ?? "_OTHER";
+    return wasted(
+      "failover",
+      calls.filter((call) => below.has(call.span) && call.mayBeCharged),
+      (costUsd, of) => {
+        return `${amountText(costUsd)} went to ${counted(of.length, "call")} of \`${from}\`, which then failed with \`${error}\`, so that \`${to}\` took over.`;
+      },
+    );
+  });
+}
+
+/** Returns the calls that failed by themselves after they had, or may have, been charged. */
+export function failedCalls(calls: readonly ModelCall[]): Waste[] {
+  const failed = calls.filter((call) => call.span.outcome === "error" && call.mayBeCharged && failedItself(call.span));
+  return wasted("failed_call", failed, (costUsd, of) => {
+    return `${amountText(costUsd)} went to ${counted(of.length, "model call")} without a usable answer: ${errorsOf(of.map(({ span }) => span))}.`;
+  });
+}
+
+/** Returns whether it was the call that failed, not what was around it. */
+function failedItself(span: WhySpan): boolean {
+  const row: ErrorDefinition = ERRORS[knownErrorType(textOf(span, "error.type") ?? "")];
+  return row.cuts !== true;
+}
+
+/** Returns the calls with failed tries that may have been charged. What they cost is known to the provider only. */
+export function chargedTries(calls: readonly ModelCall[]): Waste[] {
+  const retried = calls.filter((call) => call.chargedTries.length > 0);
+  if (retried.length === 0) return [];
+  const tries = retried.flatMap((call) => call.chargedTries);
+  const isOne = tries.length === 1;
+  const sentence = () =>
+    `${counted(tries.length, "try").replace(/trys$/, "tries")} of ${counted(retried.length, "model call")} failed during the answer (${errorsOf(tries)}) and ${isOne ? "was" : "were"} repeated; whether the provider charged for ${isOne ? "it" : "them"} is unknown.`;
+  return [{ reason: "retry", calls: retried, costUsd: null, sentence }];
+}
+
+function errorsOf(spans: readonly WhySpan[]): string {
+  const types = new Set(spans.map((span) => `\`${textOf(span, "error.type") ?? "_OTHER"}\``));
+  return listed([...types]);
+}
+
+/** Returns one entry, none without calls. */
+export function wasted(reason: AvoidableReason, calls: readonly ModelCall[], sentence: Waste["sentence"]): Waste[] {
+  return calls.length === 0 ? [] : [{ reason, calls, sentence }];
+}
