@@ -16,6 +16,7 @@ import {
   SESSION_KEYS,
   SPANS,
   type SpanDefinition,
+  STAMPED_KEYS,
 } from "../packages/shared/src/spans.ts";
 
 const PACKAGES = resolve(import.meta.dirname, "../packages");
@@ -34,7 +35,7 @@ const CATALOGUE = /shared\/src\/spans\//;
  * imports.
  */
 class Texts {
-  readonly whole = new Set<string>(SESSION_KEYS);
+  readonly whole = new Set<string>([...SESSION_KEYS, ...STAMPED_KEYS]);
   readonly beginnings = new Set<string>();
 
   constructor(...folders: string[]) {

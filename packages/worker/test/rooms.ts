@@ -20,6 +20,7 @@ import { MAIN_CHANNEL } from "../src/durable-objects/core/limits.ts";
 import { type SessionPatch, SessionState } from "../src/durable-objects/core/session-state.ts";
 import { SessionTracer, type SpanStore } from "../src/durable-objects/core/session-tracer.ts";
 import { Timers } from "../src/durable-objects/core/timers.ts";
+import { TraceUsers } from "../src/durable-objects/core/trace-users.ts";
 import { Transactions } from "../src/durable-objects/core/transactions.ts";
 import { JobQueue } from "../src/durable-objects/queue/job-queue.ts";
 import { type AttemptRow, type JobRow, JobStore, type WorkflowBody } from "../src/durable-objects/queue/job-store.ts";
@@ -93,7 +94,8 @@ export class Rooms {
     this.tracer = new SessionTracer(
       new Tracer<ValetSpans>({ scope: { name: "rooms" }, processor: this.#store, clock, doubleKeys: DOUBLE_KEYS }),
       this.#store,
-      () => ({ id: SESSION_ID, generation: this.state.record.generation }),
+      () => ({ id: SESSION_ID, generation: this.state.record.generation, origin: { userId: "own_1" } }),
+      new TraceUsers(sql),
     );
     this.jobs = new JobStore(sql);
     this.workflows = new Workflows(sql, this.jobs, this.line);

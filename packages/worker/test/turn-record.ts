@@ -40,4 +40,11 @@ export const TURN: TurnRecord = {
   calls_without_usage: 0,
   calls_without_cost: 0,
   calls_with_odd_usage: 0,
+  user_id: "ann",
+  repository: null,
+  branch: null,
+  parent_session_id: null,
+  message_trace_id: null,
+  aborted_by: null,
+  answered_by: null,
 };

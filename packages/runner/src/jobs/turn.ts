@@ -2,6 +2,7 @@
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { PromptDispatch } from "@valet/shared/protocol/dispatch";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
+import { firstModel } from "@valet/shared/protocol/model-access";
 import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { ErrorType, ValetSpans } from "@valet/shared/spans";
 import { extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
@@ -35,7 +36,7 @@ export class Turn {
       // Only the dispatch's context. Without one the turn begins a trace, even if other work is running.
       parent: extractFromHeaders({ traceparent: dispatch.traceparent, tracestate: dispatch.tracestate }),
       startTime: startMs,
-      attributes: turnAttributes(dispatch),
+      attributes: { ...turnAttributes(dispatch), "gen_ai.request.model": firstModel(dispatch, options.defaultModel) },
     });
     const task = { ...dispatch, attributes: { "valet.message.id": dispatch.messageId } };
     this.#task = new AgentTask(options, task, { span: this.#span, startMs, nowMs: this.#nowMs });

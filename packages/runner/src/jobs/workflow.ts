@@ -1,6 +1,7 @@
 /** Executes a dispatched workflow, its steps in order, with its span `valet.workflow.execute`. */
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { WorkflowDispatch } from "@valet/shared/protocol/dispatch";
+import { firstModel } from "@valet/shared/protocol/model-access";
 import type { TurnSummary } from "@valet/shared/protocol/turn";
 import { MAX_STEP_OUTPUT, stepType, type WorkflowStep, type WorkflowStepState } from "@valet/shared/protocol/workflow";
 import type { EndReason, ErrorType, Outcome } from "@valet/shared/spans";
@@ -93,6 +94,7 @@ export class Workflow {
         "valet.workflow.execution.id": dispatch.executionId,
         "valet.workflow.name": dispatch.name,
         "valet.workflow.step_count": dispatch.steps.length,
+        "gen_ai.request.model": firstModel(dispatch, options.defaultModel),
       },
     });
   }

@@ -6,6 +6,7 @@ const API_PROBLEMS = {
   "invalid-cursor": [400, "The cursor is invalid"],
   "malformed-json": [400, "The body is not JSON"],
   unauthorized: [401, "A valid bearer token is needed"],
+  "may-not-speak-for-others": [403, "The token may not name a user"],
   "not-found": [404, "Not found"],
   "session-not-found": [404, "No such session"],
   "message-not-found": [404, "No such message"],

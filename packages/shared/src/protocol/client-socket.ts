@@ -46,10 +46,22 @@ export const ClientEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("turn"), turn: TurnRecord }),
   z.object({ type: z.literal("permission-asked"), permission: PermissionView }),
   /** Without `reply`, the turn ended before anybody answered. */
-  z.object({ type: z.literal("permission-closed"), permissionId: z.string(), reply: PermissionReply.optional() }),
+  z.object({
+    type: z.literal("permission-closed"),
+    permissionId: z.string(),
+    reply: PermissionReply.optional(),
+    /** The user who answered. */
+    answeredBy: z.string().optional(),
+  }),
   z.object({ type: z.literal("question-asked"), question: QuestionView }),
   /** With `null`, somebody declined to answer; without `answers`, the turn ended before anybody answered. */
-  z.object({ type: z.literal("question-closed"), questionId: z.string(), answers: QuestionAnswers.nullish() }),
+  z.object({
+    type: z.literal("question-closed"),
+    questionId: z.string(),
+    answers: QuestionAnswers.nullish(),
+    /** The user who answered. */
+    answeredBy: z.string().optional(),
+  }),
   /** Spans have begun, changed or ended: the changed rows of their traces' skeletons. In each skeleton this is one more chunk. */
   z.object({
     type: z.literal("spans"),

@@ -12,6 +12,14 @@ export function withProvider(model: string): string {
   return model.includes("/") ? model : `${OWN_PROVIDER}/${model}`;
 }
 
+/** Returns the model that is tried first, as `provider/model`. @param otherwise the deployment's model */
+export function firstModel(
+  { model, models }: { readonly model?: string | undefined; readonly models: readonly string[] },
+  otherwise: string,
+): string {
+  return withProvider(model ?? models[0] ?? otherwise);
+}
+
 /** The environment variables from which OpenCode reads the keys of the providers that it knows. */
 export const PROVIDER_KEYS = [
   "ANTHROPIC_API_KEY",

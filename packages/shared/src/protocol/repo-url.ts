@@ -87,6 +87,18 @@ export function shownRepoUrl(text: string): string {
   return url.href;
 }
 
+/**
+ * Returns the URL by which spans and turns are grouped: what can be shown of it, without `.git` and a slash at its end
+ * (semantic conventions, `vcs.repository.url.full`). `undefined` if nothing can be shown.
+ */
+export function canonicalRepoUrl(text: string): string | undefined {
+  return (
+    shownRepoUrl(text)
+      .replace(/\/+$/, "")
+      .replace(/(?<=[^/:])\.git$/, "") || undefined
+  );
+}
+
 function shownPath(path: string): string {
   let isNext = false;
   const segments = path.split("/").map((segment) => {

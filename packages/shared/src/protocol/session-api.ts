@@ -55,6 +55,15 @@ const QueueMode = z
   );
 const label = z.string().min(1).max(128);
 
+/** A user, as the caller names it. */
+export const UserId = z
+  .string()
+  .regex(/^[^\p{Cc}]{1,128}$/u, "1 to 128 characters, none of them a control character")
+  .describe(
+    "For whom the request is made. Only tokens that speak for others may name a user (403); by default it is the owner of the token",
+  );
+const user = UserId.optional();
+
 const GitRef = z.string().min(1).max(255).refine(isGitRef, "not a valid git ref");
 
 /**
@@ -98,6 +107,7 @@ export const CreateSession = z.strictObject({
     )
     .optional(),
   parentSessionId: SessionId.optional(),
+  user,
 });
 export type CreateSession = z.infer<typeof CreateSession>;
 
@@ -111,6 +121,7 @@ export const SendMessage = z.strictObject({
   replyChannel: label.optional(),
   attachments: z.array(z.strictObject(Attachment.shape)).max(20).optional(),
   queueMode: QueueMode.optional(),
+  user,
 });
 export type SendMessage = z.infer<typeof SendMessage>;
 
@@ -131,16 +142,21 @@ export const StartWorkflow = z.strictObject({
     .optional(),
   channel: label.describe("As for a message: a channel runs one job at a time").optional(),
   id: ExecutionId.optional(),
+  user,
 });
 export type StartWorkflow = z.infer<typeof StartWorkflow>;
 
-export const ReplyPermission = z.strictObject({ reply: PermissionReply });
+export const ReplyPermission = z.strictObject({ reply: PermissionReply, user });
 export const ReplyQuestion = z.strictObject({
   answers: QuestionAnswers.nullable().describe(
     "The answers to each question, in order; `null` declines to answer, which ends the agent's turn",
   ),
+  user,
 });
 export const CreateTicket = z.strictObject({ sessionId: SessionId });
+
+/** The query of requests that change something and have no body. */
+export const UserQuery = z.strictObject({ user });
 
 export const PageQuery = z.strictObject({
   cursor: Cursor.optional(),

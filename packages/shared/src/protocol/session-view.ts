@@ -96,6 +96,10 @@ export const SessionView = z.object({
   queueMode: z.enum(QUEUE_MODES),
   idleTimeoutMs: millis,
   parentSessionId: z.string().optional(),
+  /** For whom the session was created: the owner of the token, or the `user` of the request. */
+  userId: z.string().optional(),
+  /** The user who terminated the session; absent if no person did. */
+  terminatedBy: z.string().optional(),
   /**
    * Why a session that was to hibernate is still awake: the snapshot failed, and without it the files would be lost. It
    * is retried at `retryAt`, and on each request to hibernate.
@@ -144,6 +148,10 @@ export const MessageView = z.object({
   outcomeReason: z.enum(OUTCOME_REASONS).optional(),
   /** Set with `errorType`: what happened and what to do. */
   failure: FailureView.optional(),
+  /** For whom the message was sent. */
+  userId: z.string().optional(),
+  /** The user who ended it early: who aborted or withdrew it, terminated the session, or sent the message that took its place. */
+  abortedBy: z.string().optional(),
   channel: z.string(),
   queueMode: z.enum(QUEUE_MODES),
   source: z.enum(MESSAGE_SOURCES),
@@ -200,6 +208,10 @@ export const WorkflowView = z.object({
   outcomeReason: z.enum(OUTCOME_REASONS).optional(),
   /** Set with `errorType`: what happened and what to do. */
   failure: FailureView.optional(),
+  /** For whom the workflow was started. */
+  userId: z.string().optional(),
+  /** The user who ended it early: who aborted or withdrew it, or terminated the session. */
+  abortedBy: z.string().optional(),
   onFailure: z.enum(FAILURE_POLICIES),
   channel: z.string(),
   /** What it waits for, or last waited for. */
@@ -284,6 +296,21 @@ export const TurnRecord = z.object({
   calls_without_cost: count.nullable(),
   /** Model calls for which the provider reported impossible figures, for example a part (cached, reasoning) larger than the whole. */
   calls_with_odd_usage: count.nullable(),
+  // Older versions did not record the following fields: they are `null` then.
+  /** For whom the turn worked; for a batch, the user of its first message. */
+  user_id: z.string().nullable().default(null),
+  /** The canonical URL of the session's repository, without credentials; `null` without a repository, too. */
+  repository: z.string().nullable().default(null),
+  /** The branch, or else the ref, that the session was created with; `null` for the repository's default branch, too. */
+  branch: z.string().nullable().default(null),
+  /** `null` for a session without a parent, too. */
+  parent_session_id: z.string().nullable().default(null),
+  /** The trace of the message or workflow; for a batch, which has a trace of its own, that of its first message. */
+  message_trace_id: z.string().nullable().default(null),
+  /** The user who ended the turn early; `null` if nobody did. */
+  aborted_by: z.string().nullable().default(null),
+  /** The users who answered the agent's requests in this turn, each once; `null` if nobody did. */
+  answered_by: z.array(z.string()).nullable().default(null),
 });
 export type TurnRecord = z.infer<typeof TurnRecord>;
 

@@ -40,6 +40,17 @@ export const ATTRIBUTES = {
   "valet.session.id": { type: "string", meaning: "the session" },
   "session.id": { type: "string", meaning: "also the session: Phoenix and Langfuse group by it" },
   "gen_ai.conversation.id": { type: "string", meaning: "also the session: GenAI views group by it" },
+  "user.id": {
+    type: "string",
+    meaning:
+      "for whom the work is done: the owner of the caller's token, or the `user` that the request names if its token speaks for others; of a collected batch the user of the first message",
+  },
+  "vcs.repository.url.full": {
+    type: "string",
+    meaning: "the session's repository: its canonical URL, without credentials and without `.git`",
+  },
+  "vcs.ref.head.name": { type: "string", meaning: "the branch that the session was created with, or else its ref" },
+  "valet.parent_session.id": { type: "string", meaning: "the session that spawned this one" },
   "valet.generation": { type: "int", meaning: "number of the session's sandbox that the span belongs to, from 1" },
   "valet.last_seen_ms": {
     type: "int",
@@ -73,6 +84,12 @@ export const ATTRIBUTES = {
     type: "int",
     meaning: "failed starts after which the session gave up, and the work that waited for a start failed",
   },
+  "valet.aborted_by": {
+    type: "string",
+    meaning:
+      "the user who ended the work early: who aborted it, withdrew it, terminated the session, or sent the message that took its place",
+  },
+  "valet.answered_by": { type: "string", meaning: "the user who answered the agent's request" },
   "valet.link.type": { type: "string", values: LINK_TYPES, meaning: "on a link: how the two spans relate" },
 
   // Messages, queue and dispatch
@@ -255,8 +272,6 @@ export const ATTRIBUTES = {
     type: "double",
     meaning: "the runner's clock minus the SessionAgent's, when the runner first connected",
   },
-  "vcs.repository.url.full": { type: "string", meaning: "the repository, without credentials" },
-  "vcs.ref.head.name": { type: "string", meaning: "the requested branch or ref" },
   "vcs.ref.head.revision": { type: "string", meaning: "the commit that was checked out" },
 
   // Workflows and child sessions
@@ -274,7 +289,6 @@ export const ATTRIBUTES = {
   "valet.workflow.step.index": { type: "int", meaning: "index of the step, from 0" },
   "valet.workflow.step.type": { type: "string", values: STEP_TYPES, meaning: "what it runs" },
   "valet.child_session.id": { type: "string", meaning: "the child session" },
-  "valet.parent_session.id": { type: "string", meaning: "the session that spawned this one" },
   "valet.child_session.event": {
     type: "string",
     values: CHILD_SESSION_EVENTS,

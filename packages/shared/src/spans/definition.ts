@@ -36,6 +36,10 @@ export const COMMON_ATTRIBUTES = [
   "valet.session.id",
   "session.id",
   "gen_ai.conversation.id",
+  "user.id",
+  "vcs.repository.url.full",
+  "vcs.ref.head.name",
+  "valet.parent_session.id",
   "valet.generation",
   "valet.last_seen_ms",
   "valet.last_heard_ms",
@@ -52,3 +56,5 @@ export const SANDBOX = ["valet.sandbox.id", "valet.sandbox.driver"] as const;
 export const NO_START = ["valet.sandbox.stage", "valet.start.attempt_count"] as const;
 /** Attributes of failed work: its cause. */
 export const FAILED = [...NO_START, "valet.error.cause"] as const;
+/** Attributes of work that a person ended early. */
+export const ABORTED = ["valet.aborted_by"] as const;

@@ -1,4 +1,14 @@
-import { CHANNEL, COLLECT, DISPATCH, FAILED, NO_START, QUEUE, SANDBOX, type SpanDefinition } from "./definition.ts";
+import {
+  ABORTED,
+  CHANNEL,
+  COLLECT,
+  DISPATCH,
+  FAILED,
+  NO_START,
+  QUEUE,
+  SANDBOX,
+  type SpanDefinition,
+} from "./definition.ts";
 import { endedBy } from "./error-types.ts";
 
 /** The spans of requests, messages, workflows and child sessions. */
@@ -10,7 +20,13 @@ export const SESSION_SPANS = {
     emitters: ["worker", "broker"],
     parents: ["root", "caller", "valet.sandbox.create", "valet.sandbox.snapshot", "valet.sandbox.delete"],
     required: ["http.request.method", "http.route", "http.response.status_code", "url.path", "url.scheme"],
-    optional: [...SANDBOX, "valet.message.id", "valet.workflow.execution.id"],
+    optional: [
+      ...SANDBOX,
+      "valet.message.id",
+      "valet.workflow.execution.id",
+      "valet.permission.id",
+      "valet.question.id",
+    ],
     errors: "status code",
     links: [],
   },
@@ -37,8 +53,8 @@ export const SESSION_SPANS = {
       "valet.message.attachment_count",
       "valet.dispatch.attempt",
       ...FAILED,
+      ...ABORTED,
       "gen_ai.request.model",
-      "valet.parent_session.id",
       "valet.child_session.id",
     ],
     errors: endedBy("message"),
@@ -91,6 +107,8 @@ export const SESSION_SPANS = {
       "valet.dispatch.attempt",
       "valet.workflow.on_failure",
       "valet.workflow.failed_step_count",
+      ...ABORTED,
+      "gen_ai.request.model",
     ],
     errors: endedBy("workflow"),
     links: ["caused_by"],
@@ -120,7 +138,7 @@ export const SESSION_SPANS = {
     kind: "PRODUCER",
     emitters: ["session-agent"],
     parents: ["root"],
-    required: ["valet.parent_session.id", "valet.child_session.event"],
+    required: ["valet.child_session.event"],
     optional: [],
     errors: endedBy("child_report"),
     links: ["caused_by"],

@@ -10,21 +10,23 @@ export function bearerToken(header: string | null | undefined): string | undefin
 export interface Access {
   /** The token's owner; `undefined` for an unknown or revoked token. */
   readonly ownerId: string | undefined;
+  /** Whether the token's requests may name the user on whose behalf they are made. */
+  readonly speaksForOthers: boolean;
   /** The session that the path names, and its owner; `undefined` if the path names none, or there is no such session. */
   readonly session: { readonly id: string; readonly ownerId: string } | undefined;
 }
 
 /** Reads what a token and the session of a path say, in one round trip. */
 export async function readAccess(db: D1Database, token: string, sessionId: string | undefined): Promise<Access> {
-  const ofToken = db.prepare("SELECT hash, owner_id FROM tokens WHERE hash = ?").bind(hashToken(token));
-  if (sessionId === undefined) {
-    return { ownerId: ownerOf(token, await ofToken.first<TokenRow>()), session: undefined };
-  }
+  const ofToken = db
+    .prepare("SELECT hash, owner_id, speaks_for_others FROM tokens WHERE hash = ?")
+    .bind(hashToken(token));
+  if (sessionId === undefined) return { ...accessOf(token, await ofToken.first<TokenRow>()), session: undefined };
   const ofSession = db.prepare("SELECT id, owner_id FROM sessions WHERE id = ?").bind(sessionId);
   const [tokens, sessions] = await db.batch<unknown>([ofToken, ofSession]);
   const row = sessions?.results[0] as { readonly id: string; readonly owner_id: string } | undefined;
   return {
-    ownerId: ownerOf(token, (tokens?.results[0] as TokenRow | undefined) ?? null),
+    ...accessOf(token, (tokens?.results[0] as TokenRow | undefined) ?? null),
     session: row && { id: row.id, ownerId: row.owner_id },
   };
 }
@@ -32,8 +34,10 @@ export async function readAccess(db: D1Database, token: string, sessionId: strin
 interface TokenRow {
   readonly hash: string;
   readonly owner_id: string;
+  readonly speaks_for_others: number;
 }
 
-function ownerOf(token: string, row: TokenRow | null): string | undefined {
-  return row !== null && isTokenOf(token, row.hash) ? row.owner_id : undefined;
+function accessOf(token: string, row: TokenRow | null): Omit<Access, "session"> {
+  if (row === null || !isTokenOf(token, row.hash)) return { ownerId: undefined, speaksForOthers: false };
+  return { ownerId: row.owner_id, speaksForOthers: row.speaks_for_others === 1 };
 }

@@ -17,6 +17,19 @@ const turn = (more: Partial<TurnRecord> = {}): TurnRecord => {
   return { ...TURN, session_id: "ses_1", attempt_id: `att_${++turns}`, ...more };
 };
 
+/** The columns of turns that the version of migration 0006 knew. */
+const KNOWN = /^(?!user_id|repository|branch|parent_session_id|message_trace_id|aborted_by|answered_by)/;
+
+/** Returns the statement by which that version inserts a turn. */
+function olderInsert(record: TurnRecord): D1PreparedStatement {
+  const known = Object.entries({ ...record, owner_id: "own", message_ids: "[]", queue_reasons: "[]" });
+  const columns = known.filter(([name]) => KNOWN.test(name));
+  const names = columns.map(([name]) => name);
+  return DB.prepare(
+    `INSERT OR IGNORE INTO turns (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")})`,
+  ).bind(...columns.map(([, value]) => value));
+}
+
 async function total() {
   return (await readFamily(DB, "ses_1", "own"))?.total;
 }
@@ -29,7 +42,7 @@ test("turns from before the sums count, and so do those that an older version in
   const view = { id: "ses_1", status: "running", createdAt: "2026-01-01T00:00:00.000Z" } as never;
   await DB.batch([
     upsertSession(DB, { ownerId: "own", version: 1, view: { ...(view as object), updatedAt: "2026" } as never }),
-    ...[turn(), turn(UNKNOWN), turn(PARTIAL)].map((record) => upsertTurn(DB, "own", record)),
+    ...[turn(), turn(UNKNOWN), turn(PARTIAL)].map(olderInsert),
   ]);
   await migrate(DB, MIGRATIONS);
   const before = { turns: 3, cost_usd: 0.5, tokens_input: 200, tokens_output: 20 };
@@ -37,12 +50,8 @@ test("turns from before the sums count, and so do those that an older version in
 
   const again = turn({ cost_usd: 1 });
   for (let times = 0; times < 3; times++) await upsertTurn(DB, "own", again).run();
-  const older = { ...turn(UNKNOWN), owner_id: "own", message_ids: "[]", queue_reasons: "[]" };
-  const names = Object.keys(older);
-  const insert = DB.prepare(
-    `INSERT OR IGNORE INTO turns (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")})`,
-  );
-  for (let times = 0; times < 2; times++) await insert.bind(...Object.values(older)).run();
+  const older = turn(UNKNOWN);
+  for (let times = 0; times < 2; times++) await olderInsert(older).run();
   const after = { turns: 5, cost_usd: 1.5, tokens_input: 300, tokens_output: 30 };
   expect(await total()).toEqual({ ...after, turns_without_cost: 3, turns_without_usage: 3 });
 });

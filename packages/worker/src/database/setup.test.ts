@@ -44,7 +44,7 @@ test("a failed migration leaves nothing behind and is retried", async () => {
 
 test("only a token's hash is stored", async () => {
   await migrate(DB, MIGRATIONS);
-  const { token, statement } = makeToken("owner", "laptop", new Date("2026-01-02T03:04:05Z"));
+  const { token, statement } = makeToken("owner", "laptop", { now: new Date("2026-01-02T03:04:05Z") });
   await DB.prepare(statement.sql)
     .bind(...statement.params)
     .run();
@@ -54,6 +54,7 @@ test("only a token's hash is stored", async () => {
     owner_id: "owner",
     name: "laptop",
     created_at: "2026-01-02T03:04:05.000Z",
+    speaks_for_others: 0,
   });
   expect(JSON.stringify(row)).not.toContain(token);
 });

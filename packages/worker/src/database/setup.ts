@@ -45,17 +45,27 @@ export interface NewToken {
   readonly statement: { readonly sql: string; readonly params: readonly string[] };
 }
 
+export interface TokenOptions {
+  /** Whether requests with the token may name the user on whose behalf they are made. */
+  readonly speaksForOthers?: boolean;
+  readonly now?: Date;
+}
+
 /**
  * Creates a bearer token for an owner.
  * @param name a label for people
  */
-export function makeToken(ownerId: string, name: string, now: Date = new Date()): NewToken {
+export function makeToken(
+  ownerId: string,
+  name: string,
+  { speaksForOthers = false, now = new Date() }: TokenOptions = {},
+): NewToken {
   const token = newToken();
   return {
     token,
     statement: {
-      sql: "INSERT INTO tokens (hash, owner_id, name, created_at) VALUES (?, ?, ?, ?)",
-      params: [hashToken(token), ownerId, name, now.toISOString()],
+      sql: "INSERT INTO tokens (hash, owner_id, name, created_at, speaks_for_others) VALUES (?, ?, ?, ?, ?)",
+      params: [hashToken(token), ownerId, name, now.toISOString(), speaksForOthers ? "1" : "0"],
     },
   };
 }

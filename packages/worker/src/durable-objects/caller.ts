@@ -1,6 +1,7 @@
-/** Returns the span contexts of the object's callers, which spans link to. */
+/** Returns the users and the span contexts of the object's callers, which records name and spans link to. */
 import { extractFromHeaders, type SpanContext } from "@valet/shared/tracing";
 import type { CallContext } from "./contract.ts";
+import type { Asker } from "./core/asker.ts";
 import type { Carrier } from "./family/family.ts";
 import type { MessageOrigin } from "./queue/queue-spans.ts";
 
@@ -20,4 +21,14 @@ export function originOf(
 /** Returns the span of the request that a call is part of; `undefined` if it has none. */
 export function callerOf({ traceparent, tracestate }: CallContext): SpanContext | undefined {
   return extractFromHeaders({ traceparent, tracestate });
+}
+
+/** Returns the user on whose behalf a call is made. */
+export function userOf({ ownerId, userId }: CallContext): string {
+  return userId ?? ownerId;
+}
+
+/** Returns who asks with a call, for records of who did what. */
+export function askerOf(ctx: CallContext): Asker {
+  return { userId: userOf(ctx), context: callerOf(ctx) };
 }

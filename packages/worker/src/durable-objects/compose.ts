@@ -18,7 +18,8 @@ import { Changes } from "./core/changes.ts";
 import { BATCH_LIMITS, MAIN_CHANNEL } from "./core/limits.ts";
 import { PendingEvents } from "./core/pending-events.ts";
 import { upgradeSchema } from "./core/schema.ts";
-import { SessionState } from "./core/session-state.ts";
+import { originOfSession, type SessionRecord, SessionState } from "./core/session-state.ts";
+import type { TracedSession } from "./core/session-tracer.ts";
 import { type TimerHandlers, Timers } from "./core/timers.ts";
 import { Transactions } from "./core/transactions.ts";
 import { CredentialKeys } from "./credentials/credential-keys.ts";
@@ -71,12 +72,13 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
 
   const clients = new ClientSockets(ctx, now);
   const spanNews: SpanNews = new SpanNews({ clients, afterCommit: (effect) => transactions.afterCommit(effect) });
-  const { tracing, traces, exporter, tracer } = composeTracePlane({
+  const { tracing, traces, exporter, tracer, users } = composeTracePlane({
     env,
     sql,
     onStored: spanNews.add,
     now,
-    session: () => ({ id: sessionId(), generation: state.maybe?.generation ?? 0 }),
+    session: () => ({ id: sessionId(), ...tracedAs(state.maybe) }),
+    answeredBy: (requestId) => requests.answeredBy(requestId),
     transact: (work) => transactions.run(work),
     isInTransaction: () => transactions.isRunning,
   });
@@ -95,6 +97,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
       state.reload();
       lease.reload();
       traces.reload();
+      users.reload();
       exporter.reload();
       consequences.drop();
     },
@@ -140,7 +143,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
 
   // The conversation.
   const records = new TurnRecords(sql, now);
-  const requests = new AgentRequests(sql, now);
+  const requests: AgentRequests = new AgentRequests(sql, now);
   const parts = new PartFeed();
   const conversation = new Conversation(sql, jobs, workflows, lease, transactions);
   const output = new AttemptOutput({ jobs, workflows, conversation, requests, parts, clients, transactions });
@@ -256,6 +259,10 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     openCredentials: () => credentials.openForClone(),
     isOwnTrace: (traceId) => traces.isOwnTrace(traceId),
     channelOf: (attemptId) => jobs.attempt(attemptId ?? "")?.channel ?? MAIN_CHANNEL,
+    userOf: (attemptId) => {
+      const [jobId = ""] = jobs.attempt(attemptId ?? "")?.jobIds ?? [];
+      return jobs.job(jobId)?.userId ?? originOfSession(state.record).userId;
+    },
     respond: (requestId, answer) => link.send({ type: "child-session-response", requestId, answer }),
   });
   const reports = new ParentReports({ ...family, jobs, work: queue, answers: conversation, costs: records, boundary });
@@ -351,6 +358,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     startTimes,
     conversation,
     output,
+    requests,
     records,
     children,
     reports,
@@ -394,6 +402,12 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     boundary,
     outbox,
   };
+}
+
+/** Returns the session as its spans name it; before it is created, it has no user. */
+function tracedAs(record: SessionRecord | undefined): Omit<TracedSession, "id"> {
+  if (record === undefined) return { generation: 0, origin: { userId: "" } };
+  return { generation: record.generation, origin: originOfSession(record) };
 }
 
 function earliest(...times: (number | undefined)[]): number | undefined {

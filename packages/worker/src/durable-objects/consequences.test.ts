@@ -100,7 +100,7 @@ class World {
 
 const granted: SessionEvent = { type: "turn-granted" };
 const hibernating: SessionEvent = { type: "hibernating" };
-const steered: SessionEvent = { type: "steered", channel: "main", cause: CONTEXT };
+const steered: SessionEvent = { type: "steered", channel: "main", asker: { userId: "bob", context: CONTEXT } };
 
 describe("events", () => {
   test("are followed in the order in which they happened", () => {
@@ -310,7 +310,7 @@ describe("what follows from an event", () => {
       ["attempts.endQueued error spawn_failed", "boundary"],
     ],
     "a session that ends: what is queued before what is under way": [
-      { type: "terminating", cause: CONTEXT },
+      { type: "terminating", asker: { context: CONTEXT } },
       ["attempts.endQueued aborted session_terminated", "attempts.stop session_terminated", "children.endAll"],
     ],
     "a session that sleeps": [{ type: "hibernated" }, ["boundary"]],

@@ -8,6 +8,7 @@
  * 4. The outbox to D1 schedules a write if the session has changed. After the commit, the clients receive the changes.
  */
 import type { SessionView, TurnRecord } from "@valet/shared/protocol/session-view";
+import type { AgentRequests } from "./conversation/agent-requests.ts";
 import type { AttemptOutput } from "./conversation/attempt-output.ts";
 import type { Conversation } from "./conversation/conversation.ts";
 import type { TurnRecords } from "./conversation/turn-records.ts";
@@ -61,6 +62,7 @@ export interface ConsequencesOptions {
   readonly startTimes: StartTimes;
   readonly conversation: Conversation;
   readonly output: AttemptOutput;
+  readonly requests: Pick<AgentRequests, "answerersOf">;
   readonly records: TurnRecords;
   readonly children: ChildSessions;
   readonly reports: ParentReports;
@@ -140,7 +142,7 @@ export class Consequences {
       case "attempt-ended":
         return this.#onAttemptEnded(event);
       case "steered":
-        attempts.stop("steered", event.cause, event.channel);
+        attempts.stop("steered", event.asker, event.channel);
         return;
       case "parent-waits":
         return reports.expect(event.messageId);
@@ -182,8 +184,8 @@ export class Consequences {
         attempts.endQueued("error", event.errorType, undefined, event.failure);
         return boundary();
       case "terminating":
-        attempts.endQueued("aborted", "session_terminated", event.cause);
-        attempts.stop("session_terminated", event.cause);
+        attempts.endQueued("aborted", "session_terminated", event.asker);
+        attempts.stop("session_terminated", event.asker);
         return children.endAll();
       case "hibernated":
       case "terminated":
@@ -195,13 +197,15 @@ export class Consequences {
   }
 
   #onAttemptEnded({ attempt, jobs, end }: EventOf<"attempt-ended">): void {
-    const { state, watchdogs, output, children, records, startTimes, outbox, clients, transactions } = this.#options;
+    const { state, watchdogs, output, requests, children, records, startTimes, outbox, clients, transactions } =
+      this.#options;
     watchdogs.clear(attempt.id);
     output.end(attempt.id);
     children.attemptEnded(attempt.id, end);
     // An attempt that the runner did not accept is no turn.
     if (attempt.acceptedMs === null) return;
-    const record: TurnRecord = records.write(attempt, jobs, end, state.record.id, (fromMs, toMs) =>
+    const answerers = requests.answerersOf(attempt.id);
+    const record: TurnRecord = records.write(attempt, jobs, end, state.record, answerers, (fromMs, toMs) =>
       startTimes.within(fromMs, toMs),
     );
     outbox.addTurn(record);

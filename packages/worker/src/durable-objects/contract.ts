@@ -20,9 +20,11 @@ import type { CapacityHolder } from "./capacity/capacity-calls.ts";
 import type { Result } from "./core/result.ts";
 import type { ChildOrigin, ChildReport, ParentMessage } from "./family/family.ts";
 
-/** The owner on whose behalf a call is made, and the span of the request that it is part of. */
+/** The owner and the user on whose behalf a call is made, and the span of the request that it is part of. */
 export interface CallContext {
   readonly ownerId: string;
+  /** The user on whose behalf the owner's token speaks; the owner by default. */
+  readonly userId?: string;
   readonly traceparent?: string;
   readonly tracestate?: string;
   /** The request's span, if the call may end it: in the transaction in which it does what is asked. */

@@ -22,6 +22,7 @@ export function endRequest<T>(
   const open = request === undefined || !result.ok ? undefined : parseOpenSpan(request.span);
   if (request === undefined || !result.ok || open === undefined) return result;
   const span = tracer.takeOver<`POST ${string}`>(open);
+  span.setAttributes(tracer.where());
   if (describe !== undefined) span.setAttributes(describe(result.value));
   endRequestSpan(span, request.status);
   return { ...result, endsRequest: true };

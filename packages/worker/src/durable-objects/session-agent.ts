@@ -20,7 +20,7 @@ import type { TerminateReason } from "@valet/shared/spans";
 import { exportHint, extractFromHeaders } from "@valet/shared/tracing";
 import type { z } from "zod";
 import type { Env } from "../bindings.ts";
-import { callerOf, originOf } from "./caller.ts";
+import { askerOf, callerOf, originOf, userOf } from "./caller.ts";
 import type { CapacityStanding, CapacityState } from "./capacity/capacity-calls.ts";
 import { composeSession, report, type SessionParts } from "./compose.ts";
 import type { CallContext, NewSession, SessionCalls, SkeletonAnswer } from "./contract.ts";
@@ -67,7 +67,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   async sendMessage(input: SendMessage, ctx: CallContext): Promise<Result<AcceptedMessage>> {
     return this.#change(
       ctx,
-      ({ intake }) => intake.takeMessage(input, { parent: callerOf(ctx) }),
+      ({ intake }) => intake.takeMessage(input, { parent: callerOf(ctx), userId: userOf(ctx) }),
       ({ messageId }) => ({ "valet.message.id": messageId }),
     );
   }
@@ -79,7 +79,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   /** Withdraws a queued message. Idempotent. */
   async withdraw(messageId: string, ctx: CallContext): Promise<Result<MessageView>> {
     return this.#change(ctx, ({ intake, conversation }) => {
-      const row = intake.withdraw("message", messageId, callerOf(ctx));
+      const row = intake.withdraw("message", messageId, askerOf(ctx));
       return row.ok ? ok(conversation.view(row.value)) : row;
     });
   }
@@ -88,7 +88,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   async startWorkflow(input: StartWorkflow, ctx: CallContext): Promise<Result<AcceptedWorkflow>> {
     return this.#change(
       ctx,
-      ({ intake }) => intake.takeWorkflow(input, callerOf(ctx)),
+      ({ intake }) => intake.takeWorkflow(input, askerOf(ctx)),
       ({ executionId }) => ({ "valet.workflow.execution.id": executionId }),
     );
   }
@@ -108,52 +108,52 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   /** Withdraws a queued workflow. Idempotent. */
   async withdrawWorkflow(executionId: string, ctx: CallContext): Promise<Result<WorkflowView>> {
     return this.#change(ctx, ({ intake, workflows }) => {
-      const row = intake.withdraw("workflow", executionId, callerOf(ctx));
+      const row = intake.withdraw("workflow", executionId, askerOf(ctx));
       return row.ok ? ok(workflows.view(row.value)) : row;
     });
   }
 
   async clearQueue(ctx: CallContext): Promise<Result<z.infer<typeof ClearedQueue>>> {
     return this.#change(ctx, ({ attempts }) => {
-      return ok({ withdrawn: attempts.endQueued("aborted", "queue_cleared", callerOf(ctx)) });
+      return ok({ withdrawn: attempts.endQueued("aborted", "queue_cleared", askerOf(ctx)) });
     });
   }
 
   async hibernate(ctx: CallContext): Promise<Result<SessionView>> {
-    return this.#changeSession(ctx, ({ lifecycle }) => lifecycle.hibernate("requested", callerOf(ctx)));
+    return this.#changeSession(ctx, ({ lifecycle }) => lifecycle.hibernate("requested", askerOf(ctx)));
   }
 
   async wake(ctx: CallContext): Promise<Result<SessionView>> {
-    return this.#changeSession(ctx, ({ lifecycle }) => lifecycle.wake(callerOf(ctx)));
+    return this.#changeSession(ctx, ({ lifecycle }) => lifecycle.wake(askerOf(ctx)));
   }
 
   /** Aborts the running jobs of every channel. Queued jobs stay. */
   async abort(ctx: CallContext): Promise<Result<SessionView>> {
     return this.#changeSession(ctx, ({ attempts }) => {
-      attempts.stop("user_abort", callerOf(ctx));
+      attempts.stop("user_abort", askerOf(ctx));
       return ok(undefined);
     });
   }
 
   async terminate(ctx: CallContext): Promise<Result<SessionView>> {
     return this.#changeSession(ctx, ({ lifecycle }) => {
-      lifecycle.terminate("requested", callerOf(ctx));
+      lifecycle.terminate("requested", askerOf(ctx));
       return ok(undefined);
     });
   }
 
   /** Answers a permission request of the agent. */
-  async replyPermission(permissionId: string, reply: PermissionReply, _ctx: CallContext): Promise<Result<SessionView>> {
-    return this.#readSession(({ replies }) => replies.permission(permissionId, reply));
+  async replyPermission(permissionId: string, reply: PermissionReply, ctx: CallContext): Promise<Result<SessionView>> {
+    return this.#readSession(({ replies }) => replies.permission(permissionId, reply, userOf(ctx)));
   }
 
   /** Answers the agent's questions. @param answers `null` declines to answer: the turn ends, as after a rejected permission */
   async replyQuestion(
     questionId: string,
     answers: QuestionAnswers | null,
-    _ctx: CallContext,
+    ctx: CallContext,
   ): Promise<Result<SessionView>> {
-    return this.#readSession(({ replies }) => replies.question(questionId, answers));
+    return this.#readSession(({ replies }) => replies.question(questionId, answers, userOf(ctx)));
   }
 
   async turns(cursor?: string): Promise<Result<z.infer<typeof TurnList>>> {
@@ -261,7 +261,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
         channel,
         queueMode: "followup",
       };
-      const taken = intake.takeMessage(message, { origin });
+      const taken = intake.takeMessage(message, { origin, userId: userOf(ctx) });
       return taken.ok ? ok(undefined) : taken;
     });
   }
@@ -270,7 +270,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#changeFamily(ctx, ({ state, intake }) => {
       if (state.record.parentSessionId !== parentSessionId) return NOT_FOUND;
       const origin = originOf("caused_by", sentBy, parentSessionId);
-      const taken = intake.takeMessage({ id, content, queueMode: "followup" }, { origin });
+      const taken = intake.takeMessage({ id, content, queueMode: "followup" }, { origin, userId: userOf(ctx) });
       return taken.ok ? ok(undefined) : taken;
     });
   }
@@ -280,7 +280,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     if (state.maybe === undefined) return ok(transactions.run(() => reports.neverMake()));
     return this.#changeFamily(ctx, ({ lifecycle }) => {
       if (state.record.parentSessionId !== parentSessionId) return NOT_FOUND;
-      return ok(lifecycle.terminate(reason, callerOf(ctx)));
+      return ok(lifecycle.terminate(reason, askerOf(ctx)));
     });
   }
 

@@ -1,7 +1,7 @@
 /** Creates a session in one transaction: its record, its first message if it has one, and the start of its sandbox. */
 import type { SessionView } from "@valet/shared/protocol/session-view";
 import { withoutUndefined } from "@valet/shared/without-undefined";
-import { callerOf, originOf } from "./caller.ts";
+import { callerOf, originOf, userOf } from "./caller.ts";
 import type { SessionParts } from "./compose.ts";
 import type { CallContext, NewSession } from "./contract.ts";
 import { ok, type Result, refuse } from "./core/result.ts";
@@ -18,7 +18,8 @@ export async function createSession(
   const { state, transactions, lifecycle, intake, intervals, credentials, tracer, view } = parts;
   const before = answerTo(parts, input.id, ctx);
   if (before !== undefined) return before;
-  const { prompt, repoUrl, ...settings } = withoutUndefined(input);
+  const { prompt, repoUrl, user: _, ...settings } = withoutUndefined(input);
+  const userId = userOf(ctx);
   const refusal = prompt === undefined ? undefined : intake.refuseFirst(prompt);
   if (refusal !== undefined) return refusal;
   const repository = repoUrl === undefined ? undefined : splitCredentials(repoUrl);
@@ -35,6 +36,7 @@ export async function createSession(
       ...settings,
       ...withoutUndefined({ repoUrl: repository?.repoUrl, credentials: sealed, depth: origin?.depth }),
       ownerId: ctx.ownerId,
+      userId,
       state: "created",
       generation: 0,
       link: NO_LINK,
@@ -45,7 +47,10 @@ export async function createSession(
     if (prompt !== undefined) {
       const spawned = originOf("spawned_by", origin?.spawnedBy, settings.parentSessionId);
       const parent = spawned === undefined ? cause : undefined;
-      intake.takeMessage({ content: prompt, queueMode: "followup" }, { parent, initial: true, origin: spawned });
+      intake.takeMessage(
+        { content: prompt, queueMode: "followup" },
+        { parent, userId, initial: true, origin: spawned },
+      );
     }
     return endRequest(tracer, ctx, ok(view()));
   });

@@ -12,6 +12,7 @@ export const SESSION_MIGRATIONS: readonly Migration[] = [
   flatTraces,
   tailGroups,
   skeletons,
+  users,
 ];
 
 /**
@@ -273,4 +274,15 @@ function tailGroups(sql: SqlStorage): void {
 /** Version 9: the skeleton of a trace in each segment. Segments of earlier versions have none, and are read instead. */
 function skeletons(sql: SqlStorage): void {
   sql.exec("ALTER TABLE trace_index ADD COLUMN skeleton TEXT");
+}
+
+/** Version 10: for whom a job runs and who ended it early, whose trace is whose, and who answered the agent. */
+function users(sql: SqlStorage): void {
+  sql.exec(`
+    ALTER TABLE jobs ADD COLUMN userId TEXT;
+    ALTER TABLE jobs ADD COLUMN endedBy TEXT;
+    CREATE TABLE trace_users (trace_id TEXT PRIMARY KEY, user_id TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE agent_answers (
+      seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, attempt_id TEXT NOT NULL, user_id TEXT NOT NULL);
+  `);
 }

@@ -3,7 +3,8 @@ import { DOUBLE_KEYS, type ValetSpans } from "@valet/shared/spans";
 import { recordDropped, strictlyIncreasing, Tracer, wallClock } from "@valet/shared/tracing";
 import type { Env } from "../bindings.ts";
 import { SCOPE, warn, warnOfExport, workerTracing } from "../worker-tracing.ts";
-import { SessionTracer } from "./core/session-tracer.ts";
+import { SessionTracer, type TracedSession } from "./core/session-tracer.ts";
+import { TraceUsers } from "./core/trace-users.ts";
 import type { SpanRow } from "./traces/span-news.ts";
 import { TraceExport } from "./traces/trace-export.ts";
 import { TraceStore } from "./traces/trace-store.ts";
@@ -15,7 +16,9 @@ export interface TracePlaneOptions {
   readonly onStored: (read: () => readonly SpanRow[]) => void;
   readonly now: () => number;
   /** The session; its generation is 0 before it is created. */
-  readonly session: () => { readonly id: string; readonly generation: number };
+  readonly session: () => TracedSession;
+  /** Returns the user who answered the agent's request with this id. */
+  readonly answeredBy: (requestId: string) => string | undefined;
   /** Runs `work` in a transaction, or as part of the running one. */
   readonly transact: <T>(work: () => T) => T;
   /** Whether a transaction is running; its end stores the store's spans, or forgets them. */
@@ -26,10 +29,11 @@ export interface TracePlaneOptions {
 const MAX_TRACE_BYTES = 256 * 1024 * 1024;
 
 export function composeTracePlane(options: TracePlaneOptions) {
-  const { env, sql, onStored, now, session, transact, isInTransaction } = options;
+  const { env, sql, onStored, now, session, answeredBy, transact, isInTransaction } = options;
   const workersTracing = workerTracing(env);
   const { config: tracing, resource } = workersTracing;
   const { id: sessionId } = session();
+  const users = new TraceUsers(sql);
   const traces = new TraceStore(sql, {
     sessionId,
     resource: { ...resource, "valet.session.id": sessionId },
@@ -41,6 +45,13 @@ export function composeTracePlane(options: TracePlaneOptions) {
     transact,
     isInTransaction,
     onStored,
+    known: {
+      originOf: (traceId) => {
+        const { origin } = session();
+        return { ...origin, userId: users.of(traceId) ?? origin.userId };
+      },
+      answeredBy,
+    },
   });
   const exporter = new TraceExport(sql, traces, {
     url: tracing.endpoint,
@@ -65,6 +76,7 @@ export function composeTracePlane(options: TracePlaneOptions) {
     }),
     traces,
     session,
+    users,
   );
-  return { tracing, traces, exporter, tracer };
+  return { tracing, traces, exporter, tracer, users };
 }

@@ -5,7 +5,7 @@ import type { Access } from "../auth/tokens.ts";
 import type { Env } from "../bindings.ts";
 import type { CallContext, SessionCalls } from "../durable-objects/contract.ts";
 import type { Result } from "../durable-objects/core/result.ts";
-import { invalidInput, unwrap } from "./problem.ts";
+import { invalidInput, problem, unwrap } from "./problem.ts";
 import type { RequestTrace } from "./request-trace.ts";
 
 export interface AppEnv {
@@ -13,6 +13,10 @@ export interface AppEnv {
   Variables: {
     /** The owner of the token or ticket. */
     ownerId: string;
+    /** Whether the token's requests may name a user. A ticket's may not. */
+    speaksForOthers: boolean | undefined;
+    /** The user that the request names. */
+    userId: string | undefined;
     /** The session that the path names, with its owner, if it was read with the token. */
     named: Access["session"];
     /** Only for requests that change something. */
@@ -35,7 +39,23 @@ export function createRoutes(): OpenAPIHono<AppEnv> {
 
 /** Returns the caller and the trace context for a call of the session. */
 export function callContext(c: AppContext): CallContext {
-  return { ownerId: c.var.ownerId, ...c.var.trace?.carrier };
+  const { ownerId, userId = ownerId, trace } = c.var;
+  return { ownerId, userId, ...trace?.carrier };
+}
+
+/**
+ * Makes the request on behalf of the user that it names, if it names one.
+ * @throws ApiError (403) if its token does not speak for others
+ */
+export function speakFor(c: AppContext, { user }: { readonly user?: string | undefined }): void {
+  if (user === undefined) return;
+  if (c.var.speaksForOthers !== true) {
+    throw problem("may-not-speak-for-others", {
+      detail: 'Leave out `user`, or use a token that speaks for others (deploy.md, "Tokens").',
+    });
+  }
+  c.set("userId", user);
+  c.var.trace?.describe({ "user.id": user });
 }
 
 /**

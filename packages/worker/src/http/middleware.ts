@@ -42,15 +42,17 @@ export const requireToken: AppMiddleware = async (c, next) => {
   const startTime = wallClock();
   const token = bearerToken(c.req.header("authorization"));
   if (token === undefined) throw unauthorized("send `authorization: Bearer` with a token");
-  const { ownerId, session } = await readAccess(c.env.DB, token, SESSION.exec(c.req.path)?.[1]);
+  const { ownerId, speaksForOthers, session } = await readAccess(c.env.DB, token, SESSION.exec(c.req.path)?.[1]);
   if (ownerId === undefined) throw unauthorized("the token is unknown");
   c.set("ownerId", ownerId);
+  c.set("speaksForOthers", speaksForOthers);
   c.set("named", session);
   if (READING.includes(c.req.method) || MOVING_SPANS.test(c.req.path)) return next();
 
   const { method } = c.req;
   const info = { method, route: routeOf(c), url: new URL(c.req.url), headers: c.req.raw.headers, startTime };
   const trace = new RequestTrace(workerTracing(c.env), info);
+  trace.describe({ "user.id": ownerId });
   c.set("trace", trace);
   await next();
   trace.end(c.res.status);

@@ -2,6 +2,7 @@
 
 /** Tables that do not grow with a session's life, or with the number of sessions. All others grow. */
 export const BOUNDED_TABLES: Readonly<Record<string, string>> = {
+  agent_answers: "the last 500 (agent-requests.ts)",
   agent_requests: "at most 200 are open (agent-requests.ts)",
   broker_calls: "calls that have no answer yet",
   capacity_lease: "one row",

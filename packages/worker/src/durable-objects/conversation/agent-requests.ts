@@ -8,6 +8,9 @@ const MAX_OPEN = 200;
 /** The size of all open requests, in characters of JSON: they are part of the session's view, which is one row in D1 (2 MB). */
 const MAX_OPEN_LENGTH = 384 * 1024;
 
+/** How many answers are remembered, until the spans of their waits and the records of their turns have named who answered. */
+const MAX_ANSWERS = 500;
+
 interface Views {
   permission: PermissionView;
   question: QuestionView;
@@ -55,10 +58,31 @@ export class AgentRequests {
     return this.#sql.exec("SELECT 1 FROM agent_requests WHERE attempt_id = ? LIMIT 1", attemptId).toArray().length > 0;
   }
 
-  /** @returns the attempt that waited for the answer */
-  close(id: string): string | undefined {
+  /** Closes a request, and records who answered it. @returns the attempt that waited for the answer */
+  close(id: string, answeredBy: string): string | undefined {
     const [row] = this.#sql.exec("DELETE FROM agent_requests WHERE id = ? RETURNING attempt_id", id).toArray();
-    return row?.attempt_id as string | undefined;
+    if (row === undefined) return undefined;
+    const attemptId = row.attempt_id as string;
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO agent_answers (id, attempt_id, user_id) VALUES (?, ?, ?)",
+      id,
+      attemptId,
+      answeredBy,
+    );
+    this.#sql.exec("DELETE FROM agent_answers WHERE seq <= (SELECT MAX(seq) FROM agent_answers) - ?", MAX_ANSWERS);
+    return attemptId;
+  }
+
+  /** Returns the user who answered a request; `undefined` if nobody did, or that was long ago. */
+  answeredBy(id: string): string | undefined {
+    const [row] = this.#sql.exec("SELECT user_id FROM agent_answers WHERE id = ?", id).toArray();
+    return row?.user_id as string | undefined;
+  }
+
+  /** Returns the users who answered requests of an attempt, each once. */
+  answerersOf(attemptId: string): string[] {
+    const rows = this.#sql.exec("SELECT user_id FROM agent_answers WHERE attempt_id = ? ORDER BY seq", attemptId);
+    return [...new Set(rows.toArray().map(({ user_id }) => user_id as string))];
   }
 
   /** Closes the requests of an attempt that has ended. @returns those requests */

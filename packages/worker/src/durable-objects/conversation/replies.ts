@@ -27,19 +27,29 @@ export class Replies {
     this.#options = options;
   }
 
-  permission(permissionId: string, reply: PermissionReply): Result<void> {
+  permission(permissionId: string, reply: PermissionReply, answeredBy: string): Result<void> {
     const frame = { type: "permission-reply", permissionId, reply } as const;
-    return this.#reply("permission", permissionId, frame, { type: "permission-closed", permissionId, reply });
+    return this.#reply("permission", permissionId, frame, {
+      type: "permission-closed",
+      permissionId,
+      reply,
+      answeredBy,
+    });
   }
 
   /** @param answers `null` declines to answer: the agent's turn ends, as after a rejected permission */
-  question(questionId: string, answers: QuestionAnswers | null): Result<void> {
+  question(questionId: string, answers: QuestionAnswers | null, answeredBy: string): Result<void> {
     const frame = { type: "question-reply", questionId, answers } as const;
-    return this.#reply("question", questionId, frame, { type: "question-closed", questionId, answers });
+    return this.#reply("question", questionId, frame, { type: "question-closed", questionId, answers, answeredBy });
   }
 
   /** Sends outside a transaction, since a sent frame cannot be rolled back. */
-  #reply(kind: "permission" | "question", id: string, frame: ReplyFrame, closed: ClientEvent): Result<void> {
+  #reply(
+    kind: "permission" | "question",
+    id: string,
+    frame: ReplyFrame,
+    closed: ClientEvent & { readonly answeredBy: string },
+  ): Result<void> {
     const { requests, link, clients, transactions, onAnswered } = this.#options;
     if (!requests.isOpen(kind, id))
       return refuse(
@@ -53,7 +63,7 @@ export class Replies {
       );
     }
     transactions.run(() => {
-      const attemptId = requests.close(id);
+      const attemptId = requests.close(id, closed.answeredBy);
       if (attemptId !== undefined) onAnswered(attemptId);
     });
     clients.broadcast(closed);

@@ -40,6 +40,8 @@ export function viewSession(
       ref,
       model,
       parentSessionId,
+      userId: record.userId ?? record.ownerId,
+      terminatedBy: record.endedBy,
       sandbox,
       // A URL that an older version stored may still hold a secret.
       repoUrl: repoUrl === undefined ? undefined : shownRepoUrl(repoUrl),

@@ -6,6 +6,7 @@ import { eventually } from "../../../test/eventually.ts";
 import { NO_WORK } from "../../../test/fake-runner.ts";
 import { upgradeFromAd59303 } from "../../../test/old-tables.ts";
 import { TestSession, valueIn } from "../../../test/session.ts";
+import { NEW_SESSION } from "../../../test/session-record.ts";
 import type { AttemptRow } from "../queue/job-store.ts";
 import { TurnRecords } from "./turn-records.ts";
 
@@ -42,6 +43,8 @@ const ATTEMPT: AttemptRow = {
   progress: null,
 };
 
+const SESSION = { ...NEW_SESSION, createdMs: 0, updatedMs: 0 };
+
 /** Runs a test on the records of an object of its own. */
 async function withRecords(work: (records: TurnRecords, sql: SqlStorage) => void, before?: string): Promise<void> {
   const { SESSION_AGENT } = bindings;
@@ -54,7 +57,7 @@ async function withRecords(work: (records: TurnRecords, sql: SqlStorage) => void
 /** Writes the record of a turn that has cost so much, and of whose calls so many have a cost that is not known. */
 function spend(records: TurnRecords, costUsd: number | null, callsWithoutCost?: number): void {
   const summary = { ...NO_WORK, costUsd, ...(callsWithoutCost !== undefined && { callsWithoutCost }) };
-  records.write({ ...ATTEMPT, id: crypto.randomUUID() }, [], { outcome: "ok", summary }, "ses_1", () => NO_WAIT);
+  records.write({ ...ATTEMPT, id: crypto.randomUUID() }, [], { outcome: "ok", summary }, SESSION, [], () => NO_WAIT);
 }
 
 test("the cost of all turns is 0 if they were free, and unknown if no known cost was added", () =>
@@ -79,8 +82,8 @@ test("a sum of 0 that lacks calls is unknown in the record, whatever the runner 
 test("the cost of any number of turns takes one read, and a turn that is written twice counts once", () =>
   withRecords((records, sql) => {
     for (let turns = 0; turns < 300; turns++) spend(records, 0.01);
-    records.write({ ...ATTEMPT, id: "twice" }, [], { outcome: "ok", summary: NO_WORK }, "ses_1", () => NO_WAIT);
-    records.write({ ...ATTEMPT, id: "twice" }, [], { outcome: "ok", summary: NO_WORK }, "ses_1", () => NO_WAIT);
+    records.write({ ...ATTEMPT, id: "twice" }, [], { outcome: "ok", summary: NO_WORK }, SESSION, [], () => NO_WAIT);
+    records.write({ ...ATTEMPT, id: "twice" }, [], { outcome: "ok", summary: NO_WORK }, SESSION, [], () => NO_WAIT);
     expect(records.cost().usd).toBeCloseTo(3.01, 9);
     expect(rowsRead(sql, () => records.cost())).toBeLessThanOrEqual(2);
     expect(rowsRead(sql, () => spend(records, 0.01))).toBeLessThanOrEqual(10);

@@ -5,6 +5,8 @@ import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { ErrorType, Outcome } from "@valet/shared/spans";
 import { isoTime } from "../core/iso-time.ts";
+import { originOfSession, type SessionRecord } from "../core/session-state.ts";
+import { isTraced } from "../core/session-tracer.ts";
 import type { AttemptRow, JobRow } from "../queue/job-store.ts";
 import type { AttemptEnd } from "../queue/ports.ts";
 
@@ -28,6 +30,13 @@ const ADDED_LATER: Partial<TurnRecord> = {
   calls_without_usage: null,
   calls_without_cost: null,
   calls_with_odd_usage: null,
+  user_id: null,
+  repository: null,
+  branch: null,
+  parent_session_id: null,
+  message_trace_id: null,
+  aborted_by: null,
+  answered_by: null,
 };
 
 /** How much of a wait passed while the broker created a sandbox, and while a runner started in it. In ms. */
@@ -45,25 +54,28 @@ export class TurnRecords {
   /**
    * Writes the record of a turn that has ended.
    * @param jobs its jobs, as they were when it ended
+   * @param answerers the users who answered the agent's requests in it
    * @param sandboxWait returns how much of a period, given in epoch ms, the start of a sandbox took
    */
   write(
     attempt: AttemptRow,
     jobs: readonly JobRow[],
     { outcome, errorType, summary, failure }: AttemptEnd,
-    sessionId: string,
+    session: SessionRecord,
+    answerers: readonly string[],
     sandboxWait: (fromMs: number, toMs: number) => SandboxWait,
   ): TurnRecord {
     const endedMs = attempt.endedMs ?? this.#now();
     const waits = jobs.map(({ waitingSinceMs }) => waitingSinceMs);
     const wait = { fromMs: Math.min(attempt.dispatchedMs, ...waits), toMs: attempt.dispatchedMs };
     const { tokens, ...measured }: Measured = summary ?? UNKNOWN;
+    const origin = originOfSession(session);
     const known = (total: number | null | undefined, missing: number | null | undefined) =>
       typeof total === "number" ? knownSum(total, missing ?? 0) : null;
     const { callsWithoutUsage, callsWithoutCost } = measured;
     const record: TurnRecord = {
       attempt_id: attempt.id,
-      session_id: sessionId,
+      session_id: session.id,
       message_ids: [...attempt.jobIds],
       trace_id: attempt.context.traceId,
       channel: attempt.channel,
@@ -98,6 +110,13 @@ export class TurnRecords {
       calls_without_usage: countOf(callsWithoutUsage),
       calls_without_cost: countOf(callsWithoutCost),
       calls_with_odd_usage: countOf(measured.callsWithOddUsage),
+      user_id: jobs[0]?.userId ?? origin.userId,
+      repository: origin.repository ?? null,
+      branch: origin.branch ?? null,
+      parent_session_id: origin.parentSessionId ?? null,
+      message_trace_id: jobs[0] !== undefined && isTraced(jobs[0].context) ? jobs[0].context.traceId : null,
+      aborted_by: isCut(outcome) ? (attempt.stop?.by ?? null) : null,
+      answered_by: answerers.length === 0 ? null : [...answerers],
     };
     const { usd, lacking } = this.#totals();
     const isLacking = record.cost_usd === null || (record.calls_without_cost ?? 0) > 0;
@@ -149,6 +168,9 @@ function reasonColumns(outcome: Outcome, reason: ErrorType | null | undefined) {
   const { errorType, outcomeReason } = whyOf(outcome, reason);
   return { error_type: errorType ?? null, outcome_reason: outcomeReason ?? null };
 }
+
+/** Whether a turn with this outcome may have been ended by a person. */
+const isCut = (outcome: Outcome) => outcome === "aborted" || outcome === "superseded";
 
 /** Returns a count that the runner omits if it is 0; `null` if it is unknown. */
 const countOf = (count: number | null | undefined) => (count === null ? null : (count ?? 0));

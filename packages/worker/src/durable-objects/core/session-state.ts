@@ -1,9 +1,18 @@
 /** The session's record: everything about the session except jobs, in one row. */
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { LinkProtocols } from "@valet/shared/protocol/link-protocol";
+import { canonicalRepoUrl } from "@valet/shared/protocol/repo-url";
 import type { SessionStatus as State } from "@valet/shared/protocol/session-view";
 import type { RunnerWarning } from "@valet/shared/protocol/warnings";
-import type { EndedBy, ErrorType, FailureType, QueueMode, SandboxDriver, SandboxStage } from "@valet/shared/spans";
+import type {
+  EndedBy,
+  ErrorType,
+  FailureType,
+  QueueMode,
+  SandboxDriver,
+  SandboxStage,
+  SessionOrigin,
+} from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { StoredCredentials } from "./git-credentials.ts";
 import { type SessionEvent, transition } from "./session-transitions.ts";
@@ -23,6 +32,8 @@ export interface SessionSettings {
   /** After this long without work it hibernates, ms. */
   readonly idleTimeoutMs: number;
   readonly parentSessionId?: string;
+  /** For whom the session was created; absent in sessions of earlier versions, whose user is their owner. */
+  readonly userId?: string;
   /** The session's depth in its family: 1 for the child of a session without a parent. Absent without a parent. */
   readonly depth?: number;
 }
@@ -84,6 +95,8 @@ export interface Operation {
   readonly isPutOff?: boolean;
   /** Set if the session must wake after this hibernate: the span of the request, or `null` if there is none. */
   readonly wakeAfter?: SpanContext | null;
+  /** The user who asked for that. */
+  readonly wakeFor?: string;
 }
 
 /** Why a session could not hibernate and is still awake. The hibernate is retried until it works, or the session ends. */
@@ -155,6 +168,8 @@ export interface SessionRecord extends SessionSettings {
   readonly startContext?: SpanContext;
   /** The span of the terminate that ends the session. */
   readonly endContext?: SpanContext;
+  /** The user who terminated the session; absent if no person did. */
+  readonly endedBy?: string;
   readonly recovery: RecoveryRecord;
   /** The credentials of the repository; sealed, and never shown. */
   readonly credentials?: StoredCredentials;
@@ -171,6 +186,17 @@ export type SessionPatch = {
 };
 
 export const NO_LINK: LinkRecord = { state: "gone", instances: [], ready: false };
+
+/** Returns for whom and on what a session works. */
+export function originOfSession(record: SessionRecord): SessionOrigin & { readonly userId: string } {
+  const { userId, ownerId, repoUrl, branch, ref, parentSessionId } = record;
+  return {
+    userId: userId ?? ownerId,
+    repository: repoUrl === undefined ? undefined : canonicalRepoUrl(repoUrl),
+    branch: branch ?? ref,
+    parentSessionId,
+  };
+}
 
 /** Returns whether the runner accepts work now. */
 export function isRunnerReady({ state, ready }: LinkRecord): boolean {

@@ -3,7 +3,15 @@
  * resumed by its context, which is stored with the state that the span describes.
  */
 import type { SpanOf } from "@valet/shared/outcome";
-import { type SpanName, sessionAttributes, type ValetSpans } from "@valet/shared/spans";
+import {
+  type OriginAttributes,
+  originAttributes,
+  type SessionOrigin,
+  type SpanAttributes,
+  type SpanName,
+  sessionAttributes,
+  type ValetSpans,
+} from "@valet/shared/spans";
 import {
   INVALID_CONTEXT,
   type OpenSpan,
@@ -13,27 +21,60 @@ import {
   type StartOptions,
   type Tracer,
 } from "@valet/shared/tracing";
+import type { TraceUsers } from "./trace-users.ts";
 
 /** A span processor that stores open spans. A further `onStart` stores the span's current data. */
 export interface SpanStore extends SpanProcessor {
   openSpan(spanId: string): OpenSpan | undefined;
 }
 
+/** The session as its spans name it. */
+export interface TracedSession {
+  readonly id: string;
+  /** 0 before there is a sandbox. */
+  readonly generation: number;
+  readonly origin: SessionOrigin & { readonly userId: string };
+}
+
+/** The spans that decide for whom the others in their trace are. Several messages may be in one trace of their caller: the last dispatch counts. */
+const DECIDES: ReadonlySet<SpanName> = new Set<SpanName>([
+  "valet.prompt.dispatch",
+  "valet.workflow.dispatch",
+  "valet.sandbox.spawn",
+  "valet.sandbox.restore",
+  "valet.sandbox.hibernate",
+  "valet.session.terminate",
+]);
+
 export class SessionTracer {
   readonly #tracer: Tracer<ValetSpans>;
   readonly #store: SpanStore;
-  readonly #session: () => { readonly id: string; readonly generation: number };
+  readonly #session: () => TracedSession;
+  readonly #users: TraceUsers;
 
-  constructor(tracer: Tracer<ValetSpans>, store: SpanStore, session: () => { id: string; generation: number }) {
+  constructor(tracer: Tracer<ValetSpans>, store: SpanStore, session: () => TracedSession, users: TraceUsers) {
     this.#tracer = tracer;
     this.#store = store;
     this.#session = session;
+    this.#users = users;
   }
 
   start<N extends SpanName>(name: N, options: StartOptions<ValetSpans[N]>): SpanOf<N> {
-    const { id, generation } = this.#session();
-    const attributes = { ...sessionAttributes(id, generation), ...options.attributes };
-    return this.#tracer.startSpan(name, { ...options, attributes } as never);
+    const { id, generation, origin } = this.#session();
+    const { "user.id": named, ...more } = { ...options.attributes } as SpanAttributes<"valet.prompt">;
+    const { parent } = options;
+    const userId = named ?? (parent && this.#users.of(traceIdOf(parent))) ?? origin.userId;
+    const attributes = { ...sessionAttributes(id, generation), ...originAttributes({ ...origin, userId }), ...more };
+    const span = this.#tracer.startSpan(name, { ...options, attributes } as never) as SpanOf<N>;
+    if (named !== undefined && span.isRecording && DECIDES.has(name))
+      this.#users.set(span.context.traceId, named, origin.userId);
+    return span;
+  }
+
+  /** Returns the attributes of the session's repository and parent, for a span that another process has begun. */
+  where(): OriginAttributes {
+    const { "user.id": _, ...where } = originAttributes(this.#session().origin);
+    return where;
   }
 
   /**
@@ -60,4 +101,8 @@ export class SessionTracer {
 /** Returns whether a context belongs to a trace. It does not if tracing is off and the caller sent none. */
 export function isTraced(context: SpanContext): boolean {
   return context.traceId !== INVALID_CONTEXT.traceId;
+}
+
+function traceIdOf(parent: NonNullable<StartOptions<ValetSpans[SpanName]>["parent"]>): string {
+  return "context" in parent ? parent.context.traceId : parent.traceId;
 }

@@ -292,7 +292,7 @@ describe("a stop", () => {
       rooms.message("m1", { channel: "x" });
       rooms.message("m2", { channel: "y" });
       const [first, second] = [rooms.accepted("m1"), rooms.dispatched("m2")];
-      const cause = rooms.job("m2").context;
+      const cause = { context: rooms.job("m2").context };
       expect(rooms.run(() => attempts.stop("steered", cause, "x"))).toBe(1);
       expect(rooms.frames).toEqual([{ type: "abort", attemptId: first, reason: "steered" }]);
       expect(rooms.run(() => attempts.stop("user_abort", undefined))).toBe(1);
@@ -300,11 +300,11 @@ describe("a stop", () => {
         [first, "steered"],
         [second, "user_abort"],
       ]);
-      expect(rooms.attempt(first).stop).toEqual({ reason: "steered", cause });
+      expect(rooms.attempt(first).stop).toEqual({ reason: "steered", cause: cause.context });
       rooms.pass(abortMs);
       expect([rooms.job("m1").outcome, rooms.job("m2").outcome]).toEqual(["superseded", "aborted"]);
       const [prompt] = rooms.spans("valet.prompt");
-      expect(linksOf(prompt, "caused_by")).toEqual([cause.spanId]);
+      expect(linksOf(prompt, "caused_by")).toEqual([cause.context.spanId]);
     }));
 
   test("of queued jobs ends them with its reason; running ones continue", () =>

@@ -3,8 +3,9 @@ import type { Failure } from "@valet/shared/protocol/failure";
 import type { FromRunnerOf, ToRunner } from "@valet/shared/protocol/runner-link";
 import type { SpanFrame, SpansAck } from "@valet/shared/protocol/span-frame";
 import { endedBy, isSaidBy } from "@valet/shared/spans";
-import { type OpenSpan, parseOpenSpan, type SpanContext } from "@valet/shared/tracing";
+import { type OpenSpan, parseOpenSpan } from "@valet/shared/tracing";
 import type { Intervals } from "../../config.ts";
+import type { Asker } from "../core/asker.ts";
 import { failureIn } from "../core/failed-as.ts";
 import type { SessionState } from "../core/session-state.ts";
 import type { Transactions } from "../core/transactions.ts";
@@ -84,19 +85,19 @@ export class Attempts {
   }
 
   /** Stops the attempts of one channel, or all. @returns how many */
-  stop(reason: StopReason, cause: SpanContext | undefined, channel?: string): number {
+  stop(reason: StopReason, asker?: Asker, channel?: string): number {
     const { queue, watchdogs } = this.#options;
     const attempts = queue.inFlight().filter((attempt) => channel === undefined || attempt.channel === channel);
-    const stopped = attempts.filter(({ id }) => queue.stop(id, reason, cause));
+    const stopped = attempts.filter(({ id }) => queue.stop(id, reason, asker));
     for (const { id } of stopped) watchdogs.abort(id, reason);
     return stopped.length;
   }
 
   /** Ends every queued job. @returns how many */
-  endQueued(outcome: "aborted" | "error", errorType: WorkError, cause?: SpanContext, failure?: Failure): number {
+  endQueued(outcome: "aborted" | "error", errorType: WorkError, asker?: Asker, failure?: Failure): number {
     const { queue } = this.#options;
     const waiting = queue.waiting();
-    for (const { id } of waiting) queue.endQueued(id, outcome, errorType, cause, failure);
+    for (const { id } of waiting) queue.endQueued(id, outcome, errorType, asker, failure);
     return waiting.length;
   }
 

@@ -48,7 +48,7 @@ export class CapacityAnswers {
     if (this.#idleSinceMs === undefined || (await backgroundCheck.count()) !== 0) return false;
     // Work may have arrived before the runner answered.
     if (this.#idleSinceMs === undefined) return false;
-    return transactions.run(() => lifecycle.hibernate("capacity", undefined)).ok;
+    return transactions.run(() => lifecycle.hibernate("capacity")).ok;
   }
 
   /** Since when the session has been idle and may hibernate; `undefined` while a failed hibernate waits for its retry. */

@@ -89,10 +89,12 @@ export class Scheduler {
     const { state, queue, lifecycle } = this.#options;
     const { state: session } = state.record;
     if (session !== "hibernated" && session !== "error") return;
-    const causes = waiting.map(({ id }) => (queue.jobs.job(id) as JobRow).context);
+    const rows = waiting.map(({ id }) => queue.jobs.job(id) as JobRow);
+    const causes = rows.map(({ context }) => context);
+    const userId = rows[0]?.userId ?? undefined;
     const { kind, id = "" } = waiting[0] ?? {};
     const job = kind === "workflow" ? { executionId: id } : { messageId: id };
-    lifecycle.start({ reason: "message_waiting", causes, ...job });
+    lifecycle.start({ reason: "message_waiting", causes, userId, ...job });
   }
 
   #dispatch(channel: string, jobs: readonly WaitingJob[]): void {

@@ -24,9 +24,9 @@ export class ChildEndings {
       delivers: "all",
       timeoutMs: PEER_CALL_MS,
       call: ({ key, payload: { reason } }) => {
-        const { id: parentSessionId, ownerId, endContext } = state.record;
+        const { id: parentSessionId, ownerId, userId = ownerId, endedBy = userId, endContext } = state.record;
         const headers = endContext === undefined ? {} : contextHeaders(endContext);
-        return peer(key).endAsChild(parentSessionId, reason, { ownerId, ...headers });
+        return peer(key).endAsChild(parentSessionId, reason, { ownerId, userId: endedBy, ...headers });
       },
       settle: (_answer, { key }) => {
         store.updateChild(key, { state: "ended" });

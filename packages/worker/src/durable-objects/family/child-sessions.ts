@@ -42,6 +42,8 @@ export interface ChildSessionsOptions extends FamilyOptions {
   readonly allowsFileRepos: boolean;
   /** Returns the channel of an attempt; the default channel when there is no such attempt. */
   readonly channelOf: (attemptId: string | undefined) => string;
+  /** Returns the user for whom an attempt works; the session's user if there is no such attempt. */
+  readonly userOf: (attemptId: string | undefined) => string;
   /**
    * Returns the credentials of the session's repository. Never rejects: without credentials the child is created and
    * its clone fails.
@@ -186,7 +188,8 @@ export class ChildSessions {
     const { input, isOwnRepo } = made;
     const origin: ChildOrigin = { depth: this.#childDepth, spawnedBy: carrierOf(toolCall) };
     this.#store.addChild(childId, "spawning", channelOf(attemptId));
-    const call = { action: "spawn", childId, input, origin, isOwnRepo, span: span.context } as const;
+    const userId = this.#options.userOf(attemptId);
+    const call = { action: "spawn", childId, input, origin, isOwnRepo, userId, span: span.context } as const;
     this.#begin(requestId, { ...call, ...(attemptId !== undefined && { attemptId }) });
   }
 
@@ -196,7 +199,8 @@ export class ChildSessions {
     if (child === undefined) return this.#refuse(requestId, NO_SUCH_CHILD);
     const { id: parentSessionId } = this.#options.state.record;
     const message = { id: newId("msg"), parentSessionId, content, sentBy: carrierOf(this.#contextOf(frame)) };
-    this.#begin(requestId, { action: "message", childId: child.id, message });
+    const userId = this.#options.userOf(frame.attemptId);
+    this.#begin(requestId, { action: "message", childId: child.id, message, userId });
   }
 
   #end({ requestId }: Request, { session }: ChildSessionRequestOf<"end">): void {
@@ -232,12 +236,13 @@ export class ChildSessions {
   async #make(call: PeerCall): Promise<Result<ChildSession>> {
     const { peer, db, state, openCredentials, report } = this.#options;
     const { ownerId } = state.record;
+    const { userId = state.record.userId ?? ownerId } = call;
     const agent = peer(call.childId);
     if (call.action === "message") {
-      const result = await agent.takeParentMessage(call.message, { ownerId });
+      const result = await agent.takeParentMessage(call.message, { ownerId, userId });
       return result.ok ? ok({ id: call.childId }) : result;
     }
-    const ctx: CallContext = { ownerId, ...contextHeaders(call.span) };
+    const ctx: CallContext = { ownerId, userId, ...contextHeaders(call.span) };
     const credentials = call.isOwnRepo ? await openCredentials() : undefined;
     const origin = { ...call.origin, ...(credentials !== undefined && { credentials }) };
     const result = await agent.create({ ...call.input, id: call.childId, origin }, ctx);

@@ -34,10 +34,18 @@ export type PeerCall =
       readonly isOwnRepo?: boolean;
       /** The attempt of the requesting agent, if known. */
       readonly attemptId?: string;
+      /** For whom that attempt works. */
+      readonly userId?: string;
       /** The context of the open `valet.child_session.spawn`. */
       readonly span: SpanContext;
     }
-  | { readonly action: "message"; readonly childId: string; readonly message: ParentMessage };
+  | {
+      readonly action: "message";
+      readonly childId: string;
+      readonly message: ParentMessage;
+      /** For whom the agent that sends it works. */
+      readonly userId?: string;
+    };
 
 export interface RequestRow {
   readonly id: string;

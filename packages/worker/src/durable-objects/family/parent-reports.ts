@@ -52,8 +52,8 @@ export class ParentReports {
       delivers: "all",
       timeoutMs: PEER_CALL_MS,
       call: ({ payload: { report } }) => {
-        const { parentSessionId = "", ownerId } = options.state.record;
-        return options.peer(parentSessionId).takeChildReport(report, { ownerId });
+        const { parentSessionId = "", ownerId, userId = ownerId } = options.state.record;
+        return options.peer(parentSessionId).takeChildReport(report, { ownerId, userId });
       },
       settle: (result, { payload }) => {
         const isGone = isRefused(result, "session-ended") || isRefused(result, "session-not-found");

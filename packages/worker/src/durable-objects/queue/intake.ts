@@ -1,8 +1,10 @@
 /** Accepts or refuses messages and workflows, and puts them into the queue. Callers run it within a transaction. */
+import { firstModel } from "@valet/shared/protocol/model-access";
 import type { AcceptedMessage, AcceptedWorkflow, SendMessage, StartWorkflow } from "@valet/shared/protocol/session-api";
 import type { SpanContext } from "@valet/shared/tracing";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { Intervals } from "../../config.ts";
+import type { Asker } from "../core/asker.ts";
 import { newId } from "../core/ids.ts";
 import { BATCH_LIMITS, MAIN_CHANNEL } from "../core/limits.ts";
 import { ok, type Result, refuse } from "../core/result.ts";
@@ -29,6 +31,8 @@ export interface IntakeOptions {
 export interface MessageSender {
   /** The request that brought it. */
   readonly parent?: SpanContext | undefined;
+  /** For whom; the session's user by default. */
+  readonly userId?: string | undefined;
   /** Whether the session was created with it. */
   readonly initial?: boolean;
   /** The other session that sent it; absent for a user's message. */
@@ -61,10 +65,10 @@ export class Intake {
   /** Queues a message, or refuses it. A known id returns the existing message, if that is what was sent. */
   takeMessage(input: SendMessage, sender: MessageSender): Result<AcceptedMessage> {
     const { state, queue, record, intervals, defaultModel, now } = this.#options;
-    const { queueMode, channel = MAIN_CHANNEL, id = newId("msg"), ...rest } = withoutUndefined(input);
+    const { queueMode, channel = MAIN_CHANNEL, id = newId("msg"), user: _, ...rest } = withoutUndefined(input);
     const body: MessageBody = { ...rest, attachments: rest.attachments ?? [] };
     const mode = queueMode ?? state.record.queueMode;
-    const { parent, initial = false, origin } = sender;
+    const { parent, userId, initial = false, origin } = sender;
     const known = queue.jobs.job(id);
     if (known !== undefined) {
       // Other sessions choose an id for each message of theirs and never use it twice.
@@ -89,15 +93,17 @@ export class Intake {
       body,
       parent,
       origin,
+      userId,
+      model: this.#firstModel(body),
     });
     const isForParent = initial || origin?.parentSessionId !== undefined;
     if (isForParent && state.record.parentSessionId !== undefined) record({ type: "parent-waits", messageId: id });
-    if (MODES[mode].interrupts) record({ type: "steered", channel, cause: row.context });
+    if (MODES[mode].interrupts) record({ type: "steered", channel, asker: { userId, context: row.context } });
     return ok(acceptedMessage(row));
   }
 
   /** Queues a workflow, or refuses it. A known id returns the existing execution, if that is what was sent. */
-  takeWorkflow(input: StartWorkflow, parent: SpanContext | undefined): Result<AcceptedWorkflow> {
+  takeWorkflow(input: StartWorkflow, { userId, context: parent }: Asker): Result<AcceptedWorkflow> {
     const { name, steps, onFailure = "stop", channel = MAIN_CHANNEL, id = newId("wfl") } = withoutUndefined(input);
     const { queue } = this.#options;
     const body: WorkflowBody = { name, steps, onFailure };
@@ -108,18 +114,26 @@ export class Intake {
     const sizeBytes = sizeOf(name, steps);
     const refusal = this.#refusal("workflow", sizeBytes);
     if (refusal !== undefined) return refusal;
-    return ok(acceptedWorkflow(queue.acceptWorkflow({ id, channel, sizeBytes, body, parent }).row));
+    const model = this.#firstModel({});
+    return ok(acceptedWorkflow(queue.acceptWorkflow({ id, channel, sizeBytes, body, parent, userId, model }).row));
   }
 
   /** Withdraws a queued job. Idempotent. */
-  withdraw(kind: JobKind, id: string, cause: SpanContext | undefined): Result<JobRow> {
+  withdraw(kind: JobKind, id: string, asker?: Asker): Result<JobRow> {
     const { queue } = this.#options;
     const row = queue.jobs.job(id);
     if (row?.kind !== kind) return NOT_FOUND[kind];
-    if (row.errorType !== "withdrawn" && !queue.endQueued(id, "aborted", "withdrawn", cause)) {
+    if (row.errorType !== "withdrawn" && !queue.endQueued(id, "aborted", "withdrawn", asker)) {
       return refuse(`${kind}-not-queued`, `The ${kind} is ${row.status}: abort the session's work instead.`);
     }
     return ok(queue.jobs.job(id) as JobRow);
+  }
+
+  /** Returns the model that the runner tries first. */
+  #firstModel({ model, models }: Pick<MessageBody, "model" | "models">): string {
+    const { state, defaultModel } = this.#options;
+    const { record } = state;
+    return firstModel({ model: model ?? record.model, models: models ?? record.models }, defaultModel);
   }
 
   /** Returns why a session cannot be created with this message; `undefined` if it can. */

@@ -9,7 +9,7 @@
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { Outcome, QueueReason } from "@valet/shared/spans";
-import type { SpanContext } from "@valet/shared/tracing";
+import type { Asker } from "../core/asker.ts";
 import type { Changes } from "../core/changes.ts";
 import { newId } from "../core/ids.ts";
 import type { SessionTracer } from "../core/session-tracer.ts";
@@ -52,11 +52,11 @@ export class JobQueue {
 
   /** Queues a message. A known id returns the existing job. */
   accept(message: NewMessage): { readonly row: JobRow; readonly isNew: boolean } {
-    const { id, channel, mode, source, initial, sizeBytes, notBeforeMs, body, parent } = message;
+    const { id, channel, mode, source, initial, sizeBytes, notBeforeMs, body, parent, userId } = message;
     const known = this.jobs.job(id);
     if (known !== undefined) return { row: known, isNew: false };
     const attachments = body.attachments.length;
-    const entry = { id, channel, mode, source, initial, sizeBytes, attachments, notBeforeMs } as const;
+    const entry = { id, channel, mode, source, initial, sizeBytes, attachments, notBeforeMs, userId } as const;
     const context = this.#spans.startMessage(message, body, parent);
     return {
       row: this.#transitions.add({ ...entry, kind: "message", asksFor: asksFor(body) }, body, context),
@@ -65,17 +65,17 @@ export class JobQueue {
   }
 
   /** Queues a workflow. A known id returns the existing job. */
-  acceptWorkflow({ id, channel, sizeBytes, body, parent }: NewWorkflow): {
+  acceptWorkflow({ id, channel, sizeBytes, body, parent, userId, model }: NewWorkflow): {
     readonly row: JobRow;
     readonly isNew: boolean;
   } {
     const known = this.jobs.job(id);
     if (known !== undefined) return { row: known, isNew: false };
-    const entry = { id, channel, sizeBytes, mode: "followup" } as const;
+    const entry = { id, channel, sizeBytes, mode: "followup", userId } as const;
     const row = this.#transitions.add(
       { ...entry, kind: "workflow", source: "user", initial: false, attachments: 0, notBeforeMs: 0, asksFor: "" },
       body,
-      this.#spans.startWorkflow(entry, body, parent),
+      this.#spans.startWorkflow({ ...entry, model }, body, parent),
     );
     return { row, isNew: true };
   }
@@ -252,10 +252,12 @@ export class JobQueue {
   }
 
   /** Marks an attempt as being stopped. @returns false if it is being stopped already, or has ended */
-  stop(attemptId: string, reason: StopReason, cause: SpanContext | undefined): boolean {
+  stop(attemptId: string, reason: StopReason, { context, userId }: Asker = {}): boolean {
     const attempt = this.jobs.attempt(attemptId);
     if (attempt === undefined || attempt.state === "ended" || attempt.stop !== null) return false;
-    this.jobs.updateAttempt(attemptId, { stop: { reason, cause: cause ?? null } });
+    this.jobs.updateAttempt(attemptId, {
+      stop: { reason, cause: context ?? null, ...(userId !== undefined && { by: userId }) },
+    });
     return true;
   }
 
@@ -268,22 +270,23 @@ export class JobQueue {
     failure?: Failure,
   ): boolean {
     const stop = this.jobs.attempt(attemptId)?.stop ?? null;
-    const final = outcome === "aborted" && stop !== null ? stopped(stop.reason) : { outcome, errorType };
+    const isStopped = outcome === "aborted" && stop !== null;
+    const final = isStopped ? stopped(stop.reason) : { outcome, errorType };
     // A turn can end before its acceptance arrives: then it was accepted. One that ends without the runner was not.
     if (summary !== undefined) this.accepted(attemptId);
     const attempt = this.#endAttempt(attemptId, { ...final, summary, failure });
     if (attempt === undefined) return false;
     for (const row of this.#jobsOf(attempt))
-      this.#transitions.done(row, final.outcome, final.errorType, stop?.cause ?? undefined, failure);
+      this.#transitions.done(row, final.outcome, final.errorType, isStopped ? askerOf(stop) : undefined, failure);
     return true;
   }
 
   /** Ends a queued job. @returns false if it is not queued */
-  endQueued(id: string, outcome: Outcome, errorType: WorkError, cause?: SpanContext, failure?: Failure): boolean {
+  endQueued(id: string, outcome: Outcome, errorType: WorkError, asker?: Asker, failure?: Failure): boolean {
     const row = this.jobs.job(id);
     if (row?.status !== "queued") return false;
     this.#spans.endWait(row, this.#now(), outcome, errorType, failure);
-    this.#transitions.done(row, outcome, errorType, cause, failure);
+    this.#transitions.done(row, outcome, errorType, asker, failure);
     return true;
   }
 
@@ -294,7 +297,7 @@ export class JobQueue {
   #again(row: JobRow, attempt: AttemptRow, failure: WorkError | undefined, reason?: QueueReason): void {
     if (attempt.stop !== null) {
       const { outcome, errorType } = stopped(attempt.stop.reason);
-      this.#transitions.done(row, outcome, errorType, attempt.stop.cause ?? undefined);
+      this.#transitions.done(row, outcome, errorType, askerOf(attempt.stop));
     } else if (failure !== undefined) {
       this.#transitions.done(row, "error", failure);
     } else {
@@ -333,4 +336,9 @@ function asksFor({ model, models }: MessageBody): string {
 
 function stopped(reason: StopReason): { readonly outcome: Outcome; readonly errorType: StopReason } {
   return { outcome: reason === "steered" ? "superseded" : "aborted", errorType: reason };
+}
+
+/** Returns who asked for an attempt to be stopped. */
+function askerOf({ cause, by }: NonNullable<AttemptRow["stop"]>): Asker {
+  return { userId: by, context: cause ?? undefined };
 }

@@ -72,6 +72,10 @@ export interface JobRow {
   readonly lost: number;
   readonly unaccepted: number;
   readonly lastDispatch: SpanContext | null;
+  /** For whom it runs; `null` for the session's user. */
+  readonly userId: string | null;
+  /** The user who ended it early; `null` if nobody did. */
+  readonly endedBy: string | null;
 }
 
 export type StopReason = "user_abort" | "steered" | "session_terminated";
@@ -88,8 +92,8 @@ export interface AttemptRow {
   readonly acceptedMs: number | null;
   readonly endedMs: number | null;
   readonly waitMs: number;
-  /** Why it is being stopped, and the span that asked for it. */
-  readonly stop: { readonly reason: StopReason; readonly cause: SpanContext | null } | null;
+  /** Why it is being stopped, the span that asked for it, and the user. */
+  readonly stop: { readonly reason: StopReason; readonly cause: SpanContext | null; readonly by?: string } | null;
   /** What the runner last reported to have measured; `null` before. It is the summary if the runner is lost. */
   readonly progress: TurnSummary | null;
 }
@@ -129,6 +133,8 @@ const JOB: Columns<JobRow> = {
   lost: "plain",
   unaccepted: "plain",
   lastDispatch: "json",
+  userId: "plain",
+  endedBy: "plain",
 };
 
 /** Does not compile if a column of {@link QueuedJob} is missing. */

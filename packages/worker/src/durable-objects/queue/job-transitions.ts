@@ -5,6 +5,7 @@
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { Outcome, QueueReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
+import type { Asker } from "../core/asker.ts";
 import type { Changes } from "../core/changes.ts";
 import type { AttemptRow, JobRow, JobStore, MessageBody, QueuedJob, WorkflowBody } from "./job-store.ts";
 import type { WorkflowProgress } from "./ports.ts";
@@ -14,7 +15,7 @@ import type { NewAttempt, QueueSpans, WorkError } from "./queue-spans.ts";
 export type EntryRow = Pick<
   JobRow,
   "id" | "kind" | "channel" | "mode" | "source" | "initial" | "sizeBytes" | "attachments" | "notBeforeMs" | "asksFor"
->;
+> & { readonly userId?: string | undefined };
 
 export interface JobTransitionsOptions {
   readonly jobs: JobStore;
@@ -56,6 +57,8 @@ export class JobTransitions {
       unaccepted: 0,
       waitContext: spans.startWait(entry, context, jobs.queuedCount()),
       lastDispatch: null,
+      userId: entry.userId ?? null,
+      endedBy: null,
     };
     jobs.addJob(row, body);
     changes.job(row.id);
@@ -127,21 +130,22 @@ export class JobTransitions {
     changes.job(row.id);
   }
 
-  /** Ends a job with its outcome. @param cause the span that asked for the end, if any */
+  /** Ends a job with its outcome. @param asker who asked for the end, if anybody did */
   done(
     row: JobRow,
     outcome: Outcome,
     errorType: WorkError | undefined,
-    cause?: SpanContext,
+    asker: Asker = {},
     failure: Failure | null = null,
   ): void {
     const { jobs, workflows, spans, changes, now } = this.#options;
-    jobs.updateJob(row.id, { status: "done", endedMs: now(), outcome, errorType: errorType ?? null, failure });
+    const end = { status: "done", endedMs: now(), outcome, errorType: errorType ?? null, failure } as const;
+    jobs.updateJob(row.id, { ...end, ...(asker.userId !== undefined && { endedBy: asker.userId }) });
     if (row.kind === "message") {
-      spans.endMessage(row, outcome, errorType, cause, failure);
+      spans.endMessage(row, outcome, errorType, asker, failure);
     } else {
       const failed = workflows.end(row.id, outcome, errorType);
-      spans.endWorkflow(row, outcome, errorType, cause, failure, failed);
+      spans.endWorkflow(row, outcome, errorType, asker, failure, failed);
     }
     changes.job(row.id);
   }

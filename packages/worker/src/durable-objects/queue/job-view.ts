@@ -13,7 +13,7 @@ export interface CapacityLine {
 
 export function viewJob(row: JobRow, { place }: CapacityLine) {
   const { id, status, channel, attempts, outcome, errorType, failure, reason, context } = row;
-  const { acceptedMs, dispatchedMs, endedMs } = row;
+  const { acceptedMs, dispatchedMs, endedMs, userId, endedBy } = row;
   const isInLine = status === "queued" && reason === "capacity";
   return {
     id,
@@ -23,6 +23,8 @@ export function viewJob(row: JobRow, { place }: CapacityLine) {
     acceptedAt: isoTime(acceptedMs),
     ...(outcome === null ? {} : { outcome, ...failedAs(outcome, errorType, failure) }),
     ...withoutUndefined({
+      userId: userId ?? undefined,
+      abortedBy: endedBy ?? undefined,
       queueReason: reason ?? undefined,
       capacityPlace: isInLine ? place : undefined,
       traceId: isTraced(context) ? context.traceId : undefined,

@@ -3,10 +3,11 @@ import type { Failure } from "@valet/shared/protocol/failure";
 import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { ErrorType, MessageSource, Outcome, QueueMode } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
+import type { Asker } from "../core/asker.ts";
 import type { AttemptRow, JobRow, MessageBody, WorkflowBody } from "./job-store.ts";
-import type { MessageOrigin, NewAttempt, WorkError } from "./queue-spans.ts";
+import type { MessageOrigin, NewAttempt, NewJob, WorkError } from "./queue-spans.ts";
 
-interface NewEntry {
+interface NewEntry extends NewJob {
   readonly id: string;
   readonly channel: string;
   readonly sizeBytes: number;
@@ -49,7 +50,7 @@ export type QueueEvent =
       readonly end: AttemptEnd;
     }
   /** A message in the mode `steer` asks to stop the current work in its channel. */
-  | { readonly type: "steered"; readonly channel: string; readonly cause: SpanContext }
+  | { readonly type: "steered"; readonly channel: string; readonly asker: Asker }
   /** The session's parent wants a report of the outcome of a message. */
   | { readonly type: "parent-waits"; readonly messageId: string };
 

@@ -7,6 +7,7 @@ import { endWith } from "@valet/shared/outcome";
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { EndedBy, EndReason, ErrorType, Outcome, QueueReason } from "@valet/shared/spans";
 import { type SpanContext, SpanKind } from "@valet/shared/tracing";
+import type { Asker } from "../core/asker.ts";
 import type { SessionTracer } from "../core/session-tracer.ts";
 import type { JobKind, JobRow, MessageBody, WorkflowBody } from "./job-store.ts";
 import { MODES } from "./queue-rules.ts";
@@ -23,7 +24,14 @@ export interface MessageOrigin {
   readonly childSessionId?: string;
 }
 
-type Waiting = Pick<JobRow, "id" | "kind" | "channel" | "mode">;
+type Waiting = Pick<JobRow, "id" | "kind" | "channel" | "mode"> & { readonly userId?: string | null | undefined };
+
+export interface NewJob {
+  /** For whom it runs; the session's user by default. */
+  readonly userId?: string | undefined;
+  /** The model that is tried first, as `provider/model`. */
+  readonly model?: string | undefined;
+}
 
 /** A new attempt, and how long its jobs waited. */
 export interface NewAttempt {
@@ -45,7 +53,8 @@ export class QueueSpans {
   }
 
   startMessage(
-    message: Pick<JobRow, "id" | "source" | "channel" | "mode"> & { readonly origin?: MessageOrigin | undefined },
+    message: Pick<JobRow, "id" | "source" | "channel" | "mode"> &
+      NewJob & { readonly origin?: MessageOrigin | undefined },
     body: MessageBody,
     parent: SpanContext | undefined,
   ): SpanContext {
@@ -58,10 +67,10 @@ export class QueueSpans {
         "valet.message.content_length": body.content.length,
         "valet.message.attachment_count": body.attachments.length,
         "valet.queue.mode": message.mode,
-        "gen_ai.request.model": body.model,
+        "user.id": message.userId,
+        "gen_ai.request.model": message.model,
         "valet.channel.id": message.channel,
         "valet.thread.id": body.threadId,
-        "valet.parent_session.id": origin?.parentSessionId,
         "valet.child_session.id": origin?.childSessionId,
       },
       links:
@@ -73,14 +82,16 @@ export class QueueSpans {
   }
 
   startWorkflow(
-    workflow: Pick<JobRow, "id" | "channel" | "mode">,
+    workflow: Pick<JobRow, "id" | "channel" | "mode"> & NewJob,
     { name, steps, onFailure }: WorkflowBody,
     parent: SpanContext | undefined,
   ): SpanContext {
     const span = this.#tracer.start("valet.workflow", {
       parent,
       attributes: {
+        "user.id": workflow.userId,
         "gen_ai.operation.name": "invoke_workflow",
+        "gen_ai.request.model": workflow.model,
         "gen_ai.workflow.name": name,
         "valet.workflow.execution.id": workflow.id,
         "valet.workflow.name": name,
@@ -95,7 +106,7 @@ export class QueueSpans {
 
   /** @param sinceMs when the wait began, epoch ms; now by default */
   startWait(
-    { id, kind, channel, mode }: Waiting,
+    { id, kind, channel, mode, userId }: Waiting,
     parent: SpanContext,
     position?: number,
     sinceMs?: number,
@@ -105,6 +116,7 @@ export class QueueSpans {
       ...(sinceMs !== undefined && { startTime: sinceMs }),
       attributes: {
         ...(kind === "message" ? { "valet.message.id": id } : { "valet.workflow.execution.id": id }),
+        "user.id": userId ?? undefined,
         "valet.channel.id": channel,
         "valet.queue.mode": mode,
         "valet.queue.position": position,
@@ -210,20 +222,15 @@ export class QueueSpans {
     });
   }
 
-  endMessage(
-    row: JobRow,
-    outcome: Outcome,
-    errorType?: WorkError,
-    cause?: SpanContext,
-    failure?: Failure | null,
-  ): void {
+  endMessage(row: JobRow, outcome: Outcome, errorType?: WorkError, asker: Asker = {}, failure?: Failure | null): void {
     this.#tracer.change("valet.prompt", row.context, (span) => {
       span.setAttributes({
         "valet.dispatch.attempt": row.attempts > 0 ? row.attempts : undefined,
         "valet.error.cause": failure?.cause,
+        "valet.aborted_by": asker.userId,
         ...startAttributes(failure),
       });
-      if (cause !== undefined) span.addLink(causedBy(cause));
+      if (asker.context !== undefined) span.addLink(causedBy(asker.context));
       endWith(span, outcome, errorType as EndReason<"valet.prompt"> | undefined);
     });
   }
@@ -233,7 +240,7 @@ export class QueueSpans {
     row: JobRow,
     outcome: Outcome,
     errorType?: WorkError,
-    cause?: SpanContext,
+    asker: Asker = {},
     failure?: Failure | null,
     failed?: number,
   ): void {
@@ -242,9 +249,10 @@ export class QueueSpans {
         "valet.dispatch.attempt": row.attempts > 0 ? row.attempts : undefined,
         "valet.workflow.failed_step_count": row.attempts > 0 ? failed : undefined,
         "valet.error.cause": failure?.cause,
+        "valet.aborted_by": asker.userId,
         ...startAttributes(failure),
       });
-      if (cause !== undefined) span.addLink(causedBy(cause));
+      if (asker.context !== undefined) span.addLink(causedBy(asker.context));
       endWith(span, outcome, errorType as EndReason<"valet.workflow"> | undefined);
     });
   }
@@ -255,8 +263,9 @@ export class QueueSpans {
   }
 }
 
-function dispatchAttributes({ id, number, waitMs, reason }: NewAttempt, { mode, channel }: JobRow) {
+function dispatchAttributes({ id, number, waitMs, reason }: NewAttempt, { mode, channel, userId }: JobRow) {
   return {
+    "user.id": userId ?? undefined,
     "valet.dispatch.attempt_id": id,
     "valet.dispatch.attempt": number,
     "valet.dispatch.sent": true,

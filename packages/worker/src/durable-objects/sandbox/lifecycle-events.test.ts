@@ -294,7 +294,7 @@ describe("a hibernate", () => {
       life.rooms.change(RUNNING);
       hibernate(life);
       await life.answer("snapshot", { snapshotId: "snap_1" });
-      expect(life.step((lifecycle) => lifecycle.wake(CONTEXT))).toEqual([]);
+      expect(life.step((lifecycle) => lifecycle.wake({ context: CONTEXT }))).toEqual([]);
       life.step((lifecycle) => lifecycle.onStopped());
       const followed = await life.answer("terminate", { alreadyGone: false });
       expect(followed).toEqual(["generation-ended", "hibernated", "generation-began"]);
@@ -329,20 +329,20 @@ describe("a hibernate", () => {
       hibernate(life);
       expect(await life.answer("snapshot", { failure: "sandbox_gone" })).toEqual(["terminating", "stop-runner"]);
       expect(life.rooms.recorded("terminating")).toMatchObject([
-        { cause: { spanId: life.rooms.spans("valet.sandbox.hibernate")[0]?.spanId } },
+        { asker: { context: { spanId: life.rooms.spans("valet.sandbox.hibernate")[0]?.spanId } } },
       ]);
     }));
 });
 
 describe("a terminate", () => {
-  const terminate = (life: Life) => life.step((lifecycle) => lifecycle.terminate("requested", CONTEXT));
+  const terminate = (life: Life) => life.step((lifecycle) => lifecycle.terminate("requested", { context: CONTEXT }));
 
   test("records first that it begins, then stops the runner, and ends with its generation", () =>
     inLife(async (life) => {
       life.rooms.change({ ...RUNNING, snapshot: SNAPSHOT });
       expect(terminate(life)).toEqual(["terminating", "stop-runner"]);
       expect(life.rooms.events).toEqual([
-        { type: "terminating", cause: CONTEXT },
+        { type: "terminating", asker: { context: CONTEXT } },
         { type: "stop-runner", reason: "terminate" },
       ]);
       life.step((lifecycle) => lifecycle.onStopped());

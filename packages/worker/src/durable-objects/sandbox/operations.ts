@@ -22,6 +22,8 @@ export interface NewOperation<K extends Operation["kind"]> {
   readonly kind: K;
   readonly step: Operation["step"];
   readonly attributes: SpanAttributes<OperationSpan<K>>;
+  /** For whom; the session's user by default. */
+  readonly userId?: string | undefined;
   /** The spans of the requests and messages that caused it. */
   readonly causes: readonly SpanContext[];
   /** The spans of the operations before it in the sandbox's life. */
@@ -53,13 +55,13 @@ export class Operations {
     operation: NewOperation<K>,
     patch: (context: SpanContext) => SessionPatch,
   ): Operation {
-    const { kind, step, attributes, causes, follows } = operation;
+    const { kind, step, attributes, userId, causes, follows } = operation;
     const link = <T extends string>(context: SpanContext, type: T) => ({
       context,
       attributes: { "valet.link.type": type },
     });
     const { context } = this.#tracer.start<OperationSpan>(OPERATION_SPANS[kind], {
-      attributes,
+      attributes: { ...attributes, "user.id": userId },
       links: [
         ...causes.map((context) => link(context, "caused_by" as const)),
         ...follows.flatMap((context) => (context === undefined ? [] : [link(context, "follows" as const)])),

@@ -3,6 +3,7 @@ import type { Failure } from "@valet/shared/protocol/failure";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { SandboxBroker } from "../../broker/client.ts";
 import type { Intervals } from "../../config.ts";
+import type { Asker } from "../core/asker.ts";
 import type { SessionState, StartError } from "../core/session-state.ts";
 import type { Timers } from "../core/timers.ts";
 import type { Transactions } from "../core/transactions.ts";
@@ -55,7 +56,7 @@ export type SandboxEvent =
   | { readonly type: "hibernated" }
   /** No further start is tried unless somebody asks for one. `errorType` is the cause of the failed starts. */
   | { readonly type: "gave-up"; readonly errorType: StartError; readonly failure: Failure }
-  | { readonly type: "terminating"; readonly cause: SpanContext | undefined }
+  | { readonly type: "terminating"; readonly asker: Asker }
   | { readonly type: "terminated" }
   /** The capacity object granted a slot to the start that waits for one. */
   | { readonly type: "turn-granted" }

@@ -8,6 +8,7 @@ import type { DeleteAnswer, SnapshotAnswer } from "@valet/shared/protocol/sandbo
 import type { ErrorType, HibernateReason, SpanAttributes, TerminateReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { BrokerFailure } from "../../broker/client.ts";
+import type { Asker } from "../core/asker.ts";
 import { ok, type Result, refuse } from "../core/result.ts";
 import { isRunnerReady } from "../core/session-state.ts";
 import type { TimerHandlers } from "../core/timers.ts";
@@ -32,14 +33,14 @@ export class SandboxEnd {
   }
 
   /** Begins a hibernate. Idempotent. */
-  hibernate(reason: HibernateReason, cause: SpanContext | undefined): Result<void> {
+  hibernate(reason: HibernateReason, asker?: Asker): Result<void> {
     const { state, work, record } = this.#parts;
     const { state: now } = state.record;
     if (now === "hibernating" || now === "hibernated") return ok(undefined);
     if (!state.allows("hibernate")) return refuse("transition-refused", `A session that is ${now} cannot hibernate.`);
     if (work.isBusy) return refuse("session-busy", "A turn is running: wait until it ends, or abort it.");
     record({ type: "hibernating" });
-    this.#beginHibernate({ "valet.hibernate.reason": reason }, cause);
+    this.#beginHibernate({ "valet.hibernate.reason": reason }, asker);
     return ok(undefined);
   }
 
@@ -53,11 +54,11 @@ export class SandboxEnd {
     if (!state.allows("hibernate")) return;
     // After a hibernate that failed they have ended already.
     if (state.record.link.state !== "gone") record({ type: "runners-ended", runners: link.end() });
-    this.#beginHibernate({ "valet.hibernate.reason": reason, "valet.error.cause": cause }, undefined);
+    this.#beginHibernate({ "valet.hibernate.reason": reason, "valet.error.cause": cause });
   }
 
   /** Begins the operation, and asks the broker for its snapshot. */
-  #beginHibernate(why: SpanAttributes<"valet.sandbox.hibernate">, cause: SpanContext | undefined): void {
+  #beginHibernate(why: SpanAttributes<"valet.sandbox.hibernate">, { userId, context }: Asker = {}): void {
     const { state, operations } = this.#parts;
     const { sandbox, startContext } = state.record;
     operations.begin(
@@ -69,7 +70,8 @@ export class SandboxEnd {
           "valet.sandbox.id": sandbox?.id,
           "valet.sandbox.driver": sandbox?.driver,
         },
-        causes: cause === undefined ? [] : [cause],
+        userId,
+        causes: context === undefined ? [] : [context],
         follows: [startContext],
       },
       () => ({}),
@@ -80,7 +82,7 @@ export class SandboxEnd {
   /** Hibernates after the idle timeout, unless a failed hibernate waits for its retry. */
   #onIdle(): void {
     const { state, now } = this.#parts;
-    if ((state.record.sleepProblem?.retryMs ?? 0) <= now()) this.hibernate("idle_timeout", undefined);
+    if ((state.record.sleepProblem?.retryMs ?? 0) <= now()) this.hibernate("idle_timeout");
   }
 
   /**
@@ -93,11 +95,11 @@ export class SandboxEnd {
     if (sleepProblem === undefined || work.hasWork) return;
     const failedMs = sleepProblem.retryMs - sleepRetryMs(sleepProblem.failures);
     const isInUse = (work.lastEndMs ?? 0) > failedMs && timers.dueMs("idle") !== undefined;
-    if (!isInUse) this.hibernate("retry", undefined);
+    if (!isInUse) this.hibernate("retry");
   }
 
-  /** Begins to terminate the session, in any state. Aborts the current operation. */
-  terminate(reason: TerminateReason, causes: readonly SpanContext[]): void {
+  /** Begins to terminate the session, in any state. Aborts the current operation. @param userId who asked for it, if a person did */
+  terminate(reason: TerminateReason, causes: readonly SpanContext[], userId?: string): void {
     const { state, operations, timers, record } = this.#parts;
     if (!state.allows("terminate")) return;
     const { sandbox, startContext, operation } = state.record;
@@ -112,12 +114,19 @@ export class SandboxEnd {
           "valet.sandbox.id": sandbox?.id,
           "valet.sandbox.driver": sandbox?.driver,
         },
+        userId,
         causes,
         follows: [startContext],
       },
-      (context) => ({ errorType: undefined, failure: undefined, sleepProblem: undefined, endContext: context }),
+      (context) => ({
+        errorType: undefined,
+        failure: undefined,
+        sleepProblem: undefined,
+        endContext: context,
+        endedBy: userId,
+      }),
     );
-    record({ type: "terminating", cause: causes[0] });
+    record({ type: "terminating", asker: { userId, context: causes[0] } });
     this.#stopRunner("terminate");
   }
 
@@ -273,9 +282,9 @@ export class SandboxEnd {
       operations.end("ok");
       state.enter("hibernated");
       record({ type: "hibernated" });
-      const { wakeAfter } = operation;
+      const { wakeAfter, wakeFor: userId } = operation;
       if (wakeAfter !== undefined)
-        this.#start.begin({ reason: "requested", causes: wakeAfter === null ? [] : [wakeAfter] });
+        this.#start.begin({ reason: "requested", causes: wakeAfter === null ? [] : [wakeAfter], userId });
       return;
     }
     operations.end(errorType === undefined ? "ok" : "error", errorType);

@@ -2,6 +2,7 @@ import type { LinkProtocols } from "@valet/shared/protocol/link-protocol";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import { type HibernateReason, knownErrorType, type TerminateReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
+import type { Asker } from "../core/asker.ts";
 import { ok, type Result, refuse } from "../core/result.ts";
 import { NO_LINK } from "../core/session-state.ts";
 import type { TimerHandlers } from "../core/timers.ts";
@@ -60,23 +61,23 @@ export class SandboxLifecycle {
     this.#start.onTurn();
   }
 
-  hibernate(reason: HibernateReason, cause: SpanContext | undefined): Result<void> {
-    return this.#end.hibernate(reason, cause);
+  hibernate(reason: HibernateReason, asker?: Asker): Result<void> {
+    return this.#end.hibernate(reason, asker);
   }
 
   /** Wakes the session. Idempotent. A session that is hibernating wakes afterwards. */
-  wake(cause: SpanContext | undefined): Result<void> {
+  wake({ userId, context }: Asker = {}): Result<void> {
     const { state } = this.#options;
     const { state: now } = state.record;
     if (now === "terminating" || now === "terminated")
       return refuse("session-ended", "The session has ended and cannot be woken. Create a new one.");
-    if (now === "hibernating") state.updateOperation({ wakeAfter: cause ?? null });
-    else this.#start.begin({ reason: "requested", causes: cause === undefined ? [] : [cause] });
+    if (now === "hibernating") state.updateOperation({ wakeAfter: context ?? null, wakeFor: userId });
+    else this.#start.begin({ reason: "requested", causes: context === undefined ? [] : [context], userId });
     return ok(undefined);
   }
 
-  terminate(reason: TerminateReason, cause: SpanContext | undefined): void {
-    this.#end.terminate(reason, cause === undefined ? [] : [cause]);
+  terminate(reason: TerminateReason, { userId, context }: Asker = {}): void {
+    this.#end.terminate(reason, context === undefined ? [] : [context], userId);
   }
 
   /** Records the new place in the line of the start that waits. */

@@ -39,6 +39,8 @@ const MAX_RECOVERY_ATTEMPTS = 3;
 export interface StartCause {
   readonly reason: SpawnReason;
   readonly causes: readonly SpanContext[];
+  /** For whom; the session's user by default. */
+  readonly userId?: string | undefined;
   /** The job that needs it. */
   readonly messageId?: string;
   readonly executionId?: string;
@@ -56,7 +58,7 @@ export class SandboxStart {
   }
 
   /** Begins a spawn, or a restore if there is a snapshot. @returns false if the state does not allow it */
-  begin({ reason, causes, messageId, executionId }: StartCause): boolean {
+  begin({ reason, causes, userId, messageId, executionId }: StartCause): boolean {
     const { state, operations, timers } = this.#parts;
     const { snapshot, startContext, recovery, generation } = state.record;
     const kind = snapshot === undefined ? "spawn" : "restore";
@@ -70,7 +72,7 @@ export class SandboxStart {
       "valet.workflow.execution.id": executionId,
       "valet.recovery.attempt": isRecovery ? recovery.attempts : undefined,
     };
-    const links = { causes, follows: [snapshot?.madeBy, isRecovery ? startContext : undefined] };
+    const links = { userId, causes, follows: [snapshot?.madeBy, isRecovery ? startContext : undefined] };
     const patch = (context: SpanContext) => ({
       startContext: context,
       errorType: undefined,

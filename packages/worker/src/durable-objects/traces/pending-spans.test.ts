@@ -5,6 +5,7 @@ import { inStorage } from "../../../test/in-storage.ts";
 import { upgradeFromAd59303 } from "../../../test/old-tables.ts";
 import { makeFrame, SESSION, spansOf } from "../../../test/otlp.ts";
 import { SessionTracer } from "../core/session-tracer.ts";
+import { TraceUsers } from "../core/trace-users.ts";
 import { Transactions } from "../core/transactions.ts";
 import { TraceStore } from "./trace-store.ts";
 
@@ -24,10 +25,16 @@ function open(storage: DurableObjectStorage) {
     maxBytes: 1e9,
     now: () => 1,
   });
-  const tracer = new SessionTracer(new Tracer({ scope: { name: "test" }, processor: store }), store, () => ({
-    id: SESSION,
-    generation: 1,
-  }));
+  const tracer = new SessionTracer(
+    new Tracer({ scope: { name: "test" }, processor: store }),
+    store,
+    () => ({
+      id: SESSION,
+      generation: 1,
+      origin: { userId: "ann" },
+    }),
+    new TraceUsers(storage.sql),
+  );
   const rows = (table: string) => storage.sql.exec<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`).one().n;
   /** The rows that are written meanwhile. */
   const written = (work: () => void) => {

@@ -1,9 +1,16 @@
 /**
- * Sets the attributes that the object itself decides, on everything that it stores: the session, the deployment and,
- * for a runner's spans, the emitter. A sandbox is hostile input: it can neither choose nor override these attributes.
+ * Sets the attributes that the object itself decides, on everything that it stores: the session, the user, the repository, the
+ * branch, the parent session, who answered a person's wait, the deployment and, for a runner's spans, the emitter. A sandbox is hostile input: it can neither choose nor override these attributes.
  * Values that the catalogue declares `double` are converted on the way. Pure.
  */
-import { DOUBLE_KEYS, SESSION_KEYS, sessionAttributes } from "@valet/shared/spans";
+import {
+  DOUBLE_KEYS,
+  originAttributes,
+  SESSION_KEYS,
+  type SessionOrigin,
+  STAMPED_KEYS,
+  sessionAttributes,
+} from "@valet/shared/spans";
 import {
   type AttributeList,
   attributesToObject,
@@ -19,6 +26,16 @@ export interface Stamp {
   readonly resource: Resource;
   /** The runner that sent the spans; absent for the Worker and the broker, which name themselves. */
   readonly runnerInstanceId?: string | undefined;
+  /** What is known of spans beyond what they say themselves; nothing in the benchmark of the trace plane. */
+  readonly known?: KnownOfSpans | undefined;
+}
+
+/** What the object knows of its session's spans. */
+export interface KnownOfSpans {
+  /** Returns for whom and on what the spans of a trace are. */
+  originOf(traceId: string): SessionOrigin;
+  /** Returns the user who answered the agent's request with this id. */
+  answeredBy(requestId: string): string | undefined;
 }
 
 interface KeyValue {
@@ -41,14 +58,21 @@ const IDENTITY =
 
 /** Returns a received group as it is stored. Changes its parsed spans in place. */
 export function stampGroup(group: SpanGroup, stamp: Stamp): SpanGroup {
-  for (const span of group.spans) stampSpan(span, stamp.sessionId);
+  for (const span of group.spans) stampSpan(span, stamp);
   return { ...group, resource: stampResource(group.resource, stamp) };
 }
 
 /** Returns a runner's open span as it is stored: it is shown while it is open, and exported if it is sealed. */
-export function stampOpenSpan(span: OpenSpan, sessionId: string): OpenSpan {
-  const attributes = Object.entries({ ...attributesToObject(span.attributes), ...sessionAttributes(sessionId) });
-  return { ...span, attributes: attributes.flat() as AttributeList };
+export function stampOpenSpan(span: OpenSpan, { sessionId, known }: Pick<Stamp, "sessionId" | "known">): OpenSpan {
+  const own = attributesToObject(span.attributes);
+  const kept = Object.entries(own).filter(([key]) => !isChosenByObject(key));
+  const answerer = REQUEST_IDS.map((key) => own[key]).find((id) => typeof id === "string");
+  const attributes = {
+    ...Object.fromEntries(kept),
+    ...sessionAttributes(sessionId),
+    ...decided(known, span.context.traceId, answerer),
+  };
+  return { ...span, attributes: Object.entries(attributes).flat() as AttributeList };
 }
 
 /** Returns the encoded resource of a runner's spans that the object itself writes or shows: it knows no version of the runner. */
@@ -73,17 +97,47 @@ function stampResource(text: string, { sessionId, resource, runnerInstanceId }: 
   return JSON.stringify({ attributes: [...attributes.filter(isKept), ...stamped.attributes], ...others });
 }
 
-function stampSpan({ source }: ReceivedSpan, sessionId: string): void {
+function stampSpan({ source, traceId }: ReceivedSpan, { sessionId, runnerInstanceId, known }: Stamp): void {
   const span = source as Span;
   for (const each of [span, ...(span.events ?? []), ...(span.links ?? [])]) toDoubles(each);
   const { attributes = [] } = span;
-  const named = attributes.filter(({ key }) => SESSION_KEYS.some((each) => each === key));
-  const keys = new Set(named.map(({ key, value }) => (value.stringValue === sessionId ? key : undefined)));
-  if (named.length === keys.size && SESSION_KEYS.every((key) => keys.has(key))) return;
+  // The Worker knows the user of its request; the user of a trace may be another one.
+  const requestUser = runnerInstanceId === undefined ? attributes.find(({ key }) => key === "user.id") : undefined;
+  const id = attributes.find(({ key }) => REQUEST_IDS.includes(key))?.value.stringValue;
+  const stamped = {
+    ...decided(known, traceId, id),
+    ...(typeof requestUser?.value.stringValue === "string" && { "user.id": requestUser.value.stringValue }),
+  };
+  // Attributes that name the session rightly stay where they are.
+  const isNamed = new Set<string>();
+  const isKept = ({ key, value }: KeyValue) => {
+    if (!SESSION_KEYS.some((each) => each === key)) return !isChosenByObject(key);
+    if (value.stringValue !== sessionId || isNamed.has(key)) return false;
+    isNamed.add(key);
+    return true;
+  };
   span.attributes = [
-    ...attributes.filter((each) => !named.includes(each)),
-    ...SESSION_KEYS.map((key) => ({ key, value: { stringValue: sessionId } })),
+    ...attributes.filter(isKept),
+    ...SESSION_KEYS.filter((key) => !isNamed.has(key)).map((key) => ({ key, value: { stringValue: sessionId } })),
+    ...Object.entries(stamped).map(([key, stringValue]) => ({ key, value: { stringValue } })),
   ];
+}
+
+/** The ids of the agent's requests to a person, on the spans of the waits for their answers. */
+const REQUEST_IDS: readonly string[] = ["valet.permission.id", "valet.question.id"];
+
+/** Whether a span of a sandbox, or of the broker, must not have this attribute: the object decides it. */
+function isChosenByObject(key: string): boolean {
+  return STAMPED_KEYS.some((each) => each === key) || /^(?:user|enduser)\./.test(key);
+}
+
+/** Returns the attributes that the object decides. @param requestId the agent's request that the span waited for */
+function decided(known: KnownOfSpans | undefined, traceId: string, requestId: unknown): Record<string, string> {
+  const answerer = typeof requestId === "string" ? known?.answeredBy(requestId) : undefined;
+  return {
+    ...originAttributes(known?.originOf(traceId) ?? {}),
+    ...(answerer !== undefined && { "valet.answered_by": answerer }),
+  };
 }
 
 function toDoubles({ attributes = [] }: Attributed): void {

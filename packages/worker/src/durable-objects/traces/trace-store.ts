@@ -4,7 +4,7 @@
  * are written in the caller's transaction, with the state that they describe.
  */
 import { MAX_OPEN_SPANS, type SpanFrame } from "@valet/shared/protocol/span-frame";
-import { DOUBLE_KEYS, sessionAttributes, type ValetSpans } from "@valet/shared/spans";
+import { DOUBLE_KEYS, originAttributes, sessionAttributes, type ValetSpans } from "@valet/shared/spans";
 import {
   attributesToObject,
   type DropReason,
@@ -28,7 +28,7 @@ import { PendingSpans } from "./pending-spans.ts";
 import { RunnerInstances } from "./runner-instances.ts";
 import { factsOf, openFactsOf } from "./span-facts.ts";
 import type { SpanRow } from "./span-news.ts";
-import { runnerResource, stampGroup, stampOpenSpan } from "./stamp.ts";
+import { type KnownOfSpans, runnerResource, stampGroup, stampOpenSpan } from "./stamp.ts";
 import type { TailEntry } from "./tail-parts.ts";
 import { OBJECT, TraceOpenSpans } from "./trace-open-spans.ts";
 import { TraceOrigin } from "./trace-origin.ts";
@@ -61,6 +61,8 @@ export interface TraceStoreOptions {
   readonly isInTransaction?: () => boolean;
   /** Called within the transaction with the spans that it stores, open or ended. */
   readonly onStored?: (read: () => readonly SpanRow[]) => void;
+  /** What the object stamps on spans of others besides the session; nothing in the benchmark of the trace plane. */
+  readonly known?: KnownOfSpans;
 }
 
 /** OTLP/JSON from a runner, the Worker or the broker. */
@@ -172,7 +174,7 @@ export class TraceStore implements SpanProcessor {
       if (isNew) known ??= this.#open.count(instanceId);
       // Valet's own runner never has more open spans.
       if (isNew && known !== undefined && known >= MAX_OPEN_SPANS) continue;
-      const stamped = stampOpenSpan({ context, parent, ...span }, sessionId);
+      const stamped = stampOpenSpan({ context, parent, ...span }, this.#options);
       const isKept = this.#open.keep(instanceId, stamped);
       if (isNew && isKept) known = (known ?? 0) + 1;
       if (isKept) this.#options.onStored?.(() => [openRowOf(stamped)]);
@@ -257,7 +259,7 @@ export class TraceStore implements SpanProcessor {
 
   /** @param hasEnded whether the end of a span is known; none is by default */
   #acceptRequests(requests: readonly ReceivedRequest[], hasEnded: (spanId: string) => boolean = () => false): void {
-    const { sessionId, resource, ownTracesOnly, limits } = this.#options;
+    const { sessionId, resource, ownTracesOnly, limits, known } = this.#options;
     const groups: SpanGroup[] = [];
     let invalid = 0;
     let tooLarge = 0;
@@ -270,7 +272,7 @@ export class TraceStore implements SpanProcessor {
       const mayBeForeign = ownTracesOnly && runnerInstanceId !== undefined;
       const own = mayBeForeign ? this.#origin.keepOwn(received) : { groups: received, refused: 0 };
       invalid += own.refused;
-      const stamp = { sessionId, resource, runnerInstanceId };
+      const stamp = { sessionId, resource, runnerInstanceId, known };
       groups.push(...own.groups.map((group) => stampGroup(group, stamp)));
     }
     // The ends of the object's own spans, which nobody else may end, are read from the database.
@@ -327,8 +329,10 @@ export class TraceStore implements SpanProcessor {
     const drops = this.#sql.exec<{ reason: DropReason; spans: number }>("DELETE FROM trace_drops RETURNING *");
     const counts = drops.toArray().map(({ reason, spans }) => [`valet.dropped_spans.${reason}`, spans]);
     if (counts.length === 0) return;
-    const { sessionId } = this.#options;
-    const attributes = { ...sessionAttributes(sessionId), ...Object.fromEntries(counts) };
+    const { sessionId, known } = this.#options;
+    // It begins a trace of its own.
+    const origin = originAttributes(known?.originOf("") ?? {});
+    const attributes = { ...sessionAttributes(sessionId), ...origin, ...Object.fromEntries(counts) };
     const tracer = this.#tracerTo(this.#resource, "@valet/worker");
     tracer.startSpan("valet.trace_plane.dropped", { attributes }).end();
   }

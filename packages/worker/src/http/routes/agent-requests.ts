@@ -1,7 +1,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import { AgentRequestId, ReplyPermission, ReplyQuestion } from "@valet/shared/protocol/session-api";
 import { SessionView } from "@valet/shared/protocol/session-view";
-import { agentOf, callContext, createRoutes } from "../context.ts";
+import { agentOf, callContext, createRoutes, speakFor } from "../context.ts";
 import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
 import { unwrap } from "../problem.ts";
 
@@ -20,7 +20,9 @@ agentRequests.openapi(
   }),
   async (c) => {
     const { permissionId } = c.req.valid("param");
-    const { reply } = c.req.valid("json");
+    const { reply, ...asked } = c.req.valid("json");
+    speakFor(c, asked);
+    c.var.trace?.describe({ "valet.permission.id": permissionId });
     return c.json(unwrap(await agentOf(c).replyPermission(permissionId, reply, callContext(c))), 202);
   },
 );
@@ -35,7 +37,9 @@ agentRequests.openapi(
   }),
   async (c) => {
     const { questionId } = c.req.valid("param");
-    const { answers } = c.req.valid("json");
+    const { answers, ...asked } = c.req.valid("json");
+    speakFor(c, asked);
+    c.var.trace?.describe({ "valet.question.id": questionId });
     return c.json(unwrap(await agentOf(c).replyQuestion(questionId, answers, callContext(c))), 202);
   },
 );

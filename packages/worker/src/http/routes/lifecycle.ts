@@ -1,6 +1,7 @@
 import { createRoute } from "@hono/zod-openapi";
+import { UserQuery } from "@valet/shared/protocol/session-api";
 import { SessionView } from "@valet/shared/protocol/session-view";
-import { agentOf, change, createRoutes } from "../context.ts";
+import { agentOf, change, createRoutes, speakFor } from "../context.ts";
 import { answer, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
 
 export const lifecycle = createRoutes();
@@ -26,9 +27,12 @@ for (const action of ["hibernate", "wake", "abort", "terminate"] as const) {
       path: `${SESSION_PATH}/${action}`,
       summary: SUMMARIES[action],
       description: DESCRIPTIONS[action],
-      request: { params: SessionParams },
+      request: { params: SessionParams, query: UserQuery },
       responses: { 202: answer(SessionView, "The session; the change is in progress"), default: PROBLEM },
     }),
-    async (c) => c.json(await change(c, 202, (ctx) => agentOf(c)[action](ctx)), 202),
+    async (c) => {
+      speakFor(c, c.req.valid("query"));
+      return c.json(await change(c, 202, (ctx) => agentOf(c)[action](ctx)), 202);
+    },
   );
 }

@@ -6,9 +6,10 @@ import {
   MessageList,
   MessagesQuery,
   SendMessage,
+  UserQuery,
 } from "@valet/shared/protocol/session-api";
 import { MessageView } from "@valet/shared/protocol/session-view";
-import { agentOf, change, createRoutes } from "../context.ts";
+import { agentOf, change, createRoutes, speakFor } from "../context.ts";
 import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
 import { unwrap } from "../problem.ts";
 
@@ -26,6 +27,7 @@ messages.openapi(
   }),
   async (c) => {
     const input = c.req.valid("json");
+    speakFor(c, input);
     return c.json(await change(c, 202, (ctx) => agentOf(c).sendMessage(input, ctx)), 202);
   },
 );
@@ -51,11 +53,12 @@ messages.openapi(
     path: `${SESSION_PATH}/messages/{messageId}`,
     summary: "Withdraws a queued message",
     description: "Idempotent. A message that is no longer queued is refused (409): abort the session's work instead.",
-    request: { params: SessionParams.extend({ messageId: MessageId }) },
+    request: { params: SessionParams.extend({ messageId: MessageId }), query: UserQuery },
     responses: { 200: answer(MessageView, "The message"), default: PROBLEM },
   }),
   async (c) => {
     const { messageId } = c.req.valid("param");
+    speakFor(c, c.req.valid("query"));
     c.var.trace?.describe({ "valet.message.id": messageId });
     return c.json(await change(c, 200, (ctx) => agentOf(c).withdraw(messageId, ctx)), 200);
   },
@@ -66,8 +69,11 @@ messages.openapi(
     method: "delete",
     path: `${SESSION_PATH}/queue`,
     summary: "Withdraws all queued messages and workflows",
-    request: { params: SessionParams },
+    request: { params: SessionParams, query: UserQuery },
     responses: { 200: answer(ClearedQueue, "How many were withdrawn"), default: PROBLEM },
   }),
-  async (c) => c.json(await change(c, 200, (ctx) => agentOf(c).clearQueue(ctx)), 200),
+  async (c) => {
+    speakFor(c, c.req.valid("query"));
+    return c.json(await change(c, 200, (ctx) => agentOf(c).clearQueue(ctx)), 200);
+  },
 );

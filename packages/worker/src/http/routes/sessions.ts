@@ -17,7 +17,7 @@ import { encodeCursor } from "../../durable-objects/core/cursor.ts";
 import { newId } from "../../durable-objects/core/ids.ts";
 import { fillPage } from "../../durable-objects/core/page-bytes.ts";
 import { logFailure } from "../../log-failure.ts";
-import { type AppContext, agentOf, callContext, change, createRoutes, requestChange } from "../context.ts";
+import { type AppContext, agentOf, callContext, change, createRoutes, requestChange, speakFor } from "../context.ts";
 import { decodeCursor } from "../cursor.ts";
 import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
 import { problem, unwrap } from "../problem.ts";
@@ -34,6 +34,7 @@ sessions.openapi(
   }),
   async (c) => {
     const input = c.req.valid("json");
+    speakFor(c, input);
     await checkReferences(c.env, input, c.var.ownerId);
     const id = newId("ses");
     const agent = stubOf(c.env, id);

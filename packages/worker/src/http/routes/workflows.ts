@@ -4,10 +4,11 @@ import {
   CursorQuery,
   ExecutionId,
   StartWorkflow,
+  UserQuery,
   WorkflowList,
 } from "@valet/shared/protocol/session-api";
 import { WorkflowView } from "@valet/shared/protocol/session-view";
-import { agentOf, change, createRoutes } from "../context.ts";
+import { agentOf, change, createRoutes, speakFor } from "../context.ts";
 import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
 import { unwrap } from "../problem.ts";
 
@@ -30,6 +31,7 @@ workflows.openapi(
   }),
   async (c) => {
     const input = c.req.valid("json");
+    speakFor(c, input);
     return c.json(await change(c, 202, (ctx) => agentOf(c).startWorkflow(input, ctx)), 202);
   },
 );
@@ -65,11 +67,12 @@ workflows.openapi(
     path: `${PATH}/{executionId}`,
     summary: "Withdraws a queued workflow",
     description: "To end a running workflow, abort the session's work.",
-    request: { params: Params },
+    request: { params: Params, query: UserQuery },
     responses: { 200: answer(WorkflowView, "The execution"), default: PROBLEM },
   }),
   async (c) => {
     const { executionId } = c.req.valid("param");
+    speakFor(c, c.req.valid("query"));
     c.var.trace?.describe({ "valet.workflow.execution.id": executionId });
     return c.json(await change(c, 200, (ctx) => agentOf(c).withdrawWorkflow(executionId, ctx)), 200);
   },
