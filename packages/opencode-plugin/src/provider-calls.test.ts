@@ -55,9 +55,9 @@ async function setUp(silenceMs = SILENCE_MS) {
     server.closeAllConnections();
     server.close();
   });
-  const call = async (path: string, isRefused?: boolean) => {
+  const call = async (path: string, isRefused?: boolean, other: object = {}) => {
     const output = { headers: {} as Record<string, string> };
-    const cost = { input: 1, output: 2, cache: { read: 0, write: 0 } };
+    const cost = { input: 1, output: 2, cache: { read: 0, write: 0 }, ...other };
     onHeaders({ sessionID: "ses_1", model: { cost } }, output, isRefused);
     const response = await fetch(`${url}${path}`, { headers: output.headers });
     return { status: response.status, text: await response.text() };
@@ -110,9 +110,20 @@ test("an answer is passed on unchanged, and its status, end, tokens and cost are
     finish: "tool_calls",
     tokens: { total: 110, input: 100, output: 10, reasoning: 0, cache: { read: 0, write: 0 } },
     costUsd: 0.00012,
+    prices: { input: 1, cacheRead: 0, cacheWrite: 0 },
   });
   // The provider does not receive the marker.
   expect(seen).toEqual([undefined]);
+});
+
+test.each([
+  ["depend on the input's length", { tiers: [] }],
+  ["are impossible", { input: -1 }],
+])("prices that %s are not reported, and the call is", async (_what, other) => {
+  const { reported, call } = await setUp();
+  await call("/answers", false, other);
+  await expect.poll(() => reported.length, { timeout: 20_000 }).toBe(2);
+  expect(reported.map(({ prices, status }) => ({ prices, status }))).toEqual([{ status: 200 }, { status: 200 }]);
 });
 
 test("a refusal is reported with its status", async () => {

@@ -80,7 +80,7 @@ export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.pr
     const { sessionId, prices } = made;
     return observe(
       await response,
-      { callId, opencodeSessionId: sessionId, startedMs: Date.now() },
+      { callId, opencodeSessionId: sessionId, startedMs: Date.now(), ...inputPrices(prices) },
       prices,
       report,
       silenceMs,
@@ -105,7 +105,7 @@ type Report = (
   news: { readonly providerCall: ProviderCall } | { readonly providerBytes: ProviderBytes },
 ) => Promise<void>;
 
-type Known = Pick<ProviderCall, "callId" | "opencodeSessionId" | "startedMs">;
+type Known = Pick<ProviderCall, "callId" | "opencodeSessionId" | "startedMs" | "prices">;
 
 async function observe(
   response: Response,
@@ -184,9 +184,21 @@ function passOn(
   });
 }
 
-/** Returns the cost, calculated as OpenCode does. Prices that depend on the context's length are left to OpenCode. */
+/** Returns whether each token has one price. Prices that depend on the context's length are left to OpenCode. */
+function isFlat(prices: Prices | undefined): prices is Prices {
+  return prices !== undefined && prices.tiers === undefined && prices.experimentalOver200K === undefined;
+}
+
+function inputPrices(prices: Prices | undefined): Pick<ProviderCall, "prices"> {
+  if (!isFlat(prices)) return {};
+  const known = { input: prices.input, cacheRead: prices.cache.read, cacheWrite: prices.cache.write };
+  // A repository's configuration may contain any number.
+  return Object.values(known).every((usd) => Number.isFinite(usd) && usd >= 0) ? { prices: known } : {};
+}
+
+/** Returns the cost, calculated as OpenCode does. */
 function costOf({ input, output, reasoning, cache }: UsedTokens, prices: Prices | undefined): number | undefined {
-  if (prices === undefined || prices.tiers !== undefined || prices.experimentalOver200K !== undefined) return undefined;
+  if (!isFlat(prices)) return undefined;
   const micros =
     input * prices.input +
     (output + reasoning) * prices.output +

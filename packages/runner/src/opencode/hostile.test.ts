@@ -282,8 +282,11 @@ test("a stream without usage has unknown usage", async () => {
     outcome: "ok",
     summary: { costUsd: null, modelCalls: 1, callsWithoutUsage: 1, tokens: { input: null, output: null } },
   });
-  const attributes = Object.keys(attributesOf(chats[0] as ReadableSpan));
-  expect(attributes.filter((key) => key.startsWith("gen_ai.usage.") || key.includes("cost"))).toEqual([]);
+  const chat = attributesOf(chats[0] as ReadableSpan);
+  expect(Object.keys(chat).filter((key) => key.startsWith("gen_ai.usage.") || key.includes("cost"))).toEqual([]);
+  // Its prices are known. Input that is written to the cache costs as much as other input if it has no price.
+  const prices = { "valet.llm.price.input": 1, "valet.llm.price.cache_read": 0.5, "valet.llm.price.cache_write": 1 };
+  expect(chat).toMatchObject(prices);
 }, 60_000);
 
 test("a stream may report half of the usage", async () => {

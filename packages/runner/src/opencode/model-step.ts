@@ -14,7 +14,7 @@ import { classifyError, classifyMessage, classifyStatus, isAbort } from "./agent
 import type { AssistantMessage, Part, SessionStatus, ToolPart } from "./events.ts";
 import { ModelCall } from "./model-call.ts";
 import { isRefused, toolName, toolProblem } from "./tool-result.ts";
-import { finishReason, readCost, usageAttributes } from "./usage.ts";
+import { finishReason, priceAttributes, readCost, usageAttributes } from "./usage.ts";
 
 /** The interface of a step to its run. */
 export interface StepContext {
@@ -265,7 +265,8 @@ export class ModelStep {
 
   #endCall(endMs: number, ending: Ending | undefined, attributes?: FactAttributes): void {
     if (this.#call === undefined) return;
-    this.#call.end(endMs, ending, attributes);
+    const { prices } = this.#context.providerCall(this.#call.tryStartMs) ?? {};
+    this.#call.end(endMs, ending, { ...priceAttributes(prices), ...attributes });
     this.#call = undefined;
     this.#lastCallEndMs = endMs;
   }

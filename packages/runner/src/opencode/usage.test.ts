@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import {
+  priceAttributes,
   providerAttributes,
   readCost,
   readUsage,
@@ -150,6 +151,14 @@ test("for any counts of a provider, no part exceeds its whole", () => {
         expect(usage).toMatchObject({ input: prompt, output: completion });
     }),
   );
+});
+
+test("a price that OpenCode does not know, for which it says 0, is absent", () => {
+  expect(priceAttributes({ input: 3, cacheRead: 0.3, cacheWrite: 0 })).toEqual({
+    "valet.llm.price.input": 3,
+    "valet.llm.price.cache_read": 0.3,
+  });
+  expect(priceAttributes(undefined)).toEqual({});
 });
 
 test("providers have the conventions' names, under both keys", () => {

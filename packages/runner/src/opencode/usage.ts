@@ -1,4 +1,5 @@
 /** Converts tokens, providers and models to the GenAI conventions. */
+import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import { OWN_PROVIDER } from "@valet/shared/protocol/model-access";
 import type { Tokens } from "./events.ts";
 
@@ -106,6 +107,16 @@ export function usageAttributes(tokens: Tokens, hasContent = false) {
     "gen_ai.usage.cache_creation.input_tokens": usage?.cacheWrite,
     "gen_ai.usage.reasoning.output_tokens": usage?.reasoning,
     "valet.llm.usage_inconsistent": usage?.isConsistent === false ? true : undefined,
+  } as const;
+}
+
+/** Returns a model's prices of input. OpenCode says 0 for prices that it does not know. */
+export function priceAttributes(prices: ProviderCall["prices"]) {
+  const known = (usd: number | undefined) => (usd === 0 ? undefined : usd);
+  return {
+    "valet.llm.price.input": known(prices?.input),
+    "valet.llm.price.cache_read": known(prices?.cacheRead),
+    "valet.llm.price.cache_write": known(prices?.cacheWrite),
   } as const;
 }
 

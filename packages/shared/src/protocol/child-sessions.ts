@@ -109,6 +109,8 @@ export const ProviderCall = z.object({
     })
     .optional(),
   costUsd: tokens.optional(),
+  /** The model's prices of input in USD per million tokens; absent if they are unknown, or depend on the input's length. */
+  prices: z.object({ input: tokens, cacheRead: tokens, cacheWrite: tokens }).optional(),
 });
 export type ProviderCall = z.infer<typeof ProviderCall>;
 

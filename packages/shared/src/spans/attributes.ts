@@ -186,6 +186,22 @@ export const ATTRIBUTES = {
     unit: "USD",
     meaning: "cost of the call, if prices are known; no convention has a key for it",
   },
+  "valet.llm.price.input": {
+    type: "double",
+    unit: "USD per million tokens",
+    meaning:
+      "the model's price of input that is not cached; absent if it is unknown, 0, or depends on the input's length",
+  },
+  "valet.llm.price.cache_read": {
+    type: "double",
+    unit: "USD per million tokens",
+    meaning: "its price of input read from the cache; absent as the price of input is",
+  },
+  "valet.llm.price.cache_write": {
+    type: "double",
+    unit: "USD per million tokens",
+    meaning: "its price of input written to the cache; absent as the price of input is",
+  },
   "valet.llm.usage_inconsistent": {
     type: "boolean",
     meaning:

@@ -7,6 +7,9 @@ type DoubleKey = {
 const DOUBLES: Readonly<Record<DoubleKey, true>> = {
   "gen_ai.response.time_to_first_chunk": true,
   "valet.llm.cost_usd": true,
+  "valet.llm.price.input": true,
+  "valet.llm.price.cache_read": true,
+  "valet.llm.price.cache_write": true,
   "valet.clock.offset_ms": true,
 };
 
