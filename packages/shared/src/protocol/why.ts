@@ -19,6 +19,8 @@ export const PART_NAMES = [
   "queue.collect",
   /** The queue, for another or an unknown reason. */
   "queue.other",
+  /** Before a restore: the sandbox was still hibernating. */
+  "sandbox.hibernate",
   /** Of a start: the broker, without its copying. */
   "sandbox.broker",
   /** Of a start: the broker copied files of a snapshot. */
@@ -53,6 +55,8 @@ export const PART_NAMES = [
   "question",
   /** The agent summarized its context. */
   "compaction",
+  /** The agent itself, between its calls of models and tools. `detail` is the agent. */
+  "agent",
   /** A sub-agent. `detail` is the agent, and the nested parts are what it did. */
   "sub_agent",
   /** A child session was created. */
@@ -63,6 +67,8 @@ export const PART_NAMES = [
   "agent_unresponsive",
   /** The runner read and reported the answer, and the session stored it. */
   "finalize",
+  /** The runner was gone, and the session had not given up the attempt yet. */
+  "runner_gone",
   /** An attempt that was lost. `cause` says why, and the nested parts are what it did. */
   "lost_attempt",
   /** No span explains this time. */

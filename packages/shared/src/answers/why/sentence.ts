@@ -1,0 +1,111 @@
+/** The answer in one sentence. Pure. */
+import type { Part, WhyFailure } from "../../protocol/why.ts";
+import { doing, durationText } from "./words.ts";
+
+/** What an unfinished message is in now. */
+export interface Now {
+  readonly part: Pick<Part, "name" | "detail" | "cause">;
+  /** Since when, in milliseconds before now. */
+  readonly ms: number;
+}
+
+/** How much of the time is named before the sentence ends, and how many parts at most. */
+const NAMED_SHARE = 0.97;
+const MAX_NAMED = 5;
+/** A part of a part is named if it takes this share of it. */
+const INNER_SHARE = 0.25;
+
+/** Parts that are work: they follow each other in one clause. */
+const WORK: readonly Part["name"][] = ["model.first_token", "model.streaming", "tool", "command", "sub_agent"];
+
+/**
+ * @param ended how it ended; `null` if it has not
+ * @param now what it is in; `null` if it has ended, or that is not known
+ */
+export function sentenceOf(
+  wallMs: number,
+  parts: readonly Part[],
+  ended: { readonly outcome: string; readonly reason: string | null; readonly failure: WhyFailure | null } | null,
+  now: Now | null,
+): string {
+  const wall = durationText(wallMs);
+  const head = ended === null ? `${wall} so far` : `${wall}${endText(ended)}`;
+  const clauses = clausesOf(parts, wallMs);
+  const present = now === null ? [] : [`now ${doing(now.part)}, for ${durationText(now.ms)}`];
+  const all = [...clauses, ...present];
+  return all.length === 0 ? `${head}.` : `${head}: ${all.join("; ")}.`;
+}
+
+function endText({ outcome, reason, failure }: NonNullable<Parameters<typeof sentenceOf>[2]>): string {
+  if (outcome === "ok") return "";
+  const type = failure?.type ?? reason;
+  const why = type === null ? "" : ` with \`${type}\``;
+  const cause = failure?.cause == null || failure.cause.type === type ? "" : `, because of \`${failure.cause.type}\``;
+  const what: Readonly<Record<string, string>> = {
+    error: "until it failed",
+    lost: "until it was lost",
+    aborted: "until it was aborted",
+    superseded: "until another message replaced it",
+    skipped: "until it was skipped",
+  };
+  return ` ${what[outcome] ?? `until it ended as ${outcome}`}${why}${cause}`;
+}
+
+/** Returns the clauses about the largest parts, in order of size. */
+function clausesOf(parts: readonly Part[], wallMs: number): string[] {
+  const named = largest(models(parts), wallMs);
+  const work = named.filter(({ name }) => WORK.includes(name));
+  const workMs = work.reduce((sum, { ms }) => sum + ms, 0);
+  const clauses = named.filter((part) => !work.includes(part)).map((part) => ({ ms: part.ms, text: waitText(part) }));
+  if (work.length > 0) clauses.push({ ms: workMs, text: work.map(workText).join(", ") });
+  return clauses.sort((a, b) => b.ms - a.ms).map(({ text }) => text);
+}
+
+/** Returns the parts with the two of a model as one, with them below it. */
+function models(parts: readonly Part[]): readonly Part[] {
+  const isModel = ({ name }: Part) => name === "model.first_token" || name === "model.streaming";
+  const byModel = Map.groupBy(parts.filter(isModel), ({ detail }) => detail);
+  const joined = [...byModel].map(
+    ([detail, [first, ...others]]): Part => ({
+      ...(first as Part),
+      detail: byModel.size === 1 ? null : detail,
+      ms: [first as Part, ...others].reduce((sum, { ms }) => sum + ms, 0),
+      parts: others.length === 0 && first?.name === "model.streaming" ? [] : [first as Part, ...others],
+    }),
+  );
+  return [...parts.filter((part) => !isModel(part)), ...joined].sort((a, b) => b.ms - a.ms);
+}
+
+function largest(parts: readonly Part[], wallMs: number): readonly Part[] {
+  let sum = 0;
+  const named: Part[] = [];
+  for (const part of parts) {
+    if (named.length >= MAX_NAMED || sum >= wallMs * NAMED_SHARE) break;
+    named.push(part);
+    sum += part.ms;
+  }
+  return named;
+}
+
+function waitText(part: Part): string {
+  return `${durationText(part.ms)} ${doing(part)}${innerText(part)}`;
+}
+
+/** Says what the largest part of a part was, and what was the largest of that. */
+function innerText({ ms, parts }: Part): string {
+  const [inner] = parts;
+  if (inner === undefined || inner.name === "unattributed" || inner.ms < ms * INNER_SHARE) return "";
+  return `, of which ${durationText(inner.ms)} ${doing(inner)}`;
+}
+
+function workText(part: Part): string {
+  const { name, detail, ms, parts } = part;
+  const time = durationText(ms);
+  if (name === "tool") return `\`${detail}\` took ${time}`;
+  if (name === "command") return `the command of step \`${detail}\` took ${time}`;
+  if (name === "sub_agent") return `the sub-agent \`${detail}\` took ${time}${innerText(part)}`;
+  const firstToken = parts.find((inner) => inner.name === "model.first_token");
+  const model = detail === null ? "the model" : `\`${detail}\``;
+  const slow = firstToken !== undefined && firstToken.ms >= ms * 0.5 && firstToken.ms >= 1000;
+  return `${model} took ${time}${slow ? `, ${durationText(firstToken.ms)} of it until the first token` : ""}`;
+}

@@ -1,0 +1,139 @@
+/** What the time of a runner's work on an attempt was spent on. Pure. */
+import type { PartName } from "../../protocol/why.ts";
+import { criticalPath, type OwnTime, overlaid, type Segment } from "./critical-path.ts";
+import type { Node } from "./forest.ts";
+import { callSegments, modelCalls } from "./model-parts.ts";
+import { nameAfter, type Step, stepOf, textOf } from "./step.ts";
+
+const TOOL = "execute_tool ";
+const AGENT = "invoke_agent ";
+const WORKFLOW_STEP = "valet.workflow.step ";
+const UNRESPONSIVE = "valet.agent.unresponsive";
+/** How deep sub-agents are shown within each other; what is deeper counts for the innermost that is shown. */
+const MAX_AROUND = 6;
+
+/** The part of each span of a fixed name, and the attribute with its detail. */
+const NAMED: Readonly<Record<string, readonly [name: PartName, detail?: string]>> = {
+  "valet.agent.prepare": ["prepare"],
+  "valet.turn.finalize": ["finalize"],
+  "valet.permission.wait": ["permission", "valet.permission.type"],
+  "valet.question.wait": ["question"],
+  "valet.child_session.spawn": ["child_session", "valet.child_session.id"],
+  "valet.runner.opencode_start": ["agent_start"],
+  "valet.runner.opencode_wait": ["agent_start"],
+  "valet.runner.agent_warm_up": ["agent_start"],
+};
+
+/**
+ * Returns what a turn's or an execution's time was spent on within a window.
+ * @param root its span, with times by the object's clock
+ */
+export function turnSegments(root: Node, startUs: number, endUs: number): Segment[] {
+  const unresponsive = takeOut(root, ({ span }) => span.name === UNRESPONSIVE);
+  placeRequests(unresponsive.tree);
+  const calls = modelCalls(unresponsive.tree);
+  const extents = new Map<Node, Extent>();
+  const own = criticalPath(unresponsive.tree, startUs, endUs, [], aroundOf);
+  const segments = own.flatMap((time) => {
+    const call = calls.get(time.node);
+    return call === undefined ? [segmentOf(time, extents)] : callSegments(time, call);
+  });
+  const away = unresponsive.taken
+    .map((node) => ({ startUs: node.startUs, endUs: node.endUs, path: [stepOf("agent_unresponsive", node.span)] }))
+    .sort((a, b) => a.startUs - b.startUs);
+  return overlaid(segments, away);
+}
+
+/** Returns a copy of a tree without some spans and what is below them, and these spans. */
+export function takeOut(root: Node, isTaken: (node: Node) => boolean): { tree: Node; taken: Node[] } {
+  const taken: Node[] = [];
+  const tree: Node = { ...root, children: [] };
+  const left: [from: Node, to: Node][] = [[root, tree]];
+  for (let next = left.pop(); next !== undefined; next = left.pop()) {
+    const [from, to] = next;
+    for (const child of from.children) {
+      if (isTaken(child)) {
+        taken.push(child);
+        continue;
+      }
+      const copy: Node = { ...child, children: [] };
+      to.children.push(copy);
+      left.push([child, copy]);
+    }
+  }
+  return { tree, taken };
+}
+
+/** Puts requests to a person below the tool calls that they are about: such a call runs, and yet waits. */
+function placeRequests(root: Node): void {
+  const left = [root];
+  for (let node = left.pop(); node !== undefined; node = left.pop()) {
+    const { children } = node;
+    if (children.some(({ span }) => isRequest(span.name))) {
+      const tools = new Map(children.filter(({ span }) => !isRequest(span.name)).map((each) => [callIdOf(each), each]));
+      const all = children.splice(0);
+      for (const child of all) {
+        const id = isRequest(child.span.name) ? callIdOf(child) : null;
+        (id === null ? node : (tools.get(id) ?? node)).children.push(child);
+      }
+    }
+    for (const child of children) left.push(child);
+  }
+}
+
+const isRequest = (name: string) => name === "valet.permission.wait" || name === "valet.question.wait";
+
+function callIdOf({ span }: Node): string | null {
+  return isRequest(span.name) || span.name.startsWith(TOOL) ? textOf(span, "gen_ai.tool.call.id") : null;
+}
+
+/** Returns the levels around the children of a span. */
+function aroundOf({ span, children }: Node, around: readonly Step[]): readonly Step[] {
+  if (around.length >= MAX_AROUND) return around;
+  if (span.name === "valet.compaction") return [...around, stepOf("compaction", span)];
+  if (!span.name.startsWith(TOOL)) return around;
+  const agent = children.find((child) => child.span.name.startsWith(AGENT))?.span;
+  return agent === undefined ? around : [...around, stepOf("sub_agent", agent, nameAfter(AGENT, agent))];
+}
+
+/** When the first child begins, and when the last one ends. */
+interface Extent {
+  readonly firstUs: number;
+  readonly lastUs: number;
+}
+
+function segmentOf(time: OwnTime, extents: Map<Node, Extent>): Segment {
+  const { node, startUs, endUs, around } = time;
+  const step = ownStep(time, extents);
+  const inner = step.name === "compaction" ? [step, stepOf("agent", node.span, null, null)] : [step];
+  return { startUs, endUs, path: [...around, ...inner] };
+}
+
+/** Returns what the part of a span's time is that none of its children explains. */
+function ownStep({ node, startUs, endUs }: OwnTime, extents: Map<Node, Extent>): Step {
+  const { span, children } = node;
+  const [name, detail] = NAMED[span.name] ?? [];
+  if (name !== undefined) return stepOf(name, span, detail === undefined ? null : textOf(span, detail));
+  const tool = nameAfter(TOOL, span);
+  if (tool !== null) return stepOf("tool", span, tool);
+  if (span.name === "valet.compaction") return stepOf("compaction", span);
+  const step = nameAfter(WORKFLOW_STEP, span);
+  if (step !== null && children.length === 0) return stepOf("command", span, step);
+  // A dispatch stands for a turn that is unknown.
+  if (span.name.endsWith(".dispatch")) return stepOf("unattributed", span, null, null);
+  if (span.name !== "valet.turn" && step === null && span.name !== "valet.workflow.execute")
+    return stepOf("agent", span, nameAfter(AGENT, span), null);
+  if (children.length === 0) return stepOf(span.endMs === null ? "prepare" : "unattributed", span, null, null);
+  const { firstUs, lastUs } = extents.get(node) ?? extentOf(node);
+  extents.set(node, { firstUs, lastUs });
+  if (endUs <= firstUs) return stepOf("prepare", span, null, null);
+  return stepOf(startUs >= lastUs && span.endMs !== null ? "finalize" : "agent", span, null, null);
+}
+
+function extentOf({ children }: Node): Extent {
+  const [firstUs, lastUs] = children.reduce(
+    ([first, last], child) => [Math.min(first, child.startUs), Math.max(last, child.endUs)],
+    [Infinity, 0],
+  );
+  return { firstUs, lastUs };
+}

@@ -1,0 +1,66 @@
+/** Words for parts and durations. Pure. */
+import type { Part } from "../../protocol/why.ts";
+
+/** Returns a duration for people: `0 s`, `83 ms`, `4.2 s`, `3 min 20 s`, `2 h 5 min`. */
+export function durationText(ms: number): string {
+  if (ms === 0) return "0 s";
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  const minutes = Math.round(seconds / 60);
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+const quoted = (text: string | null) => (text === null ? "" : ` \`${text}\``);
+
+const SANDBOX_WAITS: Readonly<Record<string, string>> = {
+  start: "waiting for the sandbox to start",
+  restore: "waiting for the sandbox to restore",
+  hibernate: "waiting for the sandbox to hibernate",
+};
+
+/** What a part was, after a duration: "12.1 s copying the snapshot". */
+const DOING: Readonly<Record<Part["name"], (detail: string | null, cause: string | null) => string>> = {
+  "queue.channel": (detail) =>
+    `waiting for${detail === null ? " another message" : ` message${quoted(detail)}`} in the channel`,
+  "queue.sandbox": (detail) => SANDBOX_WAITS[detail ?? ""] ?? "waiting for a sandbox",
+  "queue.capacity": () => "waiting for room for a sandbox",
+  "queue.runner": () => "waiting for the runner to connect",
+  "queue.collect": () => "collecting messages into a batch",
+  "queue.other": (detail) => `in the queue${detail === null ? "" : ` (${quoted(detail).trim()})`}`,
+  "sandbox.hibernate": () => "until it had hibernated",
+  "sandbox.broker": () => "in the sandbox broker",
+  "sandbox.copy": () => "copying the snapshot",
+  "sandbox.boot": () => "booting",
+  "sandbox.agent_start": () => "starting the agent",
+  "sandbox.clone": () => "setting up the repository",
+  "sandbox.warm_up": () => "warming up the agent",
+  "sandbox.other": () => "between the steps of the start",
+  dispatch: () => "handing it to the runner",
+  prepare: () => "preparing",
+  "model.first_token": (detail) => `waiting for the first token of${detail === null ? " the model" : quoted(detail)}`,
+  "model.streaming": (detail) => `streaming the answer of${detail === null ? " the model" : quoted(detail)}`,
+  "model.retry": (detail, cause) =>
+    `retrying${detail === null ? " the model" : quoted(detail)}${cause === null ? "" : ` after \`${cause}\``}`,
+  tool: (detail) => `in the tool${quoted(detail)}`,
+  command: (detail) => `in the command of step${quoted(detail)}`,
+  permission: (detail) => `waiting for a person's permission${detail === null ? "" : ` (${quoted(detail).trim()})`}`,
+  question: () => "waiting for a person's answer",
+  compaction: () => "summarizing the context",
+  agent: () => "in the agent itself",
+  sub_agent: (detail) => `in the sub-agent${quoted(detail)}`,
+  child_session: () => "creating a child session",
+  agent_start: () => "starting the agent again",
+  agent_unresponsive: () => "with an agent that did not respond",
+  finalize: () => "finishing the answer",
+  runner_gone: () => "without the runner",
+  lost_attempt: (detail, cause) =>
+    `in ${detail === null ? "an attempt" : `attempt ${detail}`} that was lost${cause === null ? "" : ` (\`${cause}\`)`}`,
+  unattributed: () => "that no span explains",
+};
+
+/** Returns what a part was: "copying the snapshot", "in the tool `bash`". */
+export function doing({ name, detail, cause }: Pick<Part, "name" | "detail" | "cause">): string {
+  return DOING[name](detail, cause);
+}
