@@ -1,6 +1,7 @@
 /** The answer in one sentence. Pure. */
 import type { Part, WhyFailure } from "../../protocol/why.ts";
-import { doing, durationText } from "./words.ts";
+import { durationText } from "./text.ts";
+import { doing } from "./words.ts";
 
 /** What an unfinished message is in now. */
 export interface Now {

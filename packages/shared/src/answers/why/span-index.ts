@@ -9,6 +9,9 @@ type SpanId = Pick<WhySpan, "traceId" | "spanId">;
 
 const keyOf = ({ traceId, spanId }: SpanId) => `${traceId} ${spanId}`;
 
+/** A sub-agent's sub-agent has twenty ancestors. */
+const MAX_DEPTH = 100;
+
 export class SpanIndex {
   /** Each span once, in order of their start; of repeated ones an ended one, else the first. */
   readonly spans: readonly WhySpan[];
@@ -44,11 +47,11 @@ export class SpanIndex {
     return linking.filter(({ links }) => links.some((link) => link.type === type && keyOf(link) === key));
   }
 
-  /** Returns the known ancestors, the nearest first. */
+  /** Returns the known ancestors, the nearest first; of a tree that is deeper than any of Valet's, not all. */
   ancestors(span: WhySpan): readonly WhySpan[] {
     const found = new Set<WhySpan>();
     let at: WhySpan | undefined = span;
-    while (at !== undefined && at.parentId !== null) {
+    while (at !== undefined && at.parentId !== null && found.size < MAX_DEPTH) {
       at = this.find({ traceId: at.traceId, spanId: at.parentId });
       if (at === undefined || at === span || found.has(at)) break;
       found.add(at);

@@ -1,16 +1,15 @@
 /** The answer `why`: where the time and the money of a message or a workflow went, and why it failed. Pure. */
-import { costText } from "../../protocol/cost.ts";
-import type { TurnRecord } from "../../protocol/session-view.ts";
-import type { Money, WhyFailure, WhyView } from "../../protocol/why.ts";
+import type { WhyFailure, WhyView } from "../../protocol/why.ts";
 import { addUp } from "./add-up.ts";
 import type { Segment } from "./critical-path.ts";
 import { toUs } from "./forest.ts";
 import { jobTimeline } from "./job-timeline.ts";
+import { moneyOf } from "./money.ts";
 import { type Now, sentenceOf } from "./sentence.ts";
 import type { WhyInput, WhyJob } from "./spans.ts";
 
 export function why(input: WhyInput): WhyView {
-  const { job, spans, turns, nowMs } = input;
+  const { job, spans, nowMs } = input;
   const startUs = toUs(job.acceptedAtMs);
   const endUs = Math.max(toUs(job.endedAtMs ?? nowMs), startUs);
   const wallMs = Math.round((endUs - startUs) / 1000);
@@ -28,7 +27,7 @@ export function why(input: WhyInput): WhyView {
     outcome: job.outcome,
     sentence: sentenceOf(wallMs, parts, ended, job.endedAtMs === null ? nowOf(segments, endUs) : null),
     time: { wall_ms: wallMs, parts },
-    money: moneyOf(turns),
+    money: moneyOf(input),
     failure,
   };
 }
@@ -40,20 +39,6 @@ function nowOf(segments: readonly Segment[], endUs: number): Now | null {
   if (last === undefined || step === undefined) return null;
   const sinceUs = Math.min(step.span === null ? last.startUs : toUs(step.span.startMs), last.startUs);
   return { part: step, ms: Math.max(0, Math.round((endUs - sinceUs) / 1000)) };
-}
-
-/** Returns the money of the turn records' sums. */
-function moneyOf(turns: readonly TurnRecord[]): Money {
-  const known = turns.filter(({ cost_usd }) => cost_usd !== null);
-  const cost = known.length === 0 ? null : known.reduce((sum, { cost_usd }) => sum + (cost_usd ?? 0), 0);
-  const isKnown = turns.every(({ cost_usd, calls_without_cost }) => cost_usd !== null && calls_without_cost === 0);
-  return {
-    cost_usd: cost,
-    known: isKnown,
-    by: [],
-    avoidable: [],
-    sentence: turns.length === 0 ? "No turn has ended." : `${costText(cost, !isKnown)}.`,
-  };
 }
 
 function failureOf({ outcome, failure }: WhyJob): WhyFailure | null {

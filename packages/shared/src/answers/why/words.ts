@@ -1,16 +1,5 @@
-/** Words for parts and durations. Pure. */
+/** Words for the parts of a message's time. Pure. */
 import type { Part } from "../../protocol/why.ts";
-
-/** Returns a duration for people: `0 s`, `83 ms`, `4.2 s`, `3 min 20 s`, `2 h 5 min`. */
-export function durationText(ms: number): string {
-  if (ms === 0) return "0 s";
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;
-  const seconds = Math.round(ms / 1000);
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
-  const minutes = Math.round(seconds / 60);
-  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
-}
 
 const quoted = (text: string | null) => (text === null ? "" : ` \`${text}\``);
 
