@@ -3,18 +3,25 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { json } from "node:stream/consumers";
-import type { ModelCallRef } from "@valet/shared/protocol/child-sessions";
-import { expect, onTestFinished, test } from "vitest";
+import { type ModelCallRef, WARM_UP_MARK } from "@valet/shared/protocol/child-sessions";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { modelCallPermits } from "./model-call-permits.ts";
 
 const CONTEXT = { traceparent: `00-${"a".repeat(32)}-${"b".repeat(16)}-01`, tracestate: "a=b" };
 
-/** @param reply the runner's answer; `undefined` makes it hang */
-async function setUp({ reply }: { readonly reply: unknown } = { reply: CONTEXT }) {
+interface Choices {
+  /** The runner's answer, or a function that returns it; `undefined` makes it hang. */
+  readonly reply: unknown;
+  /** The size of the runner's file of refusals. */
+  readonly refusals?: () => number | undefined;
+}
+
+async function setUp({ reply, refusals = () => undefined }: Choices = { reply: CONTEXT }) {
   const requests: ModelCallRef[] = [];
   const server = createServer(async (request, response) => {
     requests.push(((await json(request)) as { modelCall: ModelCallRef }).modelCall);
-    if (reply !== undefined) response.end(JSON.stringify(reply));
+    const said: unknown = typeof reply === "function" ? reply() : reply;
+    if (said !== undefined) response.end(JSON.stringify(said));
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -23,7 +30,7 @@ async function setUp({ reply }: { readonly reply: unknown } = { reply: CONTEXT }
     server.close();
   });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
-  const permits = modelCallPermits({ url, secret: "s" }, 500, 500);
+  const permits = modelCallPermits({ url, secret: "s" }, refusals, 500, 500);
   const answers = (id: string, parentID: string, more: object = {}) => {
     const info = { id, parentID, role: "assistant", sessionID: "ses_1", ...more };
     return permits.event({ event: { type: "message.updated", properties: { info } } });
@@ -69,6 +76,41 @@ test("a request for an answer whose event is late waits for it, and does not tak
   await answers("msg_3", "msg_1");
   expect(await second).toEqual(CONTEXT);
   expect(requests.map(({ messageId }) => messageId)).toEqual(["msg_2", "msg_3"]);
+});
+
+test("the permit is requested when OpenCode announces the answer, once, and a retry requests another one", async () => {
+  const { requests, answers, headersFor } = await setUp({ reply: CONTEXT, refusals: () => 0 });
+  await answers("msg_2", "msg_1");
+  await vi.waitFor(() => expect(requests).toHaveLength(1));
+  await answers("msg_2", "msg_1");
+  expect(await headersFor("msg_1")).toEqual(CONTEXT);
+  expect(requests).toHaveLength(1);
+  expect(await headersFor("msg_1")).toEqual(CONTEXT);
+  expect(requests.map(({ messageId }) => messageId)).toEqual(["msg_2", "msg_2"]);
+});
+
+test.each([
+  ["refused calls", () => 1],
+  ["removed its file", () => undefined],
+])("a permit from before the runner %s is requested again", async (_what, later) => {
+  let isRefused = false;
+  const { requests, answers, ask } = await setUp({
+    reply: () => (isRefused ? { isRefused } : CONTEXT),
+    refusals: () => (isRefused ? later() : 0),
+  });
+  await answers("msg_2", "msg_1");
+  await vi.waitFor(() => expect(requests).toHaveLength(1));
+  isRefused = true;
+  expect(await ask("msg_1")).toEqual({ isRefused, headers: {} });
+  expect(requests).toHaveLength(2);
+});
+
+test("a call that the runner refused ahead is refused, and no permit is requested for a warm-up", async () => {
+  const { requests, answers, ask } = await setUp({ reply: { isRefused: true }, refusals: () => 3 });
+  await answers("msg_9", `msg_${WARM_UP_MARK}`);
+  await answers("msg_2", "msg_1");
+  expect(await ask("msg_1")).toEqual({ isRefused: true, headers: {} });
+  expect(requests.map(({ messageId }) => messageId)).toEqual(["msg_2"]);
 });
 
 test("a request for another message, or in another session, carries no context", async () => {

@@ -6,6 +6,11 @@ export interface OpenAnswer {
   readonly parentID: string;
 }
 
+/** An answer that OpenCode has begun in a session. */
+export interface AnnouncedAnswer extends OpenAnswer {
+  readonly sessionID: string;
+}
+
 interface Info extends OpenAnswer {
   readonly role?: string;
   readonly sessionID?: string;
@@ -18,18 +23,23 @@ export class OpenAnswers {
   readonly #open = new Map<string, OpenAnswer>();
   readonly #waiting = new Set<() => void>();
 
-  /** @param properties of the event `message.updated` */
-  updated(properties: unknown): void {
+  /**
+   * @param properties of the event `message.updated`
+   * @returns the answer that the event announces; `undefined` if it is about another message, or a known one
+   */
+  updated(properties: unknown): AnnouncedAnswer | undefined {
     const { info } = (properties ?? {}) as { info?: Info };
-    if (info?.role !== "assistant" || info.sessionID === undefined) return;
+    if (info?.role !== "assistant" || info.sessionID === undefined) return undefined;
     const { sessionID, id, parentID } = info;
     const isComplete = info.time?.completed !== undefined;
-    if (isComplete && this.#open.get(sessionID)?.id !== id) return;
+    const isKnown = this.#open.get(sessionID)?.id === id;
+    if (isComplete && !isKnown) return undefined;
     this.#open.delete(sessionID);
-    if (isComplete) return;
+    if (isComplete) return undefined;
     this.#open.set(sessionID, { id, parentID });
     for (const oldest of this.#open.keys()) if (this.#open.size > MAX_SESSIONS) this.#open.delete(oldest);
     for (const look of this.#waiting) look();
+    return isKnown ? undefined : { sessionID, id, parentID };
   }
 
   /**

@@ -3,6 +3,7 @@ import { childSessionTools } from "./child-session-tools.ts";
 import { refuseForeignCode } from "./foreign-code.ts";
 import { modelCallPermits } from "./model-call-permits.ts";
 import { observeProviderCalls } from "./provider-calls.ts";
+import { readRefusals } from "./refusals.ts";
 import { readAccess, readHiddenVariables, readTrust } from "./runner-access.ts";
 import { answerWarmUps } from "./warm-up.ts";
 
@@ -12,10 +13,11 @@ import { answerWarmUps } from "./warm-up.ts";
  */
 export function makePlugin(silenceMs?: number) {
   const access = readAccess(process.env);
+  const refusals = readRefusals(process.env);
   const blanks = readHiddenVariables(process.env);
   if (!readTrust(process.env)) refuseForeignCode();
 
-  const permits = access === undefined ? undefined : modelCallPermits(access);
+  const permits = access === undefined ? undefined : modelCallPermits(access, refusals);
   const onModelCall = access === undefined ? undefined : observeProviderCalls(access, silenceMs);
   const warmUps = answerWarmUps();
 

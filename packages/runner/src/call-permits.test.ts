@@ -87,6 +87,8 @@ test("a call that no event announces is permitted after a timeout", async () => 
 test("an aborted turn makes no further calls, neither while it ends nor afterwards; a refused call has no span", async () => {
   const { opencode, runner, dispatch, done, call, spans } = await begun();
   void runner.abort(dispatch.attemptId, "user_abort");
+  // Permits that the plugin requested ahead are invalid at once.
+  expect(opencode.refusals).toBe(1);
   announce(opencode, call);
   opencode.send({ type: "session.status", properties: { sessionID: call.sessionId, status: { type: "busy" } } });
   expect(await runner.permitModelCall(call)).toEqual({ isRefused: true, context: undefined });

@@ -70,6 +70,8 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
   starts = 0;
   /** Whether health checks find that the process exists but does not respond. */
   isFrozen = false;
+  /** How often permits that were given ahead became invalid. */
+  refusals = 0;
   /** The number of health checks. */
   checks = 0;
   /** Starts wait for this promise. */
@@ -123,6 +125,10 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
   restart(cause: SpanContext): void {
     this.restartCauses.push(cause);
     this.#running ??= this.#start();
+  }
+
+  refuseCalls(): void {
+    this.refusals++;
   }
 
   subscribe(listener: AgentListener): () => void {

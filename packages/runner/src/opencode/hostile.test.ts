@@ -130,7 +130,11 @@ beforeAll(
       tools: {
         answer: async () => ({ ok: false, error: "There are no sessions here." }),
         onProviderCall: (call) => real.opencode.forwardProviderCall(call),
-        permitModelCall: async (call) => permitOf(await runner.permitModelCall(callRef(call))),
+        permitModelCall: async (call) => {
+          const permit = await runner.permitModelCall(callRef(call));
+          onPermit();
+          return permitOf(permit);
+        },
       },
     }),
   90_000,
@@ -139,6 +143,8 @@ beforeAll(
 afterAll(() => real.stop());
 
 let runner: JobRunner;
+/** Called with each permit, before the plugin receives it. */
+let onPermit = () => {};
 function makeRunner({ overrunMs = 60_000, ...options }: RunnerChoices = {}): void {
   runner = new JobRunner({
     agent: new OpenCodeAgent(real.opencode),
@@ -253,6 +259,22 @@ test("no request follows a person's abort, however late OpenCode receives it", a
   await runner.abort(dispatch.attemptId, "user_abort");
   expect(await ended).toMatchObject({ outcome: "aborted", errorType: "user_abort", summary: { modelCalls: 1 } });
   expect(requestCount() - before).toBe(1);
+}, 60_000);
+
+test("no request follows an abort between a call's permit and its request", async () => {
+  delayAborts(2000);
+  makeRunner();
+  const before = requestCount();
+  const dispatch = dispatchOf("[ok]");
+  let permits = 0;
+  onPermit = () => {
+    if (permits++ === 0) void runner.abort(dispatch.attemptId, "user_abort");
+  };
+  onTestFinished(() => {
+    onPermit = () => {};
+  });
+  expect(await runner.run(dispatch).done).toMatchObject({ outcome: "aborted", errorType: "user_abort" });
+  expect([permits, requestCount() - before]).toEqual([2, 0]);
 }, 60_000);
 
 test("polling is not a loop, but model calls per turn are limited", async () => {

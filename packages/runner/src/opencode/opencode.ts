@@ -17,6 +17,7 @@ import { EventStream } from "./event-stream.ts";
 import type { AgentEvent } from "./events.ts";
 import { type HealthCheckOptions, isHung } from "./health-check.ts";
 import { checkMcpServers } from "./mcp-check.ts";
+import { Refusals } from "./refusals.ts";
 import { OpenCodeServer, OpenCodeStartError, type ServerOptions, START_TIMEOUT_MS } from "./server.ts";
 import { WarmUp } from "./warm-up.ts";
 
@@ -35,6 +36,8 @@ export interface AgentAccess {
    * @returns whether OpenCode hung
    */
   check(onSilent: () => void): Promise<boolean>;
+  /** Makes permits invalid that the plugin requested ahead, because the runner refuses model calls from now on. Never throws. */
+  refuseCalls(): void;
   /** @returns a function that ends the subscription */
   subscribe(listener: AgentListener): () => void;
 }
@@ -50,7 +53,8 @@ export interface AgentListener {
 /** Why a running OpenCode ended: its process exited, or it was killed because it did not respond. */
 export type DeathType = Extract<ErrorType, "opencode_died" | "opencode_hung">;
 
-export interface OpenCodeOptions extends Omit<ServerOptions, "signal" | "configFolder" | "runsRepositoryCode"> {
+export interface OpenCodeOptions
+  extends Omit<ServerOptions, "signal" | "configFolder" | "runsRepositoryCode" | "refusalsFile"> {
   readonly tracer: Tracer<ValetSpans>;
   /** The runner's state folder; a temporary one by default. */
   readonly stateFolder?: string;
@@ -79,6 +83,7 @@ type Begins = Pick<StartOptions<ValetSpans["valet.runner.opencode_start"]>, "par
 export class OpenCode implements AgentAccess {
   readonly #options: OpenCodeOptions;
   readonly #configFolder: ConfigFolder;
+  readonly #refusals: Refusals;
   readonly #listeners = new Set<AgentListener>();
   /** The streams of processes whose end was reported to the listeners. */
   readonly #dead = new WeakSet<EventStream>();
@@ -98,7 +103,9 @@ export class OpenCode implements AgentAccess {
 
   constructor(options: OpenCodeOptions) {
     this.#options = options;
-    this.#configFolder = new ConfigFolder(options.stateFolder ?? mkdtempSync(join(tmpdir(), "valet-runner-")));
+    const folder = options.stateFolder ?? mkdtempSync(join(tmpdir(), "valet-runner-"));
+    this.#configFolder = new ConfigFolder(folder);
+    this.#refusals = new Refusals(folder);
     const { workspaceReady = Promise.resolve() } = options;
     const noteReady = () => {
       this.#isWorkspaceReady = true;
@@ -176,6 +183,10 @@ export class OpenCode implements AgentAccess {
     if (span !== undefined) endWith(span, hangs ? "error" : "ok", hangs ? "opencode_hung" : undefined);
   }
 
+  refuseCalls(): void {
+    this.#refusals.add();
+  }
+
   subscribe(listener: AgentListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -237,9 +248,11 @@ export class OpenCode implements AgentAccess {
     let stream: EventStream | undefined;
     try {
       this.#configFolder.clear();
+      this.#refusals.reset();
       server = await OpenCodeServer.start({
         ...this.#options,
         configFolder: this.#configFolder,
+        refusalsFile: this.#refusals.path,
         signal,
         runsRepositoryCode: onWritten !== undefined && this.#options.trustsRepository === true,
       });

@@ -123,7 +123,7 @@ export class PromptRun {
    * idle in time.
    */
   abort(ending: Ending): Promise<void> {
-    this.#options.reducer.cut(ending);
+    this.#cut(ending);
     this.#aborting ??= this.#abort(ending);
     return this.#aborting;
   }
@@ -292,10 +292,17 @@ export class PromptRun {
     client.abort(sessionId, context, limits.abortTimeoutMs).catch(() => undefined);
   }
 
+  /** From now on the prompt's model calls are refused, also those whose permits were given ahead. */
+  #cut(ending: Ending): void {
+    const { reducer, agent } = this.#options;
+    reducer.cut(ending);
+    agent.refuseCalls();
+  }
+
   #close(ending: Ending): void {
     const { reducer } = this.#options;
     if (reducer.hasEnded) return;
-    reducer.cut(ending);
+    this.#cut(ending);
     // The events held back for the history happened before this end.
     this.#catchUp.flush();
     if (!reducer.hasEnded) this.#take(reducer.close(Date.now(), ending));

@@ -4,7 +4,11 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS, startShares } from "@valet/shared/limits";
-import { SECRET_VARIABLES_VARIABLE, TRUST_VARIABLE } from "@valet/shared/protocol/child-sessions";
+import {
+  REFUSALS_FILE_VARIABLE,
+  SECRET_VARIABLES_VARIABLE,
+  TRUST_VARIABLE,
+} from "@valet/shared/protocol/child-sessions";
 import type { ModelAccess } from "@valet/shared/protocol/model-access";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { Subprocess } from "bun";
@@ -36,6 +40,8 @@ export interface ServerOptions {
   readonly runsRepositoryCode: boolean;
   /** Receives OpenCode's keys and passwords, which are redacted from its output. */
   readonly secrets?: SecretValues;
+  /** The path of the file by which the plugin knows whether a permit is still valid. */
+  readonly refusalsFile?: string;
   /** The tool server of Valet's tools; without it there are none. */
   readonly tools?: ToolAccess;
   /** The runner's environment; `process.env` by default. */
@@ -124,6 +130,7 @@ export class OpenCodeServer {
         ...configFolder.environment(options.runsRepositoryCode || usesCatalogue(modelAccess, inherited)),
         [AGENT_RUN_VARIABLE]: run,
         [TRUST_VARIABLE]: options.runsRepositoryCode ? "1" : "0",
+        ...withoutUndefined({ [REFUSALS_FILE_VARIABLE]: options.refusalsFile }),
         [SECRET_VARIABLES_VARIABLE]: secretVariables(modelAccess).join(","),
       },
       stdin: "ignore",

@@ -149,5 +149,10 @@ export const TOOLS_URL_VARIABLE = "VALET_TOOLS_URL";
 export const TOOLS_SECRET_VARIABLE = "VALET_TOOLS_SECRET";
 /** Comma-separated names of the variables that are removed from the environment of the agent's child processes. */
 export const SECRET_VARIABLES_VARIABLE = "VALET_SECRET_VARIABLES";
+/**
+ * Path of a file that gets longer whenever the runner decides to refuse model calls. As long as its size is what it was before a
+ * permit was requested, the permit is valid.
+ */
+export const REFUSALS_FILE_VARIABLE = "VALET_REFUSALS_FILE";
 /** `1` if the session trusts its repository: the repository's code may run in the agent's process. */
 export const TRUST_VARIABLE = "VALET_TRUSTS_REPOSITORY";

@@ -212,7 +212,7 @@ export const ATTRIBUTES = {
     type: "int",
     unit: "ms since 1970",
     meaning:
-      "when the call's last request to the provider was permitted, just before it is sent; only while the span is open, or if nothing ended it; absent if the runner does not observe the provider's answers",
+      "when the call's last request to the provider was permitted, shortly before it is sent; only while the span is open, or if nothing ended it; absent if the runner does not observe the provider's answers",
   },
   "valet.llm.last_byte_ms": {
     type: "int",
