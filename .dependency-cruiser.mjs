@@ -33,10 +33,11 @@ const ROOMS = {
   [`${OBJECT}/family`]: ["core", "queue", "contract.ts", "database"],
   [`${OBJECT}/traces`]: ["core"],
   [`${OBJECT}/projection`]: ["core", "database"],
+  [`${OBJECT}/deletion`]: ["core", "database"],
   [`${OBJECT}/capacity`]: ["core", "bindings.ts", "config.ts", "log-failure.ts"],
   // The Worker. It knows the object by its contract and by the plain values of `core`.
   http: ["auth", "database", "core", "contract.ts", "bindings.ts", "config.ts", "log-failure.ts", "worker-tracing.ts"],
-  auth: ["core"],
+  auth: ["core", "database"],
   database: ["core"],
   broker: [],
 };

@@ -79,6 +79,8 @@ export function renderCatalogue(): string {
     meaningTable(meanings.HIBERNATE_REASON_MEANINGS),
     "#### `valet.terminate.reason`",
     meaningTable(meanings.TERMINATE_REASON_MEANINGS),
+    "#### `valet.delete.reason`",
+    meaningTable(meanings.DELETE_REASON_MEANINGS),
     "#### `valet.llm.start_source`",
     meaningTable(meanings.START_SOURCE_MEANINGS),
   ].join("\n\n");

@@ -61,6 +61,11 @@ export const WORKER_VARIABLES = {
     default: 15 * 60_000,
     meaning: "how long a session may be idle before it hibernates; a session may set its own (`idleTimeoutMs`)",
   },
+  VALET_RETENTION_DAYS: {
+    default: 30,
+    meaning:
+      "how many days after its end a terminated session is deleted, with its conversation and its traces; a fraction is allowed",
+  },
   VALET_GRACE_MS: {
     default: LIMITS.graceMs,
     meaning: "how long a runner may take to reconnect before it counts as lost",

@@ -47,6 +47,8 @@ export interface Config {
   /** The keys that seal git credentials at rest, newest first. */
   readonly credentialKeys: readonly Uint8Array<ArrayBuffer>[];
   readonly intervals: Intervals;
+  /** How long after its end a terminated session is deleted, in ms. */
+  readonly retentionMs: number;
   readonly turnBounds: TurnBounds;
 }
 
@@ -81,6 +83,8 @@ const credentialKeys = z
     (keys) => keys.every(({ length }) => length === CREDENTIAL_KEY_BYTES),
     "must be comma-separated keys of 32 bytes in base64",
   );
+const DAY_MS = 24 * 60 * 60_000;
+const days = z.coerce.number().positive().max(36_500);
 const count = z.coerce.number().int().positive().max(1_000_000);
 /** A comma-separated list. */
 const names = z
@@ -147,6 +151,7 @@ export function parseConfig(env: EnvironmentRecord | Env): Config {
     modelAccess: readModelAccess(read),
     credentialKeys: read("VALET_CREDENTIAL_KEYS", credentialKeys.optional()) ?? [],
     intervals: { ...intervals, brokerCallMs: Math.min(intervals.brokerCallMs, innerLimit(intervals.startMs)) },
+    retentionMs: read("VALET_RETENTION_DAYS", days) * DAY_MS,
     turnBounds: {
       maxModelCalls: read("VALET_MAX_MODEL_CALLS", count),
       maxTurnMs: read("VALET_MAX_TURN_MS", millis),

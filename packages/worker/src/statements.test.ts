@@ -6,6 +6,8 @@ import { bindings } from "../test/bindings.ts";
 import { BOUNDED_STATEMENTS, BOUNDED_TABLES } from "../test/statements/bounds.ts";
 import { type Database, hasPattern, openSteps } from "../test/statements/plans.ts";
 import { migrate } from "./database/setup.ts";
+import { upgradeSchema } from "./durable-objects/core/schema.ts";
+import { SESSION_MIGRATIONS } from "./durable-objects/session-schema.ts";
 
 const { DB, MIGRATIONS, SESSION_AGENT, CAPACITY } = bindings;
 const statements = inject("statements");
@@ -35,7 +37,12 @@ function databaseOf({ by, file }: (typeof statements)[number]): Database {
 
 const isBounded = (table: string) => table in BOUNDED_TABLES;
 
-beforeAll(() => migrate(DB, MIGRATIONS));
+beforeAll(async () => {
+  await migrate(DB, MIGRATIONS);
+  // An object has no tables before its session is created.
+  const stub = SESSION_AGENT.get(SESSION_AGENT.idFromName("statements"));
+  await runInDurableObject(stub, (_object, { storage }) => upgradeSchema(storage, SESSION_MIGRATIONS));
+});
 
 test("no statement reads more rows because a session is old, or because there are many", async () => {
   const unknown: string[] = [];

@@ -194,7 +194,7 @@ export class TestSession {
     await runInDurableObject(this.stub, (_object, state) => die(state)).catch(() => {});
     // The stub of a crashed object stays broken.
     this.stub = stubOf(this.id);
-    await this.view();
+    await this.stub.view();
   }
 
   /** Evicts the object from memory. Its sockets hibernate, or are lost as in a crash. */

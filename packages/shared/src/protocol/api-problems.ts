@@ -25,6 +25,7 @@ const API_PROBLEMS = {
   "workflow-not-queued": [409, "The workflow is no longer queued"],
   "child-session-refused": [409, "The child session was refused"],
   "runner-disconnected": [409, "The runner is not connected"],
+  "session-deleted": [410, "The session was deleted"],
   "body-too-large": [413, "The body is too large"],
   "message-too-large": [413, "The message is too large"],
   "workflow-too-large": [413, "The workflow is too large"],

@@ -1,6 +1,7 @@
 /** What a session, its messages and its turns look like from outside, in the HTTP API and on clients' sockets. */
 import { z } from "zod";
 import {
+  DELETE_REASONS,
   ERROR_TYPES,
   FAILURE_POLICIES,
   FAILURE_TYPES,
@@ -132,6 +133,8 @@ export const SessionView = z.object({
   questions: z.array(QuestionView),
   /** Set when spans have not reached the backend for over a minute. */
   exportProblem: ExportProblemView.optional(),
+  /** Set while the session is being deleted; afterwards every request is answered with 410. */
+  deletion: z.object({ since: time, reason: z.enum(DELETE_REASONS) }).optional(),
   createdAt: time,
   updatedAt: time,
 });

@@ -3,6 +3,7 @@ import { OUTCOMES } from "./outcomes.ts";
 import {
   BROKER_CALLS,
   CHILD_SESSION_EVENTS,
+  DELETE_REASONS,
   FAILURE_POLICIES,
   HIBERNATE_REASONS,
   HTTP_METHODS,
@@ -275,6 +276,12 @@ export const ATTRIBUTES = {
   "valet.restore.reason": { type: "string", values: RESTORE_REASONS, meaning: "why the session was restored" },
   "valet.hibernate.reason": { type: "string", values: HIBERNATE_REASONS, meaning: "why the session was hibernated" },
   "valet.terminate.reason": { type: "string", values: TERMINATE_REASONS, meaning: "why the session was terminated" },
+  "valet.delete.reason": { type: "string", values: DELETE_REASONS, meaning: "why the session was deleted" },
+  "valet.delete.unfinished_calls": {
+    type: "int",
+    meaning:
+      "number of calls to the broker, other sessions and the capacity object that the deletion stopped waiting for after a day",
+  },
   "valet.recovery.attempt": {
     type: "int",
     meaning: "number of the recovery attempt, from 1; absent on a first start",

@@ -71,6 +71,13 @@ export const TERMINATE_REASON_MEANINGS: Record<values.TerminateReason, string> =
   requested: "a person requested it",
   sandbox_gone: "the sandbox no longer existed when the session was to be hibernated",
   parent_session_terminated: "the parent session was terminated",
+  session_deleted: "the session is being deleted",
+};
+
+export const DELETE_REASON_MEANINGS: Record<values.DeleteReason, string> = {
+  requested: "a person requested it",
+  retention: "the session had been terminated for `VALET_RETENTION_DAYS`",
+  parent_session_deleted: "a person requested the deletion of its parent session",
 };
 
 export const START_SOURCE_MEANINGS: Record<values.StartSource, string> = {

@@ -49,6 +49,18 @@ export const SANDBOX_SPANS = {
     errors: endedBy("terminate"),
     links: ["caused_by", "follows"],
   },
+  "valet.session.delete": {
+    meaning:
+      "The deletion of a session, from the request until nothing of it runs any more and nobody waits for it. The export of what waits, and the removal of its data, follow.",
+    kind: "INTERNAL",
+    operation: true,
+    emitters: ["session-agent"],
+    parents: ["root"],
+    required: ["valet.delete.reason"],
+    optional: ["valet.delete.unfinished_calls"],
+    errors: [],
+    links: ["caused_by", "follows"],
+  },
   "valet.capacity.wait": {
     meaning: "The session waits for another session's sandbox to end, since the limit on running sandboxes is reached.",
     kind: "INTERNAL",

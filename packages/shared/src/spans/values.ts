@@ -57,8 +57,12 @@ export const HIBERNATE_REASONS = [
 export type HibernateReason = (typeof HIBERNATE_REASONS)[number];
 
 /** Why a session was terminated: `valet.terminate.reason`. */
-export const TERMINATE_REASONS = ["requested", "sandbox_gone", "parent_session_terminated"] as const;
+export const TERMINATE_REASONS = ["requested", "sandbox_gone", "parent_session_terminated", "session_deleted"] as const;
 export type TerminateReason = (typeof TERMINATE_REASONS)[number];
+
+/** Why a session was deleted: `valet.delete.reason`. */
+export const DELETE_REASONS = ["requested", "retention", "parent_session_deleted"] as const;
+export type DeleteReason = (typeof DELETE_REASONS)[number];
 
 /** The stages of a sandbox's start, in order: `valet.sandbox.stage`. */
 export const SANDBOX_STAGES = ["requested", "created", "connected", "opencode_starting", "git_setup", "ready"] as const;

@@ -1,4 +1,5 @@
 /** Bearer tokens of the API. Only a hash is stored, so the database does not reveal tokens. */
+import { type KnownSession, selectKnown, toKnown } from "../database/deleted-sessions.ts";
 import { hashToken, isTokenOf } from "../durable-objects/core/ids.ts";
 
 /** Returns the token of an `authorization` header (RFC 6750, section 2.1); the scheme is case-insensitive. */
@@ -12,8 +13,8 @@ export interface Access {
   readonly ownerId: string | undefined;
   /** Whether the token's requests may name the user on whose behalf they are made. */
   readonly speaksForOthers: boolean;
-  /** The session that the path names, and its owner; `undefined` if the path names none, or there is no such session. */
-  readonly session: { readonly id: string; readonly ownerId: string } | undefined;
+  /** The session that the path names, and its owner; `undefined` if the path names none, or there never was such a session. */
+  readonly session: KnownSession | undefined;
 }
 
 /** Reads what a token and the session of a path say, in one round trip. */
@@ -22,12 +23,10 @@ export async function readAccess(db: D1Database, token: string, sessionId: strin
     .prepare("SELECT hash, owner_id, speaks_for_others FROM tokens WHERE hash = ?")
     .bind(hashToken(token));
   if (sessionId === undefined) return { ...accessOf(token, await ofToken.first<TokenRow>()), session: undefined };
-  const ofSession = db.prepare("SELECT id, owner_id FROM sessions WHERE id = ?").bind(sessionId);
-  const [tokens, sessions] = await db.batch<unknown>([ofToken, ofSession]);
-  const row = sessions?.results[0] as { readonly id: string; readonly owner_id: string } | undefined;
+  const [tokens, sessions] = await db.batch<unknown>([ofToken, selectKnown(db, sessionId)]);
   return {
     ...accessOf(token, (tokens?.results[0] as TokenRow | undefined) ?? null),
-    session: row && { id: row.id, ownerId: row.owner_id },
+    session: toKnown(sessions?.results[0]),
   };
 }
 

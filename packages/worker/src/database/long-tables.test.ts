@@ -6,8 +6,9 @@ import { countingDatabase } from "../../test/d1-rows.ts";
 import { TURN } from "../../test/turn-record.ts";
 import { issueTicket, redeemTicket } from "../auth/tickets.ts";
 import { readAccess } from "../auth/tokens.ts";
+import { deleteSession, findSession, whenDeleted } from "./deleted-sessions.ts";
 import { readFamily } from "./family.ts";
-import { countExportProblems, listSessions, ownsSession, sessionExists, upsertSession } from "./sessions.ts";
+import { countExportProblems, listSessions, ownsSession, upsertSession } from "./sessions.ts";
 import { makeToken, migrate } from "./setup.ts";
 import { upsertTurn } from "./turns.ts";
 
@@ -116,7 +117,20 @@ test("a session and a turn are written, and tokens, tickets and sessions found, 
         upsertSession(db, { ownerId: owner, version: 2, view: view(idOf(owner, 0)) }),
       ]),
     owns: (owner) => ownsSession(db, idOf(owner, 1), owner),
-    exists: (owner) => sessionExists(db, idOf(owner, 1)),
+    exists: (owner) => findSession(db, idOf(owner, 1)),
+    "is deleted": (owner) => whenDeleted(db, idOf(owner, 1)),
+    deletes: (owner) =>
+      db.batch(
+        deleteSession(db, {
+          id: idOf(owner, 5),
+          ownerId: owner,
+          deletedAt: timeOf(0),
+          reason: "requested",
+          deletedBy: owner,
+          spansNotExported: 0,
+          unfinishedCalls: 0,
+        }),
+      ),
     token: async (owner) => {
       const { token, statement } = makeToken(owner, "test");
       await db

@@ -4,7 +4,6 @@ import { expect, test } from "vitest";
 import { bindings } from "../../test/bindings.ts";
 import { TURN } from "../../test/turn-record.ts";
 import { readFamily } from "./family.ts";
-import { upsertSession } from "./sessions.ts";
 import { migrate } from "./setup.ts";
 import { upsertTurn } from "./turns.ts";
 
@@ -39,9 +38,13 @@ test("turns from before the sums count, and so do those that an older version in
     DB,
     MIGRATIONS.filter(({ name }) => name < "0006"),
   );
-  const view = { id: "ses_1", status: "running", createdAt: "2026-01-01T00:00:00.000Z" } as never;
+  const created = "2026-01-01T00:00:00.000Z";
+  const view = { id: "ses_1", status: "running", createdAt: created };
   await DB.batch([
-    upsertSession(DB, { ownerId: "own", version: 1, view: { ...(view as object), updatedAt: "2026" } as never }),
+    DB.prepare(
+      `INSERT INTO sessions (id, owner_id, status, created_at, updated_at, version, view)
+       VALUES ('ses_1', 'own', 'running', ?1, ?1, 1, ?2)`,
+    ).bind(created, JSON.stringify(view)),
     ...[turn(), turn(UNKNOWN), turn(PARTIAL)].map(olderInsert),
   ]);
   await migrate(DB, MIGRATIONS);

@@ -8,12 +8,12 @@ export interface ProjectedSession {
   readonly view: SessionView;
 }
 
-/** Updates a session's row; does nothing if the row is newer. */
+/** Inserts or updates a session's row; does nothing if the row is newer, or the session was deleted. */
 export function upsertSession(db: D1Database, { ownerId, version, view }: ProjectedSession): D1PreparedStatement {
   return db
     .prepare(
       `INSERT INTO sessions (id, owner_id, status, parent_session_id, created_at, updated_at, version, view)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+       SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (SELECT 1 FROM deleted_sessions WHERE id = ?1)
        ON CONFLICT (id) DO UPDATE SET status = excluded.status, updated_at = excluded.updated_at,
          version = excluded.version, view = excluded.view
        WHERE excluded.version > sessions.version`,
@@ -80,11 +80,6 @@ export async function listSessions(
     )
     .all<{ view: string }>();
   return results.map(({ view }) => withoutSecrets(JSON.parse(view) as SessionView));
-}
-
-/** Returns whether a session with this id exists. */
-export async function sessionExists(db: D1Database, id: string): Promise<boolean> {
-  return (await db.prepare("SELECT 1 FROM sessions WHERE id = ?").bind(id).first()) !== null;
 }
 
 /** The sessions of all owners whose spans do not reach the backend. */

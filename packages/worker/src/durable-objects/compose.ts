@@ -24,6 +24,7 @@ import { type TimerHandlers, Timers } from "./core/timers.ts";
 import { Transactions } from "./core/transactions.ts";
 import { CredentialKeys } from "./credentials/credential-keys.ts";
 import { SessionCredentials } from "./credentials/session-credentials.ts";
+import { SessionDeletion } from "./deletion/session-deletion.ts";
 import { Attempts } from "./dispatch/attempts.ts";
 import { CapacityAnswers } from "./dispatch/capacity-answers.ts";
 import { Scheduler } from "./dispatch/scheduler.ts";
@@ -31,8 +32,10 @@ import { SignsOfLife } from "./dispatch/signs-of-life.ts";
 import { Watchdogs } from "./dispatch/watchdogs.ts";
 import { ChildSessions } from "./family/child-sessions.ts";
 import { ParentReports } from "./family/parent-reports.ts";
+import { peersOf } from "./family/peers.ts";
 import { BackgroundCheck } from "./link/background-check.ts";
 import { ClientSockets } from "./link/client-sockets.ts";
+import { close } from "./link/connection.ts";
 import { RunnerConfig } from "./link/runner-config.ts";
 import { RunnerLink } from "./link/runner-link.ts";
 import { ProjectionOutbox } from "./projection/projection-outbox.ts";
@@ -52,10 +55,25 @@ import { SpanNews } from "./traces/span-news.ts";
 import { viewExportProblem } from "./traces/trace-export.ts";
 import { Workflows } from "./workflow/workflows.ts";
 
+/** The close code of sockets whose session was deleted: a normal closure (RFC 6455, section 7.4.1). */
+const DELETED = 1000;
+
 export type SessionParts = ReturnType<typeof composeSession>;
 
 export function composeSession(ctx: DurableObjectState, env: Env) {
-  const { publicUrl, broker: brokerConfig, modelAccess, credentialKeys, intervals, turnBounds } = parseConfig(env);
+  const {
+    publicUrl,
+    broker: brokerConfig,
+    modelAccess,
+    credentialKeys,
+    intervals,
+    turnBounds,
+    retentionMs,
+  } = parseConfig(env);
+  const report = (error: unknown) => {
+    // What was under way when the session was deleted may no longer write, which is no failure.
+    if (!transactions.isOver) reportFailure(error);
+  };
   const { storage } = ctx;
   const { sql } = storage;
   upgradeSchema(storage, SESSION_MIGRATIONS);
@@ -167,9 +185,14 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   };
   /** Exports the spans that are due. Never rejects. */
   const runExport = async () => {
-    await exporter.start();
-    recordExportProblem();
-    timers.arm();
+    try {
+      await exporter.start();
+      recordExportProblem();
+      if (state.maybe?.deletion !== undefined) transactions.run(() => deletion.advance());
+      timers.arm();
+    } catch (error) {
+      report(error);
+    }
   };
   const outbox = new ProjectionOutbox({
     ...durable,
@@ -251,7 +274,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   });
 
   // The family.
-  const family = { ...durable, state, tracer, peer: (id: string) => stubOf(env, id) };
+  const family = { ...durable, state, tracer, callPeer: peersOf(env.DB, (id) => stubOf(env, id)) };
   const children = new ChildSessions({
     ...family,
     db: env.DB,
@@ -326,6 +349,28 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     onAnswered: (attemptId) => watchdogs.touch(attemptId),
   });
 
+  const deletion: SessionDeletion = new SessionDeletion({
+    sql,
+    storage,
+    db: env.DB,
+    state,
+    transactions,
+    timers,
+    tracer,
+    now,
+    retentionMs,
+    retryMs: intervals.retryMs,
+    lifecycle,
+    children,
+    exporter,
+    boundary,
+    closeSockets: () => {
+      for (const socket of ctx.getWebSockets()) close(socket, DELETED, "the session was deleted");
+    },
+    background,
+    report,
+  });
+
   timers.handle({
     ...scheduler.timerHandlers,
     ...watchdogs.timerHandlers,
@@ -337,6 +382,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     ...outbox.timerHandlers,
     ...children.timerHandlers,
     ...reports.timerHandlers,
+    ...deletion.timerHandlers,
   } satisfies TimerHandlers);
 
   const consequences: Consequences = new Consequences({
@@ -362,6 +408,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     records,
     children,
     reports,
+    deletion,
     traces,
     runnerSpans,
     outbox,
@@ -393,6 +440,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     attempts,
     children,
     reports,
+    deletion,
     credentials,
     tracer,
     traces,
@@ -415,6 +463,6 @@ function earliest(...times: (number | undefined)[]): number | undefined {
   return known.length === 0 ? undefined : Math.min(...known);
 }
 
-export function report(error: unknown): void {
+export function reportFailure(error: unknown): void {
   logFailure("a session failed", error);
 }

@@ -54,7 +54,7 @@ class World {
     const rooms: Part[] = [
       ...(["queue", "workflows", "scheduler", "attempts", "watchdogs", "signs", "link", "runnerConfig"] as const),
       ...(["backgroundCheck", "lifecycle", "lease", "startTimes", "conversation", "output", "records"] as const),
-      ...(["children", "reports", "traces", "runnerSpans", "outbox", "clients"] as const),
+      ...(["children", "reports", "deletion", "traces", "runnerSpans", "outbox", "clients"] as const),
     ];
     const parts = Object.fromEntries(rooms.map((room) => [room, this.#noting(room)]));
     this.consequences = new Consequences({
@@ -74,7 +74,8 @@ class World {
     this.transactions.run(() => {
       for (const event of events) this.events.record(event);
     });
-    return this.log.filter((call) => call !== "reports.recordDue" && call !== "lease.reportNeed");
+    const always: readonly Call[] = ["reports.recordDue", "lease.reportNeed", "deletion.advance"];
+    return this.log.filter((call) => !always.includes(call));
   }
 
   /** A room that notes its calls, with what they are given as far as that is plain. */
@@ -180,7 +181,14 @@ describe("at the end", () => {
       world.transactions.afterCommit(() => committed.push(...world.log));
     });
     expect(committed).toEqual(
-      inOrder("queue.closeBatches", "scheduler.pump", "reports.recordDue", "lease.reportNeed", "outbox.sessionChanged"),
+      inOrder(
+        "queue.closeBatches",
+        "scheduler.pump",
+        "reports.recordDue",
+        "lease.reportNeed",
+        "outbox.sessionChanged",
+        "deletion.advance",
+      ),
     );
     expect(world.log.slice(committed.length)).toEqual(
       inOrder("conversation.view", "clients.broadcast", "workflows.view", "clients.broadcast", "clients.broadcast"),
@@ -314,7 +322,7 @@ describe("what follows from an event", () => {
       ["attempts.endQueued aborted session_terminated", "attempts.stop session_terminated", "children.endAll"],
     ],
     "a session that sleeps": [{ type: "hibernated" }, ["boundary"]],
-    "a session that has ended": [{ type: "terminated" }, ["boundary"]],
+    "a session that has ended": [{ type: "terminated" }, ["deletion.onTerminated", "boundary"]],
   };
   test.each(Object.entries(cases))("%s", (_what, [event, expected]) => {
     expect(new World().after(event)).toEqual(expected);

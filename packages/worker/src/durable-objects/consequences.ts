@@ -6,6 +6,7 @@
  * 2. When no event is left and the queue may move, the scheduler dispatches every job that may run now; then again from 1.
  * 3. Reports that depend on the final state: to the session's parent, and to the broker's capacity object.
  * 4. The outbox to D1 schedules a write if the session has changed. After the commit, the clients receive the changes.
+ * 5. A deletion takes the steps that are due: it waits for all calls of before.
  */
 import type { SessionView, TurnRecord } from "@valet/shared/protocol/session-view";
 import type { AgentRequests } from "./conversation/agent-requests.ts";
@@ -16,6 +17,7 @@ import type { Changes } from "./core/changes.ts";
 import type { PendingEvents } from "./core/pending-events.ts";
 import type { SessionState } from "./core/session-state.ts";
 import type { Transactions } from "./core/transactions.ts";
+import type { SessionDeletion } from "./deletion/session-deletion.ts";
 import type { Attempts } from "./dispatch/attempts.ts";
 import type { Scheduler } from "./dispatch/scheduler.ts";
 import type { SignsOfLife } from "./dispatch/signs-of-life.ts";
@@ -66,6 +68,7 @@ export interface ConsequencesOptions {
   readonly records: TurnRecords;
   readonly children: ChildSessions;
   readonly reports: ParentReports;
+  readonly deletion: SessionDeletion;
   readonly traces: TraceStore;
   readonly runnerSpans: RunnerSpans;
   readonly outbox: ProjectionOutbox;
@@ -109,7 +112,7 @@ export class Consequences {
 
   /** Handles every event that the current transaction has recorded. */
   draw(): void {
-    const { state, changes, scheduler, reports, lease } = this.#options;
+    const { state, changes, scheduler, reports, lease, deletion } = this.#options;
     if (state.maybe === undefined) return;
     this.#drain();
     for (let round = 0; changes.takeMoved() && round < MAX_ROUNDS; round++) {
@@ -119,6 +122,7 @@ export class Consequences {
     reports.recordDue();
     lease.reportNeed();
     this.#publish();
+    deletion.advance();
   }
 
   /** Forgets the events of a transaction that was rolled back. */
@@ -136,7 +140,7 @@ export class Consequences {
 
   #follow(event: SessionEvent): void {
     const { queue, scheduler, attempts, link, runnerConfig, lifecycle, conversation } = this.#options;
-    const { reports, children, transactions, boundary } = this.#options;
+    const { reports, children, deletion, transactions, boundary } = this.#options;
     switch (event.type) {
       // The queue.
       case "attempt-ended":
@@ -188,7 +192,9 @@ export class Consequences {
         attempts.stop("session_terminated", event.asker);
         return children.endAll();
       case "hibernated":
+        return boundary();
       case "terminated":
+        deletion.onTerminated();
         return boundary();
       default:
         // With a further event, this does not compile.

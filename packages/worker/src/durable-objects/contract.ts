@@ -40,6 +40,8 @@ export interface RequestToEnd {
 
 export interface NewSession extends CreateSession {
   readonly id: string;
+  /** Whether the id was drawn for this call. Any other may be that of a deleted session, which is not created again. */
+  readonly isNewId?: true;
   /** Present if the session has a parent. */
   readonly origin?: ChildOrigin;
 }
@@ -69,6 +71,8 @@ export interface SessionCalls extends CapacityHolder {
   wake(ctx: CallContext): Answer<SessionView>;
   abort(ctx: CallContext): Answer<SessionView>;
   terminate(ctx: CallContext): Answer<SessionView>;
+  /** Begins to delete the session, in any state. It answers nothing any more once D1 has its tombstone. */
+  deleteSession(ctx: CallContext): Answer<SessionView>;
   replyPermission(permissionId: string, reply: PermissionReply, ctx: CallContext): Answer<SessionView>;
   replyQuestion(questionId: string, answers: QuestionAnswers | null, ctx: CallContext): Answer<SessionView>;
   turns(cursor?: string): Answer<TurnList>;
@@ -89,8 +93,12 @@ export interface SessionCalls extends CapacityHolder {
   spans(cursor?: string): Answer<ReadableStream<Uint8Array>>;
   /** Exports waiting spans again, even after the session has given up, and waits some seconds for the result. */
   resend(): Answer<ResentSpans>;
-  /** Stores spans of requests that did not end with a change of the session. @param otlpJson OTLP/JSON text */
-  recordSpans(otlpJson: string): Promise<void>;
+  /**
+   * Stores spans of requests that did not end with a change of the session.
+   * @param otlpJson OTLP/JSON text
+   * @returns false if there is no session that could store them
+   */
+  recordSpans(otlpJson: string): Promise<boolean>;
 
   // Calls between sessions of one family. Each is idempotent.
 
@@ -102,6 +110,11 @@ export interface SessionCalls extends CapacityHolder {
   takeParentMessage(message: ParentMessage, ctx: CallContext): Answer<void>;
   /** Terminates the session for its parent; if it does not exist yet, it can never be created. */
   endAsChild(parentSessionId: string, reason: TerminateReason, ctx: CallContext): Answer<void>;
+  /**
+   * Deletes the session with its parent; if it does not exist yet, it can never be created.
+   * @param deletedBy the user who asked for the parent's deletion
+   */
+  deleteAsChild(parentSessionId: string, deletedBy: string | null, ctx: CallContext): Answer<void>;
 
   /** WebSockets: `/client` and `/runner`. */
   fetch(request: Request): Promise<Response>;

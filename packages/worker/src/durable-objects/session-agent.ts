@@ -20,29 +20,38 @@ import type { TerminateReason } from "@valet/shared/spans";
 import { exportHint, extractFromHeaders } from "@valet/shared/tracing";
 import type { z } from "zod";
 import type { Env } from "../bindings.ts";
+import { whenDeleted } from "../database/deleted-sessions.ts";
 import { askerOf, callerOf, originOf, userOf } from "./caller.ts";
 import type { CapacityStanding, CapacityState } from "./capacity/capacity-calls.ts";
-import { composeSession, report, type SessionParts } from "./compose.ts";
+import { composeSession, reportFailure, type SessionParts } from "./compose.ts";
 import type { CallContext, NewSession, SessionCalls, SkeletonAnswer } from "./contract.ts";
 import { type ListOrder, listMessages, listTurns, listWorkflows } from "./conversation/session-lists.ts";
 import { badCursor } from "./core/cursor.ts";
 import { ok, type Result, refuse } from "./core/result.ts";
+import { hasTables } from "./core/schema.ts";
 import { type ChildReport, type ParentMessage, reportText } from "./family/family.ts";
+import { refuseDeleted } from "./family/peers.ts";
 import { type DescribeRequest, endRequest } from "./request-end.ts";
 import { createSession } from "./session-creation.ts";
 import { type SegmentList, segmentAfter } from "./traces/segment-cursor.ts";
 import { listTraces } from "./traces/trace-list.ts";
 
 const NOT_FOUND = refuse("session-not-found", "There is no session with this id.");
+const DELETED = refuse("session-deleted", "It has just been deleted.");
 const TRACE_NOT_FOUND = refuse("trace-not-found", "The session has no trace with this id.");
 
 export class SessionAgent extends DurableObject<Env> implements SessionCalls {
-  readonly #parts: SessionParts;
+  /** The rooms. An object that has stored nothing has none: a stray call or alarm must not leave anything in its storage. */
+  #composed: SessionParts | undefined;
 
   /** @param parts the rooms; only tests compose them differently */
-  constructor(ctx: DurableObjectState, env: Env, parts: SessionParts = composeSession(ctx, env)) {
+  constructor(ctx: DurableObjectState, env: Env, parts?: SessionParts) {
     super(ctx, env);
-    this.#parts = parts;
+    if (parts !== undefined || hasTables(ctx.storage.sql)) this.#resume(parts ?? composeSession(ctx, env));
+  }
+
+  #resume(parts: SessionParts): void {
+    this.#composed = parts;
     if (parts.state.maybe === undefined) return;
     parts.transactions.run(() => {
       parts.lifecycle.resume();
@@ -51,12 +60,26 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
       parts.outbox.resume();
       parts.children.resume();
       parts.reports.resume();
+      parts.deletion.resume();
     });
     parts.credentials.resume();
   }
 
-  async create(input: NewSession, ctx: CallContext): Promise<Result<SessionView>> {
-    return createSession(this.#parts, input, ctx);
+  /** The rooms, composed where that has not happened. */
+  get #parts(): SessionParts {
+    this.#composed ??= composeSession(this.ctx, this.env);
+    return this.#composed;
+  }
+
+  /** The rooms of the session, if there is one. */
+  get #existing(): SessionParts | undefined {
+    const parts = this.#composed;
+    return parts?.state.maybe === undefined || parts.deletion.isDone ? undefined : parts;
+  }
+
+  async create({ isNewId, ...input }: NewSession, ctx: CallContext): Promise<Result<SessionView>> {
+    const deletedAt = isNewId || this.#existing !== undefined ? undefined : await whenDeleted(this.env.DB, input.id);
+    return deletedAt === undefined ? createSession(this.#parts, input, ctx) : refuseDeleted(deletedAt);
   }
 
   async view(): Promise<Result<SessionView>> {
@@ -142,6 +165,13 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     });
   }
 
+  async deleteSession(ctx: CallContext): Promise<Result<SessionView>> {
+    return this.#changeSession(ctx, ({ deletion }) => {
+      deletion.begin({ reason: "requested", by: userOf(ctx), cause: callerOf(ctx) });
+      return ok(undefined);
+    });
+  }
+
   /** Answers a permission request of the agent. */
   async replyPermission(permissionId: string, reply: PermissionReply, ctx: CallContext): Promise<Result<SessionView>> {
     return this.#readSession(({ replies }) => replies.permission(permissionId, reply, userOf(ctx)));
@@ -216,8 +246,9 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async resend(): Promise<Result<ResentSpans>> {
-    const { state, transactions, exporter, boundary, runExport, background } = this.#parts;
-    if (state.maybe === undefined) return NOT_FOUND;
+    const parts = this.#existing;
+    if (parts === undefined) return this.#refusal;
+    const { transactions, exporter, boundary, runExport, background } = parts;
     transactions.run(() => {
       boundary();
       exporter.tryAgain();
@@ -235,9 +266,10 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     });
   }
 
-  async recordSpans(otlpJson: string): Promise<void> {
-    const { traces, transactions } = this.#parts;
-    transactions.run(() => traces.acceptRequestSpans(otlpJson));
+  async recordSpans(otlpJson: string): Promise<boolean> {
+    const parts = this.#existing;
+    parts?.transactions.run(() => parts.traces.acceptRequestSpans(otlpJson));
+    return parts !== undefined;
   }
 
   async adoptChild(childId: string, ctx: CallContext): Promise<Result<{ readonly depth: number }>> {
@@ -276,26 +308,42 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async endAsChild(parentSessionId: string, reason: TerminateReason, ctx: CallContext): Promise<Result<void>> {
-    const { state, transactions, reports } = this.#parts;
-    if (state.maybe === undefined) return ok(transactions.run(() => reports.neverMake()));
-    return this.#changeFamily(ctx, ({ lifecycle }) => {
+    if (this.#existing === undefined) return this.#neverMake();
+    return this.#changeFamily(ctx, ({ state, lifecycle }) => {
       if (state.record.parentSessionId !== parentSessionId) return NOT_FOUND;
       return ok(lifecycle.terminate(reason, askerOf(ctx)));
     });
   }
 
+  async deleteAsChild(parentSessionId: string, deletedBy: string | null, ctx: CallContext): Promise<Result<void>> {
+    if (this.#existing === undefined) return this.#neverMake();
+    return this.#changeFamily(ctx, ({ state, deletion }) => {
+      if (state.record.parentSessionId !== parentSessionId) return NOT_FOUND;
+      return ok(deletion.begin({ reason: "parent_session_deleted", by: deletedBy, cause: callerOf(ctx) }));
+    });
+  }
+
+  /** Refuses the session's creation from now on; a deleted one cannot be created in any case. */
+  async #neverMake(): Promise<Result<void>> {
+    const name = this.ctx.id.name ?? "";
+    if (this.#composed?.deletion.isDone || (await whenDeleted(this.env.DB, name)) !== undefined) return ok(undefined);
+    const { transactions, reports } = this.#parts;
+    return ok(transactions.run(() => reports.neverMake()));
+  }
+
   async capacity(name: string, standing?: CapacityStanding): Promise<CapacityState | null> {
-    return this.#parts.state.maybe === undefined ? null : this.#parts.capacityAnswers.answer(name, standing);
+    return this.#existing?.capacityAnswers.answer(name, standing) ?? null;
   }
 
   async yieldSlot(name: string): Promise<boolean> {
-    return this.#parts.state.maybe !== undefined && this.#parts.capacityAnswers.yieldSlot(name);
+    return this.#existing?.capacityAnswers.yieldSlot(name) ?? false;
   }
 
   /** Accepts WebSockets: `/runner` for the sandbox's runner, `/client` for clients that watch the session. */
   override async fetch(request: Request): Promise<Response> {
-    const { state, link, clients, parts, view } = this.#parts;
-    if (state.maybe === undefined) return new Response("No such session.", { status: 404 });
+    const existing = this.#existing;
+    if (existing === undefined) return new Response("No such session.", { status: 404 });
+    const { link, clients, parts, view } = existing;
     const { pathname } = new URL(request.url);
     if (pathname === "/runner") return link.accept(request);
     if (pathname === "/client")
@@ -304,13 +352,15 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   override webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): void {
-    const { link, clients } = this.#parts;
+    const existing = this.#existing;
+    if (existing === undefined) return;
+    const { link, clients } = existing;
     try {
       if (link.owns(socket)) link.receive(socket, data);
       else if (clients.owns(socket)) clients.onFrame(socket, data);
     } catch (error) {
       // An internal error while handling one frame: the transaction was rolled back, and the object continues.
-      report(error);
+      reportFailure(error);
     }
   }
 
@@ -324,29 +374,37 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Runs the timers that are due, starts exports, and sets the next alarm. Does not wait for the network, and never throws. */
   override alarm(): void {
-    const { timers, traces, exporter, boundary, recordExportProblem, runExport, now, background } = this.#parts;
+    // The alarm of an object without rooms was set by nobody that is left.
+    if (this.#composed === undefined || this.#composed.deletion.isDone) return;
+    const { timers, traces, exporter, boundary, recordExportProblem, runExport, now, background } = this.#composed;
     try {
       if ((traces.dueAtMs() ?? Infinity) <= now()) boundary();
       if ((exporter.dueAtMs() ?? Infinity) <= now()) background(runExport());
       recordExportProblem();
     } catch (error) {
-      report(error);
+      reportFailure(error);
     }
     timers.fire();
   }
 
   #onSocketGone(socket: WebSocket): void {
-    const { link } = this.#parts;
+    const link = this.#existing?.link;
     try {
-      if (link.owns(socket)) link.closed(socket);
+      if (link?.owns(socket)) link.closed(socket);
     } catch (error) {
-      report(error);
+      reportFailure(error);
     }
   }
 
   /** Reads the session; refuses if it has not been created. */
   #read<T>(read: (parts: SessionParts) => Result<T>): Result<T> {
-    return this.#parts.state.maybe === undefined ? NOT_FOUND : read(this.#parts);
+    const parts = this.#existing;
+    return parts === undefined ? this.#refusal : read(parts);
+  }
+
+  /** Why there is no session. */
+  get #refusal(): ReturnType<typeof refuse> {
+    return this.#composed?.deletion.isDone ? DELETED : NOT_FOUND;
   }
 
   /** Changes the session in one transaction. The span of the request that asked for it ends in it, too. */

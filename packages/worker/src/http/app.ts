@@ -8,6 +8,7 @@ import { limitChanges, requireSession, requireTicket, requireToken } from "./mid
 import { problem, toApiError, toResponse } from "./problem.ts";
 import { BODY_TIMEOUT_MS, readBody } from "./request-body.ts";
 import { agentRequests } from "./routes/agent-requests.ts";
+import { deletion } from "./routes/deletion.ts";
 import { health } from "./routes/health.ts";
 import { lifecycle } from "./routes/lifecycle.ts";
 import { messages } from "./routes/messages.ts";
@@ -66,6 +67,7 @@ export function createApp() {
     messages,
     workflows,
     lifecycle,
+    deletion,
     agentRequests,
     traces,
     turns,

@@ -5,7 +5,7 @@ import { matchedRoutes } from "hono/route";
 import { redeemTicket } from "../auth/tickets.ts";
 import { bearerToken, readAccess } from "../auth/tokens.ts";
 import { stubOf } from "../bindings.ts";
-import { ownsSession } from "../database/sessions.ts";
+import { findSession, type KnownSession } from "../database/deleted-sessions.ts";
 import { workerTracing } from "../worker-tracing.ts";
 import type { AppContext, AppMiddleware } from "./context.ts";
 import { problem } from "./problem.ts";
@@ -26,8 +26,13 @@ export const requireTicket: AppMiddleware = async (c, next) => {
   if (ticket !== undefined) {
     // A ticket can be used once, so a request that is not an upgrade must not use it up.
     if (!isUpgrade(c)) throw upgradeRequired();
-    const ownerId = await redeemTicket(c.env.DB, ticket, c.req.param("id") ?? "");
-    if (ownerId === undefined) throw unauthorized("the ticket is invalid or has expired");
+    const id = c.req.param("id") ?? "";
+    const ownerId = await redeemTicket(c.env.DB, ticket, id);
+    if (ownerId === undefined) {
+      // The tickets of a session are deleted with it.
+      refuseDeleted(await findSession(c.env.DB, id));
+      throw unauthorized("the ticket is invalid or has expired");
+    }
     c.set("ownerId", ownerId);
   }
   await next();
@@ -68,19 +73,33 @@ export const limitChanges: AppMiddleware = async (c, next) => {
   await next();
 };
 
-/** Finds the session of the path. Another owner's session counts as not found, and an unknown id wakes no object. */
+/**
+ * Finds the session of the path. Another owner's session counts as not found. An unknown id and a deleted session wake no object.
+ */
 export const requireSession: AppMiddleware = async (c, next) => {
   const id = SessionId.safeParse(c.req.param("id"));
-  if (!id.success || !(await isOwn(c, id.data))) throw problem("session-not-found");
+  if (!id.success) throw problem("session-not-found");
+  await requireOwn(c, id.data);
   c.set("agent", stubOf(c.env, id.data));
   c.var.trace?.describeSession(id.data);
   await next();
 };
 
-/** Whether the caller owns the session. That was read with the token, unless the request has a ticket. */
-async function isOwn(c: AppContext, id: string): Promise<boolean> {
+/**
+ * Checks that the caller has such a session. If the path names it, it was read with the token.
+ * @throws ApiError `session-not-found`, or `session-deleted`
+ */
+export async function requireOwn(c: AppContext, id: string): Promise<void> {
   const { ownerId, named } = c.var;
-  return named?.id === id ? named.ownerId === ownerId : ownsSession(c.env.DB, id, ownerId);
+  const known = named?.id === id ? named : await findSession(c.env.DB, id);
+  if (known?.ownerId !== ownerId) throw problem("session-not-found");
+  refuseDeleted(known);
+}
+
+/** @throws ApiError if the session was deleted */
+export function refuseDeleted(known: KnownSession | undefined): void {
+  const { deletedAt } = known ?? {};
+  if (deletedAt !== undefined) throw problem("session-deleted", { detail: `It was deleted at ${deletedAt}.` });
 }
 
 export function isUpgrade(c: AppContext): boolean {

@@ -88,8 +88,8 @@ export class RequestTrace {
   async deliver(session: Pick<SessionCalls, "recordSpans"> | undefined): Promise<void> {
     if (this.#ended.length === 0 || this.#isHandedOver) return;
     try {
-      if (session === undefined) await this.#export();
-      else await session.recordSpans(encodeTraces(this.#tracing.resource, this.#ended));
+      const store = () => session?.recordSpans(encodeTraces(this.#tracing.resource, this.#ended));
+      if (session === undefined || (await store()) === false) await this.#export();
     } catch (error) {
       // Nothing was stored, so the backend does not receive it twice.
       const isFull = isStorageFull(error) || isStorageLost(error);

@@ -1,4 +1,4 @@
-/** D1 as far as a session's projection uses it: it stores the newest version of the session and every turn, or is down. */
+/** D1 as far as a session uses it: it stores the newest version of the session, every turn and the tombstone, or is down. */
 import type { SessionView } from "@valet/shared/protocol/session-view";
 
 interface Statement {
@@ -9,6 +9,8 @@ interface Statement {
 export class Database {
   session: SessionView | undefined;
   readonly turns = new Set<string>();
+  /** How many tombstones were written: a repeated one changes nothing. */
+  tombstones = 0;
   isAway = false;
   /** Whether it takes calls and never answers. */
   hangs = false;
@@ -16,20 +18,39 @@ export class Database {
 
   get binding(): D1Database {
     const binding = {
-      prepare: (query: string) => ({ bind: (...values: unknown[]): Statement => ({ query, values }) }),
+      prepare: (query: string) => ({
+        bind: (...values: unknown[]) => ({ query, values, first: () => this.#first(query) }),
+      }),
       batch: async (statements: readonly Statement[]) => {
-        if (this.isAway) throw new DatabaseAway();
-        if (this.hangs) await new Promise(() => {});
-        for (const { query, values } of statements) {
-          if (query.includes("INTO turns")) this.turns.add(values[1] as string);
-          else if ((values[6] as number) > this.#version) {
-            this.#version = values[6] as number;
-            this.session = JSON.parse(values[7] as string) as SessionView;
-          }
-        }
+        await this.#answer();
+        for (const statement of statements) this.#write(statement);
       },
     };
     return binding as unknown as D1Database;
+  }
+
+  async #answer(): Promise<void> {
+    if (this.isAway) throw new DatabaseAway();
+    if (this.hangs) await new Promise(() => {});
+  }
+
+  /** Answers the only question of a session: whether one was deleted. */
+  async #first(query: string): Promise<object | null> {
+    if (!query.includes("FROM deleted_sessions")) throw new Error(`unexpected: ${query}`);
+    await this.#answer();
+    return this.tombstones > 0 ? { deleted_at: "2026-01-01T00:00:00.000Z" } : null;
+  }
+
+  #write({ query, values }: Statement): void {
+    if (query.includes("INTO deleted_sessions")) {
+      this.tombstones++;
+      this.session = undefined;
+    } else if (query.startsWith("DELETE FROM")) return;
+    else if (query.includes("INTO turns")) this.turns.add(values[1] as string);
+    else if (this.tombstones === 0 && (values[6] as number) > this.#version) {
+      this.#version = values[6] as number;
+      this.session = JSON.parse(values[7] as string) as SessionView;
+    }
   }
 }
 

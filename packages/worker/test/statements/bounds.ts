@@ -63,6 +63,11 @@ function family(statement: string, ...steps: string[]): BoundedStatement {
 
 const IN_DATABASE: readonly BoundedStatement[] = [
   listed("owner_id = ?", "sessions_by_owner (owner_id=?)"),
+  {
+    statement: "DELETE FROM tickets WHERE session_id = ?",
+    steps: ["SEARCH tickets USING INDEX tickets_by_session (session_id=?)"],
+    because: "once, when the session is deleted: its tickets of the last 30 s, or since a ticket was last issued",
+  },
   listed("owner_id = ? AND (created_at, id) < (?, ?)", "sessions_by_owner (owner_id=? AND (created_at,id)<(?,?))"),
   listed("owner_id = ? AND export_problem IS NOT NULL", "sessions_by_export_problem (owner_id=?)"),
   listed(
@@ -162,6 +167,11 @@ const OF_THE_SESSION: readonly BoundedStatement[] = [
     statement: "SELECT * FROM children WHERE state <> 'ended'",
     steps: ["SCAN children USING INDEX children_open"],
     because: "the index has the children only that have not ended: at most five are open (family.ts)",
+  },
+  {
+    statement: "SELECT * FROM children",
+    steps: ["SCAN children"],
+    because: "once, when the session is deleted: so is each of its children",
   },
 ];
 

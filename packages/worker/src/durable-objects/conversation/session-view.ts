@@ -23,7 +23,8 @@ export function viewSession(
   exportProblem: ExportProblemView | undefined,
 ): SessionView {
   const { id, state, title, repoUrl, branch, ref, model, models, queueMode, idleTimeoutMs, parentSessionId } = record;
-  const { errorType, trustRepositoryConfig, sandbox, sleepProblem, generation, createdMs, updatedMs } = record;
+  const { errorType, trustRepositoryConfig, sandbox, sleepProblem, generation, createdMs, updatedMs, deletion } =
+    record;
   const warnings = warningsOf(record);
   return {
     id,
@@ -50,6 +51,7 @@ export function viewSession(
       warnings: warnings.length > 0 ? warnings : undefined,
       capacityPlace,
       exportProblem,
+      deletion: deletion && { since: isoTime(deletion.sinceMs), reason: deletion.reason },
     }),
     agent: agentOf(record, queue),
     queueLength: queue.jobs.queuedCount(),

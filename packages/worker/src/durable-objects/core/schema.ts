@@ -40,6 +40,11 @@ export function upgradeSchema(storage: TransactionalStorage, migrations: readonl
   });
 }
 
+/** Returns whether the database has tables: that of an object which never stored anything, or was deleted, has none. */
+export function hasTables(sql: SqlStorage): boolean {
+  return sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'session'").toArray().length > 0;
+}
+
 /** Returns the stored version; 0 if there is none, because the database is new or from before versions were stored. */
 function readVersion(sql: SqlStorage): number {
   const [table] = sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'").toArray();

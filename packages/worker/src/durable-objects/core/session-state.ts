@@ -5,6 +5,7 @@ import { canonicalRepoUrl } from "@valet/shared/protocol/repo-url";
 import type { SessionStatus as State } from "@valet/shared/protocol/session-view";
 import type { RunnerWarning } from "@valet/shared/protocol/warnings";
 import type {
+  DeleteReason,
   EndedBy,
   ErrorType,
   FailureType,
@@ -145,6 +146,20 @@ export interface StartFailures extends StartDetails {
   readonly count: number;
 }
 
+/** The deletion of the session, from the request on. It ends with the record itself. */
+export interface DeletionRecord {
+  readonly reason: DeleteReason;
+  /** The user who asked for it; `null` if the retention period has passed. */
+  readonly by: string | null;
+  readonly sinceMs: number;
+  /** Its span, which ends when everything of the session has ended. */
+  readonly context: SpanContext;
+  /** When everything had ended; absent before. Epoch ms. */
+  readonly endedMs?: number;
+  /** How many calls were not acknowledged then. */
+  readonly unfinishedCalls?: number;
+}
+
 export interface SessionRecord extends SessionSettings {
   readonly id: string;
   readonly ownerId: string;
@@ -170,6 +185,9 @@ export interface SessionRecord extends SessionSettings {
   readonly endContext?: SpanContext;
   /** The user who terminated the session; absent if no person did. */
   readonly endedBy?: string;
+  /** When the session was terminated, epoch ms; absent if an earlier version of the object terminated it. */
+  readonly terminatedMs?: number;
+  readonly deletion?: DeletionRecord;
   readonly recovery: RecoveryRecord;
   /** The credentials of the repository; sealed, and never shown. */
   readonly credentials?: StoredCredentials;

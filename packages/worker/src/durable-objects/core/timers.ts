@@ -33,7 +33,10 @@ export type TimerKind =
   | "idle"
   | "sleep"
   | "stop"
-  | "check";
+  | "check"
+  // Deletion.
+  | "retention"
+  | "deletion";
 
 export type TimerHandlers<K extends TimerKind = TimerKind> = Readonly<Record<K, TimerHandler>>;
 

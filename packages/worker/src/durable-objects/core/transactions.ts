@@ -8,6 +8,11 @@ export interface TransactionHooks {
   report(error: unknown): void;
 }
 
+/** The object's database has been deleted. */
+export class DatabaseDeletedError extends Error {
+  override readonly name = "DatabaseDeletedError";
+}
+
 export type TransactionalStorage = Pick<DurableObjectStorage, "sql" | "transactionSync">;
 
 /** Runs `work` in a transaction of SQLite. Only {@link Transactions} and the migrations of the schema use it. */
@@ -23,6 +28,7 @@ export class Transactions {
   readonly #storage: Pick<TransactionalStorage, "transactionSync">;
   readonly #hooks: TransactionHooks;
   #effects: (() => void)[] | undefined;
+  #isOver = false;
   #undos: (() => void)[] = [];
 
   constructor(storage: Pick<TransactionalStorage, "transactionSync">, hooks: TransactionHooks) {
@@ -35,12 +41,23 @@ export class Transactions {
     return this.#effects !== undefined;
   }
 
+  /** Whether {@link end} was called. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Ends all transactions, before the database is deleted: what is still under way may no longer write. */
+  end(): void {
+    this.#isOver = true;
+  }
+
   /**
    * Runs `work` in a transaction, or as part of the running one.
-   * @throws what `work` throws, after a rollback
+   * @throws what `work` throws, after a rollback; DatabaseDeletedError once transactions have ended
    */
   run<T>(work: () => T): T {
     if (this.#effects !== undefined) return work();
+    if (this.#isOver) throw new DatabaseDeletedError();
     const effects: (() => void)[] = [];
     this.#effects = effects;
     let result: T;

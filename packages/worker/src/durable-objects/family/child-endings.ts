@@ -9,6 +9,8 @@ import type { FamilyOptions } from "./family-options.ts";
 
 interface Ending {
   readonly reason: TerminateReason;
+  /** Present if the child is deleted, too: the user who asked for that. */
+  readonly deletedBy?: string | null;
 }
 
 export class ChildEndings {
@@ -18,15 +20,19 @@ export class ChildEndings {
   readonly timerHandlers: TimerHandlers<"child-end">;
 
   constructor(options: FamilyOptions, store: ChildStore) {
-    const { state, peer } = options;
+    const { state, callPeer } = options;
     this.#store = store;
     this.#calls = new DurableCalls<Ending, unknown>("child-end", options, {
       delivers: "all",
       timeoutMs: PEER_CALL_MS,
-      call: ({ key, payload: { reason } }) => {
+      call: ({ key, payload: { reason, deletedBy } }) => {
         const { id: parentSessionId, ownerId, userId = ownerId, endedBy = userId, endContext } = state.record;
-        const headers = endContext === undefined ? {} : contextHeaders(endContext);
-        return peer(key).endAsChild(parentSessionId, reason, { ownerId, userId: endedBy, ...headers });
+        const ctx = { ownerId, userId: endedBy, ...(endContext === undefined ? {} : contextHeaders(endContext)) };
+        return callPeer<void>(key, (child) =>
+          deletedBy === undefined
+            ? child.endAsChild(parentSessionId, reason, ctx)
+            : child.deleteAsChild(parentSessionId, deletedBy, ctx),
+        );
       },
       settle: (_answer, { key }) => {
         store.updateChild(key, { state: "ended" });
@@ -46,5 +52,12 @@ export class ChildEndings {
     if (state === "ending") return;
     this.#store.updateChild(id, { state: "ending", reason });
     this.#calls.add(id, { reason });
+  }
+
+  /** Deletes a child, also one that has ended. */
+  delete({ id, state }: ChildRow, deletedBy: string | null): void {
+    const reason = "parent_session_terminated";
+    if (state !== "ended") this.#store.updateChild(id, { state: "ending", reason });
+    this.#calls.add(id, { reason, deletedBy });
   }
 }

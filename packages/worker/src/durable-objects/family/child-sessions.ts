@@ -167,6 +167,11 @@ export class ChildSessions {
     for (const child of this.#store.children()) this.#endings.begin(child, "parent_session_terminated");
   }
 
+  /** Deletes all children that the session has had, because it is deleted. */
+  deleteAll(deletedBy: string | null): void {
+    for (const child of this.#store.allChildren()) this.#endings.delete(child, deletedBy);
+  }
+
   #spawn(frame: Request, request: ChildSessionRequestOf<"spawn">): void {
     const { tracer, state, channelOf, allowsFileRepos } = this.#options;
     const { requestId, attemptId } = frame;
@@ -234,18 +239,19 @@ export class ChildSessions {
   }
 
   async #make(call: PeerCall): Promise<Result<ChildSession>> {
-    const { peer, db, state, openCredentials, report } = this.#options;
+    const { callPeer, db, state, openCredentials, report } = this.#options;
     const { ownerId } = state.record;
     const { userId = state.record.userId ?? ownerId } = call;
-    const agent = peer(call.childId);
     if (call.action === "message") {
-      const result = await agent.takeParentMessage(call.message, { ownerId, userId });
+      const { message } = call;
+      const result = await callPeer(call.childId, (child) => child.takeParentMessage(message, { ownerId, userId }));
       return result.ok ? ok({ id: call.childId }) : result;
     }
     const ctx: CallContext = { ownerId, userId, ...contextHeaders(call.span) };
     const credentials = call.isOwnRepo ? await openCredentials() : undefined;
     const origin = { ...call.origin, ...(credentials !== undefined && { credentials }) };
-    const result = await agent.create({ ...call.input, id: call.childId, origin }, ctx);
+    const input = { ...call.input, id: call.childId, origin };
+    const result = await callPeer(call.childId, (child) => child.create(input, ctx));
     if (!result.ok) return result;
     const { value: view } = result;
     // The child's object projects itself a moment later, but the parent's agent may list it at once.

@@ -78,6 +78,11 @@ export class ChildStore {
     return this.#sql.exec("SELECT * FROM children WHERE state <> 'ended'").toArray() as unknown as ChildRow[];
   }
 
+  /** Returns every child that the session has had. */
+  allChildren(): ChildRow[] {
+    return this.#sql.exec("SELECT * FROM children").toArray() as unknown as ChildRow[];
+  }
+
   updateChild(id: string, { state, reason }: Partial<Pick<ChildRow, "state" | "reason">>): void {
     this.#sql.exec(
       "UPDATE children SET state = COALESCE(?, state), reason = COALESCE(?, reason) WHERE id = ?",

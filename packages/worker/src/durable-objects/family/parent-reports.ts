@@ -5,6 +5,7 @@
  */
 
 import { endWith } from "@valet/shared/outcome";
+import type { ApiProblemName } from "@valet/shared/protocol/api-problems";
 import { viewFailure } from "@valet/shared/protocol/failure";
 import { type ChildSessionEvent, isFailureType } from "@valet/shared/spans";
 import { head } from "@valet/shared/text";
@@ -53,10 +54,10 @@ export class ParentReports {
       timeoutMs: PEER_CALL_MS,
       call: ({ payload: { report } }) => {
         const { parentSessionId = "", ownerId, userId = ownerId } = options.state.record;
-        return options.peer(parentSessionId).takeChildReport(report, { ownerId, userId });
+        return options.callPeer(parentSessionId, (parent) => parent.takeChildReport(report, { ownerId, userId }));
       },
       settle: (result, { payload }) => {
-        const isGone = isRefused(result, "session-ended") || isRefused(result, "session-not-found");
+        const isGone = GONE.some((name) => isRefused(result, name));
         if (!result.ok && !isGone) return "retry";
         this.#delivered(payload, isGone);
         return "done";
@@ -165,7 +166,10 @@ export class ParentReports {
   }
 }
 
-function isRefused(result: Result<unknown>, name: string): boolean {
+/** How a parent refuses that no longer accepts messages. */
+const GONE: readonly ApiProblemName[] = ["session-ended", "session-not-found", "session-deleted"];
+
+function isRefused(result: Result<unknown>, name: ApiProblemName): boolean {
   return !result.ok && result.problem.type === `urn:valet:problem:${name}`;
 }
 

@@ -290,7 +290,12 @@ export class SandboxEnd {
     operations.end(errorType === undefined ? "ok" : "error", errorType);
     const { snapshot } = state.record;
     if (snapshot !== undefined) orphans.addSnapshot(snapshot.id, operation.context);
-    state.enter("terminated", { snapshot: undefined, credentials: undefined, warnings: undefined });
+    state.enter("terminated", {
+      snapshot: undefined,
+      credentials: undefined,
+      warnings: undefined,
+      terminatedMs: this.#parts.now(),
+    });
     record({ type: "terminated" });
   }
 }

@@ -39,7 +39,7 @@ sessions.openapi(
     const id = newId("ses");
     const agent = stubOf(c.env, id);
     c.var.trace?.describeSession(id);
-    const view = await create(c, { id, ...input });
+    const view = await create(c, { id, isNewId: true, ...input });
     c.set("agent", agent);
     await project(c.env.DB, c.var.ownerId, view);
     return c.json(view, 201, { location: `/api/sessions/${id}` });

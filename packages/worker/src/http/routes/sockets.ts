@@ -2,10 +2,10 @@ import { createRoute } from "@hono/zod-openapi";
 import { SessionId, SocketQuery } from "@valet/shared/protocol/session-api";
 import { Hono } from "hono";
 import { stubOf } from "../../bindings.ts";
-import { sessionExists } from "../../database/sessions.ts";
+import { findSession } from "../../database/deleted-sessions.ts";
 import type { SessionCalls } from "../../durable-objects/contract.ts";
 import { type AppContext, type AppEnv, agentOf, createRoutes } from "../context.ts";
-import { isUpgrade, upgradeRequired } from "../middleware.ts";
+import { isUpgrade, refuseDeleted, upgradeRequired } from "../middleware.ts";
 import { PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
 import { problem } from "../problem.ts";
 
@@ -35,7 +35,9 @@ export const runnerSocket = new Hono<AppEnv>();
 runnerSocket.get("/runner/:id", async (c) => {
   const id = SessionId.safeParse(c.req.param("id"));
   if (!isUpgrade(c)) throw upgradeRequired();
-  if (!id.success || !(await sessionExists(c.env.DB, id.data))) throw problem("session-not-found");
+  const known = id.success ? await findSession(c.env.DB, id.data) : undefined;
+  if (!id.success || known === undefined) throw problem("session-not-found");
+  refuseDeleted(known);
   return pass(c, stubOf(c.env, id.data), "/runner");
 });
 

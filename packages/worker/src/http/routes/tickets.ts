@@ -1,10 +1,9 @@
 import { createRoute } from "@hono/zod-openapi";
 import { CreateTicket, Ticket } from "@valet/shared/protocol/session-api";
 import { issueTicket } from "../../auth/tickets.ts";
-import { ownsSession } from "../../database/sessions.ts";
 import { createRoutes } from "../context.ts";
+import { requireOwn } from "../middleware.ts";
 import { answer, body, PROBLEM } from "../openapi.ts";
-import { problem } from "../problem.ts";
 
 export const tickets = createRoutes();
 
@@ -19,7 +18,7 @@ tickets.openapi(
   async (c) => {
     const { sessionId } = c.req.valid("json");
     const { ownerId } = c.var;
-    if (!(await ownsSession(c.env.DB, sessionId, ownerId))) throw problem("session-not-found");
+    await requireOwn(c, sessionId);
     return c.json(await issueTicket(c.env.DB, sessionId, ownerId), 201);
   },
 );
