@@ -85,7 +85,7 @@ test("every span descends from a span that may begin a trace", () => {
   expect([...reached].sort()).toEqual([...Object.keys(SPANS), "root"].sort());
 });
 
-test("the operations are prompt, spawn, restore, hibernate, terminate and workflow", () => {
+test("the operations are prompt, workflow, spawn, restore, hibernate, terminate and delete", () => {
   expect(spans.filter(([, { operation }]) => operation).map(([name]) => name)).toEqual([
     "valet.prompt",
     "valet.workflow",
@@ -93,6 +93,7 @@ test("the operations are prompt, spawn, restore, hibernate, terminate and workfl
     "valet.sandbox.restore",
     "valet.sandbox.hibernate",
     "valet.session.terminate",
+    "valet.session.delete",
   ]);
 });
 
