@@ -189,7 +189,7 @@ export const WhyFailure = z.object({
   cause: z
     .object({ type: z.enum(ERROR_TYPES), sentence: z.string() })
     .nullable()
-    .describe("The first cause; null if it is the failure itself"),
+    .describe("The first cause, with the error type of its own; null if nothing but the failure itself is known"),
   evidence: z.array(Evidence).max(MAX_PART_SPANS).describe("The cause first"),
   remedy: z.string().nullable().describe("What to do; null if nothing is to be done"),
 });
