@@ -74,8 +74,9 @@ test("triggers, which no plan shows, are known", async () => {
   const [inD1, inObject] = await Promise.all(
     [d1, session].map((each) => each.all("SELECT name FROM sqlite_master WHERE type = 'trigger'")),
   );
-  // It adds a turn to the row of its session.
-  expect(inD1).toEqual([{ name: "turns_add_up" }]);
+  // They add a turn to the row of its session, and to the rollup of its hour and keys.
+  const names = ["turn_facts_roll_up", "turns_add_up", "turns_roll_up"];
+  expect(inD1?.map(({ name }) => name as string).toSorted()).toEqual(names);
   expect(inObject).toEqual([]);
 });
 

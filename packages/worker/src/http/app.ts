@@ -12,6 +12,7 @@ import { deletion } from "./routes/deletion.ts";
 import { health } from "./routes/health.ts";
 import { lifecycle } from "./routes/lifecycle.ts";
 import { messages } from "./routes/messages.ts";
+import { ownerTurns } from "./routes/owner-turns.ts";
 import { resend } from "./routes/resend.ts";
 import { sessions } from "./routes/sessions.ts";
 import { clientSocket, runnerSocket } from "./routes/sockets.ts";
@@ -71,6 +72,7 @@ export function createApp() {
     agentRequests,
     traces,
     turns,
+    ownerTurns,
     resend,
     tickets,
     clientSocket,

@@ -102,6 +102,43 @@ const IN_DATABASE: readonly BoundedStatement[] = [
   },
 ];
 
+/** The lists of turns, by the filter that chooses the candidates. */
+function turnsBy(candidates: string, index: string, equal: string, covers = true): BoundedStatement[] {
+  const where = `FROM turns WHERE ${candidates} AND ended_at >= ?11 AND …`;
+  const search = (kind: string) =>
+    `SEARCH turns USING ${kind} ${index} (${equal} AND ended_at>? AND (ended_at,attempt_id)<(?,?))`;
+  const read = search("INDEX");
+  const passed = search(covers ? "COVERING INDEX" : "INDEX");
+  const because =
+    "an index has the candidates together and in order, up to 1000 for a page and 10,000 for a sorted list";
+  return [
+    { statement: `SELECT * FROM ( SELECT * ${where} LIMIT ?14) WHERE … LIMIT ?15`, steps: [read], because },
+    { statement: `SELECT ended_at AS endedAt, attempt_id AS attemptId ${where} OFFSET ?14`, steps: [passed], because },
+    {
+      statement: `SELECT * FROM ( SELECT *, CASE … ${where} LIMIT ?18`,
+      steps: [read, "USE TEMP B-TREE FOR ORDER BY"],
+      because,
+    },
+    { statement: `SELECT 1 ${where} OFFSET ?14`, steps: [passed], because },
+  ];
+}
+
+const OF_TURNS: readonly BoundedStatement[] = [
+  ...turnsBy("owner_id = ?1", "turns_by_owner", "owner_id=?"),
+  ...turnsBy("session_id = ?9 AND owner_id = ?1", "turns_by_session", "session_id=?", false),
+  ...turnsBy("owner_id = ?1 AND error_type = ?7", "turns_by_error", "owner_id=? AND error_type=?"),
+  ...turnsBy("owner_id = ?1 AND outcome = ?6 AND outcome <> 'ok'", "turns_by_outcome", "owner_id=? AND outcome=?"),
+  ...turnsBy("owner_id = ?1 AND user_id = ?2", "turns_by_user", "owner_id=? AND user_id=?"),
+  ...turnsBy("owner_id = ?1 AND repository = ?3", "turns_by_repository", "owner_id=? AND repository=?"),
+  {
+    statement: "SELECT * FROM turn_rollups WHERE owner_id = ? AND (hour, … LIMIT 5000",
+    steps: [
+      "SEARCH turn_rollups USING PRIMARY KEY (owner_id=? AND (hour,user_id,repository,branch,channel,model,outcome,error_type)>(?,?,?,?,?,?,?,?) AND hour<?)",
+    ],
+    because: `${PAGE}; a request reads at most ten pages (turn-rollups.ts)`,
+  },
+];
+
 const OF_THE_QUEUE: readonly BoundedStatement[] = [
   {
     statement: "SELECT COUNT(*) AS count FROM jobs WHERE status = 'queued'",
@@ -259,6 +296,7 @@ const OF_TRACES: readonly BoundedStatement[] = [
 
 export const BOUNDED_STATEMENTS: readonly BoundedStatement[] = [
   ...IN_DATABASE,
+  ...OF_TURNS,
   ...OF_THE_QUEUE,
   ...OF_THE_SESSION,
   ...OF_TRACES,

@@ -1,0 +1,106 @@
+// Hourly rollups in D1: each turn counts once, in the buckets that the histograms of the answers have.
+import { bucketOf, countOf, histogramOf } from "@valet/shared/answers/turn-stats/histogram";
+import type { TurnRecord } from "@valet/shared/protocol/session-view";
+import { MEASURES, type Measure } from "@valet/shared/protocol/turn-stats";
+import { expect, test } from "vitest";
+import { bindings } from "../../test/bindings.ts";
+import { TURN } from "../../test/turn-record.ts";
+import { migrate } from "./setup.ts";
+import { readRollups } from "./turn-rollups.ts";
+import { upsertTurn } from "./turns.ts";
+
+const { DB, MIGRATIONS } = bindings;
+const PERIOD = { from: "2026-01-01T00:00:00.000Z", to: "2026-01-03T00:00:00.000Z" };
+
+let turns = 0;
+const turn = (more: Partial<TurnRecord> = {}): TurnRecord => ({ ...TURN, attempt_id: `att_${++turns}`, ...more });
+
+async function rollups(ownerId: string) {
+  return (await readRollups(DB, ownerId, {}, PERIOD)) ?? [];
+}
+
+/** Returns the measured values of a turn that has them all. */
+function measured(value: number): Partial<TurnRecord> {
+  return Object.fromEntries(MEASURES.map((name) => [name, value]));
+}
+
+test("turns from before the rollups are in them, from the migration on", async () => {
+  await migrate(
+    DB,
+    MIGRATIONS.filter(({ name }) => name < "0008"),
+  );
+  await DB.batch(
+    [turn({ turn_ms: 500 }), turn({ turn_ms: 700, user_id: null })].map((each) => upsertTurn(DB, "old", each)),
+  );
+  await migrate(DB, MIGRATIONS);
+  await upsertTurn(DB, "old", turn({ turn_ms: 900 })).run();
+  const found = await rollups("old");
+  expect(found.map(({ keys, turns }) => [keys.user, turns])).toEqual([
+    [null, 1],
+    ["ann", 2],
+  ]);
+  expect(found[1]?.measures.turn_ms).toEqual(histogramOf([500, 900]));
+});
+
+test("a turn that is projected several times counts once, and writes one rollup", async () => {
+  await migrate(DB, MIGRATIONS);
+  const record = turn({ ...measured(12.5), user_id: "bob", repository: "https://git.test/app" });
+  const first = await upsertTurn(DB, "own", record).run();
+  // The turn, its four indexes (owner, session, user, repository), the costs of its session, and its rollup.
+  expect(first.meta.rows_written).toBeLessThanOrEqual(7);
+  for (let times = 0; times < 3; times++)
+    await DB.batch([upsertTurn(DB, "own", record), upsertTurn(DB, "own", record)]);
+  const [rollup, ...others] = await rollups("own");
+  expect(others).toEqual([]);
+  expect(rollup).toMatchObject({ turns: 1, keys: { user: "bob", repository: "https://git.test/app", branch: null } });
+  for (const name of MEASURES) expect(rollup?.measures[name]).toEqual(histogramOf([12.5]));
+  const again = await upsertTurn(DB, "own", turn({ ...record, attempt_id: "att_again" })).run();
+  expect(again.meta.rows_written).toBeLessThanOrEqual(7);
+});
+
+test("the database counts into the buckets of the histogram; unknown values are in none", async () => {
+  await migrate(DB, MIGRATIONS);
+  const values = [0, 1e-9, 0.00005, 0.37, 1, 1.5, 2, 63.2, 999.99, 1000, 86_400_000, 123_456_789];
+  await DB.batch([
+    ...values.map((value) => upsertTurn(DB, "buckets", turn(measured(value)))),
+    upsertTurn(DB, "buckets", turn({ cost_usd: null, tokens_input: null, tokens_output: null })),
+  ]);
+  const [rollup] = await rollups("buckets");
+  expect(rollup?.turns).toBe(values.length + 1);
+  const of = (name: Measure) => rollup?.measures[name] as ReturnType<typeof histogramOf>;
+  expect(countOf(of("cost_usd"))).toBe(values.length);
+  expect(of("cost_usd").sum).toBeCloseTo(
+    values.reduce((sum, each) => sum + each, 0),
+    3,
+  );
+  expect([...of("cost_usd").counts.keys()].sort()).toEqual([...new Set(values.map(bucketOf))].sort());
+});
+
+test("hours, keys and owners have rollups of their own, and more than a page is read", async () => {
+  await migrate(DB, MIGRATIONS);
+  const at = (hour: number, more: Partial<TurnRecord>) =>
+    turn({ ended_at: `2026-01-02T${String(hour).padStart(2, "0")}:59:59.999Z`, ...more });
+  await DB.batch([
+    upsertTurn(DB, "keys", at(3, {})),
+    upsertTurn(DB, "keys", at(4, {})),
+    upsertTurn(DB, "keys", at(4, { outcome: "error", error_type: "stuck_turn" })),
+    upsertTurn(DB, "other", at(4, {})),
+  ]);
+  const found = await rollups("keys");
+  expect(found.map(({ outcome, keys, turns }) => [outcome, keys.error, keys.day, turns])).toEqual([
+    ["ok", null, "2026-01-02", 1],
+    ["error", "stuck_turn", "2026-01-02", 1],
+    ["ok", null, "2026-01-02", 1],
+  ]);
+  const only = async (from: string, to: string) => (await readRollups(DB, "keys", {}, { from, to }))?.length;
+  expect(await only("2026-01-02T04:00:00.000Z", "2026-01-02T05:00:00.000Z")).toBe(2);
+  expect(await only("2026-01-02T00:00:00.000Z", "2026-01-02T03:00:00.000Z")).toBe(0);
+  expect((await readRollups(DB, "keys", { outcome: "ok" }, PERIOD))?.length).toBe(2);
+
+  await DB.prepare(
+    `WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5500)
+     INSERT INTO turn_rollups SELECT 'many', '2026-01-02T01', 'u' || n, '', '', 'main', '', 'ok', '', 1, '{}', '{}', '{}', '{}', '{}', '{}' FROM n`,
+  ).run();
+  const many = await rollups("many");
+  expect(new Set(many.map(({ keys }) => keys.user)).size).toBe(5500);
+});

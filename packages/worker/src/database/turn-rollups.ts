@@ -1,0 +1,81 @@
+/** Reads the hourly rollups of turns, which a trigger of the table `turns` writes (migration 0008). */
+import { parseHistogram } from "@valet/shared/answers/turn-stats/histogram";
+import type { TurnFacts } from "@valet/shared/answers/turn-stats/turn-stats";
+import { MEASURES, type Measure } from "@valet/shared/protocol/turn-stats";
+import type { Outcome } from "@valet/shared/spans";
+import type { Period, TurnFilter } from "./turn-lists.ts";
+
+interface RollupRow extends Record<Measure, string> {
+  readonly hour: string;
+  readonly user_id: string;
+  readonly repository: string;
+  readonly branch: string;
+  readonly channel: string;
+  readonly model: string;
+  readonly outcome: Outcome;
+  readonly error_type: string;
+  readonly turns: number;
+}
+
+/** How many rollups one statement reads, and all statements of a request. */
+const PAGE = 5000;
+export const MAX_ROLLUPS = 50_000;
+
+/**
+ * Returns the rollups of a period that pass the filters; `undefined` if there are more than {@link MAX_ROLLUPS} to look at.
+ * @param period whole hours
+ */
+export async function readRollups(
+  db: D1Database,
+  ownerId: string,
+  filter: TurnFilter,
+  { from, to }: Period,
+): Promise<readonly TurnFacts[] | undefined> {
+  const facts: TurnFacts[] = [];
+  let after: readonly string[] = [from.slice(0, 13), "", "", "", "", "", "", ""];
+  for (let read = 0; read < MAX_ROLLUPS; read += PAGE) {
+    const { results } = await db
+      .prepare(
+        `SELECT * FROM turn_rollups
+         WHERE owner_id = ? AND (hour, user_id, repository, branch, channel, model, outcome, error_type) > (?, ?, ?, ?, ?, ?, ?, ?)
+           AND hour < ?
+         ORDER BY hour, user_id, repository, branch, channel, model, outcome, error_type LIMIT ${PAGE}`,
+      )
+      .bind(ownerId, ...after, to.slice(0, 13))
+      .all<RollupRow & Record<string, unknown>>();
+    for (const row of results) if (passes(row, filter)) facts.push(factsOf(row));
+    const last = results.at(-1);
+    if (last === undefined || results.length < PAGE) return facts;
+    const { hour, user_id, repository, branch, channel, model, outcome, error_type } = last;
+    after = [hour, user_id, repository, branch, channel, model, outcome, error_type];
+  }
+  return undefined;
+}
+
+function passes(row: RollupRow, { user, repository, branch, model, outcome, error, channel }: TurnFilter): boolean {
+  const wanted = [user, repository, branch, model, outcome, error, channel];
+  const values = [row.user_id, row.repository, row.branch, row.model, row.outcome, row.error_type, row.channel];
+  return wanted.every((each, index) => each === undefined || each === values[index]);
+}
+
+function factsOf(row: RollupRow): TurnFacts {
+  const known = (text: string) => (text === "" ? null : text);
+  return {
+    keys: {
+      user: known(row.user_id),
+      repository: known(row.repository),
+      branch: known(row.branch),
+      channel: row.channel,
+      model: known(row.model),
+      outcome: row.outcome,
+      error: known(row.error_type),
+      // Rollups do not tell sessions apart.
+      session: null,
+      parent: null,
+      day: row.hour.slice(0, 10),
+    },
+    outcome: row.outcome,
+    turns: row.turns,
+    measures: Object.fromEntries(MEASURES.map((name) => [name, parseHistogram(row[name])])) as TurnFacts["measures"],
+  };
+}

@@ -1,0 +1,179 @@
+/** Turns across sessions, and statistics of them. */
+import { createRoute } from "@hono/zod-openapi";
+import { ERROR_BOUND } from "@valet/shared/answers/turn-stats/histogram";
+import { groupTurns, type TurnFacts } from "@valet/shared/answers/turn-stats/turn-stats";
+import { canonicalRepoUrl } from "@valet/shared/protocol/repo-url";
+import { MAX_PAGE } from "@valet/shared/protocol/session-api";
+import type { TurnRecord } from "@valet/shared/protocol/session-view";
+import {
+  MAX_EXACT_DAYS,
+  MAX_EXACT_TURNS,
+  MEASURES,
+  OwnerTurns,
+  type StatsKey,
+  TurnStats,
+  TurnStatsQuery,
+  TurnsQuery,
+} from "@valet/shared/protocol/turn-stats";
+import { listSortedTurns, listTurns, type Period, readExactly, type TurnFilter } from "../../database/turn-lists.ts";
+import { readRollups } from "../../database/turn-rollups.ts";
+import { encodeCursor } from "../../durable-objects/core/cursor.ts";
+import { createRoutes } from "../context.ts";
+import { decodeCursor } from "../cursor.ts";
+import { answer, PROBLEM } from "../openapi.ts";
+import { problem } from "../problem.ts";
+
+export const ownerTurns = createRoutes();
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+/** The period of statistics without `from`, in days. */
+const DEFAULT_DAYS = 7;
+
+ownerTurns.openapi(
+  createRoute({
+    method: "get",
+    path: "/api/turns",
+    summary: "Lists the finished turns of all your sessions, one wide record each",
+    description:
+      "By default those that ended last come first. The list may lag a moment behind. A page reads a bounded number of turns: it may " +
+      "have few or none although others follow, so read on until there is no `nextCursor`.",
+    request: { query: TurnsQuery },
+    responses: { 200: answer(OwnerTurns, "A page of turns"), default: PROBLEM },
+  }),
+  async (c) => {
+    const { cursor, limit = MAX_PAGE, sort = "time", ...query } = c.req.valid("query");
+    const filter = filterOf(query);
+    const { DB } = c.env;
+    const { ownerId } = c.var;
+    if (sort === "time") {
+      const [endedAt, attemptId] = cursor === undefined ? [] : decodeCursor(cursor, 2);
+      const before = endedAt === undefined || attemptId === undefined ? undefined : { endedAt, attemptId };
+      const period = { from: utc(query.from) ?? "", to: utc(query.to) ?? END_OF_TIME };
+      const { turns, next } = await listTurns(DB, ownerId, filter, period, limit, before);
+      return c.json({ turns, ...(next && { nextCursor: encodeCursor([next.endedAt, next.attemptId]) }) }, 200);
+    }
+    // Later pages have the period and the order of the first one.
+    const [of, from, to, value, attemptId] = cursor === undefined ? [] : decodeCursor(cursor, 5);
+    if (of !== undefined && of !== sort) throw notACursor();
+    const period = from === undefined || to === undefined ? periodOf(query, MAX_EXACT_DAYS) : { from, to };
+    if (lengthOf(period) > MAX_EXACT_DAYS * DAY_MS) {
+      throw refused("from", `a sorted list has a period of at most ${MAX_EXACT_DAYS} days`);
+    }
+    const before = attemptId === undefined ? undefined : { value: Number(value), attemptId };
+    if (Number.isNaN(before?.value)) throw notACursor();
+    const { turns, isPartial, next } = await listSortedTurns(DB, ownerId, filter, period, sort, limit, before);
+    const nextCursor = next && encodeCursor([sort, period.from, period.to, String(next.value), next.attemptId]);
+    return c.json(
+      { turns, ...(isPartial && { partial: true as const }), ...(nextCursor !== undefined && { nextCursor }) },
+      200,
+    );
+  },
+);
+
+ownerTurns.openapi(
+  createRoute({
+    method: "get",
+    path: "/api/turns/stats",
+    summary:
+      "Summarizes turns across your sessions: counts, and percentiles of wait, first token, duration, cost and tokens",
+    description:
+      `Without \`from\` the period is the last ${DEFAULT_DAYS} days. Percentiles come from hourly histograms, within \`error_bound\` of the exact ` +
+      `ones; with \`exact=true\`, or where a session or a parent session is asked for, from the turns themselves, within ${MAX_EXACT_DAYS} days and ` +
+      `${MAX_EXACT_TURNS} turns. \`source\` says which. Percentiles are nearest ranks.`,
+    request: { query: TurnStatsQuery },
+    responses: { 200: answer(TurnStats, "The statistics"), default: PROBLEM },
+  }),
+  async (c) => {
+    const { by: named, exact, ...query } = c.req.valid("query");
+    const by = (named?.split(",") ?? []) as StatsKey[];
+    const filter = filterOf(query);
+    const period = periodOf(query, DEFAULT_DAYS);
+    // Rollups do not tell sessions apart.
+    const isOfSessions =
+      filter.sessionId !== undefined ||
+      filter.parentSessionId !== undefined ||
+      by.includes("session") ||
+      by.includes("parent");
+    const isShort = lengthOf(period) <= MAX_EXACT_DAYS * DAY_MS;
+    const turns =
+      (exact !== undefined || isOfSessions) && isShort
+        ? await readExactly(c.env.DB, c.var.ownerId, filter, period)
+        : undefined;
+    if (turns === undefined && isOfSessions) {
+      throw refused(
+        "from",
+        `statistics of sessions read the turns themselves: choose a period of at most ${MAX_EXACT_DAYS} days and ${MAX_EXACT_TURNS} turns`,
+      );
+    }
+    if (turns !== undefined) {
+      const stats = groupTurns(turns.map(factsOf), by);
+      return c.json({ ...period, source: "turns" as const, error_bound: 0, by, ...viewOf(stats) }, 200);
+    }
+    const hours = wholeHours(period);
+    const rollups = await readRollups(c.env.DB, c.var.ownerId, filter, hours);
+    if (rollups === undefined) throw refused("from", "the period has too many rollups: choose a shorter one");
+    const stats = groupTurns(rollups, by);
+    return c.json({ ...hours, source: "rollups" as const, error_bound: ERROR_BOUND, by, ...viewOf(stats) }, 200);
+  },
+);
+
+type Query = Omit<TurnsQuery, "cursor" | "limit" | "sort">;
+
+const END_OF_TIME = "9999-12-31T23:59:59.999Z";
+
+function filterOf({ from: _, to: __, repository, ...filter }: Query): TurnFilter {
+  return { ...filter, repository: repository && (canonicalRepoUrl(repository) ?? repository) };
+}
+
+const utc = (time: string | undefined) => (time === undefined ? undefined : new Date(time).toISOString());
+
+/** Returns the requested period; its end is now by default. @param days its length by default */
+function periodOf({ from, to }: Query, days: number, nowMs = Date.now()): Period {
+  // A turn that ends in this millisecond is in it.
+  const end = utc(to) ?? new Date(nowMs + 1).toISOString();
+  const start = utc(from) ?? new Date(Date.parse(end) - days * DAY_MS).toISOString();
+  if (start >= end) throw refused("from", "must be before `to`, which is now by default");
+  return { from: start, to: end };
+}
+
+function lengthOf({ from, to }: Period): number {
+  return Date.parse(to) - Date.parse(from);
+}
+
+function wholeHours({ from, to }: Period): Period {
+  const at = (hours: number) => new Date(hours * HOUR_MS).toISOString();
+  return { from: at(Math.floor(Date.parse(from) / HOUR_MS)), to: at(Math.ceil(Date.parse(to) / HOUR_MS)) };
+}
+
+function factsOf(record: TurnRecord): TurnFacts {
+  return {
+    keys: {
+      user: record.user_id,
+      repository: record.repository,
+      branch: record.branch,
+      channel: record.channel,
+      model: record.model,
+      outcome: record.outcome,
+      error: record.error_type,
+      session: record.session_id,
+      parent: record.parent_session_id,
+      day: record.ended_at.slice(0, 10),
+    },
+    outcome: record.outcome,
+    turns: 1,
+    measures: Object.fromEntries(MEASURES.map((name) => [name, record[name]])) as TurnFacts["measures"],
+  };
+}
+
+function viewOf({ total, groups, leftOut }: ReturnType<typeof groupTurns>) {
+  return { total, groups, ...(leftOut > 0 && { groups_left_out: leftOut }) };
+}
+
+function refused(path: string, message: string) {
+  return problem("invalid-input", { errors: [{ path, message }] });
+}
+
+function notACursor() {
+  return refused("cursor", "is not a cursor of this list");
+}
