@@ -29,7 +29,7 @@ export function bucketOf(value: number): number {
 }
 
 /** Returns the value that a bucket stands for. */
-export function valueOf(bucket: number): number {
+export function valueIn(bucket: number): number {
   return bucket === ZERO ? 0 : (2 * upperBound(bucket)) / (Math.exp(1 / PER_E) + 1);
 }
 
@@ -73,7 +73,7 @@ export function quantile(histogram: Histogram, share: number): number | null {
   let passed = 0;
   for (const bucket of [...histogram.counts.keys()].sort((a, b) => a - b)) {
     passed += histogram.counts.get(bucket) ?? 0;
-    if (passed >= rank) return valueOf(bucket);
+    if (passed >= rank) return valueIn(bucket);
   }
   return null;
 }
