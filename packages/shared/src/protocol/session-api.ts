@@ -119,7 +119,14 @@ export const SendMessage = z.strictObject({
   channel: label.describe("A channel runs one job at a time; channels run in parallel").optional(),
   threadId: label.optional(),
   replyChannel: label.optional(),
-  attachments: z.array(z.strictObject(Attachment.shape)).max(20).optional(),
+  attachments: z
+    .array(z.strictObject(Attachment.shape))
+    .max(20)
+    .describe(
+      "At most 20 files, each a `data:` URL of at most 400,000 characters; with the content at most 400 KiB in all. PNG, JPEG, GIF, WebP, PDF and text go " +
+        "to the model; any other file is stored in the workspace, and the agent is told where",
+    )
+    .optional(),
   queueMode: QueueMode.optional(),
   user,
 });

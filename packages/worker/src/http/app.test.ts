@@ -14,6 +14,7 @@ test("health needs no token", async () => {
 describe("the documentation", () => {
   interface Operation {
     readonly summary?: string;
+    readonly operationId?: string;
     readonly security?: unknown[];
     readonly requestBody?: { readonly required?: boolean };
     readonly responses: Record<string, unknown>;
@@ -21,7 +22,11 @@ describe("the documentation", () => {
   const document = async () => {
     const response = await call("GET", "/api/openapi.json");
     expect(response.status).toBe(200);
-    return (await response.json()) as { openapi: string; paths: Record<string, Record<string, Operation>> };
+    return (await response.json()) as {
+      openapi: string;
+      paths: Record<string, Record<string, Operation>>;
+      servers: unknown;
+    };
   };
 
   test("has every route of the API, and no others", async () => {
@@ -35,6 +40,14 @@ describe("the documentation", () => {
       return isRoute ? [`${method} ${path}`] : [];
     });
     expect(documented.toSorted()).toEqual([...new Set(served)].toSorted());
+  });
+
+  test("names each operation once, and says where it is served", async () => {
+    const { paths, servers } = await document();
+    const names = Object.values(paths).flatMap((each) => Object.values(each).map(({ operationId }) => operationId));
+    expect(names).not.toContain(undefined);
+    expect(new Set(names).size).toBe(names.length);
+    expect(servers).toEqual([{ url: ORIGIN }]);
   });
 
   test("describes each route's purpose, input and answers", async () => {

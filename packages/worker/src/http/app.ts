@@ -1,10 +1,12 @@
 /** The Worker's HTTP app: authentication, routes, and the OpenAPI document. */
+import { ClientMessage } from "@valet/shared/protocol/client-socket";
 import { MAX_REQUEST_BYTES } from "@valet/shared/protocol/session-api";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import packageJson from "../../package.json" with { type: "json" };
 import { logFailure } from "../log-failure.ts";
 import { createRoutes } from "./context.ts";
 import { limitChanges, requireSession, requireTicket, requireToken } from "./middleware.ts";
+import { nameSchemas, schemaObject } from "./named-schemas.ts";
 import { problem, toApiError, toResponse } from "./problem.ts";
 import { BODY_TIMEOUT_MS, readBody } from "./request-body.ts";
 import { agentRequests } from "./routes/agent-requests.ts";
@@ -23,7 +25,8 @@ import { workflows } from "./routes/workflows.ts";
 
 const DESCRIPTION = `Hosted coding-agent sessions. Bodies of requests are JSON, at most ${MAX_REQUEST_BYTES} bytes, and must arrive within
 ${BODY_TIMEOUT_MS / 1000} s; times are ISO 8601 UTC, durations are milliseconds in fields that end in \`_ms\` or \`Ms\`. Send \`traceparent\` to make the
-trace of a message or workflow a part of yours.`;
+trace of a message or workflow a part of yours. The answer to every request that changes something has a \`traceresponse\` header
+with the ids of the request's span, unless tracing is off. Errors are problem details (RFC 9457); \`type\` tells them apart.`;
 
 /** What the log says about errors with these statuses, instead of "a request failed". `up` recognizes the sentence (worker-lines.ts). */
 const WHAT_FAILED: { readonly [status: number]: string | undefined } = {
@@ -39,6 +42,10 @@ export function createApp() {
   });
   app.notFound(() => toResponse(problem("not-found")));
 
+  nameSchemas();
+  // The frames that a client sends on the WebSocket: no route has them as its body.
+  app.openAPIRegistry.registerComponent("schemas", "ClientMessage", schemaObject(ClientMessage));
+
   // Without authentication.
   app.route("/", health);
   app.get("/api/openapi.json", (c) =>
@@ -46,6 +53,7 @@ export function createApp() {
       app.getOpenAPI31Document({
         openapi: "3.1.0",
         info: { title: "Valet", version: packageJson.version, description: DESCRIPTION },
+        servers: [{ url: new URL(c.req.url).origin }],
         security: [{ token: [] }],
       }),
     ),

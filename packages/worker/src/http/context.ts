@@ -5,7 +5,7 @@ import type { Access } from "../auth/tokens.ts";
 import type { Env } from "../bindings.ts";
 import type { CallContext, SessionCalls } from "../durable-objects/contract.ts";
 import type { Result } from "../durable-objects/core/result.ts";
-import { invalidInput, problem, unwrap } from "./problem.ts";
+import { invalidInput, invalidQuery, problem, unwrap } from "./problem.ts";
 import type { RequestTrace } from "./request-trace.ts";
 
 export interface AppEnv {
@@ -32,7 +32,7 @@ export type AppMiddleware = MiddlewareHandler<AppEnv>;
 export function createRoutes(): OpenAPIHono<AppEnv> {
   return new OpenAPIHono<AppEnv>({
     defaultHook: (result) => {
-      if (!result.success) throw invalidInput(result.error);
+      if (!result.success) throw (result.target === "query" ? invalidQuery : invalidInput)(result.error);
     },
   });
 }

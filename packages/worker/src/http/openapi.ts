@@ -11,9 +11,9 @@ export function answer<S extends z.ZodType>(schema: S, description: string) {
   return { description, content: { "application/json": { schema } } };
 }
 
-/** A required JSON body. */
-export function body<S extends z.ZodType>(schema: S) {
-  return { required: true, content: { "application/json": { schema } } };
+/** A required JSON body, with an example of it. */
+export function body<S extends z.ZodType>(schema: S, example: z.input<S>) {
+  return { required: true, content: { "application/json": { schema, example } } };
 }
 
 /** The description of all error answers. */

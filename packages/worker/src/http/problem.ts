@@ -3,6 +3,7 @@ import { fieldErrors, type Problem, type ProblemDetails, problemResponse } from 
 import { type ApiProblemName, apiProblem } from "@valet/shared/protocol/api-problems";
 import { HTTPException } from "hono/http-exception";
 import type { ZodError } from "zod";
+import { badCursor } from "../durable-objects/core/cursor.ts";
 import type { Result } from "../durable-objects/core/result.ts";
 import { isStorageFull, isStorageLost } from "./storage-full.ts";
 
@@ -29,6 +30,12 @@ export function problem(
 
 export function invalidInput(error: Pick<ZodError, "issues">): ApiError {
   return problem("invalid-input", { errors: fieldErrors(error) });
+}
+
+/** Returns the error of a query. A cursor has one type of error, whatever is wrong with it. */
+export function invalidQuery(error: Pick<ZodError, "issues">): ApiError {
+  const isCursor = error.issues.every(({ path }) => path[0] === "cursor" || path[0] === "after");
+  return isCursor ? new ApiError(badCursor().problem) : invalidInput(error);
 }
 
 /** Returns the result of a session's call. @throws ApiError if it was refused */

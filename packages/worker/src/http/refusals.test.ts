@@ -174,17 +174,27 @@ describe("addresses", () => {
 });
 
 describe("queries", () => {
-  test.each(["limit=0", "limit=101", "limit=x", "limit=1.5", "cursor=", "cursor=x", "cursor=WyJhIl0", "page=2"])(
+  test.each(["limit=0", "limit=101", "limit=x", "limit=1.5", "page=2", "cursor=x&limit=0"])(
     "GET /api/sessions?%s",
     async (query) => {
       expect((await problemOf("GET", `/api/sessions?${query}`)).type).toBe("urn:valet:problem:invalid-input");
     },
   );
 
-  test.each(["messages", "traces", "turns"])("GET …/%s refuses a foreign cursor", async (list) => {
-    for (const cursor of ["x", "WyJhIl0", "-1", "9".repeat(30)]) {
-      expect((await problemOf("GET", `${session}/${list}?cursor=${cursor}`)).status).toBe(400);
+  test("every list refuses what is no cursor of it, with one type of error", async () => {
+    const trace = `traces/${"1".repeat(32)}`;
+    const ofSession = ["messages", "traces", "turns", "workflows", "spans", trace, `${trace}/search?q=a`].map(
+      (list) => `${session}/${list}`,
+    );
+    for (const list of ["/api/sessions", ...ofSession]) {
+      for (const cursor of ["", "x", "WyJhIl0", "-1", "9".repeat(30), "9".repeat(300)]) {
+        const path = `${list}${list.includes("?") ? "&" : "?"}cursor=${cursor}`;
+        expect([path, (await problemOf("GET", path)).type]).toEqual([path, "urn:valet:problem:invalid-cursor"]);
+      }
     }
+    expect((await problemOf("GET", `${session}/${trace}/skeleton?after=`)).type).toBe(
+      "urn:valet:problem:invalid-cursor",
+    );
   });
 });
 

@@ -58,6 +58,19 @@ describe("a request that changes a session", () => {
     expect(Object.keys(attributesOf(span))).not.toContain("error.type");
   });
 
+  test("is answered with the ids of its span", async () => {
+    const path = `/api/sessions/${session}/messages`;
+    const headers = { traceparent: TRACEPARENT };
+    const accepted = await call("POST", path, { token, body: { content: "hello" }, headers });
+    const refused = await call("POST", path, { token, body: {}, headers });
+    for (const { headers } of [accepted, refused]) {
+      expect(headers.get("traceresponse")).toMatch(
+        new RegExp(`^00-${CALLER.traceId}-(?!${CALLER.spanId})[0-9a-f]{16}-01$`),
+      );
+    }
+    expect((await call("GET", path, { token })).headers.get("traceresponse")).toBeNull();
+  });
+
   test.each([
     "",
     "00-00000000000000000000000000000000-b7ad6b7169203331-01",

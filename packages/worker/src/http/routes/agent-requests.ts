@@ -14,8 +14,12 @@ agentRequests.openapi(
   createRoute({
     method: "post",
     path: `${SESSION_PATH}/permissions/{permissionId}`,
+    operationId: "replyToPermission",
     summary: "Answers a permission request",
-    request: { params: SessionParams.extend({ permissionId: AgentRequestId }), body: body(ReplyPermission) },
+    request: {
+      params: SessionParams.extend({ permissionId: AgentRequestId }),
+      body: body(ReplyPermission, { reply: "once" }),
+    },
     responses,
   }),
   async (c) => {
@@ -31,8 +35,12 @@ agentRequests.openapi(
   createRoute({
     method: "post",
     path: `${SESSION_PATH}/questions/{questionId}`,
+    operationId: "replyToQuestion",
     summary: "Answers, or declines to answer, the agent's questions",
-    request: { params: SessionParams.extend({ questionId: AgentRequestId }), body: body(ReplyQuestion) },
+    request: {
+      params: SessionParams.extend({ questionId: AgentRequestId }),
+      body: body(ReplyQuestion, { answers: [["Yes"]] }),
+    },
     responses,
   }),
   async (c) => {

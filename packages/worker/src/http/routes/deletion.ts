@@ -9,6 +9,7 @@ deletion.openapi(
   createRoute({
     method: "delete",
     path: SESSION_PATH,
+    operationId: "deleteSession",
     summary: "Deletes the session, its sandbox, its files, its conversation and its traces, and its child sessions",
     description:
       "Idempotent, in whatever state the session is: its work ends at once. The deletion goes on after the answer (`deletion` in the " +

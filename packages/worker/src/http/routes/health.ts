@@ -12,6 +12,7 @@ health.openapi(
   createRoute({
     method: "get",
     path: "/api/health",
+    operationId: "getHealth",
     summary: "Says whether the Worker serves requests, and whether spans reach the backend",
     security: [],
     responses: { 200: answer(Health, "The Worker serves requests") },

@@ -25,6 +25,7 @@ for (const action of ["hibernate", "wake", "abort", "terminate"] as const) {
     createRoute({
       method: "post",
       path: `${SESSION_PATH}/${action}`,
+      operationId: `${action}Session`,
       summary: SUMMARIES[action],
       description: DESCRIPTIONS[action],
       request: { params: SessionParams, query: UserQuery },

@@ -19,10 +19,14 @@ messages.openapi(
   createRoute({
     method: "post",
     path: `${SESSION_PATH}/messages`,
+    operationId: "sendMessage",
     summary: "Sends a message",
     description:
       "A known `id` returns the existing message if it was sent with the same content; otherwise it is refused (409).",
-    request: { params: SessionParams, body: body(SendMessage) },
+    request: {
+      params: SessionParams,
+      body: body(SendMessage, { content: "Why does the build fail?", queueMode: "followup" }),
+    },
     responses: { 202: answer(AcceptedMessage, "The message was accepted"), default: PROBLEM },
   }),
   async (c) => {
@@ -36,6 +40,7 @@ messages.openapi(
   createRoute({
     method: "get",
     path: `${SESSION_PATH}/messages`,
+    operationId: "listMessages",
     summary: "Lists the messages of the conversation, oldest or newest first",
     description: "A cursor continues in the order of its list; new messages do not change older pages.",
     request: { params: SessionParams, query: MessagesQuery },
@@ -51,6 +56,7 @@ messages.openapi(
   createRoute({
     method: "delete",
     path: `${SESSION_PATH}/messages/{messageId}`,
+    operationId: "withdrawMessage",
     summary: "Withdraws a queued message",
     description: "Idempotent. A message that is no longer queued is refused (409): abort the session's work instead.",
     request: { params: SessionParams.extend({ messageId: MessageId }), query: UserQuery },
@@ -68,6 +74,7 @@ messages.openapi(
   createRoute({
     method: "delete",
     path: `${SESSION_PATH}/queue`,
+    operationId: "clearQueue",
     summary: "Withdraws all queued messages and workflows",
     request: { params: SessionParams, query: UserQuery },
     responses: { 200: answer(ClearedQueue, "How many were withdrawn"), default: PROBLEM },

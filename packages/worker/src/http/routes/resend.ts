@@ -10,6 +10,7 @@ resend.openapi(
   createRoute({
     method: "post",
     path: `${SESSION_PATH}/resend`,
+    operationId: "resendSpans",
     summary: "Sends the session's waiting spans to the backend now",
     description:
       "Also after the session has stopped retrying. Answers within a few seconds; the session continues to send the rest.",

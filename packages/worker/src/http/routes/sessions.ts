@@ -28,8 +28,11 @@ sessions.openapi(
   createRoute({
     method: "post",
     path: "/api/sessions",
+    operationId: "createSession",
     summary: "Creates a session and starts its sandbox",
-    request: { body: body(CreateSession) },
+    request: {
+      body: body(CreateSession, { repoUrl: "https://github.com/acme/shop.git", prompt: "Why does the build fail?" }),
+    },
     responses: { 201: answer(SessionView, "The session"), default: PROBLEM },
   }),
   async (c) => {
@@ -50,6 +53,7 @@ sessions.openapi(
   createRoute({
     method: "get",
     path: "/api/sessions",
+    operationId: "listSessions",
     summary: "Lists your sessions, newest first",
     description: "The list may lag a moment behind; a session's own URL shows its current state.",
     request: { query: SessionsQuery },
@@ -73,6 +77,7 @@ sessions.openapi(
   createRoute({
     method: "get",
     path: SESSION_PATH,
+    operationId: "getSession",
     summary: "Shows a session",
     request: { params: SessionParams },
     responses: { 200: answer(SessionView, "The session"), default: PROBLEM },
@@ -84,6 +89,7 @@ sessions.openapi(
   createRoute({
     method: "get",
     path: `${SESSION_PATH}/family`,
+    operationId: "getFamily",
     summary: "Shows a session and its descendants, with their costs",
     description: "The list may lag a moment behind.",
     request: { params: SessionParams },

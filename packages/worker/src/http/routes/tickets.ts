@@ -11,8 +11,9 @@ tickets.openapi(
   createRoute({
     method: "post",
     path: "/api/tickets",
+    operationId: "createTicket",
     summary: "Issues a ticket that opens one session's WebSocket once, within 30 s",
-    request: { body: body(CreateTicket) },
+    request: { body: body(CreateTicket, { sessionId: "ses_0123456789abcdefghijklmnop" }) },
     responses: { 201: answer(Ticket, "The ticket"), default: PROBLEM },
   }),
   async (c) => {

@@ -13,7 +13,7 @@ import { TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import { z } from "zod";
 import { type AppContext, agentOf, createRoutes } from "../context.ts";
 import { answer, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
-import { invalidInput, problem, unwrap } from "../problem.ts";
+import { invalidQuery, problem, unwrap } from "../problem.ts";
 
 export const traces = createRoutes();
 
@@ -23,6 +23,7 @@ traces.openapi(
   createRoute({
     method: "get",
     path: `${SESSION_PATH}/traces`,
+    operationId: "listTraces",
     summary: "Lists the session's traces, newest first",
     request: { params: SessionParams, query: CursorQuery },
     responses: { 200: answer(TraceList, "A page of traces"), default: PROBLEM },
@@ -35,6 +36,7 @@ traces.openapi(
 const showTrace = createRoute({
   method: "get",
   path: `${SESSION_PATH}/traces/{traceId}`,
+  operationId: "getTrace",
   summary: "Shows one trace as OTLP/JSON; an open span has no end time",
   description: "A trace of several pages has `nextCursor`; open spans are on the last page.",
   request: { params: TraceParams, query: CursorQuery },
@@ -50,6 +52,7 @@ traces.get(showTrace.getRoutingPath(), async (c) => {
 const showSkeleton = createRoute({
   method: "get",
   path: `${SESSION_PATH}/traces/{traceId}/skeleton`,
+  operationId: "getTraceSkeleton",
   summary: "Shows the skeleton of one trace: its spans without attributes and events",
   description:
     "About 25 bytes a span, in columns; `decodeSkeleton` of `@valet/shared` reads them. Numbers marked VLQ are written as in source " +
@@ -65,7 +68,7 @@ const showSkeleton = createRoute({
 traces.openAPIRegistry.registerPath(showSkeleton);
 traces.get(showSkeleton.getRoutingPath(), async (c) => {
   const query = SkeletonQuery.safeParse(c.req.query());
-  if (!query.success) throw invalidInput(query.error);
+  if (!query.success) throw invalidQuery(query.error);
   // RFC 9110, section 13.1.2: a list of tags, which are compared weakly.
   const known = (c.req.header("if-none-match") ?? "").split(",").map((tag) => tag.trim().replace(/^W\//, ""));
   const { etag, text } = unwrap(await agentOf(c).readSkeleton(traceIdOf(c), query.data.after, known));
@@ -76,6 +79,7 @@ traces.get(showSkeleton.getRoutingPath(), async (c) => {
 const showSpan = createRoute({
   method: "get",
   path: `${SESSION_PATH}/traces/{traceId}/spans/{spanId}`,
+  operationId: "getSpan",
   summary: "Shows one span as OTLP/JSON; an open span has no end time",
   request: { params: TraceParams.extend({ spanId: SpanId }) },
   responses: { 200: answer(TraceView, "The span"), default: PROBLEM },
@@ -92,6 +96,7 @@ traces.openapi(
   createRoute({
     method: "get",
     path: `${SESSION_PATH}/traces/{traceId}/search`,
+    operationId: "searchTrace",
     summary: "Searches the names and attributes of a trace's spans",
     description: "A page covers some 16 MB of spans, so it may find none and still have `nextCursor`.",
     request: { params: TraceParams, query: TraceSearchQuery },
@@ -107,6 +112,7 @@ traces.openapi(
 const streamSpans = createRoute({
   method: "get",
   path: `${SESSION_PATH}/spans`,
+  operationId: "streamSpans",
   summary: "Streams all ended spans as lines of OTLP/JSON",
   description: "If there are more than a page holds, the last line has no spans and `nextCursor`.",
   request: { params: SessionParams, query: CursorQuery },
@@ -134,6 +140,6 @@ function traceIdOf(c: AppContext): string {
 /** Returns the request's cursor. @throws ApiError for an invalid query */
 function cursorOf(c: AppContext): string | undefined {
   const query = CursorQuery.safeParse(c.req.query());
-  if (!query.success) throw invalidInput(query.error);
+  if (!query.success) throw invalidQuery(query.error);
   return query.data.cursor;
 }

@@ -10,6 +10,7 @@ turns.openapi(
   createRoute({
     method: "get",
     path: `${SESSION_PATH}/turns`,
+    operationId: "listTurns",
     summary: "Lists the session's finished turns, one wide record each, oldest first",
     request: { params: SessionParams, query: CursorQuery },
     responses: { 200: answer(TurnList, "A page of turns"), default: PROBLEM },

@@ -21,12 +21,22 @@ workflows.openapi(
   createRoute({
     method: "post",
     path: PATH,
+    operationId: "startWorkflow",
     summary: "Runs a list of steps in order",
     description:
       "A workflow waits in the queue as a message does. A known `id` with the same content returns the existing execution. " +
       "A workflow whose runner was lost continues once, with its first step without a result, unless that is a command or the sandbox's " +
       "files are lost: no command runs twice, and no step runs without the work of those before it.",
-    request: { params: SessionParams, body: body(StartWorkflow) },
+    request: {
+      params: SessionParams,
+      body: body(StartWorkflow, {
+        name: "fix and test",
+        steps: [
+          { name: "fix", prompt: "Fix the failing test" },
+          { name: "test", run: "npm test" },
+        ],
+      }),
+    },
     responses: { 202: answer(AcceptedWorkflow, "The workflow was accepted"), default: PROBLEM },
   }),
   async (c) => {
@@ -40,6 +50,7 @@ workflows.openapi(
   createRoute({
     method: "get",
     path: PATH,
+    operationId: "listWorkflows",
     summary: "Lists the executions of workflows, oldest first",
     request: { params: SessionParams, query: CursorQuery },
     responses: {
@@ -54,6 +65,7 @@ workflows.openapi(
   createRoute({
     method: "get",
     path: `${PATH}/{executionId}`,
+    operationId: "getWorkflow",
     summary: "Shows an execution, with the progress and output of its steps",
     request: { params: Params },
     responses: { 200: answer(WorkflowView, "The execution"), default: PROBLEM },
@@ -65,6 +77,7 @@ workflows.openapi(
   createRoute({
     method: "delete",
     path: `${PATH}/{executionId}`,
+    operationId: "withdrawWorkflow",
     summary: "Withdraws a queued workflow",
     description: "To end a running workflow, abort the session's work.",
     request: { params: Params, query: UserQuery },

@@ -1,0 +1,92 @@
+/** The names of schemas in the OpenAPI document. A generated client has a type of each name. */
+
+import { zodToOpenAPIRegistry } from "@asteasolutions/zod-to-openapi";
+import { Problem } from "@valet/shared/http/problem";
+import { AgentQuestion } from "@valet/shared/protocol/agent-question";
+import { ClientEvent } from "@valet/shared/protocol/client-socket";
+import { FailureView } from "@valet/shared/protocol/failure";
+import { MessagePart } from "@valet/shared/protocol/message-part";
+import { PartDelta } from "@valet/shared/protocol/part-delta";
+import * as api from "@valet/shared/protocol/session-api";
+import * as views from "@valet/shared/protocol/session-view";
+import { SkeletonChunk, TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
+import { WarningView } from "@valet/shared/protocol/warnings";
+import { z } from "zod";
+
+const {
+  AcceptedMessage,
+  AcceptedWorkflow,
+  ClearedQueue,
+  CreateSession,
+  CreateTicket,
+  FamilyMember,
+  FamilyView,
+  FoundSpans,
+  Health,
+  MessageList,
+  ReplyPermission,
+  ReplyQuestion,
+  ResentSpans,
+  SendMessage,
+  SessionList,
+  StartWorkflow,
+  Ticket,
+  TraceList,
+  TraceSummaryView,
+  TraceView,
+  TurnList,
+  WorkflowList,
+} = api;
+const { MessageView, PermissionView, QuestionView, SessionStatus, SessionView, TurnRecord, WorkflowView } = views;
+
+const NAMED: Readonly<Record<string, z.ZodType>> = {
+  AcceptedMessage,
+  AcceptedWorkflow,
+  AgentQuestion,
+  ClearedQueue,
+  ClientEvent,
+  CreateSession,
+  CreateTicket,
+  FailureView,
+  FamilyMember,
+  FamilyView,
+  FoundSpans,
+  Health,
+  MessageList,
+  MessagePart,
+  MessageView,
+  PartDelta,
+  PermissionView,
+  Problem,
+  QuestionView,
+  ReplyPermission,
+  ReplyQuestion,
+  ResentSpans,
+  SendMessage,
+  SessionList,
+  SessionStatus,
+  SessionView,
+  SkeletonChunk,
+  StartWorkflow,
+  Ticket,
+  TraceList,
+  TraceSkeleton,
+  TraceSummaryView,
+  TraceView,
+  TurnList,
+  TurnRecord,
+  WarningView,
+  WorkflowList,
+  WorkflowView,
+};
+
+/** Returns a schema for the document that no route refers to. */
+export function schemaObject(schema: z.ZodType): object {
+  const { $schema: _, id: __, ...object } = z.toJSONSchema(schema);
+  return object;
+}
+
+/** Gives the schemas their names. Called once, before the document is made. */
+export function nameSchemas(): void {
+  for (const [refId, schema] of Object.entries(NAMED)) zodToOpenAPIRegistry.add(schema, { _internal: { refId } });
+}
