@@ -13,6 +13,12 @@ export const BOUNDARIES: readonly Boundary[] = [
     to: "Worker",
     carrier: "headers `traceparent`, `tracestate`, from authenticated callers",
   },
+  {
+    from: "Worker",
+    to: "HTTP client",
+    carrier:
+      "header `traceresponse` with the request's span (Trace Context Level 3, a draft), on every answer to an authenticated request that changes something",
+  },
   { from: "Worker", to: "SessionAgent", carrier: "header `traceparent`, or an explicit argument of a call" },
   { from: "SessionAgent", to: "broker", carrier: "header `traceparent`" },
   {
