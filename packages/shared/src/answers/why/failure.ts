@@ -19,14 +19,12 @@ export function failureOf(input: WhyInput, index: SpanIndex = new SpanIndex(inpu
   const span = jobSpans(index, job)[0];
   if (job.outcome === "ok") return null;
   if (job.outcome === null) return span === undefined ? null : unfinished(index, job, span);
-  const type = typeOf(job, span);
+  const name = job.failure?.type ?? job.outcomeReason ?? (span === undefined ? null : reasonOf(span));
+  // Older versions did not record why somebody ended a job.
+  if (name === null && job.outcome !== "error" && job.outcome !== "lost") return null;
+  const type = knownErrorType(name ?? "_OTHER");
   const chain = span === undefined ? [] : causeChain(index, span, type);
   return ended(index, job, job.outcome, type, chain);
-}
-
-function typeOf({ failure, outcomeReason }: WhyJob, span: WhySpan | undefined): ErrorType {
-  const name = failure?.type ?? outcomeReason ?? (span === undefined ? null : reasonOf(span));
-  return knownErrorType(name ?? "_OTHER");
 }
 
 function ended(

@@ -1,12 +1,14 @@
 /** The answer `why`: where the time and the money of a message or a workflow went, and why it failed. Pure. */
-import type { WhyFailure, WhyView } from "../../protocol/why.ts";
+import type { WhyView } from "../../protocol/why.ts";
 import { addUp } from "./add-up.ts";
 import type { Segment } from "./critical-path.ts";
+import { failureOf } from "./failure.ts";
 import { toUs } from "./forest.ts";
 import { jobTimeline } from "./job-timeline.ts";
 import { moneyOf } from "./money.ts";
 import { type Now, sentenceOf } from "./sentence.ts";
-import type { WhyInput, WhyJob } from "./spans.ts";
+import { SpanIndex } from "./span-index.ts";
+import type { WhyInput } from "./spans.ts";
 
 export function why(input: WhyInput): WhyView {
   const { job, spans, nowMs } = input;
@@ -15,7 +17,8 @@ export function why(input: WhyInput): WhyView {
   const wallMs = Math.round((endUs - startUs) / 1000);
   const segments = jobTimeline(job, spans, startUs, endUs);
   const parts = addUp(segments, wallMs);
-  const failure = failureOf(job);
+  const index = new SpanIndex(spans);
+  const failure = failureOf(input, index);
   const ended = job.outcome === null ? null : { outcome: job.outcome, reason: job.outcomeReason, failure };
   return {
     sessionId: job.sessionId,
@@ -27,7 +30,7 @@ export function why(input: WhyInput): WhyView {
     outcome: job.outcome,
     sentence: sentenceOf(wallMs, parts, ended, job.endedAtMs === null ? nowOf(segments, endUs) : null),
     time: { wall_ms: wallMs, parts },
-    money: moneyOf(input),
+    money: moneyOf(input, index),
     failure,
   };
 }
@@ -39,16 +42,4 @@ function nowOf(segments: readonly Segment[], endUs: number): Now | null {
   if (last === undefined || step === undefined) return null;
   const sinceUs = Math.min(step.span === null ? last.startUs : toUs(step.span.startMs), last.startUs);
   return { part: step, ms: Math.max(0, Math.round((endUs - sinceUs) / 1000)) };
-}
-
-function failureOf({ outcome, failure }: WhyJob): WhyFailure | null {
-  if (outcome === null || outcome === "ok" || failure === null) return null;
-  return {
-    type: failure.type,
-    outcome,
-    sentence: failure.message,
-    cause: null,
-    evidence: [],
-    remedy: null,
-  };
 }
