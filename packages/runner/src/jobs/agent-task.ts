@@ -1,5 +1,6 @@
 /** Runs one prompt of the agent: tries one model after the other until one has answered, then reads the answer. */
 
+import type { StepDurations } from "@valet/shared/answers/verdict/durations";
 import type { Heard } from "@valet/shared/heard";
 import { endWith } from "@valet/shared/outcome";
 import type { Attachment } from "@valet/shared/protocol/dispatch";
@@ -30,6 +31,7 @@ import type {
 import { AGENT_DIED, AGENT_FAILED, AGENT_HUNG, AGENT_UNHEALTHY, mayFailOver } from "../agent/errors.ts";
 import type { Ending } from "../agent/facts.ts";
 import { SpanEmitter } from "../agent/span-emitter.ts";
+import { StepTimes } from "../agent/step-times.ts";
 import { TurnTally } from "../agent/turn-tally.ts";
 import { AnswerNews } from "./answer-news.ts";
 import { attachmentParts } from "./attachments.ts";
@@ -90,6 +92,8 @@ export interface TaskResult {
   readonly opencodeSessionId?: string;
   readonly parts: MessagePart[];
   readonly summary: TurnSummary;
+  /** Absent if there are none. */
+  readonly stepDurations?: StepDurations[];
   readonly failovers: number;
 }
 
@@ -113,6 +117,7 @@ export class AgentTask {
   readonly #task: Task;
   readonly #frame: TaskFrame;
   readonly #tally = new TurnTally();
+  readonly #times = new StepTimes();
   readonly #news: AnswerNews;
   /** The last prompt. */
   #prompt: AgentPrompt | undefined;
@@ -262,6 +267,7 @@ export class AgentTask {
       nowMs: () => this.#frame.nowMs(),
       onFacts: (facts) => {
         this.#tally.add(facts);
+        this.#times.add(facts);
         emitter.emit(facts, follows);
         this.#watchCalls();
       },
@@ -313,11 +319,13 @@ export class AgentTask {
 
   #result(ending: Ending, opencodeSessionId: string | undefined, parts: MessagePart[]): TaskResult {
     const { outcome, cause, causeOf } = ending;
+    const { durations } = this.#times;
     return {
       outcome,
       ...withoutUndefined({ errorType: taskErrorType(ending), cause, causeOf, opencodeSessionId }),
       parts,
       summary: this.progress(),
+      ...(durations.length > 0 && { stepDurations: [...durations] }),
       failovers: this.#failovers,
     };
   }

@@ -1,4 +1,6 @@
 /** Runs the turn of a dispatched message or batch, with its span `valet.turn`. */
+
+import type { StepDurations } from "@valet/shared/answers/verdict/durations";
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { PromptDispatch } from "@valet/shared/protocol/dispatch";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
@@ -22,6 +24,7 @@ export interface TurnResult {
   readonly opencodeSessionId?: string;
   readonly parts: MessagePart[];
   readonly summary: TurnSummary;
+  readonly stepDurations?: StepDurations[];
 }
 
 export class Turn {

@@ -1,4 +1,5 @@
 /** Executes a dispatched workflow, its steps in order, with its span `valet.workflow.execute`. */
+import type { StepDurations } from "@valet/shared/answers/verdict/durations";
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { WorkflowDispatch } from "@valet/shared/protocol/dispatch";
 import { firstModel } from "@valet/shared/protocol/model-access";
@@ -9,6 +10,7 @@ import { cutStart } from "@valet/shared/text";
 import { extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { AgentReply, ModelCallRef, ToolCallRef } from "../agent/agent.ts";
+import { mergeDurations } from "../agent/step-times.ts";
 import { addSummaries, NO_SUMMARY } from "../agent/summary.ts";
 import type { SecretValues } from "../secrets/secret-values.ts";
 import { createMillisClock, openSpanText } from "../spans/tracing.ts";
@@ -41,6 +43,8 @@ export interface WorkflowResult {
   readonly opencodeSessionId?: string;
   readonly steps: WorkflowStepState[];
   readonly summary: TurnSummary;
+  /** Absent if there are none. */
+  readonly stepDurations?: StepDurations[];
 }
 
 type StepSpan = SpanOf<`valet.workflow.step ${string}`>;
@@ -73,6 +77,7 @@ export class Workflow {
   readonly #span: SpanOf<"valet.workflow.execute">;
   readonly #states: WorkflowStepState[] = [];
   #summary: TurnSummary = NO_SUMMARY;
+  #durations: readonly StepDurations[] = [];
   #opencodeSessionId: string | undefined;
   #current: Current | undefined;
   /** The task of the last prompt step that has begun. */
@@ -207,6 +212,7 @@ export class Workflow {
     this.#current = undefined;
     this.#opencodeSessionId = result.opencodeSessionId ?? this.#opencodeSessionId;
     this.#summary = addSummaries(this.#summary, result.summary);
+    this.#durations = mergeDurations(this.#durations, result.stepDurations ?? []);
     const { outcome, errorType, cause, causeOf } = result;
     return { outcome, errorType, cause, causeOf, output: answerOf(result) };
   }
@@ -260,6 +266,7 @@ export class Workflow {
       ...withoutUndefined({ errorType: ending?.errorType, opencodeSessionId: this.#opencodeSessionId }),
       steps: this.#states,
       summary: this.progress(),
+      ...(this.#durations.length > 0 && { stepDurations: [...this.#durations] }),
     };
   }
 }

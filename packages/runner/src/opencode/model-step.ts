@@ -13,6 +13,7 @@ import { toolSpanId } from "../agent/span-ids.ts";
 import { classifyError, classifyMessage, classifyStatus, isAbort } from "./agent-errors.ts";
 import type { AssistantMessage, Part, SessionStatus, ToolPart } from "./events.ts";
 import { ModelCall } from "./model-call.ts";
+import { ownLimitMs } from "./tool-limits.ts";
 import { isRefused, toolName, toolProblem } from "./tool-result.ts";
 import { finishReason, priceAttributes, readCost, usageAttributes } from "./usage.ts";
 
@@ -327,6 +328,7 @@ export class ModelStep {
     const spanId = toolSpanId(attemptId, sessionID, id, callID);
     this.#tools.set(callID, spanId);
     const name = toolName(part);
+    const timeoutMs = state.status === "pending" ? undefined : ownLimitMs(part.tool, state.input);
     log.begin(`execute_tool ${name}`, spanId, parentId, startMs, {
       "gen_ai.operation.name": "execute_tool",
       "gen_ai.tool.name": name,
@@ -336,6 +338,7 @@ export class ModelStep {
       "valet.opencode.session.id": sessionID,
       "valet.opencode.message.id": id,
       "valet.tool.input_length": state.status === "pending" ? undefined : JSON.stringify(state.input).length,
+      "valet.tool.timeout_ms": timeoutMs === undefined ? undefined : Math.round(timeoutMs),
     });
     this.#context.toolBegan(callKey(id, callID), spanId, startMs);
   }

@@ -47,10 +47,16 @@ export class ToolLimits {
 }
 
 function limitOf({ tool, state }: ToolPart): Limited | undefined {
+  const ownMs = state.status === "running" ? ownLimitMs(tool, state.input) : undefined;
+  if (state.status !== "running" || ownMs === undefined) return undefined;
+  return { startMs: state.time.start, limitMs: ownMs + ENDING_MS };
+}
+
+/** Returns a tool call's own time limit in milliseconds; `undefined` if it has none. @param input its arguments */
+export function ownLimitMs(tool: string, input: Readonly<Record<string, unknown>>): number | undefined {
   const limited = Object.hasOwn(LIMITED, tool) ? LIMITED[tool] : undefined;
-  if (state.status !== "running" || limited === undefined) return undefined;
-  const { timeout } = state.input;
+  if (limited === undefined) return undefined;
+  const { timeout } = input;
   const isGiven = typeof timeout === "number" && Number.isFinite(timeout) && timeout > 0;
-  const limitMs = (isGiven ? timeout * limited.unitMs : limited.otherwiseMs) + ENDING_MS;
-  return { startMs: state.time.start, limitMs };
+  return isGiven ? timeout * limited.unitMs : limited.otherwiseMs;
 }

@@ -4,6 +4,7 @@
  * fields must be valid.
  */
 import { z } from "zod";
+import { MAX_TURN_KEYS, StepDurations } from "../answers/verdict/durations.ts";
 import { marked } from "../spans.ts";
 import { AgentQuestion, MAX_QUESTIONS, QuestionAnswers } from "./agent-question.ts";
 import { ChildSessionAnswer, ChildSessionRequest } from "./child-sessions.ts";
@@ -99,6 +100,8 @@ export type ToRunnerOf<T extends ToRunner["type"]> = Extract<ToRunner, { type: T
 
 /** A frame that ends an attempt may carry the last span frame, if the configuration allows it. */
 const lastSpans = { spans: SpanFrame.optional() };
+/** How long the attempt's model calls and tools took. Absent if there were none, or the peer is older. */
+const durations = { stepDurations: z.array(StepDurations).max(MAX_TURN_KEYS).optional() };
 
 /** The frames that the runner sends. */
 export const FromRunner = z.discriminatedUnion("type", [
@@ -181,6 +184,7 @@ export const FromRunner = z.discriminatedUnion("type", [
     parts: z.array(MessagePart).max(2000),
     /** Absent if nothing is known about the work. */
     summary: TurnSummary.optional(),
+    ...durations,
     ...lastSpans,
   }),
   /**
@@ -207,6 +211,7 @@ export const FromRunner = z.discriminatedUnion("type", [
     steps: z.array(WorkflowStepState).max(MAX_WORKFLOW_STEPS),
     /** The sum over all prompt steps; absent if nothing is known about them. */
     summary: TurnSummary.optional(),
+    ...durations,
     ...lastSpans,
   }),
   SpanFrame.extend({ type: z.literal("spans") }),

@@ -245,6 +245,10 @@ export const ATTRIBUTES = {
     meaning: "JSON: `{output}`; only if the tool succeeded",
   },
   "valet.tool.input_length": { type: "int", unit: "UTF-16 code units", meaning: "length of the arguments as JSON" },
+  "valet.tool.timeout_ms": {
+    type: "int",
+    meaning: "the tool's own limit, within which it may be silent; absent if it has none",
+  },
   "valet.tool.output_length": { type: "int", unit: "UTF-16 code units", meaning: "length of the result" },
   "process.exit.code": { type: "int", meaning: "exit code of a command; absent if a signal killed it" },
   "valet.process.signal": {

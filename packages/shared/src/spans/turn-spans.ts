@@ -161,6 +161,7 @@ export const TURN_SPANS = {
       "gen_ai.tool.call.arguments",
       "gen_ai.tool.call.result",
       "valet.tool.input_length",
+      "valet.tool.timeout_ms",
       "valet.tool.output_length",
       "process.exit.code",
     ],
