@@ -29,6 +29,7 @@ const ROOMS = {
   // `capacity` is another object, which hands out the turns to start a sandbox.
   [`${OBJECT}/sandbox`]: ["core", "broker", "capacity/capacity-calls.ts", "capacity/within-call.ts", "config.ts"],
   [`${OBJECT}/conversation`]: ["core", "queue", "workflow", "link/client-sockets.ts"],
+  [`${OBJECT}/answers`]: ["core", "queue", "conversation", "database", "config.ts"],
   [`${OBJECT}/credentials`]: ["core", "config.ts"],
   [`${OBJECT}/family`]: ["core", "queue", "contract.ts", "database"],
   [`${OBJECT}/traces`]: ["core"],

@@ -1,6 +1,7 @@
 /** What a session does now, and which sessions need attention: the answers of `/now` and `/api/attention`. */
 import { z } from "zod";
 import { QUEUE_REASONS, SANDBOX_STAGES } from "../spans.ts";
+import { PageQuery } from "./session-api.ts";
 import { PermissionView, QuestionView, SessionStatus } from "./session-view.ts";
 import { VerdictView } from "./verdict.ts";
 
@@ -105,5 +106,9 @@ export const AttentionItem = z.object({
 });
 export type AttentionItem = z.infer<typeof AttentionItem>;
 
-export const AttentionList = z.object({ items: z.array(AttentionItem), nextCursor: z.string().optional() });
+export const AttentionQuery = PageQuery;
+export const AttentionList = z.object({
+  items: z.array(AttentionItem),
+  nextCursor: z.string().optional().describe("Absent on the last page"),
+});
 export type AttentionList = z.infer<typeof AttentionList>;

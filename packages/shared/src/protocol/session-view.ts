@@ -17,6 +17,7 @@ import {
 import { AgentQuestion } from "./agent-question.ts";
 import { FailureView } from "./failure.ts";
 import { MessagePart } from "./message-part.ts";
+import { VerdictView } from "./verdict.ts";
 import { WarningView } from "./warnings.ts";
 
 const time = z.iso.datetime();
@@ -131,6 +132,8 @@ export const SessionView = z.object({
   generation: count,
   permissions: z.array(PermissionView),
   questions: z.array(QuestionView),
+  /** Set while the session needs attention: the verdict on it when this view was made. */
+  attention: VerdictView.optional(),
   /** Set when spans have not reached the backend for over a minute. */
   exportProblem: ExportProblemView.optional(),
   /** Set while the session is being deleted; afterwards every request is answered with 410. */

@@ -2,10 +2,15 @@
  * Composes a session's object, room by room, each after the rooms that it knows. consequences.ts holds what an event in one room
  * leads to in others.
  */
+import type { NowView } from "@valet/shared/protocol/now";
 import { type Env, stubOf } from "../bindings.ts";
 import { SandboxBroker } from "../broker/client.ts";
 import { allowsFileRepos, parseCapacity, parseConfig, sandboxVariables } from "../config.ts";
 import { logFailure } from "../log-failure.ts";
+import { Attention } from "./answers/attention.ts";
+import { viewNow } from "./answers/now-view.ts";
+import { type FactSources, readFacts } from "./answers/session-facts.ts";
+import { TypicalTimes } from "./answers/typical-times.ts";
 import { Consequences, type SessionEvent } from "./consequences.ts";
 import { AgentRequests } from "./conversation/agent-requests.ts";
 import { AttemptOutput } from "./conversation/attempt-output.ts";
@@ -128,7 +133,12 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     transact: (work) => transactions.run(work),
     // Before there is a session no view shows a problem, so its alarm would repeat for ever.
     alsoDueMs: () =>
-      earliest(traces.dueAtMs(), exporter.dueAtMs(), state.maybe === undefined ? undefined : exporter.problemDueAtMs()),
+      earliest(
+        traces.dueAtMs(),
+        exporter.dueAtMs(),
+        attention.dueAtMs(),
+        state.maybe === undefined ? undefined : exporter.problemDueAtMs(),
+      ),
   });
 
   // What several rooms share.
@@ -164,10 +174,58 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const requests: AgentRequests = new AgentRequests(sql, now);
   const parts = new PartFeed();
   const conversation = new Conversation(sql, jobs, workflows, lease, transactions);
-  const output = new AttemptOutput({ jobs, workflows, conversation, requests, parts, clients, transactions });
+  const output = new AttemptOutput({
+    jobs,
+    workflows,
+    conversation,
+    requests,
+    parts,
+    clients,
+    transactions,
+    changed: () => changes.session(),
+  });
   const view = () => {
     const problem = exporter.problem();
-    return viewSession(state.record, queue, requests, lease.place, problem && viewExportProblem(problem));
+    return viewSession(
+      state.record,
+      queue,
+      requests,
+      lease.place,
+      attention.view(),
+      problem && viewExportProblem(problem),
+    );
+  };
+
+  // The answers.
+  const typical = new TypicalTimes({ db: env.DB, ownerId: () => state.record.ownerId, now, report });
+  const sources: FactSources = {
+    state,
+    queue,
+    requests,
+    line: lease,
+    timers,
+    link,
+    traces,
+    typical: typical.of,
+    intervals,
+    maxTurnMs: turnBounds.maxTurnMs,
+    tracing: tracing.enabled,
+  };
+  const attention: Attention = new Attention({
+    facts: (nowMs) => (state.maybe === undefined ? undefined : readFacts(sources, nowMs)),
+    typical,
+    projectedKey: () => outbox.attentionKey(),
+    changed: () => transactions.run(() => changes.session()),
+    background,
+    now,
+    report,
+  });
+  /** What the session does now, once it is known what is usual for its steps. `undefined` before it is created. */
+  const viewOfNow = async (): Promise<NowView | undefined> => {
+    attention.look();
+    await typical.load();
+    const looked = attention.look();
+    return looked && viewNow({ state, queue, requests, records }, looked.facts, looked.verdict, now());
   };
 
   // Export and projection.
@@ -194,7 +252,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
       report(error);
     }
   };
-  const outbox = new ProjectionOutbox({
+  const outbox: ProjectionOutbox = new ProjectionOutbox({
     ...durable,
     db: env.DB,
     session: () => ({ ownerId: state.record.ownerId, view: view() }),
@@ -346,7 +404,10 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     link,
     clients,
     transactions,
-    onAnswered: (attemptId) => watchdogs.touch(attemptId),
+    onAnswered: (attemptId) => {
+      state.update({ answeredMs: now() });
+      watchdogs.touch(attemptId);
+    },
   });
 
   const deletion: SessionDeletion = new SessionDeletion({
@@ -415,6 +476,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     clients,
     view,
     boundary,
+    now,
   });
 
   return {
@@ -449,6 +511,8 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     runExport,
     boundary,
     outbox,
+    attention,
+    viewOfNow,
   };
 }
 

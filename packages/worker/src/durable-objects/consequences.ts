@@ -76,6 +76,7 @@ export interface ConsequencesOptions {
   readonly view: () => SessionView;
   /** Passes the recorded spans to the export. Called where the object may go idle next. */
   readonly boundary: () => void;
+  readonly now: () => number;
 }
 
 /** Stages that a runner reaches only with its configuration, whose secrets it keeps for its successors in this sandbox. */
@@ -145,6 +146,8 @@ export class Consequences {
       // The queue.
       case "attempt-ended":
         return this.#onAttemptEnded(event);
+      case "job-ended":
+        return this.#onJobEnded(event);
       case "steered":
         attempts.stop("steered", event.asker, event.channel);
         return;
@@ -214,8 +217,16 @@ export class Consequences {
     const record: TurnRecord = records.write(attempt, jobs, end, state.record, answerers, (fromMs, toMs) =>
       startTimes.within(fromMs, toMs),
     );
-    outbox.addTurn(record);
+    outbox.addTurn(record, end.stepDurations);
     transactions.afterCommit(() => clients.broadcast({ type: "turn", turn: record }));
+  }
+
+  /** Remembers the job that ended last if it failed; the session needs attention until another one ends otherwise. */
+  #onJobEnded({ job: { id, kind }, outcome, errorType = "_OTHER", failure }: EventOf<"job-ended">): void {
+    const { state, now } = this.#options;
+    const hasFailed = outcome === "error" || outcome === "lost";
+    if (hasFailed) state.update({ lastFailure: { id, kind, errorType, failure, atMs: now() } });
+    else if (state.record.lastFailure !== undefined) state.update({ lastFailure: undefined });
   }
 
   #onLinkDown({ instanceId, isClosed }: EventOf<"link-down">): void {

@@ -1,5 +1,7 @@
 /** The calls of a session's object. Arguments and results are plain data; an expected failure is a value, not an exception. */
+
 import type { QuestionAnswers } from "@valet/shared/protocol/agent-question";
+import type { NowView } from "@valet/shared/protocol/now";
 import type {
   AcceptedMessage,
   AcceptedWorkflow,
@@ -58,6 +60,8 @@ export interface SkeletonAnswer {
 export interface SessionCalls extends CapacityHolder {
   create(input: NewSession, ctx: CallContext): Answer<SessionView>;
   view(): Answer<SessionView>;
+  /** Returns what the session does now, with the verdict on it. */
+  now(): Answer<NowView>;
   sendMessage(input: SendMessage, ctx: CallContext): Answer<AcceptedMessage>;
   /** @param order of a first page: it begins with the oldest message, or with the newest if this is `desc` */
   messages(cursor?: string, order?: "asc" | "desc"): Answer<MessageList>;

@@ -1,6 +1,7 @@
 /** The Durable Object of a session: its calls, its sockets and its alarm. Each becomes one transaction over the rooms. */
 import { DurableObject } from "cloudflare:workers";
 import type { QuestionAnswers } from "@valet/shared/protocol/agent-question";
+import type { NowView } from "@valet/shared/protocol/now";
 import {
   type AcceptedMessage,
   type AcceptedWorkflow,
@@ -84,6 +85,11 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   async view(): Promise<Result<SessionView>> {
     return this.#read(({ view }) => ok(view()));
+  }
+
+  async now(): Promise<Result<NowView>> {
+    const view = await this.#parts.viewOfNow();
+    return view === undefined ? NOT_FOUND : ok(view);
   }
 
   /** Queues a message, or refuses it. A known id returns the existing message, in whatever state the session is. */
@@ -376,7 +382,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   override alarm(): void {
     // The alarm of an object without rooms was set by nobody that is left.
     if (this.#composed === undefined || this.#composed.deletion.isDone) return;
-    const { timers, traces, exporter, boundary, recordExportProblem, runExport, now, background } = this.#composed;
+    const { timers, traces, exporter, boundary, recordExportProblem, runExport, attention, now, background } = this.#composed;
     try {
       if ((traces.dueAtMs() ?? Infinity) <= now()) boundary();
       if ((exporter.dueAtMs() ?? Infinity) <= now()) background(runExport());
@@ -385,6 +391,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
       reportFailure(error);
     }
     timers.fire();
+    attention.check();
   }
 
   #onSocketGone(socket: WebSocket): void {

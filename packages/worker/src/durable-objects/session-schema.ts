@@ -13,6 +13,7 @@ export const SESSION_MIGRATIONS: readonly Migration[] = [
   tailGroups,
   skeletons,
   users,
+  attention,
 ];
 
 /**
@@ -285,4 +286,10 @@ function users(sql: SqlStorage): void {
     CREATE TABLE agent_answers (
       seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, attempt_id TEXT NOT NULL, user_id TEXT NOT NULL);
   `);
+}
+
+/** Version 11: which attention of the session D1 has, and how long the steps of a turn took that D1 lacks. */
+function attention(sql: SqlStorage): void {
+  sql.exec("ALTER TABLE projected_session ADD COLUMN attention TEXT NOT NULL DEFAULT ''");
+  sql.exec("ALTER TABLE projected_turns ADD COLUMN steps TEXT");
 }

@@ -15,6 +15,7 @@ import { health } from "./routes/health.ts";
 import { lifecycle } from "./routes/lifecycle.ts";
 import { messages } from "./routes/messages.ts";
 import { ownerTurns } from "./routes/owner-turns.ts";
+import { now } from "./routes/now.ts";
 import { resend } from "./routes/resend.ts";
 import { sessions } from "./routes/sessions.ts";
 import { clientSocket, runnerSocket } from "./routes/sockets.ts";
@@ -81,6 +82,7 @@ export function createApp() {
     traces,
     turns,
     ownerTurns,
+    now,
     resend,
     tickets,
     clientSocket,

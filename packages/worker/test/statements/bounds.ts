@@ -61,7 +61,34 @@ function family(statement: string, ...steps: string[]): BoundedStatement {
   };
 }
 
+/** A page of the sessions that need attention. */
+function attention(conditions: string, index: string): BoundedStatement {
+  return {
+    statement: `SELECT id, … FROM sessions WHERE owner_id = ? AND ${conditions} ORDER BY attention_since, id LIMIT ?`,
+    steps: [`SEARCH sessions USING INDEX sessions_by_attention (owner_id=? AND ${index})`],
+    because: PAGE,
+  };
+}
+
 const IN_DATABASE: readonly BoundedStatement[] = [
+  attention("attention_since IS NOT NULL", "attention_since>?"),
+  attention("attention_since IS NOT NULL AND (attention_since, id) > (?, ?)", "(attention_since,id)>(?,?)"),
+  {
+    statement: "INSERT INTO step_durations …",
+    steps: [
+      "SCAN step VIRTUAL TABLE INDEX 1:",
+      "SEARCH step_durations USING PRIMARY KEY (owner_id=?)",
+      "SEARCH known USING PRIMARY KEY (owner_id=? AND kind=? AND name=?)",
+      "USE TEMP B-TREE FOR ORDER BY",
+    ],
+    because:
+      "a turn has at most 40 tools and models, an owner at most about 500, each with at most 200 durations (step-durations.ts)",
+  },
+  {
+    statement: "SELECT found.kind, … FROM json_each(?2) AS wanted CROSS JOIN step_durations AS found …",
+    steps: ["SCAN wanted VIRTUAL TABLE INDEX 1:", "SEARCH found USING PRIMARY KEY (owner_id=? AND kind=? AND name=?)"],
+    because: "reads one row for each tool or model that the caller names",
+  },
   listed("owner_id = ?", "sessions_by_owner (owner_id=?)"),
   {
     statement: "DELETE FROM tickets WHERE session_id = ?",

@@ -28,7 +28,9 @@ export interface Step {
   /** The tool, the model, the workflow's step; empty for the other kinds. */
   readonly name: string;
   readonly sinceMs: number;
-  /** When it was last heard: output of a tool, a part of the model's answer, a new try. `null`: not yet. */
+  /** When the model was last asked, by this or by another try; `null` if that is unknown, or for other kinds. */
+  readonly askedMs: number | null;
+  /** When it was last heard: output of the tool, a part of the answer of the model's last try. `null`: not yet. */
   readonly heardMs: number | null;
   /** When the provider last sent anything at all, such as a comment that keeps its connection open; `null` if never. */
   readonly byteMs: number | null;

@@ -111,13 +111,14 @@ function deadlinesOf(run: Run, facts: SessionFacts): Deadline[] {
 
 function deadlinesOfStep(step: Step, run: Run, { answeredMs, limits, link }: SessionFacts): Deadline[] {
   const { kind, timeoutMs, typical } = step;
-  if (hasOwnLimit(step) && timeoutMs !== null) {
+  if (timeoutMs !== null && kind !== "retry") {
     // The tool itself may have waited for a person; its limit counts from then.
     const sinceMs = Math.max(step.sinceMs, answeredMs);
     const rule = kind === "command" ? "command_overran" : "tool_overran";
     return [{ state: "stuck", rule, sinceMs, thresholdMs: timeoutMs + TOOL_ENDING_MS, run, step }];
   }
-  const sinceMs = Math.max(lastOf(step), answeredMs);
+  // A pause before a retry is no silence until it is over.
+  const sinceMs = Math.max(lastOf(step) + (timeoutMs ?? 0), answeredMs);
   const all: Deadline[] = [];
   if (link?.isUp === true) {
     all.push({ state: "quiet", rule: "step_quiet", sinceMs, thresholdMs: quietAfterMs(typical), run, step });
@@ -134,8 +135,8 @@ function hasOwnLimit({ timeoutMs }: Step): boolean {
 }
 
 /** Returns when anything was last heard of a step, or when it began. */
-function lastOf({ sinceMs, heardMs }: Step): number {
-  return Math.max(sinceMs, heardMs ?? 0);
+function lastOf({ sinceMs, askedMs, heardMs }: Step): number {
+  return Math.max(sinceMs, askedMs ?? 0, heardMs ?? 0);
 }
 
 /** Returns the steps that the work waits for: a model whose answer called the tools that run now is not one of them. */
@@ -179,7 +180,7 @@ function waiting(facts: SessionFacts): Judgement | undefined {
 }
 
 function lastFailure({ failure, status }: SessionFacts): Judgement | undefined {
-  if (failure === null || status === "terminating") return undefined;
+  if (failure === null || failure.job === null || status === "terminating") return undefined;
   return { rule: "job_failed", sinceMs: failure.sinceMs, thresholdMs: null };
 }
 

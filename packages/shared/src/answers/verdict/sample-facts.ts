@@ -47,6 +47,7 @@ export function sampleStep(kind: Step["kind"], name: string, more: Partial<Step>
     kind,
     name,
     sinceMs: T0,
+    askedMs: null,
     heardMs: null,
     byteMs: null,
     timeoutMs: null,

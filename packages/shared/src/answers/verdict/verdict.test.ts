@@ -170,6 +170,7 @@ const anyStep: fc.Arbitrary<Step> = fc
     kind: fc.constantFrom(...kinds),
     name: fc.constantFrom("bash", "read", "m", ""),
     sinceMs: time,
+    askedMs: maybe(time),
     heardMs: maybe(time),
     byteMs: maybe(time),
     timeoutMs: maybe(fc.integer({ min: 1, max: 1_000_000 })),

@@ -24,3 +24,8 @@ export function verdictOf(facts: SessionFacts, nowMs: number): VerdictView {
 export function agedVerdict(verdict: VerdictView, nowMs: number): VerdictView {
   return { ...verdict, value_ms: Math.max(0, nowMs - Date.parse(verdict.since)) };
 }
+
+/** Returns a text that differs where the attention of a session differs in more than its age; empty without attention. */
+export function attentionKey(verdict: VerdictView | undefined): string {
+  return verdict === undefined ? "" : [verdict.rule, verdict.since, verdict.command].join(" ");
+}

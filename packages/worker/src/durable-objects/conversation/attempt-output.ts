@@ -20,6 +20,8 @@ export interface AttemptOutputOptions {
   readonly parts: PartFeed;
   readonly clients: Pick<ClientSockets, "broadcast">;
   readonly transactions: Transactions;
+  /** Records a change of the session. */
+  readonly changed: () => void;
 }
 
 export type OutputFrame = FromRunnerOf<"part" | "part-delta" | "permission-asked" | "question-asked" | "workflow-step">;
@@ -79,17 +81,19 @@ export class AttemptOutput {
   }
 
   #addPermission(attempt: AttemptRow, frame: FromRunnerOf<"permission-asked">): boolean {
-    const { requests, clients, transactions } = this.#options;
+    const { requests, clients, transactions, changed } = this.#options;
     const permission = requests.addPermission(frame, lastJob(attempt));
     if (permission === undefined) return false;
+    changed();
     transactions.afterCommit(() => clients.broadcast({ type: "permission-asked", permission }));
     return true;
   }
 
   #addQuestion(attempt: AttemptRow, frame: FromRunnerOf<"question-asked">): boolean {
-    const { requests, clients, transactions } = this.#options;
+    const { requests, clients, transactions, changed } = this.#options;
     const question = requests.addQuestion(frame, lastJob(attempt));
     if (question === undefined) return false;
+    changed();
     transactions.afterCommit(() => clients.broadcast({ type: "question-asked", question }));
     return true;
   }

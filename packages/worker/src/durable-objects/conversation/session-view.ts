@@ -3,6 +3,7 @@ import { whyOf } from "@valet/shared/outcome";
 import { type FailureView, viewFailure } from "@valet/shared/protocol/failure";
 import { shownRepoUrl } from "@valet/shared/protocol/repo-url";
 import type { ExportProblemView, SessionView } from "@valet/shared/protocol/session-view";
+import type { VerdictView } from "@valet/shared/protocol/verdict";
 import { viewIncompleteSnapshot, viewRunnerWarning, type WarningView } from "@valet/shared/protocol/warnings";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import { failureOf } from "../core/failed-as.ts";
@@ -13,6 +14,7 @@ import type { AgentRequests } from "./agent-requests.ts";
 
 /**
  * @param capacityPlace its place among the sessions that wait for a sandbox, if it waits
+ * @param attention the verdict on it, if it needs attention
  * @param exportProblem why its spans do not arrive at the backend, if they do not
  */
 export function viewSession(
@@ -20,6 +22,7 @@ export function viewSession(
   queue: JobQueue,
   requests: AgentRequests,
   capacityPlace: number | undefined,
+  attention: VerdictView | undefined,
   exportProblem: ExportProblemView | undefined,
 ): SessionView {
   const { id, state, title, repoUrl, branch, ref, model, models, queueMode, idleTimeoutMs, parentSessionId } = record;
@@ -50,6 +53,7 @@ export function viewSession(
       sleepProblem: sleepProblem && viewSleepProblem(sleepProblem),
       warnings: warnings.length > 0 ? warnings : undefined,
       capacityPlace,
+      attention,
       exportProblem,
       deletion: deletion && { since: isoTime(deletion.sinceMs), reason: deletion.reason },
     }),

@@ -160,10 +160,22 @@ export interface DeletionRecord {
   readonly unfinishedCalls?: number;
 }
 
+/** A job that has failed. */
+export interface FailedJob {
+  readonly id: string;
+  readonly kind: "message" | "workflow";
+  readonly errorType: ErrorType;
+  readonly failure: Failure | null;
+  /** When it ended, epoch ms. */
+  readonly atMs: number;
+}
+
 export interface SessionRecord extends SessionSettings {
   readonly id: string;
   readonly ownerId: string;
   readonly state: State;
+  /** When the state was entered, epoch ms; absent if an earlier version of the object did that. */
+  readonly stateMs?: number;
   /** Why the state is `error`. */
   readonly errorType?: ErrorType;
   /** Further details of that error. */
@@ -189,6 +201,10 @@ export interface SessionRecord extends SessionSettings {
   readonly terminatedMs?: number;
   readonly deletion?: DeletionRecord;
   readonly recovery: RecoveryRecord;
+  /** The job that failed, if the last job that ended did. */
+  readonly lastFailure?: FailedJob;
+  /** When a person last answered the agent, epoch ms. */
+  readonly answeredMs?: number;
   /** The credentials of the repository; sealed, and never shown. */
   readonly credentials?: StoredCredentials;
   readonly createdMs: number;
@@ -305,7 +321,7 @@ export class SessionState {
     const { state } = this.record;
     const next = transition(state, event);
     if (next === undefined) throw new Error(`no ${event} from ${state}`);
-    return this.update({ ...patch, state: next });
+    return this.update({ ...patch, state: next, stateMs: this.#now() });
   }
 
   #write(record: SessionRecord): void {

@@ -148,7 +148,7 @@ export class Attempts {
 
   #endAttempt(attempt: AttemptRow, frame: EndFrame): void {
     const { state, queue, workflows, output, signs, now } = this.#options;
-    const { outcome, errorType, summary = null } = frame;
+    const { outcome, errorType, summary = null, stepDurations } = frame;
     output.finish(attempt, frame, state.record.generation);
     const isRunnerEnd = outcome !== "ok" && RUNNER_ENDED.includes(errorType ?? "");
     if (isRunnerEnd && attempt.stop === null) {
@@ -161,9 +161,10 @@ export class Attempts {
     } else if (frame.type === "workflow-ended" && (outcome === "ok" || errorType === "workflow_step_failed")) {
       // Steps of an earlier attempt count, too.
       const own = workflows.outcome(attempt.jobIds[0] ?? "");
-      queue.end(attempt.id, own.outcome, own.errorType, summary, own.failure);
+      queue.end(attempt.id, own.outcome, own.errorType, summary, own.failure, stepDurations);
     } else {
-      queue.end(attempt.id, outcome, outcome === "ok" ? undefined : workError(errorType), summary, failureIn(frame));
+      const reason = outcome === "ok" ? undefined : workError(errorType);
+      queue.end(attempt.id, outcome, reason, summary, failureIn(frame), stepDurations);
     }
   }
 

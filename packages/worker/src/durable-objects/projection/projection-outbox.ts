@@ -2,8 +2,11 @@
  * The outbox to D1. Changes of the session are stored in the transaction that makes them, until D1 has them. A durable call writes
  * them a moment later, so that a burst of changes is one write.
  */
+import type { StepDurations } from "@valet/shared/answers/verdict/durations";
+import { attentionKey } from "@valet/shared/answers/verdict/verdict";
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import { type ProjectedSession, upsertSession } from "../../database/sessions.ts";
+import { addStepDurations } from "../../database/step-durations.ts";
 import { upsertTurn } from "../../database/turns.ts";
 import { type DurableCallOptions, DurableCalls } from "../core/durable-call.ts";
 import type { TimerHandlers } from "../core/timers.ts";
@@ -29,7 +32,7 @@ export class ProjectionOutbox {
 
   constructor(options: OutboxOptions) {
     this.#options = options;
-    options.sql.exec("INSERT OR IGNORE INTO projected_session VALUES (1, 0)");
+    options.sql.exec("INSERT OR IGNORE INTO projected_session (one, version) VALUES (1, 0)");
     this.#calls = new DurableCalls<null, number>("projection", options, {
       delivers: "newest",
       gatherMs: GATHER_MS,
@@ -45,8 +48,10 @@ export class ProjectionOutbox {
     this.#calls.add("", null);
   }
 
-  addTurn(record: TurnRecord): void {
-    this.#options.sql.exec("INSERT INTO projected_turns (record) VALUES (?)", JSON.stringify(record));
+  /** @param stepDurations how long the turn's model calls and tools took */
+  addTurn(record: TurnRecord, stepDurations: readonly StepDurations[] = []): void {
+    const steps = stepDurations.length === 0 ? null : JSON.stringify(stepDurations);
+    this.#options.sql.exec("INSERT INTO projected_turns (record, steps) VALUES (?, ?)", JSON.stringify(record), steps);
     this.#calls.add("", null);
   }
 
@@ -55,15 +60,33 @@ export class ProjectionOutbox {
     this.#calls.resume();
   }
 
+  /** Returns the key of the attention that was written last, or is being written. */
+  attentionKey(): string {
+    const [row] = this.#options.sql.exec("SELECT attention FROM projected_session").toArray();
+    return (row?.attention as string | undefined) ?? "";
+  }
+
   /** Writes the session as it is now, and as many waiting turns as fit into one batch. */
   async #write(): Promise<number> {
     const { sql, db, session } = this.#options;
     // Each try has a version of its own, since an unanswered one may have been written, or may be written late.
-    const [row] = sql.exec("UPDATE projected_session SET version = version + 1 RETURNING version").toArray();
     const { ownerId, view } = session();
-    const turns = sql.exec("SELECT seq, record FROM projected_turns ORDER BY seq LIMIT ?", MAX_TURNS).toArray();
+    const [row] = sql
+      .exec(
+        "UPDATE projected_session SET version = version + 1, attention = ? RETURNING version",
+        attentionKey(view.attention),
+      )
+      .toArray();
+    const turns = sql.exec("SELECT seq, record, steps FROM projected_turns ORDER BY seq LIMIT ?", MAX_TURNS).toArray();
     await db.batch([
-      ...turns.map(({ record }) => upsertTurn(db, ownerId, JSON.parse(record as string) as TurnRecord)),
+      ...turns.flatMap(({ record, steps }) =>
+        turnStatements(
+          db,
+          ownerId,
+          JSON.parse(record as string) as TurnRecord,
+          JSON.parse((steps as string | null) ?? "[]") as StepDurations[],
+        ),
+      ),
       upsertSession(db, { ownerId, version: row?.version as number, view }),
     ]);
     return (turns.at(-1)?.seq as number | undefined) ?? 0;
@@ -76,4 +99,10 @@ export class ProjectionOutbox {
     if (more !== undefined) this.#calls.add("", null);
     return "done";
   }
+}
+
+/** Returns the statements of a turn: its steps' durations, which count only while D1 lacks the turn, and its row. */
+function turnStatements(db: D1Database, ownerId: string, record: TurnRecord, steps: readonly StepDurations[]) {
+  const turn = upsertTurn(db, ownerId, record);
+  return steps.length === 0 ? [turn] : [addStepDurations(db, ownerId, record.attempt_id, steps), turn];
 }

@@ -6,6 +6,7 @@
  * accepted, or was lost, returns its jobs to the queue, up to {@link MAX_UNACCEPTED} and {@link MAX_LOST} times. A workflow returns
  * only if it is safe to continue, which the room `workflow` decides.
  */
+import type { StepDurations } from "@valet/shared/answers/verdict/durations";
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { Outcome, QueueReason } from "@valet/shared/spans";
@@ -45,7 +46,7 @@ export class JobQueue {
     this.jobs = jobs;
     this.#workflows = workflows;
     this.#spans = new QueueSpans(tracer);
-    this.#transitions = new JobTransitions({ jobs, workflows, spans: this.#spans, changes, now });
+    this.#transitions = new JobTransitions({ jobs, workflows, spans: this.#spans, changes, record, now });
     this.#record = record;
     this.#now = now;
   }
@@ -268,13 +269,14 @@ export class JobQueue {
     errorType: WorkError | undefined,
     summary?: TurnSummary | null,
     failure?: Failure,
+    stepDurations?: readonly StepDurations[],
   ): boolean {
     const stop = this.jobs.attempt(attemptId)?.stop ?? null;
     const isStopped = outcome === "aborted" && stop !== null;
     const final = isStopped ? stopped(stop.reason) : { outcome, errorType };
     // A turn can end before its acceptance arrives: then it was accepted. One that ends without the runner was not.
     if (summary !== undefined) this.accepted(attemptId);
-    const attempt = this.#endAttempt(attemptId, { ...final, summary, failure });
+    const attempt = this.#endAttempt(attemptId, { ...final, summary, failure, stepDurations });
     if (attempt === undefined) return false;
     for (const row of this.#jobsOf(attempt))
       this.#transitions.done(row, final.outcome, final.errorType, isStopped ? askerOf(stop) : undefined, failure);

@@ -8,7 +8,7 @@ import type { SpanContext } from "@valet/shared/tracing";
 import type { Asker } from "../core/asker.ts";
 import type { Changes } from "../core/changes.ts";
 import type { AttemptRow, JobRow, JobStore, MessageBody, QueuedJob, WorkflowBody } from "./job-store.ts";
-import type { WorkflowProgress } from "./ports.ts";
+import type { QueueEvent, WorkflowProgress } from "./ports.ts";
 import type { NewAttempt, QueueSpans, WorkError } from "./queue-spans.ts";
 
 /** The columns of a new job that differ from job to job. */
@@ -22,6 +22,7 @@ export interface JobTransitionsOptions {
   readonly workflows: WorkflowProgress;
   readonly spans: QueueSpans;
   readonly changes: Changes;
+  readonly record: (event: QueueEvent) => void;
   readonly now: () => number;
 }
 
@@ -138,7 +139,7 @@ export class JobTransitions {
     asker: Asker = {},
     failure: Failure | null = null,
   ): void {
-    const { jobs, workflows, spans, changes, now } = this.#options;
+    const { jobs, workflows, spans, changes, record, now } = this.#options;
     const end = { status: "done", endedMs: now(), outcome, errorType: errorType ?? null, failure } as const;
     jobs.updateJob(row.id, { ...end, ...(asker.userId !== undefined && { endedBy: asker.userId }) });
     if (row.kind === "message") {
@@ -148,5 +149,6 @@ export class JobTransitions {
       spans.endWorkflow(row, outcome, errorType, asker, failure, failed);
     }
     changes.job(row.id);
+    record({ type: "job-ended", job: row, outcome, errorType, failure });
   }
 }

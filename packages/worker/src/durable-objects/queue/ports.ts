@@ -1,4 +1,5 @@
 /** What the queue accepts, which events it records for other rooms, and what it asks the room `workflow`. */
+import type { StepDurations } from "@valet/shared/answers/verdict/durations";
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { ErrorType, MessageSource, Outcome, QueueMode } from "@valet/shared/spans";
@@ -38,6 +39,8 @@ export interface AttemptEnd {
   readonly summary?: TurnSummary | null | undefined;
   /** Further details of a failure. */
   readonly failure?: Failure | undefined;
+  /** How long its model calls and tools took, if the runner reported that. */
+  readonly stepDurations?: readonly StepDurations[] | undefined;
 }
 
 /** An event in the queue that has consequences in other rooms. */
@@ -48,6 +51,14 @@ export type QueueEvent =
       /** Its jobs, as they were when it ended. */
       readonly jobs: readonly JobRow[];
       readonly end: AttemptEnd;
+    }
+  /** A job has ended, with or without an attempt. */
+  | {
+      readonly type: "job-ended";
+      readonly job: Pick<JobRow, "id" | "kind">;
+      readonly outcome: Outcome;
+      readonly errorType: ErrorType | undefined;
+      readonly failure: Failure | null;
     }
   /** A message in the mode `steer` asks to stop the current work in its channel. */
   | { readonly type: "steered"; readonly channel: string; readonly asker: Asker }

@@ -115,6 +115,11 @@ export class TraceStore implements SpanProcessor {
     return span;
   }
 
+  /** Returns all open spans, of the object and its runners, as last stored. */
+  openSpans(): readonly OpenSpan[] {
+    return this.#open.all();
+  }
+
   /** Writes what the transaction has recorded. Runs before its commit. */
   store(): void {
     this.#storeOpen();

@@ -1,0 +1,173 @@
+// What a session does now, and whether it needs attention: at the real object, with a scripted broker and the test as its runner.
+import { runInDurableObject } from "cloudflare:test";
+import type { StepDurations } from "@valet/shared/answers/verdict/durations";
+import type { AttentionItem, NowView } from "@valet/shared/protocol/now";
+import { encodeTraces, type ReadableSpan, SpanKind, serialiseSpan, Tracer } from "@valet/shared/tracing";
+import { beforeAll, expect, test } from "vitest";
+import { bindings } from "../../../test/bindings.ts";
+import { eventually } from "../../../test/eventually.ts";
+import type { FakeRunner } from "../../../test/fake-runner.ts";
+import { CALLER, TestSession, valueIn } from "../../../test/session.ts";
+import { listAttention } from "../../database/attention.ts";
+import { migrate } from "../../database/setup.ts";
+import { readStepDurations } from "../../database/step-durations.ts";
+
+const { DB, MIGRATIONS } = bindings;
+
+beforeAll(() => migrate(DB, MIGRATIONS));
+
+const nowOf = async (session: TestSession): Promise<NowView> => valueIn(await session.stub.now());
+const attentionOf = async (session: TestSession): Promise<AttentionItem | undefined> => {
+  const items = await listAttention(DB, CALLER.ownerId, 100);
+  return items.find(({ sessionId }) => sessionId === session.id);
+};
+
+/** Sends a message whose turn has one open step. @param agoMs when the step began and was heard last */
+async function openStep(
+  session: TestSession,
+  runner: FakeRunner,
+  name: string,
+  attributes: Record<string, string | number>,
+  agoMs: number,
+): Promise<{ readonly messageId: string; readonly attemptId: string }> {
+  const messageId = await session.send("go");
+  const { attemptId, traceparent = "" } = await runner.accept();
+  const [, traceId = "", spanId = ""] = traceparent.split("-");
+  const tracer = new Tracer({ scope: { name: "@valet/runner" }, processor: { onStart: () => {}, onEnd: () => {} } });
+  const parent = { traceId, spanId, traceFlags: 3, traceState: "", isRemote: true };
+  const own = { "valet.session.id": session.id };
+  const turn = tracer.startSpan("valet.turn", { kind: SpanKind.CONSUMER, parent, attributes: own });
+  const step = tracer.startSpan(name, {
+    parent: turn,
+    startTime: Date.now() - agoMs,
+    attributes: { ...own, ...attributes },
+  });
+  const open = [turn, step].map((span) => serialiseSpan(span as unknown as ReadableSpan));
+  runner.send({ type: "spans", instanceId: runner.instanceId, seq: 1, otlp: encodeTraces({}, []), open });
+  await eventually(() => expect(runner.heard).toContainEqual(expect.objectContaining({ type: "spans-ack", seq: 1 })));
+  // The watchdog's timer tells when the runner was heard of the attempt last.
+  await runInDurableObject(session.stub, (_object, { storage }) => {
+    storage.sql.exec("UPDATE attempts SET acceptedMs = acceptedMs - ?, dispatchedMs = dispatchedMs - ?", agoMs, agoMs);
+    storage.sql.exec("UPDATE timers SET due_ms = due_ms - ? WHERE kind = 'stuck'", agoMs);
+  });
+  return { messageId, attemptId };
+}
+
+const CHAT = { "gen_ai.request.model": "m", "gen_ai.provider.name": "valet" };
+
+test("an idle session is idle, and one that works says what it waits for", async () => {
+  const { session, runner } = await TestSession.running();
+  expect((await nowOf(session)).verdict).toMatchObject({ state: "idle", rule: "no_work" });
+  const { messageId } = await openStep(session, runner, "chat m", CHAT, 10_000);
+  const queued = await session.send("later");
+  const { verdict, running, queue, queueLength, runnerHeardAt } = await nowOf(session);
+  expect(verdict).toMatchObject({ state: "working", rule: "work_running" });
+  expect(verdict.why).toBe(`The agent works on the message ${messageId}. The model \`m\` was asked.`);
+  expect(running).toMatchObject([
+    { id: messageId, kind: "message", isAccepted: true, steps: [{ kind: "model", name: "m", heardAt: null }] },
+  ]);
+  expect(running[0]?.steps[0]?.age_ms).toBeGreaterThanOrEqual(10_000);
+  expect(queue).toMatchObject([{ id: queued, reason: "runner_busy" }]);
+  expect(queueLength).toBe(1);
+  expect(runnerHeardAt).not.toBeNull();
+});
+
+test("a model that becomes silent is quiet by time alone: an alarm finds it, after an eviction, too, and D1 has it until the end", async () => {
+  const { session, runner } = await TestSession.running();
+  const { attemptId } = await openStep(session, runner, "chat m", CHAT, 70_000);
+  await session.evict();
+  await session.alarm();
+  const item = await eventually(async () => {
+    const found = await attentionOf(session);
+    expect(found?.verdict).toMatchObject({ state: "quiet", rule: "step_quiet", threshold_ms: 60_000 });
+    return found;
+  });
+  expect(item?.verdict.why).toBe("The model `m` has not begun its answer. More than 60 s is unusual.");
+  expect((await session.view()).attention).toMatchObject({ rule: "step_quiet" });
+  // The next alarms find nothing new, and write nothing.
+  const version = () =>
+    runInDurableObject(session.stub, (_object, { storage }) =>
+      storage.sql.exec("SELECT version FROM projected_session").one(),
+    );
+  await eventually(async () => expect(await session.timers()).not.toContain("projection"));
+  const before = await version();
+  for (let times = 0; times < 3; times++) await session.alarm();
+  expect(await session.timers()).not.toContain("projection");
+  expect(await version()).toEqual(before);
+  await runner.end(attemptId);
+  await eventually(async () => expect(await attentionOf(session)).toBeUndefined());
+});
+
+test("a tool within its own limit needs no attention, however long it is silent", async () => {
+  const { session, runner } = await TestSession.running();
+  const tool = { "gen_ai.tool.name": "bash", "gen_ai.tool.call.id": "c", "valet.tool.timeout_ms": 3_600_000 };
+  await openStep(session, runner, "execute_tool bash", tool, 1_000_000);
+  await session.alarm();
+  const { verdict } = await nowOf(session);
+  expect(verdict).toMatchObject({ state: "working" });
+  expect(verdict.why).toContain("The tool `bash` runs, within its own limit of 1 h.");
+  expect((await session.view()).attention).toBeUndefined();
+});
+
+test("a question needs attention from when it is asked until it is answered", async () => {
+  const { session, runner } = await TestSession.running();
+  await session.send("go");
+  const { attemptId } = await runner.accept();
+  const question = { question: "Which one?", header: "One", options: [] };
+  runner.send({ type: "question-asked", attemptId, questionId: "que_1", questions: [question] });
+  await eventually(async () =>
+    expect((await attentionOf(session))?.verdict).toMatchObject({
+      state: "waiting_for_person",
+      why: "The agent asks: Which one?",
+      command: `valet reply ${session.id} que_1 ANSWER`,
+    }),
+  );
+  valueIn(await session.stub.replyQuestion("que_1", [["a"]], CALLER));
+  await eventually(async () => expect(await attentionOf(session)).toBeUndefined());
+  expect((await nowOf(session)).verdict.state).toBe("working");
+});
+
+test("a failed job needs attention until a later job ends otherwise", async () => {
+  const { session, runner } = await TestSession.running();
+  await session.send("go");
+  await runner.end((await runner.accept()).attemptId, { outcome: "error", errorType: "model_chain_exhausted" });
+  await eventually(async () =>
+    expect((await attentionOf(session))?.verdict).toMatchObject({ state: "failed", rule: "job_failed" }),
+  );
+  await session.evict();
+  expect((await nowOf(session)).verdict.why).toContain("failed with `model_chain_exhausted`");
+  await session.send("again");
+  const { attemptId } = await runner.accept();
+  await eventually(async () => expect(await attentionOf(session)).toBeUndefined());
+  expect((await nowOf(session)).verdict.state).toBe("working");
+  await runner.end(attemptId);
+  await eventually(async () => expect((await nowOf(session)).verdict.state).toBe("idle"));
+});
+
+test("a session without a sandbox for an error needs attention", async () => {
+  const session = new TestSession();
+  await session.create({ repoUrl: "https://git.example/x.git" });
+  const runner = await (await session.connect()).hello();
+  expect((await nowOf(session)).verdict).toMatchObject({ state: "waiting_for_sandbox", rule: "sandbox_starting" });
+  runner.send({ type: "stage", stage: "failed", errorType: "git_not_found" });
+  await session.reaches("error");
+  await eventually(async () =>
+    expect((await attentionOf(session))?.verdict).toMatchObject({ state: "failed", rule: "session_error" }),
+  );
+  valueIn(await session.stub.terminate(CALLER));
+  await eventually(async () => expect(await attentionOf(session)).toBeUndefined());
+});
+
+test("what the owner's own steps took sets the thresholds; a turn that is reported twice counts once", async () => {
+  const { session, runner } = await TestSession.running();
+  const stepDurations: StepDurations[] = [{ kind: "model", name: "slow", ms: Array(20).fill(100_000) }];
+  await session.send("go");
+  const first = await runner.accept();
+  await runner.end(first.attemptId, { stepDurations });
+  const samples = async () => (await readStepDurations(DB, CALLER.ownerId, stepDurations))[0]?.samples;
+  await eventually(async () => expect(await samples()).toHaveLength(20));
+  await openStep(session, runner, "chat slow", { ...CHAT, "gen_ai.request.model": "slow" }, 290_000);
+  const { verdict, running } = await nowOf(session);
+  expect(verdict).toMatchObject({ state: "working" });
+  expect(running[0]?.steps[0]).toMatchObject({ typical_p99_ms: 100_000, typical_samples: 20 });
+});

@@ -1,0 +1,80 @@
+/** Reads the steps of running work off the open spans of its trace. Pure. */
+import type { Typical } from "@valet/shared/answers/verdict/durations";
+import type { Step, StepKind } from "@valet/shared/answers/verdict/facts";
+import { HEARD } from "@valet/shared/heard";
+import { type Attributes, attributesToObject, type OpenSpan } from "@valet/shared/tracing";
+
+export interface StepOptions {
+  /** The runner's clock minus the object's, in ms. */
+  readonly clockOffsetMs: number;
+  /** How long a command of a workflow may take, in ms. */
+  readonly commandMs: number;
+  readonly typical: (kind: StepKind, name: string) => Typical;
+}
+
+/** What each span waits for; the others hold steps, or are none. */
+const KINDS: readonly (readonly [name: RegExp, kind: StepKind, nameKey?: string])[] = [
+  [/^chat /, "model", "gen_ai.request.model"],
+  [/^execute_tool /, "tool", "gen_ai.tool.name"],
+  [/^valet\.retry\.wait$/, "retry"],
+  [/^valet\.agent\.prepare$/, "prepare"],
+  [/^valet\.compaction$/, "compaction"],
+  [/^valet\.(?:agent\.unresponsive|runner\.opencode_(?:start|wait))$/, "agent"],
+  [/^valet\.turn\.finalize$/, "finalize"],
+  [/^valet\.workflow\.step /, "command", "valet.workflow.step.name"],
+  [/^valet\.(?:permission|question)\.wait$/, "person"],
+];
+
+/**
+ * Returns the open steps of a trace that have no open step below them, in order of their starts.
+ * @param spans the open spans of the trace
+ */
+export function openSteps(spans: readonly OpenSpan[], options: StepOptions): Step[] {
+  const byId = new Map(spans.map((span) => [span.context.spanId, span]));
+  const steps = spans.flatMap((span) => stepOf(span, options) ?? []);
+  const above = new Set<string>();
+  for (const { span } of steps) {
+    // A cycle, which only a hostile runner makes, ends where it has been.
+    for (let parent = span.parent; parent !== undefined && !above.has(parent.spanId); ) {
+      above.add(parent.spanId);
+      parent = byId.get(parent.spanId)?.parent;
+    }
+  }
+  return steps
+    .filter(({ span }) => !above.has(span.context.spanId))
+    .map(({ step }) => step)
+    .sort((a, b) => a.sinceMs - b.sinceMs);
+}
+
+function stepOf(span: OpenSpan, options: StepOptions): { readonly span: OpenSpan; readonly step: Step } | undefined {
+  const [, kind, nameKey = ""] = KINDS.find(([pattern]) => pattern.test(span.name)) ?? [];
+  if (kind === undefined) return undefined;
+  const attributes = attributesToObject(span.attributes);
+  // Of a workflow's steps, only commands are steps here: a prompt has its own.
+  if (kind === "command" && attributes["valet.workflow.step.type"] !== "command") return undefined;
+  const { clockOffsetMs, commandMs, typical } = options;
+  const read = (key: string) => numberIn(attributes, key);
+  const atMs = (ms: number | undefined) => (ms === undefined ? null : ms - clockOffsetMs);
+  const name = String(attributes[nameKey] ?? "");
+  const { seconds, nanos } = span.startTime;
+  const askedMs = read(HEARD.request);
+  // What was heard before belongs to an earlier try.
+  const heard = (ms: number | undefined) => atMs(ms !== undefined && ms < (askedMs ?? 0) ? undefined : ms);
+  const timeoutMs = kind === "command" ? commandMs : (read("valet.tool.timeout_ms") ?? read("valet.retry.delay_ms"));
+  const step: Step = {
+    kind,
+    name,
+    sinceMs: seconds * 1000 + Math.floor(nanos / 1e6) - clockOffsetMs,
+    askedMs: atMs(askedMs),
+    heardMs: heard(read(HEARD.content)),
+    byteMs: heard(read(HEARD.byte)),
+    timeoutMs: timeoutMs ?? null,
+    typical: typical(kind, name),
+  };
+  return { span, step };
+}
+
+function numberIn(attributes: Attributes, key: string): number | undefined {
+  const { [key]: value } = attributes;
+  return typeof value === "number" ? value : undefined;
+}
