@@ -2,6 +2,7 @@
 
 import { Problem } from "@valet/shared/http/problem";
 import { apiProblem } from "@valet/shared/protocol/api-problems";
+import { type AttentionItem, AttentionList, NowView } from "@valet/shared/protocol/now";
 import {
   type AcceptedMessage,
   AcceptedMessage as AcceptedMessageSchema,
@@ -13,6 +14,7 @@ import {
   ResentSpans,
   type SendMessage,
   SessionList,
+  Ticket,
   TraceList,
   type TraceSummaryView,
   type TraceView,
@@ -69,6 +71,38 @@ export class ApiClient {
   /** Lists the sessions whose spans have not reached the backend for over a minute, as they last reported. */
   sessionsWithExportProblem(): Promise<SessionView[]> {
     return this.#pages("/api/sessions?exportProblem=true", SessionList, ({ sessions }) => sessions);
+  }
+
+  /** Returns what a session does now. */
+  now(id: string): Promise<NowView> {
+    return this.#call("GET", `/api/sessions/${encodeURIComponent(id)}/now`, NowView);
+  }
+
+  /** Lists the sessions that need attention, oldest first. */
+  attention(): Promise<AttentionItem[]> {
+    return this.#pages("/api/attention", AttentionList, ({ items }) => items);
+  }
+
+  /** Opens a session's WebSocket with a ticket; it may still be connecting. */
+  async openEvents(id: string): Promise<WebSocket> {
+    const { ticket } = await this.#call("POST", "/api/tickets", Ticket, { sessionId: id });
+    const url = new URL(`${this.#connection.url}/api/sessions/${encodeURIComponent(id)}/ws`);
+    url.protocol = url.protocol.replace("http", "ws");
+    url.searchParams.set("ticket", ticket);
+    return new WebSocket(url);
+  }
+
+  /** Returns the last messages of a session, oldest first. */
+  async lastMessages(id: string, limit: number): Promise<MessageView[]> {
+    const path = `/api/sessions/${encodeURIComponent(id)}/messages`;
+    const found: MessageView[] = [];
+    let query: string | undefined = "?order=desc";
+    while (query !== undefined && found.length < limit) {
+      const page: z.infer<typeof MessageList> = await this.#call("GET", `${path}${query}`, MessageList);
+      found.push(...page.messages);
+      query = page.nextCursor && `?cursor=${encodeURIComponent(page.nextCursor)}`;
+    }
+    return found.slice(0, limit).reverse();
   }
 
   /** Has a session send its waiting spans now. */

@@ -1,15 +1,20 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { addAttention } from "./commands/attention.ts";
 import { addDemo } from "./commands/demo.ts";
 import { addDoctor } from "./commands/doctor.ts";
+import { addMessages } from "./commands/messages.ts";
 import { addPrompt } from "./commands/prompt.ts";
+import { addQueue } from "./commands/queue.ts";
 import { addReply } from "./commands/reply.ts";
 import { addResend } from "./commands/resend.ts";
 import { addSessions } from "./commands/sessions.ts";
 import { addSmoke } from "./commands/smoke.ts";
+import { addStatus } from "./commands/status.ts";
 import { addTrace } from "./commands/trace.ts";
 import { addUp } from "./commands/up.ts";
+import { addWatch } from "./commands/watch.ts";
 import { addWorkflow } from "./commands/workflow.ts";
 import { addGlobalOptions, report } from "./context.ts";
 import { ExitCode, UserError } from "./errors.ts";
@@ -28,6 +33,11 @@ for (const add of [
   addPrompt,
   addReply,
   addWorkflow,
+  addStatus,
+  addAttention,
+  addWatch,
+  addMessages,
+  addQueue,
   addSessions,
   addTrace,
   addResend,

@@ -1,14 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import {
-  buildTrees,
-  formatAge,
-  formatMillis,
-  readSpans,
-  renderTrees,
-  type TraceNode,
-  type TraceSpan,
-} from "./trace-tree.ts";
+import { formatAge } from "./age-text.ts";
+import { buildTrees, formatMillis, readSpans, renderTrees, type TraceNode, type TraceSpan } from "./trace-tree.ts";
 
 function span(
   spanId: string,

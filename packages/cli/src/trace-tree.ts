@@ -1,6 +1,8 @@
 /** Shows a trace as a tree in the terminal, from its OTLP/JSON. Pure. */
+
 import { costText } from "@valet/shared/protocol/cost";
 import { z } from "zod";
+import { formatAge } from "./age-text.ts";
 
 const Attribute = z.object({ key: z.string(), value: z.record(z.string(), z.unknown()) });
 
@@ -229,14 +231,6 @@ function bar(from: number, to: number, whole: number): string {
   const start = Math.min(BAR_WIDTH - 1, Math.floor(from * scale));
   const end = Math.max(start + 1, Math.min(BAR_WIDTH, Math.ceil(to * scale)));
   return `${"·".repeat(start)}${"█".repeat(end - start)}${"·".repeat(BAR_WIDTH - end)}`;
-}
-
-/** Formats an age to the second: `46 s`, `3 min 20 s`, `2 h 5 min`. */
-export function formatAge(ms: number): string {
-  const seconds = Math.floor(ms / 1000);
-  if (seconds < 60) return `${seconds} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
-  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }
 
 /** Formats milliseconds: `0.4ms`, `83ms`, `1.24s`, `2m05s`. */

@@ -1,0 +1,17 @@
+import type { Command } from "commander";
+import { connect, type GlobalOptions, print, printJson } from "../context.ts";
+import { queueLines } from "../now-text.ts";
+
+export function addQueue(program: Command): void {
+  program
+    .command("queue <session>")
+    .description("list what runs in a session, and what waits with its reason")
+    .addHelpText("after", "\nExample:\n  valet queue ses_01j8z3k5m7n9p1q3r5s7t9v1w3")
+    .action(async (sessionId: string, _options, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const now = await connect(options).now(sessionId);
+      const { running, queue, queueLength } = now;
+      if (options.json) printJson({ running, queue, queueLength });
+      else for (const line of queueLines(now)) print(line);
+    });
+}

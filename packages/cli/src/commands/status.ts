@@ -1,0 +1,40 @@
+import type { NowView } from "@valet/shared/protocol/now";
+import type { SessionView } from "@valet/shared/protocol/session-view";
+import type { Command } from "commander";
+import type { ApiClient } from "../api-client.ts";
+import { connect, type GlobalOptions, print, printJson } from "../context.ts";
+import { nowLines, statusLine } from "../now-text.ts";
+
+/** How many sessions are asked at once. */
+const AT_ONCE = 8;
+
+export function addStatus(program: Command): void {
+  program
+    .command("status [session]")
+    .description("show what a session does or waits for now, since when and what to do; or a line for each session")
+    .addHelpText("after", "\nExample:\n  valet status ses_01j8z3k5m7n9p1q3r5s7t9v1w3")
+    .action(async (sessionId: string | undefined, _options, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const api = connect(options);
+      if (sessionId !== undefined) {
+        const now = await api.now(sessionId);
+        if (options.json) printJson(now);
+        else for (const line of nowLines(now)) print(line);
+        return;
+      }
+      const sessions = (await api.sessions()).filter(({ status }) => status !== "terminated");
+      const all = await askAll(api, sessions);
+      if (options.json) printJson({ sessions: all });
+      else if (all.length === 0) print("No sessions.");
+      else for (const now of all) print(statusLine(now.sessionId, now.verdict));
+    });
+}
+
+/** Returns what each session does, in order. */
+async function askAll(api: ApiClient, sessions: readonly SessionView[]): Promise<NowView[]> {
+  const all: NowView[] = [];
+  for (let from = 0; from < sessions.length; from += AT_ONCE) {
+    all.push(...(await Promise.all(sessions.slice(from, from + AT_ONCE).map(({ id }) => api.now(id)))));
+  }
+  return all;
+}
