@@ -382,7 +382,8 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   override alarm(): void {
     // The alarm of an object without rooms was set by nobody that is left.
     if (this.#composed === undefined || this.#composed.deletion.isDone) return;
-    const { timers, traces, exporter, boundary, recordExportProblem, runExport, attention, now, background } = this.#composed;
+    const { timers, traces, exporter, boundary, recordExportProblem, runExport, attention, now, background } =
+      this.#composed;
     try {
       if ((traces.dueAtMs() ?? Infinity) <= now()) boundary();
       if ((exporter.dueAtMs() ?? Infinity) <= now()) background(runExport());
