@@ -33,6 +33,9 @@ const variables = {
   VALET_MODEL_API_KEY: "key-canary",
 };
 
+/** With them, sessions may ask for models of these providers. */
+const providerKeys = { ANTHROPIC_API_KEY: "key-canary", OPENAI_API_KEY: "key-canary" };
+
 function readMigrations() {
   const names = readdirSync(new URL("migrations", import.meta.url)).sort();
   return names.map((name) => ({ name, sql: readFileSync(new URL(`migrations/${name}`, import.meta.url), "utf8") }));
@@ -61,8 +64,12 @@ export default defineConfig({
           cloudflareTest({
             wrangler: { configPath: "./wrangler.jsonc" },
             miniflare: {
-              bindings: { ...variables, MIGRATIONS: readMigrations() },
-              outboundService: () => new Promise<never>(() => {}),
+              bindings: { ...variables, ...providerKeys, MIGRATIONS: readMigrations() },
+              // The broker never answers; repositories' hosts and the model's endpoint are away.
+              outboundService: ({ url }) =>
+                new URL(url).host === "broker.test"
+                  ? new Promise<never>(() => {})
+                  : Promise.resolve(new Response(null, { status: 502 })),
             },
           }),
         ],

@@ -10,7 +10,7 @@
 import { lstatSync, readdirSync, readFileSync, realpathSync } from "node:fs";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { pathToFileURL } from "node:url";
-import { OWN_PROVIDER, type PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
+import { OWN_PROVIDER, PROVIDERS } from "@valet/shared/protocol/model-access";
 
 type Json = Record<string, unknown>;
 
@@ -66,20 +66,8 @@ const PINNED = [
   "enabled_providers",
 ];
 const PINNED_OF_AGENTS = ["permission", "tools"];
-/** The OpenCode provider that reads each of Valet's keys. */
-const PROVIDERS: Readonly<Record<(typeof PROVIDER_KEYS)[number], string>> = {
-  ANTHROPIC_API_KEY: "anthropic",
-  OPENAI_API_KEY: "openai",
-  GEMINI_API_KEY: "google",
-  GOOGLE_GENERATIVE_AI_API_KEY: "google",
-  GROQ_API_KEY: "groq",
-  MISTRAL_API_KEY: "mistral",
-  OPENROUTER_API_KEY: "openrouter",
-  XAI_API_KEY: "xai",
-  DEEPSEEK_API_KEY: "deepseek",
-};
 /** The providers for which Valet may have keys. */
-const OUR_PROVIDERS: ReadonlySet<string> = new Set([OWN_PROVIDER, ...Object.values(PROVIDERS)]);
+const OUR_PROVIDERS: ReadonlySet<string> = new Set([OWN_PROVIDER, ...PROVIDERS.map(({ provider }) => provider)]);
 
 export interface ReadOptions {
   readonly workspace: string;

@@ -20,18 +20,21 @@ export function firstModel(
   return withProvider(model ?? models[0] ?? otherwise);
 }
 
-/** The environment variables from which OpenCode reads the keys of the providers that it knows. */
-export const PROVIDER_KEYS = [
-  "ANTHROPIC_API_KEY",
-  "OPENAI_API_KEY",
-  "GEMINI_API_KEY",
-  "GOOGLE_GENERATIVE_AI_API_KEY",
-  "GROQ_API_KEY",
-  "MISTRAL_API_KEY",
-  "OPENROUTER_API_KEY",
-  "XAI_API_KEY",
-  "DEEPSEEK_API_KEY",
+/** The providers that OpenCode knows and Valet may have keys for, each with the environment variable of its key. */
+export const PROVIDERS = [
+  { provider: "anthropic", key: "ANTHROPIC_API_KEY" },
+  { provider: "openai", key: "OPENAI_API_KEY" },
+  { provider: "google", key: "GEMINI_API_KEY" },
+  { provider: "google", key: "GOOGLE_GENERATIVE_AI_API_KEY" },
+  { provider: "groq", key: "GROQ_API_KEY" },
+  { provider: "mistral", key: "MISTRAL_API_KEY" },
+  { provider: "openrouter", key: "OPENROUTER_API_KEY" },
+  { provider: "xai", key: "XAI_API_KEY" },
+  { provider: "deepseek", key: "DEEPSEEK_API_KEY" },
 ] as const;
+
+/** The environment variables from which OpenCode reads the keys of the providers that it knows. */
+export const PROVIDER_KEYS = PROVIDERS.map(({ key }) => key);
 
 /** Prices in USD for a million tokens. */
 export const ModelPrices = z.object({

@@ -9,7 +9,7 @@ import {
 } from "@valet/shared/protocol/session-api";
 import { SessionView } from "@valet/shared/protocol/session-view";
 import { type Env, stubOf } from "../../bindings.ts";
-import { allowsFileRepos } from "../../config.ts";
+import { allowsFileRepos, parseConfig } from "../../config.ts";
 import { readFamily } from "../../database/family.ts";
 import { listSessions, ownsSession, upsertSession } from "../../database/sessions.ts";
 import type { NewSession } from "../../durable-objects/contract.ts";
@@ -20,6 +20,8 @@ import { logFailure } from "../../log-failure.ts";
 import { type AppContext, agentOf, callContext, change, createRoutes, requestChange, speakFor } from "../context.ts";
 import { decodeCursor } from "../cursor.ts";
 import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
+import { refuseModels } from "../preflight/models.ts";
+import { refuseRepository } from "../preflight/repository.ts";
 import { problem, unwrap } from "../problem.ts";
 
 export const sessions = createRoutes();
@@ -30,6 +32,10 @@ sessions.openapi(
     path: "/api/sessions",
     operationId: "createSession",
     summary: "Creates a session and starts its sandbox",
+    description:
+      "Refused (400) where it could not work: a model whose provider has no key here, or that the deployment's own endpoint does not " +
+      "have; a repository that its https host says does not exist, or needs other credentials; a branch that it does not have. A host " +
+      "that is away or slow refuses nothing: the start of the sandbox shows it.",
     request: {
       body: body(CreateSession, { repoUrl: "https://github.com/acme/shop.git", prompt: "Why does the build fail?" }),
     },
@@ -39,6 +45,7 @@ sessions.openapi(
     const input = c.req.valid("json");
     speakFor(c, input);
     await checkReferences(c.env, input, c.var.ownerId);
+    await refuseUseless(c.env, input);
     const id = newId("ses");
     const agent = stubOf(c.env, id);
     c.var.trace?.describeSession(id);
@@ -123,6 +130,14 @@ async function checkReferences(env: Env, { repoUrl, parentSessionId }: CreateSes
   if (parentSessionId !== undefined && !(await ownsSession(env.DB, parentSessionId, ownerId))) {
     throw refused("parentSessionId", "does not exist");
   }
+}
+
+/** Refuses a session whose models or repository cannot work, as far as that can be known before it has a sandbox. */
+async function refuseUseless(env: Env, input: CreateSession): Promise<void> {
+  const { modelAccess } = parseConfig(env);
+  const refusals = await Promise.all([refuseModels(input, modelAccess), refuseRepository(input)]);
+  const errors = refusals.filter((each) => each !== undefined);
+  if (errors.length > 0) throw problem("invalid-input", { errors });
 }
 
 function refused(path: string, message: string) {

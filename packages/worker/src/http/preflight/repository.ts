@@ -1,0 +1,69 @@
+/**
+ * Refuses a repository that cannot be cloned, before a session and its sandbox exist for it. Only a host's own answer refuses: if
+ * it is away or slow, or takes another protocol than https, the sandbox finds out.
+ */
+import { splitUserInfo, type UserInfo } from "@valet/shared/protocol/repo-url";
+import type { CreateSession } from "@valet/shared/protocol/session-api";
+import { ERRORS } from "@valet/shared/spans";
+import type { Refusal } from "./models.ts";
+import { advertisedRefs, isGitAdvertisement, lsRefsRequest, readBounded } from "./smart-http.ts";
+
+/** The host's answers are waited for this long, in ms. */
+const HOST_LIMIT_MS = 3000;
+
+type RepositoryError = "git_not_found" | "git_auth_failed" | "git_not_a_repository" | "git_ref_not_found";
+
+/** Returns why the session's repository cannot be cloned, as far as its host says so. */
+export async function refuseRepository({ repoUrl, branch }: CreateSession): Promise<Refusal | undefined> {
+  const { url, userInfo } = splitUserInfo(repoUrl ?? "");
+  if (URL.parse(url)?.protocol !== "https:") return undefined;
+  const problem = await askHost(url.replace(/\/$/, ""), userInfo, branch).catch(() => undefined);
+  return problem && refusalOf(problem);
+}
+
+/** Returns the refusal for an error that the clone would end with. */
+export function refusalOf(type: RepositoryError): Refusal {
+  const { meaning, remedy } = ERRORS[type];
+  return { path: type === "git_ref_not_found" ? "branch" : "repoUrl", message: `${meaning}. ${remedy ?? ""}`.trim() };
+}
+
+async function askHost(
+  url: string,
+  userInfo: UserInfo | undefined,
+  branch: string | undefined,
+): Promise<RepositoryError | undefined> {
+  const init = {
+    headers: {
+      "git-protocol": "version=2",
+      "user-agent": "git/2.0 (valet)",
+      ...(userInfo !== undefined && { authorization: `Basic ${basic(userInfo)}` }),
+    },
+    // Git follows it; the credentials are for this host alone.
+    redirect: "manual" as const,
+    signal: AbortSignal.timeout(HOST_LIMIT_MS),
+  };
+  const response = await fetch(`${url}/info/refs?service=git-upload-pack`, init);
+  const { status } = response;
+  const text = await readBounded(response);
+  if (status === 401) return "git_auth_failed";
+  if (status === 404 || status === 410) return "git_not_found";
+  if (status !== 200) return undefined;
+  if (!isGitAdvertisement(response.headers.get("content-type"), text)) return "git_not_a_repository";
+  if (branch === undefined || !text.includes("version 2")) return undefined;
+
+  const answer = await fetch(`${url}/git-upload-pack`, {
+    ...init,
+    method: "POST",
+    headers: { ...init.headers, "content-type": "application/x-git-upload-pack-request" },
+    body: lsRefsRequest([`refs/heads/${branch}`, `refs/tags/${branch}`]),
+  });
+  const refs = answer.status === 200 ? advertisedRefs(await readBounded(answer)) : undefined;
+  if (refs === undefined) return undefined;
+  return [`refs/heads/${branch}`, `refs/tags/${branch}`].some((ref) => refs.includes(ref))
+    ? undefined
+    : "git_ref_not_found";
+}
+
+function basic({ username, password }: UserInfo): string {
+  return btoa(String.fromCharCode(...new TextEncoder().encode(`${username}:${password}`)));
+}
