@@ -114,6 +114,10 @@ export class FakeOpenCode implements AgentAccess, AsyncDisposable {
     return (await this.#running).client;
   }
 
+  async begin<T>(_parent: unknown, request: (client: OpenCodeClient) => Promise<T>): Promise<T> {
+    return request(await this.ready());
+  }
+
   async check(onSilent: () => void): Promise<boolean> {
     this.checks++;
     if (!this.isFrozen) return false;

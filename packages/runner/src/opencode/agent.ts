@@ -27,6 +27,7 @@ import { beginsTurn } from "./history.ts";
 import { newMessageId } from "./ids.ts";
 import type { AgentAccess } from "./opencode.ts";
 import { PromptRun } from "./prompt-run.ts";
+import { OpenCodeStartError } from "./server.ts";
 import { TurnReducer } from "./turn-reducer.ts";
 import { serverAttributes } from "./usage.ts";
 
@@ -70,13 +71,13 @@ export class OpenCodeAgent implements Agent {
    * @throws OpenCodeStartError, OpenCodeError
    */
   async open(request: OpenRequest): Promise<AgentSession> {
-    const client = await this.#shared.access.ready(request.parent);
+    const open = () => this.#shared.access.begin(request.parent, (client) => this.#openWith(client, request));
     try {
-      return await this.#openWith(client, request);
+      return await open();
     } catch (error) {
       const isRefusal = error instanceof OpenCodeError && (error.status ?? 0) >= 400;
-      if (isRefusal) throw error;
-      return this.#openWith(await this.#shared.access.ready(request.parent), request);
+      if (isRefusal || error instanceof OpenCodeStartError) throw error;
+      return open();
     }
   }
 

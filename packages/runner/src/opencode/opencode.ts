@@ -15,6 +15,7 @@ import { openCodeModel, secretVariables } from "./config.ts";
 import { ConfigFolder, type WrittenConfig } from "./config-folder.ts";
 import { EventStream } from "./event-stream.ts";
 import type { AgentEvent } from "./events.ts";
+import { answerOf } from "./first-request.ts";
 import { type HealthCheckOptions, isHung } from "./health-check.ts";
 import { checkMcpServers } from "./mcp-check.ts";
 import { Refusals } from "./refusals.ts";
@@ -25,6 +26,13 @@ import { WarmUp } from "./warm-up.ts";
 export interface AgentAccess {
   /** Resolves to a healthy OpenCode, restarted if it has died. @param parent of the span of a start, or of the wait for one */
   ready(parent: Parent): Promise<OpenCodeClient>;
+  /**
+   * Makes the first requests of a job, like {@link ready} with an OpenCode that is healthy. They do not wait for its health check:
+   * if OpenCode hangs, they are made again once it has been replaced.
+   * @param request may be called twice
+   * @throws OpenCodeStartError, or the error of the request
+   */
+  begin<T>(parent: Parent, request: (client: OpenCodeClient) => Promise<T>): Promise<T>;
   /**
    * Begins to restart OpenCode if it has died, without waiting for it, since no job needs it yet.
    * @param cause the span of the work during which it died
@@ -116,14 +124,29 @@ export class OpenCode implements AgentAccess {
   /** @throws OpenCodeStartError if it does not become healthy, or is stopped */
   async ready(parent: Parent): Promise<OpenCodeClient> {
     if (this.#stopping.signal.aborted) throw new OpenCodeStartError("stopped");
-    // The first start is that of the runner, for which no work waits.
-    this.#isNeeded = this.#hasStarted;
-    if (this.#isNeeded) this.#warmUp?.skip();
+    this.#noteNeed();
     if (this.#running !== undefined && this.#starting !== undefined)
       await this.#wait(this.#running, this.#starting, parent);
     else await this.#replaceIfHung(parent);
     this.#running ??= this.#start({ parent });
     return (await this.#running).server.client;
+  }
+
+  async begin<T>(parent: Parent, request: (client: OpenCodeClient) => Promise<T>): Promise<T> {
+    const { aborted: isStopping } = this.#stopping.signal;
+    if (isStopping || this.#running === undefined || this.#starting !== undefined) {
+      return request(await this.ready(parent));
+    }
+    this.#noteNeed();
+    const asked = request((await this.#running).server.client);
+    const hangs = this.#replaceIfHung(parent, asked);
+    return answerOf(asked, hangs, async () => request(await this.ready(parent)));
+  }
+
+  #noteNeed(): void {
+    // The first start is that of the runner, for which no work waits.
+    this.#isNeeded = this.#hasStarted;
+    if (this.#isNeeded) this.#warmUp?.skip();
   }
 
   restart(cause: SpanContext): void {
@@ -174,13 +197,23 @@ export class OpenCode implements AgentAccess {
     return true;
   }
 
-  /** Checks an idle OpenCode before work uses it, since it may hang without anybody having noticed. */
-  async #replaceIfHung(parent: Parent): Promise<void> {
+  /**
+   * Checks an idle OpenCode when work is about to use it, since it may hang without anybody having noticed.
+   * @param asked a request of that work. Once it is answered, a late answer to the check delays nothing, and has no span.
+   * @returns whether OpenCode hung
+   */
+  async #replaceIfHung(parent: Parent, asked?: Promise<unknown>): Promise<boolean> {
     let span: SpanOf<"valet.agent.unresponsive"> | undefined;
+    let isAnswered = false;
+    const noteAnswer = () => {
+      isAnswered = true;
+    };
+    asked?.then(noteAnswer, () => undefined);
     const hangs = await this.check(() => {
-      span = this.#options.tracer.startSpan("valet.agent.unresponsive", { parent });
+      if (!isAnswered) span = this.#options.tracer.startSpan("valet.agent.unresponsive", { parent });
     });
     if (span !== undefined) endWith(span, hangs ? "error" : "ok", hangs ? "opencode_hung" : undefined);
+    return hangs;
   }
 
   refuseCalls(): void {

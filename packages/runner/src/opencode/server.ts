@@ -59,6 +59,7 @@ const WORKING_FOLDER = "/";
 /** The default, if the runner's start does not set another timeout. */
 export const START_TIMEOUT_MS = startShares(LIMITS.startMs).agentMs;
 const HEALTH_TRY_MS = 1_000;
+const HEALTH_RETRY_MS = 10;
 const LISTENING = /listening on (http:\/\/\S+)/;
 
 const START_FAILURES = {
@@ -226,7 +227,7 @@ async function waitForHealth(client: OpenCodeClient, child: Subprocess, deadline
       return await client.health(HEALTH_TRY_MS);
     } catch (error) {
       if (Date.now() >= deadline || child.exitCode !== null || child.signalCode !== null) throw error;
-      await sleep(50);
+      await sleep(HEALTH_RETRY_MS);
     }
   }
 }
