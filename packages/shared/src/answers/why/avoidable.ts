@@ -4,7 +4,7 @@ import { cacheLosses } from "./cache-losses.ts";
 import type { ModelCall } from "./model-calls.ts";
 import { chargedTries, failedCalls, failovers, lostAttempts, type Waste } from "./repeated-work.ts";
 import type { SpanIndex } from "./span-index.ts";
-import type { WhyInput, WhySpan } from "./spans.ts";
+import type { WhySpan } from "./spans.ts";
 import { toolLoops } from "./tool-loops.ts";
 
 /** How many spans an entry names at most. */
@@ -13,12 +13,13 @@ const MAX_SPANS = 20;
 /**
  * @param own the spans of the job's own work
  * @param calls its model calls, in their order
+ * @param all these, and the calls of other jobs, which tell what was cached
  */
 export function avoidable(
-  input: WhyInput,
   index: SpanIndex,
   own: readonly WhySpan[],
   calls: readonly ModelCall[],
+  all: readonly ModelCall[],
 ): Avoidable[] {
   const entries: Avoidable[] = [];
   const claimed = new Set<ModelCall>();
@@ -37,7 +38,7 @@ export function avoidable(
   claim(failedCalls(calls));
   claim(toolLoops(own, calls));
   const free = calls.filter((call) => !claimed.has(call));
-  claim(cacheLosses(input, index, free));
+  claim(cacheLosses(index, free, all));
   claim(chargedTries(free.filter((call) => !claimed.has(call))));
   return entries;
 }

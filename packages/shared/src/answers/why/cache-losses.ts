@@ -4,10 +4,10 @@
  */
 import { costText } from "../../protocol/cost.ts";
 import type { AvoidableReason } from "../../protocol/why.ts";
-import { amountOf, type ModelCall, modelCalls, textOf } from "./model-calls.ts";
+import { amountOf, type ModelCall, textOf } from "./model-calls.ts";
 import type { Waste } from "./repeated-work.ts";
 import type { SpanIndex } from "./span-index.ts";
-import type { WhyInput, WhySpan } from "./spans.ts";
+import type { WhySpan } from "./spans.ts";
 import { capitalized, counted, durationText } from "./text.ts";
 
 /**
@@ -33,11 +33,13 @@ interface Loss {
   readonly because: string;
 }
 
-/** @param calls the job's calls that count for no other reason */
-export function cacheLosses({ job }: WhyInput, index: SpanIndex, calls: readonly ModelCall[]): Waste[] {
-  const session = index.spans.filter(({ sessionId }) => sessionId === job.sessionId);
-  const history = new History(index, session);
-  const pauses = new Pauses(session);
+/**
+ * @param calls the job's calls that count for no other reason
+ * @param all these, and the calls of other jobs, in order of their start
+ */
+export function cacheLosses(index: SpanIndex, calls: readonly ModelCall[], all: readonly ModelCall[]): Waste[] {
+  const history = new History(index, all);
+  const pauses = new Pauses(index.spans);
   const losses = calls.flatMap((call) => lossOf(call, history.lastBefore(call), pauses) ?? []);
   const reasons = [...new Set(losses.map(({ reason }) => reason))];
   return reasons.map((reason) =>
@@ -99,12 +101,12 @@ function extraCost({ tokens, prices }: ModelCall, lost: number): number | null {
 class History {
   readonly #index: SpanIndex;
   readonly #conversations = new Map<string | null, ModelCall[]>();
-  readonly #channels = new Map<string | null, ModelCall[]>();
+  readonly #channels = new Map<string, ModelCall[]>();
 
-  /** @param session the session's spans, in order of their start */
-  constructor(index: SpanIndex, session: readonly WhySpan[]) {
+  /** @param calls in order of their start */
+  constructor(index: SpanIndex, calls: readonly ModelCall[]) {
     this.#index = index;
-    for (const call of modelCalls(index, session)) {
+    for (const call of calls) {
       // The history goes on without what a compaction asked.
       if (call.span.endMs === null || call.isCompaction || call.tokens.input === null) continue;
       push(this.#conversations, call.conversation, call);
@@ -123,10 +125,10 @@ class History {
     return lastEnded(this.#channels.get(this.#channelOf(call)), call.span.startMs);
   }
 
-  /** Returns the channel of the call's turn; `null` if it has none, as in a workflow. */
-  #channelOf({ span }: ModelCall): string | null {
+  /** Returns the session and the channel of the call's turn; a workflow has none. */
+  #channelOf({ span }: ModelCall): string {
     const turn = this.#index.ancestors(span).find(({ name }) => name === "valet.turn");
-    return turn === undefined ? null : `channel ${textOf(turn, "valet.channel.id") ?? ""}`;
+    return JSON.stringify([span.sessionId, turn === undefined ? null : [textOf(turn, "valet.channel.id")]]);
   }
 }
 
@@ -153,31 +155,34 @@ function lastEnded(calls: readonly ModelCall[] = [], atMs: number): ModelCall | 
 
 /** What may lie between two calls of a conversation. */
 class Pauses {
-  readonly #compactions: readonly WhySpan[];
-  readonly #asked: readonly WhySpan[];
-  readonly #starts: readonly WhySpan[];
+  readonly #compactions = new Map<string | null, WhySpan[]>();
+  readonly #asked = new Map<string, WhySpan[]>();
+  readonly #starts = new Map<string, WhySpan[]>();
 
-  constructor(session: readonly WhySpan[]) {
-    const named = (...names: string[]) => session.filter(({ name }) => names.includes(name));
-    this.#compactions = named("valet.compaction");
-    this.#asked = named("valet.permission.wait", "valet.question.wait");
-    this.#starts = named("valet.sandbox.spawn", "valet.sandbox.restore");
+  /** @param spans in order of their start */
+  constructor(spans: readonly WhySpan[]) {
+    for (const span of spans) {
+      const { name, sessionId } = span;
+      if (name === "valet.compaction") push(this.#compactions, textOf(span, "valet.opencode.session.id"), span);
+      else if (name === "valet.permission.wait" || name === "valet.question.wait") push(this.#asked, sessionId, span);
+      else if (name === "valet.sandbox.spawn" || name === "valet.sandbox.restore") push(this.#starts, sessionId, span);
+    }
   }
 
   /** Returns whether a conversation was compacted between two times. */
   hasCompaction(conversation: string | null, fromMs: number, toMs: number): boolean {
-    const of = this.#compactions.filter((span) => textOf(span, "valet.opencode.session.id") === conversation);
+    const of = this.#compactions.get(conversation) ?? [];
     return of.some(({ startMs }) => startMs >= fromMs && startMs < toMs);
   }
 
-  /** Returns for how long a person was asked, in ms. */
-  askedMs(fromMs: number, toMs: number): number {
-    return coveredMs(this.#asked, fromMs, toMs);
+  /** Returns for how long a person was asked in a session, in ms. */
+  askedMs(sessionId: string, fromMs: number, toMs: number): number {
+    return coveredMs(this.#asked.get(sessionId) ?? [], fromMs, toMs);
   }
 
-  /** Returns for how long a sandbox started, in ms. */
-  startMs(fromMs: number, toMs: number): number {
-    return coveredMs(this.#starts, fromMs, toMs);
+  /** Returns for how long a session's sandbox started, in ms. */
+  startMs(sessionId: string, fromMs: number, toMs: number): number {
+    return coveredMs(this.#starts.get(sessionId) ?? [], fromMs, toMs);
   }
 }
 
@@ -200,12 +205,12 @@ function causeOf(call: ModelCall, last: ModelCall, pauses: Pauses): Pick<Loss, "
   const pauseMs = toMs - fromMs;
   if (pauseMs > lifetimeMs) {
     const outlived = `the cache was last used ${durationText(pauseMs)} before, and the provider keeps it for about ${durationText(lifetimeMs)}`;
-    const askedMs = pauses.askedMs(fromMs, toMs);
+    const askedMs = pauses.askedMs(span.sessionId, fromMs, toMs);
     if (askedMs > 0 && pauseMs - askedMs <= lifetimeMs) {
       const because = `${outlived}; a person was asked for ${durationText(askedMs)} of that`;
       return { reason: "cache_lost_person", because };
     }
-    const startMs = pauses.startMs(fromMs, toMs);
+    const startMs = pauses.startMs(span.sessionId, fromMs, toMs);
     if (startMs > 0 && pauseMs - startMs <= lifetimeMs) {
       const because = `${outlived}; the sandbox started for ${durationText(startMs)} of that`;
       return { reason: "cache_lost_restore", because };

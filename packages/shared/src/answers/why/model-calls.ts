@@ -39,9 +39,9 @@ export interface ModelCall {
   readonly prices: TokenPrices;
 }
 
-/** Returns the model calls among the spans, in their order. */
-export function modelCalls(index: SpanIndex, spans: readonly WhySpan[]): ModelCall[] {
-  return spans.filter(({ name }) => name.startsWith("chat ")).map((span) => readCall(index, span));
+/** Returns all model calls, in order of their start. */
+export function modelCalls(index: SpanIndex): ModelCall[] {
+  return index.spans.filter(({ name }) => name.startsWith("chat ")).map((span) => readCall(index, span));
 }
 
 function readCall(index: SpanIndex, span: WhySpan): ModelCall {

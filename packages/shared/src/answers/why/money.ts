@@ -14,7 +14,9 @@ import { capitalized, counted, listed } from "./text.ts";
  */
 export function moneyOf(input: WhyInput, index: SpanIndex = new SpanIndex(input.spans)): Money {
   const own = ownSpans(index, input.job);
-  const calls = modelCalls(index, own);
+  const isOwn = new Set(own);
+  const all = modelCalls(index);
+  const calls = all.filter(({ span }) => isOwn.has(span));
   const by = (calls.length > 0 ? byModel(calls) : byRecord(input.turns)).toSorted(dearerFirst);
   const known = by.every((row) => row.known);
   const missing = by.filter((row) => !row.known).length;
@@ -22,7 +24,7 @@ export function moneyOf(input: WhyInput, index: SpanIndex = new SpanIndex(input.
     by.reduce((sum, row) => sum + (row.cost_usd ?? 0), 0),
     missing,
   );
-  const saved = withinCost(avoidable(input, index, own, calls), cost_usd).toSorted(dearerFirst);
+  const saved = withinCost(avoidable(index, own, calls, all), cost_usd).toSorted(dearerFirst);
   return { cost_usd, known, by, avoidable: saved, sentence: sentenceOf(cost_usd, known, by, saved) };
 }
 

@@ -25,9 +25,10 @@ export function amountText(costUsd: number | null): string {
 /** Returns the calls of turns and workflow steps whose runner was lost, where another attempt did the same again. */
 export function lostAttempts(index: SpanIndex, own: readonly WhySpan[], calls: readonly ModelCall[]): Waste[] {
   const tasks = own.filter(({ name }) => name === "valet.turn" || name.startsWith("valet.workflow.step "));
+  const lastStartMs = new Map(tasks.map(({ name, startMs }) => [name, startMs]));
   const lost = tasks.filter((task) => {
     const isLost = task.outcome === "lost" || textOf(task, "error.type") === "runner_lost";
-    return isLost && tasks.some(({ name, startMs }) => name === task.name && startMs > task.startMs);
+    return isLost && (lastStartMs.get(task.name) ?? 0) > task.startMs;
   });
   const below = new Set(index.below(lost));
   return wasted(
@@ -41,20 +42,19 @@ export function lostAttempts(index: SpanIndex, own: readonly WhySpan[], calls: r
 
 /** Returns the calls of each model that failed in the end, so that another took over. */
 export function failovers(index: SpanIndex, own: readonly WhySpan[], calls: readonly ModelCall[]): Waste[] {
-  const runs = own.filter(({ name, outcome }) => name.startsWith("invoke_agent ") && outcome === "error");
-  return runs.flatMap((run) => {
-    const next = index.linking(run, "follows").find(({ name }) => name.startsWith("invoke_agent "));
-    if (next === undefined) return [];
-    const below = new Set(index.below([run]));
+  const failed = new Set(own.filter(({ name, outcome }) => name.startsWith("invoke_agent ") && outcome === "error"));
+  const byRun = Map.groupBy(
+    calls.filter(({ mayBeCharged }) => mayBeCharged),
+    ({ span }) => index.ancestors(span).findLast((ancestor) => failed.has(ancestor)),
+  );
+  return [...byRun].flatMap(([run, of]) => {
+    const next = run && index.linking(run, "follows").find(({ name }) => name.startsWith("invoke_agent "));
+    if (run === undefined || next === undefined) return [];
     const [from, to] = [run, next].map((each) => textOf(each, "valet.failover.model") ?? "another model");
     const error = textOf(run, "error.type") ?? "_OTHER";
-    return wasted(
-      "failover",
-      calls.filter((call) => below.has(call.span) && call.mayBeCharged),
-      (costUsd, of) => {
-        return `${amountText(costUsd)} went to ${counted(of.length, "call")} of \`${from}\`, which then failed with \`${error}\`, so that \`${to}\` took over.`;
-      },
-    );
+    const sentence: Waste["sentence"] = (costUsd, free) =>
+      `${amountText(costUsd)} went to ${counted(free.length, "call")} of \`${from}\`, which then failed with \`${error}\`, so that \`${to}\` took over.`;
+    return wasted("failover", of, sentence);
   });
 }
 

@@ -7,56 +7,74 @@ import type { WhyJob, WhySpan } from "./spans.ts";
 
 type SpanId = Pick<WhySpan, "traceId" | "spanId">;
 
-const keyOf = ({ traceId, spanId }: SpanId) => `${traceId} ${spanId}`;
-
 /** A sub-agent's sub-agent has twenty ancestors. */
 const MAX_DEPTH = 100;
+
+/** A span, and what is known around it. */
+interface Entry {
+  readonly span: WhySpan;
+  parent: Entry | undefined;
+  readonly children: WhySpan[];
+  /** The spans that link to it. */
+  readonly linking: WhySpan[];
+}
 
 export class SpanIndex {
   /** Each span once, in order of their start; of repeated ones an ended one, else the first. */
   readonly spans: readonly WhySpan[];
-  readonly #known = new Map<string, WhySpan>();
-  readonly #children = new Map<string, WhySpan[]>();
-  readonly #linking = new Map<string, WhySpan[]>();
+  readonly #traces = new Map<string, Map<string, Entry>>();
 
   constructor(spans: readonly WhySpan[]) {
-    for (const span of spans) {
-      const known = this.#known.get(keyOf(span));
-      if (known === undefined || (known.endMs === null && span.endMs !== null)) this.#known.set(keyOf(span), span);
-    }
-    this.spans = [...this.#known.values()].toSorted((a, b) => a.startMs - b.startMs);
-    for (const span of this.spans) {
-      if (span.parentId !== null) add(this.#children, keyOf({ traceId: span.traceId, spanId: span.parentId }), span);
-      for (const target of new Set(span.links.map(keyOf))) add(this.#linking, target, span);
+    for (const span of spans) this.#enter(span);
+    const entries = [...this.#traces.values()].flatMap((trace) => [...trace.values()]);
+    entries.sort((a, b) => a.span.startMs - b.span.startMs);
+    this.spans = entries.map(({ span }) => span);
+    for (const entry of entries) {
+      const { span } = entry;
+      entry.parent = span.parentId === null ? undefined : this.#traces.get(span.traceId)?.get(span.parentId);
+      entry.parent?.children.push(span);
+      for (const target of new Set(span.links.map((link) => this.#entry(link)))) target?.linking.push(span);
     }
   }
 
+  #enter(span: WhySpan): void {
+    const trace = this.#traces.get(span.traceId) ?? new Map<string, Entry>();
+    this.#traces.set(span.traceId, trace);
+    const known = trace.get(span.spanId)?.span;
+    if (known !== undefined && (known.endMs !== null || span.endMs === null)) return;
+    trace.set(span.spanId, { span, parent: undefined, children: [], linking: [] });
+  }
+
+  #entry({ traceId, spanId }: SpanId): Entry | undefined {
+    return this.#traces.get(traceId)?.get(spanId);
+  }
+
   find(id: SpanId): WhySpan | undefined {
-    return this.#known.get(keyOf(id));
+    return this.#entry(id)?.span;
   }
 
   /** Returns the children in order of their start. */
   children(span: SpanId): readonly WhySpan[] {
-    return this.#children.get(keyOf(span)) ?? [];
+    return this.#entry(span)?.children ?? [];
   }
 
   /** Returns the spans that link to this one with a link of this type, in order of their start. */
   linking(span: SpanId, type: LinkType): readonly WhySpan[] {
-    const key = keyOf(span);
-    const linking = this.#linking.get(key) ?? [];
-    return linking.filter(({ links }) => links.some((link) => link.type === type && keyOf(link) === key));
+    const linking = this.#entry(span)?.linking ?? [];
+    return linking.filter(({ links }) => {
+      return links.some((link) => link.type === type && link.spanId === span.spanId && link.traceId === span.traceId);
+    });
   }
 
   /** Returns the known ancestors, the nearest first; of a tree that is deeper than any of Valet's, not all. */
   ancestors(span: WhySpan): readonly WhySpan[] {
-    const found = new Set<WhySpan>();
-    let at: WhySpan | undefined = span;
-    while (at !== undefined && at.parentId !== null && found.size < MAX_DEPTH) {
-      at = this.find({ traceId: at.traceId, spanId: at.parentId });
-      if (at === undefined || at === span || found.has(at)) break;
-      found.add(at);
+    const found: WhySpan[] = [];
+    let at = this.#entry(span)?.parent;
+    while (at !== undefined && at.span !== span && found.length < MAX_DEPTH && !found.includes(at.span)) {
+      found.push(at.span);
+      at = at.parent;
     }
-    return [...found];
+    return found;
   }
 
   /**
@@ -69,12 +87,6 @@ export class SpanIndex {
     for (const span of found) for (const child of this.children(span)) if (enters(child)) found.add(child);
     return [...found].toSorted((a, b) => a.startMs - b.startMs);
   }
-}
-
-function add(map: Map<string, WhySpan[]>, key: string, span: WhySpan): void {
-  const list = map.get(key);
-  if (list === undefined) map.set(key, [span]);
-  else list.push(span);
 }
 
 /** Returns whether the span is that of a job: a message or a workflow, from its acceptance to its outcome. */
