@@ -2,6 +2,7 @@
 import { existsSync, globSync } from "node:fs";
 import { join } from "node:path";
 import type { ApiClient } from "../../packages/cli/src/api-client.ts";
+import type { Connection } from "../../packages/cli/src/system/state.ts";
 import { childrenOf, killNow, livingProcesses, memoryBytes, readProcess } from "../processes.ts";
 import { endUp, startUp, type UpProcess } from "../valet-up.ts";
 
@@ -30,6 +31,12 @@ export class ValetProcess {
 
   get api(): ApiClient {
     return this.#up.api;
+  }
+
+  /** Its URL and token, for requests that the client does not make. */
+  get connection(): Connection {
+    const { url, token } = this.#up;
+    return { url, token };
   }
 
   async stop(): Promise<void> {

@@ -28,7 +28,7 @@ import {
   type TurnRecord,
   WorkflowView,
 } from "@valet/shared/protocol/session-view";
-import type { z } from "zod";
+import { z } from "zod";
 import { UserError } from "./errors.ts";
 import type { Connection } from "./system/state.ts";
 
@@ -43,6 +43,12 @@ export class ApiError extends UserError {
 }
 
 const TIMEOUT_MS = 30_000;
+/** A page of spans may have 16 MB. */
+const STREAM_TIMEOUT_MS = 10 * 60_000;
+const RAW = z.record(z.string(), z.unknown());
+const RAW_PAGE = z.looseObject({ nextCursor: z.string().optional() });
+/** A message, turn or workflow as the API sends it. */
+export type RawItem = Readonly<Record<string, unknown>>;
 const SESSION_NOT_FOUND = apiProblem("session-not-found").type;
 
 export class ApiClient {
@@ -177,6 +183,46 @@ export class ApiClient {
     return this.#call("POST", path, SessionView, { answers });
   }
 
+  /** Requests the deletion of a session, which continues after this call returns. */
+  deleteSession(id: string): Promise<SessionView> {
+    return this.#call("DELETE", `/api/sessions/${encodeURIComponent(id)}`, SessionView);
+  }
+
+  /** Returns a session, or one of its workflows, as the API sends it, with fields that this version does not know. */
+  raw(id: string, executionId?: string): Promise<Readonly<Record<string, unknown>>> {
+    const path = `/api/sessions/${encodeURIComponent(id)}`;
+    const more = executionId === undefined ? "" : `/workflows/${encodeURIComponent(executionId)}`;
+    return this.#call("GET", `${path}${more}`, RAW);
+  }
+
+  /** Yields the pages of one of a session's lists, oldest first, as the API sends them. */
+  async *rawPages(id: string, list: "messages" | "turns" | "workflows"): AsyncGenerator<readonly RawItem[]> {
+    const path = `/api/sessions/${encodeURIComponent(id)}/${list}`;
+    let query = "";
+    for (;;) {
+      const page = await this.#call("GET", `${path}${query}`, RAW_PAGE);
+      yield (page[list] ?? []) as readonly RawItem[];
+      if (page.nextCursor === undefined) return;
+      query = `?cursor=${encodeURIComponent(page.nextCursor)}`;
+    }
+  }
+
+  /** Yields a session's ended spans page by page: lines, each of which is an OTLP/JSON request. */
+  async *spanPages(id: string): AsyncGenerator<readonly string[]> {
+    const path = `/api/sessions/${encodeURIComponent(id)}/spans`;
+    let query = "";
+    for (;;) {
+      const response = await this.#request("GET", `${path}${query}`, { timeoutMs: STREAM_TIMEOUT_MS });
+      if (!response.ok) throw await errorOf(response);
+      const lines = (await response.text().catch(this.#unanswered)).split("\n").filter((line) => line !== "");
+      const cursor = cursorIn(lines.at(-1) ?? "");
+      if (cursor !== undefined) lines.pop();
+      yield lines;
+      if (cursor === undefined) return;
+      query = `?cursor=${encodeURIComponent(cursor)}`;
+    }
+  }
+
   async #pages<P extends { nextCursor?: string | undefined }, T>(
     path: string,
     schema: z.ZodType<P>,
@@ -195,26 +241,52 @@ export class ApiClient {
   }
 
   async #call<T>(method: string, path: string, schema: z.ZodType<T>, body?: unknown): Promise<T> {
-    const { url, token } = this.#connection;
-    const response = await fetch(`${url}${path}`, {
-      method,
-      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    }).catch((error: Error) => {
-      throw new UserError(
-        error.name === "TimeoutError"
-          ? `${url} did not answer within ${TIMEOUT_MS / 1000} s: it hangs, or its machine is overloaded. Read what \`valet up\` prints.`
-          : `${url} does not answer. Is \`valet up\` running? Set VALET_URL, or give --url, to use another Valet.`,
-      );
-    });
-    const answer: unknown = await response.json().catch(() => undefined);
-    if (!response.ok) throw new ApiError(response.status, problemText(response.status, answer));
-    const parsed = schema.safeParse(answer);
-    if (!parsed.success)
+    const response = await this.#request(method, path, { body });
+    if (!response.ok) throw await errorOf(response);
+    const parsed = schema.safeParse(await jsonIn(response));
+    if (!parsed.success) {
+      const { url } = this.#connection;
       throw new UserError(`${url}${path} answered with something that is not from Valet. Check the URL.`);
+    }
     return parsed.data;
   }
+
+  #request(
+    method: string,
+    path: string,
+    { body, timeoutMs = TIMEOUT_MS }: { body?: unknown; timeoutMs?: number },
+  ): Promise<Response> {
+    const { url, token } = this.#connection;
+    return fetch(`${url}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      signal: AbortSignal.timeout(timeoutMs),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    }).catch(this.#unanswered);
+  }
+
+  /** Says why there is no answer. @throws UserError */
+  readonly #unanswered = (error: Error): never => {
+    const { url } = this.#connection;
+    throw new UserError(
+      error.name === "TimeoutError"
+        ? `${url} did not answer in time: it hangs, or its machine is overloaded. Read what \`valet up\` prints.`
+        : `${url} does not answer. Is \`valet up\` running? Set VALET_URL, or give --url, to use another Valet.`,
+    );
+  };
+}
+
+function jsonIn(response: Response): Promise<unknown> {
+  return response.json().catch(() => undefined);
+}
+
+async function errorOf(response: Response): Promise<ApiError> {
+  return new ApiError(response.status, problemText(response.status, await jsonIn(response)));
+}
+
+/** Returns the cursor of the next page, if this line of a page is the last one and there is another page. */
+function cursorIn(line: string): string | undefined {
+  return line.startsWith('{"resourceSpans":[],') ? RAW_PAGE.safeParse(JSON.parse(line)).data?.nextCursor : undefined;
 }
 
 function problemText(status: number, answer: unknown): string {

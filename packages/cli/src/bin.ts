@@ -2,8 +2,10 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { addAttention } from "./commands/attention.ts";
+import { addDelete } from "./commands/delete.ts";
 import { addDemo } from "./commands/demo.ts";
 import { addDoctor } from "./commands/doctor.ts";
+import { addExport } from "./commands/export.ts";
 import { addMessages } from "./commands/messages.ts";
 import { addPrompt } from "./commands/prompt.ts";
 import { addQueue } from "./commands/queue.ts";
@@ -41,6 +43,8 @@ for (const add of [
   addSessions,
   addTrace,
   addResend,
+  addExport,
+  addDelete,
   addSmoke,
   addDoctor,
 ])

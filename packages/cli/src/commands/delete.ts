@@ -1,0 +1,108 @@
+import { createInterface } from "node:readline/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { costText } from "@valet/shared/protocol/cost";
+import type { FamilyView } from "@valet/shared/protocol/session-api";
+import type { Command } from "commander";
+import { type ApiClient, ApiError } from "../api-client.ts";
+import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
+import { counted } from "../counted.ts";
+import { ExitCode, UserError } from "../errors.ts";
+import { visibleText } from "../visible-text.ts";
+
+interface DeleteOptions extends GlobalOptions {
+  readonly yes?: boolean;
+}
+
+const GONE = 410;
+/** How long the command waits for the end of the deletion, and how often it looks, in ms. */
+const WAIT_MS = 30_000;
+const POLL_MS = 200;
+
+export function addDelete(program: Command): void {
+  program
+    .command("delete <session>")
+    .description("delete a session for good: its sandbox, files, conversation and traces, and its child sessions")
+    .option("--yes", "do not ask; needed where there is no terminal")
+    .addHelpText(
+      "after",
+      `
+The session may be in any state: its work ends at once. The figures of its turns stay in your statistics, and spans that
+the backend has stay there. \`valet export\` writes everything into a folder first.
+
+Exit codes: 0 it is deleted, or was before, or its deletion goes on; 1 you did not agree; 2 it could not be asked for.
+
+Example: valet delete ses_01… --yes`,
+    )
+    .action(async (sessionId: string, _options, command: Command) => {
+      const options = command.optsWithGlobals<DeleteOptions>();
+      const api = connect(options);
+      const family = await unlessGone(api.family(sessionId));
+      if (family === undefined) return show(options, sessionId, "deleted", "It had been deleted before.");
+      if (!options.yes && !(await isAgreed(sessionId, lossText(family)))) {
+        report("Nothing was deleted.");
+        process.exitCode = ExitCode.FAILED;
+        return;
+      }
+      await unlessGone(api.deleteSession(sessionId));
+      const isDeleted = await waitUntilGone(api, sessionId);
+      if (isDeleted) show(options, sessionId, "deleted", "It is deleted.");
+      else show(options, sessionId, "deleting", WAITS);
+    });
+}
+
+const WAITS =
+  "It is being deleted: the sandbox, its broker or the backend still have to answer. This goes on without you; `valet sessions` " +
+  "lists it until then.";
+
+function show({ json }: GlobalOptions, sessionId: string, status: "deleted" | "deleting", text: string): void {
+  if (json) printJson({ sessionId, status });
+  else print(`${sessionId}: ${text}`);
+}
+
+/** Says what a deletion removes. */
+export function lossText({ sessions, total }: FamilyView): string {
+  const [session, ...others] = sessions;
+  const children = others.length === 0 ? "" : `, and its ${counted(others.length, "child session")} with theirs`;
+  const { title, status = "unknown" } = session ?? {};
+  const name = title === undefined ? "The session" : `The session "${title}"`;
+  const cost = costText(total.cost_usd, (total.turns_without_cost ?? 0) > 0);
+  return (
+    `${name} is ${status}. Its sandbox and files, its conversation (${counted(total.turns, "turn")}, ${cost}) and its traces` +
+    `${children} will be lost.`
+  );
+}
+
+/** Asks on the terminal. @throws UserError where there is none */
+async function isAgreed(sessionId: string, loss: string): Promise<boolean> {
+  const { stdin: input, stderr: output } = process;
+  if (!input.isTTY || !output.isTTY) {
+    throw new UserError(`${loss} Say so with --yes, or run \`valet export ${sessionId}\` first.`);
+  }
+  const terminal = createInterface({ input, output });
+  // Ctrl-D is no agreement.
+  const closed = new Promise<string>((resolve) => terminal.once("close", () => resolve("")));
+  try {
+    const asked = terminal.question(`${visibleText(loss)}\nDelete ${sessionId}? (yes/no) `);
+    return /^y(?:es)?$/i.test((await Promise.race([asked, closed])).trim());
+  } finally {
+    terminal.close();
+  }
+}
+
+/** @returns whether it is gone before the command stops waiting */
+async function waitUntilGone(api: ApiClient, sessionId: string): Promise<boolean> {
+  const deadlineMs = Date.now() + WAIT_MS;
+  do {
+    if ((await unlessGone(api.session(sessionId))) === undefined) return true;
+    await sleep(POLL_MS);
+  } while (Date.now() < deadlineMs);
+  return false;
+}
+
+/** Returns the answer; `undefined` if the session was deleted. @throws any other error */
+async function unlessGone<T>(answer: Promise<T>): Promise<T | undefined> {
+  return answer.catch((error: unknown) => {
+    if (error instanceof ApiError && error.status === GONE) return undefined;
+    throw error;
+  });
+}

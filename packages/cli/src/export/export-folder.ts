@@ -1,0 +1,93 @@
+/**
+ * The folder of an export. It is written under another name beside its target and renamed when it is complete, so that whatever ends
+ * the export leaves no folder that looks like one.
+ */
+import { createHash } from "node:crypto";
+import { type FileHandle, mkdir, mkdtemp, open, readdir, rename, rm } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { UserError } from "../errors.ts";
+
+/** What the manifest says of a file. */
+export interface ExportedFile {
+  readonly lines: number;
+  readonly bytes: number;
+  /** In hex. */
+  readonly sha256: string;
+}
+
+export class ExportFolder {
+  readonly #target: string;
+  readonly #partial: string;
+
+  private constructor(target: string, partial: string) {
+    this.#target = target;
+    this.#partial = partial;
+  }
+
+  /** @throws UserError if the target is there and not an empty folder, or nothing can be written beside it */
+  static async create(path: string): Promise<ExportFolder> {
+    const target = resolve(path);
+    await requireEmpty(target);
+    return explained(async () => {
+      await mkdir(dirname(target), { recursive: true });
+      // Only for its owner, since it holds what people and models said.
+      return new ExportFolder(target, await mkdtemp(join(dirname(target), `.${basename(target)}.partial-`)));
+    });
+  }
+
+  /** Writes a file, line by line. */
+  async write(name: string, lines: AsyncIterable<string>): Promise<ExportedFile> {
+    const file = await explained(() => open(join(this.#partial, name), "wx", 0o600));
+    try {
+      return await fill(file, lines);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Gives the folder its name. @throws UserError if something else has it by now */
+  async complete(): Promise<string> {
+    await requireEmpty(this.#target);
+    await explained(() => rename(this.#partial, this.#target));
+    return this.#target;
+  }
+
+  /** Removes what was written, if the export failed. */
+  async discard(): Promise<void> {
+    await rm(this.#partial, { recursive: true, force: true });
+  }
+}
+
+async function fill(file: FileHandle, lines: AsyncIterable<string>): Promise<ExportedFile> {
+  const hash = createHash("sha256");
+  let [count, bytes] = [0, 0];
+  for await (const line of lines) {
+    const text = Buffer.from(`${line}\n`);
+    await explained(() => file.appendFile(text));
+    hash.update(text);
+    count++;
+    bytes += text.length;
+  }
+  await explained(() => file.sync());
+  return { lines: count, bytes, sha256: hash.digest("hex") };
+}
+
+async function requireEmpty(target: string): Promise<void> {
+  const entries = await readdir(target).catch(({ code }: NodeJS.ErrnoException) => {
+    if (code === "ENOENT") return [];
+    throw new UserError(`${target} cannot be the folder of an export (${code}). Name another one.`);
+  });
+  if (entries.length > 0) throw new UserError(`${target} is not empty. Name another folder.`);
+}
+
+/** Runs `work`. @throws UserError instead of an error of the file system */
+async function explained<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const { code, path } = error as NodeJS.ErrnoException;
+    if (code === "ENOSPC" || code === "EDQUOT") throw new UserError("The disk is full: nothing was exported.");
+    if (code === undefined) throw error;
+    throw new UserError(`The export cannot be written${path === undefined ? "" : ` to ${path}`} (${code}).`);
+  }
+}
