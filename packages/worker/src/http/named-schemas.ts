@@ -6,10 +6,12 @@ import { AgentQuestion } from "@valet/shared/protocol/agent-question";
 import { ClientEvent } from "@valet/shared/protocol/client-socket";
 import { FailureView } from "@valet/shared/protocol/failure";
 import { MessagePart } from "@valet/shared/protocol/message-part";
+import { AttentionItem, AttentionList, NowView, QueuedNow, RunNow, StepNow } from "@valet/shared/protocol/now";
 import { PartDelta } from "@valet/shared/protocol/part-delta";
 import * as api from "@valet/shared/protocol/session-api";
 import * as views from "@valet/shared/protocol/session-view";
 import { SkeletonChunk, TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
+import { VerdictView } from "@valet/shared/protocol/verdict";
 import { WarningView } from "@valet/shared/protocol/warnings";
 import { z } from "zod";
 
@@ -43,6 +45,8 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   AcceptedMessage,
   AcceptedWorkflow,
   AgentQuestion,
+  AttentionItem,
+  AttentionList,
   ClearedQueue,
   ClientEvent,
   CreateSession,
@@ -55,19 +59,23 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   MessageList,
   MessagePart,
   MessageView,
+  NowView,
   PartDelta,
   PermissionView,
   Problem,
   QuestionView,
+  QueuedNow,
   ReplyPermission,
   ReplyQuestion,
   ResentSpans,
+  RunNow,
   SendMessage,
   SessionList,
   SessionStatus,
   SessionView,
   SkeletonChunk,
   StartWorkflow,
+  StepNow,
   Ticket,
   TraceList,
   TraceSkeleton,
@@ -75,6 +83,7 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   TraceView,
   TurnList,
   TurnRecord,
+  VerdictView,
   WarningView,
   WorkflowList,
   WorkflowView,

@@ -234,7 +234,8 @@ function operationText({ operation, status }: SessionFacts): string {
 
 function dueText({ operation }: SessionFacts): string {
   if (operation?.dueMs == null) return "Wait, or see in which step it is.";
-  return `Wait: it may take ${lengthText(operation.dueMs - operation.sinceMs)}, then it fails with its cause, and is tried again where that can help.`;
+  const at = new Date(operation.dueMs).toISOString().slice(11, 19);
+  return `Wait: at ${at} UTC at the latest it fails with its cause, and is tried again where that can help.`;
 }
 
 function jobText(run: Run | undefined): string {

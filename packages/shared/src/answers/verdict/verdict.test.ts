@@ -117,7 +117,7 @@ test("a sandbox that starts says what it is doing, and how long it may take", ()
     state: "waiting_for_sandbox",
     rule: "sandbox_starting",
     why: "The sandbox starts: it runs `git clone` of https://git.example/x.git.",
-    nextStep: "Wait: it may take 5 min, then it fails with its cause, and is tried again where that can help.",
+    nextStep: "Wait: at 08:05:00 UTC at the latest it fails with its cause, and is tried again where that can help.",
   });
   expect(after(facts, 311_000)).toMatchObject({ state: "stuck", rule: "operation_overdue" });
 });

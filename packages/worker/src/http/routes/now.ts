@@ -15,6 +15,7 @@ now.openapi(
   createRoute({
     method: "get",
     path: `${SESSION_PATH}/now`,
+    operationId: "getNow",
     summary: "Shows what the session does or waits for now, with a verdict",
     description:
       "The verdict says since when, why, by which rule and threshold, and what to do. `running` has each message and workflow that runs, " +
@@ -29,6 +30,7 @@ now.openapi(
   createRoute({
     method: "get",
     path: "/api/attention",
+    operationId: "listAttention",
     summary: "Lists your sessions that wait for a person, are quiet or stuck, or have failed, oldest first",
     description:
       "A session reports a change of its verdict itself, by time alone too, so the list lags some seconds behind; `/now` of a session is exact.",
