@@ -71,7 +71,7 @@ export class TestSession {
 
   async create(input: CreateSession = {}): Promise<SessionView> {
     TestSession.#created.push(this);
-    return valueIn(await this.stub.create({ id: this.id, ...input }, CALLER));
+    return valueIn(await this.stub.create({ ...input, id: this.id }, CALLER));
   }
 
   /** Creates a session whose runner is ready. */

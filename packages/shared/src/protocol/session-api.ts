@@ -83,6 +83,10 @@ export const RepoUrl = z
   );
 
 export const CreateSession = z.strictObject({
+  id: SessionId.describe(
+    "The session's id, chosen by the sender: `ses_` and 26 random lower-case letters and digits. Creating the same session again returns " +
+      "the existing one; the same id with other content is refused (409)",
+  ).optional(),
   repoUrl: RepoUrl.optional(),
   branch: GitRef.optional(),
   ref: GitRef.optional(),

@@ -44,6 +44,8 @@ export interface NewSession extends CreateSession {
   readonly id: string;
   /** Whether the id was drawn for this call. Any other may be that of a deleted session, which is not created again. */
   readonly isNewId?: true;
+  /** A digest of what was asked for with an id of the caller's. A session that exists answers only the same again. */
+  readonly digest?: string;
   /** Present if the session has a parent. */
   readonly origin?: ChildOrigin;
 }

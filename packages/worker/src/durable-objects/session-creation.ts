@@ -16,7 +16,7 @@ export async function createSession(
   ctx: CallContext,
 ): Promise<Result<SessionView>> {
   const { state, transactions, lifecycle, intake, intervals, credentials, tracer, view } = parts;
-  const before = answerTo(parts, input.id, ctx);
+  const before = answerTo(parts, input, ctx);
   if (before !== undefined) return before;
   const { prompt, repoUrl, user: _, ...settings } = withoutUndefined(input);
   const userId = userOf(ctx);
@@ -26,7 +26,7 @@ export async function createSession(
   const open = origin?.credentials ?? repository?.credentials;
   const sealed = open && (await credentials.seal(open, input.id));
   // The same call may have arrived again while the credentials were being sealed.
-  const meanwhile = answerTo(parts, input.id, ctx);
+  const meanwhile = answerTo(parts, input, ctx);
   if (meanwhile !== undefined) return meanwhile;
   return transactions.run(() => {
     state.create({
@@ -59,13 +59,16 @@ export async function createSession(
 /** Returns the answer if the session cannot be created, because it exists or was ended before; `undefined` if it can. */
 function answerTo(
   { state, reports, view }: SessionParts,
-  id: string,
+  { id, digest }: NewSession,
   { ownerId }: CallContext,
 ): Result<SessionView> | undefined {
   const known = state.maybe;
   if (known !== undefined) {
     const isSame = known.id === id && known.ownerId === ownerId;
-    return isSame ? ok(view()) : refuse("session-exists", "Another session has this id. Use a new id.");
+    if (!isSame) return refuse("session-exists", "Another session has this id. Use a new id.");
+    return digest === undefined || digest === known.digest
+      ? ok(view())
+      : refuse("id-taken", "You have a session of this id that was created with other content. Use a new id.");
   }
   return reports.isNeverMade
     ? refuse("session-ended", "The session's parent ended before the session was created.")

@@ -205,6 +205,8 @@ export interface SessionRecord extends SessionSettings {
   readonly lastFailure?: FailedJob;
   /** When a person last answered the agent, epoch ms. */
   readonly answeredMs?: number;
+  /** A digest of the request that created the session, if the caller chose its id. */
+  readonly digest?: string;
   /** The credentials of the repository; sealed, and never shown. */
   readonly credentials?: StoredCredentials;
   readonly createdMs: number;

@@ -1,5 +1,5 @@
 import { createExecutionContext } from "cloudflare:test";
-import { SessionList } from "@valet/shared/protocol/session-api";
+import { type MessageList, SessionList } from "@valet/shared/protocol/session-api";
 import { SessionView } from "@valet/shared/protocol/session-view";
 import { describe, expect, test } from "vitest";
 import { call, createSession, ORIGIN, signIn } from "../../../test/api.ts";
@@ -45,7 +45,55 @@ describe("a session is created", () => {
     expect(view).toMatchObject(shown);
   });
 
+  test("with an id of the caller's, once: the same again returns it, anything else is refused", async () => {
+    const token = await signIn();
+    const id = `ses_${crypto.randomUUID().replaceAll("-", "").slice(0, 26)}`;
+    const post = (body: object, by = token) => call("POST", "/api/sessions", { token: by, body });
+    const body = { id, title: "Fix it", repoUrl: "https://me:pass@git.example/a.git", prompt: "Fix the tests" };
+    const both = await Promise.all([post(body), post(body)]);
+    expect(both.map(({ status }) => status)).toEqual([201, 201]);
+    const { prompt, ...rest } = body;
+    // The order of fields does not count, and neither does the password, of which nothing is kept.
+    const again = await post({ prompt, ...rest, repoUrl: "https://me:other@git.example/a.git" });
+    expect(again.status).toBe(201);
+    expect(await again.json()).toMatchObject({ id, title: "Fix it" });
+    const { messages } = await (await call("GET", `/api/sessions/${id}/messages`, { token })).json<MessageList>();
+    expect(messages.length).toBe(1);
+
+    for (const other of [{ ...body, title: "Other" }, rest, { id }, { ...body, model: "groq/none" }]) {
+      const refused = await post(other);
+      expect([refused.status, await refused.json()]).toMatchObject([409, { type: "urn:valet:problem:id-taken" }]);
+    }
+    const stranger = await post(body, await signIn());
+    expect([stranger.status, await stranger.json()]).toMatchObject([409, { type: "urn:valet:problem:session-exists" }]);
+  });
+
+  test("with the id of a session that was not created by an id of the caller's: refused", async () => {
+    const token = await signIn();
+    const { id } = await createSession(token);
+    expect((await call("POST", "/api/sessions", { token, body: { id } })).status).toBe(409);
+  });
+
+  test("as a child with an id of the caller's, once in its family, whatever is asked for again", async () => {
+    const token = await signIn();
+    const parent = await createSession(token);
+    const id = `ses_${crypto.randomUUID().replaceAll("-", "").slice(0, 26)}`;
+    const body = { id, parentSessionId: parent.id };
+    for (const [each, status] of [
+      [body, 201],
+      [body, 201],
+      [{ ...body, title: "Other" }, 409],
+    ] as const) {
+      expect((await call("POST", "/api/sessions", { token, body: each })).status).toBe(status);
+    }
+    const path = `/api/sessions?parentSessionId=${parent.id}`;
+    const { sessions } = SessionList.parse(await (await call("GET", path, { token })).json());
+    expect(sessions.map((each) => each.id)).toEqual([id]);
+  });
+
   test.each([
+    ["id", "ses_short"],
+    ["id", "ses_UPPERCASEUPPERCASEUPPERCA"],
     ["repoUrl", "http://git.example/a.git"],
     ["repoUrl", "git://git.example/a.git"],
     ["repoUrl", "ext::sh -c id"],

@@ -1,4 +1,6 @@
 import { createRoute } from "@hono/zod-openapi";
+import { apiProblem } from "@valet/shared/protocol/api-problems";
+import { shownRepoUrl } from "@valet/shared/protocol/repo-url";
 import {
   CreateSession,
   FamilyView,
@@ -10,21 +12,25 @@ import {
 import { SessionView } from "@valet/shared/protocol/session-view";
 import { type Env, stubOf } from "../../bindings.ts";
 import { allowsFileRepos, parseConfig } from "../../config.ts";
+import { findSession } from "../../database/deleted-sessions.ts";
 import { readFamily } from "../../database/family.ts";
 import { listSessions, ownsSession, upsertSession } from "../../database/sessions.ts";
 import type { NewSession } from "../../durable-objects/contract.ts";
 import { encodeCursor } from "../../durable-objects/core/cursor.ts";
-import { newId } from "../../durable-objects/core/ids.ts";
+import { hashToken, newId } from "../../durable-objects/core/ids.ts";
 import { fillPage } from "../../durable-objects/core/page-bytes.ts";
 import { logFailure } from "../../log-failure.ts";
 import { type AppContext, agentOf, callContext, change, createRoutes, requestChange, speakFor } from "../context.ts";
 import { decodeCursor } from "../cursor.ts";
+import { refuseDeleted } from "../middleware.ts";
 import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
 import { refuseModels } from "../preflight/models.ts";
 import { refuseRepository } from "../preflight/repository.ts";
 import { problem, unwrap } from "../problem.ts";
 
 export const sessions = createRoutes();
+
+const ID_TAKEN = apiProblem("id-taken").type;
 
 sessions.openapi(
   createRoute({
@@ -44,12 +50,16 @@ sessions.openapi(
   async (c) => {
     const input = c.req.valid("json");
     speakFor(c, input);
-    await checkReferences(c.env, input, c.var.ownerId);
-    await refuseUseless(c.env, input);
-    const id = newId("ses");
+    const wasCreated = input.id !== undefined && (await isOwn(c, input.id));
+    if (!wasCreated) {
+      await checkReferences(c.env, input, c.var.ownerId);
+      await refuseUseless(c.env, input);
+    }
+    const id = input.id ?? newId("ses");
     const agent = stubOf(c.env, id);
     c.var.trace?.describeSession(id);
-    const view = await create(c, { id, isNewId: true, ...input });
+    const origin = input.id === undefined ? { isNewId: true as const } : { digest: digestOf(input) };
+    const view = await create(c, { ...input, id, ...origin }, wasCreated);
     c.set("agent", agent);
     await project(c.env.DB, c.var.ownerId, view);
     return c.json(view, 201, { location: `/api/sessions/${id}` });
@@ -109,16 +119,32 @@ sessions.openapi(
   },
 );
 
-/** Creates the session, as a child if it has a parent. */
-async function create(c: AppContext, input: NewSession): Promise<SessionView> {
+/** Whether the caller has a session of this id. @throws ApiError if the id is that of a deleted session, or of somebody else's */
+async function isOwn(c: AppContext, id: string): Promise<boolean> {
+  const known = await findSession(c.env.DB, id);
+  if (known === undefined) return false;
+  if (known.ownerId !== c.var.ownerId) throw problem("session-exists", { detail: "Use a new id." });
+  refuseDeleted(known);
+  return true;
+}
+
+/** Returns a digest of what is asked for. The password of a repository is not part of it: a digest would help to guess it. */
+function digestOf({ repoUrl, ...input }: CreateSession): string {
+  const asked = { ...input, repoUrl: repoUrl === undefined ? undefined : shownRepoUrl(repoUrl) };
+  return hashToken(JSON.stringify(Object.entries(asked).sort(([a], [b]) => (a < b ? -1 : 1))));
+}
+
+/** Creates the session, as a child if it has a parent, unless it exists. */
+async function create(c: AppContext, input: NewSession, exists: boolean): Promise<SessionView> {
   const { id, parentSessionId } = input;
   const agent = stubOf(c.env, id);
-  if (parentSessionId === undefined) return change(c, 201, (ctx) => agent.create(input, ctx));
+  if (parentSessionId === undefined || exists) return change(c, 201, (ctx) => agent.create(input, ctx));
   const ctx = callContext(c);
   const parent = stubOf(c.env, parentSessionId);
   const origin = unwrap(await parent.adoptChild(id, ctx));
   const created = await requestChange(c, 201, (own) => agent.create({ ...input, origin }, own));
-  if (!created.ok) await parent.releaseChild(id, ctx);
+  // If the id is taken, the parent may have a child of this id.
+  if (!created.ok && created.problem.type !== ID_TAKEN) await parent.releaseChild(id, ctx);
   return unwrap(created);
 }
 
