@@ -4,7 +4,22 @@ import { expect, test } from "vitest";
 import { temporaryFolder } from "../../test/folder.ts";
 import { readLeftLogs } from "../spans/span-log.ts";
 import { Journal } from "./journal.ts";
+import { openSqliteFile } from "./sqlite-file.ts";
 import { JOURNAL_FILE } from "./state-folder.ts";
+
+test("a new file and an existing one wait for the disk only at a checkpoint", () => {
+  const path = join(temporaryFolder(), "file.db");
+  const settings = () => {
+    const database = openSqliteFile(path, "CREATE TABLE IF NOT EXISTS things (id INTEGER PRIMARY KEY) STRICT");
+    const [journal] = database.query("PRAGMA journal_mode").values();
+    const [synchronous] = database.query("PRAGMA synchronous").values();
+    database.close();
+    return [journal, synchronous];
+  };
+  const NORMAL = 1;
+  expect(settings()).toEqual([["wal"], [NORMAL]]);
+  expect(settings()).toEqual([["wal"], [NORMAL]]);
+});
 
 test("a full disk loses nothing written before, in memory or for the next runner", () => {
   const folder = temporaryFolder();

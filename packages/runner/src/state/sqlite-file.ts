@@ -1,6 +1,7 @@
 /**
  * SQLite files of the runner. Once a statement has returned, its effect survives the process; only a checkpoint waits for the
- * disk (`synchronous = NORMAL`). A statement that fails on a full disk leaves the file unchanged.
+ * disk (`synchronous = NORMAL`), and the creation of a file does not. A statement that fails on a full disk leaves the file
+ * unchanged.
  */
 import { Database } from "bun:sqlite";
 import { lstatSync, rmSync } from "node:fs";
@@ -18,15 +19,18 @@ export function openSqliteFile(path: string, schema: string): Database {
     // Opening a named pipe, for example, would block.
     if (lstatSync(path + suffix, { throwIfNoEntry: false })?.isFile() === false) throw new Error("not a regular file");
   }
+  const isNew = lstatSync(path, { throwIfNoEntry: false }) === undefined;
   const database = new Database(path, { create: true, strict: true });
   try {
     // A runner that is still ending may have it open.
     database.run("PRAGMA busy_timeout = 1000");
+    // The start of a session does not wait for the disk: a new file holds nothing that a crash of the machine could lose.
+    database.run(`PRAGMA synchronous = ${isNew ? "OFF" : "NORMAL"}`);
     database.run("PRAGMA journal_mode = WAL");
-    database.run("PRAGMA synchronous = NORMAL");
     // Deleted rows may hold content, so SQLite overwrites them.
     database.run("PRAGMA secure_delete = ON");
     database.run(schema);
+    database.run("PRAGMA synchronous = NORMAL");
     return database;
   } catch (error) {
     database.close();
