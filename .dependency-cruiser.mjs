@@ -28,7 +28,8 @@ const ROOMS = {
   [`${OBJECT}/dispatch`]: ["core", "queue", "link", "sandbox", "capacity/capacity-calls.ts", "config.ts"],
   // `capacity` is another object, which hands out the turns to start a sandbox.
   [`${OBJECT}/sandbox`]: ["core", "broker", "capacity/capacity-calls.ts", "capacity/within-call.ts", "config.ts"],
-  [`${OBJECT}/conversation`]: ["core", "queue", "workflow", "link/client-sockets.ts"],
+  [`${OBJECT}/changes`]: ["core", "queue", "contract.ts"],
+  [`${OBJECT}/conversation`]: ["core", "queue", "workflow", "link/client-sockets.ts", "changes/change-columns.ts"],
   [`${OBJECT}/answers`]: ["core", "queue", "conversation", "database", "config.ts"],
   [`${OBJECT}/credentials`]: ["core", "config.ts"],
   [`${OBJECT}/family`]: ["core", "queue", "contract.ts", "database"],
@@ -55,6 +56,7 @@ const RUNNER_ROOMS = {
   ...Object.fromEntries(Object.entries(AGENTS).map(([room, { knows }]) => [room, knows])),
   // Attempts and what they run, whatever the agent is.
   jobs: ["agent", "processes", "secrets", "spans", "state"],
+  changes: ["git", "jobs/job-runner.ts", "secrets", "spans/tracing.ts", "state"],
   git: ["processes", "spans/tracing.ts", "state"],
   link: [],
   spans: ["secrets", "state"],

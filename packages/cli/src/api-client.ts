@@ -2,6 +2,7 @@
 
 import { Problem } from "@valet/shared/http/problem";
 import { apiProblem } from "@valet/shared/protocol/api-problems";
+import { type DiffQuery, DiffView } from "@valet/shared/protocol/changes";
 import { type AttentionItem, AttentionList, NowView } from "@valet/shared/protocol/now";
 import {
   type AcceptedMessage,
@@ -157,6 +158,18 @@ export class ApiClient {
     return this.#pages(`/api/sessions/${encodeURIComponent(id)}/turns`, TurnList, ({ turns }) => turns);
   }
 
+  /** Returns what turns of a session changed. */
+  diff(id: string, query: DiffQuery): Promise<DiffView> {
+    return this.#call("GET", diffPath(id, query), DiffView);
+  }
+
+  /** Returns the patch of these changes, byte by byte. */
+  async patch(id: string, query: DiffQuery): Promise<Uint8Array> {
+    const response = await this.#request("GET", diffPath(id, query), { accept: "text/x-diff" });
+    if (!response.ok) throw await errorOf(response);
+    return new Uint8Array(await response.arrayBuffer().catch(this.#unanswered));
+  }
+
   traces(id: string): Promise<TraceSummaryView[]> {
     return this.#pages(`/api/sessions/${encodeURIComponent(id)}/traces`, TraceList, ({ traces }) => traces);
   }
@@ -254,12 +267,16 @@ export class ApiClient {
   #request(
     method: string,
     path: string,
-    { body, timeoutMs = TIMEOUT_MS }: { body?: unknown; timeoutMs?: number },
+    { body, accept, timeoutMs = TIMEOUT_MS }: { body?: unknown; accept?: string; timeoutMs?: number },
   ): Promise<Response> {
     const { url, token } = this.#connection;
     return fetch(`${url}${path}`, {
       method,
-      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      headers: {
+        authorization: `Bearer ${token}`,
+        "content-type": "application/json",
+        ...(accept === undefined ? {} : { accept }),
+      },
       signal: AbortSignal.timeout(timeoutMs),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     }).catch(this.#unanswered);
@@ -287,6 +304,12 @@ async function errorOf(response: Response): Promise<ApiError> {
 /** Returns the cursor of the next page, if this line of a page is the last one and there is another page. */
 function cursorIn(line: string): string | undefined {
   return line.startsWith('{"resourceSpans":[],') ? RAW_PAGE.safeParse(JSON.parse(line)).data?.nextCursor : undefined;
+}
+
+function diffPath(id: string, query: DiffQuery): string {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined) as [string, string][];
+  const text = new URLSearchParams(given).toString();
+  return `/api/sessions/${encodeURIComponent(id)}/diff${text === "" ? "" : `?${text}`}`;
 }
 
 function problemText(status: number, answer: unknown): string {

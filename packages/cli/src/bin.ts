@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 import { addAttention } from "./commands/attention.ts";
 import { addDelete } from "./commands/delete.ts";
 import { addDemo } from "./commands/demo.ts";
+import { addDiff } from "./commands/diff.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addExport } from "./commands/export.ts";
 import { addMessages } from "./commands/messages.ts";
@@ -42,6 +43,7 @@ for (const add of [
   addQueue,
   addSessions,
   addTrace,
+  addDiff,
   addResend,
   addExport,
   addDelete,

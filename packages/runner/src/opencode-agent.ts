@@ -59,6 +59,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     onAsked: (asked) => tell(asked),
     onWorking: (attemptId) => tell({ type: "working", attemptId }),
     onHeard: heard,
+    onWork: rest.onWork,
   });
 
   function answer(call: ToolCall, signal: AbortSignal): Promise<ChildSessionAnswer> {

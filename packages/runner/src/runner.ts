@@ -12,11 +12,13 @@ import type { FromRunner, FromRunnerOf, ToRunnerOf } from "@valet/shared/protoco
 import type { RunnerWarning } from "@valet/shared/protocol/warnings";
 import { exceptionType, extractFromHeaders, type Parent } from "@valet/shared/tracing";
 import { Bootstrap, type BootstrapError } from "./bootstrap.ts";
+import { TurnChanges } from "./changes/turn-changes.ts";
 import { setUpRepository } from "./git/git-setup.ts";
 import { secretsOf } from "./git/repo-url.ts";
 import { RepositoryProgress } from "./git/repository-progress.ts";
 import type { AbortReason } from "./jobs/agent-task.ts";
 import { Attempts, type JobNews, type Jobs } from "./jobs/attempts.ts";
+import type { WorkObserver } from "./jobs/job-runner.ts";
 import { type ChildRequest, ChildRequests } from "./link/child-requests.ts";
 import { Link, type LinkHandlers, type LinkOptions } from "./link/link.ts";
 import { Warnings } from "./link/warnings.ts";
@@ -59,6 +61,8 @@ export interface AgentStart {
   onWarning(warning: RunnerWarning): void;
   /** Secrets that are redacted from everything that comes from the agent. */
   readonly secrets: SecretValues;
+  /** Is called at the start and the end of each attempt's work. */
+  readonly onWork: WorkObserver;
 }
 
 export interface RunnerOptions {
@@ -103,6 +107,7 @@ export class Runner {
   readonly #link: Link;
   readonly #bootstrap: Bootstrap;
   readonly #attempts: Attempts;
+  readonly #changes: TurnChanges;
   readonly #warnings: Warnings;
   readonly #childRequests: ChildRequests;
   readonly #secrets: KeptSecrets;
@@ -146,6 +151,16 @@ export class Runner {
     this.#childRequests = new ChildRequests(send);
     this.#warnings = new Warnings(send);
     this.#attempts = new Attempts({ journal, outbox, tracing, send, onProblem });
+    this.#changes = new TurnChanges({
+      workspace: settings.workspace,
+      stateFolder: folder,
+      env: process.env,
+      tracer: tracing.base,
+      secrets: this.#secretValues,
+      takeSpans: (maxBytes) => outbox.flushInto(this.#attempts.carriesSpans ? maxBytes : 0),
+      send,
+      onProblem,
+    });
     outbox.onProgress(() => this.#attempts.progress());
   }
 
@@ -165,6 +180,8 @@ export class Runner {
     const { outbox, stopMs = LIMITS.runnerStopMs } = this.#options;
     const startMs = performance.now();
     await this.#windUp(reason);
+    // A git that hangs does not delay the stop.
+    await this.#changes.stop();
     this.#bootstrap.end("runner_shutdown");
     outbox.flush();
     const leftMs = Math.max(0, startMs + stopMs - performance.now());
@@ -229,6 +246,7 @@ export class Runner {
   #suspend(): void {
     this.#options.outbox.disconnect();
     this.#attempts.carriesSpans = false;
+    this.#changes.isWanted = false;
   }
 
   #handlers(): LinkHandlers {
@@ -245,6 +263,10 @@ export class Runner {
       "turn-ended-ack": ({ attemptId, spans }) => {
         if (spans !== undefined) outbox.acknowledge(spans.instanceId, spans.seq);
         this.#attempts.acknowledged(attemptId);
+      },
+      "turn-changes-ack": ({ attemptId, spans }) => {
+        if (spans !== undefined) outbox.acknowledge(spans.instanceId, spans.seq);
+        this.#changes.acknowledged(attemptId);
       },
       "background-check": ({ requestId }) => this.#countBackground(requestId),
       "child-session-response": ({ requestId, answer }) => this.#childRequests.answered(requestId, answer),
@@ -263,6 +285,8 @@ export class Runner {
   #configure(config: ToRunnerOf<"config">): void {
     const { settings, outbox, onProblem } = this.#options;
     this.#attempts.carriesSpans = config.takesSpansInEnds === true;
+    this.#changes.isWanted = config.takesChanges === true;
+    this.#changes.resend();
     if (this.#config !== undefined) return;
     if (config.sessionId !== settings.sessionId || config.generation !== settings.generation) {
       onProblem("ignored a configuration for another runner");
@@ -335,6 +359,7 @@ export class Runner {
       tell: (news) => this.#attempts.tell(news),
       ask: (request, signal) => this.#childRequests.ask(request, signal),
       heard: (spanId, atMs, what) => outbox.heard(spanId, atMs, what),
+      onWork: this.#changes,
     });
     this.#agent = agent;
     const started = errorOf(healthy);
@@ -371,7 +396,9 @@ export class Runner {
       onProblem: this.#options.onProblem,
       onWarning: (warning) => this.#warnings.add(warning),
     });
-    return result.ok ? undefined : result.errorType;
+    if (!result.ok) return result.errorType;
+    void this.#changes.ready(repo.repoUrl !== undefined, result.fresh);
+    return undefined;
   }
 }
 

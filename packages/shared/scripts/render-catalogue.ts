@@ -83,6 +83,8 @@ export function renderCatalogue(): string {
     meaningTable(meanings.DELETE_REASON_MEANINGS),
     "#### `valet.llm.start_source`",
     meaningTable(meanings.START_SOURCE_MEANINGS),
+    "#### `valet.changes.unknown`: why it is unknown what a turn changed",
+    meaningTable(meanings.CHANGES_UNKNOWN_MEANINGS),
   ].join("\n\n");
 }
 

@@ -155,6 +155,60 @@ async function run(
   throw new GitError(signal.aborted ? reasonOf(signal) : (classify(stderr()) ?? failure), outcome);
 }
 
+export interface GitBytesOptions extends Omit<GitOptions, "credentials" | "transports"> {
+  /** Further variables, which override the others. */
+  readonly variables?: Readonly<Record<string, string>>;
+  readonly input?: Uint8Array;
+  /** Git is killed once it has written more than this. */
+  readonly maxBytes: number;
+}
+
+export interface GitBytes {
+  /** `undefined` if git was killed or could not be started. */
+  readonly exitCode: number | undefined;
+  readonly stdout: Buffer;
+  /** Whether there was more than `maxBytes`; `stdout` has that many then. */
+  readonly isCut: boolean;
+}
+
+/**
+ * Runs git without the network until it exits, and returns its output as it is, since names of files need not be text.
+ * @throws the reason of `signal`
+ */
+export async function gitBytes(args: readonly string[], options: GitBytesOptions): Promise<GitBytes> {
+  const { cwd, signal, maxBytes, input, variables } = options;
+  signal.throwIfAborted();
+  const child = spawn("git", [...OVERRIDES.flatMap((each) => ["-c", each]), ...args], {
+    cwd,
+    env: { ...environment({ ...options, transports: [] }), ...variables },
+    detached: true,
+    stdio: ["pipe", "pipe", "ignore"],
+  });
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  child.stdout.on("data", (chunk: Buffer) => {
+    if (bytes <= maxBytes) chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > maxBytes) killGroup(child.pid);
+  });
+  // Git may exit without reading all of it.
+  child.stdin.on("error", () => {});
+  child.stdin.end(input);
+  const ended = Promise.withResolvers<number | undefined>();
+  child.once("error", () => ended.resolve(undefined));
+  child.once("close", (code) => ended.resolve(code ?? undefined));
+  const kill = () => {
+    killGroup(child.pid);
+    // A process in an uninterruptible wait may outlive the signal; nobody waits for it.
+    ended.resolve(undefined);
+  };
+  signal.addEventListener("abort", kill, { once: true });
+  const exitCode = await ended.promise;
+  signal.removeEventListener("abort", kill);
+  signal.throwIfAborted();
+  return { exitCode, stdout: Buffer.concat(chunks).subarray(0, maxBytes), isCut: bytes > maxBytes };
+}
+
 /** Returns the error type that git's English error output implies, if any. Pure. */
 export function classify(stderr: string): GitErrorType | undefined {
   // Before the rest: a remote that stops for this reason also hangs up.

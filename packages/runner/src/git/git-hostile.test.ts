@@ -88,7 +88,7 @@ describe("in an existing workspace", () => {
     writeFileSync(join(workspace, ".gitattributes"), "* filter=x\n");
     writeFileSync(join(home, ".gitconfig"), `[core]\nfsmonitor = ${program("global")}\n[user]\nname = Grace\n`);
     const { result, shown } = await wake();
-    expect(result).toEqual({ ok: true });
+    expect(result).toMatchObject({ ok: true });
     expect(shown).toEqual(KEPT);
     expect(ran(marks)).toEqual([]);
     expect(readFileSync(join(workspace, "file.txt"), "utf8")).toBe("uncommitted");
@@ -148,7 +148,7 @@ describe("in an existing workspace", () => {
     const { workspace, home, wake } = await worked();
     leave({ workspace, home });
     const { result, shown, problems, warnings } = await wake({ timeoutMs: 2_000 });
-    expect(result).toEqual({ ok: true });
+    expect(result).toMatchObject({ ok: true });
     expect(shown).toEqual(UNUSABLE);
     expect(problems).toHaveLength(1);
     expect(warnings).toEqual(["git_unusable"]);
@@ -217,7 +217,7 @@ describe("in a fresh clone", () => {
     const env = { PATH: process.env.PATH, HOME: home, GIT_SSL_CAINFO: CERTIFICATE };
     const credentials = { username: "alice", password: "wonderland" };
     const { result } = await setUp({ repoUrl: server.url, ref: "refs/pull/1/head", credentials }, { env });
-    expect(result).toEqual({ ok: true });
+    expect(result).toMatchObject({ ok: true });
     expect(readdirSync(marks)).toEqual([]);
   });
 });
@@ -228,7 +228,7 @@ describe("a remote", () => {
     runGit(repository.folder, "branch", "-D", "feature/x");
     runGit(repository.folder, "symbolic-ref", "HEAD", "refs/heads/gone");
     const { result, workspace } = await setUp({ repoUrl: repository.url });
-    expect(result).toEqual({ ok: true });
+    expect(result).toMatchObject({ ok: true });
     expect(runGit(workspace, "rev-parse", "--abbrev-ref", "HEAD")).toBe("main");
     expect(readFileSync(join(workspace, "file.txt"), "utf8")).toBe("second");
   });
@@ -239,14 +239,14 @@ describe("a remote", () => {
     const { result, shown } = await setUp({ repoUrl: repository.url });
     expect(result).toEqual({ ok: false, errorType: "git_no_default_branch" });
     expect(shown.at(-2)).toEqual(["valet.runner.git_checkout", "error", "git_no_default_branch"]);
-    expect((await setUp({ repoUrl: repository.url, branch: "main" })).result).toEqual({ ok: true });
+    expect((await setUp({ repoUrl: repository.url, branch: "main" })).result).toMatchObject({ ok: true });
   });
 
   test("whose HEAD is a commit is checked out at that commit", async () => {
     const repository = makeRepository(temporaryFolder());
     runGit(repository.folder, "checkout", "--quiet", "--detach", repository.first);
     const { result, workspace } = await setUp({ repoUrl: repository.url });
-    expect(result).toEqual({ ok: true });
+    expect(result).toMatchObject({ ok: true });
     expect(runGit(workspace, "rev-parse", "HEAD")).toBe(repository.first);
   });
 
@@ -254,7 +254,7 @@ describe("a remote", () => {
     const folder = temporaryFolder();
     runGit(folder, "init", "--quiet");
     const { result, shown, workspace } = await setUp({ repoUrl: `file://${folder}` });
-    expect(result).toEqual({ ok: true });
+    expect(result).toMatchObject({ ok: true });
     expect(shown[1]).toEqual(["valet.runner.git_checkout", "skipped", "repository_empty"]);
     expect(runGit(workspace, "config", "--local", "user.name")).toBe("Valet");
   });
@@ -278,7 +278,7 @@ describe("submodules", () => {
   test("are checked out", async () => {
     const { main, sub } = withSubmodule("file://{sub}");
     const { result, shown, workspace } = await setUp({ repoUrl: main.url });
-    expect(result).toEqual({ ok: true });
+    expect(result).toMatchObject({ ok: true });
     expect(shown[2]).toEqual([SUBMODULES, "ok"]);
     expect(runGit(join(workspace, "lib"), "rev-parse", "HEAD")).toBe(sub.second);
     expect(runGit(workspace, "status", "--porcelain")).toBe("");
@@ -287,7 +287,7 @@ describe("submodules", () => {
   test("that cannot be fetched are reported, and the session continues", async () => {
     const { main } = withSubmodule("file:///nowhere");
     const { result, shown, problems, warnings, workspace } = await setUp({ repoUrl: main.url });
-    expect(result).toEqual({ ok: true });
+    expect(result).toMatchObject({ ok: true });
     expect(warnings).toEqual(["git_submodule_failed"]);
     expect(shown[2]).toEqual([SUBMODULES, "error", "git_not_found"]);
     expect(problems).toEqual(["some submodules could not be checked out"]);
@@ -300,7 +300,7 @@ describe("submodules", () => {
       const server = startGitServer(main);
       const credentials = { username: "alice", password: "wonderland" };
       const { result, shown, workspace } = await setUp({ repoUrl: server.url, credentials });
-      expect(result).toEqual({ ok: true });
+      expect(result).toMatchObject({ ok: true });
       expect(shown[2]).toEqual([SUBMODULES, "error", "git_submodule_failed"]);
       expect(readdirSync(join(workspace, "lib"))).toEqual([]);
     }
@@ -328,7 +328,7 @@ describe("submodules", () => {
     try {
       const elsewhere = withSubmodule(`https://localhost:${other.port}/repo`);
       const { result, shown } = await setUp({ repoUrl: startGitServer(elsewhere.main).url, credentials });
-      expect(result).toEqual({ ok: true });
+      expect(result).toMatchObject({ ok: true });
       expect(shown[2]).toEqual([SUBMODULES, "error", "git_auth_failed"]);
       expect(asked.length).toBeGreaterThan(0);
       expect(asked.every((header) => header === null)).toBe(true);

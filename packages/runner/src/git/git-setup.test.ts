@@ -27,7 +27,7 @@ describe("a repository", () => {
   test("is cloned and checked out, with a span and its duration for every step", async () => {
     const { url, second } = repository;
     const { result, shown, find, spans, workspace, parent } = await setUp({ repoUrl: url });
-    expect(result).toEqual({ ok: true });
+    expect(result).toMatchObject({ ok: true });
     expect(readFileSync(join(workspace, "file.txt"), "utf8")).toBe("second");
     expect(readdirSync(workspace).sort()).toEqual([".git", "file.txt"]);
     expect([branch(workspace), runGit(workspace, "status", "--porcelain", "--branch")]).toEqual([
@@ -61,7 +61,7 @@ describe("a repository", () => {
     ["a branch at a ref", { branch: "work", ref: "v1" }, "first", "work"],
   ] as const)("is checked out at %s", async (_, wanted, commit, name) => {
     const { result, workspace, find } = await setUp({ repoUrl: repository.url, ...wanted });
-    expect(result).toEqual({ ok: true });
+    expect(result).toMatchObject({ ok: true });
     expect([head(workspace), branch(workspace)]).toEqual([repository[commit], name]);
     expect(attributesToObject([...find(CHECKOUT)!.attributes])["vcs.ref.head.revision"]).toBe(repository[commit]);
   });
@@ -78,13 +78,13 @@ describe("a repository", () => {
     const folder = temporaryFolder();
     runGit(folder, "init", "--quiet");
     const { result, workspace } = await setUp({ repoUrl: `file://${folder}` });
-    expect(result).toEqual({ ok: true });
+    expect(result).toMatchObject({ ok: true });
     expect(existsSync(join(workspace, ".git"))).toBe(true);
   });
 
   test("is optional", async () => {
     const { result, shown } = await setUp({});
-    expect(result).toEqual({ ok: true });
+    expect(result).toMatchObject({ ok: true });
     expect(shown).toEqual([[GIT_SETUP, "skipped", "no_repository"]]);
   });
 
@@ -99,7 +99,7 @@ describe("a repository", () => {
     const env = { PATH: process.env.PATH, HOME: home, GIT_SSH_COMMAND: ssh };
     for (const repoUrl of [`ssh://git@example.com${folder}`, `git@example.com:${folder}`]) {
       const { result, workspace } = await setUp({ repoUrl }, { env, allowFile: false });
-      expect(result).toEqual({ ok: true });
+      expect(result).toMatchObject({ ok: true });
       expect(head(workspace)).toBe(second);
     }
     expect(readFileSync(join(home, "calls"), "utf8").match(/git@example\.com/g)?.length).toBe(2);
@@ -117,7 +117,7 @@ describe("existing work in the workspace", () => {
     writeFileSync(join(workspace, "file.txt"), "changed");
     writeFileSync(join(workspace, "new.txt"), "new");
     const again = await setUp({ repoUrl: url, branch: "feature/x" }, { workspace, state });
-    expect(again.result).toEqual({ ok: true });
+    expect(again.result).toMatchObject({ ok: true });
     expect(again.shown).toEqual([
       [CONFIG, "ok"],
       [GIT_SETUP, "ok"],
@@ -130,7 +130,7 @@ describe("existing work in the workspace", () => {
     const repository = makeRepository(temporaryFolder());
     const { workspace, state } = await setUp({ repoUrl: repository.url });
     rmSync(repository.folder, { recursive: true });
-    expect((await setUp({ repoUrl: repository.url }, { workspace, state })).result).toEqual({ ok: true });
+    expect((await setUp({ repoUrl: repository.url }, { workspace, state })).result).toMatchObject({ ok: true });
   });
 
   test("of an interrupted setup is completed: after an interrupted clone, or before the checkout", async () => {
@@ -142,7 +142,7 @@ describe("existing work in the workspace", () => {
     expect(afterClone.result).toEqual({ ok: false, errorType: "git_ref_not_found" });
     writeFileSync(join(workspace, "file.txt"), "half written");
     const { result } = await setUp({ repoUrl: url, branch: "feature/x" }, { workspace, state });
-    expect(result).toEqual({ ok: true });
+    expect(result).toMatchObject({ ok: true });
     expect([head(workspace), runGit(workspace, "status", "--porcelain")]).toEqual([feature, ""]);
   });
 
@@ -179,7 +179,7 @@ describe("credentials", () => {
     };
     // The ref needs a second request, since a clone does not contain it.
     const { result, spans, workspace } = await setUp({ ...repo, ref: "refs/pull/1/head" }, { env, allowFile: false });
-    expect(result).toEqual({ ok: true });
+    expect(result).toMatchObject({ ok: true });
     expect(head(workspace)).toBe(repository.pull);
     expect(seen.some((each) => each.includes("remote-https"))).toBe(true);
     const encoded = btoa(`alice:${PASSWORD}`);
@@ -303,7 +303,7 @@ describe("a failure has an error type for its cause", () => {
     expect(result).toEqual({ ok: false, errorType: "git_certificate_untrusted" });
     const credentials = { username: "alice", password: "wonderland" };
     const trusting = await setUp({ repoUrl: url, credentials }, { env: { ...env, SSL_CERT_FILE: CERTIFICATE } });
-    expect(trusting.result).toEqual({ ok: true });
+    expect(trusting.result).toMatchObject({ ok: true });
   });
 
   test("a host without TLS", async () => {

@@ -48,7 +48,10 @@ export interface GitSetupOptions {
   onWarning(warning: RunnerWarning): void;
 }
 
-export type GitSetupResult = { readonly ok: true } | { readonly ok: false; readonly errorType: SetupErrorType };
+/** `fresh`: the workspace is a clean checkout of the clone, at this revision unless the repository is empty. */
+export type GitSetupResult =
+  | { readonly ok: true; readonly fresh?: { readonly revision: string | undefined } }
+  | { readonly ok: false; readonly errorType: SetupErrorType };
 
 /** Why the setup failed. A missing submodule does not fail it. */
 type SetupErrorType = Exclude<GitErrorType, "git_submodule_failed">;
@@ -80,8 +83,9 @@ export async function setUpRepository(options: GitSetupOptions): Promise<GitSetu
       const isUsable = await setup.useKept();
       endWith(span, isUsable ? "ok" : "skipped", isUsable ? undefined : "git_unusable");
     } else {
-      await setup.run();
+      const revision = await setup.run();
       endWith(span, "ok");
+      return { ok: true, fresh: { revision } };
     }
     return { ok: true };
   } catch (error) {
@@ -126,8 +130,12 @@ class GitSetup {
     };
   }
 
-  /** Sets up the repository, or resumes an interrupted setup. @throws GitError */
-  async run(): Promise<void> {
+  /**
+   * Sets up the repository, or resumes an interrupted setup.
+   * @returns the commit that is checked out
+   * @throws GitError
+   */
+  async run(): Promise<string | undefined> {
     const { workspace, repo, progress } = this.#options;
     if (!progress.isUnfinished || !exists(join(workspace, ".git"))) {
       await this.#step(
@@ -156,8 +164,10 @@ class GitSetup {
       await this.#configure();
       return undefined;
     });
-    this.#span.setAttribute("vcs.ref.head.revision", await this.#revisionOf("HEAD"));
+    const revision = await this.#revisionOf("HEAD");
+    this.#span.setAttribute("vcs.ref.head.revision", revision);
     progress.write("done");
+    return revision;
   }
 
   /**

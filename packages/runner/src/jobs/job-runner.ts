@@ -15,6 +15,17 @@ export interface JobRunnerOptions
   readonly limits?: Partial<Omit<PromptLimits, "stuckMs">>;
   readonly turnBounds?: Partial<TurnBounds> | undefined;
   readonly partIntervalMs?: number;
+  readonly onWork?: WorkObserver | undefined;
+}
+
+/** Is called at the start and the end of each attempt's work. */
+export interface WorkObserver {
+  began(dispatch: PromptDispatch | WorkflowDispatch): void;
+  /**
+   * The channel's next job waits for it. Must not reject.
+   * @param hasWorked whether the job can have changed the workspace
+   */
+  ended(dispatch: PromptDispatch | WorkflowDispatch, hasWorked: boolean): Promise<void>;
 }
 
 /** A job that has begun. */
@@ -50,13 +61,15 @@ const MAX_FINISHED = 100;
 
 export class JobRunner {
   readonly #options: WorkflowOptions;
+  readonly #onWork: WorkObserver | undefined;
   readonly #begun = new Map<string, Running<unknown> & { readonly job: Job<unknown> }>();
   /** The last job of each channel that has one running. */
   readonly #channels = new Map<string, Promise<unknown>>();
   readonly #busy = new Set<string>();
 
   constructor(options: JobRunnerOptions) {
-    const { stuckTurnMs, limits, turnBounds, partIntervalMs = PART_INTERVAL_MS, ...rest } = options;
+    const { stuckTurnMs, limits, turnBounds, partIntervalMs = PART_INTERVAL_MS, onWork, ...rest } = options;
+    this.#onWork = onWork;
     const { silenceMs, abortMs } = stuckLimits(stuckTurnMs);
     this.#options = {
       ...rest,
@@ -90,20 +103,25 @@ export class JobRunner {
     return this.#begin(dispatch, () => new Workflow(this.#options, dispatch));
   }
 
-  #begin<R>({ attemptId, channel }: PromptDispatch | WorkflowDispatch, make: () => Job<R>): Running<R> {
+  #begin<R>(dispatch: PromptDispatch | WorkflowDispatch, make: () => Job<R>): Running<R> {
+    const { attemptId, channel } = dispatch;
     // An attempt is always the same kind of job.
     const known = this.#begun.get(attemptId) as Running<R> | undefined;
     if (known !== undefined) return known;
     const job = make();
-    const done = job.run(this.#channels.get(channel) ?? Promise.resolve());
+    const before = (this.#channels.get(channel) ?? Promise.resolve()).then(() => this.#onWork?.began(dispatch));
+    const done = job.run(before);
     const running = { job, openSpan: job.openSpan, progress: () => job.progress(), done };
     this.#begun.set(attemptId, running);
     this.#busy.add(attemptId);
-    this.#channels.set(channel, done);
-    void done.then(() => {
+    const settled = done.then(async (result) => {
       this.#busy.delete(attemptId);
-      if (this.#channels.get(channel) === done) this.#channels.delete(channel);
       this.#forget();
+      await this.#onWork?.ended(dispatch, canHaveWorked(dispatch, result));
+    });
+    this.#channels.set(channel, settled);
+    void settled.then(() => {
+      if (this.#channels.get(channel) === settled) this.#channels.delete(channel);
     });
     return running;
   }
@@ -157,4 +175,9 @@ export class JobRunner {
       if (!this.#busy.has(attemptId)) this.#begun.delete(attemptId);
     }
   }
+}
+
+/** Returns whether a job can have changed files: the turn of a message does that by tools only. */
+function canHaveWorked(dispatch: PromptDispatch | WorkflowDispatch, result: unknown): boolean {
+  return !("messageId" in dispatch) || (result as TurnResult).summary.toolCalls > 0;
 }

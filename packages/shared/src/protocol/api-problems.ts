@@ -12,6 +12,7 @@ const API_PROBLEMS = {
   "message-not-found": [404, "No such message"],
   "workflow-not-found": [404, "No such workflow"],
   "request-not-found": [404, "The agent has no such open request"],
+  "turn-not-found": [404, "No such turn"],
   "trace-not-found": [404, "No such trace"],
   "span-not-found": [404, "No such span"],
   "method-not-allowed": [405, "Method not allowed"],

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { MAX_TURN_KEYS, StepDurations } from "../answers/verdict/durations.ts";
 import { marked } from "../spans.ts";
 import { AgentQuestion, MAX_QUESTIONS, QuestionAnswers } from "./agent-question.ts";
+import { turnChangesFields } from "./changes.ts";
 import { ChildSessionAnswer, ChildSessionRequest } from "./child-sessions.ts";
 import { PromptDispatch, WorkflowDispatch } from "./dispatch.ts";
 import { LINK_PROTOCOL, LinkProtocols } from "./link-protocol.ts";
@@ -48,6 +49,8 @@ export const ToRunner = z.discriminatedUnion("type", [
      * frame, and take the next one as if nothing were missing.
      */
     takesSpansInEnds: z.boolean().optional(),
+    /** Whether the SessionAgent takes `turn-changes`. Absent if the peer is older: then the runner does not measure them. */
+    takesChanges: z.boolean().optional(),
     /** The runner's clock minus the SessionAgent's, measured at this connection's hello. */
     clockOffsetMs: z.number().optional(),
     /**
@@ -80,6 +83,8 @@ export const ToRunner = z.discriminatedUnion("type", [
   SpansAck.extend({ type: z.literal("spans-ack") }),
   /** The `turn-ended` or `workflow-ended` of this attempt is durable. So is the span frame that it carried, if `spans` is present. */
   z.object({ type: z.literal("turn-ended-ack"), attemptId: id, spans: SpansAck.optional() }),
+  /** The `turn-changes` of this attempt are durable, and the span frame that they carried if `spans` is present. */
+  z.object({ type: z.literal("turn-changes-ack"), attemptId: id, spans: SpansAck.optional() }),
   /** The answer to the agent's request with this id; sent again if the request arrives again. */
   z.object({ type: z.literal("child-session-response"), requestId: id, answer: ChildSessionAnswer }),
   /** Asks for the number of background processes; the runner answers with `background`. */
@@ -214,6 +219,11 @@ export const FromRunner = z.discriminatedUnion("type", [
     ...durations,
     ...lastSpans,
   }),
+  /**
+   * What the attempt changed in the workspace. Follows its end, if the configuration allows it; sent until acknowledged, idempotent by
+   * the attempt.
+   */
+  z.object({ type: z.literal("turn-changes"), ...turnChangesFields }),
   SpanFrame.extend({ type: z.literal("spans") }),
   /** The number of background processes that the agent or a command has started. */
   z.object({ type: z.literal("background"), requestId: id, processes: z.number().int().nonnegative() }),

@@ -1,6 +1,7 @@
 /** What a session, its messages and its turns look like from outside, in the HTTP API and on clients' sockets. */
 import { z } from "zod";
 import {
+  CHANGES_UNKNOWN,
   DELETE_REASONS,
   ERROR_TYPES,
   FAILURE_POLICIES,
@@ -317,6 +318,18 @@ export const TurnRecord = z.object({
   aborted_by: z.string().nullable().default(null),
   /** The users who answered the agent's requests in this turn, each once; `null` if nobody did. */
   answered_by: z.array(z.string()).nullable().default(null),
+  // What it changed in the workspace, which is known a moment after its end, or never: then `changes_unknown` may say why.
+  /** Commits that HEAD reaches after the turn and did not before. Older versions did not record these fields. */
+  commits: count.nullable().default(null),
+  files_changed: count.nullable().default(null),
+  /** In text files of at most 1 MiB. */
+  lines_added: count.nullable().default(null),
+  lines_removed: count.nullable().default(null),
+  /** The branch after the turn; `null` also for a detached HEAD. */
+  head_branch: z.string().nullable().default(null),
+  /** The commit after the turn. */
+  head_revision: z.string().nullable().default(null),
+  changes_unknown: z.enum(CHANGES_UNKNOWN).nullable().default(null),
 });
 export type TurnRecord = z.infer<typeof TurnRecord>;
 

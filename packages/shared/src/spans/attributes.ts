@@ -2,6 +2,7 @@ import { ERROR_TYPES, FAILURE_TYPES, OUTCOME_REASONS } from "./error-types.ts";
 import { OUTCOMES } from "./outcomes.ts";
 import {
   BROKER_CALLS,
+  CHANGES_UNKNOWN,
   CHILD_SESSION_EVENTS,
   DELETE_REASONS,
   FAILURE_POLICIES,
@@ -299,7 +300,23 @@ export const ATTRIBUTES = {
     type: "double",
     meaning: "the runner's clock minus the SessionAgent's, when the runner first connected",
   },
-  "vcs.ref.head.revision": { type: "string", meaning: "the commit that was checked out" },
+  "vcs.ref.head.revision": {
+    type: "string",
+    meaning: "the commit that was checked out; on `valet.turn.changes` the commit after the turn",
+  },
+
+  // What a turn changed
+  "valet.changes.commit_count": { type: "int", meaning: "commits that HEAD reaches after the turn and did not before" },
+  "valet.changes.file_count": { type: "int", meaning: "files that the turn added, modified, deleted or renamed" },
+  "valet.changes.line_added_count": { type: "int", meaning: "lines added, in text files of at most 1 MiB" },
+  "valet.changes.line_removed_count": { type: "int", meaning: "lines removed, in text files of at most 1 MiB" },
+  "valet.changes.branch": { type: "string", meaning: "the branch after the turn; absent if HEAD is detached" },
+  "valet.changes.shared_count": {
+    type: "int",
+    meaning:
+      "other turns whose work may be in the same changes, since they ran at the same time; absent if there are none",
+  },
+  "valet.changes.unknown": { type: "string", values: CHANGES_UNKNOWN, meaning: "why the changes are unknown" },
 
   // Workflows and child sessions
   "valet.workflow.name": { type: "string", meaning: "the workflow" },

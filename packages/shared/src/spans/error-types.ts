@@ -21,6 +21,7 @@ export type Ended =
   | "tool"
   | "request"
   | "compaction"
+  | "changes"
   | "start"
   | "capacity_wait"
   | "hibernate"
@@ -196,7 +197,7 @@ export const ERRORS = {
   runner_lost: {
     outcomes: ["error", "lost"],
     reporters: ["session-agent", "runner"],
-    ends: [...JOB_AND_START, "dispatch", ...ALL_WORK, "finalize", ...BOOT],
+    ends: [...JOB_AND_START, "dispatch", ...ALL_WORK, "finalize", "changes", ...BOOT],
     cuts: true,
     meaning: "the runner was disconnected for longer than the grace period, or its sandbox has stopped",
     remedy: "Try again. If it recurs, the sandbox may be out of memory.",
@@ -358,6 +359,13 @@ export const ERRORS = {
     ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_config"],
     meaning: "git could not be configured",
     remedy: "Check that the sandbox's disk is writable and not full.",
+  },
+  changes_unknown: {
+    outcomes: ["skipped"],
+    reporters: ["runner"],
+    ends: ["changes"],
+    meaning: "what the turn changed is unknown; `valet.changes.unknown` says why",
+    remedy: null,
   },
   git_timeout: {
     outcomes: ["error"],

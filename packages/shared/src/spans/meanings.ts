@@ -83,3 +83,14 @@ export const DELETE_REASON_MEANINGS: Record<values.DeleteReason, string> = {
 export const START_SOURCE_MEANINGS: Record<values.StartSource, string> = {
   event: "in the agent's event stream, 8 to 44 ms too early",
 };
+
+export const CHANGES_UNKNOWN_MEANINGS: Record<values.ChangesUnknownReason, string> = {
+  timeout: "git did not finish within 2 seconds after the turn",
+  not_a_repository: "the workspace is not a git repository, or is one no more",
+  no_baseline: "the state before the turn is not known",
+  git_failed: "git failed, for example because the agent removed objects that the state before needs",
+  too_large: "more than 20,000 new or modified files, or more than 256 MiB of them",
+  runner_stopped: "the runner was stopped meanwhile",
+  sandbox_lost: "the sandbox or its runner was lost",
+  not_reported: "the runner has not reported it, or is of a version that does not",
+};

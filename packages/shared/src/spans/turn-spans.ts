@@ -37,6 +37,28 @@ export const TURN_SPANS = {
     errors: endedBy("finalize"),
     links: [],
   },
+  "valet.turn.changes": {
+    meaning:
+      "The runner finds out what an attempt changed in the workspace, once it has ended. Its trace is its own, since it outlives the turn.",
+    kind: "INTERNAL",
+    emitters: ["runner"],
+    parents: ["root"],
+    required: ["valet.dispatch.attempt_id", "valet.channel.id"],
+    optional: [
+      "valet.message.id",
+      "valet.workflow.execution.id",
+      "valet.changes.commit_count",
+      "valet.changes.file_count",
+      "valet.changes.line_added_count",
+      "valet.changes.line_removed_count",
+      "valet.changes.shared_count",
+      "valet.changes.unknown",
+      "valet.changes.branch",
+      "vcs.ref.head.revision",
+    ],
+    errors: endedBy("changes"),
+    links: ["follows"],
+  },
   "valet.workflow.execute": {
     meaning: "The runner's work on a workflow.",
     kind: "CONSUMER",

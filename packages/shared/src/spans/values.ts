@@ -109,6 +109,22 @@ export type FailurePolicy = (typeof FAILURE_POLICIES)[number];
 export const CHILD_SESSION_EVENTS = ["completed", "error", "terminated"] as const;
 export type ChildSessionEvent = (typeof CHILD_SESSION_EVENTS)[number];
 
+/**
+ * Why it is unknown what a turn changed: `valet.changes.unknown`. The runner says the first six; `sandbox_lost` and `not_reported`
+ * are the session's own, for turns about which no runner said anything.
+ */
+export const CHANGES_UNKNOWN = [
+  "timeout",
+  "not_a_repository",
+  "no_baseline",
+  "git_failed",
+  "too_large",
+  "runner_stopped",
+  "sandbox_lost",
+  "not_reported",
+] as const;
+export type ChangesUnknownReason = (typeof CHANGES_UNKNOWN)[number];
+
 /** The values of `http.request.method`: the methods of routes, and the convention's value for any other. */
 export const HTTP_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "_OTHER"] as const;
 export type HttpMethod = (typeof HTTP_METHODS)[number];

@@ -11,6 +11,8 @@ import { Attention } from "./answers/attention.ts";
 import { viewNow } from "./answers/now-view.ts";
 import { type FactSources, readFacts } from "./answers/session-facts.ts";
 import { TypicalTimes } from "./answers/typical-times.ts";
+import { Diff } from "./changes/diff.ts";
+import { TurnChanges } from "./changes/turn-changes.ts";
 import { Consequences, type SessionEvent } from "./consequences.ts";
 import { AgentRequests } from "./conversation/agent-requests.ts";
 import { AttemptOutput } from "./conversation/attempt-output.ts";
@@ -290,6 +292,17 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     report,
   });
 
+  const turnChanges = new TurnChanges({ sql, jobs, transactions, runnerSpans, link, record });
+  const diff = new Diff({
+    jobs,
+    records,
+    changes: turnChanges,
+    session: () => {
+      const { id, generation, repoUrl } = state.record;
+      return { id, generation, hasRepository: repoUrl !== undefined };
+    },
+  });
+
   // The sandbox.
   const broker = new SandboxBroker({
     url: brokerConfig.url,
@@ -467,6 +480,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     output,
     requests,
     records,
+    turnChanges,
     children,
     reports,
     deletion,
@@ -492,6 +506,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     intake,
     conversation,
     records,
+    diff,
     parts,
     replies,
     clients,

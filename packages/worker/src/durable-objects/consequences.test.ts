@@ -54,7 +54,17 @@ class World {
     const rooms: Part[] = [
       ...(["queue", "workflows", "scheduler", "attempts", "watchdogs", "signs", "link", "runnerConfig"] as const),
       ...(["backgroundCheck", "lifecycle", "lease", "startTimes", "conversation", "output", "records"] as const),
-      ...(["children", "reports", "deletion", "traces", "runnerSpans", "outbox", "clients"] as const),
+      ...([
+        "requests",
+        "turnChanges",
+        "children",
+        "reports",
+        "deletion",
+        "traces",
+        "runnerSpans",
+        "outbox",
+        "clients",
+      ] as const),
     ];
     const parts = Object.fromEntries(rooms.map((room) => [room, this.#noting(room)]));
     this.consequences = new Consequences({
@@ -239,7 +249,8 @@ describe("what follows from an event", () => {
         "watchdogs.clear att_1",
         "output.end att_1",
         "children.attemptEnded att_1",
-        "records.write ses_1",
+        "requests.answerersOf att_1",
+        "records.write",
         "outbox.addTurn",
         "clients.broadcast",
       ],

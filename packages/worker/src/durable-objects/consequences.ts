@@ -9,6 +9,7 @@
  * 5. A deletion takes the steps that are due: it waits for all calls of before.
  */
 import type { SessionView, TurnRecord } from "@valet/shared/protocol/session-view";
+import type { ChangesEvent, TurnChanges } from "./changes/turn-changes.ts";
 import type { AgentRequests } from "./conversation/agent-requests.ts";
 import type { AttemptOutput } from "./conversation/attempt-output.ts";
 import type { Conversation } from "./conversation/conversation.ts";
@@ -32,7 +33,7 @@ import type { LinkEvent, RunnerLink } from "./link/runner-link.ts";
 import type { ProjectionOutbox } from "./projection/projection-outbox.ts";
 import type { JobQueue } from "./queue/job-queue.ts";
 import type { JobRow } from "./queue/job-store.ts";
-import type { QueueEvent } from "./queue/ports.ts";
+import type { AttemptEnd, QueueEvent } from "./queue/ports.ts";
 import type { CapacityLease } from "./sandbox/capacity-lease.ts";
 import type { SandboxEvent } from "./sandbox/ports.ts";
 import type { SandboxLifecycle } from "./sandbox/sandbox-lifecycle.ts";
@@ -42,7 +43,7 @@ import type { TraceStore } from "./traces/trace-store.ts";
 import type { Workflows } from "./workflow/workflows.ts";
 
 /** Any event that a room records. */
-export type SessionEvent = QueueEvent | SandboxEvent | LinkEvent | ProgressEvent;
+export type SessionEvent = QueueEvent | SandboxEvent | LinkEvent | ProgressEvent | ChangesEvent;
 type EventOf<T extends SessionEvent["type"]> = Extract<SessionEvent, { readonly type: T }>;
 
 export interface ConsequencesOptions {
@@ -66,6 +67,7 @@ export interface ConsequencesOptions {
   readonly output: AttemptOutput;
   readonly requests: Pick<AgentRequests, "answerersOf">;
   readonly records: TurnRecords;
+  readonly turnChanges: TurnChanges;
   readonly children: ChildSessions;
   readonly reports: ParentReports;
   readonly deletion: SessionDeletion;
@@ -91,7 +93,7 @@ export class Consequences {
 
   constructor(options: ConsequencesOptions) {
     this.#options = options;
-    const { attempts, runnerSpans, link, lifecycle, backgroundCheck, children } = options;
+    const { attempts, runnerSpans, link, lifecycle, backgroundCheck, turnChanges, children } = options;
     this.#routes = {
       attempt: (frame) => attempts.onFrame(frame),
       stage: (frame) => {
@@ -107,6 +109,7 @@ export class Consequences {
         lifecycle.onStopped();
       },
       background: (frame) => backgroundCheck.answered(frame),
+      changes: (frame) => turnChanges.onFrame(frame),
       childSession: (frame) => children.onRequest(frame),
     };
   }
@@ -155,6 +158,8 @@ export class Consequences {
         return reports.expect(event.messageId);
       case "progress":
         return queue.storeProgress(event.attemptId, event.summary);
+      case "changes-reported":
+        return this.#onChangesReported(event);
       // The link to the runner.
       case "hello":
         runnerConfig.send();
@@ -206,18 +211,26 @@ export class Consequences {
   }
 
   #onAttemptEnded({ attempt, jobs, end }: EventOf<"attempt-ended">): void {
-    const { state, watchdogs, output, requests, children, records, startTimes, outbox, clients, transactions } =
-      this.#options;
+    const { state, watchdogs, output, requests, children, records, startTimes } = this.#options;
     watchdogs.clear(attempt.id);
     output.end(attempt.id);
     children.attemptEnded(attempt.id, end);
     // An attempt that the runner did not accept is no turn.
     if (attempt.acceptedMs === null) return;
     const answerers = requests.answerersOf(attempt.id);
-    const record: TurnRecord = records.write(attempt, jobs, end, state.record, answerers, (fromMs, toMs) =>
-      startTimes.within(fromMs, toMs),
-    );
-    outbox.addTurn(record, end.stepDurations);
+    const wait = (fromMs: number, toMs: number) => startTimes.within(fromMs, toMs);
+    this.#shareRecord(records.write(attempt, jobs, end, state.record, answerers, wait), end.stepDurations);
+  }
+
+  #onChangesReported({ attemptId }: EventOf<"changes-reported">): void {
+    const record = this.#options.records.of(attemptId);
+    if (record !== undefined) this.#shareRecord(record);
+  }
+
+  /** Sends a new or changed record to D1 and to clients. */
+  #shareRecord(record: TurnRecord, steps?: AttemptEnd["stepDurations"]): void {
+    const { outbox, clients, transactions } = this.#options;
+    outbox.addTurn(record, steps);
     transactions.afterCommit(() => clients.broadcast({ type: "turn", turn: record }));
   }
 

@@ -1,6 +1,7 @@
 /** The calls of a session's object. Arguments and results are plain data; an expected failure is a value, not an exception. */
 
 import type { QuestionAnswers } from "@valet/shared/protocol/agent-question";
+import type { DiffQuery, TurnChangesView } from "@valet/shared/protocol/changes";
 import type { NowView } from "@valet/shared/protocol/now";
 import type {
   AcceptedMessage,
@@ -58,6 +59,14 @@ export interface SkeletonAnswer {
   readonly text?: string;
 }
 
+/** The turns of a diff, oldest first, with their patches compressed (gzip). */
+export interface DiffAnswer {
+  readonly sessionId: string;
+  /** Turns at the beginning of the range that the answer leaves out. */
+  readonly omittedTurns: number;
+  readonly turns: readonly { readonly view: TurnChangesView; readonly patch: Uint8Array | undefined }[];
+}
+
 /** A list's `cursor` is the `nextCursor` of its page before. */
 export interface SessionCalls extends CapacityHolder {
   create(input: NewSession, ctx: CallContext): Answer<SessionView>;
@@ -82,6 +91,8 @@ export interface SessionCalls extends CapacityHolder {
   replyPermission(permissionId: string, reply: PermissionReply, ctx: CallContext): Answer<SessionView>;
   replyQuestion(questionId: string, answers: QuestionAnswers | null, ctx: CallContext): Answer<SessionView>;
   turns(cursor?: string): Answer<TurnList>;
+  /** Returns what turns changed. */
+  readDiff(query: DiffQuery): Answer<DiffAnswer>;
   traces(cursor?: string): Answer<TraceList>;
   /** Returns OTLP/JSON text. It is not named `trace`, since the platform reserves that name and never delivers such a call. */
   readTrace(traceId: string, cursor?: string): Answer<ReadableStream<Uint8Array>>;

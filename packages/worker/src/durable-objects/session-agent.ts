@@ -1,6 +1,7 @@
 /** The Durable Object of a session: its calls, its sockets and its alarm. Each becomes one transaction over the rooms. */
 import { DurableObject } from "cloudflare:workers";
 import type { QuestionAnswers } from "@valet/shared/protocol/agent-question";
+import type { DiffQuery } from "@valet/shared/protocol/changes";
 import type { NowView } from "@valet/shared/protocol/now";
 import {
   type AcceptedMessage,
@@ -25,7 +26,7 @@ import { whenDeleted } from "../database/deleted-sessions.ts";
 import { askerOf, callerOf, originOf, userOf } from "./caller.ts";
 import type { CapacityStanding, CapacityState } from "./capacity/capacity-calls.ts";
 import { composeSession, reportFailure, type SessionParts } from "./compose.ts";
-import type { CallContext, NewSession, SessionCalls, SkeletonAnswer } from "./contract.ts";
+import type { CallContext, DiffAnswer, NewSession, SessionCalls, SkeletonAnswer } from "./contract.ts";
 import { type ListOrder, listMessages, listTurns, listWorkflows } from "./conversation/session-lists.ts";
 import { badCursor } from "./core/cursor.ts";
 import { ok, type Result, refuse } from "./core/result.ts";
@@ -194,6 +195,10 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   async turns(cursor?: string): Promise<Result<z.infer<typeof TurnList>>> {
     return this.#read(({ records }) => listTurns(records, cursor));
+  }
+
+  async readDiff(query: DiffQuery): Promise<Result<DiffAnswer>> {
+    return this.#read(({ diff }) => diff.read(query));
   }
 
   async traces(cursor?: string): Promise<Result<z.infer<typeof TraceList>>> {

@@ -14,6 +14,7 @@ export const SESSION_MIGRATIONS: readonly Migration[] = [
   skeletons,
   users,
   attention,
+  turnChanges,
 ];
 
 /**
@@ -292,4 +293,17 @@ function users(sql: SqlStorage): void {
 function attention(sql: SqlStorage): void {
   sql.exec("ALTER TABLE projected_session ADD COLUMN attention TEXT NOT NULL DEFAULT ''");
   sql.exec("ALTER TABLE projected_turns ADD COLUMN steps TEXT");
+}
+
+/**
+ * Version 12: what turns changed: counts for good; lists and patches until they exceed a limit together. `total` is that of `bytes` up
+ * to the row.
+ */
+function turnChanges(sql: SqlStorage): void {
+  sql.exec(`
+    CREATE TABLE turn_changes (attempt_id TEXT PRIMARY KEY, counts TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE turn_patches (
+      seq INTEGER PRIMARY KEY, attempt_id TEXT NOT NULL UNIQUE, bytes INTEGER NOT NULL, total INTEGER NOT NULL,
+      lists TEXT NOT NULL, patch BLOB);
+  `);
 }

@@ -11,6 +11,7 @@ import { problem, toApiError, toResponse } from "./problem.ts";
 import { BODY_TIMEOUT_MS, readBody } from "./request-body.ts";
 import { agentRequests } from "./routes/agent-requests.ts";
 import { deletion } from "./routes/deletion.ts";
+import { diff } from "./routes/diff.ts";
 import { health } from "./routes/health.ts";
 import { lifecycle } from "./routes/lifecycle.ts";
 import { messages } from "./routes/messages.ts";
@@ -83,6 +84,7 @@ export function createApp() {
     turns,
     ownerTurns,
     now,
+    diff,
     resend,
     tickets,
     clientSocket,

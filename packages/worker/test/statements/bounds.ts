@@ -213,9 +213,30 @@ const OF_THE_QUEUE: readonly BoundedStatement[] = [
 
 const OF_THE_SESSION: readonly BoundedStatement[] = [
   {
-    statement: "SELECT seq, record FROM turns WHERE seq > ? ORDER BY seq LIMIT ?",
+    statement:
+      "SELECT seq, record, counts FROM turns LEFT JOIN turn_changes USING (attempt_id) WHERE seq > ? ORDER BY seq LIMIT ?",
     steps: ["SEARCH turns USING INTEGER PRIMARY KEY (rowid>?)"],
     because: PAGE,
+  },
+  {
+    statement: "SELECT seq FROM turns ORDER BY seq DESC LIMIT 1",
+    steps: ["SCAN turns"],
+    because: LAST,
+  },
+  {
+    statement: "SELECT seq FROM turns ORDER BY seq LIMIT 1",
+    steps: ["SCAN turns"],
+    because: FIRST,
+  },
+  {
+    statement: "SELECT total FROM turn_patches ORDER BY seq DESC LIMIT 1",
+    steps: ["SCAN turn_patches"],
+    because: LAST,
+  },
+  {
+    statement: "SELECT seq, attempt_id, total - bytes AS before FROM turn_patches ORDER BY seq LIMIT 1",
+    steps: ["SCAN turn_patches"],
+    because: FIRST,
   },
   {
     statement: "SELECT total_usd AS usd, total_lacking AS lacking FROM turns ORDER BY seq DESC LIMIT 1",

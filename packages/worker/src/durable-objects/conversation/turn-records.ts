@@ -4,6 +4,13 @@ import { knownSum } from "@valet/shared/protocol/cost";
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { ErrorType, Outcome } from "@valet/shared/spans";
+import {
+  type ChangeColumns,
+  columnsOf,
+  NO_CHANGES,
+  type StoredChanges,
+  unknownChanges,
+} from "../changes/change-columns.ts";
 import { isoTime } from "../core/iso-time.ts";
 import { originOfSession, type SessionRecord } from "../core/session-state.ts";
 import { isTraced } from "../core/session-tracer.ts";
@@ -37,6 +44,7 @@ const ADDED_LATER: Partial<TurnRecord> = {
   message_trace_id: null,
   aborted_by: null,
   answered_by: null,
+  ...unknownChanges(null),
 };
 
 /** How much of a wait passed while the broker created a sandbox, and while a runner started in it. In ms. */
@@ -117,6 +125,7 @@ export class TurnRecords {
       message_trace_id: jobs[0] !== undefined && isTraced(jobs[0].context) ? jobs[0].context.traceId : null,
       aborted_by: isCut(outcome) ? (attempt.stop?.by ?? null) : null,
       answered_by: answerers.length === 0 ? null : [...answerers],
+      ...firstChanges(jobs[0]?.kind, measured.toolCalls, errorType, session.repoUrl !== undefined),
     };
     const { usd, lacking } = this.#totals();
     const isLacking = record.cost_usd === null || (record.calls_without_cost ?? 0) > 0;
@@ -133,12 +142,45 @@ export class TurnRecords {
   /** Returns records in the order in which the turns ended, beginning after `seq`. */
   after(seq: number, limit: number): { readonly seq: number; readonly record: TurnRecord }[] {
     const rows = this.#sql
-      .exec("SELECT seq, record FROM turns WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
+      .exec(
+        `SELECT seq, record, counts FROM turns LEFT JOIN turn_changes USING (attempt_id)
+         WHERE seq > ? ORDER BY seq LIMIT ?`,
+        seq,
+        limit,
+      )
       .toArray();
-    return rows.map((row) => ({
-      seq: row.seq as number,
-      record: upToDate(JSON.parse(row.record as string) as TurnRecord),
-    }));
+    return rows.map((row) => ({ seq: row.seq as number, record: recordOf(row) }));
+  }
+
+  /** Returns the record of an attempt, if it has ended. */
+  of(attemptId: string): TurnRecord | undefined {
+    const [row] = this.#sql
+      .exec(
+        "SELECT record, counts FROM turns LEFT JOIN turn_changes USING (attempt_id) WHERE attempt_id = ?",
+        attemptId,
+      )
+      .toArray();
+    return row === undefined ? undefined : recordOf(row);
+  }
+
+  /** Returns an attempt's place in the order in which turns ended. */
+  seqOf(attemptId: string): number | undefined {
+    const [row] = this.#sql.exec("SELECT seq FROM turns WHERE attempt_id = ?", attemptId).toArray();
+    return row?.seq as number | undefined;
+  }
+
+  /** Returns the place of the session's first or last turn. */
+  edge(edge: "first" | "last"): number | undefined {
+    const [row] =
+      edge === "first"
+        ? this.#sql.exec("SELECT seq FROM turns ORDER BY seq LIMIT 1").toArray()
+        : this.#sql.exec("SELECT seq FROM turns ORDER BY seq DESC LIMIT 1").toArray();
+    return row?.seq as number | undefined;
+  }
+
+  /** Returns the last `limit` records from one place to another, in order. No turn's place is ever free again, so they are counted. */
+  between(from: number, to: number, limit: number): TurnRecord[] {
+    return this.after(Math.max(from, to - limit + 1) - 1, Math.min(limit, to - from + 1)).map(({ record }) => record);
   }
 
   /** Returns the known cost of all turns; `null` if it is 0 and a part is unknown. `isPartial`: some cost is unknown. */
@@ -156,6 +198,23 @@ export class TurnRecords {
       .toArray();
     return last ?? { usd: 0, lacking: 0 };
   }
+}
+
+function recordOf({ record, counts }: Record<string, SqlStorageValue>): TurnRecord {
+  const known = typeof counts === "string" ? columnsOf(JSON.parse(counts) as StoredChanges) : undefined;
+  return { ...upToDate(JSON.parse(record as string) as TurnRecord), ...known };
+}
+
+/** Returns what is known about a turn's changes when it ends; the runner says the rest afterwards. */
+function firstChanges(
+  kind: JobRow["kind"] | undefined,
+  toolCalls: number | null | undefined,
+  errorType: ErrorType | null | undefined,
+  hasRepository: boolean,
+): ChangeColumns {
+  if (!hasRepository) return unknownChanges(null);
+  if (kind === "message" && toolCalls === 0) return NO_CHANGES;
+  return unknownChanges(errorType === "runner_lost" ? "sandbox_lost" : null);
 }
 
 /** Returns a record in today's form: earlier versions lack columns, and stored the reason of every outcome in `error_type`. */

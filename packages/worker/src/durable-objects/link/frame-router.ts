@@ -3,7 +3,10 @@ import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { RunnerFrame } from "./runner-link.ts";
 
 /** A frame about one attempt. */
-export type AttemptFrame = Extract<RunnerFrame, { readonly attemptId: string }>;
+export type AttemptFrame = Exclude<
+  Extract<RunnerFrame, { readonly attemptId: string }>,
+  FromRunnerOf<"turn-changes" | "child-session-request">
+>;
 
 /** The handlers of the frames. */
 export interface FrameRoutes {
@@ -12,6 +15,7 @@ export interface FrameRoutes {
   readonly warnings: (frame: FromRunnerOf<"warnings">) => void;
   readonly stopped: () => void;
   readonly background: (frame: FromRunnerOf<"background">) => void;
+  readonly changes: (frame: FromRunnerOf<"turn-changes">) => void;
   readonly childSession: (frame: FromRunnerOf<"child-session-request">) => void;
 }
 
@@ -25,6 +29,8 @@ export function routeFrame(frame: RunnerFrame, routes: FrameRoutes): void {
       return routes.stopped();
     case "background":
       return routes.background(frame);
+    case "turn-changes":
+      return routes.changes(frame);
     case "child-session-request":
       return routes.childSession(frame);
     default:

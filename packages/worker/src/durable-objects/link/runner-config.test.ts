@@ -67,6 +67,7 @@ test("a runner is sent how to work, and then its repository, once the transactio
         clockOffsetMs: 12,
         modelAccess: { ...ACCESS, openAiCompatible: { ...ACCESS.openAiCompatible, models: [] } },
         takesSpansInEnds: true,
+        takesChanges: true,
       },
       { type: "repo-config", repoUrl: REPO_URL, branch: "main", ref: "v1" },
     ]);

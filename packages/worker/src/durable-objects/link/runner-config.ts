@@ -68,6 +68,7 @@ export class RunnerConfig {
       startMs: startDueMs === undefined ? undefined : Math.max(0, startDueMs - now()),
       hasSecrets: hasSecrets || undefined,
       takesSpansInEnds: true,
+      takesChanges: true,
     } as const) as ToRunnerOf<"config">;
   }
 

@@ -229,7 +229,8 @@ describe("statistics", () => {
            sandbox_ms, bootstrap_ms, turn_ms, time_to_first_token_ms, prepare_ms, model_ms, tool_ms, permission_wait_ms, model_calls,
            tool_calls, tool_errors, retries, tokens_input, tokens_output, tokens_cache_read, tokens_cache_write, tokens_reasoning,
            cost_usd, calls_without_usage, calls_without_cost, calls_with_odd_usage, user_id, repository, branch, parent_session_id,
-           message_trace_id, aborted_by, answered_by FROM turns, n WHERE owner_id = ?)`,
+           message_trace_id, aborted_by, answered_by, commits, files_changed, lines_added, lines_removed, head_branch, head_revision,
+           changes_unknown FROM turns, n WHERE owner_id = ?)`,
       ).bind(owner_id),
     ]);
     const found = await stats(owner, "?exact=true");

@@ -1,0 +1,55 @@
+import type { DiffQuery } from "@valet/shared/protocol/changes";
+import type { Command } from "commander";
+import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
+import { colouredPatch, missingLines, statLines } from "../diff-text.ts";
+import { ExitCode } from "../errors.ts";
+import { visibleText } from "../visible-text.ts";
+
+interface Options extends GlobalOptions {
+  readonly stat?: boolean;
+}
+
+export function addDiff(program: Command): void {
+  program
+    .command("diff <session> [from] [to]")
+    .description(
+      "show what the session's last turn changed, as a patch; with <from>, all turns from that one on (`first`: from the beginning), up to <to>",
+    )
+    .option("--stat", "show commits, files and counts of lines instead of the patch")
+    .addHelpText(
+      "after",
+      `
+<from> and <to> are ids of messages, workflows or turns. It works while the session sleeps.
+Exit codes: 0 success; 1 what the turns changed is unknown; 2 usage or environment error.
+
+Examples:
+  valet diff ses_1                     what the last turn changed
+  valet diff ses_1 first --stat        what each turn changed, in numbers
+  valet diff ses_1 msg_7 msg_7         what the turn of one message changed
+  valet diff ses_1 first | git apply   all changes, in another clone`,
+    )
+    .action(async (sessionId: string, from: string | undefined, to: string | undefined, _options, command: Command) => {
+      await showDiff(sessionId, { from, to }, command.optsWithGlobals<Options>());
+    });
+}
+
+async function showDiff(sessionId: string, query: DiffQuery, options: Options): Promise<void> {
+  const api = connect(options);
+  const diff = await api.diff(sessionId, query);
+  const { turns, unknown_turns, omitted_turns } = diff;
+  if (turns.length > 0 && unknown_turns === turns.length) process.exitCode = ExitCode.FAILED;
+  if (options.json) {
+    printJson(diff);
+    return;
+  }
+  if (options.stat || turns.length === 0) {
+    for (const line of statLines(diff)) print(line);
+    return;
+  }
+  for (const line of turns.flatMap(missingLines)) report(line);
+  if (omitted_turns > 0) report(`# ${omitted_turns} earlier turns are left out: ask for fewer, with <to>.`);
+  if (diff.patch === "" && unknown_turns === 0) report("# No text file changed. `--stat` shows all files.");
+  if (process.stdout.isTTY) process.stdout.write(colouredPatch(visibleText(diff.patch)));
+  // Byte by byte, since a patch has the encodings of its files.
+  else process.stdout.write(await api.patch(sessionId, query));
+}
