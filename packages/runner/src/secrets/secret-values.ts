@@ -29,6 +29,8 @@ export class SecretValues {
   /** The starts of all forms, as alternatives of a regular expression, and the maximum length of a start. */
   readonly #starts: string[] = [];
   #longestStart = 0;
+  /** The minimum length of a form. */
+  #shortest = Infinity;
   #anyStart = /(?!)/g;
 
   /** Adds values, except for short ones. */
@@ -37,6 +39,7 @@ export class SecretValues {
       if (value === undefined || value.length < MIN_LENGTH || this.#values.has(value)) continue;
       this.#values.add(value);
       for (const tokens of formsOf(value)) {
+        this.#shortest = Math.min(this.#shortest, sum(tokens.map(shortestOf)));
         const start = tokens.slice(0, START_LENGTH);
         this.#starts.push(start.map((ways) => `(?:${ways.map(escaped).join("|")})`).join(""));
         const longest = start.map((ways) => Math.max(...ways.map(({ length }) => length)));
@@ -77,7 +80,7 @@ export class SecretValues {
   }
 
   #replace(text: string, isComplete: boolean): Redacted {
-    if (this.#forms.size === 0) return { text, held: "" };
+    if (this.#forms.size === 0 || (isComplete && text.length < this.#shortest)) return { text, held: "" };
     let clean = "";
     let copied = 0;
     for (let at = this.#nextStart(text, 0, isComplete); at < text.length; ) {
@@ -163,6 +166,10 @@ function matchTokens(text: string, start: number, tokens: Tokens): Match {
     places = next;
   }
   return { end: Math.max(...places), isOpen };
+}
+
+function shortestOf(ways: readonly string[]): number {
+  return Math.min(...ways.map(({ length }) => length));
 }
 
 /** Escapes a text for a regular expression. */

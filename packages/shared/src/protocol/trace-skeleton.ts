@@ -159,11 +159,18 @@ export function spansOfSkeleton(chunks: readonly SkeletonChunk[]): SkeletonSpan[
   return [...spans.values()].sort((a, b) => a.startUs - b.startUs);
 }
 
+const BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/** Three hexadecimal digits have as many bits as two of base64. */
 function base64Of(hex: string): string {
-  const bytes = Array.from({ length: hex.length / 2 }, (_, index) =>
-    String.fromCharCode(Number.parseInt(hex.slice(2 * index, 2 * index + 2), 16)),
-  );
-  return btoa(bytes.join("")).replaceAll("=", "");
+  let text = "";
+  for (let at = 0; at < hex.length; at += 3) {
+    const digits = hex.slice(at, at + 3);
+    const bits = Number.parseInt(digits, 16) << (12 - 4 * digits.length);
+    text += BASE64.charAt(bits >> 6);
+    if (digits.length > 1) text += BASE64.charAt(bits & 63);
+  }
+  return text;
 }
 
 function hexOf(base64: string): string {

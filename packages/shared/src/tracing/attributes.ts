@@ -59,6 +59,28 @@ export function putAttribute(
   return 0;
 }
 
+/** Where a list is built before its length is known; taken while it is in use, since a getter may record an attribute, too. */
+let scratch: AttributeList | undefined = [];
+
+/**
+ * Returns attributes that are complete as a list, with room for them and no more: in V8 a list that grows has room for 17 items at
+ * first, and an event has few attributes. Never throws.
+ * @param most the maximum number of keys
+ */
+export function attributeList(
+  attributes: Attributes | undefined,
+  rules: AttributeRules,
+  most: number,
+): { readonly list: AttributeList; readonly dropped: number } {
+  const building = scratch ?? [];
+  scratch = undefined;
+  const dropped = putAttributes(building, attributes, rules, most);
+  const list = building.slice();
+  building.length = 0;
+  scratch = building;
+  return { list, dropped };
+}
+
 /** Stores all of `attributes`. Never throws. @returns how many were dropped */
 export function putAttributes(
   list: AttributeList,

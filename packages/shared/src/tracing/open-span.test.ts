@@ -74,6 +74,20 @@ describe("written and read", () => {
     expect(serialiseSpan(read(text))).toBe(text);
   });
 
+  test("values that JSON cannot represent are the same, also in events, links and arrays, and with escapes in the text", () => {
+    const { tracer, started } = createRecorder();
+    const attributes = { least: -0, list: [1n, [Number.NaN]], bytes: new Uint8Array([1]) };
+    for (const what of ["attributes", "event", "link"] as const) {
+      const span = tracer.startSpan(what, what === "attributes" ? { attributes } : {});
+      if (what === "event") span.addEvent("happened", attributes);
+      if (what === "link") span.addLink({ context: REMOTE, attributes });
+      const open = started.at(-1) as ReadableSpan;
+      const text = serialiseSpan(open);
+      for (const each of [text, text.replaceAll('"$"', '"\\u0024"')])
+        expect(contentOf(read(each))).toEqual(contentOf(open));
+    }
+  });
+
   test("bigints are the same even if BigInt.prototype.toJSON exists", () => {
     const prototype = BigInt.prototype as { toJSON?: () => string };
     prototype.toJSON = function (this: bigint) {

@@ -34,7 +34,24 @@ export function serialiseSpan(span: OpenSpan, further: AttributeList = []): stri
     droppedEvents,
     droppedLinks,
   };
-  return JSON.stringify({ format: FORMAT, ...open }, wrap);
+  return JSON.stringify({ format: FORMAT, ...open }, isPlain(open) ? undefined : wrap);
+}
+
+/** Whether JSON represents all values as they are, as in most spans: a replacer costs several times the rest. */
+function isPlain({ attributes, events, links }: OpenSpan): boolean {
+  const isPlainList = (list: AttributeList | OpenSpan["attributes"]) => list.every(isPlainValue);
+  // A program may define `toJSON` for all objects.
+  return (
+    !("toJSON" in attributes) &&
+    isPlainList(attributes) &&
+    [...events, ...links].every((each) => isPlainList(each.attributes))
+  );
+}
+
+function isPlainValue(value: AttributeValue): boolean {
+  if (typeof value === "number") return Number.isFinite(value) && !Object.is(value, -0);
+  if (Array.isArray(value)) return value.every(isPlainValue);
+  return typeof value === "string" || typeof value === "boolean" || value === null;
 }
 
 /**
@@ -43,7 +60,9 @@ export function serialiseSpan(span: OpenSpan, further: AttributeList = []): stri
  */
 export function parseOpenSpan(text: string): OpenSpan | undefined {
   try {
-    const { format, ...stored } = JSON.parse(text, unwrap);
+    // Wrapped values are rare, and a reviver costs several times the rest. A key may be written with an escape.
+    const mayHaveWrapped = text.includes('"$"') || text.includes("\\u0024");
+    const { format, ...stored } = JSON.parse(text, mayHaveWrapped ? unwrap : undefined);
     return format === FORMAT ? readSpan(stored) : undefined;
   } catch {
     return undefined;

@@ -371,6 +371,27 @@ describe.each<[string, () => Clock]>([
     });
   });
 
+  test("an event whose attribute records another event while it is read", () => {
+    const { tracer, ended } = record();
+    const span = tracer.startSpan("work");
+    const attributes = {
+      a: 1,
+      get b() {
+        span.addEvent("inner", { c: 3 });
+        return 2;
+      },
+    };
+    span.addEvent("outer", attributes);
+    span.addEvent("last", { d: 4 });
+    span.end();
+    const [{ events = [] } = {}] = ended;
+    expect(events.map(({ name, attributes: list }) => [name, ...list])).toEqual([
+      ["inner", "c", 3],
+      ["outer", "a", 1, "b", 2],
+      ["last", "d", 4],
+    ]);
+  });
+
   describe("callers without types", () => {
     test.each([
       [42, "42"],

@@ -3,6 +3,7 @@ import {
   type AttributeRules,
   type Attributes,
   type AttributeValue,
+  attributeList,
   putAttribute,
   putAttributes,
   textOf,
@@ -73,12 +74,12 @@ export class RecordingSpan implements Span, ReadableSpan {
   readonly attributes: AttributeList = [];
   endTime: EpochTime | undefined;
   events: SpanEvent[] = NONE;
-  links: SpanLink[] = NONE;
-  statusCode: StatusCode = UNSET;
-  statusMessage = "";
-  droppedAttributes = 0;
-  droppedEvents = 0;
-  droppedLinks = 0;
+  declare links: SpanLink[];
+  declare statusCode: StatusCode;
+  declare statusMessage: string;
+  declare droppedAttributes: number;
+  declare droppedEvents: number;
+  declare droppedLinks: number;
   readonly #settings: SpanSettings;
 
   constructor(
@@ -106,6 +107,19 @@ export class RecordingSpan implements Span, ReadableSpan {
     return Object.assign(span, lists, { statusCode, statusMessage, droppedAttributes, droppedEvents, droppedLinks });
   }
 
+  static {
+    // What few spans have takes no memory in the others.
+    const rare = {
+      links: NONE,
+      statusCode: UNSET,
+      statusMessage: "",
+      droppedAttributes: 0,
+      droppedEvents: 0,
+      droppedLinks: 0,
+    };
+    Object.assign(RecordingSpan.prototype, rare);
+  }
+
   get scope(): Scope {
     return this.#settings.scope;
   }
@@ -120,12 +134,16 @@ export class RecordingSpan implements Span, ReadableSpan {
 
   setAttribute(key: string, value: AttributeValue | undefined): void {
     if (!this.isRecording) return;
-    this.droppedAttributes += putAttribute(this.attributes, key, value, this.#settings, this.#settings.attributes);
+    this.#countDropped(putAttribute(this.attributes, key, value, this.#settings, this.#settings.attributes));
   }
 
   setAttributes(attributes: Attributes | undefined): void {
     if (!this.isRecording) return;
-    this.droppedAttributes += putAttributes(this.attributes, attributes, this.#settings, this.#settings.attributes);
+    this.#countDropped(putAttributes(this.attributes, attributes, this.#settings, this.#settings.attributes));
+  }
+
+  #countDropped(attributes: number): void {
+    if (attributes > 0) this.droppedAttributes += attributes;
   }
 
   addEvent(name: string, attributes?: Attributes, time?: TimeInput): void {
@@ -135,9 +153,8 @@ export class RecordingSpan implements Span, ReadableSpan {
       this.droppedEvents++;
       return;
     }
-    const list: AttributeList = [];
-    const droppedAttributes = putAttributes(list, attributes, settings, settings.attributesPerEvent);
-    const event = { name: textOf(name), time: timeOf(settings, time), attributes: list, droppedAttributes };
+    const { list, dropped } = attributeList(attributes, settings, settings.attributesPerEvent);
+    const event = { name: textOf(name), time: timeOf(settings, time), attributes: list, droppedAttributes: dropped };
     this.events = append(this.events, event);
   }
 
@@ -149,9 +166,8 @@ export class RecordingSpan implements Span, ReadableSpan {
       this.droppedLinks++;
       return;
     }
-    const list: AttributeList = [];
-    const droppedAttributes = putAttributes(list, link.attributes, settings, settings.attributesPerLink);
-    this.links = append(this.links, { context, attributes: list, droppedAttributes });
+    const { list, dropped } = attributeList(link.attributes, settings, settings.attributesPerLink);
+    this.links = append(this.links, { context, attributes: list, droppedAttributes: dropped });
   }
 
   setStatus(code: StatusCode, message = ""): void {

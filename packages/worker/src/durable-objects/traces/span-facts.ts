@@ -1,6 +1,6 @@
 /** What the index of traces keeps of the object's spans. Pure. */
 import type { SkeletonSpan } from "@valet/shared/protocol/trace-skeleton";
-import { attributesToObject, type OpenSpan, type ReadableSpan, StatusCode } from "@valet/shared/tracing";
+import { type OpenSpan, type ReadableSpan, StatusCode } from "@valet/shared/tracing";
 import { levelOf, outcomeOf, SEALED_KEY, type SpanFacts } from "./otlp-request.ts";
 
 /** Returns the facts of an ended span. */
@@ -16,21 +16,27 @@ export function factsOf(span: ReadableSpan): SpanFacts {
 
 /** Returns what a skeleton has of a span that has not ended. */
 export function openFactsOf(span: ReadableSpan | OpenSpan): SkeletonSpan {
-  const attributes = attributesToObject(span.attributes);
+  const { attributes } = span;
   return {
     spanId: span.context.spanId,
     parentSpanId: span.parent?.spanId,
     name: span.name,
     kind: span.kind,
     startUs: toMicros(span.startTime),
-    outcome: outcomeOf(attributes["valet.outcome"]),
+    outcome: outcomeOf(valueIn(attributes, "valet.outcome")),
     isError: "statusCode" in span && span.statusCode === StatusCode.ERROR,
-    isSealed: SEALED_KEY in attributes,
+    isSealed: valueIn(attributes, SEALED_KEY) !== undefined,
     links: span.links.map(({ context, attributes: ofLink }) => {
-      const type = attributesToObject(ofLink)["valet.link.type"];
+      const type = valueIn(ofLink, "valet.link.type");
       return { traceId: context.traceId, spanId: context.spanId, type: typeof type === "string" ? type : undefined };
     }),
   };
+}
+
+/** Returns the value of an attribute; `undefined` if the list has none of that key. */
+function valueIn(list: OpenSpan["attributes"], key: string): unknown {
+  for (let at = 0; at < list.length; at += 2) if (list[at] === key) return list[at + 1];
+  return undefined;
 }
 
 /** Returns a time in microseconds since the epoch. */
