@@ -29,6 +29,7 @@ import {
   type TurnRecord,
   WorkflowView,
 } from "@valet/shared/protocol/session-view";
+import { WhyView } from "@valet/shared/protocol/why";
 import { z } from "zod";
 import { UserError } from "./errors.ts";
 import type { Connection } from "./system/state.ts";
@@ -73,6 +74,11 @@ export class ApiClient {
 
   sessions(): Promise<SessionView[]> {
     return this.#pages("/api/sessions", SessionList, ({ sessions }) => sessions);
+  }
+
+  /** Returns the newest sessions. @param limit at most 100 */
+  async newestSessions(limit: number): Promise<SessionView[]> {
+    return (await this.#call("GET", `/api/sessions?limit=${limit}`, SessionList)).sessions;
   }
 
   /** Lists the sessions whose spans have not reached the backend for over a minute, as they last reported. */
@@ -127,6 +133,19 @@ export class ApiClient {
 
   messages(id: string): Promise<MessageView[]> {
     return this.#pages(`/api/sessions/${encodeURIComponent(id)}/messages`, MessageList, ({ messages }) => messages);
+  }
+
+  /** Returns the newest messages of a session, the newest first. */
+  async newestMessages(id: string): Promise<MessageView[]> {
+    const path = `/api/sessions/${encodeURIComponent(id)}/messages?order=desc`;
+    return (await this.#call("GET", path, MessageList)).messages;
+  }
+
+  /** Says where the time and the money of a message or of a workflow's execution went, and why it failed. */
+  why(id: string, kind: WhyView["kind"], jobId: string): Promise<WhyView> {
+    const list = kind === "message" ? "messages" : "workflows";
+    const path = `/api/sessions/${encodeURIComponent(id)}/${list}/${encodeURIComponent(jobId)}/why`;
+    return this.#call("GET", path, WhyView);
   }
 
   /**

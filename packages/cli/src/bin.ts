@@ -18,6 +18,7 @@ import { addStatus } from "./commands/status.ts";
 import { addTrace } from "./commands/trace.ts";
 import { addUp } from "./commands/up.ts";
 import { addWatch } from "./commands/watch.ts";
+import { addWhy } from "./commands/why.ts";
 import { addWorkflow } from "./commands/workflow.ts";
 import { addGlobalOptions, report } from "./context.ts";
 import { ExitCode, UserError } from "./errors.ts";
@@ -42,6 +43,7 @@ for (const add of [
   addMessages,
   addQueue,
   addSessions,
+  addWhy,
   addTrace,
   addDiff,
   addResend,

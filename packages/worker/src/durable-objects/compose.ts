@@ -11,6 +11,7 @@ import { Attention } from "./answers/attention.ts";
 import { viewNow } from "./answers/now-view.ts";
 import { type FactSources, readFacts } from "./answers/session-facts.ts";
 import { TypicalTimes } from "./answers/typical-times.ts";
+import { WhyAnswer } from "./answers/why-answer.ts";
 import { Diff } from "./changes/diff.ts";
 import { TurnChanges } from "./changes/turn-changes.ts";
 import { Consequences, type SessionEvent } from "./consequences.ts";
@@ -229,6 +230,14 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     const looked = attention.look();
     return looked && viewNow({ state, queue, requests, records }, looked.facts, looked.verdict, now());
   };
+
+  const whyAnswer = new WhyAnswer({
+    sessionId,
+    jobs,
+    records,
+    spansOf: (traceId, most) => traces.reader.plainSpans(traceId, most, (instanceId) => link.lastSeenMs(instanceId)),
+    now,
+  });
 
   // Export and projection.
   /** Passes the recorded spans to the export. Called where the object may go idle next. */
@@ -507,6 +516,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     conversation,
     records,
     diff,
+    whyAnswer,
     parts,
     replies,
     clients,

@@ -18,6 +18,7 @@ import type {
   WorkflowList,
 } from "@valet/shared/protocol/session-api";
 import type { MessageView, PermissionReply, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
+import type { WhyView } from "@valet/shared/protocol/why";
 import type { TerminateReason } from "@valet/shared/spans";
 import type { CapacityHolder } from "./capacity/capacity-calls.ts";
 import type { Result } from "./core/result.ts";
@@ -93,6 +94,8 @@ export interface SessionCalls extends CapacityHolder {
   turns(cursor?: string): Answer<TurnList>;
   /** Returns what turns changed. */
   readDiff(query: DiffQuery): Answer<DiffAnswer>;
+  /** Says where the time and the money of a message or a workflow went, and why it failed. */
+  why(kind: "message" | "workflow", id: string): Answer<WhyView>;
   traces(cursor?: string): Answer<TraceList>;
   /** Returns OTLP/JSON text. It is not named `trace`, since the platform reserves that name and never delivers such a call. */
   readTrace(traceId: string, cursor?: string): Answer<ReadableStream<Uint8Array>>;

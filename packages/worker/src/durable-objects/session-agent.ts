@@ -18,6 +18,7 @@ import {
   type WorkflowList,
 } from "@valet/shared/protocol/session-api";
 import type { MessageView, PermissionReply, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
+import type { WhyView } from "@valet/shared/protocol/why";
 import type { TerminateReason } from "@valet/shared/spans";
 import { exportHint, extractFromHeaders } from "@valet/shared/tracing";
 import type { z } from "zod";
@@ -191,6 +192,13 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     ctx: CallContext,
   ): Promise<Result<SessionView>> {
     return this.#readSession(({ replies }) => replies.question(questionId, answers, userOf(ctx)));
+  }
+
+  async why(kind: "message" | "workflow", id: string): Promise<Result<WhyView>> {
+    return this.#read(({ intake, whyAnswer }) => {
+      const row = intake.find(kind, id);
+      return row.ok ? ok(whyAnswer.of(row.value)) : row;
+    });
   }
 
   async turns(cursor?: string): Promise<Result<z.infer<typeof TurnList>>> {

@@ -23,6 +23,7 @@ import { clientSocket, runnerSocket } from "./routes/sockets.ts";
 import { tickets } from "./routes/tickets.ts";
 import { traces } from "./routes/traces.ts";
 import { turns } from "./routes/turns.ts";
+import { why } from "./routes/why.ts";
 import { workflows } from "./routes/workflows.ts";
 
 const DESCRIPTION = `Hosted coding-agent sessions. Bodies of requests are JSON, at most ${MAX_REQUEST_BYTES} bytes, and must arrive within
@@ -85,6 +86,7 @@ export function createApp() {
     ownerTurns,
     now,
     diff,
+    why,
     resend,
     tickets,
     clientSocket,

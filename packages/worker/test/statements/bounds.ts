@@ -192,6 +192,11 @@ const OF_THE_QUEUE: readonly BoundedStatement[] = [
     steps: ["SEARCH jobs USING INDEX jobs_done (channel=?)"],
     because: PAGE,
   },
+  {
+    statement: "SELECT * FROM jobs WHERE channel = ? AND status = 'done' AND seq < ? ORDER BY seq DESC LIMIT 1",
+    steps: ["SEARCH jobs USING INDEX jobs_done (channel=? AND seq<?)"],
+    because: "reads the last row before this one only",
+  },
   { statement: "SELECT endedMs FROM jobs ORDER BY seq DESC LIMIT 1", steps: ["SCAN jobs"], because: LAST },
   { statement: "SELECT COALESCE(MAX(seq), 0) + 1 AS seq FROM jobs", steps: ["SEARCH jobs"], because: LAST },
   {

@@ -1,7 +1,6 @@
 /** Adds segments up to parts, in whole milliseconds that add up exactly on each level. Pure. */
 import { MAX_PART_SPANS, type Part } from "../../protocol/why.ts";
 import type { Segment } from "./critical-path.ts";
-import { spanKey } from "./forest.ts";
 import type { WhySpan } from "./spans.ts";
 import { type Step, stepOf } from "./step.ts";
 
@@ -12,7 +11,8 @@ interface Sum {
   readonly step: Step;
   us: number;
   cause: string | null;
-  readonly spans: Map<string, { readonly span: WhySpan; us: number }>;
+  /** How much of it each span explains. */
+  readonly spans: Map<WhySpan, number>;
   readonly parts: Sums;
 }
 type Sums = Map<string, Sum>;
@@ -44,10 +44,7 @@ function add(sum: Sum, us: number, { span, cause }: Step): void {
   sum.us += us;
   sum.cause ??= cause;
   if (span === null) return;
-  const key = spanKey(span);
-  const known = sum.spans.get(key);
-  if (known === undefined) sum.spans.set(key, { span, us });
-  else known.us += us;
+  sum.spans.set(span, (sum.spans.get(span) ?? 0) + us);
 }
 
 function partsOf(sums: Sums, wholeMs: number): Part[] {
@@ -70,10 +67,10 @@ function partOf(sum: Sum, ms: number): Part {
   // What is not of one of the parts below.
   if (parts.size > 0 && left > 0)
     add(sumOf(parts, stepOf("unattributed", null)), left, stepOf("unattributed", step.span, null, null));
-  const named = [...spans.values()]
-    .sort((a, b) => b.us - a.us)
+  const named = [...spans]
+    .sort(([, a], [, b]) => b - a)
     .slice(0, MAX_PART_SPANS)
-    .map(({ span: { sessionId, traceId, spanId }, us }) => ({ sessionId, traceId, spanId, ms: Math.round(us / 1000) }));
+    .map(([{ sessionId, traceId, spanId }, us]) => ({ sessionId, traceId, spanId, ms: Math.round(us / 1000) }));
   return {
     name: step.name,
     detail: step.detail,
@@ -96,11 +93,7 @@ function bound(sums: readonly Sum[]): readonly Sum[] {
 function join(into: Sum, { us, cause, spans, parts }: Sum): void {
   into.us += us;
   into.cause ??= cause;
-  for (const [key, each] of spans) {
-    const known = into.spans.get(key);
-    if (known === undefined) into.spans.set(key, { ...each });
-    else known.us += each.us;
-  }
+  for (const [span, each] of spans) into.spans.set(span, (into.spans.get(span) ?? 0) + each);
   for (const part of parts.values()) join(sumOf(into.parts, part.step), part);
 }
 

@@ -2,6 +2,7 @@
  * Spans as trees. Whatever comes from a sandbox may be repeated, lack its parent or be its own ancestor: every span is in exactly
  * one tree. Times are whole microseconds since 1970. Pure.
  */
+import { SpanMap } from "./span-map.ts";
 import type { WhySpan } from "./spans.ts";
 
 /** The end of an open span: later than every time. */
@@ -21,7 +22,7 @@ export interface Forest {
   /** Roots, spans whose parent is unknown, and one span of each cycle. */
   readonly roots: readonly Node[];
   /** Every span once. */
-  readonly nodes: ReadonlyMap<string, Node>;
+  readonly nodes: SpanMap<Node>;
 }
 
 /** Returns milliseconds as whole microseconds; a time that is no number becomes 0. */
@@ -29,21 +30,16 @@ export function toUs(ms: number): number {
   return Number.isFinite(ms) ? Math.min(Math.max(Math.round(ms * 1000), 0), OPEN_US - 1) : 0;
 }
 
-/** Identifies a span among those of several traces and sessions. */
-export function spanKey({ traceId, spanId }: { readonly traceId: string; readonly spanId: string }): string {
-  return `${traceId}${spanId}`;
-}
-
 /** Builds the trees of spans of any traces, in any order. Of repeated spans an ended one counts, else the first. */
 export function plant(spans: readonly WhySpan[]): Forest {
-  const nodes = new Map<string, Node>();
+  const nodes = new SpanMap<Node>();
   for (const span of spans) {
-    const key = spanKey(span);
-    const known = nodes.get(key);
-    if (known === undefined || (known.span.endMs === null && span.endMs !== null)) nodes.set(key, nodeOf(span));
+    const known = nodes.get(span);
+    if (known === undefined || (known.span.endMs === null && span.endMs !== null)) nodes.set(span, nodeOf(span));
   }
   const roots: Node[] = [];
-  for (const node of nodes.values()) {
+  const all = nodes.values();
+  for (const node of all) {
     const parent = parentOf(node, nodes);
     if (parent === undefined) roots.push(node);
     else parent.children.push(node);
@@ -51,7 +47,7 @@ export function plant(spans: readonly WhySpan[]): Forest {
   const reached = new Set<Node>();
   for (const root of roots) reach(root, reached);
   // The others are in cycles, or below one.
-  for (const node of nodes.values()) {
+  for (const node of all) {
     if (reached.has(node)) continue;
     cut(node, nodes);
     roots.push(node);
@@ -66,9 +62,9 @@ function nodeOf(span: WhySpan): Node {
   return { span, startUs, endUs, children: [] };
 }
 
-function parentOf({ span }: Node, nodes: ReadonlyMap<string, Node>): Node | undefined {
+function parentOf({ span }: Node, nodes: SpanMap<Node>): Node | undefined {
   if (span.parentId === null) return undefined;
-  return nodes.get(spanKey({ traceId: span.traceId, spanId: span.parentId }));
+  return nodes.get({ traceId: span.traceId, spanId: span.parentId });
 }
 
 function reach(root: Node, reached: Set<Node>): void {
@@ -80,7 +76,7 @@ function reach(root: Node, reached: Set<Node>): void {
 }
 
 /** Makes a node of a cycle a root. */
-function cut(node: Node, nodes: ReadonlyMap<string, Node>): void {
+function cut(node: Node, nodes: SpanMap<Node>): void {
   const siblings = parentOf(node, nodes)?.children ?? [];
   siblings.splice(siblings.indexOf(node), 1);
 }

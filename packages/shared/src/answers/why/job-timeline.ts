@@ -1,6 +1,7 @@
 /** What the time of a message or a workflow was spent on, from its acceptance to its end. Pure. */
 import { covering, type Segment } from "./critical-path.ts";
-import { type Forest, moved, type Node, OPEN_US, plant, shiftInto, spanKey, toUs } from "./forest.ts";
+import { type Forest, moved, type Node, OPEN_US, plant, shiftInto, toUs } from "./forest.ts";
+import type { SpanId } from "./span-map.ts";
 import type { WhyJob, WhySpan } from "./spans.ts";
 import { isSandboxOperation, operationSegments, operationStep } from "./start-parts.ts";
 import { reasonOf, type Step, stepOf, textOf } from "./step.ts";
@@ -54,6 +55,7 @@ export function jobTimeline(job: WhyJob, spans: readonly WhySpan[], startUs: num
   return covering(segments, startUs, endUs, [stepOf("unattributed", null)]);
 }
 
+const isSame = (a: SpanId, b: SpanId) => a.spanId === b.spanId && a.traceId === b.traceId;
 const clamp = (value: number, low: number, high: number) => Math.min(Math.max(value, low), high);
 
 function around(step: Step, segments: readonly Segment[]): Segment[] {
@@ -62,7 +64,7 @@ function around(step: Step, segments: readonly Segment[]): Segment[] {
 
 function know(spans: readonly WhySpan[]): Known {
   const forest = plant(spans);
-  const nodes = [...forest.nodes.values()];
+  const nodes = forest.nodes.values();
   const named = (names: readonly string[]) => nodes.filter(({ span }) => names.includes(span.name));
   return {
     forest,
@@ -94,8 +96,7 @@ function attemptsOf(dispatches: readonly Node[], { roots, nodes }: Forest): Atte
   return dispatches.map((dispatch) => {
     const own = dispatch.children.find(({ span }) => WORK.includes(span.name)) ?? null;
     const { traceId, parentId } = dispatch.span;
-    const jobEndUs =
-      (parentId === null ? undefined : nodes.get(spanKey({ traceId, spanId: parentId })))?.endUs ?? OPEN_US;
+    const jobEndUs = (parentId === null ? undefined : nodes.get({ traceId, spanId: parentId }))?.endUs ?? OPEN_US;
     const strays = lost.get(dispatch) ?? [];
     if (strays.length === 0) return { dispatch, work: own, jobEndUs };
     const work = own === null ? joined(dispatch, strays) : { ...own, children: [...own.children, ...strays] };
@@ -111,12 +112,13 @@ function joined({ span, startUs, endUs }: Node, strays: Node[]): Node {
 /** Returns whether a wait or a dispatch is the job's. */
 function ownedBy(job: WhyJob, { forest }: Known): (span: WhySpan) => boolean {
   const idKey = job.kind === "message" ? "valet.message.id" : "valet.workflow.execution.id";
-  const own = [...forest.nodes.values()].find(
-    ({ span }) =>
-      OPERATIONS.includes(span.name) && span.attributes[idKey] === job.id && span.sessionId === job.sessionId,
-  );
-  const isOwn = ({ traceId, spanId }: { traceId: string; spanId: string }) =>
-    own !== undefined && spanKey({ traceId, spanId }) === spanKey(own.span);
+  const own = forest.nodes
+    .values()
+    .find(
+      ({ span }) =>
+        OPERATIONS.includes(span.name) && span.attributes[idKey] === job.id && span.sessionId === job.sessionId,
+    );
+  const isOwn = (id: SpanId) => own !== undefined && isSame(own.span, id);
   return (span) => {
     if (span.sessionId !== job.sessionId) return false;
     if (span.parentId !== null && isOwn({ traceId: span.traceId, spanId: span.parentId })) return true;
@@ -172,12 +174,14 @@ function reasonsOf({ span }: Node, startUs: number, endUs: number): Reason[] {
 
 /** Returns a wait for the jobs that ran in the channel meanwhile. */
 function channelSegments(wait: Node, startUs: number, endUs: number, others: readonly Attempt[]): Segment[] {
-  const links = new Set(wait.span.links.map(spanKey));
+  const { links } = wait.span;
   const channel = textOf(wait.span, "valet.channel.id");
   const ran = others
     .filter(({ dispatch: { span }, jobEndUs }) => {
       if (span.sessionId !== wait.span.sessionId || jobEndUs <= startUs) return false;
-      return links.has(spanKey(span)) || (channel !== null && textOf(span, "valet.channel.id") === channel);
+      return (
+        links.some((link) => isSame(link, span)) || (channel !== null && textOf(span, "valet.channel.id") === channel)
+      );
     })
     .sort((a, b) => a.dispatch.startUs - b.dispatch.startUs);
   const segments = ran.flatMap((attempt, index): Segment[] => {
@@ -202,14 +206,14 @@ function sandboxSegments(
   endUs: number,
   operations: readonly Node[],
 ): Segment[] {
-  const links = new Set(wait.span.links.map(spanKey));
+  const { links } = wait.span;
   const isSandbox = reason?.startsWith("sandbox_") === true || reason === "initial_prompt";
   const awaited = operations.filter(
     (each) =>
       each.span.sessionId === wait.span.sessionId &&
       each.startUs < endUs &&
       each.endUs > startUs &&
-      (isSandbox || links.has(spanKey(each.span))),
+      (isSandbox || links.some((link) => isSame(link, each.span))),
   );
   const segments = awaited.flatMap((operation): Segment[] => {
     const from = clamp(operation.startUs, startUs, endUs);
@@ -235,7 +239,7 @@ function attemptSegments({ dispatch, work }: Attempt, startUs: number, endUs: nu
     return covering([accepted], startUs, endUs, [stepOf("unattributed", null)]);
   }
   const window = { earliestUs: dispatch.startUs, latestUs: Math.min(dispatch.endUs, endUs), endUs };
-  const turn = moved(work, shiftInto(work, window), ({ span }) => span.service !== "valet-worker");
+  const turn = moved(work, shiftInto(work, window), ({ span }) => span.service === "valet-runner");
   const begunUs = clamp(turn.startUs, startUs, endUs);
   const overUs = clamp(turn.endUs, begunUs, endUs);
   return covering(

@@ -48,17 +48,19 @@ export function toolLoops(own: readonly WhySpan[], calls: readonly ModelCall[]):
 /** Like the loop guard, takes a step that is new for progress: repetitions count only until the next one. */
 function loopsOf(steps: readonly Step[]): Waste[] {
   const found: Waste[] = [];
-  let known = new Map<string, Step[]>();
+  const known = new Set<string>();
+  /** The steps of each signature since the last new one. */
+  const recent = new Map<string, Step[]>();
   const settle = () => {
-    for (const alike of known.values()) if (alike.length >= MIN_ALIKE) found.push(loopOf(alike));
-    known = new Map([...known.keys()].map((signature) => [signature, []]));
+    for (const alike of recent.values()) if (alike.length >= MIN_ALIKE) found.push(loopOf(alike));
+    recent.clear();
   };
   for (const step of steps) {
-    const alike = known.get(step.signature);
-    if (alike === undefined) {
-      settle();
-      known.set(step.signature, [step]);
-    } else alike.push(step);
+    if (!known.has(step.signature)) settle();
+    known.add(step.signature);
+    const alike = recent.get(step.signature);
+    if (alike === undefined) recent.set(step.signature, [step]);
+    else alike.push(step);
   }
   settle();
   return found;

@@ -35,11 +35,11 @@ export function why(input: WhyInput): WhyView {
   };
 }
 
-/** Returns what the job is in at the end of its timeline. */
+/** Returns what the job is in at the end of its timeline, and since when, by the object's clock. */
 function nowOf(segments: readonly Segment[], endUs: number): Now | null {
-  const last = segments.at(-1);
-  const step = last?.path.at(-1);
-  if (last === undefined || step === undefined) return null;
-  const sinceUs = Math.min(step.span === null ? last.startUs : toUs(step.span.startMs), last.startUs);
-  return { part: step, ms: Math.max(0, Math.round((endUs - sinceUs) / 1000)) };
+  const step = segments.at(-1)?.path.at(-1);
+  if (step === undefined) return null;
+  const before = segments.findLastIndex(({ path }) => path.at(-1)?.span !== step.span);
+  const sinceUs = segments[before + 1]?.startUs ?? endUs;
+  return { part: step, ms: Math.round((endUs - sinceUs) / 1000) };
 }

@@ -18,7 +18,7 @@ const DOING: Readonly<Record<Part["name"], (detail: string | null, cause: string
   "queue.runner": () => "waiting for the runner to connect",
   "queue.collect": () => "collecting messages into a batch",
   "queue.other": (detail) => `in the queue${detail === null ? "" : ` (${quoted(detail).trim()})`}`,
-  "sandbox.hibernate": () => "until it had hibernated",
+  "sandbox.hibernate": () => "hibernating first",
   "sandbox.broker": () => "in the sandbox broker",
   "sandbox.copy": () => "copying the snapshot",
   "sandbox.boot": () => "booting",

@@ -183,6 +183,15 @@ export class TurnRecords {
     return this.after(Math.max(from, to - limit + 1) - 1, Math.min(limit, to - from + 1)).map(({ record }) => record);
   }
 
+  /** Returns the records of these attempts, in the order in which they ended. */
+  ofAttempts(attemptIds: readonly string[]): TurnRecord[] {
+    const rows = this.#sql.exec<{ record: string }>(
+      "SELECT record FROM turns WHERE attempt_id IN (SELECT value FROM json_each(?)) ORDER BY seq",
+      JSON.stringify(attemptIds),
+    );
+    return rows.toArray().map(({ record }) => upToDate(JSON.parse(record) as TurnRecord));
+  }
+
   /** Returns the known cost of all turns; `null` if it is 0 and a part is unknown. `isPartial`: some cost is unknown. */
   cost(): { readonly usd: number | null; readonly isPartial: boolean } {
     const { usd, lacking } = this.#totals();

@@ -226,6 +226,12 @@ export class JobStore {
     return this.#select("jobs", JOB, "WHERE channel = ? AND status = 'done' ORDER BY seq DESC LIMIT ?", channel, limit);
   }
 
+  /** Returns the last job of a channel that is done and was accepted before `seq`. */
+  doneBefore(channel: string, seq: number): JobRow | undefined {
+    const rest = "WHERE channel = ? AND status = 'done' AND seq < ? ORDER BY seq DESC LIMIT 1";
+    return this.#select("jobs", JOB, rest, channel, seq)[0];
+  }
+
   updateJob(id: string, patch: Partial<JobRow>): void {
     this.#update("jobs", JOB, id, patch);
   }

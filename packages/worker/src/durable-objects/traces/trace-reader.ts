@@ -1,7 +1,9 @@
 /** Reads the stored spans: lists of traces, one trace, and all ended spans. Writes nothing. */
+import type { WhySpan } from "@valet/shared/answers/why/spans";
 import { DOUBLE_KEYS } from "@valet/shared/spans";
 import { encodeResource, encodeScope, encodeSpan, type OpenSpan } from "@valet/shared/tracing";
 import { levelOf } from "./otlp-request.ts";
+import { plainSpans } from "./plain-spans.ts";
 import type { RunnerInstances } from "./runner-instances.ts";
 import { segmentCursor } from "./segment-cursor.ts";
 import { toMicros } from "./span-facts.ts";
@@ -114,6 +116,28 @@ export class TraceReader {
     const text = encodeSpan({ ...span, attributes, scope: OPEN_SCOPE, endTime: undefined, doubleKeys: DOUBLE_KEYS });
     const resource = owner === OBJECT ? encodeResource(this.#object.resource) : runnerResource(this.#object, owner);
     return `{"resource":${resource},"scopeSpans":[{"scope":${encodeScope(OPEN_SCOPE)},"spans":[${text}]}]}`;
+  }
+
+  /**
+   * Returns the spans of a trace as plain data, with the memory that takes: read in parts, the last part first.
+   * @param most about how many: the part that exceeds it is the last that is read
+   */
+  plainSpans(traceId: string, most: number, seenMs: SeenMs = () => undefined): WhySpan[] {
+    const { sessionId } = this.#object;
+    const spans: WhySpan[] = [];
+    const add = (text: string) => {
+      for (const span of plainSpans(text, sessionId, traceId)) spans.push(span);
+    };
+    for (const each of this.#open.ofTrace(traceId))
+      add(`${REQUEST_HEAD}${this.#openGroup(each, seenMs)}${REQUEST_END}`);
+    const tail = this.#segments.tailText();
+    if (tail !== undefined) add(tail);
+    for (const { id } of this.#segments.index.holding(traceId, 0).reverse()) {
+      if (spans.length >= most) break;
+      const text = this.#segments.text(id);
+      if (text !== undefined) add(text);
+    }
+    return spans;
   }
 
   /** Returns one span as OTLP/JSON, like {@link trace}; `undefined` for an unknown one. */

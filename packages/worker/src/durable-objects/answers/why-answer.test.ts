@@ -1,0 +1,174 @@
+import { WhyView } from "@valet/shared/protocol/why";
+import { encodeTraces, extractFromHeaders, type ReadableSpan, type SpanContext, Tracer } from "@valet/shared/tracing";
+import { expect, test } from "vitest";
+import { eventually } from "../../../test/eventually.ts";
+import type { FakeRunner } from "../../../test/fake-runner.ts";
+import { TestSession, valueIn } from "../../../test/session.ts";
+
+/** Makes the spans of a runner in a session. */
+class RunnerSpans {
+  readonly #session: TestSession;
+  readonly #ended: ReadableSpan[] = [];
+  readonly #tracer = new Tracer({
+    scope: { name: "test" },
+    processor: { onStart: () => {}, onEnd: (span) => this.#ended.push(span) },
+  });
+  #seq = 0;
+
+  constructor(session: TestSession) {
+    this.#session = session;
+  }
+
+  /** Times are epoch ms. */
+  add(name: string, parent: SpanContext | undefined, startMs: number, endMs: number, more = {}): SpanContext {
+    const attributes = { "valet.session.id": this.#session.id, "valet.outcome": "ok", ...more };
+    const span = this.#tracer.startSpan(name, { parent, startTime: startMs, attributes });
+    span.end(endMs);
+    return span.context;
+  }
+
+  /** Begins the turn on a dispatch. */
+  turn({ traceparent = "" }: { traceparent?: string | undefined }, startMs: number, endMs: number): SpanContext {
+    return this.add("valet.turn", extractFromHeaders({ traceparent }), startMs, endMs);
+  }
+
+  /** Sends all that were added, in frames of 200. */
+  async sendTo(runner: FakeRunner): Promise<void> {
+    while (this.#ended.length > 0) {
+      const otlp = encodeTraces({ "service.name": "valet-runner" }, this.#ended.splice(0, 200));
+      runner.send({ type: "spans", instanceId: runner.instanceId, seq: ++this.#seq, otlp });
+    }
+    await eventually(() => {
+      const acked = runner.heard.flatMap((frame) => (frame.type === "spans-ack" ? [frame.seq] : []));
+      expect(Math.max(0, ...acked)).toBe(this.#seq);
+    });
+  }
+}
+
+async function whyOf(session: TestSession, id: string, kind: "message" | "workflow" = "message"): Promise<WhyView> {
+  const view = valueIn(await session.stub.why(kind, id));
+  expect(WhyView.parse(view)).toEqual(view);
+  expect(view.time.parts.reduce((sum, { ms }) => sum + ms, 0)).toBe(view.time.wall_ms);
+  return view;
+}
+
+/** Waits until a message has waited for some milliseconds, and returns since when it is accepted, epoch ms. */
+async function aged(session: TestSession, id: string, ms: number): Promise<number> {
+  const accepted = Date.parse((await session.message(id)).acceptedAt);
+  await eventually(() => expect(Date.now() - accepted).toBeGreaterThan(ms));
+  return accepted;
+}
+
+test("a message's own work, and what it waited for in its channel, with the parts of that", async () => {
+  const { session, runner } = await TestSession.running();
+  const spans = new RunnerSpans(session);
+  const first = await session.send("first");
+  const dispatch = await runner.accept();
+  const second = await session.send("second");
+  await aged(session, second, 300);
+  const [from, to] = [Date.now() - 300, Date.now()];
+  const turn = spans.turn(dispatch, from - 20, to);
+  const agent = spans.add("invoke_agent build", turn, from, to);
+  const tool = spans.add("execute_tool bash", agent, from, to);
+  await spans.sendTo(runner);
+  const running = await whyOf(session, first);
+  expect(running).toMatchObject({ state: "running", outcome: null, kind: "message" });
+  expect(running.sentence).toContain("so far: `bash` took");
+  await runner.end(dispatch.attemptId);
+  await session.messageIs(first, { status: "done" });
+  const ended = await whyOf(session, first);
+  expect(ended).toMatchObject({ state: "ended", outcome: "ok", failure: null });
+  expect(ended.time.parts[0]).toMatchObject({
+    name: "tool",
+    detail: "bash",
+    spans: [{ sessionId: session.id, traceId: tool.traceId, spanId: tool.spanId }],
+  });
+  const [waited] = (await whyOf(session, second)).time.parts;
+  expect(waited).toMatchObject({ name: "queue.channel", detail: first });
+  expect(waited?.parts[0]).toMatchObject({ name: "tool", detail: "bash" });
+});
+
+test("a wait for the sandbox, with the parts of its start; a lost attempt; a workflow; what there is not", async () => {
+  const session = new TestSession();
+  await session.create();
+  const id = await session.send("first");
+  await aged(session, id, 50);
+  const queued = await whyOf(session, id);
+  expect(queued.state).toBe("queued");
+  expect(queued.time.parts).toMatchObject([{ name: "queue.sandbox", detail: "start", cause: "session_created" }]);
+  const runner = await (await session.connect()).ready();
+  await session.reaches("running");
+  const { attemptId } = await runner.accept();
+  await runner.end(attemptId, { outcome: "error", errorType: "model_unknown" });
+  await session.messageIs(id, { status: "done" });
+  const failed = await whyOf(session, id);
+  expect(failed.failure).toMatchObject({ type: "model_unknown", outcome: "error" });
+  expect(failed.sentence).toContain("until it failed with `model_unknown`");
+  const run = await session.startWorkflow({ name: "check", steps: [{ name: "build", run: "make" }] });
+  await runner.acceptWorkflow();
+  expect(await whyOf(session, run, "workflow")).toMatchObject({ kind: "workflow", state: "running" });
+  for (const [kind, unknown] of [
+    ["message", "msg_0"],
+    ["message", run],
+    ["workflow", id],
+  ] as const) {
+    const answer = await session.stub.why(kind, unknown);
+    expect(answer).toMatchObject({ ok: false, problem: { status: 404 } });
+  }
+});
+
+test("the spans of a batch are in a trace of its own", async () => {
+  const { session, runner } = await TestSession.running();
+  const ids = [await session.send("a", { queueMode: "collect" }), await session.send("b", { queueMode: "collect" })];
+  await aged(session, ids[1] as string, 60);
+  await session.ripen();
+  const dispatch = await runner.accept();
+  const spans = new RunnerSpans(session);
+  const now = Date.now();
+  const turn = spans.turn(dispatch, now, now + 5);
+  spans.add("execute_tool bash", turn, now, now + 5);
+  await spans.sendTo(runner);
+  await runner.end(dispatch.attemptId);
+  for (const id of ids) {
+    await session.messageIs(id, { status: "done" });
+    const { time } = await whyOf(session, id);
+    expect(time.parts.map(({ name }) => name)).toContain("queue.collect");
+    expect(time.parts.map(({ name }) => name)).not.toContain("unattributed");
+  }
+});
+
+test("an answer about 50,000 spans comes in about a second", async () => {
+  const { session, runner } = await TestSession.running();
+  const id = await session.send("go");
+  const dispatch = await runner.accept();
+  const spans = new RunnerSpans(session);
+  const now = Date.now();
+  const turn = spans.turn(dispatch, now, now + 50_000);
+  const agent = spans.add("invoke_agent build", turn, now, now + 50_000);
+  for (let n = 0; n < 25_000; n++) {
+    const ids = { "valet.opencode.session.id": "ses_1", "valet.opencode.message.id": `msg_${n}` };
+    const usage = {
+      "gen_ai.usage.input_tokens": 20_000,
+      "gen_ai.usage.output_tokens": 100,
+      "valet.llm.cost_usd": 0.01,
+    };
+    spans.add("chat glm-5", agent, now + 2 * n, now + 2 * n + 1, {
+      ...{ ...ids, ...usage, "gen_ai.provider.name": "anthropic", "gen_ai.request.model": "glm-5" },
+      ...{ "gen_ai.request.stream": true, "gen_ai.agent.name": "build", "server.address": "api.example.com" },
+      ...{ "gen_ai.usage.cache_read.input_tokens": 18_000, "gen_ai.response.time_to_first_chunk": 0.0005 },
+    });
+    spans.add(`execute_tool ${n % 3 === 0 ? "bash" : "read"}`, agent, now + 2 * n + 1, now + 2 * n + 2, {
+      ...{ ...ids, "gen_ai.tool.name": "bash", "gen_ai.tool.call.id": `call_${n}`, "gen_ai.tool.type": "function" },
+      ...{ "valet.tool.input_length": n, "valet.tool.output_length": n, "process.exit.code": 0 },
+    });
+  }
+  await spans.sendTo(runner);
+  await session.stub.view();
+  const beganMs = performance.now();
+  const { time, money } = valueIn(await session.stub.why("message", id));
+  const tookMs = performance.now() - beganMs;
+  expect(money.by[0]?.calls).toBe(25_000);
+  expect(time.parts.reduce((sum, { ms }) => sum + ms, 0)).toBe(time.wall_ms);
+  // On a quiet machine less than one; here others work, too.
+  expect(tookMs).toBeLessThan(5000);
+}, 120_000);
