@@ -136,9 +136,8 @@ function dearerFirst(a: { readonly cost_usd: number | null }, b: { readonly cost
   return (b.cost_usd ?? -1) - (a.cost_usd ?? -1);
 }
 
-/** How many models and agents the sentence names, and how many avoidable costs it explains. */
+/** How many models and agents the sentence names. */
 const NAMED = 3;
-const EXPLAINED = 2;
 
 function sentenceOf(
   costUsd: number | null,
@@ -149,19 +148,23 @@ function sentenceOf(
   const calls = by.reduce((sum, row) => sum + row.calls, 0);
   if (by.length === 0) return "No model was called.";
   const inCalls = calls === 0 ? "" : ` in ${counted(calls, "model call")}`;
-  const most = entries.slice(0, EXPLAINED).map(({ sentence }) => sentence);
-  if (entries.length > EXPLAINED)
-    most.push(`More was avoidable, for ${counted(entries.length - EXPLAINED, "further reason")}.`);
-  if (costUsd === null)
-    return [
-      `The cost${calls === 0 ? "" : ` of ${counted(calls, "model call")}`} is unknown${unpriced(by)}.`,
-      ...most,
-    ].join(" ");
+  const rest = avoidableText(entries);
+  if (costUsd === null) {
+    return `The cost${calls === 0 ? "" : ` of ${counted(calls, "model call")}`} is unknown${unpriced(by)}.${rest}`;
+  }
   const named = by.slice(0, NAMED).map((row) => `${whoOf(row)} ${costText(row.cost_usd, !row.known)}`);
   if (by.length > NAMED) named.push(`${by.length - NAMED} more`);
   const who = by.length === 1 ? ` by ${whoOf(by[0] as ModelMoney)}` : `: ${listed(named)}`;
-  const first = `${capitalized(costText(costUsd, !known))}${inCalls}${who}.`;
-  return [first, ...most].join(" ");
+  return `${capitalized(costText(costUsd, !known))}${inCalls}${who}.${rest}`;
+}
+
+/** Returns how much was avoidable; each entry says why in a sentence of its own. */
+function avoidableText(entries: readonly Avoidable[]): string {
+  if (entries.length === 0) return "";
+  const costs = entries.flatMap(({ cost_usd }) => cost_usd ?? []);
+  if (costs.length === 0) return " Some of it was avoidable; how much is unknown.";
+  const total = costs.reduce((sum, cost) => sum + cost, 0);
+  return ` ${capitalized(costText(total, costs.length < entries.length))} of it was avoidable.`;
 }
 
 function unpriced(by: readonly ModelMoney[]): string {
