@@ -13,6 +13,7 @@ const storageOnly = [
   "src/durable-objects/conversation/conversation.test.ts",
   "src/durable-objects/sandbox/lifecycle-events.test.ts",
   "src/durable-objects/consequences.test.ts",
+  "src/durable-objects/deletion/deletion-export.test.ts",
   "src/durable-objects/{acceptance,tracing-costs}.test.ts",
   "src/durable-objects/*.fuzz.test.ts",
 ];

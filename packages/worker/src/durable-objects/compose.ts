@@ -450,8 +450,9 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     closeSockets: () => {
       for (const socket of ctx.getWebSockets()) close(socket, DELETED, "the session was deleted");
     },
+    restart: () => ctx.abort("the data of a deleted session could not be removed"),
     background,
-    report,
+    report: reportFailure,
   });
 
   timers.handle({

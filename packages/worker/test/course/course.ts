@@ -7,7 +7,7 @@ import { CALLER } from "../session.ts";
 import { StandInBroker, type StandInSandbox } from "./broker.ts";
 import { checkSpans } from "./check-spans.ts";
 import { DatabaseAway } from "./database.ts";
-import { Host } from "./host.ts";
+import { empty, Host } from "./host.ts";
 import { check, type MessageSeen, Model } from "./model.ts";
 import { StandInRunner } from "./runner.ts";
 import type { Step } from "./steps.ts";
@@ -18,6 +18,8 @@ const BROKER = "broker.test";
 const START_MS = Date.UTC(2026, 0, 1);
 /** A stuck turn is ended after twice the interval. */
 const STUCK_MS = 1_200_000;
+/** Longer than a terminated session is kept. */
+const RETENTION_MS = 31 * 86_400_000;
 /** After this many rounds everything must have ended. */
 const MAX_ROUNDS = 200;
 const ROUND_MS = 31_000;
@@ -41,14 +43,6 @@ export async function runCourse(real: DurableObjectState, steps: readonly Step[]
   }
 }
 
-/** Deletes rows, not tables: creating those takes longer than a course. */
-function empty(sql: SqlStorage): void {
-  const tables = sql.exec(
-    "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\' AND name <> 'schema_version'",
-  );
-  for (const { name } of tables.toArray()) sql.exec(`DELETE FROM "${name}"`);
-}
-
 class Course {
   readonly host: Host;
   readonly model = new Model();
@@ -65,6 +59,7 @@ class Course {
     const onAsked = () => check(this.host.capacity.holds(SESSION_ID), "a session that requests a sandbox has a slot");
     this.host = new Host(real, new StandInBroker((sandbox) => this.#onSandbox(sandbox), onAsked));
     this.host.onFrame = (text) => this.#onFrame(text);
+    this.host.onErase = () => this.#onErase();
   }
 
   async create(): Promise<void> {
@@ -78,6 +73,8 @@ class Course {
   async step(step: Step): Promise<void> {
     const { host } = this;
     const { dies } = step;
+    // Nothing is left that anything could happen to.
+    if (host.isErased) return;
     if (dies !== undefined) host.doom(dies);
     await this.#do(step);
     await host.settle();
@@ -114,6 +111,8 @@ class Course {
         return this.#request(() => agent.wake(CALLER), !model.hasEnded);
       case "terminate":
         return this.#request(() => agent.terminate(CALLER), true);
+      case "delete":
+        return this.#request(() => agent.deleteSession(CALLER), true);
       case "answer":
         return host.broker.answer(step.nth, step.how);
       case "crowd":
@@ -278,9 +277,17 @@ class Course {
 
   /** Compares the object with the model. */
   #observe(): void {
-    const { host, model } = this;
+    const { host } = this;
     const failures = host.failures.filter((text) => !text.includes(DatabaseAway.name));
     check(failures.length === 0, `the object reports a bug: ${failures[0]}`);
+    if (host.isErased) return;
+    this.#compare();
+    const isWaiting = this.#sql.exec("SELECT 1 FROM timers LIMIT 1").toArray().length > 0;
+    check(!isWaiting || host.alarmMs !== undefined, "what waits for its time has an alarm");
+  }
+
+  #compare(): void {
+    const { host, model } = this;
     this.#readRecords();
     const [stored] = this.#sql.exec("SELECT record FROM session").toArray();
     check(stored?.record === JSON.stringify(host.parts.state.maybe), "the record that holds is stored");
@@ -301,22 +308,61 @@ class Course {
           .join(),
       "who is in flight has an attempt that is",
     );
-    const isWaiting = this.#sql.exec("SELECT 1 FROM timers LIMIT 1").toArray().length > 0;
-    check(!isWaiting || host.alarmMs !== undefined, "what waits for its time has an alarm");
   }
 
   /** Lets everything end, and checks that no message, and then nothing at all, is left over. */
   async finish(): Promise<void> {
     const { host, model } = this;
     host.database.isAway = false;
-    await this.#until(() => model.queued === 0 && !model.isBusy, "every message ends");
-    await this.#request(() => host.agent.terminate(CALLER), true);
-    await host.settle();
-    const isOver = () => model.state === "terminated" && host.alarmMs === undefined && host.broker.pending === 0;
-    await this.#until(isOver, "a session ends");
-    check(this.#sql.exec("SELECT 1 FROM timers").toArray().length === 0, "no timer is left");
-    check(host.database.session?.status === "terminated", "D1 has the session's last state");
+    await this.#until(() => host.isErased || (model.queued === 0 && !model.isBusy), "every message ends");
+    const isDeleted = host.isErased || host.parts.state.record.deletion !== undefined;
+    if (!isDeleted) {
+      await this.#request(() => host.agent.terminate(CALLER), true);
+      await host.settle();
+      await this.#until(() => model.state === "terminated" && this.#isQuiet, "a session ends");
+      check(host.database.session?.status === "terminated", "D1 has the session's last state");
+      this.#check();
+      await host.pass(RETENTION_MS);
+    }
+    await this.#until(() => host.isErased, "a session is deleted");
+    check(host.alarmMs === undefined, "no alarm is left");
+    check(host.database.tombstones > 0 && host.database.session === undefined, "D1 has a tombstone, and nothing else");
+    this.#checkOutside();
+  }
+
+  /** Whether nothing is under way but the retention period. */
+  get #isQuiet(): boolean {
+    const timers = this.#sql.exec("SELECT kind FROM timers").toArray();
+    const { broker, parts } = this.host;
+    const isRetained = timers.every(({ kind }) => kind === "retention");
+    return isRetained && broker.pending === 0 && parts.traces.dueAtMs() === undefined;
+  }
+
+  /** Checks what the session has stored, before it is deleted. */
+  #onErase(): void {
+    try {
+      this.#compare();
+      this.#checkLast();
+    } catch (error) {
+      this.host.failures.push(String(error));
+    }
+  }
+
+  #checkLast(): void {
+    check(this.model.state === "terminated", "only a terminated session is deleted");
+    check(this.host.database.tombstones > 0, "the tombstone comes first");
+    check(this.model.queued === 0 && !this.model.isBusy, "no message is lost by a deletion");
+    this.#check();
+  }
+
+  #check(): void {
+    const { host, model } = this;
     checkSpans(host, model, this.#sql, this.#begun, this.#delivered, this.#isOneClock);
+    this.#checkOutside();
+  }
+
+  #checkOutside(): void {
+    const { host } = this;
     check(host.broker.sandboxes.length === 0, "no sandbox is left");
     check(!host.capacity.holds(SESSION_ID), "no slot is kept");
     check(host.broker.snapshots.size === 0, "no snapshot is left whose id the object has received");

@@ -11,6 +11,8 @@ export class Database {
   readonly turns = new Set<string>();
   /** How many tombstones were written: a repeated one changes nothing. */
   tombstones = 0;
+  /** The values of the first one. */
+  tombstone: readonly unknown[] | undefined;
   isAway = false;
   /** Whether it takes calls and never answers. */
   hangs = false;
@@ -44,6 +46,7 @@ export class Database {
   #write({ query, values }: Statement): void {
     if (query.includes("INTO deleted_sessions")) {
       this.tombstones++;
+      this.tombstone ??= values;
       this.session = undefined;
     } else if (query.startsWith("DELETE FROM")) return;
     else if (query.includes("INTO turns")) this.turns.add(values[1] as string);

@@ -48,6 +48,10 @@ export class Host {
   readonly failures: string[] = [];
   /** Called for every frame that the object sends, whether or not it arrives. */
   onFrame: (text: string) => void = () => {};
+  /** Called before the object's data is deleted. */
+  onErase: () => void = () => {};
+  /** Whether the object has deleted its data. */
+  isErased = false;
   /** The session's records, in the order in which they changed. */
   readonly records: string[] = [];
   agent!: SessionAgent;
@@ -231,12 +235,21 @@ export class Host {
         setAlarm: async (dueMs: number) => {
           this.#alarmMs = dueMs;
         },
+        deleteAlarm: async () => {
+          this.#alarmMs = undefined;
+        },
+        deleteAll: async () => {
+          this.onErase();
+          empty(storage.sql);
+          this.isErased = true;
+        },
       },
       waitUntil: (work: Promise<void>) => void work.catch((error) => this.failures.push(String(error))),
       setWebSocketAutoResponse: () => {},
       getWebSocketAutoResponseTimestamp: (socket: WebSocket) =>
         new Date(this.#links.find((link) => link.socket === socket)?.lastPingMs ?? Date.now()),
-      getWebSockets: (tag: string) => this.#links.filter(({ tags }) => tags.includes(tag)).map(({ socket }) => socket),
+      getWebSockets: (tag?: string) =>
+        this.#links.filter(({ tags }) => tag === undefined || tags.includes(tag)).map(({ socket }) => socket),
       acceptWebSocket: (_socket: WebSocket, tags: string[]) => {
         if (this.#opening !== undefined) this.#links.push(Object.assign(this.#opening, { tags }));
       },
@@ -290,6 +303,14 @@ export class Host {
     if (index >= 0) this.#links.splice(index, 1);
     return index >= 0;
   }
+}
+
+/** Deletes rows, not tables: creating those takes longer than a course. */
+export function empty(sql: SqlStorage): void {
+  const tables = sql.exec(
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\' AND name <> 'schema_version'",
+  );
+  for (const { name } of tables.toArray()) sql.exec(`DELETE FROM "${name}"`);
 }
 
 export interface HostLink {

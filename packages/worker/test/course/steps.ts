@@ -11,7 +11,7 @@ export type Step = (
   | { readonly do: "send"; readonly channel: (typeof CHANNELS)[number]; readonly mode: QueueMode }
   /** The same message arrives again; or it is withdrawn. */
   | { readonly do: "again" | "withdraw"; readonly nth: number }
-  | { readonly do: "clear" | "abort" | "hibernate" | "wake" | "terminate" }
+  | { readonly do: "clear" | "abort" | "hibernate" | "wake" | "terminate" | "delete" }
   /** One of the broker's calls is answered. */
   | { readonly do: "answer"; readonly nth: number; readonly how: "ok" | "refuse" | "reset" | "full" }
   /**
@@ -55,7 +55,7 @@ const weighted: { weight: number; arbitrary: fc.Arbitrary<Step> }[] = [
   },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("again" as const, "withdraw" as const), nth }) },
   { weight: 6, arbitrary: one("clear", "abort", "hibernate", "hibernate", "hibernate", "wake") },
-  { weight: 1, arbitrary: one("terminate") },
+  { weight: 1, arbitrary: one("terminate", "delete") },
   {
     weight: 12,
     arbitrary: fc.record({

@@ -24,7 +24,7 @@ export interface HostedSession {
 export async function withHost(
   variables: Readonly<Record<string, string>>,
   work: (session: HostedSession) => Promise<void>,
-  backend: () => Promise<Response> = () => new Promise(() => {}),
+  backend: (body: BodyInit) => Promise<Response> = () => new Promise(() => {}),
 ): Promise<void> {
   await runInDurableObject(STORAGE.get(STORAGE.newUniqueId()), async (_object, real) => {
     vi.useFakeTimers({ toFake: ["Date", "setTimeout", "clearTimeout"] });
@@ -39,7 +39,7 @@ export async function withHost(
     const toBroker = globals.fetch as typeof fetch;
     const isBroker = (url: string) => url.startsWith("http://broker.test");
     Object.assign(globalThis, globals, {
-      fetch: (url: string, init: RequestInit) => (isBroker(url) ? toBroker(url, init) : backend()),
+      fetch: (url: string, init: RequestInit) => (isBroker(url) ? toBroker(url, init) : backend(init.body as BodyInit)),
     });
     const boot = async () => {
       await host.settle();

@@ -295,6 +295,21 @@ describe("a crash or a failure during a deletion", () => {
   });
 });
 
+test("the object's data cannot be removed: the object starts again, and removes it then", async () => {
+  const session = await asleep();
+  const broken = await runInDurableObject(session.stub, (_object, { storage }) =>
+    vi.spyOn(storage, "deleteAll").mockImplementation(() => Promise.reject(new Error("the test breaks it"))),
+  );
+  await remove(session);
+  await eventually(() => expect(broken).toHaveBeenCalled());
+  await eventually(async () => {
+    await session.crash();
+    await session.elapse("deletion").catch(() => {});
+    expect(await storedBy(session)).toEqual(NOTHING);
+  });
+  await expectDeleted(session);
+});
+
 describe("the retention period", () => {
   /** Makes a session's end this many days ago. */
   async function ended(session: TestSession, days: number): Promise<void> {

@@ -38,6 +38,8 @@ export interface SessionDeletionOptions {
   readonly boundary: () => void;
   /** Closes the sockets of clients and runners. */
   readonly closeSockets: () => void;
+  /** Ends this life of the object. */
+  readonly restart: () => void;
   /** Keeps the object alive for a promise that never rejects. */
   readonly background: (work: Promise<void>) => void;
   readonly report: (error: unknown) => void;
@@ -181,18 +183,18 @@ export class SessionDeletion {
 
   /** Never rejects. */
   async #erase(): Promise<void> {
-    const { db, storage, transactions, timers, closeSockets, report, now, retryMs } = this.#options;
+    const { db, storage, transactions, timers, closeSockets, restart, report, now, retryMs } = this.#options;
     try {
       await db.batch(deleteSession(db, this.#tombstone()));
       transactions.end();
       closeSockets();
-      // Without an `await` between them, they are one write.
-      const alarm = storage.deleteAlarm();
       await storage.deleteAll();
-      await alarm;
+      // Where that leaves the alarm, which finds nothing if it fires before.
+      await storage.deleteAlarm();
     } catch (error) {
       report(error);
-      if (transactions.isOver) return;
+      // The object starts again, with its alarm.
+      if (transactions.isOver) return restart();
       this.#isErasing = false;
       this.#retryAtMs = now() + Math.min(retryMs * 2 ** this.#tries++, LONGEST_RETRY_MS);
       const dueMs = this.#retryAtMs;
