@@ -11,6 +11,7 @@ import {
   type CreateSession,
   FamilyView,
   Health,
+  MAX_PAGE,
   MessageList,
   ResentSpans,
   type SendMessage,
@@ -29,6 +30,7 @@ import {
   type TurnRecord,
   WorkflowView,
 } from "@valet/shared/protocol/session-view";
+import { OwnerTurns, TurnStats } from "@valet/shared/protocol/turn-stats";
 import { WhyView } from "@valet/shared/protocol/why";
 import { z } from "zod";
 import { UserError } from "./errors.ts";
@@ -42,6 +44,14 @@ export class ApiError extends UserError {
     super(message);
     this.status = status;
   }
+}
+
+export interface FoundTurns {
+  readonly turns: TurnRecord[];
+  /** Whether more turns follow. */
+  readonly hasMore: boolean;
+  /** Whether only the newest turns of the period were sorted. */
+  readonly isPartial: boolean;
 }
 
 const TIMEOUT_MS = 30_000;
@@ -187,6 +197,29 @@ export class ApiClient {
     const response = await this.#request("GET", diffPath(id, query), { accept: "text/x-diff" });
     if (!response.ok) throw await errorOf(response);
     return new Uint8Array(await response.arrayBuffer().catch(this.#unanswered));
+  }
+
+  /**
+   * Lists finished turns of all sessions. Reads on while pages are short.
+   * @param query the filters and the order, by the API's names
+   */
+  async ownerTurns(query: Readonly<Record<string, string>>, most: number): Promise<FoundTurns> {
+    const turns: TurnRecord[] = [];
+    let isPartial = false;
+    let cursor: string | undefined;
+    do {
+      const limit = String(Math.min(most - turns.length, MAX_PAGE));
+      const search = new URLSearchParams({ ...query, limit, ...(cursor !== undefined && { cursor }) });
+      const page: OwnerTurns = await this.#call("GET", `/api/turns?${search}`, OwnerTurns);
+      turns.push(...page.turns);
+      isPartial ||= page.partial === true;
+      cursor = page.nextCursor;
+    } while (cursor !== undefined && turns.length < most);
+    return { turns, isPartial, hasMore: cursor !== undefined };
+  }
+
+  turnStats(query: Readonly<Record<string, string>>): Promise<TurnStats> {
+    return this.#call("GET", `/api/turns/stats?${new URLSearchParams(query)}`, TurnStats);
   }
 
   traces(id: string): Promise<TraceSummaryView[]> {

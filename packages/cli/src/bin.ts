@@ -16,6 +16,7 @@ import { addSessions } from "./commands/sessions.ts";
 import { addSmoke } from "./commands/smoke.ts";
 import { addStatus } from "./commands/status.ts";
 import { addTrace } from "./commands/trace.ts";
+import { addTurns } from "./commands/turns.ts";
 import { addUp } from "./commands/up.ts";
 import { addWatch } from "./commands/watch.ts";
 import { addWhy } from "./commands/why.ts";
@@ -44,6 +45,7 @@ for (const add of [
   addQueue,
   addSessions,
   addWhy,
+  addTurns,
   addTrace,
   addDiff,
   addResend,

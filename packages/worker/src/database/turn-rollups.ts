@@ -1,4 +1,4 @@
-/** Reads the hourly rollups of turns, which a trigger of the table `turns` writes (migration 0008). */
+/** Reads the hourly rollups of turns, which a trigger of the table `turns` writes (migration 0011). */
 import { parseHistogram } from "@valet/shared/answers/turn-stats/histogram";
 import type { TurnFacts } from "@valet/shared/answers/turn-stats/turn-stats";
 import { MEASURES, type Measure } from "@valet/shared/protocol/turn-stats";

@@ -11,6 +11,7 @@ import { PartDelta } from "@valet/shared/protocol/part-delta";
 import * as api from "@valet/shared/protocol/session-api";
 import * as views from "@valet/shared/protocol/session-view";
 import { SkeletonChunk, TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
+import { Distribution, OwnerTurns, TurnGroup, TurnStats } from "@valet/shared/protocol/turn-stats";
 import { VerdictView } from "@valet/shared/protocol/verdict";
 import { WarningView } from "@valet/shared/protocol/warnings";
 import { z } from "zod";
@@ -51,6 +52,7 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   ClientEvent,
   CreateSession,
   CreateTicket,
+  Distribution,
   FailureView,
   FamilyMember,
   FamilyView,
@@ -60,6 +62,7 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   MessagePart,
   MessageView,
   NowView,
+  OwnerTurns,
   PartDelta,
   PermissionView,
   Problem,
@@ -81,9 +84,11 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   TraceSkeleton,
   TraceSummaryView,
   TraceView,
+  TurnGroup,
   TurnList,
   TurnRecord,
   VerdictView,
+  TurnStats,
   WarningView,
   WorkflowList,
   WorkflowView,

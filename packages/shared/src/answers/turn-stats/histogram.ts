@@ -1,6 +1,6 @@
 /**
  * Histograms that can be merged: how many values are in each bucket of a logarithmic scale. The rollups in D1 are such histograms;
- * the database counts into the same buckets (migration 0008). Pure.
+ * the database counts into the same buckets (migration 0011). Pure.
  *
  * Bucket `i` has the values above `e^((i-1)/20)`, up to `e^(i/20)`. A bucket stands for the value in its middle that is at most
  * {@link ERROR_BOUND} away from each of its values, relative to them (as in DDSketch, Masson et al., VLDB 2019). 0 has a bucket

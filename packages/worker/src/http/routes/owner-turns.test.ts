@@ -220,19 +220,14 @@ describe("statistics", () => {
     const { owner_id } = (await DB.prepare("SELECT owner_id FROM turns WHERE attempt_id = ?")
       .bind(owner.ids[0])
       .first()) as { owner_id: string };
-    // Without the triggers, which are not what is tested here.
-    await DB.batch([
-      DB.prepare(
-        `WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10000)
-         INSERT INTO turns SELECT * FROM (SELECT 'many_' || n, owner_id, session_id, message_ids, trace_id, channel, generation, attempt,
-           model, outcome, error_type, outcome_reason, error_cause, accepted_at, dispatched_at, ended_at, queue_wait_ms, queue_reasons,
-           sandbox_ms, bootstrap_ms, turn_ms, time_to_first_token_ms, prepare_ms, model_ms, tool_ms, permission_wait_ms, model_calls,
-           tool_calls, tool_errors, retries, tokens_input, tokens_output, tokens_cache_read, tokens_cache_write, tokens_reasoning,
-           cost_usd, calls_without_usage, calls_without_cost, calls_with_odd_usage, user_id, repository, branch, parent_session_id,
-           message_trace_id, aborted_by, answered_by, commits, files_changed, lines_added, lines_removed, head_branch, head_revision,
-           changes_unknown FROM turns, n WHERE owner_id = ?)`,
-      ).bind(owner_id),
-    ]);
+    const columns = Object.keys(TURN).join(", ");
+    const values = columns.replace("attempt_id", "'many_' || n");
+    await DB.prepare(
+      `WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10000)
+       INSERT INTO turns (owner_id, ${columns}) SELECT owner_id, ${values} FROM turns, n WHERE owner_id = ?`,
+    )
+      .bind(owner_id)
+      .run();
     const found = await stats(owner, "?exact=true");
     expect(found).toMatchObject({ source: "rollups", total: { turns: 10_001 } });
     const { partial, turns } = await list(owner, "?sort=duration&limit=1");

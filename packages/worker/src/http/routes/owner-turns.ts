@@ -17,11 +17,11 @@ import {
 } from "@valet/shared/protocol/turn-stats";
 import { listSortedTurns, listTurns, type Period, readExactly, type TurnFilter } from "../../database/turn-lists.ts";
 import { readRollups } from "../../database/turn-rollups.ts";
-import { encodeCursor } from "../../durable-objects/core/cursor.ts";
+import { badCursor, encodeCursor } from "../../durable-objects/core/cursor.ts";
 import { createRoutes } from "../context.ts";
 import { decodeCursor } from "../cursor.ts";
 import { answer, PROBLEM } from "../openapi.ts";
-import { problem } from "../problem.ts";
+import { ApiError, problem } from "../problem.ts";
 
 export const ownerTurns = createRoutes();
 
@@ -33,6 +33,7 @@ const DEFAULT_DAYS = 7;
 ownerTurns.openapi(
   createRoute({
     method: "get",
+    operationId: "listOwnerTurns",
     path: "/api/turns",
     summary: "Lists the finished turns of all your sessions, one wide record each",
     description:
@@ -74,6 +75,7 @@ ownerTurns.openapi(
 ownerTurns.openapi(
   createRoute({
     method: "get",
+    operationId: "getTurnStats",
     path: "/api/turns/stats",
     summary:
       "Summarizes turns across your sessions: counts, and percentiles of wait, first token, duration, cost and tokens",
@@ -175,5 +177,5 @@ function refused(path: string, message: string) {
 }
 
 function notACursor() {
-  return refused("cursor", "is not a cursor of this list");
+  return new ApiError(badCursor().problem);
 }

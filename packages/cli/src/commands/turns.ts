@@ -1,0 +1,133 @@
+import { STATS_KEYS, TURN_SORTS } from "@valet/shared/protocol/turn-stats";
+import { type Command, Option } from "commander";
+import type { ApiClient } from "../api-client.ts";
+import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
+import { UserError } from "../errors.ts";
+import { statsLines } from "../turns-plots.ts";
+import { turnLines } from "../turns-table.ts";
+import { parseLimit } from "./arguments.ts";
+
+/** The options that are filters of the API, by the API's name. */
+const FILTERS = {
+  user: "only turns for this user",
+  repository: "only turns on the repository with this URL",
+  branch: "only turns of sessions on this branch or ref",
+  model: "only turns that this model answered, as `provider/model`",
+  outcome: "only turns with this outcome: ok, error, lost, aborted, superseded",
+  error: "only turns with this error type",
+  channel: "only turns in channels of this name",
+  parent: "only turns of the children of this session",
+} as const;
+
+interface TurnsOptions extends GlobalOptions, Partial<Record<keyof typeof FILTERS, string>> {
+  readonly from?: string;
+  readonly to?: string;
+  readonly sort?: string;
+  readonly limit: number;
+  readonly stats?: boolean;
+  readonly by?: string;
+  readonly exact?: boolean;
+}
+
+/** The width of what is printed if the output is not a terminal. */
+const WIDTH_IN_PIPE = 80;
+
+const EXAMPLES = `
+Examples:
+  valet turns                                       the last turns of all sessions
+  valet turns <session> --sort cost                 the turns of one session, the most expensive first
+  valet turns --outcome error --from 24h            the failed turns of the last 24 hours
+  valet turns --stats --from 30d                    percentiles and histograms of the last 30 days
+  valet turns --by user,model --from 7d             the same for each user and model
+
+Exit codes: 0 success; 2 usage or environment error.`;
+
+export function addTurns(program: Command): void {
+  const command = program
+    .command("turns [session]")
+    .description("list finished turns across sessions, or summarize them with plots");
+  for (const [name, description] of Object.entries(FILTERS)) command.option(`--${name} <${name}>`, description);
+  command
+    .option("--from <time>", "only turns that ended since: an ISO time, or an age such as 30m, 24h, 7d")
+    .option("--to <time>", "only turns that ended before: as for --from")
+    .addOption(new Option("--sort <order>", "what to sort by, the largest first").choices(TURN_SORTS))
+    .addOption(new Option("--limit <n>", "how many turns to list").argParser(parseLimit).default(20))
+    .option("--stats", "counts, percentiles and histograms instead of a list")
+    .option("--by <keys>", `the same, grouped by one or two keys, and by day: ${STATS_KEYS.join(", ")}`)
+    .option("--exact", "percentiles of the turns themselves: at most 31 days and 10,000 turns")
+    .addHelpText("after", EXAMPLES)
+    .action(async (sessionId: string | undefined, _options, self: Command) => {
+      const options = self.optsWithGlobals<TurnsOptions>();
+      const api = connect(options);
+      const query = queryOf(sessionId, options, Date.now());
+      if (options.stats || options.by !== undefined) await showStats(api, query, options);
+      else await showTurns(api, query, sessionId, options);
+    });
+}
+
+type Query = Readonly<Record<string, string>>;
+
+async function showStats(api: ApiClient, query: Query, { json, by, exact }: TurnsOptions): Promise<void> {
+  const stats = await api.turnStats({
+    ...query,
+    ...(by !== undefined && { by }),
+    ...(exact && { exact: "true" }),
+  });
+  if (json) printJson(stats);
+  else for (const line of statsLines(stats, widthOf(process.stdout))) print(line);
+}
+
+async function showTurns(
+  api: ApiClient,
+  query: Query,
+  sessionId: string | undefined,
+  { json, sort, limit }: TurnsOptions,
+): Promise<void> {
+  const { turns, hasMore, isPartial } = await api.ownerTurns({ ...query, ...(sort !== undefined && { sort }) }, limit);
+  // Says so if there is no such session.
+  if (turns.length === 0 && sessionId !== undefined) await api.session(sessionId);
+  if (json) {
+    printJson({ turns, has_more: hasMore });
+    return;
+  }
+  if (turns.length === 0) print("No turns.");
+  else for (const line of turnLines(turns, widthOf(process.stdout), sessionId !== undefined)) print(line);
+  if (isPartial)
+    report("Only the 10,000 newest turns of the period were sorted. Choose a shorter one with --from and --to.");
+  if (hasMore) report(`There are more turns: --limit ${limit * 2}.`);
+}
+
+/** Returns the query of the API. @throws UserError if a time cannot be read */
+export function queryOf(sessionId: string | undefined, options: Partial<TurnsOptions>, nowMs: number): Query {
+  const { parent: parentSessionId, from, to } = options;
+  const named = Object.keys(FILTERS).flatMap((name) => {
+    const value = options[name as keyof typeof FILTERS];
+    return name === "parent" || value === undefined ? [] : [[name, value]];
+  });
+  return {
+    ...Object.fromEntries(named),
+    ...(sessionId !== undefined && { sessionId }),
+    ...(parentSessionId !== undefined && { parentSessionId }),
+    ...(from !== undefined && { from: timeOf("--from", from, nowMs) }),
+    ...(to !== undefined && { to: timeOf("--to", to, nowMs) }),
+  };
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Returns a time in UTC; ISO 8601. */
+function timeOf(option: string, text: string, nowMs: number): string {
+  const [, count, unit = ""] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
+  const ms = count === undefined ? Date.parse(text) : nowMs - Number(count) * (UNIT_MS[unit] ?? 0);
+  if (Number.isNaN(ms)) {
+    throw new UserError(
+      `${option}: ${text} is no time. Give an ISO time (2026-11-27T08:00:00Z), or an age such as 30m, 24h, 7d.`,
+    );
+  }
+  return new Date(ms).toISOString();
+}
+
+/** Returns how many columns may be printed. */
+function widthOf({ isTTY, columns }: Pick<NodeJS.WriteStream, "isTTY" | "columns">): number {
+  return isTTY && columns > 0 ? columns : WIDTH_IN_PIPE;
+}

@@ -1,0 +1,153 @@
+/** Statistics of turns as plain text: tables and bars, as wide as the terminal at most. Pure. */
+import { counted, durationText } from "@valet/shared/answers/why/text";
+import { costText } from "@valet/shared/protocol/cost";
+import type { Distribution, Measure, TurnGroup, TurnStats } from "@valet/shared/protocol/turn-stats";
+import { type Column, cut, tableLines } from "./turns-table.ts";
+
+interface ShownMeasure {
+  readonly name: Measure;
+  readonly title: string;
+  readonly text: (value: number) => string;
+}
+
+/** Returns an amount with two significant digits at least, since the bounds of bars are close to each other. */
+function dollars(usd: number): string {
+  if (usd === 0) return "$0";
+  return `$${usd.toFixed(Math.min(100, Math.max(2, 1 - Math.floor(Math.log10(usd)))))}`;
+}
+
+const MEASURES: readonly ShownMeasure[] = [
+  { name: "turn_ms", title: "duration", text: durationText },
+  { name: "queue_wait_ms", title: "wait", text: durationText },
+  { name: "time_to_first_token_ms", title: "first token", text: durationText },
+  { name: "cost_usd", title: "cost", text: dollars },
+  { name: "tokens_input", title: "tokens in", text: thousands },
+  { name: "tokens_output", title: "tokens out", text: thousands },
+];
+/** The measures whose histograms are drawn in full. */
+const DRAWN = MEASURES.filter(({ name }) => name === "turn_ms" || name === "queue_wait_ms" || name === "cost_usd");
+
+const LEVELS = "▁▂▃▄▅▆▇█";
+/** The length up to which a key of a group is shown. */
+const MAX_KEY = 32;
+
+/** Returns the lines of the statistics. @param width the number of columns of the terminal */
+export function statsLines(stats: TurnStats, width: number): string[] {
+  const { total, by } = stats;
+  const head = headLines(stats);
+  if (total.turns === 0) return head.map((line) => cut(line, width));
+  const body =
+    by.length === 0 ? totalLines(total, width) : [...groupLines(stats, width), "", ...sumLines(total, width)];
+  return [...head, "", ...body].map((line) => cut(line, width));
+}
+
+function headLines({ total, from, to, source, error_bound, groups_left_out }: TurnStats): string[] {
+  const period = `${minute(from)} to ${minute(to)} UTC`;
+  if (total.turns === 0) return [`No turns from ${period}.`];
+  const outcomes = Object.entries(total.outcomes).map(([outcome, turns]) => `${turns} ${outcome}`);
+  const bound = `within ${(error_bound * 100).toFixed(1)} %`;
+  return [
+    `${counted(total.turns, "turn")} from ${period}`,
+    `${outcomes.join(", ")}; ${costOf(total)} in total`,
+    source === "turns" ? "percentiles: exact" : `percentiles: from hourly histograms, ${bound}`,
+    ...(groups_left_out === undefined ? [] : [`${counted(groups_left_out, "group")} with few turns not shown`]),
+  ];
+}
+
+function costOf({ turns, measures: { cost_usd } }: TurnGroup): string {
+  return costText(cost_usd.sum, cost_usd.known < turns);
+}
+
+/** The percentiles of each measure with a small histogram, then the histograms of some in full. */
+function totalLines(total: TurnGroup, width: number): string[] {
+  const plots = DRAWN.filter(({ name }) => total.measures[name].known > 0).flatMap((measure) => [
+    "",
+    measure.title,
+    ...histogramLines(total.measures[measure.name], measure.text, width),
+  ]);
+  return [...sumLines(total, width), ...plots];
+}
+
+function sumLines(total: TurnGroup, width: number): string[] {
+  const of = ({ name }: ShownMeasure) => total.measures[name];
+  const at = (share: "p50" | "p90" | "p99"): Column<ShownMeasure> => ({
+    head: share,
+    cell: (row) => valueText(of(row)[share], row),
+    isNumber: true,
+  });
+  const columns: Column<ShownMeasure>[] = [
+    { head: "", cell: ({ title }) => title },
+    { head: "turns", cell: (row) => String(of(row).known), isNumber: true },
+    at("p50"),
+    at("p90"),
+    at("p99"),
+    { head: "", cell: (row) => sparkline(of(row)) },
+  ];
+  return tableLines(columns, MEASURES, width);
+}
+
+function valueText(value: number | null, { text }: ShownMeasure): string {
+  return value === null ? "unknown" : text(value);
+}
+
+/** Returns one line of bars that are up to eight levels high. */
+export function sparkline({ bars }: Distribution): string {
+  const most = Math.max(...bars.map(({ turns }) => turns), 1);
+  const level = (turns: number) => (turns === 0 ? " " : LEVELS[Math.ceil((turns / most) * LEVELS.length) - 1]);
+  return bars.map(({ turns }) => level(turns)).join("");
+}
+
+/** Returns a line for each bar of a histogram: its upper bound, the bar, and the number of turns. */
+export function histogramLines({ bars }: Distribution, text: (value: number) => string, width: number): string[] {
+  const labels = bars.map(({ to }) => (to === 0 ? text(0) : `≤ ${text(to)}`));
+  const room = Math.max(...labels.map((label) => label.length));
+  const most = Math.max(...bars.map(({ turns }) => turns));
+  const available = width - room - 4 - String(most).length;
+  return bars.map(({ turns }, index) => {
+    const drawn = bar(turns, most, available);
+    return `  ${(labels[index] ?? "").padStart(room)} ${drawn}${drawn === "" ? "" : " "}${turns}`;
+  });
+}
+
+/** Returns a bar; a number above 0 has at least one character. */
+function bar(value: number, most: number, width: number): string {
+  if (value === 0) return "";
+  return "█".repeat(Math.max(1, Math.round((value / Math.max(most, 1)) * Math.max(1, width))));
+}
+
+/** A line for each group: its keys, its turns with a bar, its failures, percentiles of the duration, and its cost. */
+function groupLines({ groups, by }: TurnStats, width: number): string[] {
+  const most = Math.max(...groups.map(({ turns }) => turns));
+  const [, ...others] = by;
+  const columns = (room: number): Column<TurnGroup>[] => [
+    {
+      head: by.join(" / "),
+      cell: ({ keys }) => by.map((key) => cut(keys[key] ?? "(none)", keyRoom(others.length))).join(" / "),
+    },
+    { head: "turns", cell: ({ turns }) => String(turns), isNumber: true },
+    { head: "", cell: ({ turns }) => bar(turns, most, room) },
+    { head: "failed", cell: ({ outcomes }) => String((outcomes.error ?? 0) + (outcomes.lost ?? 0)), isNumber: true },
+    { head: "p50", cell: ({ measures }) => valueText(measures.turn_ms.p50, DURATION), isNumber: true },
+    { head: "p90", cell: ({ measures }) => valueText(measures.turn_ms.p90, DURATION), isNumber: true },
+    { head: "p99", cell: ({ measures }) => valueText(measures.turn_ms.p99, DURATION), isNumber: true },
+    { head: "cost", cell: (group) => costOf(group).replace("at least ", "≥").replace("cost ", ""), isNumber: true },
+  ];
+  const withoutBars = Math.max(...tableLines(columns(0), groups, Number.POSITIVE_INFINITY).map(({ length }) => length));
+  const room = Math.min(MAX_BAR, Math.max(1, width - withoutBars));
+  return tableLines(columns(room), groups, width);
+}
+
+const DURATION = MEASURES[0] as ShownMeasure;
+/** The length of the longest bar of a group. */
+const MAX_BAR = 30;
+const keyRoom = (others: number) => Math.floor(MAX_KEY / (others + 1));
+
+/** Returns a whole number with commas. */
+function thousands(value: number): string {
+  return counted(value, "").replace(/ s?$/, "");
+}
+
+/** Returns `2026-11-27 00:12` of an ISO time. */
+function minute(iso: string): string {
+  return iso.slice(0, 16).replace("T", " ");
+}

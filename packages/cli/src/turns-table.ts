@@ -1,0 +1,95 @@
+/** Tables of turns, as wide as the terminal at most. Pure. */
+import { durationText } from "@valet/shared/answers/why/text";
+import { costText } from "@valet/shared/protocol/cost";
+import type { TurnRecord } from "@valet/shared/protocol/session-view";
+
+interface Column<T> {
+  readonly head: string;
+  readonly cell: (row: T) => string;
+  readonly isNumber?: boolean;
+}
+
+const GAP = 2;
+/** The length up to which a text column is shown. */
+const MAX_TEXT = 40;
+
+const ALWAYS: readonly Column<TurnRecord>[] = [
+  { head: "ended (UTC)", cell: ({ ended_at }) => minuteText(ended_at) },
+  { head: "outcome", cell: ({ outcome, error_type }) => (error_type === null ? outcome : `${outcome}: ${error_type}`) },
+  { head: "took", cell: ({ turn_ms }) => durationText(turn_ms), isNumber: true },
+  { head: "waited", cell: ({ queue_wait_ms }) => durationText(queue_wait_ms), isNumber: true },
+  { head: "cost", cell: turnCost, isNumber: true },
+];
+
+/** Shown as far as there is room, the first ones first; one that no turn has is left out. */
+const IF_ROOM: readonly Column<TurnRecord>[] = [
+  { head: "session", cell: ({ session_id }) => session_id },
+  { head: "user", cell: ({ user_id }) => user_id ?? "" },
+  { head: "repository", cell: whereText },
+  { head: "model", cell: ({ model }) => model ?? "" },
+  { head: "channel", cell: ({ channel }) => channel },
+  { head: "message", cell: ({ message_ids }) => message_ids.join(", ") },
+  { head: "parent", cell: ({ parent_session_id }) => parent_session_id ?? "" },
+];
+
+/**
+ * Returns the table of a list of turns.
+ * @param width the number of columns of the terminal
+ * @param isOfSession whether all are turns of one session, which is not repeated then
+ */
+export function turnLines(turns: readonly TurnRecord[], width: number, isOfSession: boolean): string[] {
+  const columns = [...ALWAYS];
+  const more = IF_ROOM.filter(({ head }) => !isOfSession || (head !== "session" && head !== "repository"));
+  for (const column of more) {
+    const isEmpty = turns.every((turn) => column.cell(turn) === "");
+    if (!isEmpty && widthOf([...columns, column], turns) <= width) columns.push(column);
+  }
+  return tableLines(columns, turns, width);
+}
+
+/** Returns a table with a line of heads. Lines are cut at the width. */
+export function tableLines<T>(columns: readonly Column<T>[], rows: readonly T[], width: number): string[] {
+  const widths = widthsOf(columns, rows);
+  const line = (cells: readonly string[]) => {
+    const padded = cells.map((cell, index) => {
+      const room = widths[index] ?? 0;
+      return columns[index]?.isNumber ? cell.padStart(room) : cell.padEnd(room);
+    });
+    return cut(padded.join(" ".repeat(GAP)).trimEnd(), width);
+  };
+  return [line(columns.map(({ head }) => head)), ...rows.map((row) => line(columns.map((each) => cellOf(each, row))))];
+}
+
+export type { Column };
+
+/** Returns a text in at most so many characters; `…` stands for what is cut. */
+export function cut(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
+}
+
+function cellOf<T>({ cell }: Column<T>, row: T): string {
+  return cut(cell(row), MAX_TEXT);
+}
+
+function widthsOf<T>(columns: readonly Column<T>[], rows: readonly T[]): number[] {
+  return columns.map((column) => Math.max(column.head.length, ...rows.map((row) => cellOf(column, row).length)));
+}
+
+function widthOf<T>(columns: readonly Column<T>[], rows: readonly T[]): number {
+  return widthsOf(columns, rows).reduce((sum, each) => sum + each + GAP, -GAP);
+}
+
+/** Returns `11-27 00:12` of an ISO time. */
+function minuteText(iso: string): string {
+  return iso.slice(5, 16).replace("T", " ");
+}
+
+function turnCost({ cost_usd, calls_without_cost }: TurnRecord): string {
+  return cost_usd === null ? "unknown" : costText(cost_usd, (calls_without_cost ?? 0) > 0).replace("at least ", "≥");
+}
+
+/** Returns the repository's name, and its branch. */
+function whereText({ repository, branch }: TurnRecord): string {
+  const name = repository?.split(/[/:]/).at(-1) ?? "";
+  return branch === null || name === "" ? name : `${name}@${branch}`;
+}
