@@ -22,8 +22,9 @@ export function addWhy(program: Command): void {
     .option("--session <id>", "the session of the message; otherwise it is looked for in the newest sessions")
     .addHelpText(
       "after",
-      "\nThe id is that of a message, of a workflow's execution, or of a session: then it is about the message that is\n" +
-        "running there, or else about its last one. Exit codes: 0 an answer, 2 no such id or no connection.\n\n" +
+      "\nThe id is that of a message, of a workflow's execution, or of a session: then the\n" +
+        "answer is about the message that is running there, or else about its last one.\n" +
+        "Exit codes: 0 an answer, 2 no such id or no connection.\n\n" +
         "Example:\n  valet why ses_6t9f6t3n3dws9n1b5jqfqypw67",
     )
     .action(async (id: string, _options, command: Command) => {

@@ -52,7 +52,7 @@ export function operationSegments(root: Node, startUs: number, endUs: number): S
   const rest = [stepOf(root.span.name === HIBERNATE ? "sandbox.hibernate" : "sandbox.other", root.span, null, null)];
   if (root.span.name === HIBERNATE) return covering([], startUs, endUs, rest);
   // Nothing waits for a warm-up; it explains only what nothing else does.
-  const { tree, taken: warmUps } = takeOut(onOneClock(root), ({ span }) => span.name === WARM_UP);
+  const { tree, taken: warmUps } = takeOut(untilFailure(onOneClock(root)), ({ span }) => span.name === WARM_UP);
   const own = criticalPath(tree, startUs, endUs, [], (_node, around) => around);
   const segments = own.map((time): Segment => ({ ...periodOf(time), path: [ownStep(time, tree)] }));
   const fill = warmUps
@@ -86,6 +86,27 @@ function onOneClock(root: Node): Node {
 
 function servedWithin(served: Node, { startUs, endUs }: Node): Node {
   return moved(served, shiftInto(served, { earliestUs: startUs, latestUs: endUs, endUs }));
+}
+
+/** The steps of a start are three deep. */
+const MAX_DEPTH = 10;
+
+/**
+ * Returns the tree with the steps of a failed start cut where the step ended that it failed of: what ran beside it, and was ended
+ * because of it, is not what the start waited for.
+ */
+function untilFailure(node: Node, depth = 0): Node {
+  if (depth > MAX_DEPTH) return node;
+  const error = textOf(node.span, "error.type");
+  const failed = new Set(
+    error === null ? [] : node.children.filter(({ span }) => textOf(span, "error.type") === error),
+  );
+  const lastUs = [...failed].reduce((last, { endUs }) => Math.max(last, endUs), 0);
+  const children = node.children.map((child): Node => {
+    if (failed.has(child)) return untilFailure(child, depth + 1);
+    return failed.size > 0 && child.endUs >= lastUs ? { ...child, endUs: Math.max(child.startUs, lastUs - 1) } : child;
+  });
+  return { ...node, children };
 }
 
 /** Returns what the part of a span's time is that none of its children explains. */

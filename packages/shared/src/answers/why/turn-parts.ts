@@ -44,8 +44,10 @@ export function turnSegments(root: Node, startUs: number, endUs: number): Segmen
   return overlaid(segments, away);
 }
 
-/** Returns a copy of a tree without some spans and what is below them, and these spans. */
+/** Returns a tree without some spans and what is below them, and these spans. */
 export function takeOut(root: Node, isTaken: (node: Node) => boolean): { tree: Node; taken: Node[] } {
+  // Copying a large tree takes long, and few have such spans.
+  if (!hasSome(root, isTaken)) return { tree: root, taken: [] };
   const taken: Node[] = [];
   const tree: Node = { ...root, children: [] };
   const left: [from: Node, to: Node][] = [[root, tree]];
@@ -62,6 +64,15 @@ export function takeOut(root: Node, isTaken: (node: Node) => boolean): { tree: N
     }
   }
   return { tree, taken };
+}
+
+function hasSome(root: Node, is: (node: Node) => boolean): boolean {
+  const left = [root];
+  for (let node = left.pop(); node !== undefined; node = left.pop()) {
+    if (node !== root && is(node)) return true;
+    for (const child of node.children) left.push(child);
+  }
+  return false;
 }
 
 /** Puts requests to a person below the tool calls that they are about: such a call runs, and yet waits. */

@@ -238,6 +238,22 @@ describe("waits", () => {
     expect(parts[0]?.cause).toBe("git_clone_failed");
   });
 
+  test("a start that fails waits for the step that failed, not for what was ended with it", () => {
+    const error = { outcome: "error", attributes: { "error.type": "git_ref_not_found" } } as const;
+    const inBootstrap = { trace: OTHER, parent: "valet.runner.bootstrap" };
+    const start = [
+      span("valet.sandbox.spawn", 0, 5010, { trace: OTHER, ...error }),
+      span("valet.runner.bootstrap", 10, 5005, { trace: OTHER, parent: "valet.sandbox.spawn", ...error }),
+      span("valet.runner.opencode_start", 20, 5002, { ...inBootstrap, outcome: "aborted" }),
+      span("valet.runner.git_setup", 1000, 5000, { ...inBootstrap, ...error }),
+    ];
+    const prompt = span("valet.prompt", 0, 5010, { id: "p", attributes: { "valet.message.id": MESSAGE } });
+    const waiting = span("valet.queue.wait", 0, 5010, { parent: "p", reasons: [[0, "sandbox_starting"]] });
+    expect(partsOf([...start, prompt, waiting], { job: message(5010) })).toEqual([
+      "queue.sandbox start: 5010 [sandbox.clone: 4000, sandbox.agent_start: 980, sandbox.other: 15, sandbox.boot: 15]",
+    ]);
+  });
+
   test("a wait for room counts as such, whether the queue or the start says so", () => {
     const spawn = span("valet.sandbox.spawn", 0, 8000, { trace: OTHER });
     const inLine = span("valet.capacity.wait", 10, 6010, { trace: OTHER, parent: "valet.sandbox.spawn" });
