@@ -64,6 +64,16 @@ function processesOf(sessionId: string): number[] {
   });
 }
 
+/** What a person said to the agent. */
+const SAID = `said-${process.pid}`;
+
+/** Returns the files of the state directory that contain what was said. */
+function filesThatQuote(): string[] {
+  const all = globSync("{broker,storage}/**/*", { cwd: system.stateDir, withFileTypes: true });
+  const paths = all.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  return paths.filter((path) => readFileSync(path).includes(SAID));
+}
+
 /** Returns the files of sandboxes and snapshots. */
 const files = (name: string) => globSync(`broker/**/${name}`, { cwd: system.stateDir });
 
@@ -78,7 +88,7 @@ const ended = (api: typeof system.api, id: string, messageId: string) =>
 test(
   "a session that is deleted during a turn leaves no process, no folder and no answer but 410",
   async () => {
-    const { id } = await system.api.createSession({ prompt: "[long]" });
+    const { id } = await system.api.createSession({ prompt: `[long] ${SAID}` });
     await waitFor(
       "the command and its file",
       async () =>
@@ -86,6 +96,7 @@ test(
       Boolean,
       TIMEOUT_MS,
     );
+    expect(filesThatQuote()).not.toEqual([]);
     // A script must say that it means it.
     const asked = await cli("delete", id);
     expect(asked).toMatchObject({ code: 2, stdout: "" });
@@ -99,6 +110,7 @@ test(
     expect(processesOf(id)).toEqual([]);
     expect(files("left.txt")).toEqual([]);
     expect(system.valet.left()).toEqual([]);
+    expect(filesThatQuote()).toEqual([]);
     const { url, token } = system.valet.connection;
     const response = await fetch(`${url}/api/sessions/${id}`, { headers: { authorization: `Bearer ${token}` } });
     expect(response.status).toBe(410);

@@ -102,7 +102,7 @@ export async function requireOwn(c: AppContext, id: string): Promise<void> {
 /** @throws ApiError if the session was deleted */
 export function refuseDeleted(known: KnownSession | undefined): void {
   const { deletedAt } = known ?? {};
-  if (deletedAt !== undefined) throw problem("session-deleted", { detail: `It was deleted at ${deletedAt}.` });
+  if (deletedAt !== undefined) throw problem("session-deleted", { detail: `That was at ${deletedAt}.` });
 }
 
 export function isUpgrade(c: AppContext): boolean {

@@ -16,5 +16,5 @@ export function peersOf(db: D1Database, stubOf: (id: string) => SessionCalls): C
 
 /** @param deletedAt ISO 8601 */
 export function refuseDeleted(deletedAt: string): Result<never> {
-  return refuse("session-deleted", `It was deleted at ${deletedAt}.`);
+  return refuse("session-deleted", `That was at ${deletedAt}.`);
 }

@@ -26,7 +26,7 @@ async function expectGone(response: Response): Promise<void> {
   expect(response.status).toBe(410);
   expect(await response.json()).toMatchObject({
     type: "urn:valet:problem:session-deleted",
-    detail: `It was deleted at ${DELETED_AT}.`,
+    detail: `That was at ${DELETED_AT}.`,
   });
 }
 
