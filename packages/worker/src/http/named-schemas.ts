@@ -14,6 +14,7 @@ import { SkeletonChunk, TraceSkeleton } from "@valet/shared/protocol/trace-skele
 import { Distribution, OwnerTurns, TurnGroup, TurnStats } from "@valet/shared/protocol/turn-stats";
 import { VerdictView } from "@valet/shared/protocol/verdict";
 import { WarningView } from "@valet/shared/protocol/warnings";
+import { Part, WhyView } from "@valet/shared/protocol/why";
 import { z } from "zod";
 
 const {
@@ -92,6 +93,9 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   WarningView,
   WorkflowList,
   WorkflowView,
+  // It holds parts of its own kind, which a document can only say by name.
+  WhyPart: Part,
+  WhyView,
 };
 
 /** Returns a schema for the document that no route refers to. */

@@ -16,6 +16,7 @@ why.openapi(
   createRoute({
     method: "get",
     path: `${SESSION_PATH}/messages/{messageId}/why`,
+    operationId: "explainMessage",
     summary: "Says where the time and the money of a message went, and why it failed",
     description: DESCRIPTION,
     request: { params: SessionParams.extend({ messageId: MessageId }) },
@@ -28,6 +29,7 @@ why.openapi(
   createRoute({
     method: "get",
     path: `${SESSION_PATH}/workflows/{executionId}/why`,
+    operationId: "explainWorkflow",
     summary: "Says where the time and the money of a workflow's execution went, and why it failed",
     description: DESCRIPTION,
     request: { params: SessionParams.extend({ executionId: ExecutionId }) },
