@@ -150,6 +150,8 @@ test(
     expect(JSON.parse(read("manifest.json")).counts).toEqual({ messages: 1, turns: 1, workflows: 0, spans });
     expect(ids.size).toBeGreaterThanOrEqual(spans);
 
+    expect(read("changes.jsonl").trimEnd().split("\n")).toHaveLength(1);
+
     // As docs/deploy.md says.
     await system.valet.stop();
     const copy = join(folder, "copy");

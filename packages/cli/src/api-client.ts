@@ -260,6 +260,11 @@ export class ApiClient {
     return this.#call("GET", `${path}${more}`, RAW);
   }
 
+  /** Returns what one turn changed, with its patch, as the API sends it. */
+  rawChanges(id: string, attemptId: string): Promise<RawItem> {
+    return this.#call("GET", diffPath(id, { from: attemptId, to: attemptId }), RAW);
+  }
+
   /** Yields the pages of one of a session's lists, oldest first, as the API sends them. */
   async *rawPages(id: string, list: "messages" | "turns" | "workflows"): AsyncGenerator<readonly RawItem[]> {
     const path = `/api/sessions/${encodeURIComponent(id)}/${list}`;

@@ -10,14 +10,15 @@ export function addExport(program: Command): void {
   program
     .command("export <session> [folder]")
     .description(
-      "write everything of a session into a new folder: conversation, turns, workflows and traces as JSON lines",
+      "write everything of a session into a new folder: conversation, turns, workflows, changes and traces as JSON lines",
     )
     .addHelpText(
       "after",
       `
 The folder is named like the session unless another one is given, which must be empty or not exist. It has session.jsonl,
-messages.jsonl, turns.jsonl, workflows.jsonl, traces.otlp.jsonl (one OTLP/JSON request a line, as a Collector reads it) and
-manifest.json, which says how much is in them. It appears when it is complete.
+messages.jsonl, turns.jsonl, workflows.jsonl, changes.jsonl (what each turn changed, with its patch), traces.otlp.jsonl (one
+OTLP/JSON request a line, as a Collector reads it) and manifest.json, which says how much is in them. It appears when it is
+complete.
 
 Example: valet export ses_01… backup/ses_01 && valet delete ses_01…`,
     )

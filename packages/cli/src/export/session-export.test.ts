@@ -13,6 +13,8 @@ async function* pagesOf<T>(...pages: T[]): AsyncGenerator<T> {
   yield* pages;
 }
 
+const itemOf = (list: string, n: number) => (list === "turns" ? { attempt_id: `att_${n}` } : { id: `${list}_${n}` });
+
 /** An API with two pages of each list; the fields are those of a newer version. */
 const api: ExportApi = {
   raw: async (id, executionId) =>
@@ -20,7 +22,8 @@ const api: ExportApi = {
   rawPages: (_id, list) =>
     list === "workflows"
       ? pagesOf([{ id: "wf_1" }], [])
-      : pagesOf([{ id: `${list}_1`, new: { a: "\n" } }, { id: `${list}_2` }], [{ id: `${list}_3` }]),
+      : pagesOf([{ ...itemOf(list, 1), new: { a: "\n" } }, itemOf(list, 2)], [itemOf(list, 3)]),
+  rawChanges: async (_id, attemptId) => ({ turns: [attemptId], patch: "+1\n" }),
   spanPages: () => pagesOf([LINE], [LINE, LINE]),
 };
 
@@ -54,6 +57,7 @@ describe("an export", () => {
     ]);
     expect(linesOf(folder, "turns.jsonl")).toHaveLength(3);
     expect(linesOf(folder, "workflows.jsonl")).toEqual([{ id: "wf_1", output: "all of it" }]);
+    expect(linesOf(folder, "changes.jsonl")).toEqual([1, 2, 3].map((n) => ({ turns: [`att_${n}`], patch: "+1\n" })));
     expect(readFileSync(join(folder, "traces.otlp.jsonl"), "utf8")).toBe(`${LINE}\n`.repeat(3));
     expect(linesOf(folder, "manifest.json")).toEqual([manifest]);
     expect(manifest).toMatchObject({

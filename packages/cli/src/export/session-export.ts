@@ -19,7 +19,7 @@ export interface ExportManifest {
   readonly files: Readonly<Record<string, ExportedFile>>;
 }
 
-export type ExportApi = Pick<ApiClient, "raw" | "rawPages" | "spanPages">;
+export type ExportApi = Pick<ApiClient, "raw" | "rawPages" | "rawChanges" | "spanPages">;
 
 export interface SessionExportOptions {
   readonly api: ExportApi;
@@ -56,6 +56,7 @@ export async function exportSession(
       turns: await write("turns.jsonl", textOf(items(api, sessionId, "turns"))),
       workflows: await write("workflows.jsonl", textOf(workflows(api, sessionId))),
     };
+    await write("changes.jsonl", textOf(changes(api, sessionId)));
     await write("traces.otlp.jsonl", spans.counted(api.spanPages(sessionId)));
     const { status } = session;
     const manifest: ExportManifest = {
@@ -82,6 +83,11 @@ async function* items(api: ExportApi, id: string, list: "messages" | "turns" | "
 /** The workflows, with the output of their steps, which the list lacks. */
 async function* workflows(api: ExportApi, id: string): AsyncGenerator<RawItem> {
   for await (const { id: executionId } of items(api, id, "workflows")) yield await api.raw(id, executionId as string);
+}
+
+/** What each turn changed, with its patch. */
+async function* changes(api: ExportApi, id: string): AsyncGenerator<RawItem> {
+  for await (const { attempt_id } of items(api, id, "turns")) yield await api.rawChanges(id, attempt_id as string);
 }
 
 async function* textOf(values: AsyncIterable<object> | Iterable<object>): AsyncGenerator<string> {
