@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
+import { exitSoon } from "../output.ts";
 import { watchFrame } from "../watch/watch-frame.ts";
 import type { WatchModel } from "../watch/watch-model.ts";
 import { type WatchOutput, watchSession } from "../watch/watch-session.ts";
@@ -41,6 +42,9 @@ export function addWatch(program: Command): void {
       if (stopping.signal.aborted) {
         report(`The work goes on. See it: valet status ${sessionId}. Stop it: valet abort ${sessionId}.`);
       } else report("The session has ended.");
+      await exitSoon();
+      // A socket that is closing would keep the process running.
+      process.exit();
     });
 }
 

@@ -67,11 +67,21 @@ function follow(socket: WebSocket, { model, refresh, output, signal }: Follow): 
         due = undefined;
         // Without an answer the connection will close, too, and say so.
         await refresh().catch(() => {});
-        if (model.now?.status === "terminated") socket.close();
+        if (model.now?.status === "terminated") stop();
       }, delayMs);
     };
     const tick = setInterval(() => ask(0), REFRESH_MS);
-    const stop = () => socket.close();
+    const end = () => {
+      clearInterval(tick);
+      clearTimeout(due);
+      signal.removeEventListener("abort", stop);
+      resolve(isOpen);
+    };
+    const stop = () => {
+      socket.close();
+      // Its answer may never come.
+      end();
+    };
     signal.addEventListener("abort", stop, { once: true });
     socket.addEventListener("open", () => {
       isOpen = true;
@@ -90,12 +100,7 @@ function follow(socket: WebSocket, { model, refresh, output, signal }: Follow): 
       if (isChange) ask(GATHER_MS);
     });
     socket.addEventListener("error", () => socket.close());
-    socket.addEventListener("close", () => {
-      clearInterval(tick);
-      clearTimeout(due);
-      signal.removeEventListener("abort", stop);
-      resolve(isOpen);
-    });
+    socket.addEventListener("close", end);
   });
 }
 
