@@ -97,6 +97,8 @@ describe("a deleted session is answered with 410, and its object is not woken", 
     await expectGone(await call("POST", "/api/tickets", { token, body: { sessionId: id } }));
     const child = await call("POST", "/api/sessions", { token, body: { parentSessionId: id } });
     expect(child.status).toBe(400);
+    // Nor is another session created under its id.
+    await expectGone(await call("POST", "/api/sessions", { token, body: { id } }));
     expect(called()).toEqual([]);
   });
 
