@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readSpans } from "../packages/cli/src/trace-tree.ts";
-import { waitFor, waitForMessage, waitForStatus } from "../packages/cli/src/wait.ts";
+import { waitFor, waitForMessage, waitForStatus, waitForWorkflow } from "../packages/cli/src/wait.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
 import { DiffView } from "../packages/shared/src/protocol/changes.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
@@ -21,7 +21,7 @@ const scenario = parseScenario(
         name: "commit",
         when: { userContains: "[commit]" },
         turn: bash(
-          "printf 'one\\n2\\n' > file.txt && git commit -qam 'a change' && echo new > new.txt && echo x > ignored",
+          "printf 'one\\n2\\n' > file.txt && git commit -qam 'a change' && echo new > new.txt && echo x > ignored && git log -1 --format=%B",
         ),
       },
       { name: "again", when: { userContains: "[again]" }, turn: bash("echo more >> new.txt") },
@@ -61,9 +61,14 @@ test(
   async () => {
     const { api, stateDir } = system;
     const { id } = await api.createSession({ repoUrl: `file://${join(folder, "repo")}` });
+    const outputs: string[] = [];
+    const traceIds: string[] = [];
     const say = async (content: string) => {
       const { messageId } = await api.sendMessage(id, { content });
-      expect(await waitForMessage(api, id, messageId, () => {}, TIMEOUT_MS)).toMatchObject({ outcome: "ok" });
+      const message = await waitForMessage(api, id, messageId, () => {}, TIMEOUT_MS);
+      expect(message).toMatchObject({ outcome: "ok" });
+      outputs.push(JSON.stringify(message.parts));
+      traceIds.push(message.traceId ?? "");
       return messageId;
     };
     const known = (messageId: string) =>
@@ -81,9 +86,25 @@ test(
       lines_added: 2,
       lines_removed: 1,
     });
+    const trailers = (of: string, trace: string) =>
+      [`Valet-Session: ${id}`, `Valet-Message: ${of}`, `Valet-Trace: ${trace}`].join("\n");
+    expect(outputs[0]).toContain(JSON.stringify(trailers(first, traceIds[0] ?? "")).slice(1, -1));
     await known(await say("[again]"));
     const talk = await say("[talk]");
     expect(await known(talk)).toMatchObject({ commits: 0, files_changed: 0, patch: "" });
+
+    const run = "git commit -q --allow-empty -m 'of a command' && git log -1 --format=%B";
+    const { executionId } = await api.startWorkflow(id, { name: "commit", steps: [{ name: "commit", run }] });
+    const execution = await waitForWorkflow(
+      api,
+      id,
+      executionId,
+      () => {},
+      () => {},
+      TIMEOUT_MS,
+    );
+    expect(execution.steps[0]?.output).toContain(trailers(executionId, execution.traceId ?? ""));
+    expect(await known(executionId)).toMatchObject({ commits: 1, files_changed: 0 });
 
     await api.change(id, "hibernate");
     await waitForStatus(api, id, ["hibernated"], TIMEOUT_MS);
@@ -100,7 +121,7 @@ test(
     expect(git(clone, "status", "--porcelain").split("\n").sort()).toEqual(["?? new.txt", "M file.txt"]);
     const stat = await cli("first", "--stat");
     expect(stat).toContain("1 commit, 2 files, +2 -1 lines");
-    expect(stat).toContain("3 turns: 1 commit, 2 files, +3 -1 lines");
+    expect(stat).toContain("4 turns: 2 commits, 2 files, +3 -1 lines");
     expect(DiffView.parse(JSON.parse(await cli(first, first, "--json"))).turns).toHaveLength(1);
 
     const { turns } = { turns: await api.turns(id) };
@@ -108,13 +129,14 @@ test(
       [1, 2],
       [0, 1],
       [0, 0],
+      [1, 0],
     ]);
     const traces = await api.traces(id);
     const own = traces.filter(({ name }) => name === "valet.turn.changes");
-    expect(own).toHaveLength(2);
+    expect(own).toHaveLength(3);
     const spans = (await Promise.all(own.map(({ traceId }) => api.trace(id, traceId)))).flatMap(readSpans);
     expect(JSON.stringify(spans)).not.toMatch(/new\.txt|file\.txt|a change/);
-    expect(spans.map(({ attributes }) => attributes["valet.changes.file_count"]).sort()).toEqual([1, 2]);
+    expect(spans.map(({ attributes }) => attributes["valet.changes.file_count"]).sort()).toEqual([0, 1, 2]);
   },
   TIMEOUT_MS,
 );

@@ -21,6 +21,10 @@ const INTERNAL = [
   "VALET_TRUSTS_REPOSITORY",
   "VALET_OPENCODE_RUN",
   "VALET_WORKFLOW_STEP",
+  // From the runner to the shells of the agent and of commands, for the trailers of commits.
+  "VALET_COMMIT_HOOKS",
+  "VALET_MESSAGE_ID",
+  "VALET_TRACE_ID",
   // From `valet up` to workerd.
   "VALET_WORKERD",
   "VALET_WORKERD_LOCK",

@@ -1,5 +1,6 @@
 /** Makes the plugin's hooks. Without a runner the plugin has no tools; variables that shells must not see are blanked in any case. */
 import { childSessionTools } from "./child-session-tools.ts";
+import { commitOrigins, readCommitHooks } from "./commit-origin.ts";
 import { refuseForeignCode } from "./foreign-code.ts";
 import { modelCallPermits } from "./model-call-permits.ts";
 import { observeProviderCalls } from "./provider-calls.ts";
@@ -15,8 +16,10 @@ export function makePlugin(silenceMs?: number) {
   const access = readAccess(process.env);
   const refusals = readRefusals(process.env);
   const blanks = readHiddenVariables(process.env);
+  const hooks = readCommitHooks(process.env);
   if (!readTrust(process.env)) refuseForeignCode();
 
+  const originOf = access === undefined || hooks === undefined ? undefined : commitOrigins(access, hooks, blanks);
   const permits = access === undefined ? undefined : modelCallPermits(access, refusals);
   const onModelCall = access === undefined ? undefined : observeProviderCalls(access, silenceMs);
   const warmUps = answerWarmUps();
@@ -34,8 +37,9 @@ export function makePlugin(silenceMs?: number) {
       onModelCall?.(input, output, permit?.isRefused);
     },
     ...(access !== undefined && { tool: childSessionTools(access) }),
-    "shell.env": async (_input: unknown, output: { env: Record<string, string | undefined> }) => {
-      Object.assign(output.env, blanks);
+    // OpenCode 1.18.33 names the session and the call for a tool's shell, and none for a terminal's.
+    "shell.env": async (input: { sessionID?: string }, output: { env: Record<string, string | undefined> }) => {
+      Object.assign(output.env, blanks, await originOf?.(input.sessionID));
     },
   });
 }

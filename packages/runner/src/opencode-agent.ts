@@ -27,6 +27,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     secrets,
     onProviderCall: (call) => opencode.forwardProviderCall(call),
     onProviderBytes: (bytes) => opencode.forwardProviderBytes(bytes),
+    commitOriginOf: ({ opencodeSessionId }) => jobs.commitOriginOf(opencodeSessionId),
     permitModelCall: async (call) => permitOf(await jobs.permitModelCall(callRef(call))),
   });
   const opencode = new OpenCode({
@@ -41,7 +42,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     onWarning: rest.onWarning,
     health: { tryMs: healthMs, hungMs },
     trustsRepository: config.trustRepositoryConfig === true,
-    tools: { plugin: PLUGIN, url: server.url, secret: server.secret },
+    tools: { plugin: PLUGIN, url: server.url, secret: server.secret, commitHooks: rest.commitHooks },
   });
   const jobs = new JobRunner({
     tracer,
@@ -51,6 +52,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     defaultModel: modelAccess.model,
     workspace,
     env: process.env,
+    commitHooks: rest.commitHooks,
     secrets,
     agent: new OpenCodeAgent(opencode, modelAccess.openAiCompatible?.baseUrl),
     onPart: (attemptId, part) => tell(parts.frame(attemptId, part)),

@@ -13,6 +13,7 @@ import type { RunnerWarning } from "@valet/shared/protocol/warnings";
 import { exceptionType, extractFromHeaders, type Parent } from "@valet/shared/tracing";
 import { Bootstrap, type BootstrapError } from "./bootstrap.ts";
 import { TurnChanges } from "./changes/turn-changes.ts";
+import { makeCommitHooks } from "./git/commit-hooks.ts";
 import { setUpRepository } from "./git/git-setup.ts";
 import { secretsOf } from "./git/repo-url.ts";
 import { RepositoryProgress } from "./git/repository-progress.ts";
@@ -63,6 +64,8 @@ export interface AgentStart {
   readonly secrets: SecretValues;
   /** Is called at the start and the end of each attempt's work. */
   readonly onWork: WorkObserver;
+  /** The folder of the hooks that add trailers to commits; absent if they get none. */
+  readonly commitHooks: string | undefined;
 }
 
 export interface RunnerOptions {
@@ -360,6 +363,7 @@ export class Runner {
       ask: (request, signal) => this.#childRequests.ask(request, signal),
       heard: (spanId, atMs, what) => outbox.heard(spanId, atMs, what),
       onWork: this.#changes,
+      commitHooks: settings.commitTrailers === true ? this.#makeCommitHooks() : undefined,
     });
     this.#agent = agent;
     const started = errorOf(healthy);
@@ -376,6 +380,16 @@ export class Runner {
     }
     this.#bootstrap.end(errorType);
     outbox.flush();
+  }
+
+  /** A disk on which they cannot be written must not prevent the agent's work. */
+  #makeCommitHooks(): string | undefined {
+    try {
+      return makeCommitHooks(this.#options.settings.stateFolder);
+    } catch (error) {
+      this.#options.onProblem(`commits get no trailers: ${exceptionType(error)}`);
+      return undefined;
+    }
   }
 
   /** @returns the error type if it failed */

@@ -27,6 +27,8 @@ export interface Settings {
   readonly lifeline?: number | undefined;
   /** Whether repositories of this machine may be cloned: only if sandboxes run on the machine of their users. */
   readonly allowFile: boolean;
+  /** Whether commits of the agent and of workflows' commands get trailers that name the session. */
+  readonly commitTrailers?: boolean;
   /** The parent of the bootstrap span. */
   readonly parent: SpanContext | undefined;
   /** The limits of spans; OpenTelemetry's defaults if absent. */
@@ -53,6 +55,7 @@ const Environment = z.object({
     .transform(Number)
     .optional(),
   VALET_ALLOW_FILE_REPOS: z.enum(["0", "1"]).default(RUNNER_VARIABLES.VALET_ALLOW_FILE_REPOS.default),
+  VALET_COMMIT_TRAILERS: z.enum(["0", "1"]).default(RUNNER_VARIABLES.VALET_COMMIT_TRAILERS.default),
 } satisfies Record<keyof typeof RUNNER_VARIABLES, z.ZodType>);
 
 /**
@@ -79,6 +82,7 @@ export function readSettings(env: EnvironmentRecord, folder: string): Settings {
     sandboxId: data.VALET_SANDBOX_ID,
     lifeline: data.VALET_LIFELINE_FD,
     allowFile: data.VALET_ALLOW_FILE_REPOS === "1",
+    commitTrailers: data.VALET_COMMIT_TRAILERS === "1",
     parent: extractFromEnvironment(env),
     spanLimits: readTracingConfig(limitVariables(env)).limits,
   };

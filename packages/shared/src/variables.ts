@@ -57,6 +57,11 @@ export const WORKER_VARIABLES = {
     meaning:
       "`true`: sessions may clone from `file:` URLs. Use it only if every user of the API may read the machine of the sandboxes; `valet up` sets it",
   },
+  VALET_COMMIT_TRAILERS: {
+    default: "true",
+    meaning:
+      "`false`: commits of agents and of workflows' commands get no trailers `Valet-Session`, `Valet-Message` and `Valet-Trace`, and git sees only the repository's own hooks",
+  },
   VALET_IDLE_TIMEOUT_MS: {
     default: 15 * 60_000,
     meaning: "how long a session may be idle before it hibernates; a session may set its own (`idleTimeoutMs`)",
@@ -154,6 +159,7 @@ export const RUNNER_VARIABLES = {
   VALET_SANDBOX_ID: { meaning: "the broker's id of the sandbox" },
   VALET_LIFELINE_FD: { meaning: "a descriptor that is closed when the host dies; driver `local`" },
   VALET_ALLOW_FILE_REPOS: { default: "0", meaning: "`1`: repositories on the sandbox's machine may be cloned" },
+  VALET_COMMIT_TRAILERS: { default: "1", meaning: "`0`: commits get no trailers that name the session" },
 } as const satisfies Record<string, Variable>;
 
 /** Variables of the `valet` commands. Their options take precedence. */

@@ -91,3 +91,13 @@ test("a sandbox is told how much its spans may hold, and nothing of the backend"
     OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT: "100",
   });
 });
+
+test.each([
+  ["false", "0"],
+  [false, "0"],
+  ["true", undefined],
+  [undefined, undefined],
+])("a sandbox adds trailers to commits unless VALET_COMMIT_TRAILERS is false (%s)", (value, expected) => {
+  const env = { ...needed, VALET_COMMIT_TRAILERS: value } as unknown as Env;
+  expect(sandboxVariables(env, "https://valet.example", "ses_1", 1).VALET_COMMIT_TRAILERS).toBe(expected);
+});

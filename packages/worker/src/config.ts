@@ -181,6 +181,7 @@ export function sandboxVariables(
     VALET_GENERATION: String(generation),
     VALET_RUNNER_URL: `${publicUrl.replace(/^http/, "ws")}/runner/${sessionId}`,
     ...(allowsFileRepos(env) && { VALET_ALLOW_FILE_REPOS: "1" }),
+    ...(String(env.VALET_COMMIT_TRAILERS) === "false" && { VALET_COMMIT_TRAILERS: "0" }),
   };
 }
 

@@ -124,6 +124,8 @@ export interface AgentPrompt {
    * to this prompt. The call asks the runner for something at `atMs`, epoch ms, so its span begins no later.
    */
   toolSpan(call: ToolCallRef, atMs: number): string | undefined;
+  /** Whether this prompt, or a sub-agent of it, works in a session of the agent. */
+  worksIn(sessionId: string): boolean;
   /**
    * Decides whether the agent may make a model call, which may belong to another prompt. Resolves once everything that the
    * agent reported before the call has been applied, or after `callCatchUpMs`. Calls of this prompt are refused from its abort

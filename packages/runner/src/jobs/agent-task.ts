@@ -169,6 +169,11 @@ export class AgentTask {
     return this.#contextOf(this.#prompt?.toolSpan(call, Math.floor(this.#frame.nowMs())));
   }
 
+  /** Whether this task works in a session of the agent: {@link AgentPrompt.worksIn}. */
+  worksIn(sessionId: string): boolean {
+    return this.#prompt?.worksIn(sessionId) === true;
+  }
+
   /** Decides whether the agent may make a model call, of this task or another: {@link AgentPrompt.permitModelCall}. */
   async permitModelCall(call: ModelCallRef): Promise<CallPermit> {
     const { isRefused = false, spanId } = (await this.#prompt?.permitModelCall(call)) ?? {};

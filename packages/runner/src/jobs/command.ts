@@ -1,6 +1,7 @@
 /** Runs commands of workflows by a shell in the workspace, with a timeout and a limit on the stored output. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
+import { type CommitOrigin, commitVariables } from "@valet/shared/protocol/commit-trailers";
 import { PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
 import { MAX_STEP_OUTPUT } from "@valet/shared/protocol/workflow";
 import { cutStart } from "@valet/shared/text";
@@ -21,6 +22,8 @@ export interface CommandOptions {
   readonly stepId: string;
   /** The parent of the command's own spans. */
   readonly context: SpanContext;
+  /** How git finds the hooks that add trailers to commits, and what they name; absent if commits get none. */
+  readonly commit?: { readonly hooks: string; readonly origin: CommitOrigin } | undefined;
   readonly timeoutMs: number;
   /** Secrets that are redacted from its output. */
   readonly secrets?: SecretValues | undefined;
@@ -55,7 +58,7 @@ export async function runCommand({
   try {
     child = spawn(SHELL, ["-c", run], {
       cwd: workspace,
-      env: environment(rest.env, stepId, rest.context),
+      env: environment(rest.env, stepId, rest.context, rest.commit),
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -99,9 +102,15 @@ export function killCommandOf(stepId: string): void {
 }
 
 /** Returns the environment of the agent's shells, without the keys of models, which a command does not need. */
-function environment(env: CommandOptions["env"], stepId: string, context: SpanContext): Record<string, string> {
+function environment(
+  env: CommandOptions["env"],
+  stepId: string,
+  context: SpanContext,
+  commit: CommandOptions["commit"],
+): Record<string, string> {
   const own: Record<string, string> = { ...withoutOurs(env), [STEP_VARIABLE]: stepId };
   for (const key of PROVIDER_KEYS) delete own[key];
   injectIntoEnvironment(context, own);
+  if (commit !== undefined) Object.assign(own, commitVariables(own, commit.hooks, commit.origin));
   return own;
 }

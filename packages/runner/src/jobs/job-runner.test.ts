@@ -64,6 +64,7 @@ class EchoAgent implements Agent {
       seenParts: () => [PART],
       readParts: async () => [PART],
       toolSpan: () => undefined,
+      worksIn: () => false,
       permitModelCall: async () => ({ isRefused: false }),
     };
   }
@@ -158,6 +159,7 @@ class WaitingAgent implements Agent {
       seenParts: () => [PART],
       readParts: async () => [PART],
       toolSpan: () => undefined,
+      worksIn: () => false,
       permitModelCall: async () => ({ isRefused: false }),
     };
   }

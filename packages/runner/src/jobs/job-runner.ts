@@ -1,10 +1,12 @@
 /** Runs the jobs of attempts: those of different channels concurrently, those of one channel in order, and none twice. */
 import { stuckLimits } from "@valet/shared/limits";
+import type { CommitOrigin } from "@valet/shared/protocol/commit-trailers";
 import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/dispatch";
 import { DEFAULT_TURN_BOUNDS, type TurnBounds, type TurnSummary } from "@valet/shared/protocol/turn";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { AgentReply, ModelCallRef, PromptLimits, ToolCallRef } from "../agent/agent.ts";
 import type { AbortReason, CallPermit } from "./agent-task.ts";
+import { commitOriginOf } from "./dispatch-attributes.ts";
 import { Turn, type TurnResult } from "./turn.ts";
 import { Workflow, type WorkflowOptions, type WorkflowResult } from "./workflow.ts";
 
@@ -48,6 +50,7 @@ interface Job<R> {
   abort(reason: AbortReason): Promise<void>;
   reply(reply: AgentReply): Promise<void>;
   toolContext(call: ToolCallRef): SpanContext | undefined;
+  worksIn(sessionId: string): boolean;
   permitModelCall(call: ModelCallRef): Promise<CallPermit>;
 }
 
@@ -62,7 +65,7 @@ const MAX_FINISHED = 100;
 export class JobRunner {
   readonly #options: WorkflowOptions;
   readonly #onWork: WorkObserver | undefined;
-  readonly #begun = new Map<string, Running<unknown> & { readonly job: Job<unknown> }>();
+  readonly #begun = new Map<string, Running<unknown> & { readonly job: Job<unknown>; readonly origin: CommitOrigin }>();
   /** The last job of each channel that has one running. */
   readonly #channels = new Map<string, Promise<unknown>>();
   readonly #busy = new Set<string>();
@@ -111,7 +114,13 @@ export class JobRunner {
     const job = make();
     const before = (this.#channels.get(channel) ?? Promise.resolve()).then(() => this.#onWork?.began(dispatch));
     const done = job.run(before);
-    const running = { job, openSpan: job.openSpan, progress: () => job.progress(), done };
+    const running = {
+      job,
+      openSpan: job.openSpan,
+      progress: () => job.progress(),
+      done,
+      origin: commitOriginOf(dispatch),
+    };
     this.#begun.set(attemptId, running);
     this.#busy.add(attemptId);
     const settled = done.then(async (result) => {
@@ -155,6 +164,13 @@ export class JobRunner {
       if (context !== undefined) return { attemptId, context };
     }
     return undefined;
+  }
+
+  /** Returns for what commits in a session of the agent are made; nothing of a session in which no job works. */
+  commitOriginOf(sessionId: string): CommitOrigin {
+    const ids = [...this.#busy];
+    const attemptId = ids.find((id) => this.#begun.get(id)?.job.worksIn(sessionId));
+    return (attemptId && this.#begun.get(attemptId)?.origin) || {};
   }
 
   /**

@@ -77,6 +77,10 @@ export class Turn {
     return this.#task.toolContext(call);
   }
 
+  worksIn(sessionId: string): boolean {
+    return this.#task.worksIn(sessionId);
+  }
+
   permitModelCall(call: ModelCallRef): Promise<CallPermit> {
     return this.#task.permitModelCall(call);
   }

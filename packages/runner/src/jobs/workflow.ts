@@ -23,12 +23,14 @@ import {
   type TaskResult,
 } from "./agent-task.ts";
 import { type CommandResult, runCommand, stepIdOf } from "./command.ts";
-import { dispatchAttributes } from "./dispatch-attributes.ts";
+import { commitOriginOf, dispatchAttributes } from "./dispatch-attributes.ts";
 
 export interface WorkflowOptions extends AgentTaskOptions {
   /** The runner's environment, from which commands receive everything except Valet's own variables. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly commandTimeoutMs: number;
+  /** The folder of the hooks that add trailers to commits; absent if they get none. */
+  readonly commitHooks?: string | undefined;
   /** Secrets that are redacted from the output of commands. */
   readonly secrets?: SecretValues;
   /** @param span the open span of a step that has just begun */
@@ -145,6 +147,10 @@ export class Workflow {
     return this.#current?.toolContext(call);
   }
 
+  worksIn(sessionId: string): boolean {
+    return this.#lastTask?.worksIn(sessionId) === true;
+  }
+
   async permitModelCall(call: ModelCallRef): Promise<CallPermit> {
     return (await this.#lastTask?.permitModelCall(call)) ?? { isRefused: false, context: undefined };
   }
@@ -218,7 +224,7 @@ export class Workflow {
   }
 
   async #command(index: number, run: string, span: StepSpan): Promise<StepEnd> {
-    const { workspace, env, secrets, commandTimeoutMs: timeoutMs } = this.#options;
+    const { workspace, env, secrets, commitHooks, commandTimeoutMs: timeoutMs } = this.#options;
     const aborting = new AbortController();
     const stepId = stepIdOf(this.#dispatch.attemptId, index);
     const { context } = span;
@@ -228,6 +234,7 @@ export class Workflow {
       env,
       stepId,
       context,
+      commit: commitHooks === undefined ? undefined : { hooks: commitHooks, origin: commitOriginOf(this.#dispatch) },
       timeoutMs,
       secrets,
       signal: aborting.signal,

@@ -208,6 +208,10 @@ class OpenCodePrompt implements AgentPrompt {
     return spanId;
   }
 
+  worksIn(sessionId: string): boolean {
+    return !this.#reducer.hasEnded && this.#reducer.has(sessionId);
+  }
+
   async permitModelCall(call: ModelCallRef): Promise<ModelCallPermit> {
     const { sessionId, messageId } = call;
     await this.#caughtUp(messageId);

@@ -6,6 +6,7 @@ import {
   TOOLS_URL_VARIABLE,
   TRUST_VARIABLE,
 } from "@valet/shared/protocol/child-sessions";
+import { COMMIT_HOOKS_VARIABLE } from "@valet/shared/protocol/commit-trailers";
 import {
   type ModelAccess,
   type ModelPrices,
@@ -35,6 +36,8 @@ export interface ToolAccess {
   readonly plugin: string;
   readonly url: string;
   readonly secret: string;
+  /** The folder of the hooks that add trailers to commits; absent if they get none. */
+  readonly commitHooks?: string | undefined;
 }
 
 /**
@@ -144,6 +147,7 @@ export function openCodeEnvironment(
   if (own.tools !== undefined) {
     env[TOOLS_URL_VARIABLE] = own.tools.url;
     env[TOOLS_SECRET_VARIABLE] = own.tools.secret;
+    if (own.tools.commitHooks !== undefined) env[COMMIT_HOOKS_VARIABLE] = own.tools.commitHooks;
   }
   return {
     ...env,

@@ -11,6 +11,7 @@ import {
   ProviderCall,
   ToolCall,
 } from "@valet/shared/protocol/child-sessions";
+import { type CommitOrigin, ShellRef } from "@valet/shared/protocol/commit-trailers";
 import { z } from "zod";
 import type { SecretValues } from "../secrets/secret-values.ts";
 
@@ -25,6 +26,8 @@ export interface ToolServerOptions {
   onProviderBytes?(bytes: ProviderBytes): void;
   /** Decides on a model call that the agent is about to make. Without it, every call is permitted. */
   permitModelCall?(call: ModelCallRef): Promise<ModelCallPermit>;
+  /** Returns for what commits in a shell of the agent are made. Without it, nobody knows. */
+  commitOriginOf?(shell: ShellRef): CommitOrigin;
   readonly maxOpen?: number;
 }
 
@@ -37,6 +40,7 @@ export interface ToolServer {
 const Told = z.object({ providerCall: ProviderCall });
 const ToldBytes = z.object({ providerBytes: ProviderBytes });
 const Asked = z.object({ modelCall: ModelCallRef });
+const Shell = z.object({ shell: ShellRef });
 const MAX_BODY_BYTES = 512 * 1024;
 const MAX_OPEN = 32;
 /** Bun closes a connection that was idle for this long. An answer may take a minute. */
@@ -47,6 +51,7 @@ export function startToolServer({
   onProviderCall,
   onProviderBytes,
   permitModelCall,
+  commitOriginOf,
   secrets,
   maxOpen = MAX_OPEN,
 }: ToolServerOptions): ToolServer {
@@ -71,6 +76,8 @@ export function startToolServer({
       }
       const asked = Asked.safeParse(body);
       if (asked.success) return Response.json((await permitModelCall?.(asked.data.modelCall)) ?? {});
+      const shell = Shell.safeParse(body);
+      if (shell.success) return Response.json(commitOriginOf?.(shell.data.shell) ?? {});
       const call = ToolCall.safeParse(body);
       if (!call.success) return refused(400, "The call is invalid.");
       const clean = secrets?.redactAll(call.data) ?? call.data;
