@@ -137,6 +137,13 @@ test(
     const spans = (await Promise.all(own.map(({ traceId }) => api.trace(id, traceId)))).flatMap(readSpans);
     expect(JSON.stringify(spans)).not.toMatch(/new\.txt|file\.txt|a change/);
     expect(spans.map(({ attributes }) => attributes["valet.changes.file_count"]).sort()).toEqual([0, 1, 2]);
+
+    // In a restored sandbox the state before is that after the last turn, and files that are only copied have not changed.
+    expect(await known(await say("[again]"))).toMatchObject({
+      turns: [{ shared_with: [], unknown: null, files: [{ path: "new.txt", kind: "modified", lines_added: 1 }] }],
+      commits: 0,
+      files_changed: 1,
+    });
   },
   TIMEOUT_MS,
 );
