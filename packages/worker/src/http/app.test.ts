@@ -50,6 +50,16 @@ describe("the documentation", () => {
     expect(servers).toEqual([{ url: ORIGIN }]);
   });
 
+  test("has a name for the schema of each JSON answer", async () => {
+    const { paths } = await document();
+    for (const operation of Object.values(paths).flatMap((each) => Object.values(each))) {
+      for (const response of Object.values(operation.responses) as { content?: Record<string, { schema: object }> }[]) {
+        const schema = response.content?.["application/json"]?.schema;
+        if (schema !== undefined) expect(Object.keys(schema), operation.operationId).toEqual(["$ref"]);
+      }
+    }
+  });
+
   test("describes each route's purpose, input and answers", async () => {
     const { paths } = await document();
     for (const operation of Object.values(paths).flatMap((each) => Object.values(each))) {

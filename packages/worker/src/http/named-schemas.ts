@@ -3,6 +3,7 @@
 import { zodToOpenAPIRegistry } from "@asteasolutions/zod-to-openapi";
 import { Problem } from "@valet/shared/http/problem";
 import { AgentQuestion } from "@valet/shared/protocol/agent-question";
+import { ChangeFacts, CommitView, DiffView, FileChange, TurnChangesView } from "@valet/shared/protocol/changes";
 import { ClientEvent } from "@valet/shared/protocol/client-socket";
 import { FailureView } from "@valet/shared/protocol/failure";
 import { MessagePart } from "@valet/shared/protocol/message-part";
@@ -14,7 +15,16 @@ import { SkeletonChunk, TraceSkeleton } from "@valet/shared/protocol/trace-skele
 import { Distribution, OwnerTurns, TurnGroup, TurnStats } from "@valet/shared/protocol/turn-stats";
 import { VerdictView } from "@valet/shared/protocol/verdict";
 import { WarningView } from "@valet/shared/protocol/warnings";
-import { Part, WhyView } from "@valet/shared/protocol/why";
+import {
+  Avoidable,
+  Evidence,
+  ModelMoney,
+  Money,
+  Part,
+  SpanReference,
+  WhyFailure,
+  WhyView,
+} from "@valet/shared/protocol/why";
 import { z } from "zod";
 
 const {
@@ -44,26 +54,36 @@ const {
 const { MessageView, PermissionView, QuestionView, SessionStatus, SessionView, TurnRecord, WorkflowView } = views;
 
 const NAMED: Readonly<Record<string, z.ZodType>> = {
+  // It holds parts of its own kind, which a document can only say by name.
   AcceptedMessage,
   AcceptedWorkflow,
   AgentQuestion,
   AttentionItem,
   AttentionList,
+  Avoidable,
+  ChangeFacts,
   ClearedQueue,
   ClientEvent,
+  CommitView,
   CreateSession,
   CreateTicket,
+  DiffView,
   Distribution,
+  Evidence,
   FailureView,
   FamilyMember,
   FamilyView,
+  FileChange,
   FoundSpans,
   Health,
   MessageList,
   MessagePart,
   MessageView,
+  ModelMoney,
+  Money,
   NowView,
   OwnerTurns,
+  Part,
   PartDelta,
   PermissionView,
   Problem,
@@ -78,6 +98,7 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   SessionStatus,
   SessionView,
   SkeletonChunk,
+  SpanReference,
   StartWorkflow,
   StepNow,
   Ticket,
@@ -85,17 +106,18 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   TraceSkeleton,
   TraceSummaryView,
   TraceView,
+  TurnChangesView,
   TurnGroup,
   TurnList,
   TurnRecord,
-  VerdictView,
   TurnStats,
+  VerdictView,
   WarningView,
-  WorkflowList,
-  WorkflowView,
-  // It holds parts of its own kind, which a document can only say by name.
+  WhyFailure,
   WhyPart: Part,
   WhyView,
+  WorkflowList,
+  WorkflowView,
 };
 
 /** Returns a schema for the document that no route refers to. */

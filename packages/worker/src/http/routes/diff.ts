@@ -13,7 +13,7 @@ const PATCH_TYPE = "text/x-diff";
 const showDiff = createRoute({
   method: "get",
   path: `${SESSION_PATH}/diff`,
-  operationId: "readDiff",
+  operationId: "getDiff",
   summary: "Shows what a turn changed in the repository, or several turns",
   description:
     "By default the last turn. It works while the session sleeps: the session stores what each turn changed. Files over 1 MiB and binary " +
