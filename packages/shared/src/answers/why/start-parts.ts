@@ -71,7 +71,7 @@ function onOneClock(root: Node): Node {
   const children = root.children.map((child): Node => {
     if (child.span.name === CREATE)
       return { ...child, children: child.children.map((served) => servedWithin(served, child)) };
-    if (!child.span.name.startsWith("valet.runner.")) return child;
+    if (!/^valet\.runner\./.test(child.span.name)) return child;
     const earliestUs = firstCreate === Infinity ? operationStart : Math.min(firstCreate, operationEnd);
     const byUs = shiftInto(child, { earliestUs, latestUs: operationEnd, endUs: operationEnd });
     // The operation ends as the runner reports that it is ready. So of a clock that is wrong, the end says most.
