@@ -24,7 +24,7 @@ export type { IdGenerator } from "./ids.ts";
 export { createRandomIds, isValidSpanId, isValidTraceId } from "./ids.ts";
 export type { SpanLimits } from "./limits.ts";
 export { DEFAULT_LIMITS } from "./limits.ts";
-export { parseOpenSpan, serialiseSpan } from "./open-span.ts";
+export { parseOpenSpan, serialiseSpan, withAttributes } from "./open-span.ts";
 export type { Resource } from "./otlp.ts";
 export { encodeResource, encodeScope, encodeSpan, encodeTraces, encodeTracesAsBytes } from "./otlp.ts";
 export type { EnvironmentRecord, HeaderRecord } from "./propagation.ts";

@@ -17,15 +17,21 @@ type Wrapped = { readonly $: "bigint" | "number" | "bytes"; readonly v: string }
  * @param further attributes that only the text has, after the span's own
  */
 export function serialiseSpan(span: OpenSpan, further: AttributeList = []): string {
-  const { context, parent, name, kind, startTime, attributes, events, links, statusCode, statusMessage } = span;
+  const open = withAttributes(span, [...span.attributes, ...further]);
+  return JSON.stringify({ format: FORMAT, ...open }, isPlain(open) ? undefined : wrap);
+}
+
+/** Returns a copy with other attributes. A spread would not copy a recording span, which inherits what it does not have. */
+export function withAttributes(span: OpenSpan, attributes: AttributeList): OpenSpan {
+  const { context, parent, name, kind, startTime, events, links, statusCode, statusMessage } = span;
   const { droppedAttributes, droppedEvents, droppedLinks } = span;
-  const open: OpenSpan = {
+  return {
     context,
     parent,
     name,
     kind,
     startTime,
-    attributes: [...attributes, ...further],
+    attributes,
     events,
     links,
     statusCode,
@@ -34,7 +40,6 @@ export function serialiseSpan(span: OpenSpan, further: AttributeList = []): stri
     droppedEvents,
     droppedLinks,
   };
-  return JSON.stringify({ format: FORMAT, ...open }, isPlain(open) ? undefined : wrap);
 }
 
 /** Whether JSON represents all values as they are, as in most spans: a replacer costs several times the rest. */

@@ -7,7 +7,9 @@ import { NO_WORK } from "../../../test/fake-runner.ts";
 import { upgradeFromAd59303 } from "../../../test/old-tables.ts";
 import { TestSession, valueIn } from "../../../test/session.ts";
 import { NEW_SESSION } from "../../../test/session-record.ts";
+import { upgradeSchema } from "../core/schema.ts";
 import type { AttemptRow } from "../queue/job-store.ts";
+import { SESSION_MIGRATIONS } from "../session-schema.ts";
 import { TurnRecords } from "./turn-records.ts";
 
 test("a record of a version with one column for all reasons is converted to today's columns", async () => {
@@ -49,7 +51,8 @@ const SESSION = { ...NEW_SESSION, createdMs: 0, updatedMs: 0 };
 async function withRecords(work: (records: TurnRecords, sql: SqlStorage) => void, before?: string): Promise<void> {
   const { SESSION_AGENT } = bindings;
   await runInDurableObject(SESSION_AGENT.get(SESSION_AGENT.newUniqueId()), (_object, { storage }) => {
-    if (before !== undefined) upgradeFromAd59303(storage, before);
+    if (before === undefined) upgradeSchema(storage, SESSION_MIGRATIONS);
+    else upgradeFromAd59303(storage, before);
     work(new TurnRecords(storage.sql, () => 0), storage.sql);
   });
 }

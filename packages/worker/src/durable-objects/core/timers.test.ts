@@ -1,6 +1,8 @@
 import { runInDurableObject } from "cloudflare:test";
 import { expect, test } from "vitest";
 import { bindings } from "../../../test/bindings.ts";
+import { SESSION_MIGRATIONS } from "../session-schema.ts";
+import { upgradeSchema } from "./schema.ts";
 import { type TimerHandlers, Timers } from "./timers.ts";
 
 /** Timers of an object of their own, on a clock that the test sets. The alarm is noted, not set. */
@@ -16,6 +18,7 @@ function withTimers(
 ): Promise<void> {
   const { SESSION_AGENT } = bindings;
   return runInDurableObject(SESSION_AGENT.get(SESSION_AGENT.newUniqueId()), (_object, { storage }) => {
+    upgradeSchema(storage, SESSION_MIGRATIONS);
     const clock = { ms: 1000, alsoDueMs: undefined as number | undefined };
     const alarms: number[] = [];
     const errors: unknown[] = [];

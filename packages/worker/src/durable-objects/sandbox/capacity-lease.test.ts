@@ -5,9 +5,11 @@ import { bindings } from "../../../test/bindings.ts";
 import { eventually } from "../../../test/eventually.ts";
 import { NEW_SESSION } from "../../../test/session-record.ts";
 import type { CapacityReport, CapacityStanding } from "../capacity/capacity-calls.ts";
+import { upgradeSchema } from "../core/schema.ts";
 import { type SessionPatch, type SessionRecord, SessionState } from "../core/session-state.ts";
 import { Timers } from "../core/timers.ts";
 import { Transactions } from "../core/transactions.ts";
+import { SESSION_MIGRATIONS } from "../session-schema.ts";
 import { CapacityLease, needOf } from "./capacity-lease.ts";
 
 const WAITING: SessionPatch = {
@@ -125,7 +127,10 @@ class World {
 function inObject(work: (live: (brokerUrl?: string) => World) => Promise<void>): Promise<void> {
   const { SESSION_AGENT } = bindings;
   const stub = SESSION_AGENT.get(SESSION_AGENT.idFromName(`lease_${crypto.randomUUID()}`));
-  return runInDurableObject(stub, (_object, state) => work((brokerUrl) => new World(state, brokerUrl)));
+  return runInDurableObject(stub, (_object, state) => {
+    upgradeSchema(state.storage, SESSION_MIGRATIONS);
+    return work((brokerUrl) => new World(state, brokerUrl));
+  });
 }
 
 test("what a session needs is reported once, numbered, and in order", () =>

@@ -17,6 +17,7 @@ import {
   encodeResource,
   type OpenSpan,
   type Resource,
+  withAttributes,
 } from "@valet/shared/tracing";
 import type { ReceivedSpan, SpanGroup } from "./otlp-request.ts";
 
@@ -72,7 +73,7 @@ export function stampOpenSpan(span: OpenSpan, { sessionId, known }: Pick<Stamp, 
     ...sessionAttributes(sessionId),
     ...decided(known, span.context.traceId, answerer),
   };
-  return { ...span, attributes: Object.entries(attributes).flat() as AttributeList };
+  return withAttributes(span, Object.entries(attributes).flat() as AttributeList);
 }
 
 /** Returns the encoded resource of a runner's spans that the object itself writes or shows: it knows no version of the runner. */

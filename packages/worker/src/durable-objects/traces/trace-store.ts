@@ -169,7 +169,8 @@ export class TraceStore implements SpanProcessor {
   #keepOpen(instanceId: string, spans: readonly OpenSpan[]): void {
     const { sessionId, ownTracesOnly, limits } = this.#options;
     let known: number | undefined;
-    for (const { context, parent, ...span } of spans) {
+    for (const span of spans) {
+      const { context, parent } = span;
       const { "valet.session.id": sessionValue, ...others } = attributesToObject(span.attributes);
       const attributes = Object.keys(others).length + (sessionValue === undefined ? 0 : 1);
       const isOwn = isOwnSpan(sessionValue === undefined ? [] : [sessionValue], attributes, sessionId, limits);
@@ -179,7 +180,7 @@ export class TraceStore implements SpanProcessor {
       if (isNew) known ??= this.#open.count(instanceId);
       // Valet's own runner never has more open spans.
       if (isNew && known !== undefined && known >= MAX_OPEN_SPANS) continue;
-      const stamped = stampOpenSpan({ context, parent, ...span }, this.#options);
+      const stamped = stampOpenSpan(span, this.#options);
       const isKept = this.#open.keep(instanceId, stamped);
       if (isNew && isKept) known = (known ?? 0) + 1;
       if (isKept) this.#options.onStored?.(() => [openRowOf(stamped)]);
