@@ -27,8 +27,10 @@ import { withinLimit } from "./work-limit.ts";
 
 export interface AppOptions {
   readonly driver: Driver;
-  /** The bearer token that callers must send. */
-  readonly secret: string;
+  /** Callers must send one of these bearer tokens. */
+  readonly secrets: readonly string[];
+  /** Whether new sandboxes are refused; they are not if omitted. */
+  readonly isDraining?: (() => boolean) | undefined;
   /** Receives unexpected errors of requests. */
   readonly onError: (error: unknown) => void;
   /** The limits of spans. */
@@ -41,10 +43,10 @@ type Handler = (c: Context, steps: Steps) => Promise<object>;
 const ListQuery = z.strictObject({ sessionId: SessionId });
 
 /** The broker's HTTP API, independent of the driver. */
-export function createApp({ driver, secret, onError, spanLimits }: AppOptions): Hono {
+export function createApp({ driver, secrets, isDraining = () => false, onError, spanLimits }: AppOptions): Hono {
   const app = new Hono();
-  const sandboxes = new Sandboxes(driver);
-  const isAuthorised = bearerCheck(secret);
+  const sandboxes = new Sandboxes(driver, isDraining);
+  const isAuthorised = bearerCheck(secrets);
 
   const respondWithProblem = (error: BrokerError, spans?: string) => {
     if (error.code === "internal") onError(error.cause);
@@ -86,7 +88,16 @@ export function createApp({ driver, secret, onError, spanLimits }: AppOptions): 
   app.onError((error) => respondWithProblem(toBrokerError(error)));
   app.notFound(() => respondWithProblem(new BrokerError("not_found")));
 
-  app.get("/v1/health", (c) => c.json({ status: "ok", driver: driver.name } satisfies BrokerHealth));
+  app.get("/v1/health", (c) => {
+    const awake = driver.countAwake?.();
+    const health = {
+      status: "ok",
+      driver: driver.name,
+      ...withoutUndefined({ awake }),
+      isDraining: isDraining(),
+    } as const;
+    return c.json(health satisfies BrokerHealth);
+  });
 
   app.use(async (c, next) => {
     if (!isAuthorised(c.req.header("authorization"))) throw new BrokerError("unauthorized");

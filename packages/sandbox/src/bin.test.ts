@@ -58,6 +58,17 @@ test.each(["SIGTERM", "SIGINT"] as const)("%s ends all processes", async (signal
   expect(processesWith(stateDir)).toEqual([]);
 });
 
+test("SIGUSR2 drains the broker, whose sandboxes run on", async () => {
+  const broker = await startBrokerProcess(temporaryFolder());
+  await broker.create("s1", `exec ${uniqueSleep()}`);
+  broker.process.kill("SIGUSR2");
+  const { body } = await waitFor(async () => {
+    const answer = await broker.call("GET", "/v1/health");
+    return answer.body.isDraining && answer;
+  });
+  expect(body).toMatchObject({ awake: 1, isDraining: true });
+});
+
 test("a signal during the start ends the broker cleanly, too", async () => {
   const stateDir = temporaryFolder();
   const program = runProgram(["--state", stateDir, "--", ...ENTRYPOINT]);

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The sandbox broker's program. Serves until SIGINT or SIGTERM; prints `{"url": …}` when it is ready. */
+/** The sandbox broker's program. Serves until SIGINT or SIGTERM; refuses new sandboxes after SIGUSR2; prints `{"url": …}` when it is ready. */
 import { limitVariables, readTracingConfig, type SpanLimits } from "@valet/shared/tracing";
 import { type SandboxBroker, startModalBroker, startSandboxBroker } from "./broker.ts";
 import { hideEnvironment } from "./local/hide-environment.ts";
@@ -23,7 +23,16 @@ async function main(): Promise<void> {
   // Before the start, which creates processes and a lock: a signal during the start takes effect after it.
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stopped.resolve());
+  // Not SIGUSR1, which starts Node's debugger.
+  const draining = Promise.withResolvers<void>();
+  process.once("SIGUSR2", () => draining.resolve());
   const broker = await start(settings, spanLimits);
+  void draining.promise.then(() => {
+    broker.drain();
+    console.error(
+      "valet-sandbox-broker: draining: no further sandboxes start; GET /v1/health counts those that are awake",
+    );
+  });
   void stopped.promise.then(() => broker.close());
   process.stdout.write(`${JSON.stringify({ url: broker.url })}\n`);
 }

@@ -103,6 +103,21 @@ describe("sandboxes", () => {
     expect(await ask()).toMatchObject({ status: 201 });
   });
 
+  test("are refused by a broker that drains, while known ones run on, and its health counts them", async () => {
+    const broker = await startBroker();
+    const health = async () => (await broker.call("GET", "/v1/health")).body;
+    const first = await broker.create("s1", STAY);
+    expect(await health()).toEqual({ status: "ok", driver: "local", awake: 1, isDraining: false });
+    broker.drain();
+    const refused = await broker.call("POST", "/v1/sandboxes", createRequest("s2", STAY));
+    expect(BrokerProblem.parse(refused.body)).toMatchObject({ code: "capacity", detail: "the broker is draining" });
+    expect(await broker.create("s1", STAY)).toMatchObject({ id: first.id, state: "running" });
+    expect(await health()).toMatchObject({ awake: 1, isDraining: true });
+    expect(await broker.call("POST", `/v1/sandboxes/${first.id}/snapshot`)).toMatchObject({ status: 201 });
+    await broker.call("DELETE", `/v1/sandboxes/${first.id}`);
+    expect(await health()).toMatchObject({ awake: 0, isDraining: true });
+  });
+
   test("that cannot start leave nothing behind", async () => {
     const broker = await startBroker({ entrypoint: ["/no/such/program"] });
     const answer = await broker.call("POST", "/v1/sandboxes", createRequest("s1", STAY));
@@ -144,6 +159,21 @@ describe("snapshots", () => {
       expect(answer).toMatchObject({ status: 409, body: { code: "sandbox_gone" } });
     }
   });
+});
+
+test("a broker accepts each of several secrets while callers change from one to the other", async () => {
+  const next = "the-next-secret-of-these-tests";
+  const both = await startBroker({ secret: `${next}, ${SECRET}` });
+  const ask = async (broker: { call: typeof both.call }, secret: string) => {
+    const headers = { authorization: `Bearer ${secret}` };
+    return (await broker.call("GET", "/v1/sandboxes?sessionId=s1", undefined, headers)).status;
+  };
+  expect(await Promise.all([next, SECRET, `${next},${SECRET}`, ""].map((each) => ask(both, each)))).toEqual([
+    200, 200, 401, 401,
+  ]);
+  const rotated = await startBroker({ secret: next });
+  expect(await Promise.all([next, SECRET].map((each) => ask(rotated, each)))).toEqual([200, 401]);
+  await expect(startBroker({ secret: `${next},` })).rejects.toThrow("at least 16 characters");
 });
 
 describe("bad requests", () => {

@@ -12,7 +12,10 @@ interface ServerOptions {
   readonly port?: number | undefined;
   /** Default: `127.0.0.1`. */
   readonly host?: string | undefined;
-  /** The bearer token that callers must send: at least 16 characters, no spaces. */
+  /**
+   * The bearer token that callers must send: at least 16 characters, no spaces. Several, separated by commas, are all accepted, so
+   * that a caller can change from one to another. No bearer token contains a comma (RFC 6750, section 2.1).
+   */
   readonly secret: string;
   /** The limits of spans; OpenTelemetry's defaults if omitted. */
   readonly spanLimits?: SpanLimits | undefined;
@@ -29,6 +32,8 @@ export interface SandboxBroker {
   readonly url: string;
   /** Stops serving and ends all processes of sandboxes on this machine; their files stay. Idempotent. */
   close(): Promise<void>;
+  /** Refuses new sandboxes from now on, as if there were no room, while those that run go on. Idempotent; only a restart undoes it. */
+  drain(): void;
 }
 
 /** How long finished answers may take to reach their callers when the broker closes. */
@@ -59,10 +64,21 @@ async function serve(
   startDriver: (onError: (error: Error) => void) => Promise<Driver>,
 ): Promise<SandboxBroker> {
   const { secret, host = "127.0.0.1", port = 0, spanLimits } = options;
-  if (!/^\S{16,}$/.test(secret)) throw new Error("The secret must have at least 16 characters and no spaces");
+  const secrets = secret.split(",").map((each) => each.trim());
+  if (!secrets.every((each) => /^\S{16,}$/.test(each)))
+    throw new Error(
+      "The secret, or each of several separated by commas, must have at least 16 characters and no spaces",
+    );
   const onError = options.onError ?? ((error: Error) => console.error(`sandbox broker: ${error.message}`));
   const driver = await startDriver(onError);
-  const app = createApp({ driver, secret, spanLimits, onError: (error) => onError(error as Error) });
+  let isDraining = false;
+  const app = createApp({
+    driver,
+    secrets,
+    isDraining: () => isDraining,
+    spanLimits,
+    onError: (error) => onError(error as Error),
+  });
   const server = createAdaptorServer({ fetch: app.fetch, overrideGlobalObjects: false });
   server.listen(port, host);
   try {
@@ -79,6 +95,9 @@ async function serve(
     close: () => {
       closing ??= closeAll(server, driver);
       return closing;
+    },
+    drain: () => {
+      isDraining = true;
     },
   };
 }

@@ -44,6 +44,8 @@ export interface Driver {
   terminate(id: string, steps: Steps): Promise<boolean>;
   /** Deletes a snapshot; `false` when there was none. */
   deleteSnapshot(id: string, steps: Steps): Promise<boolean>;
+  /** Returns how many sandboxes run on this machine, those that start or end included; drivers that run none have no such method. */
+  countAwake?(): number;
   /** Stops everything that this process runs. Pending calls fail with `shutting_down`. */
   close(): Promise<void>;
 }

@@ -12,9 +12,12 @@ import type { Steps } from "./request-trace.ts";
 export class Sandboxes {
   readonly #driver: Driver;
   readonly #sessions = new KeyedMutex();
+  readonly #isDraining: () => boolean;
 
-  constructor(driver: Driver) {
+  /** @param isDraining whether new sandboxes are refused, as if there were no room for them */
+  constructor(driver: Driver, isDraining: () => boolean) {
     this.#driver = driver;
+    this.#isDraining = isDraining;
   }
 
   /** Returns the sandbox that {@link CreateSandbox} describes; creates it if it does not exist yet. */
@@ -25,8 +28,10 @@ export class Sandboxes {
     const { sandbox } = await this.#sessions.run(request.sessionId, async () => {
       await this.#endOlder(request, steps);
       const [existing] = await this.#driver.list(request.sessionId);
-      if (existing === undefined) return this.#driver.create({ ...request, fingerprint }, steps, limit);
-      return sameOrRefuse(existing, request.generation, fingerprint);
+      if (existing !== undefined) return sameOrRefuse(existing, request.generation, fingerprint);
+      // Callers wait after this code, and nothing fails because of it.
+      if (this.#isDraining()) throw new BrokerError("capacity", "the broker is draining");
+      return this.#driver.create({ ...request, fingerprint }, steps, limit);
     });
     return sandbox;
   }

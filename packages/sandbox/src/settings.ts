@@ -22,8 +22,10 @@ Options of the driver modal, which reads MODAL_TOKEN_ID and MODAL_TOKEN_SECRET:
   --app NAME     the Modal app of the sandboxes           VALET_MODAL_APP      valet
   --image IMAGE  an image's id or its registry tag        VALET_MODAL_IMAGE
 
-VALET_BROKER_SECRET must be set: the bearer token that callers send, at least 16 characters. OTEL_SPAN_*_LIMIT and the
-other variables that limit spans apply.
+VALET_BROKER_SECRET must be set: the bearer token that callers send, at least 16 characters. Several, separated by
+commas, are all accepted. OTEL_SPAN_*_LIMIT and the other variables that limit spans apply.
+
+Signals: SIGUSR2 drains it: no further sandboxes start, and those that run go on. SIGTERM and SIGINT end it.
 `;
 
 const LIMIT = "the number of sandboxes must be a whole number above 0";

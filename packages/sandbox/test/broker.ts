@@ -47,7 +47,7 @@ export function temporaryFolder(): string {
 /** Starts a broker in this process; it is closed after the test. */
 export async function startBroker(
   options: Partial<SandboxBrokerOptions> = {},
-): Promise<TestBroker & { close(): Promise<void> }> {
+): Promise<TestBroker & { close(): Promise<void>; drain(): void }> {
   const stateDir = options.stateDir ?? temporaryFolder();
   const restart = { delayMs: 5, maxDelayMs: 20, ...options.restart };
   const broker = await startSandboxBroker({
@@ -61,7 +61,7 @@ export async function startBroker(
     stateDir,
   });
   onTestFinished(() => broker.close());
-  return { ...testBroker(broker.url, stateDir), close: () => broker.close() };
+  return { ...testBroker(broker.url, stateDir), close: () => broker.close(), drain: () => broker.drain() };
 }
 
 export interface BrokerProcess extends TestBroker {

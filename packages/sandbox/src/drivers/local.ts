@@ -100,8 +100,7 @@ class LocalDriver implements Driver {
 
   async create(options: CreateOptions, steps: Steps, limit: AbortSignal): Promise<DriverSandbox> {
     if (this.#isClosed) throw new BrokerError("shutting_down");
-    const awake = [...this.#sandboxes.values()].filter((each) => each.describe().sandbox.state !== "stopped");
-    if (awake.length >= this.#maxSandboxes) throw new BrokerError("capacity");
+    if (this.countAwake() >= this.#maxSandboxes) throw new BrokerError("capacity");
     const sandbox = LocalSandbox.plan(this.#settings, options);
     steps.describe({ "valet.sandbox.id": sandbox.id });
     this.#sandboxes.set(sandbox.id, sandbox);
@@ -113,6 +112,10 @@ class LocalDriver implements Driver {
       throw error;
     }
     return sandbox.describe();
+  }
+
+  countAwake(): number {
+    return [...this.#sandboxes.values()].filter((each) => each.describe().sandbox.state !== "stopped").length;
   }
 
   async get(id: string): Promise<DriverSandbox | undefined> {

@@ -140,7 +140,15 @@ export type SnapshotAnswer = z.infer<typeof SnapshotAnswer>;
 export const DeleteAnswer = z.object({ alreadyGone: z.boolean(), ...spans });
 export type DeleteAnswer = z.infer<typeof DeleteAnswer>;
 
-export const BrokerHealth = z.object({ status: z.literal("ok"), driver: z.enum(SANDBOX_DRIVERS) });
+/** The broker's own state; the fields after `driver` are absent from brokers that do not know them. */
+export const BrokerHealth = z.object({
+  status: z.literal("ok"),
+  driver: z.enum(SANDBOX_DRIVERS),
+  /** Sandboxes that run on the broker's machine, those that start or end included; absent with the driver `modal`. */
+  awake: z.int().nonnegative().optional(),
+  /** The broker starts no further sandboxes (SIGUSR2), and those that run go on. */
+  isDraining: z.boolean().optional(),
+});
 export type BrokerHealth = z.infer<typeof BrokerHealth>;
 
 const BROKER_PROBLEMS = {
