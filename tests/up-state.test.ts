@@ -51,6 +51,27 @@ describe("the state directory", () => {
     TIMEOUT_MS,
   );
 
+  test(
+    "has secrets that rotate: without its token `up` makes another and the old one is refused; a new key goes in front",
+    async () => {
+      const state = temporaryState();
+      const before = await startUp(state);
+      await endUp(before);
+      const file = join(state, "secrets.json");
+      const { credentialKeys } = JSON.parse(readFileSync(file, "utf8"));
+      const keys = [Buffer.alloc(32, 7).toString("base64"), ...credentialKeys];
+      writeFileSync(file, JSON.stringify({ credentialKeys: keys }));
+      const after = await startUp(state);
+      const ask = async (token: string) =>
+        (await fetch(`${after.url}/api/sessions`, { headers: { authorization: `Bearer ${token}` } })).status;
+      expect([await ask(before.token), await ask(after.token)]).toEqual([401, 200]);
+      const secrets = JSON.parse(readFileSync(file, "utf8"));
+      expect(secrets).toMatchObject({ token: after.token, brokerSecret: expect.any(String), credentialKeys: keys });
+      await endUp(after);
+    },
+    TIMEOUT_MS,
+  );
+
   test("must not be a directory that other programs need", async () => {
     const shared = join(temporaryState(), "shared");
     mkdirSync(shared);

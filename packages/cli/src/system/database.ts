@@ -15,14 +15,20 @@ export async function prepareDatabase(db: D1Database, migrationsDir: string): Pr
   await migrate(db, names.sort().map(read));
 }
 
-/** Returns a valid token of the local owner: `known` if the database has it, or else a new one. */
+/** What the token that `up` prints is called. */
+const NAME = "valet up";
+
+/**
+ * Returns a valid token of the local owner: `known` if the database has it, or else a new one, which replaces the one that `up` made
+ * before.
+ */
 export async function ensureToken(db: D1Database, known: string | undefined): Promise<string> {
   const find = db.prepare("SELECT 1 FROM tokens WHERE hash = ? AND owner_id = ?");
   if (known !== undefined && (await find.bind(hashToken(known), LOCAL_OWNER).first()) !== null) return known;
-  const { token, statement } = makeToken(LOCAL_OWNER, "valet up");
-  await db
-    .prepare(statement.sql)
-    .bind(...statement.params)
-    .run();
+  const { token, statement } = makeToken(LOCAL_OWNER, NAME);
+  await db.batch([
+    db.prepare("DELETE FROM tokens WHERE owner_id = ? AND name = ?").bind(LOCAL_OWNER, NAME),
+    db.prepare(statement.sql).bind(...statement.params),
+  ]);
   return token;
 }

@@ -20,6 +20,26 @@ test("the key that seals credentials is created once, readable by its owner only
   expect(statSync(file).mode & 0o777).toBe(0o600);
 });
 
+test("a person who removes the broker's secret gets another one, and nothing else changes", () => {
+  const { state, file } = setUp();
+  const { brokerSecret, ...others } = readSecrets(state);
+  writeFileSync(file, JSON.stringify({ ...others, token: "vlt_1" }));
+  const secrets = readSecrets(state);
+  expect(secrets).toEqual({ ...others, token: "vlt_1", brokerSecret: expect.stringMatching(/^[0-9a-f]{48}$/) });
+  expect(secrets.brokerSecret).not.toBe(brokerSecret);
+  expect(readSecrets(state)).toEqual(secrets);
+});
+
+test.each(['{"token": "vlt_1",', "[]", '{"credentialKeys": "one"}', ""])(
+  "a damaged file (%j) is refused and stays as it is",
+  (text) => {
+    const { state, file } = setUp();
+    writeFileSync(file, text);
+    expect(() => readSecrets(state)).toThrow(`${file} is damaged or cannot be read. Mend it`);
+    expect(readFileSync(file, "utf8")).toBe(text);
+  },
+);
+
 test("an older state without a key gets one and keeps its other secrets", () => {
   const { state, file } = setUp();
   writeFileSync(file, JSON.stringify({ token: "vlt_1", brokerSecret: "s" }));

@@ -1,8 +1,10 @@
 /** What `valet up` stores in its state directory, and how other commands find the system that runs there. */
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { CLI_VARIABLES } from "@valet/shared/variables";
 import { z } from "zod";
+import { UserError } from "../errors.ts";
 import { readJson, writeJson } from "./json-file.ts";
 import type { StateDirectory } from "./state-directory.ts";
 
@@ -27,30 +29,43 @@ const Connection = z.object({
 export type Connection = z.infer<typeof Connection>;
 
 const Secrets = z.object({
-  /** Of the API; absent before the first start is complete. */
+  /** Of the API; absent before the first start is complete, and where a person removed it, to get another. */
   token: z.string().optional(),
-  brokerSecret: z.string(),
+  /** Absent where a person removed it, to get another. */
+  brokerSecret: z.string().optional(),
   /**
    * Keys that seal git credentials at rest, newest first; 32 bytes each, in base64. Empty in the states of older
    * versions.
    */
   credentialKeys: z.array(z.string()).default([]),
 });
-export type Secrets = z.infer<typeof Secrets>;
+export type Secrets = z.infer<typeof Secrets> & { readonly brokerSecret: string };
 
 const CREDENTIAL_KEY_BYTES = 32;
 
-/** Returns the secrets of this state; creates them on first use and keeps them from then on. */
+/**
+ * Returns the secrets of this state; creates those that are missing, and keeps them from then on.
+ * @throws UserError when the file is there but cannot be read: new keys in its place would make git credentials unreadable
+ */
 export function readSecrets(state: StateDirectory): Secrets {
-  const stored = readJson(join(state.path, "secrets.json"), Secrets);
-  if (stored !== undefined && stored.credentialKeys.length > 0) return stored;
+  const path = join(state.path, "secrets.json");
+  const stored = readJson(path, Secrets);
+  if (stored === undefined && existsSync(path)) {
+    throw new UserError(`${path} is damaged or cannot be read. Mend it, or copy it back from a backup.`);
+  }
+  const { token, brokerSecret, credentialKeys = [] } = stored ?? {};
+  if (brokerSecret !== undefined && credentialKeys.length > 0) return { token, brokerSecret, credentialKeys };
   const made = {
-    brokerSecret: randomBytes(24).toString("hex"),
-    ...stored,
-    credentialKeys: [randomBytes(CREDENTIAL_KEY_BYTES).toString("base64")],
+    ...(token !== undefined && { token }),
+    brokerSecret: brokerSecret ?? randomBytes(24).toString("hex"),
+    credentialKeys: credentialKeys.length > 0 ? credentialKeys : [newCredentialKey()],
   };
   writeSecrets(state, made);
   return made;
+}
+
+function newCredentialKey(): string {
+  return randomBytes(CREDENTIAL_KEY_BYTES).toString("base64");
 }
 
 export function writeSecrets(state: StateDirectory, secrets: Secrets): void {
