@@ -55,8 +55,9 @@ function openCode(): string {
 
 async function checkNode(): Promise<Finding> {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-  const ok = major > 22 || (major === 22 && minor >= 12);
-  const hint = ok ? "" : ": install Node 22.12 or newer; on Linux `npx --yes pnpm@12 install` installs one";
+  // From 22.18 on, Node runs TypeScript without a flag.
+  const ok = major > 22 || (major === 22 && minor >= 18);
+  const hint = ok ? "" : ": install Node 22.18 or newer; on Linux `npx --yes pnpm@12 install` installs one";
   return { name: "Node", state: ok ? "ok" : "missing", detail: `${process.versions.node}${hint}` };
 }
 
