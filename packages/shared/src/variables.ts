@@ -126,7 +126,8 @@ export type WorkerVariable = keyof typeof WORKER_VARIABLES;
 export const BROKER_VARIABLES = {
   VALET_BROKER_SECRET: {
     required: true,
-    meaning: "the bearer token that callers send, at least 16 characters; several, separated by commas, are all accepted; a secret",
+    meaning:
+      "the bearer token that callers send, at least 16 characters; several, separated by commas, are all accepted; a secret",
   },
   VALET_BROKER_DRIVER: { default: "local", meaning: "`--driver`: `local` or `modal`" },
   VALET_BROKER_HOST: { default: "127.0.0.1", meaning: "`--host`: the address to listen on" },
