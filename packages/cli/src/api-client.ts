@@ -10,6 +10,7 @@ import {
   AcceptedWorkflow,
   type CreateSession,
   FamilyView,
+  FoundSpans,
   Health,
   MAX_PAGE,
   MessageList,
@@ -230,6 +231,34 @@ export class ApiClient {
   async trace(id: string, traceId: string): Promise<TraceView> {
     const path = `/api/sessions/${encodeURIComponent(id)}/traces/${traceId}`;
     return { resourceSpans: await this.#pages(path, TraceViewSchema, ({ resourceSpans }) => resourceSpans) };
+  }
+
+  /** Returns the newest traces of a session, the newest first. */
+  async newestTraces(id: string): Promise<TraceSummaryView[]> {
+    return (await this.#call("GET", `/api/sessions/${encodeURIComponent(id)}/traces`, TraceList)).traces;
+  }
+
+  /** Returns one span as OTLP/JSON. */
+  span(id: string, traceId: string, spanId: string): Promise<TraceView> {
+    return this.#call(
+      "GET",
+      `/api/sessions/${encodeURIComponent(id)}/traces/${traceId}/spans/${spanId}`,
+      TraceViewSchema,
+    );
+  }
+
+  /** Searches the names and attributes of a trace's spans. Reads on until it has so many ids, or all. */
+  async searchTrace(id: string, traceId: string, text: string, most: number): Promise<string[]> {
+    const path = `/api/sessions/${encodeURIComponent(id)}/traces/${traceId}/search`;
+    const found: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const search = new URLSearchParams({ q: text, ...(cursor !== undefined && { cursor }) });
+      const page: z.infer<typeof FoundSpans> = await this.#call("GET", `${path}?${search}`, FoundSpans);
+      found.push(...page.spanIds);
+      cursor = page.nextCursor;
+    } while (cursor !== undefined && found.length < most);
+    return found.slice(0, most);
   }
 
   /** Requests a change of the session's state. The change itself continues after this call returns. */

@@ -7,6 +7,7 @@ import { addDemo } from "./commands/demo.ts";
 import { addDiff } from "./commands/diff.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addExport } from "./commands/export.ts";
+import { addMcp } from "./commands/mcp.ts";
 import { addMessages } from "./commands/messages.ts";
 import { addPrompt } from "./commands/prompt.ts";
 import { addQueue } from "./commands/queue.ts";
@@ -51,6 +52,7 @@ for (const add of [
   addResend,
   addExport,
   addDelete,
+  addMcp,
   addSmoke,
   addDoctor,
 ])

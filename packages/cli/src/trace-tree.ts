@@ -145,18 +145,19 @@ const BAR_WIDTH = 24;
 /**
  * Returns the trees as lines: start, duration, a bar on the trace's time axis, the tree.
  * @param nowMs the end of the bars of open spans
+ * @param isForAgent whether each line has the span's id instead of a bar
  */
-export function renderTrees(trees: readonly TraceNode[], nowMs: number): string[] {
+export function renderTrees(trees: readonly TraceNode[], nowMs: number, isForAgent = false): string[] {
   const spans = trees.flatMap(flatten);
-  const startMs = Math.min(...spans.map((span) => span.startMs));
-  const endMs = Math.max(...spans.map((span) => span.endMs ?? nowMs));
+  const startMs = spans.reduce((first, span) => Math.min(first, span.startMs), Infinity);
+  const endMs = spans.reduce((last, span) => Math.max(last, span.endMs ?? nowMs), -Infinity);
   const lines: string[] = [];
   const add = ({ span, children, isOrphan }: TraceNode, branch: string, below: string): void => {
     const end = span.endMs ?? nowMs;
     const columns = [
       `+${formatMillis(span.startMs - startMs)}`.padStart(9),
       (span.endMs === undefined ? "open" : formatMillis(end - span.startMs)).padStart(8),
-      bar(span.startMs - startMs, end - startMs, endMs - startMs),
+      isForAgent ? span.spanId : bar(span.startMs - startMs, end - startMs, endMs - startMs),
       `${branch}${mark(span)}${span.name}${span.endMs === undefined ? `  ${openNote(span, nowMs)}` : ""}`,
     ];
     const details = DETAILS.flatMap(([key, show]) =>

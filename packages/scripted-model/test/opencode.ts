@@ -32,6 +32,8 @@ export interface OpenCodeOptions {
   modelUrl: string;
   /** OpenCode's `permission` setting. */
   permission?: unknown;
+  /** OpenCode's `mcp` setting: servers whose tools the agent gets. */
+  mcp?: unknown;
 }
 
 /** A running OpenCode. */
@@ -49,7 +51,7 @@ export interface OpenCode {
 }
 
 /** Starts OpenCode and resolves once its event stream is connected. */
-export async function startOpenCode({ modelUrl, permission = "allow" }: OpenCodeOptions): Promise<OpenCode> {
+export async function startOpenCode({ modelUrl, permission = "allow", mcp = {} }: OpenCodeOptions): Promise<OpenCode> {
   const root = await realpath(await mkdtemp(join(tmpdir(), "valet-opencode-")));
   const workspace = join(root, "workspace");
   await cp(demoRepository, workspace, { recursive: true });
@@ -62,6 +64,7 @@ export async function startOpenCode({ modelUrl, permission = "allow" }: OpenCode
   const config = {
     model: "scripted/scripted-1",
     permission,
+    mcp,
     provider: {
       scripted: {
         npm: "@ai-sdk/openai-compatible",

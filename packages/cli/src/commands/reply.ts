@@ -1,6 +1,7 @@
 import type { QuestionView, SessionView } from "@valet/shared/protocol/session-view";
 import { PermissionReply } from "@valet/shared/protocol/session-view";
 import type { Command } from "commander";
+import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
 import { UserError } from "../errors.ts";
 
@@ -17,30 +18,37 @@ export function addReply(program: Command): void {
     .option("--decline", "decline to answer the agent's questions")
     .action(async (sessionId: string, requestId: string, answers: string[], _options, command: Command) => {
       const options = command.optsWithGlobals<ReplyOptions>();
-      const api = connect(options);
-      const { permissions, questions } = await api.session(sessionId);
-      const question = questions.find(({ id }) => id === requestId);
-      let session: SessionView;
-      if (permissions.some(({ id }) => id === requestId)) {
-        session = await api.replyPermission(sessionId, requestId, leaveIn(answers, options.decline));
-      } else if (question !== undefined) {
-        session = await api.replyQuestion(sessionId, requestId, answersIn(answers, question, options.decline));
-      } else {
-        throw new UserError(`The agent of ${sessionId} has no open request ${requestId}.`);
-      }
+      const session = await sendReply(connect(options), sessionId, requestId, answers, options.decline);
       if (options.json) printJson({ session });
       else print("Answer sent.");
     });
 }
 
-function leaveIn([answer, ...others]: string[], decline = false): PermissionReply {
+/** Answers an open request of a session's agent. @throws UserError if there is none, or it cannot be answered so */
+export async function sendReply(
+  api: ApiClient,
+  sessionId: string,
+  requestId: string,
+  answers: readonly string[],
+  decline = false,
+): Promise<SessionView> {
+  const { permissions, questions } = await api.session(sessionId);
+  if (permissions.some(({ id }) => id === requestId)) {
+    return api.replyPermission(sessionId, requestId, leaveIn(answers, decline));
+  }
+  const question = questions.find(({ id }) => id === requestId);
+  if (question === undefined) throw new UserError(`The agent of ${sessionId} has no open request ${requestId}.`);
+  return api.replyQuestion(sessionId, requestId, answersIn(answers, question, decline));
+}
+
+function leaveIn([answer, ...others]: readonly string[], decline: boolean): PermissionReply {
   const reply = PermissionReply.safeParse(decline ? "reject" : answer);
   if (!reply.success || others.length > 0)
     throw new UserError("A permission request is answered with once, always or reject.");
   return reply.data;
 }
 
-function answersIn(answers: string[], { questions }: QuestionView, decline = false): string[][] | null {
+function answersIn(answers: readonly string[], { questions }: QuestionView, decline: boolean): string[][] | null {
   if (decline) return null;
   if (answers.length !== questions.length) {
     throw new UserError(`The agent asks ${questions.length} questions; give an answer to each, or --decline.`);

@@ -1,19 +1,11 @@
 import { whyLines } from "@valet/shared/answers/why/lines";
-import { SessionId } from "@valet/shared/protocol/session-api";
-import type { WhyView } from "@valet/shared/protocol/why";
 import type { Command } from "commander";
-import { type ApiClient, ApiError } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
-import { UserError } from "../errors.ts";
+import { findWhy } from "../find-why.ts";
 
 interface WhyCommandOptions extends GlobalOptions {
   readonly session?: string;
 }
-
-/** In how many of the newest sessions a message is looked for. */
-const MAX_SESSIONS = 100;
-/** How many of them are asked at once. */
-const AT_ONCE = 8;
 
 export function addWhy(program: Command): void {
   program
@@ -29,45 +21,8 @@ export function addWhy(program: Command): void {
     )
     .action(async (id: string, _options, command: Command) => {
       const options = command.optsWithGlobals<WhyCommandOptions>();
-      const view = await answerTo(connect(options), id, options.session);
+      const view = await findWhy(connect(options), id, options.session);
       if (options.json) printJson(view);
       else for (const line of whyLines(view, process.stdout.columns)) print(line);
     });
-}
-
-async function answerTo(api: ApiClient, id: string, sessionId: string | undefined): Promise<WhyView> {
-  if (sessionId !== undefined) {
-    const view = await whyIn(api, sessionId, id);
-    if (view === undefined) throw new UserError(`Session ${sessionId} has no message and no workflow ${id}.`);
-    return view;
-  }
-  if (SessionId.safeParse(id).success) return api.why(id, "message", await currentMessage(api, id));
-  const sessions = await api.newestSessions(MAX_SESSIONS);
-  for (let first = 0; first < sessions.length; first += AT_ONCE) {
-    const asked = sessions.slice(first, first + AT_ONCE).map((session) => whyIn(api, session.id, id));
-    const view = (await Promise.all(asked)).find((each) => each !== undefined);
-    if (view !== undefined) return view;
-  }
-  throw new UserError(
-    `None of the newest ${MAX_SESSIONS} sessions has a message or a workflow ${id}. Name its session with --session.`,
-  );
-}
-
-/** Returns the answer about a message or a workflow; `undefined` if the session has none of this id. */
-async function whyIn(api: ApiClient, sessionId: string, id: string): Promise<WhyView | undefined> {
-  const isUnknown = (error: unknown) => {
-    if (error instanceof ApiError && error.status === 404) return undefined;
-    throw error;
-  };
-  const view = await api.why(sessionId, "message", id).catch(isUnknown);
-  return view ?? (await api.why(sessionId, "workflow", id).catch(isUnknown));
-}
-
-/** Returns the id of the message that is running in a session, or else of its last one. */
-async function currentMessage(api: ApiClient, sessionId: string): Promise<string> {
-  const newest = await api.newestMessages(sessionId);
-  const running = newest.find(({ status }) => status === "dispatched" || status === "accepted");
-  const message = running ?? newest[0];
-  if (message === undefined) throw new UserError(`Session ${sessionId} has no messages yet.`);
-  return message.id;
 }
