@@ -99,7 +99,7 @@ describe("a child's message is done:", () => {
       const report = await child.onlySpan("valet.child_session.report");
       expect([report.isOpen, report.attributes["valet.child_session.event"]]).toEqual([false, "error"]);
     });
-    expect(await tailOf(child)).toBe(0);
+    await eventually(async () => expect(await tailOf(child)).toBe(0));
   });
 });
 
@@ -116,7 +116,7 @@ describe("a child fails or ends:", () => {
     expect(report.parentSpanId).toBeUndefined();
     expect(linksOf(report, "caused_by")).toEqual([(await child.onlySpan("valet.sandbox.spawn")).spanId]);
     await eventually(async () => expect(outcomeOf(await child.onlySpan(report.name))).toEqual(["ok", undefined]));
-    expect(await tailOf(child)).toBe(0);
+    await eventually(async () => expect(await tailOf(child)).toBe(0));
   });
 
   test("a person terminates it while the parent is hibernated, which wakes the parent", async () => {
@@ -138,7 +138,7 @@ describe("a child fails or ends:", () => {
     expect(linksOf(prompt, "caused_by")).toEqual([report.spanId]);
     expect(report.parentSpanId).toBeUndefined();
     expect(linksOf(report, "caused_by")).toEqual([(await child.onlySpan("valet.session.terminate")).spanId]);
-    expect(await tailOf(child)).toBe(0);
+    await eventually(async () => expect(await tailOf(child)).toBe(0));
   });
 
   test("it completes while the parent is hibernated", async () => {
