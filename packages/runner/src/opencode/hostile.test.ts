@@ -178,6 +178,16 @@ const isChat = ({ name }: ReadableSpan) => name.startsWith("chat ");
 const isRequest = (span: ReadableSpan) =>
   isChat(span) || (span.name === "valet.llm.try" && Number(attributesOf(span)["valet.llm.attempt"]) > 1);
 
+/**
+ * Whether a call was cut short before anything was heard of it. OpenCode reports a call some 10 to 40 ms before it sends the request,
+ * and an abort in between keeps it from doing so.
+ */
+const mayBeUnsent = (span: ReadableSpan) => {
+  const { "valet.outcome": outcome, "error.type": errorType, ...own } = attributesOf(span);
+  const isCut = outcome === "aborted" || errorType === "turn_time_limit";
+  return isCut && own["gen_ai.response.time_to_first_chunk"] === undefined;
+};
+
 /** Runs a turn. @returns its result, its spans, and the number of requests to the model */
 async function run(name: string, options: Parameters<typeof makeRunner>[0] = {}, fields: Partial<PromptDispatch> = {}) {
   makeRunner(options);
@@ -191,7 +201,9 @@ afterEach(() => {
   real.model.setScenario(hostile());
   for (const span of spans) expect(span.endTime, span.name).toBeDefined();
   // There are no requests for titles, either.
-  expect(spans.filter(isRequest)).toHaveLength(requestCount());
+  const calls = spans.filter(isRequest);
+  expect(requestCount()).toBeLessThanOrEqual(calls.length);
+  expect(requestCount()).toBeGreaterThanOrEqual(calls.filter((call) => !mayBeUnsent(call)).length);
 });
 
 test.each(["page", "json", "no-finish", "nothing", "no-tool", "cut-json"])(
