@@ -3,8 +3,11 @@
  * workerd of its own. It composes the parts as the SessionAgent does.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { WhyJob } from "../packages/shared/src/answers/why/spans.ts";
+import { why } from "../packages/shared/src/answers/why/why.ts";
 import { parseFromRunner, type ToRunner } from "../packages/shared/src/protocol/runner-link.ts";
 import type { SpanFrame } from "../packages/shared/src/protocol/span-frame.ts";
+import type { WhyView } from "../packages/shared/src/protocol/why.ts";
 import { Tracer } from "../packages/shared/src/tracing/index.ts";
 import { upgradeSchema } from "../packages/worker/src/durable-objects/core/schema.ts";
 import { SESSION_MIGRATIONS } from "../packages/worker/src/durable-objects/session-schema.ts";
@@ -19,6 +22,8 @@ interface Env {
   readonly CONFIG: TracePlaneConfig;
 }
 
+/** More than any load has. */
+const MAX_SPANS = 60_000;
 /** Longer than any test waits. */
 const HANG_MS = 30_000;
 
@@ -99,6 +104,19 @@ export class TracePlane extends DurableObject<Env> {
 
   skeleton(traceId: string, cursor?: string): string | undefined {
     return this.#store.reader.skeletons.read(traceId, this.#segmentAfter("skeleton", traceId, cursor))?.text;
+  }
+
+  /** Answers about the message of a trace, which has ended with its last span. */
+  why(traceId: string): WhyView {
+    const { sessionId } = this.env.CONFIG;
+    const spans = this.#store.reader.plainSpans(traceId, MAX_SPANS);
+    const prompt = spans.find(({ name }) => name === "valet.prompt");
+    const { startMs = 0, endMs = null, attributes = {} } = prompt ?? {};
+    const job: WhyJob = {
+      ...{ sessionId, id: String(attributes["valet.message.id"]), kind: "message", traceId, state: "ended" },
+      ...{ acceptedAtMs: startMs, endedAtMs: endMs, outcome: "ok", failure: null, outcomeReason: null },
+    };
+    return why({ job, turns: [], spans, nowMs: Date.now() });
   }
 
   /** @throws for a cursor of another list, at which a reader would begin again and again */
@@ -221,6 +239,7 @@ export default {
     if (pathname === "/spans") return new Response(await plane.spans());
     const [id, cursor] = [searchParams.get("id") ?? "", searchParams.get("cursor") ?? undefined];
     if (pathname === "/trace") return new Response(await plane.trace(id, cursor));
+    if (pathname === "/why") return Response.json(await plane.why(id));
     if (pathname === "/skeleton") return new Response(await plane.skeleton(id, cursor));
     return plane.fetch(request);
   },

@@ -12,7 +12,10 @@ export interface Load {
   readonly frames: readonly string[];
 }
 
-/** Returns the frames of one long turn: model calls, and the tools that they call. */
+/** The message that the load is about. */
+const MESSAGE = { "valet.message.id": "msg_01k9z3v5wq8x7r2m4n6p0d1f3h" };
+
+/** Returns the frames of a message with one long turn: model calls, and the tools that they call. */
 export function makeLoad(frames: number): Load {
   const ended: ReadableSpan[] = [];
   const tracer = new Tracer({
@@ -20,10 +23,15 @@ export function makeLoad(frames: number): Load {
     processor: { onStart: () => {}, onEnd: (span) => ended.push(span) },
   });
   const session = sessionAttributes(SESSION_ID);
-  const turn = tracer.startSpan("valet.turn", { kind: SpanKind.CONSUMER, attributes: session });
+  const attributes = { ...session, ...MESSAGE };
+  const prompt = tracer.startSpan("valet.prompt", { attributes });
+  const dispatch = tracer.startSpan("valet.prompt.dispatch", { parent: prompt, attributes });
+  const turn = tracer.startSpan("valet.turn", { kind: SpanKind.CONSUMER, parent: dispatch, attributes });
+  const around = [turn, dispatch, prompt];
   const resource = { "service.name": "valet-runner", "service.instance.id": "run_bench", "service.version": "0.1.0" };
   const texts = Array.from({ length: frames }, (_, index) => {
-    for (let i = 0; i < FRAME_SPANS; i++) {
+    const calls = FRAME_SPANS - (index === frames - 1 ? around.length : 0);
+    for (let i = 0; i < calls; i++) {
       const call = index * FRAME_SPANS + i;
       const span =
         i % 2 === 0
@@ -36,6 +44,7 @@ export function makeLoad(frames: number): Load {
       if (i % 2 === 0) span.addEvent("gen_ai.first_token", { "valet.time_to_first_token_ms": 312 + (call % 400) });
       span.end();
     }
+    if (calls < FRAME_SPANS) for (const span of around) span.end();
     const otlp = encodeTraces(resource, ended.splice(0));
     return JSON.stringify({ type: "spans", instanceId: "run_bench", seq: index + 1, otlp } satisfies FromRunner);
   });
@@ -56,7 +65,7 @@ function modelCall(call: number) {
     "gen_ai.usage.cache_write.input_tokens": call % 2000,
     "gen_ai.usage.cache_creation.input_tokens": call % 2000,
     "valet.cost_usd": 0.012 + call / 1e7,
-    "valet.message.id": "msg_01k9z3v5wq8x7r2m4n6p0d1f3h",
+    ...MESSAGE,
     "server.address": "api.anthropic.com",
     "server.port": 443,
   };
@@ -70,7 +79,7 @@ function toolCall(call: number) {
     "gen_ai.tool.call.id": `toolu_${call.toString(36).padStart(24, "0")}`,
     "valet.tool.input_length": 64 + (call % 512),
     "valet.tool.output_length": 2048 + (call % 4096),
-    "valet.message.id": "msg_01k9z3v5wq8x7r2m4n6p0d1f3h",
+    ...MESSAGE,
     "valet.outcome": "ok",
   };
 }

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ToRunnerOf } from "../../packages/shared/src/protocol/runner-link.ts";
 import { spansOfSkeleton, type TraceSkeleton } from "../../packages/shared/src/protocol/trace-skeleton.ts";
+import { WhyView } from "../../packages/shared/src/protocol/why.ts";
 import { OtlpReceiver, spansOf } from "../../packages/shared/test/otlp-receiver.ts";
 import { startTracePlane } from "../../tests/trace-plane-process.ts";
 import { FRAME_SPANS, type Load, SESSION_ID } from "./frames.ts";
@@ -21,6 +22,8 @@ export interface Figures {
   /** From the request to the last byte of the trace's skeleton, in milliseconds. */
   readonly skeletonMs: number;
   readonly skeletonBytes: number;
+  /** From the request for the answer `why` about the message to its last byte, in milliseconds. */
+  readonly whyMs: number;
 }
 
 /** The number of frames that the runner has in flight. */
@@ -54,6 +57,11 @@ export async function run(module: string, { frames, traceId }: Load, gather: boo
     const skeletonMs = performance.now() - skeletonStarted;
     const bones = spansOfSkeleton((JSON.parse(skeleton) as TraceSkeleton).chunks).length;
     if (bones !== found) throw new Error(`the skeleton has ${bones} of ${found} spans`);
+    const whyStarted = performance.now();
+    const answer = WhyView.parse(await (await fetch(`${plane.url}/why?id=${traceId}`)).json());
+    const whyMs = performance.now() - whyStarted;
+    const calls = answer.money.by.reduce((sum, row) => sum + row.calls, 0);
+    if (Math.abs(calls - found / 2) > FRAME_SPANS) throw new Error(`the answer knows ${calls} model calls`);
     const measured = (frames.length - warmUp) * FRAME_SPANS;
     return {
       spansPerSecond: measured / seconds,
@@ -62,6 +70,7 @@ export async function run(module: string, { frames, traceId }: Load, gather: boo
       posts: receiver.deliveries.length / frames.length,
       readMs,
       skeletonMs,
+      whyMs,
       skeletonBytes: Buffer.byteLength(skeleton),
     };
   } finally {

@@ -29,6 +29,7 @@ const MEASURES: readonly { name: string; unit: Measurement["unit"]; of: keyof Fi
   { name: "read the trace of all spans", unit: "ms", of: "readMs" },
   { name: "read its skeleton", unit: "ms", of: "skeletonMs", bound: { of: "ours", atMost: 300 } },
   { name: "size of its skeleton", unit: "bytes", of: "skeletonBytes", bound: { of: "ours", atMost: 1.5e6 } },
+  { name: "`why` about its message", unit: "ms", of: "whyMs", bound: { of: "ours", atMost: 1000 } },
 ];
 
 /** The session's object in a local workerd, with a real WebSocket in front and a real receiver behind it. */

@@ -45,7 +45,7 @@ export const PART_NAMES = [
   "model.streaming",
   /** Failed tries of a model call, and the pauses after them. `detail` is the model, `cause` the first try's error. */
   "model.retry",
-  /** A tool call. `detail` is the tool. */
+  /** A tool call. `detail` is the tool, `cause` how the first call that failed did. */
   "tool",
   /** A step of a workflow that runs a command. `detail` is the step. */
   "command",
@@ -101,7 +101,9 @@ export const Part = z.object({
   cause: z
     .string()
     .nullable()
-    .describe("An error type, or why the operation behind the part began; null if there is none"),
+    .describe(
+      "An error type, the exit code of a tool's command that failed (`exit code 1`), or why the operation behind the part began; null if there is none",
+    ),
   /** What the part consists of, largest first: empty, or adding up exactly to its `ms`. */
   get parts() {
     return z.array(Part);

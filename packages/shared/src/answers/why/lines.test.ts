@@ -31,6 +31,23 @@ test("the sentence, then the parts, largest first, with their spans", () => {
   ]);
 });
 
+test("a first cause is said once, though the job ended with another error", () => {
+  const { all } = messageSpans(3000, 100);
+  const run = span("invoke_agent build", 110, 2800, {
+    ...{ id: "run", parent: `${MESSAGE}-turn`, outcome: "error" },
+    attributes: { "error.type": "provider_overloaded" },
+  });
+  const spans = all.map((each) => {
+    const attributes = { ...each.attributes, "error.type": "model_chain_exhausted" };
+    return each.name === "valet.turn" ? { ...each, outcome: "error" as const, attributes } : each;
+  });
+  const job = message(3000, { outcome: "error", failure: { type: "model_chain_exhausted", message: "" } });
+  const view = why(input(job, [...spans, run]));
+  expect(view.failure?.cause?.type).toBe("provider_overloaded");
+  const said = whyLines(view).filter((line) => line.includes("`provider_overloaded`") && !line.startsWith("    "));
+  expect(said.slice(1)).toEqual([view.failure?.sentence]);
+});
+
 test("in a terminal of 60 columns nothing is wider, but for ids", () => {
   const { all } = messageSpans(10_000, 8000, { wait: { reasons: [[0, "runner_busy"]] } });
   const view = why(

@@ -15,9 +15,8 @@ export function whyLines(view: WhyView, width = Infinity): string[] {
   const { sentence, failure, money, time } = view;
   const texts = [sentence];
   if (failure !== null) {
+    // It names the first cause.
     texts.push(failure.sentence);
-    if (failure.cause !== null && failure.cause.type !== failure.type)
-      texts.push(`First cause: ${failure.cause.sentence}`);
     if (failure.remedy !== null) texts.push(failure.remedy);
   }
   texts.push(money.sentence, ...money.avoidable.map(({ sentence: of }) => `Avoidable: ${of}`));

@@ -1,7 +1,7 @@
 /** The answer in one sentence. Pure. */
 import type { Part, WhyFailure } from "../../protocol/why.ts";
 import { durationText } from "./text.ts";
-import { doing } from "./words.ts";
+import { causeText, doing } from "./words.ts";
 
 /** What an unfinished message is in now. */
 export interface Now {
@@ -99,10 +99,15 @@ function innerText({ ms, parts }: Part): string {
   return `, of which ${durationText(inner.ms)} ${doing(inner)}`;
 }
 
+/** Says how the only call of a tool failed; of several, the tools' own parts say which did. */
+function failedText({ cause, spanCount }: Part): string {
+  return cause === null || spanCount > 1 ? "" : ` (${causeText(cause)})`;
+}
+
 function workText(part: Part): string {
   const { name, detail, ms, parts } = part;
   const time = durationText(ms);
-  if (name === "tool") return `\`${detail}\` took ${time}`;
+  if (name === "tool") return `\`${detail}\` took ${time}${failedText(part)}`;
   if (name === "command") return `the command of step \`${detail}\` took ${time}`;
   if (name === "sub_agent") return `the sub-agent \`${detail}\` took ${time}${innerText(part)}`;
   const firstToken = parts.find((inner) => inner.name === "model.first_token");

@@ -3,7 +3,8 @@ import type { PartName } from "../../protocol/why.ts";
 import { criticalPath, type OwnTime, overlaid, type Segment } from "./critical-path.ts";
 import type { Node } from "./forest.ts";
 import { callSegments, modelCalls } from "./model-parts.ts";
-import { nameAfter, type Step, stepOf, textOf } from "./step.ts";
+import type { WhySpan } from "./spans.ts";
+import { nameAfter, numberOf, reasonOf, type Step, stepOf, textOf } from "./step.ts";
 
 const TOOL = "execute_tool ";
 const AGENT = "invoke_agent ";
@@ -126,7 +127,7 @@ function ownStep({ node, startUs, endUs }: OwnTime, extents: Map<Node, Extent>):
   const [name, detail] = NAMED[span.name] ?? [];
   if (name !== undefined) return stepOf(name, span, detail === undefined ? null : textOf(span, detail));
   const tool = nameAfter(TOOL, span);
-  if (tool !== null) return stepOf("tool", span, tool);
+  if (tool !== null) return stepOf("tool", span, tool, reasonOf(span) ?? exitText(span));
   if (span.name === "valet.compaction") return stepOf("compaction", span);
   const step = nameAfter(WORKFLOW_STEP, span);
   if (step !== null && children.length === 0) return stepOf("command", span, step);
@@ -139,6 +140,12 @@ function ownStep({ node, startUs, endUs }: OwnTime, extents: Map<Node, Extent>):
   extents.set(node, { firstUs, lastUs });
   if (endUs <= firstUs) return stepOf("prepare", span, null, null);
   return stepOf(startUs >= lastUs && span.endMs !== null ? "finalize" : "agent", span, null, null);
+}
+
+/** Returns the exit code of a tool's command that failed: the agent reads it, and the tool itself has not failed. */
+function exitText(span: WhySpan): string | null {
+  const code = numberOf(span, "process.exit.code");
+  return code === null || code === 0 ? null : `exit code ${code}`;
 }
 
 function extentOf({ children }: Node): Extent {

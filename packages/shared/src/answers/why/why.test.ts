@@ -41,6 +41,30 @@ const wait = (reasons: readonly (readonly [number, string])[], links: readonly W
 describe("a turn", () => {
   const { all } = messageSpans(10_000, 100);
 
+  test.each([
+    [{ "process.exit.code": 3 }, "exit code 3", "`bash` took 5.0 s (exit code 3)"],
+    [{ "process.exit.code": 3, "error.type": "tool_timeout" }, "tool_timeout", "`bash` took 5.0 s (`tool_timeout`)"],
+    [{ "process.exit.code": 0 }, null, "`bash` took 5.0 s; "],
+  ])("says how a tool failed: %j", (attributes, cause, text) => {
+    const view = why(
+      input(message(10_000), [...all, span("execute_tool bash", 2900, 7900, { ...IN_AGENT, attributes })]),
+    );
+    expect(view.time.parts[0]).toMatchObject({ name: "tool", detail: "bash", cause });
+    expect(view.sentence).toContain(text);
+  });
+
+  test("does not say of several calls of a tool that they failed as one did", () => {
+    const calls = [3, 0].map((code, nth) =>
+      span("execute_tool bash", 1000 + 4000 * nth, 5000 + 4000 * nth, {
+        ...IN_AGENT,
+        id: `bash-${nth}`,
+        attributes: { "process.exit.code": code },
+      }),
+    );
+    const view = why(input(message(10_000), [...all, ...calls]));
+    expect(view.sentence).toContain("`bash` took 8.0 s; ");
+  });
+
   test("has the parts of its spans, and of the gaps between them", () => {
     const spans = [
       ...all,

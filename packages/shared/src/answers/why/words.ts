@@ -9,6 +9,9 @@ const SANDBOX_WAITS: Readonly<Record<string, string>> = {
   hibernate: "waiting for the sandbox to hibernate",
 };
 
+/** Error types are quoted; an exit code is text. */
+export const causeText = (cause: string): string => (cause.includes(" ") ? cause : `\`${cause}\``);
+
 /** What a part was, after a duration: "12.1 s copying the snapshot". */
 const DOING: Readonly<Record<Part["name"], (detail: string | null, cause: string | null) => string>> = {
   "queue.channel": (detail) =>
@@ -32,7 +35,7 @@ const DOING: Readonly<Record<Part["name"], (detail: string | null, cause: string
   "model.streaming": (detail) => `streaming the answer of${detail === null ? " the model" : quoted(detail)}`,
   "model.retry": (detail, cause) =>
     `retrying${detail === null ? " the model" : quoted(detail)}${cause === null ? "" : ` after \`${cause}\``}`,
-  tool: (detail) => `in the tool${quoted(detail)}`,
+  tool: (detail, cause) => `in the tool${quoted(detail)}${cause === null ? "" : ` (${causeText(cause)})`}`,
   command: (detail) => `in the command of step${quoted(detail)}`,
   permission: (detail) => `waiting for a person's permission${detail === null ? "" : ` (${quoted(detail).trim()})`}`,
   question: () => "waiting for a person's answer",
