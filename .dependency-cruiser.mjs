@@ -169,6 +169,13 @@ export default {
       to: { pathNot: "^packages/shared/src/spans(/|\\.ts$)" },
     },
     {
+      name: "mcp-is-loaded-late",
+      comment: "Other commands start without the MCP SDK: `valet mcp` imports its server when it runs.",
+      severity: "error",
+      from: { path: "^packages/cli/src/", pathNot: "^packages/cli/src/mcp/" },
+      to: { path: "^packages/cli/src/mcp/|/@modelcontextprotocol/", dynamic: false },
+    },
+    {
       name: "no-circle",
       comment: "What imports each other is one thing in two files, types included.",
       severity: "error",

@@ -20,6 +20,7 @@ const READ_TOOLS = [
   "attention",
   "now",
   "why",
+  "diff",
   "sessions",
   "messages",
   "turns",
@@ -148,6 +149,9 @@ test("every tool that reads answers, small and marked as data", async () => {
   expect(parts.reduce((sum, { ms }) => sum + ms, 0)).toBe(wall_ms);
   expect((await ask("why", { message: messageId })).data).toMatchObject({ sessionId, messageId });
   expect((await ask("why", { session: askingId })).data).toMatchObject({ state: "running" });
+
+  const changed = await ask("diff", { session: sessionId, from: "first" });
+  expect(changed.text).toContain(`${messageId}: `);
 
   const sessions = await ask("sessions");
   expect(sessions.data?.sessions).toMatchObject([{ id: askingId, attention: "waiting_for_person" }, { id: sessionId }]);

@@ -193,3 +193,14 @@ test.each([
   const lines = renderTrees(buildTrees([{ ...span("a"), name: "chat mock", attributes }]), 0);
   expect(lines[0]).toContain(`chat mock  (${shown})`);
 });
+
+test("a chain of 50,000 spans, in a cycle or not, is shown whole", () => {
+  for (const top of [undefined, "49999"]) {
+    const spans = Array.from({ length: 50_000 }, (_each, index) =>
+      span(`${index}`, index === 0 ? top : `${index - 1}`),
+    );
+    const trees = buildTrees(spans);
+    expect(trees).toHaveLength(100);
+    expect(renderTrees(trees.slice(0, 2), 0)).toHaveLength(1000);
+  }
+});

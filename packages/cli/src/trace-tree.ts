@@ -93,23 +93,40 @@ function toValue(value: Record<string, unknown>): unknown {
   return Object.values(value)[0];
 }
 
+/** The deepest level of a tree: a sandbox may send chains of any length. */
+const MAX_LEVELS = 500;
+
 /**
- * Returns the trees of the spans, in order of time. Every span is in exactly one, also with cycles and repeated ids.
+ * Returns the trees of the spans, in order of time. Every span is in exactly one, also with cycles and repeated ids. What is deeper
+ * than 500 levels begins a tree of its own.
  */
 export function buildTrees(spans: readonly TraceSpan[]): TraceNode[] {
   const ids = new Set(spans.map(({ spanId }) => spanId));
   const byParent = Map.groupBy(spans, ({ parentSpanId }) => parentSpanId);
   const placed = new Set<TraceSpan>();
-  const build = (span: TraceSpan, isOrphan: boolean): TraceNode => {
+  const tooDeep: TraceSpan[] = [];
+  const build = (span: TraceSpan, isOrphan: boolean, level = 1): TraceNode => {
     placed.add(span);
-    const children = (byParent.get(span.spanId) ?? []).filter((child) => !placed.has(child));
+    const children = (byParent.get(span.spanId) ?? []).filter((child) => !placed.has(child)).sort(byStart);
     for (const child of children) placed.add(child);
-    return { span, isOrphan, children: children.sort(byStart).map((child) => build(child, false)) };
+    if (level < MAX_LEVELS) {
+      return { span, isOrphan, children: children.map((child) => build(child, false, level + 1)) };
+    }
+    tooDeep.push(...children);
+    return { span, isOrphan, children: [] };
   };
-  const roots = spans.filter(({ parentSpanId }) => parentSpanId === undefined || !ids.has(parentSpanId)).sort(byStart);
-  const trees = roots.map((span) => build(span, span.parentSpanId !== undefined));
+  const trees: TraceNode[] = [];
+  const plant = (span: TraceSpan, isOrphan: boolean) => {
+    trees.push(build(span, isOrphan));
+    for (let deep = tooDeep.pop(); deep !== undefined; deep = tooDeep.pop()) trees.push(build(deep, false));
+  };
+  const sorted = [...spans].sort(byStart);
+  for (const span of sorted) {
+    const { parentSpanId } = span;
+    if (parentSpanId === undefined || !ids.has(parentSpanId)) plant(span, parentSpanId !== undefined);
+  }
   // What remains are spans in a cycle; they are shown too.
-  for (const span of [...spans].sort(byStart)) if (!placed.has(span)) trees.push(build(span, true));
+  for (const span of sorted) if (!placed.has(span)) plant(span, true);
   return trees;
 }
 
@@ -145,7 +162,7 @@ const BAR_WIDTH = 24;
 /**
  * Returns the trees as lines: start, duration, a bar on the trace's time axis, the tree.
  * @param nowMs the end of the bars of open spans
- * @param isForAgent whether each line has the span's id instead of a bar
+ * @param isForAgent whether each line has the span's id instead of a bar, and whole ids of linked traces
  */
 export function renderTrees(trees: readonly TraceNode[], nowMs: number, isForAgent = false): string[] {
   const spans = trees.flatMap(flatten);
@@ -163,7 +180,7 @@ export function renderTrees(trees: readonly TraceNode[], nowMs: number, isForAge
     const details = DETAILS.flatMap(([key, show]) =>
       key in span.attributes ? show(span.attributes[key], span) || [] : [],
     );
-    const links = span.links.map(({ type, traceId }) => `${type} → ${traceId.slice(0, 8)}`);
+    const links = span.links.map(({ type, traceId }) => `${type} → ${isForAgent ? traceId : traceId.slice(0, 8)}`);
     const notes = [...details, ...links, ...(isOrphan ? ["parent missing"] : [])];
     lines.push(`${columns.join("  ")}${notes.length > 0 ? `  (${notes.join(", ")})` : ""}`);
     children.forEach((child, i) => {

@@ -1,8 +1,11 @@
-/** The tools that answer: what needs a person, what a session does now, why a message took so long. */
+/** The tools that answer: what needs a person, what a session does now, why a message took so long, what came out. */
 import { whyLines } from "@valet/shared/answers/why/lines";
+import { DiffQuery } from "@valet/shared/protocol/changes";
 import type { NowView } from "@valet/shared/protocol/now";
 import type { Part, WhyView } from "@valet/shared/protocol/why";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import { z } from "zod";
+import { statLines } from "../diff-text.ts";
 import { UserError } from "../errors.ts";
 import { findWhy } from "../find-why.ts";
 import { attentionLines, nowLines } from "../now-text.ts";
@@ -95,4 +98,21 @@ function partOf({ spans, ...part }: Part): Record<string, unknown> {
   return { ...part, traceId: largest?.traceId ?? null, spanId: largest?.spanId ?? null };
 }
 
-export const ANSWER_TOOLS: readonly Tool[] = [attention, now, why];
+const diff = defineTool({
+  name: "diff",
+  title: "What turns changed",
+  description:
+    "Shows what the last turn of a session, or several turns, changed in its workspace: commits, branch, files, lines, and the patch. It " +
+    "works while the session sleeps.",
+  input: z.strictObject({ session: args.session, ...DiffQuery.shape }),
+  effects: READS,
+  run: async (api, { session, ...range }) => {
+    const found = await api.diff(session, withoutUndefined(range));
+    return {
+      lines: [...statLines(found), ...(found.patch === "" ? [] : ["patch:", ...quoted(found.patch)])],
+      more: `Ask for fewer turns with \`from\` and \`to\`; \`valet diff ${session}\` prints the whole patch.`,
+    };
+  },
+});
+
+export const ANSWER_TOOLS: readonly Tool[] = [attention, now, why, diff];

@@ -48,6 +48,12 @@ test("what is cut is counted, with how to get it", () => {
   expect(kept[0]?.text).toBe(items[0]?.text);
 });
 
+test("what the schema does not have takes no room", () => {
+  const items = Array.from({ length: 50 }, (_each, index) => ({ text: `${index}`, other: "x".repeat(2000) }));
+  const { structuredContent } = toResult({ lines: [], data: { items } }, OUTPUT);
+  expect(structuredContent).toEqual({ items: items.map(({ text }) => ({ text })), notes: [DATA_NOTE] });
+});
+
 test("data that fits keeps everything, and long texts in it are cut", () => {
   const { data, leftOut } = fitData({ a: [1, 2], b: { c: "x".repeat(600) }, d: null }, 5000);
   expect(data).toEqual({ a: [1, 2], b: { c: `${"x".repeat(499)}…` }, d: null });

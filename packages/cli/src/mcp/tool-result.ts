@@ -53,11 +53,12 @@ export function toResult(answer: Answer, output: z.ZodObject | undefined): ToolR
     return { content: [textOf(answer, MAX_RESULT_BYTES - NOTES_BYTES)] };
   }
   const half = MAX_RESULT_BYTES / 2 - NOTES_BYTES;
-  const { data, leftOut } = fitData(answer.data, half);
+  // What the tool's schema does not have counts for nothing.
+  const { data, leftOut } = fitData(output.parse({ ...answer.data, notes: [] }), half);
   const notes = [DATA_NOTE, ...notesOf(answer), ...leftOut.map((each) => each + hintOf(answer))];
   return {
     content: [textOf(answer, half)],
-    structuredContent: output.parse({ ...data, notes: notes.map(plainText) }),
+    structuredContent: { ...data, notes: notes.map(plainText) },
   };
 }
 
