@@ -35,13 +35,26 @@ const ROOMS = {
   [`${OBJECT}/family`]: ["core", "queue", "contract.ts", "database"],
   [`${OBJECT}/traces`]: ["core"],
   [`${OBJECT}/projection`]: ["core", "database"],
+  [`${OBJECT}/notices`]: ["core", "database", "webhooks"],
   [`${OBJECT}/deletion`]: ["core", "database"],
   [`${OBJECT}/capacity`]: ["core", "bindings.ts", "config.ts", "log-failure.ts"],
   // The Worker. It knows the object by its contract and by the plain values of `core`.
-  http: ["auth", "database", "core", "contract.ts", "bindings.ts", "config.ts", "log-failure.ts", "worker-tracing.ts"],
+  http: [
+    "auth",
+    "database",
+    "core",
+    "webhooks",
+    "credentials/credential-keys.ts",
+    "contract.ts",
+    "bindings.ts",
+    "config.ts",
+    "log-failure.ts",
+    "worker-tracing.ts",
+  ],
   auth: ["core", "database"],
   database: ["core"],
   broker: [],
+  webhooks: ["core", "credentials/credential-keys.ts", "bindings.ts", "config.ts"],
 };
 
 /** Each coding agent: its room, what that knows, and the file that starts it, which alone of the others knows it. */

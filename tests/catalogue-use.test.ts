@@ -127,8 +127,8 @@ test("each value of a closed list is used, unless callers choose it or earlier v
 
 test("every name that looks like Valet's or the conventions' is in the catalogue", () => {
   const known = new Set([SPANS, ATTRIBUTES, RESOURCE_ATTRIBUTES, EVENTS].flatMap((table) => Object.keys(table)));
-  /** The scope of open spans, and OpenCode's event names. */
-  const others = /^(?:valet\.open|session\.(?:status|error|created)|server\.connected)$/;
+  /** The scope of open spans, the events of webhooks, and OpenCode's event names. */
+  const others = /^(?:valet\.open|session\.(?:status|error|created|state|attention)|server\.connected)$/;
   const name =
     /^(?:valet|gen_ai|http|url|vcs|process|exception|server|session|service|user_agent|error|network|client)\.[a-z0-9_.]+$/;
   const found = [shared, ...Object.values(own)].flatMap(({ whole }) => [...whole]);

@@ -322,6 +322,11 @@ export class ApiClient {
     }
   }
 
+  /** Makes any other call. @param path with its query */
+  ask<T>(method: string, path: string, schema: z.ZodType<T>, body?: unknown): Promise<T> {
+    return this.#call(method, path, schema, body);
+  }
+
   async #pages<P extends { nextCursor?: string | undefined }, T>(
     path: string,
     schema: z.ZodType<P>,

@@ -20,6 +20,7 @@ import { addTrace } from "./commands/trace.ts";
 import { addTurns } from "./commands/turns.ts";
 import { addUp } from "./commands/up.ts";
 import { addWatch } from "./commands/watch.ts";
+import { addWebhooks } from "./commands/webhooks.ts";
 import { addWhy } from "./commands/why.ts";
 import { addWorkflow } from "./commands/workflow.ts";
 import { addGlobalOptions, report } from "./context.ts";
@@ -53,6 +54,7 @@ for (const add of [
   addExport,
   addDelete,
   addMcp,
+  addWebhooks,
   addSmoke,
   addDoctor,
 ])

@@ -57,6 +57,11 @@ export const WORKER_VARIABLES = {
     meaning:
       "`true`: sessions may clone from `file:` URLs. Use it only if every user of the API may read the machine of the sandboxes; `valet up` sets it",
   },
+  VALET_WEBHOOKS_ALLOW_PRIVATE: {
+    default: "false",
+    meaning:
+      "`true`: webhooks may be sent to private addresses and local names, and by http to this machine. Use it only if everybody with a token may reach what the Worker reaches",
+  },
   VALET_COMMIT_TRAILERS: {
     default: "true",
     meaning:

@@ -12,6 +12,8 @@ export interface Env {
   readonly DB: D1Database;
   /** Counts each owner's changes; nothing is limited where it is not bound. */
   readonly CHANGES_LIMIT?: RateLimit;
+  /** Sends webhooks for the Worker, where its own requests could reach a private network (protocol/webhook-egress.ts). */
+  readonly WEBHOOK_EGRESS?: Fetcher;
   readonly [variable: string]: unknown;
 }
 

@@ -168,6 +168,14 @@ export function allowsFileRepos(env: Env): boolean {
   return String(env.VALET_ALLOW_FILE_REPOS) === "true";
 }
 
+/**
+ * Returns whether webhooks may be sent to private networks, and by http to this machine (`VALET_WEBHOOKS_ALLOW_PRIVATE`). Safe only
+ * where everybody with a token may reach them anyway.
+ */
+export function allowsPrivateWebhooks(env: Env): boolean {
+  return String(env.VALET_WEBHOOKS_ALLOW_PRIVATE) === "true";
+}
+
 /** Returns the environment of a sandbox's entrypoint: its session, the Worker's URL, and the limits of its spans. */
 export function sandboxVariables(
   env: Env,

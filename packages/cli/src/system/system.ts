@@ -127,10 +127,12 @@ function alreadyRunning(stateDir: string): UserError {
   return new UserError(`Valet already runs on ${stateDir}${running === undefined ? "" : ` at ${running.url}`}.`);
 }
 
-/** Returns the variables that configure the Worker itself: telemetry, and intervals. */
+/** Returns the variables that configure the Worker itself: telemetry, intervals, and what is allowed. */
 function workerVariables(env: SystemOptions["env"]): Record<string, string> {
   const ours = Object.entries(env).filter(([name]) =>
-    /^(OTEL_|VALET_(\w+_MS|MAX_MODEL_CALLS|POLLING_TOOLS)$)/.test(name),
+    /^(OTEL_|VALET_(\w+_MS|MAX_MODEL_CALLS|POLLING_TOOLS|RETENTION_DAYS|COMMIT_TRAILERS|WEBHOOKS_ALLOW_PRIVATE)$)/.test(
+      name,
+    ),
   );
   return Object.fromEntries(ours.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 }

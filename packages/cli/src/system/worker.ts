@@ -1,9 +1,10 @@
 /** Runs the Worker in workerd by Miniflare, which restarts workerd after a crash. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { D1Database } from "@cloudflare/workers-types";
-import { convertV4MiniflareOptions, Log, LogLevel, Miniflare, MiniflareCoreError } from "miniflare";
+import { convertV4MiniflareOptions, Log, LogLevel, Miniflare, MiniflareCoreError, Response } from "miniflare";
 import { PortTakenError } from "./ports.ts";
 import type { StateDirectory } from "./state-directory.ts";
+import { createEgress } from "./webhook-egress.ts";
 import { bundleWorker } from "./worker-bundle.ts";
 import { probeWorker } from "./worker-probe.ts";
 import { killWorkerd, wrapWorkerd } from "./worker-process.ts";
@@ -88,6 +89,7 @@ const RUNS_AGAIN = "The Worker runs again. Its state is kept; what it had in mem
 
 async function launch(options: WorkerOptions, script: string, onCrash: (error: Error) => void): Promise<Miniflare> {
   const { port, state, bindings, report, log } = options;
+  const egress = createEgress({ allowsPrivate: bindings.VALET_WEBHOOKS_ALLOW_PRIVATE === "true" });
   const known = new Map(EXIT_EVENTS.map((event) => [event, new Set(process.listeners(event as "exit"))]));
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
@@ -111,6 +113,7 @@ async function launch(options: WorkerOptions, script: string, onCrash: (error: E
             CAPACITY: { className: "Capacity", useSQLite: true },
           },
           d1Databases: { DB: "valet" },
+          serviceBindings: { WEBHOOK_EGRESS: async (request) => Response.json(await egress(request)) },
           bindings,
         },
       ],

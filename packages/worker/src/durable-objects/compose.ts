@@ -7,6 +7,7 @@ import { type Env, stubOf } from "../bindings.ts";
 import { SandboxBroker } from "../broker/client.ts";
 import { allowsFileRepos, parseCapacity, parseConfig, sandboxVariables } from "../config.ts";
 import { logFailure } from "../log-failure.ts";
+import { post } from "../webhooks/post.ts";
 import { Attention } from "./answers/attention.ts";
 import { viewNow } from "./answers/now-view.ts";
 import { type FactSources, readFacts } from "./answers/session-facts.ts";
@@ -46,6 +47,7 @@ import { ClientSockets } from "./link/client-sockets.ts";
 import { close } from "./link/connection.ts";
 import { RunnerConfig } from "./link/runner-config.ts";
 import { RunnerLink } from "./link/runner-link.ts";
+import { Notices } from "./notices/notices.ts";
 import { ProjectionOutbox } from "./projection/projection-outbox.ts";
 import { Intake } from "./queue/intake.ts";
 import { JobQueue } from "./queue/job-queue.ts";
@@ -267,6 +269,17 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     ...durable,
     db: env.DB,
     session: () => ({ ownerId: state.record.ownerId, view: view() }),
+    onWritten: (written) => notices.projected(written),
+  });
+  const notices = new Notices({
+    ...durable,
+    db: env.DB,
+    keys: new CredentialKeys(credentialKeys, brokerConfig.secret),
+    why: (jobId) => {
+      const job = jobs.job(jobId);
+      return job && whyAnswer.of(job).sentence;
+    },
+    post: (posting) => post(env, posting),
   });
 
   // The runner.
@@ -464,6 +477,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     ...lifecycle.timerHandlers,
     ...orphans.timerHandlers,
     ...outbox.timerHandlers,
+    ...notices.timerHandlers,
     ...children.timerHandlers,
     ...reports.timerHandlers,
     ...deletion.timerHandlers,
@@ -537,6 +551,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     runExport,
     boundary,
     outbox,
+    notices,
     attention,
     viewOfNow,
   };

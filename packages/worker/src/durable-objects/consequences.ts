@@ -33,7 +33,7 @@ import type { LinkEvent, RunnerLink } from "./link/runner-link.ts";
 import type { ProjectionOutbox } from "./projection/projection-outbox.ts";
 import type { JobQueue } from "./queue/job-queue.ts";
 import type { JobRow } from "./queue/job-store.ts";
-import type { AttemptEnd, QueueEvent } from "./queue/ports.ts";
+import type { QueueEvent } from "./queue/ports.ts";
 import type { CapacityLease } from "./sandbox/capacity-lease.ts";
 import type { SandboxEvent } from "./sandbox/ports.ts";
 import type { SandboxLifecycle } from "./sandbox/sandbox-lifecycle.ts";
@@ -219,18 +219,21 @@ export class Consequences {
     if (attempt.acceptedMs === null) return;
     const answerers = requests.answerersOf(attempt.id);
     const wait = (fromMs: number, toMs: number) => startTimes.within(fromMs, toMs);
-    this.#shareRecord(records.write(attempt, jobs, end, state.record, answerers, wait), end.stepDurations);
+    const record = records.write(attempt, jobs, end, state.record, answerers, wait);
+    this.#options.outbox.addTurn(record, end.stepDurations);
+    this.#showRecord(record);
   }
 
   #onChangesReported({ attemptId }: EventOf<"changes-reported">): void {
     const record = this.#options.records.of(attemptId);
-    if (record !== undefined) this.#shareRecord(record);
+    if (record === undefined) return;
+    this.#options.outbox.updateTurn(record);
+    this.#showRecord(record);
   }
 
-  /** Sends a new or changed record to D1 and to clients. */
-  #shareRecord(record: TurnRecord, steps?: AttemptEnd["stepDurations"]): void {
-    const { outbox, clients, transactions } = this.#options;
-    outbox.addTurn(record, steps);
+  /** Sends a new or changed record to clients. */
+  #showRecord(record: TurnRecord): void {
+    const { clients, transactions } = this.#options;
     transactions.afterCommit(() => clients.broadcast({ type: "turn", turn: record }));
   }
 

@@ -61,6 +61,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
       parts.lease.resume();
       parts.link.resume();
       parts.outbox.resume();
+      parts.notices.resume();
       parts.children.resume();
       parts.reports.resume();
       parts.deletion.resume();

@@ -15,6 +15,7 @@ export const SESSION_MIGRATIONS: readonly Migration[] = [
   users,
   attention,
   turnChanges,
+  notices,
 ];
 
 /**
@@ -305,5 +306,13 @@ function turnChanges(sql: SqlStorage): void {
     CREATE TABLE turn_patches (
       seq INTEGER PRIMARY KEY, attempt_id TEXT NOT NULL UNIQUE, bytes INTEGER NOT NULL, total INTEGER NOT NULL,
       lists TEXT NOT NULL, patch BLOB);
+  `);
+}
+
+/** Version 13: what endpoints of webhooks were told last, and which of the waiting turns are told. */
+function notices(sql: SqlStorage): void {
+  sql.exec(`
+    CREATE TABLE notices (one INTEGER PRIMARY KEY CHECK (one = 1), told TEXT NOT NULL);
+    ALTER TABLE projected_turns ADD COLUMN is_end INTEGER NOT NULL DEFAULT 0;
   `);
 }

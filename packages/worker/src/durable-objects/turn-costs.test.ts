@@ -3,7 +3,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import { encodeTraces, type ReadableSpan, SpanKind, serialiseSpan, Tracer } from "@valet/shared/tracing";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { eventually } from "../../test/eventually.ts";
 import type { FakeRunner } from "../../test/fake-runner.ts";
 import { boot, hibernate } from "../../test/sandbox.ts";
@@ -116,4 +116,31 @@ test("a hibernate and a wake write the session's record at most once a commit", 
   await projected(session);
   const { commits, records } = await read();
   expect(records).toBeLessThanOrEqual(commits);
+});
+
+test("an owner without webhooks has no row, no request and no round trip to D1 for them", async () => {
+  const sent = vi.spyOn(globalThis, "fetch");
+  const { session, runner } = await TestSession.running();
+  await projected(session);
+  const rows = () =>
+    runInDurableObject(session.stub, (_object, { storage: { sql } }) => [
+      sql.exec("SELECT COUNT(*) AS n FROM durable_calls WHERE kind = 'webhook'").one().n,
+      sql.exec("SELECT told FROM notices").one().told,
+    ]);
+  const before = await rows();
+  const written: string[] = [];
+  await runInDurableObject(session.stub, (_object, { storage }) => {
+    const exec = storage.sql.exec.bind(storage.sql);
+    storage.sql.exec = ((query: string, ...values: unknown[]) => {
+      if (/notices|'webhook'/.test(query) || values.includes("webhook")) written.push(query);
+      return exec(query, ...values);
+    }) as typeof exec;
+  });
+  const requests = sent.mock.calls.length;
+  await takeTurn(session, runner, 3, () => {});
+  // It only looks at what was told last, and finds it unchanged.
+  expect(new Set(written)).toEqual(new Set(["SELECT told FROM notices"]));
+  expect(await rows()).toEqual(before);
+  expect(sent.mock.calls.length).toBe(requests);
+  sent.mockRestore();
 });

@@ -5,6 +5,7 @@ import { methodNotAllowed } from "hono/method-not-allowed";
 import packageJson from "../../package.json" with { type: "json" };
 import { logFailure } from "../log-failure.ts";
 import { createRoutes } from "./context.ts";
+import { documentWebhooks } from "./document-webhooks.ts";
 import { limitChanges, requireSession, requireTicket, requireToken } from "./middleware.ts";
 import { nameSchemas, schemaObject } from "./named-schemas.ts";
 import { problem, toApiError, toResponse } from "./problem.ts";
@@ -23,6 +24,7 @@ import { clientSocket, runnerSocket } from "./routes/sockets.ts";
 import { tickets } from "./routes/tickets.ts";
 import { traces } from "./routes/traces.ts";
 import { turns } from "./routes/turns.ts";
+import { webhooks } from "./routes/webhooks.ts";
 import { why } from "./routes/why.ts";
 import { workflows } from "./routes/workflows.ts";
 
@@ -48,6 +50,8 @@ export function createApp() {
   nameSchemas();
   // The frames that a client sends on the WebSocket: no route has them as its body.
   app.openAPIRegistry.registerComponent("schemas", "ClientMessage", schemaObject(ClientMessage));
+
+  documentWebhooks(app.openAPIRegistry);
 
   // Without authentication.
   app.route("/", health);
@@ -87,6 +91,7 @@ export function createApp() {
     now,
     diff,
     why,
+    webhooks,
     resend,
     tickets,
     clientSocket,

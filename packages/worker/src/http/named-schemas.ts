@@ -15,6 +15,7 @@ import { SkeletonChunk, TraceSkeleton } from "@valet/shared/protocol/trace-skele
 import { Distribution, OwnerTurns, TurnGroup, TurnStats } from "@valet/shared/protocol/turn-stats";
 import { VerdictView } from "@valet/shared/protocol/verdict";
 import { WarningView } from "@valet/shared/protocol/warnings";
+import * as hooks from "@valet/shared/protocol/webhooks";
 import {
   Avoidable,
   Evidence,
@@ -51,6 +52,17 @@ const {
   TurnList,
   WorkflowList,
 } = api;
+const {
+  CreateWebhook,
+  SessionAttentionEvent,
+  SessionStateEvent,
+  TestedWebhook,
+  TurnEndedEvent,
+  WebhookList,
+  WebhookTestEvent,
+  WebhookView,
+  WebhookWithSecret,
+} = hooks;
 const { MessageView, PermissionView, QuestionView, SessionStatus, SessionView, TurnRecord, WorkflowView } = views;
 
 const NAMED: Readonly<Record<string, z.ZodType>> = {
@@ -68,6 +80,7 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   CreateSession,
   CreateTicket,
   DiffView,
+  CreateWebhook,
   Distribution,
   Evidence,
   FailureView,
@@ -94,25 +107,33 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   ResentSpans,
   RunNow,
   SendMessage,
+  SessionAttentionEvent,
   SessionList,
+  SessionStateEvent,
   SessionStatus,
   SessionView,
   SkeletonChunk,
   SpanReference,
   StartWorkflow,
   StepNow,
+  TestedWebhook,
   Ticket,
   TraceList,
   TraceSkeleton,
   TraceSummaryView,
   TraceView,
   TurnChangesView,
+  TurnEndedEvent,
   TurnGroup,
   TurnList,
   TurnRecord,
   TurnStats,
   VerdictView,
   WarningView,
+  WebhookList,
+  WebhookTestEvent,
+  WebhookView,
+  WebhookWithSecret,
   WhyFailure,
   WhyPart: Part,
   WhyView,

@@ -26,6 +26,7 @@ export class Database {
       batch: async (statements: readonly Statement[]) => {
         await this.#answer();
         for (const statement of statements) this.#write(statement);
+        return [];
       },
     };
     return binding as unknown as D1Database;
@@ -48,7 +49,7 @@ export class Database {
       this.tombstones++;
       this.tombstone ??= values;
       this.session = undefined;
-    } else if (query.startsWith("DELETE FROM")) return;
+    } else if (query.startsWith("DELETE FROM") || query.includes("FROM webhooks")) return;
     else if (query.includes("INTO turns")) this.turns.add(values[1] as string);
     else if (this.tombstones === 0 && (values[6] as number) > this.#version) {
       this.#version = values[6] as number;

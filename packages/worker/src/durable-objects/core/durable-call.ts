@@ -25,6 +25,8 @@ export interface DurableCallRules<P, A> {
   readonly gatherMs?: number;
   /** The call is retried if no answer arrives within this time, in ms. A later answer still counts. */
   readonly timeoutMs: number;
+  /** The wait after each failed try, in ms, instead of one that doubles. It is longer or shorter by a fifth at most. */
+  readonly waitsMs?: readonly number[];
   /** The longest wait between two tries, in ms. */
   readonly longestWaitMs?: number;
   /** The maximal number of tries. Unlimited by default. */
@@ -245,11 +247,12 @@ export class DurableCalls<P, A> {
     );
   }
 
-  /** The wait after so many tries: it doubles up to the longest, with a fifth of jitter to either side. */
+  /** The wait after so many tries: as the rules say, or doubling up to the longest, with a fifth of jitter to either side. */
   #waitMs(tries: number): number {
     const { retryMs, random = Math.random } = this.#options;
-    const { longestWaitMs = LONGEST_WAIT_MS } = this.#rules;
-    return Math.min(retryMs * 2 ** (tries - 1), longestWaitMs) * (0.8 + 0.4 * random());
+    const { longestWaitMs = LONGEST_WAIT_MS, waitsMs } = this.#rules;
+    const waitMs = waitsMs?.[tries - 1] ?? Math.min(retryMs * 2 ** (tries - 1), longestWaitMs);
+    return waitMs * (0.8 + 0.4 * random());
   }
 
   get #maxTries(): number {

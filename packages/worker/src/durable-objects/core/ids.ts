@@ -5,7 +5,7 @@ const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 const RANDOM_LENGTH = 26;
 
 /** Returns a new id: the prefix, `_`, and 130 random bits. */
-export function newId(prefix: "ses" | "msg" | "wfl" | "att" | "op" | "con"): string {
+export function newId(prefix: "ses" | "msg" | "wfl" | "att" | "op" | "con" | "wh" | "evt"): string {
   return `${prefix}_${randomText(RANDOM_LENGTH)}`;
 }
 

@@ -10,7 +10,8 @@ export type DurableCallKind =
   | "child-end"
   | "parent-report"
   | "capacity-report"
-  | "orphan";
+  | "orphan"
+  | "webhook";
 
 /** Every kind of timer that a session's object sets. Each has a handler: `compose.ts` does not compile otherwise. */
 export type TimerKind =

@@ -1,6 +1,6 @@
 /**
- * Credentials at rest: AES-256-GCM (NIST SP 800-38D) by WebCrypto, with a random nonce for each sealing and the session's id as
- * associated data, so that a row copied into another session opens nothing.
+ * Secrets at rest: AES-256-GCM (NIST SP 800-38D) by WebCrypto, with a random nonce for each sealing and the id of their owner as
+ * associated data, so that a row copied to another owner opens nothing. The owner is a session, or an endpoint of webhooks.
  */
 import { CREDENTIAL_KEY_BYTES } from "../../config.ts";
 import type { GitCredentials, SealedCredentials } from "../core/git-credentials.ts";
@@ -13,12 +13,12 @@ interface Key {
   readonly key: CryptoKey;
 }
 
-/** None of the keys opens the credentials: their key was removed, or the row belongs to another session. Quotes neither. */
+/** None of the keys opens the credentials: their key was removed, or the row belongs to another owner. Quotes neither. */
 export class CannotOpenError extends Error {
   override readonly name = "CannotOpenError";
 }
 
-export class CredentialKeys {
+export class CredentialKeys<T = GitCredentials> {
   readonly #keys: Promise<readonly Key[]>;
 
   /**
@@ -31,22 +31,22 @@ export class CredentialKeys {
     this.#keys.catch(() => {});
   }
 
-  async seal(credentials: GitCredentials, sessionId: string): Promise<SealedCredentials> {
+  async seal(credentials: T, ownerId: string): Promise<SealedCredentials> {
     const [{ id, key }] = (await this.#keys) as [Key];
     const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
     const plain = new TextEncoder().encode(JSON.stringify(credentials));
-    const sealed = await crypto.subtle.encrypt(algorithm(nonce, sessionId), key, plain);
+    const sealed = await crypto.subtle.encrypt(algorithm(nonce, ownerId), key, plain);
     return { keyId: id, sealed: Buffer.concat([nonce, new Uint8Array(sealed)]).toString("base64") };
   }
 
   /** @throws CannotOpenError */
-  async open({ keyId, sealed }: SealedCredentials, sessionId: string): Promise<GitCredentials> {
+  async open({ keyId, sealed }: SealedCredentials, ownerId: string): Promise<T> {
     const bytes = new Uint8Array(Buffer.from(sealed, "base64"));
     const [nonce, body] = [bytes.slice(0, NONCE_BYTES), bytes.slice(NONCE_BYTES)];
     for (const { key } of (await this.#keys).filter(({ id }) => id === keyId)) {
       try {
-        const plain = await crypto.subtle.decrypt(algorithm(nonce, sessionId), key, body);
-        return JSON.parse(new TextDecoder().decode(plain)) as GitCredentials;
+        const plain = await crypto.subtle.decrypt(algorithm(nonce, ownerId), key, body);
+        return JSON.parse(new TextDecoder().decode(plain)) as T;
       } catch {
         // The next key may have the same id.
       }
@@ -60,8 +60,8 @@ export class CredentialKeys {
   }
 }
 
-function algorithm(iv: Uint8Array<ArrayBuffer>, sessionId: string) {
-  return { name: "AES-GCM", iv, additionalData: new TextEncoder().encode(sessionId) };
+function algorithm(iv: Uint8Array<ArrayBuffer>, ownerId: string) {
+  return { name: "AES-GCM", iv, additionalData: new TextEncoder().encode(ownerId) };
 }
 
 async function importKeys(keys: readonly Uint8Array<ArrayBuffer>[], fallback: string): Promise<readonly Key[]> {

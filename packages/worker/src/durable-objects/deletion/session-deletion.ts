@@ -143,10 +143,10 @@ export class SessionDeletion {
   #facts({ sinceMs, endedMs }: DeletionRecord): DeletionFacts {
     const { sql, state, exporter } = this.#options;
     // The row of the session in D1 is deleted, so nobody waits for its projection. A sandbox or a snapshot that a late answer of the
-    // broker names becomes an orphan.
+    // broker names becomes an orphan. Events that wait for an endpoint go with the session.
     const [left] = sql
       .exec(
-        `SELECT (SELECT COUNT(*) FROM durable_calls WHERE kind <> 'projection') + (SELECT COUNT(*) FROM broker_calls) AS calls,
+        `SELECT (SELECT COUNT(*) FROM durable_calls WHERE kind NOT IN ('projection', 'webhook')) + (SELECT COUNT(*) FROM broker_calls) AS calls,
            (SELECT COUNT(*) FROM projected_turns) AS turns`,
       )
       .toArray();

@@ -1,0 +1,320 @@
+// Events for endpoints of webhooks: at the real object and D1, with a receiver in place of the network.
+import { runInDurableObject } from "cloudflare:test";
+import {
+  type WebhookEvent,
+  WebhookEvent as WebhookEventSchema,
+  type WebhookEventType,
+} from "@valet/shared/protocol/webhooks";
+import { Webhook } from "standardwebhooks";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { bindings } from "../../../test/bindings.ts";
+import { eventually } from "../../../test/eventually.ts";
+import type { FakeRunner } from "../../../test/fake-runner.ts";
+import { CALLER, TestSession, valueIn } from "../../../test/session.ts";
+import { parseConfig } from "../../config.ts";
+import { addWebhook, enableWebhook, listWebhooks, removeWebhook } from "../../database/webhooks.ts";
+import { newSecret, sealSecrets } from "../../webhooks/secrets.ts";
+import { newId } from "../core/ids.ts";
+import { CredentialKeys } from "../credentials/credential-keys.ts";
+
+const { DB } = bindings;
+const { ownerId } = CALLER;
+const CANARY = "content-canary";
+
+interface Got {
+  readonly url: string;
+  readonly id: string;
+  readonly event: WebhookEvent;
+}
+
+/** Receives what is sent to endpoints, verifies it, and answers as it is told to. */
+class Receiver {
+  readonly got: Got[] = [];
+  answer: (url: string) => Response | Promise<Response> = () => new Response(null, { status: 204 });
+  readonly #secrets = new Map<string, string>();
+
+  constructor() {
+    const { fetch } = globalThis;
+    vi.spyOn(globalThis, "fetch").mockImplementation((input, init) => {
+      const url = String(input instanceof Request ? input.url : input);
+      const secret = this.#secrets.get(url);
+      return secret === undefined ? fetch(input, init) : this.#take(url, secret, init);
+    });
+  }
+
+  async add(events: readonly WebhookEventType[] = ["turn.ended"]): Promise<{ id: string; url: string }> {
+    const { credentialKeys, broker } = parseConfig(bindings);
+    const [id, secret] = [newId("wh"), newSecret()];
+    const url = `https://hooks.example.com/${id}`;
+    this.#secrets.set(url, secret);
+    const secrets = await sealSecrets(new CredentialKeys(credentialKeys, broker.secret), id, { current: secret });
+    await addWebhook(DB, { id, ownerId, url, events, secrets, createdAt: new Date().toISOString() }, 20);
+    return { id, url };
+  }
+
+  async #take(url: string, secret: string, init?: RequestInit): Promise<Response> {
+    const headers = Object.fromEntries(new Headers(init?.headers));
+    const event = WebhookEventSchema.parse(new Webhook(secret).verify(String(init?.body), headers));
+    expect(String(init?.body)).not.toContain(CANARY);
+    this.got.push({ url, id: headers["webhook-id"] ?? "", event });
+    return this.answer(url);
+  }
+
+  /** Returns the ids of the messages whose turns it was told of, each time that it was. */
+  get turns(): string[] {
+    return this.got.flatMap(({ event }) => (event.type === "turn.ended" ? event.data.turn.message_ids : []));
+  }
+}
+
+let receiver: Receiver;
+
+beforeEach(() => {
+  receiver = new Receiver();
+});
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await DB.prepare("DELETE FROM webhooks").run();
+});
+
+async function takeTurn(session: TestSession, runner: FakeRunner): Promise<string> {
+  const id = await session.send(`${CANARY} do it`);
+  await runner.end((await runner.accept()).attemptId);
+  await session.messageIs(id, { status: "done" });
+  return id;
+}
+
+/** Has the runner stop when it is asked to. */
+async function stop(runner: FakeRunner): Promise<void> {
+  await runner.next("shutdown");
+  runner.send({ type: "stopped" });
+}
+
+const fails = (status: number) => () => new Response(CANARY, { status });
+const waiting = (session: TestSession) =>
+  runInDurableObject(session.stub, (_object, { storage }) =>
+    storage.sql.exec("SELECT key, tries FROM durable_calls WHERE kind = 'webhook' ORDER BY key, seq").toArray(),
+  );
+const endpoint = async (id: string) => (await listWebhooks(DB, ownerId, Date.now())).find((each) => each.id === id);
+const projected = (session: TestSession) =>
+  eventually(async () => expect(await session.timers()).not.toContain("projection"));
+
+test("a turn's end is told with the sentence of why, once, to each endpoint that listens", async () => {
+  const [one, two] = [await receiver.add(), await receiver.add(["turn.ended", "session.state"])];
+  await receiver.add(["session.attention"]);
+  const { session, runner } = await TestSession.running();
+  const id = await takeTurn(session, runner);
+  await eventually(() => expect(receiver.turns).toEqual([id, id]));
+  const ends = receiver.got.filter(({ event }) => event.type === "turn.ended");
+  expect(ends.map(({ url }) => url).toSorted()).toEqual([one.url, two.url].toSorted());
+  const { sentence } = valueIn(await session.stub.why("message", id));
+  for (const { event } of ends) {
+    expect(event).toMatchObject({ data: { sessionId: session.id, text: sentence, turn: { outcome: "ok" } } });
+  }
+  await projected(session);
+  expect(await waiting(session)).toEqual([]);
+  expect(receiver.turns).toHaveLength(2);
+});
+
+test("each status is told once, in order, with the one before", async () => {
+  await receiver.add(["session.state"]);
+  const { session, runner } = await TestSession.running();
+  await projected(session);
+  valueIn(await session.stub.terminate(CALLER));
+  await stop(runner);
+  await session.reaches("terminated");
+  await eventually(() => expect(receiver.got.at(-1)?.event).toMatchObject({ data: { status: "terminated" } }));
+  const told = receiver.got.flatMap(({ event }) => (event.type === "session.state" ? [event.data] : []));
+  told.forEach(({ previous, status }, index) => {
+    expect(previous).toBe(told[index - 1]?.status ?? null);
+    expect(status).not.toBe(previous);
+  });
+  expect(new Set(receiver.got.map(({ id }) => id)).size).toBe(told.length);
+});
+
+test("attention is told when it begins and when it ends, without the question", async () => {
+  await receiver.add(["session.attention"]);
+  const { session, runner } = await TestSession.running();
+  await session.send("go");
+  const { attemptId } = await runner.accept();
+  const question = { question: CANARY, header: CANARY, options: [] };
+  runner.send({ type: "question-asked", attemptId, questionId: "que_1", questions: [question] });
+  await eventually(() =>
+    expect(receiver.got.map(({ event }) => event)).toMatchObject([
+      {
+        type: "session.attention",
+        data: {
+          text: "The agent asks a question.",
+          attention: { state: "waiting_for_person", rule: "question_asked" },
+        },
+      },
+    ]),
+  );
+  valueIn(await session.stub.replyQuestion("que_1", [["a"]], CALLER));
+  await eventually(() => expect(receiver.got.at(-1)?.event).toMatchObject({ data: { attention: null } }));
+  expect(receiver.got).toHaveLength(2);
+});
+
+test("a later event waits for an earlier one, which is retried with the same id", async () => {
+  const { id } = await receiver.add();
+  const other = await receiver.add();
+  const { session, runner } = await TestSession.running();
+  receiver.answer = (url) => (url.endsWith(other.id) ? new Response() : new Response(CANARY, { status: 500 }));
+  const first = await takeTurn(session, runner);
+  await eventually(async () => expect(await waiting(session)).toEqual([{ key: id, tries: 1 }]));
+  const second = await takeTurn(session, runner);
+  await eventually(async () => expect(await waiting(session)).toHaveLength(2));
+  // The other endpoint does not wait.
+  await eventually(() => expect(receiver.got.filter(({ url }) => url === other.url)).toHaveLength(2));
+  expect(await endpoint(id)).toMatchObject({ enabled: true, failing: { failures: 1, error: "HTTP 500" } });
+  receiver.answer = () => new Response();
+  await session.elapse("webhook");
+  await eventually(async () => expect(await waiting(session)).toEqual([]));
+  const here = receiver.got.filter(({ url }) => url.endsWith(id));
+  const [failed, retried, last] = here.map(({ id: eventId }) => eventId);
+  expect(retried).toBe(failed);
+  expect(last).not.toBe(failed);
+  expect(here.flatMap(({ event }) => (event.type === "turn.ended" ? event.data.turn.message_ids : []))).toEqual([
+    first,
+    first,
+    second,
+  ]);
+  await eventually(async () => expect(await endpoint(id)).toMatchObject({ failing: null, givenUp: 0 }));
+});
+
+test("an event is given up after seven tries, over most of a day; then comes the next", async () => {
+  const { id } = await receiver.add();
+  const { session, runner } = await TestSession.running();
+  receiver.answer = fails(503);
+  const first = await takeTurn(session, runner);
+  await eventually(async () => expect(await waiting(session)).toMatchObject([{ tries: 1 }]));
+  const second = await takeTurn(session, runner);
+  await eventually(async () => expect(await waiting(session)).toHaveLength(2));
+  const dueInMs: number[] = [];
+  for (let tries = 1; tries < 7; tries++) {
+    await eventually(async () => expect((await endpoint(id))?.failing?.failures).toBe(tries));
+    await eventually(async () => {
+      const dueMs = await runInDurableObject(session.stub, (_object, { storage }) =>
+        Number(storage.sql.exec("SELECT due_ms FROM timers WHERE kind = 'webhook'").one().due_ms),
+      );
+      const [{ calling }] = (await runInDurableObject(session.stub, (_object, { storage }) =>
+        storage.sql
+          .exec<{ calling: number }>("SELECT calling FROM durable_calls WHERE kind = 'webhook' ORDER BY seq LIMIT 1")
+          .toArray(),
+      )) as [{ calling: number }];
+      expect(calling).toBe(0);
+      dueInMs[tries - 1] = dueMs - Date.now();
+    });
+    await session.elapse("webhook");
+  }
+  await eventually(() => expect(receiver.turns).toEqual([...Array(7).fill(first), second]));
+  expect(await endpoint(id)).toMatchObject({ enabled: true, givenUp: 1 });
+  [5, 300, 1800, 7200, 18_000, 36_000].forEach((seconds, index) => {
+    expect(dueInMs[index]).toBeGreaterThan(seconds * 800 - 5000);
+    expect(dueInMs[index]).toBeLessThan(seconds * 1200 + 1);
+  });
+});
+
+test("410 disables the endpoint at once, and drops what waits; enabled again, it gets new events", async () => {
+  const { id } = await receiver.add();
+  const { session, runner } = await TestSession.running();
+  receiver.answer = fails(500);
+  await takeTurn(session, runner);
+  await eventually(async () => expect(await waiting(session)).toMatchObject([{ tries: 1 }]));
+  await takeTurn(session, runner);
+  await eventually(async () => expect(await waiting(session)).toHaveLength(2));
+  receiver.answer = fails(410);
+  await session.elapse("webhook");
+  await eventually(async () => expect(await waiting(session)).toEqual([]));
+  expect(receiver.got).toHaveLength(2);
+  expect(await endpoint(id)).toMatchObject({ enabled: false, disabledReason: "gone" });
+  await takeTurn(session, runner);
+  await projected(session);
+  expect(await waiting(session)).toEqual([]);
+  await enableWebhook(DB, ownerId, id);
+  receiver.answer = () => new Response();
+  const last = await takeTurn(session, runner);
+  await eventually(() => expect(receiver.turns.at(-1)).toBe(last));
+  expect(receiver.got).toHaveLength(3);
+});
+
+test("what waits for a removed endpoint goes with it", async () => {
+  const { id } = await receiver.add();
+  const { session, runner } = await TestSession.running();
+  receiver.answer = fails(500);
+  await takeTurn(session, runner);
+  await eventually(async () => expect(await waiting(session)).toMatchObject([{ tries: 1 }]));
+  await eventually(async () => expect((await endpoint(id))?.failing).not.toBeNull());
+  await removeWebhook(DB, ownerId, id);
+  await session.elapse("webhook");
+  await eventually(async () => expect(await waiting(session)).toEqual([]));
+  expect(receiver.got).toHaveLength(1);
+});
+
+test("an address that is refused by now gets nothing", async () => {
+  const { id, url } = await receiver.add();
+  await DB.prepare("UPDATE webhooks SET url = 'https://169.254.169.254/' WHERE id = ?").bind(id).run();
+  const { session, runner } = await TestSession.running();
+  await takeTurn(session, runner);
+  await eventually(async () =>
+    expect((await endpoint(id))?.failing?.error).toContain("the URL is refused: its host is a private address"),
+  );
+  expect(receiver.got.filter((each) => each.url === url)).toEqual([]);
+});
+
+test("an eviction while D1 is written, while a try runs, and while one waits loses no event and tells none under another id", async () => {
+  await receiver.add();
+  const { session, runner } = await TestSession.running();
+  await projected(session);
+  // While the projection waits.
+  const id = await session.send("go");
+  await runner.end((await runner.accept()).attemptId);
+  await session.crash();
+  // While a try runs: its answer is lost.
+  const lost = Promise.withResolvers<Response>();
+  receiver.answer = () => lost.promise;
+  await eventually(async () => {
+    await session.alarm();
+    expect(receiver.turns).toEqual([id]);
+  });
+  await session.crash();
+  lost.resolve(new Response());
+  expect(await waiting(session)).toMatchObject([{ tries: 1 }]);
+  // While it waits for the next try.
+  receiver.answer = fails(500);
+  await session.elapse("webhook");
+  await eventually(() => expect(receiver.turns).toEqual([id, id]));
+  await eventually(async () => expect((await listWebhooks(DB, ownerId, 0))[0]?.failing).not.toBeNull());
+  await session.evict();
+  receiver.answer = () => new Response();
+  await session.elapse("webhook");
+  await eventually(() => expect(receiver.turns).toEqual([id, id, id]));
+  await eventually(async () => expect(await waiting(session)).toEqual([]));
+  expect(new Set(receiver.got.map((each) => each.id)).size).toBe(1);
+});
+
+test("a deleted session takes its waiting events along, and the deletion does not wait for them; the endpoint stays", async () => {
+  const { id } = await receiver.add();
+  const { session, runner } = await TestSession.running();
+  receiver.answer = fails(500);
+  await takeTurn(session, runner);
+  await eventually(async () => expect(await waiting(session)).toMatchObject([{ tries: 1 }]));
+  valueIn(await session.stub.deleteSession(CALLER));
+  await stop(runner);
+  await eventually(async () => expect((await session.stub.view()).ok).toBe(false));
+  expect(await endpoint(id)).toMatchObject({ enabled: true });
+  expect(receiver.got).toHaveLength(1);
+});
+
+test("a reported change of a turn's record is no second end", async () => {
+  await receiver.add();
+  const { session, runner } = await TestSession.running();
+  const id = await takeTurn(session, runner);
+  await eventually(() => expect(receiver.turns).toEqual([id]));
+  await runInDurableObject(session.stub, (_object, { storage }) => {
+    storage.sql.exec("INSERT INTO projected_turns (record, steps) SELECT record, NULL FROM turns");
+  });
+  await takeTurn(session, runner);
+  await projected(session);
+  await eventually(async () => expect(await waiting(session)).toEqual([]));
+  expect(receiver.turns).toHaveLength(2);
+});

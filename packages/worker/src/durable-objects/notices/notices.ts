@@ -1,0 +1,155 @@
+/**
+ * Tells the owner's endpoints what has happened in the session. Events follow from the projection to D1: when D1 has a turn, a status
+ * or a verdict, the events for them are stored, in the transaction that records that D1 has it. So an event costs no transaction of
+ * its own, none is lost or told twice, and whoever receives one finds in the API's lists what it tells. The statement that asks who
+ * listens is part of the projection's batch, and an owner without endpoints has no further costs.
+ *
+ * Each event for each endpoint is a durable call: one at a time for each endpoint, in order, with the same id for each try.
+ */
+import { attentionKey } from "@valet/shared/answers/verdict/verdict";
+import type { SessionStatus, SessionView, TurnRecord } from "@valet/shared/protocol/session-view";
+import type { WebhookEvent, WebhookEventType } from "@valet/shared/protocol/webhooks";
+import { recordDelivered, recordFailure, type Subscription } from "../../database/webhooks.ts";
+import { failureOf, type Posted, type Posting } from "../../webhooks/post.ts";
+import { secretsAt } from "../../webhooks/secrets.ts";
+import { type DurableCall, type DurableCallOptions, DurableCalls } from "../core/durable-call.ts";
+import { newId } from "../core/ids.ts";
+import { isoTime } from "../core/iso-time.ts";
+import type { TimerHandlers } from "../core/timers.ts";
+import { attentionChanged, stateChanged, turnEnded } from "./compose-event.ts";
+import { Endpoints, type EndpointsOptions } from "./endpoints.ts";
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+/** The waits after failed tries: the first ones of the schedule that Standard Webhooks gives as an example, most of a day in all. */
+const WAITS_MS = [5000, 5 * MINUTE_MS, 30 * MINUTE_MS, 2 * HOUR_MS, 5 * HOUR_MS, 10 * HOUR_MS];
+/** An event that waited for others longer than this is tried once. */
+const LONGEST_MS = 24 * HOUR_MS;
+/** A try ends by itself before. */
+const TIMEOUT_MS = 60_000;
+const GONE = 410;
+
+/** What D1 now has of the session, and which endpoints listen. */
+export interface Projected {
+  readonly view: SessionView;
+  /** The turns that have ended, oldest first. */
+  readonly ended: readonly TurnRecord[];
+  readonly subscriptions: readonly Subscription[];
+}
+
+export interface NoticesOptions extends DurableCallOptions, EndpointsOptions {
+  /** Returns the sentence of `why` for a message or a workflow. */
+  readonly why: (jobId: string) => string | undefined;
+  readonly post: (posting: Posting) => Promise<Posted>;
+}
+
+/** An event for one endpoint. */
+interface Notice {
+  /** Of the event; the same for each endpoint and each try. */
+  readonly id: string;
+  readonly atMs: number;
+  /** JSON. */
+  readonly body: string;
+}
+
+type Told = { readonly status?: SessionStatus; readonly attention: string };
+
+export class Notices {
+  readonly #options: NoticesOptions;
+  readonly #endpoints: Endpoints;
+  /** The key is the endpoint's id. */
+  readonly #calls: DurableCalls<Notice, "done" | "retry">;
+  readonly timerHandlers: TimerHandlers<"webhook">;
+
+  constructor(options: NoticesOptions) {
+    this.#options = options;
+    this.#endpoints = new Endpoints(options);
+    this.#calls = new DurableCalls("webhook", options, {
+      delivers: "all",
+      timeoutMs: TIMEOUT_MS,
+      waitsMs: WAITS_MS,
+      maxTries: WAITS_MS.length + 1,
+      call: (call) => this.#deliver(call),
+      settle: (answer) => answer,
+    });
+    this.timerHandlers = { webhook: this.#calls.onTimer };
+  }
+
+  /** Resumes deliveries that were not confirmed. Called when the object starts. */
+  resume(): void {
+    this.#calls.resume();
+  }
+
+  /** Stores the events that follow. Called in the transaction that records that D1 has this. */
+  projected({ view, ended, subscriptions }: Projected): void {
+    const { now } = this.#options;
+    const before = this.#told();
+    const told = { status: view.status, attention: attentionKey(view.attention) };
+    if (told.status !== before.status || told.attention !== before.attention) this.#tell(told);
+    if (subscriptions.length === 0) return;
+    const at = isoTime(now());
+    for (const turn of ended) this.#add(subscriptions, "turn.ended", () => turnEnded(view, turn, this.#textOf(turn)));
+    if (told.status !== before.status) {
+      this.#add(subscriptions, "session.state", () => stateChanged(view, before.status, at));
+    }
+    if (told.attention !== before.attention) {
+      this.#add(subscriptions, "session.attention", () => attentionChanged(view, view.attention, at));
+    }
+  }
+
+  #add(subscriptions: readonly Subscription[], type: WebhookEventType, compose: () => WebhookEvent): void {
+    const listening = subscriptions.filter(({ events }) => events.includes(type));
+    if (listening.length === 0) return;
+    const notice = { id: newId("evt"), atMs: this.#options.now(), body: JSON.stringify(compose()) };
+    for (const { id } of listening) this.#calls.add(id, notice);
+  }
+
+  /** An event is told even if the sentence cannot be made. */
+  #textOf({ message_ids: [jobId = ""], outcome }: TurnRecord): string {
+    const { why, report } = this.#options;
+    try {
+      return why(jobId) ?? `The turn ended with \`${outcome}\`.`;
+    } catch (error) {
+      report(error);
+      return `The turn ended with \`${outcome}\`.`;
+    }
+  }
+
+  /** Tries once. Rejects only if D1 is away. */
+  async #deliver({ key, payload, tries }: DurableCall<Notice>): Promise<"done" | "retry"> {
+    const { db, post, now } = this.#options;
+    const { id, body, atMs } = payload;
+    const endpoint = await this.#endpoints.read(key);
+    // What waits for an endpoint that was removed or disabled goes with it.
+    if (endpoint === undefined) return "done";
+    const posted = await post({
+      url: endpoint.url,
+      id,
+      body,
+      secrets: secretsAt(endpoint.secrets, now()),
+      nowMs: now(),
+    });
+    const error = failureOf(posted);
+    if (error === undefined) {
+      if (endpoint.isFailing) {
+        await recordDelivered(db, key);
+        this.#endpoints.forget(key);
+      }
+      return "done";
+    }
+    const isGone = "status" in posted && posted.status === GONE;
+    const isLast = isGone || tries > WAITS_MS.length || now() - atMs >= LONGEST_MS;
+    await recordFailure(db, key, { error, atMs: now(), isGone, isLast });
+    this.#endpoints.forget(key);
+    return isLast ? "done" : "retry";
+  }
+
+  #told(): Told {
+    const [row] = this.#options.sql.exec("SELECT told FROM notices").toArray();
+    return row === undefined ? { attention: "" } : (JSON.parse(row.told as string) as Told);
+  }
+
+  #tell(told: Told): void {
+    this.#options.sql.exec("INSERT OR REPLACE INTO notices VALUES (1, ?)", JSON.stringify(told));
+  }
+}
