@@ -9,9 +9,9 @@ const HELP = `
 A coding agent starts this itself: it speaks the Model Context Protocol on standard
 input and output, until its input ends. Without --write nothing can be changed.
 
-Examples:
-  claude mcp add valet -- valet --state /path/to/.valet mcp
-  valet --url https://valet.example.com --token … mcp --write
+Examples (docs/valet-skill.md has more, for OpenCode too):
+  claude mcp add valet -- pnpm --silent --dir /path/to/valet valet mcp
+  VALET_URL=https://valet.example.com VALET_TOKEN=… valet mcp --write
 
 Exit codes: 0 the input has ended, 2 usage or environment error.`;
 

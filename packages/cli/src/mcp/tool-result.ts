@@ -71,7 +71,7 @@ const notesOf = ({ notes = [] }: Answer) => notes;
 const hintOf = ({ more }: Answer) => (more === undefined ? "" : ` ${more}`);
 
 function textOf(answer: Answer, maxBytes: number): { type: "text"; text: string } {
-  const lines = answer.lines.flatMap((each) => plainText(each).split("\n")).map((line) => cutEnd(line, MAX_LINE));
+  const lines = answer.lines.flatMap(linesOf).map((line) => cutEnd(line, MAX_LINE));
   const kept: string[] = [];
   let bytes = 0;
   for (const line of lines) {
@@ -85,6 +85,12 @@ function textOf(answer: Answer, maxBytes: number): { type: "text"; text: string 
   return { type: "text", text: [DATA_NOTE, "", ...kept, ...(notes.length === 0 ? [] : ["", ...notes])].join("\n") };
 }
 
+/** Returns one of Valet's lines. If a text in it, such as a title, has further lines, these are marked as quoted. */
+function linesOf(line: string): string[] {
+  const [first = "", ...others] = plainText(line).split("\n");
+  return [first, ...others.map((other) => `| ${other}`)];
+}
+
 /** Returns the data in at most so many bytes of JSON: texts are cut, then entries at the end of its longest list go. */
 export function fitData(
   data: Readonly<Record<string, unknown>>,
@@ -93,14 +99,15 @@ export function fitData(
   const fitted = cleaned(data) as Record<string, unknown>;
   const sizes = new Map<string, number>();
   for (;;) {
-    const tooMany = Buffer.byteLength(JSON.stringify(fitted)) - maxBytes;
+    const tooMany = bytesOf(fitted) - maxBytes;
     const [longest] = Object.entries(fitted)
       .filter((entry): entry is [string, unknown[]] => Array.isArray(entry[1]) && entry[1].length > 0)
-      .sort(([, a], [, b]) => JSON.stringify(b).length - JSON.stringify(a).length);
+      .map(([name, list]) => ({ name, list, bytes: bytesOf(list) }))
+      .sort((a, b) => b.bytes - a.bytes);
     if (tooMany <= 0 || longest === undefined) break;
-    const [name, list] = longest;
+    const { name, list } = longest;
     if (!sizes.has(name)) sizes.set(name, list.length);
-    fitted[name] = list.slice(0, -1);
+    fitted[name] = withoutEnd(list, tooMany);
   }
   const leftOut = [...sizes].map(([name, size]) => {
     const kept = (fitted[name] as unknown[]).length;
@@ -108,6 +115,15 @@ export function fitData(
   });
   return { data: fitted, leftOut };
 }
+
+/** Returns a list without as many entries at its end as have so many bytes. */
+function withoutEnd(list: readonly unknown[], bytes: number): unknown[] {
+  let kept = list.length;
+  for (let freed = 0; kept > 0 && freed < bytes; kept--) freed += bytesOf(list[kept - 1]) + 1;
+  return list.slice(0, kept);
+}
+
+const bytesOf = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
 
 function cleaned(value: unknown): unknown {
   if (typeof value === "string") return cutEnd(plainText(value), MAX_DATA_TEXT);

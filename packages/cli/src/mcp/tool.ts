@@ -4,7 +4,7 @@ import type { ApiClient } from "../api-client.ts";
 
 /** What a tool found, before it is made to fit. */
 export interface Answer {
-  /** The text, for people and models; one entry is one line or more. */
+  /** The text, for people and models. Further lines within an entry are another author's. */
   readonly lines: readonly string[];
   /** The same for programs; only a tool with an `output` has it. */
   readonly data?: Readonly<Record<string, unknown>>;
