@@ -1,7 +1,5 @@
 /** The client of the HTTP API that the commands use: typed answers, and errors that say what to do. */
 
-import { Problem } from "@valet/shared/http/problem";
-import { apiProblem } from "@valet/shared/protocol/api-problems";
 import { type DiffQuery, DiffView } from "@valet/shared/protocol/changes";
 import { type AttentionItem, AttentionList, NowView } from "@valet/shared/protocol/now";
 import {
@@ -35,6 +33,7 @@ import { OwnerTurns, TurnStats } from "@valet/shared/protocol/turn-stats";
 import { WhyView } from "@valet/shared/protocol/why";
 import { z } from "zod";
 import { UserError } from "./errors.ts";
+import { problemText } from "./problem-text.ts";
 import type { Connection } from "./system/state.ts";
 
 /** The API answered with an error. */
@@ -62,7 +61,6 @@ const RAW = z.record(z.string(), z.unknown());
 const RAW_PAGE = z.looseObject({ nextCursor: z.string().optional() });
 /** A message, turn or workflow as the API sends it. */
 export type RawItem = Readonly<Record<string, unknown>>;
-const SESSION_NOT_FOUND = apiProblem("session-not-found").type;
 
 export class ApiClient {
   readonly #connection: Connection;
@@ -401,13 +399,4 @@ function diffPath(id: string, query: DiffQuery): string {
   const given = Object.entries(query).filter(([, value]) => value !== undefined) as [string, string][];
   const text = new URLSearchParams(given).toString();
   return `/api/sessions/${encodeURIComponent(id)}/diff${text === "" ? "" : `?${text}`}`;
-}
-
-function problemText(status: number, answer: unknown): string {
-  const problem = Problem.safeParse(answer);
-  if (!problem.success) return `The API answered ${status}.`;
-  const { type, title, detail, errors = [] } = problem.data;
-  const fields = errors.map((each) => Object.values(each).join(": "));
-  const hint = type === SESSION_NOT_FOUND ? " See `valet sessions`." : "";
-  return [(detail === undefined ? `${title}.` : `${title}: ${detail}`) + hint, ...fields].join("\n  ");
 }

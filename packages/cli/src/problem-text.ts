@@ -1,0 +1,15 @@
+/** What the API's errors say. Pure. */
+import { Problem } from "@valet/shared/http/problem";
+import { apiProblem } from "@valet/shared/protocol/api-problems";
+
+const SESSION_NOT_FOUND = apiProblem("session-not-found").type;
+
+/** Returns a sentence, and a line for each wrong field. @param answer the body, as problem+json or anything else */
+export function problemText(status: number, answer: unknown): string {
+  const problem = Problem.safeParse(answer);
+  if (!problem.success) return `The API answered ${status}.`;
+  const { type, title, detail, errors = [] } = problem.data;
+  const fields = errors.map((each) => Object.values(each).join(": "));
+  const hint = type === SESSION_NOT_FOUND ? " See `valet sessions`." : "";
+  return [(detail === undefined ? `${title}.` : `${title}: ${detail}`) + hint, ...fields].join("\n  ");
+}
