@@ -16,7 +16,7 @@ import { expectLargest, expectSound, MARGIN_MS } from "./check-answer.ts";
 import { CACHED, PLANTED_MS, PRICES, script } from "./model-script.ts";
 
 const TIMEOUT_MS = 240_000;
-const DEBOUNCE_MS = 1500;
+const DEBOUNCE_MS = 2000;
 const GRACE_MS = 3000;
 
 let system: ScriptedSystem;
@@ -110,17 +110,13 @@ describe("a message of which it is known why it took long", () => {
         ({ sentence }) => sentence.includes("now in the tool `bash`"),
         TIMEOUT_MS,
       );
-      const accepted = Date.now();
       const second = await send("[quick]", { channel: "busy" });
       const waits = await meanwhile(second, /waiting for message `\S+` in the channel, of which .* in the tool `bash`/);
       expect(waits.state).toBe("queued");
       const view = await ended(second);
-      const { endedAt } = (await system.api.message(shared, first)) ?? {};
-      const largest = expectLargest(
-        view,
-        { name: "queue.channel", detail: first },
-        Date.parse(endedAt as string) - accepted,
-      );
+      const [busy, waiting] = await Promise.all([first, second].map((id) => system.api.message(shared, id)));
+      const waitedMs = Date.parse(busy?.endedAt as string) - Date.parse(waiting?.acceptedAt as string);
+      const largest = expectLargest(view, { name: "queue.channel", detail: first }, waitedMs);
       expect(largest.parts[0]).toMatchObject({ name: "tool", detail: "bash" });
     },
     TIMEOUT_MS,
@@ -213,7 +209,7 @@ describe("a message of which it is known why it took long", () => {
       const childId = child?.id as string;
       expect(view.time.parts).toContainEqual(expect.objectContaining({ name: "child_session", detail: childId }));
       // Its parent's agent does not wait for it: it hears of the end by a message.
-      expect(view.time.wall_ms).toBeLessThan(PLANTED_MS);
+      expect(view.time.parts).not.toContainEqual(expect.objectContaining({ name: "tool", detail: "bash" }));
       const report = async () => (await system.api.messages(shared)).find(({ source }) => source === "system");
       const found = await waitFor("its report", report, (message) => message?.status === "done", TIMEOUT_MS);
       expectSound(await whyOf(found?.id as string));

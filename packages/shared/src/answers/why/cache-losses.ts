@@ -102,6 +102,8 @@ class History {
   readonly #index: SpanIndex;
   readonly #conversations = new Map<string | null, ModelCall[]>();
   readonly #channels = new Map<string, ModelCall[]>();
+  /** An agent calls its model a thousand times. */
+  readonly #channelsOfParents = new Map<WhySpan, string>();
 
   /** @param calls in order of their start */
   constructor(index: SpanIndex, calls: readonly ModelCall[]) {
@@ -127,8 +129,13 @@ class History {
 
   /** Returns the session and the channel of the call's turn; a workflow has none. */
   #channelOf({ span }: ModelCall): string {
+    const parent = this.#index.parent(span);
+    const known = parent && this.#channelsOfParents.get(parent);
+    if (known !== undefined) return known;
     const turn = this.#index.ancestors(span).find(({ name }) => name === "valet.turn");
-    return JSON.stringify([span.sessionId, turn === undefined ? null : [textOf(turn, "valet.channel.id")]]);
+    const channel = JSON.stringify([span.sessionId, turn === undefined ? null : [textOf(turn, "valet.channel.id")]]);
+    if (parent !== undefined) this.#channelsOfParents.set(parent, channel);
+    return channel;
   }
 }
 

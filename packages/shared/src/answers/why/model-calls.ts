@@ -41,10 +41,36 @@ export interface ModelCall {
 
 /** Returns all model calls, in order of their start. */
 export function modelCalls(index: SpanIndex): ModelCall[] {
-  return index.spans.filter(({ name }) => name.startsWith("chat ")).map((span) => readCall(index, span));
+  const surroundings = new Map<WhySpan | undefined, Surroundings>();
+  return index.spans
+    .filter(({ name }) => name.startsWith("chat "))
+    .map((span) => {
+      // An agent calls its model a thousand times.
+      const parent = index.parent(span);
+      const known = surroundings.get(parent) ?? surroundingsOf(index, span);
+      surroundings.set(parent, known);
+      return readCall(index, span, known);
+    });
 }
 
-function readCall(index: SpanIndex, span: WhySpan): ModelCall {
+/** What is around the calls of one parent. */
+interface Surroundings {
+  readonly agent: string | null;
+  readonly isSubAgent: boolean;
+  readonly isCompaction: boolean;
+}
+
+function surroundingsOf(index: SpanIndex, call: WhySpan): Surroundings {
+  const ancestors = index.ancestors(call);
+  const run = ancestors.find(({ name }) => name.startsWith("invoke_agent "));
+  return {
+    agent: run === undefined ? null : textOf(run, "gen_ai.agent.name"),
+    isSubAgent: run !== undefined && index.parent(run)?.name.startsWith("execute_tool ") === true,
+    isCompaction: ancestors.some(({ name }) => name === "valet.compaction"),
+  };
+}
+
+function readCall(index: SpanIndex, span: WhySpan, { agent, isSubAgent, isCompaction }: Surroundings): ModelCall {
   const { name, endMs } = span;
   const text = (key: string) => textOf(span, key);
   const amount = (key: string) => amountOf(span, key);
@@ -52,8 +78,6 @@ function readCall(index: SpanIndex, span: WhySpan): ModelCall {
     const perMillion = amount(`valet.llm.price.${key}`);
     return perMillion === null ? null : perMillion / 1e6;
   };
-  const ancestors = index.ancestors(span);
-  const run = ancestors.find((ancestor) => ancestor.name.startsWith("invoke_agent "));
   const tokens = {
     input: amount("gen_ai.usage.input_tokens"),
     output: amount("gen_ai.usage.output_tokens"),
@@ -66,11 +90,11 @@ function readCall(index: SpanIndex, span: WhySpan): ModelCall {
     span,
     model: text("gen_ai.request.model") ?? name.slice("chat ".length),
     provider: text("gen_ai.provider.name"),
-    agent: text("gen_ai.agent.name") ?? (run === undefined ? null : textOf(run, "gen_ai.agent.name")),
-    isSubAgent: run !== undefined && index.ancestors(run)[0]?.name.startsWith("execute_tool ") === true,
+    agent: text("gen_ai.agent.name") ?? agent,
+    isSubAgent,
     conversation: text("valet.opencode.session.id"),
     step: text("valet.opencode.message.id"),
-    isCompaction: ancestors.some((ancestor) => ancestor.name === "valet.compaction"),
+    isCompaction,
     costUsd,
     isCostKnown: costUsd !== null && tokens.input !== null && tokens.output !== null && chargedTries.length === 0,
     mayBeCharged: endMs === null || chargedTries.length > 0 || isCharged(span),

@@ -43,6 +43,7 @@ export function lostAttempts(index: SpanIndex, own: readonly WhySpan[], calls: r
 /** Returns the calls of each model that failed in the end, so that another took over. */
 export function failovers(index: SpanIndex, own: readonly WhySpan[], calls: readonly ModelCall[]): Waste[] {
   const failed = new Set(own.filter(({ name, outcome }) => name.startsWith("invoke_agent ") && outcome === "error"));
+  if (failed.size === 0) return [];
   const byRun = Map.groupBy(
     calls.filter(({ mayBeCharged }) => mayBeCharged),
     ({ span }) => index.ancestors(span).findLast((ancestor) => failed.has(ancestor)),

@@ -14,26 +14,32 @@ const MAX_DEPTH = 100;
 interface Entry {
   readonly span: WhySpan;
   parent: Entry | undefined;
-  readonly children: WhySpan[];
+  /** Absent for none, as for most. */
+  children?: WhySpan[];
   /** The spans that link to it. */
-  readonly linking: WhySpan[];
+  linking?: WhySpan[];
 }
 
 export class SpanIndex {
   /** Each span once, in order of their start; of repeated ones an ended one, else the first. */
   readonly spans: readonly WhySpan[];
   readonly #traces = new Map<string, Map<string, Entry>>();
+  /** Of `spans`: an object is found sooner than two texts. */
+  readonly #entries: ReadonlyMap<SpanId, Entry>;
 
   constructor(spans: readonly WhySpan[]) {
     for (const span of spans) this.#enter(span);
     const entries = [...this.#traces.values()].flatMap((trace) => [...trace.values()]);
     entries.sort((a, b) => a.span.startMs - b.span.startMs);
     this.spans = entries.map(({ span }) => span);
+    this.#entries = new Map(entries.map((entry) => [entry.span, entry]));
     for (const entry of entries) {
       const { span } = entry;
       entry.parent = span.parentId === null ? undefined : this.#traces.get(span.traceId)?.get(span.parentId);
-      entry.parent?.children.push(span);
-      for (const target of new Set(span.links.map((link) => this.#entry(link)))) target?.linking.push(span);
+      if (entry.parent !== undefined) push(entry.parent, "children", span);
+      if (span.links.length === 0) continue;
+      const targets = new Set(span.links.map((link) => this.#entry(link)));
+      for (const target of targets) if (target !== undefined) push(target, "linking", span);
     }
   }
 
@@ -42,15 +48,20 @@ export class SpanIndex {
     this.#traces.set(span.traceId, trace);
     const known = trace.get(span.spanId)?.span;
     if (known !== undefined && (known.endMs !== null || span.endMs === null)) return;
-    trace.set(span.spanId, { span, parent: undefined, children: [], linking: [] });
+    trace.set(span.spanId, { span, parent: undefined });
   }
 
-  #entry({ traceId, spanId }: SpanId): Entry | undefined {
-    return this.#traces.get(traceId)?.get(spanId);
+  #entry(id: SpanId): Entry | undefined {
+    return this.#entries.get(id) ?? this.#traces.get(id.traceId)?.get(id.spanId);
   }
 
   find(id: SpanId): WhySpan | undefined {
     return this.#entry(id)?.span;
+  }
+
+  /** Returns the parent, if it is known. */
+  parent(span: SpanId): WhySpan | undefined {
+    return this.#entry(span)?.parent?.span;
   }
 
   /** Returns the children in order of their start. */
@@ -87,6 +98,12 @@ export class SpanIndex {
     for (const span of found) for (const child of this.children(span)) if (enters(child)) found.add(child);
     return [...found].toSorted((a, b) => a.startMs - b.startMs);
   }
+}
+
+function push(entry: Entry, list: "children" | "linking", span: WhySpan): void {
+  const known = entry[list];
+  if (known === undefined) entry[list] = [span];
+  else known.push(span);
 }
 
 /** Returns whether the span is that of a job: a message or a workflow, from its acceptance to its outcome. */

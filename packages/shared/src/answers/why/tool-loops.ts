@@ -40,7 +40,7 @@ export function toolLoops(own: readonly WhySpan[], calls: readonly ModelCall[]):
     if (first === undefined || called.every(isPolling)) continue;
     const list = conversations.get(call.conversation ?? "") ?? [];
     conversations.set(call.conversation ?? "", list);
-    list.push({ call, signature: JSON.stringify(called.map(signatureOf)), tool: toolOf(first) });
+    list.push({ call, signature: called.map(signatureOf).join("\n"), tool: toolOf(first) });
   }
   return [...conversations.values()].flatMap(loopsOf);
 }
@@ -103,10 +103,14 @@ function isPolling(span: WhySpan): boolean {
   return POLLING.has(toolOf(span));
 }
 
-/** A call whose lengths are unknown is like no other. */
-function signatureOf(span: WhySpan): unknown {
+/**
+ * A call whose lengths are unknown is like no other. Arguments are last, since they may be any text; as JSON, so that they have one
+ * line.
+ */
+function signatureOf(span: WhySpan): string {
   const { attributes, outcome, spanId } = span;
   const [input, output] = [attributes["valet.tool.input_length"], attributes["valet.tool.output_length"]];
   if (input === undefined || output === undefined) return spanId;
-  return [toolOf(span), outcome, input, output, textOf(span, "gen_ai.tool.call.arguments")];
+  const called = textOf(span, "gen_ai.tool.call.arguments");
+  return `${toolOf(span)} ${outcome} ${input} ${output} ${called === null ? "" : JSON.stringify(called)}`;
 }

@@ -117,6 +117,24 @@ test("a wait for the sandbox, with the parts of its start; a lost attempt; a wor
   }
 });
 
+test("a message that was sent between failed starts fails because of the first of them", async () => {
+  const session = new TestSession();
+  const reset = { reset: true } as const;
+  await session.broker.script({ create: [reset, reset, reset, reset] });
+  await session.create();
+  for (let nth = 0; nth < 3; nth++) {
+    await session.reaches("recovering");
+    if (nth < 2) await session.elapse("recover");
+  }
+  const id = await session.send("go");
+  await session.elapse("recover");
+  await session.reaches("error");
+  const first = (await session.spans("valet.sandbox.spawn"))[0];
+  const { failure } = await whyOf(session, id);
+  expect(failure).toMatchObject({ type: "broker_unreachable", cause: { type: "broker_unreachable" } });
+  expect(failure?.evidence.map(({ traceId }) => traceId)).toContain(first?.traceId);
+});
+
 test("the spans of a batch are in a trace of its own", async () => {
   const { session, runner } = await TestSession.running();
   const ids = [await session.send("a", { queueMode: "collect" }), await session.send("b", { queueMode: "collect" })];

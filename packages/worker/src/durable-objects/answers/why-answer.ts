@@ -66,7 +66,12 @@ export class WhyAnswer {
       found = linked(found, WAITED_FOR).flatMap((traceId) => reader.readOther(traceId));
       for (const span of found) all.push(span);
     }
-    for (const traceId of linked(all, LED_TO)) for (const span of reader.readOther(traceId)) all.push(span);
+    found = linked(all, LED_TO).flatMap((traceId) => reader.readOther(traceId));
+    while (found.length > 0) {
+      for (const span of found) all.push(span);
+      // The first of several starts that failed tells why the others were needed.
+      found = linked(found.filter(isFailedStart), ["follows"]).flatMap((traceId) => reader.readOther(traceId));
+    }
     const before = jobs.doneBefore(row.channel, row.seq);
     if (before !== undefined && isTraced(before.context)) {
       for (const span of reader.readOther(before.context.traceId)) all.push(span);
@@ -99,6 +104,10 @@ class TraceReading {
     this.#traces++;
     return this.read(traceId, MAX_OTHER_SPANS);
   }
+}
+
+function isFailedStart({ name, outcome }: WhySpan): boolean {
+  return (name === "valet.sandbox.spawn" || name === "valet.sandbox.restore") && outcome !== "ok";
 }
 
 /** Returns the traces that spans link to: the last link of each span first, since it is of what was waited for last. */
