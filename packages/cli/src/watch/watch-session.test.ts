@@ -21,8 +21,9 @@ class Socket extends EventTarget {
   }
 }
 
-/** Watches with sockets of the test. */
-function watch() {
+/** Watches with sockets of the test. @param answering until then no socket is given */
+function watch(answering: Promise<void> = Promise.resolve()) {
+  const asked = Promise.withResolvers<void>();
   const sockets: Socket[] = [];
   const lines: string[] = [];
   const notices: string[] = [];
@@ -31,6 +32,8 @@ function watch() {
   const api = {
     now: async () => ({ ...view }),
     openEvents: async () => {
+      asked.resolve();
+      await answering;
       const socket = new Socket();
       sockets.push(socket);
       return socket;
@@ -45,7 +48,7 @@ function watch() {
     await expect.poll(() => sockets[place], { timeout: 10_000 }).toBeDefined();
     return sockets[place] as Socket;
   };
-  return { done, socket, lines, notices, stopping, view };
+  return { done, asked: asked.promise, socket, lines, notices, stopping, view };
 }
 
 test("a person stops the watch, though the peer never answers the close; questions of the peer are answered", async () => {
@@ -60,6 +63,16 @@ test("a person stops the watch, though the peer never answers the close; questio
   stopping.abort();
   await done;
   expect(first.closed).toBe(1);
+});
+
+test("a person stops the watch while it asks for its socket", async () => {
+  const answer = Promise.withResolvers<void>();
+  const { done, asked, socket, stopping } = watch(answer.promise);
+  await asked;
+  stopping.abort();
+  answer.resolve();
+  await done;
+  expect((await socket(0)).closed).toBe(1);
 });
 
 test("a lost connection is said and made again, and the end of the session ends the watch", async () => {

@@ -82,6 +82,8 @@ function follow(socket: WebSocket, { model, refresh, output, signal }: Follow): 
       // Its answer may never come.
       end();
     };
+    // Ctrl-C during the request for the socket.
+    if (signal.aborted) return stop();
     signal.addEventListener("abort", stop, { once: true });
     socket.addEventListener("open", () => {
       isOpen = true;
