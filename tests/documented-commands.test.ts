@@ -37,6 +37,7 @@ const NOT_RUN: readonly (readonly [RegExp, string])[] = [
   [/^export |^pnpm\(\)|^\w+=\S+$/, "sets something in the reader's shell"],
   [/^cd /, "`isThere` looks for the folder"],
   [/^caddy /, "a proxy that is not installed here"],
+  [/^claude mcp add /, "another program, which is not installed here; `valet mcp` is tested with a client of its own"],
   [/^docker /, "needs Docker's daemon; the file that is built is looked for"],
   [/^\.\/jaeger /, "a program that is built elsewhere"],
   [/^git clone </, "the address is the reader's"],
