@@ -24,6 +24,8 @@ let system: ScriptedSystem;
 let shared: string;
 /** A session that sleeps, is restored, and loses its runner. */
 let restored: string;
+/** The message whose agent gives work to a child session, which works beside the other tests. */
+let parentMessage: string;
 /** A repository that has lost a file, so that it can be reached but not be cloned. */
 let broken: { folder: string; url: string };
 
@@ -38,19 +40,27 @@ beforeAll(async () => {
     VALET_GRACE_MS: String(GRACE_MS),
     VALET_MAX_AWAKE: "6",
   });
-  [shared, restored] = (await Promise.all(
-    ["[quick]", "[fills the cache]"].map(async (prompt) => {
-      const { id } = await system.api.createSession({ prompt });
-      await waitForStatus(system.api, id, ["running"], TIMEOUT_MS);
-      return id;
-    }),
-  )) as [string, string];
+  [shared, restored] = await Promise.all([running("[quick]"), running("[fills the cache]")]);
+  parentMessage = await send("[child]", { channel: "parent" });
+  await waitFor(
+    "the first answer",
+    () => system.api.messages(restored),
+    ([message]) => message?.status === "done",
+    TIMEOUT_MS,
+  );
+  await system.api.change(restored, "hibernate");
 }, TIMEOUT_MS);
 
 afterAll(async () => {
   await system?.close();
   if (broken !== undefined) rmSync(broken.folder, { recursive: true, force: true });
 }, TIMEOUT_MS);
+
+async function running(prompt: string): Promise<string> {
+  const { id } = await system.api.createSession({ prompt });
+  await waitForStatus(system.api, id, ["running"], TIMEOUT_MS);
+  return id;
+}
 
 let sent = 0;
 /** Sends a message in a channel of its own, unless one is named. @returns its id */
@@ -201,7 +211,7 @@ describe("a message of which it is known why it took long", () => {
   test(
     "a child session",
     async () => {
-      const view = await ended(await send("[child]", { channel: "parent" }));
+      const view = await ended(parentMessage);
       expectSound(view);
       const children = async () =>
         (await system.api.sessions()).filter(({ parentSessionId }) => parentSessionId === shared);
@@ -229,13 +239,6 @@ describe("a session that was restored", () => {
   test(
     "slow restore, and a lost cache that cost money",
     async () => {
-      await waitFor(
-        "the first answer",
-        () => system.api.messages(restored),
-        (all) => all[0]?.status === "done",
-        TIMEOUT_MS,
-      );
-      await system.api.change(restored, "hibernate");
       await waitForStatus(system.api, restored, ["hibernated"], TIMEOUT_MS);
       const [first] = await system.api.messages(restored);
       const id = await send("[finds no cache]", { channel: first?.channel ?? "main" }, restored);

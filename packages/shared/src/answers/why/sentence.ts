@@ -16,6 +16,9 @@ const MAX_NAMED = 5;
 /** A part of a part is named if it takes this share of it. */
 const INNER_SHARE = 0.25;
 
+/** Parts that say no more than the one around them. */
+const SAYS_NO_MORE: readonly Part["name"][] = ["unattributed", "sandbox.other", "sandbox.hibernate"];
+
 /** Parts that are work: they follow each other in one clause. */
 const WORK: readonly Part["name"][] = ["model.first_token", "model.streaming", "tool", "command", "sub_agent"];
 
@@ -95,7 +98,7 @@ function waitText(part: Part): string {
 /** Says what the largest part of a part was, and what was the largest of that. */
 function innerText({ ms, parts }: Part): string {
   const [inner] = parts;
-  if (inner === undefined || inner.name === "unattributed" || inner.ms < ms * INNER_SHARE) return "";
+  if (inner === undefined || SAYS_NO_MORE.includes(inner.name) || inner.ms < ms * INNER_SHARE) return "";
   return `, of which ${durationText(inner.ms)} ${doing(inner)}`;
 }
 

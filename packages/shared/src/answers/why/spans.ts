@@ -73,8 +73,8 @@ export interface WhyInput {
   readonly turns: readonly TurnRecord[];
   /**
    * The spans of the job's trace and, through links, of the traces that it waited for: starts of sandboxes, jobs that occupied its
-   * channel, its batch, child sessions; and the previous turn of its channel, which tells when the provider's cache was last used.
-   * In any order.
+   * channel, its batch; and the previous turn of its channel, which tells when the provider's cache was last used. None of child
+   * sessions: nothing waits for their work. In any order.
    */
   readonly spans: readonly WhySpan[];
   /** Milliseconds since 1970, by the object's clock. */

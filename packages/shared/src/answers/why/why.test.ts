@@ -53,6 +53,15 @@ describe("a turn", () => {
     expect(view.sentence).toContain(text);
   });
 
+  test("tells the agent's own time from that between its steps", () => {
+    const later = span("invoke_agent build", 2000, 9000, { parent: `${MESSAGE}-turn`, id: "later" });
+    const spans = all.map((each) =>
+      each.name === "invoke_agent build" ? { ...each, endMs: each.startMs + 100 } : each,
+    );
+    const { sentence } = why(input(message(10_000), [...spans, later]));
+    expect(sentence).toMatch(/^10\.0 s: 7\.1 s in the agent itself; 2\.7 s between the agent's steps;?/);
+  });
+
   test("does not say of several calls of a tool that they failed as one did", () => {
     const calls = [3, 0].map((code, nth) =>
       span("execute_tool bash", 1000 + 4000 * nth, 5000 + 4000 * nth, {
@@ -403,4 +412,24 @@ test("many tools are told apart as long as their number is bounded", () => {
   const rest = parts.find(({ name, detail }) => name === "tool" && detail === null);
   expect(rest?.spanCount).toBeGreaterThan(50);
   expect(rest?.spans.length).toBe(20);
+});
+
+test.each([
+  [
+    "valet.sandbox.hibernate",
+    "sandbox_hibernating",
+    "3.0 s so far: 3.0 s waiting for the sandbox to hibernate; now hibernating the sandbox, for 3.0 s.",
+  ],
+  [
+    "valet.sandbox.spawn",
+    "sandbox_starting",
+    "3.0 s so far: 3.0 s waiting for the sandbox to start; now waiting for the sandbox to start, for 3.0 s.",
+  ],
+])("a wait for a %s of which nothing more is known says so once", (name, reason, sentence) => {
+  const operation = span(name, 0, null, { trace: OTHER, id: "o".repeat(16) });
+  const { all } = messageSpans(null, 5000, wait([[0, reason]], [operation]));
+  const queued = all.filter((each) => each.name === "valet.prompt" || each.name === "valet.queue.wait");
+  const open = queued.map((each) => ({ ...each, endMs: null, outcome: null }));
+  const view = why(input(message(null, { state: "queued" }), [...open, operation], 3000));
+  expect(view.sentence).toBe(sentence);
 });

@@ -9,6 +9,7 @@ import { moneyOf } from "./money.ts";
 import { type Now, sentenceOf } from "./sentence.ts";
 import { SpanIndex } from "./span-index.ts";
 import type { WhyInput } from "./spans.ts";
+import type { Step } from "./step.ts";
 
 export function why(input: WhyInput): WhyView {
   const { job, spans, nowMs } = input;
@@ -37,9 +38,16 @@ export function why(input: WhyInput): WhyView {
 
 /** Returns what the job is in at the end of its timeline, and since when, by the object's clock. */
 function nowOf(segments: readonly Segment[], endUs: number): Now | null {
-  const step = segments.at(-1)?.path.at(-1);
-  if (step === undefined) return null;
-  const before = segments.findLastIndex(({ path }) => path.at(-1)?.span !== step.span);
+  const last = segments.at(-1);
+  if (last === undefined) return null;
+  const step = tellingStep(last);
+  const before = segments.findLastIndex((segment) => tellingStep(segment).span !== step.span);
   const sinceUs = segments[before + 1]?.startUs ?? endUs;
   return { part: step, ms: Math.round((endUs - sinceUs) / 1000) };
+}
+
+/** Returns the innermost level; of a start of whose steps none is known, the start. */
+function tellingStep({ path }: Segment): Step {
+  const [outer, inner] = path.slice(-2) as [Step, Step?];
+  return inner === undefined || inner.name === "sandbox.other" ? outer : inner;
 }
