@@ -14,6 +14,7 @@ const storageOnly = [
   "src/durable-objects/sandbox/lifecycle-events.test.ts",
   "src/durable-objects/consequences.test.ts",
   "src/durable-objects/deletion/deletion-export.test.ts",
+  "src/durable-objects/notices/notice-courses.test.ts",
   "src/durable-objects/{acceptance,tracing-costs}.test.ts",
   "src/durable-objects/*.fuzz.test.ts",
 ];

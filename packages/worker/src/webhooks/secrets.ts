@@ -1,7 +1,7 @@
 /** The secrets of an endpoint: made, sealed at rest, and used for signatures. */
 import { ROTATION_MS } from "@valet/shared/protocol/webhooks";
 import type { SealedCredentials } from "../durable-objects/core/git-credentials.ts";
-import type { CredentialKeys } from "../durable-objects/credentials/credential-keys.ts";
+import { CannotOpenError, type CredentialKeys } from "../durable-objects/credentials/credential-keys.ts";
 
 /** The size of a secret: Standard Webhooks recommends 24 to 64 bytes. */
 const SECRET_BYTES = 32;
@@ -19,9 +19,10 @@ export function newSecret(): string {
   return `whsec_${Buffer.from(crypto.getRandomValues(new Uint8Array(SECRET_BYTES))).toString("base64")}`;
 }
 
-/** Replaces the current secret, which stays in use for a while. */
-export function rotated({ current }: WebhookSecrets, secret: string, nowMs: number): WebhookSecrets {
-  return { current: secret, previous: { secret: current, untilMs: nowMs + ROTATION_MS } };
+/** Replaces the current secret, which stays in use for a while if it is known. */
+export function rotated(before: WebhookSecrets | undefined, secret: string, nowMs: number): WebhookSecrets {
+  if (before === undefined) return { current: secret };
+  return { current: secret, previous: { secret: before.current, untilMs: nowMs + ROTATION_MS } };
 }
 
 /** Returns the secrets that a delivery is signed with, the current one first. */
@@ -40,8 +41,16 @@ export interface OpenedSecrets {
   readonly isCurrent: boolean;
 }
 
-/** @throws CannotOpenError if their key was removed */
-export async function openSecrets(keys: WebhookKeys, id: string, stored: string): Promise<OpenedSecrets> {
+/** What is shown of an endpoint whose secrets cannot be opened. */
+export const KEY_REMOVED = "its secret cannot be opened, since the key was removed that sealed it; rotate the secret";
+
+/** Returns the secrets; `undefined` if their key was removed. */
+export async function openSecrets(keys: WebhookKeys, id: string, stored: string): Promise<OpenedSecrets | undefined> {
   const sealed = JSON.parse(stored) as SealedCredentials;
-  return { secrets: await keys.open(sealed, id), isCurrent: await keys.isCurrent(sealed) };
+  try {
+    return { secrets: await keys.open(sealed, id), isCurrent: await keys.isCurrent(sealed) };
+  } catch (error) {
+    if (error instanceof CannotOpenError) return undefined;
+    throw error;
+  }
 }

@@ -9,7 +9,7 @@ const RETRY_MS = 1000;
 const TIMEOUT_MS = 30_000;
 const LONGEST_MS = 8000;
 
-type Rules = Partial<Pick<DurableCallRules<number, string>, "delivers" | "gatherMs" | "maxTries">>;
+type Rules = Partial<Pick<DurableCallRules<number, string>, "delivers" | "gatherMs" | "maxTries" | "waitsMs">>;
 
 /** A try that the callee has received. */
 interface Heard extends DurableCall<number> {
@@ -192,6 +192,24 @@ describe("a call", () => {
       await world.last.answer("ok");
       expect(world.done).toEqual(["ok 1"]);
     }));
+
+  test("may have waits of its own, which apply after a try without an answer, too", () =>
+    inWorld(
+      async (world) => {
+        world.add("k", 1);
+        await world.last.fail();
+        expect(world.dueIn()).toBe(500);
+        world.pass(500);
+        // No answer comes.
+        expect(world.dueIn()).toBe(TIMEOUT_MS + 70_000);
+        world.pass(TIMEOUT_MS + 70_000);
+        expect(world.last.tries).toBe(3);
+        expect(world.heard.map((call) => world.calls.isCurrent(call))).toEqual([false, false, true]);
+        await world.last.answer("ok");
+        expect(world.calls.isCurrent(world.last)).toBe(false);
+      },
+      { waitsMs: [500, 70_000, 80_000] },
+    ));
 
   test("waits with a jitter of ±20 %", () =>
     inWorld(async (world) => {

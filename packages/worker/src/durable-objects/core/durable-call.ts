@@ -25,7 +25,10 @@ export interface DurableCallRules<P, A> {
   readonly gatherMs?: number;
   /** The call is retried if no answer arrives within this time, in ms. A later answer still counts. */
   readonly timeoutMs: number;
-  /** The wait after each failed try, in ms, instead of one that doubles. It is longer or shorter by a fifth at most. */
+  /**
+   * The wait after each failed try, in ms, instead of one that doubles. It is longer or shorter by a fifth at most, and applies after a
+   * try without an answer, too.
+   */
   readonly waitsMs?: readonly number[];
   /** The longest wait between two tries, in ms. */
   readonly longestWaitMs?: number;
@@ -113,6 +116,12 @@ export class DurableCalls<P, A> {
     return this.#first(key) !== undefined;
   }
 
+  /** Returns whether this is the newest try of a call that is not acknowledged: a try that was slow to begin may be late. */
+  isCurrent({ key, payload, tries }: DurableCall<P>): boolean {
+    const first = this.#first(key);
+    return first?.tries === tries && first.payload === JSON.stringify(payload);
+  }
+
   /** Removes the calls of a key. An answer that arrives later is ignored. */
   drop(key: string): void {
     this.#sql.exec("DELETE FROM durable_calls WHERE kind = ? AND key = ?", this.#kind, key);
@@ -155,7 +164,9 @@ export class DurableCalls<P, A> {
     this.#lastSeq = Math.max(this.#lastSeq, row.seq);
     const begun = { ...row, tries: row.tries + 1, calling: 1 };
     this.#update(key, begun);
-    timers.set(this.#kind, now() + this.#rules.timeoutMs, { key });
+    const { timeoutMs, waitsMs } = this.#rules;
+    const waitMs = waitsMs === undefined ? 0 : this.#waitMs(begun.tries);
+    timers.set(this.#kind, now() + timeoutMs + waitMs, { key });
     transactions.afterCommit(() => background(this.#make(row.seq, toCall<P>(key, begun))));
   }
 

@@ -9,7 +9,8 @@ const MAX_CACHED = 100;
 export interface Endpoint {
   readonly id: string;
   readonly url: string;
-  readonly secrets: WebhookSecrets;
+  /** `undefined` if their key was removed. */
+  readonly secrets: WebhookSecrets | undefined;
   /** Whether the last try failed. */
   readonly isFailing: boolean;
 }
@@ -28,10 +29,7 @@ export class Endpoints {
     this.#options = options;
   }
 
-  /**
-   * Returns an endpoint; `undefined` if it was removed or is disabled. That is never cached, since it may be enabled again.
-   * @throws CannotOpenError if the key of its secrets was removed
-   */
+  /** Returns an endpoint; `undefined` if it was removed or is disabled. That is never cached, since it may be enabled again. */
   async read(id: string): Promise<Endpoint | undefined> {
     const { db, now } = this.#options;
     const cached = this.#cached.get(id);
@@ -52,9 +50,11 @@ export class Endpoints {
   }
 
   /** Opens secrets, and seals them again if that was done with an older key. */
-  async #open(id: string, stored: string): Promise<WebhookSecrets> {
+  async #open(id: string, stored: string): Promise<WebhookSecrets | undefined> {
     const { db, keys } = this.#options;
-    const { secrets, isCurrent } = await openSecrets(keys, id, stored);
+    const opened = await openSecrets(keys, id, stored);
+    if (opened === undefined) return undefined;
+    const { secrets, isCurrent } = opened;
     if (!isCurrent) await replaceSecrets(db, id, stored, await sealSecrets(keys, id, secrets));
     return secrets;
   }

@@ -11,7 +11,7 @@ import type { SessionStatus, SessionView, TurnRecord } from "@valet/shared/proto
 import type { WebhookEvent, WebhookEventType } from "@valet/shared/protocol/webhooks";
 import { recordDelivered, recordFailure, type Subscription } from "../../database/webhooks.ts";
 import { failureOf, type Posted, type Posting } from "../../webhooks/post.ts";
-import { secretsAt } from "../../webhooks/secrets.ts";
+import { KEY_REMOVED, secretsAt } from "../../webhooks/secrets.ts";
 import { type DurableCall, type DurableCallOptions, DurableCalls } from "../core/durable-call.ts";
 import { newId } from "../core/ids.ts";
 import { isoTime } from "../core/iso-time.ts";
@@ -116,19 +116,21 @@ export class Notices {
   }
 
   /** Tries once. Rejects only if D1 is away. */
-  async #deliver({ key, payload, tries }: DurableCall<Notice>): Promise<"done" | "retry"> {
+  async #deliver(call: DurableCall<Notice>): Promise<"done" | "retry"> {
     const { db, post, now } = this.#options;
+    const { key, payload, tries } = call;
     const { id, body, atMs } = payload;
     const endpoint = await this.#endpoints.read(key);
     // What waits for an endpoint that was removed or disabled goes with it.
     if (endpoint === undefined) return "done";
-    const posted = await post({
-      url: endpoint.url,
-      id,
-      body,
-      secrets: secretsAt(endpoint.secrets, now()),
-      nowMs: now(),
-    });
+    // D1 was slow: meanwhile another try has begun, or has even succeeded, and a later event may be on its way. This answer is ignored.
+    if (!this.#calls.isCurrent(call)) return "retry";
+    const { url, secrets } = endpoint;
+    const nowMs = now();
+    const posted: Posted =
+      secrets === undefined
+        ? { error: KEY_REMOVED }
+        : await post({ url, id, body, secrets: secretsAt(secrets, nowMs), nowMs });
     const error = failureOf(posted);
     if (error === undefined) {
       if (endpoint.isFailing) {

@@ -11,6 +11,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { call, signIn } from "../../../test/api.ts";
 import { bindings } from "../../../test/bindings.ts";
 import { recordFailure } from "../../database/webhooks.ts";
+import { CredentialKeys } from "../../durable-objects/credentials/credential-keys.ts";
+import { newSecret, sealSecrets } from "../../webhooks/secrets.ts";
 
 const URL_1 = "https://hooks.example.com/valet";
 let token: string;
@@ -164,6 +166,19 @@ test("after a rotation, deliveries verify with the new secret and with the one b
   await testIt(id);
   const [{ headers, body } = {} as Sent] = sent;
   for (const each of [secret, next.secret]) new Webhook(each).verify(body, headers);
+});
+
+test("an endpoint whose key was removed says so, until its secret is rotated", async () => {
+  const { id } = await add();
+  const other = await sealSecrets(new CredentialKeys([], "another secret"), id, { current: newSecret() });
+  await bindings.DB.prepare("UPDATE webhooks SET secrets = ? WHERE id = ?").bind(other, id).run();
+  const sent = receive(() => new Response());
+  expect(await testIt(id)).toMatchObject({ delivered: false, error: expect.stringContaining("the key was removed") });
+  const { secret } = (await (await call("POST", `/api/webhooks/${id}/rotate`, { token })).json()) as WebhookWithSecret;
+  expect(await testIt(id)).toMatchObject({ delivered: true });
+  expect(sent).toHaveLength(1);
+  const [{ headers, body } = {} as Sent] = sent;
+  new Webhook(secret).verify(body, headers);
 });
 
 test("a disabled endpoint is shown with its reason, and can be enabled", async () => {

@@ -26,7 +26,15 @@ import {
 import { newId } from "../../durable-objects/core/ids.ts";
 import { CredentialKeys } from "../../durable-objects/credentials/credential-keys.ts";
 import { failureOf, post } from "../../webhooks/post.ts";
-import { newSecret, openSecrets, rotated, sealSecrets, secretsAt, type WebhookKeys } from "../../webhooks/secrets.ts";
+import {
+  KEY_REMOVED,
+  newSecret,
+  openSecrets,
+  rotated,
+  sealSecrets,
+  secretsAt,
+  type WebhookKeys,
+} from "../../webhooks/secrets.ts";
 import { type AppContext, createRoutes } from "../context.ts";
 import { answer, body, PROBLEM } from "../openapi.ts";
 import { problem } from "../problem.ts";
@@ -138,9 +146,9 @@ webhooks.openapi(
     const { webhookId: id } = c.req.valid("param");
     const { secrets: stored } = await requireWebhook(c, id);
     const keys = keysOf(c.env);
-    const { secrets } = await openSecrets(keys, id, stored);
+    const opened = await openSecrets(keys, id, stored);
     const [secret, nowMs] = [newSecret(), Date.now()];
-    const next = await sealSecrets(keys, id, rotated(secrets, secret, nowMs));
+    const next = await sealSecrets(keys, id, rotated(opened?.secrets, secret, nowMs));
     const until = new Date(nowMs + ROTATION_MS).toISOString();
     const isReplaced = await replaceSecrets(c.env.DB, id, stored, next, until);
     // Somebody else has rotated it, or sealed it again, at the same time.
@@ -163,7 +171,7 @@ webhooks.openapi(
   async (c) => {
     const { webhookId: id } = c.req.valid("param");
     const { view, secrets: stored } = await requireWebhook(c, id);
-    const { secrets } = await openSecrets(keysOf(c.env), id, stored);
+    const opened = await openSecrets(keysOf(c.env), id, stored);
     const nowMs = Date.now();
     const event = WebhookTestEvent.parse({
       type: "webhook.test",
@@ -171,7 +179,8 @@ webhooks.openapi(
       data: { text: "A test of this endpoint. Nothing has happened." },
     });
     const posting = { url: view.url, id: newId("evt"), body: JSON.stringify(event), nowMs };
-    const posted = await post(c.env, { ...posting, secrets: secretsAt(secrets, nowMs) });
+    const secrets = opened && secretsAt(opened.secrets, nowMs);
+    const posted = secrets === undefined ? { error: KEY_REMOVED } : await post(c.env, { ...posting, secrets });
     const error = failureOf(posted) ?? null;
     const status = "status" in posted ? posted.status : null;
     return c.json({ delivered: error === null, status, error, duration_ms: Date.now() - nowMs }, 200);
