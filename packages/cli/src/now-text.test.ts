@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { attentionLines, firstLine, nowLines, queueLines, statusLine } from "./now-text.ts";
+import { attentionLines, firstLine, nowLines, queueLines } from "./now-text.ts";
 import { NOW, T0, VERDICT } from "./sample-now.ts";
 
 test("a session is shown with its verdict, what to do, its steps with their ages, its queue and its cost", () => {
@@ -33,10 +33,7 @@ test("a start says what it does, and its place in line", () => {
   ]);
 });
 
-test("a list has a line for each session, and attention its sentence and the command", () => {
-  expect(statusLine("ses_a", VERDICT)).toBe(
-    "ses_a  quiet                   1 min 40 s  The model `m` has not begun its answer. More than 60 s is unusual.",
-  );
+test("attention has for each session its sentence and the command", () => {
   expect(attentionLines([])).toEqual(["Nothing needs attention."]);
   const item = { sessionId: "ses_a", title: null, repoUrl: "https://git.example/x", branch: null, verdict: VERDICT };
   expect(attentionLines([item])).toEqual([

@@ -1,18 +1,12 @@
 /** The texts of what a session does now, for people. Pure. */
 import { costText } from "@valet/shared/protocol/cost";
 import type { AttentionItem, NowView, RunNow, StepNow } from "@valet/shared/protocol/now";
-import type { VerdictView } from "@valet/shared/protocol/verdict";
 import { formatAge } from "./age-text.ts";
 import { counted } from "./counted.ts";
 import { placeText } from "./queue-text.ts";
 
 /** The longest text of a message that a list shows, in UTF-16 code units. */
 const MAX_SHOWN = 60;
-
-/** Returns a session as one line: its id, verdict, age and why. */
-export function statusLine(sessionId: string, verdict: VerdictView): string {
-  return [sessionId, verdict.state.padEnd(20), formatAge(verdict.value_ms).padStart(12), verdict.why].join("  ");
-}
 
 /** Returns the lines that show what a session does. @param nowMs epoch ms; the view's own time by default */
 export function nowLines(now: NowView, nowMs = Date.parse(now.at)): string[] {

@@ -11,5 +11,7 @@ export function problemText(status: number, answer: unknown): string {
   const { type, title, detail, errors = [] } = problem.data;
   const fields = errors.map((each) => Object.values(each).join(": "));
   const hint = type === SESSION_NOT_FOUND ? " See `valet sessions`." : "";
-  return [(detail === undefined ? `${title}.` : `${title}: ${detail}`) + hint, ...fields].join("\n  ");
+  // A detail is a sentence, or continues the title.
+  const rest = detail === undefined ? "." : `${/^[A-Z]/.test(detail) ? "." : ":"} ${detail}`;
+  return [title + rest + hint, ...fields].join("\n  ");
 }

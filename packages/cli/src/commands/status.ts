@@ -3,7 +3,8 @@ import type { SessionView } from "@valet/shared/protocol/session-view";
 import type { Command } from "commander";
 import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
-import { nowLines, statusLine } from "../now-text.ts";
+import { nowLines } from "../now-text.ts";
+import { statusLines } from "../status-list.ts";
 
 /** How many sessions are asked at once. */
 const AT_ONCE = 8;
@@ -26,7 +27,7 @@ export function addStatus(program: Command): void {
       const all = await askAll(api, sessions);
       if (options.json) printJson({ sessions: all });
       else if (all.length === 0) print("No sessions.");
-      else for (const now of all) print(statusLine(now.sessionId, now.verdict));
+      else for (const line of statusLines(all, process.stdout.isTTY ? process.stdout.columns : undefined)) print(line);
     });
 }
 
