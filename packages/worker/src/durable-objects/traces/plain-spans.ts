@@ -67,15 +67,22 @@ function plainSpan(span: PlainWireSpan, sessionId: string, service: WhySpan["ser
     endMs,
     outcome: outcomeOf(attributes["valet.outcome"]) ?? null,
     attributes,
-    events: (span.events ?? []).map((event) => ({
+    events: mapped(span.events, (event) => ({
       name: event.name,
       atMs: millis(event.timeUnixNano),
       attributes: valuesOf(event.attributes ?? []),
     })),
-    links: (span.links ?? []).map(linkOf),
+    links: mapped(span.links, linkOf),
     isSealed: endMs !== null && SEALED_KEY in attributes,
     service,
   };
+}
+
+const NONE: readonly never[] = [];
+
+/** Most spans have neither events nor links: they share one empty list. */
+function mapped<From, To>(from: readonly From[] = NONE, of: (each: From) => To): readonly To[] {
+  return from.length === 0 ? NONE : from.map(of);
 }
 
 function linkOf({
