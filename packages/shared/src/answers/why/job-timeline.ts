@@ -46,7 +46,10 @@ export function jobTimeline(job: WhyJob, spans: readonly WhySpan[], startUs: num
     const next = regions[index + 1];
     const until = next === undefined ? endUs : clamp(next.startUs, from, endUs);
     if (from >= until) return [];
-    if (wait !== null) return waitSegments(wait, from, until, others, known.operations);
+    if (wait !== null) {
+      const lost = regions[index - 1]?.attempt ?? null;
+      return afterLoss(lost, waitSegments(wait, from, until, others, known.operations));
+    }
     if (attempt === null) return [];
     const within = attemptSegments(attempt, from, until);
     // The job went back into the queue.
@@ -255,8 +258,20 @@ function attemptSegments({ dispatch, work }: Attempt, startUs: number, endUs: nu
   );
 }
 
-function lostStep({ dispatch, work }: Attempt): Step {
+function lossOf({ dispatch, work }: Attempt): string | null {
+  return (work === null ? null : reasonOf(work.span)) ?? reasonOf(dispatch.span);
+}
+
+/** Returns a wait with the loss of the attempt before it as why the runner was not connected. */
+function afterLoss(lost: Attempt | null, segments: readonly Segment[]): Segment[] {
+  const cause = lost === null ? null : lossOf(lost);
+  const because = (step: Step) => (step.name === "queue.runner" ? { ...step, cause } : step);
+  return segments.map((segment) => ({ ...segment, path: segment.path.map(because) }));
+}
+
+function lostStep(attempt: Attempt): Step {
+  const { dispatch, work } = attempt;
   const number = dispatch.span.attributes["valet.dispatch.attempt"];
-  const cause = (work === null ? null : reasonOf(work.span)) ?? reasonOf(dispatch.span);
+  const cause = lossOf(attempt);
   return stepOf("lost_attempt", work?.span ?? dispatch.span, number === undefined ? null : String(number), cause);
 }

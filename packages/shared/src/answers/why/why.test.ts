@@ -357,7 +357,12 @@ describe("waits", () => {
       "agent build: 7990",
       "queue.runner: 2000",
     ]);
-    expect(why(input(job, spans)).time.parts[0]?.cause).toBe("runner_lost");
+    const { sentence, time } = why(input(job, spans));
+    expect(time.parts.map(({ cause }) => cause).filter((cause) => cause !== null)).toEqual([
+      "runner_lost",
+      "runner_lost",
+    ]);
+    expect(sentence).toContain("2.0 s waiting for the runner to connect again (`runner_lost`)");
   });
 });
 

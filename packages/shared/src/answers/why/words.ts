@@ -18,7 +18,8 @@ const DOING: Readonly<Record<Part["name"], (detail: string | null, cause: string
     `waiting for${detail === null ? " another message" : ` message${quoted(detail)}`} in the channel`,
   "queue.sandbox": (detail) => SANDBOX_WAITS[detail ?? ""] ?? "waiting for a sandbox",
   "queue.capacity": () => "waiting for room for a sandbox",
-  "queue.runner": () => "waiting for the runner to connect",
+  "queue.runner": (_detail, cause) =>
+    `waiting for the runner to connect${cause === null ? "" : ` again (${causeText(cause)})`}`,
   "queue.collect": () => "collecting messages into a batch",
   "queue.other": (detail) => `in the queue${detail === null ? "" : ` (${quoted(detail).trim()})`}`,
   "sandbox.hibernate": () => "hibernating the sandbox",
