@@ -4,5 +4,11 @@ import { defineConfig } from "vitest/config";
 /** Tests that need more than one package, or a process of their own. */
 export default defineConfig({
   root: resolve(import.meta.dirname, ".."),
-  test: { name: "system", testTimeout: 30_000, include: ["tests/**/*.test.ts"] },
+  test: {
+    name: "system",
+    testTimeout: 30_000,
+    include: ["tests/**/*.test.ts"],
+    // By default one core stays free, but these tests wait for their processes most of the time. Each finds only its own.
+    maxWorkers: "100%",
+  },
 });
