@@ -6,6 +6,7 @@ import {
   type AcceptedMessage,
   AcceptedMessage as AcceptedMessageSchema,
   AcceptedWorkflow,
+  ClearedQueue,
   type CreateSession,
   FamilyView,
   FoundSpans,
@@ -29,19 +30,22 @@ import {
   type TurnRecord,
   WorkflowView,
 } from "@valet/shared/protocol/session-view";
+import { CreatedToken, type CreateToken, TokenList, type TokenView } from "@valet/shared/protocol/tokens";
 import { OwnerTurns, TurnStats } from "@valet/shared/protocol/turn-stats";
 import { WhyView } from "@valet/shared/protocol/why";
 import { z } from "zod";
-import { UserError } from "./errors.ts";
-import { problemText } from "./problem-text.ts";
+import { ExitCode, UserError } from "./errors.ts";
+import { problemText, problemType } from "./problem-text.ts";
 import type { Connection } from "./system/state.ts";
 
 /** The API answered with an error. */
 export class ApiError extends UserError {
   readonly status: number;
 
-  constructor(status: number, message: string) {
-    super(message);
+  /** @param type the problem's name */
+  constructor(status: number, type: string, message: string) {
+    // The API understood the request, and what it is about does not allow it.
+    super(message, { type, exitCode: status === 409 ? ExitCode.FAILED : ExitCode.USAGE });
     this.status = status;
   }
 }
@@ -260,8 +264,14 @@ export class ApiClient {
   }
 
   /** Requests a change of the session's state. The change itself continues after this call returns. */
-  change(id: string, change: "hibernate" | "wake" | "abort" | "terminate"): Promise<unknown> {
+  change(id: string, change: "hibernate" | "wake" | "abort" | "terminate"): Promise<SessionView> {
     return this.#call("POST", `/api/sessions/${encodeURIComponent(id)}/${change}`, SessionView);
+  }
+
+  /** Withdraws what waits in a session's queue. @returns how many messages and workflows */
+  async clearQueue(id: string): Promise<number> {
+    const path = `/api/sessions/${encodeURIComponent(id)}/queue`;
+    return (await this.#call("DELETE", path, ClearedQueue)).withdrawn;
   }
 
   replyPermission(id: string, requestId: string, reply: PermissionReply): Promise<SessionView> {
@@ -273,6 +283,19 @@ export class ApiClient {
   replyQuestion(id: string, requestId: string, answers: string[][] | null): Promise<SessionView> {
     const path = `/api/sessions/${encodeURIComponent(id)}/questions/${encodeURIComponent(requestId)}`;
     return this.#call("POST", path, SessionView, { answers });
+  }
+
+  createToken(request: CreateToken): Promise<CreatedToken> {
+    return this.#call("POST", "/api/tokens", CreatedToken, request);
+  }
+
+  async tokens(): Promise<TokenView[]> {
+    return (await this.#call("GET", "/api/tokens", TokenList)).tokens;
+  }
+
+  async revokeToken(id: string): Promise<void> {
+    const response = await this.#request("DELETE", `/api/tokens/${encodeURIComponent(id)}`, {});
+    if (!response.ok) throw await errorOf(response);
   }
 
   /** Requests the deletion of a session, which continues after this call returns. */
@@ -378,6 +401,7 @@ export class ApiClient {
       error.name === "TimeoutError"
         ? `${url} did not answer in time: it hangs, or its machine is overloaded. Read what \`valet up\` prints.`
         : `${url} does not answer. Is \`valet up\` running? Set VALET_URL, or give --url, to use another Valet.`,
+      { type: "no-answer" },
     );
   };
 }
@@ -387,7 +411,9 @@ function jsonIn(response: Response): Promise<unknown> {
 }
 
 async function errorOf(response: Response): Promise<ApiError> {
-  return new ApiError(response.status, problemText(response.status, await jsonIn(response)));
+  const { status } = response;
+  const answer = await jsonIn(response);
+  return new ApiError(status, problemType(status, answer), problemText(status, answer));
 }
 
 /** Returns the cursor of the next page, if this line of a page is the last one and there is another page. */

@@ -15,3 +15,11 @@ export function problemText(status: number, answer: unknown): string {
   const rest = detail === undefined ? "." : `${/^[A-Z]/.test(detail) ? "." : ":"} ${detail}`;
   return [title + rest + hint, ...fields].join("\n  ");
 }
+
+/** What the types of the API's problems begin with. */
+const PREFIX = /^urn:valet:problem:/;
+
+/** Returns the name by which scripts tell the problem: that of the API, or `http-` and the status of any other answer. */
+export function problemType(status: number, answer: unknown): string {
+  return Problem.safeParse(answer).data?.type.replace(PREFIX, "") ?? `http-${status}`;
+}

@@ -2,15 +2,16 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { MessageView, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
 import { requestsOf } from "./agent-requests.ts";
+import { durationText } from "./ages.ts";
 import type { ApiClient } from "./api-client.ts";
-import { UserError } from "./errors.ts";
+import { TimedOut, UserError } from "./errors.ts";
 import { queueText } from "./queue-text.ts";
 
 const POLL_MS = 200;
 
 /**
  * Polls until `done` returns true.
- * @throws UserError after `timeoutMs`; `what` names it
+ * @throws TimedOut after `timeoutMs`; `what` names it
  */
 export async function waitFor<T>(
   what: string,
@@ -22,8 +23,7 @@ export async function waitFor<T>(
   for (;;) {
     const answer = await ask();
     if (done(answer)) return answer;
-    if (Date.now() > deadline)
-      throw new UserError(`Timed out after ${Math.round(timeoutMs / 1000)} s waiting for ${what}.`);
+    if (Date.now() > deadline) throw new TimedOut(`Timed out after ${durationText(timeoutMs)} waiting for ${what}.`);
     await sleep(POLL_MS);
   }
 }

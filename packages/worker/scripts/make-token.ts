@@ -15,7 +15,7 @@ if (values.help || values.owner === undefined) {
   const { token, statement } = makeToken(values.owner, values.name ?? "unnamed", {
     speaksForOthers: values["speaks-for-others"] === true,
   });
-  const literals = statement.params.map((value) => `'${value.replaceAll("'", "''")}'`);
+  const literals = statement.params.map((value) => (value === null ? "NULL" : `'${value.replaceAll("'", "''")}'`));
   const sql = statement.sql.replace(/\?/g, () => literals.shift() ?? "NULL");
   process.stdout.write(`token: ${token}\nsql:   ${sql}\n`);
 }

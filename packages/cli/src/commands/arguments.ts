@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option } from "commander";
+import { durationText, parseDuration } from "../ages.ts";
 
 /** Parses a port number. */
 export function parsePort(text: string): number {
@@ -14,16 +15,20 @@ export function parseLimit(text: string): number {
   return limit;
 }
 
-/** Returns an option `--timeout <seconds>` whose value is in milliseconds. */
+/** Returns an option `--timeout <time>` whose value is in milliseconds. */
 export function timeoutOption(description: string, defaultMs: number): Option {
-  const option = new Option("--timeout <seconds>", description).argParser(parseSeconds);
-  return option.default(defaultMs, String(defaultMs / 1000));
+  const text = `${description}: seconds, or with a unit: 500ms, 30s, 10m, 1h`;
+  return new Option("--timeout <time>", text).argParser(parseTimeout).default(defaultMs, durationText(defaultMs));
 }
 
-/** Parses seconds into milliseconds. */
-function parseSeconds(text: string): number {
-  const seconds = Number(text);
-  if (!(seconds > 0 && Number.isFinite(seconds)))
-    throw new InvalidArgumentError("A timeout is a number of seconds above 0.");
-  return seconds * 1000;
+/** The longest time that a timer of the platform waits. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** Parses a time into milliseconds. */
+function parseTimeout(text: string): number {
+  const ms = parseDuration(text, "s");
+  if (ms === undefined || !(ms > 0 && ms <= MAX_TIMEOUT_MS)) {
+    throw new InvalidArgumentError("A time is seconds above 0, or has a unit: 500ms, 30s, 10m, 1h; at most 24 days.");
+  }
+  return ms;
 }

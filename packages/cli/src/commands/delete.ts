@@ -1,13 +1,12 @@
-import { createInterface } from "node:readline/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { costText } from "@valet/shared/protocol/cost";
 import type { FamilyView } from "@valet/shared/protocol/session-api";
 import type { Command } from "commander";
+import { isAgreed } from "../agree.ts";
 import { type ApiClient, ApiError } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { counted } from "../counted.ts";
-import { ExitCode, UserError } from "../errors.ts";
-import { visibleText } from "../visible-text.ts";
+import { ExitCode } from "../errors.ts";
 
 interface DeleteOptions extends GlobalOptions {
   readonly yes?: boolean;
@@ -38,7 +37,7 @@ Example: valet delete ses_01… --yes`,
       const api = connect(options);
       const family = await unlessGone(api.family(sessionId));
       if (family === undefined) return show(options, sessionId, "deleted", "It had been deleted before.");
-      if (!options.yes && !(await isAgreed(sessionId, lossText(family)))) {
+      if (!options.yes && !(await isAgreed(lossText(family), `Delete ${sessionId}?`, insteadOf(sessionId)))) {
         report("Nothing was deleted.");
         process.exitCode = ExitCode.FAILED;
         return;
@@ -49,6 +48,8 @@ Example: valet delete ses_01… --yes`,
       else show(options, sessionId, "deleting", WAITS);
     });
 }
+
+const insteadOf = (sessionId: string) => `Say so with --yes, or run \`valet export ${sessionId}\` first.`;
 
 const WAITS =
   "It is being deleted: the sandbox, its broker or the backend still have to answer. This goes on without you; `valet sessions` " +
@@ -70,23 +71,6 @@ export function lossText({ sessions, total }: FamilyView): string {
     `${name} is ${status}. Its sandbox and files, its conversation (${counted(total.turns, "turn")}, ${cost}) and its traces` +
     `${children} will be lost.`
   );
-}
-
-/** Asks on the terminal. @throws UserError where there is none */
-async function isAgreed(sessionId: string, loss: string): Promise<boolean> {
-  const { stdin: input, stderr: output } = process;
-  if (!input.isTTY || !output.isTTY) {
-    throw new UserError(`${loss} Say so with --yes, or run \`valet export ${sessionId}\` first.`);
-  }
-  const terminal = createInterface({ input, output });
-  // Ctrl-D is no agreement.
-  const closed = new Promise<string>((resolve) => terminal.once("close", () => resolve("")));
-  try {
-    const asked = terminal.question(`${visibleText(loss)}\nDelete ${sessionId}? (yes/no) `);
-    return /^y(?:es)?$/i.test((await Promise.race([asked, closed])).trim());
-  } finally {
-    terminal.close();
-  }
 }
 
 /** @returns whether it is gone before the command stops waiting */

@@ -3,6 +3,7 @@ import { QUEUE_MODES, type QueueMode } from "@valet/shared/spans";
 import { type Command, Option } from "commander";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
+import { whileItGoesOn } from "../goes-on.ts";
 import { answerText, outcomeLines, waitForMessage } from "../wait.ts";
 import { timeoutOption } from "./arguments.ts";
 
@@ -53,7 +54,10 @@ export function addPrompt(program: Command): void {
         else print(`${sent.messageId} ${sent.status}`);
         return;
       }
-      const message = await waitForMessage(api, sessionId, sent.messageId, report, options.timeout);
+      const { messageId } = sent;
+      const message = await whileItGoesOn(sessionId, () =>
+        waitForMessage(api, sessionId, messageId, report, options.timeout),
+      );
       if (options.json) printJson({ sessionId, message });
       else print(answerText(message) || `(no text; outcome: ${message.outcome})`);
       if (message.outcome !== "ok") {

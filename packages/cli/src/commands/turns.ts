@@ -1,8 +1,8 @@
 import { STATS_KEYS, TURN_SORTS } from "@valet/shared/protocol/turn-stats";
 import { type Command, Option } from "commander";
+import { timeOf } from "../ages.ts";
 import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
-import { UserError } from "../errors.ts";
 import { statsLines } from "../turns-plots.ts";
 import { turnLines } from "../turns-table.ts";
 import { parseLimit } from "./arguments.ts";
@@ -111,20 +111,6 @@ export function queryOf(sessionId: string | undefined, options: Partial<TurnsOpt
     ...(from !== undefined && { from: timeOf("--from", from, nowMs) }),
     ...(to !== undefined && { to: timeOf("--to", to, nowMs) }),
   };
-}
-
-const UNIT_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** Returns a time in UTC; ISO 8601. */
-function timeOf(option: string, text: string, nowMs: number): string {
-  const [, count, unit = ""] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
-  const ms = count === undefined ? Date.parse(text) : nowMs - Number(count) * (UNIT_MS[unit] ?? 0);
-  if (Number.isNaN(ms)) {
-    throw new UserError(
-      `${option}: ${text} is no time. Give an ISO time (2026-11-27T08:00:00Z), or an age such as 30m, 24h, 7d.`,
-    );
-  }
-  return new Date(ms).toISOString();
 }
 
 /** Returns how many columns may be printed. */

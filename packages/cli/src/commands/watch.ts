@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
+import { goesOnText } from "../goes-on.ts";
 import { exitSoon } from "../output.ts";
 import { watchFrame } from "../watch/watch-frame.ts";
 import type { WatchModel } from "../watch/watch-model.ts";
@@ -40,7 +41,7 @@ export function addWatch(program: Command): void {
         process.off("SIGTERM", stop);
       }
       if (stopping.signal.aborted) {
-        report(`The work goes on. See it: valet status ${sessionId}. Stop it: valet abort ${sessionId}.`);
+        report(goesOnText(sessionId));
       } else report("The session has ended.");
       await exitSoon();
       // A socket that is closing would keep the process running.

@@ -3,6 +3,7 @@ import { text } from "node:stream/consumers";
 import type { Command } from "commander";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { ExitCode, UserError } from "../errors.ts";
+import { whileItGoesOn } from "../goes-on.ts";
 import { outcomeLines, waitForWorkflow } from "../wait.ts";
 import { createProgress } from "../workflow-progress.ts";
 import { timeoutOption } from "./arguments.ts";
@@ -37,7 +38,9 @@ The file (or standard input, for -) holds the JSON that the API takes:
         return;
       }
       const progress = createProgress(report, options.json ? () => {} : print);
-      const workflow = await waitForWorkflow(api, sessionId, executionId, report, progress, options.timeout);
+      const workflow = await whileItGoesOn(sessionId, () =>
+        waitForWorkflow(api, sessionId, executionId, report, progress, options.timeout),
+      );
       if (options.json) printJson({ sessionId, workflow });
       if (workflow.outcome !== "ok") process.exitCode = ExitCode.FAILED;
       if (workflow.outcome === "ok") report("Outcome: ok.");

@@ -23,7 +23,7 @@ const NAME = "valet up";
  * before.
  */
 export async function ensureToken(db: D1Database, known: string | undefined): Promise<string> {
-  const find = db.prepare("SELECT 1 FROM tokens WHERE hash = ? AND owner_id = ?");
+  const find = db.prepare("SELECT 1 FROM tokens WHERE hash = ? AND owner_id = ? AND expires_at IS NULL");
   if (known !== undefined && (await find.bind(hashToken(known), LOCAL_OWNER).first()) !== null) return known;
   const { token, statement } = makeToken(LOCAL_OWNER, NAME);
   await db.batch([

@@ -7,10 +7,19 @@ export function bearerToken(header: string | null | undefined): string | undefin
   return /^bearer +([\w.~+/=-]{1,200}) *$/i.exec(header ?? "")?.[1];
 }
 
+/** What is stored of a token. Times are ISO 8601 UTC; `null`: never. */
+export interface KnownToken {
+  readonly hash: string;
+  readonly expiresAt: string | null;
+  readonly lastUsedAt: string | null;
+}
+
 /** What a request may do, as far as its token and its path say. */
 export interface Access {
   /** The token's owner; `undefined` for an unknown or revoked token. */
   readonly ownerId: string | undefined;
+  /** The token's row; `undefined` for an unknown or revoked token. */
+  readonly token: KnownToken | undefined;
   /** Whether the token's requests may name the user on whose behalf they are made. */
   readonly speaksForOthers: boolean;
   /** The session that the path names, and its owner; `undefined` if the path names none, or there never was such a session. */
@@ -20,7 +29,7 @@ export interface Access {
 /** Reads what a token and the session of a path say, in one round trip. */
 export async function readAccess(db: D1Database, token: string, sessionId: string | undefined): Promise<Access> {
   const ofToken = db
-    .prepare("SELECT hash, owner_id, speaks_for_others FROM tokens WHERE hash = ?")
+    .prepare("SELECT hash, owner_id, speaks_for_others, expires_at, last_used_at FROM tokens WHERE hash = ?")
     .bind(hashToken(token));
   if (sessionId === undefined) return { ...accessOf(token, await ofToken.first<TokenRow>()), session: undefined };
   const [tokens, sessions] = await db.batch<unknown>([ofToken, selectKnown(db, sessionId)]);
@@ -34,9 +43,15 @@ interface TokenRow {
   readonly hash: string;
   readonly owner_id: string;
   readonly speaks_for_others: number;
+  readonly expires_at: string | null;
+  readonly last_used_at: string | null;
 }
 
 function accessOf(token: string, row: TokenRow | null): Omit<Access, "session"> {
-  if (row === null || !isTokenOf(token, row.hash)) return { ownerId: undefined, speaksForOthers: false };
-  return { ownerId: row.owner_id, speaksForOthers: row.speaks_for_others === 1 };
+  if (row === null || !isTokenOf(token, row.hash)) {
+    return { ownerId: undefined, token: undefined, speaksForOthers: false };
+  }
+  const { hash, expires_at: expiresAt, last_used_at: lastUsedAt } = row;
+  const known = { hash, expiresAt, lastUsedAt };
+  return { ownerId: row.owner_id, token: known, speaksForOthers: row.speaks_for_others === 1 };
 }

@@ -55,6 +55,9 @@ test("only a token's hash is stored", async () => {
     name: "laptop",
     created_at: "2026-01-02T03:04:05.000Z",
     speaks_for_others: 0,
+    expires_at: null,
+    last_used_at: null,
+    created_by: null,
   });
   expect(JSON.stringify(row)).not.toContain(token);
 });

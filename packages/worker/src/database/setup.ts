@@ -42,12 +42,16 @@ export interface NewToken {
   /** Shown once, to the caller; only its hash is stored. */
   readonly token: string;
   /** The statement that stores the hash: `db.prepare(sql).bind(...params)`. */
-  readonly statement: { readonly sql: string; readonly params: readonly string[] };
+  readonly statement: { readonly sql: string; readonly params: readonly (string | null)[] };
 }
 
 export interface TokenOptions {
   /** Whether requests with the token may name the user on whose behalf they are made. */
   readonly speaksForOthers?: boolean;
+  /** When it stops being valid, ISO 8601 UTC; `null`: never. */
+  readonly expiresAt?: string | null;
+  /** The id of the token that makes it. */
+  readonly createdBy?: string | null;
   readonly now?: Date;
 }
 
@@ -58,14 +62,14 @@ export interface TokenOptions {
 export function makeToken(
   ownerId: string,
   name: string,
-  { speaksForOthers = false, now = new Date() }: TokenOptions = {},
+  { speaksForOthers = false, expiresAt = null, createdBy = null, now = new Date() }: TokenOptions = {},
 ): NewToken {
   const token = newToken();
   return {
     token,
     statement: {
-      sql: "INSERT INTO tokens (hash, owner_id, name, created_at, speaks_for_others) VALUES (?, ?, ?, ?, ?)",
-      params: [hashToken(token), ownerId, name, now.toISOString(), speaksForOthers ? "1" : "0"],
+      sql: "INSERT INTO tokens (hash, owner_id, name, created_at, speaks_for_others, expires_at, created_by) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      params: [hashToken(token), ownerId, name, now.toISOString(), speaksForOthers ? "1" : "0", expiresAt, createdBy],
     },
   };
 }

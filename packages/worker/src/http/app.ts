@@ -22,6 +22,7 @@ import { resend } from "./routes/resend.ts";
 import { sessions } from "./routes/sessions.ts";
 import { clientSocket, runnerSocket } from "./routes/sockets.ts";
 import { tickets } from "./routes/tickets.ts";
+import { tokens } from "./routes/tokens.ts";
 import { traces } from "./routes/traces.ts";
 import { turns } from "./routes/turns.ts";
 import { webhooks } from "./routes/webhooks.ts";
@@ -94,6 +95,7 @@ export function createApp() {
     webhooks,
     resend,
     tickets,
+    tokens,
     clientSocket,
   ]) {
     app.route("/", routes);

@@ -15,6 +15,8 @@ export interface AppEnv {
     ownerId: string;
     /** Whether the token's requests may name a user. A ticket's may not. */
     speaksForOthers: boolean | undefined;
+    /** The token; a request with a ticket has none. */
+    token: Access["token"];
     /** The user that the request names. */
     userId: string | undefined;
     /** The session that the path names, with its owner, if it was read with the token. */

@@ -6,6 +6,8 @@ import { redeemTicket } from "../auth/tickets.ts";
 import { bearerToken, readAccess } from "../auth/tokens.ts";
 import { stubOf } from "../bindings.ts";
 import { findSession, type KnownSession } from "../database/deleted-sessions.ts";
+import { isExpired, isUseStale, recordUse } from "../database/tokens.ts";
+import { logFailure } from "../log-failure.ts";
 import { workerTracing } from "../worker-tracing.ts";
 import type { AppContext, AppMiddleware } from "./context.ts";
 import { problem } from "./problem.ts";
@@ -47,8 +49,16 @@ export const requireToken: AppMiddleware = async (c, next) => {
   const startTime = wallClock();
   const token = bearerToken(c.req.header("authorization"));
   if (token === undefined) throw unauthorized("send `authorization: Bearer` with a token");
-  const { ownerId, speaksForOthers, session } = await readAccess(c.env.DB, token, SESSION.exec(c.req.path)?.[1]);
-  if (ownerId === undefined) throw unauthorized("the token is unknown");
+  const {
+    ownerId,
+    token: known,
+    speaksForOthers,
+    session,
+  } = await readAccess(c.env.DB, token, SESSION.exec(c.req.path)?.[1]);
+  if (ownerId === undefined || known === undefined) throw unauthorized("the token is unknown, or was revoked");
+  if (isExpired(known.expiresAt, Date.now())) throw unauthorized(`the token expired at ${known.expiresAt}`);
+  if (isUseStale(known.lastUsedAt, Date.now())) c.executionCtx.waitUntil(noteUse(c, known.hash));
+  c.set("token", known);
   c.set("ownerId", ownerId);
   c.set("speaksForOthers", speaksForOthers);
   c.set("named", session);
@@ -66,6 +76,13 @@ export const requireToken: AppMiddleware = async (c, next) => {
   if (traceparent !== undefined) c.header("traceresponse", traceparent);
   c.executionCtx.waitUntil(trace.deliver(c.var.agent));
 };
+
+/** Records that a token is used. That this fails, on a full disk for example, concerns no request. */
+function noteUse(c: AppContext, hash: string): Promise<void> {
+  return recordUse(c.env.DB, hash, Date.now()).catch((error: unknown) => {
+    logFailure("the use of a token could not be recorded", error);
+  });
+}
 
 /** Limits an owner's changes, on platforms with a rate limiter. The limit is above what people and their tools need. */
 export const limitChanges: AppMiddleware = async (c, next) => {

@@ -11,6 +11,7 @@ import { AttentionItem, AttentionList, NowView, QueuedNow, RunNow, StepNow } fro
 import { PartDelta } from "@valet/shared/protocol/part-delta";
 import * as api from "@valet/shared/protocol/session-api";
 import * as views from "@valet/shared/protocol/session-view";
+import { CreatedToken, CreateToken, TokenList, TokenView } from "@valet/shared/protocol/tokens";
 import { SkeletonChunk, TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import { Distribution, OwnerTurns, TurnGroup, TurnStats } from "@valet/shared/protocol/turn-stats";
 import { VerdictView } from "@valet/shared/protocol/verdict";
@@ -70,6 +71,10 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   AcceptedMessage,
   AcceptedWorkflow,
   AgentQuestion,
+  CreatedToken,
+  CreateToken,
+  TokenList,
+  TokenView,
   AttentionItem,
   AttentionList,
   Avoidable,

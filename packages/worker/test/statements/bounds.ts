@@ -26,6 +26,7 @@ export const BOUNDED_TABLES: Readonly<Record<string, string>> = {
   trace_instances: "at most 1000 (runner-instances.ts)",
   trace_open: "spans that are open now; at most 500 for each runner",
   trace_tail: "fewer than 200 spans, sampled or not",
+  tokens: "at most 100 of an owner, and they are read by owner or hash (database/tokens.ts)",
 };
 
 /** A statement on a growing table, with the steps of its plan that may read more than one row. */

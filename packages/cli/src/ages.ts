@@ -1,0 +1,41 @@
+/** Times and durations that people give on the command line. Pure. */
+import { UserError } from "./errors.ts";
+
+const UNIT_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  min: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
+/** Returns a duration in milliseconds; `undefined` for any other text. A number alone has the unit `unit`. */
+export function parseDuration(text: string, unit?: string): number | undefined {
+  const [, count, given = unit] = /^(\d+(?:\.\d+)?) ?([a-z]+)?$/.exec(text.trim()) ?? [];
+  const unitMs = given === undefined ? undefined : UNIT_MS[given];
+  const ms = unitMs === undefined ? Number.NaN : Number(count) * unitMs;
+  return Number.isFinite(ms) ? ms : undefined;
+}
+
+/** Returns a time in UTC, ISO 8601: that of the text, or as long ago as it says. @throws UserError */
+export function timeOf(option: string, text: string, nowMs: number): string {
+  const ago = parseDuration(text);
+  const ms = ago === undefined ? Date.parse(text) : nowMs - ago;
+  if (!(Math.abs(ms) <= MAX_TIME_MS)) {
+    throw new UserError(
+      `${option}: ${text} is no time. Give an ISO time (2026-11-27T08:00:00Z), or an age such as 30m, 24h, 7d.`,
+    );
+  }
+  return new Date(ms).toISOString();
+}
+
+/** The last time that a Date holds. */
+const MAX_TIME_MS = 8.64e15;
+
+/** Says a duration with a unit that people read: `500 ms`, `1.5 s`, `30 s`, `15 min`, `2 h`. */
+export function durationText(ms: number): string {
+  const [unit, unitMs] =
+    ms < 1_000 ? ["ms", 1] : ms < 120_000 ? ["s", 1_000] : ms < 7_200_000 ? ["min", 60_000] : ["h", 3_600_000];
+  return `${Math.round((ms / Number(unitMs)) * 10) / 10} ${unit}`;
+}

@@ -1,0 +1,48 @@
+/** Changes a session's state, and waits until the change is seen, so that the command can say what happened. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { SessionView } from "@valet/shared/protocol/session-view";
+import type { ApiClient } from "./api-client.ts";
+import { type GlobalOptions, print, printJson } from "./context.ts";
+
+/** How long a command waits for a change to be seen, and how often it looks, in ms. */
+const WAIT_MS = 20_000;
+const POLL_MS = 200;
+
+/** What a command says of a change. */
+export interface Told {
+  /** What happened, and what to do next. */
+  readonly text: string;
+  /** Further fields for scripts. */
+  readonly more?: Readonly<Record<string, unknown>>;
+}
+
+/** Returns the session once `done` holds for it, or as it is when the command stops waiting. */
+export async function waitForChange(
+  api: Pick<ApiClient, "session">,
+  sessionId: string,
+  done: (session: SessionView) => boolean,
+  waitMs = WAIT_MS,
+): Promise<SessionView> {
+  const deadlineMs = Date.now() + waitMs;
+  for (;;) {
+    const session = await api.session(sessionId);
+    if (done(session) || Date.now() >= deadlineMs) return session;
+    await sleep(POLL_MS);
+  }
+}
+
+/** Prints what happened to a session. */
+export function tell({ json }: GlobalOptions, session: SessionView, { text, more = {} }: Told): void {
+  const { id: sessionId, status } = session;
+  if (json) printJson({ sessionId, status, ...more, message: text });
+  else print(`${sessionId}: ${text}`);
+}
+
+/** The end of the help of the commands that change a session. */
+export function helpOfChange(command: string, refused: string): string {
+  return `
+Exit codes: 0 it is done, was so before, or goes on; 1 refused: ${refused}; 2 usage or environment error.
+
+Example:
+  valet ${command} ses_01j8z3k5m7n9p1q3r5s7t9v1w3`;
+}

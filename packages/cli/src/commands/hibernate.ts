@@ -1,0 +1,40 @@
+import type { SessionView } from "@valet/shared/protocol/session-view";
+import type { Command } from "commander";
+import { ApiError } from "../api-client.ts";
+import { helpOfChange, tell, waitForChange } from "../change-session.ts";
+import { connect, type GlobalOptions } from "../context.ts";
+import { UserError } from "../errors.ts";
+
+export function addHibernate(program: Command): void {
+  program
+    .command("hibernate <session>")
+    .description("put a session to sleep: its files are kept, its sandbox ends; the next message wakes it")
+    .addHelpText("after", helpOfChange("hibernate", "work runs, or the session's state does not allow it"))
+    .action(async (sessionId: string, _options, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const api = connect(options);
+      await api.change(sessionId, "hibernate").catch((error: unknown) => {
+        if (!(error instanceof ApiError) || error.type !== "session-busy") throw error;
+        const { type, exitCode } = error;
+        throw new UserError(`${error.message} Stop what runs first: valet abort ${sessionId}.`, { type, exitCode });
+      });
+      const session = await waitForChange(api, sessionId, (each) => isSettled(each));
+      tell(options, session, { text: hibernateText(session) });
+    });
+}
+
+const isSettled = ({ status, sleepProblem }: SessionView) => status !== "hibernating" || sleepProblem !== undefined;
+
+/** Says what became of a request to hibernate. */
+export function hibernateText({
+  id,
+  status,
+  sleepProblem,
+}: Pick<SessionView, "id" | "status" | "sleepProblem">): string {
+  if (status === "hibernated") return `It sleeps; its files are kept. The next message wakes it, or valet wake ${id}.`;
+  if (sleepProblem !== undefined) {
+    const { errorType, detail, retryAt } = sleepProblem;
+    return `It cannot sleep yet: ${errorType}${detail === undefined ? "" : `: ${detail}`}. This is retried at ${retryAt}.`;
+  }
+  return `It is ${status}. See it: valet status ${id}.`;
+}

@@ -1,0 +1,30 @@
+/** How errors end the program: for people, and for scripts. */
+import { spawnSync } from "node:child_process";
+import { resolve } from "node:path";
+import { expect, test } from "vitest";
+
+const BIN = resolve(import.meta.dirname, "bin.ts");
+const run = (...args: string[]) => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [BIN, ...args], { encoding: "utf8" });
+  return { status, stdout, stderr };
+};
+
+test.each([["statu"], ["statu", "--help"], ["help", "statu"]])(
+  "%s %s is an error that names the nearest command",
+  (...args) => {
+    const { status, stdout, stderr } = run(...args);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+    expect(stderr).toMatch(/unknown command 'statu'[\s\S]*Did you mean (?:one of )?.*status/);
+  },
+);
+
+test("with --json an error is one document on standard output", () => {
+  for (const args of [
+    ["status", "--bogus"],
+    ["abort", "ses_1", "--state", "/nonexistent"],
+  ]) {
+    const { status, stdout, stderr } = run(...args, "--json");
+    expect({ status, stderr }).toEqual({ status: 2, stderr: "" });
+    expect(JSON.parse(stdout)).toEqual({ error: { type: expect.any(String), message: expect.any(String) } });
+  }
+});

@@ -1,0 +1,98 @@
+/** The program with all of its commands. */
+import { readFileSync } from "node:fs";
+import { Command } from "commander";
+import { addAbort } from "./commands/abort.ts";
+import { addAttention } from "./commands/attention.ts";
+import { addClear } from "./commands/clear.ts";
+import { addDelete } from "./commands/delete.ts";
+import { addDemo } from "./commands/demo.ts";
+import { addDiff } from "./commands/diff.ts";
+import { addDoctor } from "./commands/doctor.ts";
+import { addExport } from "./commands/export.ts";
+import { addHibernate } from "./commands/hibernate.ts";
+import { addMcp } from "./commands/mcp.ts";
+import { addMessages } from "./commands/messages.ts";
+import { addPrompt } from "./commands/prompt.ts";
+import { addQueue } from "./commands/queue.ts";
+import { addReply } from "./commands/reply.ts";
+import { addResend } from "./commands/resend.ts";
+import { addSessions } from "./commands/sessions.ts";
+import { addSmoke } from "./commands/smoke.ts";
+import { addStatus } from "./commands/status.ts";
+import { addTerminate } from "./commands/terminate.ts";
+import { addToken } from "./commands/token.ts";
+import { addTrace } from "./commands/trace.ts";
+import { addTurns } from "./commands/turns.ts";
+import { addUp } from "./commands/up.ts";
+import { addWake } from "./commands/wake.ts";
+import { addWatch } from "./commands/watch.ts";
+import { addWebhooks } from "./commands/webhooks.ts";
+import { addWhy } from "./commands/why.ts";
+import { addWorkflow } from "./commands/workflow.ts";
+import { addGlobalOptions } from "./context.ts";
+
+/** In the order of the help: start, ask of an agent, look, change, check. */
+const COMMANDS = [
+  addUp,
+  addDemo,
+  addPrompt,
+  addReply,
+  addWorkflow,
+  addStatus,
+  addAttention,
+  addWatch,
+  addMessages,
+  addQueue,
+  addSessions,
+  addWhy,
+  addTurns,
+  addTrace,
+  addDiff,
+  addAbort,
+  addClear,
+  addHibernate,
+  addWake,
+  addTerminate,
+  addResend,
+  addExport,
+  addDelete,
+  addToken,
+  addMcp,
+  addWebhooks,
+  addSmoke,
+  addDoctor,
+];
+
+/** @param isJson whether errors of usage are left to the caller, to be printed as JSON */
+export function createProgram(isJson = false): Command {
+  const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+  const program = addGlobalOptions(new Command("valet"))
+    .description("Hosts coding agents, and shows where time and money went and what failed.")
+    .version(version)
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: true })
+    .showHelpAfterError("Add --help to see how it is used.");
+  if (isJson) program.configureOutput({ outputError: () => {} }).showHelpAfterError(false);
+  for (const add of COMMANDS) add(program);
+  return program;
+}
+
+/**
+ * Returns the arguments without a request for help, if what they ask for help about is no command: then that is the error. Commander
+ * would show the general help, as if the command were there.
+ */
+export function withoutVainHelp(program: Command, args: readonly string[]): string[] {
+  const [first, ...others] = program.parseOptions([...args]).operands;
+  const names = first === "help" ? others : [first, ...others];
+  let command = program;
+  for (const name of names) {
+    if (name === undefined || command.commands.length === 0) break;
+    const next = command.commands.find((each) => each.name() === name);
+    if (next === undefined && name !== "help") {
+      return args.filter((arg) => arg !== "--help" && arg !== "-h" && arg !== "help");
+    }
+    if (next === undefined) break;
+    command = next;
+  }
+  return [...args];
+}
