@@ -11,6 +11,7 @@ export const BOUNDED_TABLES: Readonly<Record<string, string>> = {
   durable_calls: "calls that are not acknowledged yet",
   entries: "the sessions that have a slot or wait for one; read when the capacity object starts",
   json_each: "a list that the caller passes",
+  notices: "one row",
   parent_messages: "the parent's messages that no report has answered yet",
   parent_refused: "one row",
   pragma_table_info: "the columns of one table",
@@ -26,7 +27,6 @@ export const BOUNDED_TABLES: Readonly<Record<string, string>> = {
   trace_instances: "at most 1000 (runner-instances.ts)",
   trace_open: "spans that are open now; at most 500 for each runner",
   trace_tail: "fewer than 200 spans, sampled or not",
-  tokens: "at most 100 of an owner, and they are read by owner or hash (database/tokens.ts)",
 };
 
 /** A statement on a growing table, with the steps of its plan that may read more than one row. */
@@ -348,8 +348,48 @@ const OF_TRACES: readonly BoundedStatement[] = [
   },
 ];
 
+/** The tokens or the endpoints of one owner. */
+function ofOwner(index: string, covering: boolean, because: string, ...statements: string[]): BoundedStatement[] {
+  const step = `SEARCH ${index.replace("_by_owner", "")} USING ${covering ? "COVERING " : ""}INDEX ${index} (owner_id=?)`;
+  return statements.map((statement) => ({ statement, steps: [step], because }));
+}
+
+const FEW_TOKENS = "an owner has at most 100 tokens, and those of `valet up`";
+const FEW_WEBHOOKS = "an owner has at most MAX_WEBHOOKS endpoints";
+
+const OF_OWNERS: readonly BoundedStatement[] = [
+  ...ofOwner(
+    "tokens_by_owner",
+    false,
+    FEW_TOKENS,
+    "SELECT hash, name, created_at, … FROM tokens WHERE owner_id = ? ORDER BY created_at LIMIT 1000",
+    "DELETE FROM tokens WHERE owner_id = ? AND expires_at < ?",
+    "DELETE FROM tokens WHERE hash >= ? AND hash < ? AND owner_id = ?",
+  ),
+  ...ofOwner(
+    "tokens_by_owner",
+    true,
+    FEW_TOKENS,
+    "INSERT INTO tokens … WHERE (SELECT COUNT(*) FROM tokens WHERE owner_id = ?) < ?",
+  ),
+  ...ofOwner(
+    "webhooks_by_owner",
+    false,
+    FEW_WEBHOOKS,
+    "SELECT * FROM webhooks WHERE owner_id = ? ORDER BY created_at, id",
+    "SELECT id, events FROM webhooks WHERE owner_id = ? AND disabled IS NULL ORDER BY created_at, id",
+  ),
+  ...ofOwner(
+    "webhooks_by_owner",
+    true,
+    FEW_WEBHOOKS,
+    "INSERT INTO webhooks … WHERE (SELECT COUNT(*) FROM webhooks WHERE owner_id = ?2) < ?7",
+  ),
+];
+
 export const BOUNDED_STATEMENTS: readonly BoundedStatement[] = [
   ...IN_DATABASE,
+  ...OF_OWNERS,
   ...OF_TURNS,
   ...OF_THE_QUEUE,
   ...OF_THE_SESSION,
