@@ -221,7 +221,7 @@ describe("valet", () => {
       expect(steps[0]).toEqual(["up"]);
       for (const args of steps.slice(1)) {
         const given = args.map((word) => values[word] ?? word);
-        const more = args[0] === "delete" ? ["--yes"] : [];
+        const more = ["delete", "terminate"].includes(args[0] ?? "") ? ["--yes"] : [];
         const { code, stdout, stderr } = await runCli(["--state", join(scratch, "state"), ...given, ...more], {
           env: { ...process.env, NO_COLOR: "1" },
           // It shows a living session until somebody stops it.
