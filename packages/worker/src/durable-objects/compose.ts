@@ -225,10 +225,13 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     now,
     report,
   });
-  /** What the session does now, once it is known what is usual for its steps. `undefined` before it is created. */
-  const viewOfNow = async (): Promise<NowView | undefined> => {
+  /** Reads from D1 what is usual for the steps that are open. Never rejects. */
+  const loadTypical = async (): Promise<void> => {
     attention.look();
     await typical.load();
+  };
+  /** What the session does now. `undefined` before it is created. */
+  const viewOfNow = (): NowView | undefined => {
     const looked = attention.look();
     return looked && viewNow({ state, queue, requests, records }, looked.facts, looked.verdict, now());
   };
@@ -553,6 +556,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     outbox,
     notices,
     attention,
+    loadTypical,
     viewOfNow,
   };
 }

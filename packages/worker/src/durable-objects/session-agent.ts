@@ -91,8 +91,12 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async now(): Promise<Result<NowView>> {
-    const view = await this.#parts.viewOfNow();
-    return view === undefined ? NOT_FOUND : ok(view);
+    await this.#existing?.loadTypical();
+    // The session may have been deleted while D1 was asked.
+    return this.#read(({ viewOfNow }) => {
+      const view = viewOfNow();
+      return view === undefined ? NOT_FOUND : ok(view);
+    });
   }
 
   /** Queues a message, or refuses it. A known id returns the existing message, in whatever state the session is. */

@@ -78,7 +78,18 @@ export class Attention {
     try {
       this.#compare();
       // What is usual for the steps may be known only now.
-      if (typical.isIncomplete) background(typical.load().then(() => this.#compare(), report));
+      if (typical.isIncomplete) background(this.#compareLater());
+    } catch (error) {
+      report(error);
+    }
+  }
+
+  /** Compares again once it is known what is usual. Never rejects: the session may be deleted meanwhile. */
+  async #compareLater(): Promise<void> {
+    const { typical, report } = this.#options;
+    try {
+      await typical.load();
+      this.#compare();
     } catch (error) {
       report(error);
     }

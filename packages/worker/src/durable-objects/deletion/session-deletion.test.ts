@@ -213,11 +213,14 @@ describe("what is around a deleted session", () => {
     expect(await session.stub.recordSpans('{"resourceSpans":[]}')).toBe(false);
     expect(await session.stub.capacity("localhost")).toBeNull();
     expect(await session.stub.yieldSlot("localhost")).toBe(false);
+    expect(await session.stub.now()).toMatchObject({ ok: false });
     await upsertSession(DB, { ownerId: CALLER.ownerId, version: 1_000_000, view }).run();
     await session.evict();
     expect(await session.stub.create({ id: session.id }, CALLER)).toEqual(GONE);
     expect(await session.stub.endAsChild("ses_parent", "requested", CALLER)).toMatchObject({ ok: true });
     expect(await session.stub.view()).toMatchObject({ ok: false });
+    // A request that passed the middleware just before the tombstone makes no tables.
+    expect(await session.stub.now()).toMatchObject({ ok: false });
     await session.alarm();
     await expectDeleted(session);
   });
