@@ -13,10 +13,10 @@ const TIMEOUT_MS = 60_000;
 async function refusal(state: string): Promise<string> {
   const child = valet(["--state", state, "up", "--json"]);
   let printed = "";
-  child.stderr?.on("data", (chunk) => (printed += chunk));
+  child.stdout?.on("data", (chunk) => (printed += chunk));
   await new Promise((closed) => child.once("close", closed));
   expect(child.exitCode).toBe(2);
-  return printed;
+  return (JSON.parse(printed) as { error: { message: string } }).error.message;
 }
 
 interface Finding {

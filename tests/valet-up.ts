@@ -55,7 +55,11 @@ export async function startUp(
     });
     child.on("close", (code) => failed(new Error(`valet up ended with ${code}: ${log}`)));
   });
-  const connection: Connection = JSON.parse(line);
+  const connection: Connection | { readonly error: { readonly message: string } } = JSON.parse(line);
+  if ("error" in connection) {
+    if (!hasEnded(child)) await once(child, "close");
+    throw new Error(`valet up ended with ${child.exitCode}: ${connection.error.message}`);
+  }
   return { ...connection, child, pid: child.pid as number, api: new ApiClient(connection), log: () => log };
 }
 

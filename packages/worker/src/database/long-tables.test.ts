@@ -50,9 +50,9 @@ async function addOwner(owner: Owner): Promise<void> {
     DB.prepare(`INSERT INTO tickets ${counter} SELECT '${owner}' || n, 's', 'o', '2999-01-01' FROM n`).bind(
       OWNERS[owner],
     ),
-    DB.prepare(`INSERT INTO tokens ${counter} SELECT '${owner}' || n, 'o', 't', '2026-01-01', 0 FROM n`).bind(
-      OWNERS[owner],
-    ),
+    DB.prepare(
+      `INSERT INTO tokens (hash, owner_id, name, created_at, speaks_for_others) ${counter} SELECT '${owner}' || n, 'o', 't', '2026-01-01', 0 FROM n`,
+    ).bind(OWNERS[owner]),
   ]);
 }
 
