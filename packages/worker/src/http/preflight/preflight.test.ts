@@ -143,14 +143,22 @@ describe("a repository", () => {
     expect(await refuseRepository({ repoUrl: REPO, branch: "main" })).toBeUndefined();
   });
 
-  test.each(["git@git.example:a/b.git", "ssh://git@git.example/a.git", "file:///srv/a.git", undefined])(
-    "%s is not looked at here",
-    async (repoUrl) => {
-      const seen = answerWith(() => new Response("", { status: 404 }));
-      expect(await refuseRepository({ repoUrl })).toBeUndefined();
-      expect(seen).toEqual([]);
-    },
-  );
+  test.each([
+    "git@git.example:a/b.git",
+    "ssh://git@git.example/a.git",
+    "file:///srv/a.git",
+    "https://127.0.0.1/a.git",
+    "https://0x7f.1/a.git",
+    "https://10.0.0.7:8443/a.git",
+    "https://[fd00::1]/a.git",
+    "https://localhost/a.git",
+    "https://git.internal/a.git",
+    undefined,
+  ])("%s is not looked at here", async (repoUrl) => {
+    const seen = answerWith(() => new Response("", { status: 404 }));
+    expect(await refuseRepository({ repoUrl })).toBeUndefined();
+    expect(seen).toEqual([]);
+  });
 });
 
 test("no session exists after a refusal", async () => {

@@ -2,6 +2,7 @@
  * Refuses a repository that cannot be cloned, before a session and its sandbox exist for it. Only a host's own answer refuses: if
  * it is away or slow, or takes another protocol than https, the sandbox finds out.
  */
+import { isPublicHost } from "@valet/shared/http/public-address";
 import { splitUserInfo, type UserInfo } from "@valet/shared/protocol/repo-url";
 import type { CreateSession } from "@valet/shared/protocol/session-api";
 import { ERRORS } from "@valet/shared/spans";
@@ -16,7 +17,9 @@ type RepositoryError = "git_not_found" | "git_auth_failed" | "git_not_a_reposito
 /** Returns why the session's repository cannot be cloned, as far as its host says so. */
 export async function refuseRepository({ repoUrl, branch }: CreateSession): Promise<Refusal | undefined> {
   const { url, userInfo } = splitUserInfo(repoUrl ?? "");
-  if (URL.parse(url)?.protocol !== "https:") return undefined;
+  const parsed = URL.parse(url);
+  // What the Worker says about a host must not tell an owner what is in the Worker's own network.
+  if (parsed?.protocol !== "https:" || !isPublicHost(parsed.hostname)) return undefined;
   const problem = await askHost(url.replace(/\/$/, ""), userInfo, branch).catch(() => undefined);
   return problem && refusalOf(problem);
 }
