@@ -1,6 +1,6 @@
 /** Runs one session of the soak: its messages one after the other, with faults, to its end. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { ApiError } from "../../packages/cli/src/api-client.ts";
+import { ApiError } from "../../packages/cli/src/api-transport.ts";
 import { waitFor } from "../../packages/cli/src/wait.ts";
 import type { MessageView } from "../../packages/shared/src/protocol/session-view.ts";
 import type { Backend } from "./backend.ts";

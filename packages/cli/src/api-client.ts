@@ -34,21 +34,8 @@ import { CreatedToken, type CreateToken, TokenList, type TokenView } from "@vale
 import { OwnerTurns, TurnStats } from "@valet/shared/protocol/turn-stats";
 import { WhyView } from "@valet/shared/protocol/why";
 import { z } from "zod";
-import { ExitCode, UserError } from "./errors.ts";
-import { problemText, problemType } from "./problem-text.ts";
+import { ApiTransport, errorOf } from "./api-transport.ts";
 import type { Connection } from "./system/state.ts";
-
-/** The API answered with an error. */
-export class ApiError extends UserError {
-  readonly status: number;
-
-  /** @param type the problem's name */
-  constructor(status: number, type: string, message: string) {
-    // The API understood the request, and what it is about does not allow it.
-    super(message, { type, exitCode: status === 409 ? ExitCode.FAILED : ExitCode.USAGE });
-    this.status = status;
-  }
-}
 
 export interface FoundTurns {
   readonly turns: TurnRecord[];
@@ -58,7 +45,6 @@ export interface FoundTurns {
   readonly isPartial: boolean;
 }
 
-const TIMEOUT_MS = 30_000;
 /** A page of spans may have 16 MB. */
 const STREAM_TIMEOUT_MS = 10 * 60_000;
 const RAW = z.record(z.string(), z.unknown());
@@ -67,52 +53,52 @@ const RAW_PAGE = z.looseObject({ nextCursor: z.string().optional() });
 export type RawItem = Readonly<Record<string, unknown>>;
 
 export class ApiClient {
-  readonly #connection: Connection;
+  readonly #http: ApiTransport;
 
   constructor(connection: Connection) {
-    this.#connection = connection;
+    this.#http = new ApiTransport(connection);
   }
 
   health(): Promise<Health> {
-    return this.#call("GET", "/api/health", Health);
+    return this.#http.call("GET", "/api/health", Health);
   }
 
   createSession(request: CreateSession): Promise<SessionView> {
-    return this.#call("POST", "/api/sessions", SessionView, request);
+    return this.#http.call("POST", "/api/sessions", SessionView, request);
   }
 
   session(id: string): Promise<SessionView> {
-    return this.#call("GET", `/api/sessions/${encodeURIComponent(id)}`, SessionView);
+    return this.#http.call("GET", `/api/sessions/${encodeURIComponent(id)}`, SessionView);
   }
 
   sessions(): Promise<SessionView[]> {
-    return this.#pages("/api/sessions", SessionList, ({ sessions }) => sessions);
+    return this.#http.pages("/api/sessions", SessionList, ({ sessions }) => sessions);
   }
 
   /** Returns the newest sessions. @param limit at most 100 */
   async newestSessions(limit: number): Promise<SessionView[]> {
-    return (await this.#call("GET", `/api/sessions?limit=${limit}`, SessionList)).sessions;
+    return (await this.#http.call("GET", `/api/sessions?limit=${limit}`, SessionList)).sessions;
   }
 
   /** Lists the sessions whose spans have not reached the backend for over a minute, as they last reported. */
   sessionsWithExportProblem(): Promise<SessionView[]> {
-    return this.#pages("/api/sessions?exportProblem=true", SessionList, ({ sessions }) => sessions);
+    return this.#http.pages("/api/sessions?exportProblem=true", SessionList, ({ sessions }) => sessions);
   }
 
   /** Returns what a session does now. */
   now(id: string): Promise<NowView> {
-    return this.#call("GET", `/api/sessions/${encodeURIComponent(id)}/now`, NowView);
+    return this.#http.call("GET", `/api/sessions/${encodeURIComponent(id)}/now`, NowView);
   }
 
   /** Lists the sessions that need attention, oldest first. */
   attention(): Promise<AttentionItem[]> {
-    return this.#pages("/api/attention", AttentionList, ({ items }) => items);
+    return this.#http.pages("/api/attention", AttentionList, ({ items }) => items);
   }
 
   /** Opens a session's WebSocket with a ticket; it may still be connecting. */
   async openEvents(id: string): Promise<WebSocket> {
-    const { ticket } = await this.#call("POST", "/api/tickets", Ticket, { sessionId: id });
-    const url = new URL(`${this.#connection.url}/api/sessions/${encodeURIComponent(id)}/ws`);
+    const { ticket } = await this.#http.call("POST", "/api/tickets", Ticket, { sessionId: id });
+    const url = new URL(`${this.#http.url}/api/sessions/${encodeURIComponent(id)}/ws`);
     url.protocol = url.protocol.replace("http", "ws");
     url.searchParams.set("ticket", ticket);
     return new WebSocket(url);
@@ -124,7 +110,7 @@ export class ApiClient {
     const found: MessageView[] = [];
     let query: string | undefined = "?order=desc";
     while (query !== undefined && found.length < limit) {
-      const page: z.infer<typeof MessageList> = await this.#call("GET", `${path}${query}`, MessageList);
+      const page: z.infer<typeof MessageList> = await this.#http.call("GET", `${path}${query}`, MessageList);
       found.push(...page.messages);
       query = page.nextCursor && `?cursor=${encodeURIComponent(page.nextCursor)}`;
     }
@@ -133,32 +119,36 @@ export class ApiClient {
 
   /** Has a session send its waiting spans now. */
   resend(id: string): Promise<ResentSpans> {
-    return this.#call("POST", `/api/sessions/${encodeURIComponent(id)}/resend`, ResentSpans);
+    return this.#http.call("POST", `/api/sessions/${encodeURIComponent(id)}/resend`, ResentSpans);
   }
 
   family(id: string): Promise<FamilyView> {
-    return this.#call("GET", `/api/sessions/${encodeURIComponent(id)}/family`, FamilyView);
+    return this.#http.call("GET", `/api/sessions/${encodeURIComponent(id)}/family`, FamilyView);
   }
 
   sendMessage(id: string, request: SendMessage): Promise<AcceptedMessage> {
-    return this.#call("POST", `/api/sessions/${encodeURIComponent(id)}/messages`, AcceptedMessageSchema, request);
+    return this.#http.call("POST", `/api/sessions/${encodeURIComponent(id)}/messages`, AcceptedMessageSchema, request);
   }
 
   messages(id: string): Promise<MessageView[]> {
-    return this.#pages(`/api/sessions/${encodeURIComponent(id)}/messages`, MessageList, ({ messages }) => messages);
+    return this.#http.pages(
+      `/api/sessions/${encodeURIComponent(id)}/messages`,
+      MessageList,
+      ({ messages }) => messages,
+    );
   }
 
   /** Returns the newest messages of a session, the newest first. */
   async newestMessages(id: string): Promise<MessageView[]> {
     const path = `/api/sessions/${encodeURIComponent(id)}/messages?order=desc`;
-    return (await this.#call("GET", path, MessageList)).messages;
+    return (await this.#http.call("GET", path, MessageList)).messages;
   }
 
   /** Says where the time and the money of a message or of a workflow's execution went, and why it failed. */
   why(id: string, kind: WhyView["kind"], jobId: string): Promise<WhyView> {
     const list = kind === "message" ? "messages" : "workflows";
     const path = `/api/sessions/${encodeURIComponent(id)}/${list}/${encodeURIComponent(jobId)}/why`;
-    return this.#call("GET", path, WhyView);
+    return this.#http.call("GET", path, WhyView);
   }
 
   /**
@@ -169,7 +159,7 @@ export class ApiClient {
     const path = `/api/sessions/${encodeURIComponent(id)}/messages`;
     let query = "?order=desc";
     for (;;) {
-      const { messages, nextCursor } = await this.#call("GET", `${path}${query}`, MessageList);
+      const { messages, nextCursor } = await this.#http.call("GET", `${path}${query}`, MessageList);
       const found = messages.find((message) => message.id === messageId);
       if (found !== undefined || nextCursor === undefined) return found;
       query = `?cursor=${encodeURIComponent(nextCursor)}`;
@@ -178,28 +168,28 @@ export class ApiClient {
 
   /** @param request a `StartWorkflow`; the API validates it */
   startWorkflow(id: string, request: unknown): Promise<AcceptedWorkflow> {
-    return this.#call("POST", `/api/sessions/${encodeURIComponent(id)}/workflows`, AcceptedWorkflow, request);
+    return this.#http.call("POST", `/api/sessions/${encodeURIComponent(id)}/workflows`, AcceptedWorkflow, request);
   }
 
   workflow(id: string, executionId: string): Promise<WorkflowView> {
     const path = `/api/sessions/${encodeURIComponent(id)}/workflows/${encodeURIComponent(executionId)}`;
-    return this.#call("GET", path, WorkflowView);
+    return this.#http.call("GET", path, WorkflowView);
   }
 
   turns(id: string): Promise<TurnRecord[]> {
-    return this.#pages(`/api/sessions/${encodeURIComponent(id)}/turns`, TurnList, ({ turns }) => turns);
+    return this.#http.pages(`/api/sessions/${encodeURIComponent(id)}/turns`, TurnList, ({ turns }) => turns);
   }
 
   /** Returns what turns of a session changed. */
   diff(id: string, query: DiffQuery): Promise<DiffView> {
-    return this.#call("GET", diffPath(id, query), DiffView);
+    return this.#http.call("GET", diffPath(id, query), DiffView);
   }
 
   /** Returns the patch of these changes, byte by byte. */
   async patch(id: string, query: DiffQuery): Promise<Uint8Array> {
-    const response = await this.#request("GET", diffPath(id, query), { accept: "text/x-diff" });
+    const response = await this.#http.request("GET", diffPath(id, query), { accept: "text/x-diff" });
     if (!response.ok) throw await errorOf(response);
-    return new Uint8Array(await response.arrayBuffer().catch(this.#unanswered));
+    return new Uint8Array(await response.arrayBuffer().catch(this.#http.unanswered));
   }
 
   /**
@@ -213,7 +203,7 @@ export class ApiClient {
     do {
       const limit = String(Math.min(most - turns.length, MAX_PAGE));
       const search = new URLSearchParams({ ...query, limit, ...(cursor !== undefined && { cursor }) });
-      const page: OwnerTurns = await this.#call("GET", `/api/turns?${search}`, OwnerTurns);
+      const page: OwnerTurns = await this.#http.call("GET", `/api/turns?${search}`, OwnerTurns);
       turns.push(...page.turns);
       isPartial ||= page.partial === true;
       cursor = page.nextCursor;
@@ -222,27 +212,27 @@ export class ApiClient {
   }
 
   turnStats(query: Readonly<Record<string, string>>): Promise<TurnStats> {
-    return this.#call("GET", `/api/turns/stats?${new URLSearchParams(query)}`, TurnStats);
+    return this.#http.call("GET", `/api/turns/stats?${new URLSearchParams(query)}`, TurnStats);
   }
 
   traces(id: string): Promise<TraceSummaryView[]> {
-    return this.#pages(`/api/sessions/${encodeURIComponent(id)}/traces`, TraceList, ({ traces }) => traces);
+    return this.#http.pages(`/api/sessions/${encodeURIComponent(id)}/traces`, TraceList, ({ traces }) => traces);
   }
 
   /** Returns one trace as OTLP/JSON, with all of its pages joined. */
   async trace(id: string, traceId: string): Promise<TraceView> {
     const path = `/api/sessions/${encodeURIComponent(id)}/traces/${traceId}`;
-    return { resourceSpans: await this.#pages(path, TraceViewSchema, ({ resourceSpans }) => resourceSpans) };
+    return { resourceSpans: await this.#http.pages(path, TraceViewSchema, ({ resourceSpans }) => resourceSpans) };
   }
 
   /** Returns the newest traces of a session, the newest first. */
   async newestTraces(id: string): Promise<TraceSummaryView[]> {
-    return (await this.#call("GET", `/api/sessions/${encodeURIComponent(id)}/traces`, TraceList)).traces;
+    return (await this.#http.call("GET", `/api/sessions/${encodeURIComponent(id)}/traces`, TraceList)).traces;
   }
 
   /** Returns one span as OTLP/JSON. */
   span(id: string, traceId: string, spanId: string): Promise<TraceView> {
-    return this.#call(
+    return this.#http.call(
       "GET",
       `/api/sessions/${encodeURIComponent(id)}/traces/${traceId}/spans/${spanId}`,
       TraceViewSchema,
@@ -256,7 +246,7 @@ export class ApiClient {
     let cursor: string | undefined;
     do {
       const search = new URLSearchParams({ q: text, ...(cursor !== undefined && { cursor }) });
-      const page: z.infer<typeof FoundSpans> = await this.#call("GET", `${path}?${search}`, FoundSpans);
+      const page: z.infer<typeof FoundSpans> = await this.#http.call("GET", `${path}?${search}`, FoundSpans);
       found.push(...page.spanIds);
       cursor = page.nextCursor;
     } while (cursor !== undefined && found.length < most);
@@ -265,54 +255,54 @@ export class ApiClient {
 
   /** Requests a change of the session's state. The change itself continues after this call returns. */
   change(id: string, change: "hibernate" | "wake" | "abort" | "terminate"): Promise<SessionView> {
-    return this.#call("POST", `/api/sessions/${encodeURIComponent(id)}/${change}`, SessionView);
+    return this.#http.call("POST", `/api/sessions/${encodeURIComponent(id)}/${change}`, SessionView);
   }
 
   /** Withdraws what waits in a session's queue. @returns how many messages and workflows */
   async clearQueue(id: string): Promise<number> {
     const path = `/api/sessions/${encodeURIComponent(id)}/queue`;
-    return (await this.#call("DELETE", path, ClearedQueue)).withdrawn;
+    return (await this.#http.call("DELETE", path, ClearedQueue)).withdrawn;
   }
 
   replyPermission(id: string, requestId: string, reply: PermissionReply): Promise<SessionView> {
     const path = `/api/sessions/${encodeURIComponent(id)}/permissions/${encodeURIComponent(requestId)}`;
-    return this.#call("POST", path, SessionView, { reply });
+    return this.#http.call("POST", path, SessionView, { reply });
   }
 
   /** @param answers the answer to each question; `null` declines to answer */
   replyQuestion(id: string, requestId: string, answers: string[][] | null): Promise<SessionView> {
     const path = `/api/sessions/${encodeURIComponent(id)}/questions/${encodeURIComponent(requestId)}`;
-    return this.#call("POST", path, SessionView, { answers });
+    return this.#http.call("POST", path, SessionView, { answers });
   }
 
   createToken(request: CreateToken): Promise<CreatedToken> {
-    return this.#call("POST", "/api/tokens", CreatedToken, request);
+    return this.#http.call("POST", "/api/tokens", CreatedToken, request);
   }
 
   async tokens(): Promise<TokenView[]> {
-    return (await this.#call("GET", "/api/tokens", TokenList)).tokens;
+    return (await this.#http.call("GET", "/api/tokens", TokenList)).tokens;
   }
 
   async revokeToken(id: string): Promise<void> {
-    const response = await this.#request("DELETE", `/api/tokens/${encodeURIComponent(id)}`, {});
+    const response = await this.#http.request("DELETE", `/api/tokens/${encodeURIComponent(id)}`, {});
     if (!response.ok) throw await errorOf(response);
   }
 
   /** Requests the deletion of a session, which continues after this call returns. */
   deleteSession(id: string): Promise<SessionView> {
-    return this.#call("DELETE", `/api/sessions/${encodeURIComponent(id)}`, SessionView);
+    return this.#http.call("DELETE", `/api/sessions/${encodeURIComponent(id)}`, SessionView);
   }
 
   /** Returns a session, or one of its workflows, as the API sends it, with fields that this version does not know. */
   raw(id: string, executionId?: string): Promise<Readonly<Record<string, unknown>>> {
     const path = `/api/sessions/${encodeURIComponent(id)}`;
     const more = executionId === undefined ? "" : `/workflows/${encodeURIComponent(executionId)}`;
-    return this.#call("GET", `${path}${more}`, RAW);
+    return this.#http.call("GET", `${path}${more}`, RAW);
   }
 
   /** Returns what one turn changed, with its patch, as the API sends it. */
   rawChanges(id: string, attemptId: string): Promise<RawItem> {
-    return this.#call("GET", diffPath(id, { from: attemptId, to: attemptId }), RAW);
+    return this.#http.call("GET", diffPath(id, { from: attemptId, to: attemptId }), RAW);
   }
 
   /** Yields the pages of one of a session's lists, oldest first, as the API sends them. */
@@ -320,7 +310,7 @@ export class ApiClient {
     const path = `/api/sessions/${encodeURIComponent(id)}/${list}`;
     let query = "";
     for (;;) {
-      const page = await this.#call("GET", `${path}${query}`, RAW_PAGE);
+      const page = await this.#http.call("GET", `${path}${query}`, RAW_PAGE);
       yield (page[list] ?? []) as readonly RawItem[];
       if (page.nextCursor === undefined) return;
       query = `?cursor=${encodeURIComponent(page.nextCursor)}`;
@@ -332,9 +322,9 @@ export class ApiClient {
     const path = `/api/sessions/${encodeURIComponent(id)}/spans`;
     let query = "";
     for (;;) {
-      const response = await this.#request("GET", `${path}${query}`, { timeoutMs: STREAM_TIMEOUT_MS });
+      const response = await this.#http.request("GET", `${path}${query}`, { timeoutMs: STREAM_TIMEOUT_MS });
       if (!response.ok) throw await errorOf(response);
-      const lines = (await response.text().catch(this.#unanswered)).split("\n").filter((line) => line !== "");
+      const lines = (await response.text().catch(this.#http.unanswered)).split("\n").filter((line) => line !== "");
       const cursor = cursorIn(lines.at(-1) ?? "");
       if (cursor !== undefined) lines.pop();
       yield lines;
@@ -345,75 +335,8 @@ export class ApiClient {
 
   /** Makes any other call. @param path with its query */
   ask<T>(method: string, path: string, schema: z.ZodType<T>, body?: unknown): Promise<T> {
-    return this.#call(method, path, schema, body);
+    return this.#http.call(method, path, schema, body);
   }
-
-  async #pages<P extends { nextCursor?: string | undefined }, T>(
-    path: string,
-    schema: z.ZodType<P>,
-    items: (page: P) => T[],
-  ): Promise<T[]> {
-    const all: T[] = [];
-    let cursor: string | undefined;
-    do {
-      const sign = path.includes("?") ? "&" : "?";
-      const query: string = cursor === undefined ? "" : `${sign}cursor=${encodeURIComponent(cursor)}`;
-      const page: P = await this.#call("GET", `${path}${query}`, schema);
-      all.push(...items(page));
-      cursor = page.nextCursor;
-    } while (cursor !== undefined);
-    return all;
-  }
-
-  async #call<T>(method: string, path: string, schema: z.ZodType<T>, body?: unknown): Promise<T> {
-    const response = await this.#request(method, path, { body });
-    if (!response.ok) throw await errorOf(response);
-    const parsed = schema.safeParse(await jsonIn(response));
-    if (!parsed.success) {
-      const { url } = this.#connection;
-      throw new UserError(`${url}${path} answered with something that is not from Valet. Check the URL.`);
-    }
-    return parsed.data;
-  }
-
-  #request(
-    method: string,
-    path: string,
-    { body, accept, timeoutMs = TIMEOUT_MS }: { body?: unknown; accept?: string; timeoutMs?: number },
-  ): Promise<Response> {
-    const { url, token } = this.#connection;
-    return fetch(`${url}${path}`, {
-      method,
-      headers: {
-        authorization: `Bearer ${token}`,
-        "content-type": "application/json",
-        ...(accept === undefined ? {} : { accept }),
-      },
-      signal: AbortSignal.timeout(timeoutMs),
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    }).catch(this.#unanswered);
-  }
-
-  /** Says why there is no answer. @throws UserError */
-  readonly #unanswered = (error: Error): never => {
-    const { url } = this.#connection;
-    throw new UserError(
-      error.name === "TimeoutError"
-        ? `${url} did not answer in time: it hangs, or its machine is overloaded. Read what \`valet up\` prints.`
-        : `${url} does not answer. Is \`valet up\` running? Set VALET_URL, or give --url, to use another Valet.`,
-      { type: "no-answer" },
-    );
-  };
-}
-
-function jsonIn(response: Response): Promise<unknown> {
-  return response.json().catch(() => undefined);
-}
-
-async function errorOf(response: Response): Promise<ApiError> {
-  const { status } = response;
-  const answer = await jsonIn(response);
-  return new ApiError(status, problemType(status, answer), problemText(status, answer));
 }
 
 /** Returns the cursor of the next page, if this line of a page is the last one and there is another page. */

@@ -1,7 +1,8 @@
 /** Finds the message or the workflow that `why` is asked about. */
 import { SessionId } from "@valet/shared/protocol/session-api";
 import type { WhyView } from "@valet/shared/protocol/why";
-import { type ApiClient, ApiError } from "./api-client.ts";
+import type { ApiClient } from "./api-client.ts";
+import { ApiError } from "./api-transport.ts";
 import { UserError } from "./errors.ts";
 
 /** In how many of the newest sessions a message is looked for. */

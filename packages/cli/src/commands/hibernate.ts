@@ -1,6 +1,6 @@
 import type { SessionView } from "@valet/shared/protocol/session-view";
 import type { Command } from "commander";
-import { ApiError } from "../api-client.ts";
+import { ApiError } from "../api-transport.ts";
 import { helpOfChange, tell, waitForChange } from "../change-session.ts";
 import { connect, type GlobalOptions } from "../context.ts";
 import { UserError } from "../errors.ts";

@@ -1,6 +1,7 @@
 import type { ResentSpans } from "@valet/shared/protocol/session-api";
 import type { Command } from "commander";
-import { type ApiClient, ApiError } from "../api-client.ts";
+import type { ApiClient } from "../api-client.ts";
+import { ApiError } from "../api-transport.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
 import { ExitCode, UserError } from "../errors.ts";
 

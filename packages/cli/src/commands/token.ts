@@ -1,8 +1,8 @@
 import type { CreatedToken, TokenView } from "@valet/shared/protocol/tokens";
 import type { Command } from "commander";
-import { parseDuration } from "../ages.ts";
 import { isAgreed } from "../agree.ts";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
+import { parseDuration } from "../duration-arguments.ts";
 import { ExitCode, UserError } from "../errors.ts";
 import { matchId } from "../match-id.ts";
 

@@ -1,6 +1,7 @@
 import type { TraceSummaryView } from "@valet/shared/protocol/session-api";
 import type { Command } from "commander";
-import { type ApiClient, ApiError } from "../api-client.ts";
+import type { ApiClient } from "../api-client.ts";
+import { ApiError } from "../api-transport.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
 import { counted } from "../counted.ts";
 import { UserError } from "../errors.ts";

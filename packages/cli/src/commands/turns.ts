@@ -1,8 +1,8 @@
 import { STATS_KEYS, TURN_SORTS } from "@valet/shared/protocol/turn-stats";
 import { type Command, Option } from "commander";
-import { timeOf } from "../ages.ts";
 import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
+import { timeOf } from "../duration-arguments.ts";
 import { statsLines } from "../turns-plots.ts";
 import { turnLines } from "../turns-table.ts";
 import { parseLimit } from "./arguments.ts";

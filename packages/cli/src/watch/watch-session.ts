@@ -1,7 +1,8 @@
 /** Watches a session over its WebSocket until it ends, somebody stops, or nobody reads the output any more. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { ClientEvent, type ClientMessage } from "@valet/shared/protocol/client-socket";
-import { type ApiClient, ApiError } from "../api-client.ts";
+import type { ApiClient } from "../api-client.ts";
+import { ApiError } from "../api-transport.ts";
 import { WatchModel } from "./watch-model.ts";
 
 /** Changes that come in quick succession are asked about once, in ms. */

@@ -3,7 +3,7 @@
 /** Returns a duration as text: `340 ms`, `41.2 s`, `3 min 20 s`, `12 min`, `2 h 5 min`. @param ms not negative */
 export function durationText(ms: number): string {
   if (ms === 0) return "0 s";
-  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 999.5) return `${Math.round(ms)} ms`;
   if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;
   const minutes = Math.round(ms / 60_000);
   if (minutes < 10) return units(Math.round(ms / 1000), "min", "s");

@@ -180,7 +180,7 @@ const step: fc.Arbitrary<(world: World) => unknown> = fc.oneof(
   fc.constant((world: World) => world.live()),
 );
 
-test("each turn is told under one id, in order, and the states form a chain to the last, whenever the object dies", async () => {
+test("each turn has events of one id, in order, and the states form a chain to the last, whenever the object dies", async () => {
   await inStorage((storage) =>
     fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 120, size: "max" }), async (steps) => {

@@ -122,7 +122,7 @@ const endpoint = async (id: string) => (await listWebhooks(DB, ownerId, Date.now
 const projected = (session: TestSession) =>
   eventually(async () => expect(await session.timers()).not.toContain("projection"));
 
-test("a turn's end is told with the sentence of why, once, to each endpoint that listens", async () => {
+test("each endpoint receives the end of a turn once, with the sentence of why", async () => {
   const [one, two] = [await receiver.add(), await receiver.add(["turn.ended", "session.state"])];
   await receiver.add(["session.attention"]);
   const { session, runner } = await start();
@@ -139,7 +139,7 @@ test("a turn's end is told with the sentence of why, once, to each endpoint that
   expect(receiver.turns).toHaveLength(2);
 });
 
-test("each status is told once, in order, with the one before", async () => {
+test("each status is delivered once, in order, with the previous one", async () => {
   await receiver.add(["session.state"]);
   const { session, runner } = await start();
   await projected(session);
@@ -155,7 +155,7 @@ test("each status is told once, in order, with the one before", async () => {
   expect(new Set(receiver.got.map(({ id }) => id)).size).toBe(told.length);
 });
 
-test("attention is told when it begins and when it ends, without the question", async () => {
+test("an event says when attention begins and when it ends, without the question", async () => {
   await receiver.add(["session.attention"]);
   const { session, runner } = await start();
   await session.send("go");

@@ -104,7 +104,7 @@ export class Notices {
     for (const { id } of listening) this.#calls.add(id, notice);
   }
 
-  /** An event is told even if the sentence cannot be made. */
+  /** An event is sent even if its sentence cannot be made. */
   #textOf({ message_ids: [jobId = ""], outcome }: TurnRecord): string {
     const { why, report } = this.#options;
     try {

@@ -34,7 +34,7 @@ export function timeOf(option: string, text: string, nowMs: number): string {
 const MAX_TIME_MS = 8.64e15;
 
 /** Says a duration with a unit that people read: `500 ms`, `1.5 s`, `30 s`, `15 min`, `2 h`. */
-export function durationText(ms: number): string {
+export function formatDuration(ms: number): string {
   const [unit, unitMs] =
     ms < 1_000 ? ["ms", 1] : ms < 120_000 ? ["s", 1_000] : ms < 7_200_000 ? ["min", 60_000] : ["h", 3_600_000];
   return `${Math.round((ms / Number(unitMs)) * 10) / 10} ${unit}`;

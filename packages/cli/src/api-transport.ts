@@ -1,0 +1,102 @@
+/** How the client of the HTTP API reaches it: requests, pages, and errors that say what to do. */
+import type { z } from "zod";
+import { ExitCode, UserError } from "./errors.ts";
+import { problemText, problemType } from "./problem-text.ts";
+import type { Connection } from "./system/state.ts";
+
+const TIMEOUT_MS = 30_000;
+
+/** The API answered with an error. */
+export class ApiError extends UserError {
+  readonly status: number;
+
+  /** @param type the problem's name */
+  constructor(status: number, type: string, message: string) {
+    // The API understood the request, and what it is about does not allow it.
+    super(message, { type, exitCode: status === 409 ? ExitCode.FAILED : ExitCode.USAGE });
+    this.status = status;
+  }
+}
+
+export class ApiTransport {
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  get url(): string {
+    return this.#connection.url;
+  }
+
+  /** Reads all pages of a list. */
+  async pages<P extends { nextCursor?: string | undefined }, T>(
+    path: string,
+    schema: z.ZodType<P>,
+    items: (page: P) => T[],
+  ): Promise<T[]> {
+    const all: T[] = [];
+    let cursor: string | undefined;
+    do {
+      const sign = path.includes("?") ? "&" : "?";
+      const query: string = cursor === undefined ? "" : `${sign}cursor=${encodeURIComponent(cursor)}`;
+      const page: P = await this.call("GET", `${path}${query}`, schema);
+      all.push(...items(page));
+      cursor = page.nextCursor;
+    } while (cursor !== undefined);
+    return all;
+  }
+
+  /** Makes a call. @throws ApiError, or UserError if the answer is none of Valet's */
+  async call<T>(method: string, path: string, schema: z.ZodType<T>, body?: unknown): Promise<T> {
+    const response = await this.request(method, path, { body });
+    if (!response.ok) throw await errorOf(response);
+    const parsed = schema.safeParse(await jsonIn(response));
+    if (!parsed.success) {
+      const { url } = this.#connection;
+      throw new UserError(`${url}${path} answered with something that is not from Valet. Check the URL.`);
+    }
+    return parsed.data;
+  }
+
+  /** Sends a request. @throws UserError if nothing answers */
+  request(
+    method: string,
+    path: string,
+    { body, accept, timeoutMs = TIMEOUT_MS }: { body?: unknown; accept?: string; timeoutMs?: number },
+  ): Promise<Response> {
+    const { url, token } = this.#connection;
+    return fetch(`${url}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${token}`,
+        "content-type": "application/json",
+        ...(accept === undefined ? {} : { accept }),
+      },
+      signal: AbortSignal.timeout(timeoutMs),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    }).catch(this.unanswered);
+  }
+
+  /** Says why there is no answer. @throws UserError */
+  readonly unanswered = (error: Error): never => {
+    const { url } = this.#connection;
+    throw new UserError(
+      error.name === "TimeoutError"
+        ? `${url} did not answer in time: it hangs, or its machine is overloaded. Read what \`valet up\` prints.`
+        : `${url} does not answer. Is \`valet up\` running? Set VALET_URL, or give --url, to use another Valet.`,
+      { type: "no-answer" },
+    );
+  };
+}
+
+function jsonIn(response: Response): Promise<unknown> {
+  return response.json().catch(() => undefined);
+}
+
+/** Returns the error that an answer stands for. */
+export async function errorOf(response: Response): Promise<ApiError> {
+  const { status } = response;
+  const answer = await jsonIn(response);
+  return new ApiError(status, problemType(status, answer), problemText(status, answer));
+}
