@@ -66,13 +66,13 @@ export const requireToken: AppMiddleware = async (c, next) => {
 
   const { method } = c.req;
   const info = { method, route: routeOf(c), url: new URL(c.req.url), headers: c.req.raw.headers, startTime };
-  // The caller learns the ids of the request's span (W3C, Trace Context Level 3, "traceresponse").
   const trace = new RequestTrace(workerTracing(c.env), info);
   trace.describe({ "user.id": ownerId });
   c.set("trace", trace);
   await next();
   trace.end(c.res.status);
   const { traceparent } = trace.carrier;
+  // The caller learns the ids of the request's span (W3C, Trace Context Level 3, "traceresponse").
   if (traceparent !== undefined) c.header("traceresponse", traceparent);
   c.executionCtx.waitUntil(trace.deliver(c.var.agent));
 };

@@ -41,7 +41,7 @@ sessions.openapi(
     description:
       "Refused (400) where it could not work: a model whose provider has no key here, or that the deployment's own endpoint does not " +
       "have; a repository that its https host says does not exist, or needs other credentials; a branch that it does not have. A host " +
-      "that is away or slow refuses nothing: the start of the sandbox shows it.",
+      "that is away, slow or in a private network refuses nothing: the start of the sandbox shows it.",
     request: {
       body: body(CreateSession, { repoUrl: "https://github.com/acme/shop.git", prompt: "Why does the build fail?" }),
     },
