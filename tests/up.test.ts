@@ -20,6 +20,15 @@ describe("valet up", () => {
     expect(await listSessions(running)).toBe(200);
     expect(workerdCount(running.pid)).toBe(1);
     expect(await run(["--state", state, "sessions", "--json"])).toMatchObject({ code: 0, stdout: '{"sessions":[]}\n' });
+    for (const args of [
+      ["turns", "nope"],
+      ["turns", "nope", "--stats"],
+      ["status", "nope"],
+      ["diff", "nope"],
+    ]) {
+      const stderr = "valet: No such session. See `valet sessions`.\n";
+      expect([args, await run(["--state", state, ...args])]).toMatchObject([args, { code: 2, stderr }]);
+    }
 
     expect(await endUp(running)).toBe(0);
     await expect(fetch(running.url)).rejects.toThrow();

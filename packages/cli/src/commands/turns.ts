@@ -1,3 +1,4 @@
+import { SessionId } from "@valet/shared/protocol/session-api";
 import { STATS_KEYS, TURN_SORTS } from "@valet/shared/protocol/turn-stats";
 import { type Command, Option } from "commander";
 import type { ApiClient } from "../api-client.ts";
@@ -60,6 +61,8 @@ export function addTurns(program: Command): void {
       const options = self.optsWithGlobals<TurnsOptions>();
       const api = connect(options);
       const query = queryOf(sessionId, options, Date.now());
+      // The filter would refuse what is no id; a session's own address says in one sentence that there is no such session.
+      if (sessionId !== undefined && !SessionId.safeParse(sessionId).success) await api.session(sessionId);
       if (options.stats || options.by !== undefined) await showStats(api, query, options);
       else await showTurns(api, query, sessionId, options);
     });
