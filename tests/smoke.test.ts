@@ -48,8 +48,13 @@ function smoke(...args: string[]): Promise<CommandResult> {
 
 test("a wrong query URL ends the command before it creates a session", async () => {
   const { code, stdout, stderr } = await smoke("--jaeger-url", `${queryUrl}/elsewhere`);
-  expect(stderr).toContain(`Jaeger: ${queryUrl}/elsewhere/api/traces answers HTTP 404.`);
-  expect(stdout).toBe("");
+  expect(JSON.parse(stdout)).toEqual({
+    error: {
+      type: expect.any(String),
+      message: expect.stringContaining(`Jaeger: ${queryUrl}/elsewhere/api/traces answers HTTP 404.`),
+    },
+  });
+  expect(stderr).toBe("");
   expect(code).toBe(2);
   expect(await new ApiClient(system).sessions()).toEqual([]);
 }, 30_000);
