@@ -45,6 +45,7 @@ const ROOMS = {
     "core",
     "webhooks",
     "credentials/credential-keys.ts",
+    "link/runner-door.ts",
     "contract.ts",
     "bindings.ts",
     "config.ts",

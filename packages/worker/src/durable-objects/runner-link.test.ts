@@ -97,11 +97,14 @@ describe("who may connect", () => {
     expect((await session.stub.fetch(request)).status).toBe(status);
   });
 
-  test("nobody without a WebSocket, or to a session that does not exist", async () => {
+  test("nobody without a WebSocket, or to a session that does not exist, who is answered as a stranger", async () => {
     const session = new TestSession();
-    expect((await session.stub.fetch("https://session/runner")).status).toBe(404);
+    const refusal = async () => refusalOf(await FakeRunner.open(session.stub, { token: "vlt_guess", generation: 1 }));
+    expect((await session.stub.fetch("https://session/runner")).status).toBe(426);
+    expect(await refusal()).toBe("token_refused");
     await session.create();
     expect((await session.stub.fetch("https://session/runner")).status).toBe(426);
+    expect(await refusal()).toBe("token_refused");
   });
 
   test("the token is stored nowhere, only its hash", async () => {

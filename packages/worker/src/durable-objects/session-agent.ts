@@ -34,6 +34,7 @@ import { ok, type Result, refuse } from "./core/result.ts";
 import { hasTables } from "./core/schema.ts";
 import { type ChildReport, type ParentMessage, reportText } from "./family/family.ts";
 import { refuseDeleted } from "./family/peers.ts";
+import { refuseStranger } from "./link/runner-door.ts";
 import { type DescribeRequest, endRequest } from "./request-end.ts";
 import { createSession } from "./session-creation.ts";
 import { type SegmentList, segmentAfter } from "./traces/segment-cursor.ts";
@@ -366,10 +367,10 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   /** Accepts WebSockets: `/runner` for the sandbox's runner, `/client` for clients that watch the session. */
   override async fetch(request: Request): Promise<Response> {
     const existing = this.#existing;
-    if (existing === undefined) return new Response("No such session.", { status: 404 });
-    const { link, clients, parts, view } = existing;
     const { pathname } = new URL(request.url);
-    if (pathname === "/runner") return link.accept(request);
+    if (pathname === "/runner") return existing?.link.accept(request) ?? refuseStranger(request);
+    if (existing === undefined) return new Response("No such session.", { status: 404 });
+    const { clients, parts, view } = existing;
     if (pathname === "/client")
       return clients.accept(request, { type: "session", session: view() }, ...parts.snapshot());
     return new Response("There is nothing here.", { status: 404 });

@@ -8,6 +8,7 @@ import { ok, type Result, refuse } from "./core/result.ts";
 import { NO_LINK } from "./core/session-state.ts";
 import { splitCredentials } from "./credentials/repository.ts";
 import { endRequest } from "./request-end.ts";
+import { isSameCreation } from "./same-creation.ts";
 
 /** Creates a session. Idempotent: a repeated call by the same owner returns the existing session. */
 export async function createSession(
@@ -57,16 +58,12 @@ export async function createSession(
 }
 
 /** Returns the answer if the session cannot be created, because it exists or was ended before; `undefined` if it can. */
-function answerTo(
-  { state, reports, view }: SessionParts,
-  { id, digest }: NewSession,
-  { ownerId }: CallContext,
-): Result<SessionView> | undefined {
+function answerTo(parts: SessionParts, input: NewSession, { ownerId }: CallContext): Result<SessionView> | undefined {
+  const { state, reports, view } = parts;
   const known = state.maybe;
   if (known !== undefined) {
-    const isSame = known.id === id && known.ownerId === ownerId;
-    if (!isSame) return refuse("session-exists", "Another session has this id. Use a new id.");
-    return digest === undefined || digest === known.digest
+    if (known.id !== input.id || known.ownerId !== ownerId) return refuse("session-exists", "Use a new id.");
+    return isSameCreation(parts, input)
       ? ok(view())
       : refuse("id-taken", "You have a session of this id that was created with other content. Use a new id.");
   }

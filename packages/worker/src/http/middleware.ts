@@ -30,11 +30,7 @@ export const requireTicket: AppMiddleware = async (c, next) => {
     if (!isUpgrade(c)) throw upgradeRequired();
     const id = c.req.param("id") ?? "";
     const ownerId = await redeemTicket(c.env.DB, ticket, id);
-    if (ownerId === undefined) {
-      // The tickets of a session are deleted with it.
-      refuseDeleted(await findSession(c.env.DB, id));
-      throw unauthorized("the ticket is invalid or has expired");
-    }
+    if (ownerId === undefined) throw unauthorized("the ticket is invalid or has expired");
     c.set("ownerId", ownerId);
   }
   await next();

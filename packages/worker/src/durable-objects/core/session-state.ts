@@ -189,6 +189,8 @@ export interface SessionRecord extends SessionSettings {
   readonly warnings?: readonly RunnerWarning[];
   /** SHA-256, in hex, of the token of this generation's runner. */
   readonly tokenHash?: string;
+  /** Those of the generations before, the newest first: their runners are told that they are stale, and nobody else is. */
+  readonly formerTokenHashes?: readonly string[];
   readonly link: LinkRecord;
   readonly operation?: Operation;
   /** The span of the spawn or restore that began this generation. */
@@ -237,6 +239,15 @@ export function originOfSession(record: SessionRecord): SessionOrigin & { readon
 /** Returns whether the runner accepts work now. */
 export function isRunnerReady({ state, ready }: LinkRecord): boolean {
   return state === "connected" && ready;
+}
+
+/** How many tokens of earlier generations are remembered. A runner that is older than that ends without knowing why. */
+const MAX_FORMER_TOKENS = 4;
+
+/** Remembers the token that a change removes. */
+function formerTokens({ tokenHash, formerTokenHashes = [] }: SessionRecord, patch: SessionPatch): SessionPatch {
+  if (tokenHash === undefined || !("tokenHash" in patch) || patch.tokenHash === tokenHash) return {};
+  return { formerTokenHashes: [tokenHash, ...formerTokenHashes].slice(0, MAX_FORMER_TOKENS) };
 }
 
 export interface SessionStateOptions {
@@ -296,7 +307,7 @@ export class SessionState {
 
   update(patch: SessionPatch): SessionRecord {
     const { record } = this;
-    const next = { ...record, ...patch, updatedMs: this.#now() } as SessionRecord;
+    const next = { ...record, ...patch, ...formerTokens(record, patch), updatedMs: this.#now() } as SessionRecord;
     this.#write(next);
     return next;
   }

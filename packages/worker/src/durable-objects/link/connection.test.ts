@@ -7,17 +7,26 @@ import { NO_LINK, type SessionRecord } from "../core/session-state.ts";
 import { close, connectionOf, isTooLarge, isUnknownType, refusalOf, refuse, trySend } from "./connection.ts";
 
 describe("whoever wants to connect", () => {
-  const record = (generation: number, token: string | undefined) =>
-    ({ generation, link: NO_LINK, ...(token !== undefined && { tokenHash: hashToken(token) }) }) as SessionRecord;
-  const OURS = record(3, "vlt_ours");
+  const record = (generation: number, token: string | undefined, ...former: string[]) =>
+    ({
+      generation,
+      link: NO_LINK,
+      ...(token !== undefined && { tokenHash: hashToken(token) }),
+      formerTokenHashes: former.map(hashToken),
+    }) as unknown as SessionRecord;
+  const OURS = record(3, "vlt_ours", "vlt_before", "vlt_first");
 
   test.each<[string, SessionRecord, string, number, string | undefined]>([
     ["the runner of this generation", OURS, "vlt_ours", 3, undefined],
     ["one with another token", OURS, "vlt_theirs", 3, "token_refused"],
-    ["one with another token that says it is older", OURS, "vlt_theirs", 2, "stale_generation"],
+    ["a stranger that says it is older", OURS, "vlt_theirs", 2, "token_refused"],
+    ["the runner of the generation before", OURS, "vlt_before", 2, "stale_generation"],
+    ["one of an earlier generation", OURS, "vlt_first", 1, "stale_generation"],
+    ["one of an earlier generation under the current number", OURS, "vlt_first", 3, "token_refused"],
     ["this generation's token under an older number", OURS, "vlt_ours", 2, "stale_generation"],
     ["this generation's token under a newer number", OURS, "vlt_ours", 4, "token_refused"],
-    ["anybody once the generation has ended", record(3, undefined), "vlt_ours", 3, "stale_generation"],
+    ["its runner once the generation has ended", record(3, undefined, "vlt_ours"), "vlt_ours", 3, "stale_generation"],
+    ["a stranger once the generation has ended", record(3, undefined, "vlt_ours"), "vlt_theirs", 3, "token_refused"],
     ["a newer one once the generation has ended", record(3, undefined), "vlt_ours", 4, "token_refused"],
     ["anybody before the first generation", record(0, undefined), "vlt_ours", 1, "token_refused"],
   ])("%s", (_who, session, token, generation, refusal) => {

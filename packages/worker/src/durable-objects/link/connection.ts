@@ -39,12 +39,17 @@ const REFUSED: Record<Refusal, number> = {
   protocol_unsupported: 4412,
 };
 
-/** Returns why a runner may not connect; `undefined` if it may. */
+/**
+ * Returns why a runner may not connect; `undefined` if it may. Only whoever shows a token of one of the session's runners learns more
+ * than that it may not.
+ */
 export function refusalOf(record: SessionRecord, token: string, generation: number): Refusal | undefined {
-  const isOurs = record.tokenHash !== undefined && isTokenOf(token, record.tokenHash);
+  const { tokenHash, formerTokenHashes = [] } = record;
+  const isOurs = tokenHash !== undefined && isTokenOf(token, tokenHash);
   if (isOurs && generation === record.generation) return undefined;
-  const isOver = generation < record.generation || (generation === record.generation && record.tokenHash === undefined);
-  return isOver ? "stale_generation" : "token_refused";
+  const isKnown = isOurs || formerTokenHashes.some((hash) => isTokenOf(token, hash));
+  const isOver = generation < record.generation || (generation === record.generation && tokenHash === undefined);
+  return isKnown && isOver ? "stale_generation" : "token_refused";
 }
 
 export function connectionOf(socket: WebSocket): Connection | undefined {

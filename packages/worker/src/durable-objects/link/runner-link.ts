@@ -36,6 +36,7 @@ import {
   TOO_BIG,
   trySend,
 } from "./connection.ts";
+import { readKnock, turnAway } from "./runner-door.ts";
 
 export type RunnerFrame = Exclude<FromRunner, { type: "hello" | "spans" }>;
 
@@ -123,35 +124,26 @@ export class RunnerLink {
     return connectionOf(socket) !== undefined;
   }
 
-  /** Accepts or refuses a runner's WebSocket. A refusal is a frame and a close code: WebSocket clients see no HTTP status. */
+  /** Accepts or refuses a runner's WebSocket. */
   accept(request: Request): Response {
-    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
-      return new Response("This address takes WebSockets.", { status: 426, headers: { upgrade: "websocket" } });
-    }
-    const token = /^Bearer (\S{1,512})$/i.exec(request.headers.get("authorization") ?? "")?.[1];
-    const generation = Number(request.headers.get("x-valet-generation"));
-    if (token === undefined || !Number.isSafeInteger(generation) || generation < 1) {
-      return new Response("A runner's token and generation are needed.", { status: 401 });
-    }
+    const knock = readKnock(request);
+    if (knock instanceof Response) return knock;
+    const { token, generation } = knock;
     const { ctx, state, now } = this.#options;
     const refusal = refusalOf(state.record, token, generation);
+    if (refusal !== undefined) return turnAway(refusal);
     // Only a connection with the right token uses the runner's budget.
-    if (refusal === undefined && !this.#connections.spend(1, now())) {
+    if (!this.#connections.spend(1, now())) {
       return new Response("Too many connections: try again in a moment.", {
         status: 429,
         headers: { "retry-after": "1" },
       });
     }
     const { 0: client, 1: server } = new WebSocketPair();
-    if (refusal === undefined) {
-      this.#makeRoom();
-      ctx.acceptWebSocket(server, [TAG]);
-      const connection: Connection = { role: "runner", id: newId("con"), generation, connectedMs: now(), badFrames: 0 };
-      server.serializeAttachment(connection);
-    } else {
-      server.accept();
-      refuse(server, refusal);
-    }
+    this.#makeRoom();
+    ctx.acceptWebSocket(server, [TAG]);
+    const connection: Connection = { role: "runner", id: newId("con"), generation, connectedMs: now(), badFrames: 0 };
+    server.serializeAttachment(connection);
     return new Response(null, { status: 101, webSocket: client });
   }
 

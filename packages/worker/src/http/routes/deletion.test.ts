@@ -1,6 +1,6 @@
 import { SessionView } from "@valet/shared/protocol/session-view";
 import { beforeAll, describe, expect, test, vi } from "vitest";
-import { call, createSession, signIn } from "../../../test/api.ts";
+import { type Call, call, createSession, signIn } from "../../../test/api.ts";
 import { bindings } from "../../../test/bindings.ts";
 import { issueTicket } from "../../auth/tickets.ts";
 import { deleteSession } from "../../database/deleted-sessions.ts";
@@ -11,6 +11,7 @@ const { DB } = bindings;
 const OWNER = "own_deletion";
 const UPGRADE = { upgrade: "websocket" };
 const DELETED_AT = "2026-01-02T03:04:05.000Z";
+const RUNNER = { authorization: "Bearer vlt_guess", "x-valet-generation": "1" };
 let token: string;
 
 /** Leaves the tombstone of a session. @returns its id */
@@ -28,6 +29,23 @@ async function expectGone(response: Response): Promise<void> {
     type: "urn:valet:problem:session-deleted",
     detail: `That was at ${DELETED_AT}.`,
   });
+}
+
+/** Returns all that a client sees of an answer: the status and the body, or how the socket is closed. */
+async function seen(method: string, path: string, more: Call): Promise<readonly [status: number, rest: object]> {
+  const response = await call(method, path, more);
+  const { status, webSocket } = response;
+  if (webSocket === null) {
+    const headers = [...response.headers].filter(([name]) => name !== "traceresponse");
+    return [status, { text: await response.text(), headers }];
+  }
+  const frames: unknown[] = [];
+  const closed = await new Promise<unknown>((resolve) => {
+    webSocket.addEventListener("message", ({ data }) => frames.push(data));
+    webSocket.addEventListener("close", ({ code, reason }) => resolve([code, reason]));
+    webSocket.accept();
+  });
+  return [status, { frames, closed }];
 }
 
 /** Spies on everything that an object of a session does. @returns the names of what it did */
@@ -76,18 +94,22 @@ describe("a deleted session is answered with 410, and its object is not woken", 
     expect(called()).toEqual([]);
   });
 
-  test("by the runners' socket, and by a client's with a token or a ticket, whether it was issued before or after", async () => {
-    const id = newId("ses");
-    const { ticket: before } = await issueTicket(DB, id, OWNER);
-    const facts = { reason: "requested", deletedBy: OWNER, spansNotExported: 0, unfinishedCalls: 0 } as const;
-    await DB.batch(deleteSession(DB, { id, ownerId: OWNER, deletedAt: DELETED_AT, ...facts }));
-    const { ticket: after } = await issueTicket(DB, id, OWNER);
+  test("by a client's socket with a token, or with a ticket that is valid", async () => {
+    const id = await leaveTombstone();
+    const { ticket } = await issueTicket(DB, id, OWNER);
     const called = watchObjects();
-    await expectGone(await call("GET", `/runner/${id}`, { headers: UPGRADE }));
     await expectGone(await call("GET", `/api/sessions/${id}/ws`, { token, headers: UPGRADE }));
-    for (const ticket of [before, after]) {
-      await expectGone(await call("GET", `/api/sessions/${id}/ws?ticket=${ticket}`, { headers: UPGRADE }));
-    }
+    await expectGone(await call("GET", `/api/sessions/${id}/ws?ticket=${ticket}`, { headers: UPGRADE }));
+    expect(called()).toEqual([]);
+  });
+
+  test("but not to its runner, whose token went with it: it is refused as a stranger", async () => {
+    const id = await leaveTombstone();
+    const called = watchObjects();
+    expect(await seen("GET", `/runner/${id}`, { headers: { ...UPGRADE, ...RUNNER } })).toMatchObject([
+      101,
+      { closed: [4401, "token_refused"] },
+    ]);
     expect(called()).toEqual([]);
   });
 
@@ -108,5 +130,115 @@ describe("a deleted session is answered with 410, and its object is not woken", 
     expect((await call("POST", "/api/tickets", { token, body: { sessionId: id } })).status).toBe(404);
     const own = await leaveTombstone();
     expect(await (await call("GET", "/api/sessions", { token })).text()).not.toContain(own);
+  });
+});
+
+describe("who may not see a session cannot tell whether it exists, was deleted, or never was", () => {
+  /** One of another owner each: one that exists, one that was deleted, one that never was. */
+  let ids: readonly string[];
+  /** Of the deleted one, issued before it was deleted. */
+  let ticketOfDeleted: string;
+
+  beforeAll(async () => {
+    const other = "own_with_sessions";
+    const { id } = await createSession(await signIn(other));
+    const deleted = newId("ses");
+    ({ ticket: ticketOfDeleted } = await issueTicket(DB, deleted, other));
+    const facts = { reason: "requested", deletedBy: other, spansNotExported: 0, unfinishedCalls: 0 } as const;
+    await DB.batch(deleteSession(DB, { id: deleted, ownerId: other, deletedAt: DELETED_AT, ...facts }));
+    ids = [id, deleted, newId("ses")];
+  });
+
+  /** Asks the same of each session. @returns what is seen of the first, which the others are equal to */
+  async function sameForAll(method: string, pathOf: (id: string) => string, more: (id: string) => Call = () => ({})) {
+    const answers = [];
+    for (const id of ids) {
+      answers.push(JSON.stringify(await seen(method, pathOf(id), more(id))).replaceAll(id, "<id>"));
+    }
+    expect(new Set(answers), `${method} ${pathOf("<id>")}: ${answers.join(" | ")}`).toHaveProperty("size", 1);
+    return answers[0] ?? "";
+  }
+
+  test("by any route that names it, without a token, with an unknown one, and with another owner's", async () => {
+    const document = (await (await call("GET", "/api/openapi.json")).json()) as { paths: Record<string, object> };
+    const routes = Object.entries(document.paths)
+      .filter(([path]) => path.startsWith("/api/sessions/{id}"))
+      .flatMap(([path, methods]) => Object.keys(methods).map((method) => [method.toUpperCase(), path] as const));
+    expect(routes.length).toBeGreaterThan(20);
+    for (const [method, path] of routes) {
+      const pathOf = (id: string) => path.replace("{id}", id).replaceAll(/\{\w+\}/g, "x");
+      for (const by of [undefined, "vlt_unknown", token]) {
+        const body = method === "POST" ? { body: {} } : {};
+        await sameForAll(method, pathOf, () => ({ ...(by !== undefined && { token: by }), ...body, headers: UPGRADE }));
+      }
+    }
+  });
+
+  test("by a socket with an unknown ticket, one that was used, one of another session, or one that was deleted with it", async () => {
+    const { id: own } = await createSession(token);
+    const { ticket: used } = await issueTicket(DB, own, OWNER);
+    await sameForAll(
+      "GET",
+      (id) => `/api/sessions/${id}/ws?ticket=${used}`,
+      () => ({ headers: UPGRADE }),
+    );
+    for (const ticket of ["vlt_unknown", used, ticketOfDeleted]) {
+      const answer = await sameForAll(
+        "GET",
+        (id) => `/api/sessions/${id}/ws?ticket=${ticket}`,
+        () => ({
+          headers: UPGRADE,
+        }),
+      );
+      expect(answer).toMatch(/^\[401,/);
+    }
+  });
+
+  test("by the runners' socket, whatever token and generation it shows", async () => {
+    for (const headers of [
+      {},
+      { authorization: "Bearer vlt_unknown" },
+      RUNNER,
+      { ...RUNNER, "x-valet-generation": "9" },
+    ]) {
+      await sameForAll(
+        "GET",
+        (id) => `/runner/${id}`,
+        () => ({ headers: { ...UPGRADE, ...headers } }),
+      );
+      await sameForAll(
+        "GET",
+        (id) => `/runner/${id}`,
+        () => ({ headers }),
+      );
+    }
+  });
+
+  test("by what names it beside the path: tickets, parents and lists", async () => {
+    await sameForAll(
+      "POST",
+      () => "/api/tickets",
+      (sessionId) => ({ token, body: { sessionId } }),
+    );
+    await sameForAll(
+      "POST",
+      () => "/api/sessions",
+      (parentSessionId) => ({ token, body: { parentSessionId } }),
+    );
+    for (const list of ["sessions?parentSessionId=", "turns?sessionId=", "turns?parentSessionId="]) {
+      await sameForAll(
+        "GET",
+        (id) => `/api/${list}${id}`,
+        () => ({ token }),
+      );
+    }
+  });
+
+  test("but an id that is taken cannot be used for a new session: that says neither whose it is nor whether it exists", async () => {
+    const [existing = "", deleted = ""] = ids;
+    const answers = [];
+    for (const id of [existing, deleted]) answers.push(await seen("POST", "/api/sessions", { token, body: { id } }));
+    expect(answers[0]).toMatchObject([409, { text: expect.stringContaining("session-exists") }]);
+    expect(answers[0]).toEqual(answers[1]);
   });
 });

@@ -68,10 +68,40 @@ describe("a session is created", () => {
     expect([stranger.status, await stranger.json()]).toMatchObject([409, { type: "urn:valet:problem:session-exists" }]);
   });
 
-  test("with the id of a session that was not created by an id of the caller's: refused", async () => {
+  test("with the id of a session without a digest: as again where nothing contradicts what is known of it", async () => {
     const token = await signIn();
-    const { id } = await createSession(token);
-    expect((await call("POST", "/api/sessions", { token, body: { id } })).status).toBe(409);
+    const created = { title: "Fix it", repoUrl: "https://me:pass@git.example/a.git", prompt: "Fix the tests" };
+    // An earlier version created it, or Valet chose its id.
+    const { id } = await createSession(token, created);
+    const post = (body: object) => call("POST", "/api/sessions", { token, body: { id, ...body } });
+    for (const same of [
+      created,
+      { ...created, models: [], queueMode: "followup", trustRepositoryConfig: false },
+      { ...created, repoUrl: "https://me:other@git.example/a.git" },
+    ]) {
+      const again = await post(same);
+      expect([again.status, await again.json()]).toMatchObject([201, { id, title: "Fix it" }]);
+    }
+    const { title: _, ...untitled } = created;
+    const { prompt: __, ...silent } = created;
+    for (const other of [
+      {},
+      untitled,
+      silent,
+      { ...created, prompt: "Fix it" },
+      { ...created, repoUrl: "https://git.example/b.git" },
+      { ...created, branch: "main" },
+      { ...created, model: "groq/none" },
+      { ...created, models: ["valet/other"] },
+      { ...created, queueMode: "collect" },
+      { ...created, trustRepositoryConfig: true },
+      { ...created, idleTimeoutMs: 1234 },
+    ]) {
+      const refused = await post(other);
+      expect([refused.status, await refused.json()]).toMatchObject([409, { type: "urn:valet:problem:id-taken" }]);
+    }
+    const { messages } = await (await call("GET", `/api/sessions/${id}/messages`, { token })).json<MessageList>();
+    expect(messages.length).toBe(1);
   });
 
   test("as a child with an id of the caller's, once in its family, whatever is asked for again", async () => {

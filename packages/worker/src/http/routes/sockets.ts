@@ -5,10 +5,11 @@ import { Hono } from "hono";
 import { stubOf } from "../../bindings.ts";
 import { findSession } from "../../database/deleted-sessions.ts";
 import type { SessionCalls } from "../../durable-objects/contract.ts";
+import { refuseStranger } from "../../durable-objects/link/runner-door.ts";
 import { type AppContext, type AppEnv, agentOf, createRoutes } from "../context.ts";
-import { isUpgrade, refuseDeleted, upgradeRequired } from "../middleware.ts";
+import { isUpgrade, upgradeRequired } from "../middleware.ts";
 import { answer, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
-import { invalidQuery, problem } from "../problem.ts";
+import { invalidQuery } from "../problem.ts";
 
 export const clientSocket = createRoutes();
 
@@ -36,16 +37,18 @@ clientSocket.get(openSocket.getRoutingPath(), async (c) => {
   return pass(c, agentOf(c), "/client");
 });
 
-/** The runners' WebSocket. The session verifies its runner's token; this route only checks that the session exists. */
+/**
+ * The runners' WebSocket. The session verifies its runner's token. Where there is none to ask, the answer is the one that it gives to a
+ * stranger: without a token nobody learns which sessions there are or were.
+ */
 export const runnerSocket = new Hono<AppEnv>();
 
 runnerSocket.get("/runner/:id", async (c) => {
   const id = SessionId.safeParse(c.req.param("id"));
   if (!isUpgrade(c)) throw upgradeRequired();
   const known = id.success ? await findSession(c.env.DB, id.data) : undefined;
-  if (!id.success || known === undefined) throw problem("session-not-found");
-  refuseDeleted(known);
-  return pass(c, stubOf(c.env, id.data), "/runner");
+  if (known === undefined || known.deletedAt !== undefined) return refuseStranger(c.req.raw);
+  return pass(c, stubOf(c.env, known.id), "/runner");
 });
 
 function pass(c: AppContext, agent: SessionCalls, path: "/client" | "/runner"): Promise<Response> {
