@@ -41,7 +41,9 @@ export interface FoundTurns {
   readonly turns: TurnRecord[];
   /** Whether more turns follow. */
   readonly hasMore: boolean;
-  /** Whether only the newest turns of the period were sorted. */
+  /** Of a list that is not sorted by time: the period whose turns were sorted. */
+  readonly sorted: OwnerTurns["sorted"];
+  /** Whether only the newest turns of that period were sorted. */
   readonly isPartial: boolean;
 }
 
@@ -199,6 +201,7 @@ export class ApiClient {
   async ownerTurns(query: Readonly<Record<string, string>>, most: number): Promise<FoundTurns> {
     const turns: TurnRecord[] = [];
     let isPartial = false;
+    let sorted: OwnerTurns["sorted"];
     let cursor: string | undefined;
     do {
       const limit = String(Math.min(most - turns.length, MAX_PAGE));
@@ -206,9 +209,10 @@ export class ApiClient {
       const page: OwnerTurns = await this.#http.call("GET", `/api/turns?${search}`, OwnerTurns);
       turns.push(...page.turns);
       isPartial ||= page.partial === true;
+      sorted = page.sorted;
       cursor = page.nextCursor;
     } while (cursor !== undefined && turns.length < most);
-    return { turns, isPartial, hasMore: cursor !== undefined };
+    return { turns, sorted, isPartial, hasMore: cursor !== undefined };
   }
 
   turnStats(query: Readonly<Record<string, string>>): Promise<TurnStats> {

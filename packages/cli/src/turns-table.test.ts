@@ -2,7 +2,7 @@ import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { queryOf } from "./commands/turns.ts";
-import { turnLines } from "./turns-table.ts";
+import { sortedNotes, turnLines } from "./turns-table.ts";
 
 const TURN = {
   attempt_id: "att_1",
@@ -42,6 +42,17 @@ test("an error is named, and an unknown cost is not 0", () => {
   expect(turnLines([failed], 80, false)[1]).toMatch(/^11-27 00:12 {2}error: stuck_turn {2}4\.2 s {2}350 ms {2}unknown/);
   const partly = { ...TURN, calls_without_cost: 1 } as TurnRecord;
   expect(turnLines([partly], 80, false)[1]).toContain("≥$0.1234");
+});
+
+test("a sorted list says which period it sorted, and whether it sorted all of that", () => {
+  const sorted = { from: "2026-10-27T12:00:00.000Z", to: "2026-11-27T12:00:00.000Z" };
+  const period = "Sorted: the turns that ended from 10-27 12:00 to 11-27 12:00 (UTC).";
+  expect(sortedNotes({ sorted: undefined, isPartial: false }, "ask")).toEqual([]);
+  expect(sortedNotes({ sorted, isPartial: false }, "ask")).toEqual([period]);
+  expect(sortedNotes({ sorted, isPartial: true }, "ask for less")).toEqual([
+    period,
+    "Only the 10,000 newest turns of this period were sorted: ask for less.",
+  ]);
 });
 
 test("no line is wider than the terminal", () => {

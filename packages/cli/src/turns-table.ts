@@ -2,6 +2,8 @@
 import { durationText } from "@valet/shared/answers/why/text";
 import { costText } from "@valet/shared/protocol/cost";
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
+import { MAX_EXACT_TURNS } from "@valet/shared/protocol/turn-stats";
+import type { FoundTurns } from "./api-client.ts";
 
 interface Column<T> {
   readonly head: string;
@@ -45,6 +47,17 @@ export function turnLines(turns: readonly TurnRecord[], width: number, isOfSessi
     if (!isEmpty && widthOf([...columns, column], turns) <= width) columns.push(column);
   }
   return tableLines(columns, turns, width);
+}
+
+/**
+ * Returns what a sorted list leaves out: turns outside its period, and all but the newest ones of a full period.
+ * @param remedy what to do about it, as a clause
+ */
+export function sortedNotes({ sorted, isPartial }: Pick<FoundTurns, "sorted" | "isPartial">, remedy: string): string[] {
+  if (sorted === undefined) return [];
+  const period = `Sorted: the turns that ended from ${minuteText(sorted.from)} to ${minuteText(sorted.to)} (UTC).`;
+  const most = MAX_EXACT_TURNS.toLocaleString("en-US");
+  return [period, ...(isPartial ? [`Only the ${most} newest turns of this period were sorted: ${remedy}.`] : [])];
 }
 
 /** Returns a table with a line of heads. Lines are cut at the width. */

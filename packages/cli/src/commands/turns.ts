@@ -5,7 +5,7 @@ import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { timeOf } from "../duration-arguments.ts";
 import { statsLines } from "../turns-plots.ts";
-import { turnLines } from "../turns-table.ts";
+import { sortedNotes, turnLines } from "../turns-table.ts";
 import { parseLimit } from "./arguments.ts";
 
 /** The options that are filters of the API, by the API's name. */
@@ -51,7 +51,12 @@ export function addTurns(program: Command): void {
   command
     .option("--from <time>", "only turns that ended since: an ISO time, or an age such as 30m, 24h, 7d")
     .option("--to <time>", "only turns that ended before: as for --from")
-    .addOption(new Option("--sort <order>", "what to sort by, the largest first").choices(TURN_SORTS))
+    .addOption(
+      new Option(
+        "--sort <order>",
+        "what to sort by, the largest first: turns of 31 days, the last ones by default",
+      ).choices(TURN_SORTS),
+    )
     .addOption(new Option("--limit <n>", "how many turns to list").argParser(parseLimit).default(20))
     .option("--stats", "counts, percentiles and histograms instead of a list")
     .option("--by <keys>", `the same, grouped by one or two keys, and by day: ${STATS_KEYS.join(", ")}`)
@@ -86,17 +91,17 @@ async function showTurns(
   sessionId: string | undefined,
   { json, sort, limit }: TurnsOptions,
 ): Promise<void> {
-  const { turns, hasMore, isPartial } = await api.ownerTurns({ ...query, ...(sort !== undefined && { sort }) }, limit);
+  const found = await api.ownerTurns({ ...query, ...(sort !== undefined && { sort }) }, limit);
+  const { turns, hasMore, sorted = null, isPartial } = found;
   // Says so if there is no such session.
   if (turns.length === 0 && sessionId !== undefined) await api.session(sessionId);
   if (json) {
-    printJson({ turns, has_more: hasMore });
+    printJson({ turns, has_more: hasMore, sorted, partial: isPartial });
     return;
   }
   if (turns.length === 0) print("No turns.");
   else for (const line of turnLines(turns, widthOf(process.stdout), sessionId !== undefined)) print(line);
-  if (isPartial)
-    report("Only the 10,000 newest turns of the period were sorted. Choose a shorter one with --from and --to.");
+  for (const note of sortedNotes(found, "choose a shorter one with --from and --to")) report(note);
   if (hasMore) report(`There are more turns: --limit ${limit * 2}.`);
 }
 

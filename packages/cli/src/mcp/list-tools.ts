@@ -9,7 +9,7 @@ import { sessionLines } from "../commands/sessions.ts";
 import { queryOf } from "../commands/turns.ts";
 import { queueText } from "../queue-text.ts";
 import { statsLines } from "../turns-plots.ts";
-import { turnLines } from "../turns-table.ts";
+import { sortedNotes, turnLines } from "../turns-table.ts";
 import { answerText } from "../wait.ts";
 import * as args from "./arguments.ts";
 import { SessionsOutput, StatsOutput, TurnsOutput } from "./outputs.ts";
@@ -118,7 +118,8 @@ const turns = defineTool({
   effects: READS,
   run: async (api, { session, sort, limit, ...given }) => {
     const query = queryOf(session, withoutUndefined(given), Date.now());
-    const { turns, hasMore, isPartial } = await api.ownerTurns({ ...query, ...(sort && { sort }) }, limit);
+    const found = await api.ownerTurns({ ...query, ...(sort && { sort }) }, limit);
+    const { turns, hasMore } = found;
     // Says so if there is no such session.
     if (turns.length === 0 && session !== undefined) await api.session(session);
     return {
@@ -126,7 +127,7 @@ const turns = defineTool({
       data: { turns, has_more: hasMore },
       notes: [
         ...(hasMore ? ["There are more turns: ask with a larger `limit`, or narrower filters."] : []),
-        ...(isPartial ? ["Only the 10,000 newest turns of the period were sorted: choose a shorter one."] : []),
+        ...sortedNotes(found, "choose a shorter one"),
       ],
       more: "Ask with a smaller `limit`, or narrower filters.",
     };

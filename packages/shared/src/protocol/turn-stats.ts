@@ -95,6 +95,12 @@ export type TurnStatsQuery = z.infer<typeof TurnStatsQuery>;
 
 export const OwnerTurns = z.object({
   turns: z.array(TurnRecord),
+  sorted: z
+    .object({ from: z.iso.datetime(), to: z.iso.datetime() })
+    .optional()
+    .describe(
+      "Of a sorted list: the period whose turns were sorted. Turns that ended before or after it are not in the list",
+    ),
   partial: z
     .literal(true)
     .optional()

@@ -230,8 +230,12 @@ describe("statistics", () => {
       .run();
     const found = await stats(owner, "?exact=true");
     expect(found).toMatchObject({ source: "rollups", total: { turns: 10_001 } });
-    const { partial, turns } = await list(owner, "?sort=duration&limit=1");
+    const { partial, turns, sorted } = await list(owner, "?sort=duration&limit=1");
     expect([partial, turns.length]).toEqual([true, 1]);
+    // Nobody has named a period, so the answer says which one it is.
+    const { from = "", to = "" } = sorted ?? {};
+    expect(Date.parse(to) - Date.parse(from)).toBe(31 * 86_400_000);
+    expect(await list(owner, "?limit=1")).not.toHaveProperty("sorted");
     const refused = await call("GET", "/api/turns/stats?by=session", { token: owner.token });
     expect(refused.status).toBe(400);
   });

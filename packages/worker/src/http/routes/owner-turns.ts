@@ -65,10 +65,8 @@ ownerTurns.openapi(
     if (Number.isNaN(before?.value)) throw notACursor();
     const { turns, isPartial, next } = await listSortedTurns(DB, ownerId, filter, period, sort, limit, before);
     const nextCursor = next && encodeCursor([sort, period.from, period.to, String(next.value), next.attemptId]);
-    return c.json(
-      { turns, ...(isPartial && { partial: true as const }), ...(nextCursor !== undefined && { nextCursor }) },
-      200,
-    );
+    const rest = { ...(isPartial && { partial: true as const }), ...(nextCursor !== undefined && { nextCursor }) };
+    return c.json({ turns, sorted: period, ...rest }, 200);
   },
 );
 
